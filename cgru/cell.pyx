@@ -24,7 +24,7 @@ from cgru.core.kernels cimport (
 from cgru.core.memory cimport LINE, Workspace, first_line, fits, lines_of
 from cgru.core.plan cimport BACKWARD, FORWARD, GRADIENTS, Direction, Plan, packed_rows, plan_of
 from cgru.core.products cimport Run
-from cgru.core.narrow cimport NarrowCell, NarrowGRU, narrow_room, narrow_sequence
+from cgru.core.low_precision cimport NarrowCell, NarrowGRU, narrow_room, narrow_sequence
 
 cnp.import_array()
 
@@ -52,7 +52,7 @@ cdef struct Inside:
     bint writes  # whether the arrays may be written to
     void *packed[4]  # weights for one sample and for several, forward and backward
     Run one  # for single steps
-    Py_ssize_t step_bytes  # of their workspace, where single.h has them whole
+    Py_ssize_t step_bytes  # of their workspace, where single_sample.h has them whole
     const NarrowCell *narrow  # in the place of all packs, of a quantised layer
 
 
@@ -166,7 +166,7 @@ cdef int _step(const cgru_cell *cell, Py_ssize_t m, const floating *x, floating 
         return CELL_DTYPE
     if (<size_t>x | <size_t>h | <size_t>workspace) & (sizeof(floating) - 1):
         return CELL_ALIGNMENT
-    if bytes < inside.step_bytes:  # too few, or not a step that single.h has
+    if bytes < inside.step_bytes:  # too few, or not a step that single_sample.h has
         return _sequence(cell, 1, 1, x, h, <floating *>NULL, workspace, bytes)
     if inside.narrow != NULL:
         inside.narrow.k.single(&inside.narrow.layer, x, h, first_line(workspace))

@@ -184,7 +184,7 @@ class Loss:
     canonical one, with the numbers in parentheses; `given` is what a `Network` has as its `loss`: the name, or the
     callable of the user.
 
-    A new loss is its function, a subclass, a place in `LOSSES`, and its C code in simd/criterion.h.
+    A new loss is its function, a subclass, a place in `LOSSES`, and its C code in simd/loss.h.
     """
 
     function: ClassVar[Function]

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from cgru.core.blocks import at_once
 from cgru.core.lengths import mask
+from cgru.core.row_blocks import at_once
 from cgru.layers.layer import Layer
+from cgru.network.data.training_data import taken
 from cgru.network.network import Network
-from cgru.network.samples import taken
 from cgru.optimizers import check_number
 from cgru.quantized import reference
 from cgru.quantized.layers import KINDS, Quantized, named_weights

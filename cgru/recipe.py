@@ -13,7 +13,7 @@ import numpy as np
 from cgru import losses, optimizers
 from cgru.bidirectional import Bidirectional
 from cgru.core.checks import positive
-from cgru.core.figures import figures
+from cgru.core.formatting import figures
 from cgru.gru import GRU
 from cgru.layers.dense import Dense
 from cgru.layers.dropout import Dropout

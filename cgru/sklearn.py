@@ -37,12 +37,12 @@ from cgru.core.threads import get_num_threads, set_num_threads
 from cgru.files import Archive, replacing
 from cgru.layers.dense import Dense
 from cgru.network import Network, files
+from cgru.network.data.mean_variance import moments
+from cgru.network.data.split import groups_of
 from cgru.network.history import Epoch
-from cgru.network.moments import moments
 from cgru.network.network import in_units, parts, restored
 from cgru.network.options import OPTIONS
 from cgru.network.progress import short
-from cgru.network.split import groups_of
 from cgru.optimizers import Adam
 
 __all__ = ["GRUClassifier", "GRURegressor"]

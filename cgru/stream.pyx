@@ -16,8 +16,8 @@ from cgru.cell cimport cgru_cell, pointer, step_double, step_float, workspace_by
 from cgru.core.kernels cimport cgru_activation, cgru_kernels, kernels
 from cgru.core.linear cimport Linear, LinearCall, activated, execute
 from cgru.core.memory cimport LINE, first_line
-from cgru.core.narrow cimport NarrowLinear, narrow_product, product_room
-from cgru.network.compiled.numbers cimport bound
+from cgru.core.low_precision cimport NarrowLinear, narrow_product, product_room
+from cgru.network.training.compiled.numbers cimport bound
 
 cnp.import_array()
 

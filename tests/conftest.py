@@ -12,7 +12,7 @@ from pairs import pairwise
 from quantized_cases import narrow_levels
 
 import cgru
-from cgru.core import kernels, narrow
+from cgru.core import kernels, low_precision
 
 
 def pytest_make_parametrize_id(val):
@@ -93,9 +93,9 @@ def narrow_level(request):
     """The same for weights of fewer bytes, with and without products of bytes."""
     before = kernels.level()
     kernels.use_level(request.param[0])
-    narrow.use_vnni(request.param[1])
-    yield narrow.level()
-    narrow.use_vnni()
+    low_precision.use_vnni(request.param[1])
+    yield low_precision.level()
+    low_precision.use_vnni()
     kernels.use_level(before)
 
 

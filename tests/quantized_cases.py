@@ -1,9 +1,9 @@
-"""What the tests of weights of fewer bytes share: random ones, the layers of core/narrow.pyx, and how near a tie is."""
+"""Shared by tests of low precision: random weights, the layers of core/low_precision.pyx, the distance from a tie."""
 
 import numpy as np
 
 from cgru.activations import code_of, sigmoid, tanh
-from cgru.core import kernels, narrow
+from cgru.core import kernels, low_precision
 from cgru.quantized import reference
 from cgru.quantized.layers import QuantizedDense, QuantizedEmbedding, QuantizedGRU
 from cgru.variant import named
@@ -17,7 +17,7 @@ def narrow_levels():
     before, found = kernels.level(), []
     for name in kernels.levels():
         kernels.use_level(name)
-        found += [(name, None), (name, False)][: 1 + (narrow.level() != name)]
+        found += [(name, None), (name, False)][: 1 + (low_precision.level() != name)]
     kernels.use_level(before)
     return found
 
@@ -44,12 +44,12 @@ def random_coded(kind, e, u, after=False, seed=0, gain=1.0):
 
 def narrow_gru(p, kind, gates=GATES, se_hPars=None, **options):
     variant = named("reset_after" if "chh" in p else "reset_before")
-    return narrow.NarrowGRU(p, variant, tuple(code_of(f, se_hPars) for f in gates), kind, **options)
+    return low_precision.NarrowGRU(p, variant, tuple(code_of(f, se_hPars) for f in gates), kind, **options)
 
 
 def rounds(p, m):
     """Whether rows of a call with m samples are bfloat16, too."""
-    return p["Uz"].dtype == np.uint16 and m > 1 and narrow.level().endswith("bf16")
+    return p["Uz"].dtype == np.uint16 and m > 1 and low_precision.level().endswith("bf16")
 
 
 def definition(p, X, *arguments, **options):

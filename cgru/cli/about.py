@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import cgru
 from cgru.cli.data import in_options, reading_in_words
-from cgru.core.figures import figures
+from cgru.core.formatting import figures
 
 __all__ = ["about"]
 

@@ -16,8 +16,8 @@ from typing import Any
 
 import cgru
 from cgru import losses, recipe
-from cgru.cli.words import DATA_HELP, PLAN_HELP, SERIES_HELP
-from cgru.datasets.gaps import MISSING
+from cgru.cli.help_text import DATA_HELP, PLAN_HELP, SERIES_HELP
+from cgru.datasets.missing_values import MISSING
 from cgru.network.options import OPTIONS, Settings
 
 __all__ = [

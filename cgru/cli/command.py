@@ -30,11 +30,11 @@ from cgru.cli.output import Predictions, check_output, name_of, page_writer, plo
 from cgru.cli.progress import Progress, say
 from cgru.cli.score import judged, scored
 from cgru.cli.task import Task, at_steps, build, loss_of, targets, task_of
-from cgru.core.blocks import rows_of
+from cgru.core.row_blocks import rows_of
 from cgru.datasets import Dataset, Split, described
 from cgru.datasets.column_names import as_names
 from cgru.datasets.summary import details
-from cgru.network.split import drawn, groups_of, held_back
+from cgru.network.data.split import drawn, groups_of, held_back
 from cgru.quantization import changed, compared
 from cgru.reports.comparison import outside, outside_in_words
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
 
 from cgru.cli.arguments import RequestError, as_request_error
-from cgru.many.parcels import Executors
+from cgru.many.dispatch import Executors
 
 __all__ = ["executor_of"]
 

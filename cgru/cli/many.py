@@ -19,21 +19,21 @@ import cgru
 from cgru import recipe
 from cgru.cli.arguments import ManyRequest, RequestError, as_request_error
 from cgru.cli.data import AXES, in_keys, notes_of, read_as, swapped
+from cgru.cli.executors import executor_of
 from cgru.cli.output import check_output
 from cgru.cli.plan import FIT, NETWORK, Plan, read_plan
 from cgru.cli.progress import Fits, say
 from cgru.cli.results import Results, identity
 from cgru.cli.task import Task, at_steps, build, loss_of, task_of
-from cgru.cli.workers import executor_of
 from cgru.datasets import Dataset, Split
 from cgru.many import Result, fit_many
+from cgru.many.cv_results import Grid, joined, scores_in_words
+from cgru.many.dispatch import OtherVersionError
 from cgru.many.grid import GridJob, grid_jobs
-from cgru.many.parcels import OtherVersionError
-from cgru.many.records import Grid, joined, scores_in_words
-from cgru.network.fit import Fit
+from cgru.network.data.split import groups_of
+from cgru.network.data.training_data import by_class, labelled, weights_of_classes
 from cgru.network.options import Settings
-from cgru.network.samples import by_class, labelled, weights_of_classes
-from cgru.network.split import groups_of
+from cgru.network.training.fit import Fit
 
 __all__ = ["many"]
 

@@ -13,8 +13,8 @@ from typing import Any
 from cgru import losses, recipe
 from cgru.cli.arguments import Reading, RequestError
 from cgru.core.checks import flag, positive, rate
-from cgru.datasets.gaps import as_words
-from cgru.datasets.time_gaps import as_gap
+from cgru.datasets.missing_values import as_words
+from cgru.datasets.time_differences import as_gap
 from cgru.layers import Pool
 from cgru.network.options import OPTIONS, Settings, Trait
 from cgru.optimizers import NAMED, SCHEDULES, check_number

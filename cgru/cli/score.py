@@ -8,7 +8,7 @@ import numpy as np
 
 import cgru
 from cgru import losses
-from cgru.core.figures import figure
+from cgru.core.formatting import figure
 from cgru.datasets import Split
 from cgru.reports.comparison import seen, seen_in_words
 

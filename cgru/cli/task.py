@@ -13,8 +13,8 @@ import numpy as np
 import cgru
 from cgru import losses, recipe
 from cgru.cli.arguments import RequestError, fillable
-from cgru.core.blocks import slices
 from cgru.core.lengths import mask
+from cgru.core.row_blocks import slices
 from cgru.datasets import Dataset, Split
 
 __all__ = ["Task", "at_steps", "build", "loss_of", "real_steps", "targets", "task_of"]

@@ -1,4 +1,4 @@
-"""Layers whose weights are int8 or bfloat16; see simd/narrow.h. float32 alone, forward alone."""
+"""Layers whose weights are int8 or bfloat16; see simd/low_precision.h. float32 alone, forward alone."""
 
 cimport numpy as cnp
 

@@ -17,8 +17,8 @@ cdef enum Direction:
 
 cdef enum Layout:
     UNITS  # lanes are units, rows stand in tiles
-    SINGLE  # lanes are units, the one row is that of single.h
-    SAMPLES  # lanes are samples, as in few.h
+    SINGLE  # lanes are units, the one row is that of single_sample.h
+    SAMPLES  # lanes are samples, as in batch_simd.h
 
 
 # How inputs meet U: forward x U, backward dX, of the gradients dU.

@@ -10,13 +10,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cgru.core.lengths import padded
-from cgru.datasets import gaps
+from cgru.datasets import missing_values
 from cgru.datasets.column_names import NUMBERED, as_names, check_choice, is_part_of_date, left_out, listed, spelled
+from cgru.datasets.column_roles import Roles, roles_of
 from cgru.datasets.date_parts import join_parts
-from cgru.datasets.roles import Roles, roles_of
 from cgru.datasets.table import Table, groups, table_of_frame
-from cgru.datasets.time_gaps import TIME_STEP, as_gap, on_gaps
-from cgru.datasets.times import are_times, clock_of, form_of_counts, ranks, slip_in
+from cgru.datasets.time_differences import TIME_STEP, as_gap, on_gaps
+from cgru.datasets.time_parsing import are_times, clock_of, form_of_counts, ranks, slip_in
 from cgru.datasets.where import Place, first_true
 
 __all__ = ["Sequences", "from_frame", "long", "squared", "wide"]
@@ -47,7 +47,7 @@ def from_frame(
     ignore: str | Sequence[str] = (),
     per_step: bool = False,
     missing: str = "refuse",
-    na: gaps.NA | None = None,
+    na: missing_values.NA | None = None,
     split_at: str | float | None = None,
     time_step: bool = False,
     time_format: str | None = None,
@@ -81,7 +81,7 @@ def from_frame(
         ValueError: a column is missing, a value is, two steps of a sequence are of the same time, or a label is not the
             same in all rows of a sequence; with its place.
     """
-    table = table_of_frame(frame, na=gaps.as_words(na))
+    table = table_of_frame(frame, na=missing_values.as_words(na))
     if isinstance(columns, str):
         raise TypeError(f"columns: expected a list of names, got {columns!r}")
     named = {"id": id, "time": time or (), "label": label or (), "ignore": ignore}
@@ -118,7 +118,7 @@ class Framed(NamedTuple):
 
 def long(table: Table, roles: Roles, missing: str) -> Framed:
     """Return the sequences in a long table, and what is to be said of them. Errors as `from_frame`."""
-    check_choice("missing", missing, gaps.MISSING)
+    check_choice("missing", missing, missing_values.MISSING)
     ids, place = groups(table, roles.id)
     called, form = " ".join(roles.time), roles.time_format
     written = table.together(roles.time, whole=form is not None) if roles.time else np.arange(table.rows)
@@ -132,7 +132,7 @@ def long(table: Table, roles: Roles, missing: str) -> Framed:
         cure = f'time="" with ignore={spelled(roles.time)} takes rows as they stand'
         raise ValueError(f"{called}: expected times that differ within a sequence, got {got} in {where}; {cure}")
     elements = _elements(table, roles, missing, sequence)[order]
-    notes = gaps.doubted(elements, roles.columns)
+    notes = missing_values.doubted(elements, roles.columns)
     columns = list(roles.columns)
     if form is None and len(roles.time) == 1 and written.dtype.kind in "iu":
         guessed = form_of_counts(written)
@@ -232,7 +232,7 @@ def _elements(table: Table, roles: Roles, missing: str, sequence: np.ndarray) ->
     if lost and missing == "refuse":
         first = next(iter(lost))
         row = table.place(int(gone[:, roles.columns.index(first)].argmax()))
-        raise ValueError(_on_missing(lost, first, row, gaps.cures(gone, sequence, roles.columns)))
+        raise ValueError(_on_missing(lost, first, row, missing_values.cures(gone, sequence, roles.columns)))
     return elements
 
 
@@ -286,7 +286,7 @@ def _filled(X: Sequence[np.ndarray], missing: str, names: Sequence[str], where: 
     """How many values of each element were filled; ValueError where an element of a sequence has none at all."""
     cure = 'missing="zero" fills it, ignore="NAME" leaves a column out'
     due = "expected a value at least, got none in"
-    return gaps.fill_each(X, missing, len(names), lambda i, j: f"{names[j]}: {due} {where(i)}; {cure}")
+    return missing_values.fill_each(X, missing, len(names), lambda i, j: f"{names[j]}: {due} {where(i)}; {cure}")
 
 
 def _classes_of_steps(table: Table, label: Sequence[str], order: np.ndarray, starts: np.ndarray) -> np.ndarray:
@@ -311,7 +311,7 @@ def _joined(labels: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def _doubted(y: np.ndarray | None, names: Sequence[str]) -> list[str]:
-    return [] if y is None or y.dtype.kind not in "if" else gaps.doubted(y.reshape(len(y), -1), names)
+    return [] if y is None or y.dtype.kind not in "if" else missing_values.doubted(y.reshape(len(y), -1), names)
 
 
 def _plain(values: np.ndarray) -> np.ndarray:
@@ -354,7 +354,7 @@ def wide(table: Table, roles: Roles, missing: str) -> Framed:
     X = np.stack([numbers[name] for row in columns for name in row], axis=1)
     X = X.reshape(table.rows, len(columns), len(names))
     called = names if len(names) > 1 else ["value"]
-    notes += gaps.doubted(X.reshape(-1, len(names)), called)
+    notes += missing_values.doubted(X.reshape(-1, len(names)), called)
     there = ~np.isnan(X).all(axis=2)
     ends = np.where(there.any(axis=1), X.shape[1] - there[:, ::-1].argmax(axis=1), 0)
     if (empty := first_true(ends == 0)) is not None:
@@ -362,7 +362,7 @@ def wide(table: Table, roles: Roles, missing: str) -> Framed:
     sequences = [x[:n].copy() for x, n in zip(X, ends.tolist(), strict=True)]
     lost = [(columns[step][j], i) for i, x in enumerate(sequences) for step, j in np.argwhere(np.isnan(x))]
     if lost and missing == "refuse":
-        how = "zero" if any(np.isnan(x).all(axis=0).any() for x in sequences) else gaps.MISSING[1]
+        how = "zero" if any(np.isnan(x).all(axis=0).any() for x in sequences) else missing_values.MISSING[1]
         cure = f'missing="{how}" fills {"it" if len(lost) == 1 else "them"}'
         raise ValueError(_on_missing(Counter(name for name, _ in lost), lost[0][0], table.place(lost[0][1]), cure))
     if (ends < X.shape[1]).any():

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from cgru.datasets.calendar import Calendar
 from cgru.datasets.days import first_day, lengths_of_months
-from cgru.datasets.times import Times
+from cgru.datasets.time_frequency import Calendar
+from cgru.datasets.time_parsing import Times
 from cgru.datasets.where import first_true
 
 __all__ = ["decimal_years", "odd_year"]

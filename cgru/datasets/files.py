@@ -10,16 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from cgru.datasets import gaps
+from cgru.datasets import missing_values
 from cgru.datasets.column_names import as_names, check_choice, listed
+from cgru.datasets.column_roles import Roles, roles_of
 from cgru.datasets.dataframes import long, notes_on_ids, squared
 from cgru.datasets.dataframes import wide as wide_of
 from cgru.datasets.dataset import Dataset, Split, with_features, with_targets
 from cgru.datasets.npz import read_npz
-from cgru.datasets.roles import Roles, roles_of
 from cgru.datasets.table import Table, check_ids, table_of_frame
 from cgru.datasets.text import DECIMAL, table_of_text
-from cgru.datasets.time_gaps import TIME_STEP, as_gap
+from cgru.datasets.time_differences import TIME_STEP, as_gap
 from cgru.datasets.ts import read_ts
 
 __all__ = ["kind_of", "read", "table_of", "test_beside"]
@@ -44,7 +44,7 @@ def read(
     per_step: bool = False,
     task: str | None = None,
     missing: str = "refuse",
-    na: gaps.NA | None = None,
+    na: missing_values.NA | None = None,
     split_at: str | float | None = None,
     time_step: bool = False,
     decimal: str | None = None,
@@ -118,8 +118,8 @@ def read(
     check_choice("decimal", decimal, DECIMAL)
     check_choice("task", task, (None, "classification", "regression"))
     check_choice("axes", axes, (None, "mse", "mes"))
-    check_choice("missing", missing, gaps.MISSING)
-    options = {"missing": missing, "na": gaps.as_words(na), "decimal": decimal, "axes": axes, "task": task}
+    check_choice("missing", missing, missing_values.MISSING)
+    options = {"missing": missing, "na": missing_values.as_words(na), "decimal": decimal, "axes": axes, "task": task}
     options |= {"targets": targets, "grouped": targets, "features": features}
     if split_at is not None:
         as_gap(split_at)
@@ -288,7 +288,7 @@ def _of_table(table: Table, notes: list[str], asked: Roles, options: dict[str, A
     found, counts, more, groups, rows = (wide_of if roles.wide else long)(table, roles, missing)
     more += [] if trained or roles.wide else notes_on_ids(table, roles, found)
     names = tuple(found.columns) if len(found.columns) > 1 or not roles.wide else None
-    notes += more + gaps.said(counts, missing, names or ["values"])
+    notes += more + missing_values.said(counts, missing, names or ["values"])
     time = list(roles.time) if len(roles.time) > 1 else "".join(roles.time)
     reading = {"id": list(roles.id), "time": time, "wide": roles.wide, "missing": missing}
     optional = {"na": list(options["na"])}
@@ -351,10 +351,10 @@ def _filled(data: Dataset, missing: str) -> Dataset:
             steps = np.full(len(X), X.shape[1]) if split.lengths is None else split.lengths
             real = (x[:n] for x, n in zip(X, steps, strict=True))
             wrong = 'x: expected a value at least in sample {}, element {}, got none; missing="zero" fills it'.format
-            counts += gaps.fill_each(real, missing, e, wrong)
+            counts += missing_values.fill_each(real, missing, e, wrong)
             splits[name] = split._replace(X=X)
     names = data.feature_names or [f"element {j}:" for j in range(e)]
-    notes = gaps.said(counts, missing, names)
+    notes = missing_values.said(counts, missing, names)
     return data._replace(**splits, notes=(*data.notes, *notes))
 
 

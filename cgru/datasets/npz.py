@@ -8,7 +8,7 @@ from collections.abc import Container
 import numpy as np
 
 from cgru.core import checks
-from cgru.core.blocks import mapped
+from cgru.core.row_blocks import mapped
 from cgru.datasets.column_names import listed
 from cgru.datasets.dataset import Dataset, Split
 from cgru.files import Archive, Header

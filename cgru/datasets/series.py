@@ -11,9 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cgru.datasets import gaps as filling
-from cgru.datasets.calendar import Calendar, calendar_of
-from cgru.datasets.clock import Clock, clock_of_zone
+from cgru.datasets import missing_values as filling
 from cgru.datasets.column_names import (
     ROWS,
     TIMES,
@@ -30,7 +28,9 @@ from cgru.datasets.files import table_of
 from cgru.datasets.table import INDEX, Table, check_ids, groups, table_of_frame
 from cgru.datasets.text import DECIMAL
 from cgru.datasets.time_columns import LOOKED_AT, hour_of, id_candidates
-from cgru.datasets.times import Times, times_of
+from cgru.datasets.time_frequency import Calendar, calendar_of
+from cgru.datasets.time_parsing import Times, times_of
+from cgru.datasets.time_zones import Clock, clock_of_zone
 from cgru.datasets.where import Place
 from cgru.datasets.year_tables import Unfolded, unfolded
 

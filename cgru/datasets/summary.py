@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from cgru.core.blocks import slices
-from cgru.core.figures import figures
+from cgru.core.formatting import figures
 from cgru.core.lengths import mask
+from cgru.core.row_blocks import slices
 from cgru.datasets.dataset import Dataset, Split
 
 __all__ = ["classes_in", "described", "details", "looks_swapped"]

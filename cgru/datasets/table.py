@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cgru.datasets import gaps
-from cgru.datasets.clock import clock_of_zone
+from cgru.datasets import missing_values
 from cgru.datasets.date_parts import join_parts, months_in, order_of_parts, part_of
-from cgru.datasets.times import Times, form_of_counts, times_of
+from cgru.datasets.time_parsing import Times, form_of_counts, times_of
+from cgru.datasets.time_zones import clock_of_zone
 from cgru.datasets.where import Place, first_true
 
 __all__ = ["INDEX", "Table", "are_apart", "check_ids", "groups", "part_of_rows", "table_of_frame"]
@@ -190,7 +190,7 @@ class Table(NamedTuple):
 
 
 def table_of_frame(frame: Any, caller: str = "from_frame", na: Sequence[str] | None = None) -> Table:
-    """The table that a DataFrame is, `na` words that mean a missing value, as `gaps.as_words` has them; None: none can.
+    """Return a DataFrame as a table. `na`: words for a missing value, as `missing_values.as_words` has them, or None.
 
     ImportError without narwhals, TypeError or ValueError where it is none.
     """
@@ -213,7 +213,7 @@ def table_of_frame(frame: Any, caller: str = "from_frame", na: Sequence[str] | N
     if unnamed := [name for name in table.columns if not isinstance(name, str)]:
         raise TypeError(f"frame: expected columns whose names are strings, got {unnamed[0]!r}")
 
-    wanted = gaps.numbers_in(na or ())
+    wanted = missing_values.numbers_in(na or ())
 
     def read(name: str) -> tuple[np.ndarray, np.ndarray]:
         column = table[name]
@@ -232,7 +232,7 @@ def table_of_frame(frame: Any, caller: str = "from_frame", na: Sequence[str] | N
         if na and kind.is_numeric():
             with np.errstate(over="ignore"):
                 own = wanted.astype(np.float32) if kind == nw.Float32 else wanted
-            missing = missing | gaps.equal(values, own)
+            missing = missing | missing_values.equal(values, own)
         elif na and values.dtype == object:
             missing = missing | [isinstance(value, str) and value.strip().lower() in na for value in values]
         return values, missing

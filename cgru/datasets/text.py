@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from cgru.datasets import gaps
+from cgru.datasets import missing_values
 from cgru.datasets.table import INDEX, Table
 
 __all__ = ["DECIMAL", "contents", "table_of_text"]
@@ -70,9 +70,9 @@ def table_of_text(
     """The table in a text file, and what was guessed of it: what separates, the decimal sign, whether it has a header.
 
     Empty lines are left out, and so are rows and nameless columns without a value. `decimal` is "." or ",", None: as
-    the numbers look. `index`: a first column without a name is kept, unless it counts the rows. `na`: words that mean a
-    missing value, too, as `gaps.as_words` has them. ValueError, with the line as an editor numbers it, for anything
-    that is not right.
+    the numbers look. `index`: a first column without a name is kept, unless it counts the rows. `na`: more words for
+    a missing value, as `missing_values.as_words` has them. ValueError, with the line as an editor numbers it, for
+    anything that is not right.
     """
     text, notes = contents(path)
     text = _uncommented(text, notes)
@@ -101,7 +101,7 @@ def table_of_text(
         notes.append(f"no header: the columns are called column_1 to column_{len(names)}")
     if decimal is None and sign == ",":
         notes.append("numbers have a decimal comma")
-    wanted = gaps.numbers_in(na, lambda word: _number(word, sign))
+    wanted = missing_values.numbers_in(na, lambda word: _number(word, sign))
     parts: list[list[np.ndarray]] = [[] for _ in names]
     records, rows = below(0), 0
     while chunk := list(itertools.islice(records, CHUNK)):
@@ -111,7 +111,7 @@ def table_of_text(
                 raise ValueError(f"line {line}: expected {len(names)} cells, as in the first, got {len(record)}")
         for part, cells in zip(parts, zip(*(record for _, record in chunk), strict=True), strict=True):
             values = _parsed(cells, sign)
-            gone = gaps.equal(values, wanted)
+            gone = missing_values.equal(values, wanted)
             part.append(np.where(gone, np.nan, values) if gone.any() else values)
 
     def cells_of(i: int) -> np.ndarray:

@@ -11,7 +11,7 @@ from cgru.datasets.column_names import DATES, IDS, LABELS, TIMES, called, date_a
 from cgru.datasets.date_parts import part_of, parts_in
 from cgru.datasets.dates import dates_in
 from cgru.datasets.table import Table, are_apart, groups, part_of_rows
-from cgru.datasets.times import are_times, form_of_counts, ranks, why_not
+from cgru.datasets.time_parsing import are_times, form_of_counts, ranks, why_not
 
 __all__ = ["LOOKED_AT", "Course", "course_of", "find_time", "hour_of", "id_candidates", "is_known", "one_of", "rising"]
 

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cgru.datasets.clock import Clock
 from cgru.datasets.days import first_day, lengths_of_months, weekday
+from cgru.datasets.time_zones import Clock
 from cgru.datasets.where import Place, first_true
 
 __all__ = ["Calendar", "calendar_of"]

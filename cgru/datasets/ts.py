@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from cgru.datasets import gaps
+from cgru.datasets import missing_values
 from cgru.datasets.text import contents
 from cgru.datasets.where import first_true
 
@@ -55,9 +55,9 @@ def read_ts(
     if len(steps) > 1 and _flag(header, "equallength"):
         notes.append(f"its header says that all series are as long; they have {min(steps)} to {max(steps)} steps")
     due = 'expected a value at least in each dimension, got none; missing="zero" fills it'
-    counts = gaps.fill_each(X, missing, e, lambda i, _: f"line {places[i]}: {due}")
+    counts = missing_values.fill_each(X, missing, e, lambda i, _: f"line {places[i]}: {due}")
     names = ["values"] if e == 1 else [f"dimension {j + 1}:" for j in range(e)]
-    notes += gaps.said(counts, missing, names)
+    notes += missing_values.said(counts, missing, names)
     return X, _targets(y), notes
 
 

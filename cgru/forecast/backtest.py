@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cgru.core.checks import positive
-from cgru.core.figures import figure
+from cgru.core.formatting import figure
 from cgru.forecast.forecaster import Forecaster, named, needed, several
 from cgru.forecast.series import filled, guess_season
 from cgru.many import fit_many

@@ -49,9 +49,9 @@ Layers that are normalised (`layer_norm`) stay here. Keras draws masks of `dropo
 ONNX, the loss and `class_names` stay here; regularizers, constraints and seeds stay there.
 """
 
-from cgru.interop.keras import from_keras, to_keras
-from cgru.interop.onnx_from import from_onnx
-from cgru.interop.onnx_to import to_onnx
-from cgru.interop.torch import from_torch, to_torch
+from cgru.interop.keras_models import from_keras, to_keras
+from cgru.interop.onnx_export import to_onnx
+from cgru.interop.onnx_import import from_onnx
+from cgru.interop.torch_models import from_torch, to_torch
 
 __all__ = ["from_keras", "from_onnx", "from_torch", "to_keras", "to_onnx", "to_torch"]

@@ -14,8 +14,8 @@ from cgru.activations import ours, parameter, softmax
 from cgru.bidirectional import Bidirectional
 from cgru.gru import GRU
 from cgru.interop import gates
+from cgru.interop.chain_builder import Pieces, dense, embedding
 from cgru.interop.gates import KERAS, Refusal, array, refusal
-from cgru.interop.pieces import Pieces, dense, embedding
 from cgru.layers import Activation, Dense, Dropout, Embedding, Flip, Pool
 from cgru.network import Network
 from cgru.variant import Variant

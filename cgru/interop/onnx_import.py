@@ -19,8 +19,8 @@ import numpy as np
 from cgru import layers as plain
 from cgru.bidirectional import PREFIXES
 from cgru.interop.gates import ONNX, Refusal, array, filled, refusal
+from cgru.interop.onnx_export import MARK, onnx_package, to_onnx
 from cgru.interop.onnx_layers import gru_options
-from cgru.interop.onnx_to import MARK, onnx_package, to_onnx
 from cgru.interop.onnx_values import FLOATS, MOVES, Axis, Node, Unproved, Value
 from cgru.interop.reader import Reader
 from cgru.network import Network, files

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from cgru.activations import identity, softmax
+from cgru.interop.chain_builder import affine, dense, per_element
 from cgru.interop.gates import FUNCTIONS, KNOWN, Refusal, gate_options
 from cgru.interop.onnx_values import Node, Unproved
-from cgru.interop.pieces import affine, dense, per_element
 from cgru.layers import KINDS, Activation, Layer
 
 __all__ = ["LAYERS", "UNARY", "gru_options"]

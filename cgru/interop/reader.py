@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from cgru.interop.chain_builder import Pieces, embedding
 from cgru.interop.gates import Refusal
 from cgru.interop.onnx_layers import LAYERS, UNARY
 from cgru.interop.onnx_values import (
@@ -27,7 +28,6 @@ from cgru.interop.onnx_values import (
     joined,
     long_axes,
 )  # fmt: skip
-from cgru.interop.pieces import Pieces, embedding
 from cgru.layers import Pool
 
 __all__ = ["Reader"]

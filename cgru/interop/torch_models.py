@@ -20,9 +20,9 @@ from cgru.activations import identity, ours, sigmoid, softmax, tanh
 from cgru.bidirectional import Bidirectional
 from cgru.gru import GRU
 from cgru.interop import gates
+from cgru.interop.chain_builder import affine, dense, per_element
 from cgru.interop.gates import FUNCTIONS, TORCH, Refusal, array, refusal
 from cgru.interop.onnx_values import FLOATS, LENGTHS, ONE, Axis, Node, Unproved, Value, flat, place
-from cgru.interop.pieces import affine, dense, per_element
 from cgru.interop.reader import Reader
 from cgru.layers import Dropout, Frames
 from cgru.network import Network

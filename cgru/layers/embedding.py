@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from cgru.core.blocks import Rows, slices
 from cgru.core.checks import integers, lengths_of, positive, real
 from cgru.core.lengths import mask
+from cgru.core.row_blocks import Rows, slices
 from cgru.initializers import Initializer, named, standard_normal
 from cgru.layers.layer import Fields, Layer, LayerPass, Shape, flat
 

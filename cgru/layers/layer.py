@@ -109,7 +109,7 @@ class Layer:
     # How others write it, which a class says for itself alone, too, and where it says nothing they refuse it by name:
     # `c_text(c)` returns its part of a C file, by the `Writer` that it is given (cgru/export/writer.py);
     # `onnx_node(graph, A)` puts its nodes upon A, the name of its input, and returns the name of its output (`Graph`,
-    # cgru/interop/onnx_to.py); `from_node(node)`, a class method, makes a layer of one of `onnx_kinds` in a foreign
+    # cgru/interop/onnx_export.py); `from_node(node)`, a class method, makes a layer of one of `onnx_kinds` in a foreign
     # graph (`Node`, cgru/interop/onnx_values.py).
     onnx_kinds: tuple[str, ...] = ()
 

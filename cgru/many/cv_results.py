@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from cgru.core.figures import figure
+from cgru.core.formatting import figure
 from cgru.network.network import Network
 
 __all__ = ["PLACE", "TAKEN", "TOLD", "Grid", "joined", "scores_in_words"]

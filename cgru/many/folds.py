@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from cgru.network.data.split import drawn
 from cgru.network.network import Network
-from cgru.network.split import drawn
 
 __all__ = ["Splittable", "classes_of"]
 

@@ -15,15 +15,15 @@ from typing import Any
 import numpy as np
 
 from cgru.core.checks import callable_, integers, positive
+from cgru.many.cv_results import PLACE, TAKEN, TOLD, Grid
 from cgru.many.folds import Splittable, classes_of
 from cgru.many.jobs import OWN, Job, Result, Samples, cost_of
-from cgru.many.records import PLACE, TAKEN, TOLD, Grid
 from cgru.many.run import fit_many
-from cgru.network.blocks import gathered
+from cgru.network.data.split import groups_of
+from cgru.network.data.streaming import gathered
+from cgru.network.data.training_data import names_in
 from cgru.network.network import Network
 from cgru.network.options import OPTIONS, Settings, Trait
-from cgru.network.samples import names_in
-from cgru.network.split import groups_of
 from cgru.optimizers import check_number
 
 __all__ = ["GridJob", "grid", "grid_jobs"]

@@ -18,14 +18,14 @@ from typing import Any
 import numpy as np
 
 from cgru.core.checks import positive
-from cgru.core.figures import figure
+from cgru.core.formatting import figure
 from cgru.layers import Layer
 from cgru.many.folds import Splittable, classes_of
-from cgru.network.fit import DIVERGED
+from cgru.network.data.split import groups_of
 from cgru.network.history import SCORES, History
 from cgru.network.network import Network
 from cgru.network.options import OPTIONS, Settings
-from cgru.network.split import groups_of
+from cgru.network.training.fit import DIVERGED
 from cgru.optimizers import check_number
 
 __all__ = ["Job", "Result", "Running", "Samples", "changed", "cost_of", "run"]

@@ -14,8 +14,8 @@ from typing import Any
 from cgru.core.checks import callable_, flag, positive
 from cgru.core.threads import alone, get_num_threads
 from cgru.layers import Layer
+from cgru.many.dispatch import Executors, Parcels, taken
 from cgru.many.jobs import Job, Result, Running, Samples, changed, cost_of, run
-from cgru.many.parcels import Executors, Parcels, taken
 from cgru.network.network import Network
 from cgru.network.progress import bar_kind
 

@@ -1,8 +1,8 @@
 """The model file: an `.npz` that loads with `allow_pickle=False`, none of its arrays compressed.
 
 Its arrays: `format`, the number of the format; `model`, a JSON text with the layers and the network's settings; the
-parameters of layer i as `i.name`; `mean` and `scale` where the model has a standardisation; `remembered.trained` and
-`remembered.validated`, hashes of samples, where it remembers some.
+parameters of layer i as `i.name`; `mean` and `scale` where the model has a standardisation; `sample_hashes.trained` and
+`sample_hashes.validated`, hashes of samples, where it remembers some.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from cgru.files import Archive, Header, replacing
 from cgru.gru import GRU
 from cgru.layers import KINDS as LAYERS
 from cgru.layers.layer import Layer
-from cgru.network import chain, remembered
+from cgru.network import chain, sample_hashes
 from cgru.optimizers import is_matrix
 from cgru.quantized.layers import KINDS as QUANTIZED
 from cgru.variant import named as variant_named
@@ -101,7 +101,7 @@ def packed(layers: Sequence[Layer], settings: Mapping[str, Any], standardisation
     kept = {name: value for name, value in settings.items() if name not in _LATER or value is not None}
     hashes = {}
     if "remembered" in kept:
-        kept["remembered"], hashes = remembered.packed(kept["remembered"])
+        kept["remembered"], hashes = sample_hashes.packed(kept["remembered"])
     if "classes" in kept:
         kept["classes"] = plain(kept["classes"], "classes")
     model = json.dumps({"layers": [_description(layer, i) for i, layer in enumerate(layers)], **kept})
@@ -261,8 +261,8 @@ def _unpacked(archive: Archive) -> tuple[list[Layer], dict[str, Any], Arrays]:
     hashes = dict.fromkeys(_HASHES + name for name in names)
     for name in hashes:
         shape, dtype = headers[name]
-        if len(shape) != 1 or shape[0] > remembered.MOST or dtype != np.uint64:
-            raise ValueError(f"{name}: expected up to {remembered.MOST} numbers of uint64, got {dtype} {shape}")
+        if len(shape) != 1 or shape[0] > sample_hashes.MOST or dtype != np.uint64:
+            raise ValueError(f"{name}: expected up to {sample_hashes.MOST} numbers of uint64, got {dtype} {shape}")
     for name in headers.keys() - due.keys() - hashes.keys() - {"model"}:
         raise ValueError(f"it has an array too many, {name}")
     for i, layer in enumerate(layers):
@@ -271,7 +271,7 @@ def _unpacked(archive: Archive) -> tuple[list[Layer], dict[str, Any], Arrays]:
         layer.p.update((name, read(f"{i}.{name}")) for name in _headers(layer, 1))
     if hashes:
         arrays = {name.removeprefix(_HASHES): read(name) for name in hashes}
-        settings["remembered"] = remembered.unpacked(settings["remembered"], arrays)
+        settings["remembered"] = sample_hashes.unpacked(settings["remembered"], arrays)
     if settings["classes"] is not None:
         settings["classes"] = array_of(settings["classes"])
     return layers, settings, {name: read(name) for name in ("mean", "scale") if name in due}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from cgru.core.figures import figure
+from cgru.core.formatting import figure
 
 __all__ = ["LEFT_OUT_IN_A_ROW", "RETURNS", "SCORES", "Epoch", "History", "Updates", "shown"]
 

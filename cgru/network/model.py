@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from cgru.core.blocks import slices
+from cgru.core.row_blocks import slices
 from cgru.layers.dense import Dense
 from cgru.layers.layer import Layer
 from cgru.losses import Function

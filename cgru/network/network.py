@@ -16,23 +16,23 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from cgru import losses, optimizers
-from cgru.core.blocks import at_once
 from cgru.core.checks import flag, positive
+from cgru.core.row_blocks import at_once
 from cgru.layers.layer import Layer
 from cgru.losses import Function
 from cgru.network import chain, files
-from cgru.network.blocks import batched, check_batches, gathered, handed, set_aside
-from cgru.network.checkpoint import Checkpoint
 from cgru.network.classes import checked_features, checked_labels
+from cgru.network.data.streaming import batched, check_batches, gathered, handed, set_aside
+from cgru.network.data.training_data import ask_about_axes, by_class, names_in, taken, weights_of_classes
 from cgru.network.data_spec import DataSpec
-from cgru.network.fit import Fit, scores
 from cgru.network.history import Epoch, History
-from cgru.network.metrics import measured
 from cgru.network.model import Model
 from cgru.network.options import Metric, Settings
-from cgru.network.remembered import Remembered, Watch
-from cgru.network.samples import ask_about_axes, by_class, names_in, taken, weights_of_classes
-from cgru.network.units import Units
+from cgru.network.sample_hashes import Remembered, Watch
+from cgru.network.training.checkpoint import Checkpoint
+from cgru.network.training.fit import Fit, scores
+from cgru.network.training.metrics import measured
+from cgru.network.training.target_scaling import Units
 from cgru.optimizers import Adam, Optimizer
 
 __all__ = ["Network", "in_units", "load", "parts", "restored"]
@@ -326,9 +326,9 @@ class Network(Model):
             training and validation are of these. At the end that is undone in the head, whose activation must be
             "identity": outputs, the loss of `evaluate` and what a callback sees are in the units of y. Not for
             "poisson"; `huber`'s delta is in deviations.
-        shrink: at the end of such a fit, multiply what the outputs are from the mean by what the samples to validate
-            with speak for, from 0 to 1 (`cgru.network.units.shrinkage`): where nothing can be learned it is the mean.
-            The history is from before that.
+        shrink: at the end of such a fit, multiply the distance of the outputs from the mean by a factor from 0 to 1,
+            estimated from the validation samples (`cgru.network.training.target_scaling.shrinkage`): where nothing can
+            be learned the outputs are the mean. The history is from before that.
         recover: where training diverges, go back to the best parameters so far with the optimizer's state of that time,
             halve the learning rate, and go on with the same epoch; where that has happened five times, end with them.
             The best are those of the epoch with the lowest validation loss, without validation with the lowest loss.

@@ -6,7 +6,7 @@ import os
 import sys
 from typing import Any
 
-from cgru.core.figures import figure
+from cgru.core.formatting import figure
 from cgru.network.history import SCORES, Epoch, shown
 
 __all__ = ["Bar", "bar_kind", "drawn", "short"]

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from cgru.core.lengths import mask
-from cgru.network.blocks import Samples
-from cgru.network.samples import Data, in_blocks
+from cgru.network.data.streaming import Samples
+from cgru.network.data.training_data import Data, in_blocks
 
 __all__ = ["MOST", "Hashes", "Remembered", "Watch", "hashes_of", "packed", "unpacked"]
 

@@ -4,7 +4,7 @@ Each is a matplotlib Figure that pyplot does not know of: `figure.savefig(path)`
 after `%matplotlib inline`. With `axes=` it is drawn into those of the caller. All can be read in grey.
 """
 
-from cgru.plot.judged import calibration, confusion, curve, predicted, residuals
-from cgru.plot.recurrent import gates, states
+from cgru.plot.evaluation import calibration, confusion, curve, predicted, residuals
+from cgru.plot.states import gates, states
 
 __all__ = ["calibration", "confusion", "curve", "gates", "predicted", "residuals", "states"]

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from cgru import losses
 from cgru.core import bins
 from cgru.core.checks import lengths_of, real
-from cgru.core.figures import shortened
+from cgru.core.formatting import shortened
 from cgru.core.lengths import mask
 from cgru.network import Epoch, Network
 from cgru.plot.panels import given, made, needed

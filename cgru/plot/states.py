@@ -18,7 +18,7 @@ from cgru.core.lengths import mask
 from cgru.gru import GRU
 from cgru.layers.layer import Layer, kept
 from cgru.network import Network
-from cgru.network.samples import taken
+from cgru.network.data.training_data import taken
 from cgru.plot.panels import given, made, needed
 
 if TYPE_CHECKING:

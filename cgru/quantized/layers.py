@@ -16,7 +16,7 @@ from cgru import activations
 from cgru.activations import Activation
 from cgru.bidirectional import Bidirectional
 from cgru.core.checks import flag, lengths_of, positive, real, sequences
-from cgru.core.narrow import NarrowGRU, NarrowLinear, level
+from cgru.core.low_precision import NarrowGRU, NarrowLinear, level
 from cgru.gru import GRU
 from cgru.layers.dense import Dense
 from cgru.layers.embedding import Embedding

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from cgru.core.blocks import slices
-from cgru.core.figures import figures
+from cgru.core.formatting import figures
 from cgru.core.lengths import mask
+from cgru.core.row_blocks import slices
 from cgru.network import Network
 
 __all__ = ["is_held_out", "outside", "outside_in_words", "seen", "seen_in_words"]

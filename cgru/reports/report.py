@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from cgru import losses
 from cgru.files import replacing
 from cgru.network import Network
-from cgru.network.samples import labelled, taken
+from cgru.network.data.training_data import labelled, taken
 from cgru.reports import numbers
 from cgru.reports.comparison import outside, seen
 from cgru.reports.tables import text

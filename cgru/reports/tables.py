@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from cgru.core.figures import figure, figures, shortened, width_of
+from cgru.core.formatting import figure, figures, shortened, width_of
 from cgru.reports.comparison import outside_in_words, seen_in_words
 
 __all__ = ["Table", "confusions", "headline", "least", "matrix", "scores", "text"]

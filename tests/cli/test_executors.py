@@ -17,9 +17,9 @@ import pytest
 from cli_cases import X, Y, ended, posix, refused, run, start
 
 import cgru
-from cgru.cli import workers
+from cgru.cli import executors
 from cgru.cli.arguments import RequestError, requested
-from cgru.cli.workers import executor_of
+from cgru.cli.executors import executor_of
 
 PLAN = """
 data = "data.npz"
@@ -164,9 +164,9 @@ def test_the_end_of_the_parent(monkeypatch):
         def join(self):
             calls.append("join")
 
-    monkeypatch.setattr(workers.multiprocessing, "parent_process", Parent)
-    monkeypatch.setattr(workers.os, "_exit", calls.append)
-    workers._end_with_parent()
+    monkeypatch.setattr(executors.multiprocessing, "parent_process", Parent)
+    monkeypatch.setattr(executors.os, "_exit", calls.append)
+    executors._end_with_parent()
     end = time.monotonic() + 60
     while len(calls) < 2:
         assert time.monotonic() < end
@@ -231,7 +231,7 @@ def test_mpi_that_cannot_begin_workers_is_refused(monkeypatch, size, managed, be
     if managed:
         monkeypatch.setenv("PMI_RANK", "0")
     monkeypatch.setattr(shutil, "which", lambda name: None if begins is None else name)
-    monkeypatch.setattr(workers, "SPAWN", begins)
+    monkeypatch.setattr(executors, "SPAWN", begins)
     if due is None:
         with asked("--executor", "mpi") as make:
             assert make is ProcessPoolExecutor
@@ -242,7 +242,7 @@ def test_mpi_that_cannot_begin_workers_is_refused(monkeypatch, size, managed, be
 
 def test_mpi_that_begins_no_worker_in_time_is_refused(monkeypatch):
     monkeypatch.setattr(shutil, "which", str)
-    monkeypatch.setattr(workers, "BEGIN", 0.2)
-    monkeypatch.setattr(workers, "SPAWN", "import time; time.sleep(60)")
+    monkeypatch.setattr(executors, "BEGIN", 0.2)
+    monkeypatch.setattr(executors, "SPAWN", "import time; time.sleep(60)")
     with pytest.raises(RequestError, match=r"expected MPI to begin a worker within 0\.2 s, got none"):
-        workers._check_spawn()
+        executors._check_spawn()

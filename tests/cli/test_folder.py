@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from cli_cases import QUICK, X, Y, refused, run
 
-from cgru.core.blocks import Rows, mapped
+from cgru.core.row_blocks import Rows, mapped
 from cgru.network.network import Network
 
 

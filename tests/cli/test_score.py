@@ -5,7 +5,7 @@ import pytest
 
 import cgru
 from cgru.cli.score import judged, scored
-from cgru.core.figures import figure
+from cgru.core.formatting import figure
 from cgru.datasets import Split
 
 rng = np.random.default_rng(0)

@@ -1,4 +1,4 @@
-"""The loss of a head and its gradient in one sweep (simd/criterion.h), against cgru/losses.py, at every level."""
+"""The loss of a head and its gradient in one sweep (simd/loss.h), against cgru/losses.py, at every level."""
 
 import itertools
 
@@ -8,8 +8,8 @@ import pytest
 import cgru
 from cgru import losses
 from cgru.activations import bind
-from cgru.network import fit
-from cgru.network.compiled.engine import compiles
+from cgru.network.training import fit
+from cgru.network.training.compiled.engine import compiles
 
 RNG = np.random.default_rng(5)
 ODD = (1, 2, 6, 7, 17, 33)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cgru.core.figures import figures, shortened, width_of
+from cgru.core.formatting import figures, shortened, width_of
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import mmap
 import numpy as np
 import pytest
 
-from cgru.core.blocks import BLOCK, Rows, at_once, mapped, rows_of, slices
+from cgru.core.row_blocks import BLOCK, Rows, at_once, mapped, rows_of, slices
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import pytest
 
 from cgru.datasets.column_names import check_choice
-from cgru.datasets.gaps import MISSING
+from cgru.datasets.missing_values import MISSING
 
 
 def test_one_of_those_that_are_known():

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from cgru.datasets.dates import dates_in, forms_of
-from cgru.datasets.times import times_of
+from cgru.datasets.time_parsing import times_of
 
 
 def read(*texts):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cgru.datasets import gaps
+from cgru.datasets import missing_values
 
 N = np.nan
 
@@ -18,23 +18,23 @@ N = np.nan
 )
 def test_they_are_filled(how, due):
     x = np.array([[1, N], [N, 5], [N, 6], [4, N]])
-    assert gaps.filled(x, how).tolist() == [2, 2]
+    assert missing_values.filled(x, how).tolist() == [2, 2]
     assert x.tolist() == due
-    assert gaps.filled(x, how).tolist() == [0, 0]
+    assert missing_values.filled(x, how).tolist() == [0, 0]
 
 
 @pytest.mark.parametrize(("how", "due"), [("forward", N), ("interpolate", N), ("zero", 0)])
 def test_what_has_no_value_at_all(how, due):
     x = np.array([[N, 1], [N, 2]])
-    assert gaps.filled(x, how).tolist() == [2, 0]
+    assert missing_values.filled(x, how).tolist() == [2, 0]
     np.testing.assert_array_equal(x, [[due, 1], [due, 2]])
 
 
 def test_what_is_said():
-    assert gaps.said(np.array([0, 0]), "zero", "ab") == []
-    assert gaps.said(np.array([3, 0, 2]), "zero", "abc") == ["filled 5 missing values (zero): a 3, c 2"]
-    assert gaps.said(np.ones(9, int), "zero", "abcdefghi")[0].endswith("h 1, i 1")
-    assert gaps.said(np.ones(10, int), "zero", "abcdefghij")[0].endswith("i 1, ...")
+    assert missing_values.said(np.array([0, 0]), "zero", "ab") == []
+    assert missing_values.said(np.array([3, 0, 2]), "zero", "abc") == ["filled 5 missing values (zero): a 3, c 2"]
+    assert missing_values.said(np.ones(9, int), "zero", "abcdefghi")[0].endswith("h 1, i 1")
+    assert missing_values.said(np.ones(10, int), "zero", "abcdefghij")[0].endswith("i 1, ...")
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_what_is_said():
     ids=str,
 )
 def test_words_that_mean_a_missing_value(na, words):
-    assert gaps.as_words(na) == words
+    assert missing_values.as_words(na) == words
 
 
 @pytest.mark.parametrize(
@@ -60,15 +60,15 @@ def test_words_that_mean_a_missing_value(na, words):
 )
 def test_what_is_no_word(na, wrong):
     with pytest.raises(TypeError, match=f"^na: expected words that mean a missing value, .* or numbers, got {wrong}"):
-        gaps.as_words(na)
+        missing_values.as_words(na)
 
 
 def test_words_that_are_numbers():
-    assert gaps.numbers_in(["-", "-999", "-9.5e1"]).tolist() == [-999, -95] * 2
-    assert gaps.numbers_in(["-99,5", "x"], lambda word: float(word.replace(",", "."))).tolist() == [-99.5]
-    assert gaps.numbers_in([]).dtype == np.float64
-    assert gaps.equal(np.array([1, 2, 3]), np.array([2.0, 9])).tolist() == [False, True, False]
-    assert gaps.equal(np.array(["2"], object), np.array([2.0])).tolist() == [False]
+    assert missing_values.numbers_in(["-", "-999", "-9.5e1"]).tolist() == [-999, -95] * 2
+    assert missing_values.numbers_in(["-99,5", "x"], lambda word: float(word.replace(",", "."))).tolist() == [-99.5]
+    assert missing_values.numbers_in([]).dtype == np.float64
+    assert missing_values.equal(np.array([1, 2, 3]), np.array([2.0, 9])).tolist() == [False, True, False]
+    assert missing_values.equal(np.array(["2"], object), np.array([2.0])).tolist() == [False]
 
 
 def test_numbers_that_look_like_missing_ones():
@@ -85,7 +85,7 @@ def test_numbers_that_look_like_missing_ones():
         "high up": np.where(t < 2, -999, 1000 + t),
         "low down": np.where(t < 2, 999, t - 1000),
     }
-    notes = gaps.doubted(np.column_stack(list(columns.values())), list(columns))
+    notes = missing_values.doubted(np.column_stack(list(columns.values())), list(columns))
     assert notes == [
         'far below has -999 3 times, far below all others (na="-999" takes it for missing)',
         'far above has 9999 2 times, far above all others (na="9999" takes it for missing)',
@@ -95,9 +95,9 @@ def test_numbers_that_look_like_missing_ones():
         'low down has 999 2 times, far above all others (na="999" takes it for missing)',
     ]
     for word in (-99, -99.9, -200, -999, -999.9, -9999, -99999, 999, 9999, 99999):
-        (note,) = gaps.doubted(np.array([[word, 1, word, 2]]).T, ["a"])
+        (note,) = missing_values.doubted(np.array([[word, 1, word, 2]]).T, ["a"])
         assert f'(na="{word}" takes it for missing)' in note
-    assert gaps.doubted(np.empty((0, 1)), ["none"]) == []
+    assert missing_values.doubted(np.empty((0, 1)), ["none"]) == []
 
 
 def test_what_is_advised_is_what_helps():
@@ -106,18 +106,18 @@ def test_what_is_advised_is_what_helps():
     gone = np.array([[0, 1, 0, 1], [0, 1, 1, 0], [0, 1, 0, 1], [0, 1, 0, 0]], bool)
     whole = 'b has no value at all, ignore="b" leaves it out'
     part = 'd has no value in 1 of 2 sequences, missing="zero" fills it, ignore="d" leaves it out'
-    assert gaps.cures(gone[:, :1], sequence, "a") == ""
-    assert gaps.cures(gone[:, 1:2], sequence, "b") == whole
-    assert gaps.cures(gone[:, 2:3], sequence, "c") == 'missing="forward" fills it'
-    assert gaps.cures(gone[:, 3:], sequence, "d") == part
-    assert gaps.cures(gone[:, [2, 2]], sequence, "ce") == 'missing="forward" fills them'
-    assert gaps.cures(gone, sequence, "abcd") == f'{whole}; {part}; missing="forward" fills c'
+    assert missing_values.cures(gone[:, :1], sequence, "a") == ""
+    assert missing_values.cures(gone[:, 1:2], sequence, "b") == whole
+    assert missing_values.cures(gone[:, 2:3], sequence, "c") == 'missing="forward" fills it'
+    assert missing_values.cures(gone[:, 3:], sequence, "d") == part
+    assert missing_values.cures(gone[:, [2, 2]], sequence, "ce") == 'missing="forward" fills them'
+    assert missing_values.cures(gone, sequence, "abcd") == f'{whole}; {part}; missing="forward" fills c'
 
 
 def test_each_sequence_is_filled_from_itself_or_refused_by_its_place():
     some = [np.array([[1, np.nan], [np.nan, 2]]), np.array([[3.0, 4.0]])]
-    assert gaps.fill_each(some, "forward", 2, "{} {}".format).tolist() == [1, 1]
+    assert missing_values.fill_each(some, "forward", 2, "{} {}".format).tolist() == [1, 1]
     assert [x.tolist() for x in some] == [[[1, 2], [1, 2]], [[3, 4]]]
     with pytest.raises(ValueError, match=r"^1 2$"):
-        gaps.fill_each([np.ones((2, 3)), np.array([[1, 2, np.nan]])], "forward", 3, "{} {}".format)
-    assert gaps.fill_each([np.array([[np.nan]])], "refuse", 1, "{} {}".format).tolist() == [0]
+        missing_values.fill_each([np.ones((2, 3)), np.array([[1, 2, np.nan]])], "forward", 3, "{} {}".format)
+    assert missing_values.fill_each([np.array([[np.nan]])], "refuse", 1, "{} {}".format).tolist() == [0]

@@ -6,7 +6,7 @@ import pytest
 
 from cgru.datasets.dates import dates_in, months_by_name
 from cgru.datasets.month_names import folded, months_of, weekdays_of
-from cgru.datasets.times import ranks, times_of
+from cgru.datasets.time_parsing import ranks, times_of
 
 LANGUAGES = {  # of each some names as they stand in tables
     "German": ("Januar Februar März April Mai Juni Juli August September Oktober November Dezember",

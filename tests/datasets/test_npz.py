@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from cgru.core.blocks import mapped
+from cgru.core.row_blocks import mapped
 from cgru.datasets import read
 
 RNG = np.random.default_rng(0)

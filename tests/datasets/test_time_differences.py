@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from cgru.datasets import from_frame
-from cgru.datasets.time_gaps import as_gap, spoken
-from cgru.datasets.times import clock_of
+from cgru.datasets.time_differences import as_gap, spoken
+from cgru.datasets.time_parsing import clock_of
 
 pd = pytest.importorskip("pandas")
 

@@ -5,8 +5,8 @@ import datetime
 import numpy as np
 import pytest
 
-from cgru.datasets.calendar import Calendar, calendar_of
-from cgru.datasets.times import times_of
+from cgru.datasets.time_frequency import Calendar, calendar_of
+from cgru.datasets.time_parsing import times_of
 
 
 def continued(texts, form=None):

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from cgru.datasets.times import Times, are_times, ranks, times_of
+from cgru.datasets.time_parsing import Times, are_times, ranks, times_of
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ import zoneinfo
 import numpy as np
 import pytest
 
-from cgru.datasets.clock import Clock, clock_of_zone
 from cgru.datasets.series import read_series, series_from_frame
+from cgru.datasets.time_zones import Clock, clock_of_zone
 
 # A zone, the day of a change there, by how much, and a day after which none comes for a while.
 CHANGES = [

@@ -20,7 +20,7 @@ from network_cases import LABELS, X, made
 from parcel_cases import METHODS, SHARED, Killer, equal, mixed, pool, small
 
 import cgru
-from cgru.many import parcels
+from cgru.many import dispatch
 
 unix = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL here")
 pytestmark = pytest.mark.usefixtures("forks")
@@ -77,7 +77,7 @@ def test_a_guilty_job_is_found_and_stops_no_other():
         )
         assert isinstance(error.__cause__, BrokenExecutor)
     alone = Counter(jobs for jobs, others in beside if others == 1)
-    assert alone[(17,)] == alone[(140,)] == parcels.LOST  # it is given up only by what it does alone
+    assert alone[(17,)] == alone[(140,)] == dispatch.LOST  # it is given up only by what it does alone
 
 
 def test_an_executor_that_breaks_and_was_given_says_what_to_do():
@@ -111,7 +111,7 @@ def test_a_cluster_that_is_closed_may_leave_futures_that_never_end(end):
     assert [result.error for result in results] == [None] * 5
 
 
-@pytest.mark.parametrize("times", [0, 1, parcels.LOST, parcels.LOST + 1])
+@pytest.mark.parametrize("times", [0, 1, dispatch.LOST, dispatch.LOST + 1])
 def test_what_an_executor_itself_raises_may_pass(times):
     class Shaky(ThreadPoolExecutor):
         left = times
@@ -128,7 +128,7 @@ def test_what_an_executor_itself_raises_may_pass(times):
         results = cgru.fit_many(small(5, cost=1), **SHARED, executor=executor)
     assert executor.left == 0
     errors = [type(result.error) for result in results if result.error is not None]
-    assert errors == ([ValueError] if times > parcels.LOST else [])
+    assert errors == ([ValueError] if times > dispatch.LOST else [])
 
 
 def test_executors_that_do_nothing_but_break_come_to_an_end():
@@ -141,7 +141,7 @@ def test_executors_that_do_nothing_but_break_come_to_an_end():
 
     results = cgru.fit_many(small(300), **SHARED, executor=make)
     assert all(isinstance(result.error, RuntimeError) for result in results)
-    assert len(made_ones) == parcels.FRUITLESS
+    assert len(made_ones) == dispatch.FRUITLESS
     assert "20 executors broke one after the other before anything was done" in str(results[0].error)
 
 
@@ -189,10 +189,10 @@ def test_no_job_begins_that_nobody_waits_for(tmp_path):
     room.mkdir()
     makes = [made, partial(cases.removing, room), made]
     sent = [(i, pickle.dumps(cgru.Job(make, epochs=1))) for i, make in enumerate(makes)]
-    letter = parcels.Letter(pickle.dumps(parcels.Samples(X, LABELS)), sent, False, str(room / "results"))
-    assert [i for i, _ in parcels.fit_parcel(letter)[1]] == [0, 1]
-    assert [i for i, _ in parcels.fit_parcel(letter)[1]] == [0, 1, 2]  # it was never there: on another machine
-    assert parcels.fit_parcel(replace(letter, near=True))[1] == []  # it began when all was over
+    letter = dispatch.Letter(pickle.dumps(dispatch.Samples(X, LABELS)), sent, False, str(room / "results"))
+    assert [i for i, _ in dispatch.fit_parcel(letter)[1]] == [0, 1]
+    assert [i for i, _ in dispatch.fit_parcel(letter)[1]] == [0, 1, 2]  # it was never there: on another machine
+    assert dispatch.fit_parcel(replace(letter, near=True))[1] == []  # it began when all was over
 
 
 def test_an_interrupt_that_comes_as_an_error_is_no_result():
@@ -227,7 +227,7 @@ def test_an_interrupt_waits_a_moment_for_what_is_under_way(monkeypatch):
         raise KeyboardInterrupt
 
     for grace, done in ((300.0, 2), (0.01, 1)):
-        monkeypatch.setattr(parcels, "GRACE", grace)
+        monkeypatch.setattr(dispatch, "GRACE", grace)
         begun, may_end = threading.Event(), threading.Event()
         with Watched(1) as executor:
             with pytest.warns(RuntimeWarning, match=f"interrupted; {done} of 3 jobs are done"):
@@ -276,7 +276,7 @@ def test_a_pool_that_breaks_while_the_rest_is_cancelled_comes_to_its_end(given, 
 
 def test_a_second_interrupt_leaves_nothing_behind(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr(parcels, "wait", interrupt)
+    monkeypatch.setattr(dispatch, "wait", interrupt)
     with pytest.raises(KeyboardInterrupt):
         cgru.fit_many(small(2), **SHARED, executor=InCaller(), callback=interrupt)
     assert not list(tmp_path.iterdir())

@@ -18,7 +18,7 @@ from network_cases import LABELS, LENGTHS, X, made, same, weights
 from parcel_cases import METHODS, SHARED, equal, mixed, pool, small
 
 import cgru
-from cgru.many import parcels
+from cgru.many import dispatch
 
 pytestmark = pytest.mark.usefixtures("forks")
 
@@ -47,8 +47,8 @@ def test_a_wait_ends_now_and_then_so_that_a_ctrl_c_before_it_is_seen():
             return "result"
 
     waited = []
-    assert parcels.taken(Late()) == "result"
-    assert waited == [parcels.LOOK] * 3
+    assert dispatch.taken(Late()) == "result"
+    assert waited == [dispatch.LOOK] * 3
 
 
 def test_a_given_executor_stays_open_and_a_made_one_does_not(due):
@@ -209,7 +209,7 @@ def test_parcels_get_smaller_and_no_more_are_under_way_than_the_window():
     assert [len(size) for size in sizes[:4]] == [31, 30, 30, 29]  # a 64th of what is left
     assert [len(size) for size in sizes[-64:]] == [1] * 64
     assert [i for size in sizes for i in size] == list(range(2000))
-    assert most == parcels.WINDOWS[0] < len(sizes)
+    assert most == dispatch.WINDOWS[0] < len(sizes)
 
 
 def test_a_parcel_is_a_share_of_the_cost_and_never_too_many():
@@ -220,23 +220,23 @@ def test_a_parcel_is_a_share_of_the_cost_and_never_too_many():
 
 
 def test_what_is_under_way_weighs_no_more_than_so_much(monkeypatch):
-    monkeypatch.setattr(parcels, "WEIGHT", 3000)
+    monkeypatch.setattr(dispatch, "WEIGHT", 3000)
     sizes, most = sent([cgru.Job(made, X=np.zeros((2, 50, 10)), y=[1], cost=1) for _ in range(8)])
     assert len(sizes) == 8
     assert most == 1
 
 
 def test_samples_that_a_pool_of_this_machine_shares_weigh_nothing(monkeypatch):
-    monkeypatch.setattr(parcels, "WEIGHT", 3000)
+    monkeypatch.setattr(dispatch, "WEIGHT", 3000)
     both = threading.Barrier(2, timeout=30)
     jobs = [cgru.Job(made, i, epochs=1) for i in range(2)]
-    work = parcels.fit_parcel
+    work = dispatch.fit_parcel
 
     def together(letter):
         both.wait()
         return work(letter)
 
-    monkeypatch.setattr(parcels, "fit_parcel", together)
+    monkeypatch.setattr(dispatch, "fit_parcel", together)
     with ThreadPoolExecutor(2) as executor:
         results = cgru.fit_many(jobs, **SHARED, executor=executor)
     assert [result.error for result in results] == [None, None]
@@ -346,17 +346,17 @@ def test_a_worker_of_another_version_does_nothing(tmp_path):
 
 @pytest.mark.parametrize("left", [True, False])  # in the folder for results, or returned
 def test_a_worker_that_says_no_version_is_refused(monkeypatch, left):
-    work = parcels.fit_parcel
+    work = dispatch.fit_parcel
 
     def older(letter):
         _, found = work(letter)
         return found if left else []
 
-    monkeypatch.setattr(parcels, "fit_parcel", older)
+    monkeypatch.setattr(dispatch, "fit_parcel", older)
     with ThreadPoolExecutor(1) as executor:
         results = cgru.fit_many(small(2), **SHARED, executor=executor)
     for result in results:
-        assert isinstance(result.error, parcels.OtherVersionError)
+        assert isinstance(result.error, dispatch.OtherVersionError)
         assert "as here, got one with an older version" in str(result.error)
 
 
@@ -364,7 +364,7 @@ def test_a_worker_that_says_no_version_is_refused(monkeypatch, left):
 @cases.posix
 def test_what_workers_of_the_same_version_have_done_stays(tmp_path, monkeypatch):
     """Nothing more is sent once one of another has answered."""
-    monkeypatch.setattr(parcels, "WINDOWS", (3, 3, 3, 1))
+    monkeypatch.setattr(dispatch, "WINDOWS", (3, 3, 3, 1))
     with cases.Elsewhere(tmp_path) as other:
 
         class Both(ThreadPoolExecutor):
@@ -379,16 +379,16 @@ def test_what_workers_of_the_same_version_have_done_stays(tmp_path, monkeypatch)
         assert 2 <= executor.calls <= 4
     done = [result for result in results if result.error is None]
     assert 0 < len(done) < 200
-    assert all(isinstance(result.error, parcels.OtherVersionError) for result in results if result not in done)
+    assert all(isinstance(result.error, dispatch.OtherVersionError) for result in results if result not in done)
 
 
 @pytest.mark.parametrize("line_ends", [b"\n", b"\r\n"])
 def test_code_of_the_same_number_is_told_apart(tmp_path, monkeypatch, line_ends):
     def code(text):
         (tmp_path / "many").mkdir(exist_ok=True)
-        (tmp_path / "many" / "parcels.py").write_bytes(text.replace(b"\n", line_ends))
-        monkeypatch.setattr(parcels, "__file__", str(tmp_path / "many" / "parcels.py"))
-        return parcels.package.__wrapped__()
+        (tmp_path / "many" / "dispatch.py").write_bytes(text.replace(b"\n", line_ends))
+        monkeypatch.setattr(dispatch, "__file__", str(tmp_path / "many" / "dispatch.py"))
+        return dispatch.package.__wrapped__()
 
     assert code(b"a = 1\n") == code(b"a = 1\n") != code(b"a = 2\n")
     assert code(b"a = 1\n") == f"{cgru.__version__} (code {zlib.crc32(b'a = 1' + bytes([10])):08x})"

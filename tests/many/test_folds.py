@@ -3,7 +3,7 @@ import pytest
 
 import cgru
 from cgru.many.folds import Splittable, classes_of
-from cgru.network.split import groups_of
+from cgru.network.data.split import groups_of
 
 
 def whole(m=12, classes=None, groups=None):

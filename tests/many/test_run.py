@@ -15,7 +15,7 @@ import pytest
 from network_cases import LABELS, LENGTHS, REALS, X, made, same, weights
 
 import cgru
-from cgru.many import parcels
+from cgru.many import dispatch
 from cgru.many import run as many_run
 
 STEPS = np.random.default_rng(1).integers(0, 2, X.shape[:2])
@@ -338,7 +338,7 @@ class Inline(Executor):
     ("module", "lines", "options"),
     [
         (many_run, {"__iter__"}, {"threads": 1}),
-        (parcels, {"__iter__", "_take", "_add"}, {"executor": Inline()}),
+        (dispatch, {"__iter__", "_take", "_add"}, {"executor": Inline()}),
     ],
     ids=["threads", "executor"],
 )

@@ -1,14 +1,14 @@
 import pytest
 from file_cases import LABELS, LENGTHS, X, made
 
-from cgru.core import blocks as core
-from cgru.network import blocks, samples
+from cgru.core import row_blocks as core
+from cgru.network.data import streaming, training_data
 
 
 @pytest.fixture
 def small_blocks(monkeypatch):
     """Blocks of samples of few bytes, so that there are many."""
-    for module in (core, blocks, samples):
+    for module in (core, streaming, training_data):
         monkeypatch.setattr(module, "BLOCK", 400)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import cgru
-from cgru.network import fit
+from cgru.network.training import fit
 
 RNG = np.random.default_rng(0)
 M, S, E, K = 12, 5, 3, 3

@@ -11,8 +11,9 @@ from network_cases import same, weights
 
 import cgru
 from cgru.datasets import Dataset, Split
-from cgru.network import blocks, fit
-from cgru.network.compiled import engine
+from cgru.network.data import streaming
+from cgru.network.training import fit
+from cgru.network.training.compiled import engine
 
 pytestmark = pytest.mark.usefixtures("small_blocks")
 
@@ -360,9 +361,9 @@ def test_what_hands_out_batches(shape):
         "text": ("abc", False),
         "none": ([], False),
     }[shape]
-    assert blocks.batched(given[0]) is given[1]
-    assert not blocks.batched(X.tolist())
-    assert not blocks.batched(([X[0], X[1]], [STEPS[0], STEPS[1]]))
+    assert streaming.batched(given[0]) is given[1]
+    assert not streaming.batched(X.tolist())
+    assert not streaming.batched(([X[0], X[1]], [STEPS[0], STEPS[1]]))
 
 
 def test_tensors_do():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import cgru
-from cgru.network.blocks import Batches
+from cgru.network.data.streaming import Batches
 
 RNG = np.random.default_rng(7)
 

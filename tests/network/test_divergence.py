@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import cgru
-from cgru.network import fit
 from cgru.network.history import Epoch, History
+from cgru.network.training import fit
 
 RNG = np.random.default_rng(7)
 M, S, SIZE = 48, 4, 4

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import cgru
-from cgru.network import fit
+from cgru.network.training import fit
 from cgru.reference import mask
 
 RNG = np.random.default_rng(0)

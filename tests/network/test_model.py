@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 import cgru
-from cgru.network import fit
-from cgru.network.checkpoint import Checkpoint
-from cgru.network.fit import Fit, scores
+from cgru.network.data.training_data import Data
 from cgru.network.model import Model
 from cgru.network.options import Settings
-from cgru.network.samples import Data
+from cgru.network.training import fit
+from cgru.network.training.checkpoint import Checkpoint
+from cgru.network.training.fit import Fit, scores
 
 RNG = np.random.default_rng(7)
 X, CLASSES = RNG.standard_normal((12, 5, 3)), RNG.integers(0, 2, 12)

@@ -7,9 +7,9 @@ import pytest
 from network_cases import LABELS, LENGTHS, REALS, M, S, X, made, padded
 
 import cgru
-from cgru.network import remembered
-from cgru.network.blocks import Batches
-from cgru.network.remembered import Hashes, Remembered, Watch, hashes_of
+from cgru.network import sample_hashes
+from cgru.network.data.streaming import Batches
+from cgru.network.sample_hashes import Hashes, Remembered, Watch, hashes_of
 
 
 def compared(net, X, lengths=None):
@@ -76,12 +76,12 @@ def test_tokens():
 def test_many_samples_and_long_ones(monkeypatch):
     due = hashes_of(X, LENGTHS)
     for size in (1, 20, 100):
-        monkeypatch.setattr(remembered, "AT_ONCE", size)
+        monkeypatch.setattr(sample_hashes, "AT_ONCE", size)
         np.testing.assert_array_equal(hashes_of(X, LENGTHS), due)
 
 
 def test_of_too_many_the_smallest_are_kept(monkeypatch):
-    monkeypatch.setattr(remembered, "MOST", 10)
+    monkeypatch.setattr(sample_hashes, "MOST", 10)
     values = np.random.default_rng(0).integers(0, 2**63, 40, np.uint64)
     few = Hashes(np.sort(values[:10]))
     assert Hashes(np.zeros(0, np.uint64)).joined(values[:10]).complete
@@ -188,7 +188,7 @@ def test_samples_in_files_and_batches(tmp_path, small_blocks):
 
 def test_more_than_are_kept(monkeypatch, tmp_path):
     """Whether a sample was seen is said of those that can be compared, and of no other."""
-    monkeypatch.setattr(remembered, "MOST", 8)
+    monkeypatch.setattr(sample_hashes, "MOST", 8)
     net = made()
     net.fit(X[:16], LABELS[:16], epochs=1, remember_samples=True)
     found = net.remembered.compared(X)
@@ -204,7 +204,7 @@ def test_more_than_are_kept(monkeypatch, tmp_path):
 
 
 def test_batches_without_an_end_take_no_more_memory(monkeypatch):
-    monkeypatch.setattr(remembered, "MOST", 8)
+    monkeypatch.setattr(sample_hashes, "MOST", 8)
     watch = Watch(Remembered(), shrunk=False)
     batches = watch.over(
         Batches(made().data_spec, [(X[i : i + 4], LABELS[i : i + 4]) for i in range(0, 24, 4)]), "trained"

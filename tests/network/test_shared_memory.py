@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import cgru
-from cgru.network import fit
+from cgru.network.training import fit
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.standard_normal((12, 4, 3)), RNG.standard_normal((12, 1))

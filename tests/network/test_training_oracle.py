@@ -8,7 +8,7 @@ import pytest
 from training_oracle import Oracle
 
 import cgru
-from cgru.network import fit
+from cgru.network.training import fit
 
 OPTIMIZERS = (
     lambda: cgru.SGD(0.05, momentum=0.9, nesterov=True),

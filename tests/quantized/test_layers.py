@@ -21,7 +21,7 @@ from quantized_cases import (
 )
 
 import cgru
-from cgru.core import kernels, narrow
+from cgru.core import kernels, low_precision
 from cgru.core.lengths import mask
 from cgru.quantized import reference
 from cgru.quantized.layers import (
@@ -357,13 +357,13 @@ def test_another_level_packs_anew():
         try:
             for level, vnni in narrow_levels() * 2:
                 kernels.use_level(level)
-                narrow.use_vnni(vnni)
+                low_precision.use_vnni(vnni)
                 assert_close(layer.predict(A, lengths), due, 0.02)
-                assert name == "dense" or layer.packed().level == narrow.level()
+                assert name == "dense" or layer.packed().level == low_precision.level()
                 assert layer.packed() is layer.packed()
         finally:
             kernels.use_level(before)
-            narrow.use_vnni()
+            low_precision.use_vnni()
 
 
 @pytest.mark.parametrize("name", LAYERS)

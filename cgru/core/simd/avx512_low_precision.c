@@ -2,4 +2,4 @@
 #define BYTES 64
 #define VNNI 0
 #define BF16 0
-#include "narrow_body.h"
+#include "low_precision_body.h"

@@ -2,4 +2,4 @@
 #define BYTES 64
 #define VNNI 1
 #define BF16 1
-#include "narrow_body.h"
+#include "low_precision_body.h"

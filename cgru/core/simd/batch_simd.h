@@ -6,7 +6,7 @@
  * forward 1 | h | x | 1 | x | r * h | z | hh_ | inputs, backward dh | dhh_ | dz_ | dr_ | dc | sums,
  * so that a product is the tile's with the roles changed: the rows of its weights, which are broadcast, are units, and what
  * it reads as packed weights are samples, [1 | h | x] for the gates and [1 | x | r * h] for the candidate, their 1 for the
- * bias. Each sum runs in the order in which it runs where lanes are units. Where x is wide, its products are those of dots.h:
+ * bias. Each sum runs in the order in which it runs where lanes are units. Where x is wide, its products are those of feature_simd.h:
  * x is then not in the rows, nor is 1, and what it adds stands at `inputs`, r | z | hh. */
 
 typedef struct {

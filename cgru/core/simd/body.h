@@ -42,19 +42,19 @@
 #endif
 
 #include "vector.h"
-#include "tile.h"
-#include "lying.h"
-#include "crosswise.h"
+#include "gemm_microkernel.h"
+#include "unpacked_gemm.h"
+#include "transposed_gemm.h"
 #include "equations.h"
 #include "cell.h"
-#include "dots.h"
-#include "single.h"
-#include "outer.h"
+#include "feature_simd.h"
+#include "single_sample.h"
+#include "outer_product.h"
 #include "norm.h"
-#include "criterion.h"
+#include "loss.h"
 #include "update.h"
-#include "few.h"
-#include "few_linear.h"
+#include "batch_simd.h"
+#include "batch_simd_linear.h"
 
 #define STRING_(text) #text
 #define STRING(text) STRING_(text)

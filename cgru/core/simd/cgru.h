@@ -60,7 +60,7 @@ typedef struct {
     };
 
     /* (m, ld) the work of each row, side by side, each part padded to whole vectors:
-     * forward h | x | r * h | z, backward dh | dhh_ | dz_ | dr_ | dc; of a single sample see single.h, of a layer norm norm.h.
+     * forward h | x | r * h | z, backward dh | dhh_ | dz_ | dr_ | dc; of a single sample see single_sample.h, of a layer norm norm.h.
      * Where the reset comes after, r and then r * c stand in the place of r * h. */
     void *rows;
     ptrdiff_t ld;
@@ -72,7 +72,7 @@ typedef struct {
     int fresh;        /* backward and gradients: the first step to run had no h0, its hp is zero */
     int linear;       /* gradients: that of one product, whose only gradient is dr_, for Ur and br */
     int loose;        /* forward: sums may run in another order than those of packed weights, so that bits depend on m and s */
-    ptrdiff_t column; /* of its arrays: 1, or m where lanes are samples, whose rows lie as few.h says */
+    ptrdiff_t column; /* of its arrays: 1, or m where lanes are samples, whose rows lie as batch_simd.h says */
 } cgru_call;
 
 typedef struct {
@@ -126,7 +126,7 @@ typedef struct {
 
 struct cgru_product;
 
-/* A call whose lanes are samples: the weights of each product, a row for each of its results; see few.h. */
+/* A call whose lanes are samples: the weights of each product, a row for each of its results; see batch_simd.h. */
 typedef struct {
     const cgru_call *call;
     const void *gates, *recurrent, *candidate; /* forward */
@@ -230,7 +230,7 @@ typedef struct {
     void *work;               /* 2 k vectors */
 } cgru_criterion;
 
-/* x W + b where lanes are samples, W (k, n); see few_linear.h. */
+/* x W + b where lanes are samples, W (k, n); see batch_simd_linear.h. */
 typedef struct {
     cgru_matrix W;
     const void *b; /* (n) one after another, or NULL */
@@ -261,7 +261,7 @@ typedef struct {
     void *memory;
 } cgru_few_sums;
 
-/* Weights (k, columns) of fewer bytes; see narrow.h. */
+/* Weights (k, columns) of fewer bytes; see low_precision.h. */
 enum { CGRU_INT8, CGRU_BFLOAT16, CGRU_ROUNDED };
 
 typedef struct {

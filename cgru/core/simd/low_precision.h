@@ -8,7 +8,7 @@
  * bfloat16: the upper half of a float32; rows stay as they are, and sums are those of float32. Where the processor multiplies
  * pairs of them, rows of a call with several samples may be rounded to bfloat16, too, and take half the time.
  *
- * A word of 32 bits holds the weights of a column for GROUP rows one after another. Words lie as the weights of single.h do:
+ * A word of 32 bits holds the weights of a column for GROUP rows one after another. Words lie as the weights of single_sample.h do:
  * in parts of up to four vectors of columns, each with its words one after another. */
 
 /* --- tiles: sum (rows, width vectors) = begin + rows of an operand times the columns of W from c on --- */

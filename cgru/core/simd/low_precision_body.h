@@ -1,4 +1,4 @@
-/* The kernels of narrow.h at one level: set LEVEL, BYTES, VNNI (whether it multiplies bytes, of arm64 by sdot) and BF16, then
+/* The kernels of low_precision.h at one level: set LEVEL, BYTES, VNNI (whether it multiplies bytes, of arm64 by sdot) and BF16, then
  * include. Nothing is left of it where the compiler cannot make such vectors. */
 #define T float
 #define SIZE 4
@@ -52,8 +52,8 @@ typedef union { T x; INT bits; } cast;
 #else
 #define CONVERT(x) ((vec)(x))
 #endif
-#include "codes.h"
-#include "narrow.h"
+#include "quantize_row.h"
+#include "low_precision.h"
 
 #define STRING_(text) #text
 #define STRING(text) STRING_(text)

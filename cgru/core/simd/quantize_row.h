@@ -1,4 +1,4 @@
-/* int8 for narrow.h: how words of weights are multiplied by codes, and how a row is brought to these. */
+/* int8 for low_precision.h: how words of weights are multiplied by codes, and how a row is brought to these. */
 
 /* --- the words of int8 and what multiplies them: four codes, in one word or in two --- */
 

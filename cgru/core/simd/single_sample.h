@@ -189,7 +189,7 @@ INLINE void step(const cgru_single *single, ptrdiff_t t, const T *x, T *h, T *wo
     T *r_ = single->call->pre ? (T *)input_of(single->call, h, t) : z + up, *z_ = r_ + up, *hh_ = z_ + up;
     if (!single->call->pre) input_part(single, x, r_);
     if (lies) {
-        for (int n = 0; n < 2; n++) { /* r and z in turns first, as in lying.h */
+        for (int n = 0; n < 2; n++) { /* r and z in turns first, as in unpacked_gemm.h */
             const int gate = (t + n) % 2 ? CGRU_Z : CGRU_R;
             add_lying(single, h, &single->V[gate], gate == CGRU_R ? r_ : z_);
         }

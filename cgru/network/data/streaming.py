@@ -1,7 +1,7 @@
-"""Samples that are too many for memory: `Mapped`, in files, and `Batches`, which somebody hands out one by one.
+"""Training data larger than memory: memory-mapped files (`Mapped`) and iterables of batches (`Batches`).
 
-Each is what `cgru.network.samples.Data` is to those who train and score: `first`, `extent`, `blocks`, `parts`, `then`.
-What is taken of them is checked and converted then, and so is a `Data`. m samples, s steps, e elements per step.
+Fits and scores read them as they read a `Data` in memory, by `first`, `extent`, `blocks`, `parts` and `then`. Samples
+are checked and converted when they are read. m samples, s steps, e elements per step.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from cgru.core.blocks import BLOCK, mapped, rows_of
+from cgru.core.row_blocks import BLOCK, mapped, rows_of
 from cgru.network import chain
 from cgru.network.classes import strings_in
+from cgru.network.data.split import drawn, groups_of
+from cgru.network.data.training_data import Data, by_class, in_blocks, inputs, labelled, settled, targeted
 from cgru.network.data_spec import DataSpec
 from cgru.network.options import OPTIONS, Settings, Trait
-from cgru.network.samples import Data, by_class, in_blocks, inputs, labelled, settled, targeted
-from cgru.network.split import drawn, groups_of
 
 __all__ = ["Batches", "Samples", "batched", "check_batches", "gathered", "handed", "set_aside"]
 

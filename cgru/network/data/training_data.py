@@ -15,16 +15,16 @@ from typing import Any
 
 import numpy as np
 
-from cgru.core.blocks import BLOCK, Rows, slices
 from cgru.core.checks import lengths_of, real, sequences
 from cgru.core.dataframes import check_not_nested, is_indexed, refuse_indexed
 from cgru.core.lengths import mask, padded
+from cgru.core.row_blocks import BLOCK, Rows, slices
 from cgru.layers.layer import Layer
 from cgru.losses import Loss
 from cgru.network import chain
 from cgru.network.classes import numbered, strings_in
+from cgru.network.data.mean_variance import Moments
 from cgru.network.data_spec import DataSpec
-from cgru.network.moments import Moments
 
 __all__ = [
     "Data", "ask_about_axes", "by_class", "in_blocks", "inputs", "labelled", "names_in", "scaled_targets", "settled",

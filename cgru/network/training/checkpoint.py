@@ -22,10 +22,10 @@ import numpy as np
 from cgru import activations
 from cgru.files import Archive, replaceable, replacing
 from cgru.layers.layer import Layer
+from cgru.network.data.training_data import Data
 from cgru.network.files import LONGEST, judged, refused, spelled_out
 from cgru.network.history import Epoch, History
 from cgru.network.model import Model
-from cgru.network.samples import Data
 from cgru.optimizers import Plateau
 
 __all__ = ["Checkpoint", "State"]

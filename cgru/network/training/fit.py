@@ -16,20 +16,21 @@ from typing import Any
 import numpy as np
 
 from cgru import losses, optimizers
-from cgru.network import chain, loop
-from cgru.network.blocks import Samples
-from cgru.network.checkpoint import Checkpoint, State
-from cgru.network.compiled.engine import Engine, compiles
+from cgru.network import chain
+from cgru.network.data.streaming import Samples
+from cgru.network.data.training_data import Data, statistics
 from cgru.network.history import LEFT_OUT_IN_A_ROW, RETURNS, Epoch, History
-from cgru.network.loop import Kept, Loop
-from cgru.network.metrics import measured, outputs
 from cgru.network.model import Model
 from cgru.network.options import Settings
-from cgru.network.penalties import Penalties
 from cgru.network.progress import Bar
-from cgru.network.samples import Data, statistics
-from cgru.network.units import Units, shrinkage
-from cgru.network.updater import OF_FIT
+from cgru.network.training import loop
+from cgru.network.training.checkpoint import Checkpoint, State
+from cgru.network.training.compiled.engine import Engine, compiles
+from cgru.network.training.loop import Kept, Loop
+from cgru.network.training.metrics import measured, outputs
+from cgru.network.training.penalties import Penalties
+from cgru.network.training.target_scaling import Units, shrinkage
+from cgru.network.training.updater import OF_FIT
 from cgru.optimizers import Plateau
 
 __all__ = ["DIVERGED", "Fit", "scores"]

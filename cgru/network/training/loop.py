@@ -17,11 +17,11 @@ import numpy as np
 from cgru import losses
 from cgru.layers.layer import Layer
 from cgru.network import chain
+from cgru.network.data.training_data import Data
 from cgru.network.history import LEFT_OUT_IN_A_ROW, Updates
 from cgru.network.model import Model
-from cgru.network.penalties import penalty
-from cgru.network.samples import Data
-from cgru.network.updater import OF_FIT, Parts, Updater
+from cgru.network.training.penalties import penalty
+from cgru.network.training.updater import OF_FIT, Parts, Updater
 from cgru.optimizers import slowed
 from cgru.passes import Pass
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from cgru.core.blocks import at_once
+from cgru.core.row_blocks import at_once
+from cgru.network.data.training_data import Data
 from cgru.network.model import Model
 from cgru.network.options import Metric
-from cgru.network.samples import Data
 
 __all__ = ["measured", "outputs"]
 

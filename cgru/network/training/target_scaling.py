@@ -16,7 +16,7 @@ import numpy as np
 from cgru.activations import identity, name_of, ours
 from cgru.layers.dense import Dense
 from cgru.losses import Loss
-from cgru.network.samples import Data, scaled_targets, target_moments
+from cgru.network.data.training_data import Data, scaled_targets, target_moments
 
 __all__ = ["Units", "shrinkage"]
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cgru.network.data.training_data import Data
 from cgru.network.model import Model
 from cgru.network.options import Settings
-from cgru.network.penalties import NONE, Penalties
-from cgru.network.samples import Data
+from cgru.network.training.penalties import NONE, Penalties
 
 __all__ = ["OF_FIT", "Parts", "Updater"]
 

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from cgru.network.compiled import program
+from cgru.network.training.compiled import program
 
 
 @pytest.fixture(autouse=True)

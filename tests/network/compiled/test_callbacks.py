@@ -12,10 +12,10 @@ from engine_cases import CHAINS, CLASSES, LENGTHS, REALS, E, M, X, both, states
 
 import cgru
 from cgru import losses
-from cgru.network import fit
-from cgru.network.compiled.engine import Engine, compiles
-from cgru.network.loop import Loop
-from cgru.network.samples import Data
+from cgru.network.data.training_data import Data
+from cgru.network.training import fit
+from cgru.network.training.compiled.engine import Engine, compiles
+from cgru.network.training.loop import Loop
 
 
 def trained(monkeypatch, callback, engine, epochs=4, **options):
@@ -197,8 +197,8 @@ def test_what_a_callback_breaks_is_refused(monkeypatch, layer, name, shape):
 def test_scores_do_not_depend_on_how_many_run_at_once(monkeypatch):
     net = cgru.Network(CHAINS["both twice"](), seed=1)
     due = net.evaluate(X, CLASSES, LENGTHS)
-    monkeypatch.setattr("cgru.network.compiled.engine.SCORED", 1)
-    monkeypatch.setattr("cgru.network.compiled.engine.ROWS", (5, 5))
+    monkeypatch.setattr("cgru.network.training.compiled.engine.SCORED", 1)
+    monkeypatch.setattr("cgru.network.training.compiled.engine.ROWS", (5, 5))
     assert net.evaluate(X, CLASSES, LENGTHS) == pytest.approx(due, rel=1e-12)
     monkeypatch.setattr(fit, "compiles", lambda net: False)
     assert net.evaluate(X, CLASSES, LENGTHS) == pytest.approx(due, rel=1e-12)

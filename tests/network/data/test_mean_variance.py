@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cgru.network.moments import Moments, moments
+from cgru.network.data.mean_variance import Moments, moments
 
 RNG = np.random.default_rng(0)
 

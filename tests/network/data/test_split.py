@@ -5,7 +5,7 @@ import pytest
 from network_cases import LABELS, LENGTHS, REALS, X, made, same, weights
 
 import cgru
-from cgru.network.split import drawn, groups_of, held_back
+from cgru.network.data.split import drawn, groups_of, held_back
 
 RNG = np.random.default_rng(5)
 SUBJECTS = np.repeat([f"s{i}" for i in range(8)], 3)  # of the 24 samples of `network_cases`

@@ -22,7 +22,7 @@ from blocks_cases import (
 )
 
 import cgru
-from cgru.network import fit
+from cgru.network.training import fit
 
 pytestmark = pytest.mark.usefixtures("small_blocks")
 

@@ -8,9 +8,9 @@ import pytest
 from network_cases import LABELS, REALS, made, same, weights
 
 import cgru
-from cgru.network import fit
-from cgru.network.blocks import set_aside
-from cgru.network.samples import Data, labelled, weights_of_classes
+from cgru.network.data.streaming import set_aside
+from cgru.network.data.training_data import Data, labelled, weights_of_classes
+from cgru.network.training import fit
 
 RNG = np.random.default_rng(0)
 M, S = 4, 7

@@ -27,7 +27,7 @@ from checkpoint_cases import (
 from network_cases import LABELS, LENGTHS, RNG, M, S, X, made
 
 import cgru
-from cgru.network import checkpoint as checkpoints
+from cgru.network.training import checkpoint as checkpoints
 
 EPOCHS = 5
 STEPS = RNG.standard_normal((M, S, 2))

@@ -13,7 +13,7 @@ from helpers import watched
 from network_cases import LABELS, LENGTHS, REALS, RNG, E, M, S, X, made, padded, same, weights
 
 import cgru
-from cgru.network import fit
+from cgru.network.training import fit
 
 
 @pytest.mark.parametrize("engine", ["compiled", "loop"])

@@ -5,7 +5,7 @@ import pytest
 from network_cases import LABELS, LENGTHS, REALS, RNG, M, S, X, made, same, weights
 
 import cgru
-from cgru.network import fit
+from cgru.network.training import fit
 
 
 def right(y, A):

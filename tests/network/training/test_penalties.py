@@ -7,9 +7,9 @@ import pytest
 from engine_cases import CHAINS, CLASSES, LENGTHS, RNG, STEP_CLASSES, M, S, X, both, states
 
 import cgru
-from cgru.network import fit
 from cgru.network.options import Settings
-from cgru.network.penalties import Penalties, penalty
+from cgru.network.training import fit
+from cgru.network.training.penalties import Penalties, penalty
 
 
 def test_a_penalty_by_central_differences():

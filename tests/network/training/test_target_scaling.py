@@ -7,7 +7,7 @@ import pytest
 from network_cases import LENGTHS, RNG, M, S, X, padded
 
 import cgru
-from cgru.network.units import shrinkage
+from cgru.network.training.target_scaling import shrinkage
 
 UNITS = np.array([1e3, 1e-3]), np.array([5e4, -7.0])  # scale and shift of the targets
 Y = RNG.standard_normal((M, 2))

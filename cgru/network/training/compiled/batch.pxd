@@ -1,7 +1,7 @@
 """The rows of a batch, and the pieces that they are cut into."""
 
-from cgru.network.compiled.samples cimport Samples
-from cgru.network.compiled.stage cimport Arena, Piece, Stage
+from cgru.network.training.compiled.samples cimport Samples
+from cgru.network.training.compiled.stage cimport Arena, Piece, Stage
 
 cdef struct Batch:
     Piece piece

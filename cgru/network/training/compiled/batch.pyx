@@ -4,7 +4,7 @@ first.
 
 from libc.string cimport memset
 
-from cgru.network.compiled.stage cimport take
+from cgru.network.training.compiled.stage cimport take
 
 
 cdef Py_ssize_t *_integers(Arena *arena, Py_ssize_t n) noexcept:

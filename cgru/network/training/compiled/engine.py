@@ -10,12 +10,12 @@ import numpy as np
 
 from cgru import losses
 from cgru.layers.layer import Layer
-from cgru.network.compiled.program import Program
-from cgru.network.compiled.samples import Source
+from cgru.network.data.training_data import Data
 from cgru.network.history import Updates
 from cgru.network.model import Model
-from cgru.network.samples import Data
-from cgru.network.updater import Parts, Updater
+from cgru.network.training.compiled.program import Program
+from cgru.network.training.compiled.samples import Source
+from cgru.network.training.updater import Parts, Updater
 from cgru.optimizers import slowed
 
 __all__ = ["Engine", "compiles"]

@@ -3,7 +3,7 @@
 from numpy.random cimport bitgen_t
 
 from cgru.core.kernels cimport cgru_array
-from cgru.network.compiled.stage cimport Piece, Stage
+from cgru.network.training.compiled.stage cimport Piece, Stage
 
 cdef enum:
     ADD, MULTIPLY, HALVE, COPY  # a + b, a * b, a / 2, a

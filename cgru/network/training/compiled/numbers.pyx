@@ -3,7 +3,7 @@
 from cython cimport floating
 from libc.string cimport memcpy, memset
 
-from cgru.network.compiled.stage cimport in_lanes, live, timed
+from cgru.network.training.compiled.stage cimport in_lanes, live, timed
 
 
 cdef double kept_by(double rate, int size) noexcept nogil:

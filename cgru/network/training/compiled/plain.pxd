@@ -1,7 +1,7 @@
 """The stages that are no GRU: Embedding, Dropout, Pool, Flip, elementwise ones, and Dense, among others as the head."""
 
 from cgru.core.kernels cimport cgru_criterion
-from cgru.network.compiled.stage cimport Arena, Piece, Size, Stage
+from cgru.network.training.compiled.stage cimport Arena, Piece, Size, Stage
 
 
 # Make a stage, but for its memory, of what a layer says of it; `random` is what a Dropout draws from.

@@ -11,9 +11,9 @@ from cgru.core.kernels cimport (
 )
 from cgru.core.plan cimport GRADIENTS, most_numbers
 from cgru.core.threads cimport share, worth
-from cgru.network.compiled.numbers cimport COPY, MULTIPLY, add, bound, combine, draw, in_rows, kept_by
-from cgru.network.compiled.random cimport generator
-from cgru.network.compiled.stage cimport Arena, Piece, Size, Stage, in_lanes, laid, live, take, timed
+from cgru.network.training.compiled.numbers cimport COPY, MULTIPLY, add, bound, combine, draw, in_rows, kept_by
+from cgru.network.training.compiled.random cimport generator
+from cgru.network.training.compiled.stage cimport Arena, Piece, Size, Stage, in_lanes, laid, live, take, timed
 
 cdef enum:
     AVERAGE, LARGEST, LAST  # what a Pool takes

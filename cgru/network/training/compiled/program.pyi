@@ -1,11 +1,11 @@
 import numpy as np
 from typing_extensions import disjoint_base
 
-from cgru.network.compiled.samples import Source
-from cgru.network.compiled.weights import Weights
 from cgru.network.model import Model
 from cgru.network.options import Settings
-from cgru.network.penalties import Penalties
+from cgru.network.training.compiled.samples import Source
+from cgru.network.training.compiled.weights import Weights
+from cgru.network.training.penalties import Penalties
 
 @disjoint_base
 class Program:

@@ -15,17 +15,17 @@ from cgru.core.kernels cimport (
     cgru_criterion, cgru_kernels, cgru_matrix, kernels, laid, look_for_signals, parameter_place,
 )
 from cgru.core.threads cimport available
-from cgru.network.compiled.batch cimport Batch, arrange, cut, hand_on, keep_last, lay_batch, steps_before, window
-from cgru.network.compiled.numbers cimport penalise_each
-from cgru.network.compiled.plain cimport head_backward, head_forward, lay_plain, make_plain, plain_scratch
-from cgru.network.compiled.recurrent cimport lay_recurrent, make_recurrent, recurrent_scratch, wanted_column
-from cgru.network.compiled.samples cimport (
+from cgru.network.training.compiled.batch cimport Batch, arrange, cut, hand_on, keep_last, lay_batch, steps_before, window
+from cgru.network.training.compiled.numbers cimport penalise_each
+from cgru.network.training.compiled.plain cimport head_backward, head_forward, lay_plain, make_plain, plain_scratch
+from cgru.network.training.compiled.recurrent cimport lay_recurrent, make_recurrent, recurrent_scratch, wanted_column
+from cgru.network.training.compiled.samples cimport (
     Samples, Source, read_classes, read_targets, read_tokens, read_weights, read_X,
 )
-from cgru.network.compiled.stage cimport (
+from cgru.network.training.compiled.stage cimport (
     Arena, Parameter, Piece, Recurrent, Size, Stage, nothing, take,
 )
-from cgru.network.compiled.weights cimport Weights
+from cgru.network.training.compiled.weights cimport Weights
 from cgru.network import chain, history
 
 cnp.import_array()

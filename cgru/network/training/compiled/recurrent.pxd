@@ -1,6 +1,6 @@
 """GRU and Bidirectional as stages."""
 
-from cgru.network.compiled.stage cimport Arena, Piece, Size, Stage
+from cgru.network.training.compiled.stage cimport Arena, Piece, Size, Stage
 
 
 cdef int make_recurrent(Stage *stage, list layers, str merge, bint steps_out) except -1

@@ -8,9 +8,9 @@ from cgru.core.kernels cimport (
 from cgru.core.plan cimport (
     BACKWARD, FORWARD, GRADIENTS, choose_lanes, input_column, may_have_samples_in_lanes, most_numbers,
 )
-from cgru.network.compiled.numbers cimport ADD, HALVE, MULTIPLY, add, combine, draw, in_rows, kept_by, move
-from cgru.network.compiled.random cimport generator
-from cgru.network.compiled.stage cimport (
+from cgru.network.training.compiled.numbers cimport ADD, HALVE, MULTIPLY, add, combine, draw, in_rows, kept_by, move
+from cgru.network.training.compiled.random cimport generator
+from cgru.network.training.compiled.stage cimport (
     Arena, Piece, Recurrent, Size, Stage, nothing, take, timed,
 )
 

@@ -1,7 +1,7 @@
 """The samples that a compiled network reads."""
 
 from cgru.core.kernels cimport cgru_array
-from cgru.network.compiled.stage cimport Piece
+from cgru.network.training.compiled.stage cimport Piece
 
 # Where the samples lie, in bytes from one to the next.
 cdef struct Samples:

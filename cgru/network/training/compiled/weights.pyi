@@ -2,7 +2,7 @@ from typing_extensions import disjoint_base
 
 from cgru.network.model import Model
 from cgru.network.options import Settings
-from cgru.network.penalties import Penalties
+from cgru.network.training.penalties import Penalties
 
 @disjoint_base
 class Weights:

@@ -12,8 +12,8 @@ from libc.string cimport memcpy, memset
 
 from cgru.core.kernels cimport kernels
 from cgru.layers import layer as layers
-from cgru.network.compiled.numbers cimport largest, penalise, scale
-from cgru.network import updater
+from cgru.network.training.compiled.numbers cimport largest, penalise, scale
+from cgru.network.training import updater
 from cgru.optimizers import is_matrix
 
 cnp.import_array()

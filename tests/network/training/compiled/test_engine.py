@@ -29,9 +29,9 @@ from engine_cases import (
 
 import cgru
 from cgru import losses
-from cgru.network import fit
-from cgru.network.compiled.engine import Engine
-from cgru.network.loop import Loop
+from cgru.network.training import fit
+from cgru.network.training.compiled.engine import Engine
+from cgru.network.training.loop import Loop
 
 
 def fitted(monkeypatch, engine, make, X, y, options, fit_options):
