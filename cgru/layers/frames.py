@@ -216,9 +216,8 @@ class Frames(Layer):
         Z = self._room(parts[:, 0], f)
         for p, steps in enumerate(self._steps(f)):
             Z[:, steps] += parts[:, :, p]
-        dX = np.zeros((m, s, Z.shape[2]), dA.dtype)
-        dX[:, : Z.shape[1] - self.before] = Z[:, self.before : self.before + s]
-        return dX
+        real = Z[:, self.before : self.before + s]  # fewer than s where steps at the end stand in no frame
+        return np.pad(real, ((0, 0), (0, s - real.shape[1]), (0, 0)))
 
     def _room(self, A: np.ndarray, f: int) -> np.ndarray:
         """Zeros for all steps, from the first of the first frame to the last of the last, for samples such as A's."""
