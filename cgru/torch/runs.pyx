@@ -132,10 +132,11 @@ def are_sizes(sizes, Py_ssize_t n):
     """Whether these are the numbers of samples of packed steps with n rows in all."""
     if sizes.dtype is not int64 or sizes.dim() != 1 or not sizes.is_cpu or sizes.size(0) == 0:
         return False
-    cdef const long long[:] each = aligned(sizes.numpy())
+    cdef cnp.ndarray counts = aligned(sizes.numpy())
+    cdef const long long *each = <const long long *>cnp.PyArray_DATA(counts)
     cdef long long last = each[0], left = n
     cdef Py_ssize_t t
-    for t in range(each.shape[0]):
+    for t in range(counts.shape[0]):
         if not 0 < each[t] <= last or each[t] > left:
             return False
         last = each[t]

@@ -26,7 +26,8 @@ cdef class Weights:
     cdef char *g
     cdef int now, kept
     cdef bint fresh  # nothing was changed since it was kept
-    cdef Py_ssize_t[:, :] clipped  # of layers that clip: where their numbers begin, how many there are
+    cdef Py_ssize_t clips  # layers that clip their gradients
+    cdef Py_ssize_t *clipped  # of each: where its numbers begin, how many there are
     cdef cgru_step step
     cdef void (*kernel)(const cgru_step *, Py_ssize_t) noexcept nogil
     cdef int carried  # how many arrays of state a parameter has

@@ -30,7 +30,7 @@ cdef class Weights:
 
     def __init__(self, model, bint trains, penalties):
         cdef Py_ssize_t i, size = model.dtype.itemsize
-        cdef cnp.ndarray memory, weights, taken
+        cdef cnp.ndarray memory, weights, taken, clips
         self.model, self.keys, self.arrays, self.start = model, [], [], {}
         self.k, self.type = kernels(size), cnp.NPY_FLOAT32 if size == 4 else cnp.NPY_FLOAT64
         trained, clipped = [], []
@@ -45,11 +45,12 @@ cdef class Weights:
                 self.numbers += (array.size + LINE - 1) // LINE * LINE
             if layer.trainable and layer.clip_gradients:
                 clipped.append((first, self.numbers - first))
-        self.clipped = np.array(clipped, np.intp).reshape(-1, 2)
+        clips, self.clips = np.array(clipped, np.intp), len(clipped)
+        self.clipped = <Py_ssize_t *>cnp.PyArray_DATA(clips)
         self.count = len(self.keys)
         weights, taken = np.zeros(self.count * sizeof(Weight), np.uint8), np.zeros((2, self.count), np.longlong)
         memory = np.zeros((2 * KEPT + 1 if trains else 1) * self.numbers * size + 64, np.uint8)
-        self.memory, self.weight_memory = memory, (weights, taken)
+        self.memory, self.weight_memory = memory, (weights, taken, clips)
         self.weight = <Weight *>cnp.PyArray_DATA(weights)
         cdef char *base = <char *>((<size_t>cnp.PyArray_DATA(memory) + 63) // 64 * 64)
         for i in range(2):
@@ -196,8 +197,8 @@ cdef class Weights:
             if weight.l1 or weight.l2:
                 at = weight.start * self.k.size
                 penalise(self.current() + at, weight.l1, weight.l2, self.g + at, weight.numbers, self.k.size)
-        for i in range(self.clipped.shape[0]):
-            self._clip(self.clipped[i, 0], self.clipped[i, 1], MOST_NORM)
+        for i in range(self.clips):
+            self._clip(self.clipped[2 * i], self.clipped[2 * i + 1], MOST_NORM)
         norm = self._norm(0, self.numbers, &unit)
         if not isfinite(norm):
             return False
