@@ -15,16 +15,16 @@ from cgru.core.checks import parameters, positive
 from cgru.variant import RESET_BEFORE
 from cgru.variant import named as variant_named
 from cgru.core cimport gradients
-from cgru.core.driver cimport prepare, sequence
+from cgru.core.driver cimport prepare, run_steps
 from cgru.core.gradients cimport Sums
 from cgru.core.kernels cimport (
     array_place, cgru_array, cgru_call, cgru_gradients, cgru_kernels, cgru_matrix, cgru_weights, kernels, new_call,
     parameter_place, weights,
 )
 from cgru.core.memory cimport LINE, Workspace, first_line, fits, lines_of
-from cgru.core.plan cimport BACKWARD, FORWARD, GRADIENTS, Direction, Plan, packed_rows, plan_of
+from cgru.core.plan cimport BACKWARD, FORWARD, GRADIENTS, Direction, Plan, rows_workspace_size, plan_of
 from cgru.core.products cimport Run
-from cgru.core.low_precision cimport NarrowCell, NarrowGRU, narrow_room, narrow_sequence
+from cgru.core.low_precision cimport LowPrecisionCell, LowPrecisionGRU, rows_workspace_bytes, run_low_precision
 
 cnp.import_array()
 
@@ -41,7 +41,7 @@ cdef struct Shape:
     Py_ssize_t rows, columns
 
 
-cdef struct Inside:
+cdef struct PackedCell:
     const cgru_kernels *k
     cgru_call call  # sizes and activations; m is the most samples of a call
     cgru_weights weights  # where the arrays lie that the cell was made from
@@ -53,21 +53,21 @@ cdef struct Inside:
     void *packed[4]  # weights for one sample and for several, forward and backward
     Run one  # for single steps
     Py_ssize_t step_bytes  # of their workspace, where single_sample.h has them whole
-    const NarrowCell *narrow  # in the place of all packs, of a quantised layer
+    const LowPrecisionCell *low_precision  # in the place of all packs, of a quantised layer
 
 
-cdef cgru_call _call(const Inside *cell, Py_ssize_t m, Py_ssize_t s) noexcept nogil:
+cdef cgru_call _call(const PackedCell *cell, Py_ssize_t m, Py_ssize_t s) noexcept nogil:
     cdef cgru_call call = cell.call
     call.m, call.s = m, s
     return call
 
 
-cdef Plan _plan(const Inside *cell, const cgru_call *call, Direction direction) noexcept nogil:
+cdef Plan _plan(const PackedCell *cell, const cgru_call *call, Direction direction) noexcept nogil:
     """The plan of a call whose weights are packed, on one thread."""
     return plan_of(cell.k, call, NULL, direction, 1)
 
 
-cdef void _caches(const Inside *inside, cgru_call *call, const void *cache) noexcept nogil:
+cdef void _bind_caches(const PackedCell *inside, cgru_call *call, const void *cache) noexcept nogil:
     """The arrays that go from forward to gradients, time-major: h from step -1 on, then the others."""
     cdef Py_ssize_t step = call.m * call.u, width
     cdef int i, size = inside.k.size
@@ -80,7 +80,7 @@ cdef void _caches(const Inside *inside, cgru_call *call, const void *cache) noex
         free += call.s * call.m * width * size
 
 
-cdef int _wrong(const Inside *cell, int size, Py_ssize_t m, Py_ssize_t s, const void *a, const void *b,
+cdef int _check_call(const PackedCell *cell, int size, Py_ssize_t m, Py_ssize_t s, const void *a, const void *b,
                 size_t optional, const void *workspace, Py_ssize_t bytes) noexcept nogil:
     """Return the code of what is wrong with a call, or CELL_OK.
 
@@ -98,14 +98,14 @@ cdef int _wrong(const Inside *cell, int size, Py_ssize_t m, Py_ssize_t s, const 
     return CELL_ROOM if bytes < due else CELL_OK
 
 
-cdef int _wrong_with(const Inside *cell, int size, Py_ssize_t m, Py_ssize_t s, const void *a, const void *b,
+cdef int _check_cached_call(const PackedCell *cell, int size, Py_ssize_t m, Py_ssize_t s, const void *a, const void *b,
                      size_t optional, const void *cache, Py_ssize_t room, const void *workspace,
                      Py_ssize_t bytes) noexcept nogil:
     """Return the same for a call that has a cache."""
-    cdef int wrong = _wrong(cell, size, m, s, a, b, optional | <size_t>cache, workspace, bytes)
+    cdef int wrong = _check_call(cell, size, m, s, a, b, optional | <size_t>cache, workspace, bytes)
     if wrong != CELL_OK:
         return wrong
-    if cell.narrow != NULL:
+    if cell.low_precision != NULL:
         return CELL_QUANTIZED
     cdef Py_ssize_t due = cache_bytes(<const cgru_cell *>cell, m, s)
     if cache == NULL:
@@ -124,22 +124,22 @@ cdef cgru_cell *pointer(object cell) except NULL:
 
 
 cdef Py_ssize_t workspace_bytes(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s) noexcept nogil:
-    cdef Inside *inside = <Inside *>cell
+    cdef PackedCell *inside = <PackedCell *>cell
     if cell == NULL or m < 1 or s < 1 or m > inside.call.m:
         return 0
     cdef cgru_call call = _call(inside, m, s)
     if not fits(<double>m * s * (call.u + call.e), inside.k.size):  # then there can be no X and no h
         return 0
-    if inside.narrow != NULL:
-        return LINE + narrow_room(inside.narrow, m)
+    if inside.low_precision != NULL:
+        return LINE + rows_workspace_bytes(inside.low_precision, m)
     if not fits(<double>m * 128 * (call.up + call.ep), inside.k.size):  # more than the rows take
         return 0
-    return LINE + lines_of(packed_rows(inside.k, &call), inside.k.size)
+    return LINE + lines_of(rows_workspace_size(inside.k, &call), inside.k.size)
 
 
 cdef Py_ssize_t cache_bytes(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s) noexcept nogil:
-    cdef Inside *inside = <Inside *>cell
-    if cell == NULL or m < 1 or s < 1 or m > inside.call.m or inside.narrow != NULL:
+    cdef PackedCell *inside = <PackedCell *>cell
+    if cell == NULL or m < 1 or s < 1 or m > inside.call.m or inside.low_precision != NULL:
         return 0
     if not fits((<double>inside.width * s + inside.call.u) * m, inside.k.size):
         return 0
@@ -147,7 +147,7 @@ cdef Py_ssize_t cache_bytes(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s) n
 
 
 cdef Py_ssize_t parameter_count(const cgru_cell *cell) noexcept nogil:
-    cdef Inside *inside = <Inside *>cell
+    cdef PackedCell *inside = <PackedCell *>cell
     cdef Py_ssize_t count = 0
     cdef int i
     for i in range(0 if cell == NULL else inside.parameter_count):
@@ -157,7 +157,7 @@ cdef Py_ssize_t parameter_count(const cgru_cell *cell) noexcept nogil:
 
 cdef int _step(const cgru_cell *cell, Py_ssize_t m, const floating *x, floating *h, void *workspace,
                Py_ssize_t bytes) noexcept nogil:
-    cdef Inside *inside = <Inside *>cell
+    cdef PackedCell *inside = <PackedCell *>cell
     if m != 1:
         return _sequence(cell, m, 1, x, h, <floating *>NULL, workspace, bytes)
     if cell == NULL or x == NULL or h == NULL or workspace == NULL:
@@ -168,8 +168,8 @@ cdef int _step(const cgru_cell *cell, Py_ssize_t m, const floating *x, floating 
         return CELL_ALIGNMENT
     if bytes < inside.step_bytes:  # too few, or not a step that single_sample.h has
         return _sequence(cell, 1, 1, x, h, <floating *>NULL, workspace, bytes)
-    if inside.narrow != NULL:
-        inside.narrow.k.single(&inside.narrow.layer, x, h, first_line(workspace))
+    if inside.low_precision != NULL:
+        inside.low_precision.k.single(&inside.low_precision.layer, x, h, first_line(workspace))
     else:
         inside.k.single_step(&inside.one.single, x, h, first_line(workspace))
     return CELL_OK
@@ -177,12 +177,12 @@ cdef int _step(const cgru_cell *cell, Py_ssize_t m, const floating *x, floating 
 
 cdef int _sequence(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const floating *X, floating *h, floating *H,
                    void *workspace, Py_ssize_t bytes) noexcept nogil:
-    cdef Inside *inside = <Inside *>cell
-    cdef int wrong = _wrong(inside, sizeof(floating), m, s, X, h, <size_t>H, workspace, bytes)
+    cdef PackedCell *inside = <PackedCell *>cell
+    cdef int wrong = _check_call(inside, sizeof(floating), m, s, X, h, <size_t>H, workspace, bytes)
     if wrong != CELL_OK:
         return wrong
-    if inside.narrow != NULL:
-        narrow_sequence(inside.narrow, m, s, <const float *>X, <float *>h, <float *>H, first_line(workspace))
+    if inside.low_precision != NULL:
+        run_low_precision(inside.low_precision, m, s, <const float *>X, <float *>h, <float *>H, first_line(workspace))
         return CELL_OK
     cdef cgru_call call = _call(inside, m, s)
     call.h = cgru_array(H, s * call.u, call.u, 1)
@@ -190,25 +190,25 @@ cdef int _sequence(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const floa
     return CELL_OK
 
 
-cdef void _forward(const Inside *inside, cgru_call *call, const void *X, void *h, void *workspace) noexcept nogil:
+cdef void _forward(const PackedCell *inside, cgru_call *call, const void *X, void *h, void *workspace) noexcept nogil:
     cdef Run run
     cdef Plan plan
     call.X = cgru_array(<void *>X, call.s * call.e, call.e, 1)
     call.h0 = call.last = cgru_array(h, call.u, 0, 1)
     plan = _plan(inside, call, FORWARD)
     prepare(&run, &plan, call, inside.packed[call.m > 1], first_line(workspace), NULL)
-    sequence(&run, True, True)
+    run_steps(&run, True, True)
 
 
 cdef int _forward_cached(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const floating *X, floating *h, floating *H,
                          void *cache, Py_ssize_t room, void *workspace, Py_ssize_t bytes) noexcept nogil:
-    cdef Inside *inside = <Inside *>cell
-    cdef int wrong = _wrong_with(inside, sizeof(floating), m, s, X, h, <size_t>H, cache, room, workspace, bytes)
+    cdef PackedCell *inside = <PackedCell *>cell
+    cdef int wrong = _check_cached_call(inside, sizeof(floating), m, s, X, h, <size_t>H, cache, room, workspace, bytes)
     if wrong != CELL_OK:
         return wrong
     cdef cgru_call call = _call(inside, m, s)
     cdef Py_ssize_t i, t, u = call.u
-    _caches(inside, &call, cache)
+    _bind_caches(inside, &call, cache)
     memcpy(call.hp.data, h, m * u * sizeof(floating))
     _forward(inside, &call, X, h, workspace)
     if H != NULL:
@@ -220,25 +220,25 @@ cdef int _forward_cached(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, cons
 
 cdef int _backward(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const floating *dH, floating *dh, floating *dX,
                    void *cache, Py_ssize_t room, void *workspace, Py_ssize_t bytes) noexcept nogil:
-    cdef Inside *inside = <Inside *>cell
+    cdef PackedCell *inside = <PackedCell *>cell
     cdef size_t optional = <size_t>dH | <size_t>dX
-    cdef int wrong = _wrong_with(inside, sizeof(floating), m, s, dh, cache, optional, cache, room, workspace, bytes)
+    cdef int wrong = _check_cached_call(inside, sizeof(floating), m, s, dh, cache, optional, cache, room, workspace, bytes)
     if wrong != CELL_OK:
         return wrong
     cdef cgru_call call = _call(inside, m, s)
     cdef Run run
     cdef Plan plan
-    _caches(inside, &call, cache)
+    _bind_caches(inside, &call, cache)
     call.dA = cgru_array(<void *>dH, s * call.u, call.u, 1)
     call.dX = cgru_array(dX, s * call.e, call.e, 1)
     call.h0 = call.last = cgru_array(dh, call.u, 0, 1)
     plan = _plan(inside, &call, BACKWARD)
     prepare(&run, &plan, &call, inside.packed[2 + (m > 1)], first_line(workspace), NULL)
-    sequence(&run, True, True)
+    run_steps(&run, True, True)
     return CELL_OK
 
 
-cdef cgru_gradients _gradients_of(const Inside *inside, const void *g) noexcept nogil:
+cdef cgru_gradients _gradients_of(const PackedCell *inside, const void *g) noexcept nogil:
     """Where the gradients lie in g: in the order of the parameters."""
     cdef cgru_gradients to
     cdef char *free = <char *>g
@@ -252,19 +252,19 @@ cdef cgru_gradients _gradients_of(const Inside *inside, const void *g) noexcept 
 
 cdef int _gradients(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const floating *X, floating *g,
                     const void *cache, Py_ssize_t room, void *workspace, Py_ssize_t bytes) noexcept nogil:
-    cdef Inside *inside = <Inside *>cell
-    cdef int wrong = _wrong_with(inside, sizeof(floating), m, s, X, g, 0, cache, room, workspace, bytes)
+    cdef PackedCell *inside = <PackedCell *>cell
+    cdef int wrong = _check_cached_call(inside, sizeof(floating), m, s, X, g, 0, cache, room, workspace, bytes)
     if wrong != CELL_OK:
         return wrong
     cdef cgru_call call = _call(inside, m, s)
     cdef cgru_gradients to = _gradients_of(inside, g)
     cdef Sums sums
     cdef Plan plan
-    _caches(inside, &call, cache)
+    _bind_caches(inside, &call, cache)
     call.X = cgru_array(<void *>X, s * call.e, call.e, 1)
     plan = _plan(inside, &call, GRADIENTS)
     gradients.prepare(&sums, &plan, &call, &to, first_line(workspace))
-    gradients.sequence(&sums, True, True)
+    gradients.run_steps(&sums, True, True)
     return CELL_OK
 
 
@@ -278,7 +278,7 @@ cdef void _descend(const cgru_matrix *p, const floating *g, Py_ssize_t rows, Py_
 
 
 cdef int _update(cgru_cell *cell, const floating *g, double rate) noexcept nogil:
-    cdef Inside *inside = <Inside *>cell
+    cdef PackedCell *inside = <PackedCell *>cell
     if cell == NULL or g == NULL:
         return CELL_NULL
     if inside.k.size != sizeof(floating):
@@ -286,7 +286,7 @@ cdef int _update(cgru_cell *cell, const floating *g, double rate) noexcept nogil
     if <size_t>g & (sizeof(floating) - 1):
         return CELL_ALIGNMENT
     if not inside.writes:
-        return CELL_READ_ONLY if inside.narrow == NULL else CELL_QUANTIZED
+        return CELL_READ_ONLY if inside.low_precision == NULL else CELL_QUANTIZED
     cdef cgru_gradients of = _gradients_of(inside, g)
     cdef Shape shape
     cdef int i
@@ -298,7 +298,7 @@ cdef int _update(cgru_cell *cell, const floating *g, double rate) noexcept nogil
     return CELL_OK
 
 
-cdef void _pack(Inside *inside) noexcept nogil:
+cdef void _pack(PackedCell *inside) noexcept nogil:
     """Pack the weights as they stand in the arrays."""
     cdef cgru_call call
     cdef Run run
@@ -342,7 +342,7 @@ cdef class Cell:
             layer cannot run a step at a time, or no memory could hold so many samples.
     """
 
-    cdef Inside inside
+    cdef PackedCell inside
     cdef readonly dict p
     cdef readonly str variant
     cdef object kind  # the Variant of that name
@@ -353,7 +353,7 @@ cdef class Cell:
     @embedsignature(False)  # Cython puts the star one argument too late
     def __init__(self, source, variant=None, *, batch=1, activate=None, activate_update=None, activate_reset=None,
                  se_hPars=None):
-        memset(&self.inside, 0, sizeof(Inside))
+        memset(&self.inside, 0, sizeof(PackedCell))
         given = {"activate": activate, "activate_update": activate_update, "activate_reset": activate_reset}
         zoneout = 0.0
         if getattr(source, "stream", None) == "recurrent":
@@ -363,7 +363,7 @@ cdef class Cell:
             if source.reverse:
                 raise ValueError("source: expected a layer that runs a step at a time, got one in reverse")
             if not source.trains:
-                self._narrow(source, positive(batch, "batch"))
+                self._hold_quantized(source, positive(batch, "batch"))
                 return
             functions = {name: getattr(source, name) for name in given}
             p, se_hPars, self.dtype, zoneout = source.p, source.se_hPars, source.dtype, source.zoneout
@@ -384,20 +384,20 @@ cdef class Cell:
         checked = parameters(p, *np.shape(p["Uz"]), self.dtype, self.kind, "source")
         self._hold(checked, p, codes, positive(batch, "batch"), zoneout)
 
-    def _narrow(self, source, batch):
+    def _hold_quantized(self, source, batch):
         """Hold the packed weights of a quantised layer."""
-        cdef NarrowGRU packed = source.packed()
-        cdef Inside *inside = &self.inside
+        cdef LowPrecisionGRU packed = source.packed()
+        cdef PackedCell *inside = &self.inside
         self.p, self.kind, self.dtype, self.lent = dict(source.p), source.variant.step, source.dtype, (packed,)
         self.variant = self.kind.name
         if batch > PY_SSIZE_T_MAX // 4096 // (packed.e + packed.u):
             raise ValueError(f"batch: expected fewer samples, whose rows memory could hold, got {batch}")
-        inside.k, inside.narrow, inside.call = kernels(4), &packed.cell, packed.cell.call
-        inside.call.m, inside.step_bytes = batch, LINE + narrow_room(inside.narrow, 1)
+        inside.k, inside.low_precision, inside.call = kernels(4), &packed.cell, packed.cell.call
+        inside.call.m, inside.step_bytes = batch, LINE + rows_workspace_bytes(inside.low_precision, 1)
 
     def _hold(self, dict checked, dict p, tuple codes, batch, double zoneout):
         """Keep the arrays, find room for their packs and fill it."""
-        cdef Inside *inside = &self.inside
+        cdef PackedCell *inside = &self.inside
         cdef cgru_call *call = &inside.call
         cdef Py_ssize_t forth, back, i, e, u
         e, u = np.shape(checked["Uz"])
@@ -412,7 +412,7 @@ cdef class Cell:
             inside.k = NULL
             raise ValueError(f"batch: expected fewer samples, whose rows memory could hold, got {batch}")
         call.m = batch
-        forth, back = _plan(inside, call, FORWARD).packed, _plan(inside, call, BACKWARD).packed
+        forth, back = _plan(inside, call, FORWARD).packed_size, _plan(inside, call, BACKWARD).packed_size
         self.memory = Workspace(2 * (forth + back), inside.k.size)
         for i in range(1 if batch == 1 else 2):
             inside.packed[i], inside.packed[2 + i] = self.memory.take(forth), self.memory.take(back)
@@ -427,7 +427,7 @@ cdef class Cell:
 
     cdef int _describe(self) except -1:
         """The shapes of the parameters and of the caches, in their order."""
-        cdef Inside *inside = &self.inside
+        cdef PackedCell *inside = &self.inside
         for name, (rows, columns) in self.kind.shapes(inside.call.e, inside.call.u).items():
             inside.parameters[inside.parameter_count] = Shape(parameter_place(name), rows, columns)
             inside.parameter_count += 1
@@ -442,7 +442,7 @@ cdef class Cell:
     def refresh(self):
         """Pack the weights anew, after something else than `update_*` wrote into the arrays."""
         pointer(self)  # says no where there is nothing to refresh
-        if self.inside.narrow == NULL:
+        if self.inside.low_precision == NULL:
             with nogil:
                 _pack(&self.inside)
 

@@ -86,7 +86,7 @@ cdef inline cnp.ndarray _new(int ndim, Py_ssize_t first, Py_ssize_t second, Py_s
     return cnp.PyArray_EMPTY(ndim, shape, cnp.PyArray_TYPE(like), 0)
 
 
-cdef inline object _start(h0, dict p, Py_ssize_t m):
+cdef inline object _initial_state(h0, dict p, Py_ssize_t m):
     """What a run starts from: h0, or where none is given that of the parameters, of all m samples; None: zero."""
     return np.repeat(p["h0"], m, axis=0) if h0 is None and "h0" in p else h0
 
@@ -135,21 +135,21 @@ cdef class GRUPass(Pass):
         self.given, self.X, self.every, self.preactivations = X, X[...], layer.sequences, preactivations
         self.reverse, self.compiled, self.codes, self.ragged = reverse, compiled, codes, by_length(lengths, X.shape[1])
         self.buffers, self.memory, self._bc = Buffers() if buffers is None else buffers, memory, {}
-        self.call = self._call(layer.d["u"])
+        self.call = self._new_call(layer.d["u"])
         self.X = readable(&self.call, self.X)
         if compiled:
-            self._lay(_start(h0, p, self.call.m), ran)
+            self._allocate_caches(_initial_state(h0, p, self.call.m), ran)
             if ran:
                 self.state = self.held["h"][:, 0 if reverse else -1].copy()
             else:
-                self._run(p)
+                self._run_compiled(p)
         else:
-            self._define(p, h0)
-        self.A = self._returned()
+            self._run_reference(p, h0)
+        self.A = self._outputs()
 
     # --- forward ---
 
-    cdef int _lay(self, h0, bint ran) except -1:
+    cdef int _allocate_caches(self, h0, bint ran) except -1:
         """Find room for the caches, and put h0 there unless they are there already."""
         cdef cgru_call *call = &self.call
         cdef Py_ssize_t m = call.m, s = call.s, u = call.u, first = s if self.reverse else 0
@@ -177,7 +177,7 @@ cdef class GRUPass(Pass):
             call.hh_, call.z_, call.r_ = view(self.held["hh_"]), view(self.held["z_"]), view(self.held["r_"])
         return 0
 
-    cdef cgru_call _call(self, Py_ssize_t u) except *:
+    cdef cgru_call _new_call(self, Py_ssize_t u) except *:
         """The compiled call of this run, without its arrays."""
         cdef cnp.ndarray X = self.X
         cdef cgru_call call = new_call(cnp.PyArray_DIM(X, 0), cnp.PyArray_DIM(X, 1), cnp.PyArray_DIM(X, 2), u,
@@ -193,7 +193,7 @@ cdef class GRUPass(Pass):
             choose_lanes(kernels(cnp.PyArray_ITEMSIZE(X)), &call)
         return call
 
-    cdef int _run(self, dict p) except -1:
+    cdef int _run_compiled(self, dict p) except -1:
         """The compiled forward pass."""
         cdef const cgru_kernels *k = kernels(cnp.PyArray_ITEMSIZE(self.X))
         cdef cgru_call *call = &self.call
@@ -209,7 +209,7 @@ cdef class GRUPass(Pass):
         call.h0.data = call.X.data = call.last.data = NULL
         return 0
 
-    cdef int _define(self, dict p, h0) except -1:
+    cdef int _run_reference(self, dict p, h0) except -1:
         """The forward pass of the reference: any callable, any option."""
         self.held = reference.forward(p, self.X, h0, self._lengths, *self.functions, **self._options())
         self.state = self.held["h"][:, 0 if self.reverse else -1].copy()
@@ -219,14 +219,14 @@ cdef class GRUPass(Pass):
         """The run's options as the reference knows them."""
         return {**self.variant.options, "reverse": self.reverse, **self._masks}
 
-    cdef object _returned(self):
+    cdef object _outputs(self):
         """What `forward` returns."""
         if not self.every:
             return self.state
         h = self.held["h"].view()
-        return h if self._lengths is None else self._cleared("A", h)
+        return h if self._lengths is None else self._zero_padding("A", h)
 
-    cdef cnp.ndarray _cleared(self, str name, cnp.ndarray source):
+    cdef cnp.ndarray _zero_padding(self, str name, cnp.ndarray source):
         """A copy of `source` (m, s, u) in a buffer of that name, with zeros past the samples' lengths."""
         cdef Py_ssize_t m = self.call.m, s = self.call.s, u = self.call.u, t, row, i
         cdef Py_ssize_t size = cnp.PyArray_ITEMSIZE(source)
@@ -295,11 +295,11 @@ cdef class GRUPass(Pass):
         self._bc, self.went = {}, None
         if into is not None:
             into.clear()
-        cdef cnp.ndarray above = self._above(dA, dstate)
+        cdef cnp.ndarray above = self._output_gradient(dA, dstate)
         if compiled:
-            self._back(p, above)
+            self._back_compiled(p, above)
         else:
-            self._define_back(p, above)
+            self._back_reference(p, above)
         if into is not None:
             into.update(self._bc)
         return self._bc["dX"]
@@ -317,7 +317,7 @@ cdef class GRUPass(Pass):
             raise RuntimeError("backward: an activation of another kind than in forward; call forward again")
         return p, compiled
 
-    cdef cnp.ndarray _above(self, dA, dstate):
+    cdef cnp.ndarray _output_gradient(self, dA, dstate):
         """dL/dh (m, s, u) from above: on each sample's last step where only that state was returned, and `dstate`."""
         m, s, u = self._shape()
         if self.reverse:
@@ -326,7 +326,7 @@ cdef class GRUPass(Pass):
             last = np.s_[:, -1] if self._lengths is None else (np.arange(m), self._lengths - 1)
         if dA is not None and dA.ndim == 3:
             if self._lengths is not None:
-                dA = self._cleared("dA", dA)
+                dA = self._zero_padding("dA", dA)
             elif dstate is not None:
                 dA = dA.copy(order="K")
             if dstate is not None:
@@ -339,7 +339,7 @@ cdef class GRUPass(Pass):
                 every[last] += part
         return every
 
-    cdef int _back(self, dict p, cnp.ndarray dA) except -1:
+    cdef int _back_compiled(self, dict p, cnp.ndarray dA) except -1:
         """The compiled backward pass."""
         cdef Py_ssize_t m = self.call.m, s = self.call.s, u = self.call.u, size = cnp.PyArray_ITEMSIZE(self.X)
         cdef cnp.dtype dtype = self.X.dtype
@@ -369,7 +369,7 @@ cdef class GRUPass(Pass):
         self.back, self.went = call, bc
         return 0
 
-    cdef int _define_back(self, dict p, dA) except -1:
+    cdef int _back_reference(self, dict p, dA) except -1:
         """The backward pass of the reference."""
         cdef cgru_call call = self.call
         fc = self._own_caches() if self.compiled else self.held
@@ -452,16 +452,16 @@ cdef class GRUPass(Pass):
         """All of (m, s + 1, n), and the views of it without the last and without the first step."""
         if self.memory is None:
             return self.buffers.take_states(name, m, s, n, dtype, self.call.column)
-        states = self._cut(m, s + 1, n)
+        states = self._take_from_memory(m, s + 1, n)
         return states, states[:, :-1], states[:, 1:]
 
     cdef cnp.ndarray _take(self, str name, Py_ssize_t m, Py_ssize_t s, Py_ssize_t n, cnp.dtype dtype):
         """An array (m, s, n), time-major, its contents unspecified."""
         if self.memory is None:
             return self.buffers.take(name, m, s, n, dtype, self.call.column)
-        return self._cut(m, s, n)
+        return self._take_from_memory(m, s, n)
 
-    cdef cnp.ndarray _cut(self, Py_ssize_t m, Py_ssize_t s, Py_ssize_t n):
+    cdef cnp.ndarray _take_from_memory(self, Py_ssize_t m, Py_ssize_t s, Py_ssize_t n):
         """The next part of the memory that was handed in."""
         self.taken += m * s * n
         return time_major(self.memory[self.taken - m * s * n:self.taken], m, s, n, None, self.call.column)
@@ -483,7 +483,7 @@ def predict(cnp.ndarray X not None, lengths, cnp.ndarray h0, dict p not None, va
     X = readable(&call, X)
     call.X = view(X)
     set_zoneout(&call, zoneout)
-    h0 = _start(h0, p, m)
+    h0 = _initial_state(h0, p, m)
     if h0 is not None:
         call.h0 = view(h0)
     if last:

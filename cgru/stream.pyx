@@ -16,7 +16,7 @@ from cgru.cell cimport cgru_cell, pointer, step_double, step_float, workspace_by
 from cgru.core.kernels cimport cgru_activation, cgru_kernels, kernels
 from cgru.core.linear cimport Linear, LinearCall, activated, execute
 from cgru.core.memory cimport LINE, first_line
-from cgru.core.low_precision cimport NarrowLinear, narrow_product, product_room
+from cgru.core.low_precision cimport LowPrecisionLinear, run_product, product_workspace_bytes
 from cgru.network.training.compiled.numbers cimport bound
 
 cnp.import_array()
@@ -51,7 +51,7 @@ cdef class _Stage:
         """Begin a new sequence."""
         return 0
 
-    cdef int go_on(self, _Stage before) except -1:
+    cdef int continue_from(self, _Stage before) except -1:
         """Go on from the state of another stage of the same layer."""
         return 0
 
@@ -88,7 +88,7 @@ cdef class _Recurrent(_Stage):
         self.h[...] = self.start
         return 0
 
-    cdef int go_on(self, _Stage before) except -1:
+    cdef int continue_from(self, _Stage before) except -1:
         self.h[...] = (<_Recurrent>before).h
         return 0
 
@@ -110,10 +110,10 @@ cdef class _Linear(_Stage):
         return True
 
 
-cdef class _Narrow(_Stage):
+cdef class _QuantizedLinear(_Stage):
     """A quantised Dense layer."""
 
-    cdef NarrowLinear linear
+    cdef LowPrecisionLinear linear
     cdef const cgru_kernels *k
     cdef cgru_activation f
     cdef cnp.ndarray memory
@@ -121,13 +121,13 @@ cdef class _Narrow(_Stage):
     def __init__(self, layer, Py_ssize_t m, cnp.ndarray given):
         self.linear = layer.packed()
         _Stage.__init__(self, m, self.linear.n, self.linear.u, layer.dtype, given)
-        self.memory = np.empty(product_room(&self.linear.product, m) + LINE, np.uint8)
+        self.memory = np.empty(product_workspace_bytes(&self.linear.product, m) + LINE, np.uint8)
         self.k = kernels(4)
         self.f.code, self.f.alpha = layer.code
 
     cdef bint run(self) noexcept:
         cdef float *out = <float *>cnp.PyArray_DATA(self.out)
-        narrow_product(&self.linear.product, <float *>cnp.PyArray_DATA(self.given), self.m, out,
+        run_product(&self.linear.product, <float *>cnp.PyArray_DATA(self.given), self.m, out,
                        first_line(cnp.PyArray_DATA(self.memory)))
         activated(self.k, self.f, out, out, self.m, self.u)
         return True
@@ -143,15 +143,15 @@ cdef class _Elementwise(_Stage):
     cdef cnp.ndarray scale, shift
 
     def __init__(self, layer, Py_ssize_t m, cnp.ndarray given):
-        said, rows = layer.stage, [np.array(row) for row in layer.checked_parameters()]
+        stage, rows = layer.stage, [np.array(row) for row in layer.checked_parameters()]
         n = layer.elements or given.shape[1]
         _Stage.__init__(self, m, n, n, layer.dtype if given is None else given.dtype, given)
-        self.k, self.activates = kernels(cnp.PyArray_ITEMSIZE(self.given)), "activate" in said
+        self.k, self.activates = kernels(cnp.PyArray_ITEMSIZE(self.given)), "activate" in stage
         if self.activates:
-            self.f.code, self.f.alpha = said["activate"]
+            self.f.code, self.f.alpha = stage["activate"]
         if rows:
             self.scale, self.shift = rows
-        low, high = said.get("low"), said.get("high")
+        low, high = stage.get("low"), stage.get("high")
         self.low, self.high = -np.inf if low is None else low, np.inf if high is None else high
 
     cdef bint run(self) noexcept:
@@ -187,7 +187,7 @@ cdef class _Frames(_Stage):
         self.filled, self.steps, self.made = self.layer.before, 0, 0
         return 0
 
-    cdef int go_on(self, _Stage before) except -1:
+    cdef int continue_from(self, _Stage before) except -1:
         cdef _Frames old = before
         self.rows[...] = old.rows
         self.filled, self.steps, self.made = old.filled, old.steps, old.made
@@ -227,7 +227,7 @@ cdef class _Frames(_Stage):
 
 
 cdef dict KINDS = {
-    "recurrent": _Recurrent, "narrow": _Narrow, "linear": _Linear, "elementwise": _Elementwise, "frames": _Frames,
+    "recurrent": _Recurrent, "narrow": _QuantizedLinear, "linear": _Linear, "elementwise": _Elementwise, "frames": _Frames,
 }
 
 
@@ -332,7 +332,7 @@ cdef class Stream:
         if self._sizes() != fresh._sizes():
             raise ValueError("source: expected the layers, sizes and dtype that it had, got others; make a new Stream")
         for old, new in zip(self.stages, fresh.stages):
-            (<_Stage>new).go_on(old)
+            (<_Stage>new).continue_from(old)
         self.stages, self.recurrent = fresh.stages, fresh.recurrent
         self.given, self.out, self.row = fresh.given, fresh.out, fresh.row
         self.embedding, self.table, self.standardisation = fresh.embedding, fresh.table, fresh.standardisation

@@ -25,7 +25,7 @@ KINDS = {"int8": CGRU_INT8, "bfloat16": CGRU_BFLOAT16}
 cdef object _vnni = None  # whether products of bytes are asked for: None wherever they are
 
 
-cdef const cgru_narrow_kernels *_kernels() except NULL:
+cdef const cgru_narrow_kernels *_kernels_in_use() except NULL:
     """Those of the level in use, with products of bytes where the machine has them."""
     cdef const cgru_narrow_kernels *found = NULL
     name = levels_of.level()
@@ -39,7 +39,7 @@ def level():
     """The level of what is made now: that of `cgru.core.kernels`, with "vnni" (on arm64 "dot") behind it where it has
     products of bytes, or "bf16" where it has those and products of bfloat16.
     """
-    return _kernels().level.decode()
+    return _kernels_in_use().level.decode()
 
 
 def use_vnni(choice=None):
@@ -54,12 +54,12 @@ cdef Py_ssize_t _padded(const cgru_narrow_kernels *k, Py_ssize_t n) noexcept nog
     return (n + k.lanes - 1) // k.lanes * k.lanes
 
 
-cdef Py_ssize_t _bytes(const cgru_narrow_kernels *k, int kind, Py_ssize_t rows, Py_ssize_t columns) noexcept nogil:
+cdef Py_ssize_t _packed_bytes(const cgru_narrow_kernels *k, int kind, Py_ssize_t rows, Py_ssize_t columns) noexcept nogil:
     """Of packed weights."""
     return 4 * _padded(k, columns) * (k.depth(kind, rows) + (2 if kind == CGRU_INT8 else 0))
 
 
-cdef cnp.ndarray _side_by_side(list parts, Py_ssize_t width):
+cdef cnp.ndarray _stack_columns(list parts, Py_ssize_t width):
     """Arrays (rows, columns) beside each other, the columns of each padded by zeros to so many."""
     return np.hstack([np.pad(part, ((0, 0), (0, width - part.shape[1]))) for part in parts])
 
@@ -77,13 +77,13 @@ cdef int _pack(const cgru_narrow_kernels *k, cgru_narrow *to, int kind, cnp.ndar
     words = memory.take(4 * width * k.depth(kind, rows))
     if kind == CGRU_INT8:
         begin, scales = memory.take(4 * width), <float *>memory.take(4 * width)
-        _put(scale, columns, scales, width)
+        _copy_padded(scale, columns, scales, width)
     k.pack(kind, cnp.PyArray_DATA(W), columns, rows, columns, words, begin)
     to[0] = cgru_narrow(kind, k.depth(kind, rows), columns, words, scales, <const int *>begin)
     return 0
 
 
-cdef int _put(cnp.ndarray row, Py_ssize_t n, float *to, Py_ssize_t width) except -1:
+cdef int _copy_padded(cnp.ndarray row, Py_ssize_t n, float *to, Py_ssize_t width) except -1:
     """A row of n numbers, None for zeros, padded."""
     memset(to, 0, 4 * width)
     if row is not None:
@@ -92,46 +92,46 @@ cdef int _put(cnp.ndarray row, Py_ssize_t n, float *to, Py_ssize_t width) except
     return 0
 
 
-cdef const void *_bias(Workspace memory, cnp.ndarray b, Py_ssize_t n, Py_ssize_t width) except NULL:
+cdef const void *_pack_bias(Workspace memory, cnp.ndarray b, Py_ssize_t n, Py_ssize_t width) except NULL:
     cdef void *to = memory.take(4 * width)
-    _put(b, n, <float *>to, width)
+    _copy_padded(b, n, <float *>to, width)
     return to
 
 
-cdef struct Work:
-    const NarrowCell *cell
+cdef struct LayerRun:
+    const LowPrecisionCell *cell
     cgru_call call
-    Py_ssize_t rows, row_room
+    Py_ssize_t rows, block_bytes
     char *memory
     int threads
 
 
-cdef int _kind(const NarrowCell *cell, Py_ssize_t m) noexcept nogil:
+cdef int _kind_of_rows(const LowPrecisionCell *cell, Py_ssize_t m) noexcept nogil:
     """How the rows of a call with m samples are seen: one alone keeps all of its bits."""
     if cell.layer.kind == CGRU_BFLOAT16 and cell.k.rounds and m > 1:
         return CGRU_ROUNDED
     return cell.layer.kind
 
 
-cdef void _block(void *given, Py_ssize_t part) noexcept nogil:
+cdef void _run_block(void *given, Py_ssize_t part) noexcept nogil:
     """The steps of one block of rows."""
-    cdef Work *work = <Work *>given
+    cdef LayerRun *work = <LayerRun *>given
     cdef cgru_narrow_layer layer = work.cell.layer
     cdef Py_ssize_t row = part * work.rows
-    layer.call, layer.kind = &work.call, _kind(work.cell, work.call.m)
-    work.cell.k.forward(&layer, row, min(work.rows, work.call.m - row), work.memory + part * work.row_room)
+    layer.call, layer.kind = &work.call, _kind_of_rows(work.cell, work.call.m)
+    work.cell.k.forward(&layer, row, min(work.rows, work.call.m - row), work.memory + part * work.block_bytes)
 
 
-cdef void _piece(void *given, bint first, bint last) noexcept nogil:
-    cdef Work *work = <Work *>given
-    share(_block, work, (work.call.m + work.rows - 1) // work.rows, work.threads)
+cdef void _run_piece(void *given, bint first, bint last) noexcept nogil:
+    cdef LayerRun *work = <LayerRun *>given
+    share(_run_block, work, (work.call.m + work.rows - 1) // work.rows, work.threads)
 
 
-cdef Py_ssize_t narrow_room(const NarrowCell *cell, Py_ssize_t m) noexcept nogil:
+cdef Py_ssize_t rows_workspace_bytes(const LowPrecisionCell *cell, Py_ssize_t m) noexcept nogil:
     return (cell.k.room(&cell.layer, m) + 63) // 64 * 64
 
 
-cdef void narrow_sequence(const NarrowCell *cell, Py_ssize_t m, Py_ssize_t s, const float *X, float *h, float *H,
+cdef void run_low_precision(const LowPrecisionCell *cell, Py_ssize_t m, Py_ssize_t s, const float *X, float *h, float *H,
                           void *memory) noexcept nogil:
     cdef cgru_narrow_layer layer = cell.layer
     cdef cgru_call call = cell.call
@@ -139,11 +139,11 @@ cdef void narrow_sequence(const NarrowCell *cell, Py_ssize_t m, Py_ssize_t s, co
     call.X = cgru_array(<void *>X, s * call.e, call.e, 1)
     call.h0 = call.last = cgru_array(h, call.u, 0, 1)
     call.h = cgru_array(H, s * call.u, call.u, 1)
-    layer.call, layer.kind = &call, _kind(cell, m)
+    layer.call, layer.kind = &call, _kind_of_rows(cell, m)
     cell.k.forward(&layer, 0, m, memory)
 
 
-cdef class NarrowGRU:
+cdef class LowPrecisionGRU:
     """The packed weights of one layer.
 
     Args:
@@ -159,29 +159,29 @@ cdef class NarrowGRU:
         cdef int number = KINDS[kind]
         cdef cnp.ndarray U = p["Uz"]
         cdef Py_ssize_t width, room
-        self.cell.k = _kernels()
+        self.cell.k = _kernels_in_use()
         self.e, self.u = cnp.PyArray_DIM(U, 0), cnp.PyArray_DIM(U, 1)
         width = _padded(self.cell.k, self.u)
         self.cell.call = new_call(1, 1, self.e, self.u, 4, variant, codes)
         self.cell.call.up, self.cell.call.zoneout = width, zoneout
         self.cell.layer.call, self.cell.layer.kind = &self.cell.call, number
         self.cell.layer.x_bound, self.cell.layer.bound = x_bound, bound
-        room = _bytes(self.cell.k, number, self.e, self.u) + _bytes(self.cell.k, number, self.u, self.u)
+        room = _packed_bytes(self.cell.k, number, self.e, self.u) + _packed_bytes(self.cell.k, number, self.u, self.u)
         self.weight_bytes = 3 * room
         self.memory = Workspace(3 * room + 4 * 4 * width, 1)
         self._matrix(&self.cell.layer.U, number, p, ["Ur", "Uz", "Uhh"])
         self._matrix(&self.cell.layer.V, number, p, ["Vr", "Vz"])
         self._matrix(&self.cell.layer.Vhh, number, p, ["Vhh"])
         biases = [p["br"], p["bz"], p["bhh"], p.get("chh", np.zeros((1, self.u)))]
-        self.cell.layer.b = _bias(self.memory, _side_by_side(biases, width), 4 * width, 4 * width)
+        self.cell.layer.b = _pack_bias(self.memory, _stack_columns(biases, width), 4 * width, 4 * width)
 
     cdef int _matrix(self, cgru_narrow *to, int number, dict p, list names) except -1:
         """Pack some of the matrices side by side."""
         cdef Py_ssize_t width = self.cell.call.up
         scale = None
         if number == CGRU_INT8:
-            scale = _side_by_side([p["scale_" + name] for name in names], width)
-        return _pack(self.cell.k, to, number, _side_by_side([p[name] for name in names], width), scale, self.memory)
+            scale = _stack_columns([p["scale_" + name] for name in names], width)
+        return _pack(self.cell.k, to, number, _stack_columns([p[name] for name in names], width), scale, self.memory)
 
     @property
     def level(self):
@@ -195,7 +195,7 @@ cdef class NarrowGRU:
         """
         cdef Py_ssize_t m = cnp.PyArray_DIM(X, 0), s = cnp.PyArray_DIM(X, 1), blocks
         cdef cnp.ndarray state, h = None
-        cdef Work work
+        cdef LayerRun work
         cdef Workspace memory
         state = np.zeros((m, self.u), np.float32)
         if h0 is not None:
@@ -212,12 +212,12 @@ cdef class NarrowGRU:
             set_lengths(&work.call, ragged[0], ragged[1])
         # a quarter of the bytes, and some four times as many operations in a cycle as of float32
         work.threads = worth(1.5 * m * s * self.u * (self.e + self.u), available())
-        work.rows = block_rows(m, narrow_room(&self.cell, 1), self.weight_bytes, work.threads, lengths is not None)
-        work.row_room, blocks = narrow_room(&self.cell, work.rows), (m + work.rows - 1) // work.rows
-        memory = Workspace(blocks * work.row_room, 1)
-        work.memory = <char *>memory.take(blocks * work.row_room)
+        work.rows = block_rows(m, rows_workspace_bytes(&self.cell, 1), self.weight_bytes, work.threads, lengths is not None)
+        work.block_bytes, blocks = rows_workspace_bytes(&self.cell, work.rows), (m + work.rows - 1) // work.rows
+        memory = Workspace(blocks * work.block_bytes, 1)
+        work.memory = <char *>memory.take(blocks * work.block_bytes)
         with nogil:
-            in_pieces(&work.call, m, 4, reverse, _piece, &work)
+            in_pieces(&work.call, m, 4, reverse, _run_piece, &work)
         return h, state
 
 
@@ -225,34 +225,34 @@ cdef enum:
     ROWS = 256  # of a product at once: what is seen of them lies in a cache
 
 
-cdef struct Rows:
-    const NarrowProduct *product
+cdef struct ProductRun:
+    const LowPrecisionProduct *product
     const float *X
     float *Z
     float *A  # NULL: without an activation
     cgru_activation f
-    Py_ssize_t m, rows, room  # of all, and those of a part, with its bytes of memory
+    Py_ssize_t m, rows, part_bytes  # of all, and those of a part, with its bytes of memory
     char *memory
 
 
-cdef void _rows(void *given, Py_ssize_t part) noexcept nogil:
+cdef void _multiply_rows(void *given, Py_ssize_t part) noexcept nogil:
     """Those of one part."""
-    cdef Rows *work = <Rows *>given
+    cdef ProductRun *work = <ProductRun *>given
     cdef Py_ssize_t n = work.product.n, u = work.product.W.columns, row = part * work.rows, some
     cdef Py_ssize_t end = min(work.m, row + work.rows)
     while row < end:
         some = min(ROWS, end - row)
-        narrow_product(work.product, work.X + row * n, some, work.Z + row * u, work.memory + part * work.room)
+        run_product(work.product, work.X + row * n, some, work.Z + row * u, work.memory + part * work.part_bytes)
         if work.A != NULL:
             activated(kernels(4), work.f, work.Z + row * u, work.A + row * u, some, u)
         row += some
 
 
-cdef Py_ssize_t product_room(const NarrowProduct *product, Py_ssize_t m) noexcept nogil:
+cdef Py_ssize_t product_workspace_bytes(const LowPrecisionProduct *product, Py_ssize_t m) noexcept nogil:
     return (product.k.linear_room(product.W.kind, product.n, m) + 63) // 64 * 64
 
 
-cdef void narrow_product(const NarrowProduct *product, const float *X, Py_ssize_t m, float *to,
+cdef void run_product(const LowPrecisionProduct *product, const float *X, Py_ssize_t m, float *to,
                          void *memory) noexcept nogil:
     cdef cgru_operand operand = cgru_operand(X, product.n, product.n)
     product.k.linear(
@@ -260,33 +260,33 @@ cdef void narrow_product(const NarrowProduct *product, const float *X, Py_ssize_
     )
 
 
-cdef class NarrowLinear:
-    """Rows times W (n, u), plus b (1, u): W as codes or bits, `scale` (1, u) as for a NarrowGRU, `bound` of |x|."""
+cdef class LowPrecisionLinear:
+    """ProductRun times W (n, u), plus b (1, u): W as codes or bits, `scale` (1, u) as for a LowPrecisionGRU, `bound` of |x|."""
 
     def __init__(self, cnp.ndarray W not None, cnp.ndarray scale, cnp.ndarray b, str kind not None, double bound=0.0):
         cdef int number = KINDS[kind]
-        cdef NarrowProduct *product = &self.product
+        cdef LowPrecisionProduct *product = &self.product
         cdef Py_ssize_t width
         self.n, self.u = cnp.PyArray_DIM(W, 0), cnp.PyArray_DIM(W, 1)
-        product.k, product.n, product.bound = _kernels(), self.n, bound
+        product.k, product.n, product.bound = _kernels_in_use(), self.n, bound
         width = _padded(product.k, self.u)
-        self.memory = Workspace(_bytes(product.k, number, self.n, self.u) + 4 * width, 1)
+        self.memory = Workspace(_packed_bytes(product.k, number, self.n, self.u) + 4 * width, 1)
         _pack(product.k, &product.W, number, W, scale, self.memory)
-        product.b = _bias(self.memory, b, self.u, width)
+        product.b = _pack_bias(self.memory, b, self.u, width)
 
     def outputs(self, cnp.ndarray X not None):
         """X W + b for X (m, n), float32 and contiguous."""
-        return self.made(X, None)[0]
+        return self._multiply(X, None)[0]
 
     def both(self, cnp.ndarray X not None, tuple activate not None):
         """X W + b, and the activation (code, alpha) of it, as of a `Linear`."""
-        return self.made(X, activate)
+        return self._multiply(X, activate)
 
-    cdef tuple made(self, cnp.ndarray X, tuple activate):
+    cdef tuple _multiply(self, cnp.ndarray X, tuple activate):
         cdef Py_ssize_t m = cnp.PyArray_DIM(X, 0), parts
         cdef cnp.ndarray Z = np.empty((m, self.u), np.float32), A = None
         cdef Workspace memory
-        cdef Rows work
+        cdef ProductRun work
         cdef int threads
         work.product, work.m = &self.product, m
         work.X, work.Z, work.A = <float *>cnp.PyArray_DATA(X), <float *>cnp.PyArray_DATA(Z), NULL
@@ -296,9 +296,9 @@ cdef class NarrowLinear:
             work.A = <float *>cnp.PyArray_DATA(A)
         threads = threads_for(0.5 * m * self.n * self.u)  # as those of a layer, fewer than of float32
         work.rows = max(1, (m + threads - 1) // threads)
-        parts, work.room = (m + work.rows - 1) // work.rows, product_room(&self.product, min(ROWS, work.rows))
-        memory = Workspace(parts * work.room, 1)
-        work.memory = <char *>memory.take(parts * work.room)
+        parts, work.part_bytes = (m + work.rows - 1) // work.rows, product_workspace_bytes(&self.product, min(ROWS, work.rows))
+        memory = Workspace(parts * work.part_bytes, 1)
+        work.memory = <char *>memory.take(parts * work.part_bytes)
         with nogil:
-            share(_rows, &work, parts, threads)
+            share(_multiply_rows, &work, parts, threads)
         return Z, A

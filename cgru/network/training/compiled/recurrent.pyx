@@ -6,7 +6,7 @@ from cgru.core.kernels cimport (
     laid, new_call,
 )
 from cgru.core.plan cimport (
-    BACKWARD, FORWARD, GRADIENTS, choose_lanes, input_column, may_have_samples_in_lanes, most_numbers,
+    BACKWARD, FORWARD, GRADIENTS, choose_lanes, input_column, may_have_samples_in_lanes, largest_workspace_size,
 )
 from cgru.network.training.compiled.numbers cimport ADD, HALVE, MULTIPLY, add, combine, draw, in_rows, kept_by, move
 from cgru.network.training.compiled.random cimport generator
@@ -96,10 +96,10 @@ cdef Py_ssize_t recurrent_scratch(const Stage *stage, Py_ssize_t m, Py_ssize_t s
         call.m, call.s = m, s
         if i % 2 and stage.part[i // 2].recurrent_dropout:
             call.recurrent.data = &call
-        most = max(most, most_numbers(stage.k, &call, FORWARD, stage.threads))
+        most = max(most, largest_workspace_size(stage.k, &call, FORWARD, stage.threads))
         if back:
-            most = max(most, most_numbers(stage.k, &call, BACKWARD, stage.threads))
-            most = max(most, most_numbers(stage.k, &call, GRADIENTS, stage.threads))
+            most = max(most, largest_workspace_size(stage.k, &call, BACKWARD, stage.threads))
+            most = max(most, largest_workspace_size(stage.k, &call, GRADIENTS, stage.threads))
     return most
 
 
@@ -191,7 +191,7 @@ cdef int _forward(Stage *stage, int i, const Piece *piece) except -1 nogil:
         call.last = timed(part.last, u, m)
         if stage.merge <= CONCAT:
             call.last = timed(<char *>stage.out + i * u * size, stage.u, m)
-    driver.perform(call, &part.w, stage.k, FORWARD, stage.scratch, stage.threads)
+    driver.run_in_workspace(call, &part.w, stage.k, FORWARD, stage.scratch, stage.threads)
     if part.carried != NULL and piece.carries:
         _carry(stage, part, piece)
     return 0
@@ -290,11 +290,11 @@ cdef int _backward(Stage *stage, int i, const Piece *piece, cgru_array dX) excep
         call.dA = dA
     else:
         call.h0 = dA
-    driver.perform(&call, &part.w, stage.k, BACKWARD, stage.scratch, stage.threads)
+    driver.run_in_workspace(&call, &part.w, stage.k, BACKWARD, stage.scratch, stage.threads)
     if dX.data != NULL and part.dropout:
         _mask_input(stage, part, piece, dX, dX)
     if stage.trainable:
-        gradients.perform(&call, &part.g, stage.k, stage.scratch, stage.threads)
+        gradients.run_in_workspace(&call, &part.g, stage.k, stage.scratch, stage.threads)
     for row in range(piece.m if call.last.data != NULL else 0):
         if part.begins[row]:
             add(part.g.h0, <char *>part.start + row * call.u * stage.k.size, call.u, stage.k.size)
