@@ -24,7 +24,7 @@ from cgru.core.kernels cimport (
 from cgru.core.memory cimport LINE, Workspace, first_line, fits, lines_of
 from cgru.core.plan cimport BACKWARD, FORWARD, GRADIENTS, Direction, Plan, rows_workspace_size, plan_of
 from cgru.core.products cimport Run
-from cgru.core.low_precision cimport LowPrecisionCell, LowPrecisionGRU, rows_workspace_bytes, run_low_precision
+from cgru.core.low_precision cimport LowPrecisionCell, LowPrecisionGRU, layer_workspace, run_quantized
 
 cnp.import_array()
 
@@ -131,7 +131,7 @@ cdef Py_ssize_t workspace_bytes(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t 
     if not fits(<double>m * s * (call.u + call.e), inside.k.size):  # then there can be no X and no h
         return 0
     if inside.low_precision != NULL:
-        return LINE + rows_workspace_bytes(inside.low_precision, m)
+        return LINE + layer_workspace(inside.low_precision, m)
     if not fits(<double>m * 128 * (call.up + call.ep), inside.k.size):  # more than the rows take
         return 0
     return LINE + lines_of(rows_workspace_size(inside.k, &call), inside.k.size)
@@ -182,7 +182,7 @@ cdef int _sequence(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const floa
     if wrong != CELL_OK:
         return wrong
     if inside.low_precision != NULL:
-        run_low_precision(inside.low_precision, m, s, <const float *>X, <float *>h, <float *>H, first_line(workspace))
+        run_quantized(inside.low_precision, m, s, <const float *>X, <float *>h, <float *>H, first_line(workspace))
         return CELL_OK
     cdef cgru_call call = _call(inside, m, s)
     call.h = cgru_array(H, s * call.u, call.u, 1)
@@ -393,7 +393,7 @@ cdef class Cell:
         if batch > PY_SSIZE_T_MAX // 4096 // (packed.e + packed.u):
             raise ValueError(f"batch: expected fewer samples, whose rows memory could hold, got {batch}")
         inside.k, inside.low_precision, inside.call = kernels(4), &packed.cell, packed.cell.call
-        inside.call.m, inside.step_bytes = batch, LINE + rows_workspace_bytes(inside.low_precision, 1)
+        inside.call.m, inside.step_bytes = batch, LINE + layer_workspace(inside.low_precision, 1)
 
     def _hold(self, dict checked, dict p, tuple codes, batch, double zoneout):
         """Keep the arrays, find room for their packs and fill it."""

@@ -16,7 +16,7 @@ from cgru.cell cimport cgru_cell, pointer, step_double, step_float, workspace_by
 from cgru.core.kernels cimport cgru_activation, cgru_kernels, kernels
 from cgru.core.linear cimport Linear, LinearCall, activated, execute
 from cgru.core.memory cimport LINE, first_line
-from cgru.core.low_precision cimport LowPrecisionLinear, run_product, product_workspace_bytes
+from cgru.core.low_precision cimport LowPrecisionLinear, multiply_quantized, product_workspace
 from cgru.network.training.compiled.numbers cimport bound
 
 cnp.import_array()
@@ -121,13 +121,13 @@ cdef class _QuantizedLinear(_Stage):
     def __init__(self, layer, Py_ssize_t m, cnp.ndarray given):
         self.linear = layer.packed()
         _Stage.__init__(self, m, self.linear.n, self.linear.u, layer.dtype, given)
-        self.memory = np.empty(product_workspace_bytes(&self.linear.product, m) + LINE, np.uint8)
+        self.memory = np.empty(product_workspace(&self.linear.product, m) + LINE, np.uint8)
         self.k = kernels(4)
         self.f.code, self.f.alpha = layer.code
 
     cdef bint run(self) noexcept:
         cdef float *out = <float *>cnp.PyArray_DATA(self.out)
-        run_product(&self.linear.product, <float *>cnp.PyArray_DATA(self.given), self.m, out,
+        multiply_quantized(&self.linear.product, <float *>cnp.PyArray_DATA(self.given), self.m, out,
                        first_line(cnp.PyArray_DATA(self.memory)))
         activated(self.k, self.f, out, out, self.m, self.u)
         return True

@@ -1,4 +1,4 @@
-"""The checks that compiled modules use."""
+"""The argument checks that compiled modules call; checks.pyx documents them."""
 
 cimport numpy as cnp
 

@@ -12,9 +12,9 @@ A call is made in three steps, the same for each variant. forward.pxd, backward.
 
 The structs own nothing: their caller keeps the arrays alive until the call is over.
 
-`choose_lanes(k, &call)` of plan.pxd sets `call.column`, the stride of the last axis of the arrays that `laid` describes.
-It has to be 1 unless samples are in the lanes. Then arrays may have any strides, but a vector of samples that are not
-neighbours in memory is read and written lane by lane.
+`choose_lanes(k, &call)` of plan.pxd sets `call.column`, the stride of the last axis of the arrays that `laid`
+describes. It has to be 1 unless samples are in the lanes. Then arrays may have any strides, but a vector of samples
+that are not neighbours in memory is read and written lane by lane.
 """
 
 cimport numpy as cnp

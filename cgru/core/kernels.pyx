@@ -1,7 +1,7 @@
 """Select the kernels of one instruction set, and convert arrays to the structs of simd/cgru.h.
 
-The environment variable `CGRU_SIMD` (avx512, avx2, baseline, scalar) forces a level. Without it the fastest level of the
-machine is used.
+The environment variable `CGRU_SIMD` (avx512, avx2, baseline, scalar) forces a level. Without it the fastest level of
+the machine is used.
 """
 
 import os
@@ -32,8 +32,8 @@ LEVELS = ("avx512", "avx2", "baseline", "scalar")
 
 cdef enum:
     MOST_STEPS = 4096  # of a piece
-    ROWS_ROOM = 1 << 26  # bytes of all rows that are in memory together
-cdef Py_ssize_t _most_steps = MOST_STEPS, _rows_room = ROWS_ROOM
+    ROWS_BYTES = 1 << 26  # bytes of all rows that are in memory together
+cdef Py_ssize_t _most_steps = MOST_STEPS, _rows_bytes = ROWS_BYTES
 cdef double PIECE = 4e9  # operations of a piece: some tens of milliseconds
 
 # The index of each array in cgru_call, and of each parameter in cgru_weights and cgru_gradients.
@@ -75,14 +75,14 @@ def use_level(str name not None):
     _float64 = cgru_level(name.encode(), 8)
 
 
-def use_pieces(steps=None, rows_room=None):
+def use_pieces(steps=None, rows_bytes=None):
     """Set the most steps between two looks for a Ctrl-C, and the bytes of the rows in memory; for the tests.
 
     None restores the default.
     """
-    global _most_steps, _rows_room
+    global _most_steps, _rows_bytes
     _most_steps = MOST_STEPS if steps is None else steps
-    _rows_room = ROWS_ROOM if rows_room is None else rows_room
+    _rows_bytes = ROWS_BYTES if rows_bytes is None else rows_bytes
 
 
 def activation(int code, double alpha, x):
@@ -162,7 +162,7 @@ cdef cgru_array view(cnp.ndarray source) noexcept:
 
 cdef Py_ssize_t samples_at_once(Py_ssize_t m, Py_ssize_t row_bytes) noexcept nogil:
     """Return how many samples of a call have their rows in memory together."""
-    return max(1, min(m, _rows_room // row_bytes))
+    return max(1, min(m, _rows_bytes // row_bytes))
 
 
 cdef Py_ssize_t steps_of_piece(const cgru_call *call, Py_ssize_t m) noexcept nogil:
@@ -171,7 +171,7 @@ cdef Py_ssize_t steps_of_piece(const cgru_call *call, Py_ssize_t m) noexcept nog
     return <Py_ssize_t>max(1.0, min(<double>_most_steps, PIECE / flop))
 
 
-cdef void cut_steps(cgru_call *call, const cgru_call *whole, Py_ssize_t start, Py_ssize_t steps, int size) noexcept nogil:
+cdef void cut(cgru_call *call, const cgru_call *whole, Py_ssize_t start, Py_ssize_t steps, int size) noexcept nogil:
     """Make `call` the part of a whole call with `steps` steps from `start` on."""
     cdef int place
     call[0] = whole[0]
@@ -205,7 +205,7 @@ cdef int in_pieces(cgru_call *call, Py_ssize_t m, int size, bint last_first, run
     cdef cgru_call whole = call[0]
     while done < whole.s:
         steps = min(most, whole.s - done)
-        cut_steps(call, &whole, whole.s - done - steps if last_first else done, steps, size)
+        cut(call, &whole, whole.s - done - steps if last_first else done, steps, size)
         run(work, done == 0, done + steps == whole.s)
         done += steps
         call[0] = whole

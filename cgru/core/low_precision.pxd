@@ -1,4 +1,4 @@
-"""Layers whose weights are int8 or bfloat16; see simd/low_precision.h. float32 alone, forward alone."""
+"""Forward passes of layers with int8 or bfloat16 weights, in float32; see simd/low_precision.h."""
 
 cimport numpy as cnp
 
@@ -8,14 +8,15 @@ from cgru.core.memory cimport Workspace
 
 cdef struct LowPrecisionCell:
     const cgru_narrow_kernels *k
-    cgru_call call  # without arrays
-    cgru_narrow_layer layer  # of that call
+    cgru_call call  # sizes and activations, without arrays
+    cgru_narrow_layer layer  # the packed weights
 
 
-# Bytes of memory for so many samples; and all steps of X (m, s, e), contiguous: h (m, u) in and out, H (m, s, u) or
-# NULL.
-cdef Py_ssize_t rows_workspace_bytes(const LowPrecisionCell *cell, Py_ssize_t m) noexcept nogil
-cdef void run_low_precision(const LowPrecisionCell *cell, Py_ssize_t m, Py_ssize_t s, const float *X, float *h, float *H,
+# Return the bytes of workspace for m samples.
+cdef Py_ssize_t layer_workspace(const LowPrecisionCell *cell, Py_ssize_t m) noexcept nogil
+# Run all steps of X (m, s, e), contiguous, from h (m, u) on. Write the last states to h and all of them to H (m, s, u),
+# which may be NULL.
+cdef void run_quantized(const LowPrecisionCell *cell, Py_ssize_t m, Py_ssize_t s, const float *X, float *h, float *H,
                           void *memory) noexcept nogil
 
 
@@ -35,9 +36,10 @@ cdef struct LowPrecisionProduct:
     double bound
 
 
-# Bytes of memory for so many rows; and to (m, u) = X W + b for X (m, n), contiguous.
-cdef Py_ssize_t product_workspace_bytes(const LowPrecisionProduct *product, Py_ssize_t m) noexcept nogil
-cdef void run_product(const LowPrecisionProduct *product, const float *X, Py_ssize_t m, float *to,
+# Return the bytes of workspace for m rows.
+cdef Py_ssize_t product_workspace(const LowPrecisionProduct *product, Py_ssize_t m) noexcept nogil
+# Write X W + b for X (m, n), contiguous, to (m, u).
+cdef void multiply_quantized(const LowPrecisionProduct *product, const float *X, Py_ssize_t m, float *to,
                          void *memory) noexcept nogil
 
 

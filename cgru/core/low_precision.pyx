@@ -1,6 +1,6 @@
-"""Layers whose weights are int8 or bfloat16: packed once, and run, by the equations of cgru/quantized/reference.py.
+"""Pack int8 or bfloat16 weights and run layers with them, by the equations of cgru/quantized/reference.py.
 
-m samples, s steps, e elements per step, u units. Whatever is given here is trusted. All but the weights is float32.
+m samples, s steps, e features, u units. The layers have checked all arguments. All but the weights is float32.
 """
 
 import numpy as np
@@ -22,11 +22,11 @@ from cgru.core.threads cimport available, block_rows, share, threads_for, worth
 cnp.import_array()
 
 KINDS = {"int8": CGRU_INT8, "bfloat16": CGRU_BFLOAT16}
-cdef object _vnni = None  # whether products of bytes are asked for: None wherever they are
+cdef object _vnni = None  # False: do not use instructions for products of bytes; None: where there are some
 
 
 cdef const cgru_narrow_kernels *_kernels_in_use() except NULL:
-    """Those of the level in use, with products of bytes where the machine has them."""
+    """Return the low-precision kernels of the level in use, with products of bytes where the machine has them."""
     cdef const cgru_narrow_kernels *found = NULL
     name = levels_of.level()
     for extension in ("bf16", "vnni", "dot", "") if _vnni is not False else ("",):
@@ -36,37 +36,37 @@ cdef const cgru_narrow_kernels *_kernels_in_use() except NULL:
 
 
 def level():
-    """The level of what is made now: that of `cgru.core.kernels`, with "vnni" (on arm64 "dot") behind it where it has
-    products of bytes, or "bf16" where it has those and products of bfloat16.
+    """Return the level of the low-precision kernels: that of `cgru.core.kernels` and a suffix.
+
+    The suffix is "vnni" (on arm64 "dot") with products of bytes, "bf16" with these and products of bfloat16.
     """
     return _kernels_in_use().level.decode()
 
 
 def use_vnni(choice=None):
-    """From now on False: multiply neither bytes as VNNI or sdot does, nor bfloat16; None: wherever it can be. For the
-    tests.
-    """
+    """Use instructions for products of bytes and of bfloat16 never (False) or where possible (None); for the tests."""
     global _vnni
     _vnni = choice
 
 
 cdef Py_ssize_t _padded(const cgru_narrow_kernels *k, Py_ssize_t n) noexcept nogil:
+    """Return n rounded up to whole vectors."""
     return (n + k.lanes - 1) // k.lanes * k.lanes
 
 
-cdef Py_ssize_t _packed_bytes(const cgru_narrow_kernels *k, int kind, Py_ssize_t rows, Py_ssize_t columns) noexcept nogil:
-    """Of packed weights."""
+cdef Py_ssize_t _bytes_of(const cgru_narrow_kernels *k, int kind, Py_ssize_t rows, Py_ssize_t columns) noexcept nogil:
+    """Return the bytes of packed weights (rows, columns)."""
     return 4 * _padded(k, columns) * (k.depth(kind, rows) + (2 if kind == CGRU_INT8 else 0))
 
 
 cdef cnp.ndarray _stack_columns(list parts, Py_ssize_t width):
-    """Arrays (rows, columns) beside each other, the columns of each padded by zeros to so many."""
+    """Return arrays (rows, columns) side by side, each padded with zeros to `width` columns."""
     return np.hstack([np.pad(part, ((0, 0), (0, width - part.shape[1]))) for part in parts])
 
 
 cdef int _pack(const cgru_narrow_kernels *k, cgru_narrow *to, int kind, cnp.ndarray W, cnp.ndarray scale,
                Workspace memory) except -1:
-    """Pack W (rows, columns): int8 codes, with the scales (1, columns) of their columns, or the bits of bfloat16."""
+    """Pack W (rows, columns) into `to`: int8 codes with the scales (1, columns) of columns, or bits of bfloat16."""
     cdef Py_ssize_t rows, columns, width
     cdef void *words
     cdef void *begin = NULL
@@ -84,7 +84,7 @@ cdef int _pack(const cgru_narrow_kernels *k, cgru_narrow *to, int kind, cnp.ndar
 
 
 cdef int _copy_padded(cnp.ndarray row, Py_ssize_t n, float *to, Py_ssize_t width) except -1:
-    """A row of n numbers, None for zeros, padded."""
+    """Copy a row of n numbers, zeros for None, and pad it to `width`."""
     memset(to, 0, 4 * width)
     if row is not None:
         row = aligned(row, np.float32)
@@ -93,6 +93,7 @@ cdef int _copy_padded(cnp.ndarray row, Py_ssize_t n, float *to, Py_ssize_t width
 
 
 cdef const void *_pack_bias(Workspace memory, cnp.ndarray b, Py_ssize_t n, Py_ssize_t width) except NULL:
+    """Copy a bias into the workspace, padded with zeros, and return its address."""
     cdef void *to = memory.take(4 * width)
     _copy_padded(b, n, <float *>to, width)
     return to
@@ -107,14 +108,14 @@ cdef struct LayerRun:
 
 
 cdef int _kind_of_rows(const LowPrecisionCell *cell, Py_ssize_t m) noexcept nogil:
-    """How the rows of a call with m samples are seen: one alone keeps all of its bits."""
+    """Return the kind of the products: with several samples bfloat16 weights may meet rows rounded to bfloat16."""
     if cell.layer.kind == CGRU_BFLOAT16 and cell.k.rounds and m > 1:
         return CGRU_ROUNDED
     return cell.layer.kind
 
 
 cdef void _run_block(void *given, Py_ssize_t part) noexcept nogil:
-    """The steps of one block of rows."""
+    """Run all steps of one block of rows."""
     cdef LayerRun *work = <LayerRun *>given
     cdef cgru_narrow_layer layer = work.cell.layer
     cdef Py_ssize_t row = part * work.rows
@@ -123,16 +124,19 @@ cdef void _run_block(void *given, Py_ssize_t part) noexcept nogil:
 
 
 cdef void _run_piece(void *given, bint first, bint last) noexcept nogil:
+    """Run one piece of the steps of a call; the callback of `in_pieces`."""
     cdef LayerRun *work = <LayerRun *>given
     share(_run_block, work, (work.call.m + work.rows - 1) // work.rows, work.threads)
 
 
-cdef Py_ssize_t rows_workspace_bytes(const LowPrecisionCell *cell, Py_ssize_t m) noexcept nogil:
+cdef Py_ssize_t layer_workspace(const LowPrecisionCell *cell, Py_ssize_t m) noexcept nogil:
+    """Return the bytes of workspace that a layer takes for m samples."""
     return (cell.k.room(&cell.layer, m) + 63) // 64 * 64
 
 
-cdef void run_low_precision(const LowPrecisionCell *cell, Py_ssize_t m, Py_ssize_t s, const float *X, float *h, float *H,
+cdef void run_quantized(const LowPrecisionCell *cell, Py_ssize_t m, Py_ssize_t s, const float *X, float *h, float *H,
                           void *memory) noexcept nogil:
+    """Run all steps of X (m, s, e) from h (m, u) on; write all states to H, which may be NULL."""
     cdef cgru_narrow_layer layer = cell.layer
     cdef cgru_call call = cell.call
     call.m, call.s = m, s
@@ -144,14 +148,15 @@ cdef void run_low_precision(const LowPrecisionCell *cell, Py_ssize_t m, Py_ssize
 
 
 cdef class LowPrecisionGRU:
-    """The packed weights of one layer.
+    """A GRU layer with packed int8 or bfloat16 weights.
 
     Args:
-        p: by the names of a GRU's parameters the codes U, V (int8, or the bits of bfloat16 as uint16), the biases, and
-            of int8 the scales of columns (1, u) as "scale_Uz" and so on.
-        variant, codes: a `cgru.variant.Variant`, not normalised, and (code, alpha) of the activations.
+        p: the parameters of a GRU by name. U and V are int8 codes, or bits of bfloat16 as uint16. int8 codes have
+            scales of their columns (1, u), "scale_Uz" and so on.
+        variant, codes: a `cgru.variant.Variant` without layer normalisation, and (code, alpha) of its activations.
         kind: "int8" or "bfloat16".
-        x_bound, bound: of |x| and of |h|, which within them are coded by one scale; 0: by one of their own each time.
+        x_bound, bound: bounds of |x| and of |h|. Within its bound a value is quantised by one fixed scale; 0: each row
+            has a scale of its own.
     """
 
     def __init__(self, dict p not None, variant, tuple codes not None, str kind not None, double x_bound=0.0,
@@ -166,7 +171,7 @@ cdef class LowPrecisionGRU:
         self.cell.call.up, self.cell.call.zoneout = width, zoneout
         self.cell.layer.call, self.cell.layer.kind = &self.cell.call, number
         self.cell.layer.x_bound, self.cell.layer.bound = x_bound, bound
-        room = _packed_bytes(self.cell.k, number, self.e, self.u) + _packed_bytes(self.cell.k, number, self.u, self.u)
+        room = _bytes_of(self.cell.k, number, self.e, self.u) + _weight_bytes(self.cell.k, number, self.u, self.u)
         self.weight_bytes = 3 * room
         self.memory = Workspace(3 * room + 4 * 4 * width, 1)
         self._matrix(&self.cell.layer.U, number, p, ["Ur", "Uz", "Uhh"])
@@ -176,7 +181,7 @@ cdef class LowPrecisionGRU:
         self.cell.layer.b = _pack_bias(self.memory, _stack_columns(biases, width), 4 * width, 4 * width)
 
     cdef int _matrix(self, cgru_narrow *to, int number, dict p, list names) except -1:
-        """Pack some of the matrices side by side."""
+        """Pack the matrices of these names side by side."""
         cdef Py_ssize_t width = self.cell.call.up
         scale = None
         if number == CGRU_INT8:
@@ -185,13 +190,14 @@ cdef class LowPrecisionGRU:
 
     @property
     def level(self):
-        """That of the kernels which the weights are packed for."""
+        """The level of the kernels that the weights are packed for."""
         return self.cell.k.level.decode()
 
     def forward(self, cnp.ndarray X not None, lengths, cnp.ndarray h0, *, bint reverse=False, bint every=False):
-        """All states (m, s, u) if `every`, else None, and the last ones (m, u).
+        """Return all states (m, s, u), None unless `every`, and the last states (m, u).
 
-        X (m, s, e) is float32 and contiguous; lengths (m,), h0 (m, u), or None; past a sample's length states are zero.
+        X (m, s, e) is float32 and contiguous. lengths (m,) and h0 (m, u) may be None. Past a sample's length states are
+        zero.
         """
         cdef Py_ssize_t m = cnp.PyArray_DIM(X, 0), s = cnp.PyArray_DIM(X, 1), blocks
         cdef cnp.ndarray state, h = None
@@ -210,10 +216,10 @@ cdef class LowPrecisionGRU:
         if lengths is not None:
             ragged = by_length(lengths, s)
             set_lengths(&work.call, ragged[0], ragged[1])
-        # a quarter of the bytes, and some four times as many operations in a cycle as of float32
+        # int8 has a quarter of the bytes of float32, and about four times as many operations a cycle
         work.threads = worth(1.5 * m * s * self.u * (self.e + self.u), available())
-        work.rows = block_rows(m, rows_workspace_bytes(&self.cell, 1), self.weight_bytes, work.threads, lengths is not None)
-        work.block_bytes, blocks = rows_workspace_bytes(&self.cell, work.rows), (m + work.rows - 1) // work.rows
+        work.rows = block_rows(m, layer_workspace(&self.cell, 1), self.weight_bytes, work.threads, lengths is not None)
+        work.block_bytes, blocks = layer_workspace(&self.cell, work.rows), (m + work.rows - 1) // work.rows
         memory = Workspace(blocks * work.block_bytes, 1)
         work.memory = <char *>memory.take(blocks * work.block_bytes)
         with nogil:
@@ -222,7 +228,7 @@ cdef class LowPrecisionGRU:
 
 
 cdef enum:
-    ROWS = 256  # of a product at once: what is seen of them lies in a cache
+    ROWS = 256  # of a product at once, so that their quantised copies stay in a cache
 
 
 cdef struct ProductRun:
@@ -231,29 +237,31 @@ cdef struct ProductRun:
     float *Z
     float *A  # NULL: without an activation
     cgru_activation f
-    Py_ssize_t m, rows, part_bytes  # of all, and those of a part, with its bytes of memory
+    Py_ssize_t m, rows, part_bytes  # rows of all, rows of a part, bytes of workspace of a part
     char *memory
 
 
 cdef void _multiply_rows(void *given, Py_ssize_t part) noexcept nogil:
-    """Those of one part."""
+    """Compute the rows of one part of a product."""
     cdef ProductRun *work = <ProductRun *>given
     cdef Py_ssize_t n = work.product.n, u = work.product.W.columns, row = part * work.rows, some
     cdef Py_ssize_t end = min(work.m, row + work.rows)
     while row < end:
         some = min(ROWS, end - row)
-        run_product(work.product, work.X + row * n, some, work.Z + row * u, work.memory + part * work.part_bytes)
+        multiply_quantized(work.product, work.X + row * n, some, work.Z + row * u, work.memory + part * work.part_bytes)
         if work.A != NULL:
             activated(kernels(4), work.f, work.Z + row * u, work.A + row * u, some, u)
         row += some
 
 
-cdef Py_ssize_t product_workspace_bytes(const LowPrecisionProduct *product, Py_ssize_t m) noexcept nogil:
+cdef Py_ssize_t product_workspace(const LowPrecisionProduct *product, Py_ssize_t m) noexcept nogil:
+    """Return the bytes of workspace that a product takes for m rows."""
     return (product.k.linear_room(product.W.kind, product.n, m) + 63) // 64 * 64
 
 
-cdef void run_product(const LowPrecisionProduct *product, const float *X, Py_ssize_t m, float *to,
+cdef void multiply_quantized(const LowPrecisionProduct *product, const float *X, Py_ssize_t m, float *to,
                          void *memory) noexcept nogil:
+    """Write X W + b for X (m, n) to (m, u)."""
     cdef cgru_operand operand = cgru_operand(X, product.n, product.n)
     product.k.linear(
         &product.W, product.b, &operand, cgru_array(to, product.W.columns, 0, 1), m, product.bound, memory
@@ -261,7 +269,10 @@ cdef void run_product(const LowPrecisionProduct *product, const float *X, Py_ssi
 
 
 cdef class LowPrecisionLinear:
-    """ProductRun times W (n, u), plus b (1, u): W as codes or bits, `scale` (1, u) as for a LowPrecisionGRU, `bound` of |x|."""
+    """A linear layer X W + b with packed weights W (n, u): int8 codes with their `scale` (1, u), or bits of bfloat16.
+
+    b is (1, u). `bound` bounds |x|, as `x_bound` of a LowPrecisionGRU.
+    """
 
     def __init__(self, cnp.ndarray W not None, cnp.ndarray scale, cnp.ndarray b, str kind not None, double bound=0.0):
         cdef int number = KINDS[kind]
@@ -270,19 +281,20 @@ cdef class LowPrecisionLinear:
         self.n, self.u = cnp.PyArray_DIM(W, 0), cnp.PyArray_DIM(W, 1)
         product.k, product.n, product.bound = _kernels_in_use(), self.n, bound
         width = _padded(product.k, self.u)
-        self.memory = Workspace(_packed_bytes(product.k, number, self.n, self.u) + 4 * width, 1)
+        self.memory = Workspace(_bytes_of(product.k, number, self.n, self.u) + 4 * width, 1)
         _pack(product.k, &product.W, number, W, scale, self.memory)
         product.b = _pack_bias(self.memory, b, self.u, width)
 
     def outputs(self, cnp.ndarray X not None):
-        """X W + b for X (m, n), float32 and contiguous."""
+        """Return X W + b for X (m, n), float32 and contiguous."""
         return self._multiply(X, None)[0]
 
     def both(self, cnp.ndarray X not None, tuple activate not None):
-        """X W + b, and the activation (code, alpha) of it, as of a `Linear`."""
+        """Return X W + b, and its activation by (code, alpha), as `Linear` does."""
         return self._multiply(X, activate)
 
     cdef tuple _multiply(self, cnp.ndarray X, tuple activate):
+        """Return X W + b and its activation, None for None, the rows shared among threads."""
         cdef Py_ssize_t m = cnp.PyArray_DIM(X, 0), parts
         cdef cnp.ndarray Z = np.empty((m, self.u), np.float32), A = None
         cdef Workspace memory
@@ -294,9 +306,10 @@ cdef class LowPrecisionLinear:
             A = np.empty_like(Z)
             work.f.code, work.f.alpha = activate
             work.A = <float *>cnp.PyArray_DATA(A)
-        threads = threads_for(0.5 * m * self.n * self.u)  # as those of a layer, fewer than of float32
+        threads = threads_for(0.5 * m * self.n * self.u)  # a quarter of the time of float32
         work.rows = max(1, (m + threads - 1) // threads)
-        parts, work.part_bytes = (m + work.rows - 1) // work.rows, product_workspace_bytes(&self.product, min(ROWS, work.rows))
+        parts = (m + work.rows - 1) // work.rows
+        work.part_bytes = product_workspace(&self.product, min(ROWS, work.rows))
         memory = Workspace(parts * work.part_bytes, 1)
         work.memory = <char *>memory.take(parts * work.part_bytes)
         with nogil:
