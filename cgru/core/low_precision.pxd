@@ -17,7 +17,7 @@ cdef Py_ssize_t layer_workspace(const LowPrecisionCell *cell, Py_ssize_t m) noex
 # Run all steps of X (m, s, e), contiguous, from h (m, u) on. Write the last states to h and all of them to H (m, s, u),
 # which may be NULL.
 cdef void run_quantized(const LowPrecisionCell *cell, Py_ssize_t m, Py_ssize_t s, const float *X, float *h, float *H,
-                          void *memory) noexcept nogil
+                        void *memory) noexcept nogil
 
 
 cdef class LowPrecisionGRU:
@@ -40,7 +40,7 @@ cdef struct LowPrecisionProduct:
 cdef Py_ssize_t product_workspace(const LowPrecisionProduct *product, Py_ssize_t m) noexcept nogil
 # Write X W + b for X (m, n), contiguous, to (m, u).
 cdef void multiply_quantized(const LowPrecisionProduct *product, const float *X, Py_ssize_t m, float *to,
-                         void *memory) noexcept nogil
+                             void *memory) noexcept nogil
 
 
 cdef class LowPrecisionLinear:

@@ -135,7 +135,7 @@ cdef Py_ssize_t layer_workspace(const LowPrecisionCell *cell, Py_ssize_t m) noex
 
 
 cdef void run_quantized(const LowPrecisionCell *cell, Py_ssize_t m, Py_ssize_t s, const float *X, float *h, float *H,
-                          void *memory) noexcept nogil:
+                        void *memory) noexcept nogil:
     """Run all steps of X (m, s, e) from h (m, u) on; write all states to H, which may be NULL."""
     cdef cgru_narrow_layer layer = cell.layer
     cdef cgru_call call = cell.call
@@ -260,7 +260,7 @@ cdef Py_ssize_t product_workspace(const LowPrecisionProduct *product, Py_ssize_t
 
 
 cdef void multiply_quantized(const LowPrecisionProduct *product, const float *X, Py_ssize_t m, float *to,
-                         void *memory) noexcept nogil:
+                             void *memory) noexcept nogil:
     """Write X W + b for X (m, n) to (m, u)."""
     cdef cgru_operand operand = cgru_operand(X, product.n, product.n)
     product.k.linear(
