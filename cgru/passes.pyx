@@ -116,8 +116,7 @@ cdef class GRUPass(Pass):
     cdef bint every, preactivations  # whether A is all states; whether fc shows hh_, z_ and r_
     cdef object given  # X as it was passed
     cdef cnp.ndarray X  # a view of `given`, which users cannot change the shape of, or a copy that the kernels can read
-    cdef object ref  # a weak reference to the layer, which holds its last pass
-    cdef object functions  # the activations of a run in NumPy; None if compiled
+    cdef object ref, functions  # a weak reference to the layer; the activations of a run in NumPy, else None
     cdef dict p
     cdef tuple codes, ragged
     cdef dict caches  # the forward caches; `call` points to their memory

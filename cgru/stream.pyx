@@ -112,7 +112,7 @@ cdef class _Linear(_Stage):
         return True
 
 
-cdef class _QuantizedLinear(_Stage):
+cdef class _Quantized(_Stage):
     """A quantised Dense layer."""
 
     cdef LowPrecisionLinear linear
@@ -229,8 +229,7 @@ cdef class _Frames(_Stage):
 
 
 cdef dict KINDS = {
-    "recurrent": _Recurrent, "low_precision": _QuantizedLinear, "linear": _Linear, "elementwise": _Elementwise,
-    "frames": _Frames,
+    "recurrent": _Recurrent, "quantized": _Quantized, "linear": _Linear, "elementwise": _Elementwise, "frames": _Frames,
 }
 
 

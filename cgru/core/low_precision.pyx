@@ -237,7 +237,7 @@ cdef struct ProductRun:
     float *Z
     float *A  # NULL: without an activation
     cgru_activation f
-    Py_ssize_t m, rows, part_bytes  # rows of all, rows of a part, bytes of workspace of a part
+    Py_ssize_t m, rows, bytes  # rows of all, rows of a part, bytes of workspace of a part
     char *memory
 
 
@@ -248,7 +248,7 @@ cdef void _multiply_rows(void *given, Py_ssize_t part) noexcept nogil:
     cdef Py_ssize_t end = min(work.m, row + work.rows)
     while row < end:
         some = min(ROWS, end - row)
-        multiply_quantized(work.product, work.X + row * n, some, work.Z + row * u, work.memory + part * work.part_bytes)
+        multiply_quantized(work.product, work.X + row * n, some, work.Z + row * u, work.memory + part * work.bytes)
         if work.A != NULL:
             activated(kernels(4), work.f, work.Z + row * u, work.A + row * u, some, u)
         row += some
@@ -308,10 +308,9 @@ cdef class LowPrecisionLinear:
             work.A = <float *>cnp.PyArray_DATA(A)
         threads = threads_for(0.5 * m * self.n * self.u)  # a quarter of the time of float32
         work.rows = max(1, (m + threads - 1) // threads)
-        parts = (m + work.rows - 1) // work.rows
-        work.part_bytes = product_workspace(&self.product, min(ROWS, work.rows))
-        memory = Workspace(parts * work.part_bytes, 1)
-        work.memory = <char *>memory.take(parts * work.part_bytes)
+        parts, work.bytes = (m + work.rows - 1) // work.rows, product_workspace(&self.product, min(ROWS, work.rows))
+        memory = Workspace(parts * work.bytes, 1)
+        work.memory = <char *>memory.take(parts * work.bytes)
         with nogil:
             share(_multiply_rows, &work, parts, threads)
         return Z, A

@@ -54,8 +54,7 @@ cdef struct Plan:
     int threads
     Py_ssize_t packed_size  # packed weights; sums of unpacked products follow them
     Py_ssize_t rows_start  # where the rows begin, behind both
-    Py_ssize_t row_size  # of one row
-    Py_ssize_t rows_at_once  # samples whose rows are in memory together
+    Py_ssize_t row_size, rows_at_once  # numbers of a row; samples whose rows are in memory together
     int shares  # gradients: shares that the sums are divided into
     Py_ssize_t share_size  # workspace of one share
     Py_ssize_t work_items  # gradients: column panels of the terms, or vectors of samples, divided among the shares

@@ -243,7 +243,7 @@ class QuantizedBidirectional(Quantized, Bidirectional):
 class QuantizedDense(Quantized, Dense):
     """A `Dense` of such weights."""
 
-    of, stream, c_text = Dense, "low_precision", Dense.c_text
+    of, stream, c_text = Dense, "quantized", Dense.c_text
     fields = Fields({"units": "u"}, ("activate",), options=("weights", "x_bound"))
 
     def __init__(

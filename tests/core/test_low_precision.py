@@ -135,7 +135,8 @@ def test_sums_of_integers_are_exact(narrow_level, k):
         W = rng.integers(-127, 128, (k, u)).astype(np.int8)
         codes[0], W[:, 0] = 127, -127  # the extremes
         codes[-1], W[:, -1] = -127, 127
-        layer = low_precision.LowPrecisionLinear(W, np.ones((1, u), np.float32), np.zeros((1, u), np.float32), "int8", 127.0)
+        ones, zeros = np.ones((1, u), np.float32), np.zeros((1, u), np.float32)
+        layer = low_precision.LowPrecisionLinear(W, ones, zeros, "int8", 127.0)
         due = (codes @ W.astype(int)).astype(np.float32)
         np.testing.assert_array_equal(layer.outputs(codes.astype(np.float32)), due)
         assert np.abs(due).max() == np.float32(127 * 127 * k)
