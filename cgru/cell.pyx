@@ -20,7 +20,7 @@ from cgru.core.driver cimport prepare, run_steps
 from cgru.core.gradients cimport Sums
 from cgru.core.kernels cimport (
     array_place, cgru_array, cgru_call, cgru_gradients, cgru_kernels, cgru_matrix, cgru_weights, kernels, new_call,
-    parameter_place, weights,
+    parameter_place, bind_weights,
 )
 from cgru.core.memory cimport LINE, Workspace, first_line, fits, lines_of
 from cgru.core.plan cimport BACKWARD, FORWARD, GRADIENTS, Direction, Plan, plan_of, rows_workspace_size
@@ -418,7 +418,7 @@ cdef class Cell:
         self.p, self.variant, self.lent = checked, self.kind.name, tuple([each.view() for each in checked.values()])
         call[0] = new_call(1, 1, e, u, self.dtype.itemsize, self.kind, codes)
         call.zoneout = zoneout
-        weights(&inside.weights, checked, self.kind.names)
+        bind_weights(&inside.weights, checked, self.kind.names)
         inside.writes = all([checked[name] is p[name] and p[name].flags.writeable for name in checked])
         self._describe()
         inside.k = kernels(self.dtype.itemsize)

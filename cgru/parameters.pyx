@@ -151,7 +151,7 @@ def gru_compute_gradients(layer):
     last = getattr(layer, "last", None)  # the last pass of a cgru.GRU has its lengths and masks
     known = isinstance(last, GRUPass) and np.shape(last.fc["X"]) == (m, s, e)
     lengths, dropped = (last.lengths, last.masks) if known else (None, {})
-    caches["X"] = masks.masked(X, dropped["input_mask"]) if "input_mask" in dropped else X
+    caches["X"] = masks.apply_input_mask(X, dropped["input_mask"]) if "input_mask" in dropped else X
     if "recurrent_masks" in dropped:
         caches["recurrent"] = dropped["recurrent_masks"].swapaxes(0, 1)
     fresh = Buffers().take_gradients(variant, e, u, dtype)

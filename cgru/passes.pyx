@@ -21,7 +21,7 @@ from cgru.core cimport driver, gradients
 from cgru.core.checks cimport real
 from cgru.core.kernels cimport (
     array_place, bind, cgru_array, cgru_call, cgru_gradients, cgru_kernels, cgru_weights, kernels, laid,
-    matrix, new_call, put_rows, set_lengths, set_zoneout, targets, view, weights,
+    matrix, new_call, put_rows, set_lengths, set_zoneout, bind_gradients, bind_weights, view,
 )
 from cgru.core.memory cimport Buffers, time_major
 from cgru.core.plan cimport BACKWARD, FORWARD, choose_lanes, input_column, readable
@@ -203,9 +203,9 @@ cdef class GRUPass(Pass):
         self.state = state
         call.last = view(state)
         if "input_mask" in self._masks:
-            X = dropping.masked(X, self._masks["input_mask"])
+            X = dropping.apply_input_mask(X, self._masks["input_mask"])
         call.X = view(X)
-        weights(&w, p, self.variant.names)
+        bind_weights(&w, p, self.variant.names)
         driver.execute(call, &w, k, FORWARD)
         call.h0.data = call.X.data = call.last.data = NULL
         return 0
@@ -364,7 +364,7 @@ cdef class GRUPass(Pass):
         bc["dX"] = dX = self.buffers.take("dX", m, s, call.e, dtype, input_column(kernels(size), &call))
         call.dA, call.dh, call.dX = view(dA), view(dh), view(dX)
         call.dh_, call.dhh_, call.dz_, call.dr_ = view(bc["dh_"]), view(bc["dhh_"]), view(bc["dz_"]), view(bc["dr_"])
-        weights(&w, p, self.variant.names)
+        bind_weights(&w, p, self.variant.names)
         driver.execute(&call, &w, kernels(size), BACKWARD)
         if self.reverse and self._lengths is not None:  # of a short sample, dL/dh0 is at the first step of its padding
             bc["dhn"] = np.where(mask(self._lengths, s), dhn, np.zeros(1, dtype))
@@ -415,11 +415,11 @@ cdef class GRUPass(Pass):
             into.clear()  # so that the layer does not hold the arrays of the last call, which can then be reused
         g = self.buffers.take_gradients(self.variant, call.e, call.u, X.dtype)
         if "input_mask" in self._masks:
-            X = dropping.masked(X, self._masks["input_mask"])
+            X = dropping.apply_input_mask(X, self._masks["input_mask"])
         call.X = view(X)
         if call.fresh:  # check, if it pays, that the user has not written a state there
             call.fresh = call.s <= FEW_STEPS and not self._own(call.hp)[:, -1 if self.reverse else 0].any()
-        targets(&to, g)
+        bind_gradients(&to, g)
         gradients.execute(&call, &to, kernels(cnp.PyArray_ITEMSIZE(X)))
         if "dh0" in g:
             g["dh0"][...] = reference.start_gradient(self.dh0[:, None], self.begins)
@@ -500,6 +500,6 @@ def predict(cnp.ndarray X not None, lengths, cnp.ndarray h0, dict p not None, va
         else:
             h = time_major(None, m, s, u, X.dtype, call.column)
         call.h = view(h)
-    weights(&w, p, variant.names)
+    bind_weights(&w, p, variant.names)
     driver.execute(&call, &w, kernels(size), FORWARD)
     return h, state

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["calibration", "fifths"]
+__all__ = ["calibration", "quintiles"]
 
 BINS = 10  # of predicted probabilities, all of the same width
 
@@ -39,7 +39,7 @@ def calibration(y: np.ndarray, A: np.ndarray) -> dict[str, Any]:
     return {"error": error, "bins": found}
 
 
-def fifths(y: np.ndarray) -> list[np.ndarray]:
+def quintiles(y: np.ndarray) -> list[np.ndarray]:
     """Return a boolean mask (n,) for each fifth of the rows by y, the lowest first; fewer where many y are equal."""
     places = np.searchsorted(np.quantile(y, (0.2, 0.4, 0.6, 0.8)), y)
     return [places == i for i in np.unique(places)]

@@ -89,7 +89,7 @@ def aligned(array, dtype=None):
     return np.require(array, dtype, ("C", "A"))
 
 
-cpdef cnp.ndarray rows(cnp.ndarray array):
+cpdef cnp.ndarray contiguous_rows(cnp.ndarray array):
     """Return `array` with a contiguous last axis, copied only if it has none."""
     cdef int last = cnp.PyArray_NDIM(array) - 1
     return array if cnp.PyArray_STRIDE(array, last) == cnp.PyArray_ITEMSIZE(array) else np.ascontiguousarray(array)
@@ -108,7 +108,7 @@ cpdef cnp.ndarray entry(dict source, str of, str key, tuple shape, cnp.dtype dty
 
 cpdef dict entries(dict source, str of, tuple names, tuple shape, cnp.dtype dtype):
     """Return a dict of the checked entries of these names, each with a contiguous last axis."""
-    return {name: rows(entry(source, of, name, shape, dtype)) for name in names}
+    return {name: contiguous_rows(entry(source, of, name, shape, dtype)) for name in names}
 
 
 cpdef bint has(dict source, tuple names) except -1:

@@ -7,7 +7,7 @@ from cgru.core.backward cimport build_backward_products
 from cgru.core.forward cimport build_forward_products
 from cgru.core.kernels cimport (
     CGRU_STEPS, cgru_array, cgru_dots, cgru_operand, cgru_product, in_pieces, kernels, look_for_signals, steps_of_row,
-    steps_of_single, transpose, weights, with_operand,
+    steps_of_single, bind_weights, transpose, with_operand,
 )
 from cgru.core.memory cimport Workspace
 from cgru.core.plan cimport (
@@ -276,5 +276,5 @@ def run(str direction not None, variant, dict p not None, dict arrays not None, 
     cdef cgru_call call = call_of(variant, cnp.PyArray_DIM(p["Vz"], 0), arrays, activations, order, running)
     cdef cgru_weights w
     call.reverse, call.fresh, call.padded, call.loose = reverse, fresh, padded, loose
-    weights(&w, p, variant.names)
+    bind_weights(&w, p, variant.names)
     execute(&call, &w, kernels(arrays["X"].itemsize), {"forward": FORWARD, "backward": BACKWARD}[direction])

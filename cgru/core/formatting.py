@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 
-__all__ = ["figure", "figures", "shortened", "width_of"]
+__all__ = ["figure", "figures", "shorten", "width_of"]
 
 MOST = 12  # digits beyond which values count as equal
 
@@ -32,7 +32,7 @@ def figures(values: Sequence[float], digits: int = 4) -> list[str]:
     return found
 
 
-def shortened(name: str, columns: int) -> str:
+def shorten(name: str, columns: int) -> str:
     """Return a name on one line, cut to `columns` columns and ended by ... if it is longer."""
     name = "".join(letter if letter.isprintable() else "?" for letter in name)
     if width_of(name) <= columns:

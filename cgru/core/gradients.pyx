@@ -7,7 +7,7 @@ cimport numpy as cnp
 
 from cgru.core.kernels cimport (
     cgru_array, CGRU_C, cgru_call, cgru_few_sums, cgru_gradients, CGRU_GROUP, CGRU_HH, cgru_kernels, CGRU_LAYER_NORM,
-    cgru_outer, CGRU_R, CGRU_RESET_BEFORE, cgru_seen, cgru_term, CGRU_Z, in_pieces, kernels, mask_of, targets,
+    cgru_outer, CGRU_R, CGRU_RESET_BEFORE, cgru_seen, cgru_term, CGRU_Z, in_pieces, kernels, bind_gradients, mask_of,
 )
 from cgru.core.memory cimport Workspace
 from cgru.core.plan cimport FEATURES_IN_LANES, DEPTH, GRADIENTS, Plan, call_of, operands_of, plan_of, readable, terms_of
@@ -203,5 +203,5 @@ def run(variant, dict g not None, dict arrays not None, order=None, running=None
     cdef cgru_gradients to
     call = call_of(variant, g["dVz"].shape[1], as_read, None, order, running)
     call.reverse, call.fresh = reverse, fresh
-    targets(&to, g)
+    bind_gradients(&to, g)
     execute(&call, &to, kernels(arrays["X"].itemsize))

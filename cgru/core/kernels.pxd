@@ -7,7 +7,7 @@ A call is made in three steps, the same for each variant. forward.pxd, backward.
     bind(&call, "X", X); bind(&call, "h", h); ...
 
     cdef cgru_weights w
-    weights(&w, p, variant.names)
+    bind_weights(&w, p, variant.names)
     execute(&call, &w, kernels(itemsize), FORWARD)
 
 The structs own nothing: their caller keeps the arrays alive until the call is over.
@@ -274,7 +274,7 @@ ctypedef void run_piece(void *work, bint first, bint last) noexcept nogil
 # Return the kernels in use for float32 or float64.
 cdef const cgru_kernels *kernels(Py_ssize_t itemsize) noexcept nogil
 # Return the low-precision kernels of a level; NULL where this build or this machine lacks it.
-cdef const cgru_narrow_kernels *narrow_kernels(str name) except? NULL
+cdef const cgru_narrow_kernels *low_precision_kernels(str name) except? NULL
 # Let Python handle pending signals; raise what their handlers raise.
 cdef int look_for_signals() except -1 nogil
 # Run m samples of a call some steps at a time, and look for signals between the pieces.
@@ -296,8 +296,8 @@ cdef int set_lengths(cgru_call *call, cnp.ndarray order, cnp.ndarray running) ex
 cdef int set_zoneout(cgru_call *call, object zoneout) except -1
 # Point `w` to the parameters of these names, with any strides; and `to` to the C-contiguous arrays of their gradients,
 # whose names are 'd' + that of the parameter.
-cdef int weights(cgru_weights *w, dict p, tuple names) except -1
-cdef int targets(cgru_gradients *to, dict g) except -1
+cdef int bind_weights(cgru_weights *w, dict p, tuple names) except -1
+cdef int bind_gradients(cgru_gradients *to, dict g) except -1
 
 # Return the index of an array in cgru_call, and of a parameter in cgru_weights and cgru_gradients.
 cdef int array_place(str name) except -1

@@ -51,7 +51,7 @@ cdef const cgru_kernels *kernels(Py_ssize_t itemsize) noexcept nogil:
     return _float32 if itemsize == 4 else _float64
 
 
-cdef const cgru_narrow_kernels *narrow_kernels(str name) except? NULL:
+cdef const cgru_narrow_kernels *low_precision_kernels(str name) except? NULL:
     """Return the low-precision kernels of a level; NULL where this build or this machine lacks it."""
     return cgru_narrow_level(name.encode())
 
@@ -238,7 +238,7 @@ cdef int parameter_place(str name) except -1:
     return PARAMETERS[name]
 
 
-cdef int weights(cgru_weights *w, dict p, tuple names) except -1:
+cdef int bind_weights(cgru_weights *w, dict p, tuple names) except -1:
     """Point `w` to the parameters of these names."""
     memset(w, 0, sizeof(w[0]))
     for name in names:
@@ -246,7 +246,7 @@ cdef int weights(cgru_weights *w, dict p, tuple names) except -1:
     return 0
 
 
-cdef int targets(cgru_gradients *to, dict g) except -1:
+cdef int bind_gradients(cgru_gradients *to, dict g) except -1:
     """Point `to` to the gradient arrays of a dict."""
     memset(to, 0, sizeof(to[0]))
     for name, array in g.items():

@@ -7,7 +7,7 @@ cimport numpy as cnp
 from cython cimport floating
 from libc.string cimport memset
 
-from cgru.core.checks cimport rows
+from cgru.core.checks cimport contiguous_rows
 from cgru.core.kernels cimport (
     add_operand, cgru_activation, cgru_array, cgru_call, cgru_kernels, cgru_product, kernels, matrix, new_product, pack,
     pack_bias,
@@ -155,11 +155,11 @@ cdef class Linear:
 
     def outputs(self, cnp.ndarray X not None):
         """Return activate(X W + b) for X (m, n)."""
-        return self._multiply(rows(X), True)[0]
+        return self._multiply(contiguous_rows(X), True)[0]
 
     def both(self, cnp.ndarray X not None):
         """Return X W + b and its activation, None if the layer has none."""
-        return self._multiply(rows(X), False)
+        return self._multiply(contiguous_rows(X), False)
 
     cdef tuple _multiply(self, cnp.ndarray X, bint in_place):
         """Return X W + b and its activation: in one array with `in_place`, None without an activation."""

@@ -13,7 +13,7 @@ from cgru.core.checks import aligned
 from cgru.core.lengths import by_length
 from cgru.core.kernels cimport (
     CGRU_BFLOAT16, CGRU_INT8, CGRU_ROUNDED, cgru_activation, cgru_array, cgru_call, cgru_narrow, cgru_narrow_kernels,
-    cgru_narrow_layer, cgru_operand, in_pieces, kernels, narrow_kernels, new_call, set_lengths, view,
+    cgru_narrow_layer, cgru_operand, in_pieces, kernels, low_precision_kernels, new_call, set_lengths, view,
 )
 from cgru.core.linear cimport activated
 from cgru.core.memory cimport Workspace
@@ -31,7 +31,7 @@ cdef const cgru_narrow_kernels *_kernels_in_use() except NULL:
     name = levels_of.level()
     for extension in ("bf16", "vnni", "dot", "") if _vnni is not False else ("",):
         if found == NULL:
-            found = narrow_kernels(name + extension)
+            found = low_precision_kernels(name + extension)
     return found
 
 

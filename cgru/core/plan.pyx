@@ -5,7 +5,7 @@ Costs are in units of the time in which one vector is multiplied and added, wher
 
 cimport numpy as cnp
 
-from cgru.core.checks cimport rows as contiguous_rows
+from cgru.core.checks cimport contiguous_rows
 from cgru.core.kernels cimport (
     bind, CGRU_LAYER_NORM, CGRU_RESET_AFTER, CGRU_RESET_BEFORE, CGRU_STEPS, kernels, new_call, odd_lines,
     samples_at_once, set_lengths, set_zoneout, whole_lines,

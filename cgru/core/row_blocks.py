@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["BLOCK", "Rows", "at_once", "mapped", "rows_of", "slices"]
+__all__ = ["BLOCK", "Rows", "default_batch_size", "is_mapped", "select_rows", "slices"]
 
 BLOCK = 1 << 20  # numbers of a block
 TOKEN = 16  # numbers that a token is assumed to become in an embedding
@@ -30,21 +30,21 @@ class Rows:
         return self.array[self.rows[at]]
 
 
-def mapped(array: Any) -> bool:
+def is_mapped(array: Any) -> bool:
     """Return whether an array is memory-mapped from a file."""
     while isinstance(array, np.ndarray | memoryview):
         array = array.base if isinstance(array, np.ndarray) else array.obj
     return isinstance(array, mmap.mmap | Rows)
 
 
-def rows_of(array: Any, rows: np.ndarray) -> Any:
+def select_rows(array: Any, rows: np.ndarray) -> Any:
     """Return the rows of these indices: lazily if the array is memory-mapped, else as a copy; None for None."""
     if array is None:
         return None
-    return Rows(array, rows) if mapped(array) else array[rows]
+    return Rows(array, rows) if is_mapped(array) else array[rows]
 
 
-def at_once(shape: tuple[int, ...]) -> int:
+def default_batch_size(shape: tuple[int, ...]) -> int:
     """Return the default batch size of predictions for data (m, s, e) or tokens (m, s): smaller for long samples."""
     (least, most), vector = ROWS, 1 if len(shape) > 2 else TOKEN
     return max(least, min(most, 4 * BLOCK // max(1, vector * math.prod(shape[1:]))))

@@ -51,7 +51,7 @@ def set_num_threads(n):
 
 
 @contextmanager
-def alone():
+def single_threaded():
     """Make calls from this thread run on it alone while the context lasts."""
     global cgru_alone
     before = cgru_alone
