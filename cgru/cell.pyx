@@ -19,8 +19,8 @@ from cgru.core cimport gradients
 from cgru.core.driver cimport prepare, run_steps
 from cgru.core.gradients cimport Sums
 from cgru.core.kernels cimport (
-    array_place, cgru_array, cgru_call, cgru_gradients, cgru_kernels, cgru_matrix, cgru_weights, kernels, new_call,
-    parameter_place, bind_weights,
+    array_place, bind_weights, cgru_array, cgru_call, cgru_gradients, cgru_kernels, cgru_matrix, cgru_weights, kernels,
+    new_call, parameter_place,
 )
 from cgru.core.memory cimport LINE, Workspace, first_line, fits, lines_of
 from cgru.core.plan cimport BACKWARD, FORWARD, GRADIENTS, Direction, Plan, plan_of, rows_workspace_size

@@ -20,8 +20,8 @@ from cgru.core.lengths import by_length, ends, mask
 from cgru.core cimport driver, gradients
 from cgru.core.checks cimport real
 from cgru.core.kernels cimport (
-    array_place, bind, cgru_array, cgru_call, cgru_gradients, cgru_kernels, cgru_weights, kernels, laid,
-    matrix, new_call, put_rows, set_lengths, set_zoneout, bind_gradients, bind_weights, view,
+    array_place, bind, bind_gradients, bind_weights, cgru_array, cgru_call, cgru_gradients, cgru_kernels, cgru_weights,
+    kernels, laid, matrix, new_call, put_rows, set_lengths, set_zoneout, view,
 )
 from cgru.core.memory cimport Buffers, time_major
 from cgru.core.plan cimport BACKWARD, FORWARD, choose_lanes, input_column, readable
@@ -117,13 +117,13 @@ cdef class GRUPass(Pass):
     cdef object given  # X as it was passed
     cdef cnp.ndarray X  # a view of `given`, which users cannot change the shape of, or a copy that the kernels can read
     cdef object ref, functions  # a weak reference to the layer; the activations of a run in NumPy, else None
-    cdef dict p
-    cdef tuple codes, ragged
+    cdef dict p  # the parameters of the run
+    cdef tuple codes, ragged  # the activations as (code, alpha); (order, running) of a ragged batch, or None
     cdef dict caches  # the forward caches; `call` points to their memory
     cdef dict backward_caches  # the backward caches; `back` points to their memory; None before `backward`
     cdef Buffers buffers
     cdef object memory
-    cdef Py_ssize_t used  # numbers of `memory`
+    cdef Py_ssize_t used  # numbers of `memory` that are handed out
     cdef cgru_call call, back
 
     def __init__(self, layer, cnp.ndarray X not None, lengths, h0, dict p not None, tuple codes, dict masks not None,
@@ -395,7 +395,7 @@ cdef class GRUPass(Pass):
         if self.backward_caches is None:
             raise RuntimeError("dh0: expected a backward after the last forward")
         m, s, _ = self._shape()
-        dh = self._own(self.back.dh) if self.back.dh.data else self.backward_caches["dh"]  # which nobody else has
+        dh = self._own(self.back.dh) if self.back.dh.data else self.backward_caches["dh"]  # a NumPy run's own array
         return dh[np.arange(m), ends(m, s, self._lengths, self.reverse)[0]]
 
     # --- gradients ---

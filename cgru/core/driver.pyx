@@ -6,8 +6,8 @@ from libc.string cimport memset
 from cgru.core.backward cimport build_backward_products
 from cgru.core.forward cimport build_forward_products
 from cgru.core.kernels cimport (
-    CGRU_STEPS, cgru_array, cgru_dots, cgru_operand, cgru_product, in_pieces, kernels, look_for_signals, steps_of_row,
-    steps_of_single, bind_weights, transpose, with_operand,
+    CGRU_STEPS, bind_weights, cgru_array, cgru_dots, cgru_operand, cgru_product, in_pieces, kernels, look_for_signals,
+    steps_of_row, steps_of_single, transpose, with_operand,
 )
 from cgru.core.memory cimport Workspace
 from cgru.core.plan cimport (
