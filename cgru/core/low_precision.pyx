@@ -163,7 +163,7 @@ cdef class LowPrecisionGRU:
                  double bound=0.0, double zoneout=0.0):
         cdef int number = KINDS[kind]
         cdef cnp.ndarray U = p["Uz"]
-        cdef Py_ssize_t width, room
+        cdef Py_ssize_t width, each
         self.cell.k = _kernels_in_use()
         self.e, self.u = cnp.PyArray_DIM(U, 0), cnp.PyArray_DIM(U, 1)
         width = _padded(self.cell.k, self.u)
@@ -171,9 +171,9 @@ cdef class LowPrecisionGRU:
         self.cell.call.up, self.cell.call.zoneout = width, zoneout
         self.cell.layer.call, self.cell.layer.kind = &self.cell.call, number
         self.cell.layer.x_bound, self.cell.layer.bound = x_bound, bound
-        room = _bytes_of(self.cell.k, number, self.e, self.u) + _weight_bytes(self.cell.k, number, self.u, self.u)
-        self.weight_bytes = 3 * room
-        self.memory = Workspace(3 * room + 4 * 4 * width, 1)
+        each = _bytes_of(self.cell.k, number, self.e, self.u) + _bytes_of(self.cell.k, number, self.u, self.u)
+        self.weight_bytes = 3 * each
+        self.memory = Workspace(3 * each + 4 * 4 * width, 1)
         self._matrix(&self.cell.layer.U, number, p, ["Ur", "Uz", "Uhh"])
         self._matrix(&self.cell.layer.V, number, p, ["Vr", "Vz"])
         self._matrix(&self.cell.layer.Vhh, number, p, ["Vhh"])
