@@ -19,8 +19,8 @@ from cgru.core cimport gradients
 from cgru.core.driver cimport prepare, run_steps
 from cgru.core.gradients cimport Sums
 from cgru.core.kernels cimport (
-    array_place, bind_weights, cgru_array, cgru_call, cgru_gradients, cgru_kernels, cgru_matrix, cgru_weights, kernels,
-    new_call, parameter_place,
+    array_index, bind_weights, cgru_array, cgru_call, cgru_gradients, cgru_kernels, cgru_matrix, cgru_weights, kernels,
+    new_call, parameter_index,
 )
 from cgru.core.memory cimport LINE, Workspace, first_line, fits, lines_of
 from cgru.core.plan cimport BACKWARD, FORWARD, GRADIENTS, Direction, Plan, plan_of, rows_workspace_size
@@ -443,12 +443,12 @@ cdef class Cell:
         """Set the shapes of the parameters and of the caches, in the order of the variant."""
         cdef PackedCell *inside = &self.inside
         for name, (rows, columns) in self.kind.shapes(inside.call.e, inside.call.u).items():
-            inside.parameters[inside.parameter_count] = Shape(parameter_place(name), rows, columns)
+            inside.parameters[inside.parameter_count] = Shape(parameter_index(name), rows, columns)
             inside.parameter_count += 1
         inside.width = inside.call.u  # of h
         for name in (*CACHES, *self.kind.caches, *self.kind.gradients):
             columns = self.kind.width(name, inside.call.u)
-            inside.caches[inside.cache_count] = Shape(array_place(name), 1, columns)
+            inside.caches[inside.cache_count] = Shape(array_index(name), 1, columns)
             inside.width += columns
             inside.cache_count += 1
         return 0

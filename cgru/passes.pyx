@@ -20,8 +20,8 @@ from cgru.core.lengths import by_length, ends, mask
 from cgru.core cimport driver, gradients
 from cgru.core.checks cimport real
 from cgru.core.kernels cimport (
-    array_place, bind, bind_gradients, bind_weights, cgru_array, cgru_call, cgru_gradients, cgru_kernels, cgru_weights,
-    kernels, laid, matrix, new_call, put_rows, set_lengths, set_zoneout, view,
+    array_index, bind, bind_gradients, bind_weights, cgru_array, cgru_call, cgru_gradients, cgru_kernels, cgru_weights,
+    copy_rows, kernels, matrix, new_call, set_lengths, set_zoneout, time_major_array, view,
 )
 from cgru.core.memory cimport Buffers, time_major
 from cgru.core.plan cimport BACKWARD, FORWARD, choose_lanes, input_column, readable
@@ -162,8 +162,8 @@ cdef class GRUPass(Pass):
         cdef Py_ssize_t bytes = m * u * cnp.PyArray_ITEMSIZE(states)
         cdef char *start = <char *>cnp.PyArray_DATA(states) + first * bytes
         if h0 is not None:
-            call.h0 = laid(start, u, m, call.column)
-            put_rows(kernels(cnp.PyArray_ITEMSIZE(states)), matrix(h0), m, u, call.h0)
+            call.h0 = time_major_array(start, u, m, call.column)
+            copy_rows(kernels(cnp.PyArray_ITEMSIZE(states)), matrix(h0), m, u, call.h0)
         elif not ran:
             memset(start, 0, bytes)
         self.caches = {"X": self.X, "h": h, "hp": hp}
@@ -444,7 +444,7 @@ cdef class GRUPass(Pass):
               "z": self._own(call.z), "r": self._own(call.r), "hh_": self._own(call.hh_), "z_": self._own(call.z_),
               "r_": self._own(call.r_)}
         for name in self.variant.caches:
-            fc[name] = self._own(call.array[array_place(name)], self.variant.width(name, call.u))
+            fc[name] = self._own(call.array[array_index(name)], self.variant.width(name, call.u))
         return fc
 
     cdef tuple _shape(self):

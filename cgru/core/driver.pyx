@@ -6,7 +6,7 @@ from libc.string cimport memset
 from cgru.core.backward cimport build_backward_products
 from cgru.core.forward cimport build_forward_products
 from cgru.core.kernels cimport (
-    CGRU_STEPS, bind_weights, cgru_array, cgru_dots, cgru_operand, cgru_product, in_pieces, kernels, look_for_signals,
+    CGRU_STEPS, bind_weights, cgru_array, cgru_dots, cgru_operand, cgru_product, check_signals, in_pieces, kernels,
     steps_of_row, steps_of_single, transpose, with_operand,
 )
 from cgru.core.memory cimport Workspace
@@ -233,7 +233,7 @@ cdef int _run_call(const Plan *plan, cgru_call *call, const cgru_weights *w, voi
         memset(&used.V[0], 0, sizeof(used.V))
     while start < call.m:
         if start:
-            look_for_signals()
+            check_signals()
         prepare(&run, plan, call, memory, rows - start * plan.row_size * plan.k.size, &used if start == 0 else NULL)
         run.start, run.stop = start, min(start + plan.rows_at_once, call.m)
         in_pieces(call, run.stop - start, plan.k.size, (call.reverse != 0) != (plan.direction == BACKWARD), _run_piece,

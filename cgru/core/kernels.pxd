@@ -12,9 +12,9 @@ A call is made in three steps, the same for each variant. forward.pxd, backward.
 
 The structs own nothing: their caller keeps the arrays alive until the call is over.
 
-`choose_lanes(k, &call)` of plan.pxd sets `call.column`, the stride of the last axis of the arrays that `laid`
-describes. It has to be 1 unless samples are in the lanes. Then arrays may have any strides, but a vector of samples
-that are not neighbours in memory is read and written lane by lane.
+`choose_lanes(k, &call)` of plan.pxd sets `call.column`, the stride of the last axis of the arrays that
+`time_major_array` describes. It has to be 1 unless samples are in the lanes. Then arrays may have any strides, but a
+vector of samples that are not neighbours in memory is read and written lane by lane.
 """
 
 cimport numpy as cnp
@@ -276,7 +276,7 @@ cdef const cgru_kernels *kernels(Py_ssize_t itemsize) noexcept nogil
 # Return the low-precision kernels of a level; NULL where this build or this machine lacks it.
 cdef const cgru_narrow_kernels *low_precision_kernels(str name) except? NULL
 # Let Python handle pending signals; raise what their handlers raise.
-cdef int look_for_signals() except -1 nogil
+cdef int check_signals() except -1 nogil
 # Run m samples of a call some steps at a time, and look for signals between the pieces.
 cdef int in_pieces(cgru_call *call, Py_ssize_t m, int size, bint last_first, run_piece *run,
                    void *work) except -1 nogil
@@ -300,15 +300,15 @@ cdef int bind_weights(cgru_weights *w, dict p, tuple names) except -1
 cdef int bind_gradients(cgru_gradients *to, dict g) except -1
 
 # Return the index of an array in cgru_call, and of a parameter in cgru_weights and cgru_gradients.
-cdef int array_place(str name) except -1
-cdef int parameter_place(str name) except -1
+cdef int array_index(str name) except -1
+cdef int parameter_index(str name) except -1
 # Return the recurrent dropout mask of a gate, CGRU_R, CGRU_Z or CGRU_HH; an array without data if there is none.
 cdef cgru_array mask_of(const cgru_call *call, int gate, int size) noexcept nogil
 # Return a NumPy array (m, s, n) or (m, n), and a matrix, as the kernels see them.
 cdef cgru_array view(cnp.ndarray source) noexcept
 cdef cgru_matrix matrix(cnp.ndarray W) noexcept
 # Copy rows (m, n) to the first step of an array.
-cdef void put_rows(const cgru_kernels *k, cgru_matrix rows, Py_ssize_t m, Py_ssize_t n, cgru_array to) noexcept nogil
+cdef void copy_rows(const cgru_kernels *k, cgru_matrix rows, Py_ssize_t m, Py_ssize_t n, cgru_array to) noexcept nogil
 # Return how many samples of a call have their rows in memory together.
 cdef Py_ssize_t samples_at_once(Py_ssize_t m, Py_ssize_t row_bytes) noexcept nogil
 # Return the number of steps of a single sample; and how many of the CGRU_STEPS steps from `first` on a row has.
@@ -316,7 +316,7 @@ cdef Py_ssize_t steps_of_single(const cgru_call *call) noexcept nogil
 cdef Py_ssize_t steps_of_row(const cgru_call *call, Py_ssize_t row, Py_ssize_t first) noexcept nogil
 
 
-cdef inline cgru_array laid(const void *data, Py_ssize_t n, Py_ssize_t m, Py_ssize_t column) noexcept nogil:
+cdef inline cgru_array time_major_array(const void *data, Py_ssize_t n, Py_ssize_t m, Py_ssize_t column) noexcept nogil:
     """Return a time-major array (m, s, n): in memory (s, m, n) if `column` is 1, else (s, n, m)."""
     return cgru_array(<void *>data, n if column == 1 else 1, n * m, column)
 

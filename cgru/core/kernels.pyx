@@ -122,7 +122,7 @@ cdef cgru_call new_call(Py_ssize_t m, Py_ssize_t s, Py_ssize_t e, Py_ssize_t u, 
 
 cdef int bind(cgru_call *call, str name, cnp.ndarray array) except -1:
     """Set the array `name` of a call; None unsets it."""
-    call.array[array_place(name)] = cgru_array(NULL, 0, 0, 1) if array is None else view(array)
+    call.array[array_index(name)] = cgru_array(NULL, 0, 0, 1) if array is None else view(array)
     return 0
 
 
@@ -184,7 +184,7 @@ cdef void cut(cgru_call *call, const cgru_call *whole, Py_ssize_t start, Py_ssiz
     call.recurrent = whole.recurrent  # one mask for all steps
 
 
-cdef int look_for_signals() except -1 nogil:
+cdef int check_signals() except -1 nogil:
     """Let Python handle pending signals, a Ctrl-C for one; raise what their handlers raise."""
     with gil:
         PyErr_CheckSignals()
@@ -210,7 +210,7 @@ cdef int in_pieces(cgru_call *call, Py_ssize_t m, int size, bint last_first, run
         done += steps
         call[0] = whole
         if done < whole.s:
-            look_for_signals()
+            check_signals()
     return 0
 
 
@@ -220,7 +220,7 @@ cdef cgru_matrix matrix(cnp.ndarray W) noexcept:
     return cgru_matrix(cnp.PyArray_DATA(W), cnp.PyArray_STRIDE(W, 0) // itemsize, cnp.PyArray_STRIDE(W, 1) // itemsize)
 
 
-cdef void put_rows(const cgru_kernels *k, cgru_matrix rows, Py_ssize_t m, Py_ssize_t n, cgru_array to) noexcept nogil:
+cdef void copy_rows(const cgru_kernels *k, cgru_matrix rows, Py_ssize_t m, Py_ssize_t n, cgru_array to) noexcept nogil:
     """Copy rows (m, n) to the first step of an array."""
     if to.column == 1:
         k.copy(rows, m, n, to.data, to.sample)
@@ -228,12 +228,12 @@ cdef void put_rows(const cgru_kernels *k, cgru_matrix rows, Py_ssize_t m, Py_ssi
         k.copy(transpose(rows), n, m, to.data, to.column)
 
 
-cdef int array_place(str name) except -1:
+cdef int array_index(str name) except -1:
     """Return the index of an array in cgru_call."""
     return ARRAYS[name]
 
 
-cdef int parameter_place(str name) except -1:
+cdef int parameter_index(str name) except -1:
     """Return the index of a parameter in cgru_weights and cgru_gradients."""
     return PARAMETERS[name]
 
@@ -242,7 +242,7 @@ cdef int bind_weights(cgru_weights *w, dict p, tuple names) except -1:
     """Point `w` to the parameters of these names."""
     memset(w, 0, sizeof(w[0]))
     for name in names:
-        (<cgru_matrix *>w)[parameter_place(name)] = matrix(p[name])
+        (<cgru_matrix *>w)[parameter_index(name)] = matrix(p[name])
     return 0
 
 
@@ -250,7 +250,7 @@ cdef int bind_gradients(cgru_gradients *to, dict g) except -1:
     """Point `to` to the gradient arrays of a dict."""
     memset(to, 0, sizeof(to[0]))
     for name, array in g.items():
-        (<void **>to)[parameter_place(name[1:])] = cnp.PyArray_DATA(array)
+        (<void **>to)[parameter_index(name[1:])] = cnp.PyArray_DATA(array)
     return 0
 
 

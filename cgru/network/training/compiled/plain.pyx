@@ -7,13 +7,13 @@ from libc.string cimport memcpy, memset
 from cgru.core cimport gradients
 from cgru.core.kernels cimport (
     CGRU_NO_LOSS, CGRU_R, add_operand, cgru_array, cgru_call, cgru_criterion, cgru_few_linear, cgru_gradients,
-    cgru_kernels, cgru_matrix, cgru_product, new_product, pack, pack_bias, transpose, whole_lines,
+    cgru_kernels, cgru_matrix, cgru_product, new_product, pack, pack_bias, time_major_array, transpose, whole_lines,
 )
 from cgru.core.plan cimport GRADIENTS, largest_workspace_size
 from cgru.core.threads cimport share, worth
 from cgru.network.training.compiled.numbers cimport COPY, MULTIPLY, add, bound, combine, draw, in_rows, kept_by
 from cgru.network.training.compiled.random cimport generator
-from cgru.network.training.compiled.stage cimport Arena, Piece, Size, Stage, in_lanes, laid, live, take, timed
+from cgru.network.training.compiled.stage cimport Arena, Piece, Size, Stage, in_lanes, live, take, timed
 
 cdef enum:
     AVERAGE, LARGEST, LAST  # what a Pool takes
@@ -553,7 +553,7 @@ cdef cgru_call _sums(const Stage *stage, const Piece *piece) noexcept nogil:
 cdef Work _few(Stage *stage, const Piece *piece, bint back) noexcept nogil:
     """The product where lanes are samples."""
     cdef Work work = _work(stage, piece)
-    cdef cgru_array Z = laid(stage.Z, stage.u, piece.m, stage.X.column)
+    cdef cgru_array Z = time_major_array(stage.Z, stage.u, piece.m, stage.X.column)
     work.few.W = cgru_matrix(stage.W, 1, stage.u) if back else cgru_matrix(stage.W, stage.u, 1)
     work.few.b = NULL if back else stage.b
     work.few.k, work.few.n = stage.u if back else stage.n, stage.n if back else stage.u
