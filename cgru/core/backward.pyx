@@ -20,12 +20,12 @@ cdef void build_backward_products(Run *run, char *packed) noexcept nogil:
     elif run.call.variant == CGRU_LAYER_NORM:
         _build_layer_norm(run, packed)
     elif run.call.variant == CGRU_RESET_BEFORE:
-        _build_reset_before(run, packed)
+        _build_reset_first(run, packed)
     else:
-        _build_reset_after(run, packed)
+        _build_reset_last(run, packed)
 
 
-cdef void _build_reset_before(Run *run, char *to) noexcept nogil:
+cdef void _build_reset_first(Run *run, char *to) noexcept nogil:
     """Build the products of a backward step of reset_before. A row holds dh | dhh_ | dz_ | dr_.
 
     1. dh_ = dA + dhn;  dhh_ = dh_ * (1 - z) * activate'(hh_);  dz_ = dh_ * (hp - hh) * activate_update'(z_)
@@ -46,7 +46,7 @@ cdef void _build_reset_before(Run *run, char *to) noexcept nogil:
     _build_input_gradient(run, dhh_, step, to + 3 * u * step)
 
 
-cdef void _build_reset_after(Run *run, char *to) noexcept nogil:
+cdef void _build_reset_last(Run *run, char *to) noexcept nogil:
     """Build the products of a backward step of reset_after. A row holds dh | dhh_ | dz_ | dr_ | dc.
 
     1. as in reset_before;  dr_ = dhh_ * c * activate_reset'(r_);  dc = dhh_ * r
