@@ -61,13 +61,13 @@ cdef inline bint _is_plain(const cgru_call *call) noexcept nogil:
     return call.variant != CGRU_LAYER_NORM and call.recurrent.data == NULL
 
 
+# Return whether a call of these sizes may have samples in its lanes, whatever its m and lengths.
 cdef bint may_have_samples_in_lanes(const cgru_kernels *k, const cgru_call *call) noexcept nogil:
-    """Return whether a call of these sizes may have samples in its lanes, whatever its m and lengths."""
     return _is_plain(call) and (call.u <= 3 * k.lanes or lanes_choice == 1)
 
 
+# Choose whether samples or units are in the lanes, and set `call.column` accordingly.
 cdef void choose_lanes(const cgru_kernels *k, cgru_call *call) noexcept nogil:
-    """Choose whether samples or units are in the lanes, and set `call.column` accordingly."""
     cdef bint samples_in_lanes = call.m > 1 and lanes_choice != 0 and may_have_samples_in_lanes(k, call)
     if samples_in_lanes and lanes_choice != 1:
         samples_in_lanes = _pays_samples_in_lanes(k, call)
@@ -93,8 +93,8 @@ cdef bint _pays_samples_in_lanes(const cgru_kernels *k, const cgru_call *call) n
     return vectors * (1.2 * call.u * each + TRANSPOSE_COST * e) < rows * (call.up // k.lanes) * each
 
 
+# Return the column stride that X and dX should have: 1 with features in the lanes, else that of the call.
 cdef Py_ssize_t input_column(const cgru_kernels *k, const cgru_call *call) noexcept nogil:
-    """Return the column stride that X and dX should have: 1 with features in the lanes, else that of the call."""
     return 1 if _features_in_lanes(k, call) else call.column
 
 
