@@ -1,10 +1,11 @@
-"""One GRU cell for other compiled code: no GIL, no allocation, no exception. docs/inside.md shows it in use.
+"""Run and train one GRU cell from other compiled code, without GIL, allocation or exceptions; see docs/inside.md.
 
-Letters: m samples, s steps, e elements per step, u unit cells. All arrays are C-contiguous, batch-major, and of the
-dtype in the function's name, which must be the cell's. Every address, a workspace's and a cache's too, is a multiple
-of the size of that dtype. Every function answers with a `cell_code`; on all but CELL_OK nothing has been written.
-Reading functions may share a cell between any number of threads, each with a workspace of its own; `update_*` may not
-run beside any other call on that cell.
+m samples, s steps, e features, u units. All arrays are C-contiguous and batch-major. Their dtype is that in the
+function's name, and has to be that of the cell. Every address, also of a workspace or a cache, is a multiple of the
+size of that dtype. `bytes` is the size of the workspace, `room` the size of the cache, both in bytes.
+
+Every function returns a `cell_code`. With any code but CELL_OK nothing has been written. Any number of threads may call
+the reading functions of one cell, each with its own workspace. `update_*` must not run beside another call on its cell.
 """
 
 cdef extern from *:
@@ -15,55 +16,56 @@ cdef extern from *:
 
 cdef enum cell_code:
     CELL_OK
-    CELL_NULL  # a pointer that is needed is NULL
-    CELL_DTYPE  # the cell is of the other dtype
-    CELL_SIZE  # fewer than one sample or step, more samples than the cell was made for, more than memory could hold
-    CELL_ROOM  # fewer bytes of workspace or cache than were asked for
-    CELL_READ_ONLY  # the cell was not made from arrays that it may write to
-    CELL_QUANTIZED  # the cell is of a quantised layer, which does not train
-    CELL_ALIGNMENT  # an address is no multiple of 4 (float) or 8 (double)
+    CELL_NULL  # a required pointer is NULL
+    CELL_DTYPE  # the cell has the other dtype
+    CELL_SIZE  # m or s is below 1, m exceeds the batch of the cell, or memory could not hold the arrays
+    CELL_ROOM  # the workspace or the cache is too small
+    CELL_READ_ONLY  # the cell may not write to the arrays that it was made from
+    CELL_QUANTIZED  # the cell belongs to a quantised layer, which cannot be trained
+    CELL_ALIGNMENT  # an address is not a multiple of 4 (float) or 8 (double)
 
-# The cell of a `cgru.Cell`; it lives as long as that object. NULL, with a TypeError, for anything else.
+# Return the cell of a `cgru.Cell`, which is valid as long as that object lives. TypeError, and NULL, for anything else.
 cdef cgru_cell *pointer(object cell) except NULL
 
-# Bytes of workspace for any one call with so many samples and steps; of the cache between `forward_*` and
-# `gradients_*`; numbers of all parameters, in the order Uz, Vz, bz, Ur, Vr, br, Uhh, Vhh, bhh and, for "reset_after",
-# chh, for "layer_norm" chh, gU, gV. 0 for wrong sizes.
+# Return the bytes of workspace for any call with m samples and s steps; 0 for wrong sizes.
 cdef Py_ssize_t workspace_bytes(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s) noexcept nogil
+# Return the bytes of the cache that `forward_*`, `backward_*` and `gradients_*` share; 0 for wrong sizes.
 cdef Py_ssize_t cache_bytes(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s) noexcept nogil
+# Return how many numbers all parameters have, in the order Uz, Vz, bz, Ur, Vr, br, Uhh, Vhh, bhh, and then chh for
+# "reset_after", or chh, gU, gV for "layer_norm".
 cdef Py_ssize_t parameter_count(const cgru_cell *cell) noexcept nogil
 
-# One step: x (m, e); h (m, u) in and out.
+# Run one step: x (m, e) is read, h (m, u) is read and overwritten.
 cdef int step_float(const cgru_cell *cell, Py_ssize_t m, const float *x, float *h,
                     void *workspace, Py_ssize_t bytes) noexcept nogil
 cdef int step_double(const cgru_cell *cell, Py_ssize_t m, const double *x, double *h,
                      void *workspace, Py_ssize_t bytes) noexcept nogil
 
-# A sequence: X (m, s, e); h (m, u) in and out; H (m, s, u) all states, or NULL.
+# Run a sequence: X (m, s, e) is read, h (m, u) is read and overwritten. All states are written to H (m, s, u), or NULL.
 cdef int sequence_float(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const float *X, float *h, float *H,
                         void *workspace, Py_ssize_t bytes) noexcept nogil
 cdef int sequence_double(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const double *X, double *h, double *H,
                          void *workspace, Py_ssize_t bytes) noexcept nogil
 
-# The same, and into `cache` goes what `backward_*` reads.
+# Run a sequence like `sequence_*`, and write to `cache` what `backward_*` reads.
 cdef int forward_float(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const float *X, float *h, float *H,
                        void *cache, Py_ssize_t room, void *workspace, Py_ssize_t bytes) noexcept nogil
 cdef int forward_double(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const double *X, double *h, double *H,
                         void *cache, Py_ssize_t room, void *workspace, Py_ssize_t bytes) noexcept nogil
 
-# Back: dH (m, s, u) is dL/dH, or NULL for zero; dh (m, u) is dL/d(last state) in, dL/dh0 out; dX (m, s, e) is written,
-# or NULL. Into `cache` goes what `gradients_*` reads.
+# Backpropagate: dH (m, s, u) is dL/dH, or NULL for zero. dh (m, u) holds dL/d(last state) and is overwritten by dL/dh0.
+# dL/dX is written to dX (m, s, e), or NULL. `cache` receives what `gradients_*` reads.
 cdef int backward_float(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const float *dH, float *dh, float *dX,
                         void *cache, Py_ssize_t room, void *workspace, Py_ssize_t bytes) noexcept nogil
 cdef int backward_double(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const double *dH, double *dh, double *dX,
                          void *cache, Py_ssize_t room, void *workspace, Py_ssize_t bytes) noexcept nogil
 
-# g (parameter_count) += the gradients, summed over samples and steps; X as in `forward_*`.
+# Add the gradients, summed over samples and steps, to g (parameter_count). X is that of `forward_*`.
 cdef int gradients_float(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const float *X, float *g,
                          const void *cache, Py_ssize_t room, void *workspace, Py_ssize_t bytes) noexcept nogil
 cdef int gradients_double(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const double *X, double *g,
                           const void *cache, Py_ssize_t room, void *workspace, Py_ssize_t bytes) noexcept nogil
 
-# p -= rate * g, in the arrays that the cell was made from and in the cell itself.
+# Subtract rate * g from the parameters, in the arrays that the cell was made from and in the cell.
 cdef int update_float(cgru_cell *cell, const float *g, double rate) noexcept nogil
 cdef int update_double(cgru_cell *cell, const double *g, double rate) noexcept nogil

@@ -1,6 +1,7 @@
-"""`Cell`: the packed weights of one layer, and the functions by which other compiled code runs, trains and updates it.
+"""`Cell`: the packed weights of one layer, and the functions by which other compiled code runs and trains it.
 
-They fill the calls of core/, as the layer's passes do: the same bits come out, but for the gradients of few units.
+These make the same calls of core/ as the layer's passes. So the bits are the same, except for the gradients of layers
+with few units, which are summed in another order.
 """
 
 import numpy as np
@@ -15,16 +16,16 @@ from cgru.core.checks import parameters, positive
 from cgru.variant import RESET_BEFORE
 from cgru.variant import named as variant_named
 from cgru.core cimport gradients
-from cgru.core.driver cimport prepare, sequence
+from cgru.core.driver cimport prepare, run_steps
 from cgru.core.gradients cimport Sums
 from cgru.core.kernels cimport (
-    array_place, cgru_array, cgru_call, cgru_gradients, cgru_kernels, cgru_matrix, cgru_weights, kernels, new_call,
-    parameter_place, weights,
+    array_index, bind_weights, cgru_array, cgru_call, cgru_gradients, cgru_kernels, cgru_matrix, cgru_weights, kernels,
+    new_call, parameter_index,
 )
 from cgru.core.memory cimport LINE, Workspace, first_line, fits, lines_of
-from cgru.core.plan cimport BACKWARD, FORWARD, GRADIENTS, Direction, Plan, packed_rows, plan_of
+from cgru.core.plan cimport BACKWARD, FORWARD, GRADIENTS, Direction, Plan, plan_of, rows_workspace_size
 from cgru.core.products cimport Run
-from cgru.core.low_precision cimport NarrowCell, NarrowGRU, narrow_room, narrow_sequence
+from cgru.core.low_precision cimport LowPrecisionCell, LowPrecisionGRU, layer_workspace, run_quantized
 
 cnp.import_array()
 
@@ -37,38 +38,39 @@ cdef enum:
 
 
 cdef struct Shape:
-    int place  # among the parameters of cgru_weights, or the arrays of cgru_call
+    int place  # index of a parameter in cgru_weights, or of an array in cgru_call
     Py_ssize_t rows, columns
 
 
-cdef struct Inside:
+cdef struct PackedCell:
     const cgru_kernels *k
     cgru_call call  # sizes and activations; m is the most samples of a call
-    cgru_weights weights  # where the arrays lie that the cell was made from
-    Shape parameters[MOST]  # in their order
-    Shape caches[MOST]  # of each step and sample
+    cgru_weights weights  # the arrays that the cell was made from
+    Shape parameters[MOST]  # in the order of the variant
+    Shape caches[MOST]  # of one step of one sample
     int parameter_count, cache_count
-    Py_ssize_t width  # of all caches
-    bint writes  # whether the arrays may be written to
-    void *packed[4]  # weights for one sample and for several, forward and backward
-    Run one  # for single steps
-    Py_ssize_t step_bytes  # of their workspace, where single_sample.h has them whole
-    const NarrowCell *narrow  # in the place of all packs, of a quantised layer
+    Py_ssize_t width  # columns of all caches together
+    bint writes  # whether `update_*` may write to the arrays
+    void *packed[4]  # packed weights: forward for one sample and for several, then backward
+    Run one  # a prepared run of one step of one sample
+    Py_ssize_t step_bytes  # workspace of that step; PY_SSIZE_T_MAX: single_sample.h cannot run it
+    const LowPrecisionCell *low_precision  # of a quantised layer, which has no `packed`; else NULL
 
 
-cdef cgru_call _call(const Inside *cell, Py_ssize_t m, Py_ssize_t s) noexcept nogil:
+cdef cgru_call _call(const PackedCell *cell, Py_ssize_t m, Py_ssize_t s) noexcept nogil:
+    """Return the call of the cell for m samples and s steps, without arrays."""
     cdef cgru_call call = cell.call
     call.m, call.s = m, s
     return call
 
 
-cdef Plan _plan(const Inside *cell, const cgru_call *call, Direction direction) noexcept nogil:
-    """The plan of a call whose weights are packed, on one thread."""
+cdef Plan _plan(const PackedCell *cell, const cgru_call *call, Direction direction) noexcept nogil:
+    """Return the plan of a call with packed weights on one thread."""
     return plan_of(cell.k, call, NULL, direction, 1)
 
 
-cdef void _caches(const Inside *inside, cgru_call *call, const void *cache) noexcept nogil:
-    """The arrays that go from forward to gradients, time-major: h from step -1 on, then the others."""
+cdef void _bind_caches(const PackedCell *inside, cgru_call *call, const void *cache) noexcept nogil:
+    """Bind the arrays of a cache to a call, all time-major: h from step -1 on, then the others."""
     cdef Py_ssize_t step = call.m * call.u, width
     cdef int i, size = inside.k.size
     cdef char *h = <char *>cache
@@ -80,11 +82,11 @@ cdef void _caches(const Inside *inside, cgru_call *call, const void *cache) noex
         free += call.s * call.m * width * size
 
 
-cdef int _wrong(const Inside *cell, int size, Py_ssize_t m, Py_ssize_t s, const void *a, const void *b,
-                size_t optional, const void *workspace, Py_ssize_t bytes) noexcept nogil:
-    """Return the code of what is wrong with a call, or CELL_OK.
+cdef int _check_call(const PackedCell *cell, int size, Py_ssize_t m, Py_ssize_t s, const void *a, const void *b,
+                     size_t optional, const void *workspace, Py_ssize_t bytes) noexcept nogil:
+    """Return the `cell_code` of the first error in the arguments of a call, or CELL_OK.
 
-    The arrays a and b are needed; `optional` joins the addresses of all others by OR, 0 for a missing one.
+    The arrays a and b are required. `optional` is the bitwise OR of the addresses of all others, 0 for a missing one.
     """
     if cell == NULL or a == NULL or b == NULL or workspace == NULL:
         return CELL_NULL
@@ -98,14 +100,14 @@ cdef int _wrong(const Inside *cell, int size, Py_ssize_t m, Py_ssize_t s, const 
     return CELL_ROOM if bytes < due else CELL_OK
 
 
-cdef int _wrong_with(const Inside *cell, int size, Py_ssize_t m, Py_ssize_t s, const void *a, const void *b,
-                     size_t optional, const void *cache, Py_ssize_t room, const void *workspace,
-                     Py_ssize_t bytes) noexcept nogil:
-    """Return the same for a call that has a cache."""
-    cdef int wrong = _wrong(cell, size, m, s, a, b, optional | <size_t>cache, workspace, bytes)
-    if wrong != CELL_OK:
-        return wrong
-    if cell.narrow != NULL:
+cdef int _check_cached(const PackedCell *cell, int size, Py_ssize_t m, Py_ssize_t s, const void *a, const void *b,
+                       size_t optional, const void *cache, Py_ssize_t room, const void *workspace,
+                       Py_ssize_t bytes) noexcept nogil:
+    """Return the `cell_code` of the first error in the arguments of a call with a cache, or CELL_OK."""
+    cdef int code = _check_call(cell, size, m, s, a, b, optional | <size_t>cache, workspace, bytes)
+    if code != CELL_OK:
+        return code
+    if cell.low_precision != NULL:
         return CELL_QUANTIZED
     cdef Py_ssize_t due = cache_bytes(<const cgru_cell *>cell, m, s)
     if cache == NULL:
@@ -116,6 +118,7 @@ cdef int _wrong_with(const Inside *cell, int size, Py_ssize_t m, Py_ssize_t s, c
 
 
 cdef cgru_cell *pointer(object cell) except NULL:
+    """Return the cell of a `Cell`; TypeError for anything else."""
     if not isinstance(cell, Cell):
         raise TypeError(f"cell: expected a cgru.Cell, got {type(cell).__name__}")
     if (<Cell>cell).inside.k == NULL:
@@ -124,22 +127,24 @@ cdef cgru_cell *pointer(object cell) except NULL:
 
 
 cdef Py_ssize_t workspace_bytes(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s) noexcept nogil:
-    cdef Inside *inside = <Inside *>cell
+    """Return the bytes of workspace for any call with m samples and s steps; 0 for wrong sizes."""
+    cdef PackedCell *inside = <PackedCell *>cell
     if cell == NULL or m < 1 or s < 1 or m > inside.call.m:
         return 0
     cdef cgru_call call = _call(inside, m, s)
-    if not fits(<double>m * s * (call.u + call.e), inside.k.size):  # then there can be no X and no h
+    if not fits(<double>m * s * (call.u + call.e), inside.k.size):  # no memory could hold X and h
         return 0
-    if inside.narrow != NULL:
-        return LINE + narrow_room(inside.narrow, m)
-    if not fits(<double>m * 128 * (call.up + call.ep), inside.k.size):  # more than the rows take
+    if inside.low_precision != NULL:
+        return LINE + layer_workspace(inside.low_precision, m)
+    if not fits(<double>m * 128 * (call.up + call.ep), inside.k.size):  # an upper bound of the rows
         return 0
-    return LINE + lines_of(packed_rows(inside.k, &call), inside.k.size)
+    return LINE + lines_of(rows_workspace_size(inside.k, &call), inside.k.size)
 
 
 cdef Py_ssize_t cache_bytes(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s) noexcept nogil:
-    cdef Inside *inside = <Inside *>cell
-    if cell == NULL or m < 1 or s < 1 or m > inside.call.m or inside.narrow != NULL:
+    """Return the bytes of the cache of a training call with m samples and s steps; 0 for wrong sizes."""
+    cdef PackedCell *inside = <PackedCell *>cell
+    if cell == NULL or m < 1 or s < 1 or m > inside.call.m or inside.low_precision != NULL:
         return 0
     if not fits((<double>inside.width * s + inside.call.u) * m, inside.k.size):
         return 0
@@ -147,7 +152,8 @@ cdef Py_ssize_t cache_bytes(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s) n
 
 
 cdef Py_ssize_t parameter_count(const cgru_cell *cell) noexcept nogil:
-    cdef Inside *inside = <Inside *>cell
+    """Return how many numbers all parameters have."""
+    cdef PackedCell *inside = <PackedCell *>cell
     cdef Py_ssize_t count = 0
     cdef int i
     for i in range(0 if cell == NULL else inside.parameter_count):
@@ -157,7 +163,8 @@ cdef Py_ssize_t parameter_count(const cgru_cell *cell) noexcept nogil:
 
 cdef int _step(const cgru_cell *cell, Py_ssize_t m, const floating *x, floating *h, void *workspace,
                Py_ssize_t bytes) noexcept nogil:
-    cdef Inside *inside = <Inside *>cell
+    """Check and run one step. A single sample goes straight to single_sample.h, without a plan."""
+    cdef PackedCell *inside = <PackedCell *>cell
     if m != 1:
         return _sequence(cell, m, 1, x, h, <floating *>NULL, workspace, bytes)
     if cell == NULL or x == NULL or h == NULL or workspace == NULL:
@@ -166,10 +173,10 @@ cdef int _step(const cgru_cell *cell, Py_ssize_t m, const floating *x, floating 
         return CELL_DTYPE
     if (<size_t>x | <size_t>h | <size_t>workspace) & (sizeof(floating) - 1):
         return CELL_ALIGNMENT
-    if bytes < inside.step_bytes:  # too few, or not a step that single_sample.h has
+    if bytes < inside.step_bytes:  # too few, or single_sample.h cannot run this cell
         return _sequence(cell, 1, 1, x, h, <floating *>NULL, workspace, bytes)
-    if inside.narrow != NULL:
-        inside.narrow.k.single(&inside.narrow.layer, x, h, first_line(workspace))
+    if inside.low_precision != NULL:
+        inside.low_precision.k.single(&inside.low_precision.layer, x, h, first_line(workspace))
     else:
         inside.k.single_step(&inside.one.single, x, h, first_line(workspace))
     return CELL_OK
@@ -177,12 +184,13 @@ cdef int _step(const cgru_cell *cell, Py_ssize_t m, const floating *x, floating 
 
 cdef int _sequence(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const floating *X, floating *h, floating *H,
                    void *workspace, Py_ssize_t bytes) noexcept nogil:
-    cdef Inside *inside = <Inside *>cell
-    cdef int wrong = _wrong(inside, sizeof(floating), m, s, X, h, <size_t>H, workspace, bytes)
-    if wrong != CELL_OK:
-        return wrong
-    if inside.narrow != NULL:
-        narrow_sequence(inside.narrow, m, s, <const float *>X, <float *>h, <float *>H, first_line(workspace))
+    """Check and run a sequence; write all states to H, which may be NULL."""
+    cdef PackedCell *inside = <PackedCell *>cell
+    cdef int code = _check_call(inside, sizeof(floating), m, s, X, h, <size_t>H, workspace, bytes)
+    if code != CELL_OK:
+        return code
+    if inside.low_precision != NULL:
+        run_quantized(inside.low_precision, m, s, <const float *>X, <float *>h, <float *>H, first_line(workspace))
         return CELL_OK
     cdef cgru_call call = _call(inside, m, s)
     call.h = cgru_array(H, s * call.u, call.u, 1)
@@ -190,25 +198,27 @@ cdef int _sequence(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const floa
     return CELL_OK
 
 
-cdef void _forward(const Inside *inside, cgru_call *call, const void *X, void *h, void *workspace) noexcept nogil:
+cdef void _forward(const PackedCell *inside, cgru_call *call, const void *X, void *h, void *workspace) noexcept nogil:
+    """Plan and run a checked forward call from the states in h, and write the last states there."""
     cdef Run run
     cdef Plan plan
     call.X = cgru_array(<void *>X, call.s * call.e, call.e, 1)
     call.h0 = call.last = cgru_array(h, call.u, 0, 1)
     plan = _plan(inside, call, FORWARD)
     prepare(&run, &plan, call, inside.packed[call.m > 1], first_line(workspace), NULL)
-    sequence(&run, True, True)
+    run_steps(&run, True, True)
 
 
 cdef int _forward_cached(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const floating *X, floating *h, floating *H,
                          void *cache, Py_ssize_t room, void *workspace, Py_ssize_t bytes) noexcept nogil:
-    cdef Inside *inside = <Inside *>cell
-    cdef int wrong = _wrong_with(inside, sizeof(floating), m, s, X, h, <size_t>H, cache, room, workspace, bytes)
-    if wrong != CELL_OK:
-        return wrong
+    """Check and run a sequence, and write its caches."""
+    cdef PackedCell *inside = <PackedCell *>cell
+    cdef int code = _check_cached(inside, sizeof(floating), m, s, X, h, <size_t>H, cache, room, workspace, bytes)
+    if code != CELL_OK:
+        return code
     cdef cgru_call call = _call(inside, m, s)
     cdef Py_ssize_t i, t, u = call.u
-    _caches(inside, &call, cache)
+    _bind_caches(inside, &call, cache)
     memcpy(call.hp.data, h, m * u * sizeof(floating))
     _forward(inside, &call, X, h, workspace)
     if H != NULL:
@@ -220,26 +230,27 @@ cdef int _forward_cached(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, cons
 
 cdef int _backward(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const floating *dH, floating *dh, floating *dX,
                    void *cache, Py_ssize_t room, void *workspace, Py_ssize_t bytes) noexcept nogil:
-    cdef Inside *inside = <Inside *>cell
+    """Check and run a backward call; write dL/dX to dX, which may be NULL, and dL/dh0 to dh."""
+    cdef PackedCell *inside = <PackedCell *>cell
     cdef size_t optional = <size_t>dH | <size_t>dX
-    cdef int wrong = _wrong_with(inside, sizeof(floating), m, s, dh, cache, optional, cache, room, workspace, bytes)
-    if wrong != CELL_OK:
-        return wrong
+    cdef int code = _check_cached(inside, sizeof(floating), m, s, dh, cache, optional, cache, room, workspace, bytes)
+    if code != CELL_OK:
+        return code
     cdef cgru_call call = _call(inside, m, s)
     cdef Run run
     cdef Plan plan
-    _caches(inside, &call, cache)
+    _bind_caches(inside, &call, cache)
     call.dA = cgru_array(<void *>dH, s * call.u, call.u, 1)
     call.dX = cgru_array(dX, s * call.e, call.e, 1)
     call.h0 = call.last = cgru_array(dh, call.u, 0, 1)
     plan = _plan(inside, &call, BACKWARD)
     prepare(&run, &plan, &call, inside.packed[2 + (m > 1)], first_line(workspace), NULL)
-    sequence(&run, True, True)
+    run_steps(&run, True, True)
     return CELL_OK
 
 
-cdef cgru_gradients _gradients_of(const Inside *inside, const void *g) noexcept nogil:
-    """Where the gradients lie in g: in the order of the parameters."""
+cdef cgru_gradients _gradients_of(const PackedCell *inside, const void *g) noexcept nogil:
+    """Return the addresses of the gradients in g, which has them in the order of the parameters."""
     cdef cgru_gradients to
     cdef char *free = <char *>g
     cdef int i
@@ -252,24 +263,26 @@ cdef cgru_gradients _gradients_of(const Inside *inside, const void *g) noexcept 
 
 cdef int _gradients(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const floating *X, floating *g,
                     const void *cache, Py_ssize_t room, void *workspace, Py_ssize_t bytes) noexcept nogil:
-    cdef Inside *inside = <Inside *>cell
-    cdef int wrong = _wrong_with(inside, sizeof(floating), m, s, X, g, 0, cache, room, workspace, bytes)
-    if wrong != CELL_OK:
-        return wrong
+    """Check a call, and add the gradients of all parameters to g."""
+    cdef PackedCell *inside = <PackedCell *>cell
+    cdef int code = _check_cached(inside, sizeof(floating), m, s, X, g, 0, cache, room, workspace, bytes)
+    if code != CELL_OK:
+        return code
     cdef cgru_call call = _call(inside, m, s)
     cdef cgru_gradients to = _gradients_of(inside, g)
     cdef Sums sums
     cdef Plan plan
-    _caches(inside, &call, cache)
+    _bind_caches(inside, &call, cache)
     call.X = cgru_array(<void *>X, s * call.e, call.e, 1)
     plan = _plan(inside, &call, GRADIENTS)
     gradients.prepare(&sums, &plan, &call, &to, first_line(workspace))
-    gradients.sequence(&sums, True, True)
+    gradients.run_steps(&sums, True, True)
     return CELL_OK
 
 
 cdef void _descend(const cgru_matrix *p, const floating *g, Py_ssize_t rows, Py_ssize_t columns,
                    double rate) noexcept nogil:
+    """Subtract rate * g from a parameter p with any strides."""
     cdef floating *to = <floating *>p.data
     cdef Py_ssize_t i, j
     for i in range(rows):
@@ -278,7 +291,8 @@ cdef void _descend(const cgru_matrix *p, const floating *g, Py_ssize_t rows, Py_
 
 
 cdef int _update(cgru_cell *cell, const floating *g, double rate) noexcept nogil:
-    cdef Inside *inside = <Inside *>cell
+    """Check the arguments, subtract rate * g from all parameters, and pack them again."""
+    cdef PackedCell *inside = <PackedCell *>cell
     if cell == NULL or g == NULL:
         return CELL_NULL
     if inside.k.size != sizeof(floating):
@@ -286,7 +300,7 @@ cdef int _update(cgru_cell *cell, const floating *g, double rate) noexcept nogil
     if <size_t>g & (sizeof(floating) - 1):
         return CELL_ALIGNMENT
     if not inside.writes:
-        return CELL_READ_ONLY if inside.narrow == NULL else CELL_QUANTIZED
+        return CELL_READ_ONLY if inside.low_precision == NULL else CELL_QUANTIZED
     cdef cgru_gradients of = _gradients_of(inside, g)
     cdef Shape shape
     cdef int i
@@ -298,8 +312,8 @@ cdef int _update(cgru_cell *cell, const floating *g, double rate) noexcept nogil
     return CELL_OK
 
 
-cdef void _pack(Inside *inside) noexcept nogil:
-    """Pack the weights as they stand in the arrays."""
+cdef void _pack(PackedCell *inside) noexcept nogil:
+    """Pack the weights that are now in the arrays, for one sample and for several, forward and backward."""
     cdef cgru_call call
     cdef Run run
     cdef Plan plan
@@ -317,43 +331,43 @@ cdef class Cell:
 
     The packed weights of one GRU layer, for the functions of `cgru.cell` that other compiled code calls.
 
-    `from cgru.cell cimport ...` in Cython, `cgru.cell.__pyx_capi__` for Numba, ctypes and SciPy; their declarations, in
-    cgru/cell.pxd, say what each does. They hold no GIL, allocate nothing and raise nothing.
+    Use `from cgru.cell cimport ...` in Cython, and `cgru.cell.__pyx_capi__` for Numba, ctypes and SciPy. cgru/cell.pxd
+    documents the functions. They hold no GIL, allocate nothing and raise nothing.
 
     Args:
-        source: a `GRU`, one of `cgru.quantize`, whose cell does not train (CELL_QUANTIZED), or a dict of a GRU's
-            parameters, all float32 or float64. The arrays themselves are kept: `update_*` writes into them. A learned
-            h0 is not among them, for states are the caller's: that is where to begin.
+        source: a `GRU`, a layer of `cgru.quantize`, or a dict of a GRU's parameters, all float32 or float64. The cell
+            of a quantised layer cannot be trained (CELL_QUANTIZED). The cell keeps the arrays, and `update_*` writes
+            into them. It ignores a learned h0, because the caller passes the states: begin with h0.
         variant: "reset_before", "reset_after" or "layer_norm", or a `cgru.variant.Variant`; None: "reset_before". With
-            a layer it must be None, as must the arguments below `batch`: the layer says.
+            a layer it must be None, like the arguments below `batch`, which the layer has itself.
         batch: the most samples of one call.
         activate, activate_update, activate_reset: cgru's own or EpyNN's activations, or their names; None: tanh,
             sigmoid, sigmoid.
         se_hPars: their parameters `LRELU_alpha` and `ELU_alpha`.
 
     Attributes:
-        p: the arrays that the cell was made from; copies of those that were not of its dtype, or lay at odd bytes, and
-            then `update_*` answers CELL_READ_ONLY.
+        p: the arrays that the cell was made from. Arrays of another dtype or at unaligned addresses are copied, and
+            then `update_*` returns CELL_READ_ONLY.
         variant, dtype: the variant's name; float32 or float64.
 
     Raises:
         TypeError: the source is neither a layer nor a dict, or its arrays are neither float32 nor float64.
         ValueError: an array has the wrong shape, an activation is a callable of one's own, which would need Python, the
-            layer cannot run a step at a time, or no memory could hold so many samples.
+            layer cannot run a step at a time, or memory could not hold so many samples.
     """
 
-    cdef Inside inside
+    cdef PackedCell inside
     cdef readonly dict p
     cdef readonly str variant
     cdef object kind  # the Variant of that name
-    cdef tuple lent  # the arrays whose memory `inside` points to, whatever becomes of `p`
+    cdef tuple lent  # owns the memory that `inside` points to, even if `p` is changed
     cdef readonly object dtype
     cdef Workspace memory
 
     @embedsignature(False)  # Cython puts the star one argument too late
     def __init__(self, source, variant=None, *, batch=1, activate=None, activate_update=None, activate_reset=None,
                  se_hPars=None):
-        memset(&self.inside, 0, sizeof(Inside))
+        memset(&self.inside, 0, sizeof(PackedCell))
         given = {"activate": activate, "activate_update": activate_update, "activate_reset": activate_reset}
         zoneout = 0.0
         if getattr(source, "stream", None) == "recurrent":
@@ -363,7 +377,7 @@ cdef class Cell:
             if source.reverse:
                 raise ValueError("source: expected a layer that runs a step at a time, got one in reverse")
             if not source.trains:
-                self._narrow(source, positive(batch, "batch"))
+                self._hold_quantized(source, positive(batch, "batch"))
                 return
             functions = {name: getattr(source, name) for name in given}
             p, se_hPars, self.dtype, zoneout = source.p, source.se_hPars, source.dtype, source.zoneout
@@ -378,33 +392,33 @@ cdef class Cell:
             raise TypeError(f"source: expected a cgru.GRU or a dict of arrays, got {type(source).__name__}")
         codes = tuple([compiled(f, name, se_hPars) for name, f in functions.items()])
         if np.ndim(p.get("Uz")) != 2:
-            parameters(p, "e", "u", self.dtype, self.kind, "source")  # says what is missing
+            parameters(p, "e", "u", self.dtype, self.kind, "source")  # raises, naming what is missing
         if 0 in np.shape(p["Uz"]):
             raise ValueError(f"source['Uz']: expected at least one element and one unit, got shape {np.shape(p['Uz'])}")
         checked = parameters(p, *np.shape(p["Uz"]), self.dtype, self.kind, "source")
         self._hold(checked, p, codes, positive(batch, "batch"), zoneout)
 
-    def _narrow(self, source, batch):
+    def _hold_quantized(self, source, batch):
         """Hold the packed weights of a quantised layer."""
-        cdef NarrowGRU packed = source.packed()
-        cdef Inside *inside = &self.inside
+        cdef LowPrecisionGRU packed = source.packed()
+        cdef PackedCell *inside = &self.inside
         self.p, self.kind, self.dtype, self.lent = dict(source.p), source.variant.step, source.dtype, (packed,)
         self.variant = self.kind.name
         if batch > PY_SSIZE_T_MAX // 4096 // (packed.e + packed.u):
             raise ValueError(f"batch: expected fewer samples, whose rows memory could hold, got {batch}")
-        inside.k, inside.narrow, inside.call = kernels(4), &packed.cell, packed.cell.call
-        inside.call.m, inside.step_bytes = batch, LINE + narrow_room(inside.narrow, 1)
+        inside.k, inside.low_precision, inside.call = kernels(4), &packed.cell, packed.cell.call
+        inside.call.m, inside.step_bytes = batch, LINE + layer_workspace(inside.low_precision, 1)
 
     def _hold(self, dict checked, dict p, tuple codes, batch, double zoneout):
-        """Keep the arrays, find room for their packs and fill it."""
-        cdef Inside *inside = &self.inside
+        """Keep the arrays, allocate their packed copies and pack them."""
+        cdef PackedCell *inside = &self.inside
         cdef cgru_call *call = &inside.call
         cdef Py_ssize_t forth, back, i, e, u
         e, u = np.shape(checked["Uz"])
         self.p, self.variant, self.lent = checked, self.kind.name, tuple([each.view() for each in checked.values()])
         call[0] = new_call(1, 1, e, u, self.dtype.itemsize, self.kind, codes)
         call.zoneout = zoneout
-        weights(&inside.weights, checked, self.kind.names)
+        bind_weights(&inside.weights, checked, self.kind.names)
         inside.writes = all([checked[name] is p[name] and p[name].flags.writeable for name in checked])
         self._describe()
         inside.k = kernels(self.dtype.itemsize)
@@ -412,7 +426,7 @@ cdef class Cell:
             inside.k = NULL
             raise ValueError(f"batch: expected fewer samples, whose rows memory could hold, got {batch}")
         call.m = batch
-        forth, back = _plan(inside, call, FORWARD).packed, _plan(inside, call, BACKWARD).packed
+        forth, back = _plan(inside, call, FORWARD).packed_size, _plan(inside, call, BACKWARD).packed_size
         self.memory = Workspace(2 * (forth + back), inside.k.size)
         for i in range(1 if batch == 1 else 2):
             inside.packed[i], inside.packed[2 + i] = self.memory.take(forth), self.memory.take(back)
@@ -423,32 +437,32 @@ cdef class Cell:
         inside.step_bytes = PY_SSIZE_T_MAX
         if inside.one.single.call != NULL:
             inside.step_bytes = workspace_bytes(<cgru_cell *>inside, 1, 1)
-        inside.one.call = inside.one.single.call = call  # which has no `pre`: a step takes its input as it comes
+        inside.one.call = inside.one.single.call = call  # without `pre`: a single step has no batched input projection
 
     cdef int _describe(self) except -1:
-        """The shapes of the parameters and of the caches, in their order."""
-        cdef Inside *inside = &self.inside
+        """Set the shapes of the parameters and of the caches, in the order of the variant."""
+        cdef PackedCell *inside = &self.inside
         for name, (rows, columns) in self.kind.shapes(inside.call.e, inside.call.u).items():
-            inside.parameters[inside.parameter_count] = Shape(parameter_place(name), rows, columns)
+            inside.parameters[inside.parameter_count] = Shape(parameter_index(name), rows, columns)
             inside.parameter_count += 1
         inside.width = inside.call.u  # of h
         for name in (*CACHES, *self.kind.caches, *self.kind.gradients):
             columns = self.kind.width(name, inside.call.u)
-            inside.caches[inside.cache_count] = Shape(array_place(name), 1, columns)
+            inside.caches[inside.cache_count] = Shape(array_index(name), 1, columns)
             inside.width += columns
             inside.cache_count += 1
         return 0
 
     def refresh(self):
-        """Pack the weights anew, after something else than `update_*` wrote into the arrays."""
-        pointer(self)  # says no where there is nothing to refresh
-        if self.inside.narrow == NULL:
+        """Pack the weights again, after something other than `update_*` wrote into the arrays."""
+        pointer(self)  # raises for a cell whose construction failed
+        if self.inside.low_precision == NULL:
             with nogil:
                 _pack(&self.inside)
 
     @property
     def address(self):
-        """Of the cell, for foreign-function interfaces; it is valid as long as this object lives."""
+        """The address of the cell, for foreign-function interfaces; it is valid as long as this object lives."""
         return <size_t>&self.inside
 
     @property
@@ -458,12 +472,12 @@ cdef class Cell:
 
     @property
     def elements(self):
-        """e, the elements of a step."""
+        """The number e of features."""
         return self.inside.call.e
 
     @property
     def units(self):
-        """u, the units of the state."""
+        """The number u of units."""
         return self.inside.call.u
 
     def __repr__(self):

@@ -436,7 +436,7 @@ class GRU(Layer):
         elif on and "stateful" in on and self.state is not None:
             h0 = self._carried(m)
         if on:
-            masks.checked(self.masks, (m, s, e, u), self.dtype)
+            masks.check(self.masks, (m, s, e, u), self.dtype)
         codes = self.codes()
         if memory is not None:
             self._check_memory(memory, m, s, codes, preactivations)
@@ -470,7 +470,7 @@ class GRU(Layer):
         on = self._on
         if self.training:
             rates = {name: on.get(option, 0.0) for name, option in masks.RATES.items()}
-            return masks.drawn(rates, (*shape, self.d["u"]), self.np_rng, self.masks, self.dtype)
+            return masks.draw(rates, (*shape, self.d["u"]), self.np_rng, self.masks, self.dtype)
         return {"zoneout": np.array(on["zoneout"], self.dtype)} if "zoneout" in on else {}
 
     def _keeps(self, preactivations: bool | None) -> bool:

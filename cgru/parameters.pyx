@@ -1,7 +1,7 @@
-"""The four functions of the layer's parameters, for any object that carries the attributes they name.
+"""Compute shapes, initialise, differentiate and update the parameters of a GRU layer.
 
-They serve `cgru.GRU` and EpyNN's own GRU layer alike, whatever the strides and the real dtype of its arrays. Each
-checks all that it needs before it writes anything.
+The four functions take `cgru.GRU` or EpyNN's GRU layer, with arrays of any strides and any real dtype. Each checks the
+attributes that it reads before it writes any.
 """
 
 import numpy as np
@@ -27,13 +27,13 @@ __all__ = [
     "gru_update_parameters",
 ]
 
-# The names that some variants have and others not.
+# Names of the parameters that only some variants have.
 cdef tuple OPTIONAL = tuple([name for name in NAMES if name not in RESET_BEFORE.names])
 cdef cnp.dtype FLOAT32 = np.dtype(np.float32), FLOAT64 = np.dtype(np.float64)
 
 
 cdef dict _needed(layer, str attribute, tuple keys, str due):
-    """`layer.attribute`, in which the keys are; RuntimeError, naming the call that was due before, where one is not."""
+    """Return the dict `layer.attribute`; RuntimeError if a key is missing, which names `due`, the call that sets it."""
     cdef dict found = getattr(layer, attribute, None) or {}
     for key in keys:
         if key not in found:
@@ -42,19 +42,19 @@ cdef dict _needed(layer, str attribute, tuple keys, str due):
 
 
 cdef _variant(layer):
-    """What kind of GRU a layer is: that of EpyNN has no such attribute."""
+    """Return the variant of a layer; RESET_BEFORE for EpyNN's layer, which has no such attribute."""
     variant = getattr(layer, "variant", None)
     return variant if isinstance(variant, Variant) else RESET_BEFORE
 
 
 def gru_compute_shapes(layer, A):
-    """From the shape of A (m, s, e) and `layer.d['u']` set `d['m'], d['s'], d['e']` and the shapes in `layer.fs`.
+    """Set `layer.d['m'], d['s'], d['e']` and the shapes in `layer.fs`, from the shape of A (m, s, e) and `d['u']`.
 
-    These are X (m, s, e), h (m, s, u) and those of the nine parameters: U (e, u), V (u, u), b (1, u), and those
-    that the variant of a `cgru.GRU` has beside them.
+    The shapes are those of X (m, s, e), h (m, s, u), the nine parameters U (e, u), V (u, u), b (1, u), and further
+    parameters of the variant of a `cgru.GRU`.
 
     Raises:
-        ValueError: A has not three dimensions, or one of them is zero.
+        ValueError: A does not have three dimensions, or one of them is zero.
         RuntimeError: `d['u']` is missing.
     """
     cdef tuple shape = (A if type(A) is np.ndarray else real(A, "A")).shape
@@ -83,16 +83,14 @@ def gru_compute_shapes(layer, A):
 
 
 def gru_initialize_parameters(layer):
-    """Fill `layer.p` with Uz, Vz, bz, Ur, Vr, br, Uhh, Vhh, bhh, in this order; biases are zero.
+    """Set `layer.p` to new parameters Uz, Vz, bz, Ur, Vr, br, Uhh, Vhh, bhh, in this order; biases are zero.
 
-    A `cgru.GRU` of another variant has more behind them; gains begin as ones, a learned h0 as zeros.
-
-    Weights come from `layer.initialization(shape, rng=layer.np_rng)`, drawn in the same order, in the dtype of the
-    layer where it has one.
+    Further parameters of the variant of a `cgru.GRU` follow: gains are ones, a learned h0 is zeros. Weights are drawn
+    in this order by `layer.initialization(shape, rng=layer.np_rng)`, and cast to the dtype of the layer if it has one.
 
     Raises:
         RuntimeError: `fs`, `np_rng` or `initialization` is missing.
-        ValueError, TypeError: the initializer returned another shape, or no real numbers.
+        ValueError, TypeError: the initializer returned another shape, or numbers that are not real.
     """
     dtype = getattr(layer, "dtype", None)
     for attribute in ("np_rng", "initialization"):
@@ -114,20 +112,21 @@ def gru_initialize_parameters(layer):
 
 
 def gru_compute_gradients(layer):
-    """Set `layer.g['d' + name]` for every name in `layer.p`, summed over samples and steps, from the last step back.
+    """Compute `layer.g['d' + name]` for every parameter from the caches of `forward` and `backward`.
 
-    Reads `fc['X'], fc['hp'], fc['r'], bc['dhh_'], bc['dz_'], bc['dr_']`, of a `cgru.GRU` the caches of its variant too.
-    The arrays in `g` are new at each call:
+    Gradients are summed over samples and steps, from the last step to the first. Read are `fc['X'], fc['hp'], fc['r'],
+    bc['dhh_'], bc['dz_'], bc['dr_']`, and the caches of the variant of a `cgru.GRU`. The arrays in `g` are new at each
+    call:
 
         dUhh = sum X^T dhh_    dVhh = sum (r * hp)^T dhh_    dbhh = sum dhh_
         dUz  = sum X^T dz_     dVz  = sum hp^T dz_           dbz  = sum dz_        and r as z
 
-    Of a `cgru.GRU` of another variant, or that dropped out, they are those of `cgru.reference.gradients`; with a
-    learned h0 `bc['dh']` is read, too.
+    For other variants of a `cgru.GRU`, and with dropout, they are those of `cgru.reference.gradients`. A learned h0
+    also needs `bc['dh']`.
 
     Raises:
         RuntimeError: a parameter or a cache is missing.
-        ValueError, TypeError: one has another shape, or no real numbers.
+        ValueError, TypeError: one has another shape, or numbers that are not real.
     """
     variant = _variant(layer)
     cdef tuple made = ("dhh_", "dz_", "dr_", *variant.gradients, *(("dh",) if variant.learn_h0 else ()))
@@ -149,10 +148,10 @@ def gru_compute_gradients(layer):
     for name in made:
         caches[name] = entry(bc, "bc", name, (m, s, variant.width(name, u)), dtype)
 
-    last = getattr(layer, "last", None)  # a cgru.GRU's, whose lengths and masks stand in no dict
+    last = getattr(layer, "last", None)  # the last pass of a cgru.GRU has its lengths and masks
     known = isinstance(last, GRUPass) and np.shape(last.fc["X"]) == (m, s, e)
     lengths, dropped = (last.lengths, last.masks) if known else (None, {})
-    caches["X"] = masks.masked(X, dropped["input_mask"]) if "input_mask" in dropped else X
+    caches["X"] = masks.apply_input_mask(X, dropped["input_mask"]) if "input_mask" in dropped else X
     if "recurrent_masks" in dropped:
         caches["recurrent"] = dropped["recurrent_masks"].swapaxes(0, 1)
     fresh = Buffers().take_gradients(variant, e, u, dtype)
@@ -168,6 +167,7 @@ def gru_compute_gradients(layer):
 
 
 cdef void _descend(floating[:, :] p, const floating[:, :] g, double lrate) noexcept nogil:
+    """Subtract lrate * g from p, both (k, n) with any strides."""
     cdef Py_ssize_t i, j
     for i in range(p.shape[0]):
         for j in range(p.shape[1]):
@@ -175,15 +175,17 @@ cdef void _descend(floating[:, :] p, const floating[:, :] g, double lrate) noexc
 
 
 cdef void _descend_plain(floating *p, const floating *g, Py_ssize_t n, double lrate) noexcept nogil:
+    """Subtract lrate * g from p, both n numbers in contiguous memory."""
     cdef Py_ssize_t i
     for i in range(n):
         p[i] -= <floating>lrate * g[i]
 
 
 cdef int _update(cnp.ndarray p, cnp.ndarray g, double lrate) except -1:
-    """p -= lrate * g: over memoryviews, over plain memory where both arrays are that, else in NumPy.
+    """Subtract lrate * g from p in place.
 
-    That is for odd dtypes, and addresses that are no multiple of a number's size.
+    Contiguous arrays are updated as plain memory, other float arrays (k, n) by memoryviews. NumPy updates other dtypes
+    and unaligned addresses.
     """
     cdef int kind = cnp.PyArray_TYPE(p)
     cdef bint same = kind == cnp.PyArray_TYPE(g) and cnp.PyArray_ISBEHAVED_RO(p) and cnp.PyArray_ISBEHAVED_RO(g)
@@ -202,14 +204,14 @@ cdef int _update(cnp.ndarray p, cnp.ndarray g, double lrate) except -1:
 
 
 cdef bint _plain(cnp.ndarray p, cnp.ndarray g) noexcept:
-    """Whether both are float or double in plain memory and alike: what `_update` does at once."""
+    """Return whether p and g are contiguous, of one shape and both float or both double."""
     cdef int kind = cnp.PyArray_TYPE(p)
     return ((kind == cnp.NPY_FLOAT or kind == cnp.NPY_DOUBLE) and kind == cnp.PyArray_TYPE(g)
             and cnp.PyArray_ISCARRAY(p) and cnp.PyArray_ISCARRAY_RO(g) and cnp.PyArray_SAMESHAPE(p, g))
 
 
 cdef tuple _pair(dict parameters, dict g, str key, gradient):
-    """A parameter, checked, and its gradient, checked and of its shape."""
+    """Return a parameter and its gradient, both checked, the gradient broadcast to the parameter's shape."""
     value = parameters[key[1:]]
     if type(value) is np.ndarray and type(gradient) is np.ndarray and _plain(value, gradient):
         return value, gradient
@@ -222,7 +224,7 @@ cdef tuple _pair(dict parameters, dict g, str key, gradient):
 
 
 cdef cnp.ndarray _gradient(dict g, key, tuple shape):
-    """`g[key]`, stretched to the shape of its parameter as NumPy would: EpyNN's layers have (u,) for (1, u)."""
+    """Return `g[key]` broadcast to the shape of its parameter, since EpyNN's layers have (u,) for (1, u)."""
     cdef cnp.ndarray gradient = real(g[key], ("g", key))
     if np.shape(gradient) == shape:
         return gradient
@@ -233,7 +235,7 @@ cdef cnp.ndarray _gradient(dict g, key, tuple shape):
 
 
 def learning_rate(lrate, e):
-    """`lrate[e]`; TypeError for what holds no numbers, ValueError where it is shorter than e or e is negative."""
+    """Return the learning rate `lrate[e]` of epoch e; TypeError without numbers, ValueError without such an entry."""
     try:
         if e >= 0:
             return float(lrate[e])
@@ -245,7 +247,7 @@ def learning_rate(lrate, e):
 
 
 def gru_update_parameters(layer):
-    """For every key of `layer.g`: `p[key[1:]] -= lrate[e] * g[key]`, in place.
+    """Update the parameters in place: `p[key[1:]] -= lrate[e] * g[key]` for every key of `layer.g`.
 
     Raises:
         RuntimeError: `g` is empty, or `lrate`, `e` or a parameter is missing.

@@ -1,4 +1,4 @@
-"""One run of a layer."""
+"""`Pass`: one forward run of a layer, which can be backpropagated."""
 
 
 cdef class Pass:

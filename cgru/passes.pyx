@@ -1,9 +1,9 @@
-"""`Pass`: one run of a layer, with its own caches, that can go back.
+"""`Pass`: one forward run of a layer with its own caches, which can be backpropagated.
 
-Any number of passes over one layer may be alive at once, on any threads. A pass owns what it needs: what is done to the
-dicts that show its arrays does not reach it, but for numbers that are written into these arrays.
+Any number of passes over one layer may exist at once, on any threads. A pass owns its arrays. It is not affected by
+changes to the dicts that show them, only by numbers that are written into the arrays.
 
-m samples, s steps, e elements per step, u unit cells. The equations stand in cgru/reference.py.
+m samples, s steps, e features, u units. cgru/reference.py has the equations.
 """
 
 from weakref import ref
@@ -20,8 +20,8 @@ from cgru.core.lengths import by_length, ends, mask
 from cgru.core cimport driver, gradients
 from cgru.core.checks cimport real
 from cgru.core.kernels cimport (
-    array_place, bind, cgru_array, cgru_call, cgru_gradients, cgru_kernels, cgru_weights, kernels, laid,
-    matrix, new_call, put_rows, set_lengths, set_zoneout, targets, view, weights,
+    array_index, bind, bind_gradients, bind_weights, cgru_array, cgru_call, cgru_gradients, cgru_kernels, cgru_weights,
+    copy_rows, kernels, matrix, new_call, set_lengths, set_zoneout, time_major_array, view,
 )
 from cgru.core.memory cimport Buffers, time_major
 from cgru.core.plan cimport BACKWARD, FORWARD, choose_lanes, input_column, readable
@@ -35,19 +35,19 @@ cdef extern from "numpy/arrayobject.h":
 __all__ = ["GRUPass", "Pass", "predict"]
 
 cdef enum:
-    FEW = 4  # steps of which one without a previous state is a good part
+    FEW_STEPS = 4  # of so few steps, the one without a previous state is a good part of the work
 
 cdef tuple OUTPUTS = ("hh", "z", "r"), PREACTIVATIONS = ("hh_", "z_", "r_")
 cdef tuple EVERY = ("hh_", "hh", "z", "z_", "r", "r_")
 
 
 cdef class Pass:
-    """One run of a layer: what came out, what it keeps to go back, and after `backward` what that made.
+    """One forward run of a layer: its outputs, its caches, and the caches of its backward run.
 
     Attributes:
         A: the outputs, as `forward` returns them.
-        fc: the caches by their letters.
-        bc: those of `backward`; empty before.
+        fc: the forward caches by their letters.
+        bc: the caches of `backward`; empty before.
     """
 
     def __init__(self, A, dict fc not None):
@@ -69,88 +69,89 @@ cdef class Pass:
         self._bc = value
 
     def backward(self, dA):
-        """Take dL/dA in the shape of A, fill `bc` and return dL/dX."""
+        """Backpropagate dL/dA, in the shape of A: fill `bc` and return dL/dX."""
         raise NotImplementedError
 
     def gradients(self):
-        """The gradients of the layer's parameters, `'d' + name`; RuntimeError before `backward`."""
+        """Return a dict of the gradients of the layer's parameters, `'d' + name`; RuntimeError before `backward`."""
         return {}
 
 
 cdef inline cnp.ndarray _new(int ndim, Py_ssize_t first, Py_ssize_t second, Py_ssize_t third, cnp.ndarray like,
                              bint zeros=False):
-    """An array of the dtype of `like`: zeros, or contents unspecified."""
+    """Return a new array of the dtype of `like`: zeros, or uninitialised."""
     cdef cnp.npy_intp[3] shape = [first, second, third]
     if zeros:
         return cnp.PyArray_ZEROS(ndim, shape, cnp.PyArray_TYPE(like), 0)
     return cnp.PyArray_EMPTY(ndim, shape, cnp.PyArray_TYPE(like), 0)
 
 
-cdef inline object _start(h0, dict p, Py_ssize_t m):
-    """What a run starts from: h0, or where none is given that of the parameters, of all m samples; None: zero."""
+cdef inline object _initial_state(h0, dict p, Py_ssize_t m):
+    """Return the initial states (m, u): h0, else the learned h0 of the parameters; None: zero."""
     return np.repeat(p["h0"], m, axis=0) if h0 is None and "h0" in p else h0
 
 
 cdef class GRUPass(Pass):
-    """One run of a `cgru.GRU`.
+    """One forward run of a `cgru.GRU`.
 
     Attributes:
-        A: all states (m, s, u), zero past a sample's length, or the last ones (m, u), as `sequences` was.
+        A: all states (m, s, u), zero past a sample's length, or with `sequences` off the last states (m, u).
         state: (m, u) the last state of each sample.
-        fc: X, h, hp, hh, z, r, A, with `preactivations` hh_, z_, r_, the caches of the layer's variant, and those masks
-            that were in use, as in `GRU.fc`.
-        bc: after `backward` dA, dh_, dh, dhn, dhh_, dz_, dr_, dX and those of the variant.
-        begins: which samples began at a learned h0: whether none was given, or (m,); it may be set before `gradients`.
-        layer: the layer, whose parameters and activations are read as they are at each call; None once it is gone: then
-            those that it had.
+        fc: X, h, hp, hh, z, r, A, the caches of the variant, the masks in use, and with `preactivations` hh_, z_, r_,
+            as in `GRU.fc`.
+        bc: after `backward` dA, dh_, dh, dhn, dhh_, dz_, dr_, dX and the gradients of the variant.
+        begins: whether all samples began at the learned h0, or a mask (m,) of those that did. It may be set before
+            `gradients`.
+        layer: the layer, whose current parameters and activations each call reads. None once it is deleted; calls
+            then use those of the run.
         variant, lengths, reverse, masks: those of the run.
     """
 
     cdef readonly object variant, state
     cdef public object begins
     cdef object _lengths
-    cdef dict _masks  # views: whatever becomes of the arrays that show them
+    cdef dict _masks  # views, which users cannot change the shape of
     cdef readonly bint reverse
-    cdef bint compiled  # whether `call` has the caches of the run, else they are those of the reference
+    cdef bint compiled  # whether the run was compiled, and `call` has its caches; else the reference ran in NumPy
     cdef bint every, preactivations  # whether A is all states; whether fc shows hh_, z_ and r_
-    cdef object given  # X as it came
-    cdef cnp.ndarray X  # a view of it, whose shape nobody else can set, or a copy that the kernels can read
-    cdef object ref, functions  # the layer, which holds its last pass; its activations, where they run in Python
-    cdef dict p
-    cdef tuple codes, ragged
-    cdef dict held  # the caches; where they are compiled, `call` points to their memory
-    cdef dict went  # what backward made, likewise; None before it
+    cdef object given  # X as it was passed
+    cdef cnp.ndarray X  # a view of `given`, which users cannot change the shape of, or a copy that the kernels can read
+    cdef object ref, functions  # a weak reference to the layer; the activations of a run in NumPy, else None
+    cdef dict p  # the parameters of the run
+    cdef tuple codes, ragged  # the activations as (code, alpha); (order, running) of a ragged batch, or None
+    cdef dict caches  # the forward caches; `call` points to their memory
+    cdef dict backward_caches  # the backward caches; `back` points to their memory; None before `backward`
     cdef Buffers buffers
     cdef object memory
-    cdef Py_ssize_t taken
+    cdef Py_ssize_t used  # numbers of `memory` that are handed out
     cdef cgru_call call, back
 
     def __init__(self, layer, cnp.ndarray X not None, lengths, h0, dict p not None, tuple codes, dict masks not None,
                  *, bint reverse=False, bint preactivations=False, bint compiled=True, Buffers buffers=None,
                  memory=None, bint ran=False):
-        """Run X from h0; what is given is trusted: `GRU.run` has checked it. See there for `memory` and `ran`."""
+        """Run X from h0. `GRU.run` has checked all arguments, and documents `memory` and `ran`."""
         self.ref, self.p, self.functions = ref(layer), layer.p, None if compiled else layer.callables()
         self.variant, self._lengths, self.begins = layer.variant, lengths, h0 is None
         self._masks = {name: mask.view() for name, mask in masks.items()}
         self.given, self.X, self.every, self.preactivations = X, X[...], layer.sequences, preactivations
         self.reverse, self.compiled, self.codes, self.ragged = reverse, compiled, codes, by_length(lengths, X.shape[1])
         self.buffers, self.memory, self._bc = Buffers() if buffers is None else buffers, memory, {}
-        self.call = self._call(layer.d["u"])
+        self.call = self._new_call(layer.d["u"])
         self.X = readable(&self.call, self.X)
         if compiled:
-            self._lay(_start(h0, p, self.call.m), ran)
+            self._allocate_caches(_initial_state(h0, p, self.call.m), ran)
             if ran:
-                self.state = self.held["h"][:, 0 if reverse else -1].copy()
+                self.state = self.caches["h"][:, 0 if reverse else -1].copy()
             else:
-                self._run(p)
+                self._run_compiled(p)
         else:
-            self._define(p, h0)
-        self.A = self._returned()
+            self._run_reference(p, h0)
+        self.A = self._outputs()
 
     # --- forward ---
 
-    cdef int _lay(self, h0, bint ran) except -1:
-        """Find room for the caches, and put h0 there unless they are there already."""
+    cdef int _allocate_caches(self, h0, bint ran) except -1:
+        """Allocate the caches, bind them to the call, and copy h0 into them unless the run is done already (`ran`)."""
         cdef cgru_call *call = &self.call
         cdef Py_ssize_t m = call.m, s = call.s, u = call.u, first = s if self.reverse else 0
         cdef cnp.dtype dtype = self.X.dtype
@@ -161,24 +162,24 @@ cdef class GRUPass(Pass):
         cdef Py_ssize_t bytes = m * u * cnp.PyArray_ITEMSIZE(states)
         cdef char *start = <char *>cnp.PyArray_DATA(states) + first * bytes
         if h0 is not None:
-            call.h0 = laid(start, u, m, call.column)
-            put_rows(kernels(cnp.PyArray_ITEMSIZE(states)), matrix(h0), m, u, call.h0)
+            call.h0 = time_major_array(start, u, m, call.column)
+            copy_rows(kernels(cnp.PyArray_ITEMSIZE(states)), matrix(h0), m, u, call.h0)
         elif not ran:
             memset(start, 0, bytes)
-        self.held = {"X": self.X, "h": h, "hp": hp}
+        self.caches = {"X": self.X, "h": h, "hp": hp}
         for name in EVERY if self.preactivations else OUTPUTS:
-            self.held[name] = self._take(name, m, s, u, dtype)
+            self.caches[name] = self._take(name, m, s, u, dtype)
         for name in self.variant.caches:
-            self.held[name] = self._take(name, m, s, self.variant.width(name, u), dtype)
-            bind(call, name, self.held[name])
+            self.caches[name] = self._take(name, m, s, self.variant.width(name, u), dtype)
+            bind(call, name, self.caches[name])
         call.h, call.hp, call.fresh = view(h), view(hp), h0 is None and not ran
-        call.hh, call.z, call.r = view(self.held["hh"]), view(self.held["z"]), view(self.held["r"])
+        call.hh, call.z, call.r = view(self.caches["hh"]), view(self.caches["z"]), view(self.caches["r"])
         if self.preactivations:
-            call.hh_, call.z_, call.r_ = view(self.held["hh_"]), view(self.held["z_"]), view(self.held["r_"])
+            call.hh_, call.z_, call.r_ = view(self.caches["hh_"]), view(self.caches["z_"]), view(self.caches["r_"])
         return 0
 
-    cdef cgru_call _call(self, Py_ssize_t u) except *:
-        """The compiled call of this run, without its arrays."""
+    cdef cgru_call _new_call(self, Py_ssize_t u) except *:
+        """Return the compiled call of this run, without arrays except its masks."""
         cdef cnp.ndarray X = self.X
         cdef cgru_call call = new_call(cnp.PyArray_DIM(X, 0), cnp.PyArray_DIM(X, 1), cnp.PyArray_DIM(X, 2), u,
                                        cnp.PyArray_ITEMSIZE(X), self.variant, self.codes)
@@ -193,8 +194,8 @@ cdef class GRUPass(Pass):
             choose_lanes(kernels(cnp.PyArray_ITEMSIZE(X)), &call)
         return call
 
-    cdef int _run(self, dict p) except -1:
-        """The compiled forward pass."""
+    cdef int _run_compiled(self, dict p) except -1:
+        """Run the compiled forward pass."""
         cdef const cgru_kernels *k = kernels(cnp.PyArray_ITEMSIZE(self.X))
         cdef cgru_call *call = &self.call
         cdef cgru_weights w
@@ -202,32 +203,32 @@ cdef class GRUPass(Pass):
         self.state = state
         call.last = view(state)
         if "input_mask" in self._masks:
-            X = dropping.masked(X, self._masks["input_mask"])
+            X = dropping.apply_input_mask(X, self._masks["input_mask"])
         call.X = view(X)
-        weights(&w, p, self.variant.names)
+        bind_weights(&w, p, self.variant.names)
         driver.execute(call, &w, k, FORWARD)
         call.h0.data = call.X.data = call.last.data = NULL
         return 0
 
-    cdef int _define(self, dict p, h0) except -1:
-        """The forward pass of the reference: any callable, any option."""
-        self.held = reference.forward(p, self.X, h0, self._lengths, *self.functions, **self._options())
-        self.state = self.held["h"][:, 0 if self.reverse else -1].copy()
+    cdef int _run_reference(self, dict p, h0) except -1:
+        """Run the forward pass in NumPy, which takes any callable as activation."""
+        self.caches = reference.forward(p, self.X, h0, self._lengths, *self.functions, **self._options())
+        self.state = self.caches["h"][:, 0 if self.reverse else -1].copy()
         return 0
 
     def _options(self):
-        """The run's options as the reference knows them."""
+        """Return the options of the run as keyword arguments of cgru/reference.py."""
         return {**self.variant.options, "reverse": self.reverse, **self._masks}
 
-    cdef object _returned(self):
-        """What `forward` returns."""
+    cdef object _outputs(self):
+        """Return the outputs A: all states with zeros in the padding, or the last states."""
         if not self.every:
             return self.state
-        h = self.held["h"].view()
-        return h if self._lengths is None else self._cleared("A", h)
+        h = self.caches["h"].view()
+        return h if self._lengths is None else self._zero_padding("A", h)
 
-    cdef cnp.ndarray _cleared(self, str name, cnp.ndarray source):
-        """A copy of `source` (m, s, u) in a buffer of that name, with zeros past the samples' lengths."""
+    cdef cnp.ndarray _zero_padding(self, str name, cnp.ndarray source):
+        """Return a copy of `source` (m, s, u), in the buffer `name`, with zeros past the samples' lengths."""
         cdef Py_ssize_t m = self.call.m, s = self.call.s, u = self.call.u, t, row, i
         cdef Py_ssize_t size = cnp.PyArray_ITEMSIZE(source)
         if cnp.PyArray_STRIDE(source, 2) != size:
@@ -263,13 +264,13 @@ cdef class GRUPass(Pass):
         return self._fc
 
     def shown(self):
-        """A new dict of what `fc` holds."""
+        """Return a new dict with the entries of `fc`."""
         cdef dict fc
         if self.compiled:
-            fc = dict(self.held)
+            fc = dict(self.caches)
         else:
             hidden = () if self.preactivations else PREACTIVATIONS
-            fc = {name: array[...] for name, array in self.held.items() if name not in hidden}
+            fc = {name: array[...] for name, array in self.caches.items() if name not in hidden}
         fc["X"] = self.given
         fc.update(self.masks)
         fc["A"] = self.A
@@ -278,13 +279,17 @@ cdef class GRUPass(Pass):
     # --- backward ---
 
     def backward(self, dA=None, dstate=None, dict into=None):
-        """Take dL/dA in the shape of A, None for zero, fill `bc` and return dL/dX (m, s, e).
+        """Backpropagate dL/dA, in the shape of A: fill `bc` and return dL/dX (m, s, e). dL/dh0 is then `dh0`.
 
-        `dstate` (m, u) is dL/d(last state), which joins dL/dA at each sample's own last step; None: zero. dL/dh0 is
-        then `dh0`. `into` is a dict that is emptied once all is checked, and then holds what `bc` holds.
+        Args:
+            dA: dL/dA; None: zero.
+            dstate: (m, u) dL/d(last state), added to dL/dA at each sample's last step; None: zero.
+            into: a dict that is emptied after all checks, and then gets the entries of `bc`.
 
-        TypeError or ValueError for what does not fit; RuntimeError where the derivative of another activation than that
-        of the run would need pre-activations that were not kept.
+        Raises:
+            TypeError, ValueError: an argument has another dtype or shape.
+            RuntimeError: the layer has another activation by now, whose derivative needs pre-activations that were not
+                kept.
         """
         p, compiled = self.ready()
         m, s, u = self._shape()
@@ -292,33 +297,33 @@ cdef class GRUPass(Pass):
             dA = real(dA, "dX", (m, s, u) if self.every else (m, u), self.X.dtype)
         if dstate is not None:
             dstate = real(dstate, "dstate", (m, u), self.X.dtype)
-        self._bc, self.went = {}, None
+        self._bc, self.backward_caches = {}, None
         if into is not None:
             into.clear()
-        cdef cnp.ndarray above = self._above(dA, dstate)
+        cdef cnp.ndarray above = self._output_gradient(dA, dstate)
         if compiled:
-            self._back(p, above)
+            self._back_compiled(p, above)
         else:
-            self._define_back(p, above)
+            self._back_reference(p, above)
         if into is not None:
             into.update(self._bc)
         return self._bc["dX"]
 
     def ready(self):
-        """The layer's parameters, checked, and whether to go back compiled; raises what `backward` would for them."""
-        if self.held is None:
+        """Return the checked parameters, and whether to backpropagate compiled; raise the errors of `backward`."""
+        if self.caches is None:
             raise RuntimeError("backward: expected a pass that a layer's run returned")
         layer = self.ref()
         p = self.p if layer is None else layer.p
         p = parameters(p, self.call.e, self.call.u, self.X.dtype, self.variant, "fc['X']")
         codes = self.codes if layer is None else layer.codes()
         compiled = self.compiled and codes == self.codes
-        if not compiled and "hh_" not in self.held:  # a derivative from the output would be that of another function
+        if not compiled and "hh_" not in self.caches:  # the derivative from the output belongs to the old activation
             raise RuntimeError("backward: an activation of another kind than in forward; call forward again")
         return p, compiled
 
-    cdef cnp.ndarray _above(self, dA, dstate):
-        """dL/dh (m, s, u) from above: on each sample's last step where only that state was returned, and `dstate`."""
+    cdef cnp.ndarray _output_gradient(self, dA, dstate):
+        """Return dL/dh (m, s, u) from dL/dA and dL/d(last state), which belongs to each sample's last step."""
         m, s, u = self._shape()
         if self.reverse:
             last = np.s_[:, 0]
@@ -326,7 +331,7 @@ cdef class GRUPass(Pass):
             last = np.s_[:, -1] if self._lengths is None else (np.arange(m), self._lengths - 1)
         if dA is not None and dA.ndim == 3:
             if self._lengths is not None:
-                dA = self._cleared("dA", dA)
+                dA = self._zero_padding("dA", dA)
             elif dstate is not None:
                 dA = dA.copy(order="K")
             if dstate is not None:
@@ -339,8 +344,8 @@ cdef class GRUPass(Pass):
                 every[last] += part
         return every
 
-    cdef int _back(self, dict p, cnp.ndarray dA) except -1:
-        """The compiled backward pass."""
+    cdef int _back_compiled(self, dict p, cnp.ndarray dA) except -1:
+        """Run the compiled backward pass from dA (m, s, u)."""
         cdef Py_ssize_t m = self.call.m, s = self.call.s, u = self.call.u, size = cnp.PyArray_ITEMSIZE(self.X)
         cdef cnp.dtype dtype = self.X.dtype
         cdef cnp.ndarray handed, dh, dhn, dX
@@ -359,20 +364,20 @@ cdef class GRUPass(Pass):
         bc["dX"] = dX = self.buffers.take("dX", m, s, call.e, dtype, input_column(kernels(size), &call))
         call.dA, call.dh, call.dX = view(dA), view(dh), view(dX)
         call.dh_, call.dhh_, call.dz_, call.dr_ = view(bc["dh_"]), view(bc["dhh_"]), view(bc["dz_"]), view(bc["dr_"])
-        weights(&w, p, self.variant.names)
+        bind_weights(&w, p, self.variant.names)
         driver.execute(&call, &w, kernels(size), BACKWARD)
-        if self.reverse and self._lengths is not None:  # dL/dh0 of a short sample stands where its padding begins
+        if self.reverse and self._lengths is not None:  # of a short sample, dL/dh0 is at the first step of its padding
             bc["dhn"] = np.where(mask(self._lengths, s), dhn, np.zeros(1, dtype))
         if "input_mask" in self._masks:
             dX *= self._masks["input_mask"][:, None]
         self._bc = dict(bc)
-        self.back, self.went = call, bc
+        self.back, self.backward_caches = call, bc
         return 0
 
-    cdef int _define_back(self, dict p, dA) except -1:
-        """The backward pass of the reference."""
+    cdef int _back_reference(self, dict p, dA) except -1:
+        """Run the backward pass in NumPy from dA (m, s, u)."""
         cdef cgru_call call = self.call
-        fc = self._own_caches() if self.compiled else self.held
+        fc = self._own_caches() if self.compiled else self.caches
         layer = self.ref()
         functions = self.functions if layer is None else layer.callables()
         bc = reference.backward(p, fc, dA, self._lengths, *functions, **self._options())
@@ -381,40 +386,40 @@ cdef class GRUPass(Pass):
         for name in ("dhh_", "dz_", "dr_", *self.variant.gradients):
             bind(&call, name, bc[name])
         self._bc = {name: array[...] for name, array in bc.items()}
-        self.back, self.went = call, bc
+        self.back, self.backward_caches = call, bc
         return 0
 
     @property
     def dh0(self):
-        """dL/dh0 (m, u): what the step that ran first hands on; RuntimeError before `backward`."""
-        if self.went is None:
+        """dL/dh0 (m, u), from the step that ran first in each sample; RuntimeError before `backward`."""
+        if self.backward_caches is None:
             raise RuntimeError("dh0: expected a backward after the last forward")
         m, s, _ = self._shape()
-        dh = self._own(self.back.dh) if self.back.dh.data else self.went["dh"]  # which nobody else has
+        dh = self._own(self.back.dh) if self.back.dh.data else self.backward_caches["dh"]  # a NumPy run's own array
         return dh[np.arange(m), ends(m, s, self._lengths, self.reverse)[0]]
 
     # --- gradients ---
 
     def gradients(self, dict into=None):
-        """The gradients of the parameters, `'d' + name`, summed over samples and steps; RuntimeError before `backward`.
+        """Return a dict of the gradients of the parameters, `'d' + name`, summed over samples and steps.
 
-        `into` is a dict that then holds them too, in place of those that it had.
+        `into` is a dict that is emptied and then gets them too. RuntimeError before `backward`.
         """
         cdef cgru_call call = self.back
         cdef cgru_gradients to
         cdef cnp.ndarray X = self.X
-        cdef dict went = self.went, g  # held here, whatever another thread does with this pass
-        if went is None:
+        cdef dict done = self.backward_caches, g  # local references: another thread may use this pass
+        if done is None:
             raise RuntimeError("gradients: bc['dhh_'] is missing; expected a backward after the last forward")
         if into is not None:
-            into.clear()  # else the layer itself would hold the arrays of the last call
+            into.clear()  # so that the layer does not hold the arrays of the last call, which can then be reused
         g = self.buffers.take_gradients(self.variant, call.e, call.u, X.dtype)
         if "input_mask" in self._masks:
-            X = dropping.masked(X, self._masks["input_mask"])
+            X = dropping.apply_input_mask(X, self._masks["input_mask"])
         call.X = view(X)
-        if call.fresh:  # worth a look, with few steps, whether nobody has written a state there
-            call.fresh = call.s <= FEW and not self._own(call.hp)[:, -1 if self.reverse else 0].any()
-        targets(&to, g)
+        if call.fresh:  # check, if it pays, that the user has not written a state there
+            call.fresh = call.s <= FEW_STEPS and not self._own(call.hp)[:, -1 if self.reverse else 0].any()
+        bind_gradients(&to, g)
         gradients.execute(&call, &to, kernels(cnp.PyArray_ITEMSIZE(X)))
         if "dh0" in g:
             g["dh0"][...] = reference.start_gradient(self.dh0[:, None], self.begins)
@@ -423,7 +428,7 @@ cdef class GRUPass(Pass):
         return g
 
     cdef cnp.ndarray _own(self, cgru_array caches, Py_ssize_t n=0):
-        """The array (m, s, n) that lies there, whatever became of the one that shows it; n 0: u."""
+        """Return a new array (m, s, n) over the memory of `caches`, whatever users did to the one in `fc`; n 0: u."""
         cdef Py_ssize_t size = cnp.PyArray_ITEMSIZE(self.X)
         cdef cnp.npy_intp[3] shape = [self.call.m, self.call.s, n or self.call.u]
         cdef cnp.npy_intp[3] strides = [caches.sample * size, caches.step * size, caches.column * size]
@@ -433,43 +438,43 @@ cdef class GRUPass(Pass):
         return array
 
     def _own_caches(self):
-        """`held` anew."""
+        """Return the forward caches as new arrays over their memory."""
         cdef cgru_call *call = &self.call
         fc = {"X": self.X, "h": self._own(call.h), "hp": self._own(call.hp), "hh": self._own(call.hh),
               "z": self._own(call.z), "r": self._own(call.r), "hh_": self._own(call.hh_), "z_": self._own(call.z_),
               "r_": self._own(call.r_)}
         for name in self.variant.caches:
-            fc[name] = self._own(call.array[array_place(name)], self.variant.width(name, call.u))
+            fc[name] = self._own(call.array[array_index(name)], self.variant.width(name, call.u))
         return fc
 
     cdef tuple _shape(self):
-        """m, s, u."""
+        """Return m, s, u."""
         return self.X.shape[0], self.X.shape[1], self.call.u
 
     # --- memory ---
 
     cdef tuple _states(self, str name, Py_ssize_t m, Py_ssize_t s, Py_ssize_t n, cnp.dtype dtype):
-        """All of (m, s + 1, n), and the views of it without the last and without the first step."""
+        """Return an array (m, s + 1, n), and views of it without its last step and without its first."""
         if self.memory is None:
             return self.buffers.take_states(name, m, s, n, dtype, self.call.column)
-        states = self._cut(m, s + 1, n)
+        states = self._take_from_memory(m, s + 1, n)
         return states, states[:, :-1], states[:, 1:]
 
     cdef cnp.ndarray _take(self, str name, Py_ssize_t m, Py_ssize_t s, Py_ssize_t n, cnp.dtype dtype):
-        """An array (m, s, n), time-major, its contents unspecified."""
+        """Return an uninitialised array (m, s, n), time-major."""
         if self.memory is None:
             return self.buffers.take(name, m, s, n, dtype, self.call.column)
-        return self._cut(m, s, n)
+        return self._take_from_memory(m, s, n)
 
-    cdef cnp.ndarray _cut(self, Py_ssize_t m, Py_ssize_t s, Py_ssize_t n):
-        """The next part of the memory that was handed in."""
-        self.taken += m * s * n
-        return time_major(self.memory[self.taken - m * s * n:self.taken], m, s, n, None, self.call.column)
+    cdef cnp.ndarray _take_from_memory(self, Py_ssize_t m, Py_ssize_t s, Py_ssize_t n):
+        """Return the next part of the caller's memory as an array (m, s, n), time-major."""
+        self.used += m * s * n
+        return time_major(self.memory[self.used - m * s * n:self.used], m, s, n, None, self.call.column)
 
 
 def predict(cnp.ndarray X not None, lengths, cnp.ndarray h0, dict p not None, variant, tuple codes not None, *,
             bint reverse=False, bint every=False, bint last=True, zoneout=None):
-    """All states (m, s, u) if `every`, else None, and the last ones (m, u) if `last`, else None; no cache is kept."""
+    """Run X without caches. Return all states (m, s, u), or None without `every`, and the last (m, u), or None."""
     cdef cnp.ndarray V = p["Vz"], state = None, h = None
     cdef Py_ssize_t m = cnp.PyArray_DIM(X, 0), s = cnp.PyArray_DIM(X, 1), u = cnp.PyArray_DIM(V, 0)
     cdef int size = cnp.PyArray_ITEMSIZE(X)
@@ -483,7 +488,7 @@ def predict(cnp.ndarray X not None, lengths, cnp.ndarray h0, dict p not None, va
     X = readable(&call, X)
     call.X = view(X)
     set_zoneout(&call, zoneout)
-    h0 = _start(h0, p, m)
+    h0 = _initial_state(h0, p, m)
     if h0 is not None:
         call.h0 = view(h0)
     if last:
@@ -491,10 +496,10 @@ def predict(cnp.ndarray X not None, lengths, cnp.ndarray h0, dict p not None, va
         call.last = view(state)
     if every:
         if call.column == 1:
-            h = _new(3, m, s, u, X, zeros=lengths is not None)  # past them nothing is written
+            h = _new(3, m, s, u, X, zeros=lengths is not None)  # the kernels do not write the padding
         else:
             h = time_major(None, m, s, u, X.dtype, call.column)
         call.h = view(h)
-    weights(&w, p, variant.names)
+    bind_weights(&w, p, variant.names)
     driver.execute(&call, &w, kernels(size), FORWARD)
     return h, state

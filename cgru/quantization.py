@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from cgru.core.lengths import mask
-from cgru.core.row_blocks import at_once
+from cgru.core.row_blocks import default_batch_size
 from cgru.layers.layer import Layer
 from cgru.network.data.training_data import taken
 from cgru.network.network import Network
@@ -155,7 +155,7 @@ class _Noise:
 
 def _blocks(X: np.ndarray) -> Iterator[slice]:
     """Some samples at a time: what all layers make of all of them may not fit into memory."""
-    some = at_once(X.shape)
+    some = default_batch_size(X.shape)
     return (slice(start, start + some) for start in range(0, len(X), some))
 
 

@@ -1,6 +1,6 @@
-"""`Stream`: a network that is given one step at a time, from Python.
+"""`Stream`: run a layer or a network one step at a time, from Python.
 
-m samples at once, e elements per step, k outputs. The cells of cell.pyx run the GRU layers.
+m samples, e features, k outputs. The cells of cell.pyx run the GRU layers.
 """
 
 import numpy as np
@@ -16,7 +16,7 @@ from cgru.cell cimport cgru_cell, pointer, step_double, step_float, workspace_by
 from cgru.core.kernels cimport cgru_activation, cgru_kernels, kernels
 from cgru.core.linear cimport Linear, LinearCall, activated, execute
 from cgru.core.memory cimport LINE, first_line
-from cgru.core.low_precision cimport NarrowLinear, narrow_product, product_room
+from cgru.core.low_precision cimport LowPrecisionLinear, multiply_quantized, product_workspace
 from cgru.network.training.compiled.numbers cimport bound
 
 cnp.import_array()
@@ -25,9 +25,9 @@ __all__ = ["Stream"]
 
 
 cdef class _Stage:
-    """One layer: what `run` makes of `given` (m, n) stands in `out` (m, u), where it makes anything of it.
+    """One layer of a stream: `run` reads its input `given` (m, n) and writes its output `out` (m, u).
 
-    The last `out` is lent to the user, who may do with its shape as he likes: the sizes are kept here.
+    Sizes are stored here, because users get the last `out` and may change its shape.
     """
 
     cdef cnp.ndarray given
@@ -40,27 +40,29 @@ cdef class _Stage:
         self.out = np.empty((m, u), dtype)
 
     cdef bint run(self) noexcept:
-        """Take a step; return whether there is an output."""
+        """Run a step; return whether there is an output."""
         return True
 
     cdef bint finish(self) except -1:
-        """Return whether there is one more output after the last step."""
+        """Write one more output after the last step; return whether there was one."""
         return False
 
     cdef int begin(self) except -1:
         """Begin a new sequence."""
         return 0
 
-    cdef int go_on(self, _Stage before) except -1:
-        """Go on from the state of another stage of the same layer."""
+    cdef int continue_from(self, _Stage before) except -1:
+        """Copy the state of `before`, another stage of the same layer."""
         return 0
 
 
 cdef class _Recurrent(_Stage):
+    """A GRU layer: its packed cell and its states."""
+
     cdef object cell
     cdef const cgru_cell *lent
     cdef cnp.ndarray h  # (m, u)
-    cdef cnp.ndarray start  # (1, u)
+    cdef cnp.ndarray start  # (1, u), the state at the beginning of a sequence
     cdef cnp.ndarray memory
 
     def __init__(self, layer, Py_ssize_t m, cnp.ndarray given):
@@ -88,7 +90,7 @@ cdef class _Recurrent(_Stage):
         self.h[...] = self.start
         return 0
 
-    cdef int go_on(self, _Stage before) except -1:
+    cdef int continue_from(self, _Stage before) except -1:
         self.h[...] = (<_Recurrent>before).h
         return 0
 
@@ -110,10 +112,10 @@ cdef class _Linear(_Stage):
         return True
 
 
-cdef class _Narrow(_Stage):
+cdef class _Quantized(_Stage):
     """A quantised Dense layer."""
 
-    cdef NarrowLinear linear
+    cdef LowPrecisionLinear linear
     cdef const cgru_kernels *k
     cdef cgru_activation f
     cdef cnp.ndarray memory
@@ -121,20 +123,20 @@ cdef class _Narrow(_Stage):
     def __init__(self, layer, Py_ssize_t m, cnp.ndarray given):
         self.linear = layer.packed()
         _Stage.__init__(self, m, self.linear.n, self.linear.u, layer.dtype, given)
-        self.memory = np.empty(product_room(&self.linear.product, m) + LINE, np.uint8)
+        self.memory = np.empty(product_workspace(&self.linear.product, m) + LINE, np.uint8)
         self.k = kernels(4)
         self.f.code, self.f.alpha = layer.code
 
     cdef bint run(self) noexcept:
         cdef float *out = <float *>cnp.PyArray_DATA(self.out)
-        narrow_product(&self.linear.product, <float *>cnp.PyArray_DATA(self.given), self.m, out,
-                       first_line(cnp.PyArray_DATA(self.memory)))
+        multiply_quantized(&self.linear.product, <float *>cnp.PyArray_DATA(self.given), self.m, out,
+                           first_line(cnp.PyArray_DATA(self.memory)))
         activated(self.k, self.f, out, out, self.m, self.u)
         return True
 
 
 cdef class _Elementwise(_Stage):
-    """An activation, or a scale and bounds of each number."""
+    """An Activation, Scale or Clip layer: an activation, or a scale, a shift and bounds of each number."""
 
     cdef const cgru_kernels *k
     cdef cgru_activation f
@@ -143,15 +145,15 @@ cdef class _Elementwise(_Stage):
     cdef cnp.ndarray scale, shift
 
     def __init__(self, layer, Py_ssize_t m, cnp.ndarray given):
-        said, rows = layer.stage, [np.array(row) for row in layer.checked_parameters()]
+        stage, rows = layer.stage, [np.array(row) for row in layer.checked_parameters()]
         n = layer.elements or given.shape[1]
         _Stage.__init__(self, m, n, n, layer.dtype if given is None else given.dtype, given)
-        self.k, self.activates = kernels(cnp.PyArray_ITEMSIZE(self.given)), "activate" in said
+        self.k, self.activates = kernels(cnp.PyArray_ITEMSIZE(self.given)), "activate" in stage
         if self.activates:
-            self.f.code, self.f.alpha = said["activate"]
+            self.f.code, self.f.alpha = stage["activate"]
         if rows:
             self.scale, self.shift = rows
-        low, high = said.get("low"), said.get("high")
+        low, high = stage.get("low"), stage.get("high")
         self.low, self.high = -np.inf if low is None else low, np.inf if high is None else high
 
     cdef bint run(self) noexcept:
@@ -168,13 +170,13 @@ cdef class _Elementwise(_Stage):
 
 
 cdef class _Frames(_Stage):
-    """The steps of the frame that is begun; an output where it is complete."""
+    """A Frames layer: collects the steps of a frame, and outputs it when it is complete."""
 
     cdef object layer
     cdef cnp.ndarray rows  # (m, length, n)
     cdef Py_ssize_t length, hop
-    cdef Py_ssize_t filled  # steps of the frame that are there; below 0: so many lie before its first
-    cdef Py_ssize_t steps, made  # steps taken and frames made
+    cdef Py_ssize_t filled  # steps of the current frame; below 0: so many steps are skipped before it begins
+    cdef Py_ssize_t steps, made  # steps read and frames written
 
     def __init__(self, layer, Py_ssize_t m, cnp.ndarray given):
         self.layer, self.length, self.hop = layer, layer.length, layer.hop
@@ -187,7 +189,7 @@ cdef class _Frames(_Stage):
         self.filled, self.steps, self.made = self.layer.before, 0, 0
         return 0
 
-    cdef int go_on(self, _Stage before) except -1:
+    cdef int continue_from(self, _Stage before) except -1:
         cdef _Frames old = before
         self.rows[...] = old.rows
         self.filled, self.steps, self.made = old.filled, old.steps, old.made
@@ -198,7 +200,7 @@ cdef class _Frames(_Stage):
         return self.push(<char *>cnp.PyArray_DATA(self.given))
 
     cdef bint push(self, const char *x) noexcept:
-        """Put a step into the frame, NULL for zeros; return whether that completes it. Then begin the next."""
+        """Append a step to the frame, zeros for NULL. Output a complete frame, begin the next, and return True."""
         cdef Py_ssize_t bytes = self.n * cnp.PyArray_ITEMSIZE(self.rows), kept = max(0, self.length - self.hop), i
         cdef char *rows = <char *>cnp.PyArray_DATA(self.rows)
         cdef char *to
@@ -227,41 +229,42 @@ cdef class _Frames(_Stage):
 
 
 cdef dict KINDS = {
-    "recurrent": _Recurrent, "narrow": _Narrow, "linear": _Linear, "elementwise": _Elementwise, "frames": _Frames,
+    "recurrent": _Recurrent, "quantized": _Quantized, "linear": _Linear, "elementwise": _Elementwise, "frames": _Frames,
 }
 
 
 cdef class Stream:
-    """A layer or a network that is given one step at a time and carries its state.
+    """A layer or a network that runs one step at a time and keeps its state between steps.
 
-    The weights are those of the moment, packed once; `refresh()` takes them anew. All memory is taken here: a step of
-    an array of the layers' dtype allocates nothing (one that must be cast, standardised or looked up first does). One
-    thread at a time.
+    The current weights are packed once; `refresh()` packs them again. All memory is allocated here. A step allocates
+    nothing if its input is an array of the layers' dtype. It allocates if the input is cast, standardised or looked up
+    in an embedding. A stream may be used by one thread at a time.
 
     Args:
-        source: a `GRU` or a `Network` with parameters, or one of `cgru.quantize`: any chain of `GRU`, `Dense`,
-            `Activation`, `Scale`, `Clip` and `Frames`, an `Embedding` before it, `Pool("last")`; dropout is off.
-        batch: m, how many samples run beside each other.
+        source: a `GRU` or a `Network` with parameters, or one of `cgru.quantize`. The layers may be `GRU`, `Dense`,
+            `Activation`, `Scale`, `Clip`, `Frames`, a first `Embedding` and `Pool("last")`. Dropout is off.
+        batch: the number m of samples that run together.
 
     Attributes:
-        source, batch: as given; dtype: of the layers.
-        elements: e of a step's input; units: k of its output.
+        source, batch: as passed.
+        dtype: that of the layers.
+        elements: the features e of a step.
+        units: the outputs k of a step.
 
     Raises:
-        TypeError, ValueError, RuntimeError: the source cannot run a step at a time, for the reason given (a reverse
-            direction, a pool over all steps, a callable of one's own), or has no parameters.
+        TypeError, ValueError, RuntimeError: the source has no parameters, or cannot run a step at a time. The error
+            names the reason: a reverse direction, a pool over all steps, a user's own callable.
     """
 
     cdef readonly object source
     cdef readonly Py_ssize_t batch, elements, units
     cdef readonly object dtype
     cdef list stages, recurrent
-    cdef bint over  # until the next sequence begins
-    cdef object embedding  # the layer, its table, and what standardises: None where there is none
-    cdef object table, standardisation
+    cdef bint finished  # from `finish` to `reset`
+    cdef object embedding, table, standardisation  # layer, its table, (mean, scale) of inputs, or None
     cdef cnp.ndarray given
     cdef cnp.ndarray out  # (m, units)
-    cdef cnp.ndarray row  # its only row, where there is one sample
+    cdef cnp.ndarray row  # the first row of `out`, which a single sample gets
 
     def __init__(self, source, batch=1):
         cdef cnp.ndarray given = None
@@ -283,15 +286,15 @@ cdef class Stream:
         first = self.stages[0]
         self.given, self.out, self.row = first.given, given, given[0]
         self.dtype, self.elements, self.units = given.dtype, first.n, stage.u
-        plain = getattr(source, "mean", None) is None
-        self.standardisation = None if plain else (np.array(source.mean), np.array(source.scale))
+        raw = getattr(source, "mean", None) is None
+        self.standardisation = None if raw else (np.array(source.mean), np.array(source.scale))
         self.table = None if self.embedding is None else np.array(self.embedding.table, self.dtype)
 
     @property
     def state(self):
-        """The states (m, u) after the last step, a list of them where there are several GRU layers: copies; settable.
+        """The states (m, u) after the last step, as copies; a list with several GRU layers. They may be set.
 
-        Setting raises TypeError or ValueError for other numbers or shapes, and then changes nothing.
+        Setting raises TypeError or ValueError for another number of states or another shape, and then changes nothing.
         """
         states = [(<_Recurrent>stage).h.copy() for stage in self.recurrent]
         return states[0] if len(states) == 1 else states
@@ -318,51 +321,56 @@ cdef class Stream:
             (<_Recurrent>stage).h[...] = h
 
     def reset(self):
-        """Begin a new sequence: all states zero, or with `learn_h0` what was learned."""
+        """Begin a new sequence: set all states to zero, or to the learned h0 of a layer with `learn_h0`."""
         for stage in self.stages:
             (<_Stage>stage).begin()
-        self.over = False
+        self.finished = False
 
     def refresh(self):
-        """Take the weights as they now are; the states stay.
+        """Pack the current weights of the source again, and keep the states.
 
-        ValueError where the layers have other sizes by now, and what the making of a Stream raises; nothing is changed.
+        ValueError if the layers have other sizes now, and the errors of a new Stream. Then nothing is changed.
         """
         cdef Stream fresh = Stream(self.source, self.batch)
         if self._sizes() != fresh._sizes():
             raise ValueError("source: expected the layers, sizes and dtype that it had, got others; make a new Stream")
         for old, new in zip(self.stages, fresh.stages):
-            (<_Stage>new).go_on(old)
+            (<_Stage>new).continue_from(old)
         self.stages, self.recurrent = fresh.stages, fresh.recurrent
         self.given, self.out, self.row = fresh.given, fresh.out, fresh.row
         self.embedding, self.table, self.standardisation = fresh.embedding, fresh.table, fresh.standardisation
 
     def _sizes(self):
+        """Return the dtype, and the type and sizes of each stage."""
         return self.dtype, [(type(stage), (<_Stage>stage).n, (<_Stage>stage).u) for stage in self.stages]
 
     def step(self, x):
-        """The output (m, k) for one step x (m, e), or (k,) for (e,) of a single sample; raw, as for `predict`.
+        """Run one step and return its output: (m, k) for x (m, e), or (k,) for x (e,) of a single sample.
 
-        None where a layer that changes the steps has nothing yet to give. Tokens of an embedding are integers (m,), or
-        one integer. The array that is returned is written anew by the next step: copy what is to be kept. TypeError or
-        ValueError for another x, RuntimeError after `finish`, which leave the state as it was.
+        x is raw, as for `predict`. Tokens of an embedding are integers (m,), or one integer. The output is None while a
+        layer that changes the number of steps has none. The next step overwrites the returned array: copy it to keep
+        it.
+
+        Raises:
+            TypeError, ValueError: x has another dtype or shape. The state is unchanged.
+            RuntimeError: the sequence was ended by `finish`. The state is unchanged.
         """
         cdef bint flat
         cdef cnp.ndarray array
-        if self.over:
+        if self.finished:
             raise RuntimeError("step: expected reset before another sequence, got a step after finish")
-        if type(x) is np.ndarray and self.standardisation is None and self.table is None and self.takes(x):
+        if type(x) is np.ndarray and self.standardisation is None and self.table is None and self._fits(x):
             array = x
             memcpy(cnp.PyArray_DATA(self.given), cnp.PyArray_DATA(array), cnp.PyArray_NBYTES(array))
             flat = cnp.PyArray_NDIM(array) == 1
         else:
-            flat = self._take(x)
+            flat = self._put(x)
         if not self._run_from(0):
             return None
         return self.row if flat else self.out
 
     cdef bint _run_from(self, Py_ssize_t first) except -1:
-        """Run the stages from that one on; return whether there is an output."""
+        """Run the stages from the index `first` on; return whether there is an output."""
         cdef Py_ssize_t i
         for i in range(first, len(self.stages)):
             if not (<_Stage>self.stages[i]).run():
@@ -370,28 +378,29 @@ cdef class Stream:
         return True
 
     def finish(self):
-        """End the sequence: the outputs (m, n, k) that `predict` has for its padding, after those of the steps.
+        """End the sequence, and return the outputs (m, n, k) that `predict` has beyond those of the steps.
 
-        n is 0 but in a network with a layer that changes the steps. The next sequence begins with `reset`.
+        n is 0 unless a layer changes the number of steps, such as `Frames`, whose last frame is padded. The next
+        sequence begins with `reset`.
         """
         rows = []
         for i, stage in enumerate(self.stages):
-            while not self.over and (<_Stage>stage).finish():
+            while not self.finished and (<_Stage>stage).finish():
                 if self._run_from(i + 1):
                     rows.append(self.out.copy())
-        self.over = True
+        self.finished = True
         return np.stack(rows, axis=1) if rows else np.empty((self.batch, 0, self.units), self.dtype)
 
-    cdef bint takes(self, cnp.ndarray x) noexcept:
-        """Whether x needs nothing done to it."""
+    cdef bint _fits(self, cnp.ndarray x) noexcept:
+        """Return whether x can be copied as it is: dtype, shape and memory order fit."""
         cdef int n = cnp.PyArray_NDIM(x)
         return (cnp.PyArray_TYPE(x) == cnp.PyArray_TYPE(self.given) and cnp.PyArray_ISCARRAY_RO(x)
                 and (n == 2 and cnp.PyArray_DIM(x, 0) == self.batch or n == 1 and self.batch == 1)
                 and cnp.PyArray_DIM(x, n - 1) == self.elements)
 
-    def _take(self, x):
-        """Look x up, standardise and cast it; say whether it is that of one sample without an axis for it."""
-        given = np.asarray(x) if self.table is None else self._looked_up(np.asarray(x))
+    def _put(self, x):
+        """Write x, looked up, standardised and cast, to the first stage; return whether x has no axis of samples."""
+        given = np.asarray(x) if self.table is None else self._look_up(np.asarray(x))
         if given.dtype.kind not in "fiub":
             raise TypeError(f"x: expected real numbers, got dtype {given.dtype}")
         shape, due = np.shape(given), (self.batch, self.elements)
@@ -403,7 +412,8 @@ cdef class Stream:
         self.given[...] = given
         return flat
 
-    def _looked_up(self, tokens):
+    def _look_up(self, tokens):
+        """Return the rows of the embedding for checked tokens."""
         shape = np.shape(tokens)
         if tokens.dtype.kind not in "iu" or not (shape == (self.batch,) or self.batch == 1 and shape == ()):
             raise ValueError(f"x: expected integer tokens of shape ({self.batch},), got {tokens.dtype} {shape}")
@@ -420,18 +430,18 @@ cdef class Stream:
 
 
 def _layers(source):
-    """Return the layers of `source`; ValueError with the reason where one cannot run a step at a time."""
+    """Return the layers of `source`; raise an error with the reason if one cannot run a step at a time."""
     if not isinstance(source, Network) and getattr(source, "stream", None) != "recurrent":
         raise TypeError(f"source: expected a cgru.GRU or a cgru.Network, got {type(source).__name__}")
     layers = source.layers if isinstance(source, Network) else (source,)
     for i, layer in enumerate(layers):
-        what = f"source: layer {i}, {layer!r}, cannot run a step at a time"
+        prefix = f"source: layer {i}, {layer!r}, cannot run a step at a time"
         if not layer.piecewise or layer.stream is None:
-            raise ValueError(f"{what}: it needs all steps of a sequence, or it is no layer of this package")
+            raise ValueError(f"{prefix}: it needs all steps of a sequence, or it is no layer of this package")
         if not layer.p and layer.parameter_names:
             raise RuntimeError(f"source: layer {i}, {layer!r}, has no parameters yet")
         if getattr(layer, "code", ()) is None:
-            raise ValueError(f"{what}: expected one of cgru's own activations, got {name_of(layer.activate)}")
+            raise ValueError(f"{prefix}: expected one of cgru's own activations, got {name_of(layer.activate)}")
     if not any([layer.cells or layer.changes_steps for layer in layers]):
         raise ValueError(f"source: expected at least one GRU, which has a state to carry, got {source!r}")
     return layers

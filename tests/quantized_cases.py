@@ -23,7 +23,7 @@ def narrow_levels():
 
 
 def coded(p, kind):
-    """Parameters of float32 as those of a NarrowGRU."""
+    """Parameters of float32 as those of a LowPrecisionGRU."""
     found = {}
     for name, array in p.items():
         if name[0] not in "UV":
@@ -44,7 +44,7 @@ def random_coded(kind, e, u, after=False, seed=0, gain=1.0):
 
 def narrow_gru(p, kind, gates=GATES, se_hPars=None, **options):
     variant = named("reset_after" if "chh" in p else "reset_before")
-    return low_precision.NarrowGRU(p, variant, tuple(code_of(f, se_hPars) for f in gates), kind, **options)
+    return low_precision.LowPrecisionGRU(p, variant, tuple(code_of(f, se_hPars) for f in gates), kind, **options)
 
 
 def rounds(p, m):

@@ -30,7 +30,7 @@ from cgru.cli.output import Predictions, check_output, name_of, page_writer, plo
 from cgru.cli.progress import Progress, say
 from cgru.cli.score import judged, scored
 from cgru.cli.task import Task, at_steps, build, loss_of, targets, task_of
-from cgru.core.row_blocks import rows_of
+from cgru.core.row_blocks import select_rows
 from cgru.datasets import Dataset, Split, described
 from cgru.datasets.column_names import as_names
 from cgru.datasets.summary import details
@@ -171,7 +171,7 @@ def _set_aside(
         with as_request_error(f"{source}: "):
             groups = groups_of(data.groups, m)
             held = drawn(m, share, np.random.SeedSequence(seed), classes, groups)
-    kept, out = (Split(*(rows_of(array, np.flatnonzero(rows)) for array in train)) for rows in (~held, held))
+    kept, out = (Split(*(select_rows(array, np.flatnonzero(rows)) for array in train)) for rows in (~held, held))
     notes = []
     if data.groups is not None:
         found, of_all = (len(np.unique(data.groups[rows])) for rows in (held, slice(None)))

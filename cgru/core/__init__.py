@@ -1,1 +1,1 @@
-"""The compiled engine: what is given here is trusted, the layers above have checked it."""
+"""The compiled engine: plans, drivers and kernels. Layers check all arguments before they call it."""

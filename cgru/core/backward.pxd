@@ -1,24 +1,25 @@
-"""The layer backward, without the GIL: its memory is handed in, its arrays are those of the call.
+"""The backward pass of a layer, without the GIL, in memory that the caller allocates.
 
-The call of driver.pxd; all past a sample's length is written as zero, or, where `call.padded` is False, not at all:
+The arrays of a call are listed below. Past a sample's length they are zero; if `call.padded` is False they are not
+written there:
 
-    hp hh z r      (m, s, u)    read; and the variant's caches: c, or c nU nV iU iV
-    recurrent      (m, 3, u)    read: as forward had it
-    dA             (m, s, u)    read; none: zero. Past a sample's length it is not looked at
-    h0             (m, u)       read: dL/d(last state) of each sample; none: zero
-    dhh_ dz_ dr_   (m, s, u)    written; gradients reads them
+    hp hh z r      (m, s, u)    read, and the caches of the variant: c, or c nU nV iU iV
+    recurrent      (m, 3, u)    read: the recurrent dropout masks of the forward pass
+    dA             (m, s, u)    read; missing: zero. Not read past a sample's length
+    h0             (m, u)       read: dL/d(last state) of each sample; missing: zero
+    dhh_ dz_ dr_   (m, s, u)    written; gradients.pyx reads them
     dc             (m, s, u)    reset_after, layer_norm: written
-    dU_ dV_        (m, s, 3 u)  layer_norm: written; dL/d of the products of X and hp before they are normalised
-    dh_ dh         (m, s, u)    written where they are there
-    dX             (m, s, e)    likewise
-    last           (m, u)       likewise: dL/dh0 of each sample
+    dU_ dV_        (m, s, 3 u)  layer_norm: written: dL/d of the products of X and of hp before normalisation
+    dh_ dh         (m, s, u)    written if bound
+    dX             (m, s, e)    written if bound
+    last           (m, u)       written if bound: dL/dh0 of each sample
 
-A call that was forward's has h0 and last bound to other arrays: bind both anew, if only to None. Where forward had no
-h0, `call.fresh` says so: then the products with V of the step that ran first are left out, unless dh or last is wanted,
-and its part of the gradients of V.
+A call that has run forward has h0 and last bound to other arrays: bind both anew, to None if need be. `call.fresh` says
+that forward had no h0. Then the step that ran first has no products with V, unless dh or last is wanted, and adds
+nothing to the gradients of V.
 """
 
 from cgru.core.products cimport Run
 
-# Make the products of a call, and unless its weights are packed already pack them, from `packed` on.
-cdef void lay_out_backward(Run *run, char *packed) noexcept nogil
+# Build the products of a backward step. If `run.packs`, pack their weights from `packed` on.
+cdef void build_backward_products(Run *run, char *packed) noexcept nogil

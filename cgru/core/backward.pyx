@@ -1,31 +1,32 @@
-"""The layer backward: the products of a step, as the cell has them. The equations are those of cgru/reference.py.
+"""Build the products of a backward step for each variant and layout, by the equations of cgru/reference.py.
 
-Whatever is given here is trusted: the layer has checked it. All arrays are of one dtype, float32 or float64.
+The layer has checked all arguments. All arrays are of one dtype, float32 or float64.
 """
 
 from cgru.core.kernels cimport (
     CGRU_HH, CGRU_LAYER_NORM, CGRU_R, CGRU_RESET_BEFORE, CGRU_Z, add_operand, cgru_call, cgru_kernels, cgru_matrix,
     cgru_product, cgru_weights, mask_of, new_product, pack, pack_gains, transpose, with_operand,
 )
-from cgru.core.plan cimport ALONG_E, SAMPLES, SINGLE
-from cgru.core.products cimport fill, multiply, new_part, take_ahead
+from cgru.core.plan cimport FEATURES_IN_LANES, SAMPLES_IN_LANES, SINGLE_SAMPLE
+from cgru.core.products cimport attach_weights, add_weighted_operand, next_product, add_batched_inputs
 
 
-cdef void lay_out_backward(Run *run, char *packed) noexcept nogil:
-    if run.plan.layout == SAMPLES:
-        _lay_out_few(run, packed)
-    elif run.plan.layout == SINGLE:
-        _lay_out_single(run, packed)
+cdef void build_backward_products(Run *run, char *packed) noexcept nogil:
+    """Build the products of a backward step in the plan's layout, and pack their weights if `run.packs`."""
+    if run.plan.layout == SAMPLES_IN_LANES:
+        _build_batch_simd(run, packed)
+    elif run.plan.layout == SINGLE_SAMPLE:
+        _build_single_sample(run, packed)
     elif run.call.variant == CGRU_LAYER_NORM:
-        _lay_out_norm(run, packed)
+        _build_layer_norm(run, packed)
     elif run.call.variant == CGRU_RESET_BEFORE:
-        _lay_out_before(run, packed)
+        _build_reset_first(run, packed)
     else:
-        _lay_out_after(run, packed)
+        _build_reset_last(run, packed)
 
 
-cdef void _lay_out_before(Run *run, char *to) noexcept nogil:
-    """The rows are dh | dhh_ | dz_ | dr_.
+cdef void _build_reset_first(Run *run, char *to) noexcept nogil:
+    """Build the products of a backward step of reset_before. A row holds dh | dhh_ | dz_ | dr_.
 
     1. dh_ = dA + dhn;  dhh_ = dh_ * (1 - z) * activate'(hh_);  dz_ = dh_ * (hp - hh) * activate_update'(z_)
        dh = dh_ * z
@@ -36,32 +37,34 @@ cdef void _lay_out_before(Run *run, char *to) noexcept nogil:
     cdef const cgru_call *call = run.call
     cdef Py_ssize_t u = call.u, step = call.up * run.plan.k.size
     cdef char *dhh_ = <char *>call.rows + step
-    cdef cgru_product *product = new_part(run, run.plan.k.reset_backward, call.up, to, NULL)
+    cdef cgru_product *product = next_product(run, run.plan.k.reset_backward, call.up, to, NULL)
     product.mask = mask_of(call, CGRU_HH, run.plan.k.size)
-    multiply(product, dhh_, call.ld, u, &run.w.V[CGRU_HH])
-    fill(run, product, 1, u, NULL)
-    run.fresh[0], run.fresh_products = with_operand(product, -1), 1  # where hp is zero and its dh is not wanted
-    _lay_out_state(run, 2, [CGRU_Z, CGRU_R], dhh_ + step, to + u * step)
-    _lay_out_dX(run, dhh_, step, to + 3 * u * step)
+    add_weighted_operand(product, dhh_, call.ld, u, &run.w.V[CGRU_HH])
+    attach_weights(run, product, 1, u, NULL)
+    run.fresh[0], run.fresh_products = with_operand(product, -1), 1  # hp is zero and its dh is not wanted
+    _build_state_gradient(run, 2, [CGRU_Z, CGRU_R], dhh_ + step, to + u * step)
+    _build_input_gradient(run, dhh_, step, to + 3 * u * step)
 
 
-cdef void _lay_out_after(Run *run, char *to) noexcept nogil:
-    """The rows are dh | dhh_ | dz_ | dr_ | dc.
+cdef void _build_reset_last(Run *run, char *to) noexcept nogil:
+    """Build the products of a backward step of reset_after. A row holds dh | dhh_ | dz_ | dr_ | dc.
 
-    1. as above;  dr_ = dhh_ * c * activate_reset'(r_);  dc = dhh_ * r
+    1. as in reset_before;  dr_ = dhh_ * c * activate_reset'(r_);  dc = dhh_ * r
     2. dh += dc Vhh^T + dz_ Vz^T + dr_ Vr^T
     3. dX = dhh_ Uhh^T + dz_ Uz^T + dr_ Ur^T
     """
     cdef Py_ssize_t step = run.call.up * run.plan.k.size
     cdef char *dhh_ = <char *>run.call.rows + step
-    _lay_out_state(run, 3, [CGRU_Z, CGRU_R, CGRU_HH], dhh_ + step, to)
-    _lay_out_dX(run, dhh_, step, to + 3 * run.call.u * step)
+    _build_state_gradient(run, 3, [CGRU_Z, CGRU_R, CGRU_HH], dhh_ + step, to)
+    _build_input_gradient(run, dhh_, step, to + 3 * run.call.u * step)
 
 
-cdef void _lay_out_norm(Run *run, char *to) noexcept nogil:
-    """The rows are dh | dhh_ | dz_ | dr_ | dc | dU_ | dV_, the last two of r, z and hh.
+cdef void _build_layer_norm(Run *run, char *to) noexcept nogil:
+    """Build the products of a backward step with layer normalisation.
 
-    1. as above
+    A row holds dh | dhh_ | dz_ | dr_ | dc | dU_ | dV_, the last two of r, z and hh.
+
+    1. as in reset_after
     2. dU_, dV_ = dL/da, dL/db from gU (dr_, dz_, dhh_), gV (dr_, dz_, dc)
     3. dh += dV_ [Vr Vz Vhh]^T
     4. dX = dU_ [Ur Uz Uhh]^T
@@ -70,48 +73,51 @@ cdef void _lay_out_norm(Run *run, char *to) noexcept nogil:
     cdef Py_ssize_t step = call.up * run.plan.k.size
     cdef char *dU_ = <char *>call.rows + 5 * step
     cdef char *gains = to + 3 * call.u * (call.up + call.ep) * run.plan.k.size
-    _lay_out_state(run, 3, [CGRU_R, CGRU_Z, CGRU_HH], dU_ + 3 * step, to)
-    _lay_out_dX(run, dU_ + 2 * step, -step, to + 3 * call.u * step)
+    _build_state_gradient(run, 3, [CGRU_R, CGRU_Z, CGRU_HH], dU_ + 3 * step, to)
+    _build_input_gradient(run, dU_ + 2 * step, -step, to + 3 * call.u * step)
     run.norm.call, run.norm.gains, run.norm.bias = call, gains, NULL
     if run.packs:
         pack_gains(run.plan.k, &run.w, call.u, call.up, gains)
 
 
-cdef void _lay_out_state(Run *run, int gates, const int *gate, const char *d, char *to) noexcept nogil:
-    """dh += d V^T of some gates, whose d stand side by side: together, or where each saw another hp one by one."""
+cdef void _build_state_gradient(Run *run, int gates, const int *gate, const char *d, char *to) noexcept nogil:
+    """Build the products dh += d V^T of some gates, whose d are side by side in a row.
+
+    One product takes all gates together. With recurrent dropout each gate has a product and a mask of its own.
+    """
     cdef const cgru_call *call = run.call
     cdef const cgru_kernels *k = run.plan.k
     cdef cgru_product *product
     cdef int n, part, first, together = 1 if call.recurrent.data != NULL else gates
     for part in range(gates // together):
         first = part * together
-        product = new_part(run, k.state_backward, call.up, to + first * call.u * call.up * k.size, NULL)
+        product = next_product(run, k.state_backward, call.up, to + first * call.u * call.up * k.size, NULL)
         product.mask = mask_of(call, gate[first], k.size)
         for n in range(first, first + together):
-            multiply(product, d + n * call.up * k.size, call.ld, call.u, &run.w.V[gate[n]])
-        fill(run, product, 1, call.u, NULL)
+            add_weighted_operand(product, d + n * call.up * k.size, call.ld, call.u, &run.w.V[gate[n]])
+        attach_weights(run, product, 1, call.u, NULL)
 
 
-cdef void _lay_out_dX(Run *run, const char *d, Py_ssize_t step, char *to) noexcept nogil:
-    """dX, from those d of hh, z and r which stand there; of each step, or of many at once."""
+cdef void _build_input_gradient(Run *run, const char *d, Py_ssize_t step, char *to) noexcept nogil:
+    """Build the product for dX, of each step or of many, from the d of hh, z and r, which are `step` bytes apart."""
     cdef cgru_call *call = run.call
-    cdef cgru_product *product = new_part(run, run.plan.k.input_backward, call.e, to, NULL)
+    cdef cgru_product *product = next_product(run, run.plan.k.input_backward, call.e, to, NULL)
     cdef int gate
     for gate in range(CGRU_HH, CGRU_R - 1, -1):
-        multiply(product, d + (CGRU_HH - gate) * step, call.ld, call.u, &run.w.U[gate])
-    fill(run, product, 1, call.e, NULL)
-    if call.dX.data == NULL or run.plan.ahead:
+        add_weighted_operand(product, d + (CGRU_HH - gate) * step, call.ld, call.u, &run.w.U[gate])
+    attach_weights(run, product, 1, call.e, NULL)
+    if call.dX.data == NULL or run.plan.batches_inputs:
         run.products -= 1
     else:
         run.fresh[run.fresh_products] = product[0]
         run.fresh_products += 1
-    if call.dX.data != NULL and run.plan.ahead:
-        run.read[0], run.read[1], run.read[2] = &call.dhh_, &call.dz_, &call.dr_
-        take_ahead(run, product, call.dX.step, 0)
+    if call.dX.data != NULL and run.plan.batches_inputs:
+        run.batched_arrays[0], run.batched_arrays[1], run.batched_arrays[2] = &call.dhh_, &call.dz_, &call.dr_
+        add_batched_inputs(run, product, call.dX.step, 0)
 
 
-cdef void _lay_out_single(Run *run, char *to) noexcept nogil:
-    """The weights of a single sample, and the one product of all its steps."""
+cdef void _build_single_sample(Run *run, char *to) noexcept nogil:
+    """Set up single_sample.h: pack the transposes of V, and build the product for dX of all steps."""
     cdef Py_ssize_t u = run.call.u, each = u * run.call.up * run.plan.k.size
     cdef int gate
     run.single.call = run.call
@@ -119,12 +125,14 @@ cdef void _lay_out_single(Run *run, char *to) noexcept nogil:
         run.single.V[gate] = cgru_matrix(to + gate * each, 0, 1)
         if run.packs:
             run.plan.k.lay(transpose(run.w.V[gate]), u, u, to + gate * each)
-    _lay_out_dX(run, NULL, 0, to + 3 * each)
+    _build_input_gradient(run, NULL, 0, to + 3 * each)
 
 
-cdef void _lay_out_few(Run *run, char *to) noexcept nogil:
-    """The weights of few units, a row for each unit: Vhh, [Vz | Vr] and, where the reset comes after, Vhh behind these;
-    and for each input [Uhh | Uz | Ur], or, where lanes are elements, the product of one dX.
+cdef void _build_batch_simd(Run *run, char *to) noexcept nogil:
+    """Pack the weights of a backward call with samples in the lanes, a row for each unit.
+
+    The rows are Vhh and [Vz | Vr]; with the reset after the product, [Vz | Vr | Vhh]. For dX each feature has a row
+    [Uhh | Uz | Ur]. With features in the lanes there is a product for dX instead.
     """
     cdef const cgru_call *call = run.call
     cdef const cgru_kernels *k = run.plan.k
@@ -135,8 +143,9 @@ cdef void _lay_out_few(Run *run, char *to) noexcept nogil:
     cdef char *dX = to + 3 * u * u * size
     cdef int *gates = [CGRU_HH, CGRU_Z, CGRU_R]
     cdef int n
-    cdef cgru_product *wide = &run.ahead[0] if run.plan.inputs == ALONG_E else NULL
-    run.few.call, run.few.state, run.few.reset, run.few.input, run.few.wide = call, to, reset, dX, wide
+    cdef cgru_product *wide = &run.batched[0] if run.plan.inputs == FEATURES_IN_LANES else NULL
+    run.batch_simd.call, run.batch_simd.state, run.batch_simd.reset = call, to, reset
+    run.batch_simd.input, run.batch_simd.wide = dX, wide
     if wide != NULL:
         wide[0] = new_product(k, call, k.put, e, dX, NULL)
         add_operand(wide, NULL, 3 * u, 3 * u)

@@ -1,4 +1,4 @@
-"""Rows put in bins: of probabilities by their confidence, of numbers by the target."""
+"""Group rows into bins: predicted probabilities by confidence, regression targets by quintile."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["calibration", "fifths"]
+__all__ = ["calibration", "quintiles"]
 
-BINS = 10  # of probabilities, of the same width
+BINS = 10  # of predicted probabilities, all of the same width
 
 
 def calibration(y: np.ndarray, A: np.ndarray) -> dict[str, Any]:
-    """How often what was predicted with some confidence came true, in 10 bins of that confidence.
+    """Return the calibration of predicted probabilities A: their expected calibration error and 10 bins by confidence.
 
-    Of several classes, y (n,) and A (n, k), it is the probability of the one that is predicted; of two, A (n, 2) or
-    (n, 1), the probability of the second; of outputs that each say yes or no, y (n, k), the probability of yes. The
-    expected calibration error is the mean of |confidence - accuracy| over the bins, by their counts.
+    The confidence depends on the task. With several classes, y (n,) and A (n, k), it is the probability of the
+    predicted class. With two classes, A (n, 2) or (n, 1), it is the probability of the second class. With several
+    labels, y (n, k), it is the probability of each label. The expected calibration error is the mean of
+    |confidence - accuracy| over the bins, weighted by their counts.
     """
     if y.ndim == 1 and A.shape[1] == 2:
         A = A[:, 1:]
@@ -38,7 +39,7 @@ def calibration(y: np.ndarray, A: np.ndarray) -> dict[str, Any]:
     return {"error": error, "bins": found}
 
 
-def fifths(y: np.ndarray) -> list[np.ndarray]:
-    """Which rows (n,) are the lowest fifth of y (n,), the next, ...; fewer where many are the same."""
+def quintiles(y: np.ndarray) -> list[np.ndarray]:
+    """Return a boolean mask (n,) for each fifth of the rows by y, the lowest first; fewer where many y are equal."""
     places = np.searchsorted(np.quantile(y, (0.2, 0.4, 0.6, 0.8)), y)
     return [places == i for i in np.unique(places)]

@@ -1,6 +1,6 @@
-"""What bad input gets: each check raises before anything is touched and names the argument, what came, what was due.
+"""Check arguments: raise an error that names the argument, what was expected and what came, or return it converted.
 
-Compiled because a call of the layer on a small input is over in microseconds, and checks some twenty arrays.
+Compiled, because a layer's call on a small input takes microseconds and checks some twenty arrays.
 """
 
 import sys
@@ -16,10 +16,12 @@ cnp.import_array()
 
 
 cdef bint _has_dtype(cnp.ndarray array, cnp.dtype dtype) noexcept:
+    """Return whether an array has this dtype, in native byte order."""
     return cnp.PyArray_TYPE(array) == dtype.type_num and cnp.PyArray_ISNOTSWAPPED(array)
 
 
 cdef bint _has_shape(cnp.ndarray array, tuple shape) except -1:
+    """Return whether an array has this shape, in which strings stand for any number."""
     cdef Py_ssize_t i
     if cnp.PyArray_NDIM(array) != len(shape):
         return False
@@ -31,45 +33,46 @@ cdef bint _has_shape(cnp.ndarray array, tuple shape) except -1:
 
 
 cpdef cnp.ndarray real(value, name, tuple shape=None, cnp.dtype dtype=None):
-    """`value` as real numbers, cast to `dtype` where given, of `shape`: numbers in it must match, letters may vary.
+    """Return `value` as an array of real numbers, checked against `shape` and cast to `dtype`, if given.
 
-    No copy is made where none is needed. A name (dict, key) stands for that entry. TypeError for what is not real,
-    ValueError for another shape.
+    Numbers in `shape` must match; letters stand for any number. No copy is made unless it is needed. `name` is that of
+    the argument in errors, or (dict, key) for an entry of a dict. TypeError for other dtypes, ValueError for another
+    shape.
     """
     cdef cnp.ndarray array
     if type(value) is np.ndarray:
         array = value
     else:
-        _whole(value, name)
+        _check_unmasked(value, name)
         try:
             array = np.asarray(value)
         except ValueError as error:  # rows of different lengths
             raise ValueError(
-                f"{_called(name)}: expected a rectangular array, got {type(value).__name__} ({error})"
+                f"{_label(name)}: expected a rectangular array, got {type(value).__name__} ({error})"
             ) from None
     if array.dtype.kind not in "fiub":
-        raise TypeError(f"{_called(name)}: expected real numbers, got dtype {array.dtype}")
+        raise TypeError(f"{_label(name)}: expected real numbers, got dtype {array.dtype}")
     if shape is not None and not _has_shape(array, shape):
         due = ", ".join(map(str, shape)) + ("," if len(shape) == 1 else "")
-        raise ValueError(f"{_called(name)}: expected shape ({due}), got {np.shape(array)}")
-    return array if dtype is None or (_has_dtype(array, dtype) and _counts_elements(array)) else array.astype(dtype)
+        raise ValueError(f"{_label(name)}: expected shape ({due}), got {np.shape(array)}")
+    return array if dtype is None or (_has_dtype(array, dtype) and _has_item_strides(array)) else array.astype(dtype)
 
 
-cdef int _whole(value, name) except -1:
-    """ValueError for an array of numpy.ma with masked numbers, of which asarray gives what stands below the mask."""
+cdef int _check_unmasked(value, name) except -1:
+    """Raise ValueError for a masked array with masked numbers, whose hidden values `numpy.asarray` would return."""
     masked = sys.modules.get("numpy.ma")
     if masked is not None and isinstance(value, masked.MaskedArray) and masked.is_masked(value):
-        raise ValueError(f"{_called(name)}: expected plain numbers, got some that are masked; fill them, or drop them")
+        raise ValueError(f"{_label(name)}: expected plain numbers, got some that are masked; fill them, or drop them")
     return 0
 
 
-cdef str _called(name):
-    """The name of an argument; of an entry of a dict, given as (dict, key), only now put together."""
+cdef str _label(name):
+    """Return the name of an argument for an error. (dict, key) is formatted only here, to keep checks fast."""
     return f"{name[0]}[{name[1]!r}]" if isinstance(name, tuple) else name
 
 
-cdef bint _counts_elements(cnp.ndarray array) noexcept:
-    """Whether the strides are whole numbers of elements, as the kernels count them: those of packed records are not."""
+cdef bint _has_item_strides(cnp.ndarray array) noexcept:
+    """Return whether strides are multiples of the item size, as the kernels need; fields of packed records are not."""
     cdef int axis
     for axis in range(cnp.PyArray_NDIM(array)):
         if cnp.PyArray_STRIDE(array, axis) % cnp.PyArray_ITEMSIZE(array):
@@ -78,38 +81,38 @@ cdef bint _counts_elements(cnp.ndarray array) noexcept:
 
 
 def aligned(array, dtype=None):
-    """Return `array` in C order and aligned to its numbers, as C reads it, cast to `dtype` where given.
+    """Return `array` in C order, aligned to its item size and cast to `dtype`, if given.
 
-    No copy is made where none is needed. `numpy.ascontiguousarray` leaves an address that is no multiple of a number's
-    size as it is: a field of packed records, a buffer from an odd byte on.
+    No copy is made unless it is needed. `numpy.ascontiguousarray` does not align: a field of packed records or a buffer
+    from an odd byte on keeps its address.
     """
     return np.require(array, dtype, ("C", "A"))
 
 
-cpdef cnp.ndarray rows(cnp.ndarray array):
-    """`array`, copied only where its last axis is not contiguous."""
+cpdef cnp.ndarray contiguous_rows(cnp.ndarray array):
+    """Return `array` with a contiguous last axis, copied only if it has none."""
     cdef int last = cnp.PyArray_NDIM(array) - 1
     return array if cnp.PyArray_STRIDE(array, last) == cnp.PyArray_ITEMSIZE(array) else np.ascontiguousarray(array)
 
 
 cpdef cnp.ndarray entry(dict source, str of, str key, tuple shape, cnp.dtype dtype=None):
-    """`real` of `source[key]`, quickly where nothing is to be done; `of` is the name of the dict in errors."""
+    """Return `source[key]` checked as by `real`, fast if nothing has to be converted; errors call the dict `of`."""
     cdef cnp.ndarray array
     value = source[key]
     if type(value) is np.ndarray:
         array = value
-        if dtype is not None and _has_dtype(array, dtype) and _counts_elements(array) and _has_shape(array, shape):
+        if dtype is not None and _has_dtype(array, dtype) and _has_item_strides(array) and _has_shape(array, shape):
             return array
     return real(value, (of, key), shape, dtype)
 
 
 cpdef dict entries(dict source, str of, tuple names, tuple shape, cnp.dtype dtype):
-    """`entry` of each name, copied only where its last axis is not contiguous."""
-    return {name: rows(entry(source, of, name, shape, dtype)) for name in names}
+    """Return a dict of the checked entries of these names, each with a contiguous last axis."""
+    return {name: contiguous_rows(entry(source, of, name, shape, dtype)) for name in names}
 
 
 cpdef bint has(dict source, tuple names) except -1:
-    """Whether all the names are in `source`."""
+    """Return whether all names are keys of `source`."""
     for name in names:
         if name not in source:
             return False
@@ -117,7 +120,7 @@ cpdef bint has(dict source, tuple names) except -1:
 
 
 def shapes_of(cache, shapes):
-    """Set `shapes[k] = cache[k].shape` for each key of the cache."""
+    """Set `shapes[key]` to the shape of `cache[key]` for each key of the cache."""
     cdef tuple shape = None
     for name, value in cache.items():
         if shape is None or type(value) is not np.ndarray or not _has_shape(value, shape):
@@ -126,7 +129,7 @@ def shapes_of(cache, shapes):
 
 
 def sequences(value, name, cnp.dtype dtype=None):
-    """`value` as real numbers of shape (m, s, e) with at least one sample, step and element."""
+    """Return `value` as real numbers of shape (m, s, e); ValueError without a sample, step or feature."""
     cdef cnp.ndarray array = real(value, name, None, dtype)
     cdef int axis
     if cnp.PyArray_NDIM(array) != 3:
@@ -140,8 +143,8 @@ def sequences(value, name, cnp.dtype dtype=None):
 
 
 def integers(value, name):
-    """`value` as an array of an integer dtype; TypeError for any other, booleans among them."""
-    _whole(value, name)
+    """Return `value` as an array of an integer dtype; TypeError for any other dtype, bool among them."""
+    _check_unmasked(value, name)
     try:
         array = np.asarray(value)
     except ValueError as error:
@@ -152,7 +155,7 @@ def integers(value, name):
 
 
 def lengths_of(value, m, s, name="lengths"):
-    """`lengths` (m,) as intp, each from 1 to s; None stays None."""
+    """Return `lengths` (m,) as intp, each checked to be from 1 to s; None for None."""
     if value is None:
         return None
     array = integers(value, name)
@@ -165,7 +168,7 @@ def lengths_of(value, m, s, name="lengths"):
 
 
 def positive(value, name):
-    """`value` as an int of at least 1."""
+    """Return `value` as an int, checked to be at least 1."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
         raise TypeError(f"{name}: expected an integer, got {type(value).__name__}")
     if value < 1:
@@ -174,14 +177,14 @@ def positive(value, name):
 
 
 def flag(value, name):
-    """`value`, True or False."""
+    """Return `value` as a bool; TypeError for anything but True and False."""
     if not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name}: expected True or False, got {type(value).__name__}")
     return bool(value)
 
 
 def rate(value, name):
-    """`value` as a float of at least 0 and below 1: the share that is dropped, or kept as it was."""
+    """Return `value`, a dropout or zoneout rate, as a float, checked to be at least 0 and below 1."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
         raise TypeError(f"{name}: expected a number, got {type(value).__name__}")
     if not 0 <= value < 1:
@@ -190,21 +193,21 @@ def rate(value, name):
 
 
 def mapping(value, name):
-    """`value`, a mapping or None."""
+    """Return `value`; TypeError if it is neither a mapping nor None."""
     if value is not None and not isinstance(value, Mapping):
         raise TypeError(f"{name}: expected a dict or None, got {type(value).__name__}")
     return value
 
 
 def callable_(value, name):
-    """`value`, which can be called."""
+    """Return `value`; TypeError if it is not callable."""
     if not callable(value):
         raise TypeError(f"{name}: expected a callable, got {type(value).__name__}")
     return value
 
 
 def float_dtype(value, name="dtype"):
-    """`value` as numpy.dtype, float32 or float64."""
+    """Return `value` as a numpy.dtype, checked to be native float32 or float64."""
     try:
         dtype = np.dtype(value)
     except TypeError:
@@ -215,7 +218,7 @@ def float_dtype(value, name="dtype"):
 
 
 def generator(rng):
-    """`rng` as a Generator."""
+    """Return `rng`, a Generator, a seed or None, as a Generator."""
     try:
         return np.random.default_rng(rng)
     except (TypeError, ValueError) as error:
@@ -223,10 +226,14 @@ def generator(rng):
 
 
 def parameters(dict p, e, u, cnp.dtype dtype, variant, source="p"):
-    """The parameters of a GRU layer in `dtype`, those of the variant, checked against e elements and u units.
+    """Return the parameters of a GRU variant in `dtype`, checked against e features and u units.
 
-    RuntimeError where there are none; ValueError for one that is missing or misshapen, or, naming `source`, where they
-    were made for another number of elements; TypeError for one that is not real.
+    `source` names the input in the error for parameters that were made for another number of features.
+
+    Raises:
+        RuntimeError: there are no parameters.
+        ValueError: one is missing or has another shape.
+        TypeError: one is not real.
     """
     if not p:
         raise RuntimeError("p: empty; expected compute_shapes and initialize_parameters before this call")
@@ -236,13 +243,13 @@ def parameters(dict p, e, u, cnp.dtype dtype, variant, source="p"):
         if name not in p:
             raise ValueError(f"p[{name!r}]: missing; expected an array of shape {due[name[0]]}")
         if name == "Uz":
-            _count_elements(p, e, u, source)
+            _check_features(p, e, u, source)
         checked[name] = entry(p, "p", name, due[name[0]], dtype)
     return checked
 
 
-cdef int _count_elements(dict p, e, u, source) except -1:
-    """The input is to blame, not the parameters, where these agree about another number of elements."""
+cdef int _check_features(dict p, e, u, source) except -1:
+    """Raise a ValueError that blames the input, if Uz, Ur and Uhh agree about another number of features."""
     if type(p["Uz"]) is np.ndarray and _has_shape(p["Uz"], (e, u)):
         return 0
     shape = np.shape(p["Uz"])

@@ -1,20 +1,20 @@
-"""The driver of a call, forward or back, over its plan: blocks of rows on threads, and steps in pieces.
+"""The driver of a call, forward or backward: runs its plan over blocks of rows on threads and over pieces of steps.
 
-forward.pxd and backward.pxd say which arrays a call wants.
+forward.pxd and backward.pxd list the arrays of a call.
 """
 
 from cgru.core.kernels cimport cgru_call, cgru_kernels, cgru_weights
 from cgru.core.plan cimport Direction, Plan
 from cgru.core.products cimport Run
 
-# A run over `call` whose packed weights, of `plan.packed` numbers, and rows, of `plan.row` numbers for each sample, lie
-# there. The weights are packed from `w`, or, where that is NULL, stand there already.
+# Fill `run` for `call`. `packed` has room for `plan.packed_size` numbers, `rows` for `plan.row_size` numbers a sample.
+# The weights are packed from `w`; where that is NULL, `packed` holds them already.
 cdef void prepare(Run *run, const Plan *plan, cgru_call *call, void *packed, void *rows,
                   const cgru_weights *w) noexcept nogil
-# All steps of the call as it stands.
-cdef void sequence(Run *run, bint first, bint last) noexcept nogil
-# The whole call in memory of as many numbers as its plan says, on at most so many threads; a Ctrl-C ends it.
-cdef int perform(cgru_call *call, const cgru_weights *w, const cgru_kernels *k, Direction direction, void *memory,
-                 int most) except -1 nogil
-# The same with memory of its own, on all threads.
+# Run all steps of a prepared call. `first` and `last` say whether they include the step that runs first, or last.
+cdef void run_steps(Run *run, bint first, bint last) noexcept nogil
+# Plan and run a call in `memory`, of `plan.workspace_size` numbers, on at most `most` threads. A Ctrl-C ends it.
+cdef int run_in_workspace(cgru_call *call, const cgru_weights *w, const cgru_kernels *k, Direction direction,
+                          void *memory, int most) except -1 nogil
+# Plan and run a call in a workspace that is allocated here, on all threads.
 cdef int execute(cgru_call *call, const cgru_weights *w, const cgru_kernels *k, Direction direction) except -1

@@ -1,17 +1,19 @@
-"""One driver for both directions: what a call does with the products that forward.pyx and backward.pyx lay out."""
+"""Run calls, forward and backward: the loops over blocks of rows and over steps, and the products in each step."""
 
 cimport numpy as cnp
 from libc.string cimport memset
 
-from cgru.core.backward cimport lay_out_backward
-from cgru.core.forward cimport lay_out_forward
+from cgru.core.backward cimport build_backward_products
+from cgru.core.forward cimport build_forward_products
 from cgru.core.kernels cimport (
-    CGRU_STEPS, cgru_array, cgru_dots, cgru_operand, cgru_product, in_pieces, kernels, look_for_signals, steps_of_row,
-    steps_of_single, transpose, weights, with_operand,
+    CGRU_STEPS, bind_weights, cgru_array, cgru_dots, cgru_operand, cgru_product, check_signals, in_pieces, kernels,
+    steps_of_row, steps_of_single, transpose, with_operand,
 )
 from cgru.core.memory cimport Workspace
-from cgru.core.plan cimport BACKWARD, FORWARD, IN_COLUMNS, PACKED, SAMPLES, SINGLE, call_of, plan_of, whole
-from cgru.core.products cimport take_ahead
+from cgru.core.plan cimport (
+    BACKWARD, FORWARD, PACKED, SAMPLES_IN_LANES, SINGLE_SAMPLE, UNPACKED_COLUMNS, call_of, plan_of, whole_vectors,
+)
+from cgru.core.products cimport add_batched_inputs
 from cgru.core.threads cimport available, block_rows, share
 
 cnp.import_array()
@@ -19,19 +21,19 @@ cnp.import_array()
 
 # --- products ---
 
-cdef void _take_apart(Run *run) noexcept nogil:
-    """The products of a step forward, as the variant has laid them out, taken apart: what x adds, and what hp does."""
+cdef void _split_products(Run *run) noexcept nogil:
+    """Split each product of a forward step into a product of x and a product of hp."""
     cdef cgru_product all
     cdef int n, x
     run.fresh_products = run.products
     for n in range(run.products):
-        all, x = run.each[n], run.of_x[n]
+        all, x = run.each[n], run.x_operand[n]
         run.fresh[n] = with_operand(&all, x)
         if x < 0 or not run.call.pre:
             continue
         if n == 0:
             run.dots.bias = all.bias
-        take_ahead(run, &run.fresh[n], 3 * run.call.up, 2 * run.ahead_products * run.call.up)
+        add_batched_inputs(run, &run.fresh[n], 3 * run.call.up, 2 * run.batched_products * run.call.up)
         run.each[n] = with_operand(&all, 1 - x if all.operands > 1 else -1)
         run.each[n].bias = NULL
         run.fresh[n] = with_operand(&run.each[n], -1)
@@ -39,28 +41,32 @@ cdef void _take_apart(Run *run) noexcept nogil:
 
 cdef void prepare(Run *run, const Plan *plan, cgru_call *call, void *packed, void *rows,
                   const cgru_weights *w) noexcept nogil:
+    """Fill `run` for a call: its memory, its products, and their packed weights."""
     run.plan, run.call, run.start, run.stop, run.packs = plan[0], call, 0, call.m, w != NULL
     if w != NULL:
         run.w = w[0]
-    run.sums, run.dots.W, run.norm.call = <char *>packed + plan.packed * plan.k.size, NULL, NULL
-    run.products = run.fresh_products = run.ahead_products = 0
-    call.rows, call.ld, call.pre, call.seen = rows, plan.row, plan.pre, plan.seen
+    run.sums, run.dots.W, run.norm.call = <char *>packed + plan.packed_size * plan.k.size, NULL, NULL
+    run.products = run.fresh_products = run.batched_products = 0
+    call.rows, call.ld, call.pre, call.seen = rows, plan.row_size, plan.pre, plan.seen
     if plan.direction == BACKWARD:
-        lay_out_backward(run, <char *>packed)
+        build_backward_products(run, <char *>packed)
     else:
-        lay_out_forward(run, <char *>packed)
-    if plan.takes_apart:
-        _take_apart(run)
+        build_forward_products(run, <char *>packed)
+    if plan.splits_products:
+        _split_products(run)
 
 
 # --- steps ---
 
-cdef void _inputs(const Run *run, Py_ssize_t t, Py_ssize_t row, Py_ssize_t rows) noexcept nogil:
-    """x U + b, or dX, of some rows, for the steps among which t is: their rows are the steps, so a tile is full."""
+cdef void _project_inputs(const Run *run, Py_ssize_t t, Py_ssize_t row, Py_ssize_t rows) noexcept nogil:
+    """Compute x U + b, or dX, of some rows for the CGRU_STEPS steps that include t.
+
+    The rows of these products are the steps of one sample, so that a tile is full even for few samples.
+    """
     cdef const cgru_call *call = run.call
     cdef const cgru_kernels *k = run.plan.k
     cdef Py_ssize_t first = t - t % CGRU_STEPS, i, sample, steps
-    cdef const cgru_array *of
+    cdef const cgru_array *source
     cdef cgru_product product
     cdef cgru_dots dots
     cdef char *to
@@ -73,28 +79,29 @@ cdef void _inputs(const Run *run, Py_ssize_t t, Py_ssize_t row, Py_ssize_t rows)
         if run.plan.direction == FORWARD:
             to = <char *>call.rows + (i * call.ld + call.pre) * k.size
         else:
-            to = _at(&call.dX, sample, first, k.size)
+            to = _row_at(&call.dX, sample, first, k.size)
         if run.dots.W != NULL:
             dots = run.dots
-            dots.x = cgru_operand(_at(&call.X, sample, first, k.size), call.X.step, call.e)
+            dots.x = cgru_operand(_row_at(&call.X, sample, first, k.size), call.X.step, call.e)
             dots.out = cgru_array(to, 3 * call.up, call.up, 1)
             k.dots(&dots, steps)
             continue
-        for n in range(run.ahead_products):
-            product = run.ahead[n]
+        for n in range(run.batched_products):
+            product = run.batched[n]
             for o in range(product.operands):
-                of = run.read[o]
-                product.operand[o].rows, product.operand[o].ld = _at(of, sample, first, k.size), of.step
+                source = run.batched_arrays[o]
+                product.operand[o].rows, product.operand[o].ld = _row_at(source, sample, first, k.size), source.step
             product.out.data = to + product.column * k.size
             k.product(&product, 0, 0, steps)
 
 
-cdef inline char *_at(const cgru_array *array, Py_ssize_t i, Py_ssize_t t, int size) noexcept nogil:
+cdef inline char *_row_at(const cgru_array *array, Py_ssize_t i, Py_ssize_t t, int size) noexcept nogil:
+    """Return the address of step t of sample i."""
     return <char *>array.data + (i * array.sample + t * array.step) * size
 
 
 cdef void _step(Run *run, bint fresh, Py_ssize_t t, Py_ssize_t row, Py_ssize_t rows) noexcept nogil:
-    """Take `rows` rows from hp to h, or from dhn to dh; the equations stand where the products are laid out."""
+    """Run one step of some rows: from hp to h, or from dhn to dh, by the equations of forward.pyx and backward.pyx."""
     cdef const cgru_kernels *k = run.plan.k
     cdef bint back = run.plan.direction == BACKWARD
     cdef cgru_product *products = &run.fresh[0] if fresh else &run.each[0]
@@ -114,57 +121,57 @@ cdef void _step(Run *run, bint fresh, Py_ssize_t t, Py_ssize_t row, Py_ssize_t r
 
 
 cdef bint _is_padded(const Run *run) noexcept nogil:
-    """Whether anything is written past a sample's length. Forward's way back in `reverse` reads h there."""
+    """Return whether arrays are written past a sample's length; a reverse forward call needs h there."""
     cdef const cgru_call *call = run.call
     return call.padded if run.plan.direction == BACKWARD else call.hh.data != NULL and (call.padded or call.reverse)
 
 
-cdef void _block(void *work, Py_ssize_t part) noexcept nogil:
-    """Take one block of rows through the sequence, or back."""
+cdef void _run_block(void *work, Py_ssize_t part) noexcept nogil:
+    """Run all steps of one block of rows, forward or backward."""
     cdef Run *run = <Run *>work
     cdef const cgru_kernels *k = run.plan.k
     cdef const cgru_call *call = run.call
-    cdef bint back = run.plan.direction == BACKWARD, padded = _is_padded(run), ahead = run.ahead_products > 0, fresh
+    cdef bint back = run.plan.direction == BACKWARD, padded = _is_padded(run), fresh
+    cdef bint batched = run.batched_products > 0 or run.dots.W != NULL
     cdef Py_ssize_t row = run.start + part * run.rows, s = call.s, n, t
     cdef Py_ssize_t rows = min(run.rows, run.stop - row), live = rows
-    cdef Py_ssize_t turn = CGRU_STEPS - 1 if call.reverse else 0  # the step on this side of many, back on the other
-    ahead = ahead or run.dots.W != NULL
+    cdef Py_ssize_t turn = CGRU_STEPS - 1 if call.reverse else 0  # t % CGRU_STEPS where a batch of inputs begins
     if run.first:
         k.start(call, row, rows)
     for n in range(s):
         t = s - 1 - n if (call.reverse != 0) != back else n
         if call.running:
             live = max(0, min(rows, call.running[t] - row))
-        if ahead and not back and (n == 0 or t % CGRU_STEPS == turn):
-            _inputs(run, t, row, rows)
+        if batched and not back and (n == 0 or t % CGRU_STEPS == turn):
+            _project_inputs(run, t, row, rows)
         if live > 0:
             fresh = run.plan.fresh and (n == s - 1 and run.last if back else n == 0 and run.first)
             _step(run, fresh, t, row, live)
         if live < rows and padded:
             (k.pad_backward if back else k.pad)(call, t, row + live, rows - live)
-        if ahead and back and (n == s - 1 or t % CGRU_STEPS == turn):
-            _inputs(run, t, row, rows)
+        if batched and back and (n == s - 1 or t % CGRU_STEPS == turn):
+            _project_inputs(run, t, row, rows)
     if run.last and call.last.data:
         k.finish(call, row, rows)
 
 
-cdef void _lanes(void *work, Py_ssize_t part) noexcept nogil:
-    """Likewise, where samples are lanes."""
+cdef void _run_lanes(void *work, Py_ssize_t part) noexcept nogil:
+    """Run all steps of one block of samples that are in the lanes, forward or backward."""
     cdef Run *run = <Run *>work
     cdef const cgru_kernels *k = run.plan.k
-    cdef Py_ssize_t row = run.start + part * run.rows, rows = min(run.rows, run.stop - row)
-    (k.few_backward if run.plan.direction == BACKWARD else k.few_forward)(&run.few, row, rows, run.first, run.last)
+    cdef Py_ssize_t row = run.start + part * run.rows, n = min(run.rows, run.stop - row)
+    (k.few_forward if run.plan.direction == FORWARD else k.few_backward)(&run.batch_simd, row, n, run.first, run.last)
 
 
-cdef void _single(Run *run, bint first, bint last) noexcept nogil:
-    """All steps of a single sample, whose inputs are multiplied some steps at a time."""
+cdef void _run_single_sample(Run *run, bint first, bint last) noexcept nogil:
+    """Run all steps of a single sample, with batched input projection."""
     cdef const cgru_kernels *k = run.plan.k
     cdef const cgru_call *call = run.call
     cdef bint back = run.plan.direction == BACKWARD
     cdef Py_ssize_t steps = steps_of_single(call), blocks = (steps + CGRU_STEPS - 1) // CGRU_STEPS, n, t
     if first:
         k.start(call, 0, 1)
-    if call.reverse:  # h with the first state
+    if call.reverse:  # the state that a reverse call begins with lies in the padding
         _pad_single(run, steps)
     run.single.fresh = first and run.plan.fresh
     if back:
@@ -173,7 +180,7 @@ cdef void _single(Run *run, bint first, bint last) noexcept nogil:
         k.single_forward(&run.single, 0, steps)
     for n in range(blocks if call.pre or back and call.dX.data else 0):
         t = CGRU_STEPS * (blocks - 1 - n if call.reverse else n)
-        _inputs(run, t, 0, 1)
+        _project_inputs(run, t, 0, 1)
         if not back:
             k.single_forward(&run.single, t, min(steps, t + CGRU_STEPS))
             run.single.fresh = False
@@ -184,6 +191,7 @@ cdef void _single(Run *run, bint first, bint last) noexcept nogil:
 
 
 cdef void _pad_single(const Run *run, Py_ssize_t steps) noexcept nogil:
+    """Write the padding of a single sample, from its length on, where the call wants it."""
     cdef Py_ssize_t t
     for t in range(steps, run.call.s if _is_padded(run) else steps):
         (run.plan.k.pad_backward if run.plan.direction == BACKWARD else run.plan.k.pad)(run.call, t, 0, 1)
@@ -191,75 +199,82 @@ cdef void _pad_single(const Run *run, Py_ssize_t steps) noexcept nogil:
 
 # --- calls ---
 
-cdef void sequence(Run *run, bint first, bint last) noexcept nogil:
+cdef void run_steps(Run *run, bint first, bint last) noexcept nogil:
+    """Run all steps of a prepared call, its blocks of rows on threads."""
     cdef const Plan *plan = &run.plan
     cdef const cgru_call *call = run.call
     cdef Py_ssize_t m = run.stop - run.start, read = call.u if plan.direction == BACKWARD else call.e + call.u
-    if plan.layout == SINGLE:
-        _single(run, first, last)
+    if plan.layout == SINGLE_SAMPLE:
+        _run_single_sample(run, first, last)
         return
-    run.first, run.last, run.rows = first, last, m  # the sums of weights that lie have one place
+    run.first, run.last, run.rows = first, last, m  # one block: unpacked products share their sums
     if plan.weights == PACKED:
-        run.rows = whole(plan, block_rows(m, call.ld * plan.k.size, 3 * call.u * read * plan.k.size, plan.threads,
-                                          call.running != NULL))
-    share(_lanes if plan.layout == SAMPLES else _block, run, (m + run.rows - 1) // run.rows, plan.threads)
+        run.rows = whole_vectors(plan, block_rows(m, call.ld * plan.k.size, 3 * call.u * read * plan.k.size,
+                                                  plan.threads, call.running != NULL))
+    m = (m + run.rows - 1) // run.rows
+    share(_run_lanes if plan.layout == SAMPLES_IN_LANES else _run_block, run, m, plan.threads)
 
 
-cdef void _piece(void *work, bint first, bint last) noexcept nogil:
-    sequence(<Run *>work, first, last)
+cdef void _run_piece(void *work, bint first, bint last) noexcept nogil:
+    """Run one piece of the steps of a call; the callback of `in_pieces`."""
+    run_steps(<Run *>work, first, last)
 
 
-cdef int _drive(const Plan *plan, cgru_call *call, const cgru_weights *w, void *memory) except -1 nogil:
+cdef int _run_call(const Plan *plan, cgru_call *call, const cgru_weights *w, void *memory) except -1 nogil:
+    """Run a planned call in `memory`, as many rows at once as fit into it."""
     cdef Py_ssize_t start = 0
     cdef int gate
-    cdef char *rows = <char *>memory + plan.rows_from * plan.k.size
+    cdef char *rows = <char *>memory + plan.rows_start * plan.k.size
     cdef cgru_weights used = w[0]
     cdef Run run
-    for gate in range(3 if plan.weights == IN_COLUMNS else 0):
+    for gate in range(3 if plan.weights == UNPACKED_COLUMNS else 0):
         used.U[gate], used.V[gate] = transpose(w.U[gate]), transpose(w.V[gate])
     if plan.without_V:
         memset(&used.V[0], 0, sizeof(used.V))
     while start < call.m:
         if start:
-            look_for_signals()
-        prepare(&run, plan, call, memory, rows - start * plan.row * plan.k.size, &used if start == 0 else NULL)
-        run.start, run.stop = start, min(start + plan.rows, call.m)
-        in_pieces(call, run.stop - start, plan.k.size, (call.reverse != 0) != (plan.direction == BACKWARD), _piece,
+            check_signals()
+        prepare(&run, plan, call, memory, rows - start * plan.row_size * plan.k.size, &used if start == 0 else NULL)
+        run.start, run.stop = start, min(start + plan.rows_at_once, call.m)
+        in_pieces(call, run.stop - start, plan.k.size, (call.reverse != 0) != (plan.direction == BACKWARD), _run_piece,
                   &run)
-        start += plan.rows
+        start += plan.rows_at_once
     return 0
 
 
-cdef int perform(cgru_call *call, const cgru_weights *w, const cgru_kernels *k, Direction direction, void *memory,
-                 int most) except -1 nogil:
+cdef int run_in_workspace(cgru_call *call, const cgru_weights *w, const cgru_kernels *k, Direction direction,
+                          void *memory, int most) except -1 nogil:
+    """Plan and run a call in memory that the caller allocated, on at most `most` threads."""
     cdef Plan plan = plan_of(k, call, w, direction, most)
-    return _drive(&plan, call, w, memory)
+    return _run_call(&plan, call, w, memory)
 
 
 cdef int execute(cgru_call *call, const cgru_weights *w, const cgru_kernels *k, Direction direction) except -1:
+    """Plan and run a call in a workspace that is allocated here, on all threads."""
     cdef Plan plan = plan_of(k, call, w, direction, available())
-    cdef Workspace work = Workspace(plan.numbers, k.size)
-    cdef void *memory = work.take(plan.numbers)
+    cdef Workspace work = Workspace(plan.workspace_size, k.size)
+    cdef void *memory = work.take(plan.workspace_size)
     with nogil:
-        _drive(&plan, call, w, memory)
+        _run_call(&plan, call, w, memory)
     return 0
 
 
 def run(str direction not None, variant, dict p not None, dict arrays not None, tuple activations not None, order=None,
         running=None, *, bint reverse=False, bint fresh=False, bint padded=True, bint loose=False):
-    """Run a call "forward" or "backward" and fill what is there of its outputs; for the tests.
+    """Run one call and write those of its output arrays that are in `arrays`; for the tests.
 
     Args:
-        direction: "backward" goes back through what "forward" ran.
+        direction: "forward", or "backward" for a call that has run forward.
         variant, p: a `cgru.variant.Variant` and its parameters.
-        arrays: those of forward.pxd or backward.pxd by name, of one dtype, and `zoneout`, a mask (m, s, u), a rate or
-            none.
+        arrays: the arrays of forward.pxd or backward.pxd by name, all of one dtype. The optional entry "zoneout" is a
+            mask (m, s, u) or a rate.
         activations: (code, alpha) of activate, activate_update and activate_reset, as of `code_of`.
-        order, running: (m,) intp, the samples, longest first, and (s,) how many of them have each step; None: all.
+        order, running: (m,) intp, the samples sorted by length, longest first, and (s,) intp, the number of samples
+            that have each step; None: all samples have all steps.
         reverse, fresh, padded, loose: as of cgru_call.
     """
     cdef cgru_call call = call_of(variant, cnp.PyArray_DIM(p["Vz"], 0), arrays, activations, order, running)
     cdef cgru_weights w
     call.reverse, call.fresh, call.padded, call.loose = reverse, fresh, padded, loose
-    weights(&w, p, variant.names)
+    bind_weights(&w, p, variant.names)
     execute(&call, &w, kernels(arrays["X"].itemsize), {"forward": FORWARD, "backward": BACKWARD}[direction])

@@ -1,6 +1,6 @@
-"""The layer forward: the products of a step, as the cell has them. The equations are those of cgru/reference.py.
+"""Build the products of a forward step for each variant and layout, by the equations of cgru/reference.py.
 
-Whatever is given here is trusted: the layer has checked it. All arrays are of one dtype, float32 or float64.
+The layer has checked all arguments. All arrays are of one dtype, float32 or float64.
 """
 
 from libc.string cimport memset
@@ -9,70 +9,75 @@ from cgru.core.kernels cimport (
     CGRU_C, CGRU_HH, CGRU_LAYER_NORM, CGRU_R, CGRU_RESET_BEFORE, CGRU_Z, cgru_array, cgru_call, cgru_kernels,
     cgru_matrix, cgru_product, cgru_single, cgru_weights, new_product, pack_gains, transpose,
 )
-from cgru.core.plan cimport ALONG_E, IN_COLUMNS, PACKED, SAMPLES, SINGLE
-from cgru.core.products cimport fill, multiply, new_part, take_ahead
+from cgru.core.plan cimport FEATURES_IN_LANES, UNPACKED_COLUMNS, PACKED, SAMPLES_IN_LANES, SINGLE_SAMPLE
+from cgru.core.products cimport attach_weights, add_weighted_operand, next_product, add_batched_inputs
 
 
-cdef void lay_out_forward(Run *run, char *packed) noexcept nogil:
-    run.read[0] = &run.call.X
-    if run.plan.layout == SAMPLES:
-        _lay_out_few(run, packed)
-    elif run.plan.layout == SINGLE:
-        _lay_out_single(run, packed)
+cdef void build_forward_products(Run *run, char *packed) noexcept nogil:
+    """Build the products of a forward step in the plan's layout, and pack their weights if `run.packs`."""
+    run.batched_arrays[0] = &run.call.X
+    if run.plan.layout == SAMPLES_IN_LANES:
+        _build_batch_simd(run, packed)
+    elif run.plan.layout == SINGLE_SAMPLE:
+        _build_single_sample(run, packed)
     elif run.call.variant == CGRU_LAYER_NORM:
-        _lay_out_norm(run, packed)
+        _build_layer_norm(run, packed)
     else:
-        _lay_out_step(run, packed)
+        _build_step(run, packed)
 
 
 cdef inline char *_seen_by(const Run *run, int gate) noexcept nogil:
-    """hp in the first row, as a gate sees it."""
+    """Return the address, in the first row, of the hp that a gate multiplies: its masked copy, or hp itself."""
     return <char *>run.call.rows + (run.call.seen + gate * run.call.up if run.call.seen else 0) * run.plan.k.size
 
 
 cdef void _multiply_x(Run *run, cgru_product *product, int gate) noexcept nogil:
-    cdef const cgru_call *call = run.call
-    run.of_x[run.products - 1] = product.operands
-    multiply(product, <char *>call.rows + call.up * run.plan.k.size, call.ld, run.plan.inner, &run.w.U[gate])
+    """Add x times U of a gate to a product, and note which of its operands x is."""
+    cdef char *x = <char *>run.call.rows + run.call.up * run.plan.k.size
+    run.x_operand[run.products - 1] = product.operands
+    add_weighted_operand(product, x, run.call.ld, run.plan.packed_e, &run.w.U[gate])
 
 
-cdef void _lay_out_step(Run *run, char *to) noexcept nogil:
-    """The rows are h | x | r * h | z, or, where the reset comes after, h | x | r, then r * c | z.
+cdef void _build_step(Run *run, char *to) noexcept nogil:
+    """Build the products of a step of reset_before or reset_after.
+
+    A row holds h | x | r * h | z. With the reset after the product it holds h | x | r, then r * c | z.
 
     1. r = activate_reset(x Ur + hp Vr + br);  z = activate_update(x Uz + hp Vz + bz), together or one by one
     2. reset after: r * c, c = hp Vhh + chh
-    3. hh = activate(x Uhh + (r * hp) Vhh + bhh), reset after activate(x Uhh + bhh + r * c);  h = z * hp + (1 - z) * hh
+    3. hh = activate(x Uhh + (r * hp) Vhh + bhh), or with the reset after activate(x Uhh + bhh + r * c)
+       h = z * hp + (1 - z) * hh
     """
     cdef const cgru_call *call = run.call
     cdef const cgru_kernels *k = run.plan.k
     cdef const cgru_weights *w = &run.w
-    cdef Py_ssize_t u = call.u, e = run.plan.inner, up = call.up, size = k.size
+    cdef Py_ssize_t u = call.u, e = run.plan.packed_e, up = call.up, size = k.size
     cdef char *bias = to + 3 * (u + e) * up * size
     cdef cgru_product *product
     cdef int part, gate, gates = 1 if call.seen else 2
     cdef bint after = call.variant != CGRU_RESET_BEFORE
-    _lay_out_dots(run, bias, bias + 4 * up * size)
+    _build_feature_simd(run, bias, bias + 4 * up * size)
     for part in range(2 // gates):
         gate = part * gates
-        product = new_part(run, k.gates, gates * up, to + gate * (u + e) * up * size, bias + gate * up * size)
+        product = next_product(run, k.gates, gates * up, to + gate * (u + e) * up * size, bias + gate * up * size)
         product.column = gate * up
-        multiply(product, _seen_by(run, gate), call.ld, u, &w.V[gate])
+        add_weighted_operand(product, _seen_by(run, gate), call.ld, u, &w.V[gate])
         _multiply_x(run, product, gate)
-        fill(run, product, gates, u, &w.b[gate])
+        attach_weights(run, product, gates, u, &w.b[gate])
     to += 2 * (u + e) * up * size
     if after:
-        product = new_part(run, k.recurrent, up, to + e * up * size, bias + 3 * up * size)
-        multiply(product, _seen_by(run, CGRU_HH), call.ld, u, &w.V[CGRU_HH])
-        fill(run, product, 1, u, &w.b[CGRU_C])
-    product = new_part(run, k.candidate, up, to, bias + 2 * up * size)
+        product = next_product(run, k.recurrent, up, to + e * up * size, bias + 3 * up * size)
+        add_weighted_operand(product, _seen_by(run, CGRU_HH), call.ld, u, &w.V[CGRU_HH])
+        attach_weights(run, product, 1, u, &w.b[CGRU_C])
+    product = next_product(run, k.candidate, up, to, bias + 2 * up * size)
     _multiply_x(run, product, CGRU_HH)
     if not after:
-        multiply(product, <char *>call.rows + (up + call.ep) * size, call.ld, u, &w.V[CGRU_HH])
-    fill(run, product, 1, u, &w.b[CGRU_HH])
+        add_weighted_operand(product, <char *>call.rows + (up + call.ep) * size, call.ld, u, &w.V[CGRU_HH])
+    attach_weights(run, product, 1, u, &w.b[CGRU_HH])
 
 
-cdef void _lay_out_norm(Run *run, char *to) noexcept nogil:
-    """The rows are h | x | a | b, a and b of r, z and hh.
+cdef void _build_layer_norm(Run *run, char *to) noexcept nogil:
+    """Build the products of a step with layer normalisation. A row holds h | x | a | b, a and b of r, z and hh.
 
     1. a = x [Ur Uz Uhh];  b = hp [Vr Vz Vhh], together or one by one
     2. nU = normal(a);  nV = normal(b);  r, z;  hh = activate(gU nU + bhh + r * (gV nV + chh));  h
@@ -83,17 +88,17 @@ cdef void _lay_out_norm(Run *run, char *to) noexcept nogil:
     cdef char *a = <char *>call.rows + (up + call.ep) * size
     cdef char *gains = to + 3 * (u + e) * up * size
     cdef char *bias = gains + 6 * up * size
-    cdef cgru_product *product = new_part(run, k.put, 3 * up, to, NULL)
+    cdef cgru_product *product = next_product(run, k.put, 3 * up, to, NULL)
     cdef int part, gate, gates = 1 if call.seen else 3
     _multiply_x(run, product, CGRU_R)
     product.out = cgru_array(a, call.ld, 0, 1)
-    fill(run, product, 3, u, NULL)
+    attach_weights(run, product, 3, u, NULL)
     for part in range(3 // gates):
         gate = part * gates
-        product = new_part(run, k.put, gates * up, to + (3 * e + gate * u) * up * size, NULL)
-        multiply(product, _seen_by(run, gate), call.ld, u, &run.w.V[gate])
+        product = next_product(run, k.put, gates * up, to + (3 * e + gate * u) * up * size, NULL)
+        add_weighted_operand(product, _seen_by(run, gate), call.ld, u, &run.w.V[gate])
         product.out = cgru_array(a + (3 + gate) * up * size, call.ld, 0, 1)
-        fill(run, product, gates, u, NULL)
+        attach_weights(run, product, gates, u, NULL)
     run.norm.call, run.norm.gains, run.norm.bias = call, gains, bias
     if not run.packs:
         return
@@ -102,12 +107,12 @@ cdef void _lay_out_norm(Run *run, char *to) noexcept nogil:
     pack_gains(k, &run.w, u, up, gains)
 
 
-cdef void _lay_out_single(Run *run, char *to) noexcept nogil:
-    """The weights of a single sample."""
+cdef void _build_single_sample(Run *run, char *to) noexcept nogil:
+    """Set up single_sample.h: pack the matrices and biases of a single sample, or make it read unpacked ones."""
     cdef const cgru_kernels *k = run.plan.k
     cdef const cgru_weights *w = &run.w
     cdef cgru_single *single = &run.single
-    cdef Py_ssize_t u = run.call.u, e = run.plan.inner, up = run.call.up, size = k.size
+    cdef Py_ssize_t u = run.call.u, e = run.plan.packed_e, up = run.call.up, size = k.size
     cdef cgru_product product
     cdef int gate
     single.call, single.fresh, single.dots = run.call, False, NULL
@@ -117,15 +122,15 @@ cdef void _lay_out_single(Run *run, char *to) noexcept nogil:
             k.lay(w.b[gate], 1, u, <void *>single.b[gate].data)
     to += 4 * up * size
     single.U = to
-    _lay_out_dots(run, <char *>single.b[0].data, to + 3 * u * up * size)
+    _build_feature_simd(run, <char *>single.b[0].data, to + 3 * u * up * size)
     if run.dots.W != NULL:
         single.dots = &run.dots
     elif run.packs or run.call.pre:
         product = new_product(k, run.call, k.put, 3 * up, to, single.b[0].data)
-        multiply(&product, NULL, 0, e, &w.U[0])
-        fill(run, &product, 3, u, NULL)
-        take_ahead(run, &product, 3 * up, 0)
-    single.sums, single.across = run.sums, run.plan.weights == IN_COLUMNS
+        add_weighted_operand(&product, NULL, 0, e, &w.U[0])
+        attach_weights(run, &product, 3, u, NULL)
+        add_batched_inputs(run, &product, 3 * up, 0)
+    single.sums, single.across = run.sums, run.plan.weights == UNPACKED_COLUMNS
     for gate in range(3):
         single.V[gate] = w.V[gate]
         if run.plan.weights == PACKED:
@@ -134,13 +139,13 @@ cdef void _lay_out_single(Run *run, char *to) noexcept nogil:
                 k.lay(w.V[gate], u, u, <void *>single.V[gate].data)
 
 
-cdef void _lay_out_dots(Run *run, char *bias, char *W) noexcept nogil:
-    """The transposes of U, where lanes are elements in its products; their bias stands there."""
+cdef void _build_feature_simd(Run *run, char *bias, char *W) noexcept nogil:
+    """Pack the transposes of U into W where features are in the lanes; their bias is at `bias`."""
     cdef const cgru_call *call = run.call
     cdef const cgru_kernels *k = run.plan.k
     cdef Py_ssize_t u = call.u, each = u * call.ep
     cdef int gate
-    if run.plan.inputs != ALONG_E:
+    if run.plan.inputs != FEATURES_IN_LANES:
         return
     run.dots.u, run.dots.up, run.dots.ep, run.dots.gate, run.dots.bias, run.dots.W = u, call.up, call.ep, each, bias, W
     if not run.packs:
@@ -150,23 +155,25 @@ cdef void _lay_out_dots(Run *run, char *bias, char *W) noexcept nogil:
         k.copy(transpose(run.w.U[gate]), u, call.e, W + gate * each * k.size, call.ep)
 
 
-cdef void _lay_out_few(Run *run, char *to) noexcept nogil:
-    """The weights of few units, a row for each: those of its gates [b | V | U] and of its candidate [b | U | V]; where
-    the reset comes after, that has its part of V, [b | V], for itself. Where the inputs have dots, neither U nor b.
+cdef void _build_batch_simd(Run *run, char *to) noexcept nogil:
+    """Pack the weights of a call with samples in the lanes, a row for each unit.
+
+    The gates have rows [b | V | U], the candidate [b | U | V]. With the reset after the product, the recurrent part of
+    the candidate has rows [b | V] of its own. With features in the lanes of the input products, U and b are left out.
     """
     cdef const cgru_call *call = run.call
     cdef const cgru_kernels *k = run.plan.k
     cdef const cgru_weights *w = &run.w
-    cdef Py_ssize_t u = call.u, up = call.up, e = run.plan.inner, size = k.size, b = 1 if e else 0, K = b + u + e
+    cdef Py_ssize_t u = call.u, up = call.up, size = k.size, e = run.plan.packed_e, b = e > 0, K = b + u + e
     cdef bint after = call.variant != CGRU_RESET_BEFORE
     cdef Py_ssize_t of_candidate = b + e if after else K
     cdef char *candidate = to + 2 * u * K * size
     cdef char *recurrent = candidate + u * of_candidate * size
     cdef char *bias = to + (3 * u + 1) * up * size
     cdef int gate
-    _lay_out_dots(run, bias, bias + 3 * up * size)
-    run.few.call, run.few.dots = call, run.dots
-    run.few.gates, run.few.candidate, run.few.recurrent = to, candidate, recurrent
+    _build_feature_simd(run, bias, bias + 3 * up * size)
+    run.batch_simd.call, run.batch_simd.dots = call, run.dots
+    run.batch_simd.gates, run.batch_simd.candidate, run.batch_simd.recurrent = to, candidate, recurrent
     if not run.packs:
         return
     for gate in range(0 if e else 3):

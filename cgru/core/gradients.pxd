@@ -1,12 +1,12 @@
-"""Weight gradients, without the GIL: memory is handed in, the arrays are those of the call.
+"""Weight gradients, without the GIL, in memory that the caller allocates.
 
-The call of `execute` reads X, hp, r, dhh_, dz_, dr_, recurrent, of reset_after and layer_norm dc, of layer_norm nU, nV,
-dU_, dV_, their shapes as in forward.pxd and backward.pxd, and adds to the arrays of `targets`, one for each parameter
-of the variant. With `call.linear` it reads X and dr_ and adds to Ur and br alone.
+A call reads X, hp, r, dhh_, dz_, dr_ and recurrent. reset_after and layer_norm read dc, layer_norm also nU, nV, dU_ and
+dV_. Their shapes are those of forward.pxd and backward.pxd. The gradients are added to the arrays of `cgru_gradients`,
+one for each parameter of the variant. With `call.linear` a call reads X and dr_ and adds to Ur and br alone.
 """
 
 from cgru.core.kernels cimport cgru_call, cgru_few_sums, cgru_gradients, cgru_kernels, cgru_outer, cgru_seen, cgru_term
-from cgru.core.plan cimport FEW_PARTS, MOST_SHARES, MOST_TERMS, Plan
+from cgru.core.plan cimport SAMPLE_SHARES, MOST_SHARES, MOST_TERMS, Plan
 
 
 cdef struct Sums:
@@ -14,15 +14,19 @@ cdef struct Sums:
     const cgru_call *call
     const cgru_gradients *g
     cgru_term terms[MOST_TERMS]
-    cgru_seen seen[3]  # hp as the terms' gates saw it
-    cgru_outer outer[MOST_SHARES]  # one for each share of the terms' columns
-    cgru_few_sums few[FEW_PARTS]  # instead, where lanes are samples: one for each share of the samples
-    bint first, last  # whether the steps to run are the first ones of the sum, and the last
+    cgru_seen seen[3]  # the forms of hp in the terms: reset, masked
+    cgru_outer outer[MOST_SHARES]  # one for each share of the column panels
+    cgru_few_sums batch_simd[SAMPLE_SHARES]  # used instead with samples in the lanes: one for each share of them
+    bint first, last  # whether the steps to run include the first of the sum, and the last
 
 
+# Fill `sums` for a call whose gradients are added to `g`. `memory` has room for `plan.workspace_size` numbers.
 cdef void prepare(Sums *sums, const Plan *plan, const cgru_call *call, const cgru_gradients *g,
                   void *memory) noexcept nogil
-cdef void sequence(Sums *sums, bint first, bint last) noexcept nogil
-cdef int perform(cgru_call *call, const cgru_gradients *g, const cgru_kernels *k, void *memory,
-                 int most) except -1 nogil
+# Add the outer products of all steps of a call. `first` and `last` say whether the sum begins or ends with them.
+cdef void run_steps(Sums *sums, bint first, bint last) noexcept nogil
+# Plan and run a call in `memory`, on at most `most` threads. A Ctrl-C ends it.
+cdef int run_in_workspace(cgru_call *call, const cgru_gradients *g, const cgru_kernels *k, void *memory,
+                          int most) except -1 nogil
+# Plan and run a call in a workspace that is allocated here, on all threads.
 cdef int execute(cgru_call *call, const cgru_gradients *g, const cgru_kernels *k) except -1

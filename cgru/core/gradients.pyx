@@ -1,27 +1,27 @@
-"""The gradients of the parameters, compiled: sums of outer products over samples and steps.
+"""Compute the gradients of the parameters: sums of outer products over samples and steps.
 
-Whatever is given here is trusted. All arrays are of one dtype, float32 or float64.
+The layer has checked all arguments. All arrays are of one dtype, float32 or float64.
 """
 
 cimport numpy as cnp
 
 from cgru.core.kernels cimport (
-    cgru_array, CGRU_C, cgru_call, cgru_few_sums, cgru_gradients, CGRU_GROUP, CGRU_HH, cgru_kernels, CGRU_LAYER_NORM,
-    cgru_outer, CGRU_R, CGRU_RESET_BEFORE, cgru_seen, cgru_term, CGRU_Z, in_pieces, kernels, mask_of, targets,
+    bind_gradients, cgru_array, CGRU_C, cgru_call, cgru_few_sums, cgru_gradients, CGRU_GROUP, CGRU_HH, cgru_kernels,
+    CGRU_LAYER_NORM, cgru_outer, CGRU_R, CGRU_RESET_BEFORE, cgru_seen, cgru_term, CGRU_Z, in_pieces, kernels, mask_of,
 )
 from cgru.core.memory cimport Workspace
-from cgru.core.plan cimport ALONG_E, DEPTH, GRADIENTS, Plan, call_of, operands_of, plan_of, readable, terms_of
+from cgru.core.plan cimport FEATURES_IN_LANES, DEPTH, GRADIENTS, Plan, call_of, operands_of, plan_of, readable, terms_of
 from cgru.core.threads cimport available, share
 
 cnp.import_array()
 
 cdef cgru_term term(cgru_array d, void *U, void *V, void *b) noexcept nogil:
-    """dU += X^T d, dV += hp^T d, db += d, those of them that are there, hp as the first of the sights."""
+    """Return the term dU += X^T d, dV += hp^T d, db += d, without those whose address is NULL; hp in its first form."""
     return cgru_term(d, cgru_array(NULL, 0, 0, 1), U, V, b, 0)
 
 
-cdef void lay_out(Sums *sums) noexcept nogil:
-    """The terms of the call's variant."""
+cdef void _build_terms(Sums *sums) noexcept nogil:
+    """Set the terms of the call's variant, and the forms of hp that they multiply."""
     cdef const cgru_call *call = sums.call
     cdef bint masked = call.recurrent.data != NULL
     cdef int gate
@@ -30,7 +30,7 @@ cdef void lay_out(Sums *sums) noexcept nogil:
     cdef const cgru_gradients *g = sums.g
     cdef cgru_term *to = &sums.terms[0]
     if call.variant == CGRU_LAYER_NORM:
-        lay_out_norm(sums)
+        _build_layer_norm_terms(sums)
         return
     to[CGRU_R] = term(call.dr_, g.U[CGRU_R], g.V[CGRU_R], g.b[CGRU_R])
     if call.linear:
@@ -47,8 +47,8 @@ cdef void lay_out(Sums *sums) noexcept nogil:
         to[CGRU_C].seen = CGRU_HH if masked else 0
 
 
-cdef void lay_out_norm(Sums *sums) noexcept nogil:
-    """dU += X^T dU_, dV += hp^T dV_, db += d_, dgU += d_ * nU, dgV += d_ * nV."""
+cdef void _build_layer_norm_terms(Sums *sums) noexcept nogil:
+    """Set the terms of layer_norm: dU += X^T dU_, dV += hp^T dV_, db += d_, dgU += d_ * nU, dgV += d_ * nV."""
     cdef const cgru_call *call = sums.call
     cdef const cgru_gradients *g = sums.g
     cdef cgru_term *to = &sums.terms[0]
@@ -69,19 +69,21 @@ cdef void lay_out_norm(Sums *sums) noexcept nogil:
 
 
 cdef cgru_array shifted(cgru_array array, Py_ssize_t column, int size) noexcept nogil:
-    """The array from that column on."""
+    """Return the part of an array from `column` on."""
     return cgru_array(<char *>array.data + column * size, array.sample, array.step, array.column)
 
 
-cdef void _sum(void *work, Py_ssize_t part) noexcept nogil:
-    """One share of the samples."""
+cdef void _sum_in_lanes(void *work, Py_ssize_t part) noexcept nogil:
+    """Sum the terms over one share of the samples, which are in the lanes."""
     cdef Sums *sums = <Sums *>work
-    sums.plan.k.few_sum(&sums.few[part], sums.first)
+    sums.plan.k.few_sum(&sums.batch_simd[part], sums.first)
 
 
-cdef void _accumulate(void *work, Py_ssize_t part) noexcept nogil:
-    """One share of the terms' columns, from the last step to the first, over the samples that have that step, in chunks
-    of rows. The rows of a step without a previous state have one of their own, if they are worth it.
+cdef void _sum_outer_products(void *work, Py_ssize_t part) noexcept nogil:
+    """Sum one share of the column panels of the terms, from the last step to the first, in chunks of rows.
+
+    A step contributes the samples that have it. The rows of the step without a previous state are a chunk of their own
+    where that pays, because then they need no outer products with hp.
     """
     cdef Sums *sums = <Sums *>work
     cdef const cgru_kernels *k = sums.plan.k
@@ -120,77 +122,86 @@ cdef void _accumulate(void *work, Py_ssize_t part) noexcept nogil:
 
 cdef void prepare(Sums *sums, const Plan *plan, const cgru_call *call, const cgru_gradients *g,
                   void *memory) noexcept nogil:
-    """Sums over `call` that are added to `g`, in memory of `plan.numbers`."""
+    """Fill `sums` for a call whose gradients are added to `g`: each share gets its part of `memory`."""
     cdef Py_ssize_t depth = min(call.m * call.s, DEPTH), i, start, end
     cdef char *free = <char *>memory
     cdef int size = plan.k.size
     sums.plan, sums.call, sums.g = plan[0], call, g
     for i in range(plan.shares):
-        start = i * plan.shared // plan.shares * plan.multiple
-        end = (i + 1) * plan.shared // plan.shares * plan.multiple
+        start = i * plan.work_items // plan.shares * plan.row_multiple
+        end = (i + 1) * plan.work_items // plan.shares * plan.row_multiple
         if plan.sums_in_lanes:
             end = min(call.m, end)
-            sums.few[i] = cgru_few_sums(call, &sums.terms[0], terms_of(call), start, end - start, free)
+            sums.batch_simd[i] = cgru_few_sums(call, &sums.terms[0], terms_of(call), start, end - start, free)
             free += plan.k.few_room(call, terms_of(call), end - start) * size
             continue
         sums.outer[i] = cgru_outer(call, &sums.terms[0], &sums.seen[0], start, end, 0, depth, False, free,
                                    free + operands_of(call) * depth * size, NULL)
-        if plan.inputs == ALONG_E:
+        if plan.inputs == FEATURES_IN_LANES:
             sums.outer[i].wide = <char *>sums.outer[i].rows + terms_of(call) * call.up * depth * size
-        free += plan.share * size
+        free += plan.share_size * size
 
 
-cdef void sequence(Sums *sums, bint first, bint last) noexcept nogil:
-    """All steps of the call; what they leave over of a chunk of rows is kept for the next ones unless they are the
-    `last`: the same sums come out, however a call is cut.
+cdef void run_steps(Sums *sums, bint first, bint last) noexcept nogil:
+    """Add the outer products of all steps of a call.
+
+    An incomplete chunk of rows is kept for the next piece, unless this is the `last`. So the bits of the sums do not
+    depend on how a call is cut into pieces.
     """
     cdef const Plan *plan = &sums.plan
     sums.first, sums.last = first, last
-    lay_out(sums)
+    _build_terms(sums)
     if not plan.sums_in_lanes:
-        share(_accumulate, sums, plan.shares, plan.shares)
+        share(_sum_outer_products, sums, plan.shares, plan.shares)
         return
-    share(_sum, sums, plan.shares, plan.threads)
+    share(_sum_in_lanes, sums, plan.shares, plan.threads)
     if last:
-        plan.k.few_add(&sums.few[0], plan.shares)
+        plan.k.few_add(&sums.batch_simd[0], plan.shares)
 
 
-cdef void _piece(void *work, bint first, bint last) noexcept nogil:
-    sequence(<Sums *>work, first, last)
+cdef void _run_piece(void *work, bint first, bint last) noexcept nogil:
+    """Add the outer products of one piece of the steps; the callback of `in_pieces`."""
+    run_steps(<Sums *>work, first, last)
 
 
-cdef int _perform(const Plan *plan, cgru_call *call, const cgru_gradients *g, void *memory) except -1 nogil:
-    """The whole call in memory of `plan.numbers`; a Ctrl-C ends it."""
+cdef int _run_call(const Plan *plan, cgru_call *call, const cgru_gradients *g, void *memory) except -1 nogil:
+    """Run a planned call in `memory`; a Ctrl-C ends it."""
     cdef Sums sums
     prepare(&sums, plan, call, g, memory)
-    return in_pieces(call, call.m, plan.k.size, True, _piece, &sums)
+    return in_pieces(call, call.m, plan.k.size, True, _run_piece, &sums)
 
 
-cdef int perform(cgru_call *call, const cgru_gradients *g, const cgru_kernels *k, void *memory,
-                 int most) except -1 nogil:
+cdef int run_in_workspace(cgru_call *call, const cgru_gradients *g, const cgru_kernels *k, void *memory,
+                          int most) except -1 nogil:
+    """Plan and run a call in memory that the caller allocated, on at most `most` threads."""
     cdef Plan plan = plan_of(k, call, NULL, GRADIENTS, most)
-    return _perform(&plan, call, g, memory)
+    return _run_call(&plan, call, g, memory)
 
 
 cdef int execute(cgru_call *call, const cgru_gradients *g, const cgru_kernels *k) except -1:
-    """`perform` with memory of its own."""
+    """Plan and run a call in a workspace that is allocated here, on all threads."""
     cdef Plan plan = plan_of(k, call, NULL, GRADIENTS, available())
-    cdef Workspace work = Workspace(plan.numbers, k.size)
-    cdef void *memory = work.take(plan.numbers)
+    cdef Workspace work = Workspace(plan.workspace_size, k.size)
+    cdef void *memory = work.take(plan.workspace_size)
     with nogil:
-        _perform(&plan, call, g, memory)
+        _run_call(&plan, call, g, memory)
     return 0
 
 
 def run(variant, dict g not None, dict arrays not None, order=None, running=None, bint reverse=False,
         bint fresh=False):
-    """Add the gradients to `g`, 'd' + name for each parameter; the arrays are those of gradients.pxd, any strides.
-    `fresh`: that forward had no h0.
+    """Add the gradients of the parameters to `g`, a dict with an array for each 'd' + name.
+
+    Args:
+        arrays: the arrays of gradients.pxd by name, with any strides.
+        order, running: as for `driver.run`.
+        reverse: whether the steps ran from the last to the first.
+        fresh: whether the forward pass had no h0.
     """
     cdef cgru_call call = call_of(variant, g["dVz"].shape[1], arrays, None, order, running)
-    cdef dict lain = {name: readable(&call, array) for name, array in arrays.items()}
+    cdef dict as_read = {name: readable(&call, array) for name, array in arrays.items()}
     cdef cgru_gradients to
-    call = call_of(variant, g["dVz"].shape[1], lain, None, order, running)
+    call = call_of(variant, g["dVz"].shape[1], as_read, None, order, running)
     call.reverse, call.fresh = reverse, fresh
-    targets(&to, g)
+    bind_gradients(&to, g)
     execute(&call, &to, kernels(arrays["X"].itemsize))

@@ -1,21 +1,20 @@
-"""The typed door to simd/: the structs that the compiled modules fill, and the table of kernels in use.
+"""Cython declarations of simd/cgru.h: the structs that describe a call, and the table of the kernels in use.
 
-A call is made in three steps, alike for each variant; forward.pxd, backward.pxd and gradients.pxd say which arrays it
-wants.
+A call is made in three steps, the same for each variant. forward.pxd, backward.pxd and gradients.pxd list its arrays.
 
     cdef cgru_call call = new_call(m, s, e, u, itemsize, variant, codes)
     set_lengths(&call, order, running); set_zoneout(&call, zoneout); call.reverse = reverse
     bind(&call, "X", X); bind(&call, "h", h); ...
 
     cdef cgru_weights w
-    weights(&w, p, variant.names)
+    bind_weights(&w, p, variant.names)
     execute(&call, &w, kernels(itemsize), FORWARD)
 
-The structs own nothing: whoever fills them holds the arrays until the call is over.
+The structs own nothing: their caller keeps the arrays alive until the call is over.
 
-`choose_lanes(k, &call)` of plan.pxd sets `call.column`, the stride of the last axis by which `laid` lays the arrays of
-the call. It is 1, and must be, unless lanes are samples. Arrays may then have any strides, but a read or write of one
-whose samples are not neighbours takes as many steps as there are lanes.
+`choose_lanes(k, &call)` of plan.pxd sets `call.column`, the stride of the last axis of the arrays that
+`time_major_array` describes. It has to be 1 unless samples are in the lanes. Then arrays may have any strides, but a
+vector of samples that are not neighbours in memory is read and written lane by lane.
 """
 
 cimport numpy as cnp
@@ -39,7 +38,7 @@ cdef extern from "simd/cgru.h" nogil:
         cgru_activation activate, activate_update, activate_reset
         int variant, reverse
         double zoneout
-        # Those of CGRU_ARRAYS that are asked for here by name, and all of them by their places there.
+        # The arrays of CGRU_ARRAYS that Cython reads by name; `array` holds all of them in the order of that list.
         cgru_array h0, X, h, hp, hh, z, r, c, hh_, z_, r_, kept, last
         cgru_array dA, dh_, dh, dhh_, dz_, dr_, dc, dX, nU, nV, dU_, dV_, recurrent
         cgru_array array[CGRU_PLACES]
@@ -269,64 +268,74 @@ cdef extern from "simd/cgru.h" nogil:
                        void *) noexcept nogil
 
 
-# Runs the steps of a call as it stands; whether they are its first ones, and its last.
+# Run one piece of the steps of a call. `first` and `last` say whether it runs first, or last.
 ctypedef void run_piece(void *work, bint first, bint last) noexcept nogil
 
+# Return the kernels in use for float32 or float64.
 cdef const cgru_kernels *kernels(Py_ssize_t itemsize) noexcept nogil
-# Those for weights of fewer bytes, of that level; NULL where this build or this machine lacks it.
-cdef const cgru_narrow_kernels *narrow_kernels(str name) except? NULL
-cdef int look_for_signals() except -1 nogil
+# Return the low-precision kernels of a level; NULL where this build or this machine lacks it.
+cdef const cgru_narrow_kernels *low_precision_kernels(str name) except? NULL
+# Let Python handle pending signals; raise what their handlers raise.
+cdef int check_signals() except -1 nogil
+# Run m samples of a call some steps at a time, and look for signals between the pieces.
 cdef int in_pieces(cgru_call *call, Py_ssize_t m, int size, bint last_first, run_piece *run,
                    void *work) except -1 nogil
 
 
-# A call of that `cgru.variant.Variant`; its arrays and rows are still NULL. activations: the (code, alpha) of activate,
-# activate_update and activate_reset, or None for gradients, which need none.
+# Return a call of a `cgru.variant.Variant` without arrays. activations: the (code, alpha) of activate, activate_update
+# and activate_reset, or None for gradients, which need none.
 cdef cgru_call new_call(Py_ssize_t m, Py_ssize_t s, Py_ssize_t e, Py_ssize_t u, int itemsize, object variant,
                         tuple activations) except *
-# Make `call.<name>` that array, (m, s, n) or (m, n), as its strides are; None: not there. KeyError where a call has
-# no array of that name. Names are the letters of the caches, and h0, last, X. `call.h = view(h)` does the same.
+# Set `call.<name>` to an array (m, s, n) or (m, n) with any strides, or to none. Names are those of the caches, and h0,
+# last, X; KeyError for others. `call.h = view(h)` does the same.
 cdef int bind(cgru_call *call, str name, cnp.ndarray array) except -1
-# Samples longest first (m) and how many of them have each step (s), both intp; or None, None: all have all steps.
+# Set the lengths of a ragged batch: `order` (m,) the samples, longest first, `running` (s,) how many of them have each
+# step, both intp. None, None: all samples have all steps.
 cdef int set_lengths(cgru_call *call, cnp.ndarray order, cnp.ndarray running) except -1
-# None, a mask (m, s, u) or a rate: a float or an array ().
+# Set the zoneout of a call: a mask (m, s, u), a rate (float or array of shape ()), or None.
 cdef int set_zoneout(cgru_call *call, object zoneout) except -1
-# Where the parameters of these names lie, any strides; and where their gradients are summed up: C-contiguous arrays by
-# their names, 'd' + that of the parameter.
-cdef int weights(cgru_weights *w, dict p, tuple names) except -1
-cdef int targets(cgru_gradients *to, dict g) except -1
+# Point `w` to the parameters of these names, with any strides; and `to` to the C-contiguous arrays of their gradients,
+# whose names are 'd' + that of the parameter.
+cdef int bind_weights(cgru_weights *w, dict p, tuple names) except -1
+cdef int bind_gradients(cgru_gradients *to, dict g) except -1
 
-# Where an array stands among those of cgru_call; and a parameter in cgru_weights and cgru_gradients.
-cdef int array_place(str name) except -1
-cdef int parameter_place(str name) except -1
-# The mask of a gate, CGRU_R, CGRU_Z or CGRU_HH, among call.recurrent; no array where there is none.
+# Return the index of an array in cgru_call, and of a parameter in cgru_weights and cgru_gradients.
+cdef int array_index(str name) except -1
+cdef int parameter_index(str name) except -1
+# Return the recurrent dropout mask of a gate, CGRU_R, CGRU_Z or CGRU_HH; an array without data if there is none.
 cdef cgru_array mask_of(const cgru_call *call, int gate, int size) noexcept nogil
+# Return a NumPy array (m, s, n) or (m, n), and a matrix, as the kernels see them.
 cdef cgru_array view(cnp.ndarray source) noexcept
 cdef cgru_matrix matrix(cnp.ndarray W) noexcept
 # Copy rows (m, n) to the first step of an array.
-cdef void put_rows(const cgru_kernels *k, cgru_matrix rows, Py_ssize_t m, Py_ssize_t n, cgru_array to) noexcept nogil
+cdef void copy_rows(const cgru_kernels *k, cgru_matrix rows, Py_ssize_t m, Py_ssize_t n, cgru_array to) noexcept nogil
+# Return how many samples of a call have their rows in memory together.
 cdef Py_ssize_t samples_at_once(Py_ssize_t m, Py_ssize_t row_bytes) noexcept nogil
-# How many steps a single sample has; how many of the CGRU_STEPS steps from `first` on a row has.
+# Return the number of steps of a single sample; and how many of the CGRU_STEPS steps from `first` on a row has.
 cdef Py_ssize_t steps_of_single(const cgru_call *call) noexcept nogil
 cdef Py_ssize_t steps_of_row(const cgru_call *call, Py_ssize_t row, Py_ssize_t first) noexcept nogil
 
 
-cdef inline cgru_array laid(const void *data, Py_ssize_t n, Py_ssize_t m, Py_ssize_t column) noexcept nogil:
-    """(m, s, n) that lies step by step: sample by sample (s, m, n), or by columns m apart (s, n, m)."""
+cdef inline cgru_array time_major_array(const void *data, Py_ssize_t n, Py_ssize_t m, Py_ssize_t column) noexcept nogil:
+    """Return a time-major array (m, s, n): in memory (s, m, n) if `column` is 1, else (s, n, m)."""
     return cgru_array(<void *>data, n if column == 1 else 1, n * m, column)
 
 
 cdef inline Py_ssize_t whole_lines(Py_ssize_t numbers, Py_ssize_t itemsize) noexcept nogil:
-    """`numbers`, padded to whole cache lines: what comes after them begins at one."""
+    """Return `numbers` rounded up to whole cache lines, so that what follows begins at a line."""
     return (numbers * itemsize + 63) // 64 * 64 // itemsize
 
 
 cdef inline Py_ssize_t odd_lines(Py_ssize_t numbers, Py_ssize_t itemsize) noexcept nogil:
-    """`numbers`, padded to an odd number of cache lines: the same column of several rows then lies in several sets."""
+    """Return `numbers` rounded up to an odd number of cache lines.
+
+    The same column of successive rows is then in different sets of the cache.
+    """
     cdef Py_ssize_t lines = (numbers * itemsize + 63) // 64
     return (lines + (lines + 1) % 2) * 64 // itemsize
 
 
+# Build products: transpose a matrix, make a product, add operands, and pack matrices, biases and gains.
 cdef cgru_matrix transpose(cgru_matrix W) noexcept nogil
 cdef cgru_product new_product(const cgru_kernels *k, const cgru_call *call, cgru_epilogue *epilogue, Py_ssize_t columns,
                               const void *weights, const void *bias) noexcept nogil

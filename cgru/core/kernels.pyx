@@ -1,8 +1,7 @@
-"""The typed door to simd/: picks the instruction set once, turns arrays into the structs of cgru.h, and shows single
-kernels to the tests.
+"""Select the kernels of one instruction set, and convert arrays to the structs of simd/cgru.h.
 
-`CGRU_SIMD` in the environment (avx512, avx2, baseline, scalar) forces a level; without it the best one of the machine
-is taken.
+The environment variable `CGRU_SIMD` (avx512, avx2, baseline, scalar) forces a level. Without it the fastest level of
+the machine is used.
 """
 
 import os
@@ -33,11 +32,11 @@ LEVELS = ("avx512", "avx2", "baseline", "scalar")
 
 cdef enum:
     MOST_STEPS = 4096  # of a piece
-    ROWS_ROOM = 1 << 26  # bytes
-cdef Py_ssize_t _most_steps = MOST_STEPS, _rows_room = ROWS_ROOM
+    ROWS_BYTES = 1 << 26  # bytes of all rows that are in memory together
+cdef Py_ssize_t _most_steps = MOST_STEPS, _rows_bytes = ROWS_BYTES
 cdef double PIECE = 4e9  # operations of a piece: some tens of milliseconds
 
-# The arrays of a cgru_call, and the parameters in cgru_weights and cgru_gradients, as they stand there.
+# The index of each array in cgru_call, and of each parameter in cgru_weights and cgru_gradients.
 cdef dict ARRAYS = {names_of_arrays[place].decode(): place for place in range(CGRU_PLACES)}
 cdef dict PARAMETERS = {name: place for place, name in enumerate((
     "Ur", "Uz", "Uhh", "Vr", "Vz", "Vhh", "br", "bz", "bhh", "chh", "gU", "gV", "h0",
@@ -48,25 +47,27 @@ cdef const cgru_kernels *_float64 = NULL
 
 
 cdef const cgru_kernels *kernels(Py_ssize_t itemsize) noexcept nogil:
+    """Return the kernels in use for float32 (itemsize 4) or float64."""
     return _float32 if itemsize == 4 else _float64
 
 
-cdef const cgru_narrow_kernels *narrow_kernels(str name) except? NULL:
+cdef const cgru_narrow_kernels *low_precision_kernels(str name) except? NULL:
+    """Return the low-precision kernels of a level; NULL where this build or this machine lacks it."""
     return cgru_narrow_level(name.encode())
 
 
 def levels():
-    """The levels that this build and this machine have, the fastest first: of avx512, avx2, baseline, scalar."""
+    """Return the levels that this build and this machine have, the fastest first."""
     return tuple(name for name in LEVELS if cgru_level(name.encode(), 4) != NULL)
 
 
 def level():
-    """The level in use: the fastest one, or what `CGRU_SIMD` in the environment names."""
+    """Return the level in use: the fastest one, or the one that `CGRU_SIMD` names."""
     return _float32.level.decode()
 
 
 def use_level(str name not None):
-    """Take level `name` from now on; ValueError where this build or this machine lacks it."""
+    """Use the kernels of level `name` from now on; ValueError where this build or this machine lacks it."""
     global _float32, _float64
     if name not in levels():
         raise ValueError(f"CGRU_SIMD: expected one of {', '.join(levels())} on this machine, got {name!r}")
@@ -74,18 +75,18 @@ def use_level(str name not None):
     _float64 = cgru_level(name.encode(), 8)
 
 
-def use_pieces(steps=None, rows_room=None):
-    """Look for a Ctrl-C at least once in so many steps from now on, and have rows in so many bytes; None: as at first.
+def use_pieces(steps=None, rows_bytes=None):
+    """Set the most steps between two looks for a Ctrl-C, and the bytes of the rows in memory; for the tests.
 
-    For the tests.
+    None restores the default.
     """
-    global _most_steps, _rows_room
+    global _most_steps, _rows_bytes
     _most_steps = MOST_STEPS if steps is None else steps
-    _rows_room = ROWS_ROOM if rows_room is None else rows_room
+    _rows_bytes = ROWS_BYTES if rows_bytes is None else rows_bytes
 
 
 def activation(int code, double alpha, x):
-    """The compiled activation `code` (see `cgru.activations.CODES`) at x, float32 or float64 of any shape."""
+    """Return the compiled activation `code` (see `cgru.activations.CODES`) of x, float32 or float64 of any shape."""
     cdef cnp.ndarray given = np.ascontiguousarray(x), out = np.empty_like(given)
     cdef cgru_activation f = cgru_activation(code, alpha)
     if given.dtype not in (np.float32, np.float64):
@@ -97,6 +98,7 @@ def activation(int code, double alpha, x):
 
 
 cdef cgru_activation _activation(tuple pair) except *:
+    """Return a pair (code, alpha) as a struct."""
     cdef cgru_activation f
     f.code, f.alpha = pair
     return f
@@ -104,6 +106,7 @@ cdef cgru_activation _activation(tuple pair) except *:
 
 cdef cgru_call new_call(Py_ssize_t m, Py_ssize_t s, Py_ssize_t e, Py_ssize_t u, int itemsize, object variant,
                         tuple activations) except *:
+    """Return a call of a variant without arrays: sizes, activations, and sizes padded to whole vectors."""
     cdef cgru_call call
     cdef Py_ssize_t lanes = kernels(itemsize).lanes
     memset(&call, 0, sizeof(call))
@@ -118,11 +121,13 @@ cdef cgru_call new_call(Py_ssize_t m, Py_ssize_t s, Py_ssize_t e, Py_ssize_t u, 
 
 
 cdef int bind(cgru_call *call, str name, cnp.ndarray array) except -1:
-    call.array[array_place(name)] = cgru_array(NULL, 0, 0, 1) if array is None else view(array)
+    """Set the array `name` of a call; None unsets it."""
+    call.array[array_index(name)] = cgru_array(NULL, 0, 0, 1) if array is None else view(array)
     return 0
 
 
 cdef int set_lengths(cgru_call *call, cnp.ndarray order, cnp.ndarray running) except -1:
+    """Set the order of the samples and how many of them have each step; None, None: all have all steps."""
     call.order, call.running = NULL, NULL
     if order is not None:
         call.order, call.running = <Py_ssize_t *>cnp.PyArray_DATA(order), <Py_ssize_t *>cnp.PyArray_DATA(running)
@@ -130,6 +135,7 @@ cdef int set_lengths(cgru_call *call, cnp.ndarray order, cnp.ndarray running) ex
 
 
 cdef int set_zoneout(cgru_call *call, object zoneout) except -1:
+    """Set the zoneout of a call: a mask (m, s, u), a rate, or None."""
     if isinstance(zoneout, np.ndarray) and cnp.PyArray_NDIM(zoneout):
         call.kept = view(zoneout)
     elif zoneout is not None:
@@ -138,6 +144,7 @@ cdef int set_zoneout(cgru_call *call, object zoneout) except -1:
 
 
 cdef cgru_array mask_of(const cgru_call *call, int gate, int size) noexcept nogil:
+    """Return the recurrent dropout mask of a gate; an array without data if there is none."""
     cdef const cgru_array *all = &call.recurrent
     if all.data == NULL:
         return all[0]
@@ -145,7 +152,7 @@ cdef cgru_array mask_of(const cgru_call *call, int gate, int size) noexcept nogi
 
 
 cdef cgru_array view(cnp.ndarray source) noexcept:
-    """An array (m, s, n) or (m, n) as the kernels see it."""
+    """Return a NumPy array (m, s, n) or (m, n) as the kernels see it."""
     cdef Py_ssize_t size = cnp.PyArray_ITEMSIZE(source)
     cdef int last = cnp.PyArray_NDIM(source) - 1
     return cgru_array(cnp.PyArray_DATA(source), cnp.PyArray_STRIDE(source, 0) // size,
@@ -154,18 +161,18 @@ cdef cgru_array view(cnp.ndarray source) noexcept:
 
 
 cdef Py_ssize_t samples_at_once(Py_ssize_t m, Py_ssize_t row_bytes) noexcept nogil:
-    """How many samples of a call have their rows in memory together."""
-    return max(1, min(m, _rows_room // row_bytes))
+    """Return how many samples of a call have their rows in memory together."""
+    return max(1, min(m, _rows_bytes // row_bytes))
 
 
 cdef Py_ssize_t steps_of_piece(const cgru_call *call, Py_ssize_t m) noexcept nogil:
-    """How many steps of m samples run between two looks for a Ctrl-C."""
+    """Return how many steps of m samples run between two looks for a Ctrl-C."""
     cdef double flop = 6.0 * m * call.u * (call.e + call.u)  # of a step
     return <Py_ssize_t>max(1.0, min(<double>_most_steps, PIECE / flop))
 
 
-cdef void narrow(cgru_call *call, const cgru_call *whole, Py_ssize_t start, Py_ssize_t steps, int size) noexcept nogil:
-    """Make `call` one of some steps of a whole call: all arrays that have steps begin at the first of them."""
+cdef void cut(cgru_call *call, const cgru_call *whole, Py_ssize_t start, Py_ssize_t steps, int size) noexcept nogil:
+    """Make `call` the part of a whole call with `steps` steps from `start` on."""
     cdef int place
     call[0] = whole[0]
     call.s = steps
@@ -174,11 +181,11 @@ cdef void narrow(cgru_call *call, const cgru_call *whole, Py_ssize_t start, Py_s
     for place in range(CGRU_PLACES):
         if call.array[place].data != NULL:
             call.array[place].data = <char *>call.array[place].data + start * call.array[place].step * size
-    call.recurrent = whole.recurrent
+    call.recurrent = whole.recurrent  # one mask for all steps
 
 
-cdef int look_for_signals() except -1 nogil:
-    """Let a Ctrl-C, or whatever else there is, be seen: raises what its handler raises."""
+cdef int check_signals() except -1 nogil:
+    """Let Python handle pending signals, a Ctrl-C for one; raise what their handlers raise."""
     with gil:
         PyErr_CheckSignals()
     return 0
@@ -186,9 +193,10 @@ cdef int look_for_signals() except -1 nogil:
 
 cdef int in_pieces(cgru_call *call, Py_ssize_t m, int size, bint last_first, run_piece *run,
                    void *work) except -1 nogil:
-    """Run a call of m samples, or of m of its samples, some steps at a time, and look for a Ctrl-C in between:
-    KeyboardInterrupt, or whatever else a signal's handler raises. `last_first`: the piece with the last steps comes
-    first. `call` is restored.
+    """Run m samples of a call some steps at a time, and look for a Ctrl-C between the pieces.
+
+    With `last_first` the piece with the last steps runs first. Raise what a signal's handler raises, KeyboardInterrupt
+    for one. `call` is restored.
     """
     cdef Py_ssize_t most = steps_of_piece(call, m), done = 0, steps
     if call.s <= most:
@@ -197,54 +205,62 @@ cdef int in_pieces(cgru_call *call, Py_ssize_t m, int size, bint last_first, run
     cdef cgru_call whole = call[0]
     while done < whole.s:
         steps = min(most, whole.s - done)
-        narrow(call, &whole, whole.s - done - steps if last_first else done, steps, size)
+        cut(call, &whole, whole.s - done - steps if last_first else done, steps, size)
         run(work, done == 0, done + steps == whole.s)
         done += steps
         call[0] = whole
         if done < whole.s:
-            look_for_signals()
+            check_signals()
     return 0
 
 
 cdef cgru_matrix matrix(cnp.ndarray W) noexcept:
+    """Return a NumPy array (k, n) as the kernels see it."""
     cdef Py_ssize_t itemsize = cnp.PyArray_ITEMSIZE(W)
     return cgru_matrix(cnp.PyArray_DATA(W), cnp.PyArray_STRIDE(W, 0) // itemsize, cnp.PyArray_STRIDE(W, 1) // itemsize)
 
 
-cdef void put_rows(const cgru_kernels *k, cgru_matrix rows, Py_ssize_t m, Py_ssize_t n, cgru_array to) noexcept nogil:
+cdef void copy_rows(const cgru_kernels *k, cgru_matrix rows, Py_ssize_t m, Py_ssize_t n, cgru_array to) noexcept nogil:
+    """Copy rows (m, n) to the first step of an array."""
     if to.column == 1:
         k.copy(rows, m, n, to.data, to.sample)
     else:
         k.copy(transpose(rows), n, m, to.data, to.column)
 
 
-cdef int array_place(str name) except -1:
+cdef int array_index(str name) except -1:
+    """Return the index of an array in cgru_call."""
     return ARRAYS[name]
 
 
-cdef int parameter_place(str name) except -1:
+cdef int parameter_index(str name) except -1:
+    """Return the index of a parameter in cgru_weights and cgru_gradients."""
     return PARAMETERS[name]
 
 
-cdef int weights(cgru_weights *w, dict p, tuple names) except -1:
+cdef int bind_weights(cgru_weights *w, dict p, tuple names) except -1:
+    """Point `w` to the parameters of these names."""
     memset(w, 0, sizeof(w[0]))
     for name in names:
-        (<cgru_matrix *>w)[parameter_place(name)] = matrix(p[name])
+        (<cgru_matrix *>w)[parameter_index(name)] = matrix(p[name])
     return 0
 
 
-cdef int targets(cgru_gradients *to, dict g) except -1:
+cdef int bind_gradients(cgru_gradients *to, dict g) except -1:
+    """Point `to` to the gradient arrays of a dict."""
     memset(to, 0, sizeof(to[0]))
     for name, array in g.items():
-        (<void **>to)[parameter_place(name[1:])] = cnp.PyArray_DATA(array)
+        (<void **>to)[parameter_index(name[1:])] = cnp.PyArray_DATA(array)
     return 0
 
 
 cdef cgru_matrix transpose(cgru_matrix W) noexcept nogil:
+    """Return the transpose of a matrix, without a copy."""
     return cgru_matrix(W.data, W.column, W.row)
 
 
 cdef Py_ssize_t steps_of_row(const cgru_call *call, Py_ssize_t row, Py_ssize_t first) noexcept nogil:
+    """Return how many of the CGRU_STEPS steps from `first` on a row has."""
     cdef Py_ssize_t steps = min(<Py_ssize_t>CGRU_STEPS, call.s - first)
     while call.running != NULL and steps > 0 and call.running[first + steps - 1] <= row:
         steps -= 1
@@ -252,6 +268,7 @@ cdef Py_ssize_t steps_of_row(const cgru_call *call, Py_ssize_t row, Py_ssize_t f
 
 
 cdef Py_ssize_t steps_of_single(const cgru_call *call) noexcept nogil:
+    """Return the number of steps of a single sample."""
     cdef Py_ssize_t steps = call.s
     while call.running != NULL and steps > 0 and call.running[steps - 1] == 0:
         steps -= 1
@@ -260,7 +277,7 @@ cdef Py_ssize_t steps_of_single(const cgru_call *call) noexcept nogil:
 
 cdef cgru_product new_product(const cgru_kernels *k, const cgru_call *call, cgru_epilogue *epilogue, Py_ssize_t columns,
                               const void *weights, const void *bias) noexcept nogil:
-    """A product of `columns` columns; its operands are still to be added."""
+    """Return a product of `columns` columns, without operands."""
     cdef cgru_product product
     memset(&product, 0, sizeof(product))
     product.call, product.epilogue = call, epilogue
@@ -271,12 +288,13 @@ cdef cgru_product new_product(const cgru_kernels *k, const cgru_call *call, cgru
 
 
 cdef void add_operand(cgru_product *product, const void *data, Py_ssize_t ld, Py_ssize_t k) noexcept nogil:
+    """Add rows (m, k), `ld` apart, to the operands of a product."""
     product.operand[product.operands] = cgru_operand(data, ld, k)
     product.operands += 1
 
 
 cdef cgru_product with_operand(const cgru_product *whole, int operand) noexcept nogil:
-    """The product of one operand alone with its rows of the weights; -1: of none, which leaves the bias."""
+    """Return the part of a product that has one operand and its rows of the weights; -1: none, only the bias."""
     cdef cgru_product part = whole[0]
     cdef int i
     part.operands, part.depth, part.k0, part.lies[0] = 0, 0, 0, NULL
@@ -291,14 +309,14 @@ cdef cgru_product with_operand(const cgru_product *whole, int operand) noexcept 
 
 cdef void pack(const cgru_kernels *k, const cgru_product *product, Py_ssize_t k0, Py_ssize_t column0, cgru_matrix W,
                Py_ssize_t depth, Py_ssize_t columns) noexcept nogil:
-    """Put W (depth, columns), if it is there, into the packed weights, from row k0 and column column0 on."""
+    """Pack W (depth, columns) into the weights of a product, from row k0 and column column0 on; W may be missing."""
     if W.data != NULL:
         k.pack(product, <void *>product.weights, k0, column0 // k.lanes, W, depth, columns)
 
 
 cdef void pack_bias(const cgru_kernels *k, const cgru_product *product, Py_ssize_t column0, cgru_matrix b,
                     Py_ssize_t columns) noexcept nogil:
-    """Put b (1, columns) into the bias, from column column0 on."""
+    """Pack b (1, columns) into the bias of a product, from column column0 on."""
     cdef cgru_product row = product[0]
     row.operands = 0
     row.weights = row.bias
@@ -308,7 +326,7 @@ cdef void pack_bias(const cgru_kernels *k, const cgru_product *product, Py_ssize
 
 cdef void pack_gains(const cgru_kernels *k, const cgru_weights *w, Py_ssize_t u, Py_ssize_t up,
                      char *to) noexcept nogil:
-    """Put gU and gV, whose columns are those of z, r and hh, into (2, 3, up), of r, z and hh."""
+    """Pack gU and gV, with columns of z, r and hh, into (2, 3, up), in the order r, z and hh."""
     cdef Py_ssize_t *column = [u, 0, 2 * u]
     cdef cgru_matrix g
     cdef int part, gate

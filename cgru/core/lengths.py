@@ -1,6 +1,6 @@
-"""Ragged batches: which steps of a sample are real, where it begins and ends, and in what order samples run.
+"""Helpers for ragged batches: padding masks, first and last steps, the order by length.
 
-m samples, s steps; lengths (m,) says how many steps of each sample are real.
+m samples, s steps; lengths (m,) are the numbers of real steps, and the others are padding.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ __all__ = ["by_length", "ends", "mask", "padded"]
 
 
 def mask(lengths: np.ndarray, s: int) -> np.ndarray:
-    """(m, s, 1) booleans: whether step t of a sample is one of its `lengths` real ones."""
+    """Return booleans (m, s, 1): True for the real steps of each sample, False for its padding."""
     return (np.arange(s) < np.asarray(lengths)[:, None])[:, :, None]
 
 
 def ends(m: int, s: int, lengths: np.ndarray | None = None, reverse: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """Two (m,) integers: the real step that runs first in each sample, and the one that runs last.
+    """Return the indices (m,) of the step that runs first in each sample, and of the one that runs last.
 
     With them `fc['h'][np.arange(m), last]` is the last state, and `bc['dh'][np.arange(m), first]` is dL/dh0.
     """
@@ -28,7 +28,7 @@ def ends(m: int, s: int, lengths: np.ndarray | None = None, reverse: bool = Fals
 
 
 def by_length(lengths: np.ndarray | None, s: int) -> tuple[np.ndarray, np.ndarray] | None:
-    """The samples, longest first, and how many of them have each step; None where there are no lengths."""
+    """Return the samples sorted by length, longest first, and how many have each step (s,); None without lengths."""
     if lengths is None:
         return None
     order = np.argsort(-lengths, kind="stable").astype(np.intp)
@@ -36,7 +36,7 @@ def by_length(lengths: np.ndarray | None, s: int) -> tuple[np.ndarray, np.ndarra
 
 
 def padded(X: Sequence[Any], name: str = "X") -> tuple[np.ndarray, np.ndarray]:
-    """(m, s, ...) with zeros behind, and lengths (m,), of m arrays (s_i, ...); ValueError where they are unlike."""
+    """Return m arrays (s_i, ...) padded with zeros to (m, s, ...), and lengths (m,); ValueError if shapes differ."""
     arrays = [np.asarray(x) for x in X]
     for i, array in enumerate(arrays):
         due = arrays[0].shape[1:]

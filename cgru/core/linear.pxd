@@ -1,4 +1,4 @@
-"""The linear layer: rows times a matrix, plus a bias, and an activation."""
+"""A linear layer: A = activate(X W + b)."""
 
 cimport numpy as cnp
 
@@ -6,9 +6,10 @@ from cgru.core.kernels cimport cgru_activation, cgru_call, cgru_kernels, cgru_pr
 from cgru.core.memory cimport Workspace
 
 cdef enum:
-    SOFTMAX = -1  # a code beside those of the kernels; its alpha is the temperature
+    SOFTMAX = -1  # an activation code beside those of the kernels; its alpha is the temperature
 
-# One call, to be made as often as one likes; it stays where it was prepared, and the Linear and the arrays live on.
+# A prepared call, which may be executed any number of times. It must not be moved, since it points into itself. Its
+# Linear and its arrays have to outlive it.
 cdef struct LinearCall:
     const cgru_kernels *k
     cgru_call call
@@ -16,11 +17,12 @@ cdef struct LinearCall:
     cgru_activation activate
     char *Z
     char *A
-    Py_ssize_t rows  # of a part
+    Py_ssize_t rows  # of a part, which one thread computes
     double flop
 
+# Run a prepared call.
 cdef void execute(LinearCall *call) noexcept
-# A (m, u) = the activation, softmax among them, of Z, which may be A.
+# Write the activation of Z (m, u) into A (m, u), which may be Z. Softmax is taken over each row.
 cdef void activated(const cgru_kernels *k, cgru_activation f, const void *Z, void *A, Py_ssize_t m,
                     Py_ssize_t u) noexcept nogil
 
@@ -34,6 +36,6 @@ cdef class Linear:
     cdef void *weights
     cdef void *bias
 
-    # X (m, n), rows `ld` apart; Z (m, u), and A (m, u), which may be Z, or NULL for Z alone.
+    # Fill `call` for X (m, n), rows `ld` apart, and its results Z (m, u) and A (m, u). A may be Z, or NULL: Z alone.
     cdef void prepare(self, LinearCall *call, const void *X, Py_ssize_t ld, Py_ssize_t m, void *Z, void *A) noexcept
-    cdef tuple made(self, cnp.ndarray X, bint in_place)
+    cdef tuple _multiply(self, cnp.ndarray X, bint in_place)

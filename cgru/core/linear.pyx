@@ -1,14 +1,13 @@
-"""The linear layer: A = activate(X W + b), its weights packed once.
+"""Run a linear layer, A = activate(X W + b), with weights that are packed once.
 
-m rows, n inputs, u units. Whatever is given here is trusted: dense.py has checked it. All arrays are of one dtype,
-float32 or float64.
+m rows, n inputs, u units. dense.py has checked all arguments. All arrays are of one dtype, float32 or float64.
 """
 
 cimport numpy as cnp
 from cython cimport floating
 from libc.string cimport memset
 
-from cgru.core.checks cimport rows
+from cgru.core.checks cimport contiguous_rows
 from cgru.core.kernels cimport (
     add_operand, cgru_activation, cgru_array, cgru_call, cgru_kernels, cgru_product, kernels, matrix, new_product, pack,
     pack_bias,
@@ -23,10 +22,10 @@ cdef extern from "simd/cgru.h":
 
 SOFTMAX_CODE = SOFTMAX
 
-cdef double SHORT = 1e4  # operations that are over before another thread could take the GIL
+cdef double SHORT = 1e4  # operations of a call that is too short to release the GIL for
 
 cdef floating _most(const floating *z, Py_ssize_t n) noexcept nogil:
-    """The largest number, by four chains; of NaN and others some number."""
+    """Return the largest of n numbers, by four independent chains; unspecified if there is a NaN."""
     cdef floating[4] most = [z[0], z[0], z[0], z[0]]
     cdef Py_ssize_t j = 0, c
     while j + 4 <= n:
@@ -39,7 +38,7 @@ cdef floating _most(const floating *z, Py_ssize_t n) noexcept nogil:
 
 
 cdef double _sum(const floating *a, Py_ssize_t n) noexcept nogil:
-    """In double, by four chains."""
+    """Return the sum of n numbers in double, by four independent chains."""
     cdef double[4] total = [0, 0, 0, 0]
     cdef Py_ssize_t j = 0, c
     while j + 4 <= n:
@@ -52,20 +51,18 @@ cdef double _sum(const floating *a, Py_ssize_t n) noexcept nogil:
 
 
 cdef void _below_most(const floating *z, floating *a, Py_ssize_t u, double temperature) noexcept nogil:
-    """A row from its largest down, over the temperature: nothing overflows after that."""
+    """Write (z - max z) / temperature into a row, so that its exponentials do not overflow."""
     cdef Py_ssize_t j
     cdef floating most = _most(z, u)
     for j in range(u):
         a[j] = z[j] - most
     if temperature != 1:
-        for j in range(u):  # in double, which has room for any temperature
+        for j in range(u):  # in double: a float32 could not hold any temperature
             a[j] = <floating>(a[j] / temperature)
 
 
 cdef void _shares(floating *s, Py_ssize_t u) noexcept nogil:
-    """From sigmoid(x) to exp(x), which is sigmoid(x) / (1 - sigmoid(x)), and that over the sum of the row: so that NaN
-    fills it.
-    """
+    """Turn a row of sigmoid(x) into softmax(x), by exp(x) = sigmoid(x) / (1 - sigmoid(x)). A NaN fills the row."""
     cdef Py_ssize_t j
     cdef floating inverse
     for j in range(u):
@@ -77,6 +74,7 @@ cdef void _shares(floating *s, Py_ssize_t u) noexcept nogil:
 
 cdef void _softmax(const cgru_kernels *k, const floating *z, floating *a, Py_ssize_t m, Py_ssize_t u,
                    double temperature) noexcept nogil:
+    """Write the softmax of each row of z (m, u) into a."""
     cdef cgru_activation sigmoid = cgru_activation(CGRU_SIGMOID, 0)
     cdef Py_ssize_t i
     for i in range(m):
@@ -88,6 +86,7 @@ cdef void _softmax(const cgru_kernels *k, const floating *z, floating *a, Py_ssi
 
 cdef void activated(const cgru_kernels *k, cgru_activation f, const void *Z, void *A, Py_ssize_t m,
                     Py_ssize_t u) noexcept nogil:
+    """Write the activation of Z (m, u) into A, which may be Z."""
     if f.code != SOFTMAX:
         k.activation(f, Z, A, m * u)
     elif k.size == 4:
@@ -97,7 +96,7 @@ cdef void activated(const cgru_kernels *k, cgru_activation f, const void *Z, voi
 
 
 cdef void _part(void *given, Py_ssize_t part) noexcept nogil:
-    """The rows of one part."""
+    """Compute the rows of one part of a call."""
     cdef LinearCall *work = <LinearCall *>given
     cdef Py_ssize_t u = work.product.columns, row = part * work.rows
     cdef Py_ssize_t m = min(work.rows, work.call.m - row), start = row * u * work.k.size
@@ -108,7 +107,7 @@ cdef void _part(void *given, Py_ssize_t part) noexcept nogil:
 
 
 cdef void execute(LinearCall *call) noexcept:
-    """On as many threads as it is worth."""
+    """Run a prepared call on as many threads as pay."""
     cdef int threads
     if call.flop < SHORT:
         _part(call, 0)
@@ -120,8 +119,9 @@ cdef void execute(LinearCall *call) noexcept:
 
 
 cdef class Linear:
-    """Rows times W (n, u), plus b (1, u), and the activation (code, alpha): None, a code of the kernels, or
-    SOFTMAX_CODE with its temperature.
+    """A linear layer with packed weights W (n, u), a bias b (1, u) and an activation (code, alpha).
+
+    The code is one of the kernels, or SOFTMAX_CODE with the temperature as its alpha; None: no activation.
     """
 
     def __init__(self, cnp.ndarray W not None, cnp.ndarray b=None, tuple activate=None):
@@ -145,6 +145,7 @@ cdef class Linear:
             pack_bias(self.k, &product, 0, matrix(b), self.u)
 
     cdef void prepare(self, LinearCall *call, const void *X, Py_ssize_t ld, Py_ssize_t m, void *Z, void *A) noexcept:
+        """Fill `call` for X (m, n), rows `ld` apart, and its results Z and A; see linear.pxd."""
         memset(call, 0, sizeof(LinearCall))
         call.k, call.call.m, call.activate, call.Z, call.A = self.k, m, self.activate, <char *>Z, <char *>A
         call.product = new_product(self.k, &call.call, self.k.put, self.u, self.weights, self.bias)
@@ -153,14 +154,15 @@ cdef class Linear:
         call.rows, call.flop = m, 2.0 * m * self.n * self.u
 
     def outputs(self, cnp.ndarray X not None):
-        """activate(X W + b) for X (m, n)."""
-        return self.made(rows(X), True)[0]
+        """Return activate(X W + b) for X (m, n)."""
+        return self._multiply(contiguous_rows(X), True)[0]
 
     def both(self, cnp.ndarray X not None):
-        """X W + b, and the activation of it, None where there is none."""
-        return self.made(rows(X), False)
+        """Return X W + b and its activation, None if the layer has none."""
+        return self._multiply(contiguous_rows(X), False)
 
-    cdef tuple made(self, cnp.ndarray X, bint in_place):
+    cdef tuple _multiply(self, cnp.ndarray X, bint in_place):
+        """Return X W + b and its activation: in one array with `in_place`, None without an activation."""
         cdef cnp.npy_intp shape[2]
         cdef cnp.ndarray Z, A = None
         cdef LinearCall call

@@ -1,4 +1,4 @@
-"""Layers whose weights are int8 or bfloat16; see simd/low_precision.h. float32 alone, forward alone."""
+"""Forward passes of layers with int8 or bfloat16 weights, in float32; see simd/low_precision.h."""
 
 cimport numpy as cnp
 
@@ -6,28 +6,29 @@ from cgru.core.kernels cimport cgru_call, cgru_narrow, cgru_narrow_kernels, cgru
 from cgru.core.memory cimport Workspace
 
 
-cdef struct NarrowCell:
+cdef struct LowPrecisionCell:
     const cgru_narrow_kernels *k
-    cgru_call call  # without arrays
-    cgru_narrow_layer layer  # of that call
+    cgru_call call  # sizes and activations, without arrays
+    cgru_narrow_layer layer  # the packed weights
 
 
-# Bytes of memory for so many samples; and all steps of X (m, s, e), contiguous: h (m, u) in and out, H (m, s, u) or
-# NULL.
-cdef Py_ssize_t narrow_room(const NarrowCell *cell, Py_ssize_t m) noexcept nogil
-cdef void narrow_sequence(const NarrowCell *cell, Py_ssize_t m, Py_ssize_t s, const float *X, float *h, float *H,
-                          void *memory) noexcept nogil
+# Return the bytes of workspace for m samples.
+cdef Py_ssize_t layer_workspace(const LowPrecisionCell *cell, Py_ssize_t m) noexcept nogil
+# Run all steps of X (m, s, e), contiguous, from h (m, u) on. Write the last states to h and all of them to H (m, s, u),
+# which may be NULL.
+cdef void run_quantized(const LowPrecisionCell *cell, Py_ssize_t m, Py_ssize_t s, const float *X, float *h, float *H,
+                        void *memory) noexcept nogil
 
 
-cdef class NarrowGRU:
-    cdef NarrowCell cell
+cdef class LowPrecisionGRU:
+    cdef LowPrecisionCell cell
     cdef Workspace memory
     cdef readonly Py_ssize_t e, u, weight_bytes
 
     cdef int _matrix(self, cgru_narrow *to, int number, dict p, list names) except -1
 
 
-cdef struct NarrowProduct:
+cdef struct LowPrecisionProduct:
     const cgru_narrow_kernels *k
     cgru_narrow W
     const void *b
@@ -35,15 +36,16 @@ cdef struct NarrowProduct:
     double bound
 
 
-# Bytes of memory for so many rows; and to (m, u) = X W + b for X (m, n), contiguous.
-cdef Py_ssize_t product_room(const NarrowProduct *product, Py_ssize_t m) noexcept nogil
-cdef void narrow_product(const NarrowProduct *product, const float *X, Py_ssize_t m, float *to,
-                         void *memory) noexcept nogil
+# Return the bytes of workspace for m rows.
+cdef Py_ssize_t product_workspace(const LowPrecisionProduct *product, Py_ssize_t m) noexcept nogil
+# Write X W + b for X (m, n), contiguous, to (m, u).
+cdef void multiply_quantized(const LowPrecisionProduct *product, const float *X, Py_ssize_t m, float *to,
+                             void *memory) noexcept nogil
 
 
-cdef class NarrowLinear:
-    cdef NarrowProduct product
+cdef class LowPrecisionLinear:
+    cdef LowPrecisionProduct product
     cdef Workspace memory
     cdef readonly Py_ssize_t n, u
 
-    cdef tuple made(self, cnp.ndarray X, tuple activate)
+    cdef tuple _multiply(self, cnp.ndarray X, tuple activate)

@@ -11,7 +11,7 @@ def level() -> str: ...
 def use_vnni(choice: bool | None = None) -> None: ...
 
 @disjoint_base
-class NarrowGRU:
+class LowPrecisionGRU:
     e: int
     u: int
     weight_bytes: int
@@ -37,7 +37,7 @@ class NarrowGRU:
     ) -> tuple[np.ndarray | None, np.ndarray]: ...
 
 @disjoint_base
-class NarrowLinear:
+class LowPrecisionLinear:
     n: int
     u: int
     def __init__(

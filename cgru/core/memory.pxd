@@ -1,25 +1,25 @@
-"""Memory for the compiled modules, all of it allocated by Python."""
+"""Workspaces and reusable arrays for the compiled modules; Python allocates all of them."""
 
 cimport numpy as cnp
 from cpython.pyport cimport PY_SSIZE_T_MAX
 
 
 cdef enum:
-    LINE = 64  # bytes of a cache line, at which workspaces are cut
+    LINE = 64  # bytes of a cache line; each part of a workspace begins at one
 
 
 cdef inline Py_ssize_t lines_of(Py_ssize_t numbers, int size) noexcept nogil:
-    """Bytes of so many numbers, in whole cache lines."""
+    """Return the bytes of `numbers` numbers, rounded up to whole cache lines."""
     return (numbers * size + LINE - 1) // LINE * LINE
 
 
 cdef inline bint fits(double numbers, int size) noexcept nogil:
-    """Whether memory could have so many numbers at all, and sums of some such sizes do not overflow."""
+    """Return whether `numbers` numbers could fit into memory, so that sums of a few such sizes do not overflow."""
     return numbers * size < PY_SSIZE_T_MAX / 2
 
 
 cdef inline char *first_line(const void *memory) noexcept nogil:
-    """Where the first cache line begins."""
+    """Return the first address in `memory` at which a cache line begins."""
     return <char *>((<size_t>memory + LINE - 1) // LINE * LINE)
 
 

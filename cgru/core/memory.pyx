@@ -1,4 +1,4 @@
-"""Memory for the compiled modules, all of it allocated by Python: a call's workspace, and the arrays of a layer."""
+"""Allocate memory for the compiled modules: workspaces of calls, and arrays that a layer reuses."""
 
 import numpy as np
 
@@ -18,11 +18,11 @@ cdef extern from "Python.h":
 
 
 cdef enum:
-    MAX_PIECES = 130  # of a workspace, each up to 63 bytes away from the one before
+    MAX_PIECES = 130  # of a workspace; up to 63 bytes are lost between two of them
 
 
 cdef class Workspace:
-    """Room for so many numbers, cut into pieces that begin at a cache line."""
+    """Uninitialised memory for `numbers` numbers, handed out in pieces that begin at a cache line."""
 
     def __init__(self, Py_ssize_t numbers, Py_ssize_t itemsize):
         cdef cnp.npy_intp size = numbers * itemsize + 64 * MAX_PIECES
@@ -31,6 +31,7 @@ cdef class Workspace:
         self.free = <char *>cnp.PyArray_DATA(self.memory)
 
     cdef void *take(self, Py_ssize_t numbers) noexcept:
+        """Return the address of the next `numbers` numbers of the workspace."""
         cdef char *piece = <char *>((<size_t>self.free + 63) // 64 * 64)
         self.free = piece + numbers * self.itemsize
         return piece
@@ -38,8 +39,9 @@ cdef class Workspace:
 
 cpdef cnp.ndarray time_major(cnp.ndarray memory, Py_ssize_t m, Py_ssize_t s, Py_ssize_t n, cnp.dtype dtype,
                              Py_ssize_t column):
-    """Return a contiguous array, None for a new one, as (m, s, n), by `column`: 1, then it lies as (s, m, n), or m,
-    then as (s, n, m).
+    """Return a view (m, s, n) of a contiguous array, or of a new one for None, that is time-major in memory.
+
+    If `column` is 1, the memory is (s, m, n); if it is m, the memory is (s, n, m).
     """
     if memory is None:
         memory = np.empty(s * m * n, dtype)
@@ -47,12 +49,12 @@ cpdef cnp.ndarray time_major(cnp.ndarray memory, Py_ssize_t m, Py_ssize_t s, Py_
 
 
 cdef class Buffers:
-    """Named arrays (m, s, n) that are handed out again only while nobody else holds them or a view of them.
+    """A pool of named arrays (m, s, n) that are reused only while nobody else holds them or a view of them.
 
-    They lie time-major: what a step reads and writes is one piece of memory, which the processor sees coming; within a
-    step sample by sample, or by `column` number by number (s, n, m). What is handed out are views, made once. A view
-    holds the array that owns the memory, never another view (NumPy keeps no chain), so the reference counts of the
-    views and of their owner say whether anyone but this object could see them.
+    They are time-major, so that a step reads and writes one piece of memory, which the processor prefetches. Within a
+    step the order is (m, n), or (n, m) by `column`. The pool hands out views, which it makes once. The base of a view
+    is the array that owns the memory, never another view (NumPy keeps no chain). So the reference counts of the views
+    and of their owner tell whether anyone else could see them.
     """
 
     def __init__(self):
@@ -60,7 +62,7 @@ cdef class Buffers:
 
     cpdef cnp.ndarray take(self, str name, Py_ssize_t m, Py_ssize_t s, Py_ssize_t n, cnp.dtype dtype,
                            Py_ssize_t column=1):
-        """An array whose contents are unspecified: the one of the last call where it fits and is free."""
+        """Return an uninitialised array (m, s, n): that of the last call if it fits and is free."""
         cdef cnp.npy_intp shape[3]
         shape[0], shape[1], shape[2] = m, s, n
         cdef tuple views = self._free(name, 3, shape, column, dtype)
@@ -70,7 +72,7 @@ cdef class Buffers:
 
     cpdef tuple take_states(self, str name, Py_ssize_t m, Py_ssize_t s, Py_ssize_t n, cnp.dtype dtype,
                             Py_ssize_t column=1):
-        """All of (m, s + 1, n), and the views of it without the last and without the first step."""
+        """Return an array (m, s + 1, n), and views of it without its last step and without its first."""
         cdef cnp.npy_intp shape[3]
         shape[0], shape[1], shape[2] = m, s + 1, n
         cdef tuple views = self._free(name, 3, shape, column, dtype)
@@ -80,7 +82,7 @@ cdef class Buffers:
         return views
 
     cpdef dict take_gradients(self, variant, Py_ssize_t e, Py_ssize_t u, cnp.dtype dtype):
-        """Zeros for the gradient `'d' + name` of each of a variant's parameters, by name."""
+        """Return a dict of zeros for the gradient `'d' + name` of each parameter of a variant."""
         cdef tuple names = variant.names
         cdef cnp.npy_intp shape[2]
         cdef Py_ssize_t rows, columns, start = 0
@@ -100,12 +102,12 @@ cdef class Buffers:
         return dict(zip(variant.gradient_names, views))
 
     cdef tuple _keep(self, str name, tuple views):
-        """Remember the views, and their shapes and strides: whoever holds an array may set these in place."""
+        """Store the views with their shapes and strides, which a user could change in place."""
         self.kept[name] = views, tuple([(view.shape, view.strides) for view in views])
         return views
 
     cdef tuple _free(self, str name, int ndim, const cnp.npy_intp *shape, Py_ssize_t column, cnp.dtype dtype):
-        """The views of that name; None where their shape, layout or dtype is another, or one is held or was changed."""
+        """Return the stored views of `name`; None if one does not fit, is still held, or was changed in place."""
         cdef PyObject *found = PyDict_GetItem(self.kept, name)
         if found == NULL:
             return None
@@ -128,7 +130,7 @@ cdef class Buffers:
 
 
 cdef bint _laid_out(cnp.ndarray view, tuple layout) noexcept:
-    """Whether a view still has its shape and strides."""
+    """Return whether a view still has the shape and strides of `layout`."""
     cdef tuple shape = <tuple>layout[0], strides = <tuple>layout[1]
     cdef Py_ssize_t i
     if cnp.PyArray_NDIM(view) != len(shape):
@@ -140,7 +142,7 @@ cdef bint _laid_out(cnp.ndarray view, tuple layout) noexcept:
 
 
 def views(dict arrays not None):
-    """The arrays under the same names, as objects of their own whose shape one may set: the memory is one."""
+    """Return a dict of views of the arrays, whose shapes may be set without an effect on the arrays."""
     cdef dict shown = {}
     for name, array in arrays.items():
         shown[name] = PyArray_View(<cnp.ndarray?>array, NULL, NULL)
@@ -148,7 +150,7 @@ def views(dict arrays not None):
 
 
 def show(dict arrays not None, dict cache not None, dict shapes not None):
-    """Put views of the arrays into a cache, and their shapes beside it."""
+    """Set `cache[name]` to a view of each array, and `shapes[name]` to its shape."""
     cdef tuple shape = None
     cdef cnp.ndarray array
     for name, value in arrays.items():
@@ -160,6 +162,7 @@ def show(dict arrays not None, dict cache not None, dict shapes not None):
 
 
 cdef bint _has_shape(cnp.ndarray array, tuple shape) noexcept:
+    """Return whether an array has this shape."""
     cdef Py_ssize_t i
     if cnp.PyArray_NDIM(array) != len(shape):
         return False

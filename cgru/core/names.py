@@ -1,4 +1,4 @@
-"""Functions that may be given by their names."""
+"""Look up functions that users may pass by name."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["named"]
 
 
 def named(value: Any, argument: str, functions: Mapping[str, Callable[..., Any]]) -> Callable[..., Any]:
-    """`value`, a callable, or the one of `functions` that it names; TypeError or ValueError for anything else."""
+    """Return `value` if it is callable, else the function of that name; TypeError or ValueError if there is none."""
     if isinstance(value, str) and value in functions:
         return functions[value]
     if callable(value):

@@ -1,9 +1,11 @@
-"""Which way a call goes: decided once, from its sizes, strides and cell, its direction, the level and the threads.
+"""The plan of a call: how it runs and how much workspace it takes.
 
-    choose_lanes(k, &call)                                # before its arrays are made: it says how they should lie
-    plan = plan_of(k, &call, &w, FORWARD, threads)        # then drivers read the plan, and memory is `plan.numbers`
+A plan is made once, from the call's sizes, strides and variant, its direction, the instruction set and the threads:
 
-`most_numbers` is the memory of any call with at most so many rows and steps, by the same sizes.
+    choose_lanes(k, &call)                                # before the arrays are made: sets the stride of their columns
+    plan = plan_of(k, &call, &w, FORWARD, threads)        # then allocate `plan.workspace_size` numbers and run the plan
+
+`largest_workspace_size` bounds the workspace of every call with at most so many rows and steps.
 """
 
 cimport numpy as cnp
@@ -15,76 +17,82 @@ cdef enum Direction:
     FORWARD, BACKWARD, GRADIENTS
 
 
+# What the SIMD lanes of a vector hold.
 cdef enum Layout:
-    UNITS  # lanes are units, rows stand in tiles
-    SINGLE  # lanes are units, the one row is that of single_sample.h
-    SAMPLES  # lanes are samples, as in batch_simd.h
+    UNITS_IN_LANES  # units of one sample; rows are multiplied in tiles
+    SINGLE_SAMPLE  # units of the only sample: single_sample.h runs the whole call
+    SAMPLES_IN_LANES  # samples: batch_simd.h
 
 
-# How inputs meet U: forward x U, backward dX, of the gradients dU.
+# When the inputs are multiplied by U. Forward that is x U, backward dX, in the gradients dU.
 cdef enum Inputs:
-    EACH_STEP  # with what the step does to the state
-    MANY_STEPS  # CGRU_STEPS steps at once
-    ALONG_E  # likewise, with elements in the lanes
+    PER_STEP  # in each step, together with the products of its state
+    BATCHED_STEPS  # batched input projection: CGRU_STEPS steps at once
+    FEATURES_IN_LANES  # batched input projection with features in the lanes: feature_simd.h
 
 
-# How weights are read: packed, or where they lie, their rows or their columns contiguous.
+# How weights are read: from packed copies, or unpacked, where their rows or their columns are contiguous.
 cdef enum Weights:
-    PACKED, IN_ROWS, IN_COLUMNS
+    PACKED, UNPACKED_ROWS, UNPACKED_COLUMNS
 
 
+# Sizes count numbers of the call's dtype, never bytes.
 cdef struct Plan:
     const cgru_kernels *k
     Direction direction
     Layout layout
     Inputs inputs
     Weights weights
-    bint fresh  # whether V has no part in the step without a previous state
-    bint ahead  # whether inputs, or dX, are those of many steps at once
-    bint takes_apart  # forward: whether what x adds to a step's products and what hp does are products of their own
-    bint without_V  # whether no product has V
-    bint sums_in_lanes  # gradients: whether the shares are some of the samples, which are lanes
-    Py_ssize_t inner  # forward: rows of U among the packed weights: e, or none
-    Py_ssize_t pre, seen  # where in a row those parts begin that cgru_call has so
-    Py_ssize_t multiple  # of how many samples those are that run together
+    bint fresh  # whether the step without a previous state skips the products with V
+    bint batches_inputs  # whether x U, or dX, is computed for many steps at once
+    bint splits_products  # forward: whether the products of x and those of hp are separate
+    bint without_V  # whether no product reads V
+    bint sums_in_lanes  # gradients: whether each share sums some of the samples, which are in the lanes
+    Py_ssize_t packed_e  # forward: rows of U among the packed weights, e or 0
+    Py_ssize_t pre, seen  # offsets within a row of the parts that cgru_call calls so; 0: the call has no such part
+    Py_ssize_t row_multiple  # rows run in multiples of this: the lanes of a vector where these are samples, else 1
     int threads
-    Py_ssize_t packed  # numbers of the packed weights, behind which sums of those that lie wait
-    Py_ssize_t rows_from  # behind both
-    Py_ssize_t row, rows  # numbers of a row, and how many samples have theirs in memory together
-    int shares  # gradients: parts of the sums
-    Py_ssize_t share  # numbers of each
-    Py_ssize_t shared  # what is shared out: panels of the terms' columns, or vectors of samples
-    Py_ssize_t numbers  # of the whole workspace
+    Py_ssize_t packed_size  # packed weights; sums of unpacked products follow them
+    Py_ssize_t rows_start  # where the rows begin, behind both
+    Py_ssize_t row_size, rows_at_once  # numbers of a row; samples whose rows are in memory together
+    int shares  # gradients: shares that the sums are divided into
+    Py_ssize_t share_size  # workspace of one share
+    Py_ssize_t work_items  # gradients: column panels of the terms, or vectors of samples, divided among the shares
+    Py_ssize_t workspace_size
 
 
 cdef enum:
     MOST_SHARES = 64
     MOST_TERMS = 16
-    FEW_PARTS = 8  # of the samples, where they are lanes: as many for any number of threads
+    SAMPLE_SHARES = 8  # shares where lanes are samples: the same number for any number of threads, so that bits agree
     DEPTH = 256  # rows whose outer products are summed in registers before they are added to the gradients
 
 
+# Choose whether samples or units are in the lanes, and set `call.column` accordingly.
 cdef void choose_lanes(const cgru_kernels *k, cgru_call *call) noexcept nogil
-# Of a call whose lanes are chosen, the column by which its X and dX should lie.
+# Return the column stride that X and dX should have in a call whose lanes are chosen.
 cdef Py_ssize_t input_column(const cgru_kernels *k, const cgru_call *call) noexcept nogil
-# An array, or a copy that such a call can read.
+# Return `array`, or a copy where the call cannot read its strides.
 cdef cnp.ndarray readable(const cgru_call *call, cnp.ndarray array)
-# Whether lanes may be samples in some call of these units, however many samples it has and of whatever lengths.
+# Return whether any call of these sizes, with any number of samples and any lengths, may have samples in its lanes.
 cdef bint may_have_samples_in_lanes(const cgru_kernels *k, const cgru_call *call) noexcept nogil
-# The plan of a call whose arrays are bound; w NULL: the weights are packed already.
+# Return the plan of a call whose arrays are bound, on at most `most` threads. w NULL: the weights are packed already.
 cdef Plan plan_of(const cgru_kernels *k, const cgru_call *call, const cgru_weights *w, Direction direction,
                   int most) noexcept nogil
-# Numbers of memory beside its packed weights that a call takes on one thread, in whichever direction takes most.
-cdef Py_ssize_t packed_rows(const cgru_kernels *k, const cgru_call *call) noexcept nogil
-# Numbers that any call takes which is this one but for fewer samples, shorter ones, or another layout of its arrays.
-cdef Py_ssize_t most_numbers(const cgru_kernels *k, const cgru_call *call, Direction direction,
-                             int most) noexcept nogil
-# How many of so many samples run together: whole vectors, where these are lanes.
-cdef inline Py_ssize_t whole(const Plan *plan, Py_ssize_t n) noexcept nogil:
-    return (n + plan.multiple - 1) // plan.multiple * plan.multiple
+# Return the workspace, without packed weights, that is enough for any direction of a call on one thread.
+cdef Py_ssize_t rows_workspace_size(const cgru_kernels *k, const cgru_call *call) noexcept nogil
+# Return the workspace that is enough for this call, with fewer or shorter samples and any layout of its arrays.
+cdef Py_ssize_t largest_workspace_size(const cgru_kernels *k, const cgru_call *call, Direction direction,
+                                       int most) noexcept nogil
+# Return n samples rounded up to the plan's row_multiple.
+cdef inline Py_ssize_t whole_vectors(const Plan *plan, Py_ssize_t n) noexcept nogil:
+    return (n + plan.row_multiple - 1) // plan.row_multiple * plan.row_multiple
+# Return the floating-point operations of a call in one direction.
 cdef inline double operations(const cgru_call *call) noexcept nogil:
     return 6.0 * call.m * call.s * call.u * (call.e + call.u)
+# Return the number of terms that the gradients sum.
 cdef int terms_of(const cgru_call *call) noexcept nogil
+# Return how many numbers of X and of hp the gradients collect from one row.
 cdef Py_ssize_t operands_of(const cgru_call *call) noexcept nogil
-# The call of that `arrays`, a dict with X and whatever else is to be bound, and of their "zoneout".
+# Return a call with `arrays` bound, a dict of X and others by name. The optional entry "zoneout" is a mask or a rate.
 cdef cgru_call call_of(variant, Py_ssize_t u, dict arrays, tuple activations, order, running) except *

@@ -1,4 +1,4 @@
-"""The products of a call's steps, as forward.pyx and backward.pyx lay them out and driver.pyx runs them."""
+"""The state of one run: the products of its steps, which forward.pyx and backward.pyx build and driver.pyx runs."""
 
 from cgru.core.kernels cimport (
     cgru_array, cgru_call, cgru_dots, cgru_epilogue, cgru_few, cgru_matrix, cgru_norm, cgru_product, cgru_single,
@@ -13,31 +13,32 @@ cdef enum:
 cdef struct Run:
     Plan plan
     cgru_call *call
-    cgru_weights w  # by their rows, where they lie
-    bint packs  # whether w is to be packed
-    void *sums  # of products with weights that lie
-    cgru_product each[MOST_PRODUCTS]  # of a step, one after the other
-    cgru_product fresh[MOST_PRODUCTS]  # of the step without a previous state
+    cgru_weights w  # unpacked weights are read by rows
+    bint packs  # whether w has to be packed
+    void *sums  # memory for the sums of products with unpacked weights
+    cgru_product each[MOST_PRODUCTS]  # the products of a step, in their order
+    cgru_product fresh[MOST_PRODUCTS]  # the products of the step without a previous state
     int products, fresh_products
-    int of_x[MOST_PRODUCTS]  # forward: which operand of each is x; -1: none
-    cgru_product ahead[2]  # of the inputs of many steps, where they are taken at once
-    int ahead_products
-    const cgru_array *read[3]  # the arrays of the call whose steps are the operands of these
-    cgru_dots dots  # instead, where there are few units under many elements
+    int x_operand[MOST_PRODUCTS]  # forward: the operand of each product that is x; -1: none
+    cgru_product batched[2]  # batched input projection: the products of many steps at once
+    int batched_products
+    const cgru_array *batched_arrays[3]  # the arrays whose steps are the rows of these products
+    cgru_dots dots  # used instead of them with features in the lanes
     cgru_norm norm
-    cgru_single single  # instead of the products of a step, where there is one sample
-    cgru_few few  # likewise, where lanes are samples
+    cgru_single single  # used instead of the products of a step for a single sample
+    cgru_few batch_simd  # used instead of them with samples in the lanes
     Py_ssize_t start, stop  # the samples to run
     Py_ssize_t rows  # of a block
-    bint first, last  # whether the steps to run are the first ones in the order in which they run, and the last
+    bint first, last  # whether the steps to run include the one that runs first, and the one that runs last
 
 
-# The next product of a step, its packed weights and its bias there; then its operands, whose first matrix is W; then
-# their matrices (k, n) are packed, `gates` of them side by side, and as many biases; or all are read where they lie.
-cdef cgru_product *new_part(Run *run, cgru_epilogue *epilogue, Py_ssize_t columns, const void *weights,
-                            const void *bias) noexcept nogil
-cdef void multiply(cgru_product *product, const void *rows, Py_ssize_t ld, Py_ssize_t k,
-                   const cgru_matrix *W) noexcept nogil
-cdef void fill(Run *run, cgru_product *product, int gates, Py_ssize_t n, const cgru_matrix *b) noexcept nogil
-# Take a product of the inputs of many steps at once, to rows `ld` apart, from `column` on.
-cdef void take_ahead(Run *run, const cgru_product *product, Py_ssize_t ld, Py_ssize_t column) noexcept nogil
+# Append a product without operands to those of a step. Its packed weights and its bias go to the given addresses.
+cdef cgru_product *next_product(Run *run, cgru_epilogue *epilogue, Py_ssize_t columns, const void *weights,
+                                const void *bias) noexcept nogil
+# Add rows (rows, k), `ld` apart, times the matrices that begin at W to the sum that a product computes.
+cdef void add_weighted_operand(cgru_product *product, const void *rows, Py_ssize_t ld, Py_ssize_t k,
+                               const cgru_matrix *W) noexcept nogil
+# Pack the weights and biases of a product, `gates` matrices (k, n) side by side, or make it read unpacked weights.
+cdef void attach_weights(Run *run, cgru_product *product, int gates, Py_ssize_t n, const cgru_matrix *b) noexcept nogil
+# Add a product to the batched input projection. It writes rows `ld` apart from `column` on.
+cdef void add_batched_inputs(Run *run, const cgru_product *product, Py_ssize_t ld, Py_ssize_t column) noexcept nogil

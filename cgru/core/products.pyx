@@ -1,33 +1,36 @@
-"""Products laid out one after the other, their weights packed or read where they lie."""
+"""Build the products of a step, with weights that are packed or read unpacked."""
 
 from cgru.core.kernels cimport add_operand, new_product, pack, pack_bias, transpose
-from cgru.core.plan cimport BACKWARD, IN_COLUMNS, IN_ROWS, PACKED
+from cgru.core.plan cimport BACKWARD, PACKED, UNPACKED_COLUMNS, UNPACKED_ROWS
 
 
-cdef cgru_product *new_part(Run *run, cgru_epilogue *epilogue, Py_ssize_t columns, const void *weights,
-                            const void *bias) noexcept nogil:
+cdef cgru_product *next_product(Run *run, cgru_epilogue *epilogue, Py_ssize_t columns, const void *weights,
+                                const void *bias) noexcept nogil:
+    """Append a product without operands to those of a step, and return it."""
     cdef cgru_product *product = &run.each[run.products]
-    run.of_x[run.products] = -1
+    run.x_operand[run.products] = -1
     run.products += 1
     product[0] = new_product(run.plan.k, run.call, epilogue, columns, weights, bias)
     return product
 
 
-cdef void multiply(cgru_product *product, const void *rows, Py_ssize_t ld, Py_ssize_t k,
-                   const cgru_matrix *W) noexcept nogil:
+cdef void add_weighted_operand(cgru_product *product, const void *rows, Py_ssize_t ld, Py_ssize_t k,
+                               const cgru_matrix *W) noexcept nogil:
+    """Add rows times the matrices that begin at W to the sum that a product computes."""
     product.lies[product.operands] = W
     add_operand(product, rows, ld, k)
 
 
-cdef void fill(Run *run, cgru_product *product, int gates, Py_ssize_t n, const cgru_matrix *b) noexcept nogil:
+cdef void attach_weights(Run *run, cgru_product *product, int gates, Py_ssize_t n, const cgru_matrix *b) noexcept nogil:
+    """Pack the weights and biases of a product, or make it read unpacked weights."""
     cdef bint back = run.plan.direction == BACKWARD
     cdef Py_ssize_t k0 = 0, width = product.columns // gates
     cdef int gate, o
     cdef cgru_matrix W
     for gate in range(gates if run.packs and b != NULL else 0):
         pack_bias(run.plan.k, product, gate * width, b[gate], n)
-    if run.plan.weights != PACKED:  # a product wants them as they lie, or their transposes
-        product.width, product.across = n, run.plan.weights == (IN_ROWS if back else IN_COLUMNS)
+    if run.plan.weights != PACKED:  # `across`: the product reads the columns of W, not its rows
+        product.width, product.across = n, run.plan.weights == (UNPACKED_ROWS if back else UNPACKED_COLUMNS)
         product.sums = run.sums
         return
     for o in range(product.operands):
@@ -38,9 +41,10 @@ cdef void fill(Run *run, cgru_product *product, int gates, Py_ssize_t n, const c
         product.lies[o] = NULL
 
 
-cdef void take_ahead(Run *run, const cgru_product *product, Py_ssize_t ld, Py_ssize_t column) noexcept nogil:
-    cdef cgru_product *ahead = &run.ahead[run.ahead_products]
-    run.ahead_products += 1
-    ahead[0] = product[0]
-    ahead.epilogue, ahead.chains, ahead.column = run.plan.k.put, 1, column  # whatever number of steps there is
-    ahead.out = cgru_array(NULL, ld, 0, 1)
+cdef void add_batched_inputs(Run *run, const cgru_product *product, Py_ssize_t ld, Py_ssize_t column) noexcept nogil:
+    """Add a product to the batched input projection, with rows `ld` apart from `column` on as its result."""
+    cdef cgru_product *batched = &run.batched[run.batched_products]
+    run.batched_products += 1
+    batched[0] = product[0]
+    batched.epilogue, batched.chains, batched.column = run.plan.k.put, 1, column  # one chain: bits do not depend on s
+    batched.out = cgru_array(NULL, ld, 0, 1)

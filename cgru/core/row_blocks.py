@@ -1,4 +1,4 @@
-"""Arrays too large to be copied or looked at as a whole: a block of rows at a time, read when it is asked for."""
+"""Read arrays that are too large to copy a block of rows at a time, lazily if they are memory-mapped."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["BLOCK", "Rows", "at_once", "mapped", "rows_of", "slices"]
+__all__ = ["BLOCK", "Rows", "default_batch_size", "is_mapped", "select_rows", "slices"]
 
-BLOCK = 1 << 20  # numbers that are looked at, or converted, at once
-TOKEN = 16  # numbers that one becomes, as far as is known
-ROWS = 8, 1024  # of samples that are predicted at once, at least and at most
+BLOCK = 1 << 20  # numbers of a block
+TOKEN = 16  # numbers that a token is assumed to become in an embedding
+ROWS = 8, 1024  # the fewest and the most samples of a batch of predictions
 
 
 class Rows:
-    """Some rows of an array in a file, which are read when they are asked for: `Rows(X, rows)[at]` is X[rows[at]]."""
+    """A lazy selection of rows of a memory-mapped array: `Rows(X, rows)[at]` reads X[rows[at]]."""
 
     def __init__(self, array: Any, rows: np.ndarray) -> None:
         self.array, self.rows = array, rows
@@ -30,27 +30,27 @@ class Rows:
         return self.array[self.rows[at]]
 
 
-def mapped(array: Any) -> bool:
-    """Whether the numbers of an array lie in a file."""
+def is_mapped(array: Any) -> bool:
+    """Return whether an array is memory-mapped from a file."""
     while isinstance(array, np.ndarray | memoryview):
         array = array.base if isinstance(array, np.ndarray) else array.obj
     return isinstance(array, mmap.mmap | Rows)
 
 
-def rows_of(array: Any, rows: np.ndarray) -> Any:
-    """These rows (indices) of an array, without a copy where it lies in a file; None stays None."""
+def select_rows(array: Any, rows: np.ndarray) -> Any:
+    """Return the rows of these indices: lazily if the array is memory-mapped, else as a copy; None for None."""
     if array is None:
         return None
-    return Rows(array, rows) if mapped(array) else array[rows]
+    return Rows(array, rows) if is_mapped(array) else array[rows]
 
 
-def at_once(shape: tuple[int, ...]) -> int:
-    """How many samples (m, s, e), or of tokens (m, s), are predicted at once where nobody says: fewer of long ones."""
+def default_batch_size(shape: tuple[int, ...]) -> int:
+    """Return the default batch size of predictions for data (m, s, e) or tokens (m, s): smaller for long samples."""
     (least, most), vector = ROWS, 1 if len(shape) > 2 else TOKEN
     return max(least, min(most, 4 * BLOCK // max(1, vector * math.prod(shape[1:]))))
 
 
 def slices(shape: tuple[int, ...]) -> Iterator[slice]:
-    """The rows of an array of that shape, as many at a time as have up to `BLOCK` numbers, but one at least."""
+    """Return an iterator of slices of the rows of an array, each of at most `BLOCK` numbers, but at least one row."""
     size = max(1, BLOCK // max(1, math.prod(shape[1:])))
     return (slice(start, start + size) for start in range(0, shape[0], size))

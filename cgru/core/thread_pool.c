@@ -1,3 +1,7 @@
+/* A pool of sleeping threads that take parts from one shared counter.
+ *
+ * One job runs at a time. A caller that finds the pool busy runs its parts alone. Threads spin for a moment before they
+ * sleep, since the next job of a sequence often comes within microseconds. On Windows the pool is empty. */
 #include "thread_pool.h"
 
 #if defined(_WIN32)
@@ -12,21 +16,22 @@ void cgru_share(cgru_part *do_part, void *work, ptrdiff_t parts, int threads) {
 #include <pthread.h>
 #include <signal.h>
 
-enum { MOST = 256, SPIN = 2000 }; /* threads of the pool; looks before a thread goes to sleep */
+enum { MOST = 256, SPIN = 2000 }; /* most threads of the pool; checks before a thread sleeps */
 
-/* The one job at a time, under `lock`, but for `next`; `number` and `inside` are also looked at without it, as a hint. */
+/* The current job, guarded by `lock`, except `next`. `number` and `inside` are also read without the lock, as hints. */
 static struct {
     cgru_part *do_part;
     void *work;
     ptrdiff_t parts, next;
-    unsigned number; /* of the job */
-    int wanted;      /* threads that may still come */
-    int inside;      /* threads that came and have not left */
+    unsigned number; /* counts the jobs */
+    int wanted;      /* threads that may still join the job */
+    int inside;      /* threads that have joined and not left it */
 } job;
-static int started; /* threads of the pool */
+static int started; /* threads of the pool that exist */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER, one_job = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t has_job = PTHREAD_COND_INITIALIZER, all_left = PTHREAD_COND_INITIALIZER;
 
+/* Run parts of the job until none is left. */
 static void take_parts(cgru_part *do_part, void *work, ptrdiff_t parts) {
     for (;;) {
         ptrdiff_t part = __atomic_fetch_add(&job.next, 1, __ATOMIC_RELAXED);
@@ -35,6 +40,7 @@ static void take_parts(cgru_part *do_part, void *work, ptrdiff_t parts) {
     }
 }
 
+/* Tell the processor that this is a spin loop. */
 static void pause_briefly(void) {
 #if defined(__x86_64__) || defined(__i386__)
     __builtin_ia32_pause();
@@ -43,6 +49,7 @@ static void pause_briefly(void) {
 #endif
 }
 
+/* Wait for jobs and join them, for ever. */
 static void *thread_of_pool(void *none) {
     unsigned seen = 0;
     for (;;) {
@@ -69,7 +76,7 @@ static void *thread_of_pool(void *none) {
     return none;
 }
 
-/* A child process has none of its parent's threads, and its locks may have been shut by one of them. */
+/* Reset the pool in a forked child: its threads do not exist there, and one of them may have held a lock. */
 static void begin_anew(void) {
     static const pthread_mutex_t free_lock = PTHREAD_MUTEX_INITIALIZER;
     static const pthread_cond_t nobody_waits = PTHREAD_COND_INITIALIZER;
@@ -78,7 +85,8 @@ static void begin_anew(void) {
     started = job.inside = job.wanted = 0;
 }
 
-static void start_threads(int threads) { /* under `lock` */
+/* Start threads until the pool has `threads` of them. The caller holds `lock`. */
+static void start_threads(int threads) {
     if (started == 0) {
         static int registered;
         if (!registered && pthread_atfork(NULL, NULL, begin_anew) == 0) registered = 1;
@@ -86,10 +94,10 @@ static void start_threads(int threads) { /* under `lock` */
     }
     sigset_t all, before;
     sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before); /* inherited: a Ctrl-C is for the thread that waits for it */
+    pthread_sigmask(SIG_SETMASK, &all, &before); /* threads inherit the mask: signals go to the main thread */
     while (started < threads && started < MOST) {
         pthread_t thread;
-        if (pthread_create(&thread, NULL, thread_of_pool, NULL) != 0) break; /* then fewer come */
+        if (pthread_create(&thread, NULL, thread_of_pool, NULL) != 0) break; /* the pool then has fewer threads */
         pthread_detach(thread);
         started++;
     }
@@ -98,7 +106,7 @@ static void start_threads(int threads) { /* under `lock` */
 
 void cgru_share(cgru_part *do_part, void *work, ptrdiff_t parts, int threads) {
     if (threads > parts) threads = (int)parts;
-    if (threads <= 1 || pthread_mutex_trylock(&one_job) != 0) { /* the pool is busy with another caller's job */
+    if (threads <= 1 || pthread_mutex_trylock(&one_job) != 0) { /* the pool runs another caller's job */
         for (ptrdiff_t part = 0; part < parts; part++) do_part(work, part);
         return;
     }

@@ -1,4 +1,4 @@
-"""How many threads a piece of work is worth, and the pool that they come from."""
+"""The number of threads for compiled work, and the pool that runs it. threads.pyx documents the functions."""
 
 cdef extern from "thread_pool.h":
     ctypedef void cgru_part(void *work, Py_ssize_t part) noexcept nogil

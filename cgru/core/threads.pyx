@@ -1,7 +1,7 @@
-"""The number of threads that compiled work is shared among.
+"""Set the number of threads, and decide how many of them a piece of compiled work uses.
 
-`CGRU_NUM_THREADS`, else `OMP_NUM_THREADS`, else the cores that the process may use. Results are bit for bit the same
-for any number: samples and output tiles are shared out, never a sum.
+The number is `CGRU_NUM_THREADS`, else `OMP_NUM_THREADS`, else the cores that the process may use. Results are bit for
+bit the same for any number: threads share samples and output tiles, never a sum.
 """
 
 import os
@@ -17,23 +17,23 @@ cdef extern from *:
     #ifdef _MSC_VER
     static __declspec(thread) int cgru_alone;
     #else
-    static _Thread_local int cgru_alone; /* whether calls of this thread use no other */
+    static _Thread_local int cgru_alone; /* whether calls from this thread run on it alone */
     #endif
     """
     int cgru_alone
 
-# Work below which waking a thread costs more than it saves: some tens of microseconds on one core.
+# Operations below which waking a thread costs more than it saves: some tens of microseconds on one core.
 cdef double SMALL = 4e6
-# Bytes of a block's rows that leave room for the weights in an L2 cache of a megabyte.
+# Bytes for the rows of a block that leave room for the weights in an L2 cache of a megabyte.
 cdef Py_ssize_t ROWS_IN_L2 = 1 << 18
-# Bytes of weights that a last cache, which others use too, may not hold between two steps.
+# Bytes of weights beyond which the last cache, which other cores share, may not keep them between two steps.
 cdef Py_ssize_t LAST_CACHE = 1 << 22
 cdef int _threads = 1
-cdef int MOST = 256  # as thread_pool.c
+cdef int MOST = 256  # as in thread_pool.c
 
 
 def get_num_threads():
-    """How many threads a call may use: `CGRU_NUM_THREADS`, else `OMP_NUM_THREADS`, else the cores of the process.
+    """Return how many threads a call may use, by default `CGRU_NUM_THREADS`, `OMP_NUM_THREADS` or all cores.
 
     Small work runs on one thread all the same, and so does all work in a forked child.
     """
@@ -51,8 +51,8 @@ def set_num_threads(n):
 
 
 @contextmanager
-def alone():
-    """Meanwhile the calls of this thread use no other."""
+def single_threaded():
+    """Make calls from this thread run on it alone while the context lasts."""
     global cgru_alone
     before = cgru_alone
     cgru_alone = True
@@ -63,25 +63,27 @@ def alone():
 
 
 cdef int available() noexcept nogil:
+    """Return how many threads a call from this thread may use."""
     return 1 if cgru_alone else _threads
 
 
 cdef int threads_for(double flop) noexcept nogil:
+    """Return how many threads to use for `flop` operations."""
     return worth(flop, available())
 
 
 cdef int worth(double flop, int most) noexcept nogil:
-    """How many threads, `most` at most, so much work is worth."""
+    """Return how many threads to use for `flop` operations: `most`, or 1 for small work."""
     return most if flop > SMALL else 1
 
 
 cdef Py_ssize_t block_rows(Py_ssize_t m, Py_ssize_t row_bytes, Py_ssize_t weight_bytes, int threads,
                            bint ragged) noexcept nogil:
-    """How many samples run through a sequence together.
+    """Return the number of rows of a block, the samples that run through all steps together.
 
-    As many as keep their rows in the L2 cache, because each step reads the weights once a block, and more where those
-    may have to come from memory; fewer where there would be no block for each thread, and fewer still for ragged
-    batches, whose first blocks are the longest.
+    Each step reads the weights once for a block, so blocks are as large as the L2 cache allows for their rows. They are
+    larger where the weights may have to come from memory. They are smaller where there would be no block for each
+    thread, and smaller still for ragged batches, whose first blocks take longest.
     """
     cdef Py_ssize_t most = max(64 if weight_bytes > LAST_CACHE else 8, ROWS_IN_L2 // row_bytes)
     cdef Py_ssize_t blocks = threads * (4 if ragged and threads > 1 else 1)
@@ -94,10 +96,12 @@ cdef Py_ssize_t block_rows(Py_ssize_t m, Py_ssize_t row_bytes, Py_ssize_t weight
 
 
 cdef void share(cgru_part *do_part, void *work, Py_ssize_t parts, int threads) noexcept nogil:
+    """Run all parts of a piece of work on up to `threads` threads, and return when they are done."""
     cgru_share(do_part, work, parts, threads)
 
 
-def _default():
+def _default_threads():
+    """Return the number of threads that the environment sets, else the cores that the process may use."""
     for variable in ("CGRU_NUM_THREADS", "OMP_NUM_THREADS"):
         value = os.environ.get(variable, "").split(",")[0].strip()
         if value.isdecimal() and int(value) > 0:
@@ -107,6 +111,6 @@ def _default():
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-set_num_threads(_default())
+set_num_threads(_default_threads())
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=lambda: set_num_threads(1))  # it is one of several, likely
+    os.register_at_fork(after_in_child=lambda: set_num_threads(1))  # a forked child is likely one of several workers

@@ -8,7 +8,7 @@ from collections.abc import Container
 import numpy as np
 
 from cgru.core import checks
-from cgru.core.row_blocks import mapped
+from cgru.core.row_blocks import is_mapped
 from cgru.datasets.column_names import listed
 from cgru.datasets.dataset import Dataset, Split
 from cgru.files import Archive, Header
@@ -151,7 +151,7 @@ def _split(archive: _Named, prefix: str, swapped: bool) -> Split | None:
         _check_targets((m, s) if spread else y.shape, y.dtype, m, s, prefix + "y")
     X = archive.read(prefix + "x")
     if swapped:
-        X = X.swapaxes(1, 2) if mapped(X) else np.ascontiguousarray(X.swapaxes(1, 2))
+        X = X.swapaxes(1, 2) if is_mapped(X) else np.ascontiguousarray(X.swapaxes(1, 2))
     X = checks.sequences(_padded(X, lengths) if frames else X, prefix + "x")
     if y is None:
         return Split(X, None, lengths)

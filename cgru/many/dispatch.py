@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cgru._version import __version__
-from cgru.core.threads import alone
+from cgru.core.threads import single_threaded
 from cgru.files import PREFIX, claimed, sweep
 from cgru.many.jobs import Job, Result, Running, Samples, run
 from cgru.network.history import History
@@ -288,7 +288,7 @@ def fit_parcel(letter: Letter) -> tuple[str, list[tuple[int, bytes]] | None]:
         return package(), None
     found, room = [], os.path.dirname(letter.place)
     seen = letter.near or os.path.isdir(room)
-    with suppress(KeyboardInterrupt), alone():
+    with suppress(KeyboardInterrupt), single_threaded():
         try:
             samples = pickle.loads(letter.shared).opened()
         except Exception as error:

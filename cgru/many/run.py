@@ -12,7 +12,7 @@ from contextlib import closing, nullcontext, suppress
 from typing import Any
 
 from cgru.core.checks import callable_, flag, positive
-from cgru.core.threads import alone, get_num_threads
+from cgru.core.threads import get_num_threads, single_threaded
 from cgru.layers import Layer
 from cgru.many.dispatch import Executors, Parcels, taken
 from cgru.many.jobs import Job, Result, Running, Samples, changed, cost_of, run
@@ -169,7 +169,7 @@ class Threads:
                 thread.join(0.01)
 
     def _work(self) -> None:
-        with alone():
+        with single_threaded():
             for i, name, job in self.next:  # a list's iterator gives each to one thread alone
                 try:
                     result = run(job, name, self.shared, self.keep, self.running)

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from cgru import losses, optimizers
 from cgru.core.checks import flag, positive
-from cgru.core.row_blocks import at_once
+from cgru.core.row_blocks import default_batch_size
 from cgru.layers.layer import Layer
 from cgru.losses import Function
 from cgru.network import chain, files
@@ -186,7 +186,7 @@ class Network(Model):
             given = handed(X, lengths, h0, return_state or None)
             return (self.predict(X, lengths, batch_size=batch_size) for X, lengths in given)
         X, lengths = taken(self.data_spec, X, lengths)
-        size = at_once(X.shape) if batch_size is None else positive(batch_size, "batch_size")
+        size = default_batch_size(X.shape) if batch_size is None else positive(batch_size, "batch_size")
         starts = chain.starts(self.body, h0, len(X)) if return_state or h0 is not None else None
         self.make(X)
         A, states = self.outputs(X, lengths, size, starts)

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from cgru import losses
 from cgru.core import bins
 from cgru.core.checks import lengths_of, real
-from cgru.core.formatting import shortened
+from cgru.core.formatting import shorten
 from cgru.core.lengths import mask
 from cgru.network import Epoch, Network
 from cgru.plot.panels import given, made, needed
@@ -207,7 +207,7 @@ def residuals(
     """
     needed()
     for panel, true, point in _by_target(y, A, lengths, loss, axes, (4.6, 3.4)):
-        parts = bins.fifths(true)
+        parts = bins.quintiles(true)
         lines = {"color": "black", "linewidth": 1}
         panel.boxplot(
             [(point - true)[rows] for rows in parts],
@@ -304,7 +304,7 @@ def _panels(n: int, axes: Any, size: tuple[float, float]) -> np.ndarray:
 
 def _confusion(counts: np.ndarray, names: list[str], axes: Any) -> Figure:
     k = len(names)
-    short = [shortened(name, LETTERS) for name in names]
+    short = [shorten(name, LETTERS) for name in names]
     side, letters = min(max(0.5 * k, 2.4), max(0.22 * k, 6.0)), max(map(len, short))
     margin = 0.5 + (0.075 if k <= COUNTED else 0.06) * letters
     panel = _panels(1, axes, (side + margin + 1.1, side + margin))[0]

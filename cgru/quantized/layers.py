@@ -16,7 +16,7 @@ from cgru import activations
 from cgru.activations import Activation
 from cgru.bidirectional import Bidirectional
 from cgru.core.checks import flag, lengths_of, positive, real, sequences
-from cgru.core.low_precision import NarrowGRU, NarrowLinear, level
+from cgru.core.low_precision import LowPrecisionGRU, LowPrecisionLinear, level
 from cgru.gru import GRU
 from cgru.layers.dense import Dense
 from cgru.layers.embedding import Embedding
@@ -213,8 +213,8 @@ class QuantizedGRU(Quantized, GRU):
         codes = tuple(activations.compiled(getattr(self, gate), gate, self.se_hPars) for gate in gates)
         return self.variant, codes, self.weights, self.x_bound, self.bound, self.zoneout
 
-    def _made(self) -> NarrowGRU:
-        return NarrowGRU(self.p, *self._settings())
+    def _made(self) -> LowPrecisionGRU:
+        return LowPrecisionGRU(self.p, *self._settings())
 
 
 class QuantizedBidirectional(Quantized, Bidirectional):
@@ -243,7 +243,7 @@ class QuantizedBidirectional(Quantized, Bidirectional):
 class QuantizedDense(Quantized, Dense):
     """A `Dense` of such weights."""
 
-    of, stream, c_text = Dense, "narrow", Dense.c_text
+    of, stream, c_text = Dense, "quantized", Dense.c_text
     fields = Fields({"units": "u"}, ("activate",), options=("weights", "x_bound"))
 
     def __init__(
@@ -287,8 +287,8 @@ class QuantizedDense(Quantized, Dense):
             raise ValueError("activate: expected one of cgru's own, which run compiled, got another callable")
         return self.code
 
-    def _made(self) -> NarrowLinear:
-        return NarrowLinear(self.p["W"], self.p.get("scale_W"), self.p["b"], *self._settings())
+    def _made(self) -> LowPrecisionLinear:
+        return LowPrecisionLinear(self.p["W"], self.p.get("scale_W"), self.p["b"], *self._settings())
 
 
 class _OneWay(LayerPass):

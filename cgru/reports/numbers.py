@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from cgru import losses
-from cgru.core.bins import calibration, fifths
+from cgru.core.bins import calibration, quintiles
 
 __all__ = ["of_classes", "of_numbers"]
 
@@ -106,7 +106,7 @@ def _errors(y: np.ndarray, point: np.ndarray, metrics: Any) -> dict[str, Any]:
         "by_target": [
             {"low": float(y[rows].min()), "high": float(y[rows].max()), "count": int(np.count_nonzero(rows))}
             | _means(y[rows], point[rows], metrics)
-            for rows in fifths(y)
+            for rows in quintiles(y)
         ],
     }
 

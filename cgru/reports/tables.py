@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from cgru.core.formatting import figure, figures, shortened, width_of
+from cgru.core.formatting import figure, figures, shorten, width_of
 from cgru.reports.comparison import outside_in_words, seen_in_words
 
 __all__ = ["Table", "confusions", "headline", "least", "matrix", "scores", "text"]
@@ -46,7 +46,7 @@ def least(report: Numbers) -> str:
     if report["task"] != "classes":
         return ""
     name, share = report["most_frequent"].values()
-    return f"always {shortened(name, 30)}, the most frequent class: accuracy {share:.2%}"
+    return f"always {shorten(name, 30)}, the most frequent class: accuracy {share:.2%}"
 
 
 def scores(report: Numbers) -> Iterator[Table]:
@@ -197,7 +197,7 @@ def laid_out(table: Table) -> str:
     while most > SHORTEST and sum(min(width, most) for width in widths[:names]) > room:
         most -= 1
     for line in lines:
-        line[:names] = [shortened(name, most) for name in line[:names]]
+        line[:names] = [shorten(name, most) for name in line[:names]]
     widths[:names] = [min(width, most) for width in widths[:names]]
     shown = [table.title]
     for line in lines:

@@ -20,8 +20,8 @@ from libc.string cimport memcpy, memset
 from cgru.core cimport gradients
 from cgru.core.driver cimport execute
 from cgru.core.kernels cimport (
-    cgru_array, cgru_call, cgru_gradients, cgru_kernels, cgru_matrix, cgru_weights, kernels, laid, new_call,
-    put_rows,
+    cgru_array, cgru_call, cgru_gradients, cgru_kernels, cgru_matrix, cgru_weights, kernels, time_major_array, new_call,
+    copy_rows,
 )
 from cgru.core.plan cimport BACKWARD, FORWARD, choose_lanes
 
@@ -352,7 +352,7 @@ cdef cnp.ndarray read_biases(cgru_weights *w, bias_ih, bias_hh, Py_ssize_t u, in
 
 cdef cgru_array cached(const cgru_call *call, void *data) noexcept:
     """(m, s, u) as the caches are."""
-    return laid(data, call.u, call.m, call.column)
+    return time_major_array(data, call.u, call.m, call.column)
 
 
 cdef int lay_caches(cgru_call *call, caches, int size) except -1:
@@ -375,7 +375,7 @@ cdef void put_first(const cgru_call *call, const cgru_kernels *k) noexcept:
     if call.h0.data == NULL:
         memset(to, 0, m * u * k.size)
     else:
-        put_rows(k, cgru_matrix(call.h0.data, call.h0.sample, 1), m, u, cached(call, to))
+        copy_rows(k, cgru_matrix(call.h0.data, call.h0.sample, 1), m, u, cached(call, to))
 
 
 # --- packed steps ---

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from cli_cases import QUICK, X, Y, refused, run
 
-from cgru.core.row_blocks import Rows, mapped
+from cgru.core.row_blocks import Rows, is_mapped
 from cgru.network.network import Network
 
 
@@ -56,7 +56,7 @@ def test_what_is_held_back_of_numbers_stays_in_its_file(tmp_path, monkeypatch):
     run("fit", "data", *QUICK, "-o", "model.npz", cwd=tmp_path, code=130)
     assert [type(each) for each in seen] == [Rows, Rows]
     assert [len(each) for each in seen] == [96, 24]
-    assert all(map(mapped, seen))
+    assert all(map(is_mapped, seen))
 
 
 def test_a_folder_that_is_wrong(tmp_path):

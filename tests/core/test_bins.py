@@ -38,7 +38,7 @@ def test_what_is_calibrated_is_found_to_be():
 
 def test_fifths():
     y = np.array([5.0, 0, 0, 0, 0, 0, 0, 1, 2, 9])
-    parts = bins.fifths(y)
+    parts = bins.quintiles(y)
     assert sum(part.sum() for part in parts) == 10
     assert [sorted(y[part]) for part in parts] == [[0] * 6, [1, 2], [5, 9]]
-    assert [part.sum() for part in bins.fifths(RNG.permutation(100))] == [20] * 5
+    assert [part.sum() for part in bins.quintiles(RNG.permutation(100))] == [20] * 5

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cgru.core.formatting import figures, shortened, width_of
+from cgru.core.formatting import figures, shorten, width_of
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ def test_four_digits_at_the_least():
     [("abc", 3, "abc"), ("abcd", 4, "abcd"), ("abcdef", 5, "ab..."), ("a\nb", 9, "a?b"), ("日本語日本", 8, "日本...")],
 )
 def test_names_are_shortened_to_columns_of_a_terminal(name, columns, shown):
-    assert shortened(name, columns) == shown
+    assert shorten(name, columns) == shown
 
 
 def test_columns_of_a_terminal():

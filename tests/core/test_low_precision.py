@@ -135,7 +135,8 @@ def test_sums_of_integers_are_exact(narrow_level, k):
         W = rng.integers(-127, 128, (k, u)).astype(np.int8)
         codes[0], W[:, 0] = 127, -127  # the extremes
         codes[-1], W[:, -1] = -127, 127
-        layer = low_precision.NarrowLinear(W, np.ones((1, u), np.float32), np.zeros((1, u), np.float32), "int8", 127.0)
+        ones, zeros = np.ones((1, u), np.float32), np.zeros((1, u), np.float32)
+        layer = low_precision.LowPrecisionLinear(W, ones, zeros, "int8", 127.0)
         due = (codes @ W.astype(int)).astype(np.float32)
         np.testing.assert_array_equal(layer.outputs(codes.astype(np.float32)), due)
         assert np.abs(due).max() == np.float32(127 * 127 * k)
@@ -172,7 +173,7 @@ def test_sums_of_bfloat16_are_exact(narrow_level, k):
     for m, u in ((1, 1), (1, 130), (2, 33), (3, 65), (4, 17), (9, 64)):
         x, W = rng.integers(-99, 100, (m, k)), rng.integers(-99, 100, (k, u))
         b = rng.integers(-99, 100, (1, u)).astype(np.float32)
-        layer = low_precision.NarrowLinear(reference.bfloat16(W), None, b, "bfloat16")
+        layer = low_precision.LowPrecisionLinear(reference.bfloat16(W), None, b, "bfloat16")
         np.testing.assert_array_equal(layer.outputs(x.astype(np.float32)), (x @ W + b).astype(np.float32))
 
 
@@ -188,7 +189,7 @@ def test_int8_is_the_same_at_all_levels():
             for level, vnni in narrow_levels():
                 kernels.use_level(level)
                 low_precision.use_vnni(vnni)
-                found.append(low_precision.NarrowLinear(W, scale, zero, "int8", bound).outputs(X))
+                found.append(low_precision.LowPrecisionLinear(W, scale, zero, "int8", bound).outputs(X))
             for other in found:
                 np.testing.assert_array_equal(other, found[0])
             np.testing.assert_allclose(found[0], reference.product(X, W, scale, bound), rtol=3e-7)
@@ -219,14 +220,14 @@ def test_a_product_of_unusual_rows(narrow_level, kind):
         W = rng.standard_normal((k, u))
         p = coded({"U": W}, kind)
         b = rng.standard_normal((1, u)).astype(np.float32)
-        layer = low_precision.NarrowLinear(p["U"], p.get("scale_U"), b, kind, bound)
+        layer = low_precision.LowPrecisionLinear(p["U"], p.get("scale_U"), b, kind, bound)
         got, due = layer.outputs(X), reference.linear(X, p["U"], p.get("scale_U"), b, bound)
         size = np.abs(X) @ np.abs(weights_of(p, "U")) + np.abs(b)
         assert (np.abs(got - due) <= 3e-6 * size).all()
         np.testing.assert_array_equal(got[[0, 4]], np.repeat(b, 2, axis=0))
         assert np.isfinite(got).all()
         if kind == "int8":  # what is that small counts as zero
-            none = low_precision.NarrowLinear(p["U"], p["scale_U"], 0 * b, kind, bound).outputs(X)
+            none = low_precision.LowPrecisionLinear(p["U"], p["scale_U"], 0 * b, kind, bound).outputs(X)
             np.testing.assert_array_equal(none[[0, 1, 4, 7]], 0)
             assert (none[[2, 5]] != 0).all()
             assert bound or (none[3] != 0).all()
@@ -239,7 +240,7 @@ def test_a_bound_of_almost_nothing(narrow_level):
         X = (rng.standard_normal((3, 17)) * size).astype(np.float32)
         W, scale = reference.code_columns(rng.standard_normal((17, 9)))
         zero = np.zeros((1, 9), np.float32)
-        got = low_precision.NarrowLinear(W, scale, zero, "int8", bound).outputs(X)
+        got = low_precision.LowPrecisionLinear(W, scale, zero, "int8", bound).outputs(X)
         if size < 1e-30:
             np.testing.assert_array_equal(got, 0)
         else:
@@ -306,7 +307,7 @@ def test_rows_of_a_product_that_are_not_finite(narrow_level, kind):
     for k in SIZES:
         X = np.random.default_rng(k).standard_normal((5, k)).astype(np.float32)
         p = coded({"U": np.random.default_rng(0).standard_normal((k, 9))}, kind)
-        layer = low_precision.NarrowLinear(p["U"], p.get("scale_U"), np.ones((1, 9), np.float32), kind, 2.0)
+        layer = low_precision.LowPrecisionLinear(p["U"], p.get("scale_U"), np.ones((1, 9), np.float32), kind, 2.0)
         plain = layer.outputs(X)
         X[[1, 3], [0, -1]] = np.nan, np.inf
         got = layer.outputs(X)
@@ -354,7 +355,7 @@ def test_more_rows_of_a_product_than_run_together():
     X, W, b = (rng.standard_normal(shape).astype(np.float32) for shape in ((600, 9), (9, 5), (1, 5)))
     for kind in KINDS:
         p = coded({"U": W}, kind)
-        layer = low_precision.NarrowLinear(p["U"], p.get("scale_U"), b, kind, 1.0)
+        layer = low_precision.LowPrecisionLinear(p["U"], p.get("scale_U"), b, kind, 1.0)
         out = layer.outputs(X)
         for rows in (slice(0, 1), slice(255, 258), slice(599, 600)):
             np.testing.assert_array_equal(layer.outputs(X[rows].copy()), out[rows])
@@ -365,7 +366,7 @@ def test_the_bits_of_a_product_are_the_same_for_any_number_of_threads(threads, k
     rng = np.random.default_rng(0)
     X, W, b = (rng.standard_normal(shape).astype(np.float32) for shape in ((1501, 100), (100, 65), (1, 65)))
     p, found = coded({"U": W}, kind), []
-    layer = low_precision.NarrowLinear(p["U"], p.get("scale_U"), b, kind, 1.0)
+    layer = low_precision.LowPrecisionLinear(p["U"], p.get("scale_U"), b, kind, 1.0)
     for n in (1, 2, 3, 8):
         threads(n)
         found.append((layer.outputs(X), *layer.both(X, (CODES[cgru.tanh], 0.0))))

@@ -19,8 +19,8 @@ SIZES = [*itertools.product(ODD, ODD), (70, 40), (3, 100)]
 def lying():
     """Sets whether weights are read where they lie: True, False, None: what the model says. Lanes are units."""
     plan.use_samples_in_lanes(False)
-    yield plan.use_weights_where_they_lie
-    plan.use_weights_where_they_lie()
+    yield plan.use_unpacked_weights
+    plan.use_unpacked_weights()
     plan.use_samples_in_lanes()
 
 

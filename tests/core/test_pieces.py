@@ -29,7 +29,7 @@ def pieces():
 @pytest.mark.parametrize("reverse", [False, True], ids=["onward", "reverse"])
 @pytest.mark.parametrize("variant", VARIANTS.values(), ids=str)
 def test_a_call_in_pieces_gives_the_bits_of_a_whole_one(pieces, variant, reverse, dtype):
-    shapes = ((1, 41, 5), (3, 41, 5), (33, 23, 5), (1, 41, 300), (2, 41, 300), (3, 41, 300))  # the last: see `hoists`
+    shapes = ((1, 41, 5), (3, 41, 5), (33, 23, 5), (1, 41, 300), (2, 41, 300), (3, 41, 300))  # last: `_batching_limit`
     for (m, s, e), ragged, zoneout in itertools.product(shapes, (False, True), (None, "mask")):
         p = random_parameters(variant, e, 17, dtype)
         X, lengths, h0 = random_batch(m, s, e, 17, ragged, dtype)

@@ -5,7 +5,7 @@ import mmap
 import numpy as np
 import pytest
 
-from cgru.core.row_blocks import BLOCK, Rows, at_once, mapped, rows_of, slices
+from cgru.core.row_blocks import BLOCK, Rows, default_batch_size, is_mapped, select_rows, slices
 
 
 @pytest.fixture
@@ -17,26 +17,26 @@ def in_file(tmp_path):
 def test_what_lies_in_a_file(in_file):
     rows = np.array([4, 0])
     for array in (in_file, in_file[1:], np.asarray(in_file).T, Rows(in_file, rows)):
-        assert mapped(array)
-    assert mapped(np.frombuffer(mmap.mmap(-1, 64), np.float32))
+        assert is_mapped(array)
+    assert is_mapped(np.frombuffer(mmap.mmap(-1, 64), np.float32))
     for array in (np.array(in_file), in_file[rows], [in_file], None, np.zeros(3)[1:]):
-        assert not mapped(array)
+        assert not is_mapped(array)
 
 
 def test_rows_are_those_of_the_array(in_file):
     rows = np.array([4, 0, 5])
-    some = rows_of(in_file, rows)
+    some = select_rows(in_file, rows)
     assert isinstance(some, Rows)
     assert (len(some), some.shape, some.ndim, some.dtype) == (3, (3, 2, 2), 3, in_file.dtype)
     for at in (slice(None), slice(1, 2), np.array([2, 2, 0]), np.array([True, False, True])):
         np.testing.assert_array_equal(some[at], np.array(in_file)[rows][at])
-    again = rows_of(some, np.array([2, 1]))
+    again = select_rows(some, np.array([2, 1]))
     assert isinstance(again, Rows)
     np.testing.assert_array_equal(again[:], np.array(in_file)[[5, 0]])
-    copy = rows_of(np.array(in_file), rows)
+    copy = select_rows(np.array(in_file), rows)
     assert type(copy) is np.ndarray
     np.testing.assert_array_equal(copy, in_file[rows])
-    assert rows_of(None, rows) is None
+    assert select_rows(None, rows) is None
 
 
 @pytest.mark.parametrize("shape", [(0, 3), (1, BLOCK), (5, BLOCK + 1), (7, BLOCK // 3, 1), (9, 0), (2 * BLOCK + 1,)])
@@ -56,4 +56,4 @@ def test_blocks_hold_each_row_once(shape):
     [((5, 10, 3), 1024), ((5, 1 << 12, 1), 1024), ((5, 1 << 12, 16), 64), ((5, 1 << 20, 16), 8), ((5, 1 << 12), 64)],
 )
 def test_fewer_of_long_samples_are_predicted_at_once(shape, rows):
-    assert at_once(shape) == rows
+    assert default_batch_size(shape) == rows

@@ -68,14 +68,14 @@ def test_nonsense_in_the_environment():
 def test_alone_is_a_matter_of_one_thread():
     code = """if True:
         import os, threading, numpy as np, cgru
-        from cgru.core.threads import alone
+        from cgru.core.threads import single_threaded
         layer = cgru.GRU(64, rng=0)
         X = np.ones((64, 50, 32))
         cgru.set_num_threads(2)
         def count(): return len(os.listdir("/proc/self/task"))
         before = count()
-        with alone():
-            with alone():
+        with single_threaded():
+            with single_threaded():
                 layer.predict(X)
             layer.predict(X)
             print(count() - before, cgru.get_num_threads())

@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from cgru.core.row_blocks import mapped
+from cgru.core.row_blocks import is_mapped
 from cgru.datasets import read
 
 RNG = np.random.default_rng(0)
@@ -28,7 +28,7 @@ def test_arrays_stay_in_their_files(tmp_path):
     data = read(tmp_path)
     assert data.test is None
     assert data.class_names == ("a", "b", "c")
-    assert mapped(data.train.X)
+    assert is_mapped(data.train.X)
     for ours, due in zip(data.train[:3], (X, Y, LENGTHS), strict=True):
         np.testing.assert_array_equal(ours, due)
 
@@ -41,7 +41,7 @@ def test_a_folder_is_what_an_archive_is(tmp_path):
     for part in ("train", "test"):
         for array, other in zip(getattr(ours, part), getattr(due, part), strict=True):
             assert other is None or (array == other).all()
-    assert mapped(ours.test.X)
+    assert is_mapped(ours.test.X)
 
 
 @pytest.mark.parametrize(

@@ -317,19 +317,19 @@ def test_memory_that_is_gone():
 def test_wide_weights_where_they_lie(sizes, m, e, u):
     """And memory that is full of NaN before it is written."""
     torch.use_deterministic_algorithms(True)  # it is filled then
-    plan.use_weights_where_they_lie(True)
+    plan.use_unpacked_weights(True)
     try:
         sizes = sizes and [m, max(1, m - 1), 1]
         given = inputs(3, m, e, u, sizes)
         tensors, due = given[:6], []
         for lain in (False, True):
-            plan.use_weights_where_they_lie(lain)
+            plan.use_unpacked_weights(lain)
             A, state, _ = operators.call(*given)
             due.append([A, state, *torch.autograd.grad(A.square().sum() + state.sum(), tensors)])
         for a, b in zip(*due, strict=True):
             assert (a - b).abs().max() <= 1e-12 * b.abs().max()
     finally:
-        plan.use_weights_where_they_lie()
+        plan.use_unpacked_weights()
         torch.use_deterministic_algorithms(False)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from cgru.core.row_blocks import BLOCK, mapped, rows_of
+from cgru.core.row_blocks import BLOCK, is_mapped, select_rows
 from cgru.network import chain
 from cgru.network.classes import strings_in
 from cgru.network.data.split import drawn, groups_of
@@ -58,7 +58,7 @@ class Mapped(Data):
         return self._of(np.flatnonzero(~chosen)), self._of(np.flatnonzero(chosen))
 
     def _of(self, rows: np.ndarray) -> Mapped:
-        given = {name: rows_of(getattr(self, name), rows) for name in ("X", "y", "lengths", "weights")}
+        given = {name: select_rows(getattr(self, name), rows) for name in ("X", "y", "lengths", "weights")}
         return replace(self, **given)
 
     def parts(self, size: int, order: np.ndarray | None = None) -> Iterator[tuple[Data, np.ndarray]]:
@@ -222,7 +222,7 @@ def gathered(spec: DataSpec, X: Any, y: Any, lengths: Any = None, sample_weight:
     """What `labelled` finds, of arrays in files too, which stay there; without `y` X are batches."""
     if y is None:
         return Batches(spec, X, name)
-    if not (mapped(X) or mapped(y)):
+    if not (is_mapped(X) or is_mapped(y)):
         return labelled(spec, X, y, lengths, sample_weight, name)
     X, lengths = inputs(spec, X, lengths, name)
     m, s = X.shape[:2]

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from cgru.core.row_blocks import at_once
+from cgru.core.row_blocks import default_batch_size
 from cgru.network.data.training_data import Data
 from cgru.network.model import Model
 from cgru.network.options import Metric
@@ -26,9 +26,9 @@ def measured(model: Model, data: Data, metrics: Mapping[str, Metric] | None) -> 
 def outputs(model: Model, data: Data) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     """The outputs (n, k), the targets and the weights (n,), None where all are 1: of n samples or real steps."""
     found = []
-    for block in [data] if data.in_memory else data.blocks(at_once(data.first.X.shape)):
+    for block in [data] if data.in_memory else data.blocks(default_batch_size(data.first.X.shape)):
         model.reset_states()
-        A, _ = model.outputs(block.X, block.lengths, at_once(block.X.shape))
+        A, _ = model.outputs(block.X, block.lengths, default_batch_size(block.X.shape))
         found.append([block.rows(each) for each in (A, block.y, block.weights)])
     model.reset_states()
     A, y, weights = zip(*found, strict=True)

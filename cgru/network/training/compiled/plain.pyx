@@ -7,13 +7,13 @@ from libc.string cimport memcpy, memset
 from cgru.core cimport gradients
 from cgru.core.kernels cimport (
     CGRU_NO_LOSS, CGRU_R, add_operand, cgru_array, cgru_call, cgru_criterion, cgru_few_linear, cgru_gradients,
-    cgru_kernels, cgru_matrix, cgru_product, new_product, pack, pack_bias, transpose, whole_lines,
+    cgru_kernels, cgru_matrix, cgru_product, new_product, pack, pack_bias, time_major_array, transpose, whole_lines,
 )
-from cgru.core.plan cimport GRADIENTS, most_numbers
+from cgru.core.plan cimport GRADIENTS, largest_workspace_size
 from cgru.core.threads cimport share, worth
 from cgru.network.training.compiled.numbers cimport COPY, MULTIPLY, add, bound, combine, draw, in_rows, kept_by
 from cgru.network.training.compiled.random cimport generator
-from cgru.network.training.compiled.stage cimport Arena, Piece, Size, Stage, in_lanes, laid, live, take, timed
+from cgru.network.training.compiled.stage cimport Arena, Piece, Size, Stage, in_lanes, live, take, timed
 
 cdef enum:
     AVERAGE, LARGEST, LAST  # what a Pool takes
@@ -374,7 +374,7 @@ cdef Py_ssize_t plain_scratch(const Stage *stage, Py_ssize_t m, Py_ssize_t s, bi
     if stage.forward != _dense:
         return room
     call = _sums(stage, &piece)
-    return max(room, most_numbers(stage.k, &call, GRADIENTS, stage.threads)) if back else room
+    return max(room, largest_workspace_size(stage.k, &call, GRADIENTS, stage.threads)) if back else room
 
 
 cdef Work _product(Stage *stage, const Piece *piece, cgru_array X, bint back, cgru_call *call) noexcept nogil:
@@ -553,7 +553,7 @@ cdef cgru_call _sums(const Stage *stage, const Piece *piece) noexcept nogil:
 cdef Work _few(Stage *stage, const Piece *piece, bint back) noexcept nogil:
     """The product where lanes are samples."""
     cdef Work work = _work(stage, piece)
-    cdef cgru_array Z = laid(stage.Z, stage.u, piece.m, stage.X.column)
+    cdef cgru_array Z = time_major_array(stage.Z, stage.u, piece.m, stage.X.column)
     work.few.W = cgru_matrix(stage.W, 1, stage.u) if back else cgru_matrix(stage.W, stage.u, 1)
     work.few.b = NULL if back else stage.b
     work.few.k, work.few.n = stage.u if back else stage.n, stage.n if back else stage.u
@@ -588,5 +588,5 @@ cdef int head_backward(Stage *stage, const Piece *piece) except -1 nogil:
         memset(&g, 0, sizeof(cgru_gradients))
         g.U[CGRU_R], g.b[CGRU_R] = stage.dW, stage.db
         call = _sums(stage, piece)
-        gradients.perform(&call, &g, stage.k, stage.scratch, stage.threads)
+        gradients.run_in_workspace(&call, &g, stage.k, stage.scratch, stage.threads)
     return 0

@@ -12,7 +12,7 @@ from libc.string cimport memset
 from cgru import losses
 from cgru.core.checks import parameters
 from cgru.core.kernels cimport (
-    cgru_criterion, cgru_kernels, cgru_matrix, kernels, laid, look_for_signals, parameter_place,
+    cgru_criterion, cgru_kernels, cgru_matrix, kernels, time_major_array, check_signals, parameter_index,
 )
 from cgru.core.threads cimport available
 from cgru.network.training.compiled.batch cimport Batch, arrange, cut, hand_on, keep_last, lay_batch, steps_before, window
@@ -158,7 +158,7 @@ cdef class Program:
             parameter.columns = array.shape[array.ndim - 1]
             half, _, own = name.rpartition(".")
             parameter.part = half == "backward"
-            parameter.place = parameter_place(own) if stage.parts else layer.parameter_names.index(name)
+            parameter.place = parameter_index(own) if stage.parts else layer.parameter_names.index(name)
         return 0
 
     cdef int _measure(self, tuple batch, tuple scored, Py_ssize_t steps) except -1:
@@ -225,7 +225,7 @@ cdef class Program:
         if first.tokens != NULL:
             read_tokens(samples, &self.batch.piece, self.batch.sample, self.batch.start, first.n, first.tokens)
         else:
-            first.X = laid(self.X, first.n, self.batch.piece.m, wanted_column(first, &self.batch.piece))
+            first.X = time_major_array(self.X, first.n, self.batch.piece.m, wanted_column(first, &self.batch.piece))
             read_X(samples, &self.batch.piece, self.batch.sample, self.batch.start, first.X, self.k.size)
 
     cdef void _point(self) noexcept nogil:
@@ -300,7 +300,7 @@ cdef class Program:
             stage = &self.stages[i]
             stage.dX = nothing()
             if i > lowest:
-                stage.dX = laid(self.between[1], stage.n, stage.piece.m, stage.X.column)
+                stage.dX = time_major_array(self.between[1], stage.n, stage.piece.m, stage.X.column)
                 self.stages[i - 1].dA = stage.dX
             if stage.parts and (self.activity_l1 or self.activity_l2):
                 self._penalise(stage)
@@ -332,7 +332,7 @@ cdef class Program:
             self.done += 6.0 * piece.m * piece.s * u * (n + u)
         if self.done > GLANCE:
             self.done = 0
-            look_for_signals()
+            check_signals()
         return 0
 
     cdef int _update(self, const Samples *samples, double rate) except -1 nogil:

@@ -2,11 +2,11 @@
 
 from cgru.core cimport driver, gradients
 from cgru.core.kernels cimport (
-    CGRU_PLACE_dhh_, CGRU_PLACE_dz_, CGRU_PLACE_hh, CGRU_PLACE_z, CGRU_PLACES, array_place, cgru_array, cgru_call,
-    laid, new_call,
+    CGRU_PLACE_dhh_, CGRU_PLACE_dz_, CGRU_PLACE_hh, CGRU_PLACE_z, CGRU_PLACES, array_index, cgru_array, cgru_call,
+    time_major_array, new_call,
 )
 from cgru.core.plan cimport (
-    BACKWARD, FORWARD, GRADIENTS, choose_lanes, input_column, may_have_samples_in_lanes, most_numbers,
+    BACKWARD, FORWARD, GRADIENTS, choose_lanes, input_column, may_have_samples_in_lanes, largest_workspace_size,
 )
 from cgru.network.training.compiled.numbers cimport ADD, HALVE, MULTIPLY, add, combine, draw, in_rows, kept_by, move
 from cgru.network.training.compiled.random cimport generator
@@ -35,7 +35,7 @@ cdef int make_recurrent(Stage *stage, list layers, str merge, bint steps_out) ex
         part.call.reverse, part.call.padded, part.learned = layer.reverse, False, variant.learn_h0
         part.stateful = layer.stateful
         for name in ("hh", "z", "r", *variant.caches, "dhh_", "dz_", "dr_", *variant.gradients):
-            part.width[array_place(name)] = variant.width(name, u)
+            part.width[array_index(name)] = variant.width(name, u)
         if layer.training:
             part.dropout, part.zoneout = layer.dropout, layer.zoneout
             part.recurrent_dropout = layer.recurrent_dropout
@@ -96,10 +96,10 @@ cdef Py_ssize_t recurrent_scratch(const Stage *stage, Py_ssize_t m, Py_ssize_t s
         call.m, call.s = m, s
         if i % 2 and stage.part[i // 2].recurrent_dropout:
             call.recurrent.data = &call
-        most = max(most, most_numbers(stage.k, &call, FORWARD, stage.threads))
+        most = max(most, largest_workspace_size(stage.k, &call, FORWARD, stage.threads))
         if back:
-            most = max(most, most_numbers(stage.k, &call, BACKWARD, stage.threads))
-            most = max(most, most_numbers(stage.k, &call, GRADIENTS, stage.threads))
+            most = max(most, largest_workspace_size(stage.k, &call, BACKWARD, stage.threads))
+            most = max(most, largest_workspace_size(stage.k, &call, GRADIENTS, stage.threads))
     return most
 
 
@@ -136,7 +136,7 @@ cdef int forward_recurrent(Stage *stage, const Piece *piece) except -1 nogil:
     if stage.merge <= CONCAT:
         stage.A = _after(&stage.part[0], size) if stage.steps_out else timed(stage.out, stage.u, piece.m)
         return 0
-    stage.A = laid(stage.out, stage.u, piece.m, stage.part[0].now.column if stage.steps_out else 1)
+    stage.A = time_major_array(stage.out, stage.u, piece.m, stage.part[0].now.column if stage.steps_out else 1)
     first, second = _outputs(stage, 0, piece), _outputs(stage, 1, piece)
     combine(MULTIPLY if stage.merge == MUL else ADD, first, second, stage.A, piece, stage.steps_out, u, size)
     if stage.merge == MEAN:
@@ -166,7 +166,7 @@ cdef int _forward(Stage *stage, int i, const Piece *piece) except -1 nogil:
     call[0] = _call(stage, part, piece)
     choose_lanes(stage.k, call)
     call.X = stage.X if call.column > 1 else in_rows(stage, piece)
-    part.every = laid(part.states, part.columns, m, call.column)
+    part.every = time_major_array(part.states, part.columns, m, call.column)
     part.every.data = <char *>part.every.data + part.column * part.every.column * size
     if part.random != NULL and piece.training:
         _draw_masks(stage, part, piece)
@@ -185,13 +185,13 @@ cdef int _forward(Stage *stage, int i, const Piece *piece) except -1 nogil:
             call.hp.data = <char *>call.hp.data + 2 * call.hp.step * size
         for place in range(CGRU_PLACES):
             if part.width[place]:
-                call.array[place] = laid(part.memory[place], part.width[place], m, call.column)
+                call.array[place] = time_major_array(part.memory[place], part.width[place], m, call.column)
     _begin(stage, part, piece)
     if not stage.steps_out:
         call.last = timed(part.last, u, m)
         if stage.merge <= CONCAT:
             call.last = timed(<char *>stage.out + i * u * size, stage.u, m)
-    driver.perform(call, &part.w, stage.k, FORWARD, stage.scratch, stage.threads)
+    driver.run_in_workspace(call, &part.w, stage.k, FORWARD, stage.scratch, stage.threads)
     if part.carried != NULL and piece.carries:
         _carry(stage, part, piece)
     return 0
@@ -270,7 +270,7 @@ cdef cgru_array _dA(Stage *stage, int i, const Piece *piece) noexcept nogil:
     if stage.merge == CONCAT:
         dA.data = <char *>dA.data + i * u * dA.column * stage.k.size
     elif stage.merge > SUM:
-        to = laid(stage.unmerged, u, piece.m, dA.column)
+        to = time_major_array(stage.unmerged, u, piece.m, dA.column)
         combine(HALVE if stage.merge == MEAN else MULTIPLY, dA, _outputs(stage, 1 - i, piece), to, piece,
                 stage.steps_out, u, stage.k.size)
         return to
@@ -290,11 +290,11 @@ cdef int _backward(Stage *stage, int i, const Piece *piece, cgru_array dX) excep
         call.dA = dA
     else:
         call.h0 = dA
-    driver.perform(&call, &part.w, stage.k, BACKWARD, stage.scratch, stage.threads)
+    driver.run_in_workspace(&call, &part.w, stage.k, BACKWARD, stage.scratch, stage.threads)
     if dX.data != NULL and part.dropout:
         _mask_input(stage, part, piece, dX, dX)
     if stage.trainable:
-        gradients.perform(&call, &part.g, stage.k, stage.scratch, stage.threads)
+        gradients.run_in_workspace(&call, &part.g, stage.k, stage.scratch, stage.threads)
     for row in range(piece.m if call.last.data != NULL else 0):
         if part.begins[row]:
             add(part.g.h0, <char *>part.start + row * call.u * stage.k.size, call.u, stage.k.size)

@@ -11,7 +11,7 @@ steps of it; its rows stand by their lengths, the longest first.
 from numpy.random cimport bitgen_t
 
 from cgru.core.kernels cimport (
-    CGRU_PLACES, cgru_activation, cgru_array, cgru_call, cgru_gradients, cgru_kernels, cgru_weights, laid,
+    CGRU_PLACES, cgru_activation, cgru_array, cgru_call, cgru_gradients, cgru_kernels, cgru_weights, time_major_array,
 )
 
 cdef enum:
@@ -107,7 +107,7 @@ cdef struct Stage:
 
 cdef inline cgru_array timed(const void *data, Py_ssize_t n, Py_ssize_t m) noexcept nogil:
     """(m, s, n) that lies as (s, m, n); of (m, n) its first step."""
-    return laid(data, n, m, 1)
+    return time_major_array(data, n, m, 1)
 
 
 cdef inline bint in_lanes(cgru_array array) noexcept nogil:
