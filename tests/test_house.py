@@ -120,9 +120,9 @@ KINDS = "GRU|Dense|Pool|Bidirectional|Embedding|Dropout|Flip|Scale|Clip|Activati
 LOSSES = "cross_entropy|binary_cross_entropy|mean_squared_error|huber|quantile|poisson|gaussian"
 PLACES = {  # a decision: the lines of code that take part in it, in at most so many places in so many files
     "which way a call goes": (
-        r"\bfew\b(?![.]h| (of|levels))|cgru_few\b|is_single|hoists|is_brief|along_e|lie_of|let_lie|\bloose\b"
-        r"|samples_in_lanes|sums_in_lanes|may_have_lanes|plan[.]layout|SAMPLES\b|SINGLE\b|EACH_STEP|MANY_STEPS|ALONG_E"
-        r"|(lanes|lying)_choice\b|choose_lanes|input_column|call[.]column (==|!=|>)",
+        r"\bfew\b(?![.]h| (of|levels))|cgru_batch\b|(run|sums)[.]batch\b|is_single|hoists|is_brief|along_e|lie_of"
+        r"|let_lie|\bloose\b|samples_in_lanes|sums_in_lanes|may_have_lanes|plan[.]layout|SAMPLES\b|SINGLE\b|EACH_STEP|MANY_STEPS"
+        r"|ALONG_E|(lanes|lying)_choice\b|choose_lanes|input_column|call[.]column (==|!=|>)",
         96,
         20,
     ),

@@ -118,7 +118,7 @@ cdef void _lay_out_single(Run *run, char *to) noexcept nogil:
     for gate in range(3):
         run.single.V[gate] = cgru_matrix(to + gate * each, 0, 1)
         if run.packs:
-            run.plan.k.lay(transpose(run.w.V[gate]), u, u, to + gate * each)
+            run.plan.k.pack_single(transpose(run.w.V[gate]), u, u, to + gate * each)
     _lay_out_dX(run, NULL, 0, to + 3 * each)
 
 
@@ -136,9 +136,9 @@ cdef void _lay_out_few(Run *run, char *to) noexcept nogil:
     cdef int *gates = [CGRU_HH, CGRU_Z, CGRU_R]
     cdef int n
     cdef cgru_product *wide = &run.ahead[0] if run.plan.inputs == ALONG_E else NULL
-    run.few.call, run.few.state, run.few.reset, run.few.input, run.few.wide = call, to, reset, dX, wide
+    run.batch.call, run.batch.state, run.batch.reset, run.batch.input, run.batch.wide = call, to, reset, dX, wide
     if wide != NULL:
-        wide[0] = new_product(k, call, k.put, e, dX, NULL)
+        wide[0] = new_product(k, call, k.store_product, e, dX, NULL)
         add_operand(wide, NULL, 3 * u, 3 * u)
     if not run.packs:
         return

@@ -6,8 +6,8 @@ from libc.string cimport memset
 from cgru.core.backward cimport lay_out_backward
 from cgru.core.forward cimport lay_out_forward
 from cgru.core.kernels cimport (
-    CGRU_STEPS, cgru_array, cgru_dots, cgru_operand, cgru_product, in_pieces, kernels, look_for_signals, steps_of_row,
-    steps_of_single, transpose, weights, with_operand,
+    CGRU_STEPS, cgru_array, cgru_feature_product, cgru_operand, cgru_product, in_pieces, kernels, look_for_signals,
+    steps_of_row, steps_of_single, transpose, weights, with_operand,
 )
 from cgru.core.memory cimport Workspace
 from cgru.core.plan cimport BACKWARD, FORWARD, IN_COLUMNS, PACKED, SAMPLES, SINGLE, call_of, plan_of, whole
@@ -27,10 +27,10 @@ cdef void _take_apart(Run *run) noexcept nogil:
     for n in range(run.products):
         all, x = run.each[n], run.of_x[n]
         run.fresh[n] = with_operand(&all, x)
-        if x < 0 or not run.call.pre:
+        if x < 0 or not run.call.projections:
             continue
         if n == 0:
-            run.dots.bias = all.bias
+            run.feature_product.bias = all.bias
         take_ahead(run, &run.fresh[n], 3 * run.call.up, 2 * run.ahead_products * run.call.up)
         run.each[n] = with_operand(&all, 1 - x if all.operands > 1 else -1)
         run.each[n].bias = NULL
@@ -42,9 +42,9 @@ cdef void prepare(Run *run, const Plan *plan, cgru_call *call, void *packed, voi
     run.plan, run.call, run.start, run.stop, run.packs = plan[0], call, 0, call.m, w != NULL
     if w != NULL:
         run.w = w[0]
-    run.sums, run.dots.W, run.norm.call = <char *>packed + plan.packed * plan.k.size, NULL, NULL
+    run.sums, run.feature_product.W, run.norm.call = <char *>packed + plan.packed * plan.k.size, NULL, NULL
     run.products = run.fresh_products = run.ahead_products = 0
-    call.rows, call.ld, call.pre, call.seen = rows, plan.row, plan.pre, plan.seen
+    call.rows, call.ld, call.projections, call.masked = rows, plan.row, plan.projections, plan.masked
     if plan.direction == BACKWARD:
         lay_out_backward(run, <char *>packed)
     else:
@@ -62,7 +62,7 @@ cdef void _inputs(const Run *run, Py_ssize_t t, Py_ssize_t row, Py_ssize_t rows)
     cdef Py_ssize_t first = t - t % CGRU_STEPS, i, sample, steps
     cdef const cgru_array *of
     cdef cgru_product product
-    cdef cgru_dots dots
+    cdef cgru_feature_product features
     cdef char *to
     cdef int n, o
     for i in range(row, row + rows):
@@ -71,14 +71,14 @@ cdef void _inputs(const Run *run, Py_ssize_t t, Py_ssize_t row, Py_ssize_t rows)
             continue
         sample = call.order[i] if call.order != NULL else i
         if run.plan.direction == FORWARD:
-            to = <char *>call.rows + (i * call.ld + call.pre) * k.size
+            to = <char *>call.rows + (i * call.ld + call.projections) * k.size
         else:
             to = _at(&call.dX, sample, first, k.size)
-        if run.dots.W != NULL:
-            dots = run.dots
-            dots.x = cgru_operand(_at(&call.X, sample, first, k.size), call.X.step, call.e)
-            dots.out = cgru_array(to, 3 * call.up, call.up, 1)
-            k.dots(&dots, steps)
+        if run.feature_product.W != NULL:
+            features = run.feature_product
+            features.x = cgru_operand(_at(&call.X, sample, first, k.size), call.X.step, call.e)
+            features.out = cgru_array(to, 3 * call.up, call.up, 1)
+            k.feature_product(&features, steps)
             continue
         for n in range(run.ahead_products):
             product = run.ahead[n]
@@ -104,9 +104,9 @@ cdef void _step(Run *run, bint fresh, Py_ssize_t t, Py_ssize_t row, Py_ssize_t r
         if run.norm.call != NULL:
             k.norm_backward(&run.norm, t, row, rows)
     else:
-        k.load(run.call, t, row, rows)
-        if run.call.seen:
-            k.see(run.call, row, rows)
+        k.load_x(run.call, t, row, rows)
+        if run.call.masked:
+            k.mask_state(run.call, row, rows)
     for n in range(run.fresh_products if fresh else run.products):
         k.product(&products[n], t, row, rows)
     if run.norm.call != NULL and not back:
@@ -128,9 +128,9 @@ cdef void _block(void *work, Py_ssize_t part) noexcept nogil:
     cdef Py_ssize_t row = run.start + part * run.rows, s = call.s, n, t
     cdef Py_ssize_t rows = min(run.rows, run.stop - row), live = rows
     cdef Py_ssize_t turn = CGRU_STEPS - 1 if call.reverse else 0  # the step on this side of many, back on the other
-    ahead = ahead or run.dots.W != NULL
+    ahead = ahead or run.feature_product.W != NULL
     if run.first:
-        k.start(call, row, rows)
+        k.load_h0(call, row, rows)
     for n in range(s):
         t = s - 1 - n if (call.reverse != 0) != back else n
         if call.running:
@@ -145,7 +145,7 @@ cdef void _block(void *work, Py_ssize_t part) noexcept nogil:
         if ahead and back and (n == s - 1 or t % CGRU_STEPS == turn):
             _inputs(run, t, row, rows)
     if run.last and call.last.data:
-        k.finish(call, row, rows)
+        k.store_last(call, row, rows)
 
 
 cdef void _lanes(void *work, Py_ssize_t part) noexcept nogil:
@@ -153,7 +153,9 @@ cdef void _lanes(void *work, Py_ssize_t part) noexcept nogil:
     cdef Run *run = <Run *>work
     cdef const cgru_kernels *k = run.plan.k
     cdef Py_ssize_t row = run.start + part * run.rows, rows = min(run.rows, run.stop - row)
-    (k.few_backward if run.plan.direction == BACKWARD else k.few_forward)(&run.few, row, rows, run.first, run.last)
+    (k.batch_backward if run.plan.direction == BACKWARD else k.batch_forward)(
+        &run.batch, row, rows, run.first, run.last
+    )
 
 
 cdef void _single(Run *run, bint first, bint last) noexcept nogil:
@@ -163,15 +165,15 @@ cdef void _single(Run *run, bint first, bint last) noexcept nogil:
     cdef bint back = run.plan.direction == BACKWARD
     cdef Py_ssize_t steps = steps_of_single(call), blocks = (steps + CGRU_STEPS - 1) // CGRU_STEPS, n, t
     if first:
-        k.start(call, 0, 1)
+        k.load_h0(call, 0, 1)
     if call.reverse:  # h with the first state
         _pad_single(run, steps)
     run.single.fresh = first and run.plan.fresh
     if back:
         k.single_backward(&run.single, steps)
-    elif not call.pre:
+    elif not call.projections:
         k.single_forward(&run.single, 0, steps)
-    for n in range(blocks if call.pre or back and call.dX.data else 0):
+    for n in range(blocks if call.projections or back and call.dX.data else 0):
         t = CGRU_STEPS * (blocks - 1 - n if call.reverse else n)
         _inputs(run, t, 0, 1)
         if not back:
@@ -180,7 +182,7 @@ cdef void _single(Run *run, bint first, bint last) noexcept nogil:
     if not call.reverse:
         _pad_single(run, steps)
     if last and call.last.data:
-        k.finish(call, 0, 1)
+        k.store_last(call, 0, 1)
 
 
 cdef void _pad_single(const Run *run, Py_ssize_t steps) noexcept nogil:

@@ -7,7 +7,7 @@ from libc.string cimport memset
 
 from cgru.core.kernels cimport (
     CGRU_C, CGRU_HH, CGRU_LAYER_NORM, CGRU_R, CGRU_RESET_BEFORE, CGRU_Z, cgru_array, cgru_call, cgru_kernels,
-    cgru_matrix, cgru_product, cgru_single, cgru_weights, new_product, pack_gains, transpose,
+    cgru_matrix, cgru_product, cgru_single_sample, cgru_weights, new_product, pack_gains, transpose,
 )
 from cgru.core.plan cimport ALONG_E, IN_COLUMNS, PACKED, SAMPLES, SINGLE
 from cgru.core.products cimport fill, multiply, new_part, take_ahead
@@ -27,7 +27,7 @@ cdef void lay_out_forward(Run *run, char *packed) noexcept nogil:
 
 cdef inline char *_seen_by(const Run *run, int gate) noexcept nogil:
     """hp in the first row, as a gate sees it."""
-    return <char *>run.call.rows + (run.call.seen + gate * run.call.up if run.call.seen else 0) * run.plan.k.size
+    return <char *>run.call.rows + (run.call.masked + gate * run.call.up if run.call.masked else 0) * run.plan.k.size
 
 
 cdef void _multiply_x(Run *run, cgru_product *product, int gate) noexcept nogil:
@@ -49,7 +49,7 @@ cdef void _lay_out_step(Run *run, char *to) noexcept nogil:
     cdef Py_ssize_t u = call.u, e = run.plan.inner, up = call.up, size = k.size
     cdef char *bias = to + 3 * (u + e) * up * size
     cdef cgru_product *product
-    cdef int part, gate, gates = 1 if call.seen else 2
+    cdef int part, gate, gates = 1 if call.masked else 2
     cdef bint after = call.variant != CGRU_RESET_BEFORE
     _lay_out_dots(run, bias, bias + 4 * up * size)
     for part in range(2 // gates):
@@ -83,14 +83,14 @@ cdef void _lay_out_norm(Run *run, char *to) noexcept nogil:
     cdef char *a = <char *>call.rows + (up + call.ep) * size
     cdef char *gains = to + 3 * (u + e) * up * size
     cdef char *bias = gains + 6 * up * size
-    cdef cgru_product *product = new_part(run, k.put, 3 * up, to, NULL)
-    cdef int part, gate, gates = 1 if call.seen else 3
+    cdef cgru_product *product = new_part(run, k.store_product, 3 * up, to, NULL)
+    cdef int part, gate, gates = 1 if call.masked else 3
     _multiply_x(run, product, CGRU_R)
     product.out = cgru_array(a, call.ld, 0, 1)
     fill(run, product, 3, u, NULL)
     for part in range(3 // gates):
         gate = part * gates
-        product = new_part(run, k.put, gates * up, to + (3 * e + gate * u) * up * size, NULL)
+        product = new_part(run, k.store_product, gates * up, to + (3 * e + gate * u) * up * size, NULL)
         multiply(product, _seen_by(run, gate), call.ld, u, &run.w.V[gate])
         product.out = cgru_array(a + (3 + gate) * up * size, call.ld, 0, 1)
         fill(run, product, gates, u, NULL)
@@ -98,7 +98,7 @@ cdef void _lay_out_norm(Run *run, char *to) noexcept nogil:
     if not run.packs:
         return
     for gate in range(4):
-        k.lay(run.w.b[gate], 1, u, bias + gate * up * size)
+        k.pack_single(run.w.b[gate], 1, u, bias + gate * up * size)
     pack_gains(k, &run.w, u, up, gains)
 
 
@@ -106,32 +106,32 @@ cdef void _lay_out_single(Run *run, char *to) noexcept nogil:
     """The weights of a single sample."""
     cdef const cgru_kernels *k = run.plan.k
     cdef const cgru_weights *w = &run.w
-    cdef cgru_single *single = &run.single
+    cdef cgru_single_sample *single = &run.single
     cdef Py_ssize_t u = run.call.u, e = run.plan.inner, up = run.call.up, size = k.size
     cdef cgru_product product
     cdef int gate
-    single.call, single.fresh, single.dots = run.call, False, NULL
+    single.call, single.fresh, single.feature_product = run.call, False, NULL
     for gate in range(4):
         single.b[gate] = cgru_matrix(to + gate * up * size, 0, 1)
         if run.packs and w.b[gate].data != NULL:
-            k.lay(w.b[gate], 1, u, <void *>single.b[gate].data)
+            k.pack_single(w.b[gate], 1, u, <void *>single.b[gate].data)
     to += 4 * up * size
     single.U = to
     _lay_out_dots(run, <char *>single.b[0].data, to + 3 * u * up * size)
-    if run.dots.W != NULL:
-        single.dots = &run.dots
-    elif run.packs or run.call.pre:
-        product = new_product(k, run.call, k.put, 3 * up, to, single.b[0].data)
+    if run.feature_product.W != NULL:
+        single.feature_product = &run.feature_product
+    elif run.packs or run.call.projections:
+        product = new_product(k, run.call, k.store_product, 3 * up, to, single.b[0].data)
         multiply(&product, NULL, 0, e, &w.U[0])
         fill(run, &product, 3, u, NULL)
         take_ahead(run, &product, 3 * up, 0)
-    single.sums, single.across = run.sums, run.plan.weights == IN_COLUMNS
+    single.sums, single.is_transposed = run.sums, run.plan.weights == IN_COLUMNS
     for gate in range(3):
         single.V[gate] = w.V[gate]
         if run.plan.weights == PACKED:
             single.V[gate] = cgru_matrix(to + (3 * e + gate * u) * up * size, 0, 1)
             if run.packs:
-                k.lay(w.V[gate], u, u, <void *>single.V[gate].data)
+                k.pack_single(w.V[gate], u, u, <void *>single.V[gate].data)
 
 
 cdef void _lay_out_dots(Run *run, char *bias, char *W) noexcept nogil:
@@ -142,7 +142,8 @@ cdef void _lay_out_dots(Run *run, char *bias, char *W) noexcept nogil:
     cdef int gate
     if run.plan.inputs != ALONG_E:
         return
-    run.dots.u, run.dots.up, run.dots.ep, run.dots.gate, run.dots.bias, run.dots.W = u, call.up, call.ep, each, bias, W
+    run.feature_product.u, run.feature_product.up, run.feature_product.ep = u, call.up, call.ep
+    run.feature_product.gate, run.feature_product.bias, run.feature_product.W = each, bias, W
     if not run.packs:
         return
     memset(W, 0, 3 * each * k.size)
@@ -165,12 +166,12 @@ cdef void _lay_out_few(Run *run, char *to) noexcept nogil:
     cdef char *bias = to + (3 * u + 1) * up * size
     cdef int gate
     _lay_out_dots(run, bias, bias + 3 * up * size)
-    run.few.call, run.few.dots = call, run.dots
-    run.few.gates, run.few.candidate, run.few.recurrent = to, candidate, recurrent
+    run.batch.call, run.batch.feature_product = call, run.feature_product
+    run.batch.gates, run.batch.candidate, run.batch.recurrent = to, candidate, recurrent
     if not run.packs:
         return
     for gate in range(0 if e else 3):
-        k.lay(w.b[gate], 1, u, bias + gate * up * size)
+        k.pack_single(w.b[gate], 1, u, bias + gate * up * size)
     for gate in range(CGRU_R, CGRU_Z + 1):
         k.copy(transpose(w.b[gate]), u, b, to, K)
         k.copy(transpose(w.V[gate]), u, u, to + b * size, K)

@@ -5,7 +5,9 @@ dU_, dV_, their shapes as in forward.pxd and backward.pxd, and adds to the array
 of the variant. With `call.linear` it reads X and dr_ and adds to Ur and br alone.
 """
 
-from cgru.core.kernels cimport cgru_call, cgru_few_sums, cgru_gradients, cgru_kernels, cgru_outer, cgru_seen, cgru_term
+from cgru.core.kernels cimport (
+    cgru_call, cgru_batch_gradients, cgru_gradients, cgru_kernels, cgru_outer_product, cgru_state_operand, cgru_term,
+)
 from cgru.core.plan cimport FEW_PARTS, MOST_SHARES, MOST_TERMS, Plan
 
 
@@ -14,9 +16,9 @@ cdef struct Sums:
     const cgru_call *call
     const cgru_gradients *g
     cgru_term terms[MOST_TERMS]
-    cgru_seen seen[3]  # hp as the terms' gates saw it
-    cgru_outer outer[MOST_SHARES]  # one for each share of the terms' columns
-    cgru_few_sums few[FEW_PARTS]  # instead, where lanes are samples: one for each share of the samples
+    cgru_state_operand state_operands[3]  # hp as the terms' gates saw it
+    cgru_outer_product outer[MOST_SHARES]  # one for each share of the terms' columns
+    cgru_batch_gradients batch[FEW_PARTS]  # instead, where lanes are samples: one for each share of the samples
     bint first, last  # whether the steps to run are the first ones of the sum, and the last
 
 

@@ -12,8 +12,9 @@ from cgru.core import kernels as levels_of
 from cgru.core.checks import aligned
 from cgru.core.lengths import by_length
 from cgru.core.kernels cimport (
-    CGRU_BFLOAT16, CGRU_INT8, CGRU_ROUNDED, cgru_activation, cgru_array, cgru_call, cgru_narrow, cgru_narrow_kernels,
-    cgru_narrow_layer, cgru_operand, in_pieces, kernels, narrow_kernels, new_call, set_lengths, view,
+    CGRU_BFLOAT16, CGRU_INT8, CGRU_ROUNDED, cgru_activation, cgru_array, cgru_call, cgru_quantized,
+    cgru_low_precision_kernels, cgru_low_precision_layer, cgru_operand, in_pieces, kernels, low_precision_kernels,
+    new_call, set_lengths, view,
 )
 from cgru.core.linear cimport activated
 from cgru.core.memory cimport Workspace
@@ -25,13 +26,13 @@ KINDS = {"int8": CGRU_INT8, "bfloat16": CGRU_BFLOAT16}
 cdef object _vnni = None  # whether products of bytes are asked for: None wherever they are
 
 
-cdef const cgru_narrow_kernels *_kernels() except NULL:
+cdef const cgru_low_precision_kernels *_kernels() except NULL:
     """Those of the level in use, with products of bytes where the machine has them."""
-    cdef const cgru_narrow_kernels *found = NULL
+    cdef const cgru_low_precision_kernels *found = NULL
     name = levels_of.level()
     for extension in ("bf16", "vnni", "dot", "") if _vnni is not False else ("",):
         if found == NULL:
-            found = narrow_kernels(name + extension)
+            found = low_precision_kernels(name + extension)
     return found
 
 
@@ -50,11 +51,12 @@ def use_vnni(choice=None):
     _vnni = choice
 
 
-cdef Py_ssize_t _padded(const cgru_narrow_kernels *k, Py_ssize_t n) noexcept nogil:
+cdef Py_ssize_t _padded(const cgru_low_precision_kernels *k, Py_ssize_t n) noexcept nogil:
     return (n + k.lanes - 1) // k.lanes * k.lanes
 
 
-cdef Py_ssize_t _bytes(const cgru_narrow_kernels *k, int kind, Py_ssize_t rows, Py_ssize_t columns) noexcept nogil:
+cdef Py_ssize_t _bytes(const cgru_low_precision_kernels *k, int kind, Py_ssize_t rows,
+                       Py_ssize_t columns) noexcept nogil:
     """Of packed weights."""
     return 4 * _padded(k, columns) * (k.depth(kind, rows) + (2 if kind == CGRU_INT8 else 0))
 
@@ -64,7 +66,7 @@ cdef cnp.ndarray _side_by_side(list parts, Py_ssize_t width):
     return np.hstack([np.pad(part, ((0, 0), (0, width - part.shape[1]))) for part in parts])
 
 
-cdef int _pack(const cgru_narrow_kernels *k, cgru_narrow *to, int kind, cnp.ndarray W, cnp.ndarray scale,
+cdef int _pack(const cgru_low_precision_kernels *k, cgru_quantized *to, int kind, cnp.ndarray W, cnp.ndarray scale,
                Workspace memory) except -1:
     """Pack W (rows, columns): int8 codes, with the scales (1, columns) of their columns, or the bits of bfloat16."""
     cdef Py_ssize_t rows, columns, width
@@ -79,7 +81,7 @@ cdef int _pack(const cgru_narrow_kernels *k, cgru_narrow *to, int kind, cnp.ndar
         begin, scales = memory.take(4 * width), <float *>memory.take(4 * width)
         _put(scale, columns, scales, width)
     k.pack(kind, cnp.PyArray_DATA(W), columns, rows, columns, words, begin)
-    to[0] = cgru_narrow(kind, k.depth(kind, rows), columns, words, scales, <const int *>begin)
+    to[0] = cgru_quantized(kind, k.depth(kind, rows), columns, words, scales, <const int *>begin)
     return 0
 
 
@@ -108,7 +110,7 @@ cdef struct Work:
 
 cdef int _kind(const NarrowCell *cell, Py_ssize_t m) noexcept nogil:
     """How the rows of a call with m samples are seen: one alone keeps all of its bits."""
-    if cell.layer.kind == CGRU_BFLOAT16 and cell.k.rounds and m > 1:
+    if cell.layer.kind == CGRU_BFLOAT16 and cell.k.has_rounded and m > 1:
         return CGRU_ROUNDED
     return cell.layer.kind
 
@@ -116,7 +118,7 @@ cdef int _kind(const NarrowCell *cell, Py_ssize_t m) noexcept nogil:
 cdef void _block(void *given, Py_ssize_t part) noexcept nogil:
     """The steps of one block of rows."""
     cdef Work *work = <Work *>given
-    cdef cgru_narrow_layer layer = work.cell.layer
+    cdef cgru_low_precision_layer layer = work.cell.layer
     cdef Py_ssize_t row = part * work.rows
     layer.call, layer.kind = &work.call, _kind(work.cell, work.call.m)
     work.cell.k.forward(&layer, row, min(work.rows, work.call.m - row), work.memory + part * work.row_room)
@@ -128,12 +130,12 @@ cdef void _piece(void *given, bint first, bint last) noexcept nogil:
 
 
 cdef Py_ssize_t narrow_room(const NarrowCell *cell, Py_ssize_t m) noexcept nogil:
-    return (cell.k.room(&cell.layer, m) + 63) // 64 * 64
+    return (cell.k.workspace_size(&cell.layer, m) + 63) // 64 * 64
 
 
 cdef void narrow_sequence(const NarrowCell *cell, Py_ssize_t m, Py_ssize_t s, const float *X, float *h, float *H,
                           void *memory) noexcept nogil:
-    cdef cgru_narrow_layer layer = cell.layer
+    cdef cgru_low_precision_layer layer = cell.layer
     cdef cgru_call call = cell.call
     call.m, call.s = m, s
     call.X = cgru_array(<void *>X, s * call.e, call.e, 1)
@@ -175,7 +177,7 @@ cdef class NarrowGRU:
         biases = [p["br"], p["bz"], p["bhh"], p.get("chh", np.zeros((1, self.u)))]
         self.cell.layer.b = _bias(self.memory, _side_by_side(biases, width), 4 * width, 4 * width)
 
-    cdef int _matrix(self, cgru_narrow *to, int number, dict p, list names) except -1:
+    cdef int _matrix(self, cgru_quantized *to, int number, dict p, list names) except -1:
         """Pack some of the matrices side by side."""
         cdef Py_ssize_t width = self.cell.call.up
         scale = None
@@ -249,7 +251,7 @@ cdef void _rows(void *given, Py_ssize_t part) noexcept nogil:
 
 
 cdef Py_ssize_t product_room(const NarrowProduct *product, Py_ssize_t m) noexcept nogil:
-    return (product.k.linear_room(product.W.kind, product.n, m) + 63) // 64 * 64
+    return (product.k.linear_workspace_size(product.W.kind, product.n, m) + 63) // 64 * 64
 
 
 cdef void narrow_product(const NarrowProduct *product, const float *X, Py_ssize_t m, float *to,

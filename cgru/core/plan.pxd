@@ -45,7 +45,7 @@ cdef struct Plan:
     bint without_V  # whether no product has V
     bint sums_in_lanes  # gradients: whether the shares are some of the samples, which are lanes
     Py_ssize_t inner  # forward: rows of U among the packed weights: e, or none
-    Py_ssize_t pre, seen  # where in a row those parts begin that cgru_call has so
+    Py_ssize_t projections, masked  # where in a row those parts begin that cgru_call has so
     Py_ssize_t multiple  # of how many samples those are that run together
     int threads
     Py_ssize_t packed  # numbers of the packed weights, behind which sums of those that lie wait

@@ -173,7 +173,7 @@ cdef Weights _weights(const Plan *plan, const cgru_call *call, const cgru_weight
 cdef Py_ssize_t _row(Plan *plan, const cgru_call *call) noexcept nogil:
     """Return the numbers of a row, and set where in it the parts are that not every call has."""
     cdef Py_ssize_t up = call.up, e = call.e, u = call.u, more = 0, own = SIZES[call.variant].forward * up + call.ep
-    plan.pre = plan.seen = 0
+    plan.projections = plan.masked = 0
     if plan.layout == SAMPLES:
         return 1 + 5 * u + max(u, e) if plan.direction == BACKWARD else 3 + 2 * e + 7 * u
     if plan.direction == BACKWARD:
@@ -181,9 +181,9 @@ cdef Py_ssize_t _row(Plan *plan, const cgru_call *call) noexcept nogil:
     if plan.layout == SINGLE:
         own = 6 * up
     if plan.ahead:
-        plan.pre, more = own, 3 * min(call.s, <Py_ssize_t>CGRU_STEPS) * up
+        plan.projections, more = own, 3 * min(call.s, <Py_ssize_t>CGRU_STEPS) * up
     if call.recurrent.data != NULL:
-        plan.seen, more = own, 3 * up
+        plan.masked, more = own, 3 * up
     return own + more if plan.layout == SINGLE else odd_lines(own + more, plan.k.size)
 
 
@@ -233,9 +233,9 @@ cdef void _measure_sums(Plan *plan, const cgru_call *call, Py_ssize_t m) noexcep
     if plan.sums_in_lanes:
         plan.shared, plan.multiple = vectors, k.lanes
         plan.shares = <int>min(vectors, FEW_PARTS, 1 + operations(call) * m / call.m / FEW_WORK)
-        plan.numbers = vectors * k.lanes + plan.shares * k.few_room(call, terms_of(call), 0)
+        plan.numbers = vectors * k.lanes + plan.shares * k.batch_gradient_size(call, terms_of(call), 0)
         return
-    plan.shared, plan.multiple = terms_of(call) * k.panels(call.u), 1
+    plan.shared, plan.multiple = terms_of(call) * k.panel_count(call.u), 1
     plan.shares = <int>min(plan.shared, MOST_SHARES, plan.threads)
     plan.share = _share(call, m)
     plan.numbers = plan.shares * plan.share
@@ -270,7 +270,7 @@ cdef Plan plan_of(const cgru_kernels *k, const cgru_call *call, const cgru_weigh
     else:  # back through such a step
         plan.fresh = call.fresh and call.dh.data == NULL and call.last.data == NULL
     _measure(&plan, call, call.m)
-    plan.takes_apart = direction == FORWARD and plan.layout == UNITS and (plan.fresh or plan.pre)
+    plan.takes_apart = direction == FORWARD and plan.layout == UNITS and (plan.fresh or plan.projections)
     plan.without_V = plan.weights == PACKED and call.s == 1 and plan.fresh and plan.layout == UNITS
     return plan
 

@@ -1,8 +1,8 @@
 """The products of a call's steps, as forward.pyx and backward.pyx lay them out and driver.pyx runs them."""
 
 from cgru.core.kernels cimport (
-    cgru_array, cgru_call, cgru_dots, cgru_epilogue, cgru_few, cgru_matrix, cgru_norm, cgru_product, cgru_single,
-    cgru_weights,
+    cgru_array, cgru_call, cgru_feature_product, cgru_epilogue, cgru_batch, cgru_matrix, cgru_norm, cgru_product,
+    cgru_single_sample, cgru_weights,
 )
 from cgru.core.plan cimport Plan
 
@@ -23,10 +23,10 @@ cdef struct Run:
     cgru_product ahead[2]  # of the inputs of many steps, where they are taken at once
     int ahead_products
     const cgru_array *read[3]  # the arrays of the call whose steps are the operands of these
-    cgru_dots dots  # instead, where there are few units under many elements
+    cgru_feature_product feature_product  # instead, where there are few units under many elements
     cgru_norm norm
-    cgru_single single  # instead of the products of a step, where there is one sample
-    cgru_few few  # likewise, where lanes are samples
+    cgru_single_sample single  # instead of the products of a step, where there is one sample
+    cgru_batch batch  # likewise, where lanes are samples
     Py_ssize_t start, stop  # the samples to run
     Py_ssize_t rows  # of a block
     bint first, last  # whether the steps to run are the first ones in the order in which they run, and the last

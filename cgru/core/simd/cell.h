@@ -3,8 +3,8 @@
 #define ROW(call, row) ((T *)(call)->rows + (row) * (call)->ld)
 
 /* h = h0, or zero. In a row of a single vector the inputs may leave lanes alone: what stands there has to be harmless. */
-static void start(const cgru_call *call, ptrdiff_t row0, ptrdiff_t rows) {
-    const ptrdiff_t n = call->pre && call->up > LANES ? call->pre : call->ld;
+static void load_h0(const cgru_call *call, ptrdiff_t row0, ptrdiff_t rows) {
+    const ptrdiff_t n = call->projections && call->up > LANES ? call->projections : call->ld;
     for (ptrdiff_t row = row0; row < row0 + rows; row++) {
         T *h = ROW(call, row);
         memset(h, 0, n * sizeof(T));
@@ -14,35 +14,35 @@ static void start(const cgru_call *call, ptrdiff_t row0, ptrdiff_t rows) {
 
 /* x U + b of step t, where it stands in the row; else NULL */
 INLINE const T *input_of(const cgru_call *call, const T *row, ptrdiff_t t) {
-    return call->pre ? row + call->pre + t % CGRU_STEPS * 3 * call->up : NULL;
+    return call->projections ? row + call->projections + t % CGRU_STEPS * 3 * call->up : NULL;
 }
 
 /* x = X[:, t], where x is an operand */
 static void load_x(const cgru_call *call, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows) {
-    if (call->pre) return;
+    if (call->projections) return;
     for (ptrdiff_t row = row0; row < row0 + rows; row++)
         memcpy(ROW(call, row) + call->up, AT(call->X, SAMPLE(call, row), t), call->e * sizeof(T));
 }
 
 /* hp as r, z and hh see it */
-static void see(const cgru_call *call, ptrdiff_t row0, ptrdiff_t rows) {
+static void mask_state(const cgru_call *call, ptrdiff_t row0, ptrdiff_t rows) {
     for (ptrdiff_t row = row0; row < row0 + rows; row++) {
-        T *h = ROW(call, row), *seen = h + call->seen;
-        for (int gate = CGRU_R; gate <= CGRU_HH; gate++, seen += call->up)
+        T *h = ROW(call, row), *masked = h + call->masked;
+        for (int gate = CGRU_R; gate <= CGRU_HH; gate++, masked += call->up)
             for (ptrdiff_t c = 0; c < call->u; c += LANES) {
                 const place at = place_of(call, SAMPLE(call, row), 2 - gate, c);
-                store(seen + c, load(h + c) * get(call->recurrent, at));
+                store(masked + c, load(h + c) * load_at(call->recurrent, at));
             }
     }
 }
 
 /* last = h */
-static void finish(const cgru_call *call, ptrdiff_t row0, ptrdiff_t rows) {
+static void store_last(const cgru_call *call, ptrdiff_t row0, ptrdiff_t rows) {
     for (ptrdiff_t row = row0; row < row0 + rows; row++)
         memcpy(AT(call->last, SAMPLE(call, row), 0), ROW(call, row), call->u * sizeof(T));
 }
 
-INLINE void blank(cgru_array array, ptrdiff_t i, ptrdiff_t t, ptrdiff_t n) {
+INLINE void zero_step(cgru_array array, ptrdiff_t i, ptrdiff_t t, ptrdiff_t n) {
     if (array.data) memset(AT(array, i, t), 0, n * sizeof(T));
 }
 
@@ -53,21 +53,21 @@ static void pad(const cgru_call *call, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t ro
         const ptrdiff_t i = SAMPLE(call, row), u = call->u;
         if (call->h.data) memcpy(AT(call->h, i, t), ROW(call, row), u * sizeof(T));
         if (!call->padded) continue;
-        blank(call->hh, i, t, u), blank(call->hh_, i, t, u);
-        blank(call->z, i, t, u), blank(call->z_, i, t, u);
-        blank(call->r, i, t, u), blank(call->r_, i, t, u), blank(call->c, i, t, u);
-        blank(call->nU, i, t, 3 * u), blank(call->nV, i, t, 3 * u);
-        blank(call->iU, i, t, 1), blank(call->iV, i, t, 1);
+        zero_step(call->hh, i, t, u), zero_step(call->hh_, i, t, u);
+        zero_step(call->z, i, t, u), zero_step(call->z_, i, t, u);
+        zero_step(call->r, i, t, u), zero_step(call->r_, i, t, u), zero_step(call->c, i, t, u);
+        zero_step(call->nU, i, t, 3 * u), zero_step(call->nV, i, t, 3 * u);
+        zero_step(call->iU, i, t, 1), zero_step(call->iV, i, t, 1);
     }
 }
 
 static void pad_backward(const cgru_call *call, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows) {
     for (ptrdiff_t row = row0; row < row0 + rows; row++) {
         const ptrdiff_t i = SAMPLE(call, row), u = call->u;
-        blank(call->dh, i, t, u), blank(call->dh_, i, t, u);
-        blank(call->dhh_, i, t, u), blank(call->dz_, i, t, u), blank(call->dr_, i, t, u);
-        blank(call->dc, i, t, u), blank(call->dX, i, t, call->e);
-        blank(call->dU_, i, t, 3 * u), blank(call->dV_, i, t, 3 * u);
+        zero_step(call->dh, i, t, u), zero_step(call->dh_, i, t, u);
+        zero_step(call->dhh_, i, t, u), zero_step(call->dz_, i, t, u), zero_step(call->dr_, i, t, u);
+        zero_step(call->dc, i, t, u), zero_step(call->dX, i, t, call->e);
+        zero_step(call->dU_, i, t, 3 * u), zero_step(call->dV_, i, t, 3 * u);
     }
 }
 
@@ -79,12 +79,12 @@ static void gates(const cgru_product *product, ptrdiff_t t, ptrdiff_t row0, ptrd
     for (ptrdiff_t row = row0; row < row0 + rows; row++) {
         const ptrdiff_t i = SAMPLE(call, row);
         T *h = ROW(call, row), *rh = h + call->up + call->ep, *z = rh + call->up;
-        const T *input = input_of(call, h, t), *seen = call->seen ? h + call->seen + CGRU_HH * call->up : h;
+        const T *input = input_of(call, h, t), *masked = call->masked ? h + call->masked + CGRU_HH * call->up : h;
         for (ptrdiff_t v = vector0; v < vector0 + vectors; v++, tile += LANES) {
             const ptrdiff_t c = product->column + v * LANES, of_z = c - call->up;
             const vec sum = input ? load(tile) + load(input + c) : load(tile);
             if (of_z < 0)
-                store(rh + c, reset_gate(call, place_of(call, i, t, c), sum, load(seen + c)));
+                store(rh + c, reset_gate(call, place_of(call, i, t, c), sum, load(masked + c)));
             else
                 store(z + of_z, update_gate(call, place_of(call, i, t, of_z), sum));
         }
@@ -147,7 +147,7 @@ static void gates_backward(const cgru_call *call, ptrdiff_t t, ptrdiff_t row0, p
 
 /* The vector of a tile at c, masked. */
 INLINE vec masked(const cgru_product *product, ptrdiff_t i, ptrdiff_t c, const T *tile) {
-    return product->mask.data ? load(tile) * get(product->mask, place_of(product->call, i, 0, c)) : load(tile);
+    return product->mask.data ? load(tile) * load_at(product->mask, place_of(product->call, i, 0, c)) : load(tile);
 }
 
 static void reset_backward(const cgru_product *product, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows, ptrdiff_t vector0,
@@ -187,7 +187,7 @@ static void input_backward(const cgru_product *product, ptrdiff_t t, ptrdiff_t r
 }
 
 /* out = the product itself */
-static void put(const cgru_product *product, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows, ptrdiff_t vector0,
+static void store_product(const cgru_product *product, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows, ptrdiff_t vector0,
                       ptrdiff_t vectors, const void *tile_) {
     const T *tile = tile_;
     for (ptrdiff_t row = row0; row < row0 + rows; row++)

@@ -65,9 +65,9 @@ typedef struct {
     void *rows;
     ptrdiff_t ld;
     ptrdiff_t up, ep; /* u and e, padded */
-    ptrdiff_t pre; /* where in a row the x U + b of CGRU_STEPS steps stand, each r | z | hh, that of step t at t modulo
+    ptrdiff_t projections; /* where in a row the x U + b of CGRU_STEPS steps stand, each r | z | hh, that of step t at t modulo
                       CGRU_STEPS; 0: x is an operand of each step's products */
-    ptrdiff_t seen; /* with `recurrent`: where in a row hp stands as r, z and hh see it; 0: all see hp itself */
+    ptrdiff_t masked; /* with `recurrent`: where in a row hp stands as r, z and hh see it; 0: all see hp itself */
     int padded;       /* whether the caches are written past a sample's length */
     int fresh;        /* backward and gradients: the first step to run had no h0, its hp is zero */
     int linear;       /* gradients: that of one product, whose only gradient is dr_, for Ur and br */
@@ -110,19 +110,19 @@ typedef struct {
     const void *bias;  /* (3, up) */
     cgru_operand x;
     cgru_array out;
-} cgru_dots;
+} cgru_feature_product;
 
-/* A call with m = 1: b and V of each gate, as `lay` puts them, `row` zero; or V where it lies, as a product's weights.
+/* A call with m = 1: b and V of each gate, as `lay` puts them, `row` zero; or V where it unpacked, as a product's weights.
  * Backward: the transposes of V alone. */
 typedef struct {
     const cgru_call *call;
     const void *U;         /* [Ur Uz Uhh], packed as of a product */
-    const cgru_dots *dots; /* in its place, or NULL */
+    const cgru_feature_product *feature_product; /* in its place, or NULL */
     cgru_matrix V[3], b[4];
     int fresh;  /* the first step to run has no previous state */
-    void *sums; /* where V lies: 5 up numbers */
-    int across; /* likewise: as of a product */
-} cgru_single;
+    void *sums; /* where V unpacked: 5 up numbers */
+    int is_transposed; /* likewise: as of a product */
+} cgru_single_sample;
 
 struct cgru_product;
 
@@ -130,10 +130,10 @@ struct cgru_product;
 typedef struct {
     const cgru_call *call;
     const void *gates, *recurrent, *candidate; /* forward */
-    cgru_dots dots;                            /* where there are some, U is in none of these */
+    cgru_feature_product feature_product;                            /* where there are some, U is in none of these */
     const void *reset, *state, *input;         /* backward */
     const struct cgru_product *wide;           /* in place of `input`: from rows dhh_ | dz_ | dr_, lanes along e */
-} cgru_few;
+} cgru_batch;
 
 /* Takes the finished tile (rows, vectors * lanes) of a product, which begins at `row` and at vector `vector`. */
 typedef void cgru_epilogue(const struct cgru_product *product, ptrdiff_t t, ptrdiff_t row, ptrdiff_t rows,
@@ -149,14 +149,14 @@ typedef struct cgru_product {
                             them that is multiplied; `depth` 0: all */
     int chains;          /* in how many a sum with a single row runs, 1 or 4 */
     const void *bias;    /* (vectors * lanes); NULL: zero */
-    const cgru_matrix *lies[3]; /* where there is the first: the weights of each operand, one matrix of `width` columns after
+    const cgru_matrix *unpacked[3]; /* where there is the first: the weights of each operand, one matrix of `width` columns after
                                    another, each from a whole vector on; nothing is then packed but the bias */
     ptrdiff_t width;
-    int across;       /* 0: their rows are contiguous; or these are the transposes, whose rows are */
+    int is_transposed;       /* 0: their rows are contiguous; or these are the transposes, whose rows are */
     void *sums;       /* where rows are: so many vectors for each row */
     cgru_epilogue *epilogue;
     const cgru_call *call;
-    cgru_array out; /* of the epilogue `put`: rows `sample` apart, `columns` wide */
+    cgru_array out; /* of the epilogue `put`: rows `sample` stride_of, `columns` wide */
     ptrdiff_t columns;
     ptrdiff_t column; /* of the epilogue `gates`: where the first column stands among those of r and z */
     cgru_array mask;  /* of `reset_backward` and `state_backward`, (m, 1, u): multiplies what comes out, where it has data */
@@ -175,16 +175,16 @@ enum { CGRU_GROUP = 16 }; /* rows collected together, so that each panel gets wh
 typedef struct {
     int reset;
     cgru_array mask;
-} cgru_seen;
+} cgru_state_operand;
 
-enum { CGRU_SEEN = 3 };
+enum { CGRU_STATE_OPERANDS = 3 };
 
 /* One term of the gradients: rows d (u), times those of `factor` where that has data. Their outer products with X and
- * with hp, seen in one of up to CGRU_SEEN ways, are added to U and V, and their sum to b; NULL where there is none. */
+ * with hp, seen in one of up to CGRU_STATE_OPERANDS ways, are added to U and V, and their sum to b; NULL where there is none. */
 typedef struct {
     cgru_array d, factor;
     void *U, *V, *b;
-    int seen;
+    int state_operand;
 } cgru_term;
 
 /* Weight gradients, sums of outer products of rows: rows are collected into packed panels, `depth` at a time, and then
@@ -193,7 +193,7 @@ typedef struct {
 typedef struct {
     const cgru_call *call; /* X, hp and r in */
     const cgru_term *terms;
-    const cgru_seen *seen; /* those ways */
+    const cgru_state_operand *state_operands; /* those ways */
     ptrdiff_t first, last;
     ptrdiff_t count, depth; /* rows collected; room for so many */
     int fresh;              /* they have no previous state, so there is nothing for V in them */
@@ -201,7 +201,7 @@ typedef struct {
     void *rows;             /* terms x up x depth: panels of d */
     void *wide;             /* NULL, or terms x u x depth, where lanes are elements in U: d in panels of an operand, X in
                                those of vectors */
-} cgru_outer;
+} cgru_outer_product;
 
 enum {
     CGRU_NO_LOSS,
@@ -217,7 +217,7 @@ enum {
 /* The activation of a Dense, with the loss of a head: element (i, j) of Z, what comes before the activation, of A and of dZ
  * (no data: not wanted) by row and column. Without a loss Y is dL/dA. */
 typedef struct {
-    int loss;
+    int kind;
     cgru_activation activate;
     ptrdiff_t k; /* outputs */
     cgru_matrix Z, A, dZ;
@@ -228,7 +228,7 @@ typedef struct {
     const double *weights;    /* of the rows, or NULL: all are 1 */
     double share;             /* 1 / how many are averaged over, or what they weigh */
     void *work;               /* 2 k vectors */
-} cgru_criterion;
+} cgru_loss;
 
 /* x W + b where lanes are samples, W (k, n); see batch_simd_linear.h. */
 typedef struct {
@@ -236,30 +236,30 @@ typedef struct {
     const void *b; /* (n) one after another, or NULL */
     ptrdiff_t k, n;
     cgru_array X, out;
-} cgru_few_linear;
+} cgru_batch_linear;
 
 /* A step of an optimizer: parameters, then what it carries along, as they were and as they are to be; and a mean that
  * follows the parameters, or NULL. */
 typedef struct {
     const void *g;
     const void *old[3];
-    void *fresh[3];
+    void *updated[3];
     const void *mean;
-    void *fresh_mean; /* keeps mean + (1 - keeps) parameters */
-    double keeps;
+    void *updated_mean; /* keeps mean + (1 - keeps) parameters */
+    double mean_decay;
     double factor; /* on the gradient */
     double rate, beta[2], root, epsilon, decay;
     int nesterov;
-} cgru_step;
+} cgru_optimizer_step;
 
-/* The same of a call whose lanes are samples: some of its samples, from `start` on, and memory of `few_room` numbers. */
+/* The same of a call whose lanes are samples: some of its samples, from `start` on, and memory of `batch_gradient_size` numbers. */
 typedef struct {
     const cgru_call *call;
     const cgru_term *terms;
     int count; /* of the terms */
     ptrdiff_t start, samples;
     void *memory;
-} cgru_few_sums;
+} cgru_batch_gradients;
 
 /* Weights (k, columns) of fewer bytes; see low_precision.h. */
 enum { CGRU_INT8, CGRU_BFLOAT16, CGRU_ROUNDED };
@@ -269,34 +269,34 @@ typedef struct {
     ptrdiff_t depth, columns; /* words of a column; columns without padding */
     const void *words;        /* as `pack` puts them */
     const float *scale;       /* of the columns, padded to whole vectors, as is */
-    const int *begin;         /* what a sum of codes begins with; both of int8 alone */
-} cgru_narrow;
+    const int *initial_sums;         /* what a sum of codes begins with; both of int8 alone */
+} cgru_quantized;
 
 /* A call forward with such weights: X, h0 and `last` in it, and h where all states are wanted; no other caches. */
 typedef struct {
     const cgru_call *call;
     int kind; /* that of the weights; or CGRU_ROUNDED: of rows that are bfloat16, too */
-    cgru_narrow U, V, Vhh; /* (e, 3 up) of r, z and hh; (u, 2 up) of r and z; (u, up) */
+    cgru_quantized U, V, Vhh; /* (e, 3 up) of r, z and hh; (u, 2 up) of r and z; (u, up) */
     const void *b;         /* (4, up), the last row chh */
     double x_bound, bound; /* of |x| and |h|: what stays within them has one scale for all; 0: each row has its own */
-} cgru_narrow_layer;
+} cgru_low_precision_layer;
 
 typedef struct {
     const char *level;
     ptrdiff_t lanes;
-    int rounds; /* whether it has CGRU_ROUNDED */
+    int has_rounded; /* whether it has CGRU_ROUNDED */
     ptrdiff_t (*depth)(int kind, ptrdiff_t k);
-    void (*pack)(int kind, const void *W, ptrdiff_t row, ptrdiff_t k, ptrdiff_t n, void *words, void *begin);
+    void (*pack)(int kind, const void *W, ptrdiff_t row, ptrdiff_t k, ptrdiff_t n, void *words, void *initial_sums);
     /* Bytes of memory, and all steps of some rows. */
-    ptrdiff_t (*room)(const cgru_narrow_layer *layer, ptrdiff_t rows);
-    void (*forward)(const cgru_narrow_layer *layer, ptrdiff_t row, ptrdiff_t rows, void *memory);
+    ptrdiff_t (*workspace_size)(const cgru_low_precision_layer *layer, ptrdiff_t rows);
+    void (*forward)(const cgru_low_precision_layer *layer, ptrdiff_t row, ptrdiff_t rows, void *memory);
     /* One step of a single sample: x (e); h (u) in and out. */
-    void (*single)(const cgru_narrow_layer *layer, const void *x, void *h, void *memory);
-    ptrdiff_t (*linear_room)(int kind, ptrdiff_t k, ptrdiff_t rows);
+    void (*single)(const cgru_low_precision_layer *layer, const void *x, void *h, void *memory);
+    ptrdiff_t (*linear_workspace_size)(int kind, ptrdiff_t k, ptrdiff_t rows);
     /* out (rows, n) = X W + b, b padded to whole vectors */
-    void (*linear)(const cgru_narrow *W, const void *b, const cgru_operand *X, cgru_array out, ptrdiff_t rows,
+    void (*linear)(const cgru_quantized *W, const void *b, const cgru_operand *X, cgru_array out, ptrdiff_t rows,
                    double bound, void *memory);
-} cgru_narrow_kernels;
+} cgru_low_precision_kernels;
 
 typedef struct {
     const char *level; /* "avx512", "avx2", "baseline", "scalar" */
@@ -305,31 +305,31 @@ typedef struct {
 
     /* Writes W (k, n), element (i, j) at W[i * row + j * column], into rows k0... and vectors vector0... of the packed
      * weights of `product`; the last vector's missing columns become zero. */
-    void (*pack)(const cgru_product *product, void *weights, ptrdiff_t k0, ptrdiff_t vector0, cgru_matrix W, ptrdiff_t k,
-                 ptrdiff_t n);
+    void (*pack)(const cgru_product *product, void *weights, ptrdiff_t k0, ptrdiff_t vector0, cgru_matrix W,
+                 ptrdiff_t k, ptrdiff_t n);
     void (*product)(const cgru_product *product, ptrdiff_t t, ptrdiff_t row, ptrdiff_t rows);
 
-    void (*start)(const cgru_call *call, ptrdiff_t row, ptrdiff_t rows);
-    void (*load)(const cgru_call *call, ptrdiff_t t, ptrdiff_t row, ptrdiff_t rows);
-    void (*see)(const cgru_call *call, ptrdiff_t row, ptrdiff_t rows);
-    void (*finish)(const cgru_call *call, ptrdiff_t row, ptrdiff_t rows);
+    void (*load_h0)(const cgru_call *call, ptrdiff_t row, ptrdiff_t rows);
+    void (*load_x)(const cgru_call *call, ptrdiff_t t, ptrdiff_t row, ptrdiff_t rows);
+    void (*mask_state)(const cgru_call *call, ptrdiff_t row, ptrdiff_t rows);
+    void (*store_last)(const cgru_call *call, ptrdiff_t row, ptrdiff_t rows);
     void (*pad)(const cgru_call *call, ptrdiff_t t, ptrdiff_t row, ptrdiff_t rows);
     void (*pad_backward)(const cgru_call *call, ptrdiff_t t, ptrdiff_t row, ptrdiff_t rows);
     void (*gates_backward)(const cgru_call *call, ptrdiff_t t, ptrdiff_t row, ptrdiff_t rows);
 
     /* One step: h (u) in and out, work of 5 up numbers; no caches. */
-    void (*single_step)(const cgru_single *single, const void *x, void *h, void *work);
+    void (*single_step)(const cgru_single_sample *single, const void *x, void *h, void *work);
     /* The steps from `first` to `stop`, in the order in which they run; all of so many, back through them. */
-    void (*single_forward)(const cgru_single *single, ptrdiff_t first, ptrdiff_t stop);
-    void (*single_backward)(const cgru_single *single, ptrdiff_t steps);
-    void (*lay)(cgru_matrix W, ptrdiff_t k, ptrdiff_t n, void *to);
+    void (*single_forward)(const cgru_single_sample *single, ptrdiff_t first, ptrdiff_t stop);
+    void (*single_backward)(const cgru_single_sample *single, ptrdiff_t steps);
+    void (*pack_single)(cgru_matrix W, ptrdiff_t k, ptrdiff_t n, void *to);
 
-    cgru_epilogue *gates, *recurrent, *candidate, *reset_backward, *state_backward, *input_backward, *put;
+    cgru_epilogue *gates, *recurrent, *candidate, *reset_backward, *state_backward, *input_backward, *store_product;
 
     /* Takes up to CGRU_GROUP rows, each of some step t. */
-    void (*collect)(cgru_outer *outer, const ptrdiff_t *t, const ptrdiff_t *row, ptrdiff_t rows);
-    void (*multiply)(cgru_outer *outer);
-    ptrdiff_t (*panels)(ptrdiff_t u);
+    void (*collect_rows)(cgru_outer_product *outer, const ptrdiff_t *t, const ptrdiff_t *row, ptrdiff_t rows);
+    void (*add_outer_products)(cgru_outer_product *outer);
+    ptrdiff_t (*panel_count)(ptrdiff_t u);
 
     /* y[i] = f(x[i]); for the tests. */
     void (*activation)(cgru_activation f, const void *x, void *y, ptrdiff_t n);
@@ -338,22 +338,22 @@ typedef struct {
     void (*norm_backward)(const cgru_norm *norm, ptrdiff_t t, ptrdiff_t row, ptrdiff_t rows);
 
     /* Adds to the loss and, of a classification, to how many rows are right. */
-    void (*criterion)(const cgru_criterion *criterion, ptrdiff_t row, ptrdiff_t rows, double *value, double *right);
-    void (*few_linear)(const cgru_few_linear *linear, ptrdiff_t t, ptrdiff_t samples);
-    void (*few_linear_sums)(const cgru_few_linear *linear, ptrdiff_t m, ptrdiff_t s, const ptrdiff_t *running, void *dW,
-                            void *db);
-    void (*steps[3])(const cgru_step *step, ptrdiff_t n); /* of the optimizers, in the order of cgru/optimizers.py */
-    double (*squares)(const void *g, ptrdiff_t n, double unit);
+    void (*loss)(const cgru_loss *loss, ptrdiff_t row, ptrdiff_t rows, double *value, double *right);
+    void (*batch_linear)(const cgru_batch_linear *linear, ptrdiff_t t, ptrdiff_t samples);
+    void (*batch_linear_gradients)(const cgru_batch_linear *linear, ptrdiff_t m, ptrdiff_t s, const ptrdiff_t *running,
+                                   void *dW, void *db);
+    void (*optimizer_steps[3])(const cgru_optimizer_step *step, ptrdiff_t n); /* of the optimizers, in the order of cgru/optimizers.py */
+    double (*sum_of_squares)(const void *g, ptrdiff_t n, double unit);
 
     /* All steps of some rows; whether these are the `first` ones of the sequence to run, and the `last`. */
-    void (*few_forward)(const cgru_few *w, ptrdiff_t row, ptrdiff_t rows, int first, int last);
-    void (*few_backward)(const cgru_few *w, ptrdiff_t row, ptrdiff_t rows, int first, int last);
+    void (*batch_forward)(const cgru_batch *w, ptrdiff_t row, ptrdiff_t rows, int first, int last);
+    void (*batch_backward)(const cgru_batch *w, ptrdiff_t row, ptrdiff_t rows, int first, int last);
     /* Sums of lanes over all steps; then those of all parts, and of their lanes, go to the terms. */
-    void (*few_sum)(const cgru_few_sums *part, int first);
-    void (*few_add)(const cgru_few_sums *parts, ptrdiff_t count);
-    ptrdiff_t (*few_room)(const cgru_call *call, int terms, ptrdiff_t samples);
-    void (*dots)(const cgru_dots *dots, ptrdiff_t rows);
-    /* W (k, n) into rows `ld` apart. */
+    void (*batch_gradient_sums)(const cgru_batch_gradients *part, int first);
+    void (*batch_gradient_add)(const cgru_batch_gradients *parts, ptrdiff_t count);
+    ptrdiff_t (*batch_gradient_size)(const cgru_call *call, int terms, ptrdiff_t samples);
+    void (*feature_product)(const cgru_feature_product *product, ptrdiff_t rows);
+    /* W (k, n) into rows `ld` stride_of. */
     void (*copy)(cgru_matrix W, ptrdiff_t k, ptrdiff_t n, void *to, ptrdiff_t ld);
 } cgru_kernels;
 
@@ -362,6 +362,6 @@ const cgru_kernels *cgru_level(const char *level, int itemsize);
 
 /* The table of one level for narrow weights, which beside those levels may be "avx512bf16", "avx512vnni", "avx2vnni" or
  * "baselinedot"; likewise. */
-const cgru_narrow_kernels *cgru_narrow_level(const char *level);
+const cgru_low_precision_kernels *cgru_low_precision_level(const char *level);
 
 #endif

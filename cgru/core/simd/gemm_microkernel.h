@@ -104,10 +104,10 @@ TILES(5) TILES(6) TILES(7) TILES(8)
 #else
 #define TABLES(kind) {TABLE(kind, 1), TABLE(kind, 2), TABLE(kind, 3), TABLE(kind, 4)}
 #endif
-static tile_function *const of_many[ROWS][3] = TABLES(many);
-static tile_function *const of_single[1][3] = {TABLE(single, 1)};
-static tile_function *const of_pair[2][3] = {TABLE(pair, 1), TABLE(pair, 2)};
-static tile_function *const of_packed[ROWS][3] = TABLES(packed);
+static tile_function *const many_tiles[ROWS][3] = TABLES(many);
+static tile_function *const single_tiles[1][3] = {TABLE(single, 1)};
+static tile_function *const pair_tiles[2][3] = {TABLE(pair, 1), TABLE(pair, 2)};
+static tile_function *const packed_tiles[ROWS][3] = TABLES(packed);
 
 INLINE ptrdiff_t depth_of(const cgru_product *product) {
     ptrdiff_t K = 0;
@@ -116,8 +116,8 @@ INLINE ptrdiff_t depth_of(const cgru_product *product) {
     return K;
 }
 
-/* `left` columns of W from column j on, zeros up to a vector, of rows i to i + rows: row by row to `to`, `ld` apart. */
-static void put_columns(cgru_matrix W, ptrdiff_t i, ptrdiff_t rows, ptrdiff_t j, ptrdiff_t left, T *to, ptrdiff_t ld) {
+/* `left` columns of W from column j on, zeros up to a vector, of rows i to i + rows: row by row to `to`, `ld` stride_of. */
+static void pack_columns(cgru_matrix W, ptrdiff_t i, ptrdiff_t rows, ptrdiff_t j, ptrdiff_t left, T *to, ptrdiff_t ld) {
     const T *from = (const T *)W.data + i * W.row + j * W.column;
     if (W.column == 1) {
         for (ptrdiff_t n = 0; n < rows; n++) store(to + n * ld, load_n(from + n * W.row, left));
@@ -148,7 +148,7 @@ static void pack(const cgru_product *product, void *weights, ptrdiff_t k0, ptrdi
             for (ptrdiff_t v = first; v < first + vectors; v++) {
                 const ptrdiff_t j = (v - vector0) * LANES;
                 if (j < 0 || j >= n) continue;
-                put_columns(W, i, min(k - i, block), j, min(n - j, LANES),
+                pack_columns(W, i, min(k - i, block), j, min(n - j, LANES),
                             (T *)weights + (first * K + (k0 + i) * vectors + v - first) * LANES, vectors * LANES);
             }
         }
@@ -156,7 +156,7 @@ static void pack(const cgru_product *product, void *weights, ptrdiff_t k0, ptrdi
 
 static void product(const cgru_product *product, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows) {
     ALIGNED T out[ROWS * 3 * LANES];
-    tile_function *const (*tiles)[3] = product->chains == 4 ? of_single : product->chains == 2 ? of_pair : of_many;
+    tile_function *const (*tiles)[3] = product->chains == 4 ? single_tiles : product->chains == 2 ? pair_tiles : many_tiles;
     const ptrdiff_t K = depth_of(product);
     const split panels = panels_for(product->vectors), blocks = split_of(rows, ROWS);
     PARTS_IN_TURN(panels, t % 2, p, vector, vectors) { /* of weights that outgrow a cache half are then still there */

@@ -45,28 +45,28 @@ const cgru_kernels *cgru_level(const char *level, int itemsize) {
     return NULL;
 }
 
-#define OFFER_NARROW(name, has)                                \
-    extern const cgru_narrow_kernels cgru_narrow_##name; \
-    if (!strcmp(level, #name) && (has)) return &cgru_narrow_##name;
+#define OFFER_LOW_PRECISION(name, has)                                \
+    extern const cgru_low_precision_kernels cgru_low_precision_##name; \
+    if (!strcmp(level, #name) && (has)) return &cgru_low_precision_##name;
 
-const cgru_narrow_kernels *cgru_narrow_level(const char *level) {
-    OFFER_NARROW(scalar, 1)
+const cgru_low_precision_kernels *cgru_low_precision_level(const char *level) {
+    OFFER_LOW_PRECISION(scalar, 1)
 #if VECTORS
-    OFFER_NARROW(baseline, 1)
+    OFFER_LOW_PRECISION(baseline, 1)
 #endif
 #if X86
-    OFFER_NARROW(avx2, has_avx2())
-    OFFER_NARROW(avx512, has_avx512())
-    OFFER_NARROW(avx512vnni, has_avx512vnni())
+    OFFER_LOW_PRECISION(avx2, has_avx2())
+    OFFER_LOW_PRECISION(avx512, has_avx512())
+    OFFER_LOW_PRECISION(avx512vnni, has_avx512vnni())
 #endif
 #if AVX512_BF16
-    OFFER_NARROW(avx512bf16, has_avx512bf16())
+    OFFER_LOW_PRECISION(avx512bf16, has_avx512bf16())
 #endif
 #if AVX_VNNI
-    OFFER_NARROW(avx2vnni, has_avx2vnni())
+    OFFER_LOW_PRECISION(avx2vnni, has_avx2vnni())
 #endif
 #if ARM_DOT
-    OFFER_NARROW(baselinedot, has_dot())
+    OFFER_LOW_PRECISION(baselinedot, has_dot())
 #endif
     return NULL;
 }

@@ -10,7 +10,7 @@ typedef double doubles;
 #endif
 
 /* Element j of n rows from `row` on, `at` being that of the first. */
-INLINE vec across(cgru_matrix Z, ptrdiff_t row, ptrdiff_t j, ptrdiff_t n) {
+INLINE vec output_in_lanes(cgru_matrix Z, ptrdiff_t row, ptrdiff_t j, ptrdiff_t n) {
     const T *at = (const T *)Z.data + row * Z.row + j * Z.column;
     if (Z.row == 1) return load_n(at, n);
     ALIGNED T lanes[LANES] = {0};
@@ -18,7 +18,7 @@ INLINE vec across(cgru_matrix Z, ptrdiff_t row, ptrdiff_t j, ptrdiff_t n) {
     return load(lanes);
 }
 
-INLINE void put_across(cgru_matrix Z, ptrdiff_t row, ptrdiff_t j, ptrdiff_t n, vec x) {
+INLINE void store_output(cgru_matrix Z, ptrdiff_t row, ptrdiff_t j, ptrdiff_t n, vec x) {
     T *at = (T *)Z.data + row * Z.row + j * Z.column;
     if (Z.row == 1) {
         store_n(at, x, n);
@@ -30,9 +30,9 @@ INLINE void put_across(cgru_matrix Z, ptrdiff_t row, ptrdiff_t j, ptrdiff_t n, v
 }
 
 /* The classes of n rows. */
-INLINE vec classes_of(const cgru_criterion *c, ptrdiff_t row, ptrdiff_t n) {
+INLINE vec classes_of(const cgru_loss *loss, ptrdiff_t row, ptrdiff_t n) {
     ALIGNED T lanes[LANES] = {0};
-    for (ptrdiff_t i = 0; i < n; i++) lanes[i] = (T)c->classes[row + i];
+    for (ptrdiff_t i = 0; i < n; i++) lanes[i] = (T)loss->classes[row + i];
     return load(lanes);
 }
 
@@ -40,17 +40,17 @@ INLINE vec classes_of(const cgru_criterion *c, ptrdiff_t row, ptrdiff_t n) {
 INLINE vec is_zero(vec x) { return if_less(ZERO, x * x, ZERO, ZERO + 1); }
 
 /* Target j of n rows. */
-INLINE vec target(const cgru_criterion *c, ptrdiff_t row, ptrdiff_t j, ptrdiff_t n) {
-    return c->classes ? is_zero(classes_of(c, row, n) - (T)j) : across(c->Y, row, j, n);
+INLINE vec target(const cgru_loss *loss, ptrdiff_t row, ptrdiff_t j, ptrdiff_t n) {
+    return loss->classes ? is_zero(classes_of(loss, row, n) - (T)j) : output_in_lanes(loss->Y, row, j, n);
 }
 
-INLINE double weight_of(const cgru_criterion *c, ptrdiff_t row) { return c->weights ? c->weights[row] : 1; }
+INLINE double weight_of(const cgru_loss *loss, ptrdiff_t row) { return loss->weights ? loss->weights[row] : 1; }
 
 /* `share` of each of n rows, by their weights. */
-INLINE vec shares_of(const cgru_criterion *c, ptrdiff_t row, ptrdiff_t n, double share) {
-    if (!c->weights) return ZERO + (T)share;
+INLINE vec shares_of(const cgru_loss *loss, ptrdiff_t row, ptrdiff_t n, double share) {
+    if (!loss->weights) return ZERO + (T)share;
     ALIGNED T lanes[LANES] = {0};
-    for (ptrdiff_t i = 0; i < n; i++) lanes[i] = (T)(c->weights[row + i] * share);
+    for (ptrdiff_t i = 0; i < n; i++) lanes[i] = (T)(loss->weights[row + i] * share);
     return load(lanes);
 }
 
@@ -66,14 +66,14 @@ INLINE vec first_lanes(vec x, ptrdiff_t n, vec others) { /* n lanes of x, then o
 }
 
 /* sum += n rows' numbers, by their weights */
-INLINE void add_rows_to(doubles *sum, const cgru_criterion *c, ptrdiff_t row, vec x, ptrdiff_t n) {
+INLINE void add_rows_to(doubles *sum, const cgru_loss *loss, ptrdiff_t row, vec x, ptrdiff_t n) {
     doubles weights = TO_DOUBLES(ZERO) + 1;
-    if (c->weights) memcpy(&weights, c->weights + row, n * sizeof(double));
+    if (loss->weights) memcpy(&weights, loss->weights + row, n * sizeof(double));
     *sum += weights * TO_DOUBLES(first_lanes(x, n, ZERO));
 }
 
 /* Of all lanes, by halves. */
-INLINE double all_of(const doubles *sum) {
+INLINE double sum_of_doubles(const doubles *sum) {
     double lanes[LANES];
     memcpy(lanes, sum, sizeof(lanes));
     for (int half = LANES / 2; half; half /= 2)
@@ -117,12 +117,12 @@ INLINE void add_log(logs *l, vec x, double bound) { /* of numbers from 1 to `bou
 }
 
 /* A = softmax(Z / temperature) of n rows, and in `s` Z / temperature from its largest down; the sum of exp(s). */
-INLINE vec softmax_of(const cgru_criterion *c, ptrdiff_t row, ptrdiff_t n, T *s, T *a) {
-    const T temperature = (T)c->activate.alpha > 0 ? (T)c->activate.alpha : (sizeof(T) == 4 ? (T)1e-38 : (T)1e-308);
-    vec most = across(c->Z, row, 0, n), total = ZERO;
-    for (ptrdiff_t j = 1; j < c->k; j++) most = at_least(across(c->Z, row, j, n), most);
-    for (ptrdiff_t j = 0; j < c->k; j++) {
-        vec x = across(c->Z, row, j, n) - most;
+INLINE vec softmax_of(const cgru_loss *loss, ptrdiff_t row, ptrdiff_t n, T *s, T *a) {
+    const T temperature = (T)loss->activate.alpha > 0 ? (T)loss->activate.alpha : (sizeof(T) == 4 ? (T)1e-38 : (T)1e-308);
+    vec most = output_in_lanes(loss->Z, row, 0, n), total = ZERO;
+    for (ptrdiff_t j = 1; j < loss->k; j++) most = maximum(output_in_lanes(loss->Z, row, j, n), most);
+    for (ptrdiff_t j = 0; j < loss->k; j++) {
+        vec x = output_in_lanes(loss->Z, row, j, n) - most;
         if (temperature != 1) x = x / temperature;
         const vec e = exp_negative(x);
         store(s + j * LANES, x);
@@ -130,219 +130,222 @@ INLINE vec softmax_of(const cgru_criterion *c, ptrdiff_t row, ptrdiff_t n, T *s,
         total += e;
     }
     const vec inverse = 1 / total;
-    for (ptrdiff_t j = 0; j < c->k; j++) store(a + j * LANES, load(a + j * LANES) * inverse);
+    for (ptrdiff_t j = 0; j < loss->k; j++) store(a + j * LANES, load(a + j * LANES) * inverse);
     return total;
 }
 
 /* Add how many of n rows have their largest output where the largest target is; the first of equal ones counts. */
-INLINE void largest_agree(const cgru_criterion *c, ptrdiff_t row, ptrdiff_t n, const T *a, vec classes, sums *to) {
-    vec most = load(a), at = ZERO, due = c->classes ? ZERO : target(c, row, 0, n), due_at = classes;
-    for (ptrdiff_t j = 1; j < c->k; j++) {
+INLINE void largest_agree(const cgru_loss *loss, ptrdiff_t row, ptrdiff_t n, const T *a, vec classes, sums *to) {
+    vec most = load(a), at = ZERO, due = loss->classes ? ZERO : target(loss, row, 0, n), due_at = classes;
+    for (ptrdiff_t j = 1; j < loss->k; j++) {
         const vec x = load(a + j * LANES);
         at = if_less(most, x, ZERO + (T)j, at);
         most = if_less(most, x, x, most);
-        if (c->classes) continue;
-        const vec y = target(c, row, j, n);
+        if (loss->classes) continue;
+        const vec y = target(loss, row, j, n);
         due_at = if_less(due, y, ZERO + (T)j, due_at);
         due = if_less(due, y, y, due);
     }
-    add_rows_to(&to->right, c, row, is_zero(at - due_at), n);
+    add_rows_to(&to->right, loss, row, is_zero(at - due_at), n);
 }
 
 /* Of each output, so that it comes to k for a row. */
-INLINE void halves_agree(const cgru_criterion *c, ptrdiff_t row, ptrdiff_t n, const T *a, sums *to) {
+INLINE void halves_agree(const cgru_loss *loss, ptrdiff_t row, ptrdiff_t n, const T *a, sums *to) {
     const vec half = ZERO + (T)0.5;
     vec right = ZERO;
-    for (ptrdiff_t j = 0; j < c->k; j++) {
+    for (ptrdiff_t j = 0; j < loss->k; j++) {
         const vec said = if_less(half, load(a + j * LANES), ZERO + 1, ZERO);
-        const vec due = if_less(half, target(c, row, j, n), ZERO + 1, ZERO);
+        const vec due = if_less(half, target(loss, row, j, n), ZERO + 1, ZERO);
         right += 1 - (said - due) * (said - due);
     }
-    add_rows_to(&to->right, c, row, right, n);
+    add_rows_to(&to->right, loss, row, right, n);
 }
 
 /* -log of the cross-entropy's probability, and dL/dZ, both from before the softmax, for targets y, or if `smooth`
  * y (1 - smoothing) + smoothing / k: a constant, so that plain targets take no product. */
-INLINE void softmax_cross_entropy(const int smooth, const cgru_criterion *c, ptrdiff_t row, ptrdiff_t n, const T *s,
+INLINE void softmax_cross_entropy(const int smooth, const cgru_loss *loss, ptrdiff_t row, ptrdiff_t n, const T *s,
                                   const T *a, vec classes, vec total, sums *to, logs *l) {
-    const vec share = shares_of(c, row, n, c->share / c->activate.alpha);
-    const T kept = (T)(1 - c->numbers[0]), even = (T)(c->numbers[0] / c->k);
+    const vec share = shares_of(loss, row, n, loss->share / loss->activate.alpha);
+    const T kept = (T)(1 - loss->numbers[0]), even = (T)(loss->numbers[0] / loss->k);
     vec dot = ZERO;
-    add_log(l, first_lanes(total, n, ZERO + 1), (double)c->k);
-    for (ptrdiff_t j = 0; j < c->k; j++) {
+    add_log(l, first_lanes(total, n, ZERO + 1), (double)loss->k);
+    for (ptrdiff_t j = 0; j < loss->k; j++) {
         const vec x = load(s + j * LANES);
-        vec y = c->classes ? is_zero(classes - (T)j) : across(c->Y, row, j, n);
+        vec y = loss->classes ? is_zero(classes - (T)j) : output_in_lanes(loss->Y, row, j, n);
         if (smooth) y = y * kept + even;
-        dot += c->classes && !smooth ? if_less(ZERO, y, x, ZERO) : y * x;
-        if (c->dZ.data) put_across(c->dZ, row, j, n, (load(a + j * LANES) - y) * share);
+        dot += loss->classes && !smooth ? if_less(ZERO, y, x, ZERO) : y * x;
+        if (loss->dZ.data) store_output(loss->dZ, row, j, n, (load(a + j * LANES) - y) * share);
     }
-    add_rows_to(&to->losses, c, row, -dot, n);
+    add_rows_to(&to->losses, loss, row, -dot, n);
 }
 
 /* max(z, 0) - z y + log(1 + exp(-|z|)) of each output, and dL/dZ */
-INLINE void sigmoid_cross_entropy(const cgru_criterion *c, ptrdiff_t row, ptrdiff_t n, const T *a, sums *to, logs *l) {
-    const vec share = shares_of(c, row, n, c->share);
+INLINE void sigmoid_cross_entropy(const cgru_loss *loss, ptrdiff_t row, ptrdiff_t n, const T *a, sums *to, logs *l) {
+    const vec share = shares_of(loss, row, n, loss->share);
     vec sum = ZERO;
-    for (ptrdiff_t j = 0; j < c->k; j++) {
-        const vec y = target(c, row, j, n), z = across(c->Z, row, j, n);
+    for (ptrdiff_t j = 0; j < loss->k; j++) {
+        const vec y = target(loss, row, j, n), z = output_in_lanes(loss->Z, row, j, n);
         const vec e = exp_negative(NUMBERS(BITS(z) | SIGN));
         add_log(l, first_lanes(1 + e, n, ZERO + 1), 2);
-        sum += at_least(z, ZERO) - z * y;
-        if (c->dZ.data) put_across(c->dZ, row, j, n, (load(a + j * LANES) - y) * share);
+        sum += maximum(z, ZERO) - z * y;
+        if (loss->dZ.data) store_output(loss->dZ, row, j, n, (load(a + j * LANES) - y) * share);
     }
-    add_rows_to(&to->losses, c, row, sum, n);
+    add_rows_to(&to->losses, loss, row, sum, n);
 }
 
 /* The loss from the outputs, dL/dA in place of them in `d`. */
-INLINE void squared_error(const cgru_criterion *c, ptrdiff_t row, ptrdiff_t n, const T *a, T *d, sums *to) {
-    const vec share = shares_of(c, row, n, 2 * c->share);
-    for (ptrdiff_t j = 0; j < c->k; j++) {
-        const vec error = load(a + j * LANES) - target(c, row, j, n);
-        add_rows_to(&to->losses, c, row, error * error, n);
+INLINE void squared_error(const cgru_loss *loss, ptrdiff_t row, ptrdiff_t n, const T *a, T *d, sums *to) {
+    const vec share = shares_of(loss, row, n, 2 * loss->share);
+    for (ptrdiff_t j = 0; j < loss->k; j++) {
+        const vec error = load(a + j * LANES) - target(loss, row, j, n);
+        add_rows_to(&to->losses, loss, row, error * error, n);
         store(d + j * LANES, error * share);
     }
 }
 
-INLINE void binary_cross_entropy(const cgru_criterion *c, ptrdiff_t row, ptrdiff_t n, const T *a, T *d, sums *to) {
+INLINE void binary_cross_entropy(const cgru_loss *loss, ptrdiff_t row, ptrdiff_t n, const T *a, T *d, sums *to) {
     const double low = sizeof(T) == 4 ? 1.1920928955078125e-7 : 2.220446049250313e-16, high = 1 - low;
     ALIGNED T y[LANES];
     double value = 0;
-    for (ptrdiff_t j = 0; j < c->k; j++) {
-        store(y, target(c, row, j, n));
+    for (ptrdiff_t j = 0; j < loss->k; j++) {
+        store(y, target(loss, row, j, n));
         for (ptrdiff_t i = 0; i < n; i++) {
-            const double x = a[j * LANES + i], p = x < low ? low : x > high ? high : x, weight = weight_of(c, row + i);
+            const double x = a[j * LANES + i], p = x < low ? low : x > high ? high : x, weight = weight_of(loss,
+                                                                                                           row + i);
             value -= weight * (y[i] * log(p) + (1 - y[i]) * log1p(-p));
-            d[j * LANES + i] = (T)((p - y[i]) / (p * (1 - p)) * (weight * c->share));
+            d[j * LANES + i] = (T)((p - y[i]) / (p * (1 - p)) * (weight * loss->share));
         }
     }
     to->more += value;
 }
 
-INLINE void huber(const cgru_criterion *c, ptrdiff_t row, ptrdiff_t n, const T *a, T *d, sums *to) {
-    const vec share = shares_of(c, row, n, c->share), delta = ZERO + (T)c->numbers[0];
-    for (ptrdiff_t j = 0; j < c->k; j++) {
-        const vec error = load(a + j * LANES) - target(c, row, j, n), above = at_least(error, -delta);
+INLINE void huber(const cgru_loss *loss, ptrdiff_t row, ptrdiff_t n, const T *a, T *d, sums *to) {
+    const vec share = shares_of(loss, row, n, loss->share), delta = ZERO + (T)loss->numbers[0];
+    for (ptrdiff_t j = 0; j < loss->k; j++) {
+        const vec error = load(a + j * LANES) - target(loss, row, j, n), above = maximum(error, -delta);
         const vec bounded = if_less(delta, above, delta, above);
-        add_rows_to(&to->losses, c, row, bounded * (error - bounded / 2), n);
+        add_rows_to(&to->losses, loss, row, bounded * (error - bounded / 2), n);
         store(d + j * LANES, bounded * share);
     }
 }
 
-INLINE void quantile(const cgru_criterion *c, ptrdiff_t row, ptrdiff_t n, const T *a, T *d, sums *to) {
-    const vec share = shares_of(c, row, n, c->share);
-    for (ptrdiff_t j = 0; j < c->k; j++) {
-        const vec q = ZERO + (T)c->numbers[j % c->ways], under = ZERO + (T)(c->numbers[j % c->ways] - 1);
-        const vec error = target(c, row, j / c->ways, n) - load(a + j * LANES);
+INLINE void quantile(const cgru_loss *loss, ptrdiff_t row, ptrdiff_t n, const T *a, T *d, sums *to) {
+    const vec share = shares_of(loss, row, n, loss->share);
+    for (ptrdiff_t j = 0; j < loss->k; j++) {
+        const vec q = ZERO + (T)loss->numbers[j % loss->ways], under = ZERO + (T)(loss->numbers[j % loss->ways] - 1);
+        const vec error = target(loss, row, j / loss->ways, n) - load(a + j * LANES);
         const vec slope = if_less(ZERO, error, q, if_less(error, ZERO, under, ZERO));
-        add_rows_to(&to->losses, c, row, error * if_less(error, ZERO, under, q), n);
+        add_rows_to(&to->losses, loss, row, error * if_less(error, ZERO, under, q), n);
         store(d + j * LANES, -slope * share);
     }
 }
 
 /* `x` as dL/dA; where it is wanted and a T cannot hold it the loss is infinite, too: nothing can be learned from it. */
-INLINE double put_slope(const cgru_criterion *c, T *d, double x) {
+INLINE double put_slope(const cgru_loss *loss, T *d, double x) {
     *d = (T)x;
-    return c->dZ.data && isinf(*d) ? INFINITY : 0;
+    return loss->dZ.data && isinf(*d) ? INFINITY : 0;
 }
 
-INLINE void poisson(const cgru_criterion *c, ptrdiff_t row, ptrdiff_t n, const T *a, T *d, sums *to) {
+INLINE void poisson(const cgru_loss *loss, ptrdiff_t row, ptrdiff_t n, const T *a, T *d, sums *to) {
     ALIGNED T y[LANES];
     double value = 0;
-    for (ptrdiff_t j = 0; j < c->k; j++) {
-        store(y, target(c, row, j, n));
+    for (ptrdiff_t j = 0; j < loss->k; j++) {
+        store(y, target(loss, row, j, n));
         for (ptrdiff_t i = 0; i < n; i++) {
-            const double x = a[j * LANES + i], rate = exp(x), weight = weight_of(c, row + i);
+            const double x = a[j * LANES + i], rate = exp(x), weight = weight_of(loss, row + i);
             value += weight * (rate - y[i] * x);
-            value += put_slope(c, d + j * LANES + i, (rate - y[i]) * (weight * c->share));
+            value += put_slope(loss, d + j * LANES + i, (rate - y[i]) * (weight * loss->share));
         }
     }
     to->more += value;
 }
 
-INLINE void gaussian(const cgru_criterion *c, ptrdiff_t row, ptrdiff_t n, const T *a, T *d, sums *to) {
+INLINE void gaussian(const cgru_loss *loss, ptrdiff_t row, ptrdiff_t n, const T *a, T *d, sums *to) {
     ALIGNED T y[LANES];
     double value = 0;
-    for (ptrdiff_t j = 0; j < c->k; j += 2) { /* a mean, and a log-variance */
+    for (ptrdiff_t j = 0; j < loss->k; j += 2) { /* a mean, and a log-variance */
         const T *mean = a + j * LANES, *v = mean + LANES;
-        store(y, target(c, row, j / 2, n));
+        store(y, target(loss, row, j / 2, n));
         for (ptrdiff_t i = 0; i < n; i++) {
-            const double error = (double)mean[i] - y[i], precision = exp(-(double)v[i]), weight = weight_of(c, row + i);
+            const double error = (double)mean[i] - y[i], precision = exp(-(double)v[i]), weight = weight_of(loss,
+                                                                                                            row + i);
             const double square = error * error * precision, half = weight / 2;
             value += half * (v[i] + square);
-            value += put_slope(c, d + j * LANES + i, error * precision * (weight * c->share));
-            value += put_slope(c, d + (j + 1) * LANES + i, (1 - square) * (half * c->share));
+            value += put_slope(loss, d + j * LANES + i, error * precision * (weight * loss->share));
+            value += put_slope(loss, d + (j + 1) * LANES + i, (1 - square) * (half * loss->share));
         }
     }
     to->more += value;
 }
 
 /* dL/dZ from dL/dA, in `d`: by the derivative of each output, or by softmax's Jacobian, which need not be built. */
-INLINE void through_activation(const cgru_criterion *c, ptrdiff_t row, ptrdiff_t n, const T *a, const T *d) {
+INLINE void through_activation(const cgru_loss *loss, ptrdiff_t row, ptrdiff_t n, const T *a, const T *d) {
     vec dot = ZERO;
-    if (c->activate.code == CGRU_SOFTMAX)
-        for (ptrdiff_t j = 0; j < c->k; j++) dot += load(a + j * LANES) * load(d + j * LANES);
-    for (ptrdiff_t j = 0; j < c->k; j++) {
+    if (loss->activate.code == CGRU_SOFTMAX)
+        for (ptrdiff_t j = 0; j < loss->k; j++) dot += load(a + j * LANES) * load(d + j * LANES);
+    for (ptrdiff_t j = 0; j < loss->k; j++) {
         const vec A = load(a + j * LANES), dA = load(d + j * LANES);
-        put_across(c->dZ, row, j, n,
-                   c->activate.code == CGRU_SOFTMAX ? A * (dA - dot) / (T)c->activate.alpha
-                                                    : dA * derivative(c->activate, A));
+        store_output(loss->dZ, row, j, n,
+                   loss->activate.code == CGRU_SOFTMAX ? A * (dA - dot) / (T)loss->activate.alpha
+                                                    : dA * derivative(loss->activate, A));
     }
 }
 
 /* The outputs, or dL/dZ from dL/dA. */
-INLINE void no_loss(const cgru_criterion *c, ptrdiff_t row, ptrdiff_t n, const T *a, T *d) {
-    for (ptrdiff_t j = 0; j < c->k; j++) {
-        if (c->A.data) put_across(c->A, row, j, n, load(a + j * LANES));
-        if (c->dZ.data) store(d + j * LANES, across(c->Y, row, j, n));
+INLINE void no_loss(const cgru_loss *loss, ptrdiff_t row, ptrdiff_t n, const T *a, T *d) {
+    for (ptrdiff_t j = 0; j < loss->k; j++) {
+        if (loss->A.data) store_output(loss->A, row, j, n, load(a + j * LANES));
+        if (loss->dZ.data) store(d + j * LANES, output_in_lanes(loss->Y, row, j, n));
     }
 }
 
-INLINE int from_outputs(const cgru_criterion *c) { /* whether the loss has no dL/dZ of its own */
-    return !(c->loss == CGRU_CROSS_ENTROPY ||
-             (c->loss == CGRU_BINARY_CROSS_ENTROPY && c->activate.code == CGRU_SIGMOID));
+INLINE int from_outputs(const cgru_loss *loss) { /* whether the loss has no dL/dZ of its own */
+    return !(loss->kind == CGRU_CROSS_ENTROPY ||
+             (loss->kind == CGRU_BINARY_CROSS_ENTROPY && loss->activate.code == CGRU_SIGMOID));
 }
 
 /* n rows, no more than there are lanes. */
-INLINE void few_rows(const cgru_criterion *c, ptrdiff_t row, ptrdiff_t n, sums *to, logs *l) {
-    T *s = c->work, *a = s + c->k * LANES;
+INLINE void rows_of_a_vector(const cgru_loss *loss, ptrdiff_t row, ptrdiff_t n, sums *to, logs *l) {
+    T *s = loss->work, *a = s + loss->k * LANES;
     vec total = ZERO, classes = ZERO;
-    if (c->weights) l->weights = c->weights + row, l->n = n;
-    if (c->activate.code == CGRU_SOFTMAX)
-        total = softmax_of(c, row, n, s, a);
+    if (loss->weights) l->weights = loss->weights + row, l->n = n;
+    if (loss->activate.code == CGRU_SOFTMAX)
+        total = softmax_of(loss, row, n, s, a);
     else
-        for (ptrdiff_t j = 0; j < c->k; j++) store(a + j * LANES, activate(c->activate, across(c->Z, row, j, n)));
-    switch (c->loss) {
+        for (ptrdiff_t j = 0; j < loss->k; j++) store(a + j * LANES, activate(loss->activate, output_in_lanes(loss->Z,
+                                                                                                              row, j, n)));
+    switch (loss->kind) {
     case CGRU_CROSS_ENTROPY:
-        if (c->classes) classes = classes_of(c, row, n);
-        largest_agree(c, row, n, a, classes, to);
-        if (c->numbers[0] > 0)
-            softmax_cross_entropy(1, c, row, n, s, a, classes, total, to, l);
+        if (loss->classes) classes = classes_of(loss, row, n);
+        largest_agree(loss, row, n, a, classes, to);
+        if (loss->numbers[0] > 0)
+            softmax_cross_entropy(1, loss, row, n, s, a, classes, total, to, l);
         else
-            softmax_cross_entropy(0, c, row, n, s, a, classes, total, to, l);
+            softmax_cross_entropy(0, loss, row, n, s, a, classes, total, to, l);
         break;
     case CGRU_BINARY_CROSS_ENTROPY:
-        halves_agree(c, row, n, a, to);
-        if (c->activate.code == CGRU_SIGMOID) sigmoid_cross_entropy(c, row, n, a, to, l);
-        else binary_cross_entropy(c, row, n, a, s, to);
+        halves_agree(loss, row, n, a, to);
+        if (loss->activate.code == CGRU_SIGMOID) sigmoid_cross_entropy(loss, row, n, a, to, l);
+        else binary_cross_entropy(loss, row, n, a, s, to);
         break;
-    case CGRU_MEAN_SQUARED_ERROR: squared_error(c, row, n, a, s, to); break;
-    case CGRU_HUBER: huber(c, row, n, a, s, to); break;
-    case CGRU_QUANTILE: quantile(c, row, n, a, s, to); break;
-    case CGRU_POISSON: poisson(c, row, n, a, s, to); break;
-    case CGRU_GAUSSIAN: gaussian(c, row, n, a, s, to); break;
-    default: no_loss(c, row, n, a, s);
+    case CGRU_MEAN_SQUARED_ERROR: squared_error(loss, row, n, a, s, to); break;
+    case CGRU_HUBER: huber(loss, row, n, a, s, to); break;
+    case CGRU_QUANTILE: quantile(loss, row, n, a, s, to); break;
+    case CGRU_POISSON: poisson(loss, row, n, a, s, to); break;
+    case CGRU_GAUSSIAN: gaussian(loss, row, n, a, s, to); break;
+    default: no_loss(loss, row, n, a, s);
     }
-    if (c->dZ.data && from_outputs(c)) through_activation(c, row, n, a, s);
-    if (c->weights) take_logs(l);
+    if (loss->dZ.data && from_outputs(loss)) through_activation(loss, row, n, a, s);
+    if (loss->weights) take_logs(l);
 }
 
-static void criterion(const cgru_criterion *c, ptrdiff_t row0, ptrdiff_t rows, double *value, double *right) {
+static void loss_and_gradient(const cgru_loss *loss, ptrdiff_t row0, ptrdiff_t rows, double *value, double *right) {
     logs l = {ZERO + 1, 1, 0, NULL, 0};
     sums found = {TO_DOUBLES(ZERO), TO_DOUBLES(ZERO), 0};
     ptrdiff_t row = row0;
-    for (; row + LANES <= row0 + rows; row += LANES) few_rows(c, row, LANES, &found, &l);
-    if (row < row0 + rows) few_rows(c, row, row0 + rows - row, &found, &l);
+    for (; row + LANES <= row0 + rows; row += LANES) rows_of_a_vector(loss, row, LANES, &found, &l);
+    if (row < row0 + rows) rows_of_a_vector(loss, row, row0 + rows - row, &found, &l);
     take_logs(&l);
-    *value += (all_of(&found.losses) + found.more + l.sum) * c->share;
-    *right += all_of(&found.right) / (c->loss == CGRU_BINARY_CROSS_ENTROPY ? (double)c->k : 1);
+    *value += (sum_of_doubles(&found.losses) + found.more + l.sum) * loss->share;
+    *right += sum_of_doubles(&found.right) / (loss->kind == CGRU_BINARY_CROSS_ENTROPY ? (double)loss->k : 1);
 }

@@ -57,20 +57,20 @@ typedef union { T x; INT bits; } cast;
 
 #define STRING_(text) #text
 #define STRING(text) STRING_(text)
-#define TABLE_OF_(level) cgru_narrow_##level
+#define TABLE_OF_(level) cgru_low_precision_##level
 #define TABLE_OF(level) TABLE_OF_(level)
 
-const cgru_narrow_kernels TABLE_OF(LEVEL) = {
+const cgru_low_precision_kernels TABLE_OF(LEVEL) = {
     .level = STRING(LEVEL),
     .lanes = LANES,
-    .rounds = BF16,
+    .has_rounded = BF16,
     .depth = depth_of,
-    .pack = narrow_pack,
-    .room = narrow_room,
-    .forward = narrow_forward,
-    .single = narrow_single,
-    .linear_room = narrow_linear_room,
-    .linear = narrow_linear,
+    .pack = low_precision_pack,
+    .workspace_size = low_precision_size,
+    .forward = low_precision_forward,
+    .single = low_precision_single,
+    .linear_workspace_size = low_precision_linear_size,
+    .linear = low_precision_linear,
 };
 
 #if defined(TARGET) && defined(__clang__)

@@ -12,14 +12,14 @@ static const int column[3] = {1, 0, 2}; /* of r, z and hh in the caches */
         for (ptrdiff_t c = 0, at = gate * (call)->up, of = column[gate] * (call)->u, n;              \
              c < (call)->u && (n = min((call)->u - c, LANES)); c += LANES, at += LANES, of += LANES)
 
-INLINE T total(vec x) {
+INLINE T sum_of_lanes(vec x) {
     T lanes[LANES], sum = 0;
     store(lanes, x);
     for (int i = 0; i < LANES; i++) sum += lanes[i];
     return sum;
 }
 
-INLINE vec first(vec x, ptrdiff_t n) { /* x, zero from lane n on */
+INLINE vec zero_past(vec x, ptrdiff_t n) { /* x, zero from lane n on */
     T lanes[LANES];
     if (n == LANES) return x;
     store(lanes, x);
@@ -32,13 +32,13 @@ INLINE void normalise(const cgru_call *call, ptrdiff_t sample, ptrdiff_t t, T *x
                             cgru_array factor) {
     vec sum = ZERO, squares = ZERO;
     EACH_VECTOR(call, at, of, n) sum += load_n(x + at, n);
-    const T mean = total(sum) / (T)(3 * call->u);
+    const T mean = sum_of_lanes(sum) / (T)(3 * call->u);
     EACH_VECTOR(call, at, of, n) {
-        const vec rest = first(load(x + at) - mean, n);
+        const vec rest = zero_past(load(x + at) - mean, n);
         store(x + at, rest);
         squares += rest * rest;
     }
-    const T i = (T)(1 / sqrt((double)total(squares) / (double)(3 * call->u) + EPSILON));
+    const T i = (T)(1 / sqrt((double)sum_of_lanes(squares) / (double)(3 * call->u) + EPSILON));
     EACH_VECTOR(call, at, of, n) {
         const vec y = load(x + at) * i;
         store(x + at, y);
@@ -82,7 +82,7 @@ INLINE void normalise_backward(const cgru_call *call, ptrdiff_t sample, ptrdiff_
         sum += y;
         products += y * load_n(x + of, n);
     }
-    const T mean = total(sum) / (T)(3 * call->u), slope = total(products) / (T)(3 * call->u);
+    const T mean = sum_of_lanes(sum) / (T)(3 * call->u), slope = sum_of_lanes(products) / (T)(3 * call->u);
     EACH_VECTOR(call, at, of, n) {
         const vec y = i * (load(into + at) - mean - load_n(x + of, n) * slope);
         store(into + at, y);

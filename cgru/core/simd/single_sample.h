@@ -57,34 +57,34 @@ INLINE void load_part(const int width, ptrdiff_t c, const T *row, vec *sum) {
     for (int j = 0; j < width; j++) sum[j] = load(row + c + j * LANES);
 }
 
-/* sum += a (K) W[:, c...], which where W lies `add_lying` has done */
+/* sum += a (K) W[:, c...], which where W unpacked `add_unpacked` has done */
 INLINE void add(const int width, ptrdiff_t c, const T *a, ptrdiff_t K, const cgru_matrix *W,
                 vec *sum) {
     if (!W->row) add_rows(width, 4, a, K, (const T *)W->data + c * K, sum);
 }
 
-/* sum (up) += a V, V where its transpose lies */
-static void add_crosswise(const cgru_single *single, const T *a, const cgru_matrix *V, T *sum) {
+/* sum (up) += a V, V where its transpose unpacked */
+static void add_transposed(const cgru_single_sample *single, const T *a, const cgru_matrix *V, T *sum) {
     const ptrdiff_t u = single->call->u;
-    const cgru_product product = {.operand = {{a, 0, u}}, .operands = 1, .lies = {V}, .width = u};
+    const cgru_product product = {.operand = {{a, 0, u}}, .operands = 1, .unpacked = {V}, .width = u};
     ALIGNED T tile[LANES];
     for (ptrdiff_t c = 0; c < u; c += LANES) {
-        crosswise_1(&product, 0, 1, c, tile);
+        transposed_1(&product, 0, 1, c, tile);
         store(sum + c, load(sum + c) + load(tile));
     }
 }
 
-/* sum (up) += a V, V where it lies, in the chains of `add_rows` */
-static void add_lying(const cgru_single *single, const T *a, const cgru_matrix *V, T *sum) {
+/* sum (up) += a V, V where it unpacked, in the chains of `add_rows` */
+static void add_unpacked(const cgru_single_sample *single, const T *a, const cgru_matrix *V, T *sum) {
     const cgru_operand operand = {a, 0, single->call->u};
-    if (single->across) {
-        add_crosswise(single, a, V, sum);
+    if (single->is_transposed) {
+        add_transposed(single, a, V, sum);
         return;
     }
     T *chains = single->sums;
     for (ptrdiff_t i = 0; i < single->call->up; i += LANES)
         for (int c = 0; c < 4; c++) store(chains + 4 * i + c * LANES, c ? ZERO : load(sum + i));
-    lying_single(&operand, V->data, V->row, single->call->u, chains);
+    unpacked_single(&operand, V->data, V->row, single->call->u, chains);
     for (ptrdiff_t i = 0; i < single->call->up; i += LANES) {
         const T *s = chains + 4 * i;
         store(sum + i, (load(s) + load(s + LANES)) + (load(s + 2 * LANES) + load(s + 3 * LANES)));
@@ -92,13 +92,13 @@ static void add_lying(const cgru_single *single, const T *a, const cgru_matrix *
 }
 
 /* r_, z_, hh_ = x U + b, one after another: as many vectors as panels of three take */
-INLINE void input_part(const cgru_single *single, const T *x, T *r_) {
+INLINE void input_part(const cgru_single_sample *single, const T *x, T *r_) {
     const cgru_call *call = single->call;
-    if (single->dots) {
-        cgru_dots of_x = *single->dots;
+    if (single->feature_product) {
+        cgru_feature_product of_x = *single->feature_product;
         of_x.x = (cgru_operand){x, 0, call->e};
         of_x.out = (cgru_array){r_, 0, call->up, 1};
-        dots(&of_x, 1);
+        feature_product(&of_x, 1);
         return;
     }
     for (ptrdiff_t c = 0; c < 3 * call->up; c += 3 * LANES) {
@@ -110,8 +110,8 @@ INLINE void input_part(const cgru_single *single, const T *x, T *r_) {
     }
 }
 
-INLINE void reset_part(const int width, ptrdiff_t c, ptrdiff_t left, const cgru_single *single, ptrdiff_t t, const T *h,
-                       const T *r_, T *rh) {
+INLINE void reset_part(const int width, ptrdiff_t c, ptrdiff_t left, const cgru_single_sample *single, ptrdiff_t t,
+                       const T *h, const T *r_, T *rh) {
     const cgru_call *call = single->call;
     vec sum[4];
     load_part(width, c, r_, sum);
@@ -123,7 +123,7 @@ INLINE void reset_part(const int width, ptrdiff_t c, ptrdiff_t left, const cgru_
     }
 }
 
-INLINE void update_part(const int width, ptrdiff_t c, ptrdiff_t left, const cgru_single *single, ptrdiff_t t,
+INLINE void update_part(const int width, ptrdiff_t c, ptrdiff_t left, const cgru_single_sample *single, ptrdiff_t t,
                         const T *h, const T *z_, T *z) {
     const cgru_call *call = single->call;
     vec sum[4];
@@ -137,7 +137,7 @@ INLINE void update_part(const int width, ptrdiff_t c, ptrdiff_t left, const cgru
 }
 
 /* c = h Vhh + chh, where the reset comes after */
-INLINE void product_part(const int width, ptrdiff_t c, ptrdiff_t left, const cgru_single *single, ptrdiff_t t,
+INLINE void product_part(const int width, ptrdiff_t c, ptrdiff_t left, const cgru_single_sample *single, ptrdiff_t t,
                          const T *h, const T *c_, T *r) {
     const cgru_call *call = single->call;
     vec sum[4];
@@ -151,15 +151,15 @@ INLINE void product_part(const int width, ptrdiff_t c, ptrdiff_t left, const cgr
 }
 
 /* What of a step needs h alone; c_ NULL: the reset comes before. */
-INLINE void gates_part(const int width, ptrdiff_t c, ptrdiff_t left, const cgru_single *single, ptrdiff_t t, const T *h,
-                       const T *r_, const T *z_, const T *c_, T *rh, T *z) {
+INLINE void gates_part(const int width, ptrdiff_t c, ptrdiff_t left, const cgru_single_sample *single, ptrdiff_t t,
+                       const T *h, const T *r_, const T *z_, const T *c_, T *rh, T *z) {
     reset_part(width, c, left, single, t, h, r_, rh);
     update_part(width, c, left, single, t, h, z_, z);
     if (c_) product_part(width, c, left, single, t, h, c_, rh);
 }
 
-INLINE void state_part(const int width, ptrdiff_t c, ptrdiff_t left, const cgru_single *single, ptrdiff_t t, T *h,
-                       const T *hh_, const T *rh, const T *z, int after) {
+INLINE void state_part(const int width, ptrdiff_t c, ptrdiff_t left, const cgru_single_sample *single, ptrdiff_t t,
+                       T *h, const T *hh_, const T *rh, const T *z, int after) {
     const cgru_call *call = single->call;
     vec sum[4];
     load_part(width, c, hh_, sum);
@@ -180,48 +180,49 @@ INLINE void state_part(const int width, ptrdiff_t c, ptrdiff_t left, const cgru_
     }
 }
 
-/* From hp to h. work: r * h | z | r_ | z_ | hh_, each call->up numbers, unless the last three stand where call->pre says. */
-INLINE void step(const cgru_single *single, ptrdiff_t t, const T *x, T *h, T *work, int fresh) {
+/* From hp to h. work: r * h | z | r_ | z_ | hh_, each call->up numbers, unless the last three stand where call->projections says. */
+INLINE void step(const cgru_single_sample *single, ptrdiff_t t, const T *x, T *h, T *work, int fresh) {
     const ptrdiff_t u = single->call->u, up = single->call->up;
-    const int lies = single->V[0].row && !fresh, after = resets_after(single->call);
+    const int unpacked = single->V[0].row && !fresh, after = resets_after(single->call);
     const T *c_ = after ? single->b[CGRU_C].data : NULL;
     T *rh = work, *z = rh + up;
-    T *r_ = single->call->pre ? (T *)input_of(single->call, h, t) : z + up, *z_ = r_ + up, *hh_ = z_ + up;
-    if (!single->call->pre) input_part(single, x, r_);
-    if (lies) {
+    T *r_ = single->call->projections ? (T *)input_of(single->call, h, t) : z + up, *z_ = r_ + up, *hh_ = z_ + up;
+    if (!single->call->projections) input_part(single, x, r_);
+    if (unpacked) {
         for (int n = 0; n < 2; n++) { /* r and z in turns first, as in unpacked_gemm.h */
             const int gate = (t + n) % 2 ? CGRU_Z : CGRU_R;
-            add_lying(single, h, &single->V[gate], gate == CGRU_R ? r_ : z_);
+            add_unpacked(single, h, &single->V[gate], gate == CGRU_R ? r_ : z_);
         }
     }
-    if (lies && after) {
+    if (unpacked && after) {
         T *sum = (T *)single->sums + 4 * up;
         c_ = memcpy(sum, c_, up * sizeof(T));
-        add_lying(single, h, &single->V[CGRU_HH], sum);
+        add_unpacked(single, h, &single->V[CGRU_HH], sum);
     }
     EACH_PART(u, t, gates_part, single, t, h, r_, z_, c_, rh, z)
-    if (lies && !after) add_lying(single, rh, &single->V[CGRU_HH], hh_);
+    if (unpacked && !after) add_unpacked(single, rh, &single->V[CGRU_HH], hh_);
     EACH_PART(u, t, state_part, single, t, h, hh_, rh, z, after)
 }
 
 /* One function for all, so that the bits are the same with caches and without, one by one and in a row. */
-static void run(const cgru_single *single, ptrdiff_t first, ptrdiff_t stop, const T *X, T *h, T *work) {
+static void run(const cgru_single_sample *single, ptrdiff_t first, ptrdiff_t stop, const T *X, T *h, T *work) {
     for (ptrdiff_t n = first; n < stop; n++) {
         const ptrdiff_t t = single->call->reverse ? stop - 1 - (n - first) : n;
         step(single, t, X + t * single->call->X.step, h, work, n == first && single->fresh);
     }
 }
 
-static void single_step(const cgru_single *single, const void *x, void *h, void *work) { run(single, 0, 1, x, h, work); }
+static void single_step(const cgru_single_sample *single, const void *x, void *h, void *work) { run(single, 0, 1, x, h,
+                                                                                                    work); }
 
 /* The rows are h | work. */
-static void single_forward(const cgru_single *single, ptrdiff_t first, ptrdiff_t stop) {
+static void single_forward(const cgru_single_sample *single, ptrdiff_t first, ptrdiff_t stop) {
     T *h = single->call->rows;
     run(single, first, stop, single->call->X.data, h, h + single->call->up);
 }
 
-INLINE void reset_part_backward(const int width, ptrdiff_t c, ptrdiff_t left, const cgru_single *single, ptrdiff_t t,
-                                T *dh, const T *dhh_, T *dr_) {
+INLINE void reset_part_backward(const int width, ptrdiff_t c, ptrdiff_t left, const cgru_single_sample *single,
+                                ptrdiff_t t, T *dh, const T *dhh_, T *dr_) {
     const cgru_call *call = single->call;
     vec sum[4] = {ZERO, ZERO, ZERO, ZERO};
     add(width, c, dhh_, call->u, &single->V[CGRU_HH], sum);
@@ -229,8 +230,8 @@ INLINE void reset_part_backward(const int width, ptrdiff_t c, ptrdiff_t left, co
     for (int j = 0; j < width; j++) reset_gradient(call, VECTOR(j), sum[j], dh, dr_);
 }
 
-INLINE void state_part_backward(const int width, ptrdiff_t c, ptrdiff_t left, const cgru_single *single, ptrdiff_t t,
-                                T *dh, const T *dz_, const T *dr_, const T *dc, int after) {
+INLINE void state_part_backward(const int width, ptrdiff_t c, ptrdiff_t left, const cgru_single_sample *single,
+                                ptrdiff_t t, T *dh, const T *dz_, const T *dr_, const T *dc, int after) {
     const cgru_call *call = single->call;
     vec sum[4] = {ZERO, ZERO, ZERO, ZERO};
     add(width, c, dz_, call->u, &single->V[CGRU_Z], sum);
@@ -241,7 +242,7 @@ INLINE void state_part_backward(const int width, ptrdiff_t c, ptrdiff_t left, co
 }
 
 /* From dhn to dh, `steps` times, V holding the transposes; the rows are dh | dhh_ | dz_ | dr_ | dc. */
-static void single_backward(const cgru_single *single, ptrdiff_t steps) {
+static void single_backward(const cgru_single_sample *single, ptrdiff_t steps) {
     const cgru_call *call = single->call;
     const ptrdiff_t u = call->u, up = call->up;
     const int after = resets_after(call);
@@ -258,12 +259,12 @@ static void single_backward(const cgru_single *single, ptrdiff_t steps) {
 
 /* W (k, n) as it should lie for a single sample: in parts of up to four vectors, each with its k rows one after another,
  * zero past column n. */
-static void lay(cgru_matrix W, ptrdiff_t k, ptrdiff_t n, void *to_) {
+static void pack_single(cgru_matrix W, ptrdiff_t k, ptrdiff_t n, void *to_) {
     T *to = to_;
     for (ptrdiff_t c = 0; c < n; c += 4 * LANES) {
         const ptrdiff_t vectors = min(4, VECTORS_OF(n - c));
         for (ptrdiff_t v = 0; v < vectors; v++)
-            put_columns(W, 0, k, c + v * LANES, min(n - c - v * LANES, LANES), to + v * LANES, vectors * LANES);
+            pack_columns(W, 0, k, c + v * LANES, min(n - c - v * LANES, LANES), to + v * LANES, vectors * LANES);
         to += k * vectors * LANES;
     }
 }

@@ -107,9 +107,9 @@ INLINE vec fused(vec sum, vec x, vec w) {
 #endif
 }
 
-INLINE vec every(T x) { return x - ZERO; } /* minus: -0 stays what it is */
+INLINE vec broadcast(T x) { return x - ZERO; } /* minus: -0 stays what it is */
 
-INLINE vec add_product(vec sum, T x, vec w) { return fused(sum, every(x), w); }
+INLINE vec add_product(vec sum, T x, vec w) { return fused(sum, broadcast(x), w); }
 
 /* The first n lanes of a vector, 0 < n <= LANES (what is loaded beyond them is zero); x < y ? a : b, where a NaN is less
  * than nothing; the larger of x and `low`, NaN for NaN; x 2^n for an integer n and x near 1. */
@@ -135,7 +135,7 @@ INLINE vec if_less(vec x, vec y, vec a, vec b) {
     return (vec)MM(mask_blend)(LESS(x, y), (native)b, (native)a);
 }
 
-INLINE vec at_least(vec x, vec low) { return (vec)MM(max)((native)low, (native)x); }
+INLINE vec maximum(vec x, vec low) { return (vec)MM(max)((native)low, (native)x); }
 
 INLINE vec scaled_or_zero(vec x, vec n, vec y) { /* zero for y < LOWEST */
     return (vec)MM(maskz_scalef)(AT_LEAST(y, ZERO + LOWEST), (native)x, (native)n);
@@ -174,7 +174,7 @@ INLINE void store_n(T *p, vec x, ptrdiff_t n) {
 
 INLINE vec if_less(vec x, vec y, vec a, vec b) { return SELECT(x < y, a, b); }
 
-INLINE vec at_least(vec x, vec low) { return if_less(x, low, low, x); }
+INLINE vec maximum(vec x, vec low) { return if_less(x, low, low, x); }
 
 INLINE vec power_of_two(vec n) { /* n an integer, SMALLEST <= n <= BIAS */
     return NUMBERS((ints)((uints)(BITS(n + SHIFTER) + BIAS) << MANTISSA));
@@ -241,7 +241,7 @@ INLINE vec exp_negative(vec x) {
 }
 
 INLINE vec expm1_negative(vec x) {
-    vec n, q = reduced_expm1(at_least(x, ZERO + NEGLIGIBLE), &n);
+    vec n, q = reduced_expm1(maximum(x, ZERO + NEGLIGIBLE), &n);
     vec scale = scaled(ZERO + 1, n);
     return scale * q + (scale - 1);
 }
@@ -278,7 +278,7 @@ INLINE void exp2x_ratio(vec x, vec *over, vec *under) {
  * interpolated at Chebyshev nodes to 4e-9 (float) and 2e-18 (double) of the whole. */
 INLINE vec tanh_of(vec x) {
     vec over, under;
-    exp2x_ratio(at_least(NUMBERS(BITS(x) | SIGN), ZERO + LOWEST / 2), &over, &under);
+    exp2x_ratio(maximum(NUMBERS(BITS(x) | SIGN), ZERO + LOWEST / 2), &over, &under);
     vec s = x * x;
 #if SIZE == 4
     vec P = (T)-6.6096140128846229918e-3 * s + (T)2.1309062328578619709e-2;
