@@ -1,23 +1,28 @@
-/* Few units: lanes are samples. Below the lanes of a vector most of it would be empty; where there are samples enough, a
- * vector holds one unit of so many samples instead.
+/* The layer with samples in the lanes: forward, backward and weight gradients, by the equations of equations.h:
  *
- * The rows of a block are the lengths of its samples and then panels of up to three vectors of samples. In a panel each
- * number of a row is as many vectors, one after another:
- * forward 1 | h | x | 1 | x | r * h | z | hh_ | inputs, backward dh | dhh_ | dz_ | dr_ | dc | sums,
- * so that a product is the tile's with the roles changed: the rows of its weights, which are broadcast, are units, and what
- * it reads as packed weights are samples, [1 | h | x] for the gates and [1 | x | r * h] for the candidate, their 1 for the
- * bias. Each sum runs in the order in which it runs where lanes are units. Where x is wide, its products are those of feature_simd.h:
- * x is then not in the rows, nor is 1, and what it adds stands at `inputs`, r | z | hh. */
+ *     [r_ | z_]^T = [b | V | U] [1 | h | x]^T        hh_^T = [b | U | Vhh] [1 | x | r * h]^T
+ *
+ * Weights hold a row for each output. The workspace of a block of samples is their lengths and then panels of up to
+ * three vectors of samples. In a panel each number of a row is as many vectors, one after another:
+ *
+ *     forward 1 | h | x | 1 | x | r * h | z | hh_ | inputs        backward dh | dhh_ | dz_ | dr_ | dc | sums
+ *
+ * The micro-kernel of gemm_microkernel.h serves with roles exchanged: rows of weights are its operand, the samples of a
+ * panel are its packed weights. Sums run in the same order as with units in the lanes. Where x is wide, feature_simd.h
+ * computes x U + b: the rows then hold neither x nor 1, and `inputs` holds the projections r | z | hh.
+ *
+ * It is chosen for few units and enough samples, where vectors of units would be mostly empty. */
 
+/* A panel: samples i to i + n, `vectors` vectors of them. */
 typedef struct {
     const cgru_call *call;
-    const cgru_batch *w;       /* the weights of its products */
-    ptrdiff_t i, n, vectors; /* its samples */
-    T *rows;
-    const T *lengths;
+    const cgru_batch *w;
+    ptrdiff_t i, n, vectors;
+    T *rows;          /* its workspace */
+    const T *lengths; /* of its samples; NULL: all have all steps */
 } panel;
 
-/* Of a block of samples, the panel that begins at so many vectors. */
+/* Returns the panel of a block that begins at vector `first`. */
 INLINE panel panel_at(const cgru_batch *w, ptrdiff_t row, ptrdiff_t rows, ptrdiff_t first, ptrdiff_t vectors) {
     const cgru_call *call = w->call;
     T *block = ROW(call, row);
@@ -26,27 +31,28 @@ INLINE panel panel_at(const cgru_batch *w, ptrdiff_t row, ptrdiff_t rows, ptrdif
                    call->running ? block + first * LANES : NULL};
 }
 
-/* Runs through the panels p of a block. */
+/* Loops over the panels p of a block. */
 #define EACH_PANEL(w, row, rows, p)                                                    \
     const split panels_ = panels_for(VECTORS_OF(rows));                                \
     PARTS(panels_, part_, first_, vectors_)                                            \
     for (panel p = panel_at(w, row, rows, first_, vectors_), *once_ = &p; once_; once_ = NULL)
 
-/* Runs through the vectors v of each of n columns. */
+/* Loops over the vectors v of each of n columns. */
 #define EACH_UNIT(p, n, unit, v)                      \
     for (ptrdiff_t unit = 0; unit < (n); unit++)      \
         for (ptrdiff_t v = 0; v < (p)->vectors; v++)
 
+/* Returns the place of vector v of a unit at step t. */
 INLINE place place_in(const panel *p, ptrdiff_t t, ptrdiff_t unit, ptrdiff_t v) {
     return (place){p->i + v * LANES, t, (unit * p->vectors + v) * LANES, min(p->n - v * LANES, LANES), 1, unit,
                    p->lengths ? p->lengths + v * LANES : NULL};
 }
 
-/* How many of the steps of this call each of the rows has. */
+/* lengths = how many steps of this call each sample of a block has. */
 static void batch_lengths(const cgru_call *call, ptrdiff_t row0, ptrdiff_t rows, T *lengths) {
     ptrdiff_t length = call->s;
     if (!call->running) return;
-    for (ptrdiff_t row = 0; row < call->m; row++) { /* the longest first */
+    for (ptrdiff_t row = 0; row < call->m; row++) { /* rows are sorted, the longest first */
         const ptrdiff_t i = SAMPLE(call, row) - row0;
         while (length > 0 && call->running[length - 1] <= row) length--;
         if (0 <= i && i < rows) lengths[i] = (T)length;
@@ -54,7 +60,7 @@ static void batch_lengths(const cgru_call *call, ptrdiff_t row0, ptrdiff_t rows,
     for (ptrdiff_t i = rows; i < VECTORS_OF(rows) * LANES; i++) lengths[i] = 0;
 }
 
-/* out (n, samples) = W (n, K) times samples (K) */
+/* out (n, samples) = W (n, K) times samples (K, samples). */
 INLINE void batch_product(const panel *p, const T *W, ptrdiff_t K, ptrdiff_t n, const T *samples, T *out) {
     const split blocks = split_of(n, ROWS);
     PARTS(blocks, b, first, count) {
@@ -63,7 +69,8 @@ INLINE void batch_product(const panel *p, const T *W, ptrdiff_t K, ptrdiff_t n, 
     }
 }
 
-/* n columns of `at`, a vector each, to `to` and so on, `ld` stride_of */
+/* Loads n columns of an array at a place, a vector each, to vectors `ld` apart; transposes where columns are
+ * contiguous. */
 static void load_columns(cgru_array array, place at, ptrdiff_t n, T *to, ptrdiff_t ld) {
     if (array.sample == 1 || array.column != 1 || n <= LANES / 4) {
         for (at.unit = 0; at.unit < n; at.unit++) store(to + at.unit * ld, load_at(array, at));
@@ -81,7 +88,7 @@ static void load_columns(cgru_array array, place at, ptrdiff_t n, T *to, ptrdiff
     }
 }
 
-/* h = h0, or zero */
+/* h = h0, or zero. */
 static void batch_load_h0(const panel *p, T *h) {
     EACH_UNIT(p, p->call->u, unit, v) {
         const place at = place_in(p, 0, unit, v);
@@ -89,7 +96,7 @@ static void batch_load_h0(const panel *p, T *h) {
     }
 }
 
-/* last = h */
+/* last = h. */
 static void batch_store_last(const panel *p, const T *h) {
     EACH_UNIT(p, p->call->u, unit, v) {
         const place at = place_in(p, 0, unit, v);
@@ -97,7 +104,7 @@ static void batch_store_last(const panel *p, const T *h) {
     }
 }
 
-/* inputs = x U + b, of a panel whose numbers of a unit are one after another */
+/* inputs = x U + b of step t, by feature_simd.h. */
 INLINE void batch_project_inputs(const panel *p, ptrdiff_t t, T *inputs) {
     const cgru_call *call = p->call;
     const ptrdiff_t one = p->vectors * LANES;
@@ -107,11 +114,12 @@ INLINE void batch_project_inputs(const panel *p, ptrdiff_t t, T *inputs) {
     feature_product(&each, p->n);
 }
 
-/* sums, and what the inputs add to them */
+/* Returns the sums, plus the projections of the inputs if these are `wide`. */
 INLINE vec with_input(const int wide, const T *sums, const T *inputs) {
     return wide ? load(sums) + load(inputs) : load(sums);
 }
 
+/* One step forward of a panel. plain: neither reset-after nor zoneout; wide: input projections by feature_simd.h. */
 INLINE void batch_step(const int plain, const int wide, const panel *p, ptrdiff_t t) {
     const cgru_call *call = p->call;
     const int after = !plain && resets_after(call);
@@ -123,7 +131,7 @@ INLINE void batch_step(const int plain, const int wide, const panel *p, ptrdiff_
     for (ptrdiff_t v = 0; v < one; v += LANES) store(bias + v, ZERO + 1), store(again + v, ZERO + 1);
     for (ptrdiff_t v = 0; v < p->vectors && !wide; v++)
         load_columns(call->X, place_in(p, t, 0, v), e, x + v * LANES, one);
-    for (ptrdiff_t v = 0; v < e * one; v += LANES) store(x_again + v, load(x + v)); /* which is short */
+    for (ptrdiff_t v = 0; v < e * one; v += LANES) store(x_again + v, load(x + v)); /* x is short here */
     batch_product(p, p->w->gates, b + u + e, 2 * u, wide ? h : bias, rh);
     EACH_UNIT(p, u, unit, v) {
         const place at = place_in(p, t, unit, v);
@@ -147,6 +155,7 @@ INLINE void batch_step(const int plain, const int wide, const panel *p, ptrdiff_
     }
 }
 
+/* `batch_step` with `plain` and `wide` as constants. */
 static void batch_step_variant(const panel *p, ptrdiff_t t) {
     const int plain = is_plain(p->call), wide = p->w->feature_product.W != NULL;
     if (plain && wide)
@@ -159,6 +168,7 @@ static void batch_step_variant(const panel *p, ptrdiff_t t) {
         batch_step(0, 0, p, t);
 }
 
+/* All steps forward of the samples of a block. */
 static void batch_forward(const cgru_batch *w, ptrdiff_t row, ptrdiff_t rows, int first, int last) {
     const cgru_call *call = w->call;
     batch_lengths(call, row, rows, ROW(call, row));
@@ -166,7 +176,7 @@ static void batch_forward(const cgru_batch *w, ptrdiff_t row, ptrdiff_t rows, in
         EACH_PANEL(w, row, rows, p) {
             const ptrdiff_t one = p.vectors * LANES;
             batch_load_h0(&p, p.rows + one);
-            if (w->feature_product.W) /* of lanes that stand for no sample, too */
+            if (w->feature_product.W) /* so that lanes without a sample are finite */
                 memset(p.rows + (2 + 4 * call->u) * one, 0, 3 * call->u * one * sizeof(T));
         }
     }
@@ -179,7 +189,7 @@ static void batch_forward(const cgru_batch *w, ptrdiff_t row, ptrdiff_t rows, in
     }
 }
 
-/* dX, from rows dhh_ | dz_ | dr_ of each sample */
+/* dX of wide inputs by the micro-kernel, from rows dhh_ | dz_ | dr_ of each sample: `d`, transposed into `rows`. */
 static void batch_input_gradients(const panel *p, ptrdiff_t t, const T *d, T *rows) {
     const ptrdiff_t n = 3 * p->call->u;
     cgru_product wide = *p->w->wide;
@@ -190,6 +200,7 @@ static void batch_input_gradients(const panel *p, ptrdiff_t t, const T *d, T *ro
     product(&wide, t, p->i, p->n);
 }
 
+/* One step backward of a panel. */
 INLINE void batch_step_backward(const int plain, const panel *p, ptrdiff_t t) {
     const cgru_call *call = p->call;
     const int after = !plain && resets_after(call);
@@ -220,6 +231,7 @@ INLINE void batch_step_backward(const int plain, const panel *p, ptrdiff_t t) {
     }
 }
 
+/* All steps backward of the samples of a block. */
 static void batch_backward(const cgru_batch *w, ptrdiff_t row, ptrdiff_t rows, int first, int last) {
     const cgru_call *call = w->call;
     const int plain = is_plain(call);
@@ -241,7 +253,7 @@ static void batch_backward(const cgru_batch *w, ptrdiff_t row, ptrdiff_t rows, i
     }
 }
 
-/* W (k, n) into rows that are `ld` stride_of */
+/* Copies W (k, n) to rows `ld` apart; transposes in registers where columns are contiguous. */
 static void copy(cgru_matrix W, ptrdiff_t k, ptrdiff_t n, void *to_, ptrdiff_t ld) {
     const T *from = W.data;
     T *to = to_;
@@ -267,21 +279,26 @@ static void copy(cgru_matrix W, ptrdiff_t k, ptrdiff_t n, void *to_, ptrdiff_t l
     }
 }
 
-/* --- gradients: sums of outer products whose lanes are added up at the very end ---
+/* --- weight gradients: dW += sum over samples and steps of operand^T d, lane by lane; lanes are added at the very end
+ * ---
  *
- * Vectors are collected, hp | 1 | x | r * hp | d of each term, of some pairs of a step and LANES samples. A
- * term's operands are a stretch of these, from `from` to `to`, their outer products with its d the columns of its sums. */
+ * A pair is a step and LANES samples. Of a pair the vectors hp | 1 | x | r * hp | d of each term are collected. The
+ * operands of a term are the vectors `from` to `to`; their outer products with its d are summed in vectors, until
+ * `batch_gradient_add` adds the lanes. */
 
-enum { OUTER_ROWS = 4, OUTER_COLUMNS = ROWS / 2, PAIRS_IN_L1 = 1 << 15 /* bytes */ };
+/* The size of a tile of outer products; bytes of pairs that are multiplied together, so that they stay in an L1 cache.
+ */
+enum { OUTER_ROWS = 4, OUTER_COLUMNS = ROWS / 2, PAIRS_IN_L1 = 1 << 15 };
 
 typedef struct { ptrdiff_t from, to; } stretch;
 
+/* Returns the operands of a term. */
 INLINE stretch operands_of(const cgru_call *call, const cgru_term *term) {
     const ptrdiff_t u = call->u, one = u + 1, x = one + call->e;
     return (stretch){term->V && !term->state_operand ? 0 : u, term->state_operand ? x + u : term->U ? x : one};
 }
 
-/* Vectors of the sums of all terms, and of what is collected of a pair; and how many pairs are multiplied together. */
+/* Return the vectors of the sums of all terms, the vectors of a pair, and how many pairs are multiplied together. */
 INLINE ptrdiff_t batch_sum_vectors(const cgru_call *call,
                                    int terms) { return call->u * (3 * (call->e + call->u) + terms); }
 INLINE ptrdiff_t batch_pair_vectors(const cgru_call *call, int terms) { return 1 + call->e + (2 + terms) * call->u; }
@@ -290,12 +307,13 @@ INLINE ptrdiff_t batch_pairs_at_once(ptrdiff_t width) {
     return pairs < 4 ? 4 : pairs;
 }
 
+/* Returns the numbers of memory that `batch_gradient_sums` needs. */
 static ptrdiff_t batch_gradient_size(const cgru_call *call, int terms, ptrdiff_t samples) {
     const ptrdiff_t width = batch_pair_vectors(call, terms);
     return (VECTORS_OF(samples) + batch_sum_vectors(call, terms) + batch_pairs_at_once(width) * width) * LANES;
 }
 
-/* sum (rows, columns), rows `ld` stride_of, += a (rows) d (columns) of `count` pairs, `width` stride_of */
+/* to (rows, columns), rows `ld` apart, += a (rows) d (columns) over `count` pairs, `width` apart. */
 INLINE void outer(const int rows, const int columns, const T *a, const T *d, ptrdiff_t width, ptrdiff_t count, T *to,
                   ptrdiff_t ld) {
     vec sum[OUTER_ROWS][OUTER_COLUMNS];
@@ -319,6 +337,7 @@ INLINE void outer(const int rows, const int columns, const T *a, const T *d, ptr
     }
 }
 
+/* Tiles of outer products of every size as functions. */
 typedef void outer_function(const T *a, const T *d, ptrdiff_t width, ptrdiff_t count, T *to, ptrdiff_t ld);
 
 #define OUTER(rows, columns)                                                                                    \
@@ -339,7 +358,8 @@ static outer_function *const outers[OUTER_COLUMNS][OUTER_ROWS] = {
 #endif
 };
 
-/* The pairs of step t and of n vectors from `first` on; unit by unit, as they lie. */
+/* Collects the pairs of step t and of n vectors of samples from `first` on. Units are the outer loop: their samples are
+ * contiguous. */
 static void batch_collect_pairs(const cgru_batch_gradients *part, const T *lengths, ptrdiff_t t, ptrdiff_t first,
                                 ptrdiff_t n, T *to) {
     const cgru_call *call = part->call;
@@ -369,6 +389,7 @@ static void batch_collect_pairs(const cgru_batch_gradients *part, const T *lengt
             store(d + v * width + unit * LANES, load_at(part->terms[i].d, place_in(&p, t, unit, v)));
 }
 
+/* sums += the outer products of `count` pairs. */
 static void batch_multiply_pairs(const cgru_batch_gradients *part, const T *pairs, ptrdiff_t count, T *sums) {
     const cgru_call *call = part->call;
     const ptrdiff_t u = call->u, width = batch_pair_vectors(call, part->count) * LANES;
@@ -386,7 +407,8 @@ static void batch_multiply_pairs(const cgru_batch_gradients *part, const T *pair
     }
 }
 
-/* From the last step to the first. Each sum is one chain, whose order does not depend on where a call is cut. */
+/* Sums the outer products of all steps, from the last to the first. Each sum is one chain: its bits do not depend on
+ * where a call is cut. */
 static void batch_gradient_sums(const cgru_batch_gradients *part, int first) {
     const cgru_call *call = part->call;
     const ptrdiff_t vectors = VECTORS_OF(part->samples), sums_ = batch_sum_vectors(call, part->count) * LANES;
@@ -405,6 +427,7 @@ static void batch_gradient_sums(const cgru_batch_gradients *part, int first) {
     batch_multiply_pairs(part, pairs, count, sums);
 }
 
+/* dW += the sums of `count` parts and of their lanes, part by part. */
 static void batch_gradient_add(const cgru_batch_gradients *parts, ptrdiff_t count) {
     const cgru_call *call = parts->call;
     const ptrdiff_t u = call->u;
@@ -414,7 +437,8 @@ static void batch_gradient_add(const cgru_batch_gradients *parts, ptrdiff_t coun
         const stretch a = operands_of(call, term);
         for (ptrdiff_t i = a.from; i < a.to; i++) {
             const ptrdiff_t x = i - u - 1, rh = x - call->e;
-            T *to = i < u ? (T *)term->V + i * u : x < 0 ? term->b : rh < 0 ? (T *)term->U + x * u : (T *)term->V + rh * u;
+            T *to = i < u ? (T *)term->V + i * u
+                    : x < 0 ? term->b : rh < 0 ? (T *)term->U + x * u : (T *)term->V + rh * u;
             for (ptrdiff_t c = 0; c < u; c++, at += LANES) {
                 vec sum = ZERO;
                 for (ptrdiff_t k = 0; k < count; k++)

@@ -1,5 +1,6 @@
-/* Every kernel of one dtype and instruction set: set LEVEL, T, SIZE (bytes of a T) and BYTES (of a vector), then include.
- * Nothing is left of it where the compiler cannot make such vectors. */
+/* The table of kernels of one level and dtype, as one translation unit. A .c file defines LEVEL, T (float or double),
+ * SIZE (bytes of a T) and BYTES (of a vector; 1: no vectors), then includes this. Where the compiler cannot make such
+ * vectors the file is empty; levels.c then offers no such table. */
 #include "cgru.h"
 #include "compiler.h"
 
@@ -36,7 +37,8 @@
 #else
 #define LANES (BYTES / SIZE)
 #endif
-#if BYTES == 64 || (BYTES == 16 && ARM64) /* 32 registers */
+/* Rows of a tile: ROWS x 3 sums have to fit into the 32 or 16 vector registers. */
+#if BYTES == 64 || (BYTES == 16 && ARM64)
 #define ROWS 8
 #else
 #define ROWS 4

@@ -1,8 +1,16 @@
-/* The elementwise half of the cell on rows: what stands before and after the steps, and the epilogues of products. */
+/* The elementwise half of a step on rows with units in the lanes, as epilogues of the products of gemm_microkernel.h:
+ *
+ *     [r_ | z_] = [hp | x] [V; U] + b        -> gates:      r * hp (or r) and z
+ *     hh_ = [r * hp | x] [Vhh; Uhh] + bhh    -> candidate:  h;  reset after: c = hp Vhh + chh -> recurrent: r * c
+ *
+ * Rows of the workspace are laid out as `cgru_call.rows` says. It is chosen for batches whose lanes are units, and its
+ * start and end also for a single sample. An epilogue gets rows row0... and vectors vector0... of a product as a tile.
+ */
 
+/* The row of a sample in the workspace. */
 #define ROW(call, row) ((T *)(call)->rows + (row) * (call)->ld)
 
-/* h = h0, or zero. In a row of a single vector the inputs may leave lanes alone: what stands there has to be harmless. */
+/* h = h0, or zero. A row of a single vector is cleared wholly: input projections may leave lanes of it unwritten. */
 static void load_h0(const cgru_call *call, ptrdiff_t row0, ptrdiff_t rows) {
     const ptrdiff_t n = call->projections && call->up > LANES ? call->projections : call->ld;
     for (ptrdiff_t row = row0; row < row0 + rows; row++) {
@@ -12,19 +20,19 @@ static void load_h0(const cgru_call *call, ptrdiff_t row0, ptrdiff_t rows) {
     }
 }
 
-/* x U + b of step t, where it stands in the row; else NULL */
+/* Returns the input projection x U + b of step t in a row; NULL: x is an operand of the products. */
 INLINE const T *input_of(const cgru_call *call, const T *row, ptrdiff_t t) {
     return call->projections ? row + call->projections + t % CGRU_STEPS * 3 * call->up : NULL;
 }
 
-/* x = X[:, t], where x is an operand */
+/* x = X[:, t], if x is an operand of the products. */
 static void load_x(const cgru_call *call, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows) {
     if (call->projections) return;
     for (ptrdiff_t row = row0; row < row0 + rows; row++)
         memcpy(ROW(call, row) + call->up, AT(call->X, SAMPLE(call, row), t), call->e * sizeof(T));
 }
 
-/* hp as r, z and hh see it */
+/* masked = hp * recurrent dropout mask, for each of r, z and hh. */
 static void mask_state(const cgru_call *call, ptrdiff_t row0, ptrdiff_t rows) {
     for (ptrdiff_t row = row0; row < row0 + rows; row++) {
         T *h = ROW(call, row), *masked = h + call->masked;
@@ -36,18 +44,19 @@ static void mask_state(const cgru_call *call, ptrdiff_t row0, ptrdiff_t rows) {
     }
 }
 
-/* last = h */
+/* last = h. */
 static void store_last(const cgru_call *call, ptrdiff_t row0, ptrdiff_t rows) {
     for (ptrdiff_t row = row0; row < row0 + rows; row++)
         memcpy(AT(call->last, SAMPLE(call, row), 0), ROW(call, row), call->u * sizeof(T));
 }
 
+/* Clears step t of sample i of an array, if it has data. */
 INLINE void zero_step(cgru_array array, ptrdiff_t i, ptrdiff_t t, ptrdiff_t n) {
     if (array.data) memset(AT(array, i, t), 0, n * sizeof(T));
 }
 
-/* Past a sample's length h repeats the last state (in reverse the first, which is hp of its last step) and the other caches
- * are zero. */
+/* Fills the caches of step t, which is past the length of the samples: h is the last state (in reverse the first, which
+ * is hp of the last step), the other caches are zero. */
 static void pad(const cgru_call *call, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows) {
     for (ptrdiff_t row = row0; row < row0 + rows; row++) {
         const ptrdiff_t i = SAMPLE(call, row), u = call->u;
@@ -61,6 +70,7 @@ static void pad(const cgru_call *call, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t ro
     }
 }
 
+/* Clears the gradients of step t, which is past the length of the samples. */
 static void pad_backward(const cgru_call *call, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows) {
     for (ptrdiff_t row = row0; row < row0 + rows; row++) {
         const ptrdiff_t i = SAMPLE(call, row), u = call->u;
@@ -71,7 +81,7 @@ static void pad_backward(const cgru_call *call, ptrdiff_t t, ptrdiff_t row0, ptr
     }
 }
 
-/* r * h (or r) and z: columns of r first, then those of z */
+/* Epilogue of [r_ | z_]: stores r * hp (or r, where the reset comes after) and z in the rows. */
 static void gates(const cgru_product *product, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows, ptrdiff_t vector0,
                   ptrdiff_t vectors, const void *tile_) {
     const cgru_call *call = product->call;
@@ -91,6 +101,7 @@ static void gates(const cgru_product *product, ptrdiff_t t, ptrdiff_t row0, ptrd
     }
 }
 
+/* Epilogue of c = hp Vhh + chh: r becomes r * c in the rows. */
 static void recurrent(const cgru_product *product, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows, ptrdiff_t vector0,
                       ptrdiff_t vectors, const void *tile_) {
     const cgru_call *call = product->call;
@@ -104,6 +115,7 @@ static void recurrent(const cgru_product *product, ptrdiff_t t, ptrdiff_t row0, 
     }
 }
 
+/* Epilogue of hh_: h becomes the new state in the rows. `plain` is a constant: neither reset-after nor zoneout. */
 INLINE void candidate_(const int plain, const cgru_product *product, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows,
                        ptrdiff_t vector0, ptrdiff_t vectors, const void *tile_) {
     const cgru_call *call = product->call;
@@ -129,6 +141,7 @@ static void candidate(const cgru_product *product, ptrdiff_t t, ptrdiff_t row0, 
         candidate_(0, product, t, row0, rows, vector0, vectors, tile);
 }
 
+/* dhh_, dz_, dh, and of reset-after dr_ and dc, from dA and the dh of the next step. */
 INLINE void gates_backward_(const int plain, const cgru_call *call, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows) {
     for (ptrdiff_t row = row0; row < row0 + rows; row++) {
         const ptrdiff_t i = SAMPLE(call, row), up = call->up;
@@ -145,11 +158,12 @@ static void gates_backward(const cgru_call *call, ptrdiff_t t, ptrdiff_t row0, p
         gates_backward_(0, call, t, row0, rows);
 }
 
-/* The vector of a tile at c, masked. */
+/* Returns the vector of a tile at column c, times the recurrent dropout mask of the product. */
 INLINE vec masked(const cgru_product *product, ptrdiff_t i, ptrdiff_t c, const T *tile) {
     return product->mask.data ? load(tile) * load_at(product->mask, place_of(product->call, i, 0, c)) : load(tile);
 }
 
+/* Epilogue of drh = dhh_ Vhh^T: dr_, and dh += drh * r. */
 static void reset_backward(const cgru_product *product, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows, ptrdiff_t vector0,
                            ptrdiff_t vectors, const void *tile_) {
     const cgru_call *call = product->call;
@@ -162,6 +176,7 @@ static void reset_backward(const cgru_product *product, ptrdiff_t t, ptrdiff_t r
     }
 }
 
+/* Epilogue of dz_ Vz^T + dr_ Vr^T (+ dc Vhh^T): dh += the product. */
 static void state_backward(const cgru_product *product, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows, ptrdiff_t vector0,
                            ptrdiff_t vectors, const void *tile_) {
     const cgru_call *call = product->call;
@@ -174,7 +189,7 @@ static void state_backward(const cgru_product *product, ptrdiff_t t, ptrdiff_t r
     }
 }
 
-/* dX = dhh_ Uhh^T + dz_ Uz^T + dr_ Ur^T */
+/* Epilogue of dX = dhh_ Uhh^T + dz_ Uz^T + dr_ Ur^T: stores it. */
 static void input_backward(const cgru_product *product, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows,
                                  ptrdiff_t vector0, ptrdiff_t vectors, const void *tile_) {
     const cgru_call *call = product->call;
@@ -186,7 +201,7 @@ static void input_backward(const cgru_product *product, ptrdiff_t t, ptrdiff_t r
     }
 }
 
-/* out = the product itself */
+/* Epilogue that stores the product in `out`. */
 static void store_product(const cgru_product *product, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows, ptrdiff_t vector0,
                       ptrdiff_t vectors, const void *tile_) {
     const T *tile = tile_;

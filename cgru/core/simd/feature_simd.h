@@ -1,12 +1,16 @@
-/* Few units under wide inputs: x Ur, x Uz and x Uhh with lanes along e, where vectors of units would be mostly empty.
+/* Input projections with features in the lanes: out (rows, 3, u) = x (rows, e) [Ur Uz Uhh] + b.
  *
- * Each sum runs in the lanes of a vector of its own, which are added up at the very end, always in the same order: it does
- * not depend on what stands beside it in the tile, some rows by the three gates of a unit. */
+ * W holds the transposes of U (3, u, ep), each row padded with zeros; x is strided, in the user's array. It is chosen
+ * for few units under wide inputs, where vectors of units would be mostly empty.
+ *
+ * A tile is up to FEATURE_ROWS rows by the three gates of one unit. Each sum runs in the lanes of a vector of its own.
+ * The lanes are added at the very end, always in the same order: bits do not depend on the other sums of a tile. */
 
-enum { FEATURE_ROWS = ROWS < LANES ? ROWS : LANES }; /* LANES, or half of it */
+enum { FEATURE_ROWS = ROWS < LANES ? ROWS : LANES }; /* rows of a tile: LANES, or half of it */
 
-/* The lanes of FEATURE_ROWS vectors added up, those of x[i] as lane i. Each round interleaves half of the vectors with the other
- * half and adds what belongs together; where there are but half as many of them as lanes, the halves are what is left. */
+/* Returns the sums of the lanes of FEATURE_ROWS vectors, that of x[i] in lane i. Each round interleaves one half of the
+ * vectors with the other half and adds them. Where there are half as many vectors as lanes, the halves are added last.
+ */
 INLINE vec sums_of_lanes(vec *x) {
 #if LANES > 1
     UNROLL(4)
@@ -19,7 +23,7 @@ INLINE vec sums_of_lanes(vec *x) {
     return x[0];
 }
 
-/* sum (r, z and hh of some rows) += the products of up to LANES elements */
+/* sum (3 gates, rows) += the products of `left` features, up to LANES. */
 INLINE void add_features(const int rows, const T *x, ptrdiff_t ld, ptrdiff_t left, const T *W, ptrdiff_t gate,
                      vec (*sum)[FEATURE_ROWS]) {
     const vec r = load(W), z = load(W + gate), hh = load(W + 2 * gate);
@@ -33,7 +37,8 @@ INLINE void add_features(const int rows, const T *x, ptrdiff_t ld, ptrdiff_t lef
     }
 }
 
-/* out (rows, 3) = x (rows, e) times the three columns of U of one unit, W the rows of U^T, plus bias */
+/* out (rows, 3) = x (rows, e) times the columns of Ur, Uz and Uhh of one unit, plus bias; W is the unit's row of U^T.
+ */
 INLINE void feature_tile(const int rows, const cgru_feature_product *product, const T *x, const T *W, const T *bias,
                          T *out) {
     const ptrdiff_t e = product->x.k, ld = product->x.ld, gate = product->gate;
@@ -61,11 +66,13 @@ INLINE void feature_tile(const int rows, const cgru_feature_product *product, co
     }
 }
 
+/* Tiles of every number of rows as functions. */
 typedef void feature_function(const cgru_feature_product *product, const T *x, const T *W, const T *bias, T *out);
 
 #define FEATURE_TILE(rows)                                                                                             \
-    static void feature_rows_##rows(const cgru_feature_product *product, const T *x, const T *W, const T *bias, T *out) {               \
-        feature_tile(rows, product, x, W, bias, out);                                                                   \
+    static void feature_rows_##rows(const cgru_feature_product *product, const T *x, const T *W, const T *bias,        \
+                                    T *out) {                                                                          \
+        feature_tile(rows, product, x, W, bias, out);                                                                  \
     }
 #define FEATURE_ENTRY(rows) [(rows) - 1] = feature_rows_##rows
 FEATURE_TILE(1)
@@ -91,7 +98,7 @@ static feature_function *const feature_tiles[FEATURE_ROWS] = {
 #endif
 };
 
-/* out (rows, 3, u) = x (rows, e) [Ur Uz Uhh] + b */
+/* out (rows, 3, u) = x (rows, e) [Ur Uz Uhh] + b. */
 static void feature_product(const cgru_feature_product *product, ptrdiff_t rows) {
     const split blocks = split_of(rows, FEATURE_ROWS);
     PARTS(blocks, b, first, count) {

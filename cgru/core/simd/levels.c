@@ -1,4 +1,5 @@
-/* Which tables of kernels there are, and which of them the machine can run: asked at run time. */
+/* Look-up of the tables of kernels by level: those that were compiled and that this machine can run, as asked at run
+ * time. */
 #include "cgru.h"
 #include "compiler.h"
 
@@ -29,6 +30,7 @@ static int has_dot(void) { return 1; }
 static int has_dot(void) { return 0; }
 #endif
 
+/* Returns the table of a level from the function where it has the name and the machine has the instructions. */
 #define OFFER(name, has)                                               \
     extern const cgru_kernels cgru_##name##_float, cgru_##name##_double; \
     if (!strcmp(level, #name) && (has)) return itemsize == 4 ? &cgru_##name##_float : &cgru_##name##_double;
@@ -45,6 +47,7 @@ const cgru_kernels *cgru_level(const char *level, int itemsize) {
     return NULL;
 }
 
+/* The same for tables of low precision. */
 #define OFFER_LOW_PRECISION(name, has)                                \
     extern const cgru_low_precision_kernels cgru_low_precision_##name; \
     if (!strcmp(level, #name) && (has)) return &cgru_low_precision_##name;

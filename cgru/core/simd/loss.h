@@ -1,5 +1,10 @@
-/* The activation of a head, its loss, and dL/d(what comes before the activation), in one sweep. A lane is a row: whatever
- * the number k of outputs, vectors are full. The formulas are those of cgru/losses.py. */
+/* The activation of a Dense layer, the loss of a head, and dL/dZ, in one sweep over the rows:
+ *
+ *     A = activate(Z),  L = share * sum over rows of weight * loss(A, Y),  dZ = dL/dZ
+ *
+ * Z, A, dZ and Y are strided matrices (rows, k). The formulas are those of cgru/losses.py. It is chosen for every Dense
+ * layer of a compiled fit. A lane is a row, so that vectors are full whatever the number k of outputs; column j of a
+ * vector of rows stands at a[j * LANES]. */
 
 #if LANES > 1
 typedef double doubles __attribute__((vector_size(LANES * 8)));
@@ -9,8 +14,8 @@ typedef double doubles;
 #define TO_DOUBLES(x) ((double)(x))
 #endif
 
-/* Element j of n rows from `row` on, `at` being that of the first. */
-INLINE vec output_in_lanes(cgru_matrix Z, ptrdiff_t row, ptrdiff_t j, ptrdiff_t n) {
+/* Loads output j of n rows from `row` on. */
+INLINE vec load_output(cgru_matrix Z, ptrdiff_t row, ptrdiff_t j, ptrdiff_t n) {
     const T *at = (const T *)Z.data + row * Z.row + j * Z.column;
     if (Z.row == 1) return load_n(at, n);
     ALIGNED T lanes[LANES] = {0};
@@ -18,6 +23,7 @@ INLINE vec output_in_lanes(cgru_matrix Z, ptrdiff_t row, ptrdiff_t j, ptrdiff_t 
     return load(lanes);
 }
 
+/* Stores output j of n rows from `row` on. */
 INLINE void store_output(cgru_matrix Z, ptrdiff_t row, ptrdiff_t j, ptrdiff_t n, vec x) {
     T *at = (T *)Z.data + row * Z.row + j * Z.column;
     if (Z.row == 1) {
@@ -29,24 +35,25 @@ INLINE void store_output(cgru_matrix Z, ptrdiff_t row, ptrdiff_t j, ptrdiff_t n,
     for (ptrdiff_t i = 0; i < n; i++) at[i * Z.row] = lanes[i];
 }
 
-/* The classes of n rows. */
+/* Loads the classes of n rows. */
 INLINE vec classes_of(const cgru_loss *loss, ptrdiff_t row, ptrdiff_t n) {
     ALIGNED T lanes[LANES] = {0};
     for (ptrdiff_t i = 0; i < n; i++) lanes[i] = (T)loss->classes[row + i];
     return load(lanes);
 }
 
-/* 1 where x is 0, else 0 */
+/* Returns 1 where x is 0, else 0. */
 INLINE vec is_zero(vec x) { return if_less(ZERO, x * x, ZERO, ZERO + 1); }
 
-/* Target j of n rows. */
+/* Loads target j of n rows; of classes, 1 or 0. */
 INLINE vec target(const cgru_loss *loss, ptrdiff_t row, ptrdiff_t j, ptrdiff_t n) {
-    return loss->classes ? is_zero(classes_of(loss, row, n) - (T)j) : output_in_lanes(loss->Y, row, j, n);
+    return loss->classes ? is_zero(classes_of(loss, row, n) - (T)j) : load_output(loss->Y, row, j, n);
 }
 
+/* Returns the weight of a row. */
 INLINE double weight_of(const cgru_loss *loss, ptrdiff_t row) { return loss->weights ? loss->weights[row] : 1; }
 
-/* `share` of each of n rows, by their weights. */
+/* Returns `share` times the weights of n rows. */
 INLINE vec shares_of(const cgru_loss *loss, ptrdiff_t row, ptrdiff_t n, double share) {
     if (!loss->weights) return ZERO + (T)share;
     ALIGNED T lanes[LANES] = {0};
@@ -54,25 +61,26 @@ INLINE vec shares_of(const cgru_loss *loss, ptrdiff_t row, ptrdiff_t n, double s
     return load(lanes);
 }
 
-/* What rows add up to, in their lanes: their losses but for logarithms, and those of scalar code; and what is right. */
+/* Sums over rows, lane by lane. The loss is `losses`, plus `more` from scalar code, plus logarithms (`logs`). */
 typedef struct {
-    doubles losses, right;
+    doubles losses, right; /* right: how many rows, or outputs, are classified rightly */
     double more;
 } sums;
 
-INLINE vec first_lanes(vec x, ptrdiff_t n, vec others) { /* n lanes of x, then others */
+/* Returns the first n lanes of x, and `others` in the rest. */
+INLINE vec first_lanes(vec x, ptrdiff_t n, vec others) {
     static const T index[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
     return n == LANES ? x : if_less(load(index), ZERO + (T)n, x, others);
 }
 
-/* sum += n rows' numbers, by their weights */
+/* sum += x times weight, of n rows. */
 INLINE void add_rows_to(doubles *sum, const cgru_loss *loss, ptrdiff_t row, vec x, ptrdiff_t n) {
     doubles weights = TO_DOUBLES(ZERO) + 1;
     if (loss->weights) memcpy(&weights, loss->weights + row, n * sizeof(double));
     *sum += weights * TO_DOUBLES(first_lanes(x, n, ZERO));
 }
 
-/* Of all lanes, by halves. */
+/* Returns the sum of all lanes, by halves. */
 INLINE double sum_of_doubles(const doubles *sum) {
     double lanes[LANES];
     memcpy(lanes, sum, sizeof(lanes));
@@ -81,18 +89,19 @@ INLINE double sum_of_doubles(const doubles *sum) {
     return lanes[0];
 }
 
-/* Sums of logarithms are logarithms of products, as long as these do not overflow: one logarithm for many rows, or, where
- * rows have weights, for many outputs of one. */
+/* A sum of logarithms as the logarithm of a product, as long as that does not overflow: one logarithm for many rows or,
+ * where rows have weights, for many outputs of a row. */
 typedef struct {
     vec factors;
-    double bound; /* none of the factors is larger */
+    double bound; /* of every factor */
     double sum;
-    const double *weights; /* of the n rows that are the lanes, or NULL */
+    const double *weights; /* of the n rows in the lanes, or NULL */
     ptrdiff_t n;
 } logs;
 
 #define MOST_FACTORS 1e30
 
+/* Adds the logarithms of the factors to the sum, and sets the factors to 1. */
 INLINE void take_logs(logs *l) {
     double lanes[LANES], most = l->bound;
     ptrdiff_t n = LANES;
@@ -110,19 +119,21 @@ INLINE void take_logs(logs *l) {
     l->bound = 1;
 }
 
-INLINE void add_log(logs *l, vec x, double bound) { /* of numbers from 1 to `bound` */
+/* Adds log(x), 1 <= x <= bound. */
+INLINE void add_log(logs *l, vec x, double bound) {
     if (l->bound * bound > MOST_FACTORS) take_logs(l);
     l->factors *= x;
     l->bound *= bound;
 }
 
-/* A = softmax(Z / temperature) of n rows, and in `s` Z / temperature from its largest down; the sum of exp(s). */
+/* a = softmax(Z / temperature) of n rows, s = Z / temperature minus its largest; returns the sum of exp(s). */
 INLINE vec softmax_of(const cgru_loss *loss, ptrdiff_t row, ptrdiff_t n, T *s, T *a) {
-    const T temperature = (T)loss->activate.alpha > 0 ? (T)loss->activate.alpha : (sizeof(T) == 4 ? (T)1e-38 : (T)1e-308);
-    vec most = output_in_lanes(loss->Z, row, 0, n), total = ZERO;
-    for (ptrdiff_t j = 1; j < loss->k; j++) most = maximum(output_in_lanes(loss->Z, row, j, n), most);
+    const T alpha = (T)loss->activate.alpha, least = sizeof(T) == 4 ? (T)1e-38 : (T)1e-308;
+    const T temperature = alpha > 0 ? alpha : least;
+    vec most = load_output(loss->Z, row, 0, n), total = ZERO;
+    for (ptrdiff_t j = 1; j < loss->k; j++) most = maximum(load_output(loss->Z, row, j, n), most);
     for (ptrdiff_t j = 0; j < loss->k; j++) {
-        vec x = output_in_lanes(loss->Z, row, j, n) - most;
+        vec x = load_output(loss->Z, row, j, n) - most;
         if (temperature != 1) x = x / temperature;
         const vec e = exp_negative(x);
         store(s + j * LANES, x);
@@ -134,7 +145,7 @@ INLINE vec softmax_of(const cgru_loss *loss, ptrdiff_t row, ptrdiff_t n, T *s, T
     return total;
 }
 
-/* Add how many of n rows have their largest output where the largest target is; the first of equal ones counts. */
+/* right += how many of n rows have their largest output where the largest target is; of equal ones the first counts. */
 INLINE void largest_agree(const cgru_loss *loss, ptrdiff_t row, ptrdiff_t n, const T *a, vec classes, sums *to) {
     vec most = load(a), at = ZERO, due = loss->classes ? ZERO : target(loss, row, 0, n), due_at = classes;
     for (ptrdiff_t j = 1; j < loss->k; j++) {
@@ -149,7 +160,7 @@ INLINE void largest_agree(const cgru_loss *loss, ptrdiff_t row, ptrdiff_t n, con
     add_rows_to(&to->right, loss, row, is_zero(at - due_at), n);
 }
 
-/* Of each output, so that it comes to k for a row. */
+/* right += how many outputs of n rows are on the same side of 0.5 as their target: up to k a row. */
 INLINE void halves_agree(const cgru_loss *loss, ptrdiff_t row, ptrdiff_t n, const T *a, sums *to) {
     const vec half = ZERO + (T)0.5;
     vec right = ZERO;
@@ -161,8 +172,8 @@ INLINE void halves_agree(const cgru_loss *loss, ptrdiff_t row, ptrdiff_t n, cons
     add_rows_to(&to->right, loss, row, right, n);
 }
 
-/* -log of the cross-entropy's probability, and dL/dZ, both from before the softmax, for targets y, or if `smooth`
- * y (1 - smoothing) + smoothing / k: a constant, so that plain targets take no product. */
+/* Cross-entropy -sum of y log(a) and dL/dZ = a - y, computed from Z so that nothing overflows. If `smooth`, a constant,
+ * targets are y (1 - smoothing) + smoothing / k. */
 INLINE void softmax_cross_entropy(const int smooth, const cgru_loss *loss, ptrdiff_t row, ptrdiff_t n, const T *s,
                                   const T *a, vec classes, vec total, sums *to, logs *l) {
     const vec share = shares_of(loss, row, n, loss->share / loss->activate.alpha);
@@ -171,7 +182,7 @@ INLINE void softmax_cross_entropy(const int smooth, const cgru_loss *loss, ptrdi
     add_log(l, first_lanes(total, n, ZERO + 1), (double)loss->k);
     for (ptrdiff_t j = 0; j < loss->k; j++) {
         const vec x = load(s + j * LANES);
-        vec y = loss->classes ? is_zero(classes - (T)j) : output_in_lanes(loss->Y, row, j, n);
+        vec y = loss->classes ? is_zero(classes - (T)j) : load_output(loss->Y, row, j, n);
         if (smooth) y = y * kept + even;
         dot += loss->classes && !smooth ? if_less(ZERO, y, x, ZERO) : y * x;
         if (loss->dZ.data) store_output(loss->dZ, row, j, n, (load(a + j * LANES) - y) * share);
@@ -179,12 +190,12 @@ INLINE void softmax_cross_entropy(const int smooth, const cgru_loss *loss, ptrdi
     add_rows_to(&to->losses, loss, row, -dot, n);
 }
 
-/* max(z, 0) - z y + log(1 + exp(-|z|)) of each output, and dL/dZ */
+/* Binary cross-entropy of sigmoid outputs, max(z, 0) - z y + log(1 + exp(-|z|)), and dL/dZ = a - y. */
 INLINE void sigmoid_cross_entropy(const cgru_loss *loss, ptrdiff_t row, ptrdiff_t n, const T *a, sums *to, logs *l) {
     const vec share = shares_of(loss, row, n, loss->share);
     vec sum = ZERO;
     for (ptrdiff_t j = 0; j < loss->k; j++) {
-        const vec y = target(loss, row, j, n), z = output_in_lanes(loss->Z, row, j, n);
+        const vec y = target(loss, row, j, n), z = load_output(loss->Z, row, j, n);
         const vec e = exp_negative(NUMBERS(BITS(z) | SIGN));
         add_log(l, first_lanes(1 + e, n, ZERO + 1), 2);
         sum += maximum(z, ZERO) - z * y;
@@ -193,7 +204,7 @@ INLINE void sigmoid_cross_entropy(const cgru_loss *loss, ptrdiff_t row, ptrdiff_
     add_rows_to(&to->losses, loss, row, sum, n);
 }
 
-/* The loss from the outputs, dL/dA in place of them in `d`. */
+/* (a - y)^2, and dL/dA in `d`, as in all losses from here on. */
 INLINE void squared_error(const cgru_loss *loss, ptrdiff_t row, ptrdiff_t n, const T *a, T *d, sums *to) {
     const vec share = shares_of(loss, row, n, 2 * loss->share);
     for (ptrdiff_t j = 0; j < loss->k; j++) {
@@ -203,6 +214,7 @@ INLINE void squared_error(const cgru_loss *loss, ptrdiff_t row, ptrdiff_t n, con
     }
 }
 
+/* -(y log(p) + (1 - y) log(1 - p)), p = a clipped away from 0 and 1. */
 INLINE void binary_cross_entropy(const cgru_loss *loss, ptrdiff_t row, ptrdiff_t n, const T *a, T *d, sums *to) {
     const double low = sizeof(T) == 4 ? 1.1920928955078125e-7 : 2.220446049250313e-16, high = 1 - low;
     ALIGNED T y[LANES];
@@ -210,8 +222,8 @@ INLINE void binary_cross_entropy(const cgru_loss *loss, ptrdiff_t row, ptrdiff_t
     for (ptrdiff_t j = 0; j < loss->k; j++) {
         store(y, target(loss, row, j, n));
         for (ptrdiff_t i = 0; i < n; i++) {
-            const double x = a[j * LANES + i], p = x < low ? low : x > high ? high : x, weight = weight_of(loss,
-                                                                                                           row + i);
+            const double x = a[j * LANES + i], p = x < low ? low : x > high ? high : x;
+            const double weight = weight_of(loss, row + i);
             value -= weight * (y[i] * log(p) + (1 - y[i]) * log1p(-p));
             d[j * LANES + i] = (T)((p - y[i]) / (p * (1 - p)) * (weight * loss->share));
         }
@@ -219,6 +231,7 @@ INLINE void binary_cross_entropy(const cgru_loss *loss, ptrdiff_t row, ptrdiff_t
     to->more += value;
 }
 
+/* error^2 / 2 where |error| <= delta, else delta (|error| - delta / 2). */
 INLINE void huber(const cgru_loss *loss, ptrdiff_t row, ptrdiff_t n, const T *a, T *d, sums *to) {
     const vec share = shares_of(loss, row, n, loss->share), delta = ZERO + (T)loss->numbers[0];
     for (ptrdiff_t j = 0; j < loss->k; j++) {
@@ -229,6 +242,7 @@ INLINE void huber(const cgru_loss *loss, ptrdiff_t row, ptrdiff_t n, const T *a,
     }
 }
 
+/* Pinball loss: q error above the prediction, (q - 1) error below it; `ways` quantiles of each target. */
 INLINE void quantile(const cgru_loss *loss, ptrdiff_t row, ptrdiff_t n, const T *a, T *d, sums *to) {
     const vec share = shares_of(loss, row, n, loss->share);
     for (ptrdiff_t j = 0; j < loss->k; j++) {
@@ -240,12 +254,13 @@ INLINE void quantile(const cgru_loss *loss, ptrdiff_t row, ptrdiff_t n, const T 
     }
 }
 
-/* `x` as dL/dA; where it is wanted and a T cannot hold it the loss is infinite, too: nothing can be learned from it. */
+/* d = x, a gradient dL/dA. Returns infinity for the loss if the gradient is wanted and overflows T, else 0. */
 INLINE double put_slope(const cgru_loss *loss, T *d, double x) {
     *d = (T)x;
     return loss->dZ.data && isinf(*d) ? INFINITY : 0;
 }
 
+/* exp(a) - y a, for outputs a that are logarithms of rates. */
 INLINE void poisson(const cgru_loss *loss, ptrdiff_t row, ptrdiff_t n, const T *a, T *d, sums *to) {
     ALIGNED T y[LANES];
     double value = 0;
@@ -260,16 +275,16 @@ INLINE void poisson(const cgru_loss *loss, ptrdiff_t row, ptrdiff_t n, const T *
     to->more += value;
 }
 
+/* (v + (mean - y)^2 exp(-v)) / 2, for outputs that are pairs of a mean and a log-variance v. */
 INLINE void gaussian(const cgru_loss *loss, ptrdiff_t row, ptrdiff_t n, const T *a, T *d, sums *to) {
     ALIGNED T y[LANES];
     double value = 0;
-    for (ptrdiff_t j = 0; j < loss->k; j += 2) { /* a mean, and a log-variance */
+    for (ptrdiff_t j = 0; j < loss->k; j += 2) {
         const T *mean = a + j * LANES, *v = mean + LANES;
         store(y, target(loss, row, j / 2, n));
         for (ptrdiff_t i = 0; i < n; i++) {
-            const double error = (double)mean[i] - y[i], precision = exp(-(double)v[i]), weight = weight_of(loss,
-                                                                                                            row + i);
-            const double square = error * error * precision, half = weight / 2;
+            const double error = (double)mean[i] - y[i], precision = exp(-(double)v[i]);
+            const double weight = weight_of(loss, row + i), square = error * error * precision, half = weight / 2;
             value += half * (v[i] + square);
             value += put_slope(loss, d + j * LANES + i, error * precision * (weight * loss->share));
             value += put_slope(loss, d + (j + 1) * LANES + i, (1 - square) * (half * loss->share));
@@ -278,7 +293,7 @@ INLINE void gaussian(const cgru_loss *loss, ptrdiff_t row, ptrdiff_t n, const T 
     to->more += value;
 }
 
-/* dL/dZ from dL/dA, in `d`: by the derivative of each output, or by softmax's Jacobian, which need not be built. */
+/* dL/dZ from dL/dA (`d`): by the derivative of the activation, or by the Jacobian of softmax, which is never built. */
 INLINE void through_activation(const cgru_loss *loss, ptrdiff_t row, ptrdiff_t n, const T *a, const T *d) {
     vec dot = ZERO;
     if (loss->activate.code == CGRU_SOFTMAX)
@@ -291,29 +306,30 @@ INLINE void through_activation(const cgru_loss *loss, ptrdiff_t row, ptrdiff_t n
     }
 }
 
-/* The outputs, or dL/dZ from dL/dA. */
+/* Stores the outputs A, and loads dL/dA from Y, of a layer that is no head. */
 INLINE void no_loss(const cgru_loss *loss, ptrdiff_t row, ptrdiff_t n, const T *a, T *d) {
     for (ptrdiff_t j = 0; j < loss->k; j++) {
         if (loss->A.data) store_output(loss->A, row, j, n, load(a + j * LANES));
-        if (loss->dZ.data) store(d + j * LANES, output_in_lanes(loss->Y, row, j, n));
+        if (loss->dZ.data) store(d + j * LANES, load_output(loss->Y, row, j, n));
     }
 }
 
-INLINE int from_outputs(const cgru_loss *loss) { /* whether the loss has no dL/dZ of its own */
+/* Returns whether the loss computes dL/dA, so that dL/dZ is still to come. */
+INLINE int from_outputs(const cgru_loss *loss) {
     return !(loss->kind == CGRU_CROSS_ENTROPY ||
              (loss->kind == CGRU_BINARY_CROSS_ENTROPY && loss->activate.code == CGRU_SIGMOID));
 }
 
-/* n rows, no more than there are lanes. */
-INLINE void rows_of_a_vector(const cgru_loss *loss, ptrdiff_t row, ptrdiff_t n, sums *to, logs *l) {
+/* Activation, loss and gradient of n <= LANES rows. */
+INLINE void loss_of_rows(const cgru_loss *loss, ptrdiff_t row, ptrdiff_t n, sums *to, logs *l) {
     T *s = loss->work, *a = s + loss->k * LANES;
     vec total = ZERO, classes = ZERO;
     if (loss->weights) l->weights = loss->weights + row, l->n = n;
     if (loss->activate.code == CGRU_SOFTMAX)
         total = softmax_of(loss, row, n, s, a);
     else
-        for (ptrdiff_t j = 0; j < loss->k; j++) store(a + j * LANES, activate(loss->activate, output_in_lanes(loss->Z,
-                                                                                                              row, j, n)));
+        for (ptrdiff_t j = 0; j < loss->k; j++)
+            store(a + j * LANES, activate(loss->activate, load_output(loss->Z, row, j, n)));
     switch (loss->kind) {
     case CGRU_CROSS_ENTROPY:
         if (loss->classes) classes = classes_of(loss, row, n);
@@ -339,12 +355,13 @@ INLINE void rows_of_a_vector(const cgru_loss *loss, ptrdiff_t row, ptrdiff_t n, 
     if (loss->weights) take_logs(l);
 }
 
+/* value += the loss of rows row0..., right += how many of them are classified rightly; writes A and dZ. */
 static void loss_and_gradient(const cgru_loss *loss, ptrdiff_t row0, ptrdiff_t rows, double *value, double *right) {
     logs l = {ZERO + 1, 1, 0, NULL, 0};
     sums found = {TO_DOUBLES(ZERO), TO_DOUBLES(ZERO), 0};
     ptrdiff_t row = row0;
-    for (; row + LANES <= row0 + rows; row += LANES) rows_of_a_vector(loss, row, LANES, &found, &l);
-    if (row < row0 + rows) rows_of_a_vector(loss, row, row0 + rows - row, &found, &l);
+    for (; row + LANES <= row0 + rows; row += LANES) loss_of_rows(loss, row, LANES, &found, &l);
+    if (row < row0 + rows) loss_of_rows(loss, row, row0 + rows - row, &found, &l);
     take_logs(&l);
     *value += (sum_of_doubles(&found.losses) + found.more + l.sum) * loss->share;
     *right += sum_of_doubles(&found.right) / (loss->kind == CGRU_BINARY_CROSS_ENTROPY ? (double)loss->k : 1);

@@ -1,9 +1,12 @@
-/* Weight gradients: sums of outer products of rows. Rows are collected into panels, up to ROWS numbers of an operand and
- * up to three vectors of a term side by side, and multiplied by the tile product with the rows as its inner
- * dimension. Of few units under wide inputs dU is taken as the transpose of d^T X: X has the vectors, d the numbers. */
+/* Weight gradients as sums of outer products of rows: dU += X^T d, dV += hp^T d, db += d, over samples and steps.
+ *
+ * Rows are collected into panels: up to ROWS numbers of an operand (X, or hp with its reset or mask), and up to three
+ * vectors of d of a term, side by side. Then the micro-kernel of gemm_microkernel.h multiplies them, with the rows as
+ * the inner dimension. It is chosen where lanes are units. For few units under wide inputs (`wide`) dU is the transpose
+ * of d^T X: X then has the vectors, and d the numbers. */
 
-/* Writes rows a (times b, and times c, unless NULL), `rows` pointers to n numbers, as rows k... of panels of ROWS columns;
- * the last panel has the rest. */
+/* Packs the operand a (times b, times c, unless NULL) of n columns as rows k... of panels of ROWS columns; the last
+ * panel has the rest. a, b and c are `rows` pointers to rows. */
 INLINE void collect_operand(T *panels, ptrdiff_t depth, ptrdiff_t k, T *const *a, T *const *b, T *const *c,
                             ptrdiff_t rows, ptrdiff_t n) {
     ptrdiff_t i = 0;
@@ -22,7 +25,7 @@ INLINE void collect_operand(T *panels, ptrdiff_t depth, ptrdiff_t k, T *const *a
             panels[i * depth + (k + row) * (n - i) + j - i] = a[row][j] * (b ? b[row][j] : 1) * (c ? c[row][j] : 1);
 }
 
-/* Writes rows a, of n numbers, as rows k... of panels of up to three vectors. */
+/* Packs rows a of n numbers as rows k... of panels of up to three vectors. */
 INLINE void collect_vectors(T *panels, ptrdiff_t depth, ptrdiff_t k, T *const *a, ptrdiff_t rows, ptrdiff_t n) {
     const split all = panels_for(VECTORS_OF(n));
     PARTS(all, p, first, width) {
@@ -33,14 +36,14 @@ INLINE void collect_vectors(T *panels, ptrdiff_t depth, ptrdiff_t k, T *const *a
     }
 }
 
-/* The u numbers of an array there, in `space` if they are not neighbours: then u is no more than LANES. */
+/* Returns the u numbers of step t of sample i, copied to `space` if they are strided; u is then no more than LANES. */
 INLINE T *numbers_of(const cgru_call *call, cgru_array array, ptrdiff_t i, ptrdiff_t t, T *space) {
     if (array.column == 1) return AT(array, i, t);
     for (ptrdiff_t c = 0; c < call->u; c++) space[c] = AT(array, i, t)[c * array.column];
     return space;
 }
 
-/* Writes rows d of term i into those of its panels that are among the parts to do. */
+/* Packs rows d of term i, times its factor, into those of its panels that this struct computes. */
 INLINE void collect_term(const cgru_outer_product *outer, ptrdiff_t i, split panels, T *const *rows_d,
                          const ptrdiff_t *t, const ptrdiff_t *sample, ptrdiff_t rows) {
     const cgru_term *term = &outer->terms[i];
@@ -61,7 +64,7 @@ INLINE void collect_term(const cgru_outer_product *outer, ptrdiff_t i, split pan
     }
 }
 
-/* The operands that the terms to do ask for, then their rows. */
+/* Collects `rows` rows: the operands that the terms of this struct use, then d of each of these terms. */
 static void collect_rows(cgru_outer_product *outer, const ptrdiff_t *t, const ptrdiff_t *row, ptrdiff_t rows) {
     const cgru_call *call = outer->call;
     const ptrdiff_t u = call->u, depth = outer->depth, k = outer->count;
@@ -90,8 +93,8 @@ static void collect_rows(cgru_outer_product *outer, const ptrdiff_t *t, const pt
         const cgru_state_operand *operand = &outer->state_operands[way];
         if (!of_state[way]) continue;
         for (ptrdiff_t n = 0; n < rows && operand->mask.data; n++) of_mask[n] = AT(operand->mask, sample[n], 0);
-        collect_operand(hp, depth, k, of_hp, operand->reset ? of_r : NULL, operand->mask.data ? of_mask : NULL, rows,
-                        u);
+        collect_operand(hp, depth, k, of_hp, operand->reset ? of_r : NULL, operand->mask.data ? of_mask : NULL,
+                        rows, u);
     }
     for (ptrdiff_t i = from; i < to; i++) {
         const cgru_term *term = &outer->terms[i];
@@ -103,7 +106,7 @@ static void collect_rows(cgru_outer_product *outer, const ptrdiff_t *t, const pt
     outer->count += rows;
 }
 
-/* out[:, panel] += operand^T d, a panel of `width` vectors from `vector` on */
+/* out[:, panel] += operand^T d, a panel of `width` vectors from `vector` on. */
 INLINE void accumulate(T *out, ptrdiff_t rows, const T *operands, const T *d, ptrdiff_t vector,
                              ptrdiff_t width, const cgru_outer_product *outer) {
     const ptrdiff_t u = outer->call->u;
@@ -122,7 +125,7 @@ INLINE void accumulate(T *out, ptrdiff_t rows, const T *operands, const T *d, pt
     }
 }
 
-/* out += X^T d, d in panels of an operand */
+/* out += X^T d, with X in panels of vectors and d in panels of an operand. */
 INLINE void accumulate_wide(T *out, const T *d, const cgru_outer_product *outer) {
     const ptrdiff_t u = outer->call->u, e = outer->call->e, depth = outer->depth;
     const split panels = panels_for(VECTORS_OF(e));
@@ -140,8 +143,10 @@ INLINE void accumulate_wide(T *out, const T *d, const cgru_outer_product *outer)
     }
 }
 
+/* Returns the panels of u columns. */
 static ptrdiff_t panel_count(ptrdiff_t u) { return panels_for(VECTORS_OF(u)).parts; }
 
+/* Adds the outer products of the collected rows to the gradients, and empties the panels. */
 static void add_outer_products(cgru_outer_product *outer) {
     const ptrdiff_t u = outer->call->u, depth = outer->depth, vectors = VECTORS_OF(u);
     const split panels = panels_for(vectors);
@@ -153,8 +158,8 @@ static void add_outer_products(cgru_outer_product *outer) {
         PARTS(panels, p, first, width) {
             if (i * panels.parts + p < outer->first || i * panels.parts + p >= outer->last) continue;
             const T *d = (const T *)outer->rows + (i * vectors + first) * depth * LANES;
-            if (term->V && !outer->fresh) accumulate(term->V, u, hp + term->state_operand * u * depth, d, first, width,
-                                                     outer);
+            if (term->V && !outer->fresh)
+                accumulate(term->V, u, hp + term->state_operand * u * depth, d, first, width, outer);
             if (term->U && outer->wide)
                 accumulate_wide(term->U, (const T *)outer->wide + i * u * depth, outer);
             else if (term->U)

@@ -1,6 +1,12 @@
-/* int8 for low_precision.h: how words of weights are multiplied by quantized, and how a row is brought to these. */
+/* int8 for low_precision.h: the dot product of quantised rows with words of weights, and the quantisation of a row:
+ *
+ *     scale = max(|x|, bound) / 127,  quantised x = round(x / scale)
+ *
+ * A quantised row is an array of numbers of QUANTIZED_BYTES bytes, in the form that the instructions of the level want.
+ * Levels with VNNI or sdot multiply bytes, SSE2 to AVX-512 pairs of 16 bits, others single numbers. It is chosen for
+ * CGRU_INT8. */
 
-/* --- the words of int8 and what multiplies them: four quantized, in one word or in two --- */
+/* --- add_quantized: sum += four numbers of a row times a word, four weights, of each column --- */
 
 #if LANES > 1
 typedef ints __attribute__((aligned(4), may_alias)) loose_ints;
@@ -9,14 +15,15 @@ typedef INT loose_ints;
 #endif
 #define WORD(p) (*(const int32_t *)(p))
 
+/* Loads LANES integers from any address that is a multiple of 4. */
 INLINE ints load_ints(const void *p) { return *(const loose_ints *)p; }
 
-#if VNNI && ARM64 /* quantized are bytes */
+#if VNNI && ARM64 /* signed bytes */
 enum { QUANTIZED_BYTES = 1, OFFSET = 0 };
 INLINE ints add_quantized(ints sum, const char *quantized, ints w) {
     return (ints)vdotq_s32((int32x4_t)sum, (int8x16_t)vdupq_n_s32(WORD(quantized)), (int8x16_t)w);
 }
-#elif VNNI /* quantized are bytes, 128 more than they are, and a sum begins with what that adds up to, taken away */
+#elif VNNI /* unsigned bytes, x + OFFSET; the initial sums cancel OFFSET */
 enum { QUANTIZED_BYTES = 1, OFFSET = 128 };
 INLINE ints add_quantized(ints sum, const char *quantized, ints w) {
 #if BYTES == 64
@@ -25,7 +32,7 @@ INLINE ints add_quantized(ints sum, const char *quantized, ints w) {
     return (ints)_mm256_dpbusd_avx_epi32((__m256i)sum, _mm256_set1_epi32(WORD(quantized)), (__m256i)w);
 #endif
 }
-#elif X86 && LANES > 1 /* quantized are of 16 bits, the first and the third of a word before the second and the fourth */
+#elif X86 && LANES > 1 /* 16 bits; of each four numbers first those at 0 and 2, then those at 1 and 3 */
 enum { QUANTIZED_BYTES = 2, OFFSET = 0 };
 #if BYTES == 64
 #define MADD(a, b) (ints)_mm512_madd_epi16((__m512i)(a), (__m512i)(b))
@@ -56,16 +63,16 @@ INLINE ints add_quantized(ints sum, const char *quantized, ints w) {
 }
 #endif
 
-/* --- the quantized of a row --- */
+/* --- the quantisation of a row --- */
 
-/* `load_n`, of which a mask is slow to read what was just written. */
+/* `load_n` without a mask where n >= LANES: a masked load right after a store is slow. */
 INLINE vec load_some(const T *p, ptrdiff_t n) { return n >= LANES ? load(p) : load_n(p, n); }
 
-#define FINITE 0x7f800000 /* the bits of |x| are below, unless it is infinite or NaN */
-#define NOTHING ((T)1e-30) /* a row with no larger number counts as zero */
-#define TOP ((T)127)
+#define FINITE 0x7f800000 /* bits of |x| are below, unless x is infinite or NaN */
+#define NOTHING ((T)1e-30) /* a row without a larger |x| counts as zero; a bound up to this is none */
+#define TOP ((T)127) /* the largest quantised number */
 
-/* The largest |x| of a row, as its bits. */
+/* Returns the largest |x| of a row, as its bits. */
 INLINE int32_t most_of(const T *x, ptrdiff_t k) {
 #if LANES > 1
     ints most = {0};
@@ -90,7 +97,7 @@ INLINE int32_t most_of(const T *x, ptrdiff_t k) {
 #endif
 }
 
-/* x, brought to integers of no more than TOP: rounded to the nearest, half to even, and never fused with anything. */
+/* Returns x rounded to the nearest integer, half to even. An intrinsic, so that no compiler fuses it with anything. */
 INLINE ints rounded(vec x) {
 #if BYTES == 64
     return (ints)_mm512_cvtps_epi32((__m512)x);
@@ -109,6 +116,7 @@ INLINE ints rounded(vec x) {
 #endif
 }
 
+/* Stores LANES quantised numbers in the form of the level. */
 INLINE void store_quantized(ints quantized, char *to) {
 #if VNNI && ARM64
     const int16x4_t words = vmovn_s32((int32x4_t)quantized);
@@ -137,14 +145,15 @@ INLINE void store_quantized(ints quantized, char *to) {
 #endif
 }
 
+/* to = round(x * inverse); returns `scale`. */
 static T quantize_by(const T *x, ptrdiff_t k, T inverse, T scale, char *to) {
     for (ptrdiff_t i = 0; i < k; i += LANES)
         store_quantized(rounded(load_some(x + i, k - i) * inverse), to + i * QUANTIZED_BYTES);
     return scale;
 }
 
-/* A row of which not all is finite: its scale is NaN, and so is all that it is multiplied with. One that goes beyond `bound`
- * gets a scale of its own, as all do where there is no bound. */
+/* Quantises a row that exceeds its bound, or has none, by its own largest |x|. A row that is not finite gets the scale
+ * NaN, so that all its products are NaN. */
 static T quantize_beyond(const T *x, ptrdiff_t k, int32_t bits, char *to) {
     const T most = ((cast){.bits = bits}).x;
     if (bits >= FINITE) {
@@ -155,7 +164,7 @@ static T quantize_beyond(const T *x, ptrdiff_t k, int32_t bits, char *to) {
     return most > NOTHING ? quantize_by(x, k, TOP / most, most / TOP, to) : quantize_by(x, k, 0, 0, to);
 }
 
-/* The quantized of x (k), and their scale: the larger of `bound` and the largest |x|, over TOP. A bound of NOTHING is none. */
+/* to = quantised x (k); returns its scale, the larger of `bound` and the largest |x|, over TOP. */
 INLINE T quantize_row(const T *x, ptrdiff_t k, T bound, char *to) {
     const int32_t bits = most_of(x, k);
     const cast limit = {.x = bound};

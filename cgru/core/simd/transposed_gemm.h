@@ -1,7 +1,10 @@
-/* Products with weights that are read where their transposes lie. A row of W is then what one column of the result is
- * summed from: lanes are the terms of a sum, and LANES sums are reduced at once. */
+/* Products with unpacked, transposed weights: tile (rows, LANES) = a (rows, k) W^T + bias, W (n, k) row-contiguous.
+ *
+ * It is chosen, like unpacked_gemm.h, for calls that end before packing pays, where the user's array is
+ * column-contiguous or the pass backward needs transposes. A row of W gives one column of the result: lanes are the
+ * terms of a sum, and LANES sums are reduced together. */
 
-/* sum (rows x side) += x y, in n lanes from column j on; x are rows of the operand, y rows of W */
+/* sum (rows x side) += x y^T over n terms from j on, in lanes; x are `rows` rows of `a`, y are `side` rows of W. */
 INLINE void transposed_columns(const int rows, const int side, T *const *x, T *const *y, ptrdiff_t j, ptrdiff_t n,
                                vec *sum) {
     vec a[4];
@@ -16,8 +19,7 @@ INLINE void transposed_columns(const int rows, const int side, T *const *x, T *c
     }
 }
 
-/* tile (rows, LANES) = the columns of the result from `column` on, zero past the last; of rows that are not there it has
- * the last again */
+/* tile (rows, LANES) = columns `column`... of the result, zero past the last; rows past `count` repeat the last row. */
 INLINE void transposed_tile(const int rows, const cgru_product *product, ptrdiff_t row, ptrdiff_t count,
                             ptrdiff_t column, T *tile) {
     const int side = LANES / rows;
@@ -68,7 +70,7 @@ static void transposed_4(const cgru_product *product, ptrdiff_t row, ptrdiff_t c
 }
 #endif
 
-/* A product with weights whose transposes lie. */
+/* Computes a product with transposed weights for rows row0..., and calls its epilogue. */
 static void transposed_product(const cgru_product *product, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows) {
     const split blocks = split_of(rows, min(LANES, 4));
     ALIGNED T tile[4 * LANES];
@@ -91,6 +93,7 @@ static void transposed_product(const cgru_product *product, ptrdiff_t t, ptrdiff
         }
 }
 
+/* Computes a product with its weights packed, unpacked or transposed. */
 static void product_of_any_weights(const cgru_product *product_, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows) {
     if (!product_->unpacked[0])
         product(product_, t, row0, rows);

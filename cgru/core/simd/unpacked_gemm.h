@@ -1,14 +1,17 @@
-/* Products with weights that are read where they lie, for calls that are over before it pays to pack them. Such a call waits
- * for memory, so W is read once, row after row. The sums, a vector of columns of up to UNPACKED_ROWS rows of the operand, then
- * of the next vector, wait in a cache; what of the operand meets some rows of W stays in registers. Each sum runs in the
- * order in which that of packed weights does. */
+/* Products with unpacked weights: sums (rows, n) = a (rows, k) W (k, n) + bias, W row-contiguous in the user's array.
+ *
+ * It is chosen for calls that end before packing pays. Such a call waits for memory, so W is read once, row after row.
+ * The sums wait in a cache: for each vector of columns that of up to UNPACKED_ROWS rows of `a`, then the next vector.
+ * Numbers of `a` that meet a few rows of W stay in registers. A sum runs in the same order as with packed weights, with
+ * the same bits. */
 
-enum { UNPACKED_ROWS = 4, CHUNK = 24 }; /* rows of W that are still in a cache when more rows of the operand meet them */
+/* Rows of `a` at a time; rows of W at a time, which are still in a cache for further rows of `a`. */
+enum { UNPACKED_ROWS = 4, CHUNK = 24 };
 
-/* How many rows of W are read side by side: what meets them, the sums and a vector of W fill the registers. */
+/* How many rows of W are read together: numbers of `a`, the sums and a vector of W fill the registers. */
 #define SIDE_BY_SIDE(rows) (ROWS > 4 ? ((rows) == 1 ? 16 : 24 / (rows)) : ((rows) == 1 ? 8 : 9 / (rows)))
 
-/* sums (rows x chains) += the products of `depth` rows of W, in n columns, with x (depth x rows) */
+/* sums (chains x rows) += x (depth x rows) times n columns of `depth` rows of W. */
 INLINE void unpacked_columns(const int rows, const int chains, const int depth, const vec *x, const T *w, ptrdiff_t ld,
                           ptrdiff_t n, T *sums) {
     vec sum[UNPACKED_ROWS];
@@ -18,7 +21,7 @@ INLINE void unpacked_columns(const int rows, const int chains, const int depth, 
     for (int c = 0; c < depth; c++) {
         vec b = load_n(w + c * ld, n);
         KEEP(b);
-        if (rows > 2) PREFETCH(w + (c + depth) * ld); /* with less to do the processor gets there by itself */
+        if (rows > 2) PREFETCH(w + (c + depth) * ld); /* with fewer rows the processor prefetches by itself */
         UNROLL(4)
         for (int i = 0; i < rows; i++) {
             vec *s = &sum[c % chains * rows + i];
@@ -29,7 +32,7 @@ INLINE void unpacked_columns(const int rows, const int chains, const int depth, 
     for (int i = 0; i < rows * chains; i++) store(sums + i * LANES, sum[i]);
 }
 
-/* The rows of W from k on, `depth` at a time, as long as there are so many; returns the first that is left. */
+/* sums += a W for the rows of W from k on, `depth` at a time; returns the first row that is left. */
 INLINE ptrdiff_t unpacked_rows(const int rows, const int chains, const int depth, const cgru_operand *a, ptrdiff_t k,
                             const T *W, ptrdiff_t ld, ptrdiff_t n, T *sums) {
     for (; k + depth <= a->k; k += depth) {
@@ -52,7 +55,7 @@ INLINE ptrdiff_t unpacked_rows(const int rows, const int chains, const int depth
     return k;
 }
 
-/* sums += a W, W (k, n) */
+/* sums += a W, W (k, n). */
 INLINE void unpacked_sums(const int rows, const int chains, const cgru_operand *a, const T *W, ptrdiff_t ld,
                           ptrdiff_t n, T *sums) {
     ptrdiff_t k = unpacked_rows(rows, chains, SIDE_BY_SIDE(rows), a, 0, W, ld, n, sums);
@@ -70,8 +73,8 @@ UNPACKED_OF(unpacked_single, 1, 4)
 UNPACKED_OF(unpacked_1, 1, 1) UNPACKED_OF(unpacked_2, 2, 1) UNPACKED_OF(unpacked_3, 3, 1) UNPACKED_OF(unpacked_4, 4, 1)
 static unpacked_function *const unpacked_kernels[UNPACKED_ROWS] = {unpacked_1, unpacked_2, unpacked_3, unpacked_4};
 
-/* A product with weights that lie. Every other step takes z before r: of weights that outgrow a cache, what was read last is
- * then still there. */
+/* Computes a product with unpacked weights for rows row0..., and calls its epilogue. Odd steps take the gates in
+ * reverse: of weights that outgrow a cache, those read last are still cached. */
 static void unpacked_product(const cgru_product *product, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows) {
     const split blocks = split_of(rows, UNPACKED_ROWS);
     const ptrdiff_t columns = product->width, each = VECTORS_OF(columns), all = product->vectors, gates = all / each;
