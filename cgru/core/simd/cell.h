@@ -133,6 +133,7 @@ INLINE void candidate_(const int plain, const cgru_product *product, ptrdiff_t t
     }
 }
 
+/* Epilogue of hh_, with `plain` as a constant. */
 static void candidate(const cgru_product *product, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows, ptrdiff_t vector0,
                       ptrdiff_t vectors, const void *tile) {
     if (is_plain(product->call))
@@ -151,6 +152,7 @@ INLINE void gates_backward_(const int plain, const cgru_call *call, ptrdiff_t t,
     }
 }
 
+/* The same, with `plain` as a constant. */
 static void gates_backward(const cgru_call *call, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows) {
     if (is_plain(call))
         gates_backward_(1, call, t, row0, rows);

@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+/* has_...: whether this machine can run the instructions of a level. */
 #if X86
 static int has_avx2(void) { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
 

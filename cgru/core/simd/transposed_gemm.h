@@ -56,6 +56,7 @@ INLINE void transposed_tile(const int rows, const cgru_product *product, ptrdiff
     }
 }
 
+/* Tiles of 1, 2 and up to 4 rows as functions. */
 static void transposed_1(const cgru_product *product, ptrdiff_t row, ptrdiff_t count, ptrdiff_t column, T *tile) {
     transposed_tile(1, product, row, count, column, tile);
 }

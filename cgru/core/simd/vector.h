@@ -23,6 +23,7 @@ typedef union { T x; INT bits; } cast;
 #define ZERO ((vec){0})
 #define VECTORS_OF(n) (((n) + LANES - 1) / LANES)
 
+/* Returns the smaller of a and b. */
 INLINE ptrdiff_t min(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
 
 /* Index lists of SHUFFLE: the first halves of two vectors interleaved, their second halves, the halves of one
