@@ -423,7 +423,8 @@ cdef class Cell:
         inside.step_bytes = PY_SSIZE_T_MAX
         if inside.one.single.call != NULL:
             inside.step_bytes = workspace_bytes(<cgru_cell *>inside, 1, 1)
-        inside.one.call = inside.one.single.call = call  # which has no `projections`: a step takes its input as it comes
+        # The call has no `projections`: a step takes its input as it comes.
+        inside.one.call = inside.one.single.call = call
 
     cdef int _describe(self) except -1:
         """The shapes of the parameters and of the caches, in their order."""
