@@ -128,8 +128,8 @@ INLINE void add_log(logs *l, vec x, double bound) {
 
 /* a = softmax(Z / temperature) of n rows, s = Z / temperature minus its largest; returns the sum of exp(s). */
 INLINE vec softmax_of(const cgru_loss *loss, ptrdiff_t row, ptrdiff_t n, T *s, T *a) {
-    const T alpha = (T)loss->activate.alpha, least = sizeof(T) == 4 ? (T)1e-38 : (T)1e-308;
-    const T temperature = alpha > 0 ? alpha : least;
+    const T temperature = (T)loss->activate.alpha > 0 ? (T)loss->activate.alpha
+                                                      : (sizeof(T) == 4 ? (T)1e-38 : (T)1e-308);
     vec most = load_output(loss->Z, row, 0, n), total = ZERO;
     for (ptrdiff_t j = 1; j < loss->k; j++) most = maximum(load_output(loss->Z, row, j, n), most);
     for (ptrdiff_t j = 0; j < loss->k; j++) {
@@ -283,8 +283,9 @@ INLINE void gaussian(const cgru_loss *loss, ptrdiff_t row, ptrdiff_t n, const T 
         const T *mean = a + j * LANES, *v = mean + LANES;
         store(y, target(loss, row, j / 2, n));
         for (ptrdiff_t i = 0; i < n; i++) {
-            const double error = (double)mean[i] - y[i], precision = exp(-(double)v[i]);
-            const double weight = weight_of(loss, row + i), square = error * error * precision, half = weight / 2;
+            const double error = (double)mean[i] - y[i], precision = exp(-(double)v[i]),
+                         weight = weight_of(loss, row + i);
+            const double square = error * error * precision, half = weight / 2;
             value += half * (v[i] + square);
             value += put_slope(loss, d + j * LANES + i, error * precision * (weight * loss->share));
             value += put_slope(loss, d + (j + 1) * LANES + i, (1 - square) * (half * loss->share));
