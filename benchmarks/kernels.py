@@ -4,8 +4,8 @@
     python -m benchmarks.kernels perf [name]       microseconds of a call, at every level
 
 No kernel is called from Python: a group of them is one way of a call, and names the entries of the tables
-`cgru_kernels` and `cgru_narrow_kernels` (simd/cgru.h) that it takes. tests/core/test_kernels.py runs the same list, and
-fails where an entry stands in no group.
+`cgru_kernels` and `cgru_low_precision_kernels` (simd/cgru.h) that it takes. tests/core/test_kernels.py runs the same
+list, and fails where an entry stands in no group.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Kernel:
     """A group of kernels that one way of a call takes.
 
     Attributes:
-        entries: their names in the tables, `narrow.pack` of the second one.
+        entries: their names in the tables, `low_precision.pack` of the second one.
         ready: prepares a call of a shape and dtype.
         shapes: to test, odd ones among them.
         speed: the shape to time.
@@ -227,15 +227,21 @@ ONE: tuple[Shape, ...] = ((1, 1, 1, 1), (1, 7, 17, 33), (1, 40, 3, 7), (1, 3, 33
 WIDE: tuple[Shape, ...] = ((1, 9, 277, 1), (3, 7, 161, 3), (33, 2, 401, 7))
 BATCH: Shape = (64, 20, 32, 64)
 
-NARROW = tuple(f"narrow.{name}" for name in ("depth", "pack", "room", "forward", "single", "linear_room", "linear"))
+LOW_PRECISION = tuple(
+    f"low_precision.{name}"
+    for name in ("depth", "pack", "workspace_size", "forward", "single", "linear_workspace_size", "linear")
+)
 
 KERNELS: dict[str, Kernel] = {
     "forward": Kernel(
-        ("pack", "product", "start", "load", "gates", "candidate", "finish"),
+        ("pack", "product", "load_h0", "load_x", "gates", "candidate", "store_last"),
         partial(recurrent, back=False), ODD, BATCH, tolerance=2,
     ),
     "backward": Kernel(
-        ("gates_backward", "reset_backward", "state_backward", "input_backward", "collect", "multiply", "panels"),
+        (
+            "gates_backward", "reset_backward", "state_backward", "input_backward",
+            "collect_rows", "add_outer_products", "panel_count",
+        ),
         recurrent, ODD, BATCH, tolerance=8,
     ),
     "reset after": Kernel(("recurrent",), partial(recurrent, reset_after=True), ODD, BATCH, tolerance=8),
@@ -243,32 +249,34 @@ KERNELS: dict[str, Kernel] = {
         ("norm_forward", "norm_backward"), partial(recurrent, layer_norm=True), ODD[1:], BATCH, tolerance=16,
     ),
     "ragged": Kernel(("pad", "pad_backward"), partial(recurrent, ragged=True), ODD, BATCH, tolerance=8),
-    "masks": Kernel(("see",), masked, ODD, BATCH, tolerance=8),
-    "one sample": Kernel(("single_forward", "single_backward", "lay"), recurrent, ONE, (1, 100, 32, 64), tolerance=8),
+    "masks": Kernel(("mask_state",), masked, ODD, BATCH, tolerance=8),
+    "one sample": Kernel(
+        ("single_forward", "single_backward", "pack_single"), recurrent, ONE, (1, 100, 32, 64), tolerance=8,
+    ),
     "one step": Kernel(("single_step",), stepped, ONE, (1, 20, 32, 64), None, 2),
     "samples in lanes": Kernel(
-        ("few_forward", "few_backward", "few_sum", "few_add", "few_room", "copy"),
+        ("batch_forward", "batch_backward", "batch_gradient_sums", "batch_gradient_add", "batch_gradient_size", "copy"),
         recurrent, ODD, (64, 20, 3, 5), lanes=True, tolerance=8,
     ),
     "samples in lanes, reset after": Kernel(
-        ("few_forward", "few_backward"), partial(recurrent, reset_after=True), ODD, (64, 20, 3, 5), True, 8,
+        ("batch_forward", "batch_backward"), partial(recurrent, reset_after=True), ODD, (64, 20, 3, 5), True, 8,
     ),
-    "wide inputs": Kernel(("dots",), recurrent, WIDE, (16, 20, 400, 3), None, 40),
-    "dense": Kernel(("put",), dense, ODD[1:], (64, 1, 64, 64), None, 2),
+    "wide inputs": Kernel(("feature_product",), recurrent, WIDE, (16, 20, 400, 3), None, 40),
+    "dense": Kernel(("store_product",), dense, ODD[1:], (64, 1, 64, 64), None, 2),
     "activation": Kernel(
         ("activation",), activations, ((1, 1, 1, 1), (1, 1, 1, 33), (7, 5, 17, 3)), (16, 16, 16, 1), None, 2,
     ),
-    "loss": Kernel(("criterion",), fitted, ODD[1:], BATCH, tolerance=4),
+    "loss": Kernel(("loss",), fitted, ODD[1:], BATCH, tolerance=4),
     "head in lanes": Kernel(
-        ("few_linear", "few_linear_sums"), partial(fitted, every=True), ODD[1:5:3], (64, 20, 3, 5), True, 4,
+        ("batch_linear", "batch_linear_gradients"), partial(fitted, every=True), ODD[1:5:3], (64, 20, 3, 5), True, 4,
     ),
-    "optimizers": Kernel(("steps", "squares"), optimizers, ODD[1:3], (16, 4, 8, 32), tolerance=400),
+    "optimizers": Kernel(("optimizer_steps", "sum_of_squares"), optimizers, ODD[1:3], (16, 4, 8, 32), tolerance=400),
     "int8": Kernel(
-        NARROW,
+        LOW_PRECISION,
         coded, ((1, 1, 1, 1), (7, 1, 17, 33), (3, 1, 33, 130)), (16, 1, 64, 128), None, 1000, ("float32",),
     ),
     "bfloat16": Kernel(
-        NARROW,
+        LOW_PRECISION,
         partial(coded, kind="bfloat16"), ((1, 1, 1, 1), (7, 1, 17, 33)), (16, 1, 64, 128), None, 6000, ("float32",),
     ),
 }  # fmt: skip

@@ -437,7 +437,7 @@ cdef class Cell:
         inside.step_bytes = PY_SSIZE_T_MAX
         if inside.one.single.call != NULL:
             inside.step_bytes = workspace_bytes(<cgru_cell *>inside, 1, 1)
-        inside.one.call = inside.one.single.call = call  # without `pre`: a single step has no batched input projection
+        inside.one.call = inside.one.single.call = call  # without `projections`: a single step has no batched input projection
 
     cdef int _describe(self) except -1:
         """Set the shapes of the parameters and of the caches, in the order of the variant."""

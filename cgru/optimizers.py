@@ -106,7 +106,7 @@ class Optimizer:
     clip_norm: float | None
     schedule: Schedule | None
     arrays: ClassVar[int]  # how many arrays of state a parameter has
-    beta: ClassVar[tuple[str, ...]]  # the settings that are `beta` in C's cgru_step
+    beta: ClassVar[tuple[str, ...]]  # the settings that are `beta` in C's cgru_optimizer_step
     debiased: ClassVar[bool] = False  # whether means are divided by 1 - beta^step
 
     def __post_init__(self) -> None:

@@ -120,7 +120,7 @@ KINDS = "GRU|Dense|Pool|Bidirectional|Embedding|Dropout|Flip|Scale|Clip|Activati
 LOSSES = "cross_entropy|binary_cross_entropy|mean_squared_error|huber|quantile|poisson|gaussian"
 PLACES = {  # a decision: the lines of code that take part in it, in at most so many places in so many files
     "which way a call goes": (
-        r"\bfew\b(?![.]h| (of|levels))|cgru_few\b|\bbatch_simd\b(?![.]h)|is_single|batching_limit|skips_packing"
+        r"\bfew\b(?![.]h| (of|levels))|cgru_batch\b|\bbatch_simd\b(?![.]h)|is_single|batching_limit|skips_packing"
         r"|features_in_lanes|FEATURES_IN_LANES|lie_of|let_lie|\bloose\b|PER_STEP|BATCHED_STEPS"
         r"|samples_in_lanes|SAMPLES_IN_LANES|sums_in_lanes|may_have_lanes|plan[.]layout|SINGLE_SAMPLE"
         r"|(lanes|unpacked)_choice\b|choose_lanes|input_column|call[.]column (==|!=|>)",

@@ -124,7 +124,7 @@ cdef void _build_single_sample(Run *run, char *to) noexcept nogil:
     for gate in range(3):
         run.single.V[gate] = cgru_matrix(to + gate * each, 0, 1)
         if run.packs:
-            run.plan.k.lay(transpose(run.w.V[gate]), u, u, to + gate * each)
+            run.plan.k.pack_single(transpose(run.w.V[gate]), u, u, to + gate * each)
     _build_input_gradient(run, NULL, 0, to + 3 * each)
 
 
@@ -147,7 +147,7 @@ cdef void _build_batch_simd(Run *run, char *to) noexcept nogil:
     run.batch_simd.call, run.batch_simd.state, run.batch_simd.reset = call, to, reset
     run.batch_simd.input, run.batch_simd.wide = dX, wide
     if wide != NULL:
-        wide[0] = new_product(k, call, k.put, e, dX, NULL)
+        wide[0] = new_product(k, call, k.store_product, e, dX, NULL)
         add_operand(wide, NULL, 3 * u, 3 * u)
     if not run.packs:
         return

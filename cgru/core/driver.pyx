@@ -6,7 +6,7 @@ from libc.string cimport memset
 from cgru.core.backward cimport build_backward_products
 from cgru.core.forward cimport build_forward_products
 from cgru.core.kernels cimport (
-    CGRU_STEPS, bind_weights, cgru_array, cgru_dots, cgru_operand, cgru_product, check_signals, in_pieces, kernels,
+    CGRU_STEPS, bind_weights, cgru_array, cgru_feature_product, cgru_operand, cgru_product, check_signals, in_pieces, kernels,
     steps_of_row, steps_of_single, transpose, with_operand,
 )
 from cgru.core.memory cimport Workspace
@@ -29,10 +29,10 @@ cdef void _split_products(Run *run) noexcept nogil:
     for n in range(run.products):
         all, x = run.each[n], run.x_operand[n]
         run.fresh[n] = with_operand(&all, x)
-        if x < 0 or not run.call.pre:
+        if x < 0 or not run.call.projections:
             continue
         if n == 0:
-            run.dots.bias = all.bias
+            run.feature_product.bias = all.bias
         add_batched_inputs(run, &run.fresh[n], 3 * run.call.up, 2 * run.batched_products * run.call.up)
         run.each[n] = with_operand(&all, 1 - x if all.operands > 1 else -1)
         run.each[n].bias = NULL
@@ -45,9 +45,9 @@ cdef void prepare(Run *run, const Plan *plan, cgru_call *call, void *packed, voi
     run.plan, run.call, run.start, run.stop, run.packs = plan[0], call, 0, call.m, w != NULL
     if w != NULL:
         run.w = w[0]
-    run.sums, run.dots.W, run.norm.call = <char *>packed + plan.packed_size * plan.k.size, NULL, NULL
+    run.sums, run.feature_product.W, run.norm.call = <char *>packed + plan.packed_size * plan.k.size, NULL, NULL
     run.products = run.fresh_products = run.batched_products = 0
-    call.rows, call.ld, call.pre, call.seen = rows, plan.row_size, plan.pre, plan.seen
+    call.rows, call.ld, call.projections, call.masked = rows, plan.row_size, plan.projections, plan.masked
     if plan.direction == BACKWARD:
         build_backward_products(run, <char *>packed)
     else:
@@ -68,7 +68,7 @@ cdef void _project_inputs(const Run *run, Py_ssize_t t, Py_ssize_t row, Py_ssize
     cdef Py_ssize_t first = t - t % CGRU_STEPS, i, sample, steps
     cdef const cgru_array *source
     cdef cgru_product product
-    cdef cgru_dots dots
+    cdef cgru_feature_product features
     cdef char *to
     cdef int n, o
     for i in range(row, row + rows):
@@ -77,14 +77,14 @@ cdef void _project_inputs(const Run *run, Py_ssize_t t, Py_ssize_t row, Py_ssize
             continue
         sample = call.order[i] if call.order != NULL else i
         if run.plan.direction == FORWARD:
-            to = <char *>call.rows + (i * call.ld + call.pre) * k.size
+            to = <char *>call.rows + (i * call.ld + call.projections) * k.size
         else:
             to = _row_at(&call.dX, sample, first, k.size)
-        if run.dots.W != NULL:
-            dots = run.dots
-            dots.x = cgru_operand(_row_at(&call.X, sample, first, k.size), call.X.step, call.e)
-            dots.out = cgru_array(to, 3 * call.up, call.up, 1)
-            k.dots(&dots, steps)
+        if run.feature_product.W != NULL:
+            features = run.feature_product
+            features.x = cgru_operand(_row_at(&call.X, sample, first, k.size), call.X.step, call.e)
+            features.out = cgru_array(to, 3 * call.up, call.up, 1)
+            k.feature_product(&features, steps)
             continue
         for n in range(run.batched_products):
             product = run.batched[n]
@@ -111,9 +111,9 @@ cdef void _step(Run *run, bint fresh, Py_ssize_t t, Py_ssize_t row, Py_ssize_t r
         if run.norm.call != NULL:
             k.norm_backward(&run.norm, t, row, rows)
     else:
-        k.load(run.call, t, row, rows)
-        if run.call.seen:
-            k.see(run.call, row, rows)
+        k.load_x(run.call, t, row, rows)
+        if run.call.masked:
+            k.mask_state(run.call, row, rows)
     for n in range(run.fresh_products if fresh else run.products):
         k.product(&products[n], t, row, rows)
     if run.norm.call != NULL and not back:
@@ -132,12 +132,12 @@ cdef void _run_block(void *work, Py_ssize_t part) noexcept nogil:
     cdef const cgru_kernels *k = run.plan.k
     cdef const cgru_call *call = run.call
     cdef bint back = run.plan.direction == BACKWARD, padded = _is_padded(run), fresh
-    cdef bint batched = run.batched_products > 0 or run.dots.W != NULL
+    cdef bint batched = run.batched_products > 0 or run.feature_product.W != NULL
     cdef Py_ssize_t row = run.start + part * run.rows, s = call.s, n, t
     cdef Py_ssize_t rows = min(run.rows, run.stop - row), live = rows
     cdef Py_ssize_t turn = CGRU_STEPS - 1 if call.reverse else 0  # t % CGRU_STEPS where a batch of inputs begins
     if run.first:
-        k.start(call, row, rows)
+        k.load_h0(call, row, rows)
     for n in range(s):
         t = s - 1 - n if (call.reverse != 0) != back else n
         if call.running:
@@ -152,7 +152,7 @@ cdef void _run_block(void *work, Py_ssize_t part) noexcept nogil:
         if batched and back and (n == s - 1 or t % CGRU_STEPS == turn):
             _project_inputs(run, t, row, rows)
     if run.last and call.last.data:
-        k.finish(call, row, rows)
+        k.store_last(call, row, rows)
 
 
 cdef void _run_lanes(void *work, Py_ssize_t part) noexcept nogil:
@@ -160,7 +160,7 @@ cdef void _run_lanes(void *work, Py_ssize_t part) noexcept nogil:
     cdef Run *run = <Run *>work
     cdef const cgru_kernels *k = run.plan.k
     cdef Py_ssize_t row = run.start + part * run.rows, n = min(run.rows, run.stop - row)
-    (k.few_forward if run.plan.direction == FORWARD else k.few_backward)(&run.batch_simd, row, n, run.first, run.last)
+    (k.batch_forward if run.plan.direction == FORWARD else k.batch_backward)(&run.batch_simd, row, n, run.first, run.last)
 
 
 cdef void _run_single_sample(Run *run, bint first, bint last) noexcept nogil:
@@ -170,15 +170,15 @@ cdef void _run_single_sample(Run *run, bint first, bint last) noexcept nogil:
     cdef bint back = run.plan.direction == BACKWARD
     cdef Py_ssize_t steps = steps_of_single(call), blocks = (steps + CGRU_STEPS - 1) // CGRU_STEPS, n, t
     if first:
-        k.start(call, 0, 1)
+        k.load_h0(call, 0, 1)
     if call.reverse:  # the state that a reverse call begins with lies in the padding
         _pad_single(run, steps)
     run.single.fresh = first and run.plan.fresh
     if back:
         k.single_backward(&run.single, steps)
-    elif not call.pre:
+    elif not call.projections:
         k.single_forward(&run.single, 0, steps)
-    for n in range(blocks if call.pre or back and call.dX.data else 0):
+    for n in range(blocks if call.projections or back and call.dX.data else 0):
         t = CGRU_STEPS * (blocks - 1 - n if call.reverse else n)
         _project_inputs(run, t, 0, 1)
         if not back:
@@ -187,7 +187,7 @@ cdef void _run_single_sample(Run *run, bint first, bint last) noexcept nogil:
     if not call.reverse:
         _pad_single(run, steps)
     if last and call.last.data:
-        k.finish(call, 0, 1)
+        k.store_last(call, 0, 1)
 
 
 cdef void _pad_single(const Run *run, Py_ssize_t steps) noexcept nogil:

@@ -7,7 +7,7 @@ from libc.string cimport memset
 
 from cgru.core.kernels cimport (
     CGRU_C, CGRU_HH, CGRU_LAYER_NORM, CGRU_R, CGRU_RESET_BEFORE, CGRU_Z, cgru_array, cgru_call, cgru_kernels,
-    cgru_matrix, cgru_product, cgru_single, cgru_weights, new_product, pack_gains, transpose,
+    cgru_matrix, cgru_product, cgru_single_sample, cgru_weights, new_product, pack_gains, transpose,
 )
 from cgru.core.plan cimport FEATURES_IN_LANES, UNPACKED_COLUMNS, PACKED, SAMPLES_IN_LANES, SINGLE_SAMPLE
 from cgru.core.products cimport attach_weights, add_weighted_operand, next_product, add_batched_inputs
@@ -28,7 +28,7 @@ cdef void build_forward_products(Run *run, char *packed) noexcept nogil:
 
 cdef inline char *_seen_by(const Run *run, int gate) noexcept nogil:
     """Return the address, in the first row, of the hp that a gate multiplies: its masked copy, or hp itself."""
-    return <char *>run.call.rows + (run.call.seen + gate * run.call.up if run.call.seen else 0) * run.plan.k.size
+    return <char *>run.call.rows + (run.call.masked + gate * run.call.up if run.call.masked else 0) * run.plan.k.size
 
 
 cdef void _multiply_x(Run *run, cgru_product *product, int gate) noexcept nogil:
@@ -54,7 +54,7 @@ cdef void _build_step(Run *run, char *to) noexcept nogil:
     cdef Py_ssize_t u = call.u, e = run.plan.packed_e, up = call.up, size = k.size
     cdef char *bias = to + 3 * (u + e) * up * size
     cdef cgru_product *product
-    cdef int part, gate, gates = 1 if call.seen else 2
+    cdef int part, gate, gates = 1 if call.masked else 2
     cdef bint after = call.variant != CGRU_RESET_BEFORE
     _build_feature_simd(run, bias, bias + 4 * up * size)
     for part in range(2 // gates):
@@ -88,14 +88,14 @@ cdef void _build_layer_norm(Run *run, char *to) noexcept nogil:
     cdef char *a = <char *>call.rows + (up + call.ep) * size
     cdef char *gains = to + 3 * (u + e) * up * size
     cdef char *bias = gains + 6 * up * size
-    cdef cgru_product *product = next_product(run, k.put, 3 * up, to, NULL)
-    cdef int part, gate, gates = 1 if call.seen else 3
+    cdef cgru_product *product = next_product(run, k.store_product, 3 * up, to, NULL)
+    cdef int part, gate, gates = 1 if call.masked else 3
     _multiply_x(run, product, CGRU_R)
     product.out = cgru_array(a, call.ld, 0, 1)
     attach_weights(run, product, 3, u, NULL)
     for part in range(3 // gates):
         gate = part * gates
-        product = next_product(run, k.put, gates * up, to + (3 * e + gate * u) * up * size, NULL)
+        product = next_product(run, k.store_product, gates * up, to + (3 * e + gate * u) * up * size, NULL)
         add_weighted_operand(product, _seen_by(run, gate), call.ld, u, &run.w.V[gate])
         product.out = cgru_array(a + (3 + gate) * up * size, call.ld, 0, 1)
         attach_weights(run, product, gates, u, NULL)
@@ -103,7 +103,7 @@ cdef void _build_layer_norm(Run *run, char *to) noexcept nogil:
     if not run.packs:
         return
     for gate in range(4):
-        k.lay(run.w.b[gate], 1, u, bias + gate * up * size)
+        k.pack_single(run.w.b[gate], 1, u, bias + gate * up * size)
     pack_gains(k, &run.w, u, up, gains)
 
 
@@ -111,32 +111,32 @@ cdef void _build_single_sample(Run *run, char *to) noexcept nogil:
     """Set up single_sample.h: pack the matrices and biases of a single sample, or make it read unpacked ones."""
     cdef const cgru_kernels *k = run.plan.k
     cdef const cgru_weights *w = &run.w
-    cdef cgru_single *single = &run.single
+    cdef cgru_single_sample *single = &run.single
     cdef Py_ssize_t u = run.call.u, e = run.plan.packed_e, up = run.call.up, size = k.size
     cdef cgru_product product
     cdef int gate
-    single.call, single.fresh, single.dots = run.call, False, NULL
+    single.call, single.fresh, single.feature_product = run.call, False, NULL
     for gate in range(4):
         single.b[gate] = cgru_matrix(to + gate * up * size, 0, 1)
         if run.packs and w.b[gate].data != NULL:
-            k.lay(w.b[gate], 1, u, <void *>single.b[gate].data)
+            k.pack_single(w.b[gate], 1, u, <void *>single.b[gate].data)
     to += 4 * up * size
     single.U = to
     _build_feature_simd(run, <char *>single.b[0].data, to + 3 * u * up * size)
-    if run.dots.W != NULL:
-        single.dots = &run.dots
-    elif run.packs or run.call.pre:
-        product = new_product(k, run.call, k.put, 3 * up, to, single.b[0].data)
+    if run.feature_product.W != NULL:
+        single.feature_product = &run.feature_product
+    elif run.packs or run.call.projections:
+        product = new_product(k, run.call, k.store_product, 3 * up, to, single.b[0].data)
         add_weighted_operand(&product, NULL, 0, e, &w.U[0])
         attach_weights(run, &product, 3, u, NULL)
         add_batched_inputs(run, &product, 3 * up, 0)
-    single.sums, single.across = run.sums, run.plan.weights == UNPACKED_COLUMNS
+    single.sums, single.is_transposed = run.sums, run.plan.weights == UNPACKED_COLUMNS
     for gate in range(3):
         single.V[gate] = w.V[gate]
         if run.plan.weights == PACKED:
             single.V[gate] = cgru_matrix(to + (3 * e + gate * u) * up * size, 0, 1)
             if run.packs:
-                k.lay(w.V[gate], u, u, <void *>single.V[gate].data)
+                k.pack_single(w.V[gate], u, u, <void *>single.V[gate].data)
 
 
 cdef void _build_feature_simd(Run *run, char *bias, char *W) noexcept nogil:
@@ -147,7 +147,8 @@ cdef void _build_feature_simd(Run *run, char *bias, char *W) noexcept nogil:
     cdef int gate
     if run.plan.inputs != FEATURES_IN_LANES:
         return
-    run.dots.u, run.dots.up, run.dots.ep, run.dots.gate, run.dots.bias, run.dots.W = u, call.up, call.ep, each, bias, W
+    run.feature_product.u, run.feature_product.up, run.feature_product.ep = u, call.up, call.ep
+    run.feature_product.gate, run.feature_product.bias, run.feature_product.W = each, bias, W
     if not run.packs:
         return
     memset(W, 0, 3 * each * k.size)
@@ -172,12 +173,12 @@ cdef void _build_batch_simd(Run *run, char *to) noexcept nogil:
     cdef char *bias = to + (3 * u + 1) * up * size
     cdef int gate
     _build_feature_simd(run, bias, bias + 3 * up * size)
-    run.batch_simd.call, run.batch_simd.dots = call, run.dots
+    run.batch_simd.call, run.batch_simd.feature_product = call, run.feature_product
     run.batch_simd.gates, run.batch_simd.candidate, run.batch_simd.recurrent = to, candidate, recurrent
     if not run.packs:
         return
     for gate in range(0 if e else 3):
-        k.lay(w.b[gate], 1, u, bias + gate * up * size)
+        k.pack_single(w.b[gate], 1, u, bias + gate * up * size)
     for gate in range(CGRU_R, CGRU_Z + 1):
         k.copy(transpose(w.b[gate]), u, b, to, K)
         k.copy(transpose(w.V[gate]), u, u, to + b * size, K)

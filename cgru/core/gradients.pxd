@@ -5,7 +5,9 @@ dV_. Their shapes are those of forward.pxd and backward.pxd. The gradients are a
 one for each parameter of the variant. With `call.linear` a call reads X and dr_ and adds to Ur and br alone.
 """
 
-from cgru.core.kernels cimport cgru_call, cgru_few_sums, cgru_gradients, cgru_kernels, cgru_outer, cgru_seen, cgru_term
+from cgru.core.kernels cimport (
+    cgru_call, cgru_batch_gradients, cgru_gradients, cgru_kernels, cgru_outer_product, cgru_state_operand, cgru_term,
+)
 from cgru.core.plan cimport SAMPLE_SHARES, MOST_SHARES, MOST_TERMS, Plan
 
 
@@ -14,9 +16,9 @@ cdef struct Sums:
     const cgru_call *call
     const cgru_gradients *g
     cgru_term terms[MOST_TERMS]
-    cgru_seen seen[3]  # the forms of hp in the terms: reset, masked
-    cgru_outer outer[MOST_SHARES]  # one for each share of the column panels
-    cgru_few_sums batch_simd[SAMPLE_SHARES]  # used instead with samples in the lanes: one for each share of them
+    cgru_state_operand state_operands[3]  # the forms of hp in the terms: reset, masked
+    cgru_outer_product outer[MOST_SHARES]  # one for each share of the column panels
+    cgru_batch_gradients batch_simd[SAMPLE_SHARES]  # used instead with samples in the lanes: one for each share of them
     bint first, last  # whether the steps to run include the first of the sum, and the last
 
 

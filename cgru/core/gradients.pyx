@@ -6,8 +6,8 @@ The layer has checked all arguments. All arrays are of one dtype, float32 or flo
 cimport numpy as cnp
 
 from cgru.core.kernels cimport (
-    bind_gradients, cgru_array, CGRU_C, cgru_call, cgru_few_sums, cgru_gradients, CGRU_GROUP, CGRU_HH, cgru_kernels,
-    CGRU_LAYER_NORM, cgru_outer, CGRU_R, CGRU_RESET_BEFORE, cgru_seen, cgru_term, CGRU_Z, in_pieces, kernels, mask_of,
+    bind_gradients, cgru_array, CGRU_C, cgru_call, cgru_batch_gradients, cgru_gradients, CGRU_GROUP, CGRU_HH, cgru_kernels,
+    CGRU_LAYER_NORM, cgru_outer_product, CGRU_R, CGRU_RESET_BEFORE, cgru_state_operand, cgru_term, CGRU_Z, in_pieces, kernels, mask_of,
 )
 from cgru.core.memory cimport Workspace
 from cgru.core.plan cimport FEATURES_IN_LANES, DEPTH, GRADIENTS, Plan, call_of, operands_of, plan_of, readable, terms_of
@@ -26,7 +26,7 @@ cdef void _build_terms(Sums *sums) noexcept nogil:
     cdef bint masked = call.recurrent.data != NULL
     cdef int gate
     for gate in range(3):
-        sums.seen[gate] = cgru_seen(False, mask_of(call, gate, sums.plan.k.size))
+        sums.state_operands[gate] = cgru_state_operand(False, mask_of(call, gate, sums.plan.k.size))
     cdef const cgru_gradients *g = sums.g
     cdef cgru_term *to = &sums.terms[0]
     if call.variant == CGRU_LAYER_NORM:
@@ -36,15 +36,15 @@ cdef void _build_terms(Sums *sums) noexcept nogil:
     if call.linear:
         return
     to[CGRU_Z] = term(call.dz_, g.U[CGRU_Z], g.V[CGRU_Z], g.b[CGRU_Z])
-    to[CGRU_Z].seen = CGRU_Z if masked else 0
+    to[CGRU_Z].state_operand = CGRU_Z if masked else 0
     if call.variant == CGRU_RESET_BEFORE:  # dVhh += (r * hp)^T dhh_
         to[CGRU_HH] = term(call.dhh_, g.U[CGRU_HH], g.V[CGRU_HH], g.b[CGRU_HH])
-        to[CGRU_HH].seen = CGRU_HH if masked else 1
-        sums.seen[to[CGRU_HH].seen].reset = True
+        to[CGRU_HH].state_operand = CGRU_HH if masked else 1
+        sums.state_operands[to[CGRU_HH].state_operand].reset = True
     else:
         to[CGRU_HH] = term(call.dhh_, g.U[CGRU_HH], NULL, g.b[CGRU_HH])
         to[CGRU_C] = term(call.dc, NULL, g.V[CGRU_HH], g.b[CGRU_C])
-        to[CGRU_C].seen = CGRU_HH if masked else 0
+        to[CGRU_C].state_operand = CGRU_HH if masked else 0
 
 
 cdef void _build_layer_norm_terms(Sums *sums) noexcept nogil:
@@ -61,7 +61,7 @@ cdef void _build_layer_norm_terms(Sums *sums) noexcept nogil:
     for gate in range(3):
         to[4 + gate] = term(shifted(call.dU_, column[gate], size), g.U[gate], NULL, NULL)
         to[7 + gate] = term(shifted(call.dV_, column[gate], size), NULL, g.V[gate], NULL)
-        to[7 + gate].seen = gate if call.recurrent.data != NULL else 0
+        to[7 + gate].state_operand = gate if call.recurrent.data != NULL else 0
         to[10 + gate] = term(d[gate], NULL, NULL, <char *>g.g[0] + column[gate] * size)
         to[10 + gate].factor = shifted(call.nU, column[gate], size)
         to[13 + gate] = term(of_V[gate], NULL, NULL, <char *>g.g[1] + column[gate] * size)
@@ -76,7 +76,7 @@ cdef cgru_array shifted(cgru_array array, Py_ssize_t column, int size) noexcept 
 cdef void _sum_in_lanes(void *work, Py_ssize_t part) noexcept nogil:
     """Sum the terms over one share of the samples, which are in the lanes."""
     cdef Sums *sums = <Sums *>work
-    sums.plan.k.few_sum(&sums.batch_simd[part], sums.first)
+    sums.plan.k.batch_gradient_sums(&sums.batch_simd[part], sums.first)
 
 
 cdef void _sum_outer_products(void *work, Py_ssize_t part) noexcept nogil:
@@ -87,7 +87,7 @@ cdef void _sum_outer_products(void *work, Py_ssize_t part) noexcept nogil:
     """
     cdef Sums *sums = <Sums *>work
     cdef const cgru_kernels *k = sums.plan.k
-    cdef cgru_outer *outer = &sums.outer[part]
+    cdef cgru_outer_product *outer = &sums.outer[part]
     cdef Py_ssize_t steps[CGRU_GROUP]
     cdef Py_ssize_t samples[CGRU_GROUP]
     cdef Py_ssize_t t, row, n = 0, live = outer.call.m, fresh = -1
@@ -100,24 +100,24 @@ cdef void _sum_outer_products(void *work, Py_ssize_t part) noexcept nogil:
         if outer.call.running:
             live = outer.call.running[t]
         if t == fresh:
-            k.collect(outer, steps, samples, n)
-            k.multiply(outer)
+            k.collect_rows(outer, steps, samples, n)
+            k.add_outer_products(outer)
             outer.fresh, n = True, 0
         for row in range(live):
             steps[n], samples[n] = t, row
             n += 1
             if n == CGRU_GROUP or outer.count + n == outer.depth:
-                k.collect(outer, steps, samples, n)
+                k.collect_rows(outer, steps, samples, n)
                 n = 0
                 if outer.count == outer.depth:
-                    k.multiply(outer)
+                    k.add_outer_products(outer)
         if t == fresh:
-            k.collect(outer, steps, samples, n)
-            k.multiply(outer)
+            k.collect_rows(outer, steps, samples, n)
+            k.add_outer_products(outer)
             outer.fresh, n = False, 0
-    k.collect(outer, steps, samples, n)
+    k.collect_rows(outer, steps, samples, n)
     if sums.last:
-        k.multiply(outer)
+        k.add_outer_products(outer)
 
 
 cdef void prepare(Sums *sums, const Plan *plan, const cgru_call *call, const cgru_gradients *g,
@@ -132,11 +132,11 @@ cdef void prepare(Sums *sums, const Plan *plan, const cgru_call *call, const cgr
         end = (i + 1) * plan.work_items // plan.shares * plan.row_multiple
         if plan.sums_in_lanes:
             end = min(call.m, end)
-            sums.batch_simd[i] = cgru_few_sums(call, &sums.terms[0], terms_of(call), start, end - start, free)
-            free += plan.k.few_room(call, terms_of(call), end - start) * size
+            sums.batch_simd[i] = cgru_batch_gradients(call, &sums.terms[0], terms_of(call), start, end - start, free)
+            free += plan.k.batch_gradient_size(call, terms_of(call), end - start) * size
             continue
-        sums.outer[i] = cgru_outer(call, &sums.terms[0], &sums.seen[0], start, end, 0, depth, False, free,
-                                   free + operands_of(call) * depth * size, NULL)
+        sums.outer[i] = cgru_outer_product(call, &sums.terms[0], &sums.state_operands[0], start, end, 0, depth, False,
+                                           free, free + operands_of(call) * depth * size, NULL)
         if plan.inputs == FEATURES_IN_LANES:
             sums.outer[i].wide = <char *>sums.outer[i].rows + terms_of(call) * call.up * depth * size
         free += plan.share_size * size
@@ -156,7 +156,7 @@ cdef void run_steps(Sums *sums, bint first, bint last) noexcept nogil:
         return
     share(_sum_in_lanes, sums, plan.shares, plan.threads)
     if last:
-        plan.k.few_add(&sums.batch_simd[0], plan.shares)
+        plan.k.batch_gradient_add(&sums.batch_simd[0], plan.shares)
 
 
 cdef void _run_piece(void *work, bint first, bint last) noexcept nogil:

@@ -43,7 +43,7 @@ cdef extern from "simd/cgru.h" nogil:
         cgru_array dA, dh_, dh, dhh_, dz_, dr_, dc, dX, nU, nV, dU_, dV_, recurrent
         cgru_array array[CGRU_PLACES]
         void *rows
-        Py_ssize_t ld, up, ep, pre, seen
+        Py_ssize_t ld, up, ep, projections, masked
         int padded, fresh, linear, loose
         Py_ssize_t column
 
@@ -59,7 +59,7 @@ cdef extern from "simd/cgru.h" nogil:
 
     cdef enum:
         CGRU_RESET_BEFORE, CGRU_RESET_AFTER, CGRU_LAYER_NORM
-        CGRU_R, CGRU_Z, CGRU_HH, CGRU_C, CGRU_STEPS, CGRU_GROUP, CGRU_SEEN
+        CGRU_R, CGRU_Z, CGRU_HH, CGRU_C, CGRU_STEPS, CGRU_GROUP, CGRU_STATE_OPERANDS
 
     ctypedef struct cgru_weights:
         cgru_matrix U[3]
@@ -79,9 +79,9 @@ cdef extern from "simd/cgru.h" nogil:
         Py_ssize_t depth, k0
         int chains
         const void *bias
-        const cgru_matrix *lies[3]
+        const cgru_matrix *unpacked[3]
         Py_ssize_t width
-        int across
+        int is_transposed
         void *sums
         cgru_epilogue *epilogue
         const cgru_call *call
@@ -96,7 +96,7 @@ cdef extern from "simd/cgru.h" nogil:
         void *g[2]
         void *h0
 
-    ctypedef struct cgru_seen:
+    ctypedef struct cgru_state_operand:
         int reset
         cgru_array mask
 
@@ -105,12 +105,12 @@ cdef extern from "simd/cgru.h" nogil:
         void *U
         void *V
         void *b
-        int seen
+        int state_operand
 
-    ctypedef struct cgru_outer:
+    ctypedef struct cgru_outer_product:
         const cgru_call *call
         const cgru_term *terms
-        const cgru_seen *seen
+        const cgru_state_operand *state_operands
         Py_ssize_t first, last, count, depth
         int fresh
         void *operands
@@ -126,8 +126,8 @@ cdef extern from "simd/cgru.h" nogil:
         CGRU_SOFTMAX, CGRU_SIGMOID
         CGRU_NO_LOSS
 
-    ctypedef struct cgru_criterion:
-        int loss
+    ctypedef struct cgru_loss:
+        int kind
         cgru_activation activate
         Py_ssize_t k
         cgru_matrix Z, A, dZ
@@ -139,53 +139,53 @@ cdef extern from "simd/cgru.h" nogil:
         double share
         void *work
 
-    ctypedef struct cgru_few_linear:
+    ctypedef struct cgru_batch_linear:
         cgru_matrix W
         const void *b
         Py_ssize_t k, n
         cgru_array X, out
 
-    ctypedef struct cgru_step:
+    ctypedef struct cgru_optimizer_step:
         const void *g
         const void *old[3]
-        void *fresh[3]
+        void *updated[3]
         const void *mean
-        void *fresh_mean
-        double keeps
+        void *updated_mean
+        double mean_decay
         double factor, rate
         double beta[2]
         double root, epsilon, decay
         int nesterov
 
-    ctypedef struct cgru_dots:
+    ctypedef struct cgru_feature_product:
         Py_ssize_t u, up, ep, gate
         const void *W
         const void *bias
         cgru_operand x
         cgru_array out
 
-    ctypedef struct cgru_single:
+    ctypedef struct cgru_single_sample:
         const cgru_call *call
         const void *U
-        const cgru_dots *dots
+        const cgru_feature_product *feature_product
         cgru_matrix V[3]
         cgru_matrix b[4]
         int fresh
         void *sums
-        int across
+        int is_transposed
 
-    ctypedef struct cgru_few:
+    ctypedef struct cgru_batch:
         const cgru_call *call
         const void *gates
         const void *recurrent
         const void *candidate
-        cgru_dots dots
+        cgru_feature_product feature_product
         const void *reset
         const void *state
         const void *input
         const cgru_product *wide
 
-    ctypedef struct cgru_few_sums:
+    ctypedef struct cgru_batch_gradients:
         const cgru_call *call
         const cgru_term *terms
         int count
@@ -199,72 +199,72 @@ cdef extern from "simd/cgru.h" nogil:
         void (*pack)(const cgru_product *, void *, Py_ssize_t, Py_ssize_t, cgru_matrix, Py_ssize_t,
                      Py_ssize_t) noexcept nogil
         void (*product)(const cgru_product *, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept nogil
-        void (*start)(const cgru_call *, Py_ssize_t, Py_ssize_t) noexcept nogil
-        void (*load)(const cgru_call *, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept nogil
-        void (*see)(const cgru_call *, Py_ssize_t, Py_ssize_t) noexcept nogil
-        void (*finish)(const cgru_call *, Py_ssize_t, Py_ssize_t) noexcept nogil
+        void (*load_h0)(const cgru_call *, Py_ssize_t, Py_ssize_t) noexcept nogil
+        void (*load_x)(const cgru_call *, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept nogil
+        void (*mask_state)(const cgru_call *, Py_ssize_t, Py_ssize_t) noexcept nogil
+        void (*store_last)(const cgru_call *, Py_ssize_t, Py_ssize_t) noexcept nogil
         void (*pad)(const cgru_call *, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept nogil
         void (*pad_backward)(const cgru_call *, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept nogil
         void (*gates_backward)(const cgru_call *, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept nogil
-        void (*single_step)(const cgru_single *, const void *, void *, void *) noexcept nogil
-        void (*single_forward)(const cgru_single *, Py_ssize_t, Py_ssize_t) noexcept nogil
-        void (*single_backward)(const cgru_single *, Py_ssize_t) noexcept nogil
-        void (*lay)(cgru_matrix, Py_ssize_t, Py_ssize_t, void *) noexcept nogil
+        void (*single_step)(const cgru_single_sample *, const void *, void *, void *) noexcept nogil
+        void (*single_forward)(const cgru_single_sample *, Py_ssize_t, Py_ssize_t) noexcept nogil
+        void (*single_backward)(const cgru_single_sample *, Py_ssize_t) noexcept nogil
+        void (*pack_single)(cgru_matrix, Py_ssize_t, Py_ssize_t, void *) noexcept nogil
         cgru_epilogue *gates
         cgru_epilogue *recurrent
         cgru_epilogue *candidate
         cgru_epilogue *reset_backward
         cgru_epilogue *state_backward
         cgru_epilogue *input_backward
-        cgru_epilogue *put
-        void (*collect)(cgru_outer *, const Py_ssize_t *, const Py_ssize_t *, Py_ssize_t) noexcept nogil
-        void (*multiply)(cgru_outer *) noexcept nogil
-        Py_ssize_t (*panels)(Py_ssize_t) noexcept nogil
+        cgru_epilogue *store_product
+        void (*collect_rows)(cgru_outer_product *, const Py_ssize_t *, const Py_ssize_t *, Py_ssize_t) noexcept nogil
+        void (*add_outer_products)(cgru_outer_product *) noexcept nogil
+        Py_ssize_t (*panel_count)(Py_ssize_t) noexcept nogil
         void (*activation)(cgru_activation, const void *, void *, Py_ssize_t) noexcept nogil
         void (*norm_forward)(const cgru_norm *, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept nogil
         void (*norm_backward)(const cgru_norm *, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept nogil
-        void (*criterion)(const cgru_criterion *, Py_ssize_t, Py_ssize_t, double *, double *) noexcept nogil
-        void (*few_linear)(const cgru_few_linear *, Py_ssize_t, Py_ssize_t) noexcept nogil
-        void (*few_linear_sums)(const cgru_few_linear *, Py_ssize_t, Py_ssize_t, const Py_ssize_t *, void *,
-                                void *) noexcept nogil
-        void (*steps[3])(const cgru_step *, Py_ssize_t) noexcept nogil
-        double (*squares)(const void *, Py_ssize_t, double) noexcept nogil
-        void (*few_forward)(const cgru_few *, Py_ssize_t, Py_ssize_t, int, int) noexcept nogil
-        void (*few_backward)(const cgru_few *, Py_ssize_t, Py_ssize_t, int, int) noexcept nogil
-        void (*few_sum)(const cgru_few_sums *, int) noexcept nogil
-        void (*few_add)(const cgru_few_sums *, Py_ssize_t) noexcept nogil
-        Py_ssize_t (*few_room)(const cgru_call *, int, Py_ssize_t) noexcept nogil
-        void (*dots)(const cgru_dots *, Py_ssize_t) noexcept nogil
+        void (*loss)(const cgru_loss *, Py_ssize_t, Py_ssize_t, double *, double *) noexcept nogil
+        void (*batch_linear)(const cgru_batch_linear *, Py_ssize_t, Py_ssize_t) noexcept nogil
+        void (*batch_linear_gradients)(const cgru_batch_linear *, Py_ssize_t, Py_ssize_t, const Py_ssize_t *, void *,
+                                       void *) noexcept nogil
+        void (*optimizer_steps[3])(const cgru_optimizer_step *, Py_ssize_t) noexcept nogil
+        double (*sum_of_squares)(const void *, Py_ssize_t, double) noexcept nogil
+        void (*batch_forward)(const cgru_batch *, Py_ssize_t, Py_ssize_t, int, int) noexcept nogil
+        void (*batch_backward)(const cgru_batch *, Py_ssize_t, Py_ssize_t, int, int) noexcept nogil
+        void (*batch_gradient_sums)(const cgru_batch_gradients *, int) noexcept nogil
+        void (*batch_gradient_add)(const cgru_batch_gradients *, Py_ssize_t) noexcept nogil
+        Py_ssize_t (*batch_gradient_size)(const cgru_call *, int, Py_ssize_t) noexcept nogil
+        void (*feature_product)(const cgru_feature_product *, Py_ssize_t) noexcept nogil
         void (*copy)(cgru_matrix, Py_ssize_t, Py_ssize_t, void *, Py_ssize_t) noexcept nogil
 
     enum:
         CGRU_INT8, CGRU_BFLOAT16, CGRU_ROUNDED
 
-    ctypedef struct cgru_narrow:
+    ctypedef struct cgru_quantized:
         int kind
         Py_ssize_t depth, columns
         const void *words
         const float *scale
-        const int *begin
+        const int *initial_sums
 
-    ctypedef struct cgru_narrow_layer:
+    ctypedef struct cgru_low_precision_layer:
         const cgru_call *call
         int kind
-        cgru_narrow U, V, Vhh
+        cgru_quantized U, V, Vhh
         const void *b
         double x_bound, bound
 
-    ctypedef struct cgru_narrow_kernels:
+    ctypedef struct cgru_low_precision_kernels:
         const char *level
         Py_ssize_t lanes
-        int rounds
+        int has_rounded
         Py_ssize_t (*depth)(int, Py_ssize_t) noexcept nogil
         void (*pack)(int, const void *, Py_ssize_t, Py_ssize_t, Py_ssize_t, void *, void *) noexcept nogil
-        Py_ssize_t (*room)(const cgru_narrow_layer *, Py_ssize_t) noexcept nogil
-        void (*forward)(const cgru_narrow_layer *, Py_ssize_t, Py_ssize_t, void *) noexcept nogil
-        void (*single)(const cgru_narrow_layer *, const void *, void *, void *) noexcept nogil
-        Py_ssize_t (*linear_room)(int, Py_ssize_t, Py_ssize_t) noexcept nogil
-        void (*linear)(const cgru_narrow *, const void *, const cgru_operand *, cgru_array, Py_ssize_t, double,
+        Py_ssize_t (*workspace_size)(const cgru_low_precision_layer *, Py_ssize_t) noexcept nogil
+        void (*forward)(const cgru_low_precision_layer *, Py_ssize_t, Py_ssize_t, void *) noexcept nogil
+        void (*single)(const cgru_low_precision_layer *, const void *, void *, void *) noexcept nogil
+        Py_ssize_t (*linear_workspace_size)(int, Py_ssize_t, Py_ssize_t) noexcept nogil
+        void (*linear)(const cgru_quantized *, const void *, const cgru_operand *, cgru_array, Py_ssize_t, double,
                        void *) noexcept nogil
 
 
@@ -274,7 +274,7 @@ ctypedef void run_piece(void *work, bint first, bint last) noexcept nogil
 # Return the kernels in use for float32 or float64.
 cdef const cgru_kernels *kernels(Py_ssize_t itemsize) noexcept nogil
 # Return the low-precision kernels of a level; NULL where this build or this machine lacks it.
-cdef const cgru_narrow_kernels *low_precision_kernels(str name) except? NULL
+cdef const cgru_low_precision_kernels *low_precision_kernels(str name) except? NULL
 # Let Python handle pending signals; raise what their handlers raise.
 cdef int check_signals() except -1 nogil
 # Run m samples of a call some steps at a time, and look for signals between the pieces.

@@ -26,7 +26,7 @@ cdef extern from *:
 
 cdef extern from "simd/cgru.h":
     const cgru_kernels *cgru_level(const char *level, int itemsize)
-    const cgru_narrow_kernels *cgru_narrow_level(const char *level)
+    const cgru_low_precision_kernels *cgru_low_precision_level(const char *level)
 
 LEVELS = ("avx512", "avx2", "baseline", "scalar")
 
@@ -51,9 +51,9 @@ cdef const cgru_kernels *kernels(Py_ssize_t itemsize) noexcept nogil:
     return _float32 if itemsize == 4 else _float64
 
 
-cdef const cgru_narrow_kernels *low_precision_kernels(str name) except? NULL:
+cdef const cgru_low_precision_kernels *low_precision_kernels(str name) except? NULL:
     """Return the low-precision kernels of a level; NULL where this build or this machine lacks it."""
-    return cgru_narrow_level(name.encode())
+    return cgru_low_precision_level(name.encode())
 
 
 def levels():
@@ -171,7 +171,7 @@ cdef Py_ssize_t steps_of_piece(const cgru_call *call, Py_ssize_t m) noexcept nog
     return <Py_ssize_t>max(1.0, min(<double>_most_steps, PIECE / flop))
 
 
-cdef void cut(cgru_call *call, const cgru_call *whole, Py_ssize_t start, Py_ssize_t steps, int size) noexcept nogil:
+cdef void slice_steps(cgru_call *call, const cgru_call *whole, Py_ssize_t start, Py_ssize_t steps, int size) noexcept nogil:
     """Make `call` the part of a whole call with `steps` steps from `start` on."""
     cdef int place
     call[0] = whole[0]
@@ -205,7 +205,7 @@ cdef int in_pieces(cgru_call *call, Py_ssize_t m, int size, bint last_first, run
     cdef cgru_call whole = call[0]
     while done < whole.s:
         steps = min(most, whole.s - done)
-        cut(call, &whole, whole.s - done - steps if last_first else done, steps, size)
+        slice_steps(call, &whole, whole.s - done - steps if last_first else done, steps, size)
         run(work, done == 0, done + steps == whole.s)
         done += steps
         call[0] = whole
@@ -297,13 +297,13 @@ cdef cgru_product with_operand(const cgru_product *whole, int operand) noexcept 
     """Return the part of a product that has one operand and its rows of the weights; -1: none, only the bias."""
     cdef cgru_product part = whole[0]
     cdef int i
-    part.operands, part.depth, part.k0, part.lies[0] = 0, 0, 0, NULL
+    part.operands, part.depth, part.k0, part.unpacked[0] = 0, 0, 0, NULL
     for i in range(whole.operands):
         part.depth += whole.operand[i].k
         if i < operand:
             part.k0 += whole.operand[i].k
     if operand >= 0:
-        part.operands, part.operand[0], part.lies[0] = 1, whole.operand[operand], whole.lies[operand]
+        part.operands, part.operand[0], part.unpacked[0] = 1, whole.operand[operand], whole.unpacked[operand]
     return part
 
 
@@ -334,7 +334,7 @@ cdef void pack_gains(const cgru_kernels *k, const cgru_weights *w, Py_ssize_t u,
         for gate in range(3):
             g = w.g[part]
             g.data = <const char *>g.data + column[gate] * g.column * k.size
-            k.lay(g, 1, u, to + (3 * part + gate) * up * k.size)
+            k.pack_single(g, 1, u, to + (3 * part + gate) * up * k.size)
 
 
 try:

@@ -137,7 +137,7 @@ cdef class Linear:
         self.memory = Workspace(columns * (self.n + 1), self.k.size)
         self.weights, self.bias = self.memory.take(columns * self.n), NULL
         memset(&call, 0, sizeof(call))
-        product = new_product(self.k, &call, self.k.put, self.u, self.weights, NULL)
+        product = new_product(self.k, &call, self.k.store_product, self.u, self.weights, NULL)
         add_operand(&product, NULL, 0, self.n)
         pack(self.k, &product, 0, 0, matrix(W), self.n, self.u)
         if b is not None:
@@ -148,7 +148,7 @@ cdef class Linear:
         """Fill `call` for X (m, n), rows `ld` apart, and its results Z and A; see linear.pxd."""
         memset(call, 0, sizeof(LinearCall))
         call.k, call.call.m, call.activate, call.Z, call.A = self.k, m, self.activate, <char *>Z, <char *>A
-        call.product = new_product(self.k, &call.call, self.k.put, self.u, self.weights, self.bias)
+        call.product = new_product(self.k, &call.call, self.k.store_product, self.u, self.weights, self.bias)
         call.product.out = cgru_array(Z, self.u, 0, 1)
         add_operand(&call.product, X, ld, self.n)
         call.rows, call.flop = m, 2.0 * m * self.n * self.u

@@ -2,14 +2,14 @@
 
 cimport numpy as cnp
 
-from cgru.core.kernels cimport cgru_call, cgru_narrow, cgru_narrow_kernels, cgru_narrow_layer
+from cgru.core.kernels cimport cgru_call, cgru_quantized, cgru_low_precision_kernels, cgru_low_precision_layer
 from cgru.core.memory cimport Workspace
 
 
 cdef struct LowPrecisionCell:
-    const cgru_narrow_kernels *k
+    const cgru_low_precision_kernels *k
     cgru_call call  # sizes and activations, without arrays
-    cgru_narrow_layer layer  # the packed weights
+    cgru_low_precision_layer layer  # the packed weights
 
 
 # Return the bytes of workspace for m samples.
@@ -25,12 +25,12 @@ cdef class LowPrecisionGRU:
     cdef Workspace memory
     cdef readonly Py_ssize_t e, u, weight_bytes
 
-    cdef int _matrix(self, cgru_narrow *to, int number, dict p, list names) except -1
+    cdef int _matrix(self, cgru_quantized *to, int number, dict p, list names) except -1
 
 
 cdef struct LowPrecisionProduct:
-    const cgru_narrow_kernels *k
-    cgru_narrow W
+    const cgru_low_precision_kernels *k
+    cgru_quantized W
     const void *b
     Py_ssize_t n
     double bound

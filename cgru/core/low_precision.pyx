@@ -12,8 +12,9 @@ from cgru.core import kernels as levels_of
 from cgru.core.checks import aligned
 from cgru.core.lengths import by_length
 from cgru.core.kernels cimport (
-    CGRU_BFLOAT16, CGRU_INT8, CGRU_ROUNDED, cgru_activation, cgru_array, cgru_call, cgru_narrow, cgru_narrow_kernels,
-    cgru_narrow_layer, cgru_operand, in_pieces, kernels, low_precision_kernels, new_call, set_lengths, view,
+    CGRU_BFLOAT16, CGRU_INT8, CGRU_ROUNDED, cgru_activation, cgru_array, cgru_call, cgru_quantized,
+    cgru_low_precision_kernels, cgru_low_precision_layer, cgru_operand, in_pieces, kernels, low_precision_kernels,
+    new_call, set_lengths, view,
 )
 from cgru.core.linear cimport activated
 from cgru.core.memory cimport Workspace
@@ -25,9 +26,9 @@ KINDS = {"int8": CGRU_INT8, "bfloat16": CGRU_BFLOAT16}
 cdef object _vnni = None  # False: do not use instructions for products of bytes; None: where there are some
 
 
-cdef const cgru_narrow_kernels *_kernels_in_use() except NULL:
+cdef const cgru_low_precision_kernels *_kernels_in_use() except NULL:
     """Return the low-precision kernels of the level in use, with products of bytes where the machine has them."""
-    cdef const cgru_narrow_kernels *found = NULL
+    cdef const cgru_low_precision_kernels *found = NULL
     name = levels_of.level()
     for extension in ("bf16", "vnni", "dot", "") if _vnni is not False else ("",):
         if found == NULL:
@@ -49,12 +50,13 @@ def use_vnni(choice=None):
     _vnni = choice
 
 
-cdef Py_ssize_t _padded(const cgru_narrow_kernels *k, Py_ssize_t n) noexcept nogil:
+cdef Py_ssize_t _padded(const cgru_low_precision_kernels *k, Py_ssize_t n) noexcept nogil:
     """Return n rounded up to whole vectors."""
     return (n + k.lanes - 1) // k.lanes * k.lanes
 
 
-cdef Py_ssize_t _bytes_of(const cgru_narrow_kernels *k, int kind, Py_ssize_t rows, Py_ssize_t columns) noexcept nogil:
+cdef Py_ssize_t _bytes_of(const cgru_low_precision_kernels *k, int kind, Py_ssize_t rows,
+                       Py_ssize_t columns) noexcept nogil:
     """Return the bytes of packed weights (rows, columns)."""
     return 4 * _padded(k, columns) * (k.depth(kind, rows) + (2 if kind == CGRU_INT8 else 0))
 
@@ -64,7 +66,7 @@ cdef cnp.ndarray _stack_columns(list parts, Py_ssize_t width):
     return np.hstack([np.pad(part, ((0, 0), (0, width - part.shape[1]))) for part in parts])
 
 
-cdef int _pack(const cgru_narrow_kernels *k, cgru_narrow *to, int kind, cnp.ndarray W, cnp.ndarray scale,
+cdef int _pack(const cgru_low_precision_kernels *k, cgru_quantized *to, int kind, cnp.ndarray W, cnp.ndarray scale,
                Workspace memory) except -1:
     """Pack W (rows, columns) into `to`: int8 codes with the scales (1, columns) of columns, or bits of bfloat16."""
     cdef Py_ssize_t rows, columns, width
@@ -79,7 +81,7 @@ cdef int _pack(const cgru_narrow_kernels *k, cgru_narrow *to, int kind, cnp.ndar
         begin, scales = memory.take(4 * width), <float *>memory.take(4 * width)
         _copy_padded(scale, columns, scales, width)
     k.pack(kind, cnp.PyArray_DATA(W), columns, rows, columns, words, begin)
-    to[0] = cgru_narrow(kind, k.depth(kind, rows), columns, words, scales, <const int *>begin)
+    to[0] = cgru_quantized(kind, k.depth(kind, rows), columns, words, scales, <const int *>begin)
     return 0
 
 
@@ -109,7 +111,7 @@ cdef struct LayerRun:
 
 cdef int _kind_of_rows(const LowPrecisionCell *cell, Py_ssize_t m) noexcept nogil:
     """Return the kind of the products: with several samples bfloat16 weights may meet rows rounded to bfloat16."""
-    if cell.layer.kind == CGRU_BFLOAT16 and cell.k.rounds and m > 1:
+    if cell.layer.kind == CGRU_BFLOAT16 and cell.k.has_rounded and m > 1:
         return CGRU_ROUNDED
     return cell.layer.kind
 
@@ -117,7 +119,7 @@ cdef int _kind_of_rows(const LowPrecisionCell *cell, Py_ssize_t m) noexcept nogi
 cdef void _run_block(void *given, Py_ssize_t part) noexcept nogil:
     """Run all steps of one block of rows."""
     cdef LayerRun *work = <LayerRun *>given
-    cdef cgru_narrow_layer layer = work.cell.layer
+    cdef cgru_low_precision_layer layer = work.cell.layer
     cdef Py_ssize_t row = part * work.rows
     layer.call, layer.kind = &work.call, _kind_of_rows(work.cell, work.call.m)
     work.cell.k.forward(&layer, row, min(work.rows, work.call.m - row), work.memory + part * work.block_bytes)
@@ -131,13 +133,13 @@ cdef void _run_piece(void *given, bint first, bint last) noexcept nogil:
 
 cdef Py_ssize_t layer_workspace(const LowPrecisionCell *cell, Py_ssize_t m) noexcept nogil:
     """Return the bytes of workspace that a layer takes for m samples."""
-    return (cell.k.room(&cell.layer, m) + 63) // 64 * 64
+    return (cell.k.workspace_size(&cell.layer, m) + 63) // 64 * 64
 
 
 cdef void run_quantized(const LowPrecisionCell *cell, Py_ssize_t m, Py_ssize_t s, const float *X, float *h, float *H,
                         void *memory) noexcept nogil:
     """Run all steps of X (m, s, e) from h (m, u) on; write all states to H, which may be NULL."""
-    cdef cgru_narrow_layer layer = cell.layer
+    cdef cgru_low_precision_layer layer = cell.layer
     cdef cgru_call call = cell.call
     call.m, call.s = m, s
     call.X = cgru_array(<void *>X, s * call.e, call.e, 1)
@@ -180,7 +182,7 @@ cdef class LowPrecisionGRU:
         biases = [p["br"], p["bz"], p["bhh"], p.get("chh", np.zeros((1, self.u)))]
         self.cell.layer.b = _pack_bias(self.memory, _stack_columns(biases, width), 4 * width, 4 * width)
 
-    cdef int _matrix(self, cgru_narrow *to, int number, dict p, list names) except -1:
+    cdef int _matrix(self, cgru_quantized *to, int number, dict p, list names) except -1:
         """Pack the matrices of these names side by side."""
         cdef Py_ssize_t width = self.cell.call.up
         scale = None
@@ -256,7 +258,7 @@ cdef void _multiply_rows(void *given, Py_ssize_t part) noexcept nogil:
 
 cdef Py_ssize_t product_workspace(const LowPrecisionProduct *product, Py_ssize_t m) noexcept nogil:
     """Return the bytes of workspace that a product takes for m rows."""
-    return (product.k.linear_room(product.W.kind, product.n, m) + 63) // 64 * 64
+    return (product.k.linear_workspace_size(product.W.kind, product.n, m) + 63) // 64 * 64
 
 
 cdef void multiply_quantized(const LowPrecisionProduct *product, const float *X, Py_ssize_t m, float *to,

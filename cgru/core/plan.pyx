@@ -186,7 +186,7 @@ cdef Weights _choose_weights(const Plan *plan, const cgru_call *call, const cgru
 cdef Py_ssize_t _row_size(Plan *plan, const cgru_call *call) noexcept nogil:
     """Return the size of a row, and set the offsets `pre` and `seen` of its optional parts."""
     cdef Py_ssize_t up = call.up, e = call.e, u = call.u, more = 0, own = SIZES[call.variant].forward * up + call.ep
-    plan.pre = plan.seen = 0
+    plan.projections = plan.masked = 0
     if plan.layout == SAMPLES_IN_LANES:
         return 1 + 5 * u + max(u, e) if plan.direction == BACKWARD else 3 + 2 * e + 7 * u
     if plan.direction == BACKWARD:
@@ -194,9 +194,9 @@ cdef Py_ssize_t _row_size(Plan *plan, const cgru_call *call) noexcept nogil:
     if plan.layout == SINGLE_SAMPLE:
         own = 6 * up
     if plan.batches_inputs:
-        plan.pre, more = own, 3 * min(call.s, <Py_ssize_t>CGRU_STEPS) * up
+        plan.projections, more = own, 3 * min(call.s, <Py_ssize_t>CGRU_STEPS) * up
     if call.recurrent.data != NULL:
-        plan.seen, more = own, 3 * up
+        plan.masked, more = own, 3 * up
     return own + more if plan.layout == SINGLE_SAMPLE else odd_lines(own + more, plan.k.size)
 
 
@@ -250,9 +250,9 @@ cdef void _set_sum_sizes(Plan *plan, const cgru_call *call, Py_ssize_t m) noexce
     if plan.sums_in_lanes:
         plan.work_items, plan.row_multiple = vectors, k.lanes
         plan.shares = <int>min(vectors, SAMPLE_SHARES, 1 + operations(call) * m / call.m / SHARE_WORK)
-        plan.workspace_size = vectors * k.lanes + plan.shares * k.few_room(call, terms_of(call), 0)
+        plan.workspace_size = vectors * k.lanes + plan.shares * k.batch_gradient_size(call, terms_of(call), 0)
         return
-    plan.work_items, plan.row_multiple = terms_of(call) * k.panels(call.u), 1
+    plan.work_items, plan.row_multiple = terms_of(call) * k.panel_count(call.u), 1
     plan.shares = <int>min(plan.work_items, MOST_SHARES, plan.threads)
     plan.share_size = _share_size(call, m)
     plan.workspace_size = plan.shares * plan.share_size
@@ -289,7 +289,7 @@ cdef Plan plan_of(const cgru_kernels *k, const cgru_call *call, const cgru_weigh
     else:  # products with V are skipped where neither dh nor dL/dh0 of that step is wanted
         plan.fresh = call.fresh and call.dh.data == NULL and call.last.data == NULL
     _set_sizes(&plan, call, call.m)
-    plan.splits_products = direction == FORWARD and plan.layout == UNITS_IN_LANES and (plan.fresh or plan.pre)
+    plan.splits_products = direction == FORWARD and plan.layout == UNITS_IN_LANES and (plan.fresh or plan.projections)
     plan.without_V = plan.weights == PACKED and call.s == 1 and plan.fresh and plan.layout == UNITS_IN_LANES
     return plan
 

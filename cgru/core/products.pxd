@@ -1,8 +1,8 @@
 """The state of one run: the products of its steps, which forward.pyx and backward.pyx build and driver.pyx runs."""
 
 from cgru.core.kernels cimport (
-    cgru_array, cgru_call, cgru_dots, cgru_epilogue, cgru_few, cgru_matrix, cgru_norm, cgru_product, cgru_single,
-    cgru_weights,
+    cgru_array, cgru_call, cgru_feature_product, cgru_epilogue, cgru_batch, cgru_matrix, cgru_norm, cgru_product,
+    cgru_single_sample, cgru_weights,
 )
 from cgru.core.plan cimport Plan
 
@@ -23,10 +23,10 @@ cdef struct Run:
     cgru_product batched[2]  # batched input projection: the products of many steps at once
     int batched_products
     const cgru_array *batched_arrays[3]  # the arrays whose steps are the rows of these products
-    cgru_dots dots  # used instead of them with features in the lanes
+    cgru_feature_product feature_product  # used instead of them with features in the lanes
     cgru_norm norm
-    cgru_single single  # used instead of the products of a step for a single sample
-    cgru_few batch_simd  # used instead of them with samples in the lanes
+    cgru_single_sample single  # used instead of the products of a step for a single sample
+    cgru_batch batch_simd  # used instead of them with samples in the lanes
     Py_ssize_t start, stop  # the samples to run
     Py_ssize_t rows  # of a block
     bint first, last  # whether the steps to run include the one that runs first, and the one that runs last

@@ -17,7 +17,7 @@ cdef cgru_product *next_product(Run *run, cgru_epilogue *epilogue, Py_ssize_t co
 cdef void add_weighted_operand(cgru_product *product, const void *rows, Py_ssize_t ld, Py_ssize_t k,
                                const cgru_matrix *W) noexcept nogil:
     """Add rows times the matrices that begin at W to the sum that a product computes."""
-    product.lies[product.operands] = W
+    product.unpacked[product.operands] = W
     add_operand(product, rows, ld, k)
 
 
@@ -30,15 +30,15 @@ cdef void attach_weights(Run *run, cgru_product *product, int gates, Py_ssize_t 
     for gate in range(gates if run.packs and b != NULL else 0):
         pack_bias(run.plan.k, product, gate * width, b[gate], n)
     if run.plan.weights != PACKED:  # `across`: the product reads the columns of W, not its rows
-        product.width, product.across = n, run.plan.weights == (UNPACKED_ROWS if back else UNPACKED_COLUMNS)
+        product.width, product.is_transposed = n, run.plan.weights == (UNPACKED_ROWS if back else UNPACKED_COLUMNS)
         product.sums = run.sums
         return
     for o in range(product.operands):
         for gate in range(gates if run.packs else 0):
-            W = product.lies[o][gate]
+            W = product.unpacked[o][gate]
             pack(run.plan.k, product, k0, gate * width, transpose(W) if back else W, product.operand[o].k, n)
         k0 += product.operand[o].k
-        product.lies[o] = NULL
+        product.unpacked[o] = NULL
 
 
 cdef void add_batched_inputs(Run *run, const cgru_product *product, Py_ssize_t ld, Py_ssize_t column) noexcept nogil:
@@ -46,5 +46,5 @@ cdef void add_batched_inputs(Run *run, const cgru_product *product, Py_ssize_t l
     cdef cgru_product *batched = &run.batched[run.batched_products]
     run.batched_products += 1
     batched[0] = product[0]
-    batched.epilogue, batched.chains, batched.column = run.plan.k.put, 1, column  # one chain: bits do not depend on s
+    batched.epilogue, batched.chains, batched.column = run.plan.k.store_product, 1, column  # one chain: bits do not depend on s
     batched.out = cgru_array(NULL, ld, 0, 1)

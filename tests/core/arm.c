@@ -35,10 +35,10 @@ static int product(const cgru_kernels *of) {
     void *X = given(m * k * size), *W = given(k * n * size), *b = given(n * size), *out = room(m * n * size);
     void *weights = room(k * columns * size), *bias = room(columns * size);
     cgru_product it = {.call = &call, .operands = 1, .operand = {{NULL, 0, 1}}, .vectors = vectors, .columns = n};
-    it.chains = option, it.epilogue = of->put, it.out = (cgru_array){out, n, 0, 1};
+    it.chains = option, it.epilogue = of->store_product, it.out = (cgru_array){out, n, 0, 1};
     of->pack(&it, bias, 0, 0, (cgru_matrix){b, n, 1}, 1, n);
     const cgru_matrix lies = {W, option < 0 ? k : n, 1};
-    if (option < 1) it.lies[0] = &lies, it.across = option < 0, it.width = n, it.sums = room(m * columns * size);
+    if (option < 1) it.unpacked[0] = &lies, it.is_transposed = option < 0, it.width = n, it.sums = room(m * columns * size);
     it.operand[0] = (cgru_operand){X, k, k}, it.weights = weights, it.bias = bias;
     if (option > 0) of->pack(&it, weights, 0, 0, lies, k, n);
     of->product(&it, 0, 0, m);
@@ -57,17 +57,17 @@ static int step(const cgru_kernels *of) {
     const ptrdiff_t size = of->size;
     void *U = room(3 * k * call.up * size), *b = room(4 * call.up * size);
     cgru_product of_x = {.operands = 1, .operand = {{NULL, 0, k}}, .vectors = 3 * call.up / of->lanes};
-    cgru_single single = {.call = &call, .U = U};
+    cgru_single_sample single = {.call = &call, .U = U};
     for (ptrdiff_t gate = 0; gate < 3; gate++)
         of->pack(&of_x, U, 0, gate * call.up / of->lanes, (cgru_matrix){given(k * n * size), n, 1}, k, n);
     for (int gate = 0; gate < 3; gate++) {
         void *V = room(n * call.up * size);
-        of->lay((cgru_matrix){given(n * n * size), n, 1}, n, n, V);
+        of->pack_single((cgru_matrix){given(n * n * size), n, 1}, n, n, V);
         single.V[gate] = (cgru_matrix){V, 0, 1};
     }
     for (ptrdiff_t gate = 0; gate < 4; gate++) {
         single.b[gate] = (cgru_matrix){(char *)b + gate * call.up * size, 0, 1};
-        of->lay((cgru_matrix){given(n * size), n, 1}, 1, n, (void *)single.b[gate].data);
+        of->pack_single((cgru_matrix){given(n * size), n, 1}, 1, n, (void *)single.b[gate].data);
     }
     void *x = given(k * size), *h = given(n * size);
     of->single_step(&single, x, h, room(5 * call.up * size));
@@ -75,7 +75,7 @@ static int step(const cgru_kernels *of) {
 }
 
 /* Of so many matrices side by side, each the weights, then the scales. */
-static cgru_narrow narrow(const cgru_narrow_kernels *of, int kind, ptrdiff_t rows, ptrdiff_t matrices) {
+static cgru_quantized low_precision_matrix(const cgru_low_precision_kernels *of, int kind, ptrdiff_t rows, ptrdiff_t matrices) {
     const ptrdiff_t width = (n + of->lanes - 1) / of->lanes * of->lanes, columns = matrices * width;
     const ptrdiff_t depth = of->depth(kind, rows), size = kind == CGRU_INT8 ? 1 : 2;
     char *words = room(4 * depth * columns), *wide = room(rows * columns * size), *scales = room(4 * columns);
@@ -87,28 +87,28 @@ static cgru_narrow narrow(const cgru_narrow_kernels *of, int kind, ptrdiff_t row
     }
     void *begin = room(4 * columns);
     of->pack(kind, wide, columns, rows, columns, words, begin);
-    return (cgru_narrow){kind, depth, matrices > 1 ? columns : n, words, (float *)scales, begin};
+    return (cgru_quantized){kind, depth, matrices > 1 ? columns : n, words, (float *)scales, begin};
 }
 
 /* X W + b: W (k, n), its scales (n), b (n), X (m, k); the option is the bound of |x| */
-static int narrow_linear(const cgru_narrow_kernels *of, int kind) {
-    const cgru_narrow W = narrow(of, kind, k, 1);
+static int low_precision_linear(const cgru_low_precision_kernels *of, int kind) {
+    const cgru_quantized W = low_precision_matrix(of, kind, k, 1);
     void *b = given(4 * n), *X = given(4 * m * k), *out = room(4 * m * n);
-    of->linear(&W, b, &(cgru_operand){X, k, k}, (cgru_array){out, n, 0, 1}, m, option, room(of->linear_room(kind, k, m)));
+    of->linear(&W, b, &(cgru_operand){X, k, k}, (cgru_array){out, n, 0, 1}, m, option, room(of->linear_workspace_size(kind, k, m)));
     return put(out, 4 * m * n);
 }
 
 /* A step of m samples: U and V of each gate with their scales, the biases, X (m, k), h (m, n) */
-static int narrow_step(const cgru_narrow_kernels *of, int kind) {
+static int low_precision_step(const cgru_low_precision_kernels *of, int kind) {
     cgru_call call = call_of(of->lanes);
-    cgru_narrow_layer layer = {.call = &call, .kind = kind, .bound = 1};
-    layer.U = narrow(of, kind, k, 3), layer.V = narrow(of, kind, n, 2), layer.Vhh = narrow(of, kind, n, 1);
+    cgru_low_precision_layer layer = {.call = &call, .kind = kind, .bound = 1};
+    layer.U = low_precision_matrix(of, kind, k, 3), layer.V = low_precision_matrix(of, kind, n, 2), layer.Vhh = low_precision_matrix(of, kind, n, 1);
     float *b = room(4 * 4 * call.up);
     for (int part = 0; part < 4; part++) memcpy(b + part * call.up, given(4 * n), 4 * n);
     layer.b = b;
     call.X = (cgru_array){given(4 * m * k), k, k, 1};
     call.h0 = call.last = (cgru_array){given(4 * m * n), n, 0, 1};
-    of->forward(&layer, 0, m, room(of->room(&layer, m)));
+    of->forward(&layer, 0, m, room(of->workspace_size(&layer, m)));
     return put(call.last.data, 4 * m * n);
 }
 
@@ -117,10 +117,10 @@ int main(int count, char **argument) {
     const char *level = argument[1], *what = argument[2];
     m = atoi(argument[3]), k = atoi(argument[4]), n = atoi(argument[5]), option = atoi(argument[6]);
     if (!strncmp(what, "narrow", 6)) {
-        const cgru_narrow_kernels *of = cgru_narrow_level(level);
+        const cgru_low_precision_kernels *of = cgru_low_precision_level(level);
         const int kind = strstr(what, "int8") ? CGRU_INT8 : CGRU_BFLOAT16;
         if (!of || strcmp(of->level, level)) return 4;
-        return strstr(what, "step") ? narrow_step(of, kind) : narrow_linear(of, kind);
+        return strstr(what, "step") ? low_precision_step(of, kind) : low_precision_linear(of, kind);
     }
     const cgru_kernels *of = cgru_level(level, strstr(what, "float64") ? 8 : 4);
     if (!of || strcmp(of->level, level)) return 4;

@@ -1,3 +1,4 @@
+/* The float64 kernels with AVX2 and FMA. */
 #define LEVEL avx2
 #define T double
 #define SIZE 8

@@ -1,3 +1,4 @@
+/* The float32 kernels with AVX2 and FMA. */
 #define LEVEL avx2
 #define T float
 #define SIZE 4

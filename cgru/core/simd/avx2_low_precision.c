@@ -1,3 +1,4 @@
+/* The low-precision kernels with AVX2 and FMA. */
 #define LEVEL avx2
 #define BYTES 32
 #define VNNI 0

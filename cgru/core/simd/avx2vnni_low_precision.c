@@ -1,3 +1,4 @@
+/* The low-precision kernels with AVX2 and AVX-VNNI. */
 #define LEVEL avx2vnni
 #define BYTES 32
 #define VNNI 1

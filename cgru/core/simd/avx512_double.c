@@ -1,3 +1,4 @@
+/* The float64 kernels with AVX-512. */
 #define LEVEL avx512
 #define T double
 #define SIZE 8

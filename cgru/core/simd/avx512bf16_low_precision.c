@@ -1,3 +1,4 @@
+/* The low-precision kernels with AVX-512 VNNI and BF16. */
 #define LEVEL avx512bf16
 #define BYTES 64
 #define VNNI 1

@@ -1,3 +1,4 @@
+/* The float64 kernels with vectors of 128 bits (SSE2, NEON). */
 #define LEVEL baseline
 #define T double
 #define SIZE 8

@@ -1,3 +1,4 @@
+/* The low-precision kernels with NEON and sdot. */
 #define LEVEL baselinedot
 #define BYTES 16
 #define VNNI 1

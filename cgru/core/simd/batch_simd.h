@@ -1,24 +1,29 @@
-/* Few units: lanes are samples. Below the lanes of a vector most of it would be empty; where there are samples enough, a
- * vector holds one unit of so many samples instead.
+/* The layer with samples in the lanes: forward, backward and weight gradients, by the equations of equations.h:
  *
- * The rows of a block are the lengths of its samples and then panels of up to three vectors of samples. In a panel each
- * number of a row is as many vectors, one after another:
- * forward 1 | h | x | 1 | x | r * h | z | hh_ | inputs, backward dh | dhh_ | dz_ | dr_ | dc | sums,
- * so that a product is the tile's with the roles changed: the rows of its weights, which are broadcast, are units, and what
- * it reads as packed weights are samples, [1 | h | x] for the gates and [1 | x | r * h] for the candidate, their 1 for the
- * bias. Each sum runs in the order in which it runs where lanes are units. Where x is wide, its products are those of feature_simd.h:
- * x is then not in the rows, nor is 1, and what it adds stands at `inputs`, r | z | hh. */
+ *     [r_ | z_]^T = [b | V | U] [1 | h | x]^T        hh_^T = [b | U | Vhh] [1 | x | r * h]^T
+ *
+ * Weights hold a row for each output. The workspace of a block of samples is their lengths and then panels of up to
+ * three vectors of samples. In a panel each number of a row is as many vectors, one after another:
+ *
+ *     forward 1 | h | x | 1 | x | r * h | z | hh_ | inputs        backward dh | dhh_ | dz_ | dr_ | dc | sums
+ *
+ * The micro-kernel of gemm_microkernel.h serves with roles exchanged: rows of weights are its operand, the samples of a
+ * panel are its packed weights. Sums run in the same order as with units in the lanes. Where x is wide, feature_simd.h
+ * computes x U + b: the rows then hold neither x nor 1, and `inputs` holds the projections r | z | hh.
+ *
+ * It is chosen for few units and enough samples, where vectors of units would be mostly empty. */
 
+/* A panel: samples i to i + n, `vectors` vectors of them. */
 typedef struct {
     const cgru_call *call;
-    const cgru_few *w;       /* the weights of its products */
-    ptrdiff_t i, n, vectors; /* its samples */
-    T *rows;
-    const T *lengths;
+    const cgru_batch *w;
+    ptrdiff_t i, n, vectors;
+    T *rows;          /* its workspace */
+    const T *lengths; /* of its samples; NULL: all have all steps */
 } panel;
 
-/* Of a block of samples, the panel that begins at so many vectors. */
-INLINE panel panel_at(const cgru_few *w, ptrdiff_t row, ptrdiff_t rows, ptrdiff_t first, ptrdiff_t vectors) {
+/* Returns the panel of a block that begins at vector `first`. */
+INLINE panel panel_at(const cgru_batch *w, ptrdiff_t row, ptrdiff_t rows, ptrdiff_t first, ptrdiff_t vectors) {
     const cgru_call *call = w->call;
     T *block = ROW(call, row);
     return (panel){call, w, row + first * LANES, min(rows - first * LANES, vectors * LANES), vectors,
@@ -26,27 +31,28 @@ INLINE panel panel_at(const cgru_few *w, ptrdiff_t row, ptrdiff_t rows, ptrdiff_
                    call->running ? block + first * LANES : NULL};
 }
 
-/* Runs through the panels p of a block. */
+/* Loops over the panels p of a block. */
 #define EACH_PANEL(w, row, rows, p)                                                    \
     const split panels_ = panels_for(VECTORS_OF(rows));                                \
     PARTS(panels_, part_, first_, vectors_)                                            \
     for (panel p = panel_at(w, row, rows, first_, vectors_), *once_ = &p; once_; once_ = NULL)
 
-/* Runs through the vectors v of each of n columns. */
+/* Loops over the vectors v of each of n columns. */
 #define EACH_UNIT(p, n, unit, v)                      \
     for (ptrdiff_t unit = 0; unit < (n); unit++)      \
         for (ptrdiff_t v = 0; v < (p)->vectors; v++)
 
+/* Returns the place of vector v of a unit at step t. */
 INLINE place place_in(const panel *p, ptrdiff_t t, ptrdiff_t unit, ptrdiff_t v) {
     return (place){p->i + v * LANES, t, (unit * p->vectors + v) * LANES, min(p->n - v * LANES, LANES), 1, unit,
                    p->lengths ? p->lengths + v * LANES : NULL};
 }
 
-/* How many of the steps of this call each of the rows has. */
-static void few_lengths(const cgru_call *call, ptrdiff_t row0, ptrdiff_t rows, T *lengths) {
+/* lengths = how many steps of this call each sample of a block has. */
+static void batch_lengths(const cgru_call *call, ptrdiff_t row0, ptrdiff_t rows, T *lengths) {
     ptrdiff_t length = call->s;
     if (!call->running) return;
-    for (ptrdiff_t row = 0; row < call->m; row++) { /* the longest first */
+    for (ptrdiff_t row = 0; row < call->m; row++) { /* rows are sorted, the longest first */
         const ptrdiff_t i = SAMPLE(call, row) - row0;
         while (length > 0 && call->running[length - 1] <= row) length--;
         if (0 <= i && i < rows) lengths[i] = (T)length;
@@ -54,19 +60,20 @@ static void few_lengths(const cgru_call *call, ptrdiff_t row0, ptrdiff_t rows, T
     for (ptrdiff_t i = rows; i < VECTORS_OF(rows) * LANES; i++) lengths[i] = 0;
 }
 
-/* out (n, samples) = W (n, K) times samples (K) */
-INLINE void few_product(const panel *p, const T *W, ptrdiff_t K, ptrdiff_t n, const T *samples, T *out) {
+/* out (n, samples) = W (n, K) times samples (K, samples). */
+INLINE void batch_product(const panel *p, const T *W, ptrdiff_t K, ptrdiff_t n, const T *samples, T *out) {
     const split blocks = split_of(n, ROWS);
     PARTS(blocks, b, first, count) {
         const cgru_operand units = {W + first * K, K, K};
-        of_many[count - 1][p->vectors - 1](&units, 1, samples, NULL, out + first * p->vectors * LANES);
+        many_tiles[count - 1][p->vectors - 1](&units, 1, samples, NULL, out + first * p->vectors * LANES);
     }
 }
 
-/* n columns of `at`, a vector each, to `to` and so on, `ld` apart */
+/* Loads n columns of an array at a place, a vector each, to vectors `ld` apart; transposes where columns are
+ * contiguous. */
 static void load_columns(cgru_array array, place at, ptrdiff_t n, T *to, ptrdiff_t ld) {
     if (array.sample == 1 || array.column != 1 || n <= LANES / 4) {
-        for (at.unit = 0; at.unit < n; at.unit++) store(to + at.unit * ld, get(array, at));
+        for (at.unit = 0; at.unit < n; at.unit++) store(to + at.unit * ld, load_at(array, at));
         return;
     }
     for (ptrdiff_t c = 0; c < n; c += LANES) {
@@ -81,50 +88,51 @@ static void load_columns(cgru_array array, place at, ptrdiff_t n, T *to, ptrdiff
     }
 }
 
-/* h = h0, or zero */
-static void few_start(const panel *p, T *h) {
+/* h = h0, or zero. */
+static void batch_load_h0(const panel *p, T *h) {
     EACH_UNIT(p, p->call->u, unit, v) {
         const place at = place_in(p, 0, unit, v);
-        store(h + at.c, p->call->h0.data ? get(p->call->h0, at) : ZERO);
+        store(h + at.c, p->call->h0.data ? load_at(p->call->h0, at) : ZERO);
     }
 }
 
-/* last = h */
-static void few_finish(const panel *p, const T *h) {
+/* last = h. */
+static void batch_store_last(const panel *p, const T *h) {
     EACH_UNIT(p, p->call->u, unit, v) {
         const place at = place_in(p, 0, unit, v);
-        put_at(p->call->last, at, load(h + at.c));
+        store_at(p->call->last, at, load(h + at.c));
     }
 }
 
-/* inputs = x U + b, of a panel whose numbers of a unit are one after another */
-INLINE void few_dots(const panel *p, ptrdiff_t t, T *inputs) {
+/* inputs = x U + b of step t, by feature_simd.h. */
+INLINE void batch_project_inputs(const panel *p, ptrdiff_t t, T *inputs) {
     const cgru_call *call = p->call;
     const ptrdiff_t one = p->vectors * LANES;
-    cgru_dots each = p->w->dots;
+    cgru_feature_product each = p->w->feature_product;
     each.x = (cgru_operand){AT(call->X, p->i, t), call->X.sample, call->e};
     each.out = (cgru_array){inputs, 1, call->u * one, one};
-    dots(&each, p->n);
+    feature_product(&each, p->n);
 }
 
-/* sums, and what the inputs add to them */
+/* Returns the sums, plus the projections of the inputs if these are `wide`. */
 INLINE vec with_input(const int wide, const T *sums, const T *inputs) {
     return wide ? load(sums) + load(inputs) : load(sums);
 }
 
-INLINE void few_step(const int plain, const int wide, const panel *p, ptrdiff_t t) {
+/* One step forward of a panel. plain: neither reset-after nor zoneout; wide: input projections by feature_simd.h. */
+INLINE void batch_step(const int plain, const int wide, const panel *p, ptrdiff_t t) {
     const cgru_call *call = p->call;
     const int after = !plain && resets_after(call);
     const ptrdiff_t u = call->u, one = p->vectors * LANES, e = wide ? 0 : call->e, b = wide ? 0 : 1;
     T *bias = p->rows, *h = bias + one, *x = h + u * one, *again = x + e * one, *x_again = again + one;
     T *rh = x_again + e * one, *z = rh + u * one, *hh_ = z + u * one;
     T *of_r = hh_ + u * one, *of_z = of_r + u * one, *of_hh = of_z + u * one;
-    if (wide) few_dots(p, t, of_r);
+    if (wide) batch_project_inputs(p, t, of_r);
     for (ptrdiff_t v = 0; v < one; v += LANES) store(bias + v, ZERO + 1), store(again + v, ZERO + 1);
     for (ptrdiff_t v = 0; v < p->vectors && !wide; v++)
         load_columns(call->X, place_in(p, t, 0, v), e, x + v * LANES, one);
-    for (ptrdiff_t v = 0; v < e * one; v += LANES) store(x_again + v, load(x + v)); /* which is short */
-    few_product(p, p->w->gates, b + u + e, 2 * u, wide ? h : bias, rh);
+    for (ptrdiff_t v = 0; v < e * one; v += LANES) store(x_again + v, load(x + v)); /* x is short here */
+    batch_product(p, p->w->gates, b + u + e, 2 * u, wide ? h : bias, rh);
     EACH_UNIT(p, u, unit, v) {
         const place at = place_in(p, t, unit, v);
         const vec r_ = with_input(wide, rh + at.c, of_r + at.c), z_ = with_input(wide, z + at.c, of_z + at.c);
@@ -132,13 +140,13 @@ INLINE void few_step(const int plain, const int wide, const panel *p, ptrdiff_t 
         store(z + at.c, update_gate(call, at, z_));
     }
     if (after) {
-        few_product(p, p->w->recurrent, 1 + u, u, bias, hh_);
+        batch_product(p, p->w->recurrent, 1 + u, u, bias, hh_);
         EACH_UNIT(p, u, unit, v) {
             const place at = place_in(p, t, unit, v);
             store(rh + at.c, reset_product(call, at, load(rh + at.c), load(hh_ + at.c)));
         }
     }
-    few_product(p, p->w->candidate, b + e + (after ? 0 : u), u, wide ? rh : again, hh_);
+    batch_product(p, p->w->candidate, b + e + (after ? 0 : u), u, wide ? rh : again, hh_);
     EACH_UNIT(p, u, unit, v) {
         const place at = place_in(p, t, unit, v);
         const vec own = with_input(wide, hh_ + at.c, of_hh + at.c);
@@ -147,40 +155,42 @@ INLINE void few_step(const int plain, const int wide, const panel *p, ptrdiff_t 
     }
 }
 
-static void few_steps(const panel *p, ptrdiff_t t) {
-    const int plain = is_plain(p->call), wide = p->w->dots.W != NULL;
+/* `batch_step` with `plain` and `wide` as constants. */
+static void batch_step_variant(const panel *p, ptrdiff_t t) {
+    const int plain = is_plain(p->call), wide = p->w->feature_product.W != NULL;
     if (plain && wide)
-        few_step(1, 1, p, t);
+        batch_step(1, 1, p, t);
     else if (plain)
-        few_step(1, 0, p, t);
+        batch_step(1, 0, p, t);
     else if (wide)
-        few_step(0, 1, p, t);
+        batch_step(0, 1, p, t);
     else
-        few_step(0, 0, p, t);
+        batch_step(0, 0, p, t);
 }
 
-static void few_forward(const cgru_few *w, ptrdiff_t row, ptrdiff_t rows, int first, int last) {
+/* All steps forward of the samples of a block. */
+static void batch_forward(const cgru_batch *w, ptrdiff_t row, ptrdiff_t rows, int first, int last) {
     const cgru_call *call = w->call;
-    few_lengths(call, row, rows, ROW(call, row));
+    batch_lengths(call, row, rows, ROW(call, row));
     if (first) {
         EACH_PANEL(w, row, rows, p) {
             const ptrdiff_t one = p.vectors * LANES;
-            few_start(&p, p.rows + one);
-            if (w->dots.W) /* of lanes that stand for no sample, too */
+            batch_load_h0(&p, p.rows + one);
+            if (w->feature_product.W) /* so that lanes without a sample are finite */
                 memset(p.rows + (2 + 4 * call->u) * one, 0, 3 * call->u * one * sizeof(T));
         }
     }
     for (ptrdiff_t n = 0; n < call->s; n++) {
         const ptrdiff_t t = call->reverse ? call->s - 1 - n : n;
-        EACH_PANEL(w, row, rows, p) few_steps(&p, t);
+        EACH_PANEL(w, row, rows, p) batch_step_variant(&p, t);
     }
     if (last && call->last.data) {
-        EACH_PANEL(w, row, rows, p) few_finish(&p, p.rows + p.vectors * LANES);
+        EACH_PANEL(w, row, rows, p) batch_store_last(&p, p.rows + p.vectors * LANES);
     }
 }
 
-/* dX, from rows dhh_ | dz_ | dr_ of each sample */
-static void few_wide(const panel *p, ptrdiff_t t, const T *d, T *rows) {
+/* dX of wide inputs by the micro-kernel, from rows dhh_ | dz_ | dr_ of each sample: `d`, transposed into `rows`. */
+static void batch_input_gradients(const panel *p, ptrdiff_t t, const T *d, T *rows) {
     const ptrdiff_t n = 3 * p->call->u;
     cgru_product wide = *p->w->wide;
     for (ptrdiff_t i = 0; i < p->n; i++)
@@ -190,58 +200,60 @@ static void few_wide(const panel *p, ptrdiff_t t, const T *d, T *rows) {
     product(&wide, t, p->i, p->n);
 }
 
-INLINE void few_step_backward(const int plain, const panel *p, ptrdiff_t t) {
+/* One step backward of a panel. */
+INLINE void batch_step_backward(const int plain, const panel *p, ptrdiff_t t) {
     const cgru_call *call = p->call;
     const int after = !plain && resets_after(call);
     const ptrdiff_t u = call->u, part = u * p->vectors * LANES;
     T *dh = p->rows, *dhh_ = dh + part, *dz_ = dhh_ + part, *dr_ = dz_ + part, *dc = dr_ + part, *sum = dc + part;
     EACH_UNIT(p, u, unit, v) gate_gradients(plain, call, place_in(p, t, unit, v), dh, dhh_, dz_, dr_, dc);
     if (!after) {
-        few_product(p, p->w->reset, u, u, dhh_, sum);
+        batch_product(p, p->w->reset, u, u, dhh_, sum);
         EACH_UNIT(p, u, unit, v) {
             const place at = place_in(p, t, unit, v);
             reset_gradient(call, at, load(sum + at.c), dh, dr_);
         }
     }
-    few_product(p, p->w->state, after ? 3 * u : 2 * u, u, dz_, sum);
+    batch_product(p, p->w->state, after ? 3 * u : 2 * u, u, dz_, sum);
     EACH_UNIT(p, u, unit, v) {
         const place at = place_in(p, t, unit, v);
         state_gradient(call, at, load(sum + at.c), dh);
     }
     if (!call->dX.data) return;
     if (p->w->wide) {
-        few_wide(p, t, dhh_, sum);
+        batch_input_gradients(p, t, dhh_, sum);
         return;
     }
-    few_product(p, p->w->input, 3 * u, call->e, dhh_, sum);
+    batch_product(p, p->w->input, 3 * u, call->e, dhh_, sum);
     EACH_UNIT(p, call->e, c, v) {
         const place at = place_in(p, t, c, v);
-        put_at(call->dX, at, load(sum + at.c));
+        store_at(call->dX, at, load(sum + at.c));
     }
 }
 
-static void few_backward(const cgru_few *w, ptrdiff_t row, ptrdiff_t rows, int first, int last) {
+/* All steps backward of the samples of a block. */
+static void batch_backward(const cgru_batch *w, ptrdiff_t row, ptrdiff_t rows, int first, int last) {
     const cgru_call *call = w->call;
     const int plain = is_plain(call);
-    few_lengths(call, row, rows, ROW(call, row));
+    batch_lengths(call, row, rows, ROW(call, row));
     if (first) {
-        EACH_PANEL(w, row, rows, p) few_start(&p, p.rows);
+        EACH_PANEL(w, row, rows, p) batch_load_h0(&p, p.rows);
     }
     for (ptrdiff_t n = 0; n < call->s; n++) {
         const ptrdiff_t t = call->reverse ? n : call->s - 1 - n;
         EACH_PANEL(w, row, rows, p) {
             if (plain)
-                few_step_backward(1, &p, t);
+                batch_step_backward(1, &p, t);
             else
-                few_step_backward(0, &p, t);
+                batch_step_backward(0, &p, t);
         }
     }
     if (last && call->last.data) {
-        EACH_PANEL(w, row, rows, p) few_finish(&p, p.rows);
+        EACH_PANEL(w, row, rows, p) batch_store_last(&p, p.rows);
     }
 }
 
-/* W (k, n) into rows that are `ld` apart */
+/* Copies W (k, n) to rows `ld` apart; transposes in registers where columns are contiguous. */
 static void copy(cgru_matrix W, ptrdiff_t k, ptrdiff_t n, void *to_, ptrdiff_t ld) {
     const T *from = W.data;
     T *to = to_;
@@ -267,34 +279,41 @@ static void copy(cgru_matrix W, ptrdiff_t k, ptrdiff_t n, void *to_, ptrdiff_t l
     }
 }
 
-/* --- gradients: sums of outer products whose lanes are added up at the very end ---
+/* --- weight gradients: dW += sum over samples and steps of operand^T d, lane by lane; lanes are added at the very end
+ * ---
  *
- * Vectors are collected, hp | 1 | x | r * hp | d of each term, of some pairs of a step and LANES samples. A
- * term's operands are a stretch of these, from `from` to `to`, their outer products with its d the columns of its sums. */
+ * A pair is a step and LANES samples. Of a pair the vectors hp | 1 | x | r * hp | d of each term are collected. The
+ * operands of a term are the vectors `from` to `to`; their outer products with its d are summed in vectors, until
+ * `batch_gradient_add` adds the lanes. */
 
-enum { OUTER_ROWS = 4, OUTER_COLUMNS = ROWS / 2, PAIRS_IN_L1 = 1 << 15 /* bytes */ };
+/* The size of a tile of outer products; bytes of pairs that are multiplied together, so that they stay in an L1 cache.
+ */
+enum { OUTER_ROWS = 4, OUTER_COLUMNS = ROWS / 2, PAIRS_IN_L1 = 1 << 15 };
 
 typedef struct { ptrdiff_t from, to; } stretch;
 
+/* Returns the operands of a term. */
 INLINE stretch operands_of(const cgru_call *call, const cgru_term *term) {
     const ptrdiff_t u = call->u, one = u + 1, x = one + call->e;
-    return (stretch){term->V && !term->seen ? 0 : u, term->seen ? x + u : term->U ? x : one};
+    return (stretch){term->V && !term->state_operand ? 0 : u, term->state_operand ? x + u : term->U ? x : one};
 }
 
-/* Vectors of the sums of all terms, and of what is collected of a pair; and how many pairs are multiplied together. */
-INLINE ptrdiff_t few_sums(const cgru_call *call, int terms) { return call->u * (3 * (call->e + call->u) + terms); }
-INLINE ptrdiff_t few_width(const cgru_call *call, int terms) { return 1 + call->e + (2 + terms) * call->u; }
-INLINE ptrdiff_t few_depth(ptrdiff_t width) {
+/* Return the vectors of the sums of all terms, the vectors of a pair, and how many pairs are multiplied together. */
+INLINE ptrdiff_t batch_sum_vectors(const cgru_call *call,
+                                   int terms) { return call->u * (3 * (call->e + call->u) + terms); }
+INLINE ptrdiff_t batch_pair_vectors(const cgru_call *call, int terms) { return 1 + call->e + (2 + terms) * call->u; }
+INLINE ptrdiff_t batch_pairs_at_once(ptrdiff_t width) {
     const ptrdiff_t pairs = PAIRS_IN_L1 / (width * LANES * (ptrdiff_t)sizeof(T));
     return pairs < 4 ? 4 : pairs;
 }
 
-static ptrdiff_t few_room(const cgru_call *call, int terms, ptrdiff_t samples) {
-    const ptrdiff_t width = few_width(call, terms);
-    return (VECTORS_OF(samples) + few_sums(call, terms) + few_depth(width) * width) * LANES;
+/* Returns the numbers of memory that `batch_gradient_sums` needs. */
+static ptrdiff_t batch_gradient_size(const cgru_call *call, int terms, ptrdiff_t samples) {
+    const ptrdiff_t width = batch_pair_vectors(call, terms);
+    return (VECTORS_OF(samples) + batch_sum_vectors(call, terms) + batch_pairs_at_once(width) * width) * LANES;
 }
 
-/* sum (rows, columns), rows `ld` apart, += a (rows) d (columns) of `count` pairs, `width` apart */
+/* to (rows, columns), rows `ld` apart, += a (rows) d (columns) over `count` pairs, `width` apart. */
 INLINE void outer(const int rows, const int columns, const T *a, const T *d, ptrdiff_t width, ptrdiff_t count, T *to,
                   ptrdiff_t ld) {
     vec sum[OUTER_ROWS][OUTER_COLUMNS];
@@ -318,6 +337,7 @@ INLINE void outer(const int rows, const int columns, const T *a, const T *d, ptr
     }
 }
 
+/* Tiles of outer products of every size as functions. */
 typedef void outer_function(const T *a, const T *d, ptrdiff_t width, ptrdiff_t count, T *to, ptrdiff_t ld);
 
 #define OUTER(rows, columns)                                                                                    \
@@ -338,10 +358,12 @@ static outer_function *const outers[OUTER_COLUMNS][OUTER_ROWS] = {
 #endif
 };
 
-/* The pairs of step t and of n vectors from `first` on; unit by unit, as they lie. */
-static void few_collect(const cgru_few_sums *part, const T *lengths, ptrdiff_t t, ptrdiff_t first, ptrdiff_t n, T *to) {
+/* Collects the pairs of step t and of n vectors of samples from `first` on. Units are the outer loop: their samples are
+ * contiguous. */
+static void batch_collect_pairs(const cgru_batch_gradients *part, const T *lengths, ptrdiff_t t, ptrdiff_t first,
+                                ptrdiff_t n, T *to) {
     const cgru_call *call = part->call;
-    const ptrdiff_t u = call->u, e = call->e, width = few_width(call, part->count) * LANES;
+    const ptrdiff_t u = call->u, e = call->e, width = batch_pair_vectors(call, part->count) * LANES;
     const panel p = {call, NULL, part->start + first * LANES, min(part->samples - first * LANES, n * LANES), n, to,
                      call->running ? lengths + first * LANES : NULL};
     T *hp = to, *x = hp + (u + 1) * LANES, *rhp = x + e * LANES, *d = rhp + u * LANES;
@@ -349,27 +371,28 @@ static void few_collect(const cgru_few_sums *part, const T *lengths, ptrdiff_t t
         const place at = place_in(&p, t, 0, v);
         load_columns(call->X, at, e, x + v * width, LANES);
         for (ptrdiff_t c = v * width; at.lengths && c < v * width + e * LANES; c += LANES)
-            store(x + c, if_real(at, load(x + c), ZERO));
+            store(x + c, if_running(at, load(x + c), ZERO));
         store(hp + v * width + u * LANES, ZERO + 1);
     }
     EACH_UNIT(&p, u, unit, v) {
         const place at = place_in(&p, t, unit, v);
-        store(hp + v * width + unit * LANES, if_real(at, get(call->hp, at), ZERO));
+        store(hp + v * width + unit * LANES, if_running(at, load_at(call->hp, at), ZERO));
     }
-    if (part->terms[CGRU_HH].seen) { /* r * hp */
+    if (part->terms[CGRU_HH].state_operand) { /* r * hp */
         EACH_UNIT(&p, u, unit, v) {
             const ptrdiff_t c = v * width + unit * LANES;
-            store(rhp + c, load(hp + c) * get(call->r, place_in(&p, t, unit, v)));
+            store(rhp + c, load(hp + c) * load_at(call->r, place_in(&p, t, unit, v)));
         }
     }
     for (int i = 0; i < part->count; i++, d += u * LANES)
         EACH_UNIT(&p, u, unit, v)
-            store(d + v * width + unit * LANES, get(part->terms[i].d, place_in(&p, t, unit, v)));
+            store(d + v * width + unit * LANES, load_at(part->terms[i].d, place_in(&p, t, unit, v)));
 }
 
-static void few_multiply(const cgru_few_sums *part, const T *pairs, ptrdiff_t count, T *sums) {
+/* sums += the outer products of `count` pairs. */
+static void batch_multiply_pairs(const cgru_batch_gradients *part, const T *pairs, ptrdiff_t count, T *sums) {
     const cgru_call *call = part->call;
-    const ptrdiff_t u = call->u, width = few_width(call, part->count) * LANES;
+    const ptrdiff_t u = call->u, width = batch_pair_vectors(call, part->count) * LANES;
     const T *d = pairs + (1 + call->e + 2 * u) * LANES;
     const split columns = split_of(u, OUTER_COLUMNS);
     for (int n = 0; n < part->count; n++, d += u * LANES) {
@@ -384,26 +407,28 @@ static void few_multiply(const cgru_few_sums *part, const T *pairs, ptrdiff_t co
     }
 }
 
-/* From the last step to the first. Each sum is one chain, whose order does not depend on where a call is cut. */
-static void few_sum(const cgru_few_sums *part, int first) {
+/* Sums the outer products of all steps, from the last to the first. Each sum is one chain: its bits do not depend on
+ * where a call is cut. */
+static void batch_gradient_sums(const cgru_batch_gradients *part, int first) {
     const cgru_call *call = part->call;
-    const ptrdiff_t vectors = VECTORS_OF(part->samples), sums_ = few_sums(call, part->count) * LANES;
-    const ptrdiff_t width = few_width(call, part->count) * LANES, depth = few_depth(width / LANES);
+    const ptrdiff_t vectors = VECTORS_OF(part->samples), sums_ = batch_sum_vectors(call, part->count) * LANES;
+    const ptrdiff_t width = batch_pair_vectors(call, part->count) * LANES, depth = batch_pairs_at_once(width / LANES);
     T *lengths = part->memory, *sums = lengths + vectors * LANES, *pairs = sums + sums_;
     ptrdiff_t count = 0;
     if (first) memset(sums, 0, sums_ * sizeof(T));
-    few_lengths(call, part->start, part->samples, lengths);
+    batch_lengths(call, part->start, part->samples, lengths);
     for (ptrdiff_t t = call->s - 1; t >= 0; t--)
         for (ptrdiff_t v = 0, n; v < vectors; v += n) {
             n = min(vectors - v, depth - count);
-            few_collect(part, lengths, t, v, n, pairs + count * width);
+            batch_collect_pairs(part, lengths, t, v, n, pairs + count * width);
             count += n;
-            if (count == depth) few_multiply(part, pairs, count, sums), count = 0;
+            if (count == depth) batch_multiply_pairs(part, pairs, count, sums), count = 0;
         }
-    few_multiply(part, pairs, count, sums);
+    batch_multiply_pairs(part, pairs, count, sums);
 }
 
-static void few_add(const cgru_few_sums *parts, ptrdiff_t count) {
+/* dW += the sums of `count` parts and of their lanes, part by part. */
+static void batch_gradient_add(const cgru_batch_gradients *parts, ptrdiff_t count) {
     const cgru_call *call = parts->call;
     const ptrdiff_t u = call->u;
     ptrdiff_t at = 0;
@@ -412,12 +437,13 @@ static void few_add(const cgru_few_sums *parts, ptrdiff_t count) {
         const stretch a = operands_of(call, term);
         for (ptrdiff_t i = a.from; i < a.to; i++) {
             const ptrdiff_t x = i - u - 1, rh = x - call->e;
-            T *to = i < u ? (T *)term->V + i * u : x < 0 ? term->b : rh < 0 ? (T *)term->U + x * u : (T *)term->V + rh * u;
+            T *to = i < u ? (T *)term->V + i * u
+                    : x < 0 ? term->b : rh < 0 ? (T *)term->U + x * u : (T *)term->V + rh * u;
             for (ptrdiff_t c = 0; c < u; c++, at += LANES) {
                 vec sum = ZERO;
                 for (ptrdiff_t k = 0; k < count; k++)
                     sum += load((const T *)parts[k].memory + VECTORS_OF(parts[k].samples) * LANES + at);
-                to[c] += total(sum);
+                to[c] += sum_of_lanes(sum);
             }
         }
     }

@@ -1,7 +1,9 @@
-/* A linear layer whose lanes are samples, above a layer of few units: arrays lie as (s, n, m). */
+/* A linear layer with samples in the lanes: out = x W + b, and dW += x^T d, db += d. Arrays lie as (s, n, m).
+ *
+ * It is chosen above a layer that has samples in the lanes, whose output then needs no transposing. */
 
-/* One step of so many samples: out = x W, plus b unless that is NULL. */
-static void few_linear(const cgru_few_linear *l, ptrdiff_t t, ptrdiff_t samples) {
+/* out = x W, plus b unless it is NULL, of `samples` samples at step t. */
+static void batch_linear(const cgru_batch_linear *l, ptrdiff_t t, ptrdiff_t samples) {
     for (ptrdiff_t i = 0; i < samples; i += LANES) {
         const ptrdiff_t left = min(samples - i, LANES);
         const T *x = AT(l->X, i, t);
@@ -20,10 +22,11 @@ static void few_linear(const cgru_few_linear *l, ptrdiff_t t, ptrdiff_t samples)
     }
 }
 
-/* dW (k, n) += x^T d and db += d, summed over all steps; d is `out`, and `running` (s) says how many samples have one. */
-static void few_linear_sums(const cgru_few_linear *l, ptrdiff_t m, ptrdiff_t s, const ptrdiff_t *running, void *dW,
-                            void *db) {
-    for (ptrdiff_t c = 0; c <= l->k; c++) { /* the last stands for b, whose x is 1 */
+/* dW (k, n) += x^T d and db += d, summed over samples and steps. d is `out`; `running` (s) is how many samples have a
+ * step. */
+static void batch_linear_gradients(const cgru_batch_linear *l, ptrdiff_t m, ptrdiff_t s, const ptrdiff_t *running,
+                                   void *dW, void *db) {
+    for (ptrdiff_t c = 0; c <= l->k; c++) { /* c = k stands for b: its x is 1 */
         T *to = c < l->k ? (T *)dW + c * l->n : db;
         for (ptrdiff_t j = 0; j < l->n; j += 4) {
             const ptrdiff_t width = min(l->n - j, 4);
@@ -37,7 +40,7 @@ static void few_linear_sums(const cgru_few_linear *l, ptrdiff_t m, ptrdiff_t s, 
                     for (ptrdiff_t n = 0; n < width; n++) sum[n] += x * load_n(d + n * l->out.column, left);
                 }
             }
-            for (ptrdiff_t n = 0; n < width; n++) to[j + n] += total(sum[n]);
+            for (ptrdiff_t n = 0; n < width; n++) to[j + n] += sum_of_lanes(sum[n]);
         }
     }
 }

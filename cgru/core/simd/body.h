@@ -1,5 +1,6 @@
-/* Every kernel of one dtype and instruction set: set LEVEL, T, SIZE (bytes of a T) and BYTES (of a vector), then include.
- * Nothing is left of it where the compiler cannot make such vectors. */
+/* The table of kernels of one level and dtype, as one translation unit. A .c file defines LEVEL, T (float or double),
+ * SIZE (bytes of a T) and BYTES (of a vector; 1: no vectors), then includes this. Where the compiler cannot make such
+ * vectors the file is empty; levels.c then offers no such table. */
 #include "cgru.h"
 #include "compiler.h"
 
@@ -10,7 +11,8 @@
 #elif BYTES == 32
 #pragma GCC target("avx2,fma")
 #elif BYTES == 64 && defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx2,fma,avx512f,avx512bw,avx512dq,avx512vl"))), apply_to = function)
+#pragma clang attribute push(__attribute__((target("avx2,fma,avx512f,avx512bw,avx512dq,avx512vl"))),
+                             apply_to = function)
 #elif BYTES == 64
 #pragma GCC target("avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")
 #endif
@@ -35,7 +37,8 @@
 #else
 #define LANES (BYTES / SIZE)
 #endif
-#if BYTES == 64 || (BYTES == 16 && ARM64) /* 32 registers */
+/* Rows of a tile: ROWS x 3 sums have to fit into the 32 or 16 vector registers. */
+#if BYTES == 64 || (BYTES == 16 && ARM64)
 #define ROWS 8
 #else
 #define ROWS 4
@@ -66,42 +69,42 @@ const cgru_kernels TABLE_OF(LEVEL, T) = {
     .size = SIZE,
     .lanes = LANES,
     .pack = pack,
-    .product = any_product,
-    .start = start,
-    .load = load_x,
-    .see = see,
-    .finish = finish,
+    .product = product_of_any_weights,
+    .load_h0 = load_h0,
+    .load_x = load_x,
+    .mask_state = mask_state,
+    .store_last = store_last,
     .pad = pad,
     .pad_backward = pad_backward,
     .gates_backward = gates_backward,
     .single_step = single_step,
     .single_forward = single_forward,
     .single_backward = single_backward,
-    .lay = lay,
+    .pack_single = pack_single,
     .gates = gates,
     .recurrent = recurrent,
     .candidate = candidate,
     .reset_backward = reset_backward,
     .state_backward = state_backward,
     .input_backward = input_backward,
-    .put = put,
-    .collect = collect,
-    .multiply = multiply,
-    .panels = panels_of,
+    .store_product = store_product,
+    .collect_rows = collect_rows,
+    .add_outer_products = add_outer_products,
+    .panel_count = panel_count,
     .activation = activation,
     .norm_forward = norm_forward,
     .norm_backward = norm_backward,
-    .criterion = criterion,
-    .few_linear = few_linear,
-    .few_linear_sums = few_linear_sums,
-    .steps = {descend, adapt, rescale},
-    .squares = squares,
-    .few_forward = few_forward,
-    .few_backward = few_backward,
-    .few_sum = few_sum,
-    .few_add = few_add,
-    .few_room = few_room,
-    .dots = dots,
+    .loss = loss_and_gradient,
+    .batch_linear = batch_linear,
+    .batch_linear_gradients = batch_linear_gradients,
+    .optimizer_steps = {sgd_step, adam_step, rmsprop_step},
+    .sum_of_squares = sum_of_squares,
+    .batch_forward = batch_forward,
+    .batch_backward = batch_backward,
+    .batch_gradient_sums = batch_gradient_sums,
+    .batch_gradient_add = batch_gradient_add,
+    .batch_gradient_size = batch_gradient_size,
+    .feature_product = feature_product,
     .copy = copy,
 };
 

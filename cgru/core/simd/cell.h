@@ -1,10 +1,18 @@
-/* The elementwise half of the cell on rows: what stands before and after the steps, and the epilogues of products. */
+/* The elementwise half of a step on rows with units in the lanes, as epilogues of the products of gemm_microkernel.h:
+ *
+ *     [r_ | z_] = [hp | x] [V; U] + b        -> gates:      r * hp (or r) and z
+ *     hh_ = [r * hp | x] [Vhh; Uhh] + bhh    -> candidate:  h;  reset after: c = hp Vhh + chh -> recurrent: r * c
+ *
+ * Rows of the workspace are laid out as `cgru_call.rows` says. It is chosen for batches whose lanes are units, and its
+ * start and end also for a single sample. An epilogue gets rows row0... and vectors vector0... of a product as a tile.
+ */
 
+/* The row of a sample in the workspace. */
 #define ROW(call, row) ((T *)(call)->rows + (row) * (call)->ld)
 
-/* h = h0, or zero. In a row of a single vector the inputs may leave lanes alone: what stands there has to be harmless. */
-static void start(const cgru_call *call, ptrdiff_t row0, ptrdiff_t rows) {
-    const ptrdiff_t n = call->pre && call->up > LANES ? call->pre : call->ld;
+/* h = h0, or zero. A row of a single vector is cleared wholly: input projections may leave lanes of it unwritten. */
+static void load_h0(const cgru_call *call, ptrdiff_t row0, ptrdiff_t rows) {
+    const ptrdiff_t n = call->projections && call->up > LANES ? call->projections : call->ld;
     for (ptrdiff_t row = row0; row < row0 + rows; row++) {
         T *h = ROW(call, row);
         memset(h, 0, n * sizeof(T));
@@ -12,66 +20,68 @@ static void start(const cgru_call *call, ptrdiff_t row0, ptrdiff_t rows) {
     }
 }
 
-/* x U + b of step t, where it stands in the row; else NULL */
+/* Returns the input projection x U + b of step t in a row; NULL: x is an operand of the products. */
 INLINE const T *input_of(const cgru_call *call, const T *row, ptrdiff_t t) {
-    return call->pre ? row + call->pre + t % CGRU_STEPS * 3 * call->up : NULL;
+    return call->projections ? row + call->projections + t % CGRU_STEPS * 3 * call->up : NULL;
 }
 
-/* x = X[:, t], where x is an operand */
+/* x = X[:, t], if x is an operand of the products. */
 static void load_x(const cgru_call *call, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows) {
-    if (call->pre) return;
+    if (call->projections) return;
     for (ptrdiff_t row = row0; row < row0 + rows; row++)
         memcpy(ROW(call, row) + call->up, AT(call->X, SAMPLE(call, row), t), call->e * sizeof(T));
 }
 
-/* hp as r, z and hh see it */
-static void see(const cgru_call *call, ptrdiff_t row0, ptrdiff_t rows) {
+/* masked = hp * recurrent dropout mask, for each of r, z and hh. */
+static void mask_state(const cgru_call *call, ptrdiff_t row0, ptrdiff_t rows) {
     for (ptrdiff_t row = row0; row < row0 + rows; row++) {
-        T *h = ROW(call, row), *seen = h + call->seen;
-        for (int gate = CGRU_R; gate <= CGRU_HH; gate++, seen += call->up)
+        T *h = ROW(call, row), *masked = h + call->masked;
+        for (int gate = CGRU_R; gate <= CGRU_HH; gate++, masked += call->up)
             for (ptrdiff_t c = 0; c < call->u; c += LANES) {
                 const place at = place_of(call, SAMPLE(call, row), 2 - gate, c);
-                store(seen + c, load(h + c) * get(call->recurrent, at));
+                store(masked + c, load(h + c) * load_at(call->recurrent, at));
             }
     }
 }
 
-/* last = h */
-static void finish(const cgru_call *call, ptrdiff_t row0, ptrdiff_t rows) {
+/* last = h. */
+static void store_last(const cgru_call *call, ptrdiff_t row0, ptrdiff_t rows) {
     for (ptrdiff_t row = row0; row < row0 + rows; row++)
         memcpy(AT(call->last, SAMPLE(call, row), 0), ROW(call, row), call->u * sizeof(T));
 }
 
-INLINE void blank(cgru_array array, ptrdiff_t i, ptrdiff_t t, ptrdiff_t n) {
+/* Clears step t of sample i of an array, if it has data. */
+INLINE void zero_step(cgru_array array, ptrdiff_t i, ptrdiff_t t, ptrdiff_t n) {
     if (array.data) memset(AT(array, i, t), 0, n * sizeof(T));
 }
 
-/* Past a sample's length h repeats the last state (in reverse the first, which is hp of its last step) and the other caches
- * are zero. */
+/* Fills the caches of step t, which is past the length of the samples: h is the last state (in reverse the first, which
+ * is hp of the last step), the other caches are zero. */
 static void pad(const cgru_call *call, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows) {
     for (ptrdiff_t row = row0; row < row0 + rows; row++) {
         const ptrdiff_t i = SAMPLE(call, row), u = call->u;
         if (call->h.data) memcpy(AT(call->h, i, t), ROW(call, row), u * sizeof(T));
         if (!call->padded) continue;
-        blank(call->hh, i, t, u), blank(call->hh_, i, t, u);
-        blank(call->z, i, t, u), blank(call->z_, i, t, u);
-        blank(call->r, i, t, u), blank(call->r_, i, t, u), blank(call->c, i, t, u);
-        blank(call->nU, i, t, 3 * u), blank(call->nV, i, t, 3 * u);
-        blank(call->iU, i, t, 1), blank(call->iV, i, t, 1);
+        zero_step(call->hh, i, t, u), zero_step(call->hh_, i, t, u);
+        zero_step(call->z, i, t, u), zero_step(call->z_, i, t, u);
+        zero_step(call->r, i, t, u), zero_step(call->r_, i, t, u), zero_step(call->c, i, t, u);
+        zero_step(call->nU, i, t, 3 * u), zero_step(call->nV, i, t, 3 * u);
+        zero_step(call->iU, i, t, 1), zero_step(call->iV, i, t, 1);
     }
 }
 
+/* Clears the gradients of step t, which is past the length of the samples. */
 static void pad_backward(const cgru_call *call, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows) {
     for (ptrdiff_t row = row0; row < row0 + rows; row++) {
         const ptrdiff_t i = SAMPLE(call, row), u = call->u;
-        blank(call->dh, i, t, u), blank(call->dh_, i, t, u);
-        blank(call->dhh_, i, t, u), blank(call->dz_, i, t, u), blank(call->dr_, i, t, u);
-        blank(call->dc, i, t, u), blank(call->dX, i, t, call->e);
-        blank(call->dU_, i, t, 3 * u), blank(call->dV_, i, t, 3 * u);
+        zero_step(call->dh, i, t, u), zero_step(call->dh_, i, t, u);
+        zero_step(call->dhh_, i, t, u), zero_step(call->dz_, i, t, u), zero_step(call->dr_, i, t, u);
+        zero_step(call->dc, i, t, u), zero_step(call->dX, i, t, call->e);
+        zero_step(call->dU_, i, t, 3 * u), zero_step(call->dV_, i, t, 3 * u);
     }
 }
 
-/* r * h (or r) and z: columns of r first, then those of z */
+/* Epilogue of [r_ | z_]: stores r * hp (or r, where the reset comes after) and z in the rows. */
 static void gates(const cgru_product *product, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows, ptrdiff_t vector0,
                   ptrdiff_t vectors, const void *tile_) {
     const cgru_call *call = product->call;
@@ -79,18 +89,19 @@ static void gates(const cgru_product *product, ptrdiff_t t, ptrdiff_t row0, ptrd
     for (ptrdiff_t row = row0; row < row0 + rows; row++) {
         const ptrdiff_t i = SAMPLE(call, row);
         T *h = ROW(call, row), *rh = h + call->up + call->ep, *z = rh + call->up;
-        const T *input = input_of(call, h, t), *seen = call->seen ? h + call->seen + CGRU_HH * call->up : h;
+        const T *input = input_of(call, h, t), *masked = call->masked ? h + call->masked + CGRU_HH * call->up : h;
         for (ptrdiff_t v = vector0; v < vector0 + vectors; v++, tile += LANES) {
             const ptrdiff_t c = product->column + v * LANES, of_z = c - call->up;
             const vec sum = input ? load(tile) + load(input + c) : load(tile);
             if (of_z < 0)
-                store(rh + c, reset_gate(call, place_of(call, i, t, c), sum, load(seen + c)));
+                store(rh + c, reset_gate(call, place_of(call, i, t, c), sum, load(masked + c)));
             else
                 store(z + of_z, update_gate(call, place_of(call, i, t, of_z), sum));
         }
     }
 }
 
+/* Epilogue of c = hp Vhh + chh: r becomes r * c in the rows. */
 static void recurrent(const cgru_product *product, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows, ptrdiff_t vector0,
                       ptrdiff_t vectors, const void *tile_) {
     const cgru_call *call = product->call;
@@ -104,6 +115,7 @@ static void recurrent(const cgru_product *product, ptrdiff_t t, ptrdiff_t row0, 
     }
 }
 
+/* Epilogue of hh_: h becomes the new state in the rows. `plain` is a constant: neither reset-after nor zoneout. */
 INLINE void candidate_(const int plain, const cgru_product *product, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows,
                        ptrdiff_t vector0, ptrdiff_t vectors, const void *tile_) {
     const cgru_call *call = product->call;
@@ -121,6 +133,7 @@ INLINE void candidate_(const int plain, const cgru_product *product, ptrdiff_t t
     }
 }
 
+/* Epilogue of hh_, with `plain` as a constant. */
 static void candidate(const cgru_product *product, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows, ptrdiff_t vector0,
                       ptrdiff_t vectors, const void *tile) {
     if (is_plain(product->call))
@@ -129,6 +142,7 @@ static void candidate(const cgru_product *product, ptrdiff_t t, ptrdiff_t row0, 
         candidate_(0, product, t, row0, rows, vector0, vectors, tile);
 }
 
+/* dhh_, dz_, dh, and of reset-after dr_ and dc, from dA and the dh of the next step. */
 INLINE void gates_backward_(const int plain, const cgru_call *call, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows) {
     for (ptrdiff_t row = row0; row < row0 + rows; row++) {
         const ptrdiff_t i = SAMPLE(call, row), up = call->up;
@@ -138,6 +152,7 @@ INLINE void gates_backward_(const int plain, const cgru_call *call, ptrdiff_t t,
     }
 }
 
+/* The same, with `plain` as a constant. */
 static void gates_backward(const cgru_call *call, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows) {
     if (is_plain(call))
         gates_backward_(1, call, t, row0, rows);
@@ -145,11 +160,12 @@ static void gates_backward(const cgru_call *call, ptrdiff_t t, ptrdiff_t row0, p
         gates_backward_(0, call, t, row0, rows);
 }
 
-/* The vector of a tile at c, masked. */
+/* Returns the vector of a tile at column c, times the recurrent dropout mask of the product. */
 INLINE vec masked(const cgru_product *product, ptrdiff_t i, ptrdiff_t c, const T *tile) {
-    return product->mask.data ? load(tile) * get(product->mask, place_of(product->call, i, 0, c)) : load(tile);
+    return product->mask.data ? load(tile) * load_at(product->mask, place_of(product->call, i, 0, c)) : load(tile);
 }
 
+/* Epilogue of drh = dhh_ Vhh^T: dr_, and dh += drh * r. */
 static void reset_backward(const cgru_product *product, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows, ptrdiff_t vector0,
                            ptrdiff_t vectors, const void *tile_) {
     const cgru_call *call = product->call;
@@ -162,6 +178,7 @@ static void reset_backward(const cgru_product *product, ptrdiff_t t, ptrdiff_t r
     }
 }
 
+/* Epilogue of dz_ Vz^T + dr_ Vr^T (+ dc Vhh^T): dh += the product. */
 static void state_backward(const cgru_product *product, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows, ptrdiff_t vector0,
                            ptrdiff_t vectors, const void *tile_) {
     const cgru_call *call = product->call;
@@ -174,7 +191,7 @@ static void state_backward(const cgru_product *product, ptrdiff_t t, ptrdiff_t r
     }
 }
 
-/* dX = dhh_ Uhh^T + dz_ Uz^T + dr_ Ur^T */
+/* Epilogue of dX = dhh_ Uhh^T + dz_ Uz^T + dr_ Ur^T: stores it. */
 static void input_backward(const cgru_product *product, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows,
                                  ptrdiff_t vector0, ptrdiff_t vectors, const void *tile_) {
     const cgru_call *call = product->call;
@@ -186,8 +203,8 @@ static void input_backward(const cgru_product *product, ptrdiff_t t, ptrdiff_t r
     }
 }
 
-/* out = the product itself */
-static void put(const cgru_product *product, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows, ptrdiff_t vector0,
+/* Epilogue that stores the product in `out`. */
+static void store_product(const cgru_product *product, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows, ptrdiff_t vector0,
                       ptrdiff_t vectors, const void *tile_) {
     const T *tile = tile_;
     for (ptrdiff_t row = row0; row < row0 + rows; row++)

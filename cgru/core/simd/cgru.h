@@ -1,207 +1,216 @@
-/* What the compiled modules and the kernels say to each other. No struct depends on a dtype: the table of kernels that
- * is asked says how `void *` is read. Strides and leading dimensions count elements, never bytes.
+/* The interface between the compiled modules and the kernels: argument structs, and tables of function pointers.
  *
- * m samples, s steps, e elements per step, u unit cells. A row is one sample of a batch. */
+ * m samples, s steps, e features of a step, u units. A row is one sample of a batch. up and ep are u and e, padded to
+ * whole vectors. LANES is how many numbers a vector has.
+ *
+ * No struct depends on a dtype: the table of kernels that is called decides how `void *` is read. Strides and leading
+ * dimensions count numbers, never bytes. The structs own no memory. */
 #ifndef CGRU_H
 #define CGRU_H
 
 #include <stddef.h>
 
-/* The order of CODES in activations.py. */
+/* The codes of the activations, in the order of CODES in activations.py. */
 enum { CGRU_SOFTMAX = -1, CGRU_IDENTITY, CGRU_RELU, CGRU_LRELU, CGRU_ELU, CGRU_SIGMOID, CGRU_TANH };
 
 typedef struct {
     int code;
-    double alpha; /* of lrelu and elu; of softmax, which only a head has, the temperature */
+    double alpha; /* the slope of lrelu, alpha of elu; of softmax, which a head alone has, the temperature */
 } cgru_activation;
 
-/* (m, s, any): element (i, t, c) stands at data[i * sample + t * step + c * column]; column is 1 unless the lanes of the
- * call are samples. */
+/* A strided array (m, s, n): number (i, t, c) stands at data[i * sample + t * step + c * column]. `column` is 1 unless
+ * the lanes of the call are samples. */
 typedef struct {
-    void *data; /* NULL: not wanted */
+    void *data; /* NULL: the array is not wanted */
     ptrdiff_t sample, step, column;
 } cgru_array;
 
-/* The arrays of a call, for a macro that takes their names one by one: the one list of what `cgru_call` has and of what
- * Python binds. */
-#define CGRU_ARRAYS(ARRAY)                                                                                              \
-    /* Forward: h0 and X in, the rest out. Backward: X not read, the others in. hp is h one step earlier. */            \
-    ARRAY(h0) ARRAY(X) ARRAY(h) ARRAY(hp) ARRAY(hh) ARRAY(z) ARRAY(r) ARRAY(c) ARRAY(hh_) ARRAY(z_) ARRAY(r_)           \
-    ARRAY(kept) /* (m, s, u) in place of `zoneout`, in both directions */                                               \
-    ARRAY(last) /* (m, 1, u) the state after a row's last step */                                                       \
-    /* Backward: dA in, the rest out. h0 is dL/d(last state), `last` dL/dh0. NULL where not wanted: dA, dh_, dh, dX. */ \
-    ARRAY(dA) ARRAY(dh_) ARRAY(dh) ARRAY(dhh_) ARRAY(dz_) ARRAY(dr_) ARRAY(dc) ARRAY(dX)                                \
-    /* Of a layer norm, (m, s, 3 u), columns of z, r and hh: the products, normalised, of X and of hp, and dL/d(what they   \
-     * were before); (m, s, 1): the factors 1 / sqrt(variance + eps). */                                                \
-    ARRAY(nU) ARRAY(nV) ARRAY(iU) ARRAY(iV) ARRAY(dU_) ARRAY(dV_)                                                       \
-    ARRAY(recurrent) /* (m, 3, u) what hp is multiplied by in the products of hh, z and r, at all steps */
+/* The arrays of a call, given one by one to a macro ARRAY. This is the one list: the fields of `cgru_call` and the
+ * names that Python binds are made from it. */
+#define CGRU_ARRAYS(ARRAY)                                                                                             \
+    /* Forward: h0 and X are read, the others are written. Backward: all but X are read. hp is h a step earlier. */    \
+    ARRAY(h0) ARRAY(X) ARRAY(h) ARRAY(hp) ARRAY(hh) ARRAY(z) ARRAY(r) ARRAY(c) ARRAY(hh_) ARRAY(z_) ARRAY(r_)          \
+    ARRAY(kept) /* (m, s, u) zoneout masks in place of the rate `zoneout`, in both directions */                       \
+    ARRAY(last) /* (m, 1, u) the state after the last step of a row */                                                 \
+    /* Backward: dA (no data: zero) is read, the others are written. h0 is dL/d(last state), `last` is dL/dh0. */      \
+    ARRAY(dA) ARRAY(dh_) ARRAY(dh) ARRAY(dhh_) ARRAY(dz_) ARRAY(dr_) ARRAY(dc) ARRAY(dX)                               \
+    /* Layer norm, (m, s, 3 u), columns z | r | hh: nU and nV are the normalised products of X and of hp, dU_ and dV_  \
+     * the gradients of these products before normalising. iU and iV (m, s, 1) are 1 / sqrt(variance + eps). */        \
+    ARRAY(nU) ARRAY(nV) ARRAY(iU) ARRAY(iV) ARRAY(dU_) ARRAY(dV_)                                                      \
+    ARRAY(recurrent) /* (m, 3, u) the recurrent dropout masks of hh, z and r, the same at all steps */
 
 #define CGRU_PLACE(name) CGRU_PLACE_##name,
 enum { CGRU_ARRAYS(CGRU_PLACE) CGRU_PLACES };
 
-/* What r multiplies: the previous state before its product, or the product, which may be normalised. The order of `VARIANTS`
- * in cgru/variant.py. */
+/* The variant: r multiplies the previous state before its product with Vhh, or that product, which layer norm
+ * normalises first. In the order of `VARIANTS` in cgru/variant.py. */
 enum { CGRU_RESET_BEFORE, CGRU_RESET_AFTER, CGRU_LAYER_NORM };
 
-/* One call of the layer, forward or backward: the arrays of its caches and the rows that it works on. */
+/* One call of the layer, forward or backward: its sizes, options, cache arrays and workspace. */
 typedef struct {
     ptrdiff_t m, s, e, u;
-    const ptrdiff_t *order; /* (m) the sample that row i stands for; NULL: i */
-    const ptrdiff_t *running; /* (s) how many rows, the longest standing first, have a step t; NULL: all */
+    const ptrdiff_t *order;   /* (m) the sample that row i holds, longest first; NULL: sample i */
+    const ptrdiff_t *running; /* (s) how many rows have a step t; NULL: all */
     cgru_activation activate, activate_update, activate_reset;
-    int variant; /* CGRU_RESET_BEFORE, ...; of a layer norm a step is that of norm.h, for any m */
-    int reverse; /* steps run from the last to the first */
-    double zoneout; /* h = zoneout * hp + (1 - zoneout) * what it would be */
+    int variant; /* CGRU_RESET_BEFORE, ...; a layer norm takes the step of norm.h, for any m */
+    int reverse; /* whether steps run from the last to the first */
+    double zoneout; /* h = zoneout * hp + (1 - zoneout) * h without zoneout */
 
 #define CGRU_FIELD(name) cgru_array name;
     union {
         struct { CGRU_ARRAYS(CGRU_FIELD) };
-        cgru_array array[CGRU_PLACES]; /* the same by their places */
+        cgru_array array[CGRU_PLACES]; /* the same arrays, by CGRU_PLACE_... */
     };
 
-    /* (m, ld) the work of each row, side by side, each part padded to whole vectors:
-     * forward h | x | r * h | z, backward dh | dhh_ | dz_ | dr_ | dc; of a single sample see single_sample.h, of a layer norm norm.h.
-     * Where the reset comes after, r and then r * c stand in the place of r * h. */
+    /* The workspace (m, ld). A row holds, one after another and each padded to whole vectors,
+     *
+     *     forward h | x | r * h | z        backward dh | dhh_ | dz_ | dr_ | dc
+     *
+     * Where the reset comes after, r and then r * c take the place of r * h. single_sample.h, norm.h and batch_simd.h
+     * have layouts of their own. */
     void *rows;
     ptrdiff_t ld;
-    ptrdiff_t up, ep; /* u and e, padded */
-    ptrdiff_t pre; /* where in a row the x U + b of CGRU_STEPS steps stand, each r | z | hh, that of step t at t modulo
-                      CGRU_STEPS; 0: x is an operand of each step's products */
-    ptrdiff_t seen; /* with `recurrent`: where in a row hp stands as r, z and hh see it; 0: all see hp itself */
-    int padded;       /* whether the caches are written past a sample's length */
-    int fresh;        /* backward and gradients: the first step to run had no h0, its hp is zero */
-    int linear;       /* gradients: that of one product, whose only gradient is dr_, for Ur and br */
-    int loose;        /* forward: sums may run in another order than those of packed weights, so that bits depend on m and s */
-    ptrdiff_t column; /* of its arrays: 1, or m where lanes are samples, whose rows lie as batch_simd.h says */
+    ptrdiff_t up, ep; /* u and e, padded to whole vectors */
+    /* Offset in a row of the batched input projections x U + b of CGRU_STEPS steps, each r | z | hh, step t at t modulo
+     * CGRU_STEPS; 0: x is an operand of the products of each step. */
+    ptrdiff_t projections;
+    ptrdiff_t masked; /* offset in a row of hp times the masks `recurrent` of r, z and hh; 0: no recurrent dropout */
+    int padded;       /* whether the caches are written past the length of a sample */
+    int fresh;        /* backward and gradients: the first step to run has no h0, its hp is zero */
+    int linear;       /* gradients: of a single product, whose only gradient is dr_, of Ur and br */
+    int loose;        /* forward: sums may run in another order than those of packed weights; bits depend on m and s */
+    ptrdiff_t column; /* of its arrays: 1, or m where lanes are samples; the rows then lie as in batch_simd.h */
 } cgru_call;
 
+/* The left operand of a product: rows of k numbers, `ld` apart. */
 typedef struct {
     const void *rows;
-    ptrdiff_t ld, k; /* k columns of each row */
+    ptrdiff_t ld, k;
 } cgru_operand;
 
-/* Element (i, j) stands at data[i * row + j * column]. */
+/* A strided matrix: number (i, j) stands at data[i * row + j * column]. */
 typedef struct {
     const void *data;
     ptrdiff_t row, column;
 } cgru_matrix;
 
-/* The gates; the last stands for chh, the bias that the candidate's recurrent part has where the reset comes after. */
+/* Indices of the gates. CGRU_C stands for chh, the bias of the recurrent product of the candidate, of reset-after and
+ * layer norm. */
 enum { CGRU_R, CGRU_Z, CGRU_HH, CGRU_C };
 
-/* The parameters of each gate: U (e, u), V (u, u), b (1, u), of CGRU_C b alone; of a layer norm the gains gU, gV (1, 3 u).
- * Where it is learned, also the state h0 (1, u) that a sequence begins with, which no kernel reads. */
+/* The parameters of each gate: U (e, u), V (u, u), b (1, u); of CGRU_C b alone. g: the gains gU and gV (1, 3 u) of a
+ * layer norm. h0 (1, u): the learned initial state, which no kernel reads. */
 typedef struct {
     cgru_matrix U[3], V[3], b[4], g[2], h0;
 } cgru_weights;
 
-/* A call with layer norm, whose rows are taken as a whole between the products and the caches. */
+/* The parameters of a step with layer norm; see norm.h. */
 typedef struct {
     const cgru_call *call;
-    const void *gains; /* (2, 3, up): gU and gV, each of r, z and hh */
-    const void *bias;  /* (4, up): br, bz, bhh, chh */
+    const void *gains; /* (2, 3, up): gU and gV, each r | z | hh */
+    const void *bias;  /* (4, up): br | bz | bhh | chh */
 } cgru_norm;
 
-/* x Ur, x Uz and x Uhh of few units, lanes along e: out (rows, 3, u) at row * sample + gate * step + unit * column. */
+/* The products x Ur, x Uz and x Uhh with features in the lanes; see feature_simd.h. out (rows, 3, u): number (row,
+ * gate, unit) stands at row * sample + gate * step + unit * column. */
 typedef struct {
     ptrdiff_t u, up, ep;
-    ptrdiff_t gate;    /* between the weights of two gates */
-    const void *W;     /* (3, u, ep): the transposes of U, zero past e; NULL: the products are taken otherwise */
+    ptrdiff_t gate;    /* stride between the weights of two gates */
+    const void *W;     /* (3, u, ep): the transposes of U, zero past e; NULL: features are not in the lanes */
     const void *bias;  /* (3, up) */
-    cgru_operand x;
+    cgru_operand x;    /* rows of e features */
     cgru_array out;
-} cgru_dots;
+} cgru_feature_product;
 
-/* A call with m = 1: b and V of each gate, as `lay` puts them, `row` zero; or V where it lies, as a product's weights.
- * Backward: the transposes of V alone. */
+/* The weights of a call with m = 1; see single_sample.h. Backward: the transposes of V alone. */
 typedef struct {
     const cgru_call *call;
-    const void *U;         /* [Ur Uz Uhh], packed as of a product */
-    const cgru_dots *dots; /* in its place, or NULL */
-    cgru_matrix V[3], b[4];
-    int fresh;  /* the first step to run has no previous state */
-    void *sums; /* where V lies: 5 up numbers */
-    int across; /* likewise: as of a product */
-} cgru_single;
+    const void *U; /* [Ur Uz Uhh], packed as the weights of a product */
+    const cgru_feature_product *feature_product; /* in place of U, or NULL */
+    cgru_matrix V[3], b[4]; /* from `pack_single`, `row` zero; or V unpacked, as the weights of a product */
+    int fresh;              /* whether the first step to run has no previous state */
+    void *sums;             /* workspace of 5 up numbers where V is unpacked */
+    int is_transposed;      /* whether these are the transposes of V, where V is unpacked */
+} cgru_single_sample;
 
 struct cgru_product;
 
-/* A call whose lanes are samples: the weights of each product, a row for each of its results; see batch_simd.h. */
+/* The weights of a call whose lanes are samples, a row for each output of a product; see batch_simd.h. */
 typedef struct {
     const cgru_call *call;
     const void *gates, *recurrent, *candidate; /* forward */
-    cgru_dots dots;                            /* where there are some, U is in none of these */
+    cgru_feature_product feature_product;      /* where W is not NULL, the weights above hold neither U nor b */
     const void *reset, *state, *input;         /* backward */
-    const struct cgru_product *wide;           /* in place of `input`: from rows dhh_ | dz_ | dr_, lanes along e */
-} cgru_few;
+    const struct cgru_product *wide;           /* in place of `input`, for dX from rows dhh_ | dz_ | dr_ */
+} cgru_batch;
 
-/* Takes the finished tile (rows, vectors * lanes) of a product, which begins at `row` and at vector `vector`. */
+/* An epilogue: applies the elementwise equations to a finished tile (rows, vectors * lanes) of a product, which begins
+ * at row `row` and vector `vector`. */
 typedef void cgru_epilogue(const struct cgru_product *product, ptrdiff_t t, ptrdiff_t row, ptrdiff_t rows,
                            ptrdiff_t vector, ptrdiff_t vectors, const void *tile);
 
-/* [operand 0 | operand 1 | ...] times packed weights, plus bias, handed to the epilogue tile by tile. */
+/* A product: [operand 0 | operand 1 | ...] W + bias, given to the epilogue tile by tile; see gemm_microkernel.h. */
 typedef struct cgru_product {
     cgru_operand operand[3];
     int operands;
     ptrdiff_t vectors;   /* columns of the result, in vectors */
     const void *weights; /* (sum of k, vectors * lanes), packed by `pack` */
-    ptrdiff_t depth, k0; /* of a product with some of the operands of another: the rows of its weights, and the first of
-                            them that is multiplied; `depth` 0: all */
-    int chains;          /* in how many a sum with a single row runs, 1 or 4 */
+    ptrdiff_t depth, k0; /* a product of some operands of another: the rows of all its weights, and the first row to
+                            multiply; `depth` 0: all rows */
+    int chains;          /* independent partial sums of a single row, to hide latency: 1, 2 or 4 */
     const void *bias;    /* (vectors * lanes); NULL: zero */
-    const cgru_matrix *lies[3]; /* where there is the first: the weights of each operand, one matrix of `width` columns after
-                                   another, each from a whole vector on; nothing is then packed but the bias */
+    const cgru_matrix *unpacked[3]; /* unpacked weights of each operand, if the first is not NULL: matrices of `width`
+                                       columns, each of which begins at a whole vector; the bias is packed still */
     ptrdiff_t width;
-    int across;       /* 0: their rows are contiguous; or these are the transposes, whose rows are */
-    void *sums;       /* where rows are: so many vectors for each row */
+    int is_transposed;   /* whether `unpacked` are the transposes: lanes are then the terms of a sum */
+    void *sums;          /* workspace where weights are unpacked and not transposed: `vectors` vectors for each row */
     cgru_epilogue *epilogue;
     const cgru_call *call;
-    cgru_array out; /* of the epilogue `put`: rows `sample` apart, `columns` wide */
+    cgru_array out;      /* of the epilogue `store_product`: rows `sample` apart, `columns` wide */
     ptrdiff_t columns;
-    ptrdiff_t column; /* of the epilogue `gates`: where the first column stands among those of r and z */
-    cgru_array mask;  /* of `reset_backward` and `state_backward`, (m, 1, u): multiplies what comes out, where it has data */
+    ptrdiff_t column;    /* of the epilogue `gates`: offset of the first column among those of r | z */
+    cgru_array mask;     /* of `reset_backward` and `state_backward`, (m, 1, u): multiplies the result; or no data */
 } cgru_product;
 
-/* The gradients of the parameters, C-contiguous, in the places of cgru_weights. */
+/* The gradients of the parameters, C-contiguous, in the order of cgru_weights. */
 typedef struct {
     void *U[3], *V[3], *b[4], *g[2], *h0;
 } cgru_gradients;
 
-enum { CGRU_STEPS = 32 }; /* whose inputs are multiplied at once where x is no operand of a step */
-enum { CGRU_GROUP = 16 }; /* rows collected together, so that each panel gets whole cache lines */
+enum { CGRU_STEPS = 32 }; /* steps of a batched input projection */
+enum { CGRU_GROUP = 16 }; /* rows collected together for weight gradients, so that each panel gets whole cache lines */
 
-/* The previous state as a gate's product has seen it: hp, with `reset` times r, and times `mask` (m, 1, u) if that has
- * data. */
+/* The recurrent operand of a product: hp, times r if `reset`, and times `mask` (m, 1, u) if that has data. */
 typedef struct {
     int reset;
     cgru_array mask;
-} cgru_seen;
+} cgru_state_operand;
 
-enum { CGRU_SEEN = 3 };
+enum { CGRU_STATE_OPERANDS = 3 };
 
-/* One term of the gradients: rows d (u), times those of `factor` where that has data. Their outer products with X and
- * with hp, seen in one of up to CGRU_SEEN ways, are added to U and V, and their sum to b; NULL where there is none. */
+/* One term of the weight gradients. Rows d (u) are multiplied by rows of `factor` if that has data. Then, where not
+ * NULL, U += X^T d, V += (state operand number `state_operand`)^T d, b += the sum of d. */
 typedef struct {
     cgru_array d, factor;
     void *U, *V, *b;
-    int seen;
+    int state_operand;
 } cgru_term;
 
-/* Weight gradients, sums of outer products of rows: rows are collected into packed panels, `depth` at a time, and then
- * multiplied. The work has panels(u) parts for each term, the panels of its columns; one struct sees to the parts from
- * `first` to `last`. */
+/* Weight gradients as sums of outer products; see outer_product.h. Up to `depth` rows are collected in packed panels
+ * and then multiplied. A term has panel_count(u) parts, the panels of its columns. One struct computes the parts from
+ * `first` to `last` of all terms, so that parts can run on different threads. */
 typedef struct {
-    const cgru_call *call; /* X, hp and r in */
+    const cgru_call *call; /* X, hp and r are read */
     const cgru_term *terms;
-    const cgru_seen *seen; /* those ways */
+    const cgru_state_operand *state_operands; /* CGRU_STATE_OPERANDS of them */
     ptrdiff_t first, last;
-    ptrdiff_t count, depth; /* rows collected; room for so many */
-    int fresh;              /* they have no previous state, so there is nothing for V in them */
-    void *operands;         /* (ep + ways u) x depth: panels of X, and of hp for each way */
+    ptrdiff_t count, depth; /* rows collected; rows that there is space for */
+    int fresh;              /* whether the collected rows have no previous state, so that V gets nothing */
+    void *operands;         /* (ep + u for each state operand in use) x depth: panels of X, and of each state operand */
     void *rows;             /* terms x up x depth: panels of d */
-    void *wide;             /* NULL, or terms x u x depth, where lanes are elements in U: d in panels of an operand, X in
-                               those of vectors */
-} cgru_outer;
+    void *wide;             /* NULL, or terms x u x depth where features are in the lanes for dU: d in panels of an
+                               operand, while X stands in panels of vectors */
+} cgru_outer_product;
 
 enum {
     CGRU_NO_LOSS,
@@ -214,154 +223,169 @@ enum {
     CGRU_GAUSSIAN
 };
 
-/* The activation of a Dense, with the loss of a head: element (i, j) of Z, what comes before the activation, of A and of dZ
- * (no data: not wanted) by row and column. Without a loss Y is dL/dA. */
+/* The activation of a Dense layer and, of a head, the loss and its gradient; see loss.h. Z (the preactivation), A and
+ * dZ are (rows, k); A and dZ are written where they have data. With CGRU_NO_LOSS, Y is dL/dA. */
 typedef struct {
-    int loss;
+    int kind; /* CGRU_NO_LOSS, ... */
     cgru_activation activate;
     ptrdiff_t k; /* outputs */
     cgru_matrix Z, A, dZ;
-    const ptrdiff_t *classes; /* of the rows, or NULL and */
-    cgru_matrix Y;            /* the targets, */
-    ptrdiff_t ways;           /* of which each has so many outputs, side by side */
-    const double *numbers;    /* of the loss: delta, or the quantiles */
-    const double *weights;    /* of the rows, or NULL: all are 1 */
-    double share;             /* 1 / how many are averaged over, or what they weigh */
-    void *work;               /* 2 k vectors */
-} cgru_criterion;
+    const ptrdiff_t *classes; /* the class of each row; NULL: targets are Y */
+    cgru_matrix Y;            /* targets (rows, k / ways) */
+    ptrdiff_t ways;           /* outputs of each target, side by side: the quantiles, or 2 of a Gaussian */
+    const double *numbers;    /* options of the loss: delta, smoothing, or the quantiles */
+    const double *weights;    /* weights of the rows; NULL: 1 */
+    double share;             /* the factor of the mean: 1 / (sum of weights times values of a row) */
+    void *work;               /* workspace of 2 k vectors */
+} cgru_loss;
 
 /* x W + b where lanes are samples, W (k, n); see batch_simd_linear.h. */
 typedef struct {
     cgru_matrix W;
-    const void *b; /* (n) one after another, or NULL */
+    const void *b; /* (n) contiguous, or NULL */
     ptrdiff_t k, n;
     cgru_array X, out;
-} cgru_few_linear;
+} cgru_batch_linear;
 
-/* A step of an optimizer: parameters, then what it carries along, as they were and as they are to be; and a mean that
- * follows the parameters, or NULL. */
+/* A step of an optimizer on contiguous arrays; see update.h. Arrays 0 are the parameters, 1 and 2 the optimizer state.
+ */
 typedef struct {
-    const void *g;
+    const void *g; /* gradients */
     const void *old[3];
-    void *fresh[3];
-    const void *mean;
-    void *fresh_mean; /* keeps mean + (1 - keeps) parameters */
-    double keeps;
-    double factor; /* on the gradient */
+    void *updated[3];
+    const void *mean; /* the running mean of the parameters, or NULL */
+    void *updated_mean; /* mean_decay mean + (1 - mean_decay) parameters */
+    double mean_decay;
+    double factor; /* of the gradients */
     double rate, beta[2], root, epsilon, decay;
     int nesterov;
-} cgru_step;
+} cgru_optimizer_step;
 
-/* The same of a call whose lanes are samples: some of its samples, from `start` on, and memory of `few_room` numbers. */
+/* Weight gradients where lanes are samples: of `samples` samples from `start` on. `memory` has `batch_gradient_size`
+ * numbers; see batch_simd.h. */
 typedef struct {
     const cgru_call *call;
     const cgru_term *terms;
     int count; /* of the terms */
     ptrdiff_t start, samples;
     void *memory;
-} cgru_few_sums;
+} cgru_batch_gradients;
 
-/* Weights (k, columns) of fewer bytes; see low_precision.h. */
+/* Kinds of low precision: int8, bfloat16, and bfloat16 with rows rounded to bfloat16, too; see low_precision.h. */
 enum { CGRU_INT8, CGRU_BFLOAT16, CGRU_ROUNDED };
 
+/* A quantised matrix of weights (k, columns). */
 typedef struct {
     int kind;
     ptrdiff_t depth, columns; /* words of a column; columns without padding */
-    const void *words;        /* as `pack` puts them */
-    const float *scale;       /* of the columns, padded to whole vectors, as is */
-    const int *begin;         /* what a sum of codes begins with; both of int8 alone */
-} cgru_narrow;
+    const void *words;        /* packed by `pack` */
+    const float *scale;       /* int8: scales of the columns, padded to whole vectors */
+    const int *initial_sums;  /* int8: initial value of each sum, padded alike; undoes the offset of unsigned rows */
+} cgru_quantized;
 
-/* A call forward with such weights: X, h0 and `last` in it, and h where all states are wanted; no other caches. */
+/* A forward call with quantised weights. X and h0 are read, `last` and, where it has data, h are written. */
 typedef struct {
     const cgru_call *call;
-    int kind; /* that of the weights; or CGRU_ROUNDED: of rows that are bfloat16, too */
-    cgru_narrow U, V, Vhh; /* (e, 3 up) of r, z and hh; (u, 2 up) of r and z; (u, up) */
-    const void *b;         /* (4, up), the last row chh */
-    double x_bound, bound; /* of |x| and |h|: what stays within them has one scale for all; 0: each row has its own */
-} cgru_narrow_layer;
+    int kind; /* the kind of the weights, or CGRU_ROUNDED */
+    cgru_quantized U, V, Vhh; /* (e, 3 up) r | z | hh; (u, 2 up) r | z; (u, up) */
+    const void *b;            /* (4, up): br | bz | bhh | chh */
+    double x_bound, bound; /* bounds of |x| and |h|: rows within them share one scale; 0: each row has its own */
+} cgru_low_precision_layer;
 
+/* The table of low-precision kernels of one level. */
 typedef struct {
     const char *level;
     ptrdiff_t lanes;
-    int rounds; /* whether it has CGRU_ROUNDED */
+    int has_rounded; /* whether the level has CGRU_ROUNDED */
+    /* Words of a column of k weights. */
     ptrdiff_t (*depth)(int kind, ptrdiff_t k);
-    void (*pack)(int kind, const void *W, ptrdiff_t row, ptrdiff_t k, ptrdiff_t n, void *words, void *begin);
-    /* Bytes of memory, and all steps of some rows. */
-    ptrdiff_t (*room)(const cgru_narrow_layer *layer, ptrdiff_t rows);
-    void (*forward)(const cgru_narrow_layer *layer, ptrdiff_t row, ptrdiff_t rows, void *memory);
-    /* One step of a single sample: x (e); h (u) in and out. */
-    void (*single)(const cgru_narrow_layer *layer, const void *x, void *h, void *memory);
-    ptrdiff_t (*linear_room)(int kind, ptrdiff_t k, ptrdiff_t rows);
-    /* out (rows, n) = X W + b, b padded to whole vectors */
-    void (*linear)(const cgru_narrow *W, const void *b, const cgru_operand *X, cgru_array out, ptrdiff_t rows,
+    /* Packs W (k, n), rows `row` apart, into words and, of int8, initial sums. */
+    void (*pack)(int kind, const void *W, ptrdiff_t row, ptrdiff_t k, ptrdiff_t n, void *words, void *initial_sums);
+    /* Bytes of `memory` for so many rows; all steps of rows from `row` on. */
+    ptrdiff_t (*workspace_size)(const cgru_low_precision_layer *layer, ptrdiff_t rows);
+    void (*forward)(const cgru_low_precision_layer *layer, ptrdiff_t row, ptrdiff_t rows, void *memory);
+    /* One step of a single sample: x (e) is read, h (u) is updated in place. */
+    void (*single)(const cgru_low_precision_layer *layer, const void *x, void *h, void *memory);
+    /* Bytes of `memory` for `linear`. */
+    ptrdiff_t (*linear_workspace_size)(int kind, ptrdiff_t k, ptrdiff_t rows);
+    /* out (rows, n) = X W + b, b padded to whole vectors; `bound` is that of |X|, or 0. */
+    void (*linear)(const cgru_quantized *W, const void *b, const cgru_operand *X, cgru_array out, ptrdiff_t rows,
                    double bound, void *memory);
-} cgru_narrow_kernels;
+} cgru_low_precision_kernels;
 
+/* The table of kernels of one level and dtype. */
 typedef struct {
     const char *level; /* "avx512", "avx2", "baseline", "scalar" */
     int size;          /* bytes of a number */
     ptrdiff_t lanes;   /* numbers in a vector */
 
-    /* Writes W (k, n), element (i, j) at W[i * row + j * column], into rows k0... and vectors vector0... of the packed
-     * weights of `product`; the last vector's missing columns become zero. */
-    void (*pack)(const cgru_product *product, void *weights, ptrdiff_t k0, ptrdiff_t vector0, cgru_matrix W, ptrdiff_t k,
-                 ptrdiff_t n);
+    /* Packs W (k, n) into `weights` of `product`, from row k0 and vector vector0 on. Columns past n become zero. */
+    void (*pack)(const cgru_product *product, void *weights, ptrdiff_t k0, ptrdiff_t vector0, cgru_matrix W,
+                 ptrdiff_t k, ptrdiff_t n);
+    /* Computes a product for `rows` rows from `row` on, and calls its epilogue; t is the step. */
     void (*product)(const cgru_product *product, ptrdiff_t t, ptrdiff_t row, ptrdiff_t rows);
 
-    void (*start)(const cgru_call *call, ptrdiff_t row, ptrdiff_t rows);
-    void (*load)(const cgru_call *call, ptrdiff_t t, ptrdiff_t row, ptrdiff_t rows);
-    void (*see)(const cgru_call *call, ptrdiff_t row, ptrdiff_t rows);
-    void (*finish)(const cgru_call *call, ptrdiff_t row, ptrdiff_t rows);
+    /* Elementwise work on rows, before, between and after the products of a step; see cell.h. */
+    void (*load_h0)(const cgru_call *call, ptrdiff_t row, ptrdiff_t rows);
+    void (*load_x)(const cgru_call *call, ptrdiff_t t, ptrdiff_t row, ptrdiff_t rows);
+    void (*mask_state)(const cgru_call *call, ptrdiff_t row, ptrdiff_t rows);
+    void (*store_last)(const cgru_call *call, ptrdiff_t row, ptrdiff_t rows);
     void (*pad)(const cgru_call *call, ptrdiff_t t, ptrdiff_t row, ptrdiff_t rows);
     void (*pad_backward)(const cgru_call *call, ptrdiff_t t, ptrdiff_t row, ptrdiff_t rows);
     void (*gates_backward)(const cgru_call *call, ptrdiff_t t, ptrdiff_t row, ptrdiff_t rows);
 
-    /* One step: h (u) in and out, work of 5 up numbers; no caches. */
-    void (*single_step)(const cgru_single *single, const void *x, void *h, void *work);
-    /* The steps from `first` to `stop`, in the order in which they run; all of so many, back through them. */
-    void (*single_forward)(const cgru_single *single, ptrdiff_t first, ptrdiff_t stop);
-    void (*single_backward)(const cgru_single *single, ptrdiff_t steps);
-    void (*lay)(cgru_matrix W, ptrdiff_t k, ptrdiff_t n, void *to);
+    /* One step of a single sample without caches: h (u) is updated in place; `work` has 5 up numbers. */
+    void (*single_step)(const cgru_single_sample *single, const void *x, void *h, void *work);
+    /* Steps `first` to `stop` of a single sample, counted in the order in which they run; all steps, backward. */
+    void (*single_forward)(const cgru_single_sample *single, ptrdiff_t first, ptrdiff_t stop);
+    void (*single_backward)(const cgru_single_sample *single, ptrdiff_t steps);
+    /* Packs W (k, n) for a single sample. */
+    void (*pack_single)(cgru_matrix W, ptrdiff_t k, ptrdiff_t n, void *to);
 
-    cgru_epilogue *gates, *recurrent, *candidate, *reset_backward, *state_backward, *input_backward, *put;
+    /* The epilogues of products. */
+    cgru_epilogue *gates, *recurrent, *candidate, *reset_backward, *state_backward, *input_backward, *store_product;
 
-    /* Takes up to CGRU_GROUP rows, each of some step t. */
-    void (*collect)(cgru_outer *outer, const ptrdiff_t *t, const ptrdiff_t *row, ptrdiff_t rows);
-    void (*multiply)(cgru_outer *outer);
-    ptrdiff_t (*panels)(ptrdiff_t u);
+    /* Collects up to CGRU_GROUP rows, each of step t; adds the outer products of the collected rows to the gradients.
+     */
+    void (*collect_rows)(cgru_outer_product *outer, const ptrdiff_t *t, const ptrdiff_t *row, ptrdiff_t rows);
+    void (*add_outer_products)(cgru_outer_product *outer);
+    /* Panels of u columns: parts of a term. */
+    ptrdiff_t (*panel_count)(ptrdiff_t u);
 
     /* y[i] = f(x[i]); for the tests. */
     void (*activation)(cgru_activation f, const void *x, void *y, ptrdiff_t n);
 
+    /* What follows the products of a step with layer norm; backward, what precedes them. */
     void (*norm_forward)(const cgru_norm *norm, ptrdiff_t t, ptrdiff_t row, ptrdiff_t rows);
     void (*norm_backward)(const cgru_norm *norm, ptrdiff_t t, ptrdiff_t row, ptrdiff_t rows);
 
-    /* Adds to the loss and, of a classification, to how many rows are right. */
-    void (*criterion)(const cgru_criterion *criterion, ptrdiff_t row, ptrdiff_t rows, double *value, double *right);
-    void (*few_linear)(const cgru_few_linear *linear, ptrdiff_t t, ptrdiff_t samples);
-    void (*few_linear_sums)(const cgru_few_linear *linear, ptrdiff_t m, ptrdiff_t s, const ptrdiff_t *running, void *dW,
-                            void *db);
-    void (*steps[3])(const cgru_step *step, ptrdiff_t n); /* of the optimizers, in the order of cgru/optimizers.py */
-    double (*squares)(const void *g, ptrdiff_t n, double unit);
+    /* Writes A and dZ, and adds to the loss `value` and, of a classification, to `right`, the number of right rows. */
+    void (*loss)(const cgru_loss *loss, ptrdiff_t row, ptrdiff_t rows, double *value, double *right);
+    void (*batch_linear)(const cgru_batch_linear *linear, ptrdiff_t t, ptrdiff_t samples);
+    void (*batch_linear_gradients)(const cgru_batch_linear *linear, ptrdiff_t m, ptrdiff_t s, const ptrdiff_t *running,
+                                   void *dW, void *db);
+    void (*optimizer_steps[3])(const cgru_optimizer_step *step, ptrdiff_t n); /* in the order of cgru/optimizers.py */
+    /* The sum of (g / unit)^2. */
+    double (*sum_of_squares)(const void *g, ptrdiff_t n, double unit);
 
-    /* All steps of some rows; whether these are the `first` ones of the sequence to run, and the `last`. */
-    void (*few_forward)(const cgru_few *w, ptrdiff_t row, ptrdiff_t rows, int first, int last);
-    void (*few_backward)(const cgru_few *w, ptrdiff_t row, ptrdiff_t rows, int first, int last);
-    /* Sums of lanes over all steps; then those of all parts, and of their lanes, go to the terms. */
-    void (*few_sum)(const cgru_few_sums *part, int first);
-    void (*few_add)(const cgru_few_sums *parts, ptrdiff_t count);
-    ptrdiff_t (*few_room)(const cgru_call *call, int terms, ptrdiff_t samples);
-    void (*dots)(const cgru_dots *dots, ptrdiff_t rows);
-    /* W (k, n) into rows `ld` apart. */
+    /* All steps of some rows; whether these include the `first` step to run, and the `last` one. */
+    void (*batch_forward)(const cgru_batch *w, ptrdiff_t row, ptrdiff_t rows, int first, int last);
+    void (*batch_backward)(const cgru_batch *w, ptrdiff_t row, ptrdiff_t rows, int first, int last);
+    /* Sums the outer products of a part of the samples, lane by lane; adds the sums of all parts to the gradients. */
+    void (*batch_gradient_sums)(const cgru_batch_gradients *part, int first);
+    void (*batch_gradient_add)(const cgru_batch_gradients *parts, ptrdiff_t count);
+    ptrdiff_t (*batch_gradient_size)(const cgru_call *call, int terms, ptrdiff_t samples);
+    void (*feature_product)(const cgru_feature_product *product, ptrdiff_t rows);
+    /* Copies W (k, n) into rows `ld` apart. */
     void (*copy)(cgru_matrix W, ptrdiff_t k, ptrdiff_t n, void *to, ptrdiff_t ld);
 } cgru_kernels;
 
-/* The tables of one level for float and double; NULL where the compiler or the machine lacks it. */
+/* Returns the table of a level for float (itemsize 4) or double (8); NULL where the compiler or the machine lacks it.
+ */
 const cgru_kernels *cgru_level(const char *level, int itemsize);
 
-/* The table of one level for narrow weights, which beside those levels may be "avx512bf16", "avx512vnni", "avx2vnni" or
- * "baselinedot"; likewise. */
-const cgru_narrow_kernels *cgru_narrow_level(const char *level);
+/* Returns the low-precision table of a level, or NULL. Beside the levels above there are "avx512bf16", "avx512vnni",
+ * "avx2vnni" and "baselinedot". */
+const cgru_low_precision_kernels *cgru_low_precision_level(const char *level);
 
 #endif

@@ -1,4 +1,5 @@
-/* What the compiler has: vector extensions, instruction sets that a file may ask for, attributes. */
+/* Macros over differences of compilers: attributes, unrolling, vector extensions, instruction sets that a file may use.
+ */
 #ifndef CGRU_COMPILER_H
 #define CGRU_COMPILER_H
 
@@ -12,6 +13,7 @@
 #define VECTORS 0
 #endif
 
+/* UNROLL(n) unrolls the next loop up to n times, so that arrays of vectors become registers. */
 #define PRAGMA(text) _Pragma(#text)
 #if defined(__clang__)
 #define UNROLL(n) PRAGMA(clang loop unroll(full))
@@ -38,13 +40,14 @@
 #else
 #define AVX_VNNI 0
 #endif
-/* Whether it knows AVX512-BF16: two products of bfloat16 in each lane. */
+/* Whether the compiler knows AVX512-BF16: two products of bfloat16 in each lane. */
 #if X86 && (defined(__clang__) ? __clang_major__ >= 9 : __GNUC__ >= 10)
 #define AVX512_BF16 1
 #else
 #define AVX512_BF16 0
 #endif
-/* Whether it knows the dot product of newer arm64 processors: four products of bytes in each lane of 128 bits. */
+/* Whether the compiler knows the dot product of newer arm64 processors: four products of bytes in each lane of 128
+ * bits. */
 #if ARM64 && defined(__AARCH64EL__) && (defined(__clang__) ? __clang_major__ >= 16 : __GNUC__ >= 8)
 #define ARM_DOT 1
 #else

@@ -1,162 +1,181 @@
-/* The elementwise equations of the cell, forward and backward, on one vector. They are those of cgru/reference.py, in its
- * names. Each writes what it finds into those caches that are wanted. */
+/* The elementwise equations of the cell, forward and backward, on one vector; every layout and every level uses these.
+ *
+ *     r = activate_reset(r_)        z = activate_update(z_)        hh = activate(hh_)        h = z * hp + (1 - z) * hh
+ *
+ * r_, z_ and hh_ are the preactivations, hp is the previous state. Names and gradients are those of cgru/reference.py.
+ * A function also stores its results in the cache arrays of the call that have data. */
+
+/* The sample of a row, and the address of step t of a sample in an array. */
 
 #define SAMPLE(call, row) ((call)->order ? (call)->order[row] : (row))
 #define AT(array, i, t) ((T *)(array).data + (i) * (array).sample + (t) * (array).step)
 
-/* Columns c to c + n of step t of sample i, n <= LANES. Where lanes are samples: column `unit` of samples i to i + n, and
- * c is where these stand in the rows; `lengths` has that of each lane, NULL: all have step t. */
+/* The place of a vector in the arrays of a call. Lanes are units: columns c to c + n of step t of sample i, n <= LANES.
+ * Lanes are samples (`samples_in_lanes`): column `unit` of samples i to i + n, which stands at c in the rows; `lengths`
+ * are those of the samples, NULL: all have step t. */
 typedef struct {
     ptrdiff_t i, t, c, n;
-    int few;
+    int samples_in_lanes;
     ptrdiff_t unit;
     const T *lengths;
 } place;
 
-/* The place of the vector at c. */
+/* Returns the place of columns c to c + LANES of step t of sample i. */
 INLINE place place_of(const cgru_call *call, ptrdiff_t i, ptrdiff_t t, ptrdiff_t c) {
     return (place){i, t, c, min(call->u - c, LANES)};
 }
 
+/* Loads n numbers, `stride` apart. */
 static vec gather(const T *p, ptrdiff_t stride, ptrdiff_t n) {
     T lanes[LANES] = {0};
     for (ptrdiff_t i = 0; i < n; i++) lanes[i] = p[i * stride];
     return load(lanes);
 }
 
+/* Stores n numbers, `stride` apart. */
 static void scatter(T *p, ptrdiff_t stride, vec x, ptrdiff_t n) {
     T lanes[LANES];
     store(lanes, x);
     for (ptrdiff_t i = 0; i < n; i++) p[i * stride] = lanes[i];
 }
 
-/* Where its first number stands, and how far apart they stand. */
-INLINE T *first_of(cgru_array array, place at) {
-    return AT(array, at.i, at.t) + (at.few ? at.unit * array.column : at.c);
+/* Returns the address of the first lane in an array, and the stride between lanes. */
+INLINE T *address_of(cgru_array array, place at) {
+    return AT(array, at.i, at.t) + (at.samples_in_lanes ? at.unit * array.column : at.c);
 }
-INLINE ptrdiff_t apart(cgru_array array, place at) { return at.few ? array.sample : 1; }
+INLINE ptrdiff_t stride_of(cgru_array array, place at) { return at.samples_in_lanes ? array.sample : 1; }
 
-INLINE vec get(cgru_array array, place at) {
-    const T *p = first_of(array, at);
-    return apart(array, at) == 1 ? load_n(p, at.n) : gather(p, array.sample, at.n);
+/* Loads the vector at a place of an array. */
+INLINE vec load_at(cgru_array array, place at) {
+    const T *p = address_of(array, at);
+    return stride_of(array, at) == 1 ? load_n(p, at.n) : gather(p, array.sample, at.n);
 }
 
-INLINE void put_at(cgru_array array, place at, vec x) {
-    T *p = first_of(array, at);
-    if (apart(array, at) == 1)
+/* Stores x at a place of an array. */
+INLINE void store_at(cgru_array array, place at, vec x) {
+    T *p = address_of(array, at);
+    if (stride_of(array, at) == 1)
         store_n(p, x, at.n);
     else
         scatter(p, array.sample, x, at.n);
 }
 
-/* x in the lanes whose sample has step t, else y: where lanes are units, that is so or the step does not run. */
-INLINE vec if_real(place at, vec x, vec y) {
+/* Returns x in lanes whose sample has step t, else y. Where lanes are units, rows without step t are not run at all. */
+INLINE vec if_running(place at, vec x, vec y) {
     return at.lengths ? if_less(ZERO + (T)at.t, load(at.lengths), x, y) : x;
 }
 
-INLINE void set(cgru_array array, place at, vec x) { put_at(array, at, if_real(at, x, ZERO)); }
+/* Stores x, or zero past the length of a sample. */
+INLINE void store_or_zero(cgru_array array, place at, vec x) { store_at(array, at, if_running(at, x, ZERO)); }
 
-INLINE void set_wanted(cgru_array array, place at, vec x) {
-    if (array.data) set(array, at, x);
+/* The same, if the array has data. */
+INLINE void store_wanted(cgru_array array, place at, vec x) {
+    if (array.data) store_or_zero(array, at, x);
 }
 
 /* --- forward --- */
 
+/* Returns whether r multiplies the recurrent product c = hp Vhh + chh instead of hp. */
 INLINE int resets_after(const cgru_call *call) { return call->variant != CGRU_RESET_BEFORE; }
 
-/* r = activate_reset(r_); what becomes of h: r * h, or r itself where the reset comes after */
+/* r = activate_reset(r_); returns r * h, or r where the reset comes after. */
 INLINE vec reset_gate(const cgru_call *call, place at, vec r_, vec h) {
     const vec r = activate(call->activate_reset, r_);
-    set_wanted(call->r, at, r);
-    set_wanted(call->r_, at, r_);
+    store_wanted(call->r, at, r);
+    store_wanted(call->r_, at, r_);
     return resets_after(call) ? r : r * h;
 }
 
-/* z = activate_update(z_) */
+/* Returns z = activate_update(z_). */
 INLINE vec update_gate(const cgru_call *call, place at, vec z_) {
     const vec z = activate(call->activate_update, z_);
-    set_wanted(call->z, at, z);
-    set_wanted(call->z_, at, z_);
+    store_wanted(call->z, at, z);
+    store_wanted(call->z_, at, z_);
     return z;
 }
 
-/* r * c, c the product itself */
+/* Returns r * c, c the recurrent product of the candidate. */
 INLINE vec reset_product(const cgru_call *call, place at, vec r, vec c) {
-    set_wanted(call->c, at, c);
+    store_wanted(call->c, at, c);
     return r * c;
 }
 
-INLINE int keeps(const cgru_call *call) { return call->zoneout != 0 || call->kept.data; }
+/* Returns whether the call has zoneout, as a rate or as masks. */
+INLINE int has_zoneout(const cgru_call *call) { return call->zoneout != 0 || call->kept.data; }
 
-/* hh_, r * c (at `rc`) joining it where the reset comes after; and whether a call has neither that nor zoneout. */
-INLINE vec preactivation(const cgru_call *call, vec hh_, const T *rc) { return resets_after(call) ? hh_ + load(rc) : hh_; }
-INLINE int is_plain(const cgru_call *call) { return !resets_after(call) && !keeps(call); }
-
-/* The share of hp that a state keeps. */
-INLINE vec share_kept(const cgru_call *call, place at) {
-    return call->kept.data ? get(call->kept, at) : ZERO + (T)call->zoneout;
+/* Returns hh_, plus r * c (at `rc`) where the reset comes after. */
+INLINE vec preactivation(const cgru_call *call, vec hh_, const T *rc) {
+    return resets_after(call) ? hh_ + load(rc) : hh_;
 }
 
-/* hh = activate(hh_), hh_ with r * c where the reset comes after; h = z * hp + (1 - z) * hh, with zoneout
- * k * hp + (1 - k) * that, which is not asked of a `plain` call. */
+/* Returns whether the call has neither reset-after nor zoneout: a constant `plain` then removes their branches. */
+INLINE int is_plain(const cgru_call *call) { return !resets_after(call) && !has_zoneout(call); }
+
+/* Returns the share k of hp that zoneout keeps. */
+INLINE vec zoneout_of(const cgru_call *call, place at) {
+    return call->kept.data ? load_at(call->kept, at) : ZERO + (T)call->zoneout;
+}
+
+/* hh = activate(hh_); returns h = z * hp + (1 - z) * hh, with zoneout k * hp + (1 - k) * h. */
 INLINE vec new_state(const int plain, const cgru_call *call, place at, vec hh_, vec z, vec hp) {
     const vec hh = activate(call->activate, hh_);
     vec h = z * hp + (1 - z) * hh;
-    if (!plain && keeps(call)) {
-        const vec kept = share_kept(call, at);
+    if (!plain && has_zoneout(call)) {
+        const vec kept = zoneout_of(call, at);
         h = kept * hp + (1 - kept) * h;
     }
-    h = if_real(at, h, hp);
-    if (call->h.data) put_at(call->h, at, call->hh.data ? h : if_real(at, h, ZERO));
-    set_wanted(call->hh, at, hh);
-    set_wanted(call->hh_, at, hh_);
+    h = if_running(at, h, hp);
+    if (call->h.data) store_at(call->h, at, call->hh.data ? h : if_running(at, h, ZERO));
+    store_wanted(call->hh, at, hh);
+    store_wanted(call->hh_, at, hh_);
     return h;
 }
 
-/* --- backward; dh, dhh_, dz_, dr_, dc are the row's --- */
+/* --- backward; dh, dhh_, dz_, dr_, dc are those of the row in the workspace --- */
 
-/* dh_ = dA + dhn; dhh_ = dh_ * (1 - z) * activate'(hh_); dz_ = dh_ * (hp - hh) * activate_update'(z_); and dh begins
- * as dh_ * z; with zoneout dh_ (1 - k) is what the gates get, and dh_ * k is carried. Where the reset comes after,
- * dr_ = dhh_ * c * activate_reset'(r_) and dc = dhh_ * r as well */
+/* Gradients of the preactivations, from dhn (at dh), the gradient from the next step:
+ * dh_ = dA + dhn, dhh_ = dh_ * (1 - z) * activate'(hh_), dz_ = dh_ * (hp - hh) * activate_update'(z_), dh = dh_ * z.
+ * With zoneout the gates get dh_ * (1 - k), and dh_ * k is added to dh. Where the reset comes after, also
+ * dr_ = dhh_ * c * activate_reset'(r_) and dc = dhh_ * r. */
 INLINE void gate_gradients(const int plain, const cgru_call *call, place at, T *dh, T *dhh_, T *dz_, T *dr_, T *dc) {
-    const vec hp = get(call->hp, at), hh = get(call->hh, at), z = get(call->z, at), dhn = load(dh + at.c);
+    const vec hp = load_at(call->hp, at), hh = load_at(call->hh, at), z = load_at(call->z, at), dhn = load(dh + at.c);
     vec sum = dhn;
-    if (call->dA.data) sum += get(call->dA, at);
+    if (call->dA.data) sum += load_at(call->dA, at);
     vec fresh = sum, carried = sum * z;
-    if (!plain && keeps(call)) {
-        const vec kept = share_kept(call, at);
+    if (!plain && has_zoneout(call)) {
+        const vec kept = zoneout_of(call, at);
         fresh = sum * (1 - kept);
         carried = fresh * z + sum * kept;
     }
-    const vec candidate = if_real(at, fresh * (1 - z) * derivative(call->activate, hh), ZERO);
-    const vec update = if_real(at, fresh * (hp - hh) * derivative(call->activate_update, z), ZERO);
+    const vec candidate = if_running(at, fresh * (1 - z) * derivative(call->activate, hh), ZERO);
+    const vec update = if_running(at, fresh * (hp - hh) * derivative(call->activate_update, z), ZERO);
     store(dhh_ + at.c, candidate);
     store(dz_ + at.c, update);
-    store(dh + at.c, if_real(at, carried, dhn));
-    set_wanted(call->dh_, at, sum);
-    set(call->dhh_, at, candidate);
-    set(call->dz_, at, update);
+    store(dh + at.c, if_running(at, carried, dhn));
+    store_wanted(call->dh_, at, sum);
+    store_or_zero(call->dhh_, at, candidate);
+    store_or_zero(call->dz_, at, update);
     if (plain || !resets_after(call)) return;
-    const vec r = get(call->r, at), recurrent = candidate * r;
-    const vec reset = candidate * get(call->c, at) * derivative(call->activate_reset, r);
+    const vec r = load_at(call->r, at), recurrent = candidate * r;
+    const vec reset = candidate * load_at(call->c, at) * derivative(call->activate_reset, r);
     store(dr_ + at.c, reset);
     store(dc + at.c, recurrent);
-    set(call->dr_, at, reset);
-    set(call->dc, at, recurrent);
+    store_or_zero(call->dr_, at, reset);
+    store_or_zero(call->dc, at, recurrent);
 }
 
-/* dr_ = drh * hp * activate_reset'(r_), drh = dhh_ Vhh^T; dh += drh * r */
+/* dr_ = drh * hp * activate_reset'(r_), dh += drh * r, where drh = dhh_ Vhh^T. */
 INLINE void reset_gradient(const cgru_call *call, place at, vec drh, T *dh, T *dr_) {
-    const vec r = get(call->r, at);
-    const vec reset = drh * if_real(at, get(call->hp, at), ZERO) * derivative(call->activate_reset, r);
+    const vec r = load_at(call->r, at);
+    const vec reset = drh * if_running(at, load_at(call->hp, at), ZERO) * derivative(call->activate_reset, r);
     store(dr_ + at.c, reset);
     store(dh + at.c, load(dh + at.c) + drh * r);
-    set(call->dr_, at, reset);
+    store_or_zero(call->dr_, at, reset);
 }
 
-/* dh += sum, sum = dz_ Vz^T + dr_ Vr^T, and dc Vhh^T where the reset comes after */
+/* dh += sum, where sum = dz_ Vz^T + dr_ Vr^T, plus dc Vhh^T where the reset comes after. */
 INLINE void state_gradient(const cgru_call *call, place at, vec sum, T *dh) {
     sum += load(dh + at.c);
     store(dh + at.c, sum);
-    set_wanted(call->dh, at, sum);
+    store_wanted(call->dh, at, sum);
 }

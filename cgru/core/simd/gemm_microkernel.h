@@ -1,19 +1,24 @@
-/* The tile product: up to ROWS rows by up to three vectors of columns, summed in registers.
+/* The micro-kernel of products with packed weights: out (rows, N) = a (rows, K) W (K, N) + bias.
  *
- * Packed weights (K, N) are panels of up to three vectors, as even as can be; a panel holds its K rows one after another.
- * A sum runs over k in order, in one chain, whatever the tile: so results do not depend on how rows are shared out. Only
- * a call with a single sample or two, and a gradient of a single row, break the sum into four chains or two, to hide their
+ * A tile is up to ROWS rows by up to three vectors of columns, summed in registers. Rows of `a` are strided. Packed
+ * weights are panels of up to three vectors of columns, as even as can be; a panel holds its K rows one after another.
+ * It is chosen where lanes are units and the call runs long enough to pay for packing.
+ *
+ * A sum runs over k in order, in one chain, whatever the tile: bits do not depend on how rows are distributed. Only a
+ * call of one or two samples, and a gradient of a single row, split sums into four or two chains, to hide their
  * latency. */
 
-/* n things in parts of at most so many, as even as can be: the first `more` parts have one more than `least`. */
+/* n things in even parts: the first `more` parts have least + 1 things, the others `least`. */
 typedef struct { ptrdiff_t parts, least, more; } split;
 
+/* Splits n things into parts of at most `most`. */
 INLINE split split_of(ptrdiff_t n, ptrdiff_t most) {
     ptrdiff_t parts = (n + most - 1) / most;
     return (split){parts, n / parts, n % parts};
 }
 
-/* Runs through the parts p of a split, each of `size` things from `first` on; or back from the last one. */
+/* Loops over the parts p of a split, each of `size` things from `first` on; if `back`, from the last part to the first.
+ */
 #define PARTS(split, p, first, size) PARTS_IN_TURN(split, 0, p, first, size)
 #define PARTS_IN_TURN(split, back, p, first, size)                                                          \
     for (ptrdiff_t p = (back) ? (split).parts - 1 : 0, first, size;                                         \
@@ -21,10 +26,11 @@ INLINE split split_of(ptrdiff_t n, ptrdiff_t most) {
          (first = p * (split).least + min(p, (split).more), size = (split).least + (p < (split).more));     \
          p += (back) ? -1 : 1)
 
+/* Splits vectors of columns into panels. */
 INLINE split panels_for(ptrdiff_t vectors) { return split_of(vectors, 3); }
 
-/* out (rows, vectors * LANES) = bias + sum over k of a(i, k) w(k, :), a(i, k) = a[i * row + k * column].
- * rows, vectors and chains are constants wherever this is inlined, and the sums live in registers. */
+/* out (rows, vectors * LANES) = bias + [operand 0 | operand 1 | ...] w. `packed`: an operand is a panel, its rows side
+ * by side. rows, vectors and chains are constants wherever this is inlined, so that the sums live in registers. */
 INLINE void tile(const int rows, const int vectors, const int chains, const cgru_operand *operand, int operands,
                        const int packed, const T *w, const T *bias, T *out) {
     vec sum[ROWS > 4 ? ROWS : 4][3];
@@ -78,6 +84,8 @@ INLINE void tile(const int rows, const int vectors, const int chains, const cgru
     }
 }
 
+/* Tiles of every size as functions: `many` for batches, `pair` and `single` in chains, `packed` for panels on both
+ * sides. */
 typedef void tile_function(const cgru_operand *operand, int operands, const T *w, const T *bias, T *out);
 
 #define TILE_OF(kind, packed, rows, vectors, chains)                                                              \
@@ -104,11 +112,12 @@ TILES(5) TILES(6) TILES(7) TILES(8)
 #else
 #define TABLES(kind) {TABLE(kind, 1), TABLE(kind, 2), TABLE(kind, 3), TABLE(kind, 4)}
 #endif
-static tile_function *const of_many[ROWS][3] = TABLES(many);
-static tile_function *const of_single[1][3] = {TABLE(single, 1)};
-static tile_function *const of_pair[2][3] = {TABLE(pair, 1), TABLE(pair, 2)};
-static tile_function *const of_packed[ROWS][3] = TABLES(packed);
+static tile_function *const many_tiles[ROWS][3] = TABLES(many);
+static tile_function *const single_tiles[1][3] = {TABLE(single, 1)};
+static tile_function *const pair_tiles[2][3] = {TABLE(pair, 1), TABLE(pair, 2)};
+static tile_function *const packed_tiles[ROWS][3] = TABLES(packed);
 
+/* Returns the rows of the packed weights. */
 INLINE ptrdiff_t depth_of(const cgru_product *product) {
     ptrdiff_t K = 0;
     if (product->depth) return product->depth;
@@ -116,8 +125,9 @@ INLINE ptrdiff_t depth_of(const cgru_product *product) {
     return K;
 }
 
-/* `left` columns of W from column j on, zeros up to a vector, of rows i to i + rows: row by row to `to`, `ld` apart. */
-static void put_columns(cgru_matrix W, ptrdiff_t i, ptrdiff_t rows, ptrdiff_t j, ptrdiff_t left, T *to, ptrdiff_t ld) {
+/* Copies `left` columns of W from column j on, padded with zeros to a vector, of rows i to i + rows, to rows of `to`,
+ * `ld` apart. Three ways: rows contiguous, columns contiguous (transposing in registers), neither. */
+static void pack_columns(cgru_matrix W, ptrdiff_t i, ptrdiff_t rows, ptrdiff_t j, ptrdiff_t left, T *to, ptrdiff_t ld) {
     const T *from = (const T *)W.data + i * W.row + j * W.column;
     if (W.column == 1) {
         for (ptrdiff_t n = 0; n < rows; n++) store(to + n * ld, load_n(from + n * W.row, left));
@@ -138,28 +148,32 @@ static void put_columns(cgru_matrix W, ptrdiff_t i, ptrdiff_t rows, ptrdiff_t j,
     }
 }
 
+/* Packs W (k, n) into the panels of `weights`, from row k0 and vector vector0 on. */
 static void pack(const cgru_product *product, void *weights, ptrdiff_t k0, ptrdiff_t vector0, cgru_matrix W,
                        ptrdiff_t k, ptrdiff_t n) {
     const ptrdiff_t K = depth_of(product);
     const split panels = panels_for(product->vectors);
-    const ptrdiff_t block = W.column == 1 ? 8 : k; /* rows, where they lie one after another: what is read is then in order */
+    const ptrdiff_t block = W.column == 1 ? 8 : k; /* of rows: contiguous ones are then read in order */
     for (ptrdiff_t i = 0; i < k; i += block)
         PARTS(panels, p, first, vectors) {
             for (ptrdiff_t v = first; v < first + vectors; v++) {
                 const ptrdiff_t j = (v - vector0) * LANES;
                 if (j < 0 || j >= n) continue;
-                put_columns(W, i, min(k - i, block), j, min(n - j, LANES),
+                pack_columns(W, i, min(k - i, block), j, min(n - j, LANES),
                             (T *)weights + (first * K + (k0 + i) * vectors + v - first) * LANES, vectors * LANES);
             }
         }
 }
 
+/* Computes a product with packed weights for rows row0..., and calls its epilogue tile by tile. */
 static void product(const cgru_product *product, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows) {
     ALIGNED T out[ROWS * 3 * LANES];
-    tile_function *const (*tiles)[3] = product->chains == 4 ? of_single : product->chains == 2 ? of_pair : of_many;
+    const int chains = product->chains;
+    tile_function *const (*tiles)[3] = chains == 4 ? single_tiles : chains == 2 ? pair_tiles : many_tiles;
     const ptrdiff_t K = depth_of(product);
     const split panels = panels_for(product->vectors), blocks = split_of(rows, ROWS);
-    PARTS_IN_TURN(panels, t % 2, p, vector, vectors) { /* of weights that outgrow a cache half are then still there */
+    /* Odd steps run back: of weights that outgrow a cache, half are still cached. */
+    PARTS_IN_TURN(panels, t % 2, p, vector, vectors) {
         const T *w = (const T *)product->weights + (vector * K + product->k0 * vectors) * LANES;
         const T *bias = product->bias ? (const T *)product->bias + vector * LANES : NULL;
         PARTS(blocks, b, first, count) {

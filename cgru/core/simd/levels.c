@@ -1,9 +1,11 @@
-/* Which tables of kernels there are, and which of them the machine can run: asked at run time. */
+/* Look-up of the tables of kernels by level: those that were compiled and that this machine can run, as asked at run
+ * time. */
 #include "cgru.h"
 #include "compiler.h"
 
 #include <string.h>
 
+/* has_...: whether this machine can run the instructions of a level. */
 #if X86
 static int has_avx2(void) { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
 
@@ -29,6 +31,7 @@ static int has_dot(void) { return 1; }
 static int has_dot(void) { return 0; }
 #endif
 
+/* Returns the table of a level from the function where it has the name and the machine has the instructions. */
 #define OFFER(name, has)                                               \
     extern const cgru_kernels cgru_##name##_float, cgru_##name##_double; \
     if (!strcmp(level, #name) && (has)) return itemsize == 4 ? &cgru_##name##_float : &cgru_##name##_double;
@@ -45,28 +48,29 @@ const cgru_kernels *cgru_level(const char *level, int itemsize) {
     return NULL;
 }
 
-#define OFFER_NARROW(name, has)                                \
-    extern const cgru_narrow_kernels cgru_narrow_##name; \
-    if (!strcmp(level, #name) && (has)) return &cgru_narrow_##name;
+/* The same for tables of low precision. */
+#define OFFER_LOW_PRECISION(name, has)                                \
+    extern const cgru_low_precision_kernels cgru_low_precision_##name; \
+    if (!strcmp(level, #name) && (has)) return &cgru_low_precision_##name;
 
-const cgru_narrow_kernels *cgru_narrow_level(const char *level) {
-    OFFER_NARROW(scalar, 1)
+const cgru_low_precision_kernels *cgru_low_precision_level(const char *level) {
+    OFFER_LOW_PRECISION(scalar, 1)
 #if VECTORS
-    OFFER_NARROW(baseline, 1)
+    OFFER_LOW_PRECISION(baseline, 1)
 #endif
 #if X86
-    OFFER_NARROW(avx2, has_avx2())
-    OFFER_NARROW(avx512, has_avx512())
-    OFFER_NARROW(avx512vnni, has_avx512vnni())
+    OFFER_LOW_PRECISION(avx2, has_avx2())
+    OFFER_LOW_PRECISION(avx512, has_avx512())
+    OFFER_LOW_PRECISION(avx512vnni, has_avx512vnni())
 #endif
 #if AVX512_BF16
-    OFFER_NARROW(avx512bf16, has_avx512bf16())
+    OFFER_LOW_PRECISION(avx512bf16, has_avx512bf16())
 #endif
 #if AVX_VNNI
-    OFFER_NARROW(avx2vnni, has_avx2vnni())
+    OFFER_LOW_PRECISION(avx2vnni, has_avx2vnni())
 #endif
 #if ARM_DOT
-    OFFER_NARROW(baselinedot, has_dot())
+    OFFER_LOW_PRECISION(baselinedot, has_dot())
 #endif
     return NULL;
 }

@@ -1,5 +1,10 @@
-/* The activation of a head, its loss, and dL/d(what comes before the activation), in one sweep. A lane is a row: whatever
- * the number k of outputs, vectors are full. The formulas are those of cgru/losses.py. */
+/* The activation of a Dense layer, the loss of a head, and dL/dZ, in one sweep over the rows:
+ *
+ *     A = activate(Z),  L = share * sum over rows of weight * loss(A, Y),  dZ = dL/dZ
+ *
+ * Z, A, dZ and Y are strided matrices (rows, k). The formulas are those of cgru/losses.py. It is chosen for every Dense
+ * layer of a compiled fit. A lane is a row, so that vectors are full whatever the number k of outputs; column j of a
+ * vector of rows stands at a[j * LANES]. */
 
 #if LANES > 1
 typedef double doubles __attribute__((vector_size(LANES * 8)));
@@ -9,8 +14,8 @@ typedef double doubles;
 #define TO_DOUBLES(x) ((double)(x))
 #endif
 
-/* Element j of n rows from `row` on, `at` being that of the first. */
-INLINE vec across(cgru_matrix Z, ptrdiff_t row, ptrdiff_t j, ptrdiff_t n) {
+/* Loads output j of n rows from `row` on. */
+INLINE vec load_output(cgru_matrix Z, ptrdiff_t row, ptrdiff_t j, ptrdiff_t n) {
     const T *at = (const T *)Z.data + row * Z.row + j * Z.column;
     if (Z.row == 1) return load_n(at, n);
     ALIGNED T lanes[LANES] = {0};
@@ -18,7 +23,8 @@ INLINE vec across(cgru_matrix Z, ptrdiff_t row, ptrdiff_t j, ptrdiff_t n) {
     return load(lanes);
 }
 
-INLINE void put_across(cgru_matrix Z, ptrdiff_t row, ptrdiff_t j, ptrdiff_t n, vec x) {
+/* Stores output j of n rows from `row` on. */
+INLINE void store_output(cgru_matrix Z, ptrdiff_t row, ptrdiff_t j, ptrdiff_t n, vec x) {
     T *at = (T *)Z.data + row * Z.row + j * Z.column;
     if (Z.row == 1) {
         store_n(at, x, n);
@@ -29,51 +35,53 @@ INLINE void put_across(cgru_matrix Z, ptrdiff_t row, ptrdiff_t j, ptrdiff_t n, v
     for (ptrdiff_t i = 0; i < n; i++) at[i * Z.row] = lanes[i];
 }
 
-/* The classes of n rows. */
-INLINE vec classes_of(const cgru_criterion *c, ptrdiff_t row, ptrdiff_t n) {
+/* Loads the classes of n rows. */
+INLINE vec classes_of(const cgru_loss *loss, ptrdiff_t row, ptrdiff_t n) {
     ALIGNED T lanes[LANES] = {0};
-    for (ptrdiff_t i = 0; i < n; i++) lanes[i] = (T)c->classes[row + i];
+    for (ptrdiff_t i = 0; i < n; i++) lanes[i] = (T)loss->classes[row + i];
     return load(lanes);
 }
 
-/* 1 where x is 0, else 0 */
+/* Returns 1 where x is 0, else 0. */
 INLINE vec is_zero(vec x) { return if_less(ZERO, x * x, ZERO, ZERO + 1); }
 
-/* Target j of n rows. */
-INLINE vec target(const cgru_criterion *c, ptrdiff_t row, ptrdiff_t j, ptrdiff_t n) {
-    return c->classes ? is_zero(classes_of(c, row, n) - (T)j) : across(c->Y, row, j, n);
+/* Loads target j of n rows; of classes, 1 or 0. */
+INLINE vec target(const cgru_loss *loss, ptrdiff_t row, ptrdiff_t j, ptrdiff_t n) {
+    return loss->classes ? is_zero(classes_of(loss, row, n) - (T)j) : load_output(loss->Y, row, j, n);
 }
 
-INLINE double weight_of(const cgru_criterion *c, ptrdiff_t row) { return c->weights ? c->weights[row] : 1; }
+/* Returns the weight of a row. */
+INLINE double weight_of(const cgru_loss *loss, ptrdiff_t row) { return loss->weights ? loss->weights[row] : 1; }
 
-/* `share` of each of n rows, by their weights. */
-INLINE vec shares_of(const cgru_criterion *c, ptrdiff_t row, ptrdiff_t n, double share) {
-    if (!c->weights) return ZERO + (T)share;
+/* Returns `share` times the weights of n rows. */
+INLINE vec shares_of(const cgru_loss *loss, ptrdiff_t row, ptrdiff_t n, double share) {
+    if (!loss->weights) return ZERO + (T)share;
     ALIGNED T lanes[LANES] = {0};
-    for (ptrdiff_t i = 0; i < n; i++) lanes[i] = (T)(c->weights[row + i] * share);
+    for (ptrdiff_t i = 0; i < n; i++) lanes[i] = (T)(loss->weights[row + i] * share);
     return load(lanes);
 }
 
-/* What rows add up to, in their lanes: their losses but for logarithms, and those of scalar code; and what is right. */
+/* Sums over rows, lane by lane. The loss is `losses`, plus `more` from scalar code, plus logarithms (`logs`). */
 typedef struct {
-    doubles losses, right;
+    doubles losses, right; /* right: how many rows, or outputs, are classified rightly */
     double more;
 } sums;
 
-INLINE vec first_lanes(vec x, ptrdiff_t n, vec others) { /* n lanes of x, then others */
+/* Returns the first n lanes of x, and `others` in the rest. */
+INLINE vec first_lanes(vec x, ptrdiff_t n, vec others) {
     static const T index[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
     return n == LANES ? x : if_less(load(index), ZERO + (T)n, x, others);
 }
 
-/* sum += n rows' numbers, by their weights */
-INLINE void add_rows_to(doubles *sum, const cgru_criterion *c, ptrdiff_t row, vec x, ptrdiff_t n) {
+/* sum += x times weight, of n rows. */
+INLINE void add_rows_to(doubles *sum, const cgru_loss *loss, ptrdiff_t row, vec x, ptrdiff_t n) {
     doubles weights = TO_DOUBLES(ZERO) + 1;
-    if (c->weights) memcpy(&weights, c->weights + row, n * sizeof(double));
+    if (loss->weights) memcpy(&weights, loss->weights + row, n * sizeof(double));
     *sum += weights * TO_DOUBLES(first_lanes(x, n, ZERO));
 }
 
-/* Of all lanes, by halves. */
-INLINE double all_of(const doubles *sum) {
+/* Returns the sum of all lanes, by halves. */
+INLINE double sum_of_doubles(const doubles *sum) {
     double lanes[LANES];
     memcpy(lanes, sum, sizeof(lanes));
     for (int half = LANES / 2; half; half /= 2)
@@ -81,18 +89,19 @@ INLINE double all_of(const doubles *sum) {
     return lanes[0];
 }
 
-/* Sums of logarithms are logarithms of products, as long as these do not overflow: one logarithm for many rows, or, where
- * rows have weights, for many outputs of one. */
+/* A sum of logarithms as the logarithm of a product, as long as that does not overflow: one logarithm for many rows or,
+ * where rows have weights, for many outputs of a row. */
 typedef struct {
     vec factors;
-    double bound; /* none of the factors is larger */
+    double bound; /* of every factor */
     double sum;
-    const double *weights; /* of the n rows that are the lanes, or NULL */
+    const double *weights; /* of the n rows in the lanes, or NULL */
     ptrdiff_t n;
 } logs;
 
 #define MOST_FACTORS 1e30
 
+/* Adds the logarithms of the factors to the sum, and sets the factors to 1. */
 INLINE void take_logs(logs *l) {
     double lanes[LANES], most = l->bound;
     ptrdiff_t n = LANES;
@@ -110,19 +119,21 @@ INLINE void take_logs(logs *l) {
     l->bound = 1;
 }
 
-INLINE void add_log(logs *l, vec x, double bound) { /* of numbers from 1 to `bound` */
+/* Adds log(x), 1 <= x <= bound. */
+INLINE void add_log(logs *l, vec x, double bound) {
     if (l->bound * bound > MOST_FACTORS) take_logs(l);
     l->factors *= x;
     l->bound *= bound;
 }
 
-/* A = softmax(Z / temperature) of n rows, and in `s` Z / temperature from its largest down; the sum of exp(s). */
-INLINE vec softmax_of(const cgru_criterion *c, ptrdiff_t row, ptrdiff_t n, T *s, T *a) {
-    const T temperature = (T)c->activate.alpha > 0 ? (T)c->activate.alpha : (sizeof(T) == 4 ? (T)1e-38 : (T)1e-308);
-    vec most = across(c->Z, row, 0, n), total = ZERO;
-    for (ptrdiff_t j = 1; j < c->k; j++) most = at_least(across(c->Z, row, j, n), most);
-    for (ptrdiff_t j = 0; j < c->k; j++) {
-        vec x = across(c->Z, row, j, n) - most;
+/* a = softmax(Z / temperature) of n rows, s = Z / temperature minus its largest; returns the sum of exp(s). */
+INLINE vec softmax_of(const cgru_loss *loss, ptrdiff_t row, ptrdiff_t n, T *s, T *a) {
+    const T temperature = (T)loss->activate.alpha > 0 ? (T)loss->activate.alpha
+                                                      : (sizeof(T) == 4 ? (T)1e-38 : (T)1e-308);
+    vec most = load_output(loss->Z, row, 0, n), total = ZERO;
+    for (ptrdiff_t j = 1; j < loss->k; j++) most = maximum(load_output(loss->Z, row, j, n), most);
+    for (ptrdiff_t j = 0; j < loss->k; j++) {
+        vec x = load_output(loss->Z, row, j, n) - most;
         if (temperature != 1) x = x / temperature;
         const vec e = exp_negative(x);
         store(s + j * LANES, x);
@@ -130,219 +141,229 @@ INLINE vec softmax_of(const cgru_criterion *c, ptrdiff_t row, ptrdiff_t n, T *s,
         total += e;
     }
     const vec inverse = 1 / total;
-    for (ptrdiff_t j = 0; j < c->k; j++) store(a + j * LANES, load(a + j * LANES) * inverse);
+    for (ptrdiff_t j = 0; j < loss->k; j++) store(a + j * LANES, load(a + j * LANES) * inverse);
     return total;
 }
 
-/* Add how many of n rows have their largest output where the largest target is; the first of equal ones counts. */
-INLINE void largest_agree(const cgru_criterion *c, ptrdiff_t row, ptrdiff_t n, const T *a, vec classes, sums *to) {
-    vec most = load(a), at = ZERO, due = c->classes ? ZERO : target(c, row, 0, n), due_at = classes;
-    for (ptrdiff_t j = 1; j < c->k; j++) {
+/* right += how many of n rows have their largest output where the largest target is; of equal ones the first counts. */
+INLINE void largest_agree(const cgru_loss *loss, ptrdiff_t row, ptrdiff_t n, const T *a, vec classes, sums *to) {
+    vec most = load(a), at = ZERO, due = loss->classes ? ZERO : target(loss, row, 0, n), due_at = classes;
+    for (ptrdiff_t j = 1; j < loss->k; j++) {
         const vec x = load(a + j * LANES);
         at = if_less(most, x, ZERO + (T)j, at);
         most = if_less(most, x, x, most);
-        if (c->classes) continue;
-        const vec y = target(c, row, j, n);
+        if (loss->classes) continue;
+        const vec y = target(loss, row, j, n);
         due_at = if_less(due, y, ZERO + (T)j, due_at);
         due = if_less(due, y, y, due);
     }
-    add_rows_to(&to->right, c, row, is_zero(at - due_at), n);
+    add_rows_to(&to->right, loss, row, is_zero(at - due_at), n);
 }
 
-/* Of each output, so that it comes to k for a row. */
-INLINE void halves_agree(const cgru_criterion *c, ptrdiff_t row, ptrdiff_t n, const T *a, sums *to) {
+/* right += how many outputs of n rows are on the same side of 0.5 as their target: up to k a row. */
+INLINE void halves_agree(const cgru_loss *loss, ptrdiff_t row, ptrdiff_t n, const T *a, sums *to) {
     const vec half = ZERO + (T)0.5;
     vec right = ZERO;
-    for (ptrdiff_t j = 0; j < c->k; j++) {
+    for (ptrdiff_t j = 0; j < loss->k; j++) {
         const vec said = if_less(half, load(a + j * LANES), ZERO + 1, ZERO);
-        const vec due = if_less(half, target(c, row, j, n), ZERO + 1, ZERO);
+        const vec due = if_less(half, target(loss, row, j, n), ZERO + 1, ZERO);
         right += 1 - (said - due) * (said - due);
     }
-    add_rows_to(&to->right, c, row, right, n);
+    add_rows_to(&to->right, loss, row, right, n);
 }
 
-/* -log of the cross-entropy's probability, and dL/dZ, both from before the softmax, for targets y, or if `smooth`
- * y (1 - smoothing) + smoothing / k: a constant, so that plain targets take no product. */
-INLINE void softmax_cross_entropy(const int smooth, const cgru_criterion *c, ptrdiff_t row, ptrdiff_t n, const T *s,
+/* Cross-entropy -sum of y log(a) and dL/dZ = a - y, computed from Z so that nothing overflows. If `smooth`, a constant,
+ * targets are y (1 - smoothing) + smoothing / k. */
+INLINE void softmax_cross_entropy(const int smooth, const cgru_loss *loss, ptrdiff_t row, ptrdiff_t n, const T *s,
                                   const T *a, vec classes, vec total, sums *to, logs *l) {
-    const vec share = shares_of(c, row, n, c->share / c->activate.alpha);
-    const T kept = (T)(1 - c->numbers[0]), even = (T)(c->numbers[0] / c->k);
+    const vec share = shares_of(loss, row, n, loss->share / loss->activate.alpha);
+    const T kept = (T)(1 - loss->numbers[0]), even = (T)(loss->numbers[0] / loss->k);
     vec dot = ZERO;
-    add_log(l, first_lanes(total, n, ZERO + 1), (double)c->k);
-    for (ptrdiff_t j = 0; j < c->k; j++) {
+    add_log(l, first_lanes(total, n, ZERO + 1), (double)loss->k);
+    for (ptrdiff_t j = 0; j < loss->k; j++) {
         const vec x = load(s + j * LANES);
-        vec y = c->classes ? is_zero(classes - (T)j) : across(c->Y, row, j, n);
+        vec y = loss->classes ? is_zero(classes - (T)j) : load_output(loss->Y, row, j, n);
         if (smooth) y = y * kept + even;
-        dot += c->classes && !smooth ? if_less(ZERO, y, x, ZERO) : y * x;
-        if (c->dZ.data) put_across(c->dZ, row, j, n, (load(a + j * LANES) - y) * share);
+        dot += loss->classes && !smooth ? if_less(ZERO, y, x, ZERO) : y * x;
+        if (loss->dZ.data) store_output(loss->dZ, row, j, n, (load(a + j * LANES) - y) * share);
     }
-    add_rows_to(&to->losses, c, row, -dot, n);
+    add_rows_to(&to->losses, loss, row, -dot, n);
 }
 
-/* max(z, 0) - z y + log(1 + exp(-|z|)) of each output, and dL/dZ */
-INLINE void sigmoid_cross_entropy(const cgru_criterion *c, ptrdiff_t row, ptrdiff_t n, const T *a, sums *to, logs *l) {
-    const vec share = shares_of(c, row, n, c->share);
+/* Binary cross-entropy of sigmoid outputs, max(z, 0) - z y + log(1 + exp(-|z|)), and dL/dZ = a - y. */
+INLINE void sigmoid_cross_entropy(const cgru_loss *loss, ptrdiff_t row, ptrdiff_t n, const T *a, sums *to, logs *l) {
+    const vec share = shares_of(loss, row, n, loss->share);
     vec sum = ZERO;
-    for (ptrdiff_t j = 0; j < c->k; j++) {
-        const vec y = target(c, row, j, n), z = across(c->Z, row, j, n);
+    for (ptrdiff_t j = 0; j < loss->k; j++) {
+        const vec y = target(loss, row, j, n), z = load_output(loss->Z, row, j, n);
         const vec e = exp_negative(NUMBERS(BITS(z) | SIGN));
         add_log(l, first_lanes(1 + e, n, ZERO + 1), 2);
-        sum += at_least(z, ZERO) - z * y;
-        if (c->dZ.data) put_across(c->dZ, row, j, n, (load(a + j * LANES) - y) * share);
+        sum += maximum(z, ZERO) - z * y;
+        if (loss->dZ.data) store_output(loss->dZ, row, j, n, (load(a + j * LANES) - y) * share);
     }
-    add_rows_to(&to->losses, c, row, sum, n);
+    add_rows_to(&to->losses, loss, row, sum, n);
 }
 
-/* The loss from the outputs, dL/dA in place of them in `d`. */
-INLINE void squared_error(const cgru_criterion *c, ptrdiff_t row, ptrdiff_t n, const T *a, T *d, sums *to) {
-    const vec share = shares_of(c, row, n, 2 * c->share);
-    for (ptrdiff_t j = 0; j < c->k; j++) {
-        const vec error = load(a + j * LANES) - target(c, row, j, n);
-        add_rows_to(&to->losses, c, row, error * error, n);
+/* (a - y)^2, and dL/dA in `d`, as in all losses from here on. */
+INLINE void squared_error(const cgru_loss *loss, ptrdiff_t row, ptrdiff_t n, const T *a, T *d, sums *to) {
+    const vec share = shares_of(loss, row, n, 2 * loss->share);
+    for (ptrdiff_t j = 0; j < loss->k; j++) {
+        const vec error = load(a + j * LANES) - target(loss, row, j, n);
+        add_rows_to(&to->losses, loss, row, error * error, n);
         store(d + j * LANES, error * share);
     }
 }
 
-INLINE void binary_cross_entropy(const cgru_criterion *c, ptrdiff_t row, ptrdiff_t n, const T *a, T *d, sums *to) {
+/* -(y log(p) + (1 - y) log(1 - p)), p = a clipped away from 0 and 1. */
+INLINE void binary_cross_entropy(const cgru_loss *loss, ptrdiff_t row, ptrdiff_t n, const T *a, T *d, sums *to) {
     const double low = sizeof(T) == 4 ? 1.1920928955078125e-7 : 2.220446049250313e-16, high = 1 - low;
     ALIGNED T y[LANES];
     double value = 0;
-    for (ptrdiff_t j = 0; j < c->k; j++) {
-        store(y, target(c, row, j, n));
+    for (ptrdiff_t j = 0; j < loss->k; j++) {
+        store(y, target(loss, row, j, n));
         for (ptrdiff_t i = 0; i < n; i++) {
-            const double x = a[j * LANES + i], p = x < low ? low : x > high ? high : x, weight = weight_of(c, row + i);
+            const double x = a[j * LANES + i], p = x < low ? low : x > high ? high : x;
+            const double weight = weight_of(loss, row + i);
             value -= weight * (y[i] * log(p) + (1 - y[i]) * log1p(-p));
-            d[j * LANES + i] = (T)((p - y[i]) / (p * (1 - p)) * (weight * c->share));
+            d[j * LANES + i] = (T)((p - y[i]) / (p * (1 - p)) * (weight * loss->share));
         }
     }
     to->more += value;
 }
 
-INLINE void huber(const cgru_criterion *c, ptrdiff_t row, ptrdiff_t n, const T *a, T *d, sums *to) {
-    const vec share = shares_of(c, row, n, c->share), delta = ZERO + (T)c->numbers[0];
-    for (ptrdiff_t j = 0; j < c->k; j++) {
-        const vec error = load(a + j * LANES) - target(c, row, j, n), above = at_least(error, -delta);
+/* error^2 / 2 where |error| <= delta, else delta (|error| - delta / 2). */
+INLINE void huber(const cgru_loss *loss, ptrdiff_t row, ptrdiff_t n, const T *a, T *d, sums *to) {
+    const vec share = shares_of(loss, row, n, loss->share), delta = ZERO + (T)loss->numbers[0];
+    for (ptrdiff_t j = 0; j < loss->k; j++) {
+        const vec error = load(a + j * LANES) - target(loss, row, j, n), above = maximum(error, -delta);
         const vec bounded = if_less(delta, above, delta, above);
-        add_rows_to(&to->losses, c, row, bounded * (error - bounded / 2), n);
+        add_rows_to(&to->losses, loss, row, bounded * (error - bounded / 2), n);
         store(d + j * LANES, bounded * share);
     }
 }
 
-INLINE void quantile(const cgru_criterion *c, ptrdiff_t row, ptrdiff_t n, const T *a, T *d, sums *to) {
-    const vec share = shares_of(c, row, n, c->share);
-    for (ptrdiff_t j = 0; j < c->k; j++) {
-        const vec q = ZERO + (T)c->numbers[j % c->ways], under = ZERO + (T)(c->numbers[j % c->ways] - 1);
-        const vec error = target(c, row, j / c->ways, n) - load(a + j * LANES);
+/* Pinball loss: q error above the prediction, (q - 1) error below it; `ways` quantiles of each target. */
+INLINE void quantile(const cgru_loss *loss, ptrdiff_t row, ptrdiff_t n, const T *a, T *d, sums *to) {
+    const vec share = shares_of(loss, row, n, loss->share);
+    for (ptrdiff_t j = 0; j < loss->k; j++) {
+        const vec q = ZERO + (T)loss->numbers[j % loss->ways], under = ZERO + (T)(loss->numbers[j % loss->ways] - 1);
+        const vec error = target(loss, row, j / loss->ways, n) - load(a + j * LANES);
         const vec slope = if_less(ZERO, error, q, if_less(error, ZERO, under, ZERO));
-        add_rows_to(&to->losses, c, row, error * if_less(error, ZERO, under, q), n);
+        add_rows_to(&to->losses, loss, row, error * if_less(error, ZERO, under, q), n);
         store(d + j * LANES, -slope * share);
     }
 }
 
-/* `x` as dL/dA; where it is wanted and a T cannot hold it the loss is infinite, too: nothing can be learned from it. */
-INLINE double put_slope(const cgru_criterion *c, T *d, double x) {
+/* d = x, a gradient dL/dA. Returns infinity for the loss if the gradient is wanted and overflows T, else 0. */
+INLINE double put_slope(const cgru_loss *loss, T *d, double x) {
     *d = (T)x;
-    return c->dZ.data && isinf(*d) ? INFINITY : 0;
+    return loss->dZ.data && isinf(*d) ? INFINITY : 0;
 }
 
-INLINE void poisson(const cgru_criterion *c, ptrdiff_t row, ptrdiff_t n, const T *a, T *d, sums *to) {
+/* exp(a) - y a, for outputs a that are logarithms of rates. */
+INLINE void poisson(const cgru_loss *loss, ptrdiff_t row, ptrdiff_t n, const T *a, T *d, sums *to) {
     ALIGNED T y[LANES];
     double value = 0;
-    for (ptrdiff_t j = 0; j < c->k; j++) {
-        store(y, target(c, row, j, n));
+    for (ptrdiff_t j = 0; j < loss->k; j++) {
+        store(y, target(loss, row, j, n));
         for (ptrdiff_t i = 0; i < n; i++) {
-            const double x = a[j * LANES + i], rate = exp(x), weight = weight_of(c, row + i);
+            const double x = a[j * LANES + i], rate = exp(x), weight = weight_of(loss, row + i);
             value += weight * (rate - y[i] * x);
-            value += put_slope(c, d + j * LANES + i, (rate - y[i]) * (weight * c->share));
+            value += put_slope(loss, d + j * LANES + i, (rate - y[i]) * (weight * loss->share));
         }
     }
     to->more += value;
 }
 
-INLINE void gaussian(const cgru_criterion *c, ptrdiff_t row, ptrdiff_t n, const T *a, T *d, sums *to) {
+/* (v + (mean - y)^2 exp(-v)) / 2, for outputs that are pairs of a mean and a log-variance v. */
+INLINE void gaussian(const cgru_loss *loss, ptrdiff_t row, ptrdiff_t n, const T *a, T *d, sums *to) {
     ALIGNED T y[LANES];
     double value = 0;
-    for (ptrdiff_t j = 0; j < c->k; j += 2) { /* a mean, and a log-variance */
+    for (ptrdiff_t j = 0; j < loss->k; j += 2) {
         const T *mean = a + j * LANES, *v = mean + LANES;
-        store(y, target(c, row, j / 2, n));
+        store(y, target(loss, row, j / 2, n));
         for (ptrdiff_t i = 0; i < n; i++) {
-            const double error = (double)mean[i] - y[i], precision = exp(-(double)v[i]), weight = weight_of(c, row + i);
+            const double error = (double)mean[i] - y[i], precision = exp(-(double)v[i]),
+                         weight = weight_of(loss, row + i);
             const double square = error * error * precision, half = weight / 2;
             value += half * (v[i] + square);
-            value += put_slope(c, d + j * LANES + i, error * precision * (weight * c->share));
-            value += put_slope(c, d + (j + 1) * LANES + i, (1 - square) * (half * c->share));
+            value += put_slope(loss, d + j * LANES + i, error * precision * (weight * loss->share));
+            value += put_slope(loss, d + (j + 1) * LANES + i, (1 - square) * (half * loss->share));
         }
     }
     to->more += value;
 }
 
-/* dL/dZ from dL/dA, in `d`: by the derivative of each output, or by softmax's Jacobian, which need not be built. */
-INLINE void through_activation(const cgru_criterion *c, ptrdiff_t row, ptrdiff_t n, const T *a, const T *d) {
+/* dL/dZ from dL/dA (`d`): by the derivative of the activation, or by the Jacobian of softmax, which is never built. */
+INLINE void through_activation(const cgru_loss *loss, ptrdiff_t row, ptrdiff_t n, const T *a, const T *d) {
     vec dot = ZERO;
-    if (c->activate.code == CGRU_SOFTMAX)
-        for (ptrdiff_t j = 0; j < c->k; j++) dot += load(a + j * LANES) * load(d + j * LANES);
-    for (ptrdiff_t j = 0; j < c->k; j++) {
+    if (loss->activate.code == CGRU_SOFTMAX)
+        for (ptrdiff_t j = 0; j < loss->k; j++) dot += load(a + j * LANES) * load(d + j * LANES);
+    for (ptrdiff_t j = 0; j < loss->k; j++) {
         const vec A = load(a + j * LANES), dA = load(d + j * LANES);
-        put_across(c->dZ, row, j, n,
-                   c->activate.code == CGRU_SOFTMAX ? A * (dA - dot) / (T)c->activate.alpha
-                                                    : dA * derivative(c->activate, A));
+        store_output(loss->dZ, row, j, n,
+                   loss->activate.code == CGRU_SOFTMAX ? A * (dA - dot) / (T)loss->activate.alpha
+                                                    : dA * derivative(loss->activate, A));
     }
 }
 
-/* The outputs, or dL/dZ from dL/dA. */
-INLINE void no_loss(const cgru_criterion *c, ptrdiff_t row, ptrdiff_t n, const T *a, T *d) {
-    for (ptrdiff_t j = 0; j < c->k; j++) {
-        if (c->A.data) put_across(c->A, row, j, n, load(a + j * LANES));
-        if (c->dZ.data) store(d + j * LANES, across(c->Y, row, j, n));
+/* Stores the outputs A, and loads dL/dA from Y, of a layer that is no head. */
+INLINE void no_loss(const cgru_loss *loss, ptrdiff_t row, ptrdiff_t n, const T *a, T *d) {
+    for (ptrdiff_t j = 0; j < loss->k; j++) {
+        if (loss->A.data) store_output(loss->A, row, j, n, load(a + j * LANES));
+        if (loss->dZ.data) store(d + j * LANES, load_output(loss->Y, row, j, n));
     }
 }
 
-INLINE int from_outputs(const cgru_criterion *c) { /* whether the loss has no dL/dZ of its own */
-    return !(c->loss == CGRU_CROSS_ENTROPY ||
-             (c->loss == CGRU_BINARY_CROSS_ENTROPY && c->activate.code == CGRU_SIGMOID));
+/* Returns whether the loss computes dL/dA, so that dL/dZ is still to come. */
+INLINE int from_outputs(const cgru_loss *loss) {
+    return !(loss->kind == CGRU_CROSS_ENTROPY ||
+             (loss->kind == CGRU_BINARY_CROSS_ENTROPY && loss->activate.code == CGRU_SIGMOID));
 }
 
-/* n rows, no more than there are lanes. */
-INLINE void few_rows(const cgru_criterion *c, ptrdiff_t row, ptrdiff_t n, sums *to, logs *l) {
-    T *s = c->work, *a = s + c->k * LANES;
+/* Activation, loss and gradient of n <= LANES rows. */
+INLINE void loss_of_rows(const cgru_loss *loss, ptrdiff_t row, ptrdiff_t n, sums *to, logs *l) {
+    T *s = loss->work, *a = s + loss->k * LANES;
     vec total = ZERO, classes = ZERO;
-    if (c->weights) l->weights = c->weights + row, l->n = n;
-    if (c->activate.code == CGRU_SOFTMAX)
-        total = softmax_of(c, row, n, s, a);
+    if (loss->weights) l->weights = loss->weights + row, l->n = n;
+    if (loss->activate.code == CGRU_SOFTMAX)
+        total = softmax_of(loss, row, n, s, a);
     else
-        for (ptrdiff_t j = 0; j < c->k; j++) store(a + j * LANES, activate(c->activate, across(c->Z, row, j, n)));
-    switch (c->loss) {
+        for (ptrdiff_t j = 0; j < loss->k; j++)
+            store(a + j * LANES, activate(loss->activate, load_output(loss->Z, row, j, n)));
+    switch (loss->kind) {
     case CGRU_CROSS_ENTROPY:
-        if (c->classes) classes = classes_of(c, row, n);
-        largest_agree(c, row, n, a, classes, to);
-        if (c->numbers[0] > 0)
-            softmax_cross_entropy(1, c, row, n, s, a, classes, total, to, l);
+        if (loss->classes) classes = classes_of(loss, row, n);
+        largest_agree(loss, row, n, a, classes, to);
+        if (loss->numbers[0] > 0)
+            softmax_cross_entropy(1, loss, row, n, s, a, classes, total, to, l);
         else
-            softmax_cross_entropy(0, c, row, n, s, a, classes, total, to, l);
+            softmax_cross_entropy(0, loss, row, n, s, a, classes, total, to, l);
         break;
     case CGRU_BINARY_CROSS_ENTROPY:
-        halves_agree(c, row, n, a, to);
-        if (c->activate.code == CGRU_SIGMOID) sigmoid_cross_entropy(c, row, n, a, to, l);
-        else binary_cross_entropy(c, row, n, a, s, to);
+        halves_agree(loss, row, n, a, to);
+        if (loss->activate.code == CGRU_SIGMOID) sigmoid_cross_entropy(loss, row, n, a, to, l);
+        else binary_cross_entropy(loss, row, n, a, s, to);
         break;
-    case CGRU_MEAN_SQUARED_ERROR: squared_error(c, row, n, a, s, to); break;
-    case CGRU_HUBER: huber(c, row, n, a, s, to); break;
-    case CGRU_QUANTILE: quantile(c, row, n, a, s, to); break;
-    case CGRU_POISSON: poisson(c, row, n, a, s, to); break;
-    case CGRU_GAUSSIAN: gaussian(c, row, n, a, s, to); break;
-    default: no_loss(c, row, n, a, s);
+    case CGRU_MEAN_SQUARED_ERROR: squared_error(loss, row, n, a, s, to); break;
+    case CGRU_HUBER: huber(loss, row, n, a, s, to); break;
+    case CGRU_QUANTILE: quantile(loss, row, n, a, s, to); break;
+    case CGRU_POISSON: poisson(loss, row, n, a, s, to); break;
+    case CGRU_GAUSSIAN: gaussian(loss, row, n, a, s, to); break;
+    default: no_loss(loss, row, n, a, s);
     }
-    if (c->dZ.data && from_outputs(c)) through_activation(c, row, n, a, s);
-    if (c->weights) take_logs(l);
+    if (loss->dZ.data && from_outputs(loss)) through_activation(loss, row, n, a, s);
+    if (loss->weights) take_logs(l);
 }
 
-static void criterion(const cgru_criterion *c, ptrdiff_t row0, ptrdiff_t rows, double *value, double *right) {
+/* value += the loss of rows row0..., right += how many of them are classified rightly; writes A and dZ. */
+static void loss_and_gradient(const cgru_loss *loss, ptrdiff_t row0, ptrdiff_t rows, double *value, double *right) {
     logs l = {ZERO + 1, 1, 0, NULL, 0};
     sums found = {TO_DOUBLES(ZERO), TO_DOUBLES(ZERO), 0};
     ptrdiff_t row = row0;
-    for (; row + LANES <= row0 + rows; row += LANES) few_rows(c, row, LANES, &found, &l);
-    if (row < row0 + rows) few_rows(c, row, row0 + rows - row, &found, &l);
+    for (; row + LANES <= row0 + rows; row += LANES) loss_of_rows(loss, row, LANES, &found, &l);
+    if (row < row0 + rows) loss_of_rows(loss, row, row0 + rows - row, &found, &l);
     take_logs(&l);
-    *value += (all_of(&found.losses) + found.more + l.sum) * c->share;
-    *right += all_of(&found.right) / (c->loss == CGRU_BINARY_CROSS_ENTROPY ? (double)c->k : 1);
+    *value += (sum_of_doubles(&found.losses) + found.more + l.sum) * loss->share;
+    *right += sum_of_doubles(&found.right) / (loss->kind == CGRU_BINARY_CROSS_ENTROPY ? (double)loss->k : 1);
 }

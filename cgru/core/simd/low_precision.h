@@ -1,55 +1,60 @@
-/* A layer whose weights are of fewer bytes: int8, or bfloat16. float32 alone, and forward alone.
+/* The layer and the linear product with quantised weights, int8 or bfloat16; float32 and forward alone.
  *
- * int8: a column of weights is a scale times integers from -127 to 127. A row of x, h or r * h is brought to such integers
- * too, its codes, as it comes, so that a product is a sum of integers, the same at each level and in any order:
+ *     int8:      x W = (scale of the row * scale of the column) * (sum of quantised x * quantised W)
+ *     bfloat16:  x W, W widened to float32; CGRU_ROUNDED: x rounded to bfloat16, too
  *
- *     x W = (scale of the row * scale of the column) * sum of codes * weights
+ * int8: a column of weights is a scale times integers from -127 to 127. Rows of x, h and r * h are quantised to such
+ * integers as they come (quantize_row.h). Sums are of integers, the same at each level and in any order. bfloat16 is
+ * the upper half of a float32; where the processor multiplies pairs of them, rows of several samples may be rounded, in
+ * half the time.
  *
- * bfloat16: the upper half of a float32; rows stay as they are, and sums are those of float32. Where the processor multiplies
- * pairs of them, rows of a call with several samples may be rounded to bfloat16, too, and take half the time.
- *
- * A word of 32 bits holds the weights of a column for GROUP rows one after another. Words lie as the weights of single_sample.h do:
- * in parts of up to four vectors of columns, each with its words one after another. */
+ * A word of 32 bits holds consecutive rows of a column: 4 of int8, 2 of bfloat16. Words lie as the weights of
+ * single_sample.h: in parts of up to four vectors of columns, each with its words one after another. The workspace
+ * holds the states h, the sums r_ | z_ | hh_ | c of each row, and the prepared rows. It is chosen for quantised layers.
+ */
 
-/* --- tiles: sum (rows, width vectors) = begin + rows of an operand times the columns of W from c on --- */
+/* --- tiles: sum (rows, width vectors) = begin + operand (rows, k) times columns c... of W --- */
 
-/* Where sums begin, which may be where they go: rows so far apart. */
+/* The initial values of sums, rows `from` apart, and their results, rows `to` apart; these may be the same array. */
 typedef struct {
     const T *begin;
     ptrdiff_t from;
     T *sum;
     ptrdiff_t to;
-} seen_sums;
+} tile_sums;
 
-typedef void tile_function(const cgru_narrow *W, ptrdiff_t c, const void *operand, ptrdiff_t ld, const T *scale,
-                           const seen_sums *sums);
+typedef void tile_function(const cgru_quantized *W, ptrdiff_t c, const void *operand, ptrdiff_t ld, const T *scale,
+                           const tile_sums *sums);
 
-/* Sums of integers may run in any number of chains: a row alone in so many that they need not wait for each other. */
-INLINE void int8_tile(const int rows, const int width, const cgru_narrow *W, ptrdiff_t c, const char *codes, ptrdiff_t ld,
-                      const T *scale, const seen_sums *sums) {
+/* The tile of int8. Sums of integers are exact in any number of chains: a single row runs in several, to hide latency.
+ */
+INLINE void int8_tile(const int rows, const int width, const cgru_quantized *W, ptrdiff_t c, const char *quantized,
+                      ptrdiff_t ld, const T *scale, const tile_sums *sums) {
     const int chains = rows > 1 ? 1 : width > 2 ? 2 : 4;
     const int32_t *words = (const int32_t *)W->words + c * W->depth;
     ints part[4][4];
     UNROLL(4)
     for (int i = 0; i < rows * chains; i++) {
         UNROLL(4)
-        for (int j = 0; j < width; j++) part[i][j] = OFFSET && i < rows ? load_ints(W->begin + c + j * LANES) : (ints){0};
+        for (int j = 0; j < width; j++)
+            part[i][j] = OFFSET && i < rows ? load_ints(W->initial_sums + c + j * LANES) : (ints){0};
     }
     ptrdiff_t n = 0;
     for (; n + chains <= W->depth; n += chains) {
         UNROLL(4)
-        for (int chain = 0; chain < chains; chain++, words += width * LANES, codes += 4 * CODE) {
+        for (int chain = 0; chain < chains; chain++, words += width * LANES, quantized += 4 * QUANTIZED_BYTES) {
             UNROLL(4)
             for (int j = 0; j < width; j++) {
                 const ints w = load_ints(words + j * LANES);
                 UNROLL(4)
-                for (int i = 0; i < rows; i++) part[i + chain][j] = add_codes(part[i + chain][j], codes + i * ld, w);
+                for (int i = 0; i < rows; i++)
+                    part[i + chain][j] = add_quantized(part[i + chain][j], quantized + i * ld, w);
             }
         }
     }
-    for (; n < W->depth; n++, words += width * LANES, codes += 4 * CODE) {
+    for (; n < W->depth; n++, words += width * LANES, quantized += 4 * QUANTIZED_BYTES) {
         UNROLL(4)
-        for (int j = 0; j < width; j++) part[0][j] = add_codes(part[0][j], codes, load_ints(words + j * LANES));
+        for (int j = 0; j < width; j++) part[0][j] = add_quantized(part[0][j], quantized, load_ints(words + j * LANES));
     }
     UNROLL(4)
     for (int i = 0; i < rows; i++) {
@@ -65,7 +70,7 @@ INLINE void int8_tile(const int rows, const int width, const cgru_narrow *W, ptr
     }
 }
 
-/* low, high += the lower and the upper halves of a word of each column times the two numbers of each row */
+/* low, high += the lower and the upper half of a word of each column, times the two numbers of each row. */
 INLINE void add_pairs(const int rows, const int width, const int32_t *words, const T *x, ptrdiff_t ld, vec (*low)[4],
                       vec (*high)[4]) {
     UNROLL(4)
@@ -80,10 +85,11 @@ INLINE void add_pairs(const int rows, const int width, const int32_t *words, con
     }
 }
 
-/* Rows one after another run in two chains, those of the lower halves of words and those of the upper ones; in four where
- * few columns keep the processor waiting, of any number of rows, so that a row alone keeps its bits. */
-INLINE void bfloat16_tile(const int rows, const int width, const cgru_narrow *W, ptrdiff_t c, const T *x, ptrdiff_t ld,
-                          const seen_sums *sums) {
+/* The tile of bfloat16. Each sum runs in two chains, of the lower and of the upper halves of words; in four where few
+ * columns would leave the processor waiting. That depends on the columns alone, so that a row keeps its bits in any
+ * batch. */
+INLINE void bfloat16_tile(const int rows, const int width, const cgru_quantized *W, ptrdiff_t c, const T *x,
+                          ptrdiff_t ld, const tile_sums *sums) {
     const int chains = width > 2 ? 1 : 2;
     const int32_t *words = (const int32_t *)W->words + c * W->depth;
     vec low[4][4], high[4][4];
@@ -112,9 +118,9 @@ INLINE void bfloat16_tile(const int rows, const int width, const cgru_narrow *W,
 }
 
 #if BF16
-/* Both rounded: each word and each pair of a row is two products. */
-INLINE void rounded_tile(const int rows, const int width, const cgru_narrow *W, ptrdiff_t c, const char *pairs,
-                         ptrdiff_t ld, const seen_sums *sums) {
+/* The tile of bfloat16 with rounded rows: an instruction multiplies a word by a pair of numbers of a row. */
+INLINE void rounded_tile(const int rows, const int width, const cgru_quantized *W, ptrdiff_t c, const char *pairs,
+                         ptrdiff_t ld, const tile_sums *sums) {
     const int32_t *words = (const int32_t *)W->words + c * W->depth;
     vec part[4][4];
     UNROLL(4)
@@ -140,13 +146,15 @@ INLINE void rounded_tile(const int rows, const int width, const cgru_narrow *W, 
 }
 #endif
 
+/* Rows of a tile. */
 enum { INT8_ROWS = BYTES == 64 ? 4 : 2, BFLOAT16_ROWS = BYTES == 64 ? 2 : 1 };
 
-#define TILE_OF(kind, rows, width, ...)                                                                              \
-    static void kind##_##rows##_##width(const cgru_narrow *W, ptrdiff_t c, const void *operand, ptrdiff_t ld,        \
-                                        const T *scale, const seen_sums *sums) {                                     \
-        (void)scale;                                                                                                 \
-        kind##_tile(rows, width, W, c, operand, ld, __VA_ARGS__);                                                    \
+/* Tiles of every size as functions. */
+#define TILE_OF(kind, rows, width, ...)                                                                                \
+    static void kind##_##rows##_##width(const cgru_quantized *W, ptrdiff_t c, const void *operand, ptrdiff_t ld,       \
+                                        const T *scale, const tile_sums *sums) {                                       \
+        (void)scale;                                                                                                   \
+        kind##_tile(rows, width, W, c, operand, ld, __VA_ARGS__);                                                      \
     }
 #define INT8_OF(rows, width) TILE_OF(int8, rows, width, scale, sums)
 #define BFLOAT16_OF(rows, width) TILE_OF(bfloat16, rows, width, sums)
@@ -181,151 +189,163 @@ WIDTHS(ROUNDED_OF, 1)
 WIDTHS(ROUNDED_OF, 2)
 WIDTHS(ROUNDED_OF, 3)
 WIDTHS(ROUNDED_OF, 4)
-static tile_function *const rounded_tiles[4][4] = {TILES(rounded, 1), TILES(rounded, 2), TILES(rounded, 3), TILES(rounded, 4)};
+static tile_function *const rounded_tiles[4][4] = {
+    TILES(rounded, 1), TILES(rounded, 2), TILES(rounded, 3), TILES(rounded, 4),
+};
 #endif
 
-/* --- what is multiplied: rows of codes with their scales, or of numbers, each padded to whole vectors and words --- */
+/* --- operands: rows prepared for the tiles, quantised or not, each padded to whole vectors and words --- */
 
+/* Returns k, padded to whole vectors and words. */
 INLINE ptrdiff_t padded(ptrdiff_t k) { return LANES > 1 ? VECTORS_OF(k) * LANES : (k + 3) / 4 * 4; }
 
-static ptrdiff_t bytes_of(int kind) { return kind == CGRU_INT8 ? CODE : kind == CGRU_ROUNDED ? 2 : (ptrdiff_t)sizeof(T); }
-
-static ptrdiff_t operand_bytes(int kind, ptrdiff_t k) {
-    return padded(k) * bytes_of(kind);
+/* Returns the bytes of a prepared number. */
+static ptrdiff_t bytes_of(int kind) {
+    return kind == CGRU_INT8 ? QUANTIZED_BYTES : kind == CGRU_ROUNDED ? 2 : (ptrdiff_t)sizeof(T);
 }
 
-/* The operand of x (k). */
-INLINE void see_row(int kind, const T *x, ptrdiff_t k, T bound, void *to, T *scale) {
+/* Returns the bytes of a prepared row of k numbers. */
+static ptrdiff_t operand_bytes(int kind, ptrdiff_t k) { return padded(k) * bytes_of(kind); }
+
+/* to = x (k), quantised with its scale, rounded, or copied. */
+INLINE void prepare_row(int kind, const T *x, ptrdiff_t k, T bound, void *to, T *scale) {
     if (kind == CGRU_INT8) {
-        *scale = code_row(x, k, bound, to);
+        *scale = quantize_row(x, k, bound, to);
         return;
     }
 #if BF16
     if (kind == CGRU_ROUNDED) {
         for (ptrdiff_t i = 0; i < k; i += LANES)
-            _mm256_storeu_si256((__m256i *)((char *)to + 2 * i), (__m256i)_mm512_cvtneps_pbh((__m512)load_some(x + i, k - i)));
+            _mm256_storeu_si256((__m256i *)((char *)to + 2 * i), (__m256i)_mm512_cvtneps_pbh((__m512)load_some(x + i,
+                                                                                                               k - i)));
         return;
     }
 #endif
     for (ptrdiff_t i = 0; i < k; i += LANES) store((T *)to + i, load_some(x + i, k - i));
-    for (ptrdiff_t i = VECTORS_OF(k) * LANES; i < padded(k); i++) ((T *)to)[i] = 0; /* times no weight, but not NaN */
+    /* Weights are zero there, but NaN times zero is NaN. */
+    for (ptrdiff_t i = VECTORS_OF(k) * LANES; i < padded(k); i++) ((T *)to)[i] = 0;
 }
 
+/* Prepared rows, `bytes` apart, and their scales. */
 typedef struct {
-    char *rows; /* of `bytes` each */
+    char *rows;
     ptrdiff_t bytes;
     T *scale;
-} seen_rows;
+} prepared_rows;
 
+/* Returns the rows of a tile. */
 INLINE ptrdiff_t tile_rows(int kind) { return kind == CGRU_BFLOAT16 ? BFLOAT16_ROWS : INT8_ROWS; }
 
-INLINE void add_tile(int kind, const cgru_narrow *W, const seen_rows *seen, ptrdiff_t row, ptrdiff_t rows, ptrdiff_t c,
-                     const seen_sums *sums) {
-    const char *x = seen->rows + row * seen->bytes;
+/* Computes the tile of `rows` rows from `row` on and up to four vectors of columns from c on. */
+INLINE void add_tile(int kind, const cgru_quantized *W, const prepared_rows *operand, ptrdiff_t row, ptrdiff_t rows,
+                     ptrdiff_t c, const tile_sums *sums) {
+    const char *x = operand->rows + row * operand->bytes;
     const ptrdiff_t width = min(4, VECTORS_OF(W->columns - c));
-    if (kind == CGRU_INT8) int8_tiles[rows - 1][width - 1](W, c, x, seen->bytes, seen->scale + row, sums);
+    if (kind == CGRU_INT8) int8_tiles[rows - 1][width - 1](W, c, x, operand->bytes, operand->scale + row, sums);
 #if BF16
-    else if (kind == CGRU_ROUNDED) rounded_tiles[rows - 1][width - 1](W, c, x, seen->bytes, NULL, sums);
+    else if (kind == CGRU_ROUNDED) rounded_tiles[rows - 1][width - 1](W, c, x, operand->bytes, NULL, sums);
 #endif
-    else bfloat16_tiles[rows - 1][width - 1](W, c, x, seen->bytes / (ptrdiff_t)sizeof(T), NULL, sums);
+    else bfloat16_tiles[rows - 1][width - 1](W, c, x, operand->bytes / (ptrdiff_t)sizeof(T), NULL, sums);
 }
 
-/* sum (columns) = begin + a row's operand times W, without a call for each tile: what else there is to a step is short. */
-#define ROW_OF(kind, ...)                                                                                            \
-    static void kind##_row(const cgru_narrow *W, const void *operand, const T *scale, const T *begin, T *sum) {      \
-        (void)scale;                                                                                                 \
-        for (ptrdiff_t c = 0; c < W->columns; c += 4 * LANES) {                                                      \
-            const seen_sums sums = {begin + c, 0, sum + c, 0};                                                       \
-            switch (VECTORS_OF(W->columns - c)) {                                                                    \
-            case 1: kind##_tile(1, 1, W, c, operand, 0, __VA_ARGS__); break;                                         \
-            case 2: kind##_tile(1, 2, W, c, operand, 0, __VA_ARGS__); break;                                         \
-            case 3: kind##_tile(1, 3, W, c, operand, 0, __VA_ARGS__); break;                                         \
-            default: kind##_tile(1, 4, W, c, operand, 0, __VA_ARGS__);                                               \
-            }                                                                                                        \
-        }                                                                                                            \
+/* sum (columns) = begin + a single row times W. Tiles are inlined: for one row the call of each would cost. */
+#define ROW_OF(kind, ...)                                                                                              \
+    static void kind##_row(const cgru_quantized *W, const void *operand, const T *scale, const T *begin, T *sum) {     \
+        (void)scale;                                                                                                   \
+        for (ptrdiff_t c = 0; c < W->columns; c += 4 * LANES) {                                                        \
+            const tile_sums sums = {begin + c, 0, sum + c, 0};                                                         \
+            switch (VECTORS_OF(W->columns - c)) {                                                                      \
+            case 1: kind##_tile(1, 1, W, c, operand, 0, __VA_ARGS__); break;                                           \
+            case 2: kind##_tile(1, 2, W, c, operand, 0, __VA_ARGS__); break;                                           \
+            case 3: kind##_tile(1, 3, W, c, operand, 0, __VA_ARGS__); break;                                           \
+            default: kind##_tile(1, 4, W, c, operand, 0, __VA_ARGS__);                                                 \
+            }                                                                                                          \
+        }                                                                                                              \
     }
 ROW_OF(int8, scale, &sums)
 ROW_OF(bfloat16, &sums)
 
-/* sum (rows, columns) = begin + the operand times W: weights of up to four vectors of columns are read for all rows before
- * those of the next. */
-INLINE void add_seen(int kind, const cgru_narrow *W, const seen_rows *seen, ptrdiff_t rows, seen_sums sums) {
+/* sum (rows, columns) = begin + operand times W. Up to four vectors of columns are read for all rows before the next.
+ */
+INLINE void add_prepared(int kind, const cgru_quantized *W, const prepared_rows *operand, ptrdiff_t rows,
+                         tile_sums sums) {
     const ptrdiff_t most = tile_rows(kind);
     if (rows == 1 && kind != CGRU_ROUNDED) {
-        if (kind == CGRU_INT8) int8_row(W, seen->rows, seen->scale, sums.begin, sums.sum);
-        else bfloat16_row(W, seen->rows, NULL, sums.begin, sums.sum);
+        if (kind == CGRU_INT8) int8_row(W, operand->rows, operand->scale, sums.begin, sums.sum);
+        else bfloat16_row(W, operand->rows, NULL, sums.begin, sums.sum);
         return;
     }
     for (ptrdiff_t c = 0; c < W->columns; c += 4 * LANES) {
         for (ptrdiff_t row = 0; row < rows; row += most) {
-            const seen_sums part = {sums.begin + row * sums.from + c, sums.from, sums.sum + row * sums.to + c, sums.to};
-            add_tile(kind, W, seen, row, min(most, rows - row), c, &part);
+            const tile_sums part = {sums.begin + row * sums.from + c, sums.from, sums.sum + row * sums.to + c, sums.to};
+            add_tile(kind, W, operand, row, min(most, rows - row), c, &part);
         }
     }
 }
 
 /* --- the layer --- */
 
-/* What the rows of a call work on: their states, and sums, four a unit, r_ | z_ | hh_ | c, in whose places r * h (or r, then
- * r * c) and z come; and what is seen of x, h and r * h. */
+/* The workspace of rows of a call: states h; sums r_ | z_ | hh_ | c of each row, where r * h (or r, then r * c) and z
+ * replace r_ and z_; prepared rows of x, hp and r * h. */
 typedef struct {
     T *h, *sums;
-    seen_rows x, hp, reset;
-} narrow_work;
+    prepared_rows x, hp, reset;
+} low_precision_work;
 
-static narrow_work work_of(const cgru_narrow_layer *layer, ptrdiff_t rows, void *memory) {
+/* Lays the workspace out in memory. */
+static low_precision_work work_of(const cgru_low_precision_layer *layer, ptrdiff_t rows, void *memory) {
     const cgru_call *call = layer->call;
     const int kind = layer->kind;
-    narrow_work work = {.h = memory};
+    low_precision_work work = {.h = memory};
     work.sums = work.h + rows * call->up;
     T *scale = work.sums + 4 * rows * call->up;
-    char *seen = (char *)(scale + VECTORS_OF(3 * rows) * LANES);
-    work.x = (seen_rows){seen, operand_bytes(kind, call->e), scale};
-    seen += rows * work.x.bytes;
-    work.hp = (seen_rows){seen, operand_bytes(kind, call->u), scale + rows};
-    seen += rows * work.hp.bytes;
-    work.reset = (seen_rows){seen, work.hp.bytes, scale + 2 * rows};
+    char *next = (char *)(scale + VECTORS_OF(3 * rows) * LANES);
+    work.x = (prepared_rows){next, operand_bytes(kind, call->e), scale};
+    next += rows * work.x.bytes;
+    work.hp = (prepared_rows){next, operand_bytes(kind, call->u), scale + rows};
+    next += rows * work.hp.bytes;
+    work.reset = (prepared_rows){next, work.hp.bytes, scale + 2 * rows};
     return work;
 }
 
-/* Bytes of memory for so many rows. */
-static ptrdiff_t narrow_room(const cgru_narrow_layer *layer, ptrdiff_t rows) {
+/* Returns the bytes of the workspace of so many rows. */
+static ptrdiff_t low_precision_size(const cgru_low_precision_layer *layer, ptrdiff_t rows) {
     const cgru_call *call = layer->call;
     const int kind = layer->kind;
     return (5 * rows * call->up + VECTORS_OF(3 * rows) * LANES) * (ptrdiff_t)sizeof(T) +
            rows * (operand_bytes(kind, call->e) + 2 * operand_bytes(kind, call->u));
 }
 
-/* The operand of rows, `ld` apart: numbers are seen where they stand, unless the last word reaches beyond them. */
-INLINE void see_rows(int kind, const T *x, ptrdiff_t ld, ptrdiff_t rows, ptrdiff_t k, double bound, seen_rows *to) {
+/* Prepares rows, `ld` apart. bfloat16 reads them in place, unless the last word would reach beyond a row. */
+INLINE void prepare_rows(int kind, const T *x, ptrdiff_t ld, ptrdiff_t rows, ptrdiff_t k, double bound,
+                         prepared_rows *to) {
     if (kind == CGRU_BFLOAT16 && k % 2 == 0) {
         to->rows = (char *)x, to->bytes = ld * (ptrdiff_t)sizeof(T);
         return;
     }
     for (ptrdiff_t row = 0; row < rows; row++)
-        see_row(kind, x + row * ld, k, (T)bound, to->rows + row * to->bytes, to->scale + row);
+        prepare_row(kind, x + row * ld, k, (T)bound, to->rows + row * to->bytes, to->scale + row);
 }
 
-/* Step t of rows from `row0` on of the call, the first of which is the first of the work; x: that of a single row, or NULL
- * where it stands in the call. */
-INLINE void narrow_step(const int kind, const cgru_narrow_layer *layer, const narrow_work *work, const T *x, ptrdiff_t t,
-                        ptrdiff_t row0, ptrdiff_t rows) {
+/* One step t of rows row0... of the call. x is that of a single row, or NULL: it is read from the call. */
+INLINE void low_precision_step(const int kind, const cgru_low_precision_layer *layer, const low_precision_work *work,
+                               const T *x, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows) {
     const cgru_call *call = layer->call;
     const ptrdiff_t up = call->up, ld = 4 * up;
     const int after = resets_after(call);
     T *r_ = work->sums, *z_ = r_ + up, *hh_ = z_ + up, *c_ = hh_ + up;
-    seen_rows seen = work->x, hp = work->hp, reset = work->reset;
+    prepared_rows operand = work->x, hp = work->hp, reset = work->reset;
     if (rows == 1)
-        see_rows(kind, x ? x : AT(call->X, SAMPLE(call, row0), t), 0, 1, call->e, layer->x_bound, &seen);
+        prepare_rows(kind, x ? x : AT(call->X, SAMPLE(call, row0), t), 0, 1, call->e, layer->x_bound, &operand);
     for (ptrdiff_t row = 0; rows > 1 && row < rows; row++)
-        see_row(kind, AT(call->X, SAMPLE(call, row0 + row), t), call->e, (T)layer->x_bound, seen.rows + row * seen.bytes,
-                seen.scale + row);
-    see_rows(kind, work->h, up, rows, call->u, layer->bound, &hp);
+        prepare_row(kind, AT(call->X, SAMPLE(call, row0 + row), t), call->e, (T)layer->x_bound,
+                    operand.rows + row * operand.bytes, operand.scale + row);
+    prepare_rows(kind, work->h, up, rows, call->u, layer->bound, &hp);
     /* 1. r_, z_, hh_ = x U + b;  r_, z_ += hp V, and where the reset comes after c = hp Vhh + chh */
-    add_seen(kind, &layer->U, &seen, rows, (seen_sums){layer->b, 0, r_, ld});
-    add_seen(kind, &layer->V, &hp, rows, (seen_sums){r_, ld, r_, ld});
+    add_prepared(kind, &layer->U, &operand, rows, (tile_sums){layer->b, 0, r_, ld});
+    add_prepared(kind, &layer->V, &hp, rows, (tile_sums){r_, ld, r_, ld});
     if (after)
-        add_seen(kind, &layer->Vhh, &hp, rows, (seen_sums){(const T *)layer->b + 3 * up, 0, c_, ld});
+        add_prepared(kind, &layer->Vhh, &hp, rows, (tile_sums){(const T *)layer->b + 3 * up, 0, c_, ld});
     /* 2. r = activate_reset(r_), r * hp or r * c;  z = activate_update(z_) */
     for (ptrdiff_t row = 0; row < rows; row++)
         for (ptrdiff_t c = 0; c < up; c += LANES) {
@@ -336,8 +356,8 @@ INLINE void narrow_step(const int kind, const cgru_narrow_layer *layer, const na
             store(z, update_gate(call, at, load(z)));
         }
     if (!after) { /* hh_ += (r * hp) Vhh */
-        see_rows(kind, r_, ld, rows, call->u, layer->bound, &reset);
-        add_seen(kind, &layer->Vhh, &reset, rows, (seen_sums){hh_, ld, hh_, ld});
+        prepare_rows(kind, r_, ld, rows, call->u, layer->bound, &reset);
+        add_prepared(kind, &layer->Vhh, &reset, rows, (tile_sums){hh_, ld, hh_, ld});
     }
     /* 3. hh = activate(hh_ + r * c), or activate(hh_);  h = z * hp + (1 - z) * hh */
     for (ptrdiff_t row = 0; row < rows; row++)
@@ -346,42 +366,43 @@ INLINE void narrow_step(const int kind, const cgru_narrow_layer *layer, const na
             const vec sum = preactivation(call, load(hh_ + row * ld + c), r_ + row * ld + c);
             T *h = work->h + row * up + c;
             const vec next = new_state(0, call, at, sum, load(z_ + row * ld + c), load_some(h, at.n));
-            if (at.n == LANES) /* what a masked store wrote is slow to be read again */
+            if (at.n == LANES) /* a load right after a masked store is slow */
                 store(h, next);
             else
                 store_n(h, next, at.n);
         }
 }
 
+/* h = h0, the padding zero. */
 INLINE void begin_rows(const cgru_call *call, T *h, const T *h0) {
     store(h + call->up - LANES, ZERO);
     memcpy(h, h0, call->u * sizeof(T));
 }
 
-/* `narrow_step`, compiled for what the kind is, and for one row. */
-static void steps_of(const cgru_narrow_layer *layer, const narrow_work *work, const T *x, ptrdiff_t t, ptrdiff_t row0,
-                     ptrdiff_t rows) {
+/* `low_precision_step` with the kind, and a single row, as constants. */
+static void steps_of(const cgru_low_precision_layer *layer, const low_precision_work *work, const T *x, ptrdiff_t t,
+                     ptrdiff_t row0, ptrdiff_t rows) {
     if (layer->kind == CGRU_INT8 && rows == 1)
-        narrow_step(CGRU_INT8, layer, work, x, t, row0, 1);
+        low_precision_step(CGRU_INT8, layer, work, x, t, row0, 1);
     else if (layer->kind == CGRU_INT8)
-        narrow_step(CGRU_INT8, layer, work, x, t, row0, rows);
+        low_precision_step(CGRU_INT8, layer, work, x, t, row0, rows);
     else if (layer->kind == CGRU_BFLOAT16 && rows == 1)
-        narrow_step(CGRU_BFLOAT16, layer, work, x, t, row0, 1);
+        low_precision_step(CGRU_BFLOAT16, layer, work, x, t, row0, 1);
     else
-        narrow_step(layer->kind, layer, work, x, t, row0, rows);
+        low_precision_step(layer->kind, layer, work, x, t, row0, rows);
 }
 
-/* One step of a single sample, h (u) in and out. */
-static void narrow_single(const cgru_narrow_layer *layer, const void *x, void *h, void *memory) {
-    narrow_work work = work_of(layer, 1, memory);
+/* One step of a single sample: h (u) is updated in place. */
+static void low_precision_single(const cgru_low_precision_layer *layer, const void *x, void *h, void *memory) {
+    low_precision_work work = work_of(layer, 1, memory);
     work.h = h;
     steps_of(layer, &work, x, 0, 0, 1);
 }
 
-/* All steps of some rows of a call, h0 and `last` of which are where the states stand before and after. */
-static void narrow_forward(const cgru_narrow_layer *layer, ptrdiff_t row0, ptrdiff_t rows, void *memory) {
+/* All steps of rows row0... of a call, from its h0 to its `last`. */
+static void low_precision_forward(const cgru_low_precision_layer *layer, ptrdiff_t row0, ptrdiff_t rows, void *memory) {
     const cgru_call *call = layer->call;
-    const narrow_work work = work_of(layer, rows, memory);
+    const low_precision_work work = work_of(layer, rows, memory);
     for (ptrdiff_t row = 0; row < rows; row++)
         begin_rows(call, work.h + row * call->up, AT(call->h0, SAMPLE(call, row0 + row), 0));
     for (ptrdiff_t n = 0; n < call->s; n++) {
@@ -394,19 +415,20 @@ static void narrow_forward(const cgru_narrow_layer *layer, ptrdiff_t row0, ptrdi
         memcpy(AT(call->last, SAMPLE(call, row0 + row), 0), work.h + row * call->up, call->u * sizeof(T));
 }
 
-/* out (rows, n) = X W + b */
-static void narrow_linear(const cgru_narrow *W, const void *b, const cgru_operand *X, cgru_array out, ptrdiff_t rows,
-                          double bound, void *memory) {
+/* out (rows, n) = X W + b. */
+static void low_precision_linear(const cgru_quantized *W, const void *b, const cgru_operand *X, cgru_array out,
+                                 ptrdiff_t rows, double bound, void *memory) {
     ALIGNED T tile[INT8_ROWS * 4 * LANES];
     T *scale = memory;
-    const seen_rows seen = {(char *)(scale + VECTORS_OF(rows) * LANES), operand_bytes(W->kind, X->k), scale};
+    const prepared_rows operand = {(char *)(scale + VECTORS_OF(rows) * LANES), operand_bytes(W->kind, X->k), scale};
     for (ptrdiff_t row = 0; row < rows; row++)
-        see_row(W->kind, (const T *)X->rows + row * X->ld, X->k, (T)bound, seen.rows + row * seen.bytes, scale + row);
+        prepare_row(W->kind, (const T *)X->rows + row * X->ld, X->k, (T)bound, operand.rows + row * operand.bytes,
+                    scale + row);
     for (ptrdiff_t c = 0; c < W->columns; c += 4 * LANES)
         for (ptrdiff_t row = 0; row < rows; row += tile_rows(W->kind)) {
             const ptrdiff_t count = min(tile_rows(W->kind), rows - row), columns = min(W->columns - c, 4 * LANES);
-            const seen_sums sums = {(const T *)b + c, 0, tile, 4 * LANES};
-            add_tile(W->kind, W, &seen, row, count, c, &sums);
+            const tile_sums sums = {(const T *)b + c, 0, tile, 4 * LANES};
+            add_tile(W->kind, W, &operand, row, count, c, &sums);
             for (ptrdiff_t i = 0; i < count; i++)
                 for (ptrdiff_t j = 0; j < columns; j += LANES)
                     store_n((T *)out.data + (row + i) * out.sample + c + j, load(tile + i * 4 * LANES + j),
@@ -414,21 +436,23 @@ static void narrow_linear(const cgru_narrow *W, const void *b, const cgru_operan
         }
 }
 
-static ptrdiff_t narrow_linear_room(int kind, ptrdiff_t k, ptrdiff_t rows) {
+/* Returns the bytes of memory of `low_precision_linear`. */
+static ptrdiff_t low_precision_linear_size(int kind, ptrdiff_t k, ptrdiff_t rows) {
     return VECTORS_OF(rows) * LANES * (ptrdiff_t)sizeof(T) + rows * operand_bytes(kind, k);
 }
 
 /* --- packing --- */
 
-/* Words of k rows: so many. */
+/* Returns the words of a column of k weights. */
 static ptrdiff_t depth_of(int kind, ptrdiff_t k) { return kind == CGRU_INT8 ? (k + 3) / 4 : (k + 1) / 2; }
 
-/* W (k, n), int8 codes or the bits of bfloat16, C-contiguous, `row` apart, into words; and, of int8, what sums begin with.
- * Columns are padded to whole vectors. */
-static void narrow_pack(int kind, const void *W, ptrdiff_t row, ptrdiff_t k, ptrdiff_t n, void *words_, void *begin_) {
+/* Packs W (k, n), int8 or the bits of bfloat16, rows contiguous and `row` apart, into words; and, of int8, the initial
+ * sums, which cancel OFFSET. Columns are padded to whole vectors. */
+static void low_precision_pack(int kind, const void *W, ptrdiff_t row, ptrdiff_t k, ptrdiff_t n, void *words_,
+                               void *initial_sums_) {
     const int group = kind == CGRU_INT8 ? 4 : 2, bits = 32 / group;
     uint32_t *to = words_;
-    int32_t *begin = begin_;
+    int32_t *initial_sums = initial_sums_;
     for (ptrdiff_t c0 = 0; c0 < n; c0 += 4 * LANES) {
         const ptrdiff_t columns = min(4, VECTORS_OF(n - c0)) * LANES;
         for (ptrdiff_t r = 0; r < k; r += group)
@@ -443,9 +467,9 @@ static void narrow_pack(int kind, const void *W, ptrdiff_t row, ptrdiff_t k, ptr
                 *to++ = word;
             }
         for (ptrdiff_t c = c0; kind == CGRU_INT8 && c < c0 + columns; c++) {
-            uint32_t sum = 0; /* which may wrap, as what is added to it does */
+            uint32_t sum = 0; /* may wrap around, as the sums that are added to it do */
             for (ptrdiff_t r = 0; c < n && r < k; r++) sum += (uint32_t)((const int8_t *)W)[r * row + c];
-            begin[c] = (int32_t)(0u - OFFSET * sum);
+            initial_sums[c] = (int32_t)(0u - OFFSET * sum);
         }
     }
 }

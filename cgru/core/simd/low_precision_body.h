@@ -1,5 +1,6 @@
-/* The kernels of low_precision.h at one level: set LEVEL, BYTES, VNNI (whether it multiplies bytes, of arm64 by sdot) and BF16, then
- * include. Nothing is left of it where the compiler cannot make such vectors. */
+/* The table of low-precision kernels of one level, as one translation unit. A .c file defines LEVEL, BYTES (of a
+ * vector; 1: no vectors), VNNI (whether the level multiplies bytes, on arm64 by sdot) and BF16 (whether it multiplies
+ * pairs of bfloat16), then includes this. Where the compiler cannot make such vectors the file is empty. */
 #define T float
 #define SIZE 4
 #include "cgru.h"
@@ -21,7 +22,7 @@
 #elif BYTES == 64
 #define TARGET "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl"
 #endif
-#define PRAGMA_OF(text) PRAGMA(text) /* what stands in it is expanded first */
+#define PRAGMA_OF(text) PRAGMA(text) /* expands TARGET first */
 #if defined(TARGET) && defined(__clang__)
 #pragma clang attribute push(__attribute__((target(TARGET))), apply_to = function)
 #elif defined(TARGET)
@@ -57,20 +58,20 @@ typedef union { T x; INT bits; } cast;
 
 #define STRING_(text) #text
 #define STRING(text) STRING_(text)
-#define TABLE_OF_(level) cgru_narrow_##level
+#define TABLE_OF_(level) cgru_low_precision_##level
 #define TABLE_OF(level) TABLE_OF_(level)
 
-const cgru_narrow_kernels TABLE_OF(LEVEL) = {
+const cgru_low_precision_kernels TABLE_OF(LEVEL) = {
     .level = STRING(LEVEL),
     .lanes = LANES,
-    .rounds = BF16,
+    .has_rounded = BF16,
     .depth = depth_of,
-    .pack = narrow_pack,
-    .room = narrow_room,
-    .forward = narrow_forward,
-    .single = narrow_single,
-    .linear_room = narrow_linear_room,
-    .linear = narrow_linear,
+    .pack = low_precision_pack,
+    .workspace_size = low_precision_size,
+    .forward = low_precision_forward,
+    .single = low_precision_single,
+    .linear_workspace_size = low_precision_linear_size,
+    .linear = low_precision_linear,
 };
 
 #if defined(TARGET) && defined(__clang__)

@@ -1,44 +1,50 @@
-/* The layer-normalised step (Ba, Kiros and Hinton, 2016): what stands between its products, which see a row a tile at a
- * time, and its caches. A row's products have three parts of up numbers, those of r, z and hh; its caches have three of u,
- * those of z, r and hh. */
+/* The step with layer norm (Ba, Kiros and Hinton, 2016), between its products and its caches:
+ *
+ *     N(a) = (a - mean(a)) / sqrt(variance(a) + eps) over the 3 u numbers of a row;  nU = N(x U),  nV = N(hp V)
+ *     r_ = gU nU + gV nV + br,  z_ = gU nU + gV nV + bz,  c = gV nV + chh,  hh_ = gU nU + bhh + r * c
+ *
+ * A row of products has three parts of up numbers, r | z | hh; a row of the caches has three parts of u, z | r | hh. It
+ * is chosen for CGRU_LAYER_NORM, for any m: it needs whole rows, while epilogues get a row tile by tile. */
 
 #define EPSILON 1e-5
 
-static const int column[3] = {1, 0, 2}; /* of r, z and hh in the caches */
+static const int column[3] = {1, 0, 2}; /* position of r, z and hh in the caches */
 
-/* Runs through the vectors of a row's three parts: the first n numbers at `at` of a row, `of` of a cache. */
+/* Loops over the vectors of the three parts of a row: n numbers at `at` of a row, and at `of` of a cache. */
 #define EACH_VECTOR(call, at, of, n)                                                                       \
     for (ptrdiff_t gate = 0; gate < 3; gate++)                                                             \
         for (ptrdiff_t c = 0, at = gate * (call)->up, of = column[gate] * (call)->u, n;              \
              c < (call)->u && (n = min((call)->u - c, LANES)); c += LANES, at += LANES, of += LANES)
 
-INLINE T total(vec x) {
+/* Returns the sum of the lanes. */
+INLINE T sum_of_lanes(vec x) {
     T lanes[LANES], sum = 0;
     store(lanes, x);
     for (int i = 0; i < LANES; i++) sum += lanes[i];
     return sum;
 }
 
-INLINE vec first(vec x, ptrdiff_t n) { /* x, zero from lane n on */
+/* Returns x, zero from lane n on. */
+INLINE vec zero_past(vec x, ptrdiff_t n) {
     T lanes[LANES];
     if (n == LANES) return x;
     store(lanes, x);
     return load_n(lanes, n);
 }
 
-/* x = (x - mean) i with i = 1 / sqrt(variance + eps), both of which go into the caches. The variance is taken from what
- * is left without the mean: the difference of two large numbers would have no digits. */
+/* x = (x - mean) i, i = 1 / sqrt(variance + eps); x and i also go into the caches. The variance is that of x - mean:
+ * mean(x^2) - mean(x)^2, the difference of two large numbers, would lose digits. */
 INLINE void normalise(const cgru_call *call, ptrdiff_t sample, ptrdiff_t t, T *x, cgru_array normal,
                             cgru_array factor) {
     vec sum = ZERO, squares = ZERO;
     EACH_VECTOR(call, at, of, n) sum += load_n(x + at, n);
-    const T mean = total(sum) / (T)(3 * call->u);
+    const T mean = sum_of_lanes(sum) / (T)(3 * call->u);
     EACH_VECTOR(call, at, of, n) {
-        const vec rest = first(load(x + at) - mean, n);
+        const vec rest = zero_past(load(x + at) - mean, n);
         store(x + at, rest);
         squares += rest * rest;
     }
-    const T i = (T)(1 / sqrt((double)total(squares) / (double)(3 * call->u) + EPSILON));
+    const T i = (T)(1 / sqrt((double)sum_of_lanes(squares) / (double)(3 * call->u) + EPSILON));
     EACH_VECTOR(call, at, of, n) {
         const vec y = load(x + at) * i;
         store(x + at, y);
@@ -47,8 +53,8 @@ INLINE void normalise(const cgru_call *call, ptrdiff_t sample, ptrdiff_t t, T *x
     if (factor.data) *AT(factor, sample, t) = i;
 }
 
-/* r_ = gU nU + gV nV + br, z_ likewise with bz; c = gV nV + chh; hh_ = gU nU + bhh + r * c. The rows are
- * h | x | products of X | products of hp. */
+/* r_ = gU nU + gV nV + br, z_ = gU nU + gV nV + bz, c = gV nV + chh, hh_ = gU nU + bhh + r * c, and h from these. Rows
+ * are h | x | products of X | products of hp. */
 static void norm_forward(const cgru_norm *norm, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows) {
     const cgru_call *call = norm->call;
     const ptrdiff_t up = call->up;
@@ -71,7 +77,7 @@ static void norm_forward(const cgru_norm *norm, ptrdiff_t t, ptrdiff_t row0, ptr
     }
 }
 
-/* into = i (y - mean(y) - normal * mean(y * normal)), y = d times the gains, and into its cache. */
+/* into = i (y - mean(y) - normal * mean(y * normal)), y = d times the gains; also stored in the cache `out`. */
 INLINE void normalise_backward(const cgru_call *call, ptrdiff_t sample, ptrdiff_t t, const T *const *d,
                                      const T *gains, cgru_array normal, cgru_array factor, T *into, cgru_array out) {
     const T *x = AT(normal, sample, t), i = *AT(factor, sample, t);
@@ -82,7 +88,7 @@ INLINE void normalise_backward(const cgru_call *call, ptrdiff_t sample, ptrdiff_
         sum += y;
         products += y * load_n(x + of, n);
     }
-    const T mean = total(sum) / (T)(3 * call->u), slope = total(products) / (T)(3 * call->u);
+    const T mean = sum_of_lanes(sum) / (T)(3 * call->u), slope = sum_of_lanes(products) / (T)(3 * call->u);
     EACH_VECTOR(call, at, of, n) {
         const vec y = i * (load(into + at) - mean - load_n(x + of, n) * slope);
         store(into + at, y);
@@ -90,7 +96,8 @@ INLINE void normalise_backward(const cgru_call *call, ptrdiff_t sample, ptrdiff_
     }
 }
 
-/* dU_ of dr_, dz_ and dhh_, dV_ of dr_, dz_ and dc. The rows are dh | dhh_ | dz_ | dr_ | dc | dU_ | dV_. */
+/* dU_ from dr_, dz_ and dhh_, dV_ from dr_, dz_ and dc: gradients of the products before normalising. Rows are
+ * dh | dhh_ | dz_ | dr_ | dc | dU_ | dV_. */
 static void norm_backward(const cgru_norm *norm, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows) {
     const cgru_call *call = norm->call;
     const ptrdiff_t up = call->up;

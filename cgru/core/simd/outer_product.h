@@ -1,9 +1,12 @@
-/* Weight gradients: sums of outer products of rows. Rows are collected into panels, up to ROWS numbers of an operand and
- * up to three vectors of a term side by side, and multiplied by the tile product with the rows as its inner
- * dimension. Of few units under wide inputs dU is taken as the transpose of d^T X: X has the vectors, d the numbers. */
+/* Weight gradients as sums of outer products of rows: dU += X^T d, dV += hp^T d, db += d, over samples and steps.
+ *
+ * Rows are collected into panels: up to ROWS numbers of an operand (X, or hp with its reset or mask), and up to three
+ * vectors of d of a term, side by side. Then the micro-kernel of gemm_microkernel.h multiplies them, with the rows as
+ * the inner dimension. It is chosen where lanes are units. For few units under wide inputs (`wide`) dU is the transpose
+ * of d^T X: X then has the vectors, and d the numbers. */
 
-/* Writes rows a (times b, and times c, unless NULL), `rows` pointers to n numbers, as rows k... of panels of ROWS columns;
- * the last panel has the rest. */
+/* Packs the operand a (times b, times c, unless NULL) of n columns as rows k... of panels of ROWS columns; the last
+ * panel has the rest. a, b and c are `rows` pointers to rows. */
 INLINE void collect_operand(T *panels, ptrdiff_t depth, ptrdiff_t k, T *const *a, T *const *b, T *const *c,
                             ptrdiff_t rows, ptrdiff_t n) {
     ptrdiff_t i = 0;
@@ -22,7 +25,7 @@ INLINE void collect_operand(T *panels, ptrdiff_t depth, ptrdiff_t k, T *const *a
             panels[i * depth + (k + row) * (n - i) + j - i] = a[row][j] * (b ? b[row][j] : 1) * (c ? c[row][j] : 1);
 }
 
-/* Writes rows a, of n numbers, as rows k... of panels of up to three vectors. */
+/* Packs rows a of n numbers as rows k... of panels of up to three vectors. */
 INLINE void collect_vectors(T *panels, ptrdiff_t depth, ptrdiff_t k, T *const *a, ptrdiff_t rows, ptrdiff_t n) {
     const split all = panels_for(VECTORS_OF(n));
     PARTS(all, p, first, width) {
@@ -33,16 +36,16 @@ INLINE void collect_vectors(T *panels, ptrdiff_t depth, ptrdiff_t k, T *const *a
     }
 }
 
-/* The u numbers of an array there, in `space` if they are not neighbours: then u is no more than LANES. */
+/* Returns the u numbers of step t of sample i, copied to `space` if they are strided; u is then no more than LANES. */
 INLINE T *numbers_of(const cgru_call *call, cgru_array array, ptrdiff_t i, ptrdiff_t t, T *space) {
     if (array.column == 1) return AT(array, i, t);
     for (ptrdiff_t c = 0; c < call->u; c++) space[c] = AT(array, i, t)[c * array.column];
     return space;
 }
 
-/* Writes rows d of term i into those of its panels that are among the parts to do. */
-INLINE void collect_term(const cgru_outer *outer, ptrdiff_t i, split panels, T *const *rows_d, const ptrdiff_t *t,
-                         const ptrdiff_t *sample, ptrdiff_t rows) {
+/* Packs rows d of term i, times its factor, into those of its panels that this struct computes. */
+INLINE void collect_term(const cgru_outer_product *outer, ptrdiff_t i, split panels, T *const *rows_d,
+                         const ptrdiff_t *t, const ptrdiff_t *sample, ptrdiff_t rows) {
     const cgru_term *term = &outer->terms[i];
     const ptrdiff_t u = outer->call->u, vectors = VECTORS_OF(u);
     PARTS(panels, p, first, width) {
@@ -61,8 +64,8 @@ INLINE void collect_term(const cgru_outer *outer, ptrdiff_t i, split panels, T *
     }
 }
 
-/* The operands that the terms to do ask for, then their rows. */
-static void collect(cgru_outer *outer, const ptrdiff_t *t, const ptrdiff_t *row, ptrdiff_t rows) {
+/* Collects `rows` rows: the operands that the terms of this struct use, then d of each of these terms. */
+static void collect_rows(cgru_outer_product *outer, const ptrdiff_t *t, const ptrdiff_t *row, ptrdiff_t rows) {
     const cgru_call *call = outer->call;
     const ptrdiff_t u = call->u, depth = outer->depth, k = outer->count;
     const split panels = panels_for(VECTORS_OF(u));
@@ -71,7 +74,7 @@ static void collect(cgru_outer *outer, const ptrdiff_t *t, const ptrdiff_t *row,
     T space_hp[CGRU_GROUP][LANES], space_r[CGRU_GROUP][LANES], space_d[CGRU_GROUP][LANES];
     T *of_X[CGRU_GROUP], *of_hp[CGRU_GROUP], *of_r[CGRU_GROUP], *of_mask[CGRU_GROUP], *of_d[CGRU_GROUP];
     ptrdiff_t sample[CGRU_GROUP];
-    int of_input = 0, of_state[CGRU_SEEN] = {0};
+    int of_input = 0, of_state[CGRU_STATE_OPERANDS] = {0};
     for (ptrdiff_t n = 0; n < rows; n++) {
         const ptrdiff_t i = sample[n] = SAMPLE(call, row[n]);
         of_X[n] = AT(call->X, i, t[n]);
@@ -80,17 +83,18 @@ static void collect(cgru_outer *outer, const ptrdiff_t *t, const ptrdiff_t *row,
     }
     for (ptrdiff_t i = from; i < to; i++) {
         const cgru_term *term = &outer->terms[i];
-        of_input |= term->U != NULL, of_state[term->seen] |= term->V && !outer->fresh;
+        of_input |= term->U != NULL, of_state[term->state_operand] |= term->V && !outer->fresh;
     }
     if (of_input && outer->wide)
         collect_vectors(X, depth, k, of_X, rows, call->e);
     else if (of_input)
         collect_operand(X, depth, k, of_X, NULL, NULL, rows, call->e);
-    for (int way = 0; way < CGRU_SEEN; way++, hp += u * depth) {
-        const cgru_seen *seen = &outer->seen[way];
+    for (int way = 0; way < CGRU_STATE_OPERANDS; way++, hp += u * depth) {
+        const cgru_state_operand *operand = &outer->state_operands[way];
         if (!of_state[way]) continue;
-        for (ptrdiff_t n = 0; n < rows && seen->mask.data; n++) of_mask[n] = AT(seen->mask, sample[n], 0);
-        collect_operand(hp, depth, k, of_hp, seen->reset ? of_r : NULL, seen->mask.data ? of_mask : NULL, rows, u);
+        for (ptrdiff_t n = 0; n < rows && operand->mask.data; n++) of_mask[n] = AT(operand->mask, sample[n], 0);
+        collect_operand(hp, depth, k, of_hp, operand->reset ? of_r : NULL, operand->mask.data ? of_mask : NULL,
+                        rows, u);
     }
     for (ptrdiff_t i = from; i < to; i++) {
         const cgru_term *term = &outer->terms[i];
@@ -102,15 +106,15 @@ static void collect(cgru_outer *outer, const ptrdiff_t *t, const ptrdiff_t *row,
     outer->count += rows;
 }
 
-/* out[:, panel] += operand^T d, a panel of `width` vectors from `vector` on */
+/* out[:, panel] += operand^T d, a panel of `width` vectors from `vector` on. */
 INLINE void accumulate(T *out, ptrdiff_t rows, const T *operands, const T *d, ptrdiff_t vector,
-                             ptrdiff_t width, const cgru_outer *outer) {
+                             ptrdiff_t width, const cgru_outer_product *outer) {
     const ptrdiff_t u = outer->call->u;
     ALIGNED T tile[ROWS * 3 * LANES];
     for (ptrdiff_t first = 0; first < rows; first += ROWS) {
         const ptrdiff_t count = min(rows - first, ROWS);
         const cgru_operand operand = {operands + first * outer->depth, 0, outer->count};
-        of_packed[count - 1][width - 1](&operand, 1, d, NULL, tile);
+        packed_tiles[count - 1][width - 1](&operand, 1, d, NULL, tile);
         const T *from = tile;
         for (ptrdiff_t i = first; i < first + count; i++)
             for (ptrdiff_t v = vector; v < vector + width; v++, from += LANES) {
@@ -121,8 +125,8 @@ INLINE void accumulate(T *out, ptrdiff_t rows, const T *operands, const T *d, pt
     }
 }
 
-/* out += X^T d, d in panels of an operand */
-INLINE void accumulate_wide(T *out, const T *d, const cgru_outer *outer) {
+/* out += X^T d, with X in panels of vectors and d in panels of an operand. */
+INLINE void accumulate_wide(T *out, const T *d, const cgru_outer_product *outer) {
     const ptrdiff_t u = outer->call->u, e = outer->call->e, depth = outer->depth;
     const split panels = panels_for(VECTORS_OF(e));
     ALIGNED T tile[ROWS * 3 * LANES];
@@ -132,16 +136,18 @@ INLINE void accumulate_wide(T *out, const T *d, const cgru_outer *outer) {
         for (ptrdiff_t first = 0; first < u; first += ROWS) {
             const ptrdiff_t count = min(u - first, ROWS);
             const cgru_operand operand = {d + first * depth, 0, outer->count};
-            of_packed[count - 1][width - 1](&operand, 1, X, NULL, tile);
+            packed_tiles[count - 1][width - 1](&operand, 1, X, NULL, tile);
             for (ptrdiff_t i = 0; i < count; i++)
                 for (ptrdiff_t j = 0; j < n; j++) out[(k + j) * u + first + i] += tile[i * width * LANES + j];
         }
     }
 }
 
-static ptrdiff_t panels_of(ptrdiff_t u) { return panels_for(VECTORS_OF(u)).parts; }
+/* Returns the panels of u columns. */
+static ptrdiff_t panel_count(ptrdiff_t u) { return panels_for(VECTORS_OF(u)).parts; }
 
-static void multiply(cgru_outer *outer) {
+/* Adds the outer products of the collected rows to the gradients, and empties the panels. */
+static void add_outer_products(cgru_outer_product *outer) {
     const ptrdiff_t u = outer->call->u, depth = outer->depth, vectors = VECTORS_OF(u);
     const split panels = panels_for(vectors);
     const ptrdiff_t from = outer->first / panels.parts, to = (outer->last + panels.parts - 1) / panels.parts;
@@ -152,7 +158,8 @@ static void multiply(cgru_outer *outer) {
         PARTS(panels, p, first, width) {
             if (i * panels.parts + p < outer->first || i * panels.parts + p >= outer->last) continue;
             const T *d = (const T *)outer->rows + (i * vectors + first) * depth * LANES;
-            if (term->V && !outer->fresh) accumulate(term->V, u, hp + term->seen * u * depth, d, first, width, outer);
+            if (term->V && !outer->fresh)
+                accumulate(term->V, u, hp + term->state_operand * u * depth, d, first, width, outer);
             if (term->U && outer->wide)
                 accumulate_wide(term->U, (const T *)outer->wide + i * u * depth, outer);
             else if (term->U)

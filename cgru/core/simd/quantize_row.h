@@ -1,6 +1,12 @@
-/* int8 for low_precision.h: how words of weights are multiplied by codes, and how a row is brought to these. */
+/* int8 for low_precision.h: the dot product of quantised rows with words of weights, and the quantisation of a row:
+ *
+ *     scale = max(|x|, bound) / 127,  quantised x = round(x / scale)
+ *
+ * A quantised row is an array of numbers of QUANTIZED_BYTES bytes, in the form that the instructions of the level want.
+ * Levels with VNNI or sdot multiply bytes, SSE2 to AVX-512 pairs of 16 bits, others single numbers. It is chosen for
+ * CGRU_INT8. */
 
-/* --- the words of int8 and what multiplies them: four codes, in one word or in two --- */
+/* --- add_quantized: sum += four numbers of a row times a word, four weights, of each column --- */
 
 #if LANES > 1
 typedef ints __attribute__((aligned(4), may_alias)) loose_ints;
@@ -9,24 +15,25 @@ typedef INT loose_ints;
 #endif
 #define WORD(p) (*(const int32_t *)(p))
 
+/* Loads LANES integers from any address that is a multiple of 4. */
 INLINE ints load_ints(const void *p) { return *(const loose_ints *)p; }
 
-#if VNNI && ARM64 /* codes are bytes */
-enum { CODE = 1, OFFSET = 0 };
-INLINE ints add_codes(ints sum, const char *codes, ints w) {
-    return (ints)vdotq_s32((int32x4_t)sum, (int8x16_t)vdupq_n_s32(WORD(codes)), (int8x16_t)w);
+#if VNNI && ARM64 /* signed bytes */
+enum { QUANTIZED_BYTES = 1, OFFSET = 0 };
+INLINE ints add_quantized(ints sum, const char *quantized, ints w) {
+    return (ints)vdotq_s32((int32x4_t)sum, (int8x16_t)vdupq_n_s32(WORD(quantized)), (int8x16_t)w);
 }
-#elif VNNI /* codes are bytes, 128 more than they are, and a sum begins with what that adds up to, taken away */
-enum { CODE = 1, OFFSET = 128 };
-INLINE ints add_codes(ints sum, const char *codes, ints w) {
+#elif VNNI /* unsigned bytes, x + OFFSET; the initial sums cancel OFFSET */
+enum { QUANTIZED_BYTES = 1, OFFSET = 128 };
+INLINE ints add_quantized(ints sum, const char *quantized, ints w) {
 #if BYTES == 64
-    return (ints)_mm512_dpbusd_epi32((__m512i)sum, _mm512_set1_epi32(WORD(codes)), (__m512i)w);
+    return (ints)_mm512_dpbusd_epi32((__m512i)sum, _mm512_set1_epi32(WORD(quantized)), (__m512i)w);
 #else
-    return (ints)_mm256_dpbusd_avx_epi32((__m256i)sum, _mm256_set1_epi32(WORD(codes)), (__m256i)w);
+    return (ints)_mm256_dpbusd_avx_epi32((__m256i)sum, _mm256_set1_epi32(WORD(quantized)), (__m256i)w);
 #endif
 }
-#elif X86 && LANES > 1 /* codes are of 16 bits, the first and the third of a word before the second and the fourth */
-enum { CODE = 2, OFFSET = 0 };
+#elif X86 && LANES > 1 /* 16 bits; of each four numbers first those at 0 and 2, then those at 1 and 3 */
+enum { QUANTIZED_BYTES = 2, OFFSET = 0 };
 #if BYTES == 64
 #define MADD(a, b) (ints)_mm512_madd_epi16((__m512i)(a), (__m512i)(b))
 #define EVEN(w) _mm512_srai_epi16(_mm512_slli_epi16((__m512i)(w), 8), 8)
@@ -43,29 +50,29 @@ enum { CODE = 2, OFFSET = 0 };
 #define ODD(w) _mm_srai_epi16((__m128i)(w), 8)
 #define PAIR(p) _mm_set1_epi32(WORD(p))
 #endif
-INLINE ints add_codes(ints sum, const char *codes, ints w) {
-    return sum + MADD(EVEN(w), PAIR(codes)) + MADD(ODD(w), PAIR(codes + 4));
+INLINE ints add_quantized(ints sum, const char *quantized, ints w) {
+    return sum + MADD(EVEN(w), PAIR(quantized)) + MADD(ODD(w), PAIR(quantized + 4));
 }
 #else
-enum { CODE = 4, OFFSET = 0 };
-INLINE ints add_codes(ints sum, const char *codes, ints w) {
+enum { QUANTIZED_BYTES = 4, OFFSET = 0 };
+INLINE ints add_quantized(ints sum, const char *quantized, ints w) {
     const uints bits = (uints)w;
-    const int32_t *x = (const int32_t *)codes;
+    const int32_t *x = (const int32_t *)quantized;
     sum += ((ints)(bits << 24) >> 24) * x[0] + ((ints)(bits << 16) >> 24) * x[1];
     return sum + ((ints)(bits << 8) >> 24) * x[2] + (w >> 24) * x[3];
 }
 #endif
 
-/* --- the codes of a row --- */
+/* --- the quantisation of a row --- */
 
-/* `load_n`, of which a mask is slow to read what was just written. */
+/* `load_n` without a mask where n >= LANES: a masked load right after a store is slow. */
 INLINE vec load_some(const T *p, ptrdiff_t n) { return n >= LANES ? load(p) : load_n(p, n); }
 
-#define FINITE 0x7f800000 /* the bits of |x| are below, unless it is infinite or NaN */
-#define NOTHING ((T)1e-30) /* a row with no larger number counts as zero */
-#define TOP ((T)127)
+#define FINITE 0x7f800000 /* bits of |x| are below, unless x is infinite or NaN */
+#define NOTHING ((T)1e-30) /* a row without a larger |x| counts as zero; a bound up to this is none */
+#define TOP ((T)127) /* the largest quantised number */
 
-/* The largest |x| of a row, as its bits. */
+/* Returns the largest |x| of a row, as its bits. */
 INLINE int32_t most_of(const T *x, ptrdiff_t k) {
 #if LANES > 1
     ints most = {0};
@@ -90,7 +97,7 @@ INLINE int32_t most_of(const T *x, ptrdiff_t k) {
 #endif
 }
 
-/* x, brought to integers of no more than TOP: rounded to the nearest, half to even, and never fused with anything. */
+/* Returns x rounded to the nearest integer, half to even. An intrinsic, so that no compiler fuses it with anything. */
 INLINE ints rounded(vec x) {
 #if BYTES == 64
     return (ints)_mm512_cvtps_epi32((__m512)x);
@@ -101,64 +108,66 @@ INLINE ints rounded(vec x) {
 #elif ARM64 && LANES > 1
     return (ints)vcvtnq_s32_f32((float32x4_t)x);
 #elif LANES > 1
-    ints codes;
-    for (int i = 0; i < LANES; i++) codes[i] = (int32_t)rintf(x[i]);
-    return codes;
+    ints quantized;
+    for (int i = 0; i < LANES; i++) quantized[i] = (int32_t)rintf(x[i]);
+    return quantized;
 #else
     return (int32_t)rintf(x);
 #endif
 }
 
-INLINE void put_codes(ints codes, char *to) {
+/* Stores LANES quantised numbers in the form of the level. */
+INLINE void store_quantized(ints quantized, char *to) {
 #if VNNI && ARM64
-    const int16x4_t words = vmovn_s32((int32x4_t)codes);
+    const int16x4_t words = vmovn_s32((int32x4_t)quantized);
     const int8x8_t bytes = vmovn_s16(vcombine_s16(words, words));
     memcpy(to, &bytes, 4);
 #elif VNNI && BYTES == 64
-    _mm_storeu_si128((__m128i *)to, _mm512_cvtepi32_epi8((__m512i)(codes + OFFSET)));
+    _mm_storeu_si128((__m128i *)to, _mm512_cvtepi32_epi8((__m512i)(quantized + OFFSET)));
 #elif VNNI
-    const __m256i words = _mm256_packs_epi32((__m256i)(codes + OFFSET), _mm256_setzero_si256());
+    const __m256i words = _mm256_packs_epi32((__m256i)(quantized + OFFSET), _mm256_setzero_si256());
     const __m256i bytes = _mm256_packus_epi16(words, _mm256_setzero_si256());
     ((int32_t *)to)[0] = _mm_cvtsi128_si32(_mm256_castsi256_si128(bytes));
     ((int32_t *)to)[1] = _mm_cvtsi128_si32(_mm256_extracti128_si256(bytes, 1));
 #elif BYTES == 64
-    const __m512i turned = _mm512_shuffle_epi32((__m512i)codes, 0xd8);
+    const __m512i turned = _mm512_shuffle_epi32((__m512i)quantized, 0xd8);
     _mm256_storeu_si256((__m256i *)to, _mm512_cvtepi32_epi16(turned));
 #elif BYTES == 32
-    const __m256i turned = _mm256_shuffle_epi32((__m256i)codes, 0xd8);
+    const __m256i turned = _mm256_shuffle_epi32((__m256i)quantized, 0xd8);
     const __m256i words = _mm256_packs_epi32(turned, turned);
     _mm_storel_epi64((__m128i *)to, _mm256_castsi256_si128(words));
     _mm_storel_epi64((__m128i *)(to + 8), _mm256_extracti128_si256(words, 1));
 #elif X86 && LANES > 1
-    const __m128i turned = _mm_shuffle_epi32((__m128i)codes, 0xd8);
+    const __m128i turned = _mm_shuffle_epi32((__m128i)quantized, 0xd8);
     _mm_storel_epi64((__m128i *)to, _mm_packs_epi32(turned, turned));
 #else
-    memcpy(to, &codes, sizeof(codes));
+    memcpy(to, &quantized, sizeof(quantized));
 #endif
 }
 
-static T code_all(const T *x, ptrdiff_t k, T inverse, T scale, char *to) {
+/* to = round(x * inverse); returns `scale`. */
+static T quantize_by(const T *x, ptrdiff_t k, T inverse, T scale, char *to) {
     for (ptrdiff_t i = 0; i < k; i += LANES)
-        put_codes(rounded(load_some(x + i, k - i) * inverse), to + i * CODE);
+        store_quantized(rounded(load_some(x + i, k - i) * inverse), to + i * QUANTIZED_BYTES);
     return scale;
 }
 
-/* A row of which not all is finite: its scale is NaN, and so is all that it is multiplied with. One that goes beyond `bound`
- * gets a scale of its own, as all do where there is no bound. */
-static T code_beyond(const T *x, ptrdiff_t k, int32_t bits, char *to) {
+/* Quantises a row that exceeds its bound, or has none, by its own largest |x|. A row that is not finite gets the scale
+ * NaN, so that all its products are NaN. */
+static T quantize_beyond(const T *x, ptrdiff_t k, int32_t bits, char *to) {
     const T most = ((cast){.bits = bits}).x;
     if (bits >= FINITE) {
         const int32_t nan = FINITE | 1 << 22;
-        memset(to, 0, k * CODE);
+        memset(to, 0, k * QUANTIZED_BYTES);
         return ((cast){.bits = nan}).x;
     }
-    return most > NOTHING ? code_all(x, k, TOP / most, most / TOP, to) : code_all(x, k, 0, 0, to);
+    return most > NOTHING ? quantize_by(x, k, TOP / most, most / TOP, to) : quantize_by(x, k, 0, 0, to);
 }
 
-/* The codes of x (k), and their scale: the larger of `bound` and the largest |x|, over TOP. A bound of NOTHING is none. */
-INLINE T code_row(const T *x, ptrdiff_t k, T bound, char *to) {
+/* to = quantised x (k); returns its scale, the larger of `bound` and the largest |x|, over TOP. */
+INLINE T quantize_row(const T *x, ptrdiff_t k, T bound, char *to) {
     const int32_t bits = most_of(x, k);
     const cast limit = {.x = bound};
-    if (RARELY(bits > limit.bits || bound <= NOTHING)) return code_beyond(x, k, bits, to);
-    return code_all(x, k, TOP / bound, bound / TOP, to);
+    if (RARELY(bits > limit.bits || bound <= NOTHING)) return quantize_beyond(x, k, bits, to);
+    return quantize_by(x, k, TOP / bound, bound / TOP, to);
 }

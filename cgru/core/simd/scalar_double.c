@@ -1,3 +1,4 @@
+/* The float64 kernels without vectors. */
 #define LEVEL scalar
 #define T double
 #define SIZE 8

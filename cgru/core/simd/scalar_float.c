@@ -1,3 +1,4 @@
+/* The float32 kernels without vectors. */
 #define LEVEL scalar
 #define T float
 #define SIZE 4

@@ -1,3 +1,4 @@
+/* The low-precision kernels without vectors. */
 #define LEVEL scalar
 #define BYTES 1
 #define VNNI 0

@@ -1,9 +1,15 @@
-/* A call with a single sample, whose time is latency: products are handed to the equations in registers, and those of the
- * state run in four chains.
+/* The whole call of a single sample (m = 1) as matrix-vector products with the equations of equations.h in registers:
  *
- * The part of the input is summed first, in one chain, so that the processor can do it while it waits for the state. */
+ *     [r_ | z_ | hh_] = x U + b;  r_, z_ += hp V;  hh_ += (r * hp) Vhh; reset after: += r * (hp Vhh + chh)
+ *
+ * V and b are packed by `pack_single`: parts of up to four vectors of columns, each part with its rows one after
+ * another. U is packed as in gemm_microkernel.h. V may be unpacked instead, as in unpacked_gemm.h or transposed_gemm.h.
+ * The row of the workspace is h | r * h | z | r_ | z_ | hh_, backward dh | dhh_ | dz_ | dr_ | dc.
+ *
+ * It is chosen for m = 1 with units in the lanes. The time of such a call is latency: products of the state run in four
+ * chains; those of the input in one, which the processor computes while it waits for the state. */
 
-/* total (width vectors) += sum over k of a[k] W[k, :], rows of W one after another */
+/* total (width vectors) += a (K) W (K, width vectors), rows of W contiguous, in `chains` partial sums. */
 INLINE void add_rows(const int width, const int chains, const T *a, ptrdiff_t K, const T *W, vec *total) {
     const ptrdiff_t ld = width * LANES;
     vec sum[4][4];
@@ -33,9 +39,9 @@ INLINE void add_rows(const int width, const int chains, const T *a, ptrdiff_t K,
         total[j] = chains == 1 ? sum[0][j] : (sum[0][j] + sum[1][j]) + (sum[2][j] + sum[3][j]);
 }
 
-/* The columns of a gate in parts of up to four vectors: calls part(width, c, left, ...) for each, which begins at column c
- * and whose last vector has `left` columns; width is a constant. Every other step t runs through them from the last to the
- * first: of weights that outgrow a cache the half that was read last is still there. */
+/* Calls part(width, c, left, ...) for each part of up to four vectors of the columns of a gate. A part begins at column
+ * c, its last vector has `left` columns, and width is a constant. Odd steps run from the last part to the first: of
+ * weights that outgrow a cache, the half that was read last is still cached. */
 #define EACH_PART(u, t, part, ...)                                                                                  \
     for (ptrdiff_t parts = ((u) + 4 * LANES - 1) / (4 * LANES), p = 0; p < parts; p++) {                            \
         const ptrdiff_t c = ((t) % 2 ? parts - 1 - p : p) * 4 * LANES;                                              \
@@ -48,57 +54,57 @@ INLINE void add_rows(const int width, const int chains, const T *a, ptrdiff_t K,
         }                                                                                                           \
     }
 
-/* Vector j of a part. */
+/* The place of vector j of a part. */
 #define VECTOR(j) ((place){0, t, c + (j) * LANES, (j) < width - 1 ? LANES : left})
 
-/* sum = row[c...], a row of up numbers */
+/* sum = row[c...], a row of up numbers. */
 INLINE void load_part(const int width, ptrdiff_t c, const T *row, vec *sum) {
     UNROLL(4)
     for (int j = 0; j < width; j++) sum[j] = load(row + c + j * LANES);
 }
 
-/* sum += a (K) W[:, c...], which where W lies `add_lying` has done */
+/* sum += a (K) W[:, c...] for packed W; unpacked W (`row` not zero) has been added by `add_unpacked`. */
 INLINE void add(const int width, ptrdiff_t c, const T *a, ptrdiff_t K, const cgru_matrix *W,
                 vec *sum) {
     if (!W->row) add_rows(width, 4, a, K, (const T *)W->data + c * K, sum);
 }
 
-/* sum (up) += a V, V where its transpose lies */
-static void add_crosswise(const cgru_single *single, const T *a, const cgru_matrix *V, T *sum) {
+/* sum (up) += a V, V unpacked and transposed. */
+static void add_transposed(const cgru_single_sample *single, const T *a, const cgru_matrix *V, T *sum) {
     const ptrdiff_t u = single->call->u;
-    const cgru_product product = {.operand = {{a, 0, u}}, .operands = 1, .lies = {V}, .width = u};
+    const cgru_product product = {.operand = {{a, 0, u}}, .operands = 1, .unpacked = {V}, .width = u};
     ALIGNED T tile[LANES];
     for (ptrdiff_t c = 0; c < u; c += LANES) {
-        crosswise_1(&product, 0, 1, c, tile);
+        transposed_1(&product, 0, 1, c, tile);
         store(sum + c, load(sum + c) + load(tile));
     }
 }
 
-/* sum (up) += a V, V where it lies, in the chains of `add_rows` */
-static void add_lying(const cgru_single *single, const T *a, const cgru_matrix *V, T *sum) {
+/* sum (up) += a V, V unpacked, in the same four chains as `add_rows`. */
+static void add_unpacked(const cgru_single_sample *single, const T *a, const cgru_matrix *V, T *sum) {
     const cgru_operand operand = {a, 0, single->call->u};
-    if (single->across) {
-        add_crosswise(single, a, V, sum);
+    if (single->is_transposed) {
+        add_transposed(single, a, V, sum);
         return;
     }
     T *chains = single->sums;
     for (ptrdiff_t i = 0; i < single->call->up; i += LANES)
         for (int c = 0; c < 4; c++) store(chains + 4 * i + c * LANES, c ? ZERO : load(sum + i));
-    lying_single(&operand, V->data, V->row, single->call->u, chains);
+    unpacked_single(&operand, V->data, V->row, single->call->u, chains);
     for (ptrdiff_t i = 0; i < single->call->up; i += LANES) {
         const T *s = chains + 4 * i;
         store(sum + i, (load(s) + load(s + LANES)) + (load(s + 2 * LANES) + load(s + 3 * LANES)));
     }
 }
 
-/* r_, z_, hh_ = x U + b, one after another: as many vectors as panels of three take */
-INLINE void input_part(const cgru_single *single, const T *x, T *r_) {
+/* [r_ | z_ | hh_] = x U + b, in panels of three vectors. */
+INLINE void input_part(const cgru_single_sample *single, const T *x, T *r_) {
     const cgru_call *call = single->call;
-    if (single->dots) {
-        cgru_dots of_x = *single->dots;
+    if (single->feature_product) {
+        cgru_feature_product of_x = *single->feature_product;
         of_x.x = (cgru_operand){x, 0, call->e};
         of_x.out = (cgru_array){r_, 0, call->up, 1};
-        dots(&of_x, 1);
+        feature_product(&of_x, 1);
         return;
     }
     for (ptrdiff_t c = 0; c < 3 * call->up; c += 3 * LANES) {
@@ -110,8 +116,9 @@ INLINE void input_part(const cgru_single *single, const T *x, T *r_) {
     }
 }
 
-INLINE void reset_part(const int width, ptrdiff_t c, ptrdiff_t left, const cgru_single *single, ptrdiff_t t, const T *h,
-                       const T *r_, T *rh) {
+/* r * hp (or r, where the reset comes after), r = activate_reset(r_ + hp Vr), of one part of the columns. */
+INLINE void reset_part(const int width, ptrdiff_t c, ptrdiff_t left, const cgru_single_sample *single, ptrdiff_t t,
+                       const T *h, const T *r_, T *rh) {
     const cgru_call *call = single->call;
     vec sum[4];
     load_part(width, c, r_, sum);
@@ -123,7 +130,8 @@ INLINE void reset_part(const int width, ptrdiff_t c, ptrdiff_t left, const cgru_
     }
 }
 
-INLINE void update_part(const int width, ptrdiff_t c, ptrdiff_t left, const cgru_single *single, ptrdiff_t t,
+/* z = activate_update(z_ + hp Vz), of one part. */
+INLINE void update_part(const int width, ptrdiff_t c, ptrdiff_t left, const cgru_single_sample *single, ptrdiff_t t,
                         const T *h, const T *z_, T *z) {
     const cgru_call *call = single->call;
     vec sum[4];
@@ -136,8 +144,8 @@ INLINE void update_part(const int width, ptrdiff_t c, ptrdiff_t left, const cgru
     }
 }
 
-/* c = h Vhh + chh, where the reset comes after */
-INLINE void product_part(const int width, ptrdiff_t c, ptrdiff_t left, const cgru_single *single, ptrdiff_t t,
+/* r becomes r * c, c = hp Vhh + chh, of one part, where the reset comes after. */
+INLINE void product_part(const int width, ptrdiff_t c, ptrdiff_t left, const cgru_single_sample *single, ptrdiff_t t,
                          const T *h, const T *c_, T *r) {
     const cgru_call *call = single->call;
     vec sum[4];
@@ -150,16 +158,17 @@ INLINE void product_part(const int width, ptrdiff_t c, ptrdiff_t left, const cgr
     }
 }
 
-/* What of a step needs h alone; c_ NULL: the reset comes before. */
-INLINE void gates_part(const int width, ptrdiff_t c, ptrdiff_t left, const cgru_single *single, ptrdiff_t t, const T *h,
-                       const T *r_, const T *z_, const T *c_, T *rh, T *z) {
+/* r, z and, unless c_ is NULL (reset before), r * c of one part: all that depends on hp alone. */
+INLINE void gates_part(const int width, ptrdiff_t c, ptrdiff_t left, const cgru_single_sample *single, ptrdiff_t t,
+                       const T *h, const T *r_, const T *z_, const T *c_, T *rh, T *z) {
     reset_part(width, c, left, single, t, h, r_, rh);
     update_part(width, c, left, single, t, h, z_, z);
     if (c_) product_part(width, c, left, single, t, h, c_, rh);
 }
 
-INLINE void state_part(const int width, ptrdiff_t c, ptrdiff_t left, const cgru_single *single, ptrdiff_t t, T *h,
-                       const T *hh_, const T *rh, const T *z, int after) {
+/* h = the new state of one part, from hh_ + (r * hp) Vhh, or from hh_ + r * c where the reset comes `after`. */
+INLINE void state_part(const int width, ptrdiff_t c, ptrdiff_t left, const cgru_single_sample *single, ptrdiff_t t,
+                       T *h, const T *hh_, const T *rh, const T *z, int after) {
     const cgru_call *call = single->call;
     vec sum[4];
     load_part(width, c, hh_, sum);
@@ -173,55 +182,61 @@ INLINE void state_part(const int width, ptrdiff_t c, ptrdiff_t left, const cgru_
     for (int j = 0; j < width; j++) {
         const place at = VECTOR(j);
         const vec next = new_state(0, call, at, sum[j], load(z + at.c), load_n(h + at.c, at.n));
-        if (at.n == LANES) /* what a masked store wrote is slow to be read again */
+        if (at.n == LANES) /* a load right after a masked store is slow */
             store(h + at.c, next);
         else
             store_n(h + at.c, next, at.n);
     }
 }
 
-/* From hp to h. work: r * h | z | r_ | z_ | hh_, each call->up numbers, unless the last three stand where call->pre says. */
-INLINE void step(const cgru_single *single, ptrdiff_t t, const T *x, T *h, T *work, int fresh) {
+/* One step: h becomes the next state. `work` is r * h | z | r_ | z_ | hh_, each of up numbers; the last three are
+ * batched input projections in the row instead, if call->projections is set. */
+INLINE void step(const cgru_single_sample *single, ptrdiff_t t, const T *x, T *h, T *work, int fresh) {
     const ptrdiff_t u = single->call->u, up = single->call->up;
-    const int lies = single->V[0].row && !fresh, after = resets_after(single->call);
+    const int is_unpacked = single->V[0].row && !fresh, after = resets_after(single->call);
     const T *c_ = after ? single->b[CGRU_C].data : NULL;
     T *rh = work, *z = rh + up;
-    T *r_ = single->call->pre ? (T *)input_of(single->call, h, t) : z + up, *z_ = r_ + up, *hh_ = z_ + up;
-    if (!single->call->pre) input_part(single, x, r_);
-    if (lies) {
-        for (int n = 0; n < 2; n++) { /* r and z in turns first, as in unpacked_gemm.h */
+    T *r_ = single->call->projections ? (T *)input_of(single->call, h, t) : z + up, *z_ = r_ + up, *hh_ = z_ + up;
+    if (!single->call->projections) input_part(single, x, r_);
+    if (is_unpacked) {
+        for (int n = 0; n < 2; n++) { /* odd steps take z first, as in unpacked_gemm.h */
             const int gate = (t + n) % 2 ? CGRU_Z : CGRU_R;
-            add_lying(single, h, &single->V[gate], gate == CGRU_R ? r_ : z_);
+            add_unpacked(single, h, &single->V[gate], gate == CGRU_R ? r_ : z_);
         }
     }
-    if (lies && after) {
+    if (is_unpacked && after) {
         T *sum = (T *)single->sums + 4 * up;
         c_ = memcpy(sum, c_, up * sizeof(T));
-        add_lying(single, h, &single->V[CGRU_HH], sum);
+        add_unpacked(single, h, &single->V[CGRU_HH], sum);
     }
     EACH_PART(u, t, gates_part, single, t, h, r_, z_, c_, rh, z)
-    if (lies && !after) add_lying(single, rh, &single->V[CGRU_HH], hh_);
+    if (is_unpacked && !after) add_unpacked(single, rh, &single->V[CGRU_HH], hh_);
     EACH_PART(u, t, state_part, single, t, h, hh_, rh, z, after)
 }
 
-/* One function for all, so that the bits are the same with caches and without, one by one and in a row. */
-static void run(const cgru_single *single, ptrdiff_t first, ptrdiff_t stop, const T *X, T *h, T *work) {
+/* Runs steps `first` to `stop`. Every call of a single sample runs this one function, so that its bits do not depend on
+ * caches or on how many steps a call has. */
+static void run(const cgru_single_sample *single, ptrdiff_t first, ptrdiff_t stop, const T *X, T *h, T *work) {
     for (ptrdiff_t n = first; n < stop; n++) {
         const ptrdiff_t t = single->call->reverse ? stop - 1 - (n - first) : n;
         step(single, t, X + t * single->call->X.step, h, work, n == first && single->fresh);
     }
 }
 
-static void single_step(const cgru_single *single, const void *x, void *h, void *work) { run(single, 0, 1, x, h, work); }
+/* One step without caches, h updated in place. */
+static void single_step(const cgru_single_sample *single, const void *x, void *h, void *work) {
+    run(single, 0, 1, x, h, work);
+}
 
-/* The rows are h | work. */
-static void single_forward(const cgru_single *single, ptrdiff_t first, ptrdiff_t stop) {
+/* Steps `first` to `stop`; the row is h | work. */
+static void single_forward(const cgru_single_sample *single, ptrdiff_t first, ptrdiff_t stop) {
     T *h = single->call->rows;
     run(single, first, stop, single->call->X.data, h, h + single->call->up);
 }
 
-INLINE void reset_part_backward(const int width, ptrdiff_t c, ptrdiff_t left, const cgru_single *single, ptrdiff_t t,
-                                T *dh, const T *dhh_, T *dr_) {
+/* dr_, and dh += drh * r, from drh = dhh_ Vhh^T, of one part. */
+INLINE void reset_part_backward(const int width, ptrdiff_t c, ptrdiff_t left, const cgru_single_sample *single,
+                                ptrdiff_t t, T *dh, const T *dhh_, T *dr_) {
     const cgru_call *call = single->call;
     vec sum[4] = {ZERO, ZERO, ZERO, ZERO};
     add(width, c, dhh_, call->u, &single->V[CGRU_HH], sum);
@@ -229,8 +244,9 @@ INLINE void reset_part_backward(const int width, ptrdiff_t c, ptrdiff_t left, co
     for (int j = 0; j < width; j++) reset_gradient(call, VECTOR(j), sum[j], dh, dr_);
 }
 
-INLINE void state_part_backward(const int width, ptrdiff_t c, ptrdiff_t left, const cgru_single *single, ptrdiff_t t,
-                                T *dh, const T *dz_, const T *dr_, const T *dc, int after) {
+/* dh += dz_ Vz^T + dr_ Vr^T (+ dc Vhh^T where the reset comes `after`), of one part. */
+INLINE void state_part_backward(const int width, ptrdiff_t c, ptrdiff_t left, const cgru_single_sample *single,
+                                ptrdiff_t t, T *dh, const T *dz_, const T *dr_, const T *dc, int after) {
     const cgru_call *call = single->call;
     vec sum[4] = {ZERO, ZERO, ZERO, ZERO};
     add(width, c, dz_, call->u, &single->V[CGRU_Z], sum);
@@ -240,8 +256,9 @@ INLINE void state_part_backward(const int width, ptrdiff_t c, ptrdiff_t left, co
     for (int j = 0; j < width; j++) state_gradient(call, VECTOR(j), sum[j], dh);
 }
 
-/* From dhn to dh, `steps` times, V holding the transposes; the rows are dh | dhh_ | dz_ | dr_ | dc. */
-static void single_backward(const cgru_single *single, ptrdiff_t steps) {
+/* All steps backward, from the last one run: dh in the row becomes dL/dh0. V holds the transposes. The row is
+ * dh | dhh_ | dz_ | dr_ | dc. */
+static void single_backward(const cgru_single_sample *single, ptrdiff_t steps) {
     const cgru_call *call = single->call;
     const ptrdiff_t u = call->u, up = call->up;
     const int after = resets_after(call);
@@ -256,14 +273,14 @@ static void single_backward(const cgru_single *single, ptrdiff_t steps) {
     }
 }
 
-/* W (k, n) as it should lie for a single sample: in parts of up to four vectors, each with its k rows one after another,
+/* Packs W (k, n) for a single sample: parts of up to four vectors of columns, each with its k rows one after another,
  * zero past column n. */
-static void lay(cgru_matrix W, ptrdiff_t k, ptrdiff_t n, void *to_) {
+static void pack_single(cgru_matrix W, ptrdiff_t k, ptrdiff_t n, void *to_) {
     T *to = to_;
     for (ptrdiff_t c = 0; c < n; c += 4 * LANES) {
         const ptrdiff_t vectors = min(4, VECTORS_OF(n - c));
         for (ptrdiff_t v = 0; v < vectors; v++)
-            put_columns(W, 0, k, c + v * LANES, min(n - c - v * LANES, LANES), to + v * LANES, vectors * LANES);
+            pack_columns(W, 0, k, c + v * LANES, min(n - c - v * LANES, LANES), to + v * LANES, vectors * LANES);
         to += k * vectors * LANES;
     }
 }

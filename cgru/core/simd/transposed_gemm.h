@@ -1,8 +1,12 @@
-/* Products with weights that are read where their transposes lie. A row of W is then what one column of the result is
- * summed from: lanes are the terms of a sum, and LANES sums are reduced at once. */
+/* Products with unpacked, transposed weights: tile (rows, LANES) = a (rows, k) W^T + bias, W (n, k) row-contiguous.
+ *
+ * It is chosen, like unpacked_gemm.h, for calls that end before packing pays, where the user's array is
+ * column-contiguous or the pass backward needs transposes. A row of W gives one column of the result: lanes are the
+ * terms of a sum, and LANES sums are reduced together. */
 
-/* sum (rows x side) += x y, in n lanes from column j on; x are rows of the operand, y rows of W */
-INLINE void crosswise_columns(const int rows, const int side, T *const *x, T *const *y, ptrdiff_t j, ptrdiff_t n, vec *sum) {
+/* sum (rows x side) += x y^T over n terms from j on, in lanes; x are `rows` rows of `a`, y are `side` rows of W. */
+INLINE void transposed_columns(const int rows, const int side, T *const *x, T *const *y, ptrdiff_t j, ptrdiff_t n,
+                               vec *sum) {
     vec a[4];
     UNROLL(4)
     for (int i = 0; i < rows; i++) a[i] = load_n(x[i] + j, n);
@@ -15,10 +19,9 @@ INLINE void crosswise_columns(const int rows, const int side, T *const *x, T *co
     }
 }
 
-/* tile (rows, LANES) = the columns of the result from `column` on, zero past the last; of rows that are not there it has
- * the last again */
-INLINE void crosswise(const int rows, const cgru_product *product, ptrdiff_t row, ptrdiff_t count, ptrdiff_t column,
-                   T *tile) {
+/* tile (rows, LANES) = columns `column`... of the result, zero past the last; rows past `count` repeat the last row. */
+INLINE void transposed_tile(const int rows, const cgru_product *product, ptrdiff_t row, ptrdiff_t count,
+                            ptrdiff_t column, T *tile) {
     const int side = LANES / rows;
     const ptrdiff_t padded = VECTORS_OF(product->width) * LANES, gate = column / padded;
     column -= gate * padded;
@@ -29,15 +32,15 @@ INLINE void crosswise(const int rows, const cgru_product *product, ptrdiff_t row
         for (int i = 0; i < LANES; i++) sum[i] = ZERO;
         for (int o = 0; o < product->operands; o++) {
             const cgru_operand *a = &product->operand[o];
-            const cgru_matrix *W = &product->lies[o][gate];
+            const cgru_matrix *W = &product->unpacked[o][gate];
             UNROLL(4)
             for (int i = 0; i < rows; i++) x[i] = (T *)a->rows + (row + min(i, count - 1)) * a->ld;
             UNROLL(16)
             for (int c = 0; c < side; c++)
                 y[c] = (T *)W->data + min(column + part * side + c, product->width - 1) * W->row;
             ptrdiff_t j = 0;
-            for (; j + LANES <= a->k; j += LANES) crosswise_columns(rows, side, x, y, j, LANES, sum);
-            if (j < a->k) crosswise_columns(rows, side, x, y, j, a->k - j, sum);
+            for (; j + LANES <= a->k; j += LANES) transposed_columns(rows, side, x, y, j, LANES, sum);
+            if (j < a->k) transposed_columns(rows, side, x, y, j, a->k - j, sum);
         }
         transpose(sum);
         UNROLL(4)
@@ -53,22 +56,23 @@ INLINE void crosswise(const int rows, const cgru_product *product, ptrdiff_t row
     }
 }
 
-static void crosswise_1(const cgru_product *product, ptrdiff_t row, ptrdiff_t count, ptrdiff_t column, T *tile) {
-    crosswise(1, product, row, count, column, tile);
+/* Tiles of 1, 2 and up to 4 rows as functions. */
+static void transposed_1(const cgru_product *product, ptrdiff_t row, ptrdiff_t count, ptrdiff_t column, T *tile) {
+    transposed_tile(1, product, row, count, column, tile);
 }
 #if LANES > 1
-static void crosswise_2(const cgru_product *product, ptrdiff_t row, ptrdiff_t count, ptrdiff_t column, T *tile) {
-    crosswise(2, product, row, count, column, tile);
+static void transposed_2(const cgru_product *product, ptrdiff_t row, ptrdiff_t count, ptrdiff_t column, T *tile) {
+    transposed_tile(2, product, row, count, column, tile);
 }
 #endif
 #if LANES > 2
-static void crosswise_4(const cgru_product *product, ptrdiff_t row, ptrdiff_t count, ptrdiff_t column, T *tile) {
-    crosswise(4, product, row, count, column, tile);
+static void transposed_4(const cgru_product *product, ptrdiff_t row, ptrdiff_t count, ptrdiff_t column, T *tile) {
+    transposed_tile(4, product, row, count, column, tile);
 }
 #endif
 
-/* A product with weights whose transposes lie. */
-static void crosswise_product(const cgru_product *product, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows) {
+/* Computes a product with transposed weights for rows row0..., and calls its epilogue. */
+static void transposed_product(const cgru_product *product, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows) {
     const split blocks = split_of(rows, min(LANES, 4));
     ALIGNED T tile[4 * LANES];
     for (ptrdiff_t v = 0; v < product->vectors; v++)
@@ -77,12 +81,12 @@ static void crosswise_product(const cgru_product *product, ptrdiff_t t, ptrdiff_
             switch (count) {
 #if LANES > 2
             case 4:
-            case 3: crosswise_4(product, row, count, v * LANES, tile); break;
+            case 3: transposed_4(product, row, count, v * LANES, tile); break;
 #endif
 #if LANES > 1
-            case 2: crosswise_2(product, row, count, v * LANES, tile); break;
+            case 2: transposed_2(product, row, count, v * LANES, tile); break;
 #endif
-            default: crosswise_1(product, row, count, v * LANES, tile);
+            default: transposed_1(product, row, count, v * LANES, tile);
             }
             for (ptrdiff_t i = 0; product->bias && i < count; i++)
                 store(tile + i * LANES, load(tile + i * LANES) + load((const T *)product->bias + v * LANES));
@@ -90,11 +94,12 @@ static void crosswise_product(const cgru_product *product, ptrdiff_t t, ptrdiff_
         }
 }
 
-static void any_product(const cgru_product *product_, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows) {
-    if (!product_->lies[0])
+/* Computes a product with its weights packed, unpacked or transposed. */
+static void product_of_any_weights(const cgru_product *product_, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows) {
+    if (!product_->unpacked[0])
         product(product_, t, row0, rows);
-    else if (product_->across)
-        crosswise_product(product_, t, row0, rows);
+    else if (product_->is_transposed)
+        transposed_product(product_, t, row0, rows);
     else
-        lying_product(product_, t, row0, rows);
+        unpacked_product(product_, t, row0, rows);
 }

@@ -1,24 +1,27 @@
-/* Products with weights that are read where they lie, for calls that are over before it pays to pack them. Such a call waits
- * for memory, so W is read once, row after row. The sums, a vector of columns of up to MOST_LYING rows of the operand, then
- * of the next vector, wait in a cache; what of the operand meets some rows of W stays in registers. Each sum runs in the
- * order in which that of packed weights does. */
+/* Products with unpacked weights: sums (rows, n) = a (rows, k) W (k, n) + bias, W row-contiguous in the user's array.
+ *
+ * It is chosen for calls that end before packing pays. Such a call waits for memory, so W is read once, row after row.
+ * The sums wait in a cache: for each vector of columns that of up to UNPACKED_ROWS rows of `a`, then the next vector.
+ * Numbers of `a` that meet a few rows of W stay in registers. A sum runs in the same order as with packed weights, with
+ * the same bits. */
 
-enum { MOST_LYING = 4, CHUNK = 24 }; /* rows of W that are still in a cache when more rows of the operand meet them */
+/* Rows of `a` at a time; rows of W at a time, which are still in a cache for further rows of `a`. */
+enum { UNPACKED_ROWS = 4, CHUNK = 24 };
 
-/* How many rows of W are read side by side: what meets them, the sums and a vector of W fill the registers. */
+/* How many rows of W are read together: numbers of `a`, the sums and a vector of W fill the registers. */
 #define SIDE_BY_SIDE(rows) (ROWS > 4 ? ((rows) == 1 ? 16 : 24 / (rows)) : ((rows) == 1 ? 8 : 9 / (rows)))
 
-/* sums (rows x chains) += the products of `depth` rows of W, in n columns, with x (depth x rows) */
-INLINE void lying_columns(const int rows, const int chains, const int depth, const vec *x, const T *w, ptrdiff_t ld,
+/* sums (chains x rows) += x (depth x rows) times n columns of `depth` rows of W. */
+INLINE void unpacked_columns(const int rows, const int chains, const int depth, const vec *x, const T *w, ptrdiff_t ld,
                           ptrdiff_t n, T *sums) {
-    vec sum[MOST_LYING];
+    vec sum[UNPACKED_ROWS];
     UNROLL(4)
     for (int i = 0; i < rows * chains; i++) sum[i] = load(sums + i * LANES);
     UNROLL(16)
     for (int c = 0; c < depth; c++) {
         vec b = load_n(w + c * ld, n);
         KEEP(b);
-        if (rows > 2) PREFETCH(w + (c + depth) * ld); /* with less to do the processor gets there by itself */
+        if (rows > 2) PREFETCH(w + (c + depth) * ld); /* with fewer rows the processor prefetches by itself */
         UNROLL(4)
         for (int i = 0; i < rows; i++) {
             vec *s = &sum[c % chains * rows + i];
@@ -29,8 +32,8 @@ INLINE void lying_columns(const int rows, const int chains, const int depth, con
     for (int i = 0; i < rows * chains; i++) store(sums + i * LANES, sum[i]);
 }
 
-/* The rows of W from k on, `depth` at a time, as long as there are so many; returns the first that is left. */
-INLINE ptrdiff_t lying_rows(const int rows, const int chains, const int depth, const cgru_operand *a, ptrdiff_t k,
+/* sums += a W for the rows of W from k on, `depth` at a time; returns the first row that is left. */
+INLINE ptrdiff_t unpacked_rows(const int rows, const int chains, const int depth, const cgru_operand *a, ptrdiff_t k,
                             const T *W, ptrdiff_t ld, ptrdiff_t n, T *sums) {
     for (; k + depth <= a->k; k += depth) {
         const T *w = W + k * ld;
@@ -40,40 +43,40 @@ INLINE ptrdiff_t lying_rows(const int rows, const int chains, const int depth, c
         for (int c = 0; c < depth; c++) {
             UNROLL(4)
             for (int i = 0; i < rows; i++) {
-                x[c * rows + i] = every(((const T *)a->rows)[i * a->ld + k + c]);
+                x[c * rows + i] = broadcast(((const T *)a->rows)[i * a->ld + k + c]);
                 KEEP(x[c * rows + i]);
             }
         }
         ptrdiff_t j = 0;
         for (; j + LANES <= n; j += LANES, to += rows * chains * LANES)
-            lying_columns(rows, chains, depth, x, w + j, ld, LANES, to);
-        if (j < n) lying_columns(rows, chains, depth, x, w + j, ld, n - j, to);
+            unpacked_columns(rows, chains, depth, x, w + j, ld, LANES, to);
+        if (j < n) unpacked_columns(rows, chains, depth, x, w + j, ld, n - j, to);
     }
     return k;
 }
 
-/* sums += a W, W (k, n) */
-INLINE void lying(const int rows, const int chains, const cgru_operand *a, const T *W, ptrdiff_t ld, ptrdiff_t n,
-                  T *sums) {
-    ptrdiff_t k = lying_rows(rows, chains, SIDE_BY_SIDE(rows), a, 0, W, ld, n, sums);
-    if (SIDE_BY_SIDE(rows) > 4) k = lying_rows(rows, chains, 4, a, k, W, ld, n, sums);
-    lying_rows(rows, chains, 1, a, k, W, ld, n, sums);
+/* sums += a W, W (k, n). */
+INLINE void unpacked_sums(const int rows, const int chains, const cgru_operand *a, const T *W, ptrdiff_t ld,
+                          ptrdiff_t n, T *sums) {
+    ptrdiff_t k = unpacked_rows(rows, chains, SIDE_BY_SIDE(rows), a, 0, W, ld, n, sums);
+    if (SIDE_BY_SIDE(rows) > 4) k = unpacked_rows(rows, chains, 4, a, k, W, ld, n, sums);
+    unpacked_rows(rows, chains, 1, a, k, W, ld, n, sums);
 }
 
-typedef void lying_function(const cgru_operand *a, const T *W, ptrdiff_t ld, ptrdiff_t n, T *sums);
+typedef void unpacked_function(const cgru_operand *a, const T *W, ptrdiff_t ld, ptrdiff_t n, T *sums);
 
-#define LYING(name, rows, chains)                                                                            \
+#define UNPACKED_OF(name, rows, chains)                                                                            \
     static void name(const cgru_operand *a, const T *W, ptrdiff_t ld, ptrdiff_t n, T *sums) { \
-        lying(rows, chains, a, W, ld, n, sums);                                                              \
+        unpacked_sums(rows, chains, a, W, ld, n, sums);                                                              \
     }
-LYING(lying_single, 1, 4)
-LYING(lying_1, 1, 1) LYING(lying_2, 2, 1) LYING(lying_3, 3, 1) LYING(lying_4, 4, 1)
-static lying_function *const of_lying[MOST_LYING] = {lying_1, lying_2, lying_3, lying_4};
+UNPACKED_OF(unpacked_single, 1, 4)
+UNPACKED_OF(unpacked_1, 1, 1) UNPACKED_OF(unpacked_2, 2, 1) UNPACKED_OF(unpacked_3, 3, 1) UNPACKED_OF(unpacked_4, 4, 1)
+static unpacked_function *const unpacked_kernels[UNPACKED_ROWS] = {unpacked_1, unpacked_2, unpacked_3, unpacked_4};
 
-/* A product with weights that lie. Every other step takes z before r: of weights that outgrow a cache, what was read last is
- * then still there. */
-static void lying_product(const cgru_product *product, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows) {
-    const split blocks = split_of(rows, MOST_LYING);
+/* Computes a product with unpacked weights for rows row0..., and calls its epilogue. Odd steps take the gates in
+ * reverse: of weights that outgrow a cache, those read last are still cached. */
+static void unpacked_product(const cgru_product *product, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows) {
+    const split blocks = split_of(rows, UNPACKED_ROWS);
     const ptrdiff_t columns = product->width, each = VECTORS_OF(columns), all = product->vectors, gates = all / each;
     T *sums = product->sums;
     PARTS(blocks, b, first, count)
@@ -85,13 +88,13 @@ static void lying_product(const cgru_product *product, ptrdiff_t t, ptrdiff_t ro
         for (int o = 0; o < product->operands; o++) {
             const ptrdiff_t gate = t % 2 ? gates - 1 - n : n;
             const cgru_operand *a = &product->operand[o];
-            const cgru_matrix W = product->lies[o][gate];
+            const cgru_matrix W = product->unpacked[o][gate];
             const ptrdiff_t chunk = blocks.parts > 1 ? CHUNK : a->k;
             for (ptrdiff_t k = 0; k < a->k; k += chunk)
                 PARTS(blocks, b, first, count) {
                     const T *rows_ = (const T *)a->rows + (row0 + first) * a->ld + k;
                     const cgru_operand some = {rows_, a->ld, min(chunk, a->k - k)};
-                    of_lying[count - 1](&some, (const T *)W.data + k * W.row, W.row, columns,
+                    unpacked_kernels[count - 1](&some, (const T *)W.data + k * W.row, W.row, columns,
                                         sums + (first * all + gate * each * count) * LANES);
                 }
         }

@@ -1,6 +1,14 @@
-/* One step of an optimizer on n parameters that lie one after another; see cgru/optimizers.py. What is read and what is
- * written may be the same or lie apart: a step that writes elsewhere keeps what was. */
+/* One step of an optimizer on n parameters, in contiguous arrays; formulas and names are those of cgru/optimizers.py:
+ *
+ *     sgd:      v = momentum v + g;  p -= rate v
+ *     adam:     mean += (1 - beta1) (g - mean);  square += (1 - beta2) (g^2 - square)
+ *               p = decay p - rate mean / (sqrt(square) / root + epsilon)
+ *     rmsprop:  square likewise;  v = momentum v + g / (sqrt(square) + epsilon);  p = decay p - rate v
+ *
+ * `old` and `updated` hold p and the optimizer state. They may be the same arrays; where they are not, the state before
+ * the step is kept. It is chosen for every update of a compiled fit. */
 
+/* Returns sqrt(x). */
 INLINE vec square_root(vec x) {
 #if BYTES == 64
     return (vec)MM(sqrt)((native)x);
@@ -16,24 +24,25 @@ INLINE vec square_root(vec x) {
 #endif
 }
 
+/* Vector j of array i before the step, and after it. */
 #define OLD(i) load_n((const T *)step->old[i] + j, left)
-#define FRESH(i, x) store_n((T *)step->fresh[i] + j, x, left)
+#define UPDATED(i, x) store_n((T *)step->updated[i] + j, x, left)
 
-/* mean = keeps mean + (1 - keeps) p, for parameters p from j on */
-INLINE void follow(const cgru_step *step, ptrdiff_t j, vec p, ptrdiff_t left) {
-    const T keeps = (T)step->keeps, takes = (T)(1 - step->keeps);
-    store_n((T *)step->fresh_mean + j, keeps * load_n((const T *)step->mean + j, left) + takes * p, left);
+/* mean = mean_decay mean + (1 - mean_decay) p, of the parameters p from j on. */
+INLINE void update_mean(const cgru_optimizer_step *step, ptrdiff_t j, vec p, ptrdiff_t left) {
+    const T keeps = (T)step->mean_decay, takes = (T)(1 - step->mean_decay);
+    store_n((T *)step->updated_mean + j, keeps * load_n((const T *)step->mean + j, left) + takes * p, left);
 }
 
-/* The kernel `name` of what `steps` does: whether a mean follows is a constant, so that loops without one do not ask. */
+/* Defines the kernel `name` of an update `steps(follows, ...)`. Whether a mean follows is a constant in its loop. */
 #define STEP(name, steps) \
-    static void name(const cgru_step *step, ptrdiff_t n) { \
+    static void name(const cgru_optimizer_step *step, ptrdiff_t n) { \
         if (step->mean) steps(1, step, n); \
         else steps(0, step, n); \
     }
 
-/* v = momentum v + g; p -= rate v, or with `nesterov` rate (g + momentum v) */
-INLINE void descents(const int follows, const cgru_step *step, ptrdiff_t n) {
+/* v = momentum v + g; p -= rate v, or with `nesterov` p -= rate (g + momentum v). */
+INLINE void sgd(const int follows, const cgru_optimizer_step *step, ptrdiff_t n) {
     const T momentum = (T)step->beta[0], rate = (T)step->rate, factor = (T)step->factor;
     for (ptrdiff_t j = 0; j < n; j += LANES) {
         const ptrdiff_t left = min(n - j, LANES);
@@ -44,15 +53,15 @@ INLINE void descents(const int follows, const cgru_step *step, ptrdiff_t n) {
             down = step->nesterov ? g + momentum * v : v;
         }
         const vec p = OLD(0) - rate * down;
-        FRESH(0, p);
-        FRESH(1, v);
-        if (follows) follow(step, j, p, left);
+        UPDATED(0, p);
+        UPDATED(1, v);
+        if (follows) update_mean(step, j, p, left);
     }
 }
-STEP(descend, descents)
+STEP(sgd_step, sgd)
 
-/* p = decay p - rate mean / (sqrt(square) / root + epsilon), by the running means of g and of g^2 */
-INLINE void adaptations(const int follows, const cgru_step *step, ptrdiff_t n) {
+/* p = decay p - rate mean / (sqrt(square) / root + epsilon), by the running means of g and of g^2. */
+INLINE void adam(const int follows, const cgru_optimizer_step *step, ptrdiff_t n) {
     const T one = (T)(1 - step->beta[0]), two = (T)(1 - step->beta[1]), rate = (T)step->rate;
     const T factor = (T)step->factor, decay = (T)step->decay, root = (T)step->root, epsilon = (T)step->epsilon;
     for (ptrdiff_t j = 0; j < n; j += LANES) {
@@ -62,16 +71,16 @@ INLINE void adaptations(const int follows, const cgru_step *step, ptrdiff_t n) {
         mean += one * (g - mean);
         square += two * (g * g - square);
         const vec p = OLD(0) * decay - rate * mean / (square_root(square) / root + epsilon);
-        FRESH(0, p);
-        FRESH(1, mean);
-        FRESH(2, square);
-        if (follows) follow(step, j, p, left);
+        UPDATED(0, p);
+        UPDATED(1, mean);
+        UPDATED(2, square);
+        if (follows) update_mean(step, j, p, left);
     }
 }
-STEP(adapt, adaptations)
+STEP(adam_step, adam)
 
-/* v = momentum v + g / (sqrt(square) + epsilon); p = decay p - rate v, by the running mean of g^2 */
-INLINE void rescalings(const int follows, const cgru_step *step, ptrdiff_t n) {
+/* v = momentum v + g / (sqrt(square) + epsilon); p = decay p - rate v, by the running mean of g^2. */
+INLINE void rmsprop(const int follows, const cgru_optimizer_step *step, ptrdiff_t n) {
     const T momentum = (T)step->beta[0], two = (T)(1 - step->beta[1]), rate = (T)step->rate;
     const T factor = (T)step->factor, decay = (T)step->decay, epsilon = (T)step->epsilon;
     for (ptrdiff_t j = 0; j < n; j += LANES) {
@@ -82,16 +91,16 @@ INLINE void rescalings(const int follows, const cgru_step *step, ptrdiff_t n) {
         vec down = g / (square_root(square) + epsilon);
         if (momentum != 0) down = v = momentum * v + down;
         const vec p = OLD(0) * decay - rate * down;
-        FRESH(0, p);
-        FRESH(1, v);
-        FRESH(2, square);
-        if (follows) follow(step, j, p, left);
+        UPDATED(0, p);
+        UPDATED(1, v);
+        UPDATED(2, square);
+        if (follows) update_mean(step, j, p, left);
     }
 }
-STEP(rescale, rescalings)
+STEP(rmsprop_step, rmsprop)
 
-/* The sum of (g / unit)^2: in lanes for a while, then in double. */
-static double squares(const void *g, ptrdiff_t n, double unit) {
+/* Returns the sum of (g / unit)^2: in lanes of T over 64 vectors, then in double. */
+static double sum_of_squares(const void *g, ptrdiff_t n, double unit) {
     const T inverse = (T)(1 / unit);
     double sum = 0;
     for (ptrdiff_t first = 0; first < n; first += 64 * LANES) {
@@ -100,7 +109,7 @@ static double squares(const void *g, ptrdiff_t n, double unit) {
             const vec x = load_n((const T *)g + j, min(n - j, LANES)) * inverse;
             part += x * x;
         }
-        sum += total(part);
+        sum += sum_of_lanes(part);
     }
     return sum;
 }

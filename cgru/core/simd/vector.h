@@ -1,6 +1,7 @@
-/* A vector of LANES numbers of type T: loads, stores, selection, and the activations.
+/* The vector type `vec` of LANES numbers of type T: loads, stores, selection, exp and the activations.
  *
- * With LANES 1 the vector is the number itself: the plain C loop for compilers without vector extensions. */
+ * sigmoid(x) = 1 / (1 + exp(-x)), tanh(x) = 1 - 2 / (1 + exp(2 x)), relu, lrelu and elu, by polynomials whose source
+ * and error stand beside them. A level without vector extensions has LANES 1: the vector is then the number itself. */
 
 #if LANES > 1
 typedef T vec __attribute__((vector_size(LANES * sizeof(T))));
@@ -22,9 +23,11 @@ typedef union { T x; INT bits; } cast;
 #define ZERO ((vec){0})
 #define VECTORS_OF(n) (((n) + LANES - 1) / LANES)
 
+/* Returns the smaller of a and b. */
 INLINE ptrdiff_t min(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
 
-/* Two vectors interleaved: their first halves, and their second ones. A vector's halves exchanged. */
+/* Index lists of SHUFFLE: the first halves of two vectors interleaved, their second halves, the halves of one
+ * exchanged. */
 #if LANES == 16
 #define LOW 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
 #define HIGH 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
@@ -48,6 +51,7 @@ INLINE ptrdiff_t min(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
 #define SHUFFLE(x, y, ...) __builtin_shuffle(x, y, (ints){__VA_ARGS__})
 #endif
 
+/* Loads LANES numbers from any address. */
 INLINE vec load(const T *p) {
 #if LANES > 1
     return *(const unaligned *)p;
@@ -56,6 +60,7 @@ INLINE vec load(const T *p) {
 #endif
 }
 
+/* Stores LANES numbers at any address. */
 INLINE void store(T *p, vec x) {
 #if LANES > 1
     *(unaligned *)p = x;
@@ -87,8 +92,8 @@ INLINE void store(T *p, vec x) {
 #endif
 #define LOG2_E ((T)1.4426950408889634074)
 
-/* sum + x w, in one rounding wherever the level has that: said outright, because whether a compiler fuses a product with
- * its sum depends on what stands around it, and the same sum must come out everywhere. */
+/* Returns sum + x w, rounded once where the level has fused multiply-add. It is an intrinsic because a compiler fuses
+ * or not by the code around it, while the same sum must have the same bits everywhere. */
 INLINE vec fused(vec sum, vec x, vec w) {
 #if BYTES == 64 && SIZE == 4
     return (vec)_mm512_fmadd_ps((__m512)x, (__m512)w, (__m512)sum);
@@ -107,12 +112,16 @@ INLINE vec fused(vec sum, vec x, vec w) {
 #endif
 }
 
-INLINE vec every(T x) { return x - ZERO; } /* minus: -0 stays what it is */
+/* Returns x in all lanes; minus ZERO, since plus would turn -0 into 0. */
+INLINE vec broadcast(T x) { return x - ZERO; }
 
-INLINE vec add_product(vec sum, T x, vec w) { return fused(sum, every(x), w); }
+/* Returns sum + x w, x in all lanes. */
+INLINE vec add_product(vec sum, T x, vec w) { return fused(sum, broadcast(x), w); }
 
-/* The first n lanes of a vector, 0 < n <= LANES (what is loaded beyond them is zero); x < y ? a : b, where a NaN is less
- * than nothing; the larger of x and `low`, NaN for NaN; x 2^n for an integer n and x near 1. */
+/* load_n, store_n: the first n lanes, 0 < n <= LANES; lanes beyond are loaded as zero.
+ * if_less: x < y ? a : b, lane by lane; b where one of them is NaN.
+ * maximum: the larger of x and `low`; NaN where x is NaN.
+ * scaled: x 2^n, for n an integer and x near 1. scaled_or_zero: the same, and zero where y < LOWEST. */
 #if BYTES == 64
 #if SIZE == 4
 #define MM(name) _mm512_##name##_ps
@@ -135,9 +144,9 @@ INLINE vec if_less(vec x, vec y, vec a, vec b) {
     return (vec)MM(mask_blend)(LESS(x, y), (native)b, (native)a);
 }
 
-INLINE vec at_least(vec x, vec low) { return (vec)MM(max)((native)low, (native)x); }
+INLINE vec maximum(vec x, vec low) { return (vec)MM(max)((native)low, (native)x); }
 
-INLINE vec scaled_or_zero(vec x, vec n, vec y) { /* zero for y < LOWEST */
+INLINE vec scaled_or_zero(vec x, vec n, vec y) {
     return (vec)MM(maskz_scalef)(AT_LEAST(y, ZERO + LOWEST), (native)x, (native)n);
 }
 
@@ -174,13 +183,14 @@ INLINE void store_n(T *p, vec x, ptrdiff_t n) {
 
 INLINE vec if_less(vec x, vec y, vec a, vec b) { return SELECT(x < y, a, b); }
 
-INLINE vec at_least(vec x, vec low) { return if_less(x, low, low, x); }
+INLINE vec maximum(vec x, vec low) { return if_less(x, low, low, x); }
 
-INLINE vec power_of_two(vec n) { /* n an integer, SMALLEST <= n <= BIAS */
+/* Returns 2^n for an integer n, SMALLEST <= n <= BIAS. */
+INLINE vec power_of_two(vec n) {
     return NUMBERS((ints)((uints)(BITS(n + SHIFTER) + BIAS) << MANTISSA));
 }
 
-INLINE vec scaled(vec x, vec n) { /* in two steps, of which the second leads into the subnormal numbers */
+INLINE vec scaled(vec x, vec n) { /* in two steps: the second one may lead into the subnormal numbers */
     vec normal = if_less(n, ZERO + SMALLEST, ZERO + SMALLEST, n);
     return x * power_of_two(normal) * power_of_two(n - normal);
 }
@@ -190,7 +200,8 @@ INLINE vec scaled_or_zero(vec x, vec n, vec y) {
 }
 #endif
 
-/* Turns LANES vectors of LANES columns into columns: each round interleaves the first half of them with the second. */
+/* Transposes LANES vectors as a matrix (LANES, LANES). Each round interleaves the first half of them with the second.
+ */
 INLINE void transpose(vec *x) {
 #if LANES > 1
     UNROLL(4)
@@ -209,11 +220,13 @@ INLINE void transpose(vec *x) {
 
 /* --- exp(x) and exp(x) - 1 for x <= 0 (NaN stays NaN) ---
  *
- * x = n ln 2 + r, |r| <= ln(2) / 2, the reduction in two parts (Cody and Waite, 1980); exp(r) - 1 = r + r^2 P(r), P
- * interpolated at Chebyshev nodes to 5e-10 (float) and 5e-19 (double) of the whole. Adding 1.5 * 2^(mantissa bits)
- * rounds to an integer whose bits then stand in the lowest ones of the sum. P is summed by pairs (Estrin, 1960), whose
- * chain is the shortest. */
-INLINE vec reduced_expm1(vec x, vec *n) { /* exp(r) - 1 */
+ * x = n ln 2 + r, |r| <= ln(2) / 2, with ln 2 as a sum of two numbers (Cody and Waite, 1980); exp(r) - 1 = r + r^2
+ * P(r), P interpolated at Chebyshev nodes to 5e-10 (float) and 5e-19 (double) of the whole. Adding 1.5 * 2^(mantissa
+ * bits) rounds to an integer whose bits then stand in the lowest ones of the sum. P is summed by pairs (Estrin, 1960),
+ * whose chain is the shortest. */
+
+/* Returns exp(r) - 1 for x = n ln 2 + r, and n. */
+INLINE vec reduced_expm1(vec x, vec *n) {
     vec rounded = x * LOG2_E + SHIFTER;
     *n = rounded - SHIFTER;
     vec r = x - *n * LN2_HIGH;
@@ -235,29 +248,31 @@ INLINE vec reduced_expm1(vec x, vec *n) { /* exp(r) - 1 */
     return r + s * P;
 }
 
+/* Returns exp(x) for x <= 0. */
 INLINE vec exp_negative(vec x) {
     vec n, q = reduced_expm1(x, &n);
     return scaled_or_zero(1 + q, n, x);
 }
 
+/* Returns exp(x) - 1 for x <= 0. */
 INLINE vec expm1_negative(vec x) {
-    vec n, q = reduced_expm1(at_least(x, ZERO + NEGLIGIBLE), &n);
+    vec n, q = reduced_expm1(maximum(x, ZERO + NEGLIGIBLE), &n);
     vec scale = scaled(ZERO + 1, n);
     return scale * q + (scale - 1);
 }
 
 /* --- the activations --- */
 
-/* 1 / (1 + e) with e = exp(-|x|), or below zero s = e / (1 + e), taken as e - e s, which rounds less. */
+/* Returns sigmoid(x) = 1 / (1 + e), e = exp(-|x|); for x < 0 s = e / (1 + e), taken as e - e s, which rounds less. */
 INLINE vec sigmoid_of(vec x) {
     vec e = exp_negative(NUMBERS(BITS(x) | SIGN));
     vec s = if_less(x, ZERO, e, ZERO + 1) / (1 + e);
     return if_less(x, ZERO, e - e * s, s);
 }
 
-/* exp(2 x) = (E + O) / (E - O) 2^n for x <= 0: 2 x = n ln 2 + 2 y, E = 1 + e1 y^2 + ..., O = y (o0 + o1 y^2 + ...) and
- * tanh(y) = O / E, fitted at Chebyshev nodes to 2e-10 (float) and 2e-18 (double) of exp. tanh then needs one division,
- * and fewer steps before it; sigmoid would round too much. */
+/* Computes exp(2 x) for x <= 0 as over / under = (E + O) 2^n / (E - O): 2 x = n ln 2 + 2 y, E = 1 + e1 y^2 + ..., O = y
+ * (o0 + o1 y^2 + ...) and tanh(y) = O / E, fitted at Chebyshev nodes to 2e-10 (float) and 2e-18 (double) of exp. tanh
+ * then needs one division and fewer steps before it. For sigmoid this would round too much. */
 INLINE void exp2x_ratio(vec x, vec *over, vec *under) {
     vec rounded = x * (2 * LOG2_E) + SHIFTER, n = rounded - SHIFTER;
     vec y = x - n * (LN2_HIGH / 2);
@@ -274,11 +289,11 @@ INLINE void exp2x_ratio(vec x, vec *over, vec *under) {
     *under = E - y * o;
 }
 
-/* 1 - 2 e / (1 + e) with e = exp(-2 |x|), and the sign of x; below 0.55, where that loses digits, x + x^3 P(x^2), P
- * interpolated at Chebyshev nodes to 4e-9 (float) and 2e-18 (double) of the whole. */
+/* Returns tanh(x) = 1 - 2 e / (1 + e), e = exp(-2 |x|), with the sign of x. For |x| < 0.55 this would lose digits:
+ * there it is x + x^3 P(x^2), P interpolated at Chebyshev nodes to 4e-9 (float) and 2e-18 (double) of the whole. */
 INLINE vec tanh_of(vec x) {
     vec over, under;
-    exp2x_ratio(at_least(NUMBERS(BITS(x) | SIGN), ZERO + LOWEST / 2), &over, &under);
+    exp2x_ratio(maximum(NUMBERS(BITS(x) | SIGN), ZERO + LOWEST / 2), &over, &under);
     vec s = x * x;
 #if SIZE == 4
     vec P = (T)-6.6096140128846229918e-3 * s + (T)2.1309062328578619709e-2;
@@ -301,6 +316,7 @@ INLINE vec tanh_of(vec x) {
     return NUMBERS((BITS(t) & ~SIGN) | (BITS(x) & SIGN));
 }
 
+/* Returns f(x). */
 INLINE vec activate(cgru_activation f, vec x) {
     switch (f.code) {
     case CGRU_RELU: return if_less(x, ZERO, ZERO, x);
@@ -315,7 +331,8 @@ INLINE vec activate(cgru_activation f, vec x) {
     }
 }
 
-INLINE vec derivative(cgru_activation f, vec y) { /* at the input whose output is y */
+/* Returns f'(x) from the output y = f(x). */
+INLINE vec derivative(cgru_activation f, vec y) {
     switch (f.code) {
     case CGRU_RELU: return if_less(ZERO, y, ZERO + 1, ZERO);
     case CGRU_LRELU: return if_less(ZERO, y, ZERO + 1, ZERO + (T)f.alpha);
@@ -326,6 +343,7 @@ INLINE vec derivative(cgru_activation f, vec y) { /* at the input whose output i
     }
 }
 
+/* y[i] = f(x[i]) for i < n. */
 INLINE void activation(cgru_activation f, const void *x, void *y, ptrdiff_t n) {
     for (ptrdiff_t i = 0; i < n; i += LANES) {
         ptrdiff_t left = n - i < LANES ? n - i : LANES;

@@ -6,7 +6,7 @@ from libc.string cimport memcpy, memset
 
 from cgru.core cimport gradients
 from cgru.core.kernels cimport (
-    CGRU_NO_LOSS, CGRU_R, add_operand, cgru_array, cgru_call, cgru_criterion, cgru_few_linear, cgru_gradients,
+    CGRU_NO_LOSS, CGRU_R, add_operand, cgru_array, cgru_call, cgru_loss, cgru_batch_linear, cgru_gradients,
     cgru_kernels, cgru_matrix, cgru_product, new_product, pack, pack_bias, time_major_array, transpose, whole_lines,
 )
 from cgru.core.plan cimport GRADIENTS, largest_workspace_size
@@ -279,8 +279,8 @@ cdef struct Work:
     Stage *stage
     const Piece *piece
     cgru_product product
-    cgru_few_linear few  # in place of the product, where X is in lanes
-    cgru_criterion criterion
+    cgru_batch_linear batch_linear  # in place of the product, where X is in lanes
+    cgru_loss loss
     double *value  # of each part
     double *right
     char *work
@@ -315,23 +315,23 @@ cdef void _part(const Work *work, Py_ssize_t part, Py_ssize_t *row, Py_ssize_t *
 
 
 cdef void _multiply(void *given, Py_ssize_t part) noexcept nogil:
-    """The product of one part's rows, and the criterion where there is one."""
+    """The product of one part's rows, and the loss where there is one."""
     cdef Work *work = <Work *>given
     cdef const cgru_kernels *k = work.stage.k
     cdef Py_ssize_t row = 0, rows = 0
-    cdef cgru_criterion criterion = work.criterion
+    cdef cgru_loss loss = work.loss
     _part(work, part, &row, &rows)
     if rows == 0:
         return
-    if work.few.n:
-        k.few_linear(&work.few, part, rows)
-        criterion.Z = _in_step(criterion.Z, work.few.out, part, k.size)
-        criterion.dZ = _in_step(criterion.dZ, work.few.out, part, k.size)
+    if work.batch_linear.n:
+        k.batch_linear(&work.batch_linear, part, rows)
+        loss.Z = _in_step(loss.Z, work.batch_linear.out, part, k.size)
+        loss.dZ = _in_step(loss.dZ, work.batch_linear.out, part, k.size)
     elif work.product.columns:
         k.product(&work.product, 0, row, rows)
-    if criterion.k:
-        criterion.work = work.work + part * _criterion_room(k, criterion.k) * k.size
-        k.criterion(&criterion, row, rows, &work.value[part], &work.right[part])
+    if loss.k:
+        loss.work = work.work + part * _loss_room(k, loss.k) * k.size
+        k.loss(&loss, row, rows, &work.value[part], &work.right[part])
 
 
 cdef cgru_matrix _in_step(cgru_matrix rows, cgru_array lanes, Py_ssize_t t, int size) noexcept nogil:
@@ -341,7 +341,7 @@ cdef cgru_matrix _in_step(cgru_matrix rows, cgru_array lanes, Py_ssize_t t, int 
     return cgru_matrix(<const char *>lanes.data + t * (lanes.step - lanes.column) * size, 1, lanes.column)
 
 
-cdef Py_ssize_t _criterion_room(const cgru_kernels *k, Py_ssize_t outputs) noexcept nogil:
+cdef Py_ssize_t _loss_room(const cgru_kernels *k, Py_ssize_t outputs) noexcept nogil:
     return whole_lines(2 * outputs * k.lanes, k.size)
 
 
@@ -370,7 +370,7 @@ cdef Py_ssize_t plain_scratch(const Stage *stage, Py_ssize_t m, Py_ssize_t s, bi
     memset(&piece, 0, sizeof(Piece))
     piece.m, piece.s = m, s
     parts = max(s, _parts(stage, &piece))
-    room = _packed_room(stage) + parts * (_criterion_room(stage.k, stage.u) + 2 * sizeof(double))
+    room = _packed_room(stage) + parts * (_loss_room(stage.k, stage.u) + 2 * sizeof(double))
     if stage.forward != _dense:
         return room
     call = _sums(stage, &piece)
@@ -387,7 +387,7 @@ cdef Work _product(Stage *stage, const Piece *piece, cgru_array X, bint back, cg
     cdef Work work = _work(stage, piece)
     memset(call, 0, sizeof(cgru_call))
     call.m = _rows_of(piece.m, piece.s, stage.steps_in)
-    work.product = new_product(k, call, k.put, u, memory, NULL if back else memory + n * columns * k.size)
+    work.product = new_product(k, call, k.store_product, u, memory, NULL if back else memory + n * columns * k.size)
     add_operand(&work.product, X.data, X.sample, n)
     pack(k, &work.product, 0, 0, transpose(W) if back else W, n, u)
     if not back:
@@ -402,19 +402,19 @@ cdef int _dense(Stage *stage, const Piece *piece) except -1 nogil:
     cdef Py_ssize_t u = stage.u
     work.product.out = cgru_array(stage.Z, u, 0, 1)
     stage.A = timed(stage.out, u, piece.m)
-    work.criterion = _activation(stage, u)
-    work.criterion.A = cgru_matrix(stage.out, u, 1)
+    work.loss = _activation(stage, u)
+    work.loss.A = cgru_matrix(stage.out, u, 1)
     _finish(stage, piece, &work)
     return 0
 
 
-cdef cgru_criterion _activation(const Stage *stage, Py_ssize_t u) noexcept nogil:
-    """The criterion of a Dense that is no head: no loss."""
-    cdef cgru_criterion criterion
-    memset(&criterion, 0, sizeof(cgru_criterion))
-    criterion.loss, criterion.activate, criterion.k = CGRU_NO_LOSS, stage.activate, u
-    criterion.Z = cgru_matrix(stage.Z, u, 1)
-    return criterion
+cdef cgru_loss _activation(const Stage *stage, Py_ssize_t u) noexcept nogil:
+    """The loss of a Dense that is no head: no loss."""
+    cdef cgru_loss loss
+    memset(&loss, 0, sizeof(cgru_loss))
+    loss.kind, loss.activate, loss.k = CGRU_NO_LOSS, stage.activate, u
+    loss.Z = cgru_matrix(stage.Z, u, 1)
+    return loss
 
 
 cdef void _finish(Stage *stage, const Piece *piece, Work *work) noexcept nogil:
@@ -430,9 +430,9 @@ cdef void _finish(Stage *stage, const Piece *piece, Work *work) noexcept nogil:
 cdef int _dense_back(Stage *stage, const Piece *piece) except -1 nogil:
     """dZ = dA times the activation's derivative, in the place of Z; and the rest as a head's."""
     cdef Work work = _work(stage, piece)
-    work.criterion = _activation(stage, stage.u)
-    work.criterion.Y = cgru_matrix(stage.dA.data, stage.u, 1)
-    work.criterion.dZ = cgru_matrix(stage.Z, stage.u, 1)
+    work.loss = _activation(stage, stage.u)
+    work.loss.Y = cgru_matrix(stage.dA.data, stage.u, 1)
+    work.loss.dZ = cgru_matrix(stage.Z, stage.u, 1)
     _finish(stage, piece, &work)
     return head_backward(stage, piece)
 
@@ -442,8 +442,8 @@ cdef int _dense_back(Stage *stage, const Piece *piece) except -1 nogil:
 cdef Work _elementwise(Stage *stage, const Piece *piece) noexcept nogil:
     """The activation of rows X."""
     cdef Work work = _work(stage, piece)
-    work.criterion = _activation(stage, stage.n)
-    work.criterion.Z = cgru_matrix(stage.X.data, stage.X.sample, 1)
+    work.loss = _activation(stage, stage.n)
+    work.loss.Z = cgru_matrix(stage.X.data, stage.X.sample, 1)
     return work
 
 
@@ -456,7 +456,7 @@ cdef int _each(Stage *stage, const Piece *piece) except -1 nogil:
     stage.A = timed(stage.out, n, m)
     if stage.activates:
         work = _elementwise(stage, piece)
-        work.criterion.A = cgru_matrix(stage.out, n, 1)
+        work.loss.A = cgru_matrix(stage.out, n, 1)
         _finish(stage, piece, &work)
         return 0
     for t in range(piece.s if stage.steps_in else 1):
@@ -496,8 +496,8 @@ cdef int _each_back(Stage *stage, const Piece *piece) except -1 nogil:
     cdef char *dx
     if stage.activates:
         work = _elementwise(stage, piece)
-        work.criterion.Y = cgru_matrix(stage.dA.data, stage.dA.sample, 1)
-        work.criterion.dZ = cgru_matrix(stage.dX.data, stage.n, 1)
+        work.loss.Y = cgru_matrix(stage.dA.data, stage.dA.sample, 1)
+        work.loss.dZ = cgru_matrix(stage.dX.data, stage.n, 1)
         _finish(stage, piece, &work)
         return 0
     for t in range(piece.s if stage.steps_in else 1):
@@ -514,7 +514,7 @@ cdef int _each_back(Stage *stage, const Piece *piece) except -1 nogil:
 
 # --- a head ---
 
-cdef int head_forward(Stage *stage, const Piece *piece, const cgru_criterion *criterion, bint back, double *value,
+cdef int head_forward(Stage *stage, const Piece *piece, const cgru_loss *loss, bint back, double *value,
                       double *right) except -1 nogil:
     """Z = X W + b, the loss of activate(Z), and dL/dZ in the place of Z."""
     cdef cgru_call call
@@ -525,11 +525,11 @@ cdef int head_forward(Stage *stage, const Piece *piece, const cgru_criterion *cr
     else:
         work = _product(stage, piece, stage.X, False, &call)
         work.product.out = cgru_array(stage.Z, stage.u, 0, 1)
-    work.criterion = criterion[0]
-    work.criterion.activate, work.criterion.k = stage.activate, stage.u
-    work.criterion.Z = cgru_matrix(stage.Z, stage.u, 1)
+    work.loss = loss[0]
+    work.loss.activate, work.loss.k = stage.activate, stage.u
+    work.loss.Z = cgru_matrix(stage.Z, stage.u, 1)
     if back:
-        work.criterion.dZ = work.criterion.Z
+        work.loss.dZ = work.loss.Z
     _finish(stage, piece, &work)
     value[0] = right[0] = 0
     for part in range(_parts(stage, piece)):
@@ -554,10 +554,10 @@ cdef Work _few(Stage *stage, const Piece *piece, bint back) noexcept nogil:
     """The product where lanes are samples."""
     cdef Work work = _work(stage, piece)
     cdef cgru_array Z = time_major_array(stage.Z, stage.u, piece.m, stage.X.column)
-    work.few.W = cgru_matrix(stage.W, 1, stage.u) if back else cgru_matrix(stage.W, stage.u, 1)
-    work.few.b = NULL if back else stage.b
-    work.few.k, work.few.n = stage.u if back else stage.n, stage.n if back else stage.u
-    work.few.X, work.few.out = Z if back else stage.X, stage.dX if back else Z
+    work.batch_linear.W = cgru_matrix(stage.W, 1, stage.u) if back else cgru_matrix(stage.W, stage.u, 1)
+    work.batch_linear.b = NULL if back else stage.b
+    work.batch_linear.k, work.batch_linear.n = stage.u if back else stage.n, stage.n if back else stage.u
+    work.batch_linear.X, work.batch_linear.out = Z if back else stage.X, stage.dX if back else Z
     return work
 
 
@@ -569,7 +569,7 @@ cdef int _few_back(Stage *stage, const Piece *piece) except -1 nogil:
         _run(&work)
     if stage.trainable:
         work = _few(stage, piece, False)
-        stage.k.few_linear_sums(&work.few, piece.m, piece.s, piece.running, stage.dW, stage.db)
+        stage.k.batch_linear_gradients(&work.batch_linear, piece.m, piece.s, piece.running, stage.dW, stage.db)
     return 0
 
 

@@ -12,7 +12,7 @@ from libc.string cimport memset
 from cgru import losses
 from cgru.core.checks import parameters
 from cgru.core.kernels cimport (
-    cgru_criterion, cgru_kernels, cgru_matrix, kernels, time_major_array, check_signals, parameter_index,
+    cgru_loss, cgru_kernels, cgru_matrix, kernels, time_major_array, check_signals, parameter_index,
 )
 from cgru.core.threads cimport available
 from cgru.network.training.compiled.batch cimport Batch, arrange, cut, hand_on, keep_last, lay_batch, steps_before, window
@@ -268,24 +268,24 @@ cdef class Program:
         """What the outputs of the piece weigh, its loss, what those weigh that are right, and when training dL/dZ."""
         cdef Stage *head = &self.stages[self.count - 1]
         cdef const Piece *piece = head.piece
-        cdef cgru_criterion criterion
-        memset(&criterion, 0, sizeof(cgru_criterion))
+        cdef cgru_loss loss
+        memset(&loss, 0, sizeof(cgru_loss))
         self.weight = read_weights(samples, piece, self.batch.sample, self.batch.start, self.row_weights)
         if self.weight == 0:
             self.value = self.right = 0
             return 0
-        criterion.loss, criterion.ways = self.loss, self.ways
-        criterion.numbers = self.numbers[self.batch.piece.training]
-        criterion.share = 1.0 / self.weight / self.terms
+        loss.kind, loss.ways = self.loss, self.ways
+        loss.numbers = self.numbers[self.batch.piece.training]
+        loss.share = 1.0 / self.weight / self.terms
         if samples.weights != NULL:
-            criterion.weights = self.row_weights
+            loss.weights = self.row_weights
         if samples.y_output == 0:
-            criterion.classes = self.classes
+            loss.classes = self.classes
             read_classes(samples, piece, self.batch.sample, self.batch.start, self.classes)
         else:
-            criterion.Y = cgru_matrix(self.targets, samples.k, 1)
+            loss.Y = cgru_matrix(self.targets, samples.k, 1)
             read_targets(samples, piece, self.batch.sample, self.batch.start, self.targets, self.k.size)
-        head_forward(head, piece, &criterion, piece.training, &self.value, &self.right)
+        head_forward(head, piece, &loss, piece.training, &self.value, &self.right)
         return 0
 
     cdef int _backward(self) except -1 nogil:

@@ -2,7 +2,7 @@
 
 from numpy cimport ndarray
 
-from cgru.core.kernels cimport cgru_kernels, cgru_step
+from cgru.core.kernels cimport cgru_kernels, cgru_optimizer_step
 
 cdef struct Weight:
     Py_ssize_t start, numbers  # among the numbers of all
@@ -28,8 +28,8 @@ cdef class Weights:
     cdef bint fresh  # nothing was changed since it was kept
     cdef Py_ssize_t clips  # layers that clip their gradients
     cdef Py_ssize_t *clipped  # of each: where its numbers begin, how many there are
-    cdef cgru_step step
-    cdef void (*kernel)(const cgru_step *, Py_ssize_t) noexcept nogil
+    cdef cgru_optimizer_step step
+    cdef void (*kernel)(const cgru_optimizer_step *, Py_ssize_t) noexcept nogil
     cdef int carried  # how many arrays of state a parameter has
     cdef bint debiased
     cdef double weight_decay, clip_norm

@@ -84,7 +84,8 @@ cdef class Weights:
         optimizer = self.model.optimizer
         own = self.model.carried.get(type(optimizer).__name__, {})
         self.optimizer = type(optimizer).__name__
-        self.carried, self.debiased, self.kernel = optimizer.arrays, optimizer.debiased, self.k.steps[optimizer.code]
+        self.carried, self.debiased = optimizer.arrays, optimizer.debiased
+        self.kernel = self.k.optimizer_steps[optimizer.code]
         for i, name in enumerate(optimizer.beta):
             self.step.beta[i] = getattr(optimizer, name)
         self.step.nesterov = getattr(optimizer, "nesterov", False)
@@ -162,7 +163,7 @@ cdef class Weights:
         Return NaN where a gradient is not finite.
         """
         cdef char *g = self.g + start * self.k.size
-        cdef double found = self.k.squares(g, numbers, 1)
+        cdef double found = self.k.sum_of_squares(g, numbers, 1)
         unit[0] = 1
         if not LEAST < found < 1 / LEAST:  # squares may have vanished or overflown
             unit[0] = largest(g, numbers, self.k.size)
@@ -170,7 +171,7 @@ cdef class Weights:
                 return 0
             if not isfinite(unit[0]):
                 return NAN
-            found = self.k.squares(g, numbers, unit[0])
+            found = self.k.sum_of_squares(g, numbers, unit[0])
         return sqrt(found)
 
     cdef void _clip(self, Py_ssize_t start, Py_ssize_t numbers, double norm) noexcept nogil:
@@ -189,7 +190,7 @@ cdef class Weights:
         cdef Py_ssize_t i, j, at
         cdef double unit, norm
         cdef int to = 1 - self.now if self.fresh else self.now
-        cdef cgru_step step = self.step
+        cdef cgru_optimizer_step step = self.step
         cdef long long taken
         cdef Weight *weight
         for i in range(self.count):
@@ -213,13 +214,14 @@ cdef class Weights:
             step.g = self.g + at * self.k.size
             for j in range(KEPT):
                 step.old[j] = self.p[self.now] + (at + j * self.numbers) * self.k.size
-                step.fresh[j] = self.p[to] + (at + j * self.numbers) * self.k.size
+                step.updated[j] = self.p[to] + (at + j * self.numbers) * self.k.size
             step.rate, step.decay = rate, 1 - rate * self.weight_decay if self.weight[i].matrix else 1
             if self.debiased:
                 step.rate, step.root = rate / (1 - step.beta[0] ** taken), sqrt(1 - step.beta[1] ** taken)
             if self.shown[to] != self.p[to]:
-                step.mean, step.fresh_mean = self.shown[self.now] + at * self.k.size, self.shown[to] + at * self.k.size
-                step.keeps = self.keeps(i, taken)
+                step.mean = self.shown[self.now] + at * self.k.size
+                step.updated_mean = self.shown[to] + at * self.k.size
+                step.mean_decay = self.keeps(i, taken)
             self.kernel(&step, self.weight[i].numbers)
         self.now, self.fresh = to, False
         return True
