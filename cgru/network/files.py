@@ -1,8 +1,8 @@
-"""The model file: an `.npz` that loads with `allow_pickle=False`, none of its arrays compressed.
+"""Write and read model files: an `.npz` that loads with `allow_pickle=False`, none of its arrays compressed.
 
 Its arrays: `format`, the number of the format; `model`, a JSON text with the layers and the network's settings; the
-parameters of layer i as `i.name`; `mean` and `scale` where the model has a standardisation; `sample_hashes.trained` and
-`sample_hashes.validated`, hashes of samples, where it remembers some.
+parameters of layer i as `i.name`; `mean` and `scale` where the model has a standardisation; `remembered.trained` and
+`remembered.validated`, hashes of the training and validation samples, where the model has some.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ __all__ = [
     "unpacked", "write",
 ]  # fmt: skip
 
-FORMAT = 2  # 1 has none of `_SECOND`
+FORMAT = 2  # the newest format; files without any of `_SECOND` are written as 1
 LONGEST = 1 << 22  # characters of the JSON text
 
 Path = str | os.PathLike[str]
@@ -49,23 +49,23 @@ _READERS = {
     "forecaster": "cgru.forecast.load",
     "checkpoint": "Network.fit(resume=True)",
 }
-# Which older files have not, and files without any need not have.
+# Settings that older files lack, and that are left out where they are None.
 _LATER = dict.fromkeys(("feature_names", "reading", *_SECOND))
 _HASHES = "remembered."
 
 
 def refused(path: Path, why: Any, kind: str = "model") -> ValueError:
-    """The error for a file that is no model, or none of another `kind`."""
+    """Return the ValueError for a file at `path` that is no cgru file of this `kind`, because of `why`."""
     return ValueError(f"{os.fspath(path)} is not a cgru {kind}: {why}")
 
 
 def _headers(layer: Layer, e: int) -> Headers:
-    """The shape and dtype of each parameter of a layer that gets `e` elements."""
+    """Return the shape and dtype of each parameter of a layer that gets `e` features."""
     return {name: Header(*each) for name, each in layer.arrays(e).items()}
 
 
 def _first(layers: Sequence[Layer]) -> tuple[int, str]:
-    """The lowest layer with a matrix, which has a row for each element of the input, by index, and that parameter."""
+    """Return the index of the lowest layer with a matrix, and the matrix's name: its rows are the input features."""
     for i, layer in enumerate(layers):
         for name in filter(is_matrix, layer.arrays(1)):
             return i, name
@@ -73,7 +73,7 @@ def _first(layers: Sequence[Layer]) -> tuple[int, str]:
 
 
 def _step(layers: Sequence[Layer], e: int) -> tuple[int, ...]:
-    """The shape of one step of one sample as it comes in."""
+    """Return the shape of an input of one sample and one step: (1, 1, e), of tokens (1, 1)."""
     return (1, 1) if layers[0].tokens_in else (1, 1, e)
 
 
@@ -83,7 +83,7 @@ def _step(layers: Sequence[Layer], e: int) -> tuple[int, ...]:
 def write(
     path: Path, layers: Sequence[Layer], settings: Mapping[str, Any], standardisation: Mapping[str, np.ndarray]
 ) -> None:
-    """Write a model to exactly `path`, whole or not at all.
+    """Write a model file to exactly `path`, whole or not at all.
 
     ValueError for what is not from this package, RuntimeError for missing parameters, before a file is touched; the
     errors of `cgru.files.replacing` for the file.
@@ -95,7 +95,7 @@ def write(
 
 
 def packed(layers: Sequence[Layer], settings: Mapping[str, Any], standardisation: Mapping[str, np.ndarray]) -> Arrays:
-    """A model as arrays: all that stand in its file but `format`. Errors are those of `write`."""
+    """Return a model as the arrays of its file, all but `format`; errors are those of `write`."""
     if callable(settings.get("loss")):
         raise ValueError(f"loss: expected one by name, to be written into a file, got {settings['loss']!r}")
     kept = {name: value for name, value in settings.items() if name not in _LATER or value is not None}
@@ -127,7 +127,7 @@ def packed(layers: Sequence[Layer], settings: Mapping[str, Any], standardisation
 
 
 def _description(layer: Layer, i: int) -> dict[str, Any]:
-    """What a layer is made of, in JSON's types."""
+    """Return the description of layer i, without its parameters, in JSON's types."""
     name, fields = type(layer).__name__, layer.fields
     if fields is None or _KINDS.get(name) is not type(layer):
         raise ValueError(f"layers: expected cgru's own to save, got {name} as layer {i}")
@@ -156,7 +156,7 @@ def _description(layer: Layer, i: int) -> dict[str, Any]:
 
 
 def _name(layer: Layer, role: str, i: int) -> str:
-    """What the file calls a callable of the layer."""
+    """Return the name under which the file has a callable of layer i, such as its activation; ValueError for others."""
     f = getattr(layer, role)
     if role == "initialization":
         name = next((name for name, own in initializers.NAMED.items() if own is f), None)
@@ -169,7 +169,7 @@ def _name(layer: Layer, role: str, i: int) -> str:
 
 
 def _check_alike(layer: Any, halves: Sequence[dict[str, Any]], i: int) -> None:
-    """ValueError where the second of two layers, by their descriptions, is not made like the first."""
+    """Raise ValueError where the two halves of a `Bidirectional` differ in more than their direction."""
     first, second = ({key: value for key, value in half.items() if key != "reverse"} for half in halves)
     if first != second or halves[0].get("reverse", False) == halves[1].get("reverse", False):
         due = "a twin like the other but for its direction"
@@ -177,7 +177,7 @@ def _check_alike(layer: Any, halves: Sequence[dict[str, Any]], i: int) -> None:
 
 
 def plain(value: Any, name: str) -> dict[str, Any]:
-    """Return an array of booleans, numbers or strings as JSON has it; TypeError for others, by their `name`."""
+    """Return an array of booleans, numbers or strings in JSON's types; TypeError by `name` for other arrays."""
     array = np.asarray(value)
     words = array.dtype == object and all(isinstance(each, str) for each in array.flat)
     if not words and (array.dtype.kind not in "biufU" or (array.dtype.kind != "U" and array.dtype.itemsize > 8)):
@@ -188,7 +188,7 @@ def plain(value: Any, name: str) -> dict[str, Any]:
 
 
 def array_of(text: Mapping[str, Any]) -> np.ndarray:
-    """Return the array that `plain` made this of; KeyError, TypeError or ValueError for anything else."""
+    """Return the array that `array_to_json` described; KeyError, TypeError or ValueError for other objects."""
     dtype = np.dtype(text["dtype"])
     if dtype.kind not in "biufUO":
         raise ValueError(f"dtype: expected one of booleans, numbers or strings, got {text['dtype']!r}")
@@ -199,16 +199,20 @@ def array_of(text: Mapping[str, Any]) -> np.ndarray:
 
 
 def read(path: Path) -> tuple[list[Layer], dict[str, Any], Arrays]:
-    """The layers with their parameters, the network's settings and its standardisation, as `write` got them.
+    """Read a model file; return the layers with their parameters, the network's settings and its standardisation.
 
-    ValueError for a file that is damaged, foreign or newer; OSError where it cannot be opened. Before an array is read
-    it is known that the file holds what the description asks for and nothing else: no more memory is taken than that.
+    ValueError for a file that is damaged, foreign or newer; OSError where it cannot be opened. Arrays are read only
+    when the file is known to hold just those of the description, so that a forged file takes no more memory than they
+    need.
     """
     return judged(path, "model", FORMAT, _unpacked)
 
 
 def judged(path: Path, kind: str, newest: int, unpack: Callable[[Archive], Any]) -> Any:
-    """What `unpack` makes of the file at `path`, which is a `kind` of a format up to the `newest`; errors as `read`."""
+    """Open the file at `path`, check its kind and format, and return the result of `unpack`; errors as in `read`.
+
+    `kind` is the name of its JSON text, such as "model", and `newest` the newest format that can be read.
+    """
     with open(path, "rb") as file:
         try:
             archive = Archive(file, compressed=False)
@@ -226,13 +230,16 @@ def judged(path: Path, kind: str, newest: int, unpack: Callable[[Archive], Any])
 
 
 def unpacked(arrays: Arrays) -> tuple[list[Layer], dict[str, Any], Arrays]:
-    """What `packed` made these arrays of; KeyError for one that is missing, ValueError for one that does not fit."""
+    """Return the layers, settings and standardisation that `packed` turned into these arrays.
+
+    KeyError for a missing array, ValueError for one that does not fit.
+    """
     headers = {name: Header(array.shape, array.dtype) for name, array in arrays.items()}
     return _unpacked(SimpleNamespace(headers=headers, read=arrays.__getitem__))
 
 
 def _check_kind(archive: Archive, kind: str) -> None:
-    """ValueError for another kind of file that is ours, too: what reads it."""
+    """Raise ValueError for another kind of cgru file; the error names the function that reads it."""
     for other, reader in _READERS.items():
         if kind not in archive.headers and other in archive.headers:
             raise ValueError(f"it is a{'n' * (other[0] in 'aeiou')} {other}, which {reader} reads")
@@ -248,7 +255,7 @@ def _check_format(archive: Archive, newest: int) -> None:
 
 
 def _unpacked(archive: Archive) -> tuple[list[Layer], dict[str, Any], Arrays]:
-    """The same as `unpacked`, of arrays that are judged by their headers before they are read."""
+    """Return the layers, settings and standardisation of a file; check all headers before an array is read."""
     model, headers, read = _model(archive), archive.headers, archive.read
     layers = [_layer(description) for description in model["layers"]]
     settings = {name: model[name] for name in SETTINGS}
@@ -278,7 +285,7 @@ def _unpacked(archive: Archive) -> tuple[list[Layer], dict[str, Any], Arrays]:
 
 
 def _model(archive: Archive) -> dict[str, Any]:
-    """The description of the model, not looked into."""
+    """Return the JSON description of the model; its layers are not checked yet."""
     model = spelled_out("model", archive)
     if not isinstance(model, dict) or not isinstance(model["layers"], list):
         raise ValueError("model: expected a JSON object with a list of layers")
@@ -289,7 +296,7 @@ def _model(archive: Archive) -> dict[str, Any]:
 
 
 def spelled_out(name: str, archive: Archive, hook: Callable[[dict[str, Any]], Any] | None = None) -> Any:
-    """What the JSON text of that name says; `hook` may make something else of its objects."""
+    """Parse the JSON text `name` of the archive; `hook` may replace its objects, as `object_hook` of `json.loads`."""
     shape, dtype = archive.headers[name]
     if shape != () or dtype.kind != "U" or dtype.itemsize > 4 * LONGEST:
         raise ValueError(f"{name}: expected a text of at most {LONGEST} characters, got {dtype} {shape}")
@@ -300,7 +307,7 @@ def spelled_out(name: str, archive: Archive, hook: Callable[[dict[str, Any]], An
 
 
 def _due(layers: Sequence[Layer], headers: Mapping[str, Header]) -> tuple[dict[str, Header], list[tuple]]:
-    """What arrays the layers ask for, and the shape of one step as each of them gets it."""
+    """Return the header of each array that the layers need, and the shape of one input step for each layer."""
     first, name = _first(layers)
     e = chain.input_elements(layers[:first], headers[f"{first}.{name}"].shape[0])
     shape = _step(layers, e)
@@ -318,7 +325,7 @@ def _due(layers: Sequence[Layer], headers: Mapping[str, Header]) -> tuple[dict[s
 
 
 def _layer(description: Mapping[str, Any]) -> Layer:
-    """A layer without parameters."""
+    """Create the layer of a description, without its parameters."""
     options = dict(description)
     kind = _KINDS[options.pop("class")]
     fields = kind.fields

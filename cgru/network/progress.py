@@ -1,4 +1,4 @@
-"""An epoch in a few words, and the bar of a fit."""
+"""The progress bar of a fit, and the text of an epoch beside it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["Bar", "bar_kind", "drawn", "short"]
 
 
 def bar_kind() -> Any:
-    """tqdm's bar for where this runs; ImportError where it is not installed."""
+    """Return tqdm's class of bars for a terminal or a notebook; ImportError where tqdm is not installed."""
     try:
         from tqdm.auto import tqdm
     except ImportError:
@@ -22,7 +22,7 @@ def bar_kind() -> Any:
 
 
 def drawn(total: int, done: int = 0) -> Any:
-    """tqdm's bar, of which so much is `done`; ImportError where it is not installed."""
+    """Create a tqdm bar of `total` units, `done` of which are over; ImportError where tqdm is not installed."""
     # Some containers' terminals claim to have no rows and no columns: a bar would not be drawn at all.
     room: dict[str, Any] = {"dynamic_ncols": True}
     if sys.stderr is not None and sys.stderr.isatty() and not all(os.get_terminal_size(sys.stderr.fileno())):
@@ -32,13 +32,13 @@ def drawn(total: int, done: int = 0) -> Any:
 
 
 class Bar:
-    """A progress bar over epochs, by tqdm: in a notebook one of its own, else on stderr. ImportError without tqdm."""
+    """A progress bar over epochs, by tqdm, in a notebook or on stderr; ImportError where tqdm is not installed."""
 
     def __init__(self, epochs: int) -> None:
         self.bar = drawn(epochs)
 
     def __call__(self, epoch: Epoch) -> None:
-        """Show it."""
+        """Advance the bar by one epoch and show its scores."""
         columns = getattr(self.bar, "format_dict", {}).get("ncols") or 80  # None where tqdm is told to be silent
         self.bar.set_postfix_str(short(epoch, columns), refresh=False)
         if not self.bar.n:  # a fit that was resumed begins later, and no time went by for that
@@ -46,12 +46,12 @@ class Bar:
         self.bar.update()
 
     def close(self) -> None:
-        """Leave it as it stands."""
+        """Close the bar; it stays on the screen."""
         self.bar.close()
 
 
 def short(epoch: Epoch, columns: int = 80) -> str:
-    """For the bar: with a hundred epochs and validation it fits into 60 columns."""
+    """Return the scores of an epoch as short text: the bar of a hundred epochs with validation fits 60 columns."""
     digits = 2 if columns < 70 else 4
     parts = [shown(epoch, *each, digits) for each in zip(SCORES, ("loss ", " acc ", " val ", "/"), strict=True)]
     parts += [f" {name} {figure(value, digits)}" for name, value in epoch.metrics.items()]

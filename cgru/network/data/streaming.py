@@ -1,7 +1,7 @@
 """Training data larger than memory: memory-mapped files (`Mapped`) and iterables of batches (`Batches`).
 
-Fits and scores read them as they read a `Data` in memory, by `first`, `extent`, `blocks`, `parts` and `then`. Samples
-are checked and converted when they are read. m samples, s steps, e elements per step.
+Fits and scores read them like a `Data` in memory, by `first`, `extent`, `blocks`, `parts` and `map`. Samples are
+checked and converted when they are read. m samples, s steps, e features per step.
 """
 
 from __future__ import annotations
@@ -24,16 +24,17 @@ from cgru.network.options import OPTIONS, Settings, Trait
 
 __all__ = ["Batches", "Samples", "batched", "check_batches", "gathered", "handed", "set_aside"]
 
-SET = "(X, y), (X, y, lengths) or (X, y, lengths, sample_weight)"
+SET = "(X, y), (X, y, lengths) or (X, y, lengths, sample_weight)"  # for errors
 
 
 @dataclass(frozen=True)
 class Mapped(Data):
-    """Samples of which X, or y, lies in a file and stays there.
+    """Samples whose X or y is a memory-mapped array, which stays in its file.
 
-    They are as somebody gave them; X, y and weights may be `Rows`. `classes` are known of a part that is taken alone.
+    The arrays are unchecked, as the caller gave them; X, y and weights may be `Rows`. Indexing reads samples into
+    memory, checks them and returns a `Data`. `classes` is None here, and set in that `Data`.
 
-    changes: what makes a `Data` of some of them.
+    changes: the functions that check and convert samples after reading, applied in their order.
     """
 
     changes: tuple[Callable[[Data], Data], ...] = ()
@@ -45,49 +46,53 @@ class Mapped(Data):
 
     @property
     def first(self) -> Data:
-        """One of them."""
+        """Return the first sample, for the shapes and dtypes of all."""
         return self[:1]
 
     @property
     def count(self) -> float:
-        """How many outputs have a target, or what these weigh."""
+        """Return how many outputs have a target; with weights, the sum of these outputs' weights."""
         return sum(block.count for block in self.blocks(self._at_once(1)))
 
     def split(self, chosen: np.ndarray) -> tuple[Mapped, Mapped]:
-        """The samples that are not `chosen`, (m,) booleans, and those that are; what is in a file stays there."""
-        return self._of(np.flatnonzero(~chosen)), self._of(np.flatnonzero(chosen))
+        """Return the samples that are not `chosen`, (m,) booleans, and those that are, without reading them."""
+        return self._select(np.flatnonzero(~chosen)), self._select(np.flatnonzero(chosen))
 
-    def _of(self, rows: np.ndarray) -> Mapped:
+    def _select(self, rows: np.ndarray) -> Mapped:
+        """Return the samples of these indices, without reading them."""
         given = {name: rows_of(getattr(self, name), rows) for name in ("X", "y", "lengths", "weights")}
         return replace(self, **given)
 
     def parts(self, size: int, order: np.ndarray | None = None) -> Iterator[tuple[Data, np.ndarray]]:
-        """Some batches of `size` at a time, in that order; where none is given, as they stand."""
+        """Read some batches of `size` samples at a time, in `order` or, without one, as they stand.
+
+        Yield them with their indices.
+        """
         most = self._at_once(size)
         for start in range(0, len(self), most):
             part = self[start : start + most] if order is None else self[order[start : start + most]]
             yield part, np.arange(len(part))
 
     def _at_once(self, size: int) -> int:
-        """How many samples, whole batches of them, are taken into memory."""
+        """Return how many samples to read at once: whole batches of `size`."""
         numbers = sum(math.prod(array.shape[1:]) for array in (self.X, self.y))
         return max(1, BLOCK // (size * numbers)) * size
 
     def then(self, change: Callable[[Data], Data]) -> Mapped:
-        """What a function makes of them, which looks at each sample by itself."""
+        """Return the samples with `change` applied when they are read; it must treat each sample by itself."""
         return replace(self, changes=(*self.changes, change))
 
 
 class Batches:
-    """Batches that somebody hands out: each is what an update is made of.
+    """Samples from an iterable of batches, which are checked when they are read; each batch makes one update.
 
     Args:
-        spec: what the network takes that they are for; elements that it does not know are those of the first batch.
+        spec: which data the network takes; a number of features that it does not fix is that of the first batch.
         given: an iterable of (X, y), (X, y, lengths) or (X, y, lengths, sample_weight).
-        name: what stands before the name of a batch in errors.
+        name: a prefix for the names of batches in errors.
 
     Attributes:
-        first: the first batch.
+        first: the first batch, which is read at once, for shapes and dtypes.
     """
 
     whole = in_memory = False
@@ -100,12 +105,15 @@ class Batches:
         batch = next(iterator, nothing)
         if batch is nothing:
             raise ValueError(f"{name}batches: expected at least one, got none")
-        self.begun = [(batch, iterator)]  # by who looked for the first one; shared with those that `then` makes
+        self.begun = [
+            (batch, iterator)
+        ]  # for the first pass: its first batch and the rest; shared with copies by `map`
         self.first = self._data(batch, 1)
         if self.first.X.ndim == 3:
             self.spec = spec._replace(elements=self.first.X.shape[2])
 
     def _data(self, batch: Any, number: int) -> Data:
+        """Check batch `number`, counted from 1, and return it as a `Data`."""
         name = f"{self.name}batch {number}: "
         X, y, lengths, weights = unpacked(batch, f"{name}expected {SET}")
         if not self.spec.class_names and self.spec.classes is None and strings_in(y) is not None:
@@ -125,6 +133,7 @@ class Batches:
             raise ValueError(f"{self.name}sample_weight: expected a number above 0 in one batch at least, got zeros")
 
     def _all(self) -> Iterator[Any]:
+        """Iterate over the raw batches; the first pass goes on with the iterator that `__init__` began."""
         if self.begun:
             batch, iterator = self.begun.pop()
             yield batch
@@ -134,32 +143,32 @@ class Batches:
 
     @property
     def extent(self) -> tuple[int, int]:
-        """How many samples of how many steps the first has."""
+        """Return the numbers of samples and steps of the first batch."""
         return self.first.extent
 
     def number(self, count: bool = False) -> int | None:
-        """How many there are, as len() says; else None, or where `count` says so as many as a first pass finds."""
+        """Return the number of batches by len(); where that fails, None, or with `count` the number found by a pass."""
         try:
             return len(self.given)
         except TypeError:  # a DataLoader may have a length in name alone
             return sum(1 for _ in self) if count else None
 
     def unrowed(self, rows: np.ndarray) -> np.ndarray:
-        """`rows` (n, k), of samples."""
+        """Return `rows` (n, k), one for each sample, as they are."""
         return rows
 
     def blocks(self, size: int) -> Iterator[Data]:
-        """All of them, cut where they have more than so many samples."""
+        """Iterate over all batches, cut into blocks of at most `size` samples."""
         for batch in self:
             yield from batch.blocks(size)
 
     def parts(self, size: int, order: None = None) -> Iterator[tuple[Data, np.ndarray]]:
-        """One by one."""
+        """Yield each batch with the indices of its samples; `size` and `order` are ignored."""
         for batch in self:
             yield batch, np.arange(len(batch))
 
     def then(self, change: Callable[[Data], Data]) -> Batches:
-        """What a function makes of them, which looks at each sample by itself."""
+        """Return the batches with `change` applied when they are read; it must treat each sample by itself."""
         made = copy.copy(self)
         made.changes, made.first = (*self.changes, change), change(self.first)
         return made
@@ -169,16 +178,17 @@ Samples = Data | Batches
 
 
 def _changed(data: Data, changes: Iterable[Callable[[Data], Data]]) -> Data:
+    """Apply `changes` to `data`, one after the other."""
     for change in changes:
         data = change(data)
     return data
 
 
-# --- from what a caller gives ---
+# --- from a caller's arguments ---
 
 
 def batched(given: Any) -> bool:
-    """Whether it hands out batches: an iterable that is no array, or a list of them."""
+    """Return whether `given` is an iterable of batches: a list of them, or an iterable that is no array."""
     if isinstance(given, list | tuple):
         return len(given) > 0 and is_batch(given[0])
     one = hasattr(given, "__array__") or isinstance(given, str | bytes | Mapping)
@@ -186,7 +196,7 @@ def batched(given: Any) -> bool:
 
 
 def is_batch(given: Any) -> bool:
-    """Whether it is a tuple or list of X (m, s, e), or tokens (m, s), and what belongs to it; no list of samples."""
+    """Return whether `given` is a batch: (X, ...) with X (m, s, e) or tokens (m, s), and not a list of samples."""
     if not isinstance(given, tuple | list) or not 0 < len(given) <= 4 or not hasattr(given[0], "shape"):
         return False
     X = np.asarray(given[0])
@@ -194,7 +204,10 @@ def is_batch(given: Any) -> bool:
 
 
 def handed(batches: Iterable[Any], *beside: Any) -> Iterator[tuple[Any, Any]]:
-    """X and the lengths of each of batches to predict, X alone too; ValueError for anything `beside` them."""
+    """Iterate over (X, lengths) of batches to predict, which may be X alone.
+
+    ValueError where one of the arguments `beside` the batches is not None.
+    """
     if any(each is not None for each in beside):
         raise ValueError("lengths, h0, return_state: expected none of them beside batches, got some")
     given = ((*each, None, None) if is_batch(each) else (each, None, None) for each in batches)
@@ -202,7 +215,7 @@ def handed(batches: Iterable[Any], *beside: Any) -> Iterator[tuple[Any, Any]]:
 
 
 def unpacked(batch: Any, due: str) -> tuple[Any, Any, Any, Any]:
-    """X, y, lengths and weights, None where they are not there; ValueError with what was `due` for anything else."""
+    """Return (X, y, lengths, weights) of a batch, None for missing ones; ValueError beginning with `due` for others."""
     if not isinstance(batch, tuple | list) or len(batch) not in (2, 3, 4):
         got = f"{len(batch)} of them" if isinstance(batch, tuple | list) else type(batch).__name__
         raise ValueError(f"{due}, got {got}")
@@ -210,7 +223,7 @@ def unpacked(batch: Any, due: str) -> tuple[Any, Any, Any, Any]:
 
 
 def _check_whole(given: Any) -> None:
-    """TypeError for a `Dataset` or `Split` of `cgru.datasets`, tuples both, in the place of what is in it."""
+    """Raise TypeError for a `Dataset` or `Split` of `cgru.datasets`, which are tuples, where X is expected."""
     fields = getattr(given, "_fields", ())
     if "train" in fields or "X" in fields:
         split = "data.train" if "train" in fields else "split"
@@ -219,7 +232,11 @@ def _check_whole(given: Any) -> None:
 
 
 def gathered(spec: DataSpec, X: Any, y: Any, lengths: Any = None, sample_weight: Any = None, name: str = "") -> Samples:
-    """What `labelled` finds, of arrays in files too, which stay there; without `y` X are batches."""
+    """Check training data and return them as `Data`, `Mapped` or `Batches`.
+
+    `Mapped` are for X or y that are memory-mapped; each of their samples is read and checked here once. Without `y`, X
+    are `Batches`. `name` is a prefix for errors.
+    """
     if y is None:
         return Batches(spec, X, name)
     if not (mapped(X) or mapped(y)):
@@ -240,7 +257,7 @@ def gathered(spec: DataSpec, X: Any, y: Any, lengths: Any = None, sample_weight:
 
     data = Mapped(X, y, lengths, None, spec.per_step, weights, spec.steppers, (checked,))
     for _ in data.blocks(max(1, BLOCK // (s * max(1, math.prod(y.shape[1:]))))):
-        pass  # each is checked
+        pass  # reading a block checks it
     return settled(data, name)
 
 
@@ -252,9 +269,10 @@ def set_aside(
     per_class: np.ndarray | None = None,
     groups: Any = None,
 ) -> tuple[Samples, Samples | None]:
-    """The samples to train on and those to validate with (None: none): drawn by `seed`, or given, likewise checked.
+    """Return the training samples and the validation samples; these are None where `validation` is None.
 
-    What is drawn keeps its weights, and `groups` (m,) whole; what is given gets those `per_class`.
+    `validation` is a share, which is drawn from `data` by `seed` and keeps `groups` (m,) whole, or a set, which is
+    checked and gets the weights `per_class` (k,).
     """
     if groups is not None and (validation is None or batched(validation) or isinstance(validation, tuple | list)):
         got = "none" if validation is None else "a set"
@@ -289,11 +307,11 @@ def set_aside(
 
 
 def _is_of_sequences(given: Any) -> bool:
-    """Whether it is no batches but (X, y, ...), X a list of up to four sequences, which looks like one of them."""
+    """Return whether `given` is a set (X, y, ...) whose X is a list of up to four sequences, which looks like a batch."""
     return isinstance(given, tuple) and 2 <= len(given) <= 4 and not is_batch(given[1])
 
 
-# What batches have themselves, or cannot have, beside options.
+# Arguments other than options that cannot stand beside batches, and why.
 APART = {
     "lengths": "which have their own, (X, y, lengths)",
     "sample_weight": "which have their own, (X, y, lengths, sample_weight)",
@@ -302,20 +320,20 @@ APART = {
 
 
 def check_batches(
-    settings: Settings, X: Any, y: Any, *, measured: bool = False, scheduled: bool = False, **apart: Any
+    settings: Settings, X: Any, y: Any, *, has_mean: bool = False, scheduled: bool = False, **apart: Any
 ) -> None:
-    """Raise ValueError where `settings`, or the samples' arrays `apart` from X and y, do not go with batches.
+    """Raise ValueError where `settings`, or the arrays `apart` beside X and y, cannot be used with batches.
 
-    X are batches where y is None; TypeError where they cannot be. `measured`: the standardisation is known.
+    X are batches where y is None; TypeError where X cannot be. `has_mean`: the network has its standardisation already.
     `scheduled`: the learning rate depends on the share of the fit that is done.
     """
     validation = settings.validation
     if y is not None and not isinstance(validation, Iterator):
         return
     used = vars(settings) | {"epochs": settings.epochs > 1, "class_weight": settings.class_weight == "balanced"}
-    used["standardize"] = settings.standardize and not measured
+    used["standardize"] = settings.standardize and not has_mean
 
-    def again(trait: Trait) -> list[str]:
+    def again(trait: Trait) -> list[str]:  # the options in use that need more than one pass
         return [name for name, option in OPTIONS.items() if option.traits & trait and used[name]]
 
     if validation is not None:
@@ -340,7 +358,7 @@ def check_batches(
 
 
 def _begin_anew(batches: Any, name: str, again: list[str]) -> None:
-    """ValueError for an iterator where `again` names what goes through the batches once more."""
+    """Raise ValueError for a one-pass iterator where `again` names options that need another pass."""
     if again and isinstance(batches, Iterator):
         due, got = f"batches that begin anew, which {' and '.join(again)} need", type(batches).__name__
         cure = "give a list, or an object whose __iter__ starts with the first"
