@@ -235,7 +235,7 @@ class Settings:
             raise ValueError("resume: expected a checkpoint beside it, got checkpoint=None")
 
     def size(self, whole: bool) -> int:
-        """Return the number of samples in an update; without `whole` data, that is for batches, all samples of a batch."""
+        """Return how many samples make an update; for batches, which are not `whole` data, no limit."""
         return (self.batch_size or BATCH_SIZE) if whole else sys.maxsize
 
     def compared(self) -> dict[str, Any]:

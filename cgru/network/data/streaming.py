@@ -105,9 +105,7 @@ class Batches:
         batch = next(iterator, nothing)
         if batch is nothing:
             raise ValueError(f"{name}batches: expected at least one, got none")
-        self.begun = [
-            (batch, iterator)
-        ]  # for the first pass: its first batch and the rest; shared with copies by `map`
+        self.begun = [(batch, iterator)]  # the first batch and the rest, for the first pass; copies by `map` share it
         self.first = self._data(batch, 1)
         if self.first.X.ndim == 3:
             self.spec = spec._replace(elements=self.first.X.shape[2])
@@ -307,7 +305,7 @@ def set_aside(
 
 
 def _is_of_sequences(given: Any) -> bool:
-    """Return whether `given` is a set (X, y, ...) whose X is a list of up to four sequences, which looks like a batch."""
+    """Return whether `given` is a set (X, y, ...) with X a list of two to four sequences, which looks like a batch."""
     return isinstance(given, tuple) and 2 <= len(given) <= 4 and not is_batch(given[1])
 
 

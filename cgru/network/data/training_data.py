@@ -155,7 +155,7 @@ class Data:
         return np.minimum(self.steps, outputs * chain.stride(self.steppers))
 
     def spans(self, k: int) -> Iterator[tuple[int, np.ndarray, Data]]:
-        """Cut the samples into slices of k steps; yield each slice's first step, sample indices, and samples as a `Data`.
+        """Cut the samples into slices of k steps; yield the first step, sample indices and `Data` of each slice.
 
         A slice has the samples that reach its first step.
         """
@@ -173,7 +173,7 @@ class Data:
             )
 
     def halves(self, k: int) -> tuple[Data, Data]:
-        """Split each sample before its last k real steps; return the samples without these steps, and these steps alone.
+        """Split each sample before its last k real steps; return a `Data` without these steps, and one of them alone.
 
         A sample of at most k steps has no steps in the first. The second begins at a step where an output begins.
         Targets stay those of the whole samples.
