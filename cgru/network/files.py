@@ -246,6 +246,7 @@ def _check_kind(archive: Archive, kind: str) -> None:
 
 
 def _check_format(archive: Archive, newest: int) -> None:
+    """Raise ValueError for a file whose format is newer than `newest`, or no number."""
     header = archive.headers.pop("format")
     number = archive.read("format") if header.shape == () and header.dtype.kind in "iu" else 0
     if number < 1:
@@ -355,5 +356,6 @@ def _layer(description: Mapping[str, Any]) -> Layer:
 
 
 def _nothing_else(names: Iterable[str], where: str) -> None:
+    """Raise ValueError for the first of `names`, entries of a description that are unknown."""
     for name in names:
         raise ValueError(f"{where}: expected nothing else, got {name}")

@@ -44,6 +44,7 @@ class Epoch:
 
 
 def _column(name: str) -> property:
+    """Return a property: the list of the field `name` of each epoch."""
     return property(lambda history: [getattr(epoch, name) for epoch in history], doc=f"`{name}` of each epoch.")
 
 

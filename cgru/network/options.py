@@ -119,6 +119,7 @@ def _number(value: Any, name: str) -> None:
 
 
 def _average(value: Any, name: str) -> float:
+    """Check a number between 0 and 1."""
     _number(value, name)
     if not 0 < value < 1:
         cure = "None trains without a mean"
@@ -127,6 +128,7 @@ def _average(value: Any, name: str) -> float:
 
 
 def _seconds(value: Any, name: str) -> float:
+    """Check a number of at least 0."""
     _number(value, name)
     if not value >= 0:
         raise ValueError(f"{name}: expected at least 0, got {value}")

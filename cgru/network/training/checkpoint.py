@@ -191,6 +191,7 @@ def _digests(data: Data, prefix: str = "") -> dict[str, str | None]:
 
 
 def _shapes(arrays: Arrays) -> dict[str, Any]:
+    """Return the shape and dtype of each array."""
     return {key: (array.shape, array.dtype) for key, array in arrays.items()}
 
 

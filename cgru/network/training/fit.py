@@ -189,7 +189,7 @@ class Fit:
             self.best = self.engine
 
     def _shrink(self) -> None:
-        """Multiply the head's parameters by the shrinkage factor, which pulls the scaled outputs towards their mean, 0."""
+        """Multiply the head's parameters by the shrinkage factor: scaled outputs move towards their mean, 0."""
         k = shrinkage(*outputs(self.model, self.held_out))
         for name in ("W", "b"):
             self.model.head.p[name] *= k
@@ -332,7 +332,7 @@ class Fit:
         return Epoch(number, self.epochs, loss, accuracy, *scored, rate, seconds, metrics, skipped)
 
     def _parts(self, number: int) -> Iterator[tuple[Data, np.ndarray, list[float]]]:
-        """Iterate over the data of epoch `number`: samples, their order, the share of the fit done before each update."""
+        """Iterate over the data of an epoch: samples, their order, and the share of the fit done before each update."""
         batches, order = 0, self._order() if self.data.whole else None
         for part, places in self.data.parts(self.batch_size, order):
             fractions = self._fractions(part, places, number - 1, batches)
@@ -342,7 +342,7 @@ class Fit:
         self.batches = self.batches or batches  # a callback may set an optimizer with a schedule, which needs it
 
     def _order(self) -> np.ndarray:
-        """Return the order of the samples in an epoch: shuffled, with `bucket` in batches of like lengths, or as it is."""
+        """Return the order of the samples in an epoch: shuffled, with `bucket` in batches of like lengths, or as is."""
         m, size = len(self.data), self.batch_size
         if self.shuffler is None:
             return np.arange(m)

@@ -89,7 +89,7 @@ class Loop(Updater):
 
     @contextmanager
     def _trained(self) -> Iterator[None]:
-        """Within the context, put the trained parameters into the model, which with `average` has their means otherwise.
+        """Within the context, the model has the trained parameters; otherwise, with `average`, it has their means.
 
         Numbers that a callback changed differ from the mean that was shown: they become parameter and mean.
         """
@@ -113,6 +113,7 @@ class Loop(Updater):
             self.means = {}
 
     def _epoch(self, parts: Parts, row: int) -> Updates:
+        """Make the updates of an epoch, as `epoch`; the model has the trained parameters."""
         model, size, batches = self.model, self.batch_size, 0
         self.skipped, self.row = 0, row
         model.reset_states()

@@ -1,5 +1,5 @@
-"""The rows of a batch, and the pieces that they are cut into. Samples whose lengths differ stand by these, the longest
-first.
+"""Arrange the samples of a batch as rows, and cut the rows into pieces. Where lengths differ, the longest row is first,
+so that the rows that have a step are the first so many.
 """
 
 from libc.string cimport memset
@@ -12,14 +12,17 @@ cdef Py_ssize_t *_integers(Arena *arena, Py_ssize_t n) noexcept:
 
 
 cdef void lay_batch(Batch *batch, Arena *arena, Py_ssize_t m, Py_ssize_t steps) noexcept:
-    """Find room for m rows of up to so many steps."""
+    """Assign memory to a batch of up to m rows and `steps` steps."""
     batch.sample, batch.whole, batch.slot = _integers(arena, m), _integers(arena, m), _integers(arena, m)
     batch.start, batch.length, batch.row = _integers(arena, m), _integers(arena, m), _integers(arena, m)
     batch.running, batch.places = _integers(arena, steps + 1), _integers(arena, steps + 2)
 
 
 cdef void arrange(Batch *batch, const Samples *samples, const Py_ssize_t *order, Py_ssize_t m) noexcept nogil:
-    """The rows of a batch: its samples in order, or by their lengths, the longest first."""
+    """Set the rows of a batch from the m sample indices in `order`; sort them by length where lengths differ.
+
+    The sort is a stable counting sort, the longest first.
+    """
     cdef Py_ssize_t i, place, length
     batch.piece.slots = m
     if samples.lengths == NULL:
@@ -27,7 +30,7 @@ cdef void arrange(Batch *batch, const Samples *samples, const Py_ssize_t *order,
             batch.sample[i], batch.slot[i], batch.whole[i] = order[i], i, samples.s
         return
     memset(batch.places, 0, (samples.s + 2) * sizeof(Py_ssize_t))
-    for i in range(m):  # how many are longer
+    for i in range(m):  # counted by length; the sums below are then how many rows are longer
         batch.places[samples.s - samples.lengths[order[i]] + 1] += 1
     for length in range(samples.s + 1):
         batch.places[length + 1] += batch.places[length]
@@ -40,7 +43,7 @@ cdef void arrange(Batch *batch, const Samples *samples, const Py_ssize_t *order,
 
 cdef const Py_ssize_t *_count(const Py_ssize_t *length, Py_ssize_t m, Py_ssize_t s,
                               Py_ssize_t *running) noexcept nogil:
-    """Count the rows that have each step; NULL where all have all."""
+    """Write to `running` how many rows have each step, and return it; NULL where all rows have all steps."""
     cdef Py_ssize_t t, i = m
     if length[m - 1] == s:
         return NULL
@@ -52,7 +55,7 @@ cdef const Py_ssize_t *_count(const Py_ssize_t *length, Py_ssize_t m, Py_ssize_t
 
 
 cdef const Piece *hand_on(Stage *stage) noexcept nogil:
-    """Return the piece that the stage above runs, with the steps that come out of this one where these are others."""
+    """Return the piece of a stage's outputs, which the next stage runs: its own piece unless it changes the steps."""
     cdef Py_ssize_t i
     cdef Piece *to = &stage.handed
     if stage.lengths == NULL:
@@ -66,8 +69,9 @@ cdef const Piece *hand_on(Stage *stage) noexcept nogil:
 
 
 cdef void cut(Batch *batch, Py_ssize_t steps) noexcept nogil:
-    """A piece of the rows that have a step in it, `start` and `length` being set; `steps` 0: as many as the
-    longest has.
+    """Set the piece from the rows' `start` and `length`; it has the rows with at least one step.
+
+    `steps` is the piece's number of steps; 0: that of the longest row.
     """
     cdef Piece *piece = &batch.piece
     cdef Py_ssize_t i
@@ -83,12 +87,12 @@ cdef void cut(Batch *batch, Py_ssize_t steps) noexcept nogil:
 
 
 cdef Py_ssize_t steps_before(Py_ssize_t whole, Py_ssize_t last, Py_ssize_t stride) noexcept nogil:
-    """Steps of a sample, a multiple of `stride` or all, before up to `last` ones at its end."""
+    """Return how many of a sample's `whole` steps stand before its `last` ones, as a multiple of `stride` or all."""
     return min(whole, (max(0, whole - last) + stride - 1) // stride * stride)
 
 
 cdef void window(Batch *batch, Py_ssize_t first, Py_ssize_t most, Py_ssize_t last, Py_ssize_t stride) noexcept nogil:
-    """Of each row up to `most` steps from `first` on, none of its `last` ones."""
+    """Select up to `most` steps of each row from step `first` on, without its `last` steps."""
     cdef Py_ssize_t i
     for i in range(batch.piece.slots):
         batch.start[i] = first
@@ -100,7 +104,7 @@ cdef inline void _swap(Py_ssize_t *column, Py_ssize_t j) noexcept nogil:
 
 
 cdef void keep_last(Batch *batch, Py_ssize_t most, Py_ssize_t stride) noexcept nogil:
-    """Of each row its last steps, up to `most`, from a multiple of `stride` on; rows stand by what is left of them."""
+    """Select the last steps of each row, up to `most`, from a multiple of `stride` on; sort rows by their number."""
     cdef Py_ssize_t i, j
     for i in range(batch.piece.slots):
         batch.start[i] = steps_before(batch.whole[i], most, stride)

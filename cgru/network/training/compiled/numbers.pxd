@@ -1,4 +1,4 @@
-"""Loops over the numbers of stages, of either dtype: `size` bytes a number."""
+"""Elementwise loops over the arrays of stages, in float32 or float64: `size` is the bytes of a number."""
 
 from numpy.random cimport bitgen_t
 

@@ -1,4 +1,7 @@
-"""Loops over the numbers of stages, of either dtype."""
+"""Elementwise loops over the arrays of stages, in float32 or float64: masks, sums, copies, clipping, penalties.
+
+Functions that take a piece work on its rows at each step that they have, `each` True, or on one number a row, False.
+"""
 
 from cython cimport floating
 from libc.string cimport memcpy, memset
@@ -7,12 +10,13 @@ from cgru.network.training.compiled.stage cimport in_lanes, live, timed
 
 
 cdef double kept_by(double rate, int size) noexcept nogil:
-    """What dropout multiplies the numbers by that it keeps, 1 / (1 - rate), in the dtype's arithmetic."""
+    """Return 1 / (1 - rate), by which dropout multiplies the numbers it keeps, computed in the dtype."""
     return 1 / <float>(1 - rate) if size == 4 else 1 / (1 - rate)
 
 
 cdef void _draw(bitgen_t *random, double rate, floating below, floating above, floating *to,
                 Py_ssize_t n) noexcept nogil:
+    """Draw n numbers, each `below` with probability `rate` and else `above`."""
     cdef Py_ssize_t j
     for j in range(n):
         to[j] = below if random.next_double(random.state) < rate else above
@@ -20,9 +24,9 @@ cdef void _draw(bitgen_t *random, double rate, floating below, floating above, f
 
 cdef void draw(bitgen_t *random, double rate, double below, double above, void *to, const Piece *piece,
                Py_ssize_t steps, Py_ssize_t n, int size) noexcept nogil:
-    """Draw `to` (steps, m, n), each number `below` with probability `rate` and else `above`, as `Generator.random`.
+    """Draw a mask `to` (steps, m, n): each number is `below` with probability `rate`, else `above`.
 
-    The samples of the batch are drawn in their order, whatever that of the rows is.
+    The numbers drawn are those of `Generator.random`, sample by sample in the order of the batch, not of the rows.
     """
     cdef Py_ssize_t slot, row, t
     cdef char *at
@@ -37,12 +41,13 @@ cdef void draw(bitgen_t *random, double rate, double below, double above, void *
 
 
 cdef inline floating _combined(int how, floating a, floating b) noexcept nogil:
+    """Return a + b, a * b, a / 2 or a."""
     return a + b if how == ADD else a * b if how == MULTIPLY else a / 2 if how == HALVE else a
 
 
 cdef void _combine(int how, cgru_array a, cgru_array b, cgru_array to, Py_ssize_t t, Py_ssize_t rows, Py_ssize_t n,
                    floating kind) noexcept nogil:
-    """One step. The inner loop runs along what lies side by side."""
+    """Combine step t of two arrays; in lanes, swap rows and columns, so that the inner loop is contiguous."""
     cdef const floating *x
     cdef const floating *y
     cdef floating *z
@@ -66,7 +71,7 @@ cdef void _combine(int how, cgru_array a, cgru_array b, cgru_array to, Py_ssize_
 
 cdef void combine(int how, cgru_array a, cgru_array b, cgru_array to, const Piece *piece, bint each, Py_ssize_t n,
                   int size) noexcept nogil:
-    """`to` = a + b, a * b, a / 2 or a, row by row, at `each` step that a row has."""
+    """Set `to` to a + b, a * b, a / 2 or a, elementwise, as `how` says."""
     cdef Py_ssize_t t
     for t in range(piece.s if each else 1):
         if size == 4:
@@ -76,7 +81,7 @@ cdef void combine(int how, cgru_array a, cgru_array b, cgru_array to, const Piec
 
 
 cdef cgru_array in_rows(Stage *stage, const Piece *piece) noexcept nogil:
-    """What a stage reads, (s, m, n): turned, where it is in lanes."""
+    """Return the input of a stage as (s, m, n); transpose it first, in `stage.X`, where it is in lanes."""
     if in_lanes(stage.X):
         combine(COPY, stage.X, stage.X, timed(stage.turned, stage.n, piece.m), piece, stage.steps_in, stage.n,
                 stage.k.size)
@@ -86,7 +91,7 @@ cdef cgru_array in_rows(Stage *stage, const Piece *piece) noexcept nogil:
 
 cdef void move(cgru_array source, Py_ssize_t i, Py_ssize_t t, cgru_array to, Py_ssize_t row, Py_ssize_t step,
                Py_ssize_t n, int size) noexcept nogil:
-    """The n numbers of row i at step t to another row and step of `to`; of no source zeros."""
+    """Copy the n numbers of row i at step t to `row` and `step` of `to`; zeros where `source` has no data."""
     cdef const char *x = <const char *>source.data + (i * source.sample + t * source.step) * size
     cdef char *z = <char *>to.data + (row * to.sample + step * to.step) * size
     cdef Py_ssize_t _c
@@ -100,7 +105,7 @@ cdef void move(cgru_array source, Py_ssize_t i, Py_ssize_t t, cgru_array to, Py_
 
 
 cdef void add(void *to, const void *a, Py_ssize_t n, int size) noexcept nogil:
-    """to += a"""
+    """Add n numbers: to += a."""
     cdef Py_ssize_t j
     for j in range(n):
         if size == 4:
@@ -110,10 +115,11 @@ cdef void add(void *to, const void *a, Py_ssize_t n, int size) noexcept nogil:
 
 
 cdef double _largest(const floating *a, Py_ssize_t n) noexcept nogil:
+    """Return the largest magnitude; NaN where a number is NaN."""
     cdef floating most = 0
     cdef Py_ssize_t j
     for j in range(n):
-        if not (a[j] <= most and -a[j] <= most):  # NaN stays
+        if not (a[j] <= most and -a[j] <= most):  # true for NaN, too
             most = a[j] if a[j] > 0 or a[j] != a[j] else -a[j]
             if most != most:
                 break
@@ -121,7 +127,7 @@ cdef double _largest(const floating *a, Py_ssize_t n) noexcept nogil:
 
 
 cdef double largest(const void *a, Py_ssize_t n, int size) noexcept nogil:
-    """The largest magnitude, NaN where there is one."""
+    """Return the largest magnitude of n numbers; NaN where one is NaN."""
     return _largest[float](<const float *>a, n) if size == 4 else _largest[double](<const double *>a, n)
 
 
@@ -139,7 +145,7 @@ cdef void _bound(const floating *x, Py_ssize_t sample, const floating *scale, co
 
 cdef void bound(const void *x, Py_ssize_t sample, const void *scale, const void *shift, double low, double high,
                 void *to, Py_ssize_t rows, Py_ssize_t n, int size) noexcept nogil:
-    """to (rows, n) = min(max(x scale + shift, low), high) of rows that lie `sample` apart; no scale: of x."""
+    """Set to (rows, n) = min(max(x * scale + shift, low), high); scale NULL: x itself. Rows of x lie `sample` apart."""
     if size == 4:
         _bound[float](<const float *>x, sample, <const float *>scale, <const float *>shift, <float>low, <float>high,
                       <float *>to, rows, n)
@@ -149,7 +155,7 @@ cdef void bound(const void *x, Py_ssize_t sample, const void *scale, const void 
 
 
 cdef void scale(void *a, Py_ssize_t n, double factor, int size) noexcept nogil:
-    """a *= factor"""
+    """Multiply n numbers: a *= factor."""
     cdef Py_ssize_t j
     for j in range(n):
         if size == 4:
@@ -159,7 +165,7 @@ cdef void scale(void *a, Py_ssize_t n, double factor, int size) noexcept nogil:
 
 
 cdef inline floating _pull(floating x, floating l1, floating l2) noexcept nogil:
-    """The gradient of l1 |x| + l2 x^2."""
+    """Return the gradient of l1 |x| + l2 x^2."""
     return 2 * l2 * x + (l1 if x > 0 else -l1 if x < 0 else 0)
 
 
@@ -170,7 +176,7 @@ cdef void _penalise(const floating *a, double l1, double l2, floating *g, Py_ssi
 
 
 cdef void penalise(const void *a, double l1, double l2, void *g, Py_ssize_t n, int size) noexcept nogil:
-    """g += the gradient of l1 sum |a| + l2 sum a^2"""
+    """Add the gradient of l1 sum |a| + l2 sum a^2 to g."""
     if size == 4:
         _penalise[float](<const float *>a, l1, l2, <float *>g, n)
     else:
@@ -191,7 +197,7 @@ cdef void _penalise_step(cgru_array a, double l1, double l2, cgru_array g, Py_ss
 
 cdef void penalise_each(cgru_array a, double l1, double l2, cgru_array g, const Piece *piece, bint each, Py_ssize_t n,
                         int size) noexcept nogil:
-    """The same, row by row, at `each` step that a row has."""
+    """Add the gradient of l1 sum |a| + l2 sum a^2 to g, for outputs a of a piece."""
     cdef Py_ssize_t t
     for t in range(piece.s if each else 1):
         if size == 4:

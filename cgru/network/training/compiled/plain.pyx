@@ -1,4 +1,15 @@
-"""The stages of a compiled network that are no GRU; a Dense may be the head."""
+"""The stages of a compiled network that are not recurrent, and the head, a Dense with a loss.
+
+Each stage has a `*_forward`, X to A, and a `*_backward`, dA to dX and gradients; arrays lie as stage.pxd describes.
+
+    Dropout      A = X * mask
+    Flip         A[t] = X[length - 1 - t]
+    Pool         A = mean, maximum or last of X over the steps
+    Frames       A[j] = X[j hop - before : j hop - before + length], with zeros past the ends, side by side
+    Embedding    A = E[tokens]
+    Dense        A = activate(X W + b)
+    elementwise  A = activate(X), or min(max(X * scale + shift, low), high)
+"""
 
 from cython cimport floating
 from libc.math cimport INFINITY
@@ -16,16 +27,17 @@ from cgru.network.training.compiled.random cimport generator
 from cgru.network.training.compiled.stage cimport Arena, Piece, Size, Stage, in_lanes, laid, live, take, timed
 
 cdef enum:
-    AVERAGE, LARGEST, LAST  # what a Pool takes
-    MANY = 512  # rows of a Dense that are seen to at once
+    AVERAGE, LARGEST, LAST  # the poolings of a Pool
+    MANY = 512  # rows of a block of a Dense, which one thread computes
 
 cdef enum:
-    LENGTH, HOP, BEFORE, ZEROS, FILLS  # what the numbers of Frames are
+    LENGTH, HOP, BEFORE, ZEROS, FILLS  # indices of Frames' options in `Stage.numbers`
 
 cdef dict HOW = {"mean": AVERAGE, "max": LARGEST, "last": LAST}
 
 
 cdef int make_plain(Stage *stage, dict said, random) except -1:
+    """Set up a stage, without its memory, from the dict that `Layer.stage` returned."""
     kind = said["kind"]
     stage.u, stage.steps_out = said.get("units", stage.n), stage.steps_in
     stage.activates = "activate" in said
@@ -63,11 +75,12 @@ cdef int make_plain(Stage *stage, dict said, random) except -1:
 
 
 cdef inline Py_ssize_t _rows_of(Py_ssize_t m, Py_ssize_t s, bint each) noexcept nogil:
+    """Return the number of rows: of m samples at s steps, or without `each` step m."""
     return m * s if each else m
 
 
 cdef void lay_plain(Stage *stage, Arena *arena, Size size) noexcept:
-    """Find room; the size is that of its outputs."""
+    """Assign the memory of a stage; `size` is that of its outputs."""
     cdef int bytes = stage.k.size
     cdef Py_ssize_t numbers = (size.many if stage.steps_out else size.m) * stage.u
     stage.out = take(arena, numbers, bytes)
@@ -87,7 +100,7 @@ cdef void lay_plain(Stage *stage, Arena *arena, Size size) noexcept:
 # --- Dropout, Flip ---
 
 cdef int _drop(Stage *stage, const Piece *piece) except -1 nogil:
-    """A = X times a mask drawn for each sample, step and number, in the order of the samples."""
+    """A = X * mask, drawn for each sample, step and number; A = X outside training."""
     cdef Py_ssize_t m = piece.m, n = stage.n
     cdef int size = stage.k.size
     if stage.random == NULL or not piece.training:
@@ -102,6 +115,7 @@ cdef int _drop(Stage *stage, const Piece *piece) except -1 nogil:
 
 
 cdef int _drop_back(Stage *stage, const Piece *piece) except -1 nogil:
+    """dX = dA * mask"""
     cdef cgru_array mask = timed(stage.mask, stage.n, piece.m) if stage.random != NULL else stage.dA
     combine(COPY if stage.random == NULL else MULTIPLY, stage.dA, mask, stage.dX, piece, stage.steps_in, stage.n,
             stage.k.size)
@@ -109,10 +123,12 @@ cdef int _drop_back(Stage *stage, const Piece *piece) except -1 nogil:
 
 
 cdef inline char *_at(cgru_array a, Py_ssize_t i, Py_ssize_t t, int size) noexcept nogil:
+    """Return the address of row i at step t."""
     return <char *>a.data + (i * a.sample + t * a.step) * size
 
 
 cdef void _reverse(cgru_array a, cgru_array to, const Piece *piece, Py_ssize_t n, int size) noexcept nogil:
+    """Copy the real steps of each row of `a` to `to` in reverse order."""
     cdef Py_ssize_t i, t
     for i in range(piece.m):
         for t in range(piece.length[i]):
@@ -120,13 +136,14 @@ cdef void _reverse(cgru_array a, cgru_array to, const Piece *piece, Py_ssize_t n
 
 
 cdef int _flip(Stage *stage, const Piece *piece) except -1 nogil:
-    """A = the real steps of X from the last to the first."""
+    """A = X with the real steps in reverse order."""
     stage.A = timed(stage.out, stage.n, piece.m)
     _reverse(in_rows(stage, piece), stage.A, piece, stage.n, stage.k.size)
     return 0
 
 
 cdef int _flip_back(Stage *stage, const Piece *piece) except -1 nogil:
+    """dX = dA with the real steps in reverse order."""
     _reverse(stage.dA, stage.dX, piece, stage.n, stage.k.size)
     return 0
 
@@ -135,14 +152,14 @@ cdef int _flip_back(Stage *stage, const Piece *piece) except -1 nogil:
 
 cdef void _pooled(int how, Py_ssize_t *chosen, cgru_array X, floating *A, Py_ssize_t i, Py_ssize_t n,
                   Py_ssize_t length) noexcept nogil:
-    """One row: each of its n numbers over `length` steps."""
+    """Pool the n numbers of row i over `length` steps to A; `chosen` gets the step that a number comes from."""
     cdef const floating *x = <floating *>X.data + i * X.sample
     cdef Py_ssize_t c, t, at
     cdef double sum
     for c in range(n):
         at, sum = length - 1, 0
         if how == AVERAGE:
-            for t in range(length):  # of many steps float32 would lose digits
+            for t in range(length):  # summed in double: over many steps float32 would lose digits
                 sum += x[t * X.step + c]
             A[c] = <floating>(sum / length)
             continue
@@ -156,7 +173,7 @@ cdef void _pooled(int how, Py_ssize_t *chosen, cgru_array X, floating *A, Py_ssi
 
 
 cdef int _pool(Stage *stage, const Piece *piece) except -1 nogil:
-    """A = of each sample its mean, its largest numbers, its last ones, or some of these side by side."""
+    """A = the mean, the maximum or the last of X over each sample's steps, or several of these side by side."""
     cdef Py_ssize_t i, at
     cdef int part
     in_rows(stage, piece)
@@ -175,7 +192,7 @@ cdef int _pool(Stage *stage, const Piece *piece) except -1 nogil:
 
 cdef void _unpooled(int how, const Py_ssize_t *chosen, const floating *d, floating *to, Py_ssize_t step, Py_ssize_t n,
                     Py_ssize_t length) noexcept nogil:
-    """What goes back to one row, rows of its steps `step` apart, is added up."""
+    """Add the gradient d of one row's pooled numbers to the steps of its inputs, `to`, which lie `step` apart."""
     cdef Py_ssize_t c, t
     if how != AVERAGE:
         for c in range(n):
@@ -187,6 +204,7 @@ cdef void _unpooled(int how, const Py_ssize_t *chosen, const floating *d, floati
 
 
 cdef int _pool_back(Stage *stage, const Piece *piece) except -1 nogil:
+    """dX = dA at the chosen step, or dA / length at each step for a mean."""
     cdef Py_ssize_t i, t, n = stage.n
     cdef int part, size = stage.k.size, how
     cdef const Py_ssize_t *chosen
@@ -209,7 +227,7 @@ cdef int _pool_back(Stage *stage, const Piece *piece) except -1 nogil:
 # --- Frames ---
 
 cdef Py_ssize_t _count_frames(const Stage *stage, Py_ssize_t s) noexcept nogil:
-    """Return how many frames there are of s steps, as `Frames.lengths` does."""
+    """Return the number of frames of s steps, as `Frames.lengths`."""
     cdef Py_ssize_t length = stage.numbers[LENGTH], hop = stage.numbers[HOP]
     if stage.numbers[FILLS]:
         return min((s + hop - 1) // hop, 1 + (max(0, s - length) + hop - 1) // hop)
@@ -217,7 +235,7 @@ cdef Py_ssize_t _count_frames(const Stage *stage, Py_ssize_t s) noexcept nogil:
 
 
 cdef int _frame(Stage *stage, const Piece *piece) except -1 nogil:
-    """A = of each sample its frames, with zeros for steps that it has not."""
+    """A[j] = the steps of frame j side by side, with zeros for steps that the sample does not have."""
     cdef Py_ssize_t i, j, p, t, m = piece.m, n = stage.n
     cdef int size = stage.k.size
     cdef char *to
@@ -236,7 +254,7 @@ cdef int _frame(Stage *stage, const Piece *piece) except -1 nogil:
 
 
 cdef int _unframe(Stage *stage, const Piece *piece) except -1 nogil:
-    """dX = dA summed over the frames that a step stands in."""
+    """dX[t] = dA summed over the frames that step t is part of."""
     cdef Py_ssize_t i, j, p, t, n = stage.n
     cdef int size = stage.k.size
     for i in range(piece.m):
@@ -254,7 +272,7 @@ cdef int _unframe(Stage *stage, const Piece *piece) except -1 nogil:
 # --- Embedding ---
 
 cdef int _look_up(Stage *stage, const Piece *piece) except -1 nogil:
-    """A = the rows of E that the tokens name."""
+    """A = E[tokens]"""
     cdef Py_ssize_t t, i, m = piece.m, bytes = stage.u * stage.k.size
     stage.A = timed(stage.out, stage.u, m)
     for t in range(piece.s):
@@ -264,7 +282,7 @@ cdef int _look_up(Stage *stage, const Piece *piece) except -1 nogil:
 
 
 cdef int _add_up(Stage *stage, const Piece *piece) except -1 nogil:
-    """dE = dA summed over the places of each token."""
+    """dE[token] += dA, summed over all samples and steps with that token."""
     cdef Py_ssize_t t, i, m = piece.m, u = stage.u
     cdef int size = stage.k.size
     for t in range(piece.s):
@@ -279,15 +297,15 @@ cdef struct Work:
     Stage *stage
     const Piece *piece
     cgru_product product
-    cgru_few_linear few  # in place of the product, where X is in lanes
-    cgru_criterion criterion
-    double *value  # of each part
-    double *right
-    char *work
+    cgru_few_linear few  # in place of `product`, where X is in lanes
+    cgru_criterion criterion  # the activation, the loss and their derivatives
+    double *value  # (blocks) the loss of each block of rows
+    double *right  # (blocks) the weight of its right classes
+    char *work  # workspace of the criterion, for each block
 
 
 cdef Work _work(Stage *stage, const Piece *piece) noexcept nogil:
-    """The work of a stage, of which nothing else is known yet."""
+    """Return the work of a stage on a piece, with all else zero."""
     cdef Work work
     memset(&work, 0, sizeof(Work))
     work.stage, work.piece = stage, piece
@@ -295,17 +313,19 @@ cdef Work _work(Stage *stage, const Piece *piece) noexcept nogil:
 
 
 cdef inline bint _step_by_step(const Stage *stage, const Piece *piece) noexcept nogil:
+    """Return whether blocks are steps: for ragged batches and arrays in lanes."""
     return stage.steps_in and (piece.running != NULL or in_lanes(stage.X))
 
 
 cdef Py_ssize_t _parts(const Stage *stage, const Piece *piece) noexcept nogil:
-    """Rows are seen to in parts: of a ragged batch, and in lanes, those of a step, else so many at once."""
+    """Return the number of blocks of rows: a block is one step of a ragged batch or in lanes, else `MANY` rows."""
     if _step_by_step(stage, piece):
         return piece.s
     return (_rows_of(piece.m, piece.s, stage.steps_in) + MANY - 1) // MANY
 
 
 cdef void _part(const Work *work, Py_ssize_t part, Py_ssize_t *row, Py_ssize_t *rows) noexcept nogil:
+    """Set `row` and `rows` to the first row of block `part` and how many rows it has."""
     cdef const Piece *piece = work.piece
     if _step_by_step(work.stage, piece):
         row[0], rows[0] = part * piece.m, live(piece, True, part)
@@ -315,7 +335,7 @@ cdef void _part(const Work *work, Py_ssize_t part, Py_ssize_t *row, Py_ssize_t *
 
 
 cdef void _multiply(void *given, Py_ssize_t part) noexcept nogil:
-    """The product of one part's rows, and the criterion where there is one."""
+    """Compute the product, and the criterion where there is one, for the rows of block `part`."""
     cdef Work *work = <Work *>given
     cdef const cgru_kernels *k = work.stage.k
     cdef Py_ssize_t row = 0, rows = 0
@@ -335,17 +355,19 @@ cdef void _multiply(void *given, Py_ssize_t part) noexcept nogil:
 
 
 cdef cgru_matrix _in_step(cgru_matrix rows, cgru_array lanes, Py_ssize_t t, int size) noexcept nogil:
-    """Rows of step t where they stand in lanes, each under its number t m + i."""
+    """Return a matrix of step t in lanes whose row numbers are t m + i, as those of (s, m, n) are."""
     if rows.data == NULL:
         return rows
     return cgru_matrix(<const char *>lanes.data + t * (lanes.step - lanes.column) * size, 1, lanes.column)
 
 
 cdef Py_ssize_t _criterion_room(const cgru_kernels *k, Py_ssize_t outputs) noexcept nogil:
+    """Return the numbers of workspace that the criterion takes for one block."""
     return whole_lines(2 * outputs * k.lanes, k.size)
 
 
 cdef void _run(Work *work) noexcept nogil:
+    """Compute all blocks, on as many threads as the work is worth."""
     cdef const Stage *stage = work.stage
     cdef double flop = 2.0 * (stage.n if stage.forward == _dense else 8) * stage.u
     flop *= _rows_of(work.piece.m, work.piece.s, stage.steps_in)
@@ -353,7 +375,7 @@ cdef void _run(Work *work) noexcept nogil:
 
 
 cdef Py_ssize_t _packed_room(const Stage *stage) noexcept nogil:
-    """W or its transpose, packed, and b."""
+    """Return the numbers of workspace for packed W, or its transpose, and b."""
     cdef Py_ssize_t lanes = stage.k.lanes
     if stage.forward != _dense:
         return 0
@@ -361,7 +383,7 @@ cdef Py_ssize_t _packed_room(const Stage *stage) noexcept nogil:
 
 
 cdef Py_ssize_t plain_scratch(const Stage *stage, Py_ssize_t m, Py_ssize_t s, bint back) noexcept:
-    """Numbers of memory that a piece takes while it runs."""
+    """Return the numbers of workspace for a piece of m rows and s steps, with `back` also in the backward pass."""
     cdef Piece piece
     cdef cgru_call call
     cdef Py_ssize_t parts, room
@@ -378,7 +400,7 @@ cdef Py_ssize_t plain_scratch(const Stage *stage, Py_ssize_t m, Py_ssize_t s, bi
 
 
 cdef Work _product(Stage *stage, const Piece *piece, cgru_array X, bint back, cgru_call *call) noexcept nogil:
-    """The product of rows X with W, plus b, or `back` with its transpose."""
+    """Prepare X W + b, or with `back` X W^T: pack the weights; the caller sets where the result goes."""
     cdef const cgru_kernels *k = stage.k
     cdef cgru_matrix W = cgru_matrix(stage.W, stage.u, 1), b = cgru_matrix(stage.b, stage.u, 1)
     cdef Py_ssize_t n = stage.u if back else stage.n, u = stage.n if back else stage.u
@@ -409,7 +431,7 @@ cdef int _dense(Stage *stage, const Piece *piece) except -1 nogil:
 
 
 cdef cgru_criterion _activation(const Stage *stage, Py_ssize_t u) noexcept nogil:
-    """The criterion of a Dense that is no head: no loss."""
+    """Return the criterion of an activation without a loss, over u columns."""
     cdef cgru_criterion criterion
     memset(&criterion, 0, sizeof(cgru_criterion))
     criterion.loss, criterion.activate, criterion.k = CGRU_NO_LOSS, stage.activate, u
@@ -418,7 +440,7 @@ cdef cgru_criterion _activation(const Stage *stage, Py_ssize_t u) noexcept nogil
 
 
 cdef void _finish(Stage *stage, const Piece *piece, Work *work) noexcept nogil:
-    """Run it with the rest of the scratch memory."""
+    """Run the work; the workspace behind the packed weights is for losses and the criterion."""
     cdef Py_ssize_t parts = _parts(stage, piece)
     cdef char *free = <char *>stage.scratch + _packed_room(stage) * stage.k.size
     work.value, work.right = <double *>free, <double *>free + parts
@@ -428,7 +450,7 @@ cdef void _finish(Stage *stage, const Piece *piece, Work *work) noexcept nogil:
 
 
 cdef int _dense_back(Stage *stage, const Piece *piece) except -1 nogil:
-    """dZ = dA times the activation's derivative, in the place of Z; and the rest as a head's."""
+    """dZ = dA * activate'(Z), in the place of Z; then dX and gradients as for a head."""
     cdef Work work = _work(stage, piece)
     work.criterion = _activation(stage, stage.u)
     work.criterion.Y = cgru_matrix(stage.dA.data, stage.u, 1)
@@ -440,7 +462,7 @@ cdef int _dense_back(Stage *stage, const Piece *piece) except -1 nogil:
 # --- elementwise ---
 
 cdef Work _elementwise(Stage *stage, const Piece *piece) noexcept nogil:
-    """The activation of rows X."""
+    """Prepare the activation of the rows of X."""
     cdef Work work = _work(stage, piece)
     work.criterion = _activation(stage, stage.n)
     work.criterion.Z = cgru_matrix(stage.X.data, stage.X.sample, 1)
@@ -448,7 +470,7 @@ cdef Work _elementwise(Stage *stage, const Piece *piece) noexcept nogil:
 
 
 cdef int _each(Stage *stage, const Piece *piece) except -1 nogil:
-    """A = activate(X), or X scale + shift within the bounds."""
+    """A = activate(X), or min(max(X * scale + shift, low), high)"""
     cdef Work work
     cdef Py_ssize_t t, n = stage.n, m = piece.m
     cdef int size = stage.k.size
@@ -467,7 +489,7 @@ cdef int _each(Stage *stage, const Piece *piece) except -1 nogil:
 
 cdef void _bounded_back(const Stage *stage, const floating *x, const floating *d, floating *dx,
                         Py_ssize_t rows) noexcept nogil:
-    """One step of a stage with a scale, or bounds, within which the derivative is 1."""
+    """Compute one step's dx = d * scale and add to the gradients; without a scale, dx = d within the bounds, else 0."""
     cdef const floating *scale = <floating *>stage.W
     cdef floating *dscale = <floating *>stage.dW
     cdef floating *dshift = <floating *>stage.db
@@ -489,7 +511,7 @@ cdef void _bounded_back(const Stage *stage, const floating *x, const floating *d
 
 
 cdef int _each_back(Stage *stage, const Piece *piece) except -1 nogil:
-    """dX = dA times the derivative; of a scale the gradients."""
+    """dX = dA * activate'(X), or dA * scale with the gradients of scale and shift, or dA within the bounds."""
     cdef Work work
     cdef Py_ssize_t t, rows
     cdef int size = stage.k.size
@@ -516,7 +538,10 @@ cdef int _each_back(Stage *stage, const Piece *piece) except -1 nogil:
 
 cdef int head_forward(Stage *stage, const Piece *piece, const cgru_criterion *criterion, bint back, double *value,
                       double *right) except -1 nogil:
-    """Z = X W + b, the loss of activate(Z), and dL/dZ in the place of Z."""
+    """Compute Z = X W + b, the loss of activate(Z) against the targets, and with `back` dL/dZ in the place of Z.
+
+    `value` is set to the loss, `right` to the weight of right classes.
+    """
     cdef cgru_call call
     cdef Work work
     cdef Py_ssize_t part
@@ -539,7 +564,7 @@ cdef int head_forward(Stage *stage, const Piece *piece, const cgru_criterion *cr
 
 
 cdef cgru_call _sums(const Stage *stage, const Piece *piece) noexcept nogil:
-    """dW = X^T dZ, db = dZ summed, as a call whose one gradient is dr_."""
+    """Return the call by which core/gradients computes dW = X^T dZ and db = sum of dZ, as if dZ were a gate's dr_."""
     cdef cgru_call call
     cdef Py_ssize_t lanes = stage.k.lanes
     memset(&call, 0, sizeof(cgru_call))
@@ -551,7 +576,7 @@ cdef cgru_call _sums(const Stage *stage, const Piece *piece) noexcept nogil:
 
 
 cdef Work _few(Stage *stage, const Piece *piece, bint back) noexcept nogil:
-    """The product where lanes are samples."""
+    """Prepare X W + b, or with `back` dZ W^T, where samples are in the lanes."""
     cdef Work work = _work(stage, piece)
     cdef cgru_array Z = laid(stage.Z, stage.u, piece.m, stage.X.column)
     work.few.W = cgru_matrix(stage.W, 1, stage.u) if back else cgru_matrix(stage.W, stage.u, 1)
@@ -562,7 +587,7 @@ cdef Work _few(Stage *stage, const Piece *piece, bint back) noexcept nogil:
 
 
 cdef int _few_back(Stage *stage, const Piece *piece) except -1 nogil:
-    """dX and the gradients where lanes are samples."""
+    """Compute dX and the gradients of a head where samples are in the lanes."""
     cdef Work work
     if stage.dX.data != NULL:
         work = _few(stage, piece, True)
@@ -574,7 +599,7 @@ cdef int _few_back(Stage *stage, const Piece *piece) except -1 nogil:
 
 
 cdef int head_backward(Stage *stage, const Piece *piece) except -1 nogil:
-    """dX = dZ W^T, and the gradients."""
+    """dX = dZ W^T, dW += X^T dZ, db += sum of dZ"""
     cdef cgru_call call
     cdef cgru_gradients g
     cdef Work work

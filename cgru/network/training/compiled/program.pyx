@@ -1,6 +1,7 @@
-"""A network as a chain of stages: whole epochs of updates, and scores, each in one call without the GIL.
+"""`Program`: a network as a chain of stages; an epoch of updates, or a score, is one call without the GIL.
 
-m rows, s steps, n numbers. Samples whose lengths differ run by their lengths, the longest first.
+An update: read a batch, run all stages forward, compute the loss, run the stages backward, update the weights. With
+truncated backpropagation a batch is cut into pieces of some steps, which make an update each (see stage.pxd).
 """
 
 import numpy as np
@@ -31,52 +32,52 @@ from cgru.network import chain, history
 cnp.import_array()
 
 cdef struct Totals:
-    Py_ssize_t updates, batch
-    double *sums  # see `Program.epoch`
+    Py_ssize_t updates, batch  # the updates so far, and the index of the current batch
+    double *sums  # (5,) see `Program.epoch`
 
 cdef enum:
-    LOST = 1
-    LEFT_OUT
+    LOST = 1  # the loss is not finite
+    LEFT_OUT  # a gradient is not finite
 
 cdef double MOST_LEFT_OUT = history.LEFT_OUT_IN_A_ROW
-cdef double GLANCE = 1e9  # operations between two looks for a Ctrl-C: some ten milliseconds
-cdef double UPDATE = 1e5  # those of an update beside its products
+cdef double GLANCE = 1e9  # operations between two checks for Ctrl-C, some ten milliseconds
+cdef double UPDATE = 1e5  # operations of an update beside its products
 
 
 cdef class Program:
-    """A network for data of one kind.
+    """A network with the memory for data of some size.
 
     Args:
-        model: a network with a head and parameters, that `compiles`.
-        e: the elements of its input; of tokens 0.
-        steps: those of a sample, at most.
-        batch: rows and steps of a piece that is trained on, at most; (0, 0): it is scored alone.
-        scored: those of a piece that is scored.
-        carries: whether the states of all cells go on from piece to piece; else those of the `stateful` cells alone do.
-        penalties, settings: those of a fit.
-        weights: those of another program of this network, to go on with; None: its parameters, as they are now.
+        model: a network with a head and parameters, which the engine `compiles`.
+        e: the number of input features; 0 for tokens.
+        steps: the largest number of steps of a sample.
+        batch: the largest numbers of rows and steps of a piece in training; (0, 0): score only.
+        scored: the same of a piece in scoring.
+        carries: whether the states of all cells are carried from piece to piece; else only those of `stateful` cells.
+        penalties, settings: those of the fit.
+        weights: the weights of another program of this network, to share; None: copy the model's parameters.
     """
 
     cdef const cgru_kernels *k
     cdef readonly Weights weights
     cdef object memory, generators, model
     cdef Stage *stages
-    cdef Size *sizes  # of what goes into each, and of what comes out of the last
-    cdef int count, loss, threads
-    cdef Py_ssize_t e, rows  # elements of the input; rows of a piece at most
-    cdef Py_ssize_t stride  # steps of a sample for one of the outputs, where it is cut into pieces
-    cdef Py_ssize_t ways, terms  # outputs of a target; values that the loss of a row averages
-    cdef const double *numbers[2]  # of the loss: where it is scored, and where it is trained
-    cdef bint per_step, carries, draws
+    cdef Size *sizes  # (count + 1) of the inputs of each stage, and of the outputs of the last
+    cdef int count, loss, threads  # the number of stages, the code of the loss
+    cdef Py_ssize_t e, rows  # input features; the largest number of rows of a piece
+    cdef Py_ssize_t stride  # input steps of one output step, where samples are cut into pieces
+    cdef Py_ssize_t ways, terms  # outputs for one target; values that the loss of a row averages
+    cdef const double *numbers[2]  # parameters of the loss: in scoring, in training
+    cdef bint per_step, carries, draws  # draws: whether a stage draws a mask for each step
     cdef Batch batch
     cdef Py_ssize_t *classes
     cdef void *targets
     cdef double *row_weights
     cdef void *X
-    cdef void *between[2]  # dL/d(the outputs of a stage), and of the one below
-    cdef double done  # operations since the last look for a Ctrl-C
-    cdef double weight, value, right  # of the last piece
-    cdef double activity_l1, activity_l2  # penalties
+    cdef void *between[2]  # dL/d(outputs) of a stage and of the one below, in turn
+    cdef double done  # operations since the last check for Ctrl-C
+    cdef double weight, value, right  # of the last piece: weight of its outputs, mean loss, weight of right outputs
+    cdef double activity_l1, activity_l2  # factors of penalties
 
     def __init__(self, model, Py_ssize_t e, Py_ssize_t steps, tuple batch, tuple scored, bint carries, penalties,
                  settings, weights):
@@ -107,7 +108,7 @@ cdef class Program:
         self._lay(&arena, scratch)
 
     cdef int _load_loss(self, loss, Py_ssize_t outputs) except -1:
-        """The loss and its numbers."""
+        """Set the code of the loss, its parameters, and its outputs for a target."""
         cdef cnp.ndarray numbers = np.array(loss.scored.numbers + loss.numbers, np.float64)
         self.memory.append(numbers)
         self.loss, self.ways, self.numbers[0] = loss.code, loss.outputs, <double *>cnp.PyArray_DATA(numbers)
@@ -116,7 +117,7 @@ cdef class Program:
         return 0
 
     cdef int _make(self, Py_ssize_t e) except -1:
-        """The stages, but for their memory."""
+        """Set up all stages, without their memory; TypeError or ValueError for parameters that do not fit."""
         cdef Stage *stage
         cdef Py_ssize_t n = e
         cdef bint steps = True
@@ -142,14 +143,14 @@ cdef class Program:
         return 0
 
     cdef int _draws(self, layer, draws, each_step) except -1:
-        """Remember what draws, and whether it does so for each step."""
+        """Add the generator of a layer or cell that `draws`; note whether it draws for `each_step`."""
         if draws:
             self.generators.append(layer.np_rng)
             self.draws = self.draws or bool(each_step)
         return 0
 
     cdef int _name(self, Stage *stage, Py_ssize_t i, layer) except -1:
-        """Which parameters a stage has, and as what."""
+        """Set where stage i finds each of its parameters, and what each is."""
         cdef Parameter *parameter
         for name, array in layer.p.items():
             parameter = &stage.parameter[stage.parameters]
@@ -162,7 +163,7 @@ cdef class Program:
         return 0
 
     cdef int _measure(self, tuple batch, tuple scored, Py_ssize_t steps) except -1:
-        """How much there is of each stage's inputs."""
+        """Set the largest size of each stage's inputs, and of the last stage's outputs."""
         cdef Py_ssize_t s = batch[1], t = scored[1], i
         cdef Stage *stage
         for i in range(self.count + 1):
@@ -174,7 +175,7 @@ cdef class Program:
         return 0
 
     cdef Py_ssize_t _scratch(self, Py_ssize_t trained) except -1:
-        """Numbers that any stage takes while it runs, for pieces of all rows, or those `trained` on."""
+        """Return the numbers of workspace of the stage that takes most; `trained` is the rows of a training piece."""
         cdef Py_ssize_t (*scratch)(const Stage *, Py_ssize_t, Py_ssize_t, bint) noexcept
         cdef Py_ssize_t i, most = 0
         cdef Stage *stage
@@ -187,7 +188,7 @@ cdef class Program:
         return most
 
     cdef int _lay(self, Arena *arena, Py_ssize_t scratch) except -1:
-        """Find room for all."""
+        """Assign memory to all stages and to the batch, or count it where the arena has no base."""
         cdef Py_ssize_t i, most = 0, u = self.stages[self.count - 1].u
         cdef Size *size = self.sizes
         cdef Size last = size[self.count]
@@ -220,7 +221,7 @@ cdef class Program:
     # --- one piece ---
 
     cdef void _read(self, const Samples *samples) noexcept nogil:
-        """Its input."""
+        """Read the inputs of the piece to the first stage."""
         cdef Stage *first = &self.stages[0]
         if first.tokens != NULL:
             read_tokens(samples, &self.batch.piece, self.batch.sample, self.batch.start, first.n, first.tokens)
@@ -229,7 +230,7 @@ cdef class Program:
             read_X(samples, &self.batch.piece, self.batch.sample, self.batch.start, first.X, self.k.size)
 
     cdef void _point(self) noexcept nogil:
-        """Where each stage has its parameters, and their gradients."""
+        """Set each stage's pointers to its parameters (in training the trained ones, else the shown) and gradients."""
         cdef Stage *stage
         cdef Parameter *each
         cdef Py_ssize_t i, j
@@ -251,7 +252,7 @@ cdef class Program:
                     stage.W, stage.dW = p, g
 
     cdef int _forward(self, const Samples *samples) except -1 nogil:
-        """Through all stages but the head."""
+        """Read the inputs and run all stages below the head."""
         cdef Py_ssize_t i
         cdef Stage *stage
         self._read(samples)
@@ -265,7 +266,7 @@ cdef class Program:
         return 0
 
     cdef int _head(self, const Samples *samples) except -1 nogil:
-        """What the outputs of the piece weigh, its loss, what those weigh that are right, and when training dL/dZ."""
+        """Run the head: set the piece's weight, mean loss and weight of right outputs; in training, write dL/dZ."""
         cdef Stage *head = &self.stages[self.count - 1]
         cdef const Piece *piece = head.piece
         cdef cgru_criterion criterion
@@ -289,7 +290,7 @@ cdef class Program:
         return 0
 
     cdef int _backward(self) except -1 nogil:
-        """Down to the lowest stage that trains."""
+        """Run the stages backward, from the head down to the lowest that is trainable."""
         cdef Py_ssize_t i, lowest = 0
         cdef Stage *stage
         cdef void *swap
@@ -313,7 +314,7 @@ cdef class Program:
         return 0
 
     cdef void _penalise(self, Stage *stage) noexcept nogil:
-        """Add what the penalty of a recurrent stage's outputs is to their gradient."""
+        """Add the gradient of the activity penalty to dA of a recurrent stage."""
         cdef const Piece *piece = stage.piece
         cdef double rows = 0
         cdef Py_ssize_t i
@@ -323,7 +324,7 @@ cdef class Program:
                       stage.u, self.k.size)
 
     cdef int _look(self) except -1 nogil:
-        """Let a Ctrl-C be seen, now and then."""
+        """Count the operations of a piece, and check for Ctrl-C after enough of them."""
         cdef const Piece *piece
         cdef Py_ssize_t i, n, u
         self.done += UPDATE
@@ -336,9 +337,9 @@ cdef class Program:
         return 0
 
     cdef int _update(self, const Samples *samples, double rate) except -1 nogil:
-        """Take one step of the optimizer, none where all weighs 0.
+        """Make the update of a piece; none where all weights are 0.
 
-        Return LOST where the loss is not finite, LEFT_OUT where a gradient is not; nothing was changed then.
+        Return LOST where the loss is not finite, LEFT_OUT where a gradient is not; parameters are unchanged then.
         """
         cdef int how = 0
         self.batch.piece.training = self.batch.piece.carries = True
@@ -356,24 +357,29 @@ cdef class Program:
 
     def epoch(self, Source source not None, const Py_ssize_t[::1] order, Py_ssize_t size, Py_ssize_t truncate,
               const double[::1] rates, double[::1] sums, bint begins=True):
-        """An update for each batch of up to `size` of the samples in `order`, or where `truncate` is not 0 for each
-        piece of so many steps that has targets, by these learning rates; all of an epoch, or a part, the first of which
-        `begins` with no states.
+        """Make the updates of an epoch, or of a part of one.
 
-        To `sums` (5,) is added what the outputs weigh, their losses by that, and what those weigh that are right, all
-        before each update; then how many updates were left out, whose gradients were not finite. The last is how many
-        of these there were in a row.
+        Args:
+            source: the samples.
+            order: the indices of the samples, in the order in which they are taken.
+            size: the number of samples in a batch. Each batch makes one update.
+            truncate: with a number other than 0, each piece of so many steps that has targets makes an update instead.
+            rates: the learning rate of each update.
+            sums: (5,) sums to add to: the weights of outputs, their losses times these weights, the weights of right
+                outputs, all before each update; the updates that were left out, because a gradient was not finite. The
+                last number is set to how many of the latest updates in a row were left out.
+            begins: whether this is the first part of an epoch, which begins without states.
 
         Returns:
-            None; where a loss is not finite, or too many updates in a row are left out, the last loss and the batch,
-            from 0.
+            None; or (the last loss, the index of the batch) where a loss is not finite, or too many updates in a row
+            were left out.
         """
         cdef Totals totals
         cdef int failed
         totals.updates, totals.batch, totals.sums = 0, 0, &sums[0]
         if begins:
             self._begin_anew()
-        # Each once, and by all threads in one order: none waits for another that waits for it.
+        # Each lock once, and all threads in one order: otherwise two fits could deadlock.
         locks = sorted({rng.bit_generator.lock for rng in self.generators}, key=id)
         for lock in locks:
             lock.acquire()
@@ -386,7 +392,7 @@ cdef class Program:
         return (self.value, totals.batch) if failed else None
 
     cdef void _begin_anew(self) noexcept nogil:
-        """No states of the piece before."""
+        """Forget the carried states of all recurrent stages."""
         cdef Recurrent *part
         cdef Py_ssize_t i
         cdef int j
@@ -398,6 +404,7 @@ cdef class Program:
 
     cdef int _epoch(self, const Samples *samples, const Py_ssize_t *order, Py_ssize_t m, Py_ssize_t size,
                     Py_ssize_t truncate, const double *rates, Totals *totals) except -1 nogil:
+        """Make all updates; return whether the fit diverges."""
         cdef Py_ssize_t first = 0, at, steps = samples.s if self.draws else 0
         while first < m:
             arrange(&self.batch, samples, order + first, min(size, m - first))
@@ -424,7 +431,7 @@ cdef class Program:
         return 0
 
     cdef int _run_up(self, const Samples *samples, Py_ssize_t truncate) except -1 nogil:
-        """The states before the last `truncate` steps of each sample, which are then the piece."""
+        """Compute the states before the last `truncate` steps of each sample; these steps become the piece."""
         cdef Py_ssize_t at = 0
         while at < steps_before(self.batch.whole[0], truncate, self.stride):
             window(&self.batch, at, truncate, truncate, self.stride)
@@ -438,7 +445,7 @@ cdef class Program:
         return 0
 
     cdef int _step(self, const Samples *samples, const double *rates, Totals *totals) except -1 nogil:
-        """Make an update and add it to the totals; return whether the fit diverges."""
+        """Make an update and add its figures to the totals; return whether the fit diverges."""
         cdef int how = self._update(samples, rates[totals.updates])
         if how == LOST:
             return 1
@@ -452,13 +459,14 @@ cdef class Program:
         return totals.sums[4] >= MOST_LEFT_OUT
 
     cdef void _count(self, Totals *totals) noexcept nogil:
-        """Add what the last piece was to the totals."""
+        """Add the figures of the last piece to the totals."""
         totals.sums[0] += self.weight
         totals.sums[1] += self.value * self.weight
         totals.sums[2] += self.right
 
     def scores(self, Source source not None, Py_ssize_t size, double[::1] sums):
-        """Add to `sums` what outputs weigh, their losses and what is right, as `epoch` does; `size` samples at a time.
+        """Score all samples, `size` at a time: add to `sums` the weights of outputs, their losses times these, and the
+        weights of right outputs.
         """
         cdef Samples *samples = &source.samples
         cdef Totals totals

@@ -1,4 +1,4 @@
-"""NumPy's generators, drawn from without the GIL."""
+"""Draw from NumPy's random generators without the GIL."""
 
 from numpy.random cimport bitgen_t
 

@@ -1,4 +1,4 @@
-"""GRU and Bidirectional as stages."""
+"""The stage of a GRU or a Bidirectional."""
 
 from cgru.network.training.compiled.stage cimport Arena, Piece, Size, Stage
 

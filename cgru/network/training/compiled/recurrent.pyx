@@ -1,4 +1,9 @@
-"""GRU and Bidirectional as stages of a compiled network."""
+"""The stage of a GRU, or of a Bidirectional with its two GRU, whose outputs are merged.
+
+The arithmetic is that of cgru/core; here masks are drawn, states are carried from piece to piece, and outputs merged:
+A = first, [first, second], first + second, (first + second) / 2 or first * second. States are (s + 2, m, u), one step
+before the first and one behind the last, in lanes (s + 2, u, m).
+"""
 
 from cgru.core cimport driver, gradients
 from cgru.core.kernels cimport (
@@ -20,10 +25,10 @@ cdef enum:
 cdef dict MERGES = {None: ONE, "concat": CONCAT, "sum": SUM, "mean": MEAN, "mul": MUL}
 
 
-# --- made ---
+# --- setting up ---
 
 cdef int make_recurrent(Stage *stage, list layers, str merge, bint steps_out) except -1:
-    """A stage of one or two `GRU`, but for its memory."""
+    """Set up a stage of one or two `GRU`, without its memory."""
     cdef Recurrent *part
     cdef Py_ssize_t u
     stage.forward, stage.backward = forward_recurrent, backward_recurrent
@@ -49,11 +54,11 @@ cdef int make_recurrent(Stage *stage, list layers, str merge, bint steps_out) ex
 
 
 cdef void lay_recurrent(Stage *stage, Arena *arena, Size size, bint carries) noexcept:
-    """Find room; with `carries`, or in a `stateful` cell, for states that go on from piece to piece as well."""
+    """Assign the memory of a stage; with `carries`, or for `stateful` cells, also that of carried states."""
     cdef Py_ssize_t e = stage.n, u, place, outputs = size.many if stage.steps_out else size.m
     cdef int bytes = stage.k.size, i
     cdef Recurrent *part
-    cdef bint shared = stage.merge == CONCAT and stage.steps_out  # the states of both, side by side
+    cdef bint shared = stage.merge == CONCAT and stage.steps_out  # both write their states to one array, side by side
     cdef void *states = take(arena, size.many * stage.u, bytes) if shared else NULL
     for i in range(stage.parts):
         part = &stage.part[i]
@@ -74,7 +79,7 @@ cdef void lay_recurrent(Stage *stage, Arena *arena, Size size, bint carries) noe
         if part.zoneout:
             part.kept = take(arena, size.back * u, bytes)
         for place in range(CGRU_PLACES):
-            if place == CGRU_PLACE_dhh_ or place == CGRU_PLACE_dz_:  # written where hh and z are read for the last time
+            if place == CGRU_PLACE_dhh_ or place == CGRU_PLACE_dz_:  # they overwrite hh and z after these are last read
                 part.memory[place] = part.memory[CGRU_PLACE_hh if place == CGRU_PLACE_dhh_ else CGRU_PLACE_z]
             elif part.width[place]:
                 part.memory[place] = take(arena, size.back * part.width[place], bytes)
@@ -87,11 +92,11 @@ cdef void lay_recurrent(Stage *stage, Arena *arena, Size size, bint carries) noe
 
 
 cdef Py_ssize_t recurrent_scratch(const Stage *stage, Py_ssize_t m, Py_ssize_t s, bint back) noexcept:
-    """Numbers of memory that a piece of up to m rows and s steps takes while it runs."""
+    """Return the numbers of workspace for a piece of m rows and s steps, with `back` also in the backward pass."""
     cdef Py_ssize_t most = 0
     cdef cgru_call call
     cdef int i
-    for i in range(2 * stage.parts):  # without the masks that only training has, and with them
+    for i in range(2 * stage.parts):  # each GRU without recurrent dropout, as in scoring, and with it
         call = stage.part[i // 2].call
         call.m, call.s = m, s
         if i % 2 and stage.part[i // 2].recurrent_dropout:
@@ -106,7 +111,7 @@ cdef Py_ssize_t recurrent_scratch(const Stage *stage, Py_ssize_t m, Py_ssize_t s
 # --- forward ---
 
 cdef Py_ssize_t wanted_column(Stage *stage, const Piece *piece) noexcept nogil:
-    """Return the column by which its input had better lie, for a caller who chooses how it does."""
+    """Return the column stride that the stage wants its input to have: 1 for (s, m, n), m for samples in lanes."""
     cdef Py_ssize_t column = piece.m if stage.parts else 1
     cdef cgru_call call
     cdef int i
@@ -118,7 +123,7 @@ cdef Py_ssize_t wanted_column(Stage *stage, const Piece *piece) noexcept nogil:
 
 
 cdef cgru_call _call(const Stage *stage, const Recurrent *part, const Piece *piece) noexcept nogil:
-    """Its sizes and masks."""
+    """Return the arguments of one GRU for a piece: its sizes and recurrent dropout masks."""
     cdef cgru_call call = part.call
     call.m, call.s, call.running = piece.m, piece.s, piece.running
     if part.recurrent_dropout and piece.training:
@@ -127,7 +132,7 @@ cdef cgru_call _call(const Stage *stage, const Recurrent *part, const Piece *pie
 
 
 cdef int forward_recurrent(Stage *stage, const Piece *piece) except -1 nogil:
-    """All parts, and their outputs merged."""
+    """Run all GRU of the stage and merge their outputs."""
     cdef cgru_array first, second
     cdef Py_ssize_t u = stage.part[0].call.u
     cdef int size = stage.k.size, i
@@ -145,20 +150,20 @@ cdef int forward_recurrent(Stage *stage, const Piece *piece) except -1 nogil:
 
 
 cdef inline cgru_array _after(const Recurrent *part, int size) noexcept nogil:
-    """The states after each step; `every` has one more step before them, and one behind."""
+    """Return the states after each step, (s, m, u): `every` without the step before the first."""
     cdef cgru_array states = part.every
     states.data = <char *>states.data + states.step * size
     return states
 
 
 cdef cgru_array _outputs(const Stage *stage, int i, const Piece *piece) noexcept nogil:
-    """What a part's outputs are, where they are merged into others."""
+    """Return the outputs of GRU i where they are merged: its states, or its last states."""
     cdef const Recurrent *part = &stage.part[i]
     return _after(part, stage.k.size) if stage.steps_out else timed(part.last, part.call.u, piece.m)
 
 
 cdef int _forward(Stage *stage, int i, const Piece *piece) except -1 nogil:
-    """One part."""
+    """Run GRU i on a piece: set its arrays, draw masks, set initial states, and carry the last ones on."""
     cdef Recurrent *part = &stage.part[i]
     cdef cgru_call *call = &part.now
     cdef Py_ssize_t m = piece.m, u = part.call.u, place
@@ -198,7 +203,10 @@ cdef int _forward(Stage *stage, int i, const Piece *piece) except -1 nogil:
 
 
 cdef void _begin(Stage *stage, Recurrent *part, const Piece *piece) noexcept nogil:
-    """The states before the step that runs first: where that step, of each row, looks for them."""
+    """Set the initial states of each row: carried from the piece before, learned, or zero.
+
+    For training they are also put beside the first step that runs, where the backward pass reads the state before.
+    """
     cdef Py_ssize_t i, u = part.call.u
     cdef int size = stage.k.size
     cdef cgru_array start = nothing(), learned = cgru_array(<void *>part.w.h0.data, 0, 0, 1)
@@ -218,7 +226,7 @@ cdef void _begin(Stage *stage, Recurrent *part, const Piece *piece) noexcept nog
 
 
 cdef void _carry(Stage *stage, Recurrent *part, const Piece *piece) noexcept nogil:
-    """Keep the states after each row's last step."""
+    """Keep the state after each row's last step for the next piece."""
     cdef Py_ssize_t i, u = part.call.u
     cdef cgru_array to = timed(part.carried, u, piece.slots)
     for i in range(piece.m):
@@ -227,7 +235,7 @@ cdef void _carry(Stage *stage, Recurrent *part, const Piece *piece) noexcept nog
 
 
 cdef void _draw_masks(Stage *stage, Recurrent *part, const Piece *piece) noexcept nogil:
-    """The masks of a run, in the order of cgru/core/masks.py."""
+    """Draw all masks of one GRU, in the order of cgru/core/masks.py."""
     cdef Py_ssize_t u = part.call.u
     cdef int size = stage.k.size
     cdef int gate
@@ -243,14 +251,14 @@ cdef void _draw_masks(Stage *stage, Recurrent *part, const Piece *piece) noexcep
 
 cdef void _mask_input(const Stage *stage, const Recurrent *part, const Piece *piece, cgru_array a,
                       cgru_array to) noexcept nogil:
-    """`to` = a times the mask (m, e) at each step."""
+    """Set `to` = a * mask, (m, e), the same at each step."""
     combine(MULTIPLY, a, cgru_array(part.mask, stage.n, 0, 1), to, piece, True, stage.n, stage.k.size)
 
 
 # --- backward ---
 
 cdef int backward_recurrent(Stage *stage, const Piece *piece) except -1 nogil:
-    """All parts, their dX summed, and the gradients."""
+    """Run all GRU of the stage backward: sum their dX, and compute the gradients."""
     cdef int i
     cdef cgru_array dX
     for i in range(stage.parts):
@@ -264,7 +272,7 @@ cdef int backward_recurrent(Stage *stage, const Piece *piece) except -1 nogil:
 
 
 cdef cgru_array _dA(Stage *stage, int i, const Piece *piece) noexcept nogil:
-    """dL/d(the outputs of a part)."""
+    """Return dL/d(outputs of GRU i) from the stage's dA, back through the merging."""
     cdef Py_ssize_t u = stage.part[0].call.u
     cdef cgru_array dA = stage.dA, to
     if stage.merge == CONCAT:
@@ -278,7 +286,7 @@ cdef cgru_array _dA(Stage *stage, int i, const Piece *piece) noexcept nogil:
 
 
 cdef int _backward(Stage *stage, int i, const Piece *piece, cgru_array dX) except -1 nogil:
-    """One part."""
+    """Run GRU i backward on a piece: write dX, add to the gradients, and to that of a learned initial state."""
     cdef Recurrent *part = &stage.part[i]
     cdef cgru_call call = part.now
     cdef cgru_array dA = _dA(stage, i, piece)
