@@ -15,10 +15,10 @@ cdef struct Batch:
     Py_ssize_t *places  # (s + 2) counters for sorting by length
 
 
-cdef void lay_batch(Batch *batch, Arena *arena, Py_ssize_t m, Py_ssize_t steps) noexcept
-cdef void arrange(Batch *batch, const Samples *samples, const Py_ssize_t *order, Py_ssize_t m) noexcept nogil
+cdef void assign_batch_memory(Batch *batch, Arena *arena, Py_ssize_t m, Py_ssize_t steps) noexcept
+cdef void arrange_rows(Batch *batch, const Samples *samples, const Py_ssize_t *order, Py_ssize_t m) noexcept nogil
 cdef Py_ssize_t steps_before(Py_ssize_t whole, Py_ssize_t last, Py_ssize_t stride) noexcept nogil
-cdef void window(Batch *batch, Py_ssize_t first, Py_ssize_t most, Py_ssize_t last, Py_ssize_t stride) noexcept nogil
-cdef void keep_last(Batch *batch, Py_ssize_t most, Py_ssize_t stride) noexcept nogil
-cdef void cut(Batch *batch, Py_ssize_t steps) noexcept nogil
-cdef const Piece *hand_on(Stage *stage) noexcept nogil
+cdef void set_steps(Batch *batch, Py_ssize_t first, Py_ssize_t most, Py_ssize_t last, Py_ssize_t stride) noexcept nogil
+cdef void set_last_steps(Batch *batch, Py_ssize_t most, Py_ssize_t stride) noexcept nogil
+cdef void cut_piece(Batch *batch, Py_ssize_t steps) noexcept nogil
+cdef const Piece *output_piece(Stage *stage) noexcept nogil

@@ -16,16 +16,20 @@ from cgru.core.kernels cimport (
     cgru_criterion, cgru_kernels, cgru_matrix, kernels, laid, look_for_signals, parameter_place,
 )
 from cgru.core.threads cimport available
-from cgru.network.training.compiled.batch cimport Batch, arrange, cut, hand_on, keep_last, lay_batch, steps_before, window
-from cgru.network.training.compiled.numbers cimport penalise_each
-from cgru.network.training.compiled.plain cimport head_backward, head_forward, lay_plain, make_plain, plain_scratch
-from cgru.network.training.compiled.recurrent cimport lay_recurrent, make_recurrent, recurrent_scratch, wanted_column
+from cgru.network.training.compiled.batch cimport (
+    Batch, arrange_rows, assign_batch_memory, cut_piece, output_piece, set_last_steps, set_steps, steps_before,
+)
+from cgru.network.training.compiled.numbers cimport penalise_piece
+from cgru.network.training.compiled.plain cimport (
+    assign_plain_memory, head_backward, head_forward, make_plain, plain_workspace,
+)
+from cgru.network.training.compiled.recurrent cimport (
+    assign_recurrent_memory, make_recurrent, preferred_column, recurrent_workspace,
+)
 from cgru.network.training.compiled.samples cimport (
     Samples, Source, read_classes, read_targets, read_tokens, read_weights, read_X,
 )
-from cgru.network.training.compiled.stage cimport (
-    Arena, Parameter, Piece, Recurrent, Size, Stage, nothing, take,
-)
+from cgru.network.training.compiled.stage cimport Arena, Parameter, Piece, Recurrent, Size, Stage, hand_out, no_array
 from cgru.network.training.compiled.weights cimport Weights
 from cgru.network import chain, history
 
@@ -36,12 +40,12 @@ cdef struct Totals:
     double *sums  # (5,) see `Program.epoch`
 
 cdef enum:
-    LOST = 1  # the loss is not finite
+    LOSS_NOT_FINITE = 1  # the loss is not finite
     LEFT_OUT  # a gradient is not finite
 
 cdef double MOST_LEFT_OUT = history.LEFT_OUT_IN_A_ROW
-cdef double GLANCE = 1e9  # operations between two checks for Ctrl-C, some ten milliseconds
-cdef double UPDATE = 1e5  # operations of an update beside its products
+cdef double CHECK_SIGNALS_AFTER = 1e9  # operations between two checks for Ctrl-C, some ten milliseconds
+cdef double UPDATE_OPERATIONS = 1e5  # operations of an update beside its products
 
 
 cdef class Program:
@@ -95,17 +99,17 @@ cdef class Program:
         self.activity_l1, self.activity_l2 = penalties.activity_l1, penalties.activity_l2
         outputs = model.head.d["u"]
         self._load_loss(losses.named(losses.chosen(model.loss, model.head.activate, outputs)), outputs)
-        self._make(e)
+        self._make_stages(e)
         self.per_step = self.stages[self.count - 1].steps_out
         self.rows, self.stride = max(batch[0], scored[0]), chain.stride(model.layers) if carries else 1
-        self._measure(batch, scored, steps)
-        scratch = self._scratch(batch[0])
+        self._set_sizes(batch, scored, steps)
+        scratch = self._workspace_size(batch[0])
         memset(&arena, 0, sizeof(Arena))
-        self._lay(&arena, scratch)
+        self._assign_memory(&arena, scratch)
         memory = np.empty(arena.used + 64, np.uint8)
         self.memory.append(memory)
         arena = Arena(<char *>((<size_t>cnp.PyArray_DATA(memory) + 63) // 64 * 64), 0)
-        self._lay(&arena, scratch)
+        self._assign_memory(&arena, scratch)
 
     cdef int _load_loss(self, loss, Py_ssize_t outputs) except -1:
         """Set the code of the loss, its parameters, and its outputs for a target."""
@@ -116,7 +120,7 @@ cdef class Program:
         self.terms = loss.terms(outputs)
         return 0
 
-    cdef int _make(self, Py_ssize_t e) except -1:
+    cdef int _make_stages(self, Py_ssize_t e) except -1:
         """Set up all stages, without their memory; TypeError or ValueError for parameters that do not fit."""
         cdef Stage *stage
         cdef Py_ssize_t n = e
@@ -125,31 +129,31 @@ cdef class Program:
             stage = &self.stages[i]
             stage.k, stage.threads, stage.n, stage.steps_in = self.k, self.threads, n, steps
             stage.trainable = layer.trainable and len(layer.parameter_names) > 0
-            said = layer.stage
-            if said["kind"] == "recurrent":
+            description = layer.stage
+            if description["kind"] == "recurrent":
                 for cell in layer.cells:
                     parameters(cell.p, n, cell.d["u"], self.model.dtype, cell.variant, "A")
-                    self._draws(cell, cell.training and cell.draws, cell.zoneout)
-                make_recurrent(stage, list(layer.cells), said["merge"], said["sequences"])
+                    self._add_generator(cell, cell.training and cell.draws, cell.zoneout)
+                make_recurrent(stage, list(layer.cells), description["merge"], description["sequences"])
             else:
                 layer.checked_parameters()
                 if layer.elements not in (None, n):
                     name = layer.parameter_names[0]
                     raise ValueError(f"A: expected {layer.elements} elements, as {name} has, in layer {i}, got {n}")
-                self._draws(layer, layer.draws and layer.training, steps)
-                make_plain(stage, said, layer.np_rng if layer.draws else None)
-            self._name(stage, i, layer)
+                self._add_generator(layer, layer.draws and layer.training, steps)
+                make_plain(stage, description, layer.np_rng if layer.draws else None)
+            self._set_parameters(stage, i, layer)
             n, steps = stage.u, stage.steps_out
         return 0
 
-    cdef int _draws(self, layer, draws, each_step) except -1:
+    cdef int _add_generator(self, layer, draws, each_step) except -1:
         """Add the generator of a layer or cell that `draws`; note whether it draws for `each_step`."""
         if draws:
             self.generators.append(layer.np_rng)
             self.draws = self.draws or bool(each_step)
         return 0
 
-    cdef int _name(self, Stage *stage, Py_ssize_t i, layer) except -1:
+    cdef int _set_parameters(self, Stage *stage, Py_ssize_t i, layer) except -1:
         """Set where stage i finds each of its parameters, and what each is."""
         cdef Parameter *parameter
         for name, array in layer.p.items():
@@ -162,7 +166,7 @@ cdef class Program:
             parameter.place = parameter_place(own) if stage.parts else layer.parameter_names.index(name)
         return 0
 
-    cdef int _measure(self, tuple batch, tuple scored, Py_ssize_t steps) except -1:
+    cdef int _set_sizes(self, tuple batch, tuple scored, Py_ssize_t steps) except -1:
         """Set the largest size of each stage's inputs, and of the last stage's outputs."""
         cdef Py_ssize_t s = batch[1], t = scored[1], i
         cdef Stage *stage
@@ -174,20 +178,20 @@ cdef class Program:
                 steps = stage.lengths(stage, steps)
         return 0
 
-    cdef Py_ssize_t _scratch(self, Py_ssize_t trained) except -1:
+    cdef Py_ssize_t _workspace_size(self, Py_ssize_t trained) except -1:
         """Return the numbers of workspace of the stage that takes most; `trained` is the rows of a training piece."""
         cdef Py_ssize_t (*scratch)(const Stage *, Py_ssize_t, Py_ssize_t, bint) noexcept
         cdef Py_ssize_t i, most = 0
         cdef Stage *stage
         for i in range(self.count):
             stage = &self.stages[i]
-            scratch = recurrent_scratch if stage.parts else plain_scratch
+            scratch = recurrent_workspace if stage.parts else plain_workspace
             most = max(most, scratch(stage, self.rows, self.sizes[i].s, False))
             if trained:
                 most = max(most, scratch(stage, trained, self.sizes[i].s, True))
         return most
 
-    cdef int _lay(self, Arena *arena, Py_ssize_t scratch) except -1:
+    cdef int _assign_memory(self, Arena *arena, Py_ssize_t scratch) except -1:
         """Assign memory to all stages and to the batch, or count it where the arena has no base."""
         cdef Py_ssize_t i, most = 0, u = self.stages[self.count - 1].u
         cdef Size *size = self.sizes
@@ -198,38 +202,38 @@ cdef class Program:
         for i in range(self.count):
             stage = &self.stages[i]
             if stage.parts:
-                lay_recurrent(stage, arena, size[i], self.carries)
+                assign_recurrent_memory(stage, arena, size[i], self.carries)
             else:
-                lay_plain(stage, arena, size[i + 1])
+                assign_plain_memory(stage, arena, size[i + 1])
             if turns:
-                stage.turned = take(arena, size[i].many * stage.n, self.k.size)
-            if not stage.hands_on:
+                stage.X_as_rows = hand_out(arena, size[i].many * stage.n, self.k.size)
+            if not stage.may_return_input:
                 turns = stage.may_have_lanes
             most = max(most, size[i + 1].back * stage.u)
-        self.between[0], self.between[1] = take(arena, most, self.k.size), NULL
-        self.between[1] = take(arena, most, self.k.size)
-        cdef void *memory = take(arena, scratch, self.k.size)
+        self.between[0], self.between[1] = hand_out(arena, most, self.k.size), NULL
+        self.between[1] = hand_out(arena, most, self.k.size)
+        cdef void *memory = hand_out(arena, scratch, self.k.size)
         for i in range(self.count):
             self.stages[i].scratch = memory
-        self.X = take(arena, size.many * self.e, self.k.size)
-        self.classes = <Py_ssize_t *>take(arena, rows, sizeof(Py_ssize_t))
-        self.targets = take(arena, rows * u, self.k.size)
-        self.row_weights = <double *>take(arena, rows, sizeof(double))
-        lay_batch(&self.batch, arena, size.m, size.s)
+        self.X = hand_out(arena, size.many * self.e, self.k.size)
+        self.classes = <Py_ssize_t *>hand_out(arena, rows, sizeof(Py_ssize_t))
+        self.targets = hand_out(arena, rows * u, self.k.size)
+        self.row_weights = <double *>hand_out(arena, rows, sizeof(double))
+        assign_batch_memory(&self.batch, arena, size.m, size.s)
         return 0
 
     # --- one piece ---
 
-    cdef void _read(self, const Samples *samples) noexcept nogil:
+    cdef void _read_input(self, const Samples *samples) noexcept nogil:
         """Read the inputs of the piece to the first stage."""
         cdef Stage *first = &self.stages[0]
         if first.tokens != NULL:
             read_tokens(samples, &self.batch.piece, self.batch.sample, self.batch.start, first.n, first.tokens)
         else:
-            first.X = laid(self.X, first.n, self.batch.piece.m, wanted_column(first, &self.batch.piece))
+            first.X = laid(self.X, first.n, self.batch.piece.m, preferred_column(first, &self.batch.piece))
             read_X(samples, &self.batch.piece, self.batch.sample, self.batch.start, first.X, self.k.size)
 
-    cdef void _point(self) noexcept nogil:
+    cdef void _point_to_parameters(self) noexcept nogil:
         """Set each stage's pointers to its parameters (in training the trained ones, else the shown) and gradients."""
         cdef Stage *stage
         cdef Parameter *each
@@ -255,17 +259,17 @@ cdef class Program:
         """Read the inputs and run all stages below the head."""
         cdef Py_ssize_t i
         cdef Stage *stage
-        self._read(samples)
-        self._point()
+        self._read_input(samples)
+        self._point_to_parameters()
         self.stages[0].piece = &self.batch.piece
         for i in range(self.count - 1):
             stage = &self.stages[i]
-            self.stages[i + 1].piece = hand_on(stage)
+            self.stages[i + 1].piece = output_piece(stage)
             stage.forward(stage, stage.piece)
             self.stages[i + 1].X = stage.A
         return 0
 
-    cdef int _head(self, const Samples *samples) except -1 nogil:
+    cdef int _run_head(self, const Samples *samples) except -1 nogil:
         """Run the head: set the piece's weight, mean loss and weight of right outputs; in training, write dL/dZ."""
         cdef Stage *head = &self.stages[self.count - 1]
         cdef const Piece *piece = head.piece
@@ -299,12 +303,12 @@ cdef class Program:
             lowest += 1
         for i in range(self.count - 1, lowest - 1, -1):
             stage = &self.stages[i]
-            stage.dX = nothing()
+            stage.dX = no_array()
             if i > lowest:
                 stage.dX = laid(self.between[1], stage.n, stage.piece.m, stage.X.column)
                 self.stages[i - 1].dA = stage.dX
             if stage.parts and (self.activity_l1 or self.activity_l2):
-                self._penalise(stage)
+                self._penalise_outputs(stage)
             if i == self.count - 1:
                 head_backward(stage, stage.piece)
             else:
@@ -313,25 +317,25 @@ cdef class Program:
             self.between[0], self.between[1] = self.between[1], swap
         return 0
 
-    cdef void _penalise(self, Stage *stage) noexcept nogil:
+    cdef void _penalise_outputs(self, Stage *stage) noexcept nogil:
         """Add the gradient of the activity penalty to dA of a recurrent stage."""
         cdef const Piece *piece = stage.piece
         cdef double rows = 0
         cdef Py_ssize_t i
         for i in range(piece.m):
             rows += piece.length[i] if stage.steps_out else 1
-        penalise_each(stage.A, self.activity_l1 / rows, self.activity_l2 / rows, stage.dA, piece, stage.steps_out,
-                      stage.u, self.k.size)
+        penalise_piece(stage.A, self.activity_l1 / rows, self.activity_l2 / rows, stage.dA, piece, stage.steps_out,
+                       stage.u, self.k.size)
 
-    cdef int _look(self) except -1 nogil:
+    cdef int _check_signals(self) except -1 nogil:
         """Count the operations of a piece, and check for Ctrl-C after enough of them."""
         cdef const Piece *piece
         cdef Py_ssize_t i, n, u
-        self.done += UPDATE
+        self.done += UPDATE_OPERATIONS
         for i in range(self.count):
             n, u, piece = self.stages[i].n, self.stages[i].u, self.stages[i].piece
             self.done += 6.0 * piece.m * piece.s * u * (n + u)
-        if self.done > GLANCE:
+        if self.done > CHECK_SIGNALS_AFTER:
             self.done = 0
             look_for_signals()
         return 0
@@ -339,18 +343,18 @@ cdef class Program:
     cdef int _update(self, const Samples *samples, double rate) except -1 nogil:
         """Make the update of a piece; none where all weights are 0.
 
-        Return LOST where the loss is not finite, LEFT_OUT where a gradient is not; parameters are unchanged then.
+        Return LOSS_NOT_FINITE or, where a gradient is not finite, LEFT_OUT; parameters are unchanged then.
         """
         cdef int how = 0
         self.batch.piece.training = self.batch.piece.carries = True
         self._forward(samples)
-        self._head(samples)
+        self._run_head(samples)
         if not isfinite(self.value):
-            return LOST
+            return LOSS_NOT_FINITE
         if self.weight:
             self._backward()
             how = 0 if self.weights.update(rate) else LEFT_OUT
-        self._look()
+        self._check_signals()
         return how
 
     # --- epochs and scores ---
@@ -378,7 +382,7 @@ cdef class Program:
         cdef int failed
         totals.updates, totals.batch, totals.sums = 0, 0, &sums[0]
         if begins:
-            self._begin_anew()
+            self._forget_states()
         # Each lock once, and all threads in one order: otherwise two fits could deadlock.
         locks = sorted({rng.bit_generator.lock for rng in self.generators}, key=id)
         for lock in locks:
@@ -391,7 +395,7 @@ cdef class Program:
                 lock.release()
         return (self.value, totals.batch) if failed else None
 
-    cdef void _begin_anew(self) noexcept nogil:
+    cdef void _forget_states(self) noexcept nogil:
         """Forget the carried states of all recurrent stages."""
         cdef Recurrent *part
         cdef Py_ssize_t i
@@ -407,50 +411,50 @@ cdef class Program:
         """Make all updates; return whether the fit diverges."""
         cdef Py_ssize_t first = 0, at, steps = samples.s if self.draws else 0
         while first < m:
-            arrange(&self.batch, samples, order + first, min(size, m - first))
+            arrange_rows(&self.batch, samples, order + first, min(size, m - first))
             if truncate == 0:
-                window(&self.batch, 0, samples.s, 0, 1)
-                cut(&self.batch, steps)
+                set_steps(&self.batch, 0, samples.s, 0, 1)
+                cut_piece(&self.batch, steps)
                 if self._step(samples, rates, totals):
                     return 1
             else:
-                self._begin_anew()
+                self._forget_states()
                 at = 0
                 while self.per_step and at < self.batch.whole[0]:
-                    window(&self.batch, at, truncate, 0, 1)
-                    cut(&self.batch, 0)
+                    set_steps(&self.batch, at, truncate, 0, 1)
+                    cut_piece(&self.batch, 0)
                     if self._step(samples, rates, totals):
                         return 1
                     at += truncate
                 if not self.per_step:
-                    self._run_up(samples, truncate)
+                    self._run_steps_before_last(samples, truncate)
                     if self._step(samples, rates, totals):
                         return 1
             first += size
             totals.batch += 1
         return 0
 
-    cdef int _run_up(self, const Samples *samples, Py_ssize_t truncate) except -1 nogil:
+    cdef int _run_steps_before_last(self, const Samples *samples, Py_ssize_t truncate) except -1 nogil:
         """Compute the states before the last `truncate` steps of each sample; these steps become the piece."""
         cdef Py_ssize_t at = 0
         while at < steps_before(self.batch.whole[0], truncate, self.stride):
-            window(&self.batch, at, truncate, truncate, self.stride)
-            cut(&self.batch, 0)
+            set_steps(&self.batch, at, truncate, truncate, self.stride)
+            cut_piece(&self.batch, 0)
             self.batch.piece.training = self.batch.piece.carries = True
             self._forward(samples)
-            self._look()
+            self._check_signals()
             at += truncate
-        keep_last(&self.batch, truncate, self.stride)
-        cut(&self.batch, 0)
+        set_last_steps(&self.batch, truncate, self.stride)
+        cut_piece(&self.batch, 0)
         return 0
 
     cdef int _step(self, const Samples *samples, const double *rates, Totals *totals) except -1 nogil:
         """Make an update and add its figures to the totals; return whether the fit diverges."""
         cdef int how = self._update(samples, rates[totals.updates])
-        if how == LOST:
+        if how == LOSS_NOT_FINITE:
             return 1
         totals.updates += 1
-        self._count(totals)
+        self._add_to_totals(totals)
         if how == LEFT_OUT:
             totals.sums[3] += 1
             totals.sums[4] += 1
@@ -458,7 +462,7 @@ cdef class Program:
             totals.sums[4] = 0
         return totals.sums[4] >= MOST_LEFT_OUT
 
-    cdef void _count(self, Totals *totals) noexcept nogil:
+    cdef void _add_to_totals(self, Totals *totals) noexcept nogil:
         """Add the figures of the last piece to the totals."""
         totals.sums[0] += self.weight
         totals.sums[1] += self.value * self.weight
@@ -475,12 +479,12 @@ cdef class Program:
         totals.updates, totals.batch, totals.sums = 0, 0, &sums[0]
         with nogil:
             while first < samples.m:
-                arrange(&self.batch, samples, &order[first], min(size, samples.m - first))
-                window(&self.batch, 0, samples.s, 0, 1)
-                cut(&self.batch, 0)
+                arrange_rows(&self.batch, samples, &order[first], min(size, samples.m - first))
+                set_steps(&self.batch, 0, samples.s, 0, 1)
+                cut_piece(&self.batch, 0)
                 self.batch.piece.training = self.batch.piece.carries = False
                 self._forward(samples)
-                self._head(samples)
-                self._look()
-                self._count(&totals)
+                self._run_head(samples)
+                self._check_signals()
+                self._add_to_totals(&totals)
                 first += size

@@ -3,4 +3,4 @@
 from numpy.random cimport bitgen_t
 
 
-cdef bitgen_t *generator(rng) except NULL
+cdef bitgen_t *bit_generator_of(rng) except NULL

@@ -80,8 +80,8 @@ cdef void read_tokens(const Samples *samples, const Piece *piece, const Py_ssize
             to[t * piece.m + i] = token if 0 <= token < most else 0
 
 
-cdef void _read(const Samples *samples, const char *source, Py_ssize_t steps, number *to, Py_ssize_t step,
-                Py_ssize_t column) noexcept nogil:
+cdef void _read_steps(const Samples *samples, const char *source, Py_ssize_t steps, number *to, Py_ssize_t step,
+                      Py_ssize_t column) noexcept nogil:
     """Read `steps` steps of one sample, standardised, to `to`; `step` and `column` are its strides in numbers."""
     cdef bint plain = samples.mean == NULL and samples.X_element == samples.X_size == sizeof(number)
     cdef Py_ssize_t t, c, e = samples.e
@@ -112,12 +112,12 @@ cdef void read_X(const Samples *samples, const Piece *piece, const Py_ssize_t *s
     for i in range(piece.m):
         source = samples.X + sample[i] * samples.X_sample + start[i] * samples.X_step
         if size == 4:
-            _read[float](samples, source, piece.length[i], <float *>to.data + i * to.sample, to.step, to.column)
+            _read_steps[float](samples, source, piece.length[i], <float *>to.data + i * to.sample, to.step, to.column)
         else:
-            _read[double](samples, source, piece.length[i], <double *>to.data + i * to.sample, to.step, to.column)
+            _read_steps[double](samples, source, piece.length[i], <double *>to.data + i * to.sample, to.step, to.column)
 
 
-cdef inline const char *_target(const Samples *samples, Py_ssize_t sample, Py_ssize_t t) noexcept nogil:
+cdef inline const char *_target_address(const Samples *samples, Py_ssize_t sample, Py_ssize_t t) noexcept nogil:
     """Return the address of a sample's target at output step t."""
     return samples.y + sample * samples.y_sample + t * samples.y_step
 
@@ -128,7 +128,7 @@ cdef void read_classes(const Samples *samples, const Piece *piece, const Py_ssiz
     cdef Py_ssize_t i, t
     cdef const char *y
     for i in range(piece.m):
-        y = _target(samples, sample[i], start[i] // piece.every)
+        y = _target_address(samples, sample[i], start[i] // piece.every)
         for t in range(piece.length[i] if samples.per_step else 1):
             to[t * piece.m + i] = (<const Py_ssize_t *>(y + t * samples.y_step))[0]
 
@@ -142,7 +142,7 @@ cdef void read_targets(const Samples *samples, const Piece *piece, const Py_ssiz
     for i in range(piece.m):
         for t in range(piece.length[i] if samples.per_step else 1):
             at = (t * piece.m + i) * samples.k
-            target = _target(samples, sample[i], start[i] // piece.every + t)
+            target = _target_address(samples, sample[i], start[i] // piece.every + t)
             for j in range(samples.k):
                 y = (<const double *>(target + j * samples.y_output))[0]
                 if size == 4:

@@ -76,7 +76,7 @@ cdef struct Stage:
     const Piece *piece  # the piece that it runs
     Py_ssize_t (*lengths)(const Stage *, Py_ssize_t) noexcept nogil  # output steps of so many inputs; NULL: the same
     Py_ssize_t stride  # input steps of one output step, where the stage changes the number of steps
-    Piece handed  # the piece of its outputs, where the stage changes the number of steps
+    Piece output_piece  # the piece of its outputs, where the stage changes the number of steps
     Py_ssize_t *running  # memory of that piece's `running` and, below, `length`
     Py_ssize_t *length
     Py_ssize_t numbers[5]  # integer options of a Frames
@@ -84,7 +84,7 @@ cdef struct Stage:
     cgru_array X, A, dA, dX
     void *out  # memory of A
     void *scratch  # workspace, which all stages share
-    void *turned  # memory for X as (s, m, n), where X is in lanes and the stage cannot read that
+    void *X_as_rows  # memory for X as (s, m, n), where X is in lanes and the stage cannot read that
     Parameter parameter[MOST_PARAMETERS]
     int parameters
     Recurrent part[2]  # the one GRU, or the two of a Bidirectional
@@ -94,13 +94,13 @@ cdef struct Stage:
     double rate  # of a Dropout
     bitgen_t *random  # its generator; NULL: it does nothing
     void *mask  # (s, m, n) its mask
-    int how[3]  # the poolings of a Pool, whose results stand side by side
-    int hows  # how many of these
+    int pooling[3]  # the poolings of a Pool, whose results stand side by side
+    int poolings  # how many of these
     Py_ssize_t *chosen  # (m, u) the step that each number of a maximum, or of the last step, comes from
     cgru_activation activate  # of a Dense, or of an elementwise stage with `activates`
     bint activates
     double low, high  # bounds of an elementwise stage
-    bint hands_on  # whether A may be X itself, without a copy
+    bint may_return_input  # whether A may be X itself, without a copy
     char *W  # of a Dense or an Embedding; of an elementwise stage its scale, NULL: none
     char *b  # of a Dense; of an elementwise stage its shift
     char *dW
@@ -109,22 +109,22 @@ cdef struct Stage:
     Py_ssize_t *tokens  # (s, m) the input of an Embedding
 
 
-cdef inline cgru_array timed(const void *data, Py_ssize_t n, Py_ssize_t m) noexcept nogil:
+cdef inline cgru_array time_major(const void *data, Py_ssize_t n, Py_ssize_t m) noexcept nogil:
     """Return a time-major array (s, m, n) at `data`; (m, n) is its first step."""
     return laid(data, n, m, 1)
 
 
-cdef inline bint in_lanes(cgru_array array) noexcept nogil:
+cdef inline bint is_in_lanes(cgru_array array) noexcept nogil:
     """Return whether an array has the samples in the SIMD lanes, (s, n, m)."""
     return array.column != 1
 
 
-cdef inline cgru_array nothing() noexcept nogil:
+cdef inline cgru_array no_array() noexcept nogil:
     """Return an array without data."""
     return cgru_array(NULL, 0, 0, 1)
 
 
-cdef inline Py_ssize_t live(const Piece *piece, bint each, Py_ssize_t t) noexcept nogil:
+cdef inline Py_ssize_t rows_at(const Piece *piece, bint each, Py_ssize_t t) noexcept nogil:
     """Return how many rows have step t; without `each` step, for one number a sample, return all rows."""
     return piece.running[t] if each and piece.running != NULL else piece.m
 
@@ -141,7 +141,7 @@ cdef struct Arena:
     Py_ssize_t used
 
 
-cdef inline void *take(Arena *arena, Py_ssize_t numbers, Py_ssize_t size) noexcept nogil:
+cdef inline void *hand_out(Arena *arena, Py_ssize_t numbers, Py_ssize_t size) noexcept nogil:
     """Hand out memory for `numbers` items of `size` bytes, aligned to a cache line; NULL while it is only counted."""
     cdef Py_ssize_t start = arena.used
     arena.used += (numbers * size + 63) // 64 * 64

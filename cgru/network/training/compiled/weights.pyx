@@ -12,7 +12,7 @@ from libc.string cimport memcpy, memset
 
 from cgru.core.kernels cimport kernels
 from cgru.layers import layer as layers
-from cgru.network.training.compiled.numbers cimport largest, penalise, scale
+from cgru.network.training.compiled.numbers cimport largest_magnitude, multiply_by, penalise
 from cgru.network.training import updater
 from cgru.optimizers import is_matrix
 
@@ -140,7 +140,7 @@ cdef class Weights:
 
     def largest(self):
         """Return the largest magnitude of all current parameters; NaN where one is NaN."""
-        return largest(self.visible(), self.numbers, self.k.size)
+        return largest_magnitude(self.visible(), self.numbers, self.k.size)
 
     def changed(self):
         """Return whether the model's arrays differ from those that `show` wrote."""
@@ -165,8 +165,8 @@ cdef class Weights:
         cdef char *g = self.g + start * self.k.size
         cdef double found = self.k.squares(g, numbers, 1)
         unit[0] = 1
-        if not LEAST < found < 1 / LEAST:  # squares may have underflown or overflown
-            unit[0] = largest(g, numbers, self.k.size)
+        if not LEAST_SUM < found < 1 / LEAST_SUM:  # squares may have underflown or overflown
+            unit[0] = largest_magnitude(g, numbers, self.k.size)
             if unit[0] == 0:
                 return 0
             if not isfinite(unit[0]):
@@ -179,7 +179,7 @@ cdef class Weights:
         cdef double unit, factor, found = self._norm(start, numbers, &unit)
         factor = clipping(found, unit, norm)
         if factor < 1:
-            scale(self.g + start * self.k.size, numbers, factor, self.k.size)
+            multiply_by(self.g + start * self.k.size, numbers, factor, self.k.size)
 
     cdef double keeps(self, Py_ssize_t i, long long taken) noexcept nogil:
         """Return d in mean = d mean + (1 - d) parameter, once parameter i had `taken` updates; unused here."""
@@ -291,4 +291,4 @@ cdef inline double clipping(double found, double unit, double norm) noexcept nog
 
 
 cdef double MOST_NORM = layers.MAX_NORM
-cdef double LEAST = 1e-20  # a sum of squares below has lost digits to underflow
+cdef double LEAST_SUM = 1e-20  # a sum of squares below has lost digits to underflow
