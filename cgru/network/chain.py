@@ -17,8 +17,8 @@ from cgru.core.lengths import mask
 from cgru.layers.layer import Layer, Shape
 
 __all__ = [
-    "chain", "check_pieces", "dtype_of", "elements", "input_elements", "output_lengths", "output_mask", "per_step",
-    "shape_of", "starts", "steppers", "stride",
+    "chain", "check_truncate", "checked_initial_states", "dtype_of", "elements", "input_elements", "output_lengths",
+    "output_mask", "per_step", "shape_of", "steppers", "stride",
 ]  # fmt: skip
 
 
@@ -124,7 +124,7 @@ def stride(layers: Sequence[Layer]) -> int:
     return math.prod(layer.stride for layer in layers)
 
 
-def check_pieces(layers: Sequence[Layer], k: int) -> None:
+def check_truncate(layers: Sequence[Layer], k: int) -> None:
     """Raise ValueError where running k steps at a time does not give the same as running whole sequences."""
     for i, layer in enumerate(layers):
         if not layer.piecewise or layer.stride is None:
@@ -136,7 +136,7 @@ def check_pieces(layers: Sequence[Layer], k: int) -> None:
         )
 
 
-def starts(layers: Sequence[Layer], h0: Any, m: int) -> list[np.ndarray | None]:
+def checked_initial_states(layers: Sequence[Layer], h0: Any, m: int) -> list[np.ndarray | None]:
     """Check the initial states `h0` of m samples; return (m, u), or None, for each recurrent layer and direction."""
     cells = [cell for layer in layers for cell in layer.cells]
     if h0 is None:

@@ -11,7 +11,7 @@ from cgru import losses
 from cgru.layers.layer import Layer
 from cgru.losses import Function
 
-__all__ = ["checked_features", "checked_labels", "numbered", "strings_in"]
+__all__ = ["as_strings", "checked_feature_names", "checked_labels", "encode_classes"]
 
 
 def checked_labels(
@@ -29,7 +29,7 @@ def checked_labels(
 def _checked_names(names: Any, loss: str | Function, k: int) -> tuple[str, ...] | None:
     """Check that `names` has one name for each class of a head of k units; return a tuple."""
     classifies = losses.classifies(loss)
-    found = _different(names, (2 if k == 1 else k) if classifies else None, "class_names")
+    found = _checked_different(names, (2 if k == 1 else k) if classifies else None, "class_names")
     if found is not None and not classifies:
         raise ValueError(f"class_names: expected None for {loss}, got {len(found)} names")
     return found
@@ -59,19 +59,19 @@ def _checked_classes(values: Any, loss: str | Function, k: int, per_step: bool) 
     return array
 
 
-def checked_features(names: Any, e: int | None) -> tuple[str, ...] | None:
+def checked_feature_names(names: Any, e: int | None) -> tuple[str, ...] | None:
     """Check that `names` are different strings, one for each of e features; e None: any number. Return a tuple."""
-    return _different(names, e, "feature_names")
+    return _checked_different(names, e, "feature_names")
 
 
 def _checked_targets(names: Any, loss: str | Function, k: int) -> tuple[str, ...] | None:
     """Check that `names` has one name for each target of a regression whose head has k units; return a tuple."""
     if names is not None and losses.classifies(loss):
         raise ValueError(f"target_names: expected None for {loss}, got {list(names)}")
-    return _different(names, losses.named(loss).targets(k), "target_names")
+    return _checked_different(names, losses.named(loss).targets(k), "target_names")
 
 
-def _different(names: Any, count: int | None, argument: str) -> tuple[str, ...] | None:
+def _checked_different(names: Any, count: int | None, argument: str) -> tuple[str, ...] | None:
     """Check that `names` are `count` different strings, any number where that is None; return a tuple.
 
     TypeError or ValueError by the name of the `argument`. None stays None.
@@ -88,7 +88,7 @@ def _different(names: Any, count: int | None, argument: str) -> tuple[str, ...] 
     return tuple(map(str, names))
 
 
-def numbered(
+def encode_classes(
     y: Any, names: tuple[str, ...] | None, classes: np.ndarray | None, steps: np.ndarray | None, name: str
 ) -> Any:
     """Replace each class in `y` by its index in `classes`; without `classes`, each string by its index in `names`.
@@ -97,7 +97,7 @@ def numbered(
     returned as it is. `name` is a prefix for errors.
     """
     known = names if classes is None else classes
-    given = None if known is None else _classes_in(y, np.asarray(known), steps)
+    given = None if known is None else _as_classes(y, np.asarray(known), steps)
     if given is None:
         return y
     known = np.asarray(known, given.dtype if given.dtype.kind != "U" else str)
@@ -113,10 +113,10 @@ def numbered(
     return places
 
 
-def _classes_in(y: Any, known: np.ndarray, steps: np.ndarray | None) -> np.ndarray | None:
+def _as_classes(y: Any, known: np.ndarray, steps: np.ndarray | None) -> np.ndarray | None:
     """Return `y` as an array of classes of the same kind as `known`; None where `y` is anything else."""
     if known.dtype.kind in "UO":
-        return strings_in(y)
+        return as_strings(y)
     try:
         array = np.asarray(y)
     except ValueError:
@@ -128,7 +128,7 @@ def _classes_in(y: Any, known: np.ndarray, steps: np.ndarray | None) -> np.ndarr
     return array.astype(both if exact else object, copy=False)  # no float holds all of int64 and uint64
 
 
-def strings_in(y: Any) -> np.ndarray | None:
+def as_strings(y: Any) -> np.ndarray | None:
     """Return `y` as an array of strings, also for strings of pandas; None where `y` is anything else."""
     try:
         array = np.asarray(y)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from cgru.core.formatting import figure
 
-__all__ = ["LEFT_OUT_IN_A_ROW", "RETURNS", "SCORES", "Epoch", "History", "Updates", "shown"]
+__all__ = ["LEFT_OUT_IN_A_ROW", "RETURNS", "SCORES", "Epoch", "History", "Updates", "score_text"]
 
 LEFT_OUT_IN_A_ROW = 10  # so many updates in a row without a finite gradient count as a divergence
 RETURNS = 5  # how often a diverging fit may go back to the best parameters; the next divergence ends it with these
@@ -96,21 +96,21 @@ class History(list[Epoch]):
             return "History(no epochs)"
         parts = [f"{len(self)} epoch{'s' * (len(self) > 1)}"]
         for name in ("loss", "accuracy"):
-            ends = [shown(epoch, name) for epoch in (self[0], self[-1])]
+            ends = [score_text(epoch, name) for epoch in (self[0], self[-1])]
             if ends[1]:
                 parts.append(f"{name} {ends[0]} to {ends[1]}")
         best = self.best()
         if best is not None:
-            scores = ", ".join(filter(None, (shown(self[best], name) for name in SCORES[2:])))
+            scores = ", ".join(filter(None, (score_text(self[best], name) for name in SCORES[2:])))
             parts.append(f"validation at best {scores} in epoch {best + 1}")
         return f"History({', '.join(parts)})"
 
     def _repr_html_(self) -> str:
         """Return an HTML table of the first epoch, the last, and the one with the lowest validation loss."""
         rows = sorted({0, self.best() or 0, len(self) - 1}) if self else []
-        columns = [name for name in SCORES if any(shown(self[i], name) for i in rows)]
+        columns = [name for name in SCORES if any(score_text(self[i], name) for i in rows)]
         cells = [["epoch", *(name.replace("_", " ") for name in columns)]]
-        cells += [[f"{i + 1}", *(shown(self[i], name) for name in columns)] for i in rows]
+        cells += [[f"{i + 1}", *(score_text(self[i], name) for name in columns)] for i in rows]
         lines = ("".join(f"<td>{cell}</td>" for cell in line) for line in cells)
         return f"<table>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
 
@@ -129,7 +129,7 @@ class History(list[Epoch]):
         return min(losses, key=losses.get, default=None)
 
 
-def shown(epoch: Epoch, name: str, before: str = "", digits: int = 4) -> str:
+def score_text(epoch: Epoch, name: str, before: str = "", digits: int = 4) -> str:
     """Return the score `name` of an epoch as text, with the prefix `before`; "" where it is None."""
     value = getattr(epoch, name)
     if value is None:

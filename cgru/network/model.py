@@ -105,7 +105,7 @@ class Model:
             if any(part.stateful for part in (layer, *layer.cells)):
                 layer.reset_state()
 
-    def below(
+    def head_inputs(
         self, X: np.ndarray, lengths: np.ndarray | None, size: int, starts: Sequence[np.ndarray | None] | None = None
     ) -> Iterator[tuple[np.ndarray, np.ndarray | None, slice, list[np.ndarray]]]:
         """Iterate over the inputs of the head, for `size` samples at a time: (inputs, lengths, rows of X, last states).
@@ -139,13 +139,13 @@ class Model:
         """
         joined: list[np.ndarray | None] = [None] * (1 + len(starts or ()))  # the outputs, then the states
         with np.errstate(over="ignore", invalid="ignore"):
-            for A, steps, rows, states in self.below(X, lengths, size, starts):
+            for A, steps, rows, states in self.head_inputs(X, lengths, size, starts):
                 parts = [A if self.head is None else self.head.predict(A, steps), *states]
-                joined = [_put(part, whole, rows, len(X)) for part, whole in zip(parts, joined, strict=True)]
+                joined = [_write_rows(part, whole, rows, len(X)) for part, whole in zip(parts, joined, strict=True)]
         return joined[0], joined[1:]
 
 
-def _put(part: np.ndarray, whole: np.ndarray | None, rows: slice, m: int) -> np.ndarray:
+def _write_rows(part: np.ndarray, whole: np.ndarray | None, rows: slice, m: int) -> np.ndarray:
     """Write `part` into `rows` of `whole` (m, ...) and return `whole`.
 
     Where `whole` is None, allocate it, or return `part` itself where that has all m rows.

@@ -21,21 +21,21 @@ from cgru.core.row_blocks import at_once
 from cgru.layers.layer import Layer
 from cgru.losses import Function
 from cgru.network import chain, files
-from cgru.network.classes import checked_features, checked_labels
-from cgru.network.data.streaming import batched, check_batches, gathered, handed, set_aside
-from cgru.network.data.training_data import ask_about_axes, by_class, names_in, taken, weights_of_classes
+from cgru.network.classes import checked_feature_names, checked_labels
+from cgru.network.data.streaming import as_data, check_batches, is_batches, iterate_inputs, split_validation
+from cgru.network.data.training_data import check_inputs, class_weights, find_class_names, warn_of_axes, weigh_by_class
 from cgru.network.data_spec import DataSpec
 from cgru.network.history import Epoch, History
 from cgru.network.model import Model
 from cgru.network.options import Metric, Settings
-from cgru.network.sample_hashes import Remembered, Watch
+from cgru.network.sample_hashes import SampleHasher, SampleHashes
 from cgru.network.training.checkpoint import Checkpoint
 from cgru.network.training.fit import Fit, scores
-from cgru.network.training.metrics import measured
-from cgru.network.training.target_scaling import Units
+from cgru.network.training.metrics import compute_metrics
+from cgru.network.training.target_scaling import TargetScaling
 from cgru.optimizers import Adam, Optimizer
 
-__all__ = ["Network", "in_units", "load", "parts", "restored"]
+__all__ = ["Network", "from_parts", "load", "to_parts", "undo_target_scaling"]
 
 SCORED = Settings(epochs=1)  # for `evaluate` without metrics: checking new ones takes longer than scoring few samples
 
@@ -97,9 +97,9 @@ class Network(Model):
         elif any(given is not None for given in (loss, class_names, target_names, classes)):
             others = "class_names, target_names and classes"
             raise ValueError(f"loss: expected None, as {others}, without a Dense at the end, got {loss!r}")
-        self.feature_names = checked_features(feature_names, self.elements)
+        self.feature_names = checked_feature_names(feature_names, self.elements)
         self.reading: Mapping[str, Any] | None = None
-        self.remembered: Remembered | None = None
+        self.remembered: SampleHashes | None = None
         self.optimizer = Adam() if optimizer is None else optimizers.named(optimizer)
         if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int | np.integer)):
             raise TypeError(f"seed: expected an integer or None, got {type(seed).__name__}")
@@ -132,7 +132,7 @@ class Network(Model):
     def optimizer_state(self) -> dict[str, Any]:
         """Return the optimizer's state: {class of the optimizer: {key of the parameter: [its steps, its arrays]}}."""
         if self._run is not None:
-            self._run.leave()
+            self._run.store_optimizer_state()
         return self.carried
 
     @optimizer_state.setter
@@ -183,12 +183,12 @@ class Network(Model):
         For an iterable of batches, X or (X, y, lengths) as in `fit`, return an iterator, which predicts each when it is
         asked for.
         """
-        if batched(X):
-            given = handed(X, lengths, h0, return_state or None)
+        if is_batches(X):
+            given = iterate_inputs(X, lengths, h0, return_state or None)
             return (self.predict(X, lengths, batch_size=batch_size) for X, lengths in given)
-        X, lengths = taken(self.data_spec, X, lengths)
+        X, lengths = check_inputs(self.data_spec, X, lengths)
         size = at_once(X.shape) if batch_size is None else positive(batch_size, "batch_size")
-        starts = chain.starts(self.body, h0, len(X)) if return_state or h0 is not None else None
+        starts = chain.checked_initial_states(self.body, h0, len(X)) if return_state or h0 is not None else None
         self.make(X)
         A, states = self.outputs(X, lengths, size, starts)
         if not return_state:
@@ -203,9 +203,9 @@ class Network(Model):
         """
         if not losses.classifies(self.loss):
             raise ValueError(f"predict_classes: expected a network with a cross-entropy loss, got {self.loss}")
-        if batched(X):
-            return (self.predict_classes(*each) for each in handed(X, lengths))
-        X, lengths = taken(self.data_spec, X, lengths)
+        if is_batches(X):
+            return (self.predict_classes(*each) for each in iterate_inputs(X, lengths))
+        X, lengths = check_inputs(self.data_spec, X, lengths)
         A = self.predict(X, lengths)
         lost = np.flatnonzero(np.isnan(A).reshape(len(A), -1).any(axis=1))
         if lost.size:
@@ -242,13 +242,13 @@ class Network(Model):
         check_batches(settings, X, y, lengths=lengths, sample_weight=sample_weight)
         if each and y is None and self.per_step:
             raise ValueError("each: expected False for batches with outputs at steps, got True")
-        data = gathered(self.data_spec, X, y, lengths, sample_weight)
+        data = as_data(self.data_spec, X, y, lengths, sample_weight)
         self.make(data.first.X)
         loss, accuracy, rows = scores(self, data, each)
         found = {"loss": loss} if accuracy is None else {"loss": loss, "accuracy": accuracy}
         if each:
-            found["losses"] = data.unrowed(rows[:, None])[..., 0]
-        return found | measured(self, data, settings.metrics)
+            found["losses"] = data.scatter(rows[:, None])[..., 0]
+        return found | compute_metrics(self, data, settings.metrics)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model to `path`, exactly that name: all that `cgru.load` needs to predict.
@@ -258,7 +258,7 @@ class Network(Model):
         that do not fit, and for a layer, activation, initializer or loss that is not from this package. Nothing is
         written then.
         """
-        files.write(path, *parts(self))
+        files.write(path, *to_parts(self))
 
     def fit(
         self,
@@ -402,26 +402,26 @@ class Network(Model):
             raise RuntimeError("fit: another thread is inside this network; give each thread a network of its own")
         try:
             spec = self.data_spec
-            spec = spec._replace(class_names=names_in(spec, X, y, lengths))
-            data = gathered(spec, X, y, lengths, sample_weight)
-            per_class = weights_of_classes(spec, data, settings.class_weight)
-            data = by_class(spec.judge, data, per_class)
+            spec = spec._replace(class_names=find_class_names(spec, X, y, lengths))
+            data = as_data(spec, X, y, lengths, sample_weight)
+            per_class = class_weights(spec, data, settings.class_weight)
+            data = weigh_by_class(spec.judge, data, per_class)
             file, seed = None, self._split_seed
             if checkpoint is not None:
                 file = Checkpoint(checkpoint, checkpoint_seconds, resume, seed)
                 seed = file.split_seed
-            data, held_out = set_aside(spec, data, validation, seed, per_class, groups)
+            data, held_out = split_validation(spec, data, validation, seed, per_class, groups)
             watch = None
             if remember_samples or self.remembered is not None:
-                watch = Watch(self.remembered or Remembered(whole=not self.parameters()), shrink)
+                watch = SampleHasher(self.remembered or SampleHashes(whole=not self.parameters()), shrink)
                 data = watch.over(data, "trained")
                 held_out = None if held_out is None else watch.over(held_out, "validated")
             run = Fit(self, data, held_out, settings, self._shuffler)
             if file is not None:
-                file.belongs(self, data, held_out, settings.compared() | vars(run.penalties) | {"seed": self.seed})
+                file.check_fit(self, data, held_out, settings.for_resume() | vars(run.penalties) | {"seed": self.seed})
             fresh = not self.head.p
             if fresh:
-                ask_about_axes(data)
+                warn_of_axes(data)
             self._split_seed, self.class_names = seed, spec.class_names
             self.make(data.first.X)
             self.carried, outer = self.optimizer_state, self._run  # `outer`: the fit whose callback calls this
@@ -453,12 +453,12 @@ def load(path: str | os.PathLike[str]) -> Network:
     """
     found = files.read(path)
     try:
-        return restored(*found)
+        return from_parts(*found)
     except (TypeError, ValueError) as error:
-        raise files.refused(path, error) from None
+        raise files.file_error(path, error) from None
 
 
-def in_units(net: Network, mean: np.ndarray, scale: np.ndarray) -> Network:
+def undo_target_scaling(net: Network, mean: np.ndarray, scale: np.ndarray) -> Network:
     """Return a copy of `net` that predicts y, where `net` predicts (y - mean) / scale; mean and scale are (k,).
 
     The copy is float64 where the dtype of `net` cannot hold y, or cannot tell deviations from their mean.
@@ -466,29 +466,29 @@ def in_units(net: Network, mean: np.ndarray, scale: np.ndarray) -> Network:
     # Epochs never change: a copy of each would take longer and longer in a fit of many parts.
     found, limits = copy.deepcopy(net, {id(net.history): copy.copy(net.history)}), np.finfo(net.dtype)
     if (np.abs(mean) * limits.eps > 0.01 * scale).any() or not (np.abs(mean) + scale < limits.max).all():
-        arrays = files.packed(found.layers, dict.fromkeys(("loss", "class_names", "seed")), {})
+        arrays = files.pack(found.layers, dict.fromkeys(("loss", "class_names", "seed")), {})
         model = str(arrays.pop("model")).replace(f'"dtype": "{net.dtype.name}"', '"dtype": "float64"')
         wide = {name: array.astype(np.float64) for name, array in arrays.items()}
-        layers, _, _ = files.unpacked({"model": np.array(model), **wide})
+        layers, _, _ = files.unpack({"model": np.array(model), **wide})
         found.layers, found.dtype = tuple(layers), np.dtype(np.float64)
-    Units(mean, scale, scale, mean).leave(found.head)
+    TargetScaling(mean, scale, scale, mean).unscale_head(found.head)
     return found
 
 
-def parts(net: Network) -> tuple[tuple[Layer, ...], dict[str, Any], dict[str, np.ndarray]]:
+def to_parts(net: Network) -> tuple[tuple[Layer, ...], dict[str, Any], dict[str, np.ndarray]]:
     """Return the layers, settings and standardisation of `net` for `files.write`.
 
     TypeError or ValueError for names that do not fit the network.
     """
     settings = {name: getattr(net, name) for name in files.SETTINGS}
-    settings["feature_names"] = checked_features(net.feature_names, net.elements)
+    settings["feature_names"] = checked_feature_names(net.feature_names, net.elements)
     if net.head is not None:
         labels = net.class_names, net.classes, net.target_names
         settings |= checked_labels(net.head, net.loss, net.per_step, *labels)
     return net.layers, settings, {} if net.mean is None else {"mean": net.mean, "scale": net.scale}
 
 
-def restored(layers: Sequence[Layer], settings: Mapping[str, Any], standardisation: Mapping[str, Any]) -> Network:
+def from_parts(layers: Sequence[Layer], settings: Mapping[str, Any], standardisation: Mapping[str, Any]) -> Network:
     """Return the network made of the layers, settings and standardisation that `files.read` returned.
 
     TypeError or ValueError where they do not fit each other.

@@ -17,7 +17,7 @@ import numpy as np
 
 from cgru.core.checks import callable_, flag, positive
 from cgru.network.history import Epoch
-from cgru.network.progress import bar_kind
+from cgru.network.progress import tqdm_class
 from cgru.optimizers import check_number
 
 __all__ = ["OPTIONS", "Metric", "Option", "Settings", "Trait"]
@@ -74,7 +74,7 @@ def _option(default: Any, check: Check | None, about: str, *rest: Any, **more: A
 def _progress(value: Any, name: str) -> bool:
     """Check a boolean; ImportError for True where tqdm is not installed."""
     if flag(value, name):
-        bar_kind()
+        tqdm_class()
     return bool(value)
 
 
@@ -240,7 +240,7 @@ class Settings:
         """Return how many samples make an update; for batches, which are not `whole` data, no limit."""
         return (self.batch_size or BATCH_SIZE) if whole else sys.maxsize
 
-    def compared(self) -> dict[str, Any]:
+    def for_resume(self) -> dict[str, Any]:
         """Return the settings that decide the course of a fit, as a checkpoint compares them."""
         found = {name: getattr(self, name) for name, option in OPTIONS.items() if RESUME in option.traits}
         share = float(self.validation) if isinstance(self.validation, float | int | np.number) else None

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from cgru.core.lengths import mask
-from cgru.network.data.streaming import Samples
+from cgru.network.data.streaming import AnyData
 from cgru.network.data.training_data import Data, in_blocks
 
-__all__ = ["MOST", "Hashes", "Remembered", "Watch", "hashes_of", "packed", "unpacked"]
+__all__ = ["MOST", "HashSet", "SampleHasher", "SampleHashes", "hash_samples", "pack", "unpack"]
 
 MOST = 100_000  # hashes that are kept of each set
 AT_ONCE = 1 << 16  # numbers that are hashed at once: so many stay in the cache
@@ -28,7 +28,7 @@ GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 # --- hashes ---
 
 
-def hashes_of(X: np.ndarray, lengths: np.ndarray | None = None) -> np.ndarray:
+def hash_samples(X: np.ndarray, lengths: np.ndarray | None = None) -> np.ndarray:
     """Return a 64-bit hash of each sample of X (m, s, e), or of tokens (m, s), as (m,) uint64.
 
     The hash is over the real steps, rounded to float32: copies in float64 and float32 have the same one. It is
@@ -38,15 +38,15 @@ def hashes_of(X: np.ndarray, lengths: np.ndarray | None = None) -> np.ndarray:
     m, s = X.shape[:2]
     e = 1 if X.ndim == 2 else X.shape[2]
     numbers = s * e
-    places = _mixed(np.arange(1, numbers + 1, dtype=np.uint64) * GOLDEN)
+    places = _mix(np.arange(1, numbers + 1, dtype=np.uint64) * GOLDEN)
     steps = np.full(m, s) if lengths is None else np.asarray(lengths)
     found, size = np.empty(m, np.uint64), max(1, AT_ONCE // max(1, numbers))
     for start in range(0, m, size):
         rows = slice(start, start + size)
-        mixed = _mixed(_bits(X[rows]).reshape(-1, numbers) ^ places)
+        mixed = _mix(_bits(X[rows]).reshape(-1, numbers) ^ places)
         mixed *= mask(steps[rows] * e, numbers)[:, :, 0]
         found[rows] = mixed.sum(axis=1)
-    return _mixed(found + _mixed(steps.astype(np.uint64) * np.uint64(e)))
+    return _mix(found + _mix(steps.astype(np.uint64) * np.uint64(e)))
 
 
 def _bits(X: np.ndarray) -> np.ndarray:
@@ -57,7 +57,7 @@ def _bits(X: np.ndarray) -> np.ndarray:
         return (np.asarray(X, np.float32) + np.float32(0)).view(np.uint32).astype(np.uint64)
 
 
-def _mixed(z: np.ndarray) -> np.ndarray:
+def _mix(z: np.ndarray) -> np.ndarray:
     """Apply the finalizer of splitmix64 to each number of z (uint64), in place; return z."""
     for shift, factor in zip(SHIFTS, FACTORS, strict=False):
         z ^= z >> shift
@@ -67,7 +67,7 @@ def _mixed(z: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Hashes:
+class HashSet:
     """The different hashes of some samples, sorted: all of them, or the smallest `MOST` where there are more.
 
     Keeping the smallest gives the same set in whatever order samples come. For each hash up to the `limit` the set
@@ -82,20 +82,20 @@ class Hashes:
         """Return the largest hash for which the set tells whether it was among the samples."""
         return np.uint64(np.iinfo(np.uint64).max) if self.complete else self.values[-1]
 
-    def joined(self, others: np.ndarray) -> Hashes:
+    def joined(self, others: np.ndarray) -> HashSet:
         """Return the union with the hashes `others`, cut to the smallest `MOST`."""
         values = np.union1d(self.values, others[others <= self.limit])
-        return Hashes(values[:MOST], self.complete and len(values) <= MOST)
+        return HashSet(values[:MOST], self.complete and len(values) <= MOST)
 
 
-NONE = Hashes(np.zeros(0, np.uint64))
+NONE = HashSet(np.zeros(0, np.uint64))
 
 
 # --- kept with a network ---
 
 
 @dataclass(frozen=True)
-class Remembered:
+class SampleHashes:
     """Hashes of the samples that a network has seen in its fits, and the range of each feature.
 
     trained: hashes of the training samples.
@@ -105,8 +105,8 @@ class Remembered:
     low, high: (e,) the range of each feature over the real steps of the training samples; None for tokens.
     """
 
-    trained: Hashes = NONE
-    validated: Hashes = NONE
+    trained: HashSet = NONE
+    validated: HashSet = NONE
     whole: bool = True
     shrunk: bool = False
     low: np.ndarray | None = None
@@ -119,7 +119,7 @@ class Remembered:
         more than 100,000 samples were hashed; "trained": how many of these are training samples; "validated": how many
         others are validation samples; "whole" and "shrunk": the attributes.
         """
-        hashes = hashes_of(X, lengths)
+        hashes = hash_samples(X, lengths)
         known = hashes[hashes <= min(self.trained.limit, self.validated.limit)]
         trained = np.isin(known, self.trained.values)
         validated = np.isin(known, self.validated.values) & ~trained
@@ -127,7 +127,7 @@ class Remembered:
         return {"samples": len(X), "compared": len(known), **counts, "whole": self.whole, "shrunk": self.shrunk}
 
 
-class Watch:
+class SampleHasher:
     """Hash the samples of a fit while it reads them, and measure the range of each feature.
 
     Args:
@@ -135,18 +135,18 @@ class Watch:
         shrunk: whether the fit chooses a shrinkage.
     """
 
-    def __init__(self, before: Remembered, shrunk: bool) -> None:
+    def __init__(self, before: SampleHashes, shrunk: bool) -> None:
         self.before, self.shrunk = before, shrunk
         self.sets = {"trained": self.before.trained, "validated": self.before.validated}
         self.waiting: dict[str, list[np.ndarray]] = {name: [] for name in self.sets}
         self.count = dict.fromkeys(self.sets, 0)  # of the hashes that wait
         self.low, self.high = self.before.low, self.before.high
 
-    def over(self, data: Samples, which: str) -> Samples:
+    def over(self, data: AnyData, which: str) -> AnyData:
         """Return `data`, whose samples are hashed as `which` set: arrays now, batches whenever they are read."""
         hash_samples = partial(self._hash, which)
         if not data.whole:
-            return data.then(hash_samples)
+            return data.map(hash_samples)
         for block in in_blocks(data):
             hash_samples(block)
         return data
@@ -156,9 +156,9 @@ class Watch:
         if which == "trained" and data.X.ndim == 3 and len(data):
             real = data.X[data.real]
             if len(real):
-                self.low = _joined(np.minimum, self.low, real.min(axis=0))
-                self.high = _joined(np.maximum, self.high, real.max(axis=0))
-        self.waiting[which].append(hashes_of(data.X, data.lengths))
+                self.low = _join_range(np.minimum, self.low, real.min(axis=0))
+                self.high = _join_range(np.maximum, self.high, real.max(axis=0))
+        self.waiting[which].append(hash_samples(data.X, data.lengths))
         self.count[which] += len(data)
         if self.count[which] >= MOST:
             self._join(which)
@@ -170,15 +170,15 @@ class Watch:
             self.sets[which] = self.sets[which].joined(np.concatenate(self.waiting[which]))
             self.waiting[which], self.count[which] = [], 0
 
-    def result(self, others: bool = False) -> Remembered:
+    def result(self, others: bool = False) -> SampleHashes:
         """Return the hashes that the network keeps after the fit; `others`: it went on from fits without hashing."""
         for which in self.sets:
             self._join(which)
         shrunk, whole = self.before.shrunk or self.shrunk, self.before.whole and not others
-        return Remembered(**self.sets, whole=whole, shrunk=shrunk, low=self.low, high=self.high)
+        return SampleHashes(**self.sets, whole=whole, shrunk=shrunk, low=self.low, high=self.high)
 
 
-def _joined(join: Callable[..., np.ndarray], before: np.ndarray | None, now: np.ndarray) -> np.ndarray:
+def _join_range(join: Callable[..., np.ndarray], before: np.ndarray | None, now: np.ndarray) -> np.ndarray:
     """Return `join(before, now)` in float64; `now` where there is nothing `before`."""
     now = now.astype(np.float64)
     return now if before is None else join(before, now)
@@ -187,7 +187,7 @@ def _joined(join: Callable[..., np.ndarray], before: np.ndarray | None, now: np.
 # --- in model files ---
 
 
-def packed(found: Remembered) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+def pack(found: SampleHashes) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Return the description of `found` in JSON's types, and its arrays by name."""
     ends = {name: None if (end := getattr(found, name)) is None else end.tolist() for name in ("low", "high")}
     complete = {name: getattr(found, name).complete for name in ("trained", "validated")}
@@ -195,13 +195,13 @@ def packed(found: Remembered) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     return {"whole": found.whole, "shrunk": found.shrunk, "complete": complete, **ends}, arrays
 
 
-def unpacked(text: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Remembered:
-    """Return the hashes that `packed` turned into this description and arrays.
+def unpack(text: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> SampleHashes:
+    """Return the hashes that `pack` turned into this description and arrays.
 
     KeyError, TypeError or ValueError for others.
     """
     ends = {name: None if text[name] is None else np.array(text[name], np.float64) for name in ("low", "high")}
-    sets = {name: Hashes(np.unique(values), bool(text["complete"][name])) for name, values in arrays.items()}
+    sets = {name: HashSet(np.unique(values), bool(text["complete"][name])) for name, values in arrays.items()}
     if not all(each.complete or len(each.values) for each in sets.values()):
         raise ValueError("remembered: expected the smallest hashes where they are not complete, got none")
-    return Remembered(**sets, whole=bool(text["whole"]), shrunk=bool(text["shrunk"]), **ends)
+    return SampleHashes(**sets, whole=bool(text["whole"]), shrunk=bool(text["shrunk"]), **ends)

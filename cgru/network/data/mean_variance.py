@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["Moments", "moments"]
+__all__ = ["RunningMeanVariance", "mean_and_deviation"]
 
 ROUNDING = 4 * np.finfo(np.float64).eps  # numbers whose relative difference is no larger count as the same
 
 
-def moments(rows: np.ndarray, weights: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+def mean_and_deviation(rows: np.ndarray, weights: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Return the mean and deviation of each column of rows (n, c), weighted by weights (n,); 1 for a deviation of 0."""
-    found = Moments()
+    found = RunningMeanVariance()
     found.add(rows, weights)
     return found.result()
 
 
-class Moments:
+class RunningMeanVariance:
     """Running mean and standard deviation of each column, over rows that are added block by block.
 
     Blocks are joined as by Chan, Golub and LeVeque (1983, The American Statistician 37). Means and deviations are in
@@ -44,7 +44,7 @@ class Moments:
             count = weights.sum()
         low, high = rows.min(axis=0), rows.max(axis=0)
         largest = np.maximum(np.abs(low), np.abs(high))
-        rows /= _unit(largest)
+        rows /= _unit_of(largest)
         mean = np.average(rows, axis=0, weights=weights)
         deviation = np.sqrt(np.average(np.square(rows - mean), axis=0, weights=weights))
         if not self.n:
@@ -52,7 +52,7 @@ class Moments:
             self.mean, self.deviation = mean, deviation
             return
         top, n = np.maximum(self.largest, largest), self.n + count
-        ours, theirs = self.largest / _unit(top), largest / _unit(top)
+        ours, theirs = self.largest / _unit_of(top), largest / _unit_of(top)
         apart, share = mean * theirs - self.mean * ours, count / n
         squares = (1 - share) * np.square(self.deviation * ours) + share * np.square(deviation * theirs)
         self.deviation = np.sqrt(squares + share * (1 - share) * np.square(apart))
@@ -61,16 +61,16 @@ class Moments:
 
     def constant(self) -> np.ndarray:
         """Return (c,) booleans: whether all numbers of a column are equal up to rounding, as 0.3 and 0.1 + 0.2 are."""
-        unit = _unit(self.largest)
+        unit = _unit_of(self.largest)
         return self.high / unit - self.low / unit <= ROUNDING
 
     def result(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the mean and deviation of each column, (c,) each; the deviation of a constant column is given as 1."""
-        unit = _unit(self.largest)
+        unit = _unit_of(self.largest)
         scale = np.where(self.constant(), 0.0, self.deviation) * unit
         return self.mean * unit, np.where(scale == 0, 1.0, scale)
 
 
-def _unit(largest: np.ndarray) -> np.ndarray:
+def _unit_of(largest: np.ndarray) -> np.ndarray:
     """Return the unit of each column: its largest magnitude, 1 where that is 0."""
     return np.where(largest == 0, 1.0, largest)

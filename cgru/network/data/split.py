@@ -10,19 +10,19 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["drawn", "groups_of", "held_back"]
+__all__ = ["count_held_out", "draw_held_out", "encode_groups"]
 
 Seed = np.random.SeedSequence | Sequence[int]
 DRAWS = 16  # random orders of the groups; the one that splits the samples best is taken
 LOOKS = 30_000  # groups to look at in all draws together: with many groups there are fewer draws
 
 
-def held_back(m: int, share: float) -> int:
+def count_held_out(m: int, share: float) -> int:
     """Return how many of m samples a `share` of them is: at least one, and not all."""
     return min(max(round(share * m), 1), m - 1)
 
 
-def drawn(
+def draw_held_out(
     m: int, share: float, seed: Seed, classes: np.ndarray | None = None, groups: np.ndarray | None = None
 ) -> np.ndarray:
     """Draw the samples to hold out, a `share` of m; return (m,) booleans, True for those held out.
@@ -39,18 +39,18 @@ def drawn(
         what = "sample" if groups is None else "group"
         raise ValueError(f"validation: expected at least 2 {what}s to set some aside, got {count} {what}")
     if groups is not None:
-        return _groups_drawn(which, share, seed, classes)[which]
-    n, order = held_back(m, share), np.random.default_rng(seed).permutation(m)
+        return _draw_groups(which, share, seed, classes)[which]
+    n, order = count_held_out(m, share), np.random.default_rng(seed).permutation(m)
     if classes is not None:
         order = order[np.argsort(classes[order], kind="stable")]
     chosen = np.zeros(m, bool)
     chosen[order[((np.arange(n) + 0.5) * m / n).astype(np.intp)]] = True
     if classes is not None:
-        _spare(chosen, classes, order)
+        _keep_each_class(chosen, classes, order)
     return chosen
 
 
-def _spare(chosen: np.ndarray, classes: np.ndarray, order: np.ndarray) -> None:
+def _keep_each_class(chosen: np.ndarray, classes: np.ndarray, order: np.ndarray) -> None:
     """Give each class back a training sample where all its samples were `chosen` (m,), which is changed in place.
 
     A sample of the class with the most training samples is held out instead. Where no class has two left, fewer samples
@@ -64,7 +64,7 @@ def _spare(chosen: np.ndarray, classes: np.ndarray, order: np.ndarray) -> None:
             chosen[others[left[classes[others]].argsort()[-1:]]] = True
 
 
-def _groups_drawn(which: np.ndarray, share: float, seed: Seed, classes: np.ndarray | None) -> np.ndarray:
+def _draw_groups(which: np.ndarray, share: float, seed: Seed, classes: np.ndarray | None) -> np.ndarray:
     """Draw the groups to hold out; return (g,) booleans. `which` (m,) is the index of each sample's group.
 
     Greedy: go through the groups in random order and take each that brings the held-out samples nearer to the `share`,
@@ -99,7 +99,7 @@ def _groups_drawn(which: np.ndarray, share: float, seed: Seed, classes: np.ndarr
     return chosen
 
 
-def groups_of(value: Any, m: int) -> np.ndarray | None:
+def encode_groups(value: Any, m: int) -> np.ndarray | None:
     """Encode `groups`, strings or numbers (m,), as integers (m,) from 0 on; None stays None.
 
     TypeError or ValueError where there is not one for each sample.

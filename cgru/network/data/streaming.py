@@ -16,13 +16,21 @@ import numpy as np
 
 from cgru.core.row_blocks import BLOCK, mapped, rows_of
 from cgru.network import chain
-from cgru.network.classes import strings_in
-from cgru.network.data.split import drawn, groups_of
-from cgru.network.data.training_data import Data, by_class, in_blocks, inputs, labelled, settled, targeted
+from cgru.network.classes import as_strings
+from cgru.network.data.split import draw_held_out, encode_groups
+from cgru.network.data.training_data import (
+    Data,
+    check_data,
+    check_targets,
+    finite_inputs,
+    in_blocks,
+    scale_weights,
+    weigh_by_class,
+)
 from cgru.network.data_spec import DataSpec
 from cgru.network.options import OPTIONS, Settings, Trait
 
-__all__ = ["Batches", "Samples", "batched", "check_batches", "gathered", "handed", "set_aside"]
+__all__ = ["AnyData", "Batches", "as_data", "check_batches", "is_batches", "iterate_inputs", "split_validation"]
 
 SET = "(X, y), (X, y, lengths) or (X, y, lengths, sample_weight)"  # for errors
 
@@ -42,7 +50,7 @@ class Mapped(Data):
     in_memory = False
 
     def __getitem__(self, rows: np.ndarray | slice) -> Data:
-        return _changed(super().__getitem__(rows), self.changes)
+        return _apply(super().__getitem__(rows), self.changes)
 
     @property
     def first(self) -> Data:
@@ -78,7 +86,7 @@ class Mapped(Data):
         numbers = sum(math.prod(array.shape[1:]) for array in (self.X, self.y))
         return max(1, BLOCK // (size * numbers)) * size
 
-    def then(self, change: Callable[[Data], Data]) -> Mapped:
+    def map(self, change: Callable[[Data], Data]) -> Mapped:
         """Return the samples with `change` applied when they are read; it must treat each sample by itself."""
         return replace(self, changes=(*self.changes, change))
 
@@ -113,11 +121,11 @@ class Batches:
     def _data(self, batch: Any, number: int) -> Data:
         """Check batch `number`, counted from 1, and return it as a `Data`."""
         name = f"{self.name}batch {number}: "
-        X, y, lengths, weights = unpacked(batch, f"{name}expected {SET}")
-        if not self.spec.class_names and self.spec.classes is None and strings_in(y) is not None:
+        X, y, lengths, weights = unpack_batch(batch, f"{name}expected {SET}")
+        if not self.spec.class_names and self.spec.classes is None and as_strings(y) is not None:
             raise ValueError(f"{name}y: expected numbers, or strings for Network(class_names=[...]), got strings")
-        found = targeted(self.spec, inputs(self.spec, X, lengths, name), y, weights, name)
-        return _changed(found, self.changes)
+        found = check_targets(self.spec, finite_inputs(self.spec, X, lengths, name), y, weights, name)
+        return _apply(found, self.changes)
 
     def __iter__(self) -> Iterator[Data]:
         number, weight = 0, 0.0
@@ -151,7 +159,7 @@ class Batches:
         except TypeError:  # a DataLoader may have a length in name alone
             return sum(1 for _ in self) if count else None
 
-    def unrowed(self, rows: np.ndarray) -> np.ndarray:
+    def scatter(self, rows: np.ndarray) -> np.ndarray:
         """Return `rows` (n, k), one for each sample, as they are."""
         return rows
 
@@ -165,17 +173,17 @@ class Batches:
         for batch in self:
             yield batch, np.arange(len(batch))
 
-    def then(self, change: Callable[[Data], Data]) -> Batches:
+    def map(self, change: Callable[[Data], Data]) -> Batches:
         """Return the batches with `change` applied when they are read; it must treat each sample by itself."""
         made = copy.copy(self)
         made.changes, made.first = (*self.changes, change), change(self.first)
         return made
 
 
-Samples = Data | Batches
+AnyData = Data | Batches
 
 
-def _changed(data: Data, changes: Iterable[Callable[[Data], Data]]) -> Data:
+def _apply(data: Data, changes: Iterable[Callable[[Data], Data]]) -> Data:
     """Apply `changes` to `data`, one after the other."""
     for change in changes:
         data = change(data)
@@ -185,7 +193,7 @@ def _changed(data: Data, changes: Iterable[Callable[[Data], Data]]) -> Data:
 # --- from a caller's arguments ---
 
 
-def batched(given: Any) -> bool:
+def is_batches(given: Any) -> bool:
     """Return whether `given` is an iterable of batches: a list of them, or an iterable that is no array."""
     if isinstance(given, list | tuple):
         return len(given) > 0 and is_batch(given[0])
@@ -201,7 +209,7 @@ def is_batch(given: Any) -> bool:
     return X.ndim == 3 or (X.ndim == 2 and X.dtype.kind in "iu")
 
 
-def handed(batches: Iterable[Any], *beside: Any) -> Iterator[tuple[Any, Any]]:
+def iterate_inputs(batches: Iterable[Any], *beside: Any) -> Iterator[tuple[Any, Any]]:
     """Iterate over (X, lengths) of batches to predict, which may be X alone.
 
     ValueError where one of the arguments `beside` the batches is not None.
@@ -212,7 +220,7 @@ def handed(batches: Iterable[Any], *beside: Any) -> Iterator[tuple[Any, Any]]:
     return ((X, lengths) for X, _, lengths, *_ in given)
 
 
-def unpacked(batch: Any, due: str) -> tuple[Any, Any, Any, Any]:
+def unpack_batch(batch: Any, due: str) -> tuple[Any, Any, Any, Any]:
     """Return (X, y, lengths, weights) of a batch, None for missing ones; ValueError beginning with `due` for others."""
     if not isinstance(batch, tuple | list) or len(batch) not in (2, 3, 4):
         got = f"{len(batch)} of them" if isinstance(batch, tuple | list) else type(batch).__name__
@@ -220,7 +228,7 @@ def unpacked(batch: Any, due: str) -> tuple[Any, Any, Any, Any]:
     return (*batch, None, None)[:4]
 
 
-def _check_whole(given: Any) -> None:
+def _refuse_dataset(given: Any) -> None:
     """Raise TypeError for a `Dataset` or `Split` of `cgru.datasets`, which are tuples, where X is expected."""
     fields = getattr(given, "_fields", ())
     if "train" in fields or "X" in fields:
@@ -229,7 +237,7 @@ def _check_whole(given: Any) -> None:
         raise TypeError(f"X: expected an array beside y, or batches, got a {type(given).__name__}; {cure}")
 
 
-def gathered(spec: DataSpec, X: Any, y: Any, lengths: Any = None, sample_weight: Any = None, name: str = "") -> Samples:
+def as_data(spec: DataSpec, X: Any, y: Any, lengths: Any = None, sample_weight: Any = None, name: str = "") -> AnyData:
     """Check training data and return them as `Data`, `Mapped` or `Batches`.
 
     `Mapped` are for X or y that are memory-mapped; each of their samples is read and checked here once. Without `y`, X
@@ -238,8 +246,8 @@ def gathered(spec: DataSpec, X: Any, y: Any, lengths: Any = None, sample_weight:
     if y is None:
         return Batches(spec, X, name)
     if not (mapped(X) or mapped(y)):
-        return labelled(spec, X, y, lengths, sample_weight, name)
-    X, lengths = inputs(spec, X, lengths, name)
+        return check_data(spec, X, y, lengths, sample_weight, name)
+    X, lengths = finite_inputs(spec, X, lengths, name)
     m, s = X.shape[:2]
     n = chain.output_lengths(spec.layers, np.array([s]))[0]
     y = np.asarray(y)
@@ -251,37 +259,37 @@ def gathered(spec: DataSpec, X: Any, y: Any, lengths: Any = None, sample_weight:
         raise ValueError(f"{name}sample_weight: expected shape {' or '.join(map(str, due))}, got {weights.shape}")
 
     def checked(data: Data) -> Data:
-        return targeted(spec, (data.X, data.lengths), data.y, data.weights, name)
+        return check_targets(spec, (data.X, data.lengths), data.y, data.weights, name)
 
     data = Mapped(X, y, lengths, None, spec.per_step, weights, spec.steppers, (checked,))
     for _ in data.blocks(max(1, BLOCK // (s * max(1, math.prod(y.shape[1:]))))):
         pass  # reading a block checks it
-    return settled(data, name)
+    return scale_weights(data, name)
 
 
-def set_aside(
+def split_validation(
     spec: DataSpec,
-    data: Samples,
+    data: AnyData,
     validation: Any,
     seed: np.random.SeedSequence,
     per_class: np.ndarray | None = None,
     groups: Any = None,
-) -> tuple[Samples, Samples | None]:
+) -> tuple[AnyData, AnyData | None]:
     """Return the training samples and the validation samples; these are None where `validation` is None.
 
     `validation` is a share, which is drawn from `data` by `seed` and keeps `groups` (m,) whole, or a set, which is
     checked and gets the weights `per_class` (k,).
     """
-    if groups is not None and (validation is None or batched(validation) or isinstance(validation, tuple | list)):
+    if groups is not None and (validation is None or is_batches(validation) or isinstance(validation, tuple | list)):
         got = "none" if validation is None else "a set"
         raise ValueError(f"groups: expected None unless validation is a share, of which they decide, got {got}")
     if validation is None:
         return data, None
     name = "validation "
-    batches = batched(validation) and not _is_of_sequences(validation)
+    batches = is_batches(validation) and not _is_set_of_sequences(validation)
     if batches or isinstance(validation, tuple | list):
-        parts = (validation, None) if batches else unpacked(validation, f"validation: expected {SET}")
-        held_out = by_class(spec.judge, gathered(spec, *parts, name=name), per_class, name)
+        parts = (validation, None) if batches else unpack_batch(validation, f"validation: expected {SET}")
+        held_out = weigh_by_class(spec.judge, as_data(spec, *parts, name=name), per_class, name)
         due, X = data.first.X.shape[2:], held_out.first.X
         if X.shape[2:] != due:
             shape = (*held_out.extent, *X.shape[2:])
@@ -298,13 +306,13 @@ def set_aside(
     classes = None
     if data.first.classes is not None:
         classes = np.concatenate([block.classes for block in in_blocks(data)])
-    parts = data.split(drawn(m, validation, seed, classes, groups_of(groups, m)))
+    parts = data.split(draw_held_out(m, validation, seed, classes, encode_groups(groups, m)))
     if data.first.weights is not None and not all(part.count for part in parts):
         raise ValueError("sample_weight: expected some above 0 among what is set aside and among the others, got zeros")
     return parts
 
 
-def _is_of_sequences(given: Any) -> bool:
+def _is_set_of_sequences(given: Any) -> bool:
     """Return whether `given` is a set (X, y, ...) with X a list of two to four sequences, which looks like a batch."""
     return isinstance(given, tuple) and 2 <= len(given) <= 4 and not is_batch(given[1])
 
@@ -335,10 +343,10 @@ def check_batches(
         return [name for name, option in OPTIONS.items() if option.traits & trait and used[name]]
 
     if validation is not None:
-        _begin_anew(validation, "validation", again(Trait.REREADS_VALIDATION | Trait.JUDGES))
+        _check_reiterable(validation, "validation", again(Trait.REREADS_VALIDATION | Trait.JUDGES))
     if y is not None:
         return
-    _check_whole(X)
+    _refuse_dataset(X)
     if hasattr(X, "__array__"):
         raise TypeError(f"y: expected targets beside X, an array, got None; batches, {SET}, go without")
     if not isinstance(X, Iterable):
@@ -352,10 +360,10 @@ def check_batches(
     reread = again(Trait.REREADS | Trait.JUDGES if validation is None else Trait.REREADS)
     if scheduled:
         reread.append("schedule")
-    _begin_anew(X, "X", reread)
+    _check_reiterable(X, "X", reread)
 
 
-def _begin_anew(batches: Any, name: str, again: list[str]) -> None:
+def _check_reiterable(batches: Any, name: str, again: list[str]) -> None:
     """Raise ValueError for a one-pass iterator where `again` names options that need another pass."""
     if again and isinstance(batches, Iterator):
         due, got = f"batches that begin anew, which {' and '.join(again)} need", type(batches).__name__

@@ -20,13 +20,14 @@ from cgru.core.row_blocks import BLOCK, Rows, slices
 from cgru.layers.layer import Layer
 from cgru.losses import Loss
 from cgru.network import chain
-from cgru.network.classes import numbered, strings_in
-from cgru.network.data.mean_variance import Moments
+from cgru.network.classes import as_strings, encode_classes
+from cgru.network.data.mean_variance import RunningMeanVariance
 from cgru.network.data_spec import DataSpec
 
 __all__ = [
-    "Data", "ask_about_axes", "by_class", "in_blocks", "inputs", "labelled", "names_in", "scaled_targets", "settled",
-    "statistics", "taken", "target_moments", "targeted", "weights_of_classes",
+    "Data", "check_data", "check_inputs", "check_targets", "class_weights", "feature_statistics", "find_class_names",
+    "finite_inputs", "in_blocks", "scale_targets", "scale_weights", "target_mean_variance", "warn_of_axes",
+    "weigh_by_class",
 ]  # fmt: skip
 
 LONG = 16  # as many features in a single step make it likely that the axes are swapped
@@ -90,7 +91,7 @@ class Data:
         """
         yield self, np.arange(len(self)) if order is None else order
 
-    def then(self, change: Callable[[Data], Data]) -> Data:
+    def map(self, change: Callable[[Data], Data]) -> Data:
         """Return `change(self)`; the function must treat each sample by itself."""
         return change(self)
 
@@ -135,7 +136,7 @@ class Data:
         """Return A (m, k) or (m, n, k) as rows (rows, k), without padded steps; None stays None."""
         return A if A is None or not self.per_step else A[self.output_mask]
 
-    def unrowed(self, rows: np.ndarray | None) -> np.ndarray | None:
+    def scatter(self, rows: np.ndarray | None) -> np.ndarray | None:
         """Undo `rows`: put (rows, k) back to their samples and steps, with zeros at padded steps; None stays None."""
         if rows is None or not self.per_step:
             return rows
@@ -154,7 +155,7 @@ class Data:
         outputs = chain.output_lengths(self.steppers, self.steps)
         return np.minimum(self.steps, outputs * chain.stride(self.steppers))
 
-    def spans(self, k: int) -> Iterator[tuple[int, np.ndarray, Data]]:
+    def step_slices(self, k: int) -> Iterator[tuple[int, np.ndarray, Data]]:
         """Cut the samples into slices of k steps; yield the first step, sample indices and `Data` of each slice.
 
         A slice has the samples that reach its first step.
@@ -172,7 +173,7 @@ class Data:
                 replace(self, X=self.X[rows, start:stop], y=y, lengths=_lengths(steps), classes=None, weights=weights),
             )
 
-    def halves(self, k: int) -> tuple[Data, Data]:
+    def split_last_steps(self, k: int) -> tuple[Data, Data]:
         """Split each sample before its last k real steps; return a `Data` without these steps, and one of them alone.
 
         A sample of at most k steps has no steps in the first. The second begins at a step where an output begins.
@@ -194,7 +195,7 @@ def _lengths(steps: np.ndarray) -> np.ndarray | None:
 # --- checks of a caller's arguments ---
 
 
-def taken(spec: DataSpec, X: Any, lengths: Any, name: str = "") -> tuple[np.ndarray, np.ndarray | None]:
+def check_inputs(spec: DataSpec, X: Any, lengths: Any, name: str = "") -> tuple[np.ndarray, np.ndarray | None]:
     """Check X and lengths against `spec` and return both; TypeError or ValueError, with the prefix `name`.
 
     A list of arrays whose lengths differ is padded. NaN is allowed.
@@ -203,7 +204,7 @@ def taken(spec: DataSpec, X: Any, lengths: Any, name: str = "") -> tuple[np.ndar
     check_not_nested(X, f"{name}X")
     if is_indexed(X) and not (tokens and X.shape[1:] > (1,)):  # a DataFrame (m, s) of tokens
         refuse_indexed(X, f"{name}X")
-    if _ragged(X, name):
+    if _is_ragged(X, name):
         if lengths is not None:
             raise ValueError(f"{name}lengths: expected None beside a list of arrays, which have their own, got some")
         X, lengths = padded(X, f"{name}X")
@@ -225,7 +226,7 @@ def taken(spec: DataSpec, X: Any, lengths: Any, name: str = "") -> tuple[np.ndar
     return X, lengths
 
 
-def _ragged(X: Any, name: str) -> bool:
+def _is_ragged(X: Any, name: str) -> bool:
     """Return whether X is a list of arrays with different lengths; ValueError where an entry is no array."""
     if isinstance(X, np.ndarray):
         return X.dtype == object and X.ndim == 1 and X.size > 0
@@ -243,18 +244,18 @@ def _ragged(X: Any, name: str) -> bool:
     return all(dims) and len(set(map(len, X))) > 1
 
 
-def names_in(spec: DataSpec, X: Any, y: Any, lengths: Any) -> tuple[str, ...] | None:
+def find_class_names(spec: DataSpec, X: Any, y: Any, lengths: Any) -> tuple[str, ...] | None:
     """Return the class names: those of `spec`, else, where `y` are strings, the different strings in sorted order.
 
     ValueError where their number is not that of the classes. `names` and values of `spec` have precedence.
     """
-    strings = None if spec.class_names or spec.classes is not None or y is None else strings_in(y)
+    strings = None if spec.class_names or spec.classes is not None or y is None else as_strings(y)
     if strings is None or not spec.says_one:
         return spec.class_names
     if spec.per_step:
-        X, lengths = taken(spec, X, lengths)
+        X, lengths = check_inputs(spec, X, lengths)
         there = chain.output_mask(spec.layers, *X.shape[:2], lengths)
-        if strings.shape == there.shape:  # else `labelled` refuses it
+        if strings.shape == there.shape:  # else `check_data` refuses it
             strings = strings[there]
     found, k = np.unique(strings).tolist(), max(spec.k, 2)
     if len(found) != k:
@@ -264,16 +265,16 @@ def names_in(spec: DataSpec, X: Any, y: Any, lengths: Any) -> tuple[str, ...] | 
     return tuple(found)
 
 
-def labelled(spec: DataSpec, X: Any, y: Any, lengths: Any, sample_weight: Any = None, name: str = "") -> Data:
+def check_data(spec: DataSpec, X: Any, y: Any, lengths: Any, sample_weight: Any = None, name: str = "") -> Data:
     """Check X, y, lengths and weights against `spec` and return them as a `Data`; X must be finite at real steps."""
-    return settled(targeted(spec, inputs(spec, X, lengths, name), y, sample_weight, name), name)
+    return scale_weights(check_targets(spec, finite_inputs(spec, X, lengths, name), y, sample_weight, name), name)
 
 
-def inputs(spec: DataSpec, X: Any, lengths: Any, name: str = "") -> tuple[np.ndarray, np.ndarray | None]:
+def finite_inputs(spec: DataSpec, X: Any, lengths: Any, name: str = "") -> tuple[np.ndarray, np.ndarray | None]:
     """Check X and lengths like `check_inputs`, and that X is finite at real steps; ValueError without a loss."""
     if spec.loss is None:
         raise ValueError(f"layers: expected a Dense at the end for a loss, got {spec.layers[-1]!r}")
-    X, lengths = taken(spec, X, lengths, name)
+    X, lengths = check_inputs(spec, X, lengths, name)
     for rows in slices(X.shape) if X.dtype.kind == "f" else ():
         finite = np.isfinite(X[rows])
         if not finite.all():
@@ -287,7 +288,7 @@ def inputs(spec: DataSpec, X: Any, lengths: Any, name: str = "") -> tuple[np.nda
     return X, lengths
 
 
-def targeted(
+def check_targets(
     spec: DataSpec, given: tuple[np.ndarray, np.ndarray | None], y: Any, sample_weight: Any = None, name: str = ""
 ) -> Data:
     """Check targets and weights for checked inputs `given`, (X, lengths), and return all as a `Data`.
@@ -297,13 +298,13 @@ def targeted(
     X, lengths = given
     steps = chain.output_mask(spec.layers, *X.shape[:2], lengths) if spec.per_step else None
     if spec.says_one:
-        y = numbered(y, spec.class_names, spec.classes, steps, name)
+        y = encode_classes(y, spec.class_names, spec.classes, steps, name)
     Y, classes = spec.judge.compact(y, len(X), spec.k, f"{name}y", steps)
     data = Data(X, Y, lengths, classes, per_step=spec.per_step, steppers=spec.steppers)
-    return data if sample_weight is None else _times(data, _weights(sample_weight, data, name))
+    return data if sample_weight is None else _multiply_weights(data, _check_sample_weight(sample_weight, data, name))
 
 
-def ask_about_axes(data: Data) -> None:
+def warn_of_axes(data: Data) -> None:
     """Warn where X (m, 1, e) with many features and one step is more likely (m, channels, steps)."""
     X, m = data.first.X, data.extent[0]
     if X.ndim == 3 and data.first.lengths is None and X.shape[1] == 1 and X.shape[2] >= LONG:
@@ -317,7 +318,7 @@ def ask_about_axes(data: Data) -> None:
 # --- weights ---
 
 
-def weights_of_classes(spec: DataSpec, data: Data, class_weight: Any) -> np.ndarray | None:
+def class_weights(spec: DataSpec, data: Data, class_weight: Any) -> np.ndarray | None:
     """Return the weight of each class, (k,), of `class_weight`: a dict by numbers or names, or "balanced" over `data`.
 
     None stays None.
@@ -328,7 +329,7 @@ def weights_of_classes(spec: DataSpec, data: Data, class_weight: Any) -> np.ndar
     if class_weight == "balanced":
         counts = np.zeros(len(weights), np.intp)
         for block in in_blocks(data):
-            counts += np.bincount(block.rows(_classes(spec.judge, block)), minlength=len(weights))
+            counts += np.bincount(block.rows(_class_of(spec.judge, block)), minlength=len(weights))
         there = counts > 0
         weights[there] = counts.sum() / (there.sum() * counts[there])
         return weights
@@ -347,14 +348,14 @@ def weights_of_classes(spec: DataSpec, data: Data, class_weight: Any) -> np.ndar
     return weights
 
 
-def by_class(loss: Loss, data: Data, per_class: np.ndarray | None, name: str = "") -> Data:
+def weigh_by_class(loss: Loss, data: Data, per_class: np.ndarray | None, name: str = "") -> Data:
     """Return `data` with each weight multiplied by that of its class in `per_class` (k,); None changes nothing."""
     if per_class is None:
         return data
-    return settled(data.then(lambda part: _times(part, per_class[_classes(loss, part, name)])), name)
+    return scale_weights(data.map(lambda part: _multiply_weights(part, per_class[_class_of(loss, part, name)])), name)
 
 
-def _classes(loss: Loss, data: Data, name: str = "") -> np.ndarray:
+def _class_of(loss: Loss, data: Data, name: str = "") -> np.ndarray:
     """Return the class of each sample or step; ValueError where the targets are no classes."""
     classes = loss.classes_in(data.y)
     if classes is None:
@@ -362,7 +363,7 @@ def _classes(loss: Loss, data: Data, name: str = "") -> np.ndarray:
     return classes
 
 
-def _weights(value: Any, data: Data, name: str) -> np.ndarray:
+def _check_sample_weight(value: Any, data: Data, name: str) -> np.ndarray:
     """Check `sample_weight`; return (m,), or with outputs at steps (m, n) with zeros at padded steps."""
     name, m = f"{name}sample_weight", len(data)
     array, due = real(value, name), [(m,)] if not data.per_step else [(m,), data.output_mask.shape]
@@ -376,7 +377,7 @@ def _weights(value: Any, data: Data, name: str) -> np.ndarray:
     return array.astype(np.float64)
 
 
-def _times(data: Data, weights: np.ndarray) -> Data:
+def _multiply_weights(data: Data, weights: np.ndarray) -> Data:
     """Return `data` with its weights multiplied by `weights`."""
     if data.weights is not None:
         weights = weights * data.weights
@@ -385,7 +386,7 @@ def _times(data: Data, weights: np.ndarray) -> Data:
     return replace(data, weights=weights)
 
 
-def settled(data: Data, name: str = "") -> Data:
+def scale_weights(data: Data, name: str = "") -> Data:
     """Return `data` with weights divided by a power of two, so that no sum of them overflows; only ratios matter.
 
     Weights that are all the same become None. ValueError where all are 0. Batches are returned as they are.
@@ -397,29 +398,29 @@ def settled(data: Data, name: str = "") -> Data:
     if max(most) == 0:
         raise ValueError(f"{name}sample_weight: expected a number above 0 for one output at least, got zeros")
     same, exponent = min(least) == max(most), -np.frexp(max(most))[1]
-    return data.then(lambda part: replace(part, weights=None if same else np.ldexp(part.weights, exponent)))
+    return data.map(lambda part: replace(part, weights=None if same else np.ldexp(part.weights, exponent)))
 
 
 # --- statistics, block by block ---
 
 
-def statistics(data: Data) -> tuple[np.ndarray, np.ndarray]:
+def feature_statistics(data: Data) -> tuple[np.ndarray, np.ndarray]:
     """Return the weighted mean and deviation of each feature over the real steps; 1 for a deviation of 0."""
-    found = Moments()
+    found = RunningMeanVariance()
     for block in in_blocks(data):
         found.add(block.X[block.real], block.weights_of_steps)
     return found.result()
 
 
-def target_moments(data: Data) -> Moments:
+def target_mean_variance(data: Data) -> RunningMeanVariance:
     """Return the weighted mean and deviation of each target, over the samples or their real steps."""
-    found = Moments()
+    found = RunningMeanVariance()
     for block in in_blocks(data):
         found.add(block.rows(block.y), block.rows(block.weights))
     return found
 
 
-def scaled_targets(mean: np.ndarray, scale: np.ndarray, data: Data) -> Data:
+def scale_targets(mean: np.ndarray, scale: np.ndarray, data: Data) -> Data:
     """Return `data` with targets (y - mean) / scale, also at padded steps, which are ignored."""
     return replace(data, y=(data.y - mean) / scale)
 

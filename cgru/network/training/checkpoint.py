@@ -23,7 +23,7 @@ from cgru import activations
 from cgru.files import Archive, replaceable, replacing
 from cgru.layers.layer import Layer
 from cgru.network.data.training_data import Data
-from cgru.network.files import LONGEST, judged, refused, spelled_out
+from cgru.network.files import LONGEST, file_error, read_checked, read_json
 from cgru.network.history import Epoch, History
 from cgru.network.model import Model
 from cgru.optimizers import Plateau
@@ -84,13 +84,13 @@ class Checkpoint:
         self._options, self._data, self._theirs = {}, {}, {}  # options and data of this fit; settings in the file
         self._due = -math.inf
         if os.path.exists(path):  # checked without `resume`, too: a file of another kind must not be replaced
-            found = judged(path, KIND, FORMAT, _unpacked if resume else _described)
+            found = read_checked(path, KIND, FORMAT, _from_archive if resume else _read_text)
             if resume:
                 self._theirs, self.found, self.split_seed = found
 
-    def belongs(self, model: Model, data: Data, held_out: Data | None, options: Mapping[str, Any]) -> None:
+    def check_fit(self, model: Model, data: Data, held_out: Data | None, options: Mapping[str, Any]) -> None:
         """Bind the checkpoint to a fit of `model` to these data; ValueError where the file is of another fit."""
-        self._options = {name: _plain(value) for name, value in options.items()}
+        self._options = {name: _json_setting(value) for name, value in options.items()}
         self._data = _digests(data) | ({} if held_out is None else _digests(held_out, "validation "))
         if self.found is None:
             return
@@ -101,12 +101,12 @@ class Checkpoint:
                 another = f"{os.fspath(self.path)} is the checkpoint of another fit"
                 raise ValueError(f"{another}: {name}: expected {due!r}, got {got!r}")
 
-    def taken(self, parameters: Arrays) -> State | None:
+    def take_state(self, parameters: Arrays) -> State | None:
         """Return the state in the file and forget it; ValueError where its parameters have other shapes than these."""
         found, self.found = self.found, None
         for moment in () if found is None else (found.now, found.best or found.now, *found.fallback):
             if _shapes(moment["parameters"]) != _shapes(parameters):
-                raise refused(self.path, "it has other parameters than the network", KIND)
+                raise file_error(self.path, "it has other parameters than the network", KIND)
         return found
 
     def due(self) -> bool:
@@ -117,8 +117,8 @@ class Checkpoint:
         """Write the state of the fit to the file, whole or not at all; errors are those of `cgru.files.replacing`."""
         seed = {"entropy": self.split_seed.entropy, "spawn_key": list(self.split_seed.spawn_key)}
         arrays: Arrays = {}
-        histories = {name: _table(getattr(state, name)) for name in ("history", "all_history")}
-        state_now = _packed(vars(state) | histories, arrays)
+        histories = {name: _history_to_table(getattr(state, name)) for name in ("history", "all_history")}
+        state_now = _to_json(vars(state) | histories, arrays)
         text = json.dumps({"settings": self._settings(model), "state": state_now, "split_seed": seed})
         if len(text) > LONGEST:
             raise ValueError(f"{KIND}: expected a state of at most {LONGEST} characters beside arrays, got {len(text)}")
@@ -137,27 +137,27 @@ class Checkpoint:
 def _settings(model: Model) -> dict[str, Any]:
     """Return the settings of a model that decide how it trains, without its parameters, in JSON's types."""
     kind = type(model.optimizer).__name__
-    settings = {"loss": _plain(model.loss), "dtype": model.dtype.name, "optimizer": kind}
+    settings = {"loss": _json_setting(model.loss), "dtype": model.dtype.name, "optimizer": kind}
     options = getattr(model.optimizer, "__dict__", {})
-    settings |= {f"optimizer.{name}": _plain(value) for name, value in options.items()}
-    settings |= {f"layer {i}": _layer(layer) for i, layer in enumerate(model.layers)}
+    settings |= {f"optimizer.{name}": _json_setting(value) for name, value in options.items()}
+    settings |= {f"layer {i}": _layer_text(layer) for i, layer in enumerate(model.layers)}
     drawn = [id(layer.np_rng.bit_generator) for layer in model.layers]
     return settings | {"layers that share a generator": [drawn.index(each) for each in drawn]}
 
 
-def _plain(value: Any) -> Any:
+def _json_setting(value: Any) -> Any:
     """Return a setting in JSON's types; objects that have none, such as functions, by their name."""
     value = value.item() if isinstance(value, np.generic) else value
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, dict):
-        return {key: _plain(each) for key, each in value.items()}
+        return {key: _json_setting(each) for key, each in value.items()}
     if isinstance(value, list):
-        return list(map(_plain, value))
+        return list(map(_json_setting, value))
     return repr(value) if isinstance(value, Plateau) else activations.name_of(value)
 
 
-def _layer(layer: Layer) -> str:
+def _layer_text(layer: Layer) -> str:
     """Return the settings of a layer and of its cells as text."""
     words = []
     for part in (layer, *(cell for cell in layer.cells if cell is not layer)):
@@ -198,39 +198,39 @@ def _shapes(arrays: Arrays) -> dict[str, Any]:
 # --- the contents of the file ---
 
 
-def _packed(value: Any, arrays: Arrays) -> Any:
+def _to_json(value: Any, arrays: Arrays) -> Any:
     """Return a value in JSON's types, with its arrays moved to `arrays`; TypeError for types that JSON would change."""
     if type(value) is np.ndarray and value.dtype.kind in "biufc":
         name = str(len(arrays))
         arrays[name] = value
         return {"array": name}
     if type(value) is dict and all(type(key) is str for key in value) and value.keys() != {"array"}:
-        return {key: _packed(entry, arrays) for key, entry in value.items()}
+        return {key: _to_json(entry, arrays) for key, entry in value.items()}
     if type(value) is list:
-        return [_packed(entry, arrays) for entry in value]
+        return [_to_json(entry, arrays) for entry in value]
     if value is None or isinstance(value, bool | int | float | str):
         return value
     raise TypeError(f"{KIND}: expected an optimizer's state of dicts, lists, numbers and arrays, got {value!r}")
 
 
-def _described(archive: Archive, arrays: Arrays | None = None) -> dict[str, Any]:
+def _read_text(archive: Archive, arrays: Arrays | None = None) -> dict[str, Any]:
     """Parse the JSON text of a checkpoint, and put the `arrays` in the places that name them."""
 
     def filled(entry: dict[str, Any]) -> Any:
         return entry if arrays is None or entry.keys() != {"array"} else arrays[entry["array"]]
 
-    return spelled_out(KIND, archive, filled)
+    return read_json(KIND, archive, filled)
 
 
-def _unpacked(archive: Archive) -> tuple[dict[str, Any], State, np.random.SeedSequence]:
+def _from_archive(archive: Archive) -> tuple[dict[str, Any], State, np.random.SeedSequence]:
     """Return the settings, the state and the seed of the split in a checkpoint."""
-    found = _described(archive, {name: archive.read(name) for name in archive.headers.keys() - {KIND}})
+    found = _read_text(archive, {name: archive.read(name) for name in archive.headers.keys() - {KIND}})
     state = State(**found["state"])
-    state.history, state.all_history = _history(state.history), _history(state.all_history)
+    state.history, state.all_history = _history_from_table(state.history), _history_from_table(state.all_history)
     return found["settings"], state, np.random.SeedSequence(**found["split_seed"])
 
 
-def _table(history: History) -> list[Any]:
+def _history_to_table(history: History) -> list[Any]:
     """Return a history as a list of arrays and lists.
 
     They are the figures of each epoch (NaN for None), the names of metrics, their values, which epochs have them, and
@@ -244,8 +244,8 @@ def _table(history: History) -> list[Any]:
     return [table, names, values, there, list(map(list, history.returns))]
 
 
-def _history(found: list[Any]) -> History:
-    """Return the history that `_table` turned into `found`."""
+def _history_from_table(found: list[Any]) -> History:
+    """Return the history that `_history_to_table` turned into `found`."""
     table, names, values, there, *returns = found  # format 1 had no returns, and one column less
     rows = ([None if math.isnan(value) else value for value in row] for row in table.tolist())
     metrics = [{} for _ in table]

@@ -17,8 +17,8 @@ import numpy as np
 
 from cgru import losses, optimizers
 from cgru.network import chain
-from cgru.network.data.streaming import Samples
-from cgru.network.data.training_data import Data, statistics
+from cgru.network.data.streaming import AnyData
+from cgru.network.data.training_data import Data, feature_statistics
 from cgru.network.history import LEFT_OUT_IN_A_ROW, RETURNS, Epoch, History
 from cgru.network.model import Model
 from cgru.network.options import Settings
@@ -26,10 +26,10 @@ from cgru.network.progress import Bar
 from cgru.network.training import loop
 from cgru.network.training.checkpoint import Checkpoint, State
 from cgru.network.training.compiled.engine import Engine, compiles
-from cgru.network.training.loop import Kept, Loop
-from cgru.network.training.metrics import measured, outputs
+from cgru.network.training.loop import Loop, Snapshot
+from cgru.network.training.metrics import compute_metrics, outputs_and_targets
 from cgru.network.training.penalties import Penalties
-from cgru.network.training.target_scaling import Units, shrinkage
+from cgru.network.training.target_scaling import TargetScaling, shrinkage
 from cgru.network.training.updater import OF_FIT
 from cgru.optimizers import Plateau
 
@@ -49,15 +49,16 @@ class Fit:
     """One fit of a model, with its data and settings; ValueError where these do not fit each other."""
 
     def __init__(
-        self, model: Model, data: Samples, held_out: Samples | None, settings: Settings, shuffler: np.random.Generator
+        self, model: Model, data: AnyData, held_out: AnyData | None, settings: Settings, shuffler: np.random.Generator
     ) -> None:
         check(settings, model, data)
         self.model, self.settings = model, settings
-        self.judged = data if held_out is None else held_out  # the data for the metrics
+        self.metric_data = data if held_out is None else held_out  # the data for the metrics
         self.penalties = Penalties.of(model.layers, settings)
-        self.units = Units.of(model.head, losses.named(model.loss), data) if settings.standardize_targets else None
+        loss = losses.named(model.loss)
+        self.scaling = TargetScaling.of(model.head, loss, data) if settings.standardize_targets else None
         self.data, self.held_out = (
-            part if part is None or self.units is None else part.then(self.units.change) for part in (data, held_out)
+            part if part is None or self.scaling is None else part.map(self.scaling.apply) for part in (data, held_out)
         )
         self.engine: Engine | Loop | None = None  # makes the updates
         self.resumed = False  # whether the parameters come from a checkpoint
@@ -73,7 +74,7 @@ class Fit:
         truncate = settings.truncate
         self.truncate = min(truncate, data.extent[1]) if truncate is not None and data.whole else truncate
         self.history, self.lowest, self.stale = History(), math.inf, 0  # lowest validation loss, epochs since then
-        self.best: Engine | Loop | Kept | None = None  # restores the best parameters so far
+        self.best: Engine | Loop | Snapshot | None = None  # restores the best parameters so far
         # With `recover` and without validation: (epoch number, parameters after it), first those that the fit began
         # with or went back to last, then those of the epoch with the lowest loss since then; and that loss.
         self.fallback: list[tuple[int, Any]] = []
@@ -88,7 +89,7 @@ class Fit:
         """
         model, settings = self.model, self.settings
         self._check_parameters()
-        found = None if checkpoint is None else checkpoint.taken(model.parameters())
+        found = None if checkpoint is None else checkpoint.take_state(model.parameters())
         model.carried.pop(OF_FIT, None)
         bar = Bar(self.epochs) if settings.progress else None
         with self._scaled(fresh, found is not None):
@@ -96,10 +97,10 @@ class Fit:
                 if found is not None:
                     self._resume(found)
                 elif checkpoint is not None or settings.metrics or settings.recover:
-                    self.best = Kept.of(model)  # the model's arrays may change before the first epoch is over
+                    self.best = Snapshot.of(model)  # the model's arrays may change before the first epoch is over
                 self.fallback = self.fallback or [(len(self.history), self.best)]
                 if settings.standardize and model.mean is None:
-                    model.mean, model.scale = statistics(self.data)
+                    model.mean, model.scale = feature_statistics(self.data)
                 self.engine = self._engine()
                 self.best = self.best or self.engine
                 if checkpoint is not None and not self._over():  # now, so that a file error comes before the training
@@ -121,8 +122,8 @@ class Fit:
                         with self._shown():
                             settings.callback(epoch)
                         self._check_parameters()
-                        if not self.engine.stands():
-                            self.leave()
+                        if not self.engine.is_valid():
+                            self.store_optimizer_state()
                             self.engine = self._engine()
                     if checkpoint is not None and (self._over() or checkpoint.due()):
                         checkpoint.write(model, self._state())
@@ -144,7 +145,7 @@ class Fit:
         parameters = self.model.parameters()
         for key, array in parameters.items():
             if not isinstance(array, np.ndarray) or array.dtype.kind != "f" or not array.flags.writeable:
-                raise TypeError(f"parameter {key}: expected a writable array of floats, got {_described(array)}")
+                raise TypeError(f"parameter {key}: expected a writable array of floats, got {_fault_of(array)}")
             if own[key] and _overlaps_itself(array):
                 raise ValueError(f"parameter {key}: expected memory of its own for each number, {SHARED}")
         if len(set(map(id, parameters.values()))) == len(own) and all(a.flags.owndata for a in parameters.values()):
@@ -190,7 +191,7 @@ class Fit:
 
     def _shrink(self) -> None:
         """Multiply the head's parameters by the shrinkage factor: scaled outputs move towards their mean, 0."""
-        k = shrinkage(*outputs(self.model, self.held_out))
+        k = shrinkage(*outputs_and_targets(self.model, self.held_out))
         for name in ("W", "b"):
             self.model.head.p[name] *= k
 
@@ -200,35 +201,35 @@ class Fit:
 
         The parameters of a `fresh` head, and those that come from a checkpoint, are scaled already.
         """
-        units, head = self.units, self.model.head
+        scaling, head = self.scaling, self.model.head
         before = {name: array.copy() for name, array in head.p.items()}
-        if units is not None and not fresh and not resumed:
-            units.enter(head)
+        if scaling is not None and not fresh and not resumed:
+            scaling.scale_head(head)
         try:
             yield
         finally:
-            if units is not None and (fresh or self.history or self.resumed):
-                units.leave(head)
-            elif units is not None:
+            if scaling is not None and (fresh or self.history or self.resumed):
+                scaling.unscale_head(head)
+            elif scaling is not None:
                 for name, array in before.items():  # nothing was trained: restore the bits
                     head.p[name][...] = array
 
     @contextmanager
     def _shown(self) -> Iterator[None]:
         """Within the context, the model's arrays have the current parameters, and predict in the units of y."""
-        self.engine.show()
-        with nullcontext() if self.units is None else self.units.left(self.model.head):
+        self.engine.store_parameters()
+        with nullcontext() if self.scaling is None else self.scaling.unscaled(self.model.head):
             yield
 
-    def leave(self) -> None:
+    def store_optimizer_state(self) -> None:
         """Copy the optimizer's current state into the model."""
         if self.engine is not None:
-            self.engine.leave()
+            self.engine.store_optimizer_state()
 
-    def _put_in(self) -> None:
+    def _store_in_model(self) -> None:
         """Copy the current parameters and optimizer's state into the model."""
-        self.engine.show()
-        self.engine.leave()
+        self.engine.store_parameters()
+        self.engine.store_optimizer_state()
 
     def _over(self) -> bool:
         """Return whether the fit is over: stopped, all epochs done, out of patience, or diverged too often."""
@@ -244,8 +245,8 @@ class Fit:
             self.best, self.measured = self.engine, (model.mean, model.scale)
             self.lowest, self.stale = epoch.validation_loss, 0
         if self.settings.recover and self.held_out is None and epoch.loss < self.lowest_loss:
-            self._put_in()
-            self.fallback[1:], self.lowest_loss = [(epoch.epoch, Kept.of(model))], epoch.loss
+            self._store_in_model()
+            self.fallback[1:], self.lowest_loss = [(epoch.epoch, Snapshot.of(model))], epoch.loss
         model.history.append(epoch)
         self.history.append(epoch)
 
@@ -260,20 +261,20 @@ class Fit:
     def _state(self) -> State:
         """Return the state of the fit for a checkpoint; the model's arrays then have the current parameters."""
         model, engine = self.model, self.engine
-        self._put_in()
-        now, measured, best = Kept.of(model), (model.mean, model.scale), None
+        self._store_in_model()
+        now, measured, best = Snapshot.of(model), (model.mean, model.scale), None
         if self.stale or self.best is not engine or not isinstance(engine, Engine):  # else the current are the best
             try:
                 self.best.restore()
-                best = _moment(Kept.of(model), self.measured)
+                best = _snapshot_dict(Snapshot.of(model), self.measured)
             finally:
                 now.restore()
         generators = [generator.state for generator in self._generators()]
         fallback = []
         if self.settings.recover and self.held_out is None:
-            fallback = [_moment(kept, measured) | {"epoch": number} for number, kept in self.fallback]
+            fallback = [_snapshot_dict(kept, measured) | {"epoch": number} for number, kept in self.fallback]
         return State(
-            self.history, model.history, self.lowest, self.stale, generators, _moment(now, measured), best,
+            self.history, model.history, self.lowest, self.stale, generators, _snapshot_dict(now, measured), best,
             self.row, self.lowest_loss, fallback,
         )  # fmt: skip
 
@@ -284,11 +285,11 @@ class Fit:
             generator.state = state
         for moment in (found.best or found.now, found.now):
             model.mean, model.scale = moment["mean"], moment["scale"]
-            Kept(model, moment["parameters"], moment["optimizer_state"]).restore()
+            Snapshot(model, moment["parameters"], moment["optimizer_state"]).restore()
             if self.best is None:
-                self.best, self.measured = Kept.of(model), (model.mean, model.scale)
+                self.best, self.measured = Snapshot.of(model), (model.mean, model.scale)
         for each in found.fallback:
-            self.fallback.append((each["epoch"], Kept(model, each["parameters"], each["optimizer_state"])))
+            self.fallback.append((each["epoch"], Snapshot(model, each["parameters"], each["optimizer_state"])))
         self.row, self.lowest_loss, self.resumed = found.row, found.lowest_loss, True
         self.history, self.lowest, self.stale = found.history, found.lowest, found.stale
         model.history[:] = found.all_history
@@ -321,13 +322,13 @@ class Fit:
         if not math.isfinite(largest):
             raise _DivergenceError(f"the parameters are not all finite after epoch {number}: {DIVERGED}")
         if largest > SUSPECT and self.settings.recover and self.held_out is None:
-            engine.show()
+            engine.store_parameters()
             if not math.isfinite(scores(model, self.data)[0]):  # the last update went wrong
                 raise _DivergenceError(f"the loss is not finite after epoch {number}: {DIVERGED}")
         rate, metrics = optimizers.slowed(model.optimizer, engine.slowed).rate(self.fraction), {}
         if self.settings.metrics:
             with self._shown():
-                metrics = measured(model, self.judged, self.settings.metrics)
+                metrics = compute_metrics(model, self.metric_data, self.settings.metrics)
         seconds = time.perf_counter() - start
         return Epoch(number, self.epochs, loss, accuracy, *scored, rate, seconds, metrics, skipped)
 
@@ -379,14 +380,14 @@ class Fit:
         ]
 
 
-def scores(model: Model, data: Samples, each: bool = False) -> tuple[float, float | None, np.ndarray | None]:
+def scores(model: Model, data: AnyData, each: bool = False) -> tuple[float, float | None, np.ndarray | None]:
     """Return the loss, the accuracy and with `each` the loss of each row on `data`; `stateful` layers are reset."""
     if each or not compiles(model):
         return loop.scores(model, data, each)
     return *Engine(model, data, data, 0, None).scores(), None
 
 
-def check(settings: Settings, model: Model, data: Samples) -> None:
+def check(settings: Settings, model: Model, data: AnyData) -> None:
     """Raise ValueError where the options do not fit the model or the data."""
     if settings.standardize and data.first.X.ndim == 2:
         raise ValueError("standardize: expected False for tokens, which have no mean, got True")
@@ -396,7 +397,7 @@ def check(settings: Settings, model: Model, data: Samples) -> None:
         got = type(model.optimizer).__name__
         raise ValueError(f"recover: expected False with an optimizer of your own, whose rate is its own, got {got}")
     if settings.truncate is not None:
-        chain.check_pieces(model.layers, settings.truncate)
+        chain.check_truncate(model.layers, settings.truncate)
     for i, layer in enumerate(model.layers):
         if not layer.trains:
             raise ValueError(
@@ -418,7 +419,7 @@ def check(settings: Settings, model: Model, data: Samples) -> None:
             )
 
 
-def _moment(kept: Kept, measured: tuple[np.ndarray | None, np.ndarray | None]) -> dict[str, Any]:
+def _snapshot_dict(kept: Snapshot, measured: tuple[np.ndarray | None, np.ndarray | None]) -> dict[str, Any]:
     """Return parameters, optimizer's state and standardisation as a dict for a checkpoint."""
     mean, scale = measured
     return {"parameters": kept.parameters, "optimizer_state": kept.optimizer_state, "mean": mean, "scale": scale}
@@ -434,7 +435,7 @@ def _overlaps_itself(array: np.ndarray) -> bool:
     return bool((np.diff(np.sort(places, axis=None)) < array.itemsize).any())
 
 
-def _described(value: Any) -> str:
+def _fault_of(value: Any) -> str:
     """Return what is wrong with a parameter as text: its type, its dtype, or that it is read-only."""
     if not isinstance(value, np.ndarray):
         return type(value).__name__

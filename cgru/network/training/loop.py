@@ -25,14 +25,14 @@ from cgru.network.training.updater import OF_FIT, Parts, Updater
 from cgru.optimizers import slowed
 from cgru.passes import Pass
 
-__all__ = ["Kept", "Loop", "scores"]
+__all__ = ["Loop", "Snapshot", "scores"]
 
 Arrays = dict[str, np.ndarray]
 States = dict[int, np.ndarray]  # states (m, u) of the recurrent layers, by the layer's index
 
 
 @dataclass
-class Kept:
+class Snapshot:
     """A copy of a model's parameters and its optimizer's state."""
 
     model: Model
@@ -40,7 +40,7 @@ class Kept:
     optimizer_state: dict[str, Any]
 
     @classmethod
-    def of(cls, model: Model) -> Kept:
+    def of(cls, model: Model) -> Snapshot:
         """Copy the current parameters and optimizer's state of `model`."""
         parameters = {key: array.copy() for key, array in model.parameters().items()}
         return cls(model, parameters, copy.deepcopy(model.carried))
@@ -53,7 +53,7 @@ class Kept:
 
 
 @dataclass
-class Piece:
+class BatchSlice:
     """Some steps of a batch, which one update is made of; without `truncate` all steps.
 
     data: the samples at these steps.
@@ -107,7 +107,7 @@ class Loop(Updater):
             p = model.parameters()
             if self.means:
                 self.left = {key: [n, p[key].copy(), mean] for key, (n, mean) in self.means.items()}
-                self.leave()
+                self.store_optimizer_state()
             for key, (_, mean) in self.means.items():
                 p[key][...] = mean
             self.means = {}
@@ -132,7 +132,7 @@ class Loop(Updater):
         accuracy = None if right is None else right / weight
         return Updates(loss / weight, accuracy, None, self.skipped, self.row)
 
-    def leave(self) -> None:
+    def store_optimizer_state(self) -> None:
         """Copy the state of the running means into the model; the optimizer's state is there already."""
         if self.left:
             self.model.carried[OF_FIT] = self.left
@@ -147,33 +147,33 @@ class Loop(Updater):
 
     def keep(self) -> None:
         """Save the current parameters and the optimizer's state for `restore`."""
-        self.kept = Kept.of(self.model)
+        self.kept = Snapshot.of(self.model)
 
     def restore(self) -> None:
         """Copy the saved parameters and optimizer's state into the model."""
         self.kept.restore()
 
-    def _pieces(self, batch: Data) -> Iterator[Piece]:
+    def _pieces(self, batch: Data) -> Iterator[BatchSlice]:
         """Cut a batch into the slices that get an update each.
 
         With one output a sample, that is its last slice; the steps before are run for their states alone.
         """
         k = self.truncate
         if k is None:
-            yield Piece(batch)
+            yield BatchSlice(batch)
             return
-        states = {i: _starts(layer, len(batch)) for i, layer in enumerate(self.model.layers) if layer.cells}
+        states = {i: _initial_states(layer, len(batch)) for i, layer in enumerate(self.model.layers) if layer.cells}
         if batch.per_step:
-            for at, rows, data in batch.spans(k):
-                yield Piece(data, states, rows, at == 0)
+            for at, rows, data in batch.step_slices(k):
+                yield BatchSlice(data, states, rows, at == 0)
             return
         with np.errstate(over="ignore", invalid="ignore"):
-            before, last = batch.halves(k)
-            for _, rows, data in before.spans(k):
-                self._forward(Piece(data, states, rows))
-        yield Piece(last, states, np.arange(len(batch)), before.steps == 0)
+            before, last = batch.split_last_steps(k)
+            for _, rows, data in before.step_slices(k):
+                self._forward(BatchSlice(data, states, rows))
+        yield BatchSlice(last, states, np.arange(len(batch)), before.steps == 0)
 
-    def _step(self, piece: Piece, fraction: float) -> tuple[float, float | None]:
+    def _step(self, piece: BatchSlice, fraction: float) -> tuple[float, float | None]:
         """Make the update of a slice and return its loss and hits, the weight of right predictions.
 
         Nothing is changed where all weights are 0, or loss or gradient are not finite.
@@ -190,7 +190,7 @@ class Loop(Updater):
                 return loss, None
             if np.isinf(dA if dZ is None else dZ).any():  # in float32, though the loss, in float64, is finite
                 return math.inf, None
-            g = self._backward(passes, batch, batch.unrowed(dZ), batch.unrowed(dA))
+            g = self._backward(passes, batch, batch.scatter(dZ), batch.scatter(dA))
             if all(np.isfinite(array).all() for array in g.values()):
                 p = model.parameters()
                 optimizer = slowed(model.optimizer, self.slowed)
@@ -205,7 +205,7 @@ class Loop(Updater):
                 self.skipped, self.row = self.skipped + 1, self.row + 1
         return loss, judge.hits(A, Y, batch.rows(batch.weights))
 
-    def _forward(self, piece: Piece) -> tuple[list[Pass], np.ndarray, np.ndarray | None]:
+    def _forward(self, piece: BatchSlice) -> tuple[list[Pass], np.ndarray, np.ndarray | None]:
         """Run the layers below the head; return their passes, the head's input and its lengths.
 
         The slice's states become those after its last step.
@@ -257,7 +257,7 @@ def scores(model: Model, data: Data, rows: bool = False) -> tuple[float, float |
     model.reset_states()
     with np.errstate(over="ignore", invalid="ignore"):
         for batch in data.blocks(size):
-            ((below, *_),) = model.below(batch.X, batch.lengths, size)
+            ((below, *_),) = model.head_inputs(batch.X, batch.lengths, size)
             model.reset_states()  # samples do not continue those of the batch before
             top = model.head.run(batch.rows(below))
             A, Y, weights = top.A, _targets(model, batch), batch.rows(batch.weights)
@@ -275,7 +275,7 @@ def _trainable(model: Model) -> Arrays:
     return {f"{i}.{name}": array for i, layer in layers if layer.trainable for name, array in layer.p.items()}
 
 
-def _starts(layer: Layer, m: int) -> np.ndarray:
+def _initial_states(layer: Layer, m: int) -> np.ndarray:
     """Return the initial states (m, u) of a recurrent layer: zero, or the learned state."""
     states = np.zeros((m, layer.d["u"]), layer.dtype)
     states += layer.p.get("h0", 0)

@@ -12,21 +12,21 @@ from cgru.network.data.training_data import Data
 from cgru.network.model import Model
 from cgru.network.options import Metric
 
-__all__ = ["measured", "outputs"]
+__all__ = ["compute_metrics", "outputs_and_targets"]
 
 
-def measured(model: Model, data: Data, metrics: Mapping[str, Metric] | None) -> dict[str, float]:
+def compute_metrics(model: Model, data: Data, metrics: Mapping[str, Metric] | None) -> dict[str, float]:
     """Compute each metric of the targets in `data` and the model's outputs; return the values by name.
 
     A metric gets one row for each sample or real step.
     """
     if not metrics:
         return {}
-    A, y, _ = outputs(model, data)
+    A, y, _ = outputs_and_targets(model, data)
     return {name: _number(metric(y, A), name) for name, metric in metrics.items()}
 
 
-def outputs(model: Model, data: Data) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+def outputs_and_targets(model: Model, data: Data) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     """Return outputs (n, k), targets and weights (n,) of n samples or real steps; weights None: all are 1."""
     found = []
     for block in [data] if data.in_memory else data.blocks(at_once(data.first.X.shape)):

@@ -34,7 +34,7 @@ class Penalties:
     @classmethod
     def of(cls, layers: Sequence[Layer], given: Settings) -> Penalties:
         """Return the penalties of the settings `given` for `layers`; ValueError for a key that matches no parameter."""
-        by_key = (_by_key(layers, getattr(given, name), name) for name in ("l1", "l2"))
+        by_key = (_factors_by_key(layers, getattr(given, name), name) for name in ("l1", "l2"))
         return cls(*by_key, given.activity_l1, given.activity_l2)
 
     def of_parameter(self, key: str) -> tuple[float, float]:
@@ -45,7 +45,7 @@ class Penalties:
 NONE = Penalties()
 
 
-def _by_key(layers: Sequence[Layer], value: Any, name: str) -> dict[str, float]:
+def _factors_by_key(layers: Sequence[Layer], value: Any, name: str) -> dict[str, float]:
     """Return the factors of option `name` by parameter keys; a number is for all matrices, a dict is by patterns."""
     if value == 0:
         return {}

@@ -16,13 +16,13 @@ import numpy as np
 from cgru.activations import identity, name_of, ours
 from cgru.layers.dense import Dense
 from cgru.losses import Loss
-from cgru.network.data.training_data import Data, scaled_targets, target_moments
+from cgru.network.data.training_data import Data, scale_targets, target_mean_variance
 
-__all__ = ["Units", "shrinkage"]
+__all__ = ["TargetScaling", "shrinkage"]
 
 
 @dataclass(frozen=True)
-class Units:
+class TargetScaling:
     """The scaling of targets, y = scaled * scale + mean, (n,), and of outputs, A = scaled * factor + shift, (k,).
 
     Both differ where a loss has several outputs a target, such as quantiles, or a mean and a log-variance.
@@ -34,14 +34,14 @@ class Units:
     shift: np.ndarray
 
     @classmethod
-    def of(cls, head: Dense, loss: Loss, data: Data) -> Units:
+    def of(cls, head: Dense, loss: Loss, data: Data) -> TargetScaling:
         """Measure the scaling of the targets in `data`; ValueError where `head` or `loss` cannot be trained on it."""
         if ours(head.activate) is not identity:
             due = 'False without a head with activate="identity"'
             raise ValueError(f"standardize_targets: expected {due}, got True for {name_of(head.activate)}")
         if not loss.can_standardize or data.first.y.shape[-1] * loss.outputs != head.d["u"]:
             raise ValueError(f"standardize_targets: expected False for {loss}, got True")
-        found = target_moments(data)
+        found = target_mean_variance(data)
         mean, scale = found.result()
         limits, changes = np.finfo(head.dtype), ~found.constant()
         due = cure = ""
@@ -55,18 +55,18 @@ class Units:
         return cls(mean, scale, *loss.scaling(mean, scale))
 
     @property
-    def change(self) -> Callable[[Data], Data]:
+    def apply(self) -> Callable[[Data], Data]:
         """Return the function that scales the targets of a `Data`."""
-        return partial(scaled_targets, self.mean, self.scale)
+        return partial(scale_targets, self.mean, self.scale)
 
-    def enter(self, head: Dense) -> None:
+    def scale_head(self, head: Dense) -> None:
         """Change a head that predicts in the units of y, in place, so that it predicts scaled targets."""
         W, b = head.p["W"], head.p["b"]
         W /= self.factor
         b -= self.shift
         b /= self.factor
 
-    def leave(self, head: Dense) -> None:
+    def unscale_head(self, head: Dense) -> None:
         """Change a head that predicts scaled targets, in place, so that it predicts in the units of y."""
         W, b = head.p["W"], head.p["b"]
         W *= self.factor
@@ -74,13 +74,13 @@ class Units:
         b += self.shift
 
     @contextmanager
-    def left(self, head: Dense) -> Iterator[None]:
+    def unscaled(self, head: Dense) -> Iterator[None]:
         """Within the context, let the head predict in the units of y.
 
         Afterwards restore the parameters bit for bit; where they were changed meanwhile, scale the changed ones.
         """
         before = {name: array.copy() for name, array in head.p.items()}
-        self.leave(head)
+        self.unscale_head(head)
         shown = {name: array.copy() for name, array in head.p.items()}
         try:
             yield
@@ -91,7 +91,7 @@ class Units:
                     p[name][...] = array
             else:
                 p.update({name: np.array(array) for name, array in p.items()})  # scale copies, not the caller's arrays
-                self.enter(head)
+                self.scale_head(head)
 
 
 def shrinkage(A: np.ndarray, Y: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:

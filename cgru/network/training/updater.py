@@ -23,10 +23,10 @@ Parts = Iterable[tuple[Data, np.ndarray, list[float]]]  # samples, their order, 
 class Updater:
     """Make the updates of one fit of `model`, and score it; `batch_size` 0: score only.
 
-    `held_out` are the samples to score. `slowed` multiplies the learning rates. The model's arrays need have the
-    current parameters only after `show` or `restore`, and the current optimizer's state only after `leave` or
-    `restore`. With `settings.average`, the running means of the parameters are shown and scored, and not the trained
-    parameters.
+    `held_out` are the samples to score. `slowed` multiplies the learning rates. The model need have the current
+    parameters only after `store_parameters` or `restore`, and the current optimizer's state only after
+    `store_optimizer_state` or `restore`. With `settings.average`, the running means of the parameters are shown and
+    scored, and not the trained parameters.
     """
 
     model: Model
@@ -37,12 +37,12 @@ class Updater:
     slowed: float = 1.0
     settings: Settings = DEFAULTS
 
-    def show(self) -> None:
+    def store_parameters(self) -> None:
         """Copy the current parameters into the model."""
 
-    def leave(self) -> None:
+    def store_optimizer_state(self) -> None:
         """Copy the optimizer's current state into the model."""
 
-    def stands(self) -> bool:
+    def is_valid(self) -> bool:
         """Return whether the updater is still valid after a callback, which may have changed the model."""
         return True

@@ -38,7 +38,10 @@ class Engine(Updater):
         self.weights, self.room = None, {"trained": (0, 0, 0), "scored": (0, 0, 0)}
         self._make_room(trained=self._trained(data), scored=self._scored(self.held_out))
         self.sources: dict[str, tuple[Data, Source]] = {}  # the last "trained" and "scored" data, converted
-        self.kept, self.settings = False, None  # the settings are read when `show` lets others see and change the model
+        self.kept, self.settings = (
+            False,
+            None,
+        )  # the settings are read when `store_parameters` lets others see and change the model
         self.measured = model.mean, model.scale  # keeps them alive, so that no other arrays get their ids
 
     def _trained(self, data: Data) -> tuple[int, int, int]:
@@ -56,7 +59,7 @@ class Engine(Updater):
 
     def _make_room(self, **pieces: tuple[int, int, int]) -> None:
         """Create the program anew where its memory is too small for `pieces`: (samples, steps, steps of a sample)."""
-        due = self.room | {kind: _joined(self.room[kind], piece) for kind, piece in pieces.items()}
+        due = self.room | {kind: _joint_size(self.room[kind], piece) for kind, piece in pieces.items()}
         if due == self.room:
             return
         self.room = due
@@ -124,24 +127,24 @@ class Engine(Updater):
     def restore(self) -> None:
         """Copy the saved parameters and optimizer's state into the model."""
         if self.kept:
-            self.weights.show(kept=True)
-            self.weights.show_state(kept=True)
+            self.weights.store_parameters(kept=True)
+            self.weights.store_optimizer_state(kept=True)
 
-    def show(self) -> None:
+    def store_parameters(self) -> None:
         """Copy the current parameters into the model."""
         self.settings = self.settings or _settings(self.model)
-        self.weights.show()
+        self.weights.store_parameters()
 
-    def stands(self) -> bool:
+    def is_valid(self) -> bool:
         """Return whether the engine is still valid after a callback, which may have changed the model."""
         return self.settings == _settings(self.model) and not self.weights.changed()
 
-    def leave(self) -> None:
+    def store_optimizer_state(self) -> None:
         """Copy the optimizer's current state into the model."""
-        self.weights.show_state()
+        self.weights.store_optimizer_state()
 
 
-def _joined(room: tuple[int, int, int], piece: tuple[int, int, int]) -> tuple[int, int, int]:
+def _joint_size(room: tuple[int, int, int], piece: tuple[int, int, int]) -> tuple[int, int, int]:
     """Return the memory size for `room` and `piece`; for `piece` alone where both together would take more than twice.
 
     That is where one has many samples and the other many steps.
@@ -165,17 +168,17 @@ def compiles(model: Model) -> bool:
     All must be the package's own: layers, activations, masks and loss, without a replaced method; and of one dtype.
     """
     dtypes = {layer.dtype for layer in model.layers if layer.parameter_names}
-    own = all(_own(each) for layer in model.layers for each in {layer, *layer.cells})
+    own = all(_is_own(each) for layer in model.layers for each in {layer, *layer.cells})
     return own and dtypes <= {model.dtype} and model.loss is not None and losses.named(model.loss).code is not None
 
 
-def _own(layer: Layer) -> bool:
+def _is_own(layer: Layer) -> bool:
     """Return whether the layer's own class defines its `stage`, and none of its methods was replaced."""
     kind = type(layer)
-    return "stage" in vars(kind) and _methods(kind).isdisjoint(vars(layer)) and layer.stage is not None
+    return "stage" in vars(kind) and _method_names(kind).isdisjoint(vars(layer)) and layer.stage is not None
 
 
 @cache
-def _methods(kind: type) -> frozenset[str]:
+def _method_names(kind: type) -> frozenset[str]:
     """Return the names of a class's methods; cached, since finding them takes longer than a small epoch."""
     return frozenset(name for name in dir(kind) if callable(getattr(kind, name)))

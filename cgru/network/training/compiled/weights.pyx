@@ -116,7 +116,7 @@ cdef class Weights:
         """Save the current parameters and optimizer's state: the next update writes to the other buffer."""
         self.kept, self.fresh = self.now, True
 
-    def show(self, bint kept=False):
+    def store_parameters(self, bint kept=False):
         """Copy the current parameters into the model's arrays; with `kept`, the saved ones."""
         cdef int buffer = self.kept if kept else self.now
         cdef Py_ssize_t i
@@ -126,7 +126,7 @@ cdef class Weights:
             if array is not None and array.shape == own.shape:  # else a callback replaced it
                 array[...] = self._copy(self.shown[buffer], self.weight[i].start, own)
 
-    def show_state(self, bint kept=False):
+    def store_optimizer_state(self, bint kept=False):
         """Copy the optimizer's current state into the model; with `kept`, the saved one."""
         cdef int buffer = self.kept if kept else self.now
         cdef Py_ssize_t i
@@ -143,7 +143,7 @@ cdef class Weights:
         return largest_magnitude(self.visible(), self.numbers, self.k.size)
 
     def changed(self):
-        """Return whether the model's arrays differ from those that `show` wrote."""
+        """Return whether the model's arrays differ from those that `store_parameters` wrote."""
         shown = self.model.parameters()
         return any(
             array is not shown.get(key) or not np.array_equal(array, self._copy(self.visible(), self.start[key], array))
@@ -264,14 +264,14 @@ cdef class _Averaged(Weights):
                 self._put(self.p[0], self.weight[i].start, parameter)
                 self._put(self.p[1], self.weight[i].start, parameter)
 
-    def show_state(self, bint kept=False):
+    def store_optimizer_state(self, bint kept=False):
         """Copy the optimizer's current state into the model; with `kept`, the saved one.
 
         Also copy [number of updates, parameter, mean] of each trained parameter.
         """
         cdef int buffer = self.kept if kept else self.now
         cdef Py_ssize_t i, start
-        Weights.show_state(self, kept)
+        Weights.store_optimizer_state(self, kept)
         own = self.model.carried[updater.OF_FIT] = {}
         for i, (key, array) in enumerate(zip(self.keys, self.arrays, strict=True)):
             if self.weight[i].trained:
