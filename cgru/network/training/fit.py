@@ -92,7 +92,7 @@ class Fit:
         found = None if checkpoint is None else checkpoint.take_state(model.parameters())
         model.carried.pop(OF_FIT, None)
         bar = Bar(self.epochs) if settings.progress else None
-        with self._scaled(fresh, found is not None):
+        with self._head_scaled(fresh, found is not None):
             try:
                 if found is not None:
                     self._resume(found)
@@ -103,29 +103,29 @@ class Fit:
                     model.mean, model.scale = feature_statistics(self.data)
                 self.engine = self._engine()
                 self.best = self.best or self.engine
-                if checkpoint is not None and not self._over():  # now, so that a file error comes before the training
+                if checkpoint is not None and not self._is_over():  # so that a file error comes before the training
                     checkpoint.write(model, self._state())
-                while not self._over():
+                while not self._is_over():
                     try:
                         epoch = self._epoch(self.engine, len(self.history) + 1)
                     except _DivergenceError as error:
                         if not settings.recover:
                             raise RuntimeError(str(error)) from None
                         self._go_back()
-                        if checkpoint is not None and self._over():
+                        if checkpoint is not None and self._is_over():
                             checkpoint.write(model, self._state())
                         continue
-                    self._score(epoch)
+                    self._record(epoch)
                     if bar is not None:
                         bar(epoch)
                     if settings.callback is not None:
-                        with self._shown():
+                        with self._parameters_shown():
                             settings.callback(epoch)
                         self._check_parameters()
                         if not self.engine.is_valid():
                             self.store_optimizer_state()
                             self.engine = self._engine()
-                    if checkpoint is not None and (self._over() or checkpoint.due()):
+                    if checkpoint is not None and (self._is_over() or checkpoint.due()):
                         checkpoint.write(model, self._state())
             finally:
                 self.engine = None
@@ -185,7 +185,7 @@ class Fit:
         if not self.history:
             self.measured = model.mean, model.scale
         self.engine = self._engine()
-        if self._over():
+        if self._is_over():
             self.engine.keep()
             self.best = self.engine
 
@@ -196,7 +196,7 @@ class Fit:
             self.model.head.p[name] *= k
 
     @contextmanager
-    def _scaled(self, fresh: bool, resumed: bool) -> Iterator[None]:
+    def _head_scaled(self, fresh: bool, resumed: bool) -> Iterator[None]:
         """Within the context, let the head predict scaled targets; afterwards, let it predict in the units of y.
 
         The parameters of a `fresh` head, and those that come from a checkpoint, are scaled already.
@@ -215,7 +215,7 @@ class Fit:
                     head.p[name][...] = array
 
     @contextmanager
-    def _shown(self) -> Iterator[None]:
+    def _parameters_shown(self) -> Iterator[None]:
         """Within the context, the model's arrays have the current parameters, and predict in the units of y."""
         self.engine.store_parameters()
         with nullcontext() if self.scaling is None else self.scaling.unscaled(self.model.head):
@@ -231,12 +231,12 @@ class Fit:
         self.engine.store_parameters()
         self.engine.store_optimizer_state()
 
-    def _over(self) -> bool:
+    def _is_over(self) -> bool:
         """Return whether the fit is over: stopped, all epochs done, out of patience, or diverged too often."""
         ended = len(self.history.returns) > RETURNS or self.stale == self.settings.patience
         return self.stopped or len(self.history) >= self.epochs or ended
 
-    def _score(self, epoch: Epoch) -> None:
+    def _record(self, epoch: Epoch) -> None:
         """Append the epoch to the histories, and save the parameters where they are the best so far."""
         model = self.model
         self.stale += 1
@@ -308,7 +308,7 @@ class Fit:
         """Train and score epoch `number`; return its figures. _DivergenceError where it diverges."""
         start = time.perf_counter()
         model = self.model
-        loss, accuracy, failed, skipped, self.row = engine.epoch(self._parts(number), self.row)
+        loss, accuracy, failed, skipped, self.row = engine.epoch(self._epoch_parts(number), self.row)
         if failed is not None:
             of = "" if self.batches is None else f" of {self.batches}"
             what = f"the loss is {loss}"
@@ -327,12 +327,12 @@ class Fit:
                 raise _DivergenceError(f"the loss is not finite after epoch {number}: {DIVERGED}")
         rate, metrics = optimizers.slowed(model.optimizer, engine.slowed).rate(self.fraction), {}
         if self.settings.metrics:
-            with self._shown():
+            with self._parameters_shown():
                 metrics = compute_metrics(model, self.metric_data, self.settings.metrics)
         seconds = time.perf_counter() - start
         return Epoch(number, self.epochs, loss, accuracy, *scored, rate, seconds, metrics, skipped)
 
-    def _parts(self, number: int) -> Iterator[tuple[Data, np.ndarray, list[float]]]:
+    def _epoch_parts(self, number: int) -> Iterator[tuple[Data, np.ndarray, list[float]]]:
         """Iterate over the data of an epoch: samples, their order, and the share of the fit done before each update."""
         batches, order = 0, self._order() if self.data.whole else None
         for part, places in self.data.parts(self.batch_size, order):

@@ -84,11 +84,11 @@ class Loop(Updater):
 
         `row` is how many updates in a row were left out just before.
         """
-        with self._trained():
+        with self._parameters_trained():
             return self._epoch(parts, row)
 
     @contextmanager
-    def _trained(self) -> Iterator[None]:
+    def _parameters_trained(self) -> Iterator[None]:
         """Within the context, the model has the trained parameters; otherwise, with `average`, it has their means.
 
         Numbers that a callback changed differ from the mean that was shown: they become parameter and mean.
@@ -121,11 +121,11 @@ class Loop(Updater):
         for part, order, fractions in parts:
             updates = iter(fractions)
             for start in range(0, len(order), size):
-                for piece in self._pieces(part[order[start : start + size]]):
-                    value, hits = self._step(piece, next(updates))
+                for batch_slice in self._slices(part[order[start : start + size]]):
+                    value, hits = self._step(batch_slice, next(updates))
                     if not math.isfinite(value) or self.row >= LEFT_OUT_IN_A_ROW:
                         return Updates(value, None, batches)
-                    loss, weight = loss + value * piece.data.count, weight + piece.data.count
+                    loss, weight = loss + value * batch_slice.data.count, weight + batch_slice.data.count
                     right = None if right is None else right + hits
                 batches += 1
         model.reset_states()
@@ -153,7 +153,7 @@ class Loop(Updater):
         """Copy the saved parameters and optimizer's state into the model."""
         self.kept.restore()
 
-    def _pieces(self, batch: Data) -> Iterator[BatchSlice]:
+    def _slices(self, batch: Data) -> Iterator[BatchSlice]:
         """Cut a batch into the slices that get an update each.
 
         With one output a sample, that is its last slice; the steps before are run for their states alone.
@@ -173,14 +173,14 @@ class Loop(Updater):
                 self._forward(BatchSlice(data, states, rows))
         yield BatchSlice(last, states, np.arange(len(batch)), before.steps == 0)
 
-    def _step(self, piece: BatchSlice, fraction: float) -> tuple[float, float | None]:
+    def _step(self, batch_slice: BatchSlice, fraction: float) -> tuple[float, float | None]:
         """Make the update of a slice and return its loss and hits, the weight of right predictions.
 
         Nothing is changed where all weights are 0, or loss or gradient are not finite.
         """
-        model, batch, judge = self.model, piece.data, losses.named(self.model.loss)
+        model, batch, judge = self.model, batch_slice.data, losses.named(self.model.loss)
         with np.errstate(over="ignore", invalid="ignore"):  # the check of the loss below takes the place of warnings
-            passes, A, lengths = self._forward(piece)
+            passes, A, lengths = self._forward(batch_slice)
             if not batch.count:
                 return 0.0, 0.0
             passes.append(model.head.run(A, lengths))
@@ -205,20 +205,20 @@ class Loop(Updater):
                 self.skipped, self.row = self.skipped + 1, self.row + 1
         return loss, judge.hits(A, Y, batch.rows(batch.weights))
 
-    def _forward(self, piece: BatchSlice) -> tuple[list[Pass], np.ndarray, np.ndarray | None]:
+    def _forward(self, batch_slice: BatchSlice) -> tuple[list[Pass], np.ndarray, np.ndarray | None]:
         """Run the layers below the head; return their passes, the head's input and its lengths.
 
         The slice's states become those after its last step.
         """
-        A, lengths, passes = self.model.standardized(piece.data.X), piece.data.lengths, []
+        A, lengths, passes = self.model.standardized(batch_slice.data.X), batch_slice.data.lengths, []
         for i, layer in enumerate(self.model.body):
             if layer.cells:
-                start = None if piece.states is None else piece.states[i][piece.rows]
+                start = None if batch_slice.states is None else batch_slice.states[i][batch_slice.rows]
                 ran = layer.run(A, lengths, start, preactivations=layer.preactivations is True)
-                if piece.states is not None:
-                    piece.states[i][piece.rows] = ran.state
+                if batch_slice.states is not None:
+                    batch_slice.states[i][batch_slice.rows] = ran.state
                     if "h0" in layer.p:
-                        ran.begins = piece.begins
+                        ran.begins = batch_slice.begins
             else:
                 ran = layer.run(A, lengths)
             passes.append(ran)

@@ -38,10 +38,7 @@ class Engine(Updater):
         self.weights, self.room = None, {"trained": (0, 0, 0), "scored": (0, 0, 0)}
         self._make_room(trained=self._trained(data), scored=self._scored(self.held_out))
         self.sources: dict[str, tuple[Data, Source]] = {}  # the last "trained" and "scored" data, converted
-        self.kept, self.settings = (
-            False,
-            None,
-        )  # the settings are read when `store_parameters` lets others see and change the model
+        self.kept, self.settings = False, None  # settings are read when `store_parameters` lets others change them
         self.measured = model.mean, model.scale  # keeps them alive, so that no other arrays get their ids
 
     def _trained(self, data: Data) -> tuple[int, int, int]:
