@@ -205,7 +205,7 @@ def read(path: Path) -> tuple[list[Layer], dict[str, Any], Arrays]:
     when the file is known to hold just those of the description, so that a forged file takes no more memory than they
     need.
     """
-    return read_checked(path, "model", FORMAT, _from_archive)
+    return read_checked(path, "model", FORMAT, _unpack_archive)
 
 
 def read_checked(path: Path, kind: str, newest: int, unpack: Callable[[Archive], Any]) -> Any:
@@ -235,7 +235,7 @@ def unpack(arrays: Arrays) -> tuple[list[Layer], dict[str, Any], Arrays]:
     KeyError for a missing array, ValueError for one that does not fit.
     """
     headers = {name: Header(array.shape, array.dtype) for name, array in arrays.items()}
-    return _from_archive(SimpleNamespace(headers=headers, read=arrays.__getitem__))
+    return _unpack_archive(SimpleNamespace(headers=headers, read=arrays.__getitem__))
 
 
 def _check_kind(archive: Archive, kind: str) -> None:
@@ -255,7 +255,7 @@ def _check_format(archive: Archive, newest: int) -> None:
         raise ValueError(f"its format {number} is newer than {newest}, the latest that this version of cgru reads")
 
 
-def _from_archive(archive: Archive) -> tuple[list[Layer], dict[str, Any], Arrays]:
+def _unpack_archive(archive: Archive) -> tuple[list[Layer], dict[str, Any], Arrays]:
     """Return the layers, settings and standardisation of a file; check all headers before an array is read."""
     model, headers, read = _read_description(archive), archive.headers, archive.read
     layers = [_make_layer(description) for description in model["layers"]]

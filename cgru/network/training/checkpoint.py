@@ -84,7 +84,7 @@ class Checkpoint:
         self._options, self._data, self._theirs = {}, {}, {}  # options and data of this fit; settings in the file
         self._due = -math.inf
         if os.path.exists(path):  # checked without `resume`, too: a file of another kind must not be replaced
-            found = read_checked(path, KIND, FORMAT, _from_archive if resume else _read_text)
+            found = read_checked(path, KIND, FORMAT, _unpack_archive if resume else _read_text)
             if resume:
                 self._theirs, self.found, self.split_seed = found
 
@@ -222,7 +222,7 @@ def _read_text(archive: Archive, arrays: Arrays | None = None) -> dict[str, Any]
     return read_json(KIND, archive, filled)
 
 
-def _from_archive(archive: Archive) -> tuple[dict[str, Any], State, np.random.SeedSequence]:
+def _unpack_archive(archive: Archive) -> tuple[dict[str, Any], State, np.random.SeedSequence]:
     """Return the settings, the state and the seed of the split in a checkpoint."""
     found = _read_text(archive, {name: archive.read(name) for name in archive.headers.keys() - {KIND}})
     state = State(**found["state"])

@@ -15,7 +15,7 @@ cdef struct Batch:
     Py_ssize_t *places  # (s + 2) counters for sorting by length
 
 
-cdef void assign_batch_memory(Batch *batch, Arena *arena, Py_ssize_t m, Py_ssize_t steps) noexcept
+cdef void plan_batch(Batch *batch, Arena *arena, Py_ssize_t m, Py_ssize_t steps) noexcept
 cdef void arrange_rows(Batch *batch, const Samples *samples, const Py_ssize_t *order, Py_ssize_t m) noexcept nogil
 cdef Py_ssize_t steps_before(Py_ssize_t whole, Py_ssize_t last, Py_ssize_t stride) noexcept nogil
 cdef void set_steps(Batch *batch, Py_ssize_t first, Py_ssize_t most, Py_ssize_t last, Py_ssize_t stride) noexcept nogil

@@ -4,14 +4,14 @@ so that the rows that have a step are the first so many.
 
 from libc.string cimport memset
 
-from cgru.network.training.compiled.stage cimport hand_out
+from cgru.network.training.compiled.stage cimport assign
 
 
 cdef Py_ssize_t *_take_integers(Arena *arena, Py_ssize_t n) noexcept:
-    return <Py_ssize_t *>hand_out(arena, n, sizeof(Py_ssize_t))
+    return <Py_ssize_t *>assign(arena, n, sizeof(Py_ssize_t))
 
 
-cdef void assign_batch_memory(Batch *batch, Arena *arena, Py_ssize_t m, Py_ssize_t steps) noexcept:
+cdef void plan_batch(Batch *batch, Arena *arena, Py_ssize_t m, Py_ssize_t steps) noexcept:
     """Assign memory to a batch of up to m rows and `steps` steps."""
     batch.sample, batch.whole, batch.slot = _take_integers(arena, m), _take_integers(arena, m), _take_integers(arena, m)
     batch.start, batch.length, batch.row = _take_integers(arena, m), _take_integers(arena, m), _take_integers(arena, m)

@@ -6,7 +6,7 @@ Functions that take a piece work on its rows at each step that they have, `each`
 from cython cimport floating
 from libc.string cimport memcpy, memset
 
-from cgru.network.training.compiled.stage cimport is_in_lanes, rows_at, time_major
+from cgru.network.training.compiled.stage cimport in_lanes, rows_at, time_major
 
 
 cdef double kept_scale(double rate, int size) noexcept nogil:
@@ -82,7 +82,7 @@ cdef void combine(int how, cgru_array a, cgru_array b, cgru_array to, const Piec
 
 cdef cgru_array input_as_rows(Stage *stage, const Piece *piece) noexcept nogil:
     """Return the input of a stage as (s, m, n); transpose it first, in `stage.X`, where it is in lanes."""
-    if is_in_lanes(stage.X):
+    if in_lanes(stage.X):
         combine(COPY, stage.X, stage.X, time_major(stage.X_as_rows, stage.n, piece.m), piece, stage.steps_in, stage.n,
                 stage.k.size)
         stage.X = time_major(stage.X_as_rows, stage.n, piece.m)

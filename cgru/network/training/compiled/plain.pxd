@@ -6,7 +6,7 @@ from cgru.network.training.compiled.stage cimport Arena, Piece, Size, Stage
 
 # Set up a stage, without its memory, from the dict that `Layer.stage` returns; `random` is the generator of a Dropout.
 cdef int make_plain(Stage *stage, dict description, random) except -1
-cdef void assign_plain_memory(Stage *stage, Arena *arena, Size size) noexcept
+cdef void plan_plain(Stage *stage, Arena *arena, Size size) noexcept
 cdef Py_ssize_t plain_workspace(const Stage *stage, Py_ssize_t m, Py_ssize_t s, bint back) noexcept
 
 # Compute the loss of a head's outputs and the weight of right classes; with `back`, write dL/dZ in the place of Z.

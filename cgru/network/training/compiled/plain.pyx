@@ -26,9 +26,7 @@ from cgru.network.training.compiled.numbers cimport (
     COPY, MULTIPLY, add_to, combine, draw_mask, input_as_rows, kept_scale, scale_clip,
 )
 from cgru.network.training.compiled.random cimport bit_generator_of
-from cgru.network.training.compiled.stage cimport (
-    Arena, Piece, Size, Stage, hand_out, is_in_lanes, laid, rows_at, time_major,
-)
+from cgru.network.training.compiled.stage cimport Arena, Piece, Size, Stage, assign, in_lanes, laid, rows_at, time_major
 
 cdef enum:
     AVERAGE, LARGEST, LAST  # the poolings of a Pool
@@ -83,22 +81,22 @@ cdef inline Py_ssize_t _count_rows(Py_ssize_t m, Py_ssize_t s, bint each) noexce
     return m * s if each else m
 
 
-cdef void assign_plain_memory(Stage *stage, Arena *arena, Size size) noexcept:
+cdef void plan_plain(Stage *stage, Arena *arena, Size size) noexcept:
     """Assign the memory of a stage; `size` is that of its outputs."""
     cdef int bytes = stage.k.size
     cdef Py_ssize_t numbers = (size.many if stage.steps_out else size.m) * stage.u
-    stage.out = hand_out(arena, numbers, bytes)
+    stage.out = assign(arena, numbers, bytes)
     if stage.lengths != NULL:
-        stage.running = <Py_ssize_t *>hand_out(arena, size.s + 1, sizeof(Py_ssize_t))
-        stage.length = <Py_ssize_t *>hand_out(arena, size.m, sizeof(Py_ssize_t))
+        stage.running = <Py_ssize_t *>assign(arena, size.s + 1, sizeof(Py_ssize_t))
+        stage.length = <Py_ssize_t *>assign(arena, size.m, sizeof(Py_ssize_t))
     if stage.random != NULL:
-        stage.mask = hand_out(arena, numbers, bytes)
+        stage.mask = assign(arena, numbers, bytes)
     if stage.forward == _pool_forward:
-        stage.chosen = <Py_ssize_t *>hand_out(arena, size.m * stage.u, sizeof(Py_ssize_t))
+        stage.chosen = <Py_ssize_t *>assign(arena, size.m * stage.u, sizeof(Py_ssize_t))
     if stage.forward == _embedding_forward:
-        stage.tokens = <Py_ssize_t *>hand_out(arena, size.many, sizeof(Py_ssize_t))
+        stage.tokens = <Py_ssize_t *>assign(arena, size.many, sizeof(Py_ssize_t))
     if stage.forward == _dense_forward:
-        stage.Z = hand_out(arena, numbers, bytes)
+        stage.Z = assign(arena, numbers, bytes)
 
 
 # --- Dropout, Flip ---
@@ -318,7 +316,7 @@ cdef Work _new_work(Stage *stage, const Piece *piece) noexcept nogil:
 
 cdef inline bint _blocks_are_steps(const Stage *stage, const Piece *piece) noexcept nogil:
     """Return whether blocks are steps: for ragged batches and arrays in lanes."""
-    return stage.steps_in and (piece.running != NULL or is_in_lanes(stage.X))
+    return stage.steps_in and (piece.running != NULL or in_lanes(stage.X))
 
 
 cdef Py_ssize_t _count_blocks(const Stage *stage, const Piece *piece) noexcept nogil:
@@ -549,7 +547,7 @@ cdef int head_forward(Stage *stage, const Piece *piece, const cgru_criterion *cr
     cdef cgru_call call
     cdef Work work
     cdef Py_ssize_t part
-    if is_in_lanes(stage.X):
+    if in_lanes(stage.X):
         work = _lanes_work(stage, piece, False)
     else:
         work = _product_work(stage, piece, stage.X, False, &call)
@@ -607,7 +605,7 @@ cdef int head_backward(Stage *stage, const Piece *piece) except -1 nogil:
     cdef cgru_call call
     cdef cgru_gradients g
     cdef Work work
-    if is_in_lanes(stage.X):
+    if in_lanes(stage.X):
         return _lanes_backward(stage, piece)
     if stage.dX.data != NULL:
         work = _product_work(stage, piece, time_major(stage.Z, stage.u, piece.m), True, &call)

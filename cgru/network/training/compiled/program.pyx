@@ -17,19 +17,15 @@ from cgru.core.kernels cimport (
 )
 from cgru.core.threads cimport available
 from cgru.network.training.compiled.batch cimport (
-    Batch, arrange_rows, assign_batch_memory, cut_piece, output_piece, set_last_steps, set_steps, steps_before,
+    Batch, arrange_rows, cut_piece, output_piece, plan_batch, set_last_steps, set_steps, steps_before,
 )
 from cgru.network.training.compiled.numbers cimport penalise_piece
-from cgru.network.training.compiled.plain cimport (
-    assign_plain_memory, head_backward, head_forward, make_plain, plain_workspace,
-)
-from cgru.network.training.compiled.recurrent cimport (
-    assign_recurrent_memory, make_recurrent, preferred_column, recurrent_workspace,
-)
+from cgru.network.training.compiled.plain cimport head_backward, head_forward, make_plain, plain_workspace, plan_plain
+from cgru.network.training.compiled.recurrent cimport make_recurrent, plan_recurrent, recurrent_workspace, wanted_column
 from cgru.network.training.compiled.samples cimport (
     Samples, Source, read_classes, read_targets, read_tokens, read_weights, read_X,
 )
-from cgru.network.training.compiled.stage cimport Arena, Parameter, Piece, Recurrent, Size, Stage, hand_out, no_array
+from cgru.network.training.compiled.stage cimport Arena, Parameter, Piece, Recurrent, Size, Stage, assign, no_array
 from cgru.network.training.compiled.weights cimport Weights
 from cgru.network import chain, history
 
@@ -44,7 +40,7 @@ cdef enum:
     LEFT_OUT  # a gradient is not finite
 
 cdef double MOST_LEFT_OUT = history.LEFT_OUT_IN_A_ROW
-cdef double CHECK_SIGNALS_AFTER = 1e9  # operations between two checks for Ctrl-C, some ten milliseconds
+cdef double SIGNAL_INTERVAL = 1e9  # operations between two checks for Ctrl-C, some ten milliseconds
 cdef double UPDATE_OPERATIONS = 1e5  # operations of an update beside its products
 
 
@@ -202,24 +198,24 @@ cdef class Program:
         for i in range(self.count):
             stage = &self.stages[i]
             if stage.parts:
-                assign_recurrent_memory(stage, arena, size[i], self.carries)
+                plan_recurrent(stage, arena, size[i], self.carries)
             else:
-                assign_plain_memory(stage, arena, size[i + 1])
+                plan_plain(stage, arena, size[i + 1])
             if turns:
-                stage.X_as_rows = hand_out(arena, size[i].many * stage.n, self.k.size)
+                stage.X_as_rows = assign(arena, size[i].many * stage.n, self.k.size)
             if not stage.may_return_input:
                 turns = stage.may_have_lanes
             most = max(most, size[i + 1].back * stage.u)
-        self.between[0], self.between[1] = hand_out(arena, most, self.k.size), NULL
-        self.between[1] = hand_out(arena, most, self.k.size)
-        cdef void *memory = hand_out(arena, scratch, self.k.size)
+        self.between[0], self.between[1] = assign(arena, most, self.k.size), NULL
+        self.between[1] = assign(arena, most, self.k.size)
+        cdef void *memory = assign(arena, scratch, self.k.size)
         for i in range(self.count):
             self.stages[i].scratch = memory
-        self.X = hand_out(arena, size.many * self.e, self.k.size)
-        self.classes = <Py_ssize_t *>hand_out(arena, rows, sizeof(Py_ssize_t))
-        self.targets = hand_out(arena, rows * u, self.k.size)
-        self.row_weights = <double *>hand_out(arena, rows, sizeof(double))
-        assign_batch_memory(&self.batch, arena, size.m, size.s)
+        self.X = assign(arena, size.many * self.e, self.k.size)
+        self.classes = <Py_ssize_t *>assign(arena, rows, sizeof(Py_ssize_t))
+        self.targets = assign(arena, rows * u, self.k.size)
+        self.row_weights = <double *>assign(arena, rows, sizeof(double))
+        plan_batch(&self.batch, arena, size.m, size.s)
         return 0
 
     # --- one piece ---
@@ -230,7 +226,7 @@ cdef class Program:
         if first.tokens != NULL:
             read_tokens(samples, &self.batch.piece, self.batch.sample, self.batch.start, first.n, first.tokens)
         else:
-            first.X = laid(self.X, first.n, self.batch.piece.m, preferred_column(first, &self.batch.piece))
+            first.X = laid(self.X, first.n, self.batch.piece.m, wanted_column(first, &self.batch.piece))
             read_X(samples, &self.batch.piece, self.batch.sample, self.batch.start, first.X, self.k.size)
 
     cdef void _point_to_parameters(self) noexcept nogil:
@@ -335,7 +331,7 @@ cdef class Program:
         for i in range(self.count):
             n, u, piece = self.stages[i].n, self.stages[i].u, self.stages[i].piece
             self.done += 6.0 * piece.m * piece.s * u * (n + u)
-        if self.done > CHECK_SIGNALS_AFTER:
+        if self.done > SIGNAL_INTERVAL:
             self.done = 0
             look_for_signals()
         return 0

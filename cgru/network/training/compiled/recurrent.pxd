@@ -4,6 +4,6 @@ from cgru.network.training.compiled.stage cimport Arena, Piece, Size, Stage
 
 
 cdef int make_recurrent(Stage *stage, list layers, str merge, bint steps_out) except -1
-cdef void assign_recurrent_memory(Stage *stage, Arena *arena, Size size, bint carries) noexcept
+cdef void plan_recurrent(Stage *stage, Arena *arena, Size size, bint carries) noexcept
 cdef Py_ssize_t recurrent_workspace(const Stage *stage, Py_ssize_t m, Py_ssize_t s, bint back) noexcept
-cdef Py_ssize_t preferred_column(Stage *stage, const Piece *piece) noexcept nogil
+cdef Py_ssize_t wanted_column(Stage *stage, const Piece *piece) noexcept nogil

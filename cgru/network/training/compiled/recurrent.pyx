@@ -17,7 +17,7 @@ from cgru.network.training.compiled.numbers cimport (
     ADD, HALVE, MULTIPLY, add_to, combine, copy_row, draw_mask, input_as_rows, kept_scale,
 )
 from cgru.network.training.compiled.random cimport bit_generator_of
-from cgru.network.training.compiled.stage cimport Arena, Piece, Recurrent, Size, Stage, hand_out, no_array, time_major
+from cgru.network.training.compiled.stage cimport Arena, Piece, Recurrent, Size, Stage, assign, no_array, time_major
 
 cdef enum:
     ONE, CONCAT, SUM, MEAN, MUL
@@ -53,42 +53,42 @@ cdef int make_recurrent(Stage *stage, list layers, str merge, bint steps_out) ex
     return 0
 
 
-cdef void assign_recurrent_memory(Stage *stage, Arena *arena, Size size, bint carries) noexcept:
+cdef void plan_recurrent(Stage *stage, Arena *arena, Size size, bint carries) noexcept:
     """Assign the memory of a stage; with `carries`, or for `stateful` cells, also that of carried states."""
     cdef Py_ssize_t e = stage.n, u, place, outputs = size.many if stage.steps_out else size.m
     cdef int bytes = stage.k.size, i
     cdef Recurrent *part
     cdef bint shared = stage.merge == CONCAT and stage.steps_out  # both write their states to one array, side by side
-    cdef void *states = hand_out(arena, size.many * stage.u, bytes) if shared else NULL
+    cdef void *states = assign(arena, size.many * stage.u, bytes) if shared else NULL
     for i in range(stage.parts):
         part = &stage.part[i]
         u = part.call.u
         part.columns, part.column = stage.u if shared else u, i * u if shared else 0
-        part.states = states if shared else hand_out(arena, size.many * u, bytes)
-        part.begins = <bint *>hand_out(arena, size.m, sizeof(int))
+        part.states = states if shared else assign(arena, size.many * u, bytes)
+        part.begins = <bint *>assign(arena, size.m, sizeof(int))
         if carries or part.stateful or part.learned:
-            part.start = hand_out(arena, size.m * u, bytes)
+            part.start = assign(arena, size.m * u, bytes)
         if carries or part.stateful:
-            part.carried, part.begun = hand_out(arena, size.m * u, bytes), <bint *>hand_out(arena, size.m, sizeof(int))
+            part.carried, part.begun = assign(arena, size.m * u, bytes), <bint *>assign(arena, size.m, sizeof(int))
         if stage.merge > CONCAT and not stage.steps_out:
-            part.last = hand_out(arena, size.m * u, bytes)
+            part.last = assign(arena, size.m * u, bytes)
         if part.dropout:
-            part.mask, part.masked = hand_out(arena, size.m * e, bytes), hand_out(arena, size.back * e, bytes)
+            part.mask, part.masked = assign(arena, size.m * e, bytes), assign(arena, size.back * e, bytes)
         if part.recurrent_dropout:
-            part.recurrent = hand_out(arena, 3 * size.m * u, bytes)
+            part.recurrent = assign(arena, 3 * size.m * u, bytes)
         if part.zoneout:
-            part.kept = hand_out(arena, size.back * u, bytes)
+            part.kept = assign(arena, size.back * u, bytes)
         for place in range(CGRU_PLACES):
             if place == CGRU_PLACE_dhh_ or place == CGRU_PLACE_dz_:  # they overwrite hh and z after these are last read
                 part.memory[place] = part.memory[CGRU_PLACE_hh if place == CGRU_PLACE_dhh_ else CGRU_PLACE_z]
             elif part.width[place]:
-                part.memory[place] = hand_out(arena, size.back * part.width[place], bytes)
+                part.memory[place] = assign(arena, size.back * part.width[place], bytes)
     if stage.merge > CONCAT or not stage.steps_out:
-        stage.out = hand_out(arena, outputs * stage.u, bytes)
+        stage.out = assign(arena, outputs * stage.u, bytes)
     if stage.merge > SUM:
-        stage.unmerged = hand_out(arena, (size.back if stage.steps_out else size.m) * stage.u, bytes)
+        stage.unmerged = assign(arena, (size.back if stage.steps_out else size.m) * stage.u, bytes)
     if stage.parts == 2:
-        stage.second = hand_out(arena, size.back * e, bytes)
+        stage.second = assign(arena, size.back * e, bytes)
 
 
 cdef Py_ssize_t recurrent_workspace(const Stage *stage, Py_ssize_t m, Py_ssize_t s, bint back) noexcept:
@@ -110,7 +110,7 @@ cdef Py_ssize_t recurrent_workspace(const Stage *stage, Py_ssize_t m, Py_ssize_t
 
 # --- forward ---
 
-cdef Py_ssize_t preferred_column(Stage *stage, const Piece *piece) noexcept nogil:
+cdef Py_ssize_t wanted_column(Stage *stage, const Piece *piece) noexcept nogil:
     """Return the column stride that the stage wants its input to have: 1 for (s, m, n), m for samples in lanes."""
     cdef Py_ssize_t column = piece.m if stage.parts else 1
     cdef cgru_call call

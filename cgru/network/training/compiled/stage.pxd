@@ -114,7 +114,7 @@ cdef inline cgru_array time_major(const void *data, Py_ssize_t n, Py_ssize_t m) 
     return laid(data, n, m, 1)
 
 
-cdef inline bint is_in_lanes(cgru_array array) noexcept nogil:
+cdef inline bint in_lanes(cgru_array array) noexcept nogil:
     """Return whether an array has the samples in the SIMD lanes, (s, n, m)."""
     return array.column != 1
 
@@ -141,7 +141,7 @@ cdef struct Arena:
     Py_ssize_t used
 
 
-cdef inline void *hand_out(Arena *arena, Py_ssize_t numbers, Py_ssize_t size) noexcept nogil:
+cdef inline void *assign(Arena *arena, Py_ssize_t numbers, Py_ssize_t size) noexcept nogil:
     """Hand out memory for `numbers` items of `size` bytes, aligned to a cache line; NULL while it is only counted."""
     cdef Py_ssize_t start = arena.used
     arena.used += (numbers * size + 63) // 64 * 64
