@@ -14,7 +14,7 @@ import numpy as np
 from cgru.core.lengths import mask
 from cgru.core.row_blocks import default_batch_size
 from cgru.layers.layer import Layer
-from cgru.network.data.training_data import taken
+from cgru.network.data.training_data import check_inputs
 from cgru.network.network import Network
 from cgru.optimizers import check_number
 from cgru.quantized import reference
@@ -74,7 +74,7 @@ def quantize(
         _check(layer, i)
     bounds = [0.0] * len(kinds)
     if calibration is not None:
-        calibration, lengths = taken(net.data_spec, calibration, lengths, "calibration ")
+        calibration, lengths = check_inputs(net.data_spec, calibration, lengths, "calibration ")
         for block in _seen(net, calibration, lengths):
             bounds = [max(bound, _largest(A, steps)) for bound, (A, steps, _) in zip(bounds, block, strict=True)]
     layers = [_quantized(*each) for each in zip(net.layers, kinds, bounds, strict=True)]
@@ -99,7 +99,7 @@ def compared(net: Network, small: Network, X: Any, lengths: Any = None) -> list[
     own dtype and `small_bytes`, and the `noise` of its outputs for the inputs that it has in `net`.
     """
     sizes, small_sizes, found = bytes_of(net), bytes_of(small), []
-    for i, apart in enumerate(_noises(net, small.layers, *taken(net.data_spec, X, lengths))):
+    for i, apart in enumerate(_noises(net, small.layers, *check_inputs(net.data_spec, X, lengths))):
         said = {"layer": type(net.layers[i]).__name__, "weights": getattr(small.layers[i], "weights", None)}
         found.append(said | {"bytes": sizes[i], "small_bytes": small_sizes[i]} | apart)
     return found
@@ -107,7 +107,7 @@ def compared(net: Network, small: Network, X: Any, lengths: Any = None) -> list[
 
 def changed(net: Network, small: Network, X: Any, lengths: Any = None) -> dict[str, float]:
     """The `noise` of the outputs of `small` for those of `net`."""
-    X, lengths = taken(net.data_spec, X, lengths)
+    X, lengths = check_inputs(net.data_spec, X, lengths)
     found = _Noise()
     for rows in _blocks(X):
         steps = None if lengths is None else lengths[rows]

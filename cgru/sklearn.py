@@ -37,12 +37,12 @@ from cgru.core.threads import get_num_threads, set_num_threads
 from cgru.files import Archive, replacing
 from cgru.layers.dense import Dense
 from cgru.network import Network, files
-from cgru.network.data.mean_variance import moments
-from cgru.network.data.split import groups_of
+from cgru.network.data.mean_variance import mean_and_deviation
+from cgru.network.data.split import encode_groups
 from cgru.network.history import Epoch
-from cgru.network.network import in_units, parts, restored
+from cgru.network.network import from_parts, to_parts, undo_target_scaling
 from cgru.network.options import OPTIONS
-from cgru.network.progress import short
+from cgru.network.progress import epoch_text
 from cgru.optimizers import Adam
 
 __all__ = ["GRUClassifier", "GRURegressor"]
@@ -152,7 +152,7 @@ class _Estimator(BaseEstimator):
         if sample_weight is not None:
             sample_weight = column_or_1d(sample_weight, dtype=np.float64, warn=False)
             check_consistent_length(X, sample_weight)
-        groups = groups_of(groups, len(X))
+        groups = encode_groups(groups, len(X))
         targets = self._targets(y, reset, classes, sample_weight)
         batch_size, chosen = recipe.budget(len(X), self.batch_size, self.epochs)
         net = self._network(targets, recipe.SCHEDULE if epochs is None else "constant") if reset else self.network_
@@ -242,7 +242,7 @@ class _Estimator(BaseEstimator):
         schedule = self._inner.optimizer.schedule
         text = {"class": type(self).__name__, "params": params, "attributes": attributes}
         text |= {"target_names": self.network_.target_names, "schedule": schedule and schedule.__name__}
-        arrays = files.packed(*parts(self._inner))
+        arrays = files.pack(*to_parts(self._inner))
         with replacing(path) as file:
             named = {f"network.{name}": array for name, array in arrays.items()}
             np.savez(file, format=np.array(FORMAT), estimator=np.array(json.dumps(text)), **named)
@@ -252,18 +252,18 @@ class _Estimator(BaseEstimator):
         """Return the estimator that `save` wrote to `path`. ValueError for a damaged, foreign or newer file, and for an
         estimator of another class; OSError where it cannot be read.
         """
-        return files.judged(path, "estimator", FORMAT, cls._from_file)
+        return files.read_checked(path, "estimator", FORMAT, cls._from_file)
 
     @classmethod
     def _from_file(cls, archive: Archive) -> Any:
-        text = files.spelled_out("estimator", archive)
+        text = files.read_json("estimator", archive)
         if text["class"] != cls.__name__:
             raise ValueError(f"expected a {cls.__name__}, got a {text['class']}, which {text['class']}.load reads")
         self = cls(**{name: _read(value) for name, value in text["params"].items()})
         vars(self).update((name, _read(value)) for name, value in text["attributes"].items())
         names = [name for name in archive.headers if name.startswith("network.")]
         arrays = {name.removeprefix("network."): archive.read(name) for name in names}
-        net = restored(*files.unpacked(arrays))
+        net = from_parts(*files.unpack(arrays))
         net.optimizer = Adam(
             self.learning_rate, weight_decay=self.weight_decay, clip_norm=1.0, schedule=text["schedule"]
         )
@@ -418,13 +418,13 @@ class GRURegressor(RegressorMixin, _Estimator):
         y = y.reshape(len(y), -1)
         if reset:
             weights = sample_weight if sample_weight is not None and sample_weight.any() else None
-            self.target_mean_, self.target_scale_ = moments(y, weights)
+            self.target_mean_, self.target_scale_ = mean_and_deviation(y, weights)
         elif y.shape[1] != len(self.target_mean_):
             raise ValueError(f"y: expected {len(self.target_mean_)} targets, as in the first fit, got {y.shape[1]}")
         return (y - self.target_mean_) / self.target_scale_
 
     def _in_terms_of_y(self, net: Network, names: tuple[str, ...] | None) -> Network:
-        found = in_units(net, self.target_mean_, self.target_scale_)
+        found = undo_target_scaling(net, self.target_mean_, self.target_scale_)
         found.target_names = names
         return found
 
@@ -456,7 +456,7 @@ def _spelled(value: Any, name: str) -> Any:
     if isinstance(value, list | tuple):
         return [_spelled(each, name) for each in value]
     if isinstance(value, np.ndarray):
-        return {"array": files.plain(value, name)}
+        return {"array": files.array_to_json(value, name)}
     due = "a number, a string, None, or a list, dict or array of these"
     raise TypeError(f"{name}: expected {due} to save, got {type(value).__name__}")
 
@@ -466,12 +466,12 @@ def _read(value: Any) -> Any:
     if isinstance(value, list):
         return [_read(each) for each in value]
     if isinstance(value, dict):
-        return files.array_of(value["array"]) if "array" in value else {k: _read(v) for k, v in value["dict"]}
+        return files.array_from_json(value["array"]) if "array" in value else {k: _read(v) for k, v in value["dict"]}
     return value
 
 
 def _say(epoch: Epoch) -> None:
-    print(f"epoch {epoch.epoch} of {epoch.epochs}: {short(epoch)}")
+    print(f"epoch {epoch.epoch} of {epoch.epochs}: {epoch_text(epoch)}")
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from cgru.core.kernels cimport cgru_activation, cgru_kernels, kernels
 from cgru.core.linear cimport Linear, LinearCall, activated, execute
 from cgru.core.memory cimport LINE, first_line
 from cgru.core.low_precision cimport LowPrecisionLinear, multiply_quantized, product_workspace
-from cgru.network.training.compiled.numbers cimport bound
+from cgru.network.training.compiled.numbers cimport scale_clip
 
 cnp.import_array()
 
@@ -162,10 +162,10 @@ cdef class _Elementwise(_Stage):
         if self.activates:
             activated(self.k, self.f, x, out, self.m, self.n)
         elif self.scale is None:
-            bound(x, self.n, NULL, NULL, self.low, self.high, out, self.m, self.n, self.k.size)
+            scale_clip(x, self.n, NULL, NULL, self.low, self.high, out, self.m, self.n, self.k.size)
         else:
-            bound(x, self.n, cnp.PyArray_DATA(self.scale), cnp.PyArray_DATA(self.shift), self.low, self.high, out,
-                  self.m, self.n, self.k.size)
+            scale_clip(x, self.n, cnp.PyArray_DATA(self.scale), cnp.PyArray_DATA(self.shift), self.low, self.high, out,
+                       self.m, self.n, self.k.size)
         return True
 
 

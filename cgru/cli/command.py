@@ -34,7 +34,7 @@ from cgru.core.row_blocks import select_rows
 from cgru.datasets import Dataset, Split, described
 from cgru.datasets.column_names import as_names
 from cgru.datasets.summary import details
-from cgru.network.data.split import drawn, groups_of, held_back
+from cgru.network.data.split import count_held_out, draw_held_out, encode_groups
 from cgru.quantization import changed, compared
 from cgru.reports.comparison import outside, outside_in_words
 
@@ -166,11 +166,11 @@ def _set_aside(
     classes = None if task.names is None or at_steps(task.train) else task.train
     if task.names is None and data.groups is None:
         held = np.zeros(m, bool)
-        held[np.random.default_rng(seed).permutation(m)[: held_back(m, share)]] = True
+        held[np.random.default_rng(seed).permutation(m)[: count_held_out(m, share)]] = True
     else:
         with as_request_error(f"{source}: "):
-            groups = groups_of(data.groups, m)
-            held = drawn(m, share, np.random.SeedSequence(seed), classes, groups)
+            groups = encode_groups(data.groups, m)
+            held = draw_held_out(m, share, np.random.SeedSequence(seed), classes, groups)
     kept, out = (Split(*(select_rows(array, np.flatnonzero(rows)) for array in train)) for rows in (~held, held))
     notes = []
     if data.groups is not None:

@@ -30,8 +30,8 @@ from cgru.many import Result, fit_many
 from cgru.many.cv_results import Grid, joined, scores_in_words
 from cgru.many.dispatch import OtherVersionError
 from cgru.many.grid import GridJob, grid_jobs
-from cgru.network.data.split import groups_of
-from cgru.network.data.training_data import by_class, labelled, weights_of_classes
+from cgru.network.data.split import encode_groups
+from cgru.network.data.training_data import check_data, class_weights, weigh_by_class
 from cgru.network.options import Settings
 from cgru.network.training.fit import Fit
 
@@ -47,7 +47,7 @@ def many(request: ManyRequest) -> int:
     task = task_of(data, plan.data)
     samples = data.train._replace(y=task.train)
     with as_request_error(f"{plan.data}: "):
-        groups = groups_of(data.groups, len(samples.X))
+        groups = encode_groups(data.groups, len(samples.X))
     jobs = {identity(job.place): job for job in _jobs(plan, task, samples, groups)}
     header = {"cgru": cgru.__version__, "plan": plan.described(), "data": _digests(samples, task.names, groups)}
     with contextlib.ExitStack() as stack:
@@ -125,10 +125,10 @@ def _check(
             net = make(seed=0, **network)
             if data is None:  # which hangs on nothing that settings differ in
                 with as_request_error(f"{plan.data}: "):
-                    data = labelled(net.data_spec, samples.X, samples.y, samples.lengths)
+                    data = check_data(net.data_spec, samples.X, samples.y, samples.lengths)
             asked = Settings(**fit, validation=0.5 if judged else None)
-            weights = weights_of_classes(net.data_spec, data, asked.class_weight)
-            Fit(net, by_class(cgru.losses.named(net.loss), data, weights), None, asked, np.random.default_rng())
+            weights = class_weights(net.data_spec, data, asked.class_weight)
+            Fit(net, weigh_by_class(cgru.losses.named(net.loss), data, weights), None, asked, np.random.default_rng())
 
 
 def _doubted(plan: Plan, data: Dataset) -> Dataset:

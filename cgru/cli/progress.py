@@ -8,8 +8,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from cgru.network.history import SCORES, Epoch, shown
-from cgru.network.progress import Bar, drawn
+from cgru.network.history import SCORES, Epoch, score_text
+from cgru.network.progress import Bar, create_bar
 
 __all__ = ["Fits", "Progress", "say"]
 
@@ -65,7 +65,7 @@ class Fits(_Shown):
     """Of `total` fits, some of which are done already."""
 
     def __init__(self, total: int, done: int, quiet: bool):
-        super().__init__(total, quiet, lambda: drawn(total, done))
+        super().__init__(total, quiet, lambda: create_bar(total, done))
         self.done, self.failed = done, 0
 
     def __call__(self, failed: bool) -> None:
@@ -82,7 +82,7 @@ class Fits(_Shown):
 def long(epoch: Epoch) -> str:
     """For a line of its own."""
     before = ("loss ", ", accuracy ", ", validation ", ", ")
-    state = "".join(shown(epoch, *each) for each in zip(SCORES, before, strict=True))
+    state = "".join(score_text(epoch, *each) for each in zip(SCORES, before, strict=True))
     if epoch.skipped:
         state += ", an update left out" if epoch.skipped == 1 else f", {epoch.skipped} updates left out"
     return state

@@ -20,7 +20,7 @@ from cgru.forecast.series import checked, filled, guess_season, seasonal_naive, 
 from cgru.gru import GRU
 from cgru.layers.dense import Dense
 from cgru.many import Job, Result, fit_many
-from cgru.network.files import judged, spelled_out
+from cgru.network.files import read_checked, read_json
 from cgru.network.network import Network
 from cgru.optimizers import Adam
 
@@ -298,7 +298,7 @@ class Forecaster:
     def _from_archive(cls, archive: Archive) -> Forecaster:
         """What `save` wrote; KeyError or ValueError for what it did not, before an array is read."""
         headers = archive.headers
-        given = spelled_out("forecaster", archive)
+        given = read_json("forecaster", archive)
         if not isinstance(given, dict) or given.keys() != {*_GIVEN, "season_", "width_"}:
             raise ValueError("forecaster: expected a JSON object of its settings")
         found = {name: positive(given.pop(name), name) for name in ("season_", "width_")}
@@ -339,7 +339,7 @@ def load(path: str | os.PathLike[str]) -> Forecaster:
 
     ValueError for a file that is damaged, foreign or of a newer format; OSError where it cannot be read.
     """
-    return judged(path, "forecaster", FORMAT, Forecaster._from_archive)
+    return read_checked(path, "forecaster", FORMAT, Forecaster._from_archive)
 
 
 def needed(horizon: int, season: int, width: int | None = None) -> int:

@@ -74,7 +74,7 @@ def to_onnx(
     mean = scale = None
     if isinstance(net, Network):
         settings, mean, scale = {name: getattr(net, name) for name in settings}, net.mean, net.scale
-    model = str(files.packed(layers, settings, {})["model"])
+    model = str(files.pack(layers, settings, {})["model"])
     graph = Graph(onnx, dtype, layout, lengths, states)
     A = graph.standardised("X", mean, scale)
     for i, layer in enumerate(layers):

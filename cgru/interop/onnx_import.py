@@ -24,7 +24,7 @@ from cgru.interop.onnx_layers import gru_options
 from cgru.interop.onnx_values import FLOATS, MOVES, Axis, Node, Unproved, Value
 from cgru.interop.reader import Reader
 from cgru.network import Network, files
-from cgru.network.network import restored
+from cgru.network.network import from_parts
 from cgru.variant import named
 
 __all__ = ["from_onnx"]
@@ -103,8 +103,8 @@ def _own(onnx: Any, proto: Any) -> Network | None:
         found = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in proto.graph.initializer}
         model = json.loads(mark.pop("model"))
         arrays, dtype = _unstacked(found, model["layers"])
-        layers, settings, standardisation = files.unpacked({"model": np.array(json.dumps(model)), **arrays})
-        net = restored(layers, settings, standardisation)
+        layers, settings, standardisation = files.unpack({"model": np.array(json.dumps(model)), **arrays})
+        net = from_parts(layers, settings, standardisation)
         again = to_onnx(net, dtype=dtype, **mark)
     except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError):
         return None

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from cgru.network.data.split import drawn
+from cgru.network.data.split import draw_held_out
 from cgru.network.network import Network
 
 __all__ = ["Splittable", "classes_of"]
@@ -66,7 +66,7 @@ class Splittable:
 
     def share(self, share: float, seed: Seed) -> Split:
         """Such a share held out at random, as `Network.fit` sets it aside: even in classes, of whole groups."""
-        return self._sides(drawn(len(self), share, seed, self._of(self.classes), self._of(self.groups)))
+        return self._sides(draw_held_out(len(self), share, seed, self._of(self.classes), self._of(self.groups)))
 
     def _sides(self, out: np.ndarray) -> Split:
         """Return the rows to train on and those that are held `out` (n,)."""

@@ -19,9 +19,9 @@ from cgru.many.cv_results import PLACE, TAKEN, TOLD, Grid
 from cgru.many.folds import Splittable, classes_of
 from cgru.many.jobs import OWN, Job, Result, Samples, cost_of
 from cgru.many.run import fit_many
-from cgru.network.data.split import groups_of
-from cgru.network.data.streaming import gathered
-from cgru.network.data.training_data import names_in
+from cgru.network.data.split import encode_groups
+from cgru.network.data.streaming import as_data
+from cgru.network.data.training_data import find_class_names
 from cgru.network.network import Network
 from cgru.network.options import OPTIONS, Settings, Trait
 from cgru.optimizers import check_number
@@ -153,7 +153,7 @@ def grid_jobs(
     plan = _Plan(make, axes, seeds)
     _check_validation(validation, inner_folds, plan)
     first = plan.check(samples, validation is not None or inner_folds is not None)
-    whole = Splittable(samples.X, samples.y, classes_of(first, samples.y), groups_of(groups, len(samples.X)))
+    whole = Splittable(samples.X, samples.y, classes_of(first, samples.y), encode_groups(groups, len(samples.X)))
     return [
         plan.job(i, {"repeat": repeat, "fold": fold, "inner": inner, "seed": seed}, rows, held_out, test)
         for repeat in range(repeats)
@@ -236,8 +236,8 @@ class _Plan:
             self.costs.append(cost_of(Job(net, **options), samples) / len(samples.X))
         X, y, lengths, weights = samples.taken(None, first)
         spec = first.data_spec
-        spec = spec._replace(class_names=names_in(spec, X, y, lengths))
-        gathered(spec, X, y, lengths, weights)  # by the places among all samples
+        spec = spec._replace(class_names=find_class_names(spec, X, y, lengths))
+        as_data(spec, X, y, lengths, weights)  # by the places among all samples
         return first
 
     def network(self, setting: dict[str, Any], seed: int | None) -> Callable[[], Network]:

@@ -21,7 +21,7 @@ from cgru.core.checks import positive
 from cgru.core.formatting import figure
 from cgru.layers import Layer
 from cgru.many.folds import Splittable, classes_of
-from cgru.network.data.split import groups_of
+from cgru.network.data.split import encode_groups
 from cgru.network.history import SCORES, History
 from cgru.network.network import Network
 from cgru.network.options import OPTIONS, Settings
@@ -353,7 +353,7 @@ def _split(job: Job, samples: Samples, net: Network) -> tuple[Any, Any]:
     if job.starts is None or not _is_share(share):
         return job.rows, job.validation_rows
     rows = np.arange(len(samples.X))[slice(None) if job.rows is None else job.rows]
-    groups = groups_of(samples.groups, len(samples.X))
+    groups = encode_groups(samples.groups, len(samples.X))
     return Splittable(samples.X, samples.y, classes_of(net, samples.y), groups, rows).share(share, [0])
 
 
@@ -428,7 +428,7 @@ def _check_rows(rows: Any, m: int, name: str) -> None:
 
 def _check_groups(job: Job, samples: Samples) -> None:
     """ValueError where a group has samples among the job's `rows` and among those that it holds out."""
-    groups = groups_of(samples.groups, len(samples.X))
+    groups = encode_groups(samples.groups, len(samples.X))
     for name in ("validation_rows", "test_rows") if groups is not None else ():
         rows = getattr(job, name)
         both = () if rows is None else np.intersect1d(groups[job.rows], groups[rows])

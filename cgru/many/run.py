@@ -17,7 +17,7 @@ from cgru.layers import Layer
 from cgru.many.dispatch import Executors, Parcels, taken
 from cgru.many.jobs import Job, Result, Running, Samples, changed, cost_of, run
 from cgru.network.network import Network
-from cgru.network.progress import bar_kind
+from cgru.network.progress import tqdm_class
 
 __all__ = ["fit_many"]
 
@@ -90,7 +90,7 @@ def fit_many(
     costs = [cost_of(job, opened) for job in jobs]
     order = sorted(range(len(jobs)), key=lambda i: -costs[i])
     tasks = [(i, names[i], jobs[i]) for i in order]
-    kind = bar_kind() if progress else None
+    kind = tqdm_class() if progress else None
     workers: Threads | Parcels
     if executor is None:
         workers = Threads(tasks, opened, keep, threads)

@@ -1,4 +1,4 @@
-"""Networks: chains of layers, their fit, its history, and their files."""
+"""Networks: layers in a chain, how they are fitted, the history of a fit, and model files."""
 
 from cgru.network.history import Epoch, History
 from cgru.network.network import Network, load

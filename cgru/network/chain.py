@@ -1,6 +1,6 @@
-"""Which layers can follow which, in which dtype, and what comes out at the end.
+"""Checks of layers in a chain: which can follow which, in which dtype, and the shape and steps of the outputs.
 
-m samples, s steps, e elements per step, u units.
+m samples, s steps, e features per step, u units.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from cgru.core.lengths import mask
 from cgru.layers.layer import Layer, Shape
 
 __all__ = [
-    "chain", "check_pieces", "dtype_of", "elements", "input_elements", "output_lengths", "output_mask", "per_step",
-    "shape_of", "starts", "steppers", "stride",
+    "chain", "check_truncate", "checked_initial_states", "dtype_of", "elements", "input_elements", "output_lengths",
+    "output_mask", "per_step", "shape_of", "steppers", "stride",
 ]  # fmt: skip
 
 
 def chain(layers: Any) -> tuple[Layer, ...]:
-    """`layers` as a tuple, refused where one cannot follow another."""
+    """Check a list of layers and return it as a tuple; ValueError where a layer cannot follow the one before."""
     if not isinstance(layers, list | tuple):
         raise TypeError(f"layers: expected a list of layers, got {type(layers).__name__}")
     for i, layer in enumerate(layers):
@@ -39,7 +39,10 @@ def chain(layers: Any) -> tuple[Layer, ...]:
 
 
 def shape_of(layers: Any) -> Shape:
-    """The shape of what comes out at the end, by letters; ValueError where a layer does not fit what comes to it."""
+    """Return the shape of the outputs of the chain, with letters for unknown sizes.
+
+    ValueError where a layer does not fit its input.
+    """
     shape: Shape = ("m", "s") if layers[0].tokens_in else ("m", "s", "e")
     for i, layer in enumerate(layers):
         name = f"layer {i}, {type(layer).__name__}"
@@ -60,12 +63,12 @@ def shape_of(layers: Any) -> Shape:
 
 
 def per_step(layers: Any) -> bool:
-    """Return whether what comes out at the end is (m, s, k)."""
+    """Return whether the outputs of the chain are (m, s, k), one for each step."""
     return len(shape_of(layers)) == 3
 
 
 def dtype_of(layers: Sequence[Layer], dtype: DTypeLike | None) -> np.dtype:
-    """The one dtype of all layers; ValueError where they were given unlike ones."""
+    """Return the dtype of all layers: `dtype`, else the one that layers have, else float64; ValueError for two."""
     chosen = None if dtype is None else float_dtype(dtype)
     where = "in dtype"
     for i, layer in enumerate(layers):
@@ -78,14 +81,14 @@ def dtype_of(layers: Sequence[Layer], dtype: DTypeLike | None) -> np.dtype:
 
 
 def input_elements(layers: Sequence[Layer], n: int) -> int:
-    """Return how many elements go into the lowest of the layers, none of which knows, where `n` come out at the top."""
+    """Return how many features go into the lowest layer where `n` come out of the highest; none has parameters."""
     for layer in reversed(layers):
         n = layer.input_elements(n)
     return n
 
 
 def elements(layers: Sequence[Layer]) -> int | None:
-    """Return how many elements the parameters are made for; None where there are none yet, or for tokens."""
+    """Return the number of input features of the parameters; None where there are none yet, and for tokens."""
     if layers[0].tokens_in:
         return None
     for i, layer in enumerate(layers):
@@ -99,30 +102,30 @@ def elements(layers: Sequence[Layer]) -> int | None:
 
 
 def steppers(layers: Sequence[Layer]) -> tuple[Layer, ...]:
-    """Return the layers that change the number of steps, from the lowest on."""
+    """Return the layers that change the number of steps, the lowest first."""
     return tuple([layer for layer in layers if layer.changes_steps])
 
 
 def output_lengths(layers: Sequence[Layer], lengths: np.ndarray, name: str = "lengths") -> np.ndarray:
-    """Return how many steps come out at the end of samples of so many; ValueError by `name` for too few of them."""
+    """Return how many output steps samples of these `lengths` have; ValueError by `name` where one is too short."""
     for layer in layers:
         lengths = layer.lengths(lengths, name)
     return lengths
 
 
 def output_mask(layers: Sequence[Layer], m: int, s: int, lengths: np.ndarray | None) -> np.ndarray:
-    """Return which steps come out of real ones, (m, n) booleans, of m samples of s steps."""
+    """Return which steps of the outputs are real, (m, n) booleans, for m samples of s steps with these `lengths`."""
     n = output_lengths(layers, np.array([s]))[0]
     return np.ones((m, n), bool) if lengths is None else mask(output_lengths(layers, lengths), n)[:, :, 0]
 
 
 def stride(layers: Sequence[Layer]) -> int:
-    """Return how many steps go in for one that comes out, of layers that run piece by piece."""
+    """Return how many input steps make one output step, in layers that can run some steps at a time."""
     return math.prod(layer.stride for layer in layers)
 
 
-def check_pieces(layers: Sequence[Layer], k: int) -> None:
-    """Raise ValueError where pieces of k steps, one after another, do not give what whole sequences do."""
+def check_truncate(layers: Sequence[Layer], k: int) -> None:
+    """Raise ValueError where running k steps at a time does not give the same as running whole sequences."""
     for i, layer in enumerate(layers):
         if not layer.piecewise or layer.stride is None:
             raise ValueError(f"truncate: expected layers that can run piece by piece, got {layer!r} as layer {i}")
@@ -133,8 +136,8 @@ def check_pieces(layers: Sequence[Layer], k: int) -> None:
         )
 
 
-def starts(layers: Sequence[Layer], h0: Any, m: int) -> list[np.ndarray | None]:
-    """`h0` for m samples, for each recurrent layer and direction, checked; None where it is not given."""
+def checked_initial_states(layers: Sequence[Layer], h0: Any, m: int) -> list[np.ndarray | None]:
+    """Check the initial states `h0` of m samples; return (m, u), or None, for each recurrent layer and direction."""
     cells = [cell for layer in layers for cell in layer.cells]
     if h0 is None:
         return [None] * len(cells)

@@ -1,4 +1,4 @@
-"""The names and values of classes, given or found in targets, and the names of features and targets."""
+"""Check the names and values of classes, and the names of features and targets; encode classes as integers."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from cgru import losses
 from cgru.layers.layer import Layer
 from cgru.losses import Function
 
-__all__ = ["checked_features", "checked_labels", "numbered", "strings_in"]
+__all__ = ["as_strings", "checked_feature_names", "checked_labels", "encode_classes"]
 
 
 def checked_labels(
     head: Layer, loss: str | Function, per_step: bool, class_names: Any, classes: Any, target_names: Any
 ) -> dict[str, Any]:
-    """Return `class_names`, `classes` and `target_names` of a network with that head and loss, each checked."""
+    """Check `class_names`, `classes` and `target_names` of a network with this head and loss; return them by name."""
     k = head.d["u"]
     return {
         "class_names": _checked_names(class_names, loss, k),
@@ -27,18 +27,18 @@ def checked_labels(
 
 
 def _checked_names(names: Any, loss: str | Function, k: int) -> tuple[str, ...] | None:
-    """`class_names` as a tuple, one for each class of a head of k units."""
+    """Check that `names` has one name for each class of a head of k units; return a tuple."""
     classifies = losses.classifies(loss)
-    found = _different(names, (2 if k == 1 else k) if classifies else None, "class_names")
+    found = _checked_different(names, (2 if k == 1 else k) if classifies else None, "class_names")
     if found is not None and not classifies:
         raise ValueError(f"class_names: expected None for {loss}, got {len(found)} names")
     return found
 
 
 def _checked_classes(values: Any, loss: str | Function, k: int, per_step: bool) -> np.ndarray | None:
-    """Return `classes` as an array, one value for each class of a head of k units; TypeError or ValueError.
+    """Check that `values` has one value for each class of a head of k units; return an array.
 
-    They are booleans, numbers of up to 64 bits or strings, which an array of objects may have, too.
+    Values are booleans, numbers of up to 64 bits or strings; the strings may stand in an array of objects.
     """
     if values is None:
         return None
@@ -59,20 +59,23 @@ def _checked_classes(values: Any, loss: str | Function, k: int, per_step: bool) 
     return array
 
 
-def checked_features(names: Any, e: int | None) -> tuple[str, ...] | None:
-    """`feature_names` as a tuple, one for each of e elements; any number of them where e is None."""
-    return _different(names, e, "feature_names")
+def checked_feature_names(names: Any, e: int | None) -> tuple[str, ...] | None:
+    """Check that `names` are different strings, one for each of e features; e None: any number. Return a tuple."""
+    return _checked_different(names, e, "feature_names")
 
 
 def _checked_targets(names: Any, loss: str | Function, k: int) -> tuple[str, ...] | None:
-    """Return `target_names` as a tuple, one for each target of a regression whose head has k units."""
+    """Check that `names` has one name for each target of a regression whose head has k units; return a tuple."""
     if names is not None and losses.classifies(loss):
         raise ValueError(f"target_names: expected None for {loss}, got {list(names)}")
-    return _different(names, losses.named(loss).targets(k), "target_names")
+    return _checked_different(names, losses.named(loss).targets(k), "target_names")
 
 
-def _different(names: Any, count: int | None, argument: str) -> tuple[str, ...] | None:
-    """The names as a tuple, `count` of them or, where that is None, any number; TypeError or ValueError."""
+def _checked_different(names: Any, count: int | None, argument: str) -> tuple[str, ...] | None:
+    """Check that `names` are `count` different strings, any number where that is None; return a tuple.
+
+    TypeError or ValueError by the name of the `argument`. None stays None.
+    """
     if names is None:
         return None
     if isinstance(names, str) or not isinstance(names, Sequence | np.ndarray):
@@ -85,15 +88,16 @@ def _different(names: Any, count: int | None, argument: str) -> tuple[str, ...] 
     return tuple(map(str, names))
 
 
-def numbered(
+def encode_classes(
     y: Any, names: tuple[str, ...] | None, classes: np.ndarray | None, steps: np.ndarray | None, name: str
 ) -> Any:
-    """Replace each class in `y` by its place in `classes`, or where these are None a string by that in `names`.
+    """Replace each class in `y` by its index in `classes`; without `classes`, each string by its index in `names`.
 
-    Steps (m, s) that are padded get 0; None: none is. Anything else, such as probabilities, is returned as it is.
+    `steps` (m, s) says which steps are real: padded ones get 0. A `y` without such classes, such as probabilities, is
+    returned as it is. `name` is a prefix for errors.
     """
     known = names if classes is None else classes
-    given = None if known is None else _classes_in(y, np.asarray(known), steps)
+    given = None if known is None else _as_classes(y, np.asarray(known), steps)
     if given is None:
         return y
     known = np.asarray(known, given.dtype if given.dtype.kind != "U" else str)
@@ -109,10 +113,10 @@ def numbered(
     return places
 
 
-def _classes_in(y: Any, known: np.ndarray, steps: np.ndarray | None) -> np.ndarray | None:
-    """`y` as an array of classes like those `known`, strings or numbers one each; None where it is anything else."""
+def _as_classes(y: Any, known: np.ndarray, steps: np.ndarray | None) -> np.ndarray | None:
+    """Return `y` as an array of classes of the same kind as `known`; None where `y` is anything else."""
     if known.dtype.kind in "UO":
-        return strings_in(y)
+        return as_strings(y)
     try:
         array = np.asarray(y)
     except ValueError:
@@ -124,8 +128,8 @@ def _classes_in(y: Any, known: np.ndarray, steps: np.ndarray | None) -> np.ndarr
     return array.astype(both if exact else object, copy=False)  # no float holds all of int64 and uint64
 
 
-def strings_in(y: Any) -> np.ndarray | None:
-    """`y` as an array of strings, those of pandas among them; None where it is anything else."""
+def as_strings(y: Any) -> np.ndarray | None:
+    """Return `y` as an array of strings, also for strings of pandas; None where `y` is anything else."""
     try:
         array = np.asarray(y)
     except ValueError:

@@ -1,4 +1,4 @@
-"""What samples and targets a network takes, as far as whoever checks them has to know it. k outputs."""
+"""`DataSpec`: which inputs and targets a network takes, for the functions that check them. k outputs."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ __all__ = ["DataSpec"]
 
 
 class DataSpec(NamedTuple):
-    """What samples and targets a network takes at one time.
+    """Which inputs and targets a network takes, as it is at one time.
 
-    layers: of which the lowest knows tokens; steppers: those of them that change the number of steps.
-    elements: e that X must have; None: any, or X are tokens.
-    standardized: e that its mean and scale were measured for; None: it has none.
-    loss: None: there is no head, and so no targets.
-    feature_names, class_names, classes: as `Network` has them.
+    layers: all layers; the lowest decides whether X are tokens.
+    steppers: the layers that change the number of steps.
+    elements: the number of features that X must have; None: any, or X are tokens.
+    standardized: the number of features for which mean and scale were measured; None: there is no standardisation.
+    loss: the loss; None: there is no head, and so no targets.
+    feature_names, class_names, classes: as in `Network`.
     """
 
     layers: tuple[Layer, ...]
@@ -35,27 +36,27 @@ class DataSpec(NamedTuple):
 
     @property
     def per_step(self) -> bool:
-        """Whether there is a target for each step."""
+        """Return whether there is a target for each step."""
         return chain.per_step(self.layers)
 
     @property
     def k(self) -> int:
-        """How many outputs there are."""
+        """Return the number of outputs."""
         return self.layers[-1].d["u"]
 
     @property
     def judge(self) -> Loss:
-        """The loss as the object that checks targets."""
+        """Return the loss object, which checks targets."""
         return losses.named(self.loss)
 
     @property
     def says_one(self) -> bool:
-        """Whether each output says one class, which can have a name."""
+        """Return whether a prediction is one class, which can have a name, and not several binary outputs."""
         return self.judge.says_one(self.k)
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The classes in words: by their names, else their values, else their places."""
+        """Return the classes as text: their names, else their values, else their indices."""
         if self.class_names is not None:
             return tuple(self.class_names)
         return tuple(map(str, range(max(2, self.k)) if self.classes is None else self.classes.tolist()))

@@ -1,8 +1,8 @@
-"""The model file: an `.npz` that loads with `allow_pickle=False`, none of its arrays compressed.
+"""Write and read model files: an `.npz` that loads with `allow_pickle=False`, none of its arrays compressed.
 
 Its arrays: `format`, the number of the format; `model`, a JSON text with the layers and the network's settings; the
-parameters of layer i as `i.name`; `mean` and `scale` where the model has a standardisation; `sample_hashes.trained` and
-`sample_hashes.validated`, hashes of samples, where it remembers some.
+parameters of layer i as `i.name`; `mean` and `scale` where the model has a standardisation; `remembered.trained` and
+`remembered.validated`, hashes of the training and validation samples, where the model has some.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from cgru.quantized.layers import KINDS as QUANTIZED
 from cgru.variant import named as variant_named
 
 __all__ = [
-    "FORMAT", "LONGEST", "SETTINGS", "array_of", "judged", "packed", "plain", "read", "refused", "spelled_out",
-    "unpacked", "write",
+    "FORMAT", "LONGEST", "SETTINGS", "array_from_json", "array_to_json", "file_error", "pack", "read", "read_checked",
+    "read_json", "unpack", "write",
 ]  # fmt: skip
 
-FORMAT = 2  # 1 has none of `_SECOND`
+FORMAT = 2  # the newest format; files without any of `_SECOND` are written as 1
 LONGEST = 1 << 22  # characters of the JSON text
 
 Path = str | os.PathLike[str]
@@ -49,31 +49,31 @@ _READERS = {
     "forecaster": "cgru.forecast.load",
     "checkpoint": "Network.fit(resume=True)",
 }
-# Which older files have not, and files without any need not have.
+# Settings that older files lack, and that are left out where they are None.
 _LATER = dict.fromkeys(("feature_names", "reading", *_SECOND))
 _HASHES = "remembered."
 
 
-def refused(path: Path, why: Any, kind: str = "model") -> ValueError:
-    """The error for a file that is no model, or none of another `kind`."""
+def file_error(path: Path, why: Any, kind: str = "model") -> ValueError:
+    """Return the ValueError for a file at `path` that is no cgru file of this `kind`, because of `why`."""
     return ValueError(f"{os.fspath(path)} is not a cgru {kind}: {why}")
 
 
-def _headers(layer: Layer, e: int) -> Headers:
-    """The shape and dtype of each parameter of a layer that gets `e` elements."""
+def _parameter_headers(layer: Layer, e: int) -> Headers:
+    """Return the shape and dtype of each parameter of a layer that gets `e` features."""
     return {name: Header(*each) for name, each in layer.arrays(e).items()}
 
 
-def _first(layers: Sequence[Layer]) -> tuple[int, str]:
-    """The lowest layer with a matrix, which has a row for each element of the input, by index, and that parameter."""
+def _first_matrix(layers: Sequence[Layer]) -> tuple[int, str]:
+    """Return the index of the lowest layer with a matrix, and the matrix's name: its rows are the input features."""
     for i, layer in enumerate(layers):
         for name in filter(is_matrix, layer.arrays(1)):
             return i, name
     raise ValueError("layers: expected one that has parameters, got none")
 
 
-def _step(layers: Sequence[Layer], e: int) -> tuple[int, ...]:
-    """The shape of one step of one sample as it comes in."""
+def _step_shape(layers: Sequence[Layer], e: int) -> tuple[int, ...]:
+    """Return the shape of an input of one sample and one step: (1, 1, e), of tokens (1, 1)."""
     return (1, 1) if layers[0].tokens_in else (1, 1, e)
 
 
@@ -83,37 +83,37 @@ def _step(layers: Sequence[Layer], e: int) -> tuple[int, ...]:
 def write(
     path: Path, layers: Sequence[Layer], settings: Mapping[str, Any], standardisation: Mapping[str, np.ndarray]
 ) -> None:
-    """Write a model to exactly `path`, whole or not at all.
+    """Write a model file to exactly `path`, whole or not at all.
 
     ValueError for what is not from this package, RuntimeError for missing parameters, before a file is touched; the
     errors of `cgru.files.replacing` for the file.
     """
     second = any(settings.get(name) is not None for name in _SECOND)
-    arrays = {"format": np.array(FORMAT if second else 1), **packed(layers, settings, standardisation)}
+    arrays = {"format": np.array(FORMAT if second else 1), **pack(layers, settings, standardisation)}
     with replacing(path) as file:
         np.savez(file, **arrays)
 
 
-def packed(layers: Sequence[Layer], settings: Mapping[str, Any], standardisation: Mapping[str, np.ndarray]) -> Arrays:
-    """A model as arrays: all that stand in its file but `format`. Errors are those of `write`."""
+def pack(layers: Sequence[Layer], settings: Mapping[str, Any], standardisation: Mapping[str, np.ndarray]) -> Arrays:
+    """Return a model as the arrays of its file, all but `format`; errors are those of `write`."""
     if callable(settings.get("loss")):
         raise ValueError(f"loss: expected one by name, to be written into a file, got {settings['loss']!r}")
     kept = {name: value for name, value in settings.items() if name not in _LATER or value is not None}
     hashes = {}
     if "remembered" in kept:
-        kept["remembered"], hashes = sample_hashes.packed(kept["remembered"])
+        kept["remembered"], hashes = sample_hashes.pack(kept["remembered"])
     if "classes" in kept:
-        kept["classes"] = plain(kept["classes"], "classes")
+        kept["classes"] = array_to_json(kept["classes"], "classes")
     model = json.dumps({"layers": [_description(layer, i) for i, layer in enumerate(layers)], **kept})
     if len(model) > LONGEST:
         due = f"a description of at most {LONGEST} characters"
         raise ValueError(f"class_names, feature_names, layers: expected {due}, got {len(model)}")
     arrays = {"model": np.array(model)} | {_HASHES + name: values for name, values in hashes.items()}
-    lowest, name = _first(layers)
+    lowest, name = _first_matrix(layers)
     e = chain.input_elements(layers[:lowest], len(layers[lowest].p[name]))
-    shape = _step(layers, e)
+    shape = _step_shape(layers, e)
     for i, layer in enumerate(layers):
-        for name, (due, dtype) in _headers(layer, shape[-1]).items():
+        for name, (due, dtype) in _parameter_headers(layer, shape[-1]).items():
             got = np.shape(layer.p[name])
             if got != due:
                 raise ValueError(f"layers: expected {name} of layer {i} with shape {due}, got {got}")
@@ -127,14 +127,14 @@ def packed(layers: Sequence[Layer], settings: Mapping[str, Any], standardisation
 
 
 def _description(layer: Layer, i: int) -> dict[str, Any]:
-    """What a layer is made of, in JSON's types."""
+    """Return the description of layer i, without its parameters, in JSON's types."""
     name, fields = type(layer).__name__, layer.fields
     if fields is None or _KINDS.get(name) is not type(layer):
         raise ValueError(f"layers: expected cgru's own to save, got {name} as layer {i}")
     if fields.halves:
         halves = [_description(half, i) for half in layer.halves]
         if len(fields.halves) < len(halves):
-            _check_alike(layer, halves, i)
+            _check_halves(layer, halves, i)
         return {"class": name, "merge": layer.merge, **dict(zip(fields.halves, halves, strict=False))}
     missing = [parameter for parameter in layer.arrays(1) if parameter not in layer.p]
     if missing:
@@ -142,7 +142,7 @@ def _description(layer: Layer, i: int) -> dict[str, Any]:
         raise RuntimeError(f"layers: expected parameters to save, got no {missing[0]} in layer {i}: {cure}")
     description = {"class": name, "trainable": bool(layer.trainable)}
     description |= {key: layer.d[at] if at else getattr(layer, key) for key, at in fields.first.items()}
-    description |= {role: _name(layer, role, i) for role in fields.callables}
+    description |= {role: _callable_name(layer, role, i) for role in fields.callables}
     description |= {key: bool(getattr(layer, key)) for key in fields.flags}
     description |= {key: getattr(layer, key) for key in fields.options if getattr(layer, key)}
     if fields.dtype:
@@ -155,8 +155,8 @@ def _description(layer: Layer, i: int) -> dict[str, Any]:
     return description
 
 
-def _name(layer: Layer, role: str, i: int) -> str:
-    """What the file calls a callable of the layer."""
+def _callable_name(layer: Layer, role: str, i: int) -> str:
+    """Return the name under which the file has a callable of layer i, such as its activation; ValueError for others."""
     f = getattr(layer, role)
     if role == "initialization":
         name = next((name for name, own in initializers.NAMED.items() if own is f), None)
@@ -168,16 +168,16 @@ def _name(layer: Layer, role: str, i: int) -> str:
     return name
 
 
-def _check_alike(layer: Any, halves: Sequence[dict[str, Any]], i: int) -> None:
-    """ValueError where the second of two layers, by their descriptions, is not made like the first."""
+def _check_halves(layer: Any, halves: Sequence[dict[str, Any]], i: int) -> None:
+    """Raise ValueError where the two halves of a `Bidirectional` differ in more than their direction."""
     first, second = ({key: value for key, value in half.items() if key != "reverse"} for half in halves)
     if first != second or halves[0].get("reverse", False) == halves[1].get("reverse", False):
         due = "a twin like the other but for its direction"
         raise ValueError(f"layers: expected {due}, got {layer.halves} in layer {i}")
 
 
-def plain(value: Any, name: str) -> dict[str, Any]:
-    """Return an array of booleans, numbers or strings as JSON has it; TypeError for others, by their `name`."""
+def array_to_json(value: Any, name: str) -> dict[str, Any]:
+    """Return an array of booleans, numbers or strings in JSON's types; TypeError by `name` for other arrays."""
     array = np.asarray(value)
     words = array.dtype == object and all(isinstance(each, str) for each in array.flat)
     if not words and (array.dtype.kind not in "biufU" or (array.dtype.kind != "U" and array.dtype.itemsize > 8)):
@@ -187,8 +187,8 @@ def plain(value: Any, name: str) -> dict[str, Any]:
     return {"dtype": dtype, "shape": list(array.shape), "values": array.ravel().tolist()}
 
 
-def array_of(text: Mapping[str, Any]) -> np.ndarray:
-    """Return the array that `plain` made this of; KeyError, TypeError or ValueError for anything else."""
+def array_from_json(text: Mapping[str, Any]) -> np.ndarray:
+    """Return the array that `array_to_json` described; KeyError, TypeError or ValueError for other objects."""
     dtype = np.dtype(text["dtype"])
     if dtype.kind not in "biufUO":
         raise ValueError(f"dtype: expected one of booleans, numbers or strings, got {text['dtype']!r}")
@@ -199,16 +199,20 @@ def array_of(text: Mapping[str, Any]) -> np.ndarray:
 
 
 def read(path: Path) -> tuple[list[Layer], dict[str, Any], Arrays]:
-    """The layers with their parameters, the network's settings and its standardisation, as `write` got them.
+    """Read a model file; return the layers with their parameters, the network's settings and its standardisation.
 
-    ValueError for a file that is damaged, foreign or newer; OSError where it cannot be opened. Before an array is read
-    it is known that the file holds what the description asks for and nothing else: no more memory is taken than that.
+    ValueError for a file that is damaged, foreign or newer; OSError where it cannot be opened. Arrays are read only
+    when the file is known to hold just those of the description, so that a forged file takes no more memory than they
+    need.
     """
-    return judged(path, "model", FORMAT, _unpacked)
+    return read_checked(path, "model", FORMAT, _unpack_archive)
 
 
-def judged(path: Path, kind: str, newest: int, unpack: Callable[[Archive], Any]) -> Any:
-    """What `unpack` makes of the file at `path`, which is a `kind` of a format up to the `newest`; errors as `read`."""
+def read_checked(path: Path, kind: str, newest: int, unpack: Callable[[Archive], Any]) -> Any:
+    """Open the file at `path`, check its kind and format, and return the result of `unpack`; errors as in `read`.
+
+    `kind` is the name of its JSON text, such as "model", and `newest` the newest format that can be read.
+    """
     with open(path, "rb") as file:
         try:
             archive = Archive(file, compressed=False)
@@ -218,27 +222,31 @@ def judged(path: Path, kind: str, newest: int, unpack: Callable[[Archive], Any])
         except MemoryError:
             raise
         except KeyError as error:
-            raise refused(path, f"{error} is missing", kind) from None
+            raise file_error(path, f"{error} is missing", kind) from None
         except ValueError as error:
-            raise refused(path, error, kind) from None
+            raise file_error(path, error, kind) from None
         except Exception as error:  # a damaged description fails in more ways than can be listed
-            raise refused(path, f"it is damaged ({type(error).__name__}: {error})", kind) from None
+            raise file_error(path, f"it is damaged ({type(error).__name__}: {error})", kind) from None
 
 
-def unpacked(arrays: Arrays) -> tuple[list[Layer], dict[str, Any], Arrays]:
-    """What `packed` made these arrays of; KeyError for one that is missing, ValueError for one that does not fit."""
+def unpack(arrays: Arrays) -> tuple[list[Layer], dict[str, Any], Arrays]:
+    """Return the layers, settings and standardisation that `pack` turned into these arrays.
+
+    KeyError for a missing array, ValueError for one that does not fit.
+    """
     headers = {name: Header(array.shape, array.dtype) for name, array in arrays.items()}
-    return _unpacked(SimpleNamespace(headers=headers, read=arrays.__getitem__))
+    return _unpack_archive(SimpleNamespace(headers=headers, read=arrays.__getitem__))
 
 
 def _check_kind(archive: Archive, kind: str) -> None:
-    """ValueError for another kind of file that is ours, too: what reads it."""
+    """Raise ValueError for another kind of cgru file; the error names the function that reads it."""
     for other, reader in _READERS.items():
         if kind not in archive.headers and other in archive.headers:
             raise ValueError(f"it is a{'n' * (other[0] in 'aeiou')} {other}, which {reader} reads")
 
 
 def _check_format(archive: Archive, newest: int) -> None:
+    """Raise ValueError for a file whose format is newer than `newest`, or no number."""
     header = archive.headers.pop("format")
     number = archive.read("format") if header.shape == () and header.dtype.kind in "iu" else 0
     if number < 1:
@@ -247,12 +255,12 @@ def _check_format(archive: Archive, newest: int) -> None:
         raise ValueError(f"its format {number} is newer than {newest}, the latest that this version of cgru reads")
 
 
-def _unpacked(archive: Archive) -> tuple[list[Layer], dict[str, Any], Arrays]:
-    """The same as `unpacked`, of arrays that are judged by their headers before they are read."""
-    model, headers, read = _model(archive), archive.headers, archive.read
-    layers = [_layer(description) for description in model["layers"]]
+def _unpack_archive(archive: Archive) -> tuple[list[Layer], dict[str, Any], Arrays]:
+    """Return the layers, settings and standardisation of a file; check all headers before an array is read."""
+    model, headers, read = _read_description(archive), archive.headers, archive.read
+    layers = [_make_layer(description) for description in model["layers"]]
     settings = {name: model[name] for name in SETTINGS}
-    due, inputs = _due(layers, headers)
+    due, inputs = _expected_headers(layers, headers)
     for name, header in due.items():
         if headers[name] != header:
             got = headers[name]
@@ -268,28 +276,28 @@ def _unpacked(archive: Archive) -> tuple[list[Layer], dict[str, Any], Arrays]:
     for i, layer in enumerate(layers):
         if layer.trains:
             layer.compute_shapes(np.zeros(inputs[i], np.intp))
-        layer.p.update((name, read(f"{i}.{name}")) for name in _headers(layer, 1))
+        layer.p.update((name, read(f"{i}.{name}")) for name in _parameter_headers(layer, 1))
     if hashes:
         arrays = {name.removeprefix(_HASHES): read(name) for name in hashes}
-        settings["remembered"] = sample_hashes.unpacked(settings["remembered"], arrays)
+        settings["remembered"] = sample_hashes.unpack(settings["remembered"], arrays)
     if settings["classes"] is not None:
-        settings["classes"] = array_of(settings["classes"])
+        settings["classes"] = array_from_json(settings["classes"])
     return layers, settings, {name: read(name) for name in ("mean", "scale") if name in due}
 
 
-def _model(archive: Archive) -> dict[str, Any]:
-    """The description of the model, not looked into."""
-    model = spelled_out("model", archive)
+def _read_description(archive: Archive) -> dict[str, Any]:
+    """Return the JSON description of the model; its layers are not checked yet."""
+    model = read_json("model", archive)
     if not isinstance(model, dict) or not isinstance(model["layers"], list):
         raise ValueError("model: expected a JSON object with a list of layers")
-    _nothing_else(model.keys() - {"layers", *SETTINGS}, "model")
+    _refuse_unknown(model.keys() - {"layers", *SETTINGS}, "model")
     if not isinstance(model.get("reading"), dict | None):
         raise ValueError(f"reading: expected a JSON object, got {model['reading']!r}")
     return _LATER | model
 
 
-def spelled_out(name: str, archive: Archive, hook: Callable[[dict[str, Any]], Any] | None = None) -> Any:
-    """What the JSON text of that name says; `hook` may make something else of its objects."""
+def read_json(name: str, archive: Archive, hook: Callable[[dict[str, Any]], Any] | None = None) -> Any:
+    """Parse the JSON text `name` of the archive; `hook` may replace its objects, as `object_hook` of `json.loads`."""
     shape, dtype = archive.headers[name]
     if shape != () or dtype.kind != "U" or dtype.itemsize > 4 * LONGEST:
         raise ValueError(f"{name}: expected a text of at most {LONGEST} characters, got {dtype} {shape}")
@@ -299,16 +307,16 @@ def spelled_out(name: str, archive: Archive, hook: Callable[[dict[str, Any]], An
         raise ValueError(f"{name}: expected JSON of a few levels, got it nested too deeply") from None
 
 
-def _due(layers: Sequence[Layer], headers: Mapping[str, Header]) -> tuple[dict[str, Header], list[tuple]]:
-    """What arrays the layers ask for, and the shape of one step as each of them gets it."""
-    first, name = _first(layers)
+def _expected_headers(layers: Sequence[Layer], headers: Mapping[str, Header]) -> tuple[dict[str, Header], list[tuple]]:
+    """Return the header of each array that the layers need, and the shape of one input step for each layer."""
+    first, name = _first_matrix(layers)
     e = chain.input_elements(layers[:first], headers[f"{first}.{name}"].shape[0])
-    shape = _step(layers, e)
+    shape = _step_shape(layers, e)
     tokens = len(shape) == 2
     due, inputs = {}, []
     for i, layer in enumerate(layers):
         inputs.append(shape)
-        due |= {f"{i}.{name}": header for name, header in _headers(layer, shape[-1]).items()}
+        due |= {f"{i}.{name}": header for name, header in _parameter_headers(layer, shape[-1]).items()}
         shape = layer.output_shape(shape)
     if "mean" in headers or "scale" in headers:
         if tokens:
@@ -317,18 +325,18 @@ def _due(layers: Sequence[Layer], headers: Mapping[str, Header]) -> tuple[dict[s
     return due, inputs
 
 
-def _layer(description: Mapping[str, Any]) -> Layer:
-    """A layer without parameters."""
+def _make_layer(description: Mapping[str, Any]) -> Layer:
+    """Create the layer of a description, without its parameters."""
     options = dict(description)
     kind = _KINDS[options.pop("class")]
     fields = kind.fields
     if fields.halves:
         halves, merge = [options.pop(half) for half in fields.halves], options.pop("merge")
-        _nothing_else(options, kind.__name__)
+        _refuse_unknown(options, kind.__name__)
         for half in halves:
             if half["class"] != fields.half:
                 raise ValueError(f"layer: expected a {fields.half} in a {kind.__name__}, got {half['class']}")
-        return kind(*map(_layer, halves), merge)
+        return kind(*map(_make_layer, halves), merge)
     first, trainable = [options.pop(name) for name in fields.first], flag(options.pop("trainable"), "trainable")
     named = {role: initializers if role == "initialization" else activations for role in fields.callables}
     made = {role: module.named(options.pop(role), role) for role, module in named.items()}
@@ -341,12 +349,13 @@ def _layer(description: Mapping[str, Any]) -> Layer:
         made["se_hPars"] = {key: activations.parameter(numbers, key) for key in numbers}
     if fields.variant:
         made = variant_named(options.pop("variant")).options | made
-    _nothing_else(options, kind.__name__)
+    _refuse_unknown(options, kind.__name__)
     layer = kind(*first, **made)
     layer.trainable = trainable
     return layer
 
 
-def _nothing_else(names: Iterable[str], where: str) -> None:
+def _refuse_unknown(names: Iterable[str], where: str) -> None:
+    """Raise ValueError for the first of `names`, entries of a description that are unknown."""
     for name in names:
         raise ValueError(f"{where}: expected nothing else, got {name}")

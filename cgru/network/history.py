@@ -1,4 +1,4 @@
-"""What a fit tells of its epochs."""
+"""The history of a fit: losses, scores and other figures of each epoch."""
 
 from __future__ import annotations
 
@@ -7,52 +7,53 @@ from typing import NamedTuple
 
 from cgru.core.formatting import figure
 
-__all__ = ["LEFT_OUT_IN_A_ROW", "RETURNS", "SCORES", "Epoch", "History", "Updates", "shown"]
+__all__ = ["LEFT_OUT_IN_A_ROW", "RETURNS", "SCORES", "Epoch", "History", "Updates", "score_text"]
 
-LEFT_OUT_IN_A_ROW = 10  # updates without a finite gradient that are a divergence
-RETURNS = 5  # to the best parameters, before a fit that diverges once more ends with them
-SCORES = ("loss", "accuracy", "validation_loss", "validation_accuracy")  # of an epoch
+LEFT_OUT_IN_A_ROW = 10  # so many updates in a row without a finite gradient count as a divergence
+RETURNS = 5  # how often a diverging fit may go back to the best parameters; the next divergence ends it with these
+SCORES = ("loss", "accuracy", "validation_loss", "validation_accuracy")  # fields of an `Epoch`
 
 
 class Updates(NamedTuple):
-    """What came of the updates of an epoch; the mean loss and the accuracy are those before each update."""
+    """The result of one epoch's updates. Loss and accuracy are means over its batches, each taken before its update."""
 
-    loss: float  # the one that is not finite, where there is one
+    loss: float  # after a divergence the loss of the batch at which it happened
     accuracy: float | None  # None: there are no classes
-    failed: int | None = None  # the batch, from 0, at which the fit diverged
-    skipped: int = 0  # updates that were left out, whose gradients were not finite
-    row: int = 0  # how many of these the last updates are
+    failed: int | None = None  # the index of the batch at which the fit diverged; None: it did not
+    skipped: int = 0  # updates that were left out because a gradient was not finite
+    row: int = 0  # how many updates in a row, up to the last one, were left out
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """What is known at the end of an epoch; `accuracy` is None without classes, `validation_*` without validation.
+    """The figures of one epoch; `accuracy` is None without classes, `validation_*` are None without validation.
 
     Losses are without penalties.
     """
 
-    epoch: int  # from 1
+    epoch: int  # its number, from 1
     epochs: int
-    loss: float  # both averaged over the epoch's batches, each seen before its update
+    loss: float  # mean over the epoch's batches, each taken before its update; `accuracy` likewise
     accuracy: float | None
     validation_loss: float | None
     validation_accuracy: float | None
     learning_rate: float  # of the last step
     seconds: float
-    metrics: dict[str, float] = field(default_factory=dict)  # those that the fit was given
+    metrics: dict[str, float] = field(default_factory=dict)  # values of the user's metrics, by name
     skipped: int = 0  # updates that were left out, because a gradient was not finite
 
 
 def _column(name: str) -> property:
+    """Return a property: the list of the field `name` of each epoch."""
     return property(lambda history: [getattr(epoch, name) for epoch in history], doc=f"`{name}` of each epoch.")
 
 
 class History(list[Epoch]):
-    """The epochs of a fit, `history[-1].loss`; and each of their entries as a list over the epochs, `history.loss`.
+    """The list of a fit's epochs, `history[-1].loss`; each of their fields is also a list over epochs, `history.loss`.
 
-    `skipped` is the number of updates that were left out, because a gradient was not finite. With `recover` in
-    `Network.fit`, `returns` has for each divergence the epoch in which it was and the one whose parameters it went back
-    to, 0 for those at the start.
+    `skipped` is the number of updates that were left out because a gradient was not finite. With `recover` in
+    `Network.fit`, `returns` has a pair for each divergence: the number of the epoch that diverged, and the number of
+    the epoch whose parameters were restored, 0 for the start of the fit.
     """
 
     returns: tuple[tuple[int, int], ...] = ()
@@ -67,11 +68,11 @@ class History(list[Epoch]):
 
     @property
     def skipped(self) -> int:
-        """How many updates were left out in all epochs."""
+        """Return how many updates were left out in all epochs."""
         return sum(epoch.skipped for epoch in self)
 
     def problems(self) -> str:
-        """Say in words how many updates were left out and how often the fit diverged; "" where neither happened."""
+        """Return a text: how many updates were left out and how often the fit diverged; "" where neither happened."""
         parts = []
         if self.skipped:
             updates = "an update was" if self.skipped == 1 else f"{self.skipped} updates were"
@@ -90,31 +91,31 @@ class History(list[Epoch]):
         return "; ".join(parts)
 
     def __repr__(self) -> str:
-        """One line: loss and accuracy in the first and in the last epoch, and where validation was at its best."""
+        """Return one line: loss and accuracy of the first and last epoch, and the best validation scores."""
         if not self:
             return "History(no epochs)"
         parts = [f"{len(self)} epoch{'s' * (len(self) > 1)}"]
         for name in ("loss", "accuracy"):
-            ends = [shown(epoch, name) for epoch in (self[0], self[-1])]
+            ends = [score_text(epoch, name) for epoch in (self[0], self[-1])]
             if ends[1]:
                 parts.append(f"{name} {ends[0]} to {ends[1]}")
         best = self.best()
         if best is not None:
-            scores = ", ".join(filter(None, (shown(self[best], name) for name in SCORES[2:])))
+            scores = ", ".join(filter(None, (score_text(self[best], name) for name in SCORES[2:])))
             parts.append(f"validation at best {scores} in epoch {best + 1}")
         return f"History({', '.join(parts)})"
 
     def _repr_html_(self) -> str:
-        """A table of the first epoch, the last, and the one in which the validation loss was lowest."""
+        """Return an HTML table of the first epoch, the last, and the one with the lowest validation loss."""
         rows = sorted({0, self.best() or 0, len(self) - 1}) if self else []
-        columns = [name for name in SCORES if any(shown(self[i], name) for i in rows)]
+        columns = [name for name in SCORES if any(score_text(self[i], name) for i in rows)]
         cells = [["epoch", *(name.replace("_", " ") for name in columns)]]
-        cells += [[f"{i + 1}", *(shown(self[i], name) for name in columns)] for i in rows]
+        cells += [[f"{i + 1}", *(score_text(self[i], name) for name in columns)] for i in rows]
         lines = ("".join(f"<td>{cell}</td>" for cell in line) for line in cells)
         return f"<table>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
 
     def kept(self) -> Epoch | None:
-        """Return the epoch whose parameters the fit left in place; None where they are those at its start."""
+        """Return the epoch whose parameters the network has after the fit; None where they are those at its start."""
         best = self.best()
         if best is not None:
             return self[best]
@@ -128,8 +129,8 @@ class History(list[Epoch]):
         return min(losses, key=losses.get, default=None)
 
 
-def shown(epoch: Epoch, name: str, before: str = "", digits: int = 4) -> str:
-    """Return one of the `SCORES` of an epoch as text, behind what stands `before` it; "" where it is None."""
+def score_text(epoch: Epoch, name: str, before: str = "", digits: int = 4) -> str:
+    """Return the score `name` of an epoch as text, with the prefix `before`; "" where it is None."""
     value = getattr(epoch, name)
     if value is None:
         return ""

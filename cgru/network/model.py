@@ -1,6 +1,6 @@
-"""The model that a fit trains: layers in a chain, the loss of their head, the state of the optimizer.
+"""`Model`: what fits and scores work on: layers in a chain, their loss, the optimizer and its state.
 
-m samples, s steps, e elements per step, k outputs. No arithmetic of a layer is done here.
+m samples, s steps, e features per step, k outputs. The arithmetic stands in the layers.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ Arrays = dict[str, np.ndarray]
 
 
 class Model:
-    """Layers in a chain, their loss and optimizer, and what their input is standardised by.
+    """Layers in a chain, with their loss, their optimizer and the standardisation of their input.
 
-    Scores and fits take a model and trust it. A `Network` is a model that checks what it is given.
+    Fits and scores trust a model. A `Network` is a model that checks its arguments.
 
     Attributes:
         layers, loss, optimizer, dtype, mean, scale, history: as `Network` has them.
         steppers: the layers that change the number of steps.
-        carried: what the optimizer carries along, as it was last put here, by its class, then by the parameter: its
-            steps and its arrays.
+        carried: the optimizer's state, as it was last put here: {class of the optimizer: {key of the parameter: [its
+        steps, its arrays]}}. Entry "fit" has the state of a running mean of the parameters.
     """
 
     optimizer: Optimizer
@@ -47,49 +47,49 @@ class Model:
         self.history = History()
         self.carried: dict[str, Any] = {}
 
-    # --- what it is ---
+    # --- description ---
 
     @property
     def head(self) -> Dense | None:
-        """The `Dense` at the end; None where there is none."""
+        """Return the `Dense` at the end of the chain; None where there is none."""
         return self.layers[-1] if self.layers[-1].is_head else None
 
     @property
     def body(self) -> tuple[Layer, ...]:
-        """The layers below the head."""
+        """Return the layers below the head; without a head all layers."""
         return self.layers if self.head is None else self.layers[:-1]
 
     @property
     def elements(self) -> int | None:
-        """e, which the parameters are made for; None where there are none yet, or the inputs are tokens."""
+        """Return the number of input features, e; None before parameters are created, and for tokens."""
         return chain.elements(self.layers)
 
     @property
     def per_step(self) -> bool:
-        """Whether outputs are (m, s, k)."""
+        """Return whether outputs are (m, s, k), one for each step."""
         return chain.per_step(self.layers)
 
     def output_lengths(self, lengths: np.ndarray, name: str = "lengths") -> np.ndarray:
-        """Return how many outputs at steps there are for samples of so many steps."""
+        """Return how many steps of outputs samples of these `lengths` have; ValueError by `name` for too short ones."""
         return chain.output_lengths(self.layers, lengths, name)
 
     def output_mask(self, X: np.ndarray, lengths: np.ndarray | None) -> np.ndarray:
-        """Return which outputs (m, n, k) at steps are those of real ones, (m, n) booleans."""
+        """Return which steps of the outputs (m, n, k) are real, not padding: (m, n) booleans."""
         return chain.output_mask(self.layers, *X.shape[:2], lengths)
 
     @property
     def stateful(self) -> bool:
-        """Whether a layer, or one direction of it, goes on from call to call."""
+        """Return whether a layer, or one direction of it, is `stateful`: keeps its state from call to call."""
         return any(part.stateful for layer in self.layers for part in (layer, *layer.cells))
 
     def parameters(self) -> Arrays:
-        """The parameters of all layers, by keys like `0.Uz`: the arrays themselves."""
+        """Return the parameters of all layers by keys like `0.Uz`: the arrays themselves, no copies."""
         return {f"{i}.{name}": array for i, layer in enumerate(self.layers) for name, array in layer.p.items()}
 
-    # --- what runs in it ---
+    # --- running ---
 
     def standardized(self, X: np.ndarray) -> np.ndarray:
-        """X as the first layer takes it: standardised, and in the network's dtype; tokens as they are."""
+        """Return X standardised and in the network's dtype, as the first layer takes it; tokens stay as they are."""
         if X.ndim == 2:
             return X
         if self.mean is None:
@@ -100,17 +100,18 @@ class Model:
         return A
 
     def reset_states(self) -> None:
-        """Let all `stateful` layers begin anew."""
+        """Reset the states of all `stateful` layers."""
         for layer in self.layers:
             if any(part.stateful for part in (layer, *layer.cells)):
                 layer.reset_state()
 
-    def below(
+    def head_inputs(
         self, X: np.ndarray, lengths: np.ndarray | None, size: int, starts: Sequence[np.ndarray | None] | None = None
     ) -> Iterator[tuple[np.ndarray, np.ndarray | None, slice, list[np.ndarray]]]:
-        """What the head gets, its lengths, for which samples, `size` of them at a time, and the last states of these.
+        """Iterate over the inputs of the head, for `size` samples at a time: (inputs, lengths, rows of X, last states).
 
-        No cache is kept. `starts` are the states before, for each cell; without them no states are looked for.
+        No cache is kept for a backward pass. `starts` are the initial states of each cell; None: no states are
+        returned.
         """
         if self.stateful:
             size = max(size, len(X))
@@ -132,17 +133,23 @@ class Model:
     def outputs(
         self, X: np.ndarray, lengths: np.ndarray | None, size: int, starts: Sequence[np.ndarray | None] | None = None
     ) -> tuple[np.ndarray, list[np.ndarray]]:
-        """Return the outputs for checked X, and the last states where `starts` are given; as `below`."""
-        joined: list[np.ndarray | None] = [None] * (1 + len(starts or ()))  # the outputs, and the states
+        """Return the outputs for X, which is checked already, and the last states where `starts` are given.
+
+        `size` samples run at a time.
+        """
+        joined: list[np.ndarray | None] = [None] * (1 + len(starts or ()))  # the outputs, then the states
         with np.errstate(over="ignore", invalid="ignore"):
-            for A, steps, rows, states in self.below(X, lengths, size, starts):
+            for A, steps, rows, states in self.head_inputs(X, lengths, size, starts):
                 parts = [A if self.head is None else self.head.predict(A, steps), *states]
-                joined = [_put(part, whole, rows, len(X)) for part, whole in zip(parts, joined, strict=True)]
+                joined = [_write_rows(part, whole, rows, len(X)) for part, whole in zip(parts, joined, strict=True)]
         return joined[0], joined[1:]
 
 
-def _put(part: np.ndarray, whole: np.ndarray | None, rows: slice, m: int) -> np.ndarray:
-    """`whole` (m, ...) with what belongs to `rows` in its place; the first part makes it, and is it where it is all."""
+def _write_rows(part: np.ndarray, whole: np.ndarray | None, rows: slice, m: int) -> np.ndarray:
+    """Write `part` into `rows` of `whole` (m, ...) and return `whole`.
+
+    Where `whole` is None, allocate it, or return `part` itself where that has all m rows.
+    """
     if whole is None:
         if len(part) == m:
             return part

@@ -1,7 +1,7 @@
-"""Network: layers in a chain, mostly with a Dense head: made, used, and written to a file.
+"""`Network`: layers in a chain, usually with a `Dense` head: create, fit, predict, evaluate, save and load.
 
-m samples, s steps, e elements per step, k outputs. No arithmetic of a layer is done here. How it is trained stands in
-fit.py.
+m samples, s steps, e features per step, k outputs. The arithmetic stands in the layers, the training loop in
+training/fit.py.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ from cgru.core.row_blocks import default_batch_size
 from cgru.layers.layer import Layer
 from cgru.losses import Function
 from cgru.network import chain, files
-from cgru.network.classes import checked_features, checked_labels
-from cgru.network.data.streaming import batched, check_batches, gathered, handed, set_aside
-from cgru.network.data.training_data import ask_about_axes, by_class, names_in, taken, weights_of_classes
+from cgru.network.classes import checked_feature_names, checked_labels
+from cgru.network.data.streaming import as_data, check_batches, is_batches, iterate_inputs, split_validation
+from cgru.network.data.training_data import check_inputs, class_weights, find_class_names, warn_of_axes, weigh_by_class
 from cgru.network.data_spec import DataSpec
 from cgru.network.history import Epoch, History
 from cgru.network.model import Model
 from cgru.network.options import Metric, Settings
-from cgru.network.sample_hashes import Remembered, Watch
+from cgru.network.sample_hashes import SampleHasher, SampleHashes
 from cgru.network.training.checkpoint import Checkpoint
 from cgru.network.training.fit import Fit, scores
-from cgru.network.training.metrics import measured
-from cgru.network.training.target_scaling import Units
+from cgru.network.training.metrics import compute_metrics
+from cgru.network.training.target_scaling import TargetScaling
 from cgru.optimizers import Adam, Optimizer
 
-__all__ = ["Network", "in_units", "load", "parts", "restored"]
+__all__ = ["Network", "from_parts", "load", "to_parts", "undo_target_scaling"]
 
-SCORED = Settings(epochs=1)  # of a score without metrics: checking them takes longer than to score a few samples
+SCORED = Settings(epochs=1)  # for `evaluate` without metrics: checking new ones takes longer than scoring few samples
 
 
 class Network(Model):
@@ -58,16 +58,16 @@ class Network(Model):
     gradients dL/dA (m, k)) for outputs A (m, k) and targets Y (m, n); its rows are samples, or the real steps of all.
 
     `optimizer` is an `SGD`, `Adam` or `RMSprop`, or "sgd", "adam" or "rmsprop" (None: `Adam()`), and may be replaced at
-    any time. `dtype` goes to all layers that were not given one of their own; None: that of those that were, else
-    float64. All have one.
+    any time. `dtype` is that of all layers; a layer that was given another is refused. None: the one that layers were
+    given, else float64.
     `seed` makes the initial weights, the shuffling and the validation split repeatable; each layer gets a generator of
     its own from it, except one that was given its own. `class_names`, one for each class, `feature_names`, one for each
-    element of a step, and `reading`, where it was set, as in `cgru.datasets.Dataset`, are kept with the model.
+    feature of a step, and `reading`, where it was set, as in `cgru.datasets.Dataset`, are kept with the model.
     So are `target_names`, one for each target of a regression, and `classes`, the values that stand for the classes in
-    y and in what `predict_classes` returns: booleans, numbers or strings; None: names, else 0 to k - 1. `remembered`
-    are hashes of the samples that it has seen, where `fit` was asked to remember them, else None.
+    y and in the result of `predict_classes`: booleans, numbers or strings; None: names, else 0 to k - 1. `remembered`
+    holds hashes of the training samples after `fit(remember_samples=True)`, else None.
 
-    Parameters are made at the first sight of data, for its number of elements; a layer that has parameters keeps them.
+    Parameters are created when the first data come, for their number of features; a layer that has some keeps them.
     Inputs are raw: once `fit` has measured a standardisation (`mean` and `scale`, (e,), else None), every method
     applies it. `history` goes over all fits.
 
@@ -97,9 +97,9 @@ class Network(Model):
         elif any(given is not None for given in (loss, class_names, target_names, classes)):
             others = "class_names, target_names and classes"
             raise ValueError(f"loss: expected None, as {others}, without a Dense at the end, got {loss!r}")
-        self.feature_names = checked_features(feature_names, self.elements)
+        self.feature_names = checked_feature_names(feature_names, self.elements)
         self.reading: Mapping[str, Any] | None = None
-        self.remembered: Remembered | None = None
+        self.remembered: SampleHashes | None = None
         self.optimizer = Adam() if optimizer is None else optimizers.named(optimizer)
         if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int | np.integer)):
             raise TypeError(f"seed: expected an integer or None, got {type(seed).__name__}")
@@ -107,13 +107,13 @@ class Network(Model):
             raise ValueError(f"seed: expected at least 0, got {seed}")
         self.dtype = chain.dtype_of(self.layers, dtype)
         self.seed = None if seed is None else int(seed)
-        self._run: Fit | None = None  # which has the optimizer's state while it trains
+        self._run: Fit | None = None  # the fit under way, which holds the optimizer's state meanwhile
         *self._layer_seeds, self._split_seed, shuffle_seed = np.random.SeedSequence(seed).spawn(len(self.layers) + 2)
         self._shuffler = np.random.default_rng(shuffle_seed)
         self._lock = threading.RLock()
         for layer, own in zip(self.layers, self._layer_seeds, strict=True):
             given = layer.given
-            layer.dtype, layer.given = self.dtype, given  # it was given none for all that
+            layer.dtype, layer.given = self.dtype, given  # the dtype is the network's, not the user's
             layer.seeded(own)
 
     def __repr__(self) -> str:
@@ -126,13 +126,13 @@ class Network(Model):
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         vars(self).update(state, _lock=threading.RLock(), _run=None)
 
-    # --- what it is ---
+    # --- state and description ---
 
     @property
     def optimizer_state(self) -> dict[str, Any]:
-        """What the optimizer carries along, by its class, then by the parameter: its steps and its arrays."""
+        """Return the optimizer's state: {class of the optimizer: {key of the parameter: [its steps, its arrays]}}."""
         if self._run is not None:
-            self._run.leave()
+            self._run.store_optimizer_state()
         return self.carried
 
     @optimizer_state.setter
@@ -141,18 +141,18 @@ class Network(Model):
 
     @property
     def data_spec(self) -> DataSpec:
-        """What samples and targets it takes, as it is now."""
+        """Return which inputs and targets the network takes as it is now."""
         return DataSpec(
             self.layers, self.steppers, self.elements, None if self.mean is None else len(self.mean), self.loss,
             self.feature_names, self.class_names, self.classes,
         )  # fmt: skip
 
     def make(self, X: np.ndarray) -> None:
-        """Make the parameters that are missing, for inputs such as X: (m, s, e), or tokens (m, s)."""
+        """Create the missing parameters of all layers for inputs like X: (m, s, e), or tokens (m, s)."""
         if all(layer.p or not layer.parameter_names for layer in self.layers):
             return
         shape: tuple[int, ...] = (1, 1, *X.shape[2:])
-        with self._lock:  # of several threads that see data for the first time, one makes them
+        with self._lock:  # when several threads bring the first data, one of them creates the parameters
             for layer, seed in zip(self.layers, self._layer_seeds, strict=True):
                 if layer.parameter_names and not layer.p:
                     layer.seeded(seed)
@@ -170,24 +170,25 @@ class Network(Model):
         batch_size: int | None = None,
         return_state: bool = False,
     ) -> Any:
-        """The outputs (m, k), or (m, s, k) with zeros at padded steps, for X (m, s, e) or tokens (m, s).
+        """Return the outputs (m, k), or (m, s, k) with zeros at padded steps, for X (m, s, e) or tokens (m, s).
 
         Sample i has `lengths[i]` real steps (None: all). NaN in X comes out as NaN. `batch_size` bounds the memory, but
         for rounding changes nothing; None: 1,024, of long samples less. `stateful` layers run all samples together.
 
-        `h0` are the states before the steps that run first, (m, u) for each recurrent layer from the lowest on, for a
-        `Bidirectional` that of its layer and then that of its twin: an array (layers x directions, m, u), as PyTorch
-        has it, or where the layers differ in u a list; where there is but one, (m, u) does. None: zero, or what was
-        learned. With `return_state` the last states come too, an array or a list so: (outputs, states).
+        `h0` are the initial states, (m, u) for each recurrent layer from the lowest on, for a `Bidirectional` first
+        that of its layer and then that of its twin. Pass an array (layers x directions, m, u), as in PyTorch, or a list
+        where the layers differ in u. A single state may be (m, u). None: zero, or the learned state. With
+        `return_state`, return (outputs, last states), the states in the same form.
 
-        Of batches, X or (X, y, lengths) as `fit` has them, an iterator: what comes of each, when it is asked for.
+        For an iterable of batches, X or (X, y, lengths) as in `fit`, return an iterator, which predicts each when it is
+        asked for.
         """
-        if batched(X):
-            given = handed(X, lengths, h0, return_state or None)
+        if is_batches(X):
+            given = iterate_inputs(X, lengths, h0, return_state or None)
             return (self.predict(X, lengths, batch_size=batch_size) for X, lengths in given)
-        X, lengths = taken(self.data_spec, X, lengths)
+        X, lengths = check_inputs(self.data_spec, X, lengths)
         size = default_batch_size(X.shape) if batch_size is None else positive(batch_size, "batch_size")
-        starts = chain.starts(self.body, h0, len(X)) if return_state or h0 is not None else None
+        starts = chain.checked_initial_states(self.body, h0, len(X)) if return_state or h0 is not None else None
         self.make(X)
         A, states = self.outputs(X, lengths, size, starts)
         if not return_state:
@@ -197,14 +198,14 @@ class Network(Model):
     def predict_classes(self, X: Any, lengths: np.ndarray | None = None) -> Any:
         """Return the classes (m,), or (m, s) for outputs at steps, as values of `classes`, else names, else integers.
 
-        One sigmoid unit says 0 or 1, above 0.5; several say so each, (m, k) or (m, s, k), by number. At padded steps
-        stands -1, or the name "". ValueError for a regression, and where outputs are NaN. Of batches as `predict`.
+        One sigmoid unit decides between 0 and 1 at 0.5. Several do so each, as integers (m, k) or (m, s, k). At padded
+        steps stands -1, or the name "". ValueError for a regression and for NaN outputs. Batches as in `predict`.
         """
         if not losses.classifies(self.loss):
             raise ValueError(f"predict_classes: expected a network with a cross-entropy loss, got {self.loss}")
-        if batched(X):
-            return (self.predict_classes(*each) for each in handed(X, lengths))
-        X, lengths = taken(self.data_spec, X, lengths)
+        if is_batches(X):
+            return (self.predict_classes(*each) for each in iterate_inputs(X, lengths))
+        X, lengths = check_inputs(self.data_spec, X, lengths)
         A = self.predict(X, lengths)
         lost = np.flatnonzero(np.isnan(A).reshape(len(A), -1).any(axis=1))
         if lost.size:
@@ -227,36 +228,37 @@ class Network(Model):
         metrics: Mapping[str, Metric] | None = None,
         each: bool = False,
     ) -> dict[str, Any]:
-        """`{"loss": ..., "accuracy": ...}` averaged over the samples, or with outputs at steps over their real steps.
+        """Return `{"loss": ..., "accuracy": ...}`, averaged over the samples, or over real steps for outputs at steps.
 
-        For a regression the loss alone. X and `y`, or batches, `sample_weight` and `metrics`, as for `fit`. Of
-        several binary outputs each counts by its share of the accuracy. `stateful` layers begin anew, before and after.
+        A regression has no accuracy. X and `y`, or batches, `sample_weight` and `metrics` are as for `fit`. The
+        accuracy of several binary outputs is the share of right ones. `stateful` layers are reset before and after.
 
-        With `each` there is also "losses", float64: the loss of each sample (m,), or with outputs at steps of each step
-        (m, s), zero where it is padding; for a cross-entropy minus the log-likelihood. "loss" is their mean, by
-        `sample_weight`, which they are not multiplied by.
+        With `each`, add "losses", float64: the loss of each sample (m,), or with outputs at steps of each step (m, s),
+        zero at padding. That of a cross-entropy is minus the log-likelihood. The losses are not weighted; "loss" is
+        their mean weighted by `sample_weight`.
         """
         settings = SCORED if metrics is None else Settings(epochs=1, metrics=metrics)
         each = flag(each, "each")
         check_batches(settings, X, y, lengths=lengths, sample_weight=sample_weight)
         if each and y is None and self.per_step:
             raise ValueError("each: expected False for batches with outputs at steps, got True")
-        data = gathered(self.data_spec, X, y, lengths, sample_weight)
+        data = as_data(self.data_spec, X, y, lengths, sample_weight)
         self.make(data.first.X)
         loss, accuracy, rows = scores(self, data, each)
         found = {"loss": loss} if accuracy is None else {"loss": loss, "accuracy": accuracy}
         if each:
-            found["losses"] = data.unrowed(rows[:, None])[..., 0]
-        return found | measured(self, data, settings.metrics)
+            found["losses"] = data.scatter(rows[:, None])[..., 0]
+        return found | compute_metrics(self, data, settings.metrics)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the model to `path`, exactly that name, for `cgru.load`: all that it needs to predict.
+        """Write the model to `path`, exactly that name: all that `cgru.load` needs to predict.
 
-        An `.npz` without pickled objects, written beside and renamed. Left out are the optimizer with its state and
-        the history. RuntimeError where there are no parameters yet; TypeError or ValueError for names that do not fit,
-        and a layer, activation, initializer or loss that is not from this package, before any file is touched.
+        The file is an `.npz` without pickled objects, written under another name and renamed. The optimizer, its state
+        and the history are left out. RuntimeError where there are no parameters yet. TypeError or ValueError for names
+        that do not fit, and for a layer, activation, initializer or loss that is not from this package. Nothing is
+        written then.
         """
-        files.write(path, *parts(self))
+        files.write(path, *to_parts(self))
 
     def fit(
         self,
@@ -291,17 +293,17 @@ class Network(Model):
         resume: bool = False,
         remember_samples: bool = False,
     ) -> History:
-        """Train on X (m, s, e), or tokens (m, s), and y; return the history of this fit. A second call goes on there.
+        """Train on X (m, s, e), or tokens (m, s), and y; return the history of this fit. A second call trains further.
 
-        An epoch is one compiled call without the GIL, or a loop of passes in Python where a layer, a callable, a mask
-        or an optimizer of your own stands in the network. The network's arrays then hold the training at the end of an
-        epoch that has a callback, and when all is over.
+        An epoch is one compiled call without the GIL. It is a loop in Python where the network has a layer, a callable,
+        a mask or an optimizer of your own. The network's arrays show the training at the end of an epoch that has a
+        callback, and after the fit.
 
-        X: a list of arrays whose lengths differ, (s_i, e) or (s_i,), too. What lies in a file (`numpy.memmap`), as y
-            may, stays there, and gives the same bits. Without y, batches: any iterable of (X, y), (X, y, lengths) or
-            (X, y, lengths, sample_weight), of any sizes, that begins anew for each epoch. Each is an update, of weights
-            that are not scaled; see docs/large.md.
-        lengths: (m,) integers, the real steps of each sample; what stands past them is never looked at.
+        X: an array, or a list of arrays whose lengths differ, (s_i, e) or (s_i,). X and y may be memory-mapped
+            (`numpy.memmap`): they stay in the file and give the same bits. Without y, batches: any iterable of (X, y),
+            (X, y, lengths) or (X, y, lengths, sample_weight), of any sizes, that starts again for each epoch. Each is
+            an update, with weights that are not rescaled; see docs/large.md.
+        lengths: (m,) integers, the real steps of each sample; steps past them are ignored.
         y: for cross_entropy integers (m,) from 0 to k - 1, or class probabilities (m, k); for binary_cross_entropy
             0 and 1 (m,), or reals from 0 to 1 (m, k); for both names of classes (m,): those of `class_names`, which
             become those in y, sorted, where the network has none; with `classes` values of these (m,); for others
@@ -311,20 +313,20 @@ class Network(Model):
             the step is real. Loss and accuracy are then means over all real steps of a batch.
         epochs: passes over the samples.
         batch_size: samples that make an update. None: 32.
-        validation: (X, y), (X, y, lengths) or (X, y, lengths, sample_weight), where None stands for lengths or weights
+        validation: (X, y), (X, y, lengths) or (X, y, lengths, sample_weight), with None for lengths or weights
             that are not there; batches of these; or the share of the samples, in (0, 1), to set aside for it: at
             random, the same ones in each fit of as many samples, and evenly over the classes, each of which keeps a
             sample to train on where that can be. With validation, the weights of the epoch with the lowest validation
             loss are in place at the end.
-        groups: (m,) strings or numbers, such as the subject of each sample: a share that is set aside has whole groups,
+        groups: (m,) strings or numbers, such as the subject of each sample. A validation share then has whole groups,
             of which as many as come nearest to the share, in all and of each class. ValueError where there are fewer
             than two, or each has all samples of some class.
-        standardize: measure the mean and deviation of each element over the real training frames and train on
-            (X - mean) / scale; a deviation of 0 counts as 1. It is measured once: a network that has `mean` and
-            `scale` uses them whatever this says (set both to None to have them measured anew).
+        standardize: measure the mean and deviation of each feature over the real training steps and train on
+            (X - mean) / scale; a deviation of 0 counts as 1. They are measured once: a network that has `mean` and
+            `scale` uses them whatever this argument is (set both to None to have them measured anew).
         standardize_targets: train a regression on (y - mean) / deviation, of each target by those in y; losses of
-            training and validation are of these. At the end that is undone in the head, whose activation must be
-            "identity": outputs, the loss of `evaluate` and what a callback sees are in the units of y. Not for
+            training and validation are in these units. At the end the head, whose activation must be "identity", takes
+            the scaling over: outputs, the loss of `evaluate` and what a callback sees are in the units of y. Not for
             "poisson"; `huber`'s delta is in deviations.
         shrink: at the end of such a fit, multiply the distance of the outputs from the mean by a factor from 0 to 1,
             estimated from the validation samples (`cgru.network.training.target_scaling.shrinkage`): where nothing can
@@ -352,8 +354,8 @@ class Network(Model):
         metrics: functions f(y, A) -> a number, by their names, called after each epoch on the samples to validate with,
             without validation on all: y as classes (n,) or targets (n, k), outputs A (n, k), of n samples or of the
             real steps of all. They stand in `history[i].metrics`.
-        progress: show a bar, by tqdm, on stderr or in a notebook.
-        callback: called with an `Epoch` at the end of each; what it changes in the network counts from then on.
+        progress: show a progress bar, by tqdm, on stderr or in a notebook.
+        callback: a function called with the `Epoch` at the end of each; its changes to the network hold from then on.
         truncate: for sequences too long to unroll, backpropagation through at most so many steps (None: all). With
             outputs at steps, each batch is trained on so many steps at a time: one update for each piece, by the mean
             loss over its own real steps; the states of the layers are carried from piece to piece, gradients are not
@@ -394,35 +396,35 @@ class Network(Model):
         it twice. OSError where the checkpoint cannot be written, before the training where that is known.
         """
         settings = Settings.of(locals())
-        known = {"measured": self.mean is not None, "scheduled": optimizers.scheduled(self.optimizer)}
+        known = {"has_mean": self.mean is not None, "scheduled": optimizers.scheduled(self.optimizer)}
         check_batches(settings, X, y, **known, lengths=lengths, sample_weight=sample_weight, groups=groups)
         if not self._lock.acquire(blocking=False):
             raise RuntimeError("fit: another thread is inside this network; give each thread a network of its own")
         try:
             spec = self.data_spec
-            spec = spec._replace(class_names=names_in(spec, X, y, lengths))
-            data = gathered(spec, X, y, lengths, sample_weight)
-            per_class = weights_of_classes(spec, data, settings.class_weight)
-            data = by_class(spec.judge, data, per_class)
+            spec = spec._replace(class_names=find_class_names(spec, X, y, lengths))
+            data = as_data(spec, X, y, lengths, sample_weight)
+            per_class = class_weights(spec, data, settings.class_weight)
+            data = weigh_by_class(spec.judge, data, per_class)
             file, seed = None, self._split_seed
             if checkpoint is not None:
                 file = Checkpoint(checkpoint, checkpoint_seconds, resume, seed)
                 seed = file.split_seed
-            data, held_out = set_aside(spec, data, validation, seed, per_class, groups)
+            data, held_out = split_validation(spec, data, validation, seed, per_class, groups)
             watch = None
             if remember_samples or self.remembered is not None:
-                watch = Watch(self.remembered or Remembered(whole=not self.parameters()), shrink)
+                watch = SampleHasher(self.remembered or SampleHashes(whole=not self.parameters()), shrink)
                 data = watch.over(data, "trained")
                 held_out = None if held_out is None else watch.over(held_out, "validated")
             run = Fit(self, data, held_out, settings, self._shuffler)
             if file is not None:
-                file.belongs(self, data, held_out, settings.compared() | vars(run.penalties) | {"seed": self.seed})
+                file.check_fit(self, data, held_out, settings.for_resume() | vars(run.penalties) | {"seed": self.seed})
             fresh = not self.head.p
             if fresh:
-                ask_about_axes(data)
+                warn_of_axes(data)
             self._split_seed, self.class_names = seed, spec.class_names
             self.make(data.first.X)
-            self.carried, outer = self.optimizer_state, self._run  # a callback may have called
+            self.carried, outer = self.optimizer_state, self._run  # `outer`: the fit whose callback calls this
             before = len(self.history)
             try:
                 self._run = run
@@ -435,9 +437,9 @@ class Network(Model):
             self._lock.release()
 
     def stop(self) -> None:
-        """End the fit that is running, from a callback of its or another thread, after the epoch that is under way.
+        """Stop the running fit after its current epoch; call this from a callback or from another thread.
 
-        It returns as one that is over. Where none is running, nothing happens.
+        `fit` then returns as usual. Without a running fit nothing happens.
         """
         run = self._run
         if run is not None:
@@ -445,46 +447,52 @@ class Network(Model):
 
 
 def load(path: str | os.PathLike[str]) -> Network:
-    """The network that `Network.save` wrote to `path`: it predicts bit for bit the same, and can be fitted further.
+    """Return the network that `Network.save` wrote to `path`; it predicts bit for bit the same and can be trained on.
 
     Its optimizer is `Adam()`. ValueError for a damaged, foreign or newer file; OSError where it cannot be read.
     """
     found = files.read(path)
     try:
-        return restored(*found)
+        return from_parts(*found)
     except (TypeError, ValueError) as error:
-        raise files.refused(path, error) from None
+        raise files.file_error(path, error) from None
 
 
-def in_units(net: Network, mean: np.ndarray, scale: np.ndarray) -> Network:
-    """Return a copy of `net`, which predicts (y - mean) / scale, that predicts y; mean and scale are (k,).
+def undo_target_scaling(net: Network, mean: np.ndarray, scale: np.ndarray) -> Network:
+    """Return a copy of `net` that predicts y, where `net` predicts (y - mean) / scale; mean and scale are (k,).
 
-    It is float64 where the dtype of `net` cannot hold y, or tell deviations from their mean.
+    The copy is float64 where the dtype of `net` cannot hold y, or cannot tell deviations from their mean.
     """
     # Epochs never change: a copy of each would take longer and longer in a fit of many parts.
     found, limits = copy.deepcopy(net, {id(net.history): copy.copy(net.history)}), np.finfo(net.dtype)
     if (np.abs(mean) * limits.eps > 0.01 * scale).any() or not (np.abs(mean) + scale < limits.max).all():
-        arrays = files.packed(found.layers, dict.fromkeys(("loss", "class_names", "seed")), {})
+        arrays = files.pack(found.layers, dict.fromkeys(("loss", "class_names", "seed")), {})
         model = str(arrays.pop("model")).replace(f'"dtype": "{net.dtype.name}"', '"dtype": "float64"')
         wide = {name: array.astype(np.float64) for name, array in arrays.items()}
-        layers, _, _ = files.unpacked({"model": np.array(model), **wide})
+        layers, _, _ = files.unpack({"model": np.array(model), **wide})
         found.layers, found.dtype = tuple(layers), np.dtype(np.float64)
-    Units(mean, scale, scale, mean).leave(found.head)
+    TargetScaling(mean, scale, scale, mean).unscale_head(found.head)
     return found
 
 
-def parts(net: Network) -> tuple[tuple[Layer, ...], dict[str, Any], dict[str, np.ndarray]]:
-    """Return what `cgru.network.files` writes of a network, checked; TypeError or ValueError for what does not fit."""
+def to_parts(net: Network) -> tuple[tuple[Layer, ...], dict[str, Any], dict[str, np.ndarray]]:
+    """Return the layers, settings and standardisation of `net` for `files.write`.
+
+    TypeError or ValueError for names that do not fit the network.
+    """
     settings = {name: getattr(net, name) for name in files.SETTINGS}
-    settings["feature_names"] = checked_features(net.feature_names, net.elements)
+    settings["feature_names"] = checked_feature_names(net.feature_names, net.elements)
     if net.head is not None:
         labels = net.class_names, net.classes, net.target_names
         settings |= checked_labels(net.head, net.loss, net.per_step, *labels)
     return net.layers, settings, {} if net.mean is None else {"mean": net.mean, "scale": net.scale}
 
 
-def restored(layers: Sequence[Layer], settings: Mapping[str, Any], standardisation: Mapping[str, Any]) -> Network:
-    """Return the network of what `cgru.network.files` read; TypeError or ValueError where it does not fit together."""
+def from_parts(layers: Sequence[Layer], settings: Mapping[str, Any], standardisation: Mapping[str, Any]) -> Network:
+    """Return the network made of the layers, settings and standardisation that `files.read` returned.
+
+    TypeError or ValueError where they do not fit each other.
+    """
     apart = {name: settings[name] for name in ("reading", "remembered")}
     net = Network(layers, **{name: value for name, value in settings.items() if name not in apart})
     net.mean, net.scale = standardisation.get("mean"), standardisation.get("scale")

@@ -1,7 +1,7 @@
-"""The options of a fit: one entry for each, which says all that others ask about it.
+"""The options of a fit: one entry for each, with its default, check, help text and traits.
 
-They are `Network.fit`, whose signature and docstring a test compares with it, fits by batches, checkpoints, the
-estimators of `cgru.sklearn`, the command, its plans, and the jobs of many fits.
+All others read them here: `Network.fit`, whose signature and docstring a test compares with this list, fits on batches,
+checkpoints, the estimators of `cgru.sklearn`, the command line, its plans, and the jobs of many fits.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ import numpy as np
 
 from cgru.core.checks import callable_, flag, positive
 from cgru.network.history import Epoch
-from cgru.network.progress import bar_kind
+from cgru.network.progress import tqdm_class
 from cgru.optimizers import check_number
 
 __all__ = ["OPTIONS", "Metric", "Option", "Settings", "Trait"]
 
-BATCH_SIZE = 32  # where nobody says
+BATCH_SIZE = 32  # the default of `Network.fit`
 
 Metric = Callable[[np.ndarray, np.ndarray], Any]
 Check = Callable[[Any, str], Any]
 
 
 class Trait(Flag):
-    """What may hold of an option."""
+    """Properties that an option may have."""
 
-    PLAN = auto()  # [fit] of a plan has it as a key
-    RESUME = auto()  # a fit with another value does not go on from a checkpoint
+    PLAN = auto()  # it is a key in [fit] of a plan
+    RESUME = auto()  # a fit with another value cannot resume from a checkpoint
     UNLIKE = auto()  # losses of fits with different values cannot be compared
-    REREADS = auto()  # a fit goes once more through the batches that it trains on
-    REREADS_VALIDATION = auto()  # likewise, through those that it validates with
-    JUDGES = auto()  # likewise, through these or, without validation, through those that it trains on
+    REREADS = auto()  # it makes a fit iterate over the training batches more than once
+    REREADS_VALIDATION = auto()  # it makes a fit iterate over the validation batches more than once
+    JUDGES = auto()  # so does it over the validation batches, without validation over the training batches
 
 
 PLAN, RESUME, UNLIKE, REREADS, REREADS_VALIDATION, JUDGES = Trait
@@ -45,17 +45,17 @@ NONE = Trait(0)
 
 @dataclass(frozen=True)
 class Option:
-    """What is known of an option beside its name, type and default.
+    """The description of an option: all but its name, type and default.
 
     Attributes:
-        check: of a value, with the name; it returns the value as it is used, or raises TypeError or ValueError. A
-            default of None is not checked.
-        help: what the option does; names of `cgru.recipe` stand in braces.
-        traits: what else holds of it.
-        command: what the command shows for a value, "" for a flag, and what it says of the default; None where the
-            command does not have the option.
-        alone: why batches cannot be used with it; "" where they can.
-        recipe: the default of estimators, the command and plans; ... where it is that of `Network.fit`.
+        check: a function of a value and the option's name; it returns the value in the form that is used, or raises
+            TypeError or ValueError. None as a default is not checked.
+        help: the help text; names of `cgru.recipe` stand in braces.
+        traits: its properties.
+        command: for the help of the command line, the placeholder of a value ("" for a flag) and a text about the
+            default; None where the command line does not have the option.
+        alone: why it cannot be used with batches; "" where it can.
+        recipe: the default in estimators, the command line and plans; ... where it is that of `Network.fit`.
     """
 
     check: Check | None
@@ -67,17 +67,19 @@ class Option:
 
 
 def _option(default: Any, check: Check | None, about: str, *rest: Any, **more: Any) -> Any:
-    """Declare an option by its default, and as `Option` has it."""
+    """Return the dataclass field of an option: its default, and the attributes of its `Option`."""
     return field(default=default, metadata={"option": Option(check, about, *rest, **more)})
 
 
 def _progress(value: Any, name: str) -> bool:
+    """Check a boolean; ImportError for True where tqdm is not installed."""
     if flag(value, name):
-        bar_kind()
+        tqdm_class()
     return bool(value)
 
 
 def _metrics(value: Any, name: str) -> dict[str, Metric]:
+    """Check a dict of functions by name."""
     if not isinstance(value, Mapping) or not all(isinstance(each, str) for each in value):
         raise TypeError(f"{name}: expected a dict of functions by name, got {type(value).__name__}")
     for each, metric in value.items():
@@ -88,18 +90,20 @@ def _metrics(value: Any, name: str) -> dict[str, Metric]:
 
 
 def _factor(value: Any, name: str) -> float:
+    """Check the factor of a penalty; return a float."""
     check_number(value, name)
     return float(value)
 
 
 def _factors(value: Any, name: str) -> Any:
-    """Check a number, or a dict of them."""
+    """Check the factor of a penalty, or a dict of factors by parameter keys."""
     if not isinstance(value, Mapping):
         return _factor(value, name)
     return {key: _factor(each, f"{name}[{key!r}]") for key, each in value.items()}
 
 
 def _class_weight(value: Any, name: str) -> Any:
+    """Check "balanced", or a dict of weights by class."""
     if isinstance(value, str) and value == "balanced":
         return value
     if not isinstance(value, Mapping):
@@ -109,11 +113,13 @@ def _class_weight(value: Any, name: str) -> Any:
 
 
 def _number(value: Any, name: str) -> None:
+    """Raise TypeError where the value is no number."""
     if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
         raise TypeError(f"{name}: expected a number, got {type(value).__name__}")
 
 
 def _average(value: Any, name: str) -> float:
+    """Check a number between 0 and 1."""
     _number(value, name)
     if not 0 < value < 1:
         cure = "None trains without a mean"
@@ -122,6 +128,7 @@ def _average(value: Any, name: str) -> float:
 
 
 def _seconds(value: Any, name: str) -> float:
+    """Check a number of at least 0."""
     _number(value, name)
     if not value >= 0:
         raise ValueError(f"{name}: expected at least 0, got {value}")
@@ -130,7 +137,7 @@ def _seconds(value: Any, name: str) -> float:
 
 @dataclass(frozen=True)
 class Settings:
-    """The options of one fit, checked; TypeError or ValueError for what cannot be."""
+    """The options of one fit, checked when they are set; TypeError or ValueError for wrong values."""
 
     epochs: int = _option(
         50,
@@ -212,7 +219,7 @@ class Settings:
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Settings:
-        """Take the options from among what was `given`."""
+        """Return the settings whose values stand in `given`, which may have other entries, too."""
         return cls(**{name: given[name] for name in OPTIONS})
 
     def __post_init__(self) -> None:
@@ -230,11 +237,11 @@ class Settings:
             raise ValueError("resume: expected a checkpoint beside it, got checkpoint=None")
 
     def size(self, whole: bool) -> int:
-        """Return how many samples make an update; of batches, which are not `whole`, all, however many."""
+        """Return how many samples make an update; for batches, which are not `whole` data, no limit."""
         return (self.batch_size or BATCH_SIZE) if whole else sys.maxsize
 
-    def compared(self) -> dict[str, Any]:
-        """Return what decides how a fit goes, as a checkpoint compares it."""
+    def for_resume(self) -> dict[str, Any]:
+        """Return the settings that decide the course of a fit, as a checkpoint compares them."""
         found = {name: getattr(self, name) for name, option in OPTIONS.items() if RESUME in option.traits}
         share = float(self.validation) if isinstance(self.validation, float | int | np.number) else None
         size, metrics = self.batch_size or BATCH_SIZE, sorted(self.metrics or ())

@@ -18,7 +18,7 @@ from cgru.core.lengths import mask
 from cgru.gru import GRU
 from cgru.layers.layer import Layer, kept
 from cgru.network import Network
-from cgru.network.data.training_data import taken
+from cgru.network.data.training_data import check_inputs
 from cgru.plot.panels import given, made, needed
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def gates(
         RuntimeError: there are no parameters yet.
     """
     net, layer = _place(net, layer)
-    X, lengths = taken(net.data_spec, X, lengths)
+    X, lengths = check_inputs(net.data_spec, X, lengths)
     A = net.standardized(X)
     for below in net.layers[:layer]:
         A = _still(below).predict(A, lengths)
@@ -102,7 +102,7 @@ def states(
     if not names or not all(isinstance(name, str) and name in NAMES for name in names):
         raise ValueError(f"what: expected some of {', '.join(NAMES)}, got {what!r}")
     net, layer = _place(net, layer)
-    X, lengths = taken(net.data_spec, X, lengths)
+    X, lengths = check_inputs(net.data_spec, X, lengths)
     sample = _index(sample, "sample", range(len(X)))
     s = X.shape[1] if lengths is None else lengths[sample]
     arrays = gates(net, X[[sample], :s], layer=layer)

@@ -24,7 +24,7 @@ FEW = 5  # features that are named
 
 
 def seen(net: Network, X: np.ndarray, lengths: np.ndarray | None = None) -> dict[str, Any] | None:
-    """Compare X with the samples that `net` has seen, as `Remembered.compared`; None where it remembers none."""
+    """Compare X with the samples that `net` has seen, as `SampleHashes.compared`; None where it remembers none."""
     return None if net.remembered is None else net.remembered.compared(X, lengths)
 
 

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from cgru import losses
 from cgru.files import replacing
 from cgru.network import Network
-from cgru.network.data.training_data import labelled, taken
+from cgru.network.data.training_data import check_data, check_inputs
 from cgru.reports import numbers
 from cgru.reports.comparison import outside, seen
 from cgru.reports.tables import text
@@ -92,8 +92,8 @@ def report(net: Network, X: ArrayLike, y: ArrayLike, lengths: ArrayLike | None =
     """
     if not isinstance(net, Network):
         raise TypeError(f"net: expected a Network, got {type(net).__name__}")
-    X, lengths = taken(net.data_spec, X, lengths)
-    data = labelled(net.data_spec, X, y, lengths)
+    X, lengths = check_inputs(net.data_spec, X, lengths)
+    data = check_data(net.data_spec, X, y, lengths)
     net.reset_states()
     A, Y = data.rows(net.predict(X, lengths)), data.rows(data.y)
     if not np.isfinite(A).all():

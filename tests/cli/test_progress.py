@@ -14,7 +14,7 @@ from cli_cases import NUMBER, QUICK, X, Y, posix, start, without
 import cgru
 from cgru import Epoch
 from cgru.cli.progress import Fits, Progress, long
-from cgru.network.progress import Bar, short
+from cgru.network.progress import Bar, epoch_text
 
 
 def in_terminal(*arguments, cwd, modules=None, columns=0):
@@ -115,9 +115,9 @@ def epoch(number=1, epochs=100, loss=0.123456, accuracy=None, validation=None, v
 )
 def test_the_words(scores, bar, line):
     of = epoch(1, 100, 0.123456, *scores)
-    assert short(of, 70) == bar
+    assert epoch_text(of, 70) == bar
     assert long(of) == line
-    assert short(of, 69) == bar.replace("0.1235", "0.12")
+    assert epoch_text(of, 69) == bar.replace("0.1235", "0.12")
 
 
 def told(capsys, epochs, quiet=False):

@@ -3,12 +3,12 @@ import pytest
 
 import cgru
 from cgru.many.folds import Splittable, classes_of
-from cgru.network.data.split import groups_of
+from cgru.network.data.split import encode_groups
 
 
 def whole(m=12, classes=None, groups=None):
     classes = None if classes is None else np.asarray(classes)
-    groups = groups_of(groups, m)
+    groups = encode_groups(groups, m)
     y = np.zeros(m) if classes is None else classes
     return Splittable(np.arange(m, dtype=float)[:, None, None], y, classes, groups)
 
@@ -260,11 +260,11 @@ def test_too_few_for_a_share(m, groups, words):
 
 
 def test_groups_are_numbered():
-    assert groups_of(None, 3) is None
-    assert groups_of(["b", "a", "b"], 3).tolist() == [1, 0, 1]
-    assert groups_of(np.array([2.5, 7, 2.5]), 3).tolist() == [0, 1, 0]
-    assert groups_of((10, 9.5, 10), 3).tolist() == [1, 0, 1]
-    assert groups_of(np.array(["b", "a", "b"], object), 3).tolist() == [1, 0, 1]
+    assert encode_groups(None, 3) is None
+    assert encode_groups(["b", "a", "b"], 3).tolist() == [1, 0, 1]
+    assert encode_groups(np.array([2.5, 7, 2.5]), 3).tolist() == [0, 1, 0]
+    assert encode_groups((10, 9.5, 10), 3).tolist() == [1, 0, 1]
+    assert encode_groups(np.array(["b", "a", "b"], object), 3).tolist() == [1, 0, 1]
 
 
 @pytest.mark.parametrize(
@@ -280,13 +280,13 @@ def test_groups_are_numbered():
 )
 def test_groups_that_cannot_be(groups, error, words):
     with pytest.raises(error, match=words):
-        groups_of(groups, 3)
+        encode_groups(groups, 3)
 
 
 def test_groups_that_pandas_does_not_know():
     pandas = pytest.importorskip("pandas")
     with pytest.raises(TypeError, match="groups: expected strings or numbers, got a mixture"):
-        groups_of(pandas.array(["a", pandas.NA, "b"]), 3)
+        encode_groups(pandas.array(["a", pandas.NA, "b"]), 3)
 
 
 def network(k, activate, loss=None, sequences=False):

@@ -361,9 +361,9 @@ def test_what_hands_out_batches(shape):
         "text": ("abc", False),
         "none": ([], False),
     }[shape]
-    assert streaming.batched(given[0]) is given[1]
-    assert not streaming.batched(X.tolist())
-    assert not streaming.batched(([X[0], X[1]], [STEPS[0], STEPS[1]]))
+    assert streaming.is_batches(given[0]) is given[1]
+    assert not streaming.is_batches(X.tolist())
+    assert not streaming.is_batches(([X[0], X[1]], [STEPS[0], STEPS[1]]))
 
 
 def test_tensors_do():

@@ -36,7 +36,7 @@ def test_a_model_is_trained_and_scored_as_its_network_is(monkeypatch, tmp_path, 
     settings = Settings(epochs=3, shuffle=False, standardize=True, l2=1e-3)
     file = Checkpoint(tmp_path / "fit.npz", 0.0, False, np.random.SeedSequence(0))
     run = Fit(ours, data, None, settings, np.random.default_rng(0))
-    file.belongs(ours, data, None, settings.compared())
+    file.check_fit(ours, data, None, settings.for_resume())
     history = run(True, file)
     assert history.loss == net.history.loss == ours.history.loss
     for key, array in net.parameters().items():
@@ -44,7 +44,7 @@ def test_a_model_is_trained_and_scored_as_its_network_is(monkeypatch, tmp_path, 
     np.testing.assert_array_equal(ours.mean, net.mean)
     np.testing.assert_equal(ours.carried, net.optimizer_state)
     assert scores(ours, data)[:2] == tuple(net.evaluate(X, CLASSES).values())
-    found = Checkpoint(tmp_path / "fit.npz", 0.0, True, np.random.SeedSequence(0)).taken(ours.parameters())
+    found = Checkpoint(tmp_path / "fit.npz", 0.0, True, np.random.SeedSequence(0)).take_state(ours.parameters())
     assert found.all_history.loss == history.loss
 
 

@@ -77,11 +77,14 @@ def test_a_bar_needs_tqdm(monkeypatch):
 
 def test_what_a_checkpoint_compares():
     """All that decides how a fit goes; what is shown or kept beside it may differ."""
-    one, other = Settings().compared(), Settings(epochs=7, validation=0.5, l2=1, recover=True, metrics={"a": len})
-    assert {name for name, value in other.compared().items() if value != one[name]} == {
+    one, other = (
+        Settings().for_resume(),
+        Settings(epochs=7, validation=0.5, l2=1, recover=True, metrics={"a": len}),
+    )
+    assert {name for name, value in other.for_resume().items() if value != one[name]} == {
         "epochs", "validation", "l2", "metrics"
     }  # fmt: skip
     assert one["batch_size"] == 32
-    assert Settings(validation=(1, 2)).compared()["validation"] is None
+    assert Settings(validation=(1, 2)).for_resume()["validation"] is None
     resumed = {name for name, option in OPTIONS.items() if Trait.RESUME in option.traits}
     assert {*resumed, "batch_size", "validation", "metrics"} == one.keys()

@@ -9,7 +9,7 @@ from network_cases import LABELS, LENGTHS, REALS, M, S, X, made, padded
 import cgru
 from cgru.network import sample_hashes
 from cgru.network.data.streaming import Batches
-from cgru.network.sample_hashes import Hashes, Remembered, Watch, hashes_of
+from cgru.network.sample_hashes import HashSet, SampleHasher, SampleHashes, hash_samples
 
 
 def compared(net, X, lengths=None):
@@ -23,8 +23,8 @@ def compared(net, X, lengths=None):
 
 def test_hashes_are_the_same_on_each_machine():
     """Files hold them: these numbers must never change."""
-    assert hashes_of(np.arange(12.0).reshape(2, 3, 2)).tolist() == KNOWN
-    assert hashes_of(np.array([[1, 2, 3]])).tolist() == TOKENS
+    assert hash_samples(np.arange(12.0).reshape(2, 3, 2)).tolist() == KNOWN
+    assert hash_samples(np.array([[1, 2, 3]])).tolist() == TOKENS
 
 
 KNOWN = [10401441785464955180, 15720521770948465180]
@@ -33,7 +33,7 @@ TOKENS = [17736807001600611563]
 
 def test_copies_have_the_same_hash():
     values = X.astype(np.float32).astype(np.float64)
-    due = hashes_of(values, LENGTHS)
+    due = hash_samples(values, LENGTHS)
     assert due.dtype == np.uint64
     assert len(set(due.tolist())) == M
     for copy in (
@@ -44,50 +44,50 @@ def test_copies_have_the_same_hash():
         np.concatenate([values, np.ones((M, 3, 3))], axis=1),
         values + 1e-12,
     ):
-        np.testing.assert_array_equal(hashes_of(copy, LENGTHS), due)
+        np.testing.assert_array_equal(hash_samples(copy, LENGTHS), due)
     order = np.random.default_rng(0).permutation(M)
-    np.testing.assert_array_equal(hashes_of(values[order], LENGTHS[order]), due[order])
+    np.testing.assert_array_equal(hash_samples(values[order], LENGTHS[order]), due[order])
     whole = np.arange(24).reshape(2, 4, 3)
-    np.testing.assert_array_equal(hashes_of(whole), hashes_of(whole.astype(np.float64)))
-    np.testing.assert_array_equal(hashes_of(whole, np.array([4, 4])), hashes_of(whole))
-    np.testing.assert_array_equal(hashes_of(np.zeros((1, 2, 1))), hashes_of(-np.zeros((1, 2, 1))))
-    np.testing.assert_array_equal(hashes_of(np.full((1, 1, 1), 1e300)), hashes_of(np.full((1, 1, 1), np.inf)))
+    np.testing.assert_array_equal(hash_samples(whole), hash_samples(whole.astype(np.float64)))
+    np.testing.assert_array_equal(hash_samples(whole, np.array([4, 4])), hash_samples(whole))
+    np.testing.assert_array_equal(hash_samples(np.zeros((1, 2, 1))), hash_samples(-np.zeros((1, 2, 1))))
+    np.testing.assert_array_equal(hash_samples(np.full((1, 1, 1), 1e300)), hash_samples(np.full((1, 1, 1), np.inf)))
 
 
 def test_other_samples_have_other_hashes():
-    zeros = [hashes_of(np.zeros((1, s, e)))[0] for s in range(1, 5) for e in range(1, 5) if s * e < 5]
+    zeros = [hash_samples(np.zeros((1, s, e)))[0] for s in range(1, 5) for e in range(1, 5) if s * e < 5]
     one = np.zeros((6, 2, 3))
     one.reshape(6, 6)[range(6), range(6)] = 1
     small = np.random.default_rng(0).integers(0, 4, (5000, 3, 2)).astype(float)
-    assert len(set(hashes_of(one).tolist())) == 6
+    assert len(set(hash_samples(one).tolist())) == 6
     assert len(set(zeros)) == len({(s * e) for s in range(1, 5) for e in range(1, 5) if s * e < 5})
-    assert len(set(hashes_of(small).tolist())) == len(np.unique(small, axis=0))
-    assert hashes_of(X[:1], [3]) != hashes_of(X[:1], [4])
+    assert len(set(hash_samples(small).tolist())) == len(np.unique(small, axis=0))
+    assert hash_samples(X[:1], [3]) != hash_samples(X[:1], [4])
 
 
 def test_tokens():
     tokens = np.random.default_rng(0).integers(0, 9, (M, S))
-    due = hashes_of(tokens, LENGTHS)
-    np.testing.assert_array_equal(hashes_of(tokens.astype(np.uint8), LENGTHS), due)
-    np.testing.assert_array_equal(hashes_of(padded(tokens[..., None], LENGTHS, 0)[..., 0], LENGTHS), due)
-    assert (hashes_of(tokens + 1, LENGTHS) != due).all()
+    due = hash_samples(tokens, LENGTHS)
+    np.testing.assert_array_equal(hash_samples(tokens.astype(np.uint8), LENGTHS), due)
+    np.testing.assert_array_equal(hash_samples(padded(tokens[..., None], LENGTHS, 0)[..., 0], LENGTHS), due)
+    assert (hash_samples(tokens + 1, LENGTHS) != due).all()
 
 
 def test_many_samples_and_long_ones(monkeypatch):
-    due = hashes_of(X, LENGTHS)
+    due = hash_samples(X, LENGTHS)
     for size in (1, 20, 100):
         monkeypatch.setattr(sample_hashes, "AT_ONCE", size)
-        np.testing.assert_array_equal(hashes_of(X, LENGTHS), due)
+        np.testing.assert_array_equal(hash_samples(X, LENGTHS), due)
 
 
 def test_of_too_many_the_smallest_are_kept(monkeypatch):
     monkeypatch.setattr(sample_hashes, "MOST", 10)
     values = np.random.default_rng(0).integers(0, 2**63, 40, np.uint64)
-    few = Hashes(np.sort(values[:10]))
-    assert Hashes(np.zeros(0, np.uint64)).joined(values[:10]).complete
+    few = HashSet(np.sort(values[:10]))
+    assert HashSet(np.zeros(0, np.uint64)).joined(values[:10]).complete
     assert few.joined(values[:5]).complete
     one = few.joined(values[10:])
-    other = Hashes(np.zeros(0, np.uint64)).joined(values[20:]).joined(values[:20])
+    other = HashSet(np.zeros(0, np.uint64)).joined(values[20:]).joined(values[:20])
     for found in (one, other):
         assert not found.complete
         np.testing.assert_array_equal(found.values, np.sort(values)[:10])
@@ -192,9 +192,9 @@ def test_more_than_are_kept(monkeypatch, tmp_path):
     net = made()
     net.fit(X[:16], LABELS[:16], epochs=1, remember_samples=True)
     found = net.remembered.compared(X)
-    small = np.sort(hashes_of(X[:16]))[7]
+    small = np.sort(hash_samples(X[:16]))[7]
     assert found["trained"] == 8
-    assert found["compared"] == np.count_nonzero(hashes_of(X) <= small)
+    assert found["compared"] == np.count_nonzero(hash_samples(X) <= small)
     assert found["samples"] == M
     batches = made()
     batches.fit([(X[i : i + 4], LABELS[i : i + 4]) for i in range(12, -1, -4)], epochs=1, remember_samples=True)
@@ -205,7 +205,7 @@ def test_more_than_are_kept(monkeypatch, tmp_path):
 
 def test_batches_without_an_end_take_no_more_memory(monkeypatch):
     monkeypatch.setattr(sample_hashes, "MOST", 8)
-    watch = Watch(Remembered(), shrunk=False)
+    watch = SampleHasher(SampleHashes(), shrunk=False)
     batches = watch.over(
         Batches(made().data_spec, [(X[i : i + 4], LABELS[i : i + 4]) for i in range(0, 24, 4)]), "trained"
     )

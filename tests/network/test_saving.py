@@ -157,4 +157,4 @@ def test_a_description_that_is_too_long(tmp_path, monkeypatch):
 
 def test_no_layer_with_parameters():
     with pytest.raises(ValueError, match=r"^layers: expected one that has parameters"):
-        files.packed([cgru.Flip()], {}, {})
+        files.pack([cgru.Flip()], {}, {})

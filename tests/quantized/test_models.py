@@ -12,7 +12,7 @@ DATA = cgru.datasets.load_japanese_vowels()
 
 def logits(net, X, lengths):
     """What comes before the softmax."""
-    return np.concatenate([net.head.run(below).fc["Z"] for below, *_ in net.below(X, lengths, 1024)])
+    return np.concatenate([net.head.run(below).fc["Z"] for below, *_ in net.head_inputs(X, lengths, 1024)])
 
 
 @pytest.mark.slow

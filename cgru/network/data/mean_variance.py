@@ -1,35 +1,36 @@
-"""Means and deviations of what comes block by block. n rows of c columns."""
+"""Weighted mean and standard deviation of columns, over rows that come block by block. n rows, c columns."""
 
 from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["Moments", "moments"]
+__all__ = ["RunningMeanVariance", "mean_and_deviation"]
 
-ROUNDING = 4 * np.finfo(np.float64).eps  # of a number; others that are no further from it should be the same
+ROUNDING = 4 * np.finfo(np.float64).eps  # numbers whose relative difference is no larger count as the same
 
 
-def moments(rows: np.ndarray, weights: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Return the mean and deviation of each column of rows (n, c), weighted by weights (n,), as `Moments.result`."""
-    found = Moments()
+def mean_and_deviation(rows: np.ndarray, weights: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mean and deviation of each column of rows (n, c), weighted by weights (n,); 1 for a deviation of 0."""
+    found = RunningMeanVariance()
     found.add(rows, weights)
     return found.result()
 
 
-class Moments:
-    """Those of all rows so far, joined as Chan, Golub and LeVeque do (1983, The American Statistician 37).
+class RunningMeanVariance:
+    """Running mean and standard deviation of each column, over rows that are added block by block.
 
-    Means and deviations are in units of the largest number of their column, so that no square overflows or vanishes.
-    With weights a row that weighs 2 counts as two rows do, and one that weighs 0 is no row.
+    Blocks are joined as by Chan, Golub and LeVeque (1983, The American Statistician 37). Means and deviations are in
+    units of the largest number of their column, so that no square overflows or underflows.
+    A row with weight 2 counts as two rows, one with weight 0 is ignored.
     """
 
     def __init__(self) -> None:
-        self.n: float = 0  # the rows, or what they weigh in units of 2 ** `exponent`
+        self.n: float = 0  # the number of rows, or the sum of their weights in units of 2 ** `exponent`
         self.exponent: int | None = None
         self.largest = self.low = self.high = self.mean = self.deviation = np.zeros(0)
 
     def add(self, rows: np.ndarray, weights: np.ndarray | None = None) -> None:
-        """Take in rows (n, c) with weights (n,); None: each weighs 1."""
+        """Add rows (n, c) with weights (n,), all 1 where None, to the mean and deviation."""
         if weights is not None:
             counted = (weights > 0) & (weights < np.inf)
             rows, weights = rows[counted], weights[counted]
@@ -43,7 +44,7 @@ class Moments:
             count = weights.sum()
         low, high = rows.min(axis=0), rows.max(axis=0)
         largest = np.maximum(np.abs(low), np.abs(high))
-        rows /= _unit(largest)
+        rows /= _unit_of(largest)
         mean = np.average(rows, axis=0, weights=weights)
         deviation = np.sqrt(np.average(np.square(rows - mean), axis=0, weights=weights))
         if not self.n:
@@ -51,7 +52,7 @@ class Moments:
             self.mean, self.deviation = mean, deviation
             return
         top, n = np.maximum(self.largest, largest), self.n + count
-        ours, theirs = self.largest / _unit(top), largest / _unit(top)
+        ours, theirs = self.largest / _unit_of(top), largest / _unit_of(top)
         apart, share = mean * theirs - self.mean * ours, count / n
         squares = (1 - share) * np.square(self.deviation * ours) + share * np.square(deviation * theirs)
         self.deviation = np.sqrt(squares + share * (1 - share) * np.square(apart))
@@ -59,16 +60,17 @@ class Moments:
         self.n, self.largest, self.low, self.high = n, top, np.minimum(self.low, low), np.maximum(self.high, high)
 
     def constant(self) -> np.ndarray:
-        """Return for each column (c,) whether it never changes but for rounding, as 0.3 and 0.1 + 0.2 differ."""
-        unit = _unit(self.largest)
+        """Return (c,) booleans: whether all numbers of a column are equal up to rounding, as 0.3 and 0.1 + 0.2 are."""
+        unit = _unit_of(self.largest)
         return self.high / unit - self.low / unit <= ROUNDING
 
     def result(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return the mean and deviation of each column, (c,); 1 for the deviation of one that is `constant`."""
-        unit = _unit(self.largest)
+        """Return the mean and deviation of each column, (c,) each; the deviation of a constant column is given as 1."""
+        unit = _unit_of(self.largest)
         scale = np.where(self.constant(), 0.0, self.deviation) * unit
         return self.mean * unit, np.where(scale == 0, 1.0, scale)
 
 
-def _unit(largest: np.ndarray) -> np.ndarray:
+def _unit_of(largest: np.ndarray) -> np.ndarray:
+    """Return the unit of each column: its largest magnitude, 1 where that is 0."""
     return np.where(largest == 0, 1.0, largest)

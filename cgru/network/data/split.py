@@ -1,4 +1,4 @@
-"""Which samples are held back for validation: a share at random, even in classes, or whole groups.
+"""Choose the samples to hold out for validation: a random share, stratified by class, or whole groups.
 
 m samples, g groups, k classes.
 """
@@ -10,25 +10,25 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["drawn", "groups_of", "held_back"]
+__all__ = ["count_held_out", "draw_held_out", "encode_groups"]
 
 Seed = np.random.SeedSequence | Sequence[int]
-DRAWS = 16  # random orders of the groups, of which the one that splits the samples best is taken
-LOOKS = 30_000  # groups that are looked at in all draws together, so that many groups take no longer
+DRAWS = 16  # random orders of the groups; the one that splits the samples best is taken
+LOOKS = 30_000  # groups to look at in all draws together: with many groups there are fewer draws
 
 
-def held_back(m: int, share: float) -> int:
-    """Return how many of m samples such a share is: at least one, and not all."""
+def count_held_out(m: int, share: float) -> int:
+    """Return how many of m samples a `share` of them is: at least one, and not all."""
     return min(max(round(share * m), 1), m - 1)
 
 
-def drawn(
+def draw_held_out(
     m: int, share: float, seed: Seed, classes: np.ndarray | None = None, groups: np.ndarray | None = None
 ) -> np.ndarray:
-    """Draw the samples to hold back, such a share of m; return (m,) booleans.
+    """Draw the samples to hold out, a `share` of m; return (m,) booleans, True for those held out.
 
-    Classes (m,), integers from 0 on, are kept as even as can be, and no class loses its last sample for training where
-    that can be avoided. With `groups` (m,), whole groups are held back; which ones does not depend on the order of the
+    The split is stratified by `classes` (m,), integers from 0 on. No class loses its last training sample where that
+    can be avoided. With `groups` (m,), whole groups are held out; which ones does not depend on the order of the
     samples.
 
     ValueError where there are fewer than two samples or groups, or each group has all samples of some class.
@@ -39,22 +39,22 @@ def drawn(
         what = "sample" if groups is None else "group"
         raise ValueError(f"validation: expected at least 2 {what}s to set some aside, got {count} {what}")
     if groups is not None:
-        return _groups_drawn(which, share, seed, classes)[which]
-    n, order = held_back(m, share), np.random.default_rng(seed).permutation(m)
+        return _draw_groups(which, share, seed, classes)[which]
+    n, order = count_held_out(m, share), np.random.default_rng(seed).permutation(m)
     if classes is not None:
         order = order[np.argsort(classes[order], kind="stable")]
     chosen = np.zeros(m, bool)
     chosen[order[((np.arange(n) + 0.5) * m / n).astype(np.intp)]] = True
     if classes is not None:
-        _spare(chosen, classes, order)
+        _keep_each_class(chosen, classes, order)
     return chosen
 
 
-def _spare(chosen: np.ndarray, classes: np.ndarray, order: np.ndarray) -> None:
-    """Train on one sample of each class all of whose samples were `chosen` (m,), which is changed in place.
+def _keep_each_class(chosen: np.ndarray, classes: np.ndarray, order: np.ndarray) -> None:
+    """Give each class back a training sample where all its samples were `chosen` (m,), which is changed in place.
 
-    A sample of the class with most samples left is held back instead; where none has two, fewer are held back, but one
-    at least.
+    A sample of the class with the most training samples is held out instead. Where no class has two left, fewer samples
+    are held out, but at least one.
     """
     for lost in np.setdiff1d(classes[chosen], classes[~chosen]):
         left = np.bincount(classes[~chosen], minlength=classes.max() + 1)
@@ -64,11 +64,11 @@ def _spare(chosen: np.ndarray, classes: np.ndarray, order: np.ndarray) -> None:
             chosen[others[left[classes[others]].argsort()[-1:]]] = True
 
 
-def _groups_drawn(which: np.ndarray, share: float, seed: Seed, classes: np.ndarray | None) -> np.ndarray:
-    """Draw the groups to hold back, (g,) booleans; `which` (m,) is the group of each sample.
+def _draw_groups(which: np.ndarray, share: float, seed: Seed, classes: np.ndarray | None) -> np.ndarray:
+    """Draw the groups to hold out; return (g,) booleans. `which` (m,) is the index of each sample's group.
 
-    Groups come in random order; each is taken that brings what is held back nearer to the share, of all samples and of
-    each class. Of several such draws the nearest is taken.
+    Greedy: go through the groups in random order and take each that brings the held-out samples nearer to the `share`,
+    of all samples and of each class. Of several such draws take the nearest.
     """
     kinds = np.zeros(len(which), np.intp) if classes is None else np.unique(classes, return_inverse=True)[1]
     sizes = np.zeros((which.max() + 1, kinds.max() + 1))  # samples of each class in each group
@@ -79,7 +79,7 @@ def _groups_drawn(which: np.ndarray, share: float, seed: Seed, classes: np.ndarr
         cure = "choose the samples to validate with yourself"
         raise ValueError(f"groups: expected one at least that does not have all samples of a class, got none; {cure}")
 
-    def distance(held: np.ndarray) -> np.ndarray:
+    def distance(held: np.ndarray) -> np.ndarray:  # of held-out counts (..., classes) from the share
         return np.abs(held.sum(axis=-1) / len(which) - share) + np.abs(held / total - share).mean(axis=-1)
 
     rng, draws = np.random.default_rng(seed), []
@@ -99,19 +99,19 @@ def _groups_drawn(which: np.ndarray, share: float, seed: Seed, classes: np.ndarr
     return chosen
 
 
-def groups_of(value: Any, m: int) -> np.ndarray | None:
-    """Return `groups`, strings or numbers (m,), as integers (m,) from 0 on; None stays None.
+def encode_groups(value: Any, m: int) -> np.ndarray | None:
+    """Encode `groups`, strings or numbers (m,), as integers (m,) from 0 on; None stays None.
 
     TypeError or ValueError where there is not one for each sample.
     """
     if value is None:
         return None
-    # Of a list as it is: as an array of strings it would have NaN as one of them.
+    # A list becomes an array of objects: in an array of strings a NaN would become the string "nan".
     array = np.asarray(value, object) if isinstance(value, list | tuple) else np.asarray(value)
     if array.shape != (m,):
         raise ValueError(f"groups: expected shape ({m},), one for each sample, got {array.shape}")
     try:
-        lost = array != array  # NaN, and what else stands for nothing
+        lost = array != array  # NaN and other missing values
         if lost.any():
             raise ValueError(f"groups: expected a string or number for each sample, got {array[lost][0]}")
         return np.unique(array, return_inverse=True)[1]

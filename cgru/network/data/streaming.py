@@ -1,7 +1,7 @@
 """Training data larger than memory: memory-mapped files (`Mapped`) and iterables of batches (`Batches`).
 
-Fits and scores read them as they read a `Data` in memory, by `first`, `extent`, `blocks`, `parts` and `then`. Samples
-are checked and converted when they are read. m samples, s steps, e elements per step.
+Fits and scores read them like a `Data` in memory, by `first`, `extent`, `blocks`, `parts` and `map`. Samples are
+checked and converted when they are read. m samples, s steps, e features per step.
 """
 
 from __future__ import annotations
@@ -16,24 +16,33 @@ import numpy as np
 
 from cgru.core.row_blocks import BLOCK, is_mapped, select_rows
 from cgru.network import chain
-from cgru.network.classes import strings_in
-from cgru.network.data.split import drawn, groups_of
-from cgru.network.data.training_data import Data, by_class, in_blocks, inputs, labelled, settled, targeted
+from cgru.network.classes import as_strings
+from cgru.network.data.split import draw_held_out, encode_groups
+from cgru.network.data.training_data import (
+    Data,
+    check_data,
+    check_targets,
+    finite_inputs,
+    in_blocks,
+    scale_weights,
+    weigh_by_class,
+)
 from cgru.network.data_spec import DataSpec
 from cgru.network.options import OPTIONS, Settings, Trait
 
-__all__ = ["Batches", "Samples", "batched", "check_batches", "gathered", "handed", "set_aside"]
+__all__ = ["AnyData", "Batches", "as_data", "check_batches", "is_batches", "iterate_inputs", "split_validation"]
 
-SET = "(X, y), (X, y, lengths) or (X, y, lengths, sample_weight)"
+SET = "(X, y), (X, y, lengths) or (X, y, lengths, sample_weight)"  # for errors
 
 
 @dataclass(frozen=True)
 class Mapped(Data):
-    """Samples of which X, or y, lies in a file and stays there.
+    """Samples whose X or y is a memory-mapped array, which stays in its file.
 
-    They are as somebody gave them; X, y and weights may be `Rows`. `classes` are known of a part that is taken alone.
+    The arrays are unchecked, as the caller gave them; X, y and weights may be `Rows`. Indexing reads samples into
+    memory, checks them and returns a `Data`. `classes` is None here, and set in that `Data`.
 
-    changes: what makes a `Data` of some of them.
+    changes: the functions that check and convert samples after reading, applied in their order.
     """
 
     changes: tuple[Callable[[Data], Data], ...] = ()
@@ -41,53 +50,57 @@ class Mapped(Data):
     in_memory = False
 
     def __getitem__(self, rows: np.ndarray | slice) -> Data:
-        return _changed(super().__getitem__(rows), self.changes)
+        return _apply(super().__getitem__(rows), self.changes)
 
     @property
     def first(self) -> Data:
-        """One of them."""
+        """Return the first sample, for the shapes and dtypes of all."""
         return self[:1]
 
     @property
     def count(self) -> float:
-        """How many outputs have a target, or what these weigh."""
+        """Return how many outputs have a target; with weights, the sum of these outputs' weights."""
         return sum(block.count for block in self.blocks(self._at_once(1)))
 
     def split(self, chosen: np.ndarray) -> tuple[Mapped, Mapped]:
-        """The samples that are not `chosen`, (m,) booleans, and those that are; what is in a file stays there."""
-        return self._of(np.flatnonzero(~chosen)), self._of(np.flatnonzero(chosen))
+        """Return the samples that are not `chosen`, (m,) booleans, and those that are, without reading them."""
+        return self._select(np.flatnonzero(~chosen)), self._select(np.flatnonzero(chosen))
 
-    def _of(self, rows: np.ndarray) -> Mapped:
+    def _select(self, rows: np.ndarray) -> Mapped:
+        """Return the samples of these indices, without reading them."""
         given = {name: select_rows(getattr(self, name), rows) for name in ("X", "y", "lengths", "weights")}
         return replace(self, **given)
 
     def parts(self, size: int, order: np.ndarray | None = None) -> Iterator[tuple[Data, np.ndarray]]:
-        """Some batches of `size` at a time, in that order; where none is given, as they stand."""
+        """Read some batches of `size` samples at a time, in `order` or, without one, as they stand.
+
+        Yield them with their indices.
+        """
         most = self._at_once(size)
         for start in range(0, len(self), most):
             part = self[start : start + most] if order is None else self[order[start : start + most]]
             yield part, np.arange(len(part))
 
     def _at_once(self, size: int) -> int:
-        """How many samples, whole batches of them, are taken into memory."""
+        """Return how many samples to read at once: whole batches of `size`."""
         numbers = sum(math.prod(array.shape[1:]) for array in (self.X, self.y))
         return max(1, BLOCK // (size * numbers)) * size
 
-    def then(self, change: Callable[[Data], Data]) -> Mapped:
-        """What a function makes of them, which looks at each sample by itself."""
+    def map(self, change: Callable[[Data], Data]) -> Mapped:
+        """Return the samples with `change` applied when they are read; it must treat each sample by itself."""
         return replace(self, changes=(*self.changes, change))
 
 
 class Batches:
-    """Batches that somebody hands out: each is what an update is made of.
+    """Samples from an iterable of batches, which are checked when they are read; each batch makes one update.
 
     Args:
-        spec: what the network takes that they are for; elements that it does not know are those of the first batch.
+        spec: which data the network takes; a number of features that it does not fix is that of the first batch.
         given: an iterable of (X, y), (X, y, lengths) or (X, y, lengths, sample_weight).
-        name: what stands before the name of a batch in errors.
+        name: a prefix for the names of batches in errors.
 
     Attributes:
-        first: the first batch.
+        first: the first batch, which is read at once, for shapes and dtypes.
     """
 
     whole = in_memory = False
@@ -100,18 +113,19 @@ class Batches:
         batch = next(iterator, nothing)
         if batch is nothing:
             raise ValueError(f"{name}batches: expected at least one, got none")
-        self.begun = [(batch, iterator)]  # by who looked for the first one; shared with those that `then` makes
+        self.begun = [(batch, iterator)]  # the first batch and the rest, for the first pass; copies by `map` share it
         self.first = self._data(batch, 1)
         if self.first.X.ndim == 3:
             self.spec = spec._replace(elements=self.first.X.shape[2])
 
     def _data(self, batch: Any, number: int) -> Data:
+        """Check batch `number`, counted from 1, and return it as a `Data`."""
         name = f"{self.name}batch {number}: "
-        X, y, lengths, weights = unpacked(batch, f"{name}expected {SET}")
-        if not self.spec.class_names and self.spec.classes is None and strings_in(y) is not None:
+        X, y, lengths, weights = unpack_batch(batch, f"{name}expected {SET}")
+        if not self.spec.class_names and self.spec.classes is None and as_strings(y) is not None:
             raise ValueError(f"{name}y: expected numbers, or strings for Network(class_names=[...]), got strings")
-        found = targeted(self.spec, inputs(self.spec, X, lengths, name), y, weights, name)
-        return _changed(found, self.changes)
+        found = check_targets(self.spec, finite_inputs(self.spec, X, lengths, name), y, weights, name)
+        return _apply(found, self.changes)
 
     def __iter__(self) -> Iterator[Data]:
         number, weight = 0, 0.0
@@ -125,6 +139,7 @@ class Batches:
             raise ValueError(f"{self.name}sample_weight: expected a number above 0 in one batch at least, got zeros")
 
     def _all(self) -> Iterator[Any]:
+        """Iterate over the raw batches; the first pass goes on with the iterator that `__init__` began."""
         if self.begun:
             batch, iterator = self.begun.pop()
             yield batch
@@ -134,51 +149,52 @@ class Batches:
 
     @property
     def extent(self) -> tuple[int, int]:
-        """How many samples of how many steps the first has."""
+        """Return the numbers of samples and steps of the first batch."""
         return self.first.extent
 
     def number(self, count: bool = False) -> int | None:
-        """How many there are, as len() says; else None, or where `count` says so as many as a first pass finds."""
+        """Return the number of batches by len(); where that fails, None, or with `count` the number found by a pass."""
         try:
             return len(self.given)
         except TypeError:  # a DataLoader may have a length in name alone
             return sum(1 for _ in self) if count else None
 
-    def unrowed(self, rows: np.ndarray) -> np.ndarray:
-        """`rows` (n, k), of samples."""
+    def scatter(self, rows: np.ndarray) -> np.ndarray:
+        """Return `rows` (n, k), one for each sample, as they are."""
         return rows
 
     def blocks(self, size: int) -> Iterator[Data]:
-        """All of them, cut where they have more than so many samples."""
+        """Iterate over all batches, cut into blocks of at most `size` samples."""
         for batch in self:
             yield from batch.blocks(size)
 
     def parts(self, size: int, order: None = None) -> Iterator[tuple[Data, np.ndarray]]:
-        """One by one."""
+        """Yield each batch with the indices of its samples; `size` and `order` are ignored."""
         for batch in self:
             yield batch, np.arange(len(batch))
 
-    def then(self, change: Callable[[Data], Data]) -> Batches:
-        """What a function makes of them, which looks at each sample by itself."""
+    def map(self, change: Callable[[Data], Data]) -> Batches:
+        """Return the batches with `change` applied when they are read; it must treat each sample by itself."""
         made = copy.copy(self)
         made.changes, made.first = (*self.changes, change), change(self.first)
         return made
 
 
-Samples = Data | Batches
+AnyData = Data | Batches
 
 
-def _changed(data: Data, changes: Iterable[Callable[[Data], Data]]) -> Data:
+def _apply(data: Data, changes: Iterable[Callable[[Data], Data]]) -> Data:
+    """Apply `changes` to `data`, one after the other."""
     for change in changes:
         data = change(data)
     return data
 
 
-# --- from what a caller gives ---
+# --- from a caller's arguments ---
 
 
-def batched(given: Any) -> bool:
-    """Whether it hands out batches: an iterable that is no array, or a list of them."""
+def is_batches(given: Any) -> bool:
+    """Return whether `given` is an iterable of batches: a list of them, or an iterable that is no array."""
     if isinstance(given, list | tuple):
         return len(given) > 0 and is_batch(given[0])
     one = hasattr(given, "__array__") or isinstance(given, str | bytes | Mapping)
@@ -186,31 +202,34 @@ def batched(given: Any) -> bool:
 
 
 def is_batch(given: Any) -> bool:
-    """Whether it is a tuple or list of X (m, s, e), or tokens (m, s), and what belongs to it; no list of samples."""
+    """Return whether `given` is a batch: (X, ...) with X (m, s, e) or tokens (m, s), and not a list of samples."""
     if not isinstance(given, tuple | list) or not 0 < len(given) <= 4 or not hasattr(given[0], "shape"):
         return False
     X = np.asarray(given[0])
     return X.ndim == 3 or (X.ndim == 2 and X.dtype.kind in "iu")
 
 
-def handed(batches: Iterable[Any], *beside: Any) -> Iterator[tuple[Any, Any]]:
-    """X and the lengths of each of batches to predict, X alone too; ValueError for anything `beside` them."""
+def iterate_inputs(batches: Iterable[Any], *beside: Any) -> Iterator[tuple[Any, Any]]:
+    """Iterate over (X, lengths) of batches to predict, which may be X alone.
+
+    ValueError where one of the arguments `beside` the batches is not None.
+    """
     if any(each is not None for each in beside):
         raise ValueError("lengths, h0, return_state: expected none of them beside batches, got some")
     given = ((*each, None, None) if is_batch(each) else (each, None, None) for each in batches)
     return ((X, lengths) for X, _, lengths, *_ in given)
 
 
-def unpacked(batch: Any, due: str) -> tuple[Any, Any, Any, Any]:
-    """X, y, lengths and weights, None where they are not there; ValueError with what was `due` for anything else."""
+def unpack_batch(batch: Any, due: str) -> tuple[Any, Any, Any, Any]:
+    """Return (X, y, lengths, weights) of a batch, None for missing ones; ValueError beginning with `due` for others."""
     if not isinstance(batch, tuple | list) or len(batch) not in (2, 3, 4):
         got = f"{len(batch)} of them" if isinstance(batch, tuple | list) else type(batch).__name__
         raise ValueError(f"{due}, got {got}")
     return (*batch, None, None)[:4]
 
 
-def _check_whole(given: Any) -> None:
-    """TypeError for a `Dataset` or `Split` of `cgru.datasets`, tuples both, in the place of what is in it."""
+def _refuse_dataset(given: Any) -> None:
+    """Raise TypeError for a `Dataset` or `Split` of `cgru.datasets`, which are tuples, where X is expected."""
     fields = getattr(given, "_fields", ())
     if "train" in fields or "X" in fields:
         split = "data.train" if "train" in fields else "split"
@@ -218,13 +237,17 @@ def _check_whole(given: Any) -> None:
         raise TypeError(f"X: expected an array beside y, or batches, got a {type(given).__name__}; {cure}")
 
 
-def gathered(spec: DataSpec, X: Any, y: Any, lengths: Any = None, sample_weight: Any = None, name: str = "") -> Samples:
-    """What `labelled` finds, of arrays in files too, which stay there; without `y` X are batches."""
+def as_data(spec: DataSpec, X: Any, y: Any, lengths: Any = None, sample_weight: Any = None, name: str = "") -> AnyData:
+    """Check training data and return them as `Data`, `Mapped` or `Batches`.
+
+    `Mapped` are for X or y that are memory-mapped; each of their samples is read and checked here once. Without `y`, X
+    are `Batches`. `name` is a prefix for errors.
+    """
     if y is None:
         return Batches(spec, X, name)
     if not (is_mapped(X) or is_mapped(y)):
-        return labelled(spec, X, y, lengths, sample_weight, name)
-    X, lengths = inputs(spec, X, lengths, name)
+        return check_data(spec, X, y, lengths, sample_weight, name)
+    X, lengths = finite_inputs(spec, X, lengths, name)
     m, s = X.shape[:2]
     n = chain.output_lengths(spec.layers, np.array([s]))[0]
     y = np.asarray(y)
@@ -236,36 +259,37 @@ def gathered(spec: DataSpec, X: Any, y: Any, lengths: Any = None, sample_weight:
         raise ValueError(f"{name}sample_weight: expected shape {' or '.join(map(str, due))}, got {weights.shape}")
 
     def checked(data: Data) -> Data:
-        return targeted(spec, (data.X, data.lengths), data.y, data.weights, name)
+        return check_targets(spec, (data.X, data.lengths), data.y, data.weights, name)
 
     data = Mapped(X, y, lengths, None, spec.per_step, weights, spec.steppers, (checked,))
     for _ in data.blocks(max(1, BLOCK // (s * max(1, math.prod(y.shape[1:]))))):
-        pass  # each is checked
-    return settled(data, name)
+        pass  # reading a block checks it
+    return scale_weights(data, name)
 
 
-def set_aside(
+def split_validation(
     spec: DataSpec,
-    data: Samples,
+    data: AnyData,
     validation: Any,
     seed: np.random.SeedSequence,
     per_class: np.ndarray | None = None,
     groups: Any = None,
-) -> tuple[Samples, Samples | None]:
-    """The samples to train on and those to validate with (None: none): drawn by `seed`, or given, likewise checked.
+) -> tuple[AnyData, AnyData | None]:
+    """Return the training samples and the validation samples; these are None where `validation` is None.
 
-    What is drawn keeps its weights, and `groups` (m,) whole; what is given gets those `per_class`.
+    `validation` is a share, which is drawn from `data` by `seed` and keeps `groups` (m,) whole, or a set, which is
+    checked and gets the weights `per_class` (k,).
     """
-    if groups is not None and (validation is None or batched(validation) or isinstance(validation, tuple | list)):
+    if groups is not None and (validation is None or is_batches(validation) or isinstance(validation, tuple | list)):
         got = "none" if validation is None else "a set"
         raise ValueError(f"groups: expected None unless validation is a share, of which they decide, got {got}")
     if validation is None:
         return data, None
     name = "validation "
-    batches = batched(validation) and not _is_of_sequences(validation)
+    batches = is_batches(validation) and not _is_set_of_sequences(validation)
     if batches or isinstance(validation, tuple | list):
-        parts = (validation, None) if batches else unpacked(validation, f"validation: expected {SET}")
-        held_out = by_class(spec.judge, gathered(spec, *parts, name=name), per_class, name)
+        parts = (validation, None) if batches else unpack_batch(validation, f"validation: expected {SET}")
+        held_out = weigh_by_class(spec.judge, as_data(spec, *parts, name=name), per_class, name)
         due, X = data.first.X.shape[2:], held_out.first.X
         if X.shape[2:] != due:
             shape = (*held_out.extent, *X.shape[2:])
@@ -282,18 +306,18 @@ def set_aside(
     classes = None
     if data.first.classes is not None:
         classes = np.concatenate([block.classes for block in in_blocks(data)])
-    parts = data.split(drawn(m, validation, seed, classes, groups_of(groups, m)))
+    parts = data.split(draw_held_out(m, validation, seed, classes, encode_groups(groups, m)))
     if data.first.weights is not None and not all(part.count for part in parts):
         raise ValueError("sample_weight: expected some above 0 among what is set aside and among the others, got zeros")
     return parts
 
 
-def _is_of_sequences(given: Any) -> bool:
-    """Whether it is no batches but (X, y, ...), X a list of up to four sequences, which looks like one of them."""
+def _is_set_of_sequences(given: Any) -> bool:
+    """Return whether `given` is a set (X, y, ...) with X a list of two to four sequences, which looks like a batch."""
     return isinstance(given, tuple) and 2 <= len(given) <= 4 and not is_batch(given[1])
 
 
-# What batches have themselves, or cannot have, beside options.
+# Arguments other than options that cannot stand beside batches, and why.
 APART = {
     "lengths": "which have their own, (X, y, lengths)",
     "sample_weight": "which have their own, (X, y, lengths, sample_weight)",
@@ -302,27 +326,27 @@ APART = {
 
 
 def check_batches(
-    settings: Settings, X: Any, y: Any, *, measured: bool = False, scheduled: bool = False, **apart: Any
+    settings: Settings, X: Any, y: Any, *, has_mean: bool = False, scheduled: bool = False, **apart: Any
 ) -> None:
-    """Raise ValueError where `settings`, or the samples' arrays `apart` from X and y, do not go with batches.
+    """Raise ValueError where `settings`, or the arrays `apart` beside X and y, cannot be used with batches.
 
-    X are batches where y is None; TypeError where they cannot be. `measured`: the standardisation is known.
+    X are batches where y is None; TypeError where X cannot be. `has_mean`: the network has its standardisation already.
     `scheduled`: the learning rate depends on the share of the fit that is done.
     """
     validation = settings.validation
     if y is not None and not isinstance(validation, Iterator):
         return
     used = vars(settings) | {"epochs": settings.epochs > 1, "class_weight": settings.class_weight == "balanced"}
-    used["standardize"] = settings.standardize and not measured
+    used["standardize"] = settings.standardize and not has_mean
 
-    def again(trait: Trait) -> list[str]:
+    def again(trait: Trait) -> list[str]:  # the options in use that need more than one pass
         return [name for name, option in OPTIONS.items() if option.traits & trait and used[name]]
 
     if validation is not None:
-        _begin_anew(validation, "validation", again(Trait.REREADS_VALIDATION | Trait.JUDGES))
+        _check_reiterable(validation, "validation", again(Trait.REREADS_VALIDATION | Trait.JUDGES))
     if y is not None:
         return
-    _check_whole(X)
+    _refuse_dataset(X)
     if hasattr(X, "__array__"):
         raise TypeError(f"y: expected targets beside X, an array, got None; batches, {SET}, go without")
     if not isinstance(X, Iterable):
@@ -336,11 +360,11 @@ def check_batches(
     reread = again(Trait.REREADS | Trait.JUDGES if validation is None else Trait.REREADS)
     if scheduled:
         reread.append("schedule")
-    _begin_anew(X, "X", reread)
+    _check_reiterable(X, "X", reread)
 
 
-def _begin_anew(batches: Any, name: str, again: list[str]) -> None:
-    """ValueError for an iterator where `again` names what goes through the batches once more."""
+def _check_reiterable(batches: Any, name: str, again: list[str]) -> None:
+    """Raise ValueError for a one-pass iterator where `again` names options that need another pass."""
     if again and isinstance(batches, Iterator):
         due, got = f"batches that begin anew, which {' and '.join(again)} need", type(batches).__name__
         cure = "give a list, or an object whose __iter__ starts with the first"

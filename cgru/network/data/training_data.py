@@ -1,8 +1,6 @@
-"""Samples with their targets, as a network trains and scores on them: checked, set aside, and long ones in pieces.
+"""Checked training data: samples in memory with targets, lengths and weights; and long samples, some steps at a time.
 
-Those that are too many for memory stand in blocks.py.
-
-m samples, s steps, e elements per step, k outputs.
+Data larger than memory stand in streaming.py. m samples, s steps, n steps of outputs, e features per step, k outputs.
 """
 
 from __future__ import annotations
@@ -22,28 +20,30 @@ from cgru.core.row_blocks import BLOCK, Rows, slices
 from cgru.layers.layer import Layer
 from cgru.losses import Loss
 from cgru.network import chain
-from cgru.network.classes import numbered, strings_in
-from cgru.network.data.mean_variance import Moments
+from cgru.network.classes import as_strings, encode_classes
+from cgru.network.data.mean_variance import RunningMeanVariance
 from cgru.network.data_spec import DataSpec
 
 __all__ = [
-    "Data", "ask_about_axes", "by_class", "in_blocks", "inputs", "labelled", "names_in", "scaled_targets", "settled",
-    "statistics", "taken", "target_moments", "targeted", "weights_of_classes",
+    "Data", "check_data", "check_inputs", "check_targets", "class_weights", "feature_statistics", "find_class_names",
+    "finite_inputs", "in_blocks", "scale_targets", "scale_weights", "target_mean_variance", "warn_of_axes",
+    "weigh_by_class",
 ]  # fmt: skip
 
-LONG = 16  # elements of a single step that may be steps of a single element
+LONG = 16  # as many features in a single step make it likely that the axes are swapped
 
 
 @dataclass(frozen=True)
 class Data:
-    """Samples with their targets, checked.
+    """Checked samples with their targets, in memory.
 
-    X: (m, s, e) raw, or tokens (m, s).
-    y: for each sample (m, k) reals or (m,) integer classes; with `per_step` (m, n, k) or (m, n).
+    X: (m, s, e), not standardised, or tokens (m, s).
+    y: targets: (m, k) reals or (m,) integer classes; with `per_step` (m, n, k) or (m, n).
     lengths: (m,) the real steps of each sample; None: all.
-    classes: (m,) where each sample has one, else None.
-    weights: of each sample (m,), with `per_step` (m, n) and zero at padded steps; None: all are 1.
-    steppers: the layers that make n steps of s, from the lowest on; without any n is s.
+    classes: (m,) the class of each sample; None where it has none, or one for each step.
+    per_step: whether there is a target for each step.
+    weights: (m,), with `per_step` (m, n) and zero at padded steps; None: all are 1.
+    steppers: the layers that make n steps of s, the lowest first; without any n is s.
     """
 
     X: np.ndarray
@@ -54,7 +54,7 @@ class Data:
     weights: np.ndarray | None = None
     steppers: tuple[Layer, ...] = ()
 
-    whole = True  # all of them are known
+    whole = True  # all samples are known, and can be drawn in any order
     in_memory = True
 
     def __getitem__(self, rows: np.ndarray | slice) -> Data:
@@ -65,62 +65,65 @@ class Data:
         return len(self.X)
 
     def split(self, chosen: np.ndarray) -> tuple[Data, Data]:
-        """The samples that are not `chosen`, (m,) booleans, and those that are."""
+        """Split by `chosen`, (m,) booleans: return the samples that are not chosen, and those that are."""
         return self[~chosen], self[chosen]
 
-    # --- as samples that are too many for memory have it, too ---
+    # --- the interface that data larger than memory share ---
 
     @property
     def first(self) -> Data:
-        """Some of them, the first among these, for the shapes and dtypes of all."""
+        """Return some samples, the first of all among them, for the shapes and dtypes of all; here all."""
         return self
 
     @property
     def extent(self) -> tuple[int, int]:
-        """How many samples of how many steps."""
+        """Return the number of samples and the number of steps."""
         return self.X.shape[:2]
 
     def blocks(self, size: int) -> Iterator[Data]:
-        """All of them, up to so many at a time."""
+        """Iterate over all samples, at most `size` at a time."""
         return (self[start : start + size] for start in range(0, len(self), size))
 
     def parts(self, size: int, order: np.ndarray | None = None) -> Iterator[tuple[Data, np.ndarray]]:
-        """What batches of `size` are taken from: samples, and their order; where none is given, as they stand."""
+        """Yield samples to take batches of `size` from, with their order; here all samples in one part.
+
+        Without `order` samples come as they stand.
+        """
         yield self, np.arange(len(self)) if order is None else order
 
-    def then(self, change: Callable[[Data], Data]) -> Data:
-        """What a function makes of them, which looks at each sample by itself."""
+    def map(self, change: Callable[[Data], Data]) -> Data:
+        """Return `change(self)`; the function must treat each sample by itself."""
         return change(self)
 
-    # --- what a loss is averaged over ---
+    # --- the rows that a loss is averaged over ---
 
     @property
     def count(self) -> float:
-        """How many outputs have a target: the samples, or their real steps; with weights, their sum."""
+        """Return how many outputs have a target: the samples, or their real steps; with weights, the sum of these."""
         if self.weights is not None:
             return float(self.weights.sum())
         return int(chain.output_lengths(self.steppers, self.steps).sum()) if self.per_step else len(self)
 
     @property
     def steps(self) -> np.ndarray:
-        """(m,) the real steps of each sample."""
+        """Return the number of real steps of each sample, (m,)."""
         return np.full(len(self.X), self.X.shape[1]) if self.lengths is None else self.lengths
 
     @property
     def real(self) -> np.ndarray:
-        """(m, s) booleans: which steps are no padding."""
+        """Return which steps are real, not padding: (m, s) booleans."""
         return mask(self.steps, self.X.shape[1])[:, :, 0]
 
     @property
     def output_mask(self) -> np.ndarray:
-        """(m, n) booleans: which outputs at steps are those of real ones."""
+        """Return which steps of the outputs are real, not padding: (m, n) booleans."""
         return chain.output_mask(self.steppers, *self.X.shape[:2], self.lengths)
 
     @property
     def weights_of_steps(self) -> np.ndarray | None:
-        """What each real step of X weighs, in one row; None: all weigh the same.
+        """Return the weight of each real step of X as a flat array; None: all are the same.
 
-        Where outputs stand at other steps than X, that is the mean of its sample's weights.
+        Where outputs have other steps than X, it is the mean of the sample's weights.
         """
         if self.weights is None:
             return None
@@ -130,11 +133,11 @@ class Data:
         return np.broadcast_to(weights, self.X.shape[:2])[self.real]
 
     def rows(self, A: np.ndarray | None) -> np.ndarray | None:
-        """Of A (m, k) or (m, n, k) what has a target, one row for each; None stays None."""
+        """Return A (m, k) or (m, n, k) as rows (rows, k), without padded steps; None stays None."""
         return A if A is None or not self.per_step else A[self.output_mask]
 
-    def unrowed(self, rows: np.ndarray | None) -> np.ndarray | None:
-        """`rows` where `rows` took them from, and zeros elsewhere; None stays None."""
+    def scatter(self, rows: np.ndarray | None) -> np.ndarray | None:
+        """Undo `rows`: put (rows, k) back to their samples and steps, with zeros at padded steps; None stays None."""
         if rows is None or not self.per_step:
             return rows
         there = self.output_mask
@@ -142,18 +145,21 @@ class Data:
         A[there] = rows
         return A
 
-    # --- pieces of long samples ---
+    # --- long samples, some steps at a time ---
 
     @property
     def used(self) -> np.ndarray:
-        """(m,) the real steps of each sample, but for those at its end that no output is made of."""
+        """Return how many steps of each sample go into outputs, (m,): the real ones without a rest at the end."""
         if not self.steppers:
             return self.steps
         outputs = chain.output_lengths(self.steppers, self.steps)
         return np.minimum(self.steps, outputs * chain.stride(self.steppers))
 
-    def spans(self, k: int) -> Iterator[tuple[int, np.ndarray, Data]]:
-        """The steps k at a time: the first of them, which samples have any of them, and these samples there."""
+    def step_slices(self, k: int) -> Iterator[tuple[int, np.ndarray, Data]]:
+        """Cut the samples into slices of k steps; yield the first step, sample indices and `Data` of each slice.
+
+        A slice has the samples that reach its first step.
+        """
         used, stride = self.used, chain.stride(self.steppers)
         for start in range(0, used.max(initial=0), k):
             rows = np.flatnonzero(used > start)
@@ -167,10 +173,11 @@ class Data:
                 replace(self, X=self.X[rows, start:stop], y=y, lengths=_lengths(steps), classes=None, weights=weights),
             )
 
-    def halves(self, k: int) -> tuple[Data, Data]:
-        """The samples but for up to k of their last real steps, and with these alone; targets are for whole samples.
+    def split_last_steps(self, k: int) -> tuple[Data, Data]:
+        """Split each sample before its last k real steps; return a `Data` without these steps, and one of them alone.
 
-        Those that are no longer have no steps at all in the first. The second begins where an output does.
+        A sample of at most k steps has no steps in the first. The second begins at a step where an output begins.
+        Targets stay those of the whole samples.
         """
         stride = chain.stride(self.steppers)
         before = -(-np.maximum(self.used - k, 0) // stride) * stride
@@ -181,22 +188,23 @@ class Data:
 
 
 def _lengths(steps: np.ndarray) -> np.ndarray | None:
+    """Return `steps` (m,) as lengths: None where all are the same."""
     return None if (steps == steps.max()).all() else steps
 
 
-# --- from what a caller gives ---
+# --- checks of a caller's arguments ---
 
 
-def taken(spec: DataSpec, X: Any, lengths: Any, name: str = "") -> tuple[np.ndarray, np.ndarray | None]:
-    """X and the lengths as `spec` asks for them; TypeError or ValueError for others. `name` stands before theirs.
+def check_inputs(spec: DataSpec, X: Any, lengths: Any, name: str = "") -> tuple[np.ndarray, np.ndarray | None]:
+    """Check X and lengths against `spec` and return both; TypeError or ValueError, with the prefix `name`.
 
-    A list of arrays whose lengths differ is padded.
+    A list of arrays whose lengths differ is padded. NaN is allowed.
     """
     tokens = spec.layers[0].tokens_in
     check_not_nested(X, f"{name}X")
     if is_indexed(X) and not (tokens and X.shape[1:] > (1,)):  # a DataFrame (m, s) of tokens
         refuse_indexed(X, f"{name}X")
-    if _ragged(X, name):
+    if _is_ragged(X, name):
         if lengths is not None:
             raise ValueError(f"{name}lengths: expected None beside a list of arrays, which have their own, got some")
         X, lengths = padded(X, f"{name}X")
@@ -218,8 +226,8 @@ def taken(spec: DataSpec, X: Any, lengths: Any, name: str = "") -> tuple[np.ndar
     return X, lengths
 
 
-def _ragged(X: Any, name: str) -> bool:
-    """Whether X is a list of arrays of unlike lengths; ValueError for what no array is, such as batches."""
+def _is_ragged(X: Any, name: str) -> bool:
+    """Return whether X is a list of arrays with different lengths; ValueError where an entry is no array."""
     if isinstance(X, np.ndarray):
         return X.dtype == object and X.ndim == 1 and X.size > 0
     if not isinstance(X, list | tuple):
@@ -236,18 +244,18 @@ def _ragged(X: Any, name: str) -> bool:
     return all(dims) and len(set(map(len, X))) > 1
 
 
-def names_in(spec: DataSpec, X: Any, y: Any, lengths: Any) -> tuple[str, ...] | None:
-    """The names of the classes: those of `spec`, or where it has none and `y` is strings those, in sorted order.
+def find_class_names(spec: DataSpec, X: Any, y: Any, lengths: Any) -> tuple[str, ...] | None:
+    """Return the class names: those of `spec`, else, where `y` are strings, the different strings in sorted order.
 
-    ValueError where they are not as many as there are classes.
+    ValueError where their number is not that of the classes. `names` and values of `spec` have precedence.
     """
-    strings = None if spec.class_names or spec.classes is not None or y is None else strings_in(y)
+    strings = None if spec.class_names or spec.classes is not None or y is None else as_strings(y)
     if strings is None or not spec.says_one:
         return spec.class_names
     if spec.per_step:
-        X, lengths = taken(spec, X, lengths)
+        X, lengths = check_inputs(spec, X, lengths)
         there = chain.output_mask(spec.layers, *X.shape[:2], lengths)
-        if strings.shape == there.shape:  # else `labelled` refuses it
+        if strings.shape == there.shape:  # else `check_data` refuses it
             strings = strings[there]
     found, k = np.unique(strings).tolist(), max(spec.k, 2)
     if len(found) != k:
@@ -257,16 +265,16 @@ def names_in(spec: DataSpec, X: Any, y: Any, lengths: Any) -> tuple[str, ...] | 
     return tuple(found)
 
 
-def labelled(spec: DataSpec, X: Any, y: Any, lengths: Any, sample_weight: Any = None, name: str = "") -> Data:
-    """Samples with targets that fit the loss of `spec`, all that is real of them finite, and weights; likewise."""
-    return settled(targeted(spec, inputs(spec, X, lengths, name), y, sample_weight, name), name)
+def check_data(spec: DataSpec, X: Any, y: Any, lengths: Any, sample_weight: Any = None, name: str = "") -> Data:
+    """Check X, y, lengths and weights against `spec` and return them as a `Data`; X must be finite at real steps."""
+    return scale_weights(check_targets(spec, finite_inputs(spec, X, lengths, name), y, sample_weight, name), name)
 
 
-def inputs(spec: DataSpec, X: Any, lengths: Any, name: str = "") -> tuple[np.ndarray, np.ndarray | None]:
-    """X, all that is real of it finite, and the lengths; likewise, and ValueError for a network without a loss."""
+def finite_inputs(spec: DataSpec, X: Any, lengths: Any, name: str = "") -> tuple[np.ndarray, np.ndarray | None]:
+    """Check X and lengths like `check_inputs`, and that X is finite at real steps; ValueError without a loss."""
     if spec.loss is None:
         raise ValueError(f"layers: expected a Dense at the end for a loss, got {spec.layers[-1]!r}")
-    X, lengths = taken(spec, X, lengths, name)
+    X, lengths = check_inputs(spec, X, lengths, name)
     for rows in slices(X.shape) if X.dtype.kind == "f" else ():
         finite = np.isfinite(X[rows])
         if not finite.all():
@@ -280,21 +288,24 @@ def inputs(spec: DataSpec, X: Any, lengths: Any, name: str = "") -> tuple[np.nda
     return X, lengths
 
 
-def targeted(
+def check_targets(
     spec: DataSpec, given: tuple[np.ndarray, np.ndarray | None], y: Any, sample_weight: Any = None, name: str = ""
 ) -> Data:
-    """The samples that `inputs` found, with their targets and weights, whose sums may yet overflow; likewise."""
+    """Check targets and weights for checked inputs `given`, (X, lengths), and return all as a `Data`.
+
+    Weights are not normalised yet: their sum may overflow.
+    """
     X, lengths = given
     steps = chain.output_mask(spec.layers, *X.shape[:2], lengths) if spec.per_step else None
     if spec.says_one:
-        y = numbered(y, spec.class_names, spec.classes, steps, name)
+        y = encode_classes(y, spec.class_names, spec.classes, steps, name)
     Y, classes = spec.judge.compact(y, len(X), spec.k, f"{name}y", steps)
     data = Data(X, Y, lengths, classes, per_step=spec.per_step, steppers=spec.steppers)
-    return data if sample_weight is None else _times(data, _weights(sample_weight, data, name))
+    return data if sample_weight is None else _multiply_weights(data, _check_sample_weight(sample_weight, data, name))
 
 
-def ask_about_axes(data: Data) -> None:
-    """Warn of X (m, s, e) that is more likely to be (m, channels, steps)."""
+def warn_of_axes(data: Data) -> None:
+    """Warn where X (m, 1, e) with many features and one step is more likely (m, channels, steps)."""
     X, m = data.first.X, data.extent[0]
     if X.ndim == 3 and data.first.lengths is None and X.shape[1] == 1 and X.shape[2] >= LONG:
         warnings.warn(
@@ -307,10 +318,10 @@ def ask_about_axes(data: Data) -> None:
 # --- weights ---
 
 
-def weights_of_classes(spec: DataSpec, data: Data, class_weight: Any) -> np.ndarray | None:
-    """The weight of each class (k,), as `class_weight` has it or as `data` is "balanced"; None stays None.
+def class_weights(spec: DataSpec, data: Data, class_weight: Any) -> np.ndarray | None:
+    """Return the weight of each class, (k,), of `class_weight`: a dict by numbers or names, or "balanced" over `data`.
 
-    Classes go by number, or by their names.
+    None stays None.
     """
     if class_weight is None:
         return None
@@ -318,7 +329,7 @@ def weights_of_classes(spec: DataSpec, data: Data, class_weight: Any) -> np.ndar
     if class_weight == "balanced":
         counts = np.zeros(len(weights), np.intp)
         for block in in_blocks(data):
-            counts += np.bincount(block.rows(_classes(spec.judge, block)), minlength=len(weights))
+            counts += np.bincount(block.rows(_class_of(spec.judge, block)), minlength=len(weights))
         there = counts > 0
         weights[there] = counts.sum() / (there.sum() * counts[there])
         return weights
@@ -337,23 +348,23 @@ def weights_of_classes(spec: DataSpec, data: Data, class_weight: Any) -> np.ndar
     return weights
 
 
-def by_class(loss: Loss, data: Data, per_class: np.ndarray | None, name: str = "") -> Data:
-    """`data` whose outputs weigh by their classes, too."""
+def weigh_by_class(loss: Loss, data: Data, per_class: np.ndarray | None, name: str = "") -> Data:
+    """Return `data` with each weight multiplied by that of its class in `per_class` (k,); None changes nothing."""
     if per_class is None:
         return data
-    return settled(data.then(lambda part: _times(part, per_class[_classes(loss, part, name)])), name)
+    return scale_weights(data.map(lambda part: _multiply_weights(part, per_class[_class_of(loss, part, name)])), name)
 
 
-def _classes(loss: Loss, data: Data, name: str = "") -> np.ndarray:
-    """The class of each sample or step; ValueError where there is none."""
+def _class_of(loss: Loss, data: Data, name: str = "") -> np.ndarray:
+    """Return the class of each sample or step; ValueError where the targets are no classes."""
     classes = loss.classes_in(data.y)
     if classes is None:
         raise ValueError(f"class_weight: expected None where {name}y is not one class each, got it for {loss}")
     return classes
 
 
-def _weights(value: Any, data: Data, name: str) -> np.ndarray:
-    """`sample_weight` as (m,), or with outputs at steps (m, n) and zero at those that are padded."""
+def _check_sample_weight(value: Any, data: Data, name: str) -> np.ndarray:
+    """Check `sample_weight`; return (m,), or with outputs at steps (m, n) with zeros at padded steps."""
     name, m = f"{name}sample_weight", len(data)
     array, due = real(value, name), [(m,)] if not data.per_step else [(m,), data.output_mask.shape]
     if array.shape not in due:
@@ -366,8 +377,8 @@ def _weights(value: Any, data: Data, name: str) -> np.ndarray:
     return array.astype(np.float64)
 
 
-def _times(data: Data, weights: np.ndarray) -> Data:
-    """`data` that weigh these times what they do."""
+def _multiply_weights(data: Data, weights: np.ndarray) -> Data:
+    """Return `data` with its weights multiplied by `weights`."""
     if data.weights is not None:
         weights = weights * data.weights
     elif data.per_step:
@@ -375,10 +386,10 @@ def _times(data: Data, weights: np.ndarray) -> Data:
     return replace(data, weights=weights)
 
 
-def settled(data: Data, name: str = "") -> Data:
-    """`data` whose outputs weigh what they do but for a power of two, by which no sum overflows.
+def scale_weights(data: Data, name: str = "") -> Data:
+    """Return `data` with weights divided by a power of two, so that no sum of them overflows; only ratios matter.
 
-    Ratios alone count: those that are all the same are none.
+    Weights that are all the same become None. ValueError where all are 0. Batches are returned as they are.
     """
     if not data.whole or data.first.weights is None:
         return data
@@ -387,34 +398,34 @@ def settled(data: Data, name: str = "") -> Data:
     if max(most) == 0:
         raise ValueError(f"{name}sample_weight: expected a number above 0 for one output at least, got zeros")
     same, exponent = min(least) == max(most), -np.frexp(max(most))[1]
-    return data.then(lambda part: replace(part, weights=None if same else np.ldexp(part.weights, exponent)))
+    return data.map(lambda part: replace(part, weights=None if same else np.ldexp(part.weights, exponent)))
 
 
-# --- of all, block by block ---
+# --- statistics, block by block ---
 
 
-def statistics(data: Data) -> tuple[np.ndarray, np.ndarray]:
-    """Return the weighted mean and deviation of each element over the real steps; 1 for a deviation of 0."""
-    found = Moments()
+def feature_statistics(data: Data) -> tuple[np.ndarray, np.ndarray]:
+    """Return the weighted mean and deviation of each feature over the real steps; 1 for a deviation of 0."""
+    found = RunningMeanVariance()
     for block in in_blocks(data):
         found.add(block.X[block.real], block.weights_of_steps)
     return found.result()
 
 
-def target_moments(data: Data) -> Moments:
-    """Return the weighted moments of each target, over the samples or their real steps."""
-    found = Moments()
+def target_mean_variance(data: Data) -> RunningMeanVariance:
+    """Return the weighted mean and deviation of each target, over the samples or their real steps."""
+    found = RunningMeanVariance()
     for block in in_blocks(data):
         found.add(block.rows(block.y), block.rows(block.weights))
     return found
 
 
-def scaled_targets(mean: np.ndarray, scale: np.ndarray, data: Data) -> Data:
-    """Return `data` with targets (y - mean) / scale; at padded steps too, where nobody looks."""
+def scale_targets(mean: np.ndarray, scale: np.ndarray, data: Data) -> Data:
+    """Return `data` with targets (y - mean) / scale, also at padded steps, which are ignored."""
     return replace(data, y=(data.y - mean) / scale)
 
 
 def in_blocks(data: Data) -> Iterator[Data]:
-    """Iterate over `data` in blocks that are small beside memory."""
+    """Iterate over `data` in blocks of samples that take little memory."""
     some = data.first
     return data.blocks(max(1, BLOCK // max(1, *(math.prod(array.shape[1:]) for array in (some.X, some.y)))))

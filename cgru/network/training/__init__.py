@@ -1,1 +1,1 @@
-"""How a network is fitted: epochs, updates, validation, checkpoints."""
+"""Fitting a network: epochs, updates, validation, checkpoints."""

@@ -1,4 +1,4 @@
-"""The checkpoint of a fit: the file from which it goes on where it was stopped, to the very bits of one never stopped.
+"""Checkpoints: the file from which an interrupted fit resumes, bit for bit as if it had not been interrupted.
 
 An `.npz` without pickled objects, as a model file is one. Its arrays: `format`, the number of the format; `checkpoint`,
 a JSON text with the settings of the fit, digests of its data, and its state; all arrays of that state as `0`, `1`, ...,
@@ -23,16 +23,16 @@ from cgru import activations
 from cgru.files import Archive, replaceable, replacing
 from cgru.layers.layer import Layer
 from cgru.network.data.training_data import Data
-from cgru.network.files import LONGEST, judged, refused, spelled_out
+from cgru.network.files import LONGEST, file_error, read_checked, read_json
 from cgru.network.history import Epoch, History
 from cgru.network.model import Model
 from cgru.optimizers import Plateau
 
 __all__ = ["Checkpoint", "State"]
 
-FORMAT = 2  # 1 had no updates that were left out, and no returns
-KIND = "checkpoint"  # what the file is called, and its text
-STEPS = 1 << 20  # of samples that are digested at once
+FORMAT = 2  # format 1 had no counts of updates that were left out, and no returns
+KIND = "checkpoint"  # the kind of file in errors, and the name of its JSON text
+STEPS = 1 << 20  # how many steps of samples are hashed at once
 NUMBERS = tuple(each.name for each in fields(Epoch) if each.name != "metrics")
 ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
@@ -41,54 +41,56 @@ Arrays = dict[str, np.ndarray]
 
 @dataclass
 class State:
-    """What a fit has come to at the end of an epoch.
+    """The state of a fit at the end of an epoch.
 
-    `now`, `best` and each of `fallback` have `parameters`, `optimizer_state`, `mean` and `scale`; `best` is None where
-    it is as now.
+    `now`, `best` and each entry of `fallback` are dicts of `parameters`, `optimizer_state`, `mean` and `scale`. `best`
+    is None where the current parameters are the best.
     """
 
     history: History  # of this fit
     all_history: History  # of the network
-    lowest: float  # validation loss
+    lowest: float  # the lowest validation loss
     stale: int  # epochs since then
-    generators: list[dict[str, Any]]  # their states
+    generators: list[dict[str, Any]]  # the states of all random generators
     now: dict[str, Any]
     best: dict[str, Any] | None
-    row: int = 0  # updates that were left out since the last one
-    lowest_loss: float = math.inf
-    fallback: list[dict[str, Any]] = field(default_factory=list)  # to go back to, with the `epoch` of each
+    row: int = 0  # how many updates in a row, up to the last one, were left out
+    lowest_loss: float = math.inf  # the lowest training loss since the last return, for `recover`
+    fallback: list[dict[str, Any]] = field(default_factory=list)  # parameters to go back to, with their `epoch`
 
 
 class Checkpoint:
-    """The checkpoint of one fit at `path`, which is due `seconds` after it was last written.
+    """The checkpoint file of one fit, written at most every `seconds`.
 
     Args:
-        resume: whether to go on from the file, where there is one.
-        split_seed: what sets validation samples aside in a fit that begins anew.
+        path: the file; another kind of file that stands there is refused, not replaced.
+        seconds: the time from one writing to the next.
+        resume: whether to resume from the file, where there is one.
+        split_seed: the seed of the validation split for a fit that begins anew.
 
     Attributes:
-        found: the state in the file; None: there is nothing to go on from.
-        split_seed: that of the fit that goes on, or the one that was given.
+        found: the state in the file; None where there is nothing to resume from.
+        split_seed: the seed in the file, or the one that was given.
 
     Raises:
-        TypeError, ValueError: an argument is not what it should be, or what stands at `path` is no checkpoint.
-        OSError: it cannot be read, or no file can be written there.
+        TypeError, ValueError: an argument is wrong, or the file at `path` is no checkpoint.
+        OSError: the file cannot be read, or no file can be written there.
     """
 
     def __init__(self, path: Any, seconds: float, resume: bool, split_seed: np.random.SeedSequence) -> None:
         replaceable(path, KIND)
         self.path, self.seconds, self.split_seed = path, seconds, split_seed
         self.found: State | None = None
-        self._options, self._data, self._theirs = {}, {}, {}  # settings of this fit, and all of the one in the file
+        self._options, self._data, self._theirs = {}, {}, {}  # options and data of this fit; settings in the file
         self._due = -math.inf
-        if os.path.exists(path):  # another file is not replaced either
-            found = judged(path, KIND, FORMAT, _unpacked if resume else _described)
+        if os.path.exists(path):  # checked without `resume`, too: a file of another kind must not be replaced
+            found = read_checked(path, KIND, FORMAT, _unpack_archive if resume else _read_text)
             if resume:
                 self._theirs, self.found, self.split_seed = found
 
-    def belongs(self, model: Model, data: Data, held_out: Data | None, options: Mapping[str, Any]) -> None:
-        """It is that of a fit of `model` to these samples; ValueError where what was found is that of another."""
-        self._options = {name: _plain(value) for name, value in options.items()}
+    def check_fit(self, model: Model, data: Data, held_out: Data | None, options: Mapping[str, Any]) -> None:
+        """Bind the checkpoint to a fit of `model` to these data; ValueError where the file is of another fit."""
+        self._options = {name: _json_setting(value) for name, value in options.items()}
         self._data = _digests(data) | ({} if held_out is None else _digests(held_out, "validation "))
         if self.found is None:
             return
@@ -99,24 +101,24 @@ class Checkpoint:
                 another = f"{os.fspath(self.path)} is the checkpoint of another fit"
                 raise ValueError(f"{another}: {name}: expected {due!r}, got {got!r}")
 
-    def taken(self, parameters: Arrays) -> State | None:
-        """What was found, once; ValueError where it is not for these parameters."""
+    def take_state(self, parameters: Arrays) -> State | None:
+        """Return the state in the file and forget it; ValueError where its parameters have other shapes than these."""
         found, self.found = self.found, None
         for moment in () if found is None else (found.now, found.best or found.now, *found.fallback):
             if _shapes(moment["parameters"]) != _shapes(parameters):
-                raise refused(self.path, "it has other parameters than the network", KIND)
+                raise file_error(self.path, "it has other parameters than the network", KIND)
         return found
 
     def due(self) -> bool:
-        """Whether it is time to write."""
+        """Return whether it is time to write the file again."""
         return time.monotonic() >= self._due
 
     def write(self, model: Model, state: State) -> None:
-        """Write what the fit has come to, whole or not at all; errors are those of `cgru.files.replacing`."""
+        """Write the state of the fit to the file, whole or not at all; errors are those of `cgru.files.replacing`."""
         seed = {"entropy": self.split_seed.entropy, "spawn_key": list(self.split_seed.spawn_key)}
         arrays: Arrays = {}
-        histories = {name: _table(getattr(state, name)) for name in ("history", "all_history")}
-        state_now = _packed(vars(state) | histories, arrays)
+        histories = {name: _history_to_table(getattr(state, name)) for name in ("history", "all_history")}
+        state_now = _to_json(vars(state) | histories, arrays)
         text = json.dumps({"settings": self._settings(model), "state": state_now, "split_seed": seed})
         if len(text) > LONGEST:
             raise ValueError(f"{KIND}: expected a state of at most {LONGEST} characters beside arrays, got {len(text)}")
@@ -125,38 +127,38 @@ class Checkpoint:
         self._due = time.monotonic() + self.seconds
 
     def _settings(self, model: Model) -> dict[str, Any]:
-        """All that makes this fit the one that it is, with the network as a callback may have changed it by now."""
+        """Return the options, the model's current settings and the digests of the data, by which fits are compared."""
         return self._options | _settings(model) | self._data
 
 
-# --- what fit it is of ---
+# --- settings by which fits are compared ---
 
 
 def _settings(model: Model) -> dict[str, Any]:
-    """What of a model decides how it trains, its parameters apart, in JSON's types."""
+    """Return the settings of a model that decide how it trains, without its parameters, in JSON's types."""
     kind = type(model.optimizer).__name__
-    settings = {"loss": _plain(model.loss), "dtype": model.dtype.name, "optimizer": kind}
+    settings = {"loss": _json_setting(model.loss), "dtype": model.dtype.name, "optimizer": kind}
     options = getattr(model.optimizer, "__dict__", {})
-    settings |= {f"optimizer.{name}": _plain(value) for name, value in options.items()}
-    settings |= {f"layer {i}": _layer(layer) for i, layer in enumerate(model.layers)}
+    settings |= {f"optimizer.{name}": _json_setting(value) for name, value in options.items()}
+    settings |= {f"layer {i}": _layer_text(layer) for i, layer in enumerate(model.layers)}
     drawn = [id(layer.np_rng.bit_generator) for layer in model.layers]
     return settings | {"layers that share a generator": [drawn.index(each) for each in drawn]}
 
 
-def _plain(value: Any) -> Any:
-    """A setting in JSON's types, which for what has none is but its name."""
+def _json_setting(value: Any) -> Any:
+    """Return a setting in JSON's types; objects that have none, such as functions, by their name."""
     value = value.item() if isinstance(value, np.generic) else value
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, dict):
-        return {key: _plain(each) for key, each in value.items()}
+        return {key: _json_setting(each) for key, each in value.items()}
     if isinstance(value, list):
-        return list(map(_plain, value))
+        return list(map(_json_setting, value))
     return repr(value) if isinstance(value, Plateau) else activations.name_of(value)
 
 
-def _layer(layer: Layer) -> str:
-    """A layer and the cells in it, in words."""
+def _layer_text(layer: Layer) -> str:
+    """Return the settings of a layer and of its cells as text."""
     words = []
     for part in (layer, *(cell for cell in layer.cells if cell is not layer)):
         words.append(ADDRESS.sub("", repr(part)))
@@ -168,8 +170,8 @@ def _layer(layer: Layer) -> str:
 
 
 def _digests(data: Data, prefix: str = "") -> dict[str, str | None]:
-    """X, y, lengths and weights in words that say which they are; what is padding does not count."""
-    import hashlib  # whose own import takes a tenth of that of the package
+    """Return the dtype, shape and hash of X, y, lengths and weights as text, without padding."""
+    import hashlib  # here, since importing it takes a tenth of the package's import time
 
     digests, m = [hashlib.blake2b(digest_size=16) for _ in range(4)], 0
     for part in data.blocks(max(1, STEPS // data.extent[1])):
@@ -189,46 +191,51 @@ def _digests(data: Data, prefix: str = "") -> dict[str, str | None]:
 
 
 def _shapes(arrays: Arrays) -> dict[str, Any]:
+    """Return the shape and dtype of each array."""
     return {key: (array.shape, array.dtype) for key, array in arrays.items()}
 
 
-# --- what stands in the file ---
+# --- the contents of the file ---
 
 
-def _packed(value: Any, arrays: Arrays) -> Any:
-    """A value in JSON's types, its arrays put into `arrays`; TypeError for what would not come back as it is."""
+def _to_json(value: Any, arrays: Arrays) -> Any:
+    """Return a value in JSON's types, with its arrays moved to `arrays`; TypeError for types that JSON would change."""
     if type(value) is np.ndarray and value.dtype.kind in "biufc":
         name = str(len(arrays))
         arrays[name] = value
         return {"array": name}
     if type(value) is dict and all(type(key) is str for key in value) and value.keys() != {"array"}:
-        return {key: _packed(entry, arrays) for key, entry in value.items()}
+        return {key: _to_json(entry, arrays) for key, entry in value.items()}
     if type(value) is list:
-        return [_packed(entry, arrays) for entry in value]
+        return [_to_json(entry, arrays) for entry in value]
     if value is None or isinstance(value, bool | int | float | str):
         return value
     raise TypeError(f"{KIND}: expected an optimizer's state of dicts, lists, numbers and arrays, got {value!r}")
 
 
-def _described(archive: Archive, arrays: Arrays | None = None) -> dict[str, Any]:
-    """What the text of a checkpoint says, with the `arrays` where it has them."""
+def _read_text(archive: Archive, arrays: Arrays | None = None) -> dict[str, Any]:
+    """Parse the JSON text of a checkpoint, and put the `arrays` in the places that name them."""
 
     def filled(entry: dict[str, Any]) -> Any:
         return entry if arrays is None or entry.keys() != {"array"} else arrays[entry["array"]]
 
-    return spelled_out(KIND, archive, filled)
+    return read_json(KIND, archive, filled)
 
 
-def _unpacked(archive: Archive) -> tuple[dict[str, Any], State, np.random.SeedSequence]:
-    """The settings, the state and the seed of the split that `write` got."""
-    found = _described(archive, {name: archive.read(name) for name in archive.headers.keys() - {KIND}})
+def _unpack_archive(archive: Archive) -> tuple[dict[str, Any], State, np.random.SeedSequence]:
+    """Return the settings, the state and the seed of the split in a checkpoint."""
+    found = _read_text(archive, {name: archive.read(name) for name in archive.headers.keys() - {KIND}})
     state = State(**found["state"])
-    state.history, state.all_history = _history(state.history), _history(state.all_history)
+    state.history, state.all_history = _history_from_table(state.history), _history_from_table(state.all_history)
     return found["settings"], state, np.random.SeedSequence(**found["split_seed"])
 
 
-def _table(history: History) -> list[Any]:
-    """A row for each epoch, NaN for None, the metrics of each, where there are any, and the epochs that diverged."""
+def _history_to_table(history: History) -> list[Any]:
+    """Return a history as a list of arrays and lists.
+
+    They are the figures of each epoch (NaN for None), the names of metrics, their values, which epochs have them, and
+    the returns.
+    """
     metrics = history.metrics
     names = sorted(set().union(*metrics))
     values = np.array([[each.get(name, math.nan) for each in metrics] for name in names])
@@ -237,7 +244,8 @@ def _table(history: History) -> list[Any]:
     return [table, names, values, there, list(map(list, history.returns))]
 
 
-def _history(found: list[Any]) -> History:
+def _history_from_table(found: list[Any]) -> History:
+    """Return the history that `_history_to_table` turned into `found`."""
     table, names, values, there, *returns = found  # format 1 had no returns, and one column less
     rows = ([None if math.isnan(value) else value for value in row] for row in table.tolist())
     metrics = [{} for _ in table]

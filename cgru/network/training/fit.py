@@ -1,7 +1,7 @@
-"""How a network is trained: epochs, what is told of each, and the best parameters kept.
+"""`Fit`: the epochs of a fit: updates, validation, callbacks, early stopping, checkpoints, and the best parameters.
 
-The updates of an epoch are one compiled call (compiled/), or a loop in Python (loop.py) where something of the user's
-own stands in the network.
+The updates of an epoch are one compiled call (compiled/engine.py), or a loop in Python (loop.py) where the network has
+a layer, callable or optimizer of the user's own.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import numpy as np
 
 from cgru import losses, optimizers
 from cgru.network import chain
-from cgru.network.data.streaming import Samples
-from cgru.network.data.training_data import Data, statistics
+from cgru.network.data.streaming import AnyData
+from cgru.network.data.training_data import Data, feature_statistics
 from cgru.network.history import LEFT_OUT_IN_A_ROW, RETURNS, Epoch, History
 from cgru.network.model import Model
 from cgru.network.options import Settings
@@ -26,105 +26,106 @@ from cgru.network.progress import Bar
 from cgru.network.training import loop
 from cgru.network.training.checkpoint import Checkpoint, State
 from cgru.network.training.compiled.engine import Engine, compiles
-from cgru.network.training.loop import Kept, Loop
-from cgru.network.training.metrics import measured, outputs
+from cgru.network.training.loop import Loop, Snapshot
+from cgru.network.training.metrics import compute_metrics, outputs_and_targets
 from cgru.network.training.penalties import Penalties
-from cgru.network.training.target_scaling import Units, shrinkage
+from cgru.network.training.target_scaling import TargetScaling, shrinkage
 from cgru.network.training.updater import OF_FIT
 from cgru.optimizers import Plateau
 
 __all__ = ["DIVERGED", "Fit", "scores"]
 
-SORTED = 64  # batches whose samples are sorted by their lengths at once, with `bucket`
+SORTED = 64  # with `bucket`, the samples of so many batches at a time are sorted by their lengths
 DIVERGED = "training diverged; a lower learning rate or clip_norm may help"
-SUSPECT = 1e10  # parameters above may make outputs overflow, below they do not
-SHARED = "which an update would change twice; a copy trains by itself"
+SUSPECT = 1e10  # larger parameters may make outputs overflow, smaller ones do not
+SHARED = "which an update would change twice; a copy trains by itself"  # for errors
 
 
 class _DivergenceError(Exception):
-    """A fit whose loss or parameters are no longer finite, or whose updates are left out one after another."""
+    """The fit diverged: its loss or parameters are not finite, or too many updates in a row were left out."""
 
 
 class Fit:
-    """One fit of a network to samples, which fit each other and the settings; ValueError where they do not."""
+    """One fit of a model, with its data and settings; ValueError where these do not fit each other."""
 
     def __init__(
-        self, model: Model, data: Samples, held_out: Samples | None, settings: Settings, shuffler: np.random.Generator
+        self, model: Model, data: AnyData, held_out: AnyData | None, settings: Settings, shuffler: np.random.Generator
     ) -> None:
         check(settings, model, data)
         self.model, self.settings = model, settings
-        self.judged = data if held_out is None else held_out  # by the metrics
+        self.metric_data = data if held_out is None else held_out  # the data for the metrics
         self.penalties = Penalties.of(model.layers, settings)
-        self.units = Units.of(model.head, losses.named(model.loss), data) if settings.standardize_targets else None
+        loss = losses.named(model.loss)
+        self.scaling = TargetScaling.of(model.head, loss, data) if settings.standardize_targets else None
         self.data, self.held_out = (
-            part if part is None or self.units is None else part.then(self.units.change) for part in (data, held_out)
+            part if part is None or self.scaling is None else part.map(self.scaling.apply) for part in (data, held_out)
         )
-        self.engine: Engine | Loop | None = None  # what makes the updates
-        self.resumed = False  # the network is what a checkpoint says
-        self.stopped = False  # somebody has asked for the end
+        self.engine: Engine | Loop | None = None  # makes the updates
+        self.resumed = False  # whether the parameters come from a checkpoint
+        self.stopped = False  # whether `Network.stop` was called
         self.epochs, self.batch_size = settings.epochs, settings.size(data.whole)
         if data.whole:
             self.batch_size = min(self.batch_size, len(data))
             self.batches = -(-len(data) // self.batch_size)
         else:
             self.batches = data.number(count=optimizers.scheduled(model.optimizer))
-        self.fraction = 0.0  # of the fit that was over before the last update
+        self.fraction = 0.0  # the share of the fit that was done before the last update
         self.shuffler = shuffler if settings.shuffle and data.whole else None
         truncate = settings.truncate
         self.truncate = min(truncate, data.extent[1]) if truncate is not None and data.whole else truncate
-        self.history, self.lowest, self.stale = History(), math.inf, 0  # of validation losses; epochs since then
-        self.best: Engine | Loop | Kept | None = None  # what restores the best parameters so far
-        # With `recover` and without validation: the number of an epoch and the parameters after it, first of what the
-        # fit began with or went back to last, then of the epoch with the lowest loss since then; and that loss.
+        self.history, self.lowest, self.stale = History(), math.inf, 0  # lowest validation loss, epochs since then
+        self.best: Engine | Loop | Snapshot | None = None  # restores the best parameters so far
+        # With `recover` and without validation: (epoch number, parameters after it), first those that the fit began
+        # with or went back to last, then those of the epoch with the lowest loss since then; and that loss.
         self.fallback: list[tuple[int, Any]] = []
         self.lowest_loss = math.inf
-        self.row = 0  # how many updates were left out since the last one
-        self.measured = model.mean, model.scale  # with these
+        self.row = 0  # how many updates in a row, up to the last one, were left out
+        self.measured = model.mean, model.scale  # the standardisation that goes with the best parameters
 
     def __call__(self, fresh: bool, checkpoint: Checkpoint | None) -> History:
-        """Train, and return the history; whatever is raised, the best parameters so far are in place.
+        """Train and return the history; on any exception, put the best parameters so far in place first.
 
-        `fresh`: the head's parameters are new, and so predict in no units yet.
+        `fresh`: the head's parameters are new, and so are not in the units of y.
         """
         model, settings = self.model, self.settings
         self._check_parameters()
-        found = None if checkpoint is None else checkpoint.taken(model.parameters())
+        found = None if checkpoint is None else checkpoint.take_state(model.parameters())
         model.carried.pop(OF_FIT, None)
         bar = Bar(self.epochs) if settings.progress else None
-        with self._scaled(fresh, found is not None):
+        with self._head_scaled(fresh, found is not None):
             try:
                 if found is not None:
                     self._resume(found)
                 elif checkpoint is not None or settings.metrics or settings.recover:
-                    self.best = Kept.of(model)  # what is shown before the first epoch is over is not to stay
+                    self.best = Snapshot.of(model)  # the model's arrays may change before the first epoch is over
                 self.fallback = self.fallback or [(len(self.history), self.best)]
                 if settings.standardize and model.mean is None:
-                    model.mean, model.scale = statistics(self.data)
+                    model.mean, model.scale = feature_statistics(self.data)
                 self.engine = self._engine()
                 self.best = self.best or self.engine
-                if checkpoint is not None and not self._over():  # now, so that what is wrong with the file is known
+                if checkpoint is not None and not self._is_over():  # so that a file error comes before the training
                     checkpoint.write(model, self._state())
-                while not self._over():
+                while not self._is_over():
                     try:
                         epoch = self._epoch(self.engine, len(self.history) + 1)
                     except _DivergenceError as error:
                         if not settings.recover:
                             raise RuntimeError(str(error)) from None
                         self._go_back()
-                        if checkpoint is not None and self._over():
+                        if checkpoint is not None and self._is_over():
                             checkpoint.write(model, self._state())
                         continue
-                    self._score(epoch)
+                    self._record(epoch)
                     if bar is not None:
                         bar(epoch)
                     if settings.callback is not None:
-                        with self._shown():
+                        with self._parameters_shown():
                             settings.callback(epoch)
                         self._check_parameters()
-                        if not self.engine.stands():
-                            self.leave()
+                        if not self.engine.is_valid():
+                            self.store_optimizer_state()
                             self.engine = self._engine()
-                    if checkpoint is not None and (self._over() or checkpoint.due()):
+                    if checkpoint is not None and (self._is_over() or checkpoint.due()):
                         checkpoint.write(model, self._state())
             finally:
                 self.engine = None
@@ -139,27 +140,27 @@ class Fit:
         return self.history
 
     def _check_parameters(self) -> None:
-        """Raise TypeError or ValueError where a parameter cannot be trained, or shares its memory with another."""
+        """Raise TypeError or ValueError where a parameter is not writable or shares memory with another or itself."""
         own = {f"{i}.{name}": layer.trainable for i, layer in enumerate(self.model.layers) for name in layer.p}
         parameters = self.model.parameters()
         for key, array in parameters.items():
             if not isinstance(array, np.ndarray) or array.dtype.kind != "f" or not array.flags.writeable:
-                raise TypeError(f"parameter {key}: expected a writable array of floats, got {_described(array)}")
+                raise TypeError(f"parameter {key}: expected a writable array of floats, got {_fault_of(array)}")
             if own[key] and _overlaps_itself(array):
                 raise ValueError(f"parameter {key}: expected memory of its own for each number, {SHARED}")
         if len(set(map(id, parameters.values()))) == len(own) and all(a.flags.owndata for a in parameters.values()):
-            return  # arrays that own their memory share none, which is known without a look at each two of them
+            return  # fast path: arrays that own their memory share none
         for (key, array), (other, another) in combinations(parameters.items(), 2):
             if (own[key] or own[other]) and np.may_share_memory(array, another) and np.shares_memory(array, another):
                 raise ValueError(f"parameter {other}: expected memory of its own, got some of {key}'s, {SHARED}")
 
     def _go_back(self) -> None:
-        """Put the best parameters so far in place, and halve the learning rate; after `RETURNS` times, the fit is over.
+        """Restore the best parameters so far and halve the learning rate; after `RETURNS` times the fit is over.
 
-        Those are of the epoch with the lowest validation loss, before the first epoch is over those at the start.
-        Without validation they are of the epoch with the lowest loss, or those before it where these score lower: a
-        loss is measured before its update, and the last update of an epoch may be the one that went wrong.
-        RuntimeError where the loss of those at the start is not finite.
+        The best are those of the epoch with the lowest validation loss, within the first epoch those at the start.
+        Without validation they are those of the epoch with the lowest loss. Where earlier ones score lower these are
+        taken: losses are measured before the update, and the last update of an epoch may have gone wrong. RuntimeError
+        where the loss with the parameters at the start is not finite.
         """
         model = self.model
         found = self.fallback
@@ -184,55 +185,59 @@ class Fit:
         if not self.history:
             self.measured = model.mean, model.scale
         self.engine = self._engine()
-        if self._over():
+        if self._is_over():
             self.engine.keep()
             self.best = self.engine
 
     def _shrink(self) -> None:
-        """Pull what the head says towards the mean, which is 0 in the units of the fit."""
-        k = shrinkage(*outputs(self.model, self.held_out))
+        """Multiply the head's parameters by the shrinkage factor: scaled outputs move towards their mean, 0."""
+        k = shrinkage(*outputs_and_targets(self.model, self.held_out))
         for name in ("W", "b"):
             self.model.head.p[name] *= k
 
     @contextmanager
-    def _scaled(self, fresh: bool, resumed: bool) -> Iterator[None]:
-        """Meanwhile the head predicts in the units of the fit: a `fresh` one does so, one that is resumed will."""
-        units, head = self.units, self.model.head
+    def _head_scaled(self, fresh: bool, resumed: bool) -> Iterator[None]:
+        """Within the context, let the head predict scaled targets; afterwards, let it predict in the units of y.
+
+        The parameters of a `fresh` head, and those that come from a checkpoint, are scaled already.
+        """
+        scaling, head = self.scaling, self.model.head
         before = {name: array.copy() for name, array in head.p.items()}
-        if units is not None and not fresh and not resumed:
-            units.enter(head)
+        if scaling is not None and not fresh and not resumed:
+            scaling.scale_head(head)
         try:
             yield
         finally:
-            if units is not None and (fresh or self.history or self.resumed):
-                units.leave(head)
-            elif units is not None:
-                for name, array in before.items():  # to the bit
+            if scaling is not None and (fresh or self.history or self.resumed):
+                scaling.unscale_head(head)
+            elif scaling is not None:
+                for name, array in before.items():  # nothing was trained: restore the bits
                     head.p[name][...] = array
 
     @contextmanager
-    def _shown(self) -> Iterator[None]:
-        """Meanwhile the network has its parameters as they are now, in the units of y."""
-        self.engine.show()
-        with nullcontext() if self.units is None else self.units.left(self.model.head):
+    def _parameters_shown(self) -> Iterator[None]:
+        """Within the context, the model's arrays have the current parameters, and predict in the units of y."""
+        self.engine.store_parameters()
+        with nullcontext() if self.scaling is None else self.scaling.unscaled(self.model.head):
             yield
 
-    def leave(self) -> None:
-        """Put the optimizer's state, as it is now, into the network."""
+    def store_optimizer_state(self) -> None:
+        """Copy the optimizer's current state into the model."""
         if self.engine is not None:
-            self.engine.leave()
+            self.engine.store_optimizer_state()
 
-    def _put_in(self) -> None:
-        """Put the parameters and the optimizer's state, as they are now, into the model."""
-        self.engine.show()
-        self.engine.leave()
+    def _store_in_model(self) -> None:
+        """Copy the current parameters and optimizer's state into the model."""
+        self.engine.store_parameters()
+        self.engine.store_optimizer_state()
 
-    def _over(self) -> bool:
+    def _is_over(self) -> bool:
+        """Return whether the fit is over: stopped, all epochs done, out of patience, or diverged too often."""
         ended = len(self.history.returns) > RETURNS or self.stale == self.settings.patience
         return self.stopped or len(self.history) >= self.epochs or ended
 
-    def _score(self, epoch: Epoch) -> None:
-        """Remember the epoch, and the parameters where they are the best so far."""
+    def _record(self, epoch: Epoch) -> None:
+        """Append the epoch to the histories, and save the parameters where they are the best so far."""
         model = self.model
         self.stale += 1
         if self.held_out is None or epoch.validation_loss < self.lowest:
@@ -240,51 +245,51 @@ class Fit:
             self.best, self.measured = self.engine, (model.mean, model.scale)
             self.lowest, self.stale = epoch.validation_loss, 0
         if self.settings.recover and self.held_out is None and epoch.loss < self.lowest_loss:
-            self._put_in()
-            self.fallback[1:], self.lowest_loss = [(epoch.epoch, Kept.of(model))], epoch.loss
+            self._store_in_model()
+            self.fallback[1:], self.lowest_loss = [(epoch.epoch, Snapshot.of(model))], epoch.loss
         model.history.append(epoch)
         self.history.append(epoch)
 
     # --- for a checkpoint ---
 
     def _generators(self) -> list[np.random.BitGenerator]:
-        """All that draw, the order of the samples first."""
+        """Return all random generators of the fit: that of the sample order first, then those of the layers."""
         layers = [part for layer in self.model.layers for part in (layer, *layer.cells)]
         found = [part.np_rng.bit_generator for part in layers]
         return found if self.shuffler is None else [self.shuffler.bit_generator, *found]
 
     def _state(self) -> State:
-        """What it has come to; the network then shows the training as it is now."""
+        """Return the state of the fit for a checkpoint; the model's arrays then have the current parameters."""
         model, engine = self.model, self.engine
-        self._put_in()
-        now, measured, best = Kept.of(model), (model.mean, model.scale), None
-        if self.stale or self.best is not engine or not isinstance(engine, Engine):  # else nothing has moved since
+        self._store_in_model()
+        now, measured, best = Snapshot.of(model), (model.mean, model.scale), None
+        if self.stale or self.best is not engine or not isinstance(engine, Engine):  # else the current are the best
             try:
                 self.best.restore()
-                best = _moment(Kept.of(model), self.measured)
+                best = _snapshot_dict(Snapshot.of(model), self.measured)
             finally:
                 now.restore()
         generators = [generator.state for generator in self._generators()]
         fallback = []
         if self.settings.recover and self.held_out is None:
-            fallback = [_moment(kept, measured) | {"epoch": number} for number, kept in self.fallback]
+            fallback = [_snapshot_dict(kept, measured) | {"epoch": number} for number, kept in self.fallback]
         return State(
-            self.history, model.history, self.lowest, self.stale, generators, _moment(now, measured), best,
+            self.history, model.history, self.lowest, self.stale, generators, _snapshot_dict(now, measured), best,
             self.row, self.lowest_loss, fallback,
         )  # fmt: skip
 
     def _resume(self, found: State) -> None:
-        """Go on from there."""
+        """Continue from the state of a checkpoint."""
         model = self.model
         for generator, state in zip(self._generators(), found.generators, strict=True):
             generator.state = state
         for moment in (found.best or found.now, found.now):
             model.mean, model.scale = moment["mean"], moment["scale"]
-            Kept(model, moment["parameters"], moment["optimizer_state"]).restore()
+            Snapshot(model, moment["parameters"], moment["optimizer_state"]).restore()
             if self.best is None:
-                self.best, self.measured = Kept.of(model), (model.mean, model.scale)
+                self.best, self.measured = Snapshot.of(model), (model.mean, model.scale)
         for each in found.fallback:
-            self.fallback.append((each["epoch"], Kept(model, each["parameters"], each["optimizer_state"])))
+            self.fallback.append((each["epoch"], Snapshot(model, each["parameters"], each["optimizer_state"])))
         self.row, self.lowest_loss, self.resumed = found.row, found.lowest_loss, True
         self.history, self.lowest, self.stale = found.history, found.lowest, found.stale
         model.history[:] = found.all_history
@@ -292,7 +297,7 @@ class Fit:
     # --- an epoch ---
 
     def _engine(self) -> Engine | Loop:
-        """What makes the updates of this network as it is now."""
+        """Create the updater of the model as it is now: compiled where possible, else in Python."""
         model, slowed = self.model, 0.5 ** len(self.history.returns)
         how = self.held_out, self.batch_size, self.truncate, self.penalties, slowed, self.settings
         if optimizers.ours(model.optimizer) and compiles(model):
@@ -300,9 +305,10 @@ class Fit:
         return Loop(model, *how)
 
     def _epoch(self, engine: Engine | Loop, number: int) -> Epoch:
+        """Train and score epoch `number`; return its figures. _DivergenceError where it diverges."""
         start = time.perf_counter()
         model = self.model
-        loss, accuracy, failed, skipped, self.row = engine.epoch(self._parts(number), self.row)
+        loss, accuracy, failed, skipped, self.row = engine.epoch(self._epoch_parts(number), self.row)
         if failed is not None:
             of = "" if self.batches is None else f" of {self.batches}"
             what = f"the loss is {loss}"
@@ -316,28 +322,28 @@ class Fit:
         if not math.isfinite(largest):
             raise _DivergenceError(f"the parameters are not all finite after epoch {number}: {DIVERGED}")
         if largest > SUSPECT and self.settings.recover and self.held_out is None:
-            engine.show()
+            engine.store_parameters()
             if not math.isfinite(scores(model, self.data)[0]):  # the last update went wrong
                 raise _DivergenceError(f"the loss is not finite after epoch {number}: {DIVERGED}")
         rate, metrics = optimizers.slowed(model.optimizer, engine.slowed).rate(self.fraction), {}
         if self.settings.metrics:
-            with self._shown():
-                metrics = measured(model, self.judged, self.settings.metrics)
+            with self._parameters_shown():
+                metrics = compute_metrics(model, self.metric_data, self.settings.metrics)
         seconds = time.perf_counter() - start
         return Epoch(number, self.epochs, loss, accuracy, *scored, rate, seconds, metrics, skipped)
 
-    def _parts(self, number: int) -> Iterator[tuple[Data, np.ndarray, list[float]]]:
-        """What an epoch is made of: samples, their order, and what share of the fit is done before each update."""
+    def _epoch_parts(self, number: int) -> Iterator[tuple[Data, np.ndarray, list[float]]]:
+        """Iterate over the data of an epoch: samples, their order, and the share of the fit done before each update."""
         batches, order = 0, self._order() if self.data.whole else None
         for part, places in self.data.parts(self.batch_size, order):
             fractions = self._fractions(part, places, number - 1, batches)
             self.fraction = fractions[-1]
             yield part, places, fractions
             batches += -(-len(places) // self.batch_size)
-        self.batches = self.batches or batches  # a callback may put an optimizer there that asks
+        self.batches = self.batches or batches  # a callback may set an optimizer with a schedule, which needs it
 
     def _order(self) -> np.ndarray:
-        """In which order the samples come."""
+        """Return the order of the samples in an epoch: shuffled, with `bucket` in batches of like lengths, or as is."""
         m, size = len(self.data), self.batch_size
         if self.shuffler is None:
             return np.arange(m)
@@ -352,9 +358,10 @@ class Fit:
         return order
 
     def _fractions(self, part: Data, order: np.ndarray, epochs: int, batches: int) -> list[float]:
-        """What share of the fit is done before each update of samples in `order`: of each batch, or each piece of one.
+        """Return the share of the fit that is done before each update of `part`: of each batch, or slice of its steps.
 
-        So many `epochs` are over, and so many `batches` of the next. For a `Plateau` how often the loss stood still.
+        `epochs` are the epochs that are over, `batches` those of the current epoch. For a `Plateau`, return how often
+        the loss stalled instead.
         """
         size, schedule = self.batch_size, getattr(self.model.optimizer, "schedule", None)
         starts = range(0, len(order), size)
@@ -367,21 +374,21 @@ class Fit:
             return [schedule.stalls(losses)] * sum(map(len, within))
         if optimizers.scheduled(self.model.optimizer) and batches >= self.batches:
             raise ValueError(f"X: expected {self.batches} batches, as there were or len() says, got more")
-        total = self.batches or batches + 1  # where nobody asks
+        total = self.batches or batches + 1  # unknown, and then not needed either
         return [
             (epochs + (batches + batch + at) / total) / self.epochs for batch, part in enumerate(within) for at in part
         ]
 
 
-def scores(model: Model, data: Samples, each: bool = False) -> tuple[float, float | None, np.ndarray | None]:
-    """The loss and the accuracy on `data`, from no state and leaving none; with `each` the loss of each row, too."""
+def scores(model: Model, data: AnyData, each: bool = False) -> tuple[float, float | None, np.ndarray | None]:
+    """Return the loss, the accuracy and with `each` the loss of each row on `data`; `stateful` layers are reset."""
     if each or not compiles(model):
         return loop.scores(model, data, each)
     return *Engine(model, data, data, 0, None).scores(), None
 
 
-def check(settings: Settings, model: Model, data: Samples) -> None:
-    """Raise ValueError where the options do not go with each other in this network, or with the data."""
+def check(settings: Settings, model: Model, data: AnyData) -> None:
+    """Raise ValueError where the options do not fit the model or the data."""
     if settings.standardize and data.first.X.ndim == 2:
         raise ValueError("standardize: expected False for tokens, which have no mean, got True")
     if settings.shrink and not losses.named(model.loss).can_shrink:
@@ -390,7 +397,7 @@ def check(settings: Settings, model: Model, data: Samples) -> None:
         got = type(model.optimizer).__name__
         raise ValueError(f"recover: expected False with an optimizer of your own, whose rate is its own, got {got}")
     if settings.truncate is not None:
-        chain.check_pieces(model.layers, settings.truncate)
+        chain.check_truncate(model.layers, settings.truncate)
     for i, layer in enumerate(model.layers):
         if not layer.trains:
             raise ValueError(
@@ -412,8 +419,8 @@ def check(settings: Settings, model: Model, data: Samples) -> None:
             )
 
 
-def _moment(kept: Kept, measured: tuple[np.ndarray | None, np.ndarray | None]) -> dict[str, Any]:
-    """As a checkpoint has it."""
+def _snapshot_dict(kept: Snapshot, measured: tuple[np.ndarray | None, np.ndarray | None]) -> dict[str, Any]:
+    """Return parameters, optimizer's state and standardisation as a dict for a checkpoint."""
     mean, scale = measured
     return {"parameters": kept.parameters, "optimizer_state": kept.optimizer_state, "mean": mean, "scale": scale}
 
@@ -428,7 +435,8 @@ def _overlaps_itself(array: np.ndarray) -> bool:
     return bool((np.diff(np.sort(places, axis=None)) < array.itemsize).any())
 
 
-def _described(value: Any) -> str:
+def _fault_of(value: Any) -> str:
+    """Return what is wrong with a parameter as text: its type, its dtype, or that it is read-only."""
     if not isinstance(value, np.ndarray):
         return type(value).__name__
     return f"dtype {value.dtype}" if value.flags.writeable else "a read-only one"

@@ -1,6 +1,6 @@
-"""The updates of a fit in Python: where a layer, callable, mask or optimizer of the user's own stands in a network.
+"""The training loop in Python, for networks with a layer, callable, mask or optimizer of the user's own.
 
-m samples, s steps, k outputs. The passes of a batch are held here, one for each layer.
+m samples, s steps, k outputs.
 """
 
 from __future__ import annotations
@@ -25,39 +25,41 @@ from cgru.network.training.updater import OF_FIT, Parts, Updater
 from cgru.optimizers import slowed
 from cgru.passes import Pass
 
-__all__ = ["Kept", "Loop", "scores"]
+__all__ = ["Loop", "Snapshot", "scores"]
 
 Arrays = dict[str, np.ndarray]
-States = dict[int, np.ndarray]  # of the recurrent layers, by index, (m, u)
+States = dict[int, np.ndarray]  # states (m, u) of the recurrent layers, by the layer's index
 
 
 @dataclass
-class Kept:
-    """What the parameters of a model and the state of its optimizer were at one time."""
+class Snapshot:
+    """A copy of a model's parameters and its optimizer's state."""
 
     model: Model
     parameters: Arrays
     optimizer_state: dict[str, Any]
 
     @classmethod
-    def of(cls, model: Model) -> Kept:
-        """As they are now."""
+    def of(cls, model: Model) -> Snapshot:
+        """Copy the current parameters and optimizer's state of `model`."""
         parameters = {key: array.copy() for key, array in model.parameters().items()}
         return cls(model, parameters, copy.deepcopy(model.carried))
 
     def restore(self) -> None:
-        """Put them back into the model."""
-        self.model.carried = copy.deepcopy(self.optimizer_state)  # which steps change in place
+        """Copy the parameters and the optimizer's state back into the model."""
+        self.model.carried = copy.deepcopy(self.optimizer_state)  # a copy, since updates change it in place
         for key, array in self.model.parameters().items():
             array[...] = self.parameters[key]
 
 
 @dataclass
-class Piece:
-    """Some steps of a batch.
+class BatchSlice:
+    """Some steps of a batch, which one update is made of; without `truncate` all steps.
 
-    `states` are those of all its samples before these steps, None: each layer knows; these are its `rows`, of which
-    those that `begins` says, all, none or by a mask, go on from nothing.
+    data: the samples at these steps.
+    states: the states of all samples of the batch before these steps; None: each layer has its own.
+    rows: which samples of the batch stand in `data`.
+    begins: which of the rows begin here, without states from a slice before: all, none, or a mask.
     """
 
     data: Data
@@ -67,29 +69,29 @@ class Piece:
 
 
 class Loop(Updater):
-    """The updates in Python. They are made in the model's own arrays, and each looks at the model anew."""
+    """The updater in Python. Updates change the model's own arrays, and each update reads the model's settings anew."""
 
     def __init__(self, model: Model, *how: Any) -> None:
         super().__init__(model, *how)
         self.row = 0
-        # With `average`, within an epoch: how many updates a parameter had, and its mean, by its key.
+        # With `average`, within an epoch: the number of updates and the running mean of each parameter, by its key.
         self.means: dict[str, tuple[int, np.ndarray]] = {}
-        self.left: dict[str, list[Any]] = {}  # after an epoch: of each its updates, itself and its mean
+        self.left: dict[str, list[Any]] = {}  # after an epoch: [number of updates, parameter, mean], by its key
         self.keep()
 
     def epoch(self, parts: Parts, row: int = 0) -> Updates:
-        """Make an update for each batch of the samples of each part in their order, or each piece of one.
+        """Make an update for each batch of each part, with `truncate` for each slice of steps of a batch.
 
-        The last `row` updates before these were left out.
+        `row` is how many updates in a row were left out just before.
         """
-        with self._trained():
+        with self._parameters_trained():
             return self._epoch(parts, row)
 
     @contextmanager
-    def _trained(self) -> Iterator[None]:
-        """Meanwhile the model has the parameters that are trained, where it shows their mean before and after.
+    def _parameters_trained(self) -> Iterator[None]:
+        """Within the context, the model has the trained parameters; otherwise, with `average`, it has their means.
 
-        Numbers that are no longer the mean that was shown begin anew, parameter and mean, as they are.
+        Numbers that a callback changed differ from the mean that was shown: they become parameter and mean.
         """
         model = self.model
         before = model.carried.pop(OF_FIT, self.left)
@@ -105,12 +107,13 @@ class Loop(Updater):
             p = model.parameters()
             if self.means:
                 self.left = {key: [n, p[key].copy(), mean] for key, (n, mean) in self.means.items()}
-                self.leave()
+                self.store_optimizer_state()
             for key, (_, mean) in self.means.items():
                 p[key][...] = mean
             self.means = {}
 
     def _epoch(self, parts: Parts, row: int) -> Updates:
+        """Make the updates of an epoch, as `epoch`; the model has the trained parameters."""
         model, size, batches = self.model, self.batch_size, 0
         self.skipped, self.row = 0, row
         model.reset_states()
@@ -118,60 +121,66 @@ class Loop(Updater):
         for part, order, fractions in parts:
             updates = iter(fractions)
             for start in range(0, len(order), size):
-                for piece in self._pieces(part[order[start : start + size]]):
-                    value, hits = self._step(piece, next(updates))
+                for batch_slice in self._slices(part[order[start : start + size]]):
+                    value, hits = self._step(batch_slice, next(updates))
                     if not math.isfinite(value) or self.row >= LEFT_OUT_IN_A_ROW:
                         return Updates(value, None, batches)
-                    loss, weight = loss + value * piece.data.count, weight + piece.data.count
+                    loss, weight = loss + value * batch_slice.data.count, weight + batch_slice.data.count
                     right = None if right is None else right + hits
                 batches += 1
         model.reset_states()
         accuracy = None if right is None else right / weight
         return Updates(loss / weight, accuracy, None, self.skipped, self.row)
 
-    def leave(self) -> None:
-        """Put what updates carry along, as it is now, into the model."""
+    def store_optimizer_state(self) -> None:
+        """Copy the state of the running means into the model; the optimizer's state is there already."""
         if self.left:
             self.model.carried[OF_FIT] = self.left
 
     def scores(self) -> tuple[float, float | None]:
-        """Return the loss and the accuracy on the samples that were held out."""
+        """Return the loss and the accuracy on the held-out samples."""
         return scores(self.model, self.held_out)[:2]
 
     def largest(self) -> float:
-        """Return the largest magnitude of all parameters, as they are now; NaN where there is one."""
+        """Return the largest magnitude of all current parameters; NaN where one is NaN."""
         return float(np.max([np.abs(array).max(initial=0) for array in self.model.parameters().values()]))
 
     def keep(self) -> None:
-        """Keep the parameters and the optimizer's state, as they are now, for `restore`."""
-        self.kept = Kept.of(self.model)
+        """Save the current parameters and the optimizer's state for `restore`."""
+        self.kept = Snapshot.of(self.model)
 
     def restore(self) -> None:
-        """Put what was kept into the model."""
+        """Copy the saved parameters and optimizer's state into the model."""
         self.kept.restore()
 
-    def _pieces(self, batch: Data) -> Iterator[Piece]:
-        """What gets an update each."""
+    def _slices(self, batch: Data) -> Iterator[BatchSlice]:
+        """Cut a batch into the slices that get an update each.
+
+        With one output a sample, that is its last slice; the steps before are run for their states alone.
+        """
         k = self.truncate
         if k is None:
-            yield Piece(batch)
+            yield BatchSlice(batch)
             return
-        states = {i: _starts(layer, len(batch)) for i, layer in enumerate(self.model.layers) if layer.cells}
+        states = {i: _initial_states(layer, len(batch)) for i, layer in enumerate(self.model.layers) if layer.cells}
         if batch.per_step:
-            for at, rows, data in batch.spans(k):
-                yield Piece(data, states, rows, at == 0)
+            for at, rows, data in batch.step_slices(k):
+                yield BatchSlice(data, states, rows, at == 0)
             return
         with np.errstate(over="ignore", invalid="ignore"):
-            before, last = batch.halves(k)
-            for _, rows, data in before.spans(k):
-                self._forward(Piece(data, states, rows))
-        yield Piece(last, states, np.arange(len(batch)), before.steps == 0)
+            before, last = batch.split_last_steps(k)
+            for _, rows, data in before.step_slices(k):
+                self._forward(BatchSlice(data, states, rows))
+        yield BatchSlice(last, states, np.arange(len(batch)), before.steps == 0)
 
-    def _step(self, piece: Piece, fraction: float) -> tuple[float, float | None]:
-        """Update the parameters unless nothing weighs, or loss or gradient are not finite; return loss and hits."""
-        model, batch, judge = self.model, piece.data, losses.named(self.model.loss)
-        with np.errstate(over="ignore", invalid="ignore"):  # a loss that is not finite says it better
-            passes, A, lengths = self._forward(piece)
+    def _step(self, batch_slice: BatchSlice, fraction: float) -> tuple[float, float | None]:
+        """Make the update of a slice and return its loss and hits, the weight of right predictions.
+
+        Nothing is changed where all weights are 0, or loss or gradient are not finite.
+        """
+        model, batch, judge = self.model, batch_slice.data, losses.named(self.model.loss)
+        with np.errstate(over="ignore", invalid="ignore"):  # the check of the loss below takes the place of warnings
+            passes, A, lengths = self._forward(batch_slice)
             if not batch.count:
                 return 0.0, 0.0
             passes.append(model.head.run(A, lengths))
@@ -179,9 +188,9 @@ class Loop(Updater):
             loss, dZ, dA = judge.of_head(model.head, Z, A, Y, batch.rows(batch.weights))
             if not math.isfinite(loss):
                 return loss, None
-            if np.isinf(dA if dZ is None else dZ).any():  # the loss, in double, may be finite for all that
+            if np.isinf(dA if dZ is None else dZ).any():  # in float32, though the loss, in float64, is finite
                 return math.inf, None
-            g = self._backward(passes, batch, batch.unrowed(dZ), batch.unrowed(dA))
+            g = self._backward(passes, batch, batch.scatter(dZ), batch.scatter(dA))
             if all(np.isfinite(array).all() for array in g.values()):
                 p = model.parameters()
                 optimizer = slowed(model.optimizer, self.slowed)
@@ -196,17 +205,20 @@ class Loop(Updater):
                 self.skipped, self.row = self.skipped + 1, self.row + 1
         return loss, judge.hits(A, Y, batch.rows(batch.weights))
 
-    def _forward(self, piece: Piece) -> tuple[list[Pass], np.ndarray, np.ndarray | None]:
-        """The passes of the layers below the head, what it gets, and its lengths; the piece then has later states."""
-        A, lengths, passes = self.model.standardized(piece.data.X), piece.data.lengths, []
+    def _forward(self, batch_slice: BatchSlice) -> tuple[list[Pass], np.ndarray, np.ndarray | None]:
+        """Run the layers below the head; return their passes, the head's input and its lengths.
+
+        The slice's states become those after its last step.
+        """
+        A, lengths, passes = self.model.standardized(batch_slice.data.X), batch_slice.data.lengths, []
         for i, layer in enumerate(self.model.body):
             if layer.cells:
-                start = None if piece.states is None else piece.states[i][piece.rows]
+                start = None if batch_slice.states is None else batch_slice.states[i][batch_slice.rows]
                 ran = layer.run(A, lengths, start, preactivations=layer.preactivations is True)
-                if piece.states is not None:
-                    piece.states[i][piece.rows] = ran.state
+                if batch_slice.states is not None:
+                    batch_slice.states[i][batch_slice.rows] = ran.state
                     if "h0" in layer.p:
-                        ran.begins = piece.begins
+                        ran.begins = batch_slice.begins
             else:
                 ran = layer.run(A, lengths)
             passes.append(ran)
@@ -215,7 +227,7 @@ class Loop(Updater):
         return passes, A, lengths
 
     def _backward(self, passes: list[Pass], batch: Data, dZ: np.ndarray | None, dA: np.ndarray | None) -> Arrays:
-        """All gradients, down to the lowest layer that trains, by keys like `0.Uz`."""
+        """Return the gradients of all trainable parameters by keys like `0.Uz`, with penalties, clipped by layer."""
         layers, found = self.model.layers, {}
         lowest = next(i for i, layer in enumerate(layers) if layer.trainable)
         for i in range(len(layers) - 1, lowest - 1, -1):
@@ -233,20 +245,20 @@ class Loop(Updater):
         return {f"{i}.{name}": found[i]["d" + name] for i in sorted(found) for name in layers[i].p}
 
     def _of_activity(self, i: int, A: np.ndarray, batch: Data) -> np.ndarray:
-        """What the penalty of recurrent layer i's outputs adds to their gradient; at padded steps they are zero."""
+        """Return the gradient of the activity penalty of recurrent layer i; outputs A are zero at padded steps."""
         rows = chain.output_lengths(self.model.layers[:i], batch.steps).sum() if A.ndim == 3 else len(A)
         return penalty(A, self.penalties.activity_l1 / rows, self.penalties.activity_l2 / rows)[1]
 
 
 def scores(model: Model, data: Data, rows: bool = False) -> tuple[float, float | None, np.ndarray | None]:
-    """The loss and the accuracy on `data`, from no state and leaving none; with `rows` the loss of each, too."""
+    """Return the loss, the accuracy and with `rows` the loss of each row on `data`; `stateful` layers are reset."""
     judge, each, loss, right, weight = losses.named(model.loss).scored, [], 0.0, 0.0, 0.0
-    size = max(1, 1024 * 1024 // max(1024, data.extent[1]))  # fewer of long samples, for the memory's sake
+    size = max(1, 1024 * 1024 // max(1024, data.extent[1]))  # fewer samples where they are long, to bound memory
     model.reset_states()
     with np.errstate(over="ignore", invalid="ignore"):
         for batch in data.blocks(size):
-            ((below, *_),) = model.below(batch.X, batch.lengths, size)
-            model.reset_states()  # no sample continues one of the batch before
+            ((below, *_),) = model.head_inputs(batch.X, batch.lengths, size)
+            model.reset_states()  # samples do not continue those of the batch before
             top = model.head.run(batch.rows(below))
             A, Y, weights = top.A, _targets(model, batch), batch.rows(batch.weights)
             values = judge.of_head(model.head, top.fc["Z"], A, Y, each=True)[0]
@@ -258,18 +270,18 @@ def scores(model: Model, data: Data, rows: bool = False) -> tuple[float, float |
 
 
 def _trainable(model: Model) -> Arrays:
-    """The parameters that train, by their keys: the arrays themselves."""
+    """Return the trainable parameters by their keys: the arrays themselves, no copies."""
     layers = enumerate(model.layers)
     return {f"{i}.{name}": array for i, layer in layers if layer.trainable for name, array in layer.p.items()}
 
 
-def _starts(layer: Layer, m: int) -> np.ndarray:
-    """The states (m, u) of a recurrent layer before the first step."""
+def _initial_states(layer: Layer, m: int) -> np.ndarray:
+    """Return the initial states (m, u) of a recurrent layer: zero, or the learned state."""
     states = np.zeros((m, layer.d["u"]), layer.dtype)
     states += layer.p.get("h0", 0)
     return states
 
 
 def _targets(model: Model, batch: Data) -> np.ndarray:
-    """The targets as a loss takes them, one row for each output."""
+    """Return the targets of a batch in rows, as the loss takes them: classes become one-hot rows."""
     return losses.spelled_out(batch.rows(batch.y), model.head.d["u"])

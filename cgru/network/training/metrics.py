@@ -1,4 +1,4 @@
-"""Numbers of the user's own by which a network is judged."""
+"""Metrics: the user's own functions of targets and outputs."""
 
 from __future__ import annotations
 
@@ -12,19 +12,22 @@ from cgru.network.data.training_data import Data
 from cgru.network.model import Model
 from cgru.network.options import Metric
 
-__all__ = ["measured", "outputs"]
+__all__ = ["compute_metrics", "outputs_and_targets"]
 
 
-def measured(model: Model, data: Data, metrics: Mapping[str, Metric] | None) -> dict[str, float]:
-    """Each metric of the targets in `data` and the outputs, one row for each sample or real step."""
+def compute_metrics(model: Model, data: Data, metrics: Mapping[str, Metric] | None) -> dict[str, float]:
+    """Compute each metric of the targets in `data` and the model's outputs; return the values by name.
+
+    A metric gets one row for each sample or real step.
+    """
     if not metrics:
         return {}
-    A, y, _ = outputs(model, data)
+    A, y, _ = outputs_and_targets(model, data)
     return {name: _number(metric(y, A), name) for name, metric in metrics.items()}
 
 
-def outputs(model: Model, data: Data) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """The outputs (n, k), the targets and the weights (n,), None where all are 1: of n samples or real steps."""
+def outputs_and_targets(model: Model, data: Data) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Return outputs (n, k), targets and weights (n,) of n samples or real steps; weights None: all are 1."""
     found = []
     for block in [data] if data.in_memory else data.blocks(default_batch_size(data.first.X.shape)):
         model.reset_states()
@@ -36,6 +39,7 @@ def outputs(model: Model, data: Data) -> tuple[np.ndarray, np.ndarray, np.ndarra
 
 
 def _number(value: Any, name: str) -> float:
+    """Return the value of the metric `name` as a float; TypeError where it is no number."""
     if np.ndim(value) or np.asarray(value).dtype.kind not in "biuf":
         raise TypeError(f"metrics[{name!r}]: expected a number, got {type(value).__name__}")
     return float(value)

@@ -1,4 +1,4 @@
-"""What a fit adds to its loss for large parameters and for large outputs of recurrent layers."""
+"""L1 and L2 penalties: of parameters, and of the outputs of recurrent layers (activities)."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ __all__ = ["NONE", "Penalties", "penalty"]
 
 
 def penalty(A: np.ndarray, l1: float, l2: float) -> tuple[float, np.ndarray]:
-    """l1 sum |A| + l2 sum A^2, and its gradient; where A is 0 that of |A| counts as 0."""
+    """Return the penalty l1 sum |A| + l2 sum A^2 and its gradient; the gradient of |A| at 0 is taken as 0."""
     value = l1 * np.abs(A).sum(dtype=np.float64) + l2 * np.square(A, dtype=np.float64).sum()
     return float(value), (l1 * np.sign(A) + 2 * l2 * A).astype(A.dtype)
 
 
 @dataclass(frozen=True)
 class Penalties:
-    """Factors of penalties: of parameters by their keys, as `0.Uz`, and of the outputs of recurrent layers."""
+    """The factors of a fit's penalties: of each parameter by its key, like `0.Uz`, and of recurrent layers' outputs."""
 
     l1: dict[str, float] = field(default_factory=dict)
     l2: dict[str, float] = field(default_factory=dict)
@@ -33,19 +33,20 @@ class Penalties:
 
     @classmethod
     def of(cls, layers: Sequence[Layer], given: Settings) -> Penalties:
-        """Return those of a fit of `layers`; ValueError for a key that no parameter has."""
-        by_key = (_by_key(layers, getattr(given, name), name) for name in ("l1", "l2"))
+        """Return the penalties of the settings `given` for `layers`; ValueError for a key that matches no parameter."""
+        by_key = (_factors_by_key(layers, getattr(given, name), name) for name in ("l1", "l2"))
         return cls(*by_key, given.activity_l1, given.activity_l2)
 
     def of_parameter(self, key: str) -> tuple[float, float]:
-        """The two factors of a parameter."""
+        """Return the factors l1 and l2 of the parameter with this key."""
         return self.l1.get(key, 0.0), self.l2.get(key, 0.0)
 
 
 NONE = Penalties()
 
 
-def _by_key(layers: Sequence[Layer], value: Any, name: str) -> dict[str, float]:
+def _factors_by_key(layers: Sequence[Layer], value: Any, name: str) -> dict[str, float]:
+    """Return the factors of option `name` by parameter keys; a number is for all matrices, a dict is by patterns."""
     if value == 0:
         return {}
     keys = [f"{i}.{own}" for i, layer in enumerate(layers) if layer.trainable for own in layer.parameter_names]

@@ -1,7 +1,7 @@
-"""Targets of a regression in units of their own: each less its mean, over its deviation.
+"""Target scaling: train a regression on (y - mean) / deviation, then fold the scaling into the head.
 
-A network learns those, whatever the units of y. In the end they become part of its head, which then predicts in the
-units of y like any other: nobody else need know. n targets, k outputs.
+After the fit the head predicts in the units of y like any other, so that no other code knows of the scaling. Also
+shrinkage: pulling predictions towards the mean. n targets, k outputs.
 """
 
 from __future__ import annotations
@@ -16,14 +16,17 @@ import numpy as np
 from cgru.activations import identity, name_of, ours
 from cgru.layers.dense import Dense
 from cgru.losses import Loss
-from cgru.network.data.training_data import Data, scaled_targets, target_moments
+from cgru.network.data.training_data import Data, scale_targets, target_mean_variance
 
-__all__ = ["Units", "shrinkage"]
+__all__ = ["TargetScaling", "shrinkage"]
 
 
 @dataclass(frozen=True)
-class Units:
-    """y = targets * scale + mean, (n,) each; what the head puts out then is outputs * factor + shift, (k,) each."""
+class TargetScaling:
+    """The scaling of targets, y = scaled * scale + mean, (n,), and of outputs, A = scaled * factor + shift, (k,).
+
+    Both differ where a loss has several outputs a target, such as quantiles, or a mean and a log-variance.
+    """
 
     mean: np.ndarray
     scale: np.ndarray
@@ -31,14 +34,14 @@ class Units:
     shift: np.ndarray
 
     @classmethod
-    def of(cls, head: Dense, loss: Loss, data: Data) -> Units:
-        """Those of the targets in `data`; ValueError where the outputs of `head` cannot be brought into them."""
+    def of(cls, head: Dense, loss: Loss, data: Data) -> TargetScaling:
+        """Measure the scaling of the targets in `data`; ValueError where `head` or `loss` cannot be trained on it."""
         if ours(head.activate) is not identity:
             due = 'False without a head with activate="identity"'
             raise ValueError(f"standardize_targets: expected {due}, got True for {name_of(head.activate)}")
         if not loss.can_standardize or data.first.y.shape[-1] * loss.outputs != head.d["u"]:
             raise ValueError(f"standardize_targets: expected False for {loss}, got True")
-        found = target_moments(data)
+        found = target_mean_variance(data)
         mean, scale = found.result()
         limits, changes = np.finfo(head.dtype), ~found.constant()
         due = cure = ""
@@ -52,29 +55,32 @@ class Units:
         return cls(mean, scale, *loss.scaling(mean, scale))
 
     @property
-    def change(self) -> Callable[[Data], Data]:
-        """What brings the targets of samples into these units."""
-        return partial(scaled_targets, self.mean, self.scale)
+    def apply(self) -> Callable[[Data], Data]:
+        """Return the function that scales the targets of a `Data`."""
+        return partial(scale_targets, self.mean, self.scale)
 
-    def enter(self, head: Dense) -> None:
-        """Let the head predict in these units, which predicts in those of y."""
+    def scale_head(self, head: Dense) -> None:
+        """Change a head that predicts in the units of y, in place, so that it predicts scaled targets."""
         W, b = head.p["W"], head.p["b"]
         W /= self.factor
         b -= self.shift
         b /= self.factor
 
-    def leave(self, head: Dense) -> None:
-        """The other way."""
+    def unscale_head(self, head: Dense) -> None:
+        """Change a head that predicts scaled targets, in place, so that it predicts in the units of y."""
         W, b = head.p["W"], head.p["b"]
         W *= self.factor
         b *= self.factor
         b += self.shift
 
     @contextmanager
-    def left(self, head: Dense) -> Iterator[None]:
-        """For a while; what nobody changed is afterwards what it was, to the bit."""
+    def unscaled(self, head: Dense) -> Iterator[None]:
+        """Within the context, let the head predict in the units of y.
+
+        Afterwards restore the parameters bit for bit; where they were changed meanwhile, scale the changed ones.
+        """
         before = {name: array.copy() for name, array in head.p.items()}
-        self.leave(head)
+        self.unscale_head(head)
         shown = {name: array.copy() for name, array in head.p.items()}
         try:
             yield
@@ -84,16 +90,17 @@ class Units:
                 for name, array in before.items():
                     p[name][...] = array
             else:
-                p.update({name: np.array(array) for name, array in p.items()})  # those that were put there stay
-                self.enter(head)
+                p.update({name: np.array(array) for name, array in p.items()})  # scale copies, not the caller's arrays
+                self.scale_head(head)
 
 
 def shrinkage(A: np.ndarray, Y: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
-    """What to multiply outputs A (n, k) by, (k,), as far as targets Y (n, k) speak for them, which training never saw.
+    """Return the shrinkage factor (k,) of outputs A (n, k), estimated from validation targets Y (n, k).
 
-    It is the slope of Y over A (shrinkage by the calibration slope: van Houwelingen and le Cessie, 1990, Statistics in
-    Medicine 9) less its standard error, at most 1, and 0 where the slope is not three of these above 0: the epoch was
-    chosen by the same targets, so that two happen by chance. Both are in deviations from the mean of the training.
+    The factor is the slope of Y over A less the slope's standard error, at most 1 (shrinkage by the calibration slope:
+    van Houwelingen and le Cessie, 1990, Statistics in Medicine 9). It is 0 where the slope is not three standard errors
+    above 0: the same targets chose the epoch, so that two happen by chance. A and Y are scaled targets: deviations from
+    the training mean.
     """
     A, Y = A.astype(np.float64), Y.astype(np.float64)
     w = np.ones((len(A), 1)) if weights is None else (weights / weights.mean())[:, None]

@@ -1,4 +1,4 @@
-"""What makes the updates of a fit and its scores: compiled in compiled/engine.py, in Python in loop.py."""
+"""`Updater`: the interface of the two training loops, compiled in compiled/engine.py and in Python in loop.py."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ from cgru.network.training.penalties import NONE, Penalties
 __all__ = ["OF_FIT", "Parts", "Updater"]
 
 DEFAULTS = Settings()
-OF_FIT = "fit"  # the place in `Model.carried` of what updates carry along within one fit alone
-Parts = Iterable[tuple[Data, np.ndarray, list[float]]]  # samples, their order, what is done before each update
+OF_FIT = "fit"  # the entry of `Model.carried` for the state that lasts one fit only: running means of the parameters
+Parts = Iterable[tuple[Data, np.ndarray, list[float]]]  # samples, their order, share of the fit done before each update
 
 
 @dataclass(eq=False)
 class Updater:
-    """The updates of one fit of `model`, and its scores; `batch_size` 0: it is scored alone.
+    """Make the updates of one fit of `model`, and score it; `batch_size` 0: score only.
 
-    `held_out` are the samples to score. The learning rates are multiplied by `slowed`. Parameters may be in the model
-    only after `show` or `restore`, the optimizer's state, and what else updates carry along, after `leave` or
-    `restore`. The parameters that are shown and scored may be others than those that are trained.
+    `held_out` are the samples to score. `slowed` multiplies the learning rates. The model need have the current
+    parameters only after `store_parameters` or `restore`, and the current optimizer's state only after
+    `store_optimizer_state` or `restore`. With `settings.average`, the running means of the parameters are shown and
+    scored, and not the trained parameters.
     """
 
     model: Model
@@ -36,12 +37,12 @@ class Updater:
     slowed: float = 1.0
     settings: Settings = DEFAULTS
 
-    def show(self) -> None:
-        """Put the parameters, as they are now, into the model."""
+    def store_parameters(self) -> None:
+        """Copy the current parameters into the model."""
 
-    def leave(self) -> None:
-        """Put the optimizer's state, as it is now, into the model."""
+    def store_optimizer_state(self) -> None:
+        """Copy the optimizer's current state into the model."""
 
-    def stands(self) -> bool:
-        """Return whether it can go on after a callback that may have changed the model."""
+    def is_valid(self) -> bool:
+        """Return whether the updater is still valid after a callback, which may have changed the model."""
         return True

@@ -5,7 +5,7 @@ import pytest
 from network_cases import LABELS, LENGTHS, REALS, X, made, same, weights
 
 import cgru
-from cgru.network.data.split import drawn, groups_of, held_back
+from cgru.network.data.split import count_held_out, draw_held_out, encode_groups
 
 RNG = np.random.default_rng(5)
 SUBJECTS = np.repeat([f"s{i}" for i in range(8)], 3)  # of the 24 samples of `network_cases`
@@ -20,46 +20,47 @@ def uneven(seed, kinds=2):
 @pytest.mark.parametrize("seed", range(10))
 def test_whole_groups_that_come_near_the_share_of_each_class(seed):
     groups, classes = uneven(seed)
-    for held in (drawn(len(groups), 0.25, [seed], classes, groups), drawn(len(groups), 0.25, [seed], None, groups)):
+    for kinds in (classes, None):
+        held = draw_held_out(len(groups), 0.25, [seed], kinds, groups)
         assert not set(groups[held]) & set(groups[~held])
         assert held.mean() == pytest.approx(0.25, abs=0.06)
-    held = drawn(len(groups), 0.25, [seed], classes, groups)
+    held = draw_held_out(len(groups), 0.25, [seed], classes, groups)
     assert np.abs(np.bincount(classes[held]) / np.bincount(classes) - 0.25).max() < 0.15
 
 
 def test_the_order_of_samples_and_the_names_of_groups_in_order_do_not_matter():
     groups, classes = uneven(1, 3)
-    held = drawn(len(groups), 0.3, [7], classes, groups)
+    held = draw_held_out(len(groups), 0.3, [7], classes, groups)
     order = RNG.permutation(len(groups))
-    assert np.array_equal(drawn(len(groups), 0.3, [7], classes[order], groups[order]), held[order])
+    assert np.array_equal(draw_held_out(len(groups), 0.3, [7], classes[order], groups[order]), held[order])
     names = np.array([f"subject {i:02}" for i in groups])
-    assert np.array_equal(drawn(len(groups), 0.3, [7], classes, groups_of(names, len(names))), held)
+    assert np.array_equal(draw_held_out(len(groups), 0.3, [7], classes, encode_groups(names, len(names))), held)
 
 
 def test_seeds_draw_other_groups():
     groups, classes = uneven(2)
-    found = {tuple(np.unique(groups[drawn(len(groups), 0.25, [seed], classes, groups)])) for seed in range(12)}
+    found = {tuple(np.unique(groups[draw_held_out(len(groups), 0.25, [seed], classes, groups)])) for seed in range(12)}
     assert len(found) > 3
 
 
 def test_the_only_group_of_a_class_trains():
     groups, classes = np.repeat(np.arange(6), 4), np.repeat([0, 0, 1, 1, 1, 2], 4)
     for seed in range(20):
-        held = drawn(24, 0.5, [seed], classes, groups)
+        held = draw_held_out(24, 0.5, [seed], classes, groups)
         assert set(classes[~held]) == {0, 1, 2}
         assert held.any()
 
 
 def test_one_group_is_held_back_though_each_is_too_large():
     """The smallest, and never all."""
-    assert np.flatnonzero(drawn(10, 0.1, [0], None, np.repeat([0, 1], [6, 4]))).tolist() == [6, 7, 8, 9]
+    assert np.flatnonzero(draw_held_out(10, 0.1, [0], None, np.repeat([0, 1], [6, 4]))).tolist() == [6, 7, 8, 9]
     for share in (0.01, 0.99):
-        assert 0 < drawn(9, share, [0], None, np.repeat([0, 1, 2], 3)).sum() < 9
+        assert 0 < draw_held_out(9, share, [0], None, np.repeat([0, 1, 2], 3)).sum() < 9
 
 
 def test_many_groups_take_no_longer_than_some():
     groups = np.arange(9000) // 2
-    held = drawn(9000, 0.2, [0], groups % 3, groups)
+    held = draw_held_out(9000, 0.2, [0], groups % 3, groups)
     assert held.mean() == pytest.approx(0.2, abs=0.01)
 
 
@@ -76,14 +77,14 @@ def test_many_groups_take_no_longer_than_some():
 )
 def test_groups_that_cannot_be_split(groups, classes, words):
     with pytest.raises(ValueError, match=words):
-        drawn(4, 0.5, [0], classes if classes is None else np.array(classes), np.array(groups))
+        draw_held_out(4, 0.5, [0], classes if classes is None else np.array(classes), np.array(groups))
 
 
 @pytest.mark.parametrize("share", [0.2, 0.5, 0.9])
 def test_no_class_loses_its_last_sample(share):
     classes = np.array([0] * 9 + [1] * 8 + [2, 3, 4, 4])
     for seed in range(20):
-        held = drawn(21, share, [seed], classes)
+        held = draw_held_out(21, share, [seed], classes)
         assert set(classes[~held]) == {0, 1, 2, 3, 4}
         assert held.sum() == min(round(share * 21), 21 - 5)
 
@@ -91,43 +92,43 @@ def test_no_class_loses_its_last_sample(share):
 def test_a_class_of_two_may_spare_one_of_them():
     """In the place of the only one of another."""
     for seed in range(20):
-        held = drawn(3, 0.3, [seed], np.array([0, 0, 1]))
+        held = draw_held_out(3, 0.3, [seed], np.array([0, 0, 1]))
         assert np.flatnonzero(held).tolist() in ([0], [1])
 
 
 def test_shares_are_spread_over_the_classes():
     classes = np.repeat(np.arange(5), 4)
     for seed in range(5):
-        assert np.bincount(classes[drawn(20, 0.25, [seed], classes)]).tolist() == [1] * 5
-        assert np.bincount(classes[drawn(20, 0.5, [seed], classes)]).tolist() == [2] * 5
+        assert np.bincount(classes[draw_held_out(20, 0.25, [seed], classes)]).tolist() == [1] * 5
+        assert np.bincount(classes[draw_held_out(20, 0.5, [seed], classes)]).tolist() == [2] * 5
 
 
 @pytest.mark.parametrize("kind", [list, tuple, np.array])
 def test_the_group_that_is_missing_is_no_group(kind):
-    assert groups_of(None, 3) is None
-    assert groups_of(kind(["b", "a", "b"]), 3).tolist() == [1, 0, 1]
+    assert encode_groups(None, 3) is None
+    assert encode_groups(kind(["b", "a", "b"]), 3).tolist() == [1, 0, 1]
     with pytest.raises(ValueError, match=r"^groups: expected a string or number for each sample, got nan"):
-        groups_of(kind([1.0, float("nan"), 2.0]), 3)
+        encode_groups(kind([1.0, float("nan"), 2.0]), 3)
     with pytest.raises(ValueError, match=r"^groups: expected shape \(4,\), one for each sample, got \(3,\)"):
-        groups_of(kind([1, 2, 3]), 4)
+        encode_groups(kind([1, 2, 3]), 4)
 
 
 def test_a_list_of_strings_in_which_one_is_missing():
     with pytest.raises((TypeError, ValueError), match=r"^groups: expected"):
-        groups_of(["a", float("nan"), "b"], 3)
-    assert groups_of(np.array([7, 5, 7]), 3).tolist() == [1, 0, 1]
+        encode_groups(["a", float("nan"), "b"], 3)
+    assert encode_groups(np.array([7, 5, 7]), 3).tolist() == [1, 0, 1]
 
 
 @pytest.mark.parametrize(("m", "share", "due"), [(2, 0.01, 1), (2, 0.99, 1), (3, 0.9, 2), (10, 0.25, 2), (10, 0.31, 3)])
 def test_a_share_is_one_sample_at_least_and_not_all(m, share, due):
-    assert held_back(m, share) == due
-    held = [drawn(m, share, [seed]) for seed in range(8)]
+    assert count_held_out(m, share) == due
+    held = [draw_held_out(m, share, [seed]) for seed in range(8)]
     assert {each.sum() for each in held} == {due}
     assert len({tuple(each) for each in held}) > 1
 
 
 def test_where_each_class_has_one_sample_one_is_held_back_for_all_that():
-    assert drawn(4, 0.5, [0], np.arange(4)).sum() == 1
+    assert draw_held_out(4, 0.5, [0], np.arange(4)).sum() == 1
 
 
 # --- in a fit ---

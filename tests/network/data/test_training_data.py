@@ -8,8 +8,8 @@ import pytest
 from network_cases import LABELS, REALS, made, same, weights
 
 import cgru
-from cgru.network.data.streaming import set_aside
-from cgru.network.data.training_data import Data, labelled, weights_of_classes
+from cgru.network.data.streaming import split_validation
+from cgru.network.data.training_data import Data, check_data, class_weights
 from cgru.network.training import fit
 
 RNG = np.random.default_rng(0)
@@ -23,12 +23,12 @@ def test_what_counts():
     whole, steps = Data(X, np.arange(M), LENGTHS), Data(X, STEPS, LENGTHS, per_step=True)
     assert (whole.count, steps.count, Data(X, STEPS, None, per_step=True).count) == (4, 17, 28)
     A = RNG.standard_normal((M, 3))
-    assert whole.rows(A) is whole.unrowed(A) is A
+    assert whole.rows(A) is whole.scatter(A) is A
     A = RNG.standard_normal((M, S, 3))
     rows = steps.rows(A)
     assert rows.shape == (17, 3)
-    np.testing.assert_array_equal(steps.unrowed(rows), np.where(steps.real[:, :, None], A, 0))
-    assert steps.unrowed(None) is None
+    np.testing.assert_array_equal(steps.scatter(rows), np.where(steps.real[:, :, None], A, 0))
+    assert steps.scatter(None) is None
     assert len(steps[1:3]) == 2
     assert steps[1:3].count == 5
 
@@ -38,7 +38,7 @@ def test_what_counts():
 def test_spans_hold_each_real_step_once(k, lengths):
     data = Data(X, STEPS, lengths, per_step=True)
     seen, before = [], 0
-    for start, rows, piece in data.spans(k):
+    for start, rows, piece in data.step_slices(k):
         assert start == before
         assert piece.X.shape[1] <= k
         assert len(piece) == len(rows) > 0
@@ -53,9 +53,9 @@ def test_spans_hold_each_real_step_once(k, lengths):
 @pytest.mark.parametrize("lengths", [None, LENGTHS])
 def test_the_last_steps_and_those_before_them(k, lengths):
     data = Data(X, np.arange(M), lengths)
-    before, last = data.halves(k)
+    before, last = data.split_last_steps(k)
     assert last.X.shape[1] == min(k, S)
-    before = [piece.X[piece.real][:, 0] for _, _, piece in before.spans(k)]
+    before = [piece.X[piece.real][:, 0] for _, _, piece in before.step_slices(k)]
     for i, n in enumerate(data.steps):
         np.testing.assert_array_equal(last.X[i, : last.steps[i]], X[i, max(n - k, 0) : n])
     together = np.concatenate([*before, last.X[last.real][:, 0]])
@@ -85,28 +85,28 @@ def test_what_is_masked_is_no_number(name):
 def test_few_sequences_of_integers_to_validate_with_are_no_batches(count):
     sequences, y = [np.arange(3 * n).reshape(n, 3) for n in (2, 4, 3, 2)][:count], np.arange(count) % 3
     spec, lengths = made().data_spec, np.array([2, 4, 3, 2])[:count]
-    data = labelled(spec, network_cases.X, network_cases.LABELS, None)
-    _, held_out = set_aside(spec, data, (sequences, y), np.random.SeedSequence(0))
+    data = check_data(spec, network_cases.X, network_cases.LABELS, None)
+    _, held_out = split_validation(spec, data, (sequences, y), np.random.SeedSequence(0))
     np.testing.assert_array_equal(held_out.steps, lengths)
     np.testing.assert_array_equal(held_out.y, y)
     batch = network_cases.X, network_cases.LABELS
-    _, batches = set_aside(spec, data, (list(batch), batch), np.random.SeedSequence(0))
+    _, batches = split_validation(spec, data, (list(batch), batch), np.random.SeedSequence(0))
     assert not batches.whole
 
 
 def test_a_share_is_stratified_and_the_same_each_time():
     labels, seed = np.repeat([0, 1, 2], [12, 8, 4]), np.random.SeedSequence(0)
     net = made()
-    data = labelled(net.data_spec, network_cases.X, labels, None)
-    kept, held_out = set_aside(net.data_spec, data, 0.25, seed)
+    data = check_data(net.data_spec, network_cases.X, labels, None)
+    kept, held_out = split_validation(net.data_spec, data, 0.25, seed)
     assert np.bincount(held_out.classes).tolist() == [3, 2, 1]
     assert len(kept) == 18
     everything = np.concatenate([kept.X, held_out.X])
     np.testing.assert_array_equal(np.sort(everything[:, 0, 0]), np.sort(network_cases.X[:, 0, 0]))
-    np.testing.assert_array_equal(set_aside(net.data_spec, data, 0.25, seed)[1].X, held_out.X)
-    assert not np.array_equal(set_aside(net.data_spec, data, 0.25, np.random.SeedSequence(1))[1].X, held_out.X)
+    np.testing.assert_array_equal(split_validation(net.data_spec, data, 0.25, seed)[1].X, held_out.X)
+    assert not np.array_equal(split_validation(net.data_spec, data, 0.25, np.random.SeedSequence(1))[1].X, held_out.X)
     for share, count in ((1e-9, 1), (1 - 1e-9, 21)):  # each class keeps a sample
-        assert len(set_aside(net.data_spec, data, share, seed)[1]) == count
+        assert len(split_validation(net.data_spec, data, share, seed)[1]) == count
 
 
 def test_a_fit_sets_the_same_samples_aside():
@@ -222,8 +222,8 @@ def test_weights_of_samples_to_validate_with(engine):
         history = net.fit(SAMPLES, LABELS, epochs=1, validation=(SAMPLES[:9], LABELS[:9], lengths, own))
         due = net.evaluate(SAMPLES[:9], LABELS[:9], lengths, sample_weight=own)
         assert (history.validation_loss, history.validation_accuracy) == ([due["loss"]], [due["accuracy"]])
-    data = labelled(made().data_spec, SAMPLES, LABELS, None, SOME)
-    kept, held_out = set_aside(made().data_spec, data, 0.25, np.random.SeedSequence(0))
+    data = check_data(made().data_spec, SAMPLES, LABELS, None, SOME)
+    kept, held_out = split_validation(made().data_spec, data, 0.25, np.random.SeedSequence(0))
     for part in (kept, held_out):
         where = [np.flatnonzero((x == SAMPLES).all(axis=(1, 2)))[0] for x in part.X]
         np.testing.assert_array_equal(part.weights, SOME[where] / 4)  # by a power of two
@@ -257,11 +257,11 @@ def test_weights_of_two_classes_of_one_unit(engine, whole):
 def test_balanced():
     """As scikit-learn has it: of what occurs."""
     net, y = made(), np.array([0] * 6 + [2] * 2)
-    data = labelled(net.data_spec, SAMPLES[:8], y, None)
-    np.testing.assert_allclose(weights_of_classes(net.data_spec, data, "balanced"), [8 / 12, 1, 8 / 4])
+    data = check_data(net.data_spec, SAMPLES[:8], y, None)
+    np.testing.assert_allclose(class_weights(net.data_spec, data, "balanced"), [8 / 12, 1, 8 / 4])
     net, steps = tagger(), np.array([[0, 0, 1, 1, 1, 1], [0, 2, 1, 1, 1, 1]])
-    data = labelled(net.data_spec, SAMPLES[:2], steps, np.array([3, 2]))
-    np.testing.assert_allclose(weights_of_classes(net.data_spec, data, "balanced"), [5 / 9, 5 / 3, 5 / 3])
+    data = check_data(net.data_spec, SAMPLES[:2], steps, np.array([3, 2]))
+    np.testing.assert_allclose(class_weights(net.data_spec, data, "balanced"), [5 / 9, 5 / 3, 5 / 3])
     y = np.where(np.arange(24) < 6, 1, 0)
     due = trained(made(), y, sample_weight=np.where(y, 2.0, 2 / 3))[0]
     assert same(trained(made(), y, class_weight="balanced")[0], due)

@@ -1,1 +1,1 @@
-"""A network's training and scoring in compiled code: each layer a stage that runs without the GIL."""
+"""The compiled training loop: epochs of updates, and scores, without the GIL; each layer is a stage."""

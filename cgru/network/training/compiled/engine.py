@@ -1,4 +1,4 @@
-"""The updates of a fit, and scores, in compiled code."""
+"""`Engine`: the updater in compiled code, for networks that have nothing of the user's own."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from cgru.optimizers import slowed
 
 __all__ = ["Engine", "compiles"]
 
-SCORED = 1 << 14  # steps that are scored at once, of all rows together
-ROWS = 8, 1024  # at least and at most
+SCORED = 1 << 14  # steps that are scored at once, over all samples together
+ROWS = 8, 1024  # samples that are scored at once, at least and at most
 
 
 class Engine(Updater):
-    """The updates in compiled code, of a model that `compiles`.
+    """The updater in compiled code, for a model that `compiles`.
 
-    `data` and what is held out are looked at for their kinds and shapes; what is trained on comes part by part. The
-    others are the arguments of an `Updater`.
+    `data` and the held-out samples give dtypes and shapes, by which memory is allocated. The samples to train on are
+    arguments of `epoch`. `how` are the arguments of an `Updater`.
     """
 
     def __init__(self, model: Model, data: Data, *how: Any) -> None:
@@ -37,17 +37,17 @@ class Engine(Updater):
         self.e = X.shape[2] if X.ndim == 3 else 0
         self.weights, self.room = None, {"trained": (0, 0, 0), "scored": (0, 0, 0)}
         self._make_room(trained=self._trained(data), scored=self._scored(self.held_out))
-        self.sources: dict[str, tuple[Data, Source]] = {}  # the last of each kind, which may be all there are
-        self.kept, self.settings = False, None  # what others may see and change is looked at when it is shown
-        self.measured = model.mean, model.scale  # as long as these are held no others have their ids
+        self.sources: dict[str, tuple[Data, Source]] = {}  # the last "trained" and "scored" data, converted
+        self.kept, self.settings = False, None  # settings are read when `store_parameters` lets others change them
+        self.measured = model.mean, model.scale  # keeps them alive, so that no other arrays get their ids
 
     def _trained(self, data: Data) -> tuple[int, int, int]:
-        """Rows and steps of a piece of `data` that is trained on, and the steps of a sample."""
+        """Return the size of an update of `data`: samples, steps at a time, and the steps of a whole sample."""
         m, steps = data.extent
         return min(self.batch_size, m), min(steps, self.truncate or steps), steps
 
     def _scored(self, data: Data | None) -> tuple[int, int, int]:
-        """Likewise of one that is scored."""
+        """Return the size of a block of `data` that is scored at once: samples, steps, and steps again."""
         if data is None:
             return 0, 0, 0
         m, steps = data.extent
@@ -55,8 +55,8 @@ class Engine(Updater):
         return min(m, max(least, min(most, SCORED // steps))), steps, steps
 
     def _make_room(self, **pieces: tuple[int, int, int]) -> None:
-        """Let the program have room for such pieces, too."""
-        due = self.room | {kind: _joined(self.room[kind], piece) for kind, piece in pieces.items()}
+        """Create the program anew where its memory is too small for `pieces`: (samples, steps, steps of a sample)."""
+        due = self.room | {kind: _joint_size(self.room[kind], piece) for kind, piece in pieces.items()}
         if due == self.room:
             return
         self.room = due
@@ -68,11 +68,11 @@ class Engine(Updater):
         self.weights = self.program.weights
 
     def _source(self, data: Data, kind: str) -> Source:
-        """What the program, which has room for it, reads of samples that are "trained" on or "scored"."""
+        """Return `data`, which are "trained" on or "scored", as a `Source` for the program; convert them once."""
         if kind not in self.sources or self.sources[kind][0] is not data:
             self._make_room(**{kind: getattr(self, f"_{kind}")(data)})
             model, k = self.model, self.model.head.d["u"]
-            given = data.y.shape[-1] if data.y.ndim == 2 + data.per_step else k  # classes are rows of so many
+            given = data.y.shape[-1] if data.y.ndim == 2 + data.per_step else k  # integer classes stand for k targets
             due = losses.named(model.loss).targets(k)
             if given != due:
                 raise ValueError(f"y: expected {due} targets for {model.loss}, got {given}")
@@ -82,9 +82,9 @@ class Engine(Updater):
         return self.sources[kind][1]
 
     def epoch(self, parts: Parts, row: int = 0) -> Updates:
-        """Make an update for each batch of the samples of each part in their order, or each piece of one.
+        """Make an update for each batch of each part, with `truncate` for each slice of steps of a batch.
 
-        The last `row` updates before these were left out.
+        `row` is how many updates in a row were left out just before.
         """
         self.model.reset_states()
         sums, batches = np.array([0.0, 0.0, 0.0, 0.0, row]), 0
@@ -99,7 +99,7 @@ class Engine(Updater):
         return Updates(*self._means(sums[:3]), None, *map(int, sums[3:]))
 
     def scores(self) -> tuple[float, float | None]:
-        """Return the loss and the accuracy on the samples that were held out."""
+        """Return the loss and the accuracy on the held-out samples."""
         self.model.reset_states()
         sums = np.zeros(3)
         for part, _ in self.held_out.parts(self._scored(self.held_out)[0]):
@@ -108,47 +108,51 @@ class Engine(Updater):
         return self._means(sums)
 
     def _means(self, sums: np.ndarray) -> tuple[float, float | None]:
+        """Return mean loss and accuracy; `sums` are of weights, weighted losses, and weights of right outputs."""
         weight, loss, right = sums.tolist()
         return loss / weight, right / weight if losses.classifies(self.model.loss) else None
 
     def largest(self) -> float:
-        """Return the largest magnitude of all parameters, as they are now; NaN where there is one."""
+        """Return the largest magnitude of all current parameters; NaN where one is NaN."""
         return self.weights.largest()
 
     def keep(self) -> None:
-        """Keep the parameters and the optimizer's state, as they are now, for `restore`."""
+        """Save the current parameters and the optimizer's state for `restore`."""
         self.weights.keep()
         self.kept = True
 
     def restore(self) -> None:
-        """Put what was kept into the model."""
+        """Copy the saved parameters and optimizer's state into the model."""
         if self.kept:
-            self.weights.show(kept=True)
-            self.weights.show_state(kept=True)
+            self.weights.store_parameters(kept=True)
+            self.weights.store_optimizer_state(kept=True)
 
-    def show(self) -> None:
-        """Put the parameters, as they are now, into the model."""
+    def store_parameters(self) -> None:
+        """Copy the current parameters into the model."""
         self.settings = self.settings or _settings(self.model)
-        self.weights.show()
+        self.weights.store_parameters()
 
-    def stands(self) -> bool:
-        """Return whether it can go on after a callback that may have changed the model."""
+    def is_valid(self) -> bool:
+        """Return whether the engine is still valid after a callback, which may have changed the model."""
         return self.settings == _settings(self.model) and not self.weights.changed()
 
-    def leave(self) -> None:
-        """Put the optimizer's state, as it is now, into the model."""
-        self.weights.show_state()
+    def store_optimizer_state(self) -> None:
+        """Copy the optimizer's current state into the model."""
+        self.weights.store_optimizer_state()
 
 
-def _joined(room: tuple[int, int, int], piece: tuple[int, int, int]) -> tuple[int, int, int]:
-    """Room for all that has been; for the piece alone where rows of the one and steps of the other are far more."""
+def _joint_size(room: tuple[int, int, int], piece: tuple[int, int, int]) -> tuple[int, int, int]:
+    """Return the memory size for `room` and `piece`; for `piece` alone where both together would take more than twice.
+
+    That is where one has many samples and the other many steps.
+    """
     both = tuple(map(max, room, piece))
     most = max(each[0] * each[2] for each in (room, piece))
     return both if both[0] * both[2] <= 2 * most else piece
 
 
 def _settings(model: Model) -> tuple[Any, ...]:
-    """What of a network a callback may set and the compiled one has looked at, its parameters apart."""
+    """Return all settings that a callback may change and the compiled program has read, without the parameters."""
     looked_at = attrgetter("stage", "trainable", "clip_gradients")
     cells = [[(repr(cell), cell.training) for cell in layer.cells] for layer in model.layers]
     layers = [(repr(layer), *looked_at(layer)) for layer in model.layers], cells
@@ -156,22 +160,22 @@ def _settings(model: Model) -> tuple[Any, ...]:
 
 
 def compiles(model: Model) -> bool:
-    """Whether all of a network is the package's own: no layer, activation or mask of the user's, no method replaced.
+    """Return whether the compiled program can train a model.
 
-    And its loss none of the user's.
+    All must be the package's own: layers, activations, masks and loss, without a replaced method; and of one dtype.
     """
     dtypes = {layer.dtype for layer in model.layers if layer.parameter_names}
-    own = all(_own(each) for layer in model.layers for each in {layer, *layer.cells})
+    own = all(_is_own(each) for layer in model.layers for each in {layer, *layer.cells})
     return own and dtypes <= {model.dtype} and model.loss is not None and losses.named(model.loss).code is not None
 
 
-def _own(layer: Layer) -> bool:
-    """Return whether the layer's class says itself what stage it is, and no method of that was replaced."""
+def _is_own(layer: Layer) -> bool:
+    """Return whether the layer's own class defines its `stage`, and none of its methods was replaced."""
     kind = type(layer)
-    return "stage" in vars(kind) and _methods(kind).isdisjoint(vars(layer)) and layer.stage is not None
+    return "stage" in vars(kind) and _method_names(kind).isdisjoint(vars(layer)) and layer.stage is not None
 
 
 @cache
-def _methods(kind: type) -> frozenset[str]:
-    """Return the names of the methods of a class: asking it for each fit would take longer than a small epoch."""
+def _method_names(kind: type) -> frozenset[str]:
+    """Return the names of a class's methods; cached, since finding them takes longer than a small epoch."""
     return frozenset(name for name in dir(kind) if callable(getattr(kind, name)))

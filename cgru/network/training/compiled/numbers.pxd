@@ -1,4 +1,4 @@
-"""Loops over the numbers of stages, of either dtype: `size` bytes a number."""
+"""Elementwise loops over the arrays of stages, in float32 or float64: `size` is the bytes of a number."""
 
 from numpy.random cimport bitgen_t
 
@@ -9,19 +9,19 @@ cdef enum:
     ADD, MULTIPLY, HALVE, COPY  # a + b, a * b, a / 2, a
 
 
-cdef double kept_by(double rate, int size) noexcept nogil
-cdef void draw(bitgen_t *random, double rate, double below, double above, void *to, const Piece *piece,
-               Py_ssize_t steps, Py_ssize_t n, int size) noexcept nogil
+cdef double kept_scale(double rate, int size) noexcept nogil
+cdef void draw_mask(bitgen_t *random, double rate, double below, double above, void *to, const Piece *piece,
+                    Py_ssize_t steps, Py_ssize_t n, int size) noexcept nogil
 cdef void combine(int how, cgru_array a, cgru_array b, cgru_array to, const Piece *piece, bint each, Py_ssize_t n,
                   int size) noexcept nogil
-cdef cgru_array in_rows(Stage *stage, const Piece *piece) noexcept nogil
-cdef void move(cgru_array source, Py_ssize_t i, Py_ssize_t t, cgru_array to, Py_ssize_t row, Py_ssize_t step,
-               Py_ssize_t n, int size) noexcept nogil
-cdef void add(void *to, const void *a, Py_ssize_t n, int size) noexcept nogil
-cdef double largest(const void *a, Py_ssize_t n, int size) noexcept nogil
-cdef void bound(const void *x, Py_ssize_t sample, const void *scale, const void *shift, double low, double high,
-                void *to, Py_ssize_t rows, Py_ssize_t n, int size) noexcept nogil
-cdef void scale(void *a, Py_ssize_t n, double factor, int size) noexcept nogil
+cdef cgru_array input_as_rows(Stage *stage, const Piece *piece) noexcept nogil
+cdef void copy_row(cgru_array source, Py_ssize_t i, Py_ssize_t t, cgru_array to, Py_ssize_t row, Py_ssize_t step,
+                   Py_ssize_t n, int size) noexcept nogil
+cdef void add_to(void *to, const void *a, Py_ssize_t n, int size) noexcept nogil
+cdef double largest_magnitude(const void *a, Py_ssize_t n, int size) noexcept nogil
+cdef void scale_clip(const void *x, Py_ssize_t sample, const void *scale, const void *shift, double low, double high,
+                     void *to, Py_ssize_t rows, Py_ssize_t n, int size) noexcept nogil
+cdef void multiply_by(void *a, Py_ssize_t n, double factor, int size) noexcept nogil
 cdef void penalise(const void *a, double l1, double l2, void *g, Py_ssize_t n, int size) noexcept nogil
-cdef void penalise_each(cgru_array a, double l1, double l2, cgru_array g, const Piece *piece, bint each, Py_ssize_t n,
-                        int size) noexcept nogil
+cdef void penalise_piece(cgru_array a, double l1, double l2, cgru_array g, const Piece *piece, bint each, Py_ssize_t n,
+                         int size) noexcept nogil

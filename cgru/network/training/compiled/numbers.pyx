@@ -1,28 +1,32 @@
-"""Loops over the numbers of stages, of either dtype."""
+"""Elementwise loops over the arrays of stages, in float32 or float64: masks, sums, copies, clipping, penalties.
+
+Functions that take a piece work on its rows at each step that they have, `each` True, or on one number a row, False.
+"""
 
 from cython cimport floating
 from libc.string cimport memcpy, memset
 
-from cgru.network.training.compiled.stage cimport in_lanes, live, timed
+from cgru.network.training.compiled.stage cimport in_lanes, rows_at, time_major
 
 
-cdef double kept_by(double rate, int size) noexcept nogil:
-    """What dropout multiplies the numbers by that it keeps, 1 / (1 - rate), in the dtype's arithmetic."""
+cdef double kept_scale(double rate, int size) noexcept nogil:
+    """Return 1 / (1 - rate), by which dropout multiplies the numbers it keeps, computed in the dtype."""
     return 1 / <float>(1 - rate) if size == 4 else 1 / (1 - rate)
 
 
-cdef void _draw(bitgen_t *random, double rate, floating below, floating above, floating *to,
-                Py_ssize_t n) noexcept nogil:
+cdef void _draw_numbers(bitgen_t *random, double rate, floating below, floating above, floating *to,
+                        Py_ssize_t n) noexcept nogil:
+    """Draw n numbers, each `below` with probability `rate` and else `above`."""
     cdef Py_ssize_t j
     for j in range(n):
         to[j] = below if random.next_double(random.state) < rate else above
 
 
-cdef void draw(bitgen_t *random, double rate, double below, double above, void *to, const Piece *piece,
-               Py_ssize_t steps, Py_ssize_t n, int size) noexcept nogil:
-    """Draw `to` (steps, m, n), each number `below` with probability `rate` and else `above`, as `Generator.random`.
+cdef void draw_mask(bitgen_t *random, double rate, double below, double above, void *to, const Piece *piece,
+                    Py_ssize_t steps, Py_ssize_t n, int size) noexcept nogil:
+    """Draw a mask `to` (steps, m, n): each number is `below` with probability `rate`, else `above`.
 
-    The samples of the batch are drawn in their order, whatever that of the rows is.
+    The numbers drawn are those of `Generator.random`, sample by sample in the order of the batch, not of the rows.
     """
     cdef Py_ssize_t slot, row, t
     cdef char *at
@@ -31,18 +35,19 @@ cdef void draw(bitgen_t *random, double rate, double below, double above, void *
         for t in range(steps if row < piece.m else 0):
             at = <char *>to + (t * piece.m + row) * n * size
             if size == 4:
-                _draw[float](random, rate, <float>below, <float>above, <float *>at, n)
+                _draw_numbers[float](random, rate, <float>below, <float>above, <float *>at, n)
             else:
-                _draw[double](random, rate, below, above, <double *>at, n)
+                _draw_numbers[double](random, rate, below, above, <double *>at, n)
 
 
-cdef inline floating _combined(int how, floating a, floating b) noexcept nogil:
+cdef inline floating _combine_numbers(int how, floating a, floating b) noexcept nogil:
+    """Return a + b, a * b, a / 2 or a."""
     return a + b if how == ADD else a * b if how == MULTIPLY else a / 2 if how == HALVE else a
 
 
-cdef void _combine(int how, cgru_array a, cgru_array b, cgru_array to, Py_ssize_t t, Py_ssize_t rows, Py_ssize_t n,
-                   floating kind) noexcept nogil:
-    """One step. The inner loop runs along what lies side by side."""
+cdef void _combine_step(int how, cgru_array a, cgru_array b, cgru_array to, Py_ssize_t t, Py_ssize_t rows, Py_ssize_t n,
+                        floating kind) noexcept nogil:
+    """Combine step t of two arrays; in lanes, swap rows and columns, so that the inner loop is contiguous."""
     cdef const floating *x
     cdef const floating *y
     cdef floating *z
@@ -58,35 +63,35 @@ cdef void _combine(int how, cgru_array a, cgru_array b, cgru_array to, Py_ssize_
         z = <floating *>to.data + i * to.sample + t * to.step
         if a.column == b.column == to.column == 1:
             for c in range(n):
-                z[c] = _combined(how, x[c], y[c])
+                z[c] = _combine_numbers(how, x[c], y[c])
         else:
             for c in range(n):
-                z[c * to.column] = _combined(how, x[c * a.column], y[c * b.column])
+                z[c * to.column] = _combine_numbers(how, x[c * a.column], y[c * b.column])
 
 
 cdef void combine(int how, cgru_array a, cgru_array b, cgru_array to, const Piece *piece, bint each, Py_ssize_t n,
                   int size) noexcept nogil:
-    """`to` = a + b, a * b, a / 2 or a, row by row, at `each` step that a row has."""
+    """Set `to` to a + b, a * b, a / 2 or a, elementwise, as `how` says."""
     cdef Py_ssize_t t
     for t in range(piece.s if each else 1):
         if size == 4:
-            _combine[float](how, a, b, to, t, live(piece, each, t), n, 0)
+            _combine_step[float](how, a, b, to, t, rows_at(piece, each, t), n, 0)
         else:
-            _combine[double](how, a, b, to, t, live(piece, each, t), n, 0)
+            _combine_step[double](how, a, b, to, t, rows_at(piece, each, t), n, 0)
 
 
-cdef cgru_array in_rows(Stage *stage, const Piece *piece) noexcept nogil:
-    """What a stage reads, (s, m, n): turned, where it is in lanes."""
+cdef cgru_array input_as_rows(Stage *stage, const Piece *piece) noexcept nogil:
+    """Return the input of a stage as (s, m, n); transpose it first, in `stage.X`, where it is in lanes."""
     if in_lanes(stage.X):
-        combine(COPY, stage.X, stage.X, timed(stage.turned, stage.n, piece.m), piece, stage.steps_in, stage.n,
+        combine(COPY, stage.X, stage.X, time_major(stage.X_as_rows, stage.n, piece.m), piece, stage.steps_in, stage.n,
                 stage.k.size)
-        stage.X = timed(stage.turned, stage.n, piece.m)
+        stage.X = time_major(stage.X_as_rows, stage.n, piece.m)
     return stage.X
 
 
-cdef void move(cgru_array source, Py_ssize_t i, Py_ssize_t t, cgru_array to, Py_ssize_t row, Py_ssize_t step,
-               Py_ssize_t n, int size) noexcept nogil:
-    """The n numbers of row i at step t to another row and step of `to`; of no source zeros."""
+cdef void copy_row(cgru_array source, Py_ssize_t i, Py_ssize_t t, cgru_array to, Py_ssize_t row, Py_ssize_t step,
+                   Py_ssize_t n, int size) noexcept nogil:
+    """Copy the n numbers of row i at step t to `row` and `step` of `to`; zeros where `source` has no data."""
     cdef const char *x = <const char *>source.data + (i * source.sample + t * source.step) * size
     cdef char *z = <char *>to.data + (row * to.sample + step * to.step) * size
     cdef Py_ssize_t _c
@@ -99,8 +104,8 @@ cdef void move(cgru_array source, Py_ssize_t i, Py_ssize_t t, cgru_array to, Py_
         z += to.column * size
 
 
-cdef void add(void *to, const void *a, Py_ssize_t n, int size) noexcept nogil:
-    """to += a"""
+cdef void add_to(void *to, const void *a, Py_ssize_t n, int size) noexcept nogil:
+    """Add n numbers: to += a."""
     cdef Py_ssize_t j
     for j in range(n):
         if size == 4:
@@ -109,24 +114,25 @@ cdef void add(void *to, const void *a, Py_ssize_t n, int size) noexcept nogil:
             (<double *>to)[j] += (<const double *>a)[j]
 
 
-cdef double _largest(const floating *a, Py_ssize_t n) noexcept nogil:
+cdef double _largest_of(const floating *a, Py_ssize_t n) noexcept nogil:
+    """Return the largest magnitude; NaN where a number is NaN."""
     cdef floating most = 0
     cdef Py_ssize_t j
     for j in range(n):
-        if not (a[j] <= most and -a[j] <= most):  # NaN stays
+        if not (a[j] <= most and -a[j] <= most):  # true for NaN, too
             most = a[j] if a[j] > 0 or a[j] != a[j] else -a[j]
             if most != most:
                 break
     return most
 
 
-cdef double largest(const void *a, Py_ssize_t n, int size) noexcept nogil:
-    """The largest magnitude, NaN where there is one."""
-    return _largest[float](<const float *>a, n) if size == 4 else _largest[double](<const double *>a, n)
+cdef double largest_magnitude(const void *a, Py_ssize_t n, int size) noexcept nogil:
+    """Return the largest magnitude of n numbers; NaN where one is NaN."""
+    return _largest_of[float](<const float *>a, n) if size == 4 else _largest_of[double](<const double *>a, n)
 
 
-cdef void _bound(const floating *x, Py_ssize_t sample, const floating *scale, const floating *shift, floating low,
-                 floating high, floating *to, Py_ssize_t rows, Py_ssize_t n) noexcept nogil:
+cdef void _clip_rows(const floating *x, Py_ssize_t sample, const floating *scale, const floating *shift, floating low,
+                     floating high, floating *to, Py_ssize_t rows, Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t i, c
     cdef floating y
     for i in range(rows):
@@ -137,19 +143,19 @@ cdef void _bound(const floating *x, Py_ssize_t sample, const floating *scale, co
             to[i * n + c] = low if y < low else high if y > high else y  # NaN is neither below nor above
 
 
-cdef void bound(const void *x, Py_ssize_t sample, const void *scale, const void *shift, double low, double high,
-                void *to, Py_ssize_t rows, Py_ssize_t n, int size) noexcept nogil:
-    """to (rows, n) = min(max(x scale + shift, low), high) of rows that lie `sample` apart; no scale: of x."""
+cdef void scale_clip(const void *x, Py_ssize_t sample, const void *scale, const void *shift, double low, double high,
+                     void *to, Py_ssize_t rows, Py_ssize_t n, int size) noexcept nogil:
+    """Set to (rows, n) = min(max(x * scale + shift, low), high); scale NULL: x itself. Rows of x lie `sample` apart."""
     if size == 4:
-        _bound[float](<const float *>x, sample, <const float *>scale, <const float *>shift, <float>low, <float>high,
-                      <float *>to, rows, n)
+        _clip_rows[float](<const float *>x, sample, <const float *>scale, <const float *>shift, <float>low, <float>high,
+                          <float *>to, rows, n)
     else:
-        _bound[double](<const double *>x, sample, <const double *>scale, <const double *>shift, low, high,
-                       <double *>to, rows, n)
+        _clip_rows[double](<const double *>x, sample, <const double *>scale, <const double *>shift, low, high,
+                           <double *>to, rows, n)
 
 
-cdef void scale(void *a, Py_ssize_t n, double factor, int size) noexcept nogil:
-    """a *= factor"""
+cdef void multiply_by(void *a, Py_ssize_t n, double factor, int size) noexcept nogil:
+    """Multiply n numbers: a *= factor."""
     cdef Py_ssize_t j
     for j in range(n):
         if size == 4:
@@ -158,23 +164,23 @@ cdef void scale(void *a, Py_ssize_t n, double factor, int size) noexcept nogil:
             (<double *>a)[j] *= factor
 
 
-cdef inline floating _pull(floating x, floating l1, floating l2) noexcept nogil:
-    """The gradient of l1 |x| + l2 x^2."""
+cdef inline floating _penalty_gradient(floating x, floating l1, floating l2) noexcept nogil:
+    """Return the gradient of l1 |x| + l2 x^2."""
     return 2 * l2 * x + (l1 if x > 0 else -l1 if x < 0 else 0)
 
 
-cdef void _penalise(const floating *a, double l1, double l2, floating *g, Py_ssize_t n) noexcept nogil:
+cdef void _penalise_numbers(const floating *a, double l1, double l2, floating *g, Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t j
     for j in range(n):
-        g[j] += _pull(a[j], <floating>l1, <floating>l2)
+        g[j] += _penalty_gradient(a[j], <floating>l1, <floating>l2)
 
 
 cdef void penalise(const void *a, double l1, double l2, void *g, Py_ssize_t n, int size) noexcept nogil:
-    """g += the gradient of l1 sum |a| + l2 sum a^2"""
+    """Add the gradient of l1 sum |a| + l2 sum a^2 to g."""
     if size == 4:
-        _penalise[float](<const float *>a, l1, l2, <float *>g, n)
+        _penalise_numbers[float](<const float *>a, l1, l2, <float *>g, n)
     else:
-        _penalise[double](<const double *>a, l1, l2, <double *>g, n)
+        _penalise_numbers[double](<const double *>a, l1, l2, <double *>g, n)
 
 
 cdef void _penalise_step(cgru_array a, double l1, double l2, cgru_array g, Py_ssize_t t, Py_ssize_t rows, Py_ssize_t n,
@@ -186,15 +192,15 @@ cdef void _penalise_step(cgru_array a, double l1, double l2, cgru_array g, Py_ss
         x = <floating *>a.data + i * a.sample + t * a.step
         d = <floating *>g.data + i * g.sample + t * g.step
         for c in range(n):
-            d[c * g.column] += _pull(x[c * a.column], <floating>l1, <floating>l2)
+            d[c * g.column] += _penalty_gradient(x[c * a.column], <floating>l1, <floating>l2)
 
 
-cdef void penalise_each(cgru_array a, double l1, double l2, cgru_array g, const Piece *piece, bint each, Py_ssize_t n,
-                        int size) noexcept nogil:
-    """The same, row by row, at `each` step that a row has."""
+cdef void penalise_piece(cgru_array a, double l1, double l2, cgru_array g, const Piece *piece, bint each, Py_ssize_t n,
+                         int size) noexcept nogil:
+    """Add the gradient of l1 sum |a| + l2 sum a^2 to g, for outputs a of a piece."""
     cdef Py_ssize_t t
     for t in range(piece.s if each else 1):
         if size == 4:
-            _penalise_step[float](a, l1, l2, g, t, live(piece, each, t), n, 0)
+            _penalise_step[float](a, l1, l2, g, t, rows_at(piece, each, t), n, 0)
         else:
-            _penalise_step[double](a, l1, l2, g, t, live(piece, each, t), n, 0)
+            _penalise_step[double](a, l1, l2, g, t, rows_at(piece, each, t), n, 0)

@@ -1,4 +1,15 @@
-"""The stages of a compiled network that are no GRU; a Dense may be the head."""
+"""The stages of a compiled network that are not recurrent, and the head, a Dense with a loss.
+
+Each stage has a `*_forward`, X to A, and a `*_backward`, dA to dX and gradients; arrays lie as stage.pxd describes.
+
+    Dropout      A = X * mask
+    Flip         A[t] = X[length - 1 - t]
+    Pool         A = mean, maximum or last of X over the steps
+    Frames       A[j] = X[j hop - before : j hop - before + length], with zeros past the ends, side by side
+    Embedding    A = E[tokens]
+    Dense        A = activate(X W + b)
+    elementwise  A = activate(X), or min(max(X * scale + shift, low), high)
+"""
 
 from cython cimport floating
 from libc.math cimport INFINITY
@@ -11,138 +22,146 @@ from cgru.core.kernels cimport (
 )
 from cgru.core.plan cimport GRADIENTS, largest_workspace_size
 from cgru.core.threads cimport share, worth
-from cgru.network.training.compiled.numbers cimport COPY, MULTIPLY, add, bound, combine, draw, in_rows, kept_by
-from cgru.network.training.compiled.random cimport generator
-from cgru.network.training.compiled.stage cimport Arena, Piece, Size, Stage, in_lanes, live, take, timed
+from cgru.network.training.compiled.numbers cimport (
+    COPY, MULTIPLY, add_to, combine, draw_mask, input_as_rows, kept_scale, scale_clip,
+)
+from cgru.network.training.compiled.random cimport bit_generator_of
+from cgru.network.training.compiled.stage cimport Arena, Piece, Size, Stage, assign, in_lanes, rows_at, time_major
 
 cdef enum:
-    AVERAGE, LARGEST, LAST  # what a Pool takes
-    MANY = 512  # rows of a Dense that are seen to at once
+    AVERAGE, LARGEST, LAST  # the poolings of a Pool
+    BLOCK_ROWS = 512  # rows of a block of a Dense, which one thread computes
 
 cdef enum:
-    LENGTH, HOP, BEFORE, ZEROS, FILLS  # what the numbers of Frames are
+    LENGTH, HOP, BEFORE, ZEROS, FILLS  # indices of Frames' options in `Stage.numbers`
 
 cdef dict HOW = {"mean": AVERAGE, "max": LARGEST, "last": LAST}
 
 
-cdef int make_plain(Stage *stage, dict said, random) except -1:
-    kind = said["kind"]
-    stage.u, stage.steps_out = said.get("units", stage.n), stage.steps_in
-    stage.activates = "activate" in said
+cdef int make_plain(Stage *stage, dict description, random) except -1:
+    """Set up a stage, without its memory, from the dict that `Layer.stage` returned."""
+    kind = description["kind"]
+    stage.u, stage.steps_out = description.get("units", stage.n), stage.steps_in
+    stage.activates = "activate" in description
     if stage.activates:
-        stage.activate.code, stage.activate.alpha = said["activate"]
+        stage.activate.code, stage.activate.alpha = description["activate"]
     if kind == "dense":
-        stage.forward, stage.backward = _dense, _dense_back
+        stage.forward, stage.backward = _dense_forward, _dense_backward
     elif kind == "elementwise":
-        stage.forward, stage.backward = _each, _each_back
-        low, high = said.get("low"), said.get("high")
+        stage.forward, stage.backward = _elementwise_forward, _elementwise_backward
+        low, high = description.get("low"), description.get("high")
         stage.low, stage.high = -INFINITY if low is None else low, INFINITY if high is None else high
     elif kind == "dropout":
-        stage.forward, stage.backward, stage.hands_on = _drop, _drop_back, True
-        if said["rate"] is not None:
-            stage.rate, stage.random = said["rate"], generator(random)
+        stage.forward, stage.backward, stage.may_return_input = _dropout_forward, _dropout_backward, True
+        if description["rate"] is not None:
+            stage.rate, stage.random = description["rate"], bit_generator_of(random)
     elif kind == "pool":
-        stage.forward, stage.backward, stage.steps_out = _pool, _pool_back, False
-        for how in said["parts"]:
-            stage.how[stage.hows] = HOW[how]
-            stage.hows += 1
-        stage.u = stage.hows * stage.n
+        stage.forward, stage.backward, stage.steps_out = _pool_forward, _pool_backward, False
+        for how in description["parts"]:
+            stage.pooling[stage.poolings] = HOW[how]
+            stage.poolings += 1
+        stage.u = stage.poolings * stage.n
     elif kind == "embedding":
-        stage.forward, stage.backward, stage.steps_out = _look_up, _add_up, True
-        stage.n = said["tokens"]
+        stage.forward, stage.backward, stage.steps_out = _embedding_forward, _embedding_backward, True
+        stage.n = description["tokens"]
     elif kind == "frames":
-        stage.forward, stage.backward, stage.lengths = _frame, _unframe, _count_frames
-        for i, number in enumerate(said["numbers"]):
+        stage.forward, stage.backward, stage.lengths = _frames_forward, _frames_backward, _count_frames
+        for i, number in enumerate(description["numbers"]):
             stage.numbers[i] = number
         stage.u, stage.stride = stage.numbers[LENGTH] * stage.n, stage.numbers[HOP]
     elif kind == "flip":
-        stage.forward, stage.backward = _flip, _flip_back
+        stage.forward, stage.backward = _flip_forward, _flip_backward
     else:
         raise ValueError(f"stage: expected one that is compiled, got {kind!r}")
     return 0
 
 
-cdef inline Py_ssize_t _rows_of(Py_ssize_t m, Py_ssize_t s, bint each) noexcept nogil:
+cdef inline Py_ssize_t _count_rows(Py_ssize_t m, Py_ssize_t s, bint each) noexcept nogil:
+    """Return the number of rows: of m samples at s steps, or without `each` step m."""
     return m * s if each else m
 
 
-cdef void lay_plain(Stage *stage, Arena *arena, Size size) noexcept:
-    """Find room; the size is that of its outputs."""
+cdef void plan_plain(Stage *stage, Arena *arena, Size size) noexcept:
+    """Assign the memory of a stage; `size` is that of its outputs."""
     cdef int bytes = stage.k.size
     cdef Py_ssize_t numbers = (size.many if stage.steps_out else size.m) * stage.u
-    stage.out = take(arena, numbers, bytes)
+    stage.out = assign(arena, numbers, bytes)
     if stage.lengths != NULL:
-        stage.running = <Py_ssize_t *>take(arena, size.s + 1, sizeof(Py_ssize_t))
-        stage.length = <Py_ssize_t *>take(arena, size.m, sizeof(Py_ssize_t))
+        stage.running = <Py_ssize_t *>assign(arena, size.s + 1, sizeof(Py_ssize_t))
+        stage.length = <Py_ssize_t *>assign(arena, size.m, sizeof(Py_ssize_t))
     if stage.random != NULL:
-        stage.mask = take(arena, numbers, bytes)
-    if stage.forward == _pool:
-        stage.chosen = <Py_ssize_t *>take(arena, size.m * stage.u, sizeof(Py_ssize_t))
-    if stage.forward == _look_up:
-        stage.tokens = <Py_ssize_t *>take(arena, size.many, sizeof(Py_ssize_t))
-    if stage.forward == _dense:
-        stage.Z = take(arena, numbers, bytes)
+        stage.mask = assign(arena, numbers, bytes)
+    if stage.forward == _pool_forward:
+        stage.chosen = <Py_ssize_t *>assign(arena, size.m * stage.u, sizeof(Py_ssize_t))
+    if stage.forward == _embedding_forward:
+        stage.tokens = <Py_ssize_t *>assign(arena, size.many, sizeof(Py_ssize_t))
+    if stage.forward == _dense_forward:
+        stage.Z = assign(arena, numbers, bytes)
 
 
 # --- Dropout, Flip ---
 
-cdef int _drop(Stage *stage, const Piece *piece) except -1 nogil:
-    """A = X times a mask drawn for each sample, step and number, in the order of the samples."""
+cdef int _dropout_forward(Stage *stage, const Piece *piece) except -1 nogil:
+    """A = X * mask, drawn for each sample, step and number; A = X outside training."""
     cdef Py_ssize_t m = piece.m, n = stage.n
     cdef int size = stage.k.size
     if stage.random == NULL or not piece.training:
         stage.A = stage.X
         return 0
-    in_rows(stage, piece)
-    draw(stage.random, stage.rate, 0, kept_by(stage.rate, size), stage.mask, piece, piece.s if stage.steps_in else 1,
-         n, size)
-    stage.A = timed(stage.out, n, m)
-    combine(MULTIPLY, stage.X, timed(stage.mask, n, m), stage.A, piece, stage.steps_in, n, size)
+    input_as_rows(stage, piece)
+    draw_mask(stage.random, stage.rate, 0, kept_scale(stage.rate, size), stage.mask, piece,
+              piece.s if stage.steps_in else 1, n, size)
+    stage.A = time_major(stage.out, n, m)
+    combine(MULTIPLY, stage.X, time_major(stage.mask, n, m), stage.A, piece, stage.steps_in, n, size)
     return 0
 
 
-cdef int _drop_back(Stage *stage, const Piece *piece) except -1 nogil:
-    cdef cgru_array mask = timed(stage.mask, stage.n, piece.m) if stage.random != NULL else stage.dA
+cdef int _dropout_backward(Stage *stage, const Piece *piece) except -1 nogil:
+    """dX = dA * mask"""
+    cdef cgru_array mask = time_major(stage.mask, stage.n, piece.m) if stage.random != NULL else stage.dA
     combine(COPY if stage.random == NULL else MULTIPLY, stage.dA, mask, stage.dX, piece, stage.steps_in, stage.n,
             stage.k.size)
     return 0
 
 
-cdef inline char *_at(cgru_array a, Py_ssize_t i, Py_ssize_t t, int size) noexcept nogil:
+cdef inline char *_address(cgru_array a, Py_ssize_t i, Py_ssize_t t, int size) noexcept nogil:
+    """Return the address of row i at step t."""
     return <char *>a.data + (i * a.sample + t * a.step) * size
 
 
-cdef void _reverse(cgru_array a, cgru_array to, const Piece *piece, Py_ssize_t n, int size) noexcept nogil:
+cdef void _reverse_steps(cgru_array a, cgru_array to, const Piece *piece, Py_ssize_t n, int size) noexcept nogil:
+    """Copy the real steps of each row of `a` to `to` in reverse order."""
     cdef Py_ssize_t i, t
     for i in range(piece.m):
         for t in range(piece.length[i]):
-            memcpy(_at(to, i, t, size), _at(a, i, piece.length[i] - 1 - t, size), n * size)
+            memcpy(_address(to, i, t, size), _address(a, i, piece.length[i] - 1 - t, size), n * size)
 
 
-cdef int _flip(Stage *stage, const Piece *piece) except -1 nogil:
-    """A = the real steps of X from the last to the first."""
-    stage.A = timed(stage.out, stage.n, piece.m)
-    _reverse(in_rows(stage, piece), stage.A, piece, stage.n, stage.k.size)
+cdef int _flip_forward(Stage *stage, const Piece *piece) except -1 nogil:
+    """A = X with the real steps in reverse order."""
+    stage.A = time_major(stage.out, stage.n, piece.m)
+    _reverse_steps(input_as_rows(stage, piece), stage.A, piece, stage.n, stage.k.size)
     return 0
 
 
-cdef int _flip_back(Stage *stage, const Piece *piece) except -1 nogil:
-    _reverse(stage.dA, stage.dX, piece, stage.n, stage.k.size)
+cdef int _flip_backward(Stage *stage, const Piece *piece) except -1 nogil:
+    """dX = dA with the real steps in reverse order."""
+    _reverse_steps(stage.dA, stage.dX, piece, stage.n, stage.k.size)
     return 0
 
 
 # --- Pool ---
 
-cdef void _pooled(int how, Py_ssize_t *chosen, cgru_array X, floating *A, Py_ssize_t i, Py_ssize_t n,
-                  Py_ssize_t length) noexcept nogil:
-    """One row: each of its n numbers over `length` steps."""
+cdef void _pool_row(int how, Py_ssize_t *chosen, cgru_array X, floating *A, Py_ssize_t i, Py_ssize_t n,
+                    Py_ssize_t length) noexcept nogil:
+    """Pool the n numbers of row i over `length` steps to A; `chosen` gets the step that a number comes from."""
     cdef const floating *x = <floating *>X.data + i * X.sample
     cdef Py_ssize_t c, t, at
     cdef double sum
     for c in range(n):
         at, sum = length - 1, 0
         if how == AVERAGE:
-            for t in range(length):  # of many steps float32 would lose digits
+            for t in range(length):  # summed in double: over many steps float32 would lose digits
                 sum += x[t * X.step + c]
             A[c] = <floating>(sum / length)
             continue
@@ -155,27 +174,27 @@ cdef void _pooled(int how, Py_ssize_t *chosen, cgru_array X, floating *A, Py_ssi
         A[c] = x[at * X.step + c]
 
 
-cdef int _pool(Stage *stage, const Piece *piece) except -1 nogil:
-    """A = of each sample its mean, its largest numbers, its last ones, or some of these side by side."""
+cdef int _pool_forward(Stage *stage, const Piece *piece) except -1 nogil:
+    """A = the mean, the maximum or the last of X over each sample's steps, or several of these side by side."""
     cdef Py_ssize_t i, at
     cdef int part
-    in_rows(stage, piece)
-    stage.A = timed(stage.out, stage.u, piece.m)
+    input_as_rows(stage, piece)
+    stage.A = time_major(stage.out, stage.u, piece.m)
     for i in range(piece.m):
-        for part in range(stage.hows):
+        for part in range(stage.poolings):
             at = i * stage.u + part * stage.n
             if stage.k.size == 4:
-                _pooled[float](stage.how[part], stage.chosen + at, stage.X, <float *>stage.out + at, i, stage.n,
-                               piece.length[i])
+                _pool_row[float](stage.pooling[part], stage.chosen + at, stage.X, <float *>stage.out + at, i, stage.n,
+                                 piece.length[i])
             else:
-                _pooled[double](stage.how[part], stage.chosen + at, stage.X, <double *>stage.out + at, i, stage.n,
-                                piece.length[i])
+                _pool_row[double](stage.pooling[part], stage.chosen + at, stage.X, <double *>stage.out + at, i, stage.n,
+                                  piece.length[i])
     return 0
 
 
-cdef void _unpooled(int how, const Py_ssize_t *chosen, const floating *d, floating *to, Py_ssize_t step, Py_ssize_t n,
-                    Py_ssize_t length) noexcept nogil:
-    """What goes back to one row, rows of its steps `step` apart, is added up."""
+cdef void _unpool_row(int how, const Py_ssize_t *chosen, const floating *d, floating *to, Py_ssize_t step, Py_ssize_t n,
+                      Py_ssize_t length) noexcept nogil:
+    """Add the gradient d of one row's pooled numbers to the steps of its inputs, `to`, which lie `step` apart."""
     cdef Py_ssize_t c, t
     if how != AVERAGE:
         for c in range(n):
@@ -186,90 +205,91 @@ cdef void _unpooled(int how, const Py_ssize_t *chosen, const floating *d, floati
             to[t * step + c] += d[c] / <floating>length
 
 
-cdef int _pool_back(Stage *stage, const Piece *piece) except -1 nogil:
+cdef int _pool_backward(Stage *stage, const Piece *piece) except -1 nogil:
+    """dX = dA at the chosen step, or dA / length at each step for a mean."""
     cdef Py_ssize_t i, t, n = stage.n
     cdef int part, size = stage.k.size, how
     cdef const Py_ssize_t *chosen
     cdef char *d
     cdef char *to
     for i in range(piece.m):
-        to = _at(stage.dX, i, 0, size)
+        to = _address(stage.dX, i, 0, size)
         for t in range(piece.length[i]):
             memset(to + t * stage.dX.step * size, 0, n * size)
-        for part in range(stage.hows):
-            how, chosen = stage.how[part], stage.chosen + i * stage.u + part * n
-            d = _at(stage.dA, i, 0, size) + part * n * size
+        for part in range(stage.poolings):
+            how, chosen = stage.pooling[part], stage.chosen + i * stage.u + part * n
+            d = _address(stage.dA, i, 0, size) + part * n * size
             if size == 4:
-                _unpooled[float](how, chosen, <float *>d, <float *>to, stage.dX.step, n, piece.length[i])
+                _unpool_row[float](how, chosen, <float *>d, <float *>to, stage.dX.step, n, piece.length[i])
             else:
-                _unpooled[double](how, chosen, <double *>d, <double *>to, stage.dX.step, n, piece.length[i])
+                _unpool_row[double](how, chosen, <double *>d, <double *>to, stage.dX.step, n, piece.length[i])
     return 0
 
 
 # --- Frames ---
 
 cdef Py_ssize_t _count_frames(const Stage *stage, Py_ssize_t s) noexcept nogil:
-    """Return how many frames there are of s steps, as `Frames.lengths` does."""
+    """Return the number of frames of s steps, as `Frames.lengths`."""
     cdef Py_ssize_t length = stage.numbers[LENGTH], hop = stage.numbers[HOP]
     if stage.numbers[FILLS]:
         return min((s + hop - 1) // hop, 1 + (max(0, s - length) + hop - 1) // hop)
     return 1 + (s + stage.numbers[ZEROS] - length) // hop
 
 
-cdef int _frame(Stage *stage, const Piece *piece) except -1 nogil:
-    """A = of each sample its frames, with zeros for steps that it has not."""
+cdef int _frames_forward(Stage *stage, const Piece *piece) except -1 nogil:
+    """A[j] = the steps of frame j side by side, with zeros for steps that the sample does not have."""
     cdef Py_ssize_t i, j, p, t, m = piece.m, n = stage.n
     cdef int size = stage.k.size
     cdef char *to
-    in_rows(stage, piece)
-    stage.A = timed(stage.out, stage.u, m)
-    for j in range(stage.handed.s):
-        for i in range(live(&stage.handed, True, j)):
+    input_as_rows(stage, piece)
+    stage.A = time_major(stage.out, stage.u, m)
+    for j in range(stage.output_piece.s):
+        for i in range(rows_at(&stage.output_piece, True, j)):
             for p in range(stage.numbers[LENGTH]):
                 t = j * stage.numbers[HOP] - stage.numbers[BEFORE] + p
-                to = _at(stage.A, i, j, size) + p * n * size
+                to = _address(stage.A, i, j, size) + p * n * size
                 if 0 <= t < piece.length[i]:
-                    memcpy(to, _at(stage.X, i, t, size), n * size)
+                    memcpy(to, _address(stage.X, i, t, size), n * size)
                 else:
                     memset(to, 0, n * size)
     return 0
 
 
-cdef int _unframe(Stage *stage, const Piece *piece) except -1 nogil:
-    """dX = dA summed over the frames that a step stands in."""
+cdef int _frames_backward(Stage *stage, const Piece *piece) except -1 nogil:
+    """dX[t] = dA summed over the frames that step t is part of."""
     cdef Py_ssize_t i, j, p, t, n = stage.n
     cdef int size = stage.k.size
     for i in range(piece.m):
         for t in range(piece.length[i]):
-            memset(_at(stage.dX, i, t, size), 0, n * size)
+            memset(_address(stage.dX, i, t, size), 0, n * size)
     for p in range(stage.numbers[LENGTH]):
-        for j in range(stage.handed.s):
+        for j in range(stage.output_piece.s):
             t = j * stage.numbers[HOP] - stage.numbers[BEFORE] + p
-            for i in range(live(&stage.handed, True, j)):
+            for i in range(rows_at(&stage.output_piece, True, j)):
                 if 0 <= t < piece.length[i]:
-                    add(_at(stage.dX, i, t, size), _at(stage.dA, i, j, size) + p * n * size, n, size)
+                    add_to(_address(stage.dX, i, t, size), _address(stage.dA, i, j, size) + p * n * size, n, size)
     return 0
 
 
 # --- Embedding ---
 
-cdef int _look_up(Stage *stage, const Piece *piece) except -1 nogil:
-    """A = the rows of E that the tokens name."""
+cdef int _embedding_forward(Stage *stage, const Piece *piece) except -1 nogil:
+    """A = E[tokens]"""
     cdef Py_ssize_t t, i, m = piece.m, bytes = stage.u * stage.k.size
-    stage.A = timed(stage.out, stage.u, m)
+    stage.A = time_major(stage.out, stage.u, m)
     for t in range(piece.s):
-        for i in range(live(piece, True, t)):
+        for i in range(rows_at(piece, True, t)):
             memcpy(<char *>stage.out + (t * m + i) * bytes, stage.W + stage.tokens[t * m + i] * bytes, bytes)
     return 0
 
 
-cdef int _add_up(Stage *stage, const Piece *piece) except -1 nogil:
-    """dE = dA summed over the places of each token."""
+cdef int _embedding_backward(Stage *stage, const Piece *piece) except -1 nogil:
+    """dE[token] += dA, summed over all samples and steps with that token."""
     cdef Py_ssize_t t, i, m = piece.m, u = stage.u
     cdef int size = stage.k.size
     for t in range(piece.s):
-        for i in range(live(piece, True, t)):
-            add(stage.dW + stage.tokens[t * m + i] * u * size, _at(stage.dA, i, t, size), u, size)
+        for i in range(rows_at(piece, True, t)):
+            add_to(stage.dW + stage.tokens[t * m + i] * u * size, _address(stage.dA, i, t, size), u, size)
     return 0
 
 
@@ -279,89 +299,93 @@ cdef struct Work:
     Stage *stage
     const Piece *piece
     cgru_product product
-    cgru_batch_linear batch_linear  # in place of the product, where X is in lanes
-    cgru_loss loss
-    double *value  # of each part
-    double *right
-    char *work
+    cgru_batch_linear batch_linear  # in place of `product`, where X is in lanes
+    cgru_loss loss  # the activation, the loss and their derivatives
+    double *value  # (blocks) the loss of each block of rows
+    double *right  # (blocks) the weight of its right classes
+    char *work  # workspace of the loss, for each block
 
 
-cdef Work _work(Stage *stage, const Piece *piece) noexcept nogil:
-    """The work of a stage, of which nothing else is known yet."""
+cdef Work _new_work(Stage *stage, const Piece *piece) noexcept nogil:
+    """Return the work of a stage on a piece, with all else zero."""
     cdef Work work
     memset(&work, 0, sizeof(Work))
     work.stage, work.piece = stage, piece
     return work
 
 
-cdef inline bint _step_by_step(const Stage *stage, const Piece *piece) noexcept nogil:
+cdef inline bint _blocks_are_steps(const Stage *stage, const Piece *piece) noexcept nogil:
+    """Return whether blocks are steps: for ragged batches and arrays in lanes."""
     return stage.steps_in and (piece.running != NULL or in_lanes(stage.X))
 
 
-cdef Py_ssize_t _parts(const Stage *stage, const Piece *piece) noexcept nogil:
-    """Rows are seen to in parts: of a ragged batch, and in lanes, those of a step, else so many at once."""
-    if _step_by_step(stage, piece):
+cdef Py_ssize_t _count_blocks(const Stage *stage, const Piece *piece) noexcept nogil:
+    """Return the number of blocks of rows: one step each, ragged or in lanes, else `BLOCK_ROWS` rows each."""
+    if _blocks_are_steps(stage, piece):
         return piece.s
-    return (_rows_of(piece.m, piece.s, stage.steps_in) + MANY - 1) // MANY
+    return (_count_rows(piece.m, piece.s, stage.steps_in) + BLOCK_ROWS - 1) // BLOCK_ROWS
 
 
-cdef void _part(const Work *work, Py_ssize_t part, Py_ssize_t *row, Py_ssize_t *rows) noexcept nogil:
+cdef void _rows_of_block(const Work *work, Py_ssize_t part, Py_ssize_t *row, Py_ssize_t *rows) noexcept nogil:
+    """Set `row` and `rows` to the first row of block `part` and how many rows it has."""
     cdef const Piece *piece = work.piece
-    if _step_by_step(work.stage, piece):
-        row[0], rows[0] = part * piece.m, live(piece, True, part)
+    if _blocks_are_steps(work.stage, piece):
+        row[0], rows[0] = part * piece.m, rows_at(piece, True, part)
     else:
-        row[0] = part * MANY
-        rows[0] = min(MANY, _rows_of(piece.m, piece.s, work.stage.steps_in) - row[0])
+        row[0] = part * BLOCK_ROWS
+        rows[0] = min(BLOCK_ROWS, _count_rows(piece.m, piece.s, work.stage.steps_in) - row[0])
 
 
-cdef void _multiply(void *given, Py_ssize_t part) noexcept nogil:
-    """The product of one part's rows, and the loss where there is one."""
+cdef void _compute_block(void *given, Py_ssize_t part) noexcept nogil:
+    """Compute the product, and the loss where there is one, for the rows of block `part`."""
     cdef Work *work = <Work *>given
     cdef const cgru_kernels *k = work.stage.k
     cdef Py_ssize_t row = 0, rows = 0
     cdef cgru_loss loss = work.loss
-    _part(work, part, &row, &rows)
+    _rows_of_block(work, part, &row, &rows)
     if rows == 0:
         return
     if work.batch_linear.n:
         k.batch_linear(&work.batch_linear, part, rows)
-        loss.Z = _in_step(loss.Z, work.batch_linear.out, part, k.size)
-        loss.dZ = _in_step(loss.dZ, work.batch_linear.out, part, k.size)
+        loss.Z = _step_in_lanes(loss.Z, work.batch_linear.out, part, k.size)
+        loss.dZ = _step_in_lanes(loss.dZ, work.batch_linear.out, part, k.size)
     elif work.product.columns:
         k.product(&work.product, 0, row, rows)
     if loss.k:
-        loss.work = work.work + part * _loss_room(k, loss.k) * k.size
+        loss.work = work.work + part * _loss_workspace_size(k, loss.k) * k.size
         k.loss(&loss, row, rows, &work.value[part], &work.right[part])
 
 
-cdef cgru_matrix _in_step(cgru_matrix rows, cgru_array lanes, Py_ssize_t t, int size) noexcept nogil:
-    """Rows of step t where they stand in lanes, each under its number t m + i."""
+cdef cgru_matrix _step_in_lanes(cgru_matrix rows, cgru_array lanes, Py_ssize_t t, int size) noexcept nogil:
+    """Return a matrix of step t in lanes whose row numbers are t m + i, as those of (s, m, n) are."""
     if rows.data == NULL:
         return rows
     return cgru_matrix(<const char *>lanes.data + t * (lanes.step - lanes.column) * size, 1, lanes.column)
 
 
-cdef Py_ssize_t _loss_room(const cgru_kernels *k, Py_ssize_t outputs) noexcept nogil:
+cdef Py_ssize_t _loss_workspace_size(const cgru_kernels *k, Py_ssize_t outputs) noexcept nogil:
+    """Return the numbers of workspace that the loss takes for one block."""
     return whole_lines(2 * outputs * k.lanes, k.size)
 
 
-cdef void _run(Work *work) noexcept nogil:
+cdef void _compute_blocks(Work *work) noexcept nogil:
+    """Compute all blocks, on as many threads as the work is worth."""
     cdef const Stage *stage = work.stage
-    cdef double flop = 2.0 * (stage.n if stage.forward == _dense else 8) * stage.u
-    flop *= _rows_of(work.piece.m, work.piece.s, stage.steps_in)
-    share(_multiply, work, _parts(stage, work.piece), worth(flop, stage.threads))
+    cdef double flop = 2.0 * (stage.n if stage.forward == _dense_forward else 8) * stage.u
+    flop *= _count_rows(work.piece.m, work.piece.s, stage.steps_in)
+    share(_compute_block, work, _count_blocks(stage, work.piece), worth(flop, stage.threads))
 
 
-cdef Py_ssize_t _packed_room(const Stage *stage) noexcept nogil:
-    """W or its transpose, packed, and b."""
+cdef Py_ssize_t _packed_size(const Stage *stage) noexcept nogil:
+    """Return the numbers of workspace for packed W, or its transpose, and b."""
     cdef Py_ssize_t lanes = stage.k.lanes
-    if stage.forward != _dense:
+    if stage.forward != _dense_forward:
         return 0
     return whole_lines(max((stage.n + 1) * (stage.u + lanes), stage.u * (stage.n + lanes)), stage.k.size)
 
 
-cdef Py_ssize_t plain_scratch(const Stage *stage, Py_ssize_t m, Py_ssize_t s, bint back) noexcept:
-    """Numbers of memory that a piece takes while it runs."""
+cdef Py_ssize_t plain_workspace(const Stage *stage, Py_ssize_t m, Py_ssize_t s, bint back) noexcept:
+    """Return the numbers of workspace for a piece of m rows and s steps, with `back` also in the backward pass."""
     cdef Piece piece
     cdef cgru_call call
     cdef Py_ssize_t parts, room
@@ -369,24 +393,24 @@ cdef Py_ssize_t plain_scratch(const Stage *stage, Py_ssize_t m, Py_ssize_t s, bi
         return 0
     memset(&piece, 0, sizeof(Piece))
     piece.m, piece.s = m, s
-    parts = max(s, _parts(stage, &piece))
-    room = _packed_room(stage) + parts * (_loss_room(stage.k, stage.u) + 2 * sizeof(double))
-    if stage.forward != _dense:
+    parts = max(s, _count_blocks(stage, &piece))
+    room = _packed_size(stage) + parts * (_loss_workspace_size(stage.k, stage.u) + 2 * sizeof(double))
+    if stage.forward != _dense_forward:
         return room
-    call = _sums(stage, &piece)
+    call = _sums_call(stage, &piece)
     return max(room, largest_workspace_size(stage.k, &call, GRADIENTS, stage.threads)) if back else room
 
 
-cdef Work _product(Stage *stage, const Piece *piece, cgru_array X, bint back, cgru_call *call) noexcept nogil:
-    """The product of rows X with W, plus b, or `back` with its transpose."""
+cdef Work _product_work(Stage *stage, const Piece *piece, cgru_array X, bint back, cgru_call *call) noexcept nogil:
+    """Prepare X W + b, or with `back` X W^T: pack the weights; the caller sets where the result goes."""
     cdef const cgru_kernels *k = stage.k
     cdef cgru_matrix W = cgru_matrix(stage.W, stage.u, 1), b = cgru_matrix(stage.b, stage.u, 1)
     cdef Py_ssize_t n = stage.u if back else stage.n, u = stage.n if back else stage.u
     cdef Py_ssize_t columns = (u + k.lanes - 1) // k.lanes * k.lanes
     cdef char *memory = <char *>stage.scratch
-    cdef Work work = _work(stage, piece)
+    cdef Work work = _new_work(stage, piece)
     memset(call, 0, sizeof(cgru_call))
-    call.m = _rows_of(piece.m, piece.s, stage.steps_in)
+    call.m = _count_rows(piece.m, piece.s, stage.steps_in)
     work.product = new_product(k, call, k.store_product, u, memory, NULL if back else memory + n * columns * k.size)
     add_operand(&work.product, X.data, X.sample, n)
     pack(k, &work.product, 0, 0, transpose(W) if back else W, n, u)
@@ -395,21 +419,21 @@ cdef Work _product(Stage *stage, const Piece *piece, cgru_array X, bint back, cg
     return work
 
 
-cdef int _dense(Stage *stage, const Piece *piece) except -1 nogil:
+cdef int _dense_forward(Stage *stage, const Piece *piece) except -1 nogil:
     """Z = X W + b; A = activate(Z)"""
     cdef cgru_call call
-    cdef Work work = _product(stage, piece, in_rows(stage, piece), False, &call)
+    cdef Work work = _product_work(stage, piece, input_as_rows(stage, piece), False, &call)
     cdef Py_ssize_t u = stage.u
     work.product.out = cgru_array(stage.Z, u, 0, 1)
-    stage.A = timed(stage.out, u, piece.m)
-    work.loss = _activation(stage, u)
+    stage.A = time_major(stage.out, u, piece.m)
+    work.loss = _activation_criterion(stage, u)
     work.loss.A = cgru_matrix(stage.out, u, 1)
-    _finish(stage, piece, &work)
+    _compute_in_workspace(stage, piece, &work)
     return 0
 
 
-cdef cgru_loss _activation(const Stage *stage, Py_ssize_t u) noexcept nogil:
-    """The loss of a Dense that is no head: no loss."""
+cdef cgru_loss _activation_criterion(const Stage *stage, Py_ssize_t u) noexcept nogil:
+    """Return the loss of an activation without a loss, over u columns."""
     cdef cgru_loss loss
     memset(&loss, 0, sizeof(cgru_loss))
     loss.kind, loss.activate, loss.k = CGRU_NO_LOSS, stage.activate, u
@@ -417,57 +441,57 @@ cdef cgru_loss _activation(const Stage *stage, Py_ssize_t u) noexcept nogil:
     return loss
 
 
-cdef void _finish(Stage *stage, const Piece *piece, Work *work) noexcept nogil:
-    """Run it with the rest of the scratch memory."""
-    cdef Py_ssize_t parts = _parts(stage, piece)
-    cdef char *free = <char *>stage.scratch + _packed_room(stage) * stage.k.size
+cdef void _compute_in_workspace(Stage *stage, const Piece *piece, Work *work) noexcept nogil:
+    """Run the work; the workspace behind the packed weights is for losses and the criterion."""
+    cdef Py_ssize_t parts = _count_blocks(stage, piece)
+    cdef char *free = <char *>stage.scratch + _packed_size(stage) * stage.k.size
     work.value, work.right = <double *>free, <double *>free + parts
     work.work = free + (2 * parts * sizeof(double) + 63) // 64 * 64
     memset(work.value, 0, 2 * parts * sizeof(double))
-    _run(work)
+    _compute_blocks(work)
 
 
-cdef int _dense_back(Stage *stage, const Piece *piece) except -1 nogil:
-    """dZ = dA times the activation's derivative, in the place of Z; and the rest as a head's."""
-    cdef Work work = _work(stage, piece)
-    work.loss = _activation(stage, stage.u)
+cdef int _dense_backward(Stage *stage, const Piece *piece) except -1 nogil:
+    """dZ = dA * activate'(Z), in the place of Z; then dX and gradients as for a head."""
+    cdef Work work = _new_work(stage, piece)
+    work.loss = _activation_criterion(stage, stage.u)
     work.loss.Y = cgru_matrix(stage.dA.data, stage.u, 1)
     work.loss.dZ = cgru_matrix(stage.Z, stage.u, 1)
-    _finish(stage, piece, &work)
+    _compute_in_workspace(stage, piece, &work)
     return head_backward(stage, piece)
 
 
 # --- elementwise ---
 
-cdef Work _elementwise(Stage *stage, const Piece *piece) noexcept nogil:
-    """The activation of rows X."""
-    cdef Work work = _work(stage, piece)
-    work.loss = _activation(stage, stage.n)
+cdef Work _activation_work(Stage *stage, const Piece *piece) noexcept nogil:
+    """Prepare the activation of the rows of X."""
+    cdef Work work = _new_work(stage, piece)
+    work.loss = _activation_criterion(stage, stage.n)
     work.loss.Z = cgru_matrix(stage.X.data, stage.X.sample, 1)
     return work
 
 
-cdef int _each(Stage *stage, const Piece *piece) except -1 nogil:
-    """A = activate(X), or X scale + shift within the bounds."""
+cdef int _elementwise_forward(Stage *stage, const Piece *piece) except -1 nogil:
+    """A = activate(X), or min(max(X * scale + shift, low), high)"""
     cdef Work work
     cdef Py_ssize_t t, n = stage.n, m = piece.m
     cdef int size = stage.k.size
-    in_rows(stage, piece)
-    stage.A = timed(stage.out, n, m)
+    input_as_rows(stage, piece)
+    stage.A = time_major(stage.out, n, m)
     if stage.activates:
-        work = _elementwise(stage, piece)
+        work = _activation_work(stage, piece)
         work.loss.A = cgru_matrix(stage.out, n, 1)
-        _finish(stage, piece, &work)
+        _compute_in_workspace(stage, piece, &work)
         return 0
     for t in range(piece.s if stage.steps_in else 1):
-        bound(_at(stage.X, 0, t, size), stage.X.sample, stage.W, stage.b, stage.low, stage.high,
-              _at(stage.A, 0, t, size), live(piece, stage.steps_in, t), n, size)
+        scale_clip(_address(stage.X, 0, t, size), stage.X.sample, stage.W, stage.b, stage.low, stage.high,
+                   _address(stage.A, 0, t, size), rows_at(piece, stage.steps_in, t), n, size)
     return 0
 
 
-cdef void _bounded_back(const Stage *stage, const floating *x, const floating *d, floating *dx,
-                        Py_ssize_t rows) noexcept nogil:
-    """One step of a stage with a scale, or bounds, within which the derivative is 1."""
+cdef void _clip_back(const Stage *stage, const floating *x, const floating *d, floating *dx,
+                     Py_ssize_t rows) noexcept nogil:
+    """Compute one step's dx = d * scale and add to the gradients; without a scale, dx = d within the bounds, else 0."""
     cdef const floating *scale = <floating *>stage.W
     cdef floating *dscale = <floating *>stage.dW
     cdef floating *dshift = <floating *>stage.db
@@ -488,27 +512,27 @@ cdef void _bounded_back(const Stage *stage, const floating *x, const floating *d
         d += stage.dA.sample
 
 
-cdef int _each_back(Stage *stage, const Piece *piece) except -1 nogil:
-    """dX = dA times the derivative; of a scale the gradients."""
+cdef int _elementwise_backward(Stage *stage, const Piece *piece) except -1 nogil:
+    """dX = dA * activate'(X), or dA * scale with the gradients of scale and shift, or dA within the bounds."""
     cdef Work work
     cdef Py_ssize_t t, rows
     cdef int size = stage.k.size
     cdef char *dx
     if stage.activates:
-        work = _elementwise(stage, piece)
+        work = _activation_work(stage, piece)
         work.loss.Y = cgru_matrix(stage.dA.data, stage.dA.sample, 1)
         work.loss.dZ = cgru_matrix(stage.dX.data, stage.n, 1)
-        _finish(stage, piece, &work)
+        _compute_in_workspace(stage, piece, &work)
         return 0
     for t in range(piece.s if stage.steps_in else 1):
-        rows = live(piece, stage.steps_in, t)
-        dx = NULL if stage.dX.data == NULL else _at(stage.dX, 0, t, size)
+        rows = rows_at(piece, stage.steps_in, t)
+        dx = NULL if stage.dX.data == NULL else _address(stage.dX, 0, t, size)
         if size == 4:
-            _bounded_back[float](stage, <float *>_at(stage.X, 0, t, size), <float *>_at(stage.dA, 0, t, size),
-                                 <float *>dx, rows)
+            _clip_back[float](stage, <float *>_address(stage.X, 0, t, size), <float *>_address(stage.dA, 0, t, size),
+                              <float *>dx, rows)
         else:
-            _bounded_back[double](stage, <double *>_at(stage.X, 0, t, size), <double *>_at(stage.dA, 0, t, size),
-                                  <double *>dx, rows)
+            _clip_back[double](stage, <double *>_address(stage.X, 0, t, size), <double *>_address(stage.dA, 0, t, size),
+                               <double *>dx, rows)
     return 0
 
 
@@ -516,43 +540,46 @@ cdef int _each_back(Stage *stage, const Piece *piece) except -1 nogil:
 
 cdef int head_forward(Stage *stage, const Piece *piece, const cgru_loss *loss, bint back, double *value,
                       double *right) except -1 nogil:
-    """Z = X W + b, the loss of activate(Z), and dL/dZ in the place of Z."""
+    """Compute Z = X W + b, the loss of activate(Z) against the targets, and with `back` dL/dZ in the place of Z.
+
+    `value` is set to the loss, `right` to the weight of right classes.
+    """
     cdef cgru_call call
     cdef Work work
     cdef Py_ssize_t part
     if in_lanes(stage.X):
-        work = _few(stage, piece, False)
+        work = _lanes_work(stage, piece, False)
     else:
-        work = _product(stage, piece, stage.X, False, &call)
+        work = _product_work(stage, piece, stage.X, False, &call)
         work.product.out = cgru_array(stage.Z, stage.u, 0, 1)
     work.loss = loss[0]
     work.loss.activate, work.loss.k = stage.activate, stage.u
     work.loss.Z = cgru_matrix(stage.Z, stage.u, 1)
     if back:
         work.loss.dZ = work.loss.Z
-    _finish(stage, piece, &work)
+    _compute_in_workspace(stage, piece, &work)
     value[0] = right[0] = 0
-    for part in range(_parts(stage, piece)):
+    for part in range(_count_blocks(stage, piece)):
         value[0] += work.value[part]
         right[0] += work.right[part]
     return 0
 
 
-cdef cgru_call _sums(const Stage *stage, const Piece *piece) noexcept nogil:
-    """dW = X^T dZ, db = dZ summed, as a call whose one gradient is dr_."""
+cdef cgru_call _sums_call(const Stage *stage, const Piece *piece) noexcept nogil:
+    """Return the call by which core/gradients computes dW = X^T dZ and db = sum of dZ, as if dZ were a gate's dr_."""
     cdef cgru_call call
     cdef Py_ssize_t lanes = stage.k.lanes
     memset(&call, 0, sizeof(cgru_call))
     call.m, call.s, call.e, call.u = piece.m, piece.s if stage.steps_in else 1, stage.n, stage.u
     call.running, call.linear = piece.running if stage.steps_in else NULL, True
     call.up, call.ep = (call.u + lanes - 1) // lanes * lanes, (call.e + lanes - 1) // lanes * lanes
-    call.X, call.dr_ = stage.X, timed(stage.Z, stage.u, piece.m)
+    call.X, call.dr_ = stage.X, time_major(stage.Z, stage.u, piece.m)
     return call
 
 
-cdef Work _few(Stage *stage, const Piece *piece, bint back) noexcept nogil:
-    """The product where lanes are samples."""
-    cdef Work work = _work(stage, piece)
+cdef Work _lanes_work(Stage *stage, const Piece *piece, bint back) noexcept nogil:
+    """Prepare X W + b, or with `back` dZ W^T, where samples are in the lanes."""
+    cdef Work work = _new_work(stage, piece)
     cdef cgru_array Z = time_major_array(stage.Z, stage.u, piece.m, stage.X.column)
     work.batch_linear.W = cgru_matrix(stage.W, 1, stage.u) if back else cgru_matrix(stage.W, stage.u, 1)
     work.batch_linear.b = NULL if back else stage.b
@@ -561,32 +588,32 @@ cdef Work _few(Stage *stage, const Piece *piece, bint back) noexcept nogil:
     return work
 
 
-cdef int _few_back(Stage *stage, const Piece *piece) except -1 nogil:
-    """dX and the gradients where lanes are samples."""
+cdef int _lanes_backward(Stage *stage, const Piece *piece) except -1 nogil:
+    """Compute dX and the gradients of a head where samples are in the lanes."""
     cdef Work work
     if stage.dX.data != NULL:
-        work = _few(stage, piece, True)
-        _run(&work)
+        work = _lanes_work(stage, piece, True)
+        _compute_blocks(&work)
     if stage.trainable:
-        work = _few(stage, piece, False)
+        work = _lanes_work(stage, piece, False)
         stage.k.batch_linear_gradients(&work.batch_linear, piece.m, piece.s, piece.running, stage.dW, stage.db)
     return 0
 
 
 cdef int head_backward(Stage *stage, const Piece *piece) except -1 nogil:
-    """dX = dZ W^T, and the gradients."""
+    """dX = dZ W^T, dW += X^T dZ, db += sum of dZ"""
     cdef cgru_call call
     cdef cgru_gradients g
     cdef Work work
     if in_lanes(stage.X):
-        return _few_back(stage, piece)
+        return _lanes_backward(stage, piece)
     if stage.dX.data != NULL:
-        work = _product(stage, piece, timed(stage.Z, stage.u, piece.m), True, &call)
+        work = _product_work(stage, piece, time_major(stage.Z, stage.u, piece.m), True, &call)
         work.product.out = cgru_array(stage.dX.data, stage.n, 0, 1)
-        _run(&work)
+        _compute_blocks(&work)
     if stage.trainable:
         memset(&g, 0, sizeof(cgru_gradients))
         g.U[CGRU_R], g.b[CGRU_R] = stage.dW, stage.db
-        call = _sums(stage, piece)
+        call = _sums_call(stage, piece)
         gradients.run_in_workspace(&call, &g, stage.k, stage.scratch, stage.threads)
     return 0

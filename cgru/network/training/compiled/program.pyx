@@ -1,6 +1,7 @@
-"""A network as a chain of stages: whole epochs of updates, and scores, each in one call without the GIL.
+"""`Program`: a network as a chain of stages; an epoch of updates, or a score, is one call without the GIL.
 
-m rows, s steps, n numbers. Samples whose lengths differ run by their lengths, the longest first.
+An update: read a batch, run all stages forward, compute the loss, run the stages backward, update the weights. With
+truncated backpropagation a batch is cut into pieces of some steps, which make an update each (see stage.pxd).
 """
 
 import numpy as np
@@ -15,68 +16,68 @@ from cgru.core.kernels cimport (
     cgru_loss, cgru_kernels, cgru_matrix, kernels, time_major_array, check_signals, parameter_index,
 )
 from cgru.core.threads cimport available
-from cgru.network.training.compiled.batch cimport Batch, arrange, cut, hand_on, keep_last, lay_batch, steps_before, window
-from cgru.network.training.compiled.numbers cimport penalise_each
-from cgru.network.training.compiled.plain cimport head_backward, head_forward, lay_plain, make_plain, plain_scratch
-from cgru.network.training.compiled.recurrent cimport lay_recurrent, make_recurrent, recurrent_scratch, wanted_column
+from cgru.network.training.compiled.batch cimport (
+    Batch, arrange_rows, cut_piece, output_piece, plan_batch, set_last_steps, set_steps, steps_before,
+)
+from cgru.network.training.compiled.numbers cimport penalise_piece
+from cgru.network.training.compiled.plain cimport head_backward, head_forward, make_plain, plain_workspace, plan_plain
+from cgru.network.training.compiled.recurrent cimport make_recurrent, plan_recurrent, recurrent_workspace, wanted_column
 from cgru.network.training.compiled.samples cimport (
     Samples, Source, read_classes, read_targets, read_tokens, read_weights, read_X,
 )
-from cgru.network.training.compiled.stage cimport (
-    Arena, Parameter, Piece, Recurrent, Size, Stage, nothing, take,
-)
+from cgru.network.training.compiled.stage cimport Arena, Parameter, Piece, Recurrent, Size, Stage, assign, no_array
 from cgru.network.training.compiled.weights cimport Weights
 from cgru.network import chain, history
 
 cnp.import_array()
 
 cdef struct Totals:
-    Py_ssize_t updates, batch
-    double *sums  # see `Program.epoch`
+    Py_ssize_t updates, batch  # the updates so far, and the index of the current batch
+    double *sums  # (5,) see `Program.epoch`
 
 cdef enum:
-    LOST = 1
-    LEFT_OUT
+    LOSS_NOT_FINITE = 1  # the loss is not finite
+    LEFT_OUT  # a gradient is not finite
 
 cdef double MOST_LEFT_OUT = history.LEFT_OUT_IN_A_ROW
-cdef double GLANCE = 1e9  # operations between two looks for a Ctrl-C: some ten milliseconds
-cdef double UPDATE = 1e5  # those of an update beside its products
+cdef double SIGNAL_INTERVAL = 1e9  # operations between two checks for Ctrl-C, some ten milliseconds
+cdef double UPDATE_OPERATIONS = 1e5  # operations of an update beside its products
 
 
 cdef class Program:
-    """A network for data of one kind.
+    """A network with the memory for data of some size.
 
     Args:
-        model: a network with a head and parameters, that `compiles`.
-        e: the elements of its input; of tokens 0.
-        steps: those of a sample, at most.
-        batch: rows and steps of a piece that is trained on, at most; (0, 0): it is scored alone.
-        scored: those of a piece that is scored.
-        carries: whether the states of all cells go on from piece to piece; else those of the `stateful` cells alone do.
-        penalties, settings: those of a fit.
-        weights: those of another program of this network, to go on with; None: its parameters, as they are now.
+        model: a network with a head and parameters, which the engine `compiles`.
+        e: the number of input features; 0 for tokens.
+        steps: the largest number of steps of a sample.
+        batch: the largest numbers of rows and steps of a piece in training; (0, 0): score only.
+        scored: the same of a piece in scoring.
+        carries: whether the states of all cells are carried from piece to piece; else only those of `stateful` cells.
+        penalties, settings: those of the fit.
+        weights: the weights of another program of this network, to share; None: copy the model's parameters.
     """
 
     cdef const cgru_kernels *k
     cdef readonly Weights weights
     cdef object memory, generators, model
     cdef Stage *stages
-    cdef Size *sizes  # of what goes into each, and of what comes out of the last
-    cdef int count, loss, threads
-    cdef Py_ssize_t e, rows  # elements of the input; rows of a piece at most
-    cdef Py_ssize_t stride  # steps of a sample for one of the outputs, where it is cut into pieces
-    cdef Py_ssize_t ways, terms  # outputs of a target; values that the loss of a row averages
-    cdef const double *numbers[2]  # of the loss: where it is scored, and where it is trained
-    cdef bint per_step, carries, draws
+    cdef Size *sizes  # (count + 1) of the inputs of each stage, and of the outputs of the last
+    cdef int count, loss, threads  # the number of stages, the code of the loss
+    cdef Py_ssize_t e, rows  # input features; the largest number of rows of a piece
+    cdef Py_ssize_t stride  # input steps of one output step, where samples are cut into pieces
+    cdef Py_ssize_t ways, terms  # outputs for one target; values that the loss of a row averages
+    cdef const double *numbers[2]  # parameters of the loss: in scoring, in training
+    cdef bint per_step, carries, draws  # draws: whether a stage draws a mask for each step
     cdef Batch batch
     cdef Py_ssize_t *classes
     cdef void *targets
     cdef double *row_weights
     cdef void *X
-    cdef void *between[2]  # dL/d(the outputs of a stage), and of the one below
-    cdef double done  # operations since the last look for a Ctrl-C
-    cdef double weight, value, right  # of the last piece
-    cdef double activity_l1, activity_l2  # penalties
+    cdef void *between[2]  # dL/d(outputs) of a stage and of the one below, in turn
+    cdef double done  # operations since the last check for Ctrl-C
+    cdef double weight, value, right  # of the last piece: weight of its outputs, mean loss, weight of right outputs
+    cdef double activity_l1, activity_l2  # factors of penalties
 
     def __init__(self, model, Py_ssize_t e, Py_ssize_t steps, tuple batch, tuple scored, bint carries, penalties,
                  settings, weights):
@@ -94,20 +95,20 @@ cdef class Program:
         self.activity_l1, self.activity_l2 = penalties.activity_l1, penalties.activity_l2
         outputs = model.head.d["u"]
         self._load_loss(losses.named(losses.chosen(model.loss, model.head.activate, outputs)), outputs)
-        self._make(e)
+        self._make_stages(e)
         self.per_step = self.stages[self.count - 1].steps_out
         self.rows, self.stride = max(batch[0], scored[0]), chain.stride(model.layers) if carries else 1
-        self._measure(batch, scored, steps)
-        scratch = self._scratch(batch[0])
+        self._set_sizes(batch, scored, steps)
+        scratch = self._workspace_size(batch[0])
         memset(&arena, 0, sizeof(Arena))
-        self._lay(&arena, scratch)
+        self._assign_memory(&arena, scratch)
         memory = np.empty(arena.used + 64, np.uint8)
         self.memory.append(memory)
         arena = Arena(<char *>((<size_t>cnp.PyArray_DATA(memory) + 63) // 64 * 64), 0)
-        self._lay(&arena, scratch)
+        self._assign_memory(&arena, scratch)
 
     cdef int _load_loss(self, loss, Py_ssize_t outputs) except -1:
-        """The loss and its numbers."""
+        """Set the code of the loss, its parameters, and its outputs for a target."""
         cdef cnp.ndarray numbers = np.array(loss.scored.numbers + loss.numbers, np.float64)
         self.memory.append(numbers)
         self.loss, self.ways, self.numbers[0] = loss.code, loss.outputs, <double *>cnp.PyArray_DATA(numbers)
@@ -115,8 +116,8 @@ cdef class Program:
         self.terms = loss.terms(outputs)
         return 0
 
-    cdef int _make(self, Py_ssize_t e) except -1:
-        """The stages, but for their memory."""
+    cdef int _make_stages(self, Py_ssize_t e) except -1:
+        """Set up all stages, without their memory; TypeError or ValueError for parameters that do not fit."""
         cdef Stage *stage
         cdef Py_ssize_t n = e
         cdef bint steps = True
@@ -124,32 +125,32 @@ cdef class Program:
             stage = &self.stages[i]
             stage.k, stage.threads, stage.n, stage.steps_in = self.k, self.threads, n, steps
             stage.trainable = layer.trainable and len(layer.parameter_names) > 0
-            said = layer.stage
-            if said["kind"] == "recurrent":
+            description = layer.stage
+            if description["kind"] == "recurrent":
                 for cell in layer.cells:
                     parameters(cell.p, n, cell.d["u"], self.model.dtype, cell.variant, "A")
-                    self._draws(cell, cell.training and cell.draws, cell.zoneout)
-                make_recurrent(stage, list(layer.cells), said["merge"], said["sequences"])
+                    self._add_generator(cell, cell.training and cell.draws, cell.zoneout)
+                make_recurrent(stage, list(layer.cells), description["merge"], description["sequences"])
             else:
                 layer.checked_parameters()
                 if layer.elements not in (None, n):
                     name = layer.parameter_names[0]
                     raise ValueError(f"A: expected {layer.elements} elements, as {name} has, in layer {i}, got {n}")
-                self._draws(layer, layer.draws and layer.training, steps)
-                make_plain(stage, said, layer.np_rng if layer.draws else None)
-            self._name(stage, i, layer)
+                self._add_generator(layer, layer.draws and layer.training, steps)
+                make_plain(stage, description, layer.np_rng if layer.draws else None)
+            self._set_parameters(stage, i, layer)
             n, steps = stage.u, stage.steps_out
         return 0
 
-    cdef int _draws(self, layer, draws, each_step) except -1:
-        """Remember what draws, and whether it does so for each step."""
+    cdef int _add_generator(self, layer, draws, each_step) except -1:
+        """Add the generator of a layer or cell that `draws`; note whether it draws for `each_step`."""
         if draws:
             self.generators.append(layer.np_rng)
             self.draws = self.draws or bool(each_step)
         return 0
 
-    cdef int _name(self, Stage *stage, Py_ssize_t i, layer) except -1:
-        """Which parameters a stage has, and as what."""
+    cdef int _set_parameters(self, Stage *stage, Py_ssize_t i, layer) except -1:
+        """Set where stage i finds each of its parameters, and what each is."""
         cdef Parameter *parameter
         for name, array in layer.p.items():
             parameter = &stage.parameter[stage.parameters]
@@ -161,8 +162,8 @@ cdef class Program:
             parameter.place = parameter_index(own) if stage.parts else layer.parameter_names.index(name)
         return 0
 
-    cdef int _measure(self, tuple batch, tuple scored, Py_ssize_t steps) except -1:
-        """How much there is of each stage's inputs."""
+    cdef int _set_sizes(self, tuple batch, tuple scored, Py_ssize_t steps) except -1:
+        """Set the largest size of each stage's inputs, and of the last stage's outputs."""
         cdef Py_ssize_t s = batch[1], t = scored[1], i
         cdef Stage *stage
         for i in range(self.count + 1):
@@ -173,21 +174,21 @@ cdef class Program:
                 steps = stage.lengths(stage, steps)
         return 0
 
-    cdef Py_ssize_t _scratch(self, Py_ssize_t trained) except -1:
-        """Numbers that any stage takes while it runs, for pieces of all rows, or those `trained` on."""
+    cdef Py_ssize_t _workspace_size(self, Py_ssize_t trained) except -1:
+        """Return the numbers of workspace of the stage that takes most; `trained` is the rows of a training piece."""
         cdef Py_ssize_t (*scratch)(const Stage *, Py_ssize_t, Py_ssize_t, bint) noexcept
         cdef Py_ssize_t i, most = 0
         cdef Stage *stage
         for i in range(self.count):
             stage = &self.stages[i]
-            scratch = recurrent_scratch if stage.parts else plain_scratch
+            scratch = recurrent_workspace if stage.parts else plain_workspace
             most = max(most, scratch(stage, self.rows, self.sizes[i].s, False))
             if trained:
                 most = max(most, scratch(stage, trained, self.sizes[i].s, True))
         return most
 
-    cdef int _lay(self, Arena *arena, Py_ssize_t scratch) except -1:
-        """Find room for all."""
+    cdef int _assign_memory(self, Arena *arena, Py_ssize_t scratch) except -1:
+        """Assign memory to all stages and to the batch, or count it where the arena has no base."""
         cdef Py_ssize_t i, most = 0, u = self.stages[self.count - 1].u
         cdef Size *size = self.sizes
         cdef Size last = size[self.count]
@@ -197,30 +198,30 @@ cdef class Program:
         for i in range(self.count):
             stage = &self.stages[i]
             if stage.parts:
-                lay_recurrent(stage, arena, size[i], self.carries)
+                plan_recurrent(stage, arena, size[i], self.carries)
             else:
-                lay_plain(stage, arena, size[i + 1])
+                plan_plain(stage, arena, size[i + 1])
             if turns:
-                stage.turned = take(arena, size[i].many * stage.n, self.k.size)
-            if not stage.hands_on:
+                stage.X_as_rows = assign(arena, size[i].many * stage.n, self.k.size)
+            if not stage.may_return_input:
                 turns = stage.may_have_lanes
             most = max(most, size[i + 1].back * stage.u)
-        self.between[0], self.between[1] = take(arena, most, self.k.size), NULL
-        self.between[1] = take(arena, most, self.k.size)
-        cdef void *memory = take(arena, scratch, self.k.size)
+        self.between[0], self.between[1] = assign(arena, most, self.k.size), NULL
+        self.between[1] = assign(arena, most, self.k.size)
+        cdef void *memory = assign(arena, scratch, self.k.size)
         for i in range(self.count):
             self.stages[i].scratch = memory
-        self.X = take(arena, size.many * self.e, self.k.size)
-        self.classes = <Py_ssize_t *>take(arena, rows, sizeof(Py_ssize_t))
-        self.targets = take(arena, rows * u, self.k.size)
-        self.row_weights = <double *>take(arena, rows, sizeof(double))
-        lay_batch(&self.batch, arena, size.m, size.s)
+        self.X = assign(arena, size.many * self.e, self.k.size)
+        self.classes = <Py_ssize_t *>assign(arena, rows, sizeof(Py_ssize_t))
+        self.targets = assign(arena, rows * u, self.k.size)
+        self.row_weights = <double *>assign(arena, rows, sizeof(double))
+        plan_batch(&self.batch, arena, size.m, size.s)
         return 0
 
     # --- one piece ---
 
-    cdef void _read(self, const Samples *samples) noexcept nogil:
-        """Its input."""
+    cdef void _read_input(self, const Samples *samples) noexcept nogil:
+        """Read the inputs of the piece to the first stage."""
         cdef Stage *first = &self.stages[0]
         if first.tokens != NULL:
             read_tokens(samples, &self.batch.piece, self.batch.sample, self.batch.start, first.n, first.tokens)
@@ -228,8 +229,8 @@ cdef class Program:
             first.X = time_major_array(self.X, first.n, self.batch.piece.m, wanted_column(first, &self.batch.piece))
             read_X(samples, &self.batch.piece, self.batch.sample, self.batch.start, first.X, self.k.size)
 
-    cdef void _point(self) noexcept nogil:
-        """Where each stage has its parameters, and their gradients."""
+    cdef void _point_to_parameters(self) noexcept nogil:
+        """Set each stage's pointers to its parameters (in training the trained ones, else the shown) and gradients."""
         cdef Stage *stage
         cdef Parameter *each
         cdef Py_ssize_t i, j
@@ -251,21 +252,21 @@ cdef class Program:
                     stage.W, stage.dW = p, g
 
     cdef int _forward(self, const Samples *samples) except -1 nogil:
-        """Through all stages but the head."""
+        """Read the inputs and run all stages below the head."""
         cdef Py_ssize_t i
         cdef Stage *stage
-        self._read(samples)
-        self._point()
+        self._read_input(samples)
+        self._point_to_parameters()
         self.stages[0].piece = &self.batch.piece
         for i in range(self.count - 1):
             stage = &self.stages[i]
-            self.stages[i + 1].piece = hand_on(stage)
+            self.stages[i + 1].piece = output_piece(stage)
             stage.forward(stage, stage.piece)
             self.stages[i + 1].X = stage.A
         return 0
 
-    cdef int _head(self, const Samples *samples) except -1 nogil:
-        """What the outputs of the piece weigh, its loss, what those weigh that are right, and when training dL/dZ."""
+    cdef int _run_head(self, const Samples *samples) except -1 nogil:
+        """Run the head: set the piece's weight, mean loss and weight of right outputs; in training, write dL/dZ."""
         cdef Stage *head = &self.stages[self.count - 1]
         cdef const Piece *piece = head.piece
         cdef cgru_loss loss
@@ -289,7 +290,7 @@ cdef class Program:
         return 0
 
     cdef int _backward(self) except -1 nogil:
-        """Down to the lowest stage that trains."""
+        """Run the stages backward, from the head down to the lowest that is trainable."""
         cdef Py_ssize_t i, lowest = 0
         cdef Stage *stage
         cdef void *swap
@@ -298,12 +299,12 @@ cdef class Program:
             lowest += 1
         for i in range(self.count - 1, lowest - 1, -1):
             stage = &self.stages[i]
-            stage.dX = nothing()
+            stage.dX = no_array()
             if i > lowest:
                 stage.dX = time_major_array(self.between[1], stage.n, stage.piece.m, stage.X.column)
                 self.stages[i - 1].dA = stage.dX
             if stage.parts and (self.activity_l1 or self.activity_l2):
-                self._penalise(stage)
+                self._penalise_outputs(stage)
             if i == self.count - 1:
                 head_backward(stage, stage.piece)
             else:
@@ -312,68 +313,73 @@ cdef class Program:
             self.between[0], self.between[1] = self.between[1], swap
         return 0
 
-    cdef void _penalise(self, Stage *stage) noexcept nogil:
-        """Add what the penalty of a recurrent stage's outputs is to their gradient."""
+    cdef void _penalise_outputs(self, Stage *stage) noexcept nogil:
+        """Add the gradient of the activity penalty to dA of a recurrent stage."""
         cdef const Piece *piece = stage.piece
         cdef double rows = 0
         cdef Py_ssize_t i
         for i in range(piece.m):
             rows += piece.length[i] if stage.steps_out else 1
-        penalise_each(stage.A, self.activity_l1 / rows, self.activity_l2 / rows, stage.dA, piece, stage.steps_out,
-                      stage.u, self.k.size)
+        penalise_piece(stage.A, self.activity_l1 / rows, self.activity_l2 / rows, stage.dA, piece, stage.steps_out,
+                       stage.u, self.k.size)
 
-    cdef int _look(self) except -1 nogil:
-        """Let a Ctrl-C be seen, now and then."""
+    cdef int _check_signals(self) except -1 nogil:
+        """Count the operations of a piece, and check for Ctrl-C after enough of them."""
         cdef const Piece *piece
         cdef Py_ssize_t i, n, u
-        self.done += UPDATE
+        self.done += UPDATE_OPERATIONS
         for i in range(self.count):
             n, u, piece = self.stages[i].n, self.stages[i].u, self.stages[i].piece
             self.done += 6.0 * piece.m * piece.s * u * (n + u)
-        if self.done > GLANCE:
+        if self.done > SIGNAL_INTERVAL:
             self.done = 0
             check_signals()
         return 0
 
     cdef int _update(self, const Samples *samples, double rate) except -1 nogil:
-        """Take one step of the optimizer, none where all weighs 0.
+        """Make the update of a piece; none where all weights are 0.
 
-        Return LOST where the loss is not finite, LEFT_OUT where a gradient is not; nothing was changed then.
+        Return LOSS_NOT_FINITE or, where a gradient is not finite, LEFT_OUT; parameters are unchanged then.
         """
         cdef int how = 0
         self.batch.piece.training = self.batch.piece.carries = True
         self._forward(samples)
-        self._head(samples)
+        self._run_head(samples)
         if not isfinite(self.value):
-            return LOST
+            return LOSS_NOT_FINITE
         if self.weight:
             self._backward()
             how = 0 if self.weights.update(rate) else LEFT_OUT
-        self._look()
+        self._check_signals()
         return how
 
     # --- epochs and scores ---
 
     def epoch(self, Source source not None, const Py_ssize_t[::1] order, Py_ssize_t size, Py_ssize_t truncate,
               const double[::1] rates, double[::1] sums, bint begins=True):
-        """An update for each batch of up to `size` of the samples in `order`, or where `truncate` is not 0 for each
-        piece of so many steps that has targets, by these learning rates; all of an epoch, or a part, the first of which
-        `begins` with no states.
+        """Make the updates of an epoch, or of a part of one.
 
-        To `sums` (5,) is added what the outputs weigh, their losses by that, and what those weigh that are right, all
-        before each update; then how many updates were left out, whose gradients were not finite. The last is how many
-        of these there were in a row.
+        Args:
+            source: the samples.
+            order: the indices of the samples, in the order in which they are taken.
+            size: the number of samples in a batch. Each batch makes one update.
+            truncate: with a number other than 0, each piece of so many steps that has targets makes an update instead.
+            rates: the learning rate of each update.
+            sums: (5,) sums to add to: the weights of outputs, their losses times these weights, the weights of right
+                outputs, all before each update; the updates that were left out, because a gradient was not finite. The
+                last number is set to how many of the latest updates in a row were left out.
+            begins: whether this is the first part of an epoch, which begins without states.
 
         Returns:
-            None; where a loss is not finite, or too many updates in a row are left out, the last loss and the batch,
-            from 0.
+            None; or (the last loss, the index of the batch) where a loss is not finite, or too many updates in a row
+            were left out.
         """
         cdef Totals totals
         cdef int failed
         totals.updates, totals.batch, totals.sums = 0, 0, &sums[0]
         if begins:
-            self._begin_anew()
-        # Each once, and by all threads in one order: none waits for another that waits for it.
+            self._forget_states()
+        # Each lock once, and all threads in one order: otherwise two fits could deadlock.
         locks = sorted({rng.bit_generator.lock for rng in self.generators}, key=id)
         for lock in locks:
             lock.acquire()
@@ -385,8 +391,8 @@ cdef class Program:
                 lock.release()
         return (self.value, totals.batch) if failed else None
 
-    cdef void _begin_anew(self) noexcept nogil:
-        """No states of the piece before."""
+    cdef void _forget_states(self) noexcept nogil:
+        """Forget the carried states of all recurrent stages."""
         cdef Recurrent *part
         cdef Py_ssize_t i
         cdef int j
@@ -398,52 +404,53 @@ cdef class Program:
 
     cdef int _epoch(self, const Samples *samples, const Py_ssize_t *order, Py_ssize_t m, Py_ssize_t size,
                     Py_ssize_t truncate, const double *rates, Totals *totals) except -1 nogil:
+        """Make all updates; return whether the fit diverges."""
         cdef Py_ssize_t first = 0, at, steps = samples.s if self.draws else 0
         while first < m:
-            arrange(&self.batch, samples, order + first, min(size, m - first))
+            arrange_rows(&self.batch, samples, order + first, min(size, m - first))
             if truncate == 0:
-                window(&self.batch, 0, samples.s, 0, 1)
-                cut(&self.batch, steps)
+                set_steps(&self.batch, 0, samples.s, 0, 1)
+                cut_piece(&self.batch, steps)
                 if self._step(samples, rates, totals):
                     return 1
             else:
-                self._begin_anew()
+                self._forget_states()
                 at = 0
                 while self.per_step and at < self.batch.whole[0]:
-                    window(&self.batch, at, truncate, 0, 1)
-                    cut(&self.batch, 0)
+                    set_steps(&self.batch, at, truncate, 0, 1)
+                    cut_piece(&self.batch, 0)
                     if self._step(samples, rates, totals):
                         return 1
                     at += truncate
                 if not self.per_step:
-                    self._run_up(samples, truncate)
+                    self._run_steps_before_last(samples, truncate)
                     if self._step(samples, rates, totals):
                         return 1
             first += size
             totals.batch += 1
         return 0
 
-    cdef int _run_up(self, const Samples *samples, Py_ssize_t truncate) except -1 nogil:
-        """The states before the last `truncate` steps of each sample, which are then the piece."""
+    cdef int _run_steps_before_last(self, const Samples *samples, Py_ssize_t truncate) except -1 nogil:
+        """Compute the states before the last `truncate` steps of each sample; these steps become the piece."""
         cdef Py_ssize_t at = 0
         while at < steps_before(self.batch.whole[0], truncate, self.stride):
-            window(&self.batch, at, truncate, truncate, self.stride)
-            cut(&self.batch, 0)
+            set_steps(&self.batch, at, truncate, truncate, self.stride)
+            cut_piece(&self.batch, 0)
             self.batch.piece.training = self.batch.piece.carries = True
             self._forward(samples)
-            self._look()
+            self._check_signals()
             at += truncate
-        keep_last(&self.batch, truncate, self.stride)
-        cut(&self.batch, 0)
+        set_last_steps(&self.batch, truncate, self.stride)
+        cut_piece(&self.batch, 0)
         return 0
 
     cdef int _step(self, const Samples *samples, const double *rates, Totals *totals) except -1 nogil:
-        """Make an update and add it to the totals; return whether the fit diverges."""
+        """Make an update and add its figures to the totals; return whether the fit diverges."""
         cdef int how = self._update(samples, rates[totals.updates])
-        if how == LOST:
+        if how == LOSS_NOT_FINITE:
             return 1
         totals.updates += 1
-        self._count(totals)
+        self._add_to_totals(totals)
         if how == LEFT_OUT:
             totals.sums[3] += 1
             totals.sums[4] += 1
@@ -451,14 +458,15 @@ cdef class Program:
             totals.sums[4] = 0
         return totals.sums[4] >= MOST_LEFT_OUT
 
-    cdef void _count(self, Totals *totals) noexcept nogil:
-        """Add what the last piece was to the totals."""
+    cdef void _add_to_totals(self, Totals *totals) noexcept nogil:
+        """Add the figures of the last piece to the totals."""
         totals.sums[0] += self.weight
         totals.sums[1] += self.value * self.weight
         totals.sums[2] += self.right
 
     def scores(self, Source source not None, Py_ssize_t size, double[::1] sums):
-        """Add to `sums` what outputs weigh, their losses and what is right, as `epoch` does; `size` samples at a time.
+        """Score all samples, `size` at a time: add to `sums` the weights of outputs, their losses times these, and the
+        weights of right outputs.
         """
         cdef Samples *samples = &source.samples
         cdef Totals totals
@@ -467,12 +475,12 @@ cdef class Program:
         totals.updates, totals.batch, totals.sums = 0, 0, &sums[0]
         with nogil:
             while first < samples.m:
-                arrange(&self.batch, samples, &order[first], min(size, samples.m - first))
-                window(&self.batch, 0, samples.s, 0, 1)
-                cut(&self.batch, 0)
+                arrange_rows(&self.batch, samples, &order[first], min(size, samples.m - first))
+                set_steps(&self.batch, 0, samples.s, 0, 1)
+                cut_piece(&self.batch, 0)
                 self.batch.piece.training = self.batch.piece.carries = False
                 self._forward(samples)
-                self._head(samples)
-                self._look()
-                self._count(&totals)
+                self._run_head(samples)
+                self._check_signals()
+                self._add_to_totals(&totals)
                 first += size

@@ -1,6 +1,6 @@
-"""NumPy's generators, drawn from without the GIL."""
+"""Draw from NumPy's random generators without the GIL."""
 
 from numpy.random cimport bitgen_t
 
 
-cdef bitgen_t *generator(rng) except NULL
+cdef bitgen_t *bit_generator_of(rng) except NULL

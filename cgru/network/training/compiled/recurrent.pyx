@@ -1,4 +1,9 @@
-"""GRU and Bidirectional as stages of a compiled network."""
+"""The stage of a GRU, or of a Bidirectional with its two GRU, whose outputs are merged.
+
+The arithmetic is that of cgru/core; here masks are drawn, states are carried from piece to piece, and outputs merged:
+A = first, [first, second], first + second, (first + second) / 2 or first * second. States are (s + 2, m, u), one step
+before the first and one behind the last, in lanes (s + 2, u, m).
+"""
 
 from cgru.core cimport driver, gradients
 from cgru.core.kernels cimport (
@@ -8,11 +13,11 @@ from cgru.core.kernels cimport (
 from cgru.core.plan cimport (
     BACKWARD, FORWARD, GRADIENTS, choose_lanes, input_column, may_have_samples_in_lanes, largest_workspace_size,
 )
-from cgru.network.training.compiled.numbers cimport ADD, HALVE, MULTIPLY, add, combine, draw, in_rows, kept_by, move
-from cgru.network.training.compiled.random cimport generator
-from cgru.network.training.compiled.stage cimport (
-    Arena, Piece, Recurrent, Size, Stage, nothing, take, timed,
+from cgru.network.training.compiled.numbers cimport (
+    ADD, HALVE, MULTIPLY, add_to, combine, copy_row, draw_mask, input_as_rows, kept_scale,
 )
+from cgru.network.training.compiled.random cimport bit_generator_of
+from cgru.network.training.compiled.stage cimport Arena, Piece, Recurrent, Size, Stage, assign, no_array, time_major
 
 cdef enum:
     ONE, CONCAT, SUM, MEAN, MUL
@@ -20,10 +25,10 @@ cdef enum:
 cdef dict MERGES = {None: ONE, "concat": CONCAT, "sum": SUM, "mean": MEAN, "mul": MUL}
 
 
-# --- made ---
+# --- setting up ---
 
 cdef int make_recurrent(Stage *stage, list layers, str merge, bint steps_out) except -1:
-    """A stage of one or two `GRU`, but for its memory."""
+    """Set up a stage of one or two `GRU`, without its memory."""
     cdef Recurrent *part
     cdef Py_ssize_t u
     stage.forward, stage.backward = forward_recurrent, backward_recurrent
@@ -40,7 +45,7 @@ cdef int make_recurrent(Stage *stage, list layers, str merge, bint steps_out) ex
             part.dropout, part.zoneout = layer.dropout, layer.zoneout
             part.recurrent_dropout = layer.recurrent_dropout
             if part.dropout or part.recurrent_dropout or part.zoneout:
-                part.random = generator(layer.np_rng)
+                part.random = bit_generator_of(layer.np_rng)
         else:
             part.call.zoneout = layer.zoneout
         stage.u += u if merge == "concat" or i == 0 else 0
@@ -48,50 +53,50 @@ cdef int make_recurrent(Stage *stage, list layers, str merge, bint steps_out) ex
     return 0
 
 
-cdef void lay_recurrent(Stage *stage, Arena *arena, Size size, bint carries) noexcept:
-    """Find room; with `carries`, or in a `stateful` cell, for states that go on from piece to piece as well."""
+cdef void plan_recurrent(Stage *stage, Arena *arena, Size size, bint carries) noexcept:
+    """Assign the memory of a stage; with `carries`, or for `stateful` cells, also that of carried states."""
     cdef Py_ssize_t e = stage.n, u, place, outputs = size.many if stage.steps_out else size.m
     cdef int bytes = stage.k.size, i
     cdef Recurrent *part
-    cdef bint shared = stage.merge == CONCAT and stage.steps_out  # the states of both, side by side
-    cdef void *states = take(arena, size.many * stage.u, bytes) if shared else NULL
+    cdef bint shared = stage.merge == CONCAT and stage.steps_out  # both write their states to one array, side by side
+    cdef void *states = assign(arena, size.many * stage.u, bytes) if shared else NULL
     for i in range(stage.parts):
         part = &stage.part[i]
         u = part.call.u
         part.columns, part.column = stage.u if shared else u, i * u if shared else 0
-        part.states = states if shared else take(arena, size.many * u, bytes)
-        part.begins = <bint *>take(arena, size.m, sizeof(int))
+        part.states = states if shared else assign(arena, size.many * u, bytes)
+        part.begins = <bint *>assign(arena, size.m, sizeof(int))
         if carries or part.stateful or part.learned:
-            part.start = take(arena, size.m * u, bytes)
+            part.start = assign(arena, size.m * u, bytes)
         if carries or part.stateful:
-            part.carried, part.begun = take(arena, size.m * u, bytes), <bint *>take(arena, size.m, sizeof(int))
+            part.carried, part.begun = assign(arena, size.m * u, bytes), <bint *>assign(arena, size.m, sizeof(int))
         if stage.merge > CONCAT and not stage.steps_out:
-            part.last = take(arena, size.m * u, bytes)
+            part.last = assign(arena, size.m * u, bytes)
         if part.dropout:
-            part.mask, part.masked = take(arena, size.m * e, bytes), take(arena, size.back * e, bytes)
+            part.mask, part.masked = assign(arena, size.m * e, bytes), assign(arena, size.back * e, bytes)
         if part.recurrent_dropout:
-            part.recurrent = take(arena, 3 * size.m * u, bytes)
+            part.recurrent = assign(arena, 3 * size.m * u, bytes)
         if part.zoneout:
-            part.kept = take(arena, size.back * u, bytes)
+            part.kept = assign(arena, size.back * u, bytes)
         for place in range(CGRU_PLACES):
-            if place == CGRU_PLACE_dhh_ or place == CGRU_PLACE_dz_:  # written where hh and z are read for the last time
+            if place == CGRU_PLACE_dhh_ or place == CGRU_PLACE_dz_:  # they overwrite hh and z after these are last read
                 part.memory[place] = part.memory[CGRU_PLACE_hh if place == CGRU_PLACE_dhh_ else CGRU_PLACE_z]
             elif part.width[place]:
-                part.memory[place] = take(arena, size.back * part.width[place], bytes)
+                part.memory[place] = assign(arena, size.back * part.width[place], bytes)
     if stage.merge > CONCAT or not stage.steps_out:
-        stage.out = take(arena, outputs * stage.u, bytes)
+        stage.out = assign(arena, outputs * stage.u, bytes)
     if stage.merge > SUM:
-        stage.unmerged = take(arena, (size.back if stage.steps_out else size.m) * stage.u, bytes)
+        stage.unmerged = assign(arena, (size.back if stage.steps_out else size.m) * stage.u, bytes)
     if stage.parts == 2:
-        stage.second = take(arena, size.back * e, bytes)
+        stage.second = assign(arena, size.back * e, bytes)
 
 
-cdef Py_ssize_t recurrent_scratch(const Stage *stage, Py_ssize_t m, Py_ssize_t s, bint back) noexcept:
-    """Numbers of memory that a piece of up to m rows and s steps takes while it runs."""
+cdef Py_ssize_t recurrent_workspace(const Stage *stage, Py_ssize_t m, Py_ssize_t s, bint back) noexcept:
+    """Return the numbers of workspace for a piece of m rows and s steps, with `back` also in the backward pass."""
     cdef Py_ssize_t most = 0
     cdef cgru_call call
     cdef int i
-    for i in range(2 * stage.parts):  # without the masks that only training has, and with them
+    for i in range(2 * stage.parts):  # each GRU without recurrent dropout, as in scoring, and with it
         call = stage.part[i // 2].call
         call.m, call.s = m, s
         if i % 2 and stage.part[i // 2].recurrent_dropout:
@@ -106,19 +111,19 @@ cdef Py_ssize_t recurrent_scratch(const Stage *stage, Py_ssize_t m, Py_ssize_t s
 # --- forward ---
 
 cdef Py_ssize_t wanted_column(Stage *stage, const Piece *piece) noexcept nogil:
-    """Return the column by which its input had better lie, for a caller who chooses how it does."""
+    """Return the column stride that the stage wants its input to have: 1 for (s, m, n), m for samples in lanes."""
     cdef Py_ssize_t column = piece.m if stage.parts else 1
     cdef cgru_call call
     cdef int i
     for i in range(stage.parts):
-        call = _call(stage, &stage.part[i], piece)
+        call = _call_of(stage, &stage.part[i], piece)
         choose_lanes(stage.k, &call)
         column = min(column, input_column(stage.k, &call))
     return column
 
 
-cdef cgru_call _call(const Stage *stage, const Recurrent *part, const Piece *piece) noexcept nogil:
-    """Its sizes and masks."""
+cdef cgru_call _call_of(const Stage *stage, const Recurrent *part, const Piece *piece) noexcept nogil:
+    """Return the arguments of one GRU for a piece: its sizes and recurrent dropout masks."""
     cdef cgru_call call = part.call
     call.m, call.s, call.running = piece.m, piece.s, piece.running
     if part.recurrent_dropout and piece.training:
@@ -127,58 +132,58 @@ cdef cgru_call _call(const Stage *stage, const Recurrent *part, const Piece *pie
 
 
 cdef int forward_recurrent(Stage *stage, const Piece *piece) except -1 nogil:
-    """All parts, and their outputs merged."""
+    """Run all GRU of the stage and merge their outputs."""
     cdef cgru_array first, second
     cdef Py_ssize_t u = stage.part[0].call.u
     cdef int size = stage.k.size, i
     for i in range(stage.parts):
-        _forward(stage, i, piece)
+        _forward_one(stage, i, piece)
     if stage.merge <= CONCAT:
-        stage.A = _after(&stage.part[0], size) if stage.steps_out else timed(stage.out, stage.u, piece.m)
+        stage.A = _states_after(&stage.part[0], size) if stage.steps_out else time_major(stage.out, stage.u, piece.m)
         return 0
     stage.A = time_major_array(stage.out, stage.u, piece.m, stage.part[0].now.column if stage.steps_out else 1)
-    first, second = _outputs(stage, 0, piece), _outputs(stage, 1, piece)
+    first, second = _outputs_to_merge(stage, 0, piece), _outputs_to_merge(stage, 1, piece)
     combine(MULTIPLY if stage.merge == MUL else ADD, first, second, stage.A, piece, stage.steps_out, u, size)
     if stage.merge == MEAN:
         combine(HALVE, stage.A, stage.A, stage.A, piece, stage.steps_out, u, size)
     return 0
 
 
-cdef inline cgru_array _after(const Recurrent *part, int size) noexcept nogil:
-    """The states after each step; `every` has one more step before them, and one behind."""
+cdef inline cgru_array _states_after(const Recurrent *part, int size) noexcept nogil:
+    """Return the states after each step, (s, m, u): `every` without the step before the first."""
     cdef cgru_array states = part.every
     states.data = <char *>states.data + states.step * size
     return states
 
 
-cdef cgru_array _outputs(const Stage *stage, int i, const Piece *piece) noexcept nogil:
-    """What a part's outputs are, where they are merged into others."""
+cdef cgru_array _outputs_to_merge(const Stage *stage, int i, const Piece *piece) noexcept nogil:
+    """Return the outputs of GRU i where they are merged: its states, or its last states."""
     cdef const Recurrent *part = &stage.part[i]
-    return _after(part, stage.k.size) if stage.steps_out else timed(part.last, part.call.u, piece.m)
+    return _states_after(part, stage.k.size) if stage.steps_out else time_major(part.last, part.call.u, piece.m)
 
 
-cdef int _forward(Stage *stage, int i, const Piece *piece) except -1 nogil:
-    """One part."""
+cdef int _forward_one(Stage *stage, int i, const Piece *piece) except -1 nogil:
+    """Run GRU i on a piece: set its arrays, draw masks, set initial states, and carry the last ones on."""
     cdef Recurrent *part = &stage.part[i]
     cdef cgru_call *call = &part.now
     cdef Py_ssize_t m = piece.m, u = part.call.u, place
     cdef int size = stage.k.size
-    call[0] = _call(stage, part, piece)
+    call[0] = _call_of(stage, part, piece)
     choose_lanes(stage.k, call)
-    call.X = stage.X if call.column > 1 else in_rows(stage, piece)
+    call.X = stage.X if call.column > 1 else input_as_rows(stage, piece)
     part.every = time_major_array(part.states, part.columns, m, call.column)
     part.every.data = <char *>part.every.data + part.column * part.every.column * size
     if part.random != NULL and piece.training:
         _draw_masks(stage, part, piece)
         if part.dropout:
-            _mask_input(stage, part, piece, call.X, timed(part.masked, stage.n, m))
-            call.X = timed(part.masked, stage.n, m)
+            _apply_input_mask(stage, part, piece, call.X, time_major(part.masked, stage.n, m))
+            call.X = time_major(part.masked, stage.n, m)
         if part.zoneout:
-            call.kept = timed(part.kept, u, m)
+            call.kept = time_major(part.kept, u, m)
     elif part.zoneout:
         call.zoneout = part.zoneout
     if piece.training or stage.steps_out:
-        call.h = _after(part, size)
+        call.h = _states_after(part, size)
     if piece.training:
         call.hp = part.every
         if call.reverse:
@@ -186,116 +191,119 @@ cdef int _forward(Stage *stage, int i, const Piece *piece) except -1 nogil:
         for place in range(CGRU_PLACES):
             if part.width[place]:
                 call.array[place] = time_major_array(part.memory[place], part.width[place], m, call.column)
-    _begin(stage, part, piece)
+    _set_initial_states(stage, part, piece)
     if not stage.steps_out:
-        call.last = timed(part.last, u, m)
+        call.last = time_major(part.last, u, m)
         if stage.merge <= CONCAT:
-            call.last = timed(<char *>stage.out + i * u * size, stage.u, m)
+            call.last = time_major(<char *>stage.out + i * u * size, stage.u, m)
     driver.run_in_workspace(call, &part.w, stage.k, FORWARD, stage.scratch, stage.threads)
     if part.carried != NULL and piece.carries:
-        _carry(stage, part, piece)
+        _carry_states(stage, part, piece)
     return 0
 
 
-cdef void _begin(Stage *stage, Recurrent *part, const Piece *piece) noexcept nogil:
-    """The states before the step that runs first: where that step, of each row, looks for them."""
+cdef void _set_initial_states(Stage *stage, Recurrent *part, const Piece *piece) noexcept nogil:
+    """Set the initial states of each row: carried from the piece before, learned, or zero.
+
+    For training they are also put beside the first step that runs, where the backward pass reads the state before.
+    """
     cdef Py_ssize_t i, u = part.call.u
     cdef int size = stage.k.size
-    cdef cgru_array start = nothing(), learned = cgru_array(<void *>part.w.h0.data, 0, 0, 1)
+    cdef cgru_array start = no_array(), learned = cgru_array(<void *>part.w.h0.data, 0, 0, 1)
     part.now.fresh = not part.learned
     for i in range(piece.m):
         part.begins[i] = part.carried == NULL or not piece.carries or not part.begun[piece.slot[i]]
         part.now.fresh = part.now.fresh and part.begins[i]
     if not part.now.fresh:
-        part.now.h0 = start = timed(part.start, u, piece.m)
+        part.now.h0 = start = time_major(part.start, u, piece.m)
         for i in range(piece.m):
             if part.begins[i]:
-                move(learned, 0, 0, start, i, 0, u, size)
+                copy_row(learned, 0, 0, start, i, 0, u, size)
             else:
-                move(timed(part.carried, u, piece.slots), piece.slot[i], 0, start, i, 0, u, size)
+                copy_row(time_major(part.carried, u, piece.slots), piece.slot[i], 0, start, i, 0, u, size)
     for i in range(piece.m if piece.training else 0):
-        move(start, i, 0, part.every, i, piece.length[i] + 1 if part.call.reverse else 0, u, size)
+        copy_row(start, i, 0, part.every, i, piece.length[i] + 1 if part.call.reverse else 0, u, size)
 
 
-cdef void _carry(Stage *stage, Recurrent *part, const Piece *piece) noexcept nogil:
-    """Keep the states after each row's last step."""
+cdef void _carry_states(Stage *stage, Recurrent *part, const Piece *piece) noexcept nogil:
+    """Keep the state after each row's last step for the next piece."""
     cdef Py_ssize_t i, u = part.call.u
-    cdef cgru_array to = timed(part.carried, u, piece.slots)
+    cdef cgru_array to = time_major(part.carried, u, piece.slots)
     for i in range(piece.m):
         part.begun[piece.slot[i]] = True
-        move(part.every, i, 1 if part.call.reverse else piece.length[i], to, piece.slot[i], 0, u, stage.k.size)
+        copy_row(part.every, i, 1 if part.call.reverse else piece.length[i], to, piece.slot[i], 0, u, stage.k.size)
 
 
 cdef void _draw_masks(Stage *stage, Recurrent *part, const Piece *piece) noexcept nogil:
-    """The masks of a run, in the order of cgru/core/masks.py."""
+    """Draw all masks of one GRU, in the order of cgru/core/masks.py."""
     cdef Py_ssize_t u = part.call.u
     cdef int size = stage.k.size
     cdef int gate
     cdef double rate = part.recurrent_dropout
     if part.dropout:
-        draw(part.random, part.dropout, 0, kept_by(part.dropout, size), part.mask, piece, 1, stage.n, size)
+        draw_mask(part.random, part.dropout, 0, kept_scale(part.dropout, size), part.mask, piece, 1, stage.n, size)
     for gate in range(3 if rate else 0):
-        draw(part.random, rate, 0, kept_by(rate, size), <char *>part.recurrent + gate * piece.m * u * size, piece, 1,
-             u, size)
+        draw_mask(part.random, rate, 0, kept_scale(rate, size), <char *>part.recurrent + gate * piece.m * u * size,
+                  piece, 1, u, size)
     if part.zoneout:
-        draw(part.random, part.zoneout, 1, 0, part.kept, piece, piece.s, u, size)
+        draw_mask(part.random, part.zoneout, 1, 0, part.kept, piece, piece.s, u, size)
 
 
-cdef void _mask_input(const Stage *stage, const Recurrent *part, const Piece *piece, cgru_array a,
-                      cgru_array to) noexcept nogil:
-    """`to` = a times the mask (m, e) at each step."""
+cdef void _apply_input_mask(const Stage *stage, const Recurrent *part, const Piece *piece, cgru_array a,
+                            cgru_array to) noexcept nogil:
+    """Set `to` = a * mask, (m, e), the same at each step."""
     combine(MULTIPLY, a, cgru_array(part.mask, stage.n, 0, 1), to, piece, True, stage.n, stage.k.size)
 
 
 # --- backward ---
 
 cdef int backward_recurrent(Stage *stage, const Piece *piece) except -1 nogil:
-    """All parts, their dX summed, and the gradients."""
+    """Run all GRU of the stage backward: sum their dX, and compute the gradients."""
     cdef int i
     cdef cgru_array dX
     for i in range(stage.parts):
         dX = stage.dX
         if dX.data != NULL and i == 1:
             dX.data = stage.second
-        _backward(stage, i, piece, dX)
+        _backward_one(stage, i, piece, dX)
         if dX.data != NULL and i == 1:
             combine(ADD, stage.dX, dX, stage.dX, piece, True, stage.n, stage.k.size)
     return 0
 
 
-cdef cgru_array _dA(Stage *stage, int i, const Piece *piece) noexcept nogil:
-    """dL/d(the outputs of a part)."""
+cdef cgru_array _unmerged_dA(Stage *stage, int i, const Piece *piece) noexcept nogil:
+    """Return dL/d(outputs of GRU i) from the stage's dA, back through the merging."""
     cdef Py_ssize_t u = stage.part[0].call.u
     cdef cgru_array dA = stage.dA, to
     if stage.merge == CONCAT:
         dA.data = <char *>dA.data + i * u * dA.column * stage.k.size
     elif stage.merge > SUM:
         to = time_major_array(stage.unmerged, u, piece.m, dA.column)
-        combine(HALVE if stage.merge == MEAN else MULTIPLY, dA, _outputs(stage, 1 - i, piece), to, piece,
+        combine(HALVE if stage.merge == MEAN else MULTIPLY, dA, _outputs_to_merge(stage, 1 - i, piece), to, piece,
                 stage.steps_out, u, stage.k.size)
         return to
     return dA
 
 
-cdef int _backward(Stage *stage, int i, const Piece *piece, cgru_array dX) except -1 nogil:
-    """One part."""
+cdef int _backward_one(Stage *stage, int i, const Piece *piece, cgru_array dX) except -1 nogil:
+    """Run GRU i backward on a piece: write dX, add to the gradients, and to that of a learned initial state."""
     cdef Recurrent *part = &stage.part[i]
     cdef cgru_call call = part.now
-    cdef cgru_array dA = _dA(stage, i, piece)
+    cdef cgru_array dA = _unmerged_dA(stage, i, piece)
     cdef Py_ssize_t row
-    call.dX, call.h0, call.last = dX, nothing(), nothing()
+    call.dX, call.h0, call.last = dX, no_array(), no_array()
     if part.learned and stage.trainable:
-        call.last = timed(part.start, call.u, piece.m)
+        call.last = time_major(part.start, call.u, piece.m)
     if stage.steps_out:
         call.dA = dA
     else:
         call.h0 = dA
     driver.run_in_workspace(&call, &part.w, stage.k, BACKWARD, stage.scratch, stage.threads)
     if dX.data != NULL and part.dropout:
-        _mask_input(stage, part, piece, dX, dX)
+        _apply_input_mask(stage, part, piece, dX, dX)
     if stage.trainable:
         gradients.run_in_workspace(&call, &part.g, stage.k, stage.scratch, stage.threads)
     for row in range(piece.m if call.last.data != NULL else 0):
         if part.begins[row]:
-            add(part.g.h0, <char *>part.start + row * call.u * stage.k.size, call.u, stage.k.size)
+            add_to(part.g.h0, <char *>part.start + row * call.u * stage.k.size, call.u, stage.k.size)
     return 0

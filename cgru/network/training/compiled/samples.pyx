@@ -1,4 +1,8 @@
-"""The samples that a compiled network reads: where they lie, without a copy but for the rows of a batch."""
+"""Read samples, targets and weights of a batch from NumPy's arrays without the GIL.
+
+The arrays are read with their strides; only the rows of a piece are copied, standardised, to the layout of the first
+stage. Targets and weights go to arrays (s, m, ...), or (m, ...) where there is one for each sample.
+"""
 
 import numpy as np
 
@@ -15,15 +19,15 @@ ctypedef fused number:
 
 
 cdef class Source:
-    """Samples with their targets.
+    """The arrays of samples with their targets, in the dtypes that the compiled code reads.
 
     Args:
         X: (m, s, e), or tokens (m, s).
         y: (m,) or (m, n) classes, or (m, k) or (m, n, k) numbers; n is s, unless a layer changes the steps.
-        lengths: (m,) the real steps; None: all.
+        lengths: (m,) the real steps of each sample; None: all.
         per_step: whether there is a target for each step.
-        mean, scale: (e,) what X is standardised by; None: it is not.
-        weights: of what has a target, (m,) or (m, n); None: all are 1.
+        mean, scale: (e,) the standardisation of X; None: there is none.
+        weights: the weight of each target, (m,) or (m, n); None: all are 1.
     """
 
     def __init__(self, X, y, lengths, bint per_step, mean, scale, weights=None):
@@ -64,7 +68,10 @@ cdef class Source:
 
 cdef void read_tokens(const Samples *samples, const Piece *piece, const Py_ssize_t *sample, const Py_ssize_t *start,
                       Py_ssize_t most, Py_ssize_t *to) noexcept nogil:
-    """(s, m) tokens from 0 to below `most`, whatever another thread has made of them."""
+    """Read the tokens of a piece to `to` (s, m); a token outside 0 to `most` - 1 becomes 0.
+
+    Tokens were checked before; the bound keeps memory safe if another thread changes them meanwhile.
+    """
     cdef Py_ssize_t i, t, token
     for i in range(piece.m):
         for t in range(piece.length[i]):
@@ -73,9 +80,9 @@ cdef void read_tokens(const Samples *samples, const Piece *piece, const Py_ssize
             to[t * piece.m + i] = token if 0 <= token < most else 0
 
 
-cdef void _read(const Samples *samples, const char *source, Py_ssize_t steps, number *to, Py_ssize_t step,
-                Py_ssize_t column) noexcept nogil:
-    """The steps of a sample; theirs, and the elements of each, stand so far apart in `to`."""
+cdef void _read_steps(const Samples *samples, const char *source, Py_ssize_t steps, number *to, Py_ssize_t step,
+                      Py_ssize_t column) noexcept nogil:
+    """Read `steps` steps of one sample, standardised, to `to`; `step` and `column` are its strides in numbers."""
     cdef bint plain = samples.mean == NULL and samples.X_element == samples.X_size == sizeof(number)
     cdef Py_ssize_t t, c, e = samples.e
     cdef const char *at
@@ -99,42 +106,43 @@ cdef void _read(const Samples *samples, const char *source, Py_ssize_t steps, nu
 
 cdef void read_X(const Samples *samples, const Piece *piece, const Py_ssize_t *sample, const Py_ssize_t *start,
                  cgru_array to, int size) noexcept nogil:
-    """(m, s, e), standardised."""
+    """Read the inputs of a piece to `to` (m, s, e), standardised."""
     cdef Py_ssize_t i
     cdef const char *source
     for i in range(piece.m):
         source = samples.X + sample[i] * samples.X_sample + start[i] * samples.X_step
         if size == 4:
-            _read[float](samples, source, piece.length[i], <float *>to.data + i * to.sample, to.step, to.column)
+            _read_steps[float](samples, source, piece.length[i], <float *>to.data + i * to.sample, to.step, to.column)
         else:
-            _read[double](samples, source, piece.length[i], <double *>to.data + i * to.sample, to.step, to.column)
+            _read_steps[double](samples, source, piece.length[i], <double *>to.data + i * to.sample, to.step, to.column)
 
 
-cdef inline const char *_target(const Samples *samples, Py_ssize_t sample, Py_ssize_t t) noexcept nogil:
+cdef inline const char *_target_address(const Samples *samples, Py_ssize_t sample, Py_ssize_t t) noexcept nogil:
+    """Return the address of a sample's target at output step t."""
     return samples.y + sample * samples.y_sample + t * samples.y_step
 
 
 cdef void read_classes(const Samples *samples, const Piece *piece, const Py_ssize_t *sample, const Py_ssize_t *start,
                        Py_ssize_t *to) noexcept nogil:
-    """The class of each row, or of each step of it."""
+    """Read the class of each row, or of each of its steps, to `to`."""
     cdef Py_ssize_t i, t
     cdef const char *y
     for i in range(piece.m):
-        y = _target(samples, sample[i], start[i] // piece.every)
+        y = _target_address(samples, sample[i], start[i] // piece.every)
         for t in range(piece.length[i] if samples.per_step else 1):
             to[t * piece.m + i] = (<const Py_ssize_t *>(y + t * samples.y_step))[0]
 
 
 cdef void read_targets(const Samples *samples, const Piece *piece, const Py_ssize_t *sample, const Py_ssize_t *start,
                        void *to, int size) noexcept nogil:
-    """The k targets of each row, or of each step of it."""
+    """Read the k targets of each row, or of each of its steps, to `to`."""
     cdef Py_ssize_t i, t, j, at
     cdef const char *target
     cdef double y
     for i in range(piece.m):
         for t in range(piece.length[i] if samples.per_step else 1):
             at = (t * piece.m + i) * samples.k
-            target = _target(samples, sample[i], start[i] // piece.every + t)
+            target = _target_address(samples, sample[i], start[i] // piece.every + t)
             for j in range(samples.k):
                 y = (<const double *>(target + j * samples.y_output))[0]
                 if size == 4:
@@ -145,7 +153,10 @@ cdef void read_targets(const Samples *samples, const Piece *piece, const Py_ssiz
 
 cdef double read_weights(const Samples *samples, const Piece *piece, const Py_ssize_t *sample, const Py_ssize_t *start,
                          double *to) noexcept nogil:
-    """The weight of each row, or of each step of it, where they have any; and what they weigh together."""
+    """Read the weight of each row, or of each of its steps, to `to`; return their sum.
+
+    Without weights nothing is written, and the number of targets is returned.
+    """
     cdef Py_ssize_t i, t, first
     cdef double sum = 0
     for i in range(piece.m):

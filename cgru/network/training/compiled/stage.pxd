@@ -1,11 +1,13 @@
-"""What the stages of a compiled network have in common.
+"""The structs that all stages of a compiled network share.
 
-A stage is one layer. It reads X and writes A; going back it reads dA, writes dX (no data: not wanted) and adds the
-gradients of its parameters up. Arrays lie time-major, (s, m, n), those of layers with few units (s, n, m), which are
-said to be in lanes; past a row's length nothing in them is looked at.
+A stage is one layer of the chain. `forward` reads X and writes A. `backward` reads dA, writes dX (none where dX has no
+data) and adds to the gradients of its parameters. Arrays are time-major, (s, m, n). Those of layers with few units are
+(s, n, m) instead: "in lanes", with the samples in the SIMD lanes. Numbers past a row's length are undefined.
 
-m rows, s steps, n numbers that come in and u that go out at each step. A piece is what runs at once: a batch, or some
-steps of it; its rows stand by their lengths, the longest first.
+A piece is the part of a batch that runs at once: all its steps or, with truncated backpropagation, some of them. Its
+rows are sorted by length, the longest first.
+
+m rows, s steps, n numbers that come in and u that go out at each step.
 """
 
 from numpy.random cimport bitgen_t
@@ -15,48 +17,50 @@ from cgru.core.kernels cimport (
 )
 
 cdef enum:
-    MOST_PARAMETERS = 26  # of a stage
+    MOST_PARAMETERS = 26  # of one stage
+    # The rows and steps of a batch that run at once.
 
 
 cdef struct Piece:
     Py_ssize_t m, s
-    Py_ssize_t slots  # samples of the batch, some of which may be no rows of this piece
-    const Py_ssize_t *running  # (s) how many rows have a step; NULL: all
-    const Py_ssize_t *length  # (m)
-    const Py_ssize_t *slot  # (m) which sample of the batch a row is
-    const Py_ssize_t *row  # (slots) which row that is; m or more: none
-    bint training  # masks are drawn, and what going back takes is kept
-    bint carries  # states go on from the piece before
-    Py_ssize_t every  # steps of the samples for one of its own
+    Py_ssize_t slots  # samples of the batch; those that have no step in this piece are no rows of it
+    const Py_ssize_t *running  # (s) how many rows have each step; NULL: all rows have all steps
+    const Py_ssize_t *length  # (m) steps of each row
+    const Py_ssize_t *slot  # (m) the place of each row's sample in the batch
+    const Py_ssize_t *row  # (slots) the row of each sample of the batch; m or more: it has none
+    bint training  # whether to draw masks and keep the caches of the backward pass
+    bint carries  # whether states go on from the piece before
+    Py_ssize_t every  # input steps of the samples for one step of this piece
 
 
-# One GRU.
+# One GRU of a recurrent stage.
 cdef struct Recurrent:
-    cgru_call call  # what is the same for each piece
-    cgru_call now  # the call of this one
+    cgru_call call  # the arguments that are the same for each piece
+    cgru_call now  # the arguments for the current piece
     cgru_weights w
     cgru_gradients g
-    void *memory[CGRU_PLACES]  # of those arrays of the call that lie here, and their columns
+    void *memory[CGRU_PLACES]  # memory of the call's cache arrays, and their columns below
     Py_ssize_t width[CGRU_PLACES]
     void *states  # (s + 2, m, columns): the state after step t at t + 1, from `column` on
-    cgru_array every  # these, of this piece
-    Py_ssize_t columns, column  # columns in all, and the first of its own
-    void *last  # (m, u), where outputs are merged
+    cgru_array every  # the same as an array of the current piece
+    Py_ssize_t columns, column  # columns of `states`, which two GRU may share, and the first one of this GRU
+    void *last  # (m, u) the last states, where they are merged with those of the other direction
     double dropout, recurrent_dropout, zoneout
     bitgen_t *random
-    void *mask  # (m, e)
-    void *masked  # (s, m, e) X times it
-    void *recurrent  # (3, m, u) of the gates hh, z, r
-    void *kept  # (s, m, u)
-    void *start  # (m, u) the states before the first step; going back, with `learned`, dL/d(these)
-    void *carried  # (slots, u) the states after the last piece; NULL: each piece begins anew
-    bint *begun  # (slots) whether there is any yet
-    bint *begins  # (m) whether a row goes on from no piece before
+    void *mask  # (m, e) the dropout mask of the inputs
+    void *masked  # (s, m, e) X times the mask
+    void *recurrent  # (3, m, u) recurrent dropout masks of the gates hh, z, r
+    void *kept  # (s, m, u) the zoneout mask: 1 where the state is kept
+    void *start  # (m, u) the initial states; in the backward pass, with `learned`, dL/d(initial states)
+    void *carried  # (slots, u) the states after the piece before; NULL: each piece begins without states
+    bint *begun  # (slots) whether `carried` has a state of the sample yet
+    bint *begins  # (m) whether a row begins without a carried state
     bint learned  # whether a sample begins at w.h0; else at zero
-    bint stateful  # whether a batch goes on from the one before
+    bint stateful  # whether a batch continues the one before
 
 
-# Where a parameter stands among the numbers of all, and as what a part of the stage has it.
+# A parameter of a stage: where it begins in the buffer of `Weights`; which GRU it is of, and its place in that struct.
+# One layer.
 cdef struct Parameter:
     Py_ssize_t start, columns
     int part, place
@@ -66,78 +70,79 @@ cdef struct Stage:
     const cgru_kernels *k
     int (*forward)(Stage *, const Piece *) except -1 nogil
     int (*backward)(Stage *, const Piece *) except -1 nogil
-    Py_ssize_t n, u
-    bint steps_in, steps_out, trainable
-    bint may_have_lanes  # whether samples may stand side by side in A
-    const Piece *piece  # what it runs
-    Py_ssize_t (*lengths)(const Stage *, Py_ssize_t) noexcept nogil  # steps out of so many; NULL: as many as go in
-    Py_ssize_t stride  # steps that go in for one of these, where samples are cut into pieces
-    Piece handed  # of these, which the stages above run
-    Py_ssize_t *running
+    Py_ssize_t n, u  # numbers that come in and go out at each step
+    bint steps_in, steps_out, trainable  # whether X and A have a row for each step, or one for each sample
+    bint may_have_lanes  # whether A may have the samples in the SIMD lanes
+    const Piece *piece  # the piece that it runs
+    Py_ssize_t (*lengths)(const Stage *, Py_ssize_t) noexcept nogil  # output steps of so many inputs; NULL: the same
+    Py_ssize_t stride  # input steps of one output step, where the stage changes the number of steps
+    Piece output_piece  # the piece of its outputs, where the stage changes the number of steps
+    Py_ssize_t *running  # memory of that piece's `running` and, below, `length`
     Py_ssize_t *length
-    Py_ssize_t numbers[5]  # of its kind
+    Py_ssize_t numbers[5]  # integer options of a Frames
     int threads  # at most
     cgru_array X, A, dA, dX
-    void *out  # the memory of A
-    void *scratch  # which all stages share
-    void *turned  # X as (s, m, n), where it lies otherwise and must not
+    void *out  # memory of A
+    void *scratch  # workspace, which all stages share
+    void *X_as_rows  # memory for X as (s, m, n), where X is in lanes and the stage cannot read that
     Parameter parameter[MOST_PARAMETERS]
     int parameters
-    Recurrent part[2]  # of a GRU one, of a Bidirectional both
-    int parts, merge
-    void *second  # (s, m, n) dX of the second
-    void *unmerged  # (s, m, u of a part)
+    Recurrent part[2]  # the one GRU, or the two of a Bidirectional
+    int parts, merge  # how many of these; 0: the stage is not recurrent
+    void *second  # (s, m, n) dX of the second GRU
+    void *unmerged  # (s, m, u of one GRU) dL/d(outputs of one GRU), where they are merged by mean or product
     double rate  # of a Dropout
-    bitgen_t *random
-    void *mask
-    int how[3]  # of the parts of a Pool
-    int hows  # how many
-    Py_ssize_t *chosen  # (m, u) the steps that were taken
-    cgru_activation activate  # of a Dense, or of an elementwise stage that has `activates`
+    bitgen_t *random  # its generator; NULL: it does nothing
+    void *mask  # (s, m, n) its mask
+    int pooling[3]  # the poolings of a Pool, whose results stand side by side
+    int poolings  # how many of these
+    Py_ssize_t *chosen  # (m, u) the step that each number of a maximum, or of the last step, comes from
+    cgru_activation activate  # of a Dense, or of an elementwise stage with `activates`
     bint activates
     double low, high  # bounds of an elementwise stage
-    bint hands_on  # whether A may be X itself
-    char *W  # of a Dense or an Embedding; the scale of an elementwise stage, NULL: none
-    char *b
+    bint may_return_input  # whether A may be X itself, without a copy
+    char *W  # of a Dense or an Embedding; of an elementwise stage its scale, NULL: none
+    char *b  # of a Dense; of an elementwise stage its shift
     char *dW
     char *db
-    void *Z
-    Py_ssize_t *tokens  # (s, m)
+    void *Z  # (s, m, u) X W + b of a Dense; in the backward pass dL/dZ
+    Py_ssize_t *tokens  # (s, m) the input of an Embedding
 
 
-cdef inline cgru_array timed(const void *data, Py_ssize_t n, Py_ssize_t m) noexcept nogil:
-    """(m, s, n) that lies as (s, m, n); of (m, n) its first step."""
+cdef inline cgru_array time_major(const void *data, Py_ssize_t n, Py_ssize_t m) noexcept nogil:
+    """Return a time-major array (s, m, n) at `data`; (m, n) is its first step."""
     return time_major_array(data, n, m, 1)
 
 
 cdef inline bint in_lanes(cgru_array array) noexcept nogil:
-    """Whether the samples of an array stand side by side."""
+    """Return whether an array has the samples in the SIMD lanes, (s, n, m)."""
     return array.column != 1
 
 
-cdef inline cgru_array nothing() noexcept nogil:
+cdef inline cgru_array no_array() noexcept nogil:
+    """Return an array without data."""
     return cgru_array(NULL, 0, 0, 1)
 
 
-cdef inline Py_ssize_t live(const Piece *piece, bint each, Py_ssize_t t) noexcept nogil:
-    """How many rows have step t, where there is `each` of them."""
+cdef inline Py_ssize_t rows_at(const Piece *piece, bint each, Py_ssize_t t) noexcept nogil:
+    """Return how many rows have step t; without `each` step, for one number a sample, return all rows."""
     return piece.running[t] if each and piece.running != NULL else piece.m
 
 
-# What memory is wanted for: pieces of up to so many rows and steps, so many rows times steps (and two steps more), and
-# so many of them that are gone back through.
+# The size that memory is planned for: up to m rows and s steps; `many` rows times steps (with two more steps); `back`
+# rows times steps of pieces that have a backward pass.
 cdef struct Size:
     Py_ssize_t m, s, many, back
 
 
-# Memory: without a base it is only counted.
+# Memory that is handed out from `base` on. A first pass without a base counts how much is needed.
 cdef struct Arena:
     char *base
     Py_ssize_t used
 
 
-cdef inline void *take(Arena *arena, Py_ssize_t numbers, Py_ssize_t size) noexcept nogil:
-    """Room for so many numbers, from a cache line on."""
+cdef inline void *assign(Arena *arena, Py_ssize_t numbers, Py_ssize_t size) noexcept nogil:
+    """Hand out memory for `numbers` items of `size` bytes, aligned to a cache line; NULL while it is only counted."""
     cdef Py_ssize_t start = arena.used
     arena.used += (numbers * size + 63) // 64 * 64
     return NULL if arena.base == NULL else arena.base + start

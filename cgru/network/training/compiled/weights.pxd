@@ -1,36 +1,36 @@
-"""The parameters of a compiled network, their gradients, and the steps of its optimizer."""
+"""The parameters of a compiled network, their gradients, and the optimizer's updates."""
 
 from numpy cimport ndarray
 
 from cgru.core.kernels cimport cgru_kernels, cgru_optimizer_step
 
 cdef struct Weight:
-    Py_ssize_t start, numbers  # among the numbers of all
-    bint trained, matrix
-    double l1, l2  # penalties
+    Py_ssize_t start, numbers  # where the parameter begins in the buffer, and its size
+    bint trained, matrix  # whether it is trainable, and whether weight decay applies
+    double l1, l2  # factors of penalties
 
 
 cdef class Weights:
     cdef const cgru_kernels *k
     cdef object model, memory, weight_memory
-    cdef str optimizer  # the name of its class
-    cdef readonly list keys
-    cdef list arrays
-    cdef readonly dict start  # of each parameter, by key
+    cdef str optimizer  # the name of the optimizer's class
+    cdef readonly list keys  # of the parameters, like "0.Uz"
+    cdef list arrays  # the model's arrays, in the order of the keys
+    cdef readonly dict start  # where each parameter begins in the buffer, by key
     cdef Weight *weight
     cdef Py_ssize_t count, numbers
-    cdef int type  # NumPy's number of the dtype
-    cdef char *p[2]
-    cdef char *shown[2]  # what the network shows and is scored by; here what is trained, `p`
-    cdef long long *taken[2]  # the steps that were taken with each
-    cdef char *g
-    cdef int now, kept
-    cdef bint fresh  # nothing was changed since it was kept
-    cdef Py_ssize_t clips  # layers that clip their gradients
-    cdef Py_ssize_t *clipped  # of each: where its numbers begin, how many there are
+    cdef int type  # NumPy's type number of the dtype
+    cdef char *p[2]  # two buffers: the trained parameters, then the arrays of the optimizer's state
+    cdef char *shown[2]  # the parameters that are shown and scored: here those of `p`, in a subclass their means
+    cdef long long *taken[2]  # the number of updates of each parameter
+    cdef char *g  # the gradients
+    cdef int now, kept  # which buffer is current, and which is saved
+    cdef bint fresh  # whether the current buffer is saved, so that the next update must write to the other
+    cdef Py_ssize_t clips  # how many layers clip their gradients
+    cdef Py_ssize_t *clipped  # (clips, 2): the first number of each of these layers, and how many there are
     cdef cgru_optimizer_step step
     cdef void (*kernel)(const cgru_optimizer_step *, Py_ssize_t) noexcept nogil
-    cdef int carried  # how many arrays of state a parameter has
+    cdef int carried  # how many arrays the optimizer has for each parameter
     cdef bint debiased
     cdef double weight_decay, clip_norm
 

@@ -1,7 +1,7 @@
-"""The parameters of a compiled network, their gradients, and the steps of its optimizer.
+"""The parameters of a compiled network, their gradients, and the optimizer's updates.
 
-What the optimizer carries along stands behind the parameters, in one buffer with them. There are two such buffers, so
-that what is to be kept is never copied: the first step after it goes from one into the other.
+A buffer has all parameters, and behind them the arrays of the optimizer's state in the same order. There are two
+buffers, so that saving the best parameters copies nothing: the first update after it reads one and writes the other.
 """
 
 import numpy as np
@@ -12,20 +12,21 @@ from libc.string cimport memcpy, memset
 
 from cgru.core.kernels cimport kernels
 from cgru.layers import layer as layers
-from cgru.network.training.compiled.numbers cimport largest, penalise, scale
+from cgru.network.training.compiled.numbers cimport largest_magnitude, multiply_by, penalise
 from cgru.network.training import updater
 from cgru.optimizers import is_matrix
 
 cnp.import_array()
 
 cdef enum:
-    LINE = 16  # numbers: each parameter begins at a cache line
-    KEPT = 3  # a parameter and what an optimizer has beside it
+    LINE = 16  # numbers in a cache line of float32: each parameter begins at a cache line
+    KEPT = 3  # arrays of a parameter: itself and at most two of the optimizer
 
 
 cdef class Weights:
-    """The parameters of `model`, which are made, and the state of its optimizer, one of the package's own; without
-    `trains` the parameters alone. `penalties` are those of the fit.
+    """Copies of the parameters of `model` and, with `trains`, of the state of its optimizer, and their updates.
+
+    The optimizer is one of the package's own. `penalties` are those of the fit.
     """
 
     def __init__(self, model, bint trains, penalties):
@@ -79,7 +80,7 @@ cdef class Weights:
     # --- from and to the network ---
 
     cdef int _load_optimizer(self) except -1:
-        """Take the settings of the network's optimizer and its state, as they are now."""
+        """Read the settings and the state of the model's optimizer."""
         cdef Py_ssize_t i, j
         optimizer = self.model.optimizer
         own = self.model.carried.get(type(optimizer).__name__, {})
@@ -102,33 +103,33 @@ cdef class Weights:
         return 0
 
     cdef int _put(self, char *memory, Py_ssize_t start, cnp.ndarray array) except -1:
-        """Put the numbers of `array` there."""
+        """Copy the numbers of `array` to a buffer, from number `start` on."""
         array = cnp.PyArray_FROM_OTF(array, self.type, cnp.NPY_ARRAY_CARRAY_RO | cnp.NPY_ARRAY_FORCECAST)
         memcpy(memory + start * self.k.size, cnp.PyArray_DATA(array), cnp.PyArray_NBYTES(array))
         return 0
 
     cdef cnp.ndarray _copy(self, const char *memory, Py_ssize_t start, cnp.ndarray like):
-        """A copy of what lies there, in the shape of `like`."""
+        """Return a copy of the numbers of a buffer from `start` on, in the shape of `like`."""
         cdef cnp.ndarray array = cnp.PyArray_SimpleNew(like.ndim, like.shape, self.type)
         memcpy(cnp.PyArray_DATA(array), memory + start * self.k.size, cnp.PyArray_NBYTES(array))
         return array
 
     def keep(self):
-        """What the parameters are now, and the state of the optimizer, is what is to be kept."""
+        """Save the current parameters and optimizer's state: the next update writes to the other buffer."""
         self.kept, self.fresh = self.now, True
 
-    def show(self, bint kept=False):
-        """Put the parameters into the network's arrays: as they are now, or as they were `kept`."""
+    def store_parameters(self, bint kept=False):
+        """Copy the current parameters into the model's arrays; with `kept`, the saved ones."""
         cdef int buffer = self.kept if kept else self.now
         cdef Py_ssize_t i
         shown = self.model.parameters()
         for i, (key, own) in enumerate(zip(self.keys, self.arrays, strict=True)):
             array = shown.get(key)
-            if array is not None and array.shape == own.shape:  # else it is a callback's doing
+            if array is not None and array.shape == own.shape:  # else a callback replaced it
                 array[...] = self._copy(self.shown[buffer], self.weight[i].start, own)
 
-    def show_state(self, bint kept=False):
-        """Put what the optimizer carries along into the network, likewise."""
+    def store_optimizer_state(self, bint kept=False):
+        """Copy the optimizer's current state into the model; with `kept`, the saved one."""
         cdef int buffer = self.kept if kept else self.now
         cdef Py_ssize_t i
         own = self.model.carried.setdefault(self.optimizer, {})
@@ -140,33 +141,34 @@ cdef class Weights:
                     own[key].append(part)
 
     def largest(self):
-        """Return the largest magnitude of all parameters, as they are now; NaN where there is one."""
-        return largest(self.visible(), self.numbers, self.k.size)
+        """Return the largest magnitude of all current parameters; NaN where one is NaN."""
+        return largest_magnitude(self.visible(), self.numbers, self.k.size)
 
     def changed(self):
-        """Whether the network's arrays are others than those that `show` put there."""
+        """Return whether the model's arrays differ from those that `store_parameters` wrote."""
         shown = self.model.parameters()
         return any(
             array is not shown.get(key) or not np.array_equal(array, self._copy(self.visible(), self.start[key], array))
             for key, array in zip(self.keys, self.arrays, strict=True)
         )
 
-    # --- steps ---
+    # --- updates ---
 
     cdef void clear(self) noexcept nogil:
-        """No gradients."""
+        """Set all gradients to 0."""
         memset(self.g, 0, self.numbers * self.k.size)
 
     cdef double _norm(self, Py_ssize_t start, Py_ssize_t numbers, double *unit) noexcept nogil:
-        """Return the joint L2 norm of so many gradients in units of `unit`, which is set so that no square overflows.
+        """Return the joint L2 norm of `numbers` gradients from `start` on, in units of `unit`, which is set.
 
-        Return NaN where a gradient is not finite.
+        The unit is 1, or the largest magnitude where squares would overflow or underflow. Return NaN where a gradient
+        is not finite.
         """
         cdef char *g = self.g + start * self.k.size
         cdef double found = self.k.sum_of_squares(g, numbers, 1)
         unit[0] = 1
-        if not LEAST < found < 1 / LEAST:  # squares may have vanished or overflown
-            unit[0] = largest(g, numbers, self.k.size)
+        if not LEAST_SUM < found < 1 / LEAST_SUM:  # squares may have underflown or overflown
+            unit[0] = largest_magnitude(g, numbers, self.k.size)
             if unit[0] == 0:
                 return 0
             if not isfinite(unit[0]):
@@ -175,17 +177,20 @@ cdef class Weights:
         return sqrt(found)
 
     cdef void _clip(self, Py_ssize_t start, Py_ssize_t numbers, double norm) noexcept nogil:
+        """Scale `numbers` gradients from `start` on down to an L2 norm of at most `norm`."""
         cdef double unit, factor, found = self._norm(start, numbers, &unit)
         factor = clipping(found, unit, norm)
         if factor < 1:
-            scale(self.g + start * self.k.size, numbers, factor, self.k.size)
+            multiply_by(self.g + start * self.k.size, numbers, factor, self.k.size)
 
     cdef double keeps(self, Py_ssize_t i, long long taken) noexcept nogil:
-        """Return the share that a mean which the network shows keeps of itself, once parameter i took so many steps."""
+        """Return d in mean = d mean + (1 - d) parameter, once parameter i had `taken` updates; unused here."""
         return 0
 
     cdef bint update(self, double rate) noexcept nogil:
-        """Take one step of the optimizer by the gradients; return False, and change nothing, where one is not finite.
+        """Add penalties, clip the gradients, and make one update of the optimizer.
+
+        Return False, and change no parameter, where a gradient is not finite.
         """
         cdef Py_ssize_t i, j, at
         cdef double unit, norm
@@ -228,16 +233,16 @@ cdef class Weights:
 
 
 cdef class _Averaged(Weights):
-    """Parameters with an exponential mean of them, which is what the network shows and is scored by.
+    """Parameters with their exponential means, which are shown and scored in their place.
 
     mean = d mean + (1 - d) parameter after each update, d = min(average, n / (n + 9)) at the n-th one of a parameter.
-    Where a fit goes on, so do numbers that are the mean that was shown; others begin anew, parameter and mean, as they
-    are.
+    Where a fit goes on, numbers that a callback changed differ from the mean that was shown: they become parameter and
+    mean.
     """
 
     cdef object mean_memory
     cdef double average
-    cdef long long *begun  # the steps of the optimizer before the first update, of each parameter
+    cdef long long *begun  # the optimizer's updates of each parameter before the first one that counts for its mean
 
     def __init__(self, model, bint trains, penalties, double average):
         cdef Py_ssize_t i, numbers
@@ -262,13 +267,14 @@ cdef class _Averaged(Weights):
                 self._put(self.p[0], self.weight[i].start, parameter)
                 self._put(self.p[1], self.weight[i].start, parameter)
 
-    def show_state(self, bint kept=False):
-        """Put what the optimizer carries along into the network, and of each parameter that trains its updates, itself
-        and its mean: as they are now, or as they were `kept`.
+    def store_optimizer_state(self, bint kept=False):
+        """Copy the optimizer's current state into the model; with `kept`, the saved one.
+
+        Also copy [number of updates, parameter, mean] of each trained parameter.
         """
         cdef int buffer = self.kept if kept else self.now
         cdef Py_ssize_t i, start
-        Weights.show_state(self, kept)
+        Weights.store_optimizer_state(self, kept)
         own = self.model.carried[updater.OF_FIT] = {}
         for i, (key, array) in enumerate(zip(self.keys, self.arrays, strict=True)):
             if self.weight[i].trained:
@@ -277,14 +283,15 @@ cdef class _Averaged(Weights):
                 own[key] = [self.taken[buffer][i] - self.begun[i], *both]
 
     cdef double keeps(self, Py_ssize_t i, long long taken) noexcept nogil:
+        """Return d = min(average, n / (n + 9)) for the n-th update of parameter i in this fit."""
         cdef double n = taken - self.begun[i]
         return min(self.average, n / (n + 9))
 
 
 cdef inline double clipping(double found, double unit, double norm) noexcept nogil:
-    """Return the factor that brings a norm, `found` in units of `unit`, down to `norm`; 1 where it is no larger."""
+    """Return the factor that scales gradients of norm `found` * `unit` down to `norm`; 1 where they are no larger."""
     return norm / unit / found if found > norm / unit else 1
 
 
 cdef double MOST_NORM = layers.MAX_NORM
-cdef double LEAST = 1e-20  # of a sum of squares that has its digits
+cdef double LEAST_SUM = 1e-20  # a sum of squares below has lost digits to underflow
