@@ -75,8 +75,8 @@ class _Folder:
 
     def __init__(self, path: str | os.PathLike[str], names: Container[str]) -> None:
         self.headers: dict[str, np.ndarray] = {}
-        self.there = sorted(file for file in os.listdir(path) if file.endswith(".npy"))
-        for file in self.there:
+        self.all_names = sorted(file for file in os.listdir(path) if file.endswith(".npy"))
+        for file in self.all_names:
             name = file.removesuffix(".npy")
             if name not in names:
                 continue
@@ -102,8 +102,10 @@ class _Named:
 
     def __init__(self, archive: Archive | _Folder, known: dict[str, tuple[str, ...]]) -> None:
         self.headers: dict[str, Header | np.ndarray] = {}
-        self._archive, self._names, self.folder, self.there = archive, {}, isinstance(archive, _Folder), archive.there
-        self.others = [name for name in self.there if self.folder and name.removesuffix(".npy") not in archive.headers]
+        self._archive, self._names, self.folder = archive, {}, isinstance(archive, _Folder)
+        self.all_names = archive.all_names
+        names = self.all_names if self.folder else []
+        self.others = [name for name in names if name.removesuffix(".npy") not in archive.headers]
         for name, aliases in known.items():
             found = [alias for alias in aliases if alias in archive.headers]
             if len(found) > 1:
@@ -122,7 +124,7 @@ def _dataset(archive: _Named, swapped: bool, groups: str) -> Dataset:
         train = _split(archive, "", swapped)
     if train is None and test is None:
         due = "x.npy, or train_x.npy and test_x.npy" if archive.folder else "an array x, or train_x and test_x"
-        raise ValueError(f"expected {due}, got {listed(archive.there) or 'none of them'}")
+        raise ValueError(f"expected {due}, got {listed(archive.all_names) or 'none of them'}")
     if train and test and train.X.shape[2] != test.X.shape[2]:
         raise ValueError(f"test_x: expected {train.X.shape[2]} elements as in train_x, got {test.X.shape[2]}")
     features, e = _names_in(archive, NAMES), (train or test).X.shape[2]
@@ -169,7 +171,7 @@ def _groups(archive: _Named, train: Split | None, groups: str) -> np.ndarray | N
         return None
     name = next((name for name in ("train_groups", "groups") if name in archive.headers), None)
     if name is None:
-        there = [name.removesuffix(".npy") for name in archive.there]
+        there = [name.removesuffix(".npy") for name in archive.all_names]
         raise ValueError(f"groups: expected one of the arrays {listed(there)}, got {groups!r}")
     due, got = (len(train.X),), archive.headers[name].shape
     if got != due:

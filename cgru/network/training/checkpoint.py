@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from cgru import activations
-from cgru.files import Archive, replaceable, replacing
+from cgru.files import Archive, atomic_write, check_writable
 from cgru.layers.layer import Layer
 from cgru.network.data.training_data import Data
 from cgru.network.files import LONGEST, judged, refused, spelled_out
@@ -76,7 +76,7 @@ class Checkpoint:
     """
 
     def __init__(self, path: Any, seconds: float, resume: bool, split_seed: np.random.SeedSequence) -> None:
-        replaceable(path, KIND)
+        check_writable(path, KIND)
         self.path, self.seconds, self.split_seed = path, seconds, split_seed
         self.found: State | None = None
         self._options, self._data, self._theirs = {}, {}, {}  # settings of this fit, and all of the one in the file
@@ -112,7 +112,7 @@ class Checkpoint:
         return time.monotonic() >= self._due
 
     def write(self, model: Model, state: State) -> None:
-        """Write what the fit has come to, whole or not at all; errors are those of `cgru.files.replacing`."""
+        """Write what the fit has come to, whole or not at all; errors are those of `cgru.files.atomic_write`."""
         seed = {"entropy": self.split_seed.entropy, "spawn_key": list(self.split_seed.spawn_key)}
         arrays: Arrays = {}
         histories = {name: _table(getattr(state, name)) for name in ("history", "all_history")}
@@ -120,7 +120,7 @@ class Checkpoint:
         text = json.dumps({"settings": self._settings(model), "state": state_now, "split_seed": seed})
         if len(text) > LONGEST:
             raise ValueError(f"{KIND}: expected a state of at most {LONGEST} characters beside arrays, got {len(text)}")
-        with replacing(self.path) as file:
+        with atomic_write(self.path) as file:
             np.savez(file, **arrays, **{"format": np.array(FORMAT), KIND: np.array(text)})
         self._due = time.monotonic() + self.seconds
 
