@@ -9,8 +9,24 @@ from cgru.datasets.date_parts import PART, words_of
 from cgru.datasets.month_names import months_of, weekdays_of
 
 __all__ = [
-    "CLOCKS", "DATES", "IDS", "LABELS", "NUMBERED", "ROWS", "STEPS", "TIMES", "as_names", "called", "check_choice",
-    "date_and_time", "is_like_step", "is_part_of_date", "left_out", "listed", "spelled", "time_likeness",
+    "CLOCKS",
+    "DATES",
+    "IDS",
+    "LABELS",
+    "NUMBERED",
+    "ROWS",
+    "STEPS",
+    "TIMES",
+    "as_arg",
+    "as_names",
+    "check_choice",
+    "date_and_time",
+    "ignoring",
+    "is_called",
+    "is_part_of_date",
+    "listed",
+    "may_be_step",
+    "time_likeness",
 ]  # fmt: skip
 
 # In lower case. Patterns are compiled when they are used: that takes as long as all else here.
@@ -40,7 +56,7 @@ wave visit tick frame step schritt paso passo etape stap steg krok cycle zyklus 
 """
 
 
-def called(name: str, pattern: str) -> bool:
+def is_called(name: str, pattern: str) -> bool:
     """Return whether a column is called so, in any case."""
     return re.fullmatch(pattern, name.strip().lower()) is not None
 
@@ -53,7 +69,7 @@ def time_likeness(name: str) -> int:
     return 2 if any(word in OTHER_WORDS.split() for word in words) else int(any(word in PART for word in words))
 
 
-def is_like_step(name: str) -> bool:
+def may_be_step(name: str) -> bool:
     """Return whether a name may be one of the steps of a wide table: it has a number, a month or a weekday."""
     return any(map(str.isdecimal, name)) or any(months_of(word) or weekdays_of(word) for word in words_of(name))
 
@@ -80,19 +96,19 @@ def check_choice(name: str, value: str | None, known: Sequence[str | None]) -> N
 
 def date_and_time(names: Sequence[str]) -> tuple[str, ...]:
     """Return the one column that is called a date and the one that is called a time of day; () unless one of each."""
-    found = [[name for name in names if called(name, pattern)] for pattern in (DATES, CLOCKS)]
+    found = [[name for name in names if is_called(name, pattern)] for pattern in (DATES, CLOCKS)]
     return tuple(name for names in found for name in names) if all(len(names) == 1 for names in found) else ()
 
 
-def spelled(names: Sequence[str]) -> str:
+def as_arg(names: Sequence[str]) -> str:
     """Return the names as an argument has them: "a", or of several ["a", "b"]."""
     quoted = [f'"{name}"' for name in names]
     return quoted[0] if len(names) == 1 else f"[{', '.join(quoted)}]"
 
 
-def left_out(names: Sequence[str]) -> str:
+def ignoring(names: Sequence[str]) -> str:
     """Return the cure for columns that are no elements, in words."""
-    return f"ignore={spelled(names)} leaves {'it' if len(names) == 1 else 'them'} out"
+    return f"ignore={as_arg(names)} leaves {'it' if len(names) == 1 else 'them'} out"
 
 
 def listed(names: Sequence[str]) -> str:

@@ -11,15 +11,15 @@ import numpy as np
 
 from cgru.core.lengths import padded
 from cgru.datasets import missing_values
-from cgru.datasets.column_names import NUMBERED, as_names, check_choice, is_part_of_date, left_out, listed, spelled
-from cgru.datasets.column_roles import Roles, roles_of
+from cgru.datasets.column_names import NUMBERED, as_arg, as_names, check_choice, ignoring, is_part_of_date, listed
+from cgru.datasets.column_roles import ColumnRoles, assign_roles
 from cgru.datasets.date_parts import join_parts
-from cgru.datasets.table import Table, groups, table_of_frame
-from cgru.datasets.time_differences import TIME_STEP, as_gap, on_gaps
-from cgru.datasets.time_parsing import are_times, clock_of, form_of_counts, ranks, slip_in
-from cgru.datasets.where import Place, first_true
+from cgru.datasets.table import Table, factorize_rows, table_of_frame
+from cgru.datasets.time_differences import TIME_STEP, notes_on_gaps, parse_gap
+from cgru.datasets.time_parsing import are_times, date_format_of, describe_slip, rank_times, times_as_numbers
+from cgru.datasets.where import Locator, first_true
 
-__all__ = ["Sequences", "from_frame", "long", "squared", "wide"]
+__all__ = ["Sequences", "from_frame", "pad_sequences", "read_long", "read_wide"]
 
 FEW = 20  # different words that may be classes
 
@@ -94,15 +94,15 @@ def from_frame(
         raise ValueError(f"frame: expected {listed(lost)} among its columns, got an index; {cure}")
     if not names:
         raise ValueError(f"columns: expected at least one beside {', '.join(taken)}, got none")
-    asked = {"per_step": per_step, "time_format": time_format, "split_at": split_at, "time_step": time_step}
-    roles, _ = roles_of(table, Roles(**named, columns=names, wide=False, **asked))
-    return long(table, roles, missing)[0]
+    options = {"per_step": per_step, "time_format": time_format, "split_at": split_at, "time_step": time_step}
+    roles, _ = assign_roles(table, ColumnRoles(**named, columns=names, wide=False, **options))
+    return read_long(table, roles, missing)[0]
 
 
 # --- a row for each step ---
 
 
-class Framed(NamedTuple):
+class ReadSequences(NamedTuple):
     """Sequences that were read from a table, how many values of each element were filled (e,), and notes in words.
 
     `groups` (m,) is None where there are none. `rows` says of each sequence which rows of the table its steps are
@@ -116,48 +116,48 @@ class Framed(NamedTuple):
     rows: list[np.ndarray] | None = None
 
 
-def long(table: Table, roles: Roles, missing: str) -> Framed:
+def read_long(table: Table, roles: ColumnRoles, missing: str) -> ReadSequences:
     """Return the sequences in a long table, and what is to be said of them. Errors as `from_frame`."""
     check_choice("missing", missing, missing_values.MISSING)
-    ids, place = groups(table, roles.id)
+    ids, codes = factorize_rows(table, roles.id)
     called, form = " ".join(roles.time), roles.time_format
     written = table.together(roles.time, whole=form is not None) if roles.time else np.arange(table.rows)
-    times = ranks(written, called, table.place, form if roles.time else None)
-    order = np.lexsort((times, place))
-    sequence, place, times = place, place[order], times[order]
-    if (again := first_true((np.diff(place) == 0) & (np.diff(times) == 0))) is not None:
+    times = rank_times(written, called, table.locate, form if roles.time else None)
+    order = np.lexsort((times, codes))
+    sequence, codes, times = codes, codes[order], times[order]
+    if (again := first_true((np.diff(codes) == 0) & (np.diff(times) == 0))) is not None:
         first, second = order[again : again + 2].tolist()
-        got = f"{written[second]} of {'/'.join(roles.id)} {ids[place[again]]}"
-        where = f"{table.place(first)} and again in {table.place(second)}"
-        cure = f'time="" with ignore={spelled(roles.time)} takes rows as they stand'
+        got = f"{written[second]} of {'/'.join(roles.id)} {ids[codes[again]]}"
+        where = f"{table.locate(first)} and again in {table.locate(second)}"
+        cure = f'time="" with ignore={as_arg(roles.time)} takes rows as they stand'
         raise ValueError(f"{called}: expected times that differ within a sequence, got {got} in {where}; {cure}")
     elements = _elements(table, roles, missing, sequence)[order]
-    notes = missing_values.doubted(elements, roles.columns)
+    notes = missing_values.notes_on_sentinels(elements, roles.columns)
     columns = list(roles.columns)
     if form is None and len(roles.time) == 1 and written.dtype.kind in "iu":
-        guessed = form_of_counts(written)
+        guessed = date_format_of(written)
         if guessed not in ("", "%Y%m"):  # those may be any numbers
             roles = roles._replace(time_format=guessed)
             if roles.time_step or roles.split_at is not None:
                 notes.append(f'{called} has dates such as {written[0]} (time_format="{guessed}")')
-    apart, seconds = _apart(roles, written[order], lambda i: table.place(int(order[i])))
+    apart, seconds = _apart(roles, written[order], lambda i: table.locate(int(order[i])))
     if roles.split_at is not None:
-        ids, place = _split(ids, place, apart > _gap(roles, seconds))
-    inside = np.diff(place) == 0
+        ids, codes = _split(ids, codes, apart > _gap(roles, seconds))
+    inside = np.diff(codes) == 0
     if apart.size:
-        notes += on_gaps(apart[inside], seconds, called)
+        notes += notes_on_gaps(apart[inside], seconds, called)
     if roles.time_step:
         elements = np.column_stack([elements, np.append(0.0, np.where(inside, apart, 0.0))])
         columns.append(TIME_STEP)
-    starts = np.flatnonzero(np.diff(place, prepend=-1))
+    starts = np.flatnonzero(np.diff(codes, prepend=-1))
     X = np.split(elements, starts[1:])
     counts = _filled(X, missing, columns, lambda i: f"{'/'.join(roles.id)} {ids[i]}")
 
     def constant(name: str, cure: str) -> np.ndarray:
         """Return the one value of a column for each sequence (m,); ValueError where one has several."""
         values = table.column(name)[order]
-        if (other := first_true(values != values[starts][place])) is not None:
-            row = table.place(int(order[other]))
+        if (other := first_true(values != values[starts][codes])) is not None:
+            row = table.locate(int(order[other]))
             raise ValueError(f"{name}: expected one value for each {'/'.join(roles.id)}, got another in {row}; {cure}")
         return _plain(values[starts])
 
@@ -171,15 +171,15 @@ def long(table: Table, roles: Roles, missing: str) -> Framed:
     together = None
     for name in roles.groups:
         together = constant(name, "a sequence belongs to one group")
-    return Framed(Sequences(X, y, ids, columns), counts, notes, together, np.split(order, starts[1:]))
+    return ReadSequences(Sequences(X, y, ids, columns), counts, notes, together, np.split(order, starts[1:]))
 
 
-def _apart(roles: Roles, written: np.ndarray, place: Place) -> tuple[np.ndarray, bool]:
+def _apart(roles: ColumnRoles, written: np.ndarray, locate: Locator) -> tuple[np.ndarray, bool]:
     """Return how far each time (n,) is from the one before (n - 1,), and whether in seconds; () where nobody knows.
 
-    ValueError, with the `place`, where that is to be known.
+    ValueError, with the place, where that is to be known.
     """
-    asked = roles.split_at is not None or roles.time_step
+    is_needed = roles.split_at is not None or roles.time_step
     if not roles.time:
         for name in ("split_at", "time_step"):
             if getattr(roles, name):
@@ -187,39 +187,39 @@ def _apart(roles: Roles, written: np.ndarray, place: Place) -> tuple[np.ndarray,
         return np.zeros(0), False
     try:
         if "hhmm" in roles.time[0].lower() and written.dtype.kind in "iu" and roles.time_format is None:
-            written = join_parts(["clock"], roles.time, [written], place)  # 100 is an hour after 0, and 60 none
-        clock, seconds = clock_of(written, roles.time_format, " ".join(roles.time), place)
+            written = join_parts(["clock"], roles.time, [written], locate)  # 100 is an hour after 0, and 60 none
+        clock, seconds = times_as_numbers(written, roles.time_format, " ".join(roles.time), locate)
     except ValueError:
-        if asked:
+        if is_needed:
             raise
         return np.zeros(0), False
     return np.diff(clock), seconds
 
 
-def _gap(roles: Roles, seconds: bool) -> float:
+def _gap(roles: ColumnRoles, seconds: bool) -> float:
     """Return the gap that cuts sequences, in the unit of the times."""
-    gap, timed = as_gap(roles.split_at)
+    gap, timed = parse_gap(roles.split_at)
     if timed != seconds:
         due = "a time such as 30d or 6h, since {} has dates" if seconds else "a number, since {} has numbers"
         raise ValueError(f"split_at: expected {due.format(' '.join(roles.time))}, got {roles.split_at!r}")
     return gap
 
 
-def _split(ids: np.ndarray, place: np.ndarray, far: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _split(ids: np.ndarray, codes: np.ndarray, far: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the ids, and of each row its sequence, where sequences are cut at `far` (n - 1,): a/1, a/2, ... of a."""
-    begins = np.append(True, far | (np.diff(place) != 0))
-    whole = place[begins]
+    begins = np.append(True, far | (np.diff(codes) != 0))
+    whole = codes[begins]
     number = np.arange(len(whole)) - np.searchsorted(whole, whole) + 1
     cut = np.bincount(whole)[whole] > 1
     if not cut.any():
-        return ids, place
+        return ids, codes
     known = set(map(str, ids.tolist()))
     sep = next(sep for sep in ("/", "#", "//", "##") if not any(f"{ids[i]}{sep}1" in known for i in whole[cut]))
     texts = [f"{ids[i]}{sep}{j}" if c else f"{ids[i]}" for i, j, c in zip(whole, number, cut, strict=True)]
     return np.array(texts), np.cumsum(begins) - 1
 
 
-def _elements(table: Table, roles: Roles, missing: str, sequence: np.ndarray) -> np.ndarray:
+def _elements(table: Table, roles: ColumnRoles, missing: str, sequence: np.ndarray) -> np.ndarray:
     """Return the numbers in the columns of the elements (n, e), NaN where they are missing and may be.
 
     `sequence` (n,) numbers the sequence of each row. Errors as `_numbers`, and ValueError that names all columns with
@@ -231,12 +231,12 @@ def _elements(table: Table, roles: Roles, missing: str, sequence: np.ndarray) ->
     lost = {name: count for name, count in counts.items() if count}
     if lost and missing == "refuse":
         first = next(iter(lost))
-        row = table.place(int(gone[:, roles.columns.index(first)].argmax()))
-        raise ValueError(_on_missing(lost, first, row, missing_values.cures(gone, sequence, roles.columns)))
+        row = table.locate(int(gone[:, roles.columns.index(first)].argmax()))
+        raise ValueError(_on_missing(lost, first, row, missing_values.advise(gone, sequence, roles.columns)))
     return elements
 
 
-def _numbers(table: Table, roles: Roles) -> dict[str, np.ndarray]:
+def _numbers(table: Table, roles: ColumnRoles) -> dict[str, np.ndarray]:
     """Return the numbers in each column of elements (n,); TypeError that names all without, and what helps."""
     numbers, wrong = {}, {}
     for name in roles.columns:
@@ -244,14 +244,14 @@ def _numbers(table: Table, roles: Roles) -> dict[str, np.ndarray]:
             numbers[name] = table.numbers(name)
         except TypeError as error:
             values, missing = table.read(name)
-            slip = "" if missing.any() else slip_in(values, name, table.place)
+            slip = "" if missing.any() else describe_slip(values, name, table.locate)
             wrong[name] = slip or f"{error}{'' if roles.wide else _advice(table, name, roles)}"
     words = [name for name in wrong if not roles.wide or table.is_text(name)]  # else a step with a slip
     if wrong and not words:
         raise TypeError("; ".join(wrong.values()))
     if wrong:
         cure = f'columns="..." says which are elements, unless it is the id{"" if roles.wide else ", time"} or label'
-        raise TypeError("; ".join([*wrong.values(), f"{cure}, {left_out(words)}"]))
+        raise TypeError("; ".join([*wrong.values(), f"{cure}, {ignoring(words)}"]))
     return numbers
 
 
@@ -263,13 +263,13 @@ def _on_missing(counts: Mapping[str, int], first: str, row: str, cure: str) -> s
     return f"{names}: expected a value in each row, got none in {row}{several}; {cure}"
 
 
-def _advice(table: Table, name: str, roles: Roles) -> str:
+def _advice(table: Table, name: str, roles: ColumnRoles) -> str:
     """What a column without numbers may be, in words, or "": a time, or the classes where it has few values."""
     values, missing = table.read(name)
     if missing.any():
         return ""
     try:
-        together = len(groups(table, (*roles.id, name))[0])
+        together = len(factorize_rows(table, (*roles.id, name))[0])
     except (TypeError, ValueError):  # what is no table has series in its cells
         return ""
     if are_times(values):
@@ -277,7 +277,7 @@ def _advice(table: Table, name: str, roles: Roles) -> str:
     classes = len(set(map(str, values)))
     if roles.label or not 1 < classes <= min(FEW, table.rows // 2) or not table.is_text(name):
         return ""
-    if together == len(groups(table, roles.id)[0]):
+    if together == len(factorize_rows(table, roles.id)[0]):
         return f'; label="{name}" learns it'
     return f'; label="{name}" with per_step=True learns it'
 
@@ -311,7 +311,9 @@ def _joined(labels: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def _doubted(y: np.ndarray | None, names: Sequence[str]) -> list[str]:
-    return [] if y is None or y.dtype.kind not in "if" else missing_values.doubted(y.reshape(len(y), -1), names)
+    return (
+        [] if y is None or y.dtype.kind not in "if" else missing_values.notes_on_sentinels(y.reshape(len(y), -1), names)
+    )
 
 
 def _plain(values: np.ndarray) -> np.ndarray:
@@ -321,7 +323,7 @@ def _plain(values: np.ndarray) -> np.ndarray:
     return values
 
 
-def notes_on_ids(table: Table, roles: Roles, found: Sequences) -> list[str]:
+def notes_on_ids(table: Table, roles: ColumnRoles, found: Sequences) -> list[str]:
     """Return what to say of elements that do not change within a sequence, and of an id of two columns, in words."""
     notes = []
     if max(map(len, found.X)) > 1 and len(found.X) > 1:
@@ -329,11 +331,11 @@ def notes_on_ids(table: Table, roles: Roles, found: Sequences) -> list[str]:
         still &= np.any([x[0] != found.X[0][0] for x in found.X], axis=0)  # else it is told that nothing changes
         if names := [name for name, is_still in zip(found.columns, still, strict=True) if is_still]:
             verb = "does" if len(names) == 1 else "do"
-            learns = "" if roles.label else f", label={spelled(names[-1:])} learns {names[-1] if names[1:] else 'it'}"
+            learns = "" if roles.label else f", label={as_arg(names[-1:])} learns {names[-1] if names[1:] else 'it'}"
             found_still = f"{listed(names)} {verb} not change within any sequence, as codes and names do"
-            notes.append(f"{found_still}: {left_out(names)}{learns}")
-    if len(roles.id) == 2 and not roles.groups and len(groups(table, roles.id[:1])[0]) < len(found.X):
-        cure = f"groups={spelled(roles.id[:1])} keeps them together where some are held back"
+            notes.append(f"{found_still}: {ignoring(names)}{learns}")
+    if len(roles.id) == 2 and not roles.groups and len(factorize_rows(table, roles.id[:1])[0]) < len(found.X):
+        cure = f"groups={as_arg(roles.id[:1])} keeps them together where some are held back"
         notes.append(f"is {roles.id[0]} a group, whose sequences are alike? {cure}")
     return notes
 
@@ -341,7 +343,7 @@ def notes_on_ids(table: Table, roles: Roles, found: Sequences) -> list[str]:
 # --- a row for each sequence ---
 
 
-def wide(table: Table, roles: Roles, missing: str) -> Framed:
+def read_wide(table: Table, roles: ColumnRoles, missing: str) -> ReadSequences:
     """The sequences in a wide table, as `long`, and among the notes what was guessed of its columns.
 
     Names that are alike but for a number at their end are the steps of one element, by that number; where all are so,
@@ -354,26 +356,26 @@ def wide(table: Table, roles: Roles, missing: str) -> Framed:
     X = np.stack([numbers[name] for row in columns for name in row], axis=1)
     X = X.reshape(table.rows, len(columns), len(names))
     called = names if len(names) > 1 else ["value"]
-    notes += missing_values.doubted(X.reshape(-1, len(names)), called)
+    notes += missing_values.notes_on_sentinels(X.reshape(-1, len(names)), called)
     there = ~np.isnan(X).all(axis=2)
     ends = np.where(there.any(axis=1), X.shape[1] - there[:, ::-1].argmax(axis=1), 0)
     if (empty := first_true(ends == 0)) is not None:
-        raise ValueError(f"expected values in each row, got none in {table.place(empty)}")
+        raise ValueError(f"expected values in each row, got none in {table.locate(empty)}")
     sequences = [x[:n].copy() for x, n in zip(X, ends.tolist(), strict=True)]
     lost = [(columns[step][j], i) for i, x in enumerate(sequences) for step, j in np.argwhere(np.isnan(x))]
     if lost and missing == "refuse":
         how = "zero" if any(np.isnan(x).all(axis=0).any() for x in sequences) else missing_values.MISSING[1]
         cure = f'missing="{how}" fills {"it" if len(lost) == 1 else "them"}'
-        raise ValueError(_on_missing(Counter(name for name, _ in lost), lost[0][0], table.place(lost[0][1]), cure))
+        raise ValueError(_on_missing(Counter(name for name, _ in lost), lost[0][0], table.locate(lost[0][1]), cure))
     if (ends < X.shape[1]).any():
         notes.append(f"{(ends < X.shape[1]).sum()} sequences end before the last column")
-    counts = _filled(sequences, missing, called, table.place)
-    ids = np.arange(table.rows) if not roles.id else groups(table, roles.id)[0]
+    counts = _filled(sequences, missing, called, table.locate)
+    ids = np.arange(table.rows) if not roles.id else factorize_rows(table, roles.id)[0]
     if len(ids) != table.rows:
         raise ValueError(f"{roles.id[0]}: expected each id in one row, as wide=True says, got one in several")
     y = _joined([_plain(table.column(name)) for name in roles.label]) if roles.label else None
     together = _plain(table.column(roles.groups[0])) if roles.groups else None
-    return Framed(Sequences(sequences, y, ids, names), counts, notes + _doubted(y, roles.label), together)
+    return ReadSequences(Sequences(sequences, y, ids, names), counts, notes + _doubted(y, roles.label), together)
 
 
 def _channels(columns: Sequence[str]) -> tuple[list[str], list[tuple[str, ...]], list[str]]:
@@ -398,7 +400,7 @@ def _channels(columns: Sequence[str]) -> tuple[list[str], list[tuple[str, ...]],
     return list(steps), ordered, notes
 
 
-def squared(sequences: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray | None]:
+def pad_sequences(sequences: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray | None]:
     """X (m, s, e) and the lengths (m,), None where all are s."""
     X, lengths = padded(sequences)
     return X, None if (lengths == X.shape[1]).all() else lengths

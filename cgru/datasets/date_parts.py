@@ -9,7 +9,7 @@ import numpy as np
 
 from cgru.datasets.days import first_day, first_monday
 from cgru.datasets.month_names import folded, months_of
-from cgru.datasets.where import Place, first_true
+from cgru.datasets.where import Locator, first_true
 
 __all__ = ["PART", "join_parts", "months_in", "order_of_parts", "part_of", "parts_in", "words_of"]
 
@@ -186,23 +186,25 @@ def _number(part: str, value: object) -> float | None:
     return float(text) if re.fullmatch(r"-?\d+(\.\d+)?", text) else None
 
 
-def join_parts(parts: Sequence[str], names: Sequence[str], columns: Sequence[np.ndarray], place: Place) -> np.ndarray:
+def join_parts(
+    parts: Sequence[str], names: Sequence[str], columns: Sequence[np.ndarray], locate: Locator
+) -> np.ndarray:
     """Return the times (n,) that the columns, each a part of a date, say together.
 
     datetime64[us] where there is a year, else timedelta64[us], of months and days without a year from the beginning of
     a leap year. A quarter is its first month, a week its Monday by ISO 8601; 1830 is a time of day, too, and 24 an
-    hour. ValueError, with the column and the `place`, for a value that is out of range, and for a day that its month
+    hour. ValueError, with the column and the place, for a value that is out of range, and for a day that its month
     has not.
     """
     parts = list(map(_fitting, parts, columns))
     called = dict(zip(parts, names, strict=True))
     values = {}
     for part, name, column in zip(parts, names, columns, strict=True):
-        values[part] = _checked(part, name, column, place, counts=part == "day" and "month" not in called)
+        values[part] = _checked(part, name, column, locate, counts=part == "day" and "month" not in called)
     year = values.get("year", np.full(len(columns[0]), 2000))
     if (year < 100).any() and np.ptp(year) >= 50:
         i = int(np.argmin(year))
-        raise ValueError(f"{called['year']}: expected years of four digits, got {year[i]} in {place(i)}")
+        raise ValueError(f"{called['year']}: expected years of four digits, got {year[i]} in {locate(i)}")
     month = values.get("month", 3 * values["quarter"] - 2 if "quarter" in values else 1)
     months = (12 * (year - 1970) + month - 1).astype("datetime64[M]")
     first = first_day(months)
@@ -216,7 +218,7 @@ def join_parts(parts: Sequence[str], names: Sequence[str], columns: Sequence[np.
             size = (ends[part] - first).astype(np.int64) * 86400 // SECONDS[part]
             if (i := first_true(values[part] > size)) is not None:
                 whole = f"{part.replace('yday', 'day')} of {str(months[i])[: 7 if part == 'day' else 4]}"
-                got = f"{values[part][i]} in {place(i)}"
+                got = f"{values[part][i]} in {locate(i)}"
                 raise ValueError(f"{called[part]}: expected a {whole}, at most {size[i]}, got {got}")
         times = times + np.round((values[part] - days) * SECONDS[part] * 1e6).astype("timedelta64[us]")
     return times if "year" in values else times - np.datetime64("2000-01-01", "us")
@@ -229,7 +231,7 @@ def _fitting(part: str, column: np.ndarray) -> str:
     return part
 
 
-def _checked(part: str, name: str, column: np.ndarray, place: Place, counts: bool) -> np.ndarray:
+def _checked(part: str, name: str, column: np.ndarray, locate: Locator, counts: bool) -> np.ndarray:
     """Return the numbers in a column (n,), all in the range of that part of a date; days that are counted have none."""
     low, high = (-np.inf, np.inf) if counts else RANGES[part]
     distinct, codes = np.unique(column.astype(str) if column.dtype == object else column, return_inverse=True)
@@ -239,5 +241,5 @@ def _checked(part: str, name: str, column: np.ndarray, place: Place, counts: boo
             due = "a whole number"
             if not counts:
                 due = DUE.get(part, f"{'an' if part == 'hour' else 'a'} {part} from {low} to {int(high)}")
-            raise ValueError(f"{name}: expected {due}, got {value!r} in {place(int(np.argmax(codes == i)))}")
+            raise ValueError(f"{name}: expected {due}, got {value!r} in {locate(int(np.argmax(codes == i)))}")
     return np.array(numbers, np.float64)[codes] if part == "second" else np.array(numbers, np.int64)[codes]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from cgru.datasets.days import first_day, lengths_of_months
-from cgru.datasets.time_frequency import Calendar
+from cgru.datasets.time_frequency import Frequency
 from cgru.datasets.time_parsing import Times
 from cgru.datasets.where import first_true
 
@@ -40,7 +40,7 @@ def decimal_years(values: np.ndarray, cells: Sequence[str] | None = None) -> Tim
 
     found = _behind_the_point(values, digits, short)
     found = found or _months(values, digits, spelled) or _parts(values, digits, spelled)
-    if found is None or found.calendar is not None:
+    if found is None or found.frequency is not None:
         return found
     first = int(np.argmin(values))
     return found._replace(note=f"decimal years: {texts[first]} is {found.values[first].astype('datetime64[M]')}")
@@ -126,7 +126,7 @@ def _parts(values: np.ndarray, digits: int, spelled: Callable[[np.ndarray], list
     first = exact if abs(exact - first) <= 10.0**-digits else first
     for per_year in (whole, count):
         if (np.abs(first + np.arange(n) / per_year - known) <= 10.0**-digits + 1e-9).all():
-            calendar = Calendar("numbers", 1, per_year=whole, seasons=PARTS.get(whole, (whole,)))
+            frequency = Frequency("numbers", 1, per_year=whole, seasons=PARTS.get(whole, (whole,)))
             found = Times(places, "year", spelled=lambda times, f=per_year: spelled(first + times / f))
-            return found._replace(note=f"decimal years, {whole} steps in each", calendar=calendar)
+            return found._replace(note=f"decimal years, {whole} steps in each", frequency=frequency)
     return None

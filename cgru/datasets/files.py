@@ -12,14 +12,13 @@ import numpy as np
 
 from cgru.datasets import missing_values
 from cgru.datasets.column_names import as_names, check_choice, listed
-from cgru.datasets.column_roles import Roles, roles_of
-from cgru.datasets.dataframes import long, notes_on_ids, squared
-from cgru.datasets.dataframes import wide as wide_of
+from cgru.datasets.column_roles import ColumnRoles, assign_roles
+from cgru.datasets.dataframes import notes_on_ids, pad_sequences, read_long, read_wide
 from cgru.datasets.dataset import Dataset, Split, with_features, with_targets
 from cgru.datasets.npz import read_npz
 from cgru.datasets.table import Table, check_ids, table_of_frame
 from cgru.datasets.text import DECIMAL, table_of_text
-from cgru.datasets.time_differences import TIME_STEP, as_gap
+from cgru.datasets.time_differences import TIME_STEP, parse_gap
 from cgru.datasets.ts import read_ts
 
 __all__ = ["kind_of", "read", "table_of", "test_beside"]
@@ -111,10 +110,10 @@ def read(
     """
     named = {"id": id, "time": time, "label": label, "columns": columns, "ignore": ignore, "groups": groups or ()}
     named = {name: None if value is None else as_names(value, name) for name, value in named.items()}
-    asked = {"wide": wide, "per_step": per_step, "time_format": time_format, "split_at": split_at}
-    asked = Roles(**named, **asked, time_step=time_step)
-    if len(asked.groups) > 1:
-        raise ValueError(f"groups: expected one name, got {', '.join(asked.groups)}")
+    spec = {"wide": wide, "per_step": per_step, "time_format": time_format, "split_at": split_at}
+    spec = ColumnRoles(**named, **spec, time_step=time_step)
+    if len(spec.groups) > 1:
+        raise ValueError(f"groups: expected one name, got {', '.join(spec.groups)}")
     check_choice("decimal", decimal, DECIMAL)
     check_choice("task", task, (None, "classification", "regression"))
     check_choice("axes", axes, (None, "mse", "mes"))
@@ -122,8 +121,8 @@ def read(
     options = {"missing": missing, "na": missing_values.as_words(na), "decimal": decimal, "axes": axes, "task": task}
     options |= {"targets": targets, "grouped": targets, "features": features}
     if split_at is not None:
-        as_gap(split_at)
-    data = _read(path, asked, options)
+        parse_gap(split_at)
+    data = _read(path, spec, options)
     if test is None:
         beside = test_beside(path)
         note = f'{os.path.basename(beside or "")} lies beside it: test="{beside}" tests on it'
@@ -132,7 +131,7 @@ def read(
     decided = {name: as_names(known[name], name) for name in ("id", "time", "label", "columns") if name in known}
     decided |= {"wide": known["wide"]} if "wide" in known else {}
     options |= {"grouped": False, "features": features or data.feature_names}
-    other = _read(test, asked._replace(**decided), options)
+    other = _read(test, spec._replace(**decided), options)
     return _with_test(data, other, test)
 
 
@@ -190,29 +189,29 @@ def kind_of(path: Path) -> str:
     raise ValueError(f"it is no .npz archive, and its name does not end in .parquet, .ts, {', '.join(TABLES)}")
 
 
-def _read(path: Path, asked: Roles, options: dict[str, Any]) -> Dataset:
+def _read(path: Path, spec: ColumnRoles, options: dict[str, Any]) -> Dataset:
     task = options["task"]
     try:
         kind = kind_of(path)
         is_table = kind in ("text", "parquet")
-        _check_options(kind, asked, options)
+        _check_options(kind, spec, options)
         if kind == "npz":
-            name = "".join(asked.groups)
+            name = "".join(spec.groups)
             data = _filled(read_npz(path, options["axes"], name, options["grouped"]), options["missing"])
-            if asked.columns is not None and data.feature_names is None:
+            if spec.columns is not None and data.feature_names is None:
                 due = "none without feature_names in the file, which say what there is"
                 raise ValueError(f"columns: expected {due}, got some")
-            data = with_features(data, asked.columns)
+            data = with_features(data, spec.columns)
         elif kind == "ts":
             X, y, notes = read_ts(path, options["missing"], options["targets"])
-            X, lengths = squared(X)
+            X, lengths = pad_sequences(X)
             data = Dataset(Split(X, y, lengths), None, None, None, tuple(notes))
         else:
             table, notes = table_of(path, options["decimal"], na=options["na"])
             if kind == "text" and len(table.names) == 1:
                 due = "expected columns that tabs, ;, |, commas or, on each line as many, spaces separate"
                 raise ValueError(f"{due}, got one, {table.names[0]}")
-            data = _of_table(table, notes, asked, options)
+            data = _of_table(table, notes, spec, options)
         if not is_table and options["missing"] != "refuse":
             data = data._replace(reading={"missing": options["missing"]})
         data = with_features(data, options["features"])
@@ -224,12 +223,12 @@ def _read(path: Path, asked: Roles, options: dict[str, Any]) -> Dataset:
         raise ValueError(f"{os.fspath(path)}: {error}") from None
 
 
-def _check_options(kind: str, asked: Roles, options: dict[str, Any]) -> None:
+def _check_options(kind: str, spec: ColumnRoles, options: dict[str, Any]) -> None:
     """ValueError for what says nothing of such a file."""
-    unsaid = Roles()._asdict()
-    given = {name for name, value in asked._asdict().items() if value not in ((), unsaid[name])}
+    unsaid = ColumnRoles()._asdict()
+    given = {name for name, value in spec._asdict().items() if value not in ((), unsaid[name])}
     given |= {name for name in ("na", "decimal", "axes") if options[name]}
-    table = {*Roles._fields, "na"}
+    table = {*ColumnRoles._fields, "na"}
     fits = {"npz": {"axes", "columns", "groups"}, "ts": set(), "parquet": table, "text": table | {"decimal"}}
     for name in sorted(given - fits[kind]):
         raise ValueError(f"{name}: expected nothing, since it says nothing of such a file, {kind}, got some")
@@ -252,31 +251,31 @@ def table_of(
     return _parquet(path, na), []
 
 
-def _of_table(table: Table, notes: list[str], asked: Roles, options: dict[str, Any]) -> Dataset:
+def _of_table(table: Table, notes: list[str], spec: ColumnRoles, options: dict[str, Any]) -> Dataset:
     features, targets, missing = (options[name] for name in ("features", "targets", "missing"))
     trained = features is not None
-    if asked.label and not targets:  # which need not be there, and are no elements where they are
-        there = [name for name in table.names if name not in asked.ignore]
-        asked = asked._replace(label=tuple(name for name in asked.label if name in there) or None)
-    if asked.time_step:  # which no column has
+    if spec.label and not targets:  # which need not be there, and are no elements where they are
+        there = [name for name in table.names if name not in spec.ignore]
+        spec = spec._replace(label=tuple(name for name in spec.label if name in there) or None)
+    if spec.time_step:  # which no column has
         features = None if features is None else [name for name in features if name != TIME_STEP]
-        columns = None if asked.columns is None else tuple(name for name in asked.columns if name != TIME_STEP)
-        asked = asked._replace(columns=columns)
+        columns = None if spec.columns is None else tuple(name for name in spec.columns if name != TIME_STEP)
+        spec = spec._replace(columns=columns)
     if not options["grouped"]:
-        asked = asked._replace(groups=tuple(name for name in asked.groups if name in table.names))
-    if features is not None and asked.columns is None:
+        spec = spec._replace(groups=tuple(name for name in spec.groups if name in table.names))
+    if features is not None and spec.columns is None:
         lost = [name for name in features if name not in table.names]
         if not lost:
-            asked = asked._replace(columns=tuple(features), ignore=())
+            spec = spec._replace(columns=tuple(features), ignore=())
         elif len(lost) < len(features):
             got = f"{listed(table.names)}, none called {listed(lost)}"
             raise ValueError(f"expected the columns {listed(features)}, got {got}")
-    roles, guessed = roles_of(table, asked)
+    roles, guessed = assign_roles(table, spec)
     notes = notes + guessed + table.notes_on_texts(roles.columns)
     for name in roles.id:
         check_ids(table.column(name), name)
     if not targets:
-        if asked.label and not table.named:  # which may be a file without labels
+        if spec.label and not table.has_header:  # which may be a file without labels
             said = 'has labels, as in training, and is left out (label="" takes all columns)'
             notes.append(f"{listed(roles.label)} {said}")
         roles = roles._replace(label=(), per_step=False)
@@ -285,22 +284,22 @@ def _of_table(table: Table, notes: list[str], asked: Roles, options: dict[str, A
             raise ValueError(f"{name}: expected a row for each step, got one for each sequence (wide=True)")
     if roles.time_step and TIME_STEP in roles.columns:
         raise ValueError(f"time_step: expected no column of elements that is called so, got {TIME_STEP}")
-    found, counts, more, groups, rows = (wide_of if roles.wide else long)(table, roles, missing)
+    found, counts, more, groups, rows = (read_wide if roles.wide else read_long)(table, roles, missing)
     more += [] if trained or roles.wide else notes_on_ids(table, roles, found)
     names = tuple(found.columns) if len(found.columns) > 1 or not roles.wide else None
-    notes += more + missing_values.said(counts, missing, names or ["values"])
+    notes += more + missing_values.notes_on_filled(counts, missing, names or ["values"])
     time = list(roles.time) if len(roles.time) > 1 else "".join(roles.time)
     reading = {"id": list(roles.id), "time": time, "wide": roles.wide, "missing": missing}
     optional = {"na": list(options["na"])}
     optional |= {name: getattr(roles, name) for name in ("split_at", "time_step", "time_format")}
     if roles.wide:  # of a long one the names of the elements say it
         words = () if re.search(r"\d", "".join(roles.columns)) else roles.columns  # whose order names do not tell
-        chosen = {"columns": asked.columns or words, "ignore": asked.ignore, "groups": asked.groups}
+        chosen = {"columns": spec.columns or words, "ignore": spec.ignore, "groups": spec.groups}
         optional |= {name: list(names) for name, names in chosen.items()}
     reading |= {name: value for name, value in optional.items() if value}
     if targets:
         reading |= {"label": list(roles.label), "per_step": roles.per_step}
-    X, lengths = squared(found.X)
+    X, lengths = pad_sequences(found.X)
     is_timed = roles.time and not targets
     times = _times_of_steps(rows, table.written(roles.time), X.shape[:2]) if is_timed else None
     split = Split(X, found.y, lengths, found.ids if roles.id else None)
@@ -354,7 +353,7 @@ def _filled(data: Dataset, missing: str) -> Dataset:
             counts += missing_values.fill_each(real, missing, e, wrong)
             splits[name] = split._replace(X=X)
     names = data.feature_names or [f"element {j}:" for j in range(e)]
-    notes = missing_values.said(counts, missing, names)
+    notes = missing_values.notes_on_filled(counts, missing, names)
     return data._replace(**splits, notes=(*data.notes, *notes))
 
 

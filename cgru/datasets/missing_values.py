@@ -10,7 +10,10 @@ import numpy as np
 
 from cgru.datasets.where import first_true
 
-__all__ = ["MISSING", "NA", "as_words", "cures", "doubted", "equal", "fill_each", "filled", "numbers_in", "said"]
+__all__ = [
+    "MISSING", "NA", "advise", "as_words", "fill", "fill_each", "is_any_of", "notes_on_filled", "notes_on_sentinels",
+    "numbers_in",
+]  # fmt: skip
 
 MISSING = ("refuse", "forward", "interpolate", "zero")
 NA = str | float | Sequence[str | float]  # words that mean a missing value
@@ -36,12 +39,12 @@ def numbers_in(words: Sequence[str], read: Callable[[str], float] = float) -> np
     return np.array(numbers, np.float64)
 
 
-def equal(values: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+def is_any_of(values: np.ndarray, numbers: np.ndarray) -> np.ndarray:
     """Which of some values (n,), of any dtype, are one of the numbers; none where they are no numbers."""
     return np.isin(values, numbers) if values.dtype.kind in "iuf" else np.zeros(len(values), bool)
 
 
-def doubted(values: np.ndarray, names: Sequence[str]) -> list[str]:
+def notes_on_sentinels(values: np.ndarray, names: Sequence[str]) -> list[str]:
     """Which numbers in the columns of values (n, e) look as if they stood for missing ones, in words.
 
     One that often does, is there twice or more, and is further from all others than these are from each other.
@@ -61,7 +64,7 @@ def doubted(values: np.ndarray, names: Sequence[str]) -> list[str]:
     return notes
 
 
-def cures(gone: np.ndarray, sequence: np.ndarray, names: Sequence[str]) -> str:
+def advise(gone: np.ndarray, sequence: np.ndarray, names: Sequence[str]) -> str:
     """Return what helps where values (n, e) are `gone`, in words; `sequence` (n,) numbers the sequence of each row.
 
     A value is filled from others of its sequence. A column that has none in some sequence can be left out, or have
@@ -91,13 +94,13 @@ def fill_each(sequences: Iterable[np.ndarray], how: str, e: int, wrong: Callable
     """
     counts = np.zeros(e, np.intp)
     for i, sequence in enumerate(sequences if how != "refuse" else ()):
-        counts += filled(sequence, how)
+        counts += fill(sequence, how)
         if (lost := first_true(np.isnan(sequence[:1]).any(axis=0))) is not None:
             raise ValueError(wrong(i, lost))
     return counts
 
 
-def filled(sequence: np.ndarray, how: str) -> np.ndarray:
+def fill(sequence: np.ndarray, how: str) -> np.ndarray:
     """The NaN of a sequence (s, e) filled, in place; how many of each element were (e,).
 
     "forward": the last value before, and where there is none the first one after; "interpolate": on the line between
@@ -117,7 +120,7 @@ def filled(sequence: np.ndarray, how: str) -> np.ndarray:
     return gaps.sum(axis=0)
 
 
-def said(counts: np.ndarray, how: str, names: Sequence[str]) -> list[str]:
+def notes_on_filled(counts: np.ndarray, how: str, names: Sequence[str]) -> list[str]:
     """What was filled, in words: a line or none."""
     some = [f"{name} {count}" for name, count in zip(names, counts.tolist(), strict=True) if count]
     shown = ", ".join(some[:9]) + (", ..." if len(some) > 9 else "")

@@ -15,24 +15,24 @@ from cgru.datasets import missing_values as filling
 from cgru.datasets.column_names import (
     ROWS,
     TIMES,
+    as_arg,
     as_names,
-    called,
     check_choice,
     date_and_time,
-    spelled,
+    is_called,
     time_likeness,
 )
 from cgru.datasets.date_parts import order_of_parts, parts_in
 from cgru.datasets.decimal_years import decimal_years, odd_year
 from cgru.datasets.files import table_of
-from cgru.datasets.table import INDEX, Table, check_ids, groups, table_of_frame
+from cgru.datasets.table import INDEX, Table, check_ids, factorize_rows, table_of_frame
 from cgru.datasets.text import DECIMAL
-from cgru.datasets.time_columns import LOOKED_AT, hour_of, id_candidates
-from cgru.datasets.time_frequency import Calendar, calendar_of
-from cgru.datasets.time_parsing import Times, times_of
+from cgru.datasets.time_columns import LOOKED_AT, find_hour, id_candidates
+from cgru.datasets.time_frequency import Frequency, infer_frequency
+from cgru.datasets.time_parsing import Times, parse_times
 from cgru.datasets.time_zones import Clock, clock_of_zone
-from cgru.datasets.where import Place
-from cgru.datasets.year_tables import Unfolded, unfolded
+from cgru.datasets.where import Locator
+from cgru.datasets.year_tables import Unfolded, unfold
 
 __all__ = ["Series", "read_series", "series_from_frame"]
 
@@ -62,7 +62,7 @@ class Series:
     y: np.ndarray
     X: np.ndarray | None
     times: Times
-    calendar: Calendar
+    calendar: Frequency
     time: str
     notes: tuple[str, ...] = ()
     clock: Clock | None = None
@@ -87,7 +87,7 @@ class Series:
         return np.where(places <= last, known[np.minimum(places, last)], times)
 
 
-class _Asked(NamedTuple):
+class _ColumnSpec(NamedTuple):
     """The options of `series_from_frame`, each name or several as a tuple."""
 
     target: tuple[str, ...] | None = None
@@ -98,7 +98,7 @@ class _Asked(NamedTuple):
     gaps: bool = False
 
     @classmethod
-    def of(cls, **options: Any) -> _Asked:
+    def of(cls, **options: Any) -> _ColumnSpec:
         """Return the options as they were given."""
         names = {role: options.get(role) for role in ("target", "time", "inputs")}
         return cls(**options | {role: as_names(each, role) for role, each in names.items() if each is not None})
@@ -119,16 +119,16 @@ def read_series(
     is wrong, with the file, and the line and column.
     """
     check_choice("decimal", decimal, DECIMAL)
-    asked, words = _Asked.of(**options), filling.as_words(na)
+    spec, words = _ColumnSpec.of(**options), filling.as_words(na)
     try:
         table, notes = table_of(path, decimal, index=True, na=words)
-        if not table.named:
+        if not table.has_header:
             first = ", ".join(str(table.read(name)[0][0]) for name in table.names[:5])
             raise ValueError(f"expected a line of names at the top, got values: {first}")
         found = []
-        for each in _series(table, asked):
+        for each in _series(table, spec):
             columns = each.y[:, None] if each.X is None else np.column_stack([each.y, each.X])
-            doubts = filling.doubted(columns, [each.name, *asked.inputs])
+            doubts = filling.notes_on_sentinels(columns, [each.name, *spec.inputs])
             found.append(replace(each, notes=(*notes, *each.notes, *doubts)))
         return found
     except (TypeError, ValueError) as error:
@@ -153,7 +153,7 @@ def series_from_frame(
         frame: the table; an index of pandas that has times or a name is a column, too.
         target: the column to forecast, or several, which are a series each; None: the one column of numbers that has
             no other role.
-        time: the column of times, as `times_of` takes them, or of decimal years; None: of those without another role
+        time: the column of times, as `parse_times` takes them, or of decimal years; None: of those without another role
             the first that is called so (time, date, month, year, ...) or holds datetimes and has none twice, or whose
             words are times, or decimal years, or the first of all where it has no numbers or no name; where there is
             none, and for "", rows are steps. Several are joined: parts of a date, such as a year and a month, to one,
@@ -167,8 +167,8 @@ def series_from_frame(
     missing, twice there or between two steps; with the place.
     """
     names = {"target": target, "time": time, "inputs": inputs}
-    asked = _Asked.of(**names, id=id, time_format=time_format, gaps=gaps)
-    return _series(table_of_frame(_with_index(frame), "series_from_frame"), asked)
+    spec = _ColumnSpec.of(**names, id=id, time_format=time_format, gaps=gaps)
+    return _series(table_of_frame(_with_index(frame), "series_from_frame"), spec)
 
 
 def _with_index(frame: Any) -> Any:
@@ -181,23 +181,23 @@ def _with_index(frame: Any) -> Any:
     return frame.reset_index() if (names or times) and not names & set(frame.columns) else frame
 
 
-def _series(table: Table, asked: _Asked) -> list[Series]:
-    if (by_steps := _by_steps(table, asked)) is not None:
-        time = () if asked.time == () else (by_steps.time,)
-        source, table, asked = table, by_steps.table, asked._replace(time=time, target=(by_steps.target,))
-    id, inputs = asked.id, asked.inputs
-    time = _time(table, asked) if asked.time is None else asked.time
+def _series(table: Table, spec: _ColumnSpec) -> list[Series]:
+    if (by_steps := _by_steps(table, spec)) is not None:
+        time = () if spec.time == () else (by_steps.time,)
+        source, table, spec = table, by_steps.table, spec._replace(time=time, target=(by_steps.target,))
+    id, inputs = spec.id, spec.inputs
+    time = _time(table, spec) if spec.time is None else spec.time
     notes = () if by_steps is None else by_steps.notes
-    if asked.time is None and len(time) > 1:
-        notes += (f"{' with '.join(time)} is what steps are sorted by (time={spelled(time)})",)
+    if spec.time is None and len(time) > 1:
+        notes += (f"{' with '.join(time)} is what steps are sorted by (time={as_arg(time)})",)
     for role, names in (("time", time), ("id", () if id is None else (id,)), ("inputs", inputs)):
         for name in names:
             if name not in table.names:
                 raise ValueError(f"{role}: expected one of the columns {', '.join(table.names)}, got {name!r}")
     if len(set(time)) < len(time):
         raise ValueError(f"time: expected each column once, got {', '.join(time)}")
-    left = _time(table, asked) if asked.target is None and not time and len(table.names) > 1 else ()
-    targets = _targets(table, asked.target, {*time, *left, id, *inputs})
+    left = _time(table, spec) if spec.target is None and not time and len(table.names) > 1 else ()
+    targets = _targets(table, spec.target, {*time, *left, id, *inputs})
     if id is not None and len(targets) > 1:
         raise ValueError(f"target: expected one column beside id, got {', '.join(targets)}")
     numbers = {name: table.numbers(name) for name in [*targets, *inputs]}
@@ -207,13 +207,13 @@ def _series(table: Table, asked: _Asked) -> list[Series]:
         labels = [str(label) for label in table.column(id).tolist()]
         rows = {label: np.flatnonzero(np.array(labels) == label) for label in dict.fromkeys(labels)}
     pair = date_and_time([name for name in table.names if name not in {id, *inputs, *targets}])
-    cure = f"; time={spelled(pair)} joins the two" if pair and time == pair[:1] else ""
+    cure = f"; time={as_arg(pair)} joins the two" if pair and time == pair[:1] else ""
     try:
-        times = _times(table, time, asked) if time else Times(np.arange(table.rows), "number")
+        times = _times(table, time, spec) if time else Times(np.arange(table.rows), "number")
     except ValueError as error:
         raise ValueError(f"{error}{cure}") from None
     zone = clock_of_zone(table.zoned[time[0]]) if time and time[0] in table.zoned else None
-    if not time and asked.time is None and len(table.names) > 1:
+    if not time and spec.time is None and len(table.names) > 1:
         notes = (*notes, 'rows are steps, since no column has times (time="COL")')
     if times.note:
         notes = (*notes, f"{time[0]} has {times.note}")
@@ -235,15 +235,15 @@ def _series(table: Table, asked: _Asked) -> list[Series]:
             return written()[order[i]]
 
         try:
-            calendar = calendar_of(own.values, where, quoted, clock) if time else Calendar("numbers", 1)
+            frequency = infer_frequency(own.values, where, quoted, clock) if time else Frequency("numbers", 1)
         except ValueError as error:
             raise ValueError(f"{error}{cure or _cures(own, tells)}") from None
-        if own.calendar is not None and calendar == Calendar("numbers", 1):
-            calendar = own.calendar
+        if own.frequency is not None and frequency == Frequency("numbers", 1):
+            frequency = own.frequency
         y = numbers[label if id is None else targets[0]][order]
         X = np.column_stack([numbers[name][order] for name in inputs]) if inputs else None
-        one = Series(label, y, X, own, calendar, header, (*notes, *_moved(own)), clock)
-        found.append(_trimmed(_regular(one, where, asked.gaps, quoted)))
+        one = Series(label, y, X, own, frequency, header, (*notes, *_moved(own)), clock)
+        found.append(_trimmed(_regular(one, where, spec.gaps, quoted)))
     return found
 
 
@@ -256,13 +256,13 @@ def _moved(times: Times) -> tuple[str, ...]:
     return (f"times to come have the offset from UTC of the last, {last}: {why}",)
 
 
-def _by_steps(table: Table, asked: _Asked) -> Unfolded | None:
+def _by_steps(table: Table, spec: _ColumnSpec) -> Unfolded | None:
     """Return a table of years with a row for each step; None for another, or where its columns were asked for."""
-    time = asked.time or ()
-    asked_otherwise = asked.target is not None or asked.inputs or asked.time_format or len(time) > 1
-    if asked_otherwise or not {*time, *filter(None, [asked.id])} <= set(table.names):
+    time = spec.time or ()
+    is_specified = spec.target is not None or spec.inputs or spec.time_format or len(time) > 1
+    if is_specified or not {*time, *filter(None, [spec.id])} <= set(table.names):
         return None
-    return unfolded(table, asked.id, "".join(time) or None, timed=asked.time != ())
+    return unfold(table, spec.id, "".join(time) or None, timed=spec.time != ())
 
 
 def _cures(times: Times, tells: Callable[[], list[str]] | None) -> str:
@@ -282,29 +282,29 @@ def _is_index(name: str) -> bool:
     return name.strip() in ("", INDEX, "__index_level_0__")
 
 
-def _time(table: Table, asked: _Asked) -> tuple[str, ...]:
+def _time(table: Table, spec: _ColumnSpec) -> tuple[str, ...]:
     """Return the column of times, or a date and the time of that day, where they can be told; else ()."""
-    target = asked.target or ()
-    free = [name for name in table.names if name not in (asked.id, *asked.inputs, *target)]
+    target = spec.target or ()
+    free = [name for name in table.names if name not in (spec.id, *spec.inputs, *target)]
     named = [name for name in free if _is_called_time(table, name, alone=len(free) <= (not target))]
     parts = tuple(parts_in(free).values())
     pair = date_and_time(free)
-    if len(named) == 2 and pair and _read_times(table, pair, asked, every=table.rows // LOOKED_AT + 1):
+    if len(named) == 2 and pair and _read_times(table, pair, spec, every=table.rows // LOOKED_AT + 1):
         return pair  # else they are read alone
-    place = groups(table, (asked.id,))[1] if asked.id in table.names else np.zeros(table.rows, np.intp)
+    codes = factorize_rows(table, (spec.id,))[1] if spec.id in table.names else np.zeros(table.rows, np.intp)
     dated = [name for name in free if name in named or table.read(name)[0].dtype.kind == "M"]
     choices = [*([parts] if parts else []), *((name,) for name in dated)]
-    chosen = next((names for names in choices if len(choices) == 1 or _differ(table, names, asked, place)), None)
-    chosen = chosen or (parts if set(dated) <= set(parts) or _read_times(table, parts, asked) else tuple(dated[:1]))
+    chosen = next((names for names in choices if len(choices) == 1 or _differ(table, names, spec, codes)), None)
+    chosen = chosen or (parts if set(dated) <= set(parts) or _read_times(table, parts, spec) else tuple(dated[:1]))
     if set(chosen) < set(parts):  # such as a clock that begins anew each day
         chosen = parts
-    if len(chosen) == 1 and asked.time_format is None:
-        chosen += hour_of(table, chosen[0], [name for name in free if name not in chosen], place)
+    if len(chosen) == 1 and spec.time_format is None:
+        chosen += find_hour(table, chosen[0], [name for name in free if name not in chosen], codes)
     if chosen:
         return chosen
     for name in free:
         words = table.read(name)[0].dtype == object  # of numbers nobody knows
-        if (words and _read_times(table, (name,), asked)) or _has_decimal_years(table, name, asked.time_format):
+        if (words and _read_times(table, (name,), spec)) or _has_decimal_years(table, name, spec.time_format):
             return (name,)
     is_first = len(free) > (not target) and (_is_index(free[0]) or table.read(free[0])[0].dtype.kind not in "biuf")
     return tuple(free[:1]) if is_first else ()
@@ -312,42 +312,42 @@ def _time(table: Table, asked: _Asked) -> tuple[str, ...]:
 
 def _is_called_time(table: Table, name: str, alone: bool) -> bool:
     """Return whether a column is called as times are; where it is not `alone`, and has no reals, in any language."""
-    if called(name, TIMES_TOO):
+    if is_called(name, TIMES_TOO):
         return True
     return not alone and table.read(name)[0].dtype.kind in "iuOM" and time_likeness(name) > 0
 
 
-def _read_times(table: Table, time: tuple[str, ...], asked: _Asked, every: int = 1) -> Times | None:
+def _read_times(table: Table, time: tuple[str, ...], spec: _ColumnSpec, every: int = 1) -> Times | None:
     """Return the times in columns; None where they have none, and without columns."""
     with contextlib.suppress(TypeError, ValueError):
-        return _times(table, time, asked, every) if time else None
+        return _times(table, time, spec, every) if time else None
     return None
 
 
-def _differ(table: Table, time: tuple[str, ...], asked: _Asked, place: np.ndarray) -> bool:
-    """Return whether columns have times, and none twice in a series; `place` (n,) numbers the series of each row."""
-    times = _read_times(table, time, asked)
+def _differ(table: Table, time: tuple[str, ...], spec: _ColumnSpec, codes: np.ndarray) -> bool:
+    """Return whether columns have times, and none twice in a series; `codes` (n,) numbers the series of each row."""
+    times = _read_times(table, time, spec)
     if times is None:
         return False
-    order = np.lexsort((times.values, place))
-    return not ((np.diff(times.values[order]).astype(np.int64) == 0) & (np.diff(place[order]) == 0)).any()
+    order = np.lexsort((times.values, codes))
+    return not ((np.diff(times.values[order]).astype(np.int64) == 0) & (np.diff(codes[order]) == 0)).any()
 
 
-def _times(table: Table, time: tuple[str, ...], asked: _Asked, every: int = 1) -> Times:
-    values = table.together(time, whole=asked.time_format is not None)[::every]
-    if (found := _decimal(table, time, asked.time_format)) is not None:
+def _times(table: Table, time: tuple[str, ...], spec: _ColumnSpec, every: int = 1) -> Times:
+    values = table.together(time, whole=spec.time_format is not None)[::every]
+    if (found := _decimal(table, time, spec.time_format)) is not None:
         return found
-    odd = odd_year(values) if asked.time_format is None else None
+    odd = odd_year(values) if spec.time_format is None else None
     if odd is not None:
-        got = f"{values[odd]:.12g} in {table.place(odd * every)}"
+        got = f"{values[odd]:.12g} in {table.locate(odd * every)}"
         raise ValueError(f"{time[0]}: expected decimal years that are the same part of a month, got {got}")
     if values.dtype.kind == "m":
         cure = 'time="" takes rows as steps'
         raise ValueError(f"{' '.join(time)}: expected a year among the parts of a date, got none; {cure}")
     try:
-        times = times_of(values, " ".join(time), asked.time_format, table.place)
+        times = parse_times(values, " ".join(time), spec.time_format, table.locate)
     except ValueError as error:
-        cure = "" if asked.time else '; time="COL" names another column, time="" takes rows as steps'
+        cure = "" if spec.time else '; time="COL" names another column, time="" takes rows as steps'
         raise ValueError(f"{error}{cure}") from None
     if len(time) > 1 and values.dtype.kind == "M":
         parts = order_of_parts(time, [table.column(name) for name in time]) or ()
@@ -360,7 +360,7 @@ def _has_decimal_years(table: Table, name: str, form: str | None) -> bool:
     """Return whether a column has decimal years that are regular, which no measurement will be."""
     found = _decimal(table, (name,), form)
     try:
-        return found is not None and table.rows >= 8 and bool(calendar_of(np.unique(found.values), name))
+        return found is not None and table.rows >= 8 and bool(infer_frequency(np.unique(found.values), name))
     except ValueError:
         return False
 
@@ -396,7 +396,7 @@ def _targets(table: Table, targets: tuple[str, ...] | None, taken: Collection[st
 def _counts(table: Table, name: str) -> bool:
     """Return whether a column is the index of a frame, as pandas and R call it, that counts the rows."""
     values, _ = table.read(name)
-    if not called(name, ROWS) or values.dtype.kind not in "iu" or len(table.names) < 2:
+    if not is_called(name, ROWS) or values.dtype.kind not in "iu" or len(table.names) < 2:
         return False
     return bool(values[0] == (name != "index") and (np.diff(values.astype(np.int64)) == 1).all())
 
@@ -417,34 +417,34 @@ def _words(table: Table, names: Sequence[str]) -> str:
     return "; ".join(found)
 
 
-def _regular(series: Series, where: str, gaps: bool, quoted: Place) -> Series:
+def _regular(series: Series, where: str, gaps: bool, quoted: Locator) -> Series:
     """Return a series with NaN at the steps that the table lacks, which are refused unless `gaps`.
 
     Weekdays without a few are taken as they are, and said to be.
     """
-    times, calendar = series.times, series.calendar
-    places = np.round(calendar.places(times.values)).astype(np.int64)
+    times, frequency = series.times, series.calendar
+    places = np.round(frequency.places(times.values)).astype(np.int64)
     n = int(places[-1]) + 1
-    if calendar.roll and calendar.clock is None:
-        moved = np.flatnonzero(calendar.at(times.values[0], places) != times.values)
+    if frequency.roll and frequency.clock is None:
+        moved = np.flatnonzero(frequency.at(times.values[0], places) != times.values)
         if moved.size:
-            which = "last" if calendar.roll == "preceding" else "first"
+            which = "last" if frequency.roll == "preceding" else "first"
             said = f"{len(moved)} times are not the {which} weekday, as if that were a holiday"
             series = replace(series, notes=(*series.notes, f"{said}: {quoted(int(moved[0]))}"))
     if n == len(places):
         return series
     lost = np.diff(places) - 1
     first = int(np.flatnonzero(lost)[0])
-    if not gaps and calendar.unit == "weekdays" and lost.max() <= HOLIDAYS and n - len(places) <= n * HOLIDAYS_SHARE:
+    if not gaps and frequency.unit == "weekdays" and lost.max() <= HOLIDAYS and n - len(places) <= n * HOLIDAYS_SHARE:
         lack = f"{n - len(places)} weekdays that are not there, the first after {quoted(first)}"
         note = f"{lack}, are taken for holidays, which are no steps; gaps=True fills them"
         return replace(series, notes=(*series.notes, note))
     if not gaps:
         gap, cure = f"{quoted(first)} to {quoted(first + 1)}", 'gaps=True fills it, time="" takes rows as steps'
-        raise ValueError(f"{where}: expected regular times, {calendar}, got a gap from {gap}; {cure}")
+        raise ValueError(f"{where}: expected regular times, {frequency}, got a gap from {gap}; {cure}")
     if n > 10 * len(places):
-        raise ValueError(f"{where}: expected at least a tenth of all times, {calendar}, got {len(places)} of {n}")
-    whole, y = calendar.at(times.values[0], np.arange(n)), np.full(n, np.nan)
+        raise ValueError(f"{where}: expected at least a tenth of all times, {frequency}, got {len(places)} of {n}")
+    whole, y = frequency.at(times.values[0], np.arange(n)), np.full(n, np.nan)
     whole[places], y[places] = times.values, series.y
     X = None if series.X is None else np.full((n, series.X.shape[1]), np.nan)
     if X is not None:

@@ -12,11 +12,11 @@ import numpy as np
 
 from cgru.datasets import missing_values
 from cgru.datasets.date_parts import join_parts, months_in, order_of_parts, part_of
-from cgru.datasets.time_parsing import Times, form_of_counts, times_of
+from cgru.datasets.time_parsing import Times, date_format_of, parse_times
 from cgru.datasets.time_zones import clock_of_zone
-from cgru.datasets.where import Place, first_true
+from cgru.datasets.where import Locator, first_true
 
-__all__ = ["INDEX", "Table", "are_apart", "check_ids", "groups", "part_of_rows", "table_of_frame"]
+__all__ = ["INDEX", "Table", "all_rows_differ", "check_ids", "factorize_rows", "table_of_frame", "take_rows"]
 
 INDEX = "Unnamed: 0"  # what pandas calls a first column without a name
 
@@ -31,9 +31,9 @@ class Table(NamedTuple):
         names: of the columns, each once.
         rows: how many there are.
         read: the values of a column (n,), and which of them are missing (n,).
-        place: where a row stands, in words.
+        locate: where a row stands, in words.
         number: a cell of text as a number, NaN where it says that one is missing; ValueError where it is none.
-        named: whether the file gave the columns their names.
+        has_header: whether the file names the columns.
         zoned: the time zones of columns of datetimes that have one, which are read in UTC.
         cells: the values of a column as they stand in the file (n,), strings; None where it is no text.
         na: the words that were said to mean a missing value; None where none can be.
@@ -42,9 +42,9 @@ class Table(NamedTuple):
     names: list[str]
     rows: int
     read: Callable[[str], tuple[np.ndarray, np.ndarray]]
-    place: Place
+    locate: Locator
     number: Callable[[Any], float] = float
-    named: bool = True
+    has_header: bool = True
     zoned: Mapping[str, str] = MappingProxyType({})
     cells: Callable[[str], np.ndarray] | None = None
     na: Sequence[str] | None = None
@@ -53,13 +53,13 @@ class Table(NamedTuple):
         """The values of a column (n,); ValueError where one is missing."""
         values, missing = self.read(name)
         if missing.any():
-            row = self.place(first_true(missing))
+            row = self.locate(first_true(missing))
             which = ", or one that na takes for missing" if self.na else ""
             raise ValueError(f"{name}: expected a value in each row, got none{which} in {row}")
         if values.dtype == object and self.cells is None:
             for row, value in enumerate(values):
                 if isinstance(value, bytes):  # what is UTF-8 has been decoded
-                    raise ValueError(f"{name}: expected text in UTF-8, got {value!r} in {self.place(row)}")
+                    raise ValueError(f"{name}: expected text in UTF-8, got {value!r} in {self.locate(row)}")
         return values
 
     def together(self, names: Sequence[str], whole: bool = False) -> np.ndarray:
@@ -77,9 +77,9 @@ class Table(NamedTuple):
             return np.array([months[str(value)] for value in values]) if months else values
         columns = [self.column(name) for name in names]
         if parts := None if whole else order_of_parts(names, columns):
-            return join_parts(parts, names, columns, self.place)
+            return join_parts(parts, names, columns, self.locate)
         clock = None if whole else self._clock(names[1:], columns[1:])
-        days = clock is not None and columns[0].dtype.kind in "iu" and form_of_counts(columns[0]) == "%Y%m%d"
+        days = clock is not None and columns[0].dtype.kind in "iu" and date_format_of(columns[0]) == "%Y%m%d"
         texts = [self._texts(name, whole or days) for name in (names if clock is None else names[:1])]
         return np.array([" ".join(row) for row in zip(*texts, *filter(None, [clock]), strict=True)], object)
 
@@ -88,7 +88,7 @@ class Table(NamedTuple):
         parts = order_of_parts(names, columns) if all(column.dtype.kind in "iuf" for column in columns) else None
         if not parts or parts[0] not in ("hour", "clock") or (parts[0] == "clock" and (columns[0] < 1000).all()):
             return None
-        seconds = join_parts(parts, names, columns, self.place).astype("timedelta64[s]").astype(np.int64).tolist()
+        seconds = join_parts(parts, names, columns, self.locate).astype("timedelta64[s]").astype(np.int64).tolist()
         form = "{:02}:{:02}:{:02}" if "second" in parts else "{:02}:{:02}"
         return [form.format(each // 3600, each // 60 % 60, each % 60) for each in seconds]
 
@@ -102,7 +102,7 @@ class Table(NamedTuple):
     def _as_written(self, name: str) -> Sequence[str]:
         values = self.read(name)[0]
         if self.cells is None and values.dtype.kind == "M":
-            times, clock = self.in_zone(name, times_of(values, name)), clock_of_zone(self.zoned.get(name, "UTC"))
+            times, clock = self.in_zone(name, parse_times(values, name)), clock_of_zone(self.zoned.get(name, "UTC"))
             return times.written(times.values, None if clock is None else clock.offsets_at(times.values))
         return [str(value).strip() for value in (values.tolist() if self.cells is None else self.cells(name))]
 
@@ -134,7 +134,7 @@ class Table(NamedTuple):
             cells = zip(values, missing, strict=True)
             values = np.array([np.nan if gone else self._number(cell) for cell, gone in cells])
             if (wrong := first_true(values == None)) is not None:  # noqa: E711
-                got, row = self.read(name)[0][wrong], self.place(wrong)
+                got, row = self.read(name)[0][wrong], self.locate(wrong)
                 thousands = isinstance(got, str) and re.fullmatch(THOUSANDS, got.strip())
                 why = ", with a separator of thousands, which none may have" if thousands else ""
                 if self.na is not None and isinstance(got, str) and self._only_word(name) == got:
@@ -147,7 +147,7 @@ class Table(NamedTuple):
             raise TypeError(f"{name}: expected numbers, got {values.dtype}")
         numbers = np.where(missing, np.nan, values.astype(np.float64))
         if (infinite := first_true(np.isinf(numbers))) is not None:
-            raise ValueError(f"{name}: expected finite numbers, got infinity in {self.place(infinite)}")
+            raise ValueError(f"{name}: expected finite numbers, got infinity in {self.locate(infinite)}")
         return numbers
 
     def notes_on_texts(self, names: Sequence[str]) -> list[str]:
@@ -232,7 +232,7 @@ def table_of_frame(frame: Any, caller: str = "from_frame", na: Sequence[str] | N
         if na and kind.is_numeric():
             with np.errstate(over="ignore"):
                 own = wanted.astype(np.float32) if kind == nw.Float32 else wanted
-            missing = missing | missing_values.equal(values, own)
+            missing = missing | missing_values.is_any_of(values, own)
         elif na and values.dtype == object:
             missing = missing | [isinstance(value, str) and value.strip().lower() in na for value in values]
         return values, missing
@@ -251,23 +251,23 @@ def _zone(column: Any) -> str:
     return str(getattr(column.dtype, "time_zone", None) or getattr(own, "tz", None) or "")
 
 
-def part_of_rows(table: Table, rows: np.ndarray) -> Table:
+def take_rows(table: Table, rows: np.ndarray) -> Table:
     """Return a table with some of the rows (k,) of another."""
     cells = table.cells
     return table._replace(
         rows=len(rows),
         read=lambda name: tuple(each[rows] for each in table.read(name)),
-        place=lambda i: table.place(int(rows[i])),
+        locate=lambda i: table.locate(int(rows[i])),
         cells=None if cells is None else lambda name: cells(name)[rows],
     )
 
 
-def are_apart(table: Table, names: Sequence[str]) -> bool:
+def all_rows_differ(table: Table, names: Sequence[str]) -> bool:
     """Return whether no row has the same in these columns as another."""
-    return len(groups(table, names)[0]) == table.rows
+    return len(factorize_rows(table, names)[0]) == table.rows
 
 
-def groups(table: Table, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+def factorize_rows(table: Table, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     """Return the ids (m,) in the order in which they first appear, and of each row which of them it has (n,)."""
     values = [table.column(name) for name in names]
     try:

@@ -15,7 +15,7 @@ import numpy as np
 from cgru.datasets import missing_values
 from cgru.datasets.table import INDEX, Table
 
-__all__ = ["DECIMAL", "contents", "table_of_text"]
+__all__ = ["DECIMAL", "read_text", "table_of_text"]
 
 DECIMAL = (None, ".", ",")
 CHUNK = 1 << 15  # records that are parsed at once
@@ -30,7 +30,7 @@ CODE = r"(?m)^\s*[+-]?0\d"  # 007 is no number but a name
 PLATE = r"(?m)^\s*\d+[eE]\d"  # and so is 1E2, another than 100, where nothing has a point
 
 
-def contents(path: str | os.PathLike[str]) -> tuple[str, list[str]]:
+def read_text(path: str | os.PathLike[str]) -> tuple[str, list[str]]:
     """The text in a file, gzipped or not, and what had to be guessed; ValueError where it has none.
 
     UTF-8 or UTF-16, as a mark at its beginning says; what is neither is taken for Windows-1252.
@@ -74,7 +74,7 @@ def table_of_text(
     a missing value, as `missing_values.as_words` has them. ValueError, with the line as an editor numbers it, for
     anything that is not right.
     """
-    text, notes = contents(path)
+    text, notes = read_text(path)
     text = _uncommented(text, notes)
     said = re.match(r"sep=(.)(?=\r?\n)", text)  # as Excel writes it
     separator, text = (said[1], text[said.end() :]) if said else (_separator(text), text)
@@ -111,7 +111,7 @@ def table_of_text(
                 raise ValueError(f"line {line}: expected {len(names)} cells, as in the first, got {len(record)}")
         for part, cells in zip(parts, zip(*(record for _, record in chunk), strict=True), strict=True):
             values = _parsed(cells, sign)
-            gone = missing_values.equal(values, wanted)
+            gone = missing_values.is_any_of(values, wanted)
             part.append(np.where(gone, np.nan, values) if gone.any() else values)
 
     def cells_of(i: int) -> np.ndarray:
@@ -123,7 +123,7 @@ def table_of_text(
     columns = dict(zip(kept, joined, strict=True))
     columns.pop("", None)
 
-    def place(row: int) -> str:
+    def locate(row: int) -> str:
         return f"line {next(below(row))[0]}"
 
     def read(name: str) -> tuple[np.ndarray, np.ndarray]:
@@ -136,7 +136,7 @@ def table_of_text(
         value = _number(cell, sign)
         return math.nan if value in wanted else value
 
-    found = Table(list(columns), rows, read, place, number, named, na=na)
+    found = Table(list(columns), rows, read, locate, number, named, na=na)
     return found._replace(cells=lambda name: cells_of(kept.index(name))), notes
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["TIME_STEP", "as_gap", "on_gaps", "spoken"]
+__all__ = ["TIME_STEP", "format_gap", "notes_on_gaps", "parse_gap"]
 
 TIME_STEP = "time_step"  # the name of the element
 UNITS = {"w": 604800.0, "d": 86400.0, "h": 3600.0, "min": 60.0, "s": 1.0}
@@ -15,7 +15,7 @@ FAR = 20  # times the usual difference, beyond which the largest one may mean an
 SEVERAL = 8  # differences, before one of them is usual
 
 
-def as_gap(value: Any) -> tuple[float, bool]:
+def parse_gap(value: Any) -> tuple[float, bool]:
     """Return a gap as a number, and whether it is of seconds: 30 is no time, "30d", "6h", "10min" and "2w" are.
 
     TypeError or ValueError for what is none.
@@ -32,21 +32,21 @@ def as_gap(value: Any) -> tuple[float, bool]:
     return number * UNITS.get("min" if unit == "m" else unit, 1.0), unit is not None
 
 
-def spoken(gap: float, seconds: bool) -> str:
-    """Return a gap in words that `as_gap` takes, rounded: 5.2d, 90min, or a number."""
+def format_gap(gap: float, seconds: bool) -> str:
+    """Return a gap in words that `parse_gap` takes, rounded: 5.2d, 90min, or a number."""
     if not seconds:
         return f"{gap:.3g}" if gap < 1e15 else f"{gap:g}"
     unit = next((unit for unit, size in UNITS.items() if gap >= size and unit != "w"), "s")
     return f"{float(f'{gap / UNITS[unit]:.3g}'):g}{unit}"
 
 
-def on_gaps(apart: np.ndarray, seconds: bool, names: str) -> list[str]:
+def notes_on_gaps(apart: np.ndarray, seconds: bool, names: str) -> list[str]:
     """Return what to say of the differences (n,) of times where one is far larger than usual: a line or none."""
     if len(apart) < SEVERAL:
         return []
     usual, largest = float(np.median(apart)), float(apart.max())
     if largest <= FAR * usual:
         return []
-    cut = spoken(np.sqrt(usual * largest), seconds)
-    gaps = f"the largest gap within a sequence is {spoken(largest, seconds)}, the usual one {spoken(usual, seconds)}"
+    cut = format_gap(np.sqrt(usual * largest), seconds)
+    gaps = f"the largest gap within a sequence is {format_gap(largest, seconds)}, the usual one {format_gap(usual, seconds)}"
     return [f'{names}: {gaps}; split_at="{cut}" makes sequences of what lies further apart']

@@ -9,9 +9,9 @@ import numpy as np
 
 from cgru.datasets.days import first_day, lengths_of_months, weekday
 from cgru.datasets.time_zones import Clock
-from cgru.datasets.where import Place, first_true
+from cgru.datasets.where import Locator, first_true
 
-__all__ = ["Calendar", "calendar_of"]
+__all__ = ["Frequency", "infer_frequency"]
 
 _DAY, _MICROSECOND = np.timedelta64(1, "D"), np.timedelta64(1, "us")
 _END = np.datetime64("10000-01-01", "us")
@@ -27,7 +27,7 @@ _NAMES = {
 _UNITS = (("day", 86400.0), ("hour", 3600.0), ("minute", 60.0), ("second", 1.0))
 
 
-class Calendar(NamedTuple):
+class Frequency(NamedTuple):
     """The rule by which the times of a regular series follow each other.
 
     Attributes:
@@ -166,7 +166,7 @@ class Calendar(NamedTuple):
 
     def _shown(self, first: Any, places: np.ndarray) -> np.ndarray:
         """Return what the clock shows so many steps after the moment `first`."""
-        return Calendar._replace(self, clock=None).at(self._walls(np.array([first]))[0], places)
+        return Frequency._replace(self, clock=None).at(self._walls(np.array([first]))[0], places)
 
     def _walls(self, moments: np.ndarray) -> np.ndarray:
         """Return what the clock shows at `moments` (n,), at its `hour` of the nearest day where it has one."""
@@ -195,7 +195,9 @@ class Calendar(NamedTuple):
         return np.busday_offset(dates, 0, roll=self.roll) if self.roll else dates
 
 
-def calendar_of(times: np.ndarray, name: str, quoted: Place | None = None, clock: Clock | None = None) -> Calendar:
+def infer_frequency(
+    times: np.ndarray, name: str, quoted: Locator | None = None, clock: Clock | None = None
+) -> Frequency:
     """Return the rule that sorted `times` (n,), in UTC where they have a `clock`, follow: all of them, or most.
 
     Steps of less than a day are steps in UTC; others, and those that are irregular there, are steps of the clock.
@@ -217,12 +219,12 @@ def calendar_of(times: np.ndarray, name: str, quoted: Place | None = None, clock
     raise ValueError(f"{name}: expected regular times, {found} as most are, got {where}")
 
 
-def _candidates(times: np.ndarray, clock: Clock | None) -> Iterator[Calendar]:
+def _candidates(times: np.ndarray, clock: Clock | None) -> Iterator[Frequency]:
     """Yield the rules that sorted `times` (n,) may follow, the most likely first."""
     if times.dtype.kind == "i":
-        yield Calendar("numbers", int(_most(np.diff(times))))
+        yield Frequency("numbers", int(_most(np.diff(times))))
         return
-    elapsed = Calendar("seconds", _most(np.diff(times)) / _MICROSECOND / 1e6)
+    elapsed = Frequency("seconds", _most(np.diff(times)) / _MICROSECOND / 1e6)
     if clock is None:
         yield from _by_date(times, times - times.astype("datetime64[D]"))
         yield elapsed
@@ -237,12 +239,12 @@ def _candidates(times: np.ndarray, clock: Clock | None) -> Iterator[Calendar]:
     elif step:
         for found in _by_date(shown + hour, np.array([hour])):
             yield found._replace(clock=clock, hour=hour)
-        yield Calendar("seconds", step, clock=clock, hour=hour)
+        yield Frequency("seconds", step, clock=clock, hour=hour)
         yield elapsed
-    yield Calendar("seconds", _most(np.diff(walls)) / _MICROSECOND / 1e6, clock=clock)
+    yield Frequency("seconds", _most(np.diff(walls)) / _MICROSECOND / 1e6, clock=clock)
 
 
-def _by_date(times: np.ndarray, hours: np.ndarray) -> Iterator[Calendar]:
+def _by_date(times: np.ndarray, hours: np.ndarray) -> Iterator[Frequency]:
     """Yield the rules of months and weekdays that `times` (n,), at `hours` of their days, may follow."""
     if (hours != hours[0]).any():
         return
@@ -252,11 +254,11 @@ def _by_date(times: np.ndarray, hours: np.ndarray) -> Iterator[Calendar]:
     if apart.min() > 0:
         count = int(_most(apart))
         rules = _month_rules(into, lengths, weekday(dates))
-        yield from (Calendar("months", count, **rule) for rule in rules)
+        yield from (Frequency("months", count, **rule) for rule in rules)
     else:
-        yield from (Calendar("months", 1, days) for days in _days_of_months(into, lengths, apart))
+        yield from (Frequency("months", 1, days) for days in _days_of_months(into, lengths, apart))
     if week := _week(dates):
-        yield Calendar("weekdays", 1, week=week)
+        yield Frequency("weekdays", 1, week=week)
 
 
 def _month_rules(into: np.ndarray, lengths: np.ndarray, weekdays: np.ndarray) -> Iterator[dict[str, Any]]:

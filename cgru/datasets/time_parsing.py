@@ -1,6 +1,6 @@
 """Times out of columns: numbers, dates and times of day, to sort by, to subtract, or to count with.
 
-`ranks` are for sorting, those of `clock_of` for differences, those of `times_of` for what is to be continued.
+`rank_times` are for sorting, those of `clock_of` for differences, those of `parse_times` for what is to be continued.
 """
 
 from __future__ import annotations
@@ -15,9 +15,12 @@ import numpy as np
 
 from cgru.datasets.dates import Dates, dates_in, forms_of, months_by_name
 from cgru.datasets.month_names import folded, months_of
-from cgru.datasets.where import Place, first_true
+from cgru.datasets.where import Locator, first_true
 
-__all__ = ["Times", "are_times", "clock_of", "form_of_counts", "ranks", "slip_in", "times_of", "why_not"]
+__all__ = [
+    "Times", "are_times", "date_format_of", "describe_slip", "parse_times", "rank_times", "times_as_numbers",
+    "why_no_times",
+]  # fmt: skip
 
 LOOKED_AT = 100  # different times, to find out what form most have
 MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec"  # as strptime reads them
@@ -31,7 +34,7 @@ class Times(NamedTuple):
     `form` is "number", "month", "quarter", "day", "minute", "second", "microsecond", or a format of strftime; `zone` is
     what stood behind each. Where `values` are in UTC, `offsets` (n,), timedelta64[us], are what was written less these;
     `zones` is how the first of them was. Of decimal years, whose form is "year", `spelled` writes them, a `note` says
-    what was taken for what, and `calendar` is the rule of those that are counted, None of months.
+    what was taken for what, and `frequency` is the rule of those that are counted, None of months.
     """
 
     values: np.ndarray
@@ -41,7 +44,7 @@ class Times(NamedTuple):
     zones: str = "+00:00"
     spelled: Callable[[np.ndarray], list[str]] | None = None
     note: str = ""
-    calendar: Any = None
+    frequency: Any = None
 
     def written(self, values: np.ndarray, offsets: np.ndarray | None = None) -> list[str]:
         """Return `values` (k,), times like these, in the same form, with `offsets` (k,) from UTC if there are some.
@@ -85,16 +88,16 @@ def _zone(offset: timedelta, like: str) -> str:
     return f" {text}" if like[:1] == " " else text
 
 
-def ranks(values: np.ndarray, name: str, place: Place | None = None, form: str | None = None) -> np.ndarray:
+def rank_times(values: np.ndarray, name: str, locate: Locator | None = None, form: str | None = None) -> np.ndarray:
     """Return the rank of each time (n,): of numbers by size, of dates and texts that are dates by date.
 
     Args:
         values: of a column (n,).
         name: of the column, for errors.
-        place: says in words where a row stands.
+        locate: says in words where a row stands.
         form: how the times are written, as for strptime; None: as they look.
 
-    ValueError for texts that are no times, with the `place` of the first that is unlike most, and for dates that may
+    ValueError for texts that are no times, with the place of the first that is unlike most, and for dates that may
     be read in several ways.
     """
     if values.dtype.kind not in ("OUT" if form is None else "OUTiuf"):
@@ -105,25 +108,25 @@ def ranks(values: np.ndarray, name: str, place: Place | None = None, form: str |
             return _ranked(values)
         except TypeError:
             raise TypeError(f"{name}: expected values of one kind, got several") from None
-    column = _Column(cells, name, place)
+    column = _Column(cells, name, locate)
     if form is not None:
         return _ranked(_formatted(column, form)[0])[column.codes]
     numbers = _numbers(column.texts)
     return (_order(column.dates(_order)) if numbers is None else _ranked(numbers))[column.codes]
 
 
-def clock_of(
-    values: np.ndarray, form: str | None = None, name: str = "", place: Place = "row {}".format
+def times_as_numbers(
+    values: np.ndarray, form: str | None = None, name: str = "", locate: Locator = "row {}".format
 ) -> tuple[np.ndarray, bool]:
-    """Return times (n,), which `ranks` takes, as numbers, and whether these are seconds, of dates and times of day.
+    """Return times (n,), which `rank_times` takes, as numbers, and whether these are seconds, of dates and times of day.
 
     Times that are numbers keep their own unit. `form` is how they are written, as for strptime. ValueError, with the
-    `name` and the `place`, for dates whose readings lie differently far apart, though they have one order, and for what
+    `name` and the place, for dates whose readings lie differently far apart, though they have one order, and for what
     has no difference.
     """
     kind = values.dtype.kind
     if form is not None or kind in "iu":  # of these dates are refused, such as 20240131
-        times = times_of(values, name, form, place).values.astype(np.int64)
+        times = parse_times(values, name, form, locate).values.astype(np.int64)
         return (times * 1.0, False) if form is None else (times / 1e6, True)
     if kind in "mM":
         return values.astype(f"{kind}8[us]").astype(np.int64) / 1e6, True
@@ -135,7 +138,7 @@ def clock_of(
         except AttributeError:
             got = type(values[0]).__name__
             raise ValueError(f"{name}: expected dates or numbers, which are so far apart, got {got}") from None
-    column = _Column(values.tolist(), name, place)
+    column = _Column(values.tolist(), name, locate)
     if (numbers := _numbers(column.texts)) is not None:
         return numbers[column.codes], False
     return column.dates(lambda dates: np.diff(dates.utc)).utc[column.codes] / 1e6, True
@@ -157,53 +160,55 @@ def are_times(values: np.ndarray, form: str | None = None) -> bool:
     """Return whether some values (n,) that are no numbers can be sorted by as dates, times of day or spans."""
     if values.dtype.kind in "mM":
         return True
-    return not why_not(values, form=form) and all(isinstance(value, (str, date, time)) for value in values)
+    return not why_no_times(values, form=form) and all(isinstance(value, (str, date, time)) for value in values)
 
 
-def why_not(values: np.ndarray, name: str = "", place: Place | None = None, form: str | None = None) -> str:
+def why_no_times(values: np.ndarray, name: str = "", locate: Locator | None = None, form: str | None = None) -> str:
     """Return why some values (n,) cannot be sorted by as times, in words; "" where they can."""
     try:
-        ranks(values, name, place, form)
+        rank_times(values, name, locate, form)
     except (TypeError, ValueError) as error:
         return str(error)
     return ""
 
 
-def slip_in(values: np.ndarray, name: str, place: Place) -> str:
+def describe_slip(values: np.ndarray, name: str, locate: Locator) -> str:
     """Return what is wrong, in words, with the first text of a column (n,) that is no time where most are; "" else."""
     some = [value for value in values[:LOOKED_AT].tolist() if isinstance(value, str)]
     most = 2 * sum(bool(dates_in([text])) for text in some) > len(some)
-    return why_not(values, name, place) if most else ""
+    return why_no_times(values, name, locate) if most else ""
 
 
-def times_of(column: Sequence[Any], name: str, form: str | None = None, place: Place = "row {}".format) -> Times:
+def parse_times(column: Sequence[Any], name: str, form: str | None = None, locate: Locator = "row {}".format) -> Times:
     """Return the times in a column: texts, integers (years, or any count, but no 202401), or datetimes.
 
-    Texts are dates in any form that `ranks` takes, all with the same parts; with `form`, of strptime, whatever that
-    says. Those of several zones are taken in UTC. ValueError for one that is not, with its `place`, and for dates that
+    Texts are dates in any form that `rank_times` takes, all with the same parts; with `form`, of strptime, whatever that
+    says. Those of several zones are taken in UTC. ValueError for one that is not, with its place, and for dates that
     may be read in several ways, so that no day is taken for a month.
     """
     values = np.asarray(column)
     if values.dtype.kind == "M":
-        return _datetimes(values, name, place)
+        return _datetimes(values, name, locate)
     if values.dtype.kind in "iuf" and form is None:
         if values.dtype.kind == "f" and not ((values == np.floor(values)) & (np.abs(values) < 2**53)).all():
             raise ValueError(f"{name}: expected times, such as 1959-01, or whole numbers, got others")
-        if written := form_of_counts(values):  # from 202312 to 202401 it is a month, not 89 of something
+        if written := date_format_of(values):  # from 202312 to 202401 it is a month, not 89 of something
             cure = f'it needs its format: time_format="{written}"'
             raise ValueError(f"{name}: expected counts, or times like 1959-01, got {int(values[0])}; {cure}")
         return Times(values.astype(np.int64), "number")
     cells = _cells(values)
-    rows = _Column(cells if values.dtype.kind in "UT" else list(map(str, cells)), name, place)
+    rows = _Column(cells if values.dtype.kind in "UT" else list(map(str, cells)), name, locate)
     if form is not None:
         utc, offsets = _formatted(rows, form)
         return Times(utc[rows.codes], form, "", None if offsets is None else offsets[rows.codes])
     numbers = _numbers(rows.texts)
     if numbers is not None and not (dates_in(rows.texts) and all(map(_is_of_now, rows.texts))):
-        return times_of(numbers[rows.codes], name, None, place)
+        return parse_times(numbers[rows.codes], name, None, locate)
     dates = rows.dates(lambda dates: dates.utc, dated=True)
     if (i := first_true(dates.nanoseconds != 0)) is not None:
-        raise ValueError(f"{name}: expected times of whole microseconds, got {rows.texts[i]!r} in {place(rows.row(i))}")
+        raise ValueError(
+            f"{name}: expected times of whole microseconds, got {rows.texts[i]!r} in {locate(rows.row(i))}"
+        )
     if len(np.unique(dates.offsets)) > 1:  # of a place whose clocks change
         written = dates.written if re.search("second|%[HI]", dates.written) else "minute"
         offsets = (dates.microseconds - dates.utc).astype("timedelta64[us]")
@@ -217,8 +222,8 @@ class _Column:
     Where many rows have the same text it is there once.
     """
 
-    def __init__(self, cells: list[str], name: str, place: Place | None):
-        self.texts, self.codes, self.name, self.place = cells, np.arange(len(cells)), name, place
+    def __init__(self, cells: list[str], name: str, locate: Locator | None):
+        self.texts, self.codes, self.name, self.locate = cells, np.arange(len(cells)), name, locate
         some = cells[:: len(cells) // LOOKED_AT + 1]
         if 2 * len(set(some)) <= len(some):
             index = {text: i for i, text in enumerate(dict.fromkeys(cells))}
@@ -230,7 +235,7 @@ class _Column:
 
     def said(self, i: int) -> str:
         """Return the text `i` and its place, in words."""
-        return f"{self.texts[i]!r}{f' in {self.place(self.row(i))}' if self.place else ''}"
+        return f"{self.texts[i]!r}{f' in {self.locate(self.row(i))}' if self.locate else ''}"
 
     def dates(self, of: Callable[[Dates], np.ndarray], dated: bool = False) -> Dates:
         """Return the texts as dates; ValueError where they are none, or `of` differs from one reading to another.
@@ -369,7 +374,7 @@ def _parsed(text: str, form: str) -> datetime | None:
         return None
 
 
-def form_of_counts(values: np.ndarray) -> str:
+def date_format_of(values: np.ndarray) -> str:
     """Return the format of dates that whole numbers (n,) may all be, 202401 or 20240131; "" where one is none."""
     for form, size in COUNTED:
         in_range = ((values >= 180001 * size) & (values < 220001 * size)).all()
@@ -378,11 +383,11 @@ def form_of_counts(values: np.ndarray) -> str:
     return ""
 
 
-def _datetimes(values: np.ndarray, name: str, place: Place) -> Times:
+def _datetimes(values: np.ndarray, name: str, locate: Locator) -> Times:
     if (lost := first_true(np.isnat(values))) is not None:
-        raise ValueError(f"{name}: expected a time in each row, got none in {place(lost)}")
+        raise ValueError(f"{name}: expected a time in each row, got none in {locate(lost)}")
     for form, unit in (("day", "D"), ("second", "s"), ("microsecond", "us")):
         if (values.astype(f"datetime64[{unit}]") == values).all():
             return Times(values.astype("datetime64[us]"), form)
     i = first_true(values.astype("datetime64[us]") != values)
-    raise ValueError(f"{name}: expected times of whole microseconds, got {values[i]} in {place(i)}")
+    raise ValueError(f"{name}: expected times of whole microseconds, got {values[i]} in {locate(i)}")

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-__all__ = ["Place", "first_true"]
+__all__ = ["Locator", "first_true"]
 
-Place = Callable[[int], str]  # a row, in words
+Locator = Callable[[int], str]  # a row, in words
 
 
 def first_true(mask: np.ndarray) -> int | None:

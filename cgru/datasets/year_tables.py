@@ -11,7 +11,7 @@ import numpy as np
 from cgru.datasets.date_parts import months_in, part_of
 from cgru.datasets.table import Table
 
-__all__ = ["Unfolded", "unfolded"]
+__all__ = ["Unfolded", "unfold"]
 
 YEAR = r"1[4-9]\d\d|20\d\d|21\d\d"
 TWO_YEARS = r"[12]\d{3} ?[-/\u2013] ?(?:\d\d)?\d\d"  # that a fiscal year has a part of
@@ -45,7 +45,7 @@ class _Cells(NamedTuple):
     doubt: str = ""
 
 
-def unfolded(table: Table, id: str | None = None, time: str | None = None, timed: bool = True) -> Unfolded | None:
+def unfold(table: Table, id: str | None = None, time: str | None = None, timed: bool = True) -> Unfolded | None:
     """Return the table with a row for each month or quarter, where it has a row for each year or a column for each.
 
     `id` is the column that says which series a row belongs to, `time` that with the years or months; None: whatever
@@ -69,17 +69,17 @@ def unfolded(table: Table, id: str | None = None, time: str | None = None, timed
         column = called[name]
         return column, np.isnan(column) if name == "value" else np.zeros(len(column), bool)
 
-    def place(i: int) -> str:
-        return f"{table.place(int(found.rows[i]))} under {found.columns[i]}"
+    def locate(i: int) -> str:
+        return f"{table.locate(int(found.rows[i]))} under {found.columns[i]}"
 
     years = "rows are years and columns" if found.columns[0] != found.columns[1] else "columns are years and rows"
     notes = [f"{years} are {step}s: read as one series"]
     left = [name for name in table.names if name not in {*found.columns, found.used, id}]
     notes += [f"left out, as no {step} is called so: {', '.join(left)}"] if left else []
     texts = _texts(table, found.used)
-    over = [f"{texts[i]} in {table.place(i)}" for i in sorted(set(range(table.rows)) - set(found.rows.tolist()))]
+    over = [f"{texts[i]} in {table.locate(i)}" for i in sorted(set(range(table.rows)) - set(found.rows.tolist()))]
     notes += [f"left out, as no {found.used or 'row'} is called so: {', '.join(over)}"] if over else []
-    steps = Table(list(called), len(values), read, place, na=table.na)
+    steps = Table(list(called), len(values), read, locate, na=table.na)
     return Unfolded(steps, step, "value", tuple(notes), found.used, left)
 
 
