@@ -81,9 +81,9 @@ def test_names_of_two_languages_are_told_by_the_column_or_refused():
     with pytest.raises(
         ValueError, match=r"got '5 lis 2020', which may be 2020-1\d-05 or 2020-1\d-05; write months as num"
     ):
-        parse_times(["5 lis 2020"], "t", place=None)
+        parse_times(["5 lis 2020"], "t", locate=None)
     with pytest.raises(ValueError, match=r"expected dates with one reading, got 'lip 2020'"):
-        parse_times(["lip 2020", "sty 2020", "Sept 2020"], "t", place=None)
+        parse_times(["lip 2020", "sty 2020", "Sept 2020"], "t", locate=None)
     assert len(dates_in(["mar 2020"])) == 1
     assert months_of("jui") == {}  # juin or juillet
 
