@@ -95,7 +95,7 @@ def check_choice(name: str, value: str | None, known: Sequence[str | None]) -> N
 
 
 def date_and_time(names: Sequence[str]) -> tuple[str, ...]:
-    """Return the column called as a date and the one called as a time of day; () unless there is exactly one of each."""
+    """Return the column called as a date and the one called as a time of day; () unless there is one of each."""
     found = [[name for name in names if is_called(name, pattern)] for pattern in (DATES, CLOCKS)]
     return tuple(name for names in found for name in names) if all(len(names) == 1 for names in found) else ()
 

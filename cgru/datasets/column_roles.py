@@ -1,4 +1,4 @@
-"""Which columns of a table are what: as it was asked for, or as their names and values say."""
+"""Column roles: assign id, time, label and features to the columns of a table, as specified or guessed."""
 
 from __future__ import annotations
 
@@ -19,21 +19,27 @@ __all__ = ["ColumnRoles", "assign_roles"]
 
 NAMED = ("id", "time", "label", "columns", "ignore", "groups")
 
-COUNTED = 10  # rows whose numbers in any order are those of rows and no measurements
-SHARED = {"label": ("id",), "groups": ("id", "ignore"), "columns": ("time",)}  # roles of which a column may have both
+COUNTED = 10  # rows, from which on integers 0 to n - 1 in any order are row numbers and no measurements
+SHARED = {"label": ("id",), "groups": ("id", "ignore"), "columns": ("time",)}  # roles that share a column with others
 
 
 class ColumnRoles(NamedTuple):
-    """Which columns of a table are what: what was asked for, None for whatever their names say, or what was found.
+    """The roles of the columns of a table, and the options for reading them.
 
-    id, time, label: to which sequence a row belongs, when it comes, what is to be learned; () for none.
-    columns: the elements of a step; `ignore`: columns that are none.
-    groups: the column that says which sequences belong together, such as the subject, () for none.
-    wide: whether a row is a whole sequence.
-    per_step: whether the label is a class for each step.
-    time_format: how times are written, as for strptime; None: as they look.
-    split_at: the gap in time that ends a sequence; None: none does.
-    time_step: whether the time since the row before is an element, too.
+    Before `assign_roles` None means "guess it", after it all roles are known.
+
+    Attributes:
+        id: the columns that identify the sequence of a row, () for none.
+        time: the columns that the steps of a sequence are sorted by, () for none.
+        label: the targets, () for none.
+        columns: the features of a step.
+        ignore: columns that are no features.
+        groups: the column that says which sequences belong together, such as the subject, () for none.
+        wide: whether a row is a whole sequence.
+        per_step: whether the label is a class for each step.
+        time_format: the format of the times, as for strptime; None: guessed from the times.
+        split_at: the gap in time that ends a sequence; None: no gap does.
+        time_step: whether the time since the row before is added as a feature.
     """
 
     id: tuple[str, ...] | None = None
@@ -50,17 +56,17 @@ class ColumnRoles(NamedTuple):
 
 
 def assign_roles(table: Table, spec: ColumnRoles) -> tuple[ColumnRoles, list[str]]:
-    """The roles of the columns, and what was guessed of them, in words.
+    """Complete the specified roles by guesses; return all roles of the columns, and notes about the guesses.
 
-    ValueError, naming the option that settles it, where names say too little or too much, and for columns that are not
-    there.
+    Raise ValueError for a column that does not exist, and for a role that is ambiguous or has no candidate; the error
+    names the option that settles it.
     """
     used = _checked(table, {role: getattr(spec, role) or () for role in NAMED})
     free = [name for name in table.names if name not in used]
     notes: list[str] = []
 
     def chosen(role: str, find: Callable[[], tuple[str, ...]], words: str) -> tuple[str, ...]:
-        """Return the columns that were asked for, else those found, which are free no longer."""
+        """Return the columns specified for a role, else those that `find` returns, which get a note with `words`."""
         if getattr(spec, role) is not None:
             return getattr(spec, role)
         found = find()
@@ -69,6 +75,7 @@ def assign_roles(table: Table, spec: ColumnRoles) -> tuple[ColumnRoles, list[str
         return found
 
     def times() -> tuple[str, ...]:
+        """Find the columns of times; a wide table has none."""
         given = [name for name in spec.columns or () if name not in (spec.label or ())]
         return () if spec.wide else find_time(table, free, given, id, spec.time_format)
 
@@ -103,7 +110,7 @@ def assign_roles(table: Table, spec: ColumnRoles) -> tuple[ColumnRoles, list[str
 
 
 def _on_rising(names: Sequence[str], time: Sequence[str]) -> list[str]:
-    """Return what to say of elements that rise within each sequence as times do: a line or none."""
+    """Return a note on features that rise within each sequence, as times do; an empty list without `names`."""
     if not names:
         return []
     cure = ignoring(names) + ("" if time else f", time={as_arg(names[:1])} sorts by it")
@@ -112,7 +119,7 @@ def _on_rising(names: Sequence[str], time: Sequence[str]) -> list[str]:
 
 
 def _candidates(table: Table, free: Sequence[str], time: Sequence[str]) -> str:
-    """Return what may settle which sequence a row belongs to, in words."""
+    """Return the advice which `id` to pass, with the most likely candidates among the `free` columns."""
     names = id_candidates(table, free, time)
     cures = [f'id="{name}"' for name in names[:3]] or ['id="..." names it']
     alone = not names or (time and all_rows_differ(table, time))
@@ -121,14 +128,14 @@ def _candidates(table: Table, free: Sequence[str], time: Sequence[str]) -> str:
 
 
 def _checked(table: Table, roles: dict[str, Sequence[str]]) -> list[str]:
-    """Return the columns that have roles; ValueError where one is not there, or has two of them."""
+    """Return the columns that have a role; raise ValueError if one does not exist, or has two roles not `SHARED`."""
     taken: list[str] = []
     for role, names in roles.items():
         before = list(taken)
         for i, name in enumerate(names):
             if name not in table.names:
                 raise ValueError(f"{role}: expected one of the columns {listed(table.names)}, got {name!r}")
-            twice = any(name in roles.get(other, ()) for other in SHARED.get(role, ()))  # where it may stand as well
+            twice = any(name in roles.get(other, ()) for other in SHARED.get(role, ()))
             if name in names[:i] or (name in before and not twice):
                 others = f", and none of {', '.join(before)}" if before else ""
                 raise ValueError(f"{role}: expected each once{others}, got {', '.join(names)}")
@@ -137,14 +144,14 @@ def _checked(table: Table, roles: dict[str, Sequence[str]]) -> list[str]:
 
 
 def _ids(table: Table, free: Sequence[str], group: Sequence[str]) -> tuple[str, ...]:
-    """Find the column called as ids are; beside that of the `group`, if that is called so too, both together.
+    """Find the column whose name is that of an id; () if there is none.
 
-    In each group ids may begin anew: trial 1 of one subject is not trial 1 of another. ValueError where several are
-    called so.
+    If the `group` column has such a name, too, return both: ids may start again in each group, as trial 1 of each
+    subject. Raise ValueError if several free columns have such a name.
     """
     named = [name for name in free if is_called(name, IDS)]
     rows = zip(*(table.read(name)[0].tolist() for name in named), strict=True)
-    if len(named) > 1 and len(set(rows)) == table.rows:  # the last is that of a step
+    if len(named) > 1 and len(set(rows)) == table.rows:  # so the last one identifies a step
         *ids, step = named
         cure = f"id={as_arg(ids)} with time={as_arg((step,))} or with ignore={as_arg((step,))} settles it"
         raise ValueError(f"id: expected one column to be it, got {', '.join(named)}; {cure}")
@@ -153,26 +160,30 @@ def _ids(table: Table, free: Sequence[str], group: Sequence[str]) -> tuple[str, 
 
 
 def _different(table: Table, free: Sequence[str]) -> tuple[str, ...]:
-    """The one column without numbers that differs in each row of several, and is called no label."""
+    """Find the only text column with a different value in each row, not named like a label; () unless there is one."""
     words = [name for name in free if table.rows > 2 and not is_called(name, LABELS) and table.is_text(name)]
     found = [name for name in words if _differs(table, name)]
     return tuple(found) if len(found) == 1 else ()
 
 
 def _differs(table: Table, name: str) -> bool:
-    """Whether a column has another value in each row."""
+    """Return whether a column has a different value in each row, and none missing."""
     return not table.read(name)[1].any() and all_rows_differ(table, (name,))
 
 
 def _label(table: Table, free: Sequence[str], wide: bool) -> tuple[str, ...]:
-    """The column with what is to be learned: by its name, or of a wide table the only one without numbers."""
+    """Find the label by its name, or in a wide table as the only column without numbers; () if there is none.
+
+    In a wide table without a header, the first or last column is the label if it looks like classes. Raise ValueError
+    for several candidates.
+    """
     found = find_one("label", LABELS, free)
-    if not found and not {"x", "z"} & {name.lower() for name in free}:  # as the second axis of some it is an element
+    if not found and not {"x", "z"} & {name.lower() for name in free}:  # beside x or z, y is an axis and no label
         found = tuple(name for name in free if name.lower() == "y")[:1]
     if found or not wide:
         return found
     words = tuple(name for name in free if not table.is_numeric(name))
-    words = tuple(filter(table.is_text, words)) or words  # rather than numbers, one of which is wrong
+    words = tuple(filter(table.is_text, words)) or words  # text comes before a column of numbers with a typo
     if len(words) > 1:
         unlike = [name for name in words if _differs(table, name)]
         cure = f', id="{unlike[0]}" tells sequences by one that differs in each row' if unlike else ""
@@ -189,7 +200,7 @@ def _label(table: Table, free: Sequence[str], wide: bool) -> tuple[str, ...]:
 
 
 def _are_classes(table: Table, name: str) -> bool:
-    """Whether a column looks like numbered classes: few whole numbers, each of them several times."""
+    """Return whether a column looks like numbered classes: few different integers, each of them several times."""
     values = table.numbers(name)
     if np.isnan(values).any() or (values % 1).any():
         return False
@@ -197,7 +208,10 @@ def _are_classes(table: Table, name: str) -> bool:
 
 
 def _is_wide(table: Table, spec: ColumnRoles, id: Sequence[str], time: Sequence[str], free: Sequence[str]) -> bool:
-    """Whether each row is a sequence: no id comes twice, and columns are numbered as steps are, or have no names."""
+    """Guess whether each row is a sequence: ids are unique, and columns are numbered like steps or have no names.
+
+    Raise ValueError if ids are unique but columns do not look like steps.
+    """
     once = bool(id) and table.rows > 1 and all_rows_differ(table, id)
     if time or spec.time == () or spec.id or (id and not once):
         wide = False
@@ -213,7 +227,7 @@ def _is_wide(table: Table, spec: ColumnRoles, id: Sequence[str], time: Sequence[
 
 
 def _check_left(table: Table, free: Sequence[str], id: Sequence[str], wide: bool, timed: bool) -> None:
-    """ValueError for columns that are hardly elements of a step, or of a wide table hardly steps."""
+    """Raise ValueError for columns that are unlikely to be features, or in a wide table unlikely to be steps."""
     if wide:
         usual = Counter(map(_letters, free)).most_common(1)
         odd = [name for name in free if not may_be_step(name)]
@@ -236,7 +250,7 @@ def _check_left(table: Table, free: Sequence[str], id: Sequence[str], wide: bool
 
 
 def _counts_rows(table: Table, name: str) -> bool:
-    """Return whether a column is the index of a frame, of which some rows may have been left out or moved."""
+    """Return whether a column is the index of a DataFrame, perhaps filtered or shuffled, by its name and integers."""
     if not is_called(name, ROWS) or table.rows < 3:
         return False
     values, _ = table.read(name)
@@ -248,7 +262,10 @@ def _counts_rows(table: Table, name: str) -> bool:
 
 
 def _letters(name: str) -> str:
-    """Return what steps of one element share: their name without its numbers, one for all months, one for weekdays."""
+    """Return the part of a name that all steps of a feature share: the letters without numbers.
+
+    All names of months become "month", all of weekdays "weekday".
+    """
     words = words_of(name)
     for kind, known in (("month", months_of), ("weekday", weekdays_of)):
         if any(map(known, words)):

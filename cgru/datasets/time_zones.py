@@ -53,7 +53,7 @@ class Clock:
         return walls - np.array([time.utcoffset() for time in there], "timedelta64[us]")
 
     def _seen(self, known: np.ndarray, times: np.ndarray, later: int = 0) -> np.ndarray:
-        """Return the offset of the last `known` time (n,) up to each of `times` (k,), or of the one `later` places on."""
+        """Return the offset of the last `known` time (n,) up to each of `times` (k,), or of one `later` in the list."""
         places = np.searchsorted(known, times, side="right") - 1 + later
         return self.offsets[np.clip(places, 0, len(self.offsets) - 1)]
 

@@ -1,4 +1,4 @@
-"""Data sets in `.ts` files, the format of the UCR/UEA archive of time series. s steps, e dimensions of a sample."""
+"""Reader of `.ts` files, the format of the UCR/UEA time series archive. s steps, e dimensions of a sample."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ TAGS = {
     "classlabel", "targetlabel",
 }  # fmt: skip
 
-Tags = dict[str, tuple[int, list[str]]]  # of each tag the line and the words behind it
+Tags = dict[str, tuple[int, list[str]]]  # the header: for each @tag its line number and the words behind it
 
 
 def read_ts(
     path: str | os.PathLike[str], missing: str, targets: bool = True
 ) -> tuple[list[np.ndarray], np.ndarray | None, list[str]]:
-    """The samples (s_i, e) of a `.ts` file, their classes or targets (m,) or None, and notes.
+    """Read a `.ts` file; return its samples (s_i, e), their classes or targets (m,) or None, and notes.
 
-    `missing` as `cgru.datasets.read` has it; without `targets` nobody looks at these. ValueError with the line for
-    anything that is not right.
+    `missing` is as for `cgru.datasets.read`. With `targets` False classes and targets are ignored. Raise ValueError with
+    the line number for anything invalid.
     """
     text, notes = read_text(path)
     stripped = enumerate(map(str.strip, text.splitlines()), 1)
@@ -47,7 +47,7 @@ def read_ts(
             y.append(_label(label.strip(), known, numbers, number))
     if not X:
         raise ValueError("expected samples below @data, got none")
-    e, said = _elements(tags, X[0])
+    e, said = _dimensions(tags, X[0])
     for x, number in zip(X, places, strict=True):
         if x.shape[1] != e:
             raise ValueError(f"line {number}: expected {e} dimensions{said}, got {x.shape[1]}")
@@ -62,14 +62,14 @@ def read_ts(
 
 
 def _targets(y: list[str | float]) -> np.ndarray | None:
-    """Targets, or classes as integers where all are some, else as strings."""
+    """Return targets or classes as an array, None for none; classes are integers if all look so, else strings."""
     if y and all(isinstance(each, str) and re.fullmatch(r"0|-?[1-9]\d{0,17}", each) for each in y):
         return np.array(list(map(int, y)))
     return np.array(y) if y else None
 
 
 def _read_tags(lines: Iterator[tuple[int, str]]) -> Tags:
-    """The tags up to @data, their names in lower case."""
+    """Read the tags up to @data, with names in lower case; leave `lines` at the first sample."""
     tags: Tags = {}
     for number, line in lines:
         if not line.startswith("@"):
@@ -88,7 +88,7 @@ def _read_tags(lines: Iterator[tuple[int, str]]) -> Tags:
 
 
 def _flag(tags: Tags, tag: str) -> bool:
-    """What a tag says, false where it is not there."""
+    """Return the value of a tag that is true or false; False if it is absent."""
     number, words = tags.get(tag, (0, ["false"]))
     word = words[0].lower() if words else ""
     if word not in ("true", "false"):
@@ -96,8 +96,8 @@ def _flag(tags: Tags, tag: str) -> bool:
     return word == "true"
 
 
-def _elements(tags: Tags, first: np.ndarray) -> tuple[int, str]:
-    """Return how many dimensions there are, as the header says or the first sample has it, and which of these does."""
+def _dimensions(tags: Tags, first: np.ndarray) -> tuple[int, str]:
+    """Return the number of dimensions, by the tags or else the first sample, and a text that names the tag."""
     for tag in ("dimensions", "dimension"):
         if tag in tags:
             number, words = tags[tag]
@@ -108,7 +108,7 @@ def _elements(tags: Tags, first: np.ndarray) -> tuple[int, str]:
 
 
 def _sample(parts: list[str], number: int, missing: str) -> np.ndarray:
-    """The dimensions of a line as (s, e); all have as many steps."""
+    """Parse the dimensions of a line to a sample (s, e); raise ValueError unless all have the same number of steps."""
     rows = [_values(part, number, j, missing) for j, part in enumerate(parts, 1)]
     steps = [len(row) for row in rows]
     if len(set(steps)) != 1:
@@ -118,7 +118,7 @@ def _sample(parts: list[str], number: int, missing: str) -> np.ndarray:
 
 
 def _values(part: str, number: int, j: int, missing: str) -> np.ndarray:
-    """The numbers of a dimension (s,), NaN for what is missing and may be."""
+    """Parse the numbers (s,) of dimension j in a line; "?" is NaN, refused with `missing` "refuse"."""
     cells = part.split(",")
     try:
         values = np.array(cells, dtype=object).astype(np.float64)
@@ -134,6 +134,7 @@ def _values(part: str, number: int, j: int, missing: str) -> np.ndarray:
 
 
 def _number(cell: str, number: int, j: int) -> float:
+    """Parse a cell of dimension j in a line; "?" is NaN."""
     if cell.strip() == "?":
         return np.nan
     try:
@@ -145,7 +146,7 @@ def _number(cell: str, number: int, j: int) -> float:
 
 
 def _label(label: str, known: list[str], numbers: bool, number: int) -> str | float:
-    """The class or the target at the end of a line."""
+    """Parse the class or the target at the end of a line; raise ValueError for an unknown class."""
     if not numbers:
         if not label or (known and label not in known):
             raise ValueError(f"line {number}: expected a class, {', '.join(known[:9])}, got {label!r}")
