@@ -1,4 +1,4 @@
-"""Sequences out of tables: long ones, a row for each step, and wide ones, a row for each sequence."""
+"""Conversion of tables to sequences: long tables, a row for each step, and wide ones, a row for each sequence."""
 
 from __future__ import annotations
 
@@ -21,14 +21,17 @@ from cgru.datasets.where import Locator, first_true
 
 __all__ = ["Sequences", "from_frame", "pad_sequences", "read_long", "read_wide"]
 
-FEW = 20  # different words that may be classes
+FEW = 20  # at most so many different words may be classes
 
 
 class Sequences(NamedTuple):
-    """What a table holds, sequence by sequence in the order in which they first appear.
+    """The sequences of a table, in the order in which they first appear.
 
-    `X` arrays (s_i, e); `y` (m,), (m, k) of several labels, (m, s) with a class for each step, or None; `ids` (m,);
-    `columns` the names of the e elements.
+    Attributes:
+        X: the inputs of each sequence (s_i, e).
+        y: the targets: (m,), or (m, k) of several labels, or a class for each step (m, s), or None.
+        ids: the id of each sequence (m,).
+        columns: the names of the e features.
     """
 
     X: list[np.ndarray]
@@ -52,34 +55,33 @@ def from_frame(
     time_step: bool = False,
     time_format: str | None = None,
 ) -> Sequences:
-    """The sequences in a long table, a row for each step.
+    """Convert a long DataFrame, a row for each step, to sequences.
 
     Args:
-        frame: a DataFrame of pandas, Polars or whatever else narwhals reads.
-        id: the column that says which sequence a row belongs to, or several that say it together; its rows may stand
-            anywhere.
-        time: the column that the steps of a sequence are sorted by, of numbers, dates, or strings that are either, or
-            several, such as a date and a time of day, which are joined; None: they come as they stand.
-        label: the column with the target of a sequence, the same in all its rows; several columns of numbers make
-            targets (m, k); None: there is none.
-        columns: those with the elements of a step, a time of numbers among them, too; None: all others, which must be
-            numbers or booleans.
-        ignore: columns that are no elements.
+        frame: a DataFrame of pandas, Polars or any other library that narwhals reads.
+        id: the column that identifies the sequence of a row, or several columns together. The rows of a sequence need
+            not be adjacent.
+        time: the column that the steps of a sequence are sorted by: numbers, dates, or strings of either. Several, such
+            as a date and a time of day, are joined. None: steps keep the order of the rows.
+        label: the column with the target of a sequence, the same in all its rows. Several columns of numbers make
+            targets (m, k). None: there are no targets.
+        columns: the features of a step; a time that is a number may be among them. None: all other columns, which must
+            be numbers or booleans.
+        ignore: columns that are no features.
         per_step: whether the label is a class for each step, which may change within a sequence.
-        missing: "refuse", or how elements without a value are filled: "forward", the last value before in the sequence
-            (at its beginning the first one after); "interpolate", on the line between the values before and after, by
-            the number of steps; or "zero".
-        na: a word or several that mean a missing value too, as of `read`.
-        split_at: a gap in time at which a sequence ends and another begins, as of `read`.
-        time_step: whether the time since the row before is an element as well, as of `read`.
-        time_format: how times are written, as for strptime, such as "%d/%m/%Y"; None: in any of the usual ways, where
-            only one of them fits all.
+        missing: "refuse" missing values, or fill them: "forward" takes the last value before in the sequence (at its
+            beginning the first one after), "interpolate" is linear in the number of steps, "zero" takes 0.
+        na: one or more additional markers of a missing value, as for `read`.
+        split_at: the gap in time at which a sequence is split in two, as for `read`.
+        time_step: whether the time since the row before is added as a feature, as for `read`.
+        time_format: the format of the times, as for strptime, such as "%d/%m/%Y". None: any usual format, if only one
+            fits all times.
 
     Raises:
         ImportError: narwhals is not installed.
-        TypeError: `frame` is no table, or a column has no numbers.
-        ValueError: a column is missing, a value is, two steps of a sequence are of the same time, or a label is not the
-            same in all rows of a sequence; with its place.
+        TypeError: `frame` is no DataFrame, or a feature has no numbers.
+        ValueError: a column or value is missing, two steps of a sequence have the same time, or a label changes within
+            a sequence; with the place.
     """
     table = table_of_frame(frame, na=missing_values.as_words(na))
     if isinstance(columns, str):
@@ -103,10 +105,14 @@ def from_frame(
 
 
 class ReadSequences(NamedTuple):
-    """Sequences that were read from a table, how many values of each element were filled (e,), and notes in words.
+    """Sequences read from a table, with what else was found.
 
-    `groups` (m,) is None where there are none. `rows` says of each sequence which rows of the table its steps are
-    (s_i,); None: each row is a sequence.
+    Attributes:
+        sequences: the sequences.
+        counts: the number of filled values of each feature (e,).
+        notes: sentences about what was guessed.
+        groups: the group of each sequence (m,), or None.
+        rows: for each sequence the rows of the table that are its steps (s_i,); None: each row is a sequence.
     """
 
     sequences: Sequences
@@ -117,7 +123,7 @@ class ReadSequences(NamedTuple):
 
 
 def read_long(table: Table, roles: ColumnRoles, missing: str) -> ReadSequences:
-    """Return the sequences in a long table, and what is to be said of them. Errors as `from_frame`."""
+    """Read the sequences from a long table by its column roles, filling missing values; errors as of `from_frame`."""
     check_choice("missing", missing, missing_values.MISSING)
     ids, codes = factorize_rows(table, roles.id)
     called, form = " ".join(roles.time), roles.time_format
@@ -131,8 +137,8 @@ def read_long(table: Table, roles: ColumnRoles, missing: str) -> ReadSequences:
         where = f"{table.locate(first)} and again in {table.locate(second)}"
         cure = f'time="" with ignore={as_arg(roles.time)} takes rows as they stand'
         raise ValueError(f"{called}: expected times that differ within a sequence, got {got} in {where}; {cure}")
-    elements = _elements(table, roles, missing, sequence)[order]
-    notes = missing_values.notes_on_sentinels(elements, roles.columns)
+    features = _features(table, roles, missing, sequence)[order]
+    notes = missing_values.notes_on_sentinels(features, roles.columns)
     columns = list(roles.columns)
     if form is None and len(roles.time) == 1 and written.dtype.kind in "iu":
         guessed = date_format_of(written)
@@ -147,14 +153,14 @@ def read_long(table: Table, roles: ColumnRoles, missing: str) -> ReadSequences:
     if apart.size:
         notes += notes_on_gaps(apart[inside], seconds, called)
     if roles.time_step:
-        elements = np.column_stack([elements, np.append(0.0, np.where(inside, apart, 0.0))])
+        features = np.column_stack([features, np.append(0.0, np.where(inside, apart, 0.0))])
         columns.append(TIME_STEP)
     starts = np.flatnonzero(np.diff(codes, prepend=-1))
-    X = np.split(elements, starts[1:])
+    X = np.split(features, starts[1:])
     counts = _filled(X, missing, columns, lambda i: f"{'/'.join(roles.id)} {ids[i]}")
 
     def constant(name: str, cure: str) -> np.ndarray:
-        """Return the one value of a column for each sequence (m,); ValueError where one has several."""
+        """Return the value of a column in each sequence (m,); raise ValueError, with the `cure`, if one has several."""
         values = table.column(name)[order]
         if (other := first_true(values != values[starts][codes])) is not None:
             row = table.locate(int(order[other]))
@@ -167,7 +173,7 @@ def read_long(table: Table, roles: ColumnRoles, missing: str) -> ReadSequences:
     elif roles.label:
         cure = "per_step=True takes a class for each step"
         y = _joined([constant(name, cure) for name in roles.label])
-        notes += _doubted(y, roles.label)
+        notes += _notes_on_targets(y, roles.label)
     together = None
     for name in roles.groups:
         together = constant(name, "a sequence belongs to one group")
@@ -175,9 +181,9 @@ def read_long(table: Table, roles: ColumnRoles, missing: str) -> ReadSequences:
 
 
 def _apart(roles: ColumnRoles, written: np.ndarray, locate: Locator) -> tuple[np.ndarray, bool]:
-    """Return how far each time (n,) is from the one before (n - 1,), and whether in seconds; () where nobody knows.
+    """Return the differences (n - 1,) of the times (n,) as `written` in the table, and whether these are in seconds.
 
-    ValueError, with the place, where that is to be known.
+    If times have no differences, return an empty array, or raise ValueError if `split_at` or `time_step` needs them.
     """
     is_needed = roles.split_at is not None or roles.time_step
     if not roles.time:
@@ -187,7 +193,7 @@ def _apart(roles: ColumnRoles, written: np.ndarray, locate: Locator) -> tuple[np
         return np.zeros(0), False
     try:
         if "hhmm" in roles.time[0].lower() and written.dtype.kind in "iu" and roles.time_format is None:
-            written = join_parts(["clock"], roles.time, [written], locate)  # 100 is an hour after 0, and 60 none
+            written = join_parts(["clock"], roles.time, [written], locate)  # hhmm: 100 is one hour, no 100 minutes
         clock, seconds = times_as_numbers(written, roles.time_format, " ".join(roles.time), locate)
     except ValueError:
         if is_needed:
@@ -197,7 +203,7 @@ def _apart(roles: ColumnRoles, written: np.ndarray, locate: Locator) -> tuple[np
 
 
 def _gap(roles: ColumnRoles, seconds: bool) -> float:
-    """Return the gap that cuts sequences, in the unit of the times."""
+    """Return `split_at` in the unit of the times; raise ValueError if one is in seconds and the other is not."""
     gap, timed = parse_gap(roles.split_at)
     if timed != seconds:
         due = "a time such as 30d or 6h, since {} has dates" if seconds else "a number, since {} has numbers"
@@ -206,7 +212,10 @@ def _gap(roles: ColumnRoles, seconds: bool) -> float:
 
 
 def _split(ids: np.ndarray, codes: np.ndarray, far: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the ids, and of each row its sequence, where sequences are cut at `far` (n - 1,): a/1, a/2, ... of a."""
+    """Split sequences after each row marked by `far` (n - 1,); return the new ids and the sequence of each row (n,).
+
+    `codes` (n,) is the index of each row's id in `ids`. The parts of sequence a are called a/1, a/2, ...
+    """
     begins = np.append(True, far | (np.diff(codes) != 0))
     whole = codes[begins]
     number = np.arange(len(whole)) - np.searchsorted(whole, whole) + 1
@@ -219,25 +228,25 @@ def _split(ids: np.ndarray, codes: np.ndarray, far: np.ndarray) -> tuple[np.ndar
     return np.array(texts), np.cumsum(begins) - 1
 
 
-def _elements(table: Table, roles: ColumnRoles, missing: str, sequence: np.ndarray) -> np.ndarray:
-    """Return the numbers in the columns of the elements (n, e), NaN where they are missing and may be.
+def _features(table: Table, roles: ColumnRoles, missing: str, sequence: np.ndarray) -> np.ndarray:
+    """Return the features of all rows (n, e) as numbers, NaN where one is missing.
 
-    `sequence` (n,) numbers the sequence of each row. Errors as `_numbers`, and ValueError that names all columns with
-    missing values, and what helps.
+    `sequence` (n,) is the index of each row's sequence, for the advice in errors. If `missing` is "refuse" and values
+    are missing, raise ValueError that names all their columns and the cure. Other errors are those of `_numbers`.
     """
-    elements = np.column_stack(list(_numbers(table, roles).values()))
-    gone = np.isnan(elements)
+    features = np.column_stack(list(_numbers(table, roles).values()))
+    gone = np.isnan(features)
     counts = dict(zip(roles.columns, gone.sum(axis=0).tolist(), strict=True))
     lost = {name: count for name, count in counts.items() if count}
     if lost and missing == "refuse":
         first = next(iter(lost))
         row = table.locate(int(gone[:, roles.columns.index(first)].argmax()))
         raise ValueError(_on_missing(lost, first, row, missing_values.advise(gone, sequence, roles.columns)))
-    return elements
+    return features
 
 
 def _numbers(table: Table, roles: ColumnRoles) -> dict[str, np.ndarray]:
-    """Return the numbers in each column of elements (n,); TypeError that names all without, and what helps."""
+    """Return each feature's column as numbers (n,), by name; raise TypeError that names all columns without numbers."""
     numbers, wrong = {}, {}
     for name in roles.columns:
         try:
@@ -246,7 +255,7 @@ def _numbers(table: Table, roles: ColumnRoles) -> dict[str, np.ndarray]:
             values, missing = table.read(name)
             slip = "" if missing.any() else describe_slip(values, name, table.locate)
             wrong[name] = slip or f"{error}{'' if roles.wide else _advice(table, name, roles)}"
-    words = [name for name in wrong if not roles.wide or table.is_text(name)]  # else a step with a slip
+    words = [name for name in wrong if not roles.wide or table.is_text(name)]  # others are steps with a typo
     if wrong and not words:
         raise TypeError("; ".join(wrong.values()))
     if wrong:
@@ -256,7 +265,7 @@ def _numbers(table: Table, roles: ColumnRoles) -> dict[str, np.ndarray]:
 
 
 def _on_missing(counts: Mapping[str, int], first: str, row: str, cure: str) -> str:
-    """Return what to say of columns with missing values: `counts` of each, the row of the first, and what helps."""
+    """Return the error text on missing values: their `counts` by column, the `row` of the first, and the `cure`."""
     each = listed([f"{name} {count}" for name, count in counts.items()])
     several = "" if sum(counts.values()) == 1 else f" (missing: {each})"
     names = listed([first, *(name for name in counts if name != first)])
@@ -264,13 +273,13 @@ def _on_missing(counts: Mapping[str, int], first: str, row: str, cure: str) -> s
 
 
 def _advice(table: Table, name: str, roles: ColumnRoles) -> str:
-    """What a column without numbers may be, in words, or "": a time, or the classes where it has few values."""
+    """Return the advice which role a column without numbers may have, or "": time, or label if it has few values."""
     values, missing = table.read(name)
     if missing.any():
         return ""
     try:
         together = len(factorize_rows(table, (*roles.id, name))[0])
-    except (TypeError, ValueError):  # what is no table has series in its cells
+    except (TypeError, ValueError):  # cells that are lists or Series cannot be compared
         return ""
     if are_times(values):
         return f'; time="{name}" sorts by it' if not roles.time and together == table.rows else ""
@@ -283,14 +292,17 @@ def _advice(table: Table, name: str, roles: ColumnRoles) -> str:
 
 
 def _filled(X: Sequence[np.ndarray], missing: str, names: Sequence[str], where: Any) -> np.ndarray:
-    """How many values of each element were filled; ValueError where an element of a sequence has none at all."""
+    """Fill the missing values of all sequences in place; return the count for each feature (e,).
+
+    Raise ValueError, with the text `where(i)`, if sequence i has no value at all of a feature.
+    """
     cure = 'missing="zero" fills it, ignore="NAME" leaves a column out'
     due = "expected a value at least, got none in"
     return missing_values.fill_each(X, missing, len(names), lambda i, j: f"{names[j]}: {due} {where(i)}; {cure}")
 
 
 def _classes_of_steps(table: Table, label: Sequence[str], order: np.ndarray, starts: np.ndarray) -> np.ndarray:
-    """The classes (m, s), padded with what stands for nothing."""
+    """Return the class of each step (m, s), padded past each sequence's length with 0 or ""."""
     if len(label) != 1:
         raise ValueError(f"per_step: expected one label, got {', '.join(label) or 'none'}")
     values = _plain(table.column(label[0])[order])
@@ -302,7 +314,7 @@ def _classes_of_steps(table: Table, label: Sequence[str], order: np.ndarray, sta
 
 
 def _joined(labels: Sequence[np.ndarray]) -> np.ndarray:
-    """One label (m,), or several numbers (m, k)."""
+    """Return one label as it is (m,), or several as numbers (m, k); raise ValueError for several with strings."""
     if len(labels) == 1:
         return labels[0]
     if words := [each for each in labels if each.dtype.kind not in "iuf"]:
@@ -310,21 +322,22 @@ def _joined(labels: Sequence[np.ndarray]) -> np.ndarray:
     return np.stack(labels, axis=1).astype(np.float64)
 
 
-def _doubted(y: np.ndarray | None, names: Sequence[str]) -> list[str]:
+def _notes_on_targets(y: np.ndarray | None, names: Sequence[str]) -> list[str]:
+    """Return notes on numbers among the targets that seem to stand for a missing value."""
     return (
         [] if y is None or y.dtype.kind not in "if" else missing_values.notes_on_sentinels(y.reshape(len(y), -1), names)
     )
 
 
 def _plain(values: np.ndarray) -> np.ndarray:
-    """Strings among objects as strings, stripped."""
+    """Return an array of objects that are all strings as an array of stripped strings; others as they are."""
     if all(isinstance(value, str) for value in values):
         return np.array([value.strip() for value in values])
     return values
 
 
 def notes_on_ids(table: Table, roles: ColumnRoles, found: Sequences) -> list[str]:
-    """Return what to say of elements that do not change within a sequence, and of an id of two columns, in words."""
+    """Return notes on features that are constant within each sequence, and on an id that may contain a group."""
     notes = []
     if max(map(len, found.X)) > 1 and len(found.X) > 1:
         still = np.all([(x == x[0]).all(axis=0) for x in found.X], axis=0)
@@ -344,14 +357,13 @@ def notes_on_ids(table: Table, roles: ColumnRoles, found: Sequences) -> list[str
 
 
 def read_wide(table: Table, roles: ColumnRoles, missing: str) -> ReadSequences:
-    """The sequences in a wide table, as `long`, and among the notes what was guessed of its columns.
+    """Read the sequences from a wide table by its column roles, as `read_long` does from a long one.
 
-    Names that are alike but for a number at their end are the steps of one element, by that number; where all are so,
-    with the same numbers, there may be several elements, whose names have letters: 2023-12 and 2024-12 are of one, and
-    so are Jan 23 and 2024Q1.
-    Empty cells at the end of a row end its sequence.
+    Columns whose names differ only in a number at the end are the steps of one feature, in the order of the numbers.
+    There are several features if all names end in numbers, the same numbers for each feature. Names without letters,
+    and those of months or quarters, make one feature. Empty cells at the end of a row end its sequence.
     """
-    names, columns, notes = _channels(roles.columns)
+    names, columns, notes = _columns_of_steps(roles.columns)
     numbers = _numbers(table, roles)
     X = np.stack([numbers[name] for row in columns for name in row], axis=1)
     X = X.reshape(table.rows, len(columns), len(names))
@@ -374,12 +386,13 @@ def read_wide(table: Table, roles: ColumnRoles, missing: str) -> ReadSequences:
     if len(ids) != table.rows:
         raise ValueError(f"{roles.id[0]}: expected each id in one row, as wide=True says, got one in several")
     y = _joined([_plain(table.column(name)) for name in roles.label]) if roles.label else None
+    notes += _notes_on_targets(y, roles.label)
     together = _plain(table.column(roles.groups[0])) if roles.groups else None
-    return ReadSequences(Sequences(sequences, y, ids, names), counts, notes + _doubted(y, roles.label), together)
+    return ReadSequences(Sequences(sequences, y, ids, names), counts, notes, together)
 
 
-def _channels(columns: Sequence[str]) -> tuple[list[str], list[tuple[str, ...]], list[str]]:
-    """The names of the elements, the columns of each step, and what was guessed."""
+def _columns_of_steps(columns: Sequence[str]) -> tuple[list[str], list[tuple[str, ...]], list[str]]:
+    """Group the columns of a wide table by step; return the features' names, the columns of each step, and notes."""
     steps: dict[str, dict[int, str]] = {}
     for name in columns:
         match = re.fullmatch(NUMBERED, name)
@@ -401,6 +414,6 @@ def _channels(columns: Sequence[str]) -> tuple[list[str], list[tuple[str, ...]],
 
 
 def pad_sequences(sequences: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray | None]:
-    """X (m, s, e) and the lengths (m,), None where all are s."""
+    """Pad sequences (s_i, e) to X (m, s, e); return it and the lengths (m,), None if all are s."""
     X, lengths = padded(sequences)
     return X, None if (lengths == X.shape[1]).all() else lengths

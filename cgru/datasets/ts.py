@@ -27,8 +27,8 @@ def read_ts(
 ) -> tuple[list[np.ndarray], np.ndarray | None, list[str]]:
     """Read a `.ts` file; return its samples (s_i, e), their classes or targets (m,) or None, and notes.
 
-    `missing` is as for `cgru.datasets.read`. With `targets` False classes and targets are ignored. Raise ValueError with
-    the line number for anything invalid.
+    `missing` is as for `cgru.datasets.read`. With `targets` False classes and targets are ignored. Raise ValueError,
+    with the line number, for anything invalid.
     """
     text, notes = read_text(path)
     stripped = enumerate(map(str.strip, text.splitlines()), 1)
