@@ -1,4 +1,4 @@
-"""Data sets out of files: `.npz`, long and wide tables, the archive's `.ts`."""
+"""`cgru.datasets.read`: data sets from `.npz` files, long and wide tables, and `.ts` files of the UCR/UEA archive."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ __all__ = ["kind_of", "read", "table_of", "test_beside"]
 
 Path = str | os.PathLike[str]
 TABLES = (".csv", ".tsv", ".txt", ".tab", ".dat", ".data")
-TWICE = r"column with name '(.*)' has more than one|Multiple matches for \S*?\((.*?)\)"  # Polars, PyArrow: columns
-MANY = 20  # different integers that may be classes
+TWICE = r"column with name '(.*)' has more than one|Multiple matches for \S*?\((.*?)\)"  # errors of Polars, PyArrow
+MANY = 20  # at most so many different integers are surely classes
 
 
 def read(
@@ -52,61 +52,63 @@ def read(
     targets: bool = True,
     time_format: str | None = None,
 ) -> Dataset:
-    """Read the data set in an `.npz`, CSV and other text, Parquet, a `.ts` of the UCR/UEA archive, or a folder.
+    """Read a data set from an `.npz`, CSV or other text, Parquet, a `.ts` of the UCR/UEA archive, or a folder.
 
-    An `.npz` holds `x` (or `X`), real numbers: (m, s, e), or (n, e), all samples' steps one after another, with
-    `lengths` (m,) that sum to n. `lengths` may stand beside (m, s, e) too and then says how many steps of each sample
-    are real. `y`, where there is one, holds integers, booleans or strings (m,), which are classes, or reals (m,) or
-    (m, k). There may be a class for each step: (m, s), or beside x (n, e) also (n,); what stands past the lengths is
-    not looked at. Where the file has a split, the names are `train_x`, `train_y`, `train_lengths` and `test_x`, ... .
-    `class_names` (k,) and `feature_names` (e,) are optional. Other arrays are ignored; none is ever unpickled. In a
-    folder they are `x.npy`, (m, s, e), `y.npy`, ...: mapped into memory, not read (`numpy.memmap`), but for x whose
-    missing values are filled, or whose elements are not all wanted, or in another order.
+    An `.npz` holds real numbers `x` (or `X`): (m, s, e), or the steps of all samples one after another (n, e) with
+    `lengths` (m,) that sum to n. Beside x (m, s, e), `lengths` (m,) are optional and give the real steps of each
+    sample. An optional `y` holds integers, booleans or strings (m,), which are classes, or reals (m,) or (m, k). It may
+    hold a class for each step: (m, s), or beside x (n, e) also (n,); values past the lengths are ignored. With a split
+    the names are `train_x`, `train_y`, `train_lengths`, `test_x`, ... . `class_names` (k,) and `feature_names` (e,) are
+    optional. Other arrays are ignored; none is ever unpickled.
 
-    A table has a row for each step (long) or for each sequence (wide). What its columns are is asked for by name, or
-    guessed from their names, which `notes` of the result then say. Where that is not clear it is refused.
+    A folder holds these arrays as files `x.npy`, (m, s, e), `y.npy`, ... . They are mapped into memory (`numpy.memmap`)
+    rather than read, except for x if missing values are filled, or features are selected or reordered.
+
+    A table has a row for each step (long) or for each sequence (wide). The roles of its columns are passed by name, or
+    guessed from names and values, which the `notes` of the result say. Ambiguous roles are refused.
 
     Args:
         path: the file. Text and `.ts` may be gzipped.
         test: a file of the same kind with the test split.
-        id: of a table, the column that says which sequence a row belongs to, or several together; "" for none.
+        id: of a table, the column that identifies the sequence of a row, or several together; "" for none.
         time: the column that steps are sorted by, or several, which are joined: a date and a time of day, or parts of a
-            date, such as year, month and day, by their names or in this order; "": they come as rows do.
-        label: the column with what is to be learned, or several with numbers; "" for none.
-        columns: those with the elements of a step, in this order, a time of numbers among them, too; None: all that are
-            left.
-        ignore: columns that are no elements.
+            date, such as year, month and day, by their names or in this order; "": steps keep the order of the rows.
+        label: the column with the target, or several with numbers; "" for none.
+        columns: the features of a step, in this order; a time that is a number may be among them. None: all columns
+            without another role.
+        ignore: columns that are no features.
         groups: the column that says which sequences belong together, such as the subject, the same in all rows of a
-            sequence, or in an `.npz` or folder the array (m,) of that name, with a split train_NAME; it may be in `id`,
-            too, and is no element. `groups` of the result has them, of the samples to train on.
+            sequence. In an `.npz` or folder the array (m,) of that name, with a split train_NAME. It may be in `id`,
+            too, and is no feature. `groups` of the result has those of the training samples.
         wide: whether each row is a sequence.
         per_step: whether the label is a class for each step, which may change within a sequence.
-        task: "classification" or "regression", where integers are numbers or reals are classes; None: integers,
-            booleans and strings are classes, reals are numbers. Many different integers in a table are refused.
-        missing: "refuse", or how values that are missing are filled, each from its own sequence: "forward", the last
-            one before (at the beginning the first one after), "interpolate", on the line between those before and
-            after, or "zero".
-        na: of a table, a word or several that mean a missing value too, such as "-" or -999, in any case; one that is a
-            number means all numbers of that value, -999.0 too. None: those that always do, empty cells, NA and others.
-        split_at: of a long table, a gap in time; rows of one id further apart are sequences of their own, whose
-            ids are a/1, a/2, ... of a. A number in the unit of times that are numbers, of dates "30d", "6h", "10min",
-            "2w" or "5s". None: none are.
-        time_step: of a long table, whether the time since the row before is an element as well, called time_step, 0 in
-            the first row: in seconds where times are dates, else in their own unit.
-        decimal: the decimal sign of a text file, "." or ","; None: as its numbers look.
-        axes: of x in an `.npz`: "mse", or "mes" for (m, e, s); None: "mse".
-        features: the names of the elements that are wanted, in this order, such as `Network.feature_names`: where the
-            file has names, they are taken by these, and others are left out.
-        targets: whether targets are wanted; without these `y` is None, nobody looks at labels, and the file need not
-            have any.
-        time_format: how the times of a table are written, as for strptime, such as "%d/%m/%Y"; None: in any of the
-            usual ways, where only one of them fits all.
+        task: "classification" or "regression", if integers are numbers or reals are classes. None: integers, booleans
+            and strings are classes, reals are numbers. Many different integers in a table are refused.
+        missing: "refuse" missing values, or fill them from their own sequence: "forward" takes the last value before
+            (at the beginning the first one after), "interpolate" is linear, "zero" takes 0.
+        na: of a table, one or more additional markers of a missing value, such as "-" or -999, in any case. A number
+            stands for all numbers of that value, -999.0 too. Empty cells, NA and some more always are missing.
+        split_at: of a long table, the gap in time at which rows of one id are split into sequences; those of id a are
+            called a/1, a/2, ... . For times that are numbers it is a number, for dates "30d", "6h", "10min", "2w" or
+            "5s". None: no split.
+        time_step: of a long table, whether to add the time since the row before as a feature, called time_step, 0 in
+            the first row: in seconds if times are dates, else in their own unit.
+        decimal: the decimal sign of a text file, "." or ","; None: guessed from its numbers.
+        axes: the axes of x in an `.npz`: "mse", or "mes" for (m, e, s); None: "mse".
+        features: the names of the features to take, in this order, such as `Network.feature_names`; others are left
+            out. Ignored if the file has no names.
+        targets: whether to read targets. If not, `y` is None, and the file needs no labels.
+        time_format: the format of the times of a table, as for strptime, such as "%d/%m/%Y". None: any usual format, if
+            only one fits all times.
+
+    Returns:
+        The data set, its splits (m, s, e) padded with zeros.
 
     Raises:
         OSError: the file cannot be opened.
         ImportError: neither Polars nor pandas is installed, for Parquet.
-        ValueError: anything else that is wrong, with the file, and the line and column or the array; of an `.npz` it is
-            found in the headers of the arrays as far as these tell it, before x and y are read.
+        ValueError: anything else is invalid; with the file, and the line and column or the array. In an `.npz` the
+            headers of the arrays are checked before x and y are read.
     """
     named = {"id": id, "time": time, "label": label, "columns": columns, "ignore": ignore, "groups": groups or ()}
     named = {name: None if value is None else as_names(value, name) for name, value in named.items()}
@@ -127,7 +129,7 @@ def read(
         beside = test_beside(path)
         note = f'{os.path.basename(beside or "")} lies beside it: test="{beside}" tests on it'
         return data._replace(notes=(*data.notes, note)) if beside else data
-    known = data.reading or {}  # what was guessed of the one holds for the other
+    known = data.reading or {}  # guesses for the training file hold for the test file
     decided = {name: as_names(known[name], name) for name in ("id", "time", "label", "columns") if name in known}
     decided |= {"wide": known["wide"]} if "wide" in known else {}
     options |= {"grouped": False, "features": features or data.feature_names}
@@ -136,14 +138,14 @@ def read(
 
 
 def test_beside(path: Path) -> str | None:
-    """Return NAME_TEST.ts where `path` is NAME_TRAIN.ts and both are there, as the archive has them; else None."""
+    """Return the path NAME_TEST.ts if `path` is NAME_TRAIN.ts and the former exists, as in the archive; else None."""
     found = re.fullmatch(r"(.*)_TRAIN(\.ts(?:\.gz)?)", os.fspath(path))
     other = f"{found[1]}_TEST{found[2]}" if found else ""
     return other if other and os.path.exists(other) else None
 
 
 def _with_test(data: Dataset, other: Dataset, path: Path) -> Dataset:
-    """The one with the other as its test split; ValueError where they do not belong together."""
+    """Return `data` with the samples of `other` as test split; raise ValueError, with `path`, if they do not match."""
     where = os.fspath(path)
     if data.test is not None or other.test is not None:
         raise ValueError(f"{where}: expected no test split of its own where test names a file, got one")
@@ -164,9 +166,9 @@ def _with_test(data: Dataset, other: Dataset, path: Path) -> Dataset:
 
 
 def kind_of(path: Path) -> str:
-    """What a file is, by its first bytes or its name: "npz", "parquet", "ts" or "text"; ValueError for others.
+    """Return the kind of a file by its first bytes or name: "npz", "parquet", "ts" or "text".
 
-    A folder of arrays is an "npz".
+    A folder is an "npz". Raise ValueError for any other file.
     """
     if os.path.isdir(path):
         return "npz"
@@ -190,6 +192,7 @@ def kind_of(path: Path) -> str:
 
 
 def _read(path: Path, spec: ColumnRoles, options: dict[str, Any]) -> Dataset:
+    """Read one file by the specified column roles and the other options of `read`; put its path before errors."""
     task = options["task"]
     try:
         kind = kind_of(path)
@@ -211,7 +214,7 @@ def _read(path: Path, spec: ColumnRoles, options: dict[str, Any]) -> Dataset:
             if kind == "text" and len(table.names) == 1:
                 due = "expected columns that tabs, ;, |, commas or, on each line as many, spaces separate"
                 raise ValueError(f"{due}, got one, {table.names[0]}")
-            data = _of_table(table, notes, spec, options)
+            data = _dataset_of_table(table, notes, spec, options)
         if not is_table and options["missing"] != "refuse":
             data = data._replace(reading={"missing": options["missing"]})
         data = with_features(data, options["features"])
@@ -224,9 +227,9 @@ def _read(path: Path, spec: ColumnRoles, options: dict[str, Any]) -> Dataset:
 
 
 def _check_options(kind: str, spec: ColumnRoles, options: dict[str, Any]) -> None:
-    """ValueError for what says nothing of such a file."""
-    unsaid = ColumnRoles()._asdict()
-    given = {name for name, value in spec._asdict().items() if value not in ((), unsaid[name])}
+    """Raise ValueError for an option that does not apply to this kind of file."""
+    default = ColumnRoles()._asdict()
+    given = {name for name, value in spec._asdict().items() if value not in ((), default[name])}
     given |= {name for name in ("na", "decimal", "axes") if options[name]}
     table = {*ColumnRoles._fields, "na"}
     fits = {"npz": {"axes", "columns", "groups"}, "ts": set(), "parquet": table, "text": table | {"decimal"}}
@@ -240,7 +243,7 @@ def _check_options(kind: str, spec: ColumnRoles, options: dict[str, Any]) -> Non
 def table_of(
     path: Path, decimal: str | None = None, index: bool = False, na: Sequence[str] = ()
 ) -> tuple[Table, list[str]]:
-    """The table in a file of text, as `table_of_text`, or Parquet, and what was guessed of it; errors as `read`."""
+    """Read the table in a text or Parquet file; return it, and notes on guesses. See `table_of_text`."""
     kind = kind_of(path)
     if kind == "text":
         return table_of_text(path, decimal, index, na)
@@ -251,13 +254,14 @@ def table_of(
     return _parquet(path, na), []
 
 
-def _of_table(table: Table, notes: list[str], spec: ColumnRoles, options: dict[str, Any]) -> Dataset:
+def _dataset_of_table(table: Table, notes: list[str], spec: ColumnRoles, options: dict[str, Any]) -> Dataset:
+    """Convert a table to a data set by the specified column roles; `reading` of it gets all roles that were found."""
     features, targets, missing = (options[name] for name in ("features", "targets", "missing"))
     trained = features is not None
-    if spec.label and not targets:  # which need not be there, and are no elements where they are
+    if spec.label and not targets:  # the file need not have labels; if it has, they are no features
         there = [name for name in table.names if name not in spec.ignore]
         spec = spec._replace(label=tuple(name for name in spec.label if name in there) or None)
-    if spec.time_step:  # which no column has
+    if spec.time_step:  # this feature is computed and no column
         features = None if features is None else [name for name in features if name != TIME_STEP]
         columns = None if spec.columns is None else tuple(name for name in spec.columns if name != TIME_STEP)
         spec = spec._replace(columns=columns)
@@ -275,7 +279,7 @@ def _of_table(table: Table, notes: list[str], spec: ColumnRoles, options: dict[s
     for name in roles.id:
         check_ids(table.column(name), name)
     if not targets:
-        if spec.label and not table.has_header:  # which may be a file without labels
+        if spec.label and not table.has_header:  # the column may be a feature, as the file may lack labels
             said = 'has labels, as in training, and is left out (label="" takes all columns)'
             notes.append(f"{listed(roles.label)} {said}")
         roles = roles._replace(label=(), per_step=False)
@@ -292,8 +296,8 @@ def _of_table(table: Table, notes: list[str], spec: ColumnRoles, options: dict[s
     reading = {"id": list(roles.id), "time": time, "wide": roles.wide, "missing": missing}
     optional = {"na": list(options["na"])}
     optional |= {name: getattr(roles, name) for name in ("split_at", "time_step", "time_format")}
-    if roles.wide:  # of a long one the names of the elements say it
-        words = () if re.search(r"\d", "".join(roles.columns)) else roles.columns  # whose order names do not tell
+    if roles.wide:  # a long table is read by feature_names
+        words = () if re.search(r"\d", "".join(roles.columns)) else roles.columns  # no numbers, so the order is needed
         chosen = {"columns": spec.columns or words, "ignore": spec.ignore, "groups": spec.groups}
         optional |= {name: list(names) for name, names in chosen.items()}
     reading |= {name: value for name, value in optional.items() if value}
@@ -307,7 +311,7 @@ def _of_table(table: Table, notes: list[str], spec: ColumnRoles, options: dict[s
 
 
 def _times_of_steps(rows: Sequence[np.ndarray], written: Sequence[str], shape: tuple[int, int]) -> np.ndarray:
-    """Return the times (m, s) of the steps that are in these rows of a table."""
+    """Return the times (m, s) of all steps as text, "" past a sample's length; `rows` has each sample's rows."""
     texts, times = np.array(written, object), np.full(shape, "", object)
     for i, each in enumerate(rows):
         times[i, : len(each)] = texts[each]
@@ -315,6 +319,7 @@ def _times_of_steps(rows: Sequence[np.ndarray], written: Sequence[str], shape: t
 
 
 def _parquet(path: Path, na: Sequence[str]) -> Table:
+    """Read a Parquet file with the first library that is installed, Polars, pandas or PyArrow."""
     try:
         import narwhals.stable.v2 as nw
     except ImportError:
@@ -325,9 +330,9 @@ def _parquet(path: Path, na: Sequence[str]) -> Table:
             frame = nw.read_parquet(os.fspath(path), backend=backend)
         except ImportError:
             continue
-        except Exception as error:  # each library has its own for what is damaged
+        except Exception as error:  # each library has its own error for a damaged file
             twice = re.search(TWICE, str(error))
-            if twice:  # of Polars and of PyArrow
+            if twice:
                 name = twice[1] or twice[2]
                 raise ValueError(f"expected columns of different names, got {name!r} twice") from None
             raise ValueError(f"expected a Parquet file: {error}") from None
@@ -339,7 +344,7 @@ def _parquet(path: Path, na: Sequence[str]) -> Table:
 
 
 def _filled(data: Dataset, missing: str) -> Dataset:
-    """`data` with what is missing in it filled, if that was asked for; else whoever uses it says that it is missing."""
+    """Return `data` with the NaN in X filled by the method `missing`; unchanged, to be refused later, for "refuse"."""
     if missing == "refuse":
         return data
     e = (data.train or data.test).X.shape[2]
@@ -358,12 +363,15 @@ def _filled(data: Dataset, missing: str) -> Dataset:
 
 
 def _has_numbers(split: Split | None) -> bool:
-    """Whether the targets of a split are numbers to predict."""
+    """Return whether the targets of a split are reals, for regression."""
     return split is not None and split.y is not None and split.y.dtype.kind == "f"
 
 
 def _as_task(split: Split | None, task: str | None, table: bool) -> Split | None:
-    """The split with targets of the kind that was asked for."""
+    """Return the split with targets of the dtype that the `task` needs; raise ValueError if they cannot be that.
+
+    Without a task, targets from a `table` that may be classes or numbers are refused.
+    """
     if split is None or split.y is None:
         return split
     y = split.y
@@ -384,7 +392,7 @@ def _as_task(split: Split | None, task: str | None, table: bool) -> Split | None
 
 
 def _check_kind(y: np.ndarray) -> None:
-    """ValueError where numbers in a table may be classes or may not."""
+    """Raise ValueError if targets (m,) from a table may be either classes or numbers."""
     if not _is_doubtful(y):
         return
     due, kind = ("reals", "that are whole") if y.dtype.kind == "f" else ("integers of some classes", f"of {len(y)}")
@@ -393,7 +401,7 @@ def _check_kind(y: np.ndarray) -> None:
 
 
 def _is_doubtful(y: np.ndarray) -> bool:
-    """Return whether targets (m,) may be classes or numbers: integers that are many, or whole reals that are not."""
+    """Return whether targets (m,) may be classes or numbers: many different integers, or few different whole reals."""
     if y.dtype.kind in "iu":
         return len(np.unique(y)) > max(MANY, len(y) // 2)
     is_whole = y.dtype.kind == "f" and np.isfinite(y).all() and not (y % 1).any()
@@ -401,7 +409,7 @@ def _is_doubtful(y: np.ndarray) -> bool:
 
 
 def _doubts(split: Split) -> list[str]:
-    """What to say of reals that are learned as numbers, as their dtype says, and may be meant for classes."""
+    """Return a note on targets that may be meant as classes but have the dtype of numbers, or the reverse."""
     y = split.y
     if y is not None and y.ndim == 1 and _is_doubtful(y):
         found = f"y has {len(np.unique(y))} different"
