@@ -1,4 +1,4 @@
-"""Series out of tables: a row for each time, a column for each series, or all series one under the other."""
+"""Readers of time series in tables: a row for each time, and a column for each series or a column of ids."""
 
 from __future__ import annotations
 
@@ -37,25 +37,25 @@ from cgru.datasets.year_tables import Unfolded, unfold
 __all__ = ["Series", "read_series", "series_from_frame"]
 
 TIMES_TOO = f"{TIMES}|month|quarter|week|year|period|monat|quartal|woche|jahr|tag"  # names, in lower case
-# How times are written whose smallest part is one of these.
+# The form in which joined times are written, by their smallest part.
 SMALLEST = {"second": "second", "minute": "minute", "clock": "minute", "hour": "minute", "day": "day", "yday": "day",
             "week": "day", "month": "month", "quarter": "quarter"}  # fmt: skip
-HOLIDAYS, HOLIDAYS_SHARE = 10, 0.1  # weekdays one after the other, and of all, that may be left out as holidays
+HOLIDAYS, HOLIDAYS_SHARE = 10, 0.1  # missing weekdays that may be holidays: in succession, and as a share of all
 
 
 @dataclass(frozen=True)
 class Series:
-    """One series.
+    """One time series with regular times.
 
     Attributes:
         name: the column, or the value of the id column.
-        y: the values (n,), NaN where one is missing, the first and the last there.
-        X: what is known beside it at each step, (n, e); None: nothing.
-        times: (n,), in UTC where they have a clock; counted from 0 where the table has none.
-        calendar: the rule by which they follow each other.
-        time: the column that they come from, or several with spaces between, "step" without one.
-        notes: what was guessed of the file, in words.
-        clock: that of the place of the times, where they have a time zone that is known, or offsets from UTC.
+        y: the values (n,), NaN for a missing one; the first and the last are not missing.
+        X: the inputs at each step (n, e), or None.
+        times: the times (n,), in UTC if there is a `clock`; 0, 1, ... if the table has no times.
+        calendar: the frequency of the times.
+        time: the column of times, or several joined with spaces, or "step" if there is none.
+        notes: sentences about what was guessed.
+        clock: converts times to local time; None for times without a known time zone or UTC offsets.
     """
 
     name: str
@@ -68,27 +68,27 @@ class Series:
     clock: Clock | None = None
 
     def times_at(self, places: Any) -> np.ndarray:
-        """Return the times at `places`, which may lie beyond the last, as the clock of their place shows them.
+        """Return the times, local ones if they have a time zone, at the steps `places`, which may be in the future.
 
-        ValueError for times that cannot be written, past the year 9999.
+        Raise ValueError for times past the year 9999.
         """
         moments = self._moments(np.asarray(places))
         return moments if self.clock is None else self.clock.local(moments)
 
     def written(self, places: Any) -> list[str]:
-        """Return the times at `places` as the table has them."""
+        """Format the times at the steps `places` as the table has them."""
         moments = self._moments(np.asarray(places))
         return self.times.written(moments, None if self.clock is None else self.clock.offsets_at(moments))
 
     def _moments(self, places: np.ndarray) -> np.ndarray:
-        """Return the times at `places`: those of the table, and those that follow its last."""
+        """Return the times at the steps `places`, in UTC if they have a `clock`."""
         known, last = self.times.values, len(self.times.values) - 1
         times = self.calendar.at(known[last], np.maximum(places - last, 0))
         return np.where(places <= last, known[np.minimum(places, last)], times)
 
 
 class _ColumnSpec(NamedTuple):
-    """The options of `series_from_frame`, each name or several as a tuple."""
+    """The options of `series_from_frame`, with names of columns as tuples."""
 
     target: tuple[str, ...] | None = None
     time: tuple[str, ...] | None = None
@@ -99,7 +99,7 @@ class _ColumnSpec(NamedTuple):
 
     @classmethod
     def of(cls, **options: Any) -> _ColumnSpec:
-        """Return the options as they were given."""
+        """Build the spec from the options as the user passes them."""
         names = {role: options.get(role) for role in ("target", "time", "inputs")}
         return cls(**options | {role: as_names(each, role) for role, each in names.items() if each is not None})
 
@@ -107,16 +107,18 @@ class _ColumnSpec(NamedTuple):
 def read_series(
     path: str | os.PathLike[str], *, decimal: str | None = None, na: filling.NA | None = None, **options: Any
 ) -> list[Series]:
-    """The series in a table, as text (NumPy alone reads it) or Parquet, by the same rules as `read`.
+    """Read the series in a table, a text file (with NumPy alone) or Parquet, by the same rules as `read`.
 
     Args:
         path: the file.
-        decimal: the decimal sign of a text file, "." or ","; None: as its numbers look.
-        na: a word or several that mean a missing value too, as of `read`.
+        decimal: the decimal sign of a text file, "." or ","; None: guessed from its numbers.
+        na: one or more additional markers of a missing value, as for `read`.
         options: those of `series_from_frame`.
 
-    OSError: the file cannot be opened. ImportError: no library for Parquet is installed. ValueError: anything else that
-    is wrong, with the file, and the line and column.
+    Raises:
+        OSError: the file cannot be opened.
+        ImportError: no library for Parquet is installed.
+        ValueError: anything else is invalid; with the file, line and column.
     """
     check_choice("decimal", decimal, DECIMAL)
     spec, words = _ColumnSpec.of(**options), filling.as_words(na)
@@ -145,26 +147,28 @@ def series_from_frame(
     time_format: str | None = None,
     gaps: bool = False,
 ) -> list[Series]:
-    """Return the series in a table of pandas, Polars or whatever else narwhals reads, each sorted by time.
+    """Convert a DataFrame of pandas, Polars or any other library that narwhals reads to series, each sorted by time.
 
-    A table of years by months, or by quarters, is one series, unless a target is named.
+    A year table, of years by months or quarters, is one series, unless a target is named.
 
     Args:
-        frame: the table; an index of pandas that has times or a name is a column, too.
-        target: the column to forecast, or several, which are a series each; None: the one column of numbers that has
-            no other role.
-        time: the column of times, as `parse_times` takes them, or of decimal years; None: of those without another role
-            the first that is called so (time, date, month, year, ...) or holds datetimes and has none twice, or whose
-            words are times, or decimal years, or the first of all where it has no numbers or no name; where there is
-            none, and for "", rows are steps. Several are joined: parts of a date, such as a year and a month, to one,
-            others, such as a date and a time of day, by a space.
-        id: the column that says which series a row belongs to; None: all belong to one.
-        inputs: columns that are known beside the target. Of these, and of targets, true is 1 and false 0.
-        time_format: how times are written, as for strptime, where they are not in ISO's form.
-        gaps: whether times may be missing, as values may; else the first gap is refused, by place.
+        frame: the table. A pandas index that has times or a name is a column, too.
+        target: the column to forecast, or several, each a series. None: the only column of numbers without another
+            role.
+        time: the column of times: dates in text, integers, datetimes or decimal years. Several columns are joined:
+            parts of a date, such as a year and a month, or a date and a time of day. "": each row is a step.
+            None: guessed among the columns without another role. A column called as times are (time, date, month,
+            year, ...) or of datetimes is taken first, if no time is twice in a series. Then come columns whose text is
+            times, decimal years, and a first column without numbers or name. If there is none, each row is a step.
+        id: the column that identifies the series of a row; None: all rows are one series.
+        inputs: columns that are known beside the target. In these and in targets, true is 1 and false 0.
+        time_format: the format of the times, as for strptime; None: guessed.
+        gaps: whether times may be missing, which are filled with NaN; else the first gap is refused, with its place.
 
-    ImportError: narwhals is not installed. ValueError or TypeError: a column is missing or has no numbers, a time is
-    missing, twice there or between two steps; with the place.
+    Raises:
+        ImportError: narwhals is not installed.
+        TypeError, ValueError: a column is missing or has no numbers, or a time is missing, double or between two
+            steps; with the place.
     """
     names = {"target": target, "time": time, "inputs": inputs}
     spec = _ColumnSpec.of(**names, id=id, time_format=time_format, gaps=gaps)
@@ -172,7 +176,7 @@ def series_from_frame(
 
 
 def _with_index(frame: Any) -> Any:
-    """A frame of pandas with its index as columns, where that has times or names which no column has."""
+    """Return a pandas DataFrame with its index as columns, if the index has times or names; others unchanged."""
     index = getattr(frame, "index", None)
     if index is None or not hasattr(frame, "columns"):
         return frame
@@ -182,6 +186,7 @@ def _with_index(frame: Any) -> Any:
 
 
 def _series(table: Table, spec: _ColumnSpec) -> list[Series]:
+    """Convert a table to its series, by the specified columns and guesses; errors as of `series_from_frame`."""
     if (by_steps := _by_steps(table, spec)) is not None:
         time = () if spec.time == () else (by_steps.time,)
         source, table, spec = table, by_steps.table, spec._replace(time=time, target=(by_steps.target,))
@@ -197,7 +202,7 @@ def _series(table: Table, spec: _ColumnSpec) -> list[Series]:
     if len(set(time)) < len(time):
         raise ValueError(f"time: expected each column once, got {', '.join(time)}")
     left = _time(table, spec) if spec.target is None and not time and len(table.names) > 1 else ()
-    targets = _targets(table, spec.target, {*time, *left, id, *inputs})
+    targets = _find_targets(table, spec.target, {*time, *left, id, *inputs})
     if id is not None and len(targets) > 1:
         raise ValueError(f"target: expected one column beside id, got {', '.join(targets)}")
     numbers = {name: table.numbers(name) for name in [*targets, *inputs]}
@@ -232,6 +237,7 @@ def _series(table: Table, spec: _ColumnSpec) -> list[Series]:
             clock = Clock(None, own.values, own.offsets)
 
         def quoted(i: int, order: np.ndarray = order) -> str:
+            """Return the text of the series' time i in the table."""
             return written()[order[i]]
 
         try:
@@ -242,13 +248,13 @@ def _series(table: Table, spec: _ColumnSpec) -> list[Series]:
             frequency = own.frequency
         y = numbers[label if id is None else targets[0]][order]
         X = np.column_stack([numbers[name][order] for name in inputs]) if inputs else None
-        one = Series(label, y, X, own, frequency, header, (*notes, *_moved(own)), clock)
+        one = Series(label, y, X, own, frequency, header, (*notes, *_notes_on_offsets(own)), clock)
         found.append(_trimmed(_regular(one, where, spec.gaps, quoted)))
     return found
 
 
-def _moved(times: Times) -> tuple[str, ...]:
-    """Return what to say of times whose offset from UTC changes, in words, since that of later ones is a guess."""
+def _notes_on_offsets(times: Times) -> tuple[str, ...]:
+    """Return a note on times whose UTC offset changes, as the offsets of future times are a guess; else ()."""
     if times.offsets is None or (times.offsets == times.offsets[0]).all():
         return ()
     last = times.written(times.values[-1:], times.offsets[-1:])[0]
@@ -257,7 +263,7 @@ def _moved(times: Times) -> tuple[str, ...]:
 
 
 def _by_steps(table: Table, spec: _ColumnSpec) -> Unfolded | None:
-    """Return a table of years with a row for each step; None for another, or where its columns were asked for."""
+    """Unfold a year table to a row for each step; return None for any other table, or if columns are specified."""
     time = spec.time or ()
     is_specified = spec.target is not None or spec.inputs or spec.time_format or len(time) > 1
     if is_specified or not {*time, *filter(None, [spec.id])} <= set(table.names):
@@ -266,9 +272,9 @@ def _by_steps(table: Table, spec: _ColumnSpec) -> Unfolded | None:
 
 
 def _cures(times: Times, tells: Callable[[], list[str]] | None) -> str:
-    """Return what helps where `times` follow no rule, in words.
+    """Return the advice for `times` that are irregular or double.
 
-    `tells` finds the columns that may tell several series apart; None: one does.
+    `tells` finds columns that may be the `id`; None if an id is specified.
     """
     if not (times.values[1:] == times.values[:-1]).any():
         return '; time="" takes rows as steps'
@@ -278,19 +284,19 @@ def _cures(times: Times, tells: Callable[[], list[str]] | None) -> str:
 
 
 def _is_index(name: str) -> bool:
-    """Whether a column is the index of a frame that was written with it, as readers call it."""
+    """Return whether a column's name is the one that readers give to the index of a DataFrame."""
     return name.strip() in ("", INDEX, "__index_level_0__")
 
 
 def _time(table: Table, spec: _ColumnSpec) -> tuple[str, ...]:
-    """Return the column of times, or a date and the time of that day, where they can be told; else ()."""
+    """Guess the column of times, or several to join; return () if there is none."""
     target = spec.target or ()
     free = [name for name in table.names if name not in (spec.id, *spec.inputs, *target)]
     named = [name for name in free if _is_called_time(table, name, alone=len(free) <= (not target))]
     parts = tuple(parts_in(free).values())
     pair = date_and_time(free)
     if len(named) == 2 and pair and _read_times(table, pair, spec, every=table.rows // LOOKED_AT + 1):
-        return pair  # else they are read alone
+        return pair
     codes = factorize_rows(table, (spec.id,))[1] if spec.id in table.names else np.zeros(table.rows, np.intp)
     dated = [name for name in free if name in named or table.read(name)[0].dtype.kind == "M"]
     choices = [*([parts] if parts else []), *((name,) for name in dated)]
@@ -303,7 +309,7 @@ def _time(table: Table, spec: _ColumnSpec) -> tuple[str, ...]:
     if chosen:
         return chosen
     for name in free:
-        words = table.read(name)[0].dtype == object  # of numbers nobody knows
+        words = table.read(name)[0].dtype == object  # numbers may be anything
         if (words and _read_times(table, (name,), spec)) or _has_decimal_years(table, name, spec.time_format):
             return (name,)
     is_first = len(free) > (not target) and (_is_index(free[0]) or table.read(free[0])[0].dtype.kind not in "biuf")
@@ -311,21 +317,24 @@ def _time(table: Table, spec: _ColumnSpec) -> tuple[str, ...]:
 
 
 def _is_called_time(table: Table, name: str, alone: bool) -> bool:
-    """Return whether a column is called as times are; where it is not `alone`, and has no reals, in any language."""
+    """Return whether a column's name hints at times.
+
+    If the column is not `alone` and has no reals, hints of any language count.
+    """
     if is_called(name, TIMES_TOO):
         return True
     return not alone and table.read(name)[0].dtype.kind in "iuOM" and time_likeness(name) > 0
 
 
 def _read_times(table: Table, time: tuple[str, ...], spec: _ColumnSpec, every: int = 1) -> Times | None:
-    """Return the times in columns; None where they have none, and without columns."""
+    """Parse the times in columns; return None if they are no times, and without columns."""
     with contextlib.suppress(TypeError, ValueError):
         return _times(table, time, spec, every) if time else None
     return None
 
 
 def _differ(table: Table, time: tuple[str, ...], spec: _ColumnSpec, codes: np.ndarray) -> bool:
-    """Return whether columns have times, and none twice in a series; `codes` (n,) numbers the series of each row."""
+    """Return whether columns have times, none twice in a series; `codes` (n,) is the index of each row's series."""
     times = _read_times(table, time, spec)
     if times is None:
         return False
@@ -334,6 +343,7 @@ def _differ(table: Table, time: tuple[str, ...], spec: _ColumnSpec, codes: np.nd
 
 
 def _times(table: Table, time: tuple[str, ...], spec: _ColumnSpec, every: int = 1) -> Times:
+    """Parse the times in columns, of each row or of each `every`-th; raise ValueError, with a cure, for no times."""
     values = table.together(time, whole=spec.time_format is not None)[::every]
     if (found := _decimal(table, time, spec.time_format)) is not None:
         return found
@@ -357,7 +367,7 @@ def _times(table: Table, time: tuple[str, ...], spec: _ColumnSpec, every: int = 
 
 
 def _has_decimal_years(table: Table, name: str, form: str | None) -> bool:
-    """Return whether a column has decimal years that are regular, which no measurement will be."""
+    """Return whether a column has regular decimal years, at least 8; no measurement looks so."""
     found = _decimal(table, (name,), form)
     try:
         return found is not None and table.rows >= 8 and bool(infer_frequency(np.unique(found.values), name))
@@ -366,14 +376,15 @@ def _has_decimal_years(table: Table, name: str, form: str | None) -> bool:
 
 
 def _decimal(table: Table, time: tuple[str, ...], form: str | None) -> Times | None:
-    """Return what a column of times means as decimal years; None where it is none."""
+    """Parse a column of times as decimal years; return None for several columns, or if it has none."""
     values, missing = table.read(time[0])
     if len(time) > 1 or form is not None or values.dtype.kind != "f" or missing.any():
         return None
     return decimal_years(values, None if table.cells is None else table.cells(time[0]))
 
 
-def _targets(table: Table, targets: tuple[str, ...] | None, taken: Collection[str | None]) -> Sequence[str]:
+def _find_targets(table: Table, targets: tuple[str, ...] | None, taken: Collection[str | None]) -> Sequence[str]:
+    """Check the specified targets, or guess the only column of numbers; raise ValueError if that is ambiguous."""
     if targets is not None:
         for name in targets:
             if name not in table.names or name in taken:
@@ -394,7 +405,7 @@ def _targets(table: Table, targets: tuple[str, ...] | None, taken: Collection[st
 
 
 def _counts(table: Table, name: str) -> bool:
-    """Return whether a column is the index of a frame, as pandas and R call it, that counts the rows."""
+    """Return whether a column is the index of a DataFrame by its name, and counts the rows."""
     values, _ = table.read(name)
     if not is_called(name, ROWS) or values.dtype.kind not in "iu" or len(table.names) < 2:
         return False
@@ -402,12 +413,12 @@ def _counts(table: Table, name: str) -> bool:
 
 
 def _has_both(table: Table, name: str) -> bool:
-    """Whether a column has numbers and words, one of which may be a slip."""
+    """Return whether a column has both numbers and words, one of which may be a typo."""
     return table.read(name)[0].dtype == object and not table.is_text(name) and not table.is_numeric(name)
 
 
 def _words(table: Table, names: Sequence[str]) -> str:
-    """What is no number in each of some columns, with its place."""
+    """Describe the first cell that is no number in each of these columns, with its place."""
     found = []
     for name in names:
         try:
@@ -418,9 +429,9 @@ def _words(table: Table, names: Sequence[str]) -> str:
 
 
 def _regular(series: Series, where: str, gaps: bool, quoted: Locator) -> Series:
-    """Return a series with NaN at the steps that the table lacks, which are refused unless `gaps`.
+    """Return a series with NaN at missing times; raise ValueError for missing times unless `gaps`.
 
-    Weekdays without a few are taken as they are, and said to be.
+    A few missing weekdays are taken for holidays, which are no steps, with a note.
     """
     times, frequency = series.times, series.calendar
     places = np.round(frequency.places(times.values)).astype(np.int64)
@@ -453,7 +464,7 @@ def _regular(series: Series, where: str, gaps: bool, quoted: Locator) -> Series:
 
 
 def _trimmed(series: Series) -> Series:
-    """Return a series from the first value that is there to the last."""
+    """Cut missing values off both ends of a series; raise ValueError if all are missing."""
     known = np.flatnonzero(~np.isnan(series.y))
     if not known.size:
         raise ValueError(f"{series.name}: expected at least one value, got none")

@@ -1,4 +1,4 @@
-"""Which columns of a long table the steps of its sequences are sorted by, where nobody says."""
+"""Guesses of the time columns of a long table, by names and values, and of ids."""
 
 from __future__ import annotations
 
@@ -18,22 +18,23 @@ __all__ = [
     "trend_of",
 ]  # fmt: skip
 
-LOOKED_AT = 1000  # rows, to find out whether columns are what they are called: what else there is, is told later
-ENOUGH = 8  # differences between rows of a sequence, in all, for a column to look like times by its values
+LOOKED_AT = 1000  # rows that are sampled for a guess; errors in later rows are found when they are read
+ENOUGH = 8  # differences within sequences that are needed to take a column for times by its values
 CALENDAR = ("year", "quarter", "month", "week", "day")
-MOSTLY = 0.75  # of the differences between sorted times are one step
+MOSTLY = 0.75  # share of equal differences between sorted values that makes a column regular
 
 
 class Trend(NamedTuple):
-    """How a column goes on within the sequences of a table.
+    """The course of a column's values within the sequences of a table.
 
     Attributes:
-        kind: "dates", "whole" or "real" numbers, or "epoch" for whole ones that are dates or since 1970.
-        count: how many pairs of neighbours within a sequence there are.
-        longest: how many rows the longest sequence has.
-        rises: whether each row has more than the one before.
-        regular: whether no value is twice in a sequence, and most differences between sorted ones are the same, or all
-            sequences have the same few values.
+        kind: "dates", "whole" or "real" numbers, or "epoch" for whole numbers that are dates or times since 1970.
+        count: the number of pairs of neighbouring rows within a sequence.
+        longest: the number of rows of the longest sequence.
+        rises: whether each value is above the one in the row before.
+        repeats: whether a value is twice in a sequence.
+        regular: whether no value repeats, and most differences between sorted values are equal or all sequences have
+            the same few values.
     """
 
     kind: str
@@ -45,13 +46,16 @@ class Trend(NamedTuple):
 
 
 def trend_of(values: np.ndarray, codes: np.ndarray, kind: str) -> Trend:
-    """Return how `values` (n,), numbers or ranks of dates, go on within the sequences `codes` (n,) as rows stand."""
+    """Return the trend of `values` (n,), numbers or ranks of dates, in the order of rows within each sequence.
+
+    `codes` (n,) is the index of each row's sequence.
+    """
     order, lengths = np.argsort(codes, kind="stable"), np.bincount(codes)
     some = order[:LOOKED_AT]
     inside = codes[order][1:] == codes[order][:-1]
     apart = np.diff(values[order])[inside]
     rises = bool(apart.size and (apart > 0).all())
-    if not rises and len(some) < len(order):  # of a long table the first rows say most
+    if not rises and len(some) < len(order):  # of a long table judge by the first rows, which is fast
         first = trend_of(values[some], np.unique(codes[some], return_inverse=True)[1], kind)
         if first.repeats or not first.regular:
             return first._replace(rises=False)
@@ -60,7 +64,7 @@ def trend_of(values: np.ndarray, codes: np.ndarray, kind: str) -> Trend:
     if not apart.size or (apart == 0).any():
         return Trend(kind, apart.size, lengths.max(), rises, True, False)
     alike = len(lengths) > 2 and lengths.max() > 3 and len(np.unique(values)) <= 1.5 * lengths.max()
-    apart = np.round(apart / np.median(apart), 6)  # 0.1 thrice is no 0.3
+    apart = np.round(apart / np.median(apart), 6)  # as 0.3 - 0.2 is not quite 0.1
     steps = np.unique(apart, return_counts=True)[1].max() / apart.size
     return Trend(kind, apart.size, lengths.max(), rises, False, bool(alike or steps >= MOSTLY))
 
@@ -68,11 +72,17 @@ def trend_of(values: np.ndarray, codes: np.ndarray, kind: str) -> Trend:
 def find_time(
     table: Table, free: Sequence[str], listed: Sequence[str], id: Sequence[str], form: str | None = None
 ) -> tuple[str, ...]:
-    """Return the columns that steps are sorted by, by their names or values; () where none is known.
+    """Guess the columns that steps are sorted by, from names and values; return () if none is found.
 
-    `free` are names without a role. Columns that are `listed` as elements may be times as well, by their names alone.
-    With `form`, of strptime, its times are written so, and no parts of a date are joined. ValueError, with the options
-    that settle it, where that is not clear.
+    Args:
+        table: the table.
+        free: the names of columns without a role.
+        listed: the names of columns specified as features; these may be times as well, by their names alone.
+        id: the columns that identify a row's sequence.
+        form: the strptime format of the times; with it no parts of a date are joined.
+
+    Raises:
+        ValueError: the choice is ambiguous; with the options that settle it.
     """
     codes = factorize_rows(table, id)[1] if id else np.arange(table.rows)
     found = _named(table, free, id) or _named(table, [name for name in listed if table.is_numeric(name)], id)
@@ -90,17 +100,17 @@ def find_time(
         return tuple(written) if len(written) == 1 else ()
     if others:
         choices = [*((name,) for name in others), *([parts] if parts else [])]
-        choices.sort(key=lambda names: _trend(table, names, codes).repeats)  # a time that is there twice comes last
+        choices.sort(key=lambda names: _trend(table, names, codes).repeats)  # columns with a time twice come last
         got = f"{_listed(choices)}{f', which are none together ({why})' if why else ''}"
         raise ValueError(f"time: expected one column to be it, got {got}; {_cure(choices, free)} settles it")
     return parts
 
 
 def id_candidates(table: Table, free: Sequence[str], time: Sequence[str]) -> list[str]:
-    """Return the columns that may say which sequence a row belongs to, the likeliest first.
+    """Return the columns that may be the id of a row's sequence, the likeliest first.
 
-    Their values come again, in blocks of rows, or without a time twice in a sequence. Numbers in no blocks are none
-    beside others.
+    A candidate has repeated values, in blocks of rows, or so that no time is twice in a sequence. Numbers not in blocks
+    are candidates only if there are no others.
     """
     timed = [name for name in free if time_likeness(name) > 1]
     times = [tuple(time)] if time else [(name,) for name in timed if not table.read(name)[1].any()]
@@ -123,12 +133,12 @@ def id_candidates(table: Table, free: Sequence[str], time: Sequence[str]) -> lis
 
 
 def known_by_name(names: Sequence[str]) -> bool:
-    """Return whether columns of times are known by their names alone."""
+    """Return whether columns are times by their names alone: several parts of a date, or one called as times are."""
     return len(names) > 1 or is_called(names[0], TIMES)
 
 
 def find_one(role: str, pattern: str, names: Sequence[str]) -> tuple[str, ...]:
-    """Return the column whose name fits, or (); ValueError where several do."""
+    """Return the only column whose name matches the pattern of a role, or (); raise ValueError if several match."""
     found = [name for name in names if is_called(name, pattern)]
     if len(found) > 1:
         together = f", or together, id={as_arg(found)}," * (role == "id")
@@ -138,14 +148,14 @@ def find_one(role: str, pattern: str, names: Sequence[str]) -> tuple[str, ...]:
 
 
 def rising_columns(table: Table, names: Sequence[str], id: Sequence[str]) -> list[str]:
-    """Return the columns of numbers that rise in every sequence from row to row, as times do, where there are many."""
+    """Return the columns that rise from row to row in every sequence, as times do, over `ENOUGH` rows."""
     codes = factorize_rows(table, id)[1]
     trends = {name: _trend(table, (name,), codes) for name in names}
     return [name for name, trend in trends.items() if trend.rises and trend.count >= ENOUGH]
 
 
 def is_temperature(table: Table, name: str, id: Sequence[str]) -> bool:
-    """Return whether a column T goes up and down, as temperatures do, and not on, as times in most tables."""
+    """Return whether a column called T goes up and down, as temperatures do, instead of rising as times do."""
     if name.strip().lower() != "t" or not table.is_numeric(name):
         return False
     values = table.numbers(name)
@@ -156,13 +166,13 @@ def is_temperature(table: Table, name: str, id: Sequence[str]) -> bool:
 
 
 def _named(table: Table, names: Sequence[str], id: Sequence[str]) -> list[str]:
-    """Return the columns that are called as times are; T may be a temperature."""
+    """Return the columns that are called as times are, without a T that is a temperature."""
     found = [name for name in names if is_called(name, TIMES)]
     return [name for name in found if not is_temperature(table, name, id)] or found
 
 
 def _parts(table: Table, names: Sequence[str], found: Sequence[str], codes: np.ndarray) -> tuple[str, ...]:
-    """Return the columns that are parts of the date of each row; () where there are none, or they mean another date."""
+    """Return the columns that are the parts of each row's date; () if there are none, or they are another date."""
     parts = parts_in(names)
     columns = tuple(parts.values())
     if not parts:
@@ -176,7 +186,7 @@ def _parts(table: Table, names: Sequence[str], found: Sequence[str], codes: np.n
     if times.dtype.kind not in "mM":
         return ()
     trend = trend_of(times.astype(np.int64), codes, "dates")
-    if trend.count and trend.repeats and not set(found) & set(columns):  # such as those of a birth
+    if trend.count and trend.repeats and not set(found) & set(columns):  # such as a date of birth
         return ()
     if "year" not in parts:
         _check_rises(table, trend, columns)
@@ -184,7 +194,7 @@ def _parts(table: Table, names: Sequence[str], found: Sequence[str], codes: np.n
 
 
 def _why_none(table: Table, pair: Sequence[str], form: str | None) -> str:
-    """Return why two columns are not a date and the time of that day; "" where they are."""
+    """Return the reason why two columns are not a date and a time of day; "" if they are."""
     try:
         together = table.together(pair, whole=form is not None)
     except (TypeError, ValueError) as error:
@@ -194,19 +204,19 @@ def _why_none(table: Table, pair: Sequence[str], form: str | None) -> str:
 
 
 def _alone(table: Table, name: str, free: Sequence[str], codes: np.ndarray) -> tuple[str, ...]:
-    """Return the only column that is called a time, or a date with the hour of that day."""
+    """Return the only column called as times are, with the columns of the time of day if it is a date."""
     _check_there(table, name)
     hour = find_hour(table, name, free, codes) if is_called(name, DATES) else ()
-    is_part = part_of(name) not in (None, "clock")  # a day is that of a month, perhaps
+    is_part = part_of(name) not in (None, "clock")  # a day may be that of a month
     if not hour and (is_part or _begins_anew(table, name)):
         _check_rises(table, _trend(table, (name,), codes), (name,))
     return name, *hour
 
 
 def find_hour(table: Table, name: str, free: Sequence[str], codes: np.ndarray) -> tuple[str, ...]:
-    """Return the columns with the time of day beside a column of dates that come again within a sequence; or ().
+    """Find the columns of the time of day beside a column of dates that repeat within a sequence; return () for none.
 
-    They are an hour, perhaps a minute and a second, or a clock, 18:30 or 1830. ValueError for several clocks.
+    They are an hour, perhaps a minute and a second, or a clock, 18:30 or 1830. Raise ValueError for several clocks.
     """
     if not _trend(table, (name,), codes).repeats:
         return ()
@@ -228,7 +238,7 @@ def find_hour(table: Table, name: str, free: Sequence[str], codes: np.ndarray) -
 
 
 def _begins_anew(table: Table, name: str) -> bool:
-    """Return whether times are those of a day, 18:30 or 1830, after which they begin anew."""
+    """Return whether a column has times of day, 18:30 or 1830, which begin again each day."""
     values = table.column(name)
     if values.dtype.kind in "iu":
         return bool((values > 99).any() and ((values >= 0) & (values <= 2400) & (values % 100 < 60)).all())
@@ -236,14 +246,14 @@ def _begins_anew(table: Table, name: str) -> bool:
 
 
 def _has_clock(table: Table, name: str) -> bool:
-    """Return whether the words of a column are times of day."""
+    """Return whether the texts of a column are times of day without a date."""
     texts = [value for value in table.read(name)[0][:LOOKED_AT].tolist() if isinstance(value, str)]
     readings = dates_in(texts) if texts else []
     return bool(readings) and not readings[0].dated
 
 
 def _check_rises(table: Table, trend: Trend, names: Sequence[str]) -> None:
-    """ValueError for times that fall within a sequence as rows stand, which may mean another order."""
+    """Raise ValueError for times that fall within a sequence, since the order of rows may be meant instead."""
     if trend.count and not trend.rises and not trend.repeats:
         due = "to know whether steps are sorted by it, since it falls within a sequence as rows stand"
         cure = f"time={as_arg(names)} sorts by it, {_otherwise(table, names)}"
@@ -251,7 +261,7 @@ def _check_rises(table: Table, trend: Trend, names: Sequence[str]) -> None:
 
 
 def _check_there(table: Table, name: str) -> None:
-    """ValueError for times some of which are missing."""
+    """Raise ValueError, with a cure, if a column of times has missing values."""
     try:
         table.column(name)
     except ValueError as error:
@@ -259,13 +269,16 @@ def _check_there(table: Table, name: str) -> None:
 
 
 def _otherwise(table: Table, names: Sequence[str]) -> str:
-    """Return what to pass where columns are no times; what would be refused as an element is left out."""
+    """Return the advice what to pass if columns are no times: take them as features, or ignore them if they cannot be."""
     is_refused = any(is_called(name, TIMES) or not table.is_numeric(name) for name in names)
     return f'time="" {"with" if is_refused else "takes it for an element,"} ignore={as_arg(names)} leaves it out'
 
 
 def _by_values(table: Table, free: Sequence[str], codes: np.ndarray) -> tuple[str, ...]:
-    """Return the column that looks like times by its values, and perhaps by its name, which rises as rows stand."""
+    """Return the rising column that looks most like times by values and name, or ().
+
+    Raise ValueError if several look the same, or if the only candidates fall or have missing values.
+    """
     found: dict[str, Trend] = {}
     for name in free:
         if _has_dates(table, name) and (hour := find_hour(table, name, free, codes)):
@@ -294,7 +307,7 @@ def _by_values(table: Table, free: Sequence[str], codes: np.ndarray) -> tuple[st
 
 
 def _is_like(trend: Trend, name: str) -> bool:
-    """Return whether a column looks like times; numbers whose name says little need be many."""
+    """Return whether a column looks like times; numbers with a name that hints at nothing need many rows."""
     likeness, many = time_likeness(name), trend.count >= ENOUGH and trend.longest > 2
     whole = trend.kind == "whole"
     if trend.kind in ("dates", "epoch") or (trend.regular and (many or (whole and likeness))):
@@ -305,12 +318,12 @@ def _is_like(trend: Trend, name: str) -> bool:
 
 
 def _likeness(name: str, trend: Trend) -> tuple[int, ...]:
-    """Return what speaks for a column of times; the most telling comes first."""
+    """Return a sort key for how much a column looks like times."""
     return trend.kind == "dates", trend.kind == "epoch", time_likeness(name), trend.kind == "whole", trend.regular
 
 
 def _trend(table: Table, names: tuple[str, ...], codes: np.ndarray) -> Trend:
-    """Return how columns go on within sequences; they repeat where they are no numbers or dates without a gap."""
+    """Return the trend of columns; one that `repeats` if they are no numbers or dates, or have missing values."""
     none = Trend("", 0, 0, rises=False, repeats=True, regular=False)
     try:
         values = table.together(names)
@@ -326,13 +339,13 @@ def _trend(table: Table, names: tuple[str, ...], codes: np.ndarray) -> Trend:
 
 
 def _are_moments(values: np.ndarray) -> bool:
-    """Return whether whole numbers (n,) may be days, 20240131, or seconds from 1995 to 2040, or thousandths, ..."""
+    """Return whether whole numbers (n,) may be dates, 20240131, or Unix times in s, ms, us or ns of 1995 to 2040."""
     since = any(((values >= 8e8 * size) & (values < 2.2e9 * size)).all() for size in (1, 1e3, 1e6, 1e9))
     return since or date_format_of(values) not in ("", "%Y%m")
 
 
 def _has_dates(table: Table, name: str) -> bool:
-    """Return whether a column has dates, as some of its rows say."""
+    """Return whether a column has dates, judged by its first rows."""
     values, missing = table.read(name)
     if values.dtype.kind in "iu":
         return date_format_of(values) == "%Y%m%d"
@@ -340,11 +353,12 @@ def _has_dates(table: Table, name: str) -> bool:
 
 
 def _listed(choices: Sequence[Sequence[str]]) -> str:
+    """Join choices of columns with commas, the columns of one with "with"."""
     return ", ".join(" with ".join(names) for names in choices)
 
 
 def _cure(choices: Sequence[Sequence[str]], free: Sequence[str]) -> str:
-    """Return what to pass for the first choice, others being left out, or for the last of several columns."""
+    """Return the advice what to pass for the first choice, and for others of several columns."""
     cures = []
     for names in (choices[0], *(each for each in choices[1:] if len(each) > 1)):
         rest = [name for each in choices for name in each if name not in names and name in free]
