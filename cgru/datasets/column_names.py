@@ -9,24 +9,8 @@ from cgru.datasets.date_parts import PART, words_of
 from cgru.datasets.month_names import months_of, weekdays_of
 
 __all__ = [
-    "CLOCKS",
-    "DATES",
-    "IDS",
-    "LABELS",
-    "NUMBERED",
-    "ROWS",
-    "STEPS",
-    "TIMES",
-    "as_arg",
-    "as_names",
-    "check_choice",
-    "date_and_time",
-    "ignoring",
-    "is_called",
-    "is_part_of_date",
-    "listed",
-    "may_be_step",
-    "time_likeness",
+    "CLOCKS", "DATES", "IDS", "LABELS", "NUMBERED", "ROWS", "STEPS", "TIMES", "as_arg", "as_names", "check_choice",
+    "date_and_time", "ignoring", "is_called", "is_part_of_date", "listed", "may_be_step", "time_likeness",
 ]  # fmt: skip
 
 # Regular expressions for names in lower case. They are compiled on first use, which keeps the import fast.

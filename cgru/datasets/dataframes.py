@@ -324,9 +324,8 @@ def _joined(labels: Sequence[np.ndarray]) -> np.ndarray:
 
 def _notes_on_targets(y: np.ndarray | None, names: Sequence[str]) -> list[str]:
     """Return notes on numbers among the targets that seem to stand for a missing value."""
-    return (
-        [] if y is None or y.dtype.kind not in "if" else missing_values.notes_on_sentinels(y.reshape(len(y), -1), names)
-    )
+    is_number = y is not None and y.dtype.kind in "if"
+    return missing_values.notes_on_sentinels(y.reshape(len(y), -1), names) if is_number else []
 
 
 def _plain(values: np.ndarray) -> np.ndarray:

@@ -269,7 +269,7 @@ def _check_there(table: Table, name: str) -> None:
 
 
 def _otherwise(table: Table, names: Sequence[str]) -> str:
-    """Return the advice what to pass if columns are no times: take them as features, or ignore them if they cannot be."""
+    """Return the advice what to pass if columns are no times: take them as features, or ignore them."""
     is_refused = any(is_called(name, TIMES) or not table.is_numeric(name) for name in names)
     return f'time="" {"with" if is_refused else "takes it for an element,"} ignore={as_arg(names)} leaves it out'
 

@@ -215,9 +215,7 @@ def parse_times(column: Sequence[Any], name: str, form: str | None = None, locat
         return parse_times(numbers[rows.codes], name, None, locate)
     dates = rows.dates(lambda dates: dates.utc, dated=True)
     if (i := first_true(dates.nanoseconds != 0)) is not None:
-        raise ValueError(
-            f"{name}: expected times of whole microseconds, got {rows.texts[i]!r} in {locate(rows.row(i))}"
-        )
+        raise ValueError(f"{name}: expected times of whole microseconds, got {rows.quote(i)}")
     if len(np.unique(dates.offsets)) > 1:  # local times with daylight saving
         written = dates.written if re.search("second|%[HI]", dates.written) else "minute"
         offsets = (dates.microseconds - dates.utc).astype("timedelta64[us]")

@@ -37,7 +37,7 @@ LEARNING_RATE = 5e-3
 MIN_SCALE = 0.1  # the smallest scale of a window, as a share of its series' scale
 
 
-class WindowBatch(NamedTuple):
+class Windows(NamedTuple):
     """Windows as inputs of the networks, their naive forecasts, and their scaling.
 
     `Z` (m, width, 1 + e) has (value - level) / scale, and the inputs beside. `level` (m, 1) is the last value of a
@@ -139,7 +139,7 @@ class Forecaster:
         longest = max(series, key=len)
         self.season_ = guess_season(longest) if self.season is None else self.season
         self.width_ = self._width(len(longest))
-        batch, future, held_out = self._windows(series, inputs)
+        batch, future, held_out = self._cut(series, inputs)
         self.windows_ = len(future)
         self.input_mean_, deviation = _mean_and_deviation(batch.Z.reshape(-1, batch.Z.shape[2]))
         self.input_scale_ = _divisors(deviation)
@@ -206,9 +206,7 @@ class Forecaster:
                 raise ValueError(f"{name}: expected shape {due}, as its series, got {got}")
         return series, inputs
 
-    def _windows(
-        self, series: list[np.ndarray], inputs: list[np.ndarray]
-    ) -> tuple[WindowBatch, np.ndarray, np.ndarray]:
+    def _cut(self, series: list[np.ndarray], inputs: list[np.ndarray]) -> tuple[Windows, np.ndarray, np.ndarray]:
         """Return the windows of all series, the values after each (m, horizon), and a mask of held-out windows (m,).
 
         Held out, to choose the linear model's penalty, is the last fifth of each series.
@@ -219,22 +217,22 @@ class Forecaster:
                 continue  # long enough to be forecast, but without a training window
             past, future = windows(each, self.width_, self.horizon)
             beside, _ = windows(values, self.width_, self.horizon)
-            found.append(self._window_batch(past, beside, each))
+            found.append(self._scale_windows(past, beside, each))
             futures.append(future)
             held_out.append(np.arange(len(past)) >= len(past) - max(1, len(past) // 5))
         parts = map(np.concatenate, zip(*found, strict=True))
-        return WindowBatch(*parts), np.concatenate(futures), np.concatenate(held_out)
+        return Windows(*parts), np.concatenate(futures), np.concatenate(held_out)
 
-    def _window_batch(self, past: np.ndarray, beside: np.ndarray, series: np.ndarray) -> WindowBatch:
+    def _scale_windows(self, past: np.ndarray, beside: np.ndarray, series: np.ndarray) -> Windows:
         """Scale windows `past` (m, width) of a series, and join the inputs `beside` them (m, width, e)."""
         level = past[:, -1:]
         scale = np.maximum(np.abs(past).mean(axis=1, keepdims=True), MIN_SCALE * np.abs(series).mean())
         scale[scale == 0] = 1
         naive = np.repeat(level, self.horizon, axis=1)
         Z = np.concatenate([((past - level) / scale)[:, :, None], beside], axis=2)
-        return WindowBatch(Z, naive, seasonal_naive(past, self.season_, self.horizon), level, scale)
+        return Windows(Z, naive, seasonal_naive(past, self.season_, self.horizon), level, scale)
 
-    def _base_forecasts(self, batch: WindowBatch, Z: np.ndarray) -> list[np.ndarray]:
+    def _base_forecasts(self, batch: Windows, Z: np.ndarray) -> list[np.ndarray]:
         """Return both forecasts (m, horizon) that networks correct: the seasonal naive one and the linear model's.
 
         Z are the standardised inputs of the batch.
@@ -267,7 +265,7 @@ class Forecaster:
         forecasts = {"naive": batch.naive, "seasonal naive": seasonal, "linear": linear}
         return {name: _unwrap_single(y, list(values)) for name, values in forecasts.items()}
 
-    def _last_windows(self, y: Any, X: Any) -> tuple[WindowBatch, np.ndarray]:
+    def _last_windows(self, y: Any, X: Any) -> tuple[Windows, np.ndarray]:
         """Return the last window of each series, and its standardised inputs Z."""
         if not self.networks_:
             raise RuntimeError("fit: expected to be called before predict")
@@ -279,8 +277,8 @@ class Forecaster:
                 raise ValueError(f"{name}: expected at least {self.width_} values, got {len(each)}")
             if 1 + values.shape[1] != len(self.input_mean_):
                 raise ValueError(f"X: expected {len(self.input_mean_) - 1} inputs a step, got {values.shape[1]}")
-            found.append(self._window_batch(each[None, -self.width_ :], values[None, -self.width_ :], each))
-        parts = WindowBatch(*map(np.concatenate, zip(*found, strict=True)))
+            found.append(self._scale_windows(each[None, -self.width_ :], values[None, -self.width_ :], each))
+        parts = Windows(*map(np.concatenate, zip(*found, strict=True)))
         return parts, (parts.Z - self.input_mean_) / self.input_scale_
 
     def _predict_quantiles(self, y: Any, X: Any) -> list[np.ndarray]:

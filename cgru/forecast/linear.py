@@ -17,9 +17,8 @@ def ridge(A: np.ndarray, B: np.ndarray, held_out: np.ndarray) -> tuple[np.ndarra
     Of the `PENALTIES` it takes the one with the lowest mean absolute error on the rows that are `held_out` (m,) after a
     fit to the others. The returned model is fitted to all rows.
     """
-    errors = [
-        np.abs(A[held_out] @ W + b - B[held_out]).mean() for W, b in _ridge_path(A[~held_out], B[~held_out], PENALTIES)
-    ]
+    models = _ridge_path(A[~held_out], B[~held_out], PENALTIES)
+    errors = [np.abs(A[held_out] @ W + b - B[held_out]).mean() for W, b in models]
     ((weights, bias),) = _ridge_path(A, B, PENALTIES[[int(np.argmin(errors))]])
     return weights, bias
 
