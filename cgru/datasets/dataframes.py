@@ -142,7 +142,7 @@ def read_long(table: Table, roles: ColumnRoles, missing: str) -> ReadSequences:
     columns = list(roles.columns)
     if form is None and len(roles.time) == 1 and written.dtype.kind in "iu":
         guessed = date_format_of(written)
-        if guessed not in ("", "%Y%m"):  # those may be any numbers
+        if guessed not in ("", "%Y%m"):  # six digits may be any number
             roles = roles._replace(time_format=guessed)
             if roles.time_step or roles.split_at is not None:
                 notes.append(f'{called} has dates such as {written[0]} (time_format="{guessed}")')
@@ -340,7 +340,9 @@ def notes_on_ids(table: Table, roles: ColumnRoles, found: Sequences) -> list[str
     notes = []
     if max(map(len, found.X)) > 1 and len(found.X) > 1:
         still = np.all([(x == x[0]).all(axis=0) for x in found.X], axis=0)
-        still &= np.any([x[0] != found.X[0][0] for x in found.X], axis=0)  # else it is told that nothing changes
+        still &= np.any(
+            [x[0] != found.X[0][0] for x in found.X], axis=0
+        )  # constants over all samples are noted in the summary
         if names := [name for name, is_still in zip(found.columns, still, strict=True) if is_still]:
             verb = "does" if len(names) == 1 else "do"
             learns = "" if roles.label else f", label={as_arg(names[-1:])} learns {names[-1] if names[1:] else 'it'}"

@@ -208,7 +208,7 @@ def _plain(texts: Sequence[str]) -> Sequence[str]:
     return [unicodedata.normalize("NFC", " ".join(text.split())) for text in texts]
 
 
-# --- what the digits of a shape mean ---
+# --- layouts of shapes ---
 
 
 @functools.lru_cache(4096)
@@ -276,6 +276,7 @@ def _canonical(shape: str) -> Iterator[tuple[str, list[tuple[int, int]], dict[st
     """
 
     def blank(found: re.Match) -> str:
+        """Return spaces of the same length, which keep the places of other letters."""
         return " " * len(found[0])
 
     shape = re.sub(r"(?i)\b([apπμ])\. ?[mμ]\b\.?", lambda found: f"{found[1]}m".ljust(len(found[0])), shape)
@@ -349,9 +350,11 @@ def _layout(
     """Return the layout of a match, with groups of the canonical text translated to places in the shape."""
 
     def text(role: str) -> str:
+        """Return the canonical text of a group."""
         return canonical[slice(*groups.get(role, (0, 0)))]
 
     def span(role: str) -> tuple[int, int]:
+        """Return the start and end of a group in the shape."""
         start, end = groups[role]
         return places[start][0], places[end - 1][1]
 
@@ -383,7 +386,7 @@ def _format(groups: Groups, canonical: str) -> str:
     return (written + canonical[last:]).strip(" ,")
 
 
-# --- the digits of texts ---
+# --- reading the digits of texts ---
 
 
 def months_by_name(names: set[str]) -> list[tuple[dict[str, int], bool]]:

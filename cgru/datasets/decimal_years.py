@@ -65,6 +65,7 @@ def _behind_the_point(values: np.ndarray, digits: int, short: bool) -> Times | N
     found = _as_months(np.floor(values) * 12 + months - 1)
 
     def spelled(times: np.ndarray) -> list[str]:
+        """Format months as 1871.01 to 1871.12."""
         texts = [str(each).replace("-", ".") for each in times.astype("datetime64[M]")]
         return [text.rstrip("0") if short and text.endswith(".10") else text for text in texts]
 

@@ -176,7 +176,7 @@ def kind_of(path: Path) -> str:
     with open(path, "rb") as file:
         first = file.read(4)
     ending = os.path.splitext(name)[1]
-    if not first and ending not in (".npz", ".ts", *TABLES):  # whose readers say so themselves
+    if not first and ending not in (".npz", ".ts", *TABLES):  # these readers refuse empty files themselves
         raise ValueError("expected a data set, got an empty file")
     if ending == ".parquet" and first[:4] != b"PAR1":
         raise ValueError("expected a Parquet file, got one that does not begin with PAR1, as those do")
@@ -280,8 +280,8 @@ def _dataset_of_table(table: Table, notes: list[str], spec: ColumnRoles, options
         check_ids(table.column(name), name)
     if not targets:
         if spec.label and not table.has_header:  # the column may be a feature, as the file may lack labels
-            said = 'has labels, as in training, and is left out (label="" takes all columns)'
-            notes.append(f"{listed(roles.label)} {said}")
+            note = 'has labels, as in training, and is left out (label="" takes all columns)'
+            notes.append(f"{listed(roles.label)} {note}")
         roles = roles._replace(label=(), per_step=False)
     for name in ("per_step", "split_at", "time_step"):
         if roles.wide and getattr(roles, name):

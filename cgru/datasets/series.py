@@ -396,7 +396,7 @@ def _find_targets(table: Table, targets: tuple[str, ...] | None, taken: Collecti
     free = [name for name in table.names if name not in taken and not _is_index(name) and not _counts(table, name)]
     numeric = [name for name in free if table.read(name)[0].dtype.kind in "iuf"]
     both = [name for name in free if _has_both(table, name)]
-    if len(numeric + both) == 1 or len(free) == 1:  # of which its own words are told
+    if len(numeric + both) == 1 or len(free) == 1:  # errors in its cells are reported later
         return numeric or both or free
     if numeric or not free:
         some = ", ".join(name for name in free if name in numeric + both)
@@ -440,8 +440,8 @@ def _regular(series: Series, where: str, gaps: bool, quoted: Locator) -> Series:
         moved = np.flatnonzero(frequency.at(times.values[0], places) != times.values)
         if moved.size:
             which = "last" if frequency.roll == "preceding" else "first"
-            said = f"{len(moved)} times are not the {which} weekday, as if that were a holiday"
-            series = replace(series, notes=(*series.notes, f"{said}: {quoted(int(moved[0]))}"))
+            note = f"{len(moved)} times are not the {which} weekday, as if that were a holiday"
+            series = replace(series, notes=(*series.notes, f"{note}: {quoted(int(moved[0]))}"))
     if n == len(places):
         return series
     lost = np.diff(places) - 1

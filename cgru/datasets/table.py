@@ -36,7 +36,7 @@ class Table(NamedTuple):
         has_header: whether the file names the columns.
         zoned: the time zones of columns of datetimes that have one; `read` returns these in UTC.
         cells: returns the text of a column's cells in the file (n,); None for a DataFrame.
-        na: the additional markers of a missing value that the caller passed; None if he could not.
+        na: the additional markers of a missing value that the caller passed; None if the reader takes none.
     """
 
     names: list[str]
@@ -218,6 +218,7 @@ def table_of_frame(frame: Any, caller: str = "from_frame", na: Sequence[str] | N
     wanted = missing_values.numbers_in(na or ())
 
     def read(name: str) -> tuple[np.ndarray, np.ndarray]:
+        """Return the values of a column (n,), and the mask of missing ones (n,)."""
         column = table[name]
         if name in zoned and column.dtype == nw.Unknown:  # narwhals does not know pandas' America/New_York
             column = nw.from_native(column.to_native().dt.tz_convert("UTC"), series_only=True)
@@ -240,6 +241,7 @@ def table_of_frame(frame: Any, caller: str = "from_frame", na: Sequence[str] | N
         return values, missing
 
     def number(cell: Any) -> float:
+        """Parse a cell as a number, NaN if it is one that `na` takes for missing."""
         value = float(cell)
         return np.nan if value in wanted and not isinstance(cell, bool) else value
 

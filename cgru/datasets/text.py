@@ -123,6 +123,7 @@ def table_of_text(
             part.append(np.where(gone, np.nan, values) if gone.any() else values)
 
     def cells_of(i: int) -> np.ndarray:
+        """Read the cells of column i as text."""
         return _stripped(record[i] for _, record in below(0))
 
     is_mixed = [len({some.dtype == object for some in part}) > 1 for part in parts]  # with text in only some chunks
@@ -135,12 +136,14 @@ def table_of_text(
         return f"line {next(below(row))[0]}"
 
     def read(name: str) -> tuple[np.ndarray, np.ndarray]:
+        """Return the values of a column (n,), and the mask of missing ones (n,)."""
         values = columns[name]
         if values.dtype == object:
             return values, np.array([value.strip().lower() in NO_TEXT for value in values])
         return values, np.isnan(values) if values.dtype.kind == "f" else np.zeros(len(values), bool)
 
     def number(cell: str) -> float:
+        """Parse a cell as a number, NaN if it is missing."""
         value = _number(cell, sign)
         return math.nan if value in wanted else value
 

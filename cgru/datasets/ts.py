@@ -32,7 +32,7 @@ def read_ts(
     """
     text, notes = read_text(path)
     stripped = enumerate(map(str.strip, text.splitlines()), 1)
-    lines = ((number, line) for number, line in stripped if line and line[0] not in "#%")  # else it is a comment
+    lines = ((number, line) for number, line in stripped if line and line[0] not in "#%")  # without comments
     tags = _read_tags(lines)
     classes, numbers = _flag(tags, "classlabel"), _flag(tags, "targetlabel")
     if classes and numbers:
@@ -47,10 +47,10 @@ def read_ts(
             y.append(_label(label.strip(), known, numbers, number))
     if not X:
         raise ValueError("expected samples below @data, got none")
-    e, said = _dimensions(tags, X[0])
+    e, source = _dimensions(tags, X[0])
     for x, number in zip(X, places, strict=True):
         if x.shape[1] != e:
-            raise ValueError(f"line {number}: expected {e} dimensions{said}, got {x.shape[1]}")
+            raise ValueError(f"line {number}: expected {e} dimensions{source}, got {x.shape[1]}")
     steps = {len(x) for x in X}
     if len(steps) > 1 and _flag(tags, "equallength"):
         notes.append(f"its header says that all series are as long; they have {min(steps)} to {max(steps)} steps")

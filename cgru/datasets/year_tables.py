@@ -85,6 +85,7 @@ def unfold(table: Table, id: str | None = None, time: str | None = None, timed: 
         called[id] = table.column(id)[found.rows]
 
     def read(name: str) -> tuple[np.ndarray, np.ndarray]:
+        """Return the values of a column (n,), and the mask of missing ones (n,)."""
         column = called[name]
         return column, np.isnan(column) if name == "value" else np.zeros(len(column), bool)
 

@@ -116,9 +116,9 @@ def autocorrelation(y: np.ndarray) -> np.ndarray:
 def guess_season(y: Any, likely: Sequence[int] = ()) -> int:
     """Return the length of a season of y (n,) in steps, guessed from its autocorrelation; 1 if it shows none.
 
-    If some lags are `likely` (12 for months), only these are considered. The first with a peak above 0.2 is taken; above
-    0.3 if it is a third of the series or longer. Without likely lags, peaks above 0.3 up to a third of the series are
-    considered. The first is taken that is at most two standard errors below the highest.
+    If some lags are `likely` (12 for months), only these are considered. The first with a peak above 0.2 is taken, or
+    above 0.3 if the lag is a third of the series or longer. Without likely lags, peaks above 0.3 at lags below a third
+    of the series are considered. The first is taken that is at most two standard errors below the highest.
     """
     r = autocorrelation(fill_missing(as_float64(y, "y"), "interpolate", "y"))
     peaks = [k for k in range(2, len(r) - 1) if r[k] > max(r[k - 1], MIN_EXPECTED) and r[k] >= r[k + 1]]
