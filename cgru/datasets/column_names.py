@@ -10,7 +10,7 @@ from cgru.datasets.month_names import months_of, weekdays_of
 
 __all__ = [
     "CLOCKS", "DATES", "IDS", "LABELS", "NUMBERED", "ROWS", "STEPS", "TIMES", "as_arg", "as_names", "check_choice",
-    "date_and_time", "ignoring", "is_called", "is_part_of_date", "listed", "may_be_step", "time_likeness",
+    "date_and_time", "ignoring", "is_called", "is_part_of_date", "listed", "may_be_step", "time_hint",
 ]  # fmt: skip
 
 # Regular expressions for names in lower case. They are compiled on first use, which keeps the import fast.
@@ -45,7 +45,7 @@ def is_called(name: str, pattern: str) -> bool:
     return re.fullmatch(pattern, name.strip().lower()) is not None
 
 
-def time_likeness(name: str) -> int:
+def time_hint(name: str) -> int:
     """Return how strongly a name hints at a column of times: 3 for Days and TIME0, 2 for age, 1 for hr, else 0."""
     words = words_of(name)
     if any(word in TIME_WORDS.split() or (word in PART and len(word) > 3) for word in words):

@@ -12,16 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cgru.datasets import missing_values as filling
-from cgru.datasets.column_names import (
-    ROWS,
-    TIMES,
-    as_arg,
-    as_names,
-    check_choice,
-    date_and_time,
-    is_called,
-    time_likeness,
-)
+from cgru.datasets.column_names import ROWS, TIMES, as_arg, as_names, check_choice, date_and_time, is_called, time_hint
 from cgru.datasets.date_parts import order_of_parts, parts_in
 from cgru.datasets.decimal_years import decimal_years, odd_year
 from cgru.datasets.files import table_of
@@ -323,7 +314,7 @@ def _is_called_time(table: Table, name: str, alone: bool) -> bool:
     """
     if is_called(name, TIMES_TOO):
         return True
-    return not alone and table.read(name)[0].dtype.kind in "iuOM" and time_likeness(name) > 0
+    return not alone and table.read(name)[0].dtype.kind in "iuOM" and time_hint(name) > 0
 
 
 def _read_times(table: Table, time: tuple[str, ...], spec: _ColumnSpec, every: int = 1) -> Times | None:

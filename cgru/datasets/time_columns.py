@@ -7,16 +7,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cgru.datasets.column_names import DATES, IDS, LABELS, TIMES, as_arg, date_and_time, is_called, time_likeness
+from cgru.datasets.column_names import DATES, IDS, LABELS, TIMES, as_arg, date_and_time, is_called, time_hint
 from cgru.datasets.date_parts import part_of, parts_in
 from cgru.datasets.dates import dates_in
 from cgru.datasets.table import Table, all_rows_differ, factorize_rows, take_rows
 from cgru.datasets.time_parsing import are_times, date_format_of, rank_times, why_no_times
 
-__all__ = [
-    "LOOKED_AT", "Trend", "find_hour", "find_one", "find_time", "id_candidates", "known_by_name", "rising_columns",
-    "trend_of",
-]  # fmt: skip
+__all__ = ["LOOKED_AT", "find_hour", "find_one", "find_time", "id_candidates", "known_by_name", "rising_columns"]
 
 LOOKED_AT = 1000  # rows that are sampled for a guess; errors in later rows are found when they are read
 ENOUGH = 8  # differences within sequences that are needed to take a column for times by its values
@@ -112,7 +109,7 @@ def id_candidates(table: Table, free: Sequence[str], time: Sequence[str]) -> lis
     A candidate has repeated values, in blocks of rows, or so that no time is twice in a sequence. Numbers not in blocks
     are candidates only if there are no others.
     """
-    timed = [name for name in free if time_likeness(name) > 1]
+    timed = [name for name in free if time_hint(name) > 1]
     times = [tuple(time)] if time else [(name,) for name in timed if not table.read(name)[1].any()]
     apart = [names for names in times if not all_rows_differ(table, names)]
     found = {}
@@ -288,8 +285,8 @@ def _by_values(table: Table, free: Sequence[str], codes: np.ndarray) -> tuple[st
         trend = _trend(table, (name,), codes)
         if trend.count and not trend.repeats and _is_like(trend, name):
             found[name] = trend
-    best = max((_likeness(name, trend) for name, trend in found.items() if trend.rises), default=None)
-    first = [name for name, trend in found.items() if trend.rises and _likeness(name, trend) == best]
+    best = max((_hints(name, trend) for name, trend in found.items() if trend.rises), default=None)
+    first = [name for name, trend in found.items() if trend.rises and _hints(name, trend) == best]
     if len(first) > 1:
         choices = [(name,) for name in first]
         cure = f"time={as_arg(first[:1])} settles it"
@@ -301,25 +298,25 @@ def _by_values(table: Table, free: Sequence[str], codes: np.ndarray) -> tuple[st
         rows = np.flatnonzero(~table.read(name)[1])
         if table.rows / 2 < len(rows) < table.rows and not is_called(name, f"{LABELS}|{IDS}"):
             trend = _trend(take_rows(table, rows), (name,), codes[rows])
-            if trend.count >= (1 if time_likeness(name) else ENOUGH) and not trend.repeats and _is_like(trend, name):
+            if trend.count >= (1 if time_hint(name) else ENOUGH) and not trend.repeats and _is_like(trend, name):
                 _check_there(table, name)
     return tuple(first)
 
 
 def _is_like(trend: Trend, name: str) -> bool:
     """Return whether a column looks like times; numbers with a name that hints at nothing need many rows."""
-    likeness, many = time_likeness(name), trend.count >= ENOUGH and trend.longest > 2
+    hint, many = time_hint(name), trend.count >= ENOUGH and trend.longest > 2
     whole = trend.kind == "whole"
-    if trend.kind in ("dates", "epoch") or (trend.regular and (many or (whole and likeness))):
+    if trend.kind in ("dates", "epoch") or (trend.regular and (many or (whole and hint))):
         return True
-    if trend.rises and ((whole and likeness) or (many and likeness > 1)):
+    if trend.rises and ((whole and hint) or (many and hint > 1)):
         return True
-    return whole and (part_of(name) in CALENDAR or (many and likeness == 3))
+    return whole and (part_of(name) in CALENDAR or (many and hint == 3))
 
 
-def _likeness(name: str, trend: Trend) -> tuple[int, ...]:
+def _hints(name: str, trend: Trend) -> tuple[int, ...]:
     """Return a sort key for how much a column looks like times."""
-    return trend.kind == "dates", trend.kind == "epoch", time_likeness(name), trend.kind == "whole", trend.regular
+    return trend.kind == "dates", trend.kind == "epoch", time_hint(name), trend.kind == "whole", trend.regular
 
 
 def _trend(table: Table, names: tuple[str, ...], codes: np.ndarray) -> Trend:

@@ -73,7 +73,8 @@ class Forecaster:
         seed: makes a fit repeatable bit for bit, on any number of threads.
 
     Attributes:
-        season_, width_: the season and width in use after a fit.
+        season_: the season in use after a fit.
+        width_: the width in use after a fit.
         windows_: the number of training windows.
 
     Raises:
