@@ -61,7 +61,7 @@ def assign_roles(table: Table, spec: ColumnRoles) -> tuple[ColumnRoles, list[str
     Raise ValueError for a column that does not exist, and for a role that is ambiguous or has no candidate; the error
     names the option that settles it.
     """
-    used = _checked(table, {role: getattr(spec, role) or () for role in NAMED})
+    used = _check_roles(table, {role: getattr(spec, role) or () for role in NAMED})
     free = [name for name in table.names if name not in used]
     notes: list[str] = []
 
@@ -79,37 +79,37 @@ def assign_roles(table: Table, spec: ColumnRoles) -> tuple[ColumnRoles, list[str
         given = [name for name in spec.columns or () if name not in (spec.label or ())]
         return () if spec.wide else find_time(table, free, given, id, spec.time_format)
 
-    id = chosen("id", lambda: _ids(table, free, spec.groups), "says which sequence a row belongs to")
+    id = chosen("id", lambda: _guess_id(table, free, spec.groups), "says which sequence a row belongs to")
     time = chosen("time", times, "is what steps are sorted by")
     if spec.time is None and time and not known_by_name(time):
         notes[-1] = notes[-1].replace(" is what", " rises within each sequence and is what")
-    wide = _is_wide(table, spec, id, time, free) if spec.wide is None else spec.wide
+    wide = _guess_wide(table, spec, id, time, free) if spec.wide is None else spec.wide
     if wide:
         notes += [] if spec.wide else ["each row is a sequence of its own (wide=True)"]
         if time:
             raise ValueError(f"time: expected none where each row is a sequence of its own, got {', '.join(time)}")
     elif not id:
         due = "a column such as id or subject that says which sequence a row belongs to"
-        cure = f"{_candidates(table, free, time)}, wide=True says that each row is a sequence of its own"
+        cure = f"{_advise_id(table, free, time)}, wide=True says that each row is a sequence of its own"
         raise ValueError(f"expected {due}: {cure}; columns are {listed(table.names)}")
     elif not time and spec.time is None:
         notes.append("steps come as rows do: no column of times")
     if wide and not id:
-        id = chosen("id", lambda: _different(table, free), "says which sequence a row is, different in each")
-    label = chosen("label", lambda: _label(table, free, wide), "has the labels")
+        id = chosen("id", lambda: _guess_wide_id(table, free), "says which sequence a row is, different in each")
+    label = chosen("label", lambda: _guess_label(table, free, wide), "has the labels")
     if spec.columns is None:
-        _check_left(table, free, id, wide, bool(time))
+        _check_features(table, free, id, wide, bool(time))
     columns = spec.columns or tuple(free)
     if not columns:
         raise ValueError(f"columns: expected at least one beside {', '.join((*id, *time, *label))}, got none")
     if spec.time_format is not None and not time:
         raise ValueError('time_format: expected a column of times beside it, got none: time="..." names it')
     if spec.columns is None and not wide:
-        notes += _on_rising(rising_columns(table, columns, id), time)
+        notes += _notes_on_rising(rising_columns(table, columns, id), time)
     return spec._replace(id=id, time=time, label=label, columns=columns, wide=wide), notes
 
 
-def _on_rising(names: Sequence[str], time: Sequence[str]) -> list[str]:
+def _notes_on_rising(names: Sequence[str], time: Sequence[str]) -> list[str]:
     """Return a note on features that rise within each sequence, as times do; an empty list without `names`."""
     if not names:
         return []
@@ -118,7 +118,7 @@ def _on_rising(names: Sequence[str], time: Sequence[str]) -> list[str]:
     return [f"{listed(names)} {rise} within each sequence, as times do, and {are} ({cure})"]
 
 
-def _candidates(table: Table, free: Sequence[str], time: Sequence[str]) -> str:
+def _advise_id(table: Table, free: Sequence[str], time: Sequence[str]) -> str:
     """Return the advice which `id` to pass, with the most likely candidates among the `free` columns."""
     names = id_candidates(table, free, time)
     cures = [f'id="{name}"' for name in names[:3]] or ['id="..." names it']
@@ -127,7 +127,7 @@ def _candidates(table: Table, free: Sequence[str], time: Sequence[str]) -> str:
     return f"{' or '.join(cures)}{' may be it' if names else ''}{one}"
 
 
-def _checked(table: Table, roles: dict[str, Sequence[str]]) -> list[str]:
+def _check_roles(table: Table, roles: dict[str, Sequence[str]]) -> list[str]:
     """Return the columns that have a role; raise ValueError if one does not exist, or has two roles not `SHARED`."""
     taken: list[str] = []
     for role, names in roles.items():
@@ -143,7 +143,7 @@ def _checked(table: Table, roles: dict[str, Sequence[str]]) -> list[str]:
     return taken
 
 
-def _ids(table: Table, free: Sequence[str], group: Sequence[str]) -> tuple[str, ...]:
+def _guess_id(table: Table, free: Sequence[str], group: Sequence[str]) -> tuple[str, ...]:
     """Find the column whose name is that of an id; () if there is none.
 
     If the `group` column has such a name, too, return both: ids may start again in each group, as trial 1 of each
@@ -159,7 +159,7 @@ def _ids(table: Table, free: Sequence[str], group: Sequence[str]) -> tuple[str, 
     return (*(name for name in group if is_called(name, IDS)), *found) if found else ()
 
 
-def _different(table: Table, free: Sequence[str]) -> tuple[str, ...]:
+def _guess_wide_id(table: Table, free: Sequence[str]) -> tuple[str, ...]:
     """Find the only text column with a different value in each row, not named like a label; () unless there is one."""
     words = [name for name in free if table.rows > 2 and not is_called(name, LABELS) and table.is_text(name)]
     found = [name for name in words if _differs(table, name)]
@@ -171,7 +171,7 @@ def _differs(table: Table, name: str) -> bool:
     return not table.read(name)[1].any() and all_rows_differ(table, (name,))
 
 
-def _label(table: Table, free: Sequence[str], wide: bool) -> tuple[str, ...]:
+def _guess_label(table: Table, free: Sequence[str], wide: bool) -> tuple[str, ...]:
     """Find the label by its name, or in a wide table as the only column without numbers; () if there is none.
 
     In a wide table without a header, the first or last column is the label if it looks like classes. Raise ValueError
@@ -207,7 +207,7 @@ def _are_classes(table: Table, name: str) -> bool:
     return len(np.unique(values)) * 2 <= len(values)
 
 
-def _is_wide(table: Table, spec: ColumnRoles, id: Sequence[str], time: Sequence[str], free: Sequence[str]) -> bool:
+def _guess_wide(table: Table, spec: ColumnRoles, id: Sequence[str], time: Sequence[str], free: Sequence[str]) -> bool:
     """Guess whether each row is a sequence: ids are unique, and columns are numbered like steps or have no names.
 
     Raise ValueError if ids are unique but columns do not look like steps.
@@ -226,7 +226,7 @@ def _is_wide(table: Table, spec: ColumnRoles, id: Sequence[str], time: Sequence[
     return wide
 
 
-def _check_left(table: Table, free: Sequence[str], id: Sequence[str], wide: bool, timed: bool) -> None:
+def _check_features(table: Table, free: Sequence[str], id: Sequence[str], wide: bool, timed: bool) -> None:
     """Raise ValueError for columns that are unlikely to be features, or in a wide table unlikely to be steps."""
     if wide:
         usual = Counter(map(_letters, free)).most_common(1)

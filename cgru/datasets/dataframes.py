@@ -146,9 +146,9 @@ def read_long(table: Table, roles: ColumnRoles, missing: str) -> ReadSequences:
             roles = roles._replace(time_format=guessed)
             if roles.time_step or roles.split_at is not None:
                 notes.append(f'{called} has dates such as {written[0]} (time_format="{guessed}")')
-    apart, seconds = _apart(roles, written[order], lambda i: table.locate(int(order[i])))
+    apart, seconds = _time_differences(roles, written[order], lambda i: table.locate(int(order[i])))
     if roles.split_at is not None:
-        ids, codes = _split(ids, codes, apart > _gap(roles, seconds))
+        ids, codes = _split_at_gaps(ids, codes, apart > _gap_in_unit(roles, seconds))
     inside = np.diff(codes) == 0
     if apart.size:
         notes += notes_on_gaps(apart[inside], seconds, called)
@@ -157,7 +157,7 @@ def read_long(table: Table, roles: ColumnRoles, missing: str) -> ReadSequences:
         columns.append(TIME_STEP)
     starts = np.flatnonzero(np.diff(codes, prepend=-1))
     X = np.split(features, starts[1:])
-    counts = _filled(X, missing, columns, lambda i: f"{'/'.join(roles.id)} {ids[i]}")
+    counts = _fill(X, missing, columns, lambda i: f"{'/'.join(roles.id)} {ids[i]}")
 
     def constant(name: str, cure: str) -> np.ndarray:
         """Return the value of a column in each sequence (m,); raise ValueError, with the `cure`, if one has several."""
@@ -165,14 +165,14 @@ def read_long(table: Table, roles: ColumnRoles, missing: str) -> ReadSequences:
         if (other := first_true(values != values[starts][codes])) is not None:
             row = table.locate(int(order[other]))
             raise ValueError(f"{name}: expected one value for each {'/'.join(roles.id)}, got another in {row}; {cure}")
-        return _plain(values[starts])
+        return _as_strings(values[starts])
 
     y = None
     if roles.per_step:
         y = _classes_of_steps(table, roles.label, order, starts)
     elif roles.label:
         cure = "per_step=True takes a class for each step"
-        y = _joined([constant(name, cure) for name in roles.label])
+        y = _stack_labels([constant(name, cure) for name in roles.label])
         notes += _notes_on_targets(y, roles.label)
     together = None
     for name in roles.groups:
@@ -180,7 +180,7 @@ def read_long(table: Table, roles: ColumnRoles, missing: str) -> ReadSequences:
     return ReadSequences(Sequences(X, y, ids, columns), counts, notes, together, np.split(order, starts[1:]))
 
 
-def _apart(roles: ColumnRoles, written: np.ndarray, locate: Locator) -> tuple[np.ndarray, bool]:
+def _time_differences(roles: ColumnRoles, written: np.ndarray, locate: Locator) -> tuple[np.ndarray, bool]:
     """Return the differences (n - 1,) of the times (n,) as `written` in the table, and whether these are in seconds.
 
     If times have no differences, return an empty array, or raise ValueError if `split_at` or `time_step` needs them.
@@ -202,7 +202,7 @@ def _apart(roles: ColumnRoles, written: np.ndarray, locate: Locator) -> tuple[np
     return np.diff(clock), seconds
 
 
-def _gap(roles: ColumnRoles, seconds: bool) -> float:
+def _gap_in_unit(roles: ColumnRoles, seconds: bool) -> float:
     """Return `split_at` in the unit of the times; raise ValueError if one is in seconds and the other is not."""
     gap, timed = parse_gap(roles.split_at)
     if timed != seconds:
@@ -211,7 +211,7 @@ def _gap(roles: ColumnRoles, seconds: bool) -> float:
     return gap
 
 
-def _split(ids: np.ndarray, codes: np.ndarray, far: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _split_at_gaps(ids: np.ndarray, codes: np.ndarray, far: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Split sequences after each row marked by `far` (n - 1,); return the new ids and the sequence of each row (n,).
 
     `codes` (n,) is the index of each row's id in `ids`. The parts of sequence a are called a/1, a/2, ...
@@ -241,7 +241,7 @@ def _features(table: Table, roles: ColumnRoles, missing: str, sequence: np.ndarr
     if lost and missing == "refuse":
         first = next(iter(lost))
         row = table.locate(int(gone[:, roles.columns.index(first)].argmax()))
-        raise ValueError(_on_missing(lost, first, row, missing_values.advise(gone, sequence, roles.columns)))
+        raise ValueError(_missing_error(lost, first, row, missing_values.advise(gone, sequence, roles.columns)))
     return features
 
 
@@ -264,7 +264,7 @@ def _numbers(table: Table, roles: ColumnRoles) -> dict[str, np.ndarray]:
     return numbers
 
 
-def _on_missing(counts: Mapping[str, int], first: str, row: str, cure: str) -> str:
+def _missing_error(counts: Mapping[str, int], first: str, row: str, cure: str) -> str:
     """Return the error text on missing values: their `counts` by column, the `row` of the first, and the `cure`."""
     each = listed([f"{name} {count}" for name, count in counts.items()])
     several = "" if sum(counts.values()) == 1 else f" (missing: {each})"
@@ -291,7 +291,7 @@ def _advice(table: Table, name: str, roles: ColumnRoles) -> str:
     return f'; label="{name}" with per_step=True learns it'
 
 
-def _filled(X: Sequence[np.ndarray], missing: str, names: Sequence[str], where: Any) -> np.ndarray:
+def _fill(X: Sequence[np.ndarray], missing: str, names: Sequence[str], where: Any) -> np.ndarray:
     """Fill the missing values of all sequences in place; return the count for each feature (e,).
 
     Raise ValueError, with the text `where(i)`, if sequence i has no value at all of a feature.
@@ -305,7 +305,7 @@ def _classes_of_steps(table: Table, label: Sequence[str], order: np.ndarray, sta
     """Return the class of each step (m, s), padded past each sequence's length with 0 or ""."""
     if len(label) != 1:
         raise ValueError(f"per_step: expected one label, got {', '.join(label) or 'none'}")
-    values = _plain(table.column(label[0])[order])
+    values = _as_strings(table.column(label[0])[order])
     if values.dtype.kind == "f" and not (values % 1).any():
         values = values.astype(np.int64)  # 1.0 is the class 1
     if values.dtype.kind == "f":
@@ -313,7 +313,7 @@ def _classes_of_steps(table: Table, label: Sequence[str], order: np.ndarray, sta
     return padded(np.split(values, starts[1:]))[0]
 
 
-def _joined(labels: Sequence[np.ndarray]) -> np.ndarray:
+def _stack_labels(labels: Sequence[np.ndarray]) -> np.ndarray:
     """Return one label as it is (m,), or several as numbers (m, k); raise ValueError for several with strings."""
     if len(labels) == 1:
         return labels[0]
@@ -328,7 +328,7 @@ def _notes_on_targets(y: np.ndarray | None, names: Sequence[str]) -> list[str]:
     return missing_values.notes_on_sentinels(y.reshape(len(y), -1), names) if is_number else []
 
 
-def _plain(values: np.ndarray) -> np.ndarray:
+def _as_strings(values: np.ndarray) -> np.ndarray:
     """Return an array of objects that are all strings as an array of stripped strings; others as they are."""
     if all(isinstance(value, str) for value in values):
         return np.array([value.strip() for value in values])
@@ -340,9 +340,7 @@ def notes_on_ids(table: Table, roles: ColumnRoles, found: Sequences) -> list[str
     notes = []
     if max(map(len, found.X)) > 1 and len(found.X) > 1:
         still = np.all([(x == x[0]).all(axis=0) for x in found.X], axis=0)
-        still &= np.any(
-            [x[0] != found.X[0][0] for x in found.X], axis=0
-        )  # constants over all samples are noted in the summary
+        still &= np.any([x[0] != found.X[0][0] for x in found.X], axis=0)  # the summary notes global constants
         if names := [name for name, is_still in zip(found.columns, still, strict=True) if is_still]:
             verb = "does" if len(names) == 1 else "do"
             learns = "" if roles.label else f", label={as_arg(names[-1:])} learns {names[-1] if names[1:] else 'it'}"
@@ -379,16 +377,16 @@ def read_wide(table: Table, roles: ColumnRoles, missing: str) -> ReadSequences:
     if lost and missing == "refuse":
         how = "zero" if any(np.isnan(x).all(axis=0).any() for x in sequences) else missing_values.MISSING[1]
         cure = f'missing="{how}" fills {"it" if len(lost) == 1 else "them"}'
-        raise ValueError(_on_missing(Counter(name for name, _ in lost), lost[0][0], table.locate(lost[0][1]), cure))
+        raise ValueError(_missing_error(Counter(name for name, _ in lost), lost[0][0], table.locate(lost[0][1]), cure))
     if (ends < X.shape[1]).any():
         notes.append(f"{(ends < X.shape[1]).sum()} sequences end before the last column")
-    counts = _filled(sequences, missing, called, table.locate)
+    counts = _fill(sequences, missing, called, table.locate)
     ids = np.arange(table.rows) if not roles.id else factorize_rows(table, roles.id)[0]
     if len(ids) != table.rows:
         raise ValueError(f"{roles.id[0]}: expected each id in one row, as wide=True says, got one in several")
-    y = _joined([_plain(table.column(name)) for name in roles.label]) if roles.label else None
+    y = _stack_labels([_as_strings(table.column(name)) for name in roles.label]) if roles.label else None
     notes += _notes_on_targets(y, roles.label)
-    together = _plain(table.column(roles.groups[0])) if roles.groups else None
+    together = _as_strings(table.column(roles.groups[0])) if roles.groups else None
     return ReadSequences(Sequences(sequences, y, ids, names), counts, notes, together)
 
 

@@ -200,7 +200,7 @@ def _read(path: Path, spec: ColumnRoles, options: dict[str, Any]) -> Dataset:
         _check_options(kind, spec, options)
         if kind == "npz":
             name = "".join(spec.groups)
-            data = _filled(read_npz(path, options["axes"], name, options["grouped"]), options["missing"])
+            data = _fill(read_npz(path, options["axes"], name, options["grouped"]), options["missing"])
             if spec.columns is not None and data.feature_names is None:
                 due = "none without feature_names in the file, which say what there is"
                 raise ValueError(f"columns: expected {due}, got some")
@@ -218,7 +218,7 @@ def _read(path: Path, spec: ColumnRoles, options: dict[str, Any]) -> Dataset:
         if not is_table and options["missing"] != "refuse":
             data = data._replace(reading={"missing": options["missing"]})
         data = with_features(data, options["features"])
-        notes = data.notes if task or is_table else (*data.notes, *_doubts(data.train or data.test))
+        notes = data.notes if task or is_table else (*data.notes, *_notes_on_task(data.train or data.test))
         train, test = (_as_task(split, task, is_table) for split in (data.train, data.test))
         data = data._replace(train=train, test=test, notes=notes)
         return data if _has_numbers(data.train) else data._replace(target_names=None)
@@ -343,7 +343,7 @@ def _parquet(path: Path, na: Sequence[str]) -> Table:
 # --- .npz, and targets ---
 
 
-def _filled(data: Dataset, missing: str) -> Dataset:
+def _fill(data: Dataset, missing: str) -> Dataset:
     """Return `data` with the NaN in X filled by the method `missing`; unchanged, to be refused later, for "refuse"."""
     if missing == "refuse":
         return data
@@ -387,11 +387,11 @@ def _as_task(split: Split | None, task: str | None, table: bool) -> Split | None
             raise ValueError("task: expected regression of reals that are not whole, got classification")
         return split._replace(y=y.astype(np.int64))
     if task is None and table and y.ndim == 1:
-        _check_kind(y)
+        _check_unambiguous(y)
     return split
 
 
-def _check_kind(y: np.ndarray) -> None:
+def _check_unambiguous(y: np.ndarray) -> None:
     """Raise ValueError if targets (m,) from a table may be either classes or numbers."""
     if not _is_doubtful(y):
         return
@@ -408,7 +408,7 @@ def _is_doubtful(y: np.ndarray) -> bool:
     return is_whole and len(np.unique(y)) <= min(MANY, len(y) // 2)
 
 
-def _doubts(split: Split) -> list[str]:
+def _notes_on_task(split: Split) -> list[str]:
     """Return a note on targets that may be meant as classes but have the dtype of numbers, or the reverse."""
     y = split.y
     if y is not None and y.ndim == 1 and _is_doubtful(y):

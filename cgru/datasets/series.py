@@ -178,11 +178,11 @@ def _with_index(frame: Any) -> Any:
 
 def _series(table: Table, spec: _ColumnSpec) -> list[Series]:
     """Convert a table to its series, by the specified columns and guesses; errors as of `series_from_frame`."""
-    if (by_steps := _by_steps(table, spec)) is not None:
+    if (by_steps := _unfold_years(table, spec)) is not None:
         time = () if spec.time == () else (by_steps.time,)
         source, table, spec = table, by_steps.table, spec._replace(time=time, target=(by_steps.target,))
     id, inputs = spec.id, spec.inputs
-    time = _time(table, spec) if spec.time is None else spec.time
+    time = _guess_time(table, spec) if spec.time is None else spec.time
     notes = () if by_steps is None else by_steps.notes
     if spec.time is None and len(time) > 1:
         notes += (f"{' with '.join(time)} is what steps are sorted by (time={as_arg(time)})",)
@@ -192,7 +192,7 @@ def _series(table: Table, spec: _ColumnSpec) -> list[Series]:
                 raise ValueError(f"{role}: expected one of the columns {', '.join(table.names)}, got {name!r}")
     if len(set(time)) < len(time):
         raise ValueError(f"time: expected each column once, got {', '.join(time)}")
-    left = _time(table, spec) if spec.target is None and not time and len(table.names) > 1 else ()
+    left = _guess_time(table, spec) if spec.target is None and not time and len(table.names) > 1 else ()
     targets = _find_targets(table, spec.target, {*time, *left, id, *inputs})
     if id is not None and len(targets) > 1:
         raise ValueError(f"target: expected one column beside id, got {', '.join(targets)}")
@@ -205,7 +205,7 @@ def _series(table: Table, spec: _ColumnSpec) -> list[Series]:
     pair = date_and_time([name for name in table.names if name not in {id, *inputs, *targets}])
     cure = f"; time={as_arg(pair)} joins the two" if pair and time == pair[:1] else ""
     try:
-        times = _times(table, time, spec) if time else Times(np.arange(table.rows), "number")
+        times = _parse_columns(table, time, spec) if time else Times(np.arange(table.rows), "number")
     except ValueError as error:
         raise ValueError(f"{error}{cure}") from None
     zone = clock_of_zone(table.zoned[time[0]]) if time and time[0] in table.zoned else None
@@ -234,13 +234,13 @@ def _series(table: Table, spec: _ColumnSpec) -> list[Series]:
         try:
             frequency = infer_frequency(own.values, where, quoted, clock) if time else Frequency("numbers", 1)
         except ValueError as error:
-            raise ValueError(f"{error}{cure or _cures(own, tells)}") from None
+            raise ValueError(f"{error}{cure or _advise(own, tells)}") from None
         if own.frequency is not None and frequency == Frequency("numbers", 1):
             frequency = own.frequency
         y = numbers[label if id is None else targets[0]][order]
         X = np.column_stack([numbers[name][order] for name in inputs]) if inputs else None
         one = Series(label, y, X, own, frequency, header, (*notes, *_notes_on_offsets(own)), clock)
-        found.append(_trimmed(_regular(one, where, spec.gaps, quoted)))
+        found.append(_trim(_check_gaps(one, where, spec.gaps, quoted)))
     return found
 
 
@@ -253,7 +253,7 @@ def _notes_on_offsets(times: Times) -> tuple[str, ...]:
     return (f"times to come have the offset from UTC of the last, {last}: {why}",)
 
 
-def _by_steps(table: Table, spec: _ColumnSpec) -> Unfolded | None:
+def _unfold_years(table: Table, spec: _ColumnSpec) -> Unfolded | None:
     """Unfold a year table to a row for each step; return None for any other table, or if columns are specified."""
     time = spec.time or ()
     is_specified = spec.target is not None or spec.inputs or spec.time_format or len(time) > 1
@@ -262,7 +262,7 @@ def _by_steps(table: Table, spec: _ColumnSpec) -> Unfolded | None:
     return unfold(table, spec.id, "".join(time) or None, timed=spec.time != ())
 
 
-def _cures(times: Times, tells: Callable[[], list[str]] | None) -> str:
+def _advise(times: Times, tells: Callable[[], list[str]] | None) -> str:
     """Return the advice for `times` that are irregular or double.
 
     `tells` finds columns that may be the `id`; None if an id is specified.
@@ -279,7 +279,7 @@ def _is_index(name: str) -> bool:
     return name.strip() in ("", INDEX, "__index_level_0__")
 
 
-def _time(table: Table, spec: _ColumnSpec) -> tuple[str, ...]:
+def _guess_time(table: Table, spec: _ColumnSpec) -> tuple[str, ...]:
     """Guess the column of times, or several to join; return () if there is none."""
     target = spec.target or ()
     free = [name for name in table.names if name not in (spec.id, *spec.inputs, *target)]
@@ -291,7 +291,7 @@ def _time(table: Table, spec: _ColumnSpec) -> tuple[str, ...]:
     codes = factorize_rows(table, (spec.id,))[1] if spec.id in table.names else np.zeros(table.rows, np.intp)
     dated = [name for name in free if name in named or table.read(name)[0].dtype.kind == "M"]
     choices = [*([parts] if parts else []), *((name,) for name in dated)]
-    chosen = next((names for names in choices if len(choices) == 1 or _differ(table, names, spec, codes)), None)
+    chosen = next((names for names in choices if len(choices) == 1 or _are_unique(table, names, spec, codes)), None)
     chosen = chosen or (parts if set(dated) <= set(parts) or _read_times(table, parts, spec) else tuple(dated[:1]))
     if set(chosen) < set(parts):  # such as a clock that begins anew each day
         chosen = parts
@@ -320,11 +320,11 @@ def _is_called_time(table: Table, name: str, alone: bool) -> bool:
 def _read_times(table: Table, time: tuple[str, ...], spec: _ColumnSpec, every: int = 1) -> Times | None:
     """Parse the times in columns; return None if they are no times, and without columns."""
     with contextlib.suppress(TypeError, ValueError):
-        return _times(table, time, spec, every) if time else None
+        return _parse_columns(table, time, spec, every) if time else None
     return None
 
 
-def _differ(table: Table, time: tuple[str, ...], spec: _ColumnSpec, codes: np.ndarray) -> bool:
+def _are_unique(table: Table, time: tuple[str, ...], spec: _ColumnSpec, codes: np.ndarray) -> bool:
     """Return whether columns have times, none twice in a series; `codes` (n,) is the index of each row's series."""
     times = _read_times(table, time, spec)
     if times is None:
@@ -333,10 +333,10 @@ def _differ(table: Table, time: tuple[str, ...], spec: _ColumnSpec, codes: np.nd
     return not ((np.diff(times.values[order]).astype(np.int64) == 0) & (np.diff(codes[order]) == 0)).any()
 
 
-def _times(table: Table, time: tuple[str, ...], spec: _ColumnSpec, every: int = 1) -> Times:
+def _parse_columns(table: Table, time: tuple[str, ...], spec: _ColumnSpec, every: int = 1) -> Times:
     """Parse the times in columns, of each row or of each `every`-th; raise ValueError, with a cure, for no times."""
     values = table.together(time, whole=spec.time_format is not None)[::every]
-    if (found := _decimal(table, time, spec.time_format)) is not None:
+    if (found := _parse_decimal_years(table, time, spec.time_format)) is not None:
         return found
     odd = odd_year(values) if spec.time_format is None else None
     if odd is not None:
@@ -359,14 +359,14 @@ def _times(table: Table, time: tuple[str, ...], spec: _ColumnSpec, every: int = 
 
 def _has_decimal_years(table: Table, name: str, form: str | None) -> bool:
     """Return whether a column has regular decimal years, at least 8; no measurement looks so."""
-    found = _decimal(table, (name,), form)
+    found = _parse_decimal_years(table, (name,), form)
     try:
         return found is not None and table.rows >= 8 and bool(infer_frequency(np.unique(found.values), name))
     except ValueError:
         return False
 
 
-def _decimal(table: Table, time: tuple[str, ...], form: str | None) -> Times | None:
+def _parse_decimal_years(table: Table, time: tuple[str, ...], form: str | None) -> Times | None:
     """Parse a column of times as decimal years; return None for several columns, or if it has none."""
     values, missing = table.read(time[0])
     if len(time) > 1 or form is not None or values.dtype.kind != "f" or missing.any():
@@ -384,7 +384,7 @@ def _find_targets(table: Table, targets: tuple[str, ...] | None, taken: Collecti
         if len(set(targets)) < len(targets):
             raise ValueError(f"target: expected each column once, got {', '.join(targets)}")
         return targets
-    free = [name for name in table.names if name not in taken and not _is_index(name) and not _counts(table, name)]
+    free = [name for name in table.names if name not in taken and not _is_index(name) and not _counts_rows(table, name)]
     numeric = [name for name in free if table.read(name)[0].dtype.kind in "iuf"]
     both = [name for name in free if _has_both(table, name)]
     if len(numeric + both) == 1 or len(free) == 1:  # errors in its cells are reported later
@@ -392,10 +392,10 @@ def _find_targets(table: Table, targets: tuple[str, ...] | None, taken: Collecti
     if numeric or not free:
         some = ", ".join(name for name in free if name in numeric + both)
         raise ValueError(f"target: expected the column to forecast, one of {some or 'none with numbers'}")
-    raise ValueError(f"target: expected the column to forecast, of numbers alone, got {_words(table, free)}")
+    raise ValueError(f"target: expected the column to forecast, of numbers alone, got {_describe_words(table, free)}")
 
 
-def _counts(table: Table, name: str) -> bool:
+def _counts_rows(table: Table, name: str) -> bool:
     """Return whether a column is the index of a DataFrame by its name, and counts the rows."""
     values, _ = table.read(name)
     if not is_called(name, ROWS) or values.dtype.kind not in "iu" or len(table.names) < 2:
@@ -408,7 +408,7 @@ def _has_both(table: Table, name: str) -> bool:
     return table.read(name)[0].dtype == object and not table.is_text(name) and not table.is_numeric(name)
 
 
-def _words(table: Table, names: Sequence[str]) -> str:
+def _describe_words(table: Table, names: Sequence[str]) -> str:
     """Describe the first cell that is no number in each of these columns, with its place."""
     found = []
     for name in names:
@@ -419,7 +419,7 @@ def _words(table: Table, names: Sequence[str]) -> str:
     return "; ".join(found)
 
 
-def _regular(series: Series, where: str, gaps: bool, quoted: Locator) -> Series:
+def _check_gaps(series: Series, where: str, gaps: bool, quoted: Locator) -> Series:
     """Return a series with NaN at missing times; raise ValueError for missing times unless `gaps`.
 
     A few missing weekdays are taken for holidays, which are no steps, with a note.
@@ -454,7 +454,7 @@ def _regular(series: Series, where: str, gaps: bool, quoted: Locator) -> Series:
     return replace(series, y=y, X=X, times=times._replace(values=whole, offsets=None))
 
 
-def _trimmed(series: Series) -> Series:
+def _trim(series: Series) -> Series:
     """Cut missing values off both ends of a series; raise ValueError if all are missing."""
     known = np.flatnonzero(~np.isnan(series.y))
     if not known.size:

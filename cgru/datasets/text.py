@@ -83,9 +83,9 @@ def table_of_text(
         ValueError: anything is invalid; with the line number.
     """
     text, notes = read_text(path)
-    text = _uncommented(text, notes)
+    text = _blank_comments(text, notes)
     first_line = re.match(r"sep=(.)(?=\r?\n)", text)  # as Excel writes it
-    separator, text = (first_line[1], text[first_line.end() :]) if first_line else (_separator(text), text)
+    separator, text = (first_line[1], text[first_line.end() :]) if first_line else (_guess_separator(text), text)
     if not separator:
         text, separator = "\n".join("\t".join(line.split()) for line in text.splitlines()), "\t"
         notes.append("spaces separate the columns")
@@ -102,7 +102,7 @@ def table_of_text(
         for line, record in itertools.islice(_records(text, separator), row + named, None):
             yield line, ["" if cell.strip().lower() in na else cell for cell in record] if na else record
 
-    sign = _decimal(itertools.islice(below(0), LOOKED_AT), separator) if decimal is None else decimal
+    sign = _guess_decimal(itertools.islice(below(0), LOOKED_AT), separator) if decimal is None else decimal
     if separator == sign:
         raise ValueError(f"decimal: expected another sign than {separator!r}, which separates the columns")
     if not named:
@@ -118,7 +118,7 @@ def table_of_text(
             if len(record) != len(names):
                 raise ValueError(f"line {line}: expected {len(names)} cells, as in the first, got {len(record)}")
         for part, cells in zip(parts, zip(*(record for _, record in chunk), strict=True), strict=True):
-            values = _parsed(cells, sign)
+            values = _parse_column(cells, sign)
             gone = missing_values.is_any_of(values, wanted)
             part.append(np.where(gone, np.nan, values) if gone.any() else values)
 
@@ -128,7 +128,7 @@ def table_of_text(
 
     is_mixed = [len({some.dtype == object for some in part}) > 1 for part in parts]  # with text in only some chunks
     joined = [cells_of(i) if is_mixed[i] else np.concatenate(part) for i, part in enumerate(parts)]
-    kept = _named(names, joined, notes, index)
+    kept = _check_names(names, joined, notes, index)
     columns = dict(zip(kept, joined, strict=True))
     columns.pop("", None)
 
@@ -154,7 +154,7 @@ def table_of_text(
 # --- the dialect ---
 
 
-def _uncommented(text: str, notes: list[str]) -> str:
+def _blank_comments(text: str, notes: list[str]) -> str:
     """Blank out the lines at the top that begin with #; but keep the last of them if it looks like a header."""
     found = re.match(r"(#[^\r\n]*(\r\n|\r|\n))+", text)
     below = re.compile(r"[^\r\n]*\S[^\r\n]*").search(text, found.end()) if found else None
@@ -187,7 +187,7 @@ def _records(text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
         raise ValueError(f"line {line}: expected cells as CSV has them: {error}") from None
 
 
-def _separator(text: str) -> str:
+def _guess_separator(text: str) -> str:
     """Guess the separator of the cells; "" stands for spaces."""
     found = []
     for separator in SEPARATORS:
@@ -234,7 +234,7 @@ def _rises_evenly(numbers: Sequence[str], whole: bool) -> bool:
     return bool(even and (not whole or (steps[0] == 1 and all(map(str.isdecimal, numbers)))))
 
 
-def _decimal(records: Iterable[tuple[int, list[str]]], separator: str) -> str:
+def _guess_decimal(records: Iterable[tuple[int, list[str]]], separator: str) -> str:
     """Guess the decimal sign from the records; raise ValueError if all commas may separate thousands."""
     if separator == ",":
         return "."
@@ -246,7 +246,7 @@ def _decimal(records: Iterable[tuple[int, list[str]]], separator: str) -> str:
     return "," if some else "."
 
 
-def _named(names: list[str], columns: Sequence[np.ndarray], notes: list[str], index: bool) -> list[str]:
+def _check_names(names: list[str], columns: Sequence[np.ndarray], notes: list[str], index: bool) -> list[str]:
     """Return the names of the columns, "" for columns to leave out; raise ValueError for a missing or double name."""
     kept = list(names)
     for i, name in enumerate(names):
@@ -278,7 +278,7 @@ def _number(cell: str, sign: str) -> float:
     return float(cell.replace(",", ".") if sign == "," else cell)
 
 
-def _parsed(cells: Sequence[str], sign: str) -> np.ndarray:
+def _parse_column(cells: Sequence[str], sign: str) -> np.ndarray:
     """Parse the cells of a column as integers, or else reals with NaN for missing ones, or else text."""
     joined, text = "\n".join(cells), np.array(cells, dtype=object)
     pointed = re.search("[.,]", joined)

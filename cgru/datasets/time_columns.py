@@ -82,8 +82,8 @@ def find_time(
         ValueError: the choice is ambiguous; with the options that settle it.
     """
     codes = factorize_rows(table, id)[1] if id else np.arange(table.rows)
-    found = _named(table, free, id) or _named(table, [name for name in listed if table.is_numeric(name)], id)
-    parts = () if form else _parts(table, [*free, *listed], found, codes)
+    found = _by_name(table, free, id) or _by_name(table, [name for name in listed if table.is_numeric(name)], id)
+    parts = () if form else _date_parts(table, [*free, *listed], found, codes)
     others = [name for name in found if name not in parts]
     pair, why = date_and_time(found) if len(found) == 2 and not parts else (), ""
     if pair and not (why := _why_none(table, pair, form)):
@@ -98,7 +98,7 @@ def find_time(
     if others:
         choices = [*((name,) for name in others), *([parts] if parts else [])]
         choices.sort(key=lambda names: _trend(table, names, codes).repeats)  # columns with a time twice come last
-        got = f"{_listed(choices)}{f', which are none together ({why})' if why else ''}"
+        got = f"{_joined(choices)}{f', which are none together ({why})' if why else ''}"
         raise ValueError(f"time: expected one column to be it, got {got}; {_cure(choices, free)} settles it")
     return parts
 
@@ -162,13 +162,13 @@ def is_temperature(table: Table, name: str, id: Sequence[str]) -> bool:
     return bool(4 * (steps < 0).sum() > (steps > 0).sum())
 
 
-def _named(table: Table, names: Sequence[str], id: Sequence[str]) -> list[str]:
+def _by_name(table: Table, names: Sequence[str], id: Sequence[str]) -> list[str]:
     """Return the columns that are called as times are, without a T that is a temperature."""
     found = [name for name in names if is_called(name, TIMES)]
     return [name for name in found if not is_temperature(table, name, id)] or found
 
 
-def _parts(table: Table, names: Sequence[str], found: Sequence[str], codes: np.ndarray) -> tuple[str, ...]:
+def _date_parts(table: Table, names: Sequence[str], found: Sequence[str], codes: np.ndarray) -> tuple[str, ...]:
     """Return the columns that are the parts of each row's date; () if there are none, or they are another date."""
     parts = parts_in(names)
     columns = tuple(parts.values())
@@ -285,12 +285,12 @@ def _by_values(table: Table, free: Sequence[str], codes: np.ndarray) -> tuple[st
         trend = _trend(table, (name,), codes)
         if trend.count and not trend.repeats and _is_like(trend, name):
             found[name] = trend
-    best = max((_hints(name, trend) for name, trend in found.items() if trend.rises), default=None)
-    first = [name for name, trend in found.items() if trend.rises and _hints(name, trend) == best]
+    best = max((_sort_key(name, trend) for name, trend in found.items() if trend.rises), default=None)
+    first = [name for name, trend in found.items() if trend.rises and _sort_key(name, trend) == best]
     if len(first) > 1:
         choices = [(name,) for name in first]
         cure = f"time={as_arg(first[:1])} settles it"
-        raise ValueError(f'time: expected one column to be it, got {_listed(choices)}; {cure}, time="" takes none')
+        raise ValueError(f'time: expected one column to be it, got {_joined(choices)}; {cure}, time="" takes none')
     for name, trend in found.items():
         if not first:
             _check_rises(table, trend, (name,))
@@ -314,7 +314,7 @@ def _is_like(trend: Trend, name: str) -> bool:
     return whole and (part_of(name) in CALENDAR or (many and hint == 3))
 
 
-def _hints(name: str, trend: Trend) -> tuple[int, ...]:
+def _sort_key(name: str, trend: Trend) -> tuple[int, ...]:
     """Return a sort key for how much a column looks like times."""
     return trend.kind == "dates", trend.kind == "epoch", time_hint(name), trend.kind == "whole", trend.regular
 
@@ -349,7 +349,7 @@ def _has_dates(table: Table, name: str) -> bool:
     return values.dtype.kind in "OM" and not missing.any() and are_times(values[:LOOKED_AT])
 
 
-def _listed(choices: Sequence[Sequence[str]]) -> str:
+def _joined(choices: Sequence[Sequence[str]]) -> str:
     """Join choices of columns with commas, the columns of one with "with"."""
     return ", ".join(" with ".join(names) for names in choices)
 
