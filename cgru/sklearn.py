@@ -34,7 +34,7 @@ from cgru import losses, recipe
 from cgru.core.dataframes import check_not_nested, is_indexed, refuse_indexed
 from cgru.core.lengths import padded
 from cgru.core.threads import get_num_threads, set_num_threads
-from cgru.files import Archive, replacing
+from cgru.files import Archive, atomic_write
 from cgru.layers.dense import Dense
 from cgru.network import Network, files
 from cgru.network.data.mean_variance import mean_and_deviation
@@ -243,7 +243,7 @@ class _Estimator(BaseEstimator):
         text = {"class": type(self).__name__, "params": params, "attributes": attributes}
         text |= {"target_names": self.network_.target_names, "schedule": schedule and schedule.__name__}
         arrays = files.pack(*to_parts(self._inner))
-        with replacing(path) as file:
+        with atomic_write(path) as file:
             named = {f"network.{name}": array for name, array in arrays.items()}
             np.savez(file, format=np.array(FORMAT), estimator=np.array(json.dumps(text)), **named)
 

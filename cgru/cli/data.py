@@ -14,7 +14,7 @@ from typing import Any
 import cgru
 from cgru.cli.arguments import Reading, RequestError, as_request_error
 from cgru.datasets import Dataset, load_japanese_vowels, read
-from cgru.datasets.column_names import spelled
+from cgru.datasets.column_names import as_arg
 from cgru.datasets.dataset import with_targets
 from cgru.datasets.files import kind_of, test_beside
 from cgru.datasets.summary import looks_swapped
@@ -174,7 +174,7 @@ def reading_in_words(reading: Mapping[str, Any]) -> str:
     for name, value in reading.items():
         if name != "task" and value not in ("", [], False, "refuse"):
             names = [value] if isinstance(value, str) else value
-            words.append(f"{name}={value if isinstance(value, (bool, int, float)) else spelled(names)}")
+            words.append(f"{name}={value if isinstance(value, (bool, int, float)) else as_arg(names)}")
     return ", ".join(words)
 
 

@@ -19,9 +19,9 @@ from cgru.cli.arguments import ForecastRequest, RequestError, as_request_error
 from cgru.cli.data import in_options
 from cgru.cli.output import check_output, plotter
 from cgru.datasets.series import Series, read_series
-from cgru.files import replacing
+from cgru.files import atomic_write
 from cgru.forecast import Backtest, Forecaster, backtest
-from cgru.forecast.backtest import Settled, settled_season
+from cgru.forecast.backtest import SeasonChoice, choose_season
 from cgru.many import fit_many
 
 __all__ = ["forecast"]
@@ -55,9 +55,9 @@ def forecast(request: ForecastRequest) -> int:
         warnings.filterwarnings("ignore", "fit_many: interrupted", RuntimeWarning)  # what comes of it is raised
         found, likely = None, series[0].calendar.likely
         if request.season:
-            chosen = Settled(request.season, request.season, request.season)
+            chosen = SeasonChoice(request.season, request.season, request.season)
         else:
-            chosen = settled_season(y, request.horizon, request.origins, likely, request.width)
+            chosen = choose_season(y, request.horizon, request.origins, likely, request.width)
         if request.origins:
             given = {"X": X, "season": chosen.tested, **options, **running}
             found = backtest(y, request.horizon, request.origins, **given)
@@ -155,7 +155,7 @@ def _season(season: int) -> str:
     return "none" if season == 1 else f"{season} steps"
 
 
-def _seasons(chosen: Settled, guessed: bool) -> Iterator[str]:
+def _seasons(chosen: SeasonChoice, guessed: bool) -> Iterator[str]:
     """Yield which season the forecast has, and what else was guessed, in words."""
     yield f"season: {_season(chosen.season)}{', guessed; --season says otherwise' if guessed else ''}"
     if chosen.tested != chosen.season:
@@ -224,7 +224,7 @@ def _write(
     if request.output is None:
         csv.writer(sys.stdout, lineterminator="\n").writerows([header, *rows])
         return
-    with replacing(request.output) as file:
+    with atomic_write(request.output) as file:
         csv.writer(codecs.getwriter("utf-8")(file)).writerows([header, *rows])
     print(f"forecast in {request.output}")
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from cgru import plot
 from cgru.cli.arguments import RequestError, as_request_error
-from cgru.files import replaceable, replacing
+from cgru.files import atomic_write, check_writable
 from cgru.reports.report import Report
 
 __all__ = ["Predictions", "check_output", "name_of", "page_writer", "plotter", "predictions_writer", "require"]
@@ -30,7 +30,7 @@ def check_output(path: str, *others: str | None) -> None:
     RequestError; OSError, with the path, for what the disk has against it.
     """
     with as_request_error():
-        replaceable(path)
+        check_writable(path)
     own = os.path.realpath(path)
     used = {own, os.path.dirname(own)} if own.endswith(".npy") else {own}
     for other in others:
@@ -81,7 +81,7 @@ def _write_npz(path: str, found: Predictions) -> None:
         arrays["ids"] = found.ids if found.ids.dtype.kind in "iuf" else found.ids.astype(str)
     if found.times is not None:
         arrays["times"] = found.times[1].astype(str)
-    with replacing(path) as file:
+    with atomic_write(path) as file:
         np.savez(file, outputs=found.outputs, **arrays)
 
 
@@ -100,7 +100,7 @@ def _write_csv(path: str, found: Predictions) -> None:
         columns.append(classes)
     names = names if len(names) == k else [f"output_{i}" for i in range(k)]
     header += [f"predicted_{name}" if name in header else name for name in names]
-    with replacing(path) as file:
+    with atomic_write(path) as file:
         rows = csv.writer(codecs.getwriter("utf-8")(file))
         rows.writerow(header)
         rows.writerows([*first, *row] for *first, row in zip(*columns, outputs, strict=True))
@@ -163,7 +163,7 @@ def plotter(
         else:
             figure = Figure(figsize=(7, 4.5), layout="constrained")
             draw(figure, shown, title)
-        with replacing(path) as file:
+        with atomic_write(path) as file:
             figure.savefig(file, format=kind, dpi=150)
 
     return drawn

@@ -14,7 +14,7 @@ from cgru import losses, recipe
 from cgru.cli.arguments import Reading, RequestError
 from cgru.core.checks import flag, positive, rate
 from cgru.datasets.missing_values import as_words
-from cgru.datasets.time_differences import as_gap
+from cgru.datasets.time_differences import parse_gap
 from cgru.layers import Pool
 from cgru.network.options import OPTIONS, Settings, Trait
 from cgru.optimizers import NAMED, SCHEDULES, check_number
@@ -61,7 +61,7 @@ def _names(value: Any, name: str) -> tuple[str, ...]:
 
 
 def _gap(value: Any, name: str) -> Any:
-    as_gap(value)
+    parse_gap(value)
     return value
 
 

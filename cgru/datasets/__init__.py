@@ -1,4 +1,4 @@
-"""Data sets: the embedded Japanese Vowels, files of sequences such as the `cgru` command reads, tables."""
+"""Data sets: the embedded Japanese Vowels, and readers of sequences and series in files and DataFrames."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ __all__ = [
 
 
 def load_japanese_vowels() -> Dataset:
-    """The UCI data set "Japanese Vowels" in its standard split: which of nine speakers says /ae/?
+    """Load the UCI data set "Japanese Vowels" in its standard split: which of nine speakers says /ae/?
 
-    `train` has 270 utterances, `test` 370; `X` is (m, s, 12) float32, zero past each utterance's `lengths` (7 to 29
-    steps), `y` the speaker, 0 to 8. Source (Kudo, Toyama and Shimbo, 1999) and licence (CC BY 4.0) are told in
-    `README.md` beside this module. The test split is meant for the final score alone.
+    `train` has 270 utterances, `test` 370. `X` is (m, s, 12) float32, zero past each utterance's `lengths` (7 to 29
+    steps), `y` the speaker, 0 to 8. Use the test split for the final score alone. `README.md` beside this module states
+    source (Kudo, Toyama and Shimbo, 1999) and licence (CC BY 4.0).
     """
     return read(Path(__file__).with_name("japanese_vowels.npz"))

@@ -1,4 +1,4 @@
-"""What columns are called that have a role, and how names stand in messages."""
+"""Patterns of column names that hint at a role (id, time, label, ...), and the format of names in messages."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from cgru.datasets.date_parts import PART, words_of
 from cgru.datasets.month_names import months_of, weekdays_of
 
 __all__ = [
-    "CLOCKS", "DATES", "IDS", "LABELS", "NUMBERED", "ROWS", "STEPS", "TIMES", "as_names", "called", "check_choice",
-    "date_and_time", "is_like_step", "is_part_of_date", "left_out", "listed", "spelled", "time_likeness",
+    "CLOCKS", "DATES", "IDS", "LABELS", "NUMBERED", "ROWS", "STEPS", "TIMES", "as_arg", "as_names", "check_choice",
+    "date_and_time", "ignoring", "is_called", "is_part_of_date", "listed", "may_be_step", "time_hint",
 ]  # fmt: skip
 
-# In lower case. Patterns are compiled when they are used: that takes as long as all else here.
+# Regular expressions for names in lower case. They are compiled on first use, which keeps the import fast.
 IDS = (
     "(unique[ _]?)?id|(subject|series|sequence|seq|case|sample|session|patient|participant|person|user|unit|trial|"
     "recording|record|device|machine|engine|run|track)([ _]?(id|no|nr|number))?"
@@ -22,14 +22,14 @@ TIMES = (
     r"(t|time|step|time[ _]?step|time[ _]?stamp|date|date[ _]?time|frame|tick|cycle|day|when|ds|zeit|uhrzeit|datum)"
     r"( ?[(\[](ms|s|secs?|seconds|min|minutes|h|hrs?|hours|d|days|utc|gmt)[)\]])?"
 )
-DATES = "date|day|datum"  # and what may stand beside one of these, with the time of that day
+DATES = "date|day|datum"  # a date, beside which one of CLOCKS may be the time of day
 CLOCKS = "time|uhrzeit|zeit"
 LABELS = "label|labels|class|target|category|outcome|klasse"
 ROWS = r"index|level_\d+|x(\.\d+)?|row([ _.]?(names?|id|no|nr|number))?"  # what pandas and R call the index of a frame
-NUMBERED = r"(.*?)[ _.\-]*(\d+)"
-STEPS = r"(t|time|step|lag)?[ _.\-]*\d+"  # of a table with a row a sequence
+NUMBERED = r"(.*?)[ _.\-]*(\d+)"  # a name and a number at its end
+STEPS = r"(t|time|step|lag)?[ _.\-]*\d+"  # the columns of a wide table
 
-# Words of which one in a name says that the column may well have times, beside those of parts of a date.
+# One of these words in a name, or a part of a date, hints that the column has times: surely, or perhaps.
 TIME_WORDS = """
 time times timestamp ts epoch unix date dates datum dato fecha zeit zeitpunkt temps tiempo tempo tijd tijdstip czas
 vreme tid aika elapsed yyyymm yyyymmdd
@@ -40,32 +40,32 @@ wave visit tick frame step schritt paso passo etape stap steg krok cycle zyklus 
 """
 
 
-def called(name: str, pattern: str) -> bool:
-    """Return whether a column is called so, in any case."""
+def is_called(name: str, pattern: str) -> bool:
+    """Return whether all of a column's name matches the regular expression `pattern`, in any case."""
     return re.fullmatch(pattern, name.strip().lower()) is not None
 
 
-def time_likeness(name: str) -> int:
-    """Return how surely a name says that a column has times: 3 for Days and TIME0, 2 for age, 1 for hr, 0."""
+def time_hint(name: str) -> int:
+    """Return how strongly a name hints at a column of times: 3 for Days and TIME0, 2 for age, 1 for hr, else 0."""
     words = words_of(name)
     if any(word in TIME_WORDS.split() or (word in PART and len(word) > 3) for word in words):
         return 3
     return 2 if any(word in OTHER_WORDS.split() for word in words) else int(any(word in PART for word in words))
 
 
-def is_like_step(name: str) -> bool:
-    """Return whether a name may be one of the steps of a wide table: it has a number, a month or a weekday."""
+def may_be_step(name: str) -> bool:
+    """Return whether a name may be that of a step of a wide table: it has a number, a month or a weekday."""
     return any(map(str.isdecimal, name)) or any(months_of(word) or weekdays_of(word) for word in words_of(name))
 
 
 def is_part_of_date(name: str) -> bool:
-    """Return whether what stands before a number in a name is a month, a weekday, a quarter or a year: Jan, 2001Q."""
+    """Return whether a name without its last number is a month, a weekday, a quarter or a year: Jan, 2001Q."""
     dated = re.fullmatch(r"q[1-4]|(18|19|20)\d\d[ _-]*[a-z]", name.strip().lower())
     return dated is not None or any(months_of(word) or weekdays_of(word) for word in words_of(name))
 
 
 def as_names(value: str | Sequence[str], name: str) -> tuple[str, ...]:
-    """Return one name or several as a tuple, () for "" or []."""
+    """Return one name or several as a tuple, () for "" or []; raise TypeError unless all are strings."""
     names = tuple(filter(None, (value,) if isinstance(value, str) else value))
     if not all(isinstance(each, str) for each in names):
         raise TypeError(f"{name}: expected names of columns, got {value!r}")
@@ -73,28 +73,28 @@ def as_names(value: str | Sequence[str], name: str) -> tuple[str, ...]:
 
 
 def check_choice(name: str, value: str | None, known: Sequence[str | None]) -> None:
-    """Raise ValueError where the `value` of an argument is none of those that are known."""
+    """Raise ValueError unless the `value` of the argument `name` is one of the `known` ones."""
     if value not in known:
         raise ValueError(f"{name}: expected one of {', '.join(filter(None, known))}, got {value!r}")
 
 
 def date_and_time(names: Sequence[str]) -> tuple[str, ...]:
-    """Return the one column that is called a date and the one that is called a time of day; () unless one of each."""
-    found = [[name for name in names if called(name, pattern)] for pattern in (DATES, CLOCKS)]
+    """Return the column called as a date and the one called as a time of day; () unless there is one of each."""
+    found = [[name for name in names if is_called(name, pattern)] for pattern in (DATES, CLOCKS)]
     return tuple(name for names in found for name in names) if all(len(names) == 1 for names in found) else ()
 
 
-def spelled(names: Sequence[str]) -> str:
-    """Return the names as an argument has them: "a", or of several ["a", "b"]."""
+def as_arg(names: Sequence[str]) -> str:
+    """Format the names as the value of an argument in code: "a", or for several ["a", "b"]."""
     quoted = [f'"{name}"' for name in names]
     return quoted[0] if len(names) == 1 else f"[{', '.join(quoted)}]"
 
 
-def left_out(names: Sequence[str]) -> str:
-    """Return the cure for columns that are no elements, in words."""
-    return f"ignore={spelled(names)} leaves {'it' if len(names) == 1 else 'them'} out"
+def ignoring(names: Sequence[str]) -> str:
+    """Return the advice to leave columns out that are no features: `ignore="a" leaves it out`."""
+    return f"ignore={as_arg(names)} leaves {'it' if len(names) == 1 else 'them'} out"
 
 
 def listed(names: Sequence[str]) -> str:
-    """Return the names, or the first of many, in words."""
+    """Join the names with commas, only the first 12 of many."""
     return ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")

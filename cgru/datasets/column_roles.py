@@ -1,4 +1,4 @@
-"""Which columns of a table are what: as it was asked for, or as their names and values say."""
+"""Column roles: assign id, time, label and features to the columns of a table, as specified or guessed."""
 
 from __future__ import annotations
 
@@ -9,31 +9,37 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cgru.datasets.column_names import IDS, LABELS, ROWS, STEPS, TIMES, called, is_like_step, left_out, listed, spelled
+from cgru.datasets.column_names import IDS, LABELS, ROWS, STEPS, TIMES, as_arg, ignoring, is_called, listed, may_be_step
 from cgru.datasets.date_parts import part_of, words_of
 from cgru.datasets.month_names import months_of, weekdays_of
-from cgru.datasets.table import Table, are_apart
-from cgru.datasets.time_columns import find_time, id_candidates, is_known, one_of, rising, wanders
+from cgru.datasets.table import Table, all_rows_differ
+from cgru.datasets.time_columns import find_one, find_time, id_candidates, is_temperature, known_by_name, rising_columns
 
-__all__ = ["Roles", "roles_of"]
+__all__ = ["ColumnRoles", "assign_roles"]
 
 NAMED = ("id", "time", "label", "columns", "ignore", "groups")
 
-COUNTED = 10  # rows whose numbers in any order are those of rows and no measurements
-SHARED = {"label": ("id",), "groups": ("id", "ignore"), "columns": ("time",)}  # roles of which a column may have both
+COUNTED = 10  # rows, from which on integers 0 to n - 1 in any order are row numbers and no measurements
+SHARED = {"label": ("id",), "groups": ("id", "ignore"), "columns": ("time",)}  # roles that share a column with others
 
 
-class Roles(NamedTuple):
-    """Which columns of a table are what: what was asked for, None for whatever their names say, or what was found.
+class ColumnRoles(NamedTuple):
+    """The roles of the columns of a table, and the options for reading them.
 
-    id, time, label: to which sequence a row belongs, when it comes, what is to be learned; () for none.
-    columns: the elements of a step; `ignore`: columns that are none.
-    groups: the column that says which sequences belong together, such as the subject, () for none.
-    wide: whether a row is a whole sequence.
-    per_step: whether the label is a class for each step.
-    time_format: how times are written, as for strptime; None: as they look.
-    split_at: the gap in time that ends a sequence; None: none does.
-    time_step: whether the time since the row before is an element, too.
+    Before `assign_roles` None means "guess it", after it all roles are known.
+
+    Attributes:
+        id: the columns that identify the sequence of a row, () for none.
+        time: the columns that the steps of a sequence are sorted by, () for none.
+        label: the targets, () for none.
+        columns: the features of a step.
+        ignore: columns that are no features.
+        groups: the column that says which sequences belong together, such as the subject, () for none.
+        wide: whether a row is a whole sequence.
+        per_step: whether the label is a class for each step.
+        time_format: the format of the times, as for strptime; None: guessed from the times.
+        split_at: the gap in time that ends a sequence; None: no gap does.
+        time_step: whether the time since the row before is added as a feature.
     """
 
     id: tuple[str, ...] | None = None
@@ -49,86 +55,87 @@ class Roles(NamedTuple):
     time_step: bool = False
 
 
-def roles_of(table: Table, asked: Roles) -> tuple[Roles, list[str]]:
-    """The roles of the columns, and what was guessed of them, in words.
+def assign_roles(table: Table, spec: ColumnRoles) -> tuple[ColumnRoles, list[str]]:
+    """Complete the specified roles by guesses; return all roles of the columns, and notes about the guesses.
 
-    ValueError, naming the option that settles it, where names say too little or too much, and for columns that are not
-    there.
+    Raise ValueError for a column that does not exist, and for a role that is ambiguous or has no candidate; the error
+    names the option that settles it.
     """
-    used = _checked(table, {role: getattr(asked, role) or () for role in NAMED})
+    used = _check_roles(table, {role: getattr(spec, role) or () for role in NAMED})
     free = [name for name in table.names if name not in used]
     notes: list[str] = []
 
     def chosen(role: str, find: Callable[[], tuple[str, ...]], words: str) -> tuple[str, ...]:
-        """Return the columns that were asked for, else those found, which are free no longer."""
-        if getattr(asked, role) is not None:
-            return getattr(asked, role)
+        """Return the columns specified for a role, else those that `find` returns, which get a note with `words`."""
+        if getattr(spec, role) is not None:
+            return getattr(spec, role)
         found = find()
         free[:] = [name for name in free if name not in found]
-        notes.extend([f"{' with '.join(found)} {words} ({role}={spelled(found)})"] if found else [])
+        notes.extend([f"{' with '.join(found)} {words} ({role}={as_arg(found)})"] if found else [])
         return found
 
     def times() -> tuple[str, ...]:
-        given = [name for name in asked.columns or () if name not in (asked.label or ())]
-        return () if asked.wide else find_time(table, free, given, id, asked.time_format)
+        """Find the columns of times; a wide table has none."""
+        given = [name for name in spec.columns or () if name not in (spec.label or ())]
+        return () if spec.wide else find_time(table, free, given, id, spec.time_format)
 
-    id = chosen("id", lambda: _ids(table, free, asked.groups), "says which sequence a row belongs to")
+    id = chosen("id", lambda: _guess_id(table, free, spec.groups), "says which sequence a row belongs to")
     time = chosen("time", times, "is what steps are sorted by")
-    if asked.time is None and time and not is_known(time):
+    if spec.time is None and time and not known_by_name(time):
         notes[-1] = notes[-1].replace(" is what", " rises within each sequence and is what")
-    wide = _is_wide(table, asked, id, time, free) if asked.wide is None else asked.wide
+    wide = _guess_wide(table, spec, id, time, free) if spec.wide is None else spec.wide
     if wide:
-        notes += [] if asked.wide else ["each row is a sequence of its own (wide=True)"]
+        notes += [] if spec.wide else ["each row is a sequence of its own (wide=True)"]
         if time:
             raise ValueError(f"time: expected none where each row is a sequence of its own, got {', '.join(time)}")
     elif not id:
         due = "a column such as id or subject that says which sequence a row belongs to"
-        cure = f"{_candidates(table, free, time)}, wide=True says that each row is a sequence of its own"
+        cure = f"{_advise_id(table, free, time)}, wide=True says that each row is a sequence of its own"
         raise ValueError(f"expected {due}: {cure}; columns are {listed(table.names)}")
-    elif not time and asked.time is None:
+    elif not time and spec.time is None:
         notes.append("steps come as rows do: no column of times")
     if wide and not id:
-        id = chosen("id", lambda: _different(table, free), "says which sequence a row is, different in each")
-    label = chosen("label", lambda: _label(table, free, wide), "has the labels")
-    if asked.columns is None:
-        _check_left(table, free, id, wide, bool(time))
-    columns = asked.columns or tuple(free)
+        id = chosen("id", lambda: _guess_wide_id(table, free), "says which sequence a row is, different in each")
+    label = chosen("label", lambda: _guess_label(table, free, wide), "has the labels")
+    if spec.columns is None:
+        _check_features(table, free, id, wide, bool(time))
+    columns = spec.columns or tuple(free)
     if not columns:
         raise ValueError(f"columns: expected at least one beside {', '.join((*id, *time, *label))}, got none")
-    if asked.time_format is not None and not time:
+    if spec.time_format is not None and not time:
         raise ValueError('time_format: expected a column of times beside it, got none: time="..." names it')
-    if asked.columns is None and not wide:
-        notes += _on_rising(rising(table, columns, id), time)
-    return asked._replace(id=id, time=time, label=label, columns=columns, wide=wide), notes
+    if spec.columns is None and not wide:
+        notes += _notes_on_rising(rising_columns(table, columns, id), time)
+    return spec._replace(id=id, time=time, label=label, columns=columns, wide=wide), notes
 
 
-def _on_rising(names: Sequence[str], time: Sequence[str]) -> list[str]:
-    """Return what to say of elements that rise within each sequence as times do: a line or none."""
+def _notes_on_rising(names: Sequence[str], time: Sequence[str]) -> list[str]:
+    """Return a note on features that rise within each sequence, as times do; an empty list without `names`."""
     if not names:
         return []
-    cure = left_out(names) + ("" if time else f", time={spelled(names[:1])} sorts by it")
+    cure = ignoring(names) + ("" if time else f", time={as_arg(names[:1])} sorts by it")
     rise, are = ("rises", "is an element") if len(names) == 1 else ("rise", "are elements")
     return [f"{listed(names)} {rise} within each sequence, as times do, and {are} ({cure})"]
 
 
-def _candidates(table: Table, free: Sequence[str], time: Sequence[str]) -> str:
-    """Return what may settle which sequence a row belongs to, in words."""
+def _advise_id(table: Table, free: Sequence[str], time: Sequence[str]) -> str:
+    """Return the advice which `id` to pass, with the most likely candidates among the `free` columns."""
     names = id_candidates(table, free, time)
     cures = [f'id="{name}"' for name in names[:3]] or ['id="..." names it']
-    alone = not names or (time and are_apart(table, time))
+    alone = not names or (time and all_rows_differ(table, time))
     one = ", one series alone is what `cgru forecast` takes" if alone else ""
     return f"{' or '.join(cures)}{' may be it' if names else ''}{one}"
 
 
-def _checked(table: Table, roles: dict[str, Sequence[str]]) -> list[str]:
-    """Return the columns that have roles; ValueError where one is not there, or has two of them."""
+def _check_roles(table: Table, roles: dict[str, Sequence[str]]) -> list[str]:
+    """Return the columns that have a role; raise ValueError if one does not exist, or has two roles not `SHARED`."""
     taken: list[str] = []
     for role, names in roles.items():
         before = list(taken)
         for i, name in enumerate(names):
             if name not in table.names:
                 raise ValueError(f"{role}: expected one of the columns {listed(table.names)}, got {name!r}")
-            twice = any(name in roles.get(other, ()) for other in SHARED.get(role, ()))  # where it may stand as well
+            twice = any(name in roles.get(other, ()) for other in SHARED.get(role, ()))
             if name in names[:i] or (name in before and not twice):
                 others = f", and none of {', '.join(before)}" if before else ""
                 raise ValueError(f"{role}: expected each once{others}, got {', '.join(names)}")
@@ -136,50 +143,54 @@ def _checked(table: Table, roles: dict[str, Sequence[str]]) -> list[str]:
     return taken
 
 
-def _ids(table: Table, free: Sequence[str], group: Sequence[str]) -> tuple[str, ...]:
-    """Find the column called as ids are; beside that of the `group`, if that is called so too, both together.
+def _guess_id(table: Table, free: Sequence[str], group: Sequence[str]) -> tuple[str, ...]:
+    """Find the column whose name is that of an id; () if there is none.
 
-    In each group ids may begin anew: trial 1 of one subject is not trial 1 of another. ValueError where several are
-    called so.
+    If the `group` column has such a name, too, return both: ids may start again in each group, as trial 1 of each
+    subject. Raise ValueError if several free columns have such a name.
     """
-    named = [name for name in free if called(name, IDS)]
+    named = [name for name in free if is_called(name, IDS)]
     rows = zip(*(table.read(name)[0].tolist() for name in named), strict=True)
-    if len(named) > 1 and len(set(rows)) == table.rows:  # the last is that of a step
+    if len(named) > 1 and len(set(rows)) == table.rows:  # so the last one identifies a step
         *ids, step = named
-        cure = f"id={spelled(ids)} with time={spelled((step,))} or with ignore={spelled((step,))} settles it"
+        cure = f"id={as_arg(ids)} with time={as_arg((step,))} or with ignore={as_arg((step,))} settles it"
         raise ValueError(f"id: expected one column to be it, got {', '.join(named)}; {cure}")
-    found = one_of("id", IDS, free)
-    return (*(name for name in group if called(name, IDS)), *found) if found else ()
+    found = find_one("id", IDS, free)
+    return (*(name for name in group if is_called(name, IDS)), *found) if found else ()
 
 
-def _different(table: Table, free: Sequence[str]) -> tuple[str, ...]:
-    """The one column without numbers that differs in each row of several, and is called no label."""
-    words = [name for name in free if table.rows > 2 and not called(name, LABELS) and table.is_text(name)]
+def _guess_wide_id(table: Table, free: Sequence[str]) -> tuple[str, ...]:
+    """Find the only text column with a different value in each row, not named like a label; () unless there is one."""
+    words = [name for name in free if table.rows > 2 and not is_called(name, LABELS) and table.is_text(name)]
     found = [name for name in words if _differs(table, name)]
     return tuple(found) if len(found) == 1 else ()
 
 
 def _differs(table: Table, name: str) -> bool:
-    """Whether a column has another value in each row."""
-    return not table.read(name)[1].any() and are_apart(table, (name,))
+    """Return whether a column has a different value in each row, and none missing."""
+    return not table.read(name)[1].any() and all_rows_differ(table, (name,))
 
 
-def _label(table: Table, free: Sequence[str], wide: bool) -> tuple[str, ...]:
-    """The column with what is to be learned: by its name, or of a wide table the only one without numbers."""
-    found = one_of("label", LABELS, free)
-    if not found and not {"x", "z"} & {name.lower() for name in free}:  # as the second axis of some it is an element
+def _guess_label(table: Table, free: Sequence[str], wide: bool) -> tuple[str, ...]:
+    """Find the label by its name, or in a wide table as the only column without numbers; () if there is none.
+
+    In a wide table without a header, the first or last column is the label if it looks like classes. Raise ValueError
+    for several candidates.
+    """
+    found = find_one("label", LABELS, free)
+    if not found and not {"x", "z"} & {name.lower() for name in free}:  # beside x or z, y is an axis and no label
         found = tuple(name for name in free if name.lower() == "y")[:1]
     if found or not wide:
         return found
     words = tuple(name for name in free if not table.is_numeric(name))
-    words = tuple(filter(table.is_text, words)) or words  # rather than numbers, one of which is wrong
+    words = tuple(filter(table.is_text, words)) or words  # text comes before a column of numbers with a typo
     if len(words) > 1:
         unlike = [name for name in words if _differs(table, name)]
         cure = f', id="{unlike[0]}" tells sequences by one that differs in each row' if unlike else ""
         first = next((name for name in words if name not in unlike), words[0])
         cure = f'label="{first}" settles it{cure}'
         raise ValueError(f"label: expected one column without numbers, got {listed(words)}; {cure}")
-    if words or table.named:
+    if words or table.has_header:
         return words
     classes = [name for name in (free[0], free[-1]) if _are_classes(table, name)]
     if len(classes) == 2:
@@ -189,20 +200,23 @@ def _label(table: Table, free: Sequence[str], wide: bool) -> tuple[str, ...]:
 
 
 def _are_classes(table: Table, name: str) -> bool:
-    """Whether a column looks like numbered classes: few whole numbers, each of them several times."""
+    """Return whether a column looks like numbered classes: few different integers, each of them several times."""
     values = table.numbers(name)
     if np.isnan(values).any() or (values % 1).any():
         return False
     return len(np.unique(values)) * 2 <= len(values)
 
 
-def _is_wide(table: Table, asked: Roles, id: Sequence[str], time: Sequence[str], free: Sequence[str]) -> bool:
-    """Whether each row is a sequence: no id comes twice, and columns are numbered as steps are, or have no names."""
-    once = bool(id) and table.rows > 1 and are_apart(table, id)
-    if time or asked.time == () or asked.id or (id and not once):
+def _guess_wide(table: Table, spec: ColumnRoles, id: Sequence[str], time: Sequence[str], free: Sequence[str]) -> bool:
+    """Guess whether each row is a sequence: ids are unique, and columns are numbered like steps or have no names.
+
+    Raise ValueError if ids are unique but columns do not look like steps.
+    """
+    once = bool(id) and table.rows > 1 and all_rows_differ(table, id)
+    if time or spec.time == () or spec.id or (id and not once):
         wide = False
-    elif table.named:
-        steps = [name for name in asked.columns or free if called(name, STEPS)]
+    elif table.has_header:
+        steps = [name for name in spec.columns or free if is_called(name, STEPS)]
         wide = len(steps) >= max(3, len(free) - 1)
     else:
         wide = len(free) >= 8
@@ -212,32 +226,32 @@ def _is_wide(table: Table, asked: Roles, id: Sequence[str], time: Sequence[str],
     return wide
 
 
-def _check_left(table: Table, free: Sequence[str], id: Sequence[str], wide: bool, timed: bool) -> None:
-    """ValueError for columns that are hardly elements of a step, or of a wide table hardly steps."""
+def _check_features(table: Table, free: Sequence[str], id: Sequence[str], wide: bool, timed: bool) -> None:
+    """Raise ValueError for columns that are unlikely to be features, or in a wide table unlikely to be steps."""
     if wide:
         usual = Counter(map(_letters, free)).most_common(1)
-        odd = [name for name in free if not is_like_step(name)]
+        odd = [name for name in free if not may_be_step(name)]
         if not 0 < 2 * len(odd) <= len(free):
             odd = [name for name in free if _letters(name) != usual[0][0]]
             odd = odd if 2 * len(odd) < len(free) else []
     else:
-        free = [name for name in free if not (timed and wanders(table, name, id))]
-        odd = [name for name in free if called(name, IDS) or called(name, TIMES) or _counts_rows(table, name)]
+        free = [name for name in free if not (timed and is_temperature(table, name, id))]
+        odd = [name for name in free if is_called(name, IDS) or is_called(name, TIMES) or _counts_rows(table, name)]
     if odd:
         what = f"{'it is one' if len(odd) == 1 else 'they are some'} of the {'steps' if wide else 'elements of a step'}"
         unlike = [name for name in odd if wide and not id and _differs(table, name)]
         years = [name for name in odd if wide and part_of(name) == "year"]
         raise ValueError(
             f'{listed(odd)}: expected to know whether {what}: columns="..." names all that are, '
-            f"{left_out(odd)}, label={spelled(odd[:1])} learns it"
-            + "".join(f", id={spelled((name,))} tells sequences by it" for name in unlike[:1])
+            f"{ignoring(odd)}, label={as_arg(odd[:1])} learns it"
+            + "".join(f", id={as_arg((name,))} tells sequences by it" for name in unlike[:1])
             + "; a series with a row for each year is what `cgru forecast` takes" * bool(years)
         )
 
 
 def _counts_rows(table: Table, name: str) -> bool:
-    """Return whether a column is the index of a frame, of which some rows may have been left out or moved."""
-    if not called(name, ROWS) or table.rows < 3:
+    """Return whether a column is the index of a DataFrame, perhaps filtered or shuffled, by its name and integers."""
+    if not is_called(name, ROWS) or table.rows < 3:
         return False
     values, _ = table.read(name)
     if values.dtype.kind not in "iu":
@@ -248,7 +262,10 @@ def _counts_rows(table: Table, name: str) -> bool:
 
 
 def _letters(name: str) -> str:
-    """Return what steps of one element share: their name without its numbers, one for all months, one for weekdays."""
+    """Return the part of a name that all steps of a feature share: the letters without numbers.
+
+    All names of months become "month", all of weekdays "weekday".
+    """
     words = words_of(name)
     for kind, known in (("month", months_of), ("weekday", weekdays_of)):
         if any(map(known, words)):

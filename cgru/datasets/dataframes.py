@@ -1,4 +1,4 @@
-"""Sequences out of tables: long ones, a row for each step, and wide ones, a row for each sequence."""
+"""Conversion of tables to sequences: long tables, a row for each step, and wide ones, a row for each sequence."""
 
 from __future__ import annotations
 
@@ -11,24 +11,27 @@ import numpy as np
 
 from cgru.core.lengths import padded
 from cgru.datasets import missing_values
-from cgru.datasets.column_names import NUMBERED, as_names, check_choice, is_part_of_date, left_out, listed, spelled
-from cgru.datasets.column_roles import Roles, roles_of
+from cgru.datasets.column_names import NUMBERED, as_arg, as_names, check_choice, ignoring, is_part_of_date, listed
+from cgru.datasets.column_roles import ColumnRoles, assign_roles
 from cgru.datasets.date_parts import join_parts
-from cgru.datasets.table import Table, groups, table_of_frame
-from cgru.datasets.time_differences import TIME_STEP, as_gap, on_gaps
-from cgru.datasets.time_parsing import are_times, clock_of, form_of_counts, ranks, slip_in
-from cgru.datasets.where import Place, first_true
+from cgru.datasets.table import Table, factorize_rows, table_of_frame
+from cgru.datasets.time_differences import TIME_STEP, notes_on_gaps, parse_gap
+from cgru.datasets.time_parsing import are_times, date_format_of, describe_slip, rank_times, times_as_numbers
+from cgru.datasets.where import Locator, first_true
 
-__all__ = ["Sequences", "from_frame", "long", "squared", "wide"]
+__all__ = ["Sequences", "from_frame", "pad_sequences", "read_long", "read_wide"]
 
-FEW = 20  # different words that may be classes
+FEW = 20  # at most so many different words may be classes
 
 
 class Sequences(NamedTuple):
-    """What a table holds, sequence by sequence in the order in which they first appear.
+    """The sequences of a table, in the order in which they first appear.
 
-    `X` arrays (s_i, e); `y` (m,), (m, k) of several labels, (m, s) with a class for each step, or None; `ids` (m,);
-    `columns` the names of the e elements.
+    Attributes:
+        X: the inputs of each sequence (s_i, e).
+        y: the targets: (m,), or (m, k) of several labels, or a class for each step (m, s), or None.
+        ids: the id of each sequence (m,).
+        columns: the names of the e features.
     """
 
     X: list[np.ndarray]
@@ -52,34 +55,33 @@ def from_frame(
     time_step: bool = False,
     time_format: str | None = None,
 ) -> Sequences:
-    """The sequences in a long table, a row for each step.
+    """Convert a long DataFrame, a row for each step, to sequences.
 
     Args:
-        frame: a DataFrame of pandas, Polars or whatever else narwhals reads.
-        id: the column that says which sequence a row belongs to, or several that say it together; its rows may stand
-            anywhere.
-        time: the column that the steps of a sequence are sorted by, of numbers, dates, or strings that are either, or
-            several, such as a date and a time of day, which are joined; None: they come as they stand.
-        label: the column with the target of a sequence, the same in all its rows; several columns of numbers make
-            targets (m, k); None: there is none.
-        columns: those with the elements of a step, a time of numbers among them, too; None: all others, which must be
-            numbers or booleans.
-        ignore: columns that are no elements.
+        frame: a DataFrame of pandas, Polars or any other library that narwhals reads.
+        id: the column that identifies the sequence of a row, or several columns together. The rows of a sequence need
+            not be adjacent.
+        time: the column that the steps of a sequence are sorted by: numbers, dates, or strings of either. Several, such
+            as a date and a time of day, are joined. None: steps keep the order of the rows.
+        label: the column with the target of a sequence, the same in all its rows. Several columns of numbers make
+            targets (m, k). None: there are no targets.
+        columns: the features of a step; a time that is a number may be among them. None: all other columns, which must
+            be numbers or booleans.
+        ignore: columns that are no features.
         per_step: whether the label is a class for each step, which may change within a sequence.
-        missing: "refuse", or how elements without a value are filled: "forward", the last value before in the sequence
-            (at its beginning the first one after); "interpolate", on the line between the values before and after, by
-            the number of steps; or "zero".
-        na: a word or several that mean a missing value too, as of `read`.
-        split_at: a gap in time at which a sequence ends and another begins, as of `read`.
-        time_step: whether the time since the row before is an element as well, as of `read`.
-        time_format: how times are written, as for strptime, such as "%d/%m/%Y"; None: in any of the usual ways, where
-            only one of them fits all.
+        missing: "refuse" missing values, or fill them: "forward" takes the last value before in the sequence (at its
+            beginning the first one after), "interpolate" is linear in the number of steps, "zero" takes 0.
+        na: one or more additional markers of a missing value, as for `read`.
+        split_at: the gap in time at which a sequence is split in two, as for `read`.
+        time_step: whether the time since the row before is added as a feature, as for `read`.
+        time_format: the format of the times, as for strptime, such as "%d/%m/%Y". None: any usual format, if only one
+            fits all times.
 
     Raises:
         ImportError: narwhals is not installed.
-        TypeError: `frame` is no table, or a column has no numbers.
-        ValueError: a column is missing, a value is, two steps of a sequence are of the same time, or a label is not the
-            same in all rows of a sequence; with its place.
+        TypeError: `frame` is no DataFrame, or a feature has no numbers.
+        ValueError: a column or value is missing, two steps of a sequence have the same time, or a label changes within
+            a sequence; with the place.
     """
     table = table_of_frame(frame, na=missing_values.as_words(na))
     if isinstance(columns, str):
@@ -94,19 +96,23 @@ def from_frame(
         raise ValueError(f"frame: expected {listed(lost)} among its columns, got an index; {cure}")
     if not names:
         raise ValueError(f"columns: expected at least one beside {', '.join(taken)}, got none")
-    asked = {"per_step": per_step, "time_format": time_format, "split_at": split_at, "time_step": time_step}
-    roles, _ = roles_of(table, Roles(**named, columns=names, wide=False, **asked))
-    return long(table, roles, missing)[0]
+    options = {"per_step": per_step, "time_format": time_format, "split_at": split_at, "time_step": time_step}
+    roles, _ = assign_roles(table, ColumnRoles(**named, columns=names, wide=False, **options))
+    return read_long(table, roles, missing)[0]
 
 
 # --- a row for each step ---
 
 
-class Framed(NamedTuple):
-    """Sequences that were read from a table, how many values of each element were filled (e,), and notes in words.
+class ReadSequences(NamedTuple):
+    """Sequences read from a table, with what else was found.
 
-    `groups` (m,) is None where there are none. `rows` says of each sequence which rows of the table its steps are
-    (s_i,); None: each row is a sequence.
+    Attributes:
+        sequences: the sequences.
+        counts: the number of filled values of each feature (e,).
+        notes: sentences about what was guessed.
+        groups: the group of each sequence (m,), or None.
+        rows: for each sequence the rows of the table that are its steps (s_i,); None: each row is a sequence.
     """
 
     sequences: Sequences
@@ -116,70 +122,70 @@ class Framed(NamedTuple):
     rows: list[np.ndarray] | None = None
 
 
-def long(table: Table, roles: Roles, missing: str) -> Framed:
-    """Return the sequences in a long table, and what is to be said of them. Errors as `from_frame`."""
+def read_long(table: Table, roles: ColumnRoles, missing: str) -> ReadSequences:
+    """Read the sequences from a long table by its column roles, filling missing values; errors as of `from_frame`."""
     check_choice("missing", missing, missing_values.MISSING)
-    ids, place = groups(table, roles.id)
+    ids, codes = factorize_rows(table, roles.id)
     called, form = " ".join(roles.time), roles.time_format
     written = table.together(roles.time, whole=form is not None) if roles.time else np.arange(table.rows)
-    times = ranks(written, called, table.place, form if roles.time else None)
-    order = np.lexsort((times, place))
-    sequence, place, times = place, place[order], times[order]
-    if (again := first_true((np.diff(place) == 0) & (np.diff(times) == 0))) is not None:
+    times = rank_times(written, called, table.locate, form if roles.time else None)
+    order = np.lexsort((times, codes))
+    sequence, codes, times = codes, codes[order], times[order]
+    if (again := first_true((np.diff(codes) == 0) & (np.diff(times) == 0))) is not None:
         first, second = order[again : again + 2].tolist()
-        got = f"{written[second]} of {'/'.join(roles.id)} {ids[place[again]]}"
-        where = f"{table.place(first)} and again in {table.place(second)}"
-        cure = f'time="" with ignore={spelled(roles.time)} takes rows as they stand'
+        got = f"{written[second]} of {'/'.join(roles.id)} {ids[codes[again]]}"
+        where = f"{table.locate(first)} and again in {table.locate(second)}"
+        cure = f'time="" with ignore={as_arg(roles.time)} takes rows as they stand'
         raise ValueError(f"{called}: expected times that differ within a sequence, got {got} in {where}; {cure}")
-    elements = _elements(table, roles, missing, sequence)[order]
-    notes = missing_values.doubted(elements, roles.columns)
+    features = _features(table, roles, missing, sequence)[order]
+    notes = missing_values.notes_on_sentinels(features, roles.columns)
     columns = list(roles.columns)
     if form is None and len(roles.time) == 1 and written.dtype.kind in "iu":
-        guessed = form_of_counts(written)
-        if guessed not in ("", "%Y%m"):  # those may be any numbers
+        guessed = date_format_of(written)
+        if guessed not in ("", "%Y%m"):  # six digits may be any number
             roles = roles._replace(time_format=guessed)
             if roles.time_step or roles.split_at is not None:
                 notes.append(f'{called} has dates such as {written[0]} (time_format="{guessed}")')
-    apart, seconds = _apart(roles, written[order], lambda i: table.place(int(order[i])))
+    apart, seconds = _time_differences(roles, written[order], lambda i: table.locate(int(order[i])))
     if roles.split_at is not None:
-        ids, place = _split(ids, place, apart > _gap(roles, seconds))
-    inside = np.diff(place) == 0
+        ids, codes = _split_at_gaps(ids, codes, apart > _gap_in_unit(roles, seconds))
+    inside = np.diff(codes) == 0
     if apart.size:
-        notes += on_gaps(apart[inside], seconds, called)
+        notes += notes_on_gaps(apart[inside], seconds, called)
     if roles.time_step:
-        elements = np.column_stack([elements, np.append(0.0, np.where(inside, apart, 0.0))])
+        features = np.column_stack([features, np.append(0.0, np.where(inside, apart, 0.0))])
         columns.append(TIME_STEP)
-    starts = np.flatnonzero(np.diff(place, prepend=-1))
-    X = np.split(elements, starts[1:])
-    counts = _filled(X, missing, columns, lambda i: f"{'/'.join(roles.id)} {ids[i]}")
+    starts = np.flatnonzero(np.diff(codes, prepend=-1))
+    X = np.split(features, starts[1:])
+    counts = _fill(X, missing, columns, lambda i: f"{'/'.join(roles.id)} {ids[i]}")
 
     def constant(name: str, cure: str) -> np.ndarray:
-        """Return the one value of a column for each sequence (m,); ValueError where one has several."""
+        """Return the value of a column in each sequence (m,); raise ValueError, with the `cure`, if one has several."""
         values = table.column(name)[order]
-        if (other := first_true(values != values[starts][place])) is not None:
-            row = table.place(int(order[other]))
+        if (other := first_true(values != values[starts][codes])) is not None:
+            row = table.locate(int(order[other]))
             raise ValueError(f"{name}: expected one value for each {'/'.join(roles.id)}, got another in {row}; {cure}")
-        return _plain(values[starts])
+        return _as_strings(values[starts])
 
     y = None
     if roles.per_step:
         y = _classes_of_steps(table, roles.label, order, starts)
     elif roles.label:
         cure = "per_step=True takes a class for each step"
-        y = _joined([constant(name, cure) for name in roles.label])
-        notes += _doubted(y, roles.label)
+        y = _stack_labels([constant(name, cure) for name in roles.label])
+        notes += _notes_on_targets(y, roles.label)
     together = None
     for name in roles.groups:
         together = constant(name, "a sequence belongs to one group")
-    return Framed(Sequences(X, y, ids, columns), counts, notes, together, np.split(order, starts[1:]))
+    return ReadSequences(Sequences(X, y, ids, columns), counts, notes, together, np.split(order, starts[1:]))
 
 
-def _apart(roles: Roles, written: np.ndarray, place: Place) -> tuple[np.ndarray, bool]:
-    """Return how far each time (n,) is from the one before (n - 1,), and whether in seconds; () where nobody knows.
+def _time_differences(roles: ColumnRoles, written: np.ndarray, locate: Locator) -> tuple[np.ndarray, bool]:
+    """Return the differences (n - 1,) of the times (n,) as `written` in the table, and whether these are in seconds.
 
-    ValueError, with the `place`, where that is to be known.
+    If times have no differences, return an empty array, or raise ValueError if `split_at` or `time_step` needs them.
     """
-    asked = roles.split_at is not None or roles.time_step
+    is_needed = roles.split_at is not None or roles.time_step
     if not roles.time:
         for name in ("split_at", "time_step"):
             if getattr(roles, name):
@@ -187,113 +193,119 @@ def _apart(roles: Roles, written: np.ndarray, place: Place) -> tuple[np.ndarray,
         return np.zeros(0), False
     try:
         if "hhmm" in roles.time[0].lower() and written.dtype.kind in "iu" and roles.time_format is None:
-            written = join_parts(["clock"], roles.time, [written], place)  # 100 is an hour after 0, and 60 none
-        clock, seconds = clock_of(written, roles.time_format, " ".join(roles.time), place)
+            written = join_parts(["clock"], roles.time, [written], locate)  # hhmm: 100 is one hour, no 100 minutes
+        clock, seconds = times_as_numbers(written, roles.time_format, " ".join(roles.time), locate)
     except ValueError:
-        if asked:
+        if is_needed:
             raise
         return np.zeros(0), False
     return np.diff(clock), seconds
 
 
-def _gap(roles: Roles, seconds: bool) -> float:
-    """Return the gap that cuts sequences, in the unit of the times."""
-    gap, timed = as_gap(roles.split_at)
+def _gap_in_unit(roles: ColumnRoles, seconds: bool) -> float:
+    """Return `split_at` in the unit of the times; raise ValueError if one is in seconds and the other is not."""
+    gap, timed = parse_gap(roles.split_at)
     if timed != seconds:
         due = "a time such as 30d or 6h, since {} has dates" if seconds else "a number, since {} has numbers"
         raise ValueError(f"split_at: expected {due.format(' '.join(roles.time))}, got {roles.split_at!r}")
     return gap
 
 
-def _split(ids: np.ndarray, place: np.ndarray, far: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the ids, and of each row its sequence, where sequences are cut at `far` (n - 1,): a/1, a/2, ... of a."""
-    begins = np.append(True, far | (np.diff(place) != 0))
-    whole = place[begins]
+def _split_at_gaps(ids: np.ndarray, codes: np.ndarray, far: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Split sequences after each row marked by `far` (n - 1,); return the new ids and the sequence of each row (n,).
+
+    `codes` (n,) is the index of each row's id in `ids`. The parts of sequence a are called a/1, a/2, ...
+    """
+    begins = np.append(True, far | (np.diff(codes) != 0))
+    whole = codes[begins]
     number = np.arange(len(whole)) - np.searchsorted(whole, whole) + 1
     cut = np.bincount(whole)[whole] > 1
     if not cut.any():
-        return ids, place
+        return ids, codes
     known = set(map(str, ids.tolist()))
     sep = next(sep for sep in ("/", "#", "//", "##") if not any(f"{ids[i]}{sep}1" in known for i in whole[cut]))
     texts = [f"{ids[i]}{sep}{j}" if c else f"{ids[i]}" for i, j, c in zip(whole, number, cut, strict=True)]
     return np.array(texts), np.cumsum(begins) - 1
 
 
-def _elements(table: Table, roles: Roles, missing: str, sequence: np.ndarray) -> np.ndarray:
-    """Return the numbers in the columns of the elements (n, e), NaN where they are missing and may be.
+def _features(table: Table, roles: ColumnRoles, missing: str, sequence: np.ndarray) -> np.ndarray:
+    """Return the features of all rows (n, e) as numbers, NaN where one is missing.
 
-    `sequence` (n,) numbers the sequence of each row. Errors as `_numbers`, and ValueError that names all columns with
-    missing values, and what helps.
+    `sequence` (n,) is the index of each row's sequence, for the advice in errors. If `missing` is "refuse" and values
+    are missing, raise ValueError that names all their columns and the cure. Other errors are those of `_numbers`.
     """
-    elements = np.column_stack(list(_numbers(table, roles).values()))
-    gone = np.isnan(elements)
+    features = np.column_stack(list(_numbers(table, roles).values()))
+    gone = np.isnan(features)
     counts = dict(zip(roles.columns, gone.sum(axis=0).tolist(), strict=True))
     lost = {name: count for name, count in counts.items() if count}
     if lost and missing == "refuse":
         first = next(iter(lost))
-        row = table.place(int(gone[:, roles.columns.index(first)].argmax()))
-        raise ValueError(_on_missing(lost, first, row, missing_values.cures(gone, sequence, roles.columns)))
-    return elements
+        row = table.locate(int(gone[:, roles.columns.index(first)].argmax()))
+        raise ValueError(_missing_error(lost, first, row, missing_values.advise(gone, sequence, roles.columns)))
+    return features
 
 
-def _numbers(table: Table, roles: Roles) -> dict[str, np.ndarray]:
-    """Return the numbers in each column of elements (n,); TypeError that names all without, and what helps."""
+def _numbers(table: Table, roles: ColumnRoles) -> dict[str, np.ndarray]:
+    """Return each feature's column as numbers (n,), by name; raise TypeError that names all columns without numbers."""
     numbers, wrong = {}, {}
     for name in roles.columns:
         try:
             numbers[name] = table.numbers(name)
         except TypeError as error:
             values, missing = table.read(name)
-            slip = "" if missing.any() else slip_in(values, name, table.place)
+            slip = "" if missing.any() else describe_slip(values, name, table.locate)
             wrong[name] = slip or f"{error}{'' if roles.wide else _advice(table, name, roles)}"
-    words = [name for name in wrong if not roles.wide or table.is_text(name)]  # else a step with a slip
+    words = [name for name in wrong if not roles.wide or table.is_text(name)]  # others are steps with a typo
     if wrong and not words:
         raise TypeError("; ".join(wrong.values()))
     if wrong:
         cure = f'columns="..." says which are elements, unless it is the id{"" if roles.wide else ", time"} or label'
-        raise TypeError("; ".join([*wrong.values(), f"{cure}, {left_out(words)}"]))
+        raise TypeError("; ".join([*wrong.values(), f"{cure}, {ignoring(words)}"]))
     return numbers
 
 
-def _on_missing(counts: Mapping[str, int], first: str, row: str, cure: str) -> str:
-    """Return what to say of columns with missing values: `counts` of each, the row of the first, and what helps."""
+def _missing_error(counts: Mapping[str, int], first: str, row: str, cure: str) -> str:
+    """Return the error text on missing values: their `counts` by column, the `row` of the first, and the `cure`."""
     each = listed([f"{name} {count}" for name, count in counts.items()])
     several = "" if sum(counts.values()) == 1 else f" (missing: {each})"
     names = listed([first, *(name for name in counts if name != first)])
     return f"{names}: expected a value in each row, got none in {row}{several}; {cure}"
 
 
-def _advice(table: Table, name: str, roles: Roles) -> str:
-    """What a column without numbers may be, in words, or "": a time, or the classes where it has few values."""
+def _advice(table: Table, name: str, roles: ColumnRoles) -> str:
+    """Return the advice which role a column without numbers may have, or "": time, or label if it has few values."""
     values, missing = table.read(name)
     if missing.any():
         return ""
     try:
-        together = len(groups(table, (*roles.id, name))[0])
-    except (TypeError, ValueError):  # what is no table has series in its cells
+        together = len(factorize_rows(table, (*roles.id, name))[0])
+    except (TypeError, ValueError):  # cells that are lists or Series cannot be compared
         return ""
     if are_times(values):
         return f'; time="{name}" sorts by it' if not roles.time and together == table.rows else ""
     classes = len(set(map(str, values)))
     if roles.label or not 1 < classes <= min(FEW, table.rows // 2) or not table.is_text(name):
         return ""
-    if together == len(groups(table, roles.id)[0]):
+    if together == len(factorize_rows(table, roles.id)[0]):
         return f'; label="{name}" learns it'
     return f'; label="{name}" with per_step=True learns it'
 
 
-def _filled(X: Sequence[np.ndarray], missing: str, names: Sequence[str], where: Any) -> np.ndarray:
-    """How many values of each element were filled; ValueError where an element of a sequence has none at all."""
+def _fill(X: Sequence[np.ndarray], missing: str, names: Sequence[str], where: Any) -> np.ndarray:
+    """Fill the missing values of all sequences in place; return the count for each feature (e,).
+
+    Raise ValueError, with the text `where(i)`, if sequence i has no value at all of a feature.
+    """
     cure = 'missing="zero" fills it, ignore="NAME" leaves a column out'
     due = "expected a value at least, got none in"
     return missing_values.fill_each(X, missing, len(names), lambda i, j: f"{names[j]}: {due} {where(i)}; {cure}")
 
 
 def _classes_of_steps(table: Table, label: Sequence[str], order: np.ndarray, starts: np.ndarray) -> np.ndarray:
-    """The classes (m, s), padded with what stands for nothing."""
+    """Return the class of each step (m, s), padded past each sequence's length with 0 or ""."""
     if len(label) != 1:
         raise ValueError(f"per_step: expected one label, got {', '.join(label) or 'none'}")
-    values = _plain(table.column(label[0])[order])
+    values = _as_strings(table.column(label[0])[order])
     if values.dtype.kind == "f" and not (values % 1).any():
         values = values.astype(np.int64)  # 1.0 is the class 1
     if values.dtype.kind == "f":
@@ -301,8 +313,8 @@ def _classes_of_steps(table: Table, label: Sequence[str], order: np.ndarray, sta
     return padded(np.split(values, starts[1:]))[0]
 
 
-def _joined(labels: Sequence[np.ndarray]) -> np.ndarray:
-    """One label (m,), or several numbers (m, k)."""
+def _stack_labels(labels: Sequence[np.ndarray]) -> np.ndarray:
+    """Return one label as it is (m,), or several as numbers (m, k); raise ValueError for several with strings."""
     if len(labels) == 1:
         return labels[0]
     if words := [each for each in labels if each.dtype.kind not in "iuf"]:
@@ -310,30 +322,32 @@ def _joined(labels: Sequence[np.ndarray]) -> np.ndarray:
     return np.stack(labels, axis=1).astype(np.float64)
 
 
-def _doubted(y: np.ndarray | None, names: Sequence[str]) -> list[str]:
-    return [] if y is None or y.dtype.kind not in "if" else missing_values.doubted(y.reshape(len(y), -1), names)
+def _notes_on_targets(y: np.ndarray | None, names: Sequence[str]) -> list[str]:
+    """Return notes on numbers among the targets that seem to stand for a missing value."""
+    is_number = y is not None and y.dtype.kind in "if"
+    return missing_values.notes_on_sentinels(y.reshape(len(y), -1), names) if is_number else []
 
 
-def _plain(values: np.ndarray) -> np.ndarray:
-    """Strings among objects as strings, stripped."""
+def _as_strings(values: np.ndarray) -> np.ndarray:
+    """Return an array of objects that are all strings as an array of stripped strings; others as they are."""
     if all(isinstance(value, str) for value in values):
         return np.array([value.strip() for value in values])
     return values
 
 
-def notes_on_ids(table: Table, roles: Roles, found: Sequences) -> list[str]:
-    """Return what to say of elements that do not change within a sequence, and of an id of two columns, in words."""
+def notes_on_ids(table: Table, roles: ColumnRoles, found: Sequences) -> list[str]:
+    """Return notes on features that are constant within each sequence, and on an id that may contain a group."""
     notes = []
     if max(map(len, found.X)) > 1 and len(found.X) > 1:
         still = np.all([(x == x[0]).all(axis=0) for x in found.X], axis=0)
-        still &= np.any([x[0] != found.X[0][0] for x in found.X], axis=0)  # else it is told that nothing changes
+        still &= np.any([x[0] != found.X[0][0] for x in found.X], axis=0)  # the summary notes global constants
         if names := [name for name, is_still in zip(found.columns, still, strict=True) if is_still]:
             verb = "does" if len(names) == 1 else "do"
-            learns = "" if roles.label else f", label={spelled(names[-1:])} learns {names[-1] if names[1:] else 'it'}"
+            learns = "" if roles.label else f", label={as_arg(names[-1:])} learns {names[-1] if names[1:] else 'it'}"
             found_still = f"{listed(names)} {verb} not change within any sequence, as codes and names do"
-            notes.append(f"{found_still}: {left_out(names)}{learns}")
-    if len(roles.id) == 2 and not roles.groups and len(groups(table, roles.id[:1])[0]) < len(found.X):
-        cure = f"groups={spelled(roles.id[:1])} keeps them together where some are held back"
+            notes.append(f"{found_still}: {ignoring(names)}{learns}")
+    if len(roles.id) == 2 and not roles.groups and len(factorize_rows(table, roles.id[:1])[0]) < len(found.X):
+        cure = f"groups={as_arg(roles.id[:1])} keeps them together where some are held back"
         notes.append(f"is {roles.id[0]} a group, whose sequences are alike? {cure}")
     return notes
 
@@ -341,43 +355,43 @@ def notes_on_ids(table: Table, roles: Roles, found: Sequences) -> list[str]:
 # --- a row for each sequence ---
 
 
-def wide(table: Table, roles: Roles, missing: str) -> Framed:
-    """The sequences in a wide table, as `long`, and among the notes what was guessed of its columns.
+def read_wide(table: Table, roles: ColumnRoles, missing: str) -> ReadSequences:
+    """Read the sequences from a wide table by its column roles, as `read_long` does from a long one.
 
-    Names that are alike but for a number at their end are the steps of one element, by that number; where all are so,
-    with the same numbers, there may be several elements, whose names have letters: 2023-12 and 2024-12 are of one, and
-    so are Jan 23 and 2024Q1.
-    Empty cells at the end of a row end its sequence.
+    Columns whose names differ only in a number at the end are the steps of one feature, in the order of the numbers.
+    There are several features if all names end in numbers, the same numbers for each feature. Names without letters,
+    and those of months or quarters, make one feature. Empty cells at the end of a row end its sequence.
     """
-    names, columns, notes = _channels(roles.columns)
+    names, columns, notes = _columns_of_steps(roles.columns)
     numbers = _numbers(table, roles)
     X = np.stack([numbers[name] for row in columns for name in row], axis=1)
     X = X.reshape(table.rows, len(columns), len(names))
     called = names if len(names) > 1 else ["value"]
-    notes += missing_values.doubted(X.reshape(-1, len(names)), called)
+    notes += missing_values.notes_on_sentinels(X.reshape(-1, len(names)), called)
     there = ~np.isnan(X).all(axis=2)
     ends = np.where(there.any(axis=1), X.shape[1] - there[:, ::-1].argmax(axis=1), 0)
     if (empty := first_true(ends == 0)) is not None:
-        raise ValueError(f"expected values in each row, got none in {table.place(empty)}")
+        raise ValueError(f"expected values in each row, got none in {table.locate(empty)}")
     sequences = [x[:n].copy() for x, n in zip(X, ends.tolist(), strict=True)]
     lost = [(columns[step][j], i) for i, x in enumerate(sequences) for step, j in np.argwhere(np.isnan(x))]
     if lost and missing == "refuse":
         how = "zero" if any(np.isnan(x).all(axis=0).any() for x in sequences) else missing_values.MISSING[1]
         cure = f'missing="{how}" fills {"it" if len(lost) == 1 else "them"}'
-        raise ValueError(_on_missing(Counter(name for name, _ in lost), lost[0][0], table.place(lost[0][1]), cure))
+        raise ValueError(_missing_error(Counter(name for name, _ in lost), lost[0][0], table.locate(lost[0][1]), cure))
     if (ends < X.shape[1]).any():
         notes.append(f"{(ends < X.shape[1]).sum()} sequences end before the last column")
-    counts = _filled(sequences, missing, called, table.place)
-    ids = np.arange(table.rows) if not roles.id else groups(table, roles.id)[0]
+    counts = _fill(sequences, missing, called, table.locate)
+    ids = np.arange(table.rows) if not roles.id else factorize_rows(table, roles.id)[0]
     if len(ids) != table.rows:
         raise ValueError(f"{roles.id[0]}: expected each id in one row, as wide=True says, got one in several")
-    y = _joined([_plain(table.column(name)) for name in roles.label]) if roles.label else None
-    together = _plain(table.column(roles.groups[0])) if roles.groups else None
-    return Framed(Sequences(sequences, y, ids, names), counts, notes + _doubted(y, roles.label), together)
+    y = _stack_labels([_as_strings(table.column(name)) for name in roles.label]) if roles.label else None
+    notes += _notes_on_targets(y, roles.label)
+    together = _as_strings(table.column(roles.groups[0])) if roles.groups else None
+    return ReadSequences(Sequences(sequences, y, ids, names), counts, notes, together)
 
 
-def _channels(columns: Sequence[str]) -> tuple[list[str], list[tuple[str, ...]], list[str]]:
-    """The names of the elements, the columns of each step, and what was guessed."""
+def _columns_of_steps(columns: Sequence[str]) -> tuple[list[str], list[tuple[str, ...]], list[str]]:
+    """Group the columns of a wide table by step; return the features' names, the columns of each step, and notes."""
     steps: dict[str, dict[int, str]] = {}
     for name in columns:
         match = re.fullmatch(NUMBERED, name)
@@ -398,7 +412,7 @@ def _channels(columns: Sequence[str]) -> tuple[list[str], list[tuple[str, ...]],
     return list(steps), ordered, notes
 
 
-def squared(sequences: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray | None]:
-    """X (m, s, e) and the lengths (m,), None where all are s."""
+def pad_sequences(sequences: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray | None]:
+    """Pad sequences (s_i, e) to X (m, s, e); return it and the lengths (m,), None if all are s."""
     X, lengths = padded(sequences)
     return X, None if (lengths == X.shape[1]).all() else lengths

@@ -1,4 +1,4 @@
-"""What a file of sequences holds. m samples, s steps, e elements per step."""
+"""The types `Dataset` and `Split`: what a file of sequences is read into. m samples, s steps, e features."""
 
 from __future__ import annotations
 
@@ -11,10 +11,13 @@ __all__ = ["Dataset", "Split", "with_features", "with_targets"]
 
 
 class Split(NamedTuple):
-    """Samples of a data set: `X` (m, s, e); `lengths` (m,), None if all are s.
+    """The training or test samples of a data set.
 
-    `y` is (m,), or (m, k) reals, or classes at steps (m, s), or None. `ids` (m,), of a table, say which sequence of it
-    each sample is.
+    Attributes:
+        X: the inputs (m, s, e), zero past each sample's length.
+        y: the targets: (m,), or numbers (m, k), or a class for each step (m, s), or None.
+        lengths: the number of steps of each sample (m,), None if all have s.
+        ids: the id in the table of each sample (m,); None if the file is no table with ids.
     """
 
     X: np.ndarray
@@ -24,15 +27,19 @@ class Split(NamedTuple):
 
 
 class Dataset(NamedTuple):
-    """What a file holds. Without a split all of it is `train`; a file may hold the test split alone.
+    """A data set as read from a file, with its splits and names.
 
-    `class_names` are those in the file: the names of the classes 0, 1, ... in `y`, or those that `y` spells out.
-    `feature_names` (e,) are those of the elements of a step, such as the columns of a table. `notes` say what was
-    guessed, filled or left out; `cgru.datasets.described(data)` says all that was read. `reading` has the arguments of
-    `cgru.datasets.read` by which another file is read as this was; None: there are none. `target_names` (k,) are those
-    of the targets of a regression, the columns of a table. `times` (m, s), of a table that was read without targets,
-    are those of the steps of `train` as they stand there, "" where a sample has no step. `groups` (m,), strings or
-    numbers, say which samples of `train` belong together, where that was asked for.
+    Attributes:
+        train: the training samples: all samples if the file has no split, None if it has the test split alone.
+        test: the test samples, or None.
+        class_names: the class names in the file, of the classes 0, 1, ... in `y`, or the strings that `y` contains.
+        feature_names: the names of the features (e,), such as the columns of a table.
+        notes: sentences about what was guessed, filled or left out. `cgru.datasets.described(data)` says more.
+        reading: the arguments of `cgru.datasets.read` that read another file in the same way; None: there are none.
+        target_names: the names of the regression targets (k,), the columns of a table.
+        times: the times of the steps of `train` (m, s) as the table has them, "" past a sample's length; only of a
+            table that was read without targets.
+        groups: the group of each sample of `train` (m,), strings or numbers, if `groups` was passed.
     """
 
     train: Split | None
@@ -47,9 +54,9 @@ class Dataset(NamedTuple):
 
 
 def with_targets(data: Dataset, names: Sequence[str] | None) -> Dataset:
-    """Return `data` with its targets in the order of these names; as it is where either has no names.
+    """Return `data` with its targets in the order of `names`; unchanged if `data` or `names` has no names.
 
-    ValueError where they are not the same names.
+    Raise ValueError unless both have the same names.
     """
     there = data.target_names
     if there is not None and names is not None and sorted(there) != sorted(names):
@@ -58,9 +65,9 @@ def with_targets(data: Dataset, names: Sequence[str] | None) -> Dataset:
 
 
 def with_features(data: Dataset, names: Sequence[str] | None) -> Dataset:
-    """Return `data` with the elements of these names alone, in this order; as it is where either has no names.
+    """Return `data` with only the features called `names`, in this order; unchanged if `data` or `names` has no names.
 
-    ValueError where some are not there.
+    Raise ValueError if a name is missing in `data`.
     """
     there = data.feature_names
     if lost := [name for name in names or () if there is not None and name not in there]:
@@ -72,7 +79,7 @@ def with_features(data: Dataset, names: Sequence[str] | None) -> Dataset:
 def _ordered(
     data: Dataset, field: str, names: Sequence[str] | None, take: Callable[[Split, list[int]], Split]
 ) -> Dataset:
-    """Return `data` with both splits as `take` leaves them, by the places of `names` among those of the `field`."""
+    """Return `data` with both splits reordered by `take`, which gets the indices of `names` in the tuple `field`."""
     there = getattr(data, field)
     if there is None or names is None or there == tuple(names):
         return data

@@ -1,4 +1,4 @@
-"""Parts of a date in several columns: year, month, day, hour, ... are found by their names, and joined."""
+"""Parts of a date in several columns (year, month, day, hour, ...): found by the columns' names, and joined."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import numpy as np
 
 from cgru.datasets.days import first_day, first_monday
 from cgru.datasets.month_names import folded, months_of
-from cgru.datasets.where import Place, first_true
+from cgru.datasets.where import Locator, first_true
 
 __all__ = ["PART", "join_parts", "months_in", "order_of_parts", "part_of", "parts_in", "words_of"]
 
 PARTS = ("year", "quarter", "month", "week", "yday", "day", "hour", "clock", "minute", "second")
-# What each part may be followed by, from the largest on.
+# The parts that may follow each part, the largest first.
 NEXT = {
     "year": ("month", "quarter", "week", "yday"), "month": ("day",), "yday": ("hour", "clock"),
     "day": ("hour", "clock"), "hour": ("minute",), "minute": ("second",),
@@ -39,9 +39,9 @@ WORDS = {
     "second": "second seconds sec secs ss sekunde sekunden seconde secondes segundo segundos secondo secondi sekund "
     "sekunda sekunti saniye detik секунда",
 }
-LETTERS = {"y": "year", "m": "month", "d": "day", "h": "hour", "s": "second"}  # names, where there are several
+LETTERS = {"y": "year", "m": "month", "d": "day", "h": "hour", "s": "second"}  # names, if several of them occur
 OF = "of the|of|in|du|de l|de la|de|del|des|do|da|van de"  # day of month, jour du mois
-BESIDE = {"no", "nr", "num", "number", "name", "utc", "gmt", "local", "obs", "date", "start", "the"}
+BESIDE = {"no", "nr", "num", "number", "name", "utc", "gmt", "local", "obs", "date", "start", "the"}  # to ignore
 
 RANGES = {
     "year": (1, 9999), "quarter": (1, 4), "month": (1, 12), "week": (1, 53), "yday": (1, 366), "day": (1, 31),
@@ -56,9 +56,9 @@ PART = {folded(word): part for part, words in WORDS.items() for word in words.sp
 
 
 def months_in(texts: Sequence[str]) -> dict[str, int]:
-    """Return the number of the month that each text means, as Jan, février, M03, III and 3 do; {} unless all mean one.
+    """Return the month, 1 to 12, of each text, such as Jan, février, M03, III and 3; {} unless all are months.
 
-    The names are of one language; of those in which all are months the first counts.
+    All names must be of one language; of several possible ones the first is taken.
     """
     words = {text: folded(text.strip()).rstrip(".") for text in texts}
     numbers = {text: int(found[1]) for text, word in words.items() if (found := re.fullmatch(r"m?(\d\d?)月?", word))}
@@ -72,18 +72,18 @@ def months_in(texts: Sequence[str]) -> dict[str, int]:
 
 
 def words_of(name: str) -> list[str]:
-    """Return the words in a column's name: `obs_Year`, `obsYear` and `Obs. year` have obs and year."""
+    """Split a column's name into `folded` words: obs and year for `obs_Year`, `obsYear` and `Obs. year`."""
     parts = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name.strip())
     return [folded(word) for word in re.findall(r"[^\W\d_]+", parts)]
 
 
 def part_of(name: str) -> str | None:
-    """Return the part of a date that a column is called after; None where it is called after none."""
+    """Return the part of a date that a column's name means, such as "year"; None if it means none."""
     return _part(name)[0]
 
 
 def _part(name: str) -> tuple[str | None, tuple[str, ...]]:
-    """Return the part of a date that a name is of, or None, and the words beside it."""
+    """Return the part of a date that a name means, or None, and its other words."""
     text = " ".join(words_of(name))
     phrase = re.fullmatch(rf"(.*\b)?(\w+) ({OF}) (\w+)", text)
     if phrase and phrase[2] in PART and phrase[4] in PART:
@@ -99,16 +99,16 @@ def _part(name: str) -> tuple[str | None, tuple[str, ...]]:
 
 
 def parts_in(names: Sequence[str]) -> dict[str, str]:
-    """Return the columns that are parts of one date by their names, as {part: name}, from the largest part on.
+    """Find the columns that are the parts of one date by their names; return {part: name}, the largest part first.
 
-    Names may share words beside the part: `sale_year`, `sale_month`. There are several parts, without one left out
-    between; what is not joined to the largest is not returned. {}: no such columns, or more than one date.
+    Names may share other words: `sale_year`, `sale_month`. Parts that do not follow the largest one without a gap are
+    left out. {} if there are not two parts, or more than one date.
     """
     groups: dict[tuple[str, ...], dict[str, str]] = {}
     letters = {name: LETTERS[word] for name in names if (word := name.strip().lower()) in LETTERS}
     if {"year", "month", "day"} > set(letters.values()) or len(set(letters.values())) < len(letters):
         letters = {}
-    for name in sorted(names, key=lambda name: name.strip() == "mm"):  # where there is MM, too, that is the month
+    for name in sorted(names, key=lambda name: name.strip() == "mm"):  # beside MM, the month, mm are minutes
         part, beside = (letters[name], ()) if name in letters else _part(name)
         group = groups.setdefault(beside, {})
         if part == "month" and part in group and name.strip().lower() == "mm":
@@ -123,7 +123,7 @@ def parts_in(names: Sequence[str]) -> dict[str, str]:
 
 
 def _chain(group: Mapping[str, str]) -> dict[str, str]:
-    """Return the parts of a group from the largest on, as far as none is left out."""
+    """Return the parts of a group from the largest on, up to the first gap."""
     part = next((part for part in PARTS if part in group), None)
     chain = {}
     while part is not None:
@@ -133,10 +133,10 @@ def _chain(group: Mapping[str, str]) -> dict[str, str]:
 
 
 def order_of_parts(names: Sequence[str], columns: Sequence[np.ndarray]) -> list[str] | None:
-    """Return the part of a date that each of the columns (n,) is, which were said to be a time together.
+    """Return the part of a date that each of several columns (n,) is, which the caller takes for one time.
 
-    Parts are known by their names, and others by their order: a year of four digits comes first, the next smaller part
-    behind. None: they are no parts, such as a date and the time of that day.
+    Parts are known by the columns' names, or else by their order: a year of four digits first, then ever smaller parts.
+    None if they are no parts, such as a date and a time of day.
     """
     parts = [_part(name)[0] or LETTERS.get(name.strip().lower()) for name in names]
     if parts.count("month") == 2 and "minute" not in parts:  # YY MM DD hh mm
@@ -154,11 +154,12 @@ def order_of_parts(names: Sequence[str], columns: Sequence[np.ndarray]) -> list[
 
 
 def _are_years(column: np.ndarray) -> bool:
+    """Return whether all numbers of a column have the size of years."""
     return column.dtype.kind in "iuf" and bool(((column >= 1000) & (column <= 9999)).all())
 
 
 def _may_be(part: str, column: np.ndarray) -> bool:
-    """Return whether a column is of the kind of a part: numbers, or the names of months or quarters."""
+    """Return whether a column may have values of a part of a date: numbers, or the names of months or quarters."""
     if column.dtype.kind in "iuf":
         return True
     values = set(column.tolist())
@@ -166,7 +167,7 @@ def _may_be(part: str, column: np.ndarray) -> bool:
 
 
 def _numbers(part: str, values: Sequence[object]) -> list[float | None]:
-    """Return the number of that part of a date in each cell, of a clock in seconds; None where there is none."""
+    """Return the number that each value has as a part of a date, a clock in seconds; None for an invalid value."""
     if part != "month":
         return [_number(part, value) for value in values]
     texts = [value for value in values if isinstance(value, str)]
@@ -175,6 +176,7 @@ def _numbers(part: str, values: Sequence[object]) -> list[float | None]:
 
 
 def _number(part: str, value: object) -> float | None:
+    """Return the number that a value has as a part of a date, a clock in seconds; None if it is invalid."""
     text = str(value).strip().lower().removesuffix(".0")
     if part == "quarter":
         text = re.sub(r"^[qt](?=[1-4]$)", "", text)
@@ -186,23 +188,25 @@ def _number(part: str, value: object) -> float | None:
     return float(text) if re.fullmatch(r"-?\d+(\.\d+)?", text) else None
 
 
-def join_parts(parts: Sequence[str], names: Sequence[str], columns: Sequence[np.ndarray], place: Place) -> np.ndarray:
-    """Return the times (n,) that the columns, each a part of a date, say together.
+def join_parts(
+    parts: Sequence[str], names: Sequence[str], columns: Sequence[np.ndarray], locate: Locator
+) -> np.ndarray:
+    """Join columns, each a part of a date, to times (n,).
 
-    datetime64[us] where there is a year, else timedelta64[us], of months and days without a year from the beginning of
-    a leap year. A quarter is its first month, a week its Monday by ISO 8601; 1830 is a time of day, too, and 24 an
-    hour. ValueError, with the column and the `place`, for a value that is out of range, and for a day that its month
-    has not.
+    The result is datetime64[us] with a year among the parts, else timedelta64[us]; months and days without a year count
+    from the beginning of a leap year. A quarter is its first month, a week its Monday by ISO 8601. A time of day may be
+    1830, an hour 24. Raise ValueError, with the column and the place, for a value out of range, and for a day that its
+    month does not have.
     """
     parts = list(map(_fitting, parts, columns))
     called = dict(zip(parts, names, strict=True))
     values = {}
     for part, name, column in zip(parts, names, columns, strict=True):
-        values[part] = _checked(part, name, column, place, counts=part == "day" and "month" not in called)
+        values[part] = _checked(part, name, column, locate, counts=part == "day" and "month" not in called)
     year = values.get("year", np.full(len(columns[0]), 2000))
     if (year < 100).any() and np.ptp(year) >= 50:
         i = int(np.argmin(year))
-        raise ValueError(f"{called['year']}: expected years of four digits, got {year[i]} in {place(i)}")
+        raise ValueError(f"{called['year']}: expected years of four digits, got {year[i]} in {locate(i)}")
     month = values.get("month", 3 * values["quarter"] - 2 if "quarter" in values else 1)
     months = (12 * (year - 1970) + month - 1).astype("datetime64[M]")
     first = first_day(months)
@@ -216,21 +220,24 @@ def join_parts(parts: Sequence[str], names: Sequence[str], columns: Sequence[np.
             size = (ends[part] - first).astype(np.int64) * 86400 // SECONDS[part]
             if (i := first_true(values[part] > size)) is not None:
                 whole = f"{part.replace('yday', 'day')} of {str(months[i])[: 7 if part == 'day' else 4]}"
-                got = f"{values[part][i]} in {place(i)}"
+                got = f"{values[part][i]} in {locate(i)}"
                 raise ValueError(f"{called[part]}: expected a {whole}, at most {size[i]}, got {got}")
         times = times + np.round((values[part] - days) * SECONDS[part] * 1e6).astype("timedelta64[us]")
     return times if "year" in values else times - np.datetime64("2000-01-01", "us")
 
 
 def _fitting(part: str, column: np.ndarray) -> str:
-    """Return the part: hours of 100 and more are of a clock, 1830, and those of a clock up to 24 are hours."""
+    """Return the corrected part: an "hour" above 99 is a clock, 1830, and a "clock" up to 24 is an hour."""
     if part in ("hour", "clock") and column.dtype.kind in "iuf":
         return "hour" if (column <= (24 if part == "clock" else 99)).all() else "clock"
     return part
 
 
-def _checked(part: str, name: str, column: np.ndarray, place: Place, counts: bool) -> np.ndarray:
-    """Return the numbers in a column (n,), all in the range of that part of a date; days that are counted have none."""
+def _checked(part: str, name: str, column: np.ndarray, locate: Locator, counts: bool) -> np.ndarray:
+    """Return the numbers (n,) of a column of a part of a date; raise ValueError, with the place, for an invalid one.
+
+    Each must be in the part's range, but with `counts`, for days without a month, any integer is valid.
+    """
     low, high = (-np.inf, np.inf) if counts else RANGES[part]
     distinct, codes = np.unique(column.astype(str) if column.dtype == object else column, return_inverse=True)
     numbers = _numbers(part, distinct.tolist())
@@ -239,5 +246,5 @@ def _checked(part: str, name: str, column: np.ndarray, place: Place, counts: boo
             due = "a whole number"
             if not counts:
                 due = DUE.get(part, f"{'an' if part == 'hour' else 'a'} {part} from {low} to {int(high)}")
-            raise ValueError(f"{name}: expected {due}, got {value!r} in {place(int(np.argmax(codes == i)))}")
+            raise ValueError(f"{name}: expected {due}, got {value!r} in {locate(int(np.argmax(codes == i)))}")
     return np.array(numbers, np.float64)[codes] if part == "second" else np.array(numbers, np.int64)[codes]

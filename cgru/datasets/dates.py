@@ -1,7 +1,8 @@
-"""Dates and times of day as text: one grammar, and one form for all the texts of a column.
+"""Parser of dates and times of day as text, in one format for all texts of a column.
 
-The shape of a text has 0 for each digit: that of "31.12.2024 18:30" is "00.00.0000 00:00". A column has few shapes.
-What the digits of a shape may mean is found once (`_layouts`), and those of all its texts are read together (`_read`).
+The shape of a text is the text with 0 for each digit: "00.00.0000 00:00" for "31.12.2024 18:30". A column has few
+shapes. The possible meanings of a shape's digits, its layouts, are found once for each shape (`_layouts`). Then the
+digits of all texts of a shape are read by array operations (`_read`).
 """
 # ruff: noqa: RUF001
 
@@ -23,23 +24,24 @@ __all__ = ["Dates", "dates_in", "forms_of", "months_by_name"]
 
 DAY = 86_400_000_000  # microseconds
 ISO = "Y-M-D"
-PIVOT = 69  # two digits of a year: 69 to 99 are of the 20th century, 00 to 68 of the 21st, as strptime has them
+PIVOT = 69  # years of two digits: 69 to 99 are of the 20th century, 00 to 68 of the 21st, as for strptime
 
-# Patterns of a shape with B for the name of a month, A for that of a weekday, a and p for AM and PM, and Q, W, H, T and
-# Z for what these letters mean in dates. The groups are digits: year (Y, or y of two), Month, Day, quarter, week, day
-# of the week (u) or of the year (j); hour, minute, second, fraction; hours and minutes of a zone's offset.
+# Patterns of a canonical shape, in which each word is one letter. B is the name of a month, A that of a weekday, a and
+# p are AM and PM. Q, W, H, T and Z stand for quarter, week, hour, time and UTC. The groups are digits: year (Y, or y of
+# two digits), Month, Day, quarter, week, day of the week (u) or of the year (j); hour, minute, second, fraction; hours
+# and minutes of a zone's offset (oh, om).
 _COLONS = r"(?P<h>00?):(?P<m>00)(?::(?P<s>00)(?:[.,](?P<f>0{1,9}))?)?(?: ?(?P<half>[ap])| ?H)?"
 _BASIC = r"(?P<h>00)(?P<m>00)(?:(?P<s>00)(?:[.,](?P<f>0{1,9}))?)?"
 _BETWEEN = r"(?P<between>T|, ?| |_| - |:)"
 _ZONE = r"(?P<zone> ?(?P<named>Z? ?(?P<sign>[+-])(?P<oh>00?)(?::?(?P<om>00))?|Z))?"
 _CLOCKS = {"hm": _COLONS, "h12": r"(?P<h>00?) ?(?P<half>[ap])", "hH": r"(?P<h>00?) ?H(?: ?(?P<m>00))?"}
-_BEHIND = {  # a date
+_BEHIND = {  # what may stand behind a date
     **{kind: f"{_BETWEEN}{clock}{_ZONE}" for kind, clock in _CLOCKS.items()},
     "h.m": rf"(?P<between> )(?P<h>00?)\.(?P<m>00)(?:\.(?P<s>00))?{_ZONE}",  # alone 10.11.12 may be a date
     "": r"(?P<zone>(?P<named>Z|(?P<sign>[+-])(?P<oh>00):(?P<om>00)))",
 }
 _BEHIND_ISO = {"h": f"(?P<between>[T ])(?P<h>00){_ZONE}", "hms": f"(?P<between>T){_BASIC}{_ZONE}"}
-_BEHIND_DIGITS = {"hms": f"(?P<between>[T_ -]?){_BASIC}{_ZONE}"}  # and 20241231
+_BEHIND_DIGITS = {"hms": f"(?P<between>[T_ -]?){_BASIC}{_ZONE}"}  # behind 20241231
 _S = r"(?P<sep>[-/.] ?| )"
 _DATES = {
     ISO: rf"(?P<Y>0000){_S}(?P<M>00?)(?P=sep)(?P<D>00?)",
@@ -58,7 +60,7 @@ _DATES = {
     "Y-W-u": r"(?P<Y>0000)-?W(?P<w>00)-?(?P<u>0)",
     "B D hm Y": rf"B (?P<D>00?),? {_COLONS}{_ZONE} (?P<Y>0000)",
 }
-_PARTS = {  # of a date, without a time of day
+_PARTS = {  # dates that are months, quarters or weeks, without a time of day
     "Y-M": r"(?P<Y>0000)(?P<sep>[-/])(?P<M>00?)",
     "M-Y": r"(?P<M>00?)(?P<sep>[-/])(?P<Y>0000)",
     "YMm": r"(?P<Y>0000)[-: ]?M(?P<M>00?)",
@@ -85,25 +87,25 @@ _SIGNS = {"am": "a", "pm": "p", "πm": "a", "μm": "p", "t": "T", "w": "W", "q":
 _SIGNS |= {"年": "-", "년": "-", "月": "-", "월": "-", "日": " ", "일": " "}
 _SIGNS |= {"時": ":", "时": ":", "시": ":", "分": ":", "분": ":", "秒": "", "초": ""}
 _SIGNS |= {"uhr": "H"} | dict.fromkeys(_QUARTERS.split(), "Q") | dict.fromkeys(_ZONES, "Z")
-_ORDINALS = "st nd rd th er re e"  # right behind digits
-_FILLERS = "de del d di of the den det der el le am um at a as alle les las kl klo o το στις la"  # before others
-_YEARS = "г года год р року r roku rok gada m d"  # behind digits
+_ORDINALS = "st nd rd th er re e"  # ignored right behind digits: 1st
+_FILLERS = "de del d di of the den det der el le am um at a as alle les las kl klo o το στις la"  # ignored before words
+_YEARS = "г года год р року r roku rok gada m d"  # ignored behind digits: words for "year"
 
 
 class Dates(NamedTuple):
-    """The texts of a column, read in one form.
+    """One reading of the texts of a column as dates, all in the same form.
 
     Attributes:
         form: the form that all texts share.
-        valid: which texts are dates in that form (n,); what follows is meaningless for others.
-        microseconds: since 1970, as the clocks of the zone show them (n,).
-        nanoseconds: the rest (n,), 0 to 999.
-        offsets: how many minutes the zone is before UTC (n,).
-        zoned: whether a zone is written (n,).
-        zone: how it is written in the first text, or "".
-        written: "month", "quarter", "day", "minute", "second", "microsecond" for what ISO writes, else a format of
+        valid: the mask (n,) of texts that are dates in that form; the other arrays are undefined for others.
+        microseconds: local time since 1970 (n,).
+        nanoseconds: the rest below a microsecond (n,), 0 to 999.
+        offsets: the UTC offset in minutes (n,), positive to the east.
+        zoned: the mask of texts with a time zone (n,).
+        zone: the time zone's text in the first of the texts, or "".
+        written: "month", "quarter", "day", "minute", "second" or "microsecond" for ISO formats, else a format of
             strftime.
-        dated: whether there is a date, and not a time of day alone.
+        dated: whether the form has a date, rather than a time of day alone.
     """
 
     form: str
@@ -118,15 +120,25 @@ class Dates(NamedTuple):
 
     @property
     def utc(self) -> np.ndarray:
-        """Return microseconds since 1970 in UTC (n,)."""
+        """Return the times in UTC, as microseconds since 1970 (n,)."""
         return self.microseconds - self.offsets * 60_000_000
 
 
 class _Layout(NamedTuple):
-    """What the digits of one shape mean.
+    """One meaning of the digits and words of a shape.
 
-    `spans` has their places by role, `month` the name of the month, `weekdays` those that are named, `sign` that of the
-    zone's offset, `minutes` the offset of a zone that has a name.
+    Attributes:
+        date: the key of the date's pattern, "" for a time of day alone.
+        sep: the separator within the date.
+        clock: the parts of the time of day.
+        spans: the start and end of the digits of each role.
+        month: the name of the month, or "".
+        weekdays: the weekdays that the text may name; None if it names none.
+        half: "a" for AM, "p" for PM, or "".
+        zone: the start and end of the time zone.
+        sign: the sign of its offset.
+        minutes: the offset of a time zone with a name.
+        written: the format of strftime that writes such a text, or "quarter".
     """
 
     date: str
@@ -142,18 +154,18 @@ class _Layout(NamedTuple):
     written: str
 
     def form(self, mixed: bool) -> str:
-        """Return what all texts of a column must share; ISO dates with and without a time of day do where `mixed`."""
+        """Return the form, which all texts of a column must share; with `mixed` all ISO dates have the same form."""
         is_iso = self.date == ISO and self.sep == "-"
         return f"{self.date}{self.sep.strip()} {'' if mixed and is_iso else self.clock}"
 
 
 def dates_in(texts: Sequence[str], mixed: bool = False, form: str | None = None) -> list[Dates]:
-    """Return each reading of all texts as dates or times of day, of which a column may have several or none.
+    """Return all readings of a column's texts as dates or times of day; there may be none or several.
 
     Args:
-        texts: as they stand in a column.
-        mixed: whether ISO dates with and without a time of day may stand in one column.
-        form: a form that some of the texts may not have, whose `valid` then says so; None: all forms of all texts.
+        texts: the texts of the column.
+        mixed: whether the column may have ISO dates both with and without a time of day.
+        form: the only form to try; texts that do not have it are not `valid`. None: all forms that fit all texts.
     """
     texts = _plain(texts)
     written = "\n".join(texts).translate(_DIGITS).split("\n")
@@ -182,13 +194,13 @@ def dates_in(texts: Sequence[str], mixed: bool = False, form: str | None = None)
 
 
 def forms_of(text: str) -> dict[str, str]:
-    """Return the forms that a text may have, with the format of strptime for each."""
+    """Return the possible forms of a text, each with its format of strptime."""
     shape = _plain([text])[0].translate(_DIGITS)
     return {layout.form(mixed=False): layout.written for layout in _layouts(shape)}
 
 
 def _plain(texts: Sequence[str]) -> Sequence[str]:
-    """Return texts with single spaces, and letters in one piece with their accents."""
+    """Normalise texts: single spaces, and letters composed with their accents (NFC)."""
     together = "\n".join(["", *texts, ""])
     odd = ("  ", "\n ", " \n", *"\t\r\v\f\x1c\x1d\x1e\x1f")
     if together.isascii() and not any(each in together for each in odd) and together.count("\n") == len(texts) + 1:
@@ -196,12 +208,12 @@ def _plain(texts: Sequence[str]) -> Sequence[str]:
     return [unicodedata.normalize("NFC", " ".join(text.split())) for text in texts]
 
 
-# --- what the digits of a shape mean ---
+# --- layouts of shapes ---
 
 
 @functools.lru_cache(4096)
 def _layouts(shape: str) -> tuple[_Layout, ...]:
-    """Return what the digits of a shape may mean; () where it is no date."""
+    """Return all meanings of a shape's digits; () if it is no date."""
     if "0" not in shape or len(shape) > 80:
         return ()
     found = {}
@@ -212,11 +224,11 @@ def _layouts(shape: str) -> tuple[_Layout, ...]:
     return tuple(found.values())
 
 
-Groups = dict[str, tuple[int, int]]  # where in a text the groups of a pattern are
+Groups = dict[str, tuple[int, int]]  # the start and end of each group of a pattern
 
 
 def _matches(canonical: str) -> Iterator[tuple[str, str, Groups]]:
-    """Yield the date, the kind of clock, and the groups of each form that a shape with one letter a word has."""
+    """Yield the date pattern, the kind of clock, and the groups of each match of a canonical shape."""
     dates, after, alone = _patterns()
     first = alone["", "hm"].match(canonical)
     between = re.compile(",? ").match(canonical, first.end()) if first else None
@@ -235,12 +247,13 @@ def _matches(canonical: str) -> Iterator[tuple[str, str, Groups]]:
 
 
 def _groups(match: re.Match) -> Groups:
+    """Return the start and end of each group that is not empty."""
     return {role: match.span(role) for role, text in match.groupdict().items() if text}
 
 
 @functools.cache
 def _patterns() -> tuple[dict[str, re.Pattern], dict[str, dict[str, re.Pattern]], dict[tuple[str, str], re.Pattern]]:
-    """Return the patterns of dates, of what may stand after each date, and of parts of dates and clocks alone."""
+    """Compile the patterns: of dates, of what may follow each date, and of parts of dates and clocks alone."""
     dates = {
         date: re.compile(rf"(?:A,? ?)?(?P<date>{pattern}){'' if date == 'YMD' else '(?!0)'}\.?(?:,? ?A| \(A\))?")
         for date, pattern in _DATES.items()
@@ -257,9 +270,13 @@ def _patterns() -> tuple[dict[str, re.Pattern], dict[str, dict[str, re.Pattern]]
 
 
 def _canonical(shape: str) -> Iterator[tuple[str, list[tuple[int, int]], dict[str, str]]]:
-    """Yield each way to write a shape with one letter a word: text, where each letter stands, the words by letter."""
+    """Yield each canonical form of a shape, with one letter for each word.
+
+    A form is its text, the start and end in the shape of each letter, and the words by letter.
+    """
 
     def blank(found: re.Match) -> str:
+        """Return spaces of the same length, which keep the places of other letters."""
         return " " * len(found[0])
 
     shape = re.sub(r"(?i)\b([apπμ])\. ?[mμ]\b\.?", lambda found: f"{found[1]}m".ljust(len(found[0])), shape)
@@ -289,7 +306,7 @@ def _canonical(shape: str) -> Iterator[tuple[str, list[tuple[int, int]], dict[st
 
 
 def _tidy(letters: list[tuple[str, tuple[int, int]]]) -> tuple[str, list[tuple[int, int]]]:
-    """Return letters as a text without needless spaces, and their places."""
+    """Join letters to a text without needless spaces and punctuation; return it, and the place of each letter."""
     kept: list[tuple[str, tuple[int, int]]] = []
     for letter, place in letters:
         if letter == " " and (not kept or kept[-1][0] == " "):
@@ -303,7 +320,10 @@ def _tidy(letters: list[tuple[str, tuple[int, int]]]) -> tuple[str, list[tuple[i
 
 
 def _signs(word: str, before: str, after: str) -> tuple[str, ...]:
-    """Return the letters that a word between two texts may stand for, "" for none; () for one that no date has."""
+    """Return the canonical letters that a word may stand for, "" for a filler; () for a word that no date has.
+
+    `before` and `after` are the rest of the shape.
+    """
     name = folded(word)
     found = ["B"] if months_of(name) else []
     found += ["A"] if weekdays_of(name) else []
@@ -314,7 +334,7 @@ def _signs(word: str, before: str, after: str) -> tuple[str, ...]:
     )
     found += [""] if is_filler else []
     found += [_SIGNS[each] for each in dict.fromkeys((word.casefold(), name)) if each in _SIGNS]
-    found += ["Q"] if name == "t" else []  # of a trimester
+    found += ["Q"] if name == "t" else []  # T1 is a trimester
     found += ["W"] if name in _WEEKS.split() else []
     return tuple(found)
 
@@ -327,10 +347,14 @@ _CODES = {"Y": "%Y", "y": "%y", "M": "%m", "D": "%d", "j": "%j", "h": "%H", "m":
 def _layout(
     date: str, kind: str, groups: Groups, canonical: str, places: list[tuple[int, int]], words: dict[str, str]
 ) -> _Layout:
+    """Return the layout of a match, with groups of the canonical text translated to places in the shape."""
+
     def text(role: str) -> str:
+        """Return the canonical text of a group."""
         return canonical[slice(*groups.get(role, (0, 0)))]
 
     def span(role: str) -> tuple[int, int]:
+        """Return the start and end of a group in the shape."""
         start, end = groups[role]
         return places[start][0], places[end - 1][1]
 
@@ -346,7 +370,7 @@ def _layout(
 
 
 def _format(groups: Groups, canonical: str) -> str:
-    """Return what writes such a text: a format of strftime, with %b for the name of a month, or "quarter"; no zone."""
+    """Return the format of strftime for a match, with %b for the name of a month and without a zone; or "quarter"."""
     if "q" in groups:
         return "quarter"
     if "w" in groups:
@@ -362,14 +386,14 @@ def _format(groups: Groups, canonical: str) -> str:
     return (written + canonical[last:]).strip(" ,")
 
 
-# --- the digits of texts ---
+# --- reading the digits of texts ---
 
 
 def months_by_name(names: set[str]) -> list[tuple[dict[str, int], bool]]:
-    """Return the months that the names of a column may mean together, and whether in English.
+    """Return each possible meaning of the names in a column as months, and whether it is the English one.
 
-    A column is of one language, so that each language that has all names says one thing. Names of several languages are
-    what each means in all of them.
+    A column is of one language, so each language that has all names gives one meaning. If no language has all names,
+    the meanings are the lowest and the highest month of each name in any language.
     """
     if not names:
         return [({}, True)]
@@ -384,11 +408,14 @@ def months_by_name(names: set[str]) -> list[tuple[dict[str, int], bool]]:
 def _read(
     texts: list[str], parts: list[tuple[Sequence[int], _Layout]], form: str, months: dict[str, int], is_english: bool
 ) -> Dates:
-    """Read the texts, whose rows with a layout are given as `parts`."""
+    """Read the digits of all texts as dates; `parts` are the rows of each layout.
+
+    `months` are the numbers of the months' names; `is_english` says whether these are English.
+    """
     n = len(texts)
     valid, zoned = np.zeros(n, bool), np.zeros(n, bool)
     microseconds, nanoseconds, offsets = (np.zeros(n, np.int64) for _ in range(3))
-    is_told = any(_tells(layout) for _, layout in parts)
+    is_told = any(_is_unambiguous(layout) for _, layout in parts)
     is_fine = False
     for rows, layout in parts:
         some = texts if len(rows) == n else [texts[i] for i in rows]
@@ -404,7 +431,7 @@ def _read(
         valid[at], zoned[at] = right & in_day & in_zone, layout.zone is not None
         microseconds[at], nanoseconds[at], offsets[at] = days * DAY + time, rest, offset
         is_fine = is_fine or "f" in layout.spans
-        if not is_told and "y" in layout.spans:  # Jan-12 may be a day, Jan-32 is none
+        if not is_told and "y" in layout.spans:  # Jan-12 may be a day, Jan-32 cannot
             y = found.number("y")
             is_told = bool(((y > 31) | (y == 0)).any())
     if not is_told:
@@ -418,15 +445,18 @@ def _read(
     return Dates(form, valid, microseconds, nanoseconds, offsets, zoned, zone, written, dated)
 
 
-def _tells(layout: _Layout) -> bool:
-    """Return whether a shape alone says what is the month and what the year."""
+def _is_unambiguous(layout: _Layout) -> bool:
+    """Return whether a layout alone tells month and year from a day or quarter: Jan-12 and 1/2024 do not."""
     if layout.date in ("B y", "y B"):
         return False
     return layout.date not in ("Y-M", "M-Y") or layout.spans["M"][1] - layout.spans["M"][0] == 2  # else quarters
 
 
 def _written(layout: _Layout, is_fine: bool, is_english: bool, longest: int) -> str:
-    """Return `Dates.written`."""
+    """Return `Dates.written`: the precision of an ISO format, else the format of strftime.
+
+    `longest` is the length of the longest month's name, which decides between %b and %B.
+    """
     form = layout.written
     if form == "quarter" or form.startswith("%G"):
         return form
@@ -445,13 +475,13 @@ def _written(layout: _Layout, is_fine: bool, is_english: bool, longest: int) -> 
 
 
 class _Digits(NamedTuple):
-    """The digits of texts of one shape, as numbers by role."""
+    """The characters of texts of one shape (n, length), read as numbers by role."""
 
     digits: np.ndarray
     spans: dict[str, tuple[int, int]]
 
     def number(self, role: str, default: int = 0) -> Any:
-        """Return the number of each text (n,), or `default` where the shape has none."""
+        """Return the number with this role in each text (n,), or `default` if the shape has none."""
         if role not in self.spans:
             return default
         total = np.zeros(len(self.digits), np.int64)
@@ -461,7 +491,7 @@ class _Digits(NamedTuple):
 
 
 def _days(found: _Digits, layout: _Layout, months: dict[str, int]) -> tuple[Any, Any]:
-    """Return the days since 1970 of each date (n,), and which of them the calendar has."""
+    """Return the days since 1970 of each date (n,), and the mask of dates that exist."""
     if not layout.date:
         return 0, True
     year = found.number("Y")
@@ -489,9 +519,9 @@ def _days(found: _Digits, layout: _Layout, months: dict[str, int]) -> tuple[Any,
 
 
 def _time_of_day(found: _Digits, layout: _Layout) -> tuple[Any, Any, Any]:
-    """Return microseconds since midnight, the nanoseconds of the rest, and which clocks show that.
+    """Return microseconds since midnight, remaining nanoseconds, and the mask of valid times of day, each (n,).
 
-    24:00 is the midnight after that day.
+    24:00 is the midnight at the end of the day.
     """
     hour, minute, second = (found.number(role) for role in "hms")
     fraction = 0

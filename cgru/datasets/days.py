@@ -1,4 +1,4 @@
-"""Days of months, weeks and years, by the calendar of NumPy."""
+"""Calendar arithmetic on arrays of datetime64: first days and lengths of months, weekdays, ISO weeks."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ __all__ = ["first_day", "first_monday", "lengths_of_months", "weekday"]
 
 
 def first_day(times: Any, later: int = 0) -> Any:
-    """Return the first day of the month that is `later` months after that of each of `times`, as datetime64[D]."""
+    """Return the first day, as datetime64[D], of the month that is `later` months after the month of each time."""
     return (times.astype("datetime64[M]") + np.timedelta64(later, "M")).astype("datetime64[D]")
 
 
 def lengths_of_months(times: np.ndarray) -> np.ndarray:
-    """Return how many days the month of each of `times` has."""
+    """Return the number of days in the month of each of `times`."""
     return (first_day(times, 1) - first_day(times)).astype(np.int64)
 
 
@@ -25,6 +25,9 @@ def weekday(days: np.ndarray) -> np.ndarray:
 
 
 def first_monday(january: np.ndarray) -> np.ndarray:
-    """Return the Monday of the first week by ISO 8601, which has the fourth of January, of years since `january`."""
+    """Return the Monday of ISO week 1 of each year whose first of January is given.
+
+    By ISO 8601 that is the week with the fourth of January.
+    """
     fourth = january + np.timedelta64(3, "D")
     return fourth - weekday(fourth).astype("timedelta64[D]")

@@ -1,4 +1,4 @@
-"""Times that are decimal years, 1959.0833: the months, or equal parts of years, that they mean."""
+"""Decimal years, 1959.0833: recognised as months or as equal parts of a year, and written again."""
 
 from __future__ import annotations
 
@@ -8,23 +8,24 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from cgru.datasets.days import first_day, lengths_of_months
-from cgru.datasets.time_frequency import Calendar
+from cgru.datasets.time_frequency import Frequency
 from cgru.datasets.time_parsing import Times
 from cgru.datasets.where import first_true
 
 __all__ = ["decimal_years", "odd_year"]
 
-YEARS = (1000, 3000)  # between which numbers may be years
-EARLY = 0.1  # of a month by which its first day may lie before a twelfth of the year
-APART = 0.2  # of a month, between its first and last place in it that days of other months have
-PARTS = {52: (52,), 53: (52,), 365: (7, 365), 366: (7, 365)}  # likely seasons, of weeks and days
+YEARS = (1000, 3000)  # the range of numbers that may be years
+EARLY = 0.1  # of a month: the first day of a month may lie so far before its twelfth of the year
+APART = 0.2  # of a month: positions within months may differ so much, as months differ in length
+PARTS = {52: (52,), 53: (52,), 365: (7, 365), 366: (7, 365)}  # likely seasons by steps a year, of weeks and days
 
 
 def decimal_years(values: np.ndarray, cells: Sequence[str] | None = None) -> Times | None:
-    """Return what `values` (n,) mean as decimal years, by their `cells` as text; None where they are none.
+    """Parse `values` (n,), whose text is `cells`, as decimal years; return None if they are none.
 
-    They are months, of which each has one place in its month, 1959.0833, 1959.083 or 1959.0849 for the first of
-    February; months behind the point, 1959.1 for October beside 1959.12; or else equal parts of years, without a gap.
+    They may be months, all at the same position in their months: 1959.0833, 1959.083 or 1959.0849 is the first of
+    February. They may have the month as decimals: 1959.12, and 1959.1 for October. Else they must be equal parts of
+    years, without a gap.
     """
     if values.dtype.kind != "f" or len(values) < 3 or not np.isfinite(values).all() or (values % 1 == 0).all():
         return None
@@ -35,19 +36,20 @@ def decimal_years(values: np.ndarray, cells: Sequence[str] | None = None) -> Tim
     digits, short = max(lengths), len(lengths) > 1
 
     def spelled(years: np.ndarray) -> list[str]:
+        """Format years with the digits of the `cells`."""
         texts = [f"{year:.{digits}f}" for year in years.tolist()]
         return [text.rstrip("0").rstrip(".") for text in texts] if short else texts
 
     found = _behind_the_point(values, digits, short)
     found = found or _months(values, digits, spelled) or _parts(values, digits, spelled)
-    if found is None or found.calendar is not None:
+    if found is None or found.frequency is not None:
         return found
     first = int(np.argmin(values))
     return found._replace(note=f"decimal years: {texts[first]} is {found.values[first].astype('datetime64[M]')}")
 
 
 def odd_year(values: np.ndarray) -> int | None:
-    """Return the place of the first of `values` (n,) that is no month as most are; None where most are none."""
+    """Return the index of the first of `values` (n,) that is no month while four in five are; else None."""
     if values.dtype.kind != "f" or not ((values >= YEARS[0]) & (values < YEARS[1])).all():
         return None
     into = values * 12 - np.floor(values * 12 + EARLY)
@@ -56,13 +58,14 @@ def odd_year(values: np.ndarray) -> int | None:
 
 
 def _behind_the_point(values: np.ndarray, digits: int, short: bool) -> Times | None:
-    """Return what 1871.01 to 1871.12 mean, the last two digits a month."""
+    """Parse years with the month as two decimals, 1871.01 to 1871.12; return None for others."""
     months = np.round(values % 1 * 100)
     if digits > 2 or not ((months >= 1) & (months <= 12)).all() or not (months == 12).any():
         return None
     found = _as_months(np.floor(values) * 12 + months - 1)
 
     def spelled(times: np.ndarray) -> list[str]:
+        """Format months as 1871.01 to 1871.12."""
         texts = [str(each).replace("-", ".") for each in times.astype("datetime64[M]")]
         return [text.rstrip("0") if short and text.endswith(".10") else text for text in texts]
 
@@ -70,33 +73,38 @@ def _behind_the_point(values: np.ndarray, digits: int, short: bool) -> Times | N
 
 
 def _months(values: np.ndarray, digits: int, spelled: Callable[[np.ndarray], list[str]]) -> Times | None:
-    """Return the months that lie at the same place in their months; written as such where that is not found exactly."""
+    """Parse years that are all at the same position in their months; return None for others.
+
+    If no formula of `_formulas` gives the exact years again, times are written as months.
+    """
     numbers = np.floor(values * 12 + EARLY)
     if np.ptp(values * 12 - numbers) > APART:
         return None
     for months in (_as_months(numbers), _as_months(numbers - 1)):  # the last of a month is early in the next, too
-        for years in _places(months, values):
+        for years in _formulas(months, values):
             if (np.abs(years(months) - values) <= 10.0**-digits + 1e-9).all():
                 return Times(months, "year", spelled=lambda times, years=years: spelled(years(times)))
     return Times(_as_months(numbers), "month")
 
 
 def _as_months(numbers: np.ndarray) -> np.ndarray:
-    """Return the months that are so many after the year 0."""
+    """Convert numbers of months since the year 0 to datetime64[us]."""
     return (numbers.astype(np.int64) - 12 * 1970).astype("datetime64[M]").astype("datetime64[us]")
 
 
-def _places(months: np.ndarray, values: np.ndarray) -> Iterator[Callable[[np.ndarray], np.ndarray]]:
-    """Yield what may make decimal years, as `values` (n,), of `months` (n,).
+def _formulas(months: np.ndarray, values: np.ndarray) -> Iterator[Callable[[np.ndarray], np.ndarray]]:
+    """Yield functions that may turn `months` (n,) into their decimal years `values` (n,).
 
-    Each is one place in all months: a share of a twelfth of the year, a share of the days of the month, or a day.
+    Each takes one position in all months: a share of a twelfth of the year, a share of the month's days, or a day.
     """
 
     def twelfths(times: np.ndarray, place: float) -> np.ndarray:
+        """Return years with months of equal length, at the share `place` of each."""
         number = times.astype("datetime64[M]").astype(np.int64)
         return 1970 + (number + place) / 12
 
     def days(times: np.ndarray, share: float, day: float) -> np.ndarray:
+        """Return years with months of their days, at a share of each month plus `day` days."""
         year = times.astype("datetime64[Y]")
         before = (first_day(times) - first_day(year)).astype(np.int64)
         whole = (first_day(year, 12) - first_day(year)).astype(np.int64)
@@ -115,18 +123,18 @@ def _places(months: np.ndarray, values: np.ndarray) -> Iterator[Callable[[np.nda
 
 
 def _parts(values: np.ndarray, digits: int, spelled: Callable[[np.ndarray], list[str]]) -> Times | None:
-    """Return the equal parts of years that lie one behind the other."""
+    """Parse years that are consecutive equal parts of a year, such as weeks; return None for others."""
     known, places = np.unique(values, return_inverse=True)
     first, n = known[0], len(known)
     if n < 8 or not 1 <= known[-1] - first < (n - 1) / 1.5:
         return None
     count = (n - 1) / (known[-1] - first)
     whole = round(count)
-    exact = round(first * whole) / whole  # of which 15 digits may be there
+    exact = round(first * whole) / whole  # `first` before it was rounded in the file
     first = exact if abs(exact - first) <= 10.0**-digits else first
     for per_year in (whole, count):
         if (np.abs(first + np.arange(n) / per_year - known) <= 10.0**-digits + 1e-9).all():
-            calendar = Calendar("numbers", 1, per_year=whole, seasons=PARTS.get(whole, (whole,)))
+            frequency = Frequency("numbers", 1, per_year=whole, seasons=PARTS.get(whole, (whole,)))
             found = Times(places, "year", spelled=lambda times, f=per_year: spelled(first + times / f))
-            return found._replace(note=f"decimal years, {whole} steps in each", calendar=calendar)
+            return found._replace(note=f"decimal years, {whole} steps in each", frequency=frequency)
     return None

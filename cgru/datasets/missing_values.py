@@ -1,4 +1,4 @@
-"""Values that are missing: words that mean one, and how they are filled, from their own sequence alone."""
+"""Missing values: words and numbers that stand for one, and filling them from values of the same sequence."""
 
 from __future__ import annotations
 
@@ -10,15 +10,21 @@ import numpy as np
 
 from cgru.datasets.where import first_true
 
-__all__ = ["MISSING", "NA", "as_words", "cures", "doubted", "equal", "fill_each", "filled", "numbers_in", "said"]
+__all__ = [
+    "MISSING", "NA", "advise", "as_words", "fill", "fill_each", "is_any_of", "notes_on_filled", "notes_on_sentinels",
+    "numbers_in",
+]  # fmt: skip
 
 MISSING = ("refuse", "forward", "interpolate", "zero")
-NA = str | float | Sequence[str | float]  # words that mean a missing value
-SENTINELS = (-99, -99.9, -200, -999, -999.9, -9999, -99999, 999, 9999, 99999)  # numbers that often stand for none
+NA = str | float | Sequence[str | float]  # the type of the argument `na`: markers of a missing value
+SENTINELS = (-99, -99.9, -200, -999, -999.9, -9999, -99999, 999, 9999, 99999)  # usual markers of a missing number
 
 
 def as_words(na: NA | None) -> tuple[str, ...]:
-    """Words that mean a missing value, one or several, numbers among them, as strings in lower case; None: none."""
+    """Return the argument `na`, one marker of a missing value or several, as strings in lower case; () for None.
+
+    Raise TypeError unless all are strings or numbers.
+    """
     words = [na] if isinstance(na, (str, bytes, Real)) else [] if na is None else list(na)
     if wrong := [word for word in words if isinstance(word, (bool, np.bool_)) or not isinstance(word, (str, Real))]:
         raise TypeError(f"na: expected words that mean a missing value, strings or numbers, got {wrong[0]!r}")
@@ -27,7 +33,7 @@ def as_words(na: NA | None) -> tuple[str, ...]:
 
 
 def numbers_in(words: Sequence[str], read: Callable[[str], float] = float) -> np.ndarray:
-    """Those words that are numbers, by `read` and as Python writes them."""
+    """Return the numbers (k,) among the `words`, parsed by `read` and by `float`."""
     numbers = []
     for reader in (read, float):
         for word in words:
@@ -36,15 +42,15 @@ def numbers_in(words: Sequence[str], read: Callable[[str], float] = float) -> np
     return np.array(numbers, np.float64)
 
 
-def equal(values: np.ndarray, numbers: np.ndarray) -> np.ndarray:
-    """Which of some values (n,), of any dtype, are one of the numbers; none where they are no numbers."""
+def is_any_of(values: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+    """Return a mask (n,) of the values (n,) that are one of the `numbers`; all False for values that are no numbers."""
     return np.isin(values, numbers) if values.dtype.kind in "iuf" else np.zeros(len(values), bool)
 
 
-def doubted(values: np.ndarray, names: Sequence[str]) -> list[str]:
-    """Which numbers in the columns of values (n, e) look as if they stood for missing ones, in words.
+def notes_on_sentinels(values: np.ndarray, names: Sequence[str]) -> list[str]:
+    """Return a note for each sentinel in the columns of values (n, e) that seems to stand for a missing value.
 
-    One that often does, is there twice or more, and is further from all others than these are from each other.
+    It is one of `SENTINELS`, occurs twice or more, and is further from the range of the others than that is wide.
     """
     notes = []
     for name, column in zip(names, values.T, strict=True):
@@ -61,11 +67,11 @@ def doubted(values: np.ndarray, names: Sequence[str]) -> list[str]:
     return notes
 
 
-def cures(gone: np.ndarray, sequence: np.ndarray, names: Sequence[str]) -> str:
-    """Return what helps where values (n, e) are `gone`, in words; `sequence` (n,) numbers the sequence of each row.
+def advise(gone: np.ndarray, sequence: np.ndarray, names: Sequence[str]) -> str:
+    """Return the advice how to fill or leave out missing values, marked by `gone` (n, e), or "".
 
-    A value is filled from others of its sequence. A column that has none in some sequence can be left out, or have
-    zeros there; one that has none at all can be left out.
+    `sequence` (n,) is the index of each row's sequence. A value can be filled from others of its sequence. A column
+    without a value in some sequence can be left out, or filled with zeros; one without any value can be left out.
     """
     found, filled = [], []
     counts = np.bincount(sequence)
@@ -85,28 +91,27 @@ def cures(gone: np.ndarray, sequence: np.ndarray, names: Sequence[str]) -> str:
 
 
 def fill_each(sequences: Iterable[np.ndarray], how: str, e: int, wrong: Callable[[int, int], str]) -> np.ndarray:
-    """Fill the NaN of each sequence (s_i, e), in place; return how many of each element were filled (e,).
+    """Fill the NaN of each sequence (s_i, e) in place by the method `how`; return the count for each feature (e,).
 
-    ValueError, in the words of `wrong`, where a sequence i has no value at all of an element j.
+    Raise ValueError with the text `wrong(i, j)` if sequence i has no value of feature j.
     """
     counts = np.zeros(e, np.intp)
     for i, sequence in enumerate(sequences if how != "refuse" else ()):
-        counts += filled(sequence, how)
+        counts += fill(sequence, how)
         if (lost := first_true(np.isnan(sequence[:1]).any(axis=0))) is not None:
             raise ValueError(wrong(i, lost))
     return counts
 
 
-def filled(sequence: np.ndarray, how: str) -> np.ndarray:
-    """The NaN of a sequence (s, e) filled, in place; how many of each element were (e,).
+def fill(sequence: np.ndarray, how: str) -> np.ndarray:
+    """Fill the NaN of a sequence (s, e) in place by the method `how`; return the count for each feature (e,).
 
-    "forward": the last value before, and where there is none the first one after; "interpolate": on the line between
-    the values before and after, by the number of steps, and at the ends the nearest; "zero": 0. What has no value at
-    all in the sequence stays NaN but for "zero".
+    "forward" takes the last value before, or else the first one after. "interpolate" is linear in the number of steps,
+    and takes the nearest value at the ends. "zero" takes 0. A feature without any value stays NaN, except for "zero".
     """
-    gaps = np.isnan(sequence)
-    for j in np.flatnonzero(gaps.any(axis=0)):
-        own, there = gaps[:, j], np.flatnonzero(~gaps[:, j])
+    missing = np.isnan(sequence)
+    for j in np.flatnonzero(missing.any(axis=0)):
+        own, there = missing[:, j], np.flatnonzero(~missing[:, j])
         if how == "zero":
             sequence[own, j] = 0
         elif there.size and how == "interpolate":
@@ -114,11 +119,11 @@ def filled(sequence: np.ndarray, how: str) -> np.ndarray:
         elif there.size:
             before = np.searchsorted(there, np.flatnonzero(own)) - 1
             sequence[own, j] = sequence[there[before.clip(min=0)], j]
-    return gaps.sum(axis=0)
+    return missing.sum(axis=0)
 
 
-def said(counts: np.ndarray, how: str, names: Sequence[str]) -> list[str]:
-    """What was filled, in words: a line or none."""
+def notes_on_filled(counts: np.ndarray, how: str, names: Sequence[str]) -> list[str]:
+    """Return a note with the `counts` (e,) of filled values by feature; an empty list if there are none."""
     some = [f"{name} {count}" for name, count in zip(names, counts.tolist(), strict=True) if count]
     shown = ", ".join(some[:9]) + (", ..." if len(some) > 9 else "")
     return [f"filled {counts.sum()} missing values ({how}): {shown}"] if some else []

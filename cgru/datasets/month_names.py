@@ -1,4 +1,4 @@
-"""The names of months and weekdays in some thirty languages."""
+"""Names of months and weekdays in some thirty languages, and the look-up of a word."""
 # ruff: noqa: RUF001
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ def folded(word: str) -> str:
 
 @functools.lru_cache(4096)
 def months_of(word: str) -> dict[str, int]:
-    """Return which month, 1 to 12, a folded word names in each language that knows it."""
+    """Return the month, 1 to 12, that a `folded` word names, by language; {} if it names none."""
     names, _ = _tables()
     found = {language: _meant(each, word, 99 if language in _WHOLE else 3) for language, each in names.items()}
     return {language: months[0] + 1 for language, months in found.items() if len(months) == 1}
@@ -116,25 +116,29 @@ def months_of(word: str) -> dict[str, int]:
 
 @functools.lru_cache(4096)
 def weekdays_of(word: str) -> frozenset[int]:
-    """Return the weekdays, Monday 0 to Sunday 6, that a folded word names in any language."""
+    """Return the weekdays, Monday 0 to Sunday 6, that a `folded` word names in any language."""
     return frozenset(day for names in _tables()[1] for day in _meant(names, word, 2))
 
 
-Names = list[list[str]]  # of a language, in order, each in several words
+Names = list[list[str]]  # the months or weekdays of a language in order, each with its synonyms
 
 
 @functools.cache
 def _tables() -> tuple[dict[str, Names], list[Names]]:
-    """Return the names of months by language, and those of weekdays in each."""
+    """Parse the tables; return the names of months by language, and a list of those of weekdays."""
     months = {language: _names(line) for language, line in _MONTHS.items()}
     return months, [_names(line) for line in _WEEKDAYS.strip().splitlines()]
 
 
 def _names(line: str) -> Names:
+    """Split a line of a table into names and their synonyms."""
     return [names.split("/") for names in folded(line).split()]
 
 
 def _meant(names: Names, word: str, least: int) -> list[int]:
-    """Return the places of the names that are `word`; without any those that begin with it, of `least` letters."""
+    """Return the indices of the names that are `word`.
+
+    If there are none, return those of the names that begin with it, if it has `least` letters or more.
+    """
     begun = [i for i, each in enumerate(names) if len(word) >= least and any(name.startswith(word) for name in each)]
     return [i for i, each in enumerate(names) if word in each] or begun

@@ -1,4 +1,7 @@
-"""Data sets in `.npz` files, and in folders of `.npy`. m samples, s steps, e elements per step."""
+"""Reader of data sets in `.npz` files and folders of `.npy` files. m samples, s steps, e features, n frames.
+
+Frames are the steps of all samples one after another.
+"""
 
 from __future__ import annotations
 
@@ -18,16 +21,17 @@ __all__ = ["read_npz"]
 _SPLITS = ("train_", "test_")
 NAMES = "feature_names"
 FORMS = {"x": ("x", "X"), "y": ("y", "Y"), "lengths": ("lengths",)}
-# Compressed, a name that is far too long takes next to no room in a file.
+# Limits against decompression bombs: a very long name takes almost no bytes in a compressed file.
 _LONGEST = 1000  # characters of a class in y
-_MOST_NAMES = 1 << 24  # bytes
-_PLAIN = "biufSU"  # kinds of dtype: booleans, numbers and strings
+_MOST_NAMES = 1 << 24  # bytes of all names
+_PLAIN = "biufSU"  # allowed kinds of dtype: booleans, numbers and strings
 
 
 def read_npz(path: str | os.PathLike[str], axes: str | None = None, groups: str = "", grouped: bool = True) -> Dataset:
-    """The data set in an `.npz` or a folder of `.npy`, as `cgru.datasets.read` says; with `axes` "mes" of (m, e, s).
+    """Read the data set from an `.npz` file or a folder of `.npy` files, as laid out by `cgru.datasets.read`.
 
-    `groups` is the name of the array of groups, "" for none; ValueError where it is `grouped` and has none.
+    `axes` "mes" says that x is (m, e, s). `groups` is the name of the array of groups, "" for none. If `grouped`,
+    groups are read, and a missing array is a ValueError.
     """
     known = _aliases(groups)
     wanted = {alias for aliases in known.values() for alias in aliases}
@@ -42,9 +46,9 @@ def read_npz(path: str | os.PathLike[str], axes: str | None = None, groups: str 
 
 
 def _aliases(groups: str) -> dict[str, tuple[str, ...]]:
-    """Return how each array may be called in a file: X for x, and of a split train_x, train_X, x_train, X_train.
+    """Return the names that each array may have in a file, such as x, X, and for a split train_x, X_train and so on.
 
-    The array of `groups` goes by the name of the file, which with a split may stand alone for those of training.
+    The array of groups has the name `groups`; in a file with a split that name without a prefix is the training groups.
     """
     known: dict[str, tuple[str, ...]] = {name: (name,) for name in ("class_names", NAMES)}
     for name, forms in (FORMS | ({"groups": (groups,)} if groups else {})).items():
@@ -57,26 +61,26 @@ def _aliases(groups: str) -> dict[str, tuple[str, ...]]:
 
 
 class _Folder:
-    """The arrays of a folder, `x.npy`, `y.npy` and so on, mapped into memory, as `Archive` has those of an `.npz`.
+    """The memory-mapped arrays of a folder, `x.npy`, `y.npy` and so on, with the interface of `Archive`.
 
     Args:
         path: the folder.
-        names: of the arrays; other files are not looked at.
+        names: the names of the arrays; other files are ignored.
 
     Attributes:
-        headers: the arrays, whose numbers are in the files, by name.
-        there: the names of all `.npy` files, these and others.
+        headers: the memory-mapped arrays by name.
+        all_names: the names of all `.npy` files, ignored ones among them.
 
     Raises:
         OSError: a file cannot be read.
-        ValueError: one is no `.npy` of plain numbers or strings, or x is not (m, s, e): what lies there otherwise would
-            have to be copied.
+        ValueError: a file is no `.npy` of numbers or strings, or x is not (m, s, e), as any other shape would have to
+            be copied.
     """
 
     def __init__(self, path: str | os.PathLike[str], names: Container[str]) -> None:
         self.headers: dict[str, np.ndarray] = {}
-        self.there = sorted(file for file in os.listdir(path) if file.endswith(".npy"))
-        for file in self.there:
+        self.all_names = sorted(file for file in os.listdir(path) if file.endswith(".npy"))
+        for file in self.all_names:
             name = file.removesuffix(".npy")
             if name not in names:
                 continue
@@ -93,17 +97,19 @@ class _Folder:
             self.headers[name] = array
 
     def read(self, name: str) -> np.ndarray:
-        """The array of that name."""
+        """Return the array called `name`."""
         return self.headers[name]
 
 
 class _Named:
-    """The arrays of an archive by one name each: X is x, X_train is train_x."""
+    """View of an archive or folder in which each array has its canonical name: x for X, train_x for X_train."""
 
     def __init__(self, archive: Archive | _Folder, known: dict[str, tuple[str, ...]]) -> None:
         self.headers: dict[str, Header | np.ndarray] = {}
-        self._archive, self._names, self.folder, self.there = archive, {}, isinstance(archive, _Folder), archive.there
-        self.others = [name for name in self.there if self.folder and name.removesuffix(".npy") not in archive.headers]
+        self._archive, self._names, self.folder = archive, {}, isinstance(archive, _Folder)
+        self.all_names = archive.all_names
+        names = self.all_names if self.folder else []
+        self.others = [name for name in names if name.removesuffix(".npy") not in archive.headers]
         for name, aliases in known.items():
             found = [alias for alias in aliases if alias in archive.headers]
             if len(found) > 1:
@@ -112,17 +118,18 @@ class _Named:
                 self._names[name], self.headers[name] = alias, archive.headers[alias]
 
     def read(self, name: str) -> np.ndarray:
-        """The array of that name."""
+        """Return the array with the canonical name `name`."""
         return self._archive.read(self._names[name])
 
 
 def _dataset(archive: _Named, swapped: bool, groups: str) -> Dataset:
+    """Read both splits, names and groups; `swapped` says that x is (m, e, s)."""
     train, test = (_split(archive, prefix, swapped) for prefix in _SPLITS)
     if train is None and test is None:
         train = _split(archive, "", swapped)
     if train is None and test is None:
         due = "x.npy, or train_x.npy and test_x.npy" if archive.folder else "an array x, or train_x and test_x"
-        raise ValueError(f"expected {due}, got {listed(archive.there) or 'none of them'}")
+        raise ValueError(f"expected {due}, got {listed(archive.all_names) or 'none of them'}")
     if train and test and train.X.shape[2] != test.X.shape[2]:
         raise ValueError(f"test_x: expected {train.X.shape[2]} elements as in train_x, got {test.X.shape[2]}")
     features, e = _names_in(archive, NAMES), (train or test).X.shape[2]
@@ -134,7 +141,10 @@ def _dataset(archive: _Named, swapped: bool, groups: str) -> Dataset:
 
 
 def _split(archive: _Named, prefix: str, swapped: bool) -> Split | None:
-    """The arrays of a split, all found to fit each other before x and y are read."""
+    """Read the split whose arrays begin with `prefix`; None if it has no x.
+
+    Shapes and dtypes are checked by the headers before x and y are read.
+    """
     x, y = (archive.headers.get(prefix + name) for name in ("x", "y"))
     if x is None:
         return None
@@ -144,9 +154,9 @@ def _split(archive: _Named, prefix: str, swapped: bool) -> Split | None:
     x = Header((x.shape[0], x.shape[2], x.shape[1]), x.dtype) if swapped else x
     lengths = _lengths(archive, x.shape, prefix)
     shape = (lengths.size, int(lengths.max(initial=0)), x.shape[1]) if frames else x.shape
-    checks.sequences(np.broadcast_to(np.zeros((), x.dtype), shape), prefix + "x")  # an array without memory
+    checks.sequences(np.broadcast_to(np.zeros((), x.dtype), shape), prefix + "x")  # a stand-in without memory
     m, s, _ = shape
-    spread = frames and y is not None and y.shape == x.shape[:1] != (m,) and y.dtype.kind != "f"  # a class a frame
+    spread = frames and y is not None and y.shape == x.shape[:1] != (m,) and y.dtype.kind != "f"  # class of each frame
     if y is not None:
         _check_targets((m, s) if spread else y.shape, y.dtype, m, s, prefix + "y")
     X = archive.read(prefix + "x")
@@ -164,12 +174,12 @@ def _split(archive: _Named, prefix: str, swapped: bool) -> Split | None:
 
 
 def _groups(archive: _Named, train: Split | None, groups: str) -> np.ndarray | None:
-    """Return the group of each sample to train on (m,); None where none are asked for."""
+    """Return the group of each training sample (m,); None if `groups` is ""."""
     if not groups or train is None:
         return None
     name = next((name for name in ("train_groups", "groups") if name in archive.headers), None)
     if name is None:
-        there = [name.removesuffix(".npy") for name in archive.there]
+        there = [name.removesuffix(".npy") for name in archive.all_names]
         raise ValueError(f"groups: expected one of the arrays {listed(there)}, got {groups!r}")
     due, got = (len(train.X),), archive.headers[name].shape
     if got != due:
@@ -178,7 +188,10 @@ def _groups(archive: _Named, train: Split | None, groups: str) -> np.ndarray | N
 
 
 def _lengths(archive: _Named, shape: tuple[int, ...], prefix: str) -> np.ndarray | None:
-    """The lengths (m,) of the samples of an x of `shape`; for frames (n, e) they sum to n."""
+    """Read and check the lengths (m,) of the samples in an x of `shape`; of frames (n, e) they must sum to n.
+
+    Return None if x is (m, s, e) and there are no lengths.
+    """
     name, header = prefix + "lengths", archive.headers.get(prefix + "lengths")
     frames = len(shape) == 2
     if header is None:
@@ -197,7 +210,7 @@ def _lengths(archive: _Named, shape: tuple[int, ...], prefix: str) -> np.ndarray
 
 
 def _padded(frames: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """Frames one after another (n, ...) as (m, s, ...), zero past each sample's length."""
+    """Return frames (n, ...) as samples (m, s, ...), zero past each sample's length."""
     s = lengths.max(initial=0)
     padded = np.zeros((lengths.size, s, *frames.shape[1:]), frames.dtype)
     padded[np.arange(s) < lengths[:, None]] = frames
@@ -205,12 +218,12 @@ def _padded(frames: np.ndarray, lengths: np.ndarray) -> np.ndarray:
 
 
 def _at_steps(shape: tuple[int, ...], m: int, s: int) -> bool:
-    """Whether classes of `shape` are a class for each step."""
+    """Return whether a y of `shape` has a class for each step."""
     return s > 1 and shape == (m, s)
 
 
 def _check_targets(shape: tuple[int, ...], dtype: np.dtype, m: int, s: int, name: str) -> None:
-    """Refuse a y that is none for m samples of s steps."""
+    """Raise ValueError if a y of this shape and dtype cannot be the targets of m samples of s steps."""
     if dtype.kind not in _PLAIN:
         raise ValueError(f"{name}: expected integers, strings or reals, got dtype {dtype}")
     if dtype.kind in "SU" and dtype.itemsize > _LONGEST * dtype.alignment:
@@ -226,7 +239,7 @@ def _check_targets(shape: tuple[int, ...], dtype: np.dtype, m: int, s: int, name
 
 
 def _names_in(archive: _Named, name: str) -> tuple[str, ...] | None:
-    """The strings (k,) in the array of that name, each once; None where there is none."""
+    """Return the strings (k,) in the array `name`; None if it is absent, ValueError unless they are unique."""
     header = archive.headers.get(name)
     if header is None:
         return None
@@ -241,7 +254,7 @@ def _names_in(archive: _Named, name: str) -> tuple[str, ...] | None:
 
 
 def _decoded(array: np.ndarray, name: str) -> np.ndarray:
-    """`array` with bytes as strings."""
+    """Return `array` with bytes decoded from UTF-8."""
     if array.dtype.kind != "S":
         return array
     try:

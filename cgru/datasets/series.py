@@ -1,4 +1,4 @@
-"""Series out of tables: a row for each time, a column for each series, or all series one under the other."""
+"""Readers of time series in tables: a row for each time, and a column for each series or a column of ids."""
 
 from __future__ import annotations
 
@@ -12,83 +12,74 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cgru.datasets import missing_values as filling
-from cgru.datasets.column_names import (
-    ROWS,
-    TIMES,
-    as_names,
-    called,
-    check_choice,
-    date_and_time,
-    spelled,
-    time_likeness,
-)
+from cgru.datasets.column_names import ROWS, TIMES, as_arg, as_names, check_choice, date_and_time, is_called, time_hint
 from cgru.datasets.date_parts import order_of_parts, parts_in
 from cgru.datasets.decimal_years import decimal_years, odd_year
 from cgru.datasets.files import table_of
-from cgru.datasets.table import INDEX, Table, check_ids, groups, table_of_frame
+from cgru.datasets.table import INDEX, Table, check_ids, factorize_rows, table_of_frame
 from cgru.datasets.text import DECIMAL
-from cgru.datasets.time_columns import LOOKED_AT, hour_of, id_candidates
-from cgru.datasets.time_frequency import Calendar, calendar_of
-from cgru.datasets.time_parsing import Times, times_of
+from cgru.datasets.time_columns import LOOKED_AT, find_hour, id_candidates
+from cgru.datasets.time_frequency import Frequency, infer_frequency
+from cgru.datasets.time_parsing import Times, parse_times
 from cgru.datasets.time_zones import Clock, clock_of_zone
-from cgru.datasets.where import Place
-from cgru.datasets.year_tables import Unfolded, unfolded
+from cgru.datasets.where import Locator
+from cgru.datasets.year_tables import Unfolded, unfold
 
 __all__ = ["Series", "read_series", "series_from_frame"]
 
 TIMES_TOO = f"{TIMES}|month|quarter|week|year|period|monat|quartal|woche|jahr|tag"  # names, in lower case
-# How times are written whose smallest part is one of these.
+# The form in which joined times are written, by their smallest part.
 SMALLEST = {"second": "second", "minute": "minute", "clock": "minute", "hour": "minute", "day": "day", "yday": "day",
             "week": "day", "month": "month", "quarter": "quarter"}  # fmt: skip
-HOLIDAYS, HOLIDAYS_SHARE = 10, 0.1  # weekdays one after the other, and of all, that may be left out as holidays
+HOLIDAYS, HOLIDAYS_SHARE = 10, 0.1  # missing weekdays that may be holidays: in succession, and as a share of all
 
 
 @dataclass(frozen=True)
 class Series:
-    """One series.
+    """One time series with regular times.
 
     Attributes:
         name: the column, or the value of the id column.
-        y: the values (n,), NaN where one is missing, the first and the last there.
-        X: what is known beside it at each step, (n, e); None: nothing.
-        times: (n,), in UTC where they have a clock; counted from 0 where the table has none.
-        calendar: the rule by which they follow each other.
-        time: the column that they come from, or several with spaces between, "step" without one.
-        notes: what was guessed of the file, in words.
-        clock: that of the place of the times, where they have a time zone that is known, or offsets from UTC.
+        y: the values (n,), NaN for a missing one; the first and the last are not missing.
+        X: the inputs at each step (n, e), or None.
+        times: the times (n,), in UTC if there is a `clock`; 0, 1, ... if the table has no times.
+        calendar: the frequency of the times.
+        time: the column of times, or several joined with spaces, or "step" if there is none.
+        notes: sentences about what was guessed.
+        clock: converts times to local time; None for times without a known time zone or UTC offsets.
     """
 
     name: str
     y: np.ndarray
     X: np.ndarray | None
     times: Times
-    calendar: Calendar
+    calendar: Frequency
     time: str
     notes: tuple[str, ...] = ()
     clock: Clock | None = None
 
     def times_at(self, places: Any) -> np.ndarray:
-        """Return the times at `places`, which may lie beyond the last, as the clock of their place shows them.
+        """Return the times, local ones if they have a time zone, at the steps `places`, which may be in the future.
 
-        ValueError for times that cannot be written, past the year 9999.
+        Raise ValueError for times past the year 9999.
         """
         moments = self._moments(np.asarray(places))
         return moments if self.clock is None else self.clock.local(moments)
 
     def written(self, places: Any) -> list[str]:
-        """Return the times at `places` as the table has them."""
+        """Format the times at the steps `places` as the table has them."""
         moments = self._moments(np.asarray(places))
         return self.times.written(moments, None if self.clock is None else self.clock.offsets_at(moments))
 
     def _moments(self, places: np.ndarray) -> np.ndarray:
-        """Return the times at `places`: those of the table, and those that follow its last."""
+        """Return the times at the steps `places`, in UTC if they have a `clock`."""
         known, last = self.times.values, len(self.times.values) - 1
         times = self.calendar.at(known[last], np.maximum(places - last, 0))
         return np.where(places <= last, known[np.minimum(places, last)], times)
 
 
-class _Asked(NamedTuple):
-    """The options of `series_from_frame`, each name or several as a tuple."""
+class _ColumnSpec(NamedTuple):
+    """The options of `series_from_frame`, with names of columns as tuples."""
 
     target: tuple[str, ...] | None = None
     time: tuple[str, ...] | None = None
@@ -98,8 +89,8 @@ class _Asked(NamedTuple):
     gaps: bool = False
 
     @classmethod
-    def of(cls, **options: Any) -> _Asked:
-        """Return the options as they were given."""
+    def of(cls, **options: Any) -> _ColumnSpec:
+        """Build the spec from the options as the user passes them."""
         names = {role: options.get(role) for role in ("target", "time", "inputs")}
         return cls(**options | {role: as_names(each, role) for role, each in names.items() if each is not None})
 
@@ -107,28 +98,30 @@ class _Asked(NamedTuple):
 def read_series(
     path: str | os.PathLike[str], *, decimal: str | None = None, na: filling.NA | None = None, **options: Any
 ) -> list[Series]:
-    """The series in a table, as text (NumPy alone reads it) or Parquet, by the same rules as `read`.
+    """Read the series in a table, a text file (with NumPy alone) or Parquet, by the same rules as `read`.
 
     Args:
         path: the file.
-        decimal: the decimal sign of a text file, "." or ","; None: as its numbers look.
-        na: a word or several that mean a missing value too, as of `read`.
+        decimal: the decimal sign of a text file, "." or ","; None: guessed from its numbers.
+        na: one or more additional markers of a missing value, as for `read`.
         options: those of `series_from_frame`.
 
-    OSError: the file cannot be opened. ImportError: no library for Parquet is installed. ValueError: anything else that
-    is wrong, with the file, and the line and column.
+    Raises:
+        OSError: the file cannot be opened.
+        ImportError: no library for Parquet is installed.
+        ValueError: anything else is invalid; with the file, line and column.
     """
     check_choice("decimal", decimal, DECIMAL)
-    asked, words = _Asked.of(**options), filling.as_words(na)
+    spec, words = _ColumnSpec.of(**options), filling.as_words(na)
     try:
         table, notes = table_of(path, decimal, index=True, na=words)
-        if not table.named:
+        if not table.has_header:
             first = ", ".join(str(table.read(name)[0][0]) for name in table.names[:5])
             raise ValueError(f"expected a line of names at the top, got values: {first}")
         found = []
-        for each in _series(table, asked):
+        for each in _series(table, spec):
             columns = each.y[:, None] if each.X is None else np.column_stack([each.y, each.X])
-            doubts = filling.doubted(columns, [each.name, *asked.inputs])
+            doubts = filling.notes_on_sentinels(columns, [each.name, *spec.inputs])
             found.append(replace(each, notes=(*notes, *each.notes, *doubts)))
         return found
     except (TypeError, ValueError) as error:
@@ -145,34 +138,36 @@ def series_from_frame(
     time_format: str | None = None,
     gaps: bool = False,
 ) -> list[Series]:
-    """Return the series in a table of pandas, Polars or whatever else narwhals reads, each sorted by time.
+    """Convert a DataFrame of pandas, Polars or any other library that narwhals reads to series, each sorted by time.
 
-    A table of years by months, or by quarters, is one series, unless a target is named.
+    A year table, of years by months or quarters, is one series, unless a target is named.
 
     Args:
-        frame: the table; an index of pandas that has times or a name is a column, too.
-        target: the column to forecast, or several, which are a series each; None: the one column of numbers that has
-            no other role.
-        time: the column of times, as `times_of` takes them, or of decimal years; None: of those without another role
-            the first that is called so (time, date, month, year, ...) or holds datetimes and has none twice, or whose
-            words are times, or decimal years, or the first of all where it has no numbers or no name; where there is
-            none, and for "", rows are steps. Several are joined: parts of a date, such as a year and a month, to one,
-            others, such as a date and a time of day, by a space.
-        id: the column that says which series a row belongs to; None: all belong to one.
-        inputs: columns that are known beside the target. Of these, and of targets, true is 1 and false 0.
-        time_format: how times are written, as for strptime, where they are not in ISO's form.
-        gaps: whether times may be missing, as values may; else the first gap is refused, by place.
+        frame: the table. A pandas index that has times or a name is a column, too.
+        target: the column to forecast, or several, each a series. None: the only column of numbers without another
+            role.
+        time: the column of times: dates in text, integers, datetimes or decimal years. Several columns are joined:
+            parts of a date, such as a year and a month, or a date and a time of day. "": each row is a step.
+            None: guessed among the columns without another role. A column called as times are (time, date, month,
+            year, ...) or of datetimes is taken first, if no time is twice in a series. Then come columns whose text is
+            times, decimal years, and a first column without numbers or name. If there is none, each row is a step.
+        id: the column that identifies the series of a row; None: all rows are one series.
+        inputs: columns that are known beside the target. In these and in targets, true is 1 and false 0.
+        time_format: the format of the times, as for strptime; None: guessed.
+        gaps: whether times may be missing, which are filled with NaN; else the first gap is refused, with its place.
 
-    ImportError: narwhals is not installed. ValueError or TypeError: a column is missing or has no numbers, a time is
-    missing, twice there or between two steps; with the place.
+    Raises:
+        ImportError: narwhals is not installed.
+        TypeError, ValueError: a column is missing or has no numbers, or a time is missing, double or between two
+            steps; with the place.
     """
     names = {"target": target, "time": time, "inputs": inputs}
-    asked = _Asked.of(**names, id=id, time_format=time_format, gaps=gaps)
-    return _series(table_of_frame(_with_index(frame), "series_from_frame"), asked)
+    spec = _ColumnSpec.of(**names, id=id, time_format=time_format, gaps=gaps)
+    return _series(table_of_frame(_with_index(frame), "series_from_frame"), spec)
 
 
 def _with_index(frame: Any) -> Any:
-    """A frame of pandas with its index as columns, where that has times or names which no column has."""
+    """Return a pandas DataFrame with its index as columns, if the index has times or names; others unchanged."""
     index = getattr(frame, "index", None)
     if index is None or not hasattr(frame, "columns"):
         return frame
@@ -181,23 +176,24 @@ def _with_index(frame: Any) -> Any:
     return frame.reset_index() if (names or times) and not names & set(frame.columns) else frame
 
 
-def _series(table: Table, asked: _Asked) -> list[Series]:
-    if (by_steps := _by_steps(table, asked)) is not None:
-        time = () if asked.time == () else (by_steps.time,)
-        source, table, asked = table, by_steps.table, asked._replace(time=time, target=(by_steps.target,))
-    id, inputs = asked.id, asked.inputs
-    time = _time(table, asked) if asked.time is None else asked.time
+def _series(table: Table, spec: _ColumnSpec) -> list[Series]:
+    """Convert a table to its series, by the specified columns and guesses; errors as of `series_from_frame`."""
+    if (by_steps := _unfold_years(table, spec)) is not None:
+        time = () if spec.time == () else (by_steps.time,)
+        source, table, spec = table, by_steps.table, spec._replace(time=time, target=(by_steps.target,))
+    id, inputs = spec.id, spec.inputs
+    time = _guess_time(table, spec) if spec.time is None else spec.time
     notes = () if by_steps is None else by_steps.notes
-    if asked.time is None and len(time) > 1:
-        notes += (f"{' with '.join(time)} is what steps are sorted by (time={spelled(time)})",)
+    if spec.time is None and len(time) > 1:
+        notes += (f"{' with '.join(time)} is what steps are sorted by (time={as_arg(time)})",)
     for role, names in (("time", time), ("id", () if id is None else (id,)), ("inputs", inputs)):
         for name in names:
             if name not in table.names:
                 raise ValueError(f"{role}: expected one of the columns {', '.join(table.names)}, got {name!r}")
     if len(set(time)) < len(time):
         raise ValueError(f"time: expected each column once, got {', '.join(time)}")
-    left = _time(table, asked) if asked.target is None and not time and len(table.names) > 1 else ()
-    targets = _targets(table, asked.target, {*time, *left, id, *inputs})
+    left = _guess_time(table, spec) if spec.target is None and not time and len(table.names) > 1 else ()
+    targets = _find_targets(table, spec.target, {*time, *left, id, *inputs})
     if id is not None and len(targets) > 1:
         raise ValueError(f"target: expected one column beside id, got {', '.join(targets)}")
     numbers = {name: table.numbers(name) for name in [*targets, *inputs]}
@@ -207,13 +203,13 @@ def _series(table: Table, asked: _Asked) -> list[Series]:
         labels = [str(label) for label in table.column(id).tolist()]
         rows = {label: np.flatnonzero(np.array(labels) == label) for label in dict.fromkeys(labels)}
     pair = date_and_time([name for name in table.names if name not in {id, *inputs, *targets}])
-    cure = f"; time={spelled(pair)} joins the two" if pair and time == pair[:1] else ""
+    cure = f"; time={as_arg(pair)} joins the two" if pair and time == pair[:1] else ""
     try:
-        times = _times(table, time, asked) if time else Times(np.arange(table.rows), "number")
+        times = _parse_columns(table, time, spec) if time else Times(np.arange(table.rows), "number")
     except ValueError as error:
         raise ValueError(f"{error}{cure}") from None
     zone = clock_of_zone(table.zoned[time[0]]) if time and time[0] in table.zoned else None
-    if not time and asked.time is None and len(table.names) > 1:
+    if not time and spec.time is None and len(table.names) > 1:
         notes = (*notes, 'rows are steps, since no column has times (time="COL")')
     if times.note:
         notes = (*notes, f"{time[0]} has {times.note}")
@@ -232,23 +228,24 @@ def _series(table: Table, asked: _Asked) -> list[Series]:
             clock = Clock(None, own.values, own.offsets)
 
         def quoted(i: int, order: np.ndarray = order) -> str:
+            """Return the text of the series' time i in the table."""
             return written()[order[i]]
 
         try:
-            calendar = calendar_of(own.values, where, quoted, clock) if time else Calendar("numbers", 1)
+            frequency = infer_frequency(own.values, where, quoted, clock) if time else Frequency("numbers", 1)
         except ValueError as error:
-            raise ValueError(f"{error}{cure or _cures(own, tells)}") from None
-        if own.calendar is not None and calendar == Calendar("numbers", 1):
-            calendar = own.calendar
+            raise ValueError(f"{error}{cure or _advise(own, tells)}") from None
+        if own.frequency is not None and frequency == Frequency("numbers", 1):
+            frequency = own.frequency
         y = numbers[label if id is None else targets[0]][order]
         X = np.column_stack([numbers[name][order] for name in inputs]) if inputs else None
-        one = Series(label, y, X, own, calendar, header, (*notes, *_moved(own)), clock)
-        found.append(_trimmed(_regular(one, where, asked.gaps, quoted)))
+        one = Series(label, y, X, own, frequency, header, (*notes, *_notes_on_offsets(own)), clock)
+        found.append(_trim(_check_gaps(one, where, spec.gaps, quoted)))
     return found
 
 
-def _moved(times: Times) -> tuple[str, ...]:
-    """Return what to say of times whose offset from UTC changes, in words, since that of later ones is a guess."""
+def _notes_on_offsets(times: Times) -> tuple[str, ...]:
+    """Return a note on times whose UTC offset changes, as the offsets of future times are a guess; else ()."""
     if times.offsets is None or (times.offsets == times.offsets[0]).all():
         return ()
     last = times.written(times.values[-1:], times.offsets[-1:])[0]
@@ -256,19 +253,19 @@ def _moved(times: Times) -> tuple[str, ...]:
     return (f"times to come have the offset from UTC of the last, {last}: {why}",)
 
 
-def _by_steps(table: Table, asked: _Asked) -> Unfolded | None:
-    """Return a table of years with a row for each step; None for another, or where its columns were asked for."""
-    time = asked.time or ()
-    asked_otherwise = asked.target is not None or asked.inputs or asked.time_format or len(time) > 1
-    if asked_otherwise or not {*time, *filter(None, [asked.id])} <= set(table.names):
+def _unfold_years(table: Table, spec: _ColumnSpec) -> Unfolded | None:
+    """Unfold a year table to a row for each step; return None for any other table, or if columns are specified."""
+    time = spec.time or ()
+    is_specified = spec.target is not None or spec.inputs or spec.time_format or len(time) > 1
+    if is_specified or not {*time, *filter(None, [spec.id])} <= set(table.names):
         return None
-    return unfolded(table, asked.id, "".join(time) or None, timed=asked.time != ())
+    return unfold(table, spec.id, "".join(time) or None, timed=spec.time != ())
 
 
-def _cures(times: Times, tells: Callable[[], list[str]] | None) -> str:
-    """Return what helps where `times` follow no rule, in words.
+def _advise(times: Times, tells: Callable[[], list[str]] | None) -> str:
+    """Return the advice for `times` that are irregular or double.
 
-    `tells` finds the columns that may tell several series apart; None: one does.
+    `tells` finds columns that may be the `id`; None if an id is specified.
     """
     if not (times.values[1:] == times.values[:-1]).any():
         return '; time="" takes rows as steps'
@@ -278,76 +275,80 @@ def _cures(times: Times, tells: Callable[[], list[str]] | None) -> str:
 
 
 def _is_index(name: str) -> bool:
-    """Whether a column is the index of a frame that was written with it, as readers call it."""
+    """Return whether a column's name is the one that readers give to the index of a DataFrame."""
     return name.strip() in ("", INDEX, "__index_level_0__")
 
 
-def _time(table: Table, asked: _Asked) -> tuple[str, ...]:
-    """Return the column of times, or a date and the time of that day, where they can be told; else ()."""
-    target = asked.target or ()
-    free = [name for name in table.names if name not in (asked.id, *asked.inputs, *target)]
+def _guess_time(table: Table, spec: _ColumnSpec) -> tuple[str, ...]:
+    """Guess the column of times, or several to join; return () if there is none."""
+    target = spec.target or ()
+    free = [name for name in table.names if name not in (spec.id, *spec.inputs, *target)]
     named = [name for name in free if _is_called_time(table, name, alone=len(free) <= (not target))]
     parts = tuple(parts_in(free).values())
     pair = date_and_time(free)
-    if len(named) == 2 and pair and _read_times(table, pair, asked, every=table.rows // LOOKED_AT + 1):
-        return pair  # else they are read alone
-    place = groups(table, (asked.id,))[1] if asked.id in table.names else np.zeros(table.rows, np.intp)
+    if len(named) == 2 and pair and _read_times(table, pair, spec, every=table.rows // LOOKED_AT + 1):
+        return pair
+    codes = factorize_rows(table, (spec.id,))[1] if spec.id in table.names else np.zeros(table.rows, np.intp)
     dated = [name for name in free if name in named or table.read(name)[0].dtype.kind == "M"]
     choices = [*([parts] if parts else []), *((name,) for name in dated)]
-    chosen = next((names for names in choices if len(choices) == 1 or _differ(table, names, asked, place)), None)
-    chosen = chosen or (parts if set(dated) <= set(parts) or _read_times(table, parts, asked) else tuple(dated[:1]))
+    chosen = next((names for names in choices if len(choices) == 1 or _are_unique(table, names, spec, codes)), None)
+    chosen = chosen or (parts if set(dated) <= set(parts) or _read_times(table, parts, spec) else tuple(dated[:1]))
     if set(chosen) < set(parts):  # such as a clock that begins anew each day
         chosen = parts
-    if len(chosen) == 1 and asked.time_format is None:
-        chosen += hour_of(table, chosen[0], [name for name in free if name not in chosen], place)
+    if len(chosen) == 1 and spec.time_format is None:
+        chosen += find_hour(table, chosen[0], [name for name in free if name not in chosen], codes)
     if chosen:
         return chosen
     for name in free:
-        words = table.read(name)[0].dtype == object  # of numbers nobody knows
-        if (words and _read_times(table, (name,), asked)) or _has_decimal_years(table, name, asked.time_format):
+        words = table.read(name)[0].dtype == object  # numbers may be anything
+        if (words and _read_times(table, (name,), spec)) or _has_decimal_years(table, name, spec.time_format):
             return (name,)
     is_first = len(free) > (not target) and (_is_index(free[0]) or table.read(free[0])[0].dtype.kind not in "biuf")
     return tuple(free[:1]) if is_first else ()
 
 
 def _is_called_time(table: Table, name: str, alone: bool) -> bool:
-    """Return whether a column is called as times are; where it is not `alone`, and has no reals, in any language."""
-    if called(name, TIMES_TOO):
+    """Return whether a column's name hints at times.
+
+    If the column is not `alone` and has no reals, hints of any language count.
+    """
+    if is_called(name, TIMES_TOO):
         return True
-    return not alone and table.read(name)[0].dtype.kind in "iuOM" and time_likeness(name) > 0
+    return not alone and table.read(name)[0].dtype.kind in "iuOM" and time_hint(name) > 0
 
 
-def _read_times(table: Table, time: tuple[str, ...], asked: _Asked, every: int = 1) -> Times | None:
-    """Return the times in columns; None where they have none, and without columns."""
+def _read_times(table: Table, time: tuple[str, ...], spec: _ColumnSpec, every: int = 1) -> Times | None:
+    """Parse the times in columns; return None if they are no times, and without columns."""
     with contextlib.suppress(TypeError, ValueError):
-        return _times(table, time, asked, every) if time else None
+        return _parse_columns(table, time, spec, every) if time else None
     return None
 
 
-def _differ(table: Table, time: tuple[str, ...], asked: _Asked, place: np.ndarray) -> bool:
-    """Return whether columns have times, and none twice in a series; `place` (n,) numbers the series of each row."""
-    times = _read_times(table, time, asked)
+def _are_unique(table: Table, time: tuple[str, ...], spec: _ColumnSpec, codes: np.ndarray) -> bool:
+    """Return whether columns have times, none twice in a series; `codes` (n,) is the index of each row's series."""
+    times = _read_times(table, time, spec)
     if times is None:
         return False
-    order = np.lexsort((times.values, place))
-    return not ((np.diff(times.values[order]).astype(np.int64) == 0) & (np.diff(place[order]) == 0)).any()
+    order = np.lexsort((times.values, codes))
+    return not ((np.diff(times.values[order]).astype(np.int64) == 0) & (np.diff(codes[order]) == 0)).any()
 
 
-def _times(table: Table, time: tuple[str, ...], asked: _Asked, every: int = 1) -> Times:
-    values = table.together(time, whole=asked.time_format is not None)[::every]
-    if (found := _decimal(table, time, asked.time_format)) is not None:
+def _parse_columns(table: Table, time: tuple[str, ...], spec: _ColumnSpec, every: int = 1) -> Times:
+    """Parse the times in columns, of each row or of each `every`-th; raise ValueError, with a cure, for no times."""
+    values = table.together(time, whole=spec.time_format is not None)[::every]
+    if (found := _parse_decimal_years(table, time, spec.time_format)) is not None:
         return found
-    odd = odd_year(values) if asked.time_format is None else None
+    odd = odd_year(values) if spec.time_format is None else None
     if odd is not None:
-        got = f"{values[odd]:.12g} in {table.place(odd * every)}"
+        got = f"{values[odd]:.12g} in {table.locate(odd * every)}"
         raise ValueError(f"{time[0]}: expected decimal years that are the same part of a month, got {got}")
     if values.dtype.kind == "m":
         cure = 'time="" takes rows as steps'
         raise ValueError(f"{' '.join(time)}: expected a year among the parts of a date, got none; {cure}")
     try:
-        times = times_of(values, " ".join(time), asked.time_format, table.place)
+        times = parse_times(values, " ".join(time), spec.time_format, table.locate)
     except ValueError as error:
-        cure = "" if asked.time else '; time="COL" names another column, time="" takes rows as steps'
+        cure = "" if spec.time else '; time="COL" names another column, time="" takes rows as steps'
         raise ValueError(f"{error}{cure}") from None
     if len(time) > 1 and values.dtype.kind == "M":
         parts = order_of_parts(time, [table.column(name) for name in time]) or ()
@@ -357,23 +358,24 @@ def _times(table: Table, time: tuple[str, ...], asked: _Asked, every: int = 1) -
 
 
 def _has_decimal_years(table: Table, name: str, form: str | None) -> bool:
-    """Return whether a column has decimal years that are regular, which no measurement will be."""
-    found = _decimal(table, (name,), form)
+    """Return whether a column has regular decimal years, at least 8; no measurement looks so."""
+    found = _parse_decimal_years(table, (name,), form)
     try:
-        return found is not None and table.rows >= 8 and bool(calendar_of(np.unique(found.values), name))
+        return found is not None and table.rows >= 8 and bool(infer_frequency(np.unique(found.values), name))
     except ValueError:
         return False
 
 
-def _decimal(table: Table, time: tuple[str, ...], form: str | None) -> Times | None:
-    """Return what a column of times means as decimal years; None where it is none."""
+def _parse_decimal_years(table: Table, time: tuple[str, ...], form: str | None) -> Times | None:
+    """Parse a column of times as decimal years; return None for several columns, or if it has none."""
     values, missing = table.read(time[0])
     if len(time) > 1 or form is not None or values.dtype.kind != "f" or missing.any():
         return None
     return decimal_years(values, None if table.cells is None else table.cells(time[0]))
 
 
-def _targets(table: Table, targets: tuple[str, ...] | None, taken: Collection[str | None]) -> Sequence[str]:
+def _find_targets(table: Table, targets: tuple[str, ...] | None, taken: Collection[str | None]) -> Sequence[str]:
+    """Check the specified targets, or guess the only column of numbers; raise ValueError if that is ambiguous."""
     if targets is not None:
         for name in targets:
             if name not in table.names or name in taken:
@@ -382,32 +384,32 @@ def _targets(table: Table, targets: tuple[str, ...] | None, taken: Collection[st
         if len(set(targets)) < len(targets):
             raise ValueError(f"target: expected each column once, got {', '.join(targets)}")
         return targets
-    free = [name for name in table.names if name not in taken and not _is_index(name) and not _counts(table, name)]
+    free = [name for name in table.names if name not in taken and not _is_index(name) and not _counts_rows(table, name)]
     numeric = [name for name in free if table.read(name)[0].dtype.kind in "iuf"]
     both = [name for name in free if _has_both(table, name)]
-    if len(numeric + both) == 1 or len(free) == 1:  # of which its own words are told
+    if len(numeric + both) == 1 or len(free) == 1:  # errors in its cells are reported later
         return numeric or both or free
     if numeric or not free:
         some = ", ".join(name for name in free if name in numeric + both)
         raise ValueError(f"target: expected the column to forecast, one of {some or 'none with numbers'}")
-    raise ValueError(f"target: expected the column to forecast, of numbers alone, got {_words(table, free)}")
+    raise ValueError(f"target: expected the column to forecast, of numbers alone, got {_describe_words(table, free)}")
 
 
-def _counts(table: Table, name: str) -> bool:
-    """Return whether a column is the index of a frame, as pandas and R call it, that counts the rows."""
+def _counts_rows(table: Table, name: str) -> bool:
+    """Return whether a column is the index of a DataFrame by its name, and counts the rows."""
     values, _ = table.read(name)
-    if not called(name, ROWS) or values.dtype.kind not in "iu" or len(table.names) < 2:
+    if not is_called(name, ROWS) or values.dtype.kind not in "iu" or len(table.names) < 2:
         return False
     return bool(values[0] == (name != "index") and (np.diff(values.astype(np.int64)) == 1).all())
 
 
 def _has_both(table: Table, name: str) -> bool:
-    """Whether a column has numbers and words, one of which may be a slip."""
+    """Return whether a column has both numbers and words, one of which may be a typo."""
     return table.read(name)[0].dtype == object and not table.is_text(name) and not table.is_numeric(name)
 
 
-def _words(table: Table, names: Sequence[str]) -> str:
-    """What is no number in each of some columns, with its place."""
+def _describe_words(table: Table, names: Sequence[str]) -> str:
+    """Describe the first cell that is no number in each of these columns, with its place."""
     found = []
     for name in names:
         try:
@@ -417,34 +419,34 @@ def _words(table: Table, names: Sequence[str]) -> str:
     return "; ".join(found)
 
 
-def _regular(series: Series, where: str, gaps: bool, quoted: Place) -> Series:
-    """Return a series with NaN at the steps that the table lacks, which are refused unless `gaps`.
+def _check_gaps(series: Series, where: str, gaps: bool, quoted: Locator) -> Series:
+    """Return a series with NaN at missing times; raise ValueError for missing times unless `gaps`.
 
-    Weekdays without a few are taken as they are, and said to be.
+    A few missing weekdays are taken for holidays, which are no steps, with a note.
     """
-    times, calendar = series.times, series.calendar
-    places = np.round(calendar.places(times.values)).astype(np.int64)
+    times, frequency = series.times, series.calendar
+    places = np.round(frequency.places(times.values)).astype(np.int64)
     n = int(places[-1]) + 1
-    if calendar.roll and calendar.clock is None:
-        moved = np.flatnonzero(calendar.at(times.values[0], places) != times.values)
+    if frequency.roll and frequency.clock is None:
+        moved = np.flatnonzero(frequency.at(times.values[0], places) != times.values)
         if moved.size:
-            which = "last" if calendar.roll == "preceding" else "first"
-            said = f"{len(moved)} times are not the {which} weekday, as if that were a holiday"
-            series = replace(series, notes=(*series.notes, f"{said}: {quoted(int(moved[0]))}"))
+            which = "last" if frequency.roll == "preceding" else "first"
+            note = f"{len(moved)} times are not the {which} weekday, as if that were a holiday"
+            series = replace(series, notes=(*series.notes, f"{note}: {quoted(int(moved[0]))}"))
     if n == len(places):
         return series
     lost = np.diff(places) - 1
     first = int(np.flatnonzero(lost)[0])
-    if not gaps and calendar.unit == "weekdays" and lost.max() <= HOLIDAYS and n - len(places) <= n * HOLIDAYS_SHARE:
+    if not gaps and frequency.unit == "weekdays" and lost.max() <= HOLIDAYS and n - len(places) <= n * HOLIDAYS_SHARE:
         lack = f"{n - len(places)} weekdays that are not there, the first after {quoted(first)}"
         note = f"{lack}, are taken for holidays, which are no steps; gaps=True fills them"
         return replace(series, notes=(*series.notes, note))
     if not gaps:
         gap, cure = f"{quoted(first)} to {quoted(first + 1)}", 'gaps=True fills it, time="" takes rows as steps'
-        raise ValueError(f"{where}: expected regular times, {calendar}, got a gap from {gap}; {cure}")
+        raise ValueError(f"{where}: expected regular times, {frequency}, got a gap from {gap}; {cure}")
     if n > 10 * len(places):
-        raise ValueError(f"{where}: expected at least a tenth of all times, {calendar}, got {len(places)} of {n}")
-    whole, y = calendar.at(times.values[0], np.arange(n)), np.full(n, np.nan)
+        raise ValueError(f"{where}: expected at least a tenth of all times, {frequency}, got {len(places)} of {n}")
+    whole, y = frequency.at(times.values[0], np.arange(n)), np.full(n, np.nan)
     whole[places], y[places] = times.values, series.y
     X = None if series.X is None else np.full((n, series.X.shape[1]), np.nan)
     if X is not None:
@@ -452,8 +454,8 @@ def _regular(series: Series, where: str, gaps: bool, quoted: Place) -> Series:
     return replace(series, y=y, X=X, times=times._replace(values=whole, offsets=None))
 
 
-def _trimmed(series: Series) -> Series:
-    """Return a series from the first value that is there to the last."""
+def _trim(series: Series) -> Series:
+    """Cut missing values off both ends of a series; raise ValueError if all are missing."""
     known = np.flatnonzero(~np.isnan(series.y))
     if not known.size:
         raise ValueError(f"{series.name}: expected at least one value, got none")

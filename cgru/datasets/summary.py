@@ -1,4 +1,4 @@
-"""A data set in words: how much there is of what, and what may be wrong with it."""
+"""Summary of a data set in words: its sizes, features and targets, and notes on suspicious values."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from cgru.datasets.dataset import Dataset, Split
 
 __all__ = ["classes_in", "described", "details", "looks_swapped"]
 
-RARE = 5  # samples of a class, of which more are to be had
-MOST = 0.9  # of all samples
-SHOWN = 12  # names
-LONG = 16  # elements
+RARE = 5  # a class with fewer samples gets a note
+MOST = 0.9  # a class with this share of all samples, or more, gets a note
+SHOWN = 12  # names in a line
+LONG = 16  # features, below which `looks_swapped` does not judge
 
 
 def described(data: Dataset) -> list[str]:
-    """What was read, a line for each thing: samples and steps, elements, targets, notes."""
+    """Return a summary of `data` as lines of text: samples and steps, features, targets, notes."""
     names = ("samples", "to test on") if data.train is not None else ("", "samples, to test on")
-    lines = [_counted(split, name) for split, name in zip((data.train, data.test), names, strict=True) if split]
+    lines = [_size(split, name) for split, name in zip((data.train, data.test), names, strict=True) if split]
     return [*lines, *details(data)]
 
 
 def details(data: Dataset) -> list[str]:
-    """The same but for the counts of samples and steps."""
+    """Return the lines of `described` without the counts of samples and steps."""
     lines = []
     if data.feature_names is not None:
         lines.append(f"elements: {_listed(data.feature_names)}")
     split = data.train or data.test
     lines += _targets(split, data)
-    lines += [f"note: {note}" for note in (*data.notes, *_lost(data))]
-    still = _still(split)
+    lines += [f"note: {note}" for note in (*data.notes, *_notes_on_missing(data))]
+    still = _constant_features(split)
     if still.size and len(split.X) > 1:
         names = data.feature_names or [str(j) for j in range(split.X.shape[2])]
         lines.append(f"note: always the same value: element {_listed([names[j] for j in still])}")
@@ -43,7 +43,7 @@ def details(data: Dataset) -> list[str]:
 
 
 def classes_in(split: Split, class_names: tuple[str, ...] | None) -> dict[str, int]:
-    """How many samples, or steps, of each class there are."""
+    """Return the number of samples of each class by its name; of steps if the split has a class for each step."""
     y, found = split.y, Counter()
     for rows in slices(y.shape):
         block = y[rows]
@@ -57,7 +57,10 @@ def classes_in(split: Split, class_names: tuple[str, ...] | None) -> dict[str, i
 
 
 def looks_swapped(split: Split) -> bool:
-    """Whether X is more likely (m, e, s): many elements change as slowly from one to the next as steps should."""
+    """Return whether X (m, s, e) is likely to be (m, e, s).
+
+    It is if it has many "features" that change less from one to the next than steps do, or a single "step".
+    """
     X, (_, s, e) = split.X, split.X.shape
     if split.lengths is not None or e < LONG or e <= s:
         return False
@@ -68,7 +71,8 @@ def looks_swapped(split: Split) -> bool:
     return bool(along[1] < along[0] / 2)
 
 
-def _counted(split: Split, what: str) -> str:
+def _size(split: Split, what: str) -> str:
+    """Return a line with the numbers of samples, steps and features of a split."""
     m, s, e = split.X.shape
     low, high = (s, s) if split.lengths is None else (split.lengths.min(), split.lengths.max())
     steps = f"{low}" if low == high else f"{low} to {high}"
@@ -76,6 +80,7 @@ def _counted(split: Split, what: str) -> str:
 
 
 def _targets(split: Split, data: Dataset) -> list[str]:
+    """Return lines on the targets of a split: range and mean of numbers, or the counts and balance of classes."""
     y, class_names = split.y, data.class_names
     if y is None:
         return ["no targets"]
@@ -101,8 +106,8 @@ def _targets(split: Split, data: Dataset) -> list[str]:
     return lines
 
 
-def _lost(data: Dataset) -> list[str]:
-    """What to say of values that are missing."""
+def _notes_on_missing(data: Dataset) -> list[str]:
+    """Return a note with the number and first place of NaN and infinities in X; an empty list if there are none."""
     for name, split in (("x", data.train), ("x to test on", data.test)):
         if split is None or split.X.dtype.kind != "f":
             continue
@@ -117,8 +122,8 @@ def _lost(data: Dataset) -> list[str]:
     return []
 
 
-def _still(split: Split) -> np.ndarray:
-    """The elements (j,) that never change."""
+def _constant_features(split: Split) -> np.ndarray:
+    """Return the indices of the features that are constant over all samples and steps."""
     first = split.X[0 if split.lengths is None else np.argmax(split.lengths > 0), 0]
     still = np.ones(len(first), bool)
     for _, X, real in _blocks(split):
@@ -127,7 +132,7 @@ def _still(split: Split) -> np.ndarray:
 
 
 def _blocks(split: Split) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """X some samples at a time, which may lie in a file: the first of them, they, and which of their steps are real."""
+    """Yield X in blocks of samples, as it may be memory-mapped: (index of the first, block, mask of real steps)."""
     s = split.X.shape[1]
     for rows in slices(split.X.shape):
         X = split.X[rows]
@@ -136,4 +141,5 @@ def _blocks(split: Split) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
 
 
 def _listed(names: list[str] | tuple[str, ...]) -> str:
+    """Join the names with commas, only the first of many."""
     return ", ".join(names[:SHOWN]) + (f", ... ({len(names)} in all)" if len(names) > SHOWN else "")

@@ -1,4 +1,4 @@
-"""A table in a text file, such as spreadsheets and programs write it: CSV in many dialects."""
+"""Reader of tables in text files: CSV in many dialects, as spreadsheets and programs write it."""
 
 from __future__ import annotations
 
@@ -15,25 +15,26 @@ import numpy as np
 from cgru.datasets import missing_values
 from cgru.datasets.table import INDEX, Table
 
-__all__ = ["DECIMAL", "contents", "table_of_text"]
+__all__ = ["DECIMAL", "read_text", "table_of_text"]
 
 DECIMAL = (None, ".", ",")
 CHUNK = 1 << 15  # records that are parsed at once
-LOOKED_AT = 1000  # records, to find out the dialect
-SEPARATORS = "\t;|,"  # a comma comes last: it may stand within numbers
-MISSING = {"", "na", "n/a", "#n/a", "nan", "null", "none", "?"}  # in numbers
-NO_TEXT = {"", "nan", "null", "#n/a", "?"}  # in names, where NA and none may be some
+LOOKED_AT = 1000  # records that are sampled to guess the dialect
+SEPARATORS = "\t;|,"  # the comma comes last, as it may be within numbers
+MISSING = {"", "na", "n/a", "#n/a", "nan", "null", "none", "?"}  # markers of a missing number
+NO_TEXT = {"", "nan", "null", "#n/a", "?"}  # markers of missing text, in which NA and none may be names
 NUMBER = r"[+-]?(\d+[.,]?\d*|[.,]\d+)([eE][+-]?\d+)?"
 WITH_COMMA = r"[+-]?\d*,\d+([eE][+-]?\d+)?"
 THOUSANDS = r"[+-]?[1-9]\d{0,2}(,\d{3})+"
-CODE = r"(?m)^\s*[+-]?0\d"  # 007 is no number but a name
-PLATE = r"(?m)^\s*\d+[eE]\d"  # and so is 1E2, another than 100, where nothing has a point
+CODE = r"(?m)^\s*[+-]?0\d"  # 007 is a code and no number
+PLATE = r"(?m)^\s*\d+[eE]\d"  # 1E2 is a code and no number in a column without decimal points
 
 
-def contents(path: str | os.PathLike[str]) -> tuple[str, list[str]]:
-    """The text in a file, gzipped or not, and what had to be guessed; ValueError where it has none.
+def read_text(path: str | os.PathLike[str]) -> tuple[str, list[str]]:
+    """Read and decode a text file, gzipped or not; return its text, and notes on the guessed encoding.
 
-    UTF-8 or UTF-16, as a mark at its beginning says; what is neither is taken for Windows-1252.
+    The encoding is UTF-8, UTF-16 after a byte order mark, or else taken for Windows-1252. Raise ValueError for an empty
+    or binary file.
     """
     with open(path, "rb") as file:
         raw = file.read()
@@ -58,6 +59,7 @@ def contents(path: str | os.PathLike[str]) -> tuple[str, list[str]]:
 
 
 def _decoded(raw: bytes, encoding: str) -> str:
+    """Decode bytes; raise a ValueError that asks for UTF-8 if they are not in this encoding."""
     try:
         return raw.decode(encoding)
     except UnicodeDecodeError as error:
@@ -67,17 +69,23 @@ def _decoded(raw: bytes, encoding: str) -> str:
 def table_of_text(
     path: str | os.PathLike[str], decimal: str | None = None, index: bool = False, na: Sequence[str] = ()
 ) -> tuple[Table, list[str]]:
-    """The table in a text file, and what was guessed of it: what separates, the decimal sign, whether it has a header.
+    """Read the table in a text file; return it, and notes on the guessed separator, decimal sign and header.
 
-    Empty lines are left out, and so are rows and nameless columns without a value. `decimal` is "." or ",", None: as
-    the numbers look. `index`: a first column without a name is kept, unless it counts the rows. `na`: more words for
-    a missing value, as `missing_values.as_words` has them. ValueError, with the line as an editor numbers it, for
-    anything that is not right.
+    Empty lines, rows without a value, and nameless columns without a value are left out.
+
+    Args:
+        path: the file.
+        decimal: the decimal sign, "." or ","; None: guessed from the numbers.
+        index: whether to keep a first column without a name, unless it counts the rows.
+        na: additional markers of a missing value, from `missing_values.as_words`.
+
+    Raises:
+        ValueError: anything is invalid; with the line number.
     """
-    text, notes = contents(path)
-    text = _uncommented(text, notes)
-    said = re.match(r"sep=(.)(?=\r?\n)", text)  # as Excel writes it
-    separator, text = (said[1], text[said.end() :]) if said else (_separator(text), text)
+    text, notes = read_text(path)
+    text = _blank_comments(text, notes)
+    first_line = re.match(r"sep=(.)(?=\r?\n)", text)  # as Excel writes it
+    separator, text = (first_line[1], text[first_line.end() :]) if first_line else (_guess_separator(text), text)
     if not separator:
         text, separator = "\n".join("\t".join(line.split()) for line in text.splitlines()), "\t"
         notes.append("spaces separate the columns")
@@ -90,11 +98,11 @@ def table_of_text(
         raise ValueError(f"expected rows below the header in line {first[0][0]}, got none")
 
     def below(row: int) -> Iterator[tuple[int, list[str]]]:
-        """The records from that row on, nothing in the cells that `na` takes for missing."""
+        """Yield (line number, cells) of each record from `row` on, with cells that are in `na` emptied."""
         for line, record in itertools.islice(_records(text, separator), row + named, None):
             yield line, ["" if cell.strip().lower() in na else cell for cell in record] if na else record
 
-    sign = _decimal(itertools.islice(below(0), LOOKED_AT), separator) if decimal is None else decimal
+    sign = _guess_decimal(itertools.islice(below(0), LOOKED_AT), separator) if decimal is None else decimal
     if separator == sign:
         raise ValueError(f"decimal: expected another sign than {separator!r}, which separates the columns")
     if not named:
@@ -110,41 +118,44 @@ def table_of_text(
             if len(record) != len(names):
                 raise ValueError(f"line {line}: expected {len(names)} cells, as in the first, got {len(record)}")
         for part, cells in zip(parts, zip(*(record for _, record in chunk), strict=True), strict=True):
-            values = _parsed(cells, sign)
-            gone = missing_values.equal(values, wanted)
+            values = _parse_column(cells, sign)
+            gone = missing_values.is_any_of(values, wanted)
             part.append(np.where(gone, np.nan, values) if gone.any() else values)
 
     def cells_of(i: int) -> np.ndarray:
+        """Read the cells of column i as text."""
         return _stripped(record[i] for _, record in below(0))
 
-    is_mixed = [len({some.dtype == object for some in part}) > 1 for part in parts]  # then all is text, as it stands
+    is_mixed = [len({some.dtype == object for some in part}) > 1 for part in parts]  # with text in only some chunks
     joined = [cells_of(i) if is_mixed[i] else np.concatenate(part) for i, part in enumerate(parts)]
-    kept = _named(names, joined, notes, index)
+    kept = _check_names(names, joined, notes, index)
     columns = dict(zip(kept, joined, strict=True))
     columns.pop("", None)
 
-    def place(row: int) -> str:
+    def locate(row: int) -> str:
         return f"line {next(below(row))[0]}"
 
     def read(name: str) -> tuple[np.ndarray, np.ndarray]:
+        """Return the values of a column (n,), and the mask of missing ones (n,)."""
         values = columns[name]
         if values.dtype == object:
             return values, np.array([value.strip().lower() in NO_TEXT for value in values])
         return values, np.isnan(values) if values.dtype.kind == "f" else np.zeros(len(values), bool)
 
     def number(cell: str) -> float:
+        """Parse a cell as a number, NaN if it is missing."""
         value = _number(cell, sign)
         return math.nan if value in wanted else value
 
-    found = Table(list(columns), rows, read, place, number, named, na=na)
+    found = Table(list(columns), rows, read, locate, number, named, na=na)
     return found._replace(cells=lambda name: cells_of(kept.index(name))), notes
 
 
 # --- the dialect ---
 
 
-def _uncommented(text: str, notes: list[str]) -> str:
-    """The text with empty lines in the place of those at its top that begin with #; one with the names keeps them."""
+def _blank_comments(text: str, notes: list[str]) -> str:
+    """Blank out the lines at the top that begin with #; but keep the last of them if it looks like a header."""
     found = re.match(r"(#[^\r\n]*(\r\n|\r|\n))+", text)
     below = re.compile(r"[^\r\n]*\S[^\r\n]*").search(text, found.end()) if found else None
     if not below:
@@ -162,8 +173,8 @@ def _uncommented(text: str, notes: list[str]) -> str:
 
 
 def _records(text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield the records that are not empty, each with the line that it begins in."""
-    import csv  # whose own import, as gzip's, would be a part of that of the package
+    """Yield the records that are not empty, each with the number of its first line."""
+    import csv  # here, like gzip above, to keep the import of the package fast
 
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True, strict=True)
     line = 1
@@ -176,8 +187,8 @@ def _records(text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
         raise ValueError(f"line {line}: expected cells as CSV has them: {error}") from None
 
 
-def _separator(text: str) -> str:
-    """Return what separates the cells, "" for spaces."""
+def _guess_separator(text: str) -> str:
+    """Guess the separator of the cells; "" stands for spaces."""
     found = []
     for separator in SEPARATORS:
         try:
@@ -197,11 +208,14 @@ def _separator(text: str) -> str:
 
 
 def _is_header(line: int, record: Sequence[str], notes: list[str]) -> bool:
-    """Whether a first record has names: no numbers, or such as count up; ValueError where that is not clear."""
+    """Return whether the first record is a header: it has no numbers, or numbers that rise evenly.
+
+    Raise ValueError if it mixes names and numbers.
+    """
     numbers = [cell.strip() for cell in record if re.fullmatch(NUMBER, cell.strip())]
     if not numbers:
         return True
-    columns = not record[0].strip() and numbers == [*map(str, range(len(record) - 1))]  # beside an index, of pandas
+    columns = not record[0].strip() and numbers == [*map(str, range(len(record) - 1))]  # pandas' default names
     counts = len(numbers) > 2 and _rises_evenly(numbers, whole=len(numbers) == len(record))
     if columns or counts:
         shown = [*numbers[:3], *["..."] * (len(numbers) > 3)]
@@ -214,14 +228,14 @@ def _is_header(line: int, record: Sequence[str], notes: list[str]) -> bool:
 
 
 def _rises_evenly(numbers: Sequence[str], whole: bool) -> bool:
-    """Whether each number is as much above the one before; `whole`, where no word is beside: by 1, of integers."""
+    """Return whether numbers rise by equal steps; with `whole`, a record of numbers alone, by 1 and as integers."""
     steps = np.diff([float(number.replace(",", ".")) for number in numbers])
     even = steps.min() > 0 and np.ptp(steps) < 1e-6 * steps.mean()
     return bool(even and (not whole or (steps[0] == 1 and all(map(str.isdecimal, numbers)))))
 
 
-def _decimal(records: Iterable[tuple[int, list[str]]], separator: str) -> str:
-    """The decimal sign; ValueError where commas may separate thousands."""
+def _guess_decimal(records: Iterable[tuple[int, list[str]]], separator: str) -> str:
+    """Guess the decimal sign from the records; raise ValueError if all commas may separate thousands."""
     if separator == ",":
         return "."
     cells = [cell.strip() for _, record in records for cell in record if "," in cell]
@@ -232,8 +246,8 @@ def _decimal(records: Iterable[tuple[int, list[str]]], separator: str) -> str:
     return "," if some else "."
 
 
-def _named(names: list[str], columns: Sequence[np.ndarray], notes: list[str], index: bool) -> list[str]:
-    """The names of the columns, "" for those to be left out; ValueError where others have none, or share one."""
+def _check_names(names: list[str], columns: Sequence[np.ndarray], notes: list[str], index: bool) -> list[str]:
+    """Return the names of the columns, "" for columns to leave out; raise ValueError for a missing or double name."""
     kept = list(names)
     for i, name in enumerate(names):
         if name and not re.fullmatch(r"Unnamed: \d+", name):
@@ -255,7 +269,7 @@ def _named(names: list[str], columns: Sequence[np.ndarray], notes: list[str], in
 
 
 def _number(cell: str, sign: str) -> float:
-    """What a cell says, NaN where it is missing; ValueError where it is no number."""
+    """Parse a cell as a number with the decimal `sign`, NaN if it is missing; raise ValueError if it is no number."""
     cell = cell.strip()
     if cell.lower() in MISSING:
         return math.nan
@@ -264,22 +278,23 @@ def _number(cell: str, sign: str) -> float:
     return float(cell.replace(",", ".") if sign == "," else cell)
 
 
-def _parsed(cells: Sequence[str], sign: str) -> np.ndarray:
-    """Cells of a column as integers, as reals with NaN for what is missing, or where they are neither as text."""
+def _parse_column(cells: Sequence[str], sign: str) -> np.ndarray:
+    """Parse the cells of a column as integers, or else reals with NaN for missing ones, or else text."""
     joined, text = "\n".join(cells), np.array(cells, dtype=object)
     pointed = re.search("[.,]", joined)
     if "_" in joined or re.search(CODE, joined) or (not pointed and re.search(PLATE, joined)):
         return _stripped(cells)
     try:
         for dtype in (np.int64, np.float64) if sign == "." or not pointed else (np.int64,):
-            with contextlib.suppress(ValueError):  # else what is missing, or a decimal comma, needs a look at each cell
+            with contextlib.suppress(ValueError):  # missing cells and decimal commas are parsed one by one below
                 return text.astype(dtype)
         values = np.array([_number(cell, sign) for cell in cells])
-    except (OverflowError, ValueError):  # integers that are too long could not be told apart as reals
+    except (OverflowError, ValueError):  # OverflowError: very long integers are ids, and would be equal as reals
         return _stripped(cells)
     words = np.isnan(values).all() and any(cell.strip().lower() not in NO_TEXT for cell in cells)
     return _stripped(cells) if words else values
 
 
 def _stripped(cells: Iterable[str]) -> np.ndarray:
+    """Return cells as an array of stripped strings (objects)."""
     return np.array([cell.strip() for cell in cells], dtype=object)

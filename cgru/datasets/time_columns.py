@@ -1,4 +1,4 @@
-"""Which columns of a long table the steps of its sequences are sorted by, where nobody says."""
+"""Guesses of the time columns of a long table, by names and values, and of ids."""
 
 from __future__ import annotations
 
@@ -7,30 +7,31 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cgru.datasets.column_names import DATES, IDS, LABELS, TIMES, called, date_and_time, spelled, time_likeness
+from cgru.datasets.column_names import DATES, IDS, LABELS, TIMES, as_arg, date_and_time, is_called, time_hint
 from cgru.datasets.date_parts import part_of, parts_in
 from cgru.datasets.dates import dates_in
-from cgru.datasets.table import Table, are_apart, groups, part_of_rows
-from cgru.datasets.time_parsing import are_times, form_of_counts, ranks, why_not
+from cgru.datasets.table import Table, all_rows_differ, factorize_rows, take_rows
+from cgru.datasets.time_parsing import are_times, date_format_of, rank_times, why_no_times
 
-__all__ = ["LOOKED_AT", "Course", "course_of", "find_time", "hour_of", "id_candidates", "is_known", "one_of", "rising"]
+__all__ = ["LOOKED_AT", "find_hour", "find_one", "find_time", "id_candidates", "known_by_name", "rising_columns"]
 
-LOOKED_AT = 1000  # rows, to find out whether columns are what they are called: what else there is, is told later
-ENOUGH = 8  # differences between rows of a sequence, in all, for a column to look like times by its values
+LOOKED_AT = 1000  # rows that are sampled for a guess; errors in later rows are found when they are read
+ENOUGH = 8  # differences within sequences that are needed to take a column for times by its values
 CALENDAR = ("year", "quarter", "month", "week", "day")
-MOSTLY = 0.75  # of the differences between sorted times are one step
+MOSTLY = 0.75  # share of equal differences between sorted values that makes a column regular
 
 
-class Course(NamedTuple):
-    """How a column goes on within the sequences of a table.
+class Trend(NamedTuple):
+    """The course of a column's values within the sequences of a table.
 
     Attributes:
-        kind: "dates", "whole" or "real" numbers, or "epoch" for whole ones that are dates or since 1970.
-        count: how many pairs of neighbours within a sequence there are.
-        longest: how many rows the longest sequence has.
-        rises: whether each row has more than the one before.
-        regular: whether no value is twice in a sequence, and most differences between sorted ones are the same, or all
-            sequences have the same few values.
+        kind: "dates", "whole" or "real" numbers, or "epoch" for whole numbers that are dates or times since 1970.
+        count: the number of pairs of neighbouring rows within a sequence.
+        longest: the number of rows of the longest sequence.
+        rises: whether each value is above the one in the row before.
+        repeats: whether a value is twice in a sequence.
+        regular: whether no value repeats, and most differences between sorted values are equal or all sequences have
+            the same few values.
     """
 
     kind: str
@@ -41,108 +42,117 @@ class Course(NamedTuple):
     regular: bool
 
 
-def course_of(values: np.ndarray, place: np.ndarray, kind: str) -> Course:
-    """Return how `values` (n,), numbers or ranks of dates, go on within the sequences `place` (n,) as rows stand."""
-    order, lengths = np.argsort(place, kind="stable"), np.bincount(place)
+def trend_of(values: np.ndarray, codes: np.ndarray, kind: str) -> Trend:
+    """Return the trend of `values` (n,), numbers or ranks of dates, in the order of rows within each sequence.
+
+    `codes` (n,) is the index of each row's sequence.
+    """
+    order, lengths = np.argsort(codes, kind="stable"), np.bincount(codes)
     some = order[:LOOKED_AT]
-    inside = place[order][1:] == place[order][:-1]
+    inside = codes[order][1:] == codes[order][:-1]
     apart = np.diff(values[order])[inside]
     rises = bool(apart.size and (apart > 0).all())
-    if not rises and len(some) < len(order):  # of a long table the first rows say most
-        first = course_of(values[some], np.unique(place[some], return_inverse=True)[1], kind)
+    if not rises and len(some) < len(order):  # of a long table judge by the first rows, which is fast
+        first = trend_of(values[some], np.unique(codes[some], return_inverse=True)[1], kind)
         if first.repeats or not first.regular:
             return first._replace(rises=False)
     if not rises:
-        apart = np.diff(values[np.lexsort((values, place))])[inside]
+        apart = np.diff(values[np.lexsort((values, codes))])[inside]
     if not apart.size or (apart == 0).any():
-        return Course(kind, apart.size, lengths.max(), rises, True, False)
+        return Trend(kind, apart.size, lengths.max(), rises, True, False)
     alike = len(lengths) > 2 and lengths.max() > 3 and len(np.unique(values)) <= 1.5 * lengths.max()
-    apart = np.round(apart / np.median(apart), 6)  # 0.1 thrice is no 0.3
+    apart = np.round(apart / np.median(apart), 6)  # as 0.3 - 0.2 is not quite 0.1
     steps = np.unique(apart, return_counts=True)[1].max() / apart.size
-    return Course(kind, apart.size, lengths.max(), rises, False, bool(alike or steps >= MOSTLY))
+    return Trend(kind, apart.size, lengths.max(), rises, False, bool(alike or steps >= MOSTLY))
 
 
 def find_time(
     table: Table, free: Sequence[str], listed: Sequence[str], id: Sequence[str], form: str | None = None
 ) -> tuple[str, ...]:
-    """Return the columns that steps are sorted by, by their names or values; () where none is known.
+    """Guess the columns that steps are sorted by, from names and values; return () if none is found.
 
-    `free` are names without a role. Columns that are `listed` as elements may be times as well, by their names alone.
-    With `form`, of strptime, its times are written so, and no parts of a date are joined. ValueError, with the options
-    that settle it, where that is not clear.
+    Args:
+        table: the table.
+        free: the names of columns without a role.
+        listed: the names of columns specified as features; these may be times as well, by their names alone.
+        id: the columns that identify a row's sequence.
+        form: the strptime format of the times; with it no parts of a date are joined.
+
+    Raises:
+        ValueError: the choice is ambiguous; with the options that settle it.
     """
-    place = groups(table, id)[1] if id else np.arange(table.rows)
-    found = _named(table, free, id) or _named(table, [name for name in listed if table.is_numeric(name)], id)
-    parts = () if form else _parts(table, [*free, *listed], found, place)
+    codes = factorize_rows(table, id)[1] if id else np.arange(table.rows)
+    found = _by_name(table, free, id) or _by_name(table, [name for name in listed if table.is_numeric(name)], id)
+    parts = () if form else _date_parts(table, [*free, *listed], found, codes)
     others = [name for name in found if name not in parts]
     pair, why = date_and_time(found) if len(found) == 2 and not parts else (), ""
     if pair and not (why := _why_none(table, pair, form)):
         return pair
     if len(found) == 1 and not parts:
-        return tuple(found) if form else _alone(table, found[0], free, place)
+        return tuple(found) if form else _alone(table, found[0], free, codes)
     if not found and not parts:
         if form is None:
-            return _by_values(table, free, place)
+            return _by_values(table, free, codes)
         written = [name for name in free if not _why_none(table, (name,), form)]
         return tuple(written) if len(written) == 1 else ()
     if others:
         choices = [*((name,) for name in others), *([parts] if parts else [])]
-        choices.sort(key=lambda names: _course(table, names, place).repeats)  # a time that is there twice comes last
-        got = f"{_listed(choices)}{f', which are none together ({why})' if why else ''}"
+        choices.sort(key=lambda names: _trend(table, names, codes).repeats)  # columns with a time twice come last
+        got = f"{_joined(choices)}{f', which are none together ({why})' if why else ''}"
         raise ValueError(f"time: expected one column to be it, got {got}; {_cure(choices, free)} settles it")
     return parts
 
 
 def id_candidates(table: Table, free: Sequence[str], time: Sequence[str]) -> list[str]:
-    """Return the columns that may say which sequence a row belongs to, the likeliest first.
+    """Return the columns that may be the id of a row's sequence, the likeliest first.
 
-    Their values come again, in blocks of rows, or without a time twice in a sequence. Numbers in no blocks are none
-    beside others.
+    A candidate has repeated values, in blocks of rows, or so that no time is twice in a sequence. Numbers not in blocks
+    are candidates only if there are no others.
     """
-    timed = [name for name in free if time_likeness(name) > 1]
+    timed = [name for name in free if time_hint(name) > 1]
     times = [tuple(time)] if time else [(name,) for name in timed if not table.read(name)[1].any()]
-    apart = [names for names in times if not are_apart(table, names)]
+    apart = [names for names in times if not all_rows_differ(table, names)]
     found = {}
     for name in free:
         values, missing = table.read(name)
         words = table.is_text(name)
-        if name in timed or called(name, LABELS) or missing.any() or not (words or values.dtype.kind in "iu"):
+        if name in timed or is_called(name, LABELS) or missing.any() or not (words or values.dtype.kind in "iu"):
             continue
         if words and are_times(values[:LOOKED_AT]):
             continue
-        ids, place = groups(table, (name,))
-        blocks = len(ids) == 1 + np.count_nonzero(np.diff(place))
-        likely = any(are_apart(table, (name, *names)) for names in apart) if apart else words or blocks
+        ids, codes = factorize_rows(table, (name,))
+        blocks = len(ids) == 1 + np.count_nonzero(np.diff(codes))
+        likely = any(all_rows_differ(table, (name, *names)) for names in apart) if apart else words or blocks
         if likely and 1 < len(ids) <= table.rows / 2:
             found[name] = (blocks, words, len(ids))
     sure = [name for name in found if any(found[name][:2])]
     return sorted(sure or found, key=found.__getitem__, reverse=True)
 
 
-def is_known(names: Sequence[str]) -> bool:
-    """Return whether columns of times are known by their names alone."""
-    return len(names) > 1 or called(names[0], TIMES)
+def known_by_name(names: Sequence[str]) -> bool:
+    """Return whether columns are times by their names alone: several parts of a date, or one called as times are."""
+    return len(names) > 1 or is_called(names[0], TIMES)
 
 
-def one_of(role: str, pattern: str, names: Sequence[str]) -> tuple[str, ...]:
-    """Return the column whose name fits, or (); ValueError where several do."""
-    found = [name for name in names if called(name, pattern)]
+def find_one(role: str, pattern: str, names: Sequence[str]) -> tuple[str, ...]:
+    """Return the only column whose name matches the pattern of a role, or (); raise ValueError if several match."""
+    found = [name for name in names if is_called(name, pattern)]
     if len(found) > 1:
-        together = f", or together, id={spelled(found)}," * (role == "id")
-        cure = f"{role}={spelled(found[:1])} with ignore={spelled(found[1:])}{together}"
+        together = f", or together, id={as_arg(found)}," * (role == "id")
+        cure = f"{role}={as_arg(found[:1])} with ignore={as_arg(found[1:])}{together}"
         raise ValueError(f"{role}: expected one column to be it, got {', '.join(found)}; {cure} settles it")
     return tuple(found)
 
 
-def rising(table: Table, names: Sequence[str], id: Sequence[str]) -> list[str]:
-    """Return the columns of numbers that rise in every sequence from row to row, as times do, where there are many."""
-    place = groups(table, id)[1]
-    courses = {name: _course(table, (name,), place) for name in names}
-    return [name for name, course in courses.items() if course.rises and course.count >= ENOUGH]
+def rising_columns(table: Table, names: Sequence[str], id: Sequence[str]) -> list[str]:
+    """Return the columns that rise from row to row in every sequence, as times do, over `ENOUGH` rows."""
+    codes = factorize_rows(table, id)[1]
+    trends = {name: _trend(table, (name,), codes) for name in names}
+    return [name for name, trend in trends.items() if trend.rises and trend.count >= ENOUGH]
 
 
-def wanders(table: Table, name: str, id: Sequence[str]) -> bool:
-    """Return whether a column T goes up and down, as temperatures do, and not on, as times in most tables."""
+def is_temperature(table: Table, name: str, id: Sequence[str]) -> bool:
+    """Return whether a column called T goes up and down, as temperatures do, instead of rising as times do."""
     if name.strip().lower() != "t" or not table.is_numeric(name):
         return False
     values = table.numbers(name)
@@ -152,14 +162,14 @@ def wanders(table: Table, name: str, id: Sequence[str]) -> bool:
     return bool(4 * (steps < 0).sum() > (steps > 0).sum())
 
 
-def _named(table: Table, names: Sequence[str], id: Sequence[str]) -> list[str]:
-    """Return the columns that are called as times are; T may be a temperature."""
-    found = [name for name in names if called(name, TIMES)]
-    return [name for name in found if not wanders(table, name, id)] or found
+def _by_name(table: Table, names: Sequence[str], id: Sequence[str]) -> list[str]:
+    """Return the columns that are called as times are, without a T that is a temperature."""
+    found = [name for name in names if is_called(name, TIMES)]
+    return [name for name in found if not is_temperature(table, name, id)] or found
 
 
-def _parts(table: Table, names: Sequence[str], found: Sequence[str], place: np.ndarray) -> tuple[str, ...]:
-    """Return the columns that are parts of the date of each row; () where there are none, or they mean another date."""
+def _date_parts(table: Table, names: Sequence[str], found: Sequence[str], codes: np.ndarray) -> tuple[str, ...]:
+    """Return the columns that are the parts of each row's date; () if there are none, or they are another date."""
     parts = parts_in(names)
     columns = tuple(parts.values())
     if not parts:
@@ -169,43 +179,43 @@ def _parts(table: Table, names: Sequence[str], found: Sequence[str], place: np.n
     except (TypeError, ValueError) as error:
         if "year" not in parts or set(found) - set(columns):
             return ()
-        raise ValueError(f'{error}; ignore={spelled(columns)} leaves them out, time="..." names another') from None
+        raise ValueError(f'{error}; ignore={as_arg(columns)} leaves them out, time="..." names another') from None
     if times.dtype.kind not in "mM":
         return ()
-    course = course_of(times.astype(np.int64), place, "dates")
-    if course.count and course.repeats and not set(found) & set(columns):  # such as those of a birth
+    trend = trend_of(times.astype(np.int64), codes, "dates")
+    if trend.count and trend.repeats and not set(found) & set(columns):  # such as a date of birth
         return ()
     if "year" not in parts:
-        _check_rises(table, course, columns)
+        _check_rises(table, trend, columns)
     return columns
 
 
 def _why_none(table: Table, pair: Sequence[str], form: str | None) -> str:
-    """Return why two columns are not a date and the time of that day; "" where they are."""
+    """Return the reason why two columns are not a date and a time of day; "" if they are."""
     try:
         together = table.together(pair, whole=form is not None)
     except (TypeError, ValueError) as error:
         return str(error)
     some = together[:: table.rows // LOOKED_AT + 1]
-    return "" if are_times(some, form) else why_not(together, " ".join(pair), table.place, form)
+    return "" if are_times(some, form) else why_no_times(together, " ".join(pair), table.locate, form)
 
 
-def _alone(table: Table, name: str, free: Sequence[str], place: np.ndarray) -> tuple[str, ...]:
-    """Return the only column that is called a time, or a date with the hour of that day."""
+def _alone(table: Table, name: str, free: Sequence[str], codes: np.ndarray) -> tuple[str, ...]:
+    """Return the only column called as times are, with the columns of the time of day if it is a date."""
     _check_there(table, name)
-    hour = hour_of(table, name, free, place) if called(name, DATES) else ()
-    is_part = part_of(name) not in (None, "clock")  # a day is that of a month, perhaps
+    hour = find_hour(table, name, free, codes) if is_called(name, DATES) else ()
+    is_part = part_of(name) not in (None, "clock")  # a day may be that of a month
     if not hour and (is_part or _begins_anew(table, name)):
-        _check_rises(table, _course(table, (name,), place), (name,))
+        _check_rises(table, _trend(table, (name,), codes), (name,))
     return name, *hour
 
 
-def hour_of(table: Table, name: str, free: Sequence[str], place: np.ndarray) -> tuple[str, ...]:
-    """Return the columns with the time of day beside a column of dates that come again within a sequence; or ().
+def find_hour(table: Table, name: str, free: Sequence[str], codes: np.ndarray) -> tuple[str, ...]:
+    """Find the columns of the time of day beside a column of dates that repeat within a sequence; return () for none.
 
-    They are an hour, perhaps a minute and a second, or a clock, 18:30 or 1830. ValueError for several clocks.
+    They are an hour, perhaps a minute and a second, or a clock, 18:30 or 1830. Raise ValueError for several clocks.
     """
-    if not _course(table, (name,), place).repeats:
+    if not _trend(table, (name,), codes).repeats:
         return ()
     parts: dict[str | None, list[str]] = {}
     for each in free:
@@ -213,19 +223,19 @@ def hour_of(table: Table, name: str, free: Sequence[str], place: np.ndarray) -> 
     hours: tuple[str, ...] = ()
     for part in ("hour" if "hour" in parts else "clock", "minute", "second"):
         found = parts.get(part, ())
-        if len(found) > 1 and part == "clock" and not _course(table, (name, found[0]), place).repeats:
-            cure = f"time={spelled((name, found[0]))} settles it"
+        if len(found) > 1 and part == "clock" and not _trend(table, (name, found[0]), codes).repeats:
+            cure = f"time={as_arg((name, found[0]))} settles it"
             raise ValueError(f"time: expected one time of day beside {name}, got {', '.join(found)}; {cure}")
         if len(found) != 1:
             break
         hours = (*hours, *found)
-        if not _course(table, (name, *hours), place).repeats:
+        if not _trend(table, (name, *hours), codes).repeats:
             return hours
     return ()
 
 
 def _begins_anew(table: Table, name: str) -> bool:
-    """Return whether times are those of a day, 18:30 or 1830, after which they begin anew."""
+    """Return whether a column has times of day, 18:30 or 1830, which begin again each day."""
     values = table.column(name)
     if values.dtype.kind in "iu":
         return bool((values > 99).any() and ((values >= 0) & (values <= 2400) & (values % 100 < 60)).all())
@@ -233,22 +243,22 @@ def _begins_anew(table: Table, name: str) -> bool:
 
 
 def _has_clock(table: Table, name: str) -> bool:
-    """Return whether the words of a column are times of day."""
+    """Return whether the texts of a column are times of day without a date."""
     texts = [value for value in table.read(name)[0][:LOOKED_AT].tolist() if isinstance(value, str)]
     readings = dates_in(texts) if texts else []
     return bool(readings) and not readings[0].dated
 
 
-def _check_rises(table: Table, course: Course, names: Sequence[str]) -> None:
-    """ValueError for times that fall within a sequence as rows stand, which may mean another order."""
-    if course.count and not course.rises and not course.repeats:
+def _check_rises(table: Table, trend: Trend, names: Sequence[str]) -> None:
+    """Raise ValueError for times that fall within a sequence, since the order of rows may be meant instead."""
+    if trend.count and not trend.rises and not trend.repeats:
         due = "to know whether steps are sorted by it, since it falls within a sequence as rows stand"
-        cure = f"time={spelled(names)} sorts by it, {_otherwise(table, names)}"
+        cure = f"time={as_arg(names)} sorts by it, {_otherwise(table, names)}"
         raise ValueError(f"{' with '.join(names)}: expected {due}: {cure}")
 
 
 def _check_there(table: Table, name: str) -> None:
-    """ValueError for times some of which are missing."""
+    """Raise ValueError, with a cure, if a column of times has missing values."""
     try:
         table.column(name)
     except ValueError as error:
@@ -256,94 +266,98 @@ def _check_there(table: Table, name: str) -> None:
 
 
 def _otherwise(table: Table, names: Sequence[str]) -> str:
-    """Return what to pass where columns are no times; what would be refused as an element is left out."""
-    is_refused = any(called(name, TIMES) or not table.is_numeric(name) for name in names)
-    return f'time="" {"with" if is_refused else "takes it for an element,"} ignore={spelled(names)} leaves it out'
+    """Return the advice what to pass if columns are no times: take them as features, or ignore them."""
+    is_refused = any(is_called(name, TIMES) or not table.is_numeric(name) for name in names)
+    return f'time="" {"with" if is_refused else "takes it for an element,"} ignore={as_arg(names)} leaves it out'
 
 
-def _by_values(table: Table, free: Sequence[str], place: np.ndarray) -> tuple[str, ...]:
-    """Return the column that looks like times by its values, and perhaps by its name, which rises as rows stand."""
-    found: dict[str, Course] = {}
+def _by_values(table: Table, free: Sequence[str], codes: np.ndarray) -> tuple[str, ...]:
+    """Return the rising column that looks most like times by values and name, or ().
+
+    Raise ValueError if several look the same, or if the only candidates fall or have missing values.
+    """
+    found: dict[str, Trend] = {}
     for name in free:
-        if _has_dates(table, name) and (hour := hour_of(table, name, free, place)):
+        if _has_dates(table, name) and (hour := find_hour(table, name, free, codes)):
             return name, *hour
-        if called(name, LABELS) or called(name, IDS):
+        if is_called(name, LABELS) or is_called(name, IDS):
             continue
-        course = _course(table, (name,), place)
-        if course.count and not course.repeats and _is_like(course, name):
-            found[name] = course
-    best = max((_likeness(name, course) for name, course in found.items() if course.rises), default=None)
-    first = [name for name, course in found.items() if course.rises and _likeness(name, course) == best]
+        trend = _trend(table, (name,), codes)
+        if trend.count and not trend.repeats and _is_like(trend, name):
+            found[name] = trend
+    best = max((_sort_key(name, trend) for name, trend in found.items() if trend.rises), default=None)
+    first = [name for name, trend in found.items() if trend.rises and _sort_key(name, trend) == best]
     if len(first) > 1:
         choices = [(name,) for name in first]
-        cure = f"time={spelled(first[:1])} settles it"
-        raise ValueError(f'time: expected one column to be it, got {_listed(choices)}; {cure}, time="" takes none')
-    for name, course in found.items():
+        cure = f"time={as_arg(first[:1])} settles it"
+        raise ValueError(f'time: expected one column to be it, got {_joined(choices)}; {cure}, time="" takes none')
+    for name, trend in found.items():
         if not first:
-            _check_rises(table, course, (name,))
+            _check_rises(table, trend, (name,))
     for name in free if not found else ():
         rows = np.flatnonzero(~table.read(name)[1])
-        if table.rows / 2 < len(rows) < table.rows and not called(name, f"{LABELS}|{IDS}"):
-            course = _course(part_of_rows(table, rows), (name,), place[rows])
-            if course.count >= (1 if time_likeness(name) else ENOUGH) and not course.repeats and _is_like(course, name):
+        if table.rows / 2 < len(rows) < table.rows and not is_called(name, f"{LABELS}|{IDS}"):
+            trend = _trend(take_rows(table, rows), (name,), codes[rows])
+            if trend.count >= (1 if time_hint(name) else ENOUGH) and not trend.repeats and _is_like(trend, name):
                 _check_there(table, name)
     return tuple(first)
 
 
-def _is_like(course: Course, name: str) -> bool:
-    """Return whether a column looks like times; numbers whose name says little need be many."""
-    likeness, many = time_likeness(name), course.count >= ENOUGH and course.longest > 2
-    whole = course.kind == "whole"
-    if course.kind in ("dates", "epoch") or (course.regular and (many or (whole and likeness))):
+def _is_like(trend: Trend, name: str) -> bool:
+    """Return whether a column looks like times; numbers with a name that hints at nothing need many rows."""
+    hint, many = time_hint(name), trend.count >= ENOUGH and trend.longest > 2
+    whole = trend.kind == "whole"
+    if trend.kind in ("dates", "epoch") or (trend.regular and (many or (whole and hint))):
         return True
-    if course.rises and ((whole and likeness) or (many and likeness > 1)):
+    if trend.rises and ((whole and hint) or (many and hint > 1)):
         return True
-    return whole and (part_of(name) in CALENDAR or (many and likeness == 3))
+    return whole and (part_of(name) in CALENDAR or (many and hint == 3))
 
 
-def _likeness(name: str, course: Course) -> tuple[int, ...]:
-    """Return what speaks for a column of times; the most telling comes first."""
-    return course.kind == "dates", course.kind == "epoch", time_likeness(name), course.kind == "whole", course.regular
+def _sort_key(name: str, trend: Trend) -> tuple[int, ...]:
+    """Return a sort key for how much a column looks like times."""
+    return trend.kind == "dates", trend.kind == "epoch", time_hint(name), trend.kind == "whole", trend.regular
 
 
-def _course(table: Table, names: tuple[str, ...], place: np.ndarray) -> Course:
-    """Return how columns go on within sequences; they repeat where they are no numbers or dates without a gap."""
-    none = Course("", 0, 0, rises=False, repeats=True, regular=False)
+def _trend(table: Table, names: tuple[str, ...], codes: np.ndarray) -> Trend:
+    """Return the trend of columns; one that `repeats` if they are no numbers or dates, or have missing values."""
+    none = Trend("", 0, 0, rises=False, repeats=True, regular=False)
     try:
         values = table.together(names)
     except (TypeError, ValueError):
         return none
     if values.dtype.kind in "iu":
-        return course_of(values.astype(np.int64), place, "epoch" if _are_moments(values) else "whole")
+        return trend_of(values.astype(np.int64), codes, "epoch" if _are_moments(values) else "whole")
     if values.dtype.kind == "f" and np.isfinite(values).all():
-        return course_of(values, place, "real" if (values % 1).any() else "whole")
+        return trend_of(values, codes, "real" if (values % 1).any() else "whole")
     if values.dtype.kind not in "OmM" or not are_times(values[:LOOKED_AT]) or not are_times(values):
         return none
-    return course_of(ranks(values, ""), place, "dates")
+    return trend_of(rank_times(values, ""), codes, "dates")
 
 
 def _are_moments(values: np.ndarray) -> bool:
-    """Return whether whole numbers (n,) may be days, 20240131, or seconds from 1995 to 2040, or thousandths, ..."""
+    """Return whether whole numbers (n,) may be dates, 20240131, or Unix times in s, ms, us or ns of 1995 to 2040."""
     since = any(((values >= 8e8 * size) & (values < 2.2e9 * size)).all() for size in (1, 1e3, 1e6, 1e9))
-    return since or form_of_counts(values) not in ("", "%Y%m")
+    return since or date_format_of(values) not in ("", "%Y%m")
 
 
 def _has_dates(table: Table, name: str) -> bool:
-    """Return whether a column has dates, as some of its rows say."""
+    """Return whether a column has dates, judged by its first rows."""
     values, missing = table.read(name)
     if values.dtype.kind in "iu":
-        return form_of_counts(values) == "%Y%m%d"
+        return date_format_of(values) == "%Y%m%d"
     return values.dtype.kind in "OM" and not missing.any() and are_times(values[:LOOKED_AT])
 
 
-def _listed(choices: Sequence[Sequence[str]]) -> str:
+def _joined(choices: Sequence[Sequence[str]]) -> str:
+    """Join choices of columns with commas, the columns of one with "with"."""
     return ", ".join(" with ".join(names) for names in choices)
 
 
 def _cure(choices: Sequence[Sequence[str]], free: Sequence[str]) -> str:
-    """Return what to pass for the first choice, others being left out, or for the last of several columns."""
+    """Return the advice what to pass for the first choice, and for others of several columns."""
     cures = []
     for names in (choices[0], *(each for each in choices[1:] if len(each) > 1)):
         rest = [name for each in choices for name in each if name not in names and name in free]
-        cures.append(f"time={spelled(names)} with ignore={spelled(rest)}")
+        cures.append(f"time={as_arg(names)} with ignore={as_arg(rest)}")
     return ", or ".join(cures)

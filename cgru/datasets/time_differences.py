@@ -1,4 +1,4 @@
-"""The time from row to row within a sequence: its differences, the largest, and where it cuts a sequence in two."""
+"""Time differences between the rows of a sequence: `split_at` gaps parsed and formatted, and a note on large ones."""
 
 from __future__ import annotations
 
@@ -7,18 +7,19 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["TIME_STEP", "as_gap", "on_gaps", "spoken"]
+__all__ = ["TIME_STEP", "format_gap", "notes_on_gaps", "parse_gap"]
 
-TIME_STEP = "time_step"  # the name of the element
-UNITS = {"w": 604800.0, "d": 86400.0, "h": 3600.0, "min": 60.0, "s": 1.0}
-FAR = 20  # times the usual difference, beyond which the largest one may mean another sequence
-SEVERAL = 8  # differences, before one of them is usual
+TIME_STEP = "time_step"  # the name of the feature
+UNITS = {"w": 604800.0, "d": 86400.0, "h": 3600.0, "min": 60.0, "s": 1.0}  # in seconds
+FAR = 20  # times the median difference: a larger one may separate two sequences
+SEVERAL = 8  # differences that are needed to judge by their median
 
 
-def as_gap(value: Any) -> tuple[float, bool]:
-    """Return a gap as a number, and whether it is of seconds: 30 is no time, "30d", "6h", "10min" and "2w" are.
+def parse_gap(value: Any) -> tuple[float, bool]:
+    """Parse a gap; return its size, and whether that is in seconds.
 
-    TypeError or ValueError for what is none.
+    "30d", "6h", "10min" and "2w" are in seconds, 30 and "30" in the unit of the times. Raise ValueError for any other
+    value.
     """
     text = value.strip().lower() if isinstance(value, str) else ""
     if found := re.fullmatch(r"(\d+\.?\d*|\.\d+) *(w|d|h|min|m|s)?", text):
@@ -32,21 +33,22 @@ def as_gap(value: Any) -> tuple[float, bool]:
     return number * UNITS.get("min" if unit == "m" else unit, 1.0), unit is not None
 
 
-def spoken(gap: float, seconds: bool) -> str:
-    """Return a gap in words that `as_gap` takes, rounded: 5.2d, 90min, or a number."""
+def format_gap(gap: float, seconds: bool) -> str:
+    """Format a gap, rounded to three digits, so that `parse_gap` reads it again: 5.2d, 90min, or a number."""
     if not seconds:
         return f"{gap:.3g}" if gap < 1e15 else f"{gap:g}"
     unit = next((unit for unit, size in UNITS.items() if gap >= size and unit != "w"), "s")
     return f"{float(f'{gap / UNITS[unit]:.3g}'):g}{unit}"
 
 
-def on_gaps(apart: np.ndarray, seconds: bool, names: str) -> list[str]:
-    """Return what to say of the differences (n,) of times where one is far larger than usual: a line or none."""
+def notes_on_gaps(apart: np.ndarray, seconds: bool, names: str) -> list[str]:
+    """Return a note if the largest time difference of `apart` (n,) is far above the median, else an empty list."""
     if len(apart) < SEVERAL:
         return []
     usual, largest = float(np.median(apart)), float(apart.max())
     if largest <= FAR * usual:
         return []
-    cut = spoken(np.sqrt(usual * largest), seconds)
-    gaps = f"the largest gap within a sequence is {spoken(largest, seconds)}, the usual one {spoken(usual, seconds)}"
-    return [f'{names}: {gaps}; split_at="{cut}" makes sequences of what lies further apart']
+    cut = format_gap(np.sqrt(usual * largest), seconds)
+    gaps = f"{format_gap(largest, seconds)}, the usual one {format_gap(usual, seconds)}"
+    cure = f'split_at="{cut}" makes sequences of what lies further apart'
+    return [f"{names}: the largest gap within a sequence is {gaps}; {cure}"]

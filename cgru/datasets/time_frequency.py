@@ -1,4 +1,4 @@
-"""The times of a regular series: read, checked, and continued."""
+"""Time series frequency: inferred from the times of a series, and used to check and continue them."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import numpy as np
 
 from cgru.datasets.days import first_day, lengths_of_months, weekday
 from cgru.datasets.time_zones import Clock
-from cgru.datasets.where import Place, first_true
+from cgru.datasets.where import Locator, first_true
 
-__all__ = ["Calendar", "calendar_of"]
+__all__ = ["Frequency", "infer_frequency"]
 
 _DAY, _MICROSECOND = np.timedelta64(1, "D"), np.timedelta64(1, "us")
 _END = np.datetime64("10000-01-01", "us")
-_SPANS = {"months": 12e4, "weekdays": 4e6, "seconds": 3.2e11}  # more than ten thousand years of each
-WEEKDAYS = "1111100"
-HOLIDAYS = 5  # weekdays one after the other
+_SPANS = {"months": 12e4, "weekdays": 4e6, "seconds": 3.2e11}  # ten thousand years in each unit, or more
+WEEKDAYS = "1111100"  # Monday to Friday, as a weekmask of NumPy
+HOLIDAYS = 5  # weekdays in succession
 NAMES = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 NTH = ("first", "second", "third", "fourth", "fifth", "last")
 _NAMES = {
@@ -27,21 +27,22 @@ _NAMES = {
 _UNITS = (("day", 86400.0), ("hour", 3600.0), ("minute", 60.0), ("second", 1.0))
 
 
-class Calendar(NamedTuple):
-    """The rule by which the times of a regular series follow each other.
+class Frequency(NamedTuple):
+    """The frequency of a regular series, like an offset of pandas: the rule from one time to the next.
 
     Attributes:
-        unit: "months", "weekdays", "seconds" (any share of them) or "numbers".
-        count: how many of these lie between one time and the next.
-        days: of months, the days of each that are taken, several only of single months; the last where it has fewer.
-        february: the last day that may be taken in a February.
-        roll: of months, "" or where a day is moved to that is no weekday: "preceding" or "following".
-        week: of weekdays, which days from Monday to Sunday there are, as NumPy writes them.
-        nth: of months, which of the days in `week` it is, 0 the first and -1 the last; None: it is one of `days`.
-        clock: where times, in UTC, follow each other by the clock on the wall, that clock; else None.
-        hour: of such times, what the clock shows of the day; None: what it shows at the first.
-        per_year: of numbers, how many steps a year has; 0: nobody knows.
-        seasons: of numbers, how many steps a season may well have.
+        unit: "months", "weekdays", "seconds" (fractions, too) or "numbers".
+        count: the number of units from one time to the next.
+        days: with months, the days of the month; several only if `count` is 1. A shorter month takes its last day.
+        february: with months, the latest day in a February.
+        roll: with months, where a day that is no weekday is moved to: "preceding", "following", or "" for no move.
+        week: the weekmask of NumPy, Monday to Sunday, of "weekdays" and `nth`.
+        nth: with months, the index of the day among those of `week` in the month, 0 the first and -1 the last; None:
+            the day is in `days`.
+        clock: the converter to local time, if times in UTC are regular in local time; else None.
+        hour: with a clock, the local time of day; None: that of the first time.
+        per_year: with numbers, the number of steps a year; 0 if unknown.
+        seasons: with numbers, likely lengths of a season in steps.
     """
 
     unit: str
@@ -73,13 +74,14 @@ class Calendar(NamedTuple):
 
     @property
     def _restricted(self) -> str:
+        """Return the text that restricts a frequency of months to certain days, or ""."""
         if self.nth is not None:
             return f", on the {NTH[self.nth]} {NAMES[self.week.index('1')]}"
         return ", on weekdays" if self.roll else ""
 
     @property
     def likely(self) -> tuple[int, ...]:
-        """How many steps a season may well have: a year of months, a week of days, a day of hours."""
+        """Return likely lengths of a season in steps: a year of months, a week of days, a day or week of hours."""
         if self.unit == "months":
             return (12 * len(self.days) // self.count,) if self.count in (1, 2, 3, 4, 6) else ()
         if self.unit == "weekdays":
@@ -90,7 +92,7 @@ class Calendar(NamedTuple):
         return self.seasons
 
     def places(self, times: np.ndarray) -> np.ndarray:
-        """Return how many steps after the first each of `times` (n,) is, as floats."""
+        """Return the number of steps from the first of `times` (n,) to each, as floats."""
         if self.unit == "numbers":
             return (times - times[0]) / self.count
         if self.clock is not None:
@@ -105,9 +107,9 @@ class Calendar(NamedTuple):
         return (places - places[0]) / self.count
 
     def at(self, first: Any, places: Any) -> np.ndarray:
-        """Return the times so many steps after `first`, one of a series.
+        """Return the times that are `places` steps after `first`, which is a time of the series.
 
-        ValueError for times past the year 9999, and for numbers that 64 bits do not hold.
+        Raise ValueError for times past the year 9999, and for numbers beyond 64 bits.
         """
         places = np.asarray(places, np.int64)
         if self.clock is not None:
@@ -129,7 +131,7 @@ class Calendar(NamedTuple):
         return times
 
     def fits(self, times: np.ndarray) -> np.ndarray:
-        """Return whether each of sorted `times` (n,) is one of those that follow the first by this rule."""
+        """Return a mask of the sorted `times` (n,) that a whole number of steps separates from the first."""
         places = self.places(times)
         whole = np.round(places).astype(np.int64)
         if self.clock is None:
@@ -143,9 +145,9 @@ class Calendar(NamedTuple):
         return right & (np.diff(whole, prepend=-1) > 0)
 
     def _holidays(self, times: np.ndarray, due: np.ndarray) -> np.ndarray:
-        """Return where holidays explain that `times` (n,) are before a last weekday that is `due`, or behind a first.
+        """Return a mask of `times` (n,) that holidays may have moved away from the first or last weekday that is `due`.
 
-        They do for a few days, and for a third of six times or more at most.
+        At most `HOLIDAYS` weekdays are explained so, in at most a third of six times or more.
         """
         dates, expected = times.astype("datetime64[D]"), due.astype("datetime64[D]")
         if not self.roll or len(times) < 6 or 3 * (dates != expected).sum() > len(times):
@@ -154,9 +156,9 @@ class Calendar(NamedTuple):
         return np.is_busday(dates) & (late >= 0) & (late <= HOLIDAYS)
 
     def _drifts(self, times: np.ndarray) -> bool:
-        """Return whether the day of the month, once a month has fewer, stays so and ends at that of `days`.
+        """Return whether a short month lowers the day of all later months, down to the one in `days`.
 
-        pandas makes 2023-01-31, 02-28, 03-28 of steps of `DateOffset(months=1)`.
+        Such are 2023-01-31, 02-28, 03-28, which repeated `DateOffset(months=1)` of pandas makes.
         """
         if self.unit != "months":
             return False
@@ -165,16 +167,16 @@ class Calendar(NamedTuple):
         return bool(kept) and self.days == (into[-1],)
 
     def _shown(self, first: Any, places: np.ndarray) -> np.ndarray:
-        """Return what the clock shows so many steps after the moment `first`."""
-        return Calendar._replace(self, clock=None).at(self._walls(np.array([first]))[0], places)
+        """Return the local times that are `places` steps after the time `first`, which is in UTC."""
+        return Frequency._replace(self, clock=None).at(self._walls(np.array([first]))[0], places)
 
     def _walls(self, moments: np.ndarray) -> np.ndarray:
-        """Return what the clock shows at `moments` (n,), at its `hour` of the nearest day where it has one."""
+        """Convert `moments` (n,) from UTC to local time, rounded to the nearest `hour` of a day unless that is None."""
         walls = self.clock.local(moments)
         return walls if self.hour is None else _dates(walls, self.hour) + self.hour
 
     def _dates_at(self, first: np.datetime64, places: np.ndarray) -> np.ndarray:
-        """Return the dates so many steps after that of `first`."""
+        """Return the dates that are `places` steps after the date `first`."""
         if self.unit == "weekdays":
             return np.busday_offset(first, places, roll="preceding", weekmask=self.week)
         month, k = np.datetime64(first, "M"), len(self.days)
@@ -183,11 +185,11 @@ class Calendar(NamedTuple):
         return self._dates(months, np.array(self.days)[steps % k])
 
     def _slots(self, dates: np.ndarray, months: np.ndarray) -> Any:
-        """Return which of the `days` of its month each of `dates` (n,) has reached, 0 for the first."""
+        """Return the index of the last of `days` that each of `dates` (n,) has reached in its month."""
         return sum((dates >= self._dates(months, day)).astype(np.int64) for day in self.days[1:])
 
     def _dates(self, months: np.ndarray, days: Any) -> np.ndarray:
-        """Return the dates of these `days` in `months` (n,)."""
+        """Return the dates of the given `days` in `months` (n,), after the rules for short months and weekdays."""
         if self.nth is not None:
             return np.busday_offset(first_day(months, self.nth < 0), self.nth, roll="forward", weekmask=self.week)
         last = np.minimum(lengths_of_months(months), np.where(months.astype(np.int64) % 12 == 1, self.february, 31))
@@ -195,20 +197,28 @@ class Calendar(NamedTuple):
         return np.busday_offset(dates, 0, roll=self.roll) if self.roll else dates
 
 
-def calendar_of(times: np.ndarray, name: str, quoted: Place | None = None, clock: Clock | None = None) -> Calendar:
-    """Return the rule that sorted `times` (n,), in UTC where they have a `clock`, follow: all of them, or most.
+def infer_frequency(
+    times: np.ndarray, name: str, quoted: Locator | None = None, clock: Clock | None = None
+) -> Frequency:
+    """Infer the frequency of sorted `times` (n,), like pandas' `infer_freq`.
 
-    Steps of less than a day are steps in UTC; others, and those that are irregular there, are steps of the clock.
-    ValueError, with times as they are `quoted` by their places, for times that are there twice, and for one that lies
-    between the steps.
+    Args:
+        times: the times, in UTC if there is a `clock`, or integers.
+        name: the name of the column, for errors.
+        quoted: returns the text of time i, for errors.
+        clock: converts UTC to local time. Steps below a day are regular in UTC, or else in local time; longer steps in
+            local time.
+
+    Raises:
+        ValueError: there are less than 3 times, a time is double, or one is irregular.
     """
-    quoted = quoted or (lambda i: _said(times[i]))
+    quoted = quoted or (lambda i: _text(times[i]))
     if (again := first_true(times[1:] == times[:-1])) is not None:
         raise ValueError(f"{name}: expected each time once, got {quoted(again)} twice")
     if len(times) < 3:
         raise ValueError(f"{name}: expected at least 3 times, to know the step between them, got {len(times)}")
     wrong = []
-    for found in _candidates(times, clock):
+    for found in _candidate_frequencies(times, clock):
         wrong.append((found, np.flatnonzero(~found.fits(times))))
         if not wrong[-1][1].size:
             return found
@@ -217,59 +227,62 @@ def calendar_of(times: np.ndarray, name: str, quoted: Place | None = None, clock
     raise ValueError(f"{name}: expected regular times, {found} as most are, got {where}")
 
 
-def _candidates(times: np.ndarray, clock: Clock | None) -> Iterator[Calendar]:
-    """Yield the rules that sorted `times` (n,) may follow, the most likely first."""
+def _candidate_frequencies(times: np.ndarray, clock: Clock | None) -> Iterator[Frequency]:
+    """Yield the frequencies that sorted `times` (n,) may have, the most likely first."""
     if times.dtype.kind == "i":
-        yield Calendar("numbers", int(_most(np.diff(times))))
+        yield Frequency("numbers", int(_mode(np.diff(times))))
         return
-    elapsed = Calendar("seconds", _most(np.diff(times)) / _MICROSECOND / 1e6)
+    elapsed = Frequency("seconds", _mode(np.diff(times)) / _MICROSECOND / 1e6)
     if clock is None:
         yield from _by_date(times, times - times.astype("datetime64[D]"))
         yield elapsed
         return
     walls = clock.local(times)
     hours = walls - walls.astype("datetime64[D]")
-    hour = _most(hours)
+    hour = _mode(hours)
     shown = _dates(walls, hour)
-    step = _most(np.diff(shown)) / _MICROSECOND / 1e6
+    step = _mode(np.diff(shown)) / _MICROSECOND / 1e6
     if elapsed.count < 86400:
         yield elapsed
     elif step:
         for found in _by_date(shown + hour, np.array([hour])):
             yield found._replace(clock=clock, hour=hour)
-        yield Calendar("seconds", step, clock=clock, hour=hour)
+        yield Frequency("seconds", step, clock=clock, hour=hour)
         yield elapsed
-    yield Calendar("seconds", _most(np.diff(walls)) / _MICROSECOND / 1e6, clock=clock)
+    yield Frequency("seconds", _mode(np.diff(walls)) / _MICROSECOND / 1e6, clock=clock)
 
 
-def _by_date(times: np.ndarray, hours: np.ndarray) -> Iterator[Calendar]:
-    """Yield the rules of months and weekdays that `times` (n,), at `hours` of their days, may follow."""
+def _by_date(times: np.ndarray, hours: np.ndarray) -> Iterator[Frequency]:
+    """Yield the frequencies of months and weekdays that `times` (n,), at `hours` of their days, may have."""
     if (hours != hours[0]).any():
         return
     dates, months = times.astype("datetime64[D]"), times.astype("datetime64[M]")
     apart = np.diff(months.astype(np.int64))
     into, lengths = _into(times)
     if apart.min() > 0:
-        count = int(_most(apart))
+        count = int(_mode(apart))
         rules = _month_rules(into, lengths, weekday(dates))
-        yield from (Calendar("months", count, **rule) for rule in rules)
+        yield from (Frequency("months", count, **rule) for rule in rules)
     else:
-        yield from (Calendar("months", 1, days) for days in _days_of_months(into, lengths, apart))
+        yield from (Frequency("months", 1, days) for days in _days_of_months(into, lengths, apart))
     if week := _week(dates):
-        yield Calendar("weekdays", 1, week=week)
+        yield Frequency("weekdays", 1, week=week)
 
 
 def _month_rules(into: np.ndarray, lengths: np.ndarray, weekdays: np.ndarray) -> Iterator[dict[str, Any]]:
-    """Yield which day of the month may be meant by days (n,) `into` months of these `lengths`, on `weekdays`."""
-    if (into == lengths).all():  # of February or April alone the last is meant
+    """Yield rules for the day of the month, as fields of `Frequency`, the most likely first.
+
+    `into` (n,) are the days of the month of times, `lengths` the days in their months, `weekdays` their weekdays.
+    """
+    if (into == lengths).all():  # even if all are the 30th of April, the last day is meant
         yield {"days": (31,)}
-    highest, usual = int(into.max()), int(_most(into))
+    highest, usual = int(into.max()), int(_mode(into))
     yield {"days": (highest,)}
     yield {"days": (highest,), "february": 28}
     yield {"days": (31,), "roll": "preceding"}
     yield {"days": (1,), "roll": "following"}
-    week = "".join("1" if day == _most(weekdays) else "0" for day in range(7))
-    yield {"week": week, "nth": int(_most((into - 1) // 7))}
+    week = "".join("1" if day == _mode(weekdays) else "0" for day in range(7))
+    yield {"week": week, "nth": int(_mode((into - 1) // 7))}
     yield {"week": week, "nth": -1}
     yield {"days": (int(into[-1]),)}
     yield {"days": (usual,)}
@@ -277,21 +290,21 @@ def _month_rules(into: np.ndarray, lengths: np.ndarray, weekdays: np.ndarray) ->
 
 
 def _days_of_months(into: np.ndarray, lengths: np.ndarray, apart: np.ndarray) -> Iterator[tuple[int, ...]]:
-    """Yield the two or three days of each month that times may fall on; none where too few are there to tell."""
+    """Yield the two or three days of each month that times may fall on; nothing if there are too few times to tell."""
     starts = np.flatnonzero(np.r_[True, apart > 0])
     sizes = np.diff(np.r_[starts, len(into)])
-    k = int(_most(sizes[1:-1])) if len(sizes) > 2 else 0
+    k = int(_mode(sizes[1:-1])) if len(sizes) > 2 else 0
     if k not in (2, 3) or len(into) < 3 * k:
         return
     whole = starts[sizes == k, None] + np.arange(k)
     is_last = (into[whole] == lengths[whole]).all(axis=0)
-    for chosen in (_most, np.max):
+    for chosen in (_mode, np.max):
         yield tuple(31 if last else int(chosen(days)) for last, days in zip(is_last, into[whole].T, strict=True))
 
 
 def _week(dates: np.ndarray) -> str:
-    """Return the days of the week that sorted `dates` (n,) fall on, as NumPy writes them; "" for all, and few dates."""
-    if _most(np.diff(dates)) != _DAY:
+    """Return the weekmask of sorted daily `dates` (n,) that skip days of the week; "" for others, or too few dates."""
+    if _mode(np.diff(dates)) != _DAY:
         return ""
     there = np.isin(np.arange(7), weekday(dates))
     week = "".join("1" if day else "0" for day in there)
@@ -301,24 +314,27 @@ def _week(dates: np.ndarray) -> str:
 
 
 def _dates(walls: np.ndarray, hour: np.timedelta64) -> np.ndarray:
-    """Return the date that each of `walls` (n,) is nearest to the `hour` of, in microseconds."""
+    """Return for each local time of `walls` (n,) the date whose `hour` is nearest, as datetime64[us]."""
     half = np.timedelta64(12, "h")
     return (walls - hour + half).astype("datetime64[D]").astype("datetime64[us]")
 
 
 def _into(times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the day of the month of each of `times` (n,), and how many days that month has."""
+    """Return the day of the month of each of `times` (n,), and the number of days in that month."""
     return (times.astype("datetime64[D]") - first_day(times)).astype(np.int64) + 1, lengths_of_months(times)
 
 
-def _most(steps: np.ndarray) -> Any:
+def _mode(steps: np.ndarray) -> Any:
+    """Return the most common value."""
     values, counts = np.unique(steps, return_counts=True)
     return values[np.argmax(counts)]
 
 
-def _said(time: Any) -> str:
+def _text(time: Any) -> str:
+    """Format a time without a midnight or microseconds of 0."""
     return str(time).removesuffix(".000000").removesuffix("T00:00:00")
 
 
 def _too_late(first: Any) -> ValueError:
-    return ValueError(f"horizon: expected times up to the year 9999, got steps beyond after {_said(first)}")
+    """Return the error for times past the year 9999."""
+    return ValueError(f"horizon: expected times up to the year 9999, got steps beyond after {_text(first)}")

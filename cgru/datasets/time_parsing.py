@@ -1,6 +1,6 @@
-"""Times out of columns: numbers, dates and times of day, to sort by, to subtract, or to count with.
+"""Time parsing: columns of numbers, dates or times of day.
 
-`ranks` are for sorting, those of `clock_of` for differences, those of `times_of` for what is to be continued.
+`rank_times` gives ranks to sort by, `times_as_numbers` numbers to subtract, `parse_times` times to continue.
 """
 
 from __future__ import annotations
@@ -15,23 +15,32 @@ import numpy as np
 
 from cgru.datasets.dates import Dates, dates_in, forms_of, months_by_name
 from cgru.datasets.month_names import folded, months_of
-from cgru.datasets.where import Place, first_true
+from cgru.datasets.where import Locator, first_true
 
-__all__ = ["Times", "are_times", "clock_of", "form_of_counts", "ranks", "slip_in", "times_of", "why_not"]
+__all__ = [
+    "Times", "are_times", "date_format_of", "describe_slip", "parse_times", "rank_times", "times_as_numbers",
+    "why_no_times",
+]  # fmt: skip
 
-LOOKED_AT = 100  # different times, to find out what form most have
+LOOKED_AT = 100  # different texts that are sampled, to find the form of most
 MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec"  # as strptime reads them
 COUNTED = (("%Y%m", 1), ("%Y%m%d", 100), ("%Y%m%d%H", 10**4), ("%Y%m%d%H%M", 10**6), ("%Y%m%d%H%M%S", 10**8))
 DUE_DATED = "times like 1959-01, 1959-01-31, 1959-01-31 12:00, 1959Q1 or whole numbers, all of one form"
 
 
 class Times(NamedTuple):
-    """Times as they were read: `values` (n,), datetime64[us] or int64, and the `form` in which they are written.
+    """Parsed times, and how to write further times in the same format.
 
-    `form` is "number", "month", "quarter", "day", "minute", "second", "microsecond", or a format of strftime; `zone` is
-    what stood behind each. Where `values` are in UTC, `offsets` (n,), timedelta64[us], are what was written less these;
-    `zones` is how the first of them was. Of decimal years, whose form is "year", `spelled` writes them, a `note` says
-    what was taken for what, and `calendar` is the rule of those that are counted, None of months.
+    Attributes:
+        values: datetime64[us] or int64 (n,).
+        form: "number", "month", "quarter", "day", "minute", "second", "microsecond", a format of strftime, or "year" of
+            decimal years.
+        zone: the text of the time zone behind each time.
+        offsets: the UTC offsets (n,), timedelta64[us], if they differ; `values` are then in UTC.
+        zones: the text of the first offset.
+        spelled: formats decimal years.
+        note: what decimal years were taken for.
+        frequency: the `Frequency` of decimal years that are equal parts of a year; None of months.
     """
 
     values: np.ndarray
@@ -41,12 +50,12 @@ class Times(NamedTuple):
     zones: str = "+00:00"
     spelled: Callable[[np.ndarray], list[str]] | None = None
     note: str = ""
-    calendar: Any = None
+    frequency: Any = None
 
     def written(self, values: np.ndarray, offsets: np.ndarray | None = None) -> list[str]:
-        """Return `values` (k,), times like these, in the same form, with `offsets` (k,) from UTC if there are some.
+        """Format `values` (k,) in the form of these times, with UTC `offsets` (k,) if these have some.
 
-        ValueError where that could not be read again.
+        Raise ValueError for a time that could not be read again.
         """
         if self.spelled is not None:
             return self.spelled(values)
@@ -74,28 +83,31 @@ class Times(NamedTuple):
 
 
 def _written(moment: datetime, form: str, zone: str) -> str:
+    """Format a time by a format of strftime, with four digits for years before 1000 and the given zone for %z."""
     offset = zone.replace(":", "") or "+0000"
     return moment.strftime(form.replace("%Y", f"{moment.year:04}").replace("%z", offset).replace("%Z", "UTC"))
 
 
 def _zone(offset: timedelta, like: str) -> str:
-    """Return an offset from UTC as ISO 8601 writes it, with a space before it or without a colon in it like another."""
+    """Format a UTC offset by ISO 8601, with the same space before it and colon in it as the text `like`."""
     text = datetime(2000, 1, 1, tzinfo=timezone(offset)).isoformat()[19:]
     text = text if ":" in like or "Z" in like else text.replace(":", "")
     return f" {text}" if like[:1] == " " else text
 
 
-def ranks(values: np.ndarray, name: str, place: Place | None = None, form: str | None = None) -> np.ndarray:
-    """Return the rank of each time (n,): of numbers by size, of dates and texts that are dates by date.
+def rank_times(values: np.ndarray, name: str, locate: Locator | None = None, form: str | None = None) -> np.ndarray:
+    """Return the rank of each time (n,): numbers by size, dates and texts with dates by date.
 
     Args:
-        values: of a column (n,).
-        name: of the column, for errors.
-        place: says in words where a row stands.
-        form: how the times are written, as for strptime; None: as they look.
+        values: the column (n,).
+        name: the name of the column, for errors.
+        locate: describes a row, for errors.
+        form: the format of the times, as for strptime; None: guessed from the texts.
 
-    ValueError for texts that are no times, with the `place` of the first that is unlike most, and for dates that may
-    be read in several ways.
+    Raises:
+        TypeError: the values have several types.
+        ValueError: a text is no time (the first unlike most is named with its place), or dates have several readings
+            with different orders.
     """
     if values.dtype.kind not in ("OUT" if form is None else "OUTiuf"):
         return _ranked(values)
@@ -105,25 +117,25 @@ def ranks(values: np.ndarray, name: str, place: Place | None = None, form: str |
             return _ranked(values)
         except TypeError:
             raise TypeError(f"{name}: expected values of one kind, got several") from None
-    column = _Column(cells, name, place)
+    column = _Column(cells, name, locate)
     if form is not None:
         return _ranked(_formatted(column, form)[0])[column.codes]
     numbers = _numbers(column.texts)
     return (_order(column.dates(_order)) if numbers is None else _ranked(numbers))[column.codes]
 
 
-def clock_of(
-    values: np.ndarray, form: str | None = None, name: str = "", place: Place = "row {}".format
+def times_as_numbers(
+    values: np.ndarray, form: str | None = None, name: str = "", locate: Locator = "row {}".format
 ) -> tuple[np.ndarray, bool]:
-    """Return times (n,), which `ranks` takes, as numbers, and whether these are seconds, of dates and times of day.
+    """Convert times (n,) to numbers whose differences count; return them, and whether they are in seconds.
 
-    Times that are numbers keep their own unit. `form` is how they are written, as for strptime. ValueError, with the
-    `name` and the `place`, for dates whose readings lie differently far apart, though they have one order, and for what
-    has no difference.
+    Dates and times of day become seconds. Numbers keep their own unit. `form` is the format of the times, as for
+    strptime. Raise ValueError, with `name` and place, for times without differences, and for dates with several
+    readings whose differences are not the same (though their order is).
     """
     kind = values.dtype.kind
-    if form is not None or kind in "iu":  # of these dates are refused, such as 20240131
-        times = times_of(values, name, form, place).values.astype(np.int64)
+    if form is not None or kind in "iu":  # parse_times refuses integers that are dates, 20240131
+        times = parse_times(values, name, form, locate).values.astype(np.int64)
         return (times * 1.0, False) if form is None else (times / 1e6, True)
     if kind in "mM":
         return values.astype(f"{kind}8[us]").astype(np.int64) / 1e6, True
@@ -135,14 +147,14 @@ def clock_of(
         except AttributeError:
             got = type(values[0]).__name__
             raise ValueError(f"{name}: expected dates or numbers, which are so far apart, got {got}") from None
-    column = _Column(values.tolist(), name, place)
+    column = _Column(values.tolist(), name, locate)
     if (numbers := _numbers(column.texts)) is not None:
         return numbers[column.codes], False
     return column.dates(lambda dates: np.diff(dates.utc)).utc[column.codes] / 1e6, True
 
 
 def _seconds(value: Any) -> float:
-    """Return a date, a moment, a time of day, a span or the start of a period of pandas in seconds."""
+    """Convert a date, datetime, time of day, timedelta, or the start of a pandas Period, to seconds."""
     value = getattr(value, "start_time", value)
     if hasattr(value, "total_seconds"):
         return value.total_seconds()
@@ -154,57 +166,57 @@ def _seconds(value: Any) -> float:
 
 
 def are_times(values: np.ndarray, form: str | None = None) -> bool:
-    """Return whether some values (n,) that are no numbers can be sorted by as dates, times of day or spans."""
+    """Return whether values (n,) that are no numbers are dates, times of day or timedeltas that can be sorted."""
     if values.dtype.kind in "mM":
         return True
-    return not why_not(values, form=form) and all(isinstance(value, (str, date, time)) for value in values)
+    return not why_no_times(values, form=form) and all(isinstance(value, (str, date, time)) for value in values)
 
 
-def why_not(values: np.ndarray, name: str = "", place: Place | None = None, form: str | None = None) -> str:
-    """Return why some values (n,) cannot be sorted by as times, in words; "" where they can."""
+def why_no_times(values: np.ndarray, name: str = "", locate: Locator | None = None, form: str | None = None) -> str:
+    """Return the reason why values (n,) cannot be sorted as times; "" if they can."""
     try:
-        ranks(values, name, place, form)
+        rank_times(values, name, locate, form)
     except (TypeError, ValueError) as error:
         return str(error)
     return ""
 
 
-def slip_in(values: np.ndarray, name: str, place: Place) -> str:
-    """Return what is wrong, in words, with the first text of a column (n,) that is no time where most are; "" else."""
+def describe_slip(values: np.ndarray, name: str, locate: Locator) -> str:
+    """Describe the first text of a column (n,) that is no time, if most texts are times; else return ""."""
     some = [value for value in values[:LOOKED_AT].tolist() if isinstance(value, str)]
     most = 2 * sum(bool(dates_in([text])) for text in some) > len(some)
-    return why_not(values, name, place) if most else ""
+    return why_no_times(values, name, locate) if most else ""
 
 
-def times_of(column: Sequence[Any], name: str, form: str | None = None, place: Place = "row {}".format) -> Times:
-    """Return the times in a column: texts, integers (years, or any count, but no 202401), or datetimes.
+def parse_times(column: Sequence[Any], name: str, form: str | None = None, locate: Locator = "row {}".format) -> Times:
+    """Parse a column of times: texts, integers (years or any count, but no 202401), or datetimes.
 
-    Texts are dates in any form that `ranks` takes, all with the same parts; with `form`, of strptime, whatever that
-    says. Those of several zones are taken in UTC. ValueError for one that is not, with its `place`, and for dates that
-    may be read in several ways, so that no day is taken for a month.
+    Texts are dates in any form that `rank_times` accepts, all with the same parts, or in the strptime format `form`.
+    Times of several time zones are converted to UTC. Raise ValueError, with the place, for a text that is no date, and
+    for dates with several readings, so that no day is taken for a month.
     """
     values = np.asarray(column)
     if values.dtype.kind == "M":
-        return _datetimes(values, name, place)
+        return _datetimes(values, name, locate)
     if values.dtype.kind in "iuf" and form is None:
         if values.dtype.kind == "f" and not ((values == np.floor(values)) & (np.abs(values) < 2**53)).all():
             raise ValueError(f"{name}: expected times, such as 1959-01, or whole numbers, got others")
-        if written := form_of_counts(values):  # from 202312 to 202401 it is a month, not 89 of something
+        if written := date_format_of(values):  # from 202312 to 202401 it is a month, not 89 of something
             cure = f'it needs its format: time_format="{written}"'
             raise ValueError(f"{name}: expected counts, or times like 1959-01, got {int(values[0])}; {cure}")
         return Times(values.astype(np.int64), "number")
     cells = _cells(values)
-    rows = _Column(cells if values.dtype.kind in "UT" else list(map(str, cells)), name, place)
+    rows = _Column(cells if values.dtype.kind in "UT" else list(map(str, cells)), name, locate)
     if form is not None:
         utc, offsets = _formatted(rows, form)
         return Times(utc[rows.codes], form, "", None if offsets is None else offsets[rows.codes])
     numbers = _numbers(rows.texts)
-    if numbers is not None and not (dates_in(rows.texts) and all(map(_is_of_now, rows.texts))):
-        return times_of(numbers[rows.codes], name, None, place)
+    if numbers is not None and not (dates_in(rows.texts) and all(map(_has_likely_year, rows.texts))):
+        return parse_times(numbers[rows.codes], name, None, locate)
     dates = rows.dates(lambda dates: dates.utc, dated=True)
     if (i := first_true(dates.nanoseconds != 0)) is not None:
-        raise ValueError(f"{name}: expected times of whole microseconds, got {rows.texts[i]!r} in {place(rows.row(i))}")
-    if len(np.unique(dates.offsets)) > 1:  # of a place whose clocks change
+        raise ValueError(f"{name}: expected times of whole microseconds, got {rows.quote(i)}")
+    if len(np.unique(dates.offsets)) > 1:  # local times with daylight saving
         written = dates.written if re.search("second|%[HI]", dates.written) else "minute"
         offsets = (dates.microseconds - dates.utc).astype("timedelta64[us]")
         return Times(dates.utc.astype("datetime64[us]")[rows.codes], written, "Z", offsets[rows.codes], dates.zone)
@@ -212,35 +224,33 @@ def times_of(column: Sequence[Any], name: str, form: str | None = None, place: P
 
 
 class _Column:
-    """The texts of a column, in the order of the file, and which of them each row has (`codes`).
+    """A column of texts, factorized if many rows have the same text: row i has `texts[codes[i]]`."""
 
-    Where many rows have the same text it is there once.
-    """
-
-    def __init__(self, cells: list[str], name: str, place: Place | None):
-        self.texts, self.codes, self.name, self.place = cells, np.arange(len(cells)), name, place
+    def __init__(self, cells: list[str], name: str, locate: Locator | None):
+        self.texts, self.codes, self.name, self.locate = cells, np.arange(len(cells)), name, locate
         some = cells[:: len(cells) // LOOKED_AT + 1]
         if 2 * len(set(some)) <= len(some):
             index = {text: i for i, text in enumerate(dict.fromkeys(cells))}
             self.texts, self.codes = list(index), np.array([index[cell] for cell in cells])
 
     def row(self, i: int) -> int:
-        """Return the first row that has the text `i`."""
+        """Return the first row with text number `i`."""
         return int(np.argmax(self.codes == i))
 
-    def said(self, i: int) -> str:
-        """Return the text `i` and its place, in words."""
-        return f"{self.texts[i]!r}{f' in {self.place(self.row(i))}' if self.place else ''}"
+    def quote(self, i: int) -> str:
+        """Describe text number `i` and its row, for errors."""
+        return f"{self.texts[i]!r}{f' in {self.locate(self.row(i))}' if self.locate else ''}"
 
     def dates(self, of: Callable[[Dates], np.ndarray], dated: bool = False) -> Dates:
-        """Return the texts as dates; ValueError where they are none, or `of` differs from one reading to another.
+        """Parse the texts as dates.
 
-        Where they are to be `dated`, times of day alone are none, nor ISO dates with and without a time of day.
+        Raise ValueError if they are no dates, or have several readings for which `of(dates)` differs. If `dated`, times
+        of day without a date are refused, and so are ISO dates of which only some have a time of day.
         """
         found = self._readings(self.texts, dated)
         for dates in found:
             if (other := first_true(dates.zoned != dates.zoned[0])) is not None:
-                raise ValueError(f"{self.name}: expected a time zone in each row or in none, got {self.said(other)}")
+                raise ValueError(f"{self.name}: expected a time zone in each row or in none, got {self.quote(other)}")
         for dates in found[1:]:
             if (of(dates) != of(found[0])).any():
                 self.refuse_both(found[0], dates)
@@ -255,27 +265,27 @@ class _Column:
                 unlike = ", which no calendar or clock has"
             form = forms[0] if forms and not unlike else "%d.%m.%Y"
             cure = f'any other needs its format: time_format="{form}"'
-            raise ValueError(f"{self.name}: expected {due}, got {self.said(i)}{unlike}; {cure}")
+            raise ValueError(f"{self.name}: expected {due}, got {self.quote(i)}{unlike}; {cure}")
         return found[0]
 
     @staticmethod
     def _readings(texts: list[str], dated: bool, form: str | None = None) -> list[Dates]:
-        """Return the readings of texts that are `dated`, or of others too, which may be mixed."""
+        """Return all readings of the texts; if `dated`, only those with a date, and the same parts in all texts."""
         return [dates for dates in dates_in(texts, not dated, form) if dates.dated or not dated]
 
     def refuse_both(self, one: Dates, other: Dates) -> NoReturn:
-        """Raise ValueError: a text may be read in two ways."""
+        """Raise ValueError that names the first text with different times in two readings, and the cure."""
         i = first_true(one.utc != other.utc)
         moments = (each.utc[i].astype("datetime64[us]").astype("datetime64[m]") for each in (one, other))
         may_be = " or ".join(str(moment).replace("T00:00", "") for moment in moments)
         cure = "write months as numbers"
         if "%" in one.written and one.written != other.written:
             cure = f'time_format="{one.written}" or time_format="{other.written}" says which'
-        got = f"{self.said(i)}, which may be {may_be}"
+        got = f"{self.quote(i)}, which may be {may_be}"
         raise ValueError(f"{self.name}: expected dates with one reading, got {got}; {cure}")
 
     def _odd(self, dated: bool) -> tuple[int, int | None]:
-        """Return the first text that is no time in the form that most of the first ones have, and the first that is."""
+        """Return the indices of the first text that is not in the most common form, and the first that is, or None."""
         counts = collections.Counter()
         for text in self.texts[:LOOKED_AT]:
             counts.update({each.form for each in self._readings([text], dated)})
@@ -291,42 +301,43 @@ class _Column:
 
 
 def _ranked(values: np.ndarray) -> np.ndarray:
+    """Return the rank of each value (n,); equal values have the same rank."""
     return np.unique(values, return_inverse=True)[1]
 
 
 def _order(dates: Dates) -> np.ndarray:
-    """Return the rank of each date (n,)."""
+    """Return the rank of each date (n,), to the nanosecond."""
     if not dates.nanoseconds.any():
         return _ranked(dates.utc)
     return np.unique(np.stack([dates.utc, dates.nanoseconds]), axis=1, return_inverse=True)[1].ravel()
 
 
 def _cells(values: np.ndarray) -> list[Any]:
-    """Return the cells of a column; of numbers as they are written."""
+    """Return the cells of a column as a list, with numbers as text."""
     if values.dtype.kind == "f":
         return [f"{value:.0f}" if value % 1 == 0 else str(value) for value in values.tolist()]
     return list(map(str, values.tolist())) if values.dtype.kind in "iu" else values.tolist()
 
 
 def _numbers(texts: list[str]) -> np.ndarray | None:
-    """Return the numbers that texts are; None where one is none, or NaN, which is no time."""
+    """Parse texts as numbers (n,); return None if one is no number, or NaN."""
     try:
         found = np.array([float(text) for text in texts])
     except ValueError:
         return None
-    # _ separates digits for Python, and for others two numbers
+    # float("1_000") is 1000, but in a file 1_000 is hardly a number
     return None if np.isnan(found).any() or any("_" in text for text in texts) else found
 
 
-def _is_of_now(text: str) -> bool:
-    """Return whether digits that begin with a year begin with one that is likely."""
+def _has_likely_year(text: str) -> bool:
+    """Return whether the first four digits of a text are a likely year, 1800 to 2199."""
     return 1800 <= int(text.strip()[:4]) < 2200
 
 
 def _formatted(column: _Column, form: str) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return the times that texts are by a format of strptime, in UTC where they have a zone, and then their offsets.
+    """Parse the texts by a format of strptime; return times, in UTC if they have a zone, and their offsets or None.
 
-    Names of months may be those of any language. ValueError for the first that is none, with its place.
+    Names of months may be of any language. Raise ValueError for the first text that does not fit, with its place.
     """
     if not isinstance(form, str):
         raise TypeError(f'time_format: expected a format of strptime, such as "%d.%m.%Y", got {form!r}')
@@ -339,7 +350,7 @@ def _formatted(column: _Column, form: str) -> tuple[np.ndarray, np.ndarray | Non
         english = form.replace("%B", "%b")
         found = [_parsed(text, english) for text in _in_english(column)]
     if None in found:
-        raise ValueError(f"{column.name}: expected times of the form {form}, got {column.said(found.index(None))}")
+        raise ValueError(f"{column.name}: expected times of the form {form}, got {column.quote(found.index(None))}")
     times = np.array([each.replace(tzinfo=None) for each in found], "datetime64[us]")
     if found[0].utcoffset() is None:
         return times, None
@@ -348,7 +359,7 @@ def _formatted(column: _Column, form: str) -> tuple[np.ndarray, np.ndarray | Non
 
 
 def _in_english(column: _Column) -> list[str]:
-    """Return the texts with the names of months as strptime knows them, where they have one meaning."""
+    """Return the texts with the names of months in English, for strptime; unchanged if the names are ambiguous."""
     words = {word for text in column.texts for word in re.findall(r"[^\W\d_]{3,}", text)}
     words = {word for word in words if months_of(folded(word))}
     found = months_by_name({folded(word) for word in words})
@@ -360,8 +371,8 @@ def _in_english(column: _Column) -> list[str]:
 
 
 def _parsed(text: str, form: str) -> datetime | None:
-    """Return the time that a text is by a format of strptime; None where it is none."""
-    if not re.search("%[YyGcx]", form):  # a leap year, since the 29th of February may be meant
+    """Parse a text by a format of strptime; return None if it does not fit."""
+    if not re.search("%[YyGcx]", form):  # without a year take a leap year, which has the 29th of February
         text, form = f"2000 {text}", f"%Y {form}"
     try:
         return datetime.strptime(text.strip(), form)
@@ -369,8 +380,8 @@ def _parsed(text: str, form: str) -> datetime | None:
         return None
 
 
-def form_of_counts(values: np.ndarray) -> str:
-    """Return the format of dates that whole numbers (n,) may all be, 202401 or 20240131; "" where one is none."""
+def date_format_of(values: np.ndarray) -> str:
+    """Return the strptime format by which all whole numbers (n,) are dates, such as 202401 or 20240131; else ""."""
     for form, size in COUNTED:
         in_range = ((values >= 180001 * size) & (values < 220001 * size)).all()
         if in_range and all(_parsed(str(int(value)), form) for value in np.unique(values).tolist()):
@@ -378,11 +389,12 @@ def form_of_counts(values: np.ndarray) -> str:
     return ""
 
 
-def _datetimes(values: np.ndarray, name: str, place: Place) -> Times:
+def _datetimes(values: np.ndarray, name: str, locate: Locator) -> Times:
+    """Return datetimes (n,) as `Times` in the coarsest form; raise ValueError for NaT and for nanoseconds."""
     if (lost := first_true(np.isnat(values))) is not None:
-        raise ValueError(f"{name}: expected a time in each row, got none in {place(lost)}")
+        raise ValueError(f"{name}: expected a time in each row, got none in {locate(lost)}")
     for form, unit in (("day", "D"), ("second", "s"), ("microsecond", "us")):
         if (values.astype(f"datetime64[{unit}]") == values).all():
             return Times(values.astype("datetime64[us]"), form)
     i = first_true(values.astype("datetime64[us]") != values)
-    raise ValueError(f"{name}: expected times of whole microseconds, got {values[i]} in {place(i)}")
+    raise ValueError(f"{name}: expected times of whole microseconds, got {values[i]} in {locate(i)}")

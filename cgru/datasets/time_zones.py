@@ -1,4 +1,4 @@
-"""The clock of a place: what it shows at a moment in UTC, and which moment a time that it shows is."""
+"""Conversion between UTC and local time, by a time zone or by the UTC offsets in the data."""
 
 from __future__ import annotations
 
@@ -12,11 +12,15 @@ __all__ = ["Clock", "clock_of_zone"]
 
 
 class Clock:
-    """A clock that is put forward and back, by the rules of a time zone or by the offsets that were seen.
+    """Converter between UTC and local time with daylight saving, by a time zone or by UTC offsets in the data.
 
-    Moments are datetime64[us] in UTC, walls what the clock shows at them, offsets timedelta64[us], wall less moment.
+    `moments` are datetime64[us] in UTC, `walls` the local times (datetime64[us]) on a wall clock, `offsets`
+    timedelta64[us], local time minus UTC.
 
-    zone: the time zone; None: `moments` (n,), sorted, have the `offsets` (n,), and others that of the last one before.
+    Args:
+        zone: the time zone. None: a moment has the offset of the last known moment up to it.
+        moments: the known moments (n,), sorted; None with a zone.
+        offsets: their offsets (n,); None with a zone.
     """
 
     def __init__(
@@ -25,7 +29,7 @@ class Clock:
         self.zone, self.moments, self.offsets = zone, moments, offsets
 
     def offsets_at(self, moments: np.ndarray) -> np.ndarray:
-        """Return the offset at each of `moments` (n,)."""
+        """Return the UTC offset at each of `moments` (n,)."""
         if self.zone is None:
             return self._seen(self.moments, moments)
         utc = datetime.timezone.utc
@@ -33,14 +37,14 @@ class Clock:
         return np.array([time.utcoffset() for time in there], "timedelta64[us]")
 
     def local(self, moments: np.ndarray) -> np.ndarray:
-        """Return what the clock shows at `moments` (n,)."""
+        """Convert `moments` (n,) from UTC to local time."""
         return moments + self.offsets_at(moments)
 
     def moments_of(self, walls: np.ndarray, fold: int = 0) -> np.ndarray:
-        """Return the moments at which the clock shows `walls` (n,).
+        """Convert local times `walls` (n,) to UTC.
 
-        Of two such moments take the first, or for `fold` 1 the second. Where the clock is put forward past a time, take
-        the offset from before, or for `fold` 1 from after that.
+        A local time that occurs twice is the first occurrence, or with `fold` 1 the second. One that the clock skips
+        has the offset from before the change, or with `fold` 1 from after it.
         """
         if self.zone is None:
             shown = np.maximum.accumulate(self.moments + self.offsets)
@@ -49,15 +53,15 @@ class Clock:
         return walls - np.array([time.utcoffset() for time in there], "timedelta64[us]")
 
     def _seen(self, known: np.ndarray, times: np.ndarray, later: int = 0) -> np.ndarray:
-        """Return the offset of the last `known` time (n,) up to each of `times` (k,), or of the one `later`."""
+        """Return the offset of the last `known` time (n,) up to each of `times` (k,), or of one `later` in the list."""
         places = np.searchsorted(known, times, side="right") - 1 + later
         return self.offsets[np.clip(places, 0, len(self.offsets) - 1)]
 
 
 def clock_of_zone(name: str) -> Clock | None:
-    """Return the clock of a time zone such as "Europe/Berlin" or "UTC+01:00".
+    """Return the `Clock` of a time zone such as "Europe/Berlin" or "UTC+01:00".
 
-    None for UTC, and for a zone that this machine does not know.
+    Return None for UTC, and for a zone that the machine's database lacks.
     """
     if name.upper() in ("UTC", "ETC/UTC", "Z", "UTC+00:00"):
         return None

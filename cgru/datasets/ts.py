@@ -1,4 +1,4 @@
-"""Data sets in `.ts` files, the format of the UCR/UEA archive of time series. s steps, e dimensions of a sample."""
+"""Reader of `.ts` files, the format of the UCR/UEA time series archive. s steps, e dimensions of a sample."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from cgru.datasets import missing_values
-from cgru.datasets.text import contents
+from cgru.datasets.text import read_text
 from cgru.datasets.where import first_true
 
 __all__ = ["read_ts"]
@@ -19,25 +19,25 @@ TAGS = {
     "classlabel", "targetlabel",
 }  # fmt: skip
 
-Header = dict[str, tuple[int, list[str]]]  # of each tag the line and the words behind it
+Tags = dict[str, tuple[int, list[str]]]  # the header: for each @tag its line number and the words behind it
 
 
 def read_ts(
     path: str | os.PathLike[str], missing: str, targets: bool = True
 ) -> tuple[list[np.ndarray], np.ndarray | None, list[str]]:
-    """The samples (s_i, e) of a `.ts` file, their classes or targets (m,) or None, and notes.
+    """Read a `.ts` file; return its samples (s_i, e), their classes or targets (m,) or None, and notes.
 
-    `missing` as `cgru.datasets.read` has it; without `targets` nobody looks at these. ValueError with the line for
-    anything that is not right.
+    `missing` is as for `cgru.datasets.read`. With `targets` False classes and targets are ignored. Raise ValueError,
+    with the line number, for anything invalid.
     """
-    text, notes = contents(path)
+    text, notes = read_text(path)
     stripped = enumerate(map(str.strip, text.splitlines()), 1)
-    lines = ((number, line) for number, line in stripped if line and line[0] not in "#%")  # else it is a comment
-    header = _header(lines)
-    classes, numbers = _flag(header, "classlabel"), _flag(header, "targetlabel")
+    lines = ((number, line) for number, line in stripped if line and line[0] not in "#%")  # without comments
+    tags = _read_tags(lines)
+    classes, numbers = _flag(tags, "classlabel"), _flag(tags, "targetlabel")
     if classes and numbers:
         raise ValueError("@targetlabel: expected classes or targets, got both")
-    known = header["classlabel"][1][1:] if classes else []
+    known = tags["classlabel"][1][1:] if classes else []
     X, y, places = [], [], []
     for number, line in lines:
         *parts, label = line.split(":") if classes or numbers else (*line.split(":"), "")
@@ -47,68 +47,68 @@ def read_ts(
             y.append(_label(label.strip(), known, numbers, number))
     if not X:
         raise ValueError("expected samples below @data, got none")
-    e, said = _elements(header, X[0])
+    e, source = _dimensions(tags, X[0])
     for x, number in zip(X, places, strict=True):
         if x.shape[1] != e:
-            raise ValueError(f"line {number}: expected {e} dimensions{said}, got {x.shape[1]}")
+            raise ValueError(f"line {number}: expected {e} dimensions{source}, got {x.shape[1]}")
     steps = {len(x) for x in X}
-    if len(steps) > 1 and _flag(header, "equallength"):
+    if len(steps) > 1 and _flag(tags, "equallength"):
         notes.append(f"its header says that all series are as long; they have {min(steps)} to {max(steps)} steps")
     due = 'expected a value at least in each dimension, got none; missing="zero" fills it'
     counts = missing_values.fill_each(X, missing, e, lambda i, _: f"line {places[i]}: {due}")
     names = ["values"] if e == 1 else [f"dimension {j + 1}:" for j in range(e)]
-    notes += missing_values.said(counts, missing, names)
+    notes += missing_values.notes_on_filled(counts, missing, names)
     return X, _targets(y), notes
 
 
 def _targets(y: list[str | float]) -> np.ndarray | None:
-    """Targets, or classes as integers where all are some, else as strings."""
+    """Return targets or classes as an array, None for none; classes are integers if all look so, else strings."""
     if y and all(isinstance(each, str) and re.fullmatch(r"0|-?[1-9]\d{0,17}", each) for each in y):
         return np.array(list(map(int, y)))
     return np.array(y) if y else None
 
 
-def _header(lines: Iterator[tuple[int, str]]) -> Header:
-    """The tags up to @data, their names in lower case."""
-    header: Header = {}
+def _read_tags(lines: Iterator[tuple[int, str]]) -> Tags:
+    """Read the tags up to @data, with names in lower case; leave `lines` at the first sample."""
+    tags: Tags = {}
     for number, line in lines:
         if not line.startswith("@"):
             raise ValueError(f"line {number}: expected a tag such as @problemname, up to @data, got {line[:40]!r}")
         tag, *words = line[1:].split()
         tag = tag.lower()
         if tag == "data":
-            if _flag(header, "timestamps"):
-                where = f"line {header['timestamps'][0]}: @timestamps"
+            if _flag(tags, "timestamps"):
+                where = f"line {tags['timestamps'][0]}: @timestamps"
                 raise ValueError(f"{where}: expected false, got true: no series with times")
-            return header
+            return tags
         if tag not in TAGS:
             raise ValueError(f"line {number}: expected one of @{', @'.join(sorted(TAGS))}, got @{tag}")
-        header[tag] = number, words
+        tags[tag] = number, words
     raise ValueError("expected a line @data, got none")
 
 
-def _flag(header: Header, tag: str) -> bool:
-    """What a tag says, false where it is not there."""
-    number, words = header.get(tag, (0, ["false"]))
+def _flag(tags: Tags, tag: str) -> bool:
+    """Return the value of a tag that is true or false; False if it is absent."""
+    number, words = tags.get(tag, (0, ["false"]))
     word = words[0].lower() if words else ""
     if word not in ("true", "false"):
         raise ValueError(f"line {number}: @{tag}: expected true or false, got {word!r}")
     return word == "true"
 
 
-def _elements(header: Header, first: np.ndarray) -> tuple[int, str]:
-    """Return how many dimensions there are, as the header says or the first sample has it, and which of these does."""
+def _dimensions(tags: Tags, first: np.ndarray) -> tuple[int, str]:
+    """Return the number of dimensions, by the tags or else the first sample, and a text that names the tag."""
     for tag in ("dimensions", "dimension"):
-        if tag in header:
-            number, words = header[tag]
+        if tag in tags:
+            number, words = tags[tag]
             if len(words) != 1 or not words[0].isdecimal() or not int(words[0]):
                 raise ValueError(f"line {number}: @{tag}: expected how many there are, got {' '.join(words)!r}")
             return int(words[0]), ", as @dimensions says"
-    return (1, ", as @univariate says") if _flag(header, "univariate") else (first.shape[1], "")
+    return (1, ", as @univariate says") if _flag(tags, "univariate") else (first.shape[1], "")
 
 
 def _sample(parts: list[str], number: int, missing: str) -> np.ndarray:
-    """The dimensions of a line as (s, e); all have as many steps."""
+    """Parse the dimensions of a line to a sample (s, e); raise ValueError unless all have the same number of steps."""
     rows = [_values(part, number, j, missing) for j, part in enumerate(parts, 1)]
     steps = [len(row) for row in rows]
     if len(set(steps)) != 1:
@@ -118,7 +118,7 @@ def _sample(parts: list[str], number: int, missing: str) -> np.ndarray:
 
 
 def _values(part: str, number: int, j: int, missing: str) -> np.ndarray:
-    """The numbers of a dimension (s,), NaN for what is missing and may be."""
+    """Parse the numbers (s,) of dimension j in a line; "?" is NaN, refused with `missing` "refuse"."""
     cells = part.split(",")
     try:
         values = np.array(cells, dtype=object).astype(np.float64)
@@ -134,6 +134,7 @@ def _values(part: str, number: int, j: int, missing: str) -> np.ndarray:
 
 
 def _number(cell: str, number: int, j: int) -> float:
+    """Parse a cell of dimension j in a line; "?" is NaN."""
     if cell.strip() == "?":
         return np.nan
     try:
@@ -145,7 +146,7 @@ def _number(cell: str, number: int, j: int) -> float:
 
 
 def _label(label: str, known: list[str], numbers: bool, number: int) -> str | float:
-    """The class or the target at the end of a line."""
+    """Parse the class or the target at the end of a line; raise ValueError for an unknown class."""
     if not numbers:
         if not label or (known and label not in known):
             raise ValueError(f"line {number}: expected a class, {', '.join(known[:9])}, got {label!r}")

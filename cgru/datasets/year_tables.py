@@ -1,4 +1,4 @@
-"""Tables of years by months or quarters, each of whose cells is a step of one series, as tables with a row a step."""
+"""Year tables, years by months or quarters: unfolded to a table with a row for each step of the series."""
 
 from __future__ import annotations
 
@@ -11,17 +11,23 @@ import numpy as np
 from cgru.datasets.date_parts import months_in, part_of
 from cgru.datasets.table import Table
 
-__all__ = ["Unfolded", "unfolded"]
+__all__ = ["Unfolded", "unfold"]
 
 YEAR = r"1[4-9]\d\d|20\d\d|21\d\d"
-TWO_YEARS = r"[12]\d{3} ?[-/\u2013] ?(?:\d\d)?\d\d"  # that a fiscal year has a part of
+TWO_YEARS = r"[12]\d{3} ?[-/\u2013] ?(?:\d\d)?\d\d"  # a fiscal year, 1990-91
 QUARTER = r"(?i)(?:q|qtr|quarter|quartal|trim|t)[ ._-]?([1-4])|([1-4])\.? ?(?:q|qtr|quarter|quartal|trim)"
 
 
 class Unfolded(NamedTuple):
-    """A table with a row for each step, its columns of times and values, and what was guessed, in words.
+    """A year table unfolded to a row for each step.
 
-    `years` is the column of years or months of the other table, `left` has those that are no steps.
+    Attributes:
+        table: the new table.
+        time: its column of times.
+        target: its column of values.
+        notes: sentences about what was guessed.
+        years: the column of years or months in the year table.
+        left: columns of the year table that are no steps.
     """
 
     table: Table
@@ -33,9 +39,14 @@ class Unfolded(NamedTuple):
 
 
 class _Cells(NamedTuple):
-    """Where the steps stand: of each, the row, the column, and the time; the column of years or months.
+    """The cells of a year table in the order of time.
 
-    `doubt` says why the years of some steps are not known, "" where they are.
+    Attributes:
+        rows: the row of each step.
+        columns: the column of each step.
+        times: the time of each step, as text.
+        used: the column of years or months.
+        doubt: the reason why the years of some steps are unknown, "" if they are known.
     """
 
     rows: np.ndarray
@@ -45,12 +56,20 @@ class _Cells(NamedTuple):
     doubt: str = ""
 
 
-def unfolded(table: Table, id: str | None = None, time: str | None = None, timed: bool = True) -> Unfolded | None:
-    """Return the table with a row for each month or quarter, where it has a row for each year or a column for each.
+def unfold(table: Table, id: str | None = None, time: str | None = None, timed: bool = True) -> Unfolded | None:
+    """Unfold a table with a row, or a column, for each year to one with a row for each month or quarter.
 
-    `id` is the column that says which series a row belongs to, `time` that with the years or months; None: whatever
-    looks so. None where the table is another. TypeError or ValueError, with the place, for a cell that is no number,
-    and, where it is `timed`, for months of which some may be of another year.
+    Args:
+        table: the table.
+        id: the column that identifies the series of a row.
+        time: the column with the years or months; None: guessed.
+        timed: whether times are needed. If so, months that may be of another year are refused.
+
+    Returns:
+        The unfolded table; None if `table` is no year table.
+
+    Raises:
+        TypeError, ValueError: a cell is no number, or the year of a month is unknown; with the place.
     """
     free = [name for name in table.names if name not in (id, time)]
     found = _by_years(table, free, time) or (_by_months(table, free, time) if id is None else None)
@@ -66,25 +85,26 @@ def unfolded(table: Table, id: str | None = None, time: str | None = None, timed
         called[id] = table.column(id)[found.rows]
 
     def read(name: str) -> tuple[np.ndarray, np.ndarray]:
+        """Return the values of a column (n,), and the mask of missing ones (n,)."""
         column = called[name]
         return column, np.isnan(column) if name == "value" else np.zeros(len(column), bool)
 
-    def place(i: int) -> str:
-        return f"{table.place(int(found.rows[i]))} under {found.columns[i]}"
+    def locate(i: int) -> str:
+        return f"{table.locate(int(found.rows[i]))} under {found.columns[i]}"
 
     years = "rows are years and columns" if found.columns[0] != found.columns[1] else "columns are years and rows"
     notes = [f"{years} are {step}s: read as one series"]
     left = [name for name in table.names if name not in {*found.columns, found.used, id}]
     notes += [f"left out, as no {step} is called so: {', '.join(left)}"] if left else []
     texts = _texts(table, found.used)
-    over = [f"{texts[i]} in {table.place(i)}" for i in sorted(set(range(table.rows)) - set(found.rows.tolist()))]
+    over = [f"{texts[i]} in {table.locate(i)}" for i in sorted(set(range(table.rows)) - set(found.rows.tolist()))]
     notes += [f"left out, as no {found.used or 'row'} is called so: {', '.join(over)}"] if over else []
-    steps = Table(list(called), len(values), read, place, na=table.na)
+    steps = Table(list(called), len(values), read, locate, na=table.na)
     return Unfolded(steps, step, "value", tuple(notes), found.used, left)
 
 
 def _by_years(table: Table, free: Sequence[str], time: str | None) -> _Cells | None:
-    """Return the steps of a table with a row for each year, whose columns are all twelve months, or four quarters."""
+    """Return the cells of a table with a row for each year and a column for each month or quarter; else None."""
     columns = _steps(free)
     rest = [name for name in free if name not in columns]
     named = [name for name in rest if part_of(name) == "year"] or [name for name in rest[:1] if name in table.names[:1]]
@@ -101,7 +121,7 @@ def _by_years(table: Table, free: Sequence[str], time: str | None) -> _Cells | N
 
 
 def _by_months(table: Table, free: Sequence[str], time: str | None) -> _Cells | None:
-    """Return the steps of a table with a column for each year, whose rows are all twelve months, or four quarters."""
+    """Return the cells of a table with a column for each year and a row for each month or quarter; else None."""
     years = [name for name in free if re.fullmatch(YEAR, name.strip())]
     rest = [name for name in free if name not in years]
     if len(years) < 2:
@@ -120,9 +140,10 @@ def _by_months(table: Table, free: Sequence[str], time: str | None) -> _Cells | 
 
 
 def _as_they_stand(names: Sequence[str], steps: Mapping[str, str]) -> tuple[dict[str, str], str]:
-    """Return the steps of a year in their order, and "", or as they stand among `names`, and why that may be meant.
+    """Return the steps of a year in order, and the reason to doubt that order or "".
 
-    Years of farms, rivers and taxes begin with other months, those of the next calendar year behind.
+    If `names` are in cyclic order but begin with another month, keep their order and doubt it: fiscal and hydrological
+    years begin later, and their last months are of the next calendar year.
     """
     known, there = list(steps), [name for name in names if name in steps]
     first = known.index(there[0])
@@ -133,7 +154,10 @@ def _as_they_stand(names: Sequence[str], steps: Mapping[str, str]) -> tuple[dict
 
 
 def _steps(names: Sequence[str]) -> dict[str, str]:
-    """Return the names that are all months or all quarters of a year, by time, and what to write behind the year."""
+    """Return the names that are the 12 months or 4 quarters of a year, in order, with the suffix "-01" or "Q1" of each.
+
+    {} unless all are there.
+    """
     named = {name: months_in([name]) for name in names}
     months = months_in([name for name, found in named.items() if found])
     if sorted(months.values()) == list(range(1, 13)):
@@ -145,19 +169,19 @@ def _steps(names: Sequence[str]) -> dict[str, str]:
 
 
 def _texts(table: Table, name: str) -> list[str]:
-    """Return the cells of a column as texts, "" where one is missing."""
+    """Return the cells of a column as text, "" for a missing one."""
     values, missing = table.read(name)
     texts = [str(value).strip().removesuffix(".0") for value in values.tolist()]
     return ["" if gone else text for text, gone in zip(texts, missing, strict=True)]
 
 
 def _are_sums(texts: Sequence[str], rows: int) -> bool:
-    """Return whether the rows of a table that are no steps are few, and called as means and totals are."""
+    """Return whether `texts`, the names of rows that are no steps, are few and words such as mean and total."""
     return 4 * len(texts) <= rows and all(re.search(r"[^\W\d_]", text) and not re.search(r"\d", text) for text in texts)
 
 
 def _years(table: Table, name: str) -> dict[int, int]:
-    """Return the year that each row of a column has, but for a few with means or totals; {} where others have none."""
+    """Return the year of each row by its index, except for a few rows of means or totals; {} if other rows lack one."""
     texts = _texts(table, name)
     years = {i: int(text[:4]) for i, text in enumerate(texts) if re.fullmatch(rf"[12]\d{{3}}|{TWO_YEARS}", text)}
     return years if _are_sums([text for i, text in enumerate(texts) if i not in years], table.rows) else {}

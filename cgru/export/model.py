@@ -19,7 +19,7 @@ from cgru.core.checks import float_dtype
 from cgru.export.products import FLOAT32, functions
 from cgru.export.source import with_functions
 from cgru.export.writer import AnyNet, Part, layers_of, parts_of
-from cgru.files import replaceable, replacing
+from cgru.files import atomic_write, check_writable
 from cgru.network import Network
 
 __all__ = ["export_c"]
@@ -78,14 +78,14 @@ def export_c(net: AnyNet, path: str | os.PathLike[str], *, name: str | None = No
     """
     source, header, name = _names(path, name)
     for file in (source, header):
-        replaceable(file)
+        check_writable(file)
     layers = layers_of(net)
     dtype = _dtype(layers, dtype)
     tokens = layers[0].d["v"] if layers[0].tokens_in else None
     texts = _texts(name, source, parts_of(net, layers, dtype), dtype, tokens, *_outputs(net))
-    with replacing(header) as first:
+    with atomic_write(header) as first:
         first.write(os.fsencode(texts[0]))
-        with replacing(source) as second:
+        with atomic_write(source) as second:
             second.write(os.fsencode(texts[1]))
 
 

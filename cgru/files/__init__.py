@@ -1,7 +1,7 @@
-"""Files that come from anyone, and files that nobody may find half written."""
+"""File helpers: `.npz` archives from untrusted sources, and files that are written whole or not at all."""
 
-from cgru.files.abandoned import PREFIX, claimed, sweep
+from cgru.files.abandoned import PREFIX, lock_temporary, remove_abandoned
 from cgru.files.archive import Archive, Header
-from cgru.files.replace import replaceable, replacing
+from cgru.files.replace import atomic_write, check_writable
 
-__all__ = ["PREFIX", "Archive", "Header", "claimed", "replaceable", "replacing", "sweep"]
+__all__ = ["PREFIX", "Archive", "Header", "atomic_write", "check_writable", "lock_temporary", "remove_abandoned"]

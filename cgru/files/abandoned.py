@@ -1,8 +1,9 @@
-"""Temporary files and folders whose writer was killed: told from those of living writers by a lock, and removed.
+"""Removal of temporary files and folders whose writing process was killed.
 
-A writer holds `flock` on what it writes, and the system lets go of that when the process ends, however it ends. Names
-have the machine in them, since some shared file systems know no locks of other machines: each machine removes its own.
-Where there are no such locks, as on Windows, nothing is removed.
+A writer holds `flock` on its temporary file, and the system releases the lock when the process ends, however it ends.
+So a file without a lock is abandoned. Names contain a hash of the machine's name, since some shared file systems do not
+see locks of other machines: each machine removes its own files. On a system without `flock`, such as Windows, all
+files stay.
 """
 
 from __future__ import annotations
@@ -13,17 +14,18 @@ import platform
 import shutil
 import zlib
 
-__all__ = ["PREFIX", "claimed", "sweep"]
+__all__ = ["PREFIX", "lock_temporary", "remove_abandoned"]
 
 PREFIX = f"cgru-{zlib.crc32(platform.node().encode()):08x}-"
 
 
-def claimed(path: str, descriptor: int) -> contextlib.ExitStack | None:
-    """Lock the new file or folder at `path`, open as `descriptor`; return what lets go of it when it is closed.
+def lock_temporary(path: str, descriptor: int) -> contextlib.ExitStack | None:
+    """Lock the new file or folder at `path`, open as `descriptor`; return an `ExitStack` that unlocks it.
 
-    Where nothing can be locked, that is nothing. None where `sweep` was there first: another name is needed.
+    On a file system without locks the returned stack is empty. None if `remove_abandoned` came first and has removed
+    the file: the caller must take another name.
     """
-    is_locked = _is_locked(descriptor)
+    is_locked = _lock(descriptor)
     if is_locked is None or not os.path.exists(path):
         return None
     held = contextlib.ExitStack()
@@ -32,23 +34,24 @@ def claimed(path: str, descriptor: int) -> contextlib.ExitStack | None:
     return held
 
 
-def sweep(folder: str, prefix: str) -> None:
-    """Remove from `folder` each file and folder whose name begins with `prefix` and whose writer does not live.
+def remove_abandoned(folder: str, prefix: str) -> None:
+    """Remove from `folder` each file and folder whose name begins with `prefix` and that no process has locked.
 
-    What cannot be opened, locked or removed stays, and so does a link.
+    Links stay, and so does every entry that cannot be opened, locked or removed.
     """
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             if entry.name.startswith(prefix):
                 with contextlib.suppress(OSError):
-                    _remove_abandoned(entry.path, os.path.isdir(entry.path))
+                    _remove_if_unlocked(entry.path, os.path.isdir(entry.path))
 
 
-def _remove_abandoned(path: str, is_folder: bool) -> None:
-    flags = os.O_RDONLY if is_folder else os.O_RDWR  # as NFS wants it for a lock
+def _remove_if_unlocked(path: str, is_folder: bool) -> None:
+    """Remove the file or folder at `path` unless another process holds its lock."""
+    flags = os.O_RDONLY if is_folder else os.O_RDWR  # NFS locks only files that are open for writing
     descriptor = os.open(path, flags | getattr(os, "O_NOFOLLOW", 0))
     try:
-        if _is_locked(descriptor):
+        if _lock(descriptor):
             if is_folder:
                 shutil.rmtree(path)
             else:
@@ -57,8 +60,11 @@ def _remove_abandoned(path: str, is_folder: bool) -> None:
         os.close(descriptor)
 
 
-def _is_locked(descriptor: int) -> bool | None:
-    """Lock an open file or folder. Return False where nothing can be locked, None where another has locked it."""
+def _lock(descriptor: int) -> bool | None:
+    """Lock an open file or folder and return True.
+
+    Return False where the system has no locks, None where another process has locked it.
+    """
     try:
         import fcntl
 

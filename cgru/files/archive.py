@@ -1,6 +1,6 @@
-"""Reading an `.npz` archive that anyone may have made.
+"""Reader of `.npz` archives from untrusted sources.
 
-What it holds is known from its headers, and was found to be in the file, before any array is read.
+It checks the header of each array against the size of its bytes in the file before it reads any array.
 """
 
 from __future__ import annotations
@@ -15,34 +15,34 @@ import numpy as np
 
 __all__ = ["Archive", "Header"]
 
-LONGEST = 10_000  # bytes of an array's header, as `numpy.lib.format` has it
-DENSEST = 1032  # bytes that one byte can stand for in a deflated member
-PLAIN = "biufcSU"  # kinds of dtype: booleans, numbers and strings
+LONGEST = 10_000  # most bytes of an array's header, the default of `numpy.lib.format`
+DENSEST = 1032  # the highest compression ratio of deflate, against decompression bombs
+PLAIN = "biufcSU"  # allowed kinds of dtype: booleans, numbers and strings
 READERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 
 class Header(NamedTuple):
-    """What an array is, its dtype in the machine's byte order."""
+    """Shape and dtype of an array, the dtype in the machine's byte order."""
 
     shape: tuple[int, ...]
     dtype: np.dtype
 
 
 class Archive:
-    """The arrays of an `.npz` file, of plain numbers and strings.
+    """The arrays of numbers and strings in an open `.npz` file.
 
     Args:
-        file: the open file, which stays open as long as there is something to read.
-        names: which arrays; what else the file holds is not looked at. None: all of it.
-        compressed: whether arrays may be. Where they may not, reading takes no more memory than the file has bytes.
+        file: the open file; the caller keeps it open until the last `read`.
+        names: the arrays to look at; others are ignored. None: all arrays.
+        compressed: whether compressed arrays are allowed. If not, reading takes no more memory than the file has bytes.
 
     Attributes:
         headers: the shape and dtype of each array, by name.
-        there: the names of all arrays, these and others.
+        all_names: the names of all arrays in the file, ignored ones among them.
 
     Raises:
-        ValueError: this is no such file, it is empty or damaged, a name is there twice, or one says that it holds more
-            than it can.
+        ValueError: the file is no `.npz`, is empty or damaged, has a name twice, or a header claims more bytes than
+            there are.
     """
 
     def __init__(self, file: BinaryIO, names: Container[str] | None = None, *, compressed: bool = True) -> None:
@@ -54,7 +54,7 @@ class Archive:
             raise ValueError(f"it is no .npz archive, or only a part of one ({error})") from None
         self.headers: dict[str, Header] = {}
         self._members: dict[str, zipfile.ZipInfo] = {}
-        self.there = [name.removesuffix(".npy") for name in self._zip.namelist()]
+        self.all_names = [name.removesuffix(".npy") for name in self._zip.namelist()]
         for member in self._zip.infolist():
             name = member.filename.removesuffix(".npy")
             if names is not None and name not in names:
@@ -67,7 +67,7 @@ class Archive:
         self.headers = {name: self._header(name) for name in self._members}
 
     def read(self, name: str) -> np.ndarray:
-        """The array of that name, in the machine's byte order; ValueError where it is damaged."""
+        """Return the array called `name`, in the machine's byte order; raise ValueError if it is damaged."""
         try:
             with self._zip.open(self._members[name]) as member:
                 array = np.lib.format.read_array(member, allow_pickle=False)
@@ -78,6 +78,7 @@ class Archive:
         return array.astype(array.dtype.newbyteorder("="), copy=False)
 
     def _check_stored(self, size: int) -> None:
+        """Raise ValueError if a member is compressed, or all together claim more bytes than the file's `size`."""
         for name, member in self._members.items():
             if member.compress_type != zipfile.ZIP_STORED or member.compress_size != member.file_size:
                 raise ValueError(f"{name} is compressed, expected it as it is")
@@ -85,14 +86,14 @@ class Archive:
             raise ValueError("its arrays are said to have more bytes than the file")
 
     def _header(self, name: str) -> Header:
-        """What the array says that it is, found to agree with the bytes that it has."""
+        """Return the header of the array called `name`, checked against the number of its bytes."""
         member = self._members[name]
         if member.file_size > DENSEST * member.compress_size:
             got = f"{member.file_size} bytes, more than {member.compress_size} can hold"
             raise ValueError(f"{name} is said to have {got}")
         try:
             with self._zip.open(member) as stream:
-                start = io.BytesIO(stream.read(LONGEST + 12))  # beside it magic, version and length
+                start = io.BytesIO(stream.read(LONGEST + 12))  # 12 bytes more for magic, version and length
             shape, _, dtype = READERS[np.lib.format.read_magic(start)](start, max_header_size=LONGEST)
         except Exception as error:
             raise ValueError(f"{name} is no array, or damaged ({type(error).__name__}: {error})") from None

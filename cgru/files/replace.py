@@ -1,4 +1,4 @@
-"""Writing a file whole or not at all, in the place of one that may be there."""
+"""Atomic writing: a file is replaced as a whole or not at all."""
 
 from __future__ import annotations
 
@@ -9,30 +9,31 @@ import stat
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
-from cgru.files.abandoned import PREFIX, claimed, sweep
+from cgru.files.abandoned import PREFIX, lock_temporary, remove_abandoned
 
-__all__ = ["replaceable", "replacing"]
+__all__ = ["atomic_write", "check_writable"]
 
 
 @contextlib.contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """A new file beside `path` that takes its place once all is written, so that no half of one ever stands there.
+def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """Open a temporary file beside `path` for writing, and rename it to `path` when the block ends without error.
 
-    A file that is replaced leaves its mode to the new one, and a link stays a link. Errors are those of `replaceable`,
-    and OSError for what goes wrong later, always with `path` as its `filename`. New files that processes left in the
-    folder of `path` when they were killed are removed.
+    So nobody ever finds a half-written file at `path`. The new file keeps the mode of the one that it replaces, and a
+    link stays a link. Temporary files that killed processes left in the folder are removed.
+
+    Errors are those of `check_writable`, and OSError for any later failure, always with `path` as its `filename`.
     """
-    target, mode = replaceable(path)
+    target, mode = check_writable(path)
     folder = os.path.dirname(target)
-    sweep(folder, f".{PREFIX}")
+    remove_abandoned(folder, f".{PREFIX}")
     try:
         with contextlib.ExitStack() as held:
             claim = None
             while claim is None:
                 temporary = os.path.join(folder, f".{PREFIX}{os.urandom(8).hex()}.tmp")
                 file = held.enter_context(open(temporary, "xb"))
-                claim = claimed(temporary, file.fileno())
-            held.enter_context(claim)  # until the file has its name
+                claim = lock_temporary(temporary, file.fileno())
+            held.enter_context(claim)  # locked until the file is renamed
             if mode is not None:
                 os.chmod(temporary, mode)
             yield file
@@ -48,13 +49,15 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         raise
 
 
-def replaceable(path: Any, argument: str = "path") -> tuple[str, int | None]:
-    """Where `path` leads, past links, and the mode of the file there, None where there is none yet.
+def check_writable(path: Any, argument: str = "path") -> tuple[str, int | None]:
+    """Check that a file can be written at `path`; return the real path, past links, and the mode of the file there.
+
+    The mode is None if there is no file yet. `argument` is the name of the argument in errors.
 
     Raises:
         TypeError, ValueError: `path` is no name of a file.
-        OSError: no file can be written there, with the reason: a folder that is missing or closed, a name that is too
-            long, a file that is read-only, for root too, or what is no regular file (a device, a pipe).
+        OSError: no file can be written there, with the reason: a folder is missing or not writable, the name is too
+            long, the file is read-only (for root, too) or no regular file (a device, a pipe).
     """
     name = os.fspath(path) if isinstance(path, os.PathLike) else path
     if not isinstance(name, str):
@@ -64,7 +67,7 @@ def replaceable(path: Any, argument: str = "path") -> tuple[str, int | None]:
     target = os.path.realpath(name)
     folder = os.path.dirname(target)
     try:
-        status = os.stat(name)  # which is told what no path leads to: a pipe that /dev/stdout stands for
+        status = os.stat(name)  # of `name`, as `target` of /dev/stdout may be a pipe that has no path
     except FileNotFoundError:
         if not os.path.isdir(folder):
             raise FileNotFoundError(errno.ENOENT, f"the folder {folder} does not exist", name) from None

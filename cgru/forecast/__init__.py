@@ -1,4 +1,4 @@
-"""Forecasts of series: windows, a model of several small networks, and its errors beside those of simpler models."""
+"""Time series forecasting: windows, an ensemble of small networks, and a backtest against simpler models."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The linear model that a forecast is measured against, and that half of its networks correct."""
+"""Ridge regression on windows: a baseline of the backtest, and the forecast that half of the networks correct."""
 
 from __future__ import annotations
 
@@ -8,25 +8,26 @@ import numpy as np
 
 __all__ = ["ridge"]
 
-PENALTIES = 10.0 ** np.arange(-4, 1)  # of the squares of the weights, beside inputs whose mean square is 1
+PENALTIES = 10.0 ** np.arange(-4, 1)  # of the squared weights, for standardised inputs
 
 
-def ridge(A: np.ndarray, B: np.ndarray, late: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The weights (f, k) and the bias (k,) of a ridge regression of B (m, k) on A (m, f).
+def ridge(A: np.ndarray, B: np.ndarray, held_out: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Fit a ridge regression of targets B (m, k) on inputs A (m, f); return its weights (f, k) and bias (k,).
 
-    Its penalty is that, of five, whose mean absolute error is the lowest on the rows that are `late` (m,) after a fit
-    on the others.
+    Of the `PENALTIES` it takes the one with the lowest mean absolute error on the rows that are `held_out` (m,) after a
+    fit to the others. The returned model is fitted to all rows.
     """
-    errors = [np.abs(A[late] @ W + b - B[late]).mean() for W, b in _ridges(A[~late], B[~late], PENALTIES)]
-    ((weights, bias),) = _ridges(A, B, PENALTIES[[int(np.argmin(errors))]])
+    models = _ridge_path(A[~held_out], B[~held_out], PENALTIES)
+    errors = [np.abs(A[held_out] @ W + b - B[held_out]).mean() for W, b in models]
+    ((weights, bias),) = _ridge_path(A, B, PENALTIES[[int(np.argmin(errors))]])
     return weights, bias
 
 
-def _ridges(A: np.ndarray, B: np.ndarray, penalties: np.ndarray) -> Iterable[tuple[np.ndarray, np.ndarray]]:
-    """For each penalty the least |A W + b - B|^2 + penalty m |W|^2."""
+def _ridge_path(A: np.ndarray, B: np.ndarray, penalties: np.ndarray) -> Iterable[tuple[np.ndarray, np.ndarray]]:
+    """Yield for each penalty the W and b that minimise |A W + b - B|^2 + penalty m |W|^2, by one SVD of A."""
     a, b = A.mean(axis=0), B.mean(axis=0)
     U, d, V = np.linalg.svd(A - a, full_matrices=False)
-    inner = U.T @ B  # less b or not, since the columns of U have a mean of 0
+    inner = U.T @ B  # the same as U.T @ (B - b), since the columns of U have a mean of 0
     for penalty in penalties:
         W = V.T @ ((d / (d * d + penalty * len(A)))[:, None] * inner)
         yield W, b - a @ W

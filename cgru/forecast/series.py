@@ -1,4 +1,7 @@
-"""A series: what it must be, its windows, its season. n values, m windows of `width` steps, then `horizon` to come."""
+"""Helpers for one series: checks, filling of missing values, windows, season.
+
+n values, e inputs, m windows of `width` steps, each followed by `horizon` values to forecast.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +12,15 @@ import numpy as np
 
 from cgru.core.checks import positive
 
-__all__ = ["autocorrelation", "checked", "filled", "guess_season", "seasonal_naive", "windows"]
+__all__ = ["as_float64", "autocorrelation", "fill_missing", "guess_season", "seasonal_naive", "windows"]
 
-LIKELY, ANY = 0.2, 0.3  # autocorrelations above which a season is believed: one that was to be expected, and any other
+MIN_EXPECTED, MIN_OTHER = 0.2, 0.3  # autocorrelation that a season needs: one at a likely lag, and any other
 
 
-def checked(values: Any, name: str, ndim: int = 1) -> np.ndarray:
-    """`values` (n,), or (n, e) for ndim 2, as float64, NaN where one is missing, or masked; TypeError or ValueError for
-    others.
+def as_float64(values: Any, name: str, ndim: int = 1) -> np.ndarray:
+    """Return `values` (n,), or (n, e) for ndim 2, as a float64 array, with NaN where one is masked.
+
+    Raise TypeError if they are no real numbers, ValueError for another shape, infinities or numbers above 1e100.
     """
     if isinstance(values, np.ma.MaskedArray) and values.dtype.kind in "biuf":
         values = values.astype(np.float64).filled(np.nan)
@@ -30,26 +34,26 @@ def checked(values: Any, name: str, ndim: int = 1) -> np.ndarray:
     wild = np.argwhere(np.isinf(array) | (np.abs(array) > 1e100))
     if wild.size:
         place = tuple(wild[0].tolist())
-        raise ValueError(f"{name}: expected numbers up to 1e100, got {array[place]} at {_place(place)}")
+        raise ValueError(f"{name}: expected numbers up to 1e100, got {array[place]} at {_format_index(place)}")
     return array
 
 
-def _place(place: tuple[int, ...]) -> str:
-    return ", ".join(map(str, place))
+def _format_index(index: tuple[int, ...]) -> str:
+    return ", ".join(map(str, index))
 
 
-def filled(values: np.ndarray, missing: str, name: str) -> np.ndarray:
-    """`values` (n,) or (n, e) without NaN.
+def fill_missing(values: np.ndarray, missing: str, name: str) -> np.ndarray:
+    """Return `values` (n,) or (n, e) with each NaN filled, or refused.
 
-    With `missing` "refuse" ValueError, with the place, where there is one; with "interpolate" they lie on the line
-    between their neighbours, and at an end they are the nearest value. What a cell gets depends on what comes after
-    it, so fill what is known at an origin, never the whole series.
+    `missing` "refuse" raises ValueError with the place of the first NaN. "interpolate" fills linearly between the
+    neighbours, and at both ends with the nearest value. This looks ahead: pass only what is known at a forecast's
+    origin, never the whole series.
     """
     lost = np.isnan(values)
     if not lost.any():
         return values
     if missing == "refuse":
-        place = _place(tuple(np.argwhere(lost)[0].tolist()))
+        place = _format_index(tuple(np.argwhere(lost)[0].tolist()))
         raise ValueError(f'{name}: expected a value at each step, got none at {place}; missing="interpolate" fills it')
     columns = values.reshape(len(values), -1).copy()
     for column in columns.T:
@@ -61,10 +65,18 @@ def filled(values: np.ndarray, missing: str, name: str) -> np.ndarray:
 
 
 def windows(series: Any, width: int, horizon: int) -> tuple[np.ndarray, np.ndarray]:
-    """Every stretch of a series of `width` steps, and the `horizon` that follow it, the oldest first.
+    """Return all sliding windows of `width` steps of a series, and the `horizon` values after each, the oldest first.
 
-    series: (n,), or (n, e). Both returned arrays are views: (m, width) and (m, horizon), of (n, e) with e as the last
-    axis; m = n - width - horizon + 1. ValueError where that is none.
+    Args:
+        series: (n,) or (n, e).
+        width: steps of a window.
+        horizon: steps that follow it.
+
+    Returns:
+        Two views, (m, width) and (m, horizon), of a series (n, e) with a last axis e; m = n - width - horizon + 1.
+
+    Raises:
+        ValueError: the series is shorter than `width` + `horizon`.
     """
     values = np.asarray(series)
     width, horizon = positive(width, "width"), positive(horizon, "horizon")
@@ -78,12 +90,18 @@ def windows(series: Any, width: int, horizon: int) -> tuple[np.ndarray, np.ndarr
 
 
 def seasonal_naive(past: np.ndarray, season: int, horizon: int) -> np.ndarray:
-    """The last `season` values of each row of `past` (m, width), over and over: (m, horizon). 1: the last value."""
+    """Return forecasts (m, horizon) that repeat the last `season` values of each row of `past` (m, width).
+
+    A season of 1 repeats the last value.
+    """
     return past[:, past.shape[1] - season + np.arange(horizon) % season]
 
 
 def autocorrelation(y: np.ndarray) -> np.ndarray:
-    """Of y (n,) less its straight line, at lags 0 to n / 2; zeros where nothing is left of it."""
+    """Return the autocorrelation of y (n,) at lags 0 to n / 2, after removing its linear trend.
+
+    The sums are computed by an FFT padded to 2 n. All zeros if y is a straight line.
+    """
     n = len(y)
     t = np.arange(n) - (n - 1) / 2
     rest = y - y.mean()
@@ -96,17 +114,17 @@ def autocorrelation(y: np.ndarray) -> np.ndarray:
 
 
 def guess_season(y: Any, likely: Sequence[int] = ()) -> int:
-    """How many steps a season of y (n,) has, by its autocorrelation; 1 where there is none.
+    """Return the length of a season of y (n,) in steps, guessed from its autocorrelation; 1 if it shows none.
 
-    Where some lags are `likely` (12 of months), the first at which the autocorrelation has a peak above 0.2, or above
-    0.3 where there are but two such seasons, and no other; else, of all its peaks above 0.3 and up to a third of the
-    series, the first that chance may have kept below the highest.
+    If some lags are `likely` (12 for months), only these are considered. The first with a peak above 0.2 is taken, or
+    above 0.3 if the lag is a third of the series or longer. Without likely lags, peaks above 0.3 at lags below a third
+    of the series are considered. The first is taken that is at most two standard errors below the highest.
     """
-    r = autocorrelation(filled(checked(y, "y"), "interpolate", "y"))
-    peaks = [k for k in range(2, len(r) - 1) if r[k] > max(r[k - 1], LIKELY) and r[k] >= r[k + 1]]
+    r = autocorrelation(fill_missing(as_float64(y, "y"), "interpolate", "y"))
+    peaks = [k for k in range(2, len(r) - 1) if r[k] > max(r[k - 1], MIN_EXPECTED) and r[k] >= r[k + 1]]
     third = len(y) // 3
     if likely:
-        return next((k for k in likely if k in peaks and (k < third or r[k] > ANY)), 1)
-    peaks = [k for k in peaks if k < third and r[k] > ANY]
+        return next((k for k in likely if k in peaks and (k < third or r[k] > MIN_OTHER)), 1)
+    peaks = [k for k in peaks if k < third and r[k] > MIN_OTHER]
     high = max((r[k] for k in peaks), default=0.0)
     return next((k for k in peaks if r[k] > high - 2 / np.sqrt(len(y))), 1)  # two standard errors of an autocorrelation

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from cgru._version import __version__
 from cgru.core.threads import single_threaded
-from cgru.files import PREFIX, claimed, sweep
+from cgru.files import PREFIX, lock_temporary, remove_abandoned
 from cgru.many.jobs import Job, Result, Running, Samples, run
 from cgru.network.history import History
 
@@ -361,14 +361,14 @@ def _room() -> tuple[TemporaryDirectory[str], ExitStack]:
     """Make a folder for results, and what claims it; remove those of processes that were killed."""
     from tempfile import TemporaryDirectory, gettempdir  # which takes some milliseconds to import
 
-    sweep(gettempdir(), PREFIX)
+    remove_abandoned(gettempdir(), PREFIX)
     while True:
         room = TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True)  # a worker may still write there
         try:
             descriptor = os.open(room.name, os.O_RDONLY)
         except OSError:  # on Windows, which opens no folders
             return room, ExitStack()
-        claim = claimed(room.name, descriptor)
+        claim = lock_temporary(room.name, descriptor)
         os.close(descriptor)
         if claim is not None:
             return room, claim

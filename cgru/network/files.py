@@ -18,7 +18,7 @@ import numpy as np
 from cgru import activations, initializers
 from cgru.bidirectional import Bidirectional
 from cgru.core.checks import flag
-from cgru.files import Archive, Header, replacing
+from cgru.files import Archive, Header, atomic_write
 from cgru.gru import GRU
 from cgru.layers import KINDS as LAYERS
 from cgru.layers.layer import Layer
@@ -86,11 +86,11 @@ def write(
     """Write a model file to exactly `path`, whole or not at all.
 
     ValueError for what is not from this package, RuntimeError for missing parameters, before a file is touched; the
-    errors of `cgru.files.replacing` for the file.
+    errors of `cgru.files.atomic_write` for the file.
     """
     second = any(settings.get(name) is not None for name in _SECOND)
     arrays = {"format": np.array(FORMAT if second else 1), **pack(layers, settings, standardisation)}
-    with replacing(path) as file:
+    with atomic_write(path) as file:
         np.savez(file, **arrays)
 
 

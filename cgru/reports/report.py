@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from cgru import losses
-from cgru.files import replacing
+from cgru.files import atomic_write
 from cgru.network import Network
 from cgru.network.data.training_data import check_data, check_inputs
 from cgru.reports import numbers
@@ -69,7 +69,7 @@ class Report(dict[str, Any]):
         from cgru.reports.page import page  # which nobody else needs
 
         written = page(self, self._net, self._samples, self._rows, title, about or {}, note)
-        with replacing(path) as file:
+        with atomic_write(path) as file:
             file.write(written.encode(errors="replace"))  # NumPy's strings may be no Unicode
 
 

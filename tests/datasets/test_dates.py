@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from cgru.datasets.dates import dates_in, forms_of
-from cgru.datasets.time_parsing import times_of
+from cgru.datasets.time_parsing import parse_times
 
 
 def read(*texts):
@@ -32,10 +32,10 @@ def test_what_strftime_writes_is_read_and_written_so_that_it_can_be_read_again(f
     start = datetime.datetime(1975, 1, 1)
     texts = [(start + datetime.timedelta(seconds=rng.randrange(40 * 365 * 86400))).strftime(form) for _ in range(60)]
     due = np.array([datetime.datetime.strptime(text, form) for text in texts], "datetime64[us]")
-    times = times_of(texts, "t")
+    times = parse_times(texts, "t")
     np.testing.assert_array_equal(times.values, due)
     written = times.written(times.values)
-    np.testing.assert_array_equal(times_of(written, "t").values, due)
+    np.testing.assert_array_equal(parse_times(written, "t").values, due)
     if not any(part in form for part in ("%a", "%A", "T%H:", "_", " at ", "%H:%M %d")):
         assert written == texts
 

@@ -18,23 +18,25 @@ N = np.nan
 )
 def test_they_are_filled(how, due):
     x = np.array([[1, N], [N, 5], [N, 6], [4, N]])
-    assert missing_values.filled(x, how).tolist() == [2, 2]
+    assert missing_values.fill(x, how).tolist() == [2, 2]
     assert x.tolist() == due
-    assert missing_values.filled(x, how).tolist() == [0, 0]
+    assert missing_values.fill(x, how).tolist() == [0, 0]
 
 
 @pytest.mark.parametrize(("how", "due"), [("forward", N), ("interpolate", N), ("zero", 0)])
 def test_what_has_no_value_at_all(how, due):
     x = np.array([[N, 1], [N, 2]])
-    assert missing_values.filled(x, how).tolist() == [2, 0]
+    assert missing_values.fill(x, how).tolist() == [2, 0]
     np.testing.assert_array_equal(x, [[due, 1], [due, 2]])
 
 
 def test_what_is_said():
-    assert missing_values.said(np.array([0, 0]), "zero", "ab") == []
-    assert missing_values.said(np.array([3, 0, 2]), "zero", "abc") == ["filled 5 missing values (zero): a 3, c 2"]
-    assert missing_values.said(np.ones(9, int), "zero", "abcdefghi")[0].endswith("h 1, i 1")
-    assert missing_values.said(np.ones(10, int), "zero", "abcdefghij")[0].endswith("i 1, ...")
+    assert missing_values.notes_on_filled(np.array([0, 0]), "zero", "ab") == []
+    assert missing_values.notes_on_filled(np.array([3, 0, 2]), "zero", "abc") == [
+        "filled 5 missing values (zero): a 3, c 2"
+    ]
+    assert missing_values.notes_on_filled(np.ones(9, int), "zero", "abcdefghi")[0].endswith("h 1, i 1")
+    assert missing_values.notes_on_filled(np.ones(10, int), "zero", "abcdefghij")[0].endswith("i 1, ...")
 
 
 @pytest.mark.parametrize(
@@ -67,8 +69,8 @@ def test_words_that_are_numbers():
     assert missing_values.numbers_in(["-", "-999", "-9.5e1"]).tolist() == [-999, -95] * 2
     assert missing_values.numbers_in(["-99,5", "x"], lambda word: float(word.replace(",", "."))).tolist() == [-99.5]
     assert missing_values.numbers_in([]).dtype == np.float64
-    assert missing_values.equal(np.array([1, 2, 3]), np.array([2.0, 9])).tolist() == [False, True, False]
-    assert missing_values.equal(np.array(["2"], object), np.array([2.0])).tolist() == [False]
+    assert missing_values.is_any_of(np.array([1, 2, 3]), np.array([2.0, 9])).tolist() == [False, True, False]
+    assert missing_values.is_any_of(np.array(["2"], object), np.array([2.0])).tolist() == [False]
 
 
 def test_numbers_that_look_like_missing_ones():
@@ -85,7 +87,7 @@ def test_numbers_that_look_like_missing_ones():
         "high up": np.where(t < 2, -999, 1000 + t),
         "low down": np.where(t < 2, 999, t - 1000),
     }
-    notes = missing_values.doubted(np.column_stack(list(columns.values())), list(columns))
+    notes = missing_values.notes_on_sentinels(np.column_stack(list(columns.values())), list(columns))
     assert notes == [
         'far below has -999 3 times, far below all others (na="-999" takes it for missing)',
         'far above has 9999 2 times, far above all others (na="9999" takes it for missing)',
@@ -95,9 +97,9 @@ def test_numbers_that_look_like_missing_ones():
         'low down has 999 2 times, far above all others (na="999" takes it for missing)',
     ]
     for word in (-99, -99.9, -200, -999, -999.9, -9999, -99999, 999, 9999, 99999):
-        (note,) = missing_values.doubted(np.array([[word, 1, word, 2]]).T, ["a"])
+        (note,) = missing_values.notes_on_sentinels(np.array([[word, 1, word, 2]]).T, ["a"])
         assert f'(na="{word}" takes it for missing)' in note
-    assert missing_values.doubted(np.empty((0, 1)), ["none"]) == []
+    assert missing_values.notes_on_sentinels(np.empty((0, 1)), ["none"]) == []
 
 
 def test_what_is_advised_is_what_helps():
@@ -106,12 +108,12 @@ def test_what_is_advised_is_what_helps():
     gone = np.array([[0, 1, 0, 1], [0, 1, 1, 0], [0, 1, 0, 1], [0, 1, 0, 0]], bool)
     whole = 'b has no value at all, ignore="b" leaves it out'
     part = 'd has no value in 1 of 2 sequences, missing="zero" fills it, ignore="d" leaves it out'
-    assert missing_values.cures(gone[:, :1], sequence, "a") == ""
-    assert missing_values.cures(gone[:, 1:2], sequence, "b") == whole
-    assert missing_values.cures(gone[:, 2:3], sequence, "c") == 'missing="forward" fills it'
-    assert missing_values.cures(gone[:, 3:], sequence, "d") == part
-    assert missing_values.cures(gone[:, [2, 2]], sequence, "ce") == 'missing="forward" fills them'
-    assert missing_values.cures(gone, sequence, "abcd") == f'{whole}; {part}; missing="forward" fills c'
+    assert missing_values.advise(gone[:, :1], sequence, "a") == ""
+    assert missing_values.advise(gone[:, 1:2], sequence, "b") == whole
+    assert missing_values.advise(gone[:, 2:3], sequence, "c") == 'missing="forward" fills it'
+    assert missing_values.advise(gone[:, 3:], sequence, "d") == part
+    assert missing_values.advise(gone[:, [2, 2]], sequence, "ce") == 'missing="forward" fills them'
+    assert missing_values.advise(gone, sequence, "abcd") == f'{whole}; {part}; missing="forward" fills c'
 
 
 def test_each_sequence_is_filled_from_itself_or_refused_by_its_place():

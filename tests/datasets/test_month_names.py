@@ -6,7 +6,7 @@ import pytest
 
 from cgru.datasets.dates import dates_in, months_by_name
 from cgru.datasets.month_names import folded, months_of, weekdays_of
-from cgru.datasets.time_parsing import ranks, times_of
+from cgru.datasets.time_parsing import parse_times, rank_times
 
 LANGUAGES = {  # of each some names as they stand in tables
     "German": ("Januar Februar März April Mai Juni Juli August September Oktober November Dezember",
@@ -56,19 +56,20 @@ def test_months_of_a_year(language):
     for names in LANGUAGES[language]:
         for form in ("17 {} 2023", "17. {} 2023", "17-{}-2023", "2023 {} 17", "{} 17, 2023"):
             texts = [form.format(name) for name in names.split()]
-            assert times_of(texts, "t").values.astype("datetime64[D]").astype(str).tolist() == due
+            assert parse_times(texts, "t").values.astype("datetime64[D]").astype(str).tolist() == due
         upper = [f"17 {name.upper()} 2023" for name in names.split()]
-        assert times_of(upper, "t").values.astype("datetime64[D]").astype(str).tolist() == due
+        assert parse_times(upper, "t").values.astype("datetime64[D]").astype(str).tolist() == due
 
 
 def test_connecting_words():
     for text in ("3 de enero de 2024", "3 janvier 2024", "3 января 2024 г.", "den 3. januar 2024", "3. januára 2024",
                  "3 de gener del 2024", "2024 m. sausio 3 d.", "2024. gada 3. janvāris", "środa, 3 stycznia 2024",
                  "mié., 3 ene. 2024", "3 Ocak 2024 Çarşamba", "quarta-feira, 3 de janeiro de 2024"):  # fmt: skip
-        assert times_of([text], "t").written(times_of([text], "t").values)[0] in ("2024-01-03", "03. January 2024"), (
-            text
-        )
-    assert times_of(["1er janvier 2024"], "t").values[0].item().day == 1
+        assert parse_times([text], "t").written(parse_times([text], "t").values)[0] in (
+            "2024-01-03",
+            "03. January 2024",
+        ), text
+    assert parse_times(["1er janvier 2024"], "t").values[0].item().day == 1
 
 
 def test_names_of_two_languages_are_told_by_the_column_or_refused():
@@ -80,15 +81,15 @@ def test_names_of_two_languages_are_told_by_the_column_or_refused():
     with pytest.raises(
         ValueError, match=r"got '5 lis 2020', which may be 2020-1\d-05 or 2020-1\d-05; write months as num"
     ):
-        times_of(["5 lis 2020"], "t", place=None)
+        parse_times(["5 lis 2020"], "t", locate=None)
     with pytest.raises(ValueError, match=r"expected dates with one reading, got 'lip 2020'"):
-        times_of(["lip 2020", "sty 2020", "Sept 2020"], "t", place=None)
+        parse_times(["lip 2020", "sty 2020", "Sept 2020"], "t", locate=None)
     assert len(dates_in(["mar 2020"])) == 1
     assert months_of("jui") == {}  # juin or juillet
 
 
 def ranks_of(texts):
-    return ranks(np.array(texts, object), "t").tolist()
+    return rank_times(np.array(texts, object), "t").tolist()
 
 
 def test_a_column_is_of_one_language():
@@ -99,11 +100,11 @@ def test_a_column_is_of_one_language():
 
 
 def test_only_english_names_are_written_again():
-    times = times_of(["17 Mai 2023", "17 Juni 2023"], "t")
+    times = parse_times(["17 Mai 2023", "17 Juni 2023"], "t")
     assert times.written(times.values) == ["2023-05-17", "2023-06-17"]
-    times = times_of(["17 May 2023", "17 June 2023"], "t")
+    times = parse_times(["17 May 2023", "17 June 2023"], "t")
     assert times.written(times.values) == ["17 May 2023", "17 Jun 2023"]
-    times = times_of(["Mai 2023", "Juni 2023"], "t")
+    times = parse_times(["Mai 2023", "Juni 2023"], "t")
     assert times.written(times.values) == ["2023-05", "2023-06"]
 
 

@@ -301,7 +301,7 @@ def test_many_chunks(tmp_path, monkeypatch):
     assert table.column("id").tolist() == ["1", "1", "2", "2", "b"]  # some of it is text
     assert table.column("a").tolist() == [2, 3.5, 4, 5, np.inf]
     assert table.column("t").dtype == np.int64
-    assert [table.place(row) for row in (0, 4)] == ["line 2", "line 6"]
+    assert [table.locate(row) for row in (0, 4)] == ["line 2", "line 6"]
     path.write_text("id,t,a,label\n1.50,1,2,x\n+2 ,2,3.5,x\n,1,4,y\nb,2,5,y\n")
     table, _ = text.table_of_text(path)
     assert table.read("id")[0].tolist() == ["1.50", "+2", "", "b"]  # as it stands there, whatever its chunk holds

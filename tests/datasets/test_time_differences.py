@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from cgru.datasets import from_frame
-from cgru.datasets.time_differences import as_gap, spoken
-from cgru.datasets.time_parsing import clock_of
+from cgru.datasets.time_differences import format_gap, parse_gap
+from cgru.datasets.time_parsing import times_as_numbers
 
 pd = pytest.importorskip("pandas")
 
@@ -89,13 +89,19 @@ def test_gaps_that_are_none_are_refused(reads, refused):
 
 
 def test_gaps_as_numbers_and_in_words():
-    assert [as_gap(gap) for gap in ("2w", "1.5 D", "6h", "10min", "10m", "5s", "7", 7)] == [
+    assert [parse_gap(gap) for gap in ("2w", "1.5 D", "6h", "10min", "10m", "5s", "7", 7)] == [
         (1209600, True), (129600, True), (21600, True), (600, True), (600, True), (5, True), (7, False), (7, False),
     ]  # fmt: skip
-    assert [spoken(gap, True) for gap in (0.5, 90, 5400, 129600, 1e9)] == ["0.5s", "1.5min", "1.5h", "1.5d", "11600d"]
-    assert [spoken(gap, False) for gap in (0.123456, 1234567, 3)] == ["0.123", "1.23e+06", "3"]
+    assert [format_gap(gap, True) for gap in (0.5, 90, 5400, 129600, 1e9)] == [
+        "0.5s",
+        "1.5min",
+        "1.5h",
+        "1.5d",
+        "11600d",
+    ]
+    assert [format_gap(gap, False) for gap in (0.123456, 1234567, 3)] == ["0.123", "1.23e+06", "3"]
     for gap in (0.5, 90, 5400, 129600):
-        assert as_gap(spoken(gap, True)) == (gap, True)
+        assert parse_gap(format_gap(gap, True)) == (gap, True)
 
 
 @pytest.mark.parametrize(
@@ -119,13 +125,13 @@ def test_gaps_as_numbers_and_in_words():
 )
 def test_times_as_numbers(times, apart):
     values = times if isinstance(times, np.ndarray) else np.array(times, object)
-    clock, seconds = clock_of(values)
+    clock, seconds = times_as_numbers(values)
     assert np.diff(clock).tolist() == [apart]
     assert seconds == (values.dtype.kind not in "if" and list(times) != ["1.5", "4"])
 
 
 def test_times_of_a_format_as_numbers():
-    clock, seconds = clock_of(np.array(["03/01/2024", "05/02/2024"], object), "%m/%d/%Y")
+    clock, seconds = times_as_numbers(np.array(["03/01/2024", "05/02/2024"], object), "%m/%d/%Y")
     assert (np.diff(clock).tolist(), seconds) == ([62 * 86400], True)
 
 

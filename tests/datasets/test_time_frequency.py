@@ -5,14 +5,14 @@ import datetime
 import numpy as np
 import pytest
 
-from cgru.datasets.time_frequency import Calendar, calendar_of
-from cgru.datasets.time_parsing import times_of
+from cgru.datasets.time_frequency import Frequency, infer_frequency
+from cgru.datasets.time_parsing import parse_times
 
 
 def continued(texts, form=None):
     """How the step of these times is called, and the two that come after them."""
-    times = times_of(texts, "t", form)
-    calendar = calendar_of(times.values, "t")
+    times = parse_times(texts, "t", form)
+    calendar = infer_frequency(times.values, "t")
     n = int(calendar.places(times.values)[-1]) + 1
     assert n == len(texts)
     return str(calendar), times.written(calendar.at(times.values[-1], np.array([1, 2])))
@@ -171,33 +171,33 @@ def test_datetimes_are_written_as_exactly_as_they_need():
 
 
 def test_places_of_times_with_gaps():
-    times = times_of(["2024-01", "2024-02", "2024-03", "2024-06"], "t").values
-    assert calendar_of(times, "t").places(times).tolist() == [0, 1, 2, 5]
-    times = times_of(["2024-03-07", "2024-03-08", "2024-03-11", "2024-03-12", "2024-03-19"], "t").values
-    assert calendar_of(times, "t").places(times).tolist() == [0, 1, 2, 3, 8]
+    times = parse_times(["2024-01", "2024-02", "2024-03", "2024-06"], "t").values
+    assert infer_frequency(times, "t").places(times).tolist() == [0, 1, 2, 5]
+    times = parse_times(["2024-03-07", "2024-03-08", "2024-03-11", "2024-03-12", "2024-03-19"], "t").values
+    assert infer_frequency(times, "t").places(times).tolist() == [0, 1, 2, 3, 8]
     times = np.array([10, 12, 14, 20])
-    assert calendar_of(times, "t").places(times).tolist() == [0, 1, 2, 5]
-    times = times_of(["2024-01-01 00:00", "2024-01-01 01:00", "2024-01-01 02:00", "2024-01-01 09:00"], "t").values
-    assert calendar_of(times, "t").places(times).tolist() == [0, 1, 2, 9]
+    assert infer_frequency(times, "t").places(times).tolist() == [0, 1, 2, 5]
+    times = parse_times(["2024-01-01 00:00", "2024-01-01 01:00", "2024-01-01 02:00", "2024-01-01 09:00"], "t").values
+    assert infer_frequency(times, "t").places(times).tolist() == [0, 1, 2, 9]
 
 
 @pytest.mark.parametrize(
     ("calendar", "likely"),
     [
-        (Calendar("months", 1), (12,)),
-        (Calendar("months", 3), (4,)),
-        (Calendar("months", 12), ()),
-        (Calendar("months", 5), ()),
-        (Calendar("months", 6), (2,)),
-        (Calendar("weekdays", 1), (5,)),
-        (Calendar("weekdays", 1, week="1111110"), (6,)),
-        (Calendar("months", 1, (1, 15)), (24,)),
-        (Calendar("seconds", 7 * 86400.0), (52,)),
-        (Calendar("seconds", 86400.0), (7,)),
-        (Calendar("seconds", 3600.0), (24, 168)),
-        (Calendar("seconds", 1800.0), (48, 336)),
-        (Calendar("seconds", 7000.0), ()),
-        (Calendar("numbers", 1), ()),
+        (Frequency("months", 1), (12,)),
+        (Frequency("months", 3), (4,)),
+        (Frequency("months", 12), ()),
+        (Frequency("months", 5), ()),
+        (Frequency("months", 6), (2,)),
+        (Frequency("weekdays", 1), (5,)),
+        (Frequency("weekdays", 1, week="1111110"), (6,)),
+        (Frequency("months", 1, (1, 15)), (24,)),
+        (Frequency("seconds", 7 * 86400.0), (52,)),
+        (Frequency("seconds", 86400.0), (7,)),
+        (Frequency("seconds", 3600.0), (24, 168)),
+        (Frequency("seconds", 1800.0), (48, 336)),
+        (Frequency("seconds", 7000.0), ()),
+        (Frequency("numbers", 1), ()),
     ],
 )
 def test_seasons_that_are_likely(calendar, likely):
@@ -229,14 +229,14 @@ def test_seasons_that_are_likely(calendar, likely):
 )
 def test_what_is_no_time(texts, words):
     with pytest.raises(ValueError, match=words):
-        times_of(texts, "t")
+        parse_times(texts, "t")
 
 
 @pytest.mark.parametrize("form", [None, "%Y-%m-%d %H:%M%z"])
 def test_times_of_several_zones_are_in_utc(form):
     local = ["2024-03-31 00:00+01:00", "2024-03-31 01:00+0100", "2024-03-31 03:00+02:00", "2024-03-30 22:30-03:30"]
     local = [text.replace("+0100", "+01:00") for text in local] if form is None else local
-    times = times_of(local, "t", form)
+    times = parse_times(local, "t", form)
     due = ["2024-03-30T23:00", "2024-03-31T00:00", "2024-03-31T01:00", "2024-03-31T02:00"]
     assert times.values.tolist() == np.array(due, "datetime64[us]").tolist()
     zone = "Z" if form is None else "+0000"
@@ -244,15 +244,15 @@ def test_times_of_several_zones_are_in_utc(form):
 
 
 def test_days_of_several_zones_are_times_of_day():
-    times = times_of(["2024-03-30+01:00", "2024-03-31+00:00"], "t")
+    times = parse_times(["2024-03-30+01:00", "2024-03-31+00:00"], "t")
     assert times.written(times.values) == ["2024-03-29 23:00Z", "2024-03-31 00:00Z"]
-    times = times_of(["2024-03-30 00:00Z", "2024-03-30 00:00-01:00"], "t")
+    times = parse_times(["2024-03-30 00:00Z", "2024-03-30 00:00-01:00"], "t")
     assert times.written(times.values) == ["2024-03-30 00:00Z", "2024-03-30 01:00Z"]
 
 
 def test_what_is_not_of_the_form_that_was_said():
     with pytest.raises(ValueError, match=r"t: expected times of the form %d.%m.%Y, got '2024-01-01' in row 1"):
-        times_of(["1.1.2024", "2024-01-01"], "t", "%d.%m.%Y")
+        parse_times(["1.1.2024", "2024-01-01"], "t", "%d.%m.%Y")
 
 
 @pytest.mark.parametrize(
@@ -293,7 +293,7 @@ def test_times_that_are_not_regular(texts, words):
     if "12:00" in str(texts):
         texts = [f"{text} 00:00"[:16] for text in texts]
     with pytest.raises(ValueError, match=words):
-        calendar_of(times_of(texts, "t").values, "t")
+        infer_frequency(parse_times(texts, "t").values, "t")
 
 
 @pytest.mark.parametrize(
@@ -306,8 +306,8 @@ def test_times_that_are_not_regular(texts, words):
     ],
 )
 def test_no_time_lies_past_the_year_9999(values, k):
-    times = times_of(values, "t").values
-    calendar = calendar_of(times, "t")
+    times = parse_times(values, "t").values
+    calendar = infer_frequency(times, "t")
     assert calendar.at(times[-1], [k])[0] < np.datetime64("10000-01-01")
     for beyond in (k + 1, k + 10**9, 2**62):
         with pytest.raises(ValueError, match=f"horizon: expected times up to the year 9999, got .* after {values[-1]}"):
@@ -316,6 +316,6 @@ def test_no_time_lies_past_the_year_9999(values, k):
 
 def test_numbers_are_those_that_64_bits_hold():
     numbers = np.array([2**63 - 5, 2**63 - 3])
-    assert Calendar("numbers", 2).at(numbers[-1], [1]).tolist() == [2**63 - 1]
+    assert Frequency("numbers", 2).at(numbers[-1], [1]).tolist() == [2**63 - 1]
     with pytest.raises(ValueError, match="horizon: expected numbers of 64 bits"):
-        Calendar("numbers", 2).at(numbers[-1], [2])
+        Frequency("numbers", 2).at(numbers[-1], [2])

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from cgru.datasets.time_parsing import Times, are_times, ranks, times_of
+from cgru.datasets.time_parsing import Times, are_times, parse_times, rank_times
 
 
 @pytest.mark.parametrize(
@@ -42,13 +42,13 @@ from cgru.datasets.time_parsing import Times, are_times, ranks, times_of
 def test_they_are_sorted_as_what_they_say(times):
     times = np.array(times, dtype=object) if isinstance(times, list) and isinstance(times[0], str) else np.array(times)
     for order in (np.arange(len(times)), np.arange(len(times))[::-1]):
-        assert ranks(times[order], "t").tolist() == order.tolist()
+        assert rank_times(times[order], "t").tolist() == order.tolist()
 
 
 def test_equal_times_have_one_rank():
     times = np.array(["01.02.2024", "1.2.2024", "03.02.2024"], dtype=object)
-    assert ranks(times, "t").tolist() == [0, 0, 1]
-    assert ranks(np.array(["10", "9", "10"], dtype=object), "t").tolist() == [1, 0, 1]
+    assert rank_times(times, "t").tolist() == [0, 0, 1]
+    assert rank_times(np.array(["10", "9", "10"], dtype=object), "t").tolist() == [1, 0, 1]
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_equal_times_have_one_rank():
 )
 def test_refusals(times, why):
     with pytest.raises(ValueError, match="^" + re.escape(why)):
-        ranks(np.array(times, dtype=object), "when")
+        rank_times(np.array(times, dtype=object), "when")
 
 
 @pytest.mark.parametrize(
@@ -93,21 +93,21 @@ def test_the_one_that_is_unlike_the_others_is_told(times, wrong):
     like = re.escape(times[1 if wrong == 0 else 0])
     cure = f", unlike '{like}'; any other needs its format: time_format="
     with pytest.raises(ValueError, match=f"{due} in line {wrong + 2}{cure}"):
-        ranks(np.array(times, dtype=object), "t", lambda row: f"line {row + 2}")
+        rank_times(np.array(times, dtype=object), "t", lambda row: f"line {row + 2}")
     with pytest.raises(ValueError, match=f"{due}{cure}"):
-        ranks(np.array(times, dtype=object), "t")
+        rank_times(np.array(times, dtype=object), "t")
 
 
 def test_what_has_no_order_is_refused():
     with pytest.raises(TypeError, match=r"^when: expected values of one kind, got several"):
-        ranks(np.array(["a", 1], dtype=object), "when")
+        rank_times(np.array(["a", 1], dtype=object), "when")
 
 
 def test_other_objects_that_sort():
     import datetime
 
     days = np.array([datetime.date(2024, 1, 2), datetime.date(2023, 1, 2)], dtype=object)
-    assert ranks(days, "t").tolist() == [1, 0]
+    assert rank_times(days, "t").tolist() == [1, 0]
 
 
 @pytest.mark.parametrize(
@@ -148,8 +148,8 @@ def objects(*values):
     ],
 )
 def test_a_format_says_how_times_are_written(form, texts):
-    assert ranks(objects(*texts), "t", form=form).tolist() == [0, 1, 2]
-    times = times_of(texts, "t", form)
+    assert rank_times(objects(*texts), "t", form=form).tolist() == [0, 1, 2]
+    times = parse_times(texts, "t", form)
     assert (np.diff(times.values) > np.timedelta64(0, "us")).all()
     assert are_times(objects(*texts), form)
     assert not are_times(objects(*texts, "x"), form)
@@ -158,36 +158,36 @@ def test_a_format_says_how_times_are_written(form, texts):
 def test_numbers_with_a_format_are_digits():
     for kind in (np.int64, np.float64):
         days = np.array([2024060, 2025001, 2023365], kind)  # a year and the day of it
-        assert ranks(days, "t", form="%Y%j").tolist() == [1, 2, 0]
+        assert rank_times(days, "t", form="%Y%j").tolist() == [1, 2, 0]
         due = ["2024-02-29", "2025-01-01", "2023-12-31"]
-        assert times_of(days, "t", "%Y%j").values.astype("datetime64[D]").astype(str).tolist() == due
-    assert ranks(np.array([1.5, 1.25]), "t", form="%H.%M").tolist() == [0, 1]
+        assert parse_times(days, "t", "%Y%j").values.astype("datetime64[D]").astype(str).tolist() == due
+    assert rank_times(np.array([1.5, 1.25]), "t", form="%H.%M").tolist() == [0, 1]
 
 
 def test_what_has_not_the_format():
     values = objects("01/02/2024", "2024-01-31", "x")
     with pytest.raises(ValueError, match=r"^t: expected times of the form %d/%m/%Y, got '2024-01-31' in line 3$"):
-        ranks(values, "t", lambda row: f"line {row + 2}", "%d/%m/%Y")
+        rank_times(values, "t", lambda row: f"line {row + 2}", "%d/%m/%Y")
     with pytest.raises(TypeError, match=r"^time_format: expected a format of strptime, such as .* got 5"):
-        ranks(values, "t", form=5)
+        rank_times(values, "t", form=5)
 
 
 def test_dates_and_other_kinds_need_no_format():
     days = np.array(["2024-01-02", "2023-01-02"], "datetime64[D]")
-    assert ranks(days, "t", form="%d").tolist() == [1, 0]
-    assert times_of(days, "t", "%d").form == "day"
+    assert rank_times(days, "t", form="%d").tolist() == [1, 0]
+    assert parse_times(days, "t", "%d").form == "day"
 
 
 def test_the_first_that_is_no_time_is_named_in_the_order_of_the_file():
     rows = [f"2024-01-{day:02}" for day in range(31, 0, -1)]
     rows[7], rows[20] = "soon", "later"
     with pytest.raises(ValueError, match=r"got 'soon' in line 9, unlike '2024-01-31'; .*time_format="):
-        ranks(objects(*rows), "t", lambda row: f"line {row + 2}")
+        rank_times(objects(*rows), "t", lambda row: f"line {row + 2}")
     with pytest.raises(ValueError, match=r"got 'soon' in row 7, unlike '2024-01-31'"):
-        times_of(rows, "t")
+        parse_times(rows, "t")
 
 
-@pytest.mark.parametrize("reads", [ranks, times_of])
+@pytest.mark.parametrize("reads", [rank_times, parse_times])
 def test_what_may_be_read_in_two_ways_is_refused_with_the_cure(reads):
     cure = 'time_format="%d/%m/%Y" or time_format="%m/%d/%Y" says which'
     why = (
@@ -195,61 +195,63 @@ def test_what_may_be_read_in_two_ways_is_refused_with_the_cure(reads):
     )
     values = objects("01/01/2024", "02/01/2024", "01/03/2024")
     with pytest.raises(ValueError, match=f"^{re.escape(why)}$"):
-        reads(values, "t", place=lambda row: f"line {row + 2}")
+        reads(values, "t", locate=lambda row: f"line {row + 2}")
     assert reads(objects(*values, "31/01/2024"), "t") is not None
 
 
 def test_a_year_of_two_digits_that_may_be_a_day_needs_a_format():
     with pytest.raises(ValueError, match=r"got 'Jan-11' in row 0; any other needs its format: time_format=\"%b-%y\"$"):
-        times_of(["Jan-11", "Feb-11"], "t")
-    assert times_of(["Jan-99", "Feb-99"], "t").written(np.array(["2011-03"], "datetime64[us]")) == ["Mar-11"]
+        parse_times(["Jan-11", "Feb-11"], "t")
+    assert parse_times(["Jan-99", "Feb-99"], "t").written(np.array(["2011-03"], "datetime64[us]")) == ["Mar-11"]
 
 
 def test_a_month_that_may_be_a_quarter_needs_a_format():
     with pytest.raises(ValueError, match=r"got '1/2024' in row 0; any other needs its format: time_format=\"%m/%Y\"$"):
-        times_of(["1/2024", "2/2024"], "t")
+        parse_times(["1/2024", "2/2024"], "t")
     with pytest.raises(ValueError, match=r"got '13/2024' in row 1, which no calendar or clock has"):
-        times_of(["12/2024", "13/2024"], "t")
-    assert times_of(["1/2024", "2/2024"], "t", "%m/%Y").values[1].item().month == 2
+        parse_times(["12/2024", "13/2024"], "t")
+    assert parse_times(["1/2024", "2/2024"], "t", "%m/%Y").values[1].item().month == 2
 
 
 def test_zones():
     local = ["2024-03-31 01:00 CET", "2024-03-31 03:00 CEST"]
-    assert times_of(local, "t").written(times_of(local, "t").values) == ["2024-03-31 00:00Z", "2024-03-31 01:00Z"]
-    assert ranks(objects("2024-01-01 10:00+0300", "2024-01-01 09:00+01"), "t").tolist() == [0, 1]
+    assert parse_times(local, "t").written(parse_times(local, "t").values) == ["2024-03-31 00:00Z", "2024-03-31 01:00Z"]
+    assert rank_times(objects("2024-01-01 10:00+0300", "2024-01-01 09:00+01"), "t").tolist() == [0, 1]
     for text in ("01.02.2024 10:00+01:00", "2024-02-01 10:00 UTC", "1 Feb 2024 9:05 PM UTC"):
-        times = times_of([text, text], "t")
+        times = parse_times([text, text], "t")
         (back,) = set(times.written(times.values))
-        assert (times_of([back], "t").values[0], times.zone) == (times.values[0], times.zone)
-    days = times_of(["01.02.2024Z", "01.02.2024+01:00"], "t")
+        assert (parse_times([back], "t").values[0], times.zone) == (times.values[0], times.zone)
+    days = parse_times(["01.02.2024Z", "01.02.2024+01:00"], "t")
     assert days.written(days.values) == ["2024-02-01 00:00Z", "2024-01-31 23:00Z"]
 
 
 def test_nanoseconds_sort_and_are_no_step_of_a_calendar():
     fine = ["2024-01-01 00:00:00.000000002", "2024-01-01 00:00:00.000000001", "2024-01-01 00:00:00.000000002"]
-    assert ranks(objects(*fine), "t").tolist() == [1, 0, 1]
+    assert rank_times(objects(*fine), "t").tolist() == [1, 0, 1]
     with pytest.raises(ValueError, match=r"expected times of whole microseconds, got '.*2' in row 0"):
-        times_of(fine, "t")
+        parse_times(fine, "t")
     with pytest.raises(ValueError, match=r"expected times of whole microseconds, got 2024-.*1 in row 1"):
-        times_of(np.array(["2024-01-01", "2024-01-01T00:00:00.000000001"], "datetime64[ns]"), "t")
-    assert times_of(["2024-01-01T00:00:00.1230000"], "t").form == "microsecond"
-    assert times_of(["2024-01-01 00:00:00", "2024-01-01 00:00:00.5"], "t").form == "microsecond"
-    assert times_of(["01.02.2024 00:00:00", "01.02.2024 00:00:00.5"], "t").form == "%d.%m.%Y %H:%M:%S.%f"
+        parse_times(np.array(["2024-01-01", "2024-01-01T00:00:00.000000001"], "datetime64[ns]"), "t")
+    assert parse_times(["2024-01-01T00:00:00.1230000"], "t").form == "microsecond"
+    assert parse_times(["2024-01-01 00:00:00", "2024-01-01 00:00:00.5"], "t").form == "microsecond"
+    assert parse_times(["01.02.2024 00:00:00", "01.02.2024 00:00:00.5"], "t").form == "%d.%m.%Y %H:%M:%S.%f"
 
 
 def test_texts_of_digits():
-    assert times_of(["1959", "1960"], "t")[1:3] == ("number", "")
-    assert times_of(["20240131", "20240201"], "t").written(np.array(["2024-02-02"], "datetime64[us]")) == ["20240202"]
-    assert times_of(["99990101", "99990102"], "t").form == "number"
+    assert parse_times(["1959", "1960"], "t")[1:3] == ("number", "")
+    assert parse_times(["20240131", "20240201"], "t").written(np.array(["2024-02-02"], "datetime64[us]")) == [
+        "20240202"
+    ]
+    assert parse_times(["99990101", "99990102"], "t").form == "number"
     for texts, form in ((["202401", "202402"], "%Y%m"), (["2024013118", "2024013119"], "%Y%m%d%H")):
         with pytest.raises(ValueError, match=f'needs its format: time_format="{form}"'):
-            times_of(texts, "t")
+            parse_times(texts, "t")
     for number, form in ((202401311830, "%Y%m%d%H%M"), (20240131183000, "%Y%m%d%H%M%S")):
         with pytest.raises(ValueError, match=f'needs its format: time_format="{form}"'):
-            times_of([number], "t")
-    assert ranks(objects("1.5", "1.25"), "t").tolist() == [1, 0]
+            parse_times([number], "t")
+    assert rank_times(objects("1.5", "1.25"), "t").tolist() == [1, 0]
     with pytest.raises(ValueError, match=r"expected times like 1959-01, .* got '9:05' in row 0"):
-        times_of(["9:05", "9:10"], "t")
+        parse_times(["9:05", "9:10"], "t")
 
 
 @pytest.mark.parametrize("form", ["month", "quarter", "day", "minute", "second", "microsecond", "%d.%m.%Y", "%G-W%V"])

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cgru.files import PREFIX, claimed, replaceable, replacing, sweep
+from cgru.files import PREFIX, atomic_write, check_writable, lock_temporary, remove_abandoned
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="modes, links and devices of POSIX")
 
@@ -26,7 +26,7 @@ def mode(path):
 
 
 def write(path, content=b"new"):
-    with replacing(path) as file:
+    with atomic_write(path) as file:
         file.write(content)
 
 
@@ -61,7 +61,7 @@ def test_the_old_file_stands_until_all_is_on_the_disk(file, monkeypatch):
 
     spy("fsync")
     spy("replace")
-    with replacing(file) as new:
+    with atomic_write(file) as new:
         new.write(b"a" * 100_000)
         new.write(b"end")  # which waits in the buffer
     assert seen == [("fsync", 100_003, b"old"), ("replace", 100_003, b"old")]
@@ -82,7 +82,7 @@ def test_a_new_file_has_the_mode_of_the_umask(tmp_path):
 @pytest.mark.parametrize("bits", [0o600, 0o640, 0o666, 0o755])
 def test_the_mode_is_kept_and_never_wider_on_the_way(file, bits):
     file.chmod(bits)
-    with replacing(file) as new:
+    with atomic_write(file) as new:
         (temporary,) = set(file.parent.iterdir()) - {file}
         assert mode(temporary) == bits
         new.write(b"new")
@@ -109,7 +109,7 @@ def test_a_link_stays_one(file):
 )
 def test_what_is_raised_on_the_way_leaves_the_old_file_alone(file, error):
     def cut_short():
-        with replacing(file) as new:
+        with atomic_write(file) as new:
             new.write(b"new")
             raise error
 
@@ -130,7 +130,7 @@ def test_an_error_of_the_disk_names_the_file(file, monkeypatch, where):
         monkeypatch.setattr("builtins.open", full)
     elif where != "write":
         monkeypatch.setattr(os, where, full)
-    with pytest.raises(OSError, match="No space") as caught, replacing(file) as new:
+    with pytest.raises(OSError, match="No space") as caught, atomic_write(file) as new:
         full() if where == "write" else new.write(b"new")
     assert caught.value.filename == str(file)
     assert caught.value.errno == errno.ENOSPC
@@ -143,7 +143,7 @@ def test_an_error_of_the_disk_names_the_file(file, monkeypatch, where):
 
 
 def refused(path, kind, words):
-    for call in (replaceable, lambda path: replacing(path).__enter__()):
+    for call in (check_writable, lambda path: atomic_write(path).__enter__()):
         with pytest.raises(kind, match=words) as caught:
             call(path)
     if isinstance(caught.value, OSError):
@@ -188,7 +188,7 @@ def test_a_pipe_that_has_no_path():
     ends = os.pipe()
     try:
         with pytest.raises(OSError, match=r"no regular file|cannot be written to"):  # as root or not
-            replaceable(f"/dev/fd/{ends[1]}")
+            check_writable(f"/dev/fd/{ends[1]}")
     finally:
         for end in ends:
             os.close(end)
@@ -209,16 +209,16 @@ def test_what_the_user_may_not_write_to(file, monkeypatch, closed):
 
 
 def test_where_a_path_leads(file):
-    assert replaceable(file) == (str(file.resolve()), mode(file))
-    assert replaceable(str(file) + "2") == (str(file.resolve()) + "2", None)
+    assert check_writable(file) == (str(file.resolve()), mode(file))
+    assert check_writable(str(file) + "2") == (str(file.resolve()) + "2", None)
 
 
 # --- what processes that were killed have left ---
 
 HALF = """
 import os, signal, sys
-from cgru.files import replacing
-with replacing(sys.argv[1]) as file:
+from cgru.files import atomic_write
+with atomic_write(sys.argv[1]) as file:
     file.write(b"half")
     file.flush()
     print(flush=True)
@@ -254,7 +254,7 @@ def test_the_next_save_removes_what_a_killed_one_has_left(tmp_path):
 
 @posix
 def test_saves_that_meet_do_not_touch_each_other(file):
-    with replacing(file) as first:
+    with atomic_write(file) as first:
         first.write(b"first")
         first.flush()
         write(file, b"second")
@@ -336,23 +336,23 @@ def test_files_and_folders_that_nobody_claims(tmp_path, monkeypatch, nfs):
             (tmp_path / f"{PREFIX}link").symlink_to(path)
         else:
             path.touch()
-    with open(tmp_path / f"{PREFIX}living", "r+b") as file, claimed(file.name, file.fileno()):
-        sweep(str(tmp_path), PREFIX)
+    with open(tmp_path / f"{PREFIX}living", "r+b") as file, lock_temporary(file.name, file.fileno()):
+        remove_abandoned(str(tmp_path), PREFIX)
     left = {path.name.removeprefix(PREFIX) for path in tmp_path.iterdir()}
     assert left == ({"living", "link", "folder"} if nfs else {"living", "link"})
-    sweep(str(tmp_path), PREFIX)
+    remove_abandoned(str(tmp_path), PREFIX)
     assert not (tmp_path / f"{PREFIX}living").exists()
     assert descriptors() == before
-    sweep(str(tmp_path / "none"), PREFIX)
+    remove_abandoned(str(tmp_path / "none"), PREFIX)
 
 
 @posix
 def test_a_claim_outlives_the_file_that_was_written(tmp_path):
     path = str(tmp_path / f"{PREFIX}new")
     with open(path, "xb") as file:
-        claim = claimed(path, file.fileno())
-    sweep(str(tmp_path), PREFIX)
+        claim = lock_temporary(path, file.fileno())
+    remove_abandoned(str(tmp_path), PREFIX)
     assert os.path.exists(path)
     claim.close()
-    sweep(str(tmp_path), PREFIX)
+    remove_abandoned(str(tmp_path), PREFIX)
     assert not os.path.exists(path)

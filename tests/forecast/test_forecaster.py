@@ -6,7 +6,7 @@ import pytest
 
 import cgru
 from cgru.forecast import Forecaster, load
-from cgru.forecast.forecaster import needed
+from cgru.forecast.forecaster import min_length
 
 rng = np.random.default_rng(0)
 t = np.arange(120)
@@ -186,7 +186,7 @@ def test_an_interval_holds_what_it_says():
 
 
 def test_a_short_series_has_narrow_windows():
-    y = NOISY[: needed(6, 12)]
+    y = NOISY[: min_length(6, 12)]
     assert len(y) == 12 + 6 + 9
     assert Forecaster(6, season=12, **QUICK).fit(y).width_ == 12
     assert Forecaster(6, season=12, **QUICK).fit(NOISY[:30]).width_ == 15

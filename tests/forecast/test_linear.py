@@ -31,8 +31,8 @@ def test_the_penalty_is_the_one_that_does_best_on_late_rows():
     noise = rng.standard_normal((100, 1))
     exact, _ = linear.ridge(A, A[:, :1], late(100))
     shrunk, _ = linear.ridge(A, noise, late(100))
-    ((least, _),) = linear._ridges(A, A[:, :1], linear.PENALTIES[:1])
-    ((most, _),) = linear._ridges(A, noise, linear.PENALTIES[-1:])
+    ((least, _),) = linear._ridge_path(A, A[:, :1], linear.PENALTIES[:1])
+    ((most, _),) = linear._ridge_path(A, noise, linear.PENALTIES[-1:])
     np.testing.assert_array_equal(exact, least)
     np.testing.assert_array_equal(shrunk, most)
 

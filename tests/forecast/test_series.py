@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from cgru.forecast import guess_season, seasonal_naive, windows
-from cgru.forecast.series import autocorrelation, checked, filled
+from cgru.forecast.series import as_float64, autocorrelation, fill_missing
 
 rng = np.random.default_rng(0)
 
@@ -122,29 +122,31 @@ def test_a_season_with_a_gap():
 )
 def test_what_is_no_series(values, ndim, error, words):
     with pytest.raises(error, match=f"what: expected .*{words}"):
-        checked(values, "what", ndim)
+        as_float64(values, "what", ndim)
 
 
 def test_a_series_is_taken_as_a_copy_in_double_precision():
     given = np.arange(3, dtype=np.float32)
-    taken = checked(given, "y")
+    taken = as_float64(given, "y")
     assert taken.dtype == np.float64
-    assert checked([True, False], "y").tolist() == [1, 0]
-    assert checked([1e100, np.nan], "y")[0] == 1e100
-    np.testing.assert_array_equal(checked(np.ma.masked_equal([3, 1], 1), "y"), [3, np.nan])
+    assert as_float64([True, False], "y").tolist() == [1, 0]
+    assert as_float64([1e100, np.nan], "y")[0] == 1e100
+    np.testing.assert_array_equal(as_float64(np.ma.masked_equal([3, 1], 1), "y"), [3, np.nan])
 
 
 def test_gaps_are_refused_by_place_or_filled():
     y = np.array([np.nan, 1, np.nan, np.nan, 4, np.nan])
     with pytest.raises(ValueError, match="y: expected a value at each step, got none at 0; missing="):
-        filled(y, "refuse", "y")
+        fill_missing(y, "refuse", "y")
     with pytest.raises(ValueError, match="got none at 1, 0"):
-        filled(np.array([[0, 1], [np.nan, 1]]), "refuse", "X")
-    np.testing.assert_array_equal(filled(y, "interpolate", "y"), [1, 1, 2, 3, 4, 4])
+        fill_missing(np.array([[0, 1], [np.nan, 1]]), "refuse", "X")
+    np.testing.assert_array_equal(fill_missing(y, "interpolate", "y"), [1, 1, 2, 3, 4, 4])
     assert np.isnan(y[0])
     both = np.column_stack([y, np.arange(6.0)])
-    np.testing.assert_array_equal(filled(both, "interpolate", "X"), [[1, 0], [1, 1], [2, 2], [3, 3], [4, 4], [4, 5]])
+    np.testing.assert_array_equal(
+        fill_missing(both, "interpolate", "X"), [[1, 0], [1, 1], [2, 2], [3, 3], [4, 4], [4, 5]]
+    )
     with pytest.raises(ValueError, match="at least one value, got none in 2 steps"):
-        filled(np.full(2, np.nan), "interpolate", "y")
+        fill_missing(np.full(2, np.nan), "interpolate", "y")
     whole = np.ones(2)
-    assert filled(whole, "refuse", "y") is whole
+    assert fill_missing(whole, "refuse", "y") is whole

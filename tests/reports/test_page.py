@@ -56,7 +56,7 @@ def paged(net, y, X=X, lengths=None, **options):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("cgru.reports.page.page", save)
-        patch.setattr("cgru.reports.report.replacing", lambda path: contextlib.nullcontext(io.BytesIO()))
+        patch.setattr("cgru.reports.report.atomic_write", lambda path: contextlib.nullcontext(io.BytesIO()))
         report.save("page.html", **options)
     return report, found["page"], Read(found["page"])
 

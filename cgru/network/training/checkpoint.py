@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from cgru import activations
-from cgru.files import Archive, replaceable, replacing
+from cgru.files import Archive, atomic_write, check_writable
 from cgru.layers.layer import Layer
 from cgru.network.data.training_data import Data
 from cgru.network.files import LONGEST, file_error, read_checked, read_json
@@ -78,7 +78,7 @@ class Checkpoint:
     """
 
     def __init__(self, path: Any, seconds: float, resume: bool, split_seed: np.random.SeedSequence) -> None:
-        replaceable(path, KIND)
+        check_writable(path, KIND)
         self.path, self.seconds, self.split_seed = path, seconds, split_seed
         self.found: State | None = None
         self._options, self._data, self._theirs = {}, {}, {}  # options and data of this fit; settings in the file
@@ -114,7 +114,7 @@ class Checkpoint:
         return time.monotonic() >= self._due
 
     def write(self, model: Model, state: State) -> None:
-        """Write the state of the fit to the file, whole or not at all; errors are those of `cgru.files.replacing`."""
+        """Write the state of the fit to the file, whole or not at all; errors are those of `cgru.files.atomic_write`."""
         seed = {"entropy": self.split_seed.entropy, "spawn_key": list(self.split_seed.spawn_key)}
         arrays: Arrays = {}
         histories = {name: _history_to_table(getattr(state, name)) for name in ("history", "all_history")}
@@ -122,7 +122,7 @@ class Checkpoint:
         text = json.dumps({"settings": self._settings(model), "state": state_now, "split_seed": seed})
         if len(text) > LONGEST:
             raise ValueError(f"{KIND}: expected a state of at most {LONGEST} characters beside arrays, got {len(text)}")
-        with replacing(self.path) as file:
+        with atomic_write(self.path) as file:
             np.savez(file, **arrays, **{"format": np.array(FORMAT), KIND: np.array(text)})
         self._due = time.monotonic() + self.seconds
 
