@@ -227,7 +227,7 @@ class QuantizedBidirectional(Quantized, Bidirectional):
         due = layer.d["u"], layer.sequences, not layer.reverse
         if (twin.d["u"], twin.sequences, twin.reverse) != due:
             raise ValueError(f"twin: expected units, sequences and reverse to be {due}, got {twin!r}")
-        self._join(layer, merge, lambda layer: twin)
+        self._build(layer, merge, lambda layer: twin)
         self._set(layer.weights, layer.x_bound)
 
     def __repr__(self) -> str:
