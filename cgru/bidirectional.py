@@ -231,7 +231,7 @@ class Bidirectional(Layer):
         `h0` is (2, m, u), or a pair of (m, u): the states before the steps that run first. Arguments and errors
         otherwise are those of `GRU.forward`.
         """
-        self._enter("forward")
+        self._acquire("forward")
         try:
             A = self._forward(A, lengths, h0)
             for half, part in zip(self.halves, self.last.parts, strict=True):
@@ -269,7 +269,7 @@ class Bidirectional(Layer):
 
     def compute_gradients(self) -> None:
         """Fill `g` of this layer and of both GRUs; see `Layer.compute_gradients`."""
-        self._enter("compute_gradients")
+        self._acquire("compute_gradients")
         try:
             if self.last is not None and self.last.bc:
                 for layer in (self, *self.halves):
@@ -322,17 +322,17 @@ class Bidirectional(Layer):
             half.validate(A, lengths, start)
         return starts
 
-    def _rerun(self, A: Any, lengths: Any, h0: Any) -> BidirectionalPass:
+    def _run_for_forward(self, A: Any, lengths: Any, h0: Any) -> BidirectionalPass:
         """Check the arguments of `forward`, release the last pass and run both GRUs; return the new pass."""
         starts = self._initial_states(A, lengths, h0)
-        self._forget()
+        self._release_pass()
         ran = self._run_both(A, lengths, starts)
         for half, part in zip(self.halves, ran.parts, strict=True):
             half.state = part.state
         return ran
 
-    def _forget(self) -> None:
-        super()._forget()
+    def _release_pass(self) -> None:
+        super()._release_pass()
         for half in self.halves:
             half.last = None
 
@@ -354,7 +354,7 @@ class BidirectionalPass(LayerPass):
     @property
     def dh0(self) -> np.ndarray:
         """Return dL/dh0 (2, m, u) after `backward`; RuntimeError before."""
-        self._gone_back()
+        self._require_backward()
         return np.stack([part.dh0 for part in self.parts])
 
     def backward(
@@ -365,24 +365,24 @@ class BidirectionalPass(LayerPass):
         `into` is the dict that an earlier `backward` filled. It is emptied once all is checked, so that its memory is
         used again.
         """
-        A = self._own["A"]
+        A = self._arrays["A"]
         dA = real(dA, "dX", A.shape, A.dtype)
         ends = (None, None)
         if dstate is not None:
             ends = real(dstate, "dstate", (2, len(A), self._half_outputs[0].shape[-1]), A.dtype)
         for part in self.parts:
             part.ready()  # checked for both first, so that neither goes back if one cannot
-        self._made, self.bc = None, {}  # should the second of them not go back, none has
+        self._backward_arrays, self.bc = None, {}  # should the second of them not go back, none has
         if into is not None:
             into.clear()
         dX = [part.backward(d, end) for part, d, end in zip(self.parts, self._split_gradient(dA), ends, strict=True)]
-        self._went_back({"dA": dA, "dX": dX[0] + dX[1]})
+        self._store_backward({"dA": dA, "dX": dX[0] + dX[1]})
         self.bc.update(self._prefixed_caches("bc"))
         return self.bc["dX"]
 
     def gradients(self) -> dict[str, np.ndarray]:
         """Return the parameter gradients of both GRUs, as `dforward.Uz`, ...; RuntimeError before `backward`."""
-        self._gone_back()
+        self._require_backward()
         return {
             f"d{prefix}{name[1:]}": gradient
             for prefix, part in zip(PREFIXES, self.parts, strict=True)

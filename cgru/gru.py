@@ -314,7 +314,7 @@ class GRU(Layer):
             TypeError, ValueError: an argument, a parameter, a mask or the carried state does not fit.
             RuntimeError: another thread is inside this layer.
         """
-        self._enter("forward")
+        self._acquire("forward")
         try:
             checked = self._check_inputs(A, lengths, h0)
             self._release_pass()  # so that buffers that nobody else holds are used again
@@ -402,7 +402,7 @@ class GRU(Layer):
             TypeError, ValueError: dX, dstate or a parameter does not fit.
             RuntimeError: `forward` was not called before, or another thread is inside this layer.
         """
-        self._enter("backward")
+        self._acquire("backward")
         try:
             if self.last is None:
                 raise RuntimeError("backward: expected a forward before it")
@@ -421,7 +421,7 @@ class GRU(Layer):
         `cgru.parameters.gru_compute_gradients`. RuntimeError if there was no `backward` after the last `forward`, or
         another thread is inside this layer.
         """
-        self._enter("compute_gradients")
+        self._acquire("compute_gradients")
         try:
             if self.last is None:
                 raise RuntimeError("compute_gradients: bc['dhh_'] is missing; expected forward and backward before it")

@@ -19,7 +19,7 @@ from cgru.core.checks import real
 from cgru.export.products import side_by_side, weights_of
 from cgru.export.source import array, number
 from cgru.gru import GATES, GRU
-from cgru.layers.layer import Layer, own
+from cgru.layers.layer import Layer, class_attribute
 from cgru.network import Network, chain
 from cgru.quantized.layers import check_numbers
 from cgru.variant import RESET_AFTER, RESET_BEFORE
@@ -63,7 +63,7 @@ def layers_of(net: Any) -> Sequence[Layer]:
                 f"net: expected layers that run a step at a time, got {layer!r} as layer {i}, which begins at the end "
                 "of a sequence"
             )
-        if own(layer, "c_text") is None:
+        if class_attribute(layer, "c_text") is None:
             raise ValueError(f"net: expected cgru's own layers to export, got {type(layer).__name__} as layer {i}")
         if not layer.p and layer.parameter_names:
             raise RuntimeError(f"net: expected parameters to export, got none in layer {i}: fit or predict first")
@@ -271,7 +271,7 @@ class Writer:
     # --- words ---
 
     @property
-    def kept(self) -> str:
+    def zero_padding(self) -> str:
         """What is said of weights that are no floats."""
         return f", {self.layer.weights} weights" if self.layer.weights else ""
 

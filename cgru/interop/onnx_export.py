@@ -18,7 +18,7 @@ from cgru.gru import GRU
 from cgru.interop import gates
 from cgru.interop.gates import KNOWN, ONNX, Function
 from cgru.layers import Activation, Dense
-from cgru.layers.layer import own
+from cgru.layers.layer import class_attribute
 from cgru.network import Network, chain, files
 
 __all__ = ["MARK", "onnx_package", "to_onnx"]
@@ -177,12 +177,12 @@ class Graph:
     def layer(self, A: str, layer: Any, i: int) -> str:
         """Add layer i upon A; return the name of its output."""
         self.i, self.refuse = i, gates.refusal(f"net: layer {i}, {layer!r}, cannot be had in ONNX")
-        write = own(layer, "onnx_node")
+        write = class_attribute(layer, "onnx_node")
         if write is None:
             raise self.refuse("there is no such layer")
         return write(self, A)
 
-    def own(self, name: str, value: Any) -> str:
+    def class_attribute(self, name: str, value: Any) -> str:
         """Add a constant array of the layer that is being written."""
         return self.array(f"{self.i}.{name}", value)
 

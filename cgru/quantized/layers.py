@@ -20,7 +20,16 @@ from cgru.core.low_precision import NarrowGRU, NarrowLinear, level
 from cgru.gru import GRU
 from cgru.layers.dense import Dense
 from cgru.layers.embedding import Embedding
-from cgru.layers.layer import Fields, Layer, LayerPass, flat, floats, kept, unflat, unpadded
+from cgru.layers.layer import (
+    Fields,
+    Layer,
+    LayerPass,
+    checked_floats,
+    flatten_steps,
+    mask_padding,
+    unflatten_steps,
+    zero_padding,
+)
 from cgru.optimizers import check_number
 from cgru.quantized import reference
 
@@ -274,13 +283,13 @@ class QuantizedDense(Quantized, Dense):
 
     def run(self, A: np.ndarray, lengths: np.ndarray | None = None) -> LayerPass:
         """`predict` as a pass, which cannot go back, with Z, what came before the activation."""
-        X, steps = unpadded(floats(A, self.dtype), lengths)
+        X, steps = mask_padding(checked_floats(A, self.dtype), lengths)
         packed, code = self.packed(), self._code()
         if X.shape[-1] != packed.n:
             due = "(m, s, {})" if X.ndim == 3 else "(m, {})"
             raise ValueError(f"A: expected shape {due.format(packed.n)}, the rows of W, got {X.shape}")
-        Z, A = packed.both(np.ascontiguousarray(flat(X)), code)
-        return _OneWay(steps, X=X, Z=unflat(Z, like=X), A=kept(unflat(A, like=X), steps))
+        Z, A = packed.both(np.ascontiguousarray(flatten_steps(X)), code)
+        return _OneWay(steps, X=X, Z=unflatten_steps(Z, like=X), A=zero_padding(unflatten_steps(A, like=X), steps))
 
     def _code(self) -> tuple[int, float]:
         if self.code is None:
@@ -340,7 +349,7 @@ class QuantizedEmbedding(Quantized, Embedding):
         rows = X.T  # time-major, as a GRU reads it
         scale = self.p["scale_E"][rows] if self.weights == "int8" else None
         found = reference.floats(self.p["E"][rows], scale).swapaxes(0, 1)
-        return unpadded(found, lengths)[0]
+        return mask_padding(found, lengths)[0]
 
     def _made(self) -> bool:
         return True
