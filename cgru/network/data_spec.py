@@ -49,9 +49,9 @@ class DataSpec(NamedTuple):
         return losses.named(self.loss)
 
     @property
-    def says_one(self) -> bool:
+    def predicts_one_class(self) -> bool:
         """Whether each output says one class, which can have a name."""
-        return self.judge.says_one(self.k)
+        return self.judge.predicts_one_class(self.k)
 
     @property
     def labels(self) -> tuple[str, ...]:

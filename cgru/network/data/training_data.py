@@ -242,7 +242,7 @@ def names_in(spec: DataSpec, X: Any, y: Any, lengths: Any) -> tuple[str, ...] | 
     ValueError where they are not as many as there are classes.
     """
     strings = None if spec.class_names or spec.classes is not None or y is None else strings_in(y)
-    if strings is None or not spec.says_one:
+    if strings is None or not spec.predicts_one_class:
         return spec.class_names
     if spec.per_step:
         X, lengths = taken(spec, X, lengths)
@@ -286,9 +286,9 @@ def targeted(
     """The samples that `inputs` found, with their targets and weights, whose sums may yet overflow; likewise."""
     X, lengths = given
     steps = chain.output_mask(spec.layers, *X.shape[:2], lengths) if spec.per_step else None
-    if spec.says_one:
+    if spec.predicts_one_class:
         y = numbered(y, spec.class_names, spec.classes, steps, name)
-    Y, classes = spec.judge.compact(y, len(X), spec.k, f"{name}y", steps)
+    Y, classes = spec.judge.check_targets(y, len(X), spec.k, f"{name}y", steps)
     data = Data(X, Y, lengths, classes, per_step=spec.per_step, steppers=spec.steppers)
     return data if sample_weight is None else _times(data, _weights(sample_weight, data, name))
 

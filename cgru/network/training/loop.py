@@ -272,4 +272,4 @@ def _starts(layer: Layer, m: int) -> np.ndarray:
 
 def _targets(model: Model, batch: Data) -> np.ndarray:
     """The targets as a loss takes them, one row for each output."""
-    return losses.spelled_out(batch.rows(batch.y), model.head.d["u"])
+    return losses.one_hot(batch.rows(batch.y), model.head.d["u"])
