@@ -14,10 +14,10 @@ from cgru.activations import identity
 from cgru.interop.gates import Refusal, array
 from cgru.layers import Activation, Dense, Embedding, Layer, Pool, Scale
 
-__all__ = ["Pieces", "affine", "dense", "embedding", "per_element"]
+__all__ = ["ChainBuilder", "affine", "dense", "embedding", "per_feature"]
 
 
-class Pieces:
+class ChainBuilder:
     """`layers`, each on the output of the one below; `places` say where each piece came from, the newest last.
 
     What is known of an array is true of the newest piece alone while it says the same `count`.
@@ -33,28 +33,28 @@ class Pieces:
         return len(self.places)
 
     @property
-    def newest(self) -> str:
+    def top_name(self) -> str:
         """Where the newest piece came from."""
         return self.places[-1][0] if self.places else "the input"
 
-    def put(self, layer: Layer, place: str) -> None:
+    def add(self, layer: Layer, place: str) -> None:
         """A layer upon the others, or into the newest of them."""
         self.places.append((place, bool(layer.cells)))
         below = self.layers[-1] if self.layers else None
         nothing = below is not None and getattr(layer, "activate", None) is identity and not layer.p
-        join = JOINED.get((type(below), type(layer)))
-        if not nothing and (join is None or not join(below, layer)):
+        merge = MERGES.get((type(below), type(layer)))
+        if not nothing and (merge is None or not merge(below, layer)):
             self.layers.append(layer)
 
-    def last(self, place: str) -> None:
+    def add_last_step(self, place: str) -> None:
         """The last step of all that the newest layer gives."""
         newest = self.layers[-1]
         if newest.cells == (newest,) and not newest.reverse and newest.sequences:
-            self.ends(place)
+            self.keep_last_state(place)
         else:
-            self.put(Pool("last"), place)
+            self.add(Pool("last"), place)
 
-    def ends(self, place: str) -> None:
+    def keep_last_state(self, place: str) -> None:
         """The last state of the newest layer, a recurrent one, in the place of all its states."""
         self.layers[-1].sequences = False
         self.places.append((place, False))
@@ -65,7 +65,7 @@ class Pieces:
         return next((place for place, recurrent in above if not recurrent), None)
 
 
-def _activated(below: Dense, layer: Activation) -> bool:
+def _merge_activation(below: Dense, layer: Activation) -> bool:
     """Give the layer below the function, if it has none; return whether it has it now."""
     if below.activate is not identity:
         return False
@@ -73,7 +73,7 @@ def _activated(below: Dense, layer: Activation) -> bool:
     return True
 
 
-def _shifted(below: Dense | Scale, layer: Scale) -> bool:
+def _merge_shift(below: Dense | Scale, layer: Scale) -> bool:
     """Give the layer below the shift, if neither it nor the layer does anything else; return whether it has it now."""
     row = below.parameter_names[1]
     if getattr(below, "activate", identity) is not identity or layer.trainable != below.trainable:
@@ -85,7 +85,7 @@ def _shifted(below: Dense | Scale, layer: Scale) -> bool:
 
 
 # By the layer below and the one upon it: what makes one of them, where that gives the same numbers.
-JOINED = {(Dense, Activation): _activated, (Dense, Scale): _shifted, (Scale, Scale): _shifted}
+MERGES = {(Dense, Activation): _merge_activation, (Dense, Scale): _merge_shift, (Scale, Scale): _merge_shift}
 
 
 def dense(W: Any, b: Any, name: str, refuse: Refusal, activate: Any = identity, se_hPars: Any = None) -> Dense:
@@ -116,7 +116,7 @@ def affine(sign: str, c: np.ndarray, first: Any, n: int, dtype: np.dtype) -> Sca
     return Scale(*rows, dtype=dtype)
 
 
-def per_element(constant: np.ndarray, n: int | None, rank: int) -> tuple[np.ndarray, int] | None:
+def per_feature(constant: np.ndarray, n: int | None, rank: int) -> tuple[np.ndarray, int] | None:
     """A constant as one number or (n,), and n, where added to an array (..., n) of that rank it is so for each row.
 
     None where it makes the array another, or where n is not known.

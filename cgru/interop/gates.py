@@ -23,36 +23,36 @@ from cgru.variant import Variant, variant_of
 
 __all__ = [
     "FUNCTIONS",
+    "FUNCTION_OF",
     "KERAS",
-    "KNOWN",
     "ONNX",
     "TORCH",
     "Function",
-    "Order",
+    "GateLayout",
     "Refusal",
+    "alpha_of",
     "array",
+    "checked_layers",
     "dtype_of",
-    "filled",
+    "exported_parameters",
     "gate_options",
-    "in_layers",
-    "rebound",
+    "gru_layer",
+    "overridden",
     "refusal",
-    "tuning",
-    "values",
     "with_parameters",
 ]
 
 Arrays = dict[str, np.ndarray]
 Refusal = Callable[[str], Exception]  # the error for a reason
 ROWS = ("b", "scale", "shift")  # of the layers that are no GRU: (1, n) here, (n,) everywhere else
-OWN = {GRU, Bidirectional, *KINDS}
-ROLES = ("activate", "activate_update", "activate_reset")
-MASKED = ("dropout", "recurrent_dropout", "masks")
-ALIKE = (*ROLES, "variant", "dtype", "trainable", "dropout", "recurrent_dropout", "zoneout", "stateful", "sequences")
+EXPORTED = {GRU, Bidirectional, *KINDS}
+GATES = ("activate", "activate_update", "activate_reset")
+DROPOUT_OPTIONS = ("dropout", "recurrent_dropout", "masks")
+SHARED = (*GATES, "variant", "dtype", "trainable", "dropout", "recurrent_dropout", "zoneout", "stateful", "sequences")
 
 
 @dataclass(frozen=True)
-class Order:
+class GateLayout:
     """The gates in the order in which they are stacked, and whether along the rows: (3u, e); else (e, 3u).
 
     `flag` is what says there that the reset gate comes after the matrix product; None: it always does. `lacks` are
@@ -70,13 +70,13 @@ class Order:
 
     def options(self, variant: Variant) -> dict[str, bool]:
         """Return the options that say there that a layer is of this variant."""
-        return {} if self.flag is None else {self.flag: self.both(variant)}
+        return {} if self.flag is None else {self.flag: self.has_two_biases(variant)}
 
-    def both(self, variant: Variant) -> bool:
+    def has_two_biases(self, variant: Variant) -> bool:
         """Return whether a layer of this variant has two biases for a gate here."""
         return variant.reset_after
 
-    def ours(self, W: Any, R: Any, into: Any, back: Any, variant: Variant) -> Arrays:
+    def to_cgru(self, W: Any, R: Any, into: Any, back: Any, variant: Variant) -> Arrays:
         """Return our parameters from their W, R and biases `into` and `back`, (3u,) each or None for zeros.
 
         Their two biases of a gate are added where the variant has one.
@@ -91,7 +91,7 @@ class Order:
             p |= {"U" + gate: U, "V" + gate: V, "b" + gate: b[None], "c" + gate: c[None]}
         return {name: np.array(p[name], order="C") for name in variant.names}
 
-    def theirs(self, p: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    def from_cgru(self, p: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Return their W, R and two biases (3u,) from our parameters: where we have one bias, the second is zero."""
         zero = np.zeros_like(p["bhh"])
         W, R, into, back = (
@@ -99,7 +99,7 @@ class Order:
         )
         return (*(np.ascontiguousarray(a.T) if self.rows else a for a in (W, R)), into[0], back[0])
 
-    def cell(self, layer: GRU | Bidirectional, refuse: Refusal) -> GRU:
+    def checked_cell(self, layer: GRU | Bidirectional, refuse: Refusal) -> GRU:
         """The GRU whose options are those of the whole layer; refused where it is none of theirs.
 
         So it is, too, where the two directions of a `Bidirectional` differ in more than that.
@@ -108,11 +108,11 @@ class Order:
         for second in rest:
             if first.reverse or not second.reverse:
                 raise refuse("its first layer does not run onward and the second back")
-            for name in ALIKE:
+            for name in SHARED:
                 if getattr(first, name) != getattr(second, name):
                     raise refuse(f"its directions differ in {name}")
             for f in (first.activate, first.activate_update):
-                if tuning(f, first.se_hPars) != tuning(f, second.se_hPars):
+                if alpha_of(f, first.se_hPars) != alpha_of(f, second.se_hPars):
                     raise refuse("its directions differ in the alpha of an activation")
         there = self.variant(self.options(first.variant))
         if first.variant.step is not there:
@@ -129,11 +129,11 @@ class Order:
 
 
 # weight_ih (3u, e), weight_hh (3u, u), bias_ih (3u,), bias_hh (3u,)
-TORCH = Order(("r", "z", "hh"), True, None, (*MASKED, "zoneout", "stateful", "learn_h0", "reverse"))
+TORCH = GateLayout(("r", "z", "hh"), True, None, (*DROPOUT_OPTIONS, "zoneout", "stateful", "learn_h0", "reverse"))
 # kernel (e, 3u), recurrent (u, 3u), bias (2, 3u), or with the reset before (3u,)
-KERAS = Order(("z", "r", "hh"), False, "reset_after", ("masks", "zoneout", "stateful", "learn_h0"))
+KERAS = GateLayout(("z", "r", "hh"), False, "reset_after", ("masks", "zoneout", "stateful", "learn_h0"))
 # for each direction W (3u, e), R (3u, u), B (6u,) = [into, back]
-ONNX = Order(("z", "r", "hh"), True, "linear_before_reset", ("zoneout", "stateful"))
+ONNX = GateLayout(("z", "r", "hh"), True, "linear_before_reset", ("zoneout", "stateful"))
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,7 @@ class Function:
     keras: float = 0.0
     onnx: float = 0.0
 
-    def tuned(self, alpha: Any, what: str, refuse: Refusal) -> dict[str, float]:
+    def checked_alpha(self, alpha: Any, what: str, refuse: Refusal) -> dict[str, float]:
         """Return an alpha as `se_hPars` has it, refused with `what` it is there if no function here has it."""
         if self.own is lrelu and alpha > 1:
             raise refuse(f"{what} at most 1 here, got {alpha:g}")
@@ -178,7 +178,7 @@ FUNCTIONS = (
     Function(lrelu, "leaky_relu", "LeakyRelu", "LRELU_alpha", keras=0.2, onnx=0.01),
     Function(elu, "elu", "Elu", "ELU_alpha", keras=1.0, onnx=1.0),
 )
-KNOWN = {function.own: function for function in FUNCTIONS}
+FUNCTION_OF = {function.own: function for function in FUNCTIONS}
 
 
 # --- what comes in ---
@@ -204,12 +204,12 @@ def array(value: Any, name: str) -> np.ndarray:
     return np.asarray(value)
 
 
-def rebound(value: Any, but: Iterable[str] = ()) -> str | None:
+def overridden(value: Any, but: Iterable[str] = ()) -> str | None:
     """A method of the class of `value` that was set anew on it itself, so that it may compute something else."""
     return next((name for name in vars(value) if name not in but and callable(getattr(type(value), name, None))), None)
 
 
-def filled(
+def gru_layer(
     directions: list[Arrays], variant: Variant, *, reverse: bool = False, merge: str = "concat", **options: Any
 ) -> GRU | Bidirectional:
     """A GRU with these parameters, or of two dicts of them a Bidirectional; ValueError where they do not fit."""
@@ -241,15 +241,15 @@ def gate_options(
 # --- what goes out ---
 
 
-def in_layers(source: Any) -> tuple[Any, ...]:
+def checked_layers(source: Any) -> tuple[Any, ...]:
     """The layers of a Network, of a list of them, or the layer alone; ValueError where they are no chain.
 
     Refused is what may compute something else than its class says: a method set anew on it, a class derived from ours;
     and what is quantised.
     """
     if isinstance(source, Network):
-        if type(source) is not Network or rebound(source):
-            raise ValueError(f"net: expected a Network as it is, got {rebound(source) or type(source).__name__}")
+        if type(source) is not Network or overridden(source):
+            raise ValueError(f"net: expected a Network as it is, got {overridden(source) or type(source).__name__}")
         source = source.layers
     layers = chain.chain(source if isinstance(source, list | tuple) else [source])
     for i, layer in enumerate(layers):
@@ -257,10 +257,10 @@ def in_layers(source: Any) -> tuple[Any, ...]:
         if isinstance(layer, Quantized):
             raise refuse("expected weights of floats; give the network that it was made of")
         for part in (layer, *layer.cells):
-            if type(part) not in OWN:
+            if type(part) not in EXPORTED:
                 raise refuse(f"expected one of cgru's own, got {type(part).__name__}")
-            if rebound(part):
-                raise refuse(f"expected its own methods, got another {rebound(part)}")
+            if overridden(part):
+                raise refuse(f"expected its own methods, got another {overridden(part)}")
     return layers
 
 
@@ -286,12 +286,12 @@ def dtype_of(layers: tuple[Any, ...]) -> np.dtype:
     return dtypes.pop()
 
 
-def values(layer: Any) -> dict[str, np.ndarray]:
+def exported_parameters(layer: Any) -> dict[str, np.ndarray]:
     """Return the parameters of a layer that is no GRU in the shapes that they have elsewhere."""
     return {name: layer.p[name][0] if name in ROWS else layer.p[name] for name in layer.parameter_names}
 
 
-def tuning(f: Activation, se_hPars: Mapping[str, Any] | None) -> float:
+def alpha_of(f: Activation, se_hPars: Mapping[str, Any] | None) -> float:
     """Return the alpha of an activation; 0 where it has none."""
-    known = KNOWN.get(ours(f))
+    known = FUNCTION_OF.get(ours(f))
     return parameter(se_hPars, known.key) if known is not None and known.key else 0.0

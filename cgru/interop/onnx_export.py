@@ -16,7 +16,7 @@ from cgru.bidirectional import Bidirectional
 from cgru.core.checks import flag, float_dtype
 from cgru.gru import GRU
 from cgru.interop import gates
-from cgru.interop.gates import KNOWN, ONNX, Function
+from cgru.interop.gates import FUNCTION_OF, ONNX, Function
 from cgru.layers import Activation, Dense
 from cgru.layers.layer import class_attribute
 from cgru.network import Network, chain, files
@@ -65,7 +65,7 @@ def to_onnx(
         TypeError, ValueError: an argument is not what it should be, or ONNX cannot express a layer, with the reason.
     """
     onnx = onnx_package()
-    layers = gates.in_layers(net)
+    layers = gates.checked_layers(net)
     dtype, lengths, states = float_dtype(dtype), flag(lengths, "lengths"), flag(states, "states")
     if isinstance(layout, bool) or layout not in (0, 1):
         raise ValueError(f"layout: expected 0 or 1, got {layout!r}")
@@ -76,11 +76,11 @@ def to_onnx(
         settings, mean, scale = {name: getattr(net, name) for name in settings}, net.mean, net.scale
     model = str(files.packed(layers, settings, {})["model"])
     graph = Graph(onnx, dtype, layout, lengths, states)
-    A = graph.standardised("X", mean, scale)
+    A = graph.standardise("X", mean, scale)
     for i, layer in enumerate(layers):
         A = graph.layer(A, layer, i)
     proto = onnx.helper.make_model(
-        graph.finished(A, layers),
+        graph.finish(A, layers),
         opset_imports=[onnx.helper.make_opsetid("", OPSET)],
         ir_version=IR,
         producer_name="cgru",
@@ -165,7 +165,7 @@ class Graph:
 
     # --- layers ---
 
-    def standardised(self, X: str, mean: np.ndarray | None, scale: np.ndarray | None) -> str:
+    def standardise(self, X: str, mean: np.ndarray | None, scale: np.ndarray | None) -> str:
         """The input as the first layer takes it, computed in float64 as here."""
         if mean is None:
             return X
@@ -188,14 +188,14 @@ class Graph:
 
     def parameters(self, layer: Any) -> list[str]:
         """Add the parameters of a layer that is no GRU as constants; return their names."""
-        return [self.own(name, value) for name, value in gates.values(layer).items()]
+        return [self.own(name, value) for name, value in gates.exported_parameters(layer).items()]
 
     def recurrent(self, layer: GRU | Bidirectional, A: str) -> str:
         """Add a GRU node, its input and output turned to its layout and back, its directions merged."""
-        cell, halves = ONNX.cell(layer, self.refuse), layer.cells
+        cell, halves = ONNX.checked_cell(layer, self.refuse), layer.cells
         D, first = len(halves), len(self.cells)
         self.cells += halves
-        parts = zip(*(ONNX.theirs(half.p) for half in halves), strict=True)
+        parts = zip(*(ONNX.from_cgru(half.p) for half in halves), strict=True)
         W, R, into, back = (np.stack(part) for part in parts)
         arrays = {"W": W, "R": R, "B": np.concatenate([into, back], axis=1)}
         weights = [self.own(name, value) for name, value in arrays.items()]
@@ -231,7 +231,7 @@ class Graph:
 
     def activations(self, cell: GRU, D: int) -> dict[str, Any]:
         """The attributes for the activations of z and r and of hh, where they are not what a node has anyway."""
-        functions = [KNOWN[ours(f)] for f in (cell.activate_update, cell.activate)]
+        functions = [FUNCTION_OF[ours(f)] for f in (cell.activate_update, cell.activate)]
         names = ["Affine" if function.own is identity else function.node for function in functions]
         if names == ["Sigmoid", "Tanh"]:
             return {}
@@ -263,13 +263,13 @@ class Graph:
         elif f is identity:
             A = Z
         else:
-            options = {"alpha": self.alpha(KNOWN[f], layer.se_hPars)} if KNOWN[f].key else {}
-            A = self.op(KNOWN[f].node, Z, **options)
+            options = {"alpha": self.alpha(FUNCTION_OF[f], layer.se_hPars)} if FUNCTION_OF[f].key else {}
+            A = self.op(FUNCTION_OF[f].node, Z, **options)
         return self.real(A)
 
     # --- the whole ---
 
-    def finished(self, A: str, layers: tuple[Any, ...]) -> Any:
+    def finish(self, A: str, layers: tuple[Any, ...]) -> Any:
         """The graph that ends with A."""
         helper, numbers = self.onnx.helper, self.onnx.TensorProto
         value, real = helper.make_tensor_value_info, self.number

@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 
 from cgru.activations import identity, softmax
-from cgru.interop.chain_builder import affine, dense, per_element
-from cgru.interop.gates import FUNCTIONS, KNOWN, Refusal, gate_options
+from cgru.interop.chain_builder import affine, dense, per_feature
+from cgru.interop.gates import FUNCTION_OF, FUNCTIONS, Refusal, gate_options
 from cgru.interop.onnx_values import Node, Unproved
 from cgru.layers import KINDS, Activation, Layer
 
 __all__ = ["LAYERS", "UNARY", "gru_options"]
 
 NODES = {function.node: function for function in FUNCTIONS if function.own not in (identity, softmax)}
-GATES = NODES | {"Affine": KNOWN[identity]}
+GATES = NODES | {"Affine": FUNCTION_OF[identity]}
 
 
 def _matmul(node: Node) -> Layer:
@@ -50,7 +50,7 @@ def _affine(node: Node) -> Layer:
     constant = node.constant(1 - node.at)
     if node.attributes.get("broadcast") or node.attributes.get("axis") is not None:
         raise Unproved("it broadcasts as versions before 7 do")
-    found = None if constant is None else per_element(constant, node.n, node.rank)
+    found = None if constant is None else per_feature(constant, node.n, node.rank)
     if found is None or constant is None or constant.dtype not in (np.float32, np.float64):
         raise Unproved("it takes no constant that is one number, or one for each element")
     c, n = found
@@ -64,7 +64,7 @@ def _affine(node: Node) -> Layer:
 
 def _function(node: Node) -> Layer:
     function = NODES[node.kind]
-    alpha = function.tuned(node.attributes.get("alpha", function.onnx), "its alpha is", Unproved)
+    alpha = function.checked_alpha(node.attributes.get("alpha", function.onnx), "its alpha is", Unproved)
     return Activation(function.own, alpha or None)
 
 
@@ -104,7 +104,7 @@ def gru_options(attributes: Any, D: int, refuse: Refusal) -> dict[str, Any]:
         beta = betas.pop(0) if known == "Affine" and betas else 0.0
         if known == "Affine" and (alpha, beta) != (1.0, 0.0):
             raise refuse(f"Affine is the identity here, with alpha 1 and beta 0, got {alpha:g} and {beta:g}")
-        found.append((function.own, function.tuned(alpha, f"{known} has an alpha of", refuse)))
+        found.append((function.own, function.checked_alpha(alpha, f"{known} has an alpha of", refuse)))
     if len(found) != 2 * D or found[:2] * D != found:
         raise refuse(f"its directions have the same two activations here, got {names}")
     return gate_options(found[1], found[0], refuse)

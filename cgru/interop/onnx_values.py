@@ -2,7 +2,7 @@
 
 s steps, m samples, d directions, u units. An array is known where it holds the numbers of one input of the graph, of
 the states of one layer, or of last states, as they are and in an order that is known axis by axis. Axes of size 1 mean
-nothing: two arrays are alike where all the other axes are, in order.
+nothing: two arrays are same_axes where all the other axes are, in order.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["ENDLESS", "FLOATS", "LENGTHS", "MOVES", "ONE", "Axis", "Node", "Unproved", "Value", "alike", "flat",
-           "joined", "long_axes", "place"]  # fmt: skip
+__all__ = ["ENDLESS", "FLOATS", "LENGTHS", "MOVERS", "ONE", "Axis", "Node", "Traced", "Unproved",
+           "axis_index", "concatenated", "flatten_axes", "long_axes", "same_axes"]  # fmt: skip
 
 ENDLESS = 2**31 - 1  # an end of a slice that means all there is
 MOST = 1024  # layers and directions
@@ -40,7 +40,7 @@ ONE = Axis("", 1)
 
 
 @dataclass(frozen=True)
-class Value:
+class Traced:
     """An array that is known.
 
     Attributes:
@@ -114,7 +114,7 @@ class Node:
         return None if value is None else float(value)
 
 
-def alike(axes: Sequence[Axis], due: Sequence[Axis]) -> bool:
+def same_axes(axes: Sequence[Axis], due: Sequence[Axis]) -> bool:
     """Whether axes are those that are due, in number and, but for those of size 1, by name."""
     return len(axes) == len(due) and long_axes(axes) == long_axes(due)
 
@@ -124,7 +124,7 @@ def long_axes(axes: Sequence[Axis]) -> list[str]:
     return [axis.name for axis in axes if axis.size != 1]
 
 
-def place(axis: int, rank: int) -> int:
+def axis_index(axis: int, rank: int) -> int:
     """An axis, counted from the first; Unproved where there is none."""
     if not isinstance(axis, int) or not -rank <= axis < rank:
         raise Unproved(f"its axis {axis} is none of {rank}")
@@ -134,11 +134,11 @@ def place(axis: int, rank: int) -> int:
 # --- nodes that keep all numbers ---
 
 
-def _same(value: Value, node: Node) -> list[Value]:
+def _same(value: Traced, node: Node) -> list[Traced]:
     return [value]
 
 
-def _dropout(value: Value, node: Node) -> list[Value]:
+def _dropout(value: Traced, node: Node) -> list[Traced]:
     """Nothing, in inference: which is what all versions from 7 on do unless told otherwise, and older ones if told."""
     if node.opset < 7 and not node.attributes.get("is_test"):
         raise Unproved("it drops out")
@@ -148,7 +148,7 @@ def _dropout(value: Value, node: Node) -> list[Value]:
     return [value]  # and a mask, of which nothing is known
 
 
-def _cast(value: Value, node: Node) -> list[Value]:
+def _cast(value: Traced, node: Node) -> list[Traced]:
     """To the type that it has, or of integers, which lengths are, to one that holds them all."""
     to = node.attributes.get("to")
     if value.dtype != to and not (value.dtype in INTEGERS and to in LENGTHS):
@@ -156,7 +156,7 @@ def _cast(value: Value, node: Node) -> list[Value]:
     return [replace(value, dtype=to)]
 
 
-def _transpose(value: Value, node: Node) -> list[Value]:
+def _transpose(value: Traced, node: Node) -> list[Traced]:
     rank = len(value.axes)
     perm = node.numbers("perm", 1)
     perm = list(range(rank))[::-1] if perm is None else perm
@@ -165,28 +165,28 @@ def _transpose(value: Value, node: Node) -> list[Value]:
     return [replace(value, axes=tuple(value.axes[i] for i in perm))]
 
 
-def _squeeze(value: Value, node: Node) -> list[Value]:
+def _squeeze(value: Traced, node: Node) -> list[Traced]:
     rank = len(value.axes)
     numbers = node.numbers("axes", 1)
     if numbers is None and any(axis.size is None for axis in value.axes):
         raise Unproved("it does not say which axes")
     sizes = [axis.size for axis in value.axes]
-    gone = {i for i in range(rank) if sizes[i] == 1} if numbers is None else {place(n, rank) for n in numbers}
+    gone = {i for i in range(rank) if sizes[i] == 1} if numbers is None else {axis_index(n, rank) for n in numbers}
     if any(sizes[i] != 1 for i in gone):
         raise Unproved("it takes away an axis whose size need not be 1")
     return [replace(value, axes=tuple(axis for i, axis in enumerate(value.axes) if i not in gone))]
 
 
-def _unsqueeze(value: Value, node: Node) -> list[Value]:
+def _unsqueeze(value: Traced, node: Node) -> list[Traced]:
     numbers = node.numbers("axes", 1) or []
     rank = len(value.axes) + len(numbers)
-    new, old = {place(n, rank) for n in numbers}, iter(value.axes)
+    new, old = {axis_index(n, rank) for n in numbers}, iter(value.axes)
     if len(new) < len(numbers):
         raise Unproved(f"its axes {numbers} are not apart")
     return [replace(value, axes=tuple(ONE if i in new else next(old) for i in range(rank)))]
 
 
-def _reshape(value: Value, node: Node) -> list[Value]:
+def _reshape(value: Traced, node: Node) -> list[Traced]:
     """New axes of size 1 and old ones gone, and the directions side by side, (..., d, u) as (..., d u)."""
     shape = node.numbers("shape", 1)
     if shape is None or shape.count(-1) > 1 or (0 in shape and node.attributes.get("allowzero")):
@@ -195,22 +195,22 @@ def _reshape(value: Value, node: Node) -> list[Value]:
         raise Unproved("its shape copies an axis that there is not")
     due = [value.axes[i] if n == 0 else Axis("", n) for i, n in enumerate(shape)]
     plain = [axis for axis in value.axes if axis.size != 1]
-    for axes in (plain, _merged(plain)):
-        found = _fitted(axes, due)
+    for axes in (plain, _merge_directions(plain)):
+        found = _fit_axes(axes, due)
         if found is not None:
             return [replace(value, axes=tuple(found))]
     raise Unproved(f"its shape {shape} need not keep what the axes are")
 
 
-def _flatten(value: Value, node: Node) -> list[Value]:
+def _flatten(value: Traced, node: Node) -> list[Traced]:
     """To two axes, where on either side all but one of the axes that become one have size 1."""
     at = node.attributes.get("axis", 1)
     rank = len(value.axes)
-    at = at if at == rank else place(at, rank)
-    return [flat(flat(value, at, rank), 0, at)]
+    at = at if at == rank else axis_index(at, rank)
+    return [flatten_axes(flatten_axes(value, at, rank), 0, at)]
 
 
-def flat(value: Value, start: int, stop: int) -> Value:
+def flatten_axes(value: Traced, start: int, stop: int) -> Traced:
     """The value with some of its axes as one, of which at most one is not of size 1."""
     long = [axis for axis in value.axes[start:stop] if axis.size != 1]
     if len(long) > 1:
@@ -218,7 +218,7 @@ def flat(value: Value, start: int, stop: int) -> Value:
     return replace(value, axes=(*value.axes[:start], *(long or [ONE]), *value.axes[stop:]))
 
 
-def _merged(axes: list[Axis]) -> list[Axis]:
+def _merge_directions(axes: list[Axis]) -> list[Axis]:
     """The axes with d and u, where one follows the other, as one."""
     for i, (one, two) in enumerate(pairwise(axes)):
         if (one.name, two.name) == ("d", "u") and one.size and two.size:
@@ -226,7 +226,7 @@ def _merged(axes: list[Axis]) -> list[Axis]:
     return axes
 
 
-def _fitted(axes: list[Axis], due: list[Axis]) -> list[Axis] | None:
+def _fit_axes(axes: list[Axis], due: list[Axis]) -> list[Axis] | None:
     """The axes with others of size 1 between them, where these are what is due; of due ones -1 is any size."""
     rest, found = list(axes), []
     for axis in due:
@@ -242,7 +242,7 @@ def _fitted(axes: list[Axis], due: list[Axis]) -> list[Axis] | None:
 # --- nodes that take a part ---
 
 
-def _taken(value: Value, at: int, indices: Sequence[int]) -> Value:
+def _take(value: Traced, at: int, indices: Sequence[int]) -> Traced:
     """The value at these indices of an axis, which may be none but that of the directions."""
     axis = value.axes[at]
     every = None if axis.size is None else range(axis.size)
@@ -261,7 +261,7 @@ def _taken(value: Value, at: int, indices: Sequence[int]) -> Value:
     return replace(value, axes=axes, stack=axis.name, parts=parts)
 
 
-def _slice(value: Value, node: Node) -> list[Value]:
+def _slice(value: Traced, node: Node) -> list[Traced]:
     starts, ends = node.numbers("starts", 1), node.numbers("ends", 2)
     if starts is None or ends is None:
         raise Unproved("it does not say what it takes")
@@ -270,22 +270,22 @@ def _slice(value: Value, node: Node) -> list[Value]:
     steps = node.numbers("steps", 4) or [1] * len(starts)
     if not len(starts) == len(ends) == len(axes) == len(steps) or 0 in steps:
         raise Unproved("it says unlike numbers of starts, ends, axes and steps")
-    places = [place(axis, len(value.axes)) for axis in axes]
+    places = [axis_index(axis, len(value.axes)) for axis in axes]
     if len(set(places)) < len(places):
         raise Unproved(f"its axes {axes} are not apart")
     for start, end, at, step in zip(starts, ends, places, steps, strict=True):
         size = value.axes[at].size
         if size is not None:
-            value = _taken(value, at, range(*slice(start, end, step).indices(size)))
+            value = _take(value, at, range(*slice(start, end, step).indices(size)))
         elif step == 1 and 0 <= start < end < ENDLESS:
-            value = _taken(value, at, range(start, end))
+            value = _take(value, at, range(start, end))
         elif (start, step) != (0, 1) or end < ENDLESS:
             raise Unproved("it takes a part of an axis whose size is not known")
     return [value]
 
 
-def _split(value: Value, node: Node) -> list[Value]:
-    at = place(node.attributes.get("axis", 0), len(value.axes))
+def _split(value: Traced, node: Node) -> list[Traced]:
+    at = axis_index(node.attributes.get("axis", 0), len(value.axes))
     size, count = value.axes[at].size, len(node.outputs)
     sizes = node.numbers("split", 1)
     if sizes is None:
@@ -296,11 +296,11 @@ def _split(value: Value, node: Node) -> list[Value]:
     ends = np.cumsum([0, *sizes]).tolist()
     if len(sizes) != count or min(sizes) < 1 or (size is not None and ends[-1] != size):
         raise Unproved(f"it splits {size} into {sizes}")
-    return [_taken(value, at, range(start, end)) for start, end in pairwise(ends)]
+    return [_take(value, at, range(start, end)) for start, end in pairwise(ends)]
 
 
-def _gather(value: Value, node: Node) -> list[Value]:
-    at = place(node.attributes.get("axis", 0), len(value.axes))
+def _gather(value: Traced, node: Node) -> list[Traced]:
+    at = axis_index(node.attributes.get("axis", 0), len(value.axes))
     indices = node.arrays.get(node.input(1))
     size = value.axes[at].size
     if indices is None or indices.ndim > 1:
@@ -308,16 +308,16 @@ def _gather(value: Value, node: Node) -> list[Value]:
     numbers = [int(i) for i in np.ravel(indices)]
     if min(numbers, default=-1) < 0 and size is None:
         raise Unproved("it counts from the end of an axis whose size is not known")
-    value = _taken(value, at, [i + size if i < 0 else i for i in numbers])
+    value = _take(value, at, [i + size if i < 0 else i for i in numbers])
     if indices.ndim:
         return [value]
     return [replace(value, axes=(*value.axes[:at], *value.axes[at + 1 :]))]
 
 
-def joined(values: Sequence[Value], axis: int) -> Value:
+def concatenated(values: Sequence[Traced], axis: int) -> Traced:
     """Last states, or states of one layer, one after the other along the directions."""
     first, *others = values
-    at = place(axis, len(first.axes))
+    at = axis_index(axis, len(first.axes))
     for value in values:
         if (value.kind, value.dtype) != ("ends", first.dtype):
             raise Unproved("it joins what are no last states")
@@ -325,7 +325,7 @@ def joined(values: Sequence[Value], axis: int) -> Value:
             value.axes[at].name == "d" or (value.axes[at].size, len(value.parts)) == (1, 1)
         ):
             raise Unproved("it does not join along the directions")
-        if not alike(_without(value.axes, at), _without(first.axes, at)):
+        if not same_axes(_without(value.axes, at), _without(first.axes, at)):
             raise Unproved("it joins arrays whose axes differ")
     parts = tuple(part for value in values for part in value.parts)
     axes = (*first.axes[:at], Axis("d", len(parts)), *first.axes[at + 1 :])
@@ -338,7 +338,7 @@ def _without(axes: Sequence[Axis], at: int) -> list[Axis]:
 
 
 # By kind, what a node makes of a value that is its first input, of which the other inputs only say what to do with it.
-MOVES: dict[str, Callable[[Value, Node], list[Value]]] = {
+MOVERS: dict[str, Callable[[Traced, Node], list[Traced]]] = {
     "Identity": _same,
     "Dropout": _dropout,
     "Cast": _cast,
