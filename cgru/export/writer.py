@@ -271,7 +271,7 @@ class Writer:
     # --- words ---
 
     @property
-    def zero_padding(self) -> str:
+    def weights_note(self) -> str:
         """What is said of weights that are no floats."""
         return f", {self.layer.weights} weights" if self.layer.weights else ""
 
@@ -323,7 +323,7 @@ class Writer:
         layer, i, n, p = self.layer, self.i, self.n, self.p
         weights, k = weights_of(layer.weights, self.dtype), layer.d["u"]
         columns = weights.padded(k)
-        about = f"Dense, {n} inputs, {k} outputs; activate {self.described()}{self.kept}"
+        about = f"Dense, {n} inputs, {k} outputs; activate {self.described()}{self.weights_note}"
         bound = getattr(layer, "x_bound", 0.0)
         code = _DENSE.substitute(
             i=i,
@@ -349,7 +349,7 @@ class Writer:
         k = number(layer.dtype.type(layer.zoneout).astype(self.dtype).item(), self.dtype)
         values = {
             "i": i,
-            "about": about + self.kept,
+            "about": about + self.weights_note,
             "up": up,
             "gates_activated": self._gates(up),
             "activated": _loop("hh", self.call("activate"), 0, up),
@@ -368,7 +368,7 @@ class Writer:
         if layer.learn_h0:
             code += self.array("start", p["h0"])
             begin = f"memcpy({state}, start_{i}.values, sizeof start_{i});"
-        return Part(about + self.kept, u, state, code, f"layer_{i}({state}, {self.x});", (member,), begin)
+        return Part(about + self.weights_note, u, state, code, f"layer_{i}({state}, {self.x});", (member,), begin)
 
     def _gates(self, up: int) -> str:
         """The loops that activate r and z, which lie side by side in `gates`: one where both have one function."""

@@ -94,7 +94,7 @@ def to_onnx(
 class Graph:
     """A graph that grows layer by layer. A layer takes and returns the name of an array (m, s, n) or (m, n).
 
-    A layer's `onnx_node` finds here `op`, `array`, `own`, `parameters`, `integers`, and where samples have padding
+    A layer's `onnx_node` finds here `op`, `array`, `layer_array`, `parameters`, `integers`, and where samples have padding
     `steps`, `real`, `mask` and `lengths`.
     """
 
@@ -182,13 +182,13 @@ class Graph:
             raise self.refuse("there is no such layer")
         return write(self, A)
 
-    def class_attribute(self, name: str, value: Any) -> str:
+    def layer_array(self, name: str, value: Any) -> str:
         """Add a constant array of the layer that is being written."""
         return self.array(f"{self.i}.{name}", value)
 
     def parameters(self, layer: Any) -> list[str]:
         """Add the parameters of a layer that is no GRU as constants; return their names."""
-        return [self.own(name, value) for name, value in gates.exported_parameters(layer).items()]
+        return [self.layer_array(name, value) for name, value in gates.exported_parameters(layer).items()]
 
     def recurrent(self, layer: GRU | Bidirectional, A: str) -> str:
         """Add a GRU node, its input and output turned to its layout and back, its directions merged."""
@@ -198,12 +198,12 @@ class Graph:
         parts = zip(*(ONNX.from_cgru(half.p) for half in halves), strict=True)
         W, R, into, back = (np.stack(part) for part in parts)
         arrays = {"W": W, "R": R, "B": np.concatenate([into, back], axis=1)}
-        weights = [self.own(name, value) for name, value in arrays.items()]
+        weights = [self.layer_array(name, value) for name, value in arrays.items()]
         h0 = ""
         if cell.learn_h0:
             if self.states:
                 raise self.refuse("expected no learned h0 with states=True, for whose input h0 it is to give way")
-            h0 = self.own("h0", np.stack([half.p["h0"] for half in halves], axis=1 if self.layout else 0))
+            h0 = self.layer_array("h0", np.stack([half.p["h0"] for half in halves], axis=1 if self.layout else 0))
             m = self.op("Slice", self.op("Shape", "X"), self.integers(0), self.integers(1))
             shape = (m, self.integers(D), self.integers(cell.d["u"]))
             h0 = self.op("Expand", h0, self.op("Concat", *(shape if self.layout else (shape[1], m, shape[2])), axis=0))
@@ -259,7 +259,7 @@ class Graph:
             raise self.refuse("its activation is not one of cgru's own")
         if f is softmax:
             T = parameter(layer.se_hPars, "softmax_temperature")
-            A = self.op("Softmax", Z if T == 1 else self.op("Div", Z, self.own("T", T)))
+            A = self.op("Softmax", Z if T == 1 else self.op("Div", Z, self.layer_array("T", T)))
         elif f is identity:
             A = Z
         else:

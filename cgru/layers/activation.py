@@ -16,10 +16,10 @@ from cgru.layers.layer import (
     LayerPass,
     activation_code,
     activation_gradient,
-    checked_floats,
+    as_floats,
     flatten_steps,
     mask_padding,
-    unflatten_steps,
+    unflatten,
     zero_padding,
 )
 
@@ -79,12 +79,12 @@ class Activation(Layer):
 
         Sample i has `lengths[i]` real steps (None: all).
         """
-        X, steps = mask_padding(checked_floats(A), lengths)
+        X, steps = mask_padding(as_floats(A), lengths)
         f = activations.bind(activations.named(self.activate, "activate"), self.se_hPars)
         code = activations.code_of(self.activate, self.se_hPars)
         rows = flatten_steps(X)
         made = compiled(*code, rows) if code else real(f(rows), "activate", rows.shape, X.dtype)
-        return ActivationPass(f, steps, X=X, A=zero_padding(unflatten_steps(made, like=X), steps))
+        return ActivationPass(f, steps, X=X, A=zero_padding(unflatten(made, like=X), steps))
 
 
 class ActivationPass(LayerPass):
@@ -97,4 +97,4 @@ class ActivationPass(LayerPass):
     def _compute_backward(self, dA: np.ndarray) -> dict[str, np.ndarray]:
         """Return dL/dA and dL/dX by name."""
         dX = activation_gradient(self._f, flatten_steps(self._arrays["X"]), flatten_steps(dA))
-        return {"dA": dA, "dX": unflatten_steps(dX, like=dA)}
+        return {"dA": dA, "dX": unflatten(dX, like=dA)}

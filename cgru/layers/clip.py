@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from cgru.layers.layer import Fields, Layer, LayerPass, checked_floats, mask_padding, zero_padding
+from cgru.layers.layer import Fields, Layer, LayerPass, as_floats, mask_padding, zero_padding
 
 __all__ = ["Clip"]
 
@@ -56,7 +56,7 @@ class Clip(Layer):
     def onnx_node(self, graph: Any, A: str) -> str:
         """Add a Clip node on A to an ONNX graph; return the name of its output."""
         bounds = {"low": self.low, "high": self.high}
-        names = ["" if bound is None else graph.own(name, bound) for name, bound in bounds.items()]
+        names = ["" if bound is None else graph.layer_array(name, bound) for name, bound in bounds.items()]
         return graph.real(graph.op("Clip", A, *names))
 
     @classmethod
@@ -74,7 +74,7 @@ class Clip(Layer):
 
         Sample i has `lengths[i]` real steps (None: all).
         """
-        X, steps = mask_padding(checked_floats(A), lengths)
+        X, steps = mask_padding(as_floats(A), lengths)
         within = X
         for bound, choose in ((self.low, np.maximum), (self.high, np.minimum)):
             within = within if bound is None else choose(within, X.dtype.type(bound))

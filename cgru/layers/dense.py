@@ -23,10 +23,10 @@ from cgru.layers.layer import (
     Shape,
     activation_code,
     activation_gradient,
-    checked_floats,
+    as_floats,
     flatten_steps,
     mask_padding,
-    unflatten_steps,
+    unflatten,
     zero_padding,
 )
 
@@ -111,15 +111,15 @@ class Dense(Layer):
         """
         X, steps, W, b = self._check_inputs(A, lengths)
         Z, A = Linear(W, b, self.code).both(flatten_steps(X))
-        A = unflatten_steps(self._user_activation(Z) if A is None else A, like=X)
-        return DensePass(self, steps, X=X, Z=unflatten_steps(Z, like=X), A=zero_padding(A, steps))
+        A = unflatten(self._user_activation(Z) if A is None else A, like=X)
+        return DensePass(self, steps, X=X, Z=unflatten(Z, like=X), A=zero_padding(A, steps))
 
     def predict(self, A: np.ndarray, lengths: np.ndarray | None = None) -> np.ndarray:
         """Return what `forward` returns; the layer is not changed. Any number of threads may call it at once."""
         X, steps, W, b = self._check_inputs(A, lengths)
         code = self.code
         A = Linear(W, b, code).outputs(flatten_steps(X))
-        return zero_padding(unflatten_steps(self._user_activation(A) if code is None else A, like=X), steps)
+        return zero_padding(unflatten(self._user_activation(A) if code is None else A, like=X), steps)
 
     def _run_for_forward(self, *arguments: Any) -> DensePass:
         """Return the pass of `forward`, and note the name of the activation, which may have been set anew."""
@@ -160,7 +160,7 @@ class Dense(Layer):
 
     def _check_inputs(self, A: Any, lengths: Any) -> tuple[np.ndarray, np.ndarray | None, np.ndarray, np.ndarray]:
         """Check the arguments of a run; return X, its real steps (None: all), W and b."""
-        X, steps = mask_padding(checked_floats(A, self.dtype), lengths)
+        X, steps = mask_padding(as_floats(A, self.dtype), lengths)
         self.code  # noqa: B018 - raises for an invalid activation before parameters are made
         self.make(X)
         W, b = self.checked_parameters()
@@ -202,7 +202,7 @@ class DensePass(LayerPass):
         """Return dL/dX = dZ W^T."""
         X = self._arrays["X"]
         W, _ = _check_weights(self._layer_state[0], X.shape[-1], dZ.shape[-1], X.dtype)
-        return unflatten_steps(Linear(W.T).outputs(flatten_steps(dZ)), like=X)
+        return unflatten(Linear(W.T).outputs(flatten_steps(dZ)), like=X)
 
     def _backward_through_activation(self, dA: np.ndarray) -> np.ndarray:
         """Return dL/dZ: dA times the derivative, elementwise or by each sample's Jacobian."""
@@ -210,8 +210,8 @@ class DensePass(LayerPass):
         _, *activate = self._layer_state
         code, alpha = activation_code(*activate) or (None, None)
         if code == SOFTMAX_CODE:  # dZ = A * (dA - sum(dA * A)) / T, without the Jacobian
-            return unflatten_steps(A * (d - (d * A).sum(axis=1, keepdims=True)) / A.dtype.type(alpha), like=dA)
-        return unflatten_steps(activation_gradient(_bound_activation(*activate), Z, d), like=dA)
+            return unflatten(A * (d - (d * A).sum(axis=1, keepdims=True)) / A.dtype.type(alpha), like=dA)
+        return unflatten(activation_gradient(_bound_activation(*activate), Z, d), like=dA)
 
 
 def _check_weights(p: Arrays, n: int | str, u: int, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:

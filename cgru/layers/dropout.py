@@ -8,7 +8,7 @@ import numpy as np
 
 from cgru.core import checks
 from cgru.core.checks import real
-from cgru.layers.layer import Fields, Layer, LayerPass, checked_floats, mask_padding
+from cgru.layers.layer import Fields, Layer, LayerPass, as_floats, mask_padding
 
 __all__ = ["Dropout"]
 
@@ -64,13 +64,13 @@ class Dropout(Layer):
 
         With `lengths` padded steps are zero.
         """
-        X, steps = mask_padding(checked_floats(A), lengths)
+        X, steps = mask_padding(as_floats(A), lengths)
         mask = self._mask_for(X.shape, X.dtype)
         return DropoutPass(steps, X=X, mask=mask, A=X * mask)
 
     def predict(self, A: np.ndarray, lengths: np.ndarray | None = None) -> np.ndarray:
         """Return A; with `lengths` padded steps are zero."""
-        return mask_padding(checked_floats(A), lengths)[0]
+        return mask_padding(as_floats(A), lengths)[0]
 
     def _mask_for(self, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
         """Return the mask for an input of this shape: ones outside training, drawn if the user gave none."""

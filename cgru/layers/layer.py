@@ -31,11 +31,11 @@ __all__ = [
     "LayerPass",
     "activation_code",
     "activation_gradient",
-    "checked_floats",
+    "as_floats",
     "class_attribute",
     "flatten_steps",
     "mask_padding",
-    "unflatten_steps",
+    "unflatten",
     "zero_padding",
 ]
 
@@ -193,7 +193,7 @@ class Layer:
 
     def compute_shapes(self, A: np.ndarray) -> None:
         """Set the dimensions `d` and the shape of X in `fs` for an input A (m, n) or (m, s, n)."""
-        A = checked_floats(A)
+        A = as_floats(A)
         for letter in "msn":
             self.d.pop(letter, None)
         self.d |= zip("msn" if A.ndim == 3 else "mn", A.shape, strict=True)
@@ -385,7 +385,7 @@ def class_attribute(layer: Layer, name: str) -> Any:
     return getattr(layer, name) if name in vars(type(layer)) else None
 
 
-def checked_floats(A: Any, dtype: np.dtype | None = None) -> np.ndarray:
+def as_floats(A: Any, dtype: np.dtype | None = None) -> np.ndarray:
     """Return A (m, n) or (m, s, n) as floats, once it is checked.
 
     `dtype` None: floats stay as they are, integers become float64. ValueError for another shape or a dimension of 0.
@@ -397,8 +397,8 @@ def checked_floats(A: Any, dtype: np.dtype | None = None) -> np.ndarray:
 
 
 def checked_sequences(A: Any) -> np.ndarray:
-    """Return A (m, s, n) as floats, checked as `checked_floats` does."""
-    X = checked_floats(A)
+    """Return A (m, s, n) as floats, checked as `as_floats` does."""
+    X = as_floats(A)
     if X.ndim != 3:
         raise ValueError(f"A: expected all steps (m, s, n), got shape {X.shape}")
     return X
@@ -430,7 +430,7 @@ def flatten_steps(A: np.ndarray) -> np.ndarray:
     return A if A.ndim == 2 else A.swapaxes(0, 1).reshape(-1, A.shape[2])
 
 
-def unflatten_steps(rows: np.ndarray, like: np.ndarray) -> np.ndarray:
+def unflatten(rows: np.ndarray, like: np.ndarray) -> np.ndarray:
     """Return rows that `flatten_steps` made in the shape of the samples and steps of `like`."""
     return rows if like.ndim == 2 else rows.reshape(like.shape[1], like.shape[0], -1).swapaxes(0, 1)
 

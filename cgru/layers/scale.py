@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from cgru.core.checks import real
-from cgru.layers.layer import Fields, Layer, LayerPass, checked_floats, flatten_steps, mask_padding, zero_padding
+from cgru.layers.layer import Fields, Layer, LayerPass, as_floats, flatten_steps, mask_padding, zero_padding
 
 __all__ = ["Scale"]
 
@@ -93,7 +93,7 @@ class Scale(Layer):
 
         Sample i has `lengths[i]` real steps (None: all).
         """
-        X, steps = mask_padding(checked_floats(A, self.dtype), lengths)
+        X, steps = mask_padding(as_floats(A, self.dtype), lengths)
         self.make(X)
         scale, shift = self.checked_parameters()
         if X.shape[-1] != scale.size:

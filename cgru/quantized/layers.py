@@ -20,16 +20,7 @@ from cgru.core.low_precision import NarrowGRU, NarrowLinear, level
 from cgru.gru import GRU
 from cgru.layers.dense import Dense
 from cgru.layers.embedding import Embedding
-from cgru.layers.layer import (
-    Fields,
-    Layer,
-    LayerPass,
-    checked_floats,
-    flatten_steps,
-    mask_padding,
-    unflatten_steps,
-    zero_padding,
-)
+from cgru.layers.layer import Fields, Layer, LayerPass, as_floats, flatten_steps, mask_padding, unflatten, zero_padding
 from cgru.optimizers import check_number
 from cgru.quantized import reference
 
@@ -283,13 +274,13 @@ class QuantizedDense(Quantized, Dense):
 
     def run(self, A: np.ndarray, lengths: np.ndarray | None = None) -> LayerPass:
         """`predict` as a pass, which cannot go back, with Z, what came before the activation."""
-        X, steps = mask_padding(checked_floats(A, self.dtype), lengths)
+        X, steps = mask_padding(as_floats(A, self.dtype), lengths)
         packed, code = self.packed(), self._code()
         if X.shape[-1] != packed.n:
             due = "(m, s, {})" if X.ndim == 3 else "(m, {})"
             raise ValueError(f"A: expected shape {due.format(packed.n)}, the rows of W, got {X.shape}")
         Z, A = packed.both(np.ascontiguousarray(flatten_steps(X)), code)
-        return _OneWay(steps, X=X, Z=unflatten_steps(Z, like=X), A=zero_padding(unflatten_steps(A, like=X), steps))
+        return _OneWay(steps, X=X, Z=unflatten(Z, like=X), A=zero_padding(unflatten(A, like=X), steps))
 
     def _code(self) -> tuple[int, float]:
         if self.code is None:
@@ -330,7 +321,7 @@ class QuantizedEmbedding(Quantized, Embedding):
     def c_text(self, c: Any) -> Any:
         """Return the table in C, and what widens a row of it."""
         i, u = c.i, self.d["u"]
-        about = f"Embedding, {self.d['v']} tokens, {u} units{c.kept}"
+        about = f"Embedding, {self.d['v']} tokens, {u} units{c.weights_note}"
         constants = "".join(c.array(*each) for each in zip(("table", "scales"), c.p.values(), strict=False))
         code = f"table_{i}[(size_t)token * {u} + (size_t)i]"
         value = f"(real){code} * scales_{i}.values[token]" if "scale_E" in c.p else f"widened({code})"

@@ -48,7 +48,7 @@ def test_every_activation_is_in_the_table():
     for function in FUNCTIONS:
         keys = [function.key] if function.key else []
         assert keys == [key for key in ("LRELU_alpha", "ELU_alpha") if alpha_of(function.own, {key: 0.75}) == 0.75]
-        assert function.tuned(np.float32(0.5), "its alpha is", refusal("f")) == dict.fromkeys(keys, 0.5)
+        assert function.checked_alpha(np.float32(0.5), "its alpha is", refusal("f")) == dict.fromkeys(keys, 0.5)
         assert alpha_of(function.own, None) == (activations.parameter(None, function.key) if keys else 0)
 
 
@@ -94,11 +94,11 @@ def test_layers_of_two_dtypes():
 def test_a_steep_slope_is_another_function_elsewhere():
     for function in FUNCTIONS:
         if function.own is not activations.lrelu:
-            function.tuned(1.5, "its alpha is", refusal("f"))
+            function.checked_alpha(1.5, "its alpha is", refusal("f"))
             continue
-        assert function.tuned(1, "its alpha is", refusal("f")) == {"LRELU_alpha": 1.0}
+        assert function.checked_alpha(1, "its alpha is", refusal("f")) == {"LRELU_alpha": 1.0}
         with pytest.raises(ValueError, match=r"^f: its alpha is at most 1 here, got 1\.5$"):
-            function.tuned(1.5, "its alpha is", refusal("f"))
+            function.checked_alpha(1.5, "its alpha is", refusal("f"))
 
 
 def test_every_layer_has_a_way_to_onnx():
