@@ -1,4 +1,4 @@
-"""Keras's layers (Keras 3, any backend) and models that are chains of them, both ways."""
+"""Keras 3 layers (any backend) and models that are chains of them, converted both ways."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from cgru.variant import Variant
 __all__ = ["from_keras", "to_keras"]
 
 NAMES = {function.name: function for function in gates.FUNCTIONS}
-CLASSES = {"ReLU": "relu", "LeakyReLU": "leaky_relu", "ELU": "elu"}  # layers, which may stand for a function
+CLASSES = {"ReLU": "relu", "LeakyReLU": "leaky_relu", "ELU": "elu"}  # activation layers -> function
 MERGES = {"concat": "concat", "sum": "sum", "ave": "mean", "mul": "mul"}
 POOLS = {"GlobalAveragePooling1D": "mean", "GlobalMaxPooling1D": "max"}
 
 LAST = "keepdims is False and the elements come last here"
-# By class, the options that have one value here, and what a refusal says of another.
+# By class: options that must have one value here, and the reason for refusing another.
 REQUIRED: dict[str, tuple[tuple[str, Any, str], ...]] = {
     "Softmax": (("axis", -1, "expected axis -1, that of the elements, got {}"),),
     "Dropout": (("noise_shape", None, "noise_shape is None here, got {}"),),
@@ -40,7 +40,7 @@ REQUIRED: dict[str, tuple[tuple[str, Any, str], ...]] = {
 
 
 def from_keras(source: Any) -> Network:
-    """A Keras `GRU`, a `Bidirectional` of one, or a model that is a chain of layers, as a network.
+    """Return a Keras `GRU`, a `Bidirectional` of one, or a model that is a chain of layers as a network.
 
     A layer by itself becomes a network without a head whose `predict(X, lengths, h0)` gives all states, whatever its
     `return_sequences` is. A model (Sequential or functional) may hold `Embedding`, `GRU`, `Bidirectional`, `Dropout`,
@@ -75,7 +75,7 @@ def from_keras(source: Any) -> Network:
 
 
 def _class_name(layer: Any) -> str:
-    """The class of a layer, if it is Keras's own: one that was derived from it may compute something else."""
+    """Return the class name of a Keras layer; "" for a subclass, which may compute something else."""
     kind = type(layer)
     if kind.__module__ == "cgru.keras":
         kind = kind.__mro__[1]
@@ -83,11 +83,12 @@ def _class_name(layer: Any) -> str:
 
 
 def _refusal(layer: Any, place: str = "") -> Refusal:
+    """Return a function that makes the error for a reason, naming the layer."""
     return refusal(f"source: {place}{type(layer).__name__} {getattr(layer, 'name', '?')!r} cannot be had here")
 
 
 def _check(layer: Any, refuse: Refusal) -> None:
-    """Refuse a layer that may compute something else than its class and its numbers say."""
+    """Refuse a layer that may compute something else than its class and its weights say."""
     other = gates.overridden(layer, ("build", "quantize"))  # which Keras wraps in every layer
     if other:
         raise refuse(f"its {other} is another than that of its class")
@@ -98,7 +99,7 @@ def _check(layer: Any, refuse: Refusal) -> None:
 
 
 def _model_layers(model: Any, refuse: Refusal) -> list[Any]:
-    """The layers of a model but its input; refused where they are no chain."""
+    """Return the layers of a model without its input; refuse a model that is no chain."""
     layers = [layer for layer in model.layers if _class_name(layer) != "InputLayer"]
     if not model.built or not layers:
         raise RuntimeError(f"source: expected a model that is built, got {model.name!r}, which is not: call it first")
@@ -126,7 +127,7 @@ def _model_layers(model: Any, refuse: Refusal) -> list[Any]:
 
 
 def _check_call(layer: Any, below: Any, refuse: Refusal) -> None:
-    """Refuse a layer of a functional model that is not called once, on what is below it and with nothing else."""
+    """Refuse a layer of a functional model that is not called exactly once, on the output below alone."""
     nodes = layer._inbound_nodes
     if len(nodes) != 1:
         raise refuse(f"expected a layer that is called once, got one that is called {len(nodes)} times")
@@ -137,17 +138,17 @@ def _check_call(layer: Any, below: Any, refuse: Refusal) -> None:
         made = " and ".join(map(_op_name, (first, *more)))
         raise refuse(f"expected it on the output of the layer below it alone, got that of {made}")
     for name, value in given:
-        if not (value is below or value is None or value is False):  # training=False is there where nobody said so
+        if not (value is below or value is None or value is False):  # training=False is a default of the call
             raise refuse(f"expected a call with its input alone, got argument {name} too")
 
 
 def _op_name(tensor: Any) -> str:
-    """The name of the operation behind a tensor, for an error."""
+    """Return the name of the operation behind a tensor, for an error."""
     return repr(tensor._keras_history.operation.name)
 
 
 def _check_dtypes(model: Any, layers: list[Any]) -> None:
-    """Refuse a model that computes in several dtypes, or that rounds its input to a narrower one."""
+    """Refuse a model that computes in several dtypes, or that rounds its input to a lower precision."""
     dtype = layers[0].compute_dtype
     for i, layer in enumerate(layers):
         if layer.compute_dtype != dtype:
@@ -160,7 +161,7 @@ def _check_dtypes(model: Any, layers: list[Any]) -> None:
 
 
 def _convert(layer: Any, place: str, **options: bool) -> list[Any]:
-    """A layer of a model as one or two of ours."""
+    """Convert a layer of a model to one or two of ours."""
     refuse = _refusal(layer, place)
     _check(layer, refuse)
     for name, due, why in REQUIRED.get(_class_name(layer), ()):
@@ -182,18 +183,23 @@ def _convert(layer: Any, place: str, **options: bool) -> list[Any]:
 
 
 def _read_activation(layer: Any, refuse: Refusal) -> list[Any]:
+    """Convert an activation layer."""
     f, alpha = _own_activation(layer.activation if _class_name(layer) == "Activation" else layer, layer, refuse)
     return [Activation(f, alpha or None)]
 
 
 def _read_dense(layer: Any, refuse: Refusal) -> list[Any]:
+    """Convert a Dense layer."""
     W, b = _weight(layer, "kernel"), _weight(layer, "bias")
     activate, alpha = _own_activation(layer.activation, layer, refuse)
     return [dense(W, b, "kernel", refuse, activate, alpha or None)]
 
 
 def _read_recurrent(layer: Any, refuse: Refusal, every: bool = False) -> list[Any]:
-    """A GRU or a Bidirectional, and where its outputs come in the order of processing a Flip."""
+    """Convert a GRU or Bidirectional layer; add a Flip if its outputs come in the order of processing.
+
+    With `every` it returns all states.
+    """
     halves = (layer,) if _class_name(layer) == "GRU" else (layer.forward_layer, layer.backward_layer)
     if any(_class_name(half) != "GRU" or _class_name(half.cell) != "GRUCell" for half in halves):
         raise refuse("expected one of GRU layers")
@@ -220,6 +226,7 @@ def _read_recurrent(layer: Any, refuse: Refusal, every: bool = False) -> list[An
 
 
 def _gru_arguments(layer: Any, refuse: Refusal) -> dict[str, Any]:
+    """Return our GRU's arguments for a Keras GRU."""
     functions = [_own_activation(f, layer, refuse) for f in (layer.activation, layer.recurrent_activation)]
     if softmax in dict(functions):
         raise refuse("softmax is for a Dense layer here")
@@ -233,7 +240,7 @@ def _gru_arguments(layer: Any, refuse: Refusal) -> dict[str, Any]:
 
 
 def _own_activation(f: Any, layer: Any, refuse: Refusal) -> tuple[Function, dict[str, float]]:
-    """Our activation for that of a layer, and its alpha as `se_hPars` has it."""
+    """Return our activation for that of a layer, and its alpha as `se_hPars`."""
     name = CLASSES.get(_class_name(f), getattr(f, "__name__", None))
     known = NAMES.get(name)
     if _class_name(f) in CLASSES:
@@ -251,7 +258,7 @@ def _own_activation(f: Any, layer: Any, refuse: Refusal) -> tuple[Function, dict
 
 
 def _weight(layer: Any, name: str) -> np.ndarray | None:
-    """A weight of a layer; None for a bias that it does not have."""
+    """Return a weight of a layer; None for a bias that it does not have."""
     if not layer.built:
         raise RuntimeError(f"source: expected weights, got none yet in {layer.name!r}: build it or call it first")
     value = getattr(layer, name)
@@ -259,12 +266,13 @@ def _weight(layer: Any, name: str) -> np.ndarray | None:
 
 
 def _parameters(layer: Any, variant: Variant) -> dict[str, np.ndarray]:
+    """Return our parameters for a Keras GRU."""
     W, R, b = (_weight(layer.cell, name) for name in ("kernel", "recurrent_kernel", "bias"))
     both = (None, None) if b is None else b if b.ndim == 2 else (b, None)
     return KERAS.to_cgru(W, R, *both, variant)
 
 
-# By class, the layers that one of Keras is here.
+# By class of Keras: the function that makes our layers.
 READERS: dict[str, Callable[..., list[Any]]] = {
     "GRU": _read_recurrent,
     "Bidirectional": _read_recurrent,
@@ -282,7 +290,7 @@ READERS: dict[str, Callable[..., list[Any]]] = {
 
 
 def to_keras(net: Network | GRU | Bidirectional | list | tuple) -> Any:
-    """A layer, a list of them or a network as a Keras layer where one is enough, else a `keras.Sequential`, built.
+    """Convert a layer, a list of them or a network to a Keras layer if one is enough, else a built `Sequential`.
 
     `GRU` (one with `reverse` and all states needs a `Flip` above it, for Keras returns them in the order of
     processing), `Bidirectional`, `Dense`, `Embedding`, `Dropout`, and `Pool` of "mean" or "max". The second bias of r
@@ -325,7 +333,7 @@ def to_keras(net: Network | GRU | Bidirectional | list | tuple) -> Any:
 
 
 def _write_layer(keras: Any, layer: Any, flipped: bool, dtype: str, refuse: Refusal) -> Any:
-    """A layer as one of Keras, its weights not set; `flipped`: whether a Flip follows."""
+    """Return a layer as one of Keras, its weights not set; `flipped`: whether a Flip follows."""
     make = keras.layers
     writers: dict[Any, Callable[[], Any]] = {
         GRU: lambda: _write_recurrent(keras, layer, flipped, dtype, refuse),
@@ -344,6 +352,7 @@ def _write_layer(keras: Any, layer: Any, flipped: bool, dtype: str, refuse: Refu
 
 
 def _write_recurrent(keras: Any, layer: GRU | Bidirectional, flipped: bool, dtype: str, refuse: Refusal) -> Any:
+    """Return a GRU or Bidirectional as one of Keras, its weights not set."""
     cell = KERAS.checked_cell(layer, refuse)
     if (cell.reverse and cell.sequences) != flipped:
         raise refuse("states come in the order of processing there with go_backwards, and only so: as with a Flip")
@@ -365,7 +374,7 @@ def _write_recurrent(keras: Any, layer: GRU | Bidirectional, flipped: bool, dtyp
 
 
 def _weights(layer: Any) -> list[np.ndarray]:
-    """The parameters of a layer as `set_weights` takes them."""
+    """Return the parameters of a layer as `set_weights` takes them."""
     found = [] if layer.cells else [*gates.exported_parameters(layer).values()]
     for half in layer.cells:
         W, R, into, back = KERAS.from_cgru(half.p)
@@ -374,7 +383,7 @@ def _weights(layer: Any) -> list[np.ndarray]:
 
 
 def _keras_activation(keras: Any, f: Function, se_hPars: Mapping[str, Any] | None, dtype: str, refuse: Refusal) -> Any:
-    """Their activation for ours."""
+    """Return Keras's activation for ours."""
     known = gates.FUNCTION_OF.get(ours(f))
     if known is None:
         raise refuse(f"{f!r} is not one of cgru's own activations")

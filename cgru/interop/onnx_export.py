@@ -1,6 +1,6 @@
-"""A network as an ONNX graph.
+"""Writing a network as an ONNX graph.
 
-m samples, s steps, e elements per step, u units, D directions. Between the layers everything stands batch-major.
+Letters: m samples, s steps, e features of a step, u units, D directions. All arrays between layers are batch-major.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from cgru.network import Network, chain, files
 
 __all__ = ["MARK", "onnx_package", "to_onnx"]
 
-OPSET, IR = 18, 8  # which ONNX Runtime has since 1.14
-MARK = "cgru"  # the entry of the metadata that says what the graph was made of
+OPSET, IR = 18, 8  # supported by ONNX Runtime since 1.14
+MARK = "cgru"  # the metadata entry with the description of our layers
 REDUCTIONS = {"sum": "ReduceSum", "mean": "ReduceMean", "mul": "ReduceProd"}
 
 
 def onnx_package() -> Any:
-    """The module; ImportError that says how to get it."""
+    """Import and return the onnx package; ImportError that says how to get it."""
     try:
         import onnx
         import onnx.reference
@@ -46,7 +46,7 @@ def to_onnx(
     lengths: bool = False,
     states: bool = False,
 ) -> Any:
-    """A network, a layer or a list of layers as an `onnx.ModelProto` that computes what `predict` does.
+    """Return a network, a layer or a list of layers as an `onnx.ModelProto` that computes what `predict` does.
 
     Its input X is (m, s, e), or integer tokens (m, s), batch-major whatever `layout` is, and its output Y what
     `predict` returns. The standardisation is in the graph; dropout is not, for it does nothing there. Whole models come
@@ -92,9 +92,9 @@ def to_onnx(
 
 
 class Graph:
-    """A graph that grows layer by layer. A layer takes and returns the name of an array (m, s, n) or (m, n).
+    """An ONNX graph that grows layer by layer. A layer takes and returns the name of an array (m, s, n) or (m, n).
 
-    A layer's `onnx_node` finds here `op`, `array`, `layer_array`, `parameters`, `integers`, and where samples have padding
+    A layer's `onnx_node` uses `op`, `array`, `layer_array`, `parameters` and `integers`, and for samples with padding
     `steps`, `real`, `mask` and `lengths`.
     """
 
@@ -116,26 +116,26 @@ class Graph:
     # --- pieces ---
 
     def op(self, kind: str, *inputs: str, outputs: int = 1, **attributes: Any) -> Any:
-        """Add a node; the name of its output, or a list of names."""
+        """Add a node; return the name of its output, or a list of names."""
         names = [f"{kind}_{len(self.nodes)}" + (f"_{k}" if k else "") for k in range(outputs)]
         self.nodes.append(self.onnx.helper.make_node(kind, inputs, names, name=names[0], **attributes))
         return names[0] if outputs == 1 else names
 
     def array(self, name: str, value: Any, dtype: Any = None) -> str:
-        """Add a constant array in the graph's dtype, or in another."""
+        """Add a constant array of the graph's dtype, or of another; return its name."""
         self.arrays[name] = np.array(value, dtype or self.dtype, order="C")
         return name
 
     def integers(self, *values: int) -> str:
-        """Add a constant array of integers."""
+        """Add a constant array of integers; return its name."""
         return self.array("_".join(map(str, ("integers", *values))), values, np.int64)
 
     def whole(self, value: int) -> str:
-        """Add a single INT64."""
+        """Add a single INT64; return its name."""
         return self.array(f"whole_{value}", value, np.int64)
 
     def mask(self) -> str:
-        """(m, s, 1) booleans: which steps are real."""
+        """Return the name of booleans (m, s, 1): which steps are real."""
         if self.masked is None:
             number = self.array("one", 1, np.int32), self.array("zero", 0, np.int32)
             s = self.count(self.counted)
@@ -145,28 +145,31 @@ class Graph:
         return self.masked
 
     def lengths(self) -> str:
-        """Return the real steps of each sample, as INT64."""
+        """Return the name of the number of real steps of each sample, INT64."""
         return self.op("Cast", self.real_steps, to=self.onnx.TensorProto.INT64)
 
     def count(self, A: str) -> str:
-        """Return how many steps A (m, s, ...) has, as INT64."""
+        """Return the name of the number of steps of A (m, s, ...), INT64."""
         return self.op("Gather", self.op("Shape", A), self.array("axis", 1, np.int64))
 
     def change_steps(self, A: str, lengths: str | None) -> str:
-        """Go on from A, of other steps; return it with zeros past these lengths, INT64, None where there are none."""
+        """Continue from A, whose steps differ from before; return it with zeros past the new `lengths`.
+
+        `lengths` is the name of INT64 numbers; None if all steps are real.
+        """
         if lengths is not None:
             self.real_steps = self.op("Cast", lengths, to=self.onnx.TensorProto.INT32)
         self.counted, self.masked = A, None
         return self.real(A)
 
     def real(self, A: str, other: float = 0.0) -> str:
-        """A (m, s, n) with another number at padded steps."""
+        """Return the name of A (m, s, n) with `other` at padded steps."""
         return self.op("Where", self.mask(), A, self.array(f"padding_{other:g}", other)) if self.steps else A
 
     # --- layers ---
 
     def standardise(self, X: str, mean: np.ndarray | None, scale: np.ndarray | None) -> str:
-        """The input as the first layer takes it, computed in float64 as here."""
+        """Add the standardisation of the input, in float64 as here; return the name of the result."""
         if mean is None:
             return X
         X = self.op("Cast", X, to=self.onnx.TensorProto.DOUBLE)
@@ -175,7 +178,7 @@ class Graph:
         return self.op("Cast", X, to=self.number)
 
     def layer(self, A: str, layer: Any, i: int) -> str:
-        """Add layer i upon A; return the name of its output."""
+        """Add layer i on A; return the name of its output."""
         self.i, self.refuse = i, gates.refusal(f"net: layer {i}, {layer!r}, cannot be had in ONNX")
         write = class_attribute(layer, "onnx_node")
         if write is None:
@@ -183,15 +186,15 @@ class Graph:
         return write(self, A)
 
     def layer_array(self, name: str, value: Any) -> str:
-        """Add a constant array of the layer that is being written."""
+        """Add a constant array of the layer that is being written; return its name."""
         return self.array(f"{self.i}.{name}", value)
 
     def parameters(self, layer: Any) -> list[str]:
-        """Add the parameters of a layer that is no GRU as constants; return their names."""
+        """Add the parameters of a layer other than a GRU as constants; return their names."""
         return [self.layer_array(name, value) for name, value in gates.exported_parameters(layer).items()]
 
     def recurrent(self, layer: GRU | Bidirectional, A: str) -> str:
-        """Add a GRU node, its input and output turned to its layout and back, its directions merged."""
+        """Add a GRU node on A, with transposes for its layout and the merge of its directions; return the output."""
         cell, halves = ONNX.checked_cell(layer, self.refuse), layer.cells
         D, first = len(halves), len(self.cells)
         self.cells += halves
@@ -230,12 +233,12 @@ class Graph:
         return self.op(REDUCTIONS[layer.merge], A, self.integers(-2), keepdims=0)
 
     def activations(self, cell: GRU, D: int) -> dict[str, Any]:
-        """The attributes for the activations of z and r and of hh, where they are not what a node has anyway."""
+        """Return the attributes for the activations of a GRU node, {} for its defaults."""
         functions = [FUNCTION_OF[ours(f)] for f in (cell.activate_update, cell.activate)]
         names = ["Affine" if function.own is identity else function.node for function in functions]
         if names == ["Sigmoid", "Tanh"]:
             return {}
-        # A node hands alphas and betas out in order, to those that take one.
+        # A node passes alphas and betas in order to the functions that take one.
         alphas = [
             1.0 if function.own is identity else self.alpha(function, cell.se_hPars)
             for function in functions
@@ -246,14 +249,14 @@ class Graph:
         return {name: values for name, values in found.items() if values}
 
     def alpha(self, function: Function, se_hPars: Any) -> float:
-        """The alpha of an activation, which stands in a float32 there."""
+        """Return the alpha of an activation, which ONNX stores as float32; refuse one that float32 does not hold."""
         alpha = function.alpha(se_hPars, self.refuse)
         if self.dtype == np.float64 and float(np.float32(alpha)) != alpha:
             raise self.refuse(f"an alpha is a float32 there, which {alpha!r} is not; expected dtype=float32")
         return alpha
 
     def activated(self, layer: Activation | Dense, Z: str) -> str:
-        """Add activate(Z), zero at padded steps."""
+        """Add activate(Z), zero at padded steps; return its name."""
         f = ours(layer.activate)
         if f is None:
             raise self.refuse("its activation is not one of cgru's own")
@@ -270,7 +273,7 @@ class Graph:
     # --- the whole ---
 
     def finish(self, A: str, layers: tuple[Any, ...]) -> Any:
-        """The graph that ends with A."""
+        """Return the graph with A as its output."""
         helper, numbers = self.onnx.helper, self.onnx.TensorProto
         value, real = helper.make_tensor_value_info, self.number
         e = chain.elements(layers) or "e"

@@ -1,8 +1,8 @@
-"""An ONNX model as a network: what `to_onnx` wrote as it was, any other as the chain of layers that it is.
+"""An ONNX model as a network: what `to_onnx` wrote exactly as it was, any other as a chain of layers.
 
-m samples, s steps, e elements per step, u units, D directions. Nothing of a foreign graph is taken on trust: an array
-counts as X, as the output of a layer, as an initial state, as lengths or as an output only where all the nodes behind
-it are layers here (`cgru.interop.onnx_layers`) or are known to keep its numbers (`cgru.interop.onnx_values`); anything
+Letters: m samples, s steps, e features of a step, u units, D directions. Nothing of a foreign graph is taken on trust.
+An array counts as X, as the output of a layer, as an initial state, as lengths or as an output only if all nodes behind
+it are layers here (`cgru.interop.onnx_layers`) or are known to keep its numbers (`cgru.interop.onnx_values`). Anything
 else is refused with the node that it comes from.
 """
 
@@ -33,9 +33,9 @@ Arrays = dict[str, np.ndarray]
 ATTRIBUTES = {"activations", "activation_alpha", "activation_beta", "clip", "direction", "hidden_size", "layout"}
 DIRECTIONS = {"forward": 1, "reverse": 1, "bidirectional": 2}
 STANDARD = ("", "ai.onnx")  # domains
-FOLDED = {*MOVERS, "Constant", "Concat"} - {"Dropout"}  # what is computed where all inputs are constants
+FOLDED = {*MOVERS, "Constant", "Concat"} - {"Dropout"}  # nodes that are computed if all inputs are constants
 REFUSE = refusal("source")
-CLEAN = {*FOLDED, "Expand", "Tile"}  # what makes zeros of zeros
+CLEAN = {*FOLDED, "Expand", "Tile"}  # nodes that make zeros of zeros
 
 
 def from_onnx(source: Any, weights: Mapping[str, Any] | None = None) -> Network:
@@ -84,6 +84,7 @@ def from_onnx(source: Any, weights: Mapping[str, Any] | None = None) -> Network:
 
 
 def _load(onnx: Any, source: Any) -> Any:
+    """Return the ONNX model in bytes or at a path; ValueError for anything else."""
     from google.protobuf.message import DecodeError  # which onnx depends on
 
     try:
@@ -92,11 +93,11 @@ def _load(onnx: Any, source: Any) -> Any:
         raise ValueError(f"source: expected an ONNX model, got something else ({error})") from None
 
 
-# --- what to_onnx wrote ---
+# --- models that to_onnx wrote ---
 
 
 def _restore(onnx: Any, proto: Any) -> Network | None:
-    """The network that the model was written from; None where it was not, or was changed since."""
+    """Return the network that `to_onnx` wrote as this model; None for others and if it was changed since."""
     marks = [entry.value for entry in proto.metadata_props if entry.key == MARK]
     try:
         mark = json.loads(marks[0])
@@ -112,13 +113,16 @@ def _restore(onnx: Any, proto: Any) -> Network | None:
 
 
 def _fingerprint(proto: Any) -> tuple[Any, ...]:
-    """All of a model that its outputs depend on."""
+    """Return all of a model that its outputs depend on."""
     opsets = sorted((opset.domain, opset.version) for opset in proto.opset_import)
     return proto.graph.SerializeToString(deterministic=True), opsets, len(proto.functions)
 
 
 def _unstack(found: Arrays, layers: list[dict[str, Any]]) -> tuple[Arrays, np.dtype]:
-    """The parameters by the names that a model file gives them, and their dtype, which the layers now have too."""
+    """Return the parameters by their names in a model file, and their dtype.
+
+    The dtype is written into the descriptions `layers` too.
+    """
     arrays = {name: found[name] for name in ("mean", "scale") if name in found}
     dtype = next((value.dtype for name, value in found.items() if name.endswith((".W", ".E", ".scale"))), None)
     for i, layer in enumerate(layers):
@@ -138,14 +142,14 @@ def _unstack(found: Arrays, layers: list[dict[str, Any]]) -> tuple[Arrays, np.dt
     return arrays, dtype
 
 
-# --- any other ---
+# --- foreign models ---
 
 
 class OnnxReader(Reader):
-    """Goes through a graph in its order. `layers` are what it comes to; ValueError where they would not be the same.
+    """A reader of an ONNX graph, node by node, into `chain.layers`; ValueError if these would differ from it.
 
-    `arrays` are the weights that are inputs of the graph, `opsets` the versions by domain, `functions` what the model
-    defines itself, by domain and name.
+    `arrays` are weights that are inputs of the graph, `opsets` the versions by domain, `functions` the model's own
+    functions by domain and name.
     """
 
     def __init__(
@@ -153,10 +157,10 @@ class OnnxReader(Reader):
     ) -> None:
         super().__init__()
         self.onnx, self.opsets, self.functions = onnx, opsets, functions
-        self.initial: list[tuple[str, Traced | None]] = []  # of each layer, what its node is called and what its h0 is
-        self.lengths: list[str] = []  # the input that they are, "" for none, of each layer
+        self.initial: list[tuple[str, Traced | None]] = []  # node name and h0 of each layer
+        self.lengths: list[str] = []  # name of the input with the lengths of each layer, "" for none
         self.arrays: dict[str, np.ndarray] = self.initializers(graph) | arrays
-        self.computed: dict[str, str] = {}  # those of them that are made in the graph: where
+        self.computed: dict[str, str] = {}  # array made of constants -> its node
         self.zeros: set[str] = set()
         self.foreign = {tensor.values.name: "a sparse initializer" for tensor in graph.sparse_initializer}
         for given in graph.input:
@@ -176,7 +180,7 @@ class OnnxReader(Reader):
             self.check_output(value.name)
 
     def initializers(self, graph: Any) -> dict[str, np.ndarray]:
-        """The constants of the graph by name."""
+        """Return the constants of the graph by name."""
         for tensor in graph.initializer:
             if tensor.data_location == self.onnx.TensorProto.EXTERNAL:
                 raise REFUSE(
@@ -185,10 +189,10 @@ class OnnxReader(Reader):
                 )
         return {tensor.name: self.onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
 
-    # --- what a node makes ---
+    # --- nodes ---
 
     def read_node(self, proto: Any, place: str) -> None:
-        """Note what a node makes: constants, zeros, a known value, a layer, or what only its name is known of."""
+        """Record the outputs of a node: constants, zeros, traced values, or foreign arrays; add its layer."""
         for name in proto.output:
             if name and (name in self.arrays or name in self.values or name in self.zeros or name in self.foreign):
                 raise REFUSE(f"expected each array to be made once, got {name!r} from {place} again")
@@ -207,18 +211,18 @@ class OnnxReader(Reader):
             self.trace(node, place)
 
     def fold_constants(self, proto: Any, place: str) -> list[Any]:
-        """The constants that a node makes of constants."""
+        """Return the outputs of a node whose inputs are all constants."""
         plain = self.onnx.NodeProto()
         plain.CopyFrom(proto)
         plain.domain = ""
         try:
             evaluator = self.onnx.reference.ReferenceEvaluator(plain, opsets=self.opsets)
             return evaluator.run(None, {name: self.arrays[name] for name in proto.input if name})
-        except Exception as error:  # it fails in as many ways as there are nodes
+        except Exception as error:  # each kind of node raises its own
             raise REFUSE(f"{place} of constants cannot be computed: {error}") from None
 
     def makes_zeros(self, node: Node) -> bool:
-        """Whether a node makes zeros, of whatever shape, as exporters do for an h0 that nobody gave."""
+        """Return whether a node makes zeros of any shape, as exporters do for an h0 that was not passed."""
         if node.kind == "ConstantOfShape":
             value = node.attributes.get("value")
             return value is None or not self.onnx.numpy_helper.to_array(value).any()
@@ -226,11 +230,11 @@ class OnnxReader(Reader):
         return node.kind in CLEAN and len(data) > 0 and all(map(self.is_zero, data))
 
     def is_zero(self, name: str) -> bool:
-        """Whether an array is known to be zeros."""
+        """Return whether an array is known to be zeros."""
         return name in self.zeros or (name in self.arrays and not np.any(self.arrays[name]))
 
     def trace(self, node: Node, place: str) -> None:
-        """Follow a value through a node that keeps its numbers; what any other makes is foreign from here on."""
+        """Record the outputs of a node that keeps the numbers or is a layer; mark those of any other as foreign."""
         self.foreign |= dict.fromkeys(filter(None, node.outputs), place)
         behind = next((self.foreign[name] for name in node.inputs if name in self.foreign), None)
         try:
@@ -245,7 +249,7 @@ class OnnxReader(Reader):
                 self.values[name] = replace(value, path=(*value.path, place))
 
     def origin_of(self, name: str) -> str:
-        """Where an array comes from, for an error."""
+        """Return where an array comes from, in words for an error."""
         if name in self.values:
             return self.describe(self.values[name])
         if name in self.arrays or name in self.zeros:
@@ -255,7 +259,7 @@ class OnnxReader(Reader):
     # --- GRU nodes ---
 
     def read_gru(self, node: Node, place: str) -> None:
-        """Make a layer of a node."""
+        """Add the recurrent layer of a GRU node."""
         X, W, R, B, lengths, h0 = (*node.inputs, *[""] * 6)[:6]
         refuse, attributes = refusal(f"source: {place} cannot be had here"), node.attributes
         unknown = attributes.keys() - ATTRIBUTES - ONNX.options(ONNX.variant({})).keys()
@@ -283,7 +287,7 @@ class OnnxReader(Reader):
         self.record_outputs(node, place, layout, Axis("d", D), Axis("u", u))
 
     def record_outputs(self, node: Node, place: str, layout: int, d: Axis, u: Axis) -> None:
-        """What is known of the outputs of the newest layer."""
+        """Record the outputs of the newest GRU node as traced values."""
         number, dtype = len(self.recurrent) - 1, FLOATS[self.recurrent[-1].dtype.name]
         axes = (self.samples, self.steps, d, u) if layout else (self.steps, d, self.samples, u)
         last = (self.samples, d, u) if layout else (d, self.samples, u)
@@ -293,7 +297,7 @@ class OnnxReader(Reader):
         self.out = u if d.size == 1 else d if u.size == 1 else Axis("d u", d.size * u.size)  # of what goes further up
 
     def initial_state(self, h0: str, layout: int, D: int, refuse: Refusal) -> Traced | None:
-        """What a node starts from: zeros (None), or an input of the graph or layers of it; else it is refused."""
+        """Return the input that a GRU node starts from, or layers of it; None for zeros. Refuse anything else."""
         if not h0 or self.is_zero(h0):
             return None
         value = self.values.get(h0)
@@ -314,7 +318,7 @@ class OnnxReader(Reader):
         return value
 
     def lengths_input(self, lengths: str, refuse: Refusal) -> str:
-        """The input that lengths are; refused for anything else."""
+        """Return the input of the graph that `sequence_lens` is, "" for none; refuse anything else."""
         if not lengths:
             return ""
         value = self.values.get(lengths)
@@ -325,7 +329,7 @@ class OnnxReader(Reader):
         return str(value.origin)
 
     def checked_weights(self, W: str, R: str, B: str, D: int, refuse: Refusal) -> Iterator[tuple[Any, ...]]:
-        """W, R and the two biases of each direction, checked."""
+        """Return W, R and the two biases of each direction, checked."""
         for name in (W, R, *filter(None, [B])):
             if name not in self.arrays:
                 got = f"it comes from {self.origin_of(name)}"
@@ -342,7 +346,7 @@ class OnnxReader(Reader):
     # --- the whole ---
 
     def check_initial_states(self) -> None:
-        """That the initial states are the layers of one input in their order, or an input for each, or all zeros."""
+        """Refuse initial states unless they are the layers of one input in order, an input for each, or zeros."""
         if all(value is None for _, value in self.initial):
             return
         name, at = None, 0
@@ -365,7 +369,7 @@ class OnnxReader(Reader):
             )
 
     def check_roles(self) -> None:
-        """That no input of the graph is two things at once, and that all nodes have the same lengths."""
+        """Refuse an input of the graph with two roles, and GRU nodes with different lengths."""
         if len(set(self.lengths)) > 1:
             got = ", ".join(
                 f"{name or 'none'} at {place}" for name, (place, _) in zip(self.lengths, self.initial, strict=True)
@@ -385,7 +389,7 @@ class OnnxReader(Reader):
                 raise REFUSE(f"expected an input for one thing, got {name!r} for {both}")
 
     def check_output(self, name: str) -> None:
-        """That an output is all that the newest layer gives, or last states of layers one after the other."""
+        """Refuse an output that is neither the newest output nor consecutive last states."""
         value, last = self.values.get(name), len(self.recurrent) - 1
         every = [part for number in range(last + 1) for part in self.parts(number)]
         if value is not None and value.kind in ("made", "states") and not self.is_newest(value):
@@ -409,7 +413,7 @@ class OnnxReader(Reader):
 
 
 def _input(given: Any) -> Traced:
-    """An input of the graph; where nothing is said of its axes there are three, for it is of use nowhere else."""
+    """Return an input of the graph as a traced value; without a shape it is taken to have three axes."""
     tensor = given.type.tensor_type
     sizes = [dim.dim_value if dim.dim_value > 0 else None for dim in tensor.shape.dim]
     sizes = sizes if tensor.HasField("shape") else [None] * 3

@@ -1,7 +1,8 @@
-"""The nodes of a foreign ONNX graph that are layers here: products, functions, affine maps, and those whose layer reads
-them itself; and what the attributes of a GRU node say of its activations.
+"""Nodes of a foreign ONNX graph that are layers here, and the activations of a GRU node.
 
-n elements of a step, u units. What a node is depends on one array alone, the others that it takes are constants.
+Products, functions and affine maps are read here; the other nodes by the layer's own `from_node`.
+
+Letter: n features of a step. A node depends on one array alone; its other inputs are constants.
 """
 
 from __future__ import annotations
@@ -24,12 +25,14 @@ GATES = NODES | {"Affine": FUNCTION_OF[identity]}
 
 
 def _matmul(node: Node) -> Layer:
+    """Return a Dense layer for a MatMul node with constant weights."""
     if node.at != 0:
         raise Unproved("it multiplies from the left")
     return _product(node.constant(1), None, node)
 
 
 def _gemm(node: Node) -> Layer:
+    """Return a Dense layer for a Gemm node of rows (m, n)."""
     attributes = node.attributes
     if node.at != 0 or node.rank != 2 or attributes.get("transA"):
         raise Unproved("it does not take rows (m, n) as they are")
@@ -40,13 +43,14 @@ def _gemm(node: Node) -> Layer:
 
 
 def _product(W: np.ndarray | None, b: np.ndarray | None, node: Node) -> Layer:
+    """Return a Dense layer with weights W and bias b; Unproved if they do not fit the node."""
     if W is None or W.ndim != 2 or node.n not in (None, len(W)):
         raise Unproved(f"it multiplies {node.n} elements by {None if W is None else W.shape}")
     return dense(W, b, node.inputs[1], Unproved)
 
 
 def _affine(node: Node) -> Layer:
-    """x + c, x - c, c - x, x * c or x / c, c being one number or one for each element."""
+    """Return a Scale layer for x + c, x - c, c - x, x * c or x / c, c being one number or one for each feature."""
     constant = node.constant(1 - node.at)
     if node.attributes.get("broadcast") or node.attributes.get("axis") is not None:
         raise Unproved("it broadcasts as versions before 7 do")
@@ -63,20 +67,24 @@ def _affine(node: Node) -> Layer:
 
 
 def _function(node: Node) -> Layer:
+    """Return an Activation layer for a node of an elementwise function."""
     function = NODES[node.kind]
     alpha = function.checked_alpha(node.attributes.get("alpha", function.onnx), "its alpha is", Unproved)
     return Activation(function.own, alpha or None)
 
 
 def _softmax(node: Node) -> Layer:
-    """Over the elements; of versions before 13 over all axes from one on, which is then the last."""
+    """Return a softmax Activation layer for a Softmax node over the features.
+
+    Versions before 13 go over all axes from `axis` on, which must then be the last.
+    """
     axis = node.attributes.get("axis", -1 if node.opset >= 13 else 1)
     if axis not in (-1, node.rank - 1):
         raise Unproved("it is not over the elements of a step")
     return Activation(softmax)
 
 
-# By kind, what makes a layer of a node: a layer's own `from_node`, or what several kinds of nodes share.
+# By kind of node: the function that makes its layer, a layer's own `from_node` or one of this module.
 LAYERS: dict[str, Callable[[Node], Layer]] = {
     **{kind: layer.from_node for layer in KINDS for kind in layer.onnx_kinds},
     "MatMul": _matmul,
@@ -85,12 +93,12 @@ LAYERS: dict[str, Callable[[Node], Layer]] = {
     **dict.fromkeys(NODES, _function),
     "Softmax": _softmax,
 }
-# Those that make of each number another, whichever axis the elements are.
+# Elementwise nodes: they do not care which axis the features are.
 UNARY = {*NODES, *(kind for layer in KINDS if layer.stream == "elementwise" for kind in layer.onnx_kinds)}
 
 
 def gru_options(attributes: Any, D: int, refuse: Refusal) -> dict[str, Any]:
-    """The activations of a node of D directions, with their alphas, as arguments of `cgru.GRU`."""
+    """Return the GRU arguments for the activations of a GRU node of D directions, with their alphas."""
     names = [name.decode() for name in attributes.get("activations", [])] or ["Sigmoid", "Tanh"] * D
     alphas, betas = (list(attributes.get(f"activation_{kind}", [])) for kind in ("alpha", "beta"))
     found = []
@@ -99,7 +107,7 @@ def gru_options(attributes: Any, D: int, refuse: Refusal) -> dict[str, Any]:
         if known is None:
             raise refuse(f"its activations are some of {', '.join(GATES)} here, got {name}")
         function = GATES[known]
-        # Where none is given for Affine, ONNX names none, ONNX Runtime takes 0.
+        # ONNX has no default for the alpha of Affine; ONNX Runtime takes 0.
         alpha = alphas.pop(0) if alphas and (function.key or known == "Affine") else function.onnx
         beta = betas.pop(0) if known == "Affine" and betas else 0.0
         if known == "Affine" and (alpha, beta) != (1.0, 0.0):

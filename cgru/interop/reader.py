@@ -1,7 +1,7 @@
-"""A chain of layers as it is read from another library's graph, whose nodes are ONNX's or are told by their names.
+"""A reader of another library's graph as a chain of layers, node by node; nodes are ONNX's or described by them.
 
-m samples, s steps, n elements of a step, u units. A value counts as the output of a layer only where all that lies
-behind it are layers here, or nodes that are known to keep its numbers.
+Letters: m samples, s steps, n features of a step, u units. A value counts as the output of a layer only if all nodes
+behind it are layers here, or are known to keep its numbers.
 """
 
 from __future__ import annotations
@@ -34,18 +34,18 @@ __all__ = ["Reader"]
 
 
 class Reader:
-    """A chain that grows node by node, and what is known of the values that there are by now, by name."""
+    """A chain that grows node by node, with the traced values of all arrays so far, by name."""
 
     def __init__(self) -> None:
         self.chain = ChainBuilder()
-        self.recurrent: list[Any] = []  # the layers that are
-        self.steps, self.samples = Axis("s"), Axis("m")  # of X, as soon as a GRU says which they are
+        self.recurrent: list[Any] = []  # the recurrent layers
+        self.steps, self.samples = Axis("s"), Axis("m")  # set to those of X when the first GRU shows which they are
         self.values: dict[str, Traced] = {}
         self.input: Any = None  # the name of the input that is X
-        self.out = ONE  # the axis of what the newest layer gives
+        self.out = ONE  # the feature axis of the newest output
 
     def trace_node(self, node: Node, place: str) -> list[Traced]:
-        """The values that a node makes, perhaps by a new layer; Unproved where nothing is known of them."""
+        """Return the values that a node makes, adding a layer if it is one; Unproved if nothing is known of them."""
         if node.kind in LAYERS:
             return [self.read_layer(node, place)]
         if node.kind in ("ReduceMean", "ReduceMax"):
@@ -63,23 +63,23 @@ class Reader:
         return MOVERS[node.kind](self.traced(node.input(0)), node)
 
     def traced(self, name: str) -> Traced:
-        """The value of that name; Unproved where nothing is known of it."""
+        """Return the traced value with that name; Unproved if there is none."""
         if name not in self.values:
             raise Unproved(f"of its input {name!r} nothing is known")
         return self.values[name]
 
     def origin_of(self, name: str) -> str:
-        """Where an array comes from, for an error."""
+        """Return where an array comes from, in words for an error."""
         return self.describe(self.values[name]) if name in self.values else "nowhere"
 
     def describe(self, value: Traced) -> str:
-        """The same of a value."""
+        """Return where a traced value comes from, in words for an error."""
         what = {"states": "all states", "ends": "last states", "made": "a layer"}.get(value.kind)
         what = what or f"the input {value.origin!r}"
         return " by way of ".join([what, *value.path])
 
     def check_newest(self, value: Traced) -> None:
-        """Refuse a value that is not all that the newest layer gives, or X where there is none."""
+        """Raise Unproved unless the value is the whole output of the top layer, or X if there is no layer yet."""
         if self.chain.count == 0:
             if value.kind != "input" or value.parts is not None or len(value.axes) != 3:
                 raise Unproved("it does not take a whole input of the graph, (m, s, e)")
@@ -90,14 +90,17 @@ class Reader:
             raise Unproved(f"it does not take the output of the layer below it, {self.chain.top_name}")
 
     def feature_count(self, value: Traced) -> int | None:
-        """How many elements the last axis of the newest output has, None where that is not known; else refused."""
+        """Return the number of features of the newest output, None if unknown.
+
+        Unproved unless `value` is the newest output and its last axis holds the features.
+        """
         self.check_newest(value)
         if value.axes[-1].name != self.out.name and not value.axes[-1].size == self.out.size == 1:
             raise Unproved("the elements are not the last axis of what it takes")
         return self.out.size
 
     def is_newest(self, value: Traced) -> bool:
-        """Whether a value is all of the output of the newest layer, or its last states."""
+        """Return whether a value is the whole output of the top layer, or its last states."""
         part_of = self.parts(len(self.recurrent) - 1) if self.recurrent else ()  # of the newest GRU
         whole = value.parts in (None, part_of)
         if value.kind == "ends":
@@ -108,7 +111,10 @@ class Reader:
     def add_layer(
         self, layer: Any, value: Traced, place: str, axes: tuple[Axis, ...], width: int | None = None
     ) -> Traced:
-        """A layer upon the newest; what is known of its output, whose last axis has `width` elements where given."""
+        """Add a layer on top of the chain (None: no layer); return its output as a traced value.
+
+        `width` is the number of output features, if it differs from before.
+        """
         if self.chain.count == 0:
             self.input = value.origin
         elif value.kind == "ends":
@@ -121,7 +127,7 @@ class Reader:
         return Traced("made", self.chain.count, axes, value.dtype)
 
     def read_layer(self, node: Node, place: str) -> Traced:
-        """What a node makes that is a layer here."""
+        """Add the layer that a node is; return its output."""
         known = [i for i, name in enumerate(node.inputs) if name in self.values]
         if len(known) != 1:
             raise Unproved(f"it takes {len(known)} arrays that are neither constants nor foreign")
@@ -136,7 +142,7 @@ class Reader:
         return self.add_layer(layer, value, place, value.axes, layer.d.get("u", layer.elements or n))
 
     def read_embedding(self, node: Node, place: str) -> Traced:
-        """The vectors of tokens, which are an input of the graph."""
+        """Add an Embedding of tokens, which are an input of the graph; return its output."""
         value = self.traced(node.input(1))
         tokens = value.kind == "input" and value.parts is None and len(value.axes) == 2 and value.dtype in LENGTHS
         if self.chain.count or not tokens or node.attributes.get("axis", 0) != 0:
@@ -146,12 +152,12 @@ class Reader:
         return replace(made, dtype=FLOATS[layer.dtype.name])
 
     def is_step_axis(self, value: Traced, at: int) -> bool:
-        """Whether an axis is that of the steps, of all that the newest layer gives."""
+        """Return whether axis `at` of a value holds the steps of the newest output."""
         known = bool(self.recurrent) and value.kind in ("states", "made") and -len(value.axes) <= at < len(value.axes)
         return known and self.is_newest(value) and value.axes[at].name == self.steps.name != ""
 
     def add_pool(self, value: Traced, at: int, keep: bool, place: str, how: str) -> Traced:
-        """What is left of the steps."""
+        """Add the reduction `how` over axis `at`, the steps; return its output."""
         self.feature_count(value)
         at %= len(value.axes)
         axes = (*value.axes[:at], *([ONE] if keep else []), *value.axes[at + 1 :])
@@ -161,7 +167,7 @@ class Reader:
         return self.add_layer(Pool(how), value, place, axes)
 
     def read_reduction(self, node: Node, place: str) -> Traced:
-        """The mean or the largest of all steps."""
+        """Add the mean or maximum over all steps; return its output."""
         value = self.traced(node.input(0))
         axes = node.numbers("axes", 1)
         if axes is None or len(axes) != 1 or not self.is_step_axis(value, axes[0]):
@@ -170,7 +176,7 @@ class Reader:
         return self.add_pool(value, axes[0], keep, place, how)
 
     def read_last_step(self, node: Node, place: str) -> Traced | None:
-        """What a node makes that takes the last step; None where it does something else."""
+        """Return the output of a node that takes the last step; None if it does something else."""
         value = self.values[node.input(0)]
         if node.kind == "Gather":
             at, indices = node.attributes.get("axis", 0), node.arrays.get(node.input(1))
@@ -186,7 +192,10 @@ class Reader:
         return self.add_pool(value, at, keep, place, "last") if self.is_step_axis(value, at) else None
 
     def check_input(self, X: str, layout: int, e: int, takes: str, refuse: Refusal) -> None:
-        """That X is the output of the layer below, or of the first layer an input of the graph; a GRU `takes` e."""
+        """Refuse X unless it is the output of the layer below, or an input of the graph for the first layer.
+
+        `e` is the number of features that the GRU takes, and `takes` says so in the error.
+        """
         value = self.values.get(X)
         if value is None:
             raise refuse(f"its input {X!r} comes from {self.origin_of(X)}; expected a chain of layers")
@@ -214,9 +223,9 @@ class Reader:
             )
 
     def last_axis(self, name: str) -> str:
-        """The name of the last axis of an input of the graph, as it came in."""
+        """Return the name of the last axis of an input of the graph."""
         return self.values[name].axes[-1].name
 
     def parts(self, number: int) -> tuple[tuple[int, int], ...]:
-        """The directions of a layer, as they are among the parts of its states."""
+        """Return the (layer, direction) pairs of recurrent layer `number`, as in the `parts` of its states."""
         return tuple((number, d) for d, _ in enumerate(self.recurrent[number].cells))

@@ -1,7 +1,7 @@
-"""A `torch.nn.GRU` or its state dict as layers, and back; modules that are a chain with one in it, as layers.
+"""PyTorch's `nn.GRU`, its state dict, and modules that are a chain with a GRU in it, as layers; and back.
 
-m samples, s steps, n elements of a step. A chain is had by its trace, `torch.fx`'s, read node by node as one of ONNX
-is (`cgru.interop.reader`); a node that does anything else with an array is refused.
+Letters: m samples, s steps, n features of a step. A chain is read from the trace of `torch.fx`, node by node as one of
+ONNX is (`cgru.interop.reader`). A node that does anything else with an array is refused.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ KEYS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 KEY = re.compile(rf"({'|'.join(KEYS)})(?:_l(\d+)(_reverse)?)?")
 SUFFIXES = ("", "_reverse")
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")  # of the module itself
-# The operations and what they take after the array, by function, method and, "name_" of a method in place, its name.
+# The operations by name of function or method ("name_" in place), and their arguments after the array.
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "relu": {"inplace": False},
     "relu6": {"inplace": False},
@@ -63,10 +63,10 @@ SIGNS = {"add": "add", "iadd": "add", "sub": "sub", "isub": "sub", "mul": "mul",
          "itruediv": "div", "div": "div"}  # fmt: skip
 BOUNDS = {"relu6": (0, 6), "hardtanh": ("min_val", "max_val"), "clamp": ("min", "max")}  # numbers, or arguments
 POOLS = {"mean": "ReduceMean", "amax": "ReduceMax", "max": "ReduceMax"}
-OPSET = 18  # of the nodes of ONNX that say what an operation does
+OPSET = 18  # of the ONNX nodes that describe operations
 SIZE_METHODS = ("size", "dim")  # methods
 SHAPE_ATTRIBUTES = ("shape", "device", "dtype")  # attributes
-TURNED_IN_PLACE = ("transpose_", "squeeze_", "unsqueeze_")  # after which another node has other axes
+TURNED_IN_PLACE = ("transpose_", "squeeze_", "unsqueeze_")  # they change the axes that other nodes see
 MOVED_ZEROS = ("to", "type_as", "float", "double", "contiguous", "requires_grad_")
 
 
@@ -74,7 +74,7 @@ MOVED_ZEROS = ("to", "type_as", "float", "double", "contiguous", "requires_grad_
 
 
 def from_torch(source: Any) -> Network:
-    """A `torch.nn.GRU`, a `torch.nn.GRUCell`, the state dict of one, or a module that is a chain with one in it.
+    """Return a `torch.nn.GRU`, a `GRUCell`, the state dict of one, or a module that is a chain with one, as a network.
 
     A GRU by itself becomes a network without a head, whose `predict(X, lengths, h0)` gives all states of the last
     layer, (m, s, directions x u), for X (m, s, e) whatever `batch_first` was. Dropout between layers becomes `Dropout`
@@ -108,7 +108,7 @@ def from_torch(source: Any) -> Network:
 
 
 def _gru_layers(source: Any) -> list[Any]:
-    """The layers of a `torch.nn.GRU`, a `GRUCell` or a state dict of one, all states coming out; see `from_torch`."""
+    """Return the layers of a `torch.nn.GRU`, a `GRUCell` or a state dict, with all states; see `from_torch`."""
     module = None if isinstance(source, Mapping) else source
     tensors = source if module is None else _parameters(module)
     rate = float(getattr(module, "dropout", 0.0))
@@ -129,13 +129,13 @@ def _gru_layers(source: Any) -> list[Any]:
 
 
 def _kind_of(value: Any) -> type:
-    """The class of a tensor or a module, for which `cgru.torch` is what it stands in for."""
+    """Return the class of a tensor or module; for a `cgru.torch` module the PyTorch class that it stands for."""
     kind = type(value)
     return kind.__mro__[1] if kind.__module__ == "cgru.torch.modules" else kind
 
 
 def _check_calls(module: Any, refuse: Refusal) -> None:
-    """Refuse a module whose call may do something else than its class says."""
+    """Refuse a module whose call may do something else than its class says: hooks, replaced methods."""
     for hooks in HOOKS:
         for hook in getattr(module, hooks, None) or ():
             hook = getattr(module, hooks)[hook]
@@ -145,7 +145,7 @@ def _check_calls(module: Any, refuse: Refusal) -> None:
 
 
 def _check_plain(module: Any, due: list[str], refuse: Refusal) -> None:
-    """Refuse a module that has other parameters than those that are due, or any that are not plain tensors."""
+    """Refuse a module whose parameters are not exactly the names `due`, or are not plain tensors."""
     torch, parameters = sys.modules["torch"], dict(module.named_parameters())
     if sorted(parameters) != sorted(due):
         raise refuse(f"expected the parameters {', '.join(due)}, got {', '.join(parameters)}")
@@ -158,7 +158,7 @@ def _check_plain(module: Any, due: list[str], refuse: Refusal) -> None:
 
 
 def _parameters(module: Any) -> dict[str, Any]:
-    """The parameters of a module that computes with them what PyTorch's own does; refused where it may not."""
+    """Return the parameters of a GRU module by name; refuse one that may compute something else with them."""
     torch, kind = sys.modules.get("torch"), _kind_of(module)
     if torch is None or kind not in (torch.nn.GRU, torch.nn.GRUCell):
         quantized = ", the quantized one: convert the module of floats" if "quantized" in kind.__module__ else ""
@@ -182,7 +182,7 @@ def _parameters(module: Any) -> dict[str, Any]:
 
 
 def _is_trainable(parameters: Iterable[Any], whose: str, refuse: Refusal) -> bool:
-    """Return whether parameters are to be trained; refused where some are and some are not."""
+    """Return whether parameters require gradients; refuse a mixture."""
     flags = {bool(parameter.requires_grad) for parameter in parameters}
     if len(flags) > 1:
         raise refuse(f"expected requires_grad of all parameters of {whose} or of none, got both")
@@ -190,7 +190,7 @@ def _is_trainable(parameters: Iterable[Any], whose: str, refuse: Refusal) -> boo
 
 
 def _arrays_by_layer(tensors: Mapping[str, Any]) -> dict[tuple[int, int], dict[str, np.ndarray]]:
-    """The arrays of each (layer, direction), by their names there."""
+    """Return the arrays of each (layer, direction), by their names in PyTorch."""
     found: dict[tuple[int, int], dict[str, np.ndarray]] = {}
     for key, tensor in tensors.items():
         match = KEY.fullmatch(key) if isinstance(key, str) else None
@@ -207,6 +207,7 @@ def _arrays_by_layer(tensors: Mapping[str, Any]) -> dict[tuple[int, int], dict[s
 
 
 def _gru_parameters(tensors: dict[str, np.ndarray], layer: int) -> dict[str, np.ndarray]:
+    """Return our parameters for the tensors of one direction of a layer; ValueError if they do not fit."""
     missing = [key for key in KEYS[: 4 if len(tensors) > 2 else 2] if key not in tensors]
     if missing:
         raise ValueError(f"source: expected {missing[0]} of layer {layer}, which is missing")
@@ -223,7 +224,7 @@ def _gru_parameters(tensors: dict[str, np.ndarray], layer: int) -> dict[str, np.
 
 
 def _traced_layers(source: Any) -> list[Any]:
-    """The layers of a module; TypeError or ValueError where it is no chain of them."""
+    """Return the layers of a module; TypeError or ValueError if it is no chain of them."""
     torch = sys.modules["torch"]
     import torch.fx as fx
 
@@ -233,7 +234,7 @@ def _traced_layers(source: Any) -> list[Any]:
         _check_calls(module, refusal(f"{start}: {type(module).__name__} {path!r}"))
 
     class Whole(torch.nn.Module):
-        """What forward takes beside x is its default here."""
+        """The module in `eval`, called with x alone and the defaults of its other arguments."""
 
         def __init__(self) -> None:
             super().__init__()
@@ -246,7 +247,7 @@ def _traced_layers(source: Any) -> list[Any]:
         whole = Whole()
         before = _attributes(whole.model)
         graph = fx.Tracer().trace(whole)
-    except Exception as error:  # whatever the module raises where it is given no tensor
+    except Exception as error:  # whatever the module raises on a tracing proxy
         raise refuse(f"torch.fx cannot trace it: {type(error).__name__}: {error}") from None
     after = _attributes(whole.model)
     for name in before | after:
@@ -256,7 +257,7 @@ def _traced_layers(source: Any) -> list[Any]:
 
 
 def _attributes(model: Any) -> dict[str, Any]:
-    """All that the modules of a model hold, by name."""
+    """Return all attributes of the modules of a model, by name."""
     found = {}
     for path, module in model.named_modules():
         for name, value in vars(module).items():
@@ -265,12 +266,12 @@ def _attributes(model: Any) -> dict[str, Any]:
     return found
 
 
-ZEROS, SIZE = "zeros", "size"  # what is no part of the chain
+ZEROS, SIZE = "zeros", "size"  # markers for values outside the chain
 WINDOW = "w"  # the name of the axis of a frame's steps
 
 
 class Trace(Reader):
-    """A chain that is read from the graph of a trace, whose operations are told by nodes of ONNX."""
+    """A reader of a `torch.fx` trace, whose operations are described by ONNX nodes."""
 
     def __init__(self, torch: Any, source: Any, whole: Any, graph: Any, refuse: Refusal) -> None:
         super().__init__()
@@ -280,7 +281,7 @@ class Trace(Reader):
         self.untraced: dict[str, Any] = {}  # by name: several values as a tuple, a constant, ZEROS or SIZE
         called = [self.modules[node.target] for node in graph.nodes if node.op == "call_module"]
         n = self.input_features(graph)
-        self.framed_axis = ""  # the axis that frames were cut along
+        self.framed_axis = ""  # the name of the axis that frames were cut along
         self.element_major: np.ndarray | None = (
             None  # the places of our elements in a frame there, which has no layer yet
         )
@@ -300,7 +301,7 @@ class Trace(Reader):
             raise refuse("expected a torch.nn.GRU in it, got none")
 
     def input_features(self, graph: Any) -> int | None:
-        """How many elements x has, as the first module with weights says; None where none does."""
+        """Return the number of features of x, from the first module with weights; None if there is none."""
         length = 1
         for node in graph.nodes:
             if node.op == "call_method" and node.target == "unfold":
@@ -313,27 +314,27 @@ class Trace(Reader):
         return None
 
     def describe_node(self, node: Any) -> str:
-        """What a node is called in an error."""
+        """Return what a node is called in an error."""
         if node.op == "call_module":
             return f"{type(self.modules[node.target]).__name__} {node.target.removeprefix('model.')!r}"
         what = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", str(node.target))
         return f"{what} {node.name!r}"
 
     def resolve(self, argument: Any) -> Any:
-        """What stands for an argument: a value, what is beside the chain, or the argument itself."""
+        """Return the traced value, tuple or constant of a node; any other argument as it is."""
         if not isinstance(argument, self.torch.fx.Node):
             return argument
         return self.values.get(argument.name, self.untraced.get(argument.name))
 
     def traced_value(self, argument: Any) -> Traced:
-        """The value that an argument is; refused where it is none."""
+        """Return the traced value of an argument; Unproved if it has none."""
         value = self.resolve(argument)
         if not isinstance(value, Traced):
             raise Unproved(f"expected the output of the layer below, {self.chain.top_name}, got {argument}")
         return value
 
     def apply_onnx(self, kind: str, argument: Any, *constants: Any, **attributes: Any) -> Traced:
-        """What a node of ONNX makes of an argument and of constants."""
+        """Return the output of an ONNX node of this kind on an argument and constants."""
         self.traced_value(argument)
         arrays = {f"constant {i}": np.array(constant) for i, constant in enumerate(constants)}
         node = Node(kind, [argument.name, *arrays], [""], attributes, arrays, OPSET)
@@ -342,7 +343,7 @@ class Trace(Reader):
     # --- nodes ---
 
     def call_module(self, node: Any) -> Any:
-        """A module of PyTorch's own."""
+        """Read the call of one of PyTorch's modules."""
         module, nn = self.modules[node.target], self.torch.nn
         kinds = {
             nn.Linear: self.read_linear, nn.Embedding: self.read_table, nn.GRU: self.read_gru, nn.Dropout: "dropout",
@@ -368,7 +369,7 @@ class Trace(Reader):
         return self.read_operation(kind, given[0], options)
 
     def call_function(self, node: Any) -> Any:
-        """A function of PyTorch's, or an operator."""
+        """Read the call of one of PyTorch's functions or of an operator."""
         torch, name = self.torch, getattr(node.target, "__name__", "")
         zeros = node.target is torch.zeros and all(self.resolve(value) is SIZE for value in node.all_input_nodes)
         if zeros or node.target is torch.zeros_like:
@@ -385,7 +386,7 @@ class Trace(Reader):
         raise Unproved("nothing of its kind may stand there")
 
     def call_method(self, node: Any) -> Any:
-        """A method of a tensor."""
+        """Read the call of a tensor's method."""
         name = node.target
         first = self.resolve(node.args[0]) if node.args else None
         if first is None:
@@ -405,7 +406,10 @@ class Trace(Reader):
         raise Unproved("nothing of its kind may stand there")
 
     def get_attr(self, node: Any) -> Any:
-        """A tensor: one of the model's buffers, or zeros that forward makes; what else it makes may be noise."""
+        """Return a buffer of the model, or ZEROS for zeros that forward makes.
+
+        Any other tensor made in forward may be noise and is refused.
+        """
         owner, _, name = node.target.rpartition(".")
         value = getattr(self.modules[owner] if owner else self.whole, name, None)
         if _kind_of(value) is not self.torch.Tensor:
@@ -415,7 +419,7 @@ class Trace(Reader):
         return array_of(value) if owner else ZEROS
 
     def read_attribute(self, node: Any) -> Any:
-        """The shape of an array, which is no part of the chain, or the values that max returns."""
+        """Read an attribute of an array: a size, or the values that max returns."""
         value, name = self.resolve(node.args[0]), node.args[1]
         if name in SHAPE_ATTRIBUTES and (isinstance(value, Traced) or value is ZEROS):
             return SIZE
@@ -424,7 +428,7 @@ class Trace(Reader):
         raise Unproved(f"its attribute {name} may not stand there")
 
     def read_item(self, node: Any) -> Any:
-        """A part of what a GRU or max returns, the last step of all, or one of the last states."""
+        """Read an index: into the results of a GRU or max, of the last step, or of one of the last states."""
         value, index = self.resolve(node.args[0]), node.args[1]
         if value is SIZE:
             return value
@@ -446,7 +450,7 @@ class Trace(Reader):
         return self.apply_onnx("Gather", node.args[0], index[taken[0]], axis=taken[0])
 
     def output(self, node: Any) -> None:
-        """Check that the output is that of the newest layer, and beside it at most the last states of the only GRU."""
+        """Refuse an output unless it is the newest, with at most the last states of the only GRU beside it."""
         first, *rest = node.args[0] if isinstance(node.args[0], tuple | list) else [node.args[0]]
         value, ends = self.resolve(first), [self.resolve(other) for other in rest]
         value = value[0] if isinstance(value, tuple) else value
@@ -468,12 +472,12 @@ class Trace(Reader):
     # --- layers ---
 
     def with_trainable(self, layer: Any, module: Any) -> Any:
-        """Say of a layer whether the parameters of a module, which it has, are to be trained."""
+        """Return the layer, `trainable` as the parameters of its module are."""
         layer.trainable = _is_trainable(module.parameters(), "a layer", Unproved)
         return layer
 
     def read_linear(self, argument: Any, module: Any) -> Traced:
-        """X W + b."""
+        """Add a Dense layer for a Linear module; return its output."""
         _check_plain(module, ["weight", "bias"] if module.bias is not None else ["weight"], Unproved)
         value, W = self.traced_value(argument), array(module.weight, f"{self.place}, weight").T
         n = self.feature_count(value)
@@ -483,7 +487,7 @@ class Trace(Reader):
         return self.add_layer(self.with_trainable(layer, module), value, self.place, value.axes, layer.d["u"])
 
     def read_table(self, argument: Any, module: Any) -> Traced:
-        """The vectors of tokens."""
+        """Add an Embedding layer for an Embedding module; return its output."""
         _check_plain(module, ["weight"], Unproved)
         if module.max_norm is not None:
             raise Unproved("expected max_norm None, for it changes the weights in a call")
@@ -494,7 +498,7 @@ class Trace(Reader):
         return made
 
     def read_gru(self, node: Any, module: Any) -> tuple[Traced, Traced]:
-        """All layers of a GRU module."""
+        """Add all layers of a GRU module; return its states and last states."""
         given = dict(zip(("input", "hx"), node.args, strict=False)) | node.kwargs
         hx = given.get("hx")
         if hx is not None and self.resolve(hx) is not ZEROS:
@@ -520,7 +524,7 @@ class Trace(Reader):
         return states, Traced("ends", count, last, dtype, "d", tuple(part for each in parts for part in each))
 
     def read_cat(self, node: Any) -> Traced:
-        """The last states of both directions, side by side."""
+        """Return the last states of both directions, concatenated."""
         given = dict(zip(("tensors", "dim"), node.args, strict=False)) | node.kwargs
         parts = [self.resolve(part) for part in given.get("tensors", ())]
         if not all(isinstance(part, Traced) and part.kind == "ends" and len(part.axes) == 2 for part in parts):
@@ -537,13 +541,13 @@ class Trace(Reader):
     # --- frames ---
 
     def feature_count(self, value: Traced) -> int | None:
-        """How many elements the last axis of the newest output has; refused where frames are not flat yet."""
+        """Return the number of features of the newest output; Unproved if frames are not flattened yet."""
         if any(axis.name == WINDOW for axis in value.axes):
             raise Unproved("expected a flatten behind unfold")
         return super().feature_count(value)
 
     def read_unfold(self, value: Traced, given: dict[str, Any]) -> Traced:
-        """`x.unfold(dimension, size, step)` over the steps: frames, whose steps have an axis of their own."""
+        """Add Frames for `x.unfold(dimension, size, step)` over the steps; frames' steps get an axis of their own."""
         at = axis_index(given["dimension"], len(value.axes))
         if self.chain.count == 0 and value.kind == "input":  # whose elements may stand anywhere
             elements = next((axis for axis in value.axes if axis.name == self.last_axis(str(value.origin))), ONE)
@@ -565,7 +569,7 @@ class Trace(Reader):
         return self.add_layer(layer, value, self.place, (*value.axes, Axis(WINDOW, layer.length)))
 
     def read_flatten(self, value: Traced, start: int, stop: int) -> Traced:
-        """Some axes as one; the elements and steps of a frame, whichever come first, are its elements here."""
+        """Merge some axes into one; features and steps of a frame, in either order, become its features."""
         both = [axis for axis in value.axes[start:stop] if axis.name in (self.out.name, WINDOW)]
         if len(both) < 2 or WINDOW not in (both[0].name, both[1].name):
             return flatten_axes(value, start, stop)
@@ -578,14 +582,14 @@ class Trace(Reader):
         return replace(value, axes=(*value.axes[:start], self.out, *value.axes[stop:]))
 
     def take_row_order(self) -> Any:
-        """Which of their rows each row of ours is, in the weights of the layer that now reads what there is."""
+        """Return and clear the order of the weight rows for the layer that now reads flattened frames."""
         places, self.element_major = self.element_major, None
         return slice(None) if places is None else places
 
     # --- operations ---
 
     def read_call(self, name: str, node: Any) -> Any:
-        """A function or method on one array."""
+        """Read a function or method on one array."""
         first, *rest = node.args or [node.kwargs.get("input")]
         options = {key: value for key, value in node.kwargs.items() if key != "input"}
         due = ARGUMENTS[name]
@@ -599,7 +603,7 @@ class Trace(Reader):
         return self.read_operation(name, first, given)
 
     def read_operation(self, kind: str, argument: Any, given: dict[str, Any]) -> Any:
-        """What an operation makes of an array, by name."""
+        """Return the output of the operation `kind` on an array."""
         value, dim = self.traced_value(argument), given.get("dim")
         rank = len(value.axes)
         if given.get("dtype") is not None or given.get("_stacklevel", 3) != 3:
@@ -641,7 +645,7 @@ class Trace(Reader):
         return value
 
     def read_arithmetic(self, sign: str, node: Any) -> Any:
-        """x + c, c - x, ... for one number, or one for each element."""
+        """Add a Scale for x + c, c - x, ... with c a number or one for each feature; return its output."""
         if len(node.args) != 2 or node.kwargs:
             raise Unproved("expected two arguments and no others")
         known = [self.resolve(argument) for argument in node.args]
@@ -670,7 +674,7 @@ class Trace(Reader):
 
 
 def array_of(tensor: Any) -> np.ndarray:
-    """A tensor's numbers."""
+    """Return a tensor's numbers as an array."""
     return tensor.detach().cpu().numpy()
 
 
@@ -678,7 +682,7 @@ def array_of(tensor: Any) -> np.ndarray:
 
 
 def to_torch(net: Network | GRU | Bidirectional | list | tuple) -> Any:
-    """A `torch.nn.GRU`, batch first, with the weights of a layer, of a list of layers or of a network without a head.
+    """Return a `torch.nn.GRU`, batch first, with the weights of a layer, a list or a network without a head.
 
     The layers are GRUs, or Bidirectionals that concatenate, of one width and direction, with `reset_after`, tanh and
     sigmoid; between them may stand `Dropout` of one rate. The module always returns all states and the last ones,
@@ -718,7 +722,7 @@ def to_torch(net: Network | GRU | Bidirectional | list | tuple) -> Any:
 
 
 def _dropout_rate(layers: tuple[Any, ...], net: Any) -> float:
-    """The rate of the dropout between the layers; refused where they are more than torch.nn.GRU can express."""
+    """Return the rate of the dropout between the layers; refuse layers that torch.nn.GRU cannot express."""
     if isinstance(net, Network) and net.mean is not None:
         raise ValueError("net: cannot be a torch.nn.GRU: it standardises its input")
     recurrent, rates = [i for i, layer in enumerate(layers) if layer.cells], []
@@ -739,7 +743,7 @@ def _dropout_rate(layers: tuple[Any, ...], net: Any) -> float:
 
 
 def _check_layer(layer: GRU | Bidirectional, refuse: Refusal) -> None:
-    """Refuse what no layer of a torch.nn.GRU is."""
+    """Refuse a layer that a torch.nn.GRU cannot have."""
     cell = TORCH.checked_cell(layer, refuse)
     if (ours(cell.activate), ours(cell.activate_update)) != (tanh, sigmoid):
         raise refuse("its activations are tanh and sigmoid there")
