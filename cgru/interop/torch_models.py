@@ -282,9 +282,8 @@ class Trace(Reader):
         called = [self.modules[node.target] for node in graph.nodes if node.op == "call_module"]
         n = self.input_features(graph)
         self.framed_axis = ""  # the name of the axis that frames were cut along
-        self.element_major: np.ndarray | None = (
-            None  # the places of our elements in a frame there, which has no layer yet
-        )
+        # Row order of the weights of the layer that will read flattened frames; None: no frames wait for a layer.
+        self.row_order: np.ndarray | None = None
         tokens = any(_kind_of(module) is torch.nn.Embedding for module in called)
         axes = (Axis("0"), Axis("1")) if tokens else (Axis("0"), Axis("1"), Axis("2", n))
         for i, node in enumerate(graph.nodes):
@@ -462,7 +461,7 @@ class Trace(Reader):
         if not isinstance(value, Traced) or not self.is_newest(value):
             raise Unproved(f"expected the output of the newest layer, {self.chain.top_name}, got {first}")
         names = [axis.name for axis in value.axes]
-        if self.element_major is not None or WINDOW in names:
+        if self.row_order is not None or WINDOW in names:
             raise Unproved("expected a Linear or a GRU behind unfold and flatten")
         if self.out.name in names[:-1]:
             raise Unproved(f"expected the elements in the last axis, got axes {', '.join(names)}")
@@ -558,7 +557,7 @@ class Trace(Reader):
         known = self.recurrent or self.framed_axis
         if len(value.axes) != 3 or len(others) != 1 or (known and value.axes[at].name != self.steps.name):
             raise Unproved("it is not over the steps of all samples, (m, s, n)")
-        if self.element_major is not None:
+        if self.row_order is not None:
             raise Unproved("expected a Linear or a GRU between two unfolds")
         try:
             layer = Frames(given["size"], given["step"], pad=False)
@@ -577,13 +576,13 @@ class Trace(Reader):
             raise Unproved("it makes one of several axes, or of elements whose number is not known")
         sizes = [axis.size for axis in both]
         if both[1].name == WINDOW:
-            self.element_major = np.arange(sizes[0] * sizes[1]).reshape(sizes).T.ravel()
+            self.row_order = np.arange(sizes[0] * sizes[1]).reshape(sizes).T.ravel()
         self.out = Axis("n", sizes[0] * sizes[1])
         return replace(value, axes=(*value.axes[:start], self.out, *value.axes[stop:]))
 
     def take_row_order(self) -> Any:
         """Return and clear the order of the weight rows for the layer that now reads flattened frames."""
-        places, self.element_major = self.element_major, None
+        places, self.row_order = self.row_order, None
         return slice(None) if places is None else places
 
     # --- operations ---
@@ -664,7 +663,7 @@ class Trace(Reader):
         if found is None:
             raise Unproved(f"expected one number, or one for each of {n} elements, got {c.shape}")
         c, n = found
-        if self.element_major is not None and c.size > 1:
+        if self.row_order is not None and c.size > 1:
             raise Unproved("expected a Linear or a GRU behind unfold and flatten first")
         if sign == "div" and (at or not np.isfinite(1 / c[c != 0]).all() or not c.all()):
             raise Unproved("it divides by zero, or by what is no constant")
