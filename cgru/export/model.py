@@ -236,8 +236,8 @@ _WITHOUT_FRAMES = {
     **dict.fromkeys(("finish_declared", "finish", "ended"), ""),
 }
 
-# and of a model with such a layer. `advance` returns at a layer that has nothing for the next one yet. The parts above it
-# are a function of their own, from which `finish` continues too.
+# and of a model with such a layer. `advance` returns at a layer that has nothing for the next one yet. The parts above
+# it are a function of their own, from which `finish` continues too.
 _ADVANCES = "static int $function(${name}_state *state$x) {\n    $steps\n    return $then;\n}\n"
 _RUNS = {
     False: """\

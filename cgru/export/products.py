@@ -18,8 +18,8 @@ __all__ = ["FLOAT32", "Int8", "Weights", "functions", "pad_and_concatenate", "we
 
 FLOAT32 = np.dtype(np.float32)
 
-# By dtype: how many columns `multiply` sums at once, the best first -> how many sums alternate, to hide the latency of an
-# addition. They fit the registers of AVX-512 and AVX2.
+# By dtype: how many columns `multiply` sums at once, the best first -> how many sums alternate, to hide the latency of
+# an addition. They fit the registers of AVX-512 and AVX2.
 _SUMS = {"float32": {32: 2, 48: 2, 16: 4}, "float64": {32: 2, 24: 2, 16: 2, 8: 4}}
 
 
@@ -84,9 +84,7 @@ class Int8:
         A row of x beyond `bound` gets a scale of its own.
         """
         depth, limit = self._padded_rows(rows), np.float32(bound)
-        due = number(
-            limit.item() if limit > np.float32(1e-30) else 0.0, self.dtype
-        )  # rows with no larger number count as zero
+        due = number(limit.item() if limit > np.float32(1e-30) else 0.0, self.dtype)  # smaller rows count as zero
         return f"""\
 {{
         int16_t codes[{depth}];

@@ -290,7 +290,7 @@ class Writer:
     # --- activations ---
 
     def call(self, role: str) -> str:
-        """Return the C call of an elementwise activation, {} for its argument, `activate_elu({}, 1.0f)`; "" for none."""
+        """Return the C call of an elementwise activation, its argument as {}: `activate_elu({}, 1.0f)`; "" for none."""
         f = getattr(self.layer, role)
         known = ours(f)
         if known is None or known is softmax:

@@ -76,13 +76,13 @@ class GateLayout:
         """Return whether a layer of this variant has two biases for a gate here."""
         return variant.reset_after
 
-    def to_cgru(self, W: Any, R: Any, into: Any, back: Any, variant: Variant) -> Arrays:
-        """Convert their W, R and biases `into` and `back`, (3u,) each or None for zeros, to our parameters.
+    def to_cgru(self, W: Any, R: Any, b_x: Any, b_h: Any, variant: Variant) -> Arrays:
+        """Convert their W, R and biases `b_x` and `b_h`, (3u,) each or None for zeros, to our parameters.
 
         Their two biases of a gate are added if the variant has one.
         """
         zeros = np.zeros(3 * R.shape[int(self.rows)], W.dtype)
-        stacked = (W, R, *(zeros if b is None else b for b in (into, back)))
+        stacked = (W, R, *(zeros if b is None else b for b in (b_x, b_h)))
         blocks = (np.split(a.T if self.rows else a, 3, axis=-1) for a in stacked)
         p = {}
         for gate, U, V, b, c in zip(self.gates, *blocks, strict=True):
@@ -94,10 +94,10 @@ class GateLayout:
     def from_cgru(self, p: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Convert our parameters to their W, R and two biases (3u,); the second is zero where we have one bias."""
         zero = np.zeros_like(p["bhh"])
-        W, R, into, back = (
+        W, R, b_x, b_h = (
             np.concatenate([p.get(kind + gate, zero) for gate in self.gates], axis=1) for kind in "UVbc"
         )
-        return (*(np.ascontiguousarray(a.T) if self.rows else a for a in (W, R)), into[0], back[0])
+        return (*(np.ascontiguousarray(a.T) if self.rows else a for a in (W, R)), b_x[0], b_h[0])
 
     def checked_cell(self, layer: GRU | Bidirectional, refuse: Refusal) -> GRU:
         """Return the GRU whose options stand for the whole layer; refuse a layer that the library does not have.
@@ -132,7 +132,7 @@ class GateLayout:
 TORCH = GateLayout(("r", "z", "hh"), True, None, (*DROPOUT_OPTIONS, "zoneout", "stateful", "learn_h0", "reverse"))
 # kernel (e, 3u), recurrent (u, 3u), bias (2, 3u), or with the reset before (3u,)
 KERAS = GateLayout(("z", "r", "hh"), False, "reset_after", ("masks", "zoneout", "stateful", "learn_h0"))
-# for each direction W (3u, e), R (3u, u), B (6u,) = [into, back]
+# for each direction W (3u, e), R (3u, u), B (6u,) = [b_x, b_h]
 ONNX = GateLayout(("z", "r", "hh"), True, "linear_before_reset", ("zoneout", "stateful"))
 
 

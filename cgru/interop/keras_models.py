@@ -377,8 +377,8 @@ def _weights(layer: Any) -> list[np.ndarray]:
     """Return the parameters of a layer as `set_weights` takes them."""
     found = [] if layer.cells else [*gates.exported_parameters(layer).values()]
     for half in layer.cells:
-        W, R, into, back = KERAS.from_cgru(half.p)
-        found += [W, R, np.stack([into, back]) if KERAS.has_two_biases(half.variant) else into]
+        W, R, b_x, b_h = KERAS.from_cgru(half.p)
+        found += [W, R, np.stack([b_x, b_h]) if KERAS.has_two_biases(half.variant) else b_x]
     return found
 
 

@@ -199,8 +199,8 @@ class Graph:
         D, first = len(halves), len(self.cells)
         self.cells += halves
         parts = zip(*(ONNX.from_cgru(half.p) for half in halves), strict=True)
-        W, R, into, back = (np.stack(part) for part in parts)
-        arrays = {"W": W, "R": R, "B": np.concatenate([into, back], axis=1)}
+        W, R, b_x, b_h = (np.stack(part) for part in parts)
+        arrays = {"W": W, "R": R, "B": np.concatenate([b_x, b_h], axis=1)}
         weights = [self.layer_array(name, value) for name, value in arrays.items()]
         h0 = ""
         if cell.learn_h0:

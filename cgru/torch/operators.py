@@ -89,9 +89,8 @@ class Run(torch.autograd.Function):
         """
         if any(d is not None and torch._C._functorch.is_legacy_batchedtensor(d) for d in gradients):
             raise RuntimeError("cgru.torch: expected one gradient at a time, got many, which torch.nn.GRU alone takes")
-        return backpropagate(
-            ctx, *gradients, by=backward if torch.is_grad_enabled() or is_traced() else compute_backward
-        )
+        by = backward if torch.is_grad_enabled() or is_traced() else compute_backward
+        return backpropagate(ctx, *gradients, by=by)
 
 
 def is_traced() -> bool:

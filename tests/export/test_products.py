@@ -109,9 +109,8 @@ def flip(layer):
     """
     if layer.weights != "int8":
         return 0
-    V = {
-        gate: np.abs(reference.dequantize(layer.p[f"V{gate}"], layer.p[f"scale_V{gate}"])) for gate in ("hh", "z", "r")
-    }
+    p = layer.p
+    V = {gate: np.abs(reference.dequantize(p[f"V{gate}"], p[f"scale_V{gate}"])) for gate in ("hh", "z", "r")}
     hh, z, r = (V[gate].max() / 127 for gate in ("hh", "z", "r"))
     return hh + z / 2 + r / 4 * V["hh"].sum(axis=0).max()
 
