@@ -94,9 +94,8 @@ class Bidirectional(Layer):
     step, else their last states: the twin's last state is the one after step 0.
 
     Args:
-        layer: a `GRU`, which becomes `forward_layer`. `backward_layer` is made like it, `reverse` flipped, with
-            parameters of its own, drawn from the same generator after the other's; where the layer has some already,
-            they are drawn now.
+        layer: a `GRU`, which becomes `forward_layer`. `backward_layer` is made like it with `reverse` flipped. Its own
+            parameters are drawn from the same generator after the layer's, or now if the layer already has some.
         merge: "concat" (w = 2 u, the layer's numbers first), "sum", "mean" or "mul" (w = u).
 
     Attributes:
@@ -111,7 +110,7 @@ class Bidirectional(Layer):
     layer, set in both. With `clip_gradients` all of `g` is scaled by one factor.
 
     Raises:
-        TypeError, ValueError: an argument is not what it should be.
+        TypeError, ValueError: an argument is invalid.
     """
 
     activate, activate_update, activate_reset, initialization = Shared(), Shared(), Shared(), Shared()
@@ -311,7 +310,7 @@ class Bidirectional(Layer):
             raise RuntimeError("dh0: expected a backward after the last forward")
         return self.last.dh0
 
-    # --- what stands behind them ---
+    # --- helpers ---
 
     def _initial_states(self, A: ArrayLike, lengths: ArrayLike | None, h0: ArrayLike | None) -> Any:
         """Return the initial state of each GRU, once the arguments of both are checked."""

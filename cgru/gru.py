@@ -59,8 +59,8 @@ class Option:
 class GRU(Layer):
     """A layer of gated recurrent units, the reset gate applied before the matrix product (Cho et al., 2014), or after.
 
-    Interface and numbers are those of EpyNN's GRU layer, in whose networks it can take that layer's place. The
-    equations, those of all options among them, stand in `cgru.reference`.
+    It has the interface and the numbers of EpyNN's GRU layer, which it can replace in EpyNN's networks. The equations,
+    with all options, stand in `cgru.reference`.
 
     Args:
         unit_cells: u, the number of unit cells.

@@ -266,8 +266,8 @@ class RMSprop(Optimizer):
 
     square = rho square + (1 - rho) g^2; v = momentum v + g / (sqrt(square) + epsilon); p -= learning_rate v.
 
-    `weight_decay`, `clip_norm` and `schedule` are those of `Adam`: the decay is decoupled from the gradient, which in
-    PyTorch's RMSprop it is not. TypeError or ValueError for settings out of range.
+    `weight_decay`, `clip_norm` and `schedule` are as for `Adam`: the decay is decoupled from the gradient, unlike in
+    PyTorch's RMSprop. TypeError or ValueError for settings out of range.
     """
 
     learning_rate: float = 0.01

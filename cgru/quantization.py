@@ -41,22 +41,22 @@ def quantize(
     It predicts, evaluates, streams (`cgru.Stream`, `cgru.Cell`), and is saved and loaded, as any other; it does not
     train. `net` stays as it is.
 
-    int8: every column of weights is a scale times integers from -127 to 127, and so is each row that it is multiplied
-    with, of the input by the largest number in it, of a state between -1 and 1 by 1. bfloat16: weights are rounded to 8
-    bits of mantissa, and where the processor multiplies such pairs (AVX512-BF16) so are inputs and states of a GRU that
-    runs several samples at once; those of one sample alone are as they were.
+    int8: every column of weights is a scale times integers from -127 to 127. Each row that it is multiplied with is
+    quantised too: an input row scaled by its largest number, a state between -1 and 1 by 1. bfloat16: weights are
+    rounded to 8 bits of mantissa. If the processor multiplies bfloat16 pairs (AVX512-BF16), so are inputs and states of
+    a GRU that runs several samples at once; those of a single sample are not.
 
     Args:
         net: with parameters; its GRUs without layer normalisation and not `stateful`, activations cgru's own.
         weights: "int8" or "bfloat16", or a dict with those of layers by number; a layer that is not in it has int8.
-        calibration: inputs X (m, s, e), or tokens (m, s), as `predict` takes them: rows of the input of each layer then
-            have one scale for all that stay within what was seen; those that do not have their own.
+        calibration: inputs X (m, s, e), or tokens (m, s), as `predict` takes them. Input rows of each layer then share
+            one scale if they stay within the range met here; other rows have a scale of their own.
         lengths: of these.
-        limit: beside calibration and int8: a layer whose outputs have a lower signal-to-noise ratio, in dB, for the
-            inputs that it has in `net`, keeps bfloat16 weights.
+        limit: with calibration and int8, the least signal-to-noise ratio of a layer's outputs in dB, for the inputs
+            that it gets in `net`. A layer with a lower ratio gets bfloat16 weights.
 
     Raises:
-        TypeError, ValueError: an argument is not what it should be, or a layer cannot be quantised, which is named.
+        TypeError, ValueError: an argument is invalid, or a layer cannot be quantised, which is named.
         RuntimeError: there are no parameters yet.
     """
     if not isinstance(net, Network):

@@ -12,8 +12,9 @@ layer_norm: the same with normalised products. The rows of `x [Uz Ur Uhh]` and o
     are brought to mean 0 and variance 1 (`EPSILON` is added to the variance) and multiplied by gains `gU` and `gV`
     (1, 3 u) before the biases come in. Ba, Kiros and Hinton, 2016 (arXiv:1607.06450).
 learn_h0: with one more parameter, `h0` (1, u): the state before the step that runs first where none is given.
-reverse: the sequence runs from each sample's last real step down to step 0. All arrays stand at their own steps, so
-    "before" is then step t + 1: `hp[:, t]` is `h[:, t + 1]`, and the last state stands at step 0. See `ends`.
+reverse: the sequence runs from each sample's last real step down to step 0. All arrays are indexed by their own step,
+    so the previous state is that of step t + 1: `hp[:, t]` is `h[:, t + 1]`, and the last state is at step 0. See
+    `ends`.
 input_mask: (m, e), multiplies X at every step; 0 or 1 / (1 - rate). Gal and Ghahramani, 2016 (arXiv:1512.05287).
 recurrent_masks: (3, m, u), of the gates hh, z, r; each multiplies `hp` in its gate's product at every step, while the
     carry `z * hp` is unmasked; 0 or 1 / (1 - rate), as in Keras.
@@ -141,9 +142,9 @@ def backward(
 
     `dstate` (m, u) is dL/d(last state), which joins dA at each sample's own last step. With `reset_after` there is one
     more, `dc` = dL/dc, with `layer_norm` also `dU_` and `dV_` (m, s, 3 u) = dL/d(the products before they are
-    normalised). `dh[:, t]` is what step t hands to the one that ran before it, and `dhn[:, t]` what it was
-    handed, so dL/dh0 is `dh[:, 0]`, or in `reverse` `dh` at each sample's last real step (see `ends`). Past a sample's
-    length all are zero.
+    normalised). `dh[:, t]` is the gradient that step t passes to the step that ran before it, and `dhn[:, t]` the one
+    it received, so dL/dh0 is `dh[:, 0]`, or in `reverse` `dh` at each sample's last real step (see `ends`). Past a
+    sample's length all are zero.
     """
     variant = variant_of(**kind)
     m, s, u = fc["h"].shape
@@ -165,11 +166,11 @@ def backward(
         hp, hh, z, r = (fc[name][:, t] for name in ("hp", "hh", "z", "r"))
 
         dh_ = dA[:, t] + dhn
-        dn = dh_ if k is None else dh_ * (1 - k[:, t])  # what reaches the new state, past zoneout
+        dn = dh_ if k is None else dh_ * (1 - k[:, t])  # the gradient of the new state, after zoneout
         dhh_ = dn * (1 - z) * activate(fc["hh_"][:, t], deriv=True)
         dz_ = dn * (hp - hh) * activate_update(fc["z_"][:, t], deriv=True)
         step = {"dh_": dh_, "dhn": dhn, "dhh_": dhh_, "dz_": dz_}
-        if variant.reset_after:  # d: what goes back through Vhh; by: what then multiplies it
+        if variant.reset_after:  # d: the gradient that goes back through Vhh; by: its factor after that
             step["dc"] = d = dhh_ * r
             dr, by = dhh_ * fc["c"][:, t], 1
         else:

@@ -192,8 +192,8 @@ static void layer_$i(real *h, const real *x) {
 }
 """)
 
-# The code of each variant, the matrices and biases that lie side by side in it, and what is note of it. Of a product of
-# these matrices: where it goes, what it begins with, and what is multiplied.
+# By product of matrices side by side: where its result goes, what it is added to, and what is multiplied. By variant:
+# its C, the matrices of each product, its biases side by side, and a note for the comment.
 _PRODUCTS = {
     "inputs": ("from_x", "biases_{i}.values", "x"),
     "hidden": ("gates", "from_x + {up}", "h"),

@@ -94,9 +94,7 @@ class GateLayout:
     def from_cgru(self, p: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Convert our parameters to their W, R and two biases (3u,); the second is zero where we have one bias."""
         zero = np.zeros_like(p["bhh"])
-        W, R, b_x, b_h = (
-            np.concatenate([p.get(kind + gate, zero) for gate in self.gates], axis=1) for kind in "UVbc"
-        )
+        W, R, b_x, b_h = (np.concatenate([p.get(kind + gate, zero) for gate in self.gates], axis=1) for kind in "UVbc")
         return (*(np.ascontiguousarray(a.T) if self.rows else a for a in (W, R)), b_x[0], b_h[0])
 
     def checked_cell(self, layer: GRU | Bidirectional, refuse: Refusal) -> GRU:
@@ -181,7 +179,7 @@ FUNCTIONS = (
 FUNCTION_OF = {function.own: function for function in FUNCTIONS}
 
 
-# --- what comes in ---
+# --- import ---
 
 
 def refusal(start: str) -> Refusal:
@@ -238,7 +236,7 @@ def gate_options(
     return {"activate": f, "activate_update": g, "activate_reset": g, "se_hPars": (alphas | more) or None}
 
 
-# --- what goes out ---
+# --- export ---
 
 
 def checked_layers(source: Any) -> tuple[Any, ...]:

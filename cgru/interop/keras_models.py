@@ -42,19 +42,19 @@ REQUIRED: dict[str, tuple[tuple[str, Any, str], ...]] = {
 def from_keras(source: Any) -> Network:
     """Return a Keras `GRU`, a `Bidirectional` of one, or a model that is a chain of layers as a network.
 
-    A layer by itself becomes a network without a head whose `predict(X, lengths, h0)` gives all states, whatever its
-    `return_sequences` is. A model (Sequential or functional) may hold `Embedding`, `GRU`, `Bidirectional`, `Dropout`,
-    `Dense`, by itself or in a `TimeDistributed`, `Activation`, `ReLU`, `LeakyReLU`, `ELU`, `Softmax` over the elements,
-    `GlobalAveragePooling1D` and `GlobalMaxPooling1D`, and gives what it gives there; any other layer is refused by
-    name. A `Masking` is, since the steps that it skips may lie anywhere in a sequence. The outputs of
-    `go_backwards` come in the order of processing, through a `Flip`. Masks are `lengths` here. A stateful layer brings
-    its states along, one that is not trainable stays so. Regularizers, constraints and seeds do not come along.
+    A layer by itself becomes a network without a head whose `predict(X, lengths, h0)` returns all states, whatever its
+    `return_sequences` is. A model (Sequential or functional) may have the layers `Embedding`, `GRU`, `Bidirectional`,
+    `Dropout`, `Dense` (by itself or in a `TimeDistributed`), `Activation`, `ReLU`, `LeakyReLU`, `ELU`, `Softmax` over
+    the features, `GlobalAveragePooling1D` and `GlobalMaxPooling1D`. The network returns what the model does. Any other
+    layer is refused by name; so is `Masking`, since the steps that it skips may be anywhere in a sequence. The outputs
+    of `go_backwards` are in the order of processing, through a `Flip`. Masks become `lengths`. The states of a stateful
+    layer and `trainable` are kept. Regularizers, constraints and seeds are not.
 
     Args:
         source: the layer or model, built, so that it has weights of float32 or float64.
 
     Raises:
-        TypeError, ValueError: the source is something else, or holds what has no counterpart here, with the reason.
+        TypeError, ValueError: the source is something else, or a part of it has no counterpart here, with the reason.
         RuntimeError: it is not built yet.
     """
     kind, refuse = _class_name(source), _refusal(source)

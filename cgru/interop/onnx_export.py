@@ -48,12 +48,12 @@ def to_onnx(
 ) -> Any:
     """Return a network, a layer or a list of layers as an `onnx.ModelProto` that computes what `predict` does.
 
-    Its input X is (m, s, e), or integer tokens (m, s), batch-major whatever `layout` is, and its output Y what
-    `predict` returns. The standardisation is in the graph; dropout is not, for it does nothing there. Whole models come
-    back from `from_onnx` as they were, bit for bit where `dtype` is that of the layers.
+    Its input X is (m, s, e), or integer tokens (m, s), batch-major whatever `layout` is. Its output Y is what `predict`
+    returns. The standardisation is in the graph; dropout is not, since it does nothing in inference. `from_onnx`
+    restores whole models exactly, bit for bit if `dtype` is that of the layers.
 
     Args:
-        net: what to write; it has parameters.
+        net: the network, layer or layers to write, with parameters.
         dtype: float32 or float64, of all in the graph. ONNX Runtime computes a GRU in float32 alone.
         layout: of the GRU nodes; 1 is batch-major. ONNX Runtime has 0 alone.
         lengths: whether there is an input `lengths` (m,), int32: the real steps of each sample.
@@ -62,7 +62,7 @@ def to_onnx(
     Raises:
         ImportError: the onnx package is not installed.
         RuntimeError: there are no parameters yet.
-        TypeError, ValueError: an argument is not what it should be, or ONNX cannot express a layer, with the reason.
+        TypeError, ValueError: an argument is invalid, or ONNX cannot express a layer, with the reason.
     """
     onnx = onnx_package()
     layers = gates.checked_layers(net)
@@ -104,12 +104,10 @@ class Graph:
         self.nodes: list[Any] = []
         self.arrays: dict[str, np.ndarray] = {}
         self.ragged = lengths
-        self.steps = lengths  # whether what has been reached has steps, some of them padding
+        self.steps = lengths  # whether the newest output has steps, some of them padding
         self.masked: str | None = None
-        self.real_steps, self.counted = (
-            "lengths",
-            "X",
-        )  # (m,) INT32 of what has been reached, and what has all its steps
+        # Of the newest output: the name of its real steps, (m,) INT32, and of an array with all its steps.
+        self.real_steps, self.counted = "lengths", "X"
         self.last: list[str] = []  # the last states of the layers, (D, m, u) each
         self.cells: list[GRU] = []
 

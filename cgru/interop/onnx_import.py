@@ -39,29 +39,30 @@ CLEAN = {*FOLDED, "Expand", "Tile"}  # nodes that make zeros of zeros
 
 
 def from_onnx(source: Any, weights: Mapping[str, Any] | None = None) -> Network:
-    """A model that `to_onnx` wrote as it was; any other as the layers that it is a chain of, GRU nodes among them.
+    """Return the network that `to_onnx` wrote as this model, or for any other model the chain of layers that it is.
 
-    Each is on all the output of the one below it: GRU; MatMul or Gemm with constant weights, and Add; Relu, LeakyRelu,
-    Elu, Sigmoid, Tanh, Softmax over the elements, Clip; Add, Sub, Mul and Div with a constant or one for each element;
-    first of all a Gather of tokens from a table. ReduceMean and ReduceMax over all steps are a `Pool`, as is the last
-    step, taken by Gather or Slice, and last states may stand for all. In between is nothing but nodes that keep all
-    numbers: Identity, Dropout in inference, a Cast to the same type, and the Transpose, Squeeze, Unsqueeze, Reshape and
-    Flatten that exporters put there. A product, its bias and its function are one `Dense`.
+    The chain must have a GRU node. Each layer reads the whole output of the one below: GRU; MatMul or Gemm with
+    constant weights, and Add; Relu, LeakyRelu, Elu, Sigmoid, Tanh, Softmax over the features, Clip; Add, Sub, Mul and
+    Div with one constant or one for each feature; as the first layer also a Gather of tokens from a table. ReduceMean
+    and ReduceMax over all steps are a `Pool`, as is the last step, taken by Gather or Slice. Last states may be read
+    instead of all states. Between layers only nodes that keep all numbers may stand: Identity, Dropout in inference, a
+    Cast to the same type, and the Transpose, Squeeze, Unsqueeze, Reshape and Flatten that exporters add. A product, its
+    bias and its function become one `Dense`.
 
-    `predict(X, lengths, h0)` takes X (m, s, e) or tokens (m, s), whatever `layout` and the order of the axes are, and
-    gives what the graph does in our order, (m, s, n) or (m, n). Where `sequence_lens` is an input of the graph it is
-    `lengths` here, with GRU nodes alone from the first of them on; and where the nodes' `initial_h` are the layers of
-    one input, taken out of it by Slice, Split or Gather, that is `h0`, as are inputs for each layer, one upon another.
-    Missing biases are zeros. The outputs of the graph are those of the last layer, or last states. Whatever else stands
-    before, between or behind is refused by name, and so is what takes two layers' outputs.
+    `predict(X, lengths, h0)` takes X (m, s, e) or tokens (m, s), whatever `layout` and the order of the axes are. It
+    returns the graph's output in our order, (m, s, n) or (m, n). If `sequence_lens` is an input of the graph it becomes
+    `lengths`; only GRU nodes may then follow the first GRU node. If the nodes' `initial_h` are the layers of one input,
+    taken out of it by Slice, Split or Gather, that input becomes `h0`; so do inputs for each layer, stacked. Missing
+    biases are zeros. The outputs of the graph must be those of the last layer, or last states. Any other node is
+    refused by name, and so is one that reads the outputs of two layers.
 
     Args:
         source: an `onnx.ModelProto`, its bytes or the path of its file, a `GraphProto` or a `NodeProto`.
-        weights: arrays for those of W, R and B that are inputs, by the names that they have there.
+        weights: arrays for the W, R and B that are inputs of the graph, by their names there.
 
     Raises:
         ImportError: the onnx package is not installed.
-        TypeError, ValueError: the source is something else, or holds what has no counterpart here, with the reason.
+        TypeError, ValueError: the source is something else, or a part of it has no counterpart here, with the reason.
     """
     onnx = onnx_package()
     if isinstance(source, str | os.PathLike | bytes):

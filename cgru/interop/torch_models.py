@@ -81,23 +81,23 @@ def from_torch(source: Any) -> Network:
     layers, a layer whose parameters all have `requires_grad=False` is not `trainable`; a state dict knows of neither.
     No biases are zeros.
 
-    Of any other module `forward(x)` is traced by `torch.fx`, as it is in `eval`, with the defaults of all that it takes
-    beside x. It may be a chain, each on all the output of the one below, of Embedding, Linear, GRU, Dropout, ReLU,
-    LeakyReLU, ELU, Sigmoid, Tanh, Softmax over the elements, ReLU6, Hardtanh and clamp, as modules, functions or
-    methods; of sums, differences, products and quotients with numbers and buffers (n,); of `[0]` of a GRU, the last
-    step or the last state (`[:, -1]`, `h[-1]`, `cat((h[-2], h[-1]), -1)`), mean, amax and max over the steps;
-    transpose, permute, squeeze, unsqueeze, flatten and contiguous where they move no number; of `unfold` over the steps
-    and a flatten behind it, which are `Frames` (weights upon it are put into its order). A GRU starts from nothing, or
-    from `torch.zeros` by x's sizes. The network takes X (m, s, e) or tokens (m, s) and gives (m, s, k) or (m, k)
-    whatever the order of the first two axes is there. Anything else is refused by the name of its node, before
-    anything is made: control flow, packing, several inputs, branches, hooks, shared weights.
+    The `forward(x)` of any other module is traced by `torch.fx` in `eval`, with the defaults of its other arguments. It
+    may be a chain of these, each on the whole output of the one below: Embedding, Linear, GRU, Dropout, ReLU,
+    LeakyReLU, ELU, Sigmoid, Tanh, Softmax over the features, ReLU6, Hardtanh and clamp, as modules, functions or
+    methods; sums, differences, products and quotients with numbers and buffers (n,); `[0]` of a GRU; the last step or
+    the last state (`[:, -1]`, `h[-1]`, `cat((h[-2], h[-1]), -1)`); mean, amax and max over the steps; transpose,
+    permute, squeeze, unsqueeze, flatten and contiguous if they move no number; `unfold` over the steps with a flatten
+    after it, which becomes `Frames` (the weights above it are reordered). A GRU starts from zeros: no state, or
+    `torch.zeros` of x's sizes. The network takes X (m, s, e) or tokens (m, s) and returns (m, s, k) or (m, k), whatever
+    the order of the first two axes is in the module. Anything else is refused by the name of its node before anything
+    is made: control flow, packing, several inputs, branches, hooks, shared weights.
 
     Args:
         source: the module, with neither hooks nor parametrizations, or a mapping from `weight_ih_l0`, ... to tensors
             or arrays, float32 or float64.
 
     Raises:
-        TypeError, ValueError: the source is something else, or its tensors do not belong together.
+        TypeError, ValueError: the source is something else, or its tensors do not fit together.
     """
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(source, torch.nn.Module):

@@ -40,7 +40,7 @@ class Activation(Layer):
         se_hPars: may hold `LRELU_alpha`, `ELU_alpha` and `softmax_temperature`.
 
     Raises:
-        TypeError, ValueError: an argument is not what it should be.
+        TypeError, ValueError: an argument is invalid.
     """
 
     stream = "elementwise"

@@ -1,7 +1,7 @@
 """Dense, the output layer: A = activate(X W + b), the products and cgru's own activations compiled.
 
-m samples, s steps, n inputs, u units. The interface is that of EpyNN's Dense layer, so that it drops into an EpyNN
-network.
+Letters: m samples, s steps, n inputs, u units. It has the interface of EpyNN's Dense layer, which it can replace in an
+EpyNN network.
 """
 
 from __future__ import annotations
@@ -38,17 +38,17 @@ Arrays = dict[str, np.ndarray]
 class Dense(Layer):
     """A fully connected layer of `units` units, the head of a network: (m, n) to (m, u), each step of (m, s, n) alike.
 
-    `activate` is a callable `f(x, deriv=False)`, looked up at each call; its derivative has the shape of x, (m, u), or
-    is (m, u, u) as softmax's: element [i, j, k] is that of output j by input k. Steps come to it as more samples.
-    `initialization` is a callable `f(shape, rng)`. `se_hPars` may hold `LRELU_alpha`, `ELU_alpha` and
+    `activate` is a callable `f(x, deriv=False)`, looked up at each call. Its derivative has the shape of x, (m, u), or
+    as for softmax (m, u, u): entry [i, j, k] is the derivative of output j by input k. Steps are passed to it as
+    further samples. `initialization` is a callable `f(shape, rng)`. `se_hPars` may hold `LRELU_alpha`, `ELU_alpha` and
     `softmax_temperature`. `rng` is a Generator, a seed or None, kept as `np_rng`. `dtype` is float64 or float32.
 
     After the calls: `d` holds m, n, u; `p` W (n, u) and b (1, u); `fc` X (m, n), Z and A (m, u); `bc` dA and dZ (m, u)
-    and dX (m, n); `g` dW (n, u) and db (u,), summed over the samples; `fs` and `bs` the shapes. With steps `d` holds s,
-    what is m stands for m, s, and where they are padding X, A and all gradients are zero. No call writes into an array
-    that an earlier one returned or put there, the parameters excepted.
+    and dX (m, n); `g` dW (n, u) and db (u,), summed over the samples; `fs` and `bs` the shapes. With steps `d` holds s
+    too, and shapes have m, s in place of m; at padded steps X, A and all gradients are zero. No call writes into an
+    array that an earlier call returned or stored, except the parameters.
 
-    TypeError or ValueError for an argument that does not fit.
+    TypeError or ValueError for an invalid argument.
     """
 
     parameter_names = ("W", "b")

@@ -16,12 +16,13 @@ __all__ = ["Dropout"]
 class Dropout(Layer):
     """Set each number to zero with probability `rate`, and divide the others by 1 - rate, as PyTorch does.
 
-    (m, s, n) or (m, n) in and out, the dtype kept. The mask is drawn anew for each call of `forward`, each step and
-    each unit, from `np_rng` (Srivastava et al., 2014, JMLR 15, in the form that leaves inference alone). `forward`
-    drops while `training` is True, as it is at first; `predict` never drops. So a `Network` drops in `fit` alone.
+    Inputs and outputs are (m, s, n) or (m, n), the dtype stays. A mask is drawn from `np_rng` in each call of
+    `forward`, for each step and each unit (Srivastava et al., 2014, JMLR 15, the inverted form, without scaling at inference).
+    `forward` drops while `training` is True, as it is at first; `predict` never drops. So a `Network` drops only in
+    `fit`.
 
-    `mask` (None: draw one) is what `forward` multiplies its input by as long as it stands there, of the input's shape
-    or one that broadcasts to it. The mask of the last call is `fc["mask"]`, 0 and 1 / (1 - rate).
+    If `mask` is set (None: draw one), `forward` multiplies its input by it. It has the input's shape or one that
+    broadcasts to it. The mask of the last call is `fc["mask"]`, with values 0 and 1 / (1 - rate).
 
     After the calls: `d` holds m, (s,) n; `fc` X, mask, A; `bc` dA, dX, all of one shape.
 
@@ -30,7 +31,7 @@ class Dropout(Layer):
         rng: a Generator, a seed or None, kept as `np_rng`.
 
     Raises:
-        TypeError, ValueError: an argument is not what it should be.
+        TypeError, ValueError: an argument is invalid.
     """
 
     draws = True

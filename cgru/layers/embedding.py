@@ -19,7 +19,7 @@ __all__ = ["Embedding"]
 class Embedding(Layer):
     """Look up a row of E for each token: integers (m, s) from 0 to `tokens` - 1 in, (m, s, u) out.
 
-    It stands first in a network. With `lengths` the tokens past a sample's length may be anything.
+    It is the first layer of a network. With `lengths` the tokens past a sample's length may be any integers.
 
     Letters: v tokens (the vocabulary), u units, the width of a vector. After the calls: `d` holds m, s, v, u; `p` E
     (v, u); `fc` X (m, s), zero where it is padding, and A (m, s, u); `bc` dA; `g` dE (v, u), summed over all places
@@ -34,7 +34,7 @@ class Embedding(Layer):
         rng: a Generator, a seed or None, kept as `np_rng`.
 
     Raises:
-        TypeError, ValueError: an argument is not what it should be.
+        TypeError, ValueError: an argument is invalid.
     """
 
     parameter_names = ("E",)

@@ -14,8 +14,8 @@ __all__ = ["Flip"]
 class Flip(Layer):
     """Reverse the real steps of each sample, (m, s, n) in and out; padding stays at the end.
 
-    Above a `GRU` with `reverse=True` it puts the states into the order in which they were computed: what Keras returns
-    with `go_backwards=True`. The dtype is that of the input.
+    Above a `GRU` with `reverse=True` it puts the states into the order in which they were computed, as Keras does with
+    `go_backwards=True`. The dtype stays.
 
     After the calls: `d` holds m, s, n; `fc` X and A, `bc` dA and dX, all (m, s, n).
     """

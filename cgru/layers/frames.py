@@ -49,13 +49,13 @@ class Frames(Layer):
 
     `pad` says where frames begin and end, for a sample of s real steps:
 
-    - True: at steps 0, hop, 2 hop, ... until one reaches the last step, or the next would begin past it; zeros stand
-      past the end. f = min(ceil(s / hop), 1 + ceil(max(0, s - length) / hop)).
+    - True: frames begin at steps 0, hop, 2 hop, ... until one reaches the last step, or the next would begin past it;
+      the end is padded with zeros. f = min(ceil(s / hop), 1 + ceil(max(0, s - length) / hop)).
     - False: whole frames alone, f = 1 + (s - length) // hop; a sample shorter than a frame is refused.
-    - (before, after): so many steps of zeros stand on both sides of each sample, then as False.
+    - (before, after): that many steps of zeros are added on both sides of each sample; then as False.
 
-    In a network zeros come in after the standardisation. Above it there are f steps: outputs at steps and their targets
-    are (m, f, k), and `lengths` says how many of each sample are real. The dtype is that of the input.
+    In a network zeros are added after the standardisation. The layers above have f steps: outputs at steps and their
+    targets are (m, f, k), and `lengths` returns how many steps of each sample are real. The dtype stays.
 
     After the calls: `d` holds m, s, n; `fc` X (m, s, n) and A (m, f, length * n); `bc` dA and dX, of their shapes.
 
@@ -65,7 +65,7 @@ class Frames(Layer):
         pad: True, False or (before, after).
 
     Raises:
-        TypeError, ValueError: an argument is not what it should be.
+        TypeError, ValueError: an argument is invalid.
     """
 
     changes_steps = True

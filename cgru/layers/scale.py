@@ -18,19 +18,19 @@ Arrays = dict[str, np.ndarray]
 class Scale(Layer):
     """Compute A = X * scale + shift, elementwise, for X (m, s, n) or (m, n).
 
-    Unlike the standardisation of a `Network` it may stand anywhere, computes in the layer's dtype, and is trained
-    while `trainable`. At padded steps the outputs are zero.
+    Unlike the standardisation of a `Network` it may be anywhere in the chain, computes in the layer's dtype, and is
+    trained if `trainable`. At padded steps the outputs are zero.
 
     After the calls: `d` holds m, (s,) n; `p` scale and shift (1, n); `fc` X and A; `bc` dA and dX; `g` dscale and
     dshift (1, n), summed over samples and steps.
 
     Args:
-        scale, shift: n numbers each, (n,) or (1, n); one alone has ones or zeros beside it. Both None: ones and zeros,
-            as many as the first input has elements.
+        scale, shift: n numbers each, (n,) or (1, n). If one is None, scale is ones or shift zeros. If both are None, n
+            is the number of features of the first input.
         dtype: float64 or float32; None: float64, or what a network says.
 
     Raises:
-        TypeError, ValueError: an argument is not what it should be.
+        TypeError, ValueError: an argument is invalid.
     """
 
     parameter_names = ("scale", "shift")

@@ -157,8 +157,8 @@ class GRU(nn.GRU):
 class GRUCell(nn.GRUCell):
     """`torch.nn.GRUCell`: the same arguments, parameters, state dict and results; runs here where `GRU` does.
 
-    A step by itself is about as fast here as there: what it is for is the numbers of these kernels. Where all steps are
-    known, `GRU` is several times as fast as either.
+    A single step is about as fast here as in PyTorch; the class is for the same numbers as `GRU`. If all steps are
+        known, `GRU` is several times as fast as either.
     """
 
     __prepare_scriptable__ = parent_of
