@@ -115,7 +115,10 @@ ELEMENTWISE = {name: f for name, f in NAMED.items() if f in CODES}
 
 
 def named(value: Any, argument: str, known: Mapping[str, Activation] = NAMED) -> Activation:
-    """Return `value` if it is a callable, else the function of `known` with that name; refuse anything else."""
+    """Return `value` if it is a callable, else the function of `known` with that name.
+
+    TypeError or ValueError for anything else.
+    """
     return names.named(value, argument, known)
 
 

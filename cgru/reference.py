@@ -60,17 +60,19 @@ def forward(
     input_mask: np.ndarray | None = None,
     recurrent_masks: np.ndarray | None = None,
     zoneout: np.ndarray | float | None = None,
-    **kind: bool,
+    **options: bool,
 ) -> Arrays:
-    """Run X (m, s, e) from h0 (m, u); return the caches `X, h, hp, hh_, hh, z, z_, r, r_`. h0 None: zeros, or p["h0"].
+    """Run X (m, s, e) from h0 (m, u); return the caches `X, h, hp, hh_, hh, z, z_, r, r_`.
 
-    With `reset_after` there is one more, `c`, the part of `hh_` that the reset gate scales. All but X, which is as it
-    came, are (m, s, u) in the dtype of the parameters. With `layer_norm` there are also `nU, nV` (m, s, 3 u), the
-    normalised products before their gains, and `iU, iV` (m, s, 1), what they were multiplied by: 1 / sqrt(variance +
-    EPSILON). Past a sample's length `h` and `hp` repeat its last state, or h0 in `reverse`, so that the last state of
-    all is `h[:, -1]`, or `h[:, 0]`; the other caches are zero there.
+    h0 None: zeros, or p["h0"] with `learn_h0`.
+
+    With `reset_after` there is one more cache, `c`, the part of `hh_` that the reset gate scales. All but X, which is
+    unchanged, are (m, s, u) in the dtype of the parameters. With `layer_norm` there are also `nU, nV` (m, s, 3 u), the
+    normalised products before their gains, and `iU, iV` (m, s, 1), their factors 1 / sqrt(variance + EPSILON). Past a
+    sample's length `h` and `hp` repeat its last state, or h0 in `reverse`; the other caches are zero. So the last state
+    of all samples is `h[:, -1]`, or in `reverse` `h[:, 0]`.
     """
-    variant = variant_of(**kind)
+    variant = variant_of(**options)
     m, s, _ = X.shape
     u = p["Vz"].shape[0]
     dtype = p["Vz"].dtype
@@ -134,7 +136,7 @@ def backward(
     input_mask: np.ndarray | None = None,
     recurrent_masks: np.ndarray | None = None,
     zoneout: np.ndarray | float | None = None,
-    **kind: bool,
+    **options: bool,
 ) -> Arrays:
     """Backpropagate dA = dL/dh (m, s, u); return `dA, dh_, dh, dhn, dhh_, dz_, dr_` and `dX` (m, s, e).
 
@@ -146,7 +148,7 @@ def backward(
     it received, so dL/dh0 is `dh[:, 0]`, or in `reverse` `dh` at each sample's last real step (see `ends`). Past a
     sample's length all are zero.
     """
-    variant = variant_of(**kind)
+    variant = variant_of(**options)
     m, s, u = fc["h"].shape
     dtype = p["Vz"].dtype
     real = None if lengths is None else mask(lengths, s)
@@ -209,7 +211,7 @@ def gradients(
     input_mask: np.ndarray | None = None,
     recurrent_masks: np.ndarray | None = None,
     zoneout: np.ndarray | float | None = None,
-    **kind: bool,
+    **options: bool,
 ) -> Arrays:
     """Compute the gradients `'d' + name` of all parameters, summed over samples and steps.
 
@@ -219,7 +221,7 @@ def gradients(
     `begins` matters with `learn_h0` alone; see `start_gradient`. `zoneout` is taken like the other options and changes
     nothing here: `bc` has it already.
     """
-    variant = variant_of(**kind)
+    variant = variant_of(**options)
     g = {"d" + name: np.zeros_like(p[name]) for name in variant.names}
     s = fc["h"].shape[1]
     real = None if lengths is None else mask(lengths, s)

@@ -37,41 +37,42 @@ def export_c(net: AnyNet, path: str | os.PathLike[str], *, name: str | None = No
         void model_run(model_state *state, const float *x, size_t n, float *y);
 
     `x` is raw, (MODEL_INPUTS,) a step: a network's standardisation is in the file. `y` (MODEL_OUTPUTS,) is what
-    `net.predict` gives for the steps so far, or their last where it gives outputs for each step (a head above all
-    steps, a bare GRU with `sequences=True`). `model_run` writes it after the last of its n steps, or (n, MODEL_OUTPUTS)
-    in the other case. The comment in the file says how to compile and use it.
+    `net.predict` returns for the steps so far. If it returns outputs for each step (a head above all steps, a bare GRU
+    with `sequences=True`), `y` is the last of them. `model_run` writes `y` after the last of its n steps, or in that
+    case (n, MODEL_OUTPUTS). The comment in the file says how to compile and use it.
 
-    Below an `Embedding` a step is a token from 0 to MODEL_TOKENS - 1; for any other the calls return -1 with nothing
-    changed, else 0:
+    With an `Embedding` a step is a token from 0 to MODEL_TOKENS - 1. The calls then return 0, or -1 for any other
+    number, with nothing changed:
 
         int model_step(model_state *state, int x, float *y);
         int model_run(model_state *state, const int *x, size_t n, float *y);
 
-    With `Frames` outputs come where a frame is complete. A step returns 1 where it put outputs into y, and 0 where
-    there are none yet. A run returns how many it put there: those of each step that has some or, in a model with
-    outputs for whole sequences, the last. What padding would give comes after the last step, one by one until it
-    returns 0, by
+    With `Frames` there are outputs only when a frame is complete. A step returns 1 if it wrote outputs to y, and 0 if
+    there are none yet. A run returns how many outputs it wrote: those of each step that has some or, in a model with
+    outputs for whole sequences, the last. After the last step this call writes the outputs of padded frames, one by one
+    until it returns 0:
 
         int model_finish(model_state *state, float *y);
 
-    A mean or max `Pool` is that of all steps since `model_init`, zero before the first; dropout is off and zoneout its
-    expectation, as in `predict`. A layer in reverse or `Bidirectional` begins at the end of a sequence: it is refused.
+    A mean or max `Pool` covers all steps since `model_init` and is zero before the first. Dropout is off and zoneout
+    its expectation, as in `predict`. A layer in reverse or `Bidirectional` begins at the end of a sequence and is
+    refused.
 
-    Weights that `cgru.quantize` made stand in the file as they are. Of int8 a row comes to the same codes, and a
-    product to the same integers, as in `predict`. Where two states differ in their last bit, as those of any two
-    compilers do, one in some hundred thousand codes is one higher or lower: a state then differs by 1/127 of a weight
-    or two, a tenth of what quantisation itself changes.
+    Weights that `cgru.quantize` made are written unchanged. With int8 a row is quantised to the same codes as in
+    `predict`, and a product has the same integers. If two states differ in their last bit, as those of any two
+    compilers do, one in some hundred thousand codes is one higher or lower. A state then differs by 1/127 of a weight
+    or two, a tenth of the error of quantisation itself.
 
     Args:
-        net: a `Network`, or a `GRU` by itself, whose output is its state; also what `cgru.quantize` made of one.
+        net: a `Network`, also a quantised one, or a `GRU` by itself, whose output is its state.
         path: the file; it and the header are replaced where they exist, and keep their modes.
-        name: a C identifier, by which everything public begins; None makes one of the file's name.
+        name: a C identifier, the prefix of all public names; None: made from the file's name.
         dtype: float32 or float64, of weights, state, inputs and outputs; None: the model's own. Of a quantised
             network float32 alone.
 
     Raises:
-        TypeError, ValueError: an argument does not fit; a layer, or an activation, is not this package's own or cannot
-            run a step at a time; none has a state; a parameter is missing, misshapen or not finite.
+        TypeError, ValueError: an argument is invalid; a layer or an activation is not this package's own or cannot run
+            step by step; no layer has a state; a parameter is missing, of the wrong shape or not finite.
         RuntimeError: there are no parameters yet. All of these before any file is touched.
         OSError: a file cannot be written, or is none that could be replaced (a device, a read-only one): before either
             is touched.

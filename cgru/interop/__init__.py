@@ -9,7 +9,7 @@ of the layer or node. Refused are: layers before, between or behind the GRUs tha
 parametrizations; subclasses of the known classes; methods replaced on one object; and layers that compute in another
 dtype than that of their weights.
 
-All three compute h = z h + (1 - z) n, as this package does. How they lay out the weights of e elements and u units:
+All three compute h = z h + (1 - z) n, as this package does. Their layouts of the weights for e features and u units:
 
 | | gates | input weights | recurrent weights | biases | reset gate |
 | --- | --- | --- | --- | --- | --- |
@@ -22,7 +22,7 @@ All three compute h = z h + (1 - z) n, as this package does. How they lay out th
 With two biases and one of ours: from there it is their sum, to there they are (ours, 0). The candidate state with the
 reset gate after the product keeps both, bhh and chh.
 
-What goes along with the weights, and what must be off or alike on the way there:
+What is converted beside the weights, and which options must be off or alike for an export:
 
 | here | PyTorch | Keras | ONNX |
 | --- | --- | --- | --- |

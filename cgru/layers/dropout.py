@@ -17,9 +17,9 @@ class Dropout(Layer):
     """Set each number to zero with probability `rate`, and divide the others by 1 - rate, as PyTorch does.
 
     Inputs and outputs are (m, s, n) or (m, n), the dtype stays. A mask is drawn from `np_rng` in each call of
-    `forward`, for each step and each unit (Srivastava et al., 2014, JMLR 15, the inverted form, without scaling at inference).
-    `forward` drops while `training` is True, as it is at first; `predict` never drops. So a `Network` drops only in
-    `fit`.
+    `forward`, for each step and each unit (Srivastava et al., 2014, JMLR 15, the inverted form, without scaling at
+    inference). `forward` drops while `training` is True, as it is at first; `predict` never drops. So a `Network` drops
+    only in `fit`.
 
     If `mask` is set (None: draw one), `forward` multiplies its input by it. It has the input's shape or one that
     broadcasts to it. The mask of the last call is `fc["mask"]`, with values 0 and 1 / (1 - rate).

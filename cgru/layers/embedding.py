@@ -30,7 +30,7 @@ class Embedding(Layer):
         units: u, the width of a vector.
         initialization: `f(shape, rng)` that draws E, or the name of one of cgru's; by default of mean 0 and deviation
             1, as PyTorch's `nn.Embedding` does (Keras draws from -0.05 to 0.05).
-        dtype: float64 or float32; None: float64, or what a network says.
+        dtype: float64 or float32; None: float64, or the dtype of the network.
         rng: a Generator, a seed or None, kept as `np_rng`.
 
     Raises:
@@ -96,7 +96,7 @@ class Embedding(Layer):
     def checked(self, A: Any, lengths: Any = None, name: str = "A") -> np.ndarray:
         """Return A (m, s), once all its real tokens are known to be in the vocabulary; read block by block.
 
-        Errors call it `name`.
+        TypeError or ValueError, calling it `name`, for anything else.
         """
         X = A if isinstance(A, Rows) else integers(A, name)
         if X.ndim != 2 or 0 in X.shape:

@@ -262,6 +262,7 @@ class Layer:
         """Compute the parameter gradients `g` from the last pass.
 
         With `clip_gradients` one factor scales them to a joint L2 norm of at most 0.25.
+        RuntimeError if there was no `backward` after the last `forward`, or another thread is inside this layer.
         """
         self._acquire("compute_gradients")
         try:

@@ -27,7 +27,7 @@ class Scale(Layer):
     Args:
         scale, shift: n numbers each, (n,) or (1, n). If one is None, scale is ones or shift zeros. If both are None, n
             is the number of features of the first input.
-        dtype: float64 or float32; None: float64, or what a network says.
+        dtype: float64 or float32; None: float64, or the dtype of the network.
 
     Raises:
         TypeError, ValueError: an argument is invalid.

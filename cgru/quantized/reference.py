@@ -99,6 +99,11 @@ def forward(
     """Run a GRU with quantised weights over X (m, s, e) from h0 (m, u), None: zeros; return all states (m, s, u).
 
     Past a sample's length its last state is repeated.
+
+    `p` holds, by the names of a GRU's parameters, the int8 codes or bfloat16 bits (uint16) of U and V, and the biases.
+    With codes it also holds the column scales (1, u), as "scale_Uz". With "chh" the reset gate comes after the product.
+    `x_bound` and `bound` are the bounds of |x| and of |h|. `rounded`: with bits, rows are rounded to bfloat16 in every
+    product.
     """
     m, s, _ = X.shape
     h = np.zeros((m, p["bz"].shape[1]), np.float32) if h0 is None else np.asarray(h0, np.float32)
