@@ -1,7 +1,7 @@
-"""The activation functions: `f(x, deriv=False)` in plain NumPy, and which of them the compiled code knows.
+"""The activation functions: `f(x, deriv=False)` in plain NumPy, and which of them the compiled code computes.
 
-All are public (`cgru.tanh`, ...). `x` is an array of any shape (softmax: the last axis is the classes); with
-`deriv=True` the derivative at `x` is returned, not at the output. Floating dtypes are kept, integers become float64.
+All are public (`cgru.tanh`, ...). `x` is an array of any shape (softmax: the last axis is the classes). With
+`deriv=True` the derivative at the input `x` is returned. Floating dtypes are kept, integers become float64.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ __all__ = ["elu", "identity", "lrelu", "relu", "sigmoid", "softmax", "tanh"]
 Activation = Callable[..., np.ndarray]
 
 DEFAULTS = {"LRELU_alpha": 0.3, "ELU_alpha": 1.0, "softmax_temperature": 1.0}
-LEAST_TEMPERATURE = 1e-30  # of which float32 still has the inverse, too
+LEAST_TEMPERATURE = 1e-30  # its inverse is still finite in float32
 
 
 def parameter(se_hPars: Mapping[str, Any] | None, key: str) -> float:
-    """`se_hPars[key]`, its default where that is missing; TypeError or ValueError for what can be no parameter."""
+    """Return `se_hPars[key]`, or its default if it is missing; TypeError or ValueError for an invalid value."""
     value = DEFAULTS[key] if se_hPars is None else se_hPars.get(key, DEFAULTS[key])
     try:
         number = float(value)
@@ -39,42 +39,43 @@ def parameter(se_hPars: Mapping[str, Any] | None, key: str) -> float:
 
 
 def _real(x) -> np.ndarray:
+    """Return x as an array of floats: integers become float64."""
     x = np.asarray(x)
     return x if x.dtype.kind == "f" else x.astype(np.float64)
 
 
 def identity(x, deriv: bool = False) -> np.ndarray:
-    """x; its derivative, 1."""
+    """Return x; its derivative is 1."""
     x = _real(x)
     return np.ones_like(x) if deriv else x
 
 
 def relu(x, deriv: bool = False) -> np.ndarray:
-    """max(0, x); the derivative at 0 is 0."""
+    """Return max(0, x); the derivative at 0 is 0."""
     x = _real(x)
     return (x > 0).astype(x.dtype) if deriv else np.maximum(x, 0)
 
 
 def lrelu(x, deriv: bool = False, *, se_hPars: Mapping[str, Any] | None = None) -> np.ndarray:
-    """max(a x, x) with a = `se_hPars['LRELU_alpha']`, 0.3 where that is missing; the derivative at 0 is a."""
+    """Return max(a x, x) with a = `se_hPars['LRELU_alpha']`, by default 0.3; the derivative at 0 is a."""
     x = _real(x)
     a = x.dtype.type(parameter(se_hPars, "LRELU_alpha"))
     return np.where(x > a * x, x.dtype.type(1), a) if deriv else np.maximum(a * x, x)
 
 
 def elu(x, deriv: bool = False, *, se_hPars: Mapping[str, Any] | None = None) -> np.ndarray:
-    """x above 0, a (exp(x) - 1) below, with a = `se_hPars['ELU_alpha']`, 1 where that is missing.
+    """Return x above 0, a (exp(x) - 1) below, with a = `se_hPars['ELU_alpha']`, by default 1.
 
     The derivative at 0 is a.
     """
     x = _real(x)
     a = x.dtype.type(parameter(se_hPars, "ELU_alpha"))
-    below = np.minimum(x, 0)  # so that exp never overflows in the branch that is not taken
+    below = np.minimum(x, 0)  # so that exp cannot overflow in the branch that np.where discards
     return np.where(x > 0, x.dtype.type(1), a * np.exp(below)) if deriv else np.where(x > 0, x, a * np.expm1(below))
 
 
 def sigmoid(x, deriv: bool = False) -> np.ndarray:
-    """1 / (1 + exp(-x)), without overflow on either side."""
+    """Return 1 / (1 + exp(-x)), without overflow on either side."""
     x = _real(x)
     e = np.exp(-np.abs(x))
     s = np.where(x < 0, e, x.dtype.type(1)) / (1 + e)
@@ -82,13 +83,13 @@ def sigmoid(x, deriv: bool = False) -> np.ndarray:
 
 
 def tanh(x, deriv: bool = False) -> np.ndarray:
-    """The hyperbolic tangent."""
+    """Return the hyperbolic tangent of x."""
     t = np.tanh(_real(x))
     return 1 - t * t if deriv else t
 
 
 def softmax(x, deriv: bool = False, *, se_hPars: Mapping[str, Any] | None = None) -> np.ndarray:
-    """exp(x / T) over its sum along the last axis, with T = `se_hPars['softmax_temperature']`, 1 where missing.
+    """Return exp(x / T) over its sum along the last axis, with T = `se_hPars['softmax_temperature']`, by default 1.
 
     For (..., k) the derivative is the Jacobian (..., k, k).
     """
@@ -101,7 +102,7 @@ def softmax(x, deriv: bool = False, *, se_hPars: Mapping[str, Any] | None = None
     return (a[..., None] * np.eye(a.shape[-1], dtype=a.dtype) - a[..., None] * a[..., None, :]) / T
 
 
-# --- which function is meant, by identity and never by name ---
+# --- functions are recognised by identity, never by name ---
 
 NAMED: dict[str, Activation] = {f.__name__: f for f in (identity, relu, lrelu, elu, sigmoid, tanh, softmax)}
 
@@ -114,17 +115,20 @@ ELEMENTWISE = {name: f for name, f in NAMED.items() if f in CODES}
 
 
 def named(value: Any, argument: str, known: Mapping[str, Activation] = NAMED) -> Activation:
-    """`value`, a callable, or the one of `known` that it names; TypeError or ValueError for anything else."""
+    """Return `value` if it is a callable, else the function of `known` with that name.
+
+    TypeError or ValueError for anything else.
+    """
     return names.named(value, argument, known)
 
 
 def name_of(f: Activation) -> str:
-    """`f.__name__`, or the name of its class where it has none (a `functools.partial`, an instance)."""
+    """Return `f.__name__`, or the name of its class if it has none (a `functools.partial`, an instance)."""
     return getattr(f, "__name__", type(f).__name__)
 
 
 def ours(f: Activation) -> Activation | None:
-    """The function of this module that `f` is or, where `f` is EpyNN's own, that computes the same; else None."""
+    """Return the function of this module that `f` is, or that EpyNN's own function `f` equals; None for any other."""
     try:
         if f in _OURS:
             return f
@@ -138,12 +142,12 @@ def ours(f: Activation) -> Activation | None:
 
 
 def tuned(f: Activation) -> bool:
-    """Whether `f` reads parameters of the layer."""
+    """Return whether `f` reads parameters from `se_hPars`."""
     return ours(f) in _TUNED
 
 
 def bind(f: Activation, se_hPars: Mapping[str, Any] | None) -> Activation:
-    """`f` as a plain `g(x, deriv=False)`: ours with the layer's parameters, any other callable as it is."""
+    """Return `f` as a plain `g(x, deriv=False)`: ours with the layer's `se_hPars` bound, any other as it is."""
     known = ours(f)
     if known is None:
         return f
@@ -151,7 +155,7 @@ def bind(f: Activation, se_hPars: Mapping[str, Any] | None) -> Activation:
 
 
 def compiled(value: Activation | str, name: str, se_hPars: Any) -> tuple[int, float]:
-    """(code, alpha) of an activation that has to run without Python; ValueError for a callable of one's own."""
+    """Return (code, alpha) of an activation that must run without Python; ValueError for the user's own callable."""
     f = named(value, name)
     code = code_of(f, se_hPars)
     if code is None:
@@ -160,9 +164,9 @@ def compiled(value: Activation | str, name: str, se_hPars: Any) -> tuple[int, fl
 
 
 def code_of(f: Activation, se_hPars: Mapping[str, Any] | None) -> tuple[int, float] | None:
-    """(code, alpha) where the compiled code computes `f`, else None: then `f` is called from Python.
+    """Return (code, alpha) if the compiled code computes `f`; None if `f` must be called from Python.
 
-    The compiled backward pass has a derivative from the output alone, which tells the sign of the input only for
+    The compiled backward pass computes the derivative from the output alone. That tells the sign of the input only for
     0 <= alpha <= 1 (lrelu) or 0 <= alpha (elu).
     """
     known = ours(f)

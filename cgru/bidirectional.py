@@ -1,7 +1,7 @@
-"""Bidirectional: a GRU layer and its twin that runs the other way, as one layer.
+"""Bidirectional: a GRU layer and a second one that runs in the other direction, as one layer.
 
-m samples, s steps, e elements per step, u unit cells of each of the two, w numbers that come out for each sample or
-step. No arithmetic of a layer is done here but the merge (Schuster and Paliwal, 1997).
+Letters: m samples, s steps, e features of a step, u units of each GRU, w outputs of each sample or step. The only
+arithmetic here is the merge of the two outputs (Schuster and Paliwal, 1997).
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ COPIED = (
 )
 
 
-class OfBoth:
-    """An attribute that the two layers share: read from the first, set and deleted in both."""
+class Shared:
+    """A descriptor: an attribute that the two layers share. It is read from the first, set and deleted in both."""
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
@@ -47,31 +47,31 @@ class OfBoth:
             delattr(half, self.name)
 
 
-class Joined(MutableMapping):
-    """The parameters of the two layers seen as one dict, keys prefixed."""
+class JoinedParameters(MutableMapping):
+    """A view of the parameters of two layers as one dict with prefixed keys."""
 
     def __init__(self, *halves: dict[str, Any]) -> None:
         self.halves = dict(zip(PREFIXES, halves, strict=True))
 
-    def _place(self, key: str) -> tuple[dict[str, Any], str]:
-        """The dict that a key belongs to, and the key there; KeyError for one without a prefix."""
+    def _locate(self, key: str) -> tuple[dict[str, Any], str]:
+        """Return the dict that a prefixed key belongs to, and the key without its prefix; KeyError without a prefix."""
         for prefix, half in self.halves.items():
             if isinstance(key, str) and key.startswith(prefix):
                 return half, key[len(prefix) :]
         raise KeyError(key)
 
     def __getitem__(self, key: str) -> Any:
-        place, name = self._place(key)
+        place, name = self._locate(key)
         if name not in place:
             raise KeyError(key)
         return place[name]
 
     def __setitem__(self, key: str, value: Any) -> None:
-        place, name = self._place(key)
+        place, name = self._locate(key)
         place[name] = value
 
     def __delitem__(self, key: str) -> None:
-        place, name = self._place(key)
+        place, name = self._locate(key)
         if name not in place:
             raise KeyError(key)
         del place[name]
@@ -88,47 +88,46 @@ class Joined(MutableMapping):
 
 
 class Bidirectional(Layer):
-    """A GRU layer and its twin in the other direction, whose outputs are merged. The interface is a layer's.
+    """A GRU layer and its twin in the other direction, whose outputs are merged. It has the interface of a layer.
 
-    Both read the same input, each sample within its own length. With `sequences` all states of both are merged, step by
-    step, else their last ones: the twin's is the one after step 0.
+    Both read the same input, each sample within its own length. With `sequences` the states of both are merged step by
+    step, else their last states: the twin's last state is the one after step 0.
 
     Args:
-        layer: a `GRU`, which becomes `forward_layer`. `backward_layer` is made like it, `reverse` flipped, with
-            parameters of its own, drawn from the same generator after the other's; where the layer has some already,
-            they are drawn now.
+        layer: a `GRU`, which becomes `forward_layer`. `backward_layer` is made like it with `reverse` flipped. Its own
+            parameters are drawn from the same generator after the layer's, or now if the layer already has some.
         merge: "concat" (w = 2 u, the layer's numbers first), "sum", "mean" or "mul" (w = u).
 
     Attributes:
         forward_layer, backward_layer: the two; their `masks` are set there.
-        d: dimensions m, s, e and u, which is w here: what comes out.
-        p: of both, under `forward.Uz`, `backward.Uz`, ...: a view of the two layers' dicts.
-        fc, fs: X and A, what was returned, and beside them the layers' own caches, as `forward.h`, ...
-        bc, bs: dA and dX likewise; g: `dforward.Uz`, ..., and of each its own in its `g`.
+        d: dimensions m, s, e and u; u is w here, the number of outputs.
+        p: the parameters of both, as `forward.Uz`, `backward.Uz`, ...: a view of the two layers' dicts.
+        fc, fs: X, the output A, and the two layers' own caches as `forward.h`, ...; their shapes.
+        bc, bs: dA, dX and the layers' own caches likewise; g: `dforward.Uz`, ...; each layer has its own in its `g`.
         state, dh0: (2, m, u), of the layer and its twin.
 
     All other attributes of a GRU (`np_rng`, `trainable`, `training`, `lrate`, `dropout`, ...) are shared: read from the
     layer, set in both. With `clip_gradients` all of `g` is scaled by one factor.
 
     Raises:
-        TypeError, ValueError: an argument is not what it should be.
+        TypeError, ValueError: an argument is invalid.
     """
 
-    activate, activate_update, activate_reset, initialization = OfBoth(), OfBoth(), OfBoth(), OfBoth()
-    clip_gradients, sequences, se_hPars, preactivations = OfBoth(), OfBoth(), OfBoth(), OfBoth()
-    dropout, recurrent_dropout, zoneout, stateful, variant = OfBoth(), OfBoth(), OfBoth(), OfBoth(), OfBoth()
-    np_rng, given, trainable, training, lrate, e = OfBoth(), OfBoth(), OfBoth(), OfBoth(), OfBoth(), OfBoth()
-    _dtype = OfBoth()
+    activate, activate_update, activate_reset, initialization = Shared(), Shared(), Shared(), Shared()
+    clip_gradients, sequences, se_hPars, preactivations = Shared(), Shared(), Shared(), Shared()
+    dropout, recurrent_dropout, zoneout, stateful, variant = Shared(), Shared(), Shared(), Shared(), Shared()
+    np_rng, given, trainable, training, lrate, e = Shared(), Shared(), Shared(), Shared(), Shared(), Shared()
+    _dtype = Shared()
     piecewise = False
     fields = Fields(halves=("layer",), half="GRU")
 
     def __init__(self, layer: GRU, merge: str = "concat") -> None:
         if not isinstance(layer, GRU) or not layer.trains:
             raise TypeError(f"layer: expected a GRU, got {type(layer).__name__}")
-        self._join(layer, merge, _twin)
+        self._build(layer, merge, _twin)
 
-    def _join(self, layer: GRU, merge: str, twin: Callable[[GRU], GRU]) -> None:
-        """Make this of a layer and what `twin` makes of it."""
+    def _build(self, layer: GRU, merge: str, twin: Callable[[GRU], GRU]) -> None:
+        """Build this layer of `layer` and of the layer that `twin(layer)` returns."""
         if merge not in MERGES:
             raise ValueError(f"merge: expected one of {', '.join(MERGES)}, got {merge!r}")
         self.merge = merge
@@ -137,10 +136,10 @@ class Bidirectional(Layer):
         Layer.__init__(self, layer.np_rng, layer.dtype)
         self.given, self.trainable = given, trainable
         self.d["u"] = 2 * u if merge == "concat" else u
-        self.p = Joined(*(half.p for half in self.halves))
+        self.p = JoinedParameters(*(half.p for half in self.halves))
 
     def seeded(self, seed: np.random.SeedSequence) -> None:
-        """Let both draw from one new generator of this seed, unless one was given."""
+        """Let both layers draw from one new generator of this seed, unless the user gave one."""
         if "rng" not in self.given:
             self.np_rng = np.random.default_rng(seed)
 
@@ -149,42 +148,42 @@ class Bidirectional(Layer):
 
     @property
     def activation(self) -> dict[str, str]:
-        """The names of the three activations."""
+        """Return the names of the three activations."""
         return self.forward_layer.activation
 
     @property
     def parameter_names(self) -> tuple[str, ...]:
-        """Those of the two layers, prefixed."""
+        """Return the names of the parameters of both layers, prefixed."""
         return tuple(prefix + name for prefix in PREFIXES for name in self.forward_layer.parameter_names)
 
     @property
     def elements(self) -> int | None:
-        """e, which the parameters are made for; None where there are none yet."""
+        """Return e, the number of input features that the parameters are made for; None before there are parameters."""
         return self.forward_layer.elements
 
     def arrays(self, e: int) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
-        """Return the shape and dtype of each parameter, for inputs of e elements."""
+        """Return the shape and dtype of each parameter for inputs of e features."""
         parts = zip(PREFIXES, self.halves, strict=True)
         return {prefix + name: value for prefix, half in parts for name, value in half.arrays(e).items()}
 
     @property
     def stage(self) -> dict[str, Any]:
-        """What `Layer.stage` says; those of the two stand in `cells`."""
+        """Return this layer's stage in a compiled fit; the stages of the two GRUs are those of `cells`."""
         return {"kind": "recurrent", "merge": self.merge, "sequences": bool(self.sequences)}
 
     def onnx_node(self, graph: Any, A: str) -> str:
-        """Put a GRU node of two directions into the graph, and what merges them."""
+        """Add a GRU node of two directions and the merge to an ONNX graph; return the name of its output."""
         return graph.recurrent(self, A)
 
     @property
     def cells(self) -> tuple[GRU, GRU]:
-        """The two, each with a state of its own."""
+        """Return the two GRUs, each with a state of its own."""
         return self.halves
 
     # --- a training step ---
 
     def output_shape(self, shape: Shape) -> Shape:
-        """(m, s, w), or without `sequences` (m, w), for (m, s, e); ValueError for any other."""
+        """Return (m, s, w) for inputs (m, s, e), or (m, w) without `sequences`; ValueError for any other shape."""
         return *self.forward_layer.output_shape(shape)[:-1], self.d["u"]
 
     def compute_shapes(self, A: ArrayLike) -> None:
@@ -208,18 +207,18 @@ class Bidirectional(Layer):
         *,
         preactivations: bool | None = None,
     ) -> BidirectionalPass:
-        """One run over A (m, s, e) both ways, as a pass that can go back; see `forward` and `GRU.run`."""
-        return self._ran(A, lengths, self._starts(A, lengths, h0), preactivations)
+        """Run A (m, s, e) in both directions; return a pass that can go back. See `forward` and `GRU.run`."""
+        return self._run_both(A, lengths, self._initial_states(A, lengths, h0), preactivations)
 
-    def _ran(self, A: Any, lengths: Any, starts: Any, preactivations: bool | None = None) -> BidirectionalPass:
-        """`run`, where all that it is given was checked."""
+    def _run_both(self, A: Any, lengths: Any, starts: Any, preactivations: bool | None = None) -> BidirectionalPass:
+        """Run both layers on checked arguments; return their pass. An error leaves both states as they were."""
         before = [half.state for half in self.halves]
         try:
             parts = [
                 half.run(A, lengths, start, preactivations=preactivations)
                 for half, start in zip(self.halves, starts, strict=True)
             ]
-        except BaseException:  # one of the two that are `stateful` may have gone on
+        except BaseException:  # one of two `stateful` layers may already have a new state
             for half, state in zip(self.halves, before, strict=True):
                 half.state = state
             raise
@@ -231,7 +230,7 @@ class Bidirectional(Layer):
         `h0` is (2, m, u), or a pair of (m, u): the states before the steps that run first. Arguments and errors
         otherwise are those of `GRU.forward`.
         """
-        self._enter("forward")
+        self._acquire("forward")
         try:
             A = self._forward(A, lengths, h0)
             for half, part in zip(self.halves, self.last.parts, strict=True):
@@ -241,15 +240,18 @@ class Bidirectional(Layer):
             self._lock.release()
 
     def predict(self, A: ArrayLike, lengths: ArrayLike | None = None, h0: ArrayLike | None = None) -> np.ndarray:
-        """Return what `forward` returns without dropout, and keep nothing; see `GRU.predict`."""
-        starts = self._starts(A, lengths, h0)
+        """Return what `forward` returns without dropout; store nothing. See `GRU.predict`."""
+        starts = self._initial_states(A, lengths, h0)
         parts = [half.predict(A, lengths, start) for half, start in zip(self.halves, starts, strict=True)]
         return merged(self.merge, *parts)
 
     def predict_on(
         self, A: np.ndarray, lengths: np.ndarray | None, states: Sequence[np.ndarray | None]
     ) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
-        """`predict` with the two started from `states` (None: as there), and with their last states (m, u)."""
+        """Run `predict` from `states`, one for each GRU; return its outputs and the two last states (m, u).
+
+        None as a state: start as `predict` does.
+        """
         parts, ends = zip(
             *(half.predict_on(A, lengths, (start,)) for half, start in zip(self.halves, states, strict=True)),
             strict=True,
@@ -257,7 +259,7 @@ class Bidirectional(Layer):
         return merged(self.merge, *parts), (*ends[0], *ends[1])
 
     def backward(self, dX: ArrayLike, dstate: ArrayLike | None = None) -> np.ndarray:
-        """Take dL/dA, in the shape that `forward` returned, fill `bc`, and return dL/dX (m, s, e).
+        """Backpropagate dL/dA, of the shape that `forward` returned; fill `bc` and return dL/dX (m, s, e).
 
         `dstate` (2, m, u), or a pair of (m, u), is dL/d(last states). dL/dh0 is `dh0`. Errors are those of
         `GRU.backward`.
@@ -265,12 +267,12 @@ class Bidirectional(Layer):
         return self._backward(dX, dstate, self.bc)
 
     def compute_gradients(self) -> None:
-        """Fill `g`, and that of the layer and its twin; see `Layer.compute_gradients`."""
-        self._enter("compute_gradients")
+        """Fill `g` of this layer and of both GRUs; see `Layer.compute_gradients`."""
+        self._acquire("compute_gradients")
         try:
             if self.last is not None and self.last.bc:
                 for layer in (self, *self.halves):
-                    layer.g.clear()  # what nobody else holds is used again
+                    layer.g.clear()  # so that buffers that nobody else holds are used again
             super().compute_gradients()
             for prefix, half in zip(PREFIXES, self.halves, strict=True):
                 half.g.update({"d" + name: self.g[f"d{prefix}{name}"] for name in half.variant.names})
@@ -278,7 +280,7 @@ class Bidirectional(Layer):
             self._lock.release()
 
     def update_parameters(self) -> None:
-        """Subtract `lrate[e] * g` from `p`, in place, while `trainable`."""
+        """Subtract `lrate[e] * g` from `p` in place, if the layer is `trainable`."""
         if self.trainable:
             rates = {name: getattr(self, name) for name in ("lrate", "e") if hasattr(self, name)}
             gru_update_parameters(SimpleNamespace(p=dict(self.p), g=self.g, **rates))
@@ -287,7 +289,7 @@ class Bidirectional(Layer):
 
     @property
     def state(self) -> np.ndarray | None:
-        """The last states (2, m, u) of the layer and its twin, None before the first `forward`. May be set."""
+        """Return the last states (2, m, u) of the layer and its twin; None before the first `forward`. May be set."""
         states = [half.state for half in self.halves]
         return None if states[0] is None or states[1] is None else np.stack(states)
 
@@ -298,20 +300,20 @@ class Bidirectional(Layer):
             half.state = state
 
     def reset_state(self) -> None:
-        """Forget `state`; see `GRU.reset_state`."""
+        """Set `state` to None; see `GRU.reset_state`."""
         self.state = None
 
     @property
     def dh0(self) -> np.ndarray:
-        """dL/dh0 (2, m, u), after `backward`; RuntimeError before."""
+        """Return dL/dh0 (2, m, u) after `backward`; RuntimeError before."""
         if self.last is None or not self.last.bc:
             raise RuntimeError("dh0: expected a backward after the last forward")
         return self.last.dh0
 
-    # --- what stands behind them ---
+    # --- helpers ---
 
-    def _starts(self, A: ArrayLike, lengths: ArrayLike | None, h0: ArrayLike | None) -> Any:
-        """h0 for each of the two, all that they are given checked before either is touched."""
+    def _initial_states(self, A: ArrayLike, lengths: ArrayLike | None, h0: ArrayLike | None) -> Any:
+        """Return the initial state of each GRU, once the arguments of both are checked."""
         starts = (None, None)
         if h0 is not None:
             starts = real(h0, "h0", (2, "m", self.forward_layer.d["u"]), self.dtype)
@@ -319,80 +321,81 @@ class Bidirectional(Layer):
             half.validate(A, lengths, start)
         return starts
 
-    def _rerun(self, A: Any, lengths: Any, h0: Any) -> BidirectionalPass:
-        """The run of `forward`, once all is checked and the memory of the last pass is free."""
-        starts = self._starts(A, lengths, h0)
-        self._forget()
-        ran = self._ran(A, lengths, starts)
+    def _run_for_forward(self, A: Any, lengths: Any, h0: Any) -> BidirectionalPass:
+        """Check the arguments of `forward`, release the last pass and run both GRUs; return the new pass."""
+        starts = self._initial_states(A, lengths, h0)
+        self._release_pass()
+        ran = self._run_both(A, lengths, starts)
         for half, part in zip(self.halves, ran.parts, strict=True):
             half.state = part.state
         return ran
 
-    def _forget(self) -> None:
-        super()._forget()
+    def _release_pass(self) -> None:
+        super()._release_pass()
         for half in self.halves:
             half.last = None
 
 
 class BidirectionalPass(LayerPass):
-    """One run of a `Bidirectional`: a pass of each of the two, in `parts`."""
+    """One run of a `Bidirectional`; `parts` holds the passes of its two GRUs."""
 
     def __init__(self, merge: str, *parts: Any) -> None:
         self.parts, self._merge = parts, merge
-        self._outputs = [part.A.view() for part in parts]
-        super().__init__(None, X=parts[0].fc["X"], A=merged(merge, *self._outputs))
-        self.fc.update(self._named("fc"))
+        self._half_outputs = [part.A.view() for part in parts]
+        super().__init__(None, X=parts[0].fc["X"], A=merged(merge, *self._half_outputs))
+        self.fc.update(self._prefixed_caches("fc"))
 
     @property
     def state(self) -> np.ndarray:
-        """The last states (2, m, u) of the layer and its twin."""
+        """Return the last states (2, m, u) of the layer and its twin."""
         return np.stack([part.state for part in self.parts])
 
     @property
     def dh0(self) -> np.ndarray:
-        """dL/dh0 (2, m, u), after `backward`; RuntimeError before."""
-        self._gone_back()
+        """Return dL/dh0 (2, m, u) after `backward`; RuntimeError before."""
+        self._require_backward()
         return np.stack([part.dh0 for part in self.parts])
 
     def backward(
         self, dA: ArrayLike, dstate: ArrayLike | None = None, into: dict[str, np.ndarray] | None = None
     ) -> np.ndarray:
-        """Take dL/dA in the shape of A and dL/d(last states) (2, m, u), fill `bc`, and return dL/dX (m, s, e).
+        """Backpropagate dL/dA and dL/d(last states) (2, m, u); fill `bc` and return dL/dX (m, s, e).
 
-        `into` is a dict that is emptied once all is checked: what an earlier `backward` made, and memory to use again.
+        `into` is the dict that an earlier `backward` filled. It is emptied once all is checked, so that its memory is
+        used again.
         """
-        A = self._own["A"]
+        A = self._arrays["A"]
         dA = real(dA, "dX", A.shape, A.dtype)
         ends = (None, None)
         if dstate is not None:
-            ends = real(dstate, "dstate", (2, len(A), self._outputs[0].shape[-1]), A.dtype)
+            ends = real(dstate, "dstate", (2, len(A), self._half_outputs[0].shape[-1]), A.dtype)
         for part in self.parts:
-            part.ready()  # or neither goes back
-        self._made, self.bc = None, {}  # should the second of them not go back, none has
+            part.ready()  # checked for both first, so that neither goes back if one cannot
+        self._backward_arrays, self.bc = None, {}  # should the second of them not go back, none has
         if into is not None:
             into.clear()
-        dX = [part.backward(d, end) for part, d, end in zip(self.parts, self._parted(dA), ends, strict=True)]
-        self._went_back({"dA": dA, "dX": dX[0] + dX[1]})
-        self.bc.update(self._named("bc"))
+        dX = [part.backward(d, end) for part, d, end in zip(self.parts, self._split_gradient(dA), ends, strict=True)]
+        self._store_backward({"dA": dA, "dX": dX[0] + dX[1]})
+        self.bc.update(self._prefixed_caches("bc"))
         return self.bc["dX"]
 
     def gradients(self) -> dict[str, np.ndarray]:
-        """Those of both, under `dforward.Uz`, ...; RuntimeError before `backward`."""
-        self._gone_back()
+        """Return the parameter gradients of both GRUs, as `dforward.Uz`, ...; RuntimeError before `backward`."""
+        self._require_backward()
         return {
             f"d{prefix}{name[1:]}": gradient
             for prefix, part in zip(PREFIXES, self.parts, strict=True)
             for name, gradient in part.gradients().items()
         }
 
-    def _named(self, cache: str) -> dict[str, np.ndarray]:
-        """The caches of the two, prefixed."""
+    def _prefixed_caches(self, cache: str) -> dict[str, np.ndarray]:
+        """Return the caches of both GRUs under prefixed names. `cache` is "fc" or "bc"."""
         parts = zip(PREFIXES, self.parts, strict=True)
         return {prefix + name: array for prefix, part in parts for name, array in getattr(part, cache).items()}
 
-    def _parted(self, dA: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """dL/d(output) of each of the two."""
-        first, second = self._outputs
+    def _split_gradient(self, dA: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Backpropagate dL/dA through the merge; return dL/d(output) of each GRU."""
+        first, second = self._half_outputs
         if self._merge == "concat":
             u = first.shape[-1]
             return dA[..., :u], dA[..., u:]
@@ -403,7 +406,7 @@ class BidirectionalPass(LayerPass):
 
 
 def merged(merge: str, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """The outputs of the two layers as one."""
+    """Merge the outputs of the two layers: `merge` is "concat", "sum", "mean" or "mul"."""
     if merge == "concat":
         return np.concatenate((first, second), axis=-1)
     if merge == "mul":
@@ -412,7 +415,10 @@ def merged(merge: str, first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def _twin(layer: GRU) -> GRU:
-    """A layer like `layer` that runs the other way, with its generator; with parameters where that has some."""
+    """Return a GRU like `layer` in the other direction, with the same generator.
+
+    If `layer` has parameters, the twin's are drawn too.
+    """
     options = {name: getattr(layer, name) for name in COPIED} | layer.variant.options
     twin = GRU(layer.d["u"], **options, reverse=not layer.reverse)
     twin.np_rng, twin.given = layer.np_rng, layer.given
@@ -424,7 +430,7 @@ def _twin(layer: GRU) -> GRU:
     return twin
 
 
-for _name in RESET_BEFORE.options:  # what the layers' variant is or not, as of a GRU
-    _shared = OfBoth()
+for _name in RESET_BEFORE.options:  # the flags of the variant, which a GRU has too
+    _shared = Shared()
     _shared.__set_name__(Bidirectional, _name)
     setattr(Bidirectional, _name, _shared)

@@ -1,6 +1,6 @@
-"""The GRU layer: its state in plain dicts, its checks, and the calls into the compiled modules.
+"""The GRU layer: its state in plain dicts, argument checks, and calls into the compiled modules.
 
-Letters: m samples, s steps, e elements per step, u unit cells. All arrays are batch-major. The equations stand in
+Letters: m samples, s steps, e features of a step, u units. All arrays are batch-major. The equations stand in
 cgru/reference.py.
 """
 
@@ -23,7 +23,7 @@ from cgru.initializers import orthogonal
 from cgru.layers.layer import Fields, Layer, Shape
 from cgru.parameters import gru_compute_shapes, gru_initialize_parameters
 from cgru.passes import GRUPass, predict
-from cgru.variant import Kind, Variant, variant_of
+from cgru.variant import Variant, VariantFlag, variant_of
 
 __all__ = ["GRU"]
 
@@ -31,7 +31,10 @@ GATES = ("activate", "activate_update", "activate_reset")
 
 
 class Option:
-    """An attribute of a layer that is checked when it is set; the layer's `_on` holds those that are not `off`."""
+    """A descriptor: an option of a layer, checked when it is set.
+
+    The layer's `_options_on` holds only the options whose value is not `off`, so that one look tells whether any is on.
+    """
 
     def __init__(self, check: Callable[[Any, str], Any], off: Any) -> None:
         self.check, self.off = check, off
@@ -40,24 +43,24 @@ class Option:
         self.name = name
 
     def __get__(self, layer: GRU, owner: type) -> Any:
-        return self if layer is None else layer._on.get(self.name, self.off)
+        return self if layer is None else layer._options_on.get(self.name, self.off)
 
     def __set__(self, layer: GRU, value: Any) -> None:
         value = self.check(value, self.name)
         if value == self.off:
-            layer._on.pop(self.name, None)
+            layer._options_on.pop(self.name, None)
         else:
-            layer._on[self.name] = value
+            layer._options_on[self.name] = value
 
     def __delete__(self, layer: GRU) -> None:
-        layer._on.pop(self.name, None)
+        layer._options_on.pop(self.name, None)
 
 
 class GRU(Layer):
     """A layer of gated recurrent units, the reset gate applied before the matrix product (Cho et al., 2014), or after.
 
-    Interface and numbers are those of EpyNN's GRU layer, in whose networks it can take that layer's place. The
-    equations, those of all options among them, stand in `cgru.reference`.
+    It has the interface and the numbers of EpyNN's GRU layer, which it can replace in EpyNN's networks. The equations,
+    with all options, stand in `cgru.reference`.
 
     Args:
         unit_cells: u, the number of unit cells.
@@ -67,7 +70,7 @@ class GRU(Layer):
         activate_reset: activation of the reset gate r.
         initialization: `f(shape, rng)` that draws a weight matrix.
         clip_gradients: whether `compute_gradients` scales all gradients to a joint L2 norm of at most 0.25.
-        sequences: whether `forward` returns all states (m, s, u) or the last one (m, u).
+        sequences: whether `forward` returns all states (m, s, u); else the last one (m, u).
         se_hPars: parameters of the activations (`LRELU_alpha`, `ELU_alpha`), read at each call.
         dtype: float64 or float32, of parameters, caches and gradients.
         rng: a `numpy.random.Generator`, a seed, or None; kept as `np_rng`.
@@ -81,34 +84,34 @@ class GRU(Layer):
             at first. A state that is given or carried over takes its place, and has no share in its gradient.
         reverse: whether each sample runs from its last real step to its first. Outputs and caches stand at their own
             steps, and the last state is the one after step 0.
-        dropout: the share of the input's elements that `forward` drops, the same at each step of a sequence.
-        recurrent_dropout: the share of the previous state's units that it drops from the matrix products, by a mask for
-            each gate and sequence; the state that is carried on is whole.
-        zoneout: the probability with which a unit keeps its previous state at a step. `predict` has the expectation.
-        stateful: whether `forward` and `predict` start where the last of these calls ended, where no h0 is given.
+        dropout: the share of the input's features that `forward` drops, the same at each step of a sequence.
+        recurrent_dropout: the share of the previous state's units that `forward` drops from the matrix products, by a
+            mask for each gate and sequence. The state itself is carried on whole.
+        zoneout: the probability with which a unit keeps its previous state at a step. `predict` uses the expectation.
+        stateful: whether `forward` and `predict` start from the last state of the call before, if no h0 is given.
 
     Attributes:
         d: dimensions m, s, e, u.
-        variant: what kind of GRU it is, a `cgru.variant.Variant`; it may be set, before there are parameters.
+        variant: which variant of the GRU it is, a `cgru.variant.Variant`; it may be set before there are parameters.
         p: parameters Uz, Vz, bz, Ur, Vr, br, Uhh, Vhh, bhh and those of the variant: U (e, u), V (u, u), b, c (1, u), g
             (1, 3 u), h0 (1, u).
-        fc: caches of `forward`: X, h, hp, hh_, hh, z, z_, r, r_ and A, which was returned; those of the variant; and
-            those masks that were in use: input_mask (m, e), recurrent_masks (3, m, u), of the gates hh, z, r, and
-            zoneout (m, s, u), or the rate itself; fs: their shapes.
+        fc: caches of `forward`: X, h, hp, hh_, hh, z, z_, r, r_ and the output A; those of the variant; and the masks
+            that were used: input_mask (m, e), recurrent_masks (3, m, u) of the gates hh, z, r, and zoneout (m, s, u) or
+            the rate itself; fs: their shapes.
         bc: caches of `backward`: dA, dh_, dh, dhn, dhh_, dz_, dr_, dX and those of the variant; bs: their shapes.
         last: the pass of the last `forward`, whose arrays fc, bc and g show; None before.
         g: gradients, `'d' + name` for each parameter.
         activation: names of the three activations.
         trainable: whether `update_parameters` does anything.
-        training: whether `forward` drops out, by masks drawn anew in each call from `np_rng`; else it does as
-            `predict`, which never does. True at first.
-        masks: masks to take instead of drawn ones, for as long as they stand here: a dict with some of input_mask,
+        training: whether `forward` applies dropout, with masks drawn in each call from `np_rng`. If False it computes
+            what `predict` does. True at first.
+        masks: masks to use instead of drawn ones until this is set to None: a dict with some of input_mask,
             recurrent_masks (both 0 or 1 / (1 - rate)) and zoneout (1: keeps its state). None: draw all.
         state: (m, u) the last state of each sample after `forward`, with `stateful` after `predict` too; None before.
             May be set.
 
     Raises:
-        TypeError, ValueError: an argument is not what it should be; nothing is made.
+        TypeError, ValueError: an argument is invalid; nothing is made.
     """
 
     stream = "recurrent"
@@ -120,7 +123,7 @@ class GRU(Layer):
         dtype=True,
         variant=True,
     )
-    reset_after, layer_norm, learn_h0 = Kind(), Kind(), Kind()
+    reset_after, layer_norm, learn_h0 = VariantFlag(), VariantFlag(), VariantFlag()
     reverse = Option(flag, False)
     dropout = Option(rate, 0.0)
     recurrent_dropout = Option(rate, 0.0)
@@ -161,24 +164,24 @@ class GRU(Layer):
         self.sequences = sequences
         self.se_hPars = mapping(se_hPars, "se_hPars")
         self.preactivations = preactivations
-        self._on: dict[str, Any] = {}  # the options that are, so that one look tells whether any is
+        self._options_on: dict[str, Any] = {}  # see Option
         kind = {"reset_after": reset_after, "layer_norm": layer_norm, "learn_h0": learn_h0}
         self.variant: Variant = variant_of(**{name: flag(value, name) for name, value in kind.items()})
         self.reverse, self.stateful = reverse, stateful
         self.dropout, self.recurrent_dropout, self.zoneout = dropout, recurrent_dropout, zoneout
         self.trainable = self.training = True
         self.state: np.ndarray | None = None
-        self._named = self._functions()
-        self.activation = {gate: name_of(f) for gate, f in zip(GATES, self._named, strict=True)}
-        self._known: tuple[Any, Any] = ((None, None, None), None)  # the activations of the last call, and their codes
+        self._last_functions = self._functions()
+        self.activation = {gate: name_of(f) for gate, f in zip(GATES, self._last_functions, strict=True)}
+        self._codes_known: tuple[Any, Any] = ((None, None, None), None)  # the last activations, and their codes
         self.codes()
         self._buffers = Buffers()
-        self._shown: tuple[str, ...] = ()  # the caches of the last forward
+        self._cache_names: tuple[str, ...] = ()  # of the last forward
 
     def __repr__(self) -> str:
         names = ", ".join(f"{gate}={name_of(getattr(self, gate))}" for gate in GATES)
         on = "".join(f", {name}=True" for name, value in self.variant.options.items() if value)
-        on += "".join(f", {name}={value}" for name, value in self._on.items() if name != "masks")
+        on += "".join(f", {name}={value}" for name, value in self._options_on.items() if name != "masks")
         return f"GRU(unit_cells={self.d['u']}, {names}, sequences={self.sequences}, dtype={self.dtype.name}{on})"
 
     def __getstate__(self) -> dict[str, Any]:
@@ -187,55 +190,55 @@ class GRU(Layer):
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         super().__setstate__(dict(state, _buffers=Buffers()))
 
-    # --- what kind of layer it is ---
+    # --- properties that a network asks for ---
 
     @property
     def parameter_names(self) -> tuple[str, ...]:
-        """The parameters in their order."""
+        """Return the names of the parameters in their order."""
         return self.variant.names
 
     @property
     def elements(self) -> int | None:
-        """e, which the parameters are made for; None where there are none."""
+        """Return e, the number of input features that the parameters are made for; None before there are parameters."""
         return len(self.p["Uz"]) if np.ndim(self.p.get("Uz")) else None
 
     def arrays(self, e: int) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
-        """Return the shape and dtype of each parameter, for inputs of e elements."""
+        """Return the shape and dtype of each parameter for inputs of e features."""
         return {name: (shape, self.dtype) for name, shape in self.variant.shapes(e, self.d["u"]).items()}
 
     @property
     def draws(self) -> bool:
-        """Whether a training step draws masks."""
+        """Return whether a training step draws dropout or zoneout masks."""
         return bool(self.dropout or self.recurrent_dropout or self.zoneout)
 
     @property
     def stage(self) -> dict[str, Any] | None:
-        """What `Layer.stage` says; None where an activation or the masks are the user's."""
+        """Return this layer's stage in a compiled fit; None if an activation or the masks are the user's own."""
         codes = self.codes()
         if codes is None or self.masks is not None:
             return None
         return {"kind": "recurrent", "merge": None, "sequences": bool(self.sequences)}
 
     def c_text(self, c: Any) -> Any:
-        """Return a step in C."""
+        """Return this layer's part of an exported C file: one step of the GRU."""
         return c.gru()
 
     def onnx_node(self, graph: Any, A: str) -> str:
-        """Put a GRU node into the graph."""
+        """Add a GRU node on the array named A to an ONNX graph; return the name of its output."""
         return graph.recurrent(self, A)
 
     @property
     def cells(self) -> tuple[GRU, ...]:
-        """The layer itself, which has a state to start from."""
+        """Return the GRUs in this layer that start from a state: the layer itself."""
         return (self,)
 
     @property
     def piecewise(self) -> bool:
-        """Whether pieces of a sequence may come one after another."""
+        """Return whether the pieces of a sequence may be run one after another with the state carried over."""
         return not self.reverse
 
     def output_shape(self, shape: Shape) -> Shape:
-        """(m, s, u) for (m, s, e), or (m, u) without `sequences`; ValueError for any other."""
+        """Return (m, s, u) for inputs (m, s, e), or (m, u) without `sequences`; ValueError for any other shape."""
         if len(shape) != 3:
             raise ValueError("expected all steps (m, s, e)")
         return (*shape[:2], self.d["u"]) if self.sequences else (shape[0], self.d["u"])
@@ -259,10 +262,10 @@ class GRU(Layer):
         preactivations: bool | None = None,
         memory: np.ndarray | None = None,
     ) -> GRUPass:
-        """Run the sequences A (m, s, e); return a pass with its outputs and caches, which can go back.
+        """Run the sequences A (m, s, e); return a pass that holds outputs and caches and can go back.
 
-        Any number of passes may be alive at once, on any threads; each reads the layer's parameters as they are when it
-        goes back. `fc`, `bc` and `g` of the layer are not touched. It drops out as `forward` does.
+        Any number of passes may be alive at once, on any threads. Each reads the layer's parameters as they are when it
+        goes back. `fc`, `bc` and `g` of the layer are not touched. Dropout is applied as in `forward`.
 
         Args:
             A: as for `forward`, with the same errors.
@@ -272,29 +275,29 @@ class GRU(Layer):
             memory: an array of one dimension, contiguous, of the layer's dtype, into which the caches go, as many
                 numbers as `cache_numbers` says; None: memory of the layer's own. See `resume`.
         """
-        return self._pass(self._checked(A, lengths, h0, memory, preactivations), preactivations, memory)
+        return self._run_checked(self._check_inputs(A, lengths, h0, memory, preactivations), preactivations, memory)
 
     def resume(
         self, A: ArrayLike, memory: np.ndarray, lengths: ArrayLike | None = None, *, preactivations: bool | None = None
     ) -> GRUPass:
-        """The pass of an earlier `run` of the same A and lengths into `memory`: nothing is computed anew.
+        """Return the pass of an earlier `run` of the same A and lengths into `memory`; compute nothing anew.
 
-        ValueError for a layer that dropped out, whose masks are not in the memory, and with `learn_h0`: nor is there,
-        whether an h0 was given.
+        ValueError for a layer with dropout: its masks are not in the memory. ValueError with `learn_h0`: the memory
+        does not tell whether an h0 was given.
         """
         if self.learn_h0:
             raise ValueError(f"resume: expected a layer without learn_h0, got {self!r}")
-        if not self._on.keys().isdisjoint((*masks.RATES.values(), "masks")):
+        if not self._options_on.keys().isdisjoint((*masks.RATES.values(), "masks")):
             raise ValueError(f"resume: expected a layer that drops nothing out, got {self!r}")
-        X, lengths, _, p, codes = self._checked(A, lengths, None, memory, preactivations)
-        keeps = self._keeps(preactivations)
+        X, lengths, _, p, codes = self._check_inputs(A, lengths, None, memory, preactivations)
+        keeps = self._keeps_preactivations(preactivations)
         return GRUPass(
             self, X, lengths, None, p, codes, {}, reverse=self.reverse, preactivations=keeps, memory=memory, ran=True
         )
 
     def cache_numbers(self, m: int, s: int, *, preactivations: bool | None = None) -> int:
-        """How many numbers `run` puts into the memory that it is given, for m samples of s steps."""
-        return self.variant.cache_numbers(m, s, self.d["u"], self._keeps(preactivations))
+        """Return how many numbers `run` writes into `memory` for m samples of s steps."""
+        return self.variant.cache_numbers(m, s, self.d["u"], self._keeps_preactivations(preactivations))
 
     def forward(self, A: ArrayLike, lengths: ArrayLike | None = None, h0: ArrayLike | None = None) -> np.ndarray:
         """Run the sequences A (m, s, e), fill `fc`, and return all states (m, s, u) or the last ones (m, u).
@@ -311,21 +314,21 @@ class GRU(Layer):
             TypeError, ValueError: an argument, a parameter, a mask or the carried state does not fit.
             RuntimeError: another thread is inside this layer.
         """
-        self._enter("forward")
+        self._acquire("forward")
         try:
-            checked = self._checked(A, lengths, h0)
-            self._forget()  # so that what nobody else holds is used again
-            self.last = last = self._pass(checked)
+            checked = self._check_inputs(A, lengths, h0)
+            self._release_pass()  # so that buffers that nobody else holds are used again
+            self.last = last = self._run_checked(checked)
             gru_compute_shapes(self, checked[0])
             functions = self._functions()
-            if not all(map(operator.is_, functions, self._named)):
-                self._named = functions
+            if not all(map(operator.is_, functions, self._last_functions)):
+                self._last_functions = functions
                 self.activation.update({gate: name_of(f) for gate, f in zip(GATES, functions, strict=True)})
             self.fc.update(last.shown())
-            if self._shown != tuple(self.fc):
-                for name in self._shown:
+            if self._cache_names != tuple(self.fc):
+                for name in self._cache_names:
                     self.fs.pop(name, None)
-                self._shown = tuple(self.fc)
+                self._cache_names = tuple(self.fc)
             if not self.stateful:
                 self.state = last.state
             self.update_shapes(self.fc, self.fs)
@@ -334,13 +337,13 @@ class GRU(Layer):
             self._lock.release()
 
     def predict(self, A: ArrayLike, lengths: ArrayLike | None = None, h0: ArrayLike | None = None) -> np.ndarray:
-        """Return what `forward` returns without dropout, and keep nothing. Any number of threads may call it at once.
+        """Return what `forward` returns without dropout; store nothing. Any number of threads may call it at once.
 
-        With `stateful` it goes on from `state` and leaves its own last one there, as Keras does: calls then have an
-        order, so that one thread is to make them. Arguments and errors are those of `forward`.
+        With `stateful` it starts from `state` and stores its last state there, as Keras does. Calls then have an order,
+        so that one thread is to make them. Arguments and errors are those of `forward`.
         """
-        X, lengths, h0, p, codes = self._checked(A, lengths, h0)
-        every, on, stateful, reverse, zoneout = self.sequences, self._on, False, False, None
+        X, lengths, h0, p, codes = self._check_inputs(A, lengths, h0)
+        every, on, stateful, reverse, zoneout = self.sequences, self._options_on, False, False, None
         if on:
             stateful, reverse, zoneout = "stateful" in on, "reverse" in on, on.get("zoneout")
         if codes is None:
@@ -361,7 +364,10 @@ class GRU(Layer):
     def predict_on(
         self, A: ArrayLike, lengths: ArrayLike | None, states: Sequence[np.ndarray | None]
     ) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
-        """`predict` from the state `states[0]`, None as there, and the last states (m, u)."""
+        """Run `predict` from the state `states[0]`; return its outputs and the last states (m, u).
+
+        None as the state: start as `predict` does.
+        """
         A = self.predict(A, lengths, states[0])
         if A.ndim == 2:
             return A, (A,)
@@ -369,31 +375,34 @@ class GRU(Layer):
         return A, (A[np.arange(m), ends(m, s, lengths, self.reverse)[1]],)
 
     def reset_state(self) -> None:
-        """Forget `state`: the next call of a `stateful` layer begins anew, with any number of samples."""
+        """Set `state` to None: the next call of a `stateful` layer begins anew, with any number of samples."""
         self.state = None
 
     @property
     def dh0(self) -> np.ndarray:
-        """dL/dh0 (m, u), what the step that ran first hands on: `bc['dh'][:, 0]`, in `reverse` at each last real step.
+        """Return dL/dh0 (m, u), the gradient that leaves the step that ran first.
 
-        `g['dh0']` (1, u), of a learned h0, is its sum over the samples that began there. RuntimeError
-        where there was no `backward` since the last `forward`.
+        It is `bc['dh'][:, 0]`, in `reverse` `bc['dh']` at each sample's last real step.
+
+        `g['dh0']` (1, u) of a learned h0 is its sum over the samples that started from h0. RuntimeError if there was no
+        `backward` since the last `forward`.
         """
         if self.last is None:
             raise RuntimeError("dh0: expected a backward after the last forward")
         return self.last.dh0
 
     def backward(self, dX: ArrayLike, dstate: ArrayLike | None = None) -> np.ndarray:
-        """Take dL/dA, in the shape that `forward` returned, fill `bc`, and return dL/dX (m, s, e).
+        """Backpropagate dL/dA, of the shape that `forward` returned; fill `bc` and return dL/dX (m, s, e).
 
-        `dstate` (m, u) is dL/d(last state), which joins dL/dA at each sample's own last step; None: zero. dL/dh0 is
-        `dh0`. A state that was carried over from the call before counts as given: no gradient goes back there.
+        `dX` is dL/dA, as EpyNN calls the argument. `dstate` (m, u) is dL/d(last state), which is added at each sample's
+        own last step; None: zero. dL/dh0 is `dh0`. A state carried over from the call before counts as given: no
+        gradient goes back there. Parameter gradients: see `compute_gradients`.
 
         Raises:
             TypeError, ValueError: dX, dstate or a parameter does not fit.
             RuntimeError: `forward` was not called before, or another thread is inside this layer.
         """
-        self._enter("backward")
+        self._acquire("backward")
         try:
             if self.last is None:
                 raise RuntimeError("backward: expected a forward before it")
@@ -406,12 +415,13 @@ class GRU(Layer):
             self._lock.release()
 
     def compute_gradients(self) -> None:
-        """Fill `g`; with `clip_gradients` one factor brings its joint L2 norm to at most 0.25.
+        """Compute the parameter gradients `g` from the last pass, summed over samples and steps.
 
-        See `cgru.parameters.gru_compute_gradients`; the sums are those of the last pass. RuntimeError where there was
-        no `backward` after the last `forward`, or another thread is inside this layer.
+        With `clip_gradients` one factor scales them to a joint L2 norm of at most 0.25. See
+        `cgru.parameters.gru_compute_gradients`. RuntimeError if there was no `backward` after the last `forward`, or
+        another thread is inside this layer.
         """
-        self._enter("compute_gradients")
+        self._acquire("compute_gradients")
         try:
             if self.last is None:
                 raise RuntimeError("compute_gradients: bc['dhh_'] is missing; expected forward and backward before it")
@@ -420,21 +430,22 @@ class GRU(Layer):
         finally:
             self._lock.release()
 
-    # --- what stands behind them ---
+    # --- helpers ---
 
-    def _checked(self, A, lengths, h0, memory=None, preactivations=None, make=True):
-        """What a run is given, checked: X, lengths, h0, the parameters in the layer's dtype, the activations' codes.
+    def _check_inputs(self, A, lengths, h0, memory=None, preactivations=None, make=True):
+        """Check the arguments of a run; return X, lengths, h0, the parameters and the activation codes.
 
-        Parameters are made where there are none, if all else fits.
+        The parameters are in the layer's dtype. If there are none they are made, once all arguments fit; with `make`
+        False nothing is made, and None returned.
         """
         X = sequences(A, "A", self.dtype)
         m, s, e = X.shape
         lengths = lengths_of(lengths, m, s)
-        on, u = self._on, self.d["u"]
+        on, u = self._options_on, self.d["u"]
         if h0 is not None:
             h0 = np.ascontiguousarray(real(h0, "h0", (m, u), self.dtype))
         elif on and "stateful" in on and self.state is not None:
-            h0 = self._carried(m)
+            h0 = self._carried_state(m)
         if on:
             masks.check(self.masks, (m, s, e, u), self.dtype)
         codes = self.codes()
@@ -447,16 +458,16 @@ class GRU(Layer):
         return X, lengths, h0, parameters(self.p, e, u, self.dtype, self.variant, "A"), codes
 
     def validate(self, A: ArrayLike, lengths: ArrayLike | None = None, h0: ArrayLike | None = None) -> None:
-        """Raise what `run` would raise for these arguments; makes nothing."""
-        self._checked(A, lengths, h0, make=False)
+        """Raise the error that `run` would raise for these arguments; make nothing."""
+        self._check_inputs(A, lengths, h0, make=False)
 
-    def _pass(self, checked: tuple[Any, ...], preactivations: bool | None = None, memory: Any = None) -> GRUPass:
-        """Run what `_checked` returned."""
+    def _run_checked(self, checked: tuple[Any, ...], preactivations: bool | None = None, memory: Any = None) -> GRUPass:
+        """Run the sequences that `_check_inputs` returned; return their pass."""
         X, lengths, h0, p, codes = checked
-        on, dropped, reverse = self._on, {}, False
+        on, dropped, reverse = self._options_on, {}, False
         if on:
-            dropped, reverse = self._masks(X.shape), "reverse" in on
-        keeps = self._keeps(preactivations)
+            dropped, reverse = self._dropout_masks(X.shape), "reverse" in on
+        keeps = self._keeps_preactivations(preactivations)
         last = GRUPass(
             self, X, lengths, h0, p, codes, dropped, reverse=reverse, preactivations=keeps,
             compiled=codes is not None, buffers=self._buffers, memory=memory,
@@ -465,19 +476,23 @@ class GRU(Layer):
             self.state = last.state.copy()
         return last
 
-    def _masks(self, shape: tuple[int, ...]) -> dict[str, Any]:
-        """The masks of a run, drawn or handed in; while not training zoneout's rate, which gives the expectation."""
-        on = self._on
+    def _dropout_masks(self, shape: tuple[int, ...]) -> dict[str, Any]:
+        """Return the masks of a run, drawn or the user's.
+
+        Outside training return the zoneout rate alone, which gives the expectation.
+        """
+        on = self._options_on
         if self.training:
             rates = {name: on.get(option, 0.0) for name, option in masks.RATES.items()}
             return masks.draw(rates, (*shape, self.d["u"]), self.np_rng, self.masks, self.dtype)
         return {"zoneout": np.array(on["zoneout"], self.dtype)} if "zoneout" in on else {}
 
-    def _keeps(self, preactivations: bool | None) -> bool:
+    def _keeps_preactivations(self, preactivations: bool | None) -> bool:
+        """Return whether a pass keeps `hh_, z_, r_`: the argument, or if it is None the layer's own setting."""
         return self.preactivations is not False if preactivations is None else flag(preactivations, "preactivations")
 
     def _check_memory(self, memory: Any, m: int, s: int, codes: Any, preactivations: bool | None) -> None:
-        """Refuse memory that cannot hold the caches, and a run in NumPy, whose caches lie elsewhere."""
+        """Refuse `memory` that cannot hold the caches of a run, and any memory where the run is in NumPy."""
         if codes is None:
             raise ValueError("memory: expected None for a layer that does not run compiled")
         if not isinstance(memory, np.ndarray):
@@ -489,21 +504,22 @@ class GRU(Layer):
                 f"writable, got {memory.dtype} {memory.shape}"
             )
 
-    def _carried(self, m: int) -> np.ndarray:
-        """The state that the last call left, checked."""
+    def _carried_state(self, m: int) -> np.ndarray:
+        """Return the state (m, u) that the last call left; ValueError if it has another number of samples."""
         state = real(self.state, "state", ("m", self.d["u"]), self.dtype)
         if len(state) != m:
             raise ValueError(f"A: expected {len(state)} samples, as many as state has, got {m}; or call reset_state()")
         return np.ascontiguousarray(state)
 
     def _functions(self) -> tuple[Activation, ...]:
+        """Return the three activations in the order of `GATES`."""
         return self.activate, self.activate_update, self.activate_reset
 
     def codes(self) -> tuple[tuple[int, float], ...] | None:
-        """(code, alpha) of the three activations; None where one of them is not compiled."""
+        """Return (code, alpha) of the three activations; None if one of them is not compiled."""
         functions = self._functions()
-        if all(map(operator.is_, functions, self._known[0])):
-            return self._known[1]
+        if all(map(operator.is_, functions, self._codes_known[0])):
+            return self._codes_known[1]
         codes = []
         for gate, f in zip(GATES, functions, strict=True):
             callable_(f, gate)
@@ -511,17 +527,17 @@ class GRU(Layer):
                 raise ValueError(f"{gate}: softmax is for a Dense layer, expected an elementwise activation")
             codes.append(code_of(f, self.se_hPars))
         known = None if None in codes else tuple(codes)
-        if not any(map(tuned, functions)):  # then the codes hold whatever becomes of se_hPars
-            self._known = functions, known
+        if not any(map(tuned, functions)):  # else a change of se_hPars would change the codes
+            self._codes_known = functions, known
         return known
 
     def callables(self) -> list[Activation]:
-        """The three activations as NumPy functions whose result is checked."""
-        return [checked(bind(f, self.se_hPars), gate) for gate, f in zip(GATES, self._functions(), strict=True)]
+        """Return the three activations as NumPy functions that check the shape of their result."""
+        return [_shape_checked(bind(f, self.se_hPars), gate) for gate, f in zip(GATES, self._functions(), strict=True)]
 
 
-def checked(f: Activation, name: str) -> Activation:
-    """`f`, whose result must have the shape of its argument."""
+def _shape_checked(f: Activation, name: str) -> Activation:
+    """Return `f` with a check that its result has the shape of its argument."""
 
     def call(x: np.ndarray, deriv: bool = False) -> np.ndarray:
         y = f(x, deriv=True) if deriv else f(x)

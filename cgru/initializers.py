@@ -1,7 +1,7 @@
-"""Initializers of weights: `f(shape, rng)` returns a float64 array of that shape.
+"""Weight initializers: `f(shape, rng)` returns a float64 array of that shape.
 
-The draws of `orthogonal` and `xavier` are those of EpyNN's initializers of the same name, so that the same generator
-gives the same weights.
+`orthogonal` and `xavier` draw as EpyNN's initializers of the same name, so that the same generator gives the same
+weights.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ Initializer = Callable[..., np.ndarray]
 
 
 def orthogonal(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
-    """A matrix of `shape` with orthonormal columns (rows, where there are fewer rows than columns).
+    """Return a matrix of `shape` with orthonormal columns, or orthonormal rows if it has fewer rows than columns.
 
-    The Q of a standard-normal draw, each column's sign fixed by the diagonal of R, so that Q is spread evenly over
-    all such matrices (Mezzadri, "How to generate random matrices from the classical compact groups", 2007).
+    It is the Q of a standard-normal draw. The diagonal of R fixes each column's sign, so that Q is uniform over all
+    such matrices (Mezzadri, "How to generate random matrices from the classical compact groups", 2007).
     """
     W = rng.standard_normal(shape)
     wide = shape[0] < shape[1]
@@ -32,12 +32,12 @@ def orthogonal(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
 
 
 def xavier(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
-    """Normal draws of standard deviation sqrt(2 / (rows + columns)) (Glorot and Bengio, 2010)."""
+    """Return normal draws of standard deviation sqrt(2 / (rows + columns)) (Glorot and Bengio, 2010)."""
     return rng.standard_normal(shape) * np.sqrt(2 / sum(shape))
 
 
 def standard_normal(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
-    """Normal draws of mean 0 and deviation 1, as PyTorch's `nn.Embedding` has them."""
+    """Return normal draws of mean 0 and deviation 1, as PyTorch's `nn.Embedding` has them."""
     return rng.standard_normal(shape)
 
 
@@ -45,5 +45,5 @@ NAMED: dict[str, Initializer] = {f.__name__: f for f in (orthogonal, xavier, sta
 
 
 def named(value: Any, argument: str) -> Initializer:
-    """`value`, a callable, or the function of this module that it names; TypeError or ValueError for anything else."""
+    """Return `value` if it is a callable, or the initializer with that name; TypeError or ValueError otherwise."""
     return names.named(value, argument, NAMED)

@@ -1,6 +1,6 @@
 """Keras's own GRU layer, run by these kernels where Keras runs on PyTorch: `cgru.keras.accelerate(model)`.
 
-On that backend Keras 3 runs a GRU as a loop in Python. m samples, s steps, e elements per step, u unit cells.
+On that backend Keras 3 runs a GRU as a loop in Python. Letters: m samples, s steps, e features of a step, u units.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ try:
 except ImportError as error:
     raise ImportError(f"cgru.keras: {error.name} is missing: pip install keras torch") from None
 
-from cgru.torch.modules import here, run
+from cgru.torch.modules import can_run, run
 from cgru.torch.swap import Swapped, exchange
 
 if keras.backend.backend() != "torch":
@@ -31,13 +31,13 @@ class GRU(keras.layers.GRU):
     """
 
     def inner_loop(self, sequences: Any, initial_state: Any, mask: Any, training: bool = False) -> Any:
-        """What comes after the last step, after each in the order of processing, and the states."""
+        """Run all steps; return the output of the last step, all outputs in the order of processing, and the states."""
         cell, h0, weights = self.cell, keras.tree.flatten(initial_state)[0], []
-        runs = self._plain(training) and all(each is None for each in keras.tree.flatten(mask))
+        runs = self._matches_pytorch(training) and all(each is None for each in keras.tree.flatten(mask))
         if runs:
-            biases = rows(cell.bias) if cell.use_bias else ()
-            weights = [rows(cell.kernel).T, rows(cell.recurrent_kernel).T, *biases]
-        if not runs or not here((sequences, h0, *weights)) or 0 in sequences.shape:
+            biases = in_torch_order(cell.bias) if cell.use_bias else ()
+            weights = [in_torch_order(cell.kernel).T, in_torch_order(cell.recurrent_kernel).T, *biases]
+        if not runs or not can_run((sequences, h0, *weights)) or 0 in sequences.shape:
             return super().inner_loop(sequences, initial_state, mask, training)
         if training and self.dropout:
             sequences = sequences * cell.get_dropout_mask(sequences[:, 0])[:, None]
@@ -46,8 +46,8 @@ class GRU(keras.layers.GRU):
         outputs = outputs.transpose(0, 1)
         return state, outputs.flip(1) if self.go_backwards else outputs, [state]
 
-    def _plain(self, training: bool) -> bool:
-        """Whether the cell is PyTorch's, its dropout one mask for all gates."""
+    def _matches_pytorch(self, training: bool) -> bool:
+        """Return whether the cell computes as PyTorch's does, its dropout one mask for all gates."""
         cell = self.cell
         return (
             type(cell) is keras.layers.GRUCell
@@ -58,8 +58,8 @@ class GRU(keras.layers.GRU):
         )
 
 
-def rows(variable: Any) -> torch.Tensor:
-    """A weight (n, 3 u) with its gates in PyTorch's order, r, z, hh."""
+def in_torch_order(variable: Any) -> torch.Tensor:
+    """Return a weight (n, 3 u) with its gates in PyTorch's order, r, z, hh."""
     z, r, hh = keras.ops.convert_to_tensor(variable).chunk(3, -1)
     return torch.cat([r, z, hh], -1)
 
@@ -77,11 +77,12 @@ def accelerate(model: keras.Layer) -> Swapped:
 
 
 def restore(model: keras.Layer) -> Swapped:
-    """Undo `accelerate`, as before a model is saved for who has no cgru."""
+    """Undo `accelerate`, for example to save a model for users without cgru."""
     return _swap(model, {GRU: keras.layers.GRU})
 
 
 def _swap(model: keras.Layer, classes: dict[type, type]) -> Swapped:
+    """Change the classes of a model's layers; TypeError if it is no layer of Keras."""
     if not isinstance(model, keras.Layer):
         raise TypeError(f"model: expected a layer or a model of Keras's, got {type(model).__name__}")
     return exchange(((layer.path, layer) for layer in model._flatten_layers()), classes, keras.layers.GRU)

@@ -1,10 +1,10 @@
-"""The losses: each returns its value, averaged over the samples, and its gradient; and what they take as `y`.
+"""The losses: each returns its value, averaged over the samples, and its gradient, and checks the targets `y` it takes.
 
-m samples, k outputs, A (m, k) the head's outputs, Z (m, k) what they were before the activation, Y (m, k) the targets.
-Where there are outputs at each of s steps, the real steps of all samples are the rows: a loss is averaged over them,
-so that a long sample counts more than a short one. With weights w (m,) of the rows the average is
-sum(w_i loss_i) / sum(w_i), and 0 where all of them are 0. With `each` nothing is averaged but the outputs of a row: the
-value is (m,), float64, and the gradient that of each row by itself; weights are not looked at.
+Letters: m samples, k outputs, A (m, k) the outputs of the head, Z (m, k) the same before the activation, Y (m, k) the
+targets. With outputs at each of s steps, the rows are the real steps of all samples. A loss is averaged over rows, so
+that a long sample counts more than a short one. With weights w (m,) of the rows the average is sum(w_i loss_i) /
+sum(w_i), and 0 if all weights are 0. With `each` only the outputs of a row are averaged: the value is (m,), float64,
+with the gradient of each row by itself, and the weights are ignored.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ __all__ = [
     "softmax_cross_entropy",
 ]
 
-Graded = tuple[Any, np.ndarray]  # a loss and its gradient
-Function = Callable[..., Graded]
+LossAndGrad = tuple[Any, np.ndarray]
+Function = Callable[..., LossAndGrad]
 LEVELS = (0.5, 0.8, 0.9, 0.95)  # of a gaussian's intervals
 
 
@@ -41,40 +41,46 @@ LEVELS = (0.5, 0.8, 0.9, 0.95)  # of a gaussian's intervals
 
 def cross_entropy(
     A: np.ndarray, Y: np.ndarray, weights: np.ndarray | None = None, smoothing: float = 0.0, *, each: bool = False
-) -> Graded:
-    """-sum(Y log A) / m, for probabilities A; those under the dtype's epsilon count as epsilon.
+) -> LossAndGrad:
+    """Return -sum(Y log A) / m for probabilities A, and its gradient.
 
-    With `smoothing` the targets are `smoothed`.
+    Probabilities below the dtype's epsilon count as epsilon. With `smoothing` the targets are `smoothed`.
     """
     A, Y = np.maximum(A, np.finfo(A.dtype).eps), smoothed(Y, smoothing)
-    return _mean(-(Y * np.log(A, dtype=np.float64)).sum(axis=1, keepdims=True), -Y / A, A, weights, each)
+    return _average(-(Y * np.log(A, dtype=np.float64)).sum(axis=1, keepdims=True), -Y / A, A, weights, each)
 
 
 def binary_cross_entropy(
     A: np.ndarray, Y: np.ndarray, weights: np.ndarray | None = None, *, each: bool = False
-) -> Graded:
-    """-mean(Y log A + (1 - Y) log(1 - A)) over samples and outputs, A kept the dtype's epsilon away from 0 and 1."""
+) -> LossAndGrad:
+    """Return -mean(Y log A + (1 - Y) log(1 - A)) over samples and outputs, and its gradient.
+
+    A is kept the dtype's epsilon away from 0 and 1.
+    """
     eps = np.finfo(A.dtype).eps
     A = np.clip(A, eps, 1 - eps)
     a = A.astype(np.float64)
-    return _mean(-(Y * np.log(a) + (1 - Y) * np.log1p(-a)), (a - Y) / (a * (1 - a)), A, weights, each)
+    return _average(-(Y * np.log(a) + (1 - Y) * np.log1p(-a)), (a - Y) / (a * (1 - a)), A, weights, each)
 
 
 def mean_squared_error(
     A: np.ndarray, Y: np.ndarray, weights: np.ndarray | None = None, *, each: bool = False
-) -> Graded:
-    """mean((A - Y)^2) over samples and outputs."""
+) -> LossAndGrad:
+    """Return mean((A - Y)^2) over samples and outputs, and its gradient."""
     E = A - Y
-    return _mean(np.square(E, dtype=np.float64), 2 * E, A, weights, each)
+    return _average(np.square(E, dtype=np.float64), 2 * E, A, weights, each)
 
 
 def huber(
     A: np.ndarray, Y: np.ndarray, weights: np.ndarray | None = None, delta: float = 1.0, *, each: bool = False
-) -> Graded:
-    """(A - Y)^2 / 2 up to an error of delta, delta (|A - Y| - delta / 2) beyond; mean over samples and outputs."""
+) -> LossAndGrad:
+    """Return the Huber loss, averaged over samples and outputs, and its gradient.
+
+    (A - Y)^2 / 2 for errors up to delta, delta (|A - Y| - delta / 2) beyond.
+    """
     E = A.astype(np.float64) - Y
     G = np.clip(E, -delta, delta)
-    return _mean(G * (E - G / 2), G, A, weights, each)
+    return _average(G * (E - G / 2), G, A, weights, each)
 
 
 def quantile(
@@ -84,31 +90,35 @@ def quantile(
     quantiles: tuple[float, ...] = (0.5,),
     *,
     each: bool = False,
-) -> Graded:
-    """max(q (Y - A), (q - 1) (Y - A)), whose least is at the quantile q of Y; mean over samples and outputs.
+) -> LossAndGrad:
+    """Return the pinball loss max(q (Y - A), (q - 1) (Y - A)), averaged over samples and outputs, and its gradient.
 
-    Of each target all quantiles stand side by side: A is (m, targets x quantiles).
+    Its minimum is at the quantile q of Y. A is (m, targets x quantiles): all quantiles of a target stand side by side.
     """
     q = np.tile(quantiles, Y.shape[1])
     E = np.repeat(Y, len(quantiles), axis=1) - A.astype(np.float64)
-    return _mean(np.maximum(q * E, (q - 1) * E), (E < 0) - q * (E != 0), A, weights, each)
+    return _average(np.maximum(q * E, (q - 1) * E), (E < 0) - q * (E != 0), A, weights, each)
 
 
-def poisson(A: np.ndarray, Y: np.ndarray, weights: np.ndarray | None = None, *, each: bool = False) -> Graded:
-    """exp(A) - Y A: -log of the probability of counts Y at rates exp(A), but for a constant; mean over all outputs."""
+def poisson(A: np.ndarray, Y: np.ndarray, weights: np.ndarray | None = None, *, each: bool = False) -> LossAndGrad:
+    """Return exp(A) - Y A, averaged over all outputs, and its gradient.
+
+    It is -log of the probability of counts Y at rates exp(A), up to a constant.
+    """
     rate = np.exp(A, dtype=np.float64)
-    return _mean(rate - Y * A, rate - Y, A, weights, each)
+    return _average(rate - Y * A, rate - Y, A, weights, each)
 
 
-def gaussian(A: np.ndarray, Y: np.ndarray, weights: np.ndarray | None = None, *, each: bool = False) -> Graded:
-    """(v + (Y - mean)^2 / exp(v)) / 2 with the log-variance v: -log of a normal density, but for a constant.
+def gaussian(A: np.ndarray, Y: np.ndarray, weights: np.ndarray | None = None, *, each: bool = False) -> LossAndGrad:
+    """Return (v + (Y - mean)^2 / exp(v)) / 2, averaged over samples and targets, and its gradient.
 
-    Of each target mean and log-variance stand side by side: A is (m, 2 x targets). Mean over samples and targets.
+    It is -log of a normal density with log-variance v, up to a constant. A is (m, 2 x targets): mean and log-variance
+    of a target stand side by side.
     """
     mean, v = np.moveaxis(A.reshape(*Y.shape, 2).astype(np.float64), 2, 0)
     precision, E = np.exp(-v), mean - Y
     G = np.stack([E * precision, (1 - E * E * precision) / 2], axis=2)
-    return _mean((v + E * E * precision) / 2, G.reshape(A.shape), A, weights, each)
+    return _average((v + E * E * precision) / 2, G.reshape(A.shape), A, weights, each)
 
 
 def smoothed(Y: np.ndarray, smoothing: float) -> np.ndarray:
@@ -116,10 +126,10 @@ def smoothed(Y: np.ndarray, smoothing: float) -> np.ndarray:
     return Y * (1 - smoothing) + smoothing / Y.shape[1] if smoothing else Y
 
 
-def _mean(values: np.ndarray, G: np.ndarray, A: np.ndarray, weights: np.ndarray | None, each: bool) -> Graded:
-    """The mean of values (m, n), by the weights of their rows, and its gradient from theirs, G, in the dtype of A.
+def _average(values: np.ndarray, G: np.ndarray, A: np.ndarray, weights: np.ndarray | None, each: bool) -> LossAndGrad:
+    """Average values (m, n) and their gradients G, weighted by row; the gradient is in the dtype of A.
 
-    With `each` the mean of each row, (m,), and the gradients of these.
+    With `each` average only within each row: values (m,) and the gradients of these.
     """
     m, n = values.shape
     if each:
@@ -141,18 +151,17 @@ def softmax_cross_entropy(
     smoothing: float = 0.0,
     *,
     each: bool = False,
-) -> Graded:
-    """The cross-entropy of softmax(Z / temperature), by log-sum-exp: it neither overflows nor vanishes.
+) -> LossAndGrad:
+    """Return the cross-entropy of softmax(Z / temperature) and dL/dZ, by log-sum-exp without overflow.
 
-    Rows of Y sum to 1, and with `smoothing` are `smoothed`. A is softmax(Z / temperature) where the caller has it
-    already.
+    Rows of Y sum to 1, and with `smoothing` are `smoothed`. A is softmax(Z / temperature) if the caller has it already.
     """
     Y = smoothed(Y, smoothing)
     if A is None:
         A = softmax(Z, se_hPars={"softmax_temperature": temperature})
     z = (Z - Z.max(axis=1, keepdims=True)).astype(np.float64) / temperature
     values = np.log(np.exp(z).sum(axis=1, keepdims=True)) - (Y * z).sum(axis=1, keepdims=True)
-    return _mean(values, (A - Y) / temperature, Z, weights, each)
+    return _average(values, (A - Y) / temperature, Z, weights, each)
 
 
 def sigmoid_cross_entropy(
@@ -163,42 +172,43 @@ def sigmoid_cross_entropy(
     weights: np.ndarray | None = None,
     *,
     each: bool = False,
-) -> Graded:
-    """The binary cross-entropy of sigmoid(Z), as max(Z, 0) - Z Y + log(1 + exp(-|Z|)), averaged over all outputs.
+) -> LossAndGrad:
+    """Return the binary cross-entropy of sigmoid(Z), averaged over all outputs, and dL/dZ.
 
-    A is sigmoid(Z) where the caller has it already; `temperature` is softmax's alone and not looked at.
+    It is computed as max(Z, 0) - Z Y + log(1 + exp(-|Z|)). A is sigmoid(Z) if the caller has it already; `temperature`
+    belongs to softmax and is ignored.
     """
     if A is None:
         A = sigmoid(Z)
     z = Z.astype(np.float64)
-    return _mean(np.maximum(z, 0) - z * Y + np.log1p(np.exp(-np.abs(z))), A - Y, Z, weights, each)
+    return _average(np.maximum(z, 0) - z * Y + np.log1p(np.exp(-np.abs(z))), A - Y, Z, weights, each)
 
 
-# --- one object a loss, which says all about it ---
+# --- each loss as an object ---
 
 
 class Loss:
-    """One loss with its numbers. Whoever has to know something about a loss asks this object, which `named` finds.
+    """A loss with its parameters, and all that other code asks about a loss; `named` finds it.
 
     Called with outputs, targets and weights it returns its value and dL/dA, as the functions above do. `name` is the
-    canonical one, with the numbers in parentheses; `given` is what a `Network` has as its `loss`: the name, or the
-    callable of the user.
+    canonical name, with the numbers in parentheses. `given` is what a `Network` stores as its `loss`: the name, or the
+    user's callable.
 
     A new loss is its function, a subclass, a place in `LOSSES`, and its C code in simd/loss.h.
     """
 
     function: ClassVar[Function]
-    default: ClassVar[tuple[float, ...]] = ()  # the numbers of the name alone
-    # Of a loss with numbers: how they are written, which they may be, and whether some given ones are.
+    default: ClassVar[tuple[float, ...]] = ()  # the numbers if the name has none
+    # For a loss with numbers: how they are written, which are allowed, and the check of that.
     takes: ClassVar[tuple[str, str, Callable[[tuple[float, ...]], bool]] | None] = None
     classifies: ClassVar[bool] = False  # whether it has an accuracy
-    takes_class_numbers: ClassVar[bool] = False  # whether a target may be one of k classes, an integer
+    takes_class_numbers: ClassVar[bool] = False  # whether a target may be an integer, one of k classes
     can_standardize: ClassVar[bool] = True  # whether targets may be standardised, and outputs scaled back
     can_shrink: ClassVar[bool] = False  # whether outputs may be shrunk towards the mean
-    # The activations of a head; none: any. The first takes this loss by default. A function: the loss from Z.
+    # The activations that a head may have; empty: any. This loss is the default of the first. Value: the loss from Z.
     suits: ClassVar[dict[Activation, Function | None]] = {}
-    suffixes: Sequence[str] = ("",)  # what each output of one target is, as the end of a name
-    middle = 0  # the output of a target that predicts its value
+    suffixes: Sequence[str] = ("",)  # name suffix of each output of one target
+    middle = 0  # index of the output that is the point prediction of its target
 
     def __init__(self, numbers: tuple[float, ...] = ()) -> None:
         self.numbers = numbers or self.default
@@ -214,16 +224,16 @@ class Loss:
 
     def __call__(
         self, A: np.ndarray, Y: np.ndarray, weights: np.ndarray | None = None, *, each: bool = False
-    ) -> Graded:
+    ) -> LossAndGrad:
         return self.function(A, Y, weights, *self.arguments, each=each)
 
     def of_head(
         self, head: Any, Z: np.ndarray, A: np.ndarray, Y: np.ndarray, weights: np.ndarray | None = None,
         *, each: bool = False,
     ) -> tuple[Any, np.ndarray | None, np.ndarray | None]:  # fmt: skip
-        """Return the loss, dL/dZ and dL/dA of the outputs A of `head`, a Dense; one of the gradients is None.
+        """Return the loss, dL/dZ and dL/dA for outputs A of the Dense layer `head`; one of the gradients is None.
 
-        dL/dZ is there where loss and activation are a pair that has one in closed form.
+        dL/dZ is returned if loss and activation are a pair with a closed form for it.
         """
         pair = self.suits.get(ours(head.activate))
         if pair is not None:
@@ -234,50 +244,50 @@ class Loss:
 
     @property
     def scored(self) -> Loss:
-        """Return the loss of which validation and `evaluate` tell: itself, but for what is there for training alone."""
+        """Return the loss that validation and `evaluate` report: itself without what is for training alone."""
         return self
 
     @property
     def code(self) -> int | None:
-        """The number of the loss in simd/cgru.h; None where no compiled code computes it."""
+        """Return the loss's number in simd/cgru.h; None if no compiled code computes it."""
         return 1 + [*LOSSES].index(self.function.__name__)
 
     def terms(self, k: int) -> int:
-        """Return how many values the loss of one row averages, of k outputs."""
+        """Return how many values the loss of a row of k outputs is the average of."""
         return k
 
     # --- its outputs ---
 
     @property
     def outputs(self) -> int:
-        """How many outputs one target has."""
+        """Return the number of outputs for one target."""
         return len(self.suffixes)
 
     def output_names(self, targets: Sequence[str]) -> list[str]:
-        """Return a name for each output: that of its target, with a suffix where the output is not the target."""
+        """Return a name for each output: its target's name, with a suffix if the output is not the target itself."""
         return [target + suffix for target in targets for suffix in self.suffixes]
 
     def targets(self, k: int) -> int | None:
-        """Return how many targets a row has, of k outputs; None: any number."""
+        """Return the number of targets of a row with k outputs; None: any number."""
         return k // self.outputs
 
     def point(self, A: np.ndarray) -> np.ndarray:
-        """Return what outputs A (..., k) predict of each target: its mean, rate, median, or the output itself."""
+        """Return the point prediction of each target from outputs A (..., k): its mean, rate, median or value."""
         return A.reshape(*A.shape[:-1], -1, self.outputs)[..., self.middle]
 
     def certainty(self, y: np.ndarray, A: np.ndarray, metrics: Any) -> dict[str, Any]:
-        """Return what the outputs A (n, outputs) promise of one target y (n,), and what of it came true.
+        """Return what the outputs A (n, outputs) promise about one target y (n,), and how often that held.
 
-        {} where there is one output, the target itself. `metrics` is `sklearn.metrics`.
+        {} if the only output is the target itself. `metrics` is `sklearn.metrics`.
         """
         return {}
 
     def scaling(self, mean: np.ndarray, scale: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return factor and shift (k,) that bring the outputs for targets (y - mean) / scale to those for y."""
+        """Return factor and shift (k,) that convert outputs for targets (y - mean) / scale to outputs for y."""
         return np.repeat(scale, self.outputs), np.repeat(mean, self.outputs)
 
     def check(self, activate: Activation, k: int) -> None:
-        """Raise ValueError where a head of k units with this activation does not fit the loss."""
+        """Raise ValueError if a head of k units with this activation does not fit the loss."""
         if k % self.outputs:
             raise ValueError(f"loss: expected a head of {self.outputs} units for each target of {self}, got {k}")
         known = ours(activate)
@@ -287,20 +297,21 @@ class Loss:
 
     # --- its targets ---
 
-    def compact(
+    def check_targets(
         self, y: Any, m: int, k: int, name: str = "y", real: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray | None]:
-        """Check the targets `y` of m samples; return them as the compiled code takes them, and as classes (m,).
+        """Check the targets `y` of m samples; return them in the compiled code's form, and as classes (m,).
 
-        Cross-entropy takes integers (m,) from 0 to k - 1, which stay integers, or class probabilities (m, k); binary
-        cross-entropy 0 and 1 (m,) or reals from 0 to 1 (m, k); any other loss reals (m, targets), poisson those of at
-        least 0. (m,) does for (m, 1). Returned are float64 (m, targets), or integers (m,), and None for the classes
-        where a target is none. TypeError or ValueError for anything else, NaN and infinity among it.
+        Cross-entropy takes integers (m,) from 0 to k - 1, which stay integers, or class probabilities (m, k). Binary
+        cross-entropy takes 0 and 1 (m,) or reals from 0 to 1 (m, k). Any other loss takes reals (m, targets), poisson
+        those of at least 0. (m,) is accepted for (m, 1). The result is float64 (m, targets), or integers (m,); the
+        classes are None if a target is not a class. TypeError or ValueError for anything else, NaN and infinity
+        included.
 
-        real: (m, s) booleans, of outputs at all steps: those that are no padding. What holds for a sample then holds
-        for a step; `y` is not looked at elsewhere, and zero there in what is returned, without classes beside it.
+        real: (m, s) booleans for outputs at all steps: which steps are not padding. Then each step has a target as a
+        sample has otherwise. Padding of `y` is not read and is zero in the result, and the classes are None.
         """
-        array, rows = _numbers(y, name), (m,) if real is None else real.shape
+        array, rows = _real_targets(y, name), (m,) if real is None else real.shape
         n = self.targets(k) or (array.shape[-1] if array.ndim == len(rows) + 1 else 1)
         due = [rows, (*rows, n)] if n == 1 or self.takes_class_numbers else [(*rows, n)]
         if array.shape not in due:
@@ -309,36 +320,40 @@ class Loss:
         array = array if real is None else array[real]
         if not np.isfinite(array).all():
             raise ValueError(f"{name}: expected finite numbers, got {array[~np.isfinite(array)][0]}")
-        Y, classes = self._taken(array, n, name)
+        Y, classes = self._check_values(array, n, name)
         if real is None:
             return Y, classes
         at_steps = np.zeros((*rows, *Y.shape[1:]), Y.dtype)
         at_steps[real] = Y
         return at_steps, None
 
-    def _taken(self, array: np.ndarray, n: int, name: str) -> tuple[np.ndarray, np.ndarray | None]:
-        """Check the finite targets in `array`, n a row; return what `compact` does."""
+    def _check_values(self, array: np.ndarray, n: int, name: str) -> tuple[np.ndarray, np.ndarray | None]:
+        """Check the finite targets `array`, n a row; return them in the compiled form, and as classes or None."""
         return array.reshape(len(array), n).astype(np.float64), None
 
     # --- its classes ---
 
-    def says_one(self, k: int) -> bool:
-        """Return whether k outputs together say one class."""
+    def predicts_one_class(self, k: int) -> bool:
+        """Return whether k outputs together predict one class."""
         return self.takes_class_numbers or (self.classifies and k == 1)
 
     def classes_in(self, Y: np.ndarray) -> np.ndarray | None:
-        """Return the class of each row or step of the targets that `compact` has checked; None where one has none."""
+        """Return the class of each row or step of targets that `check_targets` returned; None if one is not a class."""
         return None
 
     def classes(self, A: np.ndarray) -> np.ndarray:
-        """Return the classes that outputs A (..., k) say: 0 or 1, above 0.5, of each; of a single one (...)."""
-        said = (A > 0.5).astype(np.intp)
-        return said[..., 0] if A.shape[-1] == 1 else said
+        """Return the classes that outputs A (..., k) predict: 1 above 0.5, else 0, for each output.
+
+        For a single output the last axis is dropped.
+        """
+        predicted = (A > 0.5).astype(np.intp)
+        return predicted[..., 0] if A.shape[-1] == 1 else predicted
 
     def hits(self, A: np.ndarray, Y: np.ndarray, weights: np.ndarray | None = None) -> float | None:
-        """Return how many rows of A (m, k) are right; of several binary outputs each counts by its share of a row.
+        """Return how many rows of A (m, k) predict their class; None for a loss without classes.
 
-        With weights (m,) what those weigh that are right. None for a loss that has no classes.
+        Of several binary outputs each counts by its share of a row. With weights (m,) return the weight of the correct
+        rows.
         """
         if not self.classifies:
             return None
@@ -347,11 +362,11 @@ class Loss:
         return float((right if weights is None else weights * right).sum())
 
 
-_NUMBERS = 'numbers to predict need a head with activate="identity"'
+_REGRESSION_HINT = 'numbers to predict need a head with activate="identity"'
 
 
-def _numbers(y: Any, name: str) -> np.ndarray:
-    """Return `y` as real numbers; TypeError, with the way from names to numbers, for strings."""
+def _real_targets(y: Any, name: str) -> np.ndarray:
+    """Return `y` as real numbers; for strings a TypeError that says how to turn them into class numbers."""
     try:
         return checks.real(y, name)
     except TypeError:
@@ -363,22 +378,22 @@ def _numbers(y: Any, name: str) -> np.ndarray:
         ) from None
 
 
-class _OfClasses(Loss):
-    """A loss whose targets are probabilities, or classes."""
+class _ClassificationLoss(Loss):
+    """A loss whose targets are classes or probabilities."""
 
     classifies = True
     can_standardize = False
-    cure: ClassVar[str]  # for integers that are too large
+    cure: ClassVar[str]  # the hint of the error for integers that are too large
 
-    def _within(self, array: np.ndarray, top: int, name: str) -> None:
-        """Raise ValueError where a target is not from 0 to `top`."""
+    def _check_range(self, array: np.ndarray, top: int, name: str) -> None:
+        """Raise ValueError if a target is not from 0 to `top`."""
         wrong = array[(array < 0) | (array > top)]
         if wrong.size:
-            what, cure = ("integers", self.cure) if array.dtype.kind in "iub" else ("reals", _NUMBERS)
+            what, cure = ("integers", self.cure) if array.dtype.kind in "iub" else ("reals", _REGRESSION_HINT)
             raise ValueError(f"{name}: expected {what} from 0 to {top} for {self}, got {wrong[0]}; {cure}")
 
 
-class _CrossEntropy(_OfClasses):
+class _CrossEntropy(_ClassificationLoss):
     function = staticmethod(cross_entropy)
     default = (0.0,)
     takes = "smoothing", "0 <= smoothing < 1", lambda numbers: len(numbers) == 1 and 0 <= numbers[0] < 1
@@ -399,11 +414,11 @@ class _CrossEntropy(_OfClasses):
             other = binary_cross_entropy.__name__
             raise ValueError(f"loss: expected a head of at least 2 units for {self}, got 1 (see {other})")
 
-    def _taken(self, array: np.ndarray, n: int, name: str) -> tuple[np.ndarray, np.ndarray | None]:
+    def _check_values(self, array: np.ndarray, n: int, name: str) -> tuple[np.ndarray, np.ndarray | None]:
         if array.ndim == 1 and array.dtype.kind not in "iub":
             due = f"integers (m,) or class probabilities (m, {n})"
-            raise TypeError(f"{name}: expected {due}, got {array.dtype} (m,); {_NUMBERS}")
-        self._within(array, n - 1 if array.ndim == 1 else 1, name)
+            raise TypeError(f"{name}: expected {due}, got {array.dtype} (m,); {_REGRESSION_HINT}")
+        self._check_range(array, n - 1 if array.ndim == 1 else 1, name)
         if array.ndim == 1:
             classes = array.astype(np.intp)
             return classes, classes
@@ -418,19 +433,19 @@ class _CrossEntropy(_OfClasses):
         return Y if Y.dtype.kind == "i" else None
 
     def classes(self, A: np.ndarray) -> np.ndarray:
-        """Return the class that outputs A (..., k) say, the place of the largest."""
+        """Return the class that outputs A (..., k) predict: the index of the largest."""
         return A.argmax(axis=-1)
 
 
-class _BinaryCrossEntropy(_OfClasses):
+class _BinaryCrossEntropy(_ClassificationLoss):
     function = staticmethod(binary_cross_entropy)
     suits: ClassVar = {sigmoid: sigmoid_cross_entropy, softmax: None}
-    cure = f'N classes need a head of N units with activate="softmax", {_NUMBERS}'
+    cure = f'N classes need a head of N units with activate="softmax", {_REGRESSION_HINT}'
 
-    def _taken(self, array: np.ndarray, n: int, name: str) -> tuple[np.ndarray, np.ndarray | None]:
-        self._within(array, 1, name)
+    def _check_values(self, array: np.ndarray, n: int, name: str) -> tuple[np.ndarray, np.ndarray | None]:
+        self._check_range(array, 1, name)
         whole = array.dtype.kind in "iub" and n == 1
-        return super()._taken(array, n, name)[0], array.reshape(-1).astype(np.intp) if whole else None
+        return super()._check_values(array, n, name)[0], array.reshape(-1).astype(np.intp) if whole else None
 
     def classes_in(self, Y: np.ndarray) -> np.ndarray | None:
         return Y[..., 0].astype(np.intp) if Y.shape[-1] == 1 and np.isin(Y, (0, 1)).all() else None
@@ -460,7 +475,7 @@ class _Quantile(Loss):
         self.arguments = (self.numbers,)
 
     def certainty(self, y: np.ndarray, A: np.ndarray, metrics: Any) -> dict[str, Any]:
-        """How many targets are at most as large as each quantile, and lie between the outermost two."""
+        """Return the share of targets at or below each quantile, and between the outermost two."""
         q = self.numbers
         below = [{"promised": level, "found": float((y <= a).mean())} for level, a in zip(q, A.T, strict=True)]
         low, high = np.argmin(q), np.argmax(q)
@@ -478,17 +493,17 @@ class _Poisson(Loss):
         return np.exp(super().point(A))
 
     def certainty(self, y: np.ndarray, A: np.ndarray, metrics: Any) -> dict[str, Any]:
-        """The mean deviance, and the dispersion, which should be 1: the squared errors over the rates, on average."""
+        """Return the mean deviance, and the dispersion: squared errors over rates on average, which should be 1."""
         rate = np.maximum(np.exp(A[:, 0]), np.finfo(np.float64).tiny)
         return {
             "deviance": metrics.mean_poisson_deviance(y, rate),
             "dispersion": (np.square(y - rate) / rate).mean(),
         }
 
-    def _taken(self, array: np.ndarray, n: int, name: str) -> tuple[np.ndarray, np.ndarray | None]:
+    def _check_values(self, array: np.ndarray, n: int, name: str) -> tuple[np.ndarray, np.ndarray | None]:
         if (array < 0).any():
             raise ValueError(f"{name}: expected numbers of at least 0 for {self}, got {array[array < 0][0]}")
-        return super()._taken(array, n, name)
+        return super()._check_values(array, n, name)
 
 
 class _Gaussian(Loss):
@@ -499,7 +514,7 @@ class _Gaussian(Loss):
         return k // 2
 
     def certainty(self, y: np.ndarray, A: np.ndarray, metrics: Any) -> dict[str, Any]:
-        """How many targets lie in central intervals, and the deviation of errors in units of the predicted one."""
+        """Return the share of targets in central intervals, and the deviation of errors over predicted deviations."""
         from statistics import NormalDist  # which takes a while to import
 
         z = (y - A[:, 0]) * np.exp(-A[:, 1] / 2)
@@ -515,8 +530,8 @@ class _Gaussian(Loss):
         return pairs[0].ravel(), pairs[1].ravel()
 
 
-class _Own(Loss):
-    """A callable of the user's: loss(A, Y) -> (the values of the rows (m,), their gradients (m, k))."""
+class _UserLoss(Loss):
+    """A loss that is the user's callable: loss(A, Y) -> (values of the rows (m,), their gradients (m, k))."""
 
     can_shrink = True
     code = None
@@ -526,18 +541,18 @@ class _Own(Loss):
 
     def __call__(
         self, A: np.ndarray, Y: np.ndarray, weights: np.ndarray | None = None, *, each: bool = False
-    ) -> Graded:
+    ) -> LossAndGrad:
         values, G = map(np.asarray, self.given(A, Y))
         if values.shape != A.shape[:1] or G.shape != A.shape:
             due = f"values {A.shape[:1]} and gradients {A.shape}"
             raise ValueError(f"loss: expected {due} from {self.given!r}, got {values.shape} and {G.shape}")
-        return _mean(values[:, None], G, A, weights, each)
+        return _average(values[:, None], G, A, weights, each)
 
     def targets(self, k: int) -> int | None:
         return None
 
 
-# --- which one is meant ---
+# --- the loss for a name ---
 
 # By name, in the order of the enum in simd/cgru.h.
 LOSSES: dict[str, type[Loss]] = {
@@ -548,14 +563,14 @@ SHORT = {"mse": mean_squared_error.__name__}
 
 
 def named(loss: Any) -> Loss:
-    """Return the object of a loss that is given by its name, as "huber(0.5)" with numbers, or as a callable.
+    """Return the `Loss` for a name such as "huber(0.5)", or for the user's callable.
 
     A `Loss` is returned as it is. ValueError for an unknown name, and for numbers that the loss does not take.
     """
     if isinstance(loss, Loss):
         return loss
     if callable(loss):
-        return _Own(loss)
+        return _UserLoss(loss)
     found = _known(loss) if isinstance(loss, str) else None
     if found is None:
         raise ValueError(f"loss: expected one of {', '.join(LOSSES)}, a callable or None, got {loss!r}")
@@ -564,6 +579,7 @@ def named(loss: Any) -> Loss:
 
 @functools.lru_cache(64)
 def _known(loss: str) -> Loss | None:
+    """Return the loss for a name with or without numbers; None for an unknown name."""
     found = re.fullmatch(r"(\w+)(?:\(([^()]+)\))?", SHORT.get(loss, loss))
     if not found or found[1] not in LOSSES:
         return None
@@ -579,16 +595,16 @@ def _known(loss: str) -> Loss | None:
 
 
 def classifies(loss: Any) -> bool:
-    """Return whether a network with this `loss` tells classes; None, of one without a head, does not."""
+    """Return whether a network with this `loss` predicts classes; one without a loss (None) does not."""
     return loss is not None and named(loss).classifies
 
 
 def chosen(loss: str | Function | None, activate: Activation, k: int) -> str | Function:
-    """Return the name of the loss for a head of `k` units: `loss`, or by the activation where it is None.
+    """Return the name of the loss for a head of `k` units: `loss`, or if it is None the default of the activation.
 
-    One loss has one name: "mse" becomes "mean_squared_error", "huber(1)" becomes "huber", "huber(.5)" "huber(0.5)".
-    A callable stays what it is. ValueError for an unknown name and for a pair that means nothing: a cross-entropy of
-    what is no probability, half a target.
+    One loss has one name: "mse" becomes "mean_squared_error", "huber(1)" becomes "huber", "huber(.5)" "huber(0.5)". A
+    callable is returned as it is. ValueError for an unknown name, and for a loss that does not fit the head, such as a
+    cross-entropy of outputs that are not probabilities.
     """
     if loss is None:
         known = ours(activate)
@@ -598,8 +614,8 @@ def chosen(loss: str | Function | None, activate: Activation, k: int) -> str | F
     return found.given
 
 
-def spelled_out(Y: np.ndarray, k: int) -> np.ndarray:
-    """Return targets as the losses take them, float64: classes (n,), which are integers, as rows (n, k) of 0 and 1."""
+def one_hot(Y: np.ndarray, k: int) -> np.ndarray:
+    """Return targets as float64 for the loss functions: integer classes (n,) become one-hot rows (n, k)."""
     if Y.ndim > 1:
         return Y
     rows = np.zeros((len(Y), k))

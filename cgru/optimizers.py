@@ -1,7 +1,7 @@
-"""The optimizers, SGD, Adam and RMSprop, and schedules of the learning rate.
+"""The optimizers SGD, Adam and RMSprop, and schedules of the learning rate.
 
-An optimizer holds settings and no state, so that one may serve several networks and layers: the state is a dict that
-each of these owns. Parameters and gradients come as dicts with the same keys; parameters are updated in place.
+An optimizer holds settings and no state, so that one may serve several networks and layers: each of these owns the
+state, a dict. Parameters and gradients are dicts with the same keys; parameters are updated in place.
 """
 
 from __future__ import annotations
@@ -24,7 +24,10 @@ Schedule = Callable[[float], float]
 
 
 def check_number(value: Any, name: str, below: float = math.inf, above: bool = False) -> None:
-    """Refuse a value that is not a number from 0 (`above`: greater than it) to under `below`."""
+    """Raise TypeError or ValueError unless `value` is a number from 0 to under `below`.
+
+    With `above` 0 is refused too.
+    """
     if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.integer | np.floating):
         raise TypeError(f"{name}: expected a number, got {type(value).__name__}")
     if not 0 <= value < below or (above and value == 0):
@@ -33,26 +36,29 @@ def check_number(value: Any, name: str, below: float = math.inf, above: bool = F
         )
 
 
-# --- schedules: from the fraction of the fit that is done, in [0, 1), to a factor on the learning rate ---
+# --- schedules: map the fraction of the fit that is done, in [0, 1), to a factor on the learning rate ---
 
 
 def constant(fraction: float) -> float:
-    """1 throughout."""
+    """Return 1."""
     return 1.0
 
 
 def linear(fraction: float) -> float:
-    """From 1 down to 0 in a straight line."""
+    """Return a factor that falls from 1 to 0 in a straight line."""
     return 1.0 - fraction
 
 
 def cosine(fraction: float) -> float:
-    """From 1 down to 0 along half a cosine (Loshchilov and Hutter, 2017, arXiv:1608.03983)."""
+    """Return a factor that falls from 1 to 0 along half a cosine (Loshchilov and Hutter, 2017, arXiv:1608.03983)."""
     return 0.5 * (1.0 + math.cos(math.pi * fraction))
 
 
 def one_cycle(fraction: float) -> float:
-    """From 1/25 up to 1 at 0.3 of a fit, then down to 0, along half cosines (Smith and Topin, 2017, 1708.07120)."""
+    """Return a factor that rises from 1/25 to 1 at 0.3 of a fit, then falls to 0, along half cosines.
+
+    Smith and Topin, 2017, arXiv:1708.07120.
+    """
     if fraction < 0.3:
         return 1.0 - 0.96 * cosine(fraction / 0.3)
     return cosine((fraction - 0.3) / 0.7)
@@ -60,9 +66,10 @@ def one_cycle(fraction: float) -> float:
 
 @dataclass(frozen=True)
 class Plateau:
-    """`factor`, once more after each `patience` epochs without a loss lower than the lowest before; `least` at least.
+    """A schedule that multiplies the rate by `factor` after `patience` epochs without a new lowest loss.
 
-    The loss is that of validation, without one that of training.
+    The factor is applied once more after each further `patience` such epochs, and never falls below `least`. The loss
+    is that of validation; without validation that of training.
     """
 
     factor: float = 0.5
@@ -75,11 +82,11 @@ class Plateau:
         positive(self.patience, "patience")
 
     def __call__(self, stalls: float) -> float:
-        """The factor after so many times; a fit gives them in the place of its fraction."""
+        """Return the factor after that many stalls; a fit passes their number in place of its fraction."""
         return max(float(self.factor) ** stalls, float(self.least))
 
     def stalls(self, losses: Sequence[float]) -> int:
-        """How often the loss of the epochs so far came to a stand."""
+        """Return how often the `losses` of the epochs so far went `patience` epochs without a new lowest."""
         lowest, stale, found = math.inf, 0, 0
         for loss in losses:
             stale = 0 if loss < lowest else stale + 1
@@ -97,7 +104,7 @@ SCHEDULES["plateau"] = Plateau()
 
 
 class Optimizer:
-    """An optimizer of this module: the rate of a step, clipping, weight decay, and the state of each parameter.
+    """The base of this module's optimizers: learning rate, clipping, weight decay, and the state of each parameter.
 
     A new one is a subclass, a place in `NAMED`, and its C code in simd/update.h.
     """
@@ -106,8 +113,8 @@ class Optimizer:
     clip_norm: float | None
     schedule: Schedule | None
     arrays: ClassVar[int]  # how many arrays of state a parameter has
-    beta: ClassVar[tuple[str, ...]]  # the settings that are `beta` in C's cgru_optimizer_step
-    debiased: ClassVar[bool] = False  # whether means are divided by 1 - beta^step
+    beta: ClassVar[tuple[str, ...]]  # the names of the settings in `beta` of C's cgru_optimizer_step
+    debiased: ClassVar[bool] = False  # whether running means are divided by 1 - beta^step
 
     def __post_init__(self) -> None:
         for each in fields(self):
@@ -122,21 +129,21 @@ class Optimizer:
 
     @property
     def code(self) -> int:
-        """The place of the optimizer's step in C, among `cgru_kernels.steps`."""
+        """Return the index of the optimizer's step in C, in `cgru_kernels.steps`."""
         return [*NAMED.values()].index(type(self))
 
     def rate(self, fraction: float = 0.0) -> float:
-        """The learning rate when `fraction` of the fit is done: `learning_rate` times the schedule's factor."""
+        """Return the learning rate after `fraction` of the fit: `learning_rate` times the schedule's factor."""
         return float(self.learning_rate) * (1.0 if self.schedule is None else float(self.schedule(fraction)))
 
     def step(self, p: Any, g: Arrays | None = None, state: State | None = None, fraction: float = 0.0) -> None:
         """Update the parameters `p` in place by their gradients `g`, once: `step(layer)` or `step(p, g, state)`.
 
-        `state` is an empty dict before the first step and is carried from step to step; `fraction` is the share of
-        the fit that is done, for the schedule.
+        `state` is an empty dict before the first step and is passed to each step; `fraction` is the share of the fit
+        that is done, for the schedule.
 
-        A layer is enough by itself: then these are its `p`, the `g` that its `compute_gradients` left, and a state in
-        its `o`; where it is not `trainable` nothing happens. RuntimeError where it has no gradients yet.
+        A layer alone is enough: its `p`, the `g` that its `compute_gradients` left, and a state in its `o` are used. If
+        the layer is not `trainable` nothing happens. RuntimeError if it has no gradients yet.
         """
         if g is None:
             if not hasattr(p, "trainable"):
@@ -159,11 +166,12 @@ class Optimizer:
             self._update(parameter, gradient, rate, *own[key])
 
     def _update(self, p: np.ndarray, g: np.ndarray, rate: float, step: int, *arrays: np.ndarray) -> None:
+        """Update one parameter `p` in place by its gradient `g`, at its step number `step`, with its state `arrays`."""
         raise NotImplementedError
 
 
 def _gradients(layer: Any) -> dict[str, np.ndarray]:
-    """The gradient of each parameter of `layer`, under the parameter's name and in its shape."""
+    """Return the gradient of each parameter of `layer`, under the parameter's name and in its shape."""
     if not layer.g:
         raise RuntimeError("step: expected compute_gradients to be called first")
     found = {}
@@ -179,9 +187,9 @@ def _gradients(layer: Any) -> dict[str, np.ndarray]:
 
 
 def clip_factor(g: Mapping[str, np.ndarray], clip_norm: float) -> float:
-    """The factor that brings the joint L2 norm of all gradients down to `clip_norm`; 1 where it is no larger.
+    """Return the factor that scales all gradients to a joint L2 norm of at most `clip_norm`: 1 if it is no larger.
 
-    1, too, where a gradient is not finite: no factor mends that.
+    1 too if a gradient is not finite, since no factor would help.
     """
     largest = max((float(np.abs(gradient).max(initial=0)) for gradient in g.values()), default=0.0)
     if not 0 < largest < math.inf:
@@ -258,8 +266,8 @@ class RMSprop(Optimizer):
 
     square = rho square + (1 - rho) g^2; v = momentum v + g / (sqrt(square) + epsilon); p -= learning_rate v.
 
-    `weight_decay`, `clip_norm` and `schedule` are those of `Adam`: the decay is decoupled from the gradient, which in
-    PyTorch's RMSprop it is not. TypeError or ValueError for settings out of range.
+    `weight_decay`, `clip_norm` and `schedule` are as for `Adam`: the decay is decoupled from the gradient, unlike in
+    PyTorch's RMSprop. TypeError or ValueError for settings out of range.
     """
 
     learning_rate: float = 0.01
@@ -285,23 +293,26 @@ class RMSprop(Optimizer):
 
 
 def is_matrix(key: str) -> bool:
-    """Whether `key`, such as `0.Uz` or `b`, names a matrix: those have capital letters, biases small ones."""
+    """Return whether `key`, such as `0.Uz` or `b`, names a matrix: matrices have capital letters, biases small ones."""
     return key.rpartition(".")[2][:1].isupper()
 
 
 def scheduled(optimizer: Any) -> bool:
-    """Return whether the rate depends on the share of a fit that is done; so may that of an optimizer of your own."""
+    """Return whether the rate depends on the share of the fit that is done.
+
+    True for the user's own optimizer, whose rate may.
+    """
     schedule = getattr(optimizer, "schedule", ...)
     return schedule is not None and not isinstance(schedule, Plateau)
 
 
 def ours(optimizer: Any) -> bool:
-    """Return whether `optimizer` is one of this module's: it is compiled, and its rate may be slowed."""
+    """Return whether `optimizer` is one of this module's, so that it is compiled and its rate can be scaled."""
     return type(optimizer) in NAMED.values()
 
 
 def slowed(optimizer: Any, factor: float) -> Any:
-    """Return `optimizer` with its learning rate multiplied by `factor`; itself where that is 1."""
+    """Return `optimizer` with its learning rate multiplied by `factor`; itself if that is 1."""
     return optimizer if factor == 1 else replace(optimizer, learning_rate=optimizer.learning_rate * factor)
 
 
@@ -310,9 +321,9 @@ NAMED: dict[str, type[Optimizer]] = {kind.__name__.lower(): kind for kind in (SG
 
 
 def named(value: Any, argument: str = "optimizer") -> Any:
-    """`value`, an optimizer, or a new one of that name, a key of `NAMED`; TypeError or ValueError for anything else.
+    """Return `value` if it is an optimizer, or a new one if it is a key of `NAMED`; TypeError or ValueError otherwise.
 
-    An optimizer is whatever has the methods `step(p, g, state, fraction)` and `rate(fraction)`.
+    An optimizer is any object with the methods `step(p, g, state, fraction)` and `rate(fraction)`.
     """
     if isinstance(value, str) and value in NAMED:
         return NAMED[value]()

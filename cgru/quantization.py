@@ -1,6 +1,6 @@
-"""`quantize`: a network with weights of a quarter or half of the bytes, and what that changes.
+"""`quantize`: a network with weights of a quarter or half of the bytes, and the error that this causes.
 
-m samples, s steps, e elements per step, u units.
+Letters: m samples, s steps, e features of a step, u units.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from cgru.optimizers import check_number
 from cgru.quantized import reference
 from cgru.quantized.layers import KINDS, Quantized, named_weights
 
-__all__ = ["bytes_of", "changed", "compared", "noise", "quantize"]
+__all__ = ["bytes_of", "compare_layers", "noise", "output_noise", "quantize"]
 
 Arrays = dict[str, np.ndarray]
 
 _QUANTIZED = {kind.of: kind for kind in KINDS}
-LARGEST = reference.floats(np.uint16(0x7F7F))  # bfloat16 beside what is infinite
+MAX_BFLOAT16 = reference.dequantize(np.uint16(0x7F7F))  # the largest finite one
 
 
 def quantize(
@@ -36,32 +36,32 @@ def quantize(
     lengths: Any = None,
     limit: float | None = None,
 ) -> Network:
-    """A network that predicts what `net` does from weights of int8 or bfloat16, its states and biases float32.
+    """Return a network that predicts as `net` does, with int8 or bfloat16 weights; its states and biases are float32.
 
     It predicts, evaluates, streams (`cgru.Stream`, `cgru.Cell`), and is saved and loaded, as any other; it does not
     train. `net` stays as it is.
 
-    int8: every column of weights is a scale times integers from -127 to 127, and so is each row that it is multiplied
-    with, of the input by the largest number in it, of a state between -1 and 1 by 1. bfloat16: weights are rounded to 8
-    bits of mantissa, and where the processor multiplies such pairs (AVX512-BF16) so are inputs and states of a GRU that
-    runs several samples at once; those of one sample alone are as they were.
+    int8: every column of weights is a scale times integers from -127 to 127. Each row that it is multiplied with is
+    quantised too: an input row scaled by its largest number, a state between -1 and 1 by 1. bfloat16: weights are
+    rounded to 8 bits of mantissa. If the processor multiplies bfloat16 pairs (AVX512-BF16), so are inputs and states of
+    a GRU that runs several samples at once; those of a single sample are not.
 
     Args:
         net: with parameters; its GRUs without layer normalisation and not `stateful`, activations cgru's own.
         weights: "int8" or "bfloat16", or a dict with those of layers by number; a layer that is not in it has int8.
-        calibration: inputs X (m, s, e), or tokens (m, s), as `predict` takes them: rows of the input of each layer then
-            have one scale for all that stay within what was seen; those that do not have their own.
+        calibration: inputs X (m, s, e), or tokens (m, s), as `predict` takes them. Input rows of each layer then share
+            one scale if they stay within the range met here; other rows have a scale of their own.
         lengths: of these.
-        limit: beside calibration and int8: a layer whose outputs have a lower signal-to-noise ratio, in dB, for the
-            inputs that it has in `net`, keeps bfloat16 weights.
+        limit: with calibration and int8, the least signal-to-noise ratio of a layer's outputs in dB, for the inputs
+            that it gets in `net`. A layer with a lower ratio gets bfloat16 weights.
 
     Raises:
-        TypeError, ValueError: an argument is not what it should be, or a layer cannot be quantised, which is named.
+        TypeError, ValueError: an argument is invalid, or a layer cannot be quantised, which is named.
         RuntimeError: there are no parameters yet.
     """
     if not isinstance(net, Network):
         raise TypeError(f"net: expected a cgru.Network, got {type(net).__name__}")
-    kinds = _kinds(net, weights)
+    kinds = _weights_by_layer(net, weights)
     if limit is not None:
         check_number(limit, "limit")
         if calibration is None:
@@ -75,13 +75,13 @@ def quantize(
     bounds = [0.0] * len(kinds)
     if calibration is not None:
         calibration, lengths = check_inputs(net.data_spec, calibration, lengths, "calibration ")
-        for block in _seen(net, calibration, lengths):
-            bounds = [max(bound, _largest(A, steps)) for bound, (A, steps, _) in zip(bounds, block, strict=True)]
-    layers = [_quantized(*each) for each in zip(net.layers, kinds, bounds, strict=True)]
+        for block in _layer_calls(net, calibration, lengths):
+            bounds = [max(bound, _max_abs(A, steps)) for bound, (A, steps, _) in zip(bounds, block, strict=True)]
+    layers = [_quantize_layer(*each) for each in zip(net.layers, kinds, bounds, strict=True)]
     if limit is not None:
         for i, found in enumerate(_noises(net, layers, calibration, lengths)):
             if kinds[i] == "int8" and isinstance(layers[i], Quantized) and not found["snr"] >= limit:  # NaN: not finite
-                layers[i] = _quantized(net.layers[i], "bfloat16", bounds[i])
+                layers[i] = _quantize_layer(net.layers[i], "bfloat16", bounds[i])
     names = {name: getattr(net, name) for name in ("class_names", "classes", "feature_names", "target_names")}
     small = Network(layers, net.loss, seed=net.seed, **names)
     small.mean, small.scale, small.reading = copy.deepcopy((net.mean, net.scale, net.reading))
@@ -90,13 +90,15 @@ def quantize(
 
 
 def bytes_of(net: Network) -> list[int]:
-    """Of the parameters of each layer, as they are kept in memory and in a file."""
+    """Return the bytes of the parameters of each layer, as in memory and in a file."""
     return [sum(array.nbytes for array in layer.p.values()) for layer in net.layers]
 
 
-def compared(net: Network, small: Network, X: Any, lengths: Any = None) -> list[dict[str, Any]]:
-    """What quantisation did to each layer: `layer`, `weights` (None: none that are multiplied), `bytes` of `net` in its
-    own dtype and `small_bytes`, and the `noise` of its outputs for the inputs that it has in `net`.
+def compare_layers(net: Network, small: Network, X: Any, lengths: Any = None) -> list[dict[str, Any]]:
+    """Return the effect of quantisation on each layer.
+
+    Each is a dict: `layer`; `weights` (None: the layer has no quantised weights); `bytes` of `net` in its own dtype;
+    `small_bytes`; and the `noise` of its outputs for the inputs that it gets in `net`.
     """
     sizes, small_sizes, found = bytes_of(net), bytes_of(small), []
     for i, apart in enumerate(_noises(net, small.layers, *check_inputs(net.data_spec, X, lengths))):
@@ -105,71 +107,73 @@ def compared(net: Network, small: Network, X: Any, lengths: Any = None) -> list[
     return found
 
 
-def changed(net: Network, small: Network, X: Any, lengths: Any = None) -> dict[str, float]:
-    """The `noise` of the outputs of `small` for those of `net`."""
+def output_noise(net: Network, small: Network, X: Any, lengths: Any = None) -> dict[str, float]:
+    """Return the `noise` of the outputs of `small` against those of `net`."""
     X, lengths = check_inputs(net.data_spec, X, lengths)
     found = _Noise()
-    for rows in _blocks(X):
+    for rows in _row_blocks(X):
         steps = None if lengths is None else lengths[rows]
         outputs = (each.predict(X[rows], steps) for each in (net, small))
         found.add(*outputs, None if steps is None else net.output_lengths(steps))
     return found.result()
 
 
-def noise(due: np.ndarray, found: np.ndarray, lengths: np.ndarray | None = None) -> dict[str, float]:
-    """How far `found` is from `due`, at real steps: the largest difference, its RMS, and the signal to noise in dB.
+def noise(expected: np.ndarray, found: np.ndarray, lengths: np.ndarray | None = None) -> dict[str, float]:
+    """Return the difference of `found` from `expected` at real steps: largest, RMS, and signal-to-noise ratio in dB.
 
-    dB are 10 log10 of the sum of the squares of `due` over that of the differences; infinite where there are none, NaN
-    where not all is finite.
+    The ratio is 10 log10 of the sum of squares of `expected` over that of the differences. It is infinite if there are
+    none, NaN if a number is not finite.
     """
     both = _Noise()
-    both.add(due, found, lengths)
+    both.add(expected, found, lengths)
     return both.result()
 
 
 class _Noise:
-    """`noise` of what comes in blocks."""
+    """The `noise` of outputs that come in blocks."""
 
     def __init__(self) -> None:
         self.signal = self.difference = self.largest = np.float64(0)
         self.count = 0
 
-    def add(self, due: np.ndarray, found: np.ndarray, lengths: np.ndarray | None) -> None:
-        due, found = (np.asarray(A, np.float64) for A in (due, found))
-        if lengths is not None and due.ndim == 3:
-            real = mask(lengths, due.shape[1])[:, :, 0]
-            due, found = due[real], found[real]
+    def add(self, expected: np.ndarray, found: np.ndarray, lengths: np.ndarray | None) -> None:
+        """Add a block of outputs."""
+        expected, found = (np.asarray(A, np.float64) for A in (expected, found))
+        if lengths is not None and expected.ndim == 3:
+            real = mask(lengths, expected.shape[1])[:, :, 0]
+            expected, found = expected[real], found[real]
         with np.errstate(invalid="ignore", over="ignore"):
-            difference = np.square(found - due)
-            self.signal += np.square(due).sum()
+            difference = np.square(found - expected)
+            self.signal += np.square(expected).sum()
             self.difference += difference.sum()
         self.largest = np.maximum(self.largest, difference.max())
         self.count += difference.size
 
     def result(self) -> dict[str, float]:
+        """Return the noise of all blocks, as `noise` does."""
         with np.errstate(divide="ignore", invalid="ignore"):
             snr = 10 * np.log10(self.signal / self.difference) if self.difference else np.inf
             rms, largest = np.sqrt(self.difference / self.count), np.sqrt(self.largest)
         return {"largest": float(largest), "rms": float(rms), "snr": float(snr)}
 
 
-def _blocks(X: np.ndarray) -> Iterator[slice]:
-    """Some samples at a time: what all layers make of all of them may not fit into memory."""
+def _row_blocks(X: np.ndarray) -> Iterator[slice]:
+    """Yield slices of the samples: the outputs of all layers for all of them may not fit into memory."""
     some = default_batch_size(X.shape)
     return (slice(start, start + some) for start in range(0, len(X), some))
 
 
 def _noises(net: Network, layers: Sequence[Layer], X: np.ndarray, lengths: np.ndarray | None) -> list[dict[str, float]]:
-    """Of each of the layers the `noise` of its outputs, for the inputs that it has in `net`."""
+    """Return for each of `layers` the `noise` of its outputs, for the inputs that it gets in `net`."""
     found = [_Noise() for _ in layers]
-    for block in _seen(net, X, lengths):
-        for apart, layer, (A, steps, due) in zip(found, layers, block, strict=True):
-            apart.add(due, layer.predict(A, steps), layer.output_lengths(due, steps))
+    for block in _layer_calls(net, X, lengths):
+        for apart, layer, (A, steps, expected) in zip(found, layers, block, strict=True):
+            apart.add(expected, layer.predict(A, steps), layer.output_lengths(expected, steps))
     return [apart.result() for apart in found]
 
 
-def _kinds(net: Network, weights: Any) -> list[str]:
-    """Of which kind the weights of each layer are to be."""
+def _weights_by_layer(net: Network, weights: Any) -> list[str]:
+    """Return the kind of weights that each layer is to get, checked."""
     count, given = len(net.layers), weights if isinstance(weights, Mapping) else {}
     if not isinstance(weights, str | Mapping):
         raise TypeError(f"weights: expected a string or a dict, got {type(weights).__name__}")
@@ -181,7 +185,7 @@ def _kinds(net: Network, weights: Any) -> list[str]:
 
 
 def _check(layer: Layer, i: int) -> None:
-    """Refuse what cannot be quantised."""
+    """Refuse a layer that cannot be quantised."""
     where = f"layer {i}, {layer!r}"
     if isinstance(layer, Quantized):
         raise ValueError(f"net: expected one of floats, got {where}, which is quantised")
@@ -200,15 +204,15 @@ def _check(layer: Layer, i: int) -> None:
     if any(isinstance(each, kinds) and type(each) not in kinds for each in (layer, *layer.cells)):
         raise ValueError(f"net: {where}, is or has a class of its own, expected one of cgru's")
     for name, array in layer.p.items():
-        if not (np.abs(array) <= LARGEST).all():
+        if not (np.abs(array) <= MAX_BFLOAT16).all():
             raise ValueError(
                 f"net: {where}: expected parameters that are finite in float32 and bfloat16, got others in {name}"
             )
 
 
-def _seen(net: Network, X: np.ndarray, lengths: np.ndarray | None) -> Iterator[list[tuple]]:
-    """Block by block, of each layer what it gets for X, with which lengths, and what it makes of it."""
-    for rows in _blocks(X):
+def _layer_calls(net: Network, X: np.ndarray, lengths: np.ndarray | None) -> Iterator[list[tuple]]:
+    """Yield for each block of X a list with the inputs, lengths and outputs of every layer of `net`."""
+    for rows in _row_blocks(X):
         steps, found = None if lengths is None else lengths[rows], []
         with np.errstate(over="ignore", invalid="ignore"):
             A = net.standardized(X[rows])
@@ -219,8 +223,8 @@ def _seen(net: Network, X: np.ndarray, lengths: np.ndarray | None) -> Iterator[l
         yield found
 
 
-def _largest(A: np.ndarray, steps: np.ndarray | None) -> float:
-    """|A| at its most, at real steps; ValueError where it is not finite."""
+def _max_abs(A: np.ndarray, steps: np.ndarray | None) -> float:
+    """Return the largest |A| at real steps; ValueError if it is not finite."""
     real = A[mask(steps, A.shape[1])[:, :, 0]] if steps is not None and A.ndim == 3 else A
     most = float(np.abs(real).max())
     if not most < float(np.finfo(np.float32).max):
@@ -230,36 +234,37 @@ def _largest(A: np.ndarray, steps: np.ndarray | None) -> float:
     return most
 
 
-def _quantized(layer: Layer, weights: str, bound: float) -> Layer:
-    """The layer with such weights, or where it has none that are multiplied a copy in float32."""
+def _quantize_layer(layer: Layer, weights: str, bound: float) -> Layer:
+    """Return the layer with quantised weights, or a copy in float32 if it multiplies none."""
     kind = _QUANTIZED.get(type(layer))
     if kind is None:
         return _in_float32(layer)
     fields, own = kind.fields, {"weights": weights, "x_bound": bound}
     if fields.halves:
-        return kind(*(_quantized(half, weights, bound) for half in layer.halves), layer.merge)
+        return kind(*(_quantize_layer(half, weights, bound) for half in layer.halves), layer.merge)
     names = (*fields.callables, *fields.flags, *fields.options, *("se_hPars",) * bool(fields.callables))
     first = (layer.d[letter] for letter in fields.first.values())
     made = kind(*first, **{name: own[name] if name in own else getattr(layer, name) for name in names})
-    made.arrays(layer.elements or 1)  # refuses more rows than there may be
+    made.arrays(layer.elements or 1)  # raises for too many rows
     for name, array in layer.p.items():
-        made.p |= _coded(name, array, weights) if name[0] in "UVWE" else {name: np.array(array, np.float32)}
-    made.packed()  # which finds out what is missing, or has another shape
+        made.p |= _quantize_matrix(name, array, weights) if name[0] in "UVWE" else {name: np.array(array, np.float32)}
+    made.packed()  # raises if an array is missing or has another shape
     return made
 
 
-def _coded(name: str, W: np.ndarray, weights: str) -> Arrays:
-    """A matrix by its name in `p`, with its scales; of an Embedding's table each row has one."""
+def _quantize_matrix(name: str, W: np.ndarray, weights: str) -> Arrays:
+    """Return a quantised matrix under its name in `p`, with scales: by column, in an Embedding's table by row."""
     if weights == "bfloat16":
         return {name: reference.bfloat16(W)}
     if name == "E":
-        codes, scale = reference.code_columns(W.T)
+        codes, scale = reference.quantize_columns(W.T)
         return {name: np.ascontiguousarray(codes.T), f"scale_{name}": scale.T.copy()}
-    codes, scale = reference.code_columns(W)
+    codes, scale = reference.quantize_columns(W)
     return {name: codes, f"scale_{name}": scale}
 
 
 def _in_float32(layer: Layer) -> Layer:
+    """Return a copy of the layer in float32."""
     made = copy.deepcopy(layer)
     p = {name: np.asarray(array, np.float32) for name, array in layer.p.items()}
     made.p.clear()

@@ -1,8 +1,8 @@
 """The GRU layer in plain NumPy: the definition, the oracle of the tests, the baseline of the benchmark.
 
-m samples, s steps, e elements per step, u unit cells. A trailing underscore means "before the activation". The gates
-are those of Cho et al., 2014 (arXiv:1406.1078), the reset gate applied before the matrix product. `activate`,
-`activate_update` and `activate_reset` are any callables `f(x, deriv=False)`; each gets (m, u) arrays.
+Letters: m samples, s steps, e features of a step, u units. A trailing underscore means "before the activation". The
+gates are those of Cho et al., 2014 (arXiv:1406.1078), the reset gate applied before the matrix product. `activate`,
+`activate_update` and `activate_reset` are callables `f(x, deriv=False)` on (m, u) arrays.
 
 The three functions share these options, all off unless given. Masks are arrays in the dtype of the parameters, drawn
 elsewhere and the same in all three.
@@ -12,8 +12,9 @@ layer_norm: the same with normalised products. The rows of `x [Uz Ur Uhh]` and o
     are brought to mean 0 and variance 1 (`EPSILON` is added to the variance) and multiplied by gains `gU` and `gV`
     (1, 3 u) before the biases come in. Ba, Kiros and Hinton, 2016 (arXiv:1607.06450).
 learn_h0: with one more parameter, `h0` (1, u): the state before the step that runs first where none is given.
-reverse: the sequence runs from each sample's last real step down to step 0. All arrays stand at their own steps, so
-    "before" is then step t + 1: `hp[:, t]` is `h[:, t + 1]`, and the last state stands at step 0. See `ends`.
+reverse: the sequence runs from each sample's last real step down to step 0. All arrays are indexed by their own step,
+    so the previous state is that of step t + 1: `hp[:, t]` is `h[:, t + 1]`, and the last state is at step 0. See
+    `ends`.
 input_mask: (m, e), multiplies X at every step; 0 or 1 / (1 - rate). Gal and Ghahramani, 2016 (arXiv:1512.05287).
 recurrent_masks: (3, m, u), of the gates hh, z, r; each multiplies `hp` in its gate's product at every step, while the
     carry `z * hp` is unmasked; 0 or 1 / (1 - rate), as in Keras.
@@ -59,17 +60,19 @@ def forward(
     input_mask: np.ndarray | None = None,
     recurrent_masks: np.ndarray | None = None,
     zoneout: np.ndarray | float | None = None,
-    **kind: bool,
+    **options: bool,
 ) -> Arrays:
-    """Run X (m, s, e) from h0 (m, u); return the caches `X, h, hp, hh_, hh, z, z_, r, r_`. h0 None: zeros, or p["h0"].
+    """Run X (m, s, e) from h0 (m, u); return the caches `X, h, hp, hh_, hh, z, z_, r, r_`.
 
-    With `reset_after` there is one more, `c`, the part of `hh_` that the reset gate scales. All but X, which is as it
-    came, are (m, s, u) in the dtype of the parameters. With `layer_norm` there are also `nU, nV` (m, s, 3 u), the
-    normalised products before their gains, and `iU, iV` (m, s, 1), what they were multiplied by: 1 / sqrt(variance +
-    EPSILON). Past a sample's length `h` and `hp` repeat its last state, or h0 in `reverse`, so that the last state of
-    all is `h[:, -1]`, or `h[:, 0]`; the other caches are zero there.
+    h0 None: zeros, or p["h0"] with `learn_h0`.
+
+    With `reset_after` there is one more cache, `c`, the part of `hh_` that the reset gate scales. All but X, which is
+    unchanged, are (m, s, u) in the dtype of the parameters. With `layer_norm` there are also `nU, nV` (m, s, 3 u), the
+    normalised products before their gains, and `iU, iV` (m, s, 1), their factors 1 / sqrt(variance + EPSILON). Past a
+    sample's length `h` and `hp` repeat its last state, or h0 in `reverse`; the other caches are zero. So the last state
+    of all samples is `h[:, -1]`, or in `reverse` `h[:, 0]`.
     """
-    variant = variant_of(**kind)
+    variant = variant_of(**options)
     m, s, _ = X.shape
     u = p["Vz"].shape[0]
     dtype = p["Vz"].dtype
@@ -84,17 +87,17 @@ def forward(
     if h0 is not None:
         fc["hp"][:, steps[0]] = h0
     real = None if lengths is None else mask(lengths, s)
-    k = _kept(zoneout, fc["h"])
+    k = _zoneout_shares(zoneout, fc["h"])
 
     for t in steps:
         x, hp = X[:, t], fc["hp"][:, t]
         if real is not None:
-            x = np.where(real[:, t], x, 0)  # whatever stands in the padding, NaN too, is not seen
+            x = np.where(real[:, t], x, 0)  # so that padding is never read, even if it holds NaN
         if input_mask is not None:
             x = x * input_mask
-        seen = _seen(hp, recurrent_masks)
+        masked_hp = _mask_state(hp, recurrent_masks)
 
-        a, b, step = _products(p, x, seen, variant)
+        a, b, step = _products(p, x, masked_hp, variant)
         r_ = a["r"] + b["r"] + p["br"]
         r = activate_reset(r_)
         z_ = a["z"] + b["z"] + p["bz"]
@@ -103,7 +106,7 @@ def forward(
             step["c"] = c = b["hh"] + p["chh"]
             hh_ = a["hh"] + p["bhh"] + r * c
         else:
-            hh_ = a["hh"] + (r * seen["hh"]) @ p["Vhh"] + p["bhh"]
+            hh_ = a["hh"] + (r * masked_hp["hh"]) @ p["Vhh"] + p["bhh"]
         hh = activate(hh_)
         h = z * hp + (1 - z) * hh
         if k is not None:
@@ -133,17 +136,19 @@ def backward(
     input_mask: np.ndarray | None = None,
     recurrent_masks: np.ndarray | None = None,
     zoneout: np.ndarray | float | None = None,
-    **kind: bool,
+    **options: bool,
 ) -> Arrays:
-    """Take dA = dL/dh (m, s, u) from above; return `dA, dh_, dh, dhn, dhh_, dz_, dr_` and `dX` (m, s, e).
+    """Backpropagate dA = dL/dh (m, s, u); return `dA, dh_, dh, dhn, dhh_, dz_, dr_` and `dX` (m, s, e).
+
+    No parameter gradients: see `gradients`.
 
     `dstate` (m, u) is dL/d(last state), which joins dA at each sample's own last step. With `reset_after` there is one
     more, `dc` = dL/dc, with `layer_norm` also `dU_` and `dV_` (m, s, 3 u) = dL/d(the products before they are
-    normalised). `dh[:, t]` is what step t hands to the one that ran before it, and `dhn[:, t]` what it was
-    handed, so dL/dh0 is `dh[:, 0]`, or in `reverse` `dh` at each sample's last real step (see `ends`). Past a sample's
-    length all are zero.
+    normalised). `dh[:, t]` is the gradient that step t passes to the step that ran before it, and `dhn[:, t]` the one
+    it received, so dL/dh0 is `dh[:, 0]`, or in `reverse` `dh` at each sample's last real step (see `ends`). Past a
+    sample's length all are zero.
     """
-    variant = variant_of(**kind)
+    variant = variant_of(**options)
     m, s, u = fc["h"].shape
     dtype = p["Vz"].dtype
     real = None if lengths is None else mask(lengths, s)
@@ -156,18 +161,18 @@ def backward(
     bc = {name: np.zeros((m, s, variant.width(name, u)), dtype) for name in own}
     bc |= {"dA": dA, "dX": np.zeros(fc["X"].shape, dtype)}
     m_hh, m_z, m_r = (1, 1, 1) if recurrent_masks is None else recurrent_masks
-    k = _kept(zoneout, fc["h"])
+    k = _zoneout_shares(zoneout, fc["h"])
 
     dhn = np.zeros((m, u), dtype)
     for t in reversed(_steps(s, reverse)):
         hp, hh, z, r = (fc[name][:, t] for name in ("hp", "hh", "z", "r"))
 
         dh_ = dA[:, t] + dhn
-        dn = dh_ if k is None else dh_ * (1 - k[:, t])  # what reaches the new state, past zoneout
+        dn = dh_ if k is None else dh_ * (1 - k[:, t])  # the gradient of the new state, after zoneout
         dhh_ = dn * (1 - z) * activate(fc["hh_"][:, t], deriv=True)
         dz_ = dn * (hp - hh) * activate_update(fc["z_"][:, t], deriv=True)
         step = {"dh_": dh_, "dhn": dhn, "dhh_": dhh_, "dz_": dz_}
-        if variant.reset_after:  # d: what goes back through Vhh; by: what then multiplies it
+        if variant.reset_after:  # d: the gradient that goes back through Vhh; by: its factor after that
             step["dc"] = d = dhh_ * r
             dr, by = dhh_ * fc["c"][:, t], 1
         else:
@@ -179,8 +184,8 @@ def backward(
         dV = dU | {"hh": d}
         if variant.layer_norm:
             nU, nV, iU, iV = (fc[name][:, t] for name in ("nU", "nV", "iU", "iV"))
-            dU, step["dU_"] = _back(dU, p["gU"], nU, iU)
-            dV, step["dV_"] = _back(dV, p["gV"], nV, iV)
+            dU, step["dU_"] = _layer_norm_backward(dU, p["gU"], nU, iU)
+            dV, step["dV_"] = _layer_norm_backward(dV, p["gV"], nV, iV)
         dh = dV["hh"] @ p["Vhh"].T * by * m_hh + dV["z"] @ p["Vz"].T * m_z + dV["r"] @ p["Vr"].T * m_r + dn * z
         if k is not None:
             dh = dh + dh_ * k[:, t]
@@ -206,14 +211,17 @@ def gradients(
     input_mask: np.ndarray | None = None,
     recurrent_masks: np.ndarray | None = None,
     zoneout: np.ndarray | float | None = None,
-    **kind: bool,
+    **options: bool,
 ) -> Arrays:
-    """The gradients `'d' + name` of all parameters, summed over samples and steps, from the last step to run back.
+    """Compute the gradients `'d' + name` of all parameters, summed over samples and steps.
+
+    `fc` and `bc` are the caches that `forward` and `backward` returned. Steps are summed in the order in which they ran
+    back, the last one first.
 
     `begins` matters with `learn_h0` alone; see `start_gradient`. `zoneout` is taken like the other options and changes
     nothing here: `bc` has it already.
     """
-    variant = variant_of(**kind)
+    variant = variant_of(**options)
     g = {"d" + name: np.zeros_like(p[name]) for name in variant.names}
     s = fc["h"].shape[1]
     real = None if lengths is None else mask(lengths, s)
@@ -224,22 +232,22 @@ def gradients(
         if input_mask is not None:
             X = X * input_mask
         dhh_, dz_, dr_ = (bc[name][:, t] for name in ("dhh_", "dz_", "dr_"))
-        seen = _seen(fc["hp"][:, t], recurrent_masks)
+        masked_hp = _mask_state(fc["hp"][:, t], recurrent_masks)
         dU = {"z": dz_, "r": dr_, "hh": dhh_}
         if variant.reset_after:
             dV = dU | {"hh": bc["dc"][:, t]}
             g["dchh"] += dV["hh"].sum(axis=0)
         else:
-            dV, seen["hh"] = dU, r * seen["hh"]
+            dV, masked_hp["hh"] = dU, r * masked_hp["hh"]
         for gate in GATES:
             g["db" + gate] += dU[gate].sum(axis=0)
         if variant.layer_norm:
-            g["dgU"] += (_joined(dU) * fc["nU"][:, t]).sum(axis=0)
-            g["dgV"] += (_joined(dV) * fc["nV"][:, t]).sum(axis=0)
-            dU, dV = _parted(bc["dU_"][:, t]), _parted(bc["dV_"][:, t])
+            g["dgU"] += (_concatenate_gates(dU) * fc["nU"][:, t]).sum(axis=0)
+            g["dgV"] += (_concatenate_gates(dV) * fc["nV"][:, t]).sum(axis=0)
+            dU, dV = _split_gates(bc["dU_"][:, t]), _split_gates(bc["dV_"][:, t])
         for gate in GATES:
             g["dU" + gate] += X.T @ dU[gate]
-            g["dV" + gate] += seen[gate].T @ dV[gate]
+            g["dV" + gate] += masked_hp[gate].T @ dV[gate]
     if variant.learn_h0:
         g["dh0"] += start_gradient(bc["dh"], begins, lengths, reverse)
     return g
@@ -248,7 +256,9 @@ def gradients(
 def start_gradient(
     dh: np.ndarray, begins: np.ndarray | bool = True, lengths: np.ndarray | None = None, reverse: bool = False
 ) -> np.ndarray:
-    """dL/d(p["h0"]) (1, u), where `dh` (m, s, u) is that of `backward`: what the steps that ran first hand on, summed.
+    """Return dL/d(p["h0"]) (1, u): `dh` of the steps that ran first, summed over samples.
+
+    `dh` (m, s, u) is that of `backward`.
 
     `begins` says which samples began at p["h0"], True for all, or (m,); a state that was given has no share.
     """
@@ -258,54 +268,59 @@ def start_gradient(
 
 
 def _products(
-    p: Mapping[str, np.ndarray], x: np.ndarray, seen: Arrays, variant: Variant
+    p: Mapping[str, np.ndarray], x: np.ndarray, masked_hp: Arrays, variant: Variant
 ) -> tuple[Arrays, Arrays, Arrays]:
-    """What x and the previous state, as each gate has seen it, add to each gate, and the caches of that.
+    """Compute the gates' products x U and hp V, with `layer_norm` normalised; return both by gate, and caches.
 
-    Where the reset gate comes before the product the state's part of hh is still to come.
+    `masked_hp` is the previous state for each gate, masked by recurrent dropout. If the reset gate comes before the
+    product, the product of hh with the state is not computed here.
     """
     a = {gate: x @ p["U" + gate] for gate in GATES}
-    b = {gate: seen[gate] @ p["V" + gate] for gate in (GATES if variant.reset_after else GATES[:2])}
+    b = {gate: masked_hp[gate] @ p["V" + gate] for gate in (GATES if variant.reset_after else GATES[:2])}
     if not variant.layer_norm:
         return a, b, {}
-    nU, iU = _normalised(_joined(a))
-    nV, iV = _normalised(_joined(b))
-    return _parted(p["gU"] * nU), _parted(p["gV"] * nV), {"nU": nU, "nV": nV, "iU": iU, "iV": iV}
+    nU, iU = _layer_norm(_concatenate_gates(a))
+    nV, iV = _layer_norm(_concatenate_gates(b))
+    return _split_gates(p["gU"] * nU), _split_gates(p["gV"] * nV), {"nU": nU, "nV": nV, "iU": iU, "iV": iV}
 
 
-def _normalised(a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The rows with mean 0 and variance 1, and the factor that gave them that variance."""
+def _layer_norm(a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Normalise each row to mean 0 and variance 1; return the rows and 1 / sqrt(variance + EPSILON)."""
     a = a - a.mean(axis=1, keepdims=True)
     i = 1 / np.sqrt((a * a).mean(axis=1, keepdims=True) + a.dtype.type(EPSILON))
     return a * i, i
 
 
-def _back(d: Arrays, gain: np.ndarray, n: np.ndarray, i: np.ndarray) -> tuple[Arrays, np.ndarray]:
-    """dL/da of each gate, and of all side by side, where d = dL/d(gain * n) and n, i = `_normalised` of a."""
-    dn = gain * _joined(d)
+def _layer_norm_backward(d: Arrays, gain: np.ndarray, n: np.ndarray, i: np.ndarray) -> tuple[Arrays, np.ndarray]:
+    """Backpropagate through the layer normalisation; return dL/da by gate, and of all gates side by side.
+
+    `d` is dL/d(gain * n) by gate; `n` and `i` are what the forward pass returned for a.
+    """
+    dn = gain * _concatenate_gates(d)
     da = i * (dn - dn.mean(axis=1, keepdims=True) - n * (dn * n).mean(axis=1, keepdims=True))
-    return _parted(da), da
+    return _split_gates(da), da
 
 
-def _joined(parts: Arrays) -> np.ndarray:
-    """The parts of the gates side by side."""
+def _concatenate_gates(parts: Arrays) -> np.ndarray:
+    """Concatenate the gates' arrays along the columns, in the order of `GATES`."""
     return np.hstack([parts[gate] for gate in GATES])
 
 
-def _parted(joined: np.ndarray) -> Arrays:
+def _split_gates(joined: np.ndarray) -> Arrays:
+    """Split the columns of `joined` into the gates' arrays, in the order of `GATES`."""
     return dict(zip(GATES, np.split(joined, 3, axis=1), strict=True))
 
 
 def _steps(s: int, reverse: bool) -> range:
-    """The steps in the order in which they run."""
+    """Return the steps in the order in which they run."""
     return range(s)[::-1] if reverse else range(s)
 
 
-def _seen(hp: np.ndarray, masks: np.ndarray | None) -> Arrays:
-    """The previous state (m, u) as the product of each gate sees it."""
+def _mask_state(hp: np.ndarray, masks: np.ndarray | None) -> Arrays:
+    """Return the previous state (m, u) for each gate's product, multiplied by the gate's recurrent dropout mask."""
     return dict(zip(("hh", "z", "r"), (hp, hp, hp) if masks is None else masks * hp, strict=True))
 
 
-def _kept(zoneout: np.ndarray | float | None, h: np.ndarray) -> np.ndarray | None:
-    """What share of its previous state every unit keeps at every step (m, s, u)."""
+def _zoneout_shares(zoneout: np.ndarray | float | None, h: np.ndarray) -> np.ndarray | None:
+    """Broadcast `zoneout` to (m, s, u): the share of its previous state that each unit keeps at each step."""
     return None if zoneout is None else np.broadcast_to(np.asarray(zoneout, h.dtype), h.shape)

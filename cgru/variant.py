@@ -1,7 +1,7 @@
-"""What kinds of GRU there are: the parameters, their shapes and the caches of each, in one place.
+"""The variants of the GRU: which parameters, shapes and caches each has, decided in this one place.
 
-Whoever needs to know what a layer has asks its `Variant`; nobody infers it from what is in a dict. e elements per step,
-u unit cells. The equations of all stand in cgru/reference.py.
+Code that needs to know what a layer has asks its `Variant`, never the keys of a dict. Letters: e features of a step, u
+units. The equations of all variants stand in cgru/reference.py.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ __all__ = [
     "RESET_AFTER",
     "RESET_BEFORE",
     "VARIANTS",
-    "Kind",
     "Variant",
+    "VariantFlag",
     "by_letter",
     "named",
     "variant_of",
@@ -27,15 +27,15 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Variant:
-    """One kind of GRU.
+    """One variant of the GRU.
 
     Attributes:
-        name: "reset_before", "reset_after" or "layer_norm": what files, `Cell` and errors call it.
-        code: its place in `VARIANTS`, by which compiled code knows it.
-        names: its parameters in their order.
-        caches: what `forward` keeps beside `X, h, hp, hh_, hh, z, z_, r, r_`, each (m, s, n) with n by `width`.
-        gradients: what `backward` keeps beside `dA, dh_, dh, dhn, dhh_, dz_, dr_, dX`, likewise.
-        learn_h0: whether the state that a sequence begins with is a parameter, `h0`, the last of `names`.
+        name: "reset_before", "reset_after" or "layer_norm", as in files, `Cell` and errors.
+        code: its index in `VARIANTS`, by which compiled code identifies it.
+        names: the names of its parameters in their order.
+        caches: what `forward` caches beside `X, h, hp, hh_, hh, z, z_, r, r_`, each (m, s, n) with n by `width`.
+        gradients: what `backward` caches beside `dA, dh_, dh, dhn, dhh_, dz_, dr_, dX`, likewise.
+        learn_h0: whether the initial state is a parameter, `h0`, the last of `names`.
     """
 
     name: str
@@ -46,16 +46,19 @@ class Variant:
     learn_h0: bool = False
 
     def shapes(self, e: int, u: int) -> dict[str, tuple[int, int]]:
-        """The shape of each parameter: U (e, u), V (u, u), b, c and h0 (1, u), g (1, 3 u)."""
-        due = by_letter(e, u)
-        return {name: due[name[0]] for name in self.names}
+        """Return the shape of each parameter: U (e, u), V (u, u), b, c and h0 (1, u), g (1, 3 u)."""
+        shapes = by_letter(e, u)
+        return {name: shapes[name[0]] for name in self.names}
 
     def width(self, name: str, u: int) -> int:
-        """n of that cache: 3 u where the columns of z, r and hh stand side by side, 1 where a step has one number."""
+        """Return n, the last dimension of a cache (m, s, n).
+
+        3 u where the columns of z, r and hh stand side by side, 1 where a step has one number, else u.
+        """
         return 3 * u if name in ("nU", "nV", "dU_", "dV_") else 1 if name in ("iU", "iV") else u
 
     def cache_numbers(self, m: int, s: int, u: int, preactivations: bool = False) -> int:
-        """How many numbers the caches of a run take that `GRU.run` is to put into memory handed in."""
+        """Return how many numbers the caches take that `GRU.run` writes into the caller's memory."""
         widths = (6 if preactivations else 3) * u + sum(self.width(name, u) for name in self.caches)
         return (s + 1) * m * u + s * m * widths
 
@@ -71,18 +74,18 @@ class Variant:
 
     @cached_property
     def gradient_names(self) -> tuple[str, ...]:
-        """`'d' + name` for each parameter."""
+        """Return `'d' + name` for each parameter."""
         return tuple("d" + name for name in self.names)
 
     @property
     def options(self) -> dict[str, bool]:
-        """The options by which cgru/reference.py and the constructor of a layer know it."""
+        """Return the options that name this variant to cgru/reference.py and to a layer's constructor."""
         kind = {"reset_after": self.reset_after and not self.layer_norm, "layer_norm": self.layer_norm}
         return kind | {"learn_h0": self.learn_h0}
 
     @property
     def step(self) -> Variant:
-        """What a step is made of, whatever state comes before the first: the variant without `learn_h0`."""
+        """Return the variant without `learn_h0`: it has the same step, whatever the first state is."""
         return variant_of(**(self.options | {"learn_h0": False}))
 
     def __str__(self) -> str:
@@ -91,14 +94,14 @@ class Variant:
 
 @lru_cache
 def by_letter(e: int, u: int) -> dict[str, tuple[int, int]]:
-    """The shape of a parameter by the first letter of its name; not to be changed."""
+    """Return the shape of a parameter by the first letter of its name. The dict is cached: do not change it."""
     return {"U": (e, u), "V": (u, u), "b": (1, u), "c": (1, u), "g": (1, 3 * u), "h": (1, u)}
 
 
-_NINE = ("Uz", "Vz", "bz", "Ur", "Vr", "br", "Uhh", "Vhh", "bhh")
+_COMMON_NAMES = ("Uz", "Vz", "bz", "Ur", "Vr", "br", "Uhh", "Vhh", "bhh")
 
-RESET_BEFORE = Variant("reset_before", 0, _NINE)
-RESET_AFTER = Variant("reset_after", 1, (*_NINE, "chh"), ("c",), ("dc",))
+RESET_BEFORE = Variant("reset_before", 0, _COMMON_NAMES)
+RESET_AFTER = Variant("reset_after", 1, (*_COMMON_NAMES, "chh"), ("c",), ("dc",))
 LAYER_NORM = Variant(
     "layer_norm",
     2,
@@ -112,13 +115,16 @@ NAMES = tuple(dict.fromkeys(name for variant in LEARNED.values() for name in var
 
 
 def variant_of(*, reset_after: bool = False, layer_norm: bool = False, learn_h0: bool = False) -> Variant:
-    """The variant with these properties; a layer-normalised one always has its reset after the product."""
+    """Return the variant with these properties.
+
+    With `layer_norm` the reset gate always comes after the product.
+    """
     name = "layer_norm" if layer_norm else "reset_after" if reset_after else "reset_before"
     return (LEARNED if learn_h0 else VARIANTS)[name]
 
 
 def named(value: Variant | str, argument: str = "variant") -> Variant:
-    """`value`, or the variant of that name; ValueError for anything else."""
+    """Return `value` if it is a Variant, or the variant with that name; ValueError for anything else."""
     if isinstance(value, Variant):
         return value
     if not isinstance(value, str) or value not in VARIANTS:
@@ -126,8 +132,8 @@ def named(value: Variant | str, argument: str = "variant") -> Variant:
     return VARIANTS[value]
 
 
-class Kind:
-    """What is so or not in a layer's variant; where it is set, another variant is chosen."""
+class VariantFlag:
+    """A descriptor: one flag of a layer's variant. Setting it replaces the layer's variant."""
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name

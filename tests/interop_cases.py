@@ -3,7 +3,7 @@
 import numpy as np
 
 import cgru
-from cgru.interop.gates import filled
+from cgru.interop.gates import gru_layer
 from cgru.variant import RESET_AFTER
 
 SIZES = (1, 2, 3, 5, 7, 17, 33)
@@ -34,7 +34,7 @@ def parameters(rng, e, u, variant, dtype):
 def recurrent(rng, e, u, directions, dtype, variant=RESET_AFTER, **options):
     """A random layer, all of whose parameters differ from zero."""
     directions = [parameters(rng, e, u, variant, dtype) for _ in range(directions)]
-    return filled(directions, variant, **{"sequences": True} | options)
+    return gru_layer(directions, variant, **{"sequences": True} | options)
 
 
 def there_and_back(net, X, lengths, h0, dA, dstates):

@@ -31,7 +31,7 @@ def coded(p, kind):
         elif kind == "bfloat16":
             found[name] = reference.bfloat16(array)
         else:
-            found[name], found["scale_" + name] = reference.code_columns(array)
+            found[name], found["scale_" + name] = reference.quantize_columns(array)
     return found
 
 
@@ -64,7 +64,7 @@ def other_way(p, m):
 
 def weights_of(p, name):
     """What the codes or bits of a matrix stand for."""
-    return reference.floats(p[name], p.get(f"scale_{name}"))
+    return reference.dequantize(p[name], p.get(f"scale_{name}"))
 
 
 def quantum(p, bound=1.0):
@@ -74,7 +74,7 @@ def quantum(p, bound=1.0):
 
 def on_a_tie(x, bound, within=2e-4):
     """Of the rows of x (m, k) those with a number so near the middle of two codes that rounding may go either way."""
-    codes, scale = reference.code_rows(x, bound)
+    codes, scale = reference.quantize_rows(x, bound)
     with np.errstate(divide="ignore", invalid="ignore"):
         apart = np.abs(np.abs(x / scale - codes) - 0.5)
     return (apart < within).any(axis=1)
@@ -105,6 +105,6 @@ def random_quantized_embedding(v, u, kind, seed=0):
     if kind == "bfloat16":
         layer.p["E"] = reference.bfloat16(E)
     else:
-        codes, scale = reference.code_columns(E.T)
+        codes, scale = reference.quantize_columns(E.T)
         layer.p |= {"E": codes.T.copy(), "scale_E": scale.T.copy()}
     return layer

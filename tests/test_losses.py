@@ -331,7 +331,7 @@ def test_what_a_loss_says_about_itself(loss, classifies, standardize, shrink, na
     assert found.terms(6) == terms
     assert found.targets(6) == (None if callable(loss) else 6 // len(names))
     assert found.code == (None if callable(loss) else 1 + list(losses.LOSSES).index(found.name.partition("(")[0]))
-    assert [found.says_one(k) for k in (1, 3)] == [classifies, found.name.startswith("cross_entropy")]
+    assert [found.predicts_one_class(k) for k in (1, 3)] == [classifies, found.name.startswith("cross_entropy")]
 
 
 def test_without_a_head_there_are_no_classes():
@@ -431,8 +431,8 @@ def test_refused_losses(loss, activate, k, words):
 
 
 def targets(y, m, k, loss, name="y"):
-    Y, classes = losses.named(loss).compact(y, m, k, name)
-    return losses.spelled_out(Y, k), classes
+    Y, classes = losses.named(loss).check_targets(y, m, k, name)
+    return losses.one_hot(Y, k), classes
 
 
 @pytest.mark.parametrize(
@@ -543,20 +543,20 @@ def test_the_cure_is_named(loss, k, y, words):
 
 
 def test_errors_call_the_targets_what_they_are_told():
-    for call in (targets, lambda y, m, k, loss, name: losses.named(loss).compact(y, 3, k, name, REAL)):
+    for call in (targets, lambda y, m, k, loss, name: losses.named(loss).check_targets(y, 3, k, name, REAL)):
         with pytest.raises(ValueError, match=r"^validation y: expected shape"):
             call(np.zeros((1, 1)), 2, 2, "cross_entropy", "validation y")
 
 
 def test_compact_targets():
-    Y, classes = losses.named("cross_entropy").compact(LABELS.astype(np.int8), 5, 4)
+    Y, classes = losses.named("cross_entropy").check_targets(LABELS.astype(np.int8), 5, 4)
     assert Y.dtype == classes.dtype == np.intp
     np.testing.assert_array_equal(Y, LABELS)
-    np.testing.assert_array_equal(losses.spelled_out(Y, 4), ONE_HOT)
-    assert losses.spelled_out(SOFT, 4) is SOFT
-    assert losses.named("binary_cross_entropy").compact(np.ones((5, 1), int), 5, 1)[1].shape == (5,)
-    assert losses.named("binary_cross_entropy").compact(np.ones((5, 1)), 5, 1)[1] is None
-    assert losses.named("binary_cross_entropy").compact(np.ones((5, 2), int), 5, 2)[1] is None
+    np.testing.assert_array_equal(losses.one_hot(Y, 4), ONE_HOT)
+    assert losses.one_hot(SOFT, 4) is SOFT
+    assert losses.named("binary_cross_entropy").check_targets(np.ones((5, 1), int), 5, 1)[1].shape == (5,)
+    assert losses.named("binary_cross_entropy").check_targets(np.ones((5, 1)), 5, 1)[1] is None
+    assert losses.named("binary_cross_entropy").check_targets(np.ones((5, 2), int), 5, 2)[1] is None
 
 
 REAL = np.array([[True, True], [True, False], [True, True]])
@@ -577,7 +577,7 @@ STEPS = np.array([[0, 3], [1, 99], [1, 2]])
 )
 def test_targets_at_steps(loss, k, y, due):
     y = np.where(REAL if y.ndim == 2 else REAL[:, :, None], y, np.nan if y.dtype.kind == "f" else 99)
-    got, classes = losses.named(loss).compact(y, 3, k, real=REAL)
+    got, classes = losses.named(loss).check_targets(y, 3, k, real=REAL)
     assert classes is None
     due = np.reshape(
         due, (3, 2) if loss == "cross_entropy" and y.ndim == 2 else (3, 2, k // losses.named(loss).outputs)
@@ -600,7 +600,7 @@ def test_targets_at_steps(loss, k, y, due):
 )
 def test_refused_targets_at_steps(loss, k, y, error, words):
     with pytest.raises(error, match=rf"^y: .*{words}"):
-        losses.named(loss).compact(y, 3, k, real=REAL)
+        losses.named(loss).check_targets(y, 3, k, real=REAL)
 
 
 def test_classes():
@@ -626,7 +626,7 @@ def test_hits():
 def test_names_of_classes_are_refused_with_the_way_out(y):
     for call in (
         lambda: targets(y, 2, 2, "cross_entropy"),
-        lambda: losses.named("cross_entropy").compact([y], 1, 2, real=np.ones((1, 2), bool)),
+        lambda: losses.named("cross_entropy").check_targets([y], 1, 2, real=np.ones((1, 2), bool)),
     ):
         with pytest.raises(
             TypeError, match=r"y: expected real numbers, got strings; .*np\.unique\(y, return_inverse=True\)"

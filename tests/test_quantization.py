@@ -133,7 +133,7 @@ def test_what_the_parameters_become(kind):
                 np.testing.assert_array_equal(made.p[name], reference.bfloat16(array))
             else:
                 turned = array.T if name == "E" else array
-                codes, scale = reference.code_columns(turned)
+                codes, scale = reference.quantize_columns(turned)
                 np.testing.assert_array_equal(made.p[name], codes.T if name == "E" else codes)
                 np.testing.assert_array_equal(made.p[f"scale_{name}"], scale.T if name == "E" else scale)
         assert len(made.p) == len(layer.p) + (sum(name[0] in "UVWE" for name in layer.p) if kind == "int8" else 0)

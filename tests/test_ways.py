@@ -91,7 +91,7 @@ def test_X_through_forward(samples):
     layer = cgru.GRU(4, rng=0)
     layer.forward(X)  # which makes the parameters
     way, calls = followed(lambda: layer.forward(X), lambda value: value is X)
-    assert way[:2] == [("cgru.gru", "GRU.forward"), ("cgru.gru", "GRU._checked")] or sys.version_info < (3, 11)
+    assert way[:2] == [("cgru.gru", "GRU.forward"), ("cgru.gru", "GRU._check_inputs")] or sys.version_info < (3, 11)
     assert climbs(calls, picture()) == []
 
 

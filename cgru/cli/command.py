@@ -35,7 +35,7 @@ from cgru.datasets import Dataset, Split, described
 from cgru.datasets.column_names import as_names
 from cgru.datasets.summary import details
 from cgru.network.data.split import count_held_out, draw_held_out, encode_groups
-from cgru.quantization import changed, compared
+from cgru.quantization import compare_layers, output_noise
 from cgru.reports.comparison import outside, outside_in_words
 
 __all__ = ["main"]
@@ -308,8 +308,8 @@ def quantize(request: arguments.QuantizeRequest) -> None:
     with as_request_error():
         small = cgru.quantize(net, request.weights, limit=request.limit, **seen)
     with of_samples(source):
-        layers = compared(net, small, split.X, split.lengths)
-        change = changed(net, small, split.X, split.lengths)
+        layers = compare_layers(net, small, split.X, split.lengths)
+        change = output_noise(net, small, split.X, split.lengths)
         before, after = judged(net, split), scored(small, split)
     with as_request_error():
         small.save(request.output)

@@ -1,4 +1,4 @@
-"""A model as one C file that needs no library."""
+"""Writing a model as one C file that needs no library."""
 
 from cgru.export.model import export_c
 

@@ -1,7 +1,7 @@
-"""export_c: a model as one C file that needs nothing beside it.
+"""export_c: writes a model as one C file that needs nothing else.
 
-What a layer adds to it is its `c_text`, written with cgru/export/writer.py; here the steps are put in a row, and the
-files written.
+Each layer's part of the file is its `c_text`, written with cgru/export/writer.py. This module joins the parts and
+writes the source and its header.
 """
 
 from __future__ import annotations
@@ -37,41 +37,42 @@ def export_c(net: AnyNet, path: str | os.PathLike[str], *, name: str | None = No
         void model_run(model_state *state, const float *x, size_t n, float *y);
 
     `x` is raw, (MODEL_INPUTS,) a step: a network's standardisation is in the file. `y` (MODEL_OUTPUTS,) is what
-    `net.predict` gives for the steps so far, or their last where it gives outputs for each step (a head above all
-    steps, a bare GRU with `sequences=True`). `model_run` writes it after the last of its n steps, or (n, MODEL_OUTPUTS)
-    in the other case. The comment in the file says how to compile and use it.
+    `net.predict` returns for the steps so far. If it returns outputs for each step (a head above all steps, a bare GRU
+    with `sequences=True`), `y` is the last of them. `model_run` writes `y` after the last of its n steps, or in that
+    case (n, MODEL_OUTPUTS). The comment in the file says how to compile and use it.
 
-    Below an `Embedding` a step is a token from 0 to MODEL_TOKENS - 1; for any other the calls return -1 with nothing
-    changed, else 0:
+    With an `Embedding` a step is a token from 0 to MODEL_TOKENS - 1. The calls then return 0, or -1 for any other
+    number, with nothing changed:
 
         int model_step(model_state *state, int x, float *y);
         int model_run(model_state *state, const int *x, size_t n, float *y);
 
-    With `Frames` outputs come where a frame is complete. A step returns 1 where it put outputs into y, and 0 where
-    there are none yet. A run returns how many it put there: those of each step that has some or, in a model with
-    outputs for whole sequences, the last. What padding would give comes after the last step, one by one until it
-    returns 0, by
+    With `Frames` there are outputs only when a frame is complete. A step returns 1 if it wrote outputs to y, and 0 if
+    there are none yet. A run returns how many outputs it wrote: those of each step that has some or, in a model with
+    outputs for whole sequences, the last. After the last step this call writes the outputs of padded frames, one by one
+    until it returns 0:
 
         int model_finish(model_state *state, float *y);
 
-    A mean or max `Pool` is that of all steps since `model_init`, zero before the first; dropout is off and zoneout its
-    expectation, as in `predict`. A layer in reverse or `Bidirectional` begins at the end of a sequence: it is refused.
+    A mean or max `Pool` covers all steps since `model_init` and is zero before the first. Dropout is off and zoneout
+    its expectation, as in `predict`. A layer in reverse or `Bidirectional` begins at the end of a sequence and is
+    refused.
 
-    Weights that `cgru.quantize` made stand in the file as they are. Of int8 a row comes to the same codes, and a
-    product to the same integers, as in `predict`. Where two states differ in their last bit, as those of any two
-    compilers do, one in some hundred thousand codes is one higher or lower: a state then differs by 1/127 of a weight
-    or two, a tenth of what quantisation itself changes.
+    Weights that `cgru.quantize` made are written unchanged. With int8 a row is quantised to the same codes as in
+    `predict`, and a product has the same integers. If two states differ in their last bit, as those of any two
+    compilers do, one in some hundred thousand codes is one higher or lower. A state then differs by 1/127 of a weight
+    or two, a tenth of the error of quantisation itself.
 
     Args:
-        net: a `Network`, or a `GRU` by itself, whose output is its state; also what `cgru.quantize` made of one.
+        net: a `Network`, also a quantised one, or a `GRU` by itself, whose output is its state.
         path: the file; it and the header are replaced where they exist, and keep their modes.
-        name: a C identifier, by which everything public begins; None makes one of the file's name.
+        name: a C identifier, the prefix of all public names; None: made from the file's name.
         dtype: float32 or float64, of weights, state, inputs and outputs; None: the model's own. Of a quantised
             network float32 alone.
 
     Raises:
-        TypeError, ValueError: an argument does not fit; a layer, or an activation, is not this package's own or cannot
-            run a step at a time; none has a state; a parameter is missing, misshapen or not finite.
+        TypeError, ValueError: an argument is invalid; a layer or an activation is not this package's own or cannot run
+            step by step; no layer has a state; a parameter is missing, of the wrong shape or not finite.
         RuntimeError: there are no parameters yet. All of these before any file is touched.
         OSError: a file cannot be written, or is none that could be replaced (a device, a read-only one): before either
             is touched.
@@ -82,7 +83,7 @@ def export_c(net: AnyNet, path: str | os.PathLike[str], *, name: str | None = No
     layers = layers_of(net)
     dtype = _dtype(layers, dtype)
     tokens = layers[0].d["v"] if layers[0].tokens_in else None
-    texts = _texts(name, source, parts_of(net, layers, dtype), dtype, tokens, *_outputs(net))
+    texts = _header_and_source(name, source, parts_of(net, layers, dtype), dtype, tokens, *_outputs(net))
     with atomic_write(header) as first:
         first.write(os.fsencode(texts[0]))
         with atomic_write(source) as second:
@@ -90,7 +91,7 @@ def export_c(net: AnyNet, path: str | os.PathLike[str], *, name: str | None = No
 
 
 def _names(path: Any, name: Any) -> tuple[str, str, str]:
-    """The paths of the source and of the header, and what public names begin with."""
+    """Return the paths of the source and the header, and the prefix of public names; check `path` and `name`."""
     path = os.fspath(path)
     if not isinstance(path, str):
         raise TypeError(f"path: expected a str, got {type(path).__name__}")
@@ -110,22 +111,22 @@ def _names(path: Any, name: Any) -> tuple[str, str, str]:
 
 
 def _dtype(layers: Sequence[Any], dtype: Any) -> np.dtype:
-    """The one of the file."""
-    narrow = any(layer.weights for layer in layers)
+    """Return the dtype of the file: the given one, or the model's own if it is None."""
+    quantized = any(layer.weights for layer in layers)
     if dtype is None:
-        return FLOAT32 if narrow else next(layer.dtype for layer in layers if layer.p)
-    if narrow and float_dtype(dtype) != FLOAT32:
+        return FLOAT32 if quantized else next(layer.dtype for layer in layers if layer.p)
+    if quantized and float_dtype(dtype) != FLOAT32:
         raise ValueError(f"dtype: expected float32, in which a quantised network runs, got {float_dtype(dtype)}")
     return float_dtype(dtype)
 
 
 def _outputs(net: AnyNet) -> tuple[bool, str]:
-    """Whether `predict` gives outputs for every step, and what the outputs are."""
+    """Return whether `predict` gives outputs for every step, and a description of the outputs."""
     if not isinstance(net, Network):
         return bool(net.sequences), "the state of the layer"
     if net.class_names is None and net.classes is None:
         return net.per_step, "those of the head"
-    # In a comment nothing but plain characters, and none that could end it.
+    # Only plain characters in a C comment, and none that could end it.
     return net.per_step, "one for each class, " + re.sub(r"[*/?\\]", "_", ascii(list(net.data_spec.labels)))
 
 
@@ -229,15 +230,15 @@ for (size_t i = 0; i < n; i++) {
     }""",
 }
 
-# What is so in every other model than one with a layer that changes the steps,
-_ALWAYS = {
+# The texts of a model in which no layer changes the steps,
+_WITHOUT_FRAMES = {
     "step": "advance(state, x);",
     "used": "${name}_step(&state, x, y);\n *         use(y);",
     **dict.fromkeys(("finish_declared", "finish", "ended"), ""),
 }
 
-# and what is so in one with it. `advance` ends at each such layer that has nothing for the next one; the parts above it
-# are a function of their own, with which `finish` goes on, too.
+# and of a model with such a layer. `advance` returns at a layer that has nothing for the next one yet. The parts above
+# it are a function of their own, from which `finish` continues too.
 _ADVANCES = "static int $function(${name}_state *state$x) {\n    $steps\n    return $then;\n}\n"
 _RUNS = {
     False: """\
@@ -252,7 +253,7 @@ ptrdiff_t count = 0;
         if (advance(state, $next)) put(state, y + count++ * ${NAME}_OUTPUTS);
     return count;""",
 }
-_WAITING = {
+_WITH_FRAMES = {
     "answer": "int",
     "answer_of_all": "ptrdiff_t",
     "step": "if (!advance(state, x)) return 0;",
@@ -284,7 +285,7 @@ _ANSWERS = (
     "; or -1 where a token is out of range, and then nothing is changed",
 )
 
-# What depends on whether a step is numbers or a token.
+# The texts that depend on whether a step is numbers or a token.
 _NUMBERS = {
     "size": "INPUTS $inputs",
     "answer": "void",
@@ -318,10 +319,13 @@ for (size_t i = 0; i < n; i++)
 }
 
 
-def _texts(
+def _header_and_source(
     name: str, source: str, parts: Sequence[Part], dtype: np.dtype, tokens: int | None, every: bool, outputs_are: str
 ) -> tuple[str, str]:
-    """The header and the source of the model `name`, which gives outputs after `every` step or after the last."""
+    """Return the texts of the header and the source of model `name`.
+
+    With `every` outputs are written after every step, else after the last.
+    """
     kind = {"float32": "float", "float64": "double"}[dtype.name]
     source = os.path.basename(source)
     last, final = max(i for i, part in enumerate(parts) if part.members), parts[-1]
@@ -330,13 +334,13 @@ def _texts(
     words |= {"version": __version__, "source": source, "header": source.removesuffix(".c") + ".h"}
     kinds = _NUMBERS if tokens is None else _TOKENS
     same = {"answer_of_all": kinds["answer"], "refusal_of_all": kinds["refusal"], "done_all": kinds["done"]}
-    kinds = kinds | same | _ALWAYS
+    kinds = kinds | same | _WITHOUT_FRAMES
     waits = any(part.more for part in parts)
     if waits:
         bad = "" if tokens is None else _ANSWERS[2]
         answers = (Template(text).substitute(bad=bad) for text in _ANSWERS[:2])
-        kinds |= _WAITING | dict(zip(("refusal", "refusal_of_all"), answers, strict=True))
-    advance, finishes = _advances(parts[: last + 1]) if waits else (_ADVANCE, "")
+        kinds |= _WITH_FRAMES | dict(zip(("refusal", "refusal_of_all"), answers, strict=True))
+    advance, finishes = _advance_functions(parts[: last + 1]) if waits else (_ADVANCE, "")
     words |= {"steps": _lines(part.step for part in parts[: last + 1]), "finishes": finishes}
     words |= {key: Template(text).safe_substitute(words) for key, text in kinds.items()}
     words["advance"] = Template(advance).substitute(words)
@@ -349,19 +353,22 @@ def _texts(
         "start": "what was learned" if any(part.begin for part in parts) else "zero",
         "begin": _lines(part.begin for part in parts),
         "layers": "\n".join(part.code for part in parts if part.code),
-        # What is above the last state is needed for the outputs alone.
+        # The parts above the last state are needed for the outputs alone.
         "output": _lines(
             (*(part.step for part in parts[last + 1 :]), f"memcpy(y, {final.result}, {final.width} * sizeof(real));")
         ),
         "run": Template((_RUNS if waits else _RUN)[every]).substitute(words),
     }
-    body = re.sub("(?m)^ +\n", "", _BODY.substitute(words))  # what is empty leaves such a line
+    body = re.sub("(?m)^ +\n", "", _BODY.substitute(words))  # an empty text leaves such a line
     body = with_functions(body, dtype, functions(dtype))
     return _HEADER.substitute(words), _SOURCE.substitute(words) + body
 
 
-def _advances(parts: Sequence[Part]) -> tuple[str, str]:
-    """The functions that take a step where a part may have nothing for the next, the last first, and what ends all."""
+def _advance_functions(parts: Sequence[Part]) -> tuple[str, str]:
+    """Return the C functions that take a step if some layer changes the steps, and the C that ends a sequence.
+
+    Each function ends at a part that may have nothing for the next one; the last parts come first.
+    """
     cuts = [i + 1 for i, part in enumerate(parts) if part.more]
     functions, finishes, then = [], [], "1"
     for start, stop in reversed([*zip([0, *cuts], [*cuts, len(parts)], strict=True)]):
@@ -377,5 +384,5 @@ def _advances(parts: Sequence[Part]) -> tuple[str, str]:
 
 
 def _lines(texts: Iterable[str]) -> str:
-    """The lines of the texts that are not empty, below one another in the body of a function or struct."""
+    """Join the texts that are not empty, one below the other, indented as the body of a function or struct."""
     return "\n".join(filter(None, texts)).replace("\n", "\n    ")

@@ -1,6 +1,7 @@
-"""The products of an exported model: how weights of floats, bfloat16 and int8 lie in it, and what multiplies them.
+"""Matrix products in exported C: the layout of float, bfloat16 and int8 weights, and the functions that multiply them.
 
-A product is y = start + x W: x has so many rows of W, and W is of matrices side by side, each with so many columns.
+A product is y = start + x W. x has as many numbers as W has rows; W is several matrices side by side, each padded to
+the same number of columns.
 """
 
 from __future__ import annotations
@@ -13,71 +14,77 @@ import numpy as np
 
 from cgru.export.source import array, number
 
-__all__ = ["FLOAT32", "Int8", "Weights", "functions", "side_by_side", "weights_of"]
+__all__ = ["FLOAT32", "Int8", "Weights", "functions", "pad_and_concatenate", "weight_format"]
 
 FLOAT32 = np.dtype(np.float32)
 
-# How many columns `multiply` sums at once, the best first, and by how many sums that take turns: they fit the registers
-# of AVX-512 and AVX2.
+# By dtype: how many columns `multiply` sums at once, the best first -> how many sums alternate, to hide the latency of
+# an addition. They fit the registers of AVX-512 and AVX2.
 _SUMS = {"float32": {32: 2, 48: 2, 16: 4}, "float64": {32: 2, 24: 2, 16: 2, 8: 4}}
 
 
-def side_by_side(matrices: Sequence[np.ndarray], columns: int) -> np.ndarray:
-    """The matrices side by side, each with zeros up to so many columns."""
+def pad_and_concatenate(matrices: Sequence[np.ndarray], columns: int) -> np.ndarray:
+    """Concatenate matrices along the columns, each padded with zeros to `columns`."""
     return np.concatenate([np.pad(W, ((0, 0), (0, columns - W.shape[1]))) for W in matrices], axis=1)
 
 
 @dataclass(frozen=True)
 class Weights:
-    """Floats, or with a `prefix` the bits of bfloat16: blocks of columns, row by row."""
+    """Float weights, or with a `prefix` the bits of bfloat16. Layout: blocks of columns, each row by row."""
 
     dtype: np.dtype
     prefix: str = ""
 
     def padded(self, columns: int) -> int:
-        """`columns`, rounded up to whole vectors: loops over them have no rest, no store is read in other pieces."""
+        """Return `columns` rounded up to whole vectors, so that loops over them have no remainder.
+
+        A store is then never read back in pieces of another size, which stalls a processor.
+        """
         lanes = 64 // self.dtype.itemsize
         return -(-columns // lanes) * lanes
 
     def _block(self, columns: int) -> int:
-        """The width of the best blocks into which so many columns, whole vectors of them, can be cut."""
+        """Return the best block width that divides `columns`, a whole number of vectors."""
         return next(width for width in _SUMS[self.dtype.name] if columns % width == 0)
 
     def matrix(self, name: str, matrices: Sequence[np.ndarray], scales: Sequence[np.ndarray]) -> str:
-        """The definition of the weights, which have no scales."""
-        W = side_by_side(matrices, self.padded(matrices[0].shape[1]))
+        """Return the C definition of the weights; `scales` are empty."""
+        W = pad_and_concatenate(matrices, self.padded(matrices[0].shape[1]))
         return array(name, W.reshape(len(W), -1, self._block(W.shape[1])).swapaxes(0, 1))
 
     def product(self, y: str, columns: int, start: str, x: str, rows: int, name: str, bound: float) -> str:
-        """The C of one product, of whatever bound."""
+        """Return the C call of one product; `bound` is not used."""
         values = "" if self.prefix else ".values"
         return f"multiply_{self.prefix}{self._block(columns)}({y}, {columns}, {start}, {x}, {rows}, {name}{values});"
 
 
 @dataclass(frozen=True)
 class Int8:
-    """Codes with the scales of columns: column by column, the rows of one with zeros up to a depth."""
+    """Int8 weights with a scale for each column. Layout: column by column, padded with zeros to a depth."""
 
     dtype: np.dtype = FLOAT32
 
     def padded(self, columns: int) -> int:
-        """`columns`: none is added, since a microcontroller has no vectors that these would fill."""
+        """Return `columns` unchanged: a microcontroller has no vectors that padding would fill."""
         return columns
 
-    def _depth(self, rows: int) -> int:
-        """`rows`, rounded up to whole vectors of codes where that costs no more than a fifth."""
+    def _padded_rows(self, rows: int) -> int:
+        """Return `rows` rounded up to whole vectors of codes if that costs no more than a fifth."""
         return next((d for d in (-(-rows // n) * n for n in (32, 16)) if 5 * (d - rows) <= rows), rows)
 
     def matrix(self, name: str, matrices: Sequence[np.ndarray], scales: Sequence[np.ndarray]) -> str:
-        """The definition of the weights and of their scales."""
+        """Return the C definitions of the weights and of their scales."""
         W = np.concatenate(matrices, axis=1).T
-        W = np.pad(W, ((0, 0), (0, self._depth(W.shape[1]) - W.shape[1])))
+        W = np.pad(W, ((0, 0), (0, self._padded_rows(W.shape[1]) - W.shape[1])))
         return array(name, W) + array(f"scales_of_{name}", np.concatenate(scales))
 
     def product(self, y: str, columns: int, start: str, x: str, rows: int, name: str, bound: float) -> str:
-        """The C of one product, rows of x beyond `bound` having a scale of their own."""
-        depth, limit = self._depth(rows), np.float32(bound)
-        due = number(limit.item() if limit > np.float32(1e-30) else 0.0, self.dtype)  # rows below count as zero
+        """Return the C of one product: quantise x, then multiply integers.
+
+        A row of x beyond `bound` gets a scale of its own.
+        """
+        depth, limit = self._padded_rows(rows), np.float32(bound)
+        due = number(limit.item() if limit > np.float32(1e-30) else 0.0, self.dtype)  # smaller rows count as zero
         return f"""\
 {{
         int16_t codes[{depth}];
@@ -86,15 +93,15 @@ class Int8:
     }}"""
 
 
-def weights_of(kind: str | None, dtype: np.dtype) -> Weights | Int8:
-    """How the weights of a layer lie: kind "int8" or "bfloat16", or None for those of `dtype`."""
+def weight_format(kind: str | None, dtype: np.dtype) -> Weights | Int8:
+    """Return the format of a layer's weights: kind "int8" or "bfloat16", None for floats of `dtype`."""
     if kind == "int8":
         return Int8()
     return Weights(dtype) if kind is None else Weights(FLOAT32, "bfloat16_")
 
 
 def functions(dtype: np.dtype) -> dict[str, str]:
-    """The C of all products by the names of their functions; each calls none but those above it, and of source.py."""
+    """Return the C of all products by function name. Each calls only those above it and those of source.py."""
     sums = _SUMS[dtype.name]
     found = {f"multiply_{block}": _multiply(block, count, "real", "", "{}") for block, count in sums.items()}
     if dtype == FLOAT32:
@@ -126,6 +133,7 @@ static void multiply_$prefix$block(real *y, int columns, const real *start, cons
 
 
 def _multiply(block: int, sums: int, kind: str, prefix: str, weight: str) -> str:
+    """Return the C function that multiplies blocks of `block` columns with `sums` alternating sums."""
     names, each = "abcd"[:sums], "ROLLED " * (block <= 16) + f"for (int j = 0; j < {block}; j++)"
     others = [f"{each} {names[i]}[j] += v[k + {i}] * {weight.format(f'w[{i * block} + j]')};" for i in range(1, sums)]
     return _MULTIPLY.substitute(

@@ -1,7 +1,7 @@
-"""The C that every exported model is made of: numbers, arrays, the activations.
+"""The C that every exported model needs: numbers, arrays, the activations.
 
-The text is C99 and C++11 at once. `real` is float or double. Without -ffast-math compilers turn loops into vector code
-only where no branch and no call stands in them: so the choices are made by masks, and exp is written out.
+The text is C99 and C++11 at once. `real` is float or double. Without -ffast-math a compiler vectorises a loop only if
+it has no branch and no call. So choices are made by masks, and exp is written out.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ _LINE = 118  # characters
 
 
 def number(value: float, dtype: np.dtype) -> str:
-    """A finite number of `dtype` as a C constant that is read back to the same bits.
+    """Return a finite number of `dtype` as a C constant that is read back to the same bits.
 
-    Decimal, since C++ before 17 has no hexadecimal floating constants.
+    It is decimal, since C++ before 17 has no hexadecimal floating constants.
     """
     single = dtype.itemsize == 4
     text = f"{value:.9g}" if single else repr(float(value))
@@ -31,9 +31,9 @@ def number(value: float, dtype: np.dtype) -> str:
 
 
 def array(name: str, values: np.ndarray) -> str:
-    """The definition of a constant array of integers, `name`, or of floats, `name.values`.
+    """Return the C definition of a constant array: `name` for integers, `name.values` for floats.
 
-    Floats stand there as their bits: that is exact, shorter than decimals and compiles faster.
+    Floats are written as their bits, which is exact, shorter than decimals and compiles faster.
     """
     size, flat = values.size, np.ascontiguousarray(values).ravel()
     if values.dtype.kind != "f":
@@ -47,13 +47,13 @@ def array(name: str, values: np.ndarray) -> str:
 
 
 def _table(words: list[str]) -> str:
-    """As many in a line as there is room for where all are as long as the longest."""
+    """Return the words in lines, as many in a line as fit if all are as long as the longest."""
     count = _LINE // (max(map(len, words)) + 1)
     return ",\n".join(",".join(words[i : i + count]) for i in range(0, len(words), count))
 
 
 def with_functions(code: str, dtype: np.dtype, products: Mapping[str, str]) -> str:
-    """`code`, preceded by the functions that it calls, of `products` or of this module."""
+    """Return `code`, preceded by the functions of `products` and of this module that it calls."""
     for name, text in reversed((_FUNCTIONS | products).items()):
         if re.search(rf"\b{name}\(", code):
             code = Template(text).substitute(_CONSTANTS[dtype.name]) + "\n" + code
@@ -61,7 +61,7 @@ def with_functions(code: str, dtype: np.dtype, products: Mapping[str, str]) -> s
 
 
 def _typed(expression: str) -> str:
-    """An expression with its constants as `real`."""
+    """Return a C expression with its constants cast to `real`."""
     return re.sub(r"\d+\.\d+(e-?\d+)?", r"(real)\g<0>", expression)
 
 
@@ -150,7 +150,7 @@ _PROLOGUE = """\
 typedef $real real;
 """
 
-# In an order in which each may call those above it.
+# Each function may call those above it.
 _FUNCTIONS = {
     "bits": """\
 static inline $word bits(real x) {

@@ -1,7 +1,7 @@
-"""What the layers of a model are written with in C, and the two whose C is too long to stand with them.
+"""`Writer`: what layers write their C with, and the C of GRU and Dense, which is too long for their own files.
 
-A layer's `c_text` is given a `Writer` and returns a `Part`. e elements and u units of a layer, n inputs and k outputs
-of a Dense.
+A layer's `c_text` gets a `Writer` and returns a `Part`. Letters: e features and u units of a layer, n inputs and k
+outputs of a Dense.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ import numpy as np
 
 from cgru.activations import elu, identity, lrelu, name_of, ours, parameter, softmax
 from cgru.core.checks import real
-from cgru.export.products import side_by_side, weights_of
+from cgru.export.products import pad_and_concatenate, weight_format
 from cgru.export.source import array, number
 from cgru.gru import GATES, GRU
-from cgru.layers.layer import Layer, own
+from cgru.layers.layer import Layer, class_attribute
 from cgru.network import Network, chain
 from cgru.quantized.layers import check_numbers
 from cgru.variant import RESET_AFTER, RESET_BEFORE
@@ -27,19 +27,19 @@ from cgru.variant import RESET_AFTER, RESET_BEFORE
 __all__ = ["Part", "Writer", "layers_of", "parts_of"]
 
 AnyNet = Network | GRU
-TUNED = {lrelu: "LRELU_alpha", elu: "ELU_alpha", softmax: "softmax_temperature"}
+ALPHA_KEYS = {lrelu: "LRELU_alpha", elu: "ELU_alpha", softmax: "softmax_temperature"}
 
 
 @dataclass(frozen=True)
 class Part:
-    """What a layer adds to the file.
+    """The part of a C file that one layer adds.
 
-    `code` defines its weights and functions, `members` are its state, zero or what `begin` puts there; `step` is run in
-    each step, or without a state and with none above where outputs are due; `result` is what the next layer reads,
-    `width` numbers. `x` in `step` is the input of the model.
+    `code` defines its weights and functions. `members` are its state: zero, or what `begin` sets. `step` is run in each
+    step; a part without state and with no state above it runs only when outputs are due. `result` is the C expression
+    that the next layer reads, `width` numbers. `x` in `step` is the input of the model.
 
-    Of a layer that changes the steps `step` returns 0 where there is nothing yet for the next layer, and `more` is a C
-    expression: whether there is one more `result` after the last step, which it has then put there.
+    In a layer that changes the steps, `step` returns 0 if there is nothing for the next layer yet. `more` is a C
+    expression that tells whether there is one more `result` after the last step, and if so computes it.
     """
 
     about: str
@@ -53,7 +53,7 @@ class Part:
 
 
 def layers_of(net: Any) -> Sequence[Layer]:
-    """The layers of `net`; TypeError, ValueError or RuntimeError where they cannot be exported."""
+    """Return the layers of `net`; TypeError, ValueError or RuntimeError if they cannot be exported."""
     if not isinstance(net, AnyNet):
         raise TypeError(f"net: expected a Network or a GRU, got {type(net).__name__}")
     layers = net.layers if isinstance(net, Network) else (net,)
@@ -63,7 +63,7 @@ def layers_of(net: Any) -> Sequence[Layer]:
                 f"net: expected layers that run a step at a time, got {layer!r} as layer {i}, which begins at the end "
                 "of a sequence"
             )
-        if own(layer, "c_text") is None:
+        if class_attribute(layer, "c_text") is None:
             raise ValueError(f"net: expected cgru's own layers to export, got {type(layer).__name__} as layer {i}")
         if not layer.p and layer.parameter_names:
             raise RuntimeError(f"net: expected parameters to export, got none in layer {i}: fit or predict first")
@@ -71,7 +71,7 @@ def layers_of(net: Any) -> Sequence[Layer]:
 
 
 def parts_of(net: AnyNet, layers: Sequence[Layer], dtype: np.dtype) -> list[Part]:
-    """The parts, input first, each reading what the one before it gives; ValueError where none has a state."""
+    """Return the parts in order, the input first; ValueError if none has a state."""
     e = chain.elements(layers)
     if layers[0].tokens_in:
         parts = [Part(f"input: a token from 0 to {layers[0].d['v'] - 1}", 1, "x")]
@@ -95,9 +95,12 @@ ${constants}static void standardize(real *y, const real *x) {
 
 
 def _standardize(mean: np.ndarray, scale: np.ndarray, e: int, dtype: np.dtype) -> Part:
-    """(x - mean) / scale, the mean in two numbers: `Network` does it in float64, and one float32 would lose digits."""
+    """Return the part that computes (x - mean) / scale.
+
+    The mean is split into two numbers: `Network` subtracts it in float64, and one float32 would lose digits.
+    """
     mean, scale = (real(value, name, (e,)).astype(np.float64) for name, value in (("mean", mean), ("scale", scale)))
-    arrays = {"mean": _narrowed(mean, "mean", dtype), "scale": _narrowed(scale, "scale", dtype)}
+    arrays = {"mean": _cast_finite(mean, "mean", dtype), "scale": _cast_finite(scale, "scale", dtype)}
     if not arrays["scale"].all():
         raise ValueError(f"scale: expected numbers that are not zero in {dtype}, got {scale.tolist()}")
     centred, rest = "(x[i] - mean.values[i])", mean - arrays["mean"]
@@ -109,8 +112,8 @@ def _standardize(mean: np.ndarray, scale: np.ndarray, e: int, dtype: np.dtype) -
     return Part(f"input: {e} elements, standardized", e, "standardized", code, step)
 
 
-def _narrowed(values: np.ndarray, name: str, dtype: np.dtype) -> np.ndarray:
-    """The values in `dtype`, in which they are finite."""
+def _cast_finite(values: np.ndarray, name: str, dtype: np.dtype) -> np.ndarray:
+    """Return the values in `dtype`; ValueError, naming `name`, if they are not finite in it."""
     with np.errstate(over="ignore"):
         made = values.astype(dtype)
     if not np.isfinite(made).all():
@@ -119,7 +122,7 @@ def _narrowed(values: np.ndarray, name: str, dtype: np.dtype) -> np.ndarray:
 
 
 def _loop(values: str, call: str, start: int, stop: int) -> str:
-    """Apply an activation, over the padding too: the compiler is spared the rest of a vector."""
+    """Return the C loop that applies an activation, over padding too, so that it has no remainder."""
     value = f"{values}[i]"
     return f"for (int i = {start}; i < {stop}; i++) {value} = {call.format(value)};" if call else ""
 
@@ -144,7 +147,7 @@ static void layer_$i(real *y, const real *x) {
 }
 """)
 
-_BEFORE = Template("""\
+_GRU_RESET_BEFORE = Template("""\
 /* layer $i: $about */
 $biases
 $inputs
@@ -167,7 +170,7 @@ static void layer_$i(real *h, const real *x) {
 }
 """)
 
-_AFTER = Template("""\
+_GRU_RESET_AFTER = Template("""\
 /* layer $i: $about */
 $biases
 $inputs
@@ -189,8 +192,8 @@ static void layer_$i(real *h, const real *x) {
 }
 """)
 
-# The code of each variant, the matrices and biases that lie side by side in it, and what is said of it. Of a product of
-# these matrices: where it goes, what it begins with, and what is multiplied.
+# By product of matrices side by side: where its result goes, what it is added to, and what is multiplied. By variant:
+# its C, the matrices of each product, its biases side by side, and a note for the comment.
 _PRODUCTS = {
     "inputs": ("from_x", "biases_{i}.values", "x"),
     "hidden": ("gates", "from_x + {up}", "h"),
@@ -198,13 +201,13 @@ _PRODUCTS = {
 }
 _VARIANTS = {
     RESET_BEFORE: (
-        _BEFORE,
+        _GRU_RESET_BEFORE,
         {"inputs": ("Uhh", "Ur", "Uz"), "hidden": ("Vr", "Vz"), "candidate": ("Vhh",)},
         ("bhh", "br", "bz"),
         "",
     ),
     RESET_AFTER: (
-        _AFTER,
+        _GRU_RESET_AFTER,
         {"inputs": ("Uhh", "Ur", "Uz"), "hidden": ("Vr", "Vz", "Vhh")},
         ("bhh", "br", "bz", "chh"),
         ", reset after the product",
@@ -221,7 +224,7 @@ _ZONED_OUT = """\
 
 
 class Writer:
-    """What writes one layer in C: where it stands, what its numbers are in the file, and the texts of most layers.
+    """A writer of one layer in C: its place in the file, its numbers, and the texts that most layers share.
 
     Attributes:
         layer, i: the layer, and its number in the file.
@@ -239,7 +242,10 @@ class Writer:
 
     @cached_property
     def p(self) -> dict[str, np.ndarray]:
-        """The parameters: floats in the layer's dtype as it runs and then in that of the file, codes as they are."""
+        """Return the parameters in the dtype of the file, floats rounded to the layer's dtype before; int8 codes stay.
+
+        ValueError if one is missing, does not fit or is not finite.
+        """
         p, layer = {}, self.layer
         for name, (shape, kept) in layer.arrays(self.n).items():
             what = f"p[{name!r}] of layer {self.i}"
@@ -247,7 +253,7 @@ class Writer:
                 raise ValueError(f"{what}: missing; expected an array of shape {shape}")
             p[name] = value = np.asarray(layer.p[name])
             if kept.kind == "f":
-                p[name] = _narrowed(real(value, what, shape, layer.dtype), what, self.dtype)
+                p[name] = _cast_finite(real(value, what, shape, layer.dtype), what, self.dtype)
             elif (value.shape, value.dtype) != (shape, kept):
                 raise ValueError(f"{what}: expected {kept} {shape}, got {value.dtype} {value.shape}")
             else:
@@ -255,15 +261,15 @@ class Writer:
         return p
 
     def array(self, name: str, values: np.ndarray) -> str:
-        """Return the definition of a constant array, `name_i.values`, or of codes `name_i`."""
+        """Return the C definition of a constant array: floats `name_i.values`, int8 codes `name_i`."""
         return array(f"{name}_{self.i}", values)
 
     def number(self, value: float, what: str) -> str:
-        """Return a number as a constant of the file's dtype; ValueError with `what` it is where it is not finite."""
-        return number(_narrowed(np.array(value), what, self.dtype).item(), self.dtype)
+        """Return a number as a C constant of the file's dtype; ValueError, naming `what`, if it is not finite."""
+        return number(_cast_finite(np.array(value), what, self.dtype).item(), self.dtype)
 
-    def tuning(self, key: str) -> str:
-        """Return a number of the layer's `se_hPars` as a constant, as it is in the dtype of the layer."""
+    def parameter_constant(self, key: str) -> str:
+        """Return the parameter `key` of the layer's `se_hPars` as a C constant, rounded to the layer's dtype."""
         with np.errstate(over="ignore"):
             value = np.array(parameter(self.layer.se_hPars, key)).astype(self.layer.dtype)
         return self.number(value, f"se_hPars[{key!r}]")
@@ -271,20 +277,20 @@ class Writer:
     # --- words ---
 
     @property
-    def kept(self) -> str:
-        """What is said of weights that are no floats."""
+    def weights_note(self) -> str:
+        """Return the note on weights that are not floats, for the comment of a layer."""
         return f", {self.layer.weights} weights" if self.layer.weights else ""
 
     def described(self, role: str = "activate") -> str:
-        """Return the name of an activation of the layer, with the number that it takes."""
+        """Return the name of an activation of the layer, with its parameter."""
         f = getattr(self.layer, role)
-        key = TUNED.get(ours(f))
+        key = ALPHA_KEYS.get(ours(f))
         return name_of(f) + (f" ({key} {parameter(self.layer.se_hPars, key):g})" if key else "")
 
     # --- activations ---
 
     def call(self, role: str) -> str:
-        """Return the C call of an elementwise activation but for its argument, `activate_elu({}, 1.0f)`; "": none."""
+        """Return the C call of an elementwise activation, its argument as {}: `activate_elu({}, 1.0f)`; "" for none."""
         f = getattr(self.layer, role)
         known = ours(f)
         if known is None or known is softmax:
@@ -292,43 +298,43 @@ class Writer:
             raise ValueError(f"{role}: expected {due} to export, got {name_of(f)} in layer {self.i}")
         if known is identity:
             return ""
-        alpha = f", {self.tuning(TUNED[known])}" if known in TUNED else ""
+        alpha = f", {self.parameter_constant(ALPHA_KEYS[known])}" if known in ALPHA_KEYS else ""
         return f"activate_{name_of(known)}({{}}{alpha})"
 
     def activated(self, k: int, columns: int) -> str:
-        """Return what applies the activation to y, k numbers with padding up to so many columns."""
+        """Return the C that applies the activation to y, k numbers padded to `columns`."""
         if ours(self.layer.activate) is softmax:
-            return f"softmax(y, {k}, {self.tuning('softmax_temperature')});"
+            return f"softmax(y, {k}, {self.parameter_constant('softmax_temperature')});"
         return _loop("y", self.call("activate"), 0, columns)
 
     # --- whole layers ---
 
     def function(self, about: str, width: int, code: str, columns: int | None = None) -> Part:
-        """Return a layer whose `code` defines `layer_i(real *y, const real *x)`, which writes `width` numbers.
+        """Return the part of a layer whose `code` defines `layer_i(real *y, const real *x)`, writing `width` numbers.
 
-        With `columns` y has room for so many, and is aligned.
+        With `columns` y has room for that many, and is aligned.
         """
         y, kind = f"y_{self.i}", "real" if columns is None else "ALIGNED real"
         step = f"{kind} {y}[{columns or width}];\nlayer_{self.i}({y}, {self.x});"
         return Part(about, width, y, code, step)
 
     def elementwise(self, about: str, value: str, constants: Sequence[str] = (), after: str = "") -> Part:
-        """Return a layer that makes of each number x[i] `value`, and `after` that something of all, y."""
+        """Return the part of a layer that maps each x[i] to `value`; `after` is C that then runs on all of y."""
         constants = "".join(f"{text}\n" for text in constants)
         words = {"i": self.i, "n": self.n, "about": about, "value": value, "constants": constants, "after": after}
         return self.function(about, self.n, _ELEMENTWISE.substitute(words))
 
     def dense(self) -> Part:
-        """Return a `Dense`, of floats or quantised."""
+        """Return the part of a `Dense`, of floats or quantised."""
         layer, i, n, p = self.layer, self.i, self.n, self.p
-        weights, k = weights_of(layer.weights, self.dtype), layer.d["u"]
+        weights, k = weight_format(layer.weights, self.dtype), layer.d["u"]
         columns = weights.padded(k)
-        about = f"Dense, {n} inputs, {k} outputs; activate {self.described()}{self.kept}"
+        about = f"Dense, {n} inputs, {k} outputs; activate {self.described()}{self.weights_note}"
         bound = getattr(layer, "x_bound", 0.0)
         code = _DENSE.substitute(
             i=i,
             about=about,
-            biases=self.array("biases", side_by_side([p["b"]], columns)),
+            biases=self.array("biases", pad_and_concatenate([p["b"]], columns)),
             weights=weights.matrix(f"weights_{i}", [p["W"]], _scales(p, ["W"])),
             product=weights.product("y", columns, f"biases_{i}.values", "x", n, f"weights_{i}", bound),
             activated=self.activated(k, columns),
@@ -336,25 +342,25 @@ class Writer:
         return self.function(about, k, code, columns)
 
     def gru(self) -> Part:
-        """Return a `GRU`, of floats or quantised; ValueError for a variant that is not written in C."""
+        """Return the part of a `GRU`, of floats or quantised; ValueError for a variant that has no C."""
         layer, i, e, u = self.layer, self.i, self.n, self.layer.d["u"]
         if layer.variant.step not in _VARIANTS:
             due = " or ".join(map(str, _VARIANTS))
             raise ValueError(f"net: expected GRUs of the variant {due} to export, got {layer.variant} as layer {i}")
-        template, matrices, biases, said = _VARIANTS[layer.variant.step]
-        weights, p = weights_of(layer.weights, self.dtype), self.p
+        template, matrices, biases, note = _VARIANTS[layer.variant.step]
+        weights, p = weight_format(layer.weights, self.dtype), self.p
         up = weights.padded(u)
         about = f"GRU, {e} elements, {u} units; " + ", ".join(f"{gate} {self.described(gate)}" for gate in GATES)
-        about += said + ", a learned h0" * layer.learn_h0 + f", zoneout {layer.zoneout:g}" * bool(layer.zoneout)
+        about += note + ", a learned h0" * layer.learn_h0 + f", zoneout {layer.zoneout:g}" * bool(layer.zoneout)
         k = number(layer.dtype.type(layer.zoneout).astype(self.dtype).item(), self.dtype)
         values = {
             "i": i,
-            "about": about + self.kept,
+            "about": about + self.weights_note,
             "up": up,
             "gates_activated": self._gates(up),
             "activated": _loop("hh", self.call("activate"), 0, up),
             "blended": Template(_ZONED_OUT if layer.zoneout else _BLENDED).substitute(k=k, up=up),
-            "biases": self.array("biases", side_by_side([p[name] for name in biases], up)),
+            "biases": self.array("biases", pad_and_concatenate([p[name] for name in biases], up)),
         }
         for role, names in matrices.items():
             y, start, operand = (text.format(i=i, up=up) for text in _PRODUCTS[role])
@@ -368,10 +374,10 @@ class Writer:
         if layer.learn_h0:
             code += self.array("start", p["h0"])
             begin = f"memcpy({state}, start_{i}.values, sizeof start_{i});"
-        return Part(about + self.kept, u, state, code, f"layer_{i}({state}, {self.x});", (member,), begin)
+        return Part(about + self.weights_note, u, state, code, f"layer_{i}({state}, {self.x});", (member,), begin)
 
     def _gates(self, up: int) -> str:
-        """The loops that activate r and z, which lie side by side in `gates`: one where both have one function."""
+        """Return the loops that activate r and z, side by side in `gates`: one loop if both have the same function."""
         reset, update = self.call("activate_reset"), self.call("activate_update")
         if reset == update:
             return _loop("gates", reset, 0, 2 * up)
@@ -380,5 +386,5 @@ class Writer:
 
 
 def _scales(p: dict[str, np.ndarray], names: Sequence[str]) -> list[np.ndarray]:
-    """Those of the columns of such matrices; none where they have no codes."""
+    """Return the column scales of these matrices; none if they are not int8."""
     return [p[f"scale_{name}"] for name in names if f"scale_{name}" in p]

@@ -1,15 +1,15 @@
-"""Weights both ways: GRUs from PyTorch, Keras and ONNX run here with the same numbers, and go back.
+"""Weights to and from PyTorch, Keras and ONNX: their GRUs run here with the same numbers, and ours there.
 
-What a `from_` function returns is a `cgru.Network`, with `predict(X, lengths=None, h0=None)` and `save`: X is (m, s,
-e), h0 (layers x directions, m, u), and from a bare GRU `predict` gives all states of the last layer, (m, s, directions
-x u); with `return_state=True` the last states too.
+A `from_` function returns a `cgru.Network`, with `predict(X, lengths=None, h0=None)` and `save`: X is (m, s, e), h0
+(layers x directions, m, u). From a bare GRU `predict` gives all states of the last layer, (m, s, directions x u); with
+`return_state=True` the last states too.
 
-What comes back gives the numbers of what was handed in, or it is refused with the reason, the layer or node by its name
-and place: whatever stands before, between or behind the GRUs and is not in the table below, hooks, parametrizations,
-classes derived from the known ones, methods set anew on one object, layers that compute in another dtype than that of
-their weights.
+A converted model gives the numbers of the original, or the conversion is refused with the reason and the name and place
+of the layer or node. Refused are: layers before, between or behind the GRUs that are not in the table below; hooks;
+parametrizations; subclasses of the known classes; methods replaced on one object; and layers that compute in another
+dtype than that of their weights.
 
-All three compute h = z h + (1 - z) n, as this package does. How they lay out the weights of e elements and u units:
+All three compute h = z h + (1 - z) n, as this package does. Their layouts of the weights for e features and u units:
 
 | | gates | input weights | recurrent weights | biases | reset gate |
 | --- | --- | --- | --- | --- | --- |
@@ -22,7 +22,7 @@ All three compute h = z h + (1 - z) n, as this package does. How they lay out th
 With two biases and one of ours: from there it is their sum, to there they are (ours, 0). The candidate state with the
 reset gate after the product keeps both, bhh and chh.
 
-What goes along with the weights, and what must be off or alike on the way there:
+What is converted beside the weights, and which options must be off or alike for an export:
 
 | here | PyTorch | Keras | ONNX |
 | --- | --- | --- | --- |

@@ -1,6 +1,7 @@
-"""A chain of layers that grows piece by piece, as it is read from another library's graph.
+"""A builder of layer chains, used while another library's graph is read.
 
-m samples, s steps, n elements of a step, u units. Only what gives the same numbers, sum by sum, is joined to one layer.
+Letters: m samples, s steps, n features of a step, u units. Two layers are merged into one only if that gives the same
+numbers, sum by sum.
 """
 
 from __future__ import annotations
@@ -14,67 +15,67 @@ from cgru.activations import identity
 from cgru.interop.gates import Refusal, array
 from cgru.layers import Activation, Dense, Embedding, Layer, Pool, Scale
 
-__all__ = ["Pieces", "affine", "dense", "embedding", "per_element"]
+__all__ = ["ChainBuilder", "affine", "dense", "embedding", "per_feature"]
 
 
-class Pieces:
-    """`layers`, each on the output of the one below; `places` say where each piece came from, the newest last.
+class ChainBuilder:
+    """A chain of `layers`, each on the output of the one below; `places` name the source of each addition.
 
-    What is known of an array is true of the newest piece alone while it says the same `count`.
+    A traced value is the newest output only as long as its `origin` is the chain's `count`.
     """
 
     def __init__(self) -> None:
         self.layers: list[Any] = []
-        self.places: list[tuple[str, bool]] = []  # and whether it was a recurrent layer
+        self.places: list[tuple[str, bool]] = []  # the name of the source, and whether it is a recurrent layer
 
     @property
     def count(self) -> int:
-        """How many pieces there are."""
+        """Return the number of additions to the chain."""
         return len(self.places)
 
     @property
-    def newest(self) -> str:
-        """Where the newest piece came from."""
+    def top_name(self) -> str:
+        """Return the name of the source of the last addition."""
         return self.places[-1][0] if self.places else "the input"
 
-    def put(self, layer: Layer, place: str) -> None:
-        """A layer upon the others, or into the newest of them."""
+    def add(self, layer: Layer, place: str) -> None:
+        """Add a layer on top of the chain, or merge it into the top layer. `place` names its source."""
         self.places.append((place, bool(layer.cells)))
         below = self.layers[-1] if self.layers else None
         nothing = below is not None and getattr(layer, "activate", None) is identity and not layer.p
-        join = JOINED.get((type(below), type(layer)))
-        if not nothing and (join is None or not join(below, layer)):
+        merge = MERGES.get((type(below), type(layer)))
+        if not nothing and (merge is None or not merge(below, layer)):
             self.layers.append(layer)
 
-    def last(self, place: str) -> None:
-        """The last step of all that the newest layer gives."""
+    def add_last_step(self, place: str) -> None:
+        """Reduce the output of the top layer to its last step."""
         newest = self.layers[-1]
         if newest.cells == (newest,) and not newest.reverse and newest.sequences:
-            self.ends(place)
+            self.keep_last_state(place)
         else:
-            self.put(Pool("last"), place)
+            self.add(Pool("last"), place)
 
-    def ends(self, place: str) -> None:
-        """The last state of the newest layer, a recurrent one, in the place of all its states."""
+    def keep_last_state(self, place: str) -> None:
+        """Make the top layer, a recurrent one, return its last state instead of all states."""
         self.layers[-1].sequences = False
         self.places.append((place, False))
 
     def above_recurrent(self) -> str | None:
-        """Where the lowest piece above a recurrent layer came from that is none itself; None: there is none."""
+        """Return the name of the lowest non-recurrent addition above a recurrent layer; None if there is none."""
         above = dropwhile(lambda piece: not piece[1], self.places)
         return next((place for place, recurrent in above if not recurrent), None)
 
 
-def _activated(below: Dense, layer: Activation) -> bool:
-    """Give the layer below the function, if it has none; return whether it has it now."""
+def _merge_activation(below: Dense, layer: Activation) -> bool:
+    """Give the Dense below the function of `layer` if it has none; return whether it was merged."""
     if below.activate is not identity:
         return False
     below.activate, below.se_hPars = layer.activate, layer.se_hPars
     return True
 
 
-def _shifted(below: Dense | Scale, layer: Scale) -> bool:
-    """Give the layer below the shift, if neither it nor the layer does anything else; return whether it has it now."""
+def _merge_shift(below: Dense | Scale, layer: Scale) -> bool:
+    """Give the layer below the shift of `layer` if neither does anything else; return whether it was merged."""
     row = below.parameter_names[1]
     if getattr(below, "activate", identity) is not identity or layer.trainable != below.trainable:
         return False
@@ -84,12 +85,15 @@ def _shifted(below: Dense | Scale, layer: Scale) -> bool:
     return True
 
 
-# By the layer below and the one upon it: what makes one of them, where that gives the same numbers.
-JOINED = {(Dense, Activation): _activated, (Dense, Scale): _shifted, (Scale, Scale): _shifted}
+# By the layer below and the one on top: the function that merges them if that gives the same numbers.
+MERGES = {(Dense, Activation): _merge_activation, (Dense, Scale): _merge_shift, (Scale, Scale): _merge_shift}
 
 
 def dense(W: Any, b: Any, name: str, refuse: Refusal, activate: Any = identity, se_hPars: Any = None) -> Dense:
-    """X W + b for W (n, u) and b (u,), (1, u), one number or None for zeros; refused where they do not fit."""
+    """Return a Dense layer with weights W (n, u) and bias b (u,), (1, u), a number or None for zeros.
+
+    Weights that do not fit are refused.
+    """
     W = array(W, name)
     b = np.zeros(1, W.dtype) if b is None else array(b, f"{name}, its bias")
     if W.ndim != 2 or 0 in W.shape or b.dtype != W.dtype or b.shape not in ((), (1,), W.shape[1:], (1, W.shape[1])):
@@ -100,7 +104,7 @@ def dense(W: Any, b: Any, name: str, refuse: Refusal, activate: Any = identity, 
 
 
 def embedding(E: Any, name: str, refuse: Refusal) -> Embedding:
-    """The rows of E (v, u)."""
+    """Return an Embedding layer with the table E (v, u)."""
     E = array(E, name)
     if E.ndim != 2 or 0 in E.shape:
         raise refuse(f"expected a table (tokens, units), got {E.shape}")
@@ -110,16 +114,19 @@ def embedding(E: Any, name: str, refuse: Refusal) -> Embedding:
 
 
 def affine(sign: str, c: np.ndarray, first: Any, n: int, dtype: np.dtype) -> Scale:
-    """Return x + c, x - c, x * c or x / c, c numbers or (n,), as a layer; with c `first` c + x, c - x or c * x."""
+    """Return x + c, x - c, x * c or x / c as a Scale layer, for c a number or (n,).
+
+    With c `first` it is c + x, c - x or c * x.
+    """
     times, plus = {"add": (1, c), "sub": (-1, c) if first else (1, -c), "mul": (c, 0)}.get(sign) or (1 / c, 0)
     rows = (np.array(np.broadcast_to(np.asarray(value, dtype), (n,))) for value in (times, plus))
     return Scale(*rows, dtype=dtype)
 
 
-def per_element(constant: np.ndarray, n: int | None, rank: int) -> tuple[np.ndarray, int] | None:
-    """A constant as one number or (n,), and n, where added to an array (..., n) of that rank it is so for each row.
+def per_feature(constant: np.ndarray, n: int | None, rank: int) -> tuple[np.ndarray, int] | None:
+    """Return a constant as one number or (n,), and n, if it broadcasts over the last axis of an array (..., n) alone.
 
-    None where it makes the array another, or where n is not known.
+    `rank` is the number of axes of that array. Return None if the constant changes its shape, or if n is not known.
     """
     constant = np.asarray(constant)
     sizes = constant.shape

@@ -1,8 +1,8 @@
-"""The tables of how others lay out a GRU's weights and name activations, and what the ways from there and back share.
+"""How other libraries lay out a GRU's weights and name its activations, and what all conversions share.
 
-e elements per step, u unit cells. Ours are the arrays of a `Variant`: Uz, Ur, Uhh (e, u), Vz, Vr, Vhh (u, u), bz, br,
-bhh (1, u) and, with the reset gate after the product, chh (1, u). Theirs are W and R, the gates of the input's and of
-the state's product stacked, and one bias (3u,) for each of the two.
+Letters: e features of a step, u units. Our parameters are those of a `Variant`: Uz, Ur, Uhh (e, u), Vz, Vr, Vhh (u, u),
+bz, br, bhh (1, u) and, with the reset gate after the product, chh (1, u). Theirs are W and R, the gates of the input's
+and of the state's product stacked, and one bias (3u,) for each of the two.
 """
 
 from __future__ import annotations
@@ -23,40 +23,40 @@ from cgru.variant import Variant, variant_of
 
 __all__ = [
     "FUNCTIONS",
+    "FUNCTION_OF",
     "KERAS",
-    "KNOWN",
     "ONNX",
     "TORCH",
     "Function",
-    "Order",
+    "GateLayout",
     "Refusal",
+    "alpha_of",
     "array",
+    "checked_layers",
     "dtype_of",
-    "filled",
+    "exported_parameters",
     "gate_options",
-    "in_layers",
-    "rebound",
+    "gru_layer",
+    "overridden",
     "refusal",
-    "tuning",
-    "values",
     "with_parameters",
 ]
 
 Arrays = dict[str, np.ndarray]
-Refusal = Callable[[str], Exception]  # the error for a reason
-ROWS = ("b", "scale", "shift")  # of the layers that are no GRU: (1, n) here, (n,) everywhere else
-OWN = {GRU, Bidirectional, *KINDS}
-ROLES = ("activate", "activate_update", "activate_reset")
-MASKED = ("dropout", "recurrent_dropout", "masks")
-ALIKE = (*ROLES, "variant", "dtype", "trainable", "dropout", "recurrent_dropout", "zoneout", "stateful", "sequences")
+Refusal = Callable[[str], Exception]  # makes the error for a reason
+ROWS = ("b", "scale", "shift")  # parameters of layers other than a GRU that are (1, n) here, (n,) elsewhere
+EXPORTED = {GRU, Bidirectional, *KINDS}
+GATES = ("activate", "activate_update", "activate_reset")
+DROPOUT_OPTIONS = ("dropout", "recurrent_dropout", "masks")
+SHARED = (*GATES, "variant", "dtype", "trainable", "dropout", "recurrent_dropout", "zoneout", "stateful", "sequences")
 
 
 @dataclass(frozen=True)
-class Order:
-    """The gates in the order in which they are stacked, and whether along the rows: (3u, e); else (e, 3u).
+class GateLayout:
+    """A library's order of stacked gates, along the rows (3u, e) if `rows`, else along the columns (e, 3u).
 
-    `flag` is what says there that the reset gate comes after the matrix product; None: it always does. `lacks` are
-    options that our GRU has and theirs has not.
+    `flag` is the name of the option that puts the reset gate after the matrix product; None: it is always there.
+    `lacks` are options that our GRU has and theirs has not.
     """
 
     gates: tuple[str, str, str]
@@ -65,54 +65,52 @@ class Order:
     lacks: tuple[str, ...]
 
     def variant(self, options: Mapping[str, Any]) -> Variant:
-        """Return the variant of a layer that has these options there."""
+        """Return the variant of a layer with these options of the library."""
         return variant_of(reset_after=self.flag is None or bool(options.get(self.flag)))
 
     def options(self, variant: Variant) -> dict[str, bool]:
-        """Return the options that say there that a layer is of this variant."""
-        return {} if self.flag is None else {self.flag: self.both(variant)}
+        """Return the library's options for a layer of this variant."""
+        return {} if self.flag is None else {self.flag: self.has_two_biases(variant)}
 
-    def both(self, variant: Variant) -> bool:
+    def has_two_biases(self, variant: Variant) -> bool:
         """Return whether a layer of this variant has two biases for a gate here."""
         return variant.reset_after
 
-    def ours(self, W: Any, R: Any, into: Any, back: Any, variant: Variant) -> Arrays:
-        """Return our parameters from their W, R and biases `into` and `back`, (3u,) each or None for zeros.
+    def to_cgru(self, W: Any, R: Any, b_x: Any, b_h: Any, variant: Variant) -> Arrays:
+        """Convert their W, R and biases `b_x` and `b_h`, (3u,) each or None for zeros, to our parameters.
 
-        Their two biases of a gate are added where the variant has one.
+        Their two biases of a gate are added if the variant has one.
         """
         zeros = np.zeros(3 * R.shape[int(self.rows)], W.dtype)
-        stacked = (W, R, *(zeros if b is None else b for b in (into, back)))
+        stacked = (W, R, *(zeros if b is None else b for b in (b_x, b_h)))
         blocks = (np.split(a.T if self.rows else a, 3, axis=-1) for a in stacked)
         p = {}
         for gate, U, V, b, c in zip(self.gates, *blocks, strict=True):
             if "c" + gate not in variant.names:
-                b = np.where(c == 0, b, b + c)  # -0.0 stays what it is
+                b = np.where(c == 0, b, b + c)  # keeps -0.0
             p |= {"U" + gate: U, "V" + gate: V, "b" + gate: b[None], "c" + gate: c[None]}
         return {name: np.array(p[name], order="C") for name in variant.names}
 
-    def theirs(self, p: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Return their W, R and two biases (3u,) from our parameters: where we have one bias, the second is zero."""
+    def from_cgru(self, p: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Convert our parameters to their W, R and two biases (3u,); the second is zero where we have one bias."""
         zero = np.zeros_like(p["bhh"])
-        W, R, into, back = (
-            np.concatenate([p.get(kind + gate, zero) for gate in self.gates], axis=1) for kind in "UVbc"
-        )
-        return (*(np.ascontiguousarray(a.T) if self.rows else a for a in (W, R)), into[0], back[0])
+        W, R, b_x, b_h = (np.concatenate([p.get(kind + gate, zero) for gate in self.gates], axis=1) for kind in "UVbc")
+        return (*(np.ascontiguousarray(a.T) if self.rows else a for a in (W, R)), b_x[0], b_h[0])
 
-    def cell(self, layer: GRU | Bidirectional, refuse: Refusal) -> GRU:
-        """The GRU whose options are those of the whole layer; refused where it is none of theirs.
+    def checked_cell(self, layer: GRU | Bidirectional, refuse: Refusal) -> GRU:
+        """Return the GRU whose options stand for the whole layer; refuse a layer that the library does not have.
 
-        So it is, too, where the two directions of a `Bidirectional` differ in more than that.
+        Two directions of a `Bidirectional` that differ in more than direction are refused.
         """
         first, *rest = layer.cells
         for second in rest:
             if first.reverse or not second.reverse:
                 raise refuse("its first layer does not run onward and the second back")
-            for name in ALIKE:
+            for name in SHARED:
                 if getattr(first, name) != getattr(second, name):
                     raise refuse(f"its directions differ in {name}")
             for f in (first.activate, first.activate_update):
-                if tuning(f, first.se_hPars) != tuning(f, second.se_hPars):
+                if alpha_of(f, first.se_hPars) != alpha_of(f, second.se_hPars):
                     raise refuse("its directions differ in the alpha of an activation")
         there = self.variant(self.options(first.variant))
         if first.variant.step is not there:
@@ -129,23 +127,23 @@ class Order:
 
 
 # weight_ih (3u, e), weight_hh (3u, u), bias_ih (3u,), bias_hh (3u,)
-TORCH = Order(("r", "z", "hh"), True, None, (*MASKED, "zoneout", "stateful", "learn_h0", "reverse"))
+TORCH = GateLayout(("r", "z", "hh"), True, None, (*DROPOUT_OPTIONS, "zoneout", "stateful", "learn_h0", "reverse"))
 # kernel (e, 3u), recurrent (u, 3u), bias (2, 3u), or with the reset before (3u,)
-KERAS = Order(("z", "r", "hh"), False, "reset_after", ("masks", "zoneout", "stateful", "learn_h0"))
-# for each direction W (3u, e), R (3u, u), B (6u,) = [into, back]
-ONNX = Order(("z", "r", "hh"), True, "linear_before_reset", ("zoneout", "stateful"))
+KERAS = GateLayout(("z", "r", "hh"), False, "reset_after", ("masks", "zoneout", "stateful", "learn_h0"))
+# for each direction W (3u, e), R (3u, u), B (6u,) = [b_x, b_h]
+ONNX = GateLayout(("z", "r", "hh"), True, "linear_before_reset", ("zoneout", "stateful"))
 
 
 @dataclass(frozen=True)
 class Function:
-    """One of our activations by its names elsewhere.
+    """One of our activations with its names in other libraries.
 
     Attributes:
-        own: ours.
-        name: the name of the function in Keras; but for the identity PyTorch's has it, too.
-        node: the kind of the node in ONNX.
-        key: the name in `se_hPars` of its alpha, "" where it has none.
-        keras, onnx: the alpha where none is given there.
+        own: our function.
+        name: its name in Keras, and in PyTorch except for the identity.
+        node: the kind of its node in ONNX.
+        key: the name of its alpha in `se_hPars`; "" if it has none.
+        keras, onnx: the default alpha there.
     """
 
     own: Activation
@@ -155,14 +153,14 @@ class Function:
     keras: float = 0.0
     onnx: float = 0.0
 
-    def tuned(self, alpha: Any, what: str, refuse: Refusal) -> dict[str, float]:
-        """Return an alpha as `se_hPars` has it, refused with `what` it is there if no function here has it."""
+    def checked_alpha(self, alpha: Any, what: str, refuse: Refusal) -> dict[str, float]:
+        """Return their alpha as `se_hPars`; refuse one that our function does not allow. `what` begins the reason."""
         if self.own is lrelu and alpha > 1:
             raise refuse(f"{what} at most 1 here, got {alpha:g}")
         return {self.key: float(alpha)} if self.key else {}
 
     def alpha(self, se_hPars: Mapping[str, Any] | None, refuse: Refusal) -> float:
-        """Return the alpha of ours, refused if no function there has it; 0 where it takes none."""
+        """Return the alpha of our function, 0 if it has none; refuse one that theirs does not allow."""
         alpha = parameter(se_hPars, self.key) if self.key else 0.0
         if self.own is lrelu and alpha > 1:
             raise refuse(f"lrelu with a slope above 1, {alpha:g}, is another function there")
@@ -178,19 +176,19 @@ FUNCTIONS = (
     Function(lrelu, "leaky_relu", "LeakyRelu", "LRELU_alpha", keras=0.2, onnx=0.01),
     Function(elu, "elu", "Elu", "ELU_alpha", keras=1.0, onnx=1.0),
 )
-KNOWN = {function.own: function for function in FUNCTIONS}
+FUNCTION_OF = {function.own: function for function in FUNCTIONS}
 
 
-# --- what comes in ---
+# --- import ---
 
 
 def refusal(start: str) -> Refusal:
-    """Return what makes the error for a reason, which stands behind `start`."""
+    """Return a function that makes the error for a reason; its message begins with `start`."""
     return lambda why: ValueError(f"{start}: {why}")
 
 
 def array(value: Any, name: str) -> np.ndarray:
-    """A tensor of theirs, or an array, as an array of float32 or float64; TypeError for what is no such numbers."""
+    """Return their tensor or array as an array of float32 or float64; TypeError for anything else."""
     kinds = ("quantized", "sparse", "meta")
     masked = "masked" if isinstance(value, np.ma.MaskedArray) else None
     odd = next((kind for kind in kinds if getattr(value, f"is_{kind}", False) is True), masked)
@@ -204,15 +202,15 @@ def array(value: Any, name: str) -> np.ndarray:
     return np.asarray(value)
 
 
-def rebound(value: Any, but: Iterable[str] = ()) -> str | None:
-    """A method of the class of `value` that was set anew on it itself, so that it may compute something else."""
+def overridden(value: Any, but: Iterable[str] = ()) -> str | None:
+    """Return the name of a method of the class that was replaced on the object itself; None if there is none."""
     return next((name for name in vars(value) if name not in but and callable(getattr(type(value), name, None))), None)
 
 
-def filled(
+def gru_layer(
     directions: list[Arrays], variant: Variant, *, reverse: bool = False, merge: str = "concat", **options: Any
 ) -> GRU | Bidirectional:
-    """A GRU with these parameters, or of two dicts of them a Bidirectional; ValueError where they do not fit."""
+    """Return a GRU with these parameters, or for two dicts of them a Bidirectional; ValueError if they do not fit."""
     e, u = directions[0]["Uz"].shape
     dtype = directions[0]["Uz"].dtype
     for p in directions:
@@ -231,25 +229,25 @@ def filled(
 def gate_options(
     activate: tuple[Activation, dict[str, float]], gates: tuple[Activation, dict[str, float]], refuse: Refusal
 ) -> dict[str, Any]:
-    """Return the arguments of a GRU for the function of hh and that of z and r, each with its alpha."""
+    """Return the GRU arguments for the activation of hh and that of z and r, each given with its alpha."""
     (f, alphas), (g, more) = activate, gates
     if any(alphas.get(key, alpha) != alpha for key, alpha in more.items()):
         raise refuse("its two activations have the same alpha here")
     return {"activate": f, "activate_update": g, "activate_reset": g, "se_hPars": (alphas | more) or None}
 
 
-# --- what goes out ---
+# --- export ---
 
 
-def in_layers(source: Any) -> tuple[Any, ...]:
-    """The layers of a Network, of a list of them, or the layer alone; ValueError where they are no chain.
+def checked_layers(source: Any) -> tuple[Any, ...]:
+    """Return the layers of a Network, of a list, or a layer alone; ValueError if they are no chain.
 
-    Refused is what may compute something else than its class says: a method set anew on it, a class derived from ours;
-    and what is quantised.
+    Refused are layers that may compute something else than their class: replaced methods, subclasses, and quantised
+    layers.
     """
     if isinstance(source, Network):
-        if type(source) is not Network or rebound(source):
-            raise ValueError(f"net: expected a Network as it is, got {rebound(source) or type(source).__name__}")
+        if type(source) is not Network or overridden(source):
+            raise ValueError(f"net: expected a Network as it is, got {overridden(source) or type(source).__name__}")
         source = source.layers
     layers = chain.chain(source if isinstance(source, list | tuple) else [source])
     for i, layer in enumerate(layers):
@@ -257,15 +255,15 @@ def in_layers(source: Any) -> tuple[Any, ...]:
         if isinstance(layer, Quantized):
             raise refuse("expected weights of floats; give the network that it was made of")
         for part in (layer, *layer.cells):
-            if type(part) not in OWN:
+            if type(part) not in EXPORTED:
                 raise refuse(f"expected one of cgru's own, got {type(part).__name__}")
-            if rebound(part):
-                raise refuse(f"expected its own methods, got another {rebound(part)}")
+            if overridden(part):
+                raise refuse(f"expected its own methods, got another {overridden(part)}")
     return layers
 
 
 def with_parameters(layers: tuple[Any, ...]) -> list[Any]:
-    """Those of the layers that have parameters; RuntimeError where there are none yet, ValueError for unfit ones."""
+    """Return the layers that have parameters; RuntimeError if one has none yet, ValueError if they do not fit."""
     found = [(i, layer) for i, layer in enumerate(layers) if layer.parameter_names]
     for i, layer in found:
         if not layer.p:
@@ -279,19 +277,19 @@ def with_parameters(layers: tuple[Any, ...]) -> list[Any]:
 
 
 def dtype_of(layers: tuple[Any, ...]) -> np.dtype:
-    """The one dtype of all parameters; ValueError where there are several, RuntimeError where there are none yet."""
+    """Return the one dtype of all parameters; ValueError if there are several, RuntimeError if there are none yet."""
     dtypes = {layer.dtype for layer in with_parameters(layers)}
     if len(dtypes) != 1:
         raise ValueError(f"net: expected layers of one dtype, got {' and '.join(sorted(map(str, dtypes)))}")
     return dtypes.pop()
 
 
-def values(layer: Any) -> dict[str, np.ndarray]:
-    """Return the parameters of a layer that is no GRU in the shapes that they have elsewhere."""
+def exported_parameters(layer: Any) -> dict[str, np.ndarray]:
+    """Return the parameters of a layer other than a GRU in the shapes that other libraries use."""
     return {name: layer.p[name][0] if name in ROWS else layer.p[name] for name in layer.parameter_names}
 
 
-def tuning(f: Activation, se_hPars: Mapping[str, Any] | None) -> float:
-    """Return the alpha of an activation; 0 where it has none."""
-    known = KNOWN.get(ours(f))
+def alpha_of(f: Activation, se_hPars: Mapping[str, Any] | None) -> float:
+    """Return the alpha of an activation; 0 if it has none."""
+    known = FUNCTION_OF.get(ours(f))
     return parameter(se_hPars, known.key) if known is not None and known.key else 0.0

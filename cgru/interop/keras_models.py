@@ -1,4 +1,4 @@
-"""Keras's layers (Keras 3, any backend) and models that are chains of them, both ways."""
+"""Keras 3 layers (any backend) and models that are chains of them, converted both ways."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cgru.activations import ours, parameter, softmax
 from cgru.bidirectional import Bidirectional
 from cgru.gru import GRU
 from cgru.interop import gates
-from cgru.interop.chain_builder import Pieces, dense, embedding
+from cgru.interop.chain_builder import ChainBuilder, dense, embedding
 from cgru.interop.gates import KERAS, Refusal, array, refusal
 from cgru.layers import Activation, Dense, Dropout, Embedding, Flip, Pool
 from cgru.network import Network
@@ -23,12 +23,12 @@ from cgru.variant import Variant
 __all__ = ["from_keras", "to_keras"]
 
 NAMES = {function.name: function for function in gates.FUNCTIONS}
-CLASSES = {"ReLU": "relu", "LeakyReLU": "leaky_relu", "ELU": "elu"}  # layers, which may stand for a function
+CLASSES = {"ReLU": "relu", "LeakyReLU": "leaky_relu", "ELU": "elu"}  # activation layers -> function
 MERGES = {"concat": "concat", "sum": "sum", "ave": "mean", "mul": "mul"}
 POOLS = {"GlobalAveragePooling1D": "mean", "GlobalMaxPooling1D": "max"}
 
 LAST = "keepdims is False and the elements come last here"
-# By class, the options that have one value here, and what a refusal says of another.
+# By class: options that must have one value here, and the reason for refusing another.
 REQUIRED: dict[str, tuple[tuple[str, Any, str], ...]] = {
     "Softmax": (("axis", -1, "expected axis -1, that of the elements, got {}"),),
     "Dropout": (("noise_shape", None, "noise_shape is None here, got {}"),),
@@ -40,42 +40,42 @@ REQUIRED: dict[str, tuple[tuple[str, Any, str], ...]] = {
 
 
 def from_keras(source: Any) -> Network:
-    """A Keras `GRU`, a `Bidirectional` of one, or a model that is a chain of layers, as a network.
+    """Return a Keras `GRU`, a `Bidirectional` of one, or a model that is a chain of layers as a network.
 
-    A layer by itself becomes a network without a head whose `predict(X, lengths, h0)` gives all states, whatever its
-    `return_sequences` is. A model (Sequential or functional) may hold `Embedding`, `GRU`, `Bidirectional`, `Dropout`,
-    `Dense`, by itself or in a `TimeDistributed`, `Activation`, `ReLU`, `LeakyReLU`, `ELU`, `Softmax` over the elements,
-    `GlobalAveragePooling1D` and `GlobalMaxPooling1D`, and gives what it gives there; any other layer is refused by
-    name. A `Masking` is, since the steps that it skips may lie anywhere in a sequence. The outputs of
-    `go_backwards` come in the order of processing, through a `Flip`. Masks are `lengths` here. A stateful layer brings
-    its states along, one that is not trainable stays so. Regularizers, constraints and seeds do not come along.
+    A layer by itself becomes a network without a head whose `predict(X, lengths, h0)` returns all states, whatever its
+    `return_sequences` is. A model (Sequential or functional) may have the layers `Embedding`, `GRU`, `Bidirectional`,
+    `Dropout`, `Dense` (by itself or in a `TimeDistributed`), `Activation`, `ReLU`, `LeakyReLU`, `ELU`, `Softmax` over
+    the features, `GlobalAveragePooling1D` and `GlobalMaxPooling1D`. The network returns what the model does. Any other
+    layer is refused by name; so is `Masking`, since the steps that it skips may be anywhere in a sequence. The outputs
+    of `go_backwards` are in the order of processing, through a `Flip`. Masks become `lengths`. The states of a stateful
+    layer and `trainable` are kept. Regularizers, constraints and seeds are not.
 
     Args:
         source: the layer or model, built, so that it has weights of float32 or float64.
 
     Raises:
-        TypeError, ValueError: the source is something else, or holds what has no counterpart here, with the reason.
+        TypeError, ValueError: the source is something else, or a part of it has no counterpart here, with the reason.
         RuntimeError: it is not built yet.
     """
-    kind, refuse = _kind(source), _refusal(source)
+    kind, refuse = _class_name(source), _refusal(source)
     if not kind:
         got = f"{type(source).__module__}.{type(source).__qualname__}"
         raise TypeError(f"source: expected a layer or a model of Keras's own, got {got}")
     if kind in ("GRU", "Bidirectional"):
-        return Network(_converted(source, "", every=True))
+        return Network(_convert(source, "", every=True))
     if not hasattr(source, "layers"):
         raise refuse("expected a GRU, a Bidirectional or a model")
-    layers = _chained(source, refuse)
+    layers = _model_layers(source, refuse)
     _check_dtypes(source, layers)
-    chain = Pieces()
+    chain = ChainBuilder()
     for i, layer in enumerate(layers):
-        for own in _converted(layer, f"layer {i}, "):
-            chain.put(own, f"layer {i}")
+        for own in _convert(layer, f"layer {i}, "):
+            chain.add(own, f"layer {i}")
     return Network(chain.layers)
 
 
-def _kind(layer: Any) -> str:
-    """The class of a layer, if it is Keras's own: one that was derived from it may compute something else."""
+def _class_name(layer: Any) -> str:
+    """Return the class name of a Keras layer; "" for a subclass, which may compute something else."""
     kind = type(layer)
     if kind.__module__ == "cgru.keras":
         kind = kind.__mro__[1]
@@ -83,12 +83,13 @@ def _kind(layer: Any) -> str:
 
 
 def _refusal(layer: Any, place: str = "") -> Refusal:
+    """Return a function that makes the error for a reason, naming the layer."""
     return refusal(f"source: {place}{type(layer).__name__} {getattr(layer, 'name', '?')!r} cannot be had here")
 
 
 def _check(layer: Any, refuse: Refusal) -> None:
-    """Refuse a layer that may compute something else than its class and its numbers say."""
-    other = gates.rebound(layer, ("build", "quantize"))  # which Keras wraps in every layer
+    """Refuse a layer that may compute something else than its class and its weights say."""
+    other = gates.overridden(layer, ("build", "quantize"))  # which Keras wraps in every layer
     if other:
         raise refuse(f"its {other} is another than that of its class")
     if getattr(layer, "quantization_mode", None) or getattr(layer, "lora_enabled", False):
@@ -97,20 +98,20 @@ def _check(layer: Any, refuse: Refusal) -> None:
         raise refuse(f"it computes in {layer.compute_dtype} with weights of {layer.variable_dtype}")
 
 
-def _chained(model: Any, refuse: Refusal) -> list[Any]:
-    """The layers of a model but its input; refused where they are no chain."""
-    layers = [layer for layer in model.layers if _kind(layer) != "InputLayer"]
+def _model_layers(model: Any, refuse: Refusal) -> list[Any]:
+    """Return the layers of a model without its input; refuse a model that is no chain."""
+    layers = [layer for layer in model.layers if _class_name(layer) != "InputLayer"]
     if not model.built or not layers:
         raise RuntimeError(f"source: expected a model that is built, got {model.name!r}, which is not: call it first")
     _check(model, refuse)
     if len(set(map(id, layers))) < len(layers):
         raise refuse("expected each layer once, got one that stands in two places")
     for i, layer in enumerate(layers):
-        if _kind(layer) not in READERS:
+        if _class_name(layer) not in READERS:
             raise _refusal(layer, f"layer {i}, ")(f"expected one of {', '.join(READERS)}")
-    if _kind(model) == "Sequential":
+    if _class_name(model) == "Sequential":
         return layers
-    if _kind(model) != "Functional":
+    if _class_name(model) != "Functional":
         raise refuse("expected a Sequential or a functional model")
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         raise refuse(f"expected one input and one output, got {len(model.inputs)} and {len(model.outputs)}")
@@ -120,13 +121,13 @@ def _chained(model: Any, refuse: Refusal) -> list[Any]:
         below = layer.output
     if model.outputs[0] is not below:
         raise refuse(
-            f"expected the output of its last layer, {layers[-1].name!r}, got that of {_made(model.outputs[0])}"
+            f"expected the output of its last layer, {layers[-1].name!r}, got that of {_op_name(model.outputs[0])}"
         )
     return layers
 
 
 def _check_call(layer: Any, below: Any, refuse: Refusal) -> None:
-    """Refuse a layer of a functional model that is not called once, on what is below it and with nothing else."""
+    """Refuse a layer of a functional model that is not called exactly once, on the output below alone."""
     nodes = layer._inbound_nodes
     if len(nodes) != 1:
         raise refuse(f"expected a layer that is called once, got one that is called {len(nodes)} times")
@@ -134,45 +135,45 @@ def _check_call(layer: Any, below: Any, refuse: Refusal) -> None:
     given = [*enumerate(arguments.args), *arguments.kwargs.items()]
     first, *more = arguments.keras_tensors
     if more or first is not below:
-        made = " and ".join(map(_made, (first, *more)))
+        made = " and ".join(map(_op_name, (first, *more)))
         raise refuse(f"expected it on the output of the layer below it alone, got that of {made}")
     for name, value in given:
-        if not (value is below or value is None or value is False):  # training=False is there where nobody said so
+        if not (value is below or value is None or value is False):  # training=False is a default of the call
             raise refuse(f"expected a call with its input alone, got argument {name} too")
 
 
-def _made(tensor: Any) -> str:
-    """The name of the operation behind a tensor, for an error."""
+def _op_name(tensor: Any) -> str:
+    """Return the name of the operation behind a tensor, for an error."""
     return repr(tensor._keras_history.operation.name)
 
 
 def _check_dtypes(model: Any, layers: list[Any]) -> None:
-    """Refuse a model that computes in several dtypes, or that rounds its input to a narrower one."""
+    """Refuse a model that computes in several dtypes, or that rounds its input to a lower precision."""
     dtype = layers[0].compute_dtype
     for i, layer in enumerate(layers):
         if layer.compute_dtype != dtype:
             refuse = _refusal(layer, f"layer {i}, ")
             raise refuse(f"it computes in {layer.compute_dtype}, {layers[0].name!r} below it in {dtype}")
-    exact = ("int32", "int64", "float32", "float64") if _kind(layers[0]) == "Embedding" else (dtype, "float64")
+    exact = ("int32", "int64", "float32", "float64") if _class_name(layers[0]) == "Embedding" else (dtype, "float64")
     for given in model.inputs or ():
         if given.dtype not in exact:
             raise _refusal(model)(f"expected an input of {dtype}, or integers for tokens, got {given.dtype}")
 
 
-def _converted(layer: Any, place: str, **options: bool) -> list[Any]:
-    """A layer of a model as one or two of ours."""
+def _convert(layer: Any, place: str, **options: bool) -> list[Any]:
+    """Convert a layer of a model to one or two of ours."""
     refuse = _refusal(layer, place)
     _check(layer, refuse)
-    for name, due, why in REQUIRED.get(_kind(layer), ()):
+    for name, due, why in REQUIRED.get(_class_name(layer), ()):
         if getattr(layer, name, due) != due:
             raise refuse(why.format(getattr(layer, name)))
-    if _kind(layer) == "TimeDistributed":
-        if _kind(layer.layer) != "Dense":
+    if _class_name(layer) == "TimeDistributed":
+        if _class_name(layer.layer) != "Dense":
             raise refuse(f"expected a Dense in it, got {type(layer.layer).__name__}")
         if layer.layer.compute_dtype != layer.compute_dtype:
             raise refuse(f"it computes in {layer.compute_dtype}, its Dense in {layer.layer.compute_dtype}")
-        return _converted(layer.layer, place)
-    made = READERS[_kind(layer)](layer, refuse, **options)
+        return _convert(layer.layer, place)
+    made = READERS[_class_name(layer)](layer, refuse, **options)
     if made[0].p:
         trained = len(layer.trainable_weights)
         if trained not in (0, len(layer.weights)):
@@ -181,27 +182,32 @@ def _converted(layer: Any, place: str, **options: bool) -> list[Any]:
     return made
 
 
-def _function(layer: Any, refuse: Refusal) -> list[Any]:
-    f, alpha = _activation(layer.activation if _kind(layer) == "Activation" else layer, layer, refuse)
+def _read_activation(layer: Any, refuse: Refusal) -> list[Any]:
+    """Convert an activation layer."""
+    f, alpha = _own_activation(layer.activation if _class_name(layer) == "Activation" else layer, layer, refuse)
     return [Activation(f, alpha or None)]
 
 
-def _dense(layer: Any, refuse: Refusal) -> list[Any]:
+def _read_dense(layer: Any, refuse: Refusal) -> list[Any]:
+    """Convert a Dense layer."""
     W, b = _weight(layer, "kernel"), _weight(layer, "bias")
-    activate, alpha = _activation(layer.activation, layer, refuse)
+    activate, alpha = _own_activation(layer.activation, layer, refuse)
     return [dense(W, b, "kernel", refuse, activate, alpha or None)]
 
 
-def _recurrent(layer: Any, refuse: Refusal, every: bool = False) -> list[Any]:
-    """A GRU or a Bidirectional, and where its outputs come in the order of processing a Flip."""
-    halves = (layer,) if _kind(layer) == "GRU" else (layer.forward_layer, layer.backward_layer)
-    if any(_kind(half) != "GRU" or _kind(half.cell) != "GRUCell" for half in halves):
+def _read_recurrent(layer: Any, refuse: Refusal, every: bool = False) -> list[Any]:
+    """Convert a GRU or Bidirectional layer; add a Flip if its outputs come in the order of processing.
+
+    With `every` it returns all states.
+    """
+    halves = (layer,) if _class_name(layer) == "GRU" else (layer.forward_layer, layer.backward_layer)
+    if any(_class_name(half) != "GRU" or _class_name(half.cell) != "GRUCell" for half in halves):
         raise refuse("expected one of GRU layers")
     for part in (part for half in halves for part in (half, half.cell)):
         _check(part, refuse)
         if part.compute_dtype != layer.compute_dtype:
             raise refuse(f"it computes in {layer.compute_dtype}, its {part.name!r} in {part.compute_dtype}")
-    options, *others = (_options(half, refuse) for half in halves)
+    options, *others = (_gru_arguments(half, refuse) for half in halves)
     flags, reverse = [bool(half.go_backwards) for half in halves], bool(halves[0].go_backwards)
     if others and (others != [options] or flags != [False, True]):
         raise refuse("its two layers are to be alike but for their direction")
@@ -211,7 +217,7 @@ def _recurrent(layer: Any, refuse: Refusal, every: bool = False) -> list[Any]:
         if layer.merge_mode not in MERGES:
             raise refuse(f"merge_mode is one of {', '.join(MERGES)} here, got {layer.merge_mode!r}")
         options["merge"] = MERGES[layer.merge_mode]
-    made = gates.filled([_parameters(half, variant) for half in halves], variant, reverse=reverse, **options)
+    made = gates.gru_layer([_parameters(half, variant) for half in halves], variant, reverse=reverse, **options)
     for own, half in zip(made.cells, halves, strict=True):
         states = [array(state, "states") for state in half.states or ()]
         if any(state.any() for state in states):
@@ -219,8 +225,9 @@ def _recurrent(layer: Any, refuse: Refusal, every: bool = False) -> list[Any]:
     return [made, Flip()] if reverse and made.sequences and not others else [made]
 
 
-def _options(layer: Any, refuse: Refusal) -> dict[str, Any]:
-    functions = [_activation(f, layer, refuse) for f in (layer.activation, layer.recurrent_activation)]
+def _gru_arguments(layer: Any, refuse: Refusal) -> dict[str, Any]:
+    """Return our GRU's arguments for a Keras GRU."""
+    functions = [_own_activation(f, layer, refuse) for f in (layer.activation, layer.recurrent_activation)]
     if softmax in dict(functions):
         raise refuse("softmax is for a Dense layer here")
     return gates.gate_options(*functions, refuse) | {
@@ -232,11 +239,11 @@ def _options(layer: Any, refuse: Refusal) -> dict[str, Any]:
     }
 
 
-def _activation(f: Any, layer: Any, refuse: Refusal) -> tuple[Function, dict[str, float]]:
-    """Our activation for that of a layer, and its alpha as `se_hPars` has it."""
-    name = CLASSES.get(_kind(f), getattr(f, "__name__", None))
+def _own_activation(f: Any, layer: Any, refuse: Refusal) -> tuple[Function, dict[str, float]]:
+    """Return our activation for that of a layer, and its alpha as `se_hPars`."""
+    name = CLASSES.get(_class_name(f), getattr(f, "__name__", None))
     known = NAMES.get(name)
-    if _kind(f) in CLASSES:
+    if _class_name(f) in CLASSES:
         alpha = getattr(f, "alpha", getattr(f, "negative_slope", None))
         _check(f, refuse)
         if f.compute_dtype != layer.compute_dtype:
@@ -247,11 +254,11 @@ def _activation(f: Any, layer: Any, refuse: Refusal) -> tuple[Function, dict[str
         raise refuse(f"its activations are some of {', '.join(NAMES)} here, got {name or f!r}")
     else:
         alpha = known.keras
-    return known.own, known.tuned(alpha, f"{name} has a negative_slope of", refuse)
+    return known.own, known.checked_alpha(alpha, f"{name} has a negative_slope of", refuse)
 
 
 def _weight(layer: Any, name: str) -> np.ndarray | None:
-    """A weight of a layer; None for a bias that it does not have."""
+    """Return a weight of a layer; None for a bias that it does not have."""
     if not layer.built:
         raise RuntimeError(f"source: expected weights, got none yet in {layer.name!r}: build it or call it first")
     value = getattr(layer, name)
@@ -259,30 +266,31 @@ def _weight(layer: Any, name: str) -> np.ndarray | None:
 
 
 def _parameters(layer: Any, variant: Variant) -> dict[str, np.ndarray]:
+    """Return our parameters for a Keras GRU."""
     W, R, b = (_weight(layer.cell, name) for name in ("kernel", "recurrent_kernel", "bias"))
     both = (None, None) if b is None else b if b.ndim == 2 else (b, None)
-    return KERAS.ours(W, R, *both, variant)
+    return KERAS.to_cgru(W, R, *both, variant)
 
 
-# By class, the layers that one of Keras is here.
+# By class of Keras: the function that makes our layers.
 READERS: dict[str, Callable[..., list[Any]]] = {
-    "GRU": _recurrent,
-    "Bidirectional": _recurrent,
+    "GRU": _read_recurrent,
+    "Bidirectional": _read_recurrent,
     "Embedding": lambda layer, refuse: [embedding(_weight(layer, "embeddings"), "embeddings", refuse)],
     "Dropout": lambda layer, refuse: [Dropout(layer.rate)],
-    "Dense": _dense,
-    "TimeDistributed": _dense,
-    "Activation": _function,
+    "Dense": _read_dense,
+    "TimeDistributed": _read_dense,
+    "Activation": _read_activation,
     "Softmax": lambda layer, refuse: [Activation(softmax)],
-    **dict.fromkeys(CLASSES, _function),
-    **dict.fromkeys(POOLS, lambda layer, refuse: [Pool(POOLS[_kind(layer)])]),
+    **dict.fromkeys(CLASSES, _read_activation),
+    **dict.fromkeys(POOLS, lambda layer, refuse: [Pool(POOLS[_class_name(layer)])]),
 }
 
 # --- to there ---
 
 
 def to_keras(net: Network | GRU | Bidirectional | list | tuple) -> Any:
-    """A layer, a list of them or a network as a Keras layer where one is enough, else a `keras.Sequential`, built.
+    """Convert a layer, a list of them or a network to a Keras layer if one is enough, else a built `Sequential`.
 
     `GRU` (one with `reverse` and all states needs a `Flip` above it, for Keras returns them in the order of
     processing), `Bidirectional`, `Dense`, `Embedding`, `Dropout`, and `Pool` of "mean" or "max". The second bias of r
@@ -294,7 +302,7 @@ def to_keras(net: Network | GRU | Bidirectional | list | tuple) -> Any:
         RuntimeError: there are no parameters yet.
         TypeError, ValueError: something that Keras cannot express, with the reason.
     """
-    layers = gates.in_layers(net)
+    layers = gates.checked_layers(net)
     if isinstance(net, Network) and net.mean is not None:
         raise ValueError("net: cannot be a Keras model: it standardises its input, for which there is no exact layer")
     dtype = gates.dtype_of(layers).name
@@ -309,7 +317,7 @@ def to_keras(net: Network | GRU | Bidirectional | list | tuple) -> Any:
             continue  # go_backwards of the layer below
         refuse = refusal(f"net: layer {i}, {layer!r}, cannot be one of Keras")
         flipped = kinds[i + 1 : i + 2] == [Flip]
-        made.append((_written(keras, layer, flipped, dtype, refuse), layer))
+        made.append((_write_layer(keras, layer, flipped, dtype, refuse), layer))
     e = None if layers[0].tokens_in else next(layer.elements for layer in layers if layer.p)
     if len(made) == 1:
         result = made[0][0]
@@ -324,14 +332,14 @@ def to_keras(net: Network | GRU | Bidirectional | list | tuple) -> Any:
     return result
 
 
-def _written(keras: Any, layer: Any, flipped: bool, dtype: str, refuse: Refusal) -> Any:
-    """A layer as one of Keras, its weights not set; `flipped`: whether a Flip follows."""
+def _write_layer(keras: Any, layer: Any, flipped: bool, dtype: str, refuse: Refusal) -> Any:
+    """Return a layer as one of Keras, its weights not set; `flipped`: whether a Flip follows."""
     make = keras.layers
     writers: dict[Any, Callable[[], Any]] = {
-        GRU: lambda: _written_recurrent(keras, layer, flipped, dtype, refuse),
-        Bidirectional: lambda: _written_recurrent(keras, layer, flipped, dtype, refuse),
+        GRU: lambda: _write_recurrent(keras, layer, flipped, dtype, refuse),
+        Bidirectional: lambda: _write_recurrent(keras, layer, flipped, dtype, refuse),
         Dense: lambda: make.Dense(
-            layer.d["u"], _named(keras, layer.activate, layer.se_hPars, dtype, refuse), dtype=dtype
+            layer.d["u"], _keras_activation(keras, layer.activate, layer.se_hPars, dtype, refuse), dtype=dtype
         ),
         Embedding: lambda: make.Embedding(layer.d["v"], layer.d["u"], dtype=dtype),
         Dropout: lambda: make.Dropout(layer.rate, dtype=dtype),
@@ -343,14 +351,15 @@ def _written(keras: Any, layer: Any, flipped: bool, dtype: str, refuse: Refusal)
     return writer()
 
 
-def _written_recurrent(keras: Any, layer: GRU | Bidirectional, flipped: bool, dtype: str, refuse: Refusal) -> Any:
-    cell = KERAS.cell(layer, refuse)
+def _write_recurrent(keras: Any, layer: GRU | Bidirectional, flipped: bool, dtype: str, refuse: Refusal) -> Any:
+    """Return a GRU or Bidirectional as one of Keras, its weights not set."""
+    cell = KERAS.checked_cell(layer, refuse)
     if (cell.reverse and cell.sequences) != flipped:
         raise refuse("states come in the order of processing there with go_backwards, and only so: as with a Flip")
     gru = keras.layers.GRU(
         cell.d["u"],
-        _named(keras, cell.activate, cell.se_hPars, dtype, refuse),
-        _named(keras, cell.activate_update, cell.se_hPars, dtype, refuse),
+        _keras_activation(keras, cell.activate, cell.se_hPars, dtype, refuse),
+        _keras_activation(keras, cell.activate_update, cell.se_hPars, dtype, refuse),
         dropout=cell.dropout,
         recurrent_dropout=cell.recurrent_dropout,
         return_sequences=cell.sequences,
@@ -365,17 +374,17 @@ def _written_recurrent(keras: Any, layer: GRU | Bidirectional, flipped: bool, dt
 
 
 def _weights(layer: Any) -> list[np.ndarray]:
-    """The parameters of a layer as `set_weights` takes them."""
-    found = [] if layer.cells else [*gates.values(layer).values()]
+    """Return the parameters of a layer as `set_weights` takes them."""
+    found = [] if layer.cells else [*gates.exported_parameters(layer).values()]
     for half in layer.cells:
-        W, R, into, back = KERAS.theirs(half.p)
-        found += [W, R, np.stack([into, back]) if KERAS.both(half.variant) else into]
+        W, R, b_x, b_h = KERAS.from_cgru(half.p)
+        found += [W, R, np.stack([b_x, b_h]) if KERAS.has_two_biases(half.variant) else b_x]
     return found
 
 
-def _named(keras: Any, f: Function, se_hPars: Mapping[str, Any] | None, dtype: str, refuse: Refusal) -> Any:
-    """Their activation for ours."""
-    known = gates.KNOWN.get(ours(f))
+def _keras_activation(keras: Any, f: Function, se_hPars: Mapping[str, Any] | None, dtype: str, refuse: Refusal) -> Any:
+    """Return Keras's activation for ours."""
+    known = gates.FUNCTION_OF.get(ours(f))
     if known is None:
         raise refuse(f"{f!r} is not one of cgru's own activations")
     if known.own is softmax and parameter(se_hPars, "softmax_temperature") != 1:

@@ -1,6 +1,6 @@
-"""A network as an ONNX graph.
+"""Writing a network as an ONNX graph.
 
-m samples, s steps, e elements per step, u units, D directions. Between the layers everything stands batch-major.
+Letters: m samples, s steps, e features of a step, u units, D directions. All arrays between layers are batch-major.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from cgru.bidirectional import Bidirectional
 from cgru.core.checks import flag, float_dtype
 from cgru.gru import GRU
 from cgru.interop import gates
-from cgru.interop.gates import KNOWN, ONNX, Function
+from cgru.interop.gates import FUNCTION_OF, ONNX, Function
 from cgru.layers import Activation, Dense
-from cgru.layers.layer import own
+from cgru.layers.layer import class_attribute
 from cgru.network import Network, chain, files
 
 __all__ = ["MARK", "onnx_package", "to_onnx"]
 
-OPSET, IR = 18, 8  # which ONNX Runtime has since 1.14
-MARK = "cgru"  # the entry of the metadata that says what the graph was made of
+OPSET, IR = 18, 8  # supported by ONNX Runtime since 1.14
+MARK = "cgru"  # the metadata entry with the description of our layers
 REDUCTIONS = {"sum": "ReduceSum", "mean": "ReduceMean", "mul": "ReduceProd"}
 
 
 def onnx_package() -> Any:
-    """The module; ImportError that says how to get it."""
+    """Import and return the onnx package; ImportError that says how to get it."""
     try:
         import onnx
         import onnx.reference
@@ -46,14 +46,14 @@ def to_onnx(
     lengths: bool = False,
     states: bool = False,
 ) -> Any:
-    """A network, a layer or a list of layers as an `onnx.ModelProto` that computes what `predict` does.
+    """Return a network, a layer or a list of layers as an `onnx.ModelProto` that computes what `predict` does.
 
-    Its input X is (m, s, e), or integer tokens (m, s), batch-major whatever `layout` is, and its output Y what
-    `predict` returns. The standardisation is in the graph; dropout is not, for it does nothing there. Whole models come
-    back from `from_onnx` as they were, bit for bit where `dtype` is that of the layers.
+    Its input X is (m, s, e), or integer tokens (m, s), batch-major whatever `layout` is. Its output Y is what `predict`
+    returns. The standardisation is in the graph; dropout is not, since it does nothing in inference. `from_onnx`
+    restores whole models exactly, bit for bit if `dtype` is that of the layers.
 
     Args:
-        net: what to write; it has parameters.
+        net: the network, layer or layers to write, with parameters.
         dtype: float32 or float64, of all in the graph. ONNX Runtime computes a GRU in float32 alone.
         layout: of the GRU nodes; 1 is batch-major. ONNX Runtime has 0 alone.
         lengths: whether there is an input `lengths` (m,), int32: the real steps of each sample.
@@ -62,10 +62,10 @@ def to_onnx(
     Raises:
         ImportError: the onnx package is not installed.
         RuntimeError: there are no parameters yet.
-        TypeError, ValueError: an argument is not what it should be, or ONNX cannot express a layer, with the reason.
+        TypeError, ValueError: an argument is invalid, or ONNX cannot express a layer, with the reason.
     """
     onnx = onnx_package()
-    layers = gates.in_layers(net)
+    layers = gates.checked_layers(net)
     dtype, lengths, states = float_dtype(dtype), flag(lengths, "lengths"), flag(states, "states")
     if isinstance(layout, bool) or layout not in (0, 1):
         raise ValueError(f"layout: expected 0 or 1, got {layout!r}")
@@ -76,11 +76,11 @@ def to_onnx(
         settings, mean, scale = {name: getattr(net, name) for name in settings}, net.mean, net.scale
     model = str(files.pack(layers, settings, {})["model"])
     graph = Graph(onnx, dtype, layout, lengths, states)
-    A = graph.standardised("X", mean, scale)
+    A = graph.standardise("X", mean, scale)
     for i, layer in enumerate(layers):
         A = graph.layer(A, layer, i)
     proto = onnx.helper.make_model(
-        graph.finished(A, layers),
+        graph.finish(A, layers),
         opset_imports=[onnx.helper.make_opsetid("", OPSET)],
         ir_version=IR,
         producer_name="cgru",
@@ -92,9 +92,9 @@ def to_onnx(
 
 
 class Graph:
-    """A graph that grows layer by layer. A layer takes and returns the name of an array (m, s, n) or (m, n).
+    """An ONNX graph that grows layer by layer. A layer takes and returns the name of an array (m, s, n) or (m, n).
 
-    A layer's `onnx_node` finds here `op`, `array`, `own`, `parameters`, `integers`, and where samples have padding
+    A layer's `onnx_node` uses `op`, `array`, `layer_array`, `parameters` and `integers`, and for samples with padding
     `steps`, `real`, `mask` and `lengths`.
     """
 
@@ -104,38 +104,36 @@ class Graph:
         self.nodes: list[Any] = []
         self.arrays: dict[str, np.ndarray] = {}
         self.ragged = lengths
-        self.steps = lengths  # whether what has been reached has steps, some of them padding
+        self.steps = lengths  # whether the newest output has steps, some of them padding
         self.masked: str | None = None
-        self.real_steps, self.counted = (
-            "lengths",
-            "X",
-        )  # (m,) INT32 of what has been reached, and what has all its steps
+        # Of the newest output: the name of its real steps, (m,) INT32, and of an array with all its steps.
+        self.real_steps, self.counted = "lengths", "X"
         self.last: list[str] = []  # the last states of the layers, (D, m, u) each
         self.cells: list[GRU] = []
 
     # --- pieces ---
 
     def op(self, kind: str, *inputs: str, outputs: int = 1, **attributes: Any) -> Any:
-        """Add a node; the name of its output, or a list of names."""
+        """Add a node; return the name of its output, or a list of names."""
         names = [f"{kind}_{len(self.nodes)}" + (f"_{k}" if k else "") for k in range(outputs)]
         self.nodes.append(self.onnx.helper.make_node(kind, inputs, names, name=names[0], **attributes))
         return names[0] if outputs == 1 else names
 
     def array(self, name: str, value: Any, dtype: Any = None) -> str:
-        """Add a constant array in the graph's dtype, or in another."""
+        """Add a constant array of the graph's dtype, or of another; return its name."""
         self.arrays[name] = np.array(value, dtype or self.dtype, order="C")
         return name
 
     def integers(self, *values: int) -> str:
-        """Add a constant array of integers."""
+        """Add a constant array of integers; return its name."""
         return self.array("_".join(map(str, ("integers", *values))), values, np.int64)
 
     def whole(self, value: int) -> str:
-        """Add a single INT64."""
+        """Add a single INT64; return its name."""
         return self.array(f"whole_{value}", value, np.int64)
 
     def mask(self) -> str:
-        """(m, s, 1) booleans: which steps are real."""
+        """Return the name of booleans (m, s, 1): which steps are real."""
         if self.masked is None:
             number = self.array("one", 1, np.int32), self.array("zero", 0, np.int32)
             s = self.count(self.counted)
@@ -145,28 +143,31 @@ class Graph:
         return self.masked
 
     def lengths(self) -> str:
-        """Return the real steps of each sample, as INT64."""
+        """Return the name of the number of real steps of each sample, INT64."""
         return self.op("Cast", self.real_steps, to=self.onnx.TensorProto.INT64)
 
     def count(self, A: str) -> str:
-        """Return how many steps A (m, s, ...) has, as INT64."""
+        """Return the name of the number of steps of A (m, s, ...), INT64."""
         return self.op("Gather", self.op("Shape", A), self.array("axis", 1, np.int64))
 
     def change_steps(self, A: str, lengths: str | None) -> str:
-        """Go on from A, of other steps; return it with zeros past these lengths, INT64, None where there are none."""
+        """Continue from A, whose steps differ from before; return it with zeros past the new `lengths`.
+
+        `lengths` is the name of INT64 numbers; None if all steps are real.
+        """
         if lengths is not None:
             self.real_steps = self.op("Cast", lengths, to=self.onnx.TensorProto.INT32)
         self.counted, self.masked = A, None
         return self.real(A)
 
     def real(self, A: str, other: float = 0.0) -> str:
-        """A (m, s, n) with another number at padded steps."""
+        """Return the name of A (m, s, n) with `other` at padded steps."""
         return self.op("Where", self.mask(), A, self.array(f"padding_{other:g}", other)) if self.steps else A
 
     # --- layers ---
 
-    def standardised(self, X: str, mean: np.ndarray | None, scale: np.ndarray | None) -> str:
-        """The input as the first layer takes it, computed in float64 as here."""
+    def standardise(self, X: str, mean: np.ndarray | None, scale: np.ndarray | None) -> str:
+        """Add the standardisation of the input, in float64 as here; return the name of the result."""
         if mean is None:
             return X
         X = self.op("Cast", X, to=self.onnx.TensorProto.DOUBLE)
@@ -175,35 +176,35 @@ class Graph:
         return self.op("Cast", X, to=self.number)
 
     def layer(self, A: str, layer: Any, i: int) -> str:
-        """Add layer i upon A; return the name of its output."""
+        """Add layer i on A; return the name of its output."""
         self.i, self.refuse = i, gates.refusal(f"net: layer {i}, {layer!r}, cannot be had in ONNX")
-        write = own(layer, "onnx_node")
+        write = class_attribute(layer, "onnx_node")
         if write is None:
             raise self.refuse("there is no such layer")
         return write(self, A)
 
-    def own(self, name: str, value: Any) -> str:
-        """Add a constant array of the layer that is being written."""
+    def layer_array(self, name: str, value: Any) -> str:
+        """Add a constant array of the layer that is being written; return its name."""
         return self.array(f"{self.i}.{name}", value)
 
     def parameters(self, layer: Any) -> list[str]:
-        """Add the parameters of a layer that is no GRU as constants; return their names."""
-        return [self.own(name, value) for name, value in gates.values(layer).items()]
+        """Add the parameters of a layer other than a GRU as constants; return their names."""
+        return [self.layer_array(name, value) for name, value in gates.exported_parameters(layer).items()]
 
     def recurrent(self, layer: GRU | Bidirectional, A: str) -> str:
-        """Add a GRU node, its input and output turned to its layout and back, its directions merged."""
-        cell, halves = ONNX.cell(layer, self.refuse), layer.cells
+        """Add a GRU node on A, with transposes for its layout and the merge of its directions; return the output."""
+        cell, halves = ONNX.checked_cell(layer, self.refuse), layer.cells
         D, first = len(halves), len(self.cells)
         self.cells += halves
-        parts = zip(*(ONNX.theirs(half.p) for half in halves), strict=True)
-        W, R, into, back = (np.stack(part) for part in parts)
-        arrays = {"W": W, "R": R, "B": np.concatenate([into, back], axis=1)}
-        weights = [self.own(name, value) for name, value in arrays.items()]
+        parts = zip(*(ONNX.from_cgru(half.p) for half in halves), strict=True)
+        W, R, b_x, b_h = (np.stack(part) for part in parts)
+        arrays = {"W": W, "R": R, "B": np.concatenate([b_x, b_h], axis=1)}
+        weights = [self.layer_array(name, value) for name, value in arrays.items()]
         h0 = ""
         if cell.learn_h0:
             if self.states:
                 raise self.refuse("expected no learned h0 with states=True, for whose input h0 it is to give way")
-            h0 = self.own("h0", np.stack([half.p["h0"] for half in halves], axis=1 if self.layout else 0))
+            h0 = self.layer_array("h0", np.stack([half.p["h0"] for half in halves], axis=1 if self.layout else 0))
             m = self.op("Slice", self.op("Shape", "X"), self.integers(0), self.integers(1))
             shape = (m, self.integers(D), self.integers(cell.d["u"]))
             h0 = self.op("Expand", h0, self.op("Concat", *(shape if self.layout else (shape[1], m, shape[2])), axis=0))
@@ -230,12 +231,12 @@ class Graph:
         return self.op(REDUCTIONS[layer.merge], A, self.integers(-2), keepdims=0)
 
     def activations(self, cell: GRU, D: int) -> dict[str, Any]:
-        """The attributes for the activations of z and r and of hh, where they are not what a node has anyway."""
-        functions = [KNOWN[ours(f)] for f in (cell.activate_update, cell.activate)]
+        """Return the attributes for the activations of a GRU node, {} for its defaults."""
+        functions = [FUNCTION_OF[ours(f)] for f in (cell.activate_update, cell.activate)]
         names = ["Affine" if function.own is identity else function.node for function in functions]
         if names == ["Sigmoid", "Tanh"]:
             return {}
-        # A node hands alphas and betas out in order, to those that take one.
+        # A node passes alphas and betas in order to the functions that take one.
         alphas = [
             1.0 if function.own is identity else self.alpha(function, cell.se_hPars)
             for function in functions
@@ -246,31 +247,31 @@ class Graph:
         return {name: values for name, values in found.items() if values}
 
     def alpha(self, function: Function, se_hPars: Any) -> float:
-        """The alpha of an activation, which stands in a float32 there."""
+        """Return the alpha of an activation, which ONNX stores as float32; refuse one that float32 does not hold."""
         alpha = function.alpha(se_hPars, self.refuse)
         if self.dtype == np.float64 and float(np.float32(alpha)) != alpha:
             raise self.refuse(f"an alpha is a float32 there, which {alpha!r} is not; expected dtype=float32")
         return alpha
 
     def activated(self, layer: Activation | Dense, Z: str) -> str:
-        """Add activate(Z), zero at padded steps."""
+        """Add activate(Z), zero at padded steps; return its name."""
         f = ours(layer.activate)
         if f is None:
             raise self.refuse("its activation is not one of cgru's own")
         if f is softmax:
             T = parameter(layer.se_hPars, "softmax_temperature")
-            A = self.op("Softmax", Z if T == 1 else self.op("Div", Z, self.own("T", T)))
+            A = self.op("Softmax", Z if T == 1 else self.op("Div", Z, self.layer_array("T", T)))
         elif f is identity:
             A = Z
         else:
-            options = {"alpha": self.alpha(KNOWN[f], layer.se_hPars)} if KNOWN[f].key else {}
-            A = self.op(KNOWN[f].node, Z, **options)
+            options = {"alpha": self.alpha(FUNCTION_OF[f], layer.se_hPars)} if FUNCTION_OF[f].key else {}
+            A = self.op(FUNCTION_OF[f].node, Z, **options)
         return self.real(A)
 
     # --- the whole ---
 
-    def finished(self, A: str, layers: tuple[Any, ...]) -> Any:
-        """The graph that ends with A."""
+    def finish(self, A: str, layers: tuple[Any, ...]) -> Any:
+        """Return the graph with A as its output."""
         helper, numbers = self.onnx.helper, self.onnx.TensorProto
         value, real = helper.make_tensor_value_info, self.number
         e = chain.elements(layers) or "e"

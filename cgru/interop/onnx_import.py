@@ -1,8 +1,8 @@
-"""An ONNX model as a network: what `to_onnx` wrote as it was, any other as the chain of layers that it is.
+"""An ONNX model as a network: what `to_onnx` wrote exactly as it was, any other as a chain of layers.
 
-m samples, s steps, e elements per step, u units, D directions. Nothing of a foreign graph is taken on trust: an array
-counts as X, as the output of a layer, as an initial state, as lengths or as an output only where all the nodes behind
-it are layers here (`cgru.interop.onnx_layers`) or are known to keep its numbers (`cgru.interop.onnx_values`); anything
+Letters: m samples, s steps, e features of a step, u units, D directions. Nothing of a foreign graph is taken on trust.
+An array counts as X, as the output of a layer, as an initial state, as lengths or as an output only if all nodes behind
+it are layers here (`cgru.interop.onnx_layers`) or are known to keep its numbers (`cgru.interop.onnx_values`). Anything
 else is refused with the node that it comes from.
 """
 
@@ -18,10 +18,10 @@ import numpy as np
 
 from cgru import layers as plain
 from cgru.bidirectional import PREFIXES
-from cgru.interop.gates import ONNX, Refusal, array, filled, refusal
+from cgru.interop.gates import ONNX, Refusal, array, gru_layer, refusal
 from cgru.interop.onnx_export import MARK, onnx_package, to_onnx
 from cgru.interop.onnx_layers import gru_options
-from cgru.interop.onnx_values import FLOATS, MOVES, Axis, Node, Unproved, Value
+from cgru.interop.onnx_values import FLOATS, MOVERS, Axis, Node, Traced, Unproved
 from cgru.interop.reader import Reader
 from cgru.network import Network, files
 from cgru.network.network import from_parts
@@ -33,44 +33,45 @@ Arrays = dict[str, np.ndarray]
 ATTRIBUTES = {"activations", "activation_alpha", "activation_beta", "clip", "direction", "hidden_size", "layout"}
 DIRECTIONS = {"forward": 1, "reverse": 1, "bidirectional": 2}
 STANDARD = ("", "ai.onnx")  # domains
-FOLDED = {*MOVES, "Constant", "Concat"} - {"Dropout"}  # what is computed where all inputs are constants
-WRONG = refusal("source")
-CLEAN = {*FOLDED, "Expand", "Tile"}  # what makes zeros of zeros
+FOLDED = {*MOVERS, "Constant", "Concat"} - {"Dropout"}  # nodes that are computed if all inputs are constants
+REFUSE = refusal("source")
+CLEAN = {*FOLDED, "Expand", "Tile"}  # nodes that make zeros of zeros
 
 
 def from_onnx(source: Any, weights: Mapping[str, Any] | None = None) -> Network:
-    """A model that `to_onnx` wrote as it was; any other as the layers that it is a chain of, GRU nodes among them.
+    """Return the network that `to_onnx` wrote as this model, or for any other model the chain of layers that it is.
 
-    Each is on all the output of the one below it: GRU; MatMul or Gemm with constant weights, and Add; Relu, LeakyRelu,
-    Elu, Sigmoid, Tanh, Softmax over the elements, Clip; Add, Sub, Mul and Div with a constant or one for each element;
-    first of all a Gather of tokens from a table. ReduceMean and ReduceMax over all steps are a `Pool`, as is the last
-    step, taken by Gather or Slice, and last states may stand for all. In between is nothing but nodes that keep all
-    numbers: Identity, Dropout in inference, a Cast to the same type, and the Transpose, Squeeze, Unsqueeze, Reshape and
-    Flatten that exporters put there. A product, its bias and its function are one `Dense`.
+    The chain must have a GRU node. Each layer reads the whole output of the one below: GRU; MatMul or Gemm with
+    constant weights, and Add; Relu, LeakyRelu, Elu, Sigmoid, Tanh, Softmax over the features, Clip; Add, Sub, Mul and
+    Div with one constant or one for each feature; as the first layer also a Gather of tokens from a table. ReduceMean
+    and ReduceMax over all steps are a `Pool`, as is the last step, taken by Gather or Slice. Last states may be read
+    instead of all states. Between layers only nodes that keep all numbers may stand: Identity, Dropout in inference, a
+    Cast to the same type, and the Transpose, Squeeze, Unsqueeze, Reshape and Flatten that exporters add. A product, its
+    bias and its function become one `Dense`.
 
-    `predict(X, lengths, h0)` takes X (m, s, e) or tokens (m, s), whatever `layout` and the order of the axes are, and
-    gives what the graph does in our order, (m, s, n) or (m, n). Where `sequence_lens` is an input of the graph it is
-    `lengths` here, with GRU nodes alone from the first of them on; and where the nodes' `initial_h` are the layers of
-    one input, taken out of it by Slice, Split or Gather, that is `h0`, as are inputs for each layer, one upon another.
-    Missing biases are zeros. The outputs of the graph are those of the last layer, or last states. Whatever else stands
-    before, between or behind is refused by name, and so is what takes two layers' outputs.
+    `predict(X, lengths, h0)` takes X (m, s, e) or tokens (m, s), whatever `layout` and the order of the axes are. It
+    returns the graph's output in our order, (m, s, n) or (m, n). If `sequence_lens` is an input of the graph it becomes
+    `lengths`; only GRU nodes may then follow the first GRU node. If the nodes' `initial_h` are the layers of one input,
+    taken out of it by Slice, Split or Gather, that input becomes `h0`; so do inputs for each layer, stacked. Missing
+    biases are zeros. The outputs of the graph must be those of the last layer, or last states. Any other node is
+    refused by name, and so is one that reads the outputs of two layers.
 
     Args:
         source: an `onnx.ModelProto`, its bytes or the path of its file, a `GraphProto` or a `NodeProto`.
-        weights: arrays for those of W, R and B that are inputs, by the names that they have there.
+        weights: arrays for the W, R and B that are inputs of the graph, by their names there.
 
     Raises:
         ImportError: the onnx package is not installed.
-        TypeError, ValueError: the source is something else, or holds what has no counterpart here, with the reason.
+        TypeError, ValueError: the source is something else, or a part of it has no counterpart here, with the reason.
     """
     onnx = onnx_package()
     if isinstance(source, str | os.PathLike | bytes):
-        source = _loaded(onnx, source)
+        source = _load(onnx, source)
     opsets, functions = {"": onnx.defs.onnx_opset_version()}, set()
     if isinstance(source, onnx.ModelProto):
         opsets = {"" if opset.domain == "ai.onnx" else opset.domain: opset.version for opset in source.opset_import}
         functions = {("" if own.domain == "ai.onnx" else own.domain, own.name) for own in source.functions}
-        net = _own(onnx, source)
+        net = _restore(onnx, source)
         if net is not None:
             return net
         source = source.graph
@@ -83,7 +84,8 @@ def from_onnx(source: Any, weights: Mapping[str, Any] | None = None) -> Network:
     return Network(OnnxReader(onnx, source, dict(weights or {}), opsets, functions).chain.layers)
 
 
-def _loaded(onnx: Any, source: Any) -> Any:
+def _load(onnx: Any, source: Any) -> Any:
+    """Return the ONNX model in bytes or at a path; ValueError for anything else."""
     from google.protobuf.message import DecodeError  # which onnx depends on
 
     try:
@@ -92,33 +94,36 @@ def _loaded(onnx: Any, source: Any) -> Any:
         raise ValueError(f"source: expected an ONNX model, got something else ({error})") from None
 
 
-# --- what to_onnx wrote ---
+# --- models that to_onnx wrote ---
 
 
-def _own(onnx: Any, proto: Any) -> Network | None:
-    """The network that the model was written from; None where it was not, or was changed since."""
+def _restore(onnx: Any, proto: Any) -> Network | None:
+    """Return the network that `to_onnx` wrote as this model; None for others and if it was changed since."""
     marks = [entry.value for entry in proto.metadata_props if entry.key == MARK]
     try:
         mark = json.loads(marks[0])
         found = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in proto.graph.initializer}
         model = json.loads(mark.pop("model"))
-        arrays, dtype = _unstacked(found, model["layers"])
+        arrays, dtype = _unstack(found, model["layers"])
         layers, settings, standardisation = files.unpack({"model": np.array(json.dumps(model)), **arrays})
         net = from_parts(layers, settings, standardisation)
         again = to_onnx(net, dtype=dtype, **mark)
     except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError):
         return None
-    return net if _told(again) == _told(proto) else None
+    return net if _fingerprint(again) == _fingerprint(proto) else None
 
 
-def _told(proto: Any) -> tuple[Any, ...]:
-    """All of a model that its outputs depend on."""
+def _fingerprint(proto: Any) -> tuple[Any, ...]:
+    """Return all of a model that its outputs depend on."""
     opsets = sorted((opset.domain, opset.version) for opset in proto.opset_import)
     return proto.graph.SerializeToString(deterministic=True), opsets, len(proto.functions)
 
 
-def _unstacked(found: Arrays, layers: list[dict[str, Any]]) -> tuple[Arrays, np.dtype]:
-    """The parameters by the names that a model file gives them, and their dtype, which the layers now have too."""
+def _unstack(found: Arrays, layers: list[dict[str, Any]]) -> tuple[Arrays, np.dtype]:
+    """Return the parameters by their names in a model file, and their dtype.
+
+    The dtype is written into the descriptions `layers` too.
+    """
     arrays = {name: found[name] for name in ("mean", "scale") if name in found}
     dtype = next((value.dtype for name, value in found.items() if name.endswith((".W", ".E", ".scale"))), None)
     for i, layer in enumerate(layers):
@@ -131,21 +136,21 @@ def _unstacked(found: Arrays, layers: list[dict[str, Any]]) -> tuple[Arrays, np.
             continue
         W, R, B = (found[f"{i}.{name}"] for name in "WRB")
         for d, prefix in enumerate(PREFIXES if part is not layer else ("",)):
-            p = ONNX.ours(W[d], R[d], *np.split(B[d], 2), named(part["variant"]))
+            p = ONNX.to_cgru(W[d], R[d], *np.split(B[d], 2), named(part["variant"]))
             if part.get("learn_h0"):
                 p["h0"] = found[f"{i}.h0"].reshape(len(W), 1, -1)[d]
             arrays |= {f"{i}.{prefix}{name}": value for name, value in p.items()}
     return arrays, dtype
 
 
-# --- any other ---
+# --- foreign models ---
 
 
 class OnnxReader(Reader):
-    """Goes through a graph in its order. `layers` are what it comes to; ValueError where they would not be the same.
+    """A reader of an ONNX graph, node by node, into `chain.layers`; ValueError if these would differ from it.
 
-    `arrays` are the weights that are inputs of the graph, `opsets` the versions by domain, `functions` what the model
-    defines itself, by domain and name.
+    `arrays` are weights that are inputs of the graph, `opsets` the versions by domain, `functions` the model's own
+    functions by domain and name.
     """
 
     def __init__(
@@ -153,10 +158,10 @@ class OnnxReader(Reader):
     ) -> None:
         super().__init__()
         self.onnx, self.opsets, self.functions = onnx, opsets, functions
-        self.starts: list[tuple[str, Value | None]] = []  # of each layer, what its node is called and what its h0 is
-        self.lengths: list[str] = []  # the input that they are, "" for none, of each layer
+        self.initial: list[tuple[str, Traced | None]] = []  # node name and h0 of each layer
+        self.lengths: list[str] = []  # name of the input with the lengths of each layer, "" for none
         self.arrays: dict[str, np.ndarray] = self.initializers(graph) | arrays
-        self.computed: dict[str, str] = {}  # those of them that are made in the graph: where
+        self.computed: dict[str, str] = {}  # array made of constants -> its node
         self.zeros: set[str] = set()
         self.foreign = {tensor.values.name: "a sparse initializer" for tensor in graph.sparse_initializer}
         for given in graph.input:
@@ -166,59 +171,59 @@ class OnnxReader(Reader):
         if unknown:
             raise ValueError(f"weights: expected the names of inputs, got {sorted(unknown)[0]!r}, which is none")
         for i, node in enumerate(graph.node):
-            self.read(node, f"node {i}, {node.op_type} {node.name!r}")
+            self.read_node(node, f"node {i}, {node.op_type} {node.name!r}")
         if not self.recurrent:
             kinds = ", ".join(sorted({node.op_type for node in graph.node})) or "none at all"
-            raise WRONG(f"expected a GRU node of ONNX's own in the graph itself, got {kinds}")
-        self.check_starts()
+            raise REFUSE(f"expected a GRU node of ONNX's own in the graph itself, got {kinds}")
+        self.check_initial_states()
         self.check_roles()
         for value in graph.output:
             self.check_output(value.name)
 
     def initializers(self, graph: Any) -> dict[str, np.ndarray]:
-        """The constants of the graph by name."""
+        """Return the constants of the graph by name."""
         for tensor in graph.initializer:
             if tensor.data_location == self.onnx.TensorProto.EXTERNAL:
-                raise WRONG(
+                raise REFUSE(
                     f"expected initializers with their data, got {tensor.name!r}, whose data are in another "
                     "file: give the path of the model, not what was read from it"
                 )
         return {tensor.name: self.onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
 
-    # --- what a node makes ---
+    # --- nodes ---
 
-    def read(self, proto: Any, place: str) -> None:
-        """Note what a node makes: constants, zeros, a known value, a layer, or what only its name is known of."""
+    def read_node(self, proto: Any, place: str) -> None:
+        """Record the outputs of a node: constants, zeros, traced values, or foreign arrays; add its layer."""
         for name in proto.output:
             if name and (name in self.arrays or name in self.values or name in self.zeros or name in self.foreign):
-                raise WRONG(f"expected each array to be made once, got {name!r} from {place} again")
+                raise REFUSE(f"expected each array to be made once, got {name!r} from {place} again")
         attributes = {a.name: self.onnx.helper.get_attribute_value(a) for a in proto.attribute}
         own = proto.domain in STANDARD and ("", proto.op_type) not in self.functions
         kind = proto.op_type if own else f"{proto.domain}.{proto.op_type}"
         node = Node(kind, proto.input, proto.output, attributes, self.arrays, self.opsets.get("", 0))
         if kind == "GRU":
-            self.gru(node, place)
+            self.read_gru(node, place)
         elif kind in FOLDED and all(name in self.arrays for name in node.inputs if name):
-            self.arrays |= zip(node.outputs, self.folded(proto, place), strict=True)
+            self.arrays |= zip(node.outputs, self.fold_constants(proto, place), strict=True)
             self.computed |= dict.fromkeys(node.outputs, place)
         elif self.makes_zeros(node):
             self.zeros |= set(node.outputs)
         else:
-            self.move(node, place)
+            self.trace(node, place)
 
-    def folded(self, proto: Any, place: str) -> list[Any]:
-        """The constants that a node makes of constants."""
+    def fold_constants(self, proto: Any, place: str) -> list[Any]:
+        """Return the outputs of a node whose inputs are all constants."""
         plain = self.onnx.NodeProto()
         plain.CopyFrom(proto)
         plain.domain = ""
         try:
             evaluator = self.onnx.reference.ReferenceEvaluator(plain, opsets=self.opsets)
             return evaluator.run(None, {name: self.arrays[name] for name in proto.input if name})
-        except Exception as error:  # it fails in as many ways as there are nodes
-            raise WRONG(f"{place} of constants cannot be computed: {error}") from None
+        except Exception as error:  # each kind of node raises its own
+            raise REFUSE(f"{place} of constants cannot be computed: {error}") from None
 
     def makes_zeros(self, node: Node) -> bool:
-        """Whether a node makes zeros, of whatever shape, as exporters do for an h0 that nobody gave."""
+        """Return whether a node makes zeros of any shape, as exporters do for an h0 that was not passed."""
         if node.kind == "ConstantOfShape":
             value = node.attributes.get("value")
             return value is None or not self.onnx.numpy_helper.to_array(value).any()
@@ -226,17 +231,17 @@ class OnnxReader(Reader):
         return node.kind in CLEAN and len(data) > 0 and all(map(self.is_zero, data))
 
     def is_zero(self, name: str) -> bool:
-        """Whether an array is known to be zeros."""
+        """Return whether an array is known to be zeros."""
         return name in self.zeros or (name in self.arrays and not np.any(self.arrays[name]))
 
-    def move(self, node: Node, place: str) -> None:
-        """Follow a value through a node that keeps its numbers; what any other makes is foreign from here on."""
+    def trace(self, node: Node, place: str) -> None:
+        """Record the outputs of a node that keeps the numbers or is a layer; mark those of any other as foreign."""
         self.foreign |= dict.fromkeys(filter(None, node.outputs), place)
         behind = next((self.foreign[name] for name in node.inputs if name in self.foreign), None)
         try:
-            made = self.moved(node, place)
+            made = self.trace_node(node, place)
         except Unproved as why:
-            taken = [f", of {self.whence(name)}" for name in node.inputs if name in self.values]
+            taken = [f", of {self.origin_of(name)}" for name in node.inputs if name in self.values]
             self.foreign |= dict.fromkeys(filter(None, node.outputs), behind or f"{place} ({why}{''.join(taken)})")
             return
         for name, value in zip(node.outputs, made, strict=False):
@@ -244,18 +249,18 @@ class OnnxReader(Reader):
                 del self.foreign[name]
                 self.values[name] = replace(value, path=(*value.path, place))
 
-    def whence(self, name: str) -> str:
-        """Where an array comes from, for an error."""
+    def origin_of(self, name: str) -> str:
+        """Return where an array comes from, in words for an error."""
         if name in self.values:
-            return self.came(self.values[name])
+            return self.describe(self.values[name])
         if name in self.arrays or name in self.zeros:
             return f"a constant of {self.computed[name]}" if name in self.computed else "a constant"
         return self.foreign.get(name, "nowhere")
 
     # --- GRU nodes ---
 
-    def gru(self, node: Node, place: str) -> None:
-        """Make a layer of a node."""
+    def read_gru(self, node: Node, place: str) -> None:
+        """Add the recurrent layer of a GRU node."""
         X, W, R, B, lengths, h0 = (*node.inputs, *[""] * 6)[:6]
         refuse, attributes = refusal(f"source: {place} cannot be had here"), node.attributes
         unknown = attributes.keys() - ATTRIBUTES - ONNX.options(ONNX.variant({})).keys()
@@ -267,39 +272,41 @@ class OnnxReader(Reader):
         if "clip" in attributes:
             raise refuse("it has a clip, which no layer here does")
         D, variant = DIRECTIONS[direction], ONNX.variant(attributes)
-        parts = [ONNX.ours(*part, variant) for part in self.weights(W, R, B, D, refuse)]
+        parts = [ONNX.to_cgru(*part, variant) for part in self.checked_weights(W, R, B, D, refuse)]
         e, u = parts[0]["Uz"].shape
         if attributes.get("hidden_size", u) != u:
             raise refuse(f"its hidden_size is {attributes['hidden_size']}, that of R {u}")
-        self.check_input(X, layout, e, f"{W!r} takes {e}: {self.whence(W)}", refuse)
-        self.starts.append((place, self.start(h0, layout, D, refuse)))
-        self.lengths.append(self.steps_of(lengths, refuse))
+        self.check_input(X, layout, e, f"{W!r} takes {e}: {self.origin_of(W)}", refuse)
+        self.initial.append((place, self.initial_state(h0, layout, D, refuse)))
+        self.lengths.append(self.lengths_input(lengths, refuse))
         self.recurrent.append(
-            filled(parts, variant, sequences=True, reverse=direction == "reverse", **gru_options(attributes, D, refuse))
+            gru_layer(
+                parts, variant, sequences=True, reverse=direction == "reverse", **gru_options(attributes, D, refuse)
+            )
         )
-        self.chain.put(self.recurrent[-1], place)
-        self.note(node, place, layout, Axis("d", D), Axis("u", u))
+        self.chain.add(self.recurrent[-1], place)
+        self.record_outputs(node, place, layout, Axis("d", D), Axis("u", u))
 
-    def note(self, node: Node, place: str, layout: int, d: Axis, u: Axis) -> None:
-        """What is known of the outputs of the newest layer."""
+    def record_outputs(self, node: Node, place: str, layout: int, d: Axis, u: Axis) -> None:
+        """Record the outputs of the newest GRU node as traced values."""
         number, dtype = len(self.recurrent) - 1, FLOATS[self.recurrent[-1].dtype.name]
         axes = (self.samples, self.steps, d, u) if layout else (self.steps, d, self.samples, u)
         last = (self.samples, d, u) if layout else (d, self.samples, u)
         for name, kind, own in zip(node.outputs, ("states", "ends"), (axes, last), strict=False):
             if name:
-                self.values[name] = Value(kind, self.chain.count, own, dtype, "d", self.parts(number), (place,))
+                self.values[name] = Traced(kind, self.chain.count, own, dtype, "d", self.parts(number), (place,))
         self.out = u if d.size == 1 else d if u.size == 1 else Axis("d u", d.size * u.size)  # of what goes further up
 
-    def start(self, h0: str, layout: int, D: int, refuse: Refusal) -> Value | None:
-        """What a node starts from: zeros (None), or an input of the graph or layers of it; else it is refused."""
+    def initial_state(self, h0: str, layout: int, D: int, refuse: Refusal) -> Traced | None:
+        """Return the input that a GRU node starts from, or layers of it; None for zeros. Refuse anything else."""
         if not h0 or self.is_zero(h0):
             return None
         value = self.values.get(h0)
         if value is None or value.kind != "input":
             due = "initial_h to be zeros or an input of the graph, or layers of one"
-            raise refuse(f"expected {due}, got {h0!r} from {self.whence(h0)}")
+            raise refuse(f"expected {due}, got {h0!r} from {self.origin_of(h0)}")
         if len(value.axes) != 3:
-            raise refuse(f"expected {h0!r} with 3 axes, got {len(value.axes)} from {self.whence(h0)}")
+            raise refuse(f"expected {h0!r} with 3 axes, got {len(value.axes)} from {self.origin_of(h0)}")
         at = 1 if layout else 0
         others = [axis.name for i, axis in enumerate(value.axes) if i != at and axis.size != 1]
         names = sorted(axis.name for axis in self.values[str(value.origin)].axes)
@@ -307,88 +314,88 @@ class OnnxReader(Reader):
         aside = value.parts is not None and value.stack in (*others, names[-1])
         if turned or aside or value.axes[at].size not in (None, D):
             raise refuse(
-                f"{h0!r}, {self.whence(h0)}, is not made of its layers as they are: its axes or sizes are others"
+                f"{h0!r}, {self.origin_of(h0)}, is not made of its layers as they are: its axes or sizes are others"
             )
         return value
 
-    def steps_of(self, lengths: str, refuse: Refusal) -> str:
-        """The input that lengths are; refused for anything else."""
+    def lengths_input(self, lengths: str, refuse: Refusal) -> str:
+        """Return the input of the graph that `sequence_lens` is, "" for none; refuse anything else."""
         if not lengths:
             return ""
         value = self.values.get(lengths)
         if value is None or value.kind != "input" or value.parts is not None:
             raise refuse(
-                f"expected sequence_lens to be an input of the graph, got {lengths!r} from {self.whence(lengths)}"
+                f"expected sequence_lens to be an input of the graph, got {lengths!r} from {self.origin_of(lengths)}"
             )
         return str(value.origin)
 
-    def weights(self, W: str, R: str, B: str, D: int, refuse: Refusal) -> Iterator[tuple[Any, ...]]:
-        """W, R and the two biases of each direction, checked."""
+    def checked_weights(self, W: str, R: str, B: str, D: int, refuse: Refusal) -> Iterator[tuple[Any, ...]]:
+        """Return W, R and the two biases of each direction, checked."""
         for name in (W, R, *filter(None, [B])):
             if name not in self.arrays:
-                got = f"it comes from {self.whence(name)}"
+                got = f"it comes from {self.origin_of(name)}"
                 raise refuse(f"{name!r} is neither an initializer nor among the weights that were given: {got}")
         Ws, Rs = array(self.arrays[W], W), array(self.arrays[R], R)
         e, u = ((value.shape or (0,))[-1] for value in (Ws, Rs))
         Bs = array(self.arrays[B], B) if B else np.zeros((D, 6 * u), Ws.dtype)
         for name, value, due in ((W, Ws, (D, 3 * u, e)), (R, Rs, (D, 3 * u, u)), (B, Bs, (D, 6 * u))):
             if value.shape != due or value.dtype != Ws.dtype:
-                got = f"{value.dtype} {value.shape}, {self.whence(name)}"
+                got = f"{value.dtype} {value.shape}, {self.origin_of(name)}"
                 raise refuse(f"expected {name!r} {Ws.dtype} {due}, got {got}")
         return ((Ws[d], Rs[d], *np.split(Bs[d], 2)) for d in range(D))
 
     # --- the whole ---
 
-    def check_starts(self) -> None:
-        """That the initial states are the layers of one input in their order, or an input for each, or all zeros."""
-        if all(value is None for _, value in self.starts):
+    def check_initial_states(self) -> None:
+        """Refuse initial states unless they are the layers of one input in order, an input for each, or zeros."""
+        if all(value is None for _, value in self.initial):
             return
         name, at = None, 0
-        whole = [value.origin for _, value in self.starts if value is not None and value.parts is None]
-        if len(whole) == len(self.starts) == len(set(whole)):
+        whole = [value.origin for _, value in self.initial if value is not None and value.parts is None]
+        if len(whole) == len(self.initial) == len(set(whole)):
             return
-        for number, (place, value) in enumerate(self.starts):
+        for number, (place, value) in enumerate(self.initial):
             count = len(self.parts(number))
             due = tuple(range(at, at + count))
             if value is None or value.parts != due or name not in (None, value.origin):
-                raise WRONG(
+                raise REFUSE(
                     "expected initial_h of all GRU nodes to be the layers of one input in their order, or an "
-                    f"input for each, got another at {place}: {'zeros' if value is None else self.came(value)}"
+                    f"input for each, got another at {place}: {'zeros' if value is None else self.describe(value)}"
                 )
             name, at = value.origin, at + count
             size = next((axis.size for axis in self.values[str(name)].axes if axis.name == value.stack), None)
         if size not in (None, at):
-            raise WRONG(
-                f"expected states of {at} layers and directions, got {size}, in {self.came(self.starts[-1][1])}"
+            raise REFUSE(
+                f"expected states of {at} layers and directions, got {size}, in {self.describe(self.initial[-1][1])}"
             )
 
     def check_roles(self) -> None:
-        """That no input of the graph is two things at once, and that all nodes have the same lengths."""
+        """Refuse an input of the graph with two roles, and GRU nodes with different lengths."""
         if len(set(self.lengths)) > 1:
             got = ", ".join(
-                f"{name or 'none'} at {place}" for name, (place, _) in zip(self.lengths, self.starts, strict=True)
+                f"{name or 'none'} at {place}" for name, (place, _) in zip(self.lengths, self.initial, strict=True)
             )
-            raise WRONG(f"expected sequence_lens of all GRU nodes to be one input, or none of any, got {got}")
+            raise REFUSE(f"expected sequence_lens of all GRU nodes to be one input, or none of any, got {got}")
         above = self.chain.above_recurrent()
         if above is not None and self.lengths[0]:
-            raise WRONG(
+            raise REFUSE(
                 f"expected nothing but GRU nodes above one where sequence_lens is an input, got {above}: at "
                 "padded steps it would see zeros, which are no part of a sequence here"
             )
-        roles = {"X": {self.input}, "initial_h": {v.origin for _, v in self.starts if v}, "lengths": set(self.lengths)}
+        roles = {"X": {self.input}, "initial_h": {v.origin for _, v in self.initial if v}, "lengths": set(self.lengths)}
         found = [name for names in roles.values() for name in names if name]
         for name in found:
             if found.count(name) > 1:
                 both = " and ".join(role for role, names in roles.items() if name in names)
-                raise WRONG(f"expected an input for one thing, got {name!r} for {both}")
+                raise REFUSE(f"expected an input for one thing, got {name!r} for {both}")
 
     def check_output(self, name: str) -> None:
-        """That an output is all that the newest layer gives, or last states of layers one after the other."""
+        """Refuse an output that is neither the newest output nor consecutive last states."""
         value, last = self.values.get(name), len(self.recurrent) - 1
         every = [part for number in range(last + 1) for part in self.parts(number)]
         if value is not None and value.kind in ("made", "states") and not self.is_newest(value):
-            raise WRONG(
-                f"expected outputs of the last layer, {self.chain.newest}, got {name!r}, from {self.whence(name)}"
+            raise REFUSE(
+                f"expected outputs of the last layer, {self.chain.top_name}, got {name!r}, from {self.origin_of(name)}"
             )
         if value is not None and value.kind == "made":
             if value.axes and (value.axes[-1].size == 1 or value.axes[-1].name == self.out.name):
@@ -400,16 +407,16 @@ class OnnxReader(Reader):
             units = ("u",) if value.kind == "ends" else ("u", self.out.name)
             if parts == due and value.axes and (value.axes[-1].size == 1 or value.axes[-1].name in units):
                 return
-        raise WRONG(
+        raise REFUSE(
             "expected outputs that are the states of the last GRU node, or last states, got "
-            f"{name!r}, from {self.whence(name)}"
+            f"{name!r}, from {self.origin_of(name)}"
         )
 
 
-def _input(given: Any) -> Value:
-    """An input of the graph; where nothing is said of its axes there are three, for it is of use nowhere else."""
+def _input(given: Any) -> Traced:
+    """Return an input of the graph as a traced value; without a shape it is taken to have three axes."""
     tensor = given.type.tensor_type
     sizes = [dim.dim_value if dim.dim_value > 0 else None for dim in tensor.shape.dim]
     sizes = sizes if tensor.HasField("shape") else [None] * 3
     axes = tuple(Axis(str(i), size) for i, size in enumerate(sizes))
-    return Value("input", given.name, axes, tensor.elem_type)
+    return Traced("input", given.name, axes, tensor.elem_type)

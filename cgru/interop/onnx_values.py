@@ -1,8 +1,8 @@
-"""What is known of the arrays of a foreign ONNX graph, and what the nodes that only move numbers about leave of it.
+"""Traced values of a foreign ONNX graph, and how the nodes that only move numbers change them.
 
-s steps, m samples, d directions, u units. An array is known where it holds the numbers of one input of the graph, of
-the states of one layer, or of last states, as they are and in an order that is known axis by axis. Axes of size 1 mean
-nothing: two arrays are alike where all the other axes are, in order.
+Letters: s steps, m samples, d directions, u units. An array is traced if it holds the numbers of one input of the
+graph, of the states of one layer, or of last states, unchanged and in an order that is known axis by axis. Axes of size
+1 mean nothing: two arrays have the same axes if all others agree, in order.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["ENDLESS", "FLOATS", "LENGTHS", "MOVES", "ONE", "Axis", "Node", "Unproved", "Value", "alike", "flat",
-           "joined", "long_axes", "place"]  # fmt: skip
+__all__ = ["ENDLESS", "FLOATS", "LENGTHS", "MOVERS", "ONE", "Axis", "Node", "Traced", "Unproved",
+           "axis_index", "concatenated", "flatten_axes", "long_axes", "same_axes"]  # fmt: skip
 
-ENDLESS = 2**31 - 1  # an end of a slice that means all there is
-MOST = 1024  # layers and directions
-INTEGERS = {2, 3, 4, 5, 6, 7, 12, 13}  # TensorProto's, from UINT8 to UINT64
+ENDLESS = 2**31 - 1  # from here on the end of a slice means: to the end of the axis
+MOST = 1024  # layers times directions
+INTEGERS = {2, 3, 4, 5, 6, 7, 12, 13}  # TensorProto's integer types, from UINT8 to UINT64
 LENGTHS = {6, 7}  # INT32, INT64
 FLOATS = {"float32": 1, "float64": 11}
 
 
-class Unproved(Exception):  # noqa: N818 - it is caught where it matters, and is no error there
-    """A node may make other numbers than those that it takes, for this reason."""
+class Unproved(Exception):  # noqa: N818 - it is always caught, and not an error to the caller
+    """The reason why a node may change the numbers that it takes."""
 
 
 @dataclass(frozen=True)
 class Axis:
-    """An axis: a name that it has to itself among those of its array, and its size, None where that is not known."""
+    """An axis: a name that is unique in its array, and its size, None if it is not known."""
 
     name: str
     size: int | None = None
@@ -40,18 +40,18 @@ ONE = Axis("", 1)
 
 
 @dataclass(frozen=True)
-class Value:
-    """An array that is known.
+class Traced:
+    """An array whose content is known.
 
     Attributes:
-        kind: "input" of the graph, "states" of a recurrent layer at all its steps, "ends": last states, or "made": the
+        kind: "input": of the graph; "states": of a recurrent layer at all its steps; "ends": last states; "made": the
             output of any other layer.
-        origin: the input's name, or how many pieces of a chain there were when it was made.
-        axes: what its axes are now.
+        origin: the input's name, or the `count` of the chain when the array was made.
+        axes: its current axes.
         dtype: the number of its type in ONNX.
-        stack: the name of the axis that states of single directions lie along; None: not said yet, of an input.
-        parts: what lies along it: (layer, direction) for each, or of an input the indices; None: all there is.
-        path: what the nodes are called that it came by.
+        stack: the name of the axis of layers and directions; None: not known yet, for an input.
+        parts: the entries along that axis: (layer, direction) pairs, or the indices of an input; None: all.
+        path: the names of the nodes that it passed.
     """
 
     kind: str
@@ -65,10 +65,10 @@ class Value:
 
 @dataclass(frozen=True)
 class Node:
-    """A node: what it takes and says, the constants among its inputs as arrays.
+    """A node: its kind, inputs, outputs and attributes, and the constants among its inputs as arrays.
 
-    Where it may be a layer, `at` is the place of the only input that is no constant, of `rank` axes, whose last has `n`
-    elements, None where that is not known.
+    For a node that may be a layer, `at` is the index of its only input that is not constant. That input has `rank`
+    axes, and its last axis has `n` features, None if that is not known.
     """
 
     kind: str
@@ -84,11 +84,11 @@ class Node:
     refusal = Unproved
 
     def input(self, place: int) -> str:
-        """Return the name of an input, or "", as ONNX calls one that is left out, where the node has fewer."""
+        """Return the name of an input, or "", ONNX's name for one that is left out, if the node has fewer."""
         return self.inputs[place] if place < len(self.inputs) else ""
 
     def numbers(self, key: str, place: int) -> list[int] | None:
-        """The integers of an attribute, or of the input that came in its place in later versions; None for neither."""
+        """Return the integers of attribute `key`, or of input `place`, as later versions have it; None for neither."""
         value = self.attributes.get(key)
         if value is None and self.input(place):
             value = self.arrays.get(self.input(place))
@@ -97,14 +97,14 @@ class Node:
         return None if value is None else [int(n) for n in np.ravel(value)]
 
     def constant(self, place: int) -> np.ndarray | None:
-        """An input that is a constant; None where it is left out."""
+        """Return a constant input; None if it is left out, Unproved if it is not constant."""
         name = self.input(place)
         if name and name not in self.arrays:
             raise Unproved(f"its input {name!r} is no constant")
         return self.arrays[name] if name else None
 
     def number(self, key: str, place: int) -> float | None:
-        """A number that is an attribute or, in later versions, an input."""
+        """Return a number that is attribute `key` or, in later versions, input `place`; None for neither."""
         value = self.attributes.get(key)
         if value is None:
             value = self.constant(place)
@@ -114,18 +114,18 @@ class Node:
         return None if value is None else float(value)
 
 
-def alike(axes: Sequence[Axis], due: Sequence[Axis]) -> bool:
-    """Whether axes are those that are due, in number and, but for those of size 1, by name."""
+def same_axes(axes: Sequence[Axis], due: Sequence[Axis]) -> bool:
+    """Return whether axes agree in number and, apart from those of size 1, in name."""
     return len(axes) == len(due) and long_axes(axes) == long_axes(due)
 
 
 def long_axes(axes: Sequence[Axis]) -> list[str]:
-    """The names of the axes but for those of size 1."""
+    """Return the names of the axes whose size is not 1."""
     return [axis.name for axis in axes if axis.size != 1]
 
 
-def place(axis: int, rank: int) -> int:
-    """An axis, counted from the first; Unproved where there is none."""
+def axis_index(axis: int, rank: int) -> int:
+    """Return the index of an axis counted from the first; Unproved if there is no such axis."""
     if not isinstance(axis, int) or not -rank <= axis < rank:
         raise Unproved(f"its axis {axis} is none of {rank}")
     return axis % rank
@@ -134,29 +134,31 @@ def place(axis: int, rank: int) -> int:
 # --- nodes that keep all numbers ---
 
 
-def _same(value: Value, node: Node) -> list[Value]:
+def _same(value: Traced, node: Node) -> list[Traced]:
+    """Return the value unchanged."""
     return [value]
 
 
-def _dropout(value: Value, node: Node) -> list[Value]:
-    """Nothing, in inference: which is what all versions from 7 on do unless told otherwise, and older ones if told."""
+def _dropout(value: Traced, node: Node) -> list[Traced]:
+    """Return the value unchanged: from version 7 on Dropout does nothing in inference, before if `is_test` is set."""
     if node.opset < 7 and not node.attributes.get("is_test"):
         raise Unproved("it drops out")
     training = node.input(2)
     if training and (training not in node.arrays or np.any(node.arrays[training])):
         raise Unproved("it may drop out")
-    return [value]  # and a mask, of which nothing is known
+    return [value]  # the second output, a mask, is not traced
 
 
-def _cast(value: Value, node: Node) -> list[Value]:
-    """To the type that it has, or of integers, which lengths are, to one that holds them all."""
+def _cast(value: Traced, node: Node) -> list[Traced]:
+    """Return the value, cast to its own type, or for integers, as lengths are, to one that holds them all."""
     to = node.attributes.get("to")
     if value.dtype != to and not (value.dtype in INTEGERS and to in LENGTHS):
         raise Unproved("it changes the type")
     return [replace(value, dtype=to)]
 
 
-def _transpose(value: Value, node: Node) -> list[Value]:
+def _transpose(value: Traced, node: Node) -> list[Traced]:
+    """Return the value with its axes permuted."""
     rank = len(value.axes)
     perm = node.numbers("perm", 1)
     perm = list(range(rank))[::-1] if perm is None else perm
@@ -165,29 +167,31 @@ def _transpose(value: Value, node: Node) -> list[Value]:
     return [replace(value, axes=tuple(value.axes[i] for i in perm))]
 
 
-def _squeeze(value: Value, node: Node) -> list[Value]:
+def _squeeze(value: Traced, node: Node) -> list[Traced]:
+    """Return the value without axes of size 1."""
     rank = len(value.axes)
     numbers = node.numbers("axes", 1)
     if numbers is None and any(axis.size is None for axis in value.axes):
         raise Unproved("it does not say which axes")
     sizes = [axis.size for axis in value.axes]
-    gone = {i for i in range(rank) if sizes[i] == 1} if numbers is None else {place(n, rank) for n in numbers}
+    gone = {i for i in range(rank) if sizes[i] == 1} if numbers is None else {axis_index(n, rank) for n in numbers}
     if any(sizes[i] != 1 for i in gone):
         raise Unproved("it takes away an axis whose size need not be 1")
     return [replace(value, axes=tuple(axis for i, axis in enumerate(value.axes) if i not in gone))]
 
 
-def _unsqueeze(value: Value, node: Node) -> list[Value]:
+def _unsqueeze(value: Traced, node: Node) -> list[Traced]:
+    """Return the value with new axes of size 1."""
     numbers = node.numbers("axes", 1) or []
     rank = len(value.axes) + len(numbers)
-    new, old = {place(n, rank) for n in numbers}, iter(value.axes)
+    new, old = {axis_index(n, rank) for n in numbers}, iter(value.axes)
     if len(new) < len(numbers):
         raise Unproved(f"its axes {numbers} are not apart")
     return [replace(value, axes=tuple(ONE if i in new else next(old) for i in range(rank)))]
 
 
-def _reshape(value: Value, node: Node) -> list[Value]:
-    """New axes of size 1 and old ones gone, and the directions side by side, (..., d, u) as (..., d u)."""
+def _reshape(value: Traced, node: Node) -> list[Traced]:
+    """Return the value with axes of size 1 added or removed, and d and u merged: (..., d, u) as (..., d u)."""
     shape = node.numbers("shape", 1)
     if shape is None or shape.count(-1) > 1 or (0 in shape and node.attributes.get("allowzero")):
         raise Unproved("it has no shape that is plain")
@@ -195,39 +199,42 @@ def _reshape(value: Value, node: Node) -> list[Value]:
         raise Unproved("its shape copies an axis that there is not")
     due = [value.axes[i] if n == 0 else Axis("", n) for i, n in enumerate(shape)]
     plain = [axis for axis in value.axes if axis.size != 1]
-    for axes in (plain, _merged(plain)):
-        found = _fitted(axes, due)
+    for axes in (plain, _merge_directions(plain)):
+        found = _fit_axes(axes, due)
         if found is not None:
             return [replace(value, axes=tuple(found))]
     raise Unproved(f"its shape {shape} need not keep what the axes are")
 
 
-def _flatten(value: Value, node: Node) -> list[Value]:
-    """To two axes, where on either side all but one of the axes that become one have size 1."""
+def _flatten(value: Traced, node: Node) -> list[Traced]:
+    """Return the value with two axes, if each merges at most one axis whose size is not 1."""
     at = node.attributes.get("axis", 1)
     rank = len(value.axes)
-    at = at if at == rank else place(at, rank)
-    return [flat(flat(value, at, rank), 0, at)]
+    at = at if at == rank else axis_index(at, rank)
+    return [flatten_axes(flatten_axes(value, at, rank), 0, at)]
 
 
-def flat(value: Value, start: int, stop: int) -> Value:
-    """The value with some of its axes as one, of which at most one is not of size 1."""
+def flatten_axes(value: Traced, start: int, stop: int) -> Traced:
+    """Merge the axes from `start` to `stop` into one; Unproved if more than one of them is longer than 1."""
     long = [axis for axis in value.axes[start:stop] if axis.size != 1]
     if len(long) > 1:
         raise Unproved("it makes one of several axes")
     return replace(value, axes=(*value.axes[:start], *(long or [ONE]), *value.axes[stop:]))
 
 
-def _merged(axes: list[Axis]) -> list[Axis]:
-    """The axes with d and u, where one follows the other, as one."""
+def _merge_directions(axes: list[Axis]) -> list[Axis]:
+    """Return the axes with d and u, if adjacent in this order, as one."""
     for i, (one, two) in enumerate(pairwise(axes)):
         if (one.name, two.name) == ("d", "u") and one.size and two.size:
             return [*axes[:i], Axis("d u", one.size * two.size), *axes[i + 2 :]]
     return axes
 
 
-def _fitted(axes: list[Axis], due: list[Axis]) -> list[Axis] | None:
-    """The axes with others of size 1 between them, where these are what is due; of due ones -1 is any size."""
+def _fit_axes(axes: list[Axis], due: list[Axis]) -> list[Axis] | None:
+    """Return the axes with axes of size 1 between them so that they match `due`; None if they cannot.
+
+    A size of -1 in `due` matches any.
+    """
     rest, found = list(axes), []
     for axis in due:
         if axis.size == 1:
@@ -242,8 +249,8 @@ def _fitted(axes: list[Axis], due: list[Axis]) -> list[Axis] | None:
 # --- nodes that take a part ---
 
 
-def _taken(value: Value, at: int, indices: Sequence[int]) -> Value:
-    """The value at these indices of an axis, which may be none but that of the directions."""
+def _take(value: Traced, at: int, indices: Sequence[int]) -> Traced:
+    """Return the value at these indices of axis `at`, which must be the axis of layers and directions."""
     axis = value.axes[at]
     every = None if axis.size is None else range(axis.size)
     if indices == every:
@@ -261,7 +268,8 @@ def _taken(value: Value, at: int, indices: Sequence[int]) -> Value:
     return replace(value, axes=axes, stack=axis.name, parts=parts)
 
 
-def _slice(value: Value, node: Node) -> list[Value]:
+def _slice(value: Traced, node: Node) -> list[Traced]:
+    """Return the part of the value that a Slice node takes."""
     starts, ends = node.numbers("starts", 1), node.numbers("ends", 2)
     if starts is None or ends is None:
         raise Unproved("it does not say what it takes")
@@ -270,22 +278,23 @@ def _slice(value: Value, node: Node) -> list[Value]:
     steps = node.numbers("steps", 4) or [1] * len(starts)
     if not len(starts) == len(ends) == len(axes) == len(steps) or 0 in steps:
         raise Unproved("it says unlike numbers of starts, ends, axes and steps")
-    places = [place(axis, len(value.axes)) for axis in axes]
+    places = [axis_index(axis, len(value.axes)) for axis in axes]
     if len(set(places)) < len(places):
         raise Unproved(f"its axes {axes} are not apart")
     for start, end, at, step in zip(starts, ends, places, steps, strict=True):
         size = value.axes[at].size
         if size is not None:
-            value = _taken(value, at, range(*slice(start, end, step).indices(size)))
+            value = _take(value, at, range(*slice(start, end, step).indices(size)))
         elif step == 1 and 0 <= start < end < ENDLESS:
-            value = _taken(value, at, range(start, end))
+            value = _take(value, at, range(start, end))
         elif (start, step) != (0, 1) or end < ENDLESS:
             raise Unproved("it takes a part of an axis whose size is not known")
     return [value]
 
 
-def _split(value: Value, node: Node) -> list[Value]:
-    at = place(node.attributes.get("axis", 0), len(value.axes))
+def _split(value: Traced, node: Node) -> list[Traced]:
+    """Return the parts of the value that a Split node makes."""
+    at = axis_index(node.attributes.get("axis", 0), len(value.axes))
     size, count = value.axes[at].size, len(node.outputs)
     sizes = node.numbers("split", 1)
     if sizes is None:
@@ -296,11 +305,12 @@ def _split(value: Value, node: Node) -> list[Value]:
     ends = np.cumsum([0, *sizes]).tolist()
     if len(sizes) != count or min(sizes) < 1 or (size is not None and ends[-1] != size):
         raise Unproved(f"it splits {size} into {sizes}")
-    return [_taken(value, at, range(start, end)) for start, end in pairwise(ends)]
+    return [_take(value, at, range(start, end)) for start, end in pairwise(ends)]
 
 
-def _gather(value: Value, node: Node) -> list[Value]:
-    at = place(node.attributes.get("axis", 0), len(value.axes))
+def _gather(value: Traced, node: Node) -> list[Traced]:
+    """Return the part of the value that a Gather node takes."""
+    at = axis_index(node.attributes.get("axis", 0), len(value.axes))
     indices = node.arrays.get(node.input(1))
     size = value.axes[at].size
     if indices is None or indices.ndim > 1:
@@ -308,16 +318,16 @@ def _gather(value: Value, node: Node) -> list[Value]:
     numbers = [int(i) for i in np.ravel(indices)]
     if min(numbers, default=-1) < 0 and size is None:
         raise Unproved("it counts from the end of an axis whose size is not known")
-    value = _taken(value, at, [i + size if i < 0 else i for i in numbers])
+    value = _take(value, at, [i + size if i < 0 else i for i in numbers])
     if indices.ndim:
         return [value]
     return [replace(value, axes=(*value.axes[:at], *value.axes[at + 1 :]))]
 
 
-def joined(values: Sequence[Value], axis: int) -> Value:
-    """Last states, or states of one layer, one after the other along the directions."""
+def concatenated(values: Sequence[Traced], axis: int) -> Traced:
+    """Concatenate last states, or states of one layer, along the axis of directions."""
     first, *others = values
-    at = place(axis, len(first.axes))
+    at = axis_index(axis, len(first.axes))
     for value in values:
         if (value.kind, value.dtype) != ("ends", first.dtype):
             raise Unproved("it joins what are no last states")
@@ -325,7 +335,7 @@ def joined(values: Sequence[Value], axis: int) -> Value:
             value.axes[at].name == "d" or (value.axes[at].size, len(value.parts)) == (1, 1)
         ):
             raise Unproved("it does not join along the directions")
-        if not alike(_without(value.axes, at), _without(first.axes, at)):
+        if not same_axes(_without(value.axes, at), _without(first.axes, at)):
             raise Unproved("it joins arrays whose axes differ")
     parts = tuple(part for value in values for part in value.parts)
     axes = (*first.axes[:at], Axis("d", len(parts)), *first.axes[at + 1 :])
@@ -334,11 +344,12 @@ def joined(values: Sequence[Value], axis: int) -> Value:
 
 
 def _without(axes: Sequence[Axis], at: int) -> list[Axis]:
+    """Return the axes without axis `at`."""
     return [axis for i, axis in enumerate(axes) if i != at]
 
 
-# By kind, what a node makes of a value that is its first input, of which the other inputs only say what to do with it.
-MOVES: dict[str, Callable[[Value, Node], list[Value]]] = {
+# By kind of node: what it makes of a traced value, its first input. Its other inputs are settings.
+MOVERS: dict[str, Callable[[Traced, Node], list[Traced]]] = {
     "Identity": _same,
     "Dropout": _dropout,
     "Cast": _cast,

@@ -1,7 +1,7 @@
-"""A chain of layers as it is read from another library's graph, whose nodes are ONNX's or are told by their names.
+"""A reader of another library's graph as a chain of layers, node by node; nodes are ONNX's or described by them.
 
-m samples, s steps, n elements of a step, u units. A value counts as the output of a layer only where all that lies
-behind it are layers here, or nodes that are known to keep its numbers.
+Letters: m samples, s steps, n features of a step, u units. A value counts as the output of a layer only if all nodes
+behind it are layers here, or are known to keep its numbers.
 """
 
 from __future__ import annotations
@@ -11,22 +11,22 @@ from typing import Any
 
 import numpy as np
 
-from cgru.interop.chain_builder import Pieces, embedding
+from cgru.interop.chain_builder import ChainBuilder, embedding
 from cgru.interop.gates import Refusal
 from cgru.interop.onnx_layers import LAYERS, UNARY
 from cgru.interop.onnx_values import (
     ENDLESS,
     FLOATS,
     LENGTHS,
-    MOVES,
+    MOVERS,
     ONE,
     Axis,
     Node,
+    Traced,
     Unproved,
-    Value,
-    alike,
-    joined,
+    concatenated,
     long_axes,
+    same_axes,
 )  # fmt: skip
 from cgru.layers import Pool
 
@@ -34,52 +34,52 @@ __all__ = ["Reader"]
 
 
 class Reader:
-    """A chain that grows node by node, and what is known of the values that there are by now, by name."""
+    """A chain that grows node by node, with the traced values of all arrays so far, by name."""
 
     def __init__(self) -> None:
-        self.chain = Pieces()
-        self.recurrent: list[Any] = []  # the layers that are
-        self.steps, self.samples = Axis("s"), Axis("m")  # of X, as soon as a GRU says which they are
-        self.values: dict[str, Value] = {}
+        self.chain = ChainBuilder()
+        self.recurrent: list[Any] = []  # the recurrent layers
+        self.steps, self.samples = Axis("s"), Axis("m")  # set to those of X when the first GRU shows which they are
+        self.values: dict[str, Traced] = {}
         self.input: Any = None  # the name of the input that is X
-        self.out = ONE  # the axis of what the newest layer gives
+        self.out = ONE  # the feature axis of the newest output
 
-    def moved(self, node: Node, place: str) -> list[Value]:
-        """The values that a node makes, perhaps by a new layer; Unproved where nothing is known of them."""
+    def trace_node(self, node: Node, place: str) -> list[Traced]:
+        """Return the values that a node makes, adding a layer if it is one; Unproved if nothing is known of them."""
         if node.kind in LAYERS:
-            return [self.layer(node, place)]
+            return [self.read_layer(node, place)]
         if node.kind in ("ReduceMean", "ReduceMax"):
-            return [self.reduced(node, place)]
+            return [self.read_reduction(node, place)]
         if node.kind in ("Gather", "Slice") and node.input(0) in self.values:
-            last = self.last_step(node, place)
+            last = self.read_last_step(node, place)
             if last is not None:
                 return [last]
         if node.kind == "Gather" and node.input(0) in node.arrays:
-            return [self.looked_up(node, place)]
+            return [self.read_embedding(node, place)]
         if node.kind == "Concat":
-            return [joined([self.known(name) for name in node.inputs], node.attributes.get("axis", 1))]
-        if node.kind not in MOVES:
+            return [concatenated([self.traced(name) for name in node.inputs], node.attributes.get("axis", 1))]
+        if node.kind not in MOVERS:
             raise Unproved("nothing of its kind may stand there")
-        return MOVES[node.kind](self.known(node.input(0)), node)
+        return MOVERS[node.kind](self.traced(node.input(0)), node)
 
-    def known(self, name: str) -> Value:
-        """The value of that name; Unproved where nothing is known of it."""
+    def traced(self, name: str) -> Traced:
+        """Return the traced value with that name; Unproved if there is none."""
         if name not in self.values:
             raise Unproved(f"of its input {name!r} nothing is known")
         return self.values[name]
 
-    def whence(self, name: str) -> str:
-        """Where an array comes from, for an error."""
-        return self.came(self.values[name]) if name in self.values else "nowhere"
+    def origin_of(self, name: str) -> str:
+        """Return where an array comes from, in words for an error."""
+        return self.describe(self.values[name]) if name in self.values else "nowhere"
 
-    def came(self, value: Value) -> str:
-        """The same of a value."""
+    def describe(self, value: Traced) -> str:
+        """Return where a traced value comes from, in words for an error."""
         what = {"states": "all states", "ends": "last states", "made": "a layer"}.get(value.kind)
         what = what or f"the input {value.origin!r}"
         return " by way of ".join([what, *value.path])
 
-    def check_newest(self, value: Value) -> None:
-        """Refuse a value that is not all that the newest layer gives, or X where there is none."""
+    def check_newest(self, value: Traced) -> None:
+        """Raise Unproved unless the value is the whole output of the top layer, or X if there is no layer yet."""
         if self.chain.count == 0:
             if value.kind != "input" or value.parts is not None or len(value.axes) != 3:
                 raise Unproved("it does not take a whole input of the graph, (m, s, e)")
@@ -87,17 +87,20 @@ class Reader:
                 raise Unproved("the elements are not the last axis of what it takes")
             self.out = value.axes[-1]
         elif not self.is_newest(value):
-            raise Unproved(f"it does not take the output of the layer below it, {self.chain.newest}")
+            raise Unproved(f"it does not take the output of the layer below it, {self.chain.top_name}")
 
-    def row(self, value: Value) -> int | None:
-        """How many elements the last axis of the newest output has, None where that is not known; else refused."""
+    def feature_count(self, value: Traced) -> int | None:
+        """Return the number of features of the newest output, None if unknown.
+
+        Unproved unless `value` is the newest output and its last axis holds the features.
+        """
         self.check_newest(value)
         if value.axes[-1].name != self.out.name and not value.axes[-1].size == self.out.size == 1:
             raise Unproved("the elements are not the last axis of what it takes")
         return self.out.size
 
-    def is_newest(self, value: Value) -> bool:
-        """Whether a value is all of the output of the newest layer, or its last states."""
+    def is_newest(self, value: Traced) -> bool:
+        """Return whether a value is the whole output of the top layer, or its last states."""
         part_of = self.parts(len(self.recurrent) - 1) if self.recurrent else ()  # of the newest GRU
         whole = value.parts in (None, part_of)
         if value.kind == "ends":
@@ -105,21 +108,26 @@ class Reader:
             return whole and value.origin == self.chain.count and long_axes(value.axes) == long_axes(axes)
         return whole and value.kind in ("states", "made") and value.origin == self.chain.count
 
-    def put(self, layer: Any, value: Value, place: str, axes: tuple[Axis, ...], width: int | None = None) -> Value:
-        """A layer upon the newest; what is known of its output, whose last axis has `width` elements where given."""
+    def add_layer(
+        self, layer: Any, value: Traced, place: str, axes: tuple[Axis, ...], width: int | None = None
+    ) -> Traced:
+        """Add a layer on top of the chain (None: no layer); return its output as a traced value.
+
+        `width` is the number of output features, if it differs from before.
+        """
         if self.chain.count == 0:
             self.input = value.origin
         elif value.kind == "ends":
-            self.chain.ends(place)
+            self.chain.keep_last_state(place)
         if layer is not None:
-            self.chain.put(layer, place)
+            self.chain.add(layer, place)
         if width is not None:
             self.out = Axis("n", width)
             axes = (*axes[:-1], self.out)
-        return Value("made", self.chain.count, axes, value.dtype)
+        return Traced("made", self.chain.count, axes, value.dtype)
 
-    def layer(self, node: Node, place: str) -> Value:
-        """What a node makes that is a layer here."""
+    def read_layer(self, node: Node, place: str) -> Traced:
+        """Add the layer that a node is; return its output."""
         known = [i for i, name in enumerate(node.inputs) if name in self.values]
         if len(known) != 1:
             raise Unproved(f"it takes {len(known)} arrays that are neither constants nor foreign")
@@ -128,47 +136,47 @@ class Reader:
             raise Unproved("it does not take float32 or float64")
         if node.kind in UNARY:
             self.check_newest(value)
-            return self.put(LAYERS[node.kind](replace(node, at=known[0])), value, place, value.axes)
-        n = self.row(value)
+            return self.add_layer(LAYERS[node.kind](replace(node, at=known[0])), value, place, value.axes)
+        n = self.feature_count(value)
         layer = LAYERS[node.kind](replace(node, at=known[0], n=n, rank=len(value.axes)))
-        return self.put(layer, value, place, value.axes, layer.d.get("u", layer.elements or n))
+        return self.add_layer(layer, value, place, value.axes, layer.d.get("u", layer.elements or n))
 
-    def looked_up(self, node: Node, place: str) -> Value:
-        """The vectors of tokens, which are an input of the graph."""
-        value = self.known(node.input(1))
+    def read_embedding(self, node: Node, place: str) -> Traced:
+        """Add an Embedding of tokens, which are an input of the graph; return its output."""
+        value = self.traced(node.input(1))
         tokens = value.kind == "input" and value.parts is None and len(value.axes) == 2 and value.dtype in LENGTHS
         if self.chain.count or not tokens or node.attributes.get("axis", 0) != 0:
             raise Unproved("it looks up no whole input of the graph, integers (m, s)")
         layer = embedding(node.arrays[node.input(0)], node.input(0), Unproved)
-        made = self.put(layer, value, place, (*value.axes, ONE), layer.d["u"])
+        made = self.add_layer(layer, value, place, (*value.axes, ONE), layer.d["u"])
         return replace(made, dtype=FLOATS[layer.dtype.name])
 
-    def step_axis(self, value: Value, at: int) -> bool:
-        """Whether an axis is that of the steps, of all that the newest layer gives."""
+    def is_step_axis(self, value: Traced, at: int) -> bool:
+        """Return whether axis `at` of a value holds the steps of the newest output."""
         known = bool(self.recurrent) and value.kind in ("states", "made") and -len(value.axes) <= at < len(value.axes)
         return known and self.is_newest(value) and value.axes[at].name == self.steps.name != ""
 
-    def pooled(self, value: Value, at: int, keep: bool, place: str, how: str) -> Value:
-        """What is left of the steps."""
-        self.row(value)
+    def add_pool(self, value: Traced, at: int, keep: bool, place: str, how: str) -> Traced:
+        """Add the reduction `how` over axis `at`, the steps; return its output."""
+        self.feature_count(value)
         at %= len(value.axes)
         axes = (*value.axes[:at], *([ONE] if keep else []), *value.axes[at + 1 :])
         if how == "last":
-            self.chain.last(place)
-            return self.put(None, value, place, axes)
-        return self.put(Pool(how), value, place, axes)
+            self.chain.add_last_step(place)
+            return self.add_layer(None, value, place, axes)
+        return self.add_layer(Pool(how), value, place, axes)
 
-    def reduced(self, node: Node, place: str) -> Value:
-        """The mean or the largest of all steps."""
-        value = self.known(node.input(0))
+    def read_reduction(self, node: Node, place: str) -> Traced:
+        """Add the mean or maximum over all steps; return its output."""
+        value = self.traced(node.input(0))
         axes = node.numbers("axes", 1)
-        if axes is None or len(axes) != 1 or not self.step_axis(value, axes[0]):
+        if axes is None or len(axes) != 1 or not self.is_step_axis(value, axes[0]):
             raise Unproved("it is not over the steps, and them alone, of the layer below it")
         keep, how = bool(node.attributes.get("keepdims", 1)), "mean" if node.kind == "ReduceMean" else "max"
-        return self.pooled(value, axes[0], keep, place, how)
+        return self.add_pool(value, axes[0], keep, place, how)
 
-    def last_step(self, node: Node, place: str) -> Value | None:
-        """What a node makes that takes the last step; None where it does something else."""
+    def read_last_step(self, node: Node, place: str) -> Traced | None:
+        """Return the output of a node that takes the last step; None if it does something else."""
         value = self.values[node.input(0)]
         if node.kind == "Gather":
             at, indices = node.attributes.get("axis", 0), node.arrays.get(node.input(1))
@@ -181,40 +189,43 @@ class Reader:
             if starts != [-1] or strides != [1] or len(axes) != 1 or len(ends or ()) != 1 or ends[0] < ENDLESS:
                 return None
             at, keep = axes[0], True
-        return self.pooled(value, at, keep, place, "last") if self.step_axis(value, at) else None
+        return self.add_pool(value, at, keep, place, "last") if self.is_step_axis(value, at) else None
 
     def check_input(self, X: str, layout: int, e: int, takes: str, refuse: Refusal) -> None:
-        """That X is the output of the layer below, or of the first layer an input of the graph; a GRU `takes` e."""
+        """Refuse X unless it is the output of the layer below, or an input of the graph for the first layer.
+
+        `e` is the number of features that the GRU takes, and `takes` says so in the error.
+        """
         value = self.values.get(X)
         if value is None:
-            raise refuse(f"its input {X!r} comes from {self.whence(X)}; expected a chain of layers")
+            raise refuse(f"its input {X!r} comes from {self.origin_of(X)}; expected a chain of layers")
         if self.chain.count == 0:
             if value.kind != "input" or value.parts is not None or len(value.axes) != 3:
-                raise refuse(f"expected {X!r} to be a whole input of the graph, (m, s, e), got {self.whence(X)}")
+                raise refuse(f"expected {X!r} to be a whole input of the graph, (m, s, e), got {self.origin_of(X)}")
             self.samples, self.steps, elements = (value.axes[i] for i in ((0, 1, 2) if layout else (1, 0, 2)))
             if elements.size not in (None, e):
                 raise refuse(f"{X!r} has {elements.size} elements, {takes}")
             if e > 1 and elements.name != self.last_axis(str(value.origin)):
-                raise refuse(f"expected the elements to be the last axis of {X!r}, got {self.whence(X)}")
+                raise refuse(f"expected the elements to be the last axis of {X!r}, got {self.origin_of(X)}")
             self.input = value.origin
             return
         if value.kind == "ends" or not self.is_newest(value):
-            due = f"all the output of the layer below it, {self.chain.newest}"
-            raise refuse(f"its input {X!r} comes from {self.whence(X)}; expected {due}")
+            due = f"all the output of the layer below it, {self.chain.top_name}"
+            raise refuse(f"its input {X!r} comes from {self.origin_of(X)}; expected {due}")
         if self.out.size not in (None, e):
             raise refuse(f"the layer below it gives {self.out.size} elements, {takes}")
         if not self.recurrent and len(value.axes) == 3:
             self.samples, self.steps = (value.axes[i] for i in ((0, 1) if layout else (1, 0)))
         due = (self.samples, self.steps, self.out) if layout else (self.steps, self.samples, self.out)
-        if not alike(value.axes, due):
+        if not same_axes(value.axes, due):
             raise refuse(
-                f"its input {X!r}, {self.whence(X)}, does not have the axes of the output of the node below it"
+                f"its input {X!r}, {self.origin_of(X)}, does not have the axes of the output of the node below it"
             )
 
     def last_axis(self, name: str) -> str:
-        """The name of the last axis of an input of the graph, as it came in."""
+        """Return the name of the last axis of an input of the graph."""
         return self.values[name].axes[-1].name
 
     def parts(self, number: int) -> tuple[tuple[int, int], ...]:
-        """The directions of a layer, as they are among the parts of its states."""
+        """Return the (layer, direction) pairs of recurrent layer `number`, as in the `parts` of its states."""
         return tuple((number, d) for d, _ in enumerate(self.recurrent[number].cells))

@@ -1,4 +1,4 @@
-"""The layers that are no GRU, and `Layer`, which all of them and the GRU are built on."""
+"""The layers other than the GRU, and `Layer`, the base class of all layers."""
 
 from cgru.layers.activation import Activation
 from cgru.layers.clip import Clip

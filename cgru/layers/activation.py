@@ -1,4 +1,4 @@
-"""Activation: a function of each number, or softmax over the numbers of a step, as a layer of its own."""
+"""Activation: an elementwise function, or softmax over the features of a step, as a layer of its own."""
 
 from __future__ import annotations
 
@@ -10,16 +10,27 @@ import numpy as np
 from cgru import activations
 from cgru.core.checks import mapping, real
 from cgru.core.kernels import activation as compiled
-from cgru.layers.layer import Fields, Layer, LayerPass, code_with_softmax, flat, floats, kept, through, unflat, unpadded
+from cgru.layers.layer import (
+    Fields,
+    Layer,
+    LayerPass,
+    activation_code,
+    activation_gradient,
+    as_floats,
+    flatten_steps,
+    mask_padding,
+    unflatten,
+    zero_padding,
+)
 
 __all__ = ["Activation"]
 
 
 class Activation(Layer):
-    """Applies an activation, (m, s, n) or (m, n) in and out, the dtype kept; at padded steps the outputs are zero.
+    """Apply an activation to inputs (m, s, n) or (m, n); the shape and dtype stay, outputs at padded steps are zero.
 
-    For where no `Dense` stands below that could have it: above a `GRU`, a `Scale` or a `Pool`. cgru's own are compiled,
-    softmax apart.
+    Use it where no `Dense` stands below that could have the activation: above a `GRU`, a `Scale` or a `Pool`. cgru's
+    own activations except softmax are compiled.
 
     After the calls: `d` holds m, (s,) n; `fc` X and A; `bc` dA and dX, all of one shape.
 
@@ -29,7 +40,7 @@ class Activation(Layer):
         se_hPars: may hold `LRELU_alpha`, `ELU_alpha` and `softmax_temperature`.
 
     Raises:
-        TypeError, ValueError: an argument is not what it should be.
+        TypeError, ValueError: an argument is invalid.
     """
 
     stream = "elementwise"
@@ -47,29 +58,33 @@ class Activation(Layer):
 
     @property
     def code(self) -> tuple[int, float] | None:
-        """What a `Stream` calls the activation as it is now; None for a callable that is not cgru's own."""
-        return code_with_softmax(self.activate, self.se_hPars)
+        """Return the compiled code of the current activation and its parameter; None if it is not cgru's own."""
+        return activation_code(self.activate, self.se_hPars)
 
     @property
     def stage(self) -> dict[str, Any] | None:
-        """A function of each number, or softmax, where it is compiled."""
+        """Return the elementwise stage of a compiled fit; None if the activation is not compiled."""
         return None if self.code is None else {"kind": "elementwise", "activate": self.code}
 
     def c_text(self, c: Any) -> Any:
-        """Return the function of each number, or of all of them, in C."""
+        """Return this layer's part of an exported C file."""
         return c.elementwise(f"Activation, {c.described()}", "x[i]", after=c.activated(c.n, c.n))
 
     def onnx_node(self, graph: Any, A: str) -> str:
-        """Put activate(A) into the graph."""
+        """Add activate(A) to an ONNX graph; return the name of its output."""
         return graph.activated(self, A)
 
     def run(self, A: np.ndarray, lengths: np.ndarray | None = None) -> ActivationPass:
-        """activate(A), of which sample i has `lengths[i]` real steps (None: all)."""
-        X, steps = unpadded(floats(A), lengths)
+        """Run A; return a pass whose output is activate(A).
+
+        Sample i has `lengths[i]` real steps (None: all).
+        """
+        X, steps = mask_padding(as_floats(A), lengths)
         f = activations.bind(activations.named(self.activate, "activate"), self.se_hPars)
         code = activations.code_of(self.activate, self.se_hPars)
-        made = real(f(flat(X)), "activate", flat(X).shape, X.dtype) if code is None else compiled(*code, flat(X))
-        return ActivationPass(f, steps, X=X, A=kept(unflat(made, like=X), steps))
+        rows = flatten_steps(X)
+        made = compiled(*code, rows) if code else real(f(rows), "activate", rows.shape, X.dtype)
+        return ActivationPass(f, steps, X=X, A=zero_padding(unflatten(made, like=X), steps))
 
 
 class ActivationPass(LayerPass):
@@ -79,6 +94,7 @@ class ActivationPass(LayerPass):
         super().__init__(steps, **own)
         self._f = f
 
-    def _back(self, dA: np.ndarray) -> dict[str, np.ndarray]:
-        dX = through(self._f, flat(self._own["X"]), flat(dA))
-        return {"dA": dA, "dX": unflat(dX, like=dA)}
+    def _compute_backward(self, dA: np.ndarray) -> dict[str, np.ndarray]:
+        """Return dL/dA and dL/dX by name."""
+        dX = activation_gradient(self._f, flatten_steps(self._arrays["X"]), flatten_steps(dA))
+        return {"dA": dA, "dX": unflatten(dX, like=dA)}

@@ -1,4 +1,4 @@
-"""Clip: no number below one bound or above another."""
+"""Clip: limits each number to a range."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from cgru.layers.layer import Fields, Layer, LayerPass, floats, kept, unpadded
+from cgru.layers.layer import Fields, Layer, LayerPass, as_floats, mask_padding, zero_padding
 
 __all__ = ["Clip"]
 
 
 class Clip(Layer):
-    """min(max(x, low), high) of each number, (m, s, n) or (m, n) in and out, the dtype and NaN kept.
+    """Compute min(max(x, low), high) of each number of (m, s, n) or (m, n); the shape, the dtype and NaN stay.
 
     At padded steps the outputs are zero. The derivative is 1 from `low` to `high`, both included, and 0 beyond.
 
@@ -23,7 +23,7 @@ class Clip(Layer):
         low, high: the bounds; None: there is none on that side.
 
     Raises:
-        TypeError, ValueError: a bound is no finite number, or `low` is above `high`.
+        TypeError, ValueError: a bound is not a finite number, or `low` is above `high`.
     """
 
     stream = "elementwise"
@@ -32,7 +32,7 @@ class Clip(Layer):
 
     def __init__(self, low: float | None = None, high: float | None = None) -> None:
         super().__init__()
-        self.low, self.high = _bound(low, "low"), _bound(high, "high")
+        self.low, self.high = _checked_bound(low, "low"), _checked_bound(high, "high")
         if self.low is not None and self.high is not None and self.low > self.high:
             raise ValueError(f"high: expected at least low, {self.low:g}, got {self.high:g}")
 
@@ -41,11 +41,11 @@ class Clip(Layer):
 
     @property
     def stage(self) -> dict[str, Any]:
-        """The bounds of each number."""
+        """Return the elementwise stage of a compiled fit, with the bounds."""
         return {"kind": "elementwise", "low": self.low, "high": self.high}
 
     def c_text(self, c: Any) -> Any:
-        """Return each number within the bounds, in C."""
+        """Return this layer's part of an exported C file."""
         value = "x[i]"
         for bound, worse in ((self.low, "<"), (self.high, ">")):
             if bound is not None:
@@ -54,14 +54,14 @@ class Clip(Layer):
         return c.elementwise(f"Clip, from {self.low} to {self.high}", value)
 
     def onnx_node(self, graph: Any, A: str) -> str:
-        """Put A within the bounds into the graph."""
+        """Add a Clip node on A to an ONNX graph; return the name of its output."""
         bounds = {"low": self.low, "high": self.high}
-        names = ["" if bound is None else graph.own(name, bound) for name, bound in bounds.items()]
+        names = ["" if bound is None else graph.layer_array(name, bound) for name, bound in bounds.items()]
         return graph.real(graph.op("Clip", A, *names))
 
     @classmethod
     def from_node(cls, node: Any) -> Clip:
-        """Return the layer that a Clip node is."""
+        """Return the layer for a Clip node of an ONNX graph."""
         if node.at != 0:
             raise node.refusal("its bounds are no constants")
         low, high = node.number("min", 1), node.number("max", 2)
@@ -70,26 +70,30 @@ class Clip(Layer):
         return cls(*(None if bound is None or np.isinf(bound) else bound for bound in (low, high)))
 
     def run(self, A: np.ndarray, lengths: np.ndarray | None = None) -> ClipPass:
-        """A within the bounds, of which sample i has `lengths[i]` real steps (None: all)."""
-        X, steps = unpadded(floats(A), lengths)
+        """Run A; return a pass whose output is A limited to the bounds.
+
+        Sample i has `lengths[i]` real steps (None: all).
+        """
+        X, steps = mask_padding(as_floats(A), lengths)
         within = X
         for bound, choose in ((self.low, np.maximum), (self.high, np.minimum)):
             within = within if bound is None else choose(within, X.dtype.type(bound))
-        return ClipPass(steps, X=X, A=kept(within, steps), free=within == X)
+        return ClipPass(steps, X=X, A=zero_padding(within, steps), unclipped=within == X)
 
 
 class ClipPass(LayerPass):
     """One run of a `Clip`."""
 
-    def __init__(self, steps: np.ndarray | None, free: np.ndarray, **own: np.ndarray) -> None:
+    def __init__(self, steps: np.ndarray | None, unclipped: np.ndarray, **own: np.ndarray) -> None:
         super().__init__(steps, **own)
-        self._free = free  # what no bound has changed
+        self._unclipped = unclipped  # true where no bound changed the number
 
-    def _back(self, dA: np.ndarray) -> dict[str, np.ndarray]:
-        return {"dA": dA, "dX": dA * self._free}
+    def _compute_backward(self, dA: np.ndarray) -> dict[str, np.ndarray]:
+        return {"dA": dA, "dX": dA * self._unclipped}
 
 
-def _bound(value: float | None, name: str) -> float | None:
+def _checked_bound(value: float | None, name: str) -> float | None:
+    """Return a bound as a float, or None; TypeError or ValueError for anything but a finite number."""
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):

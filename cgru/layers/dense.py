@@ -1,7 +1,7 @@
 """Dense, the output layer: A = activate(X W + b), the products and cgru's own activations compiled.
 
-m samples, s steps, n inputs, u units. The interface is that of EpyNN's Dense layer, so that it drops into an EpyNN
-network.
+Letters: m samples, s steps, n inputs, u units. It has the interface of EpyNN's Dense layer, which it can replace in an
+EpyNN network.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from cgru.layers.layer import (
     Layer,
     LayerPass,
     Shape,
-    code_with_softmax,
-    flat,
-    floats,
-    kept,
-    through,
-    unflat,
-    unpadded,
+    activation_code,
+    activation_gradient,
+    as_floats,
+    flatten_steps,
+    mask_padding,
+    unflatten,
+    zero_padding,
 )
 
 __all__ = ["Dense"]
@@ -36,19 +36,19 @@ Arrays = dict[str, np.ndarray]
 
 
 class Dense(Layer):
-    """A fully connected layer of `units`, the head of a network: (m, u) for (m, n), or each step of (m, s, n) so.
+    """A fully connected layer of `units` units, the head of a network: (m, n) to (m, u), each step of (m, s, n) alike.
 
-    `activate` is a callable `f(x, deriv=False)`, looked up at each call; its derivative has the shape of x, (m, u), or
-    is (m, u, u) as softmax's: element [i, j, k] is that of output j by input k. Steps come to it as more samples.
-    `initialization` is a callable `f(shape, rng)`. `se_hPars` may hold `LRELU_alpha`, `ELU_alpha` and
+    `activate` is a callable `f(x, deriv=False)`, looked up at each call. Its derivative has the shape of x, (m, u), or
+    as for softmax (m, u, u): entry [i, j, k] is the derivative of output j by input k. Steps are passed to it as
+    further samples. `initialization` is a callable `f(shape, rng)`. `se_hPars` may hold `LRELU_alpha`, `ELU_alpha` and
     `softmax_temperature`. `rng` is a Generator, a seed or None, kept as `np_rng`. `dtype` is float64 or float32.
 
     After the calls: `d` holds m, n, u; `p` W (n, u) and b (1, u); `fc` X (m, n), Z and A (m, u); `bc` dA and dZ (m, u)
-    and dX (m, n); `g` dW (n, u) and db (u,), summed over the samples; `fs` and `bs` the shapes. With steps `d` holds s,
-    what is m stands for m, s, and where they are padding X, A and all gradients are zero. No call writes into an array
-    that an earlier one returned or put there, the parameters excepted.
+    and dX (m, n); `g` dW (n, u) and db (u,), summed over the samples; `fs` and `bs` the shapes. With steps `d` holds s
+    too, and shapes have m, s in place of m; at padded steps X, A and all gradients are zero. No call writes into an
+    array that an earlier call returned or stored, except the parameters.
 
-    TypeError or ValueError for an argument that does not fit.
+    TypeError or ValueError for an invalid argument.
     """
 
     parameter_names = ("W", "b")
@@ -81,12 +81,12 @@ class Dense(Layer):
     # --- shapes and parameters ---
 
     def output_shape(self, shape: Shape) -> Shape:
-        """That of the input, with u in the place of n."""
+        """Return the shape of the input with u in the place of n."""
         return *shape[:-1], self.d["u"]
 
     @property
     def elements(self) -> int | None:
-        """n, the rows of W; None where there is none yet."""
+        """Return n, the number of rows of W; None if there is no W yet."""
         return len(self.p["W"]) if np.ndim(self.p.get("W")) else None
 
     def compute_shapes(self, A: np.ndarray) -> None:
@@ -105,62 +105,63 @@ class Dense(Layer):
     # --- forward ---
 
     def run(self, A: np.ndarray, lengths: np.ndarray | None = None) -> DensePass:
-        """The outputs (m, u) for an input A (m, n); for all steps A (m, s, n) they are (m, s, u).
+        """Run A; return a pass whose outputs are (m, u) for A (m, n), or (m, s, u) for A (m, s, n).
 
         Sample i has `lengths[i]` real steps (None: all).
         """
-        X, steps, W, b = self._checked(A, lengths)
-        Z, A = Linear(W, b, self.code).both(flat(X))
-        A = unflat(self._own(Z) if A is None else A, like=X)
-        return DensePass(self, steps, X=X, Z=unflat(Z, like=X), A=kept(A, steps))
+        X, steps, W, b = self._check_inputs(A, lengths)
+        Z, A = Linear(W, b, self.code).both(flatten_steps(X))
+        A = unflatten(self._user_activation(Z) if A is None else A, like=X)
+        return DensePass(self, steps, X=X, Z=unflatten(Z, like=X), A=zero_padding(A, steps))
 
     def predict(self, A: np.ndarray, lengths: np.ndarray | None = None) -> np.ndarray:
-        """The same numbers as `forward`; the layer is not touched, any number of threads may call it at once."""
-        X, steps, W, b = self._checked(A, lengths)
+        """Return what `forward` returns; the layer is not changed. Any number of threads may call it at once."""
+        X, steps, W, b = self._check_inputs(A, lengths)
         code = self.code
-        A = Linear(W, b, code).outputs(flat(X))
-        return kept(unflat(self._own(A) if code is None else A, like=X), steps)
+        A = Linear(W, b, code).outputs(flatten_steps(X))
+        return zero_padding(unflatten(self._user_activation(A) if code is None else A, like=X), steps)
 
-    def _rerun(self, *arguments: Any) -> DensePass:
+    def _run_for_forward(self, *arguments: Any) -> DensePass:
+        """Return the pass of `forward`, and note the name of the activation, which may have been set anew."""
         ran = self.run(*arguments)
         self.activation["activate"] = activations.name_of(activations.named(self.activate, "activate"))
         return ran
 
     @property
     def code(self) -> tuple[int, float] | None:
-        """What the compiled layer calls the activation as it is now; None for a callable that is not cgru's own."""
-        return code_with_softmax(self.activate, self.se_hPars)
+        """Return the compiled code of the current activation and its parameter; None if it is not cgru's own."""
+        return activation_code(self.activate, self.se_hPars)
 
     @property
     def stage(self) -> dict[str, Any] | None:
-        """A product and an activation, where that is compiled."""
+        """Return the stage of a compiled fit; None if the activation is not compiled."""
         return None if self.code is None else {"kind": "dense", "units": self.d["u"], "activate": self.code}
 
     def c_text(self, c: Any) -> Any:
-        """Return the product and the activation in C."""
+        """Return this layer's part of an exported C file."""
         return c.dense()
 
     def onnx_node(self, graph: Any, A: str) -> str:
-        """Put activate(A W + b) into the graph."""
+        """Add activate(A W + b) to an ONNX graph; return the name of its output."""
         W, b = graph.parameters(self)
         return graph.activated(self, graph.op("Add", graph.op("MatMul", A, W), b))
 
     def arrays(self, e: int) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
-        """Return the shape and dtype of each parameter, for inputs of e elements."""
+        """Return the shape and dtype of each parameter for inputs of e features."""
         return {"W": ((e, self.d["u"]), self.dtype), "b": ((1, self.d["u"]), self.dtype)}
 
     def checked_parameters(self) -> tuple[np.ndarray, np.ndarray]:
-        """W (n, u) and b (1, u) as they stand in `p`, in the layer's dtype, refused where they do not fit."""
-        return _weights(self.p, "n", self.d["u"], self.dtype)
+        """Return W (n, u) and b (1, u) from `p` in the layer's dtype; ValueError if they do not fit."""
+        return _check_weights(self.p, "n", self.d["u"], self.dtype)
 
-    def _own(self, Z: np.ndarray) -> np.ndarray:
-        """The activation of rows, where it is a callable that is not cgru's own."""
-        return real(_bound(self.activate, self.se_hPars)(Z), "activate", Z.shape, self.dtype)
+    def _user_activation(self, Z: np.ndarray) -> np.ndarray:
+        """Return the user's own activation of the rows Z, its shape checked."""
+        return real(_bound_activation(self.activate, self.se_hPars)(Z), "activate", Z.shape, self.dtype)
 
-    def _checked(self, A: Any, lengths: Any) -> tuple[np.ndarray, np.ndarray | None, np.ndarray, np.ndarray]:
-        """X, which of its steps are real (None: all), W and b."""
-        X, steps = unpadded(floats(A, self.dtype), lengths)
-        self.code  # noqa: B018 - which may be refused, as long as nothing is made
+    def _check_inputs(self, A: Any, lengths: Any) -> tuple[np.ndarray, np.ndarray | None, np.ndarray, np.ndarray]:
+        """Check the arguments of a run; return X, its real steps (None: all), W and b."""
+        X, steps = mask_padding(as_floats(A, self.dtype), lengths)
+        self.code  # noqa: B018 - raises for an invalid activation before parameters are made
         self.make(X)
         W, b = self.checked_parameters()
         if X.shape[-1] != len(W):
@@ -170,49 +171,51 @@ class Dense(Layer):
 
 
 class DensePass(LayerPass):
-    """One run of a `Dense`, whose parameters and activation it reads as they are when it goes back."""
+    """One run of a `Dense`. It reads the layer's parameters and activation as they are when it goes back."""
 
     def __init__(self, layer: Dense, steps: np.ndarray | None, **own: np.ndarray) -> None:
         super().__init__(steps, **own)
-        self._layer = ref(layer)  # which holds its last pass
-        self._had = layer.p, layer.activate, layer.se_hPars
+        self._layer = ref(layer)  # weak, since the layer holds its last pass
+        self._state_at_run = layer.p, layer.activate, layer.se_hPars
 
     @property
-    def _has(self) -> tuple[Arrays, Any, Any]:
-        """The layer's parameters, activation and the parameters of that; what it had, where it is gone."""
+    def _layer_state(self) -> tuple[Arrays, Any, Any]:
+        """Return the layer's parameters, activation and `se_hPars`; those at the run if the layer is gone."""
         layer = self._layer()
-        return self._had if layer is None else (layer.p, layer.activate, layer.se_hPars)
+        return self._state_at_run if layer is None else (layer.p, layer.activate, layer.se_hPars)
 
     def backward_linear(self, dZ: np.ndarray) -> np.ndarray:
-        """Go back from dL/dZ, which a loss may have in place of dL/dA."""
-        dZ = real(dZ, "dZ", self._own["Z"].shape, self._own["Z"].dtype)
-        return self._went_back({"dZ": dZ, "dX": self._through_product(dZ)})
+        """Backpropagate dL/dZ, which a loss may have in place of dL/dA; fill `bc` and return dL/dX."""
+        dZ = real(dZ, "dZ", self._arrays["Z"].shape, self._arrays["Z"].dtype)
+        return self._store_backward({"dZ": dZ, "dX": self._backward_through_product(dZ)})
 
     def gradients(self) -> Arrays:
-        """dW = X^T dZ and db (u,), dZ summed over samples and steps; RuntimeError before `backward`."""
-        dZ = flat(self._gone_back()["dZ"])
-        return {"dW": Linear(dZ).outputs(flat(self._own["X"]).T), "db": dZ.sum(axis=0)}
+        """Return dW = X^T dZ and db (u,) = dZ summed over samples and steps; RuntimeError before `backward`."""
+        dZ = flatten_steps(self._require_backward()["dZ"])
+        return {"dW": Linear(dZ).outputs(flatten_steps(self._arrays["X"]).T), "db": dZ.sum(axis=0)}
 
-    def _back(self, dA: np.ndarray) -> Arrays:
-        dZ = self._through_activation(dA)
-        return {"dA": dA, "dZ": dZ, "dX": self._through_product(dZ)}
+    def _compute_backward(self, dA: np.ndarray) -> Arrays:
+        dZ = self._backward_through_activation(dA)
+        return {"dA": dA, "dZ": dZ, "dX": self._backward_through_product(dZ)}
 
-    def _through_product(self, dZ: np.ndarray) -> np.ndarray:
-        X = self._own["X"]
-        W, _ = _weights(self._has[0], X.shape[-1], dZ.shape[-1], X.dtype)
-        return unflat(Linear(W.T).outputs(flat(dZ)), like=X)
+    def _backward_through_product(self, dZ: np.ndarray) -> np.ndarray:
+        """Return dL/dX = dZ W^T."""
+        X = self._arrays["X"]
+        W, _ = _check_weights(self._layer_state[0], X.shape[-1], dZ.shape[-1], X.dtype)
+        return unflatten(Linear(W.T).outputs(flatten_steps(dZ)), like=X)
 
-    def _through_activation(self, dA: np.ndarray) -> np.ndarray:
-        """dL/dZ: dA times the derivative, element by element or by the Jacobian of each sample."""
-        Z, A, d = flat(self._own["Z"]), flat(self._own["A"]), flat(dA)
-        _, *activate = self._has
-        code, alpha = code_with_softmax(*activate) or (None, None)
-        if code == SOFTMAX_CODE:  # its Jacobian need not be built
-            return unflat(A * (d - (d * A).sum(axis=1, keepdims=True)) / A.dtype.type(alpha), like=dA)
-        return unflat(through(_bound(*activate), Z, d), like=dA)
+    def _backward_through_activation(self, dA: np.ndarray) -> np.ndarray:
+        """Return dL/dZ: dA times the derivative, elementwise or by each sample's Jacobian."""
+        Z, A, d = flatten_steps(self._arrays["Z"]), flatten_steps(self._arrays["A"]), flatten_steps(dA)
+        _, *activate = self._layer_state
+        code, alpha = activation_code(*activate) or (None, None)
+        if code == SOFTMAX_CODE:  # dZ = A * (dA - sum(dA * A)) / T, without the Jacobian
+            return unflatten(A * (d - (d * A).sum(axis=1, keepdims=True)) / A.dtype.type(alpha), like=dA)
+        return unflatten(activation_gradient(_bound_activation(*activate), Z, d), like=dA)
 
 
-def _weights(p: Arrays, n: int | str, u: int, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
+def _check_weights(p: Arrays, n: int | str, u: int, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
+    """Return W (n, u) and b (1, u) from `p`; ValueError if one is missing or does not fit."""
     for name, shape in (("W", (n, u)), ("b", (1, u))):
         if name not in p:
             raise ValueError(f"p[{name!r}]: missing; expected an array of shape {shape}")
@@ -220,6 +223,6 @@ def _weights(p: Arrays, n: int | str, u: int, dtype: np.dtype) -> tuple[np.ndarr
     return W, real(p["b"], ("p", "b"), (1, W.shape[1]), dtype)
 
 
-def _bound(activate: Any, se_hPars: Any) -> activations.Activation:
-    """The activation as a plain `f(x, deriv=False)`."""
+def _bound_activation(activate: Any, se_hPars: Any) -> activations.Activation:
+    """Return the activation as a plain `f(x, deriv=False)`."""
     return activations.bind(activations.named(activate, "activate"), se_hPars)

@@ -1,4 +1,4 @@
-"""Dropout between layers, a new mask at each step."""
+"""Dropout between layers, with a new mask at each step."""
 
 from __future__ import annotations
 
@@ -8,20 +8,21 @@ import numpy as np
 
 from cgru.core import checks
 from cgru.core.checks import real
-from cgru.layers.layer import Fields, Layer, LayerPass, floats, unpadded
+from cgru.layers.layer import Fields, Layer, LayerPass, as_floats, mask_padding
 
 __all__ = ["Dropout"]
 
 
 class Dropout(Layer):
-    """Sets each number to zero with probability `rate`, and divides the others by 1 - rate, as PyTorch does.
+    """Set each number to zero with probability `rate`, and divide the others by 1 - rate, as PyTorch does.
 
-    (m, s, n) or (m, n) in and out, the dtype kept. The mask is drawn anew for each call of `forward`, each step and
-    each unit, from `np_rng` (Srivastava et al., 2014, JMLR 15, in the form that leaves inference alone). `forward`
-    drops while `training` is True, as it is at first; `predict` never drops. So a `Network` drops in `fit` alone.
+    Inputs and outputs are (m, s, n) or (m, n), the dtype stays. A mask is drawn from `np_rng` in each call of
+    `forward`, for each step and each unit (Srivastava et al., 2014, JMLR 15, the inverted form, without scaling at
+    inference). `forward` drops while `training` is True, as it is at first; `predict` never drops. So a `Network` drops
+    only in `fit`.
 
-    `mask` (None: draw one) is what `forward` multiplies its input by as long as it stands there, of the input's shape
-    or one that broadcasts to it. The mask of the last call is `fc["mask"]`, 0 and 1 / (1 - rate).
+    If `mask` is set (None: draw one), `forward` multiplies its input by it. It has the input's shape or one that
+    broadcasts to it. The mask of the last call is `fc["mask"]`, with values 0 and 1 / (1 - rate).
 
     After the calls: `d` holds m, (s,) n; `fc` X, mask, A; `bc` dA, dX, all of one shape.
 
@@ -30,7 +31,7 @@ class Dropout(Layer):
         rng: a Generator, a seed or None, kept as `np_rng`.
 
     Raises:
-        TypeError, ValueError: an argument is not what it should be.
+        TypeError, ValueError: an argument is invalid.
     """
 
     draws = True
@@ -48,29 +49,32 @@ class Dropout(Layer):
 
     @property
     def stage(self) -> dict[str, Any] | None:
-        """The share to drop, None where nothing is; no stage where the mask is the user's."""
+        """Return the stage of a compiled fit, its rate None outside training; None if the mask is the user's."""
         return {"kind": "dropout", "rate": self.rate if self.training else None} if self.mask is None else None
 
     def c_text(self, c: Any) -> Any:
-        """Return nothing in C but what is said of it."""
+        """Return a part of an exported C file that computes nothing: dropout is for training alone."""
         return c.part("Dropout, which only training has", c.n, c.x)
 
     def onnx_node(self, graph: Any, A: str) -> str:
-        """Return A: the graph is one of inference."""
+        """Return A, the name of the input: an ONNX graph is for inference."""
         return A
 
     def run(self, A: np.ndarray, lengths: np.ndarray | None = None) -> DropoutPass:
-        """A times the mask while `training`, else A; with `lengths` zero at padded steps."""
-        X, steps = unpadded(floats(A), lengths)
-        mask = self._masked(X.shape, X.dtype)
+        """Run A; return a pass whose output is A times the mask while `training`, else A.
+
+        With `lengths` padded steps are zero.
+        """
+        X, steps = mask_padding(as_floats(A), lengths)
+        mask = self._mask_for(X.shape, X.dtype)
         return DropoutPass(steps, X=X, mask=mask, A=X * mask)
 
     def predict(self, A: np.ndarray, lengths: np.ndarray | None = None) -> np.ndarray:
-        """A, with `lengths` zero at padded steps."""
-        return unpadded(floats(A), lengths)[0]
+        """Return A; with `lengths` padded steps are zero."""
+        return mask_padding(as_floats(A), lengths)[0]
 
-    def _masked(self, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-        """The mask for an input of `shape`."""
+    def _mask_for(self, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+        """Return the mask for an input of this shape: ones outside training, drawn if the user gave none."""
         if not self.training:
             return np.broadcast_to(dtype.type(1), shape)
         if self.mask is None:
@@ -85,5 +89,5 @@ class Dropout(Layer):
 class DropoutPass(LayerPass):
     """One run of a `Dropout`."""
 
-    def _back(self, dA: np.ndarray) -> dict[str, np.ndarray]:
-        return {"dA": dA, "dX": dA * self._own["mask"]}
+    def _compute_backward(self, dA: np.ndarray) -> dict[str, np.ndarray]:
+        return {"dA": dA, "dX": dA * self._arrays["mask"]}

@@ -1,4 +1,4 @@
-"""Embedding: a vector for each of a fixed number of tokens."""
+"""Embedding: a learned vector for each token of a fixed vocabulary."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from cgru.core.checks import integers, lengths_of, positive, real
 from cgru.core.lengths import mask
 from cgru.core.row_blocks import Rows, slices
 from cgru.initializers import Initializer, named, standard_normal
-from cgru.layers.layer import Fields, Layer, LayerPass, Shape, flat
+from cgru.layers.layer import Fields, Layer, LayerPass, Shape, flatten_steps
 
 __all__ = ["Embedding"]
 
 
 class Embedding(Layer):
-    """Looks up a row of E for each token: integers (m, s) from 0 to `tokens` - 1 in, (m, s, u) out.
+    """Look up a row of E for each token: integers (m, s) from 0 to `tokens` - 1 in, (m, s, u) out.
 
-    It stands first in a network. With `lengths` the tokens past a sample's length may be anything.
+    It is the first layer of a network. With `lengths` the tokens past a sample's length may be any integers.
 
     Letters: v tokens (the vocabulary), u units, the width of a vector. After the calls: `d` holds m, s, v, u; `p` E
     (v, u); `fc` X (m, s), zero where it is padding, and A (m, s, u); `bc` dA; `g` dE (v, u), summed over all places
@@ -30,11 +30,11 @@ class Embedding(Layer):
         units: u, the width of a vector.
         initialization: `f(shape, rng)` that draws E, or the name of one of cgru's; by default of mean 0 and deviation
             1, as PyTorch's `nn.Embedding` does (Keras draws from -0.05 to 0.05).
-        dtype: float64 or float32; None: float64, or what a network says.
+        dtype: float64 or float32; None: float64, or the dtype of the network.
         rng: a Generator, a seed or None, kept as `np_rng`.
 
     Raises:
-        TypeError, ValueError: an argument is not what it should be.
+        TypeError, ValueError: an argument is invalid.
     """
 
     parameter_names = ("E",)
@@ -61,18 +61,18 @@ class Embedding(Layer):
 
     @property
     def table(self) -> np.ndarray:
-        """E (v, u), as floats."""
+        """Return E (v, u) as floats."""
         return self.p["E"]
 
     def output_shape(self, shape: Shape) -> Shape:
-        """(m, s, u) for (m, s); ValueError for any other."""
+        """Return (m, s, u) for tokens (m, s); ValueError for any other shape."""
         if len(shape) != 2:
             raise ValueError("expected integer tokens (m, s)")
         return *shape, self.d["u"]
 
     @property
     def stage(self) -> dict[str, Any]:
-        """The rows and columns of E."""
+        """Return the stage of a compiled fit, with the shape of E."""
         return {"kind": "embedding", "tokens": self.d["v"], "units": self.d["u"]}
 
     def compute_shapes(self, A: np.ndarray) -> None:
@@ -82,21 +82,21 @@ class Embedding(Layer):
         self.fs |= {"X": (m, s), "E": (self.d["v"], self.d["u"])}
 
     def initialize_parameters(self) -> None:
-        """Draw E, in the shape of `fs`; RuntimeError before `compute_shapes`."""
+        """Draw E in the shape of `fs`; RuntimeError before `compute_shapes`."""
         if "E" not in self.fs:
             raise RuntimeError("initialize_parameters: expected compute_shapes to be called first")
         E = real(self.initialization(self.fs["E"], rng=self.np_rng), "initialization", self.fs["E"])
         self.p["E"] = np.array(E, self.dtype)
 
     def tokens(self, A: Any, lengths: Any = None, name: str = "A") -> np.ndarray:
-        """A (m, s) as the layer takes it: `checked`, and 0 past the lengths."""
+        """Return the tokens A (m, s), checked, with 0 past the lengths."""
         X = self.checked(A, lengths, name)
         return X if lengths is None else np.where(mask(lengths, X.shape[1])[:, :, 0], X, X.dtype.type(0))
 
     def checked(self, A: Any, lengths: Any = None, name: str = "A") -> np.ndarray:
-        """A (m, s), whose real tokens the layer has, looked at block by block; TypeError or ValueError for any other.
+        """Return A (m, s), once all its real tokens are known to be in the vocabulary; read block by block.
 
-        `name` is what errors call it.
+        TypeError or ValueError, calling it `name`, for anything else.
         """
         X = A if isinstance(A, Rows) else integers(A, name)
         if X.ndim != 2 or 0 in X.shape:
@@ -115,42 +115,42 @@ class Embedding(Layer):
         return X
 
     def c_text(self, c: Any) -> Any:
-        """Return the table in C, of which a step reads a row where it lies."""
+        """Return this layer's part of an exported C file: a table whose rows a step reads in place."""
         u, vector = self.d["u"], f"vector_{c.i}"
         about = f"Embedding, {self.d['v']} tokens, {u} units"
         step = f"const real *{vector} = table_{c.i}.values + (size_t){c.x} * {u};"
         return c.part(about, u, vector, f"/* layer {c.i}: {about} */\n{c.array('table', c.p['E'])}", step)
 
     def onnx_node(self, graph: Any, A: str) -> str:
-        """Put a row of E for each token, zeros at padded steps, where tokens may be anything, into the graph."""
+        """Add the lookup of the tokens A to an ONNX graph; return the name of its output, zero at padded steps."""
         if graph.steps:
             real_steps = graph.op("Squeeze", graph.mask(), graph.integers(2))
             A = graph.op("Where", real_steps, A, graph.array("no_token", 0, np.int64))
         return graph.real(graph.op("Gather", *graph.parameters(self), A))
 
     def arrays(self, e: int) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
-        """Return the shape and dtype of each parameter, for inputs of e elements."""
+        """Return the shape and dtype of each parameter for inputs of e features."""
         return {"E": ((self.d["v"], self.d["u"]), self.dtype)}
 
     def checked_parameters(self) -> tuple[np.ndarray]:
-        """E (v, u) as it stands in `p`, in the layer's dtype, refused where it does not fit."""
+        """Return E (v, u) from `p` in the layer's dtype; ValueError if it does not fit."""
         due = self.d["v"], self.d["u"]
         if "E" not in self.p:
             raise ValueError(f"p['E']: missing; expected an array of shape {due}")
         return (real(self.p["E"], "p['E']", due, self.dtype),)
 
     def run(self, A: np.ndarray, lengths: np.ndarray | None = None) -> EmbeddingPass:
-        """The vectors (m, s, u) of the tokens A (m, s), zero past the lengths."""
+        """Run the tokens A (m, s); return a pass whose outputs are their vectors (m, s, u), zero past the lengths."""
         X = self.tokens(A, lengths)
-        A, steps = self._looked_up(X, lengths)
+        A, steps = self._look_up(X, lengths)
         return EmbeddingPass(self.d["v"], steps, X=X, A=A)
 
     def predict(self, A: np.ndarray, lengths: np.ndarray | None = None) -> np.ndarray:
-        """The same numbers as `forward`; the layer is not touched, any number of threads may call it at once."""
-        return self._looked_up(self.tokens(A, lengths), lengths)[0]
+        """Return what `forward` returns; the layer is not changed. Any number of threads may call it at once."""
+        return self._look_up(self.tokens(A, lengths), lengths)[0]
 
-    def _looked_up(self, X: np.ndarray, lengths: Any) -> tuple[np.ndarray, np.ndarray | None]:
-        """A (m, s, u), and which of its steps are real."""
+    def _look_up(self, X: np.ndarray, lengths: Any) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return the vectors (m, s, u) of the tokens X, and booleans (m, s, 1) of real steps (None: all)."""
         self.make(X)
         (E,) = self.checked_parameters()
         A = E[X.T].swapaxes(0, 1)  # time-major, as a GRU reads it
@@ -167,13 +167,13 @@ class EmbeddingPass(LayerPass):
         super().__init__(steps, **own)
         self._tokens = tokens
 
-    def _back(self, dA: np.ndarray) -> dict[str, np.ndarray]:
+    def _compute_backward(self, dA: np.ndarray) -> dict[str, np.ndarray]:
         return {"dA": dA}
 
     def gradients(self) -> dict[str, np.ndarray]:
-        """`dE` (v, u), dA summed over the places of each token; RuntimeError before `backward`."""
-        dA = flat(self._gone_back()["dA"])
-        tokens = self._own["X"].T.ravel()  # time-major, as `flat` makes dA
+        """Return `dE` (v, u), dA summed over all occurrences of each token; RuntimeError before `backward`."""
+        dA = flatten_steps(self._require_backward()["dA"])
+        tokens = self._arrays["X"].T.ravel()  # time-major, as `flat` makes dA
         order = np.argsort(tokens, kind="stable")
         seen, first = np.unique(tokens[order], return_index=True)
         dE = np.zeros((self._tokens, dA.shape[1]), dA.dtype)

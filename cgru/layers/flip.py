@@ -1,4 +1,4 @@
-"""Flip: the steps of each sequence in the opposite order."""
+"""Flip: reverses the steps of each sequence."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from cgru.layers.layer import Fields, Layer, LayerPass, Shape, all_steps, unpadded
+from cgru.layers.layer import Fields, Layer, LayerPass, Shape, checked_sequences, mask_padding
 
 __all__ = ["Flip"]
 
 
 class Flip(Layer):
-    """All steps (m, s, n) in, the same steps out, of each sample the last real one first; padding stays at the end.
+    """Reverse the real steps of each sample, (m, s, n) in and out; padding stays at the end.
 
-    Above a `GRU` with `reverse=True` it puts the states into the order in which they were computed: what Keras returns
-    with `go_backwards=True`. The dtype is that of the input.
+    Above a `GRU` with `reverse=True` it puts the states into the order in which they were computed, as Keras does with
+    `go_backwards=True`. The dtype stays.
 
     After the calls: `d` holds m, s, n; `fc` X and A, `bc` dA and dX, all (m, s, n).
     """
@@ -28,38 +28,42 @@ class Flip(Layer):
         return "Flip()"
 
     def output_shape(self, shape: Shape) -> Shape:
-        """(m, s, n) for the same; ValueError for any other."""
+        """Return (m, s, n) unchanged; ValueError for any other shape."""
         if len(shape) != 3:
             raise ValueError("expected all steps (m, s, n)")
         return shape
 
     def compute_shapes(self, A: np.ndarray) -> None:
         """Set `d` and the shape of X in `fs` for an input A (m, s, n)."""
-        super().compute_shapes(all_steps(A))
+        super().compute_shapes(checked_sequences(A))
 
     def onnx_node(self, graph: Any, A: str) -> str:
-        """Put the steps of each sample in the opposite order, within its length, into the graph."""
+        """Add the reversal of the steps of A, within each length, to an ONNX graph; return the name of its output."""
         if graph.steps:
             return graph.op("ReverseSequence", A, graph.lengths(), batch_axis=0, time_axis=1)
         ends = (graph.integers(end) for end in (-1, np.iinfo(np.int64).min, 1, -1))
         return graph.op("Slice", A, *ends)
 
     def run(self, A: np.ndarray, lengths: np.ndarray | None = None) -> FlipPass:
-        """A (m, s, n), of which sample i has `lengths[i]` real steps (None: all), flipped."""
-        X, steps = unpadded(all_steps(A), lengths)
+        """Run A (m, s, n); return a pass whose output has the steps reversed.
+
+        Sample i has `lengths[i]` real steps (None: all).
+        """
+        X, steps = mask_padding(checked_sequences(A), lengths)
         return FlipPass(steps, X=X, A=_flipped(X, steps))
 
 
 class FlipPass(LayerPass):
     """One run of a `Flip`."""
 
-    def _back(self, dA: np.ndarray) -> dict[str, np.ndarray]:
+    def _compute_backward(self, dA: np.ndarray) -> dict[str, np.ndarray]:
         return {"dA": dA, "dX": _flipped(dA, self._steps)}
 
 
 def _flipped(X: np.ndarray, real: np.ndarray | None) -> np.ndarray:
+    """Return X with the real steps of each sample reversed; `real` is (m, s, 1), None: all."""
     if real is None:
         return X[:, ::-1]
     m, s, _ = X.shape
-    order = (real.sum(axis=1) - 1 - np.arange(s)) % s  # past the length any order of zeros does
+    order = (real.sum(axis=1) - 1 - np.arange(s)) % s  # the padding is zeros, so its order does not matter
     return X[np.arange(m)[:, None], order]

@@ -1,4 +1,4 @@
-"""Frames: several steps beside each other as one, every so many steps."""
+"""Frames: concatenates windows of several steps into one step each."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from cgru.core.checks import integers, positive
 from cgru.core.lengths import mask
-from cgru.layers.layer import Fields, Layer, LayerPass, Shape, all_steps, kept, unpadded
+from cgru.layers.layer import Fields, Layer, LayerPass, Shape, checked_sequences, mask_padding, zero_padding
 
 __all__ = ["Frames"]
 
@@ -42,20 +42,20 @@ static int more_$i(real *rows, int64_t *filled, uint64_t *made, uint64_t s) {
 
 
 class Frames(Layer):
-    """Cuts (m, s, n) into frames: (m, f, length * n), rows of `length` steps that begin every `hop` steps.
+    """Cut (m, s, n) into frames (m, f, length * n): windows of `length` steps that begin every `hop` steps.
 
-    A row has the numbers of its first step, then those of its second. With `hop` equal to `length` the frames are
-    patches; `Frames(length, 1)` with a `Dense` above it is a convolution over the steps.
+    The row of a frame has the features of its first step, then those of its second. With `hop` equal to `length` the
+    frames are patches; `Frames(length, 1)` with a `Dense` above it is a convolution over the steps.
 
     `pad` says where frames begin and end, for a sample of s real steps:
 
-    - True: at steps 0, hop, 2 hop, ... until one reaches the last step, or the next would begin past it; zeros stand
-      past the end. f = min(ceil(s / hop), 1 + ceil(max(0, s - length) / hop)).
+    - True: frames begin at steps 0, hop, 2 hop, ... until one reaches the last step, or the next would begin past it;
+      the end is padded with zeros. f = min(ceil(s / hop), 1 + ceil(max(0, s - length) / hop)).
     - False: whole frames alone, f = 1 + (s - length) // hop; a sample shorter than a frame is refused.
-    - (before, after): so many steps of zeros stand on both sides of each sample, then as False.
+    - (before, after): that many steps of zeros are added on both sides of each sample; then as False.
 
-    In a network zeros come in after the standardisation. Above it there are f steps: outputs at steps and their targets
-    are (m, f, k), and `lengths` says how many of each sample are real. The dtype is that of the input.
+    In a network zeros are added after the standardisation. The layers above have f steps: outputs at steps and their
+    targets are (m, f, k), and `lengths` returns how many steps of each sample are real. The dtype stays.
 
     After the calls: `d` holds m, s, n; `fc` X (m, s, n) and A (m, f, length * n); `bc` dA and dX, of their shapes.
 
@@ -65,7 +65,7 @@ class Frames(Layer):
         pad: True, False or (before, after).
 
     Raises:
-        TypeError, ValueError: an argument is not what it should be.
+        TypeError, ValueError: an argument is invalid.
     """
 
     changes_steps = True
@@ -75,35 +75,35 @@ class Frames(Layer):
         super().__init__()
         self.length = positive(length, "length")
         self.hop = self.length if hop is None else positive(hop, "hop")
-        self.pad = _pad(pad)
+        self.pad = _checked_pad(pad)
 
     def __repr__(self) -> str:
         return f"Frames({self.length}, {self.hop}, pad={self.pad})"
 
     @property
     def stage(self) -> dict[str, Any]:
-        """The numbers that say where frames begin and how many there are."""
-        numbers = (self.length, self.hop, self.before, self._zeros, self.pad is True)
+        """Return the stage of a compiled fit, with the numbers that say where frames begin and how many there are."""
+        numbers = (self.length, self.hop, self.before, self._padding, self.pad is True)
         return {"kind": "frames", "numbers": numbers}
 
     def onnx_node(self, graph: Any, A: str) -> str:
-        """Put zeros on both sides of the real steps, and take the steps of each frame."""
+        """Add padding around the real steps of A and the gathering of each frame; return the name of the output."""
         A, s = graph.real(A), graph.count(A)
-        past = graph.op("Mul", self._counted(graph, s), graph.whole(self.hop))  # where the next frame would begin
+        past = graph.op("Mul", self._add_count(graph, s), graph.whole(self.hop))  # start of the frame after the last
         missing = graph.op("Sub", graph.op("Add", past, graph.whole(self.length)), s)
         after = graph.op("Unsqueeze", graph.op("Max", missing, graph.whole(0)), graph.integers(0))
         pads = graph.op("Concat", graph.integers(0, self.before, 0, 0), after, graph.integers(0), axis=0)
         begins = graph.op("Range", graph.whole(0), past, graph.whole(self.hop))
         steps = graph.op("Add", graph.op("Unsqueeze", begins, graph.integers(1)), graph.integers(*range(self.length)))
         frames = graph.op("Gather", graph.op("Pad", A, pads), steps, axis=1)
-        lengths = self._counted(graph, graph.lengths()) if graph.steps else None
+        lengths = self._add_count(graph, graph.lengths()) if graph.steps else None
         return graph.change_steps(graph.op("Reshape", frames, graph.integers(0, 0, -1)), lengths)
 
-    def _counted(self, graph: Any, s: str) -> str:
-        """Put into the graph how many frames there are of s steps."""
+    def _add_count(self, graph: Any, s: str) -> str:
+        """Add to an ONNX graph the number of frames of s steps; return the name of that number."""
         hop = graph.whole(self.hop)
         if self.pad is not True:
-            more = graph.whole(self._zeros - self.length + self.hop)
+            more = graph.whole(self._padding - self.length + self.hop)
             return graph.op("Div", graph.op("Add", s, more), hop)
         begun = graph.op("Div", graph.op("Add", s, graph.whole(self.hop - 1)), hop)
         reached = graph.op(
@@ -112,13 +112,13 @@ class Frames(Layer):
         return graph.op("Min", begun, graph.op("Div", reached, hop))
 
     def c_text(self, c: Any) -> Any:
-        """Return in C the frame that is begun, which is state, and handed on where it is complete."""
+        """Return this layer's part of an exported C file: the frame that is being filled is state."""
         if self.stream is None:
             raise ValueError(f"net: expected layers without outputs before the first step, got {self!r} as layer {c.i}")
         i, n, overlap = c.i, c.n, max(0, self.length - self.hop)
         state = f"state->rows_{i}, &state->filled_{i}, &state->made_{i}"
         moved = f"memmove(rows, rows + {(self.length - overlap) * n}, {overlap * n} * sizeof(real));" if overlap else ""
-        s, length, hop = f"s + {self._zeros}", self.length, self.hop
+        s, length, hop = f"s + {self._padding}", self.length, self.hop
         count = f"uint64_t count = {s} < {length} ? 0 : 1 + ({s} - {length}) / {hop};"
         if self.pad is True:  # until one reaches the last step, or the next would begin past it
             count = f"uint64_t count = s <= {length} ? 1 : 1 + (s - {length} + {hop - 1}) / {hop};\n"
@@ -137,41 +137,44 @@ class Frames(Layer):
 
     @property
     def stream(self) -> str | None:
-        """None where a frame is complete before the first step."""
+        """Return the kind of stage in a `Stream`; None if padding alone fills a frame before the first step."""
         return "frames" if self.before < self.length else None
 
     @property
     def before(self) -> int:
-        """How many steps of zeros stand before the first step."""
+        """Return the number of zero steps before the first step."""
         return 0 if isinstance(self.pad, bool) else self.pad[0]
 
     @property
     def stride(self) -> int | None:
-        """`length`, where frames follow each other without a gap and nothing stands before the first; else None."""
-        return self.length if self.hop == self.length and not self._zeros else None
+        """Return `length` if frames follow each other without gap or overlap and without padding; else None."""
+        return self.length if self.hop == self.length and not self._padding else None
 
     def output_shape(self, shape: Shape) -> Shape:
-        """(m, f, length * n) for (m, s, n), a number s as it is: `lengths` counts; ValueError for any other."""
+        """Return (m, f, length * n) for (m, s, n); ValueError for any other shape.
+
+        A number s stays as it is: `lengths` counts frames.
+        """
         if len(shape) != 3:
             raise ValueError("expected all steps (m, s, n)")
         m, s, n = shape
         return m, "f" if isinstance(s, str) else s, f"{self.length} {n}" if isinstance(n, str) else self.length * n
 
     def input_elements(self, n: int) -> int:
-        """n / length; ValueError where that is no integer."""
+        """Return n / length; ValueError if it is no integer."""
         if n % self.length:
             raise ValueError(f"expected parameters above it for a multiple of {self.length} elements, got {n}")
         return n // self.length
 
     def lengths(self, lengths: ArrayLike, name: str = "lengths") -> np.ndarray:
-        """Return how many frames there are of samples of so many steps, integers of any shape.
+        """Return the number of frames of samples of `lengths` steps, integers of any shape.
 
         Raises:
             TypeError, ValueError: these are no integers of at least 1, or without `pad=True` a sample is shorter than a
                 frame.
         """
         steps = integers(lengths, name).astype(np.intp)
-        least = 1 if self.pad is True else max(1, self.length - self._zeros)
+        least = 1 if self.pad is True else max(1, self.length - self._padding)
         wrong = np.flatnonzero(steps < least)
         if wrong.size:
             due = "at least 1 step" if least == 1 else f"at least the {least} steps that make a frame"
@@ -180,51 +183,54 @@ class Frames(Layer):
         return self.count(steps)
 
     def count(self, steps: Any) -> Any:
-        """Return how many frames there are of so many steps, none for too few, of integers that nobody checks."""
+        """Return the number of frames of `steps` steps, unchecked integers; 0 for too few."""
         if self.pad is True:
             return np.minimum(-(-steps // self.hop), 1 + -(-np.maximum(0, steps - self.length) // self.hop))
-        return np.maximum(0, 1 + (steps + self._zeros - self.length) // self.hop)
+        return np.maximum(0, 1 + (steps + self._padding - self.length) // self.hop)
 
     @property
-    def _zeros(self) -> int:
-        """How many steps of zeros stand before and after each sample, together."""
+    def _padding(self) -> int:
+        """Return the number of zero steps before and after each sample, together."""
         return 0 if isinstance(self.pad, bool) else sum(self.pad)
 
     def compute_shapes(self, A: np.ndarray) -> None:
         """Set `d` and the shape of X in `fs` for an input A (m, s, n)."""
-        super().compute_shapes(all_steps(A))
+        super().compute_shapes(checked_sequences(A))
 
     def run(self, A: np.ndarray, lengths: np.ndarray | None = None) -> FramesPass:
-        """The frames (m, f, length * n) of A (m, s, n), of which sample i has `lengths[i]` real steps (None: all)."""
-        X, real = unpadded(all_steps(A), lengths)
+        """Run A (m, s, n); return a pass whose output is the frames (m, f, length * n).
+
+        Sample i has `lengths[i]` real steps (None: all).
+        """
+        X, real = mask_padding(checked_sequences(A), lengths)
         f, steps = self.lengths(X.shape[1:2], "A")[0], None
         if real is not None:
             steps = mask(self.lengths(real.sum(axis=(1, 2))), f)
-        return FramesPass(self, real, steps, X=X, A=kept(self._cut(X, f), steps))
+        return FramesPass(self, real, steps, X=X, A=zero_padding(self._cut_frames(X, f), steps))
 
-    def _cut(self, X: np.ndarray, f: int) -> np.ndarray:
-        """f frames of X, zeros on both sides of it."""
+    def _cut_frames(self, X: np.ndarray, f: int) -> np.ndarray:
+        """Return f frames of X, padded with zeros on both sides."""
         m, s, n = X.shape
-        Z, there = self._room(X, f), slice(self.before, self.before + s)
+        Z, there = self._padded_zeros(X, f), slice(self.before, self.before + s)
         Z[:, there] = X[:, : Z[:, there].shape[1]]
-        return np.stack([Z[:, steps] for steps in self._steps(f)], axis=2).reshape(m, f, self.length * n)
+        return np.stack([Z[:, steps] for steps in self._steps_in_frames(f)], axis=2).reshape(m, f, self.length * n)
 
-    def joined(self, dA: np.ndarray, s: int) -> np.ndarray:
-        """dL/dX (m, s, n): at each step the sum over the frames that it stands in, the latest first."""
+    def overlap_add(self, dA: np.ndarray, s: int) -> np.ndarray:
+        """Return dL/dX (m, s, n): for each step the sum of dL/dA over the frames that contain it, the latest first."""
         m, f, _ = dA.shape
         parts = dA.reshape(m, f, self.length, -1)
-        Z = self._room(parts[:, 0], f)
-        for p, steps in enumerate(self._steps(f)):
+        Z = self._padded_zeros(parts[:, 0], f)
+        for p, steps in enumerate(self._steps_in_frames(f)):
             Z[:, steps] += parts[:, :, p]
         real = Z[:, self.before : self.before + s]  # fewer than s where steps at the end stand in no frame
         return np.pad(real, ((0, 0), (0, s - real.shape[1]), (0, 0)))
 
-    def _room(self, A: np.ndarray, f: int) -> np.ndarray:
-        """Zeros for all steps, from the first of the first frame to the last of the last, for samples such as A's."""
+    def _padded_zeros(self, A: np.ndarray, f: int) -> np.ndarray:
+        """Return zeros (m, steps, n) for all steps of f frames, for samples such as those of A."""
         return np.zeros((len(A), (f - 1) * self.hop + self.length, A.shape[2]), A.dtype)
 
-    def _steps(self, f: int) -> Iterator[slice]:
-        """Which of these are the first of each frame, then the second, ..."""
+    def _steps_in_frames(self, f: int) -> Iterator[slice]:
+        """Yield for p = 0, 1, ... the slice of the padded steps that are step p of each frame."""
         return (slice(p, p + (f - 1) * self.hop + 1, self.hop) for p in range(self.length))
 
 
@@ -235,11 +241,12 @@ class FramesPass(LayerPass):
         super().__init__(steps, **own)
         self._layer, self._real = layer, real  # which steps of X are no padding
 
-    def _back(self, dA: np.ndarray) -> dict[str, np.ndarray]:
-        return {"dA": dA, "dX": kept(self._layer.joined(dA, self._own["X"].shape[1]), self._real)}
+    def _compute_backward(self, dA: np.ndarray) -> dict[str, np.ndarray]:
+        return {"dA": dA, "dX": zero_padding(self._layer.overlap_add(dA, self._arrays["X"].shape[1]), self._real)}
 
 
-def _pad(pad: Any) -> Pad:
+def _checked_pad(pad: Any) -> Pad:
+    """Return `pad` as a bool or as two integers; TypeError or ValueError for anything else."""
     if isinstance(pad, bool | np.bool_):
         return bool(pad)
     if not isinstance(pad, tuple | list) or len(pad) != 2:

@@ -1,8 +1,7 @@
-"""`Layer`, the one kind of layer: what a network asks of each, and the calls that are the same for all.
+"""`Layer`, the base class of all layers: what a network asks of each, and the calls that are the same for all.
 
-m samples, s steps, n numbers that come in and u units that go out at each of them. Where A (m, s, n) comes with
-`lengths` (m,), the steps past a sample's length are no part of it: whatever stands there is not looked at, and zeros
-come out, forwards and backwards.
+Letters: m samples, s steps, n input features and u units of a step. If A (m, s, n) comes with `lengths` (m,), steps
+past a sample's length are padding: their values are never read, and outputs and gradients there are zero.
 """
 
 from __future__ import annotations
@@ -30,87 +29,88 @@ __all__ = [
     "Fields",
     "Layer",
     "LayerPass",
-    "code_with_softmax",
-    "flat",
-    "floats",
-    "kept",
-    "own",
-    "through",
-    "unflat",
-    "unpadded",
+    "activation_code",
+    "activation_gradient",
+    "as_floats",
+    "class_attribute",
+    "flatten_steps",
+    "mask_padding",
+    "unflatten",
+    "zero_padding",
 ]
 
 Arrays = dict[str, np.ndarray]
 Shape = tuple[int | str, ...]  # a letter where a dimension is not known
-MAX_NORM = 0.25  # of all gradients together, with clip_gradients
+MAX_NORM = 0.25  # joint L2 norm of all gradients, with clip_gradients
 CACHES = ("fc", "bc", "bs", "g")
 
 
 @dataclass(frozen=True)
 class Fields:
-    """The arguments that a layer of one class is made of, as they stand in a file."""
+    """The constructor arguments of a layer class, as they are stored in a model file."""
 
-    first: Mapping[str, str | None] = field(default_factory=dict)  # by position; their letters in `d`, None: attributes
+    # Positional arguments: name -> letter in `d`; None: an attribute of that name.
+    first: Mapping[str, str | None] = field(default_factory=dict)
     callables: tuple[str, ...] = ()
     flags: tuple[str, ...] = ()
-    options: tuple[str, ...] = ()  # left out where they are off
-    dtype: bool = False  # whether it is one of them
-    variant: bool = False  # whether the options of a `Variant` are
-    halves: tuple[str, ...] = ()  # of two layers joined: what those are called; where one is, the other is its twin
-    half: str = ""  # their class
+    options: tuple[str, ...] = ()  # left out of the file where they are off
+    dtype: bool = False  # whether `dtype` is an argument
+    variant: bool = False  # whether the options of a `Variant` are arguments
+    halves: tuple[str, ...] = ()  # of two joined layers: their argument names; if one is given, the other is its twin
+    half: str = ""  # the class of the two
 
 
 class Layer:
-    """What all layers have. One of your own defines `run`, and what else it does differently.
+    """The base class of all layers. A layer of your own defines `run`, and overrides whatever it does differently.
 
-    `run(A, lengths)` checks all that it is given, makes the parameters where there are none (`make`), and returns a
-    `Pass`, without a change to the layer. `forward`, `backward` and `compute_gradients` are that with the last pass,
-    whose arrays the dicts then show: numbers written into them count, an entry that was rebound, deleted or reshaped
-    does not. What raises leaves the layer as it was. One thread at a time may be inside these three; any number may
-    `run` or `predict`.
+    `run(A, lengths)` checks its arguments, makes the parameters if there are none (`make`), and returns a `Pass`. It
+    does not change the layer otherwise. `forward`, `backward` and `compute_gradients` do the same on the layer's last
+    pass, whose arrays the dicts then show. Numbers written into these arrays count; an entry that was rebound, deleted
+    or reshaped does not. A call that raises leaves the layer as it was. One thread at a time may be inside these three;
+    any number may `run` or `predict`.
 
     Args:
         rng: a `numpy.random.Generator`, a seed or None, kept as `np_rng`.
-        dtype: float64 or float32, of the parameters and what is made with them; None: float64, or what a network says.
-            A layer without parameters keeps that of its input.
+        dtype: float64 or float32, of the parameters and outputs; None: float64, or the dtype of the network. A layer
+            without parameters keeps the dtype of its input.
 
     Attributes:
         d: dimensions by letter. p: parameters. fs: the shapes of X, of `p` and of `fc`.
         fc, bc: what the last `forward` and `backward` left; bs: the shapes in `bc`. g: the gradients, `'d' + name`.
         last: the pass of the last `forward`; None before.
-        given: which of "rng" and "dtype" the layer was given; a network gives it the others.
-        o: what others keep with the layer: a network its seed, an optimizer what it carries from step to step.
+        given: which of "rng" and "dtype" the user passed; a network sets the others.
+        o: data that others keep with the layer: a network its seed, an optimizer its state.
         trainable: whether its parameters are updated.
 
     A pickle or a copy has no caches and no gradients (`fc, bc, bs, g`).
     """
 
-    parameter_names: tuple[str, ...] = ()  # in their order; () where it never has any
-    elements: int | None = None  # n, which the parameters are made for; None: there are none, or they take any
-    cells: tuple[Any, ...] = ()  # the GRUs in it, each with a state (m, u) to start from
-    piecewise: bool = True  # whether pieces of a sequence may come one after another, the states carried over
+    parameter_names: tuple[str, ...] = ()  # in their order; () if the layer never has parameters
+    elements: int | None = None  # n, the input features of the parameters; None: no parameters, or they take any n
+    cells: tuple[Any, ...] = ()  # the GRUs in the layer, each with a state (m, u) to start from
+    piecewise: bool = True  # whether the pieces of a sequence may be run one after another, with states carried over
     clip_gradients: bool = False
     stateful: bool = False
-    fields: Fields | None = None  # how a layer of just this class is saved; None: it is not
-    tokens_in: bool = False  # whether it reads integer tokens (m, s), at the bottom of a network
-    is_head: bool = False  # whether it may stand at the top of a network, under a loss
-    trains: bool = True  # whether it can go back at all
+    fields: Fields | None = None  # how a layer of exactly this class is saved; None: it cannot be saved
+    tokens_in: bool = False  # whether the layer reads integer tokens (m, s), at the bottom of a network
+    is_head: bool = False  # whether the layer may stand at the top of a network, under a loss
+    trains: bool = True  # whether the layer can backpropagate
     draws: bool = False  # whether a training step draws from `np_rng`
-    changes_steps: bool = False  # whether other steps come out than go in, as many as `lengths` says
-    # How many steps go in for one that comes out, where pieces of a multiple of it give what the whole does; None: they
-    # never do.
+    changes_steps: bool = False  # whether the number of steps changes, to what `lengths` returns
+    # How many input steps make one output step, if pieces of a multiple of that many steps give the outputs of the
+    # whole; None: pieces never do.
     stride: int | None = 1
-    # The stage that runs it in a compiled fit, as plain data, with its `kind`; None: a fit runs it in Python. A class
-    # says it for itself alone: what is built on it may do something else.
+    # The stage that runs the layer in a compiled fit, as plain data with its `kind`; None: a fit runs it in Python. Not
+    # inherited, since a subclass may compute something else.
     stage: Any = None
-    stream: str | None = None  # the kind of stage that runs it in a `Stream`; "": none, it is left out; None: it cannot
-    weights: str | None = None  # what its weights are kept as, "int8" or "bfloat16"; None: as floats of its dtype
+    stream: str | None = None  # the kind of stage that runs the layer in a `Stream`; "": left out; None: it cannot run
+    weights: str | None = None  # how the weights are stored, "int8" or "bfloat16"; None: as floats of its dtype
 
-    # How others write it, which a class says for itself alone, too, and where it says nothing they refuse it by name:
-    # `c_text(c)` returns its part of a C file, by the `Writer` that it is given (cgru/export/writer.py);
-    # `onnx_node(graph, A)` puts its nodes upon A, the name of its input, and returns the name of its output (`Graph`,
-    # cgru/interop/onnx_export.py); `from_node(node)`, a class method, makes a layer of one of `onnx_kinds` in a foreign
-    # graph (`Node`, cgru/interop/onnx_values.py).
+    # How exporters write the layer. These are not inherited either; a layer without them is refused by name.
+    # `c_text(c)` returns its part of a C file, written with the `Writer` c (cgru/export/writer.py).
+    # `onnx_node(graph, A)` adds its nodes to a `Graph` (cgru/interop/onnx_export.py); A is the name of its input, and
+    # the name of its output is returned. `from_node(node)`, a class method, makes a layer of a `Node` whose kind is one
+    # of `onnx_kinds` (cgru/interop/onnx_values.py).
     onnx_kinds: tuple[str, ...] = ()
 
     def __init__(self, rng: np.random.Generator | int | None = None, dtype: DTypeLike | None = None) -> None:
@@ -129,32 +129,32 @@ class Layer:
         self.o: dict[str, Any] = {}
         self.last: Pass | None = None  # of the last forward
         self.seed: np.random.SeedSequence | None = None  # of np_rng
-        self._lock = threading.RLock()  # of a kind that a Ctrl-C just after it was taken does not leave shut
+        self._lock = threading.RLock()  # reentrant: a Ctrl-C just after it was taken does not lock its own thread out
 
     @cached_property
     def np_rng(self) -> np.random.Generator:
-        """What weights and masks are drawn from; made at the first draw, where none was given."""
+        """Return the generator that draws weights and masks; made at the first draw if the user gave none."""
         return np.random.default_rng(self.seed)
 
     def seeded(self, seed: np.random.SeedSequence) -> None:
-        """Draw from a new generator of this seed from now on, unless one was given."""
+        """Draw from a new generator of this seed from now on, unless the user gave one."""
         if "rng" not in self.given:
             self.seed = seed
             vars(self).pop("np_rng", None)
 
     def __getstate__(self) -> dict[str, Any]:
-        """The layer's attributes, for pickle and copy, without what a run leaves."""
-        self.np_rng  # noqa: B018  the copy's draws are this one's
+        """Return the layer's attributes for pickle and copy, without the caches and gradients of a run."""
+        self.np_rng  # noqa: B018  made now, so that the copy draws the same numbers
         kept = {name: value for name, value in vars(self).items() if name not in ("_lock", "last")}
         return kept | {name: {} for name in CACHES if name in kept}
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
-        """Take over what `__getstate__` gave."""
+        """Restore the attributes that `__getstate__` returned."""
         vars(self).update(state, _lock=threading.RLock(), last=None)
 
     @property
     def dtype(self) -> np.dtype:
-        """That of the parameters. It may be set as long as there are none; ValueError later."""
+        """Return the dtype of the parameters. It may be set as long as there are none; ValueError later."""
         return self._dtype
 
     @dtype.setter
@@ -167,48 +167,54 @@ class Layer:
     # --- shapes and parameters ---
 
     def output_shape(self, shape: Shape) -> Shape:
-        """Return the shape of the outputs for inputs of `shape`; ValueError for one that it does not take.
+        """Return the shape of the outputs for inputs of `shape`; ValueError for a shape that the layer does not take.
 
-        Of a layer that `changes_steps` the steps are those of the inputs: `lengths` counts them.
+        A layer that `changes_steps` returns the input's steps here; `lengths` counts those of the output.
         """
         return shape
 
     def input_elements(self, n: int) -> int:
-        """Return how many elements go in where `n` come out, of a layer whose `elements` are None; ValueError: none."""
+        """Return the number of input features for `n` output features.
+
+        Asked only of a layer whose `elements` are None. ValueError if no number fits.
+        """
         return n
 
     def lengths(self, lengths: ArrayLike, name: str = "lengths") -> np.ndarray:
-        """Return the steps that come out of samples of so many steps; ValueError by `name` for too few of them."""
+        """Return how many steps come out of samples of `lengths` steps; ValueError, naming `name`, for too few."""
         return lengths
 
     def output_lengths(self, A: np.ndarray, lengths: np.ndarray | None) -> np.ndarray | None:
-        """Return the real steps of the outputs A, for inputs of these `lengths`; None: all, or A (m, n) has none."""
+        """Return the real steps of the outputs A, for inputs of these `lengths`.
+
+        None: all steps are real, or A (m, n) has no steps.
+        """
         return None if lengths is None or A.ndim < 3 else self.lengths(lengths)
 
     def compute_shapes(self, A: np.ndarray) -> None:
-        """Set the dimensions `d`, letter by letter, and the shape of X in `fs`, for an input A (m, n) or (m, s, n)."""
-        A = floats(A)
+        """Set the dimensions `d` and the shape of X in `fs` for an input A (m, n) or (m, s, n)."""
+        A = as_floats(A)
         for letter in "msn":
             self.d.pop(letter, None)
         self.d |= zip("msn" if A.ndim == 3 else "mn", A.shape, strict=True)
         self.fs["X"] = A.shape
 
     def initialize_parameters(self) -> None:
-        """There are no parameters."""
+        """Draw new parameters; here there are none."""
 
     def arrays(self, e: int) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
-        """Return the shape and dtype of each parameter, for inputs of e elements."""
+        """Return the shape and dtype of each parameter for inputs of e features."""
         return {}
 
     def checked_parameters(self) -> tuple[np.ndarray, ...]:
-        """Return the parameters, checked, in the order of `parameter_names`."""
+        """Return the parameters in the order of `parameter_names`; ValueError if one does not fit."""
         return ()
 
     def make(self, A: np.ndarray) -> None:
-        """Make the parameters for inputs such as A, where there are none and there are to be some."""
+        """Make the parameters for inputs such as A, if the layer has parameters and they are not made yet."""
         if self.p or not self.parameter_names:
             return
-        with self._lock:  # of several threads that see data for the first time, one makes them
+        with self._lock:  # if several threads see data for the first time, one of them makes the parameters
             if not self.p:
                 self.compute_shapes(A)
                 self.initialize_parameters()
@@ -216,21 +222,24 @@ class Layer:
     # --- a training step ---
 
     def run(self, A: np.ndarray, lengths: np.ndarray | None = None) -> Pass:
-        """One run over A, of which sample i has `lengths[i]` real steps (None: all), as a pass that can go back."""
+        """Run A; return a pass that holds the outputs and can go back.
+
+        Sample i has `lengths[i]` real steps (None: all).
+        """
         raise NotImplementedError
 
     def predict(self, A: np.ndarray, lengths: np.ndarray | None = None) -> np.ndarray:
-        """What `forward` returns, without dropout; the layer is not touched, any number of threads may call it."""
+        """Return what `forward` returns without dropout; the layer is not changed, so any thread may call it."""
         return self.run(A, lengths).A
 
     def predict_on(
         self, A: np.ndarray, lengths: np.ndarray | None, states: Sequence[np.ndarray | None]
     ) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
-        """`predict` with the `cells` started from `states` (None: zero), and with their last states (m, u)."""
+        """Run `predict` with the `cells` started from `states` (None: zero); return outputs and last states (m, u)."""
         return self.predict(A, lengths), ()
 
     def forward(self, A: np.ndarray, lengths: np.ndarray | None = None) -> np.ndarray:
-        """`run`; fill `fc` and return its outputs.
+        """Run A, fill `fc` and return the outputs.
 
         Raises:
             TypeError, ValueError: an argument or a parameter does not fit.
@@ -239,7 +248,9 @@ class Layer:
         return self._forward(A, lengths)
 
     def backward(self, dX: np.ndarray) -> np.ndarray:
-        """Take dL/dA in the shape that `forward` returned, fill `bc` and return dL/dX.
+        """Backpropagate dL/dA, of the shape that `forward` returned; fill `bc` and return dL/dX.
+
+        `dX` is dL/dA, as EpyNN calls the argument. Parameter gradients: see `compute_gradients`.
 
         Raises:
             TypeError, ValueError: dX or a parameter does not fit.
@@ -248,11 +259,12 @@ class Layer:
         return self._backward(dX)
 
     def compute_gradients(self) -> None:
-        """Fill `g`; with `clip_gradients` one factor brings its joint L2 norm to at most 0.25.
+        """Compute the parameter gradients `g` from the last pass.
 
-        RuntimeError where there was no `backward` after the last `forward`, or another thread is inside this layer.
+        With `clip_gradients` one factor scales them to a joint L2 norm of at most 0.25.
+        RuntimeError if there was no `backward` after the last `forward`, or another thread is inside this layer.
         """
-        self._enter("compute_gradients")
+        self._acquire("compute_gradients")
         try:
             if self.last is None or not self.last.bc:
                 raise RuntimeError("compute_gradients: expected a backward after the last forward")
@@ -263,7 +275,7 @@ class Layer:
             self._lock.release()
 
     def update_parameters(self) -> None:
-        """`p[name] -= lrate[e] * g['d' + name]`, in place, while `trainable`.
+        """Update the parameters in place: `p[name] -= lrate[e] * g['d' + name]`, if the layer is `trainable`.
 
         See `cgru.parameters.gru_update_parameters`.
         """
@@ -271,11 +283,11 @@ class Layer:
             gru_update_parameters(self)
 
     def update_shapes(self, cache: Mapping[str, np.ndarray], shapes: dict[str, tuple[int, ...]]) -> None:
-        """`shapes[key] = cache[key].shape` for each key of `cache`."""
+        """Set `shapes[key] = cache[key].shape` for each key of `cache`."""
         shapes_of(cache, shapes)
 
     def clipped(self, g: Arrays) -> Arrays:
-        """`g`, the gradients of a pass, with `clip_gradients` scaled in place to a joint L2 norm of at most 0.25."""
+        """Return the gradients `g`, with `clip_gradients` scaled in place to a joint L2 norm of at most 0.25."""
         if self.clip_gradients:
             factor = clip_factor(g, MAX_NORM)
             if factor < 1:
@@ -284,16 +296,16 @@ class Layer:
         return g
 
     def reset_state(self) -> None:
-        """Forget the state that a `stateful` layer carries from call to call; others have none."""
+        """Set the state that a `stateful` layer carries from call to call to None; other layers have none."""
 
-    # --- for the layers built on it ---
+    # --- for subclasses ---
 
     def _forward(self, *arguments: Any) -> np.ndarray:
-        """`forward`, with all that `run` takes."""
-        self._enter("forward")
+        """Run `forward` with all arguments that `run` takes."""
+        self._acquire("forward")
         try:
-            ran = self._rerun(*arguments)
-            self._forget()
+            ran = self._run_for_forward(*arguments)
+            self._release_pass()
             self.last = ran
             self.fs.clear()
             self.compute_shapes(ran.fc["X"])
@@ -303,8 +315,8 @@ class Layer:
             self._lock.release()
 
     def _backward(self, *arguments: Any) -> Any:
-        """`backward`, with all that the pass takes."""
-        self._enter("backward")
+        """Run `backward` with all arguments that the pass takes."""
+        self._acquire("backward")
         try:
             ran = self.last
             if ran is None:
@@ -317,78 +329,87 @@ class Layer:
         finally:
             self._lock.release()
 
-    def _rerun(self, *arguments: Any) -> Pass:
-        """The run of `forward`, and what it leaves in the layer beside the dicts."""
+    def _run_for_forward(self, *arguments: Any) -> Pass:
+        """Return the pass of `forward`. A layer that has more to store than the dicts overrides this."""
         return self.run(*arguments)
 
-    def _forget(self) -> None:
-        """Let go of the last pass. What its backward made stays to be seen until there is another."""
+    def _release_pass(self) -> None:
+        """Release the last pass and its caches. What its backward put into `bc` stays until the next one."""
         self.last = None
         self.fc.clear()
 
-    def _enter(self, call: str) -> None:
-        """Take the lock, which the caller releases; an interrupt that cuts a call short leaves its thread inside."""
+    def _acquire(self, call: str) -> None:
+        """Take the lock, which the caller releases; RuntimeError if another thread holds it.
+
+        An interrupt that cuts a call short leaves its own thread the holder, which may enter again.
+        """
         if not self._lock.acquire(blocking=False):
             raise RuntimeError(f"{call}: another thread is inside this layer; give each thread a layer of its own")
 
 
 class LayerPass(Pass):
-    """A pass of a layer in NumPy: it owns arrays by their letters, A among them, and `fc` shows them."""
+    """A pass of a layer in NumPy. It keeps arrays by name, the output A among them, and shows them in `fc`."""
 
     def __init__(self, steps: np.ndarray | None, **own: np.ndarray) -> None:
         shown = views(own)
         super().__init__(shown["A"], shown)
-        self._steps = steps  # which are no padding, (m, s, 1); None: all
-        self._own = views(own)  # X is the caller's, who may change its shape
-        self._made: Arrays | None = None  # by backward
+        self._steps = steps  # (m, s, 1), true where a step is real; None: all
+        self._arrays = views(own)  # views, since X is the caller's, who may change its shape
+        self._backward_arrays: Arrays | None = None  # by backward
 
     def backward(self, dA: Any) -> np.ndarray | None:
-        """Take dL/dA in the shape of A, fill `bc` and return dL/dX."""
-        A = self._own["A"]
+        """Backpropagate dL/dA, of the shape of A; fill `bc` and return dL/dX."""
+        A = self._arrays["A"]
         dA = real(dA, "dX", A.shape, A.dtype)
         if self._steps is not None and dA.ndim == 3:
             dA = np.where(self._steps, dA, A.dtype.type(0))
-        return self._went_back(self._back(dA))
+        return self._store_backward(self._compute_backward(dA))
 
-    def _went_back(self, made: Arrays) -> np.ndarray | None:
-        """Keep and show what a backward made."""
-        self._made, self.bc = views(made), views(made)
+    def _store_backward(self, made: Arrays) -> np.ndarray | None:
+        """Store the arrays of a backward and show them in `bc`; return dL/dX."""
+        self._backward_arrays, self.bc = views(made), views(made)
         return self.bc.get("dX")
 
-    def _back(self, dA: np.ndarray) -> Arrays:
-        """What goes into `bc`, without a change to the pass."""
+    def _compute_backward(self, dA: np.ndarray) -> Arrays:
+        """Return the arrays of `bc` for dL/dA. Subclasses define it; it must not change the pass."""
         raise NotImplementedError
 
-    def _gone_back(self) -> Arrays:
-        """What `backward` made; RuntimeError before it."""
-        if self._made is None:
+    def _require_backward(self) -> Arrays:
+        """Return the arrays that `backward` stored; RuntimeError before it."""
+        if self._backward_arrays is None:
             raise RuntimeError("gradients: expected a backward before it")
-        return self._made
+        return self._backward_arrays
 
 
-def own(layer: Layer, name: str) -> Any:
-    """Return an attribute that the very class of a layer defines; None where it has it from a class below, or not."""
+def class_attribute(layer: Layer, name: str) -> Any:
+    """Return an attribute that the layer's class defines itself; None if it is inherited or missing."""
     return getattr(layer, name) if name in vars(type(layer)) else None
 
 
-def floats(A: Any, dtype: np.dtype | None = None) -> np.ndarray:
-    """A (m, n) or (m, s, n), checked, no dimension 0, in `dtype`; None: floats as they are, integers in float64."""
+def as_floats(A: Any, dtype: np.dtype | None = None) -> np.ndarray:
+    """Return A (m, n) or (m, s, n) as floats, once it is checked.
+
+    `dtype` None: floats stay as they are, integers become float64. ValueError for another shape or a dimension of 0.
+    """
     X = real(A, "A", dtype=dtype)
     if X.ndim not in (2, 3) or 0 in X.shape:
         raise ValueError(f"A: expected shape (m, n) or (m, s, n), at least one of each, got {X.shape}")
     return X if X.dtype.kind == "f" else X.astype(np.float64)
 
 
-def all_steps(A: Any) -> np.ndarray:
-    """A (m, s, n), checked as `floats` does."""
-    X = floats(A)
+def checked_sequences(A: Any) -> np.ndarray:
+    """Return A (m, s, n) as floats, checked as `as_floats` does."""
+    X = as_floats(A)
     if X.ndim != 3:
         raise ValueError(f"A: expected all steps (m, s, n), got shape {X.shape}")
     return X
 
 
-def unpadded(X: np.ndarray, lengths: Any) -> tuple[np.ndarray, np.ndarray | None]:
-    """X with zeros past the lengths, and which of its steps are real, (m, s, 1); None where there are no lengths."""
+def mask_padding(X: np.ndarray, lengths: Any) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return X with zeros past the lengths, and booleans (m, s, 1): which steps are real.
+
+    Without lengths return X itself and None.
+    """
     if lengths is None:
         return X, None
     if X.ndim != 3:
@@ -397,31 +418,34 @@ def unpadded(X: np.ndarray, lengths: Any) -> tuple[np.ndarray, np.ndarray | None
     return np.where(steps, X, X.dtype.type(0)), steps
 
 
-def kept(A: np.ndarray, steps: np.ndarray | None) -> np.ndarray:
-    """A with zeros where it is padding."""
+def zero_padding(A: np.ndarray, steps: np.ndarray | None) -> np.ndarray:
+    """Return A with zeros at the steps that are not real; `steps` None: A itself."""
     return A if steps is None else np.where(steps, A, A.dtype.type(0))
 
 
-def flat(A: np.ndarray) -> np.ndarray:
-    """A (m, n) as it is; (m, s, n) as (s m, n), with no copy where it lies time-major, as a GRU's arrays do."""
+def flatten_steps(A: np.ndarray) -> np.ndarray:
+    """Return A (m, s, n) as rows (s m, n), and A (m, n) as it is.
+
+    Nothing is copied if A is time-major in memory, as a GRU's arrays are.
+    """
     return A if A.ndim == 2 else A.swapaxes(0, 1).reshape(-1, A.shape[2])
 
 
-def unflat(rows: np.ndarray, like: np.ndarray) -> np.ndarray:
-    """What `flat` made of an array with the samples and steps of `like`, back in place."""
+def unflatten(rows: np.ndarray, like: np.ndarray) -> np.ndarray:
+    """Return rows that `flatten_steps` made in the shape of the samples and steps of `like`."""
     return rows if like.ndim == 2 else rows.reshape(like.shape[1], like.shape[0], -1).swapaxes(0, 1)
 
 
-def code_with_softmax(activate: Any, se_hPars: Any) -> tuple[int, float] | None:
-    """What compiled rows call an activation, softmax among them; None for a callable that is not cgru's own."""
+def activation_code(activate: Any, se_hPars: Any) -> tuple[int, float] | None:
+    """Return the compiled code of an activation and its parameter, also for softmax; None if it is not cgru's own."""
     f, se_hPars = activations.named(activate, "activate"), mapping(se_hPars, "se_hPars")
     if activations.ours(f) is activations.softmax:
         return SOFTMAX_CODE, activations.parameter(se_hPars, "softmax_temperature")
     return activations.code_of(f, se_hPars)
 
 
-def through(f: Activation, X: np.ndarray, dA: np.ndarray) -> np.ndarray:
-    """dL/dX of A = f(X), both (m, n): dA times the derivative, element by element or by the Jacobian of each row."""
+def activation_gradient(f: Activation, X: np.ndarray, dA: np.ndarray) -> np.ndarray:
+    """Return dL/dX of A = f(X), both (m, n): dA times the derivative, elementwise or by each row's Jacobian."""
     D, jacobians = real(f(X, deriv=True), "activate", dtype=X.dtype), (*X.shape, X.shape[1])
     if D.shape not in (X.shape, jacobians):
         raise ValueError(f"activate: expected derivatives of shape {X.shape} or {jacobians}, got {D.shape}")

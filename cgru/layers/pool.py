@@ -1,4 +1,4 @@
-"""Pool: one state of a whole sequence, its mean, its largest values or its last, or several of these side by side."""
+"""Pool: reduces a sequence to one step: its mean, maximum or last step, or several of these side by side."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from cgru.layers.layer import Fields, Layer, LayerPass, Shape, all_steps, unpadded
+from cgru.layers.layer import Fields, Layer, LayerPass, Shape, checked_sequences, mask_padding
 
 __all__ = ["Pool"]
 
 HOW = ("mean", "max", "last")
-C_TEXTS = {  # of each part: its function, more members than the results, and their names in the call
+C_TEXTS = {  # by reduction: its C function, the state members beside the result, and these as call arguments
     "mean": (
         """\
 /* layer $i: mean; what a sum lost by rounding is taken off the next number (Kahan, 1965) */
@@ -54,10 +54,10 @@ static void last_$i(real *y, const real *x) {
 
 
 class Pool(Layer):
-    """All steps (m, s, n) in, one (m, n) out: over the real steps of a sample their "mean", "max" or "last".
+    """Reduce the real steps of (m, s, n) to (m, n): their "mean", "max" or "last".
 
-    "last+mean+max", or any other sum of some, has these side by side, in that order, (m, 3 n). `max` is taken for each
-    element by itself; of equal ones the first gets the gradient. It stands above a `GRU` with `sequences=True` (or an
+    Several joined by +, as "last+mean+max", are concatenated in that order: (m, 3 n). `max` is taken of each feature by
+    itself; of equal numbers the first gets the gradient. It stands above a `GRU` with `sequences=True` (or an
     `Embedding`); "last" is what a GRU with `sequences=False` returns. The dtype is that of the input.
 
     After the calls: `d` holds m, s, n; `fc` X (m, s, n) and A; `bc` dA and dX (m, s, n).
@@ -82,21 +82,24 @@ class Pool(Layer):
 
     @property
     def stage(self) -> dict[str, Any]:
-        """What is taken of the steps."""
+        """Return the stage of a compiled fit, with the reductions."""
         return {"kind": "pool", "parts": self.parts}
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """What stands side by side."""
+        """Return the reductions that are concatenated."""
         return tuple(self.how.split("+"))
 
     @property
     def piecewise(self) -> bool:
-        """Whether it needs no more than the last piece of a sequence."""
+        """Return whether the last piece of a sequence is enough."""
         return self.how == "last"
 
     def output_shape(self, shape: Shape) -> Shape:
-        """(m, n for each part) for (m, s, n); ValueError for any other, and for several parts of elements unknown."""
+        """Return (m, n times the number of parts) for (m, s, n); ValueError for any other shape.
+
+        ValueError too for several parts if n is not known.
+        """
         if len(shape) != 3:
             raise ValueError("expected all steps (m, s, n)")
         if len(self.parts) > 1 and isinstance(shape[2], str):
@@ -105,10 +108,13 @@ class Pool(Layer):
 
     def compute_shapes(self, A: np.ndarray) -> None:
         """Set `d` and the shape of X in `fs` for an input A (m, s, n)."""
-        super().compute_shapes(all_steps(A))
+        super().compute_shapes(checked_sequences(A))
 
     def c_text(self, c: Any) -> Any:
-        """Return the pool of the steps so far in C, which is state; the last step is what is read anyway."""
+        """Return this layer's part of an exported C file: the reduction of the steps so far is state.
+
+        "last" needs no state.
+        """
         i, n, width = c.i, c.n, c.n * len(self.parts)
         about = f"Pool, {self.how} of the steps so far"
         if self.how == "last":
@@ -123,14 +129,17 @@ class Pool(Layer):
         return c.part(about, width, f"state->layer_{i}", "\n".join(code), "\n        ".join(steps), tuple(members))
 
     def onnx_node(self, graph: Any, A: str) -> str:
-        """Put the parts over the real steps, side by side, into the graph."""
-        parts = [_node(graph, A, how) for how in self.parts]
+        """Add the reductions over the real steps of A to an ONNX graph, concatenated; return the name of the output."""
+        parts = [_add_part(graph, A, how) for how in self.parts]
         graph.steps = False
         return graph.op("Concat", *parts, axis=1) if len(parts) > 1 else parts[0]
 
     def run(self, A: np.ndarray, lengths: np.ndarray | None = None) -> PoolPass:
-        """(m, n for each part) for A (m, s, n), of which sample i has `lengths[i]` real steps (None: all)."""
-        X, steps = unpadded(all_steps(A), lengths)
+        """Run A (m, s, n); return a pass whose output is (m, n times the number of parts).
+
+        Sample i has `lengths[i]` real steps (None: all).
+        """
+        X, steps = mask_padding(checked_sequences(A), lengths)
         return PoolPass(self.parts, X, steps)
 
 
@@ -139,23 +148,23 @@ class PoolPass(LayerPass):
 
     def __init__(self, parts: tuple[str, ...], X: np.ndarray, steps: np.ndarray | None) -> None:
         found = [_pooled(how, X, steps) for how in parts]
-        self._chosen = [chosen for _, chosen in found]  # of each part the steps (m, 1, n) that were taken; None: all
+        self._chosen_steps = [chosen for _, chosen in found]  # (m, 1, n) by part; None: all
         super().__init__(steps, X=X, A=np.concatenate([A for A, _ in found], axis=1))
 
-    def _back(self, dA: np.ndarray) -> dict[str, np.ndarray]:
-        X, steps = self._own["X"], self._steps
+    def _compute_backward(self, dA: np.ndarray) -> dict[str, np.ndarray]:
+        X, steps = self._arrays["X"], self._steps
         dX = np.zeros_like(X)
-        for chosen, d in zip(self._chosen, np.split(dA, len(self._chosen), axis=1), strict=True):
+        for chosen, d in zip(self._chosen_steps, np.split(dA, len(self._chosen_steps), axis=1), strict=True):
             if chosen is None:
-                np.add(dX, (d / _count(X, steps))[:, None], out=dX, where=True if steps is None else steps)
+                np.add(dX, (d / _real_step_count(X, steps))[:, None], out=dX, where=True if steps is None else steps)
             else:
                 own = np.take_along_axis(dX, chosen, axis=1)
                 np.put_along_axis(dX, chosen, own + d[:, None], axis=1)
         return {"dA": dA, "dX": dX}
 
 
-def _node(graph: Any, A: str, how: str) -> str:
-    """Put one part into an ONNX graph."""
+def _add_part(graph: Any, A: str, how: str) -> str:
+    """Add the reduction `how` of A to an ONNX graph; return the name of its output."""
     if how == "max":
         return graph.op("ReduceMax", graph.real(A, -np.inf), graph.integers(1), keepdims=0)
     if how == "last" and graph.steps:
@@ -171,10 +180,10 @@ def _node(graph: Any, A: str, how: str) -> str:
 
 
 def _pooled(how: str, X: np.ndarray, steps: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
-    """A, and the steps that it was taken from."""
+    """Return the reduction `how` of X (m, n), and the steps that it was taken from (None: all)."""
     m, s, _ = X.shape
     if how == "mean":
-        mean = X.sum(axis=1, dtype=np.float64) / _count(X, steps)  # of many steps float32 would lose digits
+        mean = X.sum(axis=1, dtype=np.float64) / _real_step_count(X, steps)  # of many steps float32 would lose digits
         return mean.astype(X.dtype, copy=False), None
     if how == "max":
         chosen = (X if steps is None else np.where(steps, X, -np.inf)).argmax(axis=1)[:, None]
@@ -184,6 +193,6 @@ def _pooled(how: str, X: np.ndarray, steps: np.ndarray | None) -> tuple[np.ndarr
     return np.take_along_axis(X, chosen, axis=1)[:, 0], chosen
 
 
-def _count(X: np.ndarray, steps: np.ndarray | None) -> Any:
-    """How many real steps each sample has, (m, 1), or all of them."""
+def _real_step_count(X: np.ndarray, steps: np.ndarray | None) -> Any:
+    """Return the number of real steps of each sample (m, 1), or of all samples alike."""
     return X.dtype.type(X.shape[1]) if steps is None else steps.sum(axis=1).astype(X.dtype)

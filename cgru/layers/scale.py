@@ -1,4 +1,4 @@
-"""Scale: each element times a number of its own, plus another."""
+"""Scale: a learned factor and shift for each feature."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from cgru.core.checks import real
-from cgru.layers.layer import Fields, Layer, LayerPass, flat, floats, kept, unpadded
+from cgru.layers.layer import Fields, Layer, LayerPass, as_floats, flatten_steps, mask_padding, zero_padding
 
 __all__ = ["Scale"]
 
@@ -16,21 +16,21 @@ Arrays = dict[str, np.ndarray]
 
 
 class Scale(Layer):
-    """A = X * scale + shift, element by element, (m, s, n) or (m, n) in and out.
+    """Compute A = X * scale + shift, elementwise, for X (m, s, n) or (m, n).
 
-    Unlike the standardisation of a `Network` it may stand anywhere, computes in the layer's dtype, and is trained
-    while `trainable`. At padded steps the outputs are zero.
+    Unlike the standardisation of a `Network` it may be anywhere in the chain, computes in the layer's dtype, and is
+    trained if `trainable`. At padded steps the outputs are zero.
 
     After the calls: `d` holds m, (s,) n; `p` scale and shift (1, n); `fc` X and A; `bc` dA and dX; `g` dscale and
     dshift (1, n), summed over samples and steps.
 
     Args:
-        scale, shift: n numbers each, (n,) or (1, n); one alone has ones or zeros beside it. Both None: ones and zeros,
-            as many as the first input has elements.
-        dtype: float64 or float32; None: float64, or what a network says.
+        scale, shift: n numbers each, (n,) or (1, n). If one is None, scale is ones or shift zeros. If both are None, n
+            is the number of features of the first input.
+        dtype: float64 or float32; None: float64, or the dtype of the network.
 
     Raises:
-        TypeError, ValueError: an argument is not what it should be.
+        TypeError, ValueError: an argument is invalid.
     """
 
     parameter_names = ("scale", "shift")
@@ -50,7 +50,7 @@ class Scale(Layer):
             if row.ndim != 2 or len(row) != 1 or row.size == 0 or row.shape != due:
                 raise ValueError(f"{name}: expected a number for each element, (n,), both the same, got {row.shape}")
         if rows:
-            self.initialize(next(iter(rows.values())).shape)
+            self._fill_identity(next(iter(rows.values())).shape)
             for name, row in rows.items():
                 self.p[name][...] = row
 
@@ -59,7 +59,7 @@ class Scale(Layer):
 
     @property
     def elements(self) -> int | None:
-        """n; None where there are no parameters yet."""
+        """Return n; None if there are no parameters yet."""
         return np.shape(self.p["scale"])[-1] if self.p else None
 
     def compute_shapes(self, A: np.ndarray) -> None:
@@ -71,39 +71,42 @@ class Scale(Layer):
         """Set scale to one and shift to zero, in the shapes of `fs`; RuntimeError before `compute_shapes`."""
         if "scale" not in self.fs:
             raise RuntimeError("initialize_parameters: expected compute_shapes to be called first")
-        self.initialize(self.fs["scale"])
+        self._fill_identity(self.fs["scale"])
 
-    def initialize(self, shape: tuple[int, ...]) -> None:
-        """The same in that shape."""
+    def _fill_identity(self, shape: tuple[int, ...]) -> None:
+        """Set scale to ones and shift to zeros of this shape."""
         self.p |= {"scale": np.ones(shape, self.dtype), "shift": np.zeros(shape, self.dtype)}
 
     def c_text(self, c: Any) -> Any:
-        """Return each number times its own scale, and shifted, in C."""
+        """Return this layer's part of an exported C file."""
         constants = [c.array(name, values) for name, values in c.p.items()]
         value = f"x[i] * scale_{c.i}.values[i] + shift_{c.i}.values[i]"
         return c.elementwise(f"Scale, {c.n} elements", value, constants)
 
     def onnx_node(self, graph: Any, A: str) -> str:
-        """Put A * scale + shift into the graph."""
+        """Add A * scale + shift to an ONNX graph; return the name of its output."""
         scale, shift = graph.parameters(self)
         return graph.real(graph.op("Add", graph.op("Mul", A, scale), shift))
 
     def run(self, A: np.ndarray, lengths: np.ndarray | None = None) -> ScalePass:
-        """A * scale + shift, of which sample i has `lengths[i]` real steps (None: all)."""
-        X, steps = unpadded(floats(A, self.dtype), lengths)
+        """Run A; return a pass whose output is A * scale + shift.
+
+        Sample i has `lengths[i]` real steps (None: all).
+        """
+        X, steps = mask_padding(as_floats(A, self.dtype), lengths)
         self.make(X)
         scale, shift = self.checked_parameters()
         if X.shape[-1] != scale.size:
             due = "(m, s, {})" if X.ndim == 3 else "(m, {})"
             raise ValueError(f"A: expected shape {due.format(scale.size)}, the numbers of scale, got {X.shape}")
-        return ScalePass(scale, steps, X=X, A=kept(X * scale + shift, steps))
+        return ScalePass(scale, steps, X=X, A=zero_padding(X * scale + shift, steps))
 
     def arrays(self, e: int) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
-        """Return the shape and dtype of each parameter, for inputs of e elements."""
+        """Return the shape and dtype of each parameter for inputs of e features."""
         return dict.fromkeys(self.parameter_names, ((1, e), self.dtype))
 
     def checked_parameters(self) -> tuple[np.ndarray, np.ndarray]:
-        """scale and shift (1, n) as they stand in `p`, in the layer's dtype, refused where they do not fit."""
+        """Return scale and shift (1, n) from `p` in the layer's dtype; ValueError if they do not fit."""
         found: list[Any] = []
         for name in self.parameter_names:
             if name not in self.p:
@@ -119,11 +122,11 @@ class ScalePass(LayerPass):
         super().__init__(steps, **own)
         self._scale = scale
 
-    def _back(self, dA: np.ndarray) -> Arrays:
+    def _compute_backward(self, dA: np.ndarray) -> Arrays:
         return {"dA": dA, "dX": dA * self._scale}
 
     def gradients(self) -> Arrays:
-        """dscale = sum of dA * X, and dshift = sum of dA, (1, n); RuntimeError before `backward`."""
-        dA = flat(self._gone_back()["dA"])
-        X = flat(self._own["X"])
+        """Return dscale = sum of dA * X and dshift = sum of dA, (1, n); RuntimeError before `backward`."""
+        dA = flatten_steps(self._require_backward()["dA"])
+        X = flatten_steps(self._arrays["X"])
         return {"dscale": (dA * X).sum(axis=0, keepdims=True), "dshift": dA.sum(axis=0, keepdims=True)}

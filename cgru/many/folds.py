@@ -138,7 +138,7 @@ def _indices(value: Any, m: int, name: str) -> np.ndarray:
 
 def classes_of(net: Network, y: np.ndarray) -> np.ndarray | None:
     """The class of each sample, (m,) integers from 0 on, where `net` says one and y has one for each; else None."""
-    if net.per_step or not net.data_spec.says_one:
+    if net.per_step or not net.data_spec.predicts_one_class:
         return None
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]

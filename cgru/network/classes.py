@@ -50,7 +50,7 @@ def _checked_classes(values: Any, loss: str | Function, k: int, per_step: bool) 
         got = sorted({type(each).__name__ for each in array.flat}) if array.dtype == object else [str(array.dtype)]
         raise TypeError(f"classes: expected booleans, numbers of up to 64 bits or strings, got {', '.join(got)}")
     due = 2 if k == 1 else k
-    if not losses.named(loss).says_one(k):
+    if not losses.named(loss).predicts_one_class(k):
         raise ValueError(f"classes: expected None where outputs say no class each, got them for {loss} of {k} units")
     if array.shape != (due,) or len(set(array.tolist())) != due or (array != array).any():
         raise ValueError(f"classes: expected {due} different values, got {array.tolist()}")

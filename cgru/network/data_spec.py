@@ -50,9 +50,9 @@ class DataSpec(NamedTuple):
         return losses.named(self.loss)
 
     @property
-    def says_one(self) -> bool:
+    def predicts_one_class(self) -> bool:
         """Return whether a prediction is one class, which can have a name, and not several binary outputs."""
-        return self.judge.says_one(self.k)
+        return self.judge.predicts_one_class(self.k)
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from cgru.bidirectional import Bidirectional
 from cgru.core.lengths import mask
 from cgru.gru import GRU
-from cgru.layers.layer import Layer, kept
+from cgru.layers.layer import Layer, zero_padding
 from cgru.network import Network
 from cgru.network.data.training_data import check_inputs
 from cgru.plot.panels import given, made, needed
@@ -60,7 +60,7 @@ def gates(
         lengths = below.output_lengths(A, lengths)
     fc = _still(net.layers[layer]).run(A, lengths).fc
     real = None if lengths is None else mask(lengths, A.shape[1])
-    return {side + name: kept(fc[side + name], real) for side in SIDES for name in NAMES if side + name in fc}
+    return {side + name: zero_padding(fc[side + name], real) for side in SIDES for name in NAMES if side + name in fc}
 
 
 def states(

@@ -1,1 +1,1 @@
-"""Layers with weights of fewer bytes, int8 and bfloat16. `cgru.quantize` makes a network of them."""
+"""Layers with int8 or bfloat16 weights. `cgru.quantize` makes a network of them."""

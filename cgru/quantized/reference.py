@@ -1,6 +1,6 @@
-"""Weights of fewer bytes in plain NumPy: the definition, and the oracle of the tests.
+"""Quantised weights in plain NumPy: the definition, and the oracle of the tests.
 
-m samples, s steps, e elements per step, u units. All is float32, but for codes and weights.
+Letters: m samples, s steps, e features of a step, u units. All is float32 except codes and weights.
 
 int8: a column of weights W is `scale * codes`, codes being integers from -127 to 127. A row that is multiplied with it
 is brought to such codes, too, with a scale of its own, so that the product is one of integers:
@@ -23,17 +23,17 @@ import numpy as np
 from cgru.activations import sigmoid, tanh
 from cgru.core.lengths import mask
 
-__all__ = ["bfloat16", "code_columns", "code_rows", "floats", "forward", "linear", "product"]
+__all__ = ["bfloat16", "dequantize", "forward", "linear", "product", "quantize_columns", "quantize_rows"]
 
 Arrays = dict[str, np.ndarray]
 Activation = Callable[..., np.ndarray]
 
 TOP = np.float32(127)
-NOTHING = np.float32(1e-30)  # a row with no larger number counts as zero, and a bound that is no larger as none
+NOTHING = np.float32(1e-30)  # rows without a larger number count as zero, and a bound that is no larger as none
 
 
-def code_columns(W: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Codes (k, n), int8, and scales (1, n), float32, of the columns of W (k, n)."""
+def quantize_columns(W: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Quantise the columns of W (k, n); return int8 codes (k, n) and float32 scales (1, n)."""
     W = np.asarray(W, np.float32)
     scale = np.abs(W).max(axis=0, keepdims=True) / TOP
     scale = np.where(scale > NOTHING, scale, np.float32(0))
@@ -41,10 +41,10 @@ def code_columns(W: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.clip(codes, -TOP, TOP).astype(np.int8), scale
 
 
-def code_rows(x: np.ndarray, bound: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
-    """Codes (m, k), integers, and scales (m, 1), float32, of the rows of x (m, k).
+def quantize_rows(x: np.ndarray, bound: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+    """Quantise the rows of x (m, k); return integer codes (m, k) and float32 scales (m, 1).
 
-    The scale of a row in which not all is finite is NaN, its codes zero.
+    A row that is not finite has scale NaN and codes zero.
     """
     most, limit = np.abs(x).max(axis=1, keepdims=True), np.float32(bound if bound > NOTHING else 0)
     finite = np.isfinite(most)
@@ -55,29 +55,29 @@ def code_rows(x: np.ndarray, bound: float = 0.0) -> tuple[np.ndarray, np.ndarray
 
 
 def bfloat16(W: np.ndarray) -> np.ndarray:
-    """The bits of W as bfloat16, uint16; infinite where it is beyond the largest."""
+    """Round W to bfloat16; return its bits, uint16. Numbers beyond the largest become infinite."""
     bits = np.asarray(W, np.float32).view(np.uint32)
     return ((bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16)).astype(np.uint16)
 
 
-def floats(W: np.ndarray, scale: np.ndarray | None = None) -> np.ndarray:
-    """What codes with their scales, or the bits of bfloat16, stand for, float32."""
+def dequantize(W: np.ndarray, scale: np.ndarray | None = None) -> np.ndarray:
+    """Return the float32 values of int8 codes with their scales, or of bfloat16 bits."""
     if W.dtype == np.uint16:
         return (W.astype(np.uint32) << np.uint32(16)).view(np.float32)
     return W.astype(np.float32) * scale
 
 
 def product(x: np.ndarray, W: np.ndarray, scale: np.ndarray | None = None, bound: float = 0.0) -> np.ndarray:
-    """x (m, k) times weights (k, n), codes with their `scale` or the bits of bfloat16: (m, n), float32."""
+    """Multiply x (m, k) by quantised weights (k, n), int8 codes with `scale` or bfloat16 bits: (m, n), float32."""
     if W.dtype == np.uint16:
-        with np.errstate(invalid="ignore", over="ignore"):  # what is not finite stays so
-            return x @ floats(W)
-    codes, own = code_rows(x, bound)
+        with np.errstate(invalid="ignore", over="ignore"):  # numbers that are not finite stay so
+            return x @ dequantize(W)
+    codes, own = quantize_rows(x, bound)
     return own * scale * (codes @ W.astype(np.int32)).astype(np.float32)
 
 
 def linear(x: np.ndarray, W: np.ndarray, scale: np.ndarray | None, b: np.ndarray, bound: float = 0.0) -> np.ndarray:
-    """x (m, n) times W (n, u) plus b (1, u)."""
+    """Return x W + b for x (m, n), quantised weights W (n, u) and b (1, u)."""
     return product(x, W, scale, bound) + b
 
 
@@ -96,11 +96,14 @@ def forward(
     reverse: bool = False,
     rounded: bool = False,
 ) -> np.ndarray:
-    """All states (m, s, u) for X (m, s, e) from h0 (m, u), None: zeros; past a sample's length the last one stays.
+    """Run a GRU with quantised weights over X (m, s, e) from h0 (m, u), None: zeros; return all states (m, s, u).
 
-    p: by the names of a GRU's parameters the codes (int8) or bits (uint16) of U and V, the biases, and of codes the
-    scales of columns (1, u) as "scale_Uz" and so on; with "chh" the reset comes after the product. `x_bound` and
-    `bound` are those of |x| and of |h|. `rounded`: beside bits, rows are bfloat16 in every product.
+    Past a sample's length its last state is repeated.
+
+    `p` holds, by the names of a GRU's parameters, the int8 codes or bfloat16 bits (uint16) of U and V, and the biases.
+    With codes it also holds the column scales (1, u), as "scale_Uz". With "chh" the reset gate comes after the product.
+    `x_bound` and `bound` are the bounds of |x| and of |h|. `rounded`: with bits, rows are rounded to bfloat16 in every
+    product.
     """
     m, s, _ = X.shape
     h = np.zeros((m, p["bz"].shape[1]), np.float32) if h0 is None else np.asarray(h0, np.float32)
@@ -108,8 +111,9 @@ def forward(
     real = np.ones((m, s, 1), bool) if lengths is None else mask(lengths, s)
 
     def times(x: np.ndarray, name: str, limit: float) -> np.ndarray:
+        """Return x times the quantised weights `name`."""
         if rounded:
-            x = floats(bfloat16(x))
+            x = dequantize(bfloat16(x))
         return product(x, p[name], p.get(f"scale_{name}"), limit)
 
     steps: Sequence[int] = range(s)[::-1] if reverse else range(s)

@@ -1,8 +1,8 @@
 """PyTorch's own GRU, run by these kernels: `import cgru.torch`, and nothing else of a program changes.
 
-`GRU` and `GRUCell` are `torch.nn.GRU` and `torch.nn.GRUCell` in all that one sees of them; `accelerate(model)` makes
-each GRU of a model into ours, `restore(model)` takes that back. Where a call cannot be run here (another device or
-dtype, autocast, `vmap`, forward derivatives, tracing, an export to ONNX) the parent's `forward` runs it.
+`GRU` and `GRUCell` behave as `torch.nn.GRU` and `torch.nn.GRUCell`. `accelerate(model)` makes each GRU of a model ours,
+`restore(model)` undoes that. A call that cannot run here is run by the parent's `forward`: on another device or dtype,
+under autocast, `vmap` or forward derivatives, in tracing, or in an export to ONNX.
 
 `torch.compile` takes them under `torch._dynamo.config.allow_rnn = True`, as it does any `torch.nn.GRU`.
 """

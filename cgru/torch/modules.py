@@ -1,4 +1,4 @@
-"""`torch.nn.GRU` and `torch.nn.GRUCell` that run here where they can, and are their parents everywhere else."""
+"""`torch.nn.GRU` and `torch.nn.GRUCell` that run on these kernels where they can, and on PyTorch elsewhere."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ __all__ = ["GRU", "GRUCell"]
 PLAIN = (Tensor, nn.Parameter)
 
 
-def here(tensors: Iterable[Tensor | None]) -> bool:
-    """Whether the kernels can run these, float32 or float64 on a CPU, and nobody traces or transforms what they do."""
+def can_run(tensors: Iterable[Tensor | None]) -> bool:
+    """Return whether the kernels can run these tensors: float32 or float64 on a CPU, not traced or transformed."""
     if torch.is_autocast_enabled("cpu") or torch.jit.is_tracing():
         return False
     compiling = torch.compiler.is_compiling()
@@ -45,19 +45,19 @@ def here(tensors: Iterable[Tensor | None]) -> bool:
     return dtype in (torch.float32, torch.float64)
 
 
-def traced(input: Any) -> bool:
-    """Whether `torch.fx` follows a call."""
+def is_fx_traced(input: Any) -> bool:
+    """Return whether `torch.fx` traces a call."""
     return "torch.fx" in sys.modules and isinstance(input, sys.modules["torch.fx"].Proxy)
 
 
-def leaf(module: nn.Module, *inputs: Any) -> Any:
-    """The call as one node, as modules of PyTorch's own are."""
+def call_as_node(module: nn.Module, *inputs: Any) -> Any:
+    """Record the call as one node of a `torch.fx` graph, as PyTorch's own modules are."""
     tracer = inputs[0].tracer
     return tracer.create_proxy("call_module", tracer.path_of_module(module), inputs, {})
 
 
 def parent_of(module: Any) -> Any:
-    """PyTorch's own module over the same parameters; `torch.jit.script` compiles it in the place of ours."""
+    """Return PyTorch's own module over the same parameters; `torch.jit.script` compiles it instead of ours."""
     other = copy.copy(module)
     other.__class__ = type(module).__mro__[1]
     return other
@@ -66,7 +66,10 @@ def parent_of(module: Any) -> Any:
 def run(
     x: Tensor, h0: Tensor | None, weights: list[Tensor], sizes: Tensor | None, m: int, reverse: bool
 ) -> tuple[Tensor, Tensor]:
-    """All states, as x is laid out, and the last ones (m, u); caches are kept where a backward may follow."""
+    """Run one layer in one direction; return all states, laid out as x is, and the last ones (m, u).
+
+    Caches are kept if a backward may follow.
+    """
     keep = torch.is_grad_enabled() and any(t.requires_grad for t in (x, h0, *weights) if t is not None)
     bias_ih, bias_hh = weights[2:] or (None, None)
     return call(x, h0, weights[0], weights[1], bias_ih, bias_hh, sizes, m, reverse, keep)[:2]
@@ -84,13 +87,13 @@ class GRU(nn.GRU):
     __prepare_scriptable__ = parent_of
 
     def forward(self, input: Tensor | PackedSequence, hx: Tensor | None = None) -> Any:
-        """As the parent's, with its errors."""
-        if traced(input):
-            return leaf(self, input, hx)
+        """Run the GRU, as `torch.nn.GRU.forward` does, with its errors."""
+        if is_fx_traced(input):
+            return call_as_node(self, input, hx)
         packed = isinstance(input, PackedSequence)
         x, sizes = (input.data, input.batch_sizes) if packed else (input, None)
         weights = [getattr(self, name) for name in self._flat_weights_names]
-        if not here((x, hx, *weights)) or not self._fits(x, hx, sizes) or not self._are_whole(weights):
+        if not can_run((x, hx, *weights)) or not self._parent_accepts(x, hx, sizes) or not self._weights_fit(weights):
             return super().forward(input, hx)
         if packed:
             _, sizes, order, back = input
@@ -102,11 +105,11 @@ class GRU(nn.GRU):
             return output.squeeze_(1), hidden.squeeze_(1)
         if self.batch_first:
             output, hidden = self._run(x.transpose(0, 1), hx, weights, None, x.shape[0])
-            return output.transpose_(0, 1), hidden  # in place, since the parent's is no view
+            return output.transpose_(0, 1), hidden  # in place, since the parent's output is no view
         return self._run(x, hx, weights, None, x.shape[1])
 
-    def _fits(self, x: Tensor, hx: Tensor | None, sizes: Tensor | None) -> bool:
-        """Whether the parent takes this, who says what it refuses."""
+    def _parent_accepts(self, x: Tensor, hx: Tensor | None, sizes: Tensor | None) -> bool:
+        """Return whether the parent accepts these arguments; it raises the error for what it refuses."""
         if self.proj_size or 0 in x.shape or x.shape[-1] != self.input_size:
             return False
         if x.dim() not in ((2, 3) if sizes is None else (2,)):
@@ -121,8 +124,8 @@ class GRU(nn.GRU):
         rows = () if x.dim() == 2 else (x.shape[0 if self.batch_first else 1],)
         return tuple(hx.shape) == (states, *rows, self.hidden_size)
 
-    def _are_whole(self, weights: list[Tensor]) -> bool:
-        """Whether the weights have the shapes that they are made with."""
+    def _weights_fit(self, weights: list[Tensor]) -> bool:
+        """Return whether the weights still have the shapes that they were made with."""
         u, directions, kinds = self.hidden_size, 2 if self.bidirectional else 1, 4 if self.bias else 2
         for i, weight in enumerate(weights):
             number, kind = divmod(i, kinds)
@@ -134,7 +137,7 @@ class GRU(nn.GRU):
     def _run(
         self, x: Tensor, hx: Tensor | None, weights: list[Tensor], sizes: Tensor | None, m: int
     ) -> tuple[Tensor, Tensor]:
-        """All layers of x (s, m, e), or packed (n, e)."""
+        """Run all layers over x (s, m, e), or packed (n, e); return the outputs and the last states."""
         count, directions = 4 if self.bias else 2, 2 if self.bidirectional else 1
         states: list[Tensor] = []
         for layer in range(self.num_layers):
@@ -154,26 +157,26 @@ class GRU(nn.GRU):
 class GRUCell(nn.GRUCell):
     """`torch.nn.GRUCell`: the same arguments, parameters, state dict and results; runs here where `GRU` does.
 
-    A step by itself is about as fast here as there: what it is for is the numbers of these kernels. Where all steps are
-    known, `GRU` is several times as fast as either.
+    A single step is about as fast here as in PyTorch; the class is for the same numbers as `GRU`. If all steps are
+        known, `GRU` is several times as fast as either.
     """
 
     __prepare_scriptable__ = parent_of
 
     def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
-        """As the parent's, with its errors."""
-        if traced(input):
-            return leaf(self, input, hx)
+        """Run one step, as `torch.nn.GRUCell.forward` does, with its errors."""
+        if is_fx_traced(input):
+            return call_as_node(self, input, hx)
         weights = [self.weight_ih, self.weight_hh, *((self.bias_ih, self.bias_hh) if self.bias else ())]
-        if not here((input, hx, *weights)) or not self._fits(input, hx, weights):
+        if not can_run((input, hx, *weights)) or not self._parent_accepts(input, hx, weights):
             return super().forward(input, hx)
         x = input.reshape(1, -1, self.input_size)
         h0 = None if hx is None else hx.reshape(-1, self.hidden_size)
         state = run(x, h0, weights, None, x.shape[1], False)[1]
         return state if input.dim() == 2 else state.squeeze_(0)
 
-    def _fits(self, input: Tensor, hx: Tensor | None, weights: list[Tensor]) -> bool:
-        """Whether the parent takes this."""
+    def _parent_accepts(self, input: Tensor, hx: Tensor | None, weights: list[Tensor]) -> bool:
+        """Return whether the parent accepts these arguments."""
         rows = 3 * self.hidden_size
         due = ((rows, self.input_size), (rows, self.hidden_size), (rows,), (rows,))
         return (

@@ -1,7 +1,7 @@
-"""The run of one layer in one direction as an operator of PyTorch's, with fake tensors and autograd.
+"""One layer in one direction as an operator of PyTorch, with fake tensors and autograd.
 
-m samples, s steps, e elements per step, u unit cells; cgru/torch/runs.pyx says how the tensors lie. An operator knows
-tensors alone, so what a run keeps to go back is one more of its results.
+Letters: m samples, s steps, e features of a step, u units; cgru/torch/runs.pyx says how the tensors lie. An operator
+can return only tensors, so the caches for the backward pass are one more of its results.
 """
 
 from __future__ import annotations
@@ -19,87 +19,94 @@ __all__ = ["call"]
 WEIGHTS = "Tensor weight_ih, Tensor weight_hh"
 
 
-def follow() -> None:
-    """Use as many threads as PyTorch does."""
+def match_threads() -> None:
+    """Set our number of threads to PyTorch's."""
     threads = torch.get_num_threads()
     if threads != get_num_threads():
         set_num_threads(threads)
 
 
 def compute(*inputs):
-    """`runs.forward`."""
-    follow()
+    """Run `runs.forward` on PyTorch's number of threads."""
+    match_threads()
     return runs.forward(*inputs)
 
 
-def compute_back(*inputs):
-    """`runs.backward`."""
-    follow()
+def compute_backward(*inputs):
+    """Run `runs.backward` on PyTorch's number of threads."""
+    match_threads()
     return runs.backward(*inputs)
 
 
-def keep_for_backward(ctx, inputs, output):
-    """What a backward reads; PyTorch then refuses to go back where one of these was written to."""
-    x, h0, weight_ih, weight_hh, _, _, sizes, ctx.m, ctx.reverse, ctx.kept = inputs
-    ctx.fresh, ctx.shape = h0 is None, x.shape
+def save_for_backward(ctx, inputs, output):
+    """Save what a backward reads; PyTorch refuses to go back if one of these tensors was written to."""
+    x, h0, weight_ih, weight_hh, _, _, sizes, ctx.m, ctx.reverse, ctx.keeps = inputs
+    ctx.no_h0, ctx.shape = h0 is None, x.shape
     ctx.save_for_backward(x if any(ctx.needs_input_grad[2:6]) else None, weight_ih, weight_hh, sizes, output[2])
     ctx.mark_non_differentiable(output[2])
     ctx.set_materialize_grads(False)
 
 
-def go_back(ctx, dA, dstate, _, by=None):
-    """The gradients of the arguments, None where nobody needs one, by the operator or what is given."""
+def backpropagate(ctx, dA, dstate, _, by=None):
+    """Return the gradients of the arguments, None for those not needed.
+
+    `by` computes them; None: the operator `backward`.
+    """
     needs = ctx.needs_input_grad
     if dA is None and dstate is None:
         return (None,) * len(needs)
-    if not ctx.kept:
+    if not ctx.keeps:
         raise RuntimeError("cgru::gru: expected a run with keep=True before a backward")
     of_x, of_h0, *of_each = needs[:6]
     of_weights = any(of_each)
     x, *others = ctx.saved_tensors
-    if x is None:  # no more than its shape is looked at
+    if x is None:  # only its shape is read
         x = others[0].new_empty(()).expand(ctx.shape)
-    due = (by or backward)(dA, dstate, x, *others, ctx.m, ctx.reverse, ctx.fresh, of_x, of_h0, of_weights)
+    due = (by or backward)(dA, dstate, x, *others, ctx.m, ctx.reverse, ctx.no_h0, of_x, of_h0, of_weights)
     dx, dh0 = due.pop(0) if of_x else None, due.pop(0) if of_h0 else None
     weights = [value if needed else None for value, needed in zip(due or [None] * 4, of_each, strict=True)]
     return dx, dh0, *weights, None, None, None, None
 
 
-# --- as PyTorch knows it ---
+# --- registration with PyTorch ---
 
 
 class Run(torch.autograd.Function):
-    """The operator without its way through PyTorch's dispatcher, which takes as long as a small layer does."""
+    """The operator without PyTorch's dispatcher, whose overhead is as long as a small layer's run."""
 
     @staticmethod
     def forward(ctx, *inputs):
-        """As `compute`."""
+        """Run `compute`, and save what a backward reads."""
         output = compute(*inputs)
-        keep_for_backward(ctx, inputs, output)
+        save_for_backward(ctx, inputs, output)
         return output
 
     @staticmethod
     def backward(ctx, *gradients):
-        """By the operator where a graph of it is made: it says that there is no second derivative."""
+        """Return the gradients.
+
+        The operator is used if a graph of it is made: it refuses second derivatives.
+        """
         if any(d is not None and torch._C._functorch.is_legacy_batchedtensor(d) for d in gradients):
             raise RuntimeError("cgru.torch: expected one gradient at a time, got many, which torch.nn.GRU alone takes")
-        return go_back(ctx, *gradients, by=backward if torch.is_grad_enabled() or watched() else compute_back)
+        by = backward if torch.is_grad_enabled() or is_traced() else compute_backward
+        return backpropagate(ctx, *gradients, by=by)
 
 
-def watched() -> bool:
-    """Whether PyTorch compiles this, or traces its operators."""
+def is_traced() -> bool:
+    """Return whether PyTorch compiles this call, or traces its operators."""
     return torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack() > 0
 
 
 def call(*inputs: Any) -> tuple[Tensor, Tensor, Tensor]:
-    """`compute`, with its gradients where it keeps the caches."""
-    if watched():
+    """Run `compute`, with gradients if it keeps the caches."""
+    if is_traced():
         return forward(*inputs)
     return Run.apply(*inputs) if inputs[-1] else compute(*inputs)
 
 
 def operator(name: str, run: Any, schema: str) -> Any:
-    """Let PyTorch know a function, which writes to none of its arguments, as an operator."""
+    """Register a function that writes to none of its arguments as a PyTorch operator."""
     return torch.library.custom_op(f"cgru::{name}", run, mutates_args=(), device_types="cpu", schema=schema)
 
 
@@ -111,7 +118,7 @@ forward = operator(
 )
 backward = operator(
     "gru_backward",
-    compute_back,
+    compute_backward,
     f"(Tensor? dA, Tensor? dstate, Tensor x, {WEIGHTS}, Tensor? sizes, Tensor caches, SymInt m, bool reverse, "
     "bool fresh, bool of_x, bool of_h0, bool of_weights) -> Tensor[]",
 )
@@ -134,9 +141,9 @@ def _(dA, dstate, x, weight_ih, weight_hh, sizes, caches, m, reverse, fresh, of_
 
 
 def refuse(ctx, *_):
-    """PyTorch would say no more than that there is no formula."""
+    """Raise RuntimeError: there is no second derivative. PyTorch's own error would not say why."""
     raise RuntimeError("cgru.torch: expected one derivative, got a second one, which torch.nn.GRU alone has")
 
 
-forward.register_autograd(go_back, setup_context=keep_for_backward)
+forward.register_autograd(backpropagate, setup_context=save_for_backward)
 backward.register_autograd(refuse)

@@ -1,15 +1,15 @@
-"""One layer in one direction, forward and back, over the memory of PyTorch's tensors, of which it knows a few methods.
+"""Forward and backward of one layer in one direction, directly over the memory of PyTorch's tensors.
 
-m samples, s steps, e elements per step, u unit cells. All tensors are of one dtype, float32 or float64, on a CPU; that
-they belong together is checked before a pointer is read, since anyone may call PyTorch's operators:
+Letters: m samples, s steps, e features of a step, u units. All tensors have one dtype, float32 or float64, on a CPU.
+Shapes are checked before a pointer is read, since anyone may call PyTorch's operators. The memory layout:
 
     x                     (s, m, e), or packed (n, e): the samples of each step, one step after another
-    sizes                 None, or of packed steps how many samples each has (s,), int64, none more than the one before
+    sizes                 None, or for packed steps the number of samples of each (s,), int64, never increasing
     h0                    (m, u), or None for zero
-    weight_ih, weight_hh  (3u, e), (3u, u), the gates in the order r, z, n, as those of cgru.h
+    weight_ih, weight_hh  (3u, e), (3u, u), the gates in the order r, z, n, as in cgru.h
     bias_ih, bias_hh      (3u,), or both None
-    caches                (m u (5 s + 1),): all states, with the first one, then hh, z, r and c; (s, m, u) each or,
-                          where lanes are samples, (s, u, m)
+    caches                (m u (5 s + 1),): all states with the first one, then hh, z, r and c; (s, m, u) each or, with
+                          samples in the SIMD lanes, (s, u, m)
 """
 
 import numpy as np
@@ -35,11 +35,11 @@ cnp.import_array()
 __all__ = ["are_sizes", "backward", "forward"]
 
 cdef enum:
-    LARGE = 1 << 22  # bytes, from which on NumPy asks for large pages
-    FEW = 4  # rows, all samples and steps, whose gradients are memory to be written
+    LARGE = 1 << 22  # bytes, from which on NumPy asks for huge pages
+    FEW = 4  # rows, samples times steps, up to which writing the gradients costs more than computing them
 
-cdef object LIKE = GRU(reset_after=True)  # what PyTorch's is
-cdef tuple CODES = LIKE.codes()
+cdef object CELL = GRU(reset_after=True)  # the variant that PyTorch has
+cdef tuple CODES = CELL.codes()
 
 
 ctypedef fused number:
@@ -48,88 +48,89 @@ ctypedef fused number:
 
 
 def forward(x, h0, weight_ih, weight_hh, bias_ih, bias_hh, sizes, Py_ssize_t m, bint reverse, bint keep):
-    """All states, as x is laid out, the last ones (m, u), and, empty without `keep`, the caches."""
-    cdef cnp.ndarray running = checked(x, weight_ih, weight_hh, sizes, m)
+    """Run one layer; return all states as x is laid out, the last ones (m, u), and caches, empty without `keep`."""
+    cdef cnp.ndarray running = check_tensors(x, weight_ih, weight_hh, sizes, m)
     cdef Py_ssize_t rows = weight_hh.size(0)
     expect(h0, "h0", x, (m, rows // 3))
     if (bias_ih is None) != (bias_hh is None):
         raise ValueError("bias_ih, bias_hh: expected both or neither")
     expect(bias_ih, "bias_ih", x, (rows,))
     expect(bias_hh, "bias_hh", x, (rows,))
-    x, h0 = in_rows(x), in_rows(h0)
-    cdef cgru_call call = new_run(x, weight_hh, running, m, reverse)
+    x, h0 = contiguous_rows(x), contiguous_rows(h0)
+    cdef cgru_call call = describe_call(x, weight_hh, running, m, reverse)
     cdef const cgru_kernels *k = kernels(x.element_size())
     cdef cgru_weights w
-    read_weights(&w, weight_ih, weight_hh, call.u, k.size)
-    _biases, all_x = read_biases(&w, bias_ih, bias_hh, call.u, k.size), spread(x, &call)
+    set_weights(&w, weight_ih, weight_hh, call.u, k.size)
+    _biases, all_x = set_biases(&w, bias_ih, bias_hh, call.u, k.size), unpack_steps(x, &call)
     A = empty(x, (call.s, m, call.u) if running is None else (x.size(0), call.u))
     state, caches = x.new_empty((m, call.u)), x.new_empty(0)
-    call.X, call.last, call.h0 = steps(all_x), samples(state), samples(h0)
+    call.X, call.last, call.h0 = step_array(all_x), sample_array(state), sample_array(h0)
     if keep:
         caches = empty(x, (m * call.u * (5 * call.s + 1),))
-        if running is not None:  # what is past the end of a sample is not written
+        if running is not None:  # padding is not written otherwise
             caches.zero_()
-        lay_caches(&call, caches, k.size)
-        put_first(&call, k)
+        set_caches(&call, caches, k.size)
+        set_first_state(&call, k)
     elif running is None:
-        call.h = steps(A)
+        call.h = step_array(A)
     else:
         every = empty(x, (call.s, m, call.u))
-        call.h = steps(every)
+        call.h = step_array(every)
     execute(&call, &w, k, FORWARD)
     if keep or running is not None:
-        gather(&call, &call.h, call.u, A, k)
+        pack_steps(&call, &call.h, call.u, A, k)
     return A, state, caches
 
 
 def backward(dA, dstate, x, weight_ih, weight_hh, sizes, caches, Py_ssize_t m, bint reverse, bint fresh, bint of_x,
              bint of_h0, bint of_weights):
-    """From the gradients of both results, None for zero, a list of those asked for: of x, of h0, of the four weights.
+    """Backpropagate the gradients of both results (None: zero); return a list of the requested gradients.
 
-    fresh: forward had no h0. x is read for the weights alone.
+    They are those of x, of h0, and of the four weights, as `of_x`, `of_h0` and `of_weights` say. fresh: forward had no
+    h0. x is read only for the gradients of the weights.
     """
-    cdef cnp.ndarray running = checked(x, weight_ih, weight_hh, sizes, m)
+    cdef cnp.ndarray running = check_tensors(x, weight_ih, weight_hh, sizes, m)
     cdef Py_ssize_t width = weight_hh.size(1)
     expect(dA, "dA", x, (x.size(0), m, width) if sizes is None else (x.size(0), width))
     expect(dstate, "dstate", x, (m, width))
     expect(caches, "caches", x, (m * width * (5 * (x.size(0) if sizes is None else sizes.size(0)) + 1),))
-    dA, dstate, caches = in_rows(dA), in_rows(dstate), caches.contiguous()
+    dA, dstate, caches = contiguous_rows(dA), contiguous_rows(dstate), caches.contiguous()
     if of_weights:
-        x = in_rows(x)
-    cdef cgru_call call = new_run(x, weight_hh, running, m, reverse)
+        x = contiguous_rows(x)
+    cdef cgru_call call = describe_call(x, weight_hh, running, m, reverse)
     cdef const cgru_kernels *k = kernels(x.element_size())
     cdef Py_ssize_t s = call.s, e = call.e, u = call.u, one = s * m * u * k.size
     cdef cgru_weights w
-    read_weights(&w, weight_ih, weight_hh, u, k.size)
-    lay_caches(&call, caches, k.size)
-    call.fresh, above = fresh, spread(dA, &call)
-    call.dA, call.h0 = steps(above), samples(dstate)
+    set_weights(&w, weight_ih, weight_hh, u, k.size)
+    set_caches(&call, caches, k.size)
+    call.fresh, above = fresh, unpack_steps(dA, &call)
+    call.dA, call.h0 = step_array(above), sample_array(dstate)
     work, due = empty(x, (4 * s * m * u,)), []
-    cdef char *free = start(work)
-    call.dhh_, call.dz_ = cached(&call, free), cached(&call, free + one)
-    call.dr_, call.dc = cached(&call, free + 2 * one), cached(&call, free + 3 * one)
+    cdef char *free = address(work)
+    call.dhh_, call.dz_ = cache_array(&call, free), cache_array(&call, free + one)
+    call.dr_, call.dc = cache_array(&call, free + 2 * one), cache_array(&call, free + 3 * one)
     if of_x:
         all_dx = dx = empty(x, tuple(x.shape))
         if running is not None:
             all_dx = empty(x, (s, m, e))
-        call.dX = steps(all_dx)
+        call.dX = step_array(all_dx)
         due.append(dx)
     if of_h0:
         dh0 = x.new_empty((m, u))
-        call.last = samples(dh0)
+        call.last = sample_array(dh0)
         due.append(dh0)
     execute(&call, &w, k, BACKWARD)
     if of_x and running is not None:
-        gather(&call, &call.dX, e, dx, k)
+        pack_steps(&call, &call.dX, e, dx, k)
     if of_weights:
-        all_x = spread(x, &call)
-        call.X = steps(all_x)
+        all_x = unpack_steps(x, &call)
+        call.X = step_array(all_x)
         due += weight_gradients(&call, x, k)
     return due
 
 
 def are_sizes(sizes, Py_ssize_t n):
-    """Whether these are the numbers of samples of packed steps with n rows in all."""
+    """Return whether `sizes` are valid numbers of samples of packed steps with n rows in all."""
     if sizes.dtype is not int64 or sizes.dim() != 1 or not sizes.is_cpu or sizes.size(0) == 0:
         return False
     cdef cnp.ndarray counts = aligned(sizes.numpy())
@@ -145,7 +146,7 @@ def are_sizes(sizes, Py_ssize_t n):
 
 
 cdef int expect(tensor, str name, like, tuple shape) except -1:
-    """TypeError or ValueError for a tensor, if it is one, of another shape, or dtype than `like`, or elsewhere."""
+    """Raise TypeError or ValueError for a tensor of another shape, of another dtype than `like`, or not on a CPU."""
     if tensor is None:
         return 0
     if tensor.dtype is not like.dtype or not tensor.is_cpu:
@@ -155,10 +156,8 @@ cdef int expect(tensor, str name, like, tuple shape) except -1:
     return 0
 
 
-cdef cnp.ndarray checked(x, weight_ih, weight_hh, sizes, Py_ssize_t m):
-    """How many samples each of packed steps has, None for others; TypeError or ValueError where tensors do not belong
-    together.
-    """
+cdef cnp.ndarray check_tensors(x, weight_ih, weight_hh, sizes, Py_ssize_t m):
+    """Check that the tensors fit together; return the number of samples of each packed step, None if not packed."""
     cdef Py_ssize_t axes = 3 if sizes is None else 2
     if x.dtype is not float32 and x.dtype is not float64:
         raise TypeError(f"x: expected float32 or float64, got {x.dtype}")
@@ -179,23 +178,23 @@ cdef cnp.ndarray checked(x, weight_ih, weight_hh, sizes, Py_ssize_t m):
 
 
 cdef list weight_gradients(cgru_call *call, like, const cgru_kernels *k):
-    """Those of weight_ih, weight_hh, bias_ih and bias_hh."""
+    """Return the gradients of weight_ih, weight_hh, bias_ih and bias_hh."""
     cdef Py_ssize_t e = call.e, u = call.u
     cdef int gate
     due = [like.new_empty((3 * u, e)), like.new_empty((3 * u, u)), like.new_empty(3 * u), like.new_empty(3 * u)]
-    cdef char *dW = start(due[0])
-    cdef char *dR = start(due[1])
-    cdef char *into = start(due[2])
-    cdef char *behind = start(due[3])
+    cdef char *dW = address(due[0])
+    cdef char *dR = address(due[1])
+    cdef char *b_ih = address(due[2])
+    cdef char *b_hh = address(due[3])
     cdef cgru_gradients to
     if call.column == 1 and call.m * call.s <= FEW:
         if k.size == 4:
-            add_up[float](call, <float *>dW, <float *>dR, <float *>into, <float *>behind)
+            few_rows_gradients[float](call, <float *>dW, <float *>dR, <float *>b_ih, <float *>b_hh)
         else:
-            add_up[double](call, <double *>dW, <double *>dR, <double *>into, <double *>behind)
+            few_rows_gradients[double](call, <double *>dW, <double *>dR, <double *>b_ih, <double *>b_hh)
         return due
     sums = like.new_zeros(3 * u * (e + u) + 4 * u)
-    cdef char *U = start(sums)
+    cdef char *U = address(sums)
     cdef char *V = U + 3 * e * u * k.size
     cdef char *b = V + 3 * u * u * k.size
     memset(&to, 0, sizeof(to))
@@ -207,14 +206,17 @@ cdef list weight_gradients(cgru_call *call, like, const cgru_kernels *k):
     for gate in range(3):
         k.copy(cgru_matrix(to.U[gate], 1, u), u, e, dW + gate * u * e * k.size, e)
         k.copy(cgru_matrix(to.V[gate], 1, u), u, u, dR + gate * u * u * k.size, u)
-    memcpy(into, b, 3 * u * k.size)
-    memcpy(behind, b, 2 * u * k.size)
-    memcpy(behind + 2 * u * k.size, b + 3 * u * k.size, u * k.size)
+    memcpy(b_ih, b, 3 * u * k.size)
+    memcpy(b_hh, b, 2 * u * k.size)
+    memcpy(b_hh + 2 * u * k.size, b + 3 * u * k.size, u * k.size)
     return due
 
 
-cdef void add_up(const cgru_call *call, number *dW, number *dR, number *into, number *behind) noexcept:
-    """The same of FEW rows, whose sums are too short to wait in registers, in PyTorch's layout at once."""
+cdef void few_rows_gradients(const cgru_call *call, number *dW, number *dR, number *b_ih, number *b_hh) noexcept:
+    """Compute the weight gradients of up to FEW rows, directly in PyTorch's layout.
+
+    So few rows make sums too short to be kept in registers.
+    """
     cdef const cgru_array *d = [call.dr_, call.dz_, call.dhh_, call.dc]
     cdef const number *x
     cdef const number *h
@@ -223,27 +225,27 @@ cdef void add_up(const cgru_call *call, number *dW, number *dR, number *into, nu
     cdef Py_ssize_t e = call.e, u = call.u, i, t, unit, row
     cdef int gate
     cdef bint more
-    for gate in range(4):  # U of r, z and n, and V of r and z, then V of n, by dc
+    for gate in range(4):  # U of r, z and n, V of r and z; gate 3 is V of n, whose gradient is dc
         for unit in range(u):
             row = min(gate, 2) * u + unit
             more = False
             for t in range(call.s):
-                for i in range(there(call, t)):
+                for i in range(samples_at(call, t)):
                     x = <number *>call.X.data + i * call.X.sample + t * call.X.step
                     h = <number *>call.hp.data + i * call.hp.sample + t * call.hp.step
                     g = <number *>d[gate].data + i * d[gate].sample + t * d[gate].step
                     by = g[unit]
                     if gate < 3:
-                        into[row] = into[row] + by if more else by
-                        put(dW + row * e, x, by, e, more)
+                        b_ih[row] = b_ih[row] + by if more else by
+                        set_or_add(dW + row * e, x, by, e, more)
                     if gate != 2:
-                        behind[row] = behind[row] + by if more else by
-                        put(dR + row * u, h, by, u, more)
+                        b_hh[row] = b_hh[row] + by if more else by
+                        set_or_add(dR + row * u, h, by, u, more)
                     more = True
 
 
-cdef inline void put(number *to, const number *x, number by, Py_ssize_t n, bint more) noexcept:
-    """by x, or as much more."""
+cdef inline void set_or_add(number *to, const number *x, number by, Py_ssize_t n, bint more) noexcept:
+    """Set `to` to `by` x, or with `more` add that."""
     cdef Py_ssize_t j
     if more:
         for j in range(n):
@@ -253,10 +255,10 @@ cdef inline void put(number *to, const number *x, number by, Py_ssize_t n, bint 
             to[j] = by * x[j]
 
 
-# --- tensors as the kernels see them ---
+# --- tensors as arrays of the kernels ---
 
-cdef inline char *start(tensor) except? NULL:
-    """Return where its numbers begin; ValueError where there are none, or they are not aligned."""
+cdef inline char *address(tensor) except? NULL:
+    """Return the address of a tensor's numbers; ValueError if there is no memory, or it is not aligned."""
     cdef size_t place = tensor.data_ptr()
     if place == 0:
         raise ValueError("a tensor: expected one with memory, got one whose storage is gone")
@@ -266,7 +268,7 @@ cdef inline char *start(tensor) except? NULL:
 
 
 cdef empty(like, tuple shape):
-    """A tensor of that dtype; a large one in NumPy's memory, whose pages are large, so that to touch them is cheap."""
+    """Return an empty tensor of the dtype of `like`; a large one in NumPy's huge pages, which are cheap to touch."""
     cdef Py_ssize_t bytes = like.element_size(), n
     for n in shape:
         bytes *= n
@@ -275,32 +277,32 @@ cdef empty(like, tuple shape):
     return from_numpy(np.empty(shape, np.float32 if like.element_size() == 4 else np.float64))
 
 
-cdef in_rows(tensor):
-    """The tensor, or a copy of it, with the numbers of a row beside each other."""
+cdef contiguous_rows(tensor):
+    """Return the tensor, or a copy, with rows contiguous; None for None."""
     if tensor is None:
         return None
     return (tensor if tensor.stride(-1) == 1 else tensor.contiguous()).resolve_neg()
 
 
-cdef cgru_array steps(tensor) except *:
-    """(s, m, n), as `in_rows` leaves it; None: none."""
+cdef cgru_array step_array(tensor) except *:
+    """Return a tensor (s, m, n) from `contiguous_rows` as an array of the kernels; None: an array without data."""
     if tensor is None:
         return cgru_array(NULL, 0, 0, 1)
-    return cgru_array(start(tensor), tensor.stride(1), tensor.stride(0), 1)
+    return cgru_array(address(tensor), tensor.stride(1), tensor.stride(0), 1)
 
 
-cdef cgru_array samples(tensor) except *:
-    """(m, n), likewise."""
+cdef cgru_array sample_array(tensor) except *:
+    """Return a tensor (m, n) from `contiguous_rows` as an array of the kernels; None: an array without data."""
     if tensor is None:
         return cgru_array(NULL, 0, 0, 1)
-    return cgru_array(start(tensor), tensor.stride(0), 0, 1)
+    return cgru_array(address(tensor), tensor.stride(0), 0, 1)
 
 
-cdef cgru_call new_run(x, weight_hh, cnp.ndarray running, Py_ssize_t m, bint reverse) except *:
-    """A call without its arrays; what is past the end of a sample is nothing to it."""
+cdef cgru_call describe_call(x, weight_hh, cnp.ndarray running, Py_ssize_t m, bint reverse) except *:
+    """Return the description of a call, without its arrays; padding is neither read nor written."""
     cdef Py_ssize_t s = x.shape[0] if running is None else cnp.PyArray_DIM(running, 0)
     cdef int size = x.element_size()
-    cdef cgru_call call = new_call(m, s, x.size(-1), weight_hh.shape[1], size, LIKE.variant, CODES)
+    cdef cgru_call call = new_call(m, s, x.size(-1), weight_hh.shape[1], size, CELL.variant, CODES)
     if running is not None:
         call.running = <Py_ssize_t *>cnp.PyArray_DATA(running)
     call.reverse, call.padded, call.loose = reverse, False, True
@@ -308,10 +310,10 @@ cdef cgru_call new_run(x, weight_hh, cnp.ndarray running, Py_ssize_t m, bint rev
     return call
 
 
-cdef int read_weights(cgru_weights *w, weight_ih, weight_hh, Py_ssize_t u, int size) except -1:
-    """The weights where they lie, and no biases."""
-    cdef char *W = start(weight_ih)
-    cdef char *R = start(weight_hh)
+cdef int set_weights(cgru_weights *w, weight_ih, weight_hh, Py_ssize_t u, int size) except -1:
+    """Set the weights to PyTorch's memory, not packed; no biases."""
+    cdef char *W = address(weight_ih)
+    cdef char *R = address(weight_hh)
     cdef Py_ssize_t unit = weight_ih.stride(0), element = weight_ih.stride(1)
     cdef Py_ssize_t to = weight_hh.stride(0), of = weight_hh.stride(1)
     cdef int gate
@@ -322,17 +324,17 @@ cdef int read_weights(cgru_weights *w, weight_ih, weight_hh, Py_ssize_t u, int s
     return 0
 
 
-cdef void join(number *b, const number *into, const number *behind, Py_ssize_t u) noexcept:
-    """b of r and of z, which are sums, bhh and chh."""
+cdef void combine_biases(number *b, const number *b_ih, const number *b_hh, Py_ssize_t u) noexcept:
+    """Combine PyTorch's two biases: sums for r and z, then bhh and chh."""
     cdef Py_ssize_t i
     for i in range(2 * u):
-        b[i] = into[i] + behind[i]
+        b[i] = b_ih[i] + b_hh[i]
     for i in range(2 * u, 3 * u):
-        b[i], b[i + u] = into[i], behind[i]
+        b[i], b[i + u] = b_ih[i], b_hh[i]
 
 
-cdef cnp.ndarray read_biases(cgru_weights *w, bias_ih, bias_hh, Py_ssize_t u, int size):
-    """The biases as our cell has them; returns their memory."""
+cdef cnp.ndarray set_biases(cgru_weights *w, bias_ih, bias_hh, Py_ssize_t u, int size):
+    """Set the biases to those of our cell; return the array that holds them."""
     cdef cnp.npy_intp numbers = 4 * u
     cdef cnp.ndarray b = cnp.PyArray_ZEROS(1, &numbers, cnp.NPY_FLOAT if size == 4 else cnp.NPY_DOUBLE, 0)
     cdef char *to = <char *>cnp.PyArray_DATA(b)
@@ -340,9 +342,9 @@ cdef cnp.ndarray read_biases(cgru_weights *w, bias_ih, bias_hh, Py_ssize_t u, in
     if bias_ih is not None:
         bias_ih, bias_hh = bias_ih.contiguous(), bias_hh.contiguous()
         if size == 4:
-            join[float](<float *>to, <float *>start(bias_ih), <float *>start(bias_hh), u)
+            combine_biases[float](<float *>to, <float *>address(bias_ih), <float *>address(bias_hh), u)
         else:
-            join[double](<double *>to, <double *>start(bias_ih), <double *>start(bias_hh), u)
+            combine_biases[double](<double *>to, <double *>address(bias_ih), <double *>address(bias_hh), u)
     for gate in range(4):
         w.b[gate] = cgru_matrix(to + gate * u * size, u, 1)
     return b
@@ -350,63 +352,63 @@ cdef cnp.ndarray read_biases(cgru_weights *w, bias_ih, bias_hh, Py_ssize_t u, in
 
 # --- caches ---
 
-cdef cgru_array cached(const cgru_call *call, void *data) noexcept:
-    """(m, s, u) as the caches are."""
+cdef cgru_array cache_array(const cgru_call *call, void *data) noexcept:
+    """Return memory as an array (m, s, u) in the layout of the caches."""
     return time_major_array(data, call.u, call.m, call.column)
 
 
-cdef int lay_caches(cgru_call *call, caches, int size) except -1:
-    """All of them; hp and h are those states without the last and without the first."""
+cdef int set_caches(cgru_call *call, caches, int size) except -1:
+    """Set all caches of the call; hp and h are the states without the last and without the first one."""
     cdef Py_ssize_t step = call.m * call.u * size
-    cdef char *free = start(caches)
-    call.hp, call.h = cached(call, free), cached(call, free + step)
+    cdef char *free = address(caches)
+    call.hp, call.h = cache_array(call, free), cache_array(call, free + step)
     if call.reverse:
         call.hp, call.h = call.h, call.hp
     free += (call.s + 1) * step
-    call.hh, call.z = cached(call, free), cached(call, free + call.s * step)
-    call.r, call.c = cached(call, free + 2 * call.s * step), cached(call, free + 3 * call.s * step)
+    call.hh, call.z = cache_array(call, free), cache_array(call, free + call.s * step)
+    call.r, call.c = cache_array(call, free + 2 * call.s * step), cache_array(call, free + 3 * call.s * step)
     return 0
 
 
-cdef void put_first(const cgru_call *call, const cgru_kernels *k) noexcept:
-    """h0 where the step that runs first looks for it."""
+cdef void set_first_state(const cgru_call *call, const cgru_kernels *k) noexcept:
+    """Copy h0, or zeros, to the state that the first step reads."""
     cdef Py_ssize_t m = call.m, u = call.u
     cdef char *to = <char *>call.hp.data + (call.s - 1 if call.reverse else 0) * m * u * k.size
     if call.h0.data == NULL:
         memset(to, 0, m * u * k.size)
     else:
-        copy_rows(k, cgru_matrix(call.h0.data, call.h0.sample, 1), m, u, cached(call, to))
+        copy_rows(k, cgru_matrix(call.h0.data, call.h0.sample, 1), m, u, cache_array(call, to))
 
 
 # --- packed steps ---
 
-cdef Py_ssize_t there(const cgru_call *call, Py_ssize_t t) noexcept:
-    """How many samples have step t."""
+cdef Py_ssize_t samples_at(const cgru_call *call, Py_ssize_t t) noexcept:
+    """Return how many samples have step t."""
     return call.m if call.running == NULL else call.running[t]
 
 
-cdef spread(tensor, const cgru_call *call):
-    """Packed steps (n, width) as (s, m, width), whatever is past the end of a sample; others and None as they are."""
+cdef unpack_steps(tensor, const cgru_call *call):
+    """Return packed steps (n, width) as (s, m, width), padding uninitialised; other tensors and None unchanged."""
     if tensor is None or call.running == NULL:
         return tensor
     tensor = tensor.contiguous()
     cdef Py_ssize_t t, width = tensor.size(-1) * tensor.element_size()
     every = empty(tensor, (call.s, call.m, tensor.size(-1)))
-    cdef char *source = start(tensor)
-    cdef char *to = start(every)
+    cdef char *source = address(tensor)
+    cdef char *to = address(every)
     for t in range(call.s):
         memcpy(to + t * call.m * width, source, call.running[t] * width)
         source += call.running[t] * width
     return every
 
 
-cdef int gather(const cgru_call *call, const cgru_array *array, Py_ssize_t width, tensor,
-                const cgru_kernels *k) except -1:
-    """The tensor, of one row after another, is filled with the rows (width,) that are there, step after step."""
-    cdef char *to = start(tensor)
+cdef int pack_steps(const cgru_call *call, const cgru_array *array, Py_ssize_t width, tensor,
+                    const cgru_kernels *k) except -1:
+    """Fill the packed tensor with the rows (width,) of the real steps, step after step."""
+    cdef char *to = address(tensor)
     cdef Py_ssize_t t, rows
     for t in range(call.s):
-        rows = there(call, t)
+        rows = samples_at(call, t)
         k.copy(cgru_matrix(<char *>array.data + t * array.step * k.size, array.sample, array.column), rows, width, to,
                width)
         to += rows * width * k.size

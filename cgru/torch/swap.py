@@ -1,4 +1,4 @@
-"""A model's own `torch.nn.GRU` made into ours, in place, and back."""
+"""Replacing the `torch.nn.GRU` modules of a model by ours in place, and back."""
 
 from __future__ import annotations
 
@@ -11,15 +11,14 @@ from cgru.torch.modules import GRU, GRUCell
 
 __all__ = ["Swapped", "accelerate", "exchange", "restore"]
 
-OURS = {nn.GRU: GRU}  # and no cell, whose single step gains nothing
+OURS = {nn.GRU: GRU}  # not GRUCell: a single step is no faster here
 THEIRS = {GRU: nn.GRU, GRUCell: nn.GRUCell}
 
 
 class Swapped(NamedTuple):
-    """What a call did, by the modules' names in the model; "" is the model itself.
+    """The result of a swap, by the modules' names in the model; "" is the model itself.
 
-    swapped: those that are of the other class now.
-    left: those that stayed what they are, each with the reason.
+    swapped: modules whose class was changed. left: modules that were not changed, each with the reason.
     """
 
     swapped: list[str]
@@ -44,13 +43,14 @@ def restore(model: nn.Module) -> Swapped:
 
 
 def _swap(model: nn.Module, classes: dict[type, type]) -> Swapped:
+    """Change the classes of a model's modules; TypeError if it is no module."""
     if not isinstance(model, nn.Module):
         raise TypeError(f"model: expected a torch.nn.Module, got {type(model).__name__}")
     return exchange(model.named_modules(), classes, (nn.GRU, nn.GRUCell))
 
 
 def exchange(modules: Iterable[tuple[str, Any]], classes: dict[type, type], family: type | tuple[type, ...]) -> Swapped:
-    """Give modules of these very classes the others; those of the family that are neither are left."""
+    """Change the class of each module as `classes` says; list other members of `family` as left."""
     swapped, left = [], {}
     for name, module in modules:
         kind = type(module)

@@ -139,7 +139,7 @@ def test_codes_are_the_same_at_all_levels(run, bound):
         X[1], X[2], X[3, 0], X[4, -1] = 0, 1e-35, np.nan, np.inf
         X[5] = rng.integers(-126, 127, k) + 0.5
         X[5, 0] = 127
-        W, scale = narrow.code_columns(rng.standard_normal((k, n)))
+        W, scale = narrow.quantize_columns(rng.standard_normal((k, n)))
         b = rng.standard_normal((1, n)).astype(np.float32)
         due = narrow.linear(X, W, scale, b, bound)
         found = [run(level, "narrow_int8", 8, k, n, bound, W, scale, b, X).reshape(8, n) for level in NARROW]
@@ -170,7 +170,7 @@ def test_steps_of_fewer_bytes(run, level, kind, variant):
         p = random_parameters(variant, e, u, np.float32)
         for name in [name for name in p if name[0] in "UV"]:
             if kind == "int8":
-                p[name], p["scale_" + name] = narrow.code_columns(p[name])
+                p[name], p["scale_" + name] = narrow.quantize_columns(p[name])
             else:
                 p[name] = narrow.bfloat16(p[name])
         x, h = rng.standard_normal((m, e)).astype(np.float32), np.tanh(rng.standard_normal((m, u))).astype(np.float32)

@@ -65,7 +65,7 @@ def due(net, X, y, dtype, weights=None):
     H = net.layers[0].predict(X.astype(net.dtype)).reshape(-1, len(head.p["W"])).astype(np.float64)
     Z = H @ head.p["W"].astype(np.float64) + head.p["b"].astype(np.float64)
     f = bind(head.activate, head.se_hPars)
-    A, Y = f(Z), losses.spelled_out(y.reshape(-1) if y.ndim == 2 else y.reshape(-1, y.shape[2]), k)
+    A, Y = f(Z), losses.one_hot(y.reshape(-1) if y.ndim == 2 else y.reshape(-1, y.shape[2]), k)
     A_of_loss = A.astype(dtype) if net.loss == "binary_cross_entropy" else A
     judge = losses.named(net.loss)
     loss, dZ, dA = judge.of_head(head, Z, A_of_loss, Y, weights)

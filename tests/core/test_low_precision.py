@@ -181,7 +181,7 @@ def test_int8_is_the_same_at_all_levels():
     """But for rounding: codes are the same bits, and so are the sums."""
     rng = np.random.default_rng(0)
     X = (rng.standard_normal((5, 70)) * 3).astype(np.float32)
-    W, scale = reference.code_columns(rng.standard_normal((70, 33)))
+    W, scale = reference.quantize_columns(rng.standard_normal((70, 33)))
     zero, before = np.zeros((1, 33), np.float32), kernels.level()
     try:
         for bound in (0.0, 4.0):
@@ -238,13 +238,13 @@ def test_a_bound_of_almost_nothing(narrow_level):
     rng = np.random.default_rng(3)
     for bound, size in itertools.product((1e-45, 1e-38, 1e-31), (0.0, 1e-40, 1e-32, 1.0)):
         X = (rng.standard_normal((3, 17)) * size).astype(np.float32)
-        W, scale = reference.code_columns(rng.standard_normal((17, 9)))
+        W, scale = reference.quantize_columns(rng.standard_normal((17, 9)))
         zero = np.zeros((1, 9), np.float32)
         got = low_precision.LowPrecisionLinear(W, scale, zero, "int8", bound).outputs(X)
         if size < 1e-30:
             np.testing.assert_array_equal(got, 0)
         else:
-            np.testing.assert_allclose(got, X @ reference.floats(W, scale), atol=0.1)
+            np.testing.assert_allclose(got, X @ reference.dequantize(W, scale), atol=0.1)
 
 
 @pytest.mark.parametrize("after", BOTH, ids=["before", "after"])

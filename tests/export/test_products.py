@@ -109,7 +109,8 @@ def flip(layer):
     """
     if layer.weights != "int8":
         return 0
-    V = {gate: np.abs(reference.floats(layer.p[f"V{gate}"], layer.p[f"scale_V{gate}"])) for gate in ("hh", "z", "r")}
+    p = layer.p
+    V = {gate: np.abs(reference.dequantize(p[f"V{gate}"], p[f"scale_V{gate}"])) for gate in ("hh", "z", "r")}
     hh, z, r = (V[gate].max() / 127 for gate in ("hh", "z", "r"))
     return hh + z / 2 + r / 4 * V["hh"].sum(axis=0).max()
 
@@ -172,7 +173,7 @@ def test_codes_and_scales_are_those_of_the_definition(inside):
         for size in (1e-29, 1e-3, 1, 3e38):
             for bound in (0.0, 0.8, 1e-25, 1e6):
                 x = (rng.uniform(-1, 1, n) * size).astype(F4)
-                codes, scale = reference.code_rows(x[None], bound)
+                codes, scale = reference.quantize_rows(x[None], bound)
                 got, own = codes_of(inside, x, bound)
                 np.testing.assert_array_equal(got, codes[0])
                 assert own == scale[0, 0]
@@ -195,7 +196,7 @@ def test_a_product_is_rounded_before_it_becomes_a_code(inside):
         x = np.concatenate([near, np.nextafter(near, F4.type(9)), np.nextafter(near, F4.type(-9))])
         x = x[np.abs(x) <= bound]
         got, _ = codes_of(inside, x, bound)
-        np.testing.assert_array_equal(got, reference.code_rows(x[None], bound)[0][0])
+        np.testing.assert_array_equal(got, reference.quantize_rows(x[None], bound)[0][0])
         differed += (np.rint(x.astype(np.float64) * np.float64(inverse)) != got).sum()
     assert differed > 250  # where it matters
 
@@ -204,7 +205,7 @@ def test_rows_that_are_zero_or_not_finite(inside):
     for row in ([0, 0], [-0.0, 0], [1e-30, 0], [-9e-31, 1e-38], [1e-45, 0], [1.01e-30, -1e-30]):
         for bound in (0.0, 1.5):
             x = np.array(row, F4)
-            codes, scale = reference.code_rows(x[None], bound)
+            codes, scale = reference.quantize_rows(x[None], bound)
             got, own = codes_of(inside, x, bound)
             np.testing.assert_array_equal(got, codes[0])
             assert own == scale[0, 0]

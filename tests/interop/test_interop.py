@@ -10,7 +10,7 @@ from interop_cases import assert_same_layers, parameters, recurrent
 
 import cgru
 from cgru import activations, interop, layers
-from cgru.interop.gates import FUNCTIONS, KERAS, ONNX, TORCH, dtype_of, gate_options, refusal, tuning
+from cgru.interop.gates import FUNCTIONS, KERAS, ONNX, TORCH, alpha_of, dtype_of, gate_options, refusal
 from cgru.layers.layer import Layer
 from cgru.variant import RESET_AFTER, RESET_BEFORE
 
@@ -24,7 +24,7 @@ def test_the_table(order, variant, dtype):
     e, u = 3, 4
     p = parameters(RNG, e, u, variant, dtype)
     p["bz"][0, 0] = -0.0
-    W, R, into, back = order.theirs(p)
+    W, R, into, back = order.from_cgru(p)
     assert (W.shape, R.shape) == (((12, 3), (12, 4)) if order.rows else ((3, 12), (4, 12)))
     for i, gate in enumerate(("r", "z", "hh") if order is TORCH else ("z", "r", "hh")):
         at = slice(i * u, (i + 1) * u)
@@ -33,12 +33,12 @@ def test_the_table(order, variant, dtype):
         np.testing.assert_array_equal(V, p["V" + gate])
         np.testing.assert_array_equal(into[at], p["b" + gate][0])
         np.testing.assert_array_equal(back[at], p["chh"][0] if "c" + gate in variant.names else np.zeros(u))
-    again = order.ours(W, R, into, back, variant)
+    again = order.to_cgru(W, R, into, back, variant)
     assert list(again) == list(variant.names)
     for name, value in again.items():
         assert value.tobytes() == p[name].tobytes()
         assert not np.shares_memory(value, W)
-    added = order.ours(W, R, into, back + 1, variant)
+    added = order.to_cgru(W, R, into, back + 1, variant)
     np.testing.assert_array_equal(added["br"], p["br"] + 1)
     np.testing.assert_array_equal(added["bhh"], p["bhh"] + (variant is RESET_BEFORE))
 
@@ -47,9 +47,9 @@ def test_every_activation_is_in_the_table():
     assert {function.own for function in FUNCTIONS} == {*activations.NAMED.values()}
     for function in FUNCTIONS:
         keys = [function.key] if function.key else []
-        assert keys == [key for key in ("LRELU_alpha", "ELU_alpha") if tuning(function.own, {key: 0.75}) == 0.75]
-        assert function.tuned(np.float32(0.5), "its alpha is", refusal("f")) == dict.fromkeys(keys, 0.5)
-        assert tuning(function.own, None) == (activations.parameter(None, function.key) if keys else 0)
+        assert keys == [key for key in ("LRELU_alpha", "ELU_alpha") if alpha_of(function.own, {key: 0.75}) == 0.75]
+        assert function.checked_alpha(np.float32(0.5), "its alpha is", refusal("f")) == dict.fromkeys(keys, 0.5)
+        assert alpha_of(function.own, None) == (activations.parameter(None, function.key) if keys else 0)
 
 
 def test_the_alphas_where_none_is_given():
@@ -78,11 +78,11 @@ def test_two_activations_of_one_gru():
 @pytest.mark.parametrize("reverse", [(True, True), (False, False), (True, False)])
 def test_directions_that_do_not_run_onward_and_back(reverse):
     layer = recurrent(RNG, 3, 4, 2, "float32")
-    ONNX.cell(layer, refusal("f"))
+    ONNX.checked_cell(layer, refusal("f"))
     for half, back in zip(layer.halves, reverse, strict=True):
         half.reverse = back
     with pytest.raises(ValueError, match=r"^f: its first layer does not run onward and the second back$"):
-        ONNX.cell(layer, refusal("f"))
+        ONNX.checked_cell(layer, refusal("f"))
 
 
 def test_layers_of_two_dtypes():
@@ -94,11 +94,11 @@ def test_layers_of_two_dtypes():
 def test_a_steep_slope_is_another_function_elsewhere():
     for function in FUNCTIONS:
         if function.own is not activations.lrelu:
-            function.tuned(1.5, "its alpha is", refusal("f"))
+            function.checked_alpha(1.5, "its alpha is", refusal("f"))
             continue
-        assert function.tuned(1, "its alpha is", refusal("f")) == {"LRELU_alpha": 1.0}
+        assert function.checked_alpha(1, "its alpha is", refusal("f")) == {"LRELU_alpha": 1.0}
         with pytest.raises(ValueError, match=r"^f: its alpha is at most 1 here, got 1\.5$"):
-            function.tuned(1.5, "its alpha is", refusal("f"))
+            function.checked_alpha(1.5, "its alpha is", refusal("f"))
 
 
 def test_every_layer_has_a_way_to_onnx():

@@ -5,14 +5,14 @@ from dataclasses import FrozenInstanceError
 import numpy as np
 import pytest
 
-from cgru.interop.onnx_values import MOVES, ONE, Axis, Node, Unproved, Value, alike, joined
+from cgru.interop.onnx_values import MOVERS, ONE, Axis, Node, Traced, Unproved, concatenated, same_axes
 
 S, M, E, D, U = Axis("s"), Axis("m", 4), Axis("e", 3), Axis("d", 2), Axis("u", 5)
 FLOAT, INT32, INT64 = 1, 6, 7
 EVERY = ((1, 0), (1, 1))
-STATES = Value("states", 1, (S, D, M, U), FLOAT, "d", EVERY)
-ENDS = Value("ends", 1, (D, M, U), FLOAT, "d", EVERY)
-START = Value("input", "h0", (Axis("0", 6), Axis("1"), Axis("2", 5)), FLOAT)
+STATES = Traced("states", 1, (S, D, M, U), FLOAT, "d", EVERY)
+ENDS = Traced("ends", 1, (D, M, U), FLOAT, "d", EVERY)
+START = Traced("input", "h0", (Axis("0", 6), Axis("1"), Axis("2", 5)), FLOAT)
 ENDLESS = 2**62
 
 
@@ -24,14 +24,14 @@ def node(kind, *constants, outputs=1, opset=18, **attributes):
 
 
 def moved(value, kind, *constants, **options):
-    return MOVES[kind](value, node(kind, *constants, **options))
+    return MOVERS[kind](value, node(kind, *constants, **options))
 
 
 UP = moved(STATES, "Unsqueeze", [1])[0]  # s, 1, d, m, u
 BESIDE = moved(STATES, "Transpose", perm=[0, 2, 1, 3])[0]  # s, m, d, u
 FIRST = moved(STATES, "Transpose", perm=[2, 0, 1, 3])[0]  # m, s, d, u
 BOTH = Axis("d u", 10)
-ONES_APART = Value("states", 1, (S, ONE, U), FLOAT, "d", EVERY)
+ONES_APART = Traced("states", 1, (S, ONE, U), FLOAT, "d", EVERY)
 KEPT = [
     (STATES, "Identity", (), {}, (S, D, M, U)),
     (STATES, "Dropout", (), {}, (S, D, M, U)),
@@ -78,13 +78,13 @@ def test_what_is_kept(value, kind, constants, options, axes):
 
 
 def test_types_of_lengths():
-    given = Value("input", "n", (Axis("0"),), INT64)
+    given = Traced("input", "n", (Axis("0"),), INT64)
     assert moved(given, "Cast", to=INT32)[0].dtype == INT32
     for source in (2, 3, 4, 5, 6, 7, 12, 13):
-        assert moved(Value("input", "n", (Axis("0"),), source), "Cast", to=INT64)[0].dtype == INT64
+        assert moved(Traced("input", "n", (Axis("0"),), source), "Cast", to=INT64)[0].dtype == INT64
     for source, to in ((INT64, 3), (FLOAT, INT32), (INT64, FLOAT), (9, INT32), (FLOAT, 10), (FLOAT, None)):
         with pytest.raises(Unproved, match="it changes the type"):
-            moved(Value("input", "n", (Axis("0"),), source), "Cast", to=to)
+            moved(Traced("input", "n", (Axis("0"),), source), "Cast", to=to)
 
 
 def parts(value, kind, *constants, **options):
@@ -110,7 +110,7 @@ def test_parts_of_an_input():
     part = moved(START, "Slice", [2], [5], [0])[0]
     assert parts(part, "Slice", [1], [3], [0]) == [((3, 4), "0", (Axis("0", 2), *START.axes[1:]))]
     assert parts(START, "Slice", [0], [6], [0]) == [(None, None, START.axes)]
-    free = Value("input", "h0", (Axis("0"), Axis("1"), Axis("2")), FLOAT)
+    free = Traced("input", "h0", (Axis("0"), Axis("1"), Axis("2")), FLOAT)
     assert parts(free, "Slice", [1], [2], [0]) == [((1,), "0", (Axis("0", 1), *free.axes[1:]))]
     assert parts(free, "Split", [1, 1], outputs=2)[1][0] == (1,)
     assert parts(free, "Gather", [4], axis=0)[0][0] == (4,)
@@ -119,7 +119,7 @@ def test_parts_of_an_input():
 
 
 def test_uneven_splits():
-    five = Value("input", "h0", (Axis("0", 5), Axis("1")), FLOAT)
+    five = Traced("input", "h0", (Axis("0", 5), Axis("1")), FLOAT)
     assert [found[0] for found in parts(five, "Split", outputs=3)] == [(0, 1), (2, 3), (4,)]
 
 
@@ -129,18 +129,18 @@ def test_directions():
     assert parts(STATES, "Slice", [1], [-ENDLESS], [1], [-1]) == [(EVERY[::-1], "d", (S, D, M, U))]
 
 
-JOINED = Value("ends", 0, (Axis("d", 1), M, U), FLOAT, "d", ((0, 0),), ("below",))
+JOINED = Traced("ends", 0, (Axis("d", 1), M, U), FLOAT, "d", ((0, 0),), ("below",))
 
 
 def test_joined():
-    made = joined([JOINED, ENDS], 0)
+    made = concatenated([JOINED, ENDS], 0)
     assert (made.axes, made.parts, made.path) == ((Axis("d", 3), M, U), ((0, 0), *EVERY), ("below",))
-    assert joined([JOINED, ENDS], -3) == made
-    assert joined([ENDS], 0) is ENDS
+    assert concatenated([JOINED, ENDS], -3) == made
+    assert concatenated([ENDS], 0) is ENDS
     flat = moved(moved(JOINED, "Squeeze", [0])[0], "Unsqueeze", [1])[0]  # m, 1, u
-    assert joined([flat, flat], 1).axes == (M, Axis("d", 2), U)
+    assert concatenated([flat, flat], 1).axes == (M, Axis("d", 2), U)
     turned = moved(ENDS, "Transpose", perm=[1, 0, 2])[0]
-    assert joined([turned, flat], 1).parts == (*EVERY, (0, 0))
+    assert concatenated([turned, flat], 1).parts == (*EVERY, (0, 0))
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_joined():
     [
         ([START, START], 0, "no last states"),
         ([STATES], 1, "no last states"),
-        ([ENDS, Value("ends", 0, (D, M, U), 11, "d", EVERY)], 0, "no last states"),
+        ([ENDS, Traced("ends", 0, (D, M, U), 11, "d", EVERY)], 0, "no last states"),
         ([ENDS, ENDS], 1, "along the directions"),
         ([ENDS, ENDS], 2, "along the directions"),
         ([ENDS, moved(ENDS, "Unsqueeze", [0])[0]], 0, "along the directions"),
@@ -159,7 +159,7 @@ def test_joined():
 )
 def test_not_joined(values, axis, why):
     with pytest.raises(Unproved, match=why):
-        joined(values, axis)
+        concatenated(values, axis)
 
 
 @pytest.mark.parametrize(
@@ -229,7 +229,7 @@ def test_what_may_be_other_numbers(value, kind, constants, options, why):
 
 
 def test_axes_of_any_length():
-    long = Value("input", "X", (Axis("0", 10**15), Axis("1"), Axis("2", 3)), FLOAT)
+    long = Traced("input", "X", (Axis("0", 10**15), Axis("1"), Axis("2", 3)), FLOAT)
     assert moved(long, "Slice", [0], [ENDLESS], [0]) == [long]
     assert moved(long, "Slice", [-(10**15)], [10**15], [0]) == [long]
     for start, end, axis in ((1, ENDLESS, 0), (0, 1025, 0), (0, 1025, 1), (0, 2**31 - 2, 1)):
@@ -245,11 +245,11 @@ def test_what_is_known_does_not_change():
 
 
 def test_axes_that_are_alike():
-    assert alike((ONE, S, M), (S, ONE, M))
-    assert alike((S, Axis("x", 1)), (Axis("y", 1), S))
-    assert not alike((S, M), (M, S))
-    assert not alike((S, M), (S, M, ONE))
-    assert not alike((S, Axis("x")), (S, Axis("y")))
+    assert same_axes((ONE, S, M), (S, ONE, M))
+    assert same_axes((S, Axis("x", 1)), (Axis("y", 1), S))
+    assert not same_axes((S, M), (M, S))
+    assert not same_axes((S, M), (S, M, ONE))
+    assert not same_axes((S, Axis("x")), (S, Axis("y")))
 
 
 def test_inputs_that_are_missing_are_left_out_ones():
@@ -257,6 +257,6 @@ def test_inputs_that_are_missing_are_left_out_ones():
     assert bare.input(0) == bare.input(1) == ""
     assert node("Gather", [1]).input(1) == "c0"
     with pytest.raises(Unproved, match="indices"):
-        MOVES["Gather"](STATES, bare)
+        MOVERS["Gather"](STATES, bare)
     with pytest.raises(Unproved, match="into nothing"):
-        MOVES["Split"](STATES, node("Split", outputs=0))
+        MOVERS["Split"](STATES, node("Split", outputs=0))

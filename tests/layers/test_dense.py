@@ -9,7 +9,7 @@ import pytest
 from helpers import assert_close
 
 import cgru
-from cgru.layers.layer import flat
+from cgru.layers.layer import flatten_steps
 
 ACTIVATIONS = [cgru.identity, cgru.relu, cgru.lrelu, cgru.elu, cgru.sigmoid, cgru.tanh, cgru.softmax]
 
@@ -200,7 +200,7 @@ def test_steps_are_so_many_more_samples(activate, lengths):
 
 def test_what_a_gru_returns_is_not_copied():
     X = np.ones((4, 5, 3)).swapaxes(0, 1)
-    assert np.shares_memory(flat(X), X)
+    assert np.shares_memory(flatten_steps(X), X)
 
 
 def test_lengths_are_for_steps():

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import cgru
-from cgru.layers.layer import Layer, LayerPass, own
+from cgru.layers.layer import Layer, LayerPass, class_attribute
 from cgru.passes import Pass
 
 RNG = np.random.default_rng(0)
@@ -315,7 +315,7 @@ class Doubled(Layer):
 
 
 class DoubledPass(LayerPass):
-    def _back(self, dA):
+    def _compute_backward(self, dA):
         return {"dA": dA, "dX": 2 * dA}
 
 
@@ -366,8 +366,8 @@ def test_a_layer_writes_its_own_c_and_a_class_built_on_it_does_not(tmp_path):
     class Built(Written):
         pass
 
-    assert own(Written(), "c_text") is not None
-    assert own(Built(), "c_text") is own(cgru.Flip(), "c_text") is None
+    assert class_attribute(Written(), "c_text") is not None
+    assert class_attribute(Built(), "c_text") is class_attribute(cgru.Flip(), "c_text") is None
     for kind in (Written, Built):
         net = cgru.Network([cgru.GRU(3), kind(), cgru.Dense(2)], seed=0)
         net.predict(X)

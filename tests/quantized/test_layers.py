@@ -506,7 +506,7 @@ def test_more_rows_of_int8_than_sums_have_bits_for_are_refused_at_every_door(mon
     head, gru = widest(rows)
     X = np.ones((1, 1, rows), np.float32)
     with monkeypatch.context() as patch:
-        patch.setattr("cgru.quantized.layers.MOST", rows)
+        patch.setattr("cgru.quantized.layers.MAX_ROWS", rows)
         cgru.Network([head]).save(tmp_path / "head.npz")
         cgru.Network([gru]).save(tmp_path / "gru.npz")
     doors = [

@@ -18,7 +18,7 @@ def test_columns():
     W = rng.standard_normal((50, 7)) * [1, 1e-3, 1e3, 1e-20, 1e20, 1e30, 1]
     W[:, 6] = 0
     W[3, 6] = -2
-    codes, scale = reference.code_columns(W)
+    codes, scale = reference.quantize_columns(W)
     assert (codes.dtype, codes.shape, scale.dtype, scale.shape) == (np.int8, (50, 7), np.float32, (1, 7))
     np.testing.assert_allclose(scale[0], np.abs(W).max(axis=0) / 127, rtol=1e-6)
     np.testing.assert_array_equal(np.abs(codes).max(axis=0), 127)
@@ -27,17 +27,17 @@ def test_columns():
 
 
 def test_halves_go_to_the_even_code():
-    codes, scale = reference.code_columns(np.array([[127.0], [0.5], [1.5], [2.5], [-0.5], [-1.5], [126.5], [-127]]))
+    codes, scale = reference.quantize_columns(np.array([[127.0], [0.5], [1.5], [2.5], [-0.5], [-1.5], [126.5], [-127]]))
     assert codes[:, 0].tolist() == [127, 0, 2, 2, 0, -2, 126, -127]
     assert scale.tolist() == [[1.0]]
-    codes, scale = reference.code_rows(np.array([[127, 0.5, 1.5, 2.5, -0.5, -1.5, 126.5, -127]], np.float32))
+    codes, scale = reference.quantize_rows(np.array([[127, 0.5, 1.5, 2.5, -0.5, -1.5, 126.5, -127]], np.float32))
     assert codes.tolist() == [[127, 0, 2, 2, 0, -2, 126, -127]]
     assert scale.tolist() == [[1.0]]
 
 
 def test_columns_of_nothing():
     """Zeros, and what is so small that no inverse would be a number."""
-    codes, scale = reference.code_columns(np.array([[0, 1e-30, 1e-45, 1.3e-28], [0, -1e-30, 0, 1e-28]]))
+    codes, scale = reference.quantize_columns(np.array([[0, 1e-30, 1e-45, 1.3e-28], [0, -1e-30, 0, 1e-28]]))
     np.testing.assert_array_equal(codes[:, :3], 0)
     np.testing.assert_array_equal(scale[:, :3], 0)
     assert codes[:, 3].tolist() == [127, 98]
@@ -48,7 +48,7 @@ def test_columns_of_nothing():
 def test_rows(bound):
     rng = np.random.default_rng(1)
     x = rng.standard_normal((6, 40)).astype(np.float32) * np.float32([[1], [1e-3], [0.1], [1e20], [1e-25], [10]])
-    codes, scale = reference.code_rows(x, bound)
+    codes, scale = reference.quantize_rows(x, bound)
     most = np.abs(x).max(axis=1, keepdims=True)
     np.testing.assert_allclose(scale, np.maximum(most, bound) / 127, rtol=1e-6)
     assert scale.dtype == np.float32
@@ -62,7 +62,7 @@ def test_rows_of_nothing_and_of_what_is_not_finite():
         [[0, 0, 0], [1e-30, -1e-31, 1e-45], [1, np.nan, 2], [1, np.inf, 2], [-np.inf, 0, 0], [3e-30, 0, -3e-30]]
     )
     for bound, due in ((0.0, 0.0), (1e-30, 0.0), (127.0, 1.0)):
-        codes, scale = reference.code_rows(x, bound)
+        codes, scale = reference.quantize_rows(x, bound)
         np.testing.assert_array_equal(codes[:5], 0)
         np.testing.assert_array_equal(scale[:, 0][:2], due)
         assert np.isnan(scale[2:5]).all()
@@ -71,7 +71,7 @@ def test_rows_of_nothing_and_of_what_is_not_finite():
 
 def test_what_overflows_beside_what_is_not_finite_is_silent():
     with np.errstate(all="raise"):
-        codes, scale = reference.code_rows(np.float32([[1e30, np.nan]]), 1e-20)
+        codes, scale = reference.quantize_rows(np.float32([[1e30, np.nan]]), 1e-20)
     assert codes.tolist() == [[0, 0]]
     assert np.isnan(scale).all()
 
@@ -79,13 +79,13 @@ def test_what_overflows_beside_what_is_not_finite_is_silent():
 def test_bfloat16_is_the_nearest_of_65536_numbers():
     """Exact for each of them, and between two of them the nearer one, of a middle the even one."""
     bits = np.concatenate([np.arange(0x7F80), np.arange(0x8000, 0xFF80)]).astype(np.uint16)
-    numbers = reference.floats(bits)
+    numbers = reference.dequantize(bits)
     assert numbers.dtype == np.float32
     np.testing.assert_array_equal(reference.bfloat16(numbers), bits)
     assert reference.bfloat16([1.0, -2.0, 3.140625, np.inf]).tolist() == [0x3F80, 0xC000, 0x4049, 0x7F80]
     rng = np.random.default_rng(2)
     which = rng.integers(0, 0x7F00, 1000).astype(np.uint16)
-    low, high = (reference.floats(which + np.uint16(i)).astype(np.float64) for i in (0, 1))
+    low, high = (reference.dequantize(which + np.uint16(i)).astype(np.float64) for i in (0, 1))
     middle = (low + high) / 2
     np.testing.assert_array_equal(reference.bfloat16(middle), which + which % 2)
     exact = which > 0x0100  # middles of smaller ones are not all numbers of float32
@@ -97,7 +97,7 @@ def test_bfloat16_is_the_nearest_of_65536_numbers():
 
 def test_floats_of_codes():
     codes = np.array([[127, -1], [0, 3]], np.int8)
-    found = reference.floats(codes, np.array([[2, 0.5]], np.float32))
+    found = reference.dequantize(codes, np.array([[2, 0.5]], np.float32))
     assert found.tolist() == [[254, -0.5], [0, 1.5]]
     assert found.dtype == np.float32
 
@@ -106,8 +106,8 @@ def test_floats_of_codes():
 def test_a_product_is_that_of_what_the_codes_stand_for(bound):
     rng = np.random.default_rng(3)
     x, W = rng.standard_normal((5, 300)).astype(np.float32), rng.standard_normal((300, 9))
-    codes, scale = reference.code_columns(W)
-    own, row = reference.code_rows(x, bound)
+    codes, scale = reference.quantize_columns(W)
+    own, row = reference.quantize_rows(x, bound)
     due = (own * row.astype(np.float64)) @ (codes * scale.astype(np.float64))
     got = reference.product(x, codes, scale, bound)
     assert got.dtype == np.float32
@@ -116,7 +116,7 @@ def test_a_product_is_that_of_what_the_codes_stand_for(bound):
     b = rng.standard_normal((1, 9)).astype(np.float32)
     np.testing.assert_array_equal(reference.linear(x, codes, scale, b, bound), got + b)
     bits = reference.bfloat16(W)
-    np.testing.assert_allclose(reference.product(x, bits), x.astype(np.float64) @ reference.floats(bits), atol=1e-4)
+    np.testing.assert_allclose(reference.product(x, bits), x.astype(np.float64) @ reference.dequantize(bits), atol=1e-4)
 
 
 @pytest.mark.parametrize("reverse", [False, True], ids=["onward", "reverse"])
@@ -180,8 +180,8 @@ def test_a_state_past_the_length_is_the_last_one():
 def test_there_is_no_bound_unless_it_is_given():
     rng = np.random.default_rng(4)
     x, b = (rng.standard_normal(shape).astype(np.float32) * 0.01 for shape in ((3, 20), (1, 6)))
-    W, scale = reference.code_columns(rng.standard_normal((20, 6)))
-    for f in (reference.code_rows, lambda x, *bound: reference.product(x, W, scale, *bound)):
+    W, scale = reference.quantize_columns(rng.standard_normal((20, 6)))
+    for f in (reference.quantize_rows, lambda x, *bound: reference.product(x, W, scale, *bound)):
         for got, due in zip(f(x), f(x, 0.0), strict=True):
             np.testing.assert_array_equal(got, due)
     np.testing.assert_array_equal(reference.linear(x, W, scale, b), reference.linear(x, W, scale, b, 0.0))

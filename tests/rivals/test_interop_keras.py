@@ -77,7 +77,7 @@ def run(layers, x, h0, real):
 
 def assert_same_gradients(same, half, g, cell, tolerance):
     """Those of one direction, in Keras's layout; of the pair of biases of r and z each has that of our one."""
-    W, R, into, back = KERAS.theirs({name[1:]: gradient for name, gradient in g.items()})
+    W, R, into, back = KERAS.from_cgru({name[1:]: gradient for name, gradient in g.items()})
     kernel, recurrent_kernel, *bias = (weight.value.grad.numpy() for weight in cell.trainable_weights)
     same(W, kernel, tolerance, "kernel")
     same(R, recurrent_kernel, tolerance, "recurrent kernel")

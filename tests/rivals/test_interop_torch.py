@@ -27,7 +27,7 @@ def run(module, X, lengths, h0):
 
 def assert_same_gradients(same, g, module, suffix, tolerance):
     """Those of one direction, in their layout; of the pair of biases of r and z each has that of our one."""
-    ours = TORCH.theirs({name[1:]: gradient for name, gradient in g.items()})
+    ours = TORCH.from_cgru({name[1:]: gradient for name, gradient in g.items()})
     for key, value in zip(KEYS, ours, strict=True):
         theirs = getattr(module, f"{key}_{suffix}", None)
         if theirs is not None:

@@ -13,7 +13,7 @@ import pytest
 
 import cgru
 from cgru import interop
-from cgru.interop.gates import TORCH, filled
+from cgru.interop.gates import TORCH, gru_layer
 from cgru.variant import RESET_AFTER
 
 
@@ -53,7 +53,8 @@ def nets(request, arrays):
         table, *weights = (p[f"{side}_{name}"] for name in ("emb", "w_ih", "w_hh", "b_ih", "b_hh"))
         embedding = cgru.Embedding(*table.shape, dtype=request.param)
         embedding.p["E"] = table
-        halves.append([embedding, filled([TORCH.ours(*weights, RESET_AFTER)], RESET_AFTER, sequences=side == "dec")])
+        gru = gru_layer([TORCH.to_cgru(*weights, RESET_AFTER)], RESET_AFTER, sequences=side == "dec")
+        halves.append([embedding, gru])
     head = cgru.Dense(len(PHONEMES), "identity", dtype=request.param)
     head.p |= {"W": p["fc_w"].T.copy(), "b": p["fc_b"][None]}
     return cgru.Network(halves[0]), cgru.Network([*halves[1], head]), TOLERANCE[request.param]

@@ -250,7 +250,7 @@ def find_class_names(spec: DataSpec, X: Any, y: Any, lengths: Any) -> tuple[str,
     ValueError where their number is not that of the classes. `names` and values of `spec` have precedence.
     """
     strings = None if spec.class_names or spec.classes is not None or y is None else as_strings(y)
-    if strings is None or not spec.says_one:
+    if strings is None or not spec.predicts_one_class:
         return spec.class_names
     if spec.per_step:
         X, lengths = check_inputs(spec, X, lengths)
@@ -297,9 +297,9 @@ def check_targets(
     """
     X, lengths = given
     steps = chain.output_mask(spec.layers, *X.shape[:2], lengths) if spec.per_step else None
-    if spec.says_one:
+    if spec.predicts_one_class:
         y = encode_classes(y, spec.class_names, spec.classes, steps, name)
-    Y, classes = spec.judge.compact(y, len(X), spec.k, f"{name}y", steps)
+    Y, classes = spec.judge.check_targets(y, len(X), spec.k, f"{name}y", steps)
     data = Data(X, Y, lengths, classes, per_step=spec.per_step, steppers=spec.steppers)
     return data if sample_weight is None else _multiply_weights(data, _check_sample_weight(sample_weight, data, name))
 

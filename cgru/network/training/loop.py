@@ -284,4 +284,4 @@ def _initial_states(layer: Layer, m: int) -> np.ndarray:
 
 def _targets(model: Model, batch: Data) -> np.ndarray:
     """Return the targets of a batch in rows, as the loss takes them: classes become one-hot rows."""
-    return losses.spelled_out(batch.rows(batch.y), model.head.d["u"])
+    return losses.one_hot(batch.rows(batch.y), model.head.d["u"])
