@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from cgru.core.checks import callable_, integers, positive
-from cgru.many.cv_results import PLACE, TAKEN, TOLD, Grid
+from cgru.many.cv_results import PLACE, RESERVED, SHOWN_PREFIXES, Grid
 from cgru.many.folds import Splittable, classes_of
-from cgru.many.jobs import OWN, Job, Result, Samples, cost_of
+from cgru.many.jobs import OWN, Job, Result, SharedData, cost_of
 from cgru.many.run import fit_many
 from cgru.network.data.split import groups_of
 from cgru.network.data.streaming import gathered
@@ -146,7 +146,7 @@ def grid_jobs(
         raise ValueError(f"repeats: expected 1 unless folds is an integer, got {repeats}")
     if isinstance(inner_folds, list | tuple):
         raise TypeError(f"inner_folds: expected an integer, a splitter or None, got {type(inner_folds).__name__}")
-    samples = Samples(X, y, lengths, sample_weight).opened()
+    samples = SharedData(X, y, lengths, sample_weight).opened()
     if samples.X is None or not len(samples.X):
         raise ValueError(f"X: expected samples, got {'None' if samples.X is None else 'none'}")
     validation = axes.pop("validation", None)
@@ -200,7 +200,7 @@ class _Plan:
         for name, value in axes.items():
             if name == "seed":
                 raise TypeError("seed: expected no setting of that name; seeds= has the seeds")
-            if isinstance(value, AXIS) and (name in TAKEN or name.startswith(TOLD)):
+            if isinstance(value, AXIS) and (name in RESERVED or name.startswith(SHOWN_PREFIXES)):
                 raise TypeError(f"{name}: expected another name for an axis, as results have this one")
             if name not in own and name not in OWN and not anything:
                 due = f"a parameter of make ({', '.join(own)}) or an option of Network.fit ({', '.join(sorted(OWN))})"
@@ -218,7 +218,7 @@ class _Plan:
         self.seeds = _seeds(seeds, "seed" in own)
         self.costs: list[float] = []
 
-    def check(self, samples: Samples, validated: bool) -> Network:
+    def check(self, samples: SharedData, validated: bool) -> Network:
         """Make a network of each setting, to see what it costs and that they can be compared; return the first.
 
         The samples are what it takes, or ValueError says where they are not.
@@ -234,7 +234,7 @@ class _Plan:
             options = self.options(setting)
             Settings(**options, validation=validated or None)
             self.costs.append(cost_of(Job(net, **options), samples) / len(samples.X))
-        X, y, lengths, weights = samples.taken(None, first)
+        X, y, lengths, weights = samples.select(None, first)
         spec = first.data_spec
         spec = spec._replace(class_names=names_in(spec, X, y, lengths))
         gathered(spec, X, y, lengths, weights)  # by the places among all samples
