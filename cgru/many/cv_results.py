@@ -15,11 +15,11 @@ import numpy as np
 from cgru.core.formatting import figure
 from cgru.network.network import Network
 
-__all__ = ["PLACE", "RESERVED", "SHOWN_PREFIXES", "Grid", "joined", "scores_in_words"]
+__all__ = ["PLACE", "RESERVED", "SHOWN", "Grid", "joined", "scores_in_words"]
 
 PLACE = ("repeat", "fold", "inner", "seed")  # keys of a place beside the setting
 RESERVED = (*PLACE, "name", "seconds", "error", "fits", "failed", "kept", "left_out")  # names that no axis may have
-SHOWN_PREFIXES = ("validation_", "test_")  # prefixes of the scores that tables show
+SHOWN = ("validation_", "test_")  # prefixes of the scores that tables show
 
 Record = dict[str, Any]
 
@@ -42,7 +42,7 @@ class _Outcome:
 
     def scores(self) -> dict[str, list[float]]:
         """Return the scores that tables show, by name, one number for each inner fold."""
-        names = [name for name in self.kept[0]["scores"] if name.startswith(SHOWN_PREFIXES)]
+        names = [name for name in self.kept[0]["scores"] if name.startswith(SHOWN)]
         return {name: [record["scores"][name] for record in self.kept] for name in names}
 
     def loss(self) -> float:
@@ -95,7 +95,7 @@ class Grid(list[Record]):
         return [_choose(at, outcomes, names) for at, outcomes in folds.items()]
 
     def score(self) -> dict[str, float]:
-        """Return the nested score: mean and spread of the test scores of `chosen` over the outer `folds` of all repeats.
+        """Return the nested score: mean and spread of the test scores of `chosen` over the outer folds of all repeats.
 
         ValueError where fits are missing, which might have been chosen, or a fold has no setting to choose.
         """
@@ -150,10 +150,10 @@ class Grid(list[Record]):
 
     def _score_names(self) -> list[str]:
         """Return the names of the scores that tables show."""
-        return list(dict.fromkeys(name for record in self for name in record["scores"] if name.startswith(SHOWN_PREFIXES)))
+        return list(dict.fromkeys(name for record in self for name in record["scores"] if name.startswith(SHOWN)))
 
     def _group_outcomes(self, key: Callable[[_Outcome], Any]) -> dict[Any, list[_Outcome]]:
-        """Return the outcomes of each setting in each outer fold, grouped by `key`, in the order of the settings' values."""
+        """Return the outcome of each setting in each outer fold, grouped by `key`, in order of the settings' values."""
         settings: dict[str, dict[str, Any]] = {}
         found: dict[tuple[int, int], dict[str, dict[tuple[Any, Any], Record]]] = {}
         for record in self:
@@ -194,7 +194,7 @@ def _choose(at: tuple[int, int], outcomes: list[_Outcome], names: list[str]) -> 
     complete = [outcome for outcome in outcomes if outcome.kept is not None]
     left_out = [outcome.setting for outcome in outcomes if outcome.kept is None]
     if complete:
-        best = min(complete, key=_Outcome.loss) if len(complete) > 1 else complete[0]  # a single setting needs no validation loss
+        best = min(complete, key=_Outcome.loss) if len(complete) > 1 else complete[0]  # a single one needs no loss
         setting, scores, kept, error = best.setting, best.scores(), [record["name"] for record in best.kept], None
     else:
         setting, scores, kept = dict.fromkeys(outcomes[0].setting), {name: [] for name in names}, None

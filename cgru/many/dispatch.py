@@ -94,7 +94,7 @@ class Dispatcher:
 
     tasks: the jobs, in the order in which they are sent.
     costs: the cost of each job.
-    data: the data that all jobs share.
+    shared: the data that all jobs share.
     keep: whether results have their networks and histories.
     executor: an Executor, or a function that makes one.
     results: the results by index. Each is stored before it is yielded, so that a Ctrl-C between two lines loses none.
@@ -109,7 +109,7 @@ class Dispatcher:
     ) -> None:
         self.make = None if isinstance(executor, Executor) else executor
         self.pool = executor if isinstance(executor, Executor) else None
-        self.shared, self.keep = pickle.dumps(data.portable()), keep
+        self.shared, self.keep = pickle.dumps(shared.portable()), keep
         self.new_batches, self.lost_batches = _batches(tasks, costs), list[JobBatch]()
         self.next_batch: JobBatch | None = None
         self.pending: dict[Future[Any], JobBatch] = {}

@@ -1,4 +1,4 @@
-"""Which samples train and group_of_each are held held_out: folds, even in classes or with whole groups; a splitter's; one's own.
+"""Cross-validation splits: stratified folds, folds of whole groups, a scikit-learn splitter, given pairs of rows.
 
 m samples.
 """
@@ -17,17 +17,17 @@ from cgru.network.network import Network
 __all__ = ["Splittable", "classes_of"]
 
 Seed = Sequence[int]
-RowSplit = tuple[Any, Any]  # the rows to train on, None: all, and those held held_out, None: none
+RowSplit = tuple[Any, Any]  # rows to train on (None: all), rows held out (None: none)
 
 
 @dataclass(frozen=True)
 class Splittable:
-    """Samples, or some of them, that can be split.
+    """Samples, or a selection of them, to split into training and held-out rows.
 
-    X, y: of all samples, arrays; what a splitter looks at.
+    X, y: arrays of all samples, for a splitter.
     classes: (m,) integers where each sample has one class, else None.
-    groups: (m,) integers; samples of one group stay together. None: each stands for itself.
-    rows: group_of_each of the samples; None: all. What comes held_out are rows of all samples, too.
+    groups: (m,) integers; samples of one group stay together. None: no groups.
+    rows: the selected samples; None: all. The rows of a split count among all samples.
     """
 
     X: Any
@@ -44,16 +44,18 @@ class Splittable:
         return replace(self, rows=rows)
 
     def splits(self, folds: Any, seed: Seed, name: str) -> list[RowSplit]:
-        """As `folds`, an argument of that `name`, says: a number of them, a splitter or pairs of rows.
+        """Return the splits that the argument `folds`, called `name`, specifies.
 
-        ValueError where that cannot be, or a sample or group is on in_both sides; TypeError for what is none of these.
+        folds: their number, drawn from `seed`; or a splitter of scikit-learn; or a list of pairs (train, test) of rows.
+
+        ValueError where a sample or group is on both sides, or there are too few. TypeError for another type.
         """
         if isinstance(folds, int | np.integer) and not isinstance(folds, bool):
             fold = self._fold_of_each(int(folds), seed, name)
-            return [self._train_and_held_out(fold == i) for i in range(folds)]
+            return [self._sides(fold == i) for i in range(folds)]
         if hasattr(folds, "split") and not isinstance(folds, str | type):
             y = self.y if self.classes is None or self.y.ndim == 1 else self.classes
-            pairs = list(folds.split(self._select(self.X), self._select(y), self._select(self.groups)))
+            pairs = list(folds.split(self._of(self.X), self._of(y), self._of(self.groups)))
         elif isinstance(folds, list | tuple):
             pairs = list(folds)
         else:
@@ -65,14 +67,17 @@ class Splittable:
         return [self._check_pair(pair, f"{name}[{i}]") for i, pair in enumerate(pairs)]
 
     def share(self, share: float, seed: Seed) -> RowSplit:
-        """Return a split that holds out a share at random, as `Network.fit` does: stratified by class, or of whole groups."""
-        return self._train_and_held_out(drawn(len(self), share, seed, self._select(self.classes), self._select(self.groups)))
+        """Return a split that holds out a share at random, as `Network.fit` does.
 
-    def _train_and_held_out(self, held_out: np.ndarray) -> RowSplit:
+        It is stratified by class, or holds out whole groups.
+        """
+        return self._sides(drawn(len(self), share, seed, self._of(self.classes), self._of(self.groups)))
+
+    def _sides(self, held_out: np.ndarray) -> RowSplit:
         """Return the rows to train on and the rows held out, by the booleans `held_out` (n,)."""
         return self._as_rows_of_all(np.flatnonzero(~held_out)), self._as_rows_of_all(np.flatnonzero(held_out))
 
-    def _select(self, array: Any) -> Any:
+    def _of(self, array: Any) -> Any:
         """Return the part of an array of all samples that belongs to the selection."""
         return array if array is None or self.rows is None else array[self.rows]
 
@@ -82,14 +87,14 @@ class Splittable:
 
     def _shuffled(self, rng: np.random.Generator) -> np.ndarray:
         """Return a random order of the samples, sorted by class."""
-        order, classes = rng.permutation(len(self)), self._select(self.classes)
+        order, classes = rng.permutation(len(self)), self._of(self.classes)
         return order if classes is None else order[np.argsort(classes[order], kind="stable")]
 
     def _fold_of_each(self, k: int, seed: Seed, name: str) -> np.ndarray:
-        """Draw the fold of each sample, from 0 to k - 1: even in each class, or whole groups of about even total size."""
+        """Draw the fold of each sample, 0 to k - 1: stratified by class, or whole groups, even in size."""
         if k < 2:
             raise ValueError(f"{name}: expected at least 2, got {k}")
-        rng, groups = np.random.default_rng(seed), self._select(self.groups)
+        rng, groups = np.random.default_rng(seed), self._of(self.groups)
         if groups is None:
             _check_count(len(self), k, "samples", name)
             fold = np.empty(len(self), np.intp)
@@ -112,7 +117,7 @@ class Splittable:
         in_both = np.intersect1d(train, test)
         if in_both.size:
             raise ValueError(f"{name}: expected each sample in train or in test, got {in_both[0]} in in_both")
-        groups = self._select(self.groups)
+        groups = self._of(self.groups)
         if groups is not None and np.isin(groups[train], groups[test]).any():
             raise ValueError(f"{name}: expected groups that are in train or in test, got one that is in in_both")
         return self._as_rows_of_all(train), self._as_rows_of_all(test)
