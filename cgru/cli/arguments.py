@@ -1,6 +1,6 @@
-"""What the `cgru` command can be asked: a request for each subcommand, and the error for one that cannot be met.
+"""The arguments of the `cgru` command: a request, a dataclass, for each subcommand, and `RequestError`.
 
-The fields of a request declare its arguments: those of argparse, its help, and what the command takes are one.
+The fields of a request declare its arguments. The argparse parser and the help are made from them.
 """
 
 from __future__ import annotations
@@ -21,19 +21,34 @@ from cgru.datasets.missing_values import MISSING
 from cgru.network.options import OPTIONS, Settings
 
 __all__ = [
-    "Building", "DataRequest", "EvaluateRequest", "ExportRequest", "FitRequest", "ForecastRequest", "InfoRequest",
-    "ManyRequest", "PredictRequest", "QuantizeRequest", "Reading", "RequestError", "Training", "as_request_error",
-    "fillable", "of_samples", "parser", "requested",
+    "Building",
+    "DataRequest",
+    "EvaluateRequest",
+    "ExportRequest",
+    "FitRequest",
+    "ForecastRequest",
+    "InfoRequest",
+    "ManyRequest",
+    "PredictRequest",
+    "QuantizeRequest",
+    "Reading",
+    "RequestError",
+    "Training",
+    "as_data_error",
+    "as_request_error",
+    "parser",
+    "requested",
+    "with_missing_advice",
 ]  # fmt: skip
 
 
 class RequestError(Exception):
-    """What the user asked for cannot be done; the message says why."""
+    """An error in what the user asked for: it is printed as one line, and the exit code is 2."""
 
 
 @contextlib.contextmanager
 def as_request_error(prefix: str = "") -> Iterator[None]:
-    """The library's own errors about what it was given, as the command's."""
+    """Raise the library's errors about its arguments as RequestError, with a prefix before the text."""
     try:
         yield
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:
@@ -41,35 +56,39 @@ def as_request_error(prefix: str = "") -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def of_samples(source: str) -> Iterator[None]:
-    """The library's errors about samples as the command's, with what fills those that are missing."""
+def as_data_error(source: str) -> Iterator[None]:
+    """Raise the library's errors about data from `source` as RequestError; errors on NaN get advice on --missing."""
     try:
         with as_request_error(f"{source}: "):
             yield
     except RequestError as error:
-        raise RequestError(fillable(str(error))) from error.__cause__
+        raise RequestError(with_missing_advice(str(error))) from error.__cause__
 
 
-def fillable(error: str) -> str:
-    """The error; about NaN in X with what fills them."""
+def with_missing_advice(error: str) -> str:
+    """Return the text of an error, with advice on --missing where it is about NaN in X."""
     return f"{error}; --missing {MISSING[1]} fills NaN" if re.search(r"(\b|_)[xX]: expected .*NaN", error) else error
 
 
 class _Parser(argparse.ArgumentParser):
+    """An argparse parser that raises RequestError, and takes values of --na that look like options."""
+
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """The same, though --na has an argument that begins as an option does, such as -999,- or --."""
+        """Parse as argparse does, after joining --na to a value that begins with a dash, such as -999,- or --."""
         joined: list[str] = []
         for each in sys.argv[1:] if args is None else args:
             if joined[-1:] == ["--na"] and re.match(r"-(?!-?[a-zA-Z])", each):
                 each = f"{joined.pop()}={each}"
-            joined.append("--na=--," if each == "--na=--" else each)  # of which argparse would leave nothing
+            joined.append("--na=--," if each == "--na=--" else each)  # argparse would drop the value --
         return super().parse_known_args(joined, namespace)
 
     def error(self, message: str):
         raise RequestError(message)
 
 
-def _number(kind: type, what: str, allowed: Callable[[Any], bool]) -> Callable[[str], Any]:
+def _number_type(kind: type, what: str, allowed: Callable[[Any], bool]) -> Callable[[str], Any]:
+    """Return an argparse type for numbers that are `allowed`; `what` describes them in the error."""
+
     def parse(text: str):
         with contextlib.suppress(ValueError):
             value = kind(text)
@@ -80,16 +99,17 @@ def _number(kind: type, what: str, allowed: Callable[[Any], bool]) -> Callable[[
     return parse
 
 
-_COUNT = _number(int, "an integer of at least 1", lambda value: value >= 1)
-_SECONDS = _number(float, "a number of at least 0", lambda value: value >= 0)
-_FROM_0 = _number(int, "an integer of at least 0", lambda value: value >= 0)
-_QUANTILE = _number(float, "a number between 0 and 1", lambda value: 0 < value < 1)
-_RATE = _number(float, "a number above 0", lambda value: 0 < value < float("inf"))
-_DECAY = _number(float, "a number of at least 0", lambda value: 0 <= value < float("inf"))
-_SHARE = _number(float, "a share of at least 0 and below 1", lambda value: 0 <= value < 1)
+_COUNT = _number_type(int, "an integer of at least 1", lambda value: value >= 1)
+_SECONDS = _number_type(float, "a number of at least 0", lambda value: value >= 0)
+_FROM_0 = _number_type(int, "an integer of at least 0", lambda value: value >= 0)
+_QUANTILE = _number_type(float, "a number between 0 and 1", lambda value: 0 < value < 1)
+_RATE = _number_type(float, "a number above 0", lambda value: 0 < value < float("inf"))
+_DECAY = _number_type(float, "a number of at least 0", lambda value: 0 <= value < float("inf"))
+_SHARE = _number_type(float, "a share of at least 0 and below 1", lambda value: 0 <= value < 1)
 
 
-def _loss(text: str) -> str:
+def _loss_name(text: str) -> str:
+    """Check the name of a loss that the command can train with, and return it in its long form."""
     with contextlib.suppress(ValueError):
         loss = losses.named(text)
         if not loss.classifies or loss.takes_class_numbers:
@@ -98,43 +118,45 @@ def _loss(text: str) -> str:
     raise argparse.ArgumentTypeError(f"expected one of {known}, got {text!r}")
 
 
-def _executor(text: str) -> str:
+def _executor_name(text: str) -> str:
+    """Check the value of --executor, and return it."""
     kind, _, address = text.partition(":")
     if text == "mpi" or (kind == "dask" and address):
         return text
     raise argparse.ArgumentTypeError(f"expected dask:ADDRESS or mpi, got {text!r}")
 
 
-def _names(text: str) -> tuple[str, ...]:
+def _name_list(text: str) -> tuple[str, ...]:
+    """Split names at commas, as in CSV: a name in quotes may have commas."""
     return tuple(name.strip() for row in csv.reader([text], skipinitialspace=True) for name in row if name.strip())
 
 
-def _words(text: str) -> tuple[str, ...]:
-    """Words as names; refused where one number with a decimal comma would be two."""
+def _word_list(text: str) -> tuple[str, ...]:
+    """Split words at commas, but refuse a number with a decimal comma, which would become two words."""
     if found := re.search(r"(?:^|,) *([+-]?\d+,\d+) *(?=,|$)", text):
         one, two = found[1].replace(",", "."), found[1].replace(",", ", ")
         raise argparse.ArgumentTypeError(f"expected {one} for one number, or {two!r} for two, got {text!r}")
-    return _names(text)
+    return _name_list(text)
 
 
 # --- how a request declares its arguments ---
 
 
 def positional(metavar: str, text: str, **rest: Any) -> Any:
-    """Declare an argument without a name; `rest` is for argparse."""
+    """Declare a positional argument of a request; `rest` is passed to argparse."""
     return field(metadata={"metavar": metavar, "help": text, **rest})
 
 
 def option(text: str, read: Any, default: Any = None, metavar: str | None = None, **rest: Any) -> Any:
-    """Declare an option, called as its field: `output_dropout` is --output-dropout.
+    """Declare an option of a request, named after its field: `output_dropout` is --output-dropout.
 
     Args:
-        text: the help, to which a default is added that it does not tell.
-        read: makes a value of its text; or what stands for a text in the help; or a tuple of choices; or bool, for a
-            flag, or an action of argparse.
+        text: the help; the default is added where the text does not mention it.
+        read: a function that converts the text; or a string, the metavar of a text; or a tuple of choices; or bool, for
+            a flag; or an action of argparse.
         default: the value where the option is not given.
-        metavar: what stands for the value in the help, where `read` does not know.
-        rest: for argparse; `short`: another name.
+        metavar: the placeholder of the value in the help; None: as `_METAVARS` has it for `read`.
+        rest: passed to argparse; `short` is a second name, such as -o.
     """
     if isinstance(read, tuple):
         known = {"choices": read}
@@ -151,12 +173,12 @@ def option(text: str, read: Any, default: Any = None, metavar: str | None = None
 
 
 def part(request: type) -> Any:
-    """Declare a request within a request."""
+    """Declare a field that is a request of its own, whose arguments the subcommand has, too."""
     return field(metadata={"part": request})
 
 
 def _declare(parser: argparse.ArgumentParser, request: type) -> None:
-    """Add the arguments of a request to the parser, those that it inherits behind its own."""
+    """Add the arguments of a request to the parser, inherited ones last."""
     names = vars(recipe) | {"threads": cgru.get_num_threads()}
     inherited = getattr(request.__base__, "__dataclass_fields__", ())
     for each in sorted(fields(request), key=lambda each: each.name in inherited):
@@ -168,27 +190,27 @@ def _declare(parser: argparse.ArgumentParser, request: type) -> None:
         if "short" in known:
             called = (known.pop("short"), f"--{each.name.replace('_', '-')}")
             added = parser.add_argument(*filter(None, called), **known)
-            added.help = known["help"]  # up to Python 3.12 some say their default a second time
+            added.help = known["help"]  # up to Python 3.12 argparse adds the default of some actions again
         else:
             parser.add_argument(each.name, **known)
 
 
-def _made(request: type, found: argparse.Namespace) -> Any:
-    """Make a request of what the parser found."""
+def _request_of(request: type, found: argparse.Namespace) -> Any:
+    """Make a request, and the requests in it, from the parsed arguments."""
     parts = {each.name: each.metadata.get("part") for each in fields(request)}
-    return request(**{name: _made(own, found) if own else getattr(found, name) for name, own in parts.items()})
+    return request(**{name: _request_of(own, found) if own else getattr(found, name) for name, own in parts.items()})
 
 
 _YES_NO = argparse.BooleanOptionalAction
 _REGRESSIONS = [name for name, kind in losses.LOSSES.items() if not kind.classifies]
 _METAVARS = {
     _COUNT: "N", _FROM_0: "N", _SECONDS: "S", _QUANTILE: "Q", _RATE: "RATE", _DECAY: "RATE", _SHARE: "RATE",
-    _names: "NAME", _words: "WORD,...", _loss: "LOSS", _executor: "WHERE", float: "DB",
+    _name_list: "NAME", _word_list: "WORD,...", _loss_name: "LOSS", _executor_name: "WHERE", float: "DB",
 }  # fmt: skip
 _VOWELS = "(default: the embedded Japanese Vowels)"
 
 
-# --- arguments that several have ---
+# --- arguments that several requests have ---
 
 
 def _model(**rest: Any) -> Any:
@@ -216,7 +238,7 @@ def _quiet() -> Any:
 
 @dataclass(frozen=True)
 class Building:
-    """What `cgru fit` builds, as `cgru.recipe.network` takes it."""
+    """The options of the network that `cgru fit` builds, as `cgru.recipe.network` takes them."""
 
     units: int = option("units of a GRU layer", _COUNT, recipe.UNITS)
     layers: int = option("GRU layers", _COUNT, 1)
@@ -247,17 +269,17 @@ class Building:
         f"of a regression: {', '.join(_REGRESSIONS[:-1])} or {_REGRESSIONS[-1]}, with numbers as in huber(0.5) or "
         "quantile(0.1,0.5,0.9); of classes: cross_entropy, or cross_entropy(0.1) with smoothed labels "
         "(default: {LOSS}, of classes cross_entropy)",
-        _loss,
+        _loss_name,
     )
     seed: int = option("of weights and shuffling", _FROM_0, 0)
 
 
 @dataclass(frozen=True)
 class Cells:
-    """How the cells of a table are read."""
+    """The options by which the cells of a table are read."""
 
     na: tuple[str, ...] | None = option(
-        "words that mean a missing value, too, such as -999,- (default: none beside empty, NA, ?, ...)", _words
+        "words that mean a missing value, too, such as -999,- (default: none beside empty, NA, ?, ...)", _word_list
     )
     decimal: str | None = option("the decimal sign of a text file (default: as its numbers look)", (".", ","))
     time_format: str | None = option("how times are written, such as %%d.%%m.%%Y (default: as they look)", "FORMAT")
@@ -265,29 +287,29 @@ class Cells:
 
 @dataclass(frozen=True)
 class Reading(Cells):
-    """How a data file is read, as `cgru.datasets.read` takes it; None: as that does where nobody says."""
+    """The options by which a data file is read, as `cgru.datasets.read` takes them; None: its default."""
 
     id: tuple[str, ...] | None = option(
-        "column that says which sequence a row belongs to, or several, A,B (default: by its name)", _names
+        "column that says which sequence a row belongs to, or several, A,B (default: by its name)", _name_list
     )
     time: tuple[str, ...] | None = option(
         "column that steps are sorted by, or several that say it together, such as year,month,day or a date and a "
         'time; "": as rows come (default: by its name, or its values)',
-        _names,
+        _name_list,
     )
     label: tuple[str, ...] | None = option(
-        'what is to be learned, or several numbers, A,B; "": nothing (default: by its name)', _names
+        'what is to be learned, or several numbers, A,B; "": nothing (default: by its name)', _name_list
     )
     columns: tuple[str, ...] | None = option(
-        "columns with the elements of a step, also the time (default: all others)", _names, metavar="A,B"
+        "columns with the features of a step, also the time (default: all others)", _name_list, metavar="A,B"
     )
     ignore: tuple[str, ...] | None = option(
-        "columns that are no elements of a step (default: none)", _names, metavar="A,B"
+        "columns that are no features of a step (default: none)", _name_list, metavar="A,B"
     )
     groups: tuple[str, ...] | None = option(
         "column, or array of an .npz, that says which sequences belong together, such as a subject: whole groups are "
         "held back (default: none)",
-        _names,
+        _name_list,
     )
     wide: bool | None = option("each row of the table is a sequence (default: by its columns)", _YES_NO)
     per_step: bool | None = option("the label is a class for each step (default: no)", _YES_NO)
@@ -306,15 +328,15 @@ class Reading(Cells):
         "GAP",
     )
     time_step: bool | None = option(
-        "take the time since the row before for an element as well, 0 in the first row, in seconds where times are "
+        "take the time since the row before for a feature as well, 0 in the first row, in seconds where times are "
         "dates (default: no, of a model as in its own training)",
         _YES_NO,
     )
-    axes: str | None = option("the axes of x in an .npz: samples, steps, elements (default: mse)", ("mse", "mes"))
+    axes: str | None = option("the axes of x in an .npz: samples, steps, features (default: mse)", ("mse", "mes"))
 
 
 def _of_fit(name: str) -> Any:
-    """Declare an option of `Network.fit`."""
+    """Declare an option of `Network.fit` as an option of the command, from its entry in `OPTIONS`."""
     shown, unsaid = OPTIONS[name].command
     known = {"": bool, "N": _COUNT, "SHARE": _SHARE, "S": _SECONDS}
     text, default = f"{OPTIONS[name].help} (default: {unsaid})", None if name == "epochs" else getattr(Settings, name)
@@ -362,7 +384,7 @@ class ManyRequest:
     retry: bool = option("run again what failed", bool)
     threads: int | None = _threads()
     processes: int | None = option("fit in so many processes in the place of threads", _COUNT)
-    executor: str | None = option("fit elsewhere: dask:ADDRESS, of a scheduler, or mpi", _executor)
+    executor: str | None = option("fit elsewhere: dask:ADDRESS, of a scheduler, or mpi", _executor_name)
     quiet: bool = _quiet()
 
 
@@ -414,7 +436,7 @@ class ForecastRequest:
     time: tuple[str, ...] | None = option(
         'the times, or several columns that say them together, a date and a time or a year and a month, A,B; "" for '
         "none (default: by their names, or what they hold)",
-        _names,
+        _name_list,
         metavar="COL",
     )
     id: str | None = option("which series a row belongs to (default: all to one)", "COL")
@@ -484,7 +506,7 @@ class InfoRequest:
     model: str | None = _model(nargs="?")
 
 
-# Each subcommand's request, and what its help ends with.
+# For each subcommand its request and the end of its help.
 REQUESTS = {
     "fit": (FitRequest, DATA_HELP),
     "many": (ManyRequest, PLAN_HELP),
@@ -499,7 +521,7 @@ REQUESTS = {
 
 
 def parser() -> argparse.ArgumentParser:
-    """The parser; `command` is the name of one of the commands, or None."""
+    """Return the parser of the whole command; `command` among its results is the name of the subcommand, or None."""
     whole = _Parser(prog="cgru", description="Train and run recurrent networks (GRU) on the CPU.", allow_abbrev=False)
     whole.add_argument("--version", action="version", version=f"cgru {cgru.__version__}")
     commands = whole.add_subparsers(metavar="COMMAND", title="commands", dest="command")
@@ -512,6 +534,9 @@ def parser() -> argparse.ArgumentParser:
 
 
 def requested(arguments: Sequence[str] | None) -> tuple[str | None, Any]:
-    """Parse the arguments, None: the process's own; return the subcommand and its request, None where there is none."""
+    """Parse command-line arguments; return (subcommand, its request), or (None, None) without a subcommand.
+
+    arguments: None: those of this process.
+    """
     found = parser().parse_args(arguments)
-    return found.command, None if found.command is None else _made(REQUESTS[found.command][0], found)
+    return found.command, None if found.command is None else _request_of(REQUESTS[found.command][0], found)

@@ -1,4 +1,4 @@
-"""What the help of the `cgru` command says of data files, plans and series."""
+"""The help texts of the `cgru` command on data files, plans and series."""
 
 import textwrap
 
@@ -14,21 +14,21 @@ A data file is, by its ending,
                  a time of day (--time), as numbers or as dates in any usual form,
                  also with names of months in many languages (--time-format where
                  day or month might come first), one to be learned (--label), and all
-                 others, numbers, are elements of the step (--columns); or with a
+                 others, numbers, are features of the step (--columns); or with a
                  row for each sequence (--wide).
                  What is not said is guessed from the names of the columns, and
                  what was guessed is said; what is not clear is refused.
 .ts              a file of the UCR/UEA archive; of NAME_TRAIN.ts, NAME_TEST.ts is
                  what fit tests on
 .npz             (numpy.savez)
-  x            (m, s, e): m sequences of s steps of e elements; or (n, e): the
+  x            (m, s, e): m sequences of s steps of e features; or (n, e): the
                steps of all sequences one after another, with lengths (m,) that
                sum to n
   y            (m,) integers or strings: classes; (m,) or (m, k) reals: numbers
                to predict (regression); (m, s), or (n,) beside x (n, e), integers
                or strings: a class for each step
   lengths      optional beside x (m, s, e): how many steps of each are real
-  class_names, feature_names  optional: of classes 0, 1, ..., and of elements
+  class_names, feature_names  optional: of classes 0, 1, ..., and of features
   groups       or any other name, for --groups: (m,), which of them belong
                together
 FOLDER           x.npy, (m, s, e), y.npy, ...: not read as a whole, and perhaps
@@ -51,7 +51,7 @@ all outputs, and the losses of evaluate are in the units of y.
 
 
 def _key(name: str) -> str:
-    """Return the lines on a key of [fit]."""
+    """Return the help lines on an option of a fit, a key of a plan's [fit]."""
     return textwrap.fill(OPTIONS[name].help, 79, initial_indent=f"  {name:20}", subsequent_indent=22 * " ")
 
 

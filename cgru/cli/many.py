@@ -22,7 +22,7 @@ from cgru.cli.data import AXES, in_keys, notes_of, read_as, swapped
 from cgru.cli.executors import executor_of
 from cgru.cli.output import check_output
 from cgru.cli.plan import FIT, NETWORK, Plan, read_plan
-from cgru.cli.progress import Fits, say
+from cgru.cli.progress import FitCounter, say
 from cgru.cli.results import Results, identity
 from cgru.cli.task import Task, at_steps, build, loss_of, task_of
 from cgru.datasets import Dataset, Split
@@ -58,7 +58,7 @@ def many(request: ManyRequest) -> int:
             for place in [place for place in jobs if place in known and known[place]["error"] is not None]:
                 del known[place]
         left = {place: job for place, job in jobs.items() if place not in known}
-        progress = stack.enter_context(Fits(len(jobs), len(jobs) - len(left), request.quiet))
+        progress = stack.enter_context(FitCounter(len(jobs), len(jobs) - len(left), request.quiet))
         progress.say(*_described(plan, jobs, left, results, groups), *notes_of(_doubted(plan, data), in_keys))
         interrupted = _run(left, samples, results, progress, request.threads, executor)
         # With the plan's own order of keys.
@@ -167,7 +167,7 @@ def _described(
 
 
 def _run(
-    left: dict[str, GridJob], samples: Split, results: Results, progress: Fits, threads: int | None, executor: Any
+    left: dict[str, GridJob], samples: Split, results: Results, progress: FitCounter, threads: int | None, executor: Any
 ) -> bool:
     """Fit what is left, and note what becomes of it; return whether Ctrl-C ended it."""
     jobs = {job.name: job for job in left.values()}

@@ -12,7 +12,7 @@ import numpy as np
 
 import cgru
 from cgru import losses, recipe
-from cgru.cli.arguments import RequestError, fillable
+from cgru.cli.arguments import RequestError, with_missing_advice
 from cgru.core.lengths import mask
 from cgru.core.row_blocks import slices
 from cgru.datasets import Dataset, Split
@@ -51,7 +51,7 @@ def task_of(data: Dataset, source: str, tested: str | None = None) -> Task:
     if y is None:
         raise RequestError(f"{source}: {prefix}y is missing: there is nothing to learn; {CURE}")
     if data.test is not None and not _finite(data.test):
-        raise RequestError(fillable(f"{of_test}x: expected finite numbers, got NaN or infinity"))
+        raise RequestError(with_missing_advice(f"{of_test}x: expected finite numbers, got NaN or infinity"))
     reals = y.dtype.kind == "f"
     if test is not None and (
         (test.dtype.kind == "f") != reals or test.ndim != y.ndim or (reals and test.shape[1:] != y.shape[1:])

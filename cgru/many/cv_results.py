@@ -228,11 +228,11 @@ def _validation_loss(record: Record) -> float:
 
 
 def _mean_and_spread(scores: Mapping[str, list[float]]) -> dict[str, Any]:
-    """Return the mean and the standard deviation (`..._mean_and_spread`) of each list; None where it is empty."""
+    """Return the mean and the standard deviation (`..._spread`) of each list; None where it is empty."""
     found: dict[str, Any] = {}
     for name, values in scores.items():
         found[name] = float(np.mean(values)) if values else None
-        found[f"{name}_mean_and_spread"] = float(np.std(values)) if values else None
+        found[f"{name}_spread"] = float(np.std(values)) if values else None
     return found
 
 
@@ -240,14 +240,14 @@ def joined(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return a row of a table with each mean and its spread joined to one text, "0.52 +- 0.03"."""
     found: dict[str, Any] = {}
     for name, value in row.items():
-        mean = name.removesuffix("_mean_and_spread")
+        mean = name.removesuffix("_spread")
         found[mean] = f"{figure(found[mean])} +- {figure(value, 2)}" if mean != name and value is not None else value
     return found
 
 
 def scores_in_words(row: Mapping[str, Any]) -> str:
     """Return the means in a row and their spreads as one text."""
-    return ", ".join(f"{name} {text}" for name, text in joined(row).items() if f"{name}_mean_and_spread" in row)
+    return ", ".join(f"{name} {text}" for name, text in joined(row).items() if f"{name}_spread" in row)
 
 
 def _sort_key(value: Any) -> tuple[int, Any]:

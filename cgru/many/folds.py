@@ -116,10 +116,10 @@ class Splittable:
         train, test = _as_indices(pair[0], len(self), f"{name} train"), _as_indices(pair[1], len(self), f"{name} test")
         in_both = np.intersect1d(train, test)
         if in_both.size:
-            raise ValueError(f"{name}: expected each sample in train or in test, got {in_both[0]} in in_both")
+            raise ValueError(f"{name}: expected each sample in train or in test, got {in_both[0]} in both")
         groups = self._of(self.groups)
         if groups is not None and np.isin(groups[train], groups[test]).any():
-            raise ValueError(f"{name}: expected groups that are in train or in test, got one that is in in_both")
+            raise ValueError(f"{name}: expected groups that are in train or in test, got one that is in both")
         return self._as_rows_of_all(train), self._as_rows_of_all(test)
 
 

@@ -143,7 +143,7 @@ def grid_jobs(
     seeds: int | Sequence[int] = 1,
     **axes: Any,
 ) -> list[GridJob]:
-    """Return the jobs of `grid` with these arguments, for `fit_many` with the same data; a `Grid` takes their records."""
+    """Return the jobs of `grid` with these arguments, for `fit_many` with the same data."""
     positive(repeats, "repeats")
     if repeats > 1 and not isinstance(folds, int | np.integer):
         raise ValueError(f"repeats: expected 1 unless folds is an integer, got {repeats}")
