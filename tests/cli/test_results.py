@@ -225,7 +225,7 @@ def test_a_line_that_is_written_in_pieces(filled, monkeypatch):
 def test_the_disk_is_not_far_behind(path, monkeypatch):
     """It gets what is new each second, without waiting for more, and nothing where nothing is."""
     synced = []
-    monkeypatch.setattr(results, "SYNCED", 0.01)
+    monkeypatch.setattr(results, "SYNC_SECONDS", 0.01)
     monkeypatch.setattr(os, "fsync", synced.append)
     with Results(path, HEADER) as file:
         for n in (1, 2):  # the header, and a record

@@ -109,7 +109,7 @@ def test_the_matrix_gives_way_at_80_columns():
     def widest(k, n):
         report = of_classes([f"{i}" for i in range(k)], n)
         return "Confusion matrix" in tables.text(report), max(
-            len(line) for line in tables.laid_out(tables.matrix(report)).splitlines()
+            len(line) for line in tables.table_as_text(tables.confusion_matrix(report)).splitlines()
         )
 
     for k in range(14, 30):
@@ -122,18 +122,18 @@ def test_the_most_frequent_mistakes():
     counts[range(25), range(1, 26)] = range(1, 26)
     counts[24, 24] = 75
     report = {"classes": [{"name": f"c{i}"} for i in range(30)], "confusion": counts.tolist()}
-    table = tables.confusions(report)
+    table = tables.frequent_mistakes(report)
     assert table.header == ("true", "predicted", "count", "of these")
     assert table.rows[0] == ("c24", "c25", "25", "25.0%")
     assert table.rows[1] == ("c23", "c24", "24", "100.0%")
     assert (len(table.rows), table.names) == (20, 2)
     assert table.note == "15 more mistakes of 5 other kinds."
     report["confusion"] = np.diag(range(30)).tolist()
-    assert (tables.confusions(report).rows, tables.confusions(report).note) == ([], "")
+    assert (tables.frequent_mistakes(report).rows, tables.frequent_mistakes(report).note) == ([], "")
     counts[:] = 0
     counts[range(21), range(1, 22)] = 1
     report["confusion"] = counts.tolist()
-    assert tables.confusions(report).note == "1 more mistake of 1 other kind."
+    assert tables.frequent_mistakes(report).note == "1 more mistake of 1 other kind."
 
 
 def test_steps_and_labels():
