@@ -25,8 +25,8 @@ class Report(dict[str, Any]):
 
     Always: `task` ("classes", "labels" for independent yes-or-no outputs, or "regression"), `samples`,
     `count` (the samples, or the real steps of all with outputs at steps), `per_step`, `loss` and `loss_name`; `seen`,
-    how many of the samples the network was trained on, None where it does not remember (`cgru.reports.comparison.seen`);
-    and `outside`, the features far outside their range in the training data.
+    how many of the samples the network was trained on, as `cgru.reports.comparison.seen`, None where it does not
+    remember; and `outside`, the features far outside their range in the training data.
 
     For classes and labels: `accuracy`; `classes`, a dict for each with its name, precision, recall, f1, support and the
     number of rows with it `predicted`; `averages` of these over the classes in y, "macro" and "weighted";
@@ -77,8 +77,8 @@ def report(net: Network, X: ArrayLike, y: ArrayLike, lengths: ArrayLike | None =
     """Evaluate the predictions of `net` for X against the targets y; return a `Report`, a dict of scores.
 
     Classes: precision, recall and F1 of each, the confusion matrix, the calibration. Regressions: RMSE, MAE, R^2,
-    errors by fifths of the target. Losses that predict uncertainty: how well that is calibrated. `print` shows the report,
-    `save` writes it as an HTML page with plots. States of `stateful` layers are reset before and after.
+    errors by fifths of the target. Losses that predict uncertainty: how well that is calibrated. `print` shows the
+    report, `save` writes it as an HTML page with plots. States of `stateful` layers are reset before and after.
 
     Args:
         net: a network with a loss.
