@@ -83,6 +83,7 @@ class _Parser(argparse.ArgumentParser):
         return super().parse_known_args(joined, namespace)
 
     def error(self, message: str):
+        """Raise the error of a wrong argument as RequestError, where argparse would exit."""
         raise RequestError(message)
 
 
@@ -214,22 +215,27 @@ _VOWELS = "(default: the embedded Japanese Vowels)"
 
 
 def _model(**rest: Any) -> Any:
+    """Declare MODEL."""
     return positional("MODEL", "a file that `cgru fit` or Network.save wrote", **rest)
 
 
 def _scored_data() -> Any:
+    """Declare DATA to score a model on."""
     return positional("DATA", f"the data set; of a file with a split, the test split {_VOWELS}", nargs="?")
 
 
 def _test() -> Any:
+    """Declare --test."""
     return option("test on what is in FILE, which is read as DATA is (default: what DATA says)", "FILE")
 
 
 def _threads() -> Any:
+    """Declare --threads, the number of fits at once."""
     return option("fits at once (default: {threads} here)", _COUNT)
 
 
 def _quiet() -> Any:
+    """Declare --quiet."""
     return option("no progress, results only", bool, short="-q")
 
 

@@ -361,6 +361,7 @@ def _version(package: str) -> str:
 
 
 def _load_model(path: str) -> cgru.Network:
+    """Load a model; RequestError where the file is none."""
     with as_request_error():
         return cgru.load(path)
 

@@ -110,6 +110,7 @@ def notes_of(data: Dataset, told: Callable[[str], str] | None = None) -> list[st
 
 
 def _spell_option(name: str) -> str:
+    """Return the option of an argument's name: "time_format" as --time-format."""
     return f"--{name.replace('_', '-')}"
 
 

@@ -217,6 +217,7 @@ def _best_start(starts: list[Record]) -> Record | None:
 
 
 def _is_nan(record: Record) -> bool:
+    """Return whether the validation loss of a record is NaN."""
     return bool(np.isnan(record["scores"].get("validation_loss", 0.0)))
 
 

@@ -87,6 +87,7 @@ class SharedData:
 
 
 def _is_path(value: Any) -> bool:
+    """Return whether data are given as the path of a file."""
     return isinstance(value, str | os.PathLike)
 
 
@@ -190,6 +191,7 @@ class Job:
 
 
 def _is_hashable(value: Any) -> bool:
+    """Return whether a name can be a key of a dict."""
     try:
         hash(value)
     except TypeError:
