@@ -206,8 +206,8 @@ def _summary(data: Dataset, task: Task, source: str, held_out: Split | None) -> 
         goal += ", one a step"
     held, test = (0 if y is None else len(y) for y in (held_out and held_out.y, task.test))
     counts = {"sequences to train on": m - held, "held back": held, "to test on": test}
-    said = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
-    return list(filter(None, [f"{source}: {goal}, sequences of {steps} steps of {e} elements", said, task.note]))
+    sizes = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+    return list(filter(None, [f"{source}: {goal}, sequences of {steps} steps of {e} elements", sizes, task.note]))
 
 
 def _build_network(building: Building, task: Task, data: Dataset) -> cgru.Network:

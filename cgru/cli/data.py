@@ -93,20 +93,20 @@ def _embedded(options: Mapping[str, Any]) -> Dataset:
     return load_japanese_vowels()
 
 
-def read_as(path: str, options: Mapping[str, Any], told: Callable[[str], str] | None = None) -> Dataset:
-    """Read a file by `cgru.datasets.read`, with arguments in its errors spelled by `told`, by default `in_options`."""
+def read_as(path: str, options: Mapping[str, Any], spell: Callable[[str], str] | None = None) -> Dataset:
+    """Read a file by `cgru.datasets.read`, with arguments in its errors spelled by `spell`, by default `in_options`."""
     try:
         with as_request_error():
             return read(path, **options)
     except ImportError as error:
         raise RequestError(str(error)) from None
     except RequestError as error:
-        raise RequestError((told or in_options)(str(error))) from error.__cause__
+        raise RequestError((spell or in_options)(str(error))) from error.__cause__
 
 
-def notes_of(data: Dataset, told: Callable[[str], str] | None = None) -> list[str]:
-    """Return the notes of a data set for printing, with arguments spelled by `told`, by default `in_options`."""
-    return [f"note: {(told or in_options)(note)}" for note in data.notes]
+def notes_of(data: Dataset, spell: Callable[[str], str] | None = None) -> list[str]:
+    """Return the notes of a data set for printing, with arguments spelled by `spell`, by default `in_options`."""
+    return [f"note: {(spell or in_options)(note)}" for note in data.notes]
 
 
 def _spell_option(name: str) -> str:

@@ -208,10 +208,10 @@ def _forecasts(model: Forecaster, y: list[np.ndarray], X: Any, name: str) -> lis
     """Return the forecast of each series by the model of that name, (h, 1 + q): h values, then q quantiles of each."""
     if name != "gru":
         return [each[:, None] for each in model.baselines(y, X)[MODELS[name]]]
-    said = [each[:, None] for each in model.predict(y, X)]
+    points = [each[:, None] for each in model.predict(y, X)]
     if not model.quantiles:
-        return said
-    return [np.hstack(pair) for pair in zip(said, model.predict_quantiles(y, X), strict=True)]
+        return points
+    return [np.hstack(pair) for pair in zip(points, model.predict_quantiles(y, X), strict=True)]
 
 
 def _write_forecast(
@@ -223,8 +223,8 @@ def _write_forecast(
     header = [*(["series"] if many else []), series[0].time, named, *(f"{named}_{level}" for level in quantiles)]
     rows = [
         [*([each.name] if many else []), time, *(f"{value:.12g}" for value in row)]
-        for each, said in zip(series, values, strict=True)
-        for time, row in zip(each.written(len(each.y) + np.arange(len(said))), said, strict=True)
+        for each, predicted in zip(series, values, strict=True)
+        for time, row in zip(each.written(len(each.y) + np.arange(len(predicted))), predicted, strict=True)
     ]
     if request.output is None:
         csv.writer(sys.stdout, lineterminator="\n").writerows([header, *rows])
@@ -246,14 +246,14 @@ def _draw(figure: Any, shown: tuple[list[Series], list[np.ndarray], Forecaster],
     figure.suptitle(title + left_out, parse_math=False, wrap=True, fontsize="medium")
     panels = list(zip(series, values, strict=True))[:PANELS]
     axes = figure.subplots(len(panels), squeeze=False, sharex=True)[:, 0]
-    for axis, (each, said) in zip(axes, panels, strict=True):
-        n, h = len(each.y), len(said)
+    for axis, (each, predicted) in zip(axes, panels, strict=True):
+        n, h = len(each.y), len(predicted)
         shows = min(n, max(5 * model.season_, 4 * h, 24))
         times = each.times_at(np.arange(n - shows, n + h))
         ahead = times[shows - 1 :]
         axis.plot(times[:shows], each.y[n - shows :], color="0.55", label="known")
-        joined = np.vstack([np.full_like(said[:1], each.y[-1]), said])  # the forecast's line begins at the last value
-        if said.shape[1] > 2:
+        joined = np.vstack([np.full_like(predicted[:1], each.y[-1]), predicted])  # from the last value on
+        if predicted.shape[1] > 2:
             low, high = model.quantiles[0], model.quantiles[-1]
             axis.fill_between(ahead, joined[:, 1], joined[:, -1], color="0.85", label=f"quantiles {low} to {high}")
         axis.plot(ahead, joined[:, 0], "--", color="black", label="forecast")

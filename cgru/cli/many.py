@@ -119,16 +119,16 @@ def _check_settings(
     judged = plan.inner_folds is not None or plan.validation is not None
     data = None
     for place in places:
-        said = " ".join(f"{name}={value}" for name, value in place.items())
+        label = " ".join(f"{name}={value}" for name, value in place.items())
         network, fit = ({name: value for name, value in (fixed | place).items() if name in of} for of in (NETWORK, FIT))
-        with as_request_error(f"{plan.path}: {said}{': ' if said else ''}"):
+        with as_request_error(f"{plan.path}: {label}{': ' if label else ''}"):
             net = make(seed=0, **network)
             if data is None:  # the same for all settings
                 with as_request_error(f"{plan.data}: "):
                     data = labelled(net.data_spec, samples.X, samples.y, samples.lengths)
-            asked = Settings(**fit, validation=0.5 if judged else None)
-            weights = weights_of_classes(net.data_spec, data, asked.class_weight)
-            Fit(net, by_class(cgru.losses.named(net.loss), data, weights), None, asked, np.random.default_rng())
+            settings = Settings(**fit, validation=0.5 if judged else None)
+            weights = weights_of_classes(net.data_spec, data, settings.class_weight)
+            Fit(net, by_class(cgru.losses.named(net.loss), data, weights), None, settings, np.random.default_rng())
 
 
 def _with_axes_note(plan: Plan, data: Dataset) -> Dataset:
@@ -184,8 +184,8 @@ def _fit_and_store(
 
     options = {"lengths": samples.lengths, "threads": threads, "executor": executor, "keep": False}
     with warnings.catch_warnings():
-        for said in ("fit_many: interrupted", "X: .* sequences of one step"):  # the command prints these itself
-            warnings.filterwarnings("ignore", said)
+        for message in ("fit_many: interrupted", "X: .* sequences of one step"):  # the command prints these itself
+            warnings.filterwarnings("ignore", message)
         try:
             found = fit_many(list(left.values()), samples.X, samples.y, callback=note, **options)
         except KeyboardInterrupt:  # a second one, while `fit_many` was ending

@@ -90,7 +90,7 @@ def task_of(data: Dataset, source: str, tested: str | None = None) -> Task:
 
 
 def build(
-    names: tuple[str, ...] | None, numbers: int, steps: bool, *, seed: int, loss: str, **given: Any
+    names: tuple[str, ...] | None, numbers: int, steps: bool, *, seed: int, loss: str, **options: Any
 ) -> cgru.Network:
     """Build a network by `recipe.network`, with a head for the task.
 
@@ -99,7 +99,7 @@ def build(
     steps: whether there are outputs at each step.
     """
     k, activate = (numbers * losses.named(loss).outputs, "identity") if names is None else (len(names), "softmax")
-    return recipe.network(cgru.Dense(k, activate), names=names, steps=steps, seed=seed, loss=loss, **given)
+    return recipe.network(cgru.Dense(k, activate), names=names, steps=steps, seed=seed, loss=loss, **options)
 
 
 def loss_of(names: Sequence[str] | None, asked: str | None, where: str, cure: str = "leave it out") -> str:
@@ -163,7 +163,7 @@ def targets(net: cgru.Network, split: Split, data: Dataset, source: str) -> np.n
     Classes are matched by name. Integers in y are indices into the class names of the file (`data`), or without these
     the names themselves. They are never indices into the model's classes, which may have another order.
     """
-    y, given = split.y, data.class_names
+    y, class_names = split.y, data.class_names
     if net.loss is None:
         raise RequestError("the model has no Dense at the end and so no loss: there is nothing to score")
     if y is None:
@@ -177,17 +177,17 @@ def targets(net: cgru.Network, split: Split, data: Dataset, source: str) -> np.n
         due = "step, (m, s)" if net.per_step else "sequence, (m,)"
         raise RequestError(f"{source}: y: expected a class for each {due}, as the model predicts, got shape {y.shape}")
     names = net.data_spec.labels
-    if y.dtype.kind in "iu" and not given and not any(name.lstrip("-").isdecimal() for name in names):
+    if y.dtype.kind in "iu" and not class_names and not any(name.lstrip("-").isdecimal() for name in names):
         cure = "an array class_names in the file would say what 0, 1, ... mean"
         raise RequestError(f"{source}: y: expected the model's classes by name ({_words(names)}), got integers; {cure}")
-    found = _class_indices(split, given, names, f"{source}: y")
+    found = _class_indices(split, class_names, names, f"{source}: y")
     return found if net.classes is None else net.classes[found]
 
 
-def _as_names(y: np.ndarray, given: Sequence[str] | None) -> list[str]:
-    """Return classes as names; integers are indices into the class names `given` in the file, if there are any."""
-    if y.dtype.kind in "iu" and given:
-        return [given[i] if 0 <= i < len(given) else str(i) for i in y.tolist()]
+def _as_names(y: np.ndarray, class_names: Sequence[str] | None) -> list[str]:
+    """Return classes as names; integers are indices into the `class_names` of the file, if there are any."""
+    if y.dtype.kind in "iu" and class_names:
+        return [class_names[i] if 0 <= i < len(class_names) else str(i) for i in y.tolist()]
     return list(map(str, y.tolist()))
 
 
@@ -198,10 +198,10 @@ def _check_known(labels: Sequence[str], names: Sequence[str], where: str) -> Non
         raise RequestError(f"{where}: expected the classes {_words(names)}, got {_words(unknown)}")
 
 
-def _class_indices(split: Split, given: Sequence[str] | None, names: Sequence[str], where: str) -> np.ndarray:
+def _class_indices(split: Split, class_names: Sequence[str] | None, names: Sequence[str], where: str) -> np.ndarray:
     """Return the classes in a split as indices into `names`, 0 at padding."""
     values, places = _distinct_classes(split), {name: i for i, name in enumerate(names)}
-    labels = _as_names(values, given)
+    labels = _as_names(values, class_names)
     _check_known(labels, names, where)
     # A small dtype: classes of steps may take as much memory as X.
     found = np.zeros(split.y.shape, np.min_scalar_type(len(names)) if at_steps(split.y) else np.intp)

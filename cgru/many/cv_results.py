@@ -130,13 +130,13 @@ class Grid(list[Record]):
 
     def __repr__(self) -> str:
         failed = sum(record["error"] is not None for record in self)
-        said = [f"{len(self)} fits"]
-        said += [f"{count} {what}" for count, what in ((failed, "failed"), (self.missing, "missing")) if count]
+        counts = [f"{len(self)} fits"]
+        counts += [f"{count} {what}" for count, what in ((failed, "failed"), (self.missing, "missing")) if count]
         try:
             score = self.score()
         except ValueError as error:
-            return f"Grid({', '.join(said)}; {error})"
-        return f"Grid({', '.join(said)}; {scores_in_words(score)} over {score['folds']} folds)"
+            return f"Grid({', '.join(counts)}; {error})"
+        return f"Grid({', '.join(counts)}; {scores_in_words(score)} over {score['folds']} folds)"
 
     def _repr_html_(self) -> str:
         """Return the table as HTML for notebooks, and the text of `repr` below it."""

@@ -224,7 +224,7 @@ class Dispatcher:
                     results = pickle.load(file)
             for i, data in results:
                 self._add(i, replace(_unpickle(i, data, IMPORTED), name=names[i]))
-        del self.pending[future]  # a Ctrl-C before this line has it wait_for_next once more
+        del self.pending[future]  # after a Ctrl-C before this line it is received once more
         if error is None:
             with suppress(OSError):  # no file: the results came through the future
                 os.remove(batch.results_path)
@@ -281,13 +281,13 @@ class Dispatcher:
 
 @dataclass(frozen=True)
 class BatchMessage:
-    """What is sent to a worker: a batch of jobs, and what it needs to run them.
+    """A message to a worker: a batch of jobs, and the data and settings to run them.
 
     shared: the `SharedData`, pickled.
     jobs: the index of each job, and the job, pickled one by one: one that cannot be unpickled fails alone.
     keep: whether results have their networks and histories.
     results_path: the file for the results.
-    is_local: whether the worker is on the machine of that file.
+    is_local: whether the worker is certainly on the machine of that file.
     package: the version of cgru that sends.
     """
 

@@ -239,10 +239,10 @@ class Result:
         return {"name": _plain(self.name), **self.scores, "seconds": self.seconds, "error": error}
 
     def __repr__(self) -> str:
-        said = [f"{name}={figure(value)}" for name, value in self.scores.items()]
+        parts = [f"{name}={figure(value)}" for name, value in self.scores.items()]
         if self.error is not None:
-            said = [f"error={self.error!r}"]
-        return f"Result({', '.join([repr(self.name), *said])})"
+            parts = [f"error={self.error!r}"]
+        return f"Result({', '.join([repr(self.name), *parts])})"
 
 
 def _plain(name: Any) -> Any:

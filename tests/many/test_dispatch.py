@@ -1,4 +1,4 @@
-"""Fits on executors: the bits of threads, parcels, and whatever cannot travel."""
+"""Fits on executors: the bits of threads, batches of jobs, and jobs that cannot be pickled."""
 
 import os
 import queue
@@ -121,7 +121,7 @@ def test_checkpoints_are_where_they_are_expected(tmp_path, monkeypatch):
     assert job.options["checkpoint"] == "fit.npz"
 
 
-def test_dask_need_not_read_a_parcel_to_know_it():
+def test_dask_need_not_read_a_batch_to_know_it():
     seen = []
 
     class Seeing(ThreadPoolExecutor):
@@ -166,11 +166,11 @@ def test_callback_and_bar_and_the_longest_first(capsys):
     assert "4/4" in capsys.readouterr().err
 
 
-# --- parcels ---
+# --- batches of jobs ---
 
 
 class Recorder(ThreadPoolExecutor):
-    """One thread that waits a moment, while parcels come in."""
+    """One thread that waits a moment, while batches come in."""
 
     def __init__(self):
         super().__init__(1)
@@ -192,7 +192,7 @@ class Recorder(ThreadPoolExecutor):
 
 
 def sent(jobs, **given):
-    """The parcels, and how many were under way at most."""
+    """The batches of jobs, and how many were under way at most."""
     with Recorder() as executor:
         results = cgru.fit_many(jobs, executor=executor, keep=False, **given)
     assert all(isinstance(result.error, ValueError) for result in results)
@@ -204,7 +204,7 @@ def failing(costs):
 
 
 @pytest.mark.slow
-def test_parcels_get_smaller_and_no_more_are_under_way_than_the_window():
+def test_batches_get_smaller_and_no_more_are_under_way_than_the_window():
     sizes, most = sent(failing([1.0] * 2000))
     assert [len(size) for size in sizes[:4]] == [31, 30, 30, 29]  # a 64th of what is left
     assert [len(size) for size in sizes[-64:]] == [1] * 64
@@ -212,7 +212,7 @@ def test_parcels_get_smaller_and_no_more_are_under_way_than_the_window():
     assert most == dispatch.MAX_UNDER_WAY[0] < len(sizes)
 
 
-def test_a_parcel_is_a_share_of_the_cost_and_never_too_many():
+def test_a_batch_is_a_share_of_the_cost_and_never_too_many():
     sizes, _ = sent(failing([1e-3] * 250 + [100.0, 5.0]))
     assert sizes[:2] == [[250], [251]]
     assert list(map(len, sizes[2:4])) == [3, 3]
