@@ -226,7 +226,7 @@ def _scored_data() -> Any:
 
 def _test() -> Any:
     """Declare --test."""
-    return option("test on what is in FILE, which is read as DATA is (default: what DATA says)", "FILE")
+    return option("the test data, read as DATA is (default: the test split of DATA)", "FILE")
 
 
 def _threads() -> Any:
@@ -255,19 +255,17 @@ class Building:
         True,
     )
     output_dropout: float = option(
-        "share of what the head gets, and the layers above the first, to drop in training", _SHARE, recipe.DROPOUT
+        "dropout rate of the inputs of the head and of the layers above the first", _SHARE, recipe.DROPOUT
     )
-    recurrent_dropout: float = option(
-        "share of the states to drop in training on their way from step to step", _SHARE, recipe.RECURRENT_DROPOUT
-    )
+    recurrent_dropout: float = option("dropout rate of the states from step to step", _SHARE, recipe.RECURRENT_DROPOUT)
     pool: str | None = option(
-        "what the head gets of all states: the last, their mean, the largest, or all three (default: {POOL}; with a "
+        "pooling of the states for the head: the last, the mean, the maximum, or all three (default: {POOL}; with a "
         "class for each step there is nothing to pool)",
         ("last", "mean", "max", "last+mean+max"),
     )
     float64: bool = option("train in double precision (default: single)", bool)
     learning_rate: float = option(
-        "Adam's at its height: it rises to that in the first third and falls to 0", _RATE, recipe.LEARNING_RATE
+        "largest learning rate of Adam: it rises to that in the first third and falls to 0", _RATE, recipe.LEARNING_RATE
     )
     weight_decay: float = option("decoupled, AdamW", _DECAY, recipe.WEIGHT_DECAY)
     clip_norm: float = option("scale the gradients of a step down to this joint L2 norm", _RATE, 1.0, "NORM")
@@ -304,7 +302,7 @@ class Reading(Cells):
         _name_list,
     )
     label: tuple[str, ...] | None = option(
-        'what is to be learned, or several numbers, A,B; "": nothing (default: by its name)', _name_list
+        'column of the target, or several of numbers, A,B; "": none (default: by its name)', _name_list
     )
     columns: tuple[str, ...] | None = option(
         "columns with the features of a step, also the time (default: all others)", _name_list, metavar="A,B"
@@ -320,7 +318,7 @@ class Reading(Cells):
     wide: bool | None = option("each row of the table is a sequence (default: by its columns)", _YES_NO)
     per_step: bool | None = option("the label is a class for each step (default: no)", _YES_NO)
     task: str | None = option(
-        "what targets are (default: integers and strings are classes, reals are numbers)",
+        "kind of the targets (default: integers and strings are classes, reals are numbers)",
         ("classification", "regression"),
     )
     missing: str | None = option(
@@ -383,11 +381,11 @@ class FitRequest:
 
 @dataclass(frozen=True)
 class ManyRequest:
-    """Do the fits of a PLAN, many at once, and say which setting is best."""
+    """Run the fits of a PLAN, many at once, and choose the best setting."""
 
-    plan: str = positional("PLAN.toml", "what is to be fitted, as below")
+    plan: str = positional("PLAN.toml", "the plan, as below")
     results: str | None = option("where results are kept and found again (default: as the plan says)", "FILE")
-    retry: bool = option("run again what failed", bool)
+    retry: bool = option("run failed fits again", bool)
     threads: int | None = _threads()
     processes: int | None = option("fit in so many processes in the place of threads", _COUNT)
     executor: str | None = option("fit elsewhere: dask:ADDRESS, of a scheduler, or mpi", _executor_name)
@@ -418,17 +416,19 @@ class EvaluateRequest:
     data: str | None = _scored_data()
     reading: Reading = part(Reading)
     report: bool = option(
-        "print what becomes of each class, which are taken for which, and how far probabilities can be believed; of a "
-        "regression errors by fifths of the target (needs scikit-learn)",
+        "print precision and recall of each class, the confusion matrix and the calibration; of a regression errors by "
+        "fifths of the target (needs scikit-learn)",
         bool,
     )
-    html: str | None = option("write that with pictures as one page (needs matplotlib, too; default: no)", "PAGE.html")
+    html: str | None = option(
+        "write that report with plots as a page (needs matplotlib, too; default: no)", "PAGE.html"
+    )
 
 
 @dataclass(frozen=True)
 class ForecastRequest:
-    """Forecast the next values of a series, and say what such forecasts would have been worth in its past, beside
-    those of simpler models.
+    """Forecast the next values of a series, and print the errors of such forecasts in its past, beside those of
+    simpler models.
     """
 
     series: str = positional("SERIES.csv", "the table, as text or Parquet, as below")
@@ -475,7 +475,7 @@ class ExportRequest:
 
 @dataclass(frozen=True)
 class QuantizeRequest:
-    """Write a saved MODEL with int8 or bfloat16 weights, a quarter or half as large, and say what that changes on
+    """Write a saved MODEL with int8 or bfloat16 weights, a quarter or half as large, and print what that changes on
     DATA.
     """
 
@@ -483,10 +483,10 @@ class QuantizeRequest:
     data: str | None = _scored_data()
     reading: Reading = part(Reading)
     output: str = option("the file to write", "SMALL", short="-o", required=True)
-    weights: str = option("of what", ("int8", "bfloat16"), "int8")
+    weights: str = option("type of the weights", ("int8", "bfloat16"), "int8")
     calibrate: bool = option(
-        "give all inputs of a layer one scale, of the largest in DATA (with a split in what is for training), in the "
-        "place of one for each step",
+        "quantise all inputs of a layer with one scale, by their maximum in DATA (of a split, the training data), not "
+        "with one for each step",
         bool,
     )
     limit: float | None = option(

@@ -28,7 +28,7 @@ from cgru.optimizers import check_number
 
 __all__ = ["GridJob", "grid", "grid_jobs"]
 
-AXIS = list | tuple | range  # types that list the values of an axis; takes_any else is a single value
+AXIS = list | tuple | range  # types that list the values of an axis; anything else is a single value
 
 
 class GridJob(Job):
@@ -82,7 +82,7 @@ def grid(
     fold. There is no refit to all samples outside the outer fold: no validation data would be left to stop it or to
     choose a start, so it would be another method than the tested one.
 
-    axes: a list, tuple or range has the values of an axis, takes_any else is one value for all. A parameter of `make`
+    axes: a list, tuple or range has the values of an axis, anything else is one value for all. A parameter of `make`
         is passed to `make`, as is the seed (`seed`). Otherwise an option of `Network.fit` (`epochs`, `patience`, `l1`,
         `callback`, ...) is passed to `fit`. All others are passed to a `make` with `**options`.
     X, y, lengths, sample_weight, threads, executor, progress: as for `fit_many`.
