@@ -21,24 +21,9 @@ from cgru.datasets.missing_values import MISSING
 from cgru.network.options import OPTIONS, Settings
 
 __all__ = [
-    "Building",
-    "DataRequest",
-    "EvaluateRequest",
-    "ExportRequest",
-    "FitRequest",
-    "ForecastRequest",
-    "InfoRequest",
-    "ManyRequest",
-    "PredictRequest",
-    "QuantizeRequest",
-    "Reading",
-    "RequestError",
-    "Training",
-    "as_data_error",
-    "as_request_error",
-    "parser",
-    "requested",
-    "with_missing_advice",
+    "Building", "DataRequest", "EvaluateRequest", "ExportRequest", "FitRequest", "ForecastRequest", "InfoRequest",
+    "ManyRequest", "PredictRequest", "QuantizeRequest", "Reading", "RequestError", "Training", "as_data_error",
+    "as_request_error", "parser", "requested", "with_missing_advice",
 ]  # fmt: skip
 
 
@@ -420,9 +405,7 @@ class EvaluateRequest:
         "fifths of the target (needs scikit-learn)",
         bool,
     )
-    html: str | None = option(
-        "write that report with plots as a page (needs matplotlib, too; default: no)", "PAGE.html"
-    )
+    html: str | None = option("write it with plots as an HTML page (needs matplotlib, too; default: no)", "PAGE.html")
 
 
 @dataclass(frozen=True)
