@@ -28,7 +28,7 @@ __all__ = [
 
 
 class RequestError(Exception):
-    """An error in what the user asked for: it is printed as one line, and the exit code is 2."""
+    """An error in the user's request: it is printed as one line, and the exit code is 2."""
 
 
 @contextlib.contextmanager

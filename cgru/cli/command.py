@@ -23,7 +23,7 @@ from cgru import recipe
 from cgru.cli import arguments
 from cgru.cli.about import about
 from cgru.cli.arguments import Building, Reading, RequestError, as_data_error, as_request_error, parser, requested
-from cgru.cli.data import data_for, data_of, in_options, notes_of
+from cgru.cli.data import as_options, model_data, spelled_notes, training_data
 from cgru.cli.forecast import forecast
 from cgru.cli.many import many
 from cgru.cli.output import Predictions, check_output, name_of, page_writer, plotter, predictions_writer, require
@@ -88,7 +88,7 @@ def fit(request: arguments.FitRequest) -> int:
     if request.threads:
         with as_request_error("argument --threads: "):
             cgru.set_num_threads(request.threads)
-    data, source, test = data_of(request.data, request.reading, request.test)
+    data, source, test = training_data(request.data, request.reading, request.test)
     task = task_of(data, source, test)
     building, training = _with_defaults(request.building, training, task, data, source)
     if request.reading.groups and not training.validation:
@@ -96,7 +96,7 @@ def fit(request: arguments.FitRequest) -> int:
     train, held, notes = _hold_out(data, task, request, training.validation, source)
     size, epochs = recipe.budget(len(train.y), training.batch_size, training.epochs)
     progress = Progress(epochs, request.quiet)
-    progress.say(*_summary(data, task, source, held), *notes, *map(in_options, details(data)))
+    progress.say(*_summary(data, task, source, held), *notes, *map(as_options, details(data)))
 
     net = _build_network(building, task, data)
     options = vars(training) | {"batch_size": size, "epochs": epochs}
@@ -258,7 +258,7 @@ def predict(request: arguments.PredictRequest) -> None:
     time_name = " ".join(as_names((data.reading or {}).get("time", ""), "time"))
     has_times = real is not None and data.times is not None and data.times.shape == real.shape
     times = (time_name, data.times) if has_times else None
-    with as_request_error(f"{request.model}: "):  # a class name may be more than the encoding of stdout has
+    with as_request_error(f"{request.model}: "):  # stdout may lack characters of a class name
         write(Predictions(outputs, classes, _output_names(net), real, split.ids, times))
 
 
@@ -279,7 +279,7 @@ def evaluate(request: arguments.EvaluateRequest) -> None:
         print(f"{which} of {name_of(source)}: {score_and_overlap(net, split)}")
         report = cgru.report(net, split.X, split.y, split.lengths) if request.report or write else None
     if request.report:
-        with as_request_error(f"{request.model}: "):  # a class name may be more than the encoding of stdout has
+        with as_request_error(f"{request.model}: "):  # stdout may lack characters of a class name
             print(f"\n{report}")
     if write:
         write(report, request.model, which, source)
@@ -329,8 +329,8 @@ def quantize(request: arguments.QuantizeRequest) -> None:
 
 def show(request: arguments.DataRequest) -> None:
     """Run `cgru data`: print what would be read from a data file."""
-    data, _, _ = data_of(request.data, request.reading, request.test)
-    print(*map(in_options, described(data)), sep="\n")
+    data, _, _ = training_data(request.data, request.reading, request.test)
+    print(*map(as_options, described(data)), sep="\n")
 
 
 def info(request: arguments.InfoRequest) -> None:
@@ -344,7 +344,7 @@ def info(request: arguments.InfoRequest) -> None:
         "NumPy": np.__version__,
         **{package: _version(package) for package in ("tqdm", "matplotlib", "scikit-learn")},
     }
-    with as_request_error(f"{request.model}: "):  # a name may be more than the encoding of stdout has
+    with as_request_error(f"{request.model}: "):  # stdout may lack characters of a name
         for name, value in (found if request.model is None else about(_load_model(request.model))).items():
             print(f"{name:16} {value}")
 
@@ -376,9 +376,9 @@ def _read_model_and_data(
     RequestError where the model takes sequences with another number of features.
     """
     net = _load_model(model)
-    data, source = data_for(net, path, reading, scores)
+    data, source = model_data(net, path, reading, scores)
     split, which = (data.test, "test split") if data.test is not None else (data.train, "all")
-    for note in notes_of(data):
+    for note in spelled_notes(data):
         say(note)
     due, got = net.elements, split.X.shape[2]
     if due is None:

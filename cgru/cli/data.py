@@ -20,8 +20,8 @@ from cgru.datasets.files import kind_of, test_beside
 from cgru.datasets.summary import looks_swapped
 
 __all__ = [
-    "AXES", "READING", "data_for", "data_of", "in_keys", "in_options", "notes_of", "read_as", "reading_in_words",
-    "swapped",
+    "AXES", "READING", "as_keys", "as_options", "model_data", "read_as", "reading_in_words", "spelled_notes",
+    "swap_note", "training_data",
 ]  # fmt: skip
 
 READING = tuple(each.name for each in fields(Reading))
@@ -31,7 +31,7 @@ AXES = 'axes="mes" takes it so, axes="mse" says that it is right'
 OPTION = re.compile(rf"\b({'|'.join((*READING, 'test'))})=(\"[^\"]*\"|\[[^\]]*\]|[^\s,;)]*)")
 
 
-def data_of(path: str | None, reading: Reading, test: str | None) -> tuple[Dataset, str, str | None]:
+def training_data(path: str | None, reading: Reading, test: str | None) -> tuple[Dataset, str, str | None]:
     """Read the data set to train on; return (data, its name for messages, the test file or None).
 
     The test file is `test`, else one of that name beside `path`. Without a path the data are the embedded data set.
@@ -47,7 +47,7 @@ def data_of(path: str | None, reading: Reading, test: str | None) -> tuple[Datas
     return _with_axes(data._replace(notes=notes + data.notes), path, options), path, test
 
 
-def data_for(net: cgru.Network, path: str | None, reading: Reading, targets: bool = True) -> tuple[Dataset, str]:
+def model_data(net: cgru.Network, path: str | None, reading: Reading, targets: bool = True) -> tuple[Dataset, str]:
     """Read data for a trained model; return (data, their name for messages).
 
     Features and targets are matched to those of `net` by name where both have names. Options that are not given are
@@ -72,7 +72,7 @@ def data_for(net: cgru.Network, path: str | None, reading: Reading, targets: boo
             data = read_as(path, options | {"groups": None})  # groups are for training alone
     except RequestError as error:
         if shown and any(f"{name}:" in str(error) for name in taken):
-            raise RequestError(f"{error}; the model's own data were read with {in_options(shown)}") from error.__cause__
+            raise RequestError(f"{error}; the model's own data were read with {as_options(shown)}") from error.__cause__
         raise
     with as_request_error(f"{path}: "):
         data = with_targets(data, net.target_names)
@@ -94,19 +94,19 @@ def _embedded(options: Mapping[str, Any]) -> Dataset:
 
 
 def read_as(path: str, options: Mapping[str, Any], spell: Callable[[str], str] | None = None) -> Dataset:
-    """Read a file by `cgru.datasets.read`, with arguments in its errors spelled by `spell`, by default `in_options`."""
+    """Read a file by `cgru.datasets.read`, with arguments in its errors spelled by `spell`, by default `as_options`."""
     try:
         with as_request_error():
             return read(path, **options)
     except ImportError as error:
         raise RequestError(str(error)) from None
     except RequestError as error:
-        raise RequestError((spell or in_options)(str(error))) from error.__cause__
+        raise RequestError((spell or as_options)(str(error))) from error.__cause__
 
 
-def notes_of(data: Dataset, spell: Callable[[str], str] | None = None) -> list[str]:
-    """Return the notes of a data set for printing, with arguments spelled by `spell`, by default `in_options`."""
-    return [f"note: {(spell or in_options)(note)}" for note in data.notes]
+def spelled_notes(data: Dataset, spell: Callable[[str], str] | None = None) -> list[str]:
+    """Return the notes of a data set for printing, with arguments spelled by `spell`, by default `as_options`."""
+    return [f"note: {(spell or as_options)(note)}" for note in data.notes]
 
 
 def _spell_option(name: str) -> str:
@@ -114,7 +114,7 @@ def _spell_option(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-def in_options(text: str, several: Collection[str] = SEVERAL) -> str:
+def as_options(text: str, several: Collection[str] = SEVERAL) -> str:
     """Spell the arguments that a text advises as options: id="a" becomes --id a.
 
     several: the options that take several names; in these a name with a comma is quoted.
@@ -132,7 +132,7 @@ def in_options(text: str, several: Collection[str] = SEVERAL) -> str:
     return OPTION.sub(spelled, text)
 
 
-def in_keys(text: str) -> str:
+def as_keys(text: str) -> str:
     """Spell the arguments that a text advises as keys of a plan: id="a" becomes id = "a"."""
 
     def spelled(found: re.Match) -> str:
@@ -142,8 +142,8 @@ def in_keys(text: str) -> str:
     return OPTION.sub(spelled, text)
 
 
-def swapped(data: Dataset) -> str | None:
-    """Return a warning that X looks like (m, e, s), with axes 1 and 2 swapped; None where it does not."""
+def swap_note(data: Dataset) -> str | None:
+    """Return a warning that X looks like (m, e, s), with axes 1 and 2 swap_note; None where it does not."""
     split = data.train or data.test
     if split.ids is not None or not looks_swapped(split):
         return None
@@ -191,8 +191,8 @@ def _notes_on_feature_order(net: cgru.Network, data: Dataset) -> tuple[str, ...]
 
 
 def _with_axes(data: Dataset, path: str, options: Mapping[str, Any]) -> Dataset:
-    """Return `data`; where its axes look swapped, ask the user in a terminal, else add a note."""
-    doubt = None if "axes" in options else swapped(data)
+    """Return `data`; where its axes look swap_note, ask the user in a terminal, else add a note."""
+    doubt = None if "axes" in options else swap_note(data)
     if doubt is None:
         return data
     if sys.stdin is not None and sys.stdin.isatty() and sys.stderr is not None and sys.stderr.isatty():

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from cgru.cli.arguments import ForecastRequest, RequestError, as_request_error
-from cgru.cli.data import in_options
+from cgru.cli.data import as_options
 from cgru.cli.output import check_output, plotter
 from cgru.datasets.series import Series, read_series
 from cgru.files import replacing
@@ -105,7 +105,7 @@ def _read_series(request: ForecastRequest) -> list[Series]:
 
 def _in_options(text: str) -> str:
     """Spell the arguments that a text advises as options of `cgru forecast`."""
-    return in_options(text.replace("gaps=True", "--missing interpolate"), several=("time", "na"))
+    return as_options(text.replace("gaps=True", "--missing interpolate"), several=("time", "na"))
 
 
 @contextlib.contextmanager

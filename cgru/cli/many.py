@@ -18,12 +18,12 @@ import numpy as np
 import cgru
 from cgru import recipe
 from cgru.cli.arguments import ManyRequest, RequestError, as_request_error
-from cgru.cli.data import AXES, in_keys, notes_of, read_as, swapped
+from cgru.cli.data import AXES, as_keys, read_as, spelled_notes, swap_note
 from cgru.cli.executors import executor_of
 from cgru.cli.output import check_output
 from cgru.cli.plan import FIT, NETWORK, Plan, read_plan
 from cgru.cli.progress import FitCounter, say
-from cgru.cli.results import Results, identity
+from cgru.cli.results import Results, job_key
 from cgru.cli.task import Task, at_steps, build, loss_of, task_of
 from cgru.datasets import Dataset, Split
 from cgru.many import Result, fit_many
@@ -43,12 +43,12 @@ def many(request: ManyRequest) -> int:
     plan = read_plan(request.plan)
     path = plan.results if request.results is None else request.results
     check_output(path, plan.path, plan.data)
-    data = read_as(plan.data, {**plan.reading, "groups": plan.groups}, in_keys)
+    data = read_as(plan.data, {**plan.reading, "groups": plan.groups}, as_keys)
     task = task_of(data, plan.data)
     samples = data.train._replace(y=task.train)
     with as_request_error(f"{plan.data}: "):
         groups = groups_of(data.groups, len(samples.X))
-    jobs = {identity(job.place): job for job in _make_jobs(plan, task, samples, groups)}
+    jobs = {job_key(job.place): job for job in _make_jobs(plan, task, samples, groups)}
     header = {"cgru": cgru.__version__, "plan": plan.described(), "data": _digests(samples, task.names, groups)}
     with contextlib.ExitStack() as stack:
         executor = stack.enter_context(executor_of(request.threads, request.processes, request.executor))
@@ -59,7 +59,7 @@ def many(request: ManyRequest) -> int:
                 del known[place]
         left = {place: job for place, job in jobs.items() if place not in known}
         progress = stack.enter_context(FitCounter(len(jobs), len(jobs) - len(left), request.quiet))
-        progress.say(*_summary(plan, jobs, left, results, groups), *notes_of(_with_axes_note(plan, data), in_keys))
+        progress.say(*_summary(plan, jobs, left, results, groups), *spelled_notes(_with_axes_note(plan, data), as_keys))
         interrupted = _fit_and_store(left, samples, results, progress, request.threads, executor)
         # Names and places with the plan's order of keys, which results need not have.
         done = [known[place] | {"name": job.name, "place": job.place} for place, job in jobs.items() if place in known]
@@ -132,8 +132,8 @@ def _check_settings(
 
 
 def _with_axes_note(plan: Plan, data: Dataset) -> Dataset:
-    """Return `data` with a note on axes that look swapped, where the plan does not say which they are."""
-    doubt = None if "axes" in plan.reading else swapped(data)
+    """Return `data` with a note on axes that look swap_note, where the plan does not say which they are."""
+    doubt = None if "axes" in plan.reading else swap_note(data)
     return data if doubt is None else data._replace(notes=(*data.notes, f"{doubt}; {AXES}"))
 
 

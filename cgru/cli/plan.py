@@ -161,7 +161,7 @@ class Plan:
     axes: dict[str, list[Any]]
 
     def described(self) -> dict[str, Any]:
-        """Return, by name, what every result depends on, unlike the numbers of repeats, seeds and values of an axis."""
+        """Return by name the values that every result depends on: all but repeats, seeds and the values of axes."""
         split = {name: getattr(self, name) for name in ("folds", "inner_folds", "validation")}
         split |= {"grouped": self.groups is not None, "axes": sorted(self.axes)}
         return split | self.fixed | {"loss": self.fixed["loss"] or recipe.LOSS}

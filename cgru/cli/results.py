@@ -16,14 +16,14 @@ from typing import Any
 
 from cgru.cli.arguments import RequestError
 
-__all__ = ["Results", "identity"]
+__all__ = ["Results", "job_key"]
 
 TYPES = {"name": str, "place": dict, "scores": dict, "seconds": int | float, "error": str | None}  # of a record
 SYNC_SECONDS = 1.0  # between calls of fsync
 CURE = "another --results FILE keeps both"
 
 
-def identity(place: Mapping[str, Any]) -> str:
+def job_key(place: Mapping[str, Any]) -> str:
     """Return a key for a job from its place, independent of the order of the place's entries."""
     return json.dumps(place, sort_keys=True)
 
@@ -37,7 +37,7 @@ class Results:
             "data"). JSON types alone.
 
     Attributes:
-        records: by `identity`, each a dict of name, place, scores, seconds and error (a text, or None). Of a job that
+        records: by `job_key`, each a dict of name, place, scores, seconds and error (a text, or None). Of a job that
             failed and was run again, the later one.
 
     An incomplete last line is cut off. RequestError where a line is no record, where the header differs, and where
@@ -73,7 +73,7 @@ class Results:
 
     def add(self, record: Mapping[str, Any]) -> None:
         """Append a record, a dict as in `records`. OSError where that fails; the file is then as before."""
-        self.records[identity(record["place"])] = dict(record)
+        self.records[job_key(record["place"])] = dict(record)
         scores = {name: value if math.isfinite(value) else str(value) for name, value in record["scores"].items()}
         self._append({**record, "scores": scores})
 
@@ -121,11 +121,11 @@ class Results:
             record = _parse_record(line)
             if record is None:
                 raise RequestError(f"{self.path}: line {number}: expected a result of the plan, got {_excerpt(line)}")
-            known = self.records.get(identity(record["place"]))
+            known = self.records.get(job_key(record["place"]))
             if known is not None and known["error"] is None:
                 due = "one result of each job"
                 raise RequestError(f"{self.path}: line {number}: expected {due}, got two of {record['name']}")
-            self.records[identity(record["place"])] = record
+            self.records[job_key(record["place"])] = record
         if rest:
             os.ftruncate(self._file, len(text) - len(rest))
         if not lines:

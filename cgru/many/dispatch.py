@@ -312,8 +312,8 @@ def fit_batch(message: BatchMessage) -> tuple[str, list[tuple[int, bytes]] | Non
     The version is this worker's `package()`. Where it is not that of the message, nothing is fitted.
 
     The results are (index, pickled result) of the jobs that were fitted, or None where they were written to the file
-    `results_path`. A worker that sees the folder of that file writes them there. Otherwise a worker that is killed
-    while it sends much through a pipe leaves half of it there, and a pool of processes waits for the rest for ever.
+    `results_path`. A worker that sees the folder of that file writes them there. A pipe is not safe: a worker that is
+    killed while it sends leaves half of a result there, and a pool of processes waits for the rest for ever.
     Once the folder is gone nobody waits for results, and no other job begins.
 
     No exception leaves this function, so that any that the future has is the executor's. A KeyboardInterrupt ends it

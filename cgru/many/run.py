@@ -111,7 +111,7 @@ def fit_many(
 
 
 def _names(jobs: list[Job]) -> list[Any]:
-    """Return the name of each job. TypeError or ValueError where two share a name, or what `_owned` yields."""
+    """Return the name of each job; TypeError or ValueError where two share a name or what `_owned` yields."""
     owners: dict[Any, int] = {}
     for i, job in enumerate(jobs):
         if not isinstance(job, Job):

@@ -15,7 +15,7 @@ import numpy as np
 from cgru import losses
 from cgru.core.bins import calibration, fifths
 
-__all__ = ["of_classes", "of_numbers"]
+__all__ = ["classification", "regression"]
 
 SHARES = (0.5, 0.75, 0.9, 0.95, 1.0)  # levels of the quantiles of absolute errors
 AVERAGES = ("macro", "weighted")
@@ -38,7 +38,7 @@ def _finite(value: Any) -> Any:
 # --- classes ---
 
 
-def of_classes(y: np.ndarray, A: np.ndarray, loss: losses.Loss, names: Sequence[str]) -> dict[str, Any]:
+def classification(y: np.ndarray, A: np.ndarray, loss: losses.Loss, names: Sequence[str]) -> dict[str, Any]:
     """Return the scores of a classification.
 
     y: (n,) the true classes, or (n, k) of 0 and 1 for k independent labels.
@@ -83,7 +83,7 @@ def _class_scores(y: np.ndarray, predicted: np.ndarray, names: Sequence[str], pr
 # --- numbers ---
 
 
-def of_numbers(Y: np.ndarray, A: np.ndarray, loss: losses.Loss, names: Sequence[str]) -> dict[str, Any]:
+def regression(Y: np.ndarray, A: np.ndarray, loss: losses.Loss, names: Sequence[str]) -> dict[str, Any]:
     """Return the errors of outputs A (n, k) for targets Y (n, targets), and how well `loss` predicts uncertainty."""
     metrics = _metrics()
     points = loss.point(A.astype(np.float64))

@@ -110,11 +110,11 @@ def report(net: Network, X: ArrayLike, y: ArrayLike, lengths: ArrayLike | None =
     }
     if loss.classifies:
         Y = Y if Y.ndim == 1 else loss.classes(Y)
-        scores = numbers.of_classes(Y, A, loss, net.data_spec.labels)
+        scores = numbers.classification(Y, A, loss, net.data_spec.labels)
     else:
         if A.shape[1] != Y.shape[1] * loss.outputs:
             due = f"as many targets as {net!r} has outputs, {A.shape[1]}, to say how far they are apart"
             raise ValueError(f"y: expected {due}, got {Y.shape[1]}")
         names = net.target_names or (["y"] if Y.shape[1] == 1 else [f"y[{i}]" for i in range(Y.shape[1])])
-        scores = numbers.of_numbers(Y, A, loss, names)
+        scores = numbers.regression(Y, A, loss, names)
     return Report(scores | found, net, X, lengths, Y, A)
