@@ -1,4 +1,4 @@
-"""cgru: a fast GRU layer for the CPU, with every cache and gradient in the open."""
+"""cgru: a fast GRU layer for the CPU, with access to every cache and gradient."""
 
 from importlib import import_module as _import_module
 from typing import TYPE_CHECKING as _TYPE_CHECKING
@@ -31,7 +31,7 @@ if _TYPE_CHECKING:
     from cgru.quantization import quantize
     from cgru.reports.report import Report, report
 else:
-    _LATER = {
+    _LAZY = {
         "Grid": "cgru.many",
         "Job": "cgru.many",
         "Report": "cgru.reports.report",
@@ -45,17 +45,18 @@ else:
         "plot": "cgru.plot",
         "quantize": "cgru.quantization",
         "report": "cgru.reports.report",
-    }  # where each name is that is imported with its first use, which halves the time of `import cgru`
+    }  # the modules of names that are imported at their first use, which halves the time of `import cgru`
 
     def __getattr__(name: str) -> object:
-        if name not in _LATER:
+        """Import a name of `_LAZY` at its first use."""
+        if name not in _LAZY:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        module = _import_module(_LATER[name])
+        module = _import_module(_LAZY[name])
         globals()[name] = value = getattr(module, name, module)
         return value
 
     def __dir__() -> list[str]:
-        return sorted(globals().keys() | _LATER.keys())
+        return sorted(globals().keys() | _LAZY.keys())
 
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""`python -m cgru` is the `cgru` command."""
+"""Run the `cgru` command by `python -m cgru`."""
 
 import sys
 

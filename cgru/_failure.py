@@ -1,4 +1,4 @@
-"""What is said where the compiled modules cannot be imported. Nothing of the package can be imported here."""
+"""Explain an ImportError of the compiled modules. This module imports nothing of the package."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ __all__ = ["explained"]
 
 
 def explained(error: ImportError, package: str) -> BaseException:
-    """What to raise for `error`, met while importing the compiled modules of the `package`, the path of its `__init__`.
+    """Return the exception to raise for an `error` in the import of the compiled modules.
 
-    A module that is missing is explained. The `cgru` command, which has no module of its own yet that could catch it,
-    ends with one line and exit code 2.
+    package: the path of the package's `__init__`.
+
+    Where compiled modules are missing its text says how to install them. In a process of the `cgru` command, whose own
+    modules cannot be imported either, it is SystemExit(2), after one line on stderr.
     """
     if isinstance(error, ModuleNotFoundError):
         if error.name != "cgru.core.kernels":
@@ -28,9 +30,10 @@ def explained(error: ImportError, package: str) -> BaseException:
 
 
 def _is_command() -> bool:
-    """Whether this process was started as `cgru` or `python -m cgru`.
+    """Return whether this process was started as `cgru` or `python -m cgru`.
 
-    While a module is being located `sys.argv` has "-m" in the place of its name, `sys.orig_argv` the name.
+    With -m, `sys.argv` has "-m" in the place of the module's name while the package is imported. `sys.orig_argv` has
+    the name.
     """
     started = sys.orig_argv[-len(sys.argv) :][:1] if sys.argv else []
     return [os.path.splitext(os.path.basename(name))[0] for name in started] == ["cgru"]

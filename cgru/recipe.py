@@ -1,6 +1,6 @@
-"""What is built and how it is trained where nobody says: the defaults of `cgru fit` and of `cgru.sklearn`.
+"""The default architecture and training options of `cgru fit` and `cgru.sklearn`.
 
-How they were chosen stands in benchmarks/README.md.
+benchmarks/README.md shows how they were chosen.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ __all__ = [
 
 UNITS, POOL, DROPOUT, RECURRENT_DROPOUT = 48, "last+mean+max", 0.3, 0.2
 LEARNING_RATE, SCHEDULE, WEIGHT_DECAY, LOSS = 5e-3, "one_cycle", 0.0, "mean_squared_error"
-UPDATES, EPOCHS, BATCHES = 1200, 30, (16, 64)  # at the least; samples of a batch at the least and at most
-VALIDATION, PATIENCE, HELD_FROM = 0.2, 20, 20  # of a regression; of so many samples on
+UPDATES, EPOCHS, BATCHES = 1200, 30, (16, 64)  # least updates, least epochs, least and largest batch size
+VALIDATION, PATIENCE, HELD_FROM = 0.2, 20, 20  # for a regression, from HELD_FROM samples on
 
 
 def stack(
@@ -44,9 +44,10 @@ def stack(
     steps: bool = False,
     **options: Any,
 ) -> list[Layer]:
-    """Recurrent layers, a pool over their states unless outputs are at all `steps`, dropout, and the head.
+    """Return the layers of a network: recurrent layers, a pool over their states, dropout, and the head.
 
-    `options` are more of what each `GRU` takes.
+    steps: whether there are outputs at all steps; then there is no pool.
+    options: further arguments of each `GRU`.
     """
     pooled = pool != "last" and not steps
     made: list[Layer] = []
@@ -76,7 +77,13 @@ def network(
     pool: str | None = None,
     **layers: Any,
 ) -> Network:
-    """Build a network of a `stack` of `layers`, whose classes have `names`. ValueError for a decay that SGD has not."""
+    """Build a network of the layers of `stack`, with its optimizer.
+
+    names: those of the classes.
+    layers: the arguments of `stack`.
+
+    ValueError for a weight decay with an optimizer that has none.
+    """
     kind, rates = optimizers.NAMED[optimizer], {"clip_norm": clip_norm, "schedule": schedule}
     if hasattr(kind, "weight_decay"):
         rates["weight_decay"] = weight_decay
@@ -87,9 +94,10 @@ def network(
 
 
 def budget(m: int, batch_size: int | None = None, epochs: int | None = None) -> tuple[int, int]:
-    """The size of a batch of m samples, and how many epochs: 1,200 updates and 30 epochs, or as many more as it takes.
+    """Return (batch size, epochs) for m samples, with at least 1,200 updates and 30 epochs; a given one stays.
 
-    30 epochs of batches of m / 40 are 1,200 updates; few samples have small batches and more epochs.
+    30 epochs of batches of m / 40 samples are 1,200 updates. The batch size is limited to BATCHES: small data
+    have more epochs.
     """
     least, most = BATCHES
     for name, value in (("batch_size", batch_size), ("epochs", epochs)):
@@ -107,10 +115,11 @@ def nothing_learned(
     weights: np.ndarray | None = None,
     scale: np.ndarray | float = 1.0,
 ) -> str:
-    """In words, that even the samples it was trained on are told no better than by their most frequent class, or their
-    mean; "" where they are. Outputs are for whole samples.
+    """Return a note if `net` is no better on its training data than the most frequent class or the mean; "" otherwise.
 
-    Of a regression whose y are scaled, the errors in words are in units of y times `scale`, (k,).
+    net: a network with one output a sample, not at steps.
+    X, y, lengths, weights: its training data.
+    scale: (k,) the factor from the units of y to those of the errors in the note.
     """
     if losses.classifies(net.loss):
         right = net.evaluate(X, y, lengths, sample_weight=weights)["accuracy"]
@@ -122,8 +131,8 @@ def nothing_learned(
     squares = np.square(losses.named(net.loss).point(net.predict(X, lengths)) - y, dtype=np.float64)
     errors = np.average(squares, axis=0, weights=weights)
     spreads = np.average(np.square(y - np.average(y, axis=0, weights=weights)), axis=0, weights=weights)
-    if np.ptp(y, axis=0).max() == 0 or errors.mean() < 0.98**2 * spreads.mean():  # a little better by chance
+    if np.ptp(y, axis=0).max() == 0 or errors.mean() < 0.98**2 * spreads.mean():  # 2 % better may be chance
         return ""
-    both = (np.hypot.reduce(np.sqrt(each) * scale) for each in (spreads, errors))  # no square of which overflows
+    both = (np.hypot.reduce(np.sqrt(each) * scale) for each in (spreads, errors))  # hypot: the squares would overflow
     mean, model = figures([norm / np.sqrt(y.shape[1]) for norm in both])
     return f"the mean alone has an RMSE of {mean} on the training data, the model {model}"

@@ -1,11 +1,11 @@
-"""Sequences by the habits of scikit-learn: `GRUClassifier`, `GRURegressor` (`pip install "cgru[sklearn]"`).
+"""scikit-learn estimators for sequences: `GRUClassifier`, `GRURegressor` (`pip install "cgru[sklearn]"`).
 
-m samples, s steps, e elements per step, k outputs. X is one of
+m samples, s steps, e features per step, k outputs. X is one of
 
     (m, s, e)           arrays of all samples
-    (m, s)              one element a step, as scikit-learn has it; DataFrames are this
-    [(s_0, e), ...]     a list of arrays of unlike lengths
-    (m, e, s)           with channels_first=True, a list then of (e, s_0), ...
+    (m, s)              one feature a step, the array that scikit-learn expects; DataFrames are this
+    [(s_0, e), ...]     a list of arrays of different lengths
+    (m, e, s)           with channels_first=True; a list then has (e, s_0), ...
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ from cgru.optimizers import Adam
 
 __all__ = ["GRUClassifier", "GRURegressor"]
 
-FORMAT = 1  # of an estimator's file
+FORMAT = 1  # version of an estimator's file
 
 
 @contextmanager
-def _advising() -> Iterator[None]:
-    """Say what fills missing values of X, where scikit-learn advises other estimators."""
+def _advice_on_missing() -> Iterator[None]:
+    """Replace scikit-learn's advice in an error on NaN in X by how to fill missing values of sequences."""
     try:
         yield
     except ValueError as error:
@@ -64,12 +64,15 @@ def _advising() -> Iterator[None]:
 
 
 class _Estimator(BaseEstimator):
-    """What both have: a network of bidirectional GRU layers, a pool over their states and a head."""
+    """The base of both estimators: a network of GRU layers, a pool over their states and a head."""
 
-    _held: ClassVar[dict[str, Any]] = {}  # further options of a fit that holds samples out
+    _if_held_out: ClassVar[dict[str, Any]] = {}  # options of `Network.fit` where samples are held out
 
-    def _take(self, given: dict[str, Any]) -> None:
-        """Keep the parameters as an `__init__`, from whose signature scikit-learn knows their names, was given them."""
+    def _set_parameters(self, given: dict[str, Any]) -> None:
+        """Set the estimator's parameters from the arguments of its `__init__`.
+
+        scikit-learn takes their names from the signature of that `__init__`.
+        """
         for name in self._get_param_names():
             setattr(self, name, given[name])
 
@@ -78,14 +81,17 @@ class _Estimator(BaseEstimator):
         tags.input_tags.three_d_array = True
         return tags
 
-    # --- what is given ---
+    # --- arguments ---
 
-    @_advising()
-    def _sequences(self, X: Any, y: Any = None, reset: bool = False) -> tuple[np.ndarray, np.ndarray | None, Any]:
-        """X (m, s, e), how many steps of each sample are real (None: all), and y as scikit-learn checks it."""
+    @_advice_on_missing()
+    def _check_sequences(self, X: Any, y: Any = None, reset: bool = False) -> tuple[np.ndarray, np.ndarray | None, Any]:
+        """Check X and y as scikit-learn does; return (X (m, s, e), real lengths (m,) or None for all, y).
+
+        reset: whether this is a first fit, which sets `n_features_in_`.
+        """
         lengths = None
         check_not_nested(X, "X")
-        if is_indexed(X):  # which may be a DataFrame (m, s) for all that
+        if is_indexed(X):  # a DataFrame (m, s) has an index, too
             fits = np.shape(y)[:1] == (len(X),) if reset else self.network_.elements == 1
             if not fits or X.shape[1:] <= (1,) or not (reset or X.shape[1] == self.n_features_in_):
                 refuse_indexed(X, "X")
@@ -98,7 +104,7 @@ class _Estimator(BaseEstimator):
         y_options = {"multi_output": True, "y_numeric": not isinstance(self, ClassifierMixin)}
         if reset:
             X, y = validate_data(self, X, y, **options, **y_options)
-        elif flat and shape[1] == self.n_features_in_:  # else it has no names to be compared
+        elif flat and shape[1] == self.n_features_in_:  # otherwise there are no names to compare
             X = validate_data(self, X, reset=False, **options)
         else:
             X = check_array(X, **options)
@@ -118,17 +124,17 @@ class _Estimator(BaseEstimator):
     # --- training ---
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, reset: bool, **given: Any) -> None:
-        """Train on X and y, from the start or, without `reset`, from where the network stands; whatever is raised, the
-        estimator is what it was.
+        """Train on X and y; restore the estimator after any exception.
 
-        `given`: groups; or of a `partial_fit` the epochs, and the classes.
+        reset: whether to build a new network; otherwise training goes on with the present one.
+        given: `groups`; for `partial_fit` `epochs` and `classes`.
         """
-        before, sample_weight = dict(vars(self)), self._weighted(y, sample_weight)
+        before, sample_weight = dict(vars(self)), self._sample_weights(y, sample_weight)
         try:
             if not reset:
                 self.network_ = self._inner
-            notes = self._trained(X, y, sample_weight, reset, **given)
-            self._keep(self.network_, _names_of(y) if reset else before["network_"].target_names)
+            notes = self._train(X, y, sample_weight, reset, **given)
+            self._set_network(self.network_, _target_names_of(y) if reset else before["network_"].target_names)
         except BaseException:
             vars(self).clear()
             vars(self).update(before)
@@ -136,7 +142,7 @@ class _Estimator(BaseEstimator):
         for note in notes:
             warnings.warn(f"{type(self).__name__}: {note}", ConvergenceWarning, stacklevel=3)
 
-    def _trained(
+    def _train(
         self,
         X: Any,
         y: Any,
@@ -147,25 +153,25 @@ class _Estimator(BaseEstimator):
         classes: Any = None,
         groups: Any = None,
     ) -> list[str]:
-        """Do that; return in words where it diverged, and that nothing was learned."""
-        X, lengths, y = self._sequences(X, y, reset=reset)
+        """Train as `_fit` has it; return notes for warnings: that it diverged, that nothing was learned."""
+        X, lengths, y = self._check_sequences(X, y, reset=reset)
         if sample_weight is not None:
             sample_weight = column_or_1d(sample_weight, dtype=np.float64, warn=False)
             check_consistent_length(X, sample_weight)
         groups = encode_groups(groups, len(X))
         targets = self._targets(y, reset, classes, sample_weight)
         batch_size, chosen = recipe.budget(len(X), self.batch_size, self.epochs)
-        net = self._network(targets, recipe.SCHEDULE if epochs is None else "constant") if reset else self.network_
+        net = self._new_network(targets, recipe.SCHEDULE if epochs is None else "constant") if reset else self.network_
         options = {name: value for name, value in self.get_params(deep=False).items() if name in OPTIONS}
-        options.pop("class_weight", None)  # which the weights of the samples have
+        options.pop("class_weight", None)  # part of the sample weights
         options |= {"epochs": epochs or chosen, "batch_size": batch_size, "remember_samples": True}
         enough = len(X) >= recipe.HELD_FROM or isinstance(self, ClassifierMixin)
         held = self.early_stopping and epochs is None and enough
         if held:
             options |= {"validation": self.validation_fraction, "groups": groups, "patience": self.n_iter_no_change}
-            options |= self._held
+            options |= self._if_held_out
         with _threads(self.n_jobs):
-            callback = _say if self.verbose else None
+            callback = _print_epoch if self.verbose else None
             samples = {"lengths": lengths, "sample_weight": sample_weight}
             history = net.fit(X, targets, recover=True, callback=callback, **samples, **options)
             notes = [history.problems()]
@@ -173,14 +179,15 @@ class _Estimator(BaseEstimator):
                 scale = getattr(self, "target_scale_", 1.0)
                 note = recipe.nothing_learned(net, X, targets, lengths, sample_weight, scale)
                 notes.append(note and f"nothing was learned: {note}")
-        self.network_ = net  # not before it is trained
+        self.network_ = net  # only once it is trained
         self.loss_curve_ = ([] if reset else self.loss_curve_) + [epoch.loss for epoch in history]
         self.n_iter_ = len(self.loss_curve_)
         if held:
             self.validation_scores_ = [epoch.validation_loss for epoch in history]
         return list(filter(None, notes))
 
-    def _network(self, targets: np.ndarray, schedule: Any) -> Network:
+    def _new_network(self, targets: np.ndarray, schedule: Any) -> Network:
+        """Build a network for these targets from the estimator's parameters."""
         names = ("units", "layers", "bidirectional", "pool", "dropout", "recurrent_dropout")
         options = {name: getattr(self, name) for name in (*names, "learning_rate", "weight_decay")}
         seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
@@ -193,16 +200,16 @@ class _Estimator(BaseEstimator):
     def fit(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None) -> Any:
         """Train on X and y, classes or numbers; `sample_weight` (m,) multiplies the loss of each sample.
 
-        `groups` (m,), such as the subject of each sample, are held out whole by `early_stopping`, and without it no
-        matter. In a search or a cross-validation `set_fit_request(groups=True)` has them passed on.
+        `groups` (m,), such as the subject of each sample: `early_stopping` holds out whole groups. Without it they are
+        ignored. In a search or a cross-validation, `set_fit_request(groups=True)` passes them on.
         """
         again = self.warm_start and hasattr(self, "network_")
         self._fit(X, y, sample_weight, not again, groups=groups)
         return self
 
-    def _weighted(self, y: Any, sample_weight: Any) -> Any:
-        """Return the weights of the samples, times those of their classes."""
-        per_class = getattr(self, "class_weight", None)  # which a regressor has not
+    def _sample_weights(self, y: Any, sample_weight: Any) -> Any:
+        """Return the sample weights times the weights of `class_weight`."""
+        per_class = getattr(self, "class_weight", None)  # a regressor has none
         if per_class is None:
             return sample_weight
         if sample_weight is None:
@@ -211,34 +218,36 @@ class _Estimator(BaseEstimator):
         return compute_sample_weight(per_class, y) * column_or_1d(sample_weight)
 
     def _outputs(self, X: Any) -> np.ndarray:
-        """What the network makes of X, (m, k)."""
+        """Return the outputs of the network for X, (m, k)."""
         check_is_fitted(self, "network_")
-        X, lengths, _ = self._sequences(X)
+        X, lengths, _ = self._check_sequences(X)
         with _threads(self.n_jobs):
             return self._inner.predict(X, lengths)
 
-    # --- what is kept ---
+    # --- the fitted network, and files ---
 
-    def _keep(self, net: Network, names: tuple[str, ...] | None) -> None:
-        """Keep the network that was trained, and as `network_` one that takes and predicts y as it was given; `names`
-        are those of its targets.
+    def _set_network(self, net: Network, names: tuple[str, ...] | None) -> None:
+        """Store the trained network, and as `network_` a copy that takes and predicts y in the user's classes or units.
+
+        names: those of the targets.
         """
         self._inner, self.network_ = net, self._in_terms_of_y(net, names)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the whole estimator to `path`, exactly that name, for `load` of its class: it predicts bit for bit the
-        same. An `.npz` without pickled objects, written beside and renamed; the optimizer's state is left out, and what
-        `set_fit_request` and its like asked for.
+        """Write the estimator to `path`, exactly that name, for `load` of its class: predictions are the same bits.
 
-        TypeError for a parameter that is no number, string or dict of these, and for classes that no such file can
-        hold, by name; OSError where it cannot be written.
+        The file is an `.npz` without pickled objects, replaced as a whole. The optimizer's state and metadata requests
+        (`set_fit_request`) are not saved.
+
+        TypeError, by name, for a parameter that is no number, string or dict of these, and for classes that the file
+        cannot hold. OSError where it cannot be written.
         """
         check_is_fitted(self, "network_")
         own = self.get_params(deep=False)
-        params = {name: _spelled(value, name) for name, value in own.items()}
+        params = {name: _to_json(value, name) for name, value in own.items()}
         left_out = (*own, "_inner", "network_", "_metadata_request")
         kept = {name: value for name, value in vars(self).items() if name not in left_out}
-        attributes = {name: _spelled(value, name) for name, value in kept.items()}
+        attributes = {name: _to_json(value, name) for name, value in kept.items()}
         schedule = self._inner.optimizer.schedule
         text = {"class": type(self).__name__, "params": params, "attributes": attributes}
         text |= {"target_names": self.network_.target_names, "schedule": schedule and schedule.__name__}
@@ -249,54 +258,61 @@ class _Estimator(BaseEstimator):
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Any:
-        """Return the estimator that `save` wrote to `path`. ValueError for a damaged, foreign or newer file, and for an
-        estimator of another class; OSError where it cannot be read.
+        """Return the estimator that `save` wrote to `path`.
+
+        ValueError for a damaged, foreign or newer file, and for an estimator of another class. OSError where it cannot
+        be read.
         """
         return files.read_checked(path, "estimator", FORMAT, cls._from_file)
 
     @classmethod
     def _from_file(cls, archive: Archive) -> Any:
+        """Make the estimator from the arrays of its file."""
         text = files.read_json("estimator", archive)
         if text["class"] != cls.__name__:
             raise ValueError(f"expected a {cls.__name__}, got a {text['class']}, which {text['class']}.load reads")
-        self = cls(**{name: _read(value) for name, value in text["params"].items()})
-        vars(self).update((name, _read(value)) for name, value in text["attributes"].items())
+        self = cls(**{name: _from_json(value) for name, value in text["params"].items()})
+        vars(self).update((name, _from_json(value)) for name, value in text["attributes"].items())
         names = [name for name in archive.headers if name.startswith("network.")]
         arrays = {name.removeprefix("network."): archive.read(name) for name in names}
         net = from_parts(*files.unpack(arrays))
         net.optimizer = Adam(
             self.learning_rate, weight_decay=self.weight_decay, clip_norm=1.0, schedule=text["schedule"]
         )
-        self._keep(net, None if text["target_names"] is None else tuple(text["target_names"]))
+        self._set_network(net, None if text["target_names"] is None else tuple(text["target_names"]))
         return self
 
 
 class GRUClassifier(ClassifierMixin, _Estimator):
-    """A classifier of sequences, by softmax cross-entropy.
+    """A classifier of sequences: a GRU network trained by softmax cross-entropy.
 
     Args:
-        units: of each direction of a layer; layers: how many; bidirectional: whether each runs in both directions.
-        pool: what the head gets of the last layer's states, as of `cgru.Pool`; "last" is the last alone.
-        dropout: the rate, between the layers and below the head; recurrent_dropout: of the states that go from step to
-            step.
-        learning_rate, weight_decay: of Adam, whose rate goes through one cycle.
-        epochs, batch_size: None: batches of m / 40 samples, from 16 to 64, and as many epochs as make 1,200 updates,
-            30 at the least.
-        standardize: each element by its mean and deviation over the training data.
-        average: keeps an exponential mean of the parameters, as of `cgru.Network.fit`; 0.999, or None: no mean.
+        units: units of each direction of a GRU layer.
+        layers: the number of GRU layers.
+        bidirectional: whether each layer runs in both directions.
+        pool: the pooling of the last layer's states for the head, as in `cgru.Pool`; "last" is the last state alone.
+        dropout: the dropout rate between the layers and below the head.
+        recurrent_dropout: the dropout rate of the states from step to step.
+        learning_rate, weight_decay: those of Adam; the rate has a one-cycle schedule.
+        epochs, batch_size: None: batches of m / 40 samples, from 16 to 64, and at least 30 epochs and 1,200 updates.
+        standardize: whether to scale each feature to mean 0 and deviation 1 over the training data.
+        average: the decay of an exponential moving average of the parameters, as in `cgru.Network.fit`, such as 0.999;
+            None: no average.
         early_stopping: whether to keep the weights of the epoch with the lowest loss on `validation_fraction` of the
             samples, and to stop after `n_iter_no_change` epochs without a lower one.
-        class_weight: None, "balanced" or a dict, as scikit-learn has it.
+        class_weight: None, "balanced" or a dict, as in scikit-learn.
         loss: "cross_entropy(0.1)" smooths the labels; None: "cross_entropy".
-        warm_start: whether `fit` goes on where the last one ended.
+        warm_start: whether `fit` continues from the fitted network.
         channels_first: whether X is (m, e, s).
-        n_jobs: threads; None: as `cgru.get_num_threads` says.
-        verbose: whether each epoch is printed.
+        n_jobs: the number of threads; None: `cgru.get_num_threads()`.
+        verbose: whether to print each epoch.
 
     Attributes:
-        classes_, n_features_in_ (s of (m, s), else e), network_ (the `cgru.Network`, which knows the classes; of a
-        regressor a copy that predicts in the units of y), loss_curve_, n_iter_, validation_scores_ (losses, with
-        early_stopping).
+        classes_: the classes, sorted.
+        n_features_in_: s for X (m, s), else e.
+        network_: the `cgru.Network`, with the classes; for a regressor a copy that predicts in the units of y.
+        loss_curve_, n_iter_: the training loss of each epoch, and the number of epochs.
+        validation_scores_: the validation loss of each epoch, with early_stopping.
     """
 
     def __init__(
@@ -325,10 +341,10 @@ class GRUClassifier(ClassifierMixin, _Estimator):
         n_jobs: int | None = None,
         verbose: int = 0,
     ) -> None:
-        self._take(locals())
+        self._set_parameters(locals())
 
     def _targets(self, y: Any, reset: bool, classes: Any, sample_weight: Any) -> np.ndarray:
-        """The classes of y by their places in `classes_`."""
+        """Check y, set `classes_` in a first fit, and return the classes of y as indices into `classes_`."""
         if np.ndim(y) > 1 and np.shape(y)[1:] != (1,):
             cure = "several outputs, or a class for each step, are for cgru.Network"
             raise ValueError(f"y: expected a class for each sample, (m,), got shape {np.shape(y)}; {cure}")
@@ -346,35 +362,36 @@ class GRUClassifier(ClassifierMixin, _Estimator):
         return places
 
     def _in_terms_of_y(self, net: Network, names: tuple[str, ...] | None) -> Network:
+        """Return a copy of the network that has the user's classes."""
         found = copy.copy(net)
         found.classes = self.classes_
         return found
 
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> GRUClassifier:
-        """One epoch on X and y; `classes`, all that there will be, in the first call."""
+        """Train one epoch on X and y; the first call names in `classes` all classes that there will be."""
         self._fit(X, y, sample_weight, not hasattr(self, "network_"), epochs=1, classes=classes)
         return self
 
     def predict_proba(self, X: Any) -> np.ndarray:
-        """(m, k): the probability of each of `classes_`."""
+        """Return the probability of each of `classes_`, (m, k)."""
         A = self._outputs(X).astype(np.float64)
         return A / A.sum(axis=1, keepdims=True)
 
     def predict(self, X: Any) -> np.ndarray:
-        """(m,): the most probable class."""
+        """Return the most probable class of each sample, (m,)."""
         A = self._outputs(X)
         return self.classes_[A.argmax(axis=1)]
 
 
 class GRURegressor(RegressorMixin, _Estimator):
-    """A regression of sequences, one or several numbers each, by mean squared error of scaled targets.
+    """A regressor of sequences, for one or several targets: a GRU network trained by mean squared error.
 
-    Arguments and attributes are those of `GRUClassifier`, but for `class_weight`, `loss` and `classes_`; `target_mean_`
-    and `target_scale_` (k,) are what `predict` undoes. `early_stopping` is on unless told otherwise, and then shrinks
-    what is predicted towards the mean as far as the samples held out ask for it, as `shrink` in `cgru.Network.fit`.
+    Arguments and attributes are those of `GRUClassifier`, without `class_weight`, `loss` and `classes_`.
+    `target_mean_` and `target_scale_` (k,) are the target scaling. `early_stopping` is on by default. It also shrinks
+    predictions towards the mean by a factor fitted to the held-out samples, as `shrink` in `cgru.Network.fit`.
     """
 
-    _held: ClassVar[dict[str, Any]] = {"standardize_targets": True, "shrink": True}  # by the mean of what trains
+    _if_held_out: ClassVar[dict[str, Any]] = {"standardize_targets": True, "shrink": True}  # by the training samples
 
     def __init__(
         self,
@@ -400,7 +417,7 @@ class GRURegressor(RegressorMixin, _Estimator):
         n_jobs: int | None = None,
         verbose: int = 0,
     ) -> None:
-        self._take(locals())
+        self._set_parameters(locals())
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -408,7 +425,7 @@ class GRURegressor(RegressorMixin, _Estimator):
         return tags
 
     def _targets(self, y: Any, reset: bool, classes: Any, sample_weight: Any) -> np.ndarray:
-        """y (m, k), scaled."""
+        """Check y, set the target scaling in a first fit, and return the scaled targets (m, k)."""
         y = np.asarray(y, np.float64)
         if y.ndim > 2:
             cure = "targets for each step are for cgru.Network"
@@ -424,59 +441,61 @@ class GRURegressor(RegressorMixin, _Estimator):
         return (y - self.target_mean_) / self.target_scale_
 
     def _in_terms_of_y(self, net: Network, names: tuple[str, ...] | None) -> Network:
+        """Return a copy of the network that predicts in the units of y, with the names of the targets."""
         found = undo_target_scaling(net, self.target_mean_, self.target_scale_)
         found.target_names = names
         return found
 
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> GRURegressor:
-        """One epoch on X and y; targets are scaled as in the first call."""
+        """Train one epoch on X and y; targets are scaled as in the first call."""
         self._fit(X, y, sample_weight, not hasattr(self, "network_"), epochs=1)
         return self
 
     def predict(self, X: Any) -> np.ndarray:
-        """(m,), or (m, k) where y was."""
+        """Return predictions in the units of y, (m,), or (m, k) where y was (m, k)."""
         A = self._outputs(X) * self.target_scale_ + self.target_mean_
         return A[:, 0] if self._flat else A
 
 
-def _names_of(y: Any) -> tuple[str, ...] | None:
-    """The names of the targets of a DataFrame or a Series; None where there are none."""
+def _target_names_of(y: Any) -> tuple[str, ...] | None:
+    """Return the target names of a DataFrame or a Series; None where y has none."""
     names = getattr(y, "columns", None)
     names = [getattr(y, "name", None)] if names is None else list(names)
     return tuple(names) if all(isinstance(name, str) for name in names) and len(set(names)) == len(names) else None
 
 
-def _spelled(value: Any, name: str) -> Any:
-    """A parameter or an attribute in JSON's types; TypeError by its name for what has none."""
+def _to_json(value: Any, name: str) -> Any:
+    """Convert the parameter or attribute `name` to JSON types; TypeError where it has none."""
     value = value.item() if isinstance(value, np.generic) and value.dtype.kind in "biufU" else value
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, dict):
-        return {"dict": [[_spelled(each, name) for each in pair] for pair in value.items()]}
+        return {"dict": [[_to_json(each, name) for each in pair] for pair in value.items()]}
     if isinstance(value, list | tuple):
-        return [_spelled(each, name) for each in value]
+        return [_to_json(each, name) for each in value]
     if isinstance(value, np.ndarray):
         return {"array": files.array_to_json(value, name)}
     due = "a number, a string, None, or a list, dict or array of these"
     raise TypeError(f"{name}: expected {due} to save, got {type(value).__name__}")
 
 
-def _read(value: Any) -> Any:
-    """What `_spelled` made this of."""
+def _from_json(value: Any) -> Any:
+    """Convert a value back from the form of `_to_json`."""
     if isinstance(value, list):
-        return [_read(each) for each in value]
+        return [_from_json(each) for each in value]
     if isinstance(value, dict):
-        return files.array_from_json(value["array"]) if "array" in value else {k: _read(v) for k, v in value["dict"]}
+        return files.array_from_json(value["array"]) if "array" in value else {k: _from_json(v) for k, v in value["dict"]}
     return value
 
 
-def _say(epoch: Epoch) -> None:
+def _print_epoch(epoch: Epoch) -> None:
+    """Print an epoch's losses, as a callback of a fit."""
     print(f"epoch {epoch.epoch} of {epoch.epochs}: {epoch_text(epoch)}")
 
 
 @contextmanager
 def _threads(n: int | None) -> Iterator[None]:
-    """So many threads for a while; None: as many as there are."""
+    """Set the number of threads within a `with` block, -1 for all cores as in scikit-learn; None: do not change it."""
     before = get_num_threads()
     if n is not None:
         set_num_threads(max(1, (os.cpu_count() or 1) + 1 + n) if n < 0 else n)

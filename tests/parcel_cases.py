@@ -1,4 +1,4 @@
-"""What the tests of parcels send to workers, which find it by the name of this module; and whole runs of their own.
+"""Functions that tests of batches of jobs send to workers, which import this module; and whole runs of their own.
 
 `python -m parcel_cases NAME` fits there, where a test can end it; it prints what has come of it.
 """

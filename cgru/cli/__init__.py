@@ -1,4 +1,4 @@
-"""The `cgru` command."""
+"""The `cgru` command line: subcommands, their arguments, and what they read and write."""
 
 from cgru.cli.command import main
 

@@ -1,16 +1,16 @@
-"""A model in words, as `cgru info MODEL` tells them."""
+"""Describe a model in words, for `cgru info MODEL`."""
 
 from __future__ import annotations
 
 import cgru
-from cgru.cli.data import in_options, reading_in_words
+from cgru.cli.data import as_options, reading_in_words
 from cgru.core.formatting import figures
 
 __all__ = ["about"]
 
 
 def about(net: cgru.Network) -> dict[str, str]:
-    """Return by name what a model consists of, predicts, reads and was trained on."""
+    """Return a description of a model as name: text: layers, loss, classes, features, training data."""
     found = {"layers": ", ".join(map(repr, net.layers))}
     found["parameters"] = f"{sum(array.size for array in net.parameters().values())} of {net.dtype}"
     if net.loss is not None:
@@ -19,15 +19,15 @@ def about(net: cgru.Network) -> dict[str, str]:
         found["classes"] = ", ".join(net.data_spec.labels)
     if net.target_names:
         found["targets"] = ", ".join(net.target_names)
-    found |= _features(net)
+    found |= _describe_features(net)
     if net.reading:
-        found["reads with"] = in_options(reading_in_words(net.reading)) or "no options"
-    found["trained on"] = _samples(net)
+        found["reads with"] = as_options(reading_in_words(net.reading)) or "no options"
+    found["trained on"] = _describe_training_samples(net)
     return found
 
 
-def _features(net: cgru.Network) -> dict[str, str]:
-    """The features of a step, with the range that each was trained on where that is known."""
+def _describe_features(net: cgru.Network) -> dict[str, str]:
+    """Return the names of the features, with the range of each in the training data where that is known."""
     kept = net.remembered
     if kept is None or kept.low is None:
         names = ", ".join(net.feature_names or ()) or (f"{net.elements}" if net.elements else "")
@@ -37,8 +37,8 @@ def _features(net: cgru.Network) -> dict[str, str]:
     return {"features": ", ".join(f"{name} {low} to {high}" for name, (low, high) in zip(names, ranges, strict=True))}
 
 
-def _samples(net: cgru.Network) -> str:
-    """How many samples it was trained on, as far as that is known."""
+def _describe_training_samples(net: cgru.Network) -> str:
+    """Return how many samples the model was trained on, as far as that is known."""
     kept = net.remembered
     if kept is None:
         return "samples that it does not remember"

@@ -1,6 +1,6 @@
-"""What the `cgru` command can be asked: a request for each subcommand, and the error for one that cannot be met.
+"""The arguments of the `cgru` command: a request, a dataclass, for each subcommand, and `RequestError`.
 
-The fields of a request declare its arguments: those of argparse, its help, and what the command takes are one.
+The fields of a request declare its arguments. The argparse parser and the help are made from them.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from cgru.network.options import OPTIONS, Settings
 
 __all__ = [
     "Building", "DataRequest", "EvaluateRequest", "ExportRequest", "FitRequest", "ForecastRequest", "InfoRequest",
-    "ManyRequest", "PredictRequest", "QuantizeRequest", "Reading", "RequestError", "Training", "as_request_error",
-    "fillable", "of_samples", "parser", "requested",
+    "ManyRequest", "PredictRequest", "QuantizeRequest", "Reading", "RequestError", "Training", "as_data_error",
+    "as_request_error", "parser", "requested", "with_missing_advice",
 ]  # fmt: skip
 
 
 class RequestError(Exception):
-    """What the user asked for cannot be done; the message says why."""
+    """An error in the user's request: it is printed as one line, and the exit code is 2."""
 
 
 @contextlib.contextmanager
 def as_request_error(prefix: str = "") -> Iterator[None]:
-    """The library's own errors about what it was given, as the command's."""
+    """Raise the library's errors about its arguments as RequestError, with a prefix before the text."""
     try:
         yield
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:
@@ -41,35 +41,40 @@ def as_request_error(prefix: str = "") -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def of_samples(source: str) -> Iterator[None]:
-    """The library's errors about samples as the command's, with what fills those that are missing."""
+def as_data_error(source: str) -> Iterator[None]:
+    """Raise the library's errors about data from `source` as RequestError; errors on NaN get advice on --missing."""
     try:
         with as_request_error(f"{source}: "):
             yield
     except RequestError as error:
-        raise RequestError(fillable(str(error))) from error.__cause__
+        raise RequestError(with_missing_advice(str(error))) from error.__cause__
 
 
-def fillable(error: str) -> str:
-    """The error; about NaN in X with what fills them."""
+def with_missing_advice(error: str) -> str:
+    """Return the text of an error, with advice on --missing where it is about NaN in X."""
     return f"{error}; --missing {MISSING[1]} fills NaN" if re.search(r"(\b|_)[xX]: expected .*NaN", error) else error
 
 
 class _Parser(argparse.ArgumentParser):
+    """An argparse parser that raises RequestError, and takes values of --na that look like options."""
+
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """The same, though --na has an argument that begins as an option does, such as -999,- or --."""
+        """Parse as argparse does, after joining --na to a value that begins with a dash, such as -999,- or --."""
         joined: list[str] = []
         for each in sys.argv[1:] if args is None else args:
             if joined[-1:] == ["--na"] and re.match(r"-(?!-?[a-zA-Z])", each):
                 each = f"{joined.pop()}={each}"
-            joined.append("--na=--," if each == "--na=--" else each)  # of which argparse would leave nothing
+            joined.append("--na=--," if each == "--na=--" else each)  # argparse would drop the value --
         return super().parse_known_args(joined, namespace)
 
     def error(self, message: str):
+        """Raise the error of a wrong argument as RequestError, where argparse would exit."""
         raise RequestError(message)
 
 
-def _number(kind: type, what: str, allowed: Callable[[Any], bool]) -> Callable[[str], Any]:
+def _number_type(kind: type, what: str, allowed: Callable[[Any], bool]) -> Callable[[str], Any]:
+    """Return an argparse type for numbers that are `allowed`; `what` describes them in the error."""
+
     def parse(text: str):
         with contextlib.suppress(ValueError):
             value = kind(text)
@@ -80,16 +85,17 @@ def _number(kind: type, what: str, allowed: Callable[[Any], bool]) -> Callable[[
     return parse
 
 
-_COUNT = _number(int, "an integer of at least 1", lambda value: value >= 1)
-_SECONDS = _number(float, "a number of at least 0", lambda value: value >= 0)
-_FROM_0 = _number(int, "an integer of at least 0", lambda value: value >= 0)
-_QUANTILE = _number(float, "a number between 0 and 1", lambda value: 0 < value < 1)
-_RATE = _number(float, "a number above 0", lambda value: 0 < value < float("inf"))
-_DECAY = _number(float, "a number of at least 0", lambda value: 0 <= value < float("inf"))
-_SHARE = _number(float, "a share of at least 0 and below 1", lambda value: 0 <= value < 1)
+_COUNT = _number_type(int, "an integer of at least 1", lambda value: value >= 1)
+_SECONDS = _number_type(float, "a number of at least 0", lambda value: value >= 0)
+_FROM_0 = _number_type(int, "an integer of at least 0", lambda value: value >= 0)
+_QUANTILE = _number_type(float, "a number between 0 and 1", lambda value: 0 < value < 1)
+_RATE = _number_type(float, "a number above 0", lambda value: 0 < value < float("inf"))
+_DECAY = _number_type(float, "a number of at least 0", lambda value: 0 <= value < float("inf"))
+_SHARE = _number_type(float, "a share of at least 0 and below 1", lambda value: 0 <= value < 1)
 
 
-def _loss(text: str) -> str:
+def _loss_name(text: str) -> str:
+    """Check the name of a loss that the command can train with, and return it in its long form."""
     with contextlib.suppress(ValueError):
         loss = losses.named(text)
         if not loss.classifies or loss.takes_class_numbers:
@@ -98,43 +104,45 @@ def _loss(text: str) -> str:
     raise argparse.ArgumentTypeError(f"expected one of {known}, got {text!r}")
 
 
-def _executor(text: str) -> str:
+def _executor_name(text: str) -> str:
+    """Check the value of --executor, and return it."""
     kind, _, address = text.partition(":")
     if text == "mpi" or (kind == "dask" and address):
         return text
     raise argparse.ArgumentTypeError(f"expected dask:ADDRESS or mpi, got {text!r}")
 
 
-def _names(text: str) -> tuple[str, ...]:
+def _name_list(text: str) -> tuple[str, ...]:
+    """Split names at commas, as in CSV: a name in quotes may have commas."""
     return tuple(name.strip() for row in csv.reader([text], skipinitialspace=True) for name in row if name.strip())
 
 
-def _words(text: str) -> tuple[str, ...]:
-    """Words as names; refused where one number with a decimal comma would be two."""
+def _word_list(text: str) -> tuple[str, ...]:
+    """Split words at commas, but refuse a number with a decimal comma, which would become two words."""
     if found := re.search(r"(?:^|,) *([+-]?\d+,\d+) *(?=,|$)", text):
         one, two = found[1].replace(",", "."), found[1].replace(",", ", ")
         raise argparse.ArgumentTypeError(f"expected {one} for one number, or {two!r} for two, got {text!r}")
-    return _names(text)
+    return _name_list(text)
 
 
 # --- how a request declares its arguments ---
 
 
 def positional(metavar: str, text: str, **rest: Any) -> Any:
-    """Declare an argument without a name; `rest` is for argparse."""
+    """Declare a positional argument of a request; `rest` is passed to argparse."""
     return field(metadata={"metavar": metavar, "help": text, **rest})
 
 
 def option(text: str, read: Any, default: Any = None, metavar: str | None = None, **rest: Any) -> Any:
-    """Declare an option, called as its field: `output_dropout` is --output-dropout.
+    """Declare an option of a request, named after its field: `output_dropout` is --output-dropout.
 
     Args:
-        text: the help, to which a default is added that it does not tell.
-        read: makes a value of its text; or what stands for a text in the help; or a tuple of choices; or bool, for a
-            flag, or an action of argparse.
+        text: the help; the default is added where the text does not mention it.
+        read: a function that converts the text; or a string, the metavar of a text; or a tuple of choices; or bool, for
+            a flag; or an action of argparse.
         default: the value where the option is not given.
-        metavar: what stands for the value in the help, where `read` does not know.
-        rest: for argparse; `short`: another name.
+        metavar: the placeholder of the value in the help; None: as `_METAVARS` has it for `read`.
+        rest: passed to argparse; `short` is a second name, such as -o.
     """
     if isinstance(read, tuple):
         known = {"choices": read}
@@ -151,12 +159,12 @@ def option(text: str, read: Any, default: Any = None, metavar: str | None = None
 
 
 def part(request: type) -> Any:
-    """Declare a request within a request."""
+    """Declare a field that is a request of its own, whose arguments the subcommand has, too."""
     return field(metadata={"part": request})
 
 
 def _declare(parser: argparse.ArgumentParser, request: type) -> None:
-    """Add the arguments of a request to the parser, those that it inherits behind its own."""
+    """Add the arguments of a request to the parser, inherited ones last."""
     names = vars(recipe) | {"threads": cgru.get_num_threads()}
     inherited = getattr(request.__base__, "__dataclass_fields__", ())
     for each in sorted(fields(request), key=lambda each: each.name in inherited):
@@ -168,46 +176,51 @@ def _declare(parser: argparse.ArgumentParser, request: type) -> None:
         if "short" in known:
             called = (known.pop("short"), f"--{each.name.replace('_', '-')}")
             added = parser.add_argument(*filter(None, called), **known)
-            added.help = known["help"]  # up to Python 3.12 some say their default a second time
+            added.help = known["help"]  # up to Python 3.12 argparse adds the default of some actions again
         else:
             parser.add_argument(each.name, **known)
 
 
-def _made(request: type, found: argparse.Namespace) -> Any:
-    """Make a request of what the parser found."""
+def _request_of(request: type, found: argparse.Namespace) -> Any:
+    """Make a request, and the requests in it, from the parsed arguments."""
     parts = {each.name: each.metadata.get("part") for each in fields(request)}
-    return request(**{name: _made(own, found) if own else getattr(found, name) for name, own in parts.items()})
+    return request(**{name: _request_of(own, found) if own else getattr(found, name) for name, own in parts.items()})
 
 
 _YES_NO = argparse.BooleanOptionalAction
 _REGRESSIONS = [name for name, kind in losses.LOSSES.items() if not kind.classifies]
 _METAVARS = {
     _COUNT: "N", _FROM_0: "N", _SECONDS: "S", _QUANTILE: "Q", _RATE: "RATE", _DECAY: "RATE", _SHARE: "RATE",
-    _names: "NAME", _words: "WORD,...", _loss: "LOSS", _executor: "WHERE", float: "DB",
+    _name_list: "NAME", _word_list: "WORD,...", _loss_name: "LOSS", _executor_name: "WHERE", float: "DB",
 }  # fmt: skip
 _VOWELS = "(default: the embedded Japanese Vowels)"
 
 
-# --- arguments that several have ---
+# --- arguments that several requests have ---
 
 
 def _model(**rest: Any) -> Any:
+    """Declare MODEL."""
     return positional("MODEL", "a file that `cgru fit` or Network.save wrote", **rest)
 
 
 def _scored_data() -> Any:
+    """Declare DATA to score a model on."""
     return positional("DATA", f"the data set; of a file with a split, the test split {_VOWELS}", nargs="?")
 
 
 def _test() -> Any:
-    return option("test on what is in FILE, which is read as DATA is (default: what DATA says)", "FILE")
+    """Declare --test."""
+    return option("the test data, read as DATA is (default: the test split of DATA)", "FILE")
 
 
 def _threads() -> Any:
+    """Declare --threads, the number of fits at once."""
     return option("fits at once (default: {threads} here)", _COUNT)
 
 
 def _quiet() -> Any:
+    """Declare --quiet."""
     return option("no progress, results only", bool, short="-q")
 
 
@@ -216,7 +229,7 @@ def _quiet() -> Any:
 
 @dataclass(frozen=True)
 class Building:
-    """What `cgru fit` builds, as `cgru.recipe.network` takes it."""
+    """The options of the network that `cgru fit` builds, as `cgru.recipe.network` takes them."""
 
     units: int = option("units of a GRU layer", _COUNT, recipe.UNITS)
     layers: int = option("GRU layers", _COUNT, 1)
@@ -227,19 +240,17 @@ class Building:
         True,
     )
     output_dropout: float = option(
-        "share of what the head gets, and the layers above the first, to drop in training", _SHARE, recipe.DROPOUT
+        "dropout rate of the inputs of the head and of the layers above the first", _SHARE, recipe.DROPOUT
     )
-    recurrent_dropout: float = option(
-        "share of the states to drop in training on their way from step to step", _SHARE, recipe.RECURRENT_DROPOUT
-    )
+    recurrent_dropout: float = option("dropout rate of the states from step to step", _SHARE, recipe.RECURRENT_DROPOUT)
     pool: str | None = option(
-        "what the head gets of all states: the last, their mean, the largest, or all three (default: {POOL}; with a "
+        "pooling of the states for the head: the last, the mean, the maximum, or all three (default: {POOL}; with a "
         "class for each step there is nothing to pool)",
         ("last", "mean", "max", "last+mean+max"),
     )
     float64: bool = option("train in double precision (default: single)", bool)
     learning_rate: float = option(
-        "Adam's at its height: it rises to that in the first third and falls to 0", _RATE, recipe.LEARNING_RATE
+        "largest learning rate of Adam: it rises to that in the first third and falls to 0", _RATE, recipe.LEARNING_RATE
     )
     weight_decay: float = option("decoupled, AdamW", _DECAY, recipe.WEIGHT_DECAY)
     clip_norm: float = option("scale the gradients of a step down to this joint L2 norm", _RATE, 1.0, "NORM")
@@ -247,17 +258,17 @@ class Building:
         f"of a regression: {', '.join(_REGRESSIONS[:-1])} or {_REGRESSIONS[-1]}, with numbers as in huber(0.5) or "
         "quantile(0.1,0.5,0.9); of classes: cross_entropy, or cross_entropy(0.1) with smoothed labels "
         "(default: {LOSS}, of classes cross_entropy)",
-        _loss,
+        _loss_name,
     )
     seed: int = option("of weights and shuffling", _FROM_0, 0)
 
 
 @dataclass(frozen=True)
 class Cells:
-    """How the cells of a table are read."""
+    """The options by which the cells of a table are read."""
 
     na: tuple[str, ...] | None = option(
-        "words that mean a missing value, too, such as -999,- (default: none beside empty, NA, ?, ...)", _words
+        "words that mean a missing value, too, such as -999,- (default: none beside empty, NA, ?, ...)", _word_list
     )
     decimal: str | None = option("the decimal sign of a text file (default: as its numbers look)", (".", ","))
     time_format: str | None = option("how times are written, such as %%d.%%m.%%Y (default: as they look)", "FORMAT")
@@ -265,34 +276,34 @@ class Cells:
 
 @dataclass(frozen=True)
 class Reading(Cells):
-    """How a data file is read, as `cgru.datasets.read` takes it; None: as that does where nobody says."""
+    """The options by which a data file is read, as `cgru.datasets.read` takes them; None: its default."""
 
     id: tuple[str, ...] | None = option(
-        "column that says which sequence a row belongs to, or several, A,B (default: by its name)", _names
+        "column that says which sequence a row belongs to, or several, A,B (default: by its name)", _name_list
     )
     time: tuple[str, ...] | None = option(
         "column that steps are sorted by, or several that say it together, such as year,month,day or a date and a "
         'time; "": as rows come (default: by its name, or its values)',
-        _names,
+        _name_list,
     )
     label: tuple[str, ...] | None = option(
-        'what is to be learned, or several numbers, A,B; "": nothing (default: by its name)', _names
+        'column of the target, or several of numbers, A,B; "": none (default: by its name)', _name_list
     )
     columns: tuple[str, ...] | None = option(
-        "columns with the elements of a step, also the time (default: all others)", _names, metavar="A,B"
+        "columns with the features of a step, also the time (default: all others)", _name_list, metavar="A,B"
     )
     ignore: tuple[str, ...] | None = option(
-        "columns that are no elements of a step (default: none)", _names, metavar="A,B"
+        "columns that are no features of a step (default: none)", _name_list, metavar="A,B"
     )
     groups: tuple[str, ...] | None = option(
         "column, or array of an .npz, that says which sequences belong together, such as a subject: whole groups are "
         "held back (default: none)",
-        _names,
+        _name_list,
     )
     wide: bool | None = option("each row of the table is a sequence (default: by its columns)", _YES_NO)
     per_step: bool | None = option("the label is a class for each step (default: no)", _YES_NO)
     task: str | None = option(
-        "what targets are (default: integers and strings are classes, reals are numbers)",
+        "kind of the targets (default: integers and strings are classes, reals are numbers)",
         ("classification", "regression"),
     )
     missing: str | None = option(
@@ -306,15 +317,15 @@ class Reading(Cells):
         "GAP",
     )
     time_step: bool | None = option(
-        "take the time since the row before for an element as well, 0 in the first row, in seconds where times are "
+        "take the time since the row before for a feature as well, 0 in the first row, in seconds where times are "
         "dates (default: no, of a model as in its own training)",
         _YES_NO,
     )
-    axes: str | None = option("the axes of x in an .npz: samples, steps, elements (default: mse)", ("mse", "mes"))
+    axes: str | None = option("the axes of x in an .npz: samples, steps, features (default: mse)", ("mse", "mes"))
 
 
 def _of_fit(name: str) -> Any:
-    """Declare an option of `Network.fit`."""
+    """Declare an option of `Network.fit` as an option of the command, from its entry in `OPTIONS`."""
     shown, unsaid = OPTIONS[name].command
     known = {"": bool, "N": _COUNT, "SHARE": _SHARE, "S": _SECONDS}
     text, default = f"{OPTIONS[name].help} (default: {unsaid})", None if name == "epochs" else getattr(Settings, name)
@@ -355,14 +366,14 @@ class FitRequest:
 
 @dataclass(frozen=True)
 class ManyRequest:
-    """Do the fits of a PLAN, many at once, and say which setting is best."""
+    """Run the fits of a PLAN, many at once, and choose the best setting."""
 
-    plan: str = positional("PLAN.toml", "what is to be fitted, as below")
+    plan: str = positional("PLAN.toml", "the plan, as below")
     results: str | None = option("where results are kept and found again (default: as the plan says)", "FILE")
-    retry: bool = option("run again what failed", bool)
+    retry: bool = option("run failed fits again", bool)
     threads: int | None = _threads()
     processes: int | None = option("fit in so many processes in the place of threads", _COUNT)
-    executor: str | None = option("fit elsewhere: dask:ADDRESS, of a scheduler, or mpi", _executor)
+    executor: str | None = option("fit elsewhere: dask:ADDRESS, of a scheduler, or mpi", _executor_name)
     quiet: bool = _quiet()
 
 
@@ -390,17 +401,17 @@ class EvaluateRequest:
     data: str | None = _scored_data()
     reading: Reading = part(Reading)
     report: bool = option(
-        "print what becomes of each class, which are taken for which, and how far probabilities can be believed; of a "
-        "regression errors by fifths of the target (needs scikit-learn)",
+        "print precision and recall of each class, the confusion matrix and the calibration; of a regression errors by "
+        "fifths of the target (needs scikit-learn)",
         bool,
     )
-    html: str | None = option("write that with pictures as one page (needs matplotlib, too; default: no)", "PAGE.html")
+    html: str | None = option("write it with plots as an HTML page (needs matplotlib, too; default: no)", "PAGE.html")
 
 
 @dataclass(frozen=True)
 class ForecastRequest:
-    """Forecast the next values of a series, and say what such forecasts would have been worth in its past, beside
-    those of simpler models.
+    """Forecast the next values of a series, and print the errors of such forecasts in its past, beside those of
+    simpler models.
     """
 
     series: str = positional("SERIES.csv", "the table, as text or Parquet, as below")
@@ -414,7 +425,7 @@ class ForecastRequest:
     time: tuple[str, ...] | None = option(
         'the times, or several columns that say them together, a date and a time or a year and a month, A,B; "" for '
         "none (default: by their names, or what they hold)",
-        _names,
+        _name_list,
         metavar="COL",
     )
     id: str | None = option("which series a row belongs to (default: all to one)", "COL")
@@ -447,7 +458,7 @@ class ExportRequest:
 
 @dataclass(frozen=True)
 class QuantizeRequest:
-    """Write a saved MODEL with int8 or bfloat16 weights, a quarter or half as large, and say what that changes on
+    """Write a saved MODEL with int8 or bfloat16 weights, a quarter or half as large, and print what that changes on
     DATA.
     """
 
@@ -455,10 +466,10 @@ class QuantizeRequest:
     data: str | None = _scored_data()
     reading: Reading = part(Reading)
     output: str = option("the file to write", "SMALL", short="-o", required=True)
-    weights: str = option("of what", ("int8", "bfloat16"), "int8")
+    weights: str = option("type of the weights", ("int8", "bfloat16"), "int8")
     calibrate: bool = option(
-        "give all inputs of a layer one scale, of the largest in DATA (with a split in what is for training), in the "
-        "place of one for each step",
+        "quantise all inputs of a layer with one scale, by their maximum in DATA (of a split, the training data), not "
+        "with one for each step",
         bool,
     )
     limit: float | None = option(
@@ -484,7 +495,7 @@ class InfoRequest:
     model: str | None = _model(nargs="?")
 
 
-# Each subcommand's request, and what its help ends with.
+# For each subcommand its request and the end of its help.
 REQUESTS = {
     "fit": (FitRequest, DATA_HELP),
     "many": (ManyRequest, PLAN_HELP),
@@ -499,7 +510,7 @@ REQUESTS = {
 
 
 def parser() -> argparse.ArgumentParser:
-    """The parser; `command` is the name of one of the commands, or None."""
+    """Return the parser of the whole command; `command` among its results is the name of the subcommand, or None."""
     whole = _Parser(prog="cgru", description="Train and run recurrent networks (GRU) on the CPU.", allow_abbrev=False)
     whole.add_argument("--version", action="version", version=f"cgru {cgru.__version__}")
     commands = whole.add_subparsers(metavar="COMMAND", title="commands", dest="command")
@@ -512,6 +523,9 @@ def parser() -> argparse.ArgumentParser:
 
 
 def requested(arguments: Sequence[str] | None) -> tuple[str | None, Any]:
-    """Parse the arguments, None: the process's own; return the subcommand and its request, None where there is none."""
+    """Parse command-line arguments; return (subcommand, its request), or (None, None) without a subcommand.
+
+    arguments: None: those of this process.
+    """
     found = parser().parse_args(arguments)
-    return found.command, None if found.command is None else _made(REQUESTS[found.command][0], found)
+    return found.command, None if found.command is None else _request_of(REQUESTS[found.command][0], found)

@@ -1,7 +1,7 @@
-"""The `cgru` command: fit, many, predict, evaluate, forecast, export, quantize, data, info.
+"""The subcommands of `cgru`: fit, many, predict, evaluate, forecast, export, quantize, data, info.
 
-Results go to stdout, progress and errors to stderr. Exit codes: 0; 2 for whatever was wrong with the request, in one
-line; 130 after Ctrl-C; 141 where the reader of stdout has gone.
+Results go to stdout, progress and errors to stderr. Exit codes: 0; 2 after an error in the request, printed as one
+line; 130 after Ctrl-C; 141 where the reader of stdout has closed it.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ import cgru
 from cgru import recipe
 from cgru.cli import arguments
 from cgru.cli.about import about
-from cgru.cli.arguments import Building, Reading, RequestError, as_request_error, of_samples, parser, requested
-from cgru.cli.data import data_for, data_of, in_options, notes_of
+from cgru.cli.arguments import Building, Reading, RequestError, as_data_error, as_request_error, parser, requested
+from cgru.cli.data import as_options, model_data, spelled_notes, training_data
 from cgru.cli.forecast import forecast
 from cgru.cli.many import many
 from cgru.cli.output import Predictions, check_output, name_of, page_writer, plotter, predictions_writer, require
 from cgru.cli.progress import Progress, say
-from cgru.cli.score import judged, scored
+from cgru.cli.score import score_and_overlap, score_text
 from cgru.cli.task import Task, at_steps, build, loss_of, targets, task_of
 from cgru.core.row_blocks import select_rows
 from cgru.datasets import Dataset, Split, described
@@ -66,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _discard_stdout() -> None:
-    """What is still buffered can go nowhere: without this the interpreter complains about it once more at exit."""
+    """Point stdout to the null device: otherwise the interpreter, at exit, fails to write what is buffered."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
         stdout = sys.stdout.fileno()
         os.dup2(os.open(os.devnull, os.O_WRONLY), stdout)
@@ -76,7 +76,7 @@ def _discard_stdout() -> None:
 
 
 def fit(request: arguments.FitRequest) -> int:
-    """`cgru fit`: whatever can be wrong is found out before the training starts."""
+    """Run `cgru fit` and return the exit code; errors in the request are raised before the training starts."""
     given, training = (request.data, request.test), request.training
     if training.resume and not training.checkpoint:
         raise RequestError("argument --resume: needs --checkpoint FILE")
@@ -88,17 +88,17 @@ def fit(request: arguments.FitRequest) -> int:
     if request.threads:
         with as_request_error("argument --threads: "):
             cgru.set_num_threads(request.threads)
-    data, source, test = data_of(request.data, request.reading, request.test)
+    data, source, test = training_data(request.data, request.reading, request.test)
     task = task_of(data, source, test)
-    building, training = _settled(request.building, training, task, data, source)
+    building, training = _with_defaults(request.building, training, task, data, source)
     if request.reading.groups and not training.validation:
         raise RequestError("argument --groups: needs --validation SHARE")
-    train, held, notes = _set_aside(data, task, request, training.validation, source)
+    train, held, notes = _hold_out(data, task, request, training.validation, source)
     size, epochs = recipe.budget(len(train.y), training.batch_size, training.epochs)
     progress = Progress(epochs, request.quiet)
-    progress.say(*_described(data, task, source, held), *notes, *map(in_options, details(data)))
+    progress.say(*_summary(data, task, source, held), *notes, *map(as_options, details(data)))
 
-    net = _network(building, task, data)
+    net = _build_network(building, task, data)
     options = vars(training) | {"batch_size": size, "epochs": epochs}
     if held is not None:
         options["validation"] = held.X, held.y, held.lengths
@@ -114,11 +114,11 @@ def fit(request: arguments.FitRequest) -> int:
         return say(f"cgru: interrupted before the first epoch was over: nothing is saved{on}", 130)
     with as_request_error():
         net.save(request.output)
-    split, which = _judging(data, held, task)
+    split, which = _choose_scored_split(data, held, task)
     if interrupted:
         result = f"interrupted: the best model so far, of epoch {net.history.kept().epoch} of {epochs}"
     else:
-        result = f"{which} {judged(net, split)}"
+        result = f"{which} {score_and_overlap(net, split)}"
     if draw and net.history:
         draw(net.history, f"{name_of(source)}: {result}")
     elif draw:
@@ -134,15 +134,15 @@ def fit(request: arguments.FitRequest) -> int:
     print(f"trained {len(net.history)} epochs in {sum(net.history.seconds):.1f} s")
     print(f"model in {request.output}")
     if write:
-        with of_samples(source):
+        with as_data_error(source):
             report = cgru.report(net, split.X, split.y, split.lengths)
         write(report, request.output, f"{which} data", source)
         print(f"report in {request.html}")
     return 0
 
 
-def _settled(building: Building, training: Any, task: Task, data: Dataset, source: str) -> tuple[Building, Any]:
-    """Fill in what is to be built, and how it is trained, by the task; RequestError where that cannot be learned."""
+def _with_defaults(building: Building, training: Any, task: Task, data: Dataset, source: str) -> tuple[Building, Any]:
+    """Return building and training options with the defaults of the task; RequestError where they do not fit it."""
     if building.pool not in (None, "last") and at_steps(task.train):
         raise RequestError(f"argument --pool: {source} has a class for each step, so that there is nothing to pool")
     if task.names is None and training.validation is None and len(task.train) >= recipe.HELD_FROM:
@@ -156,10 +156,10 @@ def _settled(building: Building, training: Any, task: Task, data: Dataset, sourc
     return replace(building, loss=loss), training
 
 
-def _set_aside(
+def _hold_out(
     data: Dataset, task: Task, request: arguments.FitRequest, share: float | None, source: str
 ) -> tuple[Split, Split | None, list[str]]:
-    """Split the training data, classes as indices; return what is trained on, what is held back, and notes on that."""
+    """Split the training data for validation; return (training split, validation split or None, notes for the user)."""
     train, m, seed = data.train._replace(y=task.train), len(task.train), request.building.seed
     if not share or m < 2:
         return train, None, []
@@ -183,10 +183,10 @@ def _set_aside(
     return kept, out, notes
 
 
-def _judging(data: Dataset, held: Split | None, task: Task) -> tuple[Split, str]:
-    """Choose the split to judge a model on: the test split if there is one, else what was held back, else all of it.
+def _choose_scored_split(data: Dataset, held: Split | None, task: Task) -> tuple[Split, str]:
+    """Choose the split to score a model on; return (split, its name).
 
-    Return it and what it is called.
+    That is the test split if there is one, else the validation split, else the training data.
     """
     if task.test is not None:
         return data.test._replace(y=task.test), "test"
@@ -195,7 +195,8 @@ def _judging(data: Dataset, held: Split | None, task: Task) -> tuple[Split, str]
     return data.train._replace(y=task.train), "training"
 
 
-def _described(data: Dataset, task: Task, source: str, held_out: Split | None) -> list[str]:
+def _summary(data: Dataset, task: Task, source: str, held_out: Split | None) -> list[str]:
+    """Describe the task and the sizes of the data in lines, before the training."""
     m, s, e = data.train.X.shape
     lengths = data.train.lengths
     low, high = (s, s) if lengths is None else (lengths.min(), lengths.max())
@@ -205,11 +206,12 @@ def _described(data: Dataset, task: Task, source: str, held_out: Split | None) -
         goal += ", one a step"
     held, test = (0 if y is None else len(y) for y in (held_out and held_out.y, task.test))
     counts = {"sequences to train on": m - held, "held back": held, "to test on": test}
-    said = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
-    return list(filter(None, [f"{source}: {goal}, sequences of {steps} steps of {e} elements", said, task.note]))
+    sizes = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+    return list(filter(None, [f"{source}: {goal}, sequences of {steps} steps of {e} elements", sizes, task.note]))
 
 
-def _network(building: Building, task: Task, data: Dataset) -> cgru.Network:
+def _build_network(building: Building, task: Task, data: Dataset) -> cgru.Network:
+    """Build the network of `cgru fit`, with the names of features and targets, and how its data are read."""
     options = dict(vars(building))
     options["dropout"] = options.pop("output_dropout")
     net = build(task.names, task.numbers, at_steps(task.train), **options)
@@ -218,12 +220,12 @@ def _network(building: Building, task: Task, data: Dataset) -> cgru.Network:
 
 
 def _train(net: cgru.Network, train: Split, options: Mapping[str, Any], source: str) -> bool:
-    """Fit `net` by the options of `Network.fit`; return whether Ctrl-C ended it."""
+    """Fit `net` with options of `Network.fit`; return whether Ctrl-C interrupted it."""
     try:
-        with of_samples(source), warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "X: .* sequences of one step")  # which was asked about already
-            always = {"standardize": True, "recover": True, "remember_samples": True}
-            history = net.fit(train.X, train.y, lengths=train.lengths, **always, **options)
+        with as_data_error(source), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "X: .* sequences of one step")  # `_with_axes` has asked about it already
+            fixed = {"standardize": True, "recover": True, "remember_samples": True}
+            history = net.fit(train.X, train.y, lengths=train.lengths, **fixed, **options)
         if history.problems():
             say(f"note: {history.problems().replace('a lower learning rate', 'a lower --learning-rate')}")
         return False
@@ -232,10 +234,10 @@ def _train(net: cgru.Network, train: Split, options: Mapping[str, Any], source: 
     except RequestError as error:
         checkpoint = options["checkpoint"]
         if checkpoint is not None and str(error.__cause__).startswith(checkpoint):
-            raise RequestError(str(error.__cause__)) from error  # which is not the data file's doing either
+            raise RequestError(str(error.__cause__)) from error  # the checkpoint is at fault, not the data file
         if not isinstance(error.__cause__, RuntimeError):
             raise RequestError(str(error).replace("train in float64", "--float64")) from error.__cause__
-        # What the network cannot hold is the dtype's doing and not the data file's.
+        # The dtype is at fault where the network overflows, not the data file.
         raise RequestError(str(error.__cause__).replace("standardize=True or dtype=np.float64", "--float64")) from error
 
 
@@ -243,41 +245,41 @@ def _train(net: cgru.Network, train: Split, options: Mapping[str, Any], source: 
 
 
 def predict(request: arguments.PredictRequest) -> None:
-    """`cgru predict`."""
+    """Run `cgru predict`: print the predictions of a model, or write them to a file."""
     write = predictions_writer(request.output, request.data, request.model)
-    net, data, source, split, which = _read(request.model, request.data, request.reading, scores=False)
+    net, data, source, split, which = _read_model_and_data(request.model, request.data, request.reading, scores=False)
     if data.test is not None:
         say(f"{which} of {source}")
     classifies = cgru.losses.classifies(net.loss)
-    with of_samples(source):
+    with as_data_error(source):
         outputs = net.predict(split.X, split.lengths) if request.output or not classifies else None
         classes = net.predict_classes(split.X, split.lengths) if classifies else None
     real = net.output_mask(split.X, split.lengths) if net.per_step else None
-    called = " ".join(as_names((data.reading or {}).get("time", ""), "time"))
-    timed = real is not None and data.times is not None and data.times.shape == real.shape
-    times = (called, data.times) if timed else None
-    with as_request_error(f"{request.model}: "):  # a class name may be more than the encoding of stdout has
+    time_name = " ".join(as_names((data.reading or {}).get("time", ""), "time"))
+    has_times = real is not None and data.times is not None and data.times.shape == real.shape
+    times = (time_name, data.times) if has_times else None
+    with as_request_error(f"{request.model}: "):  # stdout may lack characters of a class name
         write(Predictions(outputs, classes, _output_names(net), real, split.ids, times))
 
 
 def _output_names(net: cgru.Network) -> Sequence[str]:
-    """The names of the outputs: of classes, or of targets and what is predicted of each; () where there are none."""
+    """Return the names of the outputs: classes, or targets with the quantity predicted of each; () where unknown."""
     if cgru.losses.classifies(net.loss):
         return net.data_spec.labels
     return cgru.losses.named(net.loss).output_names(net.target_names) if net.target_names else ()
 
 
 def evaluate(request: arguments.EvaluateRequest) -> None:
-    """`cgru evaluate`."""
+    """Run `cgru evaluate`: print the scores of a model on data, and write a report."""
     if request.report:
         require("--report", "scikit-learn")
     write = None if request.html is None else page_writer(request.html, request.data, request.model)
-    net, _, source, split, which = _read(request.model, request.data, request.reading)
-    with of_samples(source):
-        print(f"{which} of {name_of(source)}: {judged(net, split)}")
+    net, _, source, split, which = _read_model_and_data(request.model, request.data, request.reading)
+    with as_data_error(source):
+        print(f"{which} of {name_of(source)}: {score_and_overlap(net, split)}")
         report = cgru.report(net, split.X, split.y, split.lengths) if request.report or write else None
     if request.report:
-        with as_request_error(f"{request.model}: "):  # a class name may be more than the encoding of stdout has
+        with as_request_error(f"{request.model}: "):  # stdout may lack characters of a class name
             print(f"\n{report}")
     if write:
         write(report, request.model, which, source)
@@ -285,11 +287,11 @@ def evaluate(request: arguments.EvaluateRequest) -> None:
 
 
 def export(request: arguments.ExportRequest) -> None:
-    """`cgru export`."""
+    """Run `cgru export`: write a model as a C file and a header."""
     header = os.path.splitext(request.output)[0] + ".h"
     for path in (request.output, header):
         check_output(path, request.model)
-    net = _load(request.model)
+    net = _load_model(request.model)
     if any(len(layer.cells) > 1 for layer in net.layers):
         due = "a model that runs a step at a time, as `cgru fit --no-bidirectional` makes it"
         raise RequestError(f"{request.model}: expected {due}, got a bidirectional one")
@@ -299,18 +301,18 @@ def export(request: arguments.ExportRequest) -> None:
 
 
 def quantize(request: arguments.QuantizeRequest) -> None:
-    """`cgru quantize`."""
+    """Run `cgru quantize`: write a model with int8 or bfloat16 weights, and print how its scores change."""
     check_output(request.output, request.data, request.model)
-    net, data, source, split, which = _read(request.model, request.data, request.reading)
+    net, data, source, split, which = _read_model_and_data(request.model, request.data, request.reading)
     seen = {"calibration": data.train.X, "lengths": data.train.lengths} if request.calibrate else {}
     if request.limit is not None and not request.calibrate:
         raise RequestError("argument --limit: needs --calibrate, to measure by")
     with as_request_error():
         small = cgru.quantize(net, request.weights, limit=request.limit, **seen)
-    with of_samples(source):
+    with as_data_error(source):
         layers = compare_layers(net, small, split.X, split.lengths)
         change = output_noise(net, small, split.X, split.lengths)
-        before, after = judged(net, split), scored(small, split)
+        before, after = score_and_overlap(net, split), score_text(small, split)
     with as_request_error():
         small.save(request.output)
     print(f"{which} of {name_of(source)}: {before}")
@@ -326,13 +328,13 @@ def quantize(request: arguments.QuantizeRequest) -> None:
 
 
 def show(request: arguments.DataRequest) -> None:
-    """`cgru data`."""
-    data, _, _ = data_of(request.data, request.reading, request.test)
-    print(*map(in_options, described(data)), sep="\n")
+    """Run `cgru data`: print what would be read from a data file."""
+    data, _, _ = training_data(request.data, request.reading, request.test)
+    print(*map(as_options, described(data)), sep="\n")
 
 
 def info(request: arguments.InfoRequest) -> None:
-    """`cgru info`."""
+    """Run `cgru info`: print versions and instruction set, or a description of a model."""
     found = {
         "cgru": cgru.__version__,
         "instruction set": cgru.core.kernels.level(),
@@ -342,12 +344,13 @@ def info(request: arguments.InfoRequest) -> None:
         "NumPy": np.__version__,
         **{package: _version(package) for package in ("tqdm", "matplotlib", "scikit-learn")},
     }
-    with as_request_error(f"{request.model}: "):  # a name may be more than the encoding of stdout has
-        for name, value in (found if request.model is None else about(_load(request.model))).items():
+    with as_request_error(f"{request.model}: "):  # stdout may lack characters of a name
+        for name, value in (found if request.model is None else about(_load_model(request.model))).items():
             print(f"{name:16} {value}")
 
 
 def _version(package: str) -> str:
+    """Return the version of an installed package, or how to install it."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
@@ -357,24 +360,25 @@ def _version(package: str) -> str:
 # --- data, models and scores ---
 
 
-def _load(path: str) -> cgru.Network:
+def _load_model(path: str) -> cgru.Network:
+    """Load a model; RequestError where the file is none."""
     with as_request_error():
         return cgru.load(path)
 
 
-def _read(
+def _read_model_and_data(
     model: str, path: str | None, reading: Reading, scores: bool = True
 ) -> tuple[cgru.Network, Dataset, str, Split, str]:
-    """Load a model and read the data for it, and say what was guessed of these, and where they are unlike its own.
+    """Load a model and read data for it; return (model, data, their name, split, its name).
 
-    Return it, the data and what to call them, and the split that is not for training, where there is one, with its
-    name; where it is for `scores`, with targets as the model has them. RequestError where the model was made for other
-    sequences.
+    The split is the test split if there is one, else all data. For `scores` its targets are those of the model: class
+    indices or numbers. Print what was guessed of the data, and which features lie outside the model's training range.
+    RequestError where the model takes sequences with another number of features.
     """
-    net = _load(model)
-    data, source = data_for(net, path, reading, scores)
+    net = _load_model(model)
+    data, source = model_data(net, path, reading, scores)
     split, which = (data.test, "test split") if data.test is not None else (data.train, "all")
-    for note in notes_of(data):
+    for note in spelled_notes(data):
         say(note)
     due, got = net.elements, split.X.shape[2]
     if due is None:

@@ -1,4 +1,4 @@
-"""The data that the `cgru` command is given: read as it was asked for, and told what was guessed."""
+"""Read the data files of the `cgru` command, by its options or those of a model, with notes on what was guessed."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ from cgru.datasets.files import kind_of, test_beside
 from cgru.datasets.summary import looks_swapped
 
 __all__ = [
-    "AXES", "READING", "data_for", "data_of", "in_keys", "in_options", "notes_of", "read_as", "reading_in_words",
-    "swapped",
+    "AXES", "READING", "as_keys", "as_options", "model_data", "read_as", "reading_in_words", "spelled_notes",
+    "swap_note", "training_data",
 ]  # fmt: skip
 
 READING = tuple(each.name for each in fields(Reading))
-SEVERAL = tuple(each.name for each in fields(Reading) if each.type.startswith("tuple"))  # which may be several names
+SEVERAL = tuple(each.name for each in fields(Reading) if each.type.startswith("tuple"))  # take several names
 EMBEDDED = "Japanese Vowels"
 AXES = 'axes="mes" takes it so, axes="mse" says that it is right'
 OPTION = re.compile(rf"\b({'|'.join((*READING, 'test'))})=(\"[^\"]*\"|\[[^\]]*\]|[^\s,;)]*)")
 
 
-def data_of(path: str | None, reading: Reading, test: str | None) -> tuple[Dataset, str, str | None]:
-    """Read the data set to train on; return it, what to call it, and the file to test on.
+def training_data(path: str | None, reading: Reading, test: str | None) -> tuple[Dataset, str, str | None]:
+    """Read the data set to train on; return (data, its name for messages, the test file or None).
 
-    That is `test`, else one that lies beside `path`, else None. Without a path it is the embedded data set.
+    The test file is `test`, else one of that name beside `path`. Without a path the data are the embedded data set.
     """
-    options, notes = _said(reading), ()
+    options, notes = _given_options(reading), ()
     if path is None:
         return _embedded(options if test is None else {**options, "test": test}), EMBEDDED, None
     if test is None:
@@ -47,20 +47,21 @@ def data_of(path: str | None, reading: Reading, test: str | None) -> tuple[Datas
     return _with_axes(data._replace(notes=notes + data.notes), path, options), path, test
 
 
-def data_for(net: cgru.Network, path: str | None, reading: Reading, targets: bool = True) -> tuple[Dataset, str]:
-    """Read the data set with the features and targets that `net` has, by name where both have names.
+def model_data(net: cgru.Network, path: str | None, reading: Reading, targets: bool = True) -> tuple[Dataset, str]:
+    """Read data for a trained model; return (data, their name for messages).
 
-    Return it, and what to call it; without a path it is the embedded data set.
+    Features and targets are matched to those of `net` by name where both have names. Options that are not given are
+    those of the model's own training data. Without a path the data are the embedded data set.
     """
-    options = _said(reading)
+    options = _given_options(reading)
     if path is None:
         return _embedded(options), EMBEDDED
-    known = _as_it_was_trained(net, path, targets)
+    known = _reading_of_model(net, path, targets)
     taken = {name: value for name, value in known.items() if name not in options}
     if "time" in options:
-        taken.pop("time_format", None)  # which is that of another column
-    unsaid = {"groups"} if targets else {"groups", "label"}  # the label is left out if it is there
-    said = reading_in_words({name: value for name, value in taken.items() if name not in unsaid})
+        taken.pop("time_format", None)  # it belongs to another column
+    not_mentioned = {"groups"} if targets else {"groups", "label"}  # the label is ignored where it is there
+    shown = reading_in_words({name: value for name, value in taken.items() if name not in not_mentioned})
     options |= {**taken, "features": net.feature_names, "targets": targets}
     try:
         try:
@@ -68,70 +69,71 @@ def data_for(net: cgru.Network, path: str | None, reading: Reading, targets: boo
         except RequestError as error:
             if "groups" not in taken or "groups: expected one of" not in str(error):
                 raise
-            data = read_as(path, options | {"groups": None})  # which training alone asks for
+            data = read_as(path, options | {"groups": None})  # groups are for training alone
     except RequestError as error:
-        if said and any(f"{name}:" in str(error) for name in taken):
-            raise RequestError(f"{error}; the model's own data were read with {in_options(said)}") from error.__cause__
+        if shown and any(f"{name}:" in str(error) for name in taken):
+            raise RequestError(f"{error}; the model's own data were read with {as_options(shown)}") from error.__cause__
         raise
     with as_request_error(f"{path}: "):
         data = with_targets(data, net.target_names)
-    notes = (f"read as the model's own data were, {said}",) if said else ()
-    own = tuple(note for note in data.notes if not re.search(r"\b(test|groups)=", note))  # which training takes
-    return data._replace(notes=notes + own + _by_order(net, data)), path
+    notes = (f"read as the model's own data were, {shown}",) if shown else ()
+    kept_notes = tuple(note for note in data.notes if not re.search(r"\b(test|groups)=", note))  # they are for training
+    return data._replace(notes=notes + kept_notes + _notes_on_feature_order(net, data)), path
 
 
-def _said(reading: Reading) -> dict[str, Any]:
-    """Return what the user says of how to read a file."""
+def _given_options(reading: Reading) -> dict[str, Any]:
+    """Return the options of reading that the user has given."""
     return {name: value for name, value in vars(reading).items() if value is not None}
 
 
-def _embedded(said: Mapping[str, Any]) -> Dataset:
-    """Load the embedded data set, of which nothing may be `said`."""
-    for name in said:
-        raise RequestError(f"argument {_option(name)}: needs DATA, the embedded {EMBEDDED} being what they are")
+def _embedded(options: Mapping[str, Any]) -> Dataset:
+    """Load the embedded data set; RequestError where there are `options` for a file."""
+    for name in options:
+        raise RequestError(f"argument {_spell_option(name)}: needs DATA, the embedded {EMBEDDED} being what they are")
     return load_japanese_vowels()
 
 
-def read_as(path: str, options: Mapping[str, Any], told: Callable[[str], str] | None = None) -> Dataset:
-    """`cgru.datasets.read`, its errors in the words of the command: `in_options`, unless they are `told` otherwise."""
+def read_as(path: str, options: Mapping[str, Any], spell: Callable[[str], str] | None = None) -> Dataset:
+    """Read a file by `cgru.datasets.read`, with arguments in its errors spelled by `spell`, by default `as_options`."""
     try:
         with as_request_error():
             return read(path, **options)
     except ImportError as error:
         raise RequestError(str(error)) from None
     except RequestError as error:
-        raise RequestError((told or in_options)(str(error))) from error.__cause__
+        raise RequestError((spell or as_options)(str(error))) from error.__cause__
 
 
-def notes_of(data: Dataset, told: Callable[[str], str] | None = None) -> list[str]:
-    """The notes as the command tells them."""
-    return [f"note: {(told or in_options)(note)}" for note in data.notes]
+def spelled_notes(data: Dataset, spell: Callable[[str], str] | None = None) -> list[str]:
+    """Return the notes of a data set for printing, with arguments spelled by `spell`, by default `as_options`."""
+    return [f"note: {(spell or as_options)(note)}" for note in data.notes]
 
 
-def _option(name: str) -> str:
+def _spell_option(name: str) -> str:
+    """Return the option of an argument's name: "time_format" as --time-format."""
     return f"--{name.replace('_', '-')}"
 
 
-def in_options(text: str, several: Collection[str] = SEVERAL) -> str:
-    """The text with the arguments that it advises spelled as options: id="a" as --id a.
+def as_options(text: str, several: Collection[str] = SEVERAL) -> str:
+    """Spell the arguments that a text advises as options: id="a" becomes --id a.
 
-    Options that take `several` names have those with a comma in quotes.
+    several: the options that take several names; in these a name with a comma is quoted.
     """
 
     def spelled(found: re.Match) -> str:
         name, value = found.groups()
         if value in ("True", "False"):
-            return _option(name if value == "True" else f"no_{name}")
+            return _spell_option(name if value == "True" else f"no_{name}")
         names = re.findall(r'"([^"]*)"', value) if value[:1] in ("[", '"') else [value]
         quoted = [f'"{each}"' if "," in each and name in several else each for each in names]
         text = shlex.quote(",".join(quoted))
-        return f"{_option(name)}{'=' if text[:1] == '-' and name != 'na' else ' '}{text}"
+        return f"{_spell_option(name)}{'=' if text[:1] == '-' and name != 'na' else ' '}{text}"
 
     return OPTION.sub(spelled, text)
 
 
-def in_keys(text: str) -> str:
-    """The text with these arguments spelled as the keys of a plan: id="a" as id = "a"."""
+def as_keys(text: str) -> str:
+    """Spell the arguments that a text advises as keys of a plan: id="a" becomes id = "a"."""
 
     def spelled(found: re.Match) -> str:
         name, value = found.groups()
@@ -140,8 +142,8 @@ def in_keys(text: str) -> str:
     return OPTION.sub(spelled, text)
 
 
-def swapped(data: Dataset) -> str | None:
-    """In words, that X looks like (m, e, s); None where it does not."""
+def swap_note(data: Dataset) -> str | None:
+    """Return a warning that X looks like (m, e, s), with axes 1 and 2 swap_note; None where it does not."""
     split = data.train or data.test
     if split.ids is not None or not looks_swapped(split):
         return None
@@ -149,12 +151,12 @@ def swapped(data: Dataset) -> str | None:
     return f"x ({m}, {s}, {e}) has more elements than steps, and looks like (m, e, s): {s} elements in {e} steps"
 
 
-def _as_it_was_trained(net: cgru.Network, path: str, targets: bool) -> dict[str, Any]:
-    """Return how a file is read for `net` where nobody says: as what it was trained on.
+def _reading_of_model(net: cgru.Network, path: str, targets: bool) -> dict[str, Any]:
+    """Return the options by which the training data of `net` were read, as defaults for another file.
 
-    What files that are no tables have, they say themselves, but for missing values and the task.
+    For files that are no tables these are only `missing` and the task: such files describe themselves.
     """
-    with contextlib.suppress(ValueError):  # reading it will say why
+    with contextlib.suppress(ValueError):  # reading the file raises the same error later
         known = {name: value for name, value in (net.reading or {}).items() if name in READING}
         table, classifying = kind_of(path) in ("text", "parquet"), cgru.losses.classifies(net.loss)
         if not table:
@@ -169,7 +171,7 @@ def _as_it_was_trained(net: cgru.Network, path: str, targets: bool) -> dict[str,
 
 
 def reading_in_words(reading: Mapping[str, Any]) -> str:
-    """The arguments of `cgru.datasets.read` by which a file is read, those that say anything, as they are written."""
+    """Spell arguments of `cgru.datasets.read` that differ from their default, as name="value", ..."""
     words = []
     for name, value in reading.items():
         if name != "task" and value not in ("", [], False, "refuse"):
@@ -178,8 +180,8 @@ def reading_in_words(reading: Mapping[str, Any]) -> str:
     return ", ".join(words)
 
 
-def _by_order(net: cgru.Network, data: Dataset) -> tuple[str, ...]:
-    """What to say where elements do not meet by name."""
+def _notes_on_feature_order(net: cgru.Network, data: Dataset) -> tuple[str, ...]:
+    """Return a note where features are matched by order, since the model or the file has no names."""
     ours, theirs = net.feature_names, data.feature_names
     if ours is None and theirs is not None:
         return (f"the model has no names of elements: they are taken in the order of the file, {', '.join(theirs)}",)
@@ -189,8 +191,8 @@ def _by_order(net: cgru.Network, data: Dataset) -> tuple[str, ...]:
 
 
 def _with_axes(data: Dataset, path: str, options: Mapping[str, Any]) -> Dataset:
-    """`data`, whose axes were asked about where they look swapped and nobody has said what they are."""
-    doubt = None if "axes" in options else swapped(data)
+    """Return `data`; where its axes look swap_note, ask the user in a terminal, else add a note."""
+    doubt = None if "axes" in options else swap_note(data)
     if doubt is None:
         return data
     if sys.stdin is not None and sys.stdin.isatty() and sys.stderr is not None and sys.stderr.isatty():

@@ -1,4 +1,4 @@
-"""`cgru forecast`: the values to come of a series, beside what such forecasts would have been worth in its past."""
+"""`cgru forecast`: forecast series, with a backtest beside simpler models, a CSV and a plot."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from cgru.cli.arguments import ForecastRequest, RequestError, as_request_error
-from cgru.cli.data import in_options
+from cgru.cli.data import as_options
 from cgru.cli.output import check_output, plotter
 from cgru.datasets.series import Series, read_series
 from cgru.files import atomic_write
@@ -27,15 +27,15 @@ from cgru.many import fit_many
 __all__ = ["forecast"]
 
 MODELS = {"gru": "GRU", "linear": "linear", "seasonal": "seasonal naive", "naive": "naive"}
-_ROLE = re.compile(
+_ARGUMENT = re.compile(
     "^(target|time|id|inputs|decimal)(?=: expected (?:one of the|the|each|one) column|: .* sign )|^horizon(?=: )"
 )
 _SERIES = re.compile(r"^y(?:\[(\d+)\])?(?=: )")
-PANELS = 6  # series that a plot shows at the most
+PANELS = 6  # series in a plot, at most
 
 
 def forecast(request: ForecastRequest) -> int:
-    """`cgru forecast`: whatever can be wrong is found out before a network is fitted."""
+    """Run `cgru forecast` and return the exit code; errors in the request are raised before a network is fitted."""
     path, outputs = request.series, (request.output, request.plot, request.save)
     for i, output in enumerate(outputs):
         if output is not None:
@@ -43,16 +43,16 @@ def forecast(request: ForecastRequest) -> int:
     draw = None if request.plot is None else plotter(request.plot, path, draw=_draw)
     if request.model != "gru" and request.quantiles:
         raise RequestError(f"argument --quantiles: needs --model gru, {request.model} has no intervals")
-    series = _read(request)
+    series = _read_series(request)
     for note in dict.fromkeys(note for each in series for note in each.notes):
         print(f"note: {_in_options(note)}")
-    print(*(_described(each) for each in series), sep="\n")
+    print(*(_summary(each) for each in series), sep="\n")
     options = {name: getattr(request, name) for name in ("width", "quantiles", "missing", "seed")}
     running = {"threads": request.threads, "progress": _shows_progress(request.quiet)}
     y = [each.y for each in series]
     X = None if series[0].X is None else [each.X for each in series]
-    with _named(path, series), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "fit_many: interrupted", RuntimeWarning)  # what comes of it is raised
+    with _as_series_error(path, series), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "fit_many: interrupted", RuntimeWarning)  # `take` raises it
         found, likely = None, series[0].calendar.likely
         if request.season:
             chosen = SeasonChoice(request.season, request.season, request.season)
@@ -61,55 +61,56 @@ def forecast(request: ForecastRequest) -> int:
         if request.origins:
             given = {"X": X, "season": chosen.tested, **options, **running}
             found = backtest(y, request.horizon, request.origins, **given)
-        print(*_seasons(chosen, guessed=not request.season), sep="\n")
+        print(*_season_lines(chosen, guessed=not request.season), sep="\n")
         if found:
-            print(*_judged(found, request, series), sep="\n")
+            print(*_backtest_lines(found, request, series), sep="\n")
         model = Forecaster(request.horizon, season=chosen.season, **options)
         jobs = model.jobs(y, X)
-        for each in series:  # learning would leave it out, and only then its forecast fail
+        for each in series:  # the fits would ignore a short series, and its forecast would fail after them
             if len(each.y) < model.width_:
                 cure = "without it, or with a smaller --width, the others are forecast"
                 due = f"at least {model.width_} values, a window"
                 raise ValueError(f"{each.name}: expected {due}, got {len(each.y)}; {cure}")
         if found:
-            print(_tested(found, model))
+            print(_test_note(found, model))
         model.take(fit_many(jobs, **running))
-        values = _values(model, y, X, request.model)
+        values = _forecasts(model, y, X, request.model)
     if request.save is not None:
         model.save(request.save)
         print(f"model in {request.save}")
     if draw:
         draw((series, values, model), f"{os.path.basename(path)}: {request.horizon} steps by {request.model}")
-    _write(request, series, values, model.quantiles)
+    _write_forecast(request, series, values, model.quantiles)
     return 0
 
 
-def _read(request: ForecastRequest) -> list[Series]:
+def _read_series(request: ForecastRequest) -> list[Series]:
+    """Read the series that a request names; RequestError where they cannot be read or forecast."""
     options = {name: getattr(request, name) for name in ("target", "time", "id")} | vars(request.cells)
     options |= {"inputs": request.inputs or (), "gaps": request.missing == "interpolate"}
     try:
         series = read_series(request.series, **options)
-        for each in series:  # which may be too late for a date
+        for each in series:  # raises where the last forecast is beyond the largest date
             each.written([len(each.y) - 1 + request.horizon])
     except ImportError as error:
         raise RequestError(str(error)) from None
     except (TypeError, ValueError) as error:
         why = str(error).removeprefix(f"{request.series}: ")
-        why = _in_options(_ROLE.sub(r"argument --\g<0>", why))
+        why = _in_options(_ARGUMENT.sub(r"argument --\g<0>", why))
         raise RequestError(f"{request.series}: {why}") from error
-    for wrong in _doubts(series, request):
+    for wrong in _problems(series, request):
         raise RequestError(f"{request.series}: {wrong}")
     return series
 
 
 def _in_options(text: str) -> str:
-    """Return a text with the arguments that it advises spelled as options."""
-    return in_options(text.replace("gaps=True", "--missing interpolate"), several=("time", "na"))
+    """Spell the arguments that a text advises as options of `cgru forecast`."""
+    return as_options(text.replace("gaps=True", "--missing interpolate"), several=("time", "na"))
 
 
 @contextlib.contextmanager
-def _named(path: str, series: list[Series]) -> Iterator[None]:
-    """The library's errors about y or y[2] as the command's, about the series of that name."""
+def _as_series_error(path: str, series: list[Series]) -> Iterator[None]:
+    """Raise the library's errors about y or y[2] as RequestError, with the name of the series in their place."""
 
     def name(found: re.Match) -> str:
         return series[int(found[1] or 0)].name
@@ -121,8 +122,8 @@ def _named(path: str, series: list[Series]) -> Iterator[None]:
         raise RequestError(f"{path}: {_SERIES.sub(name, str(error))}") from error.__cause__
 
 
-def _doubts(series: list[Series], request: ForecastRequest) -> Iterator[str]:
-    """Yield what is wrong: missing values, unless they are filled, series of unlike steps, to be tested unlike ends."""
+def _problems(series: list[Series], request: ForecastRequest) -> Iterator[str]:
+    """Yield errors in the series: missing values that nothing fills, different steps, or ends, if there are tests."""
     for each in series:
         for what, values in (("", each.y), (" inputs", each.X)):
             lost = [] if values is None else np.flatnonzero(np.isnan(values.reshape(len(values), -1)).any(axis=1))
@@ -143,7 +144,8 @@ def _doubts(series: list[Series], request: ForecastRequest) -> Iterator[str]:
         yield f"expected {due}, got {name} until {first} and {late} until {other}; {cure}"
 
 
-def _described(each: Series) -> str:
+def _summary(each: Series) -> str:
+    """Describe a series in a line: its values, step, first and last time, inputs."""
     first, last = each.written([0, len(each.y) - 1])
     lost = int(np.isnan(each.y).sum())
     known = f"{len(each.y) - lost} values" + (f" and {lost} missing" if lost else "")
@@ -151,40 +153,43 @@ def _described(each: Series) -> str:
     return f"{each.name}: {known}, {each.calendar}, {first} to {last}{beside}"
 
 
-def _season(season: int) -> str:
+def _season_in_words(season: int) -> str:
+    """Return a season length in words."""
     return "none" if season == 1 else f"{season} steps"
 
 
-def _seasons(chosen: SeasonChoice, guessed: bool) -> Iterator[str]:
-    """Yield which season the forecast has, and what else was guessed, in words."""
-    yield f"season: {_season(chosen.season)}{', guessed; --season says otherwise' if guessed else ''}"
+def _season_lines(chosen: SeasonChoice, guessed: bool) -> Iterator[str]:
+    """Yield lines on the season of the forecast and of the tests, and how it was guessed."""
+    yield f"season: {_season_in_words(chosen.season)}{', guessed; --season says otherwise' if guessed else ''}"
     if chosen.tested != chosen.season:
         why = f"as what lies before the first of them is too short for one of {chosen.season}"
-        yield f"season of the tests: {_season(chosen.tested)}, {why}"
+        yield f"season of the tests: {_season_in_words(chosen.tested)}, {why}"
     elif chosen.whole != chosen.season:
-        other = f"{_season(chosen.whole)}, which --season {chosen.whole} tests and forecasts with"
+        other = f"{_season_in_words(chosen.whole)}, which --season {chosen.whole} tests and forecasts with"
         yield f"note: this was guessed from before the first test; all values suggest {other}"
 
 
-def _tested(found: Backtest, model: Forecaster) -> str:
-    """Say how the tests and the forecast were made, and where these differ."""
-    tests, own = _made(found.season, found.widths), _made(model.season_, np.array([model.width_]))
-    learned = f"learned from {_spanned(found.windows)} windows"
+def _test_note(found: Backtest, model: Forecaster) -> str:
+    """Return a line on season and windows of tests and forecast, which differ where less lies before the tests."""
+    tests, own = _model_in_words(found.season, found.widths), _model_in_words(model.season_, np.array([model.width_]))
+    learned = f"learned from {_range_in_words(found.windows)} windows"
     if tests == own:
         return f"tests and forecast: {own}; tests {learned}, the forecast from {model.windows_}"
     return f"tests: {tests}, as less lay before them, {learned}; the forecast: {own}, from {model.windows_}"
 
 
-def _made(season: int, widths: np.ndarray) -> str:
-    return f"{'no season' if season == 1 else f'season of {season}'}, windows of {_spanned(widths)} values"
+def _model_in_words(season: int, widths: np.ndarray) -> str:
+    """Return season and window width of forecasters in words."""
+    return f"{'no season' if season == 1 else f'season of {season}'}, windows of {_range_in_words(widths)} values"
 
 
-def _spanned(counts: np.ndarray) -> str:
+def _range_in_words(counts: np.ndarray) -> str:
+    """Return "lowest to highest" of some counts, or the one count."""
     return f"{counts.min()} to {counts.max()}" if np.ptp(counts) else f"{counts[0]}"
 
 
-def _judged(found: Backtest, request: ForecastRequest, series: list[Series]) -> Iterator[str]:
-    """What the backtest says, in lines."""
+def _backtest_lines(found: Backtest, request: ForecastRequest, series: list[Series]) -> Iterator[str]:
+    """Yield the lines on a backtest: its origins, the table of errors, the verdict, the coverage of intervals."""
     each, many = series[0], len(series)
     places = found.origins[::many]
     first, last = each.written([places[0], places[-1]])
@@ -199,27 +204,27 @@ def _judged(found: Backtest, request: ForecastRequest, series: list[Series]) -> 
         yield f"{100 * found.coverage:.0f}% of the values lay between the quantiles {low} and {high}"
 
 
-def _values(model: Forecaster, y: list[np.ndarray], X: Any, name: str) -> list[np.ndarray]:
-    """The forecast of each series, (h, 1 + q), its quantiles behind it."""
+def _forecasts(model: Forecaster, y: list[np.ndarray], X: Any, name: str) -> list[np.ndarray]:
+    """Return the forecast of each series by the model of that name, (h, 1 + q): h values, then q quantiles of each."""
     if name != "gru":
         return [each[:, None] for each in model.baselines(y, X)[MODELS[name]]]
-    said = [each[:, None] for each in model.predict(y, X)]
+    points = [each[:, None] for each in model.predict(y, X)]
     if not model.quantiles:
-        return said
-    return [np.hstack(pair) for pair in zip(said, model.predict_quantiles(y, X), strict=True)]
+        return points
+    return [np.hstack(pair) for pair in zip(points, model.predict_quantiles(y, X), strict=True)]
 
 
-def _write(
+def _write_forecast(
     request: ForecastRequest, series: list[Series], values: list[np.ndarray], quantiles: tuple[float, ...]
 ) -> None:
-    """The forecast as CSV, a row for each time and series, into the file or to stdout."""
+    """Write the forecasts as CSV, a row for each time and series, to the output file or to stdout."""
     many = len(series) > 1 or request.id is not None
     named = series[0].name if not many else "forecast"
     header = [*(["series"] if many else []), series[0].time, named, *(f"{named}_{level}" for level in quantiles)]
     rows = [
         [*([each.name] if many else []), time, *(f"{value:.12g}" for value in row)]
-        for each, said in zip(series, values, strict=True)
-        for time, row in zip(each.written(len(each.y) + np.arange(len(said))), said, strict=True)
+        for each, predicted in zip(series, values, strict=True)
+        for time, row in zip(each.written(len(each.y) + np.arange(len(predicted))), predicted, strict=True)
     ]
     if request.output is None:
         csv.writer(sys.stdout, lineterminator="\n").writerows([header, *rows])
@@ -230,24 +235,25 @@ def _write(
 
 
 def _shows_progress(quiet: bool) -> bool:
+    """Return whether to show a bar: stderr is a terminal, and tqdm is installed."""
     return not quiet and sys.stderr is not None and sys.stderr.isatty() and find_spec("tqdm") is not None
 
 
 def _draw(figure: Any, shown: tuple[list[Series], list[np.ndarray], Forecaster], title: str) -> None:
-    """Of each series the last values and the forecast, dashed, in its band of quantiles."""
+    """Draw for each series the last values, the forecast (dashed) and its band of quantiles."""
     series, values, model = shown
     left_out = f", {PANELS} of {len(series)} series" if len(series) > PANELS else ""
     figure.suptitle(title + left_out, parse_math=False, wrap=True, fontsize="medium")
     panels = list(zip(series, values, strict=True))[:PANELS]
     axes = figure.subplots(len(panels), squeeze=False, sharex=True)[:, 0]
-    for axis, (each, said) in zip(axes, panels, strict=True):
-        n, h = len(each.y), len(said)
+    for axis, (each, predicted) in zip(axes, panels, strict=True):
+        n, h = len(each.y), len(predicted)
         shows = min(n, max(5 * model.season_, 4 * h, 24))
         times = each.times_at(np.arange(n - shows, n + h))
         ahead = times[shows - 1 :]
         axis.plot(times[:shows], each.y[n - shows :], color="0.55", label="known")
-        joined = np.vstack([np.full_like(said[:1], each.y[-1]), said])  # it begins at the last value
-        if said.shape[1] > 2:
+        joined = np.vstack([np.full_like(predicted[:1], each.y[-1]), predicted])  # from the last value on
+        if predicted.shape[1] > 2:
             low, high = model.quantiles[0], model.quantiles[-1]
             axis.fill_between(ahead, joined[:, 1], joined[:, -1], color="0.85", label=f"quantiles {low} to {high}")
         axis.plot(ahead, joined[:, 0], "--", color="black", label="forecast")

@@ -1,4 +1,4 @@
-"""What the help of the `cgru` command says of data files, plans and series."""
+"""The help texts of the `cgru` command on data files, plans and series."""
 
 import textwrap
 
@@ -13,25 +13,25 @@ A data file is, by its ending,
 .parquet         sequence the row belongs to (--id), one to sort by, or a date and
                  a time of day (--time), as numbers or as dates in any usual form,
                  also with names of months in many languages (--time-format where
-                 day or month might come first), one to be learned (--label), and all
-                 others, numbers, are elements of the step (--columns); or with a
+                 day or month might come first), the target (--label), and all
+                 others, numbers, are features of the step (--columns); or with a
                  row for each sequence (--wide).
-                 What is not said is guessed from the names of the columns, and
-                 what was guessed is said; what is not clear is refused.
-.ts              a file of the UCR/UEA archive; of NAME_TRAIN.ts, NAME_TEST.ts is
-                 what fit tests on
+                 Roles that are not given are guessed from the names of the
+                 columns; each guess is printed, an ambiguous one refused.
+.ts              a file of the UCR/UEA archive; beside NAME_TRAIN.ts, NAME_TEST.ts
+                 is the test data of fit
 .npz             (numpy.savez)
-  x            (m, s, e): m sequences of s steps of e elements; or (n, e): the
+  x            (m, s, e): m sequences of s steps of e features; or (n, e): the
                steps of all sequences one after another, with lengths (m,) that
                sum to n
   y            (m,) integers or strings: classes; (m,) or (m, k) reals: numbers
                to predict (regression); (m, s), or (n,) beside x (n, e), integers
                or strings: a class for each step
   lengths      optional beside x (m, s, e): how many steps of each are real
-  class_names, feature_names  optional: of classes 0, 1, ..., and of elements
-  groups       or any other name, for --groups: (m,), which of them belong
-               together
-FOLDER           x.npy, (m, s, e), y.npy, ...: not read as a whole, and perhaps
+  class_names, feature_names  optional: of classes 0, 1, ..., and of features
+  groups       or any other name, for --groups: (m,), the group of each
+               sequence
+FOLDER           x.npy, (m, s, e), y.npy, ...: memory-mapped, so that they may be
                  larger than the memory
 With a split they are train_x, train_y, ... and test_x, test_y, ...: fit trains
 on the one, the others use the other.
@@ -44,19 +44,19 @@ Classes are known by their names. Integers in y stand for the class_names in the
 same file, and where it has none for themselves: a model of classes no and yes
 takes no 0 and 1 without class_names that say which is which.
 
-A regression is trained on y in deviations from its mean, and its losses while
-it trains are of those; the RMSE, the square root of the mean squared error over
-all outputs, and the losses of evaluate are in the units of y.
+A regression is trained on standardized y, and its losses in training are of
+these; the RMSE, the square root of the mean squared error over all outputs, and
+the losses of evaluate are in the units of y.
 """
 
 
 def _key(name: str) -> str:
-    """Return the lines on a key of [fit]."""
+    """Return the help lines on an option of a fit, a key of a plan's [fit]."""
     return textwrap.fill(OPTIONS[name].help, 79, initial_indent=f"  {name:20}", subsequent_indent=22 * " ")
 
 
 PLAN_HELP = """
-A plan, in TOML, says what is fitted, to what, and how it is judged:
+A plan, in TOML, has the data, the splits, the networks and options of the fits:
 
   data = "sessions.npz"     a data file as `cgru fit` takes it, beside the plan;
                             of one with a split, what is for training
@@ -67,12 +67,11 @@ A plan, in TOML, says what is fitted, to what, and how it is judged:
   results = "some.jsonl"    (default: PLAN.jsonl, beside the plan)
   folds = 10                outer folds: each is held out once, for the test
   inner_folds = 9           folds of the rest: each validates once
-  validation = 0.2          a share that validates in the place of inner folds
+  validation = 0.2          a share for validation, in the place of inner folds
   repeats = 1               how often the folds are drawn
-  seeds = 3                 starts of each fit, the best of which counts
+  seeds = 3                 starts of each fit; the best is kept
   groups = "subject"        an array (m,) in the data file, or a column of the
-                            table, strings or numbers: what has the same stays
-                            together
+                            table, strings or numbers: a group is never split
 
   [network]                 what `cgru fit` builds, unless it says otherwise
   units = [4, 8, 16]        a list is an axis: each of its values is fitted with
@@ -96,15 +95,15 @@ No axis may be loss, or a key under whose values losses cannot be compared:
 standardize_targets, shrink and the weights of classes.
 
 Each result is a line of JSON as soon as it is there. Once stopped or killed, the
-same command does what is missing. A plan may get more values on an axis (on one
-with a single value: units = [4]), seeds and repeats meanwhile. Results of what
-else has changed, the data too, are refused.
+same command runs the missing fits. Meanwhile a plan may get more values on an
+axis (on one with a single value: units = [4]), seeds and repeats. After any
+other change, of the data too, the results are refused.
 
-The table has a line a setting, means and spreads over outer folds, of the best
-start of each inner one. In each outer fold that setting is chosen whose
-validation loss is the lowest; the honest score is what its networks, one for
-each inner fold, reach in the test. Validation losses of a regression are of
-targets in deviations from their mean, those of a test in the units of y.
+The table has a line for each setting: means and spreads over outer folds, of the
+best start in each inner fold. In each outer fold the setting with the lowest
+validation loss is chosen; the honest score is the mean test score of its
+networks, one for each inner fold. Validation losses of a regression are of
+standardized targets, test losses in the units of y.
 
 On a cluster: --executor dask:tcp://HOST:8786, on a Dask that is there, or
   mpiexec -n 5 python -m mpi4py.futures -m cgru many PLAN.toml --executor mpi

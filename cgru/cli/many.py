@@ -1,4 +1,4 @@
-"""`cgru many`: the fits of a plan, and what they come to. What a stopped one has done is not done again.
+"""`cgru many`: run the fits of a plan and print a table, the choices and the nested score; resume a stopped run.
 
 m samples.
 """
@@ -18,12 +18,12 @@ import numpy as np
 import cgru
 from cgru import recipe
 from cgru.cli.arguments import ManyRequest, RequestError, as_request_error
-from cgru.cli.data import AXES, in_keys, notes_of, read_as, swapped
+from cgru.cli.data import AXES, as_keys, read_as, spelled_notes, swap_note
 from cgru.cli.executors import executor_of
 from cgru.cli.output import check_output
 from cgru.cli.plan import FIT, NETWORK, Plan, read_plan
-from cgru.cli.progress import Fits, say
-from cgru.cli.results import Results, identity
+from cgru.cli.progress import FitCounter, say
+from cgru.cli.results import Results, job_key
 from cgru.cli.task import Task, at_steps, build, loss_of, task_of
 from cgru.datasets import Dataset, Split
 from cgru.many import Result, fit_many
@@ -39,16 +39,16 @@ __all__ = ["many"]
 
 
 def many(request: ManyRequest) -> int:
-    """`cgru many`: whatever can be wrong is found out before the first fit."""
+    """Run `cgru many` and return the exit code; errors in the plan or the data are raised before the first fit."""
     plan = read_plan(request.plan)
     path = plan.results if request.results is None else request.results
     check_output(path, plan.path, plan.data)
-    data = read_as(plan.data, {**plan.reading, "groups": plan.groups}, in_keys)
+    data = read_as(plan.data, {**plan.reading, "groups": plan.groups}, as_keys)
     task = task_of(data, plan.data)
     samples = data.train._replace(y=task.train)
     with as_request_error(f"{plan.data}: "):
         groups = encode_groups(data.groups, len(samples.X))
-    jobs = {identity(job.place): job for job in _jobs(plan, task, samples, groups)}
+    jobs = {job_key(job.place): job for job in _make_jobs(plan, task, samples, groups)}
     header = {"cgru": cgru.__version__, "plan": plan.described(), "data": _digests(samples, task.names, groups)}
     with contextlib.ExitStack() as stack:
         executor = stack.enter_context(executor_of(request.threads, request.processes, request.executor))
@@ -58,10 +58,10 @@ def many(request: ManyRequest) -> int:
             for place in [place for place in jobs if place in known and known[place]["error"] is not None]:
                 del known[place]
         left = {place: job for place, job in jobs.items() if place not in known}
-        progress = stack.enter_context(Fits(len(jobs), len(jobs) - len(left), request.quiet))
-        progress.say(*_described(plan, jobs, left, results, groups), *notes_of(_doubted(plan, data), in_keys))
-        interrupted = _run(left, samples, results, progress, request.threads, executor)
-        # With the plan's own order of keys.
+        progress = stack.enter_context(FitCounter(len(jobs), len(jobs) - len(left), request.quiet))
+        progress.say(*_summary(plan, jobs, left, results, groups), *spelled_notes(_with_axes_note(plan, data), as_keys))
+        interrupted = _fit_and_store(left, samples, results, progress, request.threads, executor)
+        # Names and places with the plan's order of keys, which results need not have.
         done = [known[place] | {"name": job.name, "place": job.place} for place, job in jobs.items() if place in known]
     failed = [record for record in done if record["error"] is not None]
     first = f"; the first: {failed[0]['name']}: {failed[0]['error']}" if failed else ""
@@ -71,22 +71,22 @@ def many(request: ManyRequest) -> int:
     if len(failed) == len(jobs):
         raise RequestError(f"all {len(jobs)} fits failed, which --retry runs again{first}")
     with as_request_error(f"{path}: "):
-        lines = list(_report(Grid(done), plan))
+        lines = list(_result_lines(Grid(done), plan))
     print(*lines, sep="\n")
     if failed:
         say(f"note: {len(failed)} of {len(jobs)} fits failed, which --retry runs again{first}")
     return 0
 
 
-# --- what is to be fitted ---
+# --- jobs ---
 
 
-def _jobs(plan: Plan, task: Task, samples: Split, groups: np.ndarray | None) -> list[GridJob]:
-    """All jobs of the plan; RequestError where one of them could not be fitted to the samples."""
-    fixed = _resolved(plan, task)
+def _make_jobs(plan: Plan, task: Task, samples: Split, groups: np.ndarray | None) -> list[GridJob]:
+    """Return all jobs of the plan; RequestError where one of them could not be fitted to the samples."""
+    fixed = _resolve_defaults(plan, task)
     make = functools.partial(build, task.names, task.numbers, at_steps(task.train))
     places = [dict(zip(plan.axes, each, strict=True)) for each in itertools.product(*plan.axes.values())]
-    _check(plan, make, fixed, places, samples)
+    _check_settings(plan, make, fixed, places, samples)
     with as_request_error(f"{plan.path}: "):
         if plan.folds is None and plan.validation is None and len(places) * plan.seeds > 1:
             raise ValueError("validation: expected a share by which to choose among fits, or folds, got none")
@@ -95,8 +95,8 @@ def _jobs(plan: Plan, task: Task, samples: Split, groups: np.ndarray | None) -> 
         return grid_jobs(make, samples.X, samples.y, **split, **fixed, **plan.axes)
 
 
-def _resolved(plan: Plan, task: Task) -> dict[str, Any]:
-    """The values that are no axes, with those that hang on the data; RequestError where these do not fit it."""
+def _resolve_defaults(plan: Plan, task: Task) -> dict[str, Any]:
+    """Return the plan's fixed values, with defaults that depend on the data; RequestError where they do not fit it."""
     fixed = dict(plan.fixed)
     fixed["loss"] = loss_of(task.names, fixed["loss"], f"{plan.path}: [network] loss: {plan.data}")
     if at_steps(task.train) and fixed.get("pool", "axis") not in (None, "last"):
@@ -112,50 +112,52 @@ def _resolved(plan: Plan, task: Task) -> dict[str, Any]:
     return fixed | {name: value for name, value in (("batch_size", size), ("epochs", epochs)) if name in fixed}
 
 
-def _check(
+def _check_settings(
     plan: Plan, make: Callable[..., cgru.Network], fixed: dict[str, Any], places: list[dict[str, Any]], samples: Split
 ) -> None:
-    """RequestError where a setting, `fixed` values and those of its place, or the data, is what a fit would refuse."""
+    """Check that a fit accepts the data and each setting, a place with the `fixed` values; RequestError otherwise."""
     judged = plan.inner_folds is not None or plan.validation is not None
     data = None
     for place in places:
-        said = " ".join(f"{name}={value}" for name, value in place.items())
+        label = " ".join(f"{name}={value}" for name, value in place.items())
         network, fit = ({name: value for name, value in (fixed | place).items() if name in of} for of in (NETWORK, FIT))
-        with as_request_error(f"{plan.path}: {said}{': ' if said else ''}"):
+        with as_request_error(f"{plan.path}: {label}{': ' if label else ''}"):
             net = make(seed=0, **network)
-            if data is None:  # which hangs on nothing that settings differ in
+            if data is None:  # the same for all settings
                 with as_request_error(f"{plan.data}: "):
                     data = check_data(net.data_spec, samples.X, samples.y, samples.lengths)
-            asked = Settings(**fit, validation=0.5 if judged else None)
-            weights = class_weights(net.data_spec, data, asked.class_weight)
-            Fit(net, weigh_by_class(cgru.losses.named(net.loss), data, weights), None, asked, np.random.default_rng())
+            settings = Settings(**fit, validation=0.5 if judged else None)
+            weights = class_weights(net.data_spec, data, settings.class_weight)
+            Fit(net, weigh_by_class(cgru.losses.named(net.loss), data, weights), None, settings, np.random.default_rng())
 
 
-def _doubted(plan: Plan, data: Dataset) -> Dataset:
-    """Return `data` with a note on axes that look swapped, where the plan does not say which they are."""
-    doubt = None if "axes" in plan.reading else swapped(data)
+def _with_axes_note(plan: Plan, data: Dataset) -> Dataset:
+    """Return `data` with a note on axes that look swap_note, where the plan does not say which they are."""
+    doubt = None if "axes" in plan.reading else swap_note(data)
     return data if doubt is None else data._replace(notes=(*data.notes, f"{doubt}; {AXES}"))
 
 
 def _digests(samples: Split, names: tuple[str, ...] | None, groups: np.ndarray | None) -> dict[str, str]:
-    """What the data is, array by array."""
+    """Return a digest of each array of the data, to tell whether results are of the same data."""
     arrays = {"x": samples.X, "y": samples.y, "lengths": samples.lengths, "groups": groups}
     found = {name: _digest(array) for name, array in arrays.items() if array is not None}
     return found if names is None else found | {"class_names": _digest(np.array(names))}
 
 
 def _digest(array: np.ndarray) -> str:
+    """Return the SHA-256 of an array with its dtype and shape."""
     digest = hashlib.sha256(f"{array.dtype.str} {array.shape}".encode())
     digest.update(np.ascontiguousarray(array).view(np.uint8).data)
     return digest.hexdigest()
 
 
-# --- running it ---
+# --- fits ---
 
 
-def _described(
+def _summary(
     plan: Plan, jobs: dict[str, GridJob], left: dict[str, GridJob], results: Results, groups: np.ndarray | None
 ) -> Iterator[str]:
+    """Yield lines before the fits: how many there are, are done, and are held back for validation."""
     yield f"{plan.path}: {len(jobs)} fits, {len(jobs) - len(left)} of them done in {results.path}"
     if groups is not None and plan.folds is None:
         rows = next(iter(jobs.values())).validation_rows
@@ -166,12 +168,12 @@ def _described(
         yield f"note: {others} more results there are of values that the plan no longer has"
 
 
-def _run(
-    left: dict[str, GridJob], samples: Split, results: Results, progress: Fits, threads: int | None, executor: Any
+def _fit_and_store(
+    left: dict[str, GridJob], samples: Split, results: Results, progress: FitCounter, threads: int | None, executor: Any
 ) -> bool:
-    """Fit what is left, and note what becomes of it; return whether Ctrl-C ended it."""
+    """Fit the jobs `left` and store their records in `results`; return whether Ctrl-C interrupted it."""
     jobs = {job.name: job for job in left.values()}
-    refused = []  # by workers of another version, so that these jobs are still to be done
+    refused = []  # errors of workers with another version: these jobs are not done
 
     def note(result: Result) -> None:
         if isinstance(result.error, OtherVersionError):
@@ -182,11 +184,11 @@ def _run(
 
     options = {"lengths": samples.lengths, "threads": threads, "executor": executor, "keep": False}
     with warnings.catch_warnings():
-        for said in ("fit_many: interrupted", "X: .* sequences of one step"):  # in words of the command
-            warnings.filterwarnings("ignore", said)
+        for message in ("fit_many: interrupted", "X: .* sequences of one step"):  # the command prints these itself
+            warnings.filterwarnings("ignore", message)
         try:
             found = fit_many(list(left.values()), samples.X, samples.y, callback=note, **options)
-        except KeyboardInterrupt:  # while it was ending
+        except KeyboardInterrupt:  # a second one, while `fit_many` was ending
             return True
     for place, result in zip(left, found, strict=True):
         if place not in results.records and not isinstance(result.error, KeyboardInterrupt):
@@ -196,20 +198,20 @@ def _run(
     return any(place not in results.records for place in left)
 
 
-# --- what it comes to ---
+# --- results ---
 
 
-def _report(grid: Grid, plan: Plan) -> Iterator[str]:
-    """A line a setting; one for what was chosen, in each outer fold; and the honest score."""
+def _result_lines(grid: Grid, plan: Plan) -> Iterator[str]:
+    """Yield the lines to print: the table of settings, the setting chosen in each outer fold, and the nested score."""
     rows = [joined(row) for row in grid.table()]
-    lines = [list(rows[0]), *([_shown(value) for value in row.values()] for row in rows)]
+    lines = [list(rows[0]), *([_as_cell(value) for value in row.values()] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
         yield "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
     yield ""
     for choice in grid.chosen():
         at = "chosen" if plan.folds is None else f"repeat {choice['repeat']}, fold {choice['fold']}"
-        setting = "".join(f" {name}={_shown(choice[name])}" for name in plan.axes)
+        setting = "".join(f" {name}={_as_cell(choice[name])}" for name in plan.axes)
         lost = f"; not among {len(choice['left_out'])} whose fits failed" if choice["left_out"] else ""
         yield f"{at}: {choice['error']}" if choice["error"] else f"{at}:{setting} {scores_in_words(choice)}{lost}"
     if plan.folds is not None:
@@ -220,7 +222,8 @@ def _report(grid: Grid, plan: Plan) -> Iterator[str]:
             yield f"no honest score: {str(error).removeprefix('score: ')}"
 
 
-def _shown(value: Any) -> str:
+def _as_cell(value: Any) -> str:
+    """Return a value as text for a cell of the table."""
     if value is None:
         return "-"
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,4 +1,4 @@
-"""The files that the `cgru` command writes: predictions, the learning curve and reports, each whole or not at all."""
+"""Write the output files of the `cgru` command: predictions, plots and reports, each whole or not at all."""
 
 from __future__ import annotations
 
@@ -19,15 +19,14 @@ from cgru.reports.report import Report
 
 __all__ = ["Predictions", "check_output", "name_of", "page_writer", "plotter", "predictions_writer", "require"]
 
-MODULES = {"matplotlib": "matplotlib.figure", "scikit-learn": "sklearn"}  # by which packages are found
+MODULES = {"matplotlib": "matplotlib.figure", "scikit-learn": "sklearn"}  # imported to see if it is installed
 
 
 def check_output(path: str, *others: str | None) -> None:
-    """Refuse a `path` that could not be written in the end, or that is one of the `others`, which are in use.
+    """Check, before the work, that a file can be written at `path`, and that it is none of the `others`, in use.
 
-    Of a folder its arrays are.
-
-    RequestError; OSError, with the path, for what the disk has against it.
+    A folder in use forbids the arrays in it. RequestError for a path in use; OSError, with the path, where the disk
+    refuses it.
     """
     with as_request_error():
         check_writable(path)
@@ -39,12 +38,12 @@ def check_output(path: str, *others: str | None) -> None:
 
 
 def name_of(source: str) -> str:
-    """The name of a file or folder without the path to it."""
+    """Return the base name of a file or folder."""
     return os.path.basename(os.path.normpath(source))
 
 
 def require(option: str, *packages: str) -> None:
-    """RequestError, with the cure, where a package that an option needs is not installed."""
+    """Check that the packages that an option needs are installed; RequestError with the cure otherwise."""
     for package in packages:
         try:
             importlib.import_module(MODULES[package])
@@ -56,15 +55,15 @@ def require(option: str, *packages: str) -> None:
 
 
 class Predictions(NamedTuple):
-    """What a model says of m samples, and of each of their s steps where it says something of steps.
+    """The predictions of a model for m samples, or for each of their s steps, to be written.
 
     Attributes:
         outputs: (m, k) or (m, s, k).
-        classes: (m,) or (m, s); None where there are none.
-        names: of the outputs, () where there are none.
-        real: (m, s) booleans, which steps are no padding; None where outputs are of samples.
-        ids: (m,), of a table.
-        times: (m, s), of a table, beside what these are called.
+        classes: (m,) or (m, s); None for a regression.
+        names: those of the outputs; () where unknown.
+        real: (m, s) booleans, the steps that are not padding; None where outputs are not at steps.
+        ids: (m,) the ids of the sequences of a table.
+        times: the name of the column of times, and the times (m, s), of a table.
     """
 
     outputs: np.ndarray | None
@@ -76,6 +75,7 @@ class Predictions(NamedTuple):
 
 
 def _write_npz(path: str, found: Predictions) -> None:
+    """Write outputs, classes, ids and times as arrays of an .npz."""
     arrays = {} if found.classes is None else {"classes": np.asarray(found.classes).astype(str)}
     if found.ids is not None:
         arrays["ids"] = found.ids if found.ids.dtype.kind in "iuf" else found.ids.astype(str)
@@ -86,12 +86,13 @@ def _write_npz(path: str, found: Predictions) -> None:
 
 
 def _write_csv(path: str, found: Predictions) -> None:
+    """Write a row for each sample, or for each real step, as CSV."""
     outputs, classes, names, real, ids, times = found
     k = outputs.shape[-1]
     header, columns = ([], []) if ids is None else (["id"], [ids])
     if real is not None:
         sequences, steps = np.nonzero(real)
-        named = {"step": steps} | ({} if times is None else {times[0]: times[1][real]})  # which may be step, too
+        named = {"step": steps} | ({} if times is None else {times[0]: times[1][real]})  # times may be called step, too
         header = ["sequence" if ids is None else "id", *named]
         columns = [sequences if ids is None else ids[sequences], *named.values()]
         outputs, classes = outputs[real], classes if classes is None else classes[real]
@@ -107,10 +108,9 @@ def _write_csv(path: str, found: Predictions) -> None:
 
 
 def _print(found: Predictions) -> None:
-    """Print the classes, or the outputs where there are none, one a line, behind the id and a tab where there are ids.
+    """Print a line for each sample: the id, if any, and a tab; then the class, or the outputs of a regression.
 
-    Of steps print those that are real, each behind its time and a tab where there are times, and an empty line after
-    each sequence.
+    With outputs at steps print a line for each real step, with id and time, and an empty line after each sequence.
     """
     values = found.outputs if found.classes is None else found.classes
     values = values.reshape(*values.shape[: 1 if found.real is None else 2], -1)
@@ -126,7 +126,7 @@ def _print(found: Predictions) -> None:
 
 
 def predictions_writer(path: str | None, *others: str | None) -> Callable[[Predictions], None]:
-    """Return what writes predictions into `path`, by its ending, or without one prints them."""
+    """Return a function that writes predictions to `path`, .npz or .csv by its ending; None: print them."""
     if path is None:
         return _print
     writers = {".npz": _write_npz, ".csv": _write_csv}
@@ -137,15 +137,17 @@ def predictions_writer(path: str | None, *others: str | None) -> Callable[[Predi
     return partial(write, path)
 
 
-# --- pictures ---
+# --- plots and reports ---
 
 
 def plotter(
     path: str, *others: str | None, draw: Callable[[Any, Any, str], None] | None = None
 ) -> Callable[[Any, str], None]:
-    """What draws a history, under a title, into `path`; matplotlib is looked for now, not after the training.
+    """Return a function (shown, title) that draws a plot and writes it to `path`.
 
-    Or what else `draw` makes of a figure, what is to be shown, and the title.
+    matplotlib and the path are checked now, not after the training.
+
+    draw: a function (figure, shown, title); None: draw the learning curve of a history.
     """
     require("--plot", "matplotlib")
     from matplotlib.figure import Figure
@@ -170,7 +172,7 @@ def plotter(
 
 
 def page_writer(path: str, *others: str | None) -> Callable[[Report, str, str, str], None]:
-    """Return what writes a report, given it, its model, which part of the data it is of and their source, into `path`.
+    """Return a function (report, model, split's name, data's name) that writes a report as an HTML page to `path`.
 
     RequestError where a package that it needs is not installed.
     """

@@ -1,4 +1,4 @@
-"""What a plan file asks `cgru many` for: networks, how they are fitted, and to what; found out before any fit.
+"""Read and check a plan file of `cgru many`: data, splits, networks and options of fits.
 
 A list of values for a key is an axis. A setting has one value of each key.
 """
@@ -24,7 +24,9 @@ __all__ = ["FIT", "NETWORK", "Plan", "read_plan"]
 Check = Callable[[Any, str], Any]
 
 
-def _number(**bounds: Any) -> Check:
+def _number_check(**bounds: Any) -> Check:
+    """Return a check for numbers within bounds."""
+
     def check(value: Any, name: str) -> float:
         check_number(value, name, **bounds)
         return float(value)
@@ -32,19 +34,23 @@ def _number(**bounds: Any) -> Check:
     return check
 
 
-def _folds(value: Any, name: str) -> int:
+def _check_folds(value: Any, name: str) -> int:
+    """Check a number of folds, at least 2."""
     if positive(value, name) == 1:
         raise ValueError(f"{name}: expected at least 2, got 1")
     return value
 
 
-def _text(value: Any, name: str) -> str:
+def _check_text(value: Any, name: str) -> str:
+    """Check a string that is not empty."""
     if not isinstance(value, str) or not value:
         raise TypeError(f"{name}: expected a string, got {value!r}")
     return value
 
 
-def _one_of(known: Collection[str]) -> Check:
+def _choice_check(known: Collection[str]) -> Check:
+    """Return a check for strings among those `known`."""
+
     def check(value: Any, name: str) -> str:
         if not isinstance(value, str) or value not in known:
             raise ValueError(f"{name}: expected one of {', '.join(known)}, got {value!r}")
@@ -53,50 +59,53 @@ def _one_of(known: Collection[str]) -> Check:
     return check
 
 
-def _names(value: Any, name: str) -> tuple[str, ...]:
+def _check_names(value: Any, name: str) -> tuple[str, ...]:
+    """Check a string or a list of strings; return a tuple."""
     values = [value] if isinstance(value, str) else value
     if not isinstance(values, list) or not all(isinstance(each, str) for each in values):
         raise TypeError(f"{name}: expected a string or a list of strings, got {value!r}")
     return tuple(values)
 
 
-def _gap(value: Any, name: str) -> Any:
+def _check_gap(value: Any, name: str) -> Any:
+    """Check a time difference, such as 30d, as `split_at` takes it."""
     parse_gap(value)
     return value
 
 
-def _loss(value: Any, name: str) -> str:
-    loss = losses.named(_text(value, name))
+def _check_loss(value: Any, name: str) -> str:
+    """Check the name of a loss that `cgru many` can train with; return it in its long form."""
+    loss = losses.named(_check_text(value, name))
     if loss.classifies and not loss.takes_class_numbers:
         raise ValueError(f"{name}: expected one of a regression, or for classes a cross_entropy, got {value!r}")
     return losses.SHORT.get(value, value)
 
 
-# What the keys of each table are by default, and what judges their values.
+# For each key of a table its default and the check of its values. TOP: the keys outside [network] and [fit].
 TOP: dict[str, tuple[Any, Check]] = {
-    "data": (None, _text),
-    "results": (None, _text),
-    "folds": (None, _folds),
-    "inner_folds": (None, _folds),
+    "data": (None, _check_text),
+    "results": (None, _check_text),
+    "folds": (None, _check_folds),
+    "inner_folds": (None, _check_folds),
     "repeats": (1, positive),
     "seeds": (1, positive),
-    "groups": (None, _text),
-    "validation": (None, _number(below=1, above=True)),
+    "groups": (None, _check_text),
+    "validation": (None, _number_check(below=1, above=True)),
 }
 
 
-def _read(declared: Mapping[str, Any]) -> Check:
-    """What judges an option of how data are read, as a request declares it."""
+def _check_of_option(declared: Mapping[str, Any]) -> Check:
+    """Return the check of an option of reading, from its declaration in `Reading`."""
     if "choices" in declared:
-        return _one_of(declared["choices"])
-    checks = {None: flag, "NAME": _names, "A,B": _names, "GAP": _gap}
+        return _choice_check(declared["choices"])
+    checks = {None: flag, "NAME": _check_names, "A,B": _check_names, "GAP": _check_gap}
     checks["WORD,..."] = lambda value, _: list(as_words(value))
-    return checks.get(declared.get("metavar"), _text)
+    return checks.get(declared.get("metavar"), _check_text)
 
 
-# How the data file is read, likewise.
+# Keys outside the tables, too: how the data file is read.
 DATA: dict[str, tuple[Any, Check]] = {
-    each.name: (None, _read(each.metadata)) for each in fields(Reading) if each.name != "groups"
+    each.name: (None, _check_of_option(each.metadata)) for each in fields(Reading) if each.name != "groups"
 }
 NETWORK: dict[str, tuple[Any, Check]] = {
     "units": (recipe.UNITS, positive),
@@ -109,12 +118,12 @@ NETWORK: dict[str, tuple[Any, Check]] = {
     "reset_after": (False, flag),
     "layer_norm": (False, flag),
     "learn_h0": (False, flag),
-    "loss": (None, _loss),
-    "optimizer": ("adam", _one_of(NAMED)),
-    "learning_rate": (recipe.LEARNING_RATE, _number(above=True)),
-    "schedule": (recipe.SCHEDULE, _one_of(SCHEDULES)),
-    "weight_decay": (recipe.WEIGHT_DECAY, _number()),
-    "clip_norm": (1.0, _number(above=True)),
+    "loss": (None, _check_loss),
+    "optimizer": ("adam", _choice_check(NAMED)),
+    "learning_rate": (recipe.LEARNING_RATE, _number_check(above=True)),
+    "schedule": (recipe.SCHEDULE, _choice_check(SCHEDULES)),
+    "weight_decay": (recipe.WEIGHT_DECAY, _number_check()),
+    "clip_norm": (1.0, _number_check(above=True)),
     "float64": (False, flag),
 }
 FIT: dict[str, tuple[Any, Check]] = {
@@ -122,20 +131,20 @@ FIT: dict[str, tuple[Any, Check]] = {
     for name, each in OPTIONS.items()
     if Trait.PLAN in each.traits
 }
-ALONE = ("loss", *(name for name, each in OPTIONS.items() if Trait.UNLIKE in each.traits))
+NO_AXES = ("loss", *(name for name, each in OPTIONS.items() if Trait.UNLIKE in each.traits))
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A plan, all of its values judged one by one.
+    """The content of a plan file, each value checked.
 
     Attributes:
         path: the plan's file.
-        data, results: the other two.
+        data, results: the paths of the data file and of the file of results.
         reading: how the data file is read, by the arguments of `cgru.datasets.read`.
-        folds, inner_folds, repeats, seeds, groups, validation: as the file says, or None.
-        fixed: the value of each key of [network] and [fit] that is no axis, defaults among them.
-        axes: the values of the others, by key, in the file's order.
+        folds, inner_folds, repeats, seeds, groups, validation: as in the file, or None.
+        fixed: the values of all keys of [network] and [fit] that are no axes, including defaults.
+        axes: the list of values of each axis, by key, in the order of the file.
     """
 
     path: str
@@ -152,29 +161,29 @@ class Plan:
     axes: dict[str, list[Any]]
 
     def described(self) -> dict[str, Any]:
-        """What all results depend on, by name: not how many repeats, seeds and values of an axis there are."""
+        """Return by name the values that every result depends on: all but repeats, seeds and the values of axes."""
         split = {name: getattr(self, name) for name in ("folds", "inner_folds", "validation")}
         split |= {"grouped": self.groups is not None, "axes": sorted(self.axes)}
         return split | self.fixed | {"loss": self.fixed["loss"] or recipe.LOSS}
 
 
 def read_plan(path: str) -> Plan:
-    """The plan in a TOML file; what it names lies in the folder of that file, or where an absolute name leads.
+    """Read a plan from a TOML file; paths in it are relative to its folder.
 
-    RequestError, naming file and key, for what is no plan; OSError where it cannot be read.
+    RequestError, naming file and key, for an invalid plan; OSError where it cannot be read.
     """
-    tables = _tables(path)
+    tables = _read_tables(path)
     top = {key: value for key, value in tables.items() if not isinstance(value, dict)}
     for key in tables.keys() - top.keys() - {"network", "fit"}:
         raise RequestError(f"{path}: [{key}]: expected no tables but [network] and [fit]")
     for key in ("network", "fit"):
         if key in top:
             raise RequestError(f"{path}: {key}: expected a table, [{key}], got {top[key]!r}")
-    values, axes = _judged(top, TOP | DATA, f"{path}: ", axes=False)
+    values, axes = _check_table(top, TOP | DATA, f"{path}: ", axes=False)
     reading = {key: value for key in DATA if (value := values.pop(key)) is not None}
     fixed: dict[str, Any] = {}
     for table, known in (("network", NETWORK), ("fit", FIT)):
-        own, lists = _judged(tables.get(table, {}), known, f"{path}: [{table}] ")
+        own, lists = _check_table(tables.get(table, {}), known, f"{path}: [{table}] ")
         fixed |= own
         axes |= lists
     if values["data"] is None:
@@ -191,7 +200,8 @@ def read_plan(path: str) -> Plan:
     return Plan(path, **values, reading=reading, fixed=fixed, axes=axes)
 
 
-def _tables(path: str) -> dict[str, Any]:
+def _read_tables(path: str) -> dict[str, Any]:
+    """Parse a TOML file."""
     try:
         import tomllib
     except ImportError:  # Python 3.10
@@ -206,34 +216,41 @@ def _tables(path: str) -> dict[str, Any]:
             raise RequestError(f"{path}: expected a TOML file: {error}") from None
 
 
-def _judged(
+def _check_table(
     given: Mapping[str, Any], known: Mapping[str, tuple[Any, Check]], where: str, axes: bool = True
 ) -> tuple[dict[str, Any], dict[str, list[Any]]]:
-    """The values of all keys that are known, but for lists, and those of lists where they may be axes."""
+    """Check a table; return (values by key, with defaults for keys that are not given; axes: lists of values by key).
+
+    given: the table.
+    known: for each allowed key its default and its check.
+    where: the prefix of errors.
+    axes: whether a list is an axis.
+    """
     values, lists = {key: default for key, (default, _) in known.items()}, {}
     for key, value in given.items():
         if key not in known:
             raise RequestError(f"{where}{key}: expected one of {', '.join(known)}")
         check = known[key][1]
         if isinstance(value, list) and axes:
-            if key in ALONE:
+            if key in NO_AXES:
                 raise RequestError(f"{where}{key}: expected one value, so that losses can be compared, got {value!r}")
             if not value:
                 raise RequestError(f"{where}{key}: expected one value or more, got []")
             del values[key]
-            lists[key] = [_value(check, own, f"{key}[{i}]", where) for i, own in enumerate(value)]
+            lists[key] = [_check_value(check, own, f"{key}[{i}]", where) for i, own in enumerate(value)]
             for i, own in enumerate(lists[key]):
                 if own in lists[key][:i]:
                     raise RequestError(f"{where}{key}[{i}]: expected each value once, got {own!r} again")
         else:
-            values[key] = _value(check, value, key, where)
+            values[key] = _check_value(check, value, key, where)
     return values, lists
 
 
-def _value(check: Check, value: Any, name: str, where: str) -> Any:
+def _check_value(check: Check, value: Any, name: str, where: str) -> Any:
+    """Return the checked value of a key; RequestError, which begins with `where` and the key, where it is refused."""
     try:
         return check(value, name)
     except (TypeError, ValueError) as error:
         text = str(error)
-        own = text if text.startswith(name) else f"{name}: {text.partition(': ')[2]}"  # some know it by another name
+        own = text if text.startswith(name) else f"{name}: {text.partition(': ')[2]}"  # the check may use another name
         raise RequestError(f"{where}{own}") from None

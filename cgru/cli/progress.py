@@ -1,4 +1,4 @@
-"""What the `cgru` command shows of a training, or of many, while it lasts, on stderr."""
+"""Progress of one fit or of many on stderr, for the `cgru` command: a bar in a terminal, else lines."""
 
 from __future__ import annotations
 
@@ -11,32 +11,37 @@ from typing import Any
 from cgru.network.history import SCORES, Epoch, score_text
 from cgru.network.progress import Bar, create_bar
 
-__all__ = ["Fits", "Progress", "say"]
+__all__ = ["FitCounter", "Progress", "say"]
 
 
 def say(message: str, code: int = 0) -> int:
-    """Print a message as one line; return the exit code of the command that ends with it."""
+    """Print a message to stderr as one line; return `code`, an exit code."""
     print(" ".join(message.split()), file=sys.stderr)
     return code
 
 
-class _Shown:
-    """A bar in a terminal where tqdm is installed, else lines."""
+class _BarOrLines:
+    """Shows progress as a bar in a terminal where tqdm is installed, else as lines.
+
+    total: the number of steps.
+    quiet: show nothing.
+    draw: makes the bar.
+    """
 
     def __init__(self, total: int, quiet: bool, draw: Callable[[], Any]):
         self.total, self.quiet, self.draw = total, quiet, draw
         self.bar: Any = None
 
     def say(self, *lines: str) -> None:
-        """Print the lines, unless all is to be quiet."""
+        """Print the lines to stderr, unless `quiet`."""
         if not self.quiet:
             print(*lines, sep="\n", file=sys.stderr, flush=True)
 
     def is_tenth(self, done: int) -> bool:
-        """Whether this is one of about ten to tell of."""
+        """Return whether to print a line after step number `done`, one of about ten."""
         return done == self.total or done % math.ceil(self.total / 10) == 0
 
-    def __enter__(self) -> _Shown:
+    def __enter__(self) -> _BarOrLines:
         if not self.quiet and sys.stderr is not None and sys.stderr.isatty():
             with contextlib.suppress(ImportError):
                 self.bar = self.draw()
@@ -47,29 +52,29 @@ class _Shown:
             self.bar.close()
 
 
-class Progress(_Shown):
-    """The callback of a fit of `total` epochs."""
+class Progress(_BarOrLines):
+    """Shows the epochs of a fit, as its callback."""
 
     def __init__(self, total: int, quiet: bool):
         super().__init__(total, quiet, lambda: Bar(total))
 
     def __call__(self, epoch: Epoch) -> None:
-        """Show the epoch, in the bar or, of about ten of them, as a line."""
+        """Show the losses of an epoch in the bar, or as one of about ten lines."""
         if self.bar is not None:
             self.bar(epoch)
         elif epoch.epoch == 1 or self.is_tenth(epoch.epoch):
-            self.say(f"epoch {epoch.epoch:{len(str(self.total))}}/{self.total}: {long(epoch)}")
+            self.say(f"epoch {epoch.epoch:{len(str(self.total))}}/{self.total}: {epoch_in_words(epoch)}")
 
 
-class Fits(_Shown):
-    """Of `total` fits, some of which are done already."""
+class FitCounter(_BarOrLines):
+    """Shows how many of `total` fits are done, `done` of them in an earlier run."""
 
     def __init__(self, total: int, done: int, quiet: bool):
         super().__init__(total, quiet, lambda: create_bar(total, done))
         self.done, self.failed = done, 0
 
     def __call__(self, failed: bool) -> None:
-        """One more is over."""
+        """Count one more fit, and show it in the bar or as one of about ten lines."""
         self.done, self.failed = self.done + 1, self.failed + failed
         failures = f", {self.failed} failed" if self.failed else ""
         if self.bar is not None:
@@ -79,8 +84,8 @@ class Fits(_Shown):
             self.say(f"fit {self.done:{len(str(self.total))}}/{self.total}{failures}")
 
 
-def long(epoch: Epoch) -> str:
-    """For a line of its own."""
+def epoch_in_words(epoch: Epoch) -> str:
+    """Return the losses and scores of an epoch as the text of a line."""
     before = ("loss ", ", accuracy ", ", validation ", ", ")
     state = "".join(score_text(epoch, *each) for each in zip(SCORES, before, strict=True))
     if epoch.skipped:

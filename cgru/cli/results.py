@@ -1,6 +1,6 @@
-"""The results of a plan as they come: a file of JSON Lines, whole but for its last line after a kill at any moment.
+"""The file of results of `cgru many`, in JSON Lines: a header, then a record for each fit that is done.
 
-The first line, the header, says what the others are the results of.
+Records are appended as fits end. After a kill at any moment at most the last line is incomplete.
 """
 
 from __future__ import annotations
@@ -16,32 +16,32 @@ from typing import Any
 
 from cgru.cli.arguments import RequestError
 
-__all__ = ["Results", "identity"]
+__all__ = ["Results", "job_key"]
 
-KINDS = {"name": str, "place": dict, "scores": dict, "seconds": int | float, "error": str | None}  # of a record
-SYNCED = 1.0  # seconds that the disk may be behind
+TYPES = {"name": str, "place": dict, "scores": dict, "seconds": int | float, "error": str | None}  # of a record
+SYNC_SECONDS = 1.0  # between calls of fsync
 CURE = "another --results FILE keeps both"
 
 
-def identity(place: Mapping[str, Any]) -> str:
-    """What a job is known by: its place, in whatever order it is told."""
+def job_key(place: Mapping[str, Any]) -> str:
+    """Return a key for a job from its place, independent of the order of the place's entries."""
     return json.dumps(place, sort_keys=True)
 
 
 class Results:
-    """The records in the file at `path`, which is made where there is none; this command's alone until it is closed.
+    """The records in a file of results, which is created where there is none, and locked until it is closed.
 
     Args:
         path: the file.
-        header: what results depend on: the version as "cgru", and under "plan" and "data" what is compared by name.
-            As JSON has it.
+        header: what results depend on: the version ("cgru"), and two dicts of values that must not change ("plan" and
+            "data"). JSON types alone.
 
     Attributes:
-        records: by their `identity`, each a dict of name, place, scores, seconds and error (a text, or None). Of a job
-            that failed and was run again, the later one.
+        records: by `job_key`, each a dict of name, place, scores, seconds and error (a text, or None). Of a job that
+            failed and was run again, the later one.
 
-    An unfinished last line is cut off. RequestError for anything else that is no record under this header, which is
-    then left as it is, and where another command has the file; OSError where it cannot be read or written.
+    An incomplete last line is cut off. RequestError where a line is no record, where the header differs, and where
+    another command has locked the file; the file then stays as it is. OSError where it cannot be read or written.
     """
 
     def __init__(self, path: str, header: Mapping[str, Any]) -> None:
@@ -52,7 +52,7 @@ class Results:
         self._syncing = threading.Thread(target=self._keep_synced, daemon=True)
         try:
             self._lock()
-            self._read(json.loads(_line(header)))
+            self._load_records(json.loads(_as_json_line(header)))
         except BaseException:
             os.close(self._file)
             raise
@@ -72,13 +72,14 @@ class Results:
             os.close(self._file)
 
     def add(self, record: Mapping[str, Any]) -> None:
-        """Append a record, a dict as in `records`. OSError where it cannot be written; no part of it then stays."""
-        self.records[identity(record["place"])] = dict(record)
+        """Append a record, a dict as in `records`. OSError where that fails; the file is then as before."""
+        self.records[job_key(record["place"])] = dict(record)
         scores = {name: value if math.isfinite(value) else str(value) for name, value in record["scores"].items()}
         self._append({**record, "scores": scores})
 
     def _append(self, value: Mapping[str, Any]) -> None:
-        line, end = _line(value), os.fstat(self._file).st_size
+        """Append a line to the file, or nothing where that fails."""
+        line, end = _as_json_line(value), os.fstat(self._file).st_size
         try:
             while line:
                 line = line[os.write(self._file, line) :]
@@ -89,13 +90,15 @@ class Results:
         self._behind = True
 
     def _keep_synced(self) -> None:
-        while not self._over.wait(SYNCED):
+        """Call fsync after new lines, in a thread, until the file is closed."""
+        while not self._over.wait(SYNC_SECONDS):
             if self._behind:
                 self._behind = False
-                with contextlib.suppress(OSError):  # told at the end, where it lasts
+                with contextlib.suppress(OSError):  # if it persists, the fsync in __exit__ raises it
                     os.fsync(self._file)
 
     def _lock(self) -> None:
+        """Lock the file; RequestError where another command has locked it."""
         try:
             import fcntl
         except ImportError:  # on Windows
@@ -105,70 +108,73 @@ class Results:
         except BlockingIOError:
             raise RequestError(f"{self.path}: another command is writing to it") from None
 
-    def _read(self, header: dict[str, Any]) -> None:
+    def _load_records(self, header: dict[str, Any]) -> None:
+        """Read all records and cut off an incomplete last line; write the header into an empty file."""
         with open(self._file, "rb", closefd=False) as file:
             text = file.read()
         *lines, rest = text.split(b"\n")
-        if not lines and not _line(header).startswith(rest):
-            raise RequestError(f"{self.path}: line 1: expected the results of a plan, got {_shown(rest)}")
+        if not lines and not _as_json_line(header).startswith(rest):
+            raise RequestError(f"{self.path}: line 1: expected the results of a plan, got {_excerpt(rest)}")
         if lines:
-            self._compare(lines[0], header)
+            self._check_header(lines[0], header)
         for number, line in enumerate(lines[1:], 2):
-            record = _record(line)
+            record = _parse_record(line)
             if record is None:
-                raise RequestError(f"{self.path}: line {number}: expected a result of the plan, got {_shown(line)}")
-            known = self.records.get(identity(record["place"]))
+                raise RequestError(f"{self.path}: line {number}: expected a result of the plan, got {_excerpt(line)}")
+            known = self.records.get(job_key(record["place"]))
             if known is not None and known["error"] is None:
                 due = "one result of each job"
                 raise RequestError(f"{self.path}: line {number}: expected {due}, got two of {record['name']}")
-            self.records[identity(record["place"])] = record
+            self.records[job_key(record["place"])] = record
         if rest:
             os.ftruncate(self._file, len(text) - len(rest))
         if not lines:
             self._append(header)
 
-    def _compare(self, line: bytes, header: dict[str, Any]) -> None:
-        found = _object(line)
+    def _check_header(self, line: bytes, header: dict[str, Any]) -> None:
+        """Check that the first line is this header; RequestError names what differs."""
+        found = _parse_object(line)
         if found.keys() != header.keys() or not all(isinstance(found[x], dict) for x in ("plan", "data")):
-            raise RequestError(f"{self.path}: line 1: expected the results of a plan, got {_shown(line)}")
+            raise RequestError(f"{self.path}: line 1: expected the results of a plan, got {_excerpt(line)}")
         if found["cgru"] != header["cgru"]:
             raise RequestError(f"{self.path} has results of cgru {found['cgru']}, this is {header['cgru']}; {CURE}")
         for what, other in (("data", "other data"), ("plan", "another plan")):
-            changed = ", ".join(_changes(found[what], header[what], what == "plan"))
+            changed = ", ".join(_differences(found[what], header[what], what == "plan"))
             if changed:
                 raise RequestError(f"{self.path} has the results of {other}: {changed}; {CURE}")
 
 
-def _changes(there: dict[str, Any], here: dict[str, Any], values: bool) -> Iterator[str]:
-    """What is not the same, by its name and, where they say something, with its `values`."""
+def _differences(there: dict[str, Any], here: dict[str, Any], values: bool) -> Iterator[str]:
+    """Yield a text for each entry that differs between two dicts, with both values if `values`."""
     for name in {**there, **here}:
         old, new = (json.dumps(each[name]) if name in each else "none" for each in (there, here))
         if old != new:
             yield f"{name} was {old}, is {new}" if values else f"{name} has changed"
 
 
-def _line(value: Mapping[str, Any]) -> bytes:
+def _as_json_line(value: Mapping[str, Any]) -> bytes:
+    """Return a dict as a line of JSON."""
     return json.dumps(value, allow_nan=False).encode() + b"\n"
 
 
-def _object(line: bytes) -> dict[str, Any]:
-    """The JSON object in a line, {} where it is none."""
+def _parse_object(line: bytes) -> dict[str, Any]:
+    """Parse a line of JSON; return {} where it is no object."""
     with contextlib.suppress(ValueError, RecursionError):
         value = json.loads(line)
         return value if isinstance(value, dict) else {}
     return {}
 
 
-def _record(line: bytes) -> dict[str, Any] | None:
-    """The record in a line, None where it is none."""
-    value = _object(line)
-    if value.keys() == KINDS.keys() and all(isinstance(value[name], kind) for name, kind in KINDS.items()):
+def _parse_record(line: bytes) -> dict[str, Any] | None:
+    """Parse a record from a line; return None where it is none."""
+    value = _parse_object(line)
+    if value.keys() == TYPES.keys() and all(isinstance(value[name], kind) for name, kind in TYPES.items()):
         with contextlib.suppress(TypeError, ValueError):
             return value | {"scores": {name: float(score) for name, score in value["scores"].items()}}
     return None
 
 
-def _shown(line: bytes) -> str:
-    """The beginning of a line."""
+def _excerpt(line: bytes) -> str:
+    """Return the beginning of a line, for an error."""
     text = line[:40].decode("utf-8", "replace")
     return repr(text + "..." if len(line) > 40 else text)

@@ -1,4 +1,4 @@
-"""Losses and accuracies as the `cgru` command tells them."""
+"""Score a model, and return losses and accuracies in words for the `cgru` command."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from cgru.core.formatting import figure
 from cgru.datasets import Split
 from cgru.reports.comparison import seen, seen_in_words
 
-__all__ = ["judged", "scored"]
+__all__ = ["score_and_overlap", "score_text"]
 
 
-def scored(net: cgru.Network, split: Split) -> str:
-    """Score `net` on a split; return its loss and accuracy, or of a regression the root of the mean squared error."""
+def score_text(net: cgru.Network, split: Split) -> str:
+    """Score `net` on a split; return its loss and accuracy in words, or its loss and RMSE for a regression."""
     X, y, lengths, judge = split.X, split.y, split.lengths, losses.named(net.loss)
     if not judge.classifies:
         rmse = {"RMSE": lambda y, A: math.sqrt(np.square(judge.point(A) - y, dtype=np.float64).mean())}
@@ -27,6 +27,6 @@ def scored(net: cgru.Network, split: Split) -> str:
     return f"loss {figure(loss)}, accuracy {accuracy:.2%} ({round(accuracy * count)} of {count})"
 
 
-def judged(net: cgru.Network, split: Split) -> str:
-    """What `scored` says, and how many samples took part in the training of `net`, or that this is not known."""
-    return f"{scored(net, split)}; {seen_in_words(seen(net, split.X, split.lengths))}"
+def score_and_overlap(net: cgru.Network, split: Split) -> str:
+    """Return `score_text`, and how many samples of the split `net` was trained on, or that this is not known."""
+    return f"{score_text(net, split)}; {seen_in_words(seen(net, split.X, split.lengths))}"

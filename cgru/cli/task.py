@@ -1,6 +1,6 @@
-"""What a data set asks the `cgru` command to learn or to score, and the targets as a network takes them.
+"""The learning task of a data set, classification or regression, and its targets as a network takes them.
 
-m sequences of s steps of e elements, k outputs.
+m sequences of s steps of e features, k outputs.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 
 import cgru
 from cgru import losses, recipe
-from cgru.cli.arguments import RequestError, fillable
+from cgru.cli.arguments import RequestError, with_missing_advice
 from cgru.core.lengths import mask
 from cgru.core.row_blocks import slices
 from cgru.datasets import Dataset, Split
@@ -23,11 +23,13 @@ CURE = "of a table --label names the column, in a folder it is y.npy"
 
 
 class Task(NamedTuple):
-    """What is to be learned: classes, by their `names`, or where those are None real numbers.
+    """A learning task: classification, or regression where `names` is None.
 
-    `train` and `test` are the targets of the two splits, classes as indices into `names`, (m,), or (m, s) where there
-    is one for each step; `test` is None where there is nothing to test on. `note` is what the user may want to know
-    about them, or "".
+    Attributes:
+        names: those of the classes.
+        train, test: the targets of the two splits. Classes are indices into `names`, (m,), or (m, s) for classes at
+            steps. `test` is None where there is no test split.
+        note: a note for the user, or "".
     """
 
     names: tuple[str, ...] | None
@@ -37,12 +39,16 @@ class Task(NamedTuple):
 
     @property
     def numbers(self) -> int:
-        """How many are to be predicted of each sample, in a regression."""
+        """Return the number of targets of a regression."""
         return 1 if self.train.ndim == 1 else self.train.shape[1]
 
 
 def task_of(data: Dataset, source: str, tested: str | None = None) -> Task:
-    """What `data` asks to learn; refuses a test split, which the file `tested` may hold, that could not be scored."""
+    """Return the task of a data set; RequestError where there is none, or the test split does not fit it.
+
+    source: the name of the data set for errors.
+    tested: the file of the test split, where it has its own.
+    """
     if data.train is None:
         raise RequestError(f"{source}: train_x is missing: there is nothing to train on")
     prefix = "" if data.test is None or tested else "train_"
@@ -50,8 +56,8 @@ def task_of(data: Dataset, source: str, tested: str | None = None) -> Task:
     y, test = data.train.y, None if data.test is None else data.test.y
     if y is None:
         raise RequestError(f"{source}: {prefix}y is missing: there is nothing to learn; {CURE}")
-    if data.test is not None and not _finite(data.test):
-        raise RequestError(fillable(f"{of_test}x: expected finite numbers, got NaN or infinity"))
+    if data.test is not None and not _is_finite(data.test):
+        raise RequestError(with_missing_advice(f"{of_test}x: expected finite numbers, got NaN or infinity"))
     reals = y.dtype.kind == "f"
     if test is not None and (
         (test.dtype.kind == "f") != reals or test.ndim != y.ndim or (reals and test.shape[1:] != y.shape[1:])
@@ -65,37 +71,42 @@ def task_of(data: Dataset, source: str, tested: str | None = None) -> Task:
         if not np.isfinite(y).all():
             raise RequestError(f"{source}: {prefix}y: expected finite numbers, got NaN or infinity")
         wide = y.astype(np.float64)
-        if np.abs(wide).max() > 1e30:  # their squares overflow, or they do themselves in float32
+        if np.abs(wide).max() > 1e30:  # larger ones, or their squares, overflow in float32
             raise RequestError(f"{source}: {prefix}y: expected numbers up to 1e30, got {np.abs(wide).max():.3g}")
-        return Task(None, wide, test, _note(y, f"{prefix}y"))
+        return Task(None, wide, test, _regression_note(y, f"{prefix}y"))
 
-    values = _values(data.train)
+    values = _distinct_classes(data.train)
     names = data.class_names or tuple(map(str, values.tolist()))
-    seen = set(_labels(values, data.class_names))
+    seen = set(_as_names(values, data.class_names))
     if len(seen) < 2:
         raise RequestError(f"{source}: {prefix}y: expected at least two classes, got {seen.pop()} alone")
-    train = _indices(data.train, data.class_names, names, f"{source}: {prefix}y")
+    train = _class_indices(data.train, data.class_names, names, f"{source}: {prefix}y")
     if test is not None:
-        # Only what training saw: a class that merely has a name would be scored as if it could have been learned.
+        # Only classes in the training data: no other can have been learned, even where class_names has it.
         learned = [name for name in names if name in seen]
-        _known(_labels(_values(data.test), data.class_names), learned, f"{of_test}y")
-        test = _indices(data.test, data.class_names, names, f"{of_test}y")
+        _check_known(_as_names(_distinct_classes(data.test), data.class_names), learned, f"{of_test}y")
+        test = _class_indices(data.test, data.class_names, names, f"{of_test}y")
     return Task(names, train, test)
 
 
 def build(
-    names: tuple[str, ...] | None, numbers: int, steps: bool, *, seed: int, loss: str, **given: Any
+    names: tuple[str, ...] | None, numbers: int, steps: bool, *, seed: int, loss: str, **options: Any
 ) -> cgru.Network:
-    """Build a network as `recipe.network` does, for classes by their `names` or so many `numbers`, at all `steps`."""
+    """Build a network by `recipe.network`, with a head for the task.
+
+    names: those of the classes; None: a regression.
+    numbers: the number of targets of a regression.
+    steps: whether there are outputs at each step.
+    """
     k, activate = (numbers * losses.named(loss).outputs, "identity") if names is None else (len(names), "softmax")
-    return recipe.network(cgru.Dense(k, activate), names=names, steps=steps, seed=seed, loss=loss, **given)
+    return recipe.network(cgru.Dense(k, activate), names=names, steps=steps, seed=seed, loss=loss, **options)
 
 
 def loss_of(names: Sequence[str] | None, asked: str | None, where: str, cure: str = "leave it out") -> str:
-    """Return the loss to train with, the one `asked` for: of classes, which have `names`, a cross-entropy.
+    """Return the loss to train with: the one `asked` for, or the default of the task.
 
-    RequestError, with `where` before it and the `cure` behind, where a loss of numbers was asked for beside classes, or
-    one of classes beside numbers.
+    names: those of the classes; None: a regression.
+    where, cure: begin and end the RequestError for a loss that is not of the task.
     """
     if asked is not None and losses.classifies(asked) != (names is not None):
         has = (
@@ -106,36 +117,37 @@ def loss_of(names: Sequence[str] | None, asked: str | None, where: str, cure: st
 
 
 def at_steps(y: np.ndarray) -> bool:
-    """Whether `y` has a class for each step (m, s)."""
+    """Return whether `y` has a class for each step, (m, s)."""
     return y.ndim == 2 and y.dtype.kind != "f"
 
 
 def real_steps(X: np.ndarray, lengths: np.ndarray | None) -> np.ndarray:
-    """(m, s) booleans: which steps of X (m, s, e) are no padding."""
+    """Return a mask (m, s) of the steps of X (m, s, e) that are not padding."""
     m, s, _ = X.shape
     return np.ones((m, s), bool) if lengths is None else mask(lengths, s)[:, :, 0]
 
 
-def _blocks(split: Split) -> Iterator[tuple[slice, Any]]:
-    """The samples of a split, some at a time, and where their classes are no padding."""
+def _row_blocks(split: Split) -> Iterator[tuple[slice, Any]]:
+    """Yield (rows, mask of their targets that are not padding) for blocks of samples of a split."""
     for rows in slices(split.X.shape[:2]):
         lengths = None if split.lengths is None else split.lengths[rows]
         yield rows, real_steps(split.X[rows], lengths) if at_steps(split.y) else slice(None)
 
 
-def _values(split: Split) -> np.ndarray:
-    """The different classes in a split, in sorted order."""
-    return np.unique(np.concatenate([np.unique(split.y[rows][real]) for rows, real in _blocks(split)]))
+def _distinct_classes(split: Split) -> np.ndarray:
+    """Return the distinct classes in a split, sorted."""
+    return np.unique(np.concatenate([np.unique(split.y[rows][real]) for rows, real in _row_blocks(split)]))
 
 
-def _finite(split: Split) -> bool:
-    """Whether the steps that are no padding are finite, looked at block by block."""
+def _is_finite(split: Split) -> bool:
+    """Return whether all steps of a split that are not padding are finite; look at it block by block."""
     X, lengths = split.X, split.lengths
     blocks = ((X[rows], None if lengths is None else lengths[rows]) for rows in slices(X.shape))
     return all(np.isfinite(block[real_steps(block, steps)]).all() for block, steps in blocks)
 
 
-def _note(y: np.ndarray, name: str) -> str:
+def _regression_note(y: np.ndarray, name: str) -> str:
+    """Return a note where real targets look like classes, since they are a few whole numbers; "" otherwise."""
     values = np.unique(y)
     if len(values) > 20 or (values % 1).any():
         return ""
@@ -146,12 +158,12 @@ def _note(y: np.ndarray, name: str) -> str:
 
 
 def targets(net: cgru.Network, split: Split, data: Dataset, source: str) -> np.ndarray:
-    """Return `split.y`, of `data`, as `net` is scored on it: values of its `classes`, else their indices, or numbers.
+    """Return the targets of a split as `net` takes them: values of `net.classes`, else class indices, or numbers.
 
-    Classes meet by name. Integers stand for the names that are given beside them and without these for themselves: by
-    mere position they could mean other classes than the model's.
+    Classes are matched by name. Integers in y are indices into the class names of the file (`data`), or without these
+    the names themselves. They are never indices into the model's classes, which may have another order.
     """
-    y, given = split.y, data.class_names
+    y, class_names = split.y, data.class_names
     if net.loss is None:
         raise RequestError("the model has no Dense at the end and so no loss: there is nothing to score")
     if y is None:
@@ -165,38 +177,40 @@ def targets(net: cgru.Network, split: Split, data: Dataset, source: str) -> np.n
         due = "step, (m, s)" if net.per_step else "sequence, (m,)"
         raise RequestError(f"{source}: y: expected a class for each {due}, as the model predicts, got shape {y.shape}")
     names = net.data_spec.labels
-    if y.dtype.kind in "iu" and not given and not any(name.lstrip("-").isdecimal() for name in names):
+    if y.dtype.kind in "iu" and not class_names and not any(name.lstrip("-").isdecimal() for name in names):
         cure = "an array class_names in the file would say what 0, 1, ... mean"
-        raise RequestError(f"{source}: y: expected the model's classes by name ({_few(names)}), got integers; {cure}")
-    found = _indices(split, given, names, f"{source}: y")
+        raise RequestError(f"{source}: y: expected the model's classes by name ({_words(names)}), got integers; {cure}")
+    found = _class_indices(split, class_names, names, f"{source}: y")
     return found if net.classes is None else net.classes[found]
 
 
-def _labels(y: np.ndarray, given: Sequence[str] | None) -> list[str]:
-    """`y` spelled out; integers are indices into the class names `given` beside them, if any are."""
-    if y.dtype.kind in "iu" and given:
-        return [given[i] if 0 <= i < len(given) else str(i) for i in y.tolist()]
+def _as_names(y: np.ndarray, class_names: Sequence[str] | None) -> list[str]:
+    """Return classes as names; integers are indices into the `class_names` of the file, if there are any."""
+    if y.dtype.kind in "iu" and class_names:
+        return [class_names[i] if 0 <= i < len(class_names) else str(i) for i in y.tolist()]
     return list(map(str, y.tolist()))
 
 
-def _known(labels: Sequence[str], names: Sequence[str], where: str) -> None:
+def _check_known(labels: Sequence[str], names: Sequence[str], where: str) -> None:
+    """Check that all labels are among the names of classes; RequestError otherwise."""
     unknown = sorted(set(labels) - set(names))
     if unknown:
-        raise RequestError(f"{where}: expected the classes {_few(names)}, got {_few(unknown)}")
+        raise RequestError(f"{where}: expected the classes {_words(names)}, got {_words(unknown)}")
 
 
-def _indices(split: Split, given: Sequence[str] | None, names: Sequence[str], where: str) -> np.ndarray:
-    """The places in `names` of the classes in a split, 0 where there is padding."""
-    values, places = _values(split), {name: i for i, name in enumerate(names)}
-    labels = _labels(values, given)
-    _known(labels, names, where)
-    # There may be as many classes of steps as numbers in X.
+def _class_indices(split: Split, class_names: Sequence[str] | None, names: Sequence[str], where: str) -> np.ndarray:
+    """Return the classes in a split as indices into `names`, 0 at padding."""
+    values, places = _distinct_classes(split), {name: i for i, name in enumerate(names)}
+    labels = _as_names(values, class_names)
+    _check_known(labels, names, where)
+    # A small dtype: classes of steps may take as much memory as X.
     found = np.zeros(split.y.shape, np.min_scalar_type(len(names)) if at_steps(split.y) else np.intp)
     index = np.array([places[label] for label in labels], found.dtype)
-    for rows, real in _blocks(split):
+    for rows, real in _row_blocks(split):
         found[rows][real] = index[np.searchsorted(values, split.y[rows][real])]
     return found
 
 
-def _few(names: Sequence[str]) -> str:
+def _words(names: Sequence[str]) -> str:
+    """Return the first nine names as text."""
     return ", ".join(names[:9]) + (", ..." if len(names) > 9 else "")

@@ -1,7 +1,7 @@
-"""What the fits of a grid say: a table, the setting chosen in each outer fold, and the honest score.
+"""`Grid`: the results of nested cross-validation: a table, the setting chosen in each outer fold, the nested score.
 
-A record is what became of one fit, a plain dict: its name; its place, a dict of its setting and of repeat, fold, inner
-and seed; scores; seconds; error, a text or None.
+A record is the result of one fit as a plain dict: `name`; `place`, a dict of its setting and of repeat, fold, inner and
+seed; `scores`; `seconds`; `error`, a text or None.
 """
 
 from __future__ import annotations
@@ -15,20 +15,24 @@ import numpy as np
 from cgru.core.formatting import figure
 from cgru.network.network import Network
 
-__all__ = ["PLACE", "TAKEN", "TOLD", "Grid", "joined", "scores_in_words"]
+__all__ = ["PLACE", "RESERVED", "SHOWN", "Grid", "joined", "scores_in_words"]
 
-PLACE = ("repeat", "fold", "inner", "seed")  # what a place has beside the setting
-TAKEN = (*PLACE, "name", "seconds", "error", "fits", "failed", "kept", "left_out")  # what no axis is called
-TOLD = ("validation_", "test_")  # how the scores begin that are told of settings
+PLACE = ("repeat", "fold", "inner", "seed")  # keys of a place beside the setting
+RESERVED = (*PLACE, "name", "seconds", "error", "fits", "failed", "kept", "left_out")  # names that no axis may have
+SHOWN = ("validation_", "test_")  # prefixes of the scores that tables show
 
 Record = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class _Outcome:
-    """What became of a setting in an outer fold; `kept` has the best start of each inner one.
+    """The fits of one setting in one outer fold.
 
-    It is None where a start failed, or all of an inner fold have NaN for their validation loss.
+    setting: the values on the axes.
+    at: repeat and fold.
+    records: all its records there.
+    kept: the record of the best start in each inner fold. None where a fit failed or is missing, or where all starts of
+        an inner fold have a validation loss of NaN.
     """
 
     setting: dict[str, Any]
@@ -37,26 +41,27 @@ class _Outcome:
     kept: list[Record] | None
 
     def scores(self) -> dict[str, list[float]]:
-        """Those of what was kept."""
-        names = [name for name in self.kept[0]["scores"] if name.startswith(TOLD)]
+        """Return the scores that tables show, by name, one number for each inner fold."""
+        names = [name for name in self.kept[0]["scores"] if name.startswith(SHOWN)]
         return {name: [record["scores"][name] for record in self.kept] for name in names}
 
     def loss(self) -> float:
-        return float(np.mean([_validation(record) for record in self.kept]))
+        """Return the validation loss, the mean over inner folds."""
+        return float(np.mean([_validation_loss(record) for record in self.kept]))
 
 
 class Grid(list[Record]):
-    """The records of a grid's fits, {"name":, "place":, "scores":, "seconds":, "error":}, and what they come to.
+    """The cross-validation results of a grid: a list of records, {"name":, "place":, "scores":, "seconds":, "error":}.
 
-    What one is made of may come from a file: nothing else decides, nor does their order.
+    Tables, choices and scores depend on the records alone, in any order, so that they may come from a file.
 
     Args:
-        records: of fits that are done, failed ones among them.
-        missing: how many fits are not done.
+        records: those of all fits that are done, failed ones among them.
+        missing: the number of fits that are not done.
 
     Attributes:
-        networks: where `cgru.grid` was to keep them, by (repeat, fold) those that made the fold's honest score, one for
-            each inner fold.
+        networks: by (repeat, fold), the networks behind the nested score of the outer fold, one for each inner fold.
+            Empty unless `cgru.grid` was called with `keep="best"`.
 
     Spreads are standard deviations, 0 for a single number.
     """
@@ -67,30 +72,32 @@ class Grid(list[Record]):
         self.networks: dict[tuple[int, int], list[Network]] = {}
 
     def table(self) -> list[dict[str, Any]]:
-        """One dict a setting: its values; `fits` that are done, and `failed` ones of them; and scores with spreads.
+        """Return one dict for each setting: its values, counts of its fits, and its mean scores with spreads.
 
-        For each inner fold counts its best start. `test_loss`, say, is a mean over inner folds, then over those outer
-        ones (`folds`, of all repeats) in which the setting lacks no fit; `test_loss_spread` is over the latter. None
-        where there is no such fold. Whoever picks a setting by test scores has none left that is honest: see `score`.
+        `fits` are done, `failed` of them failed. For each inner fold its best start counts. `test_loss`, say, is the
+        mean over inner folds, then over the `folds`, the outer folds of all repeats in which the setting lacks no fit.
+        `test_loss_spread` is the spread over those outer folds. Both are None where there is no such fold. To choose a
+        setting by test scores makes them optimistic: use `score`.
         """
-        names, settings = self._told(), self._outcomes(lambda outcome: repr(outcome.setting))
-        return [_row(outcomes, names) for outcomes in settings.values()]
+        names, settings = self._score_names(), self._group_outcomes(lambda outcome: repr(outcome.setting))
+        return [_table_row(outcomes, names) for outcomes in settings.values()]
 
     def chosen(self) -> list[dict[str, Any]]:
-        """One dict an outer fold of each repeat: the setting whose validation loss, over inner folds, was the lowest.
+        """Return one dict for each outer fold of each repeat: the setting with the lowest validation loss there.
 
-        It has `repeat` and `fold`; the values of the setting; means and spreads over inner folds, `test_loss` that on
-        samples that had no say in anything; `kept`, the names of the fits that these are of; `left_out`, the settings
-        that could not be chosen since a fit of theirs failed or is missing, or their validation loss is NaN; and
-        `error`, None or in words that none could be: all else is then None.
+        The validation loss is the mean over inner folds. A dict has `repeat` and `fold`; the values of the setting;
+        means and spreads of scores over inner folds, those of `test_...` on samples that nothing was chosen by; `kept`,
+        the names of the fits behind these; and `left_out`, the settings that could not be chosen, since a fit of theirs
+        failed or is missing, or their validation loss is NaN. `error` is None, or says that no setting could be chosen:
+        everything else is then None.
         """
-        names, folds = self._told(), self._outcomes(lambda outcome: outcome.at)
-        return [_choice(at, outcomes, names) for at, outcomes in folds.items()]
+        names, folds = self._score_names(), self._group_outcomes(lambda outcome: outcome.at)
+        return [_choose(at, outcomes, names) for at, outcomes in folds.items()]
 
     def score(self) -> dict[str, float]:
-        """The honest score: mean and spread of `chosen`'s test scores over the outer `folds` of all repeats.
+        """Return the nested score: mean and spread of the test scores of `chosen` over the outer folds of all repeats.
 
-        ValueError where fits are missing, which might have been chosen, and where in a fold no setting could be.
+        ValueError where fits are missing, which might have been chosen, or a fold has no setting to choose.
         """
         if self.missing:
             raise ValueError(f"score: expected all fits, got {self.missing} missing; table and chosen have the others")
@@ -100,13 +107,16 @@ class Grid(list[Record]):
         for choice in chosen:
             if choice["error"] is not None:
                 raise ValueError(f"score: repeat {choice['repeat']}, fold {choice['fold']}: {choice['error']}")
-        names = [name for name in self._told() if name.startswith("test_")]
+        names = [name for name in self._score_names() if name.startswith("test_")]
         if not names:
             raise ValueError("score: expected folds that hold samples out for a test, got none")
-        return _spread({name: [choice[name] for choice in chosen] for name in names}) | {"folds": len(chosen)}
+        return _mean_and_spread({name: [choice[name] for choice in chosen] for name in names}) | {"folds": len(chosen)}
 
     def to_pandas(self) -> Any:
-        """A DataFrame with a row for each record; a score that is called as a value of the setting is `score_...`."""
+        """Return a DataFrame with a row for each record.
+
+        A score with the same name as a value of the setting is called `score_...`.
+        """
         try:
             import pandas as pd
         except ImportError:
@@ -120,17 +130,17 @@ class Grid(list[Record]):
 
     def __repr__(self) -> str:
         failed = sum(record["error"] is not None for record in self)
-        said = [f"{len(self)} fits"]
-        said += [f"{count} {what}" for count, what in ((failed, "failed"), (self.missing, "missing")) if count]
+        counts = [f"{len(self)} fits"]
+        counts += [f"{count} {what}" for count, what in ((failed, "failed"), (self.missing, "missing")) if count]
         try:
             score = self.score()
         except ValueError as error:
-            return f"Grid({', '.join(said)}; {error})"
-        return f"Grid({', '.join(said)}; {scores_in_words(score)} over {score['folds']} folds)"
+            return f"Grid({', '.join(counts)}; {error})"
+        return f"Grid({', '.join(counts)}; {scores_in_words(score)} over {score['folds']} folds)"
 
     def _repr_html_(self) -> str:
-        """The table, and what `repr` says."""
-        from html import escape  # here, as all imports that only some need: they take longer than those of this package
+        """Return the table as HTML for notebooks, and the text of `repr` below it."""
+        from html import escape  # imported here, since it is slow and only notebooks need it
 
         rows = self.table()
         cells = [list(rows[0]), *(row.values() for row in rows)] if rows else []
@@ -138,12 +148,12 @@ class Grid(list[Record]):
         lines = ("".join(f"<td>{escape(cell)}</td>" for cell in line) for line in shown)
         return f"<table>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>{escape(repr(self))}"
 
-    def _told(self) -> list[str]:
-        """The names of the scores that are told."""
-        return list(dict.fromkeys(name for record in self for name in record["scores"] if name.startswith(TOLD)))
+    def _score_names(self) -> list[str]:
+        """Return the names of the scores that tables show."""
+        return list(dict.fromkeys(name for record in self for name in record["scores"] if name.startswith(SHOWN)))
 
-    def _outcomes(self, key: Callable[[_Outcome], Any]) -> dict[Any, list[_Outcome]]:
-        """Of each setting in each outer fold, in the order of their values, those that have the same `key` together."""
+    def _group_outcomes(self, key: Callable[[_Outcome], Any]) -> dict[Any, list[_Outcome]]:
+        """Return the outcome of each setting in each outer fold, grouped by `key`, in order of the settings' values."""
         settings: dict[str, dict[str, Any]] = {}
         found: dict[tuple[int, int], dict[str, dict[tuple[Any, Any], Record]]] = {}
         for record in self:
@@ -153,38 +163,38 @@ class Grid(list[Record]):
             settings.setdefault(name, setting)
             fold = found.setdefault((place["repeat"], place["fold"]), {})
             fold.setdefault(name, {})[place["inner"], place["seed"]] = record
-        seeds = sorted({record["place"]["seed"] for record in self}, key=_rank)
-        order = sorted(settings, key=lambda name: [_rank(value) for value in settings[name].values()])
+        seeds = sorted({record["place"]["seed"] for record in self}, key=_sort_key)
+        order = sorted(settings, key=lambda name: [_sort_key(value) for value in settings[name].values()])
         outcomes: dict[Any, list[_Outcome]] = {}
         for at in sorted(found):
-            inners = sorted({inner for records in found[at].values() for inner, _ in records}, key=_rank)
+            inners = sorted({inner for records in found[at].values() for inner, _ in records}, key=_sort_key)
             for name in order:
                 records = found[at].get(name, {})
                 starts = [[records.get((inner, seed)) for seed in seeds] for inner in inners]
                 well = all(record is not None and record["error"] is None for each in starts for record in each)
-                kept = [_best(each) for each in starts] if well else [None]
+                kept = [_best_start(each) for each in starts] if well else [None]
                 kept = None if None in kept else kept
                 outcome = _Outcome(settings[name], at, list(records.values()), kept)
                 outcomes.setdefault(key(outcome), []).append(outcome)
         return outcomes
 
 
-def _row(outcomes: list[_Outcome], names: list[str]) -> dict[str, Any]:
-    """What the table says of a setting."""
+def _table_row(outcomes: list[_Outcome], names: list[str]) -> dict[str, Any]:
+    """Return the row of the table for one setting, from its outcomes in all outer folds."""
     records = [record for outcome in outcomes for record in outcome.records]
-    whole = [outcome.scores() for outcome in outcomes if outcome.kept is not None]
+    complete = [outcome.scores() for outcome in outcomes if outcome.kept is not None]
     failed = sum(record["error"] is not None for record in records)
-    counts = {"fits": len(records), "failed": failed, "folds": len(whole)}
-    means = {name: [float(np.mean(each[name])) for each in whole] for name in names}
-    return outcomes[0].setting | counts | _spread(means)
+    counts = {"fits": len(records), "failed": failed, "folds": len(complete)}
+    means = {name: [float(np.mean(each[name])) for each in complete] for name in names}
+    return outcomes[0].setting | counts | _mean_and_spread(means)
 
 
-def _choice(at: tuple[int, int], outcomes: list[_Outcome], names: list[str]) -> dict[str, Any]:
-    """What is chosen among the outcomes of a fold."""
-    whole = [outcome for outcome in outcomes if outcome.kept is not None]
+def _choose(at: tuple[int, int], outcomes: list[_Outcome], names: list[str]) -> dict[str, Any]:
+    """Choose a setting among the outcomes of an outer fold, by validation loss; return the dict of `Grid.chosen`."""
+    complete = [outcome for outcome in outcomes if outcome.kept is not None]
     left_out = [outcome.setting for outcome in outcomes if outcome.kept is None]
-    if whole:
-        best = min(whole, key=_Outcome.loss) if len(whole) > 1 else whole[0]  # one that is alone needs no loss
+    if complete:
+        best = min(complete, key=_Outcome.loss) if len(complete) > 1 else complete[0]  # a single one needs no loss
         setting, scores, kept, error = best.setting, best.scores(), [record["name"] for record in best.kept], None
     else:
         setting, scores, kept = dict.fromkeys(outcomes[0].setting), {name: [] for name in names}, None
@@ -193,31 +203,33 @@ def _choice(at: tuple[int, int], outcomes: list[_Outcome], names: list[str]) -> 
         errors += [f"the validation loss of {record['name']} is nan" for record in records if _is_nan(record)]
         error = ": ".join(["of each setting a fit failed or is missing", *errors[:1]])
     rest = {"kept": kept, "left_out": left_out, "error": error}
-    return {"repeat": at[0], "fold": at[1]} | setting | _spread(scores) | rest
+    return {"repeat": at[0], "fold": at[1]} | setting | _mean_and_spread(scores) | rest
 
 
-def _best(starts: list[Record]) -> Record | None:
-    """Choose the first start with the lowest validation loss, which is not NaN; None where there is none.
+def _best_start(starts: list[Record]) -> Record | None:
+    """Return the first record with the lowest validation loss, ignoring NaN; None where all are NaN.
 
-    One that is alone needs no validation loss.
+    A single start needs no validation loss.
     """
     if len(starts) == 1 and "validation_loss" not in starts[0]["scores"]:
         return starts[0]
-    return min((record for record in starts if not _is_nan(record)), key=_validation, default=None)
+    return min((record for record in starts if not _is_nan(record)), key=_validation_loss, default=None)
 
 
 def _is_nan(record: Record) -> bool:
+    """Return whether the validation loss of a record is NaN."""
     return bool(np.isnan(record["scores"].get("validation_loss", 0.0)))
 
 
-def _validation(record: Record) -> float:
+def _validation_loss(record: Record) -> float:
+    """Return the validation loss of a record; ValueError where it has none."""
     if "validation_loss" not in record["scores"]:
         raise ValueError(f"records: expected a validation_loss, for a choice, got none for {record['name']}")
     return record["scores"]["validation_loss"]
 
 
-def _spread(scores: Mapping[str, list[float]]) -> dict[str, Any]:
-    """Mean and spread of each; None where there are no numbers."""
+def _mean_and_spread(scores: Mapping[str, list[float]]) -> dict[str, Any]:
+    """Return the mean and the standard deviation (`..._spread`) of each list; None where it is empty."""
     found: dict[str, Any] = {}
     for name, values in scores.items():
         found[name] = float(np.mean(values)) if values else None
@@ -226,7 +238,7 @@ def _spread(scores: Mapping[str, list[float]]) -> dict[str, Any]:
 
 
 def joined(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a row whose means have their spreads beside them, as one text each."""
+    """Return a row of a table with each mean and its spread joined to one text, "0.52 +- 0.03"."""
     found: dict[str, Any] = {}
     for name, value in row.items():
         mean = name.removesuffix("_spread")
@@ -235,14 +247,14 @@ def joined(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def scores_in_words(row: Mapping[str, Any]) -> str:
-    """Return the means in a row, with their spreads."""
+    """Return the means in a row and their spreads as one text."""
     return ", ".join(f"{name} {text}" for name, text in joined(row).items() if f"{name}_spread" in row)
 
 
-def _rank(value: Any) -> tuple[int, Any]:
-    """What orders values of whatever kind: None, numbers, then others by what they look like."""
+def _sort_key(value: Any) -> tuple[int, Any]:
+    """Return a sort key for values of mixed types: None first, then numbers, then others by their text."""
     if value is None:
         return 0, 0
     if isinstance(value, int | float):
         return 1, value
-    return 2, str(getattr(value, "__name__", value))  # what a function looks like is another each time
+    return 2, str(getattr(value, "__name__", value))  # the repr of a function has its address

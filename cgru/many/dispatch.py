@@ -1,4 +1,7 @@
-"""Jobs on the workers of somebody else's executor: sent in parcels, and sent again where a worker dies."""
+"""Run jobs on the workers of an executor: dispatch batches of jobs, and dispatch a batch again when its worker dies.
+
+A batch here is a batch of jobs (`JobBatch`), never a mini-batch of samples.
+"""
 
 from __future__ import annotations
 
@@ -20,26 +23,26 @@ from typing import TYPE_CHECKING, Any
 from cgru._version import __version__
 from cgru.core.threads import single_threaded
 from cgru.files import PREFIX, lock_temporary, remove_abandoned
-from cgru.many.jobs import Job, Result, Running, Samples, run
+from cgru.many.jobs import Job, Result, SharedData, WorkerState, run
 from cgru.network.history import History
 
 if TYPE_CHECKING:
     from tempfile import TemporaryDirectory
 
-__all__ = ["Executors", "OtherVersionError", "Parcels", "fit_parcel", "taken"]
+__all__ = ["Dispatcher", "Executors", "OtherVersionError", "fit_batch", "wait_for_next"]
 
-Task = tuple[int, Any, Job]  # place, name, job
-Executors = Executor | Callable[[], Executor]  # one, or what makes them
+Task = tuple[int, Any, Job]  # index among the jobs of the call, name, job
+Executors = Executor | Callable[[], Executor]  # an executor, or a function that makes one
 
-SHARE = 64  # a parcel is this part of what is left to be done, so that the last are small and no worker waits for long
-MOST = 100  # jobs of a parcel
-WINDOWS = (128, 32, 8, 1)  # parcels under way at once, where one of them was never lost, once, twice, more often
-WEIGHT = 1 << 28  # bytes of these
-LOST = len(WINDOWS) - 1  # times after which a parcel runs alone, and as many again after which its job is given up
-FRUITLESS = 20  # pools, made one after the other, that broke before anything came back
-HERE = Running()  # what the parcels of this worker have had
-LOOK = 1.0  # seconds
-GRACE = 1.0  # seconds in which workers that are interrupted, too, may still say what they have done
+BATCH_SHARE = 64  # a batch costs 1 / 64 of what is left: the last batches are small, and no worker waits for long
+MAX_JOBS = 100  # of a batch
+MAX_UNDER_WAY = (128, 32, 8, 1)  # batches under way at once, indexed by how often any of them was lost; the last: alone
+MAX_BYTES_UNDER_WAY = 1 << 28  # summed over the batches
+MAX_LOST = len(MAX_UNDER_WAY) - 1  # losses after which a batch runs alone; as many again, and its job fails
+MAX_FRUITLESS = 20  # executors made in a row that broke before any result came
+WORKER_STATE = WorkerState()  # of this worker process: networks that its batches fitted or made
+POLL_SECONDS = 1.0
+GRACE_SECONDS = 1.0  # after a Ctrl-C, for workers that got it, too, to return what they have done
 
 CURE = "install the same on all machines; what was not done is left to be done"
 
@@ -51,16 +54,19 @@ class OtherVersionError(RuntimeError):
     """A worker has another version of cgru than the process that sends it jobs."""
 
 
-def taken(done: queue.SimpleQueue[Any]) -> Any:
-    """Wait for what is put into `done` next, LOOK seconds at a time: a wait does not see a Ctrl-C just before it."""
+def wait_for_next(done: queue.SimpleQueue[Any]) -> Any:
+    """Return the next item of the queue `done`, waiting for it.
+
+    The wait is cut into POLL_SECONDS, since a blocking `get` does not notice a Ctrl-C that came just before it.
+    """
     while True:
         with suppress(queue.Empty):
-            return done.get(timeout=LOOK)
+            return done.get(timeout=POLL_SECONDS)
 
 
 @functools.cache
 def package() -> str:
-    """Return the version of cgru, with a checksum of its Python code, by which two of one number are told apart."""
+    """Return the version of cgru with a checksum of its Python code, which tells builds of the same version apart."""
     code, root = 0, Path(__file__).parent.parent
     for path in sorted(root.rglob("*.py"), key=lambda path: path.relative_to(root).as_posix()):
         code = zlib.crc32(path.read_bytes().replace(b"\r\n", b"\n"), code)
@@ -68,269 +74,299 @@ def package() -> str:
 
 
 @dataclass(eq=False)
-class Parcel:
-    """Jobs that travel together; how often it was lost, its bytes, and where its results may lie."""
+class JobBatch:
+    """A batch of jobs that are sent to a worker together.
 
-    tasks: list[Task]
-    lost: int = 0
-    weight: int = 0
-    place: str = ""
-
-
-class Parcels:
-    """Runs jobs, (place, name, job), in this order, on an executor's workers; gives results as they come.
-
-    `results` has them by place, each before it is given: a Ctrl-C between two lines loses none. `costs` are those of
-    the jobs. `executor` is an Executor, or makes one.
-
-    A parcel whose worker died is sent again. Nobody says which parcel it was that killed a worker, so those that were
-    under way are sent after all others, and with fewer beside them each time; one that was alone when its worker died
-    is cut into its jobs, and a job that kills its workers alone is given up.
+    tasks: its jobs, each with index and name.
+    times_lost: how often its worker died.
+    n_bytes: its pickled size.
+    results_path: the file to which a worker on this machine writes its results.
     """
 
-    def __init__(self, tasks: list[Task], costs: list[float], shared: Samples, keep: bool, executor: Executors) -> None:
+    tasks: list[Task]
+    times_lost: int = 0
+    n_bytes: int = 0
+    results_path: str = ""
+
+
+class Dispatcher:
+    """Dispatches jobs to the workers of an executor, in batches; an iterator over their results as they come.
+
+    tasks: the jobs, in the order in which they are sent.
+    costs: the cost of each job.
+    shared: the data that all jobs share.
+    keep: whether results have their networks and histories.
+    executor: an Executor, or a function that makes one.
+    results: the results by index. Each is stored before it is yielded, so that a Ctrl-C between two lines loses none.
+
+    A batch whose worker died is sent again. Which batch killed its worker is not known: all that were under way are
+    lost. Lost batches are sent after all others, with fewer beside them each time. A batch that was alone when its
+    worker died is cut into its jobs. A job that keeps killing its worker alone fails.
+    """
+
+    def __init__(
+        self, tasks: list[Task], costs: list[float], shared: SharedData, keep: bool, executor: Executors
+    ) -> None:
         self.make = None if isinstance(executor, Executor) else executor
         self.pool = executor if isinstance(executor, Executor) else None
         self.shared, self.keep = pickle.dumps(shared.portable()), keep
-        self.fresh, self.again = _parcels(tasks, costs), list[Parcel]()
-        self.turn: Parcel | None = None  # the next to be sent
-        self.pending: dict[Future[Any], Parcel] = {}
-        self.room, self.claim = _room()
+        self.new_batches, self.lost_batches = _batches(tasks, costs), list[JobBatch]()
+        self.next_batch: JobBatch | None = None
+        self.pending: dict[Future[Any], JobBatch] = {}
+        self.folder, self.claim = _make_results_folder()
         self.done: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
         self.results: dict[int, Result] = {}
-        self.ready = deque[Result]()  # those that are still to be given
-        self.broken: BaseException | None = None  # why nothing more can be sent
-        self.fruitless = 0
+        self.ready = deque[Result]()  # still to be yielded
+        self.broken: BaseException | None = None  # the error after which nothing more is sent
+        self.fruitless = 0  # executors in a row that broke before any result came
 
     def __iter__(self) -> Iterator[Result]:
         while True:
-            while self._has_turn():
+            while self._can_send():
                 self._send()
             if not self.ready and not self.pending:
                 return
             if not self.ready:
-                self._take(taken(self.done))
+                self._receive(wait_for_next(self.done))
             while self.ready:
                 yield self.ready.popleft()
 
     def close(self) -> None:
-        """Send no other parcel, cancel those that wait, and take what is done."""
+        """Stop sending, cancel the batches that have not begun, and receive the results of those that are done."""
         try:
-            running = [future for future in self.pending if not _cancelled(future)]
-            wait(running, GRACE)
+            running = [future for future in self.pending if not _cancel(future)]
+            wait(running, GRACE_SECONDS)
             for future in running:
                 if future.done():
-                    self._take(future)
+                    self._receive(future)
         finally:  # after a second Ctrl-C, too
-            self.fresh, self.again, self.turn = iter(()), [], None
+            self.new_batches, self.lost_batches, self.next_batch = iter(()), [], None
             if self.make is not None and self.pool is not None:
                 pool, self.pool = self.pool, None
                 pool.shutdown(wait=not self.pending)
             self.pending.clear()
-            self.room.cleanup()
+            self.folder.cleanup()
             self.claim.close()
 
-    def _has_turn(self) -> bool:
-        if self.turn is None:
-            self.turn = next(self.fresh, None)
-        if self.turn is None and self.again:
-            self.turn = min(self.again, key=lambda parcel: parcel.lost)
-            self.again.remove(self.turn)
-        if self.turn is None or not self.pending:
-            return self.turn is not None
-        lost = max(parcel.lost for parcel in [self.turn, *self.pending.values()])
-        weight = sum(parcel.weight for parcel in self.pending.values())
-        return len(self.pending) < WINDOWS[min(lost, LOST)] and weight < WEIGHT
+    def _can_send(self) -> bool:
+        """Choose `next_batch`, a new one or the least often lost, and return whether the limits let it be sent now."""
+        if self.next_batch is None:
+            self.next_batch = next(self.new_batches, None)
+        if self.next_batch is None and self.lost_batches:
+            self.next_batch = min(self.lost_batches, key=lambda batch: batch.times_lost)
+            self.lost_batches.remove(self.next_batch)
+        if self.next_batch is None or not self.pending:
+            return self.next_batch is not None
+        lost = max(batch.times_lost for batch in [self.next_batch, *self.pending.values()])
+        n_bytes = sum(batch.n_bytes for batch in self.pending.values())
+        return len(self.pending) < MAX_UNDER_WAY[min(lost, MAX_LOST)] and n_bytes < MAX_BYTES_UNDER_WAY
 
     def _send(self) -> None:
-        parcel, self.turn = self.turn, None
+        """Pickle `next_batch` and submit it to the executor; jobs that cannot be pickled, or sent, fail."""
+        batch, self.next_batch = self.next_batch, None
         if isinstance(self.broken, OtherVersionError):
-            return self._refuse(parcel, str(self.broken), self.broken)
+            return self._fail(batch, str(self.broken), self.broken)
         if self.broken is not None:
             cure = "an executor that broke cannot go on; give a function that makes one in its place"
             if self.make is not None:
-                cure = f"{FRUITLESS} executors broke one after the other before anything was done"
-            return self._refuse(parcel, f"{cure}: {self.broken}", self.broken)
-        sent = []
-        for i, name, job in parcel.tasks:
+                cure = f"{MAX_FRUITLESS} executors broke one after the other before anything was done"
+            return self._fail(batch, f"{cure}: {self.broken}", self.broken)
+        pickled_jobs = []
+        for i, name, job in batch.tasks:
             try:
-                sent.append((i, pickle.dumps(_portable(job))))
+                pickled_jobs.append((i, pickle.dumps(_with_absolute_paths(job))))
             except Exception as error:
                 text = f"job {name!r}: expected what can be pickled, {_PICKLES}, got: {error}"
                 self._add(i, Result(name, error=TypeError(text)))
-        if not sent:
+        if not pickled_jobs:
             return None
         if self.pool is None:
-            self.pool = _made(self.make)
-        parcel.weight = sum(len(data) for _, data in sent)
-        near = _is_pool(self.pool)
-        if not near:  # a pool copies no more than its workers take
-            parcel.weight += len(self.shared)
-        parcel.place = os.path.join(self.room.name, os.urandom(16).hex())
-        letter = Letter(self.shared, sent, self.keep, parcel.place, near)
+            self.pool = _make_executor(self.make)
+        batch.n_bytes = sum(len(data) for _, data in pickled_jobs)
+        is_local = _is_local_pool(self.pool)
+        if not is_local:  # a local pool pickles a batch only when a worker takes it
+            batch.n_bytes += len(self.shared)
+        batch.results_path = os.path.join(self.folder.name, os.urandom(16).hex())
+        message = BatchMessage(self.shared, pickled_jobs, self.keep, batch.results_path, is_local)
         try:
-            future = self.pool.submit(fit_parcel, letter)
+            future = self.pool.submit(fit_batch, message)
         except BrokenExecutor as error:
-            self.again.append(parcel)
-            self._break(error)
+            self.lost_batches.append(batch)
+            self._drop_executor(error)
             return None
-        self.pending[future] = parcel
+        self.pending[future] = batch
         future.add_done_callback(self.done.put)
         return None
 
     def _add(self, i: int, result: Result) -> None:
+        """Store the result of job i, then queue it to be yielded."""
         self.results[i] = result
         self.ready.append(result)
 
-    def _take(self, future: Future[Any]) -> None:
-        parcel = self.pending.get(future)
-        if parcel is None:  # it was lost with its executor
+    def _receive(self, future: Future[Any]) -> None:
+        """Store the results of a batch that ended. Where it ended with an error, requeue it or let its jobs fail."""
+        batch = self.pending.get(future)
+        if batch is None:  # lost with its executor, and requeued
             return
-        error = CancelledError("its parcel was cancelled") if future.cancelled() else future.exception()
+        error = CancelledError("its batch of jobs was cancelled") if future.cancelled() else future.exception()
         if error is None:
-            answer = future.result()  # of a worker whose cgru does not say which it is, it is older
+            answer = future.result()  # a worker that returns no tuple has an older cgru
             older = "an older version, which does not say its number", None
-            version, found = answer if isinstance(answer, tuple) else older
+            version, results = answer if isinstance(answer, tuple) else older
             if version != package():
                 due = f"executor: expected workers with cgru {package()}, as here, got one with {version}; {CURE}"
                 self.broken = error = OtherVersionError(due)
         if error is None:
             self.fruitless = 0
-            names = {i: name for i, name, _ in parcel.tasks}
-            if found is None:  # the worker has left them in the parcel's place
-                with open(parcel.place, "rb") as file:
-                    found = pickle.load(file)
-            for i, data in found:
-                self._add(i, replace(_unpickled(i, data, IMPORTED), name=names[i]))
-        del self.pending[future]  # a Ctrl-C before this line has it taken once more
+            names = {i: name for i, name, _ in batch.tasks}
+            if results is None:  # the worker wrote them to the file
+                with open(batch.results_path, "rb") as file:
+                    results = pickle.load(file)
+            for i, data in results:
+                self._add(i, replace(_unpickle(i, data, IMPORTED), name=names[i]))
+        del self.pending[future]  # after a Ctrl-C before this line it is received once more
         if error is None:
-            with suppress(OSError):  # where there is none, it came by itself
-                os.remove(parcel.place)
+            with suppress(OSError):  # no file: the results came through the future
+                os.remove(batch.results_path)
         elif isinstance(error, OtherVersionError):
-            self._refuse(parcel, str(error), error)
+            self._fail(batch, str(error), error)
         elif isinstance(error, BrokenExecutor | CancelledError):
-            self._lose(parcel, 1, error)
-            self._break(error)
+            self._requeue(batch, 1, error)
+            self._drop_executor(error)
         elif (dask := sys.modules.get("distributed")) is not None and isinstance(error, dask.KilledWorker):
-            self._lose(parcel, LOST, error)  # Dask has tried it as often
+            self._requeue(batch, MAX_LOST, error)  # Dask has retried it as often
         elif isinstance(error, KeyboardInterrupt):
-            return  # it is not done
-        elif parcel.lost < LOST:  # the executor's own, which may pass: of a worker that just died, say
-            parcel.lost += 1
-            self.again.append(parcel)
+            return  # its jobs are not done
+        elif batch.times_lost < MAX_LOST:  # an error of the executor, which may pass, as after the death of a worker
+            batch.times_lost += 1
+            self.lost_batches.append(batch)
         else:
-            for i, name, _ in parcel.tasks:
+            for i, name, _ in batch.tasks:
                 self._add(i, Result(name, error=error))
 
-    def _break(self, error: BaseException) -> None:
-        """The executor is of no more use; what is under way there is lost, though not all may ever say so."""
-        for parcel in self.pending.values():
-            self._lose(parcel, 1, error)
+    def _drop_executor(self, error: BaseException) -> None:
+        """Drop an executor that broke, and requeue all its batches: not all of their futures need ever end.
+
+        Without a function that makes a new executor, or after MAX_FRUITLESS of them, nothing more is sent.
+        """
+        for batch in self.pending.values():
+            self._requeue(batch, 1, error)
         self.pending.clear()
         self.fruitless += 1
-        if self.make is None or self.fruitless == FRUITLESS:
+        if self.make is None or self.fruitless == MAX_FRUITLESS:
             self.broken = error
         if self.make is not None:
             pool, self.pool = self.pool, None
             pool.shutdown(wait=False)
 
-    def _lose(self, parcel: Parcel, times: int, error: BaseException) -> None:
-        parcel.lost += times
-        if parcel.lost > LOST and len(parcel.tasks) > 1:  # it was alone
-            self.again += [Parcel([task], LOST) for task in parcel.tasks]
-        elif parcel.lost < 2 * LOST:
-            self.again.append(parcel)
+    def _requeue(self, batch: JobBatch, times: int, error: BaseException) -> None:
+        """Count `times` losses of a batch, then send it again, cut it into its jobs, or let its one job fail."""
+        batch.times_lost += times
+        if batch.times_lost > MAX_LOST and len(batch.tasks) > 1:  # nothing ran beside it
+            self.lost_batches += [JobBatch([task], MAX_LOST) for task in batch.tasks]
+        elif batch.times_lost < 2 * MAX_LOST:
+            self.lost_batches.append(batch)
         else:
             text = "its worker died whenever it ran, at last with no other job under way (out of memory?)"
-            self._refuse(parcel, f"{text}: {error}", error)
+            self._fail(batch, f"{text}: {error}", error)
 
-    def _refuse(self, parcel: Parcel, text: str, cause: BaseException) -> None:
-        for i, name, _ in parcel.tasks:
-            kind = OtherVersionError if isinstance(cause, OtherVersionError) else RuntimeError
-            error = kind(f"job {name!r}: {text}")
+    def _fail(self, batch: JobBatch, text: str, cause: BaseException) -> None:
+        """Store for each job of a batch a result whose error has this `text` and `cause`."""
+        for i, name, _ in batch.tasks:
+            error_class = OtherVersionError if isinstance(cause, OtherVersionError) else RuntimeError
+            error = error_class(f"job {name!r}: {text}")
             error.__cause__ = cause
             self._add(i, Result(name, error=error))
 
 
 @dataclass(frozen=True)
-class Letter:
-    """What travels to a worker: the samples that all share and jobs, (place, job), all pickled; where results may lie,
-    whether it is `near`, on the machine where that is, and what cgru they were made with.
+class BatchMessage:
+    """A message to a worker: a batch of jobs, and the data and settings to run them.
 
-    Jobs are pickled one by one, so that one which cannot be read is no other's misfortune.
+    shared: the `SharedData`, pickled.
+    jobs: the index of each job, and the job, pickled one by one: one that cannot be unpickled fails alone.
+    keep: whether results have their networks and histories.
+    results_path: the file for the results.
+    is_local: whether the worker is certainly on the machine of that file.
+    package: the version of cgru that sends.
     """
 
     shared: bytes
     jobs: list[tuple[int, bytes]]
     keep: bool
-    place: str
-    near: bool = False
+    results_path: str
+    is_local: bool = False
     package: str = field(default_factory=package)
 
     def __dask_tokenize__(self) -> str:
-        """What Dask knows it by, which would else read every byte; another each time: it takes equal calls for one."""
-        return self.place
+        """Return a key for Dask, which would else hash every byte.
+
+        No two messages have the same key: Dask runs calls with equal keys once.
+        """
+        return self.results_path
 
 
-def fit_parcel(letter: Letter) -> tuple[str, list[tuple[int, bytes]] | None]:
-    """What a worker does: fit jobs, each on one thread. Return its `package`, and (place, result), pickled, of those
-    that were done.
+def fit_batch(message: BatchMessage) -> tuple[str, list[tuple[int, bytes]] | None]:
+    """Fit the jobs of a message in this worker, each on one thread; return (version, results).
 
-    Where its `package` is another than that of the letter it does nothing.
+    The version is this worker's `package()`. Where it is not that of the message, nothing is fitted.
 
-    It raises nothing, so that what is raised is the executor's; a KeyboardInterrupt ends it with those that it has.
+    The results are (index, pickled result) of the jobs that were fitted, or None where they were written to the file
+    `results_path`. A worker that sees the folder of that file writes them there. A pipe is not safe: a worker that is
+    killed while it sends leaves half of a result there, and a pool of processes waits for the rest for ever.
+    Once the folder is gone nobody waits for results, and no other job begins.
 
-    A worker that sees the folder of `place` leaves them there, and returns None for them: one that is killed while it
-    sends much through a pipe would leave half of it there, for whose rest a pool of processes waits for ever. Once that
-    folder is gone nobody waits for results, and no other job begins.
+    No exception leaves this function, so that any that the future has is the executor's. A KeyboardInterrupt ends it
+    with the results that there are.
     """
-    if package() != letter.package:
+    if package() != message.package:
         return package(), None
-    found, room = [], os.path.dirname(letter.place)
-    seen = letter.near or os.path.isdir(room)
+    results, folder = [], os.path.dirname(message.results_path)
+    sees_folder = message.is_local or os.path.isdir(folder)
     with suppress(KeyboardInterrupt), single_threaded():
         try:
-            samples = pickle.loads(letter.shared).opened()
+            samples = pickle.loads(message.shared).opened()
         except Exception as error:
-            return package(), [(i, _written(Result(i, error=error))) for i, _ in letter.jobs]
-        for i, data in letter.jobs:
-            if seen and not os.path.isdir(room):
+            return package(), [(i, _pickle_result(Result(i, error=error))) for i, _ in message.jobs]
+        for i, data in message.jobs:
+            if sees_folder and not os.path.isdir(folder):
                 break
-            job = _unpickled(i, data, "expected functions and classes of modules that the worker can import")
-            result = job if isinstance(job, Result) else run(job, i, samples, letter.keep, HERE)
-            found.append((i, _written(result)))
+            job = _unpickle(i, data, "expected functions and classes of modules that the worker can import")
+            result = job if isinstance(job, Result) else run(job, i, samples, message.keep, WORKER_STATE)
+            results.append((i, _pickle_result(result)))
     try:
-        with open(letter.place, "xb") as file:
-            pickle.dump(found, file)
-    except OSError:  # it is on another machine
-        return package(), found
+        with open(message.results_path, "xb") as file:
+            pickle.dump(results, file)
+    except OSError:  # the folder is on another machine
+        return package(), results
     return package(), None
 
 
-def _written(result: Result) -> bytes:
+def _pickle_result(result: Result) -> bytes:
+    """Pickle a result; where its network or its error cannot be pickled, pickle one with an error in their place."""
     error = result.error
     try:
         data = pickle.dumps(result)
         if error is not None:
-            pickle.loads(data)  # an exception is made anew of what it gave to its base, which it may not take itself
+            pickle.loads(data)  # unpickling calls the exception's class with `args`, which it may refuse
         return data
     except Exception as why:
-        told: Exception = RuntimeError(f"{type(error).__name__}: {error}")
+        replacement: Exception = RuntimeError(f"{type(error).__name__}: {error}")
         if error is None:
-            told = TypeError(f"network: expected what can be pickled, {_PICKLES}, or keep=False, got: {why}")
-        return pickle.dumps(replace(result, network=None, history=History(), error=told))
+            replacement = TypeError(f"network: expected what can be pickled, {_PICKLES}, or keep=False, got: {why}")
+        return pickle.dumps(replace(result, network=None, history=History(), error=replacement))
 
 
-def _unpickled(i: int, data: bytes, due: str) -> Any:
-    """Return a job or a result; where it cannot be read, a result of job `i` that says what was `due`."""
+def _unpickle(i: int, data: bytes, expected: str) -> Any:
+    """Unpickle a job or a result; where that fails return a result of job `i` whose error says what was `expected`."""
     try:
         return pickle.loads(data)
     except Exception as error:
-        return Result(i, error=RuntimeError(f"{due}, got {type(error).__name__}: {error}"))
+        return Result(i, error=RuntimeError(f"{expected}, got {type(error).__name__}: {error}"))
 
 
-def _portable(job: Job) -> Job:
-    """The job as another process can take it: names of files are whole paths."""
+def _with_absolute_paths(job: Job) -> Job:
+    """Return a copy of the job whose file names are absolute paths, for a process with another working directory."""
     job = copy.copy(job)
     job.samples = job.samples.portable()
     checkpoint = job.options.get("checkpoint")
@@ -339,60 +375,66 @@ def _portable(job: Job) -> Job:
     return job
 
 
-def _parcels(tasks: list[Task], costs: list[float]) -> Iterator[Parcel]:
+def _batches(tasks: list[Task], costs: list[float]) -> Iterator[JobBatch]:
+    """Cut the jobs into batches, in order; each costs at most 1 / BATCH_SHARE of all that is left, or is one job."""
     left, at = sum(costs), 0
     while at < len(tasks):
-        start, share, cost = at, left / SHARE, 0.0
-        while at < len(tasks) and at - start < MOST and (at == start or cost + costs[at] <= share):
+        start, share, cost = at, left / BATCH_SHARE, 0.0
+        while at < len(tasks) and at - start < MAX_JOBS and (at == start or cost + costs[at] <= share):
             cost += costs[at]
             at += 1
         left -= cost
-        yield Parcel(tasks[start:at])
+        yield JobBatch(tasks[start:at])
 
 
-def _made(make: Callable[[], Executor]) -> Executor:
+def _make_executor(make: Callable[[], Executor]) -> Executor:
+    """Return `make()`, checked to be an Executor."""
     executor = make()
     if not isinstance(executor, Executor):
         raise TypeError(f"executor: expected a function that makes an Executor, got {type(executor).__name__} of it")
     return executor
 
 
-def _room() -> tuple[TemporaryDirectory[str], ExitStack]:
-    """Make a folder for results, and what claims it; remove those of processes that were killed."""
-    from tempfile import TemporaryDirectory, gettempdir  # which takes some milliseconds to import
+def _make_results_folder() -> tuple[TemporaryDirectory[str], ExitStack]:
+    """Make a temporary folder for results; return (folder, its lock), and remove folders of processes that were killed.
+
+    The lock shows other processes that the folder is in use.
+    """
+    from tempfile import TemporaryDirectory, gettempdir  # slow to import
 
     remove_abandoned(gettempdir(), PREFIX)
     while True:
-        room = TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True)  # a worker may still write there
+        folder = TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True)  # a worker may still be writing
         try:
-            descriptor = os.open(room.name, os.O_RDONLY)
+            descriptor = os.open(folder.name, os.O_RDONLY)
         except OSError:  # on Windows, which opens no folders
-            return room, ExitStack()
-        claim = lock_temporary(room.name, descriptor)
+            return folder, ExitStack()
+        claim = lock_temporary(folder.name, descriptor)
         os.close(descriptor)
         if claim is not None:
-            return room, claim
-        room.cleanup()
+            return folder, claim
+        folder.cleanup()
 
 
-def _is_pool(executor: Executor) -> bool:
-    """Whether it is one of the standard library, on this machine."""
+def _is_local_pool(executor: Executor) -> bool:
+    """Return whether the executor is a pool of the standard library, whose workers are on this machine."""
     from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor  # slow to import
 
     return isinstance(executor, ProcessPoolExecutor | ThreadPoolExecutor)
 
 
-def _cancelled(future: Future[Any]) -> bool:
-    """Cancel it; False where it runs, or is done.
+def _cancel(future: Future[Any]) -> bool:
+    """Cancel a future; return False where it runs already, or is done.
 
-    Before Python 3.12 a pool of processes that breaks, as at a Ctrl-C that they get, too, tells its error to all that
-    wait, and dies of one that was cancelled: its pipe stays full, and the interpreter waits for that at its end.
+    Before Python 3.12 a pool of processes that breaks, as at a Ctrl-C, sets its error on every future that waits. On a
+    cancelled one that raises InvalidStateError, and the thread that manages the pool dies: its pipe stays full, and the
+    interpreter never ends. Hence `set_exception` is wrapped here to ignore that error.
     """
-    tell = future.set_exception
+    original = future.set_exception
 
     def set_exception(error: BaseException | None) -> None:
         with suppress(InvalidStateError):
-            tell(error)
+            original(error)
 
     future.set_exception = set_exception
     return future.cancel()

@@ -1,4 +1,4 @@
-"""Which samples train and which are held out: folds, even in classes or with whole groups; a splitter's; one's own.
+"""Cross-validation splits: stratified folds, folds of whole groups, a scikit-learn splitter, given pairs of rows.
 
 m samples.
 """
@@ -17,17 +17,17 @@ from cgru.network.network import Network
 __all__ = ["Splittable", "classes_of"]
 
 Seed = Sequence[int]
-Split = tuple[Any, Any]  # the rows to train on, None: all, and those held out, None: none
+RowSplit = tuple[Any, Any]  # rows to train on (None: all), rows held out (None: none)
 
 
 @dataclass(frozen=True)
 class Splittable:
-    """Samples, or some of them, that can be split.
+    """Samples, or a selection of them, to split into training and held-out rows.
 
-    X, y: of all samples, arrays; what a splitter looks at.
+    X, y: arrays of all samples, for a splitter.
     classes: (m,) integers where each sample has one class, else None.
-    groups: (m,) integers; samples of one group stay together. None: each stands for itself.
-    rows: which of the samples; None: all. What comes out are rows of all samples, too.
+    groups: (m,) integers; samples of one group stay together. None: no groups.
+    rows: the selected samples; None: all. The rows of a split count among all samples.
     """
 
     X: Any
@@ -40,16 +40,18 @@ class Splittable:
         return len(self.X if self.rows is None else self.rows)
 
     def within(self, rows: np.ndarray) -> Splittable:
-        """Of all samples these."""
+        """Return a selection: the samples `rows`, which count among all samples."""
         return replace(self, rows=rows)
 
-    def splits(self, folds: Any, seed: Seed, name: str) -> list[Split]:
-        """As `folds`, an argument of that `name`, says: a number of them, a splitter or pairs of rows.
+    def splits(self, folds: Any, seed: Seed, name: str) -> list[RowSplit]:
+        """Return the splits that the argument `folds`, called `name`, specifies.
 
-        ValueError where that cannot be, or a sample or group is on both sides; TypeError for what is none of these.
+        folds: their number, drawn from `seed`; or a splitter of scikit-learn; or a list of pairs (train, test) of rows.
+
+        ValueError where a sample or group is on both sides, or there are too few. TypeError for another type.
         """
         if isinstance(folds, int | np.integer) and not isinstance(folds, bool):
-            fold = self._dealt(int(folds), seed, name)
+            fold = self._fold_of_each(int(folds), seed, name)
             return [self._sides(fold == i) for i in range(folds)]
         if hasattr(folds, "split") and not isinstance(folds, str | type):
             y = self.y if self.classes is None or self.y.ndim == 1 else self.classes
@@ -62,67 +64,73 @@ class Splittable:
             raise TypeError(f"{name}: expected {due}, got {got}")
         if not pairs:
             raise ValueError(f"{name}: expected one split at least, got none")
-        return [self._checked(pair, f"{name}[{i}]") for i, pair in enumerate(pairs)]
+        return [self._check_pair(pair, f"{name}[{i}]") for i, pair in enumerate(pairs)]
 
-    def share(self, share: float, seed: Seed) -> Split:
-        """Such a share held out at random, as `Network.fit` sets it aside: even in classes, of whole groups."""
+    def share(self, share: float, seed: Seed) -> RowSplit:
+        """Return a split that holds out a share at random, as `Network.fit` does.
+
+        It is stratified by class, or holds out whole groups.
+        """
         return self._sides(draw_held_out(len(self), share, seed, self._of(self.classes), self._of(self.groups)))
 
-    def _sides(self, out: np.ndarray) -> Split:
-        """Return the rows to train on and those that are held `out` (n,)."""
-        return self._whole(np.flatnonzero(~out)), self._whole(np.flatnonzero(out))
+    def _sides(self, held_out: np.ndarray) -> RowSplit:
+        """Return the rows to train on and the rows held out, by the booleans `held_out` (n,)."""
+        return self._as_rows_of_all(np.flatnonzero(~held_out)), self._as_rows_of_all(np.flatnonzero(held_out))
 
     def _of(self, array: Any) -> Any:
+        """Return the part of an array of all samples that belongs to the selection."""
         return array if array is None or self.rows is None else array[self.rows]
 
-    def _whole(self, rows: np.ndarray) -> np.ndarray:
-        """Rows among these samples as rows of all."""
+    def _as_rows_of_all(self, rows: np.ndarray) -> np.ndarray:
+        """Convert rows that count within the selection to rows that count among all samples."""
         return rows if self.rows is None else self.rows[rows]
 
     def _shuffled(self, rng: np.random.Generator) -> np.ndarray:
-        """The samples in random order, class by class."""
+        """Return a random order of the samples, sorted by class."""
         order, classes = rng.permutation(len(self)), self._of(self.classes)
         return order if classes is None else order[np.argsort(classes[order], kind="stable")]
 
-    def _dealt(self, k: int, seed: Seed, name: str) -> np.ndarray:
-        """The fold of each sample, from 0 to k - 1."""
+    def _fold_of_each(self, k: int, seed: Seed, name: str) -> np.ndarray:
+        """Draw the fold of each sample, 0 to k - 1: stratified by class, or whole groups, even in size."""
         if k < 2:
             raise ValueError(f"{name}: expected at least 2, got {k}")
         rng, groups = np.random.default_rng(seed), self._of(self.groups)
         if groups is None:
-            _enough(len(self), k, "samples", name)
+            _check_count(len(self), k, "samples", name)
             fold = np.empty(len(self), np.intp)
             fold[self._shuffled(rng)] = np.arange(len(self)) % k
             return fold
-        _, which, sizes = np.unique(groups, return_inverse=True, return_counts=True)
-        _enough(len(sizes), k, "groups", name)
+        _, group_of_each, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+        _check_count(len(sizes), k, "groups", name)
         fold, load = np.empty(len(sizes), np.intp), np.zeros(k)
-        # The largest first, or no fold could make up for them; but only about so, or all repeats were the same.
+        # Greedy: the largest group first, into the smallest fold. Sizes are jittered, so that repeats differ.
         for group in np.argsort(-sizes * rng.uniform(0.5, 1, len(sizes))):
             fold[group] = load.argmin()
             load[fold[group]] += sizes[group]
-        return fold[which]
+        return fold[group_of_each]
 
-    def _checked(self, pair: Any, name: str) -> Split:
+    def _check_pair(self, pair: Any, name: str) -> RowSplit:
+        """Check a pair (train, test) of rows, and that no sample or group is in both; return rows of all samples."""
         if not isinstance(pair, list | tuple) or len(pair) != 2:
             raise TypeError(f"{name}: expected a pair (train, test), got {type(pair).__name__}")
-        train, test = _indices(pair[0], len(self), f"{name} train"), _indices(pair[1], len(self), f"{name} test")
-        both = np.intersect1d(train, test)
-        if both.size:
-            raise ValueError(f"{name}: expected each sample in train or in test, got {both[0]} in both")
+        train, test = _as_indices(pair[0], len(self), f"{name} train"), _as_indices(pair[1], len(self), f"{name} test")
+        in_both = np.intersect1d(train, test)
+        if in_both.size:
+            raise ValueError(f"{name}: expected each sample in train or in test, got {in_both[0]} in both")
         groups = self._of(self.groups)
         if groups is not None and np.isin(groups[train], groups[test]).any():
             raise ValueError(f"{name}: expected groups that are in train or in test, got one that is in both")
-        return self._whole(train), self._whole(test)
+        return self._as_rows_of_all(train), self._as_rows_of_all(test)
 
 
-def _enough(count: int, k: int, what: str, name: str) -> None:
+def _check_count(count: int, k: int, what: str, name: str) -> None:
+    """Check that there are at least k samples or groups (`what`) for k folds; ValueError otherwise."""
     if count < k:
         raise ValueError(f"{name}: expected at most {count}, as many as there are {what}, got {k}")
 
 
-def _indices(value: Any, m: int, name: str) -> np.ndarray:
-    """Rows (n,), as integers or booleans (m,), as integers, each once."""
+def _as_indices(value: Any, m: int, name: str) -> np.ndarray:
+    """Check the rows `name` of a pair, integers (n,) or booleans (m,); return them as integers."""
     rows = np.asarray(value)
     if rows.dtype == bool and rows.shape == (m,):
         rows = np.flatnonzero(rows)
@@ -137,7 +145,10 @@ def _indices(value: Any, m: int, name: str) -> np.ndarray:
 
 
 def classes_of(net: Network, y: np.ndarray) -> np.ndarray | None:
-    """The class of each sample, (m,) integers from 0 on, where `net` says one and y has one for each; else None."""
+    """Return the class of each sample, (m,) integers from 0 on, to stratify by.
+
+    None where `net` does not predict one class a sample, or y (class numbers or one-hot rows) has no such classes.
+    """
     if net.per_step or not net.data_spec.predicts_one_class:
         return None
     if y.ndim == 2 and y.shape[1] == 1:

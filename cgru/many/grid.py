@@ -1,4 +1,4 @@
-"""Grids of fits under nested cross-validation, as jobs, and run.
+"""Grid search under nested cross-validation: `grid_jobs` makes the jobs, `grid` runs them and returns a `Grid`.
 
 m samples.
 """
@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from cgru.core.checks import callable_, integers, positive
-from cgru.many.cv_results import PLACE, TAKEN, TOLD, Grid
+from cgru.many.cv_results import PLACE, RESERVED, SHOWN, Grid
 from cgru.many.folds import Splittable, classes_of
-from cgru.many.jobs import OWN, Job, Result, Samples, cost_of
+from cgru.many.jobs import OWN, Job, Result, SharedData, cost_of
 from cgru.many.run import fit_many
 from cgru.network.data.split import encode_groups
 from cgru.network.data.streaming import as_data
@@ -28,19 +28,22 @@ from cgru.optimizers import check_number
 
 __all__ = ["GridJob", "grid", "grid_jobs"]
 
-AXIS = list | tuple | range  # of values; anything else is one
+AXIS = list | tuple | range  # types that list the values of an axis; anything else is a single value
 
 
 class GridJob(Job):
-    """A job of a grid; its `place` is its setting with repeat, fold, inner (None without inner folds) and seed."""
+    """A job of a grid.
+
+    place: its setting, with `repeat`, `fold`, `inner` (the inner fold; None without inner folds) and `seed`.
+    """
 
     def __init__(self, place: dict[str, Any], network: Callable[[], Network], **rest: Any) -> None:
-        said = {name: value for name, value in place.items() if name not in PLACE or value is not None}
-        super().__init__(network, " ".join(f"{name}={_said(value)}" for name, value in said.items()), **rest)
+        texts = {name: value for name, value in place.items() if name not in PLACE or value is not None}
+        super().__init__(network, " ".join(f"{name}={_as_text(value)}" for name, value in texts.items()), **rest)
         self.place = place
 
     def record(self, result: Result) -> dict[str, Any]:
-        """What became of it, as `Grid` takes it."""
+        """Return the record of this job for a `Grid`, from its result."""
         record = result.record()
         rest = {name: record[name] for name in ("seconds", "error")}
         return {"name": self.name, "place": self.place, "scores": result.scores} | rest
@@ -64,7 +67,7 @@ def grid(
     progress: bool = False,
     **axes: Any,
 ) -> Grid:
-    """Fit `make(**setting)` for every setting in every fold; find by validation the best, by test how good that is.
+    """Choose among settings by nested cross-validation: fit `make(**setting)` for each setting in each fold.
 
         def make(units, seed):
             return cgru.Network([cgru.GRU(units), cgru.Dense(3, "softmax")], seed=seed)
@@ -72,35 +75,35 @@ def grid(
         grid = cgru.grid(make, X, y, folds=5, inner_folds=4, seeds=3, units=[1, 2, 5], l1=[0, 1e-4], patience=10)
         grid.score()                            # honest: {"test_loss": ..., "test_loss_spread": ..., ...}
 
-    In each repeat each outer fold is held out once, for the test. Each inner fold of the other samples validates once,
-    while the rest trains: by it fits keep their best epoch (and stop, by `patience`), and the best of several `seeds`
-    is kept. The setting with the lowest validation loss, the mean over the inner folds, is chosen for the outer fold;
-    its honest score is the mean of what its networks, one for each inner fold, reach on the test samples. None is
-    fitted anew to all that the outer fold leaves: nothing would be left by which such a fit could stop, or be chosen
-    among several, so that it would be another method than the one that was tested.
+    In each repeat each outer fold is held out once, for the test. Of the other samples each inner fold is held out
+    once, for validation; the rest trains. The validation loss decides which epoch a fit keeps (and when it stops, by
+    `patience`), and which of several `seeds` is kept. In each outer fold the setting with the lowest validation loss,
+    the mean over inner folds, is chosen. Its nested score is the mean test score of its networks, one for each inner
+    fold. There is no refit to all samples outside the outer fold: no validation data would be left to stop it or to
+    choose a start, so it would be another method than the tested one.
 
-    axes: a list, tuple or range has the values of an axis, anything else is one value for all. A name in the signature
-        of `make` goes there, as does the seed, as `seed`; else it goes to `Network.fit`, where that takes it (`epochs`,
-        `patience`, `l1`, `callback`, ...); and else to a `make` with `**options`.
+    axes: a list, tuple or range has the values of an axis, anything else is one value for all. A parameter of `make`
+        is passed to `make`, as is the seed (`seed`). Otherwise an option of `Network.fit` (`epochs`, `patience`, `l1`,
+        `callback`, ...) is passed to `fit`. All others are passed to a `make` with `**options`.
     X, y, lengths, sample_weight, threads, executor, progress: as for `fit_many`.
-    groups: (m,) strings or numbers; samples of one group are never on two sides.
-    folds, inner_folds: a number of them, from 2 on, drawn by the number of the repeat (and of the outer fold): even in
-        classes where each sample has one, or with `groups` of whole groups and about even in size. Or a splitter of
-        scikit-learn, whatever has `split(X, y, groups)`; or, as `folds`, pairs (train, test) of rows, or None: nothing
-        is held out for a test, and so there is no honest score.
-    inner_folds: None: no fold is split again. With `validation=`, a share from 0 to 1, such a share of what trains
-        validates, the same samples for all settings and seeds, of whole groups; without it there can be one setting and
-        one seed alone.
+    groups: (m,) strings or numbers; samples of one group are never split.
+    folds, inner_folds: their number, at least 2, drawn from the number of the repeat (and of the outer fold):
+        stratified where each sample has a class, or, with `groups`, of whole groups and about even in size. Or a
+        splitter of scikit-learn, any object with `split(X, y, groups)`. Or, for `folds`, pairs (train, test) of rows,
+        or None: nothing is held out for a test, and there is no nested score.
+    inner_folds: None: outer folds are not split again. Then `validation=`, a share from 0 to 1, holds out so many of
+        the training samples, whole groups, the same for all settings and seeds. Without it there can be only one
+        setting and one seed.
     repeats: how often the outer folds are drawn.
-    seeds: several starts of each fit: how many, from 0 on, or which.
-    keep: "best": put the networks of the honest scores into the Grid's `networks`. They are fitted once more for that,
-        to the same bits; meanwhile none need be held.
+    seeds: several starts of each fit: their number (seeds from 0 on), or a list of seeds.
+    keep: "best": put the networks behind the nested scores into `Grid.networks`. They are fitted once more for that, to
+        the same bits, so that no other network is held in memory.
 
-    A fit that fails has its error in its record; its setting cannot be chosen in that fold. Ctrl-C returns what is
-    done, without those networks that are not fitted again; `missing` of the Grid says how much is not.
+    A fit that fails has its error in its record; its setting cannot be chosen in that fold. After Ctrl-C the Grid has
+    the results so far, without networks that were not fitted again; `Grid.missing` is the number of the other fits.
 
-    TypeError or ValueError, before any fit, for arguments that are not what they should be, and where validation losses
-    could not be compared: unlike losses, or an axis of class_weight, standardize_targets, shrink or metrics.
+    TypeError or ValueError, before any fit, for invalid arguments, and where validation losses could not be compared:
+    different loss functions, or an axis of class_weight, standardize_targets, shrink or metrics.
     """
     if keep not in (None, "best"):
         raise ValueError(f'keep: expected "best" or None, got {keep!r}')
@@ -111,7 +114,7 @@ def grid(
         raise ValueError('keep: expected None where networks have no seed, and cannot be fitted again, got "best"')
     run = partial(fit_many, X=X, y=y, **data, threads=threads, executor=executor, progress=progress)
     results = run(jobs, keep=False)
-    done = [(job, result) for job, result in zip(jobs, results, strict=True) if _done(result)]
+    done = [(job, result) for job, result in zip(jobs, results, strict=True) if _is_done(result)]
     found = Grid((job.record(result) for job, result in done), len(jobs) - len(done))
     if keep == "best" and not found.missing:
         kept = {(choice["repeat"], choice["fold"]): choice["kept"] for choice in found.chosen() if choice["kept"]}
@@ -120,7 +123,7 @@ def grid(
         results = run([job for job in jobs if job.name in names])
         again = {result.name: result.network for result in results if repr(result.scores) == scores[result.name]}
         found.networks = {at: [again[name] for name in each] for at, each in kept.items() if again.keys() >= {*each}}
-        if len(again) < len(names) and all(map(_done, results)):
+        if len(again) < len(names) and all(map(_is_done, results)):
             words = f"grid: {len(names) - len(again)} of {len(names)} fits did not come to the same the second time"
             warnings.warn(f"{words}; networks lacks their folds", RuntimeWarning, stacklevel=2)
     return found
@@ -140,39 +143,39 @@ def grid_jobs(
     seeds: int | Sequence[int] = 1,
     **axes: Any,
 ) -> list[GridJob]:
-    """The jobs of such a `grid`, for `fit_many` with the same samples; their records make a `Grid`."""
+    """Return the jobs of `grid` with these arguments, for `fit_many` with the same data."""
     positive(repeats, "repeats")
     if repeats > 1 and not isinstance(folds, int | np.integer):
         raise ValueError(f"repeats: expected 1 unless folds is an integer, got {repeats}")
     if isinstance(inner_folds, list | tuple):
         raise TypeError(f"inner_folds: expected an integer, a splitter or None, got {type(inner_folds).__name__}")
-    samples = Samples(X, y, lengths, sample_weight).opened()
+    samples = SharedData(X, y, lengths, sample_weight).opened()
     if samples.X is None or not len(samples.X):
         raise ValueError(f"X: expected samples, got {'None' if samples.X is None else 'none'}")
     validation = axes.pop("validation", None)
-    plan = _Plan(make, axes, seeds)
+    plan = _Settings(make, axes, seeds)
     _check_validation(validation, inner_folds, plan)
     first = plan.check(samples, validation is not None or inner_folds is not None)
     whole = Splittable(samples.X, samples.y, classes_of(first, samples.y), encode_groups(groups, len(samples.X)))
     return [
         plan.job(i, {"repeat": repeat, "fold": fold, "inner": inner, "seed": seed}, rows, held_out, test)
         for repeat in range(repeats)
-        for fold, (train, test) in enumerate(_outer(whole, folds, [repeat, 0]))
-        for inner, rows, held_out in _inner(whole.within(train), inner_folds, validation, [repeat, 1 + fold])
+        for fold, (train, test) in enumerate(_outer_folds(whole, folds, [repeat, 0]))
+        for inner, rows, held_out in _inner_folds(whole.within(train), inner_folds, validation, [repeat, 1 + fold])
         for i in range(len(plan.settings))
         for seed in plan.seeds
     ]
 
 
-def _outer(whole: Splittable, folds: Any, seed: Sequence[int]) -> list[Any]:
-    """The rows that each outer fold leaves, and those that it holds out for a test, None for all and for none."""
+def _outer_folds(whole: Splittable, folds: Any, seed: Sequence[int]) -> list[Any]:
+    """Return (training rows, test rows) of each outer fold; (None, None), all and none, without folds."""
     return [(None, None)] if folds is None else whole.splits(folds, seed, "folds")
 
 
-def _inner(
+def _inner_folds(
     part: Splittable, folds: Any, validation: float | None, seed: Sequence[int]
 ) -> Iterator[tuple[int | None, np.ndarray, np.ndarray | None]]:
-    """Of what an outer fold leaves: the inner fold's number, the rows to train on and those to validate with."""
+    """Yield (number of the inner fold or None, training rows, validation rows or None) of the samples in `part`."""
     if folds is not None:
         yield from ((i, *split) for i, split in enumerate(part.splits(folds, seed, "inner_folds")))
     elif validation is not None:
@@ -181,28 +184,28 @@ def _inner(
         yield None, part.rows, None
 
 
-class _Plan:
-    """What is fitted in each fold: settings and seeds, and what of each goes where.
+class _Settings:
+    """The settings and seeds that are fitted in each fold, with each value sorted to `make` or to `Network.fit`.
 
     Attributes:
-        places: of each setting its values on the axes.
-        settings: of each these and all else that is given.
-        to_fit: the names of what goes to `Network.fit`.
-        seeds: [None] where `make` takes none.
-        costs: of each setting, for one sample; known after `check`.
+        places: for each setting its values on the axes.
+        settings: for each setting its values on the axes and the fixed ones.
+        to_fit: the names that are passed to `Network.fit`.
+        seeds: the seeds; [None] where `make` takes no seed.
+        costs: for each setting its cost for one sample; known after `check`.
     """
 
     def __init__(self, make: Callable[..., Network], axes: dict[str, Any], seeds: int | Sequence[int]) -> None:
         self.make = callable_(make, "make")
         parameters = inspect.signature(make).parameters.values()
         own = [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
-        anything = any(p.kind == p.VAR_KEYWORD for p in parameters)
+        takes_any = any(p.kind == p.VAR_KEYWORD for p in parameters)
         for name, value in axes.items():
             if name == "seed":
                 raise TypeError("seed: expected no setting of that name; seeds= has the seeds")
-            if isinstance(value, AXIS) and (name in TAKEN or name.startswith(TOLD)):
+            if isinstance(value, AXIS) and (name in RESERVED or name.startswith(SHOWN)):
                 raise TypeError(f"{name}: expected another name for an axis, as results have this one")
-            if name not in own and name not in OWN and not anything:
+            if name not in own and name not in OWN and not takes_any:
                 due = f"a parameter of make ({', '.join(own)}) or an option of Network.fit ({', '.join(sorted(OWN))})"
                 raise TypeError(f"{name}: expected {due}")
         self.to_fit = [name for name in axes if name not in own and name in OWN]
@@ -218,10 +221,10 @@ class _Plan:
         self.seeds = _seeds(seeds, "seed" in own)
         self.costs: list[float] = []
 
-    def check(self, samples: Samples, validated: bool) -> Network:
-        """Make a network of each setting, to see what it costs and that they can be compared; return the first.
+    def check(self, samples: SharedData, validated: bool) -> Network:
+        """Check each setting by making its network, estimate its cost, and return the first network.
 
-        The samples are what it takes, or ValueError says where they are not.
+        ValueError where losses cannot be compared, or the first network does not accept the samples.
         """
         first = None
         for setting in self.settings:
@@ -234,42 +237,45 @@ class _Plan:
             options = self.options(setting)
             Settings(**options, validation=validated or None)
             self.costs.append(cost_of(Job(net, **options), samples) / len(samples.X))
-        X, y, lengths, weights = samples.taken(None, first)
+        X, y, lengths, weights = samples.select(None, first)
         spec = first.data_spec
         spec = spec._replace(class_names=find_class_names(spec, X, y, lengths))
-        as_data(spec, X, y, lengths, weights)  # by the places among all samples
+        as_data(spec, X, y, lengths, weights)  # checks all samples: errors count them as the user does
         return first
 
     def network(self, setting: dict[str, Any], seed: int | None) -> Callable[[], Network]:
+        """Return a function without arguments that makes the network of a setting."""
         given = {name: value for name, value in setting.items() if name not in self.to_fit}
         return partial(self.make, **given) if seed is None else partial(self.make, **given, seed=seed)
 
     def options(self, setting: dict[str, Any]) -> dict[str, Any]:
+        """Return the options of `Network.fit` in a setting."""
         return {name: setting[name] for name in self.to_fit}
 
     def job(
         self, i: int, at: dict[str, Any], rows: np.ndarray | None, held_out: np.ndarray | None, test: np.ndarray | None
     ) -> GridJob:
-        """That of setting i there."""
+        """Return the job of setting i at a place, with the rows that train, validate and test."""
         split = {"rows": rows, "validation_rows": held_out, "test_rows": test}
-        split["cost"] = self.costs[i] * (1 if rows is None else len(rows))  # all fits then have the same samples
+        split["cost"] = self.costs[i] * (1 if rows is None else len(rows))  # as if all samples were equally long
         network = self.network(self.settings[i], at["seed"])
         return GridJob(self.places[i] | at, network, **split, **self.options(self.settings[i]))
 
 
 def _values(value: Sequence[Any], name: str) -> list[Any]:
-    """The values of an axis, numbers as Python has them; ValueError where there are none, or one comes twice."""
+    """Return the values of an axis, NumPy scalars as Python numbers; ValueError where it is empty or has duplicates."""
     values = [each.item() if isinstance(each, np.generic) else each for each in value]
     if not values:
         raise ValueError(f"{name}: expected one value at least, got none")
-    said = [_said(each) for each in values]
-    twice = [each for each in said if said.count(each) > 1]
-    if twice:
-        raise ValueError(f"{name}: expected values that differ in their names, got {twice[0]} more than once")
+    texts = [_as_text(each) for each in values]
+    duplicates = [each for each in texts if texts.count(each) > 1]
+    if duplicates:
+        raise ValueError(f"{name}: expected values that differ in their names, got {duplicates[0]} more than once")
     return values
 
 
 def _seeds(value: int | Sequence[int], seeded: bool) -> list[int | None]:
+    """Return the list of seeds; [None] where `make` takes no seed (not `seeded`)."""
     if isinstance(value, int | np.integer):
         seeds = list(range(positive(value, "seeds")))
     else:
@@ -281,7 +287,8 @@ def _seeds(value: int | Sequence[int], seeded: bool) -> list[int | None]:
     return seeds if seeded else [None]
 
 
-def _check_validation(value: Any, inner_folds: Any, plan: _Plan) -> None:
+def _check_validation(value: Any, inner_folds: Any, plan: _Settings) -> None:
+    """Check that exactly one of `validation` and `inner_folds` validates where there is a choice to make."""
     if value is not None:
         if inner_folds is not None:
             raise ValueError(f"validation: expected None beside inner_folds, which validate, got {value}")
@@ -291,10 +298,11 @@ def _check_validation(value: Any, inner_folds: Any, plan: _Plan) -> None:
         raise ValueError(f"inner_folds: expected some, or validation=0.2, to choose among {what}, got neither")
 
 
-def _done(result: Result) -> bool:
+def _is_done(result: Result) -> bool:
+    """Return whether a job was run to its end, not interrupted; it may have failed."""
     return not isinstance(result.error, KeyboardInterrupt)
 
 
-def _said(value: Any) -> str:
-    """A value in a name."""
+def _as_text(value: Any) -> str:
+    """Return a value as text for the name of a job."""
     return value if isinstance(value, str) else getattr(value, "__name__", None) or repr(value)

@@ -1,6 +1,6 @@
-"""A job, one fit among many; the samples that jobs share; and what becomes of a job.
+"""A job (one fit among many), the data that jobs share, the result of a job, and the function that runs one.
 
-m samples, s steps, e elements, u units.
+m samples, s steps, e features, u units.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from cgru.network.options import OPTIONS, Settings
 from cgru.network.training.fit import DIVERGED
 from cgru.optimizers import check_number
 
-__all__ = ["Job", "Result", "Running", "Samples", "changed", "cost_of", "run"]
+__all__ = ["Job", "Result", "SharedData", "WorkerState", "changed_by_fit", "cost_of", "run"]
 
-OWN = OPTIONS.keys() - {"progress"}  # what a job may say of its fit
-_KEPT = ("epoch", *SCORES)  # what is told of the epoch that was kept
-_OTHERS = ("epochs", "start", "name", "seconds", "error")  # what a record has beside them
+OWN = OPTIONS.keys() - {"progress"}  # options of `Network.fit` that a job takes
+_SCORES = ("epoch", *SCORES)  # the scores of the epoch whose parameters were kept
+_OTHER_KEYS = ("epochs", "start", "name", "seconds", "error")  # the other keys of a record
 
 
 @dataclass(frozen=True)
-class Samples:
-    """What jobs are fitted to, as `fit` takes it: arrays, or the names of `.npy` files; None: none."""
+class SharedData:
+    """The training data of jobs, as `Network.fit` takes them: arrays, or paths of `.npy` files, or None."""
 
     X: Any = None
     y: Any = None
@@ -52,12 +52,13 @@ class Samples:
             if self.X is None and getattr(self, name) is not None:
                 raise ValueError(f"X: expected samples beside {name}, got None")
 
-    def opened(self) -> Samples:
-        """With files mapped into memory, and lists as arrays, so that rows can be taken of all.
+    def opened(self) -> SharedData:
+        """Return the data as arrays: map files into memory, convert lists.
 
-        ValueError where they are not as many, or what a name leads to is no array; OSError where it cannot be read.
+        ValueError where arrays differ in their number of samples, or a file has no array. OSError where a file cannot
+        be read.
         """
-        found = Samples(*(_opened(value, name) for name, value in vars(self).items()))
+        found = SharedData(*(_load(value, name) for name, value in vars(self).items()))
         for name, value in vars(found).items():
             if value is not None and not value.ndim:
                 raise TypeError(f"{name}: expected an array, a list or the name of an .npy file, got {value.dtype}")
@@ -65,31 +66,34 @@ class Samples:
                 raise ValueError(f"{name}: expected as many as X has samples, {len(found.X)}, got {len(value)}")
         return found
 
-    def portable(self) -> Samples:
-        """With whole paths, which mean the same in another process, in the place of names, and lists as arrays."""
-        named = {name: os.path.abspath(value) for name, value in vars(self).items() if _is_name(value)}
-        return Samples(**{name: named.get(name) or _opened(value, name) for name, value in vars(self).items()})
+    def portable(self) -> SharedData:
+        """Return the data for another process: absolute paths of files, and lists as arrays."""
+        named = {name: os.path.abspath(value) for name, value in vars(self).items() if _is_path(value)}
+        return SharedData(**{name: named.get(name) or _load(value, name) for name, value in vars(self).items()})
 
-    def taken(self, rows: Any, net: Network) -> tuple[Any, ...]:
-        """X, y, lengths and sample_weight of some samples; of all where `rows` is None. `self` is opened.
+    def select(self, rows: Any, net: Network) -> tuple[Any, ...]:
+        """Return X, y, lengths and sample_weight of the samples `rows`, or of all where `rows` is None.
 
-        Of a list of sequences, what stands at steps ends with the longest that is taken, as with the longest of all.
+        `self` has arrays (`opened`). Where X is a list of sequences, y and weights at steps are padded to the longest
+        of all. They are cut to the longest of the selected ones.
         """
         given = (self.X, self.y, self.lengths, self.sample_weight)
         X, y, lengths, weights = (a if a is None or rows is None else a[rows] for a in given)
         if net.per_step and X.dtype == object:
-            most = (np.array(max(np.shape(x)[:1] for x in sequences), np.intp) for sequences in (self.X, X))
-            whole, longest = (tuple(net.output_lengths(steps, "X")) for steps in most)
+            maxima = (np.array(max(np.shape(x)[:1] for x in sequences), np.intp) for sequences in (self.X, X))
+            whole, longest = (tuple(net.output_lengths(steps, "X")) for steps in maxima)
             y, weights = (a[:, slice(*longest)] if a is not None and a.shape[1:2] == whole else a for a in (y, weights))
         return X, y, lengths, weights
 
 
-def _is_name(value: Any) -> bool:
+def _is_path(value: Any) -> bool:
+    """Return whether data are given as the path of a file."""
     return isinstance(value, str | os.PathLike)
 
 
-def _opened(value: Any, name: str) -> Any:
-    if _is_name(value):
+def _load(value: Any, name: str) -> Any:
+    """Return the argument `name` as an array: a file is mapped into memory, sequences of unlike lengths are objects."""
+    if _is_path(value):
         try:
             array = np.load(value, mmap_mode="r", allow_pickle=False)
         except (ValueError, EOFError) as error:
@@ -105,31 +109,32 @@ def _opened(value: Any, name: str) -> Any:
             array = np.empty(len(value), object)
             array[:] = [np.asarray(x) for x in value]
             return array
-        return np.asarray(value, object if name == "groups" else None)  # else NaN beside strings would be one of them
-    except ValueError as error:  # a list of arrays that differ in something else than their lengths
+        return np.asarray(value, object if name == "groups" else None)  # else NaN beside strings became a string
+    except ValueError as error:  # a list of arrays that differ in more than their lengths
         raise ValueError(f"{name}: expected an array, or arrays that differ in their lengths alone: {error}") from None
 
 
 class Job:
-    """One fit.
+    """One fit of a network, with its data, rows and options.
 
     Args:
         network: a `Network`, or a function without arguments that makes one, with layers of its own, when its turn
             comes.
-        name: what its result is called: a string, number, or tuple of them; None: its place among the jobs.
-        X, y, lengths, sample_weight, groups: samples of its own, as `fit` takes them, or the names of `.npy` files;
-            None: those that all jobs share. No sample of a group trains where another of it is held out.
-        rows: which of the samples to train on: integers, booleans (m,) or a slice; None, where none are held out: all.
-        validation_rows: which to validate with, in the place of `validation`.
-        test_rows: which to score the fitted network on.
-        starts: how often to fit from anew: `network` is then a function of the number of the start, from 0, and the one
-            with the lowest validation loss is kept; all validate with the same samples, where that is a share, too. A
-            start that diverges is none; where all do, the job has failed. Not beside a `checkpoint`, which is one file.
-        cost: how long it takes, in a unit that all jobs share, so that the longest begin first; None: `cost_of` says.
-        options: all else that `Network.fit` takes, but for `progress`. No metric is called as a score of `Result`,
-            `test_...`, which is what it is called on `test_rows`, or `..._spread`, as a `Grid` calls those of scores.
+        name: the name of its result: a string, a number or a tuple of them; None: its index among the jobs.
+        X, y, lengths, sample_weight, groups: its own data, as `Network.fit` takes them, or paths of `.npy` files;
+            None: the data that all jobs share. A group is never both among the rows that train and those held out.
+        rows: the samples to train on: integers, booleans (m,) or a slice. None, if none are held out: all.
+        validation_rows: the samples to validate with, in the place of `validation`.
+        test_rows: the samples to score the fitted network on.
+        starts: the number of fits from new initial parameters; the one with the lowest validation loss is kept.
+            `network` is then a function of the number of the start, from 0. All starts validate with the same samples,
+            also where `validation` is a share. Starts that diverge are dropped; the job fails if all diverge. Not
+            beside a `checkpoint`, which is one file.
+        cost: its duration, in a unit that all jobs share: the longest begin first. None: `cost_of` estimates it.
+        options: the other options of `Network.fit`, without `progress`. No metric may have the name of a score of
+            `Result`, or begin with `test_`, or end with `_spread`.
 
-    TypeError or ValueError for what cannot be one; what is wrong with the data is told by the job's result.
+    TypeError or ValueError for invalid arguments. Errors in the data are in the job's result.
     """
 
     def __init__(
@@ -161,7 +166,7 @@ class Job:
                 raise ValueError(f"rows: expected some beside {held}, which would train, too; slice(None) has all")
         metrics = options.get("metrics")
         for metric in metrics if isinstance(metrics, Mapping) else ():
-            if metric in (*_KEPT, *_OTHERS) or str(metric).startswith("test_") or str(metric).endswith("_spread"):
+            if metric in (*_SCORES, *_OTHER_KEYS) or str(metric).startswith("test_") or str(metric).endswith("_spread"):
                 raise ValueError(f"metrics: expected another name than {metric}, which results have of their own")
         if starts is not None:
             positive(starts, "starts")
@@ -176,16 +181,17 @@ class Job:
         if cost is not None:
             check_number(cost, "cost")
         self.network, self.name, self.starts, self.cost, self.options = network, name, starts, cost, options
-        self.samples = Samples(X, y, lengths, sample_weight, groups)
-        self.rows = _rows(rows, "rows")
-        self.validation_rows = _rows(validation_rows, "validation_rows")
-        self.test_rows = _rows(test_rows, "test_rows")
+        self.samples = SharedData(X, y, lengths, sample_weight, groups)
+        self.rows = _as_row_index(rows, "rows")
+        self.validation_rows = _as_row_index(validation_rows, "validation_rows")
+        self.test_rows = _as_row_index(test_rows, "test_rows")
 
     def __repr__(self) -> str:
         return f"Job({self.name!r}, {self.network!r})"
 
 
 def _is_hashable(value: Any) -> bool:
+    """Return whether a name can be a key of a dict."""
     try:
         hash(value)
     except TypeError:
@@ -193,8 +199,8 @@ def _is_hashable(value: Any) -> bool:
     return True
 
 
-def _rows(value: Any, name: str) -> Any:
-    """Which rows, as integers (n,), booleans (m,) or a slice; None stays None."""
+def _as_row_index(value: Any, name: str) -> Any:
+    """Return the argument `name` as an index of rows: integers (n,), booleans (m,), a slice or None."""
     if value is None or isinstance(value, slice):
         return value
     rows = np.asarray(value)
@@ -206,18 +212,18 @@ def _rows(value: Any, name: str) -> Any:
 
 @dataclass(frozen=True)
 class Result:
-    """What has become of a job.
+    """The result of a job: the fitted network and its scores, or the error.
 
     Attributes:
         name: the job's.
-        network: fitted; the job's own object where that ran in this process. None where it was not kept, or failed.
+        network: the fitted network; the job's own object where that ran in this process. None if not kept, or failed.
         history: of the fit, empty where it was not kept.
         scores: plain numbers, of the epoch whose parameters were kept: `epoch`, `loss`, `accuracy`, `validation_loss`,
-            `validation_accuracy` as the history has them, and on `test_rows` `test_loss`, `test_accuracy`; metrics of
-            the user's own likewise. Without classes there are no accuracies; `epochs` are those that were run, `start`
-            is which start it was.
-        error: what was raised, None where all went well. Without `keep` the frames of its traceback are empty.
-        seconds: that it took.
+            `validation_accuracy` as in the history, and on `test_rows` `test_loss`, `test_accuracy`. Metrics of the
+            user likewise. Accuracies exist for classes alone. `epochs` is the number of epochs run, `start` the number
+            of the start that was kept.
+        error: the exception that was raised, or None. Without `keep` the frames of its traceback are empty.
+        seconds: the duration of the job.
     """
 
     name: Any
@@ -228,29 +234,31 @@ class Result:
     seconds: float = 0.0
 
     def record(self) -> dict[str, Any]:
-        """All but network and history, as one plain dict; the error is its text, or None."""
+        """Return the result without network and history as a plain dict; `error` is a text or None."""
         error = self.error if self.error is None else f"{type(self.error).__name__}: {self.error}"
         return {"name": _plain(self.name), **self.scores, "seconds": self.seconds, "error": error}
 
     def __repr__(self) -> str:
-        said = [f"{name}={figure(value)}" for name, value in self.scores.items()]
+        parts = [f"{name}={figure(value)}" for name, value in self.scores.items()]
         if self.error is not None:
-            said = [f"error={self.error!r}"]
-        return f"Result({', '.join([repr(self.name), *said])})"
+            parts = [f"error={self.error!r}"]
+        return f"Result({', '.join([repr(self.name), *parts])})"
 
 
 def _plain(name: Any) -> Any:
-    """A name without NumPy's numbers, which JSON does not take."""
+    """Return a job's name with NumPy scalars as Python numbers, which JSON can take."""
     if isinstance(name, tuple):
         return tuple(map(_plain, name))
     return name.item() if isinstance(name, np.generic) else name
 
 
 @dataclass(frozen=True)
-class Running:
-    """The networks that are being fitted, by any thread, and whether no other is to begin.
+class WorkerState:
+    """The state that the jobs of one call share: which networks are being fitted, and whether to stop.
 
-    `made` has, by id, the networks that there were and what of them fits change; under `lock`.
+    networks: those that any thread is fitting.
+    made: by id, every network of a job and its parts that a fit changes, to refuse a second use; guarded by `lock`.
+    over: set once no other fit may begin.
     """
 
     networks: set[Network] = field(default_factory=set)
@@ -259,73 +267,77 @@ class Running:
     over: threading.Event = field(default_factory=threading.Event)
 
     def stop(self) -> None:
-        """End those fits after their epoch; to be called again for one that was just beginning."""
+        """Stop all fits after their current epoch, and let no other begin.
+
+        Call it again for a fit that was just beginning.
+        """
         self.over.set()
         for net in list(self.networks):
             net.stop()
 
 
-def run(job: Job, name: Any, shared: Samples, keep: bool = True, running: Running | None = None) -> Result:
-    """Fit the job's network, and score it, as `fit` and `evaluate` do; an error goes into the result.
+def run(job: Job, name: Any, shared: SharedData, keep: bool = True, state: WorkerState | None = None) -> Result:
+    """Fit the network of a job and score it, as `Network.fit` and `evaluate` do; return a result called `name`.
 
-    `shared` is opened. The network is among those `running` meanwhile. KeyboardInterrupt where that is over.
+    An exception becomes the result's error. `shared` has arrays (`opened`). Meanwhile the network is among
+    `state.networks`. KeyboardInterrupt where `state.over` is set.
     """
     start = time.perf_counter()
     try:
-        net, history, scores = _scored(job, shared, Running() if running is None else running)
+        net, history, scores = _fit_and_score(job, shared, WorkerState() if state is None else state)
         result = Result(name, net if keep else None, history if keep else History(), scores)
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # also one that would end the worker
+    except BaseException as error:  # SystemExit, too, which would end the worker
         if not keep:
-            _release(error)
+            _clear_frames(error)
         result = Result(name, error=error)
     return replace(result, seconds=time.perf_counter() - start)
 
 
-def _release(error: BaseException | None) -> None:
-    """Let go of the network and the samples, which the frames hold that it came through; its traceback stays."""
+def _clear_frames(error: BaseException | None) -> None:
+    """Clear the local variables in an exception's frames, so that network and samples are freed; keep its traceback."""
     seen = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
         for frame, _ in traceback.walk_tb(error.__traceback__):
-            with suppress(RuntimeError):  # it still runs
+            with suppress(RuntimeError):  # a frame that still runs
                 frame.clear()
-                _ = frame.f_locals  # before Python 3.13 a copy, where `locals()` was called, which this empties
+                _ = frame.f_locals  # before Python 3.13 `locals()` left a copy in the frame; this empties it
         error = error.__cause__ or error.__context__
 
 
-def _scored(job: Job, shared: Samples, running: Running) -> tuple[Network, History, dict[str, float]]:
-    """The network, fitted, with its history and scores, those on `test_rows` among them."""
+def _fit_and_score(job: Job, shared: SharedData, state: WorkerState) -> tuple[Network, History, dict[str, float]]:
+    """Fit the network of a job and score it on `test_rows`; return (network, history, scores)."""
     samples = shared if job.samples.X is None else job.samples.opened()
     if samples.X is None:
         raise ValueError("X: expected samples, the job's own or those that all share, got None")
     for each in ("rows", "validation_rows", "test_rows"):
         _check_rows(getattr(job, each), len(samples.X), each)
     _check_groups(job, samples)
-    net, history, scores = _best(job, samples, running)
+    net, history, scores = _fit_best_start(job, samples, state)
     if job.test_rows is not None:
-        X, y, lengths, weights = samples.taken(job.test_rows, net)
+        X, y, lengths, weights = samples.select(job.test_rows, net)
         found = net.evaluate(X, y, lengths, sample_weight=weights, metrics=job.options.get("metrics"))
         scores |= {f"test_{each}": value for each, value in found.items()}
     return net, history, scores
 
 
-def _best(job: Job, samples: Samples, running: Running) -> tuple[Network, History, dict[str, float]]:
-    """The same but for `test_rows`; of several starts the one with the lowest validation loss."""
+def _fit_best_start(job: Job, samples: SharedData, state: WorkerState) -> tuple[Network, History, dict[str, float]]:
+    """Fit from each start; return (network, history, scores) of the start with the lowest validation loss."""
     options, best, starts = dict(job.options), None, job.starts or 1
     for start in range(starts):
-        if running.over.is_set():
+        if state.over.is_set():
             raise KeyboardInterrupt
-        net = _network(job, start, running)
+        net = _make_network(job, start, state)
         if start == 0:
-            rows, held_out = _split(job, samples, net)
-            X, y, lengths, weights = samples.taken(rows, net)
+            rows, held_out = _training_and_validation_rows(job, samples, net)
+            X, y, lengths, weights = samples.select(rows, net)
             if samples.groups is not None and held_out is None and _is_share(options.get("validation")):
                 options["groups"] = samples.groups if rows is None else samples.groups[rows]
             if held_out is not None:
-                options["validation"] = samples.taken(held_out, net)
-        running.networks.add(net)
+                options["validation"] = samples.select(held_out, net)
+        state.networks.add(net)
         try:
             history = net.fit(X, y, lengths=lengths, sample_weight=weights, **options)
             kept = history.kept()
@@ -336,18 +348,19 @@ def _best(job: Job, samples: Samples, running: Running) -> tuple[Network, Histor
                 raise
             continue
         finally:
-            running.networks.discard(net)
-        scores = {name: value for name in _KEPT if (value := getattr(kept, name)) is not None}
+            state.networks.discard(net)
+        scores = {name: value for name in _SCORES if (value := getattr(kept, name)) is not None}
         scores |= kept.metrics | {"epochs": len(history)} | ({} if job.starts is None else {"start": start})
         if best is None or scores["validation_loss"] < best[2]["validation_loss"]:
             best = net, history, scores
     return best
 
 
-def _split(job: Job, samples: Samples, net: Network) -> tuple[Any, Any]:
-    """Which rows train, and which validate, None where `fit` knows.
+def _training_and_validation_rows(job: Job, samples: SharedData, net: Network) -> tuple[Any, Any]:
+    """Return the rows to train on and the rows to validate with; None for the latter leaves the split to `fit`.
 
-    Several starts would set a share aside each by its own seed, and their losses be of other samples.
+    For several starts the split is drawn here: `fit` would draw it by the seed of each start, and validation losses of
+    different samples cannot be compared.
     """
     share = job.options.get("validation")
     if job.starts is None or not _is_share(share):
@@ -362,44 +375,44 @@ def _is_share(validation: Any) -> bool:
     return isinstance(validation, float | np.floating) and 0 < validation < 1
 
 
-def _network(job: Job, start: int, running: Running) -> Network:
-    """The network of a job, made where it is not yet."""
+def _make_network(job: Job, start: int, state: WorkerState) -> Network:
+    """Return the network of a job, made now where the job has a function; refuse one that was used before."""
     net = job.network
     if not isinstance(net, Network):
         net = net() if job.starts is None else net(start)
     if not isinstance(net, Network):
         raise TypeError(f"network: expected a function that makes a Network, got {type(net).__name__} of it")
-    own = list(changed(net))
-    with running.lock:
+    own = list(changed_by_fit(net))
+    with state.lock:
         for name, part in own:
-            if id(part) in running.made:
+            if id(part) in state.made:
                 kind = "Network" if part is net else "layer"
                 due = f"a function that makes another {kind} each time"
                 raise ValueError(f"{name}: expected {due}, got one a second time")
-        running.made.update((id(part), part) for _, part in own)
+        state.made.update((id(part), part) for _, part in own)
     return net
 
 
-def changed(net: Network) -> Iterator[tuple[str, Any]]:
-    """What a fit changes, by name: the network and its layers, with the GRUs in them, but for what is frozen."""
+def changed_by_fit(net: Network) -> Iterator[tuple[str, Any]]:
+    """Yield (name, object) of all that a fit changes: the network, its layers that are not frozen, and their GRUs."""
     yield "network", net
     for i, layer in enumerate(net.layers):
-        if _changes(layer):
+        if _is_changed_by_fit(layer):
             yield from ((f"network.layers[{i}]", part) for part in (layer, *layer.cells))
 
 
-def _changes(layer: Layer) -> bool:
-    """Whether a fit changes the layer: its parameters, its state or its generator."""
+def _is_changed_by_fit(layer: Layer) -> bool:
+    """Return whether a fit changes the layer: its parameters, its state or its random generator."""
     if not layer.trains:
         return False
     draws = any(each.draws for each in (layer, *layer.cells))
     return layer.trainable or layer.stateful or draws or bool(layer.parameter_names and not layer.p)
 
 
-def cost_of(job: Job, shared: Samples) -> float:
-    """How long a job may take: epochs times real steps times what those cost; 0 where its samples cannot be had.
+def cost_of(job: Job, shared: SharedData) -> float:
+    """Estimate the duration of a job: epochs times real steps times the cost of a step; 0 where its data fail to load.
 
-    `shared` is opened. A network that is still to be made counts as one of no units.
+    `shared` has arrays (`opened`). A network that is still to be made counts as one without units.
     """
     if job.cost is not None:
         return job.cost
@@ -411,11 +424,12 @@ def cost_of(job: Job, shared: Samples) -> float:
         units = [cell.d["u"] for layer in layers for cell in layer.cells]
         runs = job.options.get("epochs", Settings.epochs) * (job.starts or 1)
         return float(steps * runs * (64 + sum(u * (u + 4) for u in units)))
-    except (OSError, TypeError, ValueError, IndexError, OverflowError):  # which its result will tell
+    except (OSError, TypeError, ValueError, IndexError, OverflowError):  # the job's result will have that error
         return 0.0
 
 
 def _check_rows(rows: Any, m: int, name: str) -> None:
+    """Check that the row index `name` fits m samples; ValueError otherwise."""
     if not isinstance(rows, np.ndarray):
         return
     if rows.dtype == bool:
@@ -426,8 +440,8 @@ def _check_rows(rows: Any, m: int, name: str) -> None:
         raise ValueError(f"{name}: expected integers from 0 to {m - 1}, got {wrong}")
 
 
-def _check_groups(job: Job, samples: Samples) -> None:
-    """ValueError where a group has samples among the job's `rows` and among those that it holds out."""
+def _check_groups(job: Job, samples: SharedData) -> None:
+    """Check that no group has samples both among the job's `rows` and among those held out; ValueError otherwise."""
     groups = encode_groups(samples.groups, len(samples.X))
     for name in ("validation_rows", "test_rows") if groups is not None else ():
         rows = getattr(job, name)

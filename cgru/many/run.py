@@ -1,4 +1,4 @@
-"""Many fits, one a thread or on somebody else's workers."""
+"""`fit_many`: run many fits, each on one thread of this process or on the workers of an executor."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from typing import Any
 from cgru.core.checks import callable_, flag, positive
 from cgru.core.threads import get_num_threads, single_threaded
 from cgru.layers import Layer
-from cgru.many.dispatch import Executors, Parcels, taken
-from cgru.many.jobs import Job, Result, Running, Samples, changed, cost_of, run
+from cgru.many.dispatch import Dispatcher, Executors, wait_for_next
+from cgru.many.jobs import Job, Result, SharedData, WorkerState, changed_by_fit, cost_of, run
 from cgru.network.network import Network
 from cgru.network.progress import tqdm_class
 
@@ -38,39 +38,39 @@ def fit_many(
 ) -> list[Result]:
     """Fit the network of each job, several at a time; return their results in the order of the jobs.
 
-    Each is bit for bit what `network.fit` alone gives, on any number of threads. Networks, layers, losses, lengths and
-    seeds may be any mixture. Those that take longest begin first. A job that is refused, or diverges, has its error in
-    its result and stops no other.
+    Each result is bit for bit that of `network.fit` alone, on any number of threads. Networks, layers, losses, lengths
+    and seeds may differ. The longest jobs begin first. A job that is refused, or diverges, has its error in its result;
+    the others go on.
 
     jobs: `Job`s, each with a name and a network of its own (layers and generators, but for what is frozen), and a
         checkpoint where there is one. A network is fitted in place; one that is given as a function is made when its
         turn comes, with layers that no other has.
-    X, y, lengths, sample_weight, groups: what jobs share, as `Network.fit` takes it, or the names of `.npy`
-        files, which are mapped into memory. Of its `rows` a job takes a copy, while it runs.
+    X, y, lengths, sample_weight, groups: the data that jobs share, as `Network.fit` takes them, or paths of `.npy`
+        files, which are mapped into memory. A running job copies its `rows` of them.
     threads: how many jobs run at once, one a thread; None: `get_num_threads()`.
     executor: fit on its workers in the place of threads: an Executor as of `concurrent.futures` (processes, Dask's
-        `client.get_executor()`, mpi4py's `MPIPoolExecutor`), or a function without arguments that makes one. What
-        fit_many made it shuts down, and makes anew when it breaks; what it was given it leaves open.
-    keep: whether results have the networks and histories; False: scores alone, so that memory stays flat where jobs
-        make their networks.
+        `client.get_executor()`, mpi4py's `MPIPoolExecutor`), or a function without arguments that makes one. An
+        executor of that function is made anew when it breaks, and shut down in the end. A given one is left open.
+    keep: whether results have the networks and histories. False: scores alone, so that memory use stays constant where
+        jobs make their networks.
     progress: show a bar over the jobs, by tqdm.
     callback: called with each `Result` as it comes, in the caller's thread.
 
-    On an executor's workers, each job on one thread of one of them, results are the same bits where the processors have
-    the same instruction set. A job's own network stays as it is; its result has a copy that was fitted. Jobs are sent
-    in parcels, and with each parcel go the samples that they share: large ones had better be names of files, which the
-    workers must see, since on a cluster parcels wait beyond 256 MiB under way, and workers with them. What cannot be
-    pickled is refused by that job's result. A worker that dies costs time alone, since its parcel is sent again, and a
-    job that kills its workers again and again has a RuntimeError; but where an Executor that was given breaks for good,
-    as one of processes does at the first death, all that is not yet done has that error. Where a Dask cluster has lost
-    all workers, it waits for new ones; MPI ends as a whole when a rank dies. A worker with another version of cgru, or
-    other code under the same number, does nothing: all that is not yet done has a RuntimeError that names both.
+    On an executor each job runs on one thread of a worker. Results are the same bits where the processors have the same
+    instruction set. The network of a job stays as it is; its result has a copy that was fitted.
 
-    Ctrl-C ends it: fits that are under way stop after their epoch, parcels that wait are not begun, and what is done
-    is returned under a RuntimeWarning that says how much that is; the other results have a KeyboardInterrupt as their
-    error.
+    Jobs are sent in batches, each with the data that all share. Give large data as paths of files that the workers see:
+    on a cluster, batches (and workers) wait while 256 MiB are under way. A job that cannot be pickled fails alone. When
+    a worker dies, its batch is sent again. A job that kills its workers again and again has a RuntimeError. A given
+    Executor that breaks for good, as a pool of processes does at the first death, fails all jobs that are not done. A
+    Dask cluster that has lost all workers waits for new ones. MPI ends as a whole when a rank dies. A worker with
+    another version of cgru, or with other code under the same number, fits nothing: all jobs that are not done have a
+    RuntimeError that names both versions.
 
-    TypeError or ValueError, before any fit, for arguments that are not what they should be.
+    Ctrl-C stops running fits after their current epoch, and begins no other batch. The results so far are returned
+    under a RuntimeWarning that says how many they are. All others have a KeyboardInterrupt as their error.
+
+    TypeError or ValueError, before any fit, for invalid arguments.
     """
     flag(keep, "keep")
     flag(progress, "progress")
@@ -81,7 +81,7 @@ def fit_many(
     if executor is not None and not isinstance(executor, Executor) and not callable(executor):
         raise TypeError(f"executor: expected an Executor or a function that makes one, got {type(executor).__name__}")
     threads = get_num_threads() if threads is None else positive(threads, "threads")
-    shared = Samples(X, y, lengths, sample_weight, groups)
+    shared = SharedData(X, y, lengths, sample_weight, groups)
     opened = shared.opened()
     if not isinstance(jobs, Iterable):
         raise TypeError(f"jobs: expected Jobs, got {type(jobs).__name__}")
@@ -91,13 +91,13 @@ def fit_many(
     order = sorted(range(len(jobs)), key=lambda i: -costs[i])
     tasks = [(i, names[i], jobs[i]) for i in order]
     kind = tqdm_class() if progress else None
-    workers: Threads | Parcels
+    workers: Threads | Dispatcher
     if executor is None:
         workers = Threads(tasks, opened, keep, threads)
     else:
-        workers = Parcels(tasks, [costs[i] for i in order], shared, keep, executor)
+        workers = Dispatcher(tasks, [costs[i] for i in order], shared, keep, executor)
     bar = nullcontext() if kind is None else kind(total=len(jobs), unit="fit")
-    with bar, closing(workers), suppress(KeyboardInterrupt):  # results then lack what is not done
+    with bar, closing(workers), suppress(KeyboardInterrupt):  # then some results are missing
         for result in workers:
             if kind is not None:
                 bar.update()
@@ -111,7 +111,7 @@ def fit_many(
 
 
 def _names(jobs: list[Job]) -> list[Any]:
-    """The names of jobs, each its own; TypeError or ValueError for what are no jobs of one call."""
+    """Return the name of each job; TypeError or ValueError where two share a name or what `_owned` yields."""
     owners: dict[Any, int] = {}
     for i, job in enumerate(jobs):
         if not isinstance(job, Job):
@@ -129,53 +129,55 @@ def _names(jobs: list[Job]) -> list[Any]:
 
 
 def _owned(job: Job) -> Iterator[tuple[str, Any]]:
-    """What no other job may have, by what it is: network, layers that a fit changes, generators, checkpoint."""
+    """Yield (name, key) of what no other job may use: network, layers that a fit changes, generators, checkpoint."""
     checkpoint = job.options.get("checkpoint")
     if isinstance(checkpoint, str | os.PathLike):
         yield "checkpoint", os.path.realpath(checkpoint)
     if not isinstance(job.network, Network):
         return
-    for name, part in changed(job.network):
+    for name, part in changed_by_fit(job.network):
         yield name, id(part)
-        if isinstance(part, Layer) and "rng" in part.given:  # else the network has seen to it
+        if isinstance(part, Layer) and "rng" in part.given:  # otherwise the network made the generator
             yield f"{name}.np_rng", id(part.np_rng)
 
 
 class Threads:
-    """Runs jobs, (place, name, job), in this order, one a thread; gives results as they come.
+    """Runs jobs on threads of this process, each on one thread; an iterator over their results as they come.
 
-    `results` has them by place, each before it is given: a Ctrl-C between two lines loses none.
+    tasks: index, name and job of each, in the order in which they begin.
+    results: the results by index. Each is stored before it is yielded, so that a Ctrl-C between two lines loses none.
     """
 
-    def __init__(self, tasks: list[tuple[int, Any, Job]], shared: Samples, keep: bool, threads: int) -> None:
+    def __init__(self, tasks: list[tuple[int, Any, Job]], shared: SharedData, keep: bool, threads: int) -> None:
         self.tasks, self.shared, self.keep = tasks, shared, keep
         self.results: dict[int, Result] = {}
-        self.next, self.done, self.running = iter(tasks), queue.SimpleQueue[Result | None](), Running()
+        self.next, self.done, self.state = iter(tasks), queue.SimpleQueue[Result | None](), WorkerState()
         self.threads = [threading.Thread(target=self._work, daemon=True) for _ in range(min(threads, len(tasks)))]
 
     def __iter__(self) -> Iterator[Result]:
         for thread in self.threads:
             thread.start()
         for _ in self.tasks:
-            result = taken(self.done)
+            result = wait_for_next(self.done)
             if result is not None:
                 yield result
 
     def close(self) -> None:
-        """Begin no other job, stop those that run."""
+        """Begin no other job, stop those that run, and wait for the threads."""
         for thread in self.threads:
             while thread.ident is not None and thread.is_alive():
-                self.running.stop()
+                self.state.stop()
                 thread.join(0.01)
 
     def _work(self) -> None:
+        """Run jobs in one thread until none is left; queue None for a job that was interrupted."""
         with single_threaded():
-            for i, name, job in self.next:  # a list's iterator gives each to one thread alone
+            for i, name, job in self.next:  # a list's iterator is safe to share between threads
                 try:
-                    result = run(job, name, self.shared, self.keep, self.running)
-                except KeyboardInterrupt:  # of the job's own making, or all is over: it is not done
+                    result = run(job, name, self.shared, self.keep, self.state)
+                except KeyboardInterrupt:  # raised by the job's own code, or by `stop`: it is not done
                     result = None
-                if self.running.over.is_set():  # before its end, maybe
+                if self.state.over.is_set():  # the fit may have been cut short
                     return
                 if result is not None:
                     self.results[i] = result

@@ -1,7 +1,7 @@
-"""Pictures, by matplotlib: of what a recurrent layer does, of a fit, and of what predictions are worth.
+"""Plots by matplotlib: states and gates of recurrent layers, learning curves, evaluations of predictions.
 
-Each is a matplotlib Figure that pyplot does not know of: `figure.savefig(path)` writes it, and a notebook shows it
-after `%matplotlib inline`. With `axes=` it is drawn into those of the caller. All can be read in grey.
+Each function returns a matplotlib Figure that pyplot does not manage: `figure.savefig(path)` writes it, and a notebook
+shows it after `%matplotlib inline`. With `axes=` it draws into the caller's axes. All plots can be read in grey.
 """
 
 from cgru.plot.evaluation import calibration, confusion, curve, predicted, residuals

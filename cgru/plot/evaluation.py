@@ -1,7 +1,7 @@
-"""Pictures of a fit and of what predictions are worth: learning curve, confusion matrix, calibration, errors.
+"""Plots of a fit and of predictions: learning curve, confusion matrix, calibration, predicted against true, errors.
 
-m samples, s steps, k outputs. Where there are outputs at steps, `lengths` (m,) says how many steps of each sample are
-real; padded ones count nowhere.
+m samples, s steps, k outputs. For outputs at steps `lengths` (m,) has the number of real steps of each sample; padded
+steps are ignored.
 """
 
 from __future__ import annotations
@@ -18,32 +18,32 @@ from cgru.core.checks import lengths_of, real
 from cgru.core.formatting import shorten
 from cgru.core.lengths import mask
 from cgru.network import Epoch, Network
-from cgru.plot.panels import given, made, needed
+from cgru.plot.panels import check_matplotlib, checked, new_axes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = ["calibration", "confusion", "curve", "predicted", "residuals"]
 
-DARK, LIGHT = "#1f4e79", "#d9822b"  # as different in grey as to the colour-blind
-LETTERS = 24  # of a class name
-COUNTED = 20  # classes; of more a confusion matrix has no room for counts
-POINTS = 2000  # of more the picture shows how many lie where
-ACROSS = 3  # panels
+DARK, LIGHT = "#1f4e79", "#d9822b"  # distinct in grey and for the colour-blind
+MAX_LETTERS = 24  # of a class name in a plot
+MAX_COUNTED = 20  # classes; a confusion matrix of more shows no counts
+MAX_POINTS = 2000  # for more rows `predicted` shows their density
+PANELS_PER_ROW = 3
 
 
 def curve(history: Network | Sequence[Epoch], *, axes: Any = None) -> Figure:
-    """A picture of a fit: loss and, where there is one, accuracy over the epochs, dashed what validation says.
+    """Plot the learning curve of a fit: loss and accuracy over the epochs, dashed for validation.
 
     Args:
-        history: what `fit` returned, or a network, whose fits it has all.
-        axes: matplotlib's axes to draw into; the accuracy gets a twin of them. None: those of a figure of its own.
+        history: the History that `fit` returned, or a network, for all of its fits.
+        axes: matplotlib's axes to draw into; the accuracy gets a twin of them. None: a new figure.
 
     Raises:
         TypeError, ValueError: there are no epochs; nothing is drawn.
         ImportError: matplotlib is not installed.
     """
-    needed()
+    check_matplotlib()
     epochs = list(history.history if isinstance(history, Network) else history)
     if not all(isinstance(epoch, Epoch) for epoch in epochs):
         raise TypeError(f"history: expected a network or the epochs of a fit, got {type(history).__name__}")
@@ -88,48 +88,47 @@ def confusion(
     class_names: Sequence[str] | None = None,
     axes: Any = None,
 ) -> Figure:
-    """A picture of which classes were taken for which: true ones by rows, dark where many of the row were predicted so.
+    """Plot the confusion matrix: true classes by rows, predicted ones by columns, shaded by the share of the row.
 
     Args:
         y: the true classes, (m,) or at steps (m, s), integers or names.
-        predicted: likewise, as `predict_classes` returns them.
+        predicted: the predicted classes, of the same shape, as `predict_classes` returns them.
         lengths: (m,) the real steps of each sample, of classes at steps; None: all.
-        class_names: of the classes 0, 1, ..., all of which are then shown. None: those in y and `predicted`.
-        axes: matplotlib's axes to draw into; None: those of a figure of its own.
+        class_names: the names of classes 0, 1, ..., all of which are shown. None: show those in y and `predicted`.
+        axes: matplotlib's axes to draw into; None: a new figure.
 
     Raises:
-        TypeError, ValueError: an argument is not what it should be; nothing is drawn.
+        TypeError, ValueError: an argument is invalid; nothing is drawn.
         ImportError: matplotlib is not installed.
     """
-    needed()
+    check_matplotlib()
     true, guessed = np.asarray(y), np.asarray(predicted)
     if true.shape != guessed.shape or true.ndim not in (1, 2) or not true.size:
         raise ValueError(f"predicted: expected the shape of y, (m,) or (m, s), got {guessed.shape} beside {true.shape}")
-    steps = _real(true.shape, lengths)
-    names, true, guessed = _places(true[steps], guessed[steps], class_names)
+    steps = _real_steps(true.shape, lengths)
+    names, true, guessed = _class_indices(true[steps], guessed[steps], class_names)
     k = len(names)
     counts = np.bincount(true * k + guessed, minlength=k * k).reshape(k, k)
-    return _confusion(counts, names, axes)
+    return _draw_confusion(counts, names, axes)
 
 
 def calibration(y: ArrayLike, A: ArrayLike, lengths: ArrayLike | None = None, *, axes: Any = None) -> Figure:
-    """A picture of how far probabilities can be believed: how often what was predicted with some confidence came true.
+    """Plot a reliability diagram: the accuracy of predictions by bins of their confidence.
 
-    Bars on the dashed line are right, below it too sure of themselves. Above each stands how many it is of.
+    Bars on the dashed line are calibrated, bars below it overconfident. Above each bar is the number of its rows.
 
     Args:
-        y: the true classes as integers, (m,) or at steps (m, s); for k outputs that each say yes or no (m, k) of 0 and
-            1.
-        A: the outputs that `predict` returns: (m, k), of which the most probable class is looked at, or of two classes,
-            (m, 2) or (m, 1), the probability of the second; at steps (m, s, k).
+        y: the true classes as integers, (m,) or at steps (m, s); for k independent labels (m, k) of 0 and 1.
+        A: the outputs that `predict` returns, (m, k), at steps (m, s, k). The confidence is the probability of the most
+            probable class; for two classes, (m, 2) or (m, 1), that of the second.
         lengths: (m,) the real steps of each sample, of outputs at steps; None: all.
-        axes: matplotlib's axes to draw into; None: those of a figure of its own.
+        axes: matplotlib's axes to draw into; None: a new figure.
 
     Raises:
-        TypeError, ValueError: an argument is not what it should be; nothing is drawn.
+        TypeError, ValueError: an argument is invalid; nothing is drawn.
         ImportError: matplotlib is not installed.
     """
-    needed()
+    check_matplotlib()
     A, y = real(A, "A"), np.asarray(y)
     A = A[:, None] if A.ndim == 1 else A
     if y.dtype.kind not in "iub":
@@ -138,7 +137,7 @@ def calibration(y: ArrayLike, A: ArrayLike, lengths: ArrayLike | None = None, *,
         raise ValueError(f"y: expected a class for each of the outputs, got {y.shape} beside {A.shape}")
     if not (A >= 0).all() or not (A <= 1).all():
         raise ValueError("A: expected probabilities from 0 to 1, as of a softmax or sigmoid head, got others")
-    steps = _real(A.shape[:-1], lengths)
+    steps = _real_steps(A.shape[:-1], lengths)
     y, A = y[steps], A[steps]
     top = A.shape[1] if y.ndim == 1 and A.shape[1] > 1 else 2
     if y.min() < 0 or y.max() >= top:
@@ -146,7 +145,7 @@ def calibration(y: ArrayLike, A: ArrayLike, lengths: ArrayLike | None = None, *,
     labels = ("predicted probability", "how often it came true")
     if y.ndim == 1 and A.shape[1] > 2:
         labels = ("confidence in the predicted class", "how often it was right")
-    return _calibration(bins.calibration(y, A), labels, axes)
+    return _draw_calibration(bins.calibration(y, A), labels, axes)
 
 
 def predicted(
@@ -157,32 +156,32 @@ def predicted(
     loss: str | losses.Function = "mean_squared_error",
     axes: Any = None,
 ) -> Figure:
-    """A picture of numbers predicted against the true ones: a panel a target, on the dashed line what is right.
+    """Plot predicted against true numbers, a panel for each target; correct predictions are on the dashed line.
 
-    Of more than 2,000 rows it shows how many lie where.
+    For more than 2,000 rows it shows their density.
 
     Args:
         y: the targets, (m,) or (m, targets), at steps (m, s) or (m, s, targets).
         A: the outputs that `predict` returns, (m, k) or (m, s, k).
         lengths: (m,) the real steps of each sample, of outputs at steps; None: all.
-        loss: of the network, which says what the outputs are: of "gaussian" the mean is shown, of quantiles the one
-            nearest the median, of "poisson" the rate.
-        axes: matplotlib's axes to draw into, one a target; None: those of a figure of its own.
+        loss: the loss of the network, which defines what its outputs are. The plot shows the mean for "gaussian", the
+            quantile nearest the median for quantiles, the rate for "poisson".
+        axes: matplotlib's axes to draw into, one for each target; None: a new figure.
 
     Raises:
-        TypeError, ValueError: an argument is not what it should be; nothing is drawn.
+        TypeError, ValueError: an argument is invalid; nothing is drawn.
         ImportError: matplotlib is not installed.
     """
-    needed()
+    check_matplotlib()
     from matplotlib import colormaps
     from matplotlib.colors import ListedColormap
 
     shades = ListedColormap(colormaps["Blues"](np.linspace(0.25, 1, 256)))  # the lightest still seen on white
-    for panel, true, point in _by_target(y, A, lengths, loss, axes, (4.2, 4.0)):
+    for panel, true, point in _panels_by_target(y, A, lengths, loss, axes, (4.2, 4.0)):
         low, high = min(true.min(), point.min()), max(true.max(), point.max())
         room = 0.04 * (high - low) or 0.04 * abs(high) or 1.0
         ends = (low - room, high + room)
-        if len(true) > POINTS:
+        if len(true) > MAX_POINTS:
             dense = panel.hexbin(true, point, gridsize=40, bins="log", cmap=shades, mincnt=1, extent=ends * 2)
             panel.figure.colorbar(dense, ax=panel, label="count", shrink=0.8)
         else:
@@ -200,13 +199,13 @@ def residuals(
     loss: str | losses.Function = "mean_squared_error",
     axes: Any = None,
 ) -> Figure:
-    """A picture of the errors of numbers, predicted less true, by fifths of the true ones: a panel a target.
+    """Plot the errors of a regression, predicted less true, by fifths of the true values, a panel for each target.
 
-    A box has the middle half of them and the median, its whiskers reach from the 5th to the 95th percentile. Arguments
-    and errors are those of `predicted`.
+    A box has the middle half of the errors and the median, its whiskers reach from the 5th to the 95th percentile.
+    Arguments and exceptions are those of `predicted`.
     """
-    needed()
-    for panel, true, point in _by_target(y, A, lengths, loss, axes, (4.6, 3.4)):
+    check_matplotlib()
+    for panel, true, point in _panels_by_target(y, A, lengths, loss, axes, (4.6, 3.4)):
         parts = bins.quintiles(true)
         lines = {"color": "black", "linewidth": 1}
         panel.boxplot(
@@ -228,11 +227,11 @@ def residuals(
     return panel.figure
 
 
-# --- what is given ---
+# --- arguments ---
 
 
-def _real(shape: tuple[int, ...], lengths: Any) -> np.ndarray:
-    """Return which of samples (m,), or of their steps (m, s), are no padding."""
+def _real_steps(shape: tuple[int, ...], lengths: Any) -> np.ndarray:
+    """Return a mask of the samples (m,), or of their steps (m, s), that are not padding."""
     if lengths is None:
         return np.ones(shape, bool)
     if len(shape) == 1:
@@ -240,10 +239,10 @@ def _real(shape: tuple[int, ...], lengths: Any) -> np.ndarray:
     return mask(lengths_of(lengths, *shape, "lengths"), shape[1])[:, :, 0]
 
 
-def _places(
+def _class_indices(
     true: np.ndarray, guessed: np.ndarray, class_names: Sequence[str] | None
 ) -> tuple[list[str], np.ndarray, np.ndarray]:
-    """The names of the classes, and the places of both arrays (n,) among them."""
+    """Return the names of the classes, and true and predicted classes (n,) as indices into them."""
     both = np.concatenate([true, guessed])
     if both.dtype.kind not in "iubUO" or (both.dtype.kind in "iu" and both.min() < 0):
         got = f"{both.dtype} such as {both.min()}; predictions are -1 at padded steps, which lengths says"
@@ -264,20 +263,20 @@ def _places(
     return names, *np.split(both.astype(np.intp), 2)
 
 
-def _by_target(
-    y: Any, A: Any, lengths: Any, given: str | losses.Function, axes: Any, size: tuple[float, float]
+def _panels_by_target(
+    y: Any, A: Any, lengths: Any, loss_name: str | losses.Function, axes: Any, size: tuple[float, float]
 ) -> Iterator[tuple[Any, np.ndarray, np.ndarray]]:
-    """A panel of that size for each target, that target (n,), and what the outputs say of it, (n,)."""
+    """Yield (panel, true values (n,), point predictions (n,)) for each target; `size` is a panel's in inches."""
     y, A = real(y, "y").astype(np.float64), real(A, "A").astype(np.float64)
     A = A[:, None] if A.ndim == 1 else A
-    loss = losses.named(given)
+    loss = losses.named(loss_name)
     if A.ndim not in (2, 3) or not A.size or A.shape[-1] % loss.outputs:
         due = f"{loss.outputs} outputs of each target of {loss}"
         raise ValueError(f"A: expected (m, k) or (m, s, k), {due}, got {A.shape}")
     points = loss.point(A)
     if y.size != points.size or y.shape not in (points.shape, points.shape[:-1]):
         raise ValueError(f"y: expected {points.shape}, a target for each of the outputs, got {y.shape}")
-    steps = _real(A.shape[:-1], lengths)
+    steps = _real_steps(A.shape[:-1], lengths)
     Y, points = y.reshape(points.shape)[steps], points[steps]
     if not (np.isfinite(Y).all() and np.isfinite(points).all()):
         raise ValueError("y, A: expected finite numbers, got NaN or infinity")
@@ -287,35 +286,36 @@ def _by_target(
     return zip(panels, Y.T, points.T, strict=True)
 
 
-# --- how it is drawn ---
+# --- drawing ---
 
 
 def _panels(n: int, axes: Any, size: tuple[float, float]) -> np.ndarray:
-    """n of them (n,), the caller's or those of a new figure, a few a row, each of that size in inches."""
+    """Return n axes (n,): the caller's, or those of a new figure, each of that size in inches."""
     if axes is not None:
-        return given(axes, 1, n)[0]
-    columns = min(n, ACROSS)
+        return checked(axes, 1, n)[0]
+    columns = min(n, PANELS_PER_ROW)
     rows = -(-n // columns)
-    panels = made(rows, columns, (size[0] * columns, size[1] * rows)).ravel()
+    panels = new_axes(rows, columns, (size[0] * columns, size[1] * rows)).ravel()
     for panel in panels[n:]:
         panel.remove()
     return panels[:n]
 
 
-def _confusion(counts: np.ndarray, names: list[str], axes: Any) -> Figure:
+def _draw_confusion(counts: np.ndarray, names: list[str], axes: Any) -> Figure:
+    """Draw a confusion matrix of counts (k, k)."""
     k = len(names)
-    short = [shorten(name, LETTERS) for name in names]
+    short = [shorten(name, MAX_LETTERS) for name in names]
     side, letters = min(max(0.5 * k, 2.4), max(0.22 * k, 6.0)), max(map(len, short))
-    margin = 0.5 + (0.075 if k <= COUNTED else 0.06) * letters
+    margin = 0.5 + (0.075 if k <= MAX_COUNTED else 0.06) * letters
     panel = _panels(1, axes, (side + margin + 1.1, side + margin))[0]
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     image = panel.imshow(shares, cmap="Blues", vmin=0, vmax=1, interpolation="none")
-    if k <= COUNTED:
+    if k <= MAX_COUNTED:
         for i, j in zip(*np.nonzero(counts), strict=True):
             color = "white" if shares[i, j] > 0.5 else "black"
             size = "small" if k <= 10 else "x-small"
             panel.text(j, i, f"{counts[i, j]}", ha="center", va="center", color=color, fontsize=size)
-    size = "small" if k <= COUNTED else "x-small"
+    size = "small" if k <= MAX_COUNTED else "x-small"
     panel.set_xticks(range(k), short, rotation=90, parse_math=False, fontsize=size)
     panel.set_yticks(range(k), short, parse_math=False, fontsize=size)
     panel.set(xlabel="predicted", ylabel="true")
@@ -328,7 +328,8 @@ def _confusion(counts: np.ndarray, names: list[str], axes: Any) -> Figure:
     return panel.figure
 
 
-def _calibration(found: dict[str, Any], labels: tuple[str, str], axes: Any) -> Figure:
+def _draw_calibration(found: dict[str, Any], labels: tuple[str, str], axes: Any) -> Figure:
+    """Draw a reliability diagram from the bins of `bins.calibration`; `labels` are those of the axes."""
     panel = _panels(1, axes, (5.0, 4.4))[0]
     for each in found["bins"]:
         width = each["high"] - each["low"]

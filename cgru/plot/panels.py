@@ -1,4 +1,4 @@
-"""What pictures are drawn into: matplotlib's axes, of a new figure or the caller's."""
+"""Make or check the matplotlib axes that plots draw into."""
 
 from __future__ import annotations
 
@@ -6,26 +6,26 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["given", "made", "needed"]
+__all__ = ["check_matplotlib", "checked", "new_axes"]
 
 
-def needed() -> None:
-    """ImportError, with the cure, where matplotlib is not installed."""
+def check_matplotlib() -> None:
+    """Check that matplotlib is installed; ImportError with the cure otherwise."""
     try:
         import matplotlib.figure  # noqa: F401
     except ImportError:
         raise ImportError("cgru.plot: matplotlib is missing: pip install matplotlib") from None
 
 
-def made(rows: int, columns: int, size: tuple[float, float], **shared: Any) -> np.ndarray:
-    """Axes (rows, columns) of a new figure of that size in inches."""
+def new_axes(rows: int, columns: int, size: tuple[float, float], **shared: Any) -> np.ndarray:
+    """Return the axes (rows, columns) of a new figure; `size` is in inches, `shared` is passed to `subplots`."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=size, layout="constrained").subplots(rows, columns, squeeze=False, **shared)
 
 
-def given(axes: Any, rows: int, columns: int) -> np.ndarray:
-    """The caller's axes as (rows, columns)."""
+def checked(axes: Any, rows: int, columns: int) -> np.ndarray:
+    """Check that the caller's axes are rows * columns axes of matplotlib; return them as an array (rows, columns)."""
     from matplotlib.axes import Axes
 
     panels = np.asarray(axes, dtype=object)

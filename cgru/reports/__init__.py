@@ -1,1 +1,1 @@
-"""What a network's predictions are worth, as numbers, as text and as a page to look at."""
+"""Evaluation reports on a network's predictions: numbers, text tables, an HTML page."""

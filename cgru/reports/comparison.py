@@ -1,4 +1,4 @@
-"""Samples beside those that a network was trained on: how many are the same, and which features lie far outside.
+"""Compare samples with a network's training data: how many are the same, which features are out of range.
 
 m samples, s steps, e features of a step.
 """
@@ -17,26 +17,26 @@ from cgru.network import Network
 
 __all__ = ["is_held_out", "outside", "outside_in_words", "seen", "seen_in_words"]
 
-SHARE = 0.25  # of a feature's values, from which on it is told that they lie outside
-MARGIN = 0.1  # of the training range: held-out data often lie a little outside
-ROUNDING = 1e-6  # of a value: float32 for float64
-FEW = 5  # features that are named
+SHARE = 0.25  # a feature is reported if this share of its values lies far outside
+MARGIN = 0.1  # of the training range: held-out data often exceed it a little
+ROUNDING = 1e-6  # of a value: float32 compared with float64
+MAX_LISTED = 5  # features that are listed
 
 
 def seen(net: Network, X: np.ndarray, lengths: np.ndarray | None = None) -> dict[str, Any] | None:
-    """Compare X with the samples that `net` has seen, as `SampleHashes.compared`; None where it remembers none."""
+    """Count the samples in X that `net` was trained on, as `SampleHashes.compared`; None where it does not remember."""
     return None if net.remembered is None else net.remembered.compared(X, lengths)
 
 
 def is_held_out(found: Mapping[str, Any] | None) -> bool:
-    """Return whether it is known that none of the samples took part in the training."""
+    """Return whether, by the result of `seen`, none of the samples took part in the training for certain."""
     if not found or not found["whole"] or found["compared"] < found["samples"]:
         return False
     return not (found["trained"] or found["validated"])
 
 
 def seen_in_words(found: Mapping[str, Any] | None) -> str:
-    """Say in one line what `seen` found: how many samples the network has seen, or that this is not known."""
+    """Return the result of `seen` in words: how many samples were training data, or that this is not known."""
     if found is None:
         return "whether the model was trained on these is not known"
     m, n, trained, validated = (found[name] for name in ("samples", "compared", "trained", "validated"))
@@ -61,6 +61,7 @@ def seen_in_words(found: Mapping[str, Any] | None) -> str:
 
 
 def _all(m: int) -> str:
+    """Return "this sample" or "these m samples"."""
     return "this sample" if m == 1 else f"these {m} samples"
 
 
@@ -68,10 +69,11 @@ def _all(m: int) -> str:
 
 
 def outside(net: Network, X: np.ndarray, lengths: np.ndarray | None = None) -> list[dict[str, Any]]:
-    """Find the features of which a quarter of the values or more lie far outside the range that `net` was trained on.
+    """Find the features with a quarter of their values or more far outside the range in the training data of `net`.
 
-    Far is more than a tenth of that range. Each is a dict with its `name`, the training range `low` and `high`, and
-    which share of the values lies `below` and `above` that. Without `Network.remembered`, and of tokens, none is found.
+    Far outside is by more than a tenth of that range. Each feature is a dict of its `name`, the training range `low`
+    and `high`, and the shares of values `below` and `above` it. The list is empty without `Network.remembered`, and for
+    tokens.
     """
     kept = net.remembered
     if kept is None or kept.low is None or X.ndim < 3 or len(kept.low) != X.shape[2]:
@@ -93,9 +95,9 @@ def outside(net: Network, X: np.ndarray, lengths: np.ndarray | None = None) -> l
 
 
 def outside_in_words(found: list[dict[str, Any]]) -> list[str]:
-    """Say what `outside` found, a line for each of a few features."""
+    """Return the result of `outside` in words, a line for each feature, five at most."""
     lines = []
-    for each in found[:FEW]:
+    for each in found[:MAX_LISTED]:
         low, high = figures((each["low"], each["high"]))
         above, below = (round(100 * each[side]) for side in ("above", "below"))
         if above and below:
@@ -105,6 +107,6 @@ def outside_in_words(found: list[dict[str, Any]]) -> list[str]:
         else:
             where = f"{below} % of values lie below the training minimum, {low}"
         lines.append(f"{each['name']}: {where}; is it in the same unit?")
-    if len(found) > FEW:
-        lines.append(f"{len(found) - FEW} more features lie as far outside")
+    if len(found) > MAX_LISTED:
+        lines.append(f"{len(found) - MAX_LISTED} more features lie as far outside")
     return lines

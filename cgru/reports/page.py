@@ -1,4 +1,4 @@
-"""A report as one HTML file: its pictures inside, no script, nothing from elsewhere, for wide and narrow screens."""
+"""Write a report as one HTML file with its plots inside: no script, no external resources, any screen width."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from cgru._version import __version__
 from cgru.network import Network
 from cgru.quantized.layers import Quantized
 from cgru.reports.comparison import is_held_out, outside_in_words, seen_in_words
-from cgru.reports.tables import Table, confusions, headline, least, scores
+from cgru.reports.tables import ReportTable, baseline, frequent_mistakes, headline, scores
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -28,33 +28,33 @@ __all__ = ["page"]
 
 Pair = tuple[np.ndarray, Any]  # X and lengths, or targets and outputs
 
-MOST = 12  # targets that are drawn
-LARGEST = 1 << 20  # bytes of an SVG; of more a PNG takes its place
-WIDE = 700  # pixels of a picture that a narrow screen shows a part of, lest it be too small to read
+MAX_TARGETS = 12  # targets in a plot
+MAX_SVG = 1 << 20  # bytes; a larger SVG is replaced by a PNG
+WIDE_PIXELS = 700  # a plot wider than this scrolls on a narrow screen, to stay legible
 
 
 def page(
     report: Mapping[str, Any], net: Network, samples: Pair, rows: Pair, title: str, about: Mapping[str, str], note: str
 ) -> str:
-    """The file's text.
+    """Return the HTML of a report.
 
     Args:
-        report: the numbers.
-        net: what they are of.
+        report: the numbers of the report.
+        net: the network.
         samples: X, and lengths or None.
-        rows: targets and outputs, as the scores were computed from them.
-        title: what stands above all.
-        about: of model and data what `net` does not know, by name.
-        note: what must be known to judge the scores.
+        rows: targets and outputs, from which the scores were computed.
+        title: the title of the page.
+        about: facts on model and data that `net` does not have, by name.
+        note: a note beside the scores, or "".
     """
     words, held_out = seen_in_words(report["seen"]), is_held_out(report["seen"])
-    known = {**about, **_about(net, report)}
+    known = {**about, **_facts(net, report)}
     facts = "".join(f"<dt>{html.escape(name)}</dt><dd>{html.escape(fact)}</dd>" for name, fact in known.items())
     notes = filter(None, [note, "" if held_out else words, *outside_in_words(report["outside"])])
     body = [
         f"<h1>{html.escape(title)}</h1>",
         f'<p class="score">{html.escape(headline(report))}</p>',
-        f'<p class="small">{html.escape(least(report))}</p>',
+        f'<p class="small">{html.escape(baseline(report))}</p>',
         f'<p class="small">{html.escape(words)}</p>' if held_out else "",
         *(f'<p class="note">{html.escape(each)}</p>' for each in notes),
         *_sections(report, net, samples, rows),
@@ -64,7 +64,7 @@ def page(
 
 
 def _sections(report: Mapping[str, Any], net: Network, samples: Pair, rows: Pair) -> Iterator[str]:
-    """Tables and pictures, in the order in which they are read."""
+    """Yield the sections of the page, tables and plots, from top to bottom."""
     first, *others = scores(report)
     yield _table(first)
     y, A = rows
@@ -73,11 +73,11 @@ def _sections(report: Mapping[str, Any], net: Network, samples: Pair, rows: Pair
         guessed = losses.named(net.loss).classes(A)
         yield _picture(plot.confusion(y, guessed, class_names=names), "Confusion matrix")
         if len(names) > 2:
-            yield _table(confusions(report))
+            yield _table(frequent_mistakes(report))
     if report["task"] == "regression":
-        some = slice(None) if y.shape[1] <= MOST else slice(MOST)
+        some = slice(None) if y.shape[1] <= MAX_TARGETS else slice(MAX_TARGETS)
         outputs = A.reshape(len(A), y.shape[1], -1)[:, some].reshape(len(A), -1)
-        left = f", of the first {MOST} targets" if y.shape[1] > MOST else ""
+        left = f", of the first {MAX_TARGETS} targets" if y.shape[1] > MAX_TARGETS else ""
         yield _picture(plot.predicted(y[:, some], outputs, loss=net.loss), f"Predicted against true{left}")
         yield _picture(plot.residuals(y[:, some], outputs, loss=net.loss), f"Errors by fifths of the target{left}")
     else:
@@ -85,7 +85,7 @@ def _sections(report: Mapping[str, Any], net: Network, samples: Pair, rows: Pair
     yield from map(_table, others)
     if net.history:
         yield _picture(plot.curve(net), "Learning curve")
-    if any(layer.cells and not isinstance(layer, Quantized) for layer in net.layers):  # these keep no gates
+    if any(layer.cells and not isinstance(layer, Quantized) for layer in net.layers):  # quantised layers keep no gates
         X, lengths = samples
         some = X[:1] if lengths is None else X[:1, : lengths[0]]
         yield _picture(plot.states(net, some), "States and gates over the steps of the first sample")
@@ -94,7 +94,8 @@ def _sections(report: Mapping[str, Any], net: Network, samples: Pair, rows: Pair
 # --- pieces of HTML ---
 
 
-def _table(table: Table) -> str:
+def _table(table: ReportTable) -> str:
+    """Return a table as an HTML section."""
     kinds = ["name"] * table.names + [""] * (len(table.header) - table.names)
     head = zip(table.header, kinds, strict=True)
     cells = ["".join(f'<th scope="col" class="{kind}">{html.escape(name)}</th>' for name, kind in head)]
@@ -107,29 +108,31 @@ def _table(table: Table) -> str:
 
 
 def _picture(figure: Figure, title: str) -> str:
-    """A picture under its title, as an image: whatever stands in it can neither run nor load anything."""
+    """Return a plot as an HTML section with an embedded image, in which an SVG can neither run nor load anything."""
     from matplotlib import rc_context
 
     drawn = io.BytesIO()
-    with rc_context({"svg.fonttype": "none"}), warnings.catch_warnings():  # browsers have the letters that a font lacks
+    with rc_context({"svg.fonttype": "none"}), warnings.catch_warnings():  # browsers have more glyphs
         warnings.filterwarnings("ignore", "Glyph .* missing from")
         figure.savefig(drawn, format="svg", metadata={"Date": None})
         kind = "svg+xml"
-        if drawn.tell() > LARGEST:
+        if drawn.tell() > MAX_SVG:
             drawn, kind = io.BytesIO(), "png"
             figure.savefig(drawn, format="png", dpi=150)
     data = base64.b64encode(drawn.getvalue()).decode()
     width = round(96 * figure.get_size_inches()[0])
-    room = "scroll wide" if width > WIDE else "scroll"
+    room = "scroll wide" if width > WIDE_PIXELS else "scroll"
     image = f'<img src="data:image/{kind};base64,{data}" alt="{html.escape(title)}" width="{width}">'
     return _section(title, f'<div class="{room}">{image}</div>')
 
 
 def _section(title: str, body: str) -> str:
+    """Return an HTML section with a title."""
     return f"<section><h2>{html.escape(title)}</h2>{body}</section>"
 
 
-def _about(net: Network, report: Mapping[str, Any]) -> dict[str, str]:
+def _facts(net: Network, report: Mapping[str, Any]) -> dict[str, str]:
+    """Return facts on the network, the data and the versions of packages, by name."""
     import matplotlib
     import sklearn
 

@@ -1,4 +1,4 @@
-"""The numbers of a report in words: tables, which a page shows as they are, and laid out as text of 80 columns."""
+"""Turn the numbers of a report into tables, which the HTML page shows, and into text of 80 columns."""
 
 from __future__ import annotations
 
@@ -9,15 +9,18 @@ from typing import Any, NamedTuple
 from cgru.core.formatting import figure, figures, shorten, width_of
 from cgru.reports.comparison import outside_in_words, seen_in_words
 
-__all__ = ["Table", "confusions", "headline", "least", "matrix", "scores", "text"]
+__all__ = ["ReportTable", "baseline", "confusion_matrix", "frequent_mistakes", "headline", "scores", "text"]
 
-COLUMNS, SHORTEST = 80, 12  # of a line, and of a name in it
-MOST = 20  # confusions that are listed
+COLUMNS, MIN_NAME = 80, 12  # width of a line; least width of a name that is shortened
+LISTED = 20  # mistakes that are listed
 Numbers = Mapping[str, Any]
 
 
-class Table(NamedTuple):
-    """Rows of words under a `header`, all after the first `names` columns figures; a `note` says what they mean."""
+class ReportTable(NamedTuple):
+    """A table of a report, with its cells as text.
+
+    The first `names` columns have names, all others figures. The note explains them.
+    """
 
     title: str
     header: Sequence[str]
@@ -27,10 +30,10 @@ class Table(NamedTuple):
 
 
 def headline(report: Numbers) -> str:
-    """The scores in one line, beside how many samples they are of."""
-    parts = [_counted(report["samples"], "sample")]
+    """Return the main scores in one line, with the number of samples."""
+    parts = [_count(report["samples"], "sample")]
     if report["per_step"]:
-        parts = [f"{_counted(report['count'], 'step')} of {parts[0]}"]
+        parts = [f"{_count(report['count'], 'step')} of {parts[0]}"]
     regression = report["task"] == "regression"
     name = report["loss_name"].replace("_", " ") if regression else "log loss"
     parts.append(f"{name} {figure(report['loss'])}")
@@ -41,27 +44,29 @@ def headline(report: Numbers) -> str:
     return ", ".join(parts)
 
 
-def least(report: Numbers) -> str:
-    """What is reached without looking at the samples; "" but for classes."""
+def baseline(report: Numbers) -> str:
+    """Return the accuracy of always predicting the most frequent class, in words; "" for labels and a regression."""
     if report["task"] != "classes":
         return ""
     name, share = report["most_frequent"].values()
     return f"always {shorten(name, 30)}, the most frequent class: accuracy {share:.2%}"
 
 
-def scores(report: Numbers) -> Iterator[Table]:
-    """All tables but for what was taken for what."""
+def scores(report: Numbers) -> Iterator[ReportTable]:
+    """Yield all tables without the confusion matrix and its mistakes."""
     if report["task"] == "regression":
-        return _of_numbers(report["outputs"])
-    return _of_classes(report)
+        return _regression_tables(report["outputs"])
+    return _class_tables(report)
 
 
 # --- classes ---
 
 
-def _of_classes(report: Numbers) -> Iterator[Table]:
+def _class_tables(report: Numbers) -> Iterator[ReportTable]:
+    """Yield the tables of precision, recall and F1, and of the calibration."""
+
     def row(name: str, each: Numbers, support: Any = "", predicted: Any = "") -> tuple[str, ...]:
-        return name, *(_score(each[kind]) for kind in ("precision", "recall", "f1")), f"{support}", f"{predicted}"
+        return name, *(_as_score(each[kind]) for kind in ("precision", "recall", "f1")), f"{support}", f"{predicted}"
 
     unit = "steps" if report["per_step"] else "samples"
     rows = [row(each["name"], each, each["support"], each["predicted"]) for each in report["classes"]]
@@ -69,10 +74,10 @@ def _of_classes(report: Numbers) -> Iterator[Table]:
     there = sum(each["support"] > 0 for each in report["classes"])
     note = "- is not defined: there are none of that class, or none is predicted."
     if there < len(report["classes"]):
-        note += f" Averages are over the {_counted(there, 'class')} that the data have."
+        note += f" Averages are over the {_count(there, 'class')} that the data have."
     undefined = any("-" in row for row in rows)
     title = "Outputs" if report["task"] == "labels" else "Classes"
-    yield Table(title, ("", "precision", "recall", "F1", unit, "predicted"), rows, note if undefined else "")
+    yield ReportTable(title, ("", "precision", "recall", "F1", unit, "predicted"), rows, note if undefined else "")
 
     found = report["calibration"]
     what = f"the probability of {report['classes'][1]['name']}" if len(report["classes"]) == 2 else ""
@@ -85,48 +90,49 @@ def _of_classes(report: Numbers) -> Iterator[Table]:
         rows.append((bounds, f"{each['confidence']:.3f}", f"{each['accuracy']:.3f}", f"{each['count']}"))
     note = f"By {what or 'the probability of the class that is predicted'}, its mean, and {happened}."
     title = f"Calibration: expected calibration error {found['error']:.3f}"
-    yield Table(title, ("", "confidence", "true" if what else "accuracy", unit), rows, note)
+    yield ReportTable(title, ("", "confidence", "true" if what else "accuracy", unit), rows, note)
 
 
-def matrix(report: Numbers) -> Table:
-    """How many of each class, by rows, were taken for each, by columns."""
+def confusion_matrix(report: Numbers) -> ReportTable:
+    """Return the confusion matrix, true classes by rows, predicted ones by columns."""
     names = [each["name"] for each in report["classes"]]
     rows = [
         (name if name == f"{i}" else f"{i} {name}", *(f"{count}" if count else "." for count in counts))
         for i, (name, counts) in enumerate(zip(names, report["confusion"], strict=True))
     ]
-    return Table("Confusion matrix: true classes by rows", ("predicted:", *map(str, range(len(names)))), rows)
+    return ReportTable("Confusion matrix: true classes by rows", ("predicted:", *map(str, range(len(names)))), rows)
 
 
-def confusions(report: Numbers) -> Table:
-    """The most frequent mistakes."""
+def frequent_mistakes(report: Numbers) -> ReportTable:
+    """Return the table of the most frequent mistakes: true class, predicted class, count."""
     names = [each["name"] for each in report["classes"]]
     totals = list(map(sum, report["confusion"]))
     cells = ((count, i, j) for i, counts in enumerate(report["confusion"]) for j, count in enumerate(counts))
     wrong = sorted((cell for cell in cells if cell[0] and cell[1] != cell[2]), key=lambda cell: -cell[0])
-    rows = [(names[i], names[j], f"{count}", f"{count / totals[i]:.1%}") for count, i, j in wrong[:MOST]]
-    left = sum(count for count, _, _ in wrong[MOST:])
-    note = f"{_counted(left, 'more mistake')} of {_counted(len(wrong[MOST:]), 'other kind')}." if left else ""
-    return Table("Most frequent mistakes", ("true", "predicted", "count", "of these"), rows, note, names=2)
+    rows = [(names[i], names[j], f"{count}", f"{count / totals[i]:.1%}") for count, i, j in wrong[:LISTED]]
+    left = sum(count for count, _, _ in wrong[LISTED:])
+    note = f"{_count(left, 'more mistake')} of {_count(len(wrong[LISTED:]), 'other kind')}." if left else ""
+    return ReportTable("Most frequent mistakes", ("true", "predicted", "count", "of these"), rows, note, names=2)
 
 
 # --- numbers ---
 
 
-def _of_numbers(outputs: Sequence[Numbers]) -> Iterator[Table]:
+def _regression_tables(outputs: Sequence[Numbers]) -> Iterator[ReportTable]:
+    """Yield the tables of errors, their quantiles, and errors by fifths of the target."""
     sizes = ("rmse", "mae", "bias")
-    rows = [(each["name"], *(figure(each[size]) for size in sizes), _score(each["r2"])) for each in outputs]
+    rows = [(each["name"], *(figure(each[size]) for size in sizes), _as_score(each["r2"])) for each in outputs]
     note = "Bias: the mean of what is predicted less what is true. R2: 1 is perfect, 0 no better than the mean."
     if any(each["r2"] is None for each in outputs):
         note += " - is not defined: the target never changes."
     if "quantiles" in outputs[0]:
         judged = min((each["promised"] for each in outputs[0]["quantiles"]), key=lambda level: abs(level - 0.5))
         note += f" Predicted is the quantile {judged:g}."  # as Loss.point has it
-    yield Table("Errors", ("", "RMSE", "MAE", "bias", "R2"), rows, note)
+    yield ReportTable("Errors", ("", "RMSE", "MAE", "bias", "R2"), rows, note)
 
     shares = [f"{each['share']:.0%}" if each["share"] < 1 else "all" for each in outputs[0]["errors"]]
     rows = [(each["name"], *(figure(error["size"]) for error in each["errors"])) for each in outputs]
-    yield Table("Errors are at most so large", ("of", *shares), rows)
+    yield ReportTable("Errors are at most so large", ("of", *shares), rows)
 
     rows = []
     for each in outputs:
@@ -134,12 +140,12 @@ def _of_numbers(outputs: Sequence[Numbers]) -> Iterator[Table]:
         for i, (part, low, high) in enumerate(zip(each["by_target"], ends, ends, strict=True)):
             between = low if part["low"] == part["high"] else f"{low} to {high}"
             rows.append(("" if i else each["name"], between, f"{part['count']}", *(figure(part[s]) for s in sizes)))
-    yield Table("Errors by fifths of the target", ("", "true", "count", "RMSE", "MAE", "bias"), rows, names=2)
-    yield from _of_certainty(outputs)
+    yield ReportTable("Errors by fifths of the target", ("", "true", "count", "RMSE", "MAE", "bias"), rows, names=2)
+    yield from _certainty_tables(outputs)
 
 
-def _of_certainty(outputs: Sequence[Numbers]) -> Iterator[Table]:
-    """What came of what a loss promises."""
+def _certainty_tables(outputs: Sequence[Numbers]) -> Iterator[ReportTable]:
+    """Yield tables that check predicted uncertainty: coverage of quantiles and intervals, deviation, dispersion."""
     first = outputs[0]
     for key, title in (
         ("quantiles", "Quantiles: the share of targets that are at most so large"),
@@ -148,28 +154,29 @@ def _of_certainty(outputs: Sequence[Numbers]) -> Iterator[Table]:
         if key in first:
             header = ("", *(f"{each['promised']:.1%}" for each in first[key]))
             rows = [(each["name"], *(f"{part['found']:.1%}" for part in each[key])) for each in outputs]
-            yield Table(title, header, rows, "Above what it should be, below what it is.")
+            yield ReportTable(title, header, rows, "Above what it should be, below what it is.")
     if "between" in first:
         rows = [(each["name"], f"{each['between']['found']:.1%}") for each in outputs]
-        yield Table("Between the outermost quantiles", ("", f"{first['between']['promised']:.1%}"), rows)
+        yield ReportTable("Between the outermost quantiles", ("", f"{first['between']['promised']:.1%}"), rows)
     if "deviation" in first:
-        rows = [(each["name"], _score(each["deviation"])) for each in outputs]
+        rows = [(each["name"], _as_score(each["deviation"])) for each in outputs]
         note = "1 is right; above 1 the model is too sure."
-        yield Table("Errors in units of the predicted deviation", ("", "root mean square"), rows, note)
+        yield ReportTable("Errors in units of the predicted deviation", ("", "root mean square"), rows, note)
     if "dispersion" in first:
-        rows = [(each["name"], *map(_score, (each["deviance"], each["dispersion"]))) for each in outputs]
+        rows = [(each["name"], *map(_as_score, (each["deviance"], each["dispersion"]))) for each in outputs]
         note = "Dispersion: squared errors over rates; above 1 counts vary more than Poisson's."
-        yield Table("Rates", ("", "mean deviance", "dispersion"), rows, note)
+        yield ReportTable("Rates", ("", "mean deviance", "dispersion"), rows, note)
 
 
-def _score(value: float | None) -> str:
-    """To three digits behind the point, or a dash where there is none."""
+def _as_score(value: float | None) -> str:
+    """Return a score with three decimals, or a dash for None."""
     if value is None:
         return "-"
     return f"{value:.3f}" if abs(value) < 1e4 else figure(value)
 
 
-def _counted(count: int, what: str) -> str:
+def _count(count: int, what: str) -> str:
+    """Return a count with its noun in singular or plural."""
     return f"{count} {what}" if count == 1 else f"{count} {what}{'es' if what.endswith('s') else 's'}"
 
 
@@ -177,24 +184,27 @@ def _counted(count: int, what: str) -> str:
 
 
 def text(report: Numbers) -> str:
-    """All of it, in 80 columns where names may be shortened: the matrix where it fits, else the mistakes alone."""
-    first, *others = map(laid_out, scores(report))
+    """Return the whole report as text of 80 columns, with long names shortened.
+
+    It has the confusion matrix where that fits, else the most frequent mistakes.
+    """
+    first, *others = map(table_as_text, scores(report))
     if report["task"] == "classes":
-        counts = laid_out(matrix(report))
+        counts = table_as_text(confusion_matrix(report))
         fits = max(map(width_of, counts.splitlines())) <= COLUMNS
-        others.insert(0, counts if fits else laid_out(confusions(report)))
+        others.insert(0, counts if fits else table_as_text(frequent_mistakes(report)))
     notes = [seen_in_words(report["seen"]), *outside_in_words(report["outside"])]
-    above = [headline(report), least(report), *(textwrap.fill(note, COLUMNS) for note in notes)]
+    above = [headline(report), baseline(report), *(textwrap.fill(note, COLUMNS) for note in notes)]
     return "\n\n".join(["\n".join(filter(None, above)), first, *others])
 
 
-def laid_out(table: Table) -> str:
-    """A table as lines, its names on the left and its figures on the right of their columns."""
+def table_as_text(table: ReportTable) -> str:
+    """Return a table as text: names aligned left, figures aligned right."""
     lines = [list(table.header), *map(list, table.rows)]
     widths = [max(width_of(line[i]) for line in lines) for i in range(len(table.header))]
     most, names = max(widths), table.names
     room = COLUMNS - sum(widths[names:]) - 2 * (len(widths) - 1)
-    while most > SHORTEST and sum(min(width, most) for width in widths[:names]) > room:
+    while most > MIN_NAME and sum(min(width, most) for width in widths[:names]) > room:
         most -= 1
     for line in lines:
         line[:names] = [shorten(name, most) for name in line[:names]]

@@ -10,7 +10,7 @@ import pytest
 from cli_cases import QUICK, posix, refused, run
 
 import cgru
-from cgru.cli.data import in_keys, in_options
+from cgru.cli.data import as_keys, as_options
 
 rng = np.random.default_rng(0)
 
@@ -409,13 +409,13 @@ def test_names_with_commas_and_spaces(tmp_path):
 
 
 def test_advice_is_told_as_options():
-    assert in_options('id="a b" settles it; wide=True, wide=False') == "--id 'a b' settles it; --wide, --no-wide"
-    assert in_options("(axes=mes) per_step=True; x=3") == "(--axes mes) --per-step; x=3"
-    assert in_options('label="" where') == "--label '' where"
+    assert as_options('id="a b" settles it; wide=True, wide=False') == "--id 'a b' settles it; --wide, --no-wide"
+    assert as_options("(axes=mes) per_step=True; x=3") == "(--axes mes) --per-step; x=3"
+    assert as_options('label="" where') == "--label '' where"
 
 
 def test_advice_is_told_as_keys_of_a_plan():
-    told = in_keys('id="a b" settles it; (per_step=True, wide=False); x=3')
+    told = as_keys('id="a b" settles it; (per_step=True, wide=False); x=3')
     assert told == 'id = "a b" settles it; (per_step = true, wide = false); x=3'
 
 
@@ -500,8 +500,8 @@ def test_a_format_of_times_is_kept_with_the_model(tmp_path):
 
 
 def test_a_plan_has_a_format_of_times():
-    assert in_keys('time_format="%d/%m/%Y" says which') == 'time_format = "%d/%m/%Y" says which'
-    assert in_options('time_format="%d. %B %Y" reads it') == "--time-format '%d. %B %Y' reads it"
+    assert as_keys('time_format="%d/%m/%Y" says which') == 'time_format = "%d/%m/%Y" says which'
+    assert as_options('time_format="%d. %B %Y" reads it') == "--time-format '%d. %B %Y' reads it"
 
 
 def weighed(shuffle=False, cows=range(24)):

@@ -242,7 +242,7 @@ def test_mpi_that_cannot_begin_workers_is_refused(monkeypatch, size, managed, be
 
 def test_mpi_that_begins_no_worker_in_time_is_refused(monkeypatch):
     monkeypatch.setattr(shutil, "which", str)
-    monkeypatch.setattr(executors, "BEGIN", 0.2)
+    monkeypatch.setattr(executors, "SPAWN_LIMIT", 0.2)
     monkeypatch.setattr(executors, "SPAWN", "import time; time.sleep(60)")
     with pytest.raises(RequestError, match=r"expected MPI to begin a worker within 0\.2 s, got none"):
         executors._check_spawn()

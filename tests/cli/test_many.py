@@ -9,7 +9,7 @@ from plan_cases import GROUPS, PLAN, lines, write
 
 import cgru
 from cgru.cli import many
-from cgru.cli.results import identity
+from cgru.cli.results import job_key
 
 NESTED = PLAN.replace("validation = 0.25", "folds = 3\ninner_folds = 2")
 
@@ -129,9 +129,9 @@ def test_a_plan_that_grows(folder):
     (folder / "plan.jsonl").unlink()
     anew, _ = run("many", "plan.toml", "-q", cwd=folder)
     assert anew == out
-    scores = {identity(record["place"]): record["scores"] for record in grown.values()}
+    scores = {job_key(record["place"]): record["scores"] for record in grown.values()}
     for record in lines(folder).values():
-        assert record["scores"] == scores[identity(record["place"])]
+        assert record["scores"] == scores[job_key(record["place"])]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from cli_cases import QUICK, refused, run
 
 import cgru
 from cgru.cli.arguments import parser
-from cgru.cli.data import in_keys, in_options
+from cgru.cli.data import as_keys, as_options
 
 rng = np.random.default_rng(0)
 
@@ -119,8 +119,8 @@ def test_a_number_that_looks_like_a_missing_one_is_said(folder):
 
 def test_advice_with_several_names():
     told = '(time=["Date", "Time (s)"]) or na="-", settles'
-    assert in_options(told) == "(--time 'Date,Time (s)') or --na -, settles"
-    assert in_keys(told) == '(time = ["Date", "Time (s)"]) or na = "-", settles'
+    assert as_options(told) == "(--time 'Date,Time (s)') or --na -, settles"
+    assert as_keys(told) == '(time = ["Date", "Time (s)"]) or na = "-", settles'
 
 
 def test_a_plan(folder):

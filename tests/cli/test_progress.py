@@ -13,7 +13,7 @@ from cli_cases import NUMBER, QUICK, X, Y, posix, start, without
 
 import cgru
 from cgru import Epoch
-from cgru.cli.progress import Fits, Progress, long
+from cgru.cli.progress import FitCounter, Progress, epoch_in_words
 from cgru.network.progress import Bar, epoch_text
 
 
@@ -116,7 +116,7 @@ def epoch(number=1, epochs=100, loss=0.123456, accuracy=None, validation=None, v
 def test_the_words(scores, bar, line):
     of = epoch(1, 100, 0.123456, *scores)
     assert epoch_text(of, 70) == bar
-    assert long(of) == line
+    assert epoch_in_words(of) == line
     assert epoch_text(of, 69) == bar.replace("0.1235", "0.12")
 
 
@@ -233,7 +233,7 @@ def test_lines_are_seen_at_once(monkeypatch):
 
 
 def test_about_ten_lines_of_many_fits(capsys):
-    with Fits(31, 5, False) as progress:
+    with FitCounter(31, 5, False) as progress:
         for number in range(6, 32):
             progress(number in (7, 20))
     out, err = capsys.readouterr()
@@ -243,7 +243,7 @@ def test_about_ten_lines_of_many_fits(capsys):
 
 
 def test_many_fits_in_silence(capsys):
-    with Fits(3, 0, True) as progress:
+    with FitCounter(3, 0, True) as progress:
         progress(True)
     assert capsys.readouterr().err == ""
 
@@ -251,7 +251,7 @@ def test_many_fits_in_silence(capsys):
 def test_the_bar_of_many_fits(bar, monkeypatch):
     monkeypatch.setattr(sys, "stderr", Terminal())
     monkeypatch.setattr(os, "get_terminal_size", lambda descriptor: (80, 24))
-    with Fits(9, 4, False) as progress:
+    with FitCounter(9, 4, False) as progress:
         progress(False)
         progress(True)
     assert sys.stderr.getvalue() == ""

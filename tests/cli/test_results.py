@@ -12,7 +12,7 @@ from cli_cases import posix
 
 from cgru.cli import results
 from cgru.cli.arguments import RequestError
-from cgru.cli.results import Results, identity
+from cgru.cli.results import Results, job_key
 
 HEADER = {"cgru": "1.2", "plan": {"folds": 3, "axes": ["units"], "l1": {"0.V*": 0.5}}, "data": {"x": "ab", "y": "cd"}}
 
@@ -60,7 +60,7 @@ def test_what_was_added_is_read_again(filled):
     assert [json.loads(line) for line in text(filled).splitlines()] == [HEADER, *read(filled)]
     with Results(filled, HEADER) as file:
         file.add(record(3))
-        assert file.records[identity({"seed": 0, "units": 3})] == record(3)
+        assert file.records[job_key({"seed": 0, "units": 3})] == record(3)
     assert read(filled) == [record(1, loss=0.5), record(2, "ValueError: no"), record(3)]
 
 
@@ -225,7 +225,7 @@ def test_a_line_that_is_written_in_pieces(filled, monkeypatch):
 def test_the_disk_is_not_far_behind(path, monkeypatch):
     """It gets what is new each second, without waiting for more, and nothing where nothing is."""
     synced = []
-    monkeypatch.setattr(results, "SYNCED", 0.01)
+    monkeypatch.setattr(results, "SYNC_SECONDS", 0.01)
     monkeypatch.setattr(os, "fsync", synced.append)
     with Results(path, HEADER) as file:
         for n in (1, 2):  # the header, and a record

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import cgru
-from cgru.cli.score import judged, scored
+from cgru.cli.score import score_and_overlap, score_text
 from cgru.core.formatting import figure
 from cgru.datasets import Split
 
@@ -38,7 +38,7 @@ def test_figures(value, digits, text):
 def test_how_many_are_right():
     net = cgru.Network([cgru.GRU(3), cgru.Dense(1)], seed=0)
     right = (net.predict_classes(X) == Y).sum()
-    assert scored(net, Split(X, Y, None)).endswith(f"accuracy {right * 10}.00% ({right} of 10)")
+    assert score_text(net, Split(X, Y, None)).endswith(f"accuracy {right * 10}.00% ({right} of 10)")
 
 
 def test_steps_are_counted_where_they_are_real():
@@ -46,13 +46,13 @@ def test_steps_are_counted_where_they_are_real():
     y = rng.integers(0, 2, (10, 4))
     real = np.arange(4) < LENGTHS[:, None]
     right = (net.predict_classes(X) == y)[real].sum()
-    assert scored(net, Split(X, y, LENGTHS)).endswith(f"({right} of {LENGTHS.sum()})")
+    assert score_text(net, Split(X, y, LENGTHS)).endswith(f"({right} of {LENGTHS.sum()})")
 
 
 def test_a_regression():
     net = cgru.Network([cgru.GRU(3), cgru.Dense(1, cgru.identity)], seed=0)
     loss = net.evaluate(X, Y)["loss"]
-    assert scored(net, Split(X, Y, None)) == f"loss {loss:.4g}, RMSE {loss**0.5:.4g}"
+    assert score_text(net, Split(X, Y, None)) == f"loss {loss:.4g}, RMSE {loss**0.5:.4g}"
 
 
 @pytest.mark.parametrize(
@@ -68,15 +68,17 @@ def test_what_outputs_say_of_numbers(loss, k, middle):
     net = cgru.Network([cgru.GRU(3), cgru.Dense(k, cgru.identity)], loss, seed=0)
     y = rng.random((10, 2))
     due = np.sqrt(np.square(middle(net.predict(X)) - y).mean())
-    assert scored(net, Split(X, y, None)) == f"loss {net.evaluate(X, y)['loss']:.4g}, RMSE {due:.4g}"
+    assert score_text(net, Split(X, y, None)) == f"loss {net.evaluate(X, y)['loss']:.4g}, RMSE {due:.4g}"
 
 
 def test_beside_a_score_stands_what_the_model_has_seen():
     net = cgru.Network([cgru.GRU(3), cgru.Dense(1)], seed=0)
     split = Split(X, Y, LENGTHS)
-    assert judged(net, split) == f"{scored(net, split)}; whether the model was trained on these is not known"
+    note = "whether the model was trained on these is not known"
+    assert score_and_overlap(net, split) == f"{score_text(net, split)}; {note}"
     net = cgru.Network([cgru.GRU(3), cgru.Dense(1)], seed=0)
     net.fit(X, Y, lengths=LENGTHS, epochs=1, remember_samples=True)
     note = "no held-out data: the model was trained on these 10 samples"
-    assert judged(net, split) == f"{scored(net, split)}; {note}"
-    assert judged(net, Split(X + 1e-6, Y, LENGTHS)).endswith("; none of 10 samples was among the training data")
+    assert score_and_overlap(net, split) == f"{score_text(net, split)}; {note}"
+    other = Split(X + 1e-6, Y, LENGTHS)
+    assert score_and_overlap(net, other).endswith("; none of 10 samples was among the training data")

@@ -6,7 +6,7 @@ import pytest
 from parcel_cases import SHARED, mixed
 
 import cgru
-from cgru.many.jobs import Running
+from cgru.many.jobs import WorkerState
 
 
 @pytest.fixture(scope="module")
@@ -31,11 +31,11 @@ def forks():
 @pytest.fixture
 def stopping(monkeypatch):
     """Is set once fits have been told to stop: who waits for it in a fit needs no guess how long that takes."""
-    event, stop = threading.Event(), Running.stop
+    event, stop = threading.Event(), WorkerState.stop
 
     def told(running):
         stop(running)
         event.set()
 
-    monkeypatch.setattr(Running, "stop", told)
+    monkeypatch.setattr(WorkerState, "stop", told)
     return event

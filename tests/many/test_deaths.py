@@ -38,11 +38,11 @@ class Fragile(Executor):
     def __init__(self, guilty, beside, window=3):
         self.guilty, self.beside, self.window, self.held, self.broken = guilty, beside, window, [], False
 
-    def submit(self, work, letter):
+    def submit(self, work, message):
         if self.broken:
             raise BrokenExecutor("broken")
         future = Future()
-        self.held.append((future, partial(work, letter), {i for i, _ in letter.jobs}))
+        self.held.append((future, partial(work, message), {i for i, _ in message.jobs}))
         # it runs on another thread, when so many wait or no other comes
         threading.Timer(0.02, self.run, [len(self.held)]).start()
         return future
@@ -77,7 +77,7 @@ def test_a_guilty_job_is_found_and_stops_no_other():
         )
         assert isinstance(error.__cause__, BrokenExecutor)
     alone = Counter(jobs for jobs, others in beside if others == 1)
-    assert alone[(17,)] == alone[(140,)] == dispatch.LOST  # it is given up only by what it does alone
+    assert alone[(17,)] == alone[(140,)] == dispatch.MAX_LOST  # it is given up only by what it does alone
 
 
 def test_an_executor_that_breaks_and_was_given_says_what_to_do():
@@ -111,14 +111,14 @@ def test_a_cluster_that_is_closed_may_leave_futures_that_never_end(end):
     assert [result.error for result in results] == [None] * 5
 
 
-@pytest.mark.parametrize("times", [0, 1, dispatch.LOST, dispatch.LOST + 1])
+@pytest.mark.parametrize("times", [0, 1, dispatch.MAX_LOST, dispatch.MAX_LOST + 1])
 def test_what_an_executor_itself_raises_may_pass(times):
     class Shaky(ThreadPoolExecutor):
         left = times
 
-        def submit(self, work, letter):
-            if not self.left or letter.jobs[0][0] != 1:
-                return super().submit(work, letter)
+        def submit(self, work, message):
+            if not self.left or message.jobs[0][0] != 1:
+                return super().submit(work, message)
             self.left -= 1
             future = Future()
             future.set_exception(ValueError("not enough values to unpack"))
@@ -128,7 +128,7 @@ def test_what_an_executor_itself_raises_may_pass(times):
         results = cgru.fit_many(small(5, cost=1), **SHARED, executor=executor)
     assert executor.left == 0
     errors = [type(result.error) for result in results if result.error is not None]
-    assert errors == ([ValueError] if times > dispatch.LOST else [])
+    assert errors == ([ValueError] if times > dispatch.MAX_LOST else [])
 
 
 def test_executors_that_do_nothing_but_break_come_to_an_end():
@@ -141,7 +141,7 @@ def test_executors_that_do_nothing_but_break_come_to_an_end():
 
     results = cgru.fit_many(small(300), **SHARED, executor=make)
     assert all(isinstance(result.error, RuntimeError) for result in results)
-    assert len(made_ones) == dispatch.FRUITLESS
+    assert len(made_ones) == dispatch.MAX_FRUITLESS
     assert "20 executors broke one after the other before anything was done" in str(results[0].error)
 
 
@@ -189,10 +189,10 @@ def test_no_job_begins_that_nobody_waits_for(tmp_path):
     room.mkdir()
     makes = [made, partial(cases.removing, room), made]
     sent = [(i, pickle.dumps(cgru.Job(make, epochs=1))) for i, make in enumerate(makes)]
-    letter = dispatch.Letter(pickle.dumps(dispatch.Samples(X, LABELS)), sent, False, str(room / "results"))
-    assert [i for i, _ in dispatch.fit_parcel(letter)[1]] == [0, 1]
-    assert [i for i, _ in dispatch.fit_parcel(letter)[1]] == [0, 1, 2]  # it was never there: on another machine
-    assert dispatch.fit_parcel(replace(letter, near=True))[1] == []  # it began when all was over
+    message = dispatch.BatchMessage(pickle.dumps(dispatch.SharedData(X, LABELS)), sent, False, str(room / "results"))
+    assert [i for i, _ in dispatch.fit_batch(message)[1]] == [0, 1]
+    assert [i for i, _ in dispatch.fit_batch(message)[1]] == [0, 1, 2]  # it was never there: on another machine
+    assert dispatch.fit_batch(replace(message, is_local=True))[1] == []  # it began when all was over
 
 
 def test_an_interrupt_that_comes_as_an_error_is_no_result():
@@ -209,16 +209,16 @@ def test_an_interrupt_that_comes_as_an_error_is_no_result():
 
 def test_an_interrupt_waits_a_moment_for_what_is_under_way(monkeypatch):
     class Watched(ThreadPoolExecutor):
-        """Whose second parcel ends when it may."""
+        """Whose second batch of jobs ends when it may."""
 
-        def submit(self, work, letter):
-            return super().submit(self.work, work, letter)
+        def submit(self, work, message):
+            return super().submit(self.work, work, message)
 
-        def work(self, work, letter):
-            if letter.jobs[0][0] == 1:
+        def work(self, work, message):
+            if message.jobs[0][0] == 1:
                 begun.set()
                 assert may_end.wait(60)
-            return work(letter)
+            return work(message)
 
     def interrupt(result):
         assert begun.wait(60)
@@ -227,7 +227,7 @@ def test_an_interrupt_waits_a_moment_for_what_is_under_way(monkeypatch):
         raise KeyboardInterrupt
 
     for grace, done in ((300.0, 2), (0.01, 1)):
-        monkeypatch.setattr(dispatch, "GRACE", grace)
+        monkeypatch.setattr(dispatch, "GRACE_SECONDS", grace)
         begun, may_end = threading.Event(), threading.Event()
         with Watched(1) as executor:
             with pytest.warns(RuntimeWarning, match=f"interrupted; {done} of 3 jobs are done"):

@@ -1,4 +1,4 @@
-"""Fits on executors: the bits of threads, parcels, and whatever cannot travel."""
+"""Fits on executors: the bits of threads, batches of jobs, and jobs that cannot be pickled."""
 
 import os
 import queue
@@ -47,8 +47,8 @@ def test_a_wait_ends_now_and_then_so_that_a_ctrl_c_before_it_is_seen():
             return "result"
 
     waited = []
-    assert dispatch.taken(Late()) == "result"
-    assert waited == [dispatch.LOOK] * 3
+    assert dispatch.wait_for_next(Late()) == "result"
+    assert waited == [dispatch.POLL_SECONDS] * 3
 
 
 def test_a_given_executor_stays_open_and_a_made_one_does_not(due):
@@ -90,10 +90,10 @@ def test_files_travel_by_their_whole_names(tmp_path, monkeypatch, due):
     sent = []
 
     class Elsewhere(ThreadPoolExecutor):
-        def submit(self, work, letter):
-            sent.append(letter.shared)
+        def submit(self, work, message):
+            sent.append(message.shared)
             os.chdir("/")
-            return super().submit(work, letter)
+            return super().submit(work, message)
 
     with Elsewhere(1) as executor:
         names = {name: f"{name}.npy" for name in SHARED}
@@ -121,13 +121,13 @@ def test_checkpoints_are_where_they_are_expected(tmp_path, monkeypatch):
     assert job.options["checkpoint"] == "fit.npz"
 
 
-def test_dask_need_not_read_a_parcel_to_know_it():
+def test_dask_need_not_read_a_batch_to_know_it():
     seen = []
 
     class Seeing(ThreadPoolExecutor):
-        def submit(self, work, letter):
-            seen.append(letter.__dask_tokenize__())
-            return super().submit(work, letter)
+        def submit(self, work, message):
+            seen.append(message.__dask_tokenize__())
+            return super().submit(work, message)
 
     with Seeing(1) as executor:
         cgru.fit_many(small(5, cost=1), **SHARED, executor=executor)
@@ -166,11 +166,11 @@ def test_callback_and_bar_and_the_longest_first(capsys):
     assert "4/4" in capsys.readouterr().err
 
 
-# --- parcels ---
+# --- batches of jobs ---
 
 
 class Recorder(ThreadPoolExecutor):
-    """One thread that waits a moment, while parcels come in."""
+    """One thread that waits a moment, while batches come in."""
 
     def __init__(self):
         super().__init__(1)
@@ -179,11 +179,11 @@ class Recorder(ThreadPoolExecutor):
         self.timer = threading.Timer(0.3, self.begin.set)
         self.timer.start()
 
-    def submit(self, work, letter):
-        self.sizes.append([i for i, _ in letter.jobs])
+    def submit(self, work, message):
+        self.sizes.append([i for i, _ in message.jobs])
         self.waiting += 1
         self.most = max(self.most, self.waiting)
-        future = super().submit(work, letter)
+        future = super().submit(work, message)
         future.add_done_callback(self.leave)
         return future
 
@@ -192,7 +192,7 @@ class Recorder(ThreadPoolExecutor):
 
 
 def sent(jobs, **given):
-    """The parcels, and how many were under way at most."""
+    """The batches of jobs, and how many were under way at most."""
     with Recorder() as executor:
         results = cgru.fit_many(jobs, executor=executor, keep=False, **given)
     assert all(isinstance(result.error, ValueError) for result in results)
@@ -204,15 +204,15 @@ def failing(costs):
 
 
 @pytest.mark.slow
-def test_parcels_get_smaller_and_no_more_are_under_way_than_the_window():
+def test_batches_get_smaller_and_no_more_are_under_way_than_the_window():
     sizes, most = sent(failing([1.0] * 2000))
     assert [len(size) for size in sizes[:4]] == [31, 30, 30, 29]  # a 64th of what is left
     assert [len(size) for size in sizes[-64:]] == [1] * 64
     assert [i for size in sizes for i in size] == list(range(2000))
-    assert most == dispatch.WINDOWS[0] < len(sizes)
+    assert most == dispatch.MAX_UNDER_WAY[0] < len(sizes)
 
 
-def test_a_parcel_is_a_share_of_the_cost_and_never_too_many():
+def test_a_batch_is_a_share_of_the_cost_and_never_too_many():
     sizes, _ = sent(failing([1e-3] * 250 + [100.0, 5.0]))
     assert sizes[:2] == [[250], [251]]
     assert list(map(len, sizes[2:4])) == [3, 3]
@@ -220,23 +220,23 @@ def test_a_parcel_is_a_share_of_the_cost_and_never_too_many():
 
 
 def test_what_is_under_way_weighs_no_more_than_so_much(monkeypatch):
-    monkeypatch.setattr(dispatch, "WEIGHT", 3000)
+    monkeypatch.setattr(dispatch, "MAX_BYTES_UNDER_WAY", 3000)
     sizes, most = sent([cgru.Job(made, X=np.zeros((2, 50, 10)), y=[1], cost=1) for _ in range(8)])
     assert len(sizes) == 8
     assert most == 1
 
 
 def test_samples_that_a_pool_of_this_machine_shares_weigh_nothing(monkeypatch):
-    monkeypatch.setattr(dispatch, "WEIGHT", 3000)
+    monkeypatch.setattr(dispatch, "MAX_BYTES_UNDER_WAY", 3000)
     both = threading.Barrier(2, timeout=30)
     jobs = [cgru.Job(made, i, epochs=1) for i in range(2)]
-    work = dispatch.fit_parcel
+    work = dispatch.fit_batch
 
-    def together(letter):
+    def together(message):
         both.wait()
-        return work(letter)
+        return work(message)
 
-    monkeypatch.setattr(dispatch, "fit_parcel", together)
+    monkeypatch.setattr(dispatch, "fit_batch", together)
     with ThreadPoolExecutor(2) as executor:
         results = cgru.fit_many(jobs, **SHARED, executor=executor)
     assert [result.error for result in results] == [None, None]
@@ -346,13 +346,13 @@ def test_a_worker_of_another_version_does_nothing(tmp_path):
 
 @pytest.mark.parametrize("left", [True, False])  # in the folder for results, or returned
 def test_a_worker_that_says_no_version_is_refused(monkeypatch, left):
-    work = dispatch.fit_parcel
+    work = dispatch.fit_batch
 
-    def older(letter):
-        _, found = work(letter)
+    def older(message):
+        _, found = work(message)
         return found if left else []
 
-    monkeypatch.setattr(dispatch, "fit_parcel", older)
+    monkeypatch.setattr(dispatch, "fit_batch", older)
     with ThreadPoolExecutor(1) as executor:
         results = cgru.fit_many(small(2), **SHARED, executor=executor)
     for result in results:
@@ -364,7 +364,7 @@ def test_a_worker_that_says_no_version_is_refused(monkeypatch, left):
 @cases.posix
 def test_what_workers_of_the_same_version_have_done_stays(tmp_path, monkeypatch):
     """Nothing more is sent once one of another has answered."""
-    monkeypatch.setattr(dispatch, "WINDOWS", (3, 3, 3, 1))
+    monkeypatch.setattr(dispatch, "MAX_UNDER_WAY", (3, 3, 3, 1))
     with cases.Elsewhere(tmp_path) as other:
 
         class Both(ThreadPoolExecutor):

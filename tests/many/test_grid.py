@@ -12,7 +12,7 @@ from network_cases import LABELS, LENGTHS, REALS, RNG, M, S, X, make
 
 import cgru
 from cgru.many import Grid, GridJob, Job, fit_many, grid_jobs
-from cgru.many.jobs import Samples, cost_of
+from cgru.many.jobs import SharedData, cost_of
 
 GROUPS = np.repeat([f"patient {i}" for i in range(8)], 3)
 QUICK = {"epochs": 2, "batch_size": 8}
@@ -257,7 +257,7 @@ def test_the_longest_begin_first():
     )
     assert sorted(range(4), key=lambda i: -jobs[i].cost) == [3, 1, 2, 0]
     due = Job(make(1), rows=jobs[0].rows, epochs=9)
-    assert jobs[0].cost == pytest.approx(cost_of(due, Samples(X, LABELS)))
+    assert jobs[0].cost == pytest.approx(cost_of(due, SharedData(X, LABELS)))
 
 
 def test_a_name_goes_to_make_before_it_goes_to_fit():

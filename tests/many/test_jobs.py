@@ -13,9 +13,9 @@ import pytest
 from network_cases import LABELS, LENGTHS, REALS, M, X, made, same, weights
 
 import cgru
-from cgru.many.jobs import Running, Samples, cost_of, run
+from cgru.many.jobs import SharedData, WorkerState, cost_of, run
 
-SHARED = Samples(X, LABELS, LENGTHS).opened()
+SHARED = SharedData(X, LABELS, LENGTHS).opened()
 OPTIONS = {"epochs": 3, "batch_size": 7, "l1": 1e-3}
 TRAIN, HELD, TEST = np.arange(0, 14), np.arange(14, 19), np.arange(19, M)
 
@@ -83,11 +83,11 @@ def test_samples_of_its_own_and_a_regression_with_weights_and_metrics():
 
 def test_the_scores_are_those_of_the_epoch_that_was_kept():
     wrong = (X[HELD], (LABELS[HELD] + 1) % 3)
-    start, running = time.perf_counter(), Running()
+    start, state = time.perf_counter(), WorkerState()
     job = cgru.Job(made(optimizer=cgru.Adam(0.05)), validation=wrong, epochs=9)
-    result = run(job, 0, SHARED, running=running)
+    result = run(job, 0, SHARED, state=state)
     assert 0 < result.seconds < time.perf_counter() - start
-    assert not running.networks
+    assert not state.networks
     best = min(result.history.validation_loss)
     assert result.scores["epoch"] == result.history.validation_loss.index(best) + 1 < 9
     assert result.scores["validation_loss"] == best
@@ -118,7 +118,7 @@ def told_apart(start):
 @pytest.mark.parametrize("rows", [None, np.arange(3, M)[::-1], slice(0, 18)], ids=["all", "array", "slice"])
 def test_starts_that_set_a_share_aside_are_compared_on_the_same_samples(rows):
     seen, y, own = [], np.arange(M), np.arange(M)[slice(None) if rows is None else rows]
-    shared = Samples(X, y, LENGTHS).opened()
+    shared = SharedData(X, y, LENGTHS).opened()
     look = {"look": lambda y, A: seen.append(y[:, 0].astype(int)) or 0.0}
     result = run(cgru.Job(told_apart, rows=rows, starts=3, validation=1 / 3, metrics=look, epochs=1), 0, shared)
     held = seen[0]
@@ -190,15 +190,15 @@ def test_starts_need_networks_of_their_own():
 def test_functions_make_layers_of_their_own(wrap):
     shared = cgru.GRU(2)
     jobs = [cgru.Job(lambda: cgru.Network([wrap(shared), cgru.Dense(3, "softmax")]), epochs=1) for _ in range(2)]
-    running = Running()
-    first, second = (run(job, 0, SHARED, running=running) for job in jobs)
+    state = WorkerState()
+    first, second = (run(job, 0, SHARED, state=state) for job in jobs)
     assert first.error is None
     due = "network.layers[0]: expected a function that makes another layer each time, got one a second time"
     assert str(second.error) == due
     del first
     gc.collect()
-    assert str(run(jobs[0], 0, SHARED, running=running).error) == due  # the layer is still there
-    assert run(jobs[0], 0, SHARED, running=Running()).error is None
+    assert str(run(jobs[0], 0, SHARED, state=state).error) == due  # the layer is still there
+    assert run(jobs[0], 0, SHARED, state=WorkerState()).error is None
 
 
 def test_functions_may_share_what_no_fit_changes():
@@ -206,13 +206,13 @@ def test_functions_may_share_what_no_fit_changes():
     frozen.make(X)
     frozen.trainable = False
     job = cgru.Job(lambda: cgru.Network([frozen, cgru.Pool("mean"), cgru.Dense(3, "softmax")]), epochs=1)
-    running = Running()
-    assert [run(job, 0, SHARED, running=running).error for _ in range(2)] == [None, None]
+    state = WorkerState()
+    assert [run(job, 0, SHARED, state=state).error for _ in range(2)] == [None, None]
 
 
 def test_two_sequences_of_unlike_lengths():
     job = cgru.Job(made(cgru.Dense(2, "softmax")), X=[X[0, :2], X[1]], y=[0, 1], rows=[1, 0], epochs=1)
-    assert run(job, 0, Samples()).error is None
+    assert run(job, 0, SharedData()).error is None
 
 
 def test_a_list_of_sequences_has_rows():
@@ -238,41 +238,41 @@ def test_what_stands_at_steps_ends_with_the_longest_sequence_that_is_taken(head,
     def part(rows):
         return [sequences[i] for i in rows], y[rows, :4], None, weight[rows, :4]
 
-    shared = Samples(sequences, y.tolist(), None, weight).opened()
+    shared = SharedData(sequences, y.tolist(), None, weight).opened()
     result = run(cgru.Job(net, rows=rows, validation_rows=held, test_rows=test, **OPTIONS), 0, shared)
     alone = net()
     (x, own, _, w), validation, (X_test, y_test, *_, w_test) = map(part, (rows, held, test))
     alone.fit(x, own, sample_weight=w, validation=validation, **OPTIONS)
     assert same(weights(result.network), weights(alone))
     assert result.scores["test_loss"] == alone.evaluate(X_test, y_test, sample_weight=w_test)["loss"]
-    longer = Samples(sequences, np.repeat(y, 2, axis=1)).opened()
+    longer = SharedData(sequences, np.repeat(y, 2, axis=1)).opened()
     assert "a target for each step, got (8, 12" in str(run(cgru.Job(net, rows=rows), 0, longer).error)
 
 
 def test_as_many_targets_as_steps_stay():
     sequences, y = [x[: 1 + i % 2] for i, x in enumerate(X)], REALS
     job = cgru.Job(made(cgru.Dense(2, "identity")), X=sequences, y=y, rows=slice(0, M, 2), epochs=1)
-    assert run(job, 0, Samples()).error is None
+    assert run(job, 0, SharedData()).error is None
 
 
 def test_files_are_mapped(tmp_path):
     for name, array in (("x", X), ("y", LABELS), ("n", LENGTHS)):
         np.save(tmp_path / name, array)
     files = [tmp_path / f"{name}.npy" for name in "xyn"]
-    opened = Samples(*files).opened()
+    opened = SharedData(*files).opened()
     assert all(isinstance(value, np.memmap) for value in (opened.X, opened.y, opened.lengths))
     job = cgru.Job(made(), X=str(files[0]), y=files[1], lengths=files[2], rows=TRAIN, validation_rows=HELD, **OPTIONS)
-    assert same(weights(run(job, 0, Samples()).network), weights(alone(TRAIN, HELD)[0]))
+    assert same(weights(run(job, 0, SharedData()).network), weights(alone(TRAIN, HELD)[0]))
     for content in (b"nothing", b""):
         (tmp_path / "x.npy").write_bytes(content)
-        error = run(job, 0, Samples()).error
+        error = run(job, 0, SharedData()).error
         assert isinstance(error, ValueError)
         assert str(error).startswith("X: expected an .npy file without objects")
     with open(tmp_path / "x.npy", "wb") as file:
         np.savez(file, X=X)
-    assert str(run(job, 0, Samples()).error) == f"X: expected an .npy file, got an archive of several, {files[0]}"
+    assert str(run(job, 0, SharedData()).error) == f"X: expected an .npy file, got an archive of several, {files[0]}"
     (tmp_path / "x.npy").unlink()
-    assert isinstance(run(job, 0, Samples()).error, FileNotFoundError)
+    assert isinstance(run(job, 0, SharedData()).error, FileNotFoundError)
 
 
 def test_a_function_makes_the_network_when_its_turn_comes():
@@ -357,7 +357,7 @@ def test_what_ends_a_thread_is_an_error_but_for_an_interrupt():
             f"test_rows: expected {M} booleans, some of them true, got 3, 3 true",
         ),
         ({"rows": [False] * M}, SHARED, f"rows: expected {M} booleans, some of them true, got {M}, 0 true"),
-        ({}, Samples(), "X: expected samples, the job's own or those that all share, got None"),
+        ({}, SharedData(), "X: expected samples, the job's own or those that all share, got None"),
         ({"X": X, "y": LABELS[:5]}, SHARED, f"y: expected as many as X has samples, {M}, got 5"),
         (
             {"X": X, "y": LABELS, "lengths": LENGTHS[1:]},
@@ -473,10 +473,10 @@ def test_a_share_of_whole_groups(rows, starts):
     """The shared ones and a job's own alike, of its rows alone."""
     head = partial(cgru.Dense, 2, "identity")
     options = {"rows": rows, "starts": starts, "epochs": 1, "validation": 0.4}
-    shared = Samples(X, REALS, LENGTHS, groups=SUBJECTS).opened()
+    shared = SharedData(X, REALS, LENGTHS, groups=SUBJECTS).opened()
     own = {"X": X, "y": REALS, "lengths": LENGTHS, "groups": SUBJECTS.tolist()}
     found = []
-    for more, samples in (({}, shared), (own, Samples())):
+    for more, samples in (({}, shared), (own, SharedData())):
         job = cgru.Job((lambda start: made(head(), seed=start)) if starts else made(head()), **options, **more)
         found.append(validated(job, samples))
     assert np.array_equal(*found)
@@ -487,14 +487,14 @@ def test_a_share_of_whole_groups(rows, starts):
 
 
 def test_groups_are_no_matter_where_no_share_is_set_aside():
-    shared = Samples(X, LABELS, LENGTHS, groups=SUBJECTS).opened()
+    shared = SharedData(X, LABELS, LENGTHS, groups=SUBJECTS).opened()
     for options in ({}, {"validation": (X, LABELS)}, {"rows": range(12), "validation_rows": range(12, 24)}):
         assert run(cgru.Job(made(), epochs=1, **options), 0, shared).error is None
 
 
 @pytest.mark.parametrize("what", ["validation_rows", "test_rows"])
 def test_a_group_on_two_sides_is_refused(what):
-    shared = Samples(X, LABELS, LENGTHS, groups=SUBJECTS).opened()
+    shared = SharedData(X, LABELS, LENGTHS, groups=SUBJECTS).opened()
     job = cgru.Job(made(), epochs=1, rows=range(11), **{what: range(11, 24)})
     assert str(run(job, 0, shared).error) == f"{what}: expected groups that are not among rows, too, got 3"
 
@@ -507,6 +507,6 @@ def test_groups_of_others_than_the_samples():
 
 
 def test_a_group_that_is_missing_is_none():
-    shared = Samples(X, LABELS, LENGTHS, groups=[*"ab" * 11, "c", np.nan]).opened()
+    shared = SharedData(X, LABELS, LENGTHS, groups=[*"ab" * 11, "c", np.nan]).opened()
     error = run(cgru.Job(made(), epochs=1, validation=0.2), 0, shared).error
     assert str(error) == "groups: expected a string or number for each sample, got nan"

@@ -26,7 +26,7 @@ def rows(*classes, k=3):
 
 
 def test_classes():
-    found = numbers.of_classes(
+    found = numbers.classification(
         np.array([0, 0, 0, 1, 1]), rows(0, 0, 1, 1, 0), losses.named("cross_entropy"), ["a", "b", "c"]
     )
     json.dumps(found, allow_nan=False)
@@ -46,7 +46,9 @@ def test_classes():
 
 def test_a_class_that_is_never_predicted_counts_as_none_precise():
     """As one that is predicted and never there has no part in the averages but by what it takes from the others."""
-    found = numbers.of_classes(np.array([0, 0, 1, 1]), rows(0, 2, 0, 0), losses.named("cross_entropy"), ["a", "b", "c"])
+    found = numbers.classification(
+        np.array([0, 0, 1, 1]), rows(0, 2, 0, 0), losses.named("cross_entropy"), ["a", "b", "c"]
+    )
     _, b, c = found["classes"]
     assert (b["precision"], b["recall"], b["f1"]) == (None, 0, 0)
     assert (c["precision"], c["recall"], c["predicted"]) == (0, None, 1)
@@ -56,16 +58,18 @@ def test_a_class_that_is_never_predicted_counts_as_none_precise():
 
 def test_two_classes_of_one_output():
     A = np.array([[0.2], [0.5], [0.51], [0.9]])
-    found = numbers.of_classes(np.array([0, 1, 1, 0]), A, losses.named("binary_cross_entropy"), ["no", "yes"])
+    found = numbers.classification(np.array([0, 1, 1, 0]), A, losses.named("binary_cross_entropy"), ["no", "yes"])
     assert found["confusion"] == [[1, 1], [1, 1]]
     assert [each["confidence"] for each in found["calibration"]["bins"]] == pytest.approx([0.2, 0.505, 0.9])
-    one = numbers.of_classes(np.array([1]), A[3:], losses.named("binary_cross_entropy"), ["no", "yes"])
+    one = numbers.classification(np.array([1]), A[3:], losses.named("binary_cross_entropy"), ["no", "yes"])
     assert one["accuracy"] == 1
     assert one["classes"][0]["recall"] is None
 
 
 def test_two_classes_of_two_outputs():
-    found = numbers.of_classes(np.array([0, 1, 1]), rows(0, 1, 0, k=2), losses.named("cross_entropy"), ["no", "yes"])
+    found = numbers.classification(
+        np.array([0, 1, 1]), rows(0, 1, 0, k=2), losses.named("cross_entropy"), ["no", "yes"]
+    )
     assert found["confusion"] == [[1, 0], [1, 1]]
     low, high = found["calibration"]["bins"]
     assert (low["confidence"], low["accuracy"], low["count"]) == (pytest.approx(0.1), 0.5, 2)
@@ -75,7 +79,7 @@ def test_two_classes_of_two_outputs():
 def test_labels():
     Y = np.array([[1, 0, 0], [1, 1, 0], [0, 1, 0], [0, 0, 0]])
     A = np.array([[0.9, 0.1, 0.1], [0.2, 0.8, 0.1], [0.3, 0.7, 0.6], [0.1, 0.9, 0.2]])
-    found = numbers.of_classes(Y, A, losses.named("binary_cross_entropy"), ["a", "b", "c"])
+    found = numbers.classification(Y, A, losses.named("binary_cross_entropy"), ["a", "b", "c"])
     json.dumps(found, allow_nan=False)
     assert found["task"] == "labels"
     assert found["accuracy"] == pytest.approx(9 / 12)
@@ -85,7 +89,7 @@ def test_labels():
     assert (c["precision"], c["recall"], c["support"], c["predicted"]) == (0, None, 0, 1)
     assert found["averages"]["macro"]["recall"] == 0.75
     assert sum(each["count"] for each in found["calibration"]["bins"]) == 12
-    none = numbers.of_classes(0 * Y, A, losses.named("binary_cross_entropy"), ["a", "b", "c"])
+    none = numbers.classification(0 * Y, A, losses.named("binary_cross_entropy"), ["a", "b", "c"])
     assert none["averages"]["macro"] == {"precision": None, "recall": None, "f1": None}
 
 
@@ -95,7 +99,7 @@ def test_labels():
 def test_numbers():
     y = np.arange(10.0)
     point = y + np.array([1, -1, 1, -1, 1, -1, 1, -1, 1, 3])
-    found = numbers.of_numbers(y[:, None], point[:, None], losses.named("mean_squared_error"), ["y"])
+    found = numbers.regression(y[:, None], point[:, None], losses.named("mean_squared_error"), ["y"])
     json.dumps(found, allow_nan=False)
     assert found["task"] == "regression"
     assert found["rmse"] == pytest.approx(math.sqrt(18 / 10))
@@ -115,17 +119,17 @@ def test_numbers():
 
 def test_several_targets():
     Y = RNG.standard_normal((50, 2))
-    found = numbers.of_numbers(Y, Y + np.array([3, 4]), losses.named("huber(0.5)"), ["a", "b"])
+    found = numbers.regression(Y, Y + np.array([3, 4]), losses.named("huber(0.5)"), ["a", "b"])
     assert found["rmse"] == pytest.approx(math.sqrt(12.5))
     assert [each["rmse"] for each in found["outputs"]] == pytest.approx([3, 4])
     assert [each["name"] for each in found["outputs"]] == ["a", "b"]
 
 
 def test_targets_that_are_all_alike():
-    (each,) = numbers.of_numbers(np.full((4, 1), 2.0), np.full((4, 1), 3.0), losses.named("huber"), ["y"])["outputs"]
+    (each,) = numbers.regression(np.full((4, 1), 2.0), np.full((4, 1), 3.0), losses.named("huber"), ["y"])["outputs"]
     assert each["r2"] is None
     assert [(part["low"], part["high"], part["count"]) for part in each["by_target"]] == [(2, 2, 4)]
-    (each,) = numbers.of_numbers(np.ones((1, 1)), np.ones((1, 1)), losses.named("huber"), ["y"])["outputs"]
+    (each,) = numbers.regression(np.ones((1, 1)), np.ones((1, 1)), losses.named("huber"), ["y"])["outputs"]
     assert (each["rmse"], each["r2"]) == (0, None)
 
 
@@ -135,12 +139,12 @@ def test_targets_that_are_all_alike():
 def test_quantiles():
     y = np.arange(1, 11.0)
     A = np.tile([3.0, 9.0, 5.0], (10, 1))
-    (each,) = numbers.of_numbers(y[:, None], A, losses.named("quantile(0.1, 0.9, 0.5)"), ["y"])["outputs"]
+    (each,) = numbers.regression(y[:, None], A, losses.named("quantile(0.1, 0.9, 0.5)"), ["y"])["outputs"]
     found = [(part["promised"], part["found"]) for part in each["quantiles"]]
     assert found == [(0.1, 0.3), (0.9, 0.9), (0.5, 0.5)]
     assert each["between"] == {"promised": pytest.approx(0.8), "found": 0.7}
     assert each["bias"] == pytest.approx(5 - 5.5)
-    (each,) = numbers.of_numbers(y[:, None], A[:, 2:], losses.named("quantile"), ["y"])["outputs"]
+    (each,) = numbers.regression(y[:, None], A[:, 2:], losses.named("quantile"), ["y"])["outputs"]
     assert each["quantiles"] == [{"promised": 0.5, "found": 0.5}]
     assert "between" not in each
 
@@ -149,7 +153,7 @@ def test_gaussian():
     n = 20000
     Y = RNG.standard_normal((n, 2)) * [2, 0.5] + 1
     A = np.tile([1, math.log(4), 1, math.log(1)], (n, 1))
-    right, humble = numbers.of_numbers(Y, A, losses.named("gaussian"), ["a", "b"])["outputs"]
+    right, humble = numbers.regression(Y, A, losses.named("gaussian"), ["a", "b"])["outputs"]
     assert [part["promised"] for part in right["intervals"]] == [0.5, 0.8, 0.9, 0.95]
     assert [part["found"] for part in right["intervals"]] == pytest.approx([0.5, 0.8, 0.9, 0.95], abs=0.02)
     assert right["deviation"] == pytest.approx(1, abs=0.02)
@@ -159,23 +163,23 @@ def test_gaussian():
 
 def test_poisson():
     y = RNG.poisson(3.0, 20000).astype(float)
-    (each,) = numbers.of_numbers(y[:, None], np.full((20000, 1), math.log(3)), losses.named("poisson"), ["y"])[
+    (each,) = numbers.regression(y[:, None], np.full((20000, 1), math.log(3)), losses.named("poisson"), ["y"])[
         "outputs"
     ]
     assert each["dispersion"] == pytest.approx(1, abs=0.05)
     assert each["deviance"] == pytest.approx(1.1, abs=0.1)
     assert each["bias"] == pytest.approx(0, abs=0.05)
-    far = numbers.of_numbers(np.ones((2, 1)), np.full((2, 1), -1e4), losses.named("poisson"), ["y"])["outputs"][0]
+    far = numbers.regression(np.ones((2, 1)), np.full((2, 1), -1e4), losses.named("poisson"), ["y"])["outputs"][0]
     assert far["deviance"] > 1000
 
 
 def test_a_loss_of_the_users_own():
     Y = RNG.standard_normal((9, 1))
-    found = numbers.of_numbers(Y, Y + 1, losses.named(lambda A, Y: (0, 0)), ["y"])
+    found = numbers.regression(Y, Y + 1, losses.named(lambda A, Y: (0, 0)), ["y"])
     assert found["rmse"] == pytest.approx(1)
 
 
 def test_without_scikit_learn(monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn", None)
     with pytest.raises(ImportError, match=r"^cgru\.report: scikit-learn is missing: pip install scikit-learn$"):
-        numbers.of_classes(np.ones((1, 2)), np.ones((1, 2)), losses.named("binary_cross_entropy"), "ab")
+        numbers.classification(np.ones((1, 2)), np.ones((1, 2)), losses.named("binary_cross_entropy"), "ab")

@@ -24,12 +24,12 @@ COMMON = {
 }
 
 
-def of_classes(names, n=8, **common):
+def classification(names, n=8, **common):
     k = len(names)
     y = RNG.integers(0, k, n)
     A = RNG.random((n, k)) + 1.5 * np.eye(k)[y]
     return (
-        numbers.of_classes(y, A / A.sum(axis=1, keepdims=True), losses.named("cross_entropy"), names)
+        numbers.classification(y, A / A.sum(axis=1, keepdims=True), losses.named("cross_entropy"), names)
         | COMMON
         | {"samples": n, "count": n}
         | common
@@ -43,7 +43,9 @@ def width(line):
 def test_two_classes():
     A = np.array([[0.1], [0.1], [0.1], [0.9], [0.9], [0.9], [0.9], [0.9]])
     report = (
-        numbers.of_classes(np.array([0, 0, 1, 1, 1, 1, 1, 0]), A, losses.named("binary_cross_entropy"), ["no", "yes"])
+        numbers.classification(
+            np.array([0, 0, 1, 1, 1, 1, 1, 0]), A, losses.named("binary_cross_entropy"), ["no", "yes"]
+        )
         | COMMON
     )
     assert tables.text(report) == (
@@ -74,7 +76,9 @@ By the probability of yes, its mean, and how often it came true."""
 
 def test_a_class_that_is_not_there():
     report = (
-        numbers.of_classes(np.array([0, 0, 1]), np.eye(3)[[0, 0, 2]], losses.named("cross_entropy"), ["a", "b", "c"])
+        numbers.classification(
+            np.array([0, 0, 1]), np.eye(3)[[0, 0, 2]], losses.named("cross_entropy"), ["a", "b", "c"]
+        )
         | COMMON
     )
     lines = tables.text(report).splitlines()
@@ -87,7 +91,7 @@ def test_a_class_that_is_not_there():
     assert " ".join(lines[11:13]).startswith(note)
     assert "0 a         2  .  ." in lines
     assert "By the probability of the class that is predicted" in tables.text(report)
-    one = numbers.of_classes(np.array([0]), np.eye(3)[:1], losses.named("cross_entropy"), ["a", "b", "c"]) | COMMON
+    one = numbers.classification(np.array([0]), np.eye(3)[:1], losses.named("cross_entropy"), ["a", "b", "c"]) | COMMON
     assert "over the 1 class that" in tables.text(one).replace("\n", " ")
 
 
@@ -96,7 +100,7 @@ def test_80_columns(k):
     names = [f"class {i} {'of a very long name' * (i % 3)}" for i in range(k)]
     names[0] = "日本語の音声クラス" * 9
     names[1] = "a\nb\t\x1b[31m"
-    shown = tables.text(of_classes(names, 3000))
+    shown = tables.text(classification(names, 3000))
     assert max(map(width, shown.splitlines())) <= 80
     assert "a?b??[31m" in shown
     assert shown.isascii() or "日" in shown
@@ -107,9 +111,9 @@ def test_80_columns(k):
 
 def test_the_matrix_gives_way_at_80_columns():
     def widest(k, n):
-        report = of_classes([f"{i}" for i in range(k)], n)
+        report = classification([f"{i}" for i in range(k)], n)
         return "Confusion matrix" in tables.text(report), max(
-            len(line) for line in tables.laid_out(tables.matrix(report)).splitlines()
+            len(line) for line in tables.table_as_text(tables.confusion_matrix(report)).splitlines()
         )
 
     for k in range(14, 30):
@@ -122,27 +126,27 @@ def test_the_most_frequent_mistakes():
     counts[range(25), range(1, 26)] = range(1, 26)
     counts[24, 24] = 75
     report = {"classes": [{"name": f"c{i}"} for i in range(30)], "confusion": counts.tolist()}
-    table = tables.confusions(report)
+    table = tables.frequent_mistakes(report)
     assert table.header == ("true", "predicted", "count", "of these")
     assert table.rows[0] == ("c24", "c25", "25", "25.0%")
     assert table.rows[1] == ("c23", "c24", "24", "100.0%")
     assert (len(table.rows), table.names) == (20, 2)
     assert table.note == "15 more mistakes of 5 other kinds."
     report["confusion"] = np.diag(range(30)).tolist()
-    assert (tables.confusions(report).rows, tables.confusions(report).note) == ([], "")
+    assert (tables.frequent_mistakes(report).rows, tables.frequent_mistakes(report).note) == ([], "")
     counts[:] = 0
     counts[range(21), range(1, 22)] = 1
     report["confusion"] = counts.tolist()
-    assert tables.confusions(report).note == "1 more mistake of 1 other kind."
+    assert tables.frequent_mistakes(report).note == "1 more mistake of 1 other kind."
 
 
 def test_steps_and_labels():
-    report = of_classes(["a", "b", "c"], per_step=True, samples=1, count=8)
+    report = classification(["a", "b", "c"], per_step=True, samples=1, count=8)
     assert tables.headline(report).startswith("8 steps of 1 sample, log loss 0.25, accuracy ")
     assert "F1  steps  predicted" in tables.text(report)
     Y = np.array([[1, 0], [1, 1]])
     report = (
-        numbers.of_classes(Y, np.array([[0.9, 0.2], [0.3, 0.8]]), losses.named("binary_cross_entropy"), ["a", "b"])
+        numbers.classification(Y, np.array([[0.9, 0.2], [0.3, 0.8]]), losses.named("binary_cross_entropy"), ["a", "b"])
         | COMMON
     )
     shown = tables.text(report | {"loss_name": "binary_cross_entropy"})
@@ -159,20 +163,20 @@ def test_what_was_trained_on():
         (None, "whether the model was trained on these is not known"),
         (NONE | {"trained": 8}, "no held-out data: the model was trained on these 8 samples"),
     ):
-        assert tables.text(of_classes(["a", "b"], seen=found)).splitlines()[2] == due
+        assert tables.text(classification(["a", "b"], seen=found)).splitlines()[2] == due
 
 
 # --- numbers ---
 
 
-def of_numbers(Y, A, loss):
+def regression(Y, A, loss):
     names = [f"y[{i}]" for i in range(Y.shape[1])]
-    return numbers.of_numbers(Y, A, losses.named(loss), names) | COMMON | {"loss_name": loss}
+    return numbers.regression(Y, A, losses.named(loss), names) | COMMON | {"loss_name": loss}
 
 
 def test_a_regression():
     y = np.arange(1, 11)[:, None] * [1, -1e7]
-    shown = tables.text(of_numbers(y, y + np.array([1, -2e6]), "mean_squared_error"))
+    shown = tables.text(regression(y, y + np.array([1, -2e6]), "mean_squared_error"))
     assert (
         shown
         == """\
@@ -208,13 +212,13 @@ y[1]  -100000000 to -90000000      2  2000000  2000000  -2000000
 
 def test_targets_far_from_zero_keep_the_digits_that_tell_them_apart():
     y = 1e9 + np.arange(10.0)[:, None]
-    shown = tables.text(of_numbers(y, y + 0.5, "mean_squared_error"))
+    shown = tables.text(regression(y, y + 0.5, "mean_squared_error"))
     assert re.findall(r"(10000000\d+) to (10000000\d+)", shown)[0] == ("1000000000", "1000000001")
     assert "e+09" not in shown
 
 
 def test_a_target_that_never_changes():
-    shown = tables.text(of_numbers(np.ones((4, 1)), np.zeros((4, 1)), "huber"))
+    shown = tables.text(regression(np.ones((4, 1)), np.zeros((4, 1)), "huber"))
     assert "y[0]     1    1    -1   -" in shown.splitlines()
     assert "- is not defined: the target never changes." in shown.replace("\n", " ")
     assert "y[0]  1         4     1    1    -1" in shown.splitlines()
@@ -222,7 +226,7 @@ def test_a_target_that_never_changes():
 
 def test_promises():
     y = np.arange(10.0)[:, None]
-    shown = tables.text(of_numbers(y, np.tile([1.0, 5, 8], (10, 1)), "quantile(0.1, 0.5, 0.9)"))
+    shown = tables.text(regression(y, np.tile([1.0, 5, 8], (10, 1)), "quantile(0.1, 0.5, 0.9)"))
     assert (
         "Quantiles: the share of targets that are at most so large\n"
         "      10.0%  50.0%  90.0%\n"
@@ -233,16 +237,16 @@ def test_promises():
         "y[0]  80.0%" in shown
     )
     assert "than the mean. Predicted is the quantile 0.5.\n" in shown
-    outer = tables.text(of_numbers(y, np.tile([8.0, 1], (10, 1)), "quantile(0.75, 0.1)"))
+    outer = tables.text(regression(y, np.tile([8.0, 1], (10, 1)), "quantile(0.75, 0.1)"))
     assert "y[0]  4.528  3.7   3.5  -1.485" in outer.splitlines()  # of the outputs that say 8
     assert "Predicted is the quantile 0.75." in outer
-    shown = tables.text(of_numbers(y, np.tile([4.5, 0.0], (10, 1)), "gaussian"))
+    shown = tables.text(regression(y, np.tile([4.5, 0.0], (10, 1)), "gaussian"))
     assert "quantile" not in shown
     assert "Intervals: the share of targets within them\n      50.0%  80.0%  90.0%  95.0%\n" in shown
     assert "Errors in units of the predicted deviation\n      root mean square\ny[0]             2.872\n" in shown
-    shown = tables.text(of_numbers(y, np.full((10, 1), np.log(4.5)), "poisson"))
+    shown = tables.text(regression(y, np.full((10, 1), np.log(4.5)), "poisson"))
     assert "Rates\n      mean deviance  dispersion\n" in shown
     assert "  1.833\nDispersion: squared errors over rates" in shown
-    far = tables.text(of_numbers(y * 1e6, np.zeros((10, 2)), "gaussian"))
+    far = tables.text(regression(y * 1e6, np.zeros((10, 2)), "gaussian"))
     assert "y[0]           5338539" in far.splitlines()
     assert max(map(len, far.splitlines())) <= 80
