@@ -490,6 +490,11 @@ class _Digits(NamedTuple):
         return total
 
 
+def _in_days(count: Any) -> np.ndarray:
+    """Return a number of days as timedelta64[D], since NumPy takes no bare number in its place."""
+    return np.asarray(count).astype("timedelta64[D]")
+
+
 def _days(found: _Digits, layout: _Layout, months: dict[str, int]) -> tuple[Any, Any]:
     """Return the days since 1970 of each date (n,), and the mask of dates that exist."""
     if not layout.date:
@@ -505,13 +510,13 @@ def _days(found: _Digits, layout: _Layout, months: dict[str, int]) -> tuple[Any,
     first = first_day(months_since)
     if "w" in found.spans:
         week, day = found.number("w"), found.number("u", 1)
-        monday = first_monday(first) + 7 * (week - 1)
-        days = monday + day - 1
-        right = right & (week >= 1) & (day >= 1) & (day <= 7) & (monday + 3 < first_day(months_since, 12))
+        monday = first_monday(first) + _in_days(7 * (week - 1))
+        days, thursday = monday + _in_days(day - 1), monday + _in_days(3)
+        right = right & (week >= 1) & (day >= 1) & (day <= 7) & (thursday < first_day(months_since, 12))
     else:
         role, months_in_all = ("j", 12) if "j" in found.spans else ("D", 1)
         day = found.number(role, 1)
-        days = first + day - 1
+        days = first + _in_days(day - 1)
         right = right & (day >= 1) & (days < first_day(months_since, months_in_all))
     if layout.weekdays is not None:
         right = right & np.isin(weekday(days), list(layout.weekdays))
