@@ -484,7 +484,9 @@ def _from_json(value: Any) -> Any:
     if isinstance(value, list):
         return [_from_json(each) for each in value]
     if isinstance(value, dict):
-        return files.array_from_json(value["array"]) if "array" in value else {k: _from_json(v) for k, v in value["dict"]}
+        return (
+            files.array_from_json(value["array"]) if "array" in value else {k: _from_json(v) for k, v in value["dict"]}
+        )
     return value
 
 

@@ -128,7 +128,9 @@ def _check_settings(
                     data = check_data(net.data_spec, samples.X, samples.y, samples.lengths)
             settings = Settings(**fit, validation=0.5 if judged else None)
             weights = class_weights(net.data_spec, data, settings.class_weight)
-            Fit(net, weigh_by_class(cgru.losses.named(net.loss), data, weights), None, settings, np.random.default_rng())
+            Fit(
+                net, weigh_by_class(cgru.losses.named(net.loss), data, weights), None, settings, np.random.default_rng()
+            )
 
 
 def _with_axes_note(plan: Plan, data: Dataset) -> Dataset:

@@ -60,7 +60,9 @@ def gates(
         lengths = below.output_lengths(A, lengths)
     fc = _for_inference(net.layers[layer]).run(A, lengths).fc
     real = None if lengths is None else mask(lengths, A.shape[1])
-    return {side + name: zero_padding(fc[side + name], real) for side in DIRECTIONS for name in LABELS if side + name in fc}
+    return {
+        side + name: zero_padding(fc[side + name], real) for side in DIRECTIONS for name in LABELS if side + name in fc
+    }
 
 
 def states(

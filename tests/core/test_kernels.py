@@ -101,7 +101,10 @@ def test_the_list_has_every_entry_of_the_tables():
     if not source.is_file():
         pytest.skip("the source does not lie beside the tests")
     header = source.read_text(encoding="utf-8")
-    due = {*entries(header, "cgru_kernels"), *(f"low_precision.{name}" for name in entries(header, "cgru_low_precision_kernels"))}
+    due = {
+        *entries(header, "cgru_kernels"),
+        *(f"low_precision.{name}" for name in entries(header, "cgru_low_precision_kernels")),
+    }
     assert {name for kernel in KERNELS.values() for name in kernel.entries} == due
 
 

@@ -114,7 +114,7 @@ class Checkpoint:
         return time.monotonic() >= self._due
 
     def write(self, model: Model, state: State) -> None:
-        """Write the state of the fit to the file, whole or not at all; errors are those of `cgru.files.atomic_write`."""
+        """Write the state of the fit to the file, whole or not at all; raises what `cgru.files.atomic_write` raises."""
         seed = {"entropy": self.split_seed.entropy, "spawn_key": list(self.split_seed.spawn_key)}
         arrays: Arrays = {}
         histories = {name: _history_to_table(getattr(state, name)) for name in ("history", "all_history")}
