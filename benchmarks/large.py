@@ -106,7 +106,7 @@ def main(argv: list[str] | None = None) -> int:
         folder = Path(name)
         m = write(folder, options.size)
         size = (folder / "x.npy").stat().st_size
-        print(f"{m} sequences of {STEPS} steps of {ELEMENTS} elements, {size / MIB:.0f} MiB, in {options.limit:g} MiB")
+        print(f"{m} sequences of {STEPS} steps of {ELEMENTS} features, {size / MIB:.0f} MiB, in {options.limit:g} MiB")
         found = limited(folder, round(options.limit * MIB))
         print(
             f"one epoch, standardised and validated: {found['seconds']:.1f} s, "

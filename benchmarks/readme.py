@@ -12,7 +12,7 @@ Written by `python -m benchmarks`; what is measured and which options there are 
 
 All libraries take turns in one process on one core, each with its best settings there, and each is checked for equal
 work before it is timed. Times are medians; ratios are medians of those within each round. m samples, s steps, e
-elements, u units.
+features, u units.
 
 - EpyNN pins an old NumPy and is installed by hand: `pip install termcolor tabulate texttable Pygments matplotlib &&
   pip install --no-deps epynn`. Where it is not there, our definition in NumPy takes its place in the grid.

@@ -1,4 +1,4 @@
-"""The shapes that are measured: m samples, s steps, e elements per step, u unit cells."""
+"""The shapes that are measured: m samples, s steps, e features per step, u unit cells."""
 
 from __future__ import annotations
 

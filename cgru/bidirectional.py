@@ -157,9 +157,9 @@ class Bidirectional(Layer):
         return tuple(prefix + name for prefix in PREFIXES for name in self.forward_layer.parameter_names)
 
     @property
-    def elements(self) -> int | None:
+    def features(self) -> int | None:
         """Return e, the number of input features that the parameters are made for; None before there are parameters."""
-        return self.forward_layer.elements
+        return self.forward_layer.features
 
     def arrays(self, e: int) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
         """Return the shape and dtype of each parameter for inputs of e features."""
@@ -424,9 +424,9 @@ def _twin(layer: GRU) -> GRU:
     twin.np_rng, twin.given = layer.np_rng, layer.given
     twin.trainable, twin.training = layer.trainable, layer.training
     if layer.p:
-        if layer.elements is None:
+        if layer.features is None:
             raise ValueError("layer: expected Uz (e, u) among its parameters, or no parameters yet")
-        twin.make(np.empty((1, 1, layer.elements)))
+        twin.make(np.empty((1, 1, layer.features)))
     return twin
 
 

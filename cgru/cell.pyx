@@ -394,7 +394,7 @@ cdef class Cell:
         if np.ndim(p.get("Uz")) != 2:
             parameters(p, "e", "u", self.dtype, self.kind, "source")  # raises, naming what is missing
         if 0 in np.shape(p["Uz"]):
-            raise ValueError(f"source['Uz']: expected at least one element and one unit, got shape {np.shape(p['Uz'])}")
+            raise ValueError(f"source['Uz']: expected at least one feature and one unit, got shape {np.shape(p['Uz'])}")
         checked = parameters(p, *np.shape(p["Uz"]), self.dtype, self.kind, "source")
         self._hold(checked, p, codes, positive(batch, "batch"), zoneout)
 
@@ -437,7 +437,8 @@ cdef class Cell:
         inside.step_bytes = PY_SSIZE_T_MAX
         if inside.one.single.call != NULL:
             inside.step_bytes = workspace_bytes(<cgru_cell *>inside, 1, 1)
-        inside.one.call = inside.one.single.call = call  # without `projections`: a single step has no batched input projection
+        # Without `projections`: a single step has no batched input projection.
+        inside.one.call = inside.one.single.call = call
 
     cdef int _describe(self) except -1:
         """Set the shapes of the parameters and of the caches, in the order of the variant."""
@@ -471,7 +472,7 @@ cdef class Cell:
         return self.inside.call.m
 
     @property
-    def elements(self):
+    def features(self):
         """The number e of features."""
         return self.inside.call.e
 
@@ -481,7 +482,7 @@ cdef class Cell:
         return self.inside.call.u
 
     def __repr__(self):
-        sizes = f"elements={self.elements}, units={self.units}, batch={self.batch}"
+        sizes = f"features={self.features}, units={self.units}, batch={self.batch}"
         return f"Cell({self.variant}, {sizes}, dtype={self.dtype.name})"
 
     def __reduce__(self):

@@ -198,7 +198,7 @@ class GRU(Layer):
         return self.variant.names
 
     @property
-    def elements(self) -> int | None:
+    def features(self) -> int | None:
         """Return e, the number of input features that the parameters are made for; None before there are parameters."""
         return len(self.p["Uz"]) if np.ndim(self.p.get("Uz")) else None
 

@@ -59,10 +59,10 @@ def gru_compute_shapes(layer, A):
     """
     cdef tuple shape = (A if type(A) is np.ndarray else real(A, "A")).shape
     if len(shape) != 3:
-        advice = "; for one element a step give A[:, :, None]" if len(shape) == 2 else ""
+        advice = "; for one feature a step give A[:, :, None]" if len(shape) == 2 else ""
         raise ValueError(f"A: expected shape (m, s, e), got {shape}{advice}")
     if 0 in shape:
-        what = ("samples", "steps", "elements")[shape.index(0)]
+        what = ("samples", "steps", "features")[shape.index(0)]
         raise ValueError(f"A: expected at least one of its {what}, got shape {shape}")
     m, s, e = shape
     cdef dict d = _needed(layer, "d", ("u",), "the number of unit cells"), fs = layer.fs

@@ -245,7 +245,7 @@ def _quantize_layer(layer: Layer, weights: str, bound: float) -> Layer:
     names = (*fields.callables, *fields.flags, *fields.options, *("se_hPars",) * bool(fields.callables))
     first = (layer.d[letter] for letter in fields.first.values())
     made = kind(*first, **{name: own[name] if name in own else getattr(layer, name) for name in names})
-    made.arrays(layer.elements or 1)  # raises for too many rows
+    made.arrays(layer.features or 1)  # raises for too many rows
     for name, array in layer.p.items():
         made.p |= _quantize_matrix(name, array, weights) if name[0] in "UVWE" else {name: np.array(array, np.float32)}
     made.packed()  # raises if an array is missing or has another shape

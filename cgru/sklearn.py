@@ -92,7 +92,7 @@ class _Estimator(BaseEstimator):
         lengths = None
         check_not_nested(X, "X")
         if is_indexed(X):  # a DataFrame (m, s) has an index, too
-            fits = np.shape(y)[:1] == (len(X),) if reset else self.network_.elements == 1
+            fits = np.shape(y)[:1] == (len(X),) if reset else self.network_.features == 1
             if not fits or X.shape[1:] <= (1,) or not (reset or X.shape[1] == self.n_features_in_):
                 refuse_indexed(X, "X")
         if isinstance(X, list | tuple) and len(X) and np.ndim(X[0]) == 2:

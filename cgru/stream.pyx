@@ -68,7 +68,7 @@ cdef class _Recurrent(_Stage):
     def __init__(self, layer, Py_ssize_t m, cnp.ndarray given):
         self.cell = Cell(layer, batch=m)
         self.lent = pointer(self.cell)
-        _Stage.__init__(self, m, self.cell.elements, self.cell.units, layer.dtype, given)
+        _Stage.__init__(self, m, self.cell.features, self.cell.units, layer.dtype, given)
         start = layer.p["h0"] if layer.learn_h0 else np.zeros((1, self.u))
         self.start = real(start, "p['h0']", (1, self.u), layer.dtype).copy()
         self.h = self.start.repeat(m, axis=0)
@@ -146,7 +146,7 @@ cdef class _Elementwise(_Stage):
 
     def __init__(self, layer, Py_ssize_t m, cnp.ndarray given):
         stage, rows = layer.stage, [np.array(row) for row in layer.checked_parameters()]
-        n = layer.elements or given.shape[1]
+        n = layer.features or given.shape[1]
         _Stage.__init__(self, m, n, n, layer.dtype if given is None else given.dtype, given)
         self.k, self.activates = kernels(cnp.PyArray_ITEMSIZE(self.given)), "activate" in stage
         if self.activates:
@@ -248,7 +248,7 @@ cdef class Stream:
     Attributes:
         source, batch: as passed.
         dtype: that of the layers.
-        elements: the features e of a step.
+        features: the features e of a step.
         units: the outputs k of a step.
 
     Raises:
@@ -257,7 +257,7 @@ cdef class Stream:
     """
 
     cdef readonly object source
-    cdef readonly Py_ssize_t batch, elements, units
+    cdef readonly Py_ssize_t batch, features, units
     cdef readonly object dtype
     cdef list stages, recurrent
     cdef bint finished  # from `finish` to `reset`
@@ -273,19 +273,19 @@ cdef class Stream:
         self.source, self.batch, self.stages = source, positive(batch, "batch"), []
         self.embedding = layers[0] if layers[0].tokens_in else None
         if isinstance(source, Network):
-            width = source.elements if self.embedding is None else self.embedding.d["u"]
+            width = source.features if self.embedding is None else self.embedding.d["u"]
             given = np.empty((self.batch, width), source.dtype)
         for layer in filter(lambda layer: layer.stream, layers):
             before = None if given is None else given.shape[1]
             stage = KINDS[layer.stream](layer, self.batch, given)
             if before is not None and stage.n != before:
-                raise ValueError(f"source: expected parameters for {before} elements in {layer!r}, got {stage.n}")
+                raise ValueError(f"source: expected parameters for {before} features in {layer!r}, got {stage.n}")
             self.stages.append(stage)
             given = stage.out
         self.recurrent = [each for each in self.stages if isinstance(each, _Recurrent)]
         first = self.stages[0]
         self.given, self.out, self.row = first.given, given, given[0]
-        self.dtype, self.elements, self.units = given.dtype, first.n, stage.u
+        self.dtype, self.features, self.units = given.dtype, first.n, stage.u
         raw = getattr(source, "mean", None) is None
         self.standardisation = None if raw else (np.array(source.mean), np.array(source.scale))
         self.table = None if self.embedding is None else np.array(self.embedding.table, self.dtype)
@@ -396,14 +396,14 @@ cdef class Stream:
         cdef int n = cnp.PyArray_NDIM(x)
         return (cnp.PyArray_TYPE(x) == cnp.PyArray_TYPE(self.given) and cnp.PyArray_ISCARRAY_RO(x)
                 and (n == 2 and cnp.PyArray_DIM(x, 0) == self.batch or n == 1 and self.batch == 1)
-                and cnp.PyArray_DIM(x, n - 1) == self.elements)
+                and cnp.PyArray_DIM(x, n - 1) == self.features)
 
     def _put(self, x):
         """Write x, looked up, standardised and cast, to the first stage; return whether x has no axis of samples."""
         given = np.asarray(x) if self.table is None else self._look_up(np.asarray(x))
         if given.dtype.kind not in "fiub":
             raise TypeError(f"x: expected real numbers, got dtype {given.dtype}")
-        shape, due = np.shape(given), (self.batch, self.elements)
+        shape, due = np.shape(given), (self.batch, self.features)
         flat = self.batch == 1 and shape == due[1:]
         if not flat and shape != due:
             raise ValueError(f"x: expected shape {due}{f' or {due[1:]}' if self.batch == 1 else ''}, got {shape}")

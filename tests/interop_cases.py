@@ -75,7 +75,7 @@ def assert_same_layers(ours, theirs):
 
 
 def network(rng, e, dtype, tokens=None, stack=()):
-    """`cgru.Network` made and given random parameters, for e elements, or for so many tokens."""
+    """`cgru.Network` made and given random parameters, for e features, or for so many tokens."""
     net = cgru.Network(list(stack), seed=int(rng.integers(99)))
     net.predict(np.zeros((1, 1), int) if tokens else np.zeros((1, 1, e), dtype))
     for layer in net.layers:

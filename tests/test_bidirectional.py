@@ -228,7 +228,7 @@ def test_bad_input_leaves_the_layer_as_it_was():
         layer.backward(np.ones((3, 8)))
     layer.p["backward.Uz"] = Uz
     for call in (layer.forward, layer.predict):
-        with pytest.raises(ValueError, match="expected 2 elements per step"):
+        with pytest.raises(ValueError, match="expected 2 features per step"):
             call(X[:, :, :1])
         with pytest.raises(ValueError, match=r"h0: expected shape \(2, m, 4\), got \(3, 4\)"):
             call(X, None, np.ones((3, 4)))
@@ -391,7 +391,7 @@ def test_a_stack_that_does_not_fit():
     given = cgru.GRU(3)
     given.compute_shapes(np.empty((1, 1, 4)))
     given.initialize_parameters()
-    with pytest.raises(ValueError, match="expected parameters for 8 elements in layer 1, got 4"):
+    with pytest.raises(ValueError, match="expected parameters for 8 features in layer 1, got 4"):
         cgru.Network([cgru.Bidirectional(cgru.GRU(4, sequences=True)), given, cgru.Dense(2, cgru.softmax)])
 
 
@@ -404,9 +404,9 @@ def test_what_others_ask_of_it():
     layer = cgru.Bidirectional(cgru.GRU(4, activate="relu", rng=0))
     assert layer.activation["activate"] == "relu"
     assert layer.cells == (layer.forward_layer, layer.backward_layer)
-    assert layer.elements is None
+    assert layer.features is None
     layer.forward(np.ones((3, 5, 2)))
-    assert layer.elements == 2
+    assert layer.features == 2
     with pytest.raises(RuntimeError, match="dh0: expected a backward"):
         layer.dh0  # noqa: B018
     layer.backward(np.ones((3, 8)))

@@ -184,7 +184,7 @@ def test_from_a_dict_of_arrays_in_any_order():
     X, _, _ = random_batch(1, 1, 5, 9, False, np.float32)
     p = {name: np.asfortranarray(value) for name, value in layer.p.items()}
     cell = cgru.Cell(p, "reset_before")
-    assert (cell.elements, cell.units, cell.batch, cell.dtype) == (5, 9, 1, np.float32)
+    assert (cell.features, cell.units, cell.batch, cell.dtype) == (5, 9, 1, np.float32)
     h, work = np.zeros((1, 9), np.float32), room("workspace", cell, 1, 1)
     assert typed("step", np.float32)(cell, 1, X, h, work, work.nbytes) == OK
     np.testing.assert_array_equal(h, layer.predict(X))
@@ -285,7 +285,7 @@ def test_variants_and_activations_have_names():
     p = random_parameters(RESET_AFTER, 3, 4)
     cell = cgru.Cell(p, RESET_AFTER, activate="relu", activate_reset=cgru.tanh)
     assert cell.variant == "reset_after"
-    assert repr(cell) == "Cell(reset_after, elements=3, units=4, batch=1, dtype=float64)"
+    assert repr(cell) == "Cell(reset_after, features=3, units=4, batch=1, dtype=float64)"
     layer = random_layer(3, 4, activate=cgru.relu, activate_reset=cgru.tanh, reset_after=True)
     layer.p = p
     assert cgru.Cell(layer).variant == "reset_after"
@@ -478,8 +478,8 @@ def test_a_quantised_cell_keeps_its_weights():
     layer = random_quantized_gru(3, 4, "int8")
     X, _, h0 = random_batch(1, 1, 3, 4, False, np.float32)
     cell, due = cgru.Cell(layer), layer.predict(X, h0=h0)
-    assert (cell.variant, cell.dtype, cell.batch, cell.elements, cell.units) == ("reset_before", np.float32, 1, 3, 4)
-    assert repr(cell) == "Cell(reset_before, elements=3, units=4, batch=1, dtype=float32)"
+    assert (cell.variant, cell.dtype, cell.batch, cell.features, cell.units) == ("reset_before", np.float32, 1, 3, 4)
+    assert repr(cell) == "Cell(reset_before, features=3, units=4, batch=1, dtype=float32)"
     assert cell.p.keys() == layer.p.keys()
     layer.p["Uz"] = np.zeros((3, 4), np.int8)
     layer.predict(X)  # packs anew

@@ -486,8 +486,8 @@ def test_constructor(options, error, match):
         ((1.0,), ValueError, "A: expected shape"),
         ((X0[:0],), ValueError, "A: expected at least one of its samples"),
         ((X0[:, :0],), ValueError, "A: expected at least one of its steps"),
-        ((X0[:, :, :0],), ValueError, "A: expected at least one of its elements"),
-        ((X0[:, :, :1],), ValueError, "A: expected 2 elements per step, .* got 1"),
+        ((X0[:, :, :0],), ValueError, "A: expected at least one of its features"),
+        ((X0[:, :, :1],), ValueError, "A: expected 2 features per step, .* got 1"),
         ((COMPLEX,), TypeError, "A: expected real numbers, got dtype complex128"),
         ((X0.astype(object),), TypeError, "A: expected real numbers, got dtype object"),
         ((X0.astype(str),), TypeError, "A: expected real numbers"),
@@ -577,7 +577,7 @@ def test_parameters_are_made_at_the_first_sight_of_data(call):
     assert list(layer.p) == list(due.p)
     for name, value in due.p.items():
         np.testing.assert_array_equal(layer.p[name], value)
-    with pytest.raises(ValueError, match="A: expected 2 elements per step"):
+    with pytest.raises(ValueError, match="A: expected 2 features per step"):
         getattr(layer, call)(np.ones((3, 5, 7)))
     with pytest.raises(TypeError, match="A: expected real numbers"):
         getattr(cgru.GRU(4), call)(COMPLEX)

@@ -39,7 +39,7 @@ SMALL = {"units": 8, "epochs": 20}
 
 
 def waves(m=60, s=12, e=2, seed=0):
-    """Sequences (m, s, e), and whether the first element rises before it falls."""
+    """Sequences (m, s, e), and whether the first feature rises before it falls."""
     rng = np.random.default_rng(seed)
     up = rng.integers(0, 2, m)
     X = 0.3 * rng.standard_normal((m, s, e))
@@ -78,7 +78,7 @@ def test_classes_and_their_probabilities():
 
 
 def test_the_ways_in_which_sequences_come():
-    """Lists of arrays, channels first, and one element a step give what (m, s, e) gives; so do other lengths."""
+    """Lists of arrays, channels first, and one feature a step give what (m, s, e) gives; so do other lengths."""
     X, y = waves()
     due = GRUClassifier(**SMALL, random_state=0).fit(X, y)
     listed = GRUClassifier(**SMALL, random_state=0).fit(list(X), y)

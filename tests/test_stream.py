@@ -242,7 +242,7 @@ def test_batch_and_pickle():
     with pytest.raises(ValueError, match="batch: expected at least 1"):
         cgru.Stream(random_layer(3, 4), 0)
     stream = cgru.Stream(random_layer(3, 4), 2)
-    assert (stream.batch, stream.elements, stream.units, stream.dtype) == (2, 3, 4, np.float64)
+    assert (stream.batch, stream.features, stream.units, stream.dtype) == (2, 3, 4, np.float64)
     with pytest.raises(TypeError, match="anew"):
         pickle.dumps(stream)
 
@@ -270,7 +270,7 @@ def test_a_quantised_layer(narrow_level, batch, kind, options):
         out = np.stack([stream.step(X[:, t]).copy() for t in range(6)], axis=1)
         np.testing.assert_array_equal(out, layer.predict(X))
         np.testing.assert_array_equal(stream.state, out[:, -1])
-        assert (stream.dtype, stream.elements, stream.units) == (np.float32, e, u)
+        assert (stream.dtype, stream.features, stream.units) == (np.float32, e, u)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -358,7 +358,7 @@ def test_a_refresh_of_a_quantised_network_that_does_not_fit():
     with pytest.raises(ValueError, match=r"p\['W'\]: expected int8"):
         stream.refresh()
     net.layers[1].p |= random_quantized_dense(6, 2, "int8").p
-    with pytest.raises(ValueError, match=r"expected parameters for 5 elements in QuantizedDense.* got 6"):
+    with pytest.raises(ValueError, match=r"expected parameters for 5 features in QuantizedDense.* got 6"):
         stream.refresh()
     stream.reset()
     np.testing.assert_array_equal(stream.step(x), before)

@@ -16,7 +16,7 @@ FEWEST = 32  # batches
 
 
 class Kind(NamedTuple):
-    """One kind of update: m samples a batch, s steps, e elements, u units, k outputs after the last step or at `every`.
+    """One kind of update: m samples a batch, s steps, e features, u units, k outputs after the last step or at `every`.
 
     `loss` as `cgru.Network` names it; k is 1 where it is binary.
     """

@@ -30,7 +30,7 @@ def _describe_features(net: cgru.Network) -> dict[str, str]:
     """Return the names of the features, with the range of each in the training data where that is known."""
     kept = net.remembered
     if kept is None or kept.low is None:
-        names = ", ".join(net.feature_names or ()) or (f"{net.elements}" if net.elements else "")
+        names = ", ".join(net.feature_names or ()) or (f"{net.features}" if net.features else "")
         return {"features": names} if names else {}
     names = net.feature_names or [f"feature {j}" for j in range(len(kept.low))]
     ranges = (figures(pair) for pair in zip(kept.low.tolist(), kept.high.tolist(), strict=True))

@@ -207,7 +207,7 @@ def _summary(data: Dataset, task: Task, source: str, held_out: Split | None) -> 
     held, test = (0 if y is None else len(y) for y in (held_out and held_out.y, task.test))
     counts = {"sequences to train on": m - held, "held back": held, "to test on": test}
     sizes = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
-    return list(filter(None, [f"{source}: {goal}, sequences of {steps} steps of {e} elements", sizes, task.note]))
+    return list(filter(None, [f"{source}: {goal}, sequences of {steps} steps of {e} features", sizes, task.note]))
 
 
 def _build_network(building: Building, task: Task, data: Dataset) -> cgru.Network:
@@ -380,13 +380,13 @@ def _read_model_and_data(
     split, which = (data.test, "test split") if data.test is not None else (data.train, "all")
     for note in spelled_notes(data):
         say(note)
-    due, got = net.elements, split.X.shape[2]
+    due, got = net.features, split.X.shape[2]
     if due is None:
         raise RequestError(f"{model}: this model takes tokens, which a data file cannot hold")
     if due != got:
         advice = "" if path else "; name the DATA that it is for"
         advice += "; --axes mes takes (m, e, s)" if due == split.X.shape[1] else ""
-        raise RequestError(f"{source}: expected {due} elements a step, as {model} takes, got {got}{advice}")
+        raise RequestError(f"{source}: expected {due} features a step, as {model} takes, got {got}{advice}")
     for line in outside_in_words(outside(net, split.X, split.lengths)):
         say(f"note: {line}")
     if scores:

@@ -148,7 +148,7 @@ def swap_note(data: Dataset) -> str | None:
     if split.ids is not None or not looks_swapped(split):
         return None
     m, s, e = split.X.shape
-    return f"x ({m}, {s}, {e}) has more elements than steps, and looks like (m, e, s): {s} elements in {e} steps"
+    return f"x ({m}, {s}, {e}) has more features than steps, and looks like (m, e, s): {s} features in {e} steps"
 
 
 def _reading_of_model(net: cgru.Network, path: str, targets: bool) -> dict[str, Any]:
@@ -184,9 +184,9 @@ def _notes_on_feature_order(net: cgru.Network, data: Dataset) -> tuple[str, ...]
     """Return a note where features are matched by order, since the model or the file has no names."""
     ours, theirs = net.feature_names, data.feature_names
     if ours is None and theirs is not None:
-        return (f"the model has no names of elements: they are taken in the order of the file, {', '.join(theirs)}",)
+        return (f"the model has no names of features: they are taken in the order of the file, {', '.join(theirs)}",)
     if ours is not None and theirs is None and len(ours) > 1:
-        return (f"the file has no names of elements: they are taken for the model's, {', '.join(ours)}",)
+        return (f"the file has no names of features: they are taken for the model's, {', '.join(ours)}",)
     return ()
 
 

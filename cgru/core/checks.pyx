@@ -133,11 +133,11 @@ def sequences(value, name, cnp.dtype dtype=None):
     cdef cnp.ndarray array = real(value, name, None, dtype)
     cdef int axis
     if cnp.PyArray_NDIM(array) != 3:
-        advice = f"; for one element a step give {name}[:, :, None]" if cnp.PyArray_NDIM(array) == 2 else ""
+        advice = f"; for one feature a step give {name}[:, :, None]" if cnp.PyArray_NDIM(array) == 2 else ""
         raise ValueError(f"{name}: expected shape (m, s, e), got {np.shape(array)}{advice}")
     for axis in range(3):
         if cnp.PyArray_DIM(array, axis) == 0:
-            what = ("samples", "steps", "elements")[axis]
+            what = ("samples", "steps", "features")[axis]
             raise ValueError(f"{name}: expected at least one of its {what}, got shape {np.shape(array)}")
     return array
 
@@ -255,5 +255,5 @@ cdef int _check_features(dict p, e, u, source) except -1:
     shape = np.shape(p["Uz"])
     if len(shape) == 2 and shape[0] != e and shape == np.shape(p.get("Ur")) == np.shape(p.get("Uhh")):
         if shape[1] == u:
-            raise ValueError(f"{source}: expected {shape[0]} elements per step, as many as p was made for, got {e}")
+            raise ValueError(f"{source}: expected {shape[0]} features per step, as many as p was made for, got {e}")
     return 0

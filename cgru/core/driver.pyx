@@ -6,8 +6,8 @@ from libc.string cimport memset
 from cgru.core.backward cimport build_backward_products
 from cgru.core.forward cimport build_forward_products
 from cgru.core.kernels cimport (
-    CGRU_STEPS, bind_weights, cgru_array, cgru_feature_product, cgru_operand, cgru_product, check_signals, in_pieces, kernels,
-    steps_of_row, steps_of_single, transpose, with_operand,
+    CGRU_STEPS, bind_weights, cgru_array, cgru_feature_product, cgru_operand, cgru_product, check_signals, in_pieces,
+    kernels, steps_of_row, steps_of_single, transpose, with_operand,
 )
 from cgru.core.memory cimport Workspace
 from cgru.core.plan cimport (
@@ -160,7 +160,9 @@ cdef void _run_lanes(void *work, Py_ssize_t part) noexcept nogil:
     cdef Run *run = <Run *>work
     cdef const cgru_kernels *k = run.plan.k
     cdef Py_ssize_t row = run.start + part * run.rows, n = min(run.rows, run.stop - row)
-    (k.batch_forward if run.plan.direction == FORWARD else k.batch_backward)(&run.batch_simd, row, n, run.first, run.last)
+    (k.batch_forward if run.plan.direction == FORWARD else k.batch_backward)(
+        &run.batch_simd, row, n, run.first, run.last
+    )
 
 
 cdef void _run_single_sample(Run *run, bint first, bint last) noexcept nogil:

@@ -6,8 +6,9 @@ The layer has checked all arguments. All arrays are of one dtype, float32 or flo
 cimport numpy as cnp
 
 from cgru.core.kernels cimport (
-    bind_gradients, cgru_array, CGRU_C, cgru_call, cgru_batch_gradients, cgru_gradients, CGRU_GROUP, CGRU_HH, cgru_kernels,
-    CGRU_LAYER_NORM, cgru_outer_product, CGRU_R, CGRU_RESET_BEFORE, cgru_state_operand, cgru_term, CGRU_Z, in_pieces, kernels, mask_of,
+    bind_gradients, cgru_array, cgru_batch_gradients, CGRU_C, cgru_call, cgru_gradients, CGRU_GROUP, CGRU_HH,
+    cgru_kernels, CGRU_LAYER_NORM, cgru_outer_product, CGRU_R, CGRU_RESET_BEFORE, cgru_state_operand, cgru_term, CGRU_Z,
+    in_pieces, kernels, mask_of,
 )
 from cgru.core.memory cimport Workspace
 from cgru.core.plan cimport FEATURES_IN_LANES, DEPTH, GRADIENTS, Plan, call_of, operands_of, plan_of, readable, terms_of

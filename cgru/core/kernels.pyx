@@ -171,7 +171,8 @@ cdef Py_ssize_t steps_of_piece(const cgru_call *call, Py_ssize_t m) noexcept nog
     return <Py_ssize_t>max(1.0, min(<double>_most_steps, PIECE / flop))
 
 
-cdef void slice_steps(cgru_call *call, const cgru_call *whole, Py_ssize_t start, Py_ssize_t steps, int size) noexcept nogil:
+cdef void slice_steps(cgru_call *call, const cgru_call *whole, Py_ssize_t start, Py_ssize_t steps,
+                      int size) noexcept nogil:
     """Make `call` the part of a whole call with `steps` steps from `start` on."""
     cdef int place
     call[0] = whole[0]

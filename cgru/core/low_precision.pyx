@@ -56,7 +56,7 @@ cdef Py_ssize_t _padded(const cgru_low_precision_kernels *k, Py_ssize_t n) noexc
 
 
 cdef Py_ssize_t _bytes_of(const cgru_low_precision_kernels *k, int kind, Py_ssize_t rows,
-                       Py_ssize_t columns) noexcept nogil:
+                          Py_ssize_t columns) noexcept nogil:
     """Return the bytes of packed weights (rows, columns)."""
     return 4 * _padded(k, columns) * (k.depth(kind, rows) + (2 if kind == CGRU_INT8 else 0))
 

@@ -46,5 +46,6 @@ cdef void add_batched_inputs(Run *run, const cgru_product *product, Py_ssize_t l
     cdef cgru_product *batched = &run.batched[run.batched_products]
     run.batched_products += 1
     batched[0] = product[0]
-    batched.epilogue, batched.chains, batched.column = run.plan.k.store_product, 1, column  # one chain: bits do not depend on s
+    # With one chain the bits do not depend on s.
+    batched.epilogue, batched.chains, batched.column = run.plan.k.store_product, 1, column
     batched.out = cgru_array(NULL, ld, 0, 1)

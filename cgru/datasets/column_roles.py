@@ -114,7 +114,7 @@ def _notes_on_rising(names: Sequence[str], time: Sequence[str]) -> list[str]:
     if not names:
         return []
     cure = ignoring(names) + ("" if time else f", time={as_arg(names[:1])} sorts by it")
-    rise, are = ("rises", "is an element") if len(names) == 1 else ("rise", "are elements")
+    rise, are = ("rises", "is a feature") if len(names) == 1 else ("rise", "are features")
     return [f"{listed(names)} {rise} within each sequence, as times do, and {are} ({cure})"]
 
 
@@ -238,7 +238,7 @@ def _check_features(table: Table, free: Sequence[str], id: Sequence[str], wide: 
         free = [name for name in free if not (timed and is_temperature(table, name, id))]
         odd = [name for name in free if is_called(name, IDS) or is_called(name, TIMES) or _counts_rows(table, name)]
     if odd:
-        what = f"{'it is one' if len(odd) == 1 else 'they are some'} of the {'steps' if wide else 'elements of a step'}"
+        what = f"{'it is one' if len(odd) == 1 else 'they are some'} of the {'steps' if wide else 'features of a step'}"
         unlike = [name for name in odd if wide and not id and _differs(table, name)]
         years = [name for name in odd if wide and part_of(name) == "year"]
         raise ValueError(

@@ -259,7 +259,7 @@ def _numbers(table: Table, roles: ColumnRoles) -> dict[str, np.ndarray]:
     if wrong and not words:
         raise TypeError("; ".join(wrong.values()))
     if wrong:
-        cure = f'columns="..." says which are elements, unless it is the id{"" if roles.wide else ", time"} or label'
+        cure = f'columns="..." says which are features, unless it is the id{"" if roles.wide else ", time"} or label'
         raise TypeError("; ".join([*wrong.values(), f"{cure}, {ignoring(words)}"]))
     return numbers
 
@@ -400,9 +400,9 @@ def _columns_of_steps(columns: Sequence[str]) -> tuple[list[str], list[tuple[str
     numbers = sorted(next(iter(steps.values()), {}))
     alike = len(numbers) * len(steps) == len(columns) and all(sorted(each) == numbers for each in steps.values())
     if not alike or (len(steps) > 1 and all(map(is_part_of_date, steps))):
-        return [""], [(name,) for name in columns], ["steps are in the order of the columns, all of one element"]
+        return [""], [(name,) for name in columns], ["steps are in the order of the columns, all of one feature"]
     ordered = [tuple(each[number] for each in steps.values()) for number in numbers]
-    notes = [f"{len(steps)} elements a step by the columns' names: {', '.join(steps)}"] if len(steps) > 1 else []
+    notes = [f"{len(steps)} features a step by the columns' names: {', '.join(steps)}"] if len(steps) > 1 else []
     apart = np.diff(numbers)
     if (apart != apart[:1]).any():
         i = int(apart.argmax())

@@ -72,7 +72,7 @@ def with_features(data: Dataset, names: Sequence[str] | None) -> Dataset:
     there = data.feature_names
     if lost := [name for name in names or () if there is not None and name not in there]:
         got = f"{', '.join(there)}, none called {', '.join(lost)}"
-        raise ValueError(f"expected the elements {', '.join(names)}, got {got}")
+        raise ValueError(f"expected the features {', '.join(names)}, got {got}")
     return _ordered(data, "feature_names", names, lambda split, order: split._replace(X=split.X[:, :, order]))
 
 

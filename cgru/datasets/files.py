@@ -156,7 +156,7 @@ def _with_test(data: Dataset, other: Dataset, path: Path) -> Dataset:
         raise ValueError(f"{where}: expected something to learn, to test on, as the other file has, got none")
     due, got = (each.train.X.shape[2] for each in (data, other) if each.train is not None)
     if due != got:
-        raise ValueError(f"{where}: expected {due} elements a step, as the other file has, got {got}")
+        raise ValueError(f"{where}: expected {due} features a step, as the other file has, got {got}")
     try:
         other = with_targets(other, data.target_names)
     except ValueError as error:
@@ -287,7 +287,7 @@ def _dataset_of_table(table: Table, notes: list[str], spec: ColumnRoles, options
         if roles.wide and getattr(roles, name):
             raise ValueError(f"{name}: expected a row for each step, got one for each sequence (wide=True)")
     if roles.time_step and TIME_STEP in roles.columns:
-        raise ValueError(f"time_step: expected no column of elements that is called so, got {TIME_STEP}")
+        raise ValueError(f"time_step: expected no column of features that is called so, got {TIME_STEP}")
     found, counts, more, groups, rows = (read_wide if roles.wide else read_long)(table, roles, missing)
     more += [] if trained or roles.wide else notes_on_ids(table, roles, found)
     names = tuple(found.columns) if len(found.columns) > 1 or not roles.wide else None
@@ -354,10 +354,10 @@ def _fill(data: Dataset, missing: str) -> Dataset:
             X = np.array(split.X)
             steps = np.full(len(X), X.shape[1]) if split.lengths is None else split.lengths
             real = (x[:n] for x, n in zip(X, steps, strict=True))
-            wrong = 'x: expected a value at least in sample {}, element {}, got none; missing="zero" fills it'.format
+            wrong = 'x: expected a value at least in sample {}, feature {}, got none; missing="zero" fills it'.format
             counts += missing_values.fill_each(real, missing, e, wrong)
             splits[name] = split._replace(X=X)
-    names = data.feature_names or [f"element {j}:" for j in range(e)]
+    names = data.feature_names or [f"feature {j}:" for j in range(e)]
     notes = missing_values.notes_on_filled(counts, missing, names)
     return data._replace(**splits, notes=(*data.notes, *notes))
 

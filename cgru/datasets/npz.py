@@ -131,10 +131,10 @@ def _dataset(archive: _Named, swapped: bool, groups: str) -> Dataset:
         due = "x.npy, or train_x.npy and test_x.npy" if archive.folder else "an array x, or train_x and test_x"
         raise ValueError(f"expected {due}, got {listed(archive.all_names) or 'none of them'}")
     if train and test and train.X.shape[2] != test.X.shape[2]:
-        raise ValueError(f"test_x: expected {train.X.shape[2]} elements as in train_x, got {test.X.shape[2]}")
+        raise ValueError(f"test_x: expected {train.X.shape[2]} features as in train_x, got {test.X.shape[2]}")
     features, e = _names_in(archive, NAMES), (train or test).X.shape[2]
     if features is not None and len(features) != e:
-        raise ValueError(f"{NAMES}: expected {e} names, one for each element of a step, got {len(features)}")
+        raise ValueError(f"{NAMES}: expected {e} names, one for each feature of a step, got {len(features)}")
     notes = (f"not looked at: {listed(archive.others)}",) if archive.others else ()
     found = _groups(archive, train, groups)
     return Dataset(train, test, _names_in(archive, "class_names"), features, notes, groups=found)

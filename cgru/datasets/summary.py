@@ -31,14 +31,14 @@ def details(data: Dataset) -> list[str]:
     """Return the lines of `described` without the counts of samples and steps."""
     lines = []
     if data.feature_names is not None:
-        lines.append(f"elements: {_listed(data.feature_names)}")
+        lines.append(f"features: {_listed(data.feature_names)}")
     split = data.train or data.test
     lines += _targets(split, data)
     lines += [f"note: {note}" for note in (*data.notes, *_notes_on_missing(data))]
     still = _constant_features(split)
     if still.size and len(split.X) > 1:
         names = data.feature_names or [str(j) for j in range(split.X.shape[2])]
-        lines.append(f"note: always the same value: element {_listed([names[j] for j in still])}")
+        lines.append(f"note: always the same value: feature {_listed([names[j] for j in still])}")
     return lines
 
 
@@ -76,7 +76,7 @@ def _size(split: Split, what: str) -> str:
     m, s, e = split.X.shape
     low, high = (s, s) if split.lengths is None else (split.lengths.min(), split.lengths.max())
     steps = f"{low}" if low == high else f"{low} to {high}"
-    return f"{m} {what} of {steps} steps of {e} elements"
+    return f"{m} {what} of {steps} steps of {e} features"
 
 
 def _targets(split: Split, data: Dataset) -> list[str]:
@@ -115,7 +115,7 @@ def _notes_on_missing(data: Dataset) -> list[str]:
         for start, X, real in _blocks(split):
             lost = np.argwhere(~np.isfinite(X) & real)
             if len(lost) and first is None:
-                first = "sample {}, step {}, element {}".format(start + lost[0][0], *lost[0][1:])
+                first = "sample {}, step {}, feature {}".format(start + lost[0][0], *lost[0][1:])
             count += len(lost)
         if count:
             return [f'{name} has {count} NaN or infinities, the first in {first}; missing="forward" fills NaN']

@@ -268,7 +268,7 @@ def _check_there(table: Table, name: str) -> None:
 def _otherwise(table: Table, names: Sequence[str]) -> str:
     """Return the advice what to pass if columns are no times: take them as features, or ignore them."""
     is_refused = any(is_called(name, TIMES) or not table.is_numeric(name) for name in names)
-    return f'time="" {"with" if is_refused else "takes it for an element,"} ignore={as_arg(names)} leaves it out'
+    return f'time="" {"with" if is_refused else "takes it for a feature,"} ignore={as_arg(names)} leaves it out'
 
 
 def _by_values(table: Table, free: Sequence[str], codes: np.ndarray) -> tuple[str, ...]:

@@ -72,11 +72,11 @@ def layers_of(net: Any) -> Sequence[Layer]:
 
 def parts_of(net: AnyNet, layers: Sequence[Layer], dtype: np.dtype) -> list[Part]:
     """Return the parts in order, the input first; ValueError if none has a state."""
-    e = chain.elements(layers)
+    e = chain.features(layers)
     if layers[0].tokens_in:
         parts = [Part(f"input: a token from 0 to {layers[0].d['v'] - 1}", 1, "x")]
     elif getattr(net, "mean", None) is None:
-        parts = [Part(f"input: {e} elements", e, "x")]
+        parts = [Part(f"input: {e} features", e, "x")]
     else:
         parts = [_standardize(net.mean, net.scale, e, dtype)]
     for i, layer in enumerate(layers):
@@ -109,7 +109,7 @@ def _standardize(mean: np.ndarray, scale: np.ndarray, e: int, dtype: np.dtype) -
     constants = "".join(array(name, value) for name, value in arrays.items())
     code = _STANDARDIZE.substitute(constants=constants, centred=centred, e=e)
     step = f"real standardized[{e}];\nstandardize(standardized, x);"
-    return Part(f"input: {e} elements, standardized", e, "standardized", code, step)
+    return Part(f"input: {e} features, standardized", e, "standardized", code, step)
 
 
 def _cast_finite(values: np.ndarray, name: str, dtype: np.dtype) -> np.ndarray:
@@ -350,7 +350,7 @@ class Writer:
         template, matrices, biases, note = _VARIANTS[layer.variant.step]
         weights, p = weight_format(layer.weights, self.dtype), self.p
         up = weights.padded(u)
-        about = f"GRU, {e} elements, {u} units; " + ", ".join(f"{gate} {self.described(gate)}" for gate in GATES)
+        about = f"GRU, {e} features, {u} units; " + ", ".join(f"{gate} {self.described(gate)}" for gate in GATES)
         about += note + ", a learned h0" * layer.learn_h0 + f", zoneout {layer.zoneout:g}" * bool(layer.zoneout)
         k = number(layer.dtype.type(layer.zoneout).astype(self.dtype).item(), self.dtype)
         values = {

@@ -216,7 +216,7 @@ def gru_layer(
     for p in directions:
         got = {name: p[name].shape for name in variant.names}
         if got != variant.shapes(e, u) or p["Uz"].dtype != dtype:
-            due = f"{e} elements and {u} units in {dtype}"
+            due = f"{e} features and {u} units in {dtype}"
             raise ValueError(f"source: expected directions that have {due}, got {got} in {p['Uz'].dtype}")
     gru = GRU(u, dtype=dtype, reverse=reverse, **variant.options, **options)
     layer = gru if len(directions) == 1 else Bidirectional(gru, merge)
@@ -269,7 +269,7 @@ def with_parameters(layers: tuple[Any, ...]) -> list[Any]:
         if not layer.p:
             raise RuntimeError(f"net: expected parameters, got none yet in {layer!r}: fit or predict first")
         for half in layer.cells:
-            e = half.elements
+            e = half.features
             for name, due in half.variant.shapes(e, half.d["u"]).items():
                 if np.shape(half.p.get(name)) != due:
                     raise ValueError(f"net: layer {i}: expected {name} {due}, got {np.shape(half.p.get(name))}")

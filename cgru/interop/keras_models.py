@@ -27,10 +27,10 @@ CLASSES = {"ReLU": "relu", "LeakyReLU": "leaky_relu", "ELU": "elu"}  # activatio
 MERGES = {"concat": "concat", "sum": "sum", "ave": "mean", "mul": "mul"}
 POOLS = {"GlobalAveragePooling1D": "mean", "GlobalMaxPooling1D": "max"}
 
-LAST = "keepdims is False and the elements come last here"
+LAST = "keepdims is False and the features come last here"
 # By class: options that must have one value here, and the reason for refusing another.
 REQUIRED: dict[str, tuple[tuple[str, Any, str], ...]] = {
-    "Softmax": (("axis", -1, "expected axis -1, that of the elements, got {}"),),
+    "Softmax": (("axis", -1, "expected axis -1, that of the features, got {}"),),
     "Dropout": (("noise_shape", None, "noise_shape is None here, got {}"),),
     "Embedding": (("mask_zero", False, "mask_zero is False here, where lengths say which steps are real"),),
     **dict.fromkeys(POOLS, (("keepdims", False, LAST), ("data_format", "channels_last", LAST))),
@@ -318,7 +318,7 @@ def to_keras(net: Network | GRU | Bidirectional | list | tuple) -> Any:
         refuse = refusal(f"net: layer {i}, {layer!r}, cannot be one of Keras")
         flipped = kinds[i + 1 : i + 2] == [Flip]
         made.append((_write_layer(keras, layer, flipped, dtype, refuse), layer))
-    e = None if layers[0].tokens_in else next(layer.elements for layer in layers if layer.p)
+    e = None if layers[0].tokens_in else next(layer.features for layer in layers if layer.p)
     if len(made) == 1:
         result = made[0][0]
         result.build((None, None) if e is None else (None, None, e))

@@ -274,7 +274,7 @@ class Graph:
         """Return the graph with A as its output."""
         helper, numbers = self.onnx.helper, self.onnx.TensorProto
         value, real = helper.make_tensor_value_info, self.number
-        e = chain.elements(layers) or "e"
+        e = chain.features(layers) or "e"
         inputs = [value("X", numbers.INT64, ["m", "s"]) if layers[0].tokens_in else value("X", real, ["m", "s", e])]
         *shape, n = chain.shape_of(layers)
         self.nodes.append(helper.make_node("Identity", [A], ["Y"], name="Y"))

@@ -45,7 +45,7 @@ def _gemm(node: Node) -> Layer:
 def _product(W: np.ndarray | None, b: np.ndarray | None, node: Node) -> Layer:
     """Return a Dense layer with weights W and bias b; Unproved if they do not fit the node."""
     if W is None or W.ndim != 2 or node.n not in (None, len(W)):
-        raise Unproved(f"it multiplies {node.n} elements by {None if W is None else W.shape}")
+        raise Unproved(f"it multiplies {node.n} features by {None if W is None else W.shape}")
     return dense(W, b, node.inputs[1], Unproved)
 
 
@@ -56,7 +56,7 @@ def _affine(node: Node) -> Layer:
         raise Unproved("it broadcasts as versions before 7 do")
     found = None if constant is None else per_feature(constant, node.n, node.rank)
     if found is None or constant is None or constant.dtype not in (np.float32, np.float64):
-        raise Unproved("it takes no constant that is one number, or one for each element")
+        raise Unproved("it takes no constant that is one number, or one for each feature")
     c, n = found
     if node.kind == "Div" and node.at:
         raise Unproved("it divides by what is no constant")
@@ -80,7 +80,7 @@ def _softmax(node: Node) -> Layer:
     """
     axis = node.attributes.get("axis", -1 if node.opset >= 13 else 1)
     if axis not in (-1, node.rank - 1):
-        raise Unproved("it is not over the elements of a step")
+        raise Unproved("it is not over the features of a step")
     return Activation(softmax)
 
 

@@ -84,7 +84,7 @@ class Reader:
             if value.kind != "input" or value.parts is not None or len(value.axes) != 3:
                 raise Unproved("it does not take a whole input of the graph, (m, s, e)")
             if value.axes[-1].name != self.last_axis(str(value.origin)):
-                raise Unproved("the elements are not the last axis of what it takes")
+                raise Unproved("the features are not the last axis of what it takes")
             self.out = value.axes[-1]
         elif not self.is_newest(value):
             raise Unproved(f"it does not take the output of the layer below it, {self.chain.top_name}")
@@ -96,7 +96,7 @@ class Reader:
         """
         self.check_newest(value)
         if value.axes[-1].name != self.out.name and not value.axes[-1].size == self.out.size == 1:
-            raise Unproved("the elements are not the last axis of what it takes")
+            raise Unproved("the features are not the last axis of what it takes")
         return self.out.size
 
     def is_newest(self, value: Traced) -> bool:
@@ -139,7 +139,7 @@ class Reader:
             return self.add_layer(LAYERS[node.kind](replace(node, at=known[0])), value, place, value.axes)
         n = self.feature_count(value)
         layer = LAYERS[node.kind](replace(node, at=known[0], n=n, rank=len(value.axes)))
-        return self.add_layer(layer, value, place, value.axes, layer.d.get("u", layer.elements or n))
+        return self.add_layer(layer, value, place, value.axes, layer.d.get("u", layer.features or n))
 
     def read_embedding(self, node: Node, place: str) -> Traced:
         """Add an Embedding of tokens, which are an input of the graph; return its output."""
@@ -202,18 +202,18 @@ class Reader:
         if self.chain.count == 0:
             if value.kind != "input" or value.parts is not None or len(value.axes) != 3:
                 raise refuse(f"expected {X!r} to be a whole input of the graph, (m, s, e), got {self.origin_of(X)}")
-            self.samples, self.steps, elements = (value.axes[i] for i in ((0, 1, 2) if layout else (1, 0, 2)))
-            if elements.size not in (None, e):
-                raise refuse(f"{X!r} has {elements.size} elements, {takes}")
-            if e > 1 and elements.name != self.last_axis(str(value.origin)):
-                raise refuse(f"expected the elements to be the last axis of {X!r}, got {self.origin_of(X)}")
+            self.samples, self.steps, features = (value.axes[i] for i in ((0, 1, 2) if layout else (1, 0, 2)))
+            if features.size not in (None, e):
+                raise refuse(f"{X!r} has {features.size} features, {takes}")
+            if e > 1 and features.name != self.last_axis(str(value.origin)):
+                raise refuse(f"expected the features to be the last axis of {X!r}, got {self.origin_of(X)}")
             self.input = value.origin
             return
         if value.kind == "ends" or not self.is_newest(value):
             due = f"all the output of the layer below it, {self.chain.top_name}"
             raise refuse(f"its input {X!r} comes from {self.origin_of(X)}; expected {due}")
         if self.out.size not in (None, e):
-            raise refuse(f"the layer below it gives {self.out.size} elements, {takes}")
+            raise refuse(f"the layer below it gives {self.out.size} features, {takes}")
         if not self.recurrent and len(value.axes) == 3:
             self.samples, self.steps = (value.axes[i] for i in ((0, 1) if layout else (1, 0)))
         due = (self.samples, self.steps, self.out) if layout else (self.steps, self.samples, self.out)

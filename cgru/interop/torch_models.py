@@ -464,7 +464,7 @@ class Trace(Reader):
         if self.row_order is not None or WINDOW in names:
             raise Unproved("expected a Linear or a GRU behind unfold and flatten")
         if self.out.name in names[:-1]:
-            raise Unproved(f"expected the elements in the last axis, got axes {', '.join(names)}")
+            raise Unproved(f"expected the features in the last axis, got axes {', '.join(names)}")
         if value.kind == "ends":
             self.chain.keep_last_state(self.place)
 
@@ -481,7 +481,7 @@ class Trace(Reader):
         value, W = self.traced_value(argument), array(module.weight, f"{self.place}, weight").T
         n = self.feature_count(value)
         if n not in (None, len(W)):
-            raise Unproved(f"expected {len(W)} elements in the last axis, got {n}")
+            raise Unproved(f"expected {len(W)} features in the last axis, got {n}")
         layer = dense(W[self.take_row_order()], module.bias, f"{self.place}, weight", Unproved)
         return self.add_layer(self.with_trainable(layer, module), value, self.place, value.axes, layer.d["u"])
 
@@ -530,7 +530,7 @@ class Trace(Reader):
             raise Unproved("it joins what are no last states of one GRU")
         axes = (self.samples.name, "u")
         if given.get("dim") not in (1, -1) or any(tuple(axis.name for axis in part.axes) != axes for part in parts):
-            raise Unproved("it does not join along the elements")
+            raise Unproved("it does not join along the features")
         if len(parts) < 2 or len({part.origin for part in parts}) > 1:
             raise Unproved("it does not join several last states of one GRU")
         side = Axis("d u", sum(part.axes[1].size for part in parts))
@@ -548,12 +548,12 @@ class Trace(Reader):
     def read_unfold(self, value: Traced, given: dict[str, Any]) -> Traced:
         """Add Frames for `x.unfold(dimension, size, step)` over the steps; frames' steps get an axis of their own."""
         at = axis_index(given["dimension"], len(value.axes))
-        if self.chain.count == 0 and value.kind == "input":  # whose elements may stand anywhere
-            elements = next((axis for axis in value.axes if axis.name == self.last_axis(str(value.origin))), ONE)
+        if self.chain.count == 0 and value.kind == "input":  # whose features may stand anywhere
+            features = next((axis for axis in value.axes if axis.name == self.last_axis(str(value.origin))), ONE)
         else:
             self.check_newest(value)
-            elements = self.out
-        others = [axis.name for i, axis in enumerate(value.axes) if i != at and axis.name != elements.name]
+            features = self.out
+        others = [axis.name for i, axis in enumerate(value.axes) if i != at and axis.name != features.name]
         known = self.recurrent or self.framed_axis
         if len(value.axes) != 3 or len(others) != 1 or (known and value.axes[at].name != self.steps.name):
             raise Unproved("it is not over the steps of all samples, (m, s, n)")
@@ -563,7 +563,7 @@ class Trace(Reader):
             layer = Frames(given["size"], given["step"], pad=False)
         except (TypeError, ValueError) as error:
             raise Unproved(str(error)) from None
-        self.framed_axis, self.out = value.axes[at].name, elements
+        self.framed_axis, self.out = value.axes[at].name, features
         self.steps = value.axes[at]
         return self.add_layer(layer, value, self.place, (*value.axes, Axis(WINDOW, layer.length)))
 
@@ -573,7 +573,7 @@ class Trace(Reader):
         if len(both) < 2 or WINDOW not in (both[0].name, both[1].name):
             return flatten_axes(value, start, stop)
         if any(axis.size != 1 for axis in value.axes[start:stop] if axis not in both) or self.out.size is None:
-            raise Unproved("it makes one of several axes, or of elements whose number is not known")
+            raise Unproved("it makes one of several axes, or of features whose number is not known")
         sizes = [axis.size for axis in both]
         if both[1].name == WINDOW:
             self.row_order = np.arange(sizes[0] * sizes[1]).reshape(sizes).T.ravel()
@@ -661,7 +661,7 @@ class Trace(Reader):
         n = self.feature_count(value)
         found = per_feature(c, n, len(value.axes))
         if found is None:
-            raise Unproved(f"expected one number, or one for each of {n} elements, got {c.shape}")
+            raise Unproved(f"expected one number, or one for each of {n} features, got {c.shape}")
         c, n = found
         if self.row_order is not None and c.size > 1:
             raise Unproved("expected a Linear or a GRU behind unfold and flatten first")

@@ -85,7 +85,7 @@ class Dense(Layer):
         return *shape[:-1], self.d["u"]
 
     @property
-    def elements(self) -> int | None:
+    def features(self) -> int | None:
         """Return n, the number of rows of W; None if there is no W yet."""
         return len(self.p["W"]) if np.ndim(self.p.get("W")) else None
 

@@ -160,10 +160,10 @@ class Frames(Layer):
         m, s, n = shape
         return m, "f" if isinstance(s, str) else s, f"{self.length} {n}" if isinstance(n, str) else self.length * n
 
-    def input_elements(self, n: int) -> int:
+    def input_features(self, n: int) -> int:
         """Return n / length; ValueError if it is no integer."""
         if n % self.length:
-            raise ValueError(f"expected parameters above it for a multiple of {self.length} elements, got {n}")
+            raise ValueError(f"expected parameters above it for a multiple of {self.length} features, got {n}")
         return n // self.length
 
     def lengths(self, lengths: ArrayLike, name: str = "lengths") -> np.ndarray:

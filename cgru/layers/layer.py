@@ -86,7 +86,7 @@ class Layer:
     """
 
     parameter_names: tuple[str, ...] = ()  # in their order; () if the layer never has parameters
-    elements: int | None = None  # n, the input features of the parameters; None: no parameters, or they take any n
+    features: int | None = None  # n, the input features of the parameters; None: no parameters, or they take any n
     cells: tuple[Any, ...] = ()  # the GRUs in the layer, each with a state (m, u) to start from
     piecewise: bool = True  # whether the pieces of a sequence may be run one after another, with states carried over
     clip_gradients: bool = False
@@ -173,10 +173,10 @@ class Layer:
         """
         return shape
 
-    def input_elements(self, n: int) -> int:
+    def input_features(self, n: int) -> int:
         """Return the number of input features for `n` output features.
 
-        Asked only of a layer whose `elements` are None. ValueError if no number fits.
+        Asked only of a layer whose `features` are None. ValueError if no number fits.
         """
         return n
 

@@ -48,7 +48,7 @@ class Scale(Layer):
         for name, row in rows.items():
             due = next(iter(rows.values())).shape
             if row.ndim != 2 or len(row) != 1 or row.size == 0 or row.shape != due:
-                raise ValueError(f"{name}: expected a number for each element, (n,), both the same, got {row.shape}")
+                raise ValueError(f"{name}: expected a number for each feature, (n,), both the same, got {row.shape}")
         if rows:
             self._fill_identity(next(iter(rows.values())).shape)
             for name, row in rows.items():
@@ -58,7 +58,7 @@ class Scale(Layer):
         return f"Scale(dtype={self.dtype.name})"
 
     @property
-    def elements(self) -> int | None:
+    def features(self) -> int | None:
         """Return n; None if there are no parameters yet."""
         return np.shape(self.p["scale"])[-1] if self.p else None
 
@@ -81,7 +81,7 @@ class Scale(Layer):
         """Return this layer's part of an exported C file."""
         constants = [c.array(name, values) for name, values in c.p.items()]
         value = f"x[i] * scale_{c.i}.values[i] + shift_{c.i}.values[i]"
-        return c.elementwise(f"Scale, {c.n} elements", value, constants)
+        return c.elementwise(f"Scale, {c.n} features", value, constants)
 
     def onnx_node(self, graph: Any, A: str) -> str:
         """Add A * scale + shift to an ONNX graph; return the name of its output."""

@@ -17,7 +17,7 @@ from cgru.core.lengths import mask
 from cgru.layers.layer import Layer, Shape
 
 __all__ = [
-    "chain", "check_truncate", "checked_initial_states", "dtype_of", "elements", "input_elements", "output_lengths",
+    "chain", "check_truncate", "checked_initial_states", "dtype_of", "features", "input_features", "output_lengths",
     "output_mask", "per_step", "shape_of", "steppers", "stride",
 ]  # fmt: skip
 
@@ -49,12 +49,12 @@ def shape_of(layers: Any) -> Shape:
         got = "(" + ", ".join(map(str, shape)) + ")"
         if layer.tokens_in and i > 0:
             raise ValueError(f"layers: expected integer tokens (m, s), which come in at layer 0, for {name}, got {got}")
-        due = layer.elements
+        due = layer.features
         if i > 0 and due is not None and not isinstance(shape[-1], str) and shape[-1] != due:
-            raise ValueError(f"layers: expected parameters for {shape[-1]} elements in layer {i}, got {due}")
+            raise ValueError(f"layers: expected parameters for {shape[-1]} features in layer {i}, got {due}")
         try:
             if due is not None and isinstance(shape[-1], str):
-                input_elements(layers[:i], due)
+                input_features(layers[:i], due)
             shape = layer.output_shape(shape)
         except ValueError as error:
             advice = "; sequences=True returns all" if hasattr(layers[i - 1], "sequences") else ""
@@ -80,21 +80,21 @@ def dtype_of(layers: Sequence[Layer], dtype: DTypeLike | None) -> np.dtype:
     return np.dtype(np.float64) if chosen is None else chosen
 
 
-def input_elements(layers: Sequence[Layer], n: int) -> int:
+def input_features(layers: Sequence[Layer], n: int) -> int:
     """Return how many features go into the lowest layer where `n` come out of the highest; none has parameters."""
     for layer in reversed(layers):
-        n = layer.input_elements(n)
+        n = layer.input_features(n)
     return n
 
 
-def elements(layers: Sequence[Layer]) -> int | None:
+def features(layers: Sequence[Layer]) -> int | None:
     """Return the number of input features of the parameters; None where there are none yet, and for tokens."""
     if layers[0].tokens_in:
         return None
     for i, layer in enumerate(layers):
-        n = layer.elements
+        n = layer.features
         if n is not None or "u" in layer.d:
-            return n if n is None or i == 0 else input_elements(layers[:i], n)
+            return n if n is None or i == 0 else input_features(layers[:i], n)
     return None
 
 

@@ -19,7 +19,7 @@ class DataSpec(NamedTuple):
 
     layers: all layers; the lowest decides whether X are tokens.
     steppers: the layers that change the number of steps.
-    elements: the number of features that X must have; None: any, or X are tokens.
+    features: the number of features that X must have; None: any, or X are tokens.
     standardized: the number of features for which mean and scale were measured; None: there is no standardisation.
     loss: the loss; None: there is no head, and so no targets.
     feature_names, class_names, classes: as in `Network`.
@@ -27,7 +27,7 @@ class DataSpec(NamedTuple):
 
     layers: tuple[Layer, ...]
     steppers: tuple[Layer, ...]
-    elements: int | None
+    features: int | None
     standardized: int | None
     loss: str | Function | None
     feature_names: tuple[str, ...] | None

@@ -110,7 +110,7 @@ def pack(layers: Sequence[Layer], settings: Mapping[str, Any], standardisation: 
         raise ValueError(f"class_names, feature_names, layers: expected {due}, got {len(model)}")
     arrays = {"model": np.array(model)} | {_HASHES + name: values for name, values in hashes.items()}
     lowest, name = _first_matrix(layers)
-    e = chain.input_elements(layers[:lowest], len(layers[lowest].p[name]))
+    e = chain.input_features(layers[:lowest], len(layers[lowest].p[name]))
     shape = _step_shape(layers, e)
     for i, layer in enumerate(layers):
         for name, (due, dtype) in _parameter_headers(layer, shape[-1]).items():
@@ -121,7 +121,7 @@ def pack(layers: Sequence[Layer], settings: Mapping[str, Any], standardisation: 
         shape = layer.output_shape(shape)
     for name, values in standardisation.items():
         if np.shape(values) != (e,):
-            raise ValueError(f"{name}: expected shape ({e},), a number for each element, got {np.shape(values)}")
+            raise ValueError(f"{name}: expected shape ({e},), a number for each feature, got {np.shape(values)}")
         arrays[name] = np.asarray(values, np.float64)
     return arrays
 
@@ -310,7 +310,7 @@ def read_json(name: str, archive: Archive, hook: Callable[[dict[str, Any]], Any]
 def _expected_headers(layers: Sequence[Layer], headers: Mapping[str, Header]) -> tuple[dict[str, Header], list[tuple]]:
     """Return the header of each array that the layers need, and the shape of one input step for each layer."""
     first, name = _first_matrix(layers)
-    e = chain.input_elements(layers[:first], headers[f"{first}.{name}"].shape[0])
+    e = chain.input_features(layers[:first], headers[f"{first}.{name}"].shape[0])
     shape = _step_shape(layers, e)
     tokens = len(shape) == 2
     due, inputs = {}, []

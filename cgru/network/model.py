@@ -60,9 +60,9 @@ class Model:
         return self.layers if self.head is None else self.layers[:-1]
 
     @property
-    def elements(self) -> int | None:
+    def features(self) -> int | None:
         """Return the number of input features, e; None before parameters are created, and for tokens."""
-        return chain.elements(self.layers)
+        return chain.features(self.layers)
 
     @property
     def per_step(self) -> bool:

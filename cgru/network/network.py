@@ -97,7 +97,7 @@ class Network(Model):
         elif any(given is not None for given in (loss, class_names, target_names, classes)):
             others = "class_names, target_names and classes"
             raise ValueError(f"loss: expected None, as {others}, without a Dense at the end, got {loss!r}")
-        self.feature_names = checked_feature_names(feature_names, self.elements)
+        self.feature_names = checked_feature_names(feature_names, self.features)
         self.reading: Mapping[str, Any] | None = None
         self.remembered: SampleHashes | None = None
         self.optimizer = Adam() if optimizer is None else optimizers.named(optimizer)
@@ -143,7 +143,7 @@ class Network(Model):
     def data_spec(self) -> DataSpec:
         """Return which inputs and targets the network takes as it is now."""
         return DataSpec(
-            self.layers, self.steppers, self.elements, None if self.mean is None else len(self.mean), self.loss,
+            self.layers, self.steppers, self.features, None if self.mean is None else len(self.mean), self.loss,
             self.feature_names, self.class_names, self.classes,
         )  # fmt: skip
 
@@ -481,7 +481,7 @@ def to_parts(net: Network) -> tuple[tuple[Layer, ...], dict[str, Any], dict[str,
     TypeError or ValueError for names that do not fit the network.
     """
     settings = {name: getattr(net, name) for name in files.SETTINGS}
-    settings["feature_names"] = checked_feature_names(net.feature_names, net.elements)
+    settings["feature_names"] = checked_feature_names(net.feature_names, net.features)
     if net.head is not None:
         labels = net.class_names, net.classes, net.target_names
         settings |= checked_labels(net.head, net.loss, net.per_step, *labels)

@@ -118,7 +118,7 @@ class Quantized(Layer):
         self.make(np.empty(0))
         key = tuple(map(id, self.p.values())), level(), self._settings()
         if not self._packed or self._packed[0] != key:
-            for name, (shape, dtype) in self.arrays(self.elements).items():
+            for name, (shape, dtype) in self.arrays(self.features).items():
                 array = self.p.get(name)
                 if not isinstance(array, np.ndarray) or array.shape != shape or array.dtype != dtype:
                     got = type(array).__name__ if not isinstance(array, np.ndarray) else f"{array.dtype} {array.shape}"

@@ -54,7 +54,7 @@ def test_the_command(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(large, "compared", lambda folder, m: {"memory": 2.0, "file": 2.5, "batches": 3.0})
     assert large.main(["--size", "8", "--limit", "64", "--folder", str(tmp_path)]) == 0
     first, second, third = capsys.readouterr().out.splitlines()
-    assert first == "512 sequences of 256 steps of 16 elements, 8 MiB, in 64 MiB"
+    assert first == "512 sequences of 256 steps of 16 features, 8 MiB, in 64 MiB"
     assert second.endswith("1.5 s, 32 MiB of memory at most, validation loss 1.2500")
     assert third.endswith("in memory: 2.00 s; of the same updates times that: file 1.25, batches 1.50")
     assert not list(tmp_path.iterdir())

@@ -42,7 +42,7 @@ def test_fit_on_the_embedded_data(tmp_path):
     assert accuracy_in(out) >= 95
 
     first, second, classes, *lines = err.splitlines()
-    assert first == "Japanese Vowels: 9 classes, sequences of 7 to 26 steps of 12 elements"
+    assert first == "Japanese Vowels: 9 classes, sequences of 7 to 26 steps of 12 features"
     assert second == "270 sequences to train on, 370 to test on"
     assert classes == "classes: " + ", ".join(f"{i} 30" for i in range(9))
     assert 8 <= len(lines) <= 14
@@ -121,11 +121,11 @@ def test_sequences_are_counted_and_described(tmp_path):
         _, err = run("fit", "data.npz", "--units", 1, "--epochs", 1, *options, cwd=tmp_path)
         return err.splitlines()[:2]
 
-    assert told(x=X, y=Y) == ["data.npz: 2 classes, sequences of 5 steps of 3 elements", "40 sequences to train on"]
+    assert told(x=X, y=Y) == ["data.npz: 2 classes, sequences of 5 steps of 3 features", "40 sequences to train on"]
     lengths = np.full(40, 4)
-    assert told(x=X, y=Y / 3, lengths=lengths)[0] == "data.npz: regression, sequences of 4 steps of 3 elements"
+    assert told(x=X, y=Y / 3, lengths=lengths)[0] == "data.npz: regression, sequences of 4 steps of 3 features"
     lengths[7] = 2
-    assert told(x=X, y=Y, lengths=lengths)[0] == "data.npz: 2 classes, sequences of 2 to 4 steps of 3 elements"
+    assert told(x=X, y=Y, lengths=lengths)[0] == "data.npz: 2 classes, sequences of 2 to 4 steps of 3 features"
     for share, held in ((0.001, 1), (0.25, 10), (0.999, 38)):  # a sequence of each class trains
         assert told("--validation", share, x=X, y=Y)[1] == f"{40 - held} sequences to train on, {held} held back"
 

@@ -45,10 +45,10 @@ def folder(tmp_path_factory):
 def test_what_was_read_is_said_before_the_training(folder, tmp_path):
     _, err = run("fit", folder / "train.csv", "--time", "day", "--epochs", 1, cwd=tmp_path)
     lines = err.splitlines()
-    assert lines[0] == f"{folder / 'train.csv'}: 2 classes, sequences of 3 to 4 steps of 2 elements"
+    assert lines[0] == f"{folder / 'train.csv'}: 2 classes, sequences of 3 to 4 steps of 2 features"
     assert lines[1:6] == [
         "20 sequences to train on",
-        "elements: temp, hum",
+        "features: temp, hum",
         "classes: ill 10, well 10",
         "note: patient says which sequence a row belongs to (--id patient)",
         "note: label has the labels (--label label)",
@@ -63,9 +63,9 @@ def test_data_says_it_and_trains_nothing(folder):
     out, err = run("data", "train.csv", "--time", "day", "--test", "test.csv", cwd=folder)
     assert err == ""
     assert out.splitlines()[:4] == [
-        "20 samples of 3 to 4 steps of 2 elements",
-        "4 to test on of 3 to 4 steps of 2 elements",
-        "elements: temp, hum",
+        "20 samples of 3 to 4 steps of 2 features",
+        "4 to test on of 3 to 4 steps of 2 features",
+        "features: temp, hum",
         "classes: ill 10, well 10",
     ]
     assert sorted(folder.iterdir()) == before
@@ -223,10 +223,10 @@ def test_elements_that_do_not_meet_by_name(folder, tmp_path):
     x = np.ones((4, 3, 2))
     np.savez(tmp_path / "x.npz", x=x, y=["ill", "well"] * 2)
     _, err = run("predict", folder / "model.npz", "x.npz", cwd=tmp_path)
-    assert err.startswith("note: the file has no names of elements: they are taken for the model's, temp, hum\n")
+    assert err.startswith("note: the file has no names of features: they are taken for the model's, temp, hum\n")
     run("fit", "x.npz", "--epochs", 1, cwd=tmp_path)
     _, err = run("predict", "cgru-model.npz", folder / "other.csv", "--time", "day", "--ignore", "note", cwd=tmp_path)
-    assert "note: the model has no names of elements: they are taken in the order of the file, hum, temp\n" in err
+    assert "note: the model has no names of features: they are taken in the order of the file, hum, temp\n" in err
     np.savez(tmp_path / "x.npz", x=x[..., :1], y=["ill", "well"] * 2)
     (tmp_path / "one.csv").write_text("id,t,a,label\n1,1,2,a\n1,2,2,a\n2,1,2,b\n")
     run("fit", "one.csv", "--epochs", 1, cwd=tmp_path)
@@ -260,16 +260,16 @@ def swapped(tmp_path_factory):
 
 def test_axes_that_look_swapped_are_told(swapped, tmp_path):
     doubt = (
-        "note: x (20, 3, 40) has more elements than steps, and looks like (m, e, s): 3 elements in 40 steps; "
+        "note: x (20, 3, 40) has more features than steps, and looks like (m, e, s): 3 features in 40 steps; "
         "--axes mes takes it so, --axes mse says that it is right"
     )
     assert doubt in run("data", "x.npz", cwd=swapped)[0].splitlines()
     assert doubt in run("fit", swapped / "x.npz", "--epochs", 1, cwd=tmp_path)[1].splitlines()
     assert run("data", "x.npz", "--axes", "mse", cwd=swapped)[0].startswith(
-        "20 samples of 3 steps of 40 elements\nclasses"
+        "20 samples of 3 steps of 40 features\nclasses"
     )
     assert run("data", "x.npz", "--axes", "mes", cwd=swapped)[0].startswith(
-        "20 samples of 40 steps of 3 elements\nclasses"
+        "20 samples of 40 steps of 3 features\nclasses"
     )
     run("fit", swapped / "one.npz", "--epochs", 1, cwd=tmp_path)  # without the library's own warning
     run("fit", swapped / "x.npz", "--axes", "mes", "--epochs", 1, cwd=tmp_path)
@@ -299,7 +299,7 @@ def test_on_a_terminal_they_are_asked_about(swapped, answer, steps):
             pass
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     assert f"20 samples of {steps} steps of".encode() in said
-    assert b"looks like (m, e, s): 3 elements in 40 steps. Is it? [y/N]" in said
+    assert b"looks like (m, e, s): 3 features in 40 steps. Is it? [y/N]" in said
     assert b"note: x (" not in said
 
 
@@ -362,7 +362,7 @@ def test_refusals(folder, arguments, words):
 def test_columns_without_numbers_are_named_with_their_options(folder):
     error = refused("data", "train.csv", "--ignore", "temp", "--columns", "day,label", cwd=folder)
     assert "day: expected numbers, got '2024-01-01' in line 2; --time day sorts by it; label: expected" in error
-    assert "--label label learns it; --columns ... says which are elements" in error
+    assert "--label label learns it; --columns ... says which are features" in error
 
 
 def test_errors_about_a_test_file_name_it(folder, tmp_path):
@@ -405,7 +405,7 @@ def test_without_a_library_for_parquet(tmp_path, monkeypatch):
 def test_names_with_commas_and_spaces(tmp_path):
     (tmp_path / "x.csv").write_text('id,"a,b",c d\n1,2,3\n1,4,5\n')
     out, _ = run("data", "x.csv", "--columns", '"a,b", c d', cwd=tmp_path)
-    assert "elements: a,b, c d\n" in out
+    assert "features: a,b, c d\n" in out
 
 
 def test_advice_is_told_as_options():
@@ -581,7 +581,7 @@ def test_names_with_commas_and_dashes_are_quoted_in_what_is_advised(tmp_path):
     error = run("data", "a.csv", "--id", "cow", *option, cwd=tmp_path, code=2)[1]
     label = shlex.split(error.partition("; ")[2].partition(" learns it")[0])
     asked = ("a.csv", "--id", "cow", *option, *label)
-    assert "elements: milk, kg" in run("data", *asked, cwd=tmp_path)[0]
+    assert "features: milk, kg" in run("data", *asked, cwd=tmp_path)[0]
     run("fit", *asked, *QUICK, "-o", "m.npz", cwd=tmp_path)
     said = run("info", "m.npz", cwd=tmp_path)[0]
     assert """--id cow, --time=-week, --label '"breed, old"'""" in said

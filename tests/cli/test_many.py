@@ -240,7 +240,7 @@ def test_advice_on_reading_is_told_as_keys_of_the_plan(folder):
     x = np.cumsum(np.random.default_rng(0).standard_normal((40, 3, 40)), axis=2)
     np.savez(folder / "data.npz", x=x, y=Y)
     note = (
-        "note: x (40, 3, 40) has more elements than steps, and looks like (m, e, s): 3 elements in 40 steps; "
+        "note: x (40, 3, 40) has more features than steps, and looks like (m, e, s): 3 features in 40 steps; "
         'axes = "mes" takes it so, axes = "mse" says that it is right'
     )
     write(folder, PLAN)

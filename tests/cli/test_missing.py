@@ -140,7 +140,7 @@ def test_a_word_in_a_plan_is_no_column(tmp_path):
     (tmp_path / "x.csv").write_text(f"id,t,a,-,label\n{lines}")
     plan = 'data = "x.csv"\nfolds = 2\ngroups = "-"\nna = "-"\n[network]\nunits = 2\n[fit]\nepochs = 1\n'
     (tmp_path / "plan.toml").write_text(plan)
-    assert "honest score" in run("many", "plan.toml", cwd=tmp_path)[0]  # whose words were no element
+    assert "honest score" in run("many", "plan.toml", cwd=tmp_path)[0]  # whose words were no feature
 
 
 # --- forecast ---

@@ -71,7 +71,7 @@ def test_a_layer_of_two_is_mixed(folder):
         ),
         (["int8.npz", "data.npz", "-o", "x.npz"], "net: expected one of floats, got layer 0"),
         (["nowhere.npz", "data.npz", "-o", "x.npz"], "nowhere.npz: No such file"),
-        (["model.npz", "-o", "x.npz"], "Japanese Vowels: expected 3 elements a step"),
+        (["model.npz", "-o", "x.npz"], "Japanese Vowels: expected 3 features a step"),
         (["model.npz", "nan.npz", "-o", "x.npz"], "nan.npz: X: expected finite numbers"),
     ],
 )

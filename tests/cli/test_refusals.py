@@ -114,7 +114,7 @@ def test_settings_that_are_none(tmp_path, monkeypatch, value):
         (["predict", "model.npz", "data.npz", "-o", "model.npz"], ["model.npz", "overwrite"]),
         (["predict", "model.npz"], ["DATA"]),
         (["fit", "--clip-norm", "0"], ["--clip-norm"]),
-        (["evaluate", "model.npz"], ["Japanese Vowels", "expected 3 elements", "model.npz", "got 12"]),
+        (["evaluate", "model.npz"], ["Japanese Vowels", "expected 3 features", "model.npz", "got 12"]),
         (["evaluate", "text.npz"], ["text.npz", "not a cgru model"]),
         (["evaluate", "model.npz", "data.npz", "--html", "page.txt"], ["--html", ".html", "page.txt"]),
         (["fit", "data.npz", "--html", "page.txt"], ["--html", ".html", "page.txt"]),

@@ -45,7 +45,7 @@ static int product(const cgru_kernels *of) {
     return put(out, m * n * size);
 }
 
-static cgru_call call_of(ptrdiff_t lanes) { /* k elements, n units; the option is whether the reset comes after */
+static cgru_call call_of(ptrdiff_t lanes) { /* k features, n units; the option is whether the reset comes after */
     return (cgru_call){.m = m, .s = 1, .e = k, .u = n, .up = (n + lanes - 1) / lanes * lanes,
                        .ep = (k + lanes - 1) / lanes * lanes, .activate = {CGRU_TANH, 0},
                        .activate_update = {CGRU_SIGMOID, 0}, .activate_reset = {CGRU_SIGMOID, 0}, .variant = option};

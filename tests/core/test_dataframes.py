@@ -33,7 +33,7 @@ NESTED = {
 
 
 def made(e=E):
-    """A network and estimators, fitted to sequences of e elements."""
+    """A network and estimators, fitted to sequences of e features."""
     net = cgru.Network([cgru.GRU(2), cgru.Dense(2, "softmax")], seed=0)
     net.fit(X[:, :, :e], Y, epochs=1)
     found = [net]

@@ -1,4 +1,4 @@
-"""Few units under wide inputs: lanes are elements. Against the reference, in any batch, and a step like a sequence."""
+"""Few units under wide inputs: lanes are features. Against the reference, in any batch, and a step like a sequence."""
 
 import itertools
 

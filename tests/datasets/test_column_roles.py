@@ -47,7 +47,7 @@ def test_a_column_called_t_beside_times_is_an_element_where_it_goes_up_and_down(
 def test_a_column_called_t_that_goes_on_is_no_element_in_silence(refused):
     text = "id,time,t,a\n" + "".join(f"1,{i},{10 * i},0\n" for i in range(6))
     assert refused(text).startswith("time: expected one column to be it, got time, t")
-    error = "t: expected to know whether it is one of the elements of a step"
+    error = "t: expected to know whether it is one of the features of a step"
     assert refused(text, time="time").startswith(error)
     assert refused(text.replace("20,0", "2,0"), time="time").startswith(error)  # once down, as between sequences
     assert refused(text.replace("20,0", "x,0"), time="time").startswith(error)
@@ -142,7 +142,7 @@ def test_labels_by_name(reads, name):
 @pytest.mark.parametrize("name", ["index", "Index", "level_0", "X", "X.1", "row", "rownames", "row_id"])
 def test_the_index_of_a_frame_is_no_element_unless_it_is_said(reads, refused, name):
     text = f"id,t,{name},a\n1,1,3,2\n1,2,5,3\n2,1,6,4\n"
-    assert refused(text).startswith(f"{name}: expected to know whether it is one of the elements of a step: columns=")
+    assert refused(text).startswith(f"{name}: expected to know whether it is one of the features of a step: columns=")
     assert reads(text, columns=[name, "a"]).feature_names == (name, "a")
     assert reads(text, ignore=name).feature_names == ("a",)
     for other in (text.replace("2,1,6", "2,1,5"), text.replace("2,1,6", "2,1,6.5"), text.removesuffix("2,1,6,4\n")):
@@ -297,7 +297,7 @@ def test_a_number_that_is_wrong_is_no_label(refused):
 
 def test_columns_of_words_in_a_wide_table_may_be_left_out(reads, refused):
     table = "land,rain,sun,wind,class\na,1,2,3,x\na,4,5,6,y\n"
-    cure = 'columns="..." says which are elements, unless it is the id or label, ignore="land" leaves it out'
+    cure = 'columns="..." says which are features, unless it is the id or label, ignore="land" leaves it out'
     assert refused(table, wide=True, label="class") == f"land: expected numbers, got 'a' in line 2; {cure}"
     assert reads(table, wide=True, label="class", ignore="land").train.X.shape == (2, 3, 1)
 
@@ -307,7 +307,7 @@ def test_several_elements_of_a_wide_table(reads):
         data = reads(f"label,{header}\nx,{row}\n", wide=True)
         assert data.train.X.tolist() == [[[1, 3], [2, 4]]]
         assert data.feature_names == ("ax", "ay")
-        assert data.notes[-1] == "2 elements a step by the columns' names: ax, ay"
+        assert data.notes[-1] == "2 features a step by the columns' names: ax, ay"
     for header in (
         "2023-1,2023-2,2024-1,2024-2",
         "0.0,0.5,1.0,1.5",
@@ -318,7 +318,7 @@ def test_several_elements_of_a_wide_table(reads):
     ):
         data = reads(f"label,{header}\nx,1,2,3,4\n", wide=True, columns=header.split(","))
         assert data.train.X.tolist() == [[[1], [2], [3], [4]]]
-        assert data.notes[-1] == "steps are in the order of the columns, all of one element"
+        assert data.notes[-1] == "steps are in the order of the columns, all of one feature"
         assert data.feature_names is None
     data = reads("label,ay_1,ay_2,ax_1,ax_2\nx,1,2,3,4\n", wide=True, features=["ax", "ay"])
     assert data.train.X.tolist() == [[[3, 1], [4, 2]]]
@@ -364,8 +364,8 @@ def test_no_header(reads, refused):
          '"trial", or together, id=["subject", "trial"], settles it'),
         ("id,t,time,a\n", {}, 'time: expected one column to be it, got t, time; time="t" with ignore="time" settles'),
         ("id,t,class,label\n", {}, 'label: expected one column to be it, got class, label; label="class" with ignore='),
-        ("subject,trial,t,a\n", {"id": "subject"}, "trial: expected to know whether it is one of the elements"),
-        ("id,t,time,a\n", {"time": "t"}, "time: expected to know whether it is one of the elements"),
+        ("subject,trial,t,a\n", {"id": "subject"}, "trial: expected to know whether it is one of the features"),
+        ("id,t,time,a\n", {"time": "t"}, "time: expected to know whether it is one of the features"),
         ("id,t,a\n", {"id": "who"}, "id: expected one of the columns id, t, a, got 'who'"),
         ("id,t,a\n", {"time": "who"}, "time: expected one of the columns"),
         ("id,t,a\n", {"label": "who"}, "label: expected one of the columns"),
@@ -553,7 +553,7 @@ def test_an_id_of_two_columns_may_have_groups(reads):
 def test_an_index_whose_rows_were_moved_is_asked_about(reads, refused):
     moved = [3, 1, 2, 8, 10, 5, 4, 6, 7, 9]
     table = "rownames,id,t,a\n" + "".join(f"{row},{i // 5},{i % 5},{i * 3 % 4}\n" for i, row in enumerate(moved))
-    assert refused(table).startswith("rownames: expected to know whether it is one of the elements")
+    assert refused(table).startswith("rownames: expected to know whether it is one of the features")
     assert reads(table.replace("\n10,", "\n12,")).feature_names == ("rownames", "a")
     assert reads("\n".join(table.splitlines()[:10]).replace("\n10,", "\n9,")).feature_names == ("rownames", "a")
 
@@ -561,7 +561,7 @@ def test_an_index_whose_rows_were_moved_is_asked_about(reads, refused):
 def test_all_that_is_in_doubt_is_named_at_once(refused):
     table = "id,time,t,day,patient,a\n1,1,1,1,1,2\n1,2,2,2,2,3\n"
     assert refused(table, id="id", time="time") == (
-        "t, day, patient: expected to know whether they are some of the elements of a step: "
+        "t, day, patient: expected to know whether they are some of the features of a step: "
         'columns="..." names all that are, ignore=["t", "day", "patient"] leaves them out, label="t" learns it'
     )
 

@@ -129,7 +129,7 @@ def test_bytes_become_strings(write):
         ({"x": X[0, 0]}, ["x: ", "(m, s, e)", "(2,)"]),
         ({"x": X[:0]}, ["x: ", "samples"]),
         ({"x": X[:, :0]}, ["x: ", "steps"]),
-        ({"x": X[:, :, :0]}, ["x: ", "elements"]),
+        ({"x": X[:, :, :0]}, ["x: ", "features"]),
         ({"x": X[:0, :, 0], "lengths": np.array([], int)}, ["x: ", "samples"]),
         ({"x": X.astype(complex)}, ["x: ", "complex"]),
         ({"x": X.astype(str)}, ["x: ", "real numbers"]),

@@ -1,4 +1,4 @@
-"""What kind of file it is, options, files of their own to test on, names of elements, kinds of targets."""
+"""What kind of file it is, options, files of their own to test on, names of features, kinds of targets."""
 
 import importlib.util
 import sys
@@ -112,14 +112,14 @@ def test_a_file_to_test_on(reads, tmp_path):
     assert data.notes[-1] == "test.csv: filled 1 missing values (zero): a 1"
     assert len(data.notes) == 4
     lines = described(data)
-    assert lines[:2] == ["2 samples of 1 to 2 steps of 2 elements", "1 to test on of 2 steps of 2 elements"]
+    assert lines[:2] == ["2 samples of 1 to 2 steps of 2 features", "1 to test on of 2 steps of 2 features"]
 
 
 @pytest.mark.parametrize(
     ("content", "why"),
     [
         ("id,t,a,label\n1,1,2,x\n", "expected the columns a, b, got id, t, a, label, none called b"),
-        ("id,t,c,d,label\n1,1,2,3,x\n", "expected the elements a, b, got c, d, none called a, b"),
+        ("id,t,c,d,label\n1,1,2,3,x\n", "expected the features a, b, got c, d, none called a, b"),
         ("id,t,a,b\n1,1,2,3\n", "label: expected one of the columns id, t, a, b, got 'label'"),
     ],
 )
@@ -148,14 +148,14 @@ def test_arrays_to_test_on(tmp_path):
             {"x": x, "y": y, "class_names": ["b", "a"]},
             "class_names: expected those of the other file, got b, a",
         ),
-        ("e.npz", {"x": x[:, :, :1], "y": y}, "expected 2 elements a step, as the other file has, got 1"),
+        ("e.npz", {"x": x[:, :, :1], "y": y}, "expected 2 features a step, as the other file has, got 1"),
     ):
         path = saved(name, **arrays)
         with pytest.raises(ValueError, match=f"^{path}: {why}"):
             read(one, test=path)
 
 
-# --- names of elements ---
+# --- names of features ---
 
 
 def test_elements_by_their_names(reads, refused):
@@ -166,7 +166,7 @@ def test_elements_by_their_names(reads, refused):
     strange = LONG.replace("label", "comment").replace("6,y", "6,?")
     assert reads(strange, features=["a", "b"]).train.X.shape == (2, 2, 2)  # others may be anything
     assert refused(LONG, features=["a", "c"]) == "expected the columns a, c, got id, t, a, b, label, none called c"
-    assert refused(LONG, features=["a", "b"], columns=["a"]) == "expected the elements a, b, got a, none called b"
+    assert refused(LONG, features=["a", "b"], columns=["a"]) == "expected the features a, b, got a, none called b"
 
 
 def test_elements_of_arrays(tmp_path):
@@ -180,7 +180,7 @@ def test_elements_of_arrays(tmp_path):
     with pytest.raises(ValueError, match=r"columns: expected none without feature_names in the file"):
         read(path, columns=["b"])
     np.savez(path, x=x, y=[0, 1], feature_names=["a"])
-    with pytest.raises(ValueError, match=r"feature_names: expected 2 names, one for each element of a step, got 1"):
+    with pytest.raises(ValueError, match=r"feature_names: expected 2 names, one for each feature of a step, got 1"):
         read(path)
     np.savez(path, x=x, y=[0, 1], feature_names=["a", "a"])
     with pytest.raises(ValueError, match=r"feature_names: expected every name once"):
@@ -225,16 +225,16 @@ def test_what_is_missing_in_arrays(tmp_path):
     np.savez(path, train_x=x, train_y=[0, 1], train_lengths=[3, 2], test_x=x, test_y=[0, 1])
     assert np.isnan(read(path).train.X).sum() == 3
     assert described(read(path))[-1] == (
-        'note: x has 2 NaN or infinities, the first in sample 0, step 1, element 0; missing="forward" fills NaN'
+        'note: x has 2 NaN or infinities, the first in sample 0, step 1, feature 0; missing="forward" fills NaN'
     )
     data = read(path, missing="forward")
     assert np.isnan(data.train.X).sum() == 1  # past the length
     assert not np.isnan(data.test.X).any()
-    assert data.notes == ("filled 5 missing values (forward): element 0: 2, element 1: 3",)
+    assert data.notes == ("filled 5 missing values (forward): feature 0: 2, feature 1: 3",)
     x[0, :, 1] = np.nan
     np.savez(path, x=x, y=[0, 1])
     with pytest.raises(
-        ValueError, match=r'x: expected a value at least in sample 0, element 1, got none; missing="zero"'
+        ValueError, match=r'x: expected a value at least in sample 0, feature 1, got none; missing="zero"'
     ):
         read(path, missing="interpolate")
     np.savez(path, x=np.ones((2, 3, 2), int), y=[0, 1])

@@ -14,20 +14,20 @@ def lines(y=None, lengths=None, x=X, test=None, **more):
 
 
 def test_counts():
-    assert lines() == ["4 samples of 3 steps of 2 elements", "no targets"]
-    assert lines(lengths=np.array([1, 3, 2, 2]))[0] == "4 samples of 1 to 3 steps of 2 elements"
-    assert lines(lengths=np.array([2, 2, 2, 2]))[0] == "4 samples of 2 steps of 2 elements"
+    assert lines() == ["4 samples of 3 steps of 2 features", "no targets"]
+    assert lines(lengths=np.array([1, 3, 2, 2]))[0] == "4 samples of 1 to 3 steps of 2 features"
+    assert lines(lengths=np.array([2, 2, 2, 2]))[0] == "4 samples of 2 steps of 2 features"
     assert lines(test=Split(X[:1], None, None))[:2] == [
-        "4 samples of 3 steps of 2 elements",
-        "1 to test on of 3 steps of 2 elements",
+        "4 samples of 3 steps of 2 features",
+        "1 to test on of 3 steps of 2 features",
     ]
     alone = described(Dataset(None, Split(X, np.array([0, 1, 1, 1]), None), None))
-    assert alone[:2] == ["4 samples, to test on of 3 steps of 2 elements", "classes: 0 1, 1 3"]
+    assert alone[:2] == ["4 samples, to test on of 3 steps of 2 features", "classes: 0 1, 1 3"]
 
 
 def test_names_and_notes():
     found = lines(feature_names=("a", "b"), notes=("one", "two"))
-    assert found[1:] == ["elements: a, b", "no targets", "note: one", "note: two"]
+    assert found[1:] == ["features: a, b", "no targets", "note: one", "note: two"]
     many = tuple(f"e{i}" for i in range(13))
     assert lines(x=np.arange(156.0).reshape(4, 3, 13), feature_names=many)[1].endswith("e10, e11, ... (13 in all)")
     assert lines(x=np.arange(144.0).reshape(4, 3, 12), feature_names=many[:12])[1].endswith("e10, e11")
@@ -72,7 +72,7 @@ def test_numbers():
 def test_what_never_changes():
     x = X.copy()
     x[..., 1] = 7
-    note = "note: always the same value: element {}"
+    note = "note: always the same value: feature {}"
     assert lines(x=x)[-1] == note.format(1)
     assert lines(x=x, feature_names=("a", "b"))[-1] == note.format("b")
     x[3, 2, 1] = 8
@@ -86,7 +86,7 @@ def test_what_is_missing():
     x = X.copy()
     x[1, 2, 0] = np.nan
     x[2, 0, 1] = np.inf
-    note = 'note: x has 2 NaN or infinities, the first in sample 1, step 2, element 0; missing="forward" fills NaN'
+    note = 'note: x has 2 NaN or infinities, the first in sample 1, step 2, feature 0; missing="forward" fills NaN'
     assert lines(x=x)[-1] == note
     assert lines(x=x, lengths=np.array([3, 2, 3, 3]))[-1].startswith(
         "note: x has 1 NaN or infinities, the first in sample 2"

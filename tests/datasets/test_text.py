@@ -73,7 +73,7 @@ def test_a_decimal_comma_is_found_and_said(reads, refused):
     assert data.notes[0] == "numbers have a decimal comma"
     assert reads(german.replace(",", "."), decimal=".").train.X[0, 1, 0] == -2.5
     assert "numbers have a decimal comma" not in reads(german, decimal=",").notes
-    why = 'a: expected numbers, got {} in line {}{}; columns="..." says which are elements, unless it is the id, time '
+    why = 'a: expected numbers, got {} in line {}{}; columns="..." says which are features, unless it is the id, time '
     why, thousands = why + 'or label, ignore="a" leaves it out', ", with a separator of thousands, which none may have"
     assert refused(german, decimal=".") == why.format("'1,5'", 2, "")
     assert refused(german.replace("7", "1.234,5")) == why.format("'1.234,5'", 4, thousands)
@@ -377,7 +377,7 @@ def test_all_columns_without_numbers_are_named_at_once(refused):
     when = "charttime: expected numbers, got '2024-01-01' in line 2; "
     ward = "ward: expected numbers, got 'A' in line 2; label=\"ward\" with per_step=True learns it; "
     note = "note: expected numbers, got 'n0' in line 2; "
-    end = 'columns="..." says which are elements, unless it is the id, time or label, '
+    end = 'columns="..." says which are features, unless it is the id, time or label, '
     assert refused(text) == when + ward + note + end + 'ignore=["charttime", "ward", "note"] leaves them out'
     assert refused(text, ignore=["note"], label="ward") == when + end + 'ignore="charttime" leaves it out'
     assert refused(text.replace("2024-01-01", ""), label="ward", ignore=["note"]).startswith(

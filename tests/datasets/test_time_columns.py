@@ -50,7 +50,7 @@ def test_times_by_their_values_whatever_they_are_called(reads, refused, name):
     assert error.startswith(
         f"{name}: expected to know whether steps are sorted by it, since it falls within a sequence"
     )
-    assert f'time="{name}" sorts by it, time="" takes it for an element, ignore="{name}" leaves it out' in error
+    assert f'time="{name}" sorts by it, time="" takes it for a feature, ignore="{name}" leaves it out' in error
     assert reads(shuffled(table), **OPTIONS, time="").feature_names == (name, "weight")
     again = reads(shuffled(table), **OPTIONS, time=name).train
     order = np.argsort(again.ids)
@@ -80,7 +80,7 @@ def test_irregular_times_are_known_by_their_names(reads, refused):
     data = reads(irregular("q"))
     assert data.feature_names == ("q", "a")
     note = (
-        'q rises within each sequence, as times do, and is an element (ignore="q" leaves it out, time="q" sorts by it)'
+        'q rises within each sequence, as times do, and is a feature (ignore="q" leaves it out, time="q" sorts by it)'
     )
     assert data.notes[1:] == ("steps come as rows do: no column of times", note)
 
@@ -101,7 +101,7 @@ def test_of_two_columns_of_times_one_is_asked_for_by_name(reads, refused):
     data = orderly(table, "year", reads)
     assert data.feature_names == ("age", "a")
     assert (
-        data.notes[-1] == 'age rises within each sequence, as times do, and is an element (ignore="age" leaves it out)'
+        data.notes[-1] == 'age rises within each sequence, as times do, and is a feature (ignore="age" leaves it out)'
     )
     table = table.replace("age", "count").replace("year", "Jahr")
     assert orderly(table, "Jahr", reads).feature_names == ("count", "a")
@@ -380,7 +380,7 @@ def test_times_since_1970_are_known_at_any_distance(reads, refused, unit):
     [
         ("date", "2024-01-{:02}", 'time="" with ignore="date" leaves it out'),
         ("fecha", "{}-Apr-2012", 'time="" with ignore="fecha" leaves it out'),
-        ("semana", "{}", 'time="" takes it for an element, ignore="semana" leaves it out'),
+        ("semana", "{}", 'time="" takes it for a feature, ignore="semana" leaves it out'),
     ],
 )
 def test_times_some_of_which_are_missing_are_asked_about(reads, refused, name, time, cure):

@@ -1,4 +1,4 @@
-"""The time between rows: said where it is far larger than usual, a cut or an element where that is asked for."""
+"""The time between rows: said where it is far larger than usual, a cut or a feature where that is asked for."""
 
 import datetime
 
@@ -151,7 +151,7 @@ def test_the_time_since_the_row_before_is_an_element(reads):
 
 def test_a_column_that_is_called_time_step_is_no_second_one(refused):
     table = "id,t,time_step\na,1,1\na,2,2\n"
-    why = "time_step: expected no column of elements that is called so, got time_step"
+    why = "time_step: expected no column of features that is called so, got time_step"
     assert refused(table, time="t", time_step=True, ignore=[]).startswith("time_step: expected to know")
     assert refused(table + "b,1,3\n", time="t", time_step=True, columns=["time_step"]).endswith(
         ("at least one beside id, t, got none", why)

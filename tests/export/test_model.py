@@ -380,10 +380,10 @@ def test_the_comment_says_what_how_and_by_whom(tmp_path):
     comment = source[: source.index("*/")]
     for words in (
         f"cgru {cgru.__version__}",
-        "GRU, 5 elements, 17 units; activate tanh, activate_update sigmoid, activate_reset sigmoid",
-        "GRU, 17 elements, 7 units",
+        "GRU, 5 features, 17 units; activate tanh, activate_update sigmoid, activate_reset sigmoid",
+        "GRU, 17 features, 7 units",
         "Dense, 7 inputs, 3 outputs; activate softmax",
-        "5 elements, standardized",
+        "5 features, standardized",
         "Numbers are float; tables of them are their bits",
         "'up'",
         "cc -O3 -march=native -c",

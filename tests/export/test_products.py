@@ -255,7 +255,7 @@ def test_rows_of_a_table_are_exact(inside):
 @pytest.mark.parametrize("name", BARE)
 def test_a_step_from_the_same_state_is_that_of_the_library(exported, name):
     model, layer = exported(f"layer_{name}"), MODELS[name].layers[0]
-    e, u = layer.elements, layer.d["u"]
+    e, u = layer.features, layer.d["u"]
     rng, far = np.random.default_rng(1), []
     for size in (0, 0.1, 1, 1, 1, 1, 3, 10):
         for state in (0, 0.3, 1, 1.5):

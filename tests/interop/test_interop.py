@@ -419,10 +419,10 @@ def test_no_memory_is_shared():
 
 def test_directions_of_unlike_sizes():
     weights = state_dict(RNG, 3, 4) | {f"{key}_reverse": value for key, value in state_dict(RNG, 3, 5).items()}
-    with pytest.raises(ValueError, match="expected directions that have 3 elements and 4 units in float64"):
+    with pytest.raises(ValueError, match="expected directions that have 3 features and 4 units in float64"):
         interop.from_torch(weights)
     weights |= {f"{key}_reverse": value.astype("float32") for key, value in state_dict(RNG, 3, 4).items()}
-    with pytest.raises(ValueError, match=r"3 elements and 4 units in float64, got .*32"):
+    with pytest.raises(ValueError, match=r"3 features and 4 units in float64, got .*32"):
         interop.from_torch(weights)
 
 

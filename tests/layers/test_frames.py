@@ -101,7 +101,7 @@ def test_what_it_leaves_and_says():
     assert repr(cgru.Frames(4)) == "Frames(4, 4, pad=True)"
     assert layer.output_shape(("m", "s", 5)) == ("m", "f", 15)
     assert layer.output_shape((1, 1, 5)) == (1, 1, 15)
-    assert layer.input_elements(15) == 5
+    assert layer.input_features(15) == 5
     assert [cgru.Frames(3, *each).stride for each in ((), (3, False), (3, (0, 0)), (2,), (3, (3, 0)))] == [
         3,
         3,
@@ -153,6 +153,6 @@ def test_refusals():
     dense = cgru.Dense(2)
     dense.forward(np.ones((1, 5)))
     with pytest.raises(
-        ValueError, match=r"layer 1, Dense: expected parameters above it for a multiple of 3 elements, got 5"
+        ValueError, match=r"layer 1, Dense: expected parameters above it for a multiple of 3 features, got 5"
     ):
         cgru.Network([cgru.Frames(3), dense])

@@ -159,9 +159,9 @@ def test_parameters_are_made_at_the_first_sight_of_data(name):
         np.testing.assert_array_equal(layer.p[key], value)
         np.testing.assert_array_equal(other.p[key], value)
     if layer.p and name != "embedding":
-        assert layer.elements == E
+        assert layer.features == E
     else:
-        assert layer.elements is None
+        assert layer.features is None
     layer.predict(given(name))
     for key, value in twin.p.items():
         np.testing.assert_array_equal(layer.p[key], value)

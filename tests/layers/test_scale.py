@@ -15,7 +15,7 @@ def test_forward_and_back(shape, dtype):
     X, dA = RNG.standard_normal((2, *shape)).astype(dtype)
     scale, shift = RNG.standard_normal((2, shape[-1])).astype(dtype)
     layer = cgru.Scale(scale, shift, dtype=dtype)
-    assert layer.elements == shape[-1]
+    assert layer.features == shape[-1]
     for A in (layer.forward(X), layer.predict(X)):
         assert A.dtype == dtype
         np.testing.assert_array_equal(A, X * scale + shift)
@@ -71,9 +71,9 @@ def test_one_of_the_two():
 
 def test_refused():
     for given in ([[1], [2]], np.zeros((1, 1, 2)), []):
-        with pytest.raises(ValueError, match=r"^scale: expected a number for each element"):
+        with pytest.raises(ValueError, match=r"^scale: expected a number for each feature"):
             cgru.Scale(given)
-    with pytest.raises(ValueError, match=r"^shift: expected a number for each element, .* got \(1, 3\)"):
+    with pytest.raises(ValueError, match=r"^shift: expected a number for each feature, .* got \(1, 3\)"):
         cgru.Scale([1, 2], [1, 2, 3])
     with pytest.raises(TypeError, match=r"^scale: expected real numbers"):
         cgru.Scale(["a"])
@@ -85,5 +85,5 @@ def test_refused():
     layer.p["shift"] = np.zeros((1, 3))
     with pytest.raises(ValueError, match=r"^p\['shift'\]: expected shape"):
         layer.predict(np.zeros((1, 1, 2)))
-    with pytest.raises(ValueError, match="parameters for 4 elements in layer 1, got 2"):
+    with pytest.raises(ValueError, match="parameters for 4 features in layer 1, got 2"):
         cgru.Network([cgru.GRU(4), cgru.Scale([1, 2])])

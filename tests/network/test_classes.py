@@ -124,7 +124,7 @@ def test_strings_where_there_are_no_classes():
 
 def test_sequences_of_one_long_step_are_asked_about():
     net = made()
-    with pytest.warns(UserWarning, match=r"^X: 24 sequences of one step of 16 elements; \(m, channels, steps\), as"):
+    with pytest.warns(UserWarning, match=r"^X: 24 sequences of one step of 16 features; \(m, channels, steps\), as"):
         net.fit(RNG.standard_normal((M, 1, 16)), LABELS, epochs=1)
     net.fit(RNG.standard_normal((M, 1, 16)), LABELS, epochs=1)  # whoever saw it has heard it
     made().fit(RNG.standard_normal((M, 1, 15)), LABELS, epochs=1)
@@ -203,7 +203,7 @@ def test_one_unit_has_two_names():
         made(cgru.Dense(1), class_names=["no"])
 
 
-# --- the names of elements ---
+# --- the names of features ---
 
 
 def test_names_of_elements_are_kept(tmp_path):

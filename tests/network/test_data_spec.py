@@ -15,11 +15,11 @@ def spec(*layers, **options):
 
 def test_it_says_what_the_network_says():
     net = cgru.Network([cgru.GRU(4, sequences=True), cgru.Dense(2, "softmax")], seed=1, feature_names=["a", "b", "c"])
-    assert (net.data_spec.per_step, net.data_spec.k, net.data_spec.elements, net.data_spec.standardized) == (
+    assert (net.data_spec.per_step, net.data_spec.k, net.data_spec.features, net.data_spec.standardized) == (
         True, 2, None, None,
     )  # fmt: skip
     net.fit(RNG.standard_normal((4, 5, 3)), np.ones((4, 5), int), epochs=1, standardize=True)
-    assert (net.data_spec.elements, net.data_spec.standardized) == (3, 3)
+    assert (net.data_spec.features, net.data_spec.standardized) == (3, 3)
     assert (net.data_spec.feature_names, net.data_spec.judge.name) == (("a", "b", "c"), "cross_entropy")
 
 

@@ -238,7 +238,7 @@ def test_a_file_has_frames(tmp_path):
             for other in (loaded, copied):
                 assert repr(other.layers) == repr(net.layers)
                 np.testing.assert_array_equal(other.predict(X, LENGTHS), net.predict(X, LENGTHS))
-            assert loaded.elements == net.elements == E
+            assert loaded.features == net.features == E
 
 
 def test_quantised_networks_have_frames(tmp_path):

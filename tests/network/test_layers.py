@@ -434,7 +434,7 @@ def test_save_and_load(tmp_path, stack, dtype):
     np.testing.assert_array_equal(twin.predict(inputs, LENGTHS), net.predict(inputs, LENGTHS))
     assert list(map(repr, twin.layers)) == list(map(repr, net.layers))
     assert [layer.trainable for layer in twin.layers] == [layer.trainable for layer in net.layers]
-    assert twin.elements == net.elements == (E if inputs is X else None)
+    assert twin.features == net.features == (E if inputs is X else None)
     again = cgru.load(tmp_path / "model.npz")
     assert twin.fit(inputs, y, epochs=2).loss == again.fit(inputs, y, epochs=2).loss  # dropout too
 

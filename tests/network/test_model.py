@@ -65,6 +65,6 @@ def test_tokens_are_not_standardized():
 
 def test_its_elements_are_those_of_the_first_layer_with_units():
     net = cgru.Network([cgru.Dropout(0.1), cgru.GRU(4), cgru.Dense(2, "softmax")], seed=1)
-    assert net.elements is None
+    assert net.features is None
     net.make(X)
-    assert net.elements == 3
+    assert net.features == 3

@@ -113,7 +113,7 @@ def test_parameters_that_do_not_fit_the_layer(model):
             net.save(path)
     net.layers[1].p["Vz"] = good
     net.mean = np.zeros(2)
-    with pytest.raises(ValueError, match=r"^mean: expected shape \(3,\), a number for each element, got \(2,\)"):
+    with pytest.raises(ValueError, match=r"^mean: expected shape \(3,\), a number for each feature, got \(2,\)"):
         net.save(path)
     assert path.read_bytes() == before
 

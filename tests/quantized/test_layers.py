@@ -112,7 +112,7 @@ def test_states_of_a_layer_without_a_bound_may_be_large():
 def test_a_gru_says_what_it_is():
     layer = made("int8", sequences=True, zoneout=0.5, x_bound=3, reset_after=True, learn_h0=True)
     assert repr(layer) == "QuantizedGRU(units=9, weights='int8', sequences=True)"
-    assert (layer.elements, layer.d["u"], layer.dtype, layer.x_bound) == (7, 9, np.float32, 3.0)
+    assert (layer.features, layer.d["u"], layer.dtype, layer.x_bound) == (7, 9, np.float32, 3.0)
     assert (layer.zoneout, layer.reset_after, layer.learn_h0, layer.reverse) == (0.5, True, True, False)
     assert not layer.trains
     assert not layer.trainable
@@ -123,7 +123,7 @@ def test_a_gru_says_what_it_is():
     assert not QuantizedGRU(3).reset_after
     assert not QuantizedGRU(3).sequences
     assert QuantizedGRU(3).x_bound == QuantizedDense(3).x_bound == QuantizedEmbedding(3, 2).x_bound == 0
-    assert QuantizedGRU(3).elements is None
+    assert QuantizedGRU(3).features is None
     assert set(layer.parameter_names) == set(layer.p)
     assert {name: (array.shape, array.dtype) for name, array in layer.p.items()} == layer.arrays(7)
     assert layer.arrays(7)["scale_Vz"] == ((1, 9), np.dtype(np.float32))
@@ -166,7 +166,7 @@ def test_both_ways(kind, merge):
         assert layer.output_shape((2, 3, 7)) == ((2, 3, width) if sequences else (2, width))
     assert layer.sequences
     assert layer.dtype == np.float32
-    assert (layer.weights, layer.elements, layer.cells, layer.halves) == (kind, 7, (there, back), (there, back))
+    assert (layer.weights, layer.features, layer.cells, layer.halves) == (kind, 7, (there, back), (there, back))
     assert not layer.piecewise
     assert not layer.trains
     assert set(layer.parameter_names) == set(layer.p) == set(layer.arrays(7))
@@ -205,7 +205,7 @@ def test_dense(narrow_level, kind, activate):
 def test_dense_says_what_it_is():
     layer = random_quantized_dense(7, 4, "int8", activate="tanh", x_bound=2)
     assert repr(layer) == "QuantizedDense(units=4, activate=tanh, weights='int8')"
-    assert (layer.elements, layer.weights, layer.x_bound, layer.trains, layer.trainable) == (
+    assert (layer.features, layer.weights, layer.x_bound, layer.trains, layer.trainable) == (
         7,
         "int8",
         2.0,
@@ -215,7 +215,7 @@ def test_dense_says_what_it_is():
     assert {name: (array.shape, array.dtype) for name, array in layer.p.items()} == layer.arrays(7)
     assert set(layer.parameter_names) == {"W", "scale_W", "b"}
     assert random_quantized_dense(7, 4, "bfloat16").parameter_names == ("W", "b")
-    assert QuantizedDense(4).elements is None
+    assert QuantizedDense(4).features is None
     assert repr(QuantizedDense()) == "QuantizedDense(units=1, activate=sigmoid, weights='int8')"
     for A, due in ((np.ones((2, 6)), r"\(m, 7\)"), (np.ones((2, 3, 8)), r"\(m, s, 7\)")):
         with pytest.raises(ValueError, match=f"^A: expected shape {due}"):

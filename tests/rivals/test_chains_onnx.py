@@ -231,12 +231,12 @@ REFUSED = {
     "PRelu": lambda g, A: g.op("PRelu", A, np.float32(0.5), name="foreign"),
     "HardSigmoid": lambda g, A: g.op("HardSigmoid", A, name="foreign"),
     "LogSoftmax": lambda g, A: g.op("LogSoftmax", A, name="foreign"),
-    "the mean of the elements": lambda g, A: g.op("ReduceMean", A, np.array([1]), name="foreign"),
+    "the mean of the features": lambda g, A: g.op("ReduceMean", A, np.array([1]), name="foreign"),
     "the mean of the samples": lambda g, A: g.op("ReduceMean", A, np.array([0]), name="foreign"),
-    "a part of the elements": lambda g, A: g.op("Slice", A, *map(np.array, ([0], [3], [1])), name="foreign"),
-    "one of the elements": lambda g, A: g.op("Gather", A, np.int64(-1), axis=1, name="foreign"),
+    "a part of the features": lambda g, A: g.op("Slice", A, *map(np.array, ([0], [3], [1])), name="foreign"),
+    "one of the features": lambda g, A: g.op("Gather", A, np.int64(-1), axis=1, name="foreign"),
     "turned softmax": lambda g, A: g.op("Softmax", g.op("Transpose", A, perm=[1, 0], name="foreign")),
-    "elements that were turned": lambda g, A: g.op("MatMul", g.op("Transpose", A, perm=[1, 0], name="foreign"),
+    "features that were turned": lambda g, A: g.op("MatMul", g.op("Transpose", A, perm=[1, 0], name="foreign"),
                                                    g.normal(6, 6)),
 }  # fmt: skip
 STEPS = {

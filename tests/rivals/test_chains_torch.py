@@ -101,7 +101,7 @@ ACCEPTED = {
     "amax of a tuple": lambda: head(lambda self, y, h: y.amax((1,))),
     "turned": lambda: head(lambda self, y, h: y.transpose(0, 1)[-1]),
     "turned back": lambda: head(lambda self, y, h: y.permute(1, 0, 2).swapaxes(0, 1).contiguous()),
-    "turned elements": lambda: head(lambda self, y, h: torch.tanh(y.transpose(1, 2)).transpose(-1, -2)),
+    "turned features": lambda: head(lambda self, y, h: torch.tanh(y.transpose(1, 2)).transpose(-1, -2)),
     "nothing squeezed": lambda: head(lambda self, y, h: y.squeeze(2)),
     "turned in place": lambda: head(lambda self, y, h: y.transpose_(0, 1).unsqueeze_(0).squeeze_(0)[-1]),
     "flat": lambda: head(lambda self, y, h: torch.flatten(h[-1].unsqueeze(1), 1)),
@@ -267,15 +267,15 @@ REFUSED = {
     "norm": (of(lambda self, y, h: F.layer_norm(y, (6,))), "layer_norm"),
     "sum": (of(lambda self, y, h: y.sum(1)), "sum 'sum_1'"),
     "dropout always": (of(lambda self, y, h: F.dropout(y)), "dropout 'dropout'.* drops in inference"),
-    "softmax over steps": (of(lambda self, y, h: torch.softmax(y, 1)), "softmax 'softmax'.* not over the elements"),
+    "softmax over steps": (of(lambda self, y, h: torch.softmax(y, 1)), "softmax 'softmax'.* not over the features"),
     "softmax unsaid": (of(lambda self, y, h: F.softmax(y)), "softmax 'softmax'"),
     "softmax of a dtype": (of(lambda self, y, h: torch.softmax(y, -1, torch.float64)), "softmax 'softmax'.* no dtype"),
-    "mean of elements": (of(lambda self, y, h: y.mean(-1, keepdim=True)), "mean 'mean'.* not over the steps"),
+    "mean of features": (of(lambda self, y, h: y.mean(-1, keepdim=True)), "mean 'mean'.* not over the steps"),
     "mean of samples": (of(lambda self, y, h: y.mean(0)), "mean 'mean'.* not over the steps"),
     "mean of all": (of(lambda self, y, h: y.mean()), "mean 'mean'"),
     "first step": (of(lambda self, y, h: y[:, 0]), "getitem 'getitem_\\d'.* last step alone"),
     "last sample": (of(lambda self, y, h: y[-1]), "getitem 'getitem_\\d'.* last step alone"),
-    "last element": (of(lambda self, y, h: y[:, :, -1:]), "getitem 'getitem_\\d'"),
+    "last feature": (of(lambda self, y, h: y[:, :, -1:]), "getitem 'getitem_\\d'"),
     "last two": (of(lambda self, y, h: y[:, -2:]), "getitem 'getitem_\\d'"),
     "first of two layers": (of(lambda self, y, h: h[0], num_layers=2), "Linear 'out'.* not take the output of"),
     "one direction": (of(lambda self, y, h: torch.cat((h[-1], h[-1]), 1), bidirectional=True), "Linear 'out'"),
@@ -285,9 +285,9 @@ REFUSED = {
     "flat": (of(lambda self, y, h: y.flatten(0, 1)), "flatten 'flatten'.* several axes"),
     "squeeze": (of(lambda self, y, h: y.squeeze()), "squeeze 'squeeze'"),
     "squeezed steps": (of(lambda self, y, h: y.squeeze(1)), "squeeze 'squeeze'.* need not be 1"),
-    "squeezed steps beside one element": (lambda: Model(lambda self, x: self.gru(x)[0].squeeze(1), gru=gru(5, 1)),
+    "squeezed steps beside one feature": (lambda: Model(lambda self, x: self.gru(x)[0].squeeze(1), gru=gru(5, 1)),
                                           "squeeze 'squeeze'.* need not be 1"),
-    "turned elements": (of(lambda self, y, h: y.transpose(1, 2)), "Linear 'out'.* elements are not the last axis"),
+    "turned features": (of(lambda self, y, h: y.transpose(1, 2)), "Linear 'out'.* features are not the last axis"),
     "each step apart": (of(lambda self, y, h: y + torch.arange(4.0)[:, None]), "expected a buffer, got a tensor that"),
     "over the samples": (over_samples, "GRU 'b'.* not have the axes of the output"),
     "a learned start": (learned, "model_h'.* expected a buffer, got a Parameter"),
@@ -328,13 +328,13 @@ REFUSED = {
     "another dtype": (lambda: Model(lambda self, x: self.gru(x + self.c)[0], gru=gru(), c=torch.ones(5).double()),
                       "expected float32, got float64"),
     "a row too long": (lambda: Model(lambda self, x: self.gru(x)[0] + self.c, gru=gru(), c=torch.ones(7)),
-                       "expected one number, or one for each of 6 elements"),
+                       "expected one number, or one for each of 6 features"),
     "by zero": (of(lambda self, y, h: y / 0), "divides by zero"),
     "by the states": (of(lambda self, y, h: 1 / y), "divides by zero, or by what is no constant"),
     "three outputs": (lambda: Model(three, gru=gru()), "expected one output"),
     "an output of sizes": (lambda: Model(lambda self, x: self.gru(x)[0].size(0), gru=gru()), "expected the output of"),
-    "elements aside": (lambda: Model(lambda self, x: self.gru(x)[0].transpose(1, 2), gru=gru()),
-                       "expected the elements in the last axis"),
+    "features aside": (lambda: Model(lambda self, x: self.gru(x)[0].transpose(1, 2), gru=gru()),
+                       "expected the features in the last axis"),
     "an axis in place": (of(lambda self, y, h: (h.unsqueeze_(0), h[-1])[1]), "unsqueeze_ "),
     "no GRU": (lambda: nn.Sequential(nn.Linear(5, 5)), "expected a torch.nn.GRU in it"),
 }  # fmt: skip
@@ -380,7 +380,7 @@ def test_what_forward_takes_beside_x_is_its_default(same):
 
 
 class Unfolded(torch.nn.Module):
-    """Frames in the ways that `unfold` gives them, its elements before its steps but where they are turned."""
+    """Frames in the ways that `unfold` gives them, its features before its steps but where they are turned."""
 
     def __init__(self, way):
         super().__init__()

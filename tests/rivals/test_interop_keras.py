@@ -42,7 +42,7 @@ def precise(monkeypatch):
 
 
 def layer_of(rng, e, u, merge, backwards, dtype):
-    """A Keras layer, built for e elements, with random weights and biases."""
+    """A Keras layer, built for e features, with random weights and biases."""
     activation = rng.choice(ACTIVATIONS)
     activation = (
         keras.layers.LeakyReLU(0.125, dtype=dtype)

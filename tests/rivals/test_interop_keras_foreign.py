@@ -109,7 +109,7 @@ ADDED = {
     "Dense with noise": lambda steps: layers.Dense(2, layers.GaussianNoise(1.0), name="foreign"),
     "Dropout of whole steps": lambda steps: layers.Dropout(0.5, noise_shape=(None, 1, 1)[: 2 + steps], name="foreign"),
     "Pool that keeps": lambda steps: layers.GlobalMaxPooling1D(keepdims=True, name="foreign"),
-    "Pool along elements": lambda steps: layers.GlobalMaxPooling1D("channels_first", name="foreign"),
+    "Pool along features": lambda steps: layers.GlobalMaxPooling1D("channels_first", name="foreign"),
     "Dense": lambda steps: layers.Dense(2, layers.LeakyReLU(0.5), name="foreign"),
     "GRU": lambda steps: layers.GRU(2, return_sequences=True, unroll=True, seed=1, name="foreign"),
     "GRU, penalized": lambda steps: layers.GRU(2, return_sequences=True, activity_regularizer="l2", name="foreign"),
@@ -127,7 +127,7 @@ def test_another_layer(kind, build, place):
     try:
         model = build(chain)
     except ValueError:  # Keras cannot build it
-        assert not steps or kind in ("Permute", "Reshape", "Pool that keeps", "Pool along elements")
+        assert not steps or kind in ("Permute", "Reshape", "Pool that keeps", "Pool along features")
         return
     named = place + (place == 0 and kind.startswith(("half", "double")))  # the first layer says in what all compute
     accepted = check(model, ["'foreign'", f"layer {named}, "])

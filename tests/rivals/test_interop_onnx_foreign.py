@@ -1,6 +1,6 @@
 """`from_onnx` on graphs with something foreign in one place: refused with its name, or the numbers of ONNX Runtime.
 
-Samples, steps, elements and units are all 4, so that hardly anything fails by its shape alone.
+Samples, steps, features and units are all 4, so that hardly anything fails by its shape alone.
 """
 
 import functools

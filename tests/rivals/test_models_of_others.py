@@ -175,7 +175,7 @@ def test_deepfilternet(name, same, tmp_path):
 
 
 def dense(W):
-    """A Linear in groups, each of n elements to u by one of W (groups, n, u), with the Relu behind it."""
+    """A Linear in groups, each of n features to u by one of W (groups, n, u), with the Relu behind it."""
     groups, n, u = W.shape
     layer = cgru.Dense(groups * u, "relu", dtype=np.float32)
     whole = np.einsum("gnu,gk->gnku", W, np.eye(groups, dtype=np.float32)).reshape(groups * n, groups * u)

@@ -228,7 +228,7 @@ def test_what_is_no_whole_gru_is_the_parents(calls):
         (torch.ones(0, 2, 3), None),
         (torch.ones(3), None),
     ],
-    ids=["elements", "samples", "axes of hx", "dtype", "steps", "axes"],
+    ids=["features", "samples", "axes of hx", "dtype", "steps", "axes"],
 )
 def test_errors_are_the_parents(x, hx):
     messages = []

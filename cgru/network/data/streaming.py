@@ -116,7 +116,7 @@ class Batches:
         self.begun = [(batch, iterator)]  # the first batch and the rest, for the first pass; copies by `map` share it
         self.first = self._data(batch, 1)
         if self.first.X.ndim == 3:
-            self.spec = spec._replace(elements=self.first.X.shape[2])
+            self.spec = spec._replace(features=self.first.X.shape[2])
 
     def _data(self, batch: Any, number: int) -> Data:
         """Check batch `number`, counted from 1, and return it as a `Data`."""
@@ -293,7 +293,7 @@ def split_validation(
         due, X = data.first.X.shape[2:], held_out.first.X
         if X.shape[2:] != due:
             shape = (*held_out.extent, *X.shape[2:])
-            raise ValueError(f"validation X: expected {due[0]} elements, as X has, got shape {shape}")
+            raise ValueError(f"validation X: expected {due[0]} features, as X has, got shape {shape}")
         return data, held_out
     if isinstance(validation, bool) or not isinstance(validation, int | float | np.integer | np.floating):
         due = "a share, a tuple, batches or None"

@@ -211,7 +211,7 @@ def check_inputs(spec: DataSpec, X: Any, lengths: Any, name: str = "") -> tuple[
     if tokens:
         X = spec.layers[0].checked(X, lengths, f"{name}X")
     else:
-        X, e = X if isinstance(X, Rows) else sequences(X, f"{name}X"), spec.elements
+        X, e = X if isinstance(X, Rows) else sequences(X, f"{name}X"), spec.features
         if e not in (None, X.shape[2]):
             raise ValueError(f"{name}X: expected shape (m, s, {e}), as the network was made for, got {X.shape}")
         if spec.feature_names is not None and len(spec.feature_names) != X.shape[2]:
@@ -309,7 +309,7 @@ def warn_of_axes(data: Data) -> None:
     X, m = data.first.X, data.extent[0]
     if X.ndim == 3 and data.first.lengths is None and X.shape[1] == 1 and X.shape[2] >= LONG:
         warnings.warn(
-            f"X: {m} sequences of one step of {X.shape[2]} elements; (m, channels, steps), as sktime has it, "
+            f"X: {m} sequences of one step of {X.shape[2]} features; (m, channels, steps), as sktime has it, "
             "becomes (m, s, e) by X.swapaxes(1, 2), or by channels_first=True in cgru.sklearn",
             stacklevel=3,
         )

@@ -14,7 +14,7 @@ from libc.string cimport memcpy, memmove, memset
 
 
 cdef class Learner:
-    """A GRU of `units` on samples of `elements` and a linear readout y = h w + b; the loss is (y - target)^2 / 2.
+    """A GRU of `units` on samples of `features` and a linear readout y = h w + b; the loss is (y - target)^2 / 2.
 
     Each step goes back over a window of the last `window` samples, at whose beginning the state is taken as given.
     `rate` is that of gradient descent, the gradient's norm is cut to `most`. Where learning diverges all the same,
@@ -29,16 +29,16 @@ cdef class Learner:
     cdef public double rate
     cdef readonly double most
 
-    def __init__(self, Py_ssize_t elements, Py_ssize_t units, Py_ssize_t window=16, double rate=0.02, double most=1,
+    def __init__(self, Py_ssize_t features, Py_ssize_t units, Py_ssize_t window=16, double rate=0.02, double most=1,
                  seed=None):
         if window < 2:
             raise ValueError(f"window: expected at least 2, got {window}")
         self.layer = cgru.GRU(units, rng=seed)
-        self.layer.compute_shapes(np.empty((1, 1, elements)))
+        self.layer.compute_shapes(np.empty((1, 1, features)))
         self.layer.initialize_parameters()
         self.cell = cgru.Cell(self.layer)
         self.inside = pointer(self.cell)
-        self.X, self.H = np.zeros((window, elements)), np.zeros((window, units))
+        self.X, self.H = np.zeros((window, features)), np.zeros((window, units))
         self.h, self.dh, self.w = np.zeros((3, units))
         self.g = np.zeros(parameter_count(self.inside))
         self.workspace = np.zeros(workspace_bytes(self.inside, 1, window) // sizeof(double) + 1)

@@ -55,7 +55,7 @@ cdef class Listener:
 
     def __init__(self, layer, head):
         self.cell = cgru.Cell(layer)
-        if self.cell.dtype != np.float32 or self.cell.elements != ELEMENTS:
+        if self.cell.dtype != np.float32 or self.cell.features != ELEMENTS:
             raise ValueError(f"layer: expected one of float32 on {ELEMENTS} features, got {self.cell!r}")
         self.inside = pointer(self.cell)
         self.x, self.h = _lines(ELEMENTS), _lines(self.cell.units)

@@ -361,9 +361,9 @@ def test_a_network_whose_parameters_are_cleared_takes_other_elements():
     with pytest.raises(ValueError, match=r"X: expected shape \(m, s, 3\), as the network was made for"):
         net.fit(wide, LABELS)
     net.layers[0].p.clear()
-    assert net.elements is None
+    assert net.features is None
     assert np.isfinite(net.fit(wide, LABELS, epochs=2).loss).all()
-    assert net.elements == E + 2
+    assert net.features == E + 2
     assert net.layers[0].p["Uz"].shape == (E + 2, 5)
 
     net.fit(wide, LABELS, epochs=1, standardize=True)
@@ -487,7 +487,7 @@ def test_refused_fits_touch_nothing(options, error, words):
         net.fit(**{"X": X, "y": LABELS} | options)
     assert same(weights(net), before)
     assert len(net.history.loss) == 1
-    if not words.startswith("X: expected shape (m, s, 3)"):  # a fresh one takes any number of elements
+    if not words.startswith("X: expected shape (m, s, 3)"):  # a fresh one takes any number of features
         fresh = made()
         with pytest.raises(error):
             fresh.fit(**{"X": X, "y": LABELS} | options)

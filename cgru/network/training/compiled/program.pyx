@@ -133,9 +133,9 @@ cdef class Program:
                 make_recurrent(stage, list(layer.cells), description["merge"], description["sequences"])
             else:
                 layer.checked_parameters()
-                if layer.elements not in (None, n):
+                if layer.features not in (None, n):
                     name = layer.parameter_names[0]
-                    raise ValueError(f"A: expected {layer.elements} elements, as {name} has, in layer {i}, got {n}")
+                    raise ValueError(f"A: expected {layer.features} features, as {name} has, in layer {i}, got {n}")
                 self._add_generator(layer, layer.draws and layer.training, steps)
                 make_plain(stage, description, layer.np_rng if layer.draws else None)
             self._set_parameters(stage, i, layer)

@@ -219,7 +219,7 @@ def test_a_wrong_batch_is_named_and_touches_nothing(batch, words):
         (
             {"validation": [(X[:, :, :2], CLASSES)]},
             ValueError,
-            "validation X: expected 3 elements, as X has, got",
+            "validation X: expected 3 features, as X has, got",
         ),
         ({"validation": "abc"}, TypeError, "validation: expected a share, a tuple, batches or None, got str"),
         (
