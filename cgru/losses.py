@@ -448,6 +448,7 @@ class _BinaryCrossEntropy(_ClassificationLoss):
         return super()._check_values(array, n, name)[0], array.reshape(-1).astype(np.intp) if whole else None
 
     def classes_in(self, Y: np.ndarray) -> np.ndarray | None:
+        """Return the class, 0 or 1, of each row or step of Y (..., 1); None for several outputs or other values."""
         return Y[..., 0].astype(np.intp) if Y.shape[-1] == 1 and np.isin(Y, (0, 1)).all() else None
 
 

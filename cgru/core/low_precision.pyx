@@ -126,7 +126,7 @@ cdef void _run_block(void *given, Py_ssize_t part) noexcept nogil:
 
 
 cdef void _run_piece(void *given, bint first, bint last) noexcept nogil:
-    """Run one piece of the steps of a call; the callback of `in_pieces`."""
+    """Run the steps that `in_pieces` has cut from a call, on threads by blocks of rows."""
     cdef LayerRun *work = <LayerRun *>given
     share(_run_block, work, (work.call.m + work.rows - 1) // work.rows, work.threads)
 

@@ -184,7 +184,7 @@ cdef Weights _choose_weights(const Plan *plan, const cgru_call *call, const cgru
 # --- memory ---
 
 cdef Py_ssize_t _row_size(Plan *plan, const cgru_call *call) noexcept nogil:
-    """Return the size of a row, and set the offsets `pre` and `seen` of its optional parts."""
+    """Return the numbers of a workspace row; set the offsets `projections` and `masked` in it, 0 for none."""
     cdef Py_ssize_t up = call.up, e = call.e, u = call.u, more = 0, own = SIZES[call.variant].forward * up + call.ep
     plan.projections = plan.masked = 0
     if plan.layout == SAMPLES_IN_LANES:

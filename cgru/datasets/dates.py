@@ -270,10 +270,7 @@ def _patterns() -> tuple[dict[str, re.Pattern], dict[str, dict[str, re.Pattern]]
 
 
 def _canonical(shape: str) -> Iterator[tuple[str, list[tuple[int, int]], dict[str, str]]]:
-    """Yield each canonical form of a shape, with one letter for each word.
-
-    A form is its text, the start and end in the shape of each letter, and the words by letter.
-    """
+    """Yield a date's shape in each reading of its words: text with a letter a word, places of letters, the words."""
 
     def blank(found: re.Match) -> str:
         """Return spaces of the same length, which keep the places of other letters."""
@@ -390,7 +387,7 @@ def _format(groups: Groups, canonical: str) -> str:
 
 
 def months_by_name(names: set[str]) -> list[tuple[dict[str, int], bool]]:
-    """Return each possible meaning of the names in a column as months, and whether it is the English one.
+    """Return names as months in each language that has all of them, and whether that is English.
 
     A column is of one language, so each language that has all names gives one meaning. If no language has all names,
     the meanings are the lowest and the highest month of each name in any language.

@@ -143,7 +143,7 @@ def table_of_text(
         return values, np.isnan(values) if values.dtype.kind == "f" else np.zeros(len(values), bool)
 
     def number(cell: str) -> float:
-        """Parse a cell as a number, NaN if it is missing."""
+        """Parse a cell as a number with the decimal `sign`; NaN if it is missing or one of the numbers of `na`."""
         value = _number(cell, sign)
         return math.nan if value in wanted else value
 

@@ -61,10 +61,7 @@ def _remove_if_unlocked(path: str, is_folder: bool) -> None:
 
 
 def _lock(descriptor: int) -> bool | None:
-    """Lock an open file or folder and return True.
-
-    Return False where the system has no locks, None where another process has locked it.
-    """
+    """Try to lock an open file or folder: True if done, None if another process has it, False without locks."""
     try:
         import fcntl
 

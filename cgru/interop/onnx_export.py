@@ -120,7 +120,7 @@ class Graph:
         return names[0] if outputs == 1 else names
 
     def array(self, name: str, value: Any, dtype: Any = None) -> str:
-        """Add a constant array of the graph's dtype, or of another; return its name."""
+        """Set the constant `name` to an array, in the graph's dtype or another; return `name`."""
         self.arrays[name] = np.array(value, dtype or self.dtype, order="C")
         return name
 

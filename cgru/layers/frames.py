@@ -147,7 +147,7 @@ class Frames(Layer):
 
     @property
     def stride(self) -> int | None:
-        """Return `length` if frames follow each other without gap or overlap and without padding; else None."""
+        """Return how many steps make one frame, `length`; None for another `hop`, or if (before, after) adds steps."""
         return self.length if self.hop == self.length and not self._padding else None
 
     def output_shape(self, shape: Shape) -> Shape:
@@ -194,7 +194,7 @@ class Frames(Layer):
         return 0 if isinstance(self.pad, bool) else sum(self.pad)
 
     def compute_shapes(self, A: np.ndarray) -> None:
-        """Set `d` and the shape of X in `fs` for an input A (m, s, n)."""
+        """Check that A is (m, s, n); set m, s and n in `d` and the shape of X in `fs`."""
         super().compute_shapes(checked_sequences(A))
 
     def run(self, A: np.ndarray, lengths: np.ndarray | None = None) -> FramesPass:

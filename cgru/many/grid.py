@@ -288,7 +288,7 @@ def _seeds(value: int | Sequence[int], seeded: bool) -> list[int | None]:
 
 
 def _check_validation(value: Any, inner_folds: Any, plan: _Settings) -> None:
-    """Check that exactly one of `validation` and `inner_folds` validates where there is a choice to make."""
+    """Check that not both `validation` and `inner_folds` are given, and one of them where there is a choice."""
     if value is not None:
         if inner_folds is not None:
             raise ValueError(f"validation: expected None beside inner_folds, which validate, got {value}")

@@ -114,7 +114,7 @@ def encode_classes(
 
 
 def _as_classes(y: Any, known: np.ndarray, steps: np.ndarray | None) -> np.ndarray | None:
-    """Return `y` as an array of classes of the same kind as `known`; None where `y` is anything else."""
+    """Return `y` as strings or numbers, as `known` are, to be looked up there; None if its kind or axes differ."""
     if known.dtype.kind in "UO":
         return as_strings(y)
     try:

@@ -92,7 +92,7 @@ cdef Py_ssize_t steps_before(Py_ssize_t whole, Py_ssize_t last, Py_ssize_t strid
 
 
 cdef void set_steps(Batch *batch, Py_ssize_t first, Py_ssize_t most, Py_ssize_t last, Py_ssize_t stride) noexcept nogil:
-    """Select up to `most` steps of each row from step `first` on, without its `last` steps."""
+    """Select up to `most` steps of each row from `first` on, of those before its `last`, rounded up to `stride`."""
     cdef Py_ssize_t i
     for i in range(batch.piece.slots):
         batch.start[i] = first
