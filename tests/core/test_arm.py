@@ -157,7 +157,7 @@ def test_products_of_bfloat16(run, level):
         X, W, b = (rng.standard_normal(shape).astype(np.float32) for shape in ((m, k), (k, n), (1, n)))
         bits = narrow.bfloat16(W)
         got = run(level, "narrow_bfloat16", m, k, n, 0, bits, np.zeros((1, n), np.float32), b, X).reshape(m, n)
-        assert_close(got, X.astype(np.float64) @ narrow.floats(bits) + b, 1e-6, (m, k, n))
+        assert_close(got, X.astype(np.float64) @ narrow.dequantize(bits) + b, 1e-6, (m, k, n))
 
 
 @pytest.mark.parametrize(

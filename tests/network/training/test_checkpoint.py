@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -245,7 +246,7 @@ for _ in sys.stdin:
 @pytest.mark.parametrize("kills", [15, pytest.param(50, marks=pytest.mark.nightly)])
 def test_a_run_that_is_killed_again_and_again(tmp_path, kills):
     path, rng = tmp_path / "fit.npz", np.random.default_rng(0)
-    code = KILLED.format(tests=os.path.dirname(os.path.dirname(os.path.abspath(__file__))), path=str(path))
+    code = KILLED.format(tests=str(Path(__file__).resolve().parents[2]), path=str(path))
     done = [0]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "bufsize": 1}
     with subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, **pipes) as process:
