@@ -18,7 +18,7 @@ from cgru.bidirectional import Bidirectional
 from cgru.cell import Cell
 from cgru.gru import GRU
 from cgru.initializers import orthogonal, standard_normal, xavier
-from cgru.layers import Activation, Clip, Dense, Dropout, Embedding, Flip, Frames, Pool, Scale
+from cgru.layers import Activation, Clip, Dense, Difference, Dropout, Embedding, Flip, Frames, Normalize, Pool, Scale
 from cgru.network import Epoch, History, Network, load
 from cgru.optimizers import SGD, Adam, RMSprop
 from cgru.passes import Pass
@@ -68,6 +68,7 @@ __all__ = [
     "Cell",
     "Clip",
     "Dense",
+    "Difference",
     "Dropout",
     "Embedding",
     "Epoch",
@@ -77,6 +78,7 @@ __all__ = [
     "History",
     "Job",
     "Network",
+    "Normalize",
     "Pass",
     "Pool",
     "RMSprop",

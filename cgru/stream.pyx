@@ -17,7 +17,7 @@ from cgru.core.kernels cimport cgru_activation, cgru_kernels, kernels
 from cgru.core.linear cimport Linear, LinearCall, activated, execute
 from cgru.core.memory cimport LINE, first_line
 from cgru.core.low_precision cimport LowPrecisionLinear, multiply_quantized, product_workspace
-from cgru.network.training.compiled.numbers cimport scale_clip
+from cgru.network.training.compiled.numbers cimport scale_clip, subtract_rows
 
 cnp.import_array()
 
@@ -169,6 +169,36 @@ cdef class _Elementwise(_Stage):
         return True
 
 
+cdef class _Difference(_Stage):
+    """A Difference layer: keeps the step before."""
+
+    cdef cnp.ndarray last  # (m, n)
+    cdef bint begun  # whether there was a step yet
+
+    def __init__(self, layer, Py_ssize_t m, cnp.ndarray given):
+        _Stage.__init__(self, m, given.shape[1], layer.parts * given.shape[1], given.dtype, given)
+        self.last, self.begun = np.zeros((m, self.n), given.dtype), False
+
+    cdef int begin(self) except -1:
+        self.begun = False
+        return 0
+
+    cdef int continue_from(self, _Stage before) except -1:
+        cdef _Difference old = before
+        self.last[...] = old.last
+        self.begun = old.begun
+        return 0
+
+    cdef bint run(self) noexcept:
+        cdef void *x = cnp.PyArray_DATA(self.given)
+        cdef void *last = cnp.PyArray_DATA(self.last)
+        subtract_rows(x, self.n, last if self.begun else NULL, self.n, cnp.PyArray_DATA(self.out), self.m, self.n,
+                      self.u, cnp.PyArray_ITEMSIZE(self.last))
+        memcpy(last, x, cnp.PyArray_NBYTES(self.last))
+        self.begun = True
+        return True
+
+
 cdef class _Frames(_Stage):
     """A Frames layer: collects the steps of a frame, and outputs it when it is complete."""
 
@@ -230,6 +260,7 @@ cdef class _Frames(_Stage):
 
 cdef dict KINDS = {
     "recurrent": _Recurrent, "quantized": _Quantized, "linear": _Linear, "elementwise": _Elementwise, "frames": _Frames,
+    "difference": _Difference,
 }
 
 
@@ -242,7 +273,8 @@ cdef class Stream:
 
     Args:
         source: a `GRU` or a `Network` with parameters, or one of `cgru.quantize`. The layers may be `GRU`, `Dense`,
-            `Activation`, `Scale`, `Clip`, `Frames`, a first `Embedding` and `Pool("last")`. Dropout is off.
+            `Activation`, `Scale`, `Clip`, `Frames`, `Difference`, a first `Embedding` and `Pool("last")`. Dropout is
+            off.
         batch: the number m of samples that run together.
 
     Attributes:

@@ -106,8 +106,7 @@ def inputs(net, dtype, seed=5):
     rng, layers = np.random.default_rng(seed), getattr(net, "layers", (net,))
     if isinstance(layers[0], cgru.Embedding):
         return rng.integers(0, layers[0].d["v"], STEPS, np.intc)
-    e = (net if layers[0] is net else next(layer for layer in layers if layer.p)).features
-    X = rng.standard_normal((STEPS, e))
+    X = rng.standard_normal((STEPS, net.features))
     if getattr(net, "mean", None) is not None:
         X = X * net.scale + net.mean
     return X.astype(dtype)

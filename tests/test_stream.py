@@ -49,6 +49,13 @@ NETWORKS = {
         cgru.Clip(-0.2),
         cgru.Activation("softmax", {"softmax_temperature": 0.5}),
     ),
+    "differences": lambda dtype: network(
+        cgru.Difference(),
+        cgru.GRU(8, sequences=True, dtype=dtype),
+        cgru.Difference(keep=False),
+        cgru.Dense(3, "identity", dtype=dtype),
+        standardized=True,
+    ),
     "dropout and last": lambda dtype: network(
         cgru.GRU(8, sequences=True, dropout=0.3, dtype=dtype),
         cgru.Dropout(0.5),
@@ -223,6 +230,11 @@ def test_a_wrong_step_changes_nothing(x, error):
             ["Pool", "all steps"],
         ),
         (lambda: network(cgru.Bidirectional(cgru.GRU(4)), cgru.Dense(1)), ValueError, ["Bidirectional"]),
+        (
+            lambda: network(cgru.Normalize(), cgru.GRU(4), cgru.Dense(1)),
+            ValueError,
+            ["layer 0, Normalize(keep=True)", "all steps"],
+        ),
         (lambda: network(cgru.GRU(4), cgru.Dense(1, lambda x, deriv=False: x)), ValueError, ["activations"]),
         (
             lambda: network(cgru.GRU(4), cgru.Activation(lambda x, deriv=False: x), cgru.Dense(1)),
@@ -462,6 +474,25 @@ def test_weights_are_taken_anew_between_frames():
         if due is not None:
             np.testing.assert_array_equal(mine, due)
     np.testing.assert_array_equal(stream.finish(), other.finish())
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("keep", [True, False])
+def test_differences_carry_the_step_before(keep, dtype):
+    """Through `refresh`, which keeps it, and `reset`, which forgets it; to the bit, also upon frames and tokens."""
+    X, tokens = RNG.standard_normal((3, 9, 5)), RNG.integers(0, 11, (3, 9))
+    for below, given in (((), X), ((cgru.Frames(2, 1, False),), X), ((cgru.Embedding(11, 5, dtype=dtype),), tokens)):
+        net = network(*below, cgru.Difference(keep), cgru.GRU(4, sequences=True, dtype=dtype))
+        stream, due = cgru.Stream(net, 3), net.predict(given)
+        for t in (0, 4, 9):
+            stream.reset()
+            found = []
+            for k in range(9):
+                if k == t:
+                    stream.refresh()
+                out = stream.step(given[:, k])
+                found += [] if out is None else [out.copy()]
+            np.testing.assert_array_equal(np.stack(found, axis=1), due)
 
 
 def test_a_convolution_has_a_state_of_its_own():

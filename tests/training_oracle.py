@@ -123,6 +123,46 @@ class Frames:
         return dX, {}
 
 
+class Along:
+    """A `Normalize` or a `Difference` of a network, sample by sample and feature by feature, by Jacobians."""
+
+    def __init__(self, layer):
+        self.layer = layer
+
+    def parts(self, x):
+        """What stands side by side for one feature x (s,), and of each its Jacobian (s, s)."""
+        s = len(x)
+        if isinstance(self.layer, cgru.Difference):
+            before = np.eye(s) - np.eye(s, k=-1)
+            before[0] = 0
+            return [x, before @ x][not self.layer.keep :], [np.eye(s), before][not self.layer.keep :]
+        mean, deviation, same = x.mean(), x.std(), np.full((s, s), 1 / s)
+        if np.ptp(x) <= 4 * np.finfo(float).eps * np.abs(x).max():
+            parts, jacobians = [0 * x, 0 * x, x], [0 * same, 0 * same, same]
+        else:
+            z = (x - mean) / deviation
+            parts = [z, np.full(s, np.log(deviation)), np.full(s, mean)]
+            along = np.tile(z, (s, 1)) / s / deviation
+            jacobians = [(np.eye(s) - same - np.outer(z, z) / s) / deviation, along, same]
+        return parts[: self.layer.parts], jacobians[: self.layer.parts]
+
+    def forward(self, X, real):
+        m, s, n = X.shape
+        self.shape, A = X.shape, np.zeros((m, s, self.layer.parts * n))
+        self.jacobians = {}
+        for i, c in np.ndindex(m, n):
+            parts, self.jacobians[i, c] = self.parts(X[i, : real[i], c])
+            A[i, : real[i], c::n] = np.stack(parts, axis=1)
+        return A, real
+
+    def backward(self, dA):
+        dX, n = np.zeros(self.shape), self.shape[2]
+        for (i, c), jacobians in self.jacobians.items():
+            s = len(jacobians[0])
+            dX[i, :s, c] = sum(J.T @ d for J, d in zip(jacobians, dA[i, :s, c::n].T, strict=True))
+        return dX, {}
+
+
 class Oracle:
     """The parameters of `net`, by its keys, in training; see `fit`."""
 
@@ -130,8 +170,8 @@ class Oracle:
         self.net, generators = net, {}
         self.stages = []  # the cells of each layer below the head
         for i, layer in enumerate(net.layers[:-1]):
-            if isinstance(layer, cgru.Frames):
-                self.stages.append(Frames(layer))
+            if isinstance(layer, cgru.Frames | cgru.Normalize | cgru.Difference):
+                self.stages.append((Frames if isinstance(layer, cgru.Frames) else Along)(layer))
                 continue
             if not layer.cells:
                 self.stages.append(Elementwise(layer, f"{i}"))
@@ -238,7 +278,7 @@ class Oracle:
             if isinstance(stage, Elementwise):
                 A = stage.forward(A)
                 continue
-            if isinstance(stage, Frames):
+            if isinstance(stage, Frames | Along):
                 A, real = stage.forward(A, real)
                 continue
             for cell in stage:

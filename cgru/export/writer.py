@@ -60,8 +60,8 @@ def layers_of(net: Any) -> Sequence[Layer]:
     for i, layer in enumerate(layers):
         if not layer.piecewise and layer.stream != "":
             raise ValueError(
-                f"net: expected layers that run a step at a time, got {layer!r} as layer {i}, which begins at the end "
-                "of a sequence"
+                f"net: expected layers that run a step at a time, got {layer!r} as layer {i}, which needs the whole "
+                "series"
             )
         if class_attribute(layer, "c_text") is None:
             raise ValueError(f"net: expected cgru's own layers to export, got {type(layer).__name__} as layer {i}")

@@ -3,14 +3,19 @@
 from cgru.layers.activation import Activation
 from cgru.layers.clip import Clip
 from cgru.layers.dense import Dense
+from cgru.layers.difference import Difference
 from cgru.layers.dropout import Dropout
 from cgru.layers.embedding import Embedding
 from cgru.layers.flip import Flip
 from cgru.layers.frames import Frames
 from cgru.layers.layer import Layer
+from cgru.layers.normalize import Normalize
 from cgru.layers.pool import Pool
 from cgru.layers.scale import Scale
 
-__all__ = ["KINDS", "Activation", "Clip", "Dense", "Dropout", "Embedding", "Flip", "Frames", "Layer", "Pool", "Scale"]
+__all__ = [
+    "KINDS", "Activation", "Clip", "Dense", "Difference", "Dropout", "Embedding", "Flip", "Frames", "Layer",
+    "Normalize", "Pool", "Scale",
+]  # fmt: skip
 
-KINDS = (Activation, Clip, Dense, Dropout, Embedding, Flip, Frames, Pool, Scale)
+KINDS = (Activation, Clip, Dense, Difference, Dropout, Embedding, Flip, Frames, Normalize, Pool, Scale)

@@ -11,7 +11,17 @@ from numpy.typing import ArrayLike
 
 from cgru.core.checks import integers, positive
 from cgru.core.lengths import mask
-from cgru.layers.layer import Fields, Layer, LayerPass, Shape, checked_sequences, mask_padding, zero_padding
+from cgru.layers.layer import (
+    Fields,
+    Layer,
+    LayerPass,
+    Shape,
+    checked_sequences,
+    joined_shape,
+    mask_padding,
+    part_of,
+    zero_padding,
+)
 
 __all__ = ["Frames"]
 
@@ -155,16 +165,12 @@ class Frames(Layer):
 
         A number s stays as it is: `lengths` counts frames.
         """
-        if len(shape) != 3:
-            raise ValueError("expected all steps (m, s, n)")
-        m, s, n = shape
-        return m, "f" if isinstance(s, str) else s, f"{self.length} {n}" if isinstance(n, str) else self.length * n
+        m, s, n = joined_shape(shape, self.length)
+        return m, "f" if isinstance(s, str) else s, n
 
     def input_features(self, n: int) -> int:
         """Return n / length; ValueError if it is no integer."""
-        if n % self.length:
-            raise ValueError(f"expected parameters above it for a multiple of {self.length} features, got {n}")
-        return n // self.length
+        return part_of(n, self.length)
 
     def lengths(self, lengths: ArrayLike, name: str = "lengths") -> np.ndarray:
         """Return the number of frames of samples of `lengths` steps, integers of any shape.

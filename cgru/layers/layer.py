@@ -34,7 +34,9 @@ __all__ = [
     "as_floats",
     "class_attribute",
     "flatten_steps",
+    "joined_shape",
     "mask_padding",
+    "part_of",
     "unflatten",
     "zero_padding",
 ]
@@ -89,6 +91,8 @@ class Layer:
     features: int | None = None  # n, the input features of the parameters; None: no parameters, or they take any n
     cells: tuple[Any, ...] = ()  # the GRUs in the layer, each with a state (m, u) to start from
     piecewise: bool = True  # whether the pieces of a sequence may be run one after another, with states carried over
+    # Whether outputs depend on statistics of the whole series, so that no layer may be `stateful` in its network.
+    whole_series: bool = False
     clip_gradients: bool = False
     stateful: bool = False
     fields: Fields | None = None  # how a layer of exactly this class is saved; None: it cannot be saved
@@ -403,6 +407,21 @@ def checked_sequences(A: Any) -> np.ndarray:
     if X.ndim != 3:
         raise ValueError(f"A: expected all steps (m, s, n), got shape {X.shape}")
     return X
+
+
+def joined_shape(shape: Shape, parts: int) -> Shape:
+    """Return (m, s, parts * n), the shape of so many arrays (m, s, n) side by side; ValueError for another shape."""
+    if len(shape) != 3:
+        raise ValueError("expected all steps (m, s, n)")
+    m, s, n = shape
+    return m, s, n if parts == 1 else f"{parts} {n}" if isinstance(n, str) else parts * n
+
+
+def part_of(n: int, parts: int) -> int:
+    """Return n / parts, the features of each of so many arrays side by side; ValueError if it is no integer."""
+    if n % parts:
+        raise ValueError(f"expected parameters above it for a multiple of {parts} features, got {n}")
+    return n // parts
 
 
 def mask_padding(X: np.ndarray, lengths: Any) -> tuple[np.ndarray, np.ndarray | None]:

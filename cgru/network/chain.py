@@ -34,6 +34,10 @@ def chain(layers: Any) -> tuple[Layer, ...]:
         raise ValueError(f"layers: expected at least one layer with units, got {kinds}")
     if len(set(map(id, layers))) < len(layers):
         raise ValueError("layers: expected each layer object once, got one of them twice")
+    for i, layer in enumerate(layers):
+        if layer.whole_series and any(part.stateful for each in layers for part in (each, *each.cells)):
+            due = f"none that is stateful beside {layer!r}, layer {i}, which needs the whole series"
+            raise ValueError(f"layers: expected {due}, got {list(layers)}")
     shape_of(layers)
     return tuple(layers)
 

@@ -55,6 +55,10 @@ def stacks(dtype):
     yield "deep_head", gru(7, dtype, **out), cgru.Pool("mean"), cgru.Dense(33, cgru.softmax, dtype=dtype)
     yield "zoneout", gru(17, dtype, zoneout=0.3, **out), gru(7, dtype, reset_after=True, zoneout=0.1, sequences=False)
     yield "scaled", cgru.Scale(dtype=dtype), gru(9, dtype), cgru.Clip(-0.3, 0.2), gru(7, dtype), cgru.Clip(high=0.1)
+    every, alone = cgru.Difference(), cgru.Difference(keep=False)
+    yield "differences", every, gru(9, dtype), alone, gru(7, dtype), cgru.Difference()
+    yield "differences_last", alone, gru(9, dtype), cgru.Difference(keep=False), cgru.Pool("last+mean")
+    yield "differences_alone", cgru.Difference(), cgru.Dropout(0.2)
     for name in NAMED:
         numbers = {"LRELU_alpha": 0.1, "ELU_alpha": 0.6, "softmax_temperature": 0.7}
         yield f"activation_{name}", gru(9, dtype), cgru.Activation(name, numbers), cgru.Scale(dtype=dtype)

@@ -115,7 +115,13 @@ class Own(cgru.GRU):
             lambda: cgru.GRU(3, reverse=True),
             {},
             ValueError,
-            "got GRU.*reverse=True.* as layer 0, which begins at the end",
+            "got GRU.*reverse=True.* as layer 0, which needs the whole series",
+        ),
+        (
+            lambda: stacked(np.float64, cgru.GRU(3, sequences=True), cgru.Normalize()),
+            {},
+            ValueError,
+            r"net: expected layers that run .*, got Normalize\(keep=True\) as layer 1, which needs the whole series",
         ),
         (
             lambda: stacked(np.float64, cgru.Bidirectional(cgru.GRU(3))),

@@ -589,3 +589,45 @@ def test_frames(frames, every, lengths):
             due = net.predict(X, given.get("lengths"))
             np.testing.assert_allclose(session.run(None, given)[0], due, atol=3e-6)
             np.testing.assert_array_equal(back.predict(X, given.get("lengths")), due)
+
+
+@pytest.mark.parametrize("lengths", [False, True])
+@pytest.mark.parametrize("keep", [False, True])
+@pytest.mark.parametrize("kind", [cgru.Normalize, cgru.Difference])
+def test_statistics_along_the_steps(kind, keep, lengths):
+    """Upon an input of unlike sizes, one feature constant, and between layers; what stands in padding is never read."""
+    rng = np.random.default_rng(0)
+    top = [cgru.GRU(7, sequences=True), kind(keep), cgru.Pool("mean+last+max"), cgru.Dense(2, "softmax")]
+    net = cgru.Network([kind(keep), *top], seed=1, dtype=np.float32)
+    net.make(np.zeros((1, 9, 3)))
+    for mean, scale in ((None, None), (np.array([1.0, 2, 3]), np.array([2.0, 0.5, 1]))):
+        net.mean, net.scale = mean, scale
+        model = interop.to_onnx(net, lengths=lengths)
+        back, session = interop.from_onnx(model), onnxruntime.InferenceSession(model.SerializeToString())
+        for s in (1, 9, 17):
+            X = (rng.standard_normal((4, s, 3)) * 10.0 ** rng.uniform(-1, 2, (4, 1, 3))).astype(np.float32)
+            X[:, :, 1] = 0.7
+            given = {"X": X}
+            if lengths:
+                given["lengths"] = np.array([s, max(1, s - 4), 1, max(1, s - 1)], np.int32)
+                X[~mask(given["lengths"], s)[:, :, 0]] = np.nan
+            due = net.predict(X, given.get("lengths"))
+            np.testing.assert_allclose(session.run(None, given)[0], due, atol=3e-6)
+            np.testing.assert_array_equal(back.predict(X, given.get("lengths")), due)
+
+
+@pytest.mark.parametrize("lengths", [False, True])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("layer", [cgru.Normalize(), cgru.Normalize(keep=False), cgru.Difference()], ids=repr)
+def test_statistics_alone(layer, dtype, lengths):
+    """Their own numbers at each step, to rounding, of series far from zero too."""
+    rng = np.random.default_rng(0)
+    net = cgru.Network([layer, cgru.Dense(layer.parts * 3, "identity")], seed=0, dtype=dtype)
+    X = (rng.standard_normal((4, 9, 3)) + [0, 1000, 0]).astype(dtype)
+    X[:, :, 2] = 3
+    net.make(X)
+    net.head.p["W"][...], net.head.p["b"][...] = np.eye(layer.parts * 3), 0
+    given = {"X": X} | ({"lengths": np.array([9, 5, 1, 8], np.int32)} if lengths else {})
+    model = interop.to_onnx(net, dtype=dtype, lengths=lengths)
+    (found,) = onnxruntime.InferenceSession(model.SerializeToString()).run(None, given)
+    np.testing.assert_allclose(found, net.predict(X, given.get("lengths")), rtol=4 * np.finfo(dtype).eps, atol=1e-12)

@@ -62,6 +62,16 @@ def with_frames(rng, net, truncated):
     return cgru.Network([*layers, net.head], optimizer=net.optimizer, seed=net.seed), least, stride
 
 
+def with_statistics(rng, net, stateful):
+    """The network with one or two `Normalize` or `Difference` where there are steps."""
+    layers = list(net.layers[:-1])
+    top = len(layers) if net.per_step else max(i for i, layer in enumerate(layers) if layer.cells)
+    for at in sorted(rng.integers(0, top + 1, rng.integers(1, 3)), reverse=True):
+        kind = cgru.Difference if stateful or rng.random() < 0.5 else cgru.Normalize
+        layers.insert(at, kind(bool(rng.random() < 0.5)))
+    return cgru.Network([*layers, net.head], optimizer=net.optimizer, seed=net.seed)
+
+
 def case(kind, seed):
     """A network with learned starts that are not zero, samples with lengths and weights, and options of a fit."""
     rng = np.random.default_rng([seed, len(kind)])
@@ -69,6 +79,8 @@ def case(kind, seed):
     net, least, stride = network(rng, kind.split()[-1], per_step), 1, 1
     if kind.startswith("frames"):
         net, least, stride = with_frames(rng, net, "truncate" in kind)
+    if kind.startswith("statistics"):
+        net = with_statistics(rng, net, "stateful" in kind)
     batch_size = int(rng.integers(2, 6))
     m = batch_size * int(rng.integers(2, 5)) + (0 if "stateful" in kind else int(rng.integers(0, 2)))
     s, e = least + int(rng.integers(1, 8)), int(rng.integers(1, 4))
@@ -89,7 +101,11 @@ def case(kind, seed):
 
 @pytest.mark.parametrize("seed", range(24))
 @pytest.mark.parametrize(
-    "kind", ["stateful", "truncate", "plain", "frames stateful", "frames truncate", "frames plain"]
+    "kind",
+    [
+        *("stateful", "truncate", "plain", "frames stateful", "frames truncate", "frames plain"),
+        *("statistics stateful", "statistics plain"),
+    ],
 )
 def test_a_fit_is_that_of_the_oracle(monkeypatch, kind, seed):
     for engine in ("compiled", "loop"):

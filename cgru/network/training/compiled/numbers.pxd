@@ -21,6 +21,8 @@ cdef void add_to(void *to, const void *a, Py_ssize_t n, int size) noexcept nogil
 cdef double largest_magnitude(const void *a, Py_ssize_t n, int size) noexcept nogil
 cdef void scale_clip(const void *x, Py_ssize_t sample, const void *scale, const void *shift, double low, double high,
                      void *to, Py_ssize_t rows, Py_ssize_t n, int size) noexcept nogil
+cdef void subtract_rows(const void *x, Py_ssize_t sample, const void *before, Py_ssize_t before_sample, void *to,
+                        Py_ssize_t rows, Py_ssize_t n, Py_ssize_t u, int size) noexcept nogil
 cdef void multiply_by(void *a, Py_ssize_t n, double factor, int size) noexcept nogil
 cdef void penalise(const void *a, double l1, double l2, void *g, Py_ssize_t n, int size) noexcept nogil
 cdef void penalise_piece(cgru_array a, double l1, double l2, cgru_array g, const Piece *piece, bint each, Py_ssize_t n,

@@ -154,6 +154,29 @@ cdef void scale_clip(const void *x, Py_ssize_t sample, const void *scale, const 
                            <double *>to, rows, n)
 
 
+cdef void _subtract_numbers(const floating *x, Py_ssize_t sample, const floating *before, Py_ssize_t before_sample,
+                            floating *to, Py_ssize_t rows, Py_ssize_t n, Py_ssize_t u) noexcept nogil:
+    cdef Py_ssize_t i, c
+    for i in range(rows):
+        for c in range(n):
+            to[i * u + c] = x[i * sample + c]  # replaced by the difference where u is n
+            to[i * u + u - n + c] = x[i * sample + c] - before[i * before_sample + c] if before != NULL else 0
+
+
+cdef void subtract_rows(const void *x, Py_ssize_t sample, const void *before, Py_ssize_t before_sample, void *to,
+                        Py_ssize_t rows, Py_ssize_t n, Py_ssize_t u, int size) noexcept nogil:
+    """Set to (rows, u) = x - before, where u is 2 n with x itself in front of it. before NULL: the differences are 0.
+
+    Rows of x lie `sample` apart, those of `before` `before_sample`.
+    """
+    if size == 4:
+        _subtract_numbers[float](<const float *>x, sample, <const float *>before, before_sample, <float *>to, rows, n,
+                                 u)
+    else:
+        _subtract_numbers[double](<const double *>x, sample, <const double *>before, before_sample, <double *>to, rows,
+                                  n, u)
+
+
 cdef void multiply_by(void *a, Py_ssize_t n, double factor, int size) noexcept nogil:
     """Multiply n numbers: a *= factor."""
     cdef Py_ssize_t j

@@ -6,13 +6,16 @@ Each stage has a `*_forward`, X to A, and a `*_backward`, dA to dX and gradients
     Flip         A[t] = X[length - 1 - t]
     Pool         A = mean, maximum or last of X over the steps
     Frames       A[j] = X[j hop - before : j hop - before + length], with zeros past the ends, side by side
+    Normalize    A = (X - mean) / deviation over the steps, and perhaps log(deviation) and mean, side by side
+    Difference   A[t] = X[t] - X[t - 1], perhaps behind X[t]
     Embedding    A = E[tokens]
     Dense        A = activate(X W + b)
     elementwise  A = activate(X), or min(max(X * scale + shift, low), high)
 """
 
 from cython cimport floating
-from libc.math cimport INFINITY
+from libc.float cimport DBL_EPSILON, FLT_EPSILON
+from libc.math cimport INFINITY, fabs, frexp, ldexp, log, sqrt
 from libc.string cimport memcpy, memset
 
 from cgru.core cimport gradients
@@ -23,7 +26,7 @@ from cgru.core.kernels cimport (
 from cgru.core.plan cimport GRADIENTS, largest_workspace_size
 from cgru.core.threads cimport share, worth
 from cgru.network.training.compiled.numbers cimport (
-    COPY, MULTIPLY, add_to, combine, draw_mask, input_as_rows, kept_scale, scale_clip,
+    COPY, MULTIPLY, add_to, combine, draw_mask, input_as_rows, kept_scale, scale_clip, subtract_rows,
 )
 from cgru.network.training.compiled.random cimport bit_generator_of
 from cgru.network.training.compiled.stage cimport Arena, Piece, Size, Stage, assign, in_lanes, rows_at, time_major
@@ -31,6 +34,7 @@ from cgru.network.training.compiled.stage cimport Arena, Piece, Size, Stage, ass
 cdef enum:
     AVERAGE, LARGEST, LAST  # the poolings of a Pool
     BLOCK_ROWS = 512  # rows of a block of a Dense, which one thread computes
+    ROUNDING = 4  # numbers in a range of so many eps of their dtype, relative to the largest, count as constant
 
 cdef enum:
     LENGTH, HOP, BEFORE, ZEROS, FILLS  # indices of Frames' options in `Stage.numbers`
@@ -71,6 +75,11 @@ cdef int make_plain(Stage *stage, dict description, random) except -1:
         stage.u, stage.stride = stage.numbers[LENGTH] * stage.n, stage.numbers[HOP]
     elif kind == "flip":
         stage.forward, stage.backward = _flip_forward, _flip_backward
+    elif kind == "normalize":
+        stage.forward, stage.backward, stage.u = _normalize_forward, _normalize_backward, description["parts"] * stage.n
+    elif kind == "difference":
+        stage.forward, stage.backward = _difference_forward, _difference_backward
+        stage.u = description["parts"] * stage.n
     else:
         raise ValueError(f"stage: expected one that is compiled, got {kind!r}")
     return 0
@@ -268,6 +277,142 @@ cdef int _frames_backward(Stage *stage, const Piece *piece) except -1 nogil:
             for i in range(rows_at(&stage.output_piece, True, j)):
                 if 0 <= t < piece.length[i]:
                     add_to(_address(stage.dX, i, t, size), _address(stage.dA, i, j, size) + p * n * size, n, size)
+    return 0
+
+
+# --- Normalize ---
+
+cdef bint _moments(const floating *x, Py_ssize_t step, Py_ssize_t length, double *mean,
+                   double *deviation) noexcept nogil:
+    """Set mean and deviation of `length` numbers that lie `step` apart; return whether they are constant.
+
+    As in cgru/layers/normalize.py: the deviation of a constant is set to 1.
+    """
+    cdef double low = x[0], high = x[0], total = 0, squares = 0, largest, down, apart
+    cdef Py_ssize_t t
+    cdef double epsilon = FLT_EPSILON if sizeof(floating) == 4 else DBL_EPSILON
+    cdef int exponent
+    for t in range(length):
+        low, high = min(low, x[t * step]), max(high, x[t * step])
+    largest = max(fabs(low), fabs(high))
+    frexp(largest, &exponent)
+    down = ldexp(1, -max(-1022, min(exponent, 1022)))  # 1 / unit
+    for t in range(length):
+        total += x[t * step] * down - low * down
+    mean[0] = low + total / length / down
+    for t in range(length):
+        apart = (x[t * step] - mean[0]) * down
+        squares += apart * apart
+    deviation[0] = sqrt(squares / length) / down
+    if high * down - low * down <= ROUNDING * epsilon * (largest * down):
+        deviation[0] = 1
+        return total == total  # comparisons pass over NaN, sums keep it
+    return False
+
+
+cdef void _normalize_feature(const floating *x, Py_ssize_t step, Py_ssize_t length, floating *to, Py_ssize_t to_step,
+                             Py_ssize_t n, bint keep) noexcept nogil:
+    """Normalise one feature of one row; with `keep` log(deviation) and mean are n and 2 n numbers behind it."""
+    cdef double mean, deviation
+    cdef bint constant = _moments[floating](x, step, length, &mean, &deviation)
+    cdef Py_ssize_t t
+    for t in range(length):
+        to[t * to_step] = 0 if constant else <floating>((x[t * step] - mean) / deviation)
+        if keep:
+            to[t * to_step + n], to[t * to_step + 2 * n] = <floating>log(deviation), <floating>mean
+
+
+cdef void _normalize_feature_back(const floating *x, Py_ssize_t step, Py_ssize_t length, const floating *d,
+                                  Py_ssize_t d_step, floating *dx, Py_ssize_t dx_step, Py_ssize_t n,
+                                  bint keep) noexcept nogil:
+    """Compute dx of one feature of one row from d, where the normalised feature has its gradient."""
+    cdef double mean, deviation, z, offset = 0, slope = 0, dmean = 0
+    cdef bint constant = _moments[floating](x, step, length, &mean, &deviation)
+    cdef Py_ssize_t t
+    for t in range(length):
+        z = (x[t * step] - mean) / deviation
+        offset += d[t * d_step]
+        slope += d[t * d_step] * z
+        if keep:
+            slope -= d[t * d_step + n]
+            dmean += d[t * d_step + 2 * n]
+    for t in range(length):
+        z = (x[t * step] - mean) / deviation
+        z = 0 if constant else (d[t * d_step] - offset / length - z * (slope / length)) / deviation
+        dx[t * dx_step] = <floating>(z + dmean / length)
+
+
+cdef int _normalize_forward(Stage *stage, const Piece *piece) except -1 nogil:
+    """A = (X - mean) / deviation of each feature over the row's steps, and with 3 n outputs log(deviation) and mean."""
+    cdef Py_ssize_t i, c, n = stage.n
+    cdef bint keep = stage.u > n
+    cdef cgru_array X = input_as_rows(stage, piece)
+    stage.A = time_major(stage.out, stage.u, piece.m)
+    for i in range(piece.m):
+        for c in range(n):
+            if stage.k.size == 4:
+                _normalize_feature[float](<float *>X.data + i * X.sample + c, X.step, piece.length[i],
+                                          <float *>stage.out + i * stage.u + c, stage.A.step, n, keep)
+            else:
+                _normalize_feature[double](<double *>X.data + i * X.sample + c, X.step, piece.length[i],
+                                           <double *>stage.out + i * stage.u + c, stage.A.step, n, keep)
+    return 0
+
+
+cdef int _normalize_backward(Stage *stage, const Piece *piece) except -1 nogil:
+    """dX = (dA - mean(dA) - A * mean(dA * A)) / deviation, and the shares of log(deviation) and mean."""
+    cdef Py_ssize_t i, c, n = stage.n
+    cdef bint keep = stage.u > n
+    cdef cgru_array X = stage.X, dA = stage.dA, dX = stage.dX
+    for i in range(piece.m):
+        for c in range(n):
+            if stage.k.size == 4:
+                _normalize_feature_back[float](
+                    <float *>X.data + i * X.sample + c, X.step, piece.length[i], <float *>dA.data + i * dA.sample + c,
+                    dA.step, <float *>dX.data + i * dX.sample + c, dX.step, n, keep)
+            else:
+                _normalize_feature_back[double](
+                    <double *>X.data + i * X.sample + c, X.step, piece.length[i], <double *>dA.data + i * dA.sample + c,
+                    dA.step, <double *>dX.data + i * dX.sample + c, dX.step, n, keep)
+    return 0
+
+
+# --- Difference ---
+
+cdef int _difference_forward(Stage *stage, const Piece *piece) except -1 nogil:
+    """A[t] = X[t] - X[t - 1], 0 at the first step; with 2 n outputs X[t] stands in front of it."""
+    cdef Py_ssize_t t
+    cdef int size = stage.k.size
+    cdef cgru_array X = input_as_rows(stage, piece)
+    stage.A = time_major(stage.out, stage.u, piece.m)
+    for t in range(piece.s):
+        subtract_rows(_address(X, 0, t, size), X.sample, _address(X, 0, t - 1, size) if t else NULL, X.sample,
+                      _address(stage.A, 0, t, size), rows_at(piece, True, t), stage.n, stage.u, size)
+    return 0
+
+
+cdef void _difference_back(const Stage *stage, const Piece *piece, const floating *d, floating *dx) noexcept nogil:
+    """dX[t] = dA[t] - dA[t + 1] of the differences, which have no gradient at the first step, and dA[t] of X itself."""
+    cdef Py_ssize_t i, c, t, at, n = stage.n, behind = stage.u - n, step = stage.dA.step
+    cdef floating value
+    for t in range(piece.s):
+        for i in range(rows_at(piece, True, t)):
+            for c in range(n):
+                at = t * step + i * stage.dA.sample + c
+                value = d[at] if behind else 0
+                if t:
+                    value += d[at + behind]
+                if t + 1 < piece.length[i]:
+                    value -= d[at + behind + step]
+                dx[t * stage.dX.step + i * stage.dX.sample + c] = value
+
+
+cdef int _difference_backward(Stage *stage, const Piece *piece) except -1 nogil:
+    """dX[t] = dA[t] - dA[t + 1] of the differences, and dA[t] of X itself."""
+    if stage.k.size == 4:
+        _difference_back[float](stage, piece, <float *>stage.dA.data, <float *>stage.dX.data)
+    else:
+        _difference_back[double](stage, piece, <double *>stage.dA.data, <double *>stage.dX.data)
     return 0
 
 

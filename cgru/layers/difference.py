@@ -1,0 +1,123 @@
+"""Difference: each step minus the step before it."""
+
+from __future__ import annotations
+
+from string import Template
+from typing import Any
+
+import numpy as np
+
+from cgru.core.checks import flag
+from cgru.layers.layer import (
+    Fields,
+    Layer,
+    LayerPass,
+    Shape,
+    checked_sequences,
+    joined_shape,
+    mask_padding,
+    part_of,
+    zero_padding,
+)
+
+__all__ = ["Difference"]
+
+C = Template("""\
+/* layer $i: the step, and its difference from the step before; 0 at the first */
+static void layer_$i(real *rows, int *begun, const real *x) {
+    for (int i = 0; i < $n; i++) {
+        rows[$n + i] = *begun ? x[i] - rows[i] : 0;
+        rows[i] = x[i];
+    }
+    *begun = 1;
+}
+""")
+
+
+class Difference(Layer):
+    """Compute x_t - x_(t-1) of each feature along the steps, 0 at the first: (m, s, n) in and out.
+
+    With `keep` the series itself stands before its differences: (m, s, 2 n). The dtype stays, and so does the number of
+    steps.
+
+    The layer is causal: `Stream` and `export_c` carry one step. `truncate` refuses it, since the first difference of a
+    piece needs a step of the piece before. In a network with `stateful` layers the differences begin anew with each
+    batch. In a network the standardisation comes first, so that differences are in its units.
+
+    After the calls: `d` holds m, s, n; `fc` X (m, s, n) and A; `bc` dA and dX, of their shapes.
+
+    Args:
+        keep: whether the series stands before its differences.
+
+    Raises:
+        TypeError: `keep` is not a bool.
+    """
+
+    stride = None
+    stream = "difference"
+    fields = Fields(flags=("keep",))
+
+    def __init__(self, keep: bool = True) -> None:
+        super().__init__()
+        self.keep = flag(keep, "keep")
+
+    def __repr__(self) -> str:
+        return f"Difference(keep={self.keep})"
+
+    @property
+    def parts(self) -> int:
+        """Return how many features come out for one that goes in."""
+        return 2 if self.keep else 1
+
+    @property
+    def stage(self) -> dict[str, Any]:
+        """Return the stage of a compiled fit, with the number of features for each one that comes in."""
+        return {"kind": "difference", "parts": self.parts}
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """Return (m, s, 2 n), or without `keep` (m, s, n), for (m, s, n); ValueError for any other shape."""
+        return joined_shape(shape, self.parts)
+
+    def input_features(self, n: int) -> int:
+        """Return n / 2, or without `keep` n; ValueError if it is no integer."""
+        return part_of(n, self.parts)
+
+    def compute_shapes(self, A: np.ndarray) -> None:
+        """Set `d` and the shape of X in `fs` for an input A (m, s, n)."""
+        super().compute_shapes(checked_sequences(A))
+
+    def c_text(self, c: Any) -> Any:
+        """Return this layer's part of an exported C file: the last step and its difference are state."""
+        i, n = c.i, c.n
+        about = f"Difference from the step before, {n} features" + ", behind these" * self.keep
+        result = f"state->rows_{i}" + f" + {n}" * (not self.keep)
+        members = (f"$real rows_{i}[{2 * n}];", f"int begun_{i};")
+        step = f"layer_{i}(state->rows_{i}, &state->begun_{i}, {c.x});"
+        return c.part(about, self.parts * n, result, C.substitute(i=i, n=n), step, members)
+
+    def onnx_node(self, graph: Any, A: str) -> str:
+        """Add the differences of the steps of A to an ONNX graph; return the name of its output."""
+        steps = graph.op("Range", graph.whole(-1), graph.op("Sub", graph.count(A), graph.whole(1)), graph.whole(1))
+        before = graph.op("Gather", A, graph.op("Max", steps, graph.whole(0)), axis=1)
+        D = graph.op("Sub", A, before)
+        return graph.real(graph.op("Concat", A, D, axis=2) if self.keep else D)
+
+    def run(self, A: np.ndarray, lengths: np.ndarray | None = None) -> DifferencePass:
+        """Run A (m, s, n); return a pass whose output is (m, s, 2 n), or without `keep` (m, s, n).
+
+        Sample i has `lengths[i]` real steps (None: all).
+        """
+        X, steps = mask_padding(checked_sequences(A), lengths)
+        D = zero_padding(np.diff(X, axis=1, prepend=X[:, :1]), steps)
+        return DifferencePass(steps, X=X, A=np.concatenate([X, D], axis=2) if self.keep else D)
+
+
+class DifferencePass(LayerPass):
+    """One run of a `Difference`."""
+
+    def _compute_backward(self, dA: np.ndarray) -> dict[str, np.ndarray]:
+        *kept, dD = np.split(dA, dA.shape[2] // self._arrays["X"].shape[2], axis=2)
+        dX = kept[0].copy() if kept else np.zeros_like(dD)
+        dX[:, 1:] += dD[:, 1:]
+        dX[:, :-1] -= dD[:, 1:]
+        return {"dA": dA, "dX": dX}

@@ -1,0 +1,171 @@
+"""Normalize: each feature of each sample by its own mean and standard deviation over the steps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from cgru.core.checks import flag
+from cgru.layers.layer import (
+    Fields,
+    Layer,
+    LayerPass,
+    Shape,
+    checked_sequences,
+    joined_shape,
+    mask_padding,
+    part_of,
+    zero_padding,
+)
+
+__all__ = ["Normalize"]
+
+ROUNDING = 4  # a range of so many eps of the dtype, relative to the largest magnitude, counts as constant
+
+
+class Normalize(Layer):
+    """Subtract from each feature of each sample its mean over the real steps, and divide by its standard deviation.
+
+    Whatever the size and the offset of a series, its shape is left: (m, s, n) in and out. With `keep` the size and the
+    offset stand beside it as constant features: (m, s, 3 n), first the normalised features, then the natural logarithm
+    of each deviation, then each mean.
+
+    The deviation is that of the population, sqrt(mean((x - mean)^2)). A feature is constant in a sample if its largest
+    and smallest number differ by at most 4 eps of the dtype, relative to the larger magnitude. It becomes zeros, and
+    its deviation counts as 1, as in `Network.fit(standardize=True)`, so that the logarithm is 0. Means and deviations
+    are computed in float64. The dtype stays.
+
+    In a network the standardisation comes first. It changes no normalised feature; a deviation and a mean are in its
+    units: log(deviation) - log(scale) and (mean - net.mean) / net.scale. In float32 it rounds series that are far
+    smaller than the others at their offset: leave it out, or take float64, where sizes differ by many decades. A
+    `Scale` above this layer can bring the constant features to any range.
+
+    The layer needs the whole series: `Stream`, `export_c`, `truncate` and networks with `stateful` layers refuse it.
+
+    After the calls: `d` holds m, s, n; `fc` X (m, s, n) and A; `bc` dA and dX, of their shapes.
+
+    Args:
+        keep: whether the logarithms of the deviations and the means stand beside the normalised features.
+
+    Raises:
+        TypeError: `keep` is not a bool.
+    """
+
+    piecewise = False
+    whole_series = True
+    fields = Fields(flags=("keep",))
+
+    def __init__(self, keep: bool = True) -> None:
+        super().__init__()
+        self.keep = flag(keep, "keep")
+
+    def __repr__(self) -> str:
+        return f"Normalize(keep={self.keep})"
+
+    @property
+    def parts(self) -> int:
+        """Return how many features come out for one that goes in."""
+        return 3 if self.keep else 1
+
+    @property
+    def stage(self) -> dict[str, Any]:
+        """Return the stage of a compiled fit, with the number of features for each one that comes in."""
+        return {"kind": "normalize", "parts": self.parts}
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """Return (m, s, 3 n), or without `keep` (m, s, n), for (m, s, n); ValueError for any other shape."""
+        return joined_shape(shape, self.parts)
+
+    def input_features(self, n: int) -> int:
+        """Return n / 3, or without `keep` n; ValueError if it is no integer."""
+        return part_of(n, self.parts)
+
+    def compute_shapes(self, A: np.ndarray) -> None:
+        """Set `d` and the shape of X in `fs` for an input A (m, s, n)."""
+        super().compute_shapes(checked_sequences(A))
+
+    def onnx_node(self, graph: Any, A: str) -> str:
+        """Add the normalisation of A over its real steps to an ONNX graph, in float64; return the name of its output.
+
+        Differences from the smallest number are summed, as in `run`.
+        """
+        double = graph.onnx.TensorProto.DOUBLE
+        low, high = (
+            graph.op("Cast", graph.op(kind, graph.real(A, other), graph.integers(1)), to=double)
+            for kind, other in (("ReduceMin", np.inf), ("ReduceMax", -np.inf))
+        )
+        zero, one = graph.array("zero_double", 0, np.float64), graph.array("one_double", 1, np.float64)
+        if graph.steps:
+            count = graph.op("Unsqueeze", graph.op("Cast", graph.lengths(), to=double), graph.integers(1, 2))
+        else:
+            count = graph.op("Cast", graph.count(A), to=double)
+
+        def real(values: str) -> str:
+            return graph.op("Where", graph.mask(), values, zero) if graph.steps else values
+
+        def mean(values: str) -> str:
+            return graph.op("Div", graph.op("ReduceSum", values, graph.integers(1)), count)
+
+        above = real(graph.op("Sub", graph.op("Cast", A, to=double), low))
+        offset = mean(above)
+        centred = real(graph.op("Sub", above, offset))
+        deviation = graph.op("Sqrt", mean(graph.op("Mul", centred, centred)))
+        largest = graph.op("Max", graph.op("Abs", low), graph.op("Abs", high))
+        rounding = graph.array("rounding", ROUNDING * np.finfo(graph.dtype).eps, np.float64)
+        equal = graph.op("LessOrEqual", graph.op("Sub", high, low), graph.op("Mul", largest, rounding))
+        deviation = graph.op("Where", equal, one, deviation)
+        found = graph.op("Where", equal, zero, graph.op("Div", centred, deviation))
+        if self.keep:
+            shape, kept = graph.op("Shape", A), (graph.op("Log", deviation), graph.op("Add", low, offset))
+            found = graph.op("Concat", found, *(graph.op("Expand", each, shape) for each in kept), axis=2)
+        return graph.real(graph.op("Cast", found, to=graph.number))
+
+    def run(self, A: np.ndarray, lengths: np.ndarray | None = None) -> NormalizePass:
+        """Run A (m, s, n); return a pass whose output is (m, s, 3 n), or without `keep` (m, s, n).
+
+        Sample i has `lengths[i]` real steps (None: all).
+        """
+        X, steps = mask_padding(checked_sequences(A), lengths)
+        count = X.shape[1] if steps is None else steps.sum(axis=1, keepdims=True)
+        mean, deviation, constant = _moments(X, steps, count)
+        Z = zero_padding(np.where(constant, 0.0, (X - mean) / deviation), steps)
+        kept = (np.broadcast_to(each, Z.shape) for each in (np.log(deviation), mean) if self.keep)
+        found = zero_padding(np.concatenate([Z, *kept], axis=2), steps).astype(X.dtype, copy=False)
+        return NormalizePass(steps, (count, Z, deviation, constant), X=X, A=found)
+
+
+class NormalizePass(LayerPass):
+    """One run of a `Normalize`."""
+
+    def __init__(self, steps: np.ndarray | None, kept: tuple[Any, ...], **own: np.ndarray) -> None:
+        super().__init__(steps, **own)
+        self._kept = kept  # real steps, normalised features, deviations, which features are constant; in float64
+
+    def _compute_backward(self, dA: np.ndarray) -> dict[str, np.ndarray]:
+        count, Z, deviation, constant = self._kept
+        dZ, *kept = np.split(dA.astype(np.float64), dA.shape[2] // Z.shape[2], axis=2)
+        offset, slope, *kept = (each.sum(axis=1, keepdims=True) / count for each in (dZ, dZ * Z, *kept))
+        dlog, dmean = kept or (0.0, 0.0)
+        dX = np.where(constant, 0.0, (dZ - offset - Z * (slope - dlog)) / deviation) + dmean
+        return {"dA": dA, "dX": zero_padding(dX, self._steps).astype(dA.dtype, copy=False)}
+
+
+def _moments(X: np.ndarray, real: np.ndarray | None, count: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the mean and the deviation of each feature of each sample, and whether it is constant, (m, 1, n) each.
+
+    `real` (m, s, 1) says which steps are real (None: all), `count` how many. The deviation of a constant is given as 1.
+    Differences from the smallest number are summed, so that no digit is lost at a large offset, in units of a power of
+    two, so that no square overflows or underflows.
+    """
+    Y, inside = X.astype(np.float64), True if real is None else real
+    low = Y.min(axis=1, keepdims=True, where=inside, initial=np.inf)
+    high = Y.max(axis=1, keepdims=True, where=inside, initial=-np.inf)
+    largest = np.maximum(np.abs(low), np.abs(high))
+    unit = np.ldexp(1.0, np.clip(np.frexp(largest)[1], -1022, 1022))
+    constant = high / unit - low / unit <= ROUNDING * np.finfo(X.dtype).eps * (largest / unit)
+    above = zero_padding(Y / unit - low / unit, real)
+    mean = low + above.sum(axis=1, keepdims=True) / count * unit
+    squares = zero_padding(np.square((Y - mean) / unit), real)
+    deviation = np.sqrt(squares.sum(axis=1, keepdims=True) / count) * unit
+    return mean, np.where(constant, 1.0, deviation), constant

@@ -1,0 +1,276 @@
+"""Normalize: against each sample's own mean and deviation, central differences, constants, and networks with it."""
+
+import copy
+
+import numpy as np
+import pytest
+
+import cgru
+from cgru.core.lengths import mask
+from cgru.network.training import fit
+
+RNG = np.random.default_rng(0)
+DTYPES = (np.float32, np.float64)
+
+
+def normalized(x, keep):
+    """The outputs of one sample (s, n), computed in float64; no feature of it is constant unless s is 1."""
+    x = x.astype(np.float64)
+    if len(x) == 1:
+        parts = [0 * x, 0 * x, x]
+    else:
+        mean, deviation = x.mean(axis=0), x.std(axis=0)
+        parts = [(x - mean) / deviation, np.tile(np.log(deviation), (len(x), 1)), np.tile(mean, (len(x), 1))]
+    return np.concatenate(parts[: 3 if keep else 1], axis=1)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("keep", [True, False])
+@pytest.mark.parametrize("n", [1, 7, 17, 33])
+@pytest.mark.parametrize("s", [1, 7, 17, 33])
+def test_values_are_those_of_each_sample(s, n, keep, dtype):
+    layer, eps = cgru.Normalize(keep), np.finfo(dtype).eps
+    X = (RNG.standard_normal((3, s, n)) * 10.0 ** RNG.integers(-3, 4, (3, 1, n)) + RNG.standard_normal(n)).astype(dtype)
+    for lengths in (None, np.array([s, 1, max(1, s - 1)])):
+        real = np.full(3, s) if lengths is None else lengths
+        there = mask(real, s)
+        dirty = np.where(there, X, np.nan).astype(dtype)
+        A = layer.forward(dirty, lengths)
+        np.testing.assert_array_equal(layer.predict(dirty, lengths), A)
+        for a, x, k in zip(A, X, real, strict=True):
+            np.testing.assert_allclose(a[:k], normalized(x[:k], keep), rtol=8 * eps, atol=1e4 * np.finfo(float).eps)
+            assert not a[k:].any()
+        dX = layer.backward(RNG.standard_normal(A.shape))
+        assert not dX[~there[:, :, 0]].any()
+        parts = 3 if keep else 1
+        assert (A.shape, dX.shape, A.dtype, dX.dtype) == ((3, s, parts * n), X.shape, dtype, dtype)
+        assert layer.d == {"m": 3, "s": s, "n": n}
+        assert layer.fs == {"X": X.shape, "A": A.shape}
+        assert layer.bs == {"dA": A.shape, "dX": X.shape}
+
+
+@pytest.mark.parametrize("lengths", [None, [7, 4, 1]])
+@pytest.mark.parametrize("keep", [True, False])
+def test_central_differences(keep, lengths):
+    """With two features that differ in size and offset; a sample of one step is constant, and no smooth function."""
+    layer, X = cgru.Normalize(keep), RNG.standard_normal((3, 7, 2)) * [1, 0.1] + [0.5, -2]
+    weights = RNG.standard_normal(layer.forward(X, lengths).shape)
+    dX, found = layer.backward(weights), np.zeros(X.shape)
+    for place in np.ndindex(X.shape):
+        moved = np.zeros(X.shape)
+        moved[place] = 1e-6
+        up, down = (layer.predict(X + step, lengths) for step in (moved, -moved))
+        found[place] = (weights * (up - down)).sum() / 2e-6
+    np.testing.assert_allclose(dX, found, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_gradient_in_float32_is_summed_in_float64(dtype):
+    """Over many steps at a large offset, where sums in float32 would lose all digits."""
+    X = (RNG.standard_normal((2, 20_000, 1)) + 1000).astype(dtype)
+    dA = (RNG.standard_normal((2, 20_000, 3)) + 100).astype(dtype)
+    layer, due = cgru.Normalize(), cgru.Normalize()
+    A, wanted = layer.forward(X), due.forward(X.astype(np.float64))
+    np.testing.assert_array_equal(A, wanted.astype(dtype))
+    np.testing.assert_array_equal(layer.backward(dA), due.backward(dA.astype(np.float64)).astype(dtype))
+
+
+# --- constants ---
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("value", [0, 0.1, -3e7, 1e-30, 1e30])
+def test_a_constant_becomes_zeros(value, dtype):
+    """Its deviation counts as 1, and the gradient is that of the mean alone; the other feature is not touched."""
+    X = RNG.standard_normal((2, 19, 2)).astype(dtype)
+    X[:, :, 1] = value
+    X[1, 9:] = np.nan
+    layer, alone, lengths = cgru.Normalize(), cgru.Normalize(), [19, 9]
+    A, other = layer.forward(X, lengths), alone.forward(X[:, :, :1], lengths)
+    np.testing.assert_array_equal(A[:, :, ::2], other[:, :, [0, 1, 2]])
+    assert not A[:, :, [1, 3]].any()
+    np.testing.assert_array_equal(A[:, :, 5], np.where(mask(np.array(lengths), 19)[:, :, 0], X[0, 0, 1], 0))
+    dA = RNG.standard_normal(A.shape).astype(dtype)
+    dX = layer.backward(dA)
+    np.testing.assert_array_equal(dX[:, :, :1], alone.backward(dA[:, :, ::2]))
+    due = [dA[i, :k, 5].astype(np.float64).sum() / k for i, k in enumerate(lengths)]
+    for d, k, mean in zip(dX, lengths, due, strict=True):
+        np.testing.assert_allclose(d[:k, 1], mean, rtol=4 * np.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("scale", [1, -1, 2.0**100, 2.0**-100])
+def test_numbers_that_differ_by_rounding_are_constant(scale, dtype):
+    """By at most 4 eps of the larger magnitude."""
+    eps, layer = np.finfo(dtype).eps, cgru.Normalize()
+    near, far = (np.array([[[1], [1 - k * eps], [1]]]) * scale for k in (4, 4.5))
+    A = layer.predict(near.astype(dtype))
+    assert not A[:, :, :2].any()
+    np.testing.assert_allclose(A[:, :, 2], scale)
+    A = layer.predict(far.astype(dtype))
+    np.testing.assert_allclose(A[0, :, 0] * np.sign(scale), [0.5**0.5, -(2**0.5), 0.5**0.5], rtol=1e-6)
+    np.testing.assert_allclose(A[0, :, 1], np.log(4.5 * eps * abs(scale) * 2**0.5 / 3), rtol=1e-6)
+
+
+def test_what_was_computed_in_two_ways_is_constant():
+    assert not cgru.Normalize(keep=False).predict([[[0.3], [0.1 + 0.2]]]).any()
+
+
+@pytest.mark.parametrize("size", [1e-300, 1e-170, 1e170, 1e300])
+def test_no_square_overflows_or_underflows(size):
+    X = RNG.standard_normal((2, 9, 3))
+    A, due = cgru.Normalize().predict(X * size), cgru.Normalize().predict(X)
+    np.testing.assert_allclose(A[:, :, :3], due[:, :, :3], rtol=1e-12)
+    np.testing.assert_allclose(A[:, :, 3:6], due[:, :, 3:6] + np.log(size), rtol=1e-12)
+    np.testing.assert_allclose(A[:, :, 6:], due[:, :, 6:] * size, rtol=1e-12, atol=1e-14 * size)
+
+
+def test_a_large_offset_costs_no_digits_of_the_differences():
+    X = RNG.integers(-4, 5, (3, 50, 2)) / 1024
+    A, due = cgru.Normalize().predict(X + 2.0**32), cgru.Normalize().predict(X)
+    np.testing.assert_allclose(A[:, :, 2:4], due[:, :, 2:4], rtol=1e-6)
+    np.testing.assert_allclose(A[:, :, :2], due[:, :, :2], atol=1e-3)
+
+
+@pytest.mark.parametrize("constant", [True, False])
+def test_nan_comes_out_as_nan(constant):
+    """Of its sample and feature alone."""
+    X = np.full((2, 5, 2), 3.0) if constant else RNG.standard_normal((2, 5, 2))
+    X[0, 2, 1] = np.nan
+    lost = np.isnan(cgru.Normalize().predict(X))
+    due = np.zeros((2, 5, 6), bool)
+    due[0, :, 1::2] = True
+    np.testing.assert_array_equal(lost, due)
+
+
+# --- networks ---
+
+LENGTHS = np.array([17, 1, 9, 17, 2, 13, 8, 6, 17])
+SERIES = RNG.standard_normal((9, 17, 2)) * 10.0 ** RNG.uniform(-3, 3, (9, 1, 2)) + RNG.standard_normal((9, 1, 2))
+SERIES[3, :, 1] = 0.7
+LABELS = np.arange(9) % 3
+
+
+def made(dtype=np.float64, keep=True, **options):
+    """A network that normalises its inputs, what comes out of layers in lanes and not, and what has no gradient."""
+    layers = [cgru.Normalize(keep), cgru.GRU(3, sequences=True), cgru.Normalize(), cgru.Dense(4, "tanh")]
+    layers += [cgru.Normalize(keep=False), cgru.GRU(5, sequences=True, **options), cgru.Pool("mean"), cgru.Dropout(0.2)]
+    return cgru.Network([*layers, cgru.Dense(3, "softmax")], seed=1, dtype=dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("keep", [True, False])
+@pytest.mark.parametrize("lengths", [None, LENGTHS])
+def test_a_compiled_fit_is_that_of_the_loop(monkeypatch, lengths, keep, dtype):
+    found = []
+    for compiled in (True, False):
+        net = made(dtype, keep)
+        if not compiled:
+            monkeypatch.setattr(fit, "compiles", lambda model: False)
+        history = net.fit(
+            SERIES, LABELS, lengths=lengths, epochs=3, batch_size=4, standardize=True, validation=(SERIES, LABELS)
+        )
+        found.append((np.array([history.loss, history.validation_loss]), net.parameters()))
+    (losses, ours), (due, theirs) = found
+    rtol = 1e-10 if dtype == np.float64 else 2e-4
+    np.testing.assert_allclose(losses, due, rtol=rtol)
+    for key, array in ours.items():
+        np.testing.assert_allclose(array, theirs[key], rtol=rtol, atol=rtol, err_msg=key)
+
+
+def test_any_number_of_threads_gives_the_same_bits():
+    before, found = cgru.get_num_threads(), []
+    try:
+        for threads in (1, 4):
+            cgru.set_num_threads(threads)
+            net = made(np.float32)
+            net.fit(SERIES, LABELS, lengths=LENGTHS, epochs=2, batch_size=4)
+            found.append(net.parameters())
+    finally:
+        cgru.set_num_threads(before)
+    for key, array in found[0].items():
+        np.testing.assert_array_equal(array, found[1][key])
+
+
+def test_a_standardisation_before_it_changes_the_units_alone():
+    net = cgru.Network([cgru.Normalize(), cgru.GRU(2), cgru.Dense(3, "softmax")], seed=0)
+    net.fit(SERIES, LABELS, lengths=LENGTHS, epochs=1, standardize=True)
+    first, there = net.layers[0], mask(LENGTHS, 17)
+    A, due = first.predict(net.standardized(SERIES), LENGTHS), first.predict(SERIES, LENGTHS)
+    np.testing.assert_allclose(A[:, :, :2], due[:, :, :2], rtol=1e-6, atol=1e-9)
+    constant = there & (due[:, :, 2:4] == 0)  # deviations of constants count as 1 in either unit
+    np.testing.assert_allclose(A[:, :, 2:4], np.where(there & ~constant, due[:, :, 2:4] - np.log(net.scale), 0), 1e-6)
+    np.testing.assert_allclose(A[:, :, 4:], np.where(there, (due[:, :, 4:] - net.mean) / net.scale, 0), 1e-6)
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_files_copies_and_weights_of_fewer_bytes_keep_it(tmp_path, keep):
+    net = made(np.float32, keep)
+    due = net.predict(SERIES, LENGTHS)
+    net.save(tmp_path / "net.npz")
+    for other in (cgru.load(tmp_path / "net.npz"), copy.deepcopy(net)):
+        assert repr(other.layers) == repr(net.layers)
+        assert other.features == net.features == 2
+        np.testing.assert_array_equal(other.predict(SERIES, LENGTHS), due)
+    for kind in ("int8", "bfloat16"):
+        small = cgru.quantize(net, kind, calibration=SERIES.astype(np.float32), lengths=LENGTHS)
+        assert repr(small.layers[0]) == f"Normalize(keep={keep})"
+        assert np.abs(small.predict(SERIES, LENGTHS) - due).max() < 0.05
+
+
+def test_it_stands_above_tokens_and_frames():
+    tokens = RNG.integers(0, 5, (4, 12))
+    for below, X in (([cgru.Embedding(5, 3)], tokens), ([cgru.Frames(2)], RNG.standard_normal((4, 12, 3)))):
+        net = cgru.Network([*below, cgru.Normalize(), cgru.GRU(4), cgru.Dense(3, "softmax")], seed=0)
+        assert np.isfinite(net.fit(X, LABELS[:4], lengths=[12, 5, 7, 11], epochs=2).loss).all()
+
+
+# --- refused ---
+
+
+def test_refused(tmp_path):
+    for keep in (1, "yes", None):
+        with pytest.raises(TypeError, match=r"^keep: expected True or False, got"):
+            cgru.Normalize(keep)
+    layer = cgru.Normalize()
+    for call in (layer.forward, layer.compute_shapes):
+        with pytest.raises(ValueError, match=r"^A: expected all steps \(m, s, n\), got shape \(3, 2\)"):
+            call(np.ones((3, 2)))
+    with pytest.raises(RuntimeError, match="forward"):
+        layer.backward(np.ones((3, 2, 6)))
+    layer.forward(np.ones((3, 4, 2)))
+    with pytest.raises(ValueError, match=r"^dX: expected shape \(3, 4, 6\)"):
+        layer.backward(np.ones((3, 4, 2)))
+    with pytest.raises(ValueError, match=r"layer 1, Normalize: expected all steps \(m, s, n\), got \(m, 4\)"):
+        cgru.Network([cgru.GRU(4), layer, cgru.Dense(1)])
+    dense = cgru.Dense(2)
+    dense.forward(np.ones((1, 4)))
+    with pytest.raises(ValueError, match="a multiple of 3 features, got 4"):
+        cgru.Network([cgru.Normalize(), dense])
+    assert cgru.Network([cgru.Normalize(keep=False), dense]).features == 4
+
+
+def test_what_needs_the_whole_series_is_refused_where_steps_come_one_by_one(tmp_path):
+    net = cgru.Network([cgru.Normalize(), cgru.GRU(3), cgru.Dense(3, "softmax")])
+    net.predict(SERIES)
+    with pytest.raises(ValueError, match=r"^source: layer 0, Normalize\(keep=True\), cannot run .* needs all steps"):
+        cgru.Stream(net)
+    with pytest.raises(ValueError, match=r"^net: .*, got Normalize\(keep=True\) as layer 0, which needs the whole ser"):
+        cgru.export_c(net, tmp_path / "net.c")
+    with pytest.raises(ValueError, match=r"^truncate: .*, got Normalize\(keep=True\) as layer 0"):
+        net.fit(SERIES, LABELS, truncate=2)
+    due = r"^layers: expected none that is stateful beside Normalize\(keep=False\), layer 1, which needs the whole ser"
+    for stateful in (cgru.GRU(3, stateful=True), cgru.Bidirectional(cgru.GRU(3, stateful=True))):
+        with pytest.raises(ValueError, match=due):
+            cgru.Network([cgru.Dropout(), cgru.Normalize(keep=False), stateful, cgru.Dense(1)])
+
+
+def test_shapes():
+    for keep, parts in ((True, 3), (False, 1)):
+        layer = cgru.Normalize(keep)
+        assert layer.output_shape(("m", "s", 5)) == ("m", "s", parts * 5)
+        assert layer.output_shape((1, 1, 5)) == (1, 1, parts * 5)
+        assert layer.input_features(15) == 15 // parts
+        assert repr(layer) == f"Normalize(keep={keep})"
+    assert cgru.Normalize().output_shape(("m", "s", "e")) == ("m", "s", "3 e")
+    assert cgru.Normalize(False).output_shape(("m", "s", "e")) == ("m", "s", "e")
