@@ -610,7 +610,7 @@ def test_statistics_along_the_steps(kind, keep, lengths):
             given = {"X": X}
             if lengths:
                 given["lengths"] = np.array([s, max(1, s - 4), 1, max(1, s - 1)], np.int32)
-                X[~mask(given["lengths"], s)[:, :, 0]] = np.nan
+                X[~mask(given["lengths"], s)] = np.nan
             due = net.predict(X, given.get("lengths"))
             np.testing.assert_allclose(session.run(None, given)[0], due, atol=3e-6)
             np.testing.assert_array_equal(back.predict(X, given.get("lengths")), due)
@@ -623,7 +623,7 @@ def test_statistics_alone(layer, dtype, lengths):
     """Their own numbers at each step, to rounding, of series far from zero too."""
     rng = np.random.default_rng(0)
     net = cgru.Network([layer, cgru.Dense(layer.parts * 3, "identity")], seed=0, dtype=dtype)
-    X = (rng.standard_normal((4, 9, 3)) + [0, 1000, 0]).astype(dtype)
+    X = (rng.standard_normal((4, 9, 3)) + np.array([0, 1000, 0])).astype(dtype)
     X[:, :, 2] = 3
     net.make(X)
     net.head.p["W"][...], net.head.p["b"][...] = np.eye(layer.parts * 3), 0
