@@ -42,15 +42,16 @@ def stack(
     dropout: float,
     recurrent_dropout: float,
     steps: bool = False,
+    inputs: Sequence[Layer] = (),
     **options: Any,
 ) -> list[Layer]:
-    """Return the layers of a network: recurrent layers, a pool over their states, dropout, and the head.
+    """Return the layers of a network: input layers, recurrent layers, a pool over their states, dropout, and the head.
 
     steps: whether there are outputs at all steps; then there is no pool.
     options: further arguments of each `GRU`.
     """
     pooled = pool != "last" and not steps
-    made: list[Layer] = []
+    made = list(inputs)
     for i in range(layers):
         sequences = steps or pooled or i < layers - 1
         gru = GRU(units, sequences=sequences, recurrent_dropout=recurrent_dropout, **options)

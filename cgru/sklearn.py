@@ -14,8 +14,9 @@ import copy
 import json
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -30,12 +31,15 @@ try:
 except ImportError:
     raise ImportError("cgru.sklearn: scikit-learn is missing: pip install scikit-learn") from None
 
-from cgru import losses, recipe
+from cgru import input_layers, losses, recipe
+from cgru.core.checks import flag
 from cgru.core.dataframes import check_not_nested, is_indexed, refuse_indexed
 from cgru.core.lengths import padded
 from cgru.core.threads import get_num_threads, set_num_threads
 from cgru.files import Archive, atomic_write
+from cgru.input_layers import Choice
 from cgru.layers.dense import Dense
+from cgru.layers.layer import Layer
 from cgru.network import Network, files
 from cgru.network.data.mean_variance import mean_and_deviation
 from cgru.network.data.split import encode_groups
@@ -43,7 +47,7 @@ from cgru.network.history import Epoch
 from cgru.network.network import from_parts, to_parts, undo_target_scaling
 from cgru.network.options import OPTIONS
 from cgru.network.progress import epoch_text
-from cgru.optimizers import Adam
+from cgru.optimizers import Adam, check_number
 
 __all__ = ["GRUClassifier", "GRURegressor"]
 
@@ -160,11 +164,20 @@ class _Estimator(BaseEstimator):
             check_consistent_length(X, sample_weight)
         groups = encode_groups(groups, len(X))
         targets = self._targets(y, reset, classes, sample_weight)
-        batch_size, chosen = recipe.budget(len(X), self.batch_size, self.epochs)
-        net = self._new_network(targets, recipe.SCHEDULE if epochs is None else "constant") if reset else self.network_
+        batch_size, all_epochs = recipe.budget(len(X), self.batch_size, self.epochs)
         options = {name: value for name, value in self.get_params(deep=False).items() if name in OPTIONS}
         options.pop("class_weight", None)  # part of the sample weights
-        options |= {"epochs": epochs or chosen, "batch_size": batch_size, "remember_samples": True}
+        options |= {"epochs": epochs or all_epochs, "batch_size": batch_size, "recover": True}
+        samples = {"lengths": lengths, "sample_weight": sample_weight}
+        if not reset:
+            net, choice = self.network_, None
+        else:
+            seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
+            make = partial(self._new_network, targets, recipe.SCHEDULE if epochs is None else "constant", seed)
+            choice = self._choose_inputs(make, X, targets, epochs is None, groups=groups, **samples, **options)
+            self.inputs_, self.input_scores_ = choice.inputs, choice.scores
+            net = make(input_layers.build(choice.inputs, X, lengths, np.float32))
+        options["remember_samples"] = True
         enough = len(X) >= recipe.HELD_FROM or isinstance(self, ClassifierMixin)
         held = self.early_stopping and epochs is None and enough
         if held:
@@ -172,9 +185,11 @@ class _Estimator(BaseEstimator):
             options |= self._if_held_out
         with _threads(self.n_jobs):
             callback = _print_epoch if self.verbose else None
-            samples = {"lengths": lengths, "sample_weight": sample_weight}
-            history = net.fit(X, targets, recover=True, callback=callback, **samples, **options)
+            history = net.fit(X, targets, callback=callback, **samples, **options)
             notes = [history.problems()]
+            if choice is not None and choice.shrinkage is not None and not held:
+                for array in net.head.p.values():
+                    array *= choice.shrinkage
             if epochs is None:
                 scale = getattr(self, "target_scale_", 1.0)
                 note = recipe.nothing_learned(net, X, targets, lengths, sample_weight, scale)
@@ -186,16 +201,33 @@ class _Estimator(BaseEstimator):
             self.validation_scores_ = [epoch.validation_loss for epoch in history]
         return list(filter(None, notes))
 
-    def _new_network(self, targets: np.ndarray, schedule: Any) -> Network:
-        """Build a network for these targets from the estimator's parameters."""
+    def _new_network(
+        self, targets: np.ndarray, schedule: Any, seed: int, inputs: Sequence[Layer], more: int = 0
+    ) -> Network:
+        """Build a network for these targets from the estimator's parameters, with these input layers.
+
+        more: added to the seed.
+        """
         names = ("units", "layers", "bidirectional", "pool", "dropout", "recurrent_dropout")
         options = {name: getattr(self, name) for name in (*names, "learning_rate", "weight_decay")}
-        seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
+        options["bidirectional"] &= not self.causal
         loss = getattr(self, "loss", None)
         if loss is not None and not losses.named(loss).takes_class_numbers:
             raise ValueError(f'loss: expected a cross_entropy, such as "cross_entropy(0.1)", or None, got {loss!r}')
         head = Dense(len(self.classes_), "softmax") if targets.ndim == 1 else Dense(targets.shape[1], "identity")
-        return recipe.network(head, loss=loss, seed=seed, schedule=schedule, **options)
+        return recipe.network(head, loss=loss, seed=seed + more, schedule=schedule, inputs=inputs, **options)
+
+    def _choose_inputs(self, make: Any, X: np.ndarray, targets: np.ndarray, whole: bool, **options: Any) -> Choice:
+        """Choose the input layers, as `inputs` and `budget` say; for one epoch (not `whole`) without folds."""
+        flag(self.causal, "causal")
+        if self.inputs == input_layers.AUTO:
+            check_number(self.budget, "budget")
+            budget = self.budget if whole else 0
+            return input_layers.choose(make, X, targets, causal=self.causal, budget=budget, **options)
+        for layer in input_layers.parse(self.inputs):
+            if self.causal and layer.whole_series:
+                raise ValueError(f"inputs: expected layers that run step by step, as causal=True asks, got {layer!r}")
+        return Choice(self.inputs, {})
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None) -> Any:
         """Train on X and y, classes or numbers; `sample_weight` (m,) multiplies the loss of each sample.
@@ -291,6 +323,12 @@ class GRUClassifier(ClassifierMixin, _Estimator):
         layers: the number of GRU layers.
         bidirectional: whether each layer runs in both directions.
         pool: the pooling of the last layer's states for the head, as in `cgru.Pool`; "last" is the last state alone.
+        inputs: the layers before the first recurrent layer: "raw" for none, or some of "normalize", "difference" and
+            "frames(length, hop)" in their order, such as "difference+frames(8)". "auto": the best in three folds of
+            the training data, of as many as `budget` allows.
+        budget: seconds that choosing and training may take on one core of today, by a count of the work, so that the
+            same data and seed always make the same choice. 0: no folds.
+        causal: whether the network must run step by step, in a `Stream` and as C: one direction, no "normalize".
         dropout: the dropout rate between the layers and below the head.
         recurrent_dropout: the dropout rate of the states from step to step.
         learning_rate, weight_decay: those of Adam; the rate has a one-cycle schedule.
@@ -310,6 +348,8 @@ class GRUClassifier(ClassifierMixin, _Estimator):
     Attributes:
         classes_: the classes, sorted.
         n_features_in_: s for X (m, s), else e.
+        inputs_, input_scores_: the input layers that were taken, and by the text of each candidate its score in the
+            folds: the accuracy, or the mean squared error of targets in deviations; empty without folds.
         network_: the `cgru.Network`, with the classes; for a regressor a copy that predicts in the units of y.
         loss_curve_, n_iter_: the training loss of each epoch, and the number of epochs.
         validation_scores_: the validation loss of each epoch, with early_stopping.
@@ -324,6 +364,9 @@ class GRUClassifier(ClassifierMixin, _Estimator):
         layers: int = 1,
         bidirectional: bool = True,
         pool: str = recipe.POOL,
+        inputs: str = input_layers.AUTO,
+        budget: float = input_layers.BUDGET,
+        causal: bool = False,
         dropout: float = recipe.DROPOUT,
         recurrent_dropout: float = recipe.RECURRENT_DROPOUT,
         learning_rate: float = recipe.LEARNING_RATE,
@@ -400,6 +443,9 @@ class GRURegressor(RegressorMixin, _Estimator):
         layers: int = 1,
         bidirectional: bool = True,
         pool: str = recipe.POOL,
+        inputs: str = input_layers.AUTO,
+        budget: float = input_layers.BUDGET,
+        causal: bool = False,
         dropout: float = recipe.DROPOUT,
         recurrent_dropout: float = recipe.RECURRENT_DROPOUT,
         learning_rate: float = recipe.LEARNING_RATE,
@@ -408,7 +454,7 @@ class GRURegressor(RegressorMixin, _Estimator):
         batch_size: int | None = None,
         standardize: bool = True,
         average: float | None = None,
-        early_stopping: bool = True,
+        early_stopping: bool = False,
         validation_fraction: float = recipe.VALIDATION,
         n_iter_no_change: int = recipe.PATIENCE,
         warm_start: bool = False,
