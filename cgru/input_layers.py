@@ -8,6 +8,7 @@ m samples, s steps, e features per step.
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from functools import partial
@@ -16,7 +17,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike
 
+from cgru import losses
 from cgru.core.lengths import mask
+from cgru.core.row_blocks import is_mapped
 from cgru.layers.dense import Dense
 from cgru.layers.difference import Difference
 from cgru.layers.frames import Frames
@@ -113,7 +116,7 @@ def build(text: str, X: np.ndarray, lengths: np.ndarray | None, dtype: DTypeLike
 
 
 def candidates(s: int, causal: bool = False) -> list[str]:
-    """Return the texts to choose among for series of up to s steps, the one that is taken without a choice first.
+    """Return the texts to choose among for series of up to s steps; the first is the one without a choice.
 
     causal: leave out what needs the whole series.
     """
@@ -151,6 +154,8 @@ def choose(
     options: further options of `Network.fit`.
     """
     classes = y if y.ndim == 1 else None
+    if budget <= 0 or is_mapped(X):
+        return Choice(candidates(X.shape[1], causal)[0], {})
     layers = {text: build(text, X, lengths, dtype) for text in candidates(X.shape[1], causal)}
     first = next(iter(layers))
 
@@ -172,7 +177,11 @@ def choose(
         for text in tried
         for fold, (rows, _) in enumerate(folds)
     ]
-    results = fit_many(jobs, X, y, lengths=lengths, sample_weight=sample_weight)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "fit_many: interrupted")  # it is raised here
+        results = fit_many(jobs, X, y, lengths=lengths, sample_weight=sample_weight)
+    if any(isinstance(result.error, KeyboardInterrupt) for result in results):
+        raise KeyboardInterrupt
     outputs = {text: _held_out(results[i * FOLDS :][:FOLDS], folds, X, lengths) for i, text in enumerate(tried)}
     errors = {text: _errors(A, y) for text, A in outputs.items() if A is not None}
     if first not in errors:
@@ -181,15 +190,18 @@ def choose(
     scores = {text: np.average(each, weights=sample_weight) for text, each in errors.items()}
     if classes is not None:
         return Choice(chosen, {text: 1 - score for text, score in scores.items()})
-    return Choice(chosen, scores, shrinkage(outputs[chosen], y, sample_weight))
+    can_shrink = losses.named(results[0].network.loss).can_shrink
+    return Choice(chosen, scores, shrinkage(outputs[chosen], y, sample_weight) if can_shrink else None)
 
 
 def _held_out(results: Sequence[Result], folds: Sequence[Any], X: np.ndarray, lengths: np.ndarray | None) -> Any:
-    """Return the outputs (m, k) of the networks of all folds for what each held out; None where a fit failed."""
+    """Return what the networks of all folds predict for the samples held out, (m, k); None where a fit failed."""
     if any(result.error is not None for result in results):
         return None
     parts = [
-        result.network.predict(X[rows], None if lengths is None else lengths[rows])
+        losses.named(result.network.loss).point(
+            result.network.predict(X[rows], None if lengths is None else lengths[rows])
+        )
         for result, (_, rows) in zip(results, folds, strict=True)
     ]
     found = np.empty((len(X), parts[0].shape[1]))

@@ -20,6 +20,7 @@ from cgru.layers.dropout import Dropout
 from cgru.layers.layer import Layer
 from cgru.layers.pool import Pool
 from cgru.network import Network
+from cgru.network.sample_hashes import SampleHashes
 
 __all__ = [
     "DROPOUT", "EPOCHS", "HELD_FROM", "LEARNING_RATE", "LOSS", "PATIENCE", "POOL", "RECURRENT_DROPOUT", "SCHEDULE",
@@ -91,7 +92,10 @@ def network(
     elif weight_decay:
         raise ValueError(f"weight_decay: expected 0 with {optimizer}, which has none, got {weight_decay}")
     made, dtype = stack(head, pool=pool or POOL, **layers), np.float64 if float64 else np.float32
-    return Network(made, loss, kind(learning_rate, **rates), seed, names, dtype=dtype)
+    net = Network(made, loss, kind(learning_rate, **rates), seed, names, dtype=dtype)
+    if net.parameters():  # those of input layers, measured on the data that it will be trained on
+        net.remembered = SampleHashes()
+    return net
 
 
 def budget(m: int, batch_size: int | None = None, epochs: int | None = None) -> tuple[int, int]:

@@ -174,7 +174,8 @@ class _Estimator(BaseEstimator):
         else:
             seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
             make = partial(self._new_network, targets, recipe.SCHEDULE if epochs is None else "constant", seed)
-            choice = self._choose_inputs(make, X, targets, epochs is None, groups=groups, **samples, **options)
+            with _threads(self.n_jobs):
+                choice = self._choose_inputs(make, X, targets, epochs is None, groups=groups, **samples, **options)
             self.inputs_, self.input_scores_ = choice.inputs, choice.scores
             net = make(input_layers.build(choice.inputs, X, lengths, np.float32))
         options["remember_samples"] = True

@@ -267,11 +267,12 @@ def test_the_defaults_are_the_recipe_s():
         "units": 48, "layers": 1, "bidirectional": True, "pool": "last+mean+max", "dropout": 0.3,
         "recurrent_dropout": 0.2, "learning_rate": 5e-3, "weight_decay": 0.0, "epochs": None, "batch_size": None,
         "standardize": True, "average": None, "early_stopping": False, "validation_fraction": 0.2,
-        "n_iter_no_change": 20, "warm_start": False, "channels_first": False, "random_state": None, "n_jobs": None,
+        "n_iter_no_change": 20, "inputs": "auto", "budget": 10.0, "causal": False,
+        "warm_start": False, "channels_first": False, "random_state": None, "n_jobs": None,
         "verbose": 0,
     }  # fmt: skip
     assert GRUClassifier().get_params() == {**due, "class_weight": None, "loss": None}
-    assert GRURegressor().get_params() == {**due, "early_stopping": True}
+    assert GRURegressor().get_params() == due
 
 
 def test_a_regression_of_noise_says_the_mean_and_so_it_is_told():
@@ -283,7 +284,7 @@ def test_a_regression_of_noise_says_the_mean_and_so_it_is_told():
     assert {warning.filename for warning in caught} == {__file__}  # and not a line of the package's
     assert np.ptp(model.predict(X)) < 1e-4
     np.testing.assert_allclose(model.predict(X), y.mean(), atol=0.3)
-    loose = GRURegressor(units=4, early_stopping=False, epochs=60, random_state=0).fit(X, y)
+    loose = GRURegressor(units=4, budget=0, epochs=60, random_state=0).fit(X, y)
     assert np.ptp(loose.predict(X)) > 0.5
 
 
@@ -316,9 +317,10 @@ def test_a_refit_that_fails_changes_nothing():
 
 def test_few_samples_are_not_held_out():
     X, _ = waves(19)
-    model = GRURegressor(**SMALL, random_state=0).fit(X, X[:, 0, 0])
+    options = {**SMALL, "early_stopping": True}
+    model = GRURegressor(**options, random_state=0).fit(X, X[:, 0, 0])
     assert not hasattr(model, "validation_scores_")
-    assert hasattr(GRURegressor(**SMALL).fit(*[np.r_[a, a[:1]] for a in (X, X[:, 0, 0])]), "validation_scores_")
+    assert hasattr(GRURegressor(**options).fit(*[np.r_[a, a[:1]] for a in (X, X[:, 0, 0])]), "validation_scores_")
 
 
 def test_targets_of_steps_are_refused():
@@ -342,7 +344,8 @@ def test_targets_of_steps_are_refused():
 )
 def test_the_network_is_the_one_that_was_asked_for(options, kinds):
     X, y = waves()
-    net = GRUClassifier(3, epochs=1, learning_rate=0.01, weight_decay=0.2, **options).fit(X, y).network_
+    given = {"epochs": 1, "learning_rate": 0.01, "weight_decay": 0.2, "inputs": "raw"}
+    net = GRUClassifier(3, **given, **options).fit(X, y).network_
     assert [type(layer).__name__ for layer in net.layers] == kinds
     assert [layer.rate for layer in net.layers if isinstance(layer, cgru.Dropout)] == [0.3] * kinds.count("Dropout")
     assert net.layers[-1].d["u"] == 2
@@ -377,7 +380,7 @@ def test_threads(n_jobs, threads, monkeypatch):
         )
     cgru.set_num_threads(5)
     try:
-        GRUClassifier(units=2, epochs=1, n_jobs=n_jobs).fit(X, y).predict(X)
+        GRUClassifier(units=2, epochs=1, n_jobs=n_jobs, budget=0).fit(X, y).predict(X)
         assert cgru.get_num_threads() == 5
     finally:
         cgru.set_num_threads(before)
@@ -601,6 +604,7 @@ def test_early_stopping_holds_out_whole_groups():
     rng = np.random.default_rng(0)
     X, y = np.repeat(rng.standard_normal((15, 6, 2)), 4, axis=0), np.repeat(rng.standard_normal(15), 4)
     options = {"epochs": 60, "random_state": 0, "dropout": 0.0, "recurrent_dropout": 0.0, "n_iter_no_change": 60}
+    options |= {"early_stopping": True, "budget": 0}
     split, whole = (GRURegressor(**options).fit(X, y, groups=g) for g in (None, np.repeat(np.arange(15), 4)))
     assert min(split.validation_scores_) < 0.1 < 0.5 < min(whole.validation_scores_)
 
@@ -616,7 +620,7 @@ def test_groups_are_no_matter_where_nothing_is_held_out():
 def test_searches_and_pipelines_pass_groups_on(monkeypatch, tmp_path):
     X, y = waves(e=1)
     groups = np.array([f"s{i // 4}" for i in range(60)])
-    options = {"early_stopping": True, "epochs": 2, "random_state": 0}
+    options = {"early_stopping": True, "epochs": 2, "random_state": 0, "budget": 0}
     with sklearn.config_context(enable_metadata_routing=True):
         model = make_pipeline(StandardScaler(), GRUClassifier(4, **options).set_fit_request(groups=True))
         search = GridSearchCV(model, {"gruclassifier__units": [2, 3]}, cv=GroupKFold(3), refit=False)
@@ -633,6 +637,49 @@ def test_searches_and_pipelines_pass_groups_on(monkeypatch, tmp_path):
         seen.clear()
         search.fit(X[:, :, 0], y, groups=groups)
         assert seen == [None] * 6
+
+
+def test_inputs_are_chosen_said_and_saved(tmp_path):
+    rng = np.random.default_rng(0)
+    y = np.arange(60) % 2
+    shapes = np.where(y[:, None] == 1, np.sin(np.arange(12)), np.cos(np.arange(12)))
+    X = (shapes + 0.1 * rng.standard_normal((60, 12))) * 10 ** rng.uniform(-3, 3, (60, 1))
+    model = GRUClassifier(4, epochs=40, random_state=0).fit(X, y)
+    assert model.inputs_.startswith("normalize")
+    assert model.input_scores_[model.inputs_] > model.input_scores_["raw"] + 0.2
+    assert isinstance(model.network_.layers[0], cgru.Normalize)
+    assert model.score(X, y) > 0.9
+    again = GRUClassifier(4, epochs=40, random_state=0, n_jobs=2).fit(X, y)
+    assert (again.inputs_, again.input_scores_) == (model.inputs_, model.input_scores_)
+    np.testing.assert_array_equal(again.predict_proba(X), model.predict_proba(X))
+    model.save(tmp_path / "model.npz")
+    loaded = GRUClassifier.load(tmp_path / "model.npz")
+    assert (loaded.inputs_, loaded.input_scores_) == (model.inputs_, model.input_scores_)
+    np.testing.assert_array_equal(loaded.predict_proba(X), model.predict_proba(X))
+    given = GRUClassifier(4, epochs=2, inputs="difference+frames(3)").fit(X, y)
+    assert (given.inputs_, given.input_scores_) == ("difference+frames(3)", {})
+    kinds = [type(layer).__name__ for layer in given.network_.layers]
+    assert kinds[:4] == ["Difference", "Scale", "Frames", "Bidirectional"]
+
+
+def test_a_causal_estimator_runs_step_by_step():
+    X, y = waves()
+    model = GRUClassifier(4, epochs=10, causal=True, random_state=0).fit(X, y)
+    assert model.input_scores_
+    assert not any("normalize" in text for text in model.input_scores_)
+    stream = cgru.Stream(model.network_)
+    for x in X[0]:
+        out = stream.step(x)
+    out = stream.finish() if out is None else out
+    np.testing.assert_allclose(out, model.predict_proba(X[:1])[0], rtol=1e-4)
+    with pytest.raises(ValueError, match=r"^inputs: expected layers that run step by step, .* got Normalize"):
+        GRUClassifier(4, causal=True, inputs="normalize").fit(X, y)
+    with pytest.raises(TypeError, match=r"^causal: expected"):
+        GRUClassifier(4, causal="yes").fit(X, y)
+    with pytest.raises(ValueError, match=r"^inputs: expected \"raw\" or some of .*, got 'patches'"):
+        GRUClassifier(4, inputs="patches").fit(X, y)
+    with pytest.raises(ValueError, match=r"^budget: expected"):
+        GRUClassifier(4, budget=-1.0).fit(X, y)
 
 
 def test_the_mean_of_the_parameters(tmp_path):

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, fields, make_dataclass
 from typing import Any
 
 import cgru
-from cgru import losses, recipe
+from cgru import input_layers, losses, recipe
 from cgru.cli.help_text import DATA_HELP, PLAN_HELP, SERIES_HELP
 from cgru.datasets.missing_values import MISSING
 from cgru.network.options import OPTIONS, Settings
@@ -102,6 +102,16 @@ def _loss_name(text: str) -> str:
             return losses.SHORT.get(text, text)
     known = f"{', '.join(sorted(_REGRESSIONS))}, or for classes cross_entropy(SMOOTHING)"
     raise argparse.ArgumentTypeError(f"expected one of {known}, got {text!r}")
+
+
+def _inputs(text: str) -> str:
+    """Check the text of input layers, and return it."""
+    try:
+        if text != input_layers.AUTO:
+            input_layers.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error).removeprefix("inputs: ")) from None
+    return text
 
 
 def _executor_name(text: str) -> str:
@@ -191,7 +201,8 @@ _YES_NO = argparse.BooleanOptionalAction
 _REGRESSIONS = [name for name, kind in losses.LOSSES.items() if not kind.classifies]
 _METAVARS = {
     _COUNT: "N", _FROM_0: "N", _SECONDS: "S", _QUANTILE: "Q", _RATE: "RATE", _DECAY: "RATE", _SHARE: "RATE",
-    _name_list: "NAME", _word_list: "WORD,...", _loss_name: "LOSS", _executor_name: "WHERE", float: "DB",
+    _name_list: "NAME", _word_list: "WORD,...", _loss_name: "LOSS", _inputs: "LAYERS",
+    _executor_name: "WHERE", float: "DB",
 }  # fmt: skip
 _VOWELS = "(default: the embedded Japanese Vowels)"
 
@@ -261,6 +272,26 @@ class Building:
         _loss_name,
     )
     seed: int = option("of weights and shuffling", _FROM_0, 0)
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The options of the layers that prepare the inputs, as `cgru.input_layers.choose` takes them."""
+
+    inputs: str = option(
+        'layers before the first GRU layer: raw for none, or some of normalize, difference, "frames(length,hop)" and '
+        '"convolution(width,stride,channels)", joined by + in their order (default: auto, the best in three folds of '
+        "the training data; raw with a class for each step)",
+        _inputs,
+        input_layers.AUTO,
+    )
+    budget: float = option(
+        "seconds on one core that choosing and training may take, by a count of the work; 0 chooses without folds",
+        _SECONDS,
+        input_layers.BUDGET,
+        "S",
+    )
+    causal: bool = option("keep to what runs a step at a time, in a stream and as C: one direction, no normalize", bool)
 
 
 @dataclass(frozen=True)
@@ -351,6 +382,7 @@ class FitRequest:
     data: str | None = positional("DATA", f"the data set {_VOWELS}", nargs="?")
     test: str | None = _test()
     building: Building = part(Building)
+    preparing: Inputs = part(Inputs)
     reading: Reading = part(Reading)
     training: Any = part(Training)
     threads: int | None = option("threads to run on (default: {threads} here)", _COUNT)

@@ -14,12 +14,13 @@ import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 import cgru
-from cgru import recipe
+from cgru import input_layers, recipe
 from cgru.cli import arguments
 from cgru.cli.about import about
 from cgru.cli.arguments import Building, Reading, RequestError, as_data_error, as_request_error, parser, requested
@@ -34,6 +35,9 @@ from cgru.core.row_blocks import select_rows
 from cgru.datasets import Dataset, Split, described
 from cgru.datasets.column_names import as_names
 from cgru.datasets.summary import details
+from cgru.input_layers import AUTO
+from cgru.layers import Layer
+from cgru.network.data.mean_variance import mean_and_deviation
 from cgru.network.data.split import count_held_out, draw_held_out, encode_groups
 from cgru.quantization import compare_layers, output_noise
 from cgru.reports.comparison import outside, outside_in_words
@@ -93,12 +97,16 @@ def fit(request: arguments.FitRequest) -> int:
     building, training = _with_defaults(request.building, training, task, data, source)
     if request.reading.groups and not training.validation:
         raise RequestError("argument --groups: needs --validation SHARE")
-    train, held, notes = _hold_out(data, task, request, training.validation, source)
+    train, groups, held, notes = _hold_out(data, task, request, training.validation, source)
     size, epochs = recipe.budget(len(train.y), training.batch_size, training.epochs)
     progress = Progress(epochs, request.quiet)
     progress.say(*_summary(data, task, source, held), *notes, *map(as_options, details(data)))
 
-    net = _build_network(building, task, data)
+    if request.preparing.causal:
+        building = replace(building, bidirectional=False)
+    inputs, said = _choose_inputs(request.preparing, building, training, task, train, groups, size, epochs)
+    progress.say(*said)
+    net = _build_network(building, task, data, inputs)
     options = vars(training) | {"batch_size": size, "epochs": epochs}
     if held is not None:
         options["validation"] = held.X, held.y, held.lengths
@@ -158,11 +166,14 @@ def _with_defaults(building: Building, training: Any, task: Task, data: Dataset,
 
 def _hold_out(
     data: Dataset, task: Task, request: arguments.FitRequest, share: float | None, source: str
-) -> tuple[Split, Split | None, list[str]]:
-    """Split the training data for validation; return (training split, validation split or None, notes for the user)."""
+) -> tuple[Split, np.ndarray | None, Split | None, list[str]]:
+    """Split the training data for validation.
+
+    Return (training split, its groups (m,) or None, validation split or None, notes for the user).
+    """
     train, m, seed = data.train._replace(y=task.train), len(task.train), request.building.seed
     if not share or m < 2:
-        return train, None, []
+        return train, data.groups, None, []
     classes = None if task.names is None or at_steps(task.train) else task.train
     if task.names is None and data.groups is None:
         held = np.zeros(m, bool)
@@ -180,7 +191,36 @@ def _hold_out(
     for i in () if classes is None else np.flatnonzero(np.bincount(classes) == 1):
         where = "held back, so that nothing is learned of it" if held[classes == i].all() else "trained on"
         notes.append(f"note: class {task.names[i]} has one sequence, which is {where}")
-    return kept, out, notes
+    return kept, select_rows(data.groups, np.flatnonzero(~held)), out, notes
+
+
+def _choose_inputs(
+    given: arguments.Inputs, building: Building, training: Any, task: Task, train: Split, groups: np.ndarray | None,
+    batch_size: int, epochs: int,
+) -> tuple[list[Layer], list[str]]:  # fmt: skip
+    """Choose the input layers; return (layers, lines about a choice). RequestError where they do not fit."""
+    causal = given.causal or not building.bidirectional
+    dtype = np.float64 if building.float64 else np.float32
+    if given.inputs != AUTO:
+        with as_request_error("argument --inputs: "):
+            layers = input_layers.build(given.inputs, train.X, train.lengths, dtype)
+        if given.causal and any(layer.whole_series for layer in layers):
+            raise RequestError(
+                f"argument --inputs: expected layers that run step by step with --causal, got {given.inputs}"
+            )
+        return layers, []
+    if at_steps(task.train):
+        return [], []
+    y = train.y
+    if task.names is None:
+        mean, deviation = mean_and_deviation(y.reshape(len(y), -1))
+        y = (y.reshape(len(y), -1) - mean) / deviation
+    network = partial(_network, building, task)
+    choice = input_layers.choose(
+        network, train.X, y, lengths=train.lengths, groups=groups, causal=causal, budget=given.budget, epochs=epochs,
+        batch_size=batch_size, dtype=dtype, standardize=True, recover=True, class_weight=training.class_weight,
+    )  # fmt: skip
+    return input_layers.build(choice.inputs, train.X, train.lengths, dtype), [f"inputs: {choice}"]
 
 
 def _choose_scored_split(data: Dataset, held: Split | None, task: Task) -> tuple[Split, str]:
@@ -210,11 +250,16 @@ def _summary(data: Dataset, task: Task, source: str, held_out: Split | None) -> 
     return list(filter(None, [f"{source}: {goal}, sequences of {steps} steps of {e} features", sizes, task.note]))
 
 
-def _build_network(building: Building, task: Task, data: Dataset) -> cgru.Network:
-    """Build the network of `cgru fit`, with the names of features and targets, and how its data are read."""
+def _network(building: Building, task: Task, inputs: Sequence[Layer], more: int = 0) -> cgru.Network:
+    """Build a network from these options with these input layers; `more` is added to the seed."""
     options = dict(vars(building))
-    options["dropout"] = options.pop("output_dropout")
-    net = build(task.names, task.numbers, at_steps(task.train), **options)
+    options |= {"dropout": options.pop("output_dropout"), "seed": building.seed + more}
+    return build(task.names, task.numbers, at_steps(task.train), inputs=inputs, **options)
+
+
+def _build_network(building: Building, task: Task, data: Dataset, inputs: Sequence[Layer]) -> cgru.Network:
+    """Build the network of `cgru fit`, with the names of features and targets, and how its data are read."""
+    net = _network(building, task, inputs)
     net.feature_names, net.target_names, net.reading = data.feature_names, data.target_names, data.reading
     return net
 

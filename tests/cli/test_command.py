@@ -72,7 +72,21 @@ def test_fit_is_repeatable_and_the_seed_counts(toy, tmp_path):
 
 
 def test_fit_does_what_its_options_say(toy, tmp_path, threads):
-    options = ("--units", 5, "--layers", 2, "--epochs", 7, "--validation", 0.2, "--float64", "--threads", 1)
+    options = (
+        "--units",
+        5,
+        "--layers",
+        2,
+        "--epochs",
+        7,
+        "--inputs",
+        "raw",
+        "--validation",
+        0.2,
+        "--float64",
+        "--threads",
+        1,
+    )
     out, err = run("fit", toy / "data.npz", *options, "-o", "model.npz", cwd=tmp_path)
     assert "trained 7 epochs" in out
     assert "\n24 sequences to train on, 6 held back, 10 to test on\n" in err
@@ -82,6 +96,39 @@ def test_fit_does_what_its_options_say(toy, tmp_path, threads):
     assert net.predict(X).dtype == np.float64
     assert cgru.get_num_threads() == 1
     assert tuple(net.class_names) == ("no", "yes")
+
+
+def test_inputs_are_chosen_and_said(tmp_path):
+    rng, y = np.random.default_rng(0), np.arange(60) % 2
+    shapes = np.where(y[:, None] == 1, np.sin(np.arange(12)), np.cos(np.arange(12)))
+    x = (shapes + 0.1 * rng.standard_normal((60, 12))) * 10 ** rng.uniform(-3, 3, (60, 1))
+    np.savez(tmp_path / "data.npz", x=x[:, :, None], y=y, lengths=12 - np.arange(60) % 3)
+    options = ("--units", 4, "--epochs", 40, "-o", "model.npz")
+    out, err = run("fit", "data.npz", *options, cwd=tmp_path)
+    said = next(line for line in err.splitlines() if line.startswith("inputs: "))
+    assert re.match(r"inputs: normalize\S*, [01][.\d]* in 3 folds \(raw 0\.\d+, ", said)
+    assert isinstance(cgru.load(tmp_path / "model.npz").layers[0], cgru.Normalize)
+    assert "whether it was trained on these before" not in out
+    assert "trained on these 60 samples" in run("evaluate", "model.npz", "data.npz", cwd=tmp_path)[0]
+
+    _, err = run("fit", "data.npz", *options, "--budget", 0, cwd=tmp_path)
+    assert "\ninputs: raw\n" in err
+    _, err = run("fit", "data.npz", *options, "--causal", cwd=tmp_path)
+    assert "normalize" not in err
+    run("export", "model.npz", "-o", "model.c", cwd=tmp_path)
+    _, err = run("fit", "data.npz", *options, "--inputs", "difference+frames(3,2)", cwd=tmp_path)
+    assert "inputs" not in err
+    assert cgru.load(tmp_path / "model.npz").layers[2].hop == 2
+    assert "normalize" in refused("fit", "data.npz", "--causal", "--inputs", "normalize", cwd=tmp_path)
+    assert 'expected "raw" or some of' in refused("fit", "data.npz", "--inputs", "frames", cwd=tmp_path)
+
+
+def test_the_numbers_of_a_regression_choose_inputs_too(tmp_path):
+    rng = np.random.default_rng(0)
+    x = np.cumsum(rng.standard_normal((60, 12, 1)), axis=1) + 100 * rng.standard_normal((60, 1, 1))
+    np.savez(tmp_path / "data.npz", x=x, y=1e6 + 10 * np.ptp(x, axis=(1, 2)))
+    _, err = run("fit", "data.npz", "--units", 8, "--epochs", 60, "-o", "model.npz", cwd=tmp_path)
+    assert re.search(r"\ninputs: (normalize|difference|normalize\+difference)\S*, 0\.\d+ in 3 folds", err)
 
 
 @pytest.mark.parametrize(
