@@ -142,7 +142,7 @@ def fit(request: arguments.FitRequest) -> int:
 
 
 def _with_defaults(building: Building, training: Any, task: Task, data: Dataset, source: str) -> tuple[Building, Any]:
-    """Return building and training options with the defaults of the task; RequestError where they do not fit it."""
+    """Return (building, training) options with the defaults of the task set; RequestError where they do not fit it."""
     if building.pool not in (None, "last") and at_steps(task.train):
         raise RequestError(f"argument --pool: {source} has a class for each step, so that there is nothing to pool")
     if task.names is None and training.validation is None and len(task.train) >= recipe.HELD_FROM:
@@ -159,7 +159,7 @@ def _with_defaults(building: Building, training: Any, task: Task, data: Dataset,
 def _hold_out(
     data: Dataset, task: Task, request: arguments.FitRequest, share: float | None, source: str
 ) -> tuple[Split, Split | None, list[str]]:
-    """Split the training data for validation; return (training split, validation split or None, notes for the user)."""
+    """Hold out a `share` of the training data (0 or None: none); return (training split, validation split, notes)."""
     train, m, seed = data.train._replace(y=task.train), len(task.train), request.building.seed
     if not share or m < 2:
         return train, None, []
@@ -184,7 +184,7 @@ def _hold_out(
 
 
 def _choose_scored_split(data: Dataset, held: Split | None, task: Task) -> tuple[Split, str]:
-    """Choose the split to score a model on; return (split, its name).
+    """Choose the split to score on: test, else the held-out one, else training data; return (split, its name).
 
     That is the test split if there is one, else the validation split, else the training data.
     """

@@ -113,6 +113,7 @@ def _as_series_error(path: str, series: list[Series]) -> Iterator[None]:
     """Raise the library's errors about y or y[2] as RequestError, with the name of the series in their place."""
 
     def name(found: re.Match) -> str:
+        """Return the name of the series that an error's match "y[i]" means."""
         return series[int(found[1] or 0)].name
 
     try:

@@ -92,7 +92,7 @@ def task_of(data: Dataset, source: str, tested: str | None = None) -> Task:
 def build(
     names: tuple[str, ...] | None, numbers: int, steps: bool, *, seed: int, loss: str, **options: Any
 ) -> cgru.Network:
-    """Build a network by `recipe.network`, with a head for the task.
+    """Build a network for classes of these `names`, or for `numbers` real targets (None); at each step with `steps`.
 
     names: those of the classes; None: a regression.
     numbers: the number of targets of a regression.
@@ -103,7 +103,7 @@ def build(
 
 
 def loss_of(names: Sequence[str] | None, asked: str | None, where: str, cure: str = "leave it out") -> str:
-    """Return the loss to train with: the one `asked` for, or the default of the task.
+    """Return the loss to train with, checked: the one `asked` for, or the default for classes (`names`) or numbers.
 
     names: those of the classes; None: a regression.
     where, cure: begin and end the RequestError for a loss that is not of the task.
@@ -128,7 +128,7 @@ def real_steps(X: np.ndarray, lengths: np.ndarray | None) -> np.ndarray:
 
 
 def _row_blocks(split: Split) -> Iterator[tuple[slice, Any]]:
-    """Yield (rows, mask of their targets that are not padding) for blocks of samples of a split."""
+    """Yield (slice of rows, mask of their targets that are not padding) for blocks of samples of a split."""
     for rows in slices(split.X.shape[:2]):
         lengths = None if split.lengths is None else split.lengths[rows]
         yield rows, real_steps(split.X[rows], lengths) if at_steps(split.y) else slice(None)
