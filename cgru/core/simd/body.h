@@ -59,8 +59,10 @@
 #include "batch_simd.h"
 #include "batch_simd_linear.h"
 
+/* Makes a string literal of a text, and of the value of a macro. */
 #define STRING_(text) #text
 #define STRING(text) STRING_(text)
+/* Makes the name of the kernels' table of a level and a type; `_OF` expands macros first. */
 #define TABLE_OF_(level, type) cgru_##level##_##type
 #define TABLE_OF(level, type) TABLE_OF_(level, type)
 

@@ -55,7 +55,9 @@
 #endif
 
 #if defined(__GNUC__)
+/* Asks the processor to load the cache line of an address. */
 #define PREFETCH(address) __builtin_prefetch(address)
+/* Tells the compiler that a condition is rarely true; its value is the condition's. */
 #define RARELY(condition) __builtin_expect(condition, 0)
 #else
 #define PREFETCH(address) ((void)(address))
