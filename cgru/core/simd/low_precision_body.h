@@ -14,6 +14,7 @@
 #elif BYTES == 32 && VNNI
 #define TARGET "avx2,fma,avxvnni"
 #elif BYTES == 32
+/* Makes a pragma of a text whose macros are expanded. */
 #define TARGET "avx2,fma"
 #elif BYTES == 64 && BF16
 #define TARGET "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512bf16"
@@ -49,6 +50,7 @@ PRAGMA_OF(GCC target(TARGET))
 #include "equations.h"
 #if LANES > 1
 typedef union { T x; INT bits; } cast;
+/* Converts integers to a vec, lane by lane. */
 #define CONVERT(x) __builtin_convertvector(x, vec)
 #else
 #define CONVERT(x) ((vec)(x))
@@ -56,8 +58,10 @@ typedef union { T x; INT bits; } cast;
 #include "quantize_row.h"
 #include "low_precision.h"
 
+/* Makes a string literal of a text, and of the value of a macro. */
 #define STRING_(text) #text
 #define STRING(text) STRING_(text)
+/* Makes the name of the kernels' table of a level; `_OF` expands macros first. */
 #define TABLE_OF_(level) cgru_low_precision_##level
 #define TABLE_OF(level) TABLE_OF_(level)
 
