@@ -80,7 +80,7 @@ INLINE void adam(const int follows, const cgru_optimizer_step *step, ptrdiff_t n
 }
 STEP(adam_step, adam)
 
-/* Updates n parameters: v = momentum v + g / (sqrt(square) + epsilon); p = decay p - rate v; square: running mean of g^2. */
+/* Updates n parameters: v = momentum v + g / (sqrt(square) + epsilon); p = decay p - rate v; square is a running mean. */
 INLINE void rmsprop(const int follows, const cgru_optimizer_step *step, ptrdiff_t n) {
     const T momentum = (T)step->beta[0], two = (T)(1 - step->beta[1]), rate = (T)step->rate;
     const T factor = (T)step->factor, decay = (T)step->decay, epsilon = (T)step->epsilon;
