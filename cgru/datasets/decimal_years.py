@@ -49,7 +49,7 @@ def decimal_years(values: np.ndarray, cells: Sequence[str] | None = None) -> Tim
 
 
 def odd_year(values: np.ndarray) -> int | None:
-    """Return the index of the first of `values` (n,) that is no month while four in five are; else None."""
+    """Return the index of the first of decimal years (n,) that is off the months where four in five lie; else None."""
     if values.dtype.kind != "f" or not ((values >= YEARS[0]) & (values < YEARS[1])).all():
         return None
     into = values * 12 - np.floor(values * 12 + EARLY)
@@ -58,7 +58,7 @@ def odd_year(values: np.ndarray) -> int | None:
 
 
 def _behind_the_point(values: np.ndarray, digits: int, short: bool) -> Times | None:
-    """Parse years with the month as two decimals, 1871.01 to 1871.12; return None for others."""
+    """Parse years with the month as decimals, 1871.01 to 1871.12; return None for others. `short`: .1 for October."""
     months = np.round(values % 1 * 100)
     if digits > 2 or not ((months >= 1) & (months <= 12)).all() or not (months == 12).any():
         return None

@@ -78,6 +78,7 @@ class _Folder:
     """
 
     def __init__(self, path: str | os.PathLike[str], names: Container[str]) -> None:
+        """Map the files of the folder `path` whose names are among `names`; see the class for errors."""
         self.headers: dict[str, np.ndarray] = {}
         self.all_names = sorted(file for file in os.listdir(path) if file.endswith(".npy"))
         for file in self.all_names:
@@ -105,6 +106,7 @@ class _Named:
     """View of an archive or folder in which each array has its canonical name: x for X, train_x for X_train."""
 
     def __init__(self, archive: Archive | _Folder, known: dict[str, tuple[str, ...]]) -> None:
+        """Find the arrays of an archive by their aliases, `known`; ValueError for an array under two of these."""
         self.headers: dict[str, Header | np.ndarray] = {}
         self._archive, self._names, self.folder = archive, {}, isinstance(archive, _Folder)
         self.all_names = archive.all_names

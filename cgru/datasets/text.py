@@ -133,6 +133,7 @@ def table_of_text(
     columns.pop("", None)
 
     def locate(row: int) -> str:
+        """Return where a row of the table is in the file, for errors."""
         return f"line {next(below(row))[0]}"
 
     def read(name: str) -> tuple[np.ndarray, np.ndarray]:

@@ -43,7 +43,7 @@ class Trend(NamedTuple):
 
 
 def trend_of(values: np.ndarray, codes: np.ndarray, kind: str) -> Trend:
-    """Return the trend of `values` (n,), numbers or ranks of dates, in the order of rows within each sequence.
+    """Return the `Trend` of values (n,), numbers or ranks of dates: how they change from row to row in each sequence.
 
     `codes` (n,) is the index of each row's sequence.
     """

@@ -236,6 +236,7 @@ class Writer:
     part = Part
 
     def __init__(self, layer: Any, i: int, x: str, n: int, dtype: np.dtype) -> None:
+        """Write layer number i, whose input of n numbers is read by the C expression `x`, with numbers of `dtype`."""
         self.layer, self.i, self.x, self.n, self.dtype = layer, i, x, n, dtype
 
     # --- numbers ---

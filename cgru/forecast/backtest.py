@@ -86,6 +86,7 @@ class Backtest:
         return self.errors[model][error][~np.isnan(self.errors[model]["MAE"])]
 
     def _mean(self, model: str) -> float:
+        """Return the mean over the origins of the error by which models are judged."""
         return float(self._known_errors(model, self.judge).mean())
 
     def table(self) -> str:

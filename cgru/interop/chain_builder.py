@@ -25,6 +25,7 @@ class ChainBuilder:
     """
 
     def __init__(self) -> None:
+        """Begin with an empty chain."""
         self.layers: list[Any] = []
         self.places: list[tuple[str, bool]] = []  # the name of the source, and whether it is a recurrent layer
 

@@ -156,6 +156,7 @@ class OnnxReader(Reader):
     def __init__(
         self, onnx: Any, graph: Any, arrays: dict[str, Any], opsets: dict[str, int], functions: set[tuple[str, str]]
     ) -> None:
+        """Read all nodes of the graph, then check its initial states, inputs and outputs; refuse what is not proved."""
         super().__init__()
         self.onnx, self.opsets, self.functions = onnx, opsets, functions
         self.initial: list[tuple[str, Traced | None]] = []  # node name and h0 of each layer

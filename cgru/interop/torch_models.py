@@ -237,10 +237,12 @@ def _traced_layers(source: Any) -> list[Any]:
         """The module in `eval`, called with x alone and the defaults of its other arguments."""
 
         def __init__(self) -> None:
+            """Copy the module, in `eval`."""
             super().__init__()
             self.model = copy.deepcopy(source).eval()
 
         def forward(self, x: Any) -> Any:
+            """Return the module's output for x alone."""
             return self.model(x)
 
     try:
@@ -274,6 +276,7 @@ class Trace(Reader):
     """A reader of a `torch.fx` trace, whose operations are described by ONNX nodes."""
 
     def __init__(self, torch: Any, source: Any, whole: Any, graph: Any, refuse: Refusal) -> None:
+        """Read all nodes of the trace `graph` of the module `source` into layers; refuse what is not proved."""
         super().__init__()
         self.torch, self.whole, self.source = torch, whole, source
         self.modules = {f"model.{path}".rstrip("."): module for path, module in source.named_modules()}
@@ -581,7 +584,7 @@ class Trace(Reader):
         return replace(value, axes=(*value.axes[:start], self.out, *value.axes[stop:]))
 
     def take_row_order(self) -> Any:
-        """Return and clear the order of the weight rows for the layer that now reads flattened frames."""
+        """Return the order of the weight rows of the layer that now reads flattened frames (an index), and clear it."""
         places, self.row_order = self.row_order, None
         return slice(None) if places is None else places
 

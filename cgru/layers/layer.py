@@ -351,6 +351,7 @@ class LayerPass(Pass):
     """A pass of a layer in NumPy. It keeps arrays by name, the output A among them, and shows them in `fc`."""
 
     def __init__(self, steps: np.ndarray | None, **own: np.ndarray) -> None:
+        """Keep the arrays `own` by name, the output A among them; `steps` (m, s, 1): true at real steps (None: all)."""
         shown = views(own)
         super().__init__(shown["A"], shown)
         self._steps = steps  # (m, s, 1), true where a step is real; None: all
@@ -398,7 +399,7 @@ def as_floats(A: Any, dtype: np.dtype | None = None) -> np.ndarray:
 
 
 def checked_sequences(A: Any) -> np.ndarray:
-    """Return A (m, s, n) as floats, checked as `as_floats` does."""
+    """Return A (m, s, n) as floats, checked as `as_floats` does; ValueError for (m, n)."""
     X = as_floats(A)
     if X.ndim != 3:
         raise ValueError(f"A: expected all steps (m, s, n), got shape {X.shape}")

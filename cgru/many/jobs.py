@@ -46,6 +46,7 @@ class SharedData:
     groups: Any = None
 
     def __post_init__(self) -> None:
+        """Raise ValueError for targets or other arrays without X, or X without targets."""
         if self.y is None and self.X is not None:
             raise ValueError("y: expected targets beside X, got None")
         for name in ("y", "lengths", "sample_weight", "groups"):

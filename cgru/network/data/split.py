@@ -80,6 +80,7 @@ def _draw_groups(which: np.ndarray, share: float, seed: Seed, classes: np.ndarra
         raise ValueError(f"groups: expected one at least that does not have all samples of a class, got none; {cure}")
 
     def distance(held: np.ndarray) -> np.ndarray:  # of held-out counts (..., classes) from the share
+        """Return the distance of held-out counts (..., classes) from the share, of all samples and of each class."""
         return np.abs(held.sum(axis=-1) / len(which) - share) + np.abs(held / total - share).mean(axis=-1)
 
     rng, draws = np.random.default_rng(seed), []

@@ -106,6 +106,7 @@ class Batches:
     whole = in_memory = False
 
     def __init__(self, spec: DataSpec, given: Iterable[Any], name: str = "") -> None:
+        """Read and check the first batch of the iterable `given`; see the class for the arguments."""
         self.spec, self.given, self.name = spec, given, name
         self.changes: tuple[Callable[[Data], Data], ...] = ()
         iterator = iter(given)
@@ -259,6 +260,7 @@ def as_data(spec: DataSpec, X: Any, y: Any, lengths: Any = None, sample_weight: 
         raise ValueError(f"{name}sample_weight: expected shape {' or '.join(map(str, due))}, got {weights.shape}")
 
     def checked(data: Data) -> Data:
+        """Return a block of samples with its targets checked."""
         return check_targets(spec, (data.X, data.lengths), data.y, data.weights, name)
 
     data = Mapped(X, y, lengths, None, spec.per_step, weights, spec.steppers, (checked,))
@@ -340,6 +342,7 @@ def check_batches(
     used["standardize"] = settings.standardize and not has_mean
 
     def again(trait: Trait) -> list[str]:  # the options in use that need more than one pass
+        """Return the names of options in use that have this trait: they need more than one pass over the batches."""
         return [name for name, option in OPTIONS.items() if option.traits & trait and used[name]]
 
     if validation is not None:
