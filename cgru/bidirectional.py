@@ -173,7 +173,7 @@ class Bidirectional(Layer):
         return {"kind": "recurrent", "merge": self.merge, "sequences": bool(self.sequences)}
 
     def onnx_node(self, graph: Any, A: str) -> str:
-        """Add a GRU node of two directions and the merge, on the array named A, to an ONNX graph; return its output's name."""
+        """Add a bidirectional GRU node on the array named A, and the merge, to a graph; return its output's name."""
         return graph.recurrent(self, A)
 
     @property

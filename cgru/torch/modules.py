@@ -66,7 +66,7 @@ def parent_of(module: Any) -> Any:
 def run(
     x: Tensor, h0: Tensor | None, weights: list[Tensor], sizes: Tensor | None, m: int, reverse: bool
 ) -> tuple[Tensor, Tensor]:
-    """Run one layer in one direction; return all states, laid out as x is, and the last ones (m, u).
+    """Run one layer in one direction; return (all states, laid out as x is, the last ones (m, u)).
 
     Caches are kept if a backward may follow.
     """

@@ -85,7 +85,7 @@ class Data:
         return (self[start : start + size] for start in range(0, len(self), size))
 
     def parts(self, size: int, order: np.ndarray | None = None) -> Iterator[tuple[Data, np.ndarray]]:
-        """Yield samples to take batches of `size` from, with their order; here all samples in one part.
+        """Yield (samples to take batches of `size` from, their order); here all samples at once, in the given order.
 
         Without `order` samples come as they stand.
         """

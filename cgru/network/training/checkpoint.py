@@ -78,6 +78,7 @@ class Checkpoint:
     """
 
     def __init__(self, path: Any, seconds: float, resume: bool, split_seed: np.random.SeedSequence) -> None:
+        """Check that `path` can be written, and read the checkpoint there if there is one; see the class for errors."""
         check_writable(path, KIND)
         self.path, self.seconds, self.split_seed = path, seconds, split_seed
         self.found: State | None = None
@@ -217,6 +218,7 @@ def _read_text(archive: Archive, arrays: Arrays | None = None) -> dict[str, Any]
     """Parse the JSON text of a checkpoint, and put the `arrays` in the places that name them."""
 
     def filled(entry: dict[str, Any]) -> Any:
+        """Return the array that an entry names; any other entry as it is."""
         return entry if arrays is None or entry.keys() != {"array"} else arrays[entry["array"]]
 
     return read_json(KIND, archive, filled)

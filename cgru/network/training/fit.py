@@ -51,6 +51,7 @@ class Fit:
     def __init__(
         self, model: Model, data: AnyData, held_out: AnyData | None, settings: Settings, shuffler: np.random.Generator
     ) -> None:
+        """Check and scale the data; `held_out` are the validation data, `shuffler` draws the order of samples."""
         check(settings, model, data)
         self.model, self.settings = model, settings
         self.metric_data = data if held_out is None else held_out  # the data for the metrics
@@ -83,7 +84,7 @@ class Fit:
         self.measured = model.mean, model.scale  # the standardisation that goes with the best parameters
 
     def __call__(self, fresh: bool, checkpoint: Checkpoint | None) -> History:
-        """Train and return the history; on any exception, put the best parameters so far in place first.
+        """Train and return the history; on any exception, first put the best parameters so far in place.
 
         `fresh`: the head's parameters are new, and so are not in the units of y.
         """
@@ -197,7 +198,7 @@ class Fit:
 
     @contextmanager
     def _head_scaled(self, fresh: bool, resumed: bool) -> Iterator[None]:
-        """Within the context, let the head predict scaled targets; afterwards, let it predict in the units of y.
+        """Within the context, the head predicts scaled targets (a `fresh` one does already); afterwards y in its units.
 
         The parameters of a `fresh` head, and those that come from a checkpoint, are scaled already.
         """
@@ -279,7 +280,7 @@ class Fit:
         )  # fmt: skip
 
     def _resume(self, found: State) -> None:
-        """Continue from the state of a checkpoint."""
+        """Continue from the state of a checkpoint: parameters, generators, histories, best parameters."""
         model = self.model
         for generator, state in zip(self._generators(), found.generators, strict=True):
             generator.state = state

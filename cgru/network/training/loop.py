@@ -41,7 +41,7 @@ class Snapshot:
 
     @classmethod
     def of(cls, model: Model) -> Snapshot:
-        """Copy the current parameters and optimizer's state of `model`."""
+        """Return copies of the current parameters and optimizer's state of `model`."""
         parameters = {key: array.copy() for key, array in model.parameters().items()}
         return cls(model, parameters, copy.deepcopy(model.carried))
 
@@ -72,6 +72,7 @@ class Loop(Updater):
     """The updater in Python. Updates change the model's own arrays, and each update reads the model's settings anew."""
 
     def __init__(self, model: Model, *how: Any) -> None:
+        """Update the model itself; `how` are the other arguments of `Updater`."""
         super().__init__(model, *how)
         self.row = 0
         # With `average`, within an epoch: the number of updates and the running mean of each parameter, by its key.
@@ -80,7 +81,7 @@ class Loop(Updater):
         self.keep()
 
     def epoch(self, parts: Parts, row: int = 0) -> Updates:
-        """Make an update for each batch of each part, with `truncate` for each slice of steps of a batch.
+        """Make an update for each batch of each part of the data, with `truncate` for each slice of its steps.
 
         `row` is how many updates in a row were left out just before.
         """

@@ -32,6 +32,7 @@ class Engine(Updater):
     """
 
     def __init__(self, model: Model, data: Data, *how: Any) -> None:
+        """Compile a program for the data; `how` are the other arguments of `Updater`."""
         super().__init__(model, *how)
         X = data.first.X
         self.e = X.shape[2] if X.ndim == 3 else 0
@@ -55,7 +56,7 @@ class Engine(Updater):
         return min(m, max(least, min(most, SCORED // steps))), steps, steps
 
     def _make_room(self, **pieces: tuple[int, int, int]) -> None:
-        """Create the program anew where its memory is too small for `pieces`: (samples, steps, steps of a sample)."""
+        """Compile the program anew where its memory is too small for `pieces`: (samples, steps, steps of a sample)."""
         due = self.room | {kind: _joint_size(self.room[kind], piece) for kind, piece in pieces.items()}
         if due == self.room:
             return
@@ -82,7 +83,7 @@ class Engine(Updater):
         return self.sources[kind][1]
 
     def epoch(self, parts: Parts, row: int = 0) -> Updates:
-        """Make an update for each batch of each part, with `truncate` for each slice of steps of a batch.
+        """Make an update for each batch of each part of the data, with `truncate` for each slice of its steps.
 
         `row` is how many updates in a row were left out just before.
         """
@@ -117,7 +118,7 @@ class Engine(Updater):
         return self.weights.largest()
 
     def keep(self) -> None:
-        """Save the current parameters and the optimizer's state for `restore`."""
+        """Save the current parameters and the optimizer's state, for `restore`, within the program."""
         self.weights.keep()
         self.kept = True
 
