@@ -368,7 +368,7 @@ def _has_numbers(split: Split | None) -> bool:
 
 
 def _as_task(split: Split | None, task: str | None, table: bool) -> Split | None:
-    """Return the split with targets of the dtype that the `task` needs; raise ValueError if they cannot be that.
+    """Return the split with targets of the dtype of `task`; ValueError if they cannot be, or are doubtful in a `table`.
 
     Without a task, targets from a `table` that may be classes or numbers are refused.
     """

@@ -318,7 +318,7 @@ def _is_called_time(table: Table, name: str, alone: bool) -> bool:
 
 
 def _read_times(table: Table, time: tuple[str, ...], spec: _ColumnSpec, every: int = 1) -> Times | None:
-    """Parse the times in columns; return None if they are no times, and without columns."""
+    """Parse the times in columns, of each `every`-th row; return None if they are no times, and without columns."""
     with contextlib.suppress(TypeError, ValueError):
         return _parse_columns(table, time, spec, every) if time else None
     return None
@@ -334,7 +334,7 @@ def _are_unique(table: Table, time: tuple[str, ...], spec: _ColumnSpec, codes: n
 
 
 def _parse_columns(table: Table, time: tuple[str, ...], spec: _ColumnSpec, every: int = 1) -> Times:
-    """Parse the times in columns, of each row or of each `every`-th; raise ValueError, with a cure, for no times."""
+    """Parse the times in columns, of each `every`-th row; raise ValueError, with a cure, for no times."""
     values = table.together(time, whole=spec.time_format is not None)[::every]
     if (found := _parse_decimal_years(table, time, spec.time_format)) is not None:
         return found

@@ -201,7 +201,7 @@ def _why_none(table: Table, pair: Sequence[str], form: str | None) -> str:
 
 
 def _alone(table: Table, name: str, free: Sequence[str], codes: np.ndarray) -> tuple[str, ...]:
-    """Return the only column called as times are, with the columns of the time of day if it is a date."""
+    """Return the column `name`, called as times are, with the columns of the time of day if it is a date."""
     _check_there(table, name)
     hour = find_hour(table, name, free, codes) if is_called(name, DATES) else ()
     is_part = part_of(name) not in (None, "clock")  # a day may be that of a month
@@ -272,7 +272,7 @@ def _otherwise(table: Table, names: Sequence[str]) -> str:
 
 
 def _by_values(table: Table, free: Sequence[str], codes: np.ndarray) -> tuple[str, ...]:
-    """Return the rising column that looks most like times by values and name, or ().
+    """Return the column that looks most like times by values and name, rising within each sequence (`codes`), or ().
 
     Raise ValueError if several look the same, or if the only candidates fall or have missing values.
     """
@@ -320,7 +320,7 @@ def _sort_key(name: str, trend: Trend) -> tuple[int, ...]:
 
 
 def _trend(table: Table, names: tuple[str, ...], codes: np.ndarray) -> Trend:
-    """Return the trend of columns; one that `repeats` if they are no numbers or dates, or have missing values."""
+    """Return the trend of columns within each sequence (`codes`); one that `repeats` for no numbers or dates."""
     none = Trend("", 0, 0, rises=False, repeats=True, regular=False)
     try:
         values = table.together(names)

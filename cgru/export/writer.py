@@ -122,7 +122,7 @@ def _cast_finite(values: np.ndarray, name: str, dtype: np.dtype) -> np.ndarray:
 
 
 def _loop(values: str, call: str, start: int, stop: int) -> str:
-    """Return the C loop that applies an activation, over padding too, so that it has no remainder."""
+    """Return the C loop that applies an activation, `call`, to values[start] to values[stop - 1]; "" for no call."""
     value = f"{values}[i]"
     return f"for (int i = {start}; i < {stop}; i++) {value} = {call.format(value)};" if call else ""
 

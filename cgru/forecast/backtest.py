@@ -192,7 +192,7 @@ def backtest(
 
 
 def _held_back(found: dict[str, np.ndarray], horizon: int, k: int, step: int | None, least: int) -> list[int]:
-    """Return the number of values after each of k origins, falling to `horizon`.
+    """Return the number of values after each of k origins, falling to `horizon`; `least` must be before the first.
 
     Raise ValueError if the shortest series has fewer than `least` values before the first origin.
     """
@@ -208,7 +208,7 @@ def _held_back(found: dict[str, np.ndarray], horizon: int, k: int, step: int | N
 
 
 def _before_first_origin(found: dict[str, np.ndarray], horizon: int, k: int, step: int | None = None) -> np.ndarray:
-    """Return the values of the longest series before the first origin, placed as if there were no season."""
+    """Return the values of the longest series before the first of k origins, placed as if there were no season."""
     left = _held_back(found, horizon, k, step, min_length(horizon, 1))[0]
     return max(found.values(), key=len)[:-left]
 

@@ -225,7 +225,7 @@ class Forecaster:
         return Windows(*parts), np.concatenate(futures), np.concatenate(held_out)
 
     def _scale_windows(self, past: np.ndarray, beside: np.ndarray, series: np.ndarray) -> Windows:
-        """Scale windows `past` (m, width) of a series, and join the inputs `beside` them (m, width, e)."""
+        """Scale windows `past` (m, width) of one `series`, and join the inputs `beside` them (m, width, e)."""
         level = past[:, -1:]
         scale = np.maximum(np.abs(past).mean(axis=1, keepdims=True), MIN_SCALE * np.abs(series).mean())
         scale[scale == 0] = 1
