@@ -76,6 +76,7 @@ def _number_type(kind: type, what: str, allowed: Callable[[Any], bool]) -> Calla
     """Return an argparse type for numbers of a `kind` that are `allowed`; `what` describes them in the error."""
 
     def parse(text: str):
+        """Return the number that a text has; ArgumentTypeError if it has none, or none that is allowed."""
         with contextlib.suppress(ValueError):
             value = kind(text)
             if allowed(value):

@@ -50,6 +50,7 @@ def _end_with_parent() -> None:
     """Start a thread that ends this process, a worker of the pool, when its parent process was killed."""
 
     def watch() -> None:
+        """Wait for the end of the parent process, then end this one."""
         multiprocessing.parent_process().join()
         os._exit(1)
 

@@ -178,6 +178,7 @@ def _fit_and_store(
     refused = []  # errors of workers with another version: these jobs are not done
 
     def note(result: Result) -> None:
+        """Store the record of a job, unless its worker refused it, and show that it is done."""
         if isinstance(result.error, OtherVersionError):
             refused.append(result.error)
             return

@@ -28,6 +28,7 @@ def _number_check(**bounds: Any) -> Check:
     """Return a check that a value is a number within `bounds`, the keywords of `check_number`."""
 
     def check(value: Any, name: str) -> float:
+        """Return a value as a float, once it is checked."""
         check_number(value, name, **bounds)
         return float(value)
 
@@ -52,6 +53,7 @@ def _choice_check(known: Collection[str]) -> Check:
     """Return a check for strings among those `known`."""
 
     def check(value: Any, name: str) -> str:
+        """Return a value, once it is checked to be among the known strings."""
         if not isinstance(value, str) or value not in known:
             raise ValueError(f"{name}: expected one of {', '.join(known)}, got {value!r}")
         return value

@@ -355,6 +355,7 @@ OUTER(1, 1) OUTER(2, 1) OUTER(3, 1) OUTER(4, 1) OUTER(1, 2) OUTER(2, 2) OUTER(3,
 OUTER(1, 3) OUTER(2, 3) OUTER(3, 3) OUTER(4, 3) OUTER(1, 4) OUTER(2, 4) OUTER(3, 4) OUTER(4, 4)
 #endif
 
+/* Lists the tiles of outer products of all heights for a number of columns. */
 #define OUTERS(columns) {outer_1x##columns, outer_2x##columns, outer_3x##columns, outer_4x##columns}
 static outer_function *const outers[OUTER_COLUMNS][OUTER_ROWS] = {
     OUTERS(1), OUTERS(2),

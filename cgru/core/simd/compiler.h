@@ -13,8 +13,9 @@
 #define VECTORS 0
 #endif
 
-/* UNROLL(n) unrolls the next loop up to n times, so that arrays of vectors become registers. */
+/* Makes a pragma of a text. */
 #define PRAGMA(text) _Pragma(#text)
+/* Unrolls the next loop up to n times, so that arrays of vectors become registers. */
 #if defined(__clang__)
 #define UNROLL(n) PRAGMA(clang loop unroll(full))
 #elif defined(__GNUC__)

@@ -5,9 +5,9 @@
  * r_, z_ and hh_ are the preactivations, hp is the previous state. Names and gradients are those of cgru/reference.py.
  * A function also stores its results in the cache arrays of the call that have data. */
 
-/* The sample of a row, and the address of step t of a sample in an array. */
-
+/* Returns the sample that a row holds. */
 #define SAMPLE(call, row) ((call)->order ? (call)->order[row] : (row))
+/* Returns the address of step t of sample i in an array. */
 #define AT(array, i, t) ((T *)(array).data + (i) * (array).sample + (t) * (array).step)
 
 /* The place of a vector in the arrays of a call. Lanes are units: columns c to c + n of step t of sample i, n <= LANES.

@@ -97,15 +97,19 @@ typedef void tile_function(const cgru_operand *operand, int operands, const T *w
 TILE_OF(single, 0, 1, 1, 4) TILE_OF(single, 0, 1, 2, 4) TILE_OF(single, 0, 1, 3, 4)
 TILE_OF(pair, 0, 1, 1, 2) TILE_OF(pair, 0, 1, 2, 2) TILE_OF(pair, 0, 1, 3, 2)
 TILE_OF(pair, 0, 2, 1, 2) TILE_OF(pair, 0, 2, 2, 2) TILE_OF(pair, 0, 2, 3, 2)
+/* Defines the tiles `many` and `packed` of a size. */
 #define TILE(rows, vectors) \
     TILE_OF(many, 0, rows, vectors, 1) TILE_OF(packed, 1, rows, vectors, ((rows) == 1 ? 4 : 1))
+/* Defines the tiles `many` and `packed` of all widths for a number of rows. */
 #define TILES(rows) TILE(rows, 1) TILE(rows, 2) TILE(rows, 3)
 TILES(1) TILES(2) TILES(3) TILES(4)
 #if ROWS > 4
 TILES(5) TILES(6) TILES(7) TILES(8)
 #endif
 
+/* Lists the tiles of all widths for a number of rows. */
 #define TABLE(kind, rows) {kind##_##rows##x1, kind##_##rows##x2, kind##_##rows##x3}
+/* Lists the tiles of all sizes. */
 #if ROWS > 4
 #define TABLES(kind)                                                                                 \
     {TABLE(kind, 1), TABLE(kind, 2), TABLE(kind, 3), TABLE(kind, 4), TABLE(kind, 5), TABLE(kind, 6), \

@@ -156,11 +156,15 @@ enum { INT8_ROWS = BYTES == 64 ? 4 : 2, BFLOAT16_ROWS = BYTES == 64 ? 2 : 1 };
         (void)scale;                                                                                                   \
         kind##_tile(rows, width, W, c, operand, ld, __VA_ARGS__);                                                      \
     }
-/* Define the tiles of each kind; of all widths; and list those of a number of rows. */
+/* Defines the tile of int8 of a size. */
 #define INT8_OF(rows, width) TILE_OF(int8, rows, width, scale, sums)
+/* Defines the tile of bfloat16 of a size. */
 #define BFLOAT16_OF(rows, width) TILE_OF(bfloat16, rows, width, sums)
+/* Defines the tile of bfloat16 with rounded rows of a size. */
 #define ROUNDED_OF(rows, width) TILE_OF(rounded, rows, width, sums)
+/* Defines the tiles of all widths for a number of rows by one of these. */
 #define WIDTHS(of, rows) of(rows, 1) of(rows, 2) of(rows, 3) of(rows, 4)
+/* Lists the tiles of all widths for a number of rows. */
 #define TILES(kind, rows) {kind##_##rows##_1, kind##_##rows##_2, kind##_##rows##_3, kind##_##rows##_4}
 WIDTHS(INT8_OF, 1)
 WIDTHS(INT8_OF, 2)
