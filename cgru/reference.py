@@ -213,7 +213,7 @@ def gradients(
     zoneout: np.ndarray | float | None = None,
     **options: bool,
 ) -> Arrays:
-    """Compute the gradients `'d' + name` of all parameters, summed over samples and steps.
+    """Return the gradients `'d' + name` of all parameters, summed over samples and steps, from both passes' caches.
 
     `fc` and `bc` are the caches that `forward` and `backward` returned. Steps are summed in the order in which they ran
     back, the last one first.

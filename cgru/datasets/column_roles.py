@@ -227,7 +227,7 @@ def _guess_wide(table: Table, spec: ColumnRoles, id: Sequence[str], time: Sequen
 
 
 def _check_features(table: Table, free: Sequence[str], id: Sequence[str], wide: bool, timed: bool) -> None:
-    """Raise ValueError for columns that are unlikely to be features, or in a wide table unlikely to be steps."""
+    """Raise ValueError for columns that are unlikely features, or if `wide` steps; `timed`: the times are known."""
     if wide:
         usual = Counter(map(_letters, free)).most_common(1)
         odd = [name for name in free if not may_be_step(name)]
@@ -262,7 +262,7 @@ def _counts_rows(table: Table, name: str) -> bool:
 
 
 def _letters(name: str) -> str:
-    """Return the part of a name that all steps of a feature share: the letters without numbers.
+    """Return the part of a name that all steps of a feature share: its letters, "month" for any month and so on.
 
     All names of months become "month", all of weekdays "weekday".
     """

@@ -322,7 +322,7 @@ for (size_t i = 0; i < n; i++)
 def _header_and_source(
     name: str, source: str, parts: Sequence[Part], dtype: np.dtype, tokens: int | None, every: bool, outputs_are: str
 ) -> tuple[str, str]:
-    """Return the texts of the header and the source of model `name`.
+    """Return (header, source), the texts of model `name` whose source file is `source`; `every`: outputs at each step.
 
     With `every` outputs are written after every step, else after the last.
     """

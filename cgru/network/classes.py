@@ -36,7 +36,7 @@ def _checked_names(names: Any, loss: str | Function, k: int) -> tuple[str, ...] 
 
 
 def _checked_classes(values: Any, loss: str | Function, k: int, per_step: bool) -> np.ndarray | None:
-    """Check that `values` has one value for each class of a head of k units; return an array.
+    """Return `values`, one for each class of a head of k units, as an array, checked; `per_step`: strings alone.
 
     Values are booleans, numbers of up to 64 bits or strings; the strings may stand in an array of objects.
     """
@@ -91,10 +91,10 @@ def _checked_different(names: Any, count: int | None, argument: str) -> tuple[st
 def encode_classes(
     y: Any, names: tuple[str, ...] | None, classes: np.ndarray | None, steps: np.ndarray | None, name: str
 ) -> Any:
-    """Replace each class in `y` by its index in `classes`; without `classes`, each string by its index in `names`.
+    """Return `y` with each class replaced by its index in `classes` or, without these, in `names`; padding gets 0.
 
-    `steps` (m, s) says which steps are real: padded ones get 0. A `y` without such classes, such as probabilities, is
-    returned as it is. `name` is a prefix for errors.
+    `steps` (m, s) says which steps are real. A `y` without such classes, such as probabilities, is returned as it is.
+    `name` is a prefix for errors.
     """
     known = names if classes is None else classes
     given = None if known is None else _as_classes(y, np.asarray(known), steps)
@@ -114,7 +114,7 @@ def encode_classes(
 
 
 def _as_classes(y: Any, known: np.ndarray, steps: np.ndarray | None) -> np.ndarray | None:
-    """Return `y` as strings or numbers, as `known` are, to be looked up there; None if its kind or axes differ."""
+    """Return `y` as strings or numbers, as `known` are; None if its kind or axes differ ((m, s) with `steps`)."""
     if known.dtype.kind in "UO":
         return as_strings(y)
     try:

@@ -39,7 +39,7 @@ def _finite(value: Any) -> Any:
 
 
 def classification(y: np.ndarray, A: np.ndarray, loss: losses.Loss, names: Sequence[str]) -> dict[str, Any]:
-    """Return the scores of a classification.
+    """Return the scores of a classification: accuracy, those of each class, confusion matrix, calibration.
 
     y: (n,) the true classes, or (n, k) of 0 and 1 for k independent labels.
     A: (n, k) probabilities, or (n, 1) those of the second of two classes.
