@@ -110,7 +110,7 @@ class Splittable:
         return fold[group_of_each]
 
     def _check_pair(self, pair: Any, name: str) -> RowSplit:
-        """Check a pair (train, test) of rows, and that no sample or group is in both; return it in rows of all samples."""
+        """Check a pair (train, test) of rows, and that no sample or group is in both; return rows of all samples."""
         if not isinstance(pair, list | tuple) or len(pair) != 2:
             raise TypeError(f"{name}: expected a pair (train, test), got {type(pair).__name__}")
         train, test = _as_indices(pair[0], len(self), f"{name} train"), _as_indices(pair[1], len(self), f"{name} test")
