@@ -31,7 +31,7 @@ class GRU(keras.layers.GRU):
     """
 
     def inner_loop(self, sequences: Any, initial_state: Any, mask: Any, training: bool = False) -> Any:
-        """Run all steps; return the output of the last step, all outputs in the order of processing, and the states."""
+        """Run all steps; return (last output, all outputs in the order of processing, [last state]), as Keras does."""
         cell, h0, weights = self.cell, keras.tree.flatten(initial_state)[0], []
         runs = self._matches_pytorch(training) and all(each is None for each in keras.tree.flatten(mask))
         if runs:
@@ -47,7 +47,7 @@ class GRU(keras.layers.GRU):
         return state, outputs.flip(1) if self.go_backwards else outputs, [state]
 
     def _matches_pytorch(self, training: bool) -> bool:
-        """Return whether the cell computes as PyTorch's does, its dropout one mask for all gates."""
+        """Return whether the cell computes as PyTorch's does, in `training` with one dropout mask for all gates."""
         cell = self.cell
         return (
             type(cell) is keras.layers.GRUCell

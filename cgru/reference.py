@@ -270,7 +270,7 @@ def start_gradient(
 def _products(
     p: Mapping[str, np.ndarray], x: np.ndarray, masked_hp: Arrays, variant: Variant
 ) -> tuple[Arrays, Arrays, Arrays]:
-    """Compute the gates' products x U and hp V, with `layer_norm` normalised; return both by gate, and caches.
+    """Return (x U by gate, hp V by gate, caches): the gates' products, with `layer_norm` normalised.
 
     `masked_hp` is the previous state for each gate, masked by recurrent dropout. If the reset gate comes before the
     product, the product of hh with the state is not computed here.
@@ -292,7 +292,7 @@ def _layer_norm(a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _layer_norm_backward(d: Arrays, gain: np.ndarray, n: np.ndarray, i: np.ndarray) -> tuple[Arrays, np.ndarray]:
-    """Backpropagate through the layer normalisation; return dL/da by gate, and of all gates side by side.
+    """Backpropagate through the layer normalisation; return (dL/da by gate, the same of all gates side by side).
 
     `d` is dL/d(gain * n) by gate; `n` and `i` are what the forward pass returned for a.
     """

@@ -369,7 +369,7 @@ def _load_model(path: str) -> cgru.Network:
 def _read_model_and_data(
     model: str, path: str | None, reading: Reading, scores: bool = True
 ) -> tuple[cgru.Network, Dataset, str, Split, str]:
-    """Load a model and read data for it; return (model, data, their name, split, its name).
+    """Load a model and read data for it; return (model, data, their name, split, its name); `scores`: with targets.
 
     The split is the test split if there is one, else all data. For `scores` its targets are those of the model: class
     indices or numbers. Print what was guessed of the data, and which features lie outside the model's training range.

@@ -48,7 +48,7 @@ def training_data(path: str | None, reading: Reading, test: str | None) -> tuple
 
 
 def model_data(net: cgru.Network, path: str | None, reading: Reading, targets: bool = True) -> tuple[Dataset, str]:
-    """Read data for a trained model; return (data, their name for messages).
+    """Read data for a trained model, with or without targets; return (data, their name for messages).
 
     Features and targets are matched to those of `net` by name where both have names. Options that are not given are
     those of the model's own training data. Without a path the data are the embedded data set.
@@ -154,7 +154,7 @@ def swap_note(data: Dataset) -> str | None:
 
 
 def _reading_of_model(net: cgru.Network, path: str, targets: bool) -> dict[str, Any]:
-    """Return the options by which the training data of `net` were read, as defaults for another file.
+    """Return the options by which the training data of `net` were read, as defaults for another file, with `targets`.
 
     For files that are no tables these are only `missing` and the task: such files describe themselves.
     """

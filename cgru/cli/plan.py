@@ -221,7 +221,7 @@ def _read_tables(path: str) -> dict[str, Any]:
 def _check_table(
     given: Mapping[str, Any], known: Mapping[str, tuple[Any, Check]], where: str, axes: bool = True
 ) -> tuple[dict[str, Any], dict[str, list[Any]]]:
-    """Check the table `given`; return ({key: value or default}, {key of an axis: its list of values}).
+    """Check the table `given`; return ({key: value}, {key of an axis: values}); `axes`: whether a list is an axis.
 
     given: the table.
     known: for each allowed key its default and its check.

@@ -151,7 +151,7 @@ cdef Inputs _choose_inputs(const Plan *plan, const cgru_call *call) noexcept nog
 # --- weights ---
 
 cdef bint _skips_packing(const Plan *plan, const cgru_call *call) noexcept nogil:
-    """Return whether a call is too short for packing its weights to pay, so that it reads them unpacked.
+    """Return whether a call reads its weights unpacked, too short for packing them to pay.
 
     Unpacked, a step of m rows takes about m + 2 units of time longer: m for sums that wait in a cache, 2 for weight
     rows that begin anywhere in a cache line. Packing takes `packing` units, and half as much again where the weights

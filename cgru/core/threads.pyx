@@ -79,7 +79,7 @@ cdef int worth(double flop, int most) noexcept nogil:
 
 cdef Py_ssize_t block_rows(Py_ssize_t m, Py_ssize_t row_bytes, Py_ssize_t weight_bytes, int threads,
                            bint ragged) noexcept nogil:
-    """Return how many of m samples run through all steps together as a block, the rows that one thread takes.
+    """Return how many of m samples run through all steps together as a block; `ragged`: their lengths differ.
 
     Each step reads the weights once for a block, so blocks are as large as the L2 cache allows for their rows. They are
     larger where the weights may have to come from memory. They are smaller where there would be no block for each

@@ -56,7 +56,7 @@ class ColumnRoles(NamedTuple):
 
 
 def assign_roles(table: Table, spec: ColumnRoles) -> tuple[ColumnRoles, list[str]]:
-    """Complete the specified roles by guesses; return all roles of the columns, and notes about the guesses.
+    """Complete the specified roles by guesses; return (all roles of the columns, notes about the guesses).
 
     Raise ValueError for a column that does not exist, and for a role that is ambiguous or has no candidate; the error
     names the option that settles it.

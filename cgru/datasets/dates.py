@@ -160,7 +160,7 @@ class _Layout(NamedTuple):
 
 
 def dates_in(texts: Sequence[str], mixed: bool = False, form: str | None = None) -> list[Dates]:
-    """Return all readings of a column's texts as dates or times of day; there may be none or several.
+    """Return all readings of texts as dates or times of day (none, one or several); `mixed`: some lack the time.
 
     Args:
         texts: the texts of the column.
@@ -253,7 +253,7 @@ def _groups(match: re.Match) -> Groups:
 
 @functools.cache
 def _patterns() -> tuple[dict[str, re.Pattern], dict[str, dict[str, re.Pattern]], dict[tuple[str, str], re.Pattern]]:
-    """Compile the patterns: of dates, of what may follow each date, and of parts of dates and clocks alone."""
+    """Return the patterns of dates by date, of what may follow by date and kind, and of parts and clocks alone."""
     dates = {
         date: re.compile(rf"(?:A,? ?)?(?P<date>{pattern}){'' if date == 'YMD' else '(?!0)'}\.?(?:,? ?A| \(A\))?")
         for date, pattern in _DATES.items()
@@ -405,7 +405,7 @@ def months_by_name(names: set[str]) -> list[tuple[dict[str, int], bool]]:
 def _read(
     texts: list[str], parts: list[tuple[Sequence[int], _Layout]], form: str, months: dict[str, int], is_english: bool
 ) -> Dates:
-    """Read the digits of all texts as dates; `parts` are the rows of each layout.
+    """Read the digits of all texts as dates of a form; `parts` are (rows, layout), `months` the names' numbers.
 
     `months` are the numbers of the months' names; `is_english` says whether these are English.
     """
@@ -450,7 +450,7 @@ def _is_unambiguous(layout: _Layout) -> bool:
 
 
 def _written(layout: _Layout, is_fine: bool, is_english: bool, longest: int) -> str:
-    """Return `Dates.written`: the precision of an ISO format, else the format of strftime.
+    """Return `Dates.written`: the precision of an ISO format (`is_fine`: microseconds), else the format of strftime.
 
     `longest` is the length of the longest month's name, which decides between %b and %B.
     """

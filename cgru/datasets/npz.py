@@ -28,7 +28,7 @@ _PLAIN = "biufSU"  # allowed kinds of dtype: booleans, numbers and strings
 
 
 def read_npz(path: str | os.PathLike[str], axes: str | None = None, groups: str = "", grouped: bool = True) -> Dataset:
-    """Read the data set from an `.npz` file or a folder of `.npy` files, as laid out by `cgru.datasets.read`.
+    """Read the data set from an `.npz` file or a folder of `.npy` files; `grouped`: with the array called `groups`.
 
     `axes` "mes" says that x is (m, e, s). `groups` is the name of the array of groups, "" for none. If `grouped`,
     groups are read, and a missing array is a ValueError.
@@ -143,7 +143,7 @@ def _dataset(archive: _Named, swapped: bool, groups: str) -> Dataset:
 
 
 def _split(archive: _Named, prefix: str, swapped: bool) -> Split | None:
-    """Read the split whose arrays begin with `prefix`; None if it has no x.
+    """Read the split whose arrays begin with `prefix` (`swapped`: x is (m, e, s)); None if it has no x.
 
     Shapes and dtypes are checked by the headers before x and y are read.
     """

@@ -308,7 +308,7 @@ def _guess_time(table: Table, spec: _ColumnSpec) -> tuple[str, ...]:
 
 
 def _is_called_time(table: Table, name: str, alone: bool) -> bool:
-    """Return whether a column's name hints at times.
+    """Return whether a column's name hints at times; if it is `alone` in the table, a weak hint is not enough.
 
     If the column is not `alone` and has no reals, hints of any language count.
     """

@@ -69,7 +69,7 @@ def _decoded(raw: bytes, encoding: str) -> str:
 def table_of_text(
     path: str | os.PathLike[str], decimal: str | None = None, index: bool = False, na: Sequence[str] = ()
 ) -> tuple[Table, list[str]]:
-    """Read the table in a text file; return it, and notes on the guessed separator, decimal sign and header.
+    """Read the table in a text file; return it, and notes on guesses. `index`: keep a first column without a name.
 
     Empty lines, rows without a value, and nameless columns without a value are left out.
 
@@ -248,7 +248,7 @@ def _guess_decimal(records: Iterable[tuple[int, list[str]]], separator: str) -> 
 
 
 def _check_names(names: list[str], columns: Sequence[np.ndarray], notes: list[str], index: bool) -> list[str]:
-    """Return the names of the columns, "" for columns to leave out; raise ValueError for a missing or double name."""
+    """Return the names of the columns, "" for ones to leave out (a first one stays with `index`); add notes."""
     kept = list(names)
     for i, name in enumerate(names):
         if name and not re.fullmatch(r"Unnamed: \d+", name):

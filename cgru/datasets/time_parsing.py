@@ -286,7 +286,7 @@ class _Column:
         raise ValueError(f"{self.name}: expected dates with one reading, got {got}; {cure}")
 
     def _odd(self, dated: bool) -> tuple[int, int | None]:
-        """Return (index of the first text not in the most common form, index of the first that is, or None)."""
+        """Return (index of the first text not in the most common form, index of the first that is or None)."""
         counts = collections.Counter()
         for text in self.texts[:LOOKED_AT]:
             counts.update({each.form for each in self._readings([text], dated)})

@@ -57,7 +57,7 @@ class _Cells(NamedTuple):
 
 
 def unfold(table: Table, id: str | None = None, time: str | None = None, timed: bool = True) -> Unfolded | None:
-    """Unfold a table with a row, or a column, for each year to one with a row for each month or quarter.
+    """Unfold a table with a row, or a column, for each year to one with a row for each month or quarter; else None.
 
     Args:
         table: the table.

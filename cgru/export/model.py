@@ -365,7 +365,7 @@ def _header_and_source(
 
 
 def _advance_functions(parts: Sequence[Part]) -> tuple[str, str]:
-    """Return the C functions that take a step if some layer changes the steps, and the C that ends a sequence.
+    """Return (C functions that take a step if some layer changes the steps, C that ends a sequence), "" for none.
 
     Each function ends at a part that may have nothing for the next one; the last parts come first.
     """

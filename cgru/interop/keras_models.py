@@ -352,7 +352,7 @@ def _write_layer(keras: Any, layer: Any, flipped: bool, dtype: str, refuse: Refu
 
 
 def _write_recurrent(keras: Any, layer: GRU | Bidirectional, flipped: bool, dtype: str, refuse: Refusal) -> Any:
-    """Return a GRU or Bidirectional as one of Keras, its weights not set."""
+    """Return a GRU or Bidirectional as one of Keras, its weights not set; `flipped`: whether a Flip follows."""
     cell = KERAS.checked_cell(layer, refuse)
     if (cell.reverse and cell.sequences) != flipped:
         raise refuse("states come in the order of processing there with go_backwards, and only so: as with a Flip")

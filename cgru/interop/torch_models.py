@@ -500,7 +500,7 @@ class Trace(Reader):
         return made
 
     def read_gru(self, node: Any, module: Any) -> tuple[Traced, Traced]:
-        """Add all layers of a GRU module; return its states and last states."""
+        """Add all layers of a GRU module; return (its states, its last states) as traced values."""
         given = dict(zip(("input", "hx"), node.args, strict=False)) | node.kwargs
         hx = given.get("hx")
         if hx is not None and self.resolve(hx) is not ZEROS:

@@ -224,9 +224,10 @@ class _Settings:
         self.costs: list[float] = []
 
     def check(self, samples: SharedData, validated: bool) -> Network:
-        """Check each setting by making its network, estimate its cost, and return the first network.
+        """Check each setting by making its network, and estimate its cost; return the first network.
 
-        ValueError where losses cannot be compared, or the first network does not accept the samples.
+        `validated`: whether the fits validate. ValueError where losses cannot be compared, or the first network does
+        not accept the samples.
         """
         first = None
         for setting in self.settings:

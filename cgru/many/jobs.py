@@ -278,7 +278,7 @@ class WorkerState:
 
 
 def run(job: Job, name: Any, shared: SharedData, keep: bool = True, state: WorkerState | None = None) -> Result:
-    """Fit the network of a job and score it, as `Network.fit` and `evaluate` do; return a result called `name`.
+    """Fit the network of a job and score it; return a result called `name`, with network and history if `keep`.
 
     An exception becomes the result's error. `shared` has arrays (`opened`). Meanwhile the network is among
     `state.networks`. KeyboardInterrupt where `state.over` is set.

@@ -17,7 +17,7 @@ __all__ = ["as_strings", "checked_feature_names", "checked_labels", "encode_clas
 def checked_labels(
     head: Layer, loss: str | Function, per_step: bool, class_names: Any, classes: Any, target_names: Any
 ) -> dict[str, Any]:
-    """Check `class_names`, `classes` and `target_names` of a network with this head and loss; return them by name."""
+    """Return {argument: value} of class_names, classes and target_names, each checked for this head and loss."""
     k = head.d["u"]
     return {
         "class_names": _checked_names(class_names, loss, k),

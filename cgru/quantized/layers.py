@@ -293,7 +293,7 @@ class QuantizedDense(Quantized, Dense):
         return _InferencePass(steps, X=X, Z=unflatten(Z, like=X), A=zero_padding(unflatten(A, like=X), steps))
 
     def _compiled_activation(self) -> tuple[int, float]:
-        """Return the compiled code of the activation; ValueError if it is not cgru's own."""
+        """Return (code, parameter) of the compiled activation; ValueError if it is not cgru's own."""
         if self.code is None:
             raise ValueError("activate: expected one of cgru's own, which run compiled, got another callable")
         return self.code

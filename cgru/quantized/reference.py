@@ -96,7 +96,7 @@ def forward(
     reverse: bool = False,
     rounded: bool = False,
 ) -> np.ndarray:
-    """Run a GRU with quantised weights over X (m, s, e) from h0 (m, u), None: zeros; return all states (m, s, u).
+    """Run a GRU with quantised weights over X (m, s, e) from h0 (m, u) or zeros; return all states (m, s, u).
 
     Past a sample's length its last state is repeated.
 

@@ -84,7 +84,7 @@ def forward(x, h0, weight_ih, weight_hh, bias_ih, bias_hh, sizes, Py_ssize_t m, 
 
 def backward(dA, dstate, x, weight_ih, weight_hh, sizes, caches, Py_ssize_t m, bint reverse, bint fresh, bint of_x,
              bint of_h0, bint of_weights):
-    """Backpropagate dL/d(states) and dL/d(last states) (None: zero); return a list of the requested gradients.
+    """Backpropagate dL/d(states) and dL/d(last states) (None: zero); return [dx, dh0, four of weights], as asked for.
 
     They are those of x, of h0, and of the four weights, as `of_x`, `of_h0` and `of_weights` say. fresh: forward had no
     h0. x is read only for the gradients of the weights.

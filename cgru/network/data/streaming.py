@@ -72,10 +72,7 @@ class Mapped(Data):
         return replace(self, **given)
 
     def parts(self, size: int, order: np.ndarray | None = None) -> Iterator[tuple[Data, np.ndarray]]:
-        """Read some batches of `size` samples at a time, in `order` or, without one, as they stand.
-
-        Yield them with their indices.
-        """
+        """Yield (some batches of `size` samples, read at once; indices in them), in `order` or as the samples stand."""
         most = self._at_once(size)
         for start in range(0, len(self), most):
             part = self[start : start + most] if order is None else self[order[start : start + most]]
@@ -277,7 +274,7 @@ def split_validation(
     per_class: np.ndarray | None = None,
     groups: Any = None,
 ) -> tuple[AnyData, AnyData | None]:
-    """Return the training samples and the validation samples; these are None where `validation` is None.
+    """Return (training samples, validation samples); the latter are None where `validation` is None.
 
     `validation` is a share, which is drawn from `data` by `seed` and keeps `groups` (m,) whole, or a set, which is
     checked and gets the weights `per_class` (k,).
@@ -330,7 +327,7 @@ APART = {
 def check_batches(
     settings: Settings, X: Any, y: Any, *, has_mean: bool = False, scheduled: bool = False, **apart: Any
 ) -> None:
-    """Raise ValueError where `settings`, or the arrays `apart` beside X and y, cannot be used with batches.
+    """Raise ValueError where `settings`, or the arrays `apart` beside X and y, cannot be used with batches (y None).
 
     X are batches where y is None; TypeError where X cannot be. `has_mean`: the network has its standardisation already.
     `scheduled`: the learning rate depends on the share of the fit that is done.

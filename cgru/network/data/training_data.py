@@ -156,7 +156,7 @@ class Data:
         return np.minimum(self.steps, outputs * chain.stride(self.steppers))
 
     def step_slices(self, k: int) -> Iterator[tuple[int, np.ndarray, Data]]:
-        """Cut the samples into slices of k steps; yield the first step, sample indices and `Data` of each slice.
+        """Cut the samples into slices of k steps; yield (first step, sample indices, `Data`) of each slice.
 
         A slice has the samples that reach its first step.
         """
@@ -196,7 +196,7 @@ def _lengths(steps: np.ndarray) -> np.ndarray | None:
 
 
 def check_inputs(spec: DataSpec, X: Any, lengths: Any, name: str = "") -> tuple[np.ndarray, np.ndarray | None]:
-    """Check X and lengths against `spec` and return both; TypeError or ValueError, with the prefix `name`.
+    """Return (X, lengths), checked against `spec`; TypeError or ValueError, with the prefix `name`.
 
     A list of arrays whose lengths differ is padded. NaN is allowed.
     """
@@ -271,7 +271,7 @@ def check_data(spec: DataSpec, X: Any, y: Any, lengths: Any, sample_weight: Any 
 
 
 def finite_inputs(spec: DataSpec, X: Any, lengths: Any, name: str = "") -> tuple[np.ndarray, np.ndarray | None]:
-    """Check X and lengths like `check_inputs`, and that X is finite at real steps; ValueError without a loss."""
+    """Return (X, lengths), checked as by `check_inputs` and, with a loss, that X is finite at real steps."""
     if spec.loss is None:
         raise ValueError(f"layers: expected a Dense at the end for a loss, got {spec.layers[-1]!r}")
     X, lengths = check_inputs(spec, X, lengths, name)

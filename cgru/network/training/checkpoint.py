@@ -225,7 +225,7 @@ def _read_text(archive: Archive, arrays: Arrays | None = None) -> dict[str, Any]
 
 
 def _unpack_archive(archive: Archive) -> tuple[dict[str, Any], State, np.random.SeedSequence]:
-    """Return the settings, the state and the seed of the split in a checkpoint."""
+    """Return (settings, state, seed of the split) in a checkpoint."""
     found = _read_text(archive, {name: archive.read(name) for name in archive.headers.keys() - {KIND}})
     state = State(**found["state"])
     state.history, state.all_history = _history_from_table(state.history), _history_from_table(state.all_history)

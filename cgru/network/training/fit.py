@@ -334,7 +334,7 @@ class Fit:
         return Epoch(number, self.epochs, loss, accuracy, *scored, rate, seconds, metrics, skipped)
 
     def _epoch_parts(self, number: int) -> Iterator[tuple[Data, np.ndarray, list[float]]]:
-        """Iterate over the data of an epoch: samples, their order, and the share of the fit done before each update."""
+        """Yield (data, order of their samples, share of the fit done before each update) for the parts of an epoch."""
         batches, order = 0, self._order() if self.data.whole else None
         for part, places in self.data.parts(self.batch_size, order):
             fractions = self._fractions(part, places, number - 1, batches)
@@ -382,7 +382,7 @@ class Fit:
 
 
 def scores(model: Model, data: AnyData, each: bool = False) -> tuple[float, float | None, np.ndarray | None]:
-    """Return the loss, the accuracy and with `each` the loss of each row on `data`; `stateful` layers are reset."""
+    """Return (loss, accuracy or None, with `each` the loss of each row) on `data`; `stateful` layers are reset."""
     if each or not compiles(model):
         return loop.scores(model, data, each)
     return *Engine(model, data, data, 0, None).scores(), None

@@ -139,7 +139,7 @@ class Loop(Updater):
             self.model.carried[OF_FIT] = self.left
 
     def scores(self) -> tuple[float, float | None]:
-        """Return the loss and the accuracy on the held-out samples."""
+        """Return (loss, accuracy) on the held-out samples; accuracy None for a loss without classes."""
         return scores(self.model, self.held_out)[:2]
 
     def largest(self) -> float:
@@ -175,7 +175,7 @@ class Loop(Updater):
         yield BatchSlice(last, states, np.arange(len(batch)), before.steps == 0)
 
     def _step(self, batch_slice: BatchSlice, fraction: float) -> tuple[float, float | None]:
-        """Make the update of a slice and return its loss and hits, the weight of right predictions.
+        """Make the update of a slice; return (its loss, weight of right predictions or None).
 
         Nothing is changed where all weights are 0, or loss or gradient are not finite.
         """
@@ -252,7 +252,7 @@ class Loop(Updater):
 
 
 def scores(model: Model, data: Data, rows: bool = False) -> tuple[float, float | None, np.ndarray | None]:
-    """Return the loss, the accuracy and with `rows` the loss of each row on `data`; `stateful` layers are reset."""
+    """Return (loss, accuracy or None, with `rows` the loss of each row) on `data`; `stateful` layers are reset."""
     judge, each, loss, right, weight = losses.named(model.loss).scored, [], 0.0, 0.0, 0.0
     size = max(1, 1024 * 1024 // max(1024, data.extent[1]))  # fewer samples where they are long, to bound memory
     model.reset_states()

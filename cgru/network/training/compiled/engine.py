@@ -100,7 +100,7 @@ class Engine(Updater):
         return Updates(*self._means(sums[:3]), None, *map(int, sums[3:]))
 
     def scores(self) -> tuple[float, float | None]:
-        """Return the loss and the accuracy on the held-out samples."""
+        """Return (loss, accuracy) on the held-out samples; accuracy None for a loss without classes."""
         self.model.reset_states()
         sums = np.zeros(3)
         for part, _ in self.held_out.parts(self._scored(self.held_out)[0]):
@@ -109,7 +109,7 @@ class Engine(Updater):
         return self._means(sums)
 
     def _means(self, sums: np.ndarray) -> tuple[float, float | None]:
-        """Return mean loss and accuracy; `sums` are of weights, weighted losses, and weights of right outputs."""
+        """Return (mean loss, accuracy or None) from sums: of weights, weighted losses, and weights of right outputs."""
         weight, loss, right = sums.tolist()
         return loss / weight, right / weight if losses.classifies(self.model.loss) else None
 
@@ -143,7 +143,7 @@ class Engine(Updater):
 
 
 def _joint_size(room: tuple[int, int, int], piece: tuple[int, int, int]) -> tuple[int, int, int]:
-    """Return the memory size for `room` and `piece`; for `piece` alone where both together would take more than twice.
+    """Return the (samples, steps, steps of a sample) that hold `room` and `piece`, or `piece` if both take too much.
 
     That is where one has many samples and the other many steps.
     """

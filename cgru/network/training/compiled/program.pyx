@@ -357,7 +357,7 @@ cdef class Program:
 
     def epoch(self, Source source not None, const Py_ssize_t[::1] order, Py_ssize_t size, Py_ssize_t truncate,
               const double[::1] rates, double[::1] sums, bint begins=True):
-        """Make the updates of an epoch, or of a part of one.
+        """Make the updates of an epoch, or of a part of one; add to `sums`; return None, or what failed.
 
         Args:
             source: the samples.

@@ -73,7 +73,7 @@ cdef class Weights:
 
     @staticmethod
     def of(model, bint trains, penalties, settings):
-        """Return the weights for a fit with these settings."""
+        """Return the weights for a fit with these settings, averaged ones with `average`; `trains` as of `Weights`."""
         if settings.average is None:
             return Weights(model, trains, penalties)
         return _Averaged(model, trains, penalties, settings.average)
