@@ -128,7 +128,7 @@ class Bidirectional(Layer):
         self._build(layer, merge, _twin)
 
     def _build(self, layer: GRU, merge: str, twin: Callable[[GRU], GRU]) -> None:
-        """Build this layer of `layer` and of the layer that `twin(layer)` returns."""
+        """Set this layer up with `layer` and the one that `twin(layer)` returns, their outputs merged by `merge`."""
         if merge not in MERGES:
             raise ValueError(f"merge: expected one of {', '.join(MERGES)}, got {merge!r}")
         self.merge = merge

@@ -40,12 +40,12 @@ def check_number(value: Any, name: str, below: float = math.inf, above: bool = F
 
 
 def constant(fraction: float) -> float:
-    """Return 1."""
+    """Return 1, the factor on the learning rate at any `fraction` of a fit."""
     return 1.0
 
 
 def linear(fraction: float) -> float:
-    """Return a factor that falls from 1 to 0 in a straight line."""
+    """Return a factor on the learning rate that falls from 1 to 0 in a straight line over a fit."""
     return 1.0 - fraction
 
 

@@ -256,7 +256,7 @@ def gradients(
 def start_gradient(
     dh: np.ndarray, begins: np.ndarray | bool = True, lengths: np.ndarray | None = None, reverse: bool = False
 ) -> np.ndarray:
-    """Return dL/d(p["h0"]) (1, u): `dh` of the steps that ran first, summed over samples.
+    """Return dL/d(p["h0"]) (1, u): `dh` of the steps that ran first, summed over samples that began at p["h0"].
 
     `dh` (m, s, u) is that of `backward`.
 

@@ -115,7 +115,7 @@ def _spell_option(name: str) -> str:
 
 
 def as_options(text: str, several: Collection[str] = SEVERAL) -> str:
-    """Spell the arguments that a text advises as options: id="a" becomes --id a.
+    """Spell the arguments that a text advises as options: id="a" becomes --id a; `several` may take many names.
 
     several: the options that take several names; in these a name with a comma is quoted.
     """

@@ -44,7 +44,7 @@ class Task(NamedTuple):
 
 
 def task_of(data: Dataset, source: str, tested: str | None = None) -> Task:
-    """Return the task of a data set; RequestError where there is none, or the test split does not fit it.
+    """Return the task of a data set; RequestError where there is none, or the test split (of file `tested`) misfits.
 
     source: the name of the data set for errors.
     tested: the file of the test split, where it has its own.
@@ -192,14 +192,14 @@ def _as_names(y: np.ndarray, class_names: Sequence[str] | None) -> list[str]:
 
 
 def _check_known(labels: Sequence[str], names: Sequence[str], where: str) -> None:
-    """Check that all labels are among the names of classes; RequestError otherwise."""
+    """Check that all labels are among the names of classes; RequestError, which begins with `where`, otherwise."""
     unknown = sorted(set(labels) - set(names))
     if unknown:
         raise RequestError(f"{where}: expected the classes {_words(names)}, got {_words(unknown)}")
 
 
 def _class_indices(split: Split, class_names: Sequence[str] | None, names: Sequence[str], where: str) -> np.ndarray:
-    """Return the classes in a split as indices into `names`, 0 at padding."""
+    """Return the classes in a split as indices into `names`, 0 at padding; RequestError (`where`) for others."""
     values, places = _distinct_classes(split), {name: i for i, name in enumerate(names)}
     labels = _as_names(values, class_names)
     _check_known(labels, names, where)

@@ -193,7 +193,7 @@ cdef void _run_single_sample(Run *run, bint first, bint last) noexcept nogil:
 
 
 cdef void _pad_single(const Run *run, Py_ssize_t steps) noexcept nogil:
-    """Write the padding of a single sample, from its length on, where the call wants it."""
+    """Write the padding of a single sample that has `steps` real steps, where the call wants it."""
     cdef Py_ssize_t t
     for t in range(steps, run.call.s if _is_padded(run) else steps):
         (run.plan.k.pad_backward if run.plan.direction == BACKWARD else run.plan.k.pad)(run.call, t, 0, 1)

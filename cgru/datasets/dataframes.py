@@ -212,7 +212,7 @@ def _gap_in_unit(roles: ColumnRoles, seconds: bool) -> float:
 
 
 def _split_at_gaps(ids: np.ndarray, codes: np.ndarray, far: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Split sequences after each row marked by `far` (n - 1,); return (the new ids, the sequence of each row (n,)).
+    """Split sequences (`codes`, into ids) after rows marked `far` (n - 1,); return (new ids, each row's sequence (n,)).
 
     `codes` (n,) is the index of each row's id in `ids`. The parts of sequence a are called a/1, a/2, ...
     """
@@ -292,7 +292,7 @@ def _advice(table: Table, name: str, roles: ColumnRoles) -> str:
 
 
 def _fill(X: Sequence[np.ndarray], missing: str, names: Sequence[str], where: Any) -> np.ndarray:
-    """Fill the missing values of all sequences in place; return the count for each feature (e,).
+    """Fill the missing values of all sequences in place; return the count for each feature (e,). Errors use where(i).
 
     Raise ValueError, with the text `where(i)`, if sequence i has no value at all of a feature.
     """

@@ -347,11 +347,11 @@ def _layout(
     """Return the layout of a match, with groups of the canonical text translated to places in the shape."""
 
     def text(role: str) -> str:
-        """Return the canonical text of a group."""
+        """Return the canonical text of the group called `role`, "" if the match has none."""
         return canonical[slice(*groups.get(role, (0, 0)))]
 
     def span(role: str) -> tuple[int, int]:
-        """Return the start and end of a group in the shape."""
+        """Return the start and end in the shape of the group called `role`."""
         start, end = groups[role]
         return places[start][0], places[end - 1][1]
 

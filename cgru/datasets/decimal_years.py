@@ -73,7 +73,7 @@ def _behind_the_point(values: np.ndarray, digits: int, short: bool) -> Times | N
 
 
 def _months(values: np.ndarray, digits: int, spelled: Callable[[np.ndarray], list[str]]) -> Times | None:
-    """Parse years that are all at the same position in their months; return None for others.
+    """Parse years that are all at the same position in their months; None for others. `spelled` formats years.
 
     If no formula of `_formulas` gives the exact years again, times are written as months.
     """
@@ -123,7 +123,7 @@ def _formulas(months: np.ndarray, values: np.ndarray) -> Iterator[Callable[[np.n
 
 
 def _parts(values: np.ndarray, digits: int, spelled: Callable[[np.ndarray], list[str]]) -> Times | None:
-    """Parse years that are consecutive equal parts of a year, such as weeks; return None for others."""
+    """Parse years that are consecutive equal parts of a year, as weeks are; else None. `spelled` formats years."""
     known, places = np.unique(values, return_inverse=True)
     first, n = known[0], len(known)
     if n < 8 or not 1 <= known[-1] - first < (n - 1) / 1.5:

@@ -311,7 +311,7 @@ def _dataset_of_table(table: Table, notes: list[str], spec: ColumnRoles, options
 
 
 def _times_of_steps(rows: Sequence[np.ndarray], written: Sequence[str], shape: tuple[int, int]) -> np.ndarray:
-    """Return the times (m, s) of all steps as text, "" past a sample's length; `rows` has each sample's rows."""
+    """Return the times (m, s) of all steps as text, of `written` by the rows of each sample, "" past its length."""
     texts, times = np.array(written, object), np.full(shape, "", object)
     for i, each in enumerate(rows):
         times[i, : len(each)] = texts[each]

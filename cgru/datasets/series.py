@@ -263,7 +263,7 @@ def _unfold_years(table: Table, spec: _ColumnSpec) -> Unfolded | None:
 
 
 def _advise(times: Times, tells: Callable[[], list[str]] | None) -> str:
-    """Return the advice for `times` that are irregular or double.
+    """Return the advice for `times` that are irregular or double; tells() finds columns that may be the id.
 
     `tells` finds columns that may be the `id`; None if an id is specified.
     """
@@ -375,7 +375,7 @@ def _parse_decimal_years(table: Table, time: tuple[str, ...], form: str | None) 
 
 
 def _find_targets(table: Table, targets: tuple[str, ...] | None, taken: Collection[str | None]) -> Sequence[str]:
-    """Check the specified targets, or guess the only column of numbers; raise ValueError if that is ambiguous."""
+    """Check the specified targets, or guess the only column of numbers not `taken`; ValueError for none or many."""
     if targets is not None:
         for name in targets:
             if name not in table.names or name in taken:

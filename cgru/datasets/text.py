@@ -156,7 +156,7 @@ def table_of_text(
 
 
 def _blank_comments(text: str, notes: list[str]) -> str:
-    """Blank out the lines at the top that begin with #; but keep the last of them if it looks like a header."""
+    """Return the text with the lines at the top that begin with # blank, but the last if it looks like a header."""
     found = re.match(r"(#[^\r\n]*(\r\n|\r|\n))+", text)
     below = re.compile(r"[^\r\n]*\S[^\r\n]*").search(text, found.end()) if found else None
     if not below:
@@ -209,7 +209,7 @@ def _guess_separator(text: str) -> str:
 
 
 def _is_header(line: int, record: Sequence[str], notes: list[str]) -> bool:
-    """Return whether the first record is a header: it has no numbers, or numbers that rise evenly.
+    """Return whether the first record is a header: it has no numbers, or numbers that rise evenly (then add a note).
 
     Raise ValueError if it mixes names and numbers.
     """
@@ -280,7 +280,7 @@ def _number(cell: str, sign: str) -> float:
 
 
 def _parse_column(cells: Sequence[str], sign: str) -> np.ndarray:
-    """Parse the cells of a column as integers, or else reals with NaN for missing ones, or else text."""
+    """Parse a column's cells, by the decimal `sign`, as integers, or else reals, NaN for missing ones, or else text."""
     joined, text = "\n".join(cells), np.array(cells, dtype=object)
     pointed = re.search("[.,]", joined)
     if "_" in joined or re.search(CODE, joined) or (not pointed and re.search(PLATE, joined)):

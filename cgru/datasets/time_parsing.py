@@ -154,7 +154,7 @@ def times_as_numbers(
 
 
 def _seconds(value: Any) -> float:
-    """Convert a date, datetime, time of day, timedelta, or the start of a pandas Period, to seconds."""
+    """Convert a date, time of day or timedelta, or the start of a Period, to seconds, comparable within one type."""
     value = getattr(value, "start_time", value)
     if hasattr(value, "total_seconds"):
         return value.total_seconds()

@@ -192,7 +192,7 @@ def backtest(
 
 
 def _held_back(found: dict[str, np.ndarray], horizon: int, k: int, step: int | None, least: int) -> list[int]:
-    """Return the number of values after each of k origins, falling to `horizon`; `least` must be before the first.
+    """Return how many values lie after each of k origins, falling to `horizon`; `least` must lie before the first.
 
     Raise ValueError if the shortest series has fewer than `least` values before the first origin.
     """

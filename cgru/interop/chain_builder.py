@@ -115,7 +115,7 @@ def embedding(E: Any, name: str, refuse: Refusal) -> Embedding:
 
 
 def affine(sign: str, c: np.ndarray, first: Any, n: int, dtype: np.dtype) -> Scale:
-    """Return x + c, x - c, x * c or x / c as a Scale layer, for c a number or (n,).
+    """Return x + c, x - c, x * c or x / c (`sign`), or c - x with c `first`, as a Scale; c is a number or (n,).
 
     With c `first` it is c + x, c - x or c * x.
     """

@@ -115,7 +115,7 @@ class Graph:
     # --- pieces ---
 
     def op(self, kind: str, *inputs: str, outputs: int = 1, **attributes: Any) -> Any:
-        """Add a node; return the name of its output, or a list of names."""
+        """Add a node of a kind on the arrays named `inputs`; return the name of its output, or a list of names."""
         names = [f"{kind}_{len(self.nodes)}" + (f"_{k}" if k else "") for k in range(outputs)]
         self.nodes.append(self.onnx.helper.make_node(kind, inputs, names, name=names[0], **attributes))
         return names[0] if outputs == 1 else names

@@ -182,7 +182,7 @@ def _parameters(module: Any) -> dict[str, Any]:
 
 
 def _is_trainable(parameters: Iterable[Any], whose: str, refuse: Refusal) -> bool:
-    """Return whether parameters require gradients; refuse a mixture."""
+    """Return whether parameters require gradients; refuse a mixture, which the error says `whose` it is."""
     flags = {bool(parameter.requires_grad) for parameter in parameters}
     if len(flags) > 1:
         raise refuse(f"expected requires_grad of all parameters of {whose} or of none, got both")
@@ -571,7 +571,7 @@ class Trace(Reader):
         return self.add_layer(layer, value, self.place, (*value.axes, Axis(WINDOW, layer.length)))
 
     def read_flatten(self, value: Traced, start: int, stop: int) -> Traced:
-        """Merge some axes into one; features and steps of a frame, in either order, become its features."""
+        """Merge the axes from `start` to `stop`; features and steps of a frame, in any order, become its features."""
         both = [axis for axis in value.axes[start:stop] if axis.name in (self.out.name, WINDOW)]
         if len(both) < 2 or WINDOW not in (both[0].name, both[1].name):
             return flatten_axes(value, start, stop)

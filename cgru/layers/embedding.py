@@ -133,7 +133,7 @@ class Embedding(Layer):
         return {"E": ((self.d["v"], self.d["u"]), self.dtype)}
 
     def checked_parameters(self) -> tuple[np.ndarray]:
-        """Return E (v, u) from `p` in the layer's dtype; ValueError if it does not fit."""
+        """Return (E,), the table (v, u) from `p` in the layer's dtype; ValueError if it does not fit."""
         due = self.d["v"], self.d["u"]
         if "E" not in self.p:
             raise ValueError(f"p['E']: missing; expected an array of shape {due}")

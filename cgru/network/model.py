@@ -109,7 +109,7 @@ class Model:
     def head_inputs(
         self, X: np.ndarray, lengths: np.ndarray | None, size: int, starts: Sequence[np.ndarray | None] | None = None
     ) -> Iterator[tuple[np.ndarray, np.ndarray | None, slice, list[np.ndarray]]]:
-        """Yield (inputs of the head, lengths, rows of X, last states) for `size` samples at a time, without caches.
+        """Yield (inputs of the head, lengths, rows of X, last states), `size` samples at a time, run from `starts`.
 
         No cache is kept for a backward pass. `starts` are the initial states of each cell; None: no states are
         returned.

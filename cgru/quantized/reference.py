@@ -42,7 +42,7 @@ def quantize_columns(W: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def quantize_rows(x: np.ndarray, bound: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
-    """Quantise the rows of x (m, k); return integer codes (m, k) and float32 scales (m, 1).
+    """Quantise each row of x (m, k) by the larger of `bound` and its largest |x|; return (codes (m, k), scales (m, 1)).
 
     A row that is not finite has scale NaN and codes zero.
     """

@@ -208,7 +208,7 @@ def is_batch(given: Any) -> bool:
 
 
 def iterate_inputs(batches: Iterable[Any], *beside: Any) -> Iterator[tuple[Any, Any]]:
-    """Iterate over (X, lengths) of batches to predict, which may be X alone.
+    """Yield (X, lengths) of batches to predict, which may be X alone; ValueError for arguments `beside` them.
 
     ValueError where one of the arguments `beside` the batches is not None.
     """

@@ -421,7 +421,7 @@ def check(settings: Settings, model: Model, data: AnyData) -> None:
 
 
 def _snapshot_dict(kept: Snapshot, measured: tuple[np.ndarray | None, np.ndarray | None]) -> dict[str, Any]:
-    """Return parameters, optimizer's state and standardisation as a dict for a checkpoint."""
+    """Return parameters, optimizer's state and the standardisation `measured` as a dict for a checkpoint."""
     mean, scale = measured
     return {"parameters": kept.parameters, "optimizer_state": kept.optimizer_state, "mean": mean, "scale": scale}
 

@@ -70,7 +70,7 @@ cdef const Piece *output_piece(Stage *stage) noexcept nogil:
 
 
 cdef void cut_piece(Batch *batch, Py_ssize_t steps) noexcept nogil:
-    """Set the piece from the rows' `start` and `length`; it has the rows with at least one step.
+    """Set the piece from the rows' `start` and `length`: the rows with a step, `steps` long or (0) as the longest.
 
     `steps` is the piece's number of steps; 0: that of the longest row.
     """
