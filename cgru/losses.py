@@ -344,10 +344,7 @@ class Loss:
         return None
 
     def classes(self, A: np.ndarray) -> np.ndarray:
-        """Return the classes that outputs A (..., k) predict: 1 above 0.5, else 0, for each output.
-
-        For a single output the last axis is dropped.
-        """
+        """Return the predicted classes, 1 where outputs A (..., k) exceed 0.5, else 0; shape (...) for k = 1."""
         predicted = (A > 0.5).astype(np.intp)
         return predicted[..., 0] if A.shape[-1] == 1 else predicted
 

@@ -322,5 +322,5 @@ def _mask_state(hp: np.ndarray, masks: np.ndarray | None) -> Arrays:
 
 
 def _zoneout_shares(zoneout: np.ndarray | float | None, h: np.ndarray) -> np.ndarray | None:
-    """Broadcast `zoneout` to (m, s, u): the share of its previous state that each unit keeps at each step."""
+    """Broadcast `zoneout` to (m, s, u), None to None: the share of its old state that a unit keeps at each step."""
     return None if zoneout is None else np.broadcast_to(np.asarray(zoneout, h.dtype), h.shape)

@@ -29,7 +29,7 @@ cdef void attach_weights(Run *run, cgru_product *product, int gates, Py_ssize_t 
     cdef cgru_matrix W
     for gate in range(gates if run.packs and b != NULL else 0):
         pack_bias(run.plan.k, product, gate * width, b[gate], n)
-    if run.plan.weights != PACKED:  # `across`: the product reads the columns of W, not its rows
+    if run.plan.weights != PACKED:  # transposed: the product reads the columns of W, not its rows
         product.width, product.is_transposed = n, run.plan.weights == (UNPACKED_ROWS if back else UNPACKED_COLUMNS)
         product.sums = run.sums
         return

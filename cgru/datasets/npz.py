@@ -190,9 +190,9 @@ def _groups(archive: _Named, train: Split | None, groups: str) -> np.ndarray | N
 
 
 def _lengths(archive: _Named, shape: tuple[int, ...], prefix: str) -> np.ndarray | None:
-    """Read and check the lengths (m,) of the samples in an x of `shape`; of frames (n, e) they must sum to n.
+    """Return the checked lengths (m,) of an x of `shape`, None if it has none; of frames (n, e) they must sum to n.
 
-    Return None if x is (m, s, e) and there are no lengths.
+    An x of frames must have lengths.
     """
     name, header = prefix + "lengths", archive.headers.get(prefix + "lengths")
     frames = len(shape) == 2

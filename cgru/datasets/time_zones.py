@@ -60,9 +60,9 @@ class Clock:
 
 
 def clock_of_zone(name: str) -> Clock | None:
-    """Return the `Clock` of a time zone such as "Europe/Berlin" or "UTC+01:00".
+    """Return the `Clock` of a zone such as "Europe/Berlin" or "UTC+01:00"; None for UTC and for zones not found.
 
-    Return None for UTC, and for a zone that the machine's database lacks.
+    Zones come from the machine's database.
     """
     if name.upper() in ("UTC", "ETC/UTC", "Z", "UTC+00:00"):
         return None

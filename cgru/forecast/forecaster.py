@@ -397,7 +397,7 @@ def is_list_of_series(y: Any) -> bool:
 
 
 def series_by_name(y: Any) -> dict[str, np.ndarray]:
-    """Return each series of y, as `checked`, by its name in errors."""
+    """Return each series of y, checked and as float64, by its name in errors: "y", or "y[i]" for a list."""
     series = {f"y[{i}]": each for i, each in enumerate(y)} if is_list_of_series(y) else {"y": y}
     return {name: as_float64(each, name) for name, each in series.items()}
 

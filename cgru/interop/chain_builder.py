@@ -125,9 +125,9 @@ def affine(sign: str, c: np.ndarray, first: Any, n: int, dtype: np.dtype) -> Sca
 
 
 def per_feature(constant: np.ndarray, n: int | None, rank: int) -> tuple[np.ndarray, int] | None:
-    """Return a constant as one number or (n,), and n, if it broadcasts over the last axis of an array (..., n) alone.
+    """Return (constant as (1,) or (n,), n), or None unless it broadcasts over the last axis of an array (..., n) alone.
 
-    `rank` is the number of axes of that array. Return None if the constant changes its shape, or if n is not known.
+    `rank` is the number of axes of that array. None also if n is neither given nor seen in the constant.
     """
     constant = np.asarray(constant)
     sizes = constant.shape

@@ -543,7 +543,7 @@ class Trace(Reader):
     # --- frames ---
 
     def feature_count(self, value: Traced) -> int | None:
-        """Return the number of features of the newest output; Unproved if frames are not flattened yet."""
+        """Return the number of features of the newest output, None if unknown; Unproved if frames are not flattened."""
         if any(axis.name == WINDOW for axis in value.axes):
             raise Unproved("expected a flatten behind unfold")
         return super().feature_count(value)

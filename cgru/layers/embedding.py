@@ -175,7 +175,7 @@ class EmbeddingPass(LayerPass):
     def gradients(self) -> dict[str, np.ndarray]:
         """Return `dE` (v, u), dA summed over all occurrences of each token; RuntimeError before `backward`."""
         dA = flatten_steps(self._require_backward()["dA"])
-        tokens = self._arrays["X"].T.ravel()  # time-major, as `flat` makes dA
+        tokens = self._arrays["X"].T.ravel()  # time-major, as `flatten_steps` makes dA
         order = np.argsort(tokens, kind="stable")
         seen, first = np.unique(tokens[order], return_index=True)
         dE = np.zeros((self._tokens, dA.shape[1]), dA.dtype)

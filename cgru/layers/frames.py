@@ -151,7 +151,7 @@ class Frames(Layer):
         return self.length if self.hop == self.length and not self._padding else None
 
     def output_shape(self, shape: Shape) -> Shape:
-        """Return (m, f, length * n) for (m, s, n); ValueError for any other shape.
+        """Return (m, s, length * n) for (m, s, n), with "f" for a letter s; ValueError for any other shape.
 
         A number s stays as it is: `lengths` counts frames.
         """

@@ -185,10 +185,7 @@ class Layer:
         return lengths
 
     def output_lengths(self, A: np.ndarray, lengths: np.ndarray | None) -> np.ndarray | None:
-        """Return the real steps of the outputs A, for inputs of these `lengths`.
-
-        None: all steps are real, or A (m, n) has no steps.
-        """
+        """Return the real steps (m,) of outputs A for inputs of these `lengths`, None if all are real or A has none."""
         return None if lengths is None or A.ndim < 3 else self.lengths(lengths)
 
     def compute_shapes(self, A: np.ndarray) -> None:
@@ -359,7 +356,7 @@ class LayerPass(Pass):
         self._backward_arrays: Arrays | None = None  # by backward
 
     def backward(self, dA: Any) -> np.ndarray | None:
-        """Backpropagate dL/dA, of the shape of A; fill `bc` and return dL/dX."""
+        """Backpropagate dL/dA, of the shape of A; fill `bc` and return dL/dX, None where X has no gradient."""
         A = self._arrays["A"]
         dA = real(dA, "dX", A.shape, A.dtype)
         if self._steps is not None and dA.ndim == 3:
@@ -367,7 +364,7 @@ class LayerPass(Pass):
         return self._store_backward(self._compute_backward(dA))
 
     def _store_backward(self, made: Arrays) -> np.ndarray | None:
-        """Store the arrays of a backward and show them in `bc`; return dL/dX."""
+        """Store the arrays of a backward and show them in `bc`; return dL/dX, None where X has no gradient."""
         self._backward_arrays, self.bc = views(made), views(made)
         return self.bc.get("dX")
 
@@ -407,10 +404,7 @@ def checked_sequences(A: Any) -> np.ndarray:
 
 
 def mask_padding(X: np.ndarray, lengths: Any) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return X with zeros past the lengths, and booleans (m, s, 1): which steps are real.
-
-    Without lengths return X itself and None.
-    """
+    """Return X with zeros past the lengths, and booleans (m, s, 1): which steps are real; (X, None) without lengths."""
     if lengths is None:
         return X, None
     if X.ndim != 3:

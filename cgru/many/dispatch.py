@@ -308,7 +308,7 @@ class BatchMessage:
 
 
 def fit_batch(message: BatchMessage) -> tuple[str, list[tuple[int, bytes]] | None]:
-    """Fit the jobs of a message in this worker, each on one thread; return (version, results).
+    """Fit the jobs of a message in this worker, each on one thread; return (version of its package, results or None).
 
     The version is this worker's `package()`. Where it is not that of the message, nothing is fitted.
 

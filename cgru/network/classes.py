@@ -27,7 +27,7 @@ def checked_labels(
 
 
 def _checked_names(names: Any, loss: str | Function, k: int) -> tuple[str, ...] | None:
-    """Check that `names` has one name for each class of a head of k units; return a tuple."""
+    """Check that `names` has one name for each class of a head of k units; return a tuple, None for None."""
     classifies = losses.classifies(loss)
     found = _checked_different(names, (2 if k == 1 else k) if classifies else None, "class_names")
     if found is not None and not classifies:
@@ -36,7 +36,7 @@ def _checked_names(names: Any, loss: str | Function, k: int) -> tuple[str, ...] 
 
 
 def _checked_classes(values: Any, loss: str | Function, k: int, per_step: bool) -> np.ndarray | None:
-    """Return `values`, one for each class of a head of k units, as an array, checked; `per_step`: strings alone.
+    """Return `values`, one for each class of a head of k units, as a checked array or None; only strings if `per_step`.
 
     Values are booleans, numbers of up to 64 bits or strings; the strings may stand in an array of objects.
     """
@@ -65,7 +65,7 @@ def checked_feature_names(names: Any, e: int | None) -> tuple[str, ...] | None:
 
 
 def _checked_targets(names: Any, loss: str | Function, k: int) -> tuple[str, ...] | None:
-    """Check that `names` has one name for each target of a regression whose head has k units; return a tuple."""
+    """Check that `names` has one name for each target of a regression of k units; return a tuple, None for None."""
     if names is not None and losses.classifies(loss):
         raise ValueError(f"target_names: expected None for {loss}, got {list(names)}")
     return _checked_different(names, losses.named(loss).targets(k), "target_names")

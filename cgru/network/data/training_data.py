@@ -319,9 +319,9 @@ def warn_of_axes(data: Data) -> None:
 
 
 def class_weights(spec: DataSpec, data: Data, class_weight: Any) -> np.ndarray | None:
-    """Return the weight of each class, (k,), of `class_weight`: a dict by numbers or names, or "balanced" over `data`.
+    """Return the weight of each class, (k,), of `class_weight`: None, a dict by numbers or names, or "balanced".
 
-    None stays None.
+    None stays None; "balanced" counts the classes in `data`.
     """
     if class_weight is None:
         return None

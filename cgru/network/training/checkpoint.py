@@ -103,7 +103,7 @@ class Checkpoint:
                 raise ValueError(f"{another}: {name}: expected {due!r}, got {got!r}")
 
     def take_state(self, parameters: Arrays) -> State | None:
-        """Return the state in the file and forget it; ValueError where its parameters have other shapes than these."""
+        """Return the file's state, None without one, and forget it; ValueError if its parameters have other shapes."""
         found, self.found = self.found, None
         for moment in () if found is None else (found.now, found.best or found.now, *found.fallback):
             if _shapes(moment["parameters"]) != _shapes(parameters):
@@ -171,7 +171,7 @@ def _layer_text(layer: Layer) -> str:
 
 
 def _digests(data: Data, prefix: str = "") -> dict[str, str | None]:
-    """Return the dtype, shape and hash of X, y, lengths and weights as text, without padding."""
+    """Return dtype, shape and hash of X, y, lengths and weights as text, None for those not given; padding left out."""
     import hashlib  # here, since importing it takes a tenth of the package's import time
 
     digests, m = [hashlib.blake2b(digest_size=16) for _ in range(4)], 0

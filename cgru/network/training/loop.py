@@ -207,7 +207,7 @@ class Loop(Updater):
         return loss, judge.hits(A, Y, batch.rows(batch.weights))
 
     def _forward(self, batch_slice: BatchSlice) -> tuple[list[Pass], np.ndarray, np.ndarray | None]:
-        """Run the layers below the head; return their passes, the head's input and its lengths.
+        """Run the layers below the head; return their passes, the head's input and its lengths (None: no padding).
 
         The slice's states become those after its last step.
         """
