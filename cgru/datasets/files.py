@@ -370,7 +370,7 @@ def _has_numbers(split: Split | None) -> bool:
 def _as_task(split: Split | None, task: str | None, table: bool) -> Split | None:
     """Return the split with targets of the dtype of `task`; ValueError if they cannot be, or are doubtful in a `table`.
 
-    Without a task, targets from a `table` that may be classes or numbers are refused.
+    Without a task, targets from a `table` that may be classes or numbers are refused. None stays None.
     """
     if split is None or split.y is None:
         return split

@@ -245,9 +245,9 @@ def _is_ragged(X: Any, name: str) -> bool:
 
 
 def find_class_names(spec: DataSpec, X: Any, y: Any, lengths: Any) -> tuple[str, ...] | None:
-    """Return the class names: those of `spec`, else, where `y` are strings, the different strings in sorted order.
+    """Return the class names: those of `spec`, else the different strings of `y` in sorted order; None without any.
 
-    ValueError where their number is not that of the classes. `names` and values of `spec` have precedence.
+    ValueError where their number is not that of the classes. Where `spec` has `classes`, no names are taken from `y`.
     """
     strings = None if spec.class_names or spec.classes is not None or y is None else as_strings(y)
     if strings is None or not spec.predicts_one_class:
