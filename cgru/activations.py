@@ -51,20 +51,20 @@ def identity(x, deriv: bool = False) -> np.ndarray:
 
 
 def relu(x, deriv: bool = False) -> np.ndarray:
-    """Return max(0, x); the derivative at 0 is 0."""
+    """Return max(0, x), or with `deriv` its derivative at x, which at 0 is 0."""
     x = _real(x)
     return (x > 0).astype(x.dtype) if deriv else np.maximum(x, 0)
 
 
 def lrelu(x, deriv: bool = False, *, se_hPars: Mapping[str, Any] | None = None) -> np.ndarray:
-    """Return max(a x, x) with a = `se_hPars['LRELU_alpha']`, by default 0.3; the derivative at 0 is a."""
+    """Return max(a x, x), or with `deriv` its derivative at x, a at 0; a = `se_hPars['LRELU_alpha']`, or 0.3."""
     x = _real(x)
     a = x.dtype.type(parameter(se_hPars, "LRELU_alpha"))
     return np.where(x > a * x, x.dtype.type(1), a) if deriv else np.maximum(a * x, x)
 
 
 def elu(x, deriv: bool = False, *, se_hPars: Mapping[str, Any] | None = None) -> np.ndarray:
-    """Return x above 0, a (exp(x) - 1) below, with a = `se_hPars['ELU_alpha']`, by default 1.
+    """Return x above 0, a (exp(x) - 1) below, or with `deriv` its derivative at x; a = `se_hPars['ELU_alpha']`, or 1.
 
     The derivative at 0 is a.
     """
@@ -75,7 +75,7 @@ def elu(x, deriv: bool = False, *, se_hPars: Mapping[str, Any] | None = None) ->
 
 
 def sigmoid(x, deriv: bool = False) -> np.ndarray:
-    """Return 1 / (1 + exp(-x)), without overflow on either side."""
+    """Return 1 / (1 + exp(-x)) without overflow, or with `deriv` its derivative at x."""
     x = _real(x)
     e = np.exp(-np.abs(x))
     s = np.where(x < 0, e, x.dtype.type(1)) / (1 + e)
@@ -83,7 +83,7 @@ def sigmoid(x, deriv: bool = False) -> np.ndarray:
 
 
 def tanh(x, deriv: bool = False) -> np.ndarray:
-    """Return the hyperbolic tangent of x."""
+    """Return the hyperbolic tangent of x, or with `deriv` its derivative at x."""
     t = np.tanh(_real(x))
     return 1 - t * t if deriv else t
 

@@ -51,6 +51,7 @@ class JoinedParameters(MutableMapping):
     """A view of the parameters of two layers as one dict with prefixed keys."""
 
     def __init__(self, *halves: dict[str, Any]) -> None:
+        """View the parameter dicts of two layers, given as (forward, backward)."""
         self.halves = dict(zip(PREFIXES, halves, strict=True))
 
     def _locate(self, key: str) -> tuple[dict[str, Any], str]:
@@ -127,7 +128,7 @@ class Bidirectional(Layer):
         self._build(layer, merge, _twin)
 
     def _build(self, layer: GRU, merge: str, twin: Callable[[GRU], GRU]) -> None:
-        """Build this layer of `layer` and of the layer that `twin(layer)` returns."""
+        """Set this layer up with `layer` and the one that `twin(layer)` returns, their outputs merged by `merge`."""
         if merge not in MERGES:
             raise ValueError(f"merge: expected one of {', '.join(MERGES)}, got {merge!r}")
         self.merge = merge
@@ -168,11 +169,11 @@ class Bidirectional(Layer):
 
     @property
     def stage(self) -> dict[str, Any]:
-        """Return this layer's stage in a compiled fit; the stages of the two GRUs are those of `cells`."""
+        """Return this layer's stage in a compiled fit, as a dict; the stages of its two GRUs are those of `cells`."""
         return {"kind": "recurrent", "merge": self.merge, "sequences": bool(self.sequences)}
 
     def onnx_node(self, graph: Any, A: str) -> str:
-        """Add a GRU node of two directions and the merge to an ONNX graph; return the name of its output."""
+        """Add a bidirectional GRU node on the array named A, and the merge, to a graph; return its output's name."""
         return graph.recurrent(self, A)
 
     @property
@@ -211,7 +212,7 @@ class Bidirectional(Layer):
         return self._run_both(A, lengths, self._initial_states(A, lengths, h0), preactivations)
 
     def _run_both(self, A: Any, lengths: Any, starts: Any, preactivations: bool | None = None) -> BidirectionalPass:
-        """Run both layers on checked arguments; return their pass. An error leaves both states as they were."""
+        """Run both layers on checked arguments from the states `starts`; return their pass, or restore the states."""
         before = [half.state for half in self.halves]
         try:
             parts = [
@@ -331,6 +332,7 @@ class Bidirectional(Layer):
         return ran
 
     def _release_pass(self) -> None:
+        """Drop the last pass of this layer and of both GRUs, so that its memory can be reused."""
         super()._release_pass()
         for half in self.halves:
             half.last = None
@@ -340,6 +342,7 @@ class BidirectionalPass(LayerPass):
     """One run of a `Bidirectional`; `parts` holds the passes of its two GRUs."""
 
     def __init__(self, merge: str, *parts: Any) -> None:
+        """Join the passes `parts` of the two GRUs, their outputs merged as `merge` says."""
         self.parts, self._merge = parts, merge
         self._half_outputs = [part.A.view() for part in parts]
         super().__init__(None, X=parts[0].fc["X"], A=merged(merge, *self._half_outputs))
@@ -359,7 +362,7 @@ class BidirectionalPass(LayerPass):
     def backward(
         self, dA: ArrayLike, dstate: ArrayLike | None = None, into: dict[str, np.ndarray] | None = None
     ) -> np.ndarray:
-        """Backpropagate dL/dA and dL/d(last states) (2, m, u); fill `bc` and return dL/dX (m, s, e).
+        """Backpropagate dL/dA and dL/d(last states) (2, m, u); fill `bc`, empty `into`, and return dL/dX (m, s, e).
 
         `into` is the dict that an earlier `backward` filled. It is emptied once all is checked, so that its memory is
         used again.
@@ -406,7 +409,7 @@ class BidirectionalPass(LayerPass):
 
 
 def merged(merge: str, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Merge the outputs of the two layers: `merge` is "concat", "sum", "mean" or "mul"."""
+    """Return the outputs of the two layers merged: `merge` is "concat", "sum", "mean" or "mul"."""
     if merge == "concat":
         return np.concatenate((first, second), axis=-1)
     if merge == "mul":

@@ -70,7 +70,7 @@ cdef Plan _plan(const PackedCell *cell, const cgru_call *call, Direction directi
 
 
 cdef void _bind_caches(const PackedCell *inside, cgru_call *call, const void *cache) noexcept nogil:
-    """Bind the arrays of a cache to a call, all time-major: h from step -1 on, then the others."""
+    """Point the arrays of a call into its `cache`, all time-major: h from step -1 on, then the others."""
     cdef Py_ssize_t step = call.m * call.u, width
     cdef int i, size = inside.k.size
     cdef char *h = <char *>cache
@@ -84,7 +84,7 @@ cdef void _bind_caches(const PackedCell *inside, cgru_call *call, const void *ca
 
 cdef int _check_call(const PackedCell *cell, int size, Py_ssize_t m, Py_ssize_t s, const void *a, const void *b,
                      size_t optional, const void *workspace, Py_ssize_t bytes) noexcept nogil:
-    """Return the `cell_code` of the first error in the arguments of a call, or CELL_OK.
+    """Return the `cell_code` of the first error among a call's arguments (arrays, sizes, workspace), or CELL_OK.
 
     The arrays a and b are required. `optional` is the bitwise OR of the addresses of all others, 0 for a missing one.
     """
@@ -103,7 +103,7 @@ cdef int _check_call(const PackedCell *cell, int size, Py_ssize_t m, Py_ssize_t 
 cdef int _check_cached(const PackedCell *cell, int size, Py_ssize_t m, Py_ssize_t s, const void *a, const void *b,
                        size_t optional, const void *cache, Py_ssize_t room, const void *workspace,
                        Py_ssize_t bytes) noexcept nogil:
-    """Return the `cell_code` of the first error in the arguments of a call with a cache, or CELL_OK."""
+    """Return the code of the first error of a call as `_check_call` does, also for its `cache` of `room` bytes."""
     cdef int code = _check_call(cell, size, m, s, a, b, optional | <size_t>cache, workspace, bytes)
     if code != CELL_OK:
         return code
@@ -118,7 +118,7 @@ cdef int _check_cached(const PackedCell *cell, int size, Py_ssize_t m, Py_ssize_
 
 
 cdef cgru_cell *pointer(object cell) except NULL:
-    """Return the cell of a `Cell`; TypeError for anything else."""
+    """Return the address of the cell in a `Cell`, valid as long as that lives; TypeError for anything else."""
     if not isinstance(cell, Cell):
         raise TypeError(f"cell: expected a cgru.Cell, got {type(cell).__name__}")
     if (<Cell>cell).inside.k == NULL:
@@ -163,7 +163,10 @@ cdef Py_ssize_t parameter_count(const cgru_cell *cell) noexcept nogil:
 
 cdef int _step(const cgru_cell *cell, Py_ssize_t m, const floating *x, floating *h, void *workspace,
                Py_ssize_t bytes) noexcept nogil:
-    """Check and run one step. A single sample goes straight to single_sample.h, without a plan."""
+    """Check the arguments, and run one step of x (m, e): h (m, u) is updated in place; return a `cell_code`.
+
+    A single sample goes straight to single_sample.h, without a plan.
+    """
     cdef PackedCell *inside = <PackedCell *>cell
     if m != 1:
         return _sequence(cell, m, 1, x, h, <floating *>NULL, workspace, bytes)
@@ -184,7 +187,7 @@ cdef int _step(const cgru_cell *cell, Py_ssize_t m, const floating *x, floating 
 
 cdef int _sequence(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const floating *X, floating *h, floating *H,
                    void *workspace, Py_ssize_t bytes) noexcept nogil:
-    """Check and run a sequence; write all states to H, which may be NULL."""
+    """Check the arguments, and run X (m, s, e) from h, updated in place; write all states to H unless it is NULL."""
     cdef PackedCell *inside = <PackedCell *>cell
     cdef int code = _check_call(inside, sizeof(floating), m, s, X, h, <size_t>H, workspace, bytes)
     if code != CELL_OK:
@@ -199,7 +202,7 @@ cdef int _sequence(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const floa
 
 
 cdef void _forward(const PackedCell *inside, cgru_call *call, const void *X, void *h, void *workspace) noexcept nogil:
-    """Plan and run a checked forward call from the states in h, and write the last states there."""
+    """Plan and run a checked forward call from the states in h (m, u), and replace them by the last states."""
     cdef Run run
     cdef Plan plan
     call.X = cgru_array(<void *>X, call.s * call.e, call.e, 1)
@@ -211,7 +214,7 @@ cdef void _forward(const PackedCell *inside, cgru_call *call, const void *X, voi
 
 cdef int _forward_cached(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const floating *X, floating *h, floating *H,
                          void *cache, Py_ssize_t room, void *workspace, Py_ssize_t bytes) noexcept nogil:
-    """Check and run a sequence, and write its caches."""
+    """Run as `_sequence` does, and write the caches for `_backward` and `_gradients` into `cache`, of `room` bytes."""
     cdef PackedCell *inside = <PackedCell *>cell
     cdef int code = _check_cached(inside, sizeof(floating), m, s, X, h, <size_t>H, cache, room, workspace, bytes)
     if code != CELL_OK:
@@ -230,7 +233,7 @@ cdef int _forward_cached(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, cons
 
 cdef int _backward(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const floating *dH, floating *dh, floating *dX,
                    void *cache, Py_ssize_t room, void *workspace, Py_ssize_t bytes) noexcept nogil:
-    """Check and run a backward call; write dL/dX to dX, which may be NULL, and dL/dh0 to dh."""
+    """Check the arguments, and backpropagate dH (NULL: zero): dh becomes dL/dh0, dX gets dL/dX unless it is NULL."""
     cdef PackedCell *inside = <PackedCell *>cell
     cdef size_t optional = <size_t>dH | <size_t>dX
     cdef int code = _check_cached(inside, sizeof(floating), m, s, dh, cache, optional, cache, room, workspace, bytes)
@@ -250,7 +253,7 @@ cdef int _backward(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const floa
 
 
 cdef cgru_gradients _gradients_of(const PackedCell *inside, const void *g) noexcept nogil:
-    """Return the addresses of the gradients in g, which has them in the order of the parameters."""
+    """Return the addresses of the gradients in the one array g, which has them in the order of the parameters."""
     cdef cgru_gradients to
     cdef char *free = <char *>g
     cdef int i
@@ -263,7 +266,7 @@ cdef cgru_gradients _gradients_of(const PackedCell *inside, const void *g) noexc
 
 cdef int _gradients(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const floating *X, floating *g,
                     const void *cache, Py_ssize_t room, void *workspace, Py_ssize_t bytes) noexcept nogil:
-    """Check a call, and add the gradients of all parameters to g."""
+    """Check the arguments, and add the gradients of all parameters to g; `cache` has been through `_backward`."""
     cdef PackedCell *inside = <PackedCell *>cell
     cdef int code = _check_cached(inside, sizeof(floating), m, s, X, g, 0, cache, room, workspace, bytes)
     if code != CELL_OK:
@@ -282,7 +285,7 @@ cdef int _gradients(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const flo
 
 cdef void _descend(const cgru_matrix *p, const floating *g, Py_ssize_t rows, Py_ssize_t columns,
                    double rate) noexcept nogil:
-    """Subtract rate * g from a parameter p with any strides."""
+    """Subtract rate * g (rows, columns), contiguous, from a parameter p with any strides, in place."""
     cdef floating *to = <floating *>p.data
     cdef Py_ssize_t i, j
     for i in range(rows):
@@ -291,7 +294,7 @@ cdef void _descend(const cgru_matrix *p, const floating *g, Py_ssize_t rows, Py_
 
 
 cdef int _update(cgru_cell *cell, const floating *g, double rate) noexcept nogil:
-    """Check the arguments, subtract rate * g from all parameters, and pack them again."""
+    """Check the arguments, subtract rate * g from the parameters in place and pack them again; return a `cell_code`."""
     cdef PackedCell *inside = <PackedCell *>cell
     if cell == NULL or g == NULL:
         return CELL_NULL
@@ -399,7 +402,7 @@ cdef class Cell:
         self._hold(checked, p, codes, positive(batch, "batch"), zoneout)
 
     def _hold_quantized(self, source, batch):
-        """Hold the packed weights of a quantised layer."""
+        """Make this the cell of a quantised layer, whose packed weights it holds."""
         cdef LowPrecisionGRU packed = source.packed()
         cdef PackedCell *inside = &self.inside
         self.p, self.kind, self.dtype, self.lent = dict(source.p), source.variant.step, source.dtype, (packed,)
@@ -410,7 +413,7 @@ cdef class Cell:
         inside.call.m, inside.step_bytes = batch, LINE + layer_workspace(inside.low_precision, 1)
 
     def _hold(self, dict checked, dict p, tuple codes, batch, double zoneout):
-        """Keep the arrays, allocate their packed copies and pack them."""
+        """Keep the checked arrays and the activations' `codes`, allocate memory for packed copies, and pack them."""
         cdef PackedCell *inside = &self.inside
         cdef cgru_call *call = &inside.call
         cdef Py_ssize_t forth, back, i, e, u
@@ -491,46 +494,58 @@ cdef class Cell:
 
 cdef int step_float(const cgru_cell *cell, Py_ssize_t m, const float *x, float *h,
                     void *workspace, Py_ssize_t bytes) noexcept nogil:
+    """Run `_step` on float32 numbers."""
     return _step(cell, m, x, h, workspace, bytes)
 
 cdef int step_double(const cgru_cell *cell, Py_ssize_t m, const double *x, double *h,
                      void *workspace, Py_ssize_t bytes) noexcept nogil:
+    """Run `_step` on float64 numbers."""
     return _step(cell, m, x, h, workspace, bytes)
 
 cdef int sequence_float(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const float *X, float *h, float *H,
                         void *workspace, Py_ssize_t bytes) noexcept nogil:
+    """Run `_sequence` on float32 numbers."""
     return _sequence(cell, m, s, X, h, H, workspace, bytes)
 
 cdef int sequence_double(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const double *X, double *h, double *H,
                          void *workspace, Py_ssize_t bytes) noexcept nogil:
+    """Run `_sequence` on float64 numbers."""
     return _sequence(cell, m, s, X, h, H, workspace, bytes)
 
 cdef int forward_float(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const float *X, float *h, float *H,
                        void *cache, Py_ssize_t room, void *workspace, Py_ssize_t bytes) noexcept nogil:
+    """Run `_forward_cached` on float32 numbers."""
     return _forward_cached(cell, m, s, X, h, H, cache, room, workspace, bytes)
 
 cdef int forward_double(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const double *X, double *h, double *H,
                         void *cache, Py_ssize_t room, void *workspace, Py_ssize_t bytes) noexcept nogil:
+    """Run `_forward_cached` on float64 numbers."""
     return _forward_cached(cell, m, s, X, h, H, cache, room, workspace, bytes)
 
 cdef int backward_float(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const float *dH, float *dh, float *dX,
                         void *cache, Py_ssize_t room, void *workspace, Py_ssize_t bytes) noexcept nogil:
+    """Run `_backward` on float32 numbers."""
     return _backward(cell, m, s, dH, dh, dX, cache, room, workspace, bytes)
 
 cdef int backward_double(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const double *dH, double *dh, double *dX,
                          void *cache, Py_ssize_t room, void *workspace, Py_ssize_t bytes) noexcept nogil:
+    """Run `_backward` on float64 numbers."""
     return _backward(cell, m, s, dH, dh, dX, cache, room, workspace, bytes)
 
 cdef int gradients_float(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const float *X, float *g,
                          const void *cache, Py_ssize_t room, void *workspace, Py_ssize_t bytes) noexcept nogil:
+    """Run `_gradients` on float32 numbers."""
     return _gradients(cell, m, s, X, g, cache, room, workspace, bytes)
 
 cdef int gradients_double(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const double *X, double *g,
                           const void *cache, Py_ssize_t room, void *workspace, Py_ssize_t bytes) noexcept nogil:
+    """Run `_gradients` on float64 numbers."""
     return _gradients(cell, m, s, X, g, cache, room, workspace, bytes)
 
 cdef int update_float(cgru_cell *cell, const float *g, double rate) noexcept nogil:
+    """Run `_update` on float32 numbers."""
     return _update(cell, g, rate)
 
 cdef int update_double(cgru_cell *cell, const double *g, double rate) noexcept nogil:
+    """Run `_update` on float64 numbers."""
     return _update(cell, g, rate)

@@ -37,6 +37,7 @@ class Option:
     """
 
     def __init__(self, check: Callable[[Any, str], Any], off: Any) -> None:
+        """Check values by `check(value, name)`; `off` is the value of an option that is not in use."""
         self.check, self.off = check, off
 
     def __set_name__(self, owner: type, name: str) -> None:
@@ -220,7 +221,7 @@ class GRU(Layer):
         return {"kind": "recurrent", "merge": None, "sequences": bool(self.sequences)}
 
     def c_text(self, c: Any) -> Any:
-        """Return this layer's part of an exported C file: one step of the GRU."""
+        """Return this layer's `Part` of an exported C file, made by its `Writer` c: one step of the GRU."""
         return c.gru()
 
     def onnx_node(self, graph: Any, A: str) -> str:
@@ -433,7 +434,7 @@ class GRU(Layer):
     # --- helpers ---
 
     def _check_inputs(self, A, lengths, h0, memory=None, preactivations=None, make=True):
-        """Check the arguments of a run; return X, lengths, h0, the parameters and the activation codes.
+        """Check the arguments of a run; return (X, lengths, h0, parameters, activation codes), or None if not `make`.
 
         The parameters are in the layer's dtype. If there are none they are made, once all arguments fit; with `make`
         False nothing is made, and None returned.
@@ -540,6 +541,7 @@ def _shape_checked(f: Activation, name: str) -> Activation:
     """Return `f` with a check that its result has the shape of its argument."""
 
     def call(x: np.ndarray, deriv: bool = False) -> np.ndarray:
+        """Return f(x) or its derivative; TypeError or ValueError unless its shape is that of x."""
         y = f(x, deriv=True) if deriv else f(x)
         return real(y, f"{name}(x)" if not deriv else f"{name}(x, deriv=True)", x.shape)
 

@@ -31,7 +31,7 @@ class GRU(keras.layers.GRU):
     """
 
     def inner_loop(self, sequences: Any, initial_state: Any, mask: Any, training: bool = False) -> Any:
-        """Run all steps; return the output of the last step, all outputs in the order of processing, and the states."""
+        """Run all steps; return (last output, all outputs in the order of processing, [last state]), as Keras does."""
         cell, h0, weights = self.cell, keras.tree.flatten(initial_state)[0], []
         runs = self._matches_pytorch(training) and all(each is None for each in keras.tree.flatten(mask))
         if runs:
@@ -47,7 +47,7 @@ class GRU(keras.layers.GRU):
         return state, outputs.flip(1) if self.go_backwards else outputs, [state]
 
     def _matches_pytorch(self, training: bool) -> bool:
-        """Return whether the cell computes as PyTorch's does, its dropout one mask for all gates."""
+        """Return whether the cell computes as PyTorch's does, in `training` with one dropout mask for all gates."""
         cell = self.cell
         return (
             type(cell) is keras.layers.GRUCell
@@ -65,7 +65,7 @@ def in_torch_order(variable: Any) -> torch.Tensor:
 
 
 def accelerate(model: keras.Layer) -> Swapped:
-    """Make every `keras.layers.GRU` of a model, or the layer itself, into a `cgru.keras.GRU`, in place.
+    """Make every `keras.layers.GRU` of a model, or the layer itself, into a `cgru.keras.GRU` in place; return which.
 
     The objects stay the same and change their class: weights, optimizer and compiled state of the model are not
     touched. Subclasses of others are left.
@@ -77,12 +77,12 @@ def accelerate(model: keras.Layer) -> Swapped:
 
 
 def restore(model: keras.Layer) -> Swapped:
-    """Undo `accelerate`, for example to save a model for users without cgru."""
+    """Undo `accelerate` in place, for example to save a model for users without cgru; return which layers changed."""
     return _swap(model, {GRU: keras.layers.GRU})
 
 
 def _swap(model: keras.Layer, classes: dict[type, type]) -> Swapped:
-    """Change the classes of a model's layers; TypeError if it is no layer of Keras."""
+    """Change the classes of a model's layers in place; return which. TypeError if it is no layer of Keras."""
     if not isinstance(model, keras.Layer):
         raise TypeError(f"model: expected a layer or a model of Keras's, got {type(model).__name__}")
     return exchange(((layer.path, layer) for layer in model._flatten_layers()), classes, keras.layers.GRU)

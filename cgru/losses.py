@@ -42,7 +42,7 @@ LEVELS = (0.5, 0.8, 0.9, 0.95)  # of a gaussian's intervals
 def cross_entropy(
     A: np.ndarray, Y: np.ndarray, weights: np.ndarray | None = None, smoothing: float = 0.0, *, each: bool = False
 ) -> LossAndGrad:
-    """Return -sum(Y log A) / m for probabilities A, and its gradient.
+    """Return (-sum(Y log A) / m for probabilities A (m, k), its gradient); with `each` those of each row.
 
     Probabilities below the dtype's epsilon count as epsilon. With `smoothing` the targets are `smoothed`.
     """
@@ -53,7 +53,7 @@ def cross_entropy(
 def binary_cross_entropy(
     A: np.ndarray, Y: np.ndarray, weights: np.ndarray | None = None, *, each: bool = False
 ) -> LossAndGrad:
-    """Return -mean(Y log A + (1 - Y) log(1 - A)) over samples and outputs, and its gradient.
+    """Return (-mean(Y log A + (1 - Y) log(1 - A)), its gradient dL/dA); with `each` those of each row.
 
     A is kept the dtype's epsilon away from 0 and 1.
     """
@@ -66,7 +66,7 @@ def binary_cross_entropy(
 def mean_squared_error(
     A: np.ndarray, Y: np.ndarray, weights: np.ndarray | None = None, *, each: bool = False
 ) -> LossAndGrad:
-    """Return mean((A - Y)^2) over samples and outputs, and its gradient."""
+    """Return (mean((A - Y)^2) over samples and outputs, its gradient dL/dA); with `each` those of each row."""
     E = A - Y
     return _average(np.square(E, dtype=np.float64), 2 * E, A, weights, each)
 
@@ -74,7 +74,7 @@ def mean_squared_error(
 def huber(
     A: np.ndarray, Y: np.ndarray, weights: np.ndarray | None = None, delta: float = 1.0, *, each: bool = False
 ) -> LossAndGrad:
-    """Return the Huber loss, averaged over samples and outputs, and its gradient.
+    """Return (Huber loss, averaged over samples and outputs, its gradient dL/dA); with `each` those of each row.
 
     (A - Y)^2 / 2 for errors up to delta, delta (|A - Y| - delta / 2) beyond.
     """
@@ -91,7 +91,7 @@ def quantile(
     *,
     each: bool = False,
 ) -> LossAndGrad:
-    """Return the pinball loss max(q (Y - A), (q - 1) (Y - A)), averaged over samples and outputs, and its gradient.
+    """Return (mean of the pinball loss max(q (Y - A), (q - 1) (Y - A)), its gradient dL/dA); `each`: of each row.
 
     Its minimum is at the quantile q of Y. A is (m, targets x quantiles): all quantiles of a target stand side by side.
     """
@@ -101,7 +101,7 @@ def quantile(
 
 
 def poisson(A: np.ndarray, Y: np.ndarray, weights: np.ndarray | None = None, *, each: bool = False) -> LossAndGrad:
-    """Return exp(A) - Y A, averaged over all outputs, and its gradient.
+    """Return (exp(A) - Y A, averaged over all outputs, its gradient dL/dA); with `each` those of each row.
 
     It is -log of the probability of counts Y at rates exp(A), up to a constant.
     """
@@ -110,7 +110,7 @@ def poisson(A: np.ndarray, Y: np.ndarray, weights: np.ndarray | None = None, *, 
 
 
 def gaussian(A: np.ndarray, Y: np.ndarray, weights: np.ndarray | None = None, *, each: bool = False) -> LossAndGrad:
-    """Return (v + (Y - mean)^2 / exp(v)) / 2, averaged over samples and targets, and its gradient.
+    """Return ((v + (Y - mean)^2 / exp(v)) / 2, averaged, its gradient dL/dA); with `each` those of each row.
 
     It is -log of a normal density with log-variance v, up to a constant. A is (m, 2 x targets): mean and log-variance
     of a target stand side by side.
@@ -152,7 +152,7 @@ def softmax_cross_entropy(
     *,
     each: bool = False,
 ) -> LossAndGrad:
-    """Return the cross-entropy of softmax(Z / temperature) and dL/dZ, by log-sum-exp without overflow.
+    """Return (cross-entropy of softmax(Z / temperature), dL/dZ), by log-sum-exp without overflow.
 
     Rows of Y sum to 1, and with `smoothing` are `smoothed`. A is softmax(Z / temperature) if the caller has it already.
     """
@@ -173,7 +173,7 @@ def sigmoid_cross_entropy(
     *,
     each: bool = False,
 ) -> LossAndGrad:
-    """Return the binary cross-entropy of sigmoid(Z), averaged over all outputs, and dL/dZ.
+    """Return (binary cross-entropy of sigmoid(Z), averaged over all outputs, dL/dZ); with `each` those of each row.
 
     It is computed as max(Z, 0) - Z Y + log(1 + exp(-|Z|)). A is sigmoid(Z) if the caller has it already; `temperature`
     belongs to softmax and is ignored.
@@ -211,6 +211,7 @@ class Loss:
     middle = 0  # index of the output that is the point prediction of its target
 
     def __init__(self, numbers: tuple[float, ...] = ()) -> None:
+        """Set the parameters of the loss, such as delta; without any the defaults."""
         self.numbers = numbers or self.default
         name = self.function.__name__
         self.name = name if self.numbers == self.default else f"{name}({', '.join(map(repr, self.numbers))})"
@@ -225,13 +226,14 @@ class Loss:
     def __call__(
         self, A: np.ndarray, Y: np.ndarray, weights: np.ndarray | None = None, *, each: bool = False
     ) -> LossAndGrad:
+        """Return (loss of outputs A for targets Y, weighted by row, dL/dA); with `each` those of each row."""
         return self.function(A, Y, weights, *self.arguments, each=each)
 
     def of_head(
         self, head: Any, Z: np.ndarray, A: np.ndarray, Y: np.ndarray, weights: np.ndarray | None = None,
         *, each: bool = False,
     ) -> tuple[Any, np.ndarray | None, np.ndarray | None]:  # fmt: skip
-        """Return the loss, dL/dZ and dL/dA for outputs A of the Dense layer `head`; one of the gradients is None.
+        """Return (loss, dL/dZ, dL/dA) of outputs A of the Dense layer `head`; one of the two gradients is None.
 
         dL/dZ is returned if loss and activation are a pair with a closed form for it.
         """
@@ -283,7 +285,7 @@ class Loss:
         return {}
 
     def scaling(self, mean: np.ndarray, scale: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return factor and shift (k,) that convert outputs for targets (y - mean) / scale to outputs for y."""
+        """Return (factor, shift), (k,) each, that convert outputs for targets (y - mean) / scale to outputs for y."""
         return np.repeat(scale, self.outputs), np.repeat(mean, self.outputs)
 
     def check(self, activate: Activation, k: int) -> None:
@@ -300,7 +302,7 @@ class Loss:
     def check_targets(
         self, y: Any, m: int, k: int, name: str = "y", real: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray | None]:
-        """Check the targets `y` of m samples; return them in the compiled code's form, and as classes (m,).
+        """Check the targets `y` of m samples; return (y in the compiled code's form, the classes (m,) or None).
 
         Cross-entropy takes integers (m,) from 0 to k - 1, which stay integers, or class probabilities (m, k). Binary
         cross-entropy takes 0 and 1 (m,) or reals from 0 to 1 (m, k). Any other loss takes reals (m, targets), poisson
@@ -328,7 +330,7 @@ class Loss:
         return at_steps, None
 
     def _check_values(self, array: np.ndarray, n: int, name: str) -> tuple[np.ndarray, np.ndarray | None]:
-        """Check the finite targets `array`, n a row; return them in the compiled form, and as classes or None."""
+        """Check finite targets, n a row; return (targets in the compiled form, classes or None)."""
         return array.reshape(len(array), n).astype(np.float64), None
 
     # --- its classes ---
@@ -342,10 +344,7 @@ class Loss:
         return None
 
     def classes(self, A: np.ndarray) -> np.ndarray:
-        """Return the classes that outputs A (..., k) predict: 1 above 0.5, else 0, for each output.
-
-        For a single output the last axis is dropped.
-        """
+        """Return the predicted classes, 1 where outputs A (..., k) exceed 0.5, else 0; shape (...) for k = 1."""
         predicted = (A > 0.5).astype(np.intp)
         return predicted[..., 0] if A.shape[-1] == 1 else predicted
 
@@ -403,18 +402,22 @@ class _CrossEntropy(_ClassificationLoss):
 
     @property
     def scored(self) -> Loss:
+        """Return the cross-entropy without smoothing."""
         return _CrossEntropy() if self.numbers[0] else self
 
     def terms(self, k: int) -> int:
+        """Return 1: the loss of a row is one value."""
         return 1
 
     def check(self, activate: Activation, k: int) -> None:
+        """Raise ValueError if the activation does not fit, or if the head has one unit."""
         super().check(activate, k)
         if k < 2:
             other = binary_cross_entropy.__name__
             raise ValueError(f"loss: expected a head of at least 2 units for {self}, got 1 (see {other})")
 
     def _check_values(self, array: np.ndarray, n: int, name: str) -> tuple[np.ndarray, np.ndarray | None]:
+        """Check class numbers (m,) or probabilities (m, n); return (these, rows of sum 1; the classes or None)."""
         if array.ndim == 1 and array.dtype.kind not in "iub":
             due = f"integers (m,) or class probabilities (m, {n})"
             raise TypeError(f"{name}: expected {due}, got {array.dtype} (m,); {_REGRESSION_HINT}")
@@ -430,6 +433,7 @@ class _CrossEntropy(_ClassificationLoss):
         return array / sums[:, None], None
 
     def classes_in(self, Y: np.ndarray) -> np.ndarray | None:
+        """Return the targets if they are class numbers; None for probabilities."""
         return Y if Y.dtype.kind == "i" else None
 
     def classes(self, A: np.ndarray) -> np.ndarray:
@@ -443,6 +447,7 @@ class _BinaryCrossEntropy(_ClassificationLoss):
     cure = f'N classes need a head of N units with activate="softmax", {_REGRESSION_HINT}'
 
     def _check_values(self, array: np.ndarray, n: int, name: str) -> tuple[np.ndarray, np.ndarray | None]:
+        """Check targets from 0 to 1; return (targets as float64, classes (m,) for one output of integers or None)."""
         self._check_range(array, 1, name)
         whole = array.dtype.kind in "iub" and n == 1
         return super()._check_values(array, n, name)[0], array.reshape(-1).astype(np.intp) if whole else None
@@ -470,6 +475,7 @@ class _Quantile(Loss):
     takes = "q, ...", "0 < q < 1", lambda numbers: all(0 < q < 1 for q in numbers)
 
     def __init__(self, numbers: tuple[float, ...] = ()) -> None:
+        """Set the quantiles `numbers`; the one nearest the median is the point prediction."""
         super().__init__(numbers)
         self.suffixes = [f"_{q:g}" for q in self.numbers]
         self.middle = int(np.abs(np.subtract(self.numbers, 0.5)).argmin())  # the quantile nearest the median
@@ -491,6 +497,7 @@ class _Poisson(Loss):
     can_standardize = False
 
     def point(self, A: np.ndarray) -> np.ndarray:
+        """Return the rates exp(A)."""
         return np.exp(super().point(A))
 
     def certainty(self, y: np.ndarray, A: np.ndarray, metrics: Any) -> dict[str, Any]:
@@ -502,6 +509,7 @@ class _Poisson(Loss):
         }
 
     def _check_values(self, array: np.ndarray, n: int, name: str) -> tuple[np.ndarray, np.ndarray | None]:
+        """Check that targets are at least 0; return (these as float64, None)."""
         if (array < 0).any():
             raise ValueError(f"{name}: expected numbers of at least 0 for {self}, got {array[array < 0][0]}")
         return super()._check_values(array, n, name)
@@ -512,6 +520,7 @@ class _Gaussian(Loss):
     suffixes = ("_mean", "_log_variance")
 
     def terms(self, k: int) -> int:
+        """Return the number of targets, each with a mean and a variance."""
         return k // 2
 
     def certainty(self, y: np.ndarray, A: np.ndarray, metrics: Any) -> dict[str, Any]:
@@ -527,6 +536,7 @@ class _Gaussian(Loss):
         }
 
     def scaling(self, mean: np.ndarray, scale: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return (factor, shift) for pairs of a mean, scaled back, and a log-variance, plus 2 log(scale)."""
         pairs = np.stack([scale, np.ones_like(scale)], axis=1), np.stack([mean, 2 * np.log(scale)], axis=1)
         return pairs[0].ravel(), pairs[1].ravel()
 
@@ -538,11 +548,13 @@ class _UserLoss(Loss):
     code = None
 
     def __init__(self, given: Function) -> None:
+        """Wrap the user's callable."""
         self.given, self.numbers, self.name = given, (), getattr(given, "__name__", "a function")
 
     def __call__(
         self, A: np.ndarray, Y: np.ndarray, weights: np.ndarray | None = None, *, each: bool = False
     ) -> LossAndGrad:
+        """Return (loss, dL/dA) by the user's callable; ValueError if its values or gradients have wrong shapes."""
         values, G = map(np.asarray, self.given(A, Y))
         if values.shape != A.shape[:1] or G.shape != A.shape:
             due = f"values {A.shape[:1]} and gradients {A.shape}"
@@ -550,6 +562,7 @@ class _UserLoss(Loss):
         return _average(values[:, None], G, A, weights, each)
 
     def targets(self, k: int) -> int | None:
+        """Return None: how many targets a row of outputs has is the user's."""
         return None
 
 

@@ -24,7 +24,7 @@ Schedule = Callable[[float], float]
 
 
 def check_number(value: Any, name: str, below: float = math.inf, above: bool = False) -> None:
-    """Raise TypeError or ValueError unless `value` is a number from 0 to under `below`.
+    """Raise TypeError or ValueError unless 0 <= `value` < `below`; with `above` 0 is refused, too.
 
     With `above` 0 is refused too.
     """
@@ -40,12 +40,12 @@ def check_number(value: Any, name: str, below: float = math.inf, above: bool = F
 
 
 def constant(fraction: float) -> float:
-    """Return 1."""
+    """Return 1, the factor on the learning rate at any `fraction` of a fit."""
     return 1.0
 
 
 def linear(fraction: float) -> float:
-    """Return a factor that falls from 1 to 0 in a straight line."""
+    """Return a factor on the learning rate that falls from 1 to 0 in a straight line over a fit."""
     return 1.0 - fraction
 
 
@@ -77,6 +77,7 @@ class Plateau:
     least: float = 0.0
 
     def __post_init__(self) -> None:
+        """Check the settings."""
         for name, top in (("factor", 1.0), ("least", 1.0)):
             check_number(getattr(self, name), name, below=top, above=name == "factor")
         positive(self.patience, "patience")
@@ -117,6 +118,7 @@ class Optimizer:
     debiased: ClassVar[bool] = False  # whether running means are divided by 1 - beta^step
 
     def __post_init__(self) -> None:
+        """Check the settings, and replace the name of a schedule by its function."""
         for each in fields(self):
             value, above = getattr(self, each.name), each.name in ("learning_rate", "clip_norm", "epsilon")
             if each.name == "momentum":
@@ -218,6 +220,7 @@ class SGD(Optimizer):
     beta: ClassVar[tuple[str, ...]] = ("momentum",)
 
     def _update(self, p: np.ndarray, g: np.ndarray, rate: float, step: int, *arrays: np.ndarray) -> None:
+        """Update p in place: v = momentum v + g, p -= rate v, or with `nesterov` p -= rate (g + momentum v)."""
         if not self.momentum:
             p -= rate * g
             return
@@ -251,6 +254,7 @@ class Adam(Optimizer):
     debiased: ClassVar[bool] = True
 
     def _update(self, p: np.ndarray, g: np.ndarray, rate: float, step: int, *arrays: np.ndarray) -> None:
+        """Update p in place by debiased running means of g and g^2: p -= rate mean / (sqrt(square) + epsilon)."""
         mean, square = arrays
         mean += (1 - float(self.beta_1)) * (g - mean)
         square += (1 - float(self.beta_2)) * (g * g - square)
@@ -282,6 +286,7 @@ class RMSprop(Optimizer):
     beta: ClassVar[tuple[str, ...]] = ("momentum", "rho")
 
     def _update(self, p: np.ndarray, g: np.ndarray, rate: float, step: int, *arrays: np.ndarray) -> None:
+        """Update p in place by a running mean of g^2: v = momentum v + g / (sqrt(square) + epsilon), p -= rate v."""
         v, square = arrays
         square += (1 - float(self.rho)) * (g * g - square)
         down = g / (np.sqrt(square) + float(self.epsilon))

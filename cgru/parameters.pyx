@@ -211,7 +211,7 @@ cdef bint _plain(cnp.ndarray p, cnp.ndarray g) noexcept:
 
 
 cdef tuple _pair(dict parameters, dict g, str key, gradient):
-    """Return a parameter and its gradient, both checked, the gradient broadcast to the parameter's shape."""
+    """Return (p[key[1:]], its gradient), both checked, the gradient broadcast to the parameter's shape."""
     value = parameters[key[1:]]
     if type(value) is np.ndarray and type(gradient) is np.ndarray and _plain(value, gradient):
         return value, gradient

@@ -51,6 +51,7 @@ cdef class Pass:
     """
 
     def __init__(self, A, dict fc not None):
+        """Keep the outputs A and the forward caches `fc`; the caches of `backward` are empty."""
         self.A, self._fc, self._bc = A, fc, {}
 
     def __repr__(self):
@@ -58,10 +59,12 @@ cdef class Pass:
 
     @property
     def fc(self):
+        """Return the dict of forward caches."""
         return self._fc
 
     @property
     def bc(self):
+        """Return the dict of caches of `backward`, which may be set."""
         return self._bc
 
     @bc.setter
@@ -79,7 +82,7 @@ cdef class Pass:
 
 cdef inline cnp.ndarray _new(int ndim, Py_ssize_t first, Py_ssize_t second, Py_ssize_t third, cnp.ndarray like,
                              bint zeros=False):
-    """Return a new array of the dtype of `like`: zeros, or uninitialised."""
+    """Return a new array of the dtype of `like` with `ndim` dimensions: zeros, or uninitialised."""
     cdef cnp.npy_intp[3] shape = [first, second, third]
     if zeros:
         return cnp.PyArray_ZEROS(ndim, shape, cnp.PyArray_TYPE(like), 0)
@@ -247,18 +250,22 @@ cdef class GRUPass(Pass):
 
     @property
     def layer(self):
+        """Return the layer; None once it is deleted."""
         return self.ref()
 
     @property
     def lengths(self):
+        """Return a copy of the lengths (m,); None: all samples have all steps."""
         return None if self._lengths is None else self._lengths.copy()
 
     @property
     def masks(self):
+        """Return views of the dropout and zoneout masks, by name."""
         return {name: mask.view() for name, mask in self._masks.items()}
 
     @property
     def fc(self):
+        """Return the dict of forward caches by letter, made at its first use."""
         if self._fc is None:
             self._fc = self.shown()
         return self._fc
@@ -428,7 +435,7 @@ cdef class GRUPass(Pass):
         return g
 
     cdef cnp.ndarray _own(self, cgru_array caches, Py_ssize_t n=0):
-        """Return a new array (m, s, n) over the memory of `caches`, whatever users did to the one in `fc`; n 0: u."""
+        """Return a new array (m, s, n) over the memory of `caches`, whatever users did to that in `fc`; n 0: u."""
         cdef Py_ssize_t size = cnp.PyArray_ITEMSIZE(self.X)
         cdef cnp.npy_intp[3] shape = [self.call.m, self.call.s, n or self.call.u]
         cdef cnp.npy_intp[3] strides = [caches.sample * size, caches.step * size, caches.column * size]
@@ -454,20 +461,20 @@ cdef class GRUPass(Pass):
     # --- memory ---
 
     cdef tuple _states(self, str name, Py_ssize_t m, Py_ssize_t s, Py_ssize_t n, cnp.dtype dtype):
-        """Return an array (m, s + 1, n), and views of it without its last step and without its first."""
+        """Return (array (m, s + 1, n), view without its last step, view without its first), as `_take` does."""
         if self.memory is None:
             return self.buffers.take_states(name, m, s, n, dtype, self.call.column)
         states = self._take_from_memory(m, s + 1, n)
         return states, states[:, :-1], states[:, 1:]
 
     cdef cnp.ndarray _take(self, str name, Py_ssize_t m, Py_ssize_t s, Py_ssize_t n, cnp.dtype dtype):
-        """Return an uninitialised array (m, s, n), time-major."""
+        """Return an uninitialised time-major array (m, s, n), from `memory` or `buffers`."""
         if self.memory is None:
             return self.buffers.take(name, m, s, n, dtype, self.call.column)
         return self._take_from_memory(m, s, n)
 
     cdef cnp.ndarray _take_from_memory(self, Py_ssize_t m, Py_ssize_t s, Py_ssize_t n):
-        """Return the next part of the caller's memory as an array (m, s, n), time-major."""
+        """Return the next part of the caller's memory as a time-major array (m, s, n)."""
         self.used += m * s * n
         return time_major(self.memory[self.used - m * s * n:self.used], m, s, n, None, self.call.column)
 

@@ -133,6 +133,7 @@ class _Noise:
     """The `noise` of outputs that come in blocks."""
 
     def __init__(self) -> None:
+        """Begin without outputs."""
         self.signal = self.difference = self.largest = np.float64(0)
         self.count = 0
 

@@ -213,7 +213,7 @@ def gradients(
     zoneout: np.ndarray | float | None = None,
     **options: bool,
 ) -> Arrays:
-    """Compute the gradients `'d' + name` of all parameters, summed over samples and steps.
+    """Return the gradients `'d' + name` of all parameters, summed over samples and steps, from both passes' caches.
 
     `fc` and `bc` are the caches that `forward` and `backward` returned. Steps are summed in the order in which they ran
     back, the last one first.
@@ -256,7 +256,7 @@ def gradients(
 def start_gradient(
     dh: np.ndarray, begins: np.ndarray | bool = True, lengths: np.ndarray | None = None, reverse: bool = False
 ) -> np.ndarray:
-    """Return dL/d(p["h0"]) (1, u): `dh` of the steps that ran first, summed over samples.
+    """Return dL/d(p["h0"]) (1, u): `dh` of the steps that ran first, summed over samples that began at p["h0"].
 
     `dh` (m, s, u) is that of `backward`.
 
@@ -270,7 +270,7 @@ def start_gradient(
 def _products(
     p: Mapping[str, np.ndarray], x: np.ndarray, masked_hp: Arrays, variant: Variant
 ) -> tuple[Arrays, Arrays, Arrays]:
-    """Compute the gates' products x U and hp V, with `layer_norm` normalised; return both by gate, and caches.
+    """Return (x U by gate, hp V by gate, caches): the gates' products, with `layer_norm` normalised.
 
     `masked_hp` is the previous state for each gate, masked by recurrent dropout. If the reset gate comes before the
     product, the product of hh with the state is not computed here.
@@ -292,7 +292,7 @@ def _layer_norm(a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _layer_norm_backward(d: Arrays, gain: np.ndarray, n: np.ndarray, i: np.ndarray) -> tuple[Arrays, np.ndarray]:
-    """Backpropagate through the layer normalisation; return dL/da by gate, and of all gates side by side.
+    """Backpropagate through the layer normalisation; return (dL/da by gate, the same of all gates side by side).
 
     `d` is dL/d(gain * n) by gate; `n` and `i` are what the forward pass returned for a.
     """
@@ -322,5 +322,5 @@ def _mask_state(hp: np.ndarray, masks: np.ndarray | None) -> Arrays:
 
 
 def _zoneout_shares(zoneout: np.ndarray | float | None, h: np.ndarray) -> np.ndarray | None:
-    """Broadcast `zoneout` to (m, s, u): the share of its previous state that each unit keeps at each step."""
+    """Broadcast `zoneout` to (m, s, u), None to None: the share of its old state that a unit keeps at each step."""
     return None if zoneout is None else np.broadcast_to(np.asarray(zoneout, h.dtype), h.shape)

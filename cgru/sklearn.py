@@ -128,7 +128,7 @@ class _Estimator(BaseEstimator):
     # --- training ---
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, reset: bool, **given: Any) -> None:
-        """Train on X and y; restore the estimator after any exception.
+        """Train on X and y, anew with `reset`, in place; restore the estimator after any exception.
 
         reset: whether to build a new network; otherwise training goes on with the present one.
         given: `groups`; for `partial_fit` `epochs` and `classes`.
@@ -157,7 +157,7 @@ class _Estimator(BaseEstimator):
         classes: Any = None,
         groups: Any = None,
     ) -> list[str]:
-        """Train as `_fit` has it; return notes for warnings: that it diverged, that nothing was learned."""
+        """Train as `_fit` has it, setting attributes; return notes for warnings: it diverged, nothing was learned."""
         X, lengths, y = self._check_sequences(X, y, reset=reset)
         if sample_weight is not None:
             sample_weight = column_or_1d(sample_weight, dtype=np.float64, warn=False)
@@ -388,7 +388,7 @@ class GRUClassifier(ClassifierMixin, _Estimator):
         self._set_parameters(locals())
 
     def _targets(self, y: Any, reset: bool, classes: Any, sample_weight: Any) -> np.ndarray:
-        """Check y, set `classes_` in a first fit, and return the classes of y as indices into `classes_`."""
+        """Check y, with `reset` set `classes_`, and return the classes of y as indices into `classes_`."""
         if np.ndim(y) > 1 and np.shape(y)[1:] != (1,):
             cure = "several outputs, or a class for each step, are for cgru.Network"
             raise ValueError(f"y: expected a class for each sample, (m,), got shape {np.shape(y)}; {cure}")
@@ -472,7 +472,7 @@ class GRURegressor(RegressorMixin, _Estimator):
         return tags
 
     def _targets(self, y: Any, reset: bool, classes: Any, sample_weight: Any) -> np.ndarray:
-        """Check y, set the target scaling in a first fit, and return the scaled targets (m, k)."""
+        """Check y, with `reset` set the target scaling, and return the scaled targets (m, k)."""
         y = np.asarray(y, np.float64)
         if y.ndim > 2:
             cure = "targets for each step are for cgru.Network"

@@ -35,12 +35,13 @@ cdef class _Stage:
     cdef Py_ssize_t m, n, u
 
     def __init__(self, Py_ssize_t m, Py_ssize_t n, Py_ssize_t u, dtype, cnp.ndarray given):
+        """Allocate the output (m, u) and, if `given` is None, the input (m, n); else read `given`, an output below."""
         self.m, self.n, self.u = m, n, u
         self.given = np.empty((m, n), dtype) if given is None else given
         self.out = np.empty((m, u), dtype)
 
     cdef bint run(self) noexcept:
-        """Run a step; return whether there is an output."""
+        """Run a step from the input to the output; return whether there is an output."""
         return True
 
     cdef bint finish(self) except -1:
@@ -66,6 +67,7 @@ cdef class _Recurrent(_Stage):
     cdef cnp.ndarray memory
 
     def __init__(self, layer, Py_ssize_t m, cnp.ndarray given):
+        """Pack the cell of a GRU for m samples; the input is `given`, or new for None."""
         self.cell = Cell(layer, batch=m)
         self.lent = pointer(self.cell)
         _Stage.__init__(self, m, self.cell.features, self.cell.units, layer.dtype, given)
@@ -75,6 +77,7 @@ cdef class _Recurrent(_Stage):
         self.memory = np.empty(workspace_bytes(self.lent, m, 1), np.uint8)
 
     cdef bint run(self) noexcept:
+        """Run a step of the cell: the states become the output."""
         cdef Py_ssize_t m = self.m, bytes = cnp.PyArray_SIZE(self.memory)
         cdef void *x = cnp.PyArray_DATA(self.given)
         cdef void *h = cnp.PyArray_DATA(self.h)
@@ -87,10 +90,12 @@ cdef class _Recurrent(_Stage):
         return True
 
     cdef int begin(self) except -1:
+        """Set the states to zero, or to the learned h0."""
         self.h[...] = self.start
         return 0
 
     cdef int continue_from(self, _Stage before) except -1:
+        """Copy the states of `before`."""
         self.h[...] = (<_Recurrent>before).h
         return 0
 
@@ -102,12 +107,14 @@ cdef class _Linear(_Stage):
     cdef LinearCall call
 
     def __init__(self, layer, Py_ssize_t m, cnp.ndarray given):
+        """Pack the weights of a Dense layer for m samples; the input is `given`, or new for None."""
         self.linear = Linear(*layer.checked_parameters(), layer.code)
         _Stage.__init__(self, m, self.linear.n, self.linear.u, layer.dtype, given)
         cdef void *out = cnp.PyArray_DATA(self.out)
         self.linear.prepare(&self.call, cnp.PyArray_DATA(self.given), self.n, m, out, out)
 
     cdef bint run(self) noexcept:
+        """Compute activate(X W + b)."""
         execute(&self.call)
         return True
 
@@ -121,6 +128,7 @@ cdef class _Quantized(_Stage):
     cdef cnp.ndarray memory
 
     def __init__(self, layer, Py_ssize_t m, cnp.ndarray given):
+        """Take the packed weights of a quantised Dense layer for m samples; the input is `given`, or new for None."""
         self.linear = layer.packed()
         _Stage.__init__(self, m, self.linear.n, self.linear.u, layer.dtype, given)
         self.memory = np.empty(product_workspace(&self.linear.product, m) + LINE, np.uint8)
@@ -128,6 +136,7 @@ cdef class _Quantized(_Stage):
         self.f.code, self.f.alpha = layer.code
 
     cdef bint run(self) noexcept:
+        """Compute activate(X W + b) with quantised weights."""
         cdef float *out = <float *>cnp.PyArray_DATA(self.out)
         multiply_quantized(&self.linear.product, <float *>cnp.PyArray_DATA(self.given), self.m, out,
                            first_line(cnp.PyArray_DATA(self.memory)))
@@ -145,6 +154,7 @@ cdef class _Elementwise(_Stage):
     cdef cnp.ndarray scale, shift
 
     def __init__(self, layer, Py_ssize_t m, cnp.ndarray given):
+        """Copy the parameters and bounds of an elementwise layer; the input is `given`, or new for None."""
         stage, rows = layer.stage, [np.array(row) for row in layer.checked_parameters()]
         n = layer.features or given.shape[1]
         _Stage.__init__(self, m, n, n, layer.dtype if given is None else given.dtype, given)
@@ -157,6 +167,7 @@ cdef class _Elementwise(_Stage):
         self.low, self.high = -np.inf if low is None else low, np.inf if high is None else high
 
     cdef bint run(self) noexcept:
+        """Compute the activation, or scale, shift and bounds, of each number."""
         cdef void *x = cnp.PyArray_DATA(self.given)
         cdef void *out = cnp.PyArray_DATA(self.out)
         if self.activates:
@@ -209,23 +220,27 @@ cdef class _Frames(_Stage):
     cdef Py_ssize_t steps, made  # steps read and frames written
 
     def __init__(self, layer, Py_ssize_t m, cnp.ndarray given):
+        """Allocate memory for a frame of m samples; the input is `given`."""
         self.layer, self.length, self.hop = layer, layer.length, layer.hop
         _Stage.__init__(self, m, given.shape[1], layer.length * given.shape[1], given.dtype, given)
         self.rows = np.empty((m, self.length, self.n), given.dtype)
         self.begin()
 
     cdef int begin(self) except -1:
+        """Begin an empty frame, with the zero steps before the first one."""
         self.rows[...] = 0
         self.filled, self.steps, self.made = self.layer.before, 0, 0
         return 0
 
     cdef int continue_from(self, _Stage before) except -1:
+        """Copy the frame so far, and the counts of steps and frames."""
         cdef _Frames old = before
         self.rows[...] = old.rows
         self.filled, self.steps, self.made = old.filled, old.steps, old.made
         return 0
 
     cdef bint run(self) noexcept:
+        """Append the step in `given` to the frame; return whether that completed one."""
         self.steps += 1
         return self.push(<char *>cnp.PyArray_DATA(self.given))
 
@@ -251,6 +266,7 @@ cdef class _Frames(_Stage):
         return True
 
     cdef bint finish(self) except -1:
+        """Complete one more frame with zeros, if `Frames.count` has it; return whether it did."""
         if not self.steps or self.made >= self.layer.count(self.steps):
             return False
         while not self.push(NULL):
@@ -299,6 +315,7 @@ cdef class Stream:
     cdef cnp.ndarray row  # the first row of `out`, which a single sample gets
 
     def __init__(self, source, batch=1):
+        """Pack the current weights of `source` for `batch` samples; see the class for errors."""
         cdef cnp.ndarray given = None
         cdef _Stage stage = None, first
         layers = _layers(source)

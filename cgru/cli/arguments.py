@@ -73,9 +73,10 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _number_type(kind: type, what: str, allowed: Callable[[Any], bool]) -> Callable[[str], Any]:
-    """Return an argparse type for numbers that are `allowed`; `what` describes them in the error."""
+    """Return an argparse type for numbers of a `kind` that are `allowed`; `what` describes them in the error."""
 
     def parse(text: str):
+        """Return the number that a text has; ArgumentTypeError if it has none, or none that is allowed."""
         with contextlib.suppress(ValueError):
             value = kind(text)
             if allowed(value):
@@ -139,12 +140,12 @@ def _word_list(text: str) -> tuple[str, ...]:
 
 
 def positional(metavar: str, text: str, **rest: Any) -> Any:
-    """Declare a positional argument of a request; `rest` is passed to argparse."""
+    """Declare a positional argument of a request, with `text` as its help; `rest` is passed to argparse."""
     return field(metadata={"metavar": metavar, "help": text, **rest})
 
 
 def option(text: str, read: Any, default: Any = None, metavar: str | None = None, **rest: Any) -> Any:
-    """Declare an option of a request, named after its field: `output_dropout` is --output-dropout.
+    """Declare an option of a request, named after its field (`output_dropout` is --output-dropout), read by `read`.
 
     Args:
         text: the help; the default is added where the text does not mention it.
@@ -169,7 +170,7 @@ def option(text: str, read: Any, default: Any = None, metavar: str | None = None
 
 
 def part(request: type) -> Any:
-    """Declare a field that is a request of its own, whose arguments the subcommand has, too."""
+    """Declare a field that is a request of its own; the subcommand has that request's arguments, too."""
     return field(metadata={"part": request})
 
 

@@ -150,7 +150,7 @@ def fit(request: arguments.FitRequest) -> int:
 
 
 def _with_defaults(building: Building, training: Any, task: Task, data: Dataset, source: str) -> tuple[Building, Any]:
-    """Return building and training options with the defaults of the task; RequestError where they do not fit it."""
+    """Return (building, training) options with the defaults of the task set; RequestError where they do not fit it."""
     if building.pool not in (None, "last") and at_steps(task.train):
         raise RequestError(f"argument --pool: {source} has a class for each step, so that there is nothing to pool")
     if task.names is None and training.validation is None and len(task.train) >= recipe.HELD_FROM:
@@ -167,7 +167,7 @@ def _with_defaults(building: Building, training: Any, task: Task, data: Dataset,
 def _hold_out(
     data: Dataset, task: Task, request: arguments.FitRequest, share: float | None, source: str
 ) -> tuple[Split, np.ndarray | None, Split | None, list[str]]:
-    """Split the training data for validation.
+    """Hold out a `share` of the training data (0 or None: none).
 
     Return (training split, its groups (m,) or None, validation split or None, notes for the user).
     """
@@ -224,7 +224,7 @@ def _choose_inputs(
 
 
 def _choose_scored_split(data: Dataset, held: Split | None, task: Task) -> tuple[Split, str]:
-    """Choose the split to score a model on; return (split, its name).
+    """Choose the split to score on: test, else the held-out one, else training data; return (split, its name).
 
     That is the test split if there is one, else the validation split, else the training data.
     """
@@ -414,7 +414,7 @@ def _load_model(path: str) -> cgru.Network:
 def _read_model_and_data(
     model: str, path: str | None, reading: Reading, scores: bool = True
 ) -> tuple[cgru.Network, Dataset, str, Split, str]:
-    """Load a model and read data for it; return (model, data, their name, split, its name).
+    """Load a model and read data for it; return (model, data, their name, split, its name); `scores`: with targets.
 
     The split is the test split if there is one, else all data. For `scores` its targets are those of the model: class
     indices or numbers. Print what was guessed of the data, and which features lie outside the model's training range.

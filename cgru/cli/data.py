@@ -48,7 +48,7 @@ def training_data(path: str | None, reading: Reading, test: str | None) -> tuple
 
 
 def model_data(net: cgru.Network, path: str | None, reading: Reading, targets: bool = True) -> tuple[Dataset, str]:
-    """Read data for a trained model; return (data, their name for messages).
+    """Read data for a trained model, with or without targets; return (data, their name for messages).
 
     Features and targets are matched to those of `net` by name where both have names. Options that are not given are
     those of the model's own training data. Without a path the data are the embedded data set.
@@ -94,7 +94,7 @@ def _embedded(options: Mapping[str, Any]) -> Dataset:
 
 
 def read_as(path: str, options: Mapping[str, Any], spell: Callable[[str], str] | None = None) -> Dataset:
-    """Read a file by `cgru.datasets.read`, with arguments in its errors spelled by `spell`, by default `as_options`."""
+    """Read a file by `cgru.datasets.read`; RequestError, its arguments spelled by `spell`, by default `as_options`."""
     try:
         with as_request_error():
             return read(path, **options)
@@ -105,7 +105,7 @@ def read_as(path: str, options: Mapping[str, Any], spell: Callable[[str], str] |
 
 
 def spelled_notes(data: Dataset, spell: Callable[[str], str] | None = None) -> list[str]:
-    """Return the notes of a data set for printing, with arguments spelled by `spell`, by default `as_options`."""
+    """Return the notes of a data set for printing, their arguments spelled by `spell` (by default `as_options`)."""
     return [f"note: {(spell or as_options)(note)}" for note in data.notes]
 
 
@@ -115,12 +115,13 @@ def _spell_option(name: str) -> str:
 
 
 def as_options(text: str, several: Collection[str] = SEVERAL) -> str:
-    """Spell the arguments that a text advises as options: id="a" becomes --id a.
+    """Spell the arguments that a text advises as options: id="a" becomes --id a; `several` may take many names.
 
     several: the options that take several names; in these a name with a comma is quoted.
     """
 
     def spelled(found: re.Match) -> str:
+        """Spell one argument, the match of `OPTION`, as an option."""
         name, value = found.groups()
         if value in ("True", "False"):
             return _spell_option(name if value == "True" else f"no_{name}")
@@ -136,6 +137,7 @@ def as_keys(text: str) -> str:
     """Spell the arguments that a text advises as keys of a plan: id="a" becomes id = "a"."""
 
     def spelled(found: re.Match) -> str:
+        """Spell one argument, the match of `OPTION`, as a key of a plan."""
         name, value = found.groups()
         return f"{name} = {value.lower()}" if value in ("True", "False") else f"{name} = {value}"
 
@@ -143,7 +145,7 @@ def as_keys(text: str) -> str:
 
 
 def swap_note(data: Dataset) -> str | None:
-    """Return a warning that X looks like (m, e, s), with axes 1 and 2 swap_note; None where it does not."""
+    """Return a warning that X looks like (m, e, s), its axes 1 and 2 swapped; None where it does not."""
     split = data.train or data.test
     if split.ids is not None or not looks_swapped(split):
         return None
@@ -152,7 +154,7 @@ def swap_note(data: Dataset) -> str | None:
 
 
 def _reading_of_model(net: cgru.Network, path: str, targets: bool) -> dict[str, Any]:
-    """Return the options by which the training data of `net` were read, as defaults for another file.
+    """Return the options by which the training data of `net` were read, as defaults for another file, with `targets`.
 
     For files that are no tables these are only `missing` and the task: such files describe themselves.
     """
@@ -191,7 +193,7 @@ def _notes_on_feature_order(net: cgru.Network, data: Dataset) -> tuple[str, ...]
 
 
 def _with_axes(data: Dataset, path: str, options: Mapping[str, Any]) -> Dataset:
-    """Return `data`; where its axes look swap_note, ask the user in a terminal, else add a note."""
+    """Return `data`; where its axes look swapped, ask the user in a terminal and read it anew, else add a note."""
     doubt = None if "axes" in options else swap_note(data)
     if doubt is None:
         return data

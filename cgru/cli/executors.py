@@ -47,9 +47,10 @@ def executor_of(threads: int | None, processes: int | None, executor: str | None
 
 
 def _end_with_parent() -> None:
-    """Let a worker of the pool exit when its parent process was killed."""
+    """Start a thread that ends this process, a worker of the pool, when its parent process was killed."""
 
     def watch() -> None:
+        """Wait for the end of the parent process, then end this one."""
         multiprocessing.parent_process().join()
         os._exit(1)
 

@@ -113,6 +113,7 @@ def _as_series_error(path: str, series: list[Series]) -> Iterator[None]:
     """Raise the library's errors about y or y[2] as RequestError, with the name of the series in their place."""
 
     def name(found: re.Match) -> str:
+        """Return the name of the series that an error's match "y[i]" means."""
         return series[int(found[1] or 0)].name
 
     try:
@@ -217,7 +218,7 @@ def _forecasts(model: Forecaster, y: list[np.ndarray], X: Any, name: str) -> lis
 def _write_forecast(
     request: ForecastRequest, series: list[Series], values: list[np.ndarray], quantiles: tuple[float, ...]
 ) -> None:
-    """Write the forecasts as CSV, a row for each time and series, to the output file or to stdout."""
+    """Write the forecasts and their quantiles as CSV, a row for each time and series, to the output file or stdout."""
     many = len(series) > 1 or request.id is not None
     named = series[0].name if not many else "forecast"
     header = [*(["series"] if many else []), series[0].time, named, *(f"{named}_{level}" for level in quantiles)]
@@ -235,7 +236,7 @@ def _write_forecast(
 
 
 def _shows_progress(quiet: bool) -> bool:
-    """Return whether to show a bar: stderr is a terminal, and tqdm is installed."""
+    """Return whether to show a bar: it is not `quiet`, stderr is a terminal, and tqdm is installed."""
     return not quiet and sys.stderr is not None and sys.stderr.isatty() and find_spec("tqdm") is not None
 
 

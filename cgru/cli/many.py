@@ -134,7 +134,7 @@ def _check_settings(
 
 
 def _with_axes_note(plan: Plan, data: Dataset) -> Dataset:
-    """Return `data` with a note on axes that look swap_note, where the plan does not say which they are."""
+    """Return `data` with a note if its axes look swapped and the plan does not say which they are."""
     doubt = None if "axes" in plan.reading else swap_note(data)
     return data if doubt is None else data._replace(notes=(*data.notes, f"{doubt}; {AXES}"))
 
@@ -178,6 +178,7 @@ def _fit_and_store(
     refused = []  # errors of workers with another version: these jobs are not done
 
     def note(result: Result) -> None:
+        """Store the record of a job, unless its worker refused it, and show that it is done."""
         if isinstance(result.error, OtherVersionError):
             refused.append(result.error)
             return

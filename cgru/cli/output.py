@@ -126,7 +126,7 @@ def _print(found: Predictions) -> None:
 
 
 def predictions_writer(path: str | None, *others: str | None) -> Callable[[Predictions], None]:
-    """Return a function that writes predictions to `path`, .npz or .csv by its ending; None: print them."""
+    """Return a function that writes predictions to `path`, .npz or .csv by its ending; None: one that prints them."""
     if path is None:
         return _print
     writers = {".npz": _write_npz, ".csv": _write_csv}
@@ -159,6 +159,7 @@ def plotter(
         raise RequestError(f"argument --plot: expected an ending of {', '.join(sorted(kinds))}, got {path!r}")
 
     def drawn(shown: Any, title: str) -> None:
+        """Draw `shown` under a title, and write the figure to the plotter's path."""
         if draw is None:
             figure = plot.curve(shown)
             figure.suptitle(title, parse_math=False, wrap=True, fontsize="medium")
@@ -182,6 +183,7 @@ def page_writer(path: str, *others: str | None) -> Callable[[Report, str, str, s
     check_output(path, *others)
 
     def write(report: Report, model: str, which: str, source: str) -> None:
+        """Write a report as an HTML page, its title and notes made of the names of the model, split and data."""
         title = f"{name_of(model)}: {which} of {name_of(source)}"
         report.save(path, title=title, about={"model": model, "data": f"{which} of {source}"})
 

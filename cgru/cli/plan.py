@@ -25,9 +25,10 @@ Check = Callable[[Any, str], Any]
 
 
 def _number_check(**bounds: Any) -> Check:
-    """Return a check for numbers within bounds."""
+    """Return a check that a value is a number within `bounds`, the keywords of `check_number`."""
 
     def check(value: Any, name: str) -> float:
+        """Return a value as a float, once it is checked."""
         check_number(value, name, **bounds)
         return float(value)
 
@@ -52,6 +53,7 @@ def _choice_check(known: Collection[str]) -> Check:
     """Return a check for strings among those `known`."""
 
     def check(value: Any, name: str) -> str:
+        """Return a value, once it is checked to be among the known strings."""
         if not isinstance(value, str) or value not in known:
             raise ValueError(f"{name}: expected one of {', '.join(known)}, got {value!r}")
         return value
@@ -60,7 +62,7 @@ def _choice_check(known: Collection[str]) -> Check:
 
 
 def _check_names(value: Any, name: str) -> tuple[str, ...]:
-    """Check a string or a list of strings; return a tuple."""
+    """Check a string or a list of strings; return it as a tuple of strings."""
     values = [value] if isinstance(value, str) else value
     if not isinstance(values, list) or not all(isinstance(each, str) for each in values):
         raise TypeError(f"{name}: expected a string or a list of strings, got {value!r}")
@@ -68,7 +70,7 @@ def _check_names(value: Any, name: str) -> tuple[str, ...]:
 
 
 def _check_gap(value: Any, name: str) -> Any:
-    """Check a time difference, such as 30d, as `split_at` takes it."""
+    """Return a time difference, such as 30d, once `parse_gap` has accepted it."""
     parse_gap(value)
     return value
 
@@ -219,7 +221,7 @@ def _read_tables(path: str) -> dict[str, Any]:
 def _check_table(
     given: Mapping[str, Any], known: Mapping[str, tuple[Any, Check]], where: str, axes: bool = True
 ) -> tuple[dict[str, Any], dict[str, list[Any]]]:
-    """Check a table; return (values by key, with defaults for keys that are not given; axes: lists of values by key).
+    """Check the table `given`; return ({key: value}, {key of an axis: values}); `axes`: whether a list is an axis.
 
     given: the table.
     known: for each allowed key its default and its check.

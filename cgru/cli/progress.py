@@ -29,6 +29,7 @@ class _BarOrLines:
     """
 
     def __init__(self, total: int, quiet: bool, draw: Callable[[], Any]):
+        """Set up progress over `total` steps, shown unless `quiet`; draw() makes the bar."""
         self.total, self.quiet, self.draw = total, quiet, draw
         self.bar: Any = None
 
@@ -56,6 +57,7 @@ class Progress(_BarOrLines):
     """Shows the epochs of a fit, as its callback."""
 
     def __init__(self, total: int, quiet: bool):
+        """Set up progress over `total` epochs, shown unless `quiet`."""
         super().__init__(total, quiet, lambda: Bar(total))
 
     def __call__(self, epoch: Epoch) -> None:
@@ -70,11 +72,12 @@ class FitCounter(_BarOrLines):
     """Shows how many of `total` fits are done, `done` of them in an earlier run."""
 
     def __init__(self, total: int, done: int, quiet: bool):
+        """Set up progress over `total` fits, of which `done` are done already, shown unless `quiet`."""
         super().__init__(total, quiet, lambda: create_bar(total, done))
         self.done, self.failed = done, 0
 
     def __call__(self, failed: bool) -> None:
-        """Count one more fit, and show it in the bar or as one of about ten lines."""
+        """Count one more fit, which `failed` or not, and show it in the bar or as one of about ten lines."""
         self.done, self.failed = self.done + 1, self.failed + failed
         failures = f", {self.failed} failed" if self.failed else ""
         if self.bar is not None:

@@ -45,6 +45,7 @@ class Results:
     """
 
     def __init__(self, path: str, header: Mapping[str, Any]) -> None:
+        """Open and lock the file, read its records, and write the `header` into a new one; see the class for errors."""
         self.path, self.records = path, {}
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
         self._file = os.open(path, flags, 0o666)
@@ -78,7 +79,7 @@ class Results:
         self._append({**record, "scores": scores})
 
     def _append(self, value: Mapping[str, Any]) -> None:
-        """Append a line to the file, or nothing where that fails."""
+        """Append a value as one line of JSON; OSError where that fails, with the file as before."""
         line, end = _as_json_line(value), os.fstat(self._file).st_size
         try:
             while line:
@@ -90,7 +91,7 @@ class Results:
         self._behind = True
 
     def _keep_synced(self) -> None:
-        """Call fsync after new lines, in a thread, until the file is closed."""
+        """Call fsync after new lines until the file is closed; the body of the thread `_syncing`."""
         while not self._over.wait(SYNC_SECONDS):
             if self._behind:
                 self._behind = False

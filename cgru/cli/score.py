@@ -28,5 +28,5 @@ def score_text(net: cgru.Network, split: Split) -> str:
 
 
 def score_and_overlap(net: cgru.Network, split: Split) -> str:
-    """Return `score_text`, and how many samples of the split `net` was trained on, or that this is not known."""
+    """Return the text of `score_text`, and how many samples of the split `net` was trained on, if it knows."""
     return f"{score_text(net, split)}; {seen_in_words(seen(net, split.X, split.lengths))}"

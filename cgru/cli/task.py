@@ -44,7 +44,7 @@ class Task(NamedTuple):
 
 
 def task_of(data: Dataset, source: str, tested: str | None = None) -> Task:
-    """Return the task of a data set; RequestError where there is none, or the test split does not fit it.
+    """Return the task of a data set; RequestError where there is none, or the test split (of file `tested`) misfits.
 
     source: the name of the data set for errors.
     tested: the file of the test split, where it has its own.
@@ -92,7 +92,7 @@ def task_of(data: Dataset, source: str, tested: str | None = None) -> Task:
 def build(
     names: tuple[str, ...] | None, numbers: int, steps: bool, *, seed: int, loss: str, **options: Any
 ) -> cgru.Network:
-    """Build a network by `recipe.network`, with a head for the task.
+    """Build a network for classes of these `names`, or for `numbers` real targets (None); at each step with `steps`.
 
     names: those of the classes; None: a regression.
     numbers: the number of targets of a regression.
@@ -103,7 +103,7 @@ def build(
 
 
 def loss_of(names: Sequence[str] | None, asked: str | None, where: str, cure: str = "leave it out") -> str:
-    """Return the loss to train with: the one `asked` for, or the default of the task.
+    """Return the loss to train with, checked: the one `asked` for, or the default for classes (`names`) or numbers.
 
     names: those of the classes; None: a regression.
     where, cure: begin and end the RequestError for a loss that is not of the task.
@@ -128,7 +128,7 @@ def real_steps(X: np.ndarray, lengths: np.ndarray | None) -> np.ndarray:
 
 
 def _row_blocks(split: Split) -> Iterator[tuple[slice, Any]]:
-    """Yield (rows, mask of their targets that are not padding) for blocks of samples of a split."""
+    """Yield (slice of rows, mask of their targets that are not padding) for blocks of samples of a split."""
     for rows in slices(split.X.shape[:2]):
         lengths = None if split.lengths is None else split.lengths[rows]
         yield rows, real_steps(split.X[rows], lengths) if at_steps(split.y) else slice(None)
@@ -192,14 +192,14 @@ def _as_names(y: np.ndarray, class_names: Sequence[str] | None) -> list[str]:
 
 
 def _check_known(labels: Sequence[str], names: Sequence[str], where: str) -> None:
-    """Check that all labels are among the names of classes; RequestError otherwise."""
+    """Check that all labels are among the names of classes; RequestError, which begins with `where`, otherwise."""
     unknown = sorted(set(labels) - set(names))
     if unknown:
         raise RequestError(f"{where}: expected the classes {_words(names)}, got {_words(unknown)}")
 
 
 def _class_indices(split: Split, class_names: Sequence[str] | None, names: Sequence[str], where: str) -> np.ndarray:
-    """Return the classes in a split as indices into `names`, 0 at padding."""
+    """Return the classes in a split as indices into `names`, 0 at padding; RequestError (`where`) for others."""
     values, places = _distinct_classes(split), {name: i for i, name in enumerate(names)}
     labels = _as_names(values, class_names)
     _check_known(labels, names, where)

@@ -12,7 +12,7 @@ from cgru.core.products cimport attach_weights, add_weighted_operand, next_produ
 
 
 cdef void build_backward_products(Run *run, char *packed) noexcept nogil:
-    """Build the products of a backward step in the plan's layout, and pack their weights if `run.packs`."""
+    """Build the products of a backward step in the plan's layout; pack their weights into `packed` if `run.packs`."""
     if run.plan.layout == SAMPLES_IN_LANES:
         _build_batch_simd(run, packed)
     elif run.plan.layout == SINGLE_SAMPLE:
@@ -26,7 +26,7 @@ cdef void build_backward_products(Run *run, char *packed) noexcept nogil:
 
 
 cdef void _build_reset_first(Run *run, char *to) noexcept nogil:
-    """Build the products of a backward step of reset_before. A row holds dh | dhh_ | dz_ | dr_.
+    """Build the products of a backward step of reset_before, packed at `to`. A row holds dh | dhh_ | dz_ | dr_.
 
     1. dh_ = dA + dhn;  dhh_ = dh_ * (1 - z) * activate'(hh_);  dz_ = dh_ * (hp - hh) * activate_update'(z_)
        dh = dh_ * z
@@ -47,7 +47,7 @@ cdef void _build_reset_first(Run *run, char *to) noexcept nogil:
 
 
 cdef void _build_reset_last(Run *run, char *to) noexcept nogil:
-    """Build the products of a backward step of reset_after. A row holds dh | dhh_ | dz_ | dr_ | dc.
+    """Build the products of a backward step of reset_after, packed at `to`. A row holds dh | dhh_ | dz_ | dr_ | dc.
 
     1. as in reset_before;  dr_ = dhh_ * c * activate_reset'(r_);  dc = dhh_ * r
     2. dh += dc Vhh^T + dz_ Vz^T + dr_ Vr^T
@@ -60,7 +60,7 @@ cdef void _build_reset_last(Run *run, char *to) noexcept nogil:
 
 
 cdef void _build_layer_norm(Run *run, char *to) noexcept nogil:
-    """Build the products of a backward step with layer normalisation.
+    """Build the products of a backward step with layer normalisation, packed at `to`.
 
     A row holds dh | dhh_ | dz_ | dr_ | dc | dU_ | dV_, the last two of r, z and hh.
 
@@ -81,7 +81,7 @@ cdef void _build_layer_norm(Run *run, char *to) noexcept nogil:
 
 
 cdef void _build_state_gradient(Run *run, int gates, const int *gate, const char *d, char *to) noexcept nogil:
-    """Build the products dh += d V^T of some gates, whose d are side by side in a row.
+    """Build the products dh += d V^T of some gates, packed at `to`; their d are side by side in a row, from `d` on.
 
     One product takes all gates together. With recurrent dropout each gate has a product and a mask of its own.
     """
@@ -99,7 +99,7 @@ cdef void _build_state_gradient(Run *run, int gates, const int *gate, const char
 
 
 cdef void _build_input_gradient(Run *run, const char *d, Py_ssize_t step, char *to) noexcept nogil:
-    """Build the product for dX, of each step or of many, from the d of hh, z and r, which are `step` bytes apart."""
+    """Build the product for dX, packed at `to`, from the d of hh, z and r, which are `step` bytes apart from `d` on."""
     cdef cgru_call *call = run.call
     cdef cgru_product *product = next_product(run, run.plan.k.input_backward, call.e, to, NULL)
     cdef int gate
@@ -117,7 +117,7 @@ cdef void _build_input_gradient(Run *run, const char *d, Py_ssize_t step, char *
 
 
 cdef void _build_single_sample(Run *run, char *to) noexcept nogil:
-    """Set up single_sample.h: pack the transposes of V, and build the product for dX of all steps."""
+    """Set up single_sample.h: pack the transposes of V at `to`, and behind them the product for dX of all steps."""
     cdef Py_ssize_t u = run.call.u, each = u * run.call.up * run.plan.k.size
     cdef int gate
     run.single.call = run.call
@@ -129,7 +129,7 @@ cdef void _build_single_sample(Run *run, char *to) noexcept nogil:
 
 
 cdef void _build_batch_simd(Run *run, char *to) noexcept nogil:
-    """Pack the weights of a backward call with samples in the lanes, a row for each unit.
+    """Pack the weights of a backward call with samples in the lanes at `to`, a row for each unit.
 
     The rows are Vhh and [Vz | Vr]; with the reset after the product, [Vz | Vr | Vhh]. For dX each feature has a row
     [Uhh | Uz | Ur]. With features in the lanes there is a product for dX instead.

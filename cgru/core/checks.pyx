@@ -59,7 +59,7 @@ cpdef cnp.ndarray real(value, name, tuple shape=None, cnp.dtype dtype=None):
 
 
 cdef int _check_unmasked(value, name) except -1:
-    """Raise ValueError for a masked array with masked numbers, whose hidden values `numpy.asarray` would return."""
+    """Raise ValueError for a NumPy masked array with masked numbers, which `numpy.asarray` would take as valid."""
     masked = sys.modules.get("numpy.ma")
     if masked is not None and isinstance(value, masked.MaskedArray) and masked.is_masked(value):
         raise ValueError(f"{_label(name)}: expected plain numbers, got some that are masked; fill them, or drop them")
@@ -96,7 +96,7 @@ cpdef cnp.ndarray contiguous_rows(cnp.ndarray array):
 
 
 cpdef cnp.ndarray entry(dict source, str of, str key, tuple shape, cnp.dtype dtype=None):
-    """Return `source[key]` checked as by `real`, fast if nothing has to be converted; errors call the dict `of`."""
+    """Return `source[key]` as `real` does, fast if it needs no conversion; an error names it of[key], as in p['Uz']."""
     cdef cnp.ndarray array
     value = source[key]
     if type(value) is np.ndarray:
@@ -107,7 +107,7 @@ cpdef cnp.ndarray entry(dict source, str of, str key, tuple shape, cnp.dtype dty
 
 
 cpdef dict entries(dict source, str of, tuple names, tuple shape, cnp.dtype dtype):
-    """Return a dict of the checked entries of these names, each with a contiguous last axis."""
+    """Return a dict of the entries of these names, each checked as by `entry`, with a contiguous last axis."""
     return {name: contiguous_rows(entry(source, of, name, shape, dtype)) for name in names}
 
 
@@ -218,7 +218,7 @@ def float_dtype(value, name="dtype"):
 
 
 def generator(rng):
-    """Return `rng`, a Generator, a seed or None, as a Generator."""
+    """Return a numpy Generator for `rng`: a Generator itself, or a new one for a seed or None."""
     try:
         return np.random.default_rng(rng)
     except (TypeError, ValueError) as error:

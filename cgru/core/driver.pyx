@@ -41,7 +41,7 @@ cdef void _split_products(Run *run) noexcept nogil:
 
 cdef void prepare(Run *run, const Plan *plan, cgru_call *call, void *packed, void *rows,
                   const cgru_weights *w) noexcept nogil:
-    """Fill `run` for a call: its memory, its products, and their packed weights."""
+    """Fill `run` for a call, in the caller's memory; pack weights `w` into `packed`, which holds them if w is NULL."""
     run.plan, run.call, run.start, run.stop, run.packs = plan[0], call, 0, call.m, w != NULL
     if w != NULL:
         run.w = w[0]
@@ -59,7 +59,7 @@ cdef void prepare(Run *run, const Plan *plan, cgru_call *call, void *packed, voi
 # --- steps ---
 
 cdef void _project_inputs(const Run *run, Py_ssize_t t, Py_ssize_t row, Py_ssize_t rows) noexcept nogil:
-    """Compute x U + b, or dX, of some rows for the CGRU_STEPS steps that include t.
+    """Compute x U + b (forward) or dX (backward) of some rows for the CGRU_STEPS steps that include t.
 
     The rows of these products are the steps of one sample, so that a tile is full even for few samples.
     """
@@ -96,12 +96,12 @@ cdef void _project_inputs(const Run *run, Py_ssize_t t, Py_ssize_t row, Py_ssize
 
 
 cdef inline char *_row_at(const cgru_array *array, Py_ssize_t i, Py_ssize_t t, int size) noexcept nogil:
-    """Return the address of step t of sample i."""
+    """Return the address of step t of sample i in an array."""
     return <char *>array.data + (i * array.sample + t * array.step) * size
 
 
 cdef void _step(Run *run, bint fresh, Py_ssize_t t, Py_ssize_t row, Py_ssize_t rows) noexcept nogil:
-    """Run one step of some rows: from hp to h, or from dhn to dh, by the equations of forward.pyx and backward.pyx."""
+    """Run step t of some rows, from hp to h or from dhn to dh; `fresh`: by the products for a step without hp."""
     cdef const cgru_kernels *k = run.plan.k
     cdef bint back = run.plan.direction == BACKWARD
     cdef cgru_product *products = &run.fresh[0] if fresh else &run.each[0]
@@ -127,7 +127,7 @@ cdef bint _is_padded(const Run *run) noexcept nogil:
 
 
 cdef void _run_block(void *work, Py_ssize_t part) noexcept nogil:
-    """Run all steps of one block of rows, forward or backward."""
+    """Run all steps of block number `part` of rows, forward or backward; the callback of `share`, `work` is a Run."""
     cdef Run *run = <Run *>work
     cdef const cgru_kernels *k = run.plan.k
     cdef const cgru_call *call = run.call
@@ -156,7 +156,7 @@ cdef void _run_block(void *work, Py_ssize_t part) noexcept nogil:
 
 
 cdef void _run_lanes(void *work, Py_ssize_t part) noexcept nogil:
-    """Run all steps of one block of samples that are in the lanes, forward or backward."""
+    """Run all steps of block number `part` of samples in the lanes; the callback of `share`, `work` is a Run."""
     cdef Run *run = <Run *>work
     cdef const cgru_kernels *k = run.plan.k
     cdef Py_ssize_t row = run.start + part * run.rows, n = min(run.rows, run.stop - row)
@@ -166,7 +166,7 @@ cdef void _run_lanes(void *work, Py_ssize_t part) noexcept nogil:
 
 
 cdef void _run_single_sample(Run *run, bint first, bint last) noexcept nogil:
-    """Run all steps of a single sample, with batched input projection."""
+    """Run all steps of a single sample, with batched input projection; `first` and `last` as for `run_steps`."""
     cdef const cgru_kernels *k = run.plan.k
     cdef const cgru_call *call = run.call
     cdef bint back = run.plan.direction == BACKWARD
@@ -193,7 +193,7 @@ cdef void _run_single_sample(Run *run, bint first, bint last) noexcept nogil:
 
 
 cdef void _pad_single(const Run *run, Py_ssize_t steps) noexcept nogil:
-    """Write the padding of a single sample, from its length on, where the call wants it."""
+    """Write the padding of a single sample that has `steps` real steps, where the call wants it."""
     cdef Py_ssize_t t
     for t in range(steps, run.call.s if _is_padded(run) else steps):
         (run.plan.k.pad_backward if run.plan.direction == BACKWARD else run.plan.k.pad)(run.call, t, 0, 1)
@@ -202,7 +202,7 @@ cdef void _pad_single(const Run *run, Py_ssize_t steps) noexcept nogil:
 # --- calls ---
 
 cdef void run_steps(Run *run, bint first, bint last) noexcept nogil:
-    """Run all steps of a prepared call, its blocks of rows on threads."""
+    """Run all steps of a prepared call on threads; `first`, `last`: they include the step that runs first, last."""
     cdef const Plan *plan = &run.plan
     cdef const cgru_call *call = run.call
     cdef Py_ssize_t m = run.stop - run.start, read = call.u if plan.direction == BACKWARD else call.e + call.u
@@ -218,12 +218,12 @@ cdef void run_steps(Run *run, bint first, bint last) noexcept nogil:
 
 
 cdef void _run_piece(void *work, bint first, bint last) noexcept nogil:
-    """Run one piece of the steps of a call; the callback of `in_pieces`."""
+    """Run one piece of the steps of a call, whose Run is `work`; the callback of `in_pieces`."""
     run_steps(<Run *>work, first, last)
 
 
 cdef int _run_call(const Plan *plan, cgru_call *call, const cgru_weights *w, void *memory) except -1 nogil:
-    """Run a planned call in `memory`, as many rows at once as fit into it."""
+    """Run a planned call in `memory`, as many samples at once as the plan says; a Ctrl-C ends it."""
     cdef Py_ssize_t start = 0
     cdef int gate
     cdef char *rows = <char *>memory + plan.rows_start * plan.k.size

@@ -14,7 +14,7 @@ from cgru.core.products cimport attach_weights, add_weighted_operand, next_produ
 
 
 cdef void build_forward_products(Run *run, char *packed) noexcept nogil:
-    """Build the products of a forward step in the plan's layout, and pack their weights if `run.packs`."""
+    """Build the products of a forward step in the plan's layout; pack their weights into `packed` if `run.packs`."""
     run.batched_arrays[0] = &run.call.X
     if run.plan.layout == SAMPLES_IN_LANES:
         _build_batch_simd(run, packed)
@@ -32,14 +32,14 @@ cdef inline char *_seen_by(const Run *run, int gate) noexcept nogil:
 
 
 cdef void _multiply_x(Run *run, cgru_product *product, int gate) noexcept nogil:
-    """Add x times U of a gate to a product, and note which of its operands x is."""
+    """Add x times U of a gate to the newest product of `run`, and note which of its operands x is."""
     cdef char *x = <char *>run.call.rows + run.call.up * run.plan.k.size
     run.x_operand[run.products - 1] = product.operands
     add_weighted_operand(product, x, run.call.ld, run.plan.packed_e, &run.w.U[gate])
 
 
 cdef void _build_step(Run *run, char *to) noexcept nogil:
-    """Build the products of a step of reset_before or reset_after.
+    """Build the products of a step of reset_before or reset_after, their weights packed at `to`.
 
     A row holds h | x | r * h | z. With the reset after the product it holds h | x | r, then r * c | z.
 
@@ -77,7 +77,7 @@ cdef void _build_step(Run *run, char *to) noexcept nogil:
 
 
 cdef void _build_layer_norm(Run *run, char *to) noexcept nogil:
-    """Build the products of a step with layer normalisation. A row holds h | x | a | b, a and b of r, z and hh.
+    """Build the products of a step with layer normalisation, packed at `to`. A row holds h | x | a | b.
 
     1. a = x [Ur Uz Uhh];  b = hp [Vr Vz Vhh], together or one by one
     2. nU = normal(a);  nV = normal(b);  r, z;  hh = activate(gU nU + bhh + r * (gV nV + chh));  h

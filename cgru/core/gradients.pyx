@@ -17,12 +17,12 @@ from cgru.core.threads cimport available, share
 cnp.import_array()
 
 cdef cgru_term term(cgru_array d, void *U, void *V, void *b) noexcept nogil:
-    """Return the term dU += X^T d, dV += hp^T d, db += d, without those whose address is NULL; hp in its first form."""
+    """Return the term dU += X^T d, dV += hp^T d, db += d of the gradients; a NULL address leaves its part out."""
     return cgru_term(d, cgru_array(NULL, 0, 0, 1), U, V, b, 0)
 
 
 cdef void _build_terms(Sums *sums) noexcept nogil:
-    """Set the terms of the call's variant, and the forms of hp that they multiply."""
+    """Set the terms of the call's variant, and the forms of hp (plain, masked, times r) that these terms multiply."""
     cdef const cgru_call *call = sums.call
     cdef bint masked = call.recurrent.data != NULL
     cdef int gate
@@ -70,18 +70,18 @@ cdef void _build_layer_norm_terms(Sums *sums) noexcept nogil:
 
 
 cdef cgru_array shifted(cgru_array array, Py_ssize_t column, int size) noexcept nogil:
-    """Return the part of an array from `column` on."""
+    """Return the columns of an array from `column` on, without a copy."""
     return cgru_array(<char *>array.data + column * size, array.sample, array.step, array.column)
 
 
 cdef void _sum_in_lanes(void *work, Py_ssize_t part) noexcept nogil:
-    """Sum the terms over one share of the samples, which are in the lanes."""
+    """Sum the terms over share number `part` of the samples in the lanes; the callback of `share`, `work` is a Sums."""
     cdef Sums *sums = <Sums *>work
     sums.plan.k.batch_gradient_sums(&sums.batch_simd[part], sums.first)
 
 
 cdef void _sum_outer_products(void *work, Py_ssize_t part) noexcept nogil:
-    """Sum one share of the column panels of the terms, from the last step to the first, in chunks of rows.
+    """Sum share number `part` of the terms' column panels, from the last step on; the callback of `share`.
 
     A step contributes the samples that have it. The rows of the step without a previous state are a chunk of their own
     where that pays, because then they need no outer products with hp.
@@ -123,7 +123,7 @@ cdef void _sum_outer_products(void *work, Py_ssize_t part) noexcept nogil:
 
 cdef void prepare(Sums *sums, const Plan *plan, const cgru_call *call, const cgru_gradients *g,
                   void *memory) noexcept nogil:
-    """Fill `sums` for a call whose gradients are added to `g`: each share gets its part of `memory`."""
+    """Fill `sums` for a call whose gradients are added to `g`, in the caller's `memory`: a part for each share."""
     cdef Py_ssize_t depth = min(call.m * call.s, DEPTH), i, start, end
     cdef char *free = <char *>memory
     cdef int size = plan.k.size
@@ -144,7 +144,7 @@ cdef void prepare(Sums *sums, const Plan *plan, const cgru_call *call, const cgr
 
 
 cdef void run_steps(Sums *sums, bint first, bint last) noexcept nogil:
-    """Add the outer products of all steps of a call.
+    """Add the outer products of all steps of a call; `first`, `last`: whether the whole sum begins, ends with them.
 
     An incomplete chunk of rows is kept for the next piece, unless this is the `last`. So the bits of the sums do not
     depend on how a call is cut into pieces.
@@ -161,7 +161,7 @@ cdef void run_steps(Sums *sums, bint first, bint last) noexcept nogil:
 
 
 cdef void _run_piece(void *work, bint first, bint last) noexcept nogil:
-    """Add the outer products of one piece of the steps; the callback of `in_pieces`."""
+    """Add the outer products of one piece of the steps, whose Sums is `work`; the callback of `in_pieces`."""
     run_steps(<Sums *>work, first, last)
 
 

@@ -98,7 +98,7 @@ def activation(int code, double alpha, x):
 
 
 cdef cgru_activation _activation(tuple pair) except *:
-    """Return a pair (code, alpha) as a struct."""
+    """Return an activation's pair (code, alpha) as a struct."""
     cdef cgru_activation f
     f.code, f.alpha = pair
     return f
@@ -106,7 +106,7 @@ cdef cgru_activation _activation(tuple pair) except *:
 
 cdef cgru_call new_call(Py_ssize_t m, Py_ssize_t s, Py_ssize_t e, Py_ssize_t u, int itemsize, object variant,
                         tuple activations) except *:
-    """Return a call of a variant without arrays: sizes, activations, and sizes padded to whole vectors."""
+    """Return a call of a variant with its sizes (also padded to whole vectors) and activations, without arrays."""
     cdef cgru_call call
     cdef Py_ssize_t lanes = kernels(itemsize).lanes
     memset(&call, 0, sizeof(call))
@@ -121,13 +121,13 @@ cdef cgru_call new_call(Py_ssize_t m, Py_ssize_t s, Py_ssize_t e, Py_ssize_t u, 
 
 
 cdef int bind(cgru_call *call, str name, cnp.ndarray array) except -1:
-    """Set the array `name` of a call; None unsets it."""
+    """Point the array `name` of a call to a NumPy array, which must outlive the call; None unsets it."""
     call.array[array_index(name)] = cgru_array(NULL, 0, 0, 1) if array is None else view(array)
     return 0
 
 
 cdef int set_lengths(cgru_call *call, cnp.ndarray order, cnp.ndarray running) except -1:
-    """Set the order of the samples and how many of them have each step; None, None: all have all steps."""
+    """Point the call to the order of its samples, longest first, and how many have each step; None: all have all."""
     call.order, call.running = NULL, NULL
     if order is not None:
         call.order, call.running = <Py_ssize_t *>cnp.PyArray_DATA(order), <Py_ssize_t *>cnp.PyArray_DATA(running)
@@ -152,7 +152,7 @@ cdef cgru_array mask_of(const cgru_call *call, int gate, int size) noexcept nogi
 
 
 cdef cgru_array view(cnp.ndarray source) noexcept:
-    """Return a NumPy array (m, s, n) or (m, n) as the kernels see it."""
+    """Return a NumPy array (m, s, n) or (m, n) as address and strides, which count numbers; nothing is copied."""
     cdef Py_ssize_t size = cnp.PyArray_ITEMSIZE(source)
     cdef int last = cnp.PyArray_NDIM(source) - 1
     return cgru_array(cnp.PyArray_DATA(source), cnp.PyArray_STRIDE(source, 0) // size,
@@ -161,7 +161,7 @@ cdef cgru_array view(cnp.ndarray source) noexcept:
 
 
 cdef Py_ssize_t samples_at_once(Py_ssize_t m, Py_ssize_t row_bytes) noexcept nogil:
-    """Return how many samples of a call have their rows in memory together."""
+    """Return how many of m samples to run at once: as many workspace rows of `row_bytes` as a fixed budget holds."""
     return max(1, min(m, _rows_bytes // row_bytes))
 
 
@@ -173,7 +173,7 @@ cdef Py_ssize_t steps_of_piece(const cgru_call *call, Py_ssize_t m) noexcept nog
 
 cdef void slice_steps(cgru_call *call, const cgru_call *whole, Py_ssize_t start, Py_ssize_t steps,
                       int size) noexcept nogil:
-    """Make `call` the part of a whole call with `steps` steps from `start` on."""
+    """Set `call` to `steps` steps of the call `whole` from `start` on; its arrays point into those of `whole`."""
     cdef int place
     call[0] = whole[0]
     call.s = steps
@@ -194,7 +194,7 @@ cdef int check_signals() except -1 nogil:
 
 cdef int in_pieces(cgru_call *call, Py_ssize_t m, int size, bint last_first, run_piece *run,
                    void *work) except -1 nogil:
-    """Run m samples of a call some steps at a time, and look for a Ctrl-C between the pieces.
+    """Call run(work, first, last) for `call` cut to some steps at a time, and look for a Ctrl-C between these pieces.
 
     With `last_first` the piece with the last steps runs first. Raise what a signal's handler raises, KeyboardInterrupt
     for one. `call` is restored.
@@ -216,13 +216,13 @@ cdef int in_pieces(cgru_call *call, Py_ssize_t m, int size, bint last_first, run
 
 
 cdef cgru_matrix matrix(cnp.ndarray W) noexcept:
-    """Return a NumPy array (k, n) as the kernels see it."""
+    """Return a NumPy matrix (k, n) as address and strides, which count numbers; nothing is copied."""
     cdef Py_ssize_t itemsize = cnp.PyArray_ITEMSIZE(W)
     return cgru_matrix(cnp.PyArray_DATA(W), cnp.PyArray_STRIDE(W, 0) // itemsize, cnp.PyArray_STRIDE(W, 1) // itemsize)
 
 
 cdef void copy_rows(const cgru_kernels *k, cgru_matrix rows, Py_ssize_t m, Py_ssize_t n, cgru_array to) noexcept nogil:
-    """Copy rows (m, n) to the first step of an array."""
+    """Copy contiguous rows (m, n) to the first step of an array of any strides."""
     if to.column == 1:
         k.copy(rows, m, n, to.data, to.sample)
     else:
@@ -240,7 +240,7 @@ cdef int parameter_index(str name) except -1:
 
 
 cdef int bind_weights(cgru_weights *w, dict p, tuple names) except -1:
-    """Point `w` to the parameters of these names."""
+    """Point `w` to the parameters of these names, which must outlive it; the others are missing."""
     memset(w, 0, sizeof(w[0]))
     for name in names:
         (<cgru_matrix *>w)[parameter_index(name)] = matrix(p[name])
@@ -248,7 +248,7 @@ cdef int bind_weights(cgru_weights *w, dict p, tuple names) except -1:
 
 
 cdef int bind_gradients(cgru_gradients *to, dict g) except -1:
-    """Point `to` to the gradient arrays of a dict."""
+    """Point `to` to the gradient arrays in `g`, keys 'd' + name, which must outlive it."""
     memset(to, 0, sizeof(to[0]))
     for name, array in g.items():
         (<void **>to)[parameter_index(name[1:])] = cnp.PyArray_DATA(array)
@@ -261,7 +261,7 @@ cdef cgru_matrix transpose(cgru_matrix W) noexcept nogil:
 
 
 cdef Py_ssize_t steps_of_row(const cgru_call *call, Py_ssize_t row, Py_ssize_t first) noexcept nogil:
-    """Return how many of the CGRU_STEPS steps from `first` on a row has."""
+    """Return how many of the CGRU_STEPS steps from `first` on the sample in a workspace row has."""
     cdef Py_ssize_t steps = min(<Py_ssize_t>CGRU_STEPS, call.s - first)
     while call.running != NULL and steps > 0 and call.running[first + steps - 1] <= row:
         steps -= 1
@@ -278,7 +278,7 @@ cdef Py_ssize_t steps_of_single(const cgru_call *call) noexcept nogil:
 
 cdef cgru_product new_product(const cgru_kernels *k, const cgru_call *call, cgru_epilogue *epilogue, Py_ssize_t columns,
                               const void *weights, const void *bias) noexcept nogil:
-    """Return a product of `columns` columns, without operands."""
+    """Return a product of `columns` columns without operands; `weights` and `bias` stay in the caller's memory."""
     cdef cgru_product product
     memset(&product, 0, sizeof(product))
     product.call, product.epilogue = call, epilogue

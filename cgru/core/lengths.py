@@ -19,7 +19,7 @@ def mask(lengths: np.ndarray, s: int) -> np.ndarray:
 
 
 def ends(m: int, s: int, lengths: np.ndarray | None = None, reverse: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """Return the indices (m,) of the step that runs first in each sample, and of the one that runs last.
+    """Return (index (m,) of the step that runs first in each sample, index (m,) of the one that runs last).
 
     With them `fc['h'][np.arange(m), last]` is the last state, and `bc['dh'][np.arange(m), first]` is dL/dh0.
     """
@@ -28,7 +28,7 @@ def ends(m: int, s: int, lengths: np.ndarray | None = None, reverse: bool = Fals
 
 
 def by_length(lengths: np.ndarray | None, s: int) -> tuple[np.ndarray, np.ndarray] | None:
-    """Return the samples sorted by length, longest first, and how many have each step (s,); None without lengths."""
+    """Return (indices of the samples, longest first, how many have each step (s,)); None without lengths."""
     if lengths is None:
         return None
     order = np.argsort(-lengths, kind="stable").astype(np.intp)

@@ -96,7 +96,7 @@ cdef void activated(const cgru_kernels *k, cgru_activation f, const void *Z, voi
 
 
 cdef void _part(void *given, Py_ssize_t part) noexcept nogil:
-    """Compute the rows of one part of a call."""
+    """Compute the rows of part number `part` of a LinearCall; the callback of `share`."""
     cdef LinearCall *work = <LinearCall *>given
     cdef Py_ssize_t u = work.product.columns, row = part * work.rows
     cdef Py_ssize_t m = min(work.rows, work.call.m - row), start = row * u * work.k.size
@@ -107,7 +107,7 @@ cdef void _part(void *given, Py_ssize_t part) noexcept nogil:
 
 
 cdef void execute(LinearCall *call) noexcept:
-    """Run a prepared call on as many threads as pay."""
+    """Run a prepared call on as many threads as its size is worth."""
     cdef int threads
     if call.flop < SHORT:
         _part(call, 0)
@@ -125,6 +125,7 @@ cdef class Linear:
     """
 
     def __init__(self, cnp.ndarray W not None, cnp.ndarray b=None, tuple activate=None):
+        """Pack W (n, u) and b (1, u) into memory of this object; `activate` is (code, alpha) or None."""
         cdef cgru_call call
         cdef cgru_product product
         cdef Py_ssize_t columns
@@ -145,7 +146,7 @@ cdef class Linear:
             pack_bias(self.k, &product, 0, matrix(b), self.u)
 
     cdef void prepare(self, LinearCall *call, const void *X, Py_ssize_t ld, Py_ssize_t m, void *Z, void *A) noexcept:
-        """Fill `call` for X (m, n), rows `ld` apart, and its results Z and A; see linear.pxd."""
+        """Fill `call`, to be executed, for X (m, n), rows `ld` apart; results go to the caller's Z and A (or NULL)."""
         memset(call, 0, sizeof(LinearCall))
         call.k, call.call.m, call.activate, call.Z, call.A = self.k, m, self.activate, <char *>Z, <char *>A
         call.product = new_product(self.k, &call.call, self.k.store_product, self.u, self.weights, self.bias)
@@ -158,11 +159,11 @@ cdef class Linear:
         return self._multiply(contiguous_rows(X), True)[0]
 
     def both(self, cnp.ndarray X not None):
-        """Return X W + b and its activation, None if the layer has none."""
+        """Return (X W + b, its activation), the second None if the layer has none."""
         return self._multiply(contiguous_rows(X), False)
 
     cdef tuple _multiply(self, cnp.ndarray X, bint in_place):
-        """Return X W + b and its activation: in one array with `in_place`, None without an activation."""
+        """Return (X W + b, its activation or None); with `in_place` the activation overwrites the first."""
         cdef cnp.npy_intp shape[2]
         cdef cnp.ndarray Z, A = None
         cdef LinearCall call

@@ -57,7 +57,7 @@ cdef Py_ssize_t _padded(const cgru_low_precision_kernels *k, Py_ssize_t n) noexc
 
 cdef Py_ssize_t _bytes_of(const cgru_low_precision_kernels *k, int kind, Py_ssize_t rows,
                           Py_ssize_t columns) noexcept nogil:
-    """Return the bytes of packed weights (rows, columns)."""
+    """Return the bytes of the packed form of weights (rows, columns) of a kind."""
     return 4 * _padded(k, columns) * (k.depth(kind, rows) + (2 if kind == CGRU_INT8 else 0))
 
 
@@ -68,7 +68,7 @@ cdef cnp.ndarray _stack_columns(list parts, Py_ssize_t width):
 
 cdef int _pack(const cgru_low_precision_kernels *k, cgru_quantized *to, int kind, cnp.ndarray W, cnp.ndarray scale,
                Workspace memory) except -1:
-    """Pack W (rows, columns) into `to`: int8 codes with the scales (1, columns) of columns, or bits of bfloat16."""
+    """Pack W (rows, columns) into `to`, in `memory`: int8 codes with scales (1, columns), or bits of bfloat16."""
     cdef Py_ssize_t rows, columns, width
     cdef void *words
     cdef void *begin = NULL
@@ -86,7 +86,7 @@ cdef int _pack(const cgru_low_precision_kernels *k, cgru_quantized *to, int kind
 
 
 cdef int _copy_padded(cnp.ndarray row, Py_ssize_t n, float *to, Py_ssize_t width) except -1:
-    """Copy a row of n numbers, zeros for None, and pad it to `width`."""
+    """Copy a row of n numbers, zeros for None, to `to`, padded with zeros to `width` numbers."""
     memset(to, 0, 4 * width)
     if row is not None:
         row = aligned(row, np.float32)
@@ -95,7 +95,7 @@ cdef int _copy_padded(cnp.ndarray row, Py_ssize_t n, float *to, Py_ssize_t width
 
 
 cdef const void *_pack_bias(Workspace memory, cnp.ndarray b, Py_ssize_t n, Py_ssize_t width) except NULL:
-    """Copy a bias into the workspace, padded with zeros, and return its address."""
+    """Copy a bias of n numbers into `memory`, padded with zeros to `width`, and return its address there."""
     cdef void *to = memory.take(4 * width)
     _copy_padded(b, n, <float *>to, width)
     return to
@@ -110,14 +110,14 @@ cdef struct LayerRun:
 
 
 cdef int _kind_of_rows(const LowPrecisionCell *cell, Py_ssize_t m) noexcept nogil:
-    """Return the kind of the products: with several samples bfloat16 weights may meet rows rounded to bfloat16."""
+    """Return the kind of the products for m samples; CGRU_ROUNDED: bfloat16 weights meet rows rounded to bfloat16."""
     if cell.layer.kind == CGRU_BFLOAT16 and cell.k.has_rounded and m > 1:
         return CGRU_ROUNDED
     return cell.layer.kind
 
 
 cdef void _run_block(void *given, Py_ssize_t part) noexcept nogil:
-    """Run all steps of one block of rows."""
+    """Run all steps of block number `part` of rows; the callback of `share`, `given` is a LayerRun."""
     cdef LayerRun *work = <LayerRun *>given
     cdef cgru_low_precision_layer layer = work.cell.layer
     cdef Py_ssize_t row = part * work.rows
@@ -126,7 +126,7 @@ cdef void _run_block(void *given, Py_ssize_t part) noexcept nogil:
 
 
 cdef void _run_piece(void *given, bint first, bint last) noexcept nogil:
-    """Run the steps that `in_pieces` has cut from a call, on threads by blocks of rows."""
+    """Run one piece of the steps of a LayerRun on threads, by blocks of rows; the callback of `in_pieces`."""
     cdef LayerRun *work = <LayerRun *>given
     share(_run_block, work, (work.call.m + work.rows - 1) // work.rows, work.threads)
 
@@ -138,7 +138,7 @@ cdef Py_ssize_t layer_workspace(const LowPrecisionCell *cell, Py_ssize_t m) noex
 
 cdef void run_quantized(const LowPrecisionCell *cell, Py_ssize_t m, Py_ssize_t s, const float *X, float *h, float *H,
                         void *memory) noexcept nogil:
-    """Run all steps of X (m, s, e) from h (m, u) on; write all states to H, which may be NULL."""
+    """Run all steps of X (m, s, e) from h, which gets the last states; write all states to H unless it is NULL."""
     cdef cgru_low_precision_layer layer = cell.layer
     cdef cgru_call call = cell.call
     call.m, call.s = m, s
@@ -163,6 +163,7 @@ cdef class LowPrecisionGRU:
 
     def __init__(self, dict p not None, variant, tuple codes not None, str kind not None, double x_bound=0.0,
                  double bound=0.0, double zoneout=0.0):
+        """Pack the parameters `p` for the kernels in use; see the class for the arguments."""
         cdef int number = KINDS[kind]
         cdef cnp.ndarray U = p["Uz"]
         cdef Py_ssize_t width, each
@@ -183,7 +184,7 @@ cdef class LowPrecisionGRU:
         self.cell.layer.b = _pack_bias(self.memory, _stack_columns(biases, width), 4 * width, 4 * width)
 
     cdef int _matrix(self, cgru_quantized *to, int number, dict p, list names) except -1:
-        """Pack the matrices of these names side by side."""
+        """Pack the matrices of these names side by side into `to`, as int8 or bfloat16 (`number`)."""
         cdef Py_ssize_t width = self.cell.call.up
         scale = None
         if number == CGRU_INT8:
@@ -196,7 +197,7 @@ cdef class LowPrecisionGRU:
         return self.cell.k.level.decode()
 
     def forward(self, cnp.ndarray X not None, lengths, cnp.ndarray h0, *, bint reverse=False, bint every=False):
-        """Return all states (m, s, u), None unless `every`, and the last states (m, u).
+        """Return (all states (m, s, u), or None unless `every`; the last states (m, u)).
 
         X (m, s, e) is float32 and contiguous. lengths (m,) and h0 (m, u) may be None. Past a sample's length states are
         zero.
@@ -244,7 +245,7 @@ cdef struct ProductRun:
 
 
 cdef void _multiply_rows(void *given, Py_ssize_t part) noexcept nogil:
-    """Compute the rows of one part of a product."""
+    """Compute the rows of part number `part` of a ProductRun; the callback of `share`."""
     cdef ProductRun *work = <ProductRun *>given
     cdef Py_ssize_t n = work.product.n, u = work.product.W.columns, row = part * work.rows, some
     cdef Py_ssize_t end = min(work.m, row + work.rows)
@@ -263,7 +264,7 @@ cdef Py_ssize_t product_workspace(const LowPrecisionProduct *product, Py_ssize_t
 
 cdef void multiply_quantized(const LowPrecisionProduct *product, const float *X, Py_ssize_t m, float *to,
                              void *memory) noexcept nogil:
-    """Write X W + b for X (m, n) to (m, u)."""
+    """Write X W + b for X (m, n), contiguous, to `to` (m, u); `memory` is workspace."""
     cdef cgru_operand operand = cgru_operand(X, product.n, product.n)
     product.k.linear(
         &product.W, product.b, &operand, cgru_array(to, product.W.columns, 0, 1), m, product.bound, memory
@@ -277,6 +278,7 @@ cdef class LowPrecisionLinear:
     """
 
     def __init__(self, cnp.ndarray W not None, cnp.ndarray scale, cnp.ndarray b, str kind not None, double bound=0.0):
+        """Pack W (n, u) and b (1, u) for the kernels in use; see the class for the arguments."""
         cdef int number = KINDS[kind]
         cdef LowPrecisionProduct *product = &self.product
         cdef Py_ssize_t width
@@ -292,11 +294,11 @@ cdef class LowPrecisionLinear:
         return self._multiply(X, None)[0]
 
     def both(self, cnp.ndarray X not None, tuple activate not None):
-        """Return X W + b, and its activation by (code, alpha), as `Linear` does."""
+        """Return (X W + b, its activation), the activation given as (code, alpha); see `Linear.both`."""
         return self._multiply(X, activate)
 
     cdef tuple _multiply(self, cnp.ndarray X, tuple activate):
-        """Return X W + b and its activation, None for None, the rows shared among threads."""
+        """Return (X W + b, its activation, or None for None), with the rows shared among threads."""
         cdef Py_ssize_t m = cnp.PyArray_DIM(X, 0), parts
         cdef cnp.ndarray Z = np.empty((m, self.u), np.float32), A = None
         cdef Workspace memory

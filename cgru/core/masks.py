@@ -49,7 +49,7 @@ def draw(
 
 
 def check(given: Mapping[str, Any] | None, shape: tuple[int, int, int, int], dtype: np.dtype) -> dict[str, np.ndarray]:
-    """Return the given masks in `dtype`, checked for a call of `shape` (m, s, e, u); TypeError or ValueError."""
+    """Return the given masks in `dtype`, checked for a call of `shape` (m, s, e, u); {} for None."""
     shapes = _shapes(shape)
     for name in given or ():
         if name not in shapes:
@@ -60,7 +60,7 @@ def check(given: Mapping[str, Any] | None, shape: tuple[int, int, int, int], dty
 
 
 def _shapes(shape: tuple[int, int, int, int]) -> dict[str, tuple[int, ...]]:
-    """Return the shape of each mask by its name."""
+    """Return the shape of each mask by its name, for a call of `shape` (m, s, e, u)."""
     m, s, e, u = shape
     return {"input_mask": (m, e), "recurrent_masks": (3, m, u), "zoneout": (m, s, u)}
 

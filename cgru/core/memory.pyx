@@ -25,13 +25,14 @@ cdef class Workspace:
     """Uninitialised memory for `numbers` numbers, handed out in pieces that begin at a cache line."""
 
     def __init__(self, Py_ssize_t numbers, Py_ssize_t itemsize):
+        """Allocate memory for `numbers` numbers of `itemsize` bytes."""
         cdef cnp.npy_intp size = numbers * itemsize + 64 * MAX_PIECES
         self.memory = cnp.PyArray_EMPTY(1, &size, cnp.NPY_UINT8, 0)
         self.itemsize = itemsize
         self.free = <char *>cnp.PyArray_DATA(self.memory)
 
     cdef void *take(self, Py_ssize_t numbers) noexcept:
-        """Return the address of the next `numbers` numbers of the workspace."""
+        """Hand out the next `numbers` numbers of the workspace; return their address, which stays the workspace's."""
         cdef char *piece = <char *>((<size_t>self.free + 63) // 64 * 64)
         self.free = piece + numbers * self.itemsize
         return piece
@@ -39,7 +40,7 @@ cdef class Workspace:
 
 cpdef cnp.ndarray time_major(cnp.ndarray memory, Py_ssize_t m, Py_ssize_t s, Py_ssize_t n, cnp.dtype dtype,
                              Py_ssize_t column):
-    """Return a view (m, s, n) of a contiguous array, or of a new one for None, that is time-major in memory.
+    """Return a time-major view (m, s, n) of contiguous `memory`, or of new memory for None.
 
     If `column` is 1, the memory is (s, m, n); if it is m, the memory is (s, n, m).
     """
@@ -58,11 +59,12 @@ cdef class Buffers:
     """
 
     def __init__(self):
+        """Begin with an empty pool."""
         self.kept = {}
 
     cpdef cnp.ndarray take(self, str name, Py_ssize_t m, Py_ssize_t s, Py_ssize_t n, cnp.dtype dtype,
                            Py_ssize_t column=1):
-        """Return an uninitialised array (m, s, n): that of the last call if it fits and is free."""
+        """Return an uninitialised array (m, s, n): that of this name again if it fits and nobody holds it, else new."""
         cdef cnp.npy_intp shape[3]
         shape[0], shape[1], shape[2] = m, s, n
         cdef tuple views = self._free(name, 3, shape, column, dtype)
@@ -72,7 +74,7 @@ cdef class Buffers:
 
     cpdef tuple take_states(self, str name, Py_ssize_t m, Py_ssize_t s, Py_ssize_t n, cnp.dtype dtype,
                             Py_ssize_t column=1):
-        """Return an array (m, s + 1, n), and views of it without its last step and without its first."""
+        """Return (array (m, s + 1, n), view without its last step, view without its first), reused as by `take`."""
         cdef cnp.npy_intp shape[3]
         shape[0], shape[1], shape[2] = m, s + 1, n
         cdef tuple views = self._free(name, 3, shape, column, dtype)
@@ -82,7 +84,7 @@ cdef class Buffers:
         return views
 
     cpdef dict take_gradients(self, variant, Py_ssize_t e, Py_ssize_t u, cnp.dtype dtype):
-        """Return a dict of zeros for the gradient `'d' + name` of each parameter of a variant."""
+        """Return {'d' + name: zeros} for the gradient of each parameter of a variant, reused as by `take`."""
         cdef tuple names = variant.names
         cdef cnp.npy_intp shape[2]
         cdef Py_ssize_t rows, columns, start = 0
@@ -102,7 +104,7 @@ cdef class Buffers:
         return dict(zip(variant.gradient_names, views))
 
     cdef tuple _keep(self, str name, tuple views):
-        """Store the views with their shapes and strides, which a user could change in place."""
+        """Store and return the views, with their shapes and strides, which a user could change in place."""
         self.kept[name] = views, tuple([(view.shape, view.strides) for view in views])
         return views
 

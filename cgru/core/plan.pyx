@@ -151,7 +151,7 @@ cdef Inputs _choose_inputs(const Plan *plan, const cgru_call *call) noexcept nog
 # --- weights ---
 
 cdef bint _skips_packing(const Plan *plan, const cgru_call *call) noexcept nogil:
-    """Return whether a call is too short for packing its weights to pay, so that it reads them unpacked.
+    """Return whether a call reads its weights unpacked, too short for packing them to pay.
 
     Unpacked, a step of m rows takes about m + 2 units of time longer: m for sums that wait in a cache, 2 for weight
     rows that begin anywhere in a cache line. Packing takes `packing` units, and half as much again where the weights
@@ -184,7 +184,7 @@ cdef Weights _choose_weights(const Plan *plan, const cgru_call *call, const cgru
 # --- memory ---
 
 cdef Py_ssize_t _row_size(Plan *plan, const cgru_call *call) noexcept nogil:
-    """Return the numbers of a workspace row; set the offsets `projections` and `masked` in it, 0 for none."""
+    """Return how many numbers a workspace row has; set the offsets `projections` and `masked` in it, 0 for none."""
     cdef Py_ssize_t up = call.up, e = call.e, u = call.u, more = 0, own = SIZES[call.variant].forward * up + call.ep
     plan.projections = plan.masked = 0
     if plan.layout == SAMPLES_IN_LANES:
@@ -201,7 +201,7 @@ cdef Py_ssize_t _row_size(Plan *plan, const cgru_call *call) noexcept nogil:
 
 
 cdef void _set_sizes(Plan *plan, const cgru_call *call, Py_ssize_t m) noexcept nogil:
-    """Set all sizes of the workspace, for m samples."""
+    """Set all sizes of the plan's workspace, in numbers, for m samples."""
     cdef const cgru_kernels *k = plan.k
     cdef Py_ssize_t e = call.e, u = call.u, up = call.up, ep = call.ep, sums
     if plan.direction == GRADIENTS:
@@ -225,7 +225,7 @@ cdef int terms_of(const cgru_call *call) noexcept nogil:
 
 
 cdef Py_ssize_t operands_of(const cgru_call *call) noexcept nogil:
-    """Return how many numbers of X and of hp the gradients collect from one row.
+    """Return how many numbers of X and of hp the gradients copy from one row (a step of a sample).
 
     With recurrent dropout each of the three gates has its own masked hp. Otherwise there is hp, and with the reset
     before the product also r * hp.
@@ -234,13 +234,13 @@ cdef Py_ssize_t operands_of(const cgru_call *call) noexcept nogil:
 
 
 cdef Py_ssize_t _share_size(const cgru_call *call, Py_ssize_t m) noexcept nogil:
-    """Return the workspace of one share of the gradients: the panels of the rows that it collects."""
+    """Return the numbers of workspace that a share of the gradients takes for the panels of rows that it collects."""
     cdef Py_ssize_t terms = terms_of(call) * (call.up + min(call.u, <Py_ssize_t>MOST_LANES))
     return (operands_of(call) + terms) * min(m * call.s, DEPTH)
 
 
 cdef void _set_sum_sizes(Plan *plan, const cgru_call *call, Py_ssize_t m) noexcept nogil:
-    """Divide the sums of the gradients into shares, and set their sizes.
+    """Divide the work of the gradients into shares, and set their number and sizes.
 
     Each share takes some column panels of the terms through all rows, so that no sum is divided. With samples in the
     lanes each share takes some of the samples, and the sums of the shares are added in a fixed order.
@@ -295,7 +295,7 @@ cdef Plan plan_of(const cgru_kernels *k, const cgru_call *call, const cgru_weigh
 
 
 cdef Py_ssize_t rows_workspace_size(const cgru_kernels *k, const cgru_call *call) noexcept nogil:
-    """Return the workspace that any direction of a call takes on one thread, without its packed weights."""
+    """Return the numbers of workspace that any direction of a call takes on one thread, without its packed weights."""
     cdef Py_ssize_t forward, backward
     cdef Plan plan
     plan.k, plan.weights, plan.direction = k, PACKED, FORWARD
@@ -307,7 +307,7 @@ cdef Py_ssize_t rows_workspace_size(const cgru_kernels *k, const cgru_call *call
 
 cdef Py_ssize_t largest_workspace_size(const cgru_kernels *k, const cgru_call *call, Direction direction,
                                        int most) noexcept nogil:
-    """Return a workspace that is enough for the call with any layout and at most as many samples and steps."""
+    """Return the numbers of workspace that suffice for the call with any layout and at most its samples and steps."""
     cdef Py_ssize_t size = 0, m = call.m if _features_in_lanes(k, call) else <Py_ssize_t>_batching_limit(k, call) + 1
     cdef Plan plan
     cdef int layout, inputs
@@ -322,7 +322,7 @@ cdef Py_ssize_t largest_workspace_size(const cgru_kernels *k, const cgru_call *c
 
 
 cdef cgru_call call_of(variant, Py_ssize_t u, dict arrays, tuple activations, order, running) except *:
-    """Return a call with the arrays of a dict bound to it, and its lanes chosen."""
+    """Return a call with the arrays of a dict, X among them, bound to it, its lengths set, and its lanes chosen."""
     cdef cnp.ndarray X = arrays["X"]
     cdef int size = cnp.PyArray_ITEMSIZE(X)
     cdef cgru_call call = new_call(cnp.PyArray_DIM(X, 0), cnp.PyArray_DIM(X, 1), cnp.PyArray_DIM(X, 2), u, size,

@@ -6,7 +6,7 @@ from cgru.core.plan cimport BACKWARD, PACKED, UNPACKED_COLUMNS, UNPACKED_ROWS
 
 cdef cgru_product *next_product(Run *run, cgru_epilogue *epilogue, Py_ssize_t columns, const void *weights,
                                 const void *bias) noexcept nogil:
-    """Append a product without operands to those of a step, and return it."""
+    """Append a product without operands to those of a step, and return its address."""
     cdef cgru_product *product = &run.each[run.products]
     run.x_operand[run.products] = -1
     run.products += 1
@@ -16,20 +16,20 @@ cdef cgru_product *next_product(Run *run, cgru_epilogue *epilogue, Py_ssize_t co
 
 cdef void add_weighted_operand(cgru_product *product, const void *rows, Py_ssize_t ld, Py_ssize_t k,
                                const cgru_matrix *W) noexcept nogil:
-    """Add rows times the matrices that begin at W to the sum that a product computes."""
+    """Add rows (m, k), `ld` apart, times W, the first of the gates' matrices, to the sum that a product computes."""
     product.unpacked[product.operands] = W
     add_operand(product, rows, ld, k)
 
 
 cdef void attach_weights(Run *run, cgru_product *product, int gates, Py_ssize_t n, const cgru_matrix *b) noexcept nogil:
-    """Pack the weights and biases of a product, or make it read unpacked weights."""
+    """Pack weights and biases `b` of a product, `gates` gates of n columns each, or make it read unpacked weights."""
     cdef bint back = run.plan.direction == BACKWARD
     cdef Py_ssize_t k0 = 0, width = product.columns // gates
     cdef int gate, o
     cdef cgru_matrix W
     for gate in range(gates if run.packs and b != NULL else 0):
         pack_bias(run.plan.k, product, gate * width, b[gate], n)
-    if run.plan.weights != PACKED:  # `across`: the product reads the columns of W, not its rows
+    if run.plan.weights != PACKED:  # transposed: the product reads the columns of W, not its rows
         product.width, product.is_transposed = n, run.plan.weights == (UNPACKED_ROWS if back else UNPACKED_COLUMNS)
         product.sums = run.sums
         return
@@ -42,7 +42,7 @@ cdef void attach_weights(Run *run, cgru_product *product, int gates, Py_ssize_t 
 
 
 cdef void add_batched_inputs(Run *run, const cgru_product *product, Py_ssize_t ld, Py_ssize_t column) noexcept nogil:
-    """Add a product to the batched input projection, with rows `ld` apart from `column` on as its result."""
+    """Copy a product to the batched input projection; its results go to rows `ld` apart, from `column` on."""
     cdef cgru_product *batched = &run.batched[run.batched_products]
     run.batched_products += 1
     batched[0] = product[0]

@@ -20,6 +20,7 @@ class Rows:
     """A lazy selection of rows of a memory-mapped array: `Rows(X, rows)[at]` reads X[rows[at]]."""
 
     def __init__(self, array: Any, rows: np.ndarray) -> None:
+        """Select the `rows`, given as indices, of a memory-mapped array."""
         self.array, self.rows = array, rows
         self.dtype, self.ndim, self.shape = array.dtype, array.ndim, (len(rows), *array.shape[1:])
 

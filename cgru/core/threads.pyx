@@ -68,18 +68,18 @@ cdef int available() noexcept nogil:
 
 
 cdef int threads_for(double flop) noexcept nogil:
-    """Return how many threads to use for `flop` operations."""
+    """Return how many threads to use for work of `flop` operations: `available()`, or 1 if it is small."""
     return worth(flop, available())
 
 
 cdef int worth(double flop, int most) noexcept nogil:
-    """Return how many threads to use for `flop` operations: `most`, or 1 for small work."""
+    """Return how many threads to use for work of `flop` operations: `most`, or 1 if it is small."""
     return most if flop > SMALL else 1
 
 
 cdef Py_ssize_t block_rows(Py_ssize_t m, Py_ssize_t row_bytes, Py_ssize_t weight_bytes, int threads,
                            bint ragged) noexcept nogil:
-    """Return the number of rows of a block, the samples that run through all steps together.
+    """Return how many of m samples run through all steps together as a block; `ragged`: their lengths differ.
 
     Each step reads the weights once for a block, so blocks are as large as the L2 cache allows for their rows. They are
     larger where the weights may have to come from memory. They are smaller where there would be no block for each
@@ -96,7 +96,7 @@ cdef Py_ssize_t block_rows(Py_ssize_t m, Py_ssize_t row_bytes, Py_ssize_t weight
 
 
 cdef void share(cgru_part *do_part, void *work, Py_ssize_t parts, int threads) noexcept nogil:
-    """Run all parts of a piece of work on up to `threads` threads, and return when they are done."""
+    """Call do_part(work, i) for each i < parts on up to `threads` threads, and return when all are done."""
     cgru_share(do_part, work, parts, threads)
 
 

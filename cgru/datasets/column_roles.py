@@ -56,7 +56,7 @@ class ColumnRoles(NamedTuple):
 
 
 def assign_roles(table: Table, spec: ColumnRoles) -> tuple[ColumnRoles, list[str]]:
-    """Complete the specified roles by guesses; return all roles of the columns, and notes about the guesses.
+    """Complete the specified roles by guesses; return (all roles of the columns, notes about the guesses).
 
     Raise ValueError for a column that does not exist, and for a role that is ambiguous or has no candidate; the error
     names the option that settles it.
@@ -110,7 +110,7 @@ def assign_roles(table: Table, spec: ColumnRoles) -> tuple[ColumnRoles, list[str
 
 
 def _notes_on_rising(names: Sequence[str], time: Sequence[str]) -> list[str]:
-    """Return a note on features that rise within each sequence, as times do; an empty list without `names`."""
+    """Return a note on features `names` that rise within each sequence, as times do; an empty list for no names."""
     if not names:
         return []
     cure = ignoring(names) + ("" if time else f", time={as_arg(names[:1])} sorts by it")
@@ -144,7 +144,7 @@ def _check_roles(table: Table, roles: dict[str, Sequence[str]]) -> list[str]:
 
 
 def _guess_id(table: Table, free: Sequence[str], group: Sequence[str]) -> tuple[str, ...]:
-    """Find the column whose name is that of an id; () if there is none.
+    """Find the free column whose name is that of an id, and put such a column of `group` before it; () for none.
 
     If the `group` column has such a name, too, return both: ids may start again in each group, as trial 1 of each
     subject. Raise ValueError if several free columns have such a name.
@@ -160,7 +160,7 @@ def _guess_id(table: Table, free: Sequence[str], group: Sequence[str]) -> tuple[
 
 
 def _guess_wide_id(table: Table, free: Sequence[str]) -> tuple[str, ...]:
-    """Find the only text column with a different value in each row, not named like a label; () unless there is one."""
+    """Find the only free text column with different values in all rows, not named like a label; () if there is none."""
     words = [name for name in free if table.rows > 2 and not is_called(name, LABELS) and table.is_text(name)]
     found = [name for name in words if _differs(table, name)]
     return tuple(found) if len(found) == 1 else ()
@@ -172,7 +172,7 @@ def _differs(table: Table, name: str) -> bool:
 
 
 def _guess_label(table: Table, free: Sequence[str], wide: bool) -> tuple[str, ...]:
-    """Find the label by its name, or in a wide table as the only column without numbers; () if there is none.
+    """Find the label among the `free` columns, by its name or in a wide table as the only words; () if there is none.
 
     In a wide table without a header, the first or last column is the label if it looks like classes. Raise ValueError
     for several candidates.
@@ -227,7 +227,7 @@ def _guess_wide(table: Table, spec: ColumnRoles, id: Sequence[str], time: Sequen
 
 
 def _check_features(table: Table, free: Sequence[str], id: Sequence[str], wide: bool, timed: bool) -> None:
-    """Raise ValueError for columns that are unlikely to be features, or in a wide table unlikely to be steps."""
+    """Raise ValueError for columns that are unlikely features, or if `wide` steps; `timed`: the times are known."""
     if wide:
         usual = Counter(map(_letters, free)).most_common(1)
         odd = [name for name in free if not may_be_step(name)]
@@ -262,7 +262,7 @@ def _counts_rows(table: Table, name: str) -> bool:
 
 
 def _letters(name: str) -> str:
-    """Return the part of a name that all steps of a feature share: the letters without numbers.
+    """Return the part of a name that all steps of a feature share: its letters, "month" for any month and so on.
 
     All names of months become "month", all of weekdays "weekday".
     """

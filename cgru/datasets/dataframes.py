@@ -181,7 +181,7 @@ def read_long(table: Table, roles: ColumnRoles, missing: str) -> ReadSequences:
 
 
 def _time_differences(roles: ColumnRoles, written: np.ndarray, locate: Locator) -> tuple[np.ndarray, bool]:
-    """Return the differences (n - 1,) of the times (n,) as `written` in the table, and whether these are in seconds.
+    """Return (differences (n - 1,) of the times (n,) as `written` in the table, whether these are in seconds).
 
     If times have no differences, return an empty array, or raise ValueError if `split_at` or `time_step` needs them.
     """
@@ -212,7 +212,7 @@ def _gap_in_unit(roles: ColumnRoles, seconds: bool) -> float:
 
 
 def _split_at_gaps(ids: np.ndarray, codes: np.ndarray, far: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Split sequences after each row marked by `far` (n - 1,); return the new ids and the sequence of each row (n,).
+    """Split sequences (`codes`, into ids) after rows marked `far` (n - 1,); return (new ids, each row's sequence (n,)).
 
     `codes` (n,) is the index of each row's id in `ids`. The parts of sequence a are called a/1, a/2, ...
     """
@@ -292,7 +292,7 @@ def _advice(table: Table, name: str, roles: ColumnRoles) -> str:
 
 
 def _fill(X: Sequence[np.ndarray], missing: str, names: Sequence[str], where: Any) -> np.ndarray:
-    """Fill the missing values of all sequences in place; return the count for each feature (e,).
+    """Fill the missing values of all sequences in place; return the count for each feature (e,). Errors use where(i).
 
     Raise ValueError, with the text `where(i)`, if sequence i has no value at all of a feature.
     """
@@ -302,7 +302,7 @@ def _fill(X: Sequence[np.ndarray], missing: str, names: Sequence[str], where: An
 
 
 def _classes_of_steps(table: Table, label: Sequence[str], order: np.ndarray, starts: np.ndarray) -> np.ndarray:
-    """Return the class of each step (m, s), padded past each sequence's length with 0 or ""."""
+    """Return the class of each step (m, s), by sorted rows (`order`) and each sequence's first (`starts`), padded."""
     if len(label) != 1:
         raise ValueError(f"per_step: expected one label, got {', '.join(label) or 'none'}")
     values = _as_strings(table.column(label[0])[order])

@@ -83,7 +83,7 @@ def part_of(name: str) -> str | None:
 
 
 def _part(name: str) -> tuple[str | None, tuple[str, ...]]:
-    """Return the part of a date that a name means, or None, and its other words."""
+    """Return (the part of a date that a name means, or None; its other words)."""
     text = " ".join(words_of(name))
     phrase = re.fullmatch(rf"(.*\b)?(\w+) ({OF}) (\w+)", text)
     if phrase and phrase[2] in PART and phrase[4] in PART:
@@ -133,7 +133,7 @@ def _chain(group: Mapping[str, str]) -> dict[str, str]:
 
 
 def order_of_parts(names: Sequence[str], columns: Sequence[np.ndarray]) -> list[str] | None:
-    """Return the part of a date that each of several columns (n,) is, which the caller takes for one time.
+    """Return the part of a date that each of several columns (n,) is, to be joined to one time; None if they are none.
 
     Parts are known by the columns' names, or else by their order: a year of four digits first, then ever smaller parts.
     None if they are no parts, such as a date and a time of day.
@@ -191,7 +191,7 @@ def _number(part: str, value: object) -> float | None:
 def join_parts(
     parts: Sequence[str], names: Sequence[str], columns: Sequence[np.ndarray], locate: Locator
 ) -> np.ndarray:
-    """Join columns, each a part of a date, to times (n,).
+    """Join columns, each a part of a date, to times (n,): datetime64[us] with a year, else timedelta64[us].
 
     The result is datetime64[us] with a year among the parts, else timedelta64[us]; months and days without a year count
     from the beginning of a leap year. A quarter is its first month, a week its Monday by ISO 8601. A time of day may be
@@ -234,7 +234,7 @@ def _fitting(part: str, column: np.ndarray) -> str:
 
 
 def _checked(part: str, name: str, column: np.ndarray, locate: Locator, counts: bool) -> np.ndarray:
-    """Return the numbers (n,) of a column of a part of a date; raise ValueError, with the place, for an invalid one.
+    """Return the numbers (n,) of a part's column; ValueError, with the place, for one out of range, unless it `counts`.
 
     Each must be in the part's range, but with `counts`, for days without a month, any integer is valid.
     """

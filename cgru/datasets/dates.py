@@ -160,7 +160,7 @@ class _Layout(NamedTuple):
 
 
 def dates_in(texts: Sequence[str], mixed: bool = False, form: str | None = None) -> list[Dates]:
-    """Return all readings of a column's texts as dates or times of day; there may be none or several.
+    """Return all readings of texts as dates or times of day (none, one or several); `mixed`: some lack the time.
 
     Args:
         texts: the texts of the column.
@@ -200,7 +200,7 @@ def forms_of(text: str) -> dict[str, str]:
 
 
 def _plain(texts: Sequence[str]) -> Sequence[str]:
-    """Normalise texts: single spaces, and letters composed with their accents (NFC)."""
+    """Return the texts normalised: single spaces, and letters composed with their accents (NFC)."""
     together = "\n".join(["", *texts, ""])
     odd = ("  ", "\n ", " \n", *"\t\r\v\f\x1c\x1d\x1e\x1f")
     if together.isascii() and not any(each in together for each in odd) and together.count("\n") == len(texts) + 1:
@@ -213,7 +213,7 @@ def _plain(texts: Sequence[str]) -> Sequence[str]:
 
 @functools.lru_cache(4096)
 def _layouts(shape: str) -> tuple[_Layout, ...]:
-    """Return all meanings of a shape's digits; () if it is no date."""
+    """Return all layouts of dates that a text of this `shape`, its digits written as 0, may have; () for no date."""
     if "0" not in shape or len(shape) > 80:
         return ()
     found = {}
@@ -228,7 +228,7 @@ Groups = dict[str, tuple[int, int]]  # the start and end of each group of a patt
 
 
 def _matches(canonical: str) -> Iterator[tuple[str, str, Groups]]:
-    """Yield the date pattern, the kind of clock, and the groups of each match of a canonical shape."""
+    """Yield (key of the date pattern, kind of clock, groups) for each match of a canonical shape."""
     dates, after, alone = _patterns()
     first = alone["", "hm"].match(canonical)
     between = re.compile(",? ").match(canonical, first.end()) if first else None
@@ -247,13 +247,13 @@ def _matches(canonical: str) -> Iterator[tuple[str, str, Groups]]:
 
 
 def _groups(match: re.Match) -> Groups:
-    """Return the start and end of each group that is not empty."""
+    """Return {group: (start, end)} for each group of a match that is not empty."""
     return {role: match.span(role) for role, text in match.groupdict().items() if text}
 
 
 @functools.cache
 def _patterns() -> tuple[dict[str, re.Pattern], dict[str, dict[str, re.Pattern]], dict[tuple[str, str], re.Pattern]]:
-    """Compile the patterns: of dates, of what may follow each date, and of parts of dates and clocks alone."""
+    """Return the patterns of dates by date, of what may follow by date and kind, and of parts and clocks alone."""
     dates = {
         date: re.compile(rf"(?:A,? ?)?(?P<date>{pattern}){'' if date == 'YMD' else '(?!0)'}\.?(?:,? ?A| \(A\))?")
         for date, pattern in _DATES.items()
@@ -270,7 +270,7 @@ def _patterns() -> tuple[dict[str, re.Pattern], dict[str, dict[str, re.Pattern]]
 
 
 def _canonical(shape: str) -> Iterator[tuple[str, list[tuple[int, int]], dict[str, str]]]:
-    """Yield a date's shape in each reading of its words: text with a letter a word, places of letters, the words."""
+    """Yield (canonical text with a letter for each word, place of each letter in `shape`, words) for each reading."""
 
     def blank(found: re.Match) -> str:
         """Return spaces of the same length, which keep the places of other letters."""
@@ -303,7 +303,7 @@ def _canonical(shape: str) -> Iterator[tuple[str, list[tuple[int, int]], dict[st
 
 
 def _tidy(letters: list[tuple[str, tuple[int, int]]]) -> tuple[str, list[tuple[int, int]]]:
-    """Join letters to a text without needless spaces and punctuation; return it, and the place of each letter."""
+    """Join letters to a text without needless spaces and punctuation; return (the text, the place of each letter)."""
     kept: list[tuple[str, tuple[int, int]]] = []
     for letter, place in letters:
         if letter == " " and (not kept or kept[-1][0] == " "):
@@ -347,11 +347,11 @@ def _layout(
     """Return the layout of a match, with groups of the canonical text translated to places in the shape."""
 
     def text(role: str) -> str:
-        """Return the canonical text of a group."""
+        """Return the canonical text of the group called `role`, "" if the match has none."""
         return canonical[slice(*groups.get(role, (0, 0)))]
 
     def span(role: str) -> tuple[int, int]:
-        """Return the start and end of a group in the shape."""
+        """Return the start and end in the shape of the group called `role`."""
         start, end = groups[role]
         return places[start][0], places[end - 1][1]
 
@@ -405,7 +405,7 @@ def months_by_name(names: set[str]) -> list[tuple[dict[str, int], bool]]:
 def _read(
     texts: list[str], parts: list[tuple[Sequence[int], _Layout]], form: str, months: dict[str, int], is_english: bool
 ) -> Dates:
-    """Read the digits of all texts as dates; `parts` are the rows of each layout.
+    """Read the digits of all texts as dates of a form; `parts` are (rows, layout), `months` the names' numbers.
 
     `months` are the numbers of the months' names; `is_english` says whether these are English.
     """
@@ -450,7 +450,7 @@ def _is_unambiguous(layout: _Layout) -> bool:
 
 
 def _written(layout: _Layout, is_fine: bool, is_english: bool, longest: int) -> str:
-    """Return `Dates.written`: the precision of an ISO format, else the format of strftime.
+    """Return `Dates.written`: the precision of an ISO format (`is_fine`: microseconds), else the format of strftime.
 
     `longest` is the length of the longest month's name, which decides between %b and %B.
     """

@@ -49,7 +49,7 @@ def decimal_years(values: np.ndarray, cells: Sequence[str] | None = None) -> Tim
 
 
 def odd_year(values: np.ndarray) -> int | None:
-    """Return the index of the first of `values` (n,) that is no month while four in five are; else None."""
+    """Return the index of the first of decimal years (n,) that is off the months where four in five lie; else None."""
     if values.dtype.kind != "f" or not ((values >= YEARS[0]) & (values < YEARS[1])).all():
         return None
     into = values * 12 - np.floor(values * 12 + EARLY)
@@ -58,7 +58,7 @@ def odd_year(values: np.ndarray) -> int | None:
 
 
 def _behind_the_point(values: np.ndarray, digits: int, short: bool) -> Times | None:
-    """Parse years with the month as two decimals, 1871.01 to 1871.12; return None for others."""
+    """Parse years with the month as decimals, 1871.01 to 1871.12; return None for others. `short`: .1 for October."""
     months = np.round(values % 1 * 100)
     if digits > 2 or not ((months >= 1) & (months <= 12)).all() or not (months == 12).any():
         return None
@@ -73,7 +73,7 @@ def _behind_the_point(values: np.ndarray, digits: int, short: bool) -> Times | N
 
 
 def _months(values: np.ndarray, digits: int, spelled: Callable[[np.ndarray], list[str]]) -> Times | None:
-    """Parse years that are all at the same position in their months; return None for others.
+    """Parse years that are all at the same position in their months; None for others. `spelled` formats years.
 
     If no formula of `_formulas` gives the exact years again, times are written as months.
     """
@@ -123,7 +123,7 @@ def _formulas(months: np.ndarray, values: np.ndarray) -> Iterator[Callable[[np.n
 
 
 def _parts(values: np.ndarray, digits: int, spelled: Callable[[np.ndarray], list[str]]) -> Times | None:
-    """Parse years that are consecutive equal parts of a year, such as weeks; return None for others."""
+    """Parse years that are consecutive equal parts of a year, as weeks are; else None. `spelled` formats years."""
     known, places = np.unique(values, return_inverse=True)
     first, n = known[0], len(known)
     if n < 8 or not 1 <= known[-1] - first < (n - 1) / 1.5:

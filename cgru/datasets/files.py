@@ -311,7 +311,7 @@ def _dataset_of_table(table: Table, notes: list[str], spec: ColumnRoles, options
 
 
 def _times_of_steps(rows: Sequence[np.ndarray], written: Sequence[str], shape: tuple[int, int]) -> np.ndarray:
-    """Return the times (m, s) of all steps as text, "" past a sample's length; `rows` has each sample's rows."""
+    """Return the times (m, s) of all steps as text, of `written` by the rows of each sample, "" past its length."""
     texts, times = np.array(written, object), np.full(shape, "", object)
     for i, each in enumerate(rows):
         times[i, : len(each)] = texts[each]
@@ -368,9 +368,9 @@ def _has_numbers(split: Split | None) -> bool:
 
 
 def _as_task(split: Split | None, task: str | None, table: bool) -> Split | None:
-    """Return the split with targets of the dtype that the `task` needs; raise ValueError if they cannot be that.
+    """Return the split with targets of the dtype of `task`; ValueError if they cannot be, or are doubtful in a `table`.
 
-    Without a task, targets from a `table` that may be classes or numbers are refused.
+    Without a task, targets from a `table` that may be classes or numbers are refused. None stays None.
     """
     if split is None or split.y is None:
         return split

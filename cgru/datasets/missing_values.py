@@ -68,7 +68,7 @@ def notes_on_sentinels(values: np.ndarray, names: Sequence[str]) -> list[str]:
 
 
 def advise(gone: np.ndarray, sequence: np.ndarray, names: Sequence[str]) -> str:
-    """Return the advice how to fill or leave out missing values, marked by `gone` (n, e), or "".
+    """Return the advice how to fill or leave out the missing values `gone` (n, e), by each row's `sequence`, or "".
 
     `sequence` (n,) is the index of each row's sequence. A value can be filled from others of its sequence. A column
     without a value in some sequence can be left out, or filled with zeros; one without any value can be left out.

@@ -136,7 +136,7 @@ def _names(line: str) -> Names:
 
 
 def _meant(names: Names, word: str, least: int) -> list[int]:
-    """Return the indices of the names that are `word`.
+    """Return the indices of the names that are `word`, or begin with it if it has `least` letters; [] for none.
 
     If there are none, return those of the names that begin with it, if it has `least` letters or more.
     """

@@ -28,7 +28,7 @@ _PLAIN = "biufSU"  # allowed kinds of dtype: booleans, numbers and strings
 
 
 def read_npz(path: str | os.PathLike[str], axes: str | None = None, groups: str = "", grouped: bool = True) -> Dataset:
-    """Read the data set from an `.npz` file or a folder of `.npy` files, as laid out by `cgru.datasets.read`.
+    """Read the data set from an `.npz` file or a folder of `.npy` files; `grouped`: with the array called `groups`.
 
     `axes` "mes" says that x is (m, e, s). `groups` is the name of the array of groups, "" for none. If `grouped`,
     groups are read, and a missing array is a ValueError.
@@ -78,6 +78,7 @@ class _Folder:
     """
 
     def __init__(self, path: str | os.PathLike[str], names: Container[str]) -> None:
+        """Map the files of the folder `path` whose names are among `names`; see the class for errors."""
         self.headers: dict[str, np.ndarray] = {}
         self.all_names = sorted(file for file in os.listdir(path) if file.endswith(".npy"))
         for file in self.all_names:
@@ -105,6 +106,7 @@ class _Named:
     """View of an archive or folder in which each array has its canonical name: x for X, train_x for X_train."""
 
     def __init__(self, archive: Archive | _Folder, known: dict[str, tuple[str, ...]]) -> None:
+        """Find the arrays of an archive by their aliases, `known`; ValueError for an array under two of these."""
         self.headers: dict[str, Header | np.ndarray] = {}
         self._archive, self._names, self.folder = archive, {}, isinstance(archive, _Folder)
         self.all_names = archive.all_names
@@ -141,7 +143,7 @@ def _dataset(archive: _Named, swapped: bool, groups: str) -> Dataset:
 
 
 def _split(archive: _Named, prefix: str, swapped: bool) -> Split | None:
-    """Read the split whose arrays begin with `prefix`; None if it has no x.
+    """Read the split whose arrays begin with `prefix` (`swapped`: x is (m, e, s)); None if it has no x.
 
     Shapes and dtypes are checked by the headers before x and y are read.
     """
@@ -188,9 +190,9 @@ def _groups(archive: _Named, train: Split | None, groups: str) -> np.ndarray | N
 
 
 def _lengths(archive: _Named, shape: tuple[int, ...], prefix: str) -> np.ndarray | None:
-    """Read and check the lengths (m,) of the samples in an x of `shape`; of frames (n, e) they must sum to n.
+    """Return the checked lengths (m,) of an x of `shape`, None if it has none; of frames (n, e) they must sum to n.
 
-    Return None if x is (m, s, e) and there are no lengths.
+    An x of frames must have lengths.
     """
     name, header = prefix + "lengths", archive.headers.get(prefix + "lengths")
     frames = len(shape) == 2

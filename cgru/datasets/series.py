@@ -263,7 +263,7 @@ def _unfold_years(table: Table, spec: _ColumnSpec) -> Unfolded | None:
 
 
 def _advise(times: Times, tells: Callable[[], list[str]] | None) -> str:
-    """Return the advice for `times` that are irregular or double.
+    """Return the advice for `times` that are irregular or double; tells() finds columns that may be the id.
 
     `tells` finds columns that may be the `id`; None if an id is specified.
     """
@@ -308,7 +308,7 @@ def _guess_time(table: Table, spec: _ColumnSpec) -> tuple[str, ...]:
 
 
 def _is_called_time(table: Table, name: str, alone: bool) -> bool:
-    """Return whether a column's name hints at times.
+    """Return whether a column's name hints at times; if it is `alone` in the table, a weak hint is not enough.
 
     If the column is not `alone` and has no reals, hints of any language count.
     """
@@ -318,7 +318,7 @@ def _is_called_time(table: Table, name: str, alone: bool) -> bool:
 
 
 def _read_times(table: Table, time: tuple[str, ...], spec: _ColumnSpec, every: int = 1) -> Times | None:
-    """Parse the times in columns; return None if they are no times, and without columns."""
+    """Parse the times in columns, of each `every`-th row; return None if they are no times, and without columns."""
     with contextlib.suppress(TypeError, ValueError):
         return _parse_columns(table, time, spec, every) if time else None
     return None
@@ -334,7 +334,7 @@ def _are_unique(table: Table, time: tuple[str, ...], spec: _ColumnSpec, codes: n
 
 
 def _parse_columns(table: Table, time: tuple[str, ...], spec: _ColumnSpec, every: int = 1) -> Times:
-    """Parse the times in columns, of each row or of each `every`-th; raise ValueError, with a cure, for no times."""
+    """Parse the times in columns, of each `every`-th row; raise ValueError, with a cure, for no times."""
     values = table.together(time, whole=spec.time_format is not None)[::every]
     if (found := _parse_decimal_years(table, time, spec.time_format)) is not None:
         return found
@@ -375,7 +375,7 @@ def _parse_decimal_years(table: Table, time: tuple[str, ...], form: str | None) 
 
 
 def _find_targets(table: Table, targets: tuple[str, ...] | None, taken: Collection[str | None]) -> Sequence[str]:
-    """Check the specified targets, or guess the only column of numbers; raise ValueError if that is ambiguous."""
+    """Check the specified targets, or guess the only column of numbers not `taken`; ValueError for none or many."""
     if targets is not None:
         for name in targets:
             if name not in table.names or name in taken:

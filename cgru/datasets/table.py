@@ -63,7 +63,7 @@ class Table(NamedTuple):
         return values
 
     def together(self, names: Sequence[str], whole: bool = False) -> np.ndarray:
-        """Return the values of one column (n,), or of several joined to times or strings.
+        """Return the values of one column (n,), or of several joined to times or strings; with `whole` always strings.
 
         Names of months in a single column called month become numbers. Parts of a date (year, month, ...) are joined by
         `join_parts`. Others, such as a date and a time of day, are joined as strings with a space between; the text in
@@ -114,7 +114,7 @@ class Table(NamedTuple):
         return times._replace(form=times.form.replace("day", "second"), zone="Z")
 
     def _texts(self, name: str, whole: bool) -> list[str]:
-        """Return the text of a date or time of day in each row; raise TypeError for numbers, unless `whole`."""
+        """Return the text of a date or time of day in each row; raise TypeError for numbers, which `whole` allows."""
         values = self.column(name)
         if values.dtype.kind == "M":
             days = values.astype("datetime64[D]")

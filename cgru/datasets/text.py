@@ -69,7 +69,7 @@ def _decoded(raw: bytes, encoding: str) -> str:
 def table_of_text(
     path: str | os.PathLike[str], decimal: str | None = None, index: bool = False, na: Sequence[str] = ()
 ) -> tuple[Table, list[str]]:
-    """Read the table in a text file; return it, and notes on the guessed separator, decimal sign and header.
+    """Read the table in a text file; return it, and notes on guesses. `index`: keep a first column without a name.
 
     Empty lines, rows without a value, and nameless columns without a value are left out.
 
@@ -133,6 +133,7 @@ def table_of_text(
     columns.pop("", None)
 
     def locate(row: int) -> str:
+        """Return where a row of the table is in the file, for errors."""
         return f"line {next(below(row))[0]}"
 
     def read(name: str) -> tuple[np.ndarray, np.ndarray]:
@@ -155,7 +156,7 @@ def table_of_text(
 
 
 def _blank_comments(text: str, notes: list[str]) -> str:
-    """Blank out the lines at the top that begin with #; but keep the last of them if it looks like a header."""
+    """Return the text with the lines at the top that begin with # blank, but the last if it looks like a header."""
     found = re.match(r"(#[^\r\n]*(\r\n|\r|\n))+", text)
     below = re.compile(r"[^\r\n]*\S[^\r\n]*").search(text, found.end()) if found else None
     if not below:
@@ -208,7 +209,7 @@ def _guess_separator(text: str) -> str:
 
 
 def _is_header(line: int, record: Sequence[str], notes: list[str]) -> bool:
-    """Return whether the first record is a header: it has no numbers, or numbers that rise evenly.
+    """Return whether the first record is a header: it has no numbers, or numbers that rise evenly (then add a note).
 
     Raise ValueError if it mixes names and numbers.
     """
@@ -247,7 +248,7 @@ def _guess_decimal(records: Iterable[tuple[int, list[str]]], separator: str) -> 
 
 
 def _check_names(names: list[str], columns: Sequence[np.ndarray], notes: list[str], index: bool) -> list[str]:
-    """Return the names of the columns, "" for columns to leave out; raise ValueError for a missing or double name."""
+    """Return the names of the columns, "" for ones to leave out (a first one stays with `index`); add notes."""
     kept = list(names)
     for i, name in enumerate(names):
         if name and not re.fullmatch(r"Unnamed: \d+", name):
@@ -279,7 +280,7 @@ def _number(cell: str, sign: str) -> float:
 
 
 def _parse_column(cells: Sequence[str], sign: str) -> np.ndarray:
-    """Parse the cells of a column as integers, or else reals with NaN for missing ones, or else text."""
+    """Parse a column's cells, by the decimal `sign`, as integers, or else reals, NaN for missing ones, or else text."""
     joined, text = "\n".join(cells), np.array(cells, dtype=object)
     pointed = re.search("[.,]", joined)
     if "_" in joined or re.search(CODE, joined) or (not pointed and re.search(PLATE, joined)):

@@ -43,7 +43,7 @@ class Trend(NamedTuple):
 
 
 def trend_of(values: np.ndarray, codes: np.ndarray, kind: str) -> Trend:
-    """Return the trend of `values` (n,), numbers or ranks of dates, in the order of rows within each sequence.
+    """Return the `Trend` of values (n,) from row to row within each sequence (`codes`); `kind` is kept in it.
 
     `codes` (n,) is the index of each row's sequence.
     """
@@ -69,7 +69,7 @@ def trend_of(values: np.ndarray, codes: np.ndarray, kind: str) -> Trend:
 def find_time(
     table: Table, free: Sequence[str], listed: Sequence[str], id: Sequence[str], form: str | None = None
 ) -> tuple[str, ...]:
-    """Guess the columns that steps are sorted by, from names and values; return () if none is found.
+    """Guess the columns that steps are sorted by among those `free` or `listed`, by names and values; () for none.
 
     Args:
         table: the table.
@@ -104,7 +104,7 @@ def find_time(
 
 
 def id_candidates(table: Table, free: Sequence[str], time: Sequence[str]) -> list[str]:
-    """Return the columns that may be the id of a row's sequence, the likeliest first.
+    """Return the `free` columns that may be the id of a row's sequence, the likeliest first.
 
     A candidate has repeated values, in blocks of rows, or so that no time is twice in a sequence. Numbers not in blocks
     are candidates only if there are no others.
@@ -145,7 +145,7 @@ def find_one(role: str, pattern: str, names: Sequence[str]) -> tuple[str, ...]:
 
 
 def rising_columns(table: Table, names: Sequence[str], id: Sequence[str]) -> list[str]:
-    """Return the columns that rise from row to row in every sequence, as times do, over `ENOUGH` rows."""
+    """Return the columns that rise from row to row in every sequence, told by `id`, as times do, over `ENOUGH` rows."""
     codes = factorize_rows(table, id)[1]
     trends = {name: _trend(table, (name,), codes) for name in names}
     return [name for name, trend in trends.items() if trend.rises and trend.count >= ENOUGH]
@@ -169,7 +169,7 @@ def _by_name(table: Table, names: Sequence[str], id: Sequence[str]) -> list[str]
 
 
 def _date_parts(table: Table, names: Sequence[str], found: Sequence[str], codes: np.ndarray) -> tuple[str, ...]:
-    """Return the columns that are the parts of each row's date; () if there are none, or they are another date."""
+    """Return the columns that are the parts of each row's date, unless `found` are others for times; () for none."""
     parts = parts_in(names)
     columns = tuple(parts.values())
     if not parts:
@@ -201,7 +201,7 @@ def _why_none(table: Table, pair: Sequence[str], form: str | None) -> str:
 
 
 def _alone(table: Table, name: str, free: Sequence[str], codes: np.ndarray) -> tuple[str, ...]:
-    """Return the only column called as times are, with the columns of the time of day if it is a date."""
+    """Return the column `name`, called as times are, with the columns of the time of day if it is a date."""
     _check_there(table, name)
     hour = find_hour(table, name, free, codes) if is_called(name, DATES) else ()
     is_part = part_of(name) not in (None, "clock")  # a day may be that of a month
@@ -272,7 +272,7 @@ def _otherwise(table: Table, names: Sequence[str]) -> str:
 
 
 def _by_values(table: Table, free: Sequence[str], codes: np.ndarray) -> tuple[str, ...]:
-    """Return the rising column that looks most like times by values and name, or ().
+    """Return the column that looks most like times by values and name, rising within each sequence (`codes`), or ().
 
     Raise ValueError if several look the same, or if the only candidates fall or have missing values.
     """
@@ -320,7 +320,7 @@ def _sort_key(name: str, trend: Trend) -> tuple[int, ...]:
 
 
 def _trend(table: Table, names: tuple[str, ...], codes: np.ndarray) -> Trend:
-    """Return the trend of columns; one that `repeats` if they are no numbers or dates, or have missing values."""
+    """Return the trend of columns within each sequence (`codes`); one that `repeats` for no numbers or dates."""
     none = Trend("", 0, 0, rises=False, repeats=True, regular=False)
     try:
         values = table.together(names)

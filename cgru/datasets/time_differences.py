@@ -16,7 +16,7 @@ SEVERAL = 8  # differences that are needed to judge by their median
 
 
 def parse_gap(value: Any) -> tuple[float, bool]:
-    """Parse a gap; return its size, and whether that is in seconds.
+    """Parse a gap, a number or a duration such as 30d; return (its size, whether that is in seconds).
 
     "30d", "6h", "10min" and "2w" are in seconds, 30 and "30" in the unit of the times. Raise ValueError for any other
     value.
@@ -34,7 +34,7 @@ def parse_gap(value: Any) -> tuple[float, bool]:
 
 
 def format_gap(gap: float, seconds: bool) -> str:
-    """Format a gap, rounded to three digits, so that `parse_gap` reads it again: 5.2d, 90min, or a number."""
+    """Format a gap, in `seconds` or as a number, to three digits, so that `parse_gap` reads it again: 5.2d, 90min."""
     if not seconds:
         return f"{gap:.3g}" if gap < 1e15 else f"{gap:g}"
     unit = next((unit for unit, size in UNITS.items() if gap >= size and unit != "w"), "s")
@@ -42,7 +42,7 @@ def format_gap(gap: float, seconds: bool) -> str:
 
 
 def notes_on_gaps(apart: np.ndarray, seconds: bool, names: str) -> list[str]:
-    """Return a note if the largest time difference of `apart` (n,) is far above the median, else an empty list."""
+    """Return a note if the largest of the time differences `apart` (n,) is far above the median, else an empty list."""
     if len(apart) < SEVERAL:
         return []
     usual, largest = float(np.median(apart)), float(apart.max())

@@ -270,7 +270,7 @@ def _by_date(times: np.ndarray, hours: np.ndarray) -> Iterator[Frequency]:
 
 
 def _month_rules(into: np.ndarray, lengths: np.ndarray, weekdays: np.ndarray) -> Iterator[dict[str, Any]]:
-    """Yield rules for the day of the month, as fields of `Frequency`, the most likely first.
+    """Yield rules for the day of the month, as fields of `Frequency`; `into` (n,) are the days of the month of times.
 
     `into` (n,) are the days of the month of times, `lengths` the days in their months, `weekdays` their weekdays.
     """
@@ -290,7 +290,7 @@ def _month_rules(into: np.ndarray, lengths: np.ndarray, weekdays: np.ndarray) ->
 
 
 def _days_of_months(into: np.ndarray, lengths: np.ndarray, apart: np.ndarray) -> Iterator[tuple[int, ...]]:
-    """Yield the two or three days of each month that times may fall on; nothing if there are too few times to tell."""
+    """Yield the two or three days of each month that times may fall on, from their days of the month `into` (n,)."""
     starts = np.flatnonzero(np.r_[True, apart > 0])
     sizes = np.diff(np.r_[starts, len(into)])
     k = int(_mode(sizes[1:-1])) if len(sizes) > 2 else 0

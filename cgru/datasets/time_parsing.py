@@ -154,7 +154,7 @@ def times_as_numbers(
 
 
 def _seconds(value: Any) -> float:
-    """Convert a date, datetime, time of day, timedelta, or the start of a pandas Period, to seconds."""
+    """Convert a date, time of day or timedelta, or the start of a Period, to seconds, comparable within one type."""
     value = getattr(value, "start_time", value)
     if hasattr(value, "total_seconds"):
         return value.total_seconds()
@@ -227,6 +227,7 @@ class _Column:
     """A column of texts, factorized if many rows have the same text: row i has `texts[codes[i]]`."""
 
     def __init__(self, cells: list[str], name: str, locate: Locator | None):
+        """Factorize the cells of the column `name`; `locate` says in errors where a row is."""
         self.texts, self.codes, self.name, self.locate = cells, np.arange(len(cells)), name, locate
         some = cells[:: len(cells) // LOOKED_AT + 1]
         if 2 * len(set(some)) <= len(some):
@@ -242,7 +243,7 @@ class _Column:
         return f"{self.texts[i]!r}{f' in {self.locate(self.row(i))}' if self.locate else ''}"
 
     def dates(self, of: Callable[[Dates], np.ndarray], dated: bool = False) -> Dates:
-        """Parse the texts as dates.
+        """Return the reading of the texts as dates; raise ValueError for none, or several that differ in `of(dates)`.
 
         Raise ValueError if they are no dates, or have several readings for which `of(dates)` differs. If `dated`, times
         of day without a date are refused, and so are ISO dates of which only some have a time of day.
@@ -285,7 +286,7 @@ class _Column:
         raise ValueError(f"{self.name}: expected dates with one reading, got {got}; {cure}")
 
     def _odd(self, dated: bool) -> tuple[int, int | None]:
-        """Return the indices of the first text that is not in the most common form, and the first that is, or None."""
+        """Return (index of the first text not in the most common form, index of the first that is or None)."""
         counts = collections.Counter()
         for text in self.texts[:LOOKED_AT]:
             counts.update({each.form for each in self._readings([text], dated)})

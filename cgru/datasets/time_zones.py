@@ -26,6 +26,7 @@ class Clock:
     def __init__(
         self, zone: datetime.tzinfo | None, moments: np.ndarray | None = None, offsets: np.ndarray | None = None
     ) -> None:
+        """Convert by a time zone; or, with None, by the `offsets` (n,) of the known, sorted `moments` (n,)."""
         self.zone, self.moments, self.offsets = zone, moments, offsets
 
     def offsets_at(self, moments: np.ndarray) -> np.ndarray:
@@ -41,7 +42,7 @@ class Clock:
         return moments + self.offsets_at(moments)
 
     def moments_of(self, walls: np.ndarray, fold: int = 0) -> np.ndarray:
-        """Convert local times `walls` (n,) to UTC.
+        """Convert local times `walls` (n,) to UTC; a time that occurs twice is the first, or with `fold` 1 the second.
 
         A local time that occurs twice is the first occurrence, or with `fold` 1 the second. One that the clock skips
         has the offset from before the change, or with `fold` 1 from after it.
@@ -59,9 +60,9 @@ class Clock:
 
 
 def clock_of_zone(name: str) -> Clock | None:
-    """Return the `Clock` of a time zone such as "Europe/Berlin" or "UTC+01:00".
+    """Return the `Clock` of a zone such as "Europe/Berlin" or "UTC+01:00"; None for UTC and for zones not found.
 
-    Return None for UTC, and for a zone that the machine's database lacks.
+    Zones come from the machine's database.
     """
     if name.upper() in ("UTC", "ETC/UTC", "Z", "UTC+00:00"):
         return None

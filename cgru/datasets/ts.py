@@ -108,7 +108,7 @@ def _dimensions(tags: Tags, first: np.ndarray) -> tuple[int, str]:
 
 
 def _sample(parts: list[str], number: int, missing: str) -> np.ndarray:
-    """Parse the dimensions of a line to a sample (s, e); raise ValueError unless all have the same number of steps."""
+    """Parse the dimensions of line `number` to a sample (s, e); raise ValueError unless all have the same steps."""
     rows = [_values(part, number, j, missing) for j, part in enumerate(parts, 1)]
     steps = [len(row) for row in rows]
     if len(set(steps)) != 1:
@@ -118,7 +118,7 @@ def _sample(parts: list[str], number: int, missing: str) -> np.ndarray:
 
 
 def _values(part: str, number: int, j: int, missing: str) -> np.ndarray:
-    """Parse the numbers (s,) of dimension j in a line; "?" is NaN, refused with `missing` "refuse"."""
+    """Parse the numbers (s,) of dimension j in line `number`; "?" is NaN, refused with `missing` "refuse"."""
     cells = part.split(",")
     try:
         values = np.array(cells, dtype=object).astype(np.float64)
@@ -134,7 +134,7 @@ def _values(part: str, number: int, j: int, missing: str) -> np.ndarray:
 
 
 def _number(cell: str, number: int, j: int) -> float:
-    """Parse a cell of dimension j in a line; "?" is NaN."""
+    """Parse a cell of dimension j in line `number`; "?" is NaN."""
     if cell.strip() == "?":
         return np.nan
     try:
@@ -146,7 +146,7 @@ def _number(cell: str, number: int, j: int) -> float:
 
 
 def _label(label: str, known: list[str], numbers: bool, number: int) -> str | float:
-    """Parse the class or the target at the end of a line; raise ValueError for an unknown class."""
+    """Parse the class, one of the `known`, or with `numbers` the target, at the end of line `number`."""
     if not numbers:
         if not label or (known and label not in known):
             raise ValueError(f"line {number}: expected a class, {', '.join(known[:9])}, got {label!r}")

@@ -57,7 +57,7 @@ class _Cells(NamedTuple):
 
 
 def unfold(table: Table, id: str | None = None, time: str | None = None, timed: bool = True) -> Unfolded | None:
-    """Unfold a table with a row, or a column, for each year to one with a row for each month or quarter.
+    """Unfold a table with a row, or a column, for each year to one with a row for each month or quarter; else None.
 
     Args:
         table: the table.
@@ -90,6 +90,7 @@ def unfold(table: Table, id: str | None = None, time: str | None = None, timed: 
         return column, np.isnan(column) if name == "value" else np.zeros(len(column), bool)
 
     def locate(i: int) -> str:
+        """Return which cell of the year table value i is from, for errors."""
         return f"{table.locate(int(found.rows[i]))} under {found.columns[i]}"
 
     years = "rows are years and columns" if found.columns[0] != found.columns[1] else "columns are years and rows"

@@ -322,7 +322,7 @@ for (size_t i = 0; i < n; i++)
 def _header_and_source(
     name: str, source: str, parts: Sequence[Part], dtype: np.dtype, tokens: int | None, every: bool, outputs_are: str
 ) -> tuple[str, str]:
-    """Return the texts of the header and the source of model `name`.
+    """Return (header, source), the texts of model `name` whose source file is `source`; `every`: outputs at each step.
 
     With `every` outputs are written after every step, else after the last.
     """
@@ -365,7 +365,7 @@ def _header_and_source(
 
 
 def _advance_functions(parts: Sequence[Part]) -> tuple[str, str]:
-    """Return the C functions that take a step if some layer changes the steps, and the C that ends a sequence.
+    """Return (C functions that take a step if some layer changes the steps, C that ends a sequence), "" for none.
 
     Each function ends at a part that may have nothing for the next one; the last parts come first.
     """

@@ -48,12 +48,12 @@ class Weights:
         return next(width for width in _SUMS[self.dtype.name] if columns % width == 0)
 
     def matrix(self, name: str, matrices: Sequence[np.ndarray], scales: Sequence[np.ndarray]) -> str:
-        """Return the C definition of the weights; `scales` are empty."""
+        """Return the C definition of the weights, the matrices side by side, as array `name`; `scales` are empty."""
         W = pad_and_concatenate(matrices, self.padded(matrices[0].shape[1]))
         return array(name, W.reshape(len(W), -1, self._block(W.shape[1])).swapaxes(0, 1))
 
     def product(self, y: str, columns: int, start: str, x: str, rows: int, name: str, bound: float) -> str:
-        """Return the C call of one product; `bound` is not used."""
+        """Return the C call y = start + x W for weights `name`, y of `columns` and x of `rows` numbers; no `bound`."""
         values = "" if self.prefix else ".values"
         return f"multiply_{self.prefix}{self._block(columns)}({y}, {columns}, {start}, {x}, {rows}, {name}{values});"
 
@@ -73,13 +73,13 @@ class Int8:
         return next((d for d in (-(-rows // n) * n for n in (32, 16)) if 5 * (d - rows) <= rows), rows)
 
     def matrix(self, name: str, matrices: Sequence[np.ndarray], scales: Sequence[np.ndarray]) -> str:
-        """Return the C definitions of the weights and of their scales."""
+        """Return the C definitions of the weights, the matrices side by side, as array `name`, and of their scales."""
         W = np.concatenate(matrices, axis=1).T
         W = np.pad(W, ((0, 0), (0, self._padded_rows(W.shape[1]) - W.shape[1])))
         return array(name, W) + array(f"scales_of_{name}", np.concatenate(scales))
 
     def product(self, y: str, columns: int, start: str, x: str, rows: int, name: str, bound: float) -> str:
-        """Return the C of one product: quantise x, then multiply integers.
+        """Return the C of y = start + x W, x of `rows` numbers, y of `columns`: quantise x, then multiply integers.
 
         A row of x beyond `bound` gets a scale of its own.
         """
@@ -133,7 +133,7 @@ static void multiply_$prefix$block(real *y, int columns, const real *start, cons
 
 
 def _multiply(block: int, sums: int, kind: str, prefix: str, weight: str) -> str:
-    """Return the C function that multiplies blocks of `block` columns with `sums` alternating sums."""
+    """Return the C function that multiplies blocks of `block` columns with `sums` sums; `weight` is the C of one."""
     names, each = "abcd"[:sums], "ROLLED " * (block <= 16) + f"for (int j = 0; j < {block}; j++)"
     others = [f"{each} {names[i]}[j] += v[k + {i}] * {weight.format(f'w[{i * block} + j]')};" for i in range(1, sums)]
     return _MULTIPLY.substitute(

@@ -122,7 +122,7 @@ def _cast_finite(values: np.ndarray, name: str, dtype: np.dtype) -> np.ndarray:
 
 
 def _loop(values: str, call: str, start: int, stop: int) -> str:
-    """Return the C loop that applies an activation, over padding too, so that it has no remainder."""
+    """Return the C loop that applies an activation, `call`, to values[start] to values[stop - 1]; "" for no call."""
     value = f"{values}[i]"
     return f"for (int i = {start}; i < {stop}; i++) {value} = {call.format(value)};" if call else ""
 
@@ -236,6 +236,7 @@ class Writer:
     part = Part
 
     def __init__(self, layer: Any, i: int, x: str, n: int, dtype: np.dtype) -> None:
+        """Write layer number i, whose input of n numbers is read by the C expression `x`, with numbers of `dtype`."""
         self.layer, self.i, self.x, self.n, self.dtype = layer, i, x, n, dtype
 
     # --- numbers ---

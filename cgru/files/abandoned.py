@@ -20,7 +20,7 @@ PREFIX = f"cgru-{zlib.crc32(platform.node().encode()):08x}-"
 
 
 def lock_temporary(path: str, descriptor: int) -> contextlib.ExitStack | None:
-    """Lock the new file or folder at `path`, open as `descriptor`; return an `ExitStack` that unlocks it.
+    """Lock the new file or folder at `path`, open as `descriptor`; return an `ExitStack` that unlocks it, or None.
 
     On a file system without locks the returned stack is empty. None if `remove_abandoned` came first and has removed
     the file: the caller must take another name.

@@ -46,6 +46,7 @@ class Archive:
     """
 
     def __init__(self, file: BinaryIO, names: Container[str] | None = None, *, compressed: bool = True) -> None:
+        """Read the names and headers of the arrays in an open .npz file; see the class for the arguments and errors."""
         if not file.seek(0, io.SEEK_END):
             raise ValueError("it is an empty file")
         try:

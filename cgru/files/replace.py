@@ -50,7 +50,7 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
 
 def check_writable(path: Any, argument: str = "path") -> tuple[str, int | None]:
-    """Check that a file can be written at `path`; return the real path, past links, and the mode of the file there.
+    """Check that a file can be written at `path`; return (real path, past links; mode of the file there or None).
 
     The mode is None if there is no file yet. `argument` is the name of the argument in errors.
 

@@ -86,6 +86,7 @@ class Backtest:
         return self.errors[model][error][~np.isnan(self.errors[model]["MAE"])]
 
     def _mean(self, model: str) -> float:
+        """Return the mean over the origins of the error by which models are judged."""
         return float(self._known_errors(model, self.judge).mean())
 
     def table(self) -> str:
@@ -191,7 +192,7 @@ def backtest(
 
 
 def _held_back(found: dict[str, np.ndarray], horizon: int, k: int, step: int | None, least: int) -> list[int]:
-    """Return the number of values after each of k origins, falling to `horizon`.
+    """Return how many values lie after each of k origins, falling to `horizon`; `least` must lie before the first.
 
     Raise ValueError if the shortest series has fewer than `least` values before the first origin.
     """
@@ -207,7 +208,7 @@ def _held_back(found: dict[str, np.ndarray], horizon: int, k: int, step: int | N
 
 
 def _before_first_origin(found: dict[str, np.ndarray], horizon: int, k: int, step: int | None = None) -> np.ndarray:
-    """Return the values of the longest series before the first origin, placed as if there were no season."""
+    """Return the values of the longest series before the first of k origins, placed as if there were no season."""
     left = _held_back(found, horizon, k, step, min_length(horizon, 1))[0]
     return max(found.values(), key=len)[:-left]
 

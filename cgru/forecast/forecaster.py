@@ -225,7 +225,7 @@ class Forecaster:
         return Windows(*parts), np.concatenate(futures), np.concatenate(held_out)
 
     def _scale_windows(self, past: np.ndarray, beside: np.ndarray, series: np.ndarray) -> Windows:
-        """Scale windows `past` (m, width) of a series, and join the inputs `beside` them (m, width, e)."""
+        """Scale windows `past` (m, width) of one `series`, and join the inputs `beside` them (m, width, e)."""
         level = past[:, -1:]
         scale = np.maximum(np.abs(past).mean(axis=1, keepdims=True), MIN_SCALE * np.abs(series).mean())
         scale[scale == 0] = 1
@@ -397,7 +397,7 @@ def is_list_of_series(y: Any) -> bool:
 
 
 def series_by_name(y: Any) -> dict[str, np.ndarray]:
-    """Return each series of y, as `checked`, by its name in errors."""
+    """Return each series of y, checked and as float64, by its name in errors: "y", or "y[i]" for a list."""
     series = {f"y[{i}]": each for i, each in enumerate(y)} if is_list_of_series(y) else {"y": y}
     return {name: as_float64(each, name) for name, each in series.items()}
 

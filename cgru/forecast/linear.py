@@ -12,7 +12,7 @@ PENALTIES = 10.0 ** np.arange(-4, 1)  # of the squared weights, for standardised
 
 
 def ridge(A: np.ndarray, B: np.ndarray, held_out: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Fit a ridge regression of targets B (m, k) on inputs A (m, f); return its weights (f, k) and bias (k,).
+    """Fit a ridge regression of B (m, k) on A (m, f), its penalty chosen on rows `held_out`; return (weights, bias).
 
     Of the `PENALTIES` it takes the one with the lowest mean absolute error on the rows that are `held_out` (m,) after a
     fit to the others. The returned model is fitted to all rows.

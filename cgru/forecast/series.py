@@ -39,6 +39,7 @@ def as_float64(values: Any, name: str, ndim: int = 1) -> np.ndarray:
 
 
 def _format_index(index: tuple[int, ...]) -> str:
+    """Return the indices of an array's element as text, joined with commas."""
     return ", ".join(map(str, index))
 
 

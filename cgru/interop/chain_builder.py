@@ -25,6 +25,7 @@ class ChainBuilder:
     """
 
     def __init__(self) -> None:
+        """Begin with an empty chain."""
         self.layers: list[Any] = []
         self.places: list[tuple[str, bool]] = []  # the name of the source, and whether it is a recurrent layer
 
@@ -114,7 +115,7 @@ def embedding(E: Any, name: str, refuse: Refusal) -> Embedding:
 
 
 def affine(sign: str, c: np.ndarray, first: Any, n: int, dtype: np.dtype) -> Scale:
-    """Return x + c, x - c, x * c or x / c as a Scale layer, for c a number or (n,).
+    """Return x + c, x - c, x * c or x / c (`sign`), or c - x with c `first`, as a Scale; c is a number or (n,).
 
     With c `first` it is c + x, c - x or c * x.
     """
@@ -124,9 +125,9 @@ def affine(sign: str, c: np.ndarray, first: Any, n: int, dtype: np.dtype) -> Sca
 
 
 def per_feature(constant: np.ndarray, n: int | None, rank: int) -> tuple[np.ndarray, int] | None:
-    """Return a constant as one number or (n,), and n, if it broadcasts over the last axis of an array (..., n) alone.
+    """Return (constant as (1,) or (n,), n), or None unless it broadcasts over the last axis of an array (..., n) alone.
 
-    `rank` is the number of axes of that array. Return None if the constant changes its shape, or if n is not known.
+    `rank` is the number of axes of that array. None also if n is neither given nor seen in the constant.
     """
     constant = np.asarray(constant)
     sizes = constant.shape

@@ -203,7 +203,7 @@ def array(value: Any, name: str) -> np.ndarray:
 
 
 def overridden(value: Any, but: Iterable[str] = ()) -> str | None:
-    """Return the name of a method of the class that was replaced on the object itself; None if there is none."""
+    """Return the name of a method, none of `but`, that was replaced on the object itself; None if there is none."""
     return next((name for name in vars(value) if name not in but and callable(getattr(type(value), name, None))), None)
 
 

@@ -83,7 +83,7 @@ def _class_name(layer: Any) -> str:
 
 
 def _refusal(layer: Any, place: str = "") -> Refusal:
-    """Return a function that makes the error for a reason, naming the layer."""
+    """Return a function that makes the error for a reason, naming the layer and its `place` in the model."""
     return refusal(f"source: {place}{type(layer).__name__} {getattr(layer, 'name', '?')!r} cannot be had here")
 
 
@@ -161,7 +161,7 @@ def _check_dtypes(model: Any, layers: list[Any]) -> None:
 
 
 def _convert(layer: Any, place: str, **options: bool) -> list[Any]:
-    """Convert a layer of a model to one or two of ours."""
+    """Convert a layer of a model to one or two of ours, as a list; `place` names it in errors."""
     refuse = _refusal(layer, place)
     _check(layer, refuse)
     for name, due, why in REQUIRED.get(_class_name(layer), ()):
@@ -196,7 +196,7 @@ def _read_dense(layer: Any, refuse: Refusal) -> list[Any]:
 
 
 def _read_recurrent(layer: Any, refuse: Refusal, every: bool = False) -> list[Any]:
-    """Convert a GRU or Bidirectional layer; add a Flip if its outputs come in the order of processing.
+    """Convert a GRU or Bidirectional layer (all states with `every`); add a Flip if outputs are in order of processing.
 
     With `every` it returns all states.
     """
@@ -352,7 +352,7 @@ def _write_layer(keras: Any, layer: Any, flipped: bool, dtype: str, refuse: Refu
 
 
 def _write_recurrent(keras: Any, layer: GRU | Bidirectional, flipped: bool, dtype: str, refuse: Refusal) -> Any:
-    """Return a GRU or Bidirectional as one of Keras, its weights not set."""
+    """Return a GRU or Bidirectional as one of Keras, its weights not set; `flipped`: whether a Flip follows."""
     cell = KERAS.checked_cell(layer, refuse)
     if (cell.reverse and cell.sequences) != flipped:
         raise refuse("states come in the order of processing there with go_backwards, and only so: as with a Flip")

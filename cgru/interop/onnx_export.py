@@ -99,6 +99,7 @@ class Graph:
     """
 
     def __init__(self, onnx: Any, dtype: np.dtype, layout: int, lengths: bool, states: bool) -> None:
+        """Begin an empty graph of this dtype; layout, lengths and states are the arguments of `to_onnx`."""
         self.onnx, self.dtype, self.layout, self.states = onnx, dtype, layout, states
         self.number = onnx.helper.np_dtype_to_tensor_dtype(dtype)
         self.nodes: list[Any] = []
@@ -114,7 +115,7 @@ class Graph:
     # --- pieces ---
 
     def op(self, kind: str, *inputs: str, outputs: int = 1, **attributes: Any) -> Any:
-        """Add a node; return the name of its output, or a list of names."""
+        """Add a node of a kind on the arrays named `inputs`; return the name of its output, or a list of names."""
         names = [f"{kind}_{len(self.nodes)}" + (f"_{k}" if k else "") for k in range(outputs)]
         self.nodes.append(self.onnx.helper.make_node(kind, inputs, names, name=names[0], **attributes))
         return names[0] if outputs == 1 else names
@@ -151,7 +152,7 @@ class Graph:
         return self.op("Gather", self.op("Shape", A), self.array("axis", 1, np.int64))
 
     def change_steps(self, A: str, lengths: str | None) -> str:
-        """Continue from A, whose steps differ from before; return it with zeros past the new `lengths`.
+        """Continue from the array named A, whose steps differ from before; return its name with zeros past `lengths`.
 
         `lengths` is the name of INT64 numbers; None if all steps are real.
         """

@@ -156,6 +156,7 @@ class OnnxReader(Reader):
     def __init__(
         self, onnx: Any, graph: Any, arrays: dict[str, Any], opsets: dict[str, int], functions: set[tuple[str, str]]
     ) -> None:
+        """Read all nodes of the graph, then check its initial states, inputs and outputs; refuse what is not proved."""
         super().__init__()
         self.onnx, self.opsets, self.functions = onnx, opsets, functions
         self.initial: list[tuple[str, Traced | None]] = []  # node name and h0 of each layer
@@ -288,7 +289,7 @@ class OnnxReader(Reader):
         self.record_outputs(node, place, layout, Axis("d", D), Axis("u", u))
 
     def record_outputs(self, node: Node, place: str, layout: int, d: Axis, u: Axis) -> None:
-        """Record the outputs of the newest GRU node as traced values."""
+        """Record the outputs of the newest GRU node as traced values, with axes d (directions) and u (units)."""
         number, dtype = len(self.recurrent) - 1, FLOATS[self.recurrent[-1].dtype.name]
         axes = (self.samples, self.steps, d, u) if layout else (self.steps, d, self.samples, u)
         last = (self.samples, d, u) if layout else (d, self.samples, u)
@@ -330,7 +331,7 @@ class OnnxReader(Reader):
         return str(value.origin)
 
     def checked_weights(self, W: str, R: str, B: str, D: int, refuse: Refusal) -> Iterator[tuple[Any, ...]]:
-        """Return W, R and the two biases of each direction, checked."""
+        """Yield (W, R, first bias, second bias) of each of D directions, checked."""
         for name in (W, R, *filter(None, [B])):
             if name not in self.arrays:
                 got = f"it comes from {self.origin_of(name)}"

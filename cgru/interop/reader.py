@@ -37,6 +37,7 @@ class Reader:
     """A chain that grows node by node, with the traced values of all arrays so far, by name."""
 
     def __init__(self) -> None:
+        """Begin with an empty chain and no values."""
         self.chain = ChainBuilder()
         self.recurrent: list[Any] = []  # the recurrent layers
         self.steps, self.samples = Axis("s"), Axis("m")  # set to those of X when the first GRU shows which they are
@@ -111,7 +112,7 @@ class Reader:
     def add_layer(
         self, layer: Any, value: Traced, place: str, axes: tuple[Axis, ...], width: int | None = None
     ) -> Traced:
-        """Add a layer on top of the chain (None: no layer); return its output as a traced value.
+        """Add a layer above `value` to the chain (None: no layer); return its output, with these axes, traced.
 
         `width` is the number of output features, if it differs from before.
         """
@@ -157,7 +158,7 @@ class Reader:
         return known and self.is_newest(value) and value.axes[at].name == self.steps.name != ""
 
     def add_pool(self, value: Traced, at: int, keep: bool, place: str, how: str) -> Traced:
-        """Add the reduction `how` over axis `at`, the steps; return its output."""
+        """Add the reduction `how` over axis `at`, the steps (with `keep` of size 1 afterwards); return its output."""
         self.feature_count(value)
         at %= len(value.axes)
         axes = (*value.axes[:at], *([ONE] if keep else []), *value.axes[at + 1 :])

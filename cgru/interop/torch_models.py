@@ -182,7 +182,7 @@ def _parameters(module: Any) -> dict[str, Any]:
 
 
 def _is_trainable(parameters: Iterable[Any], whose: str, refuse: Refusal) -> bool:
-    """Return whether parameters require gradients; refuse a mixture."""
+    """Return whether parameters require gradients; refuse a mixture, which the error says `whose` it is."""
     flags = {bool(parameter.requires_grad) for parameter in parameters}
     if len(flags) > 1:
         raise refuse(f"expected requires_grad of all parameters of {whose} or of none, got both")
@@ -237,10 +237,12 @@ def _traced_layers(source: Any) -> list[Any]:
         """The module in `eval`, called with x alone and the defaults of its other arguments."""
 
         def __init__(self) -> None:
+            """Copy the module, in `eval`."""
             super().__init__()
             self.model = copy.deepcopy(source).eval()
 
         def forward(self, x: Any) -> Any:
+            """Return the module's output for x alone."""
             return self.model(x)
 
     try:
@@ -274,6 +276,7 @@ class Trace(Reader):
     """A reader of a `torch.fx` trace, whose operations are described by ONNX nodes."""
 
     def __init__(self, torch: Any, source: Any, whole: Any, graph: Any, refuse: Refusal) -> None:
+        """Read all nodes of the trace `graph` of the module `source` into layers; refuse what is not proved."""
         super().__init__()
         self.torch, self.whole, self.source = torch, whole, source
         self.modules = {f"model.{path}".rstrip("."): module for path, module in source.named_modules()}
@@ -497,7 +500,7 @@ class Trace(Reader):
         return made
 
     def read_gru(self, node: Any, module: Any) -> tuple[Traced, Traced]:
-        """Add all layers of a GRU module; return its states and last states."""
+        """Add all layers of a GRU module; return (its states, its last states) as traced values."""
         given = dict(zip(("input", "hx"), node.args, strict=False)) | node.kwargs
         hx = given.get("hx")
         if hx is not None and self.resolve(hx) is not ZEROS:
@@ -540,7 +543,7 @@ class Trace(Reader):
     # --- frames ---
 
     def feature_count(self, value: Traced) -> int | None:
-        """Return the number of features of the newest output; Unproved if frames are not flattened yet."""
+        """Return the number of features of the newest output, None if unknown; Unproved if frames are not flattened."""
         if any(axis.name == WINDOW for axis in value.axes):
             raise Unproved("expected a flatten behind unfold")
         return super().feature_count(value)
@@ -568,7 +571,7 @@ class Trace(Reader):
         return self.add_layer(layer, value, self.place, (*value.axes, Axis(WINDOW, layer.length)))
 
     def read_flatten(self, value: Traced, start: int, stop: int) -> Traced:
-        """Merge some axes into one; features and steps of a frame, in either order, become its features."""
+        """Merge the axes from `start` to `stop`; features and steps of a frame, in any order, become its features."""
         both = [axis for axis in value.axes[start:stop] if axis.name in (self.out.name, WINDOW)]
         if len(both) < 2 or WINDOW not in (both[0].name, both[1].name):
             return flatten_axes(value, start, stop)
@@ -581,7 +584,7 @@ class Trace(Reader):
         return replace(value, axes=(*value.axes[:start], self.out, *value.axes[stop:]))
 
     def take_row_order(self) -> Any:
-        """Return and clear the order of the weight rows for the layer that now reads flattened frames."""
+        """Return the order of the weight rows of the layer that now reads flattened frames (an index), and clear it."""
         places, self.row_order = self.row_order, None
         return slice(None) if places is None else places
 

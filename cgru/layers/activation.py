@@ -63,15 +63,15 @@ class Activation(Layer):
 
     @property
     def stage(self) -> dict[str, Any] | None:
-        """Return the elementwise stage of a compiled fit; None if the activation is not compiled."""
+        """Return the description of this elementwise stage in a compiled fit; None if no compiled code computes it."""
         return None if self.code is None else {"kind": "elementwise", "activate": self.code}
 
     def c_text(self, c: Any) -> Any:
-        """Return this layer's part of an exported C file."""
+        """Return this layer's `Part` of an exported C file, made by its `Writer` c."""
         return c.elementwise(f"Activation, {c.described()}", "x[i]", after=c.activated(c.n, c.n))
 
     def onnx_node(self, graph: Any, A: str) -> str:
-        """Add activate(A) to an ONNX graph; return the name of its output."""
+        """Add activate(A) of the array named A to an ONNX graph; return the name of the result."""
         return graph.activated(self, A)
 
     def run(self, A: np.ndarray, lengths: np.ndarray | None = None) -> ActivationPass:
@@ -91,10 +91,11 @@ class ActivationPass(LayerPass):
     """One run of an `Activation`."""
 
     def __init__(self, f: activations.Activation, steps: np.ndarray | None, **own: np.ndarray) -> None:
+        """Keep the activation f; `steps` (m, s, 1) is true at real steps (None: all), `own` the arrays X and A."""
         super().__init__(steps, **own)
         self._f = f
 
     def _compute_backward(self, dA: np.ndarray) -> dict[str, np.ndarray]:
-        """Return dL/dA and dL/dX by name."""
+        """Return {"dA", "dX"} for dL/dA."""
         dX = activation_gradient(self._f, flatten_steps(self._arrays["X"]), flatten_steps(dA))
         return {"dA": dA, "dX": unflatten(dX, like=dA)}

@@ -41,11 +41,11 @@ class Clip(Layer):
 
     @property
     def stage(self) -> dict[str, Any]:
-        """Return the elementwise stage of a compiled fit, with the bounds."""
+        """Return the description of this elementwise stage in a compiled fit, with the bounds."""
         return {"kind": "elementwise", "low": self.low, "high": self.high}
 
     def c_text(self, c: Any) -> Any:
-        """Return this layer's part of an exported C file."""
+        """Return this layer's `Part` of an exported C file, made by its `Writer` c."""
         value = "x[i]"
         for bound, worse in ((self.low, "<"), (self.high, ">")):
             if bound is not None:
@@ -54,14 +54,14 @@ class Clip(Layer):
         return c.elementwise(f"Clip, from {self.low} to {self.high}", value)
 
     def onnx_node(self, graph: Any, A: str) -> str:
-        """Add a Clip node on A to an ONNX graph; return the name of its output."""
+        """Add a Clip node on the array named A to an ONNX graph; return the name of its output."""
         bounds = {"low": self.low, "high": self.high}
         names = ["" if bound is None else graph.layer_array(name, bound) for name, bound in bounds.items()]
         return graph.real(graph.op("Clip", A, *names))
 
     @classmethod
     def from_node(cls, node: Any) -> Clip:
-        """Return the layer for a Clip node of an ONNX graph."""
+        """Return the layer for a Clip node of an ONNX graph; raise `node.refusal` for bounds that are no constants."""
         if node.at != 0:
             raise node.refusal("its bounds are no constants")
         low, high = node.number("min", 1), node.number("max", 2)
@@ -85,10 +85,12 @@ class ClipPass(LayerPass):
     """One run of a `Clip`."""
 
     def __init__(self, steps: np.ndarray | None, unclipped: np.ndarray, **own: np.ndarray) -> None:
+        """Keep `unclipped`, true where no bound changed a number; see `LayerPass` for the others."""
         super().__init__(steps, **own)
         self._unclipped = unclipped  # true where no bound changed the number
 
     def _compute_backward(self, dA: np.ndarray) -> dict[str, np.ndarray]:
+        """Return {"dA", "dX"} for dL/dA; dX is zero where a bound changed the number."""
         return {"dA": dA, "dX": dA * self._unclipped}
 
 

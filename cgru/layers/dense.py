@@ -134,15 +134,15 @@ class Dense(Layer):
 
     @property
     def stage(self) -> dict[str, Any] | None:
-        """Return the stage of a compiled fit; None if the activation is not compiled."""
+        """Return the description of this stage in a compiled fit; None if the activation is not compiled."""
         return None if self.code is None else {"kind": "dense", "units": self.d["u"], "activate": self.code}
 
     def c_text(self, c: Any) -> Any:
-        """Return this layer's part of an exported C file."""
+        """Return this layer's `Part` of an exported C file, made by its `Writer` c."""
         return c.dense()
 
     def onnx_node(self, graph: Any, A: str) -> str:
-        """Add activate(A W + b) to an ONNX graph; return the name of its output."""
+        """Add activate(A W + b) of the array named A to an ONNX graph; return the name of the result."""
         W, b = graph.parameters(self)
         return graph.activated(self, graph.op("Add", graph.op("MatMul", A, W), b))
 
@@ -174,6 +174,7 @@ class DensePass(LayerPass):
     """One run of a `Dense`. It reads the layer's parameters and activation as they are when it goes back."""
 
     def __init__(self, layer: Dense, steps: np.ndarray | None, **own: np.ndarray) -> None:
+        """Keep a weak reference to the layer, which is read in `backward`; see `LayerPass` for the others."""
         super().__init__(steps, **own)
         self._layer = ref(layer)  # weak, since the layer holds its last pass
         self._state_at_run = layer.p, layer.activate, layer.se_hPars
@@ -195,6 +196,7 @@ class DensePass(LayerPass):
         return {"dW": Linear(dZ).outputs(flatten_steps(self._arrays["X"]).T), "db": dZ.sum(axis=0)}
 
     def _compute_backward(self, dA: np.ndarray) -> Arrays:
+        """Return {"dA", "dZ", "dX"} for dL/dA."""
         dZ = self._backward_through_activation(dA)
         return {"dA": dA, "dZ": dZ, "dX": self._backward_through_product(dZ)}
 

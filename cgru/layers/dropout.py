@@ -49,11 +49,11 @@ class Dropout(Layer):
 
     @property
     def stage(self) -> dict[str, Any] | None:
-        """Return the stage of a compiled fit, its rate None outside training; None if the mask is the user's."""
+        """Return the description of this stage in a compiled fit (rate None: no training); None for the user's mask."""
         return {"kind": "dropout", "rate": self.rate if self.training else None} if self.mask is None else None
 
     def c_text(self, c: Any) -> Any:
-        """Return a part of an exported C file that computes nothing: dropout is for training alone."""
+        """Return a `Part` of an exported C file that computes nothing, made by the `Writer` c."""
         return c.part("Dropout, which only training has", c.n, c.x)
 
     def onnx_node(self, graph: Any, A: str) -> str:
@@ -90,4 +90,5 @@ class DropoutPass(LayerPass):
     """One run of a `Dropout`."""
 
     def _compute_backward(self, dA: np.ndarray) -> dict[str, np.ndarray]:
+        """Return {"dA", "dX"} for dL/dA; dX is dA times the mask."""
         return {"dA": dA, "dX": dA * self._arrays["mask"]}

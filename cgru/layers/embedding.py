@@ -72,7 +72,7 @@ class Embedding(Layer):
 
     @property
     def stage(self) -> dict[str, Any]:
-        """Return the stage of a compiled fit, with the shape of E."""
+        """Return the description of this stage in a compiled fit, with the shape of E."""
         return {"kind": "embedding", "tokens": self.d["v"], "units": self.d["u"]}
 
     def compute_shapes(self, A: np.ndarray) -> None:
@@ -115,14 +115,14 @@ class Embedding(Layer):
         return X
 
     def c_text(self, c: Any) -> Any:
-        """Return this layer's part of an exported C file: a table whose rows a step reads in place."""
+        """Return this layer's `Part` of an exported C file, made by its `Writer` c: the table, read in place."""
         u, vector = self.d["u"], f"vector_{c.i}"
         about = f"Embedding, {self.d['v']} tokens, {u} units"
         step = f"const real *{vector} = table_{c.i}.values + (size_t){c.x} * {u};"
         return c.part(about, u, vector, f"/* layer {c.i}: {about} */\n{c.array('table', c.p['E'])}", step)
 
     def onnx_node(self, graph: Any, A: str) -> str:
-        """Add the lookup of the tokens A to an ONNX graph; return the name of its output, zero at padded steps."""
+        """Add the lookup of the tokens named A to an ONNX graph; return the result's name, zero at padded steps."""
         if graph.steps:
             real_steps = graph.op("Squeeze", graph.mask(), graph.integers(2))
             A = graph.op("Where", real_steps, A, graph.array("no_token", 0, np.int64))
@@ -133,7 +133,7 @@ class Embedding(Layer):
         return {"E": ((self.d["v"], self.d["u"]), self.dtype)}
 
     def checked_parameters(self) -> tuple[np.ndarray]:
-        """Return E (v, u) from `p` in the layer's dtype; ValueError if it does not fit."""
+        """Return (E,), the table (v, u) from `p` in the layer's dtype; ValueError if it does not fit."""
         due = self.d["v"], self.d["u"]
         if "E" not in self.p:
             raise ValueError(f"p['E']: missing; expected an array of shape {due}")
@@ -164,16 +164,18 @@ class EmbeddingPass(LayerPass):
     """One run of an `Embedding`. Tokens have no gradient: `backward` returns None."""
 
     def __init__(self, tokens: int, steps: np.ndarray | None, **own: np.ndarray) -> None:
+        """Keep the number of `tokens` in the vocabulary; see `LayerPass` for the others."""
         super().__init__(steps, **own)
         self._tokens = tokens
 
     def _compute_backward(self, dA: np.ndarray) -> dict[str, np.ndarray]:
+        """Return {"dA"}: tokens have no gradient."""
         return {"dA": dA}
 
     def gradients(self) -> dict[str, np.ndarray]:
         """Return `dE` (v, u), dA summed over all occurrences of each token; RuntimeError before `backward`."""
         dA = flatten_steps(self._require_backward()["dA"])
-        tokens = self._arrays["X"].T.ravel()  # time-major, as `flat` makes dA
+        tokens = self._arrays["X"].T.ravel()  # time-major, as `flatten_steps` makes dA
         order = np.argsort(tokens, kind="stable")
         seen, first = np.unique(tokens[order], return_index=True)
         dE = np.zeros((self._tokens, dA.shape[1]), dA.dtype)

@@ -38,7 +38,7 @@ class Flip(Layer):
         super().compute_shapes(checked_sequences(A))
 
     def onnx_node(self, graph: Any, A: str) -> str:
-        """Add the reversal of the steps of A, within each length, to an ONNX graph; return the name of its output."""
+        """Add the array named A with its real steps reversed to an ONNX graph; return the name of the result."""
         if graph.steps:
             return graph.op("ReverseSequence", A, graph.lengths(), batch_axis=0, time_axis=1)
         ends = (graph.integers(end) for end in (-1, np.iinfo(np.int64).min, 1, -1))
@@ -57,6 +57,7 @@ class FlipPass(LayerPass):
     """One run of a `Flip`."""
 
     def _compute_backward(self, dA: np.ndarray) -> dict[str, np.ndarray]:
+        """Return {"dA", "dX"} for dL/dA; dX is dA with the real steps reversed."""
         return {"dA": dA, "dX": _flipped(dA, self._steps)}
 
 

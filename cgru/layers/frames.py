@@ -92,12 +92,12 @@ class Frames(Layer):
 
     @property
     def stage(self) -> dict[str, Any]:
-        """Return the stage of a compiled fit, with the numbers that say where frames begin and how many there are."""
+        """Return the description of this stage in a compiled fit: where frames begin and how many there are."""
         numbers = (self.length, self.hop, self.before, self._padding, self.pad is True)
         return {"kind": "frames", "numbers": numbers}
 
     def onnx_node(self, graph: Any, A: str) -> str:
-        """Add padding around the real steps of A and the gathering of each frame; return the name of the output."""
+        """Add padding of the array named A and the gathering of its frames to a graph; return the result's name."""
         A, s = graph.real(A), graph.count(A)
         past = graph.op("Mul", self._add_count(graph, s), graph.whole(self.hop))  # start of the frame after the last
         missing = graph.op("Sub", graph.op("Add", past, graph.whole(self.length)), s)
@@ -122,7 +122,7 @@ class Frames(Layer):
         return graph.op("Min", begun, graph.op("Div", reached, hop))
 
     def c_text(self, c: Any) -> Any:
-        """Return this layer's part of an exported C file: the frame that is being filled is state."""
+        """Return this layer's `Part` of an exported C file, made by its `Writer` c; its state is the frame so far."""
         if self.stream is None:
             raise ValueError(f"net: expected layers without outputs before the first step, got {self!r} as layer {c.i}")
         i, n, overlap = c.i, c.n, max(0, self.length - self.hop)
@@ -161,7 +161,7 @@ class Frames(Layer):
         return self.length if self.hop == self.length and not self._padding else None
 
     def output_shape(self, shape: Shape) -> Shape:
-        """Return (m, f, length * n) for (m, s, n); ValueError for any other shape.
+        """Return (m, s, length * n) for (m, s, n), with "f" for a letter s; ValueError for any other shape.
 
         A number s stays as it is: `lengths` counts frames.
         """
@@ -244,10 +244,12 @@ class FramesPass(LayerPass):
     """One run of `Frames`."""
 
     def __init__(self, layer: Frames, real: np.ndarray | None, steps: np.ndarray | None, **own: np.ndarray) -> None:
+        """Keep the layer, and which steps of X are `real`; `steps` are those of A. See `LayerPass` for the others."""
         super().__init__(steps, **own)
         self._layer, self._real = layer, real  # which steps of X are no padding
 
     def _compute_backward(self, dA: np.ndarray) -> dict[str, np.ndarray]:
+        """Return {"dA", "dX"} for dL/dA; dX sums dA over the frames that a step is part of."""
         return {"dA": dA, "dX": zero_padding(self._layer.overlap_add(dA, self._arrays["X"].shape[1]), self._real)}
 
 

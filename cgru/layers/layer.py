@@ -189,10 +189,7 @@ class Layer:
         return lengths
 
     def output_lengths(self, A: np.ndarray, lengths: np.ndarray | None) -> np.ndarray | None:
-        """Return the real steps of the outputs A, for inputs of these `lengths`.
-
-        None: all steps are real, or A (m, n) has no steps.
-        """
+        """Return the real steps (m,) of outputs A for inputs of these `lengths`, None if all are real or A has none."""
         return None if lengths is None or A.ndim < 3 else self.lengths(lengths)
 
     def compute_shapes(self, A: np.ndarray) -> None:
@@ -355,6 +352,7 @@ class LayerPass(Pass):
     """A pass of a layer in NumPy. It keeps arrays by name, the output A among them, and shows them in `fc`."""
 
     def __init__(self, steps: np.ndarray | None, **own: np.ndarray) -> None:
+        """Keep the arrays `own` by name, the output A among them; `steps` (m, s, 1): true at real steps (None: all)."""
         shown = views(own)
         super().__init__(shown["A"], shown)
         self._steps = steps  # (m, s, 1), true where a step is real; None: all
@@ -362,7 +360,7 @@ class LayerPass(Pass):
         self._backward_arrays: Arrays | None = None  # by backward
 
     def backward(self, dA: Any) -> np.ndarray | None:
-        """Backpropagate dL/dA, of the shape of A; fill `bc` and return dL/dX."""
+        """Backpropagate dL/dA, of the shape of A; fill `bc` and return dL/dX, None where X has no gradient."""
         A = self._arrays["A"]
         dA = real(dA, "dX", A.shape, A.dtype)
         if self._steps is not None and dA.ndim == 3:
@@ -370,7 +368,7 @@ class LayerPass(Pass):
         return self._store_backward(self._compute_backward(dA))
 
     def _store_backward(self, made: Arrays) -> np.ndarray | None:
-        """Store the arrays of a backward and show them in `bc`; return dL/dX."""
+        """Store the arrays of a backward and show them in `bc`; return dL/dX, None where X has no gradient."""
         self._backward_arrays, self.bc = views(made), views(made)
         return self.bc.get("dX")
 
@@ -402,7 +400,7 @@ def as_floats(A: Any, dtype: np.dtype | None = None) -> np.ndarray:
 
 
 def checked_sequences(A: Any) -> np.ndarray:
-    """Return A (m, s, n) as floats, checked as `as_floats` does."""
+    """Return A (m, s, n) as floats, checked as `as_floats` does; ValueError for (m, n)."""
     X = as_floats(A)
     if X.ndim != 3:
         raise ValueError(f"A: expected all steps (m, s, n), got shape {X.shape}")
@@ -425,10 +423,7 @@ def part_of(n: int, parts: int) -> int:
 
 
 def mask_padding(X: np.ndarray, lengths: Any) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return X with zeros past the lengths, and booleans (m, s, 1): which steps are real.
-
-    Without lengths return X itself and None.
-    """
+    """Return X with zeros past the lengths, and booleans (m, s, 1): which steps are real; (X, None) without lengths."""
     if lengths is None:
         return X, None
     if X.ndim != 3:

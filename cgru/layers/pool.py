@@ -82,7 +82,7 @@ class Pool(Layer):
 
     @property
     def stage(self) -> dict[str, Any]:
-        """Return the stage of a compiled fit, with the reductions."""
+        """Return the description of this stage in a compiled fit, with the reductions."""
         return {"kind": "pool", "parts": self.parts}
 
     @property
@@ -111,7 +111,7 @@ class Pool(Layer):
         super().compute_shapes(checked_sequences(A))
 
     def c_text(self, c: Any) -> Any:
-        """Return this layer's part of an exported C file: the reduction of the steps so far is state.
+        """Return this layer's `Part` of an exported C file, made by its `Writer` c: the reduction so far is its state.
 
         "last" needs no state.
         """
@@ -129,7 +129,7 @@ class Pool(Layer):
         return c.part(about, width, f"state->layer_{i}", "\n".join(code), "\n        ".join(steps), tuple(members))
 
     def onnx_node(self, graph: Any, A: str) -> str:
-        """Add the reductions over the real steps of A to an ONNX graph, concatenated; return the name of the output."""
+        """Add the reductions over the real steps of the array named A to an ONNX graph; return the result's name."""
         parts = [_add_part(graph, A, how) for how in self.parts]
         graph.steps = False
         return graph.op("Concat", *parts, axis=1) if len(parts) > 1 else parts[0]
@@ -147,11 +147,13 @@ class PoolPass(LayerPass):
     """One run of a `Pool`."""
 
     def __init__(self, parts: tuple[str, ...], X: np.ndarray, steps: np.ndarray | None) -> None:
+        """Reduce X (m, s, n) by each of `parts`; `steps` (m, s, 1) is true at real steps (None: all)."""
         found = [_pooled(how, X, steps) for how in parts]
         self._chosen_steps = [chosen for _, chosen in found]  # (m, 1, n) by part; None: all
         super().__init__(steps, X=X, A=np.concatenate([A for A, _ in found], axis=1))
 
     def _compute_backward(self, dA: np.ndarray) -> dict[str, np.ndarray]:
+        """Return {"dA", "dX"} for dL/dA; dX has it at the chosen step, or spread over all steps for a mean."""
         X, steps = self._arrays["X"], self._steps
         dX = np.zeros_like(X)
         for chosen, d in zip(self._chosen_steps, np.split(dA, len(self._chosen_steps), axis=1), strict=True):
@@ -164,7 +166,7 @@ class PoolPass(LayerPass):
 
 
 def _add_part(graph: Any, A: str, how: str) -> str:
-    """Add the reduction `how` of A to an ONNX graph; return the name of its output."""
+    """Add the reduction `how` of the array named A to an ONNX graph; return the name of the result."""
     if how == "max":
         return graph.op("ReduceMax", graph.real(A, -np.inf), graph.integers(1), keepdims=0)
     if how == "last" and graph.steps:
@@ -180,7 +182,7 @@ def _add_part(graph: Any, A: str, how: str) -> str:
 
 
 def _pooled(how: str, X: np.ndarray, steps: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return the reduction `how` of X (m, n), and the steps that it was taken from (None: all)."""
+    """Return (reduction `how` of X, (m, n); index of the step that each number was taken from, or None: all steps)."""
     m, s, _ = X.shape
     if how == "mean":
         mean = X.sum(axis=1, dtype=np.float64) / _real_step_count(X, steps)  # of many steps float32 would lose digits

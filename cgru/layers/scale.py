@@ -78,13 +78,13 @@ class Scale(Layer):
         self.p |= {"scale": np.ones(shape, self.dtype), "shift": np.zeros(shape, self.dtype)}
 
     def c_text(self, c: Any) -> Any:
-        """Return this layer's part of an exported C file."""
+        """Return this layer's `Part` of an exported C file, made by its `Writer` c."""
         constants = [c.array(name, values) for name, values in c.p.items()]
         value = f"x[i] * scale_{c.i}.values[i] + shift_{c.i}.values[i]"
         return c.elementwise(f"Scale, {c.n} features", value, constants)
 
     def onnx_node(self, graph: Any, A: str) -> str:
-        """Add A * scale + shift to an ONNX graph; return the name of its output."""
+        """Add A * scale + shift of the array named A to an ONNX graph; return the name of the result."""
         scale, shift = graph.parameters(self)
         return graph.real(graph.op("Add", graph.op("Mul", A, scale), shift))
 
@@ -119,10 +119,12 @@ class ScalePass(LayerPass):
     """One run of a `Scale`."""
 
     def __init__(self, scale: np.ndarray, steps: np.ndarray | None, **own: np.ndarray) -> None:
+        """Keep the scale (1, n) of the run; see `LayerPass` for the others."""
         super().__init__(steps, **own)
         self._scale = scale
 
     def _compute_backward(self, dA: np.ndarray) -> Arrays:
+        """Return {"dA", "dX"} for dL/dA."""
         return {"dA": dA, "dX": dA * self._scale}
 
     def gradients(self) -> Arrays:

@@ -107,6 +107,7 @@ class Dispatcher:
     def __init__(
         self, tasks: list[Task], costs: list[float], shared: SharedData, keep: bool, executor: Executors
     ) -> None:
+        """Cut the jobs into batches, and make the folder for results; nothing is sent yet."""
         self.make = None if isinstance(executor, Executor) else executor
         self.pool = executor if isinstance(executor, Executor) else None
         self.shared, self.keep = pickle.dumps(shared.portable()), keep
@@ -149,7 +150,7 @@ class Dispatcher:
             self.claim.close()
 
     def _can_send(self) -> bool:
-        """Choose `next_batch`, a new one or the least often lost, and return whether the limits let it be sent now."""
+        """Choose `next_batch`, a new one or the least often lost; return whether the limits let it be sent now."""
         if self.next_batch is None:
             self.next_batch = next(self.new_batches, None)
         if self.next_batch is None and self.lost_batches:
@@ -307,7 +308,7 @@ class BatchMessage:
 
 
 def fit_batch(message: BatchMessage) -> tuple[str, list[tuple[int, bytes]] | None]:
-    """Fit the jobs of a message in this worker, each on one thread; return (version, results).
+    """Fit the jobs of a message in this worker, each on one thread; return (version of its package, results or None).
 
     The version is this worker's `package()`. Where it is not that of the message, nothing is fitted.
 
@@ -433,6 +434,7 @@ def _cancel(future: Future[Any]) -> bool:
     original = future.set_exception
 
     def set_exception(error: BaseException | None) -> None:
+        """Set the exception of the future unless it is cancelled already."""
         with suppress(InvalidStateError):
             original(error)
 

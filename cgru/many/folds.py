@@ -44,7 +44,7 @@ class Splittable:
         return replace(self, rows=rows)
 
     def splits(self, folds: Any, seed: Seed, name: str) -> list[RowSplit]:
-        """Return the splits that the argument `folds`, called `name`, specifies.
+        """Return the splits (train rows, test rows) that the argument `folds`, called `name`, specifies.
 
         folds: their number, drawn from `seed`; or a splitter of scikit-learn; or a list of pairs (train, test) of rows.
 
@@ -74,7 +74,7 @@ class Splittable:
         return self._sides(draw_held_out(len(self), share, seed, self._of(self.classes), self._of(self.groups)))
 
     def _sides(self, held_out: np.ndarray) -> RowSplit:
-        """Return the rows to train on and the rows held out, by the booleans `held_out` (n,)."""
+        """Return (rows to train on, rows held out), by the booleans `held_out` (n,) of the selection."""
         return self._as_rows_of_all(np.flatnonzero(~held_out)), self._as_rows_of_all(np.flatnonzero(held_out))
 
     def _of(self, array: Any) -> Any:
@@ -145,7 +145,7 @@ def _as_indices(value: Any, m: int, name: str) -> np.ndarray:
 
 
 def classes_of(net: Network, y: np.ndarray) -> np.ndarray | None:
-    """Return the class of each sample, (m,) integers from 0 on, to stratify by.
+    """Return the class of each sample, (m,) integers from 0 on, to stratify by; None if there are no such classes.
 
     None where `net` does not predict one class a sample, or y (class numbers or one-hot rows) has no such classes.
     """

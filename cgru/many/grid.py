@@ -38,6 +38,7 @@ class GridJob(Job):
     """
 
     def __init__(self, place: dict[str, Any], network: Callable[[], Network], **rest: Any) -> None:
+        """Make the job of a `place`, named after it; `rest` are the other arguments of `Job`."""
         texts = {name: value for name, value in place.items() if name not in PLACE or value is not None}
         super().__init__(network, " ".join(f"{name}={_as_text(value)}" for name, value in texts.items()), **rest)
         self.place = place
@@ -196,6 +197,7 @@ class _Settings:
     """
 
     def __init__(self, make: Callable[..., Network], axes: dict[str, Any], seeds: int | Sequence[int]) -> None:
+        """Assign each of `axes` (a list of values, or one value) to `make` or `Network.fit`; combine their values."""
         self.make = callable_(make, "make")
         parameters = inspect.signature(make).parameters.values()
         own = [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
@@ -222,9 +224,10 @@ class _Settings:
         self.costs: list[float] = []
 
     def check(self, samples: SharedData, validated: bool) -> Network:
-        """Check each setting by making its network, estimate its cost, and return the first network.
+        """Check each setting by making its network, and estimate its cost; return the first network.
 
-        ValueError where losses cannot be compared, or the first network does not accept the samples.
+        `validated`: whether the fits validate. ValueError where losses cannot be compared, or the first network does
+        not accept the samples.
         """
         first = None
         for setting in self.settings:

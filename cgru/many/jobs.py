@@ -46,6 +46,7 @@ class SharedData:
     groups: Any = None
 
     def __post_init__(self) -> None:
+        """Raise ValueError for targets or other arrays without X, or X without targets."""
         if self.y is None and self.X is not None:
             raise ValueError("y: expected targets beside X, got None")
         for name in ("y", "lengths", "sample_weight", "groups"):
@@ -277,7 +278,7 @@ class WorkerState:
 
 
 def run(job: Job, name: Any, shared: SharedData, keep: bool = True, state: WorkerState | None = None) -> Result:
-    """Fit the network of a job and score it, as `Network.fit` and `evaluate` do; return a result called `name`.
+    """Fit the network of a job and score it; return a result called `name`, with network and history if `keep`.
 
     An exception becomes the result's error. `shared` has arrays (`opened`). Meanwhile the network is among
     `state.networks`. KeyboardInterrupt where `state.over` is set.

@@ -149,6 +149,7 @@ class Threads:
     """
 
     def __init__(self, tasks: list[tuple[int, Any, Job]], shared: SharedData, keep: bool, threads: int) -> None:
+        """Create the threads, `threads` of them or one for each job; iterating starts them."""
         self.tasks, self.shared, self.keep = tasks, shared, keep
         self.results: dict[int, Result] = {}
         self.next, self.done, self.state = iter(tasks), queue.SimpleQueue[Result | None](), WorkerState()

@@ -17,7 +17,7 @@ __all__ = ["as_strings", "checked_feature_names", "checked_labels", "encode_clas
 def checked_labels(
     head: Layer, loss: str | Function, per_step: bool, class_names: Any, classes: Any, target_names: Any
 ) -> dict[str, Any]:
-    """Check `class_names`, `classes` and `target_names` of a network with this head and loss; return them by name."""
+    """Return {argument: value} of class_names, classes and target_names, each checked for this head and loss."""
     k = head.d["u"]
     return {
         "class_names": _checked_names(class_names, loss, k),
@@ -27,7 +27,7 @@ def checked_labels(
 
 
 def _checked_names(names: Any, loss: str | Function, k: int) -> tuple[str, ...] | None:
-    """Check that `names` has one name for each class of a head of k units; return a tuple."""
+    """Check that `names` has one name for each class of a head of k units; return a tuple, None for None."""
     classifies = losses.classifies(loss)
     found = _checked_different(names, (2 if k == 1 else k) if classifies else None, "class_names")
     if found is not None and not classifies:
@@ -36,7 +36,7 @@ def _checked_names(names: Any, loss: str | Function, k: int) -> tuple[str, ...] 
 
 
 def _checked_classes(values: Any, loss: str | Function, k: int, per_step: bool) -> np.ndarray | None:
-    """Check that `values` has one value for each class of a head of k units; return an array.
+    """Return `values`, one for each class of a head of k units, as a checked array or None; only strings if `per_step`.
 
     Values are booleans, numbers of up to 64 bits or strings; the strings may stand in an array of objects.
     """
@@ -65,7 +65,7 @@ def checked_feature_names(names: Any, e: int | None) -> tuple[str, ...] | None:
 
 
 def _checked_targets(names: Any, loss: str | Function, k: int) -> tuple[str, ...] | None:
-    """Check that `names` has one name for each target of a regression whose head has k units; return a tuple."""
+    """Check that `names` has one name for each target of a regression of k units; return a tuple, None for None."""
     if names is not None and losses.classifies(loss):
         raise ValueError(f"target_names: expected None for {loss}, got {list(names)}")
     return _checked_different(names, losses.named(loss).targets(k), "target_names")
@@ -91,10 +91,10 @@ def _checked_different(names: Any, count: int | None, argument: str) -> tuple[st
 def encode_classes(
     y: Any, names: tuple[str, ...] | None, classes: np.ndarray | None, steps: np.ndarray | None, name: str
 ) -> Any:
-    """Replace each class in `y` by its index in `classes`; without `classes`, each string by its index in `names`.
+    """Return `y` with each class replaced by its index in `classes` or, without these, in `names`; padding gets 0.
 
-    `steps` (m, s) says which steps are real: padded ones get 0. A `y` without such classes, such as probabilities, is
-    returned as it is. `name` is a prefix for errors.
+    `steps` (m, s) says which steps are real. A `y` without such classes, such as probabilities, is returned as it is.
+    `name` is a prefix for errors.
     """
     known = names if classes is None else classes
     given = None if known is None else _as_classes(y, np.asarray(known), steps)
@@ -114,7 +114,7 @@ def encode_classes(
 
 
 def _as_classes(y: Any, known: np.ndarray, steps: np.ndarray | None) -> np.ndarray | None:
-    """Return `y` as strings or numbers, as `known` are, to be looked up there; None if its kind or axes differ."""
+    """Return `y` as strings or numbers, as `known` are; None if its kind or axes differ ((m, s) with `steps`)."""
     if known.dtype.kind in "UO":
         return as_strings(y)
     try:

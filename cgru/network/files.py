@@ -308,7 +308,7 @@ def read_json(name: str, archive: Archive, hook: Callable[[dict[str, Any]], Any]
 
 
 def _expected_headers(layers: Sequence[Layer], headers: Mapping[str, Header]) -> tuple[dict[str, Header], list[tuple]]:
-    """Return the header of each array that the layers need, and the shape of one input step for each layer."""
+    """Return ({name: header} of each array that the layers need, shape of one input step for each layer)."""
     first, name = _first_matrix(layers)
     e = chain.input_features(layers[:first], headers[f"{first}.{name}"].shape[0])
     shape = _step_shape(layers, e)

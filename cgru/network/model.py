@@ -39,6 +39,7 @@ class Model:
     dtype: np.dtype
 
     def __init__(self, layers: Sequence[Layer]) -> None:
+        """Check the chain of `layers`; there is no loss, standardisation or history yet."""
         self.layers = chain.chain(layers)
         self.steppers = chain.steppers(self.layers)
         self.loss: str | Function | None = None
@@ -108,7 +109,7 @@ class Model:
     def head_inputs(
         self, X: np.ndarray, lengths: np.ndarray | None, size: int, starts: Sequence[np.ndarray | None] | None = None
     ) -> Iterator[tuple[np.ndarray, np.ndarray | None, slice, list[np.ndarray]]]:
-        """Iterate over the inputs of the head, for `size` samples at a time: (inputs, lengths, rows of X, last states).
+        """Yield (inputs of the head, lengths, rows of X, last states), `size` samples at a time, run from `starts`.
 
         No cache is kept for a backward pass. `starts` are the initial states of each cell; None: no states are
         returned.
@@ -133,7 +134,7 @@ class Model:
     def outputs(
         self, X: np.ndarray, lengths: np.ndarray | None, size: int, starts: Sequence[np.ndarray | None] | None = None
     ) -> tuple[np.ndarray, list[np.ndarray]]:
-        """Return the outputs for X, which is checked already, and the last states where `starts` are given.
+        """Return (outputs for X, which is checked already; last states, one for each of the initial states `starts`).
 
         `size` samples run at a time.
         """
@@ -146,10 +147,7 @@ class Model:
 
 
 def _write_rows(part: np.ndarray, whole: np.ndarray | None, rows: slice, m: int) -> np.ndarray:
-    """Write `part` into `rows` of `whole` (m, ...) and return `whole`.
-
-    Where `whole` is None, allocate it, or return `part` itself where that has all m rows.
-    """
+    """Write `part` into `rows` of `whole`, or of a new array (m, ...), and return that; or `part`, if it has m rows."""
     if whole is None:
         if len(part) == m:
             return part

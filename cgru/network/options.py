@@ -67,7 +67,7 @@ class Option:
 
 
 def _option(default: Any, check: Check | None, about: str, *rest: Any, **more: Any) -> Any:
-    """Return the dataclass field of an option: its default, and the attributes of its `Option`."""
+    """Return the dataclass field of an option: its default, and an `Option` made of the other arguments."""
     return field(default=default, metadata={"option": Option(check, about, *rest, **more)})
 
 
@@ -223,6 +223,7 @@ class Settings:
         return cls(**{name: given[name] for name in OPTIONS})
 
     def __post_init__(self) -> None:
+        """Replace each setting by its checked value; ValueError for settings that exclude each other."""
         for name, option in OPTIONS.items():
             value = getattr(self, name)
             if option.check is not None and (value is not None or getattr(Settings, name) is not None):

@@ -35,6 +35,7 @@ class Bar:
     """A progress bar over epochs, by tqdm, in a notebook or on stderr; ImportError where tqdm is not installed."""
 
     def __init__(self, epochs: int) -> None:
+        """Show the bar of so many epochs."""
         self.bar = create_bar(epochs)
 
     def __call__(self, epoch: Epoch) -> None:

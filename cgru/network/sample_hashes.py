@@ -136,6 +136,7 @@ class SampleHasher:
     """
 
     def __init__(self, before: SampleHashes, shrunk: bool) -> None:
+        """Begin with the hashes that the network has; see the class for the arguments."""
         self.before, self.shrunk = before, shrunk
         self.sets = {"trained": self.before.trained, "validated": self.before.validated}
         self.waiting: dict[str, list[np.ndarray]] = {name: [] for name in self.sets}
@@ -143,7 +144,7 @@ class SampleHasher:
         self.low, self.high = self.before.low, self.before.high
 
     def over(self, data: AnyData, which: str) -> AnyData:
-        """Return `data`, whose samples are hashed as `which` set: arrays now, batches whenever they are read."""
+        """Return `data`, whose samples are hashed into the set `which`: arrays now, batches whenever they are read."""
         hash_samples = partial(self._hash, which)
         if not data.whole:
             return data.map(hash_samples)
@@ -165,7 +166,7 @@ class SampleHasher:
         return data
 
     def _join(self, which: str) -> None:
-        """Add the hashes that wait to `which` set."""
+        """Add the hashes that wait to the set `which`, "trained" or "validated"."""
         if self.waiting[which]:
             self.sets[which] = self.sets[which].joined(np.concatenate(self.waiting[which]))
             self.waiting[which], self.count[which] = [], 0

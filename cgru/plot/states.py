@@ -152,7 +152,7 @@ def _network_and_layer(net: Any, layer: int | None) -> tuple[Network, int]:
 
 
 def _check_index(value: Any, name: str, places: Sequence[int], what: str = "") -> int:
-    """Check that an argument is an integer among the `places`; return it."""
+    """Return an argument as an int, checked to be among the `places`; `what` begins what errors expect."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
         raise TypeError(f"{name}: expected an integer, got {type(value).__name__}")
     if value not in places:

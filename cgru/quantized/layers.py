@@ -216,11 +216,13 @@ class QuantizedGRU(Quantized, GRU):
         return h if self.sequences else last, (last,)
 
     def _settings(self) -> tuple[Any, ...]:
+        """Return what packed weights depend on beside the arrays: variant, activations, kind, bounds, zoneout."""
         gates = ("activate", "activate_update", "activate_reset")
         codes = tuple(activations.compiled(getattr(self, gate), gate, self.se_hPars) for gate in gates)
         return self.variant, codes, self.weights, self.x_bound, self.bound, self.zoneout
 
     def _pack(self) -> LowPrecisionGRU:
+        """Return the weights, newly packed for the low-precision kernels."""
         return LowPrecisionGRU(self.p, *self._settings())
 
 
@@ -231,6 +233,7 @@ class QuantizedBidirectional(Quantized, Bidirectional):
     fields = Fields(halves=("layer", "twin"), half="QuantizedGRU")
 
     def __init__(self, layer: QuantizedGRU, twin: QuantizedGRU, merge: str = "concat") -> None:
+        """Join two layers of opposite directions; ValueError if they differ in more than that."""
         due = layer.d["u"], layer.sequences, not layer.reverse
         if (twin.d["u"], twin.sequences, twin.reverse) != due:
             raise ValueError(f"twin: expected units, sequences and reverse to be {due}, got {twin!r}")
@@ -290,12 +293,13 @@ class QuantizedDense(Quantized, Dense):
         return _InferencePass(steps, X=X, Z=unflatten(Z, like=X), A=zero_padding(unflatten(A, like=X), steps))
 
     def _compiled_activation(self) -> tuple[int, float]:
-        """Return the compiled code of the activation; ValueError if it is not cgru's own."""
+        """Return (code, parameter) of the compiled activation; ValueError if it is not cgru's own."""
         if self.code is None:
             raise ValueError("activate: expected one of cgru's own, which run compiled, got another callable")
         return self.code
 
     def _pack(self) -> LowPrecisionLinear:
+        """Return the weights, newly packed for the low-precision kernels."""
         return LowPrecisionLinear(self.p["W"], self.p.get("scale_W"), self.p["b"], *self._settings())
 
 
@@ -351,6 +355,7 @@ class QuantizedEmbedding(Quantized, Embedding):
         return mask_padding(found, lengths)[0]
 
     def _pack(self) -> bool:
+        """Return True: rows of the table are looked up as they are, so that nothing is packed."""
         return True
 
 

@@ -42,7 +42,7 @@ def quantize_columns(W: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def quantize_rows(x: np.ndarray, bound: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
-    """Quantise the rows of x (m, k); return integer codes (m, k) and float32 scales (m, 1).
+    """Quantise each row of x (m, k) by the larger of `bound` and its largest |x|; return (codes (m, k), scales (m, 1)).
 
     A row that is not finite has scale NaN and codes zero.
     """
@@ -96,7 +96,7 @@ def forward(
     reverse: bool = False,
     rounded: bool = False,
 ) -> np.ndarray:
-    """Run a GRU with quantised weights over X (m, s, e) from h0 (m, u), None: zeros; return all states (m, s, u).
+    """Run a GRU with quantised weights over X (m, s, e) from h0 (m, u) or zeros; return all states (m, s, u).
 
     Past a sample's length its last state is repeated.
 

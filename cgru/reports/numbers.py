@@ -39,7 +39,7 @@ def _finite(value: Any) -> Any:
 
 
 def classification(y: np.ndarray, A: np.ndarray, loss: losses.Loss, names: Sequence[str]) -> dict[str, Any]:
-    """Return the scores of a classification.
+    """Return the scores of a classification: accuracy, those of each class, confusion matrix, calibration.
 
     y: (n,) the true classes, or (n, k) of 0 and 1 for k independent labels.
     A: (n, k) probabilities, or (n, 1) those of the second of two classes.
@@ -102,7 +102,7 @@ def regression(Y: np.ndarray, A: np.ndarray, loss: losses.Loss, names: Sequence[
 
 
 def _target_errors(y: np.ndarray, point: np.ndarray, metrics: Any) -> dict[str, Any]:
-    """Return the errors of one target y (n,), predicted less true: with a bias above 0 predictions are too high."""
+    """Return the errors of one target y (n,) by name: RMSE, bias (above 0: predicted too high), r2, by fifths of y."""
     sizes = np.quantile(np.abs(point - y), SHARES)
     return {
         **_error_means(y, point, metrics),
@@ -117,7 +117,7 @@ def _target_errors(y: np.ndarray, point: np.ndarray, metrics: Any) -> dict[str, 
 
 
 def _error_means(y: np.ndarray, point: np.ndarray, metrics: Any) -> dict[str, float]:
-    """Return RMSE, mean absolute error and bias of point predictions."""
+    """Return RMSE, mean absolute error and bias of point predictions, by `sklearn.metrics`."""
     return {
         "rmse": float(metrics.root_mean_squared_error(y, point)),
         "mae": float(metrics.mean_absolute_error(y, point)),

@@ -36,7 +36,7 @@ WIDE_PIXELS = 700  # a plot wider than this scrolls on a narrow screen, to stay 
 def page(
     report: Mapping[str, Any], net: Network, samples: Pair, rows: Pair, title: str, about: Mapping[str, str], note: str
 ) -> str:
-    """Return the HTML of a report.
+    """Return the HTML of a report; `samples` are (X, lengths), `rows` the scored (targets, outputs).
 
     Args:
         report: the numbers of the report.
@@ -64,7 +64,7 @@ def page(
 
 
 def _sections(report: Mapping[str, Any], net: Network, samples: Pair, rows: Pair) -> Iterator[str]:
-    """Yield the sections of the page, tables and plots, from top to bottom."""
+    """Yield the sections of the page, tables and plots, from top to bottom; for the arguments see `page`."""
     first, *others = scores(report)
     yield _table(first)
     y, A = rows

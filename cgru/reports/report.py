@@ -40,6 +40,7 @@ class Report(dict[str, Any]):
     """
 
     def __init__(self, found: dict[str, Any], net: Network, X: np.ndarray, lengths: Any, y: Any, A: Any) -> None:
+        """Keep the scores `found`, and for the plots network, inputs and the scored targets y and outputs A."""
         super().__init__(found)
         self._net, self._samples, self._rows = net, (X, lengths), (y, A)
 

@@ -66,6 +66,7 @@ def _class_tables(report: Numbers) -> Iterator[ReportTable]:
     """Yield the tables of precision, recall and F1, and of the calibration."""
 
     def row(name: str, each: Numbers, support: Any = "", predicted: Any = "") -> tuple[str, ...]:
+        """Return the row of a class, or of an average, as texts."""
         return name, *(_as_score(each[kind]) for kind in ("precision", "recall", "f1")), f"{support}", f"{predicted}"
 
     unit = "steps" if report["per_step"] else "samples"

@@ -66,7 +66,7 @@ def parent_of(module: Any) -> Any:
 def run(
     x: Tensor, h0: Tensor | None, weights: list[Tensor], sizes: Tensor | None, m: int, reverse: bool
 ) -> tuple[Tensor, Tensor]:
-    """Run one layer in one direction; return all states, laid out as x is, and the last ones (m, u).
+    """Run a layer in one direction (`sizes`: of packed steps); return (all states, laid out as x is, last ones (m, u)).
 
     Caches are kept if a backward may follow.
     """
@@ -137,7 +137,7 @@ class GRU(nn.GRU):
     def _run(
         self, x: Tensor, hx: Tensor | None, weights: list[Tensor], sizes: Tensor | None, m: int
     ) -> tuple[Tensor, Tensor]:
-        """Run all layers over x (s, m, e), or packed (n, e); return the outputs and the last states."""
+        """Run all layers over x (s, m, e), or (n, e) packed by `sizes`; return (the outputs, the last states)."""
         count, directions = 4 if self.bias else 2, 2 if self.bidirectional else 1
         states: list[Tensor] = []
         for layer in range(self.num_layers):

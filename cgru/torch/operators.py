@@ -27,19 +27,19 @@ def match_threads() -> None:
 
 
 def compute(*inputs):
-    """Run `runs.forward` on PyTorch's number of threads."""
+    """Run `runs.forward` on PyTorch's number of threads; return (states, last states, caches)."""
     match_threads()
     return runs.forward(*inputs)
 
 
 def compute_backward(*inputs):
-    """Run `runs.backward` on PyTorch's number of threads."""
+    """Run `runs.backward` on PyTorch's number of threads; return the list of requested gradients."""
     match_threads()
     return runs.backward(*inputs)
 
 
 def save_for_backward(ctx, inputs, output):
-    """Save what a backward reads; PyTorch refuses to go back if one of these tensors was written to."""
+    """Save in `ctx` what a backward reads; PyTorch refuses to go back if one of these tensors was written to."""
     x, h0, weight_ih, weight_hh, _, _, sizes, ctx.m, ctx.reverse, ctx.keeps = inputs
     ctx.no_h0, ctx.shape = h0 is None, x.shape
     ctx.save_for_backward(x if any(ctx.needs_input_grad[2:6]) else None, weight_ih, weight_hh, sizes, output[2])
@@ -48,7 +48,7 @@ def save_for_backward(ctx, inputs, output):
 
 
 def backpropagate(ctx, dA, dstate, _, by=None):
-    """Return the gradients of the arguments, None for those not needed.
+    """Return the gradient of each argument of `forward`, None for those not needed; `by` computes them.
 
     `by` computes them; None: the operator `backward`.
     """
@@ -99,7 +99,7 @@ def is_traced() -> bool:
 
 
 def call(*inputs: Any) -> tuple[Tensor, Tensor, Tensor]:
-    """Run `compute`, with gradients if it keeps the caches."""
+    """Run `compute`, with gradients if the last input, `keep`, is set; return (states, last states, caches)."""
     if is_traced():
         return forward(*inputs)
     return Run.apply(*inputs) if inputs[-1] else compute(*inputs)
@@ -126,12 +126,14 @@ backward = operator(
 
 @forward.register_fake
 def _(x, h0, weight_ih, weight_hh, bias_ih, bias_hh, sizes, m, reverse, keep):
+    """Return tensors without data, of the shapes that `forward` returns, for tracing."""
     u, s = weight_hh.shape[1], (x if sizes is None else sizes).shape[0]
     return x.new_empty(*x.shape[:-1], u), x.new_empty(m, u), x.new_empty(m * u * (5 * s + 1) if keep else 0)
 
 
 @backward.register_fake
 def _(dA, dstate, x, weight_ih, weight_hh, sizes, caches, m, reverse, fresh, of_x, of_h0, of_weights):
+    """Return tensors without data, of the shapes that `backward` returns, for tracing."""
     rows, u = weight_hh.shape
     due = [x.new_empty(x.shape)] if of_x else []
     due += [x.new_empty(m, u)] if of_h0 else []

@@ -48,7 +48,7 @@ ctypedef fused number:
 
 
 def forward(x, h0, weight_ih, weight_hh, bias_ih, bias_hh, sizes, Py_ssize_t m, bint reverse, bint keep):
-    """Run one layer; return all states as x is laid out, the last ones (m, u), and caches, empty without `keep`."""
+    """Run one layer; return (all states as x is laid out, last ones (m, u), caches, which are empty without `keep`)."""
     cdef cnp.ndarray running = check_tensors(x, weight_ih, weight_hh, sizes, m)
     cdef Py_ssize_t rows = weight_hh.size(0)
     expect(h0, "h0", x, (m, rows // 3))
@@ -84,7 +84,7 @@ def forward(x, h0, weight_ih, weight_hh, bias_ih, bias_hh, sizes, Py_ssize_t m, 
 
 def backward(dA, dstate, x, weight_ih, weight_hh, sizes, caches, Py_ssize_t m, bint reverse, bint fresh, bint of_x,
              bint of_h0, bint of_weights):
-    """Backpropagate the gradients of both results (None: zero); return a list of the requested gradients.
+    """Backpropagate dL/d(states) and dL/d(last states) (None: zero); return [dx, dh0, four of weights], as asked for.
 
     They are those of x, of h0, and of the four weights, as `of_x`, `of_h0` and `of_weights` say. fresh: forward had no
     h0. x is read only for the gradients of the weights.
@@ -178,7 +178,7 @@ cdef cnp.ndarray check_tensors(x, weight_ih, weight_hh, sizes, Py_ssize_t m):
 
 
 cdef list weight_gradients(cgru_call *call, like, const cgru_kernels *k):
-    """Return the gradients of weight_ih, weight_hh, bias_ih and bias_hh."""
+    """Return the gradients of weight_ih, weight_hh, bias_ih and bias_hh as a list of new tensors."""
     cdef Py_ssize_t e = call.e, u = call.u
     cdef int gate
     due = [like.new_empty((3 * u, e)), like.new_empty((3 * u, u)), like.new_empty(3 * u), like.new_empty(3 * u)]
@@ -213,7 +213,7 @@ cdef list weight_gradients(cgru_call *call, like, const cgru_kernels *k):
 
 
 cdef void few_rows_gradients(const cgru_call *call, number *dW, number *dR, number *b_ih, number *b_hh) noexcept:
-    """Compute the weight gradients of up to FEW rows, directly in PyTorch's layout.
+    """Write the weight gradients of up to FEW rows, directly in PyTorch's layout, to these four arrays.
 
     So few rows make sums too short to be kept in registers.
     """
@@ -299,7 +299,7 @@ cdef cgru_array sample_array(tensor) except *:
 
 
 cdef cgru_call describe_call(x, weight_hh, cnp.ndarray running, Py_ssize_t m, bint reverse) except *:
-    """Return the description of a call, without its arrays; padding is neither read nor written."""
+    """Return a call with the sizes of x, its `running` and direction, without arrays; padding is not touched."""
     cdef Py_ssize_t s = x.shape[0] if running is None else cnp.PyArray_DIM(running, 0)
     cdef int size = x.element_size()
     cdef cgru_call call = new_call(m, s, x.size(-1), weight_hh.shape[1], size, CELL.variant, CODES)
@@ -311,7 +311,7 @@ cdef cgru_call describe_call(x, weight_hh, cnp.ndarray running, Py_ssize_t m, bi
 
 
 cdef int set_weights(cgru_weights *w, weight_ih, weight_hh, Py_ssize_t u, int size) except -1:
-    """Set the weights to PyTorch's memory, not packed; no biases."""
+    """Point `w` to the weights in PyTorch's memory, not packed and without biases."""
     cdef char *W = address(weight_ih)
     cdef char *R = address(weight_hh)
     cdef Py_ssize_t unit = weight_ih.stride(0), element = weight_ih.stride(1)
@@ -334,7 +334,7 @@ cdef void combine_biases(number *b, const number *b_ih, const number *b_hh, Py_s
 
 
 cdef cnp.ndarray set_biases(cgru_weights *w, bias_ih, bias_hh, Py_ssize_t u, int size):
-    """Set the biases to those of our cell; return the array that holds them."""
+    """Point `w` to the biases of our cell, made of PyTorch's two; return the array that holds them."""
     cdef cnp.npy_intp numbers = 4 * u
     cdef cnp.ndarray b = cnp.PyArray_ZEROS(1, &numbers, cnp.NPY_FLOAT if size == 4 else cnp.NPY_DOUBLE, 0)
     cdef char *to = <char *>cnp.PyArray_DATA(b)
@@ -358,7 +358,7 @@ cdef cgru_array cache_array(const cgru_call *call, void *data) noexcept:
 
 
 cdef int set_caches(cgru_call *call, caches, int size) except -1:
-    """Set all caches of the call; hp and h are the states without the last and without the first one."""
+    """Point the call to all caches in the tensor `caches`; hp and h are views of one array of states."""
     cdef Py_ssize_t step = call.m * call.u * size
     cdef char *free = address(caches)
     call.hp, call.h = cache_array(call, free), cache_array(call, free + step)

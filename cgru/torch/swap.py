@@ -26,7 +26,7 @@ class Swapped(NamedTuple):
 
 
 def accelerate(model: nn.Module) -> Swapped:
-    """Make every `torch.nn.GRU` of a model, or the model itself, into a `cgru.torch.GRU`.
+    """Make every `torch.nn.GRU` of a model, or the model itself, into a `cgru.torch.GRU` in place; return what changed.
 
     The objects stay the same and change their class: parameters, hooks, optimizers, aliases and tied weights are not
     touched. Subclasses of others, parametrised modules among them, are left, and so is a `GRUCell`: it gains nothing.
@@ -38,19 +38,19 @@ def accelerate(model: nn.Module) -> Swapped:
 
 
 def restore(model: nn.Module) -> Swapped:
-    """Undo `accelerate`: every `cgru.torch` module of a model becomes PyTorch's own again."""
+    """Undo `accelerate` in place: every `cgru.torch` module becomes PyTorch's own again; return what changed."""
     return _swap(model, THEIRS)
 
 
 def _swap(model: nn.Module, classes: dict[type, type]) -> Swapped:
-    """Change the classes of a model's modules; TypeError if it is no module."""
+    """Change the classes of a model's modules in place; return what changed. TypeError if it is no module."""
     if not isinstance(model, nn.Module):
         raise TypeError(f"model: expected a torch.nn.Module, got {type(model).__name__}")
     return exchange(model.named_modules(), classes, (nn.GRU, nn.GRUCell))
 
 
 def exchange(modules: Iterable[tuple[str, Any]], classes: dict[type, type], family: type | tuple[type, ...]) -> Swapped:
-    """Change the class of each module as `classes` says; list other members of `family` as left."""
+    """Change the class of each module in place as `classes` says; list other members of `family` as left."""
     swapped, left = [], {}
     for name, module in modules:
         kind = type(module)

@@ -22,7 +22,7 @@ typedef struct {
     const T *lengths; /* of its samples; NULL: all have all steps */
 } panel;
 
-/* Returns the panel of a block that begins at vector `first`. */
+/* Returns the panel of `vectors` vectors of samples, from vector `first` on, of a block of `rows` samples at `row`. */
 INLINE panel panel_at(const cgru_batch *w, ptrdiff_t row, ptrdiff_t rows, ptrdiff_t first, ptrdiff_t vectors) {
     const cgru_call *call = w->call;
     T *block = ROW(call, row);
@@ -31,24 +31,24 @@ INLINE panel panel_at(const cgru_batch *w, ptrdiff_t row, ptrdiff_t rows, ptrdif
                    call->running ? block + first * LANES : NULL};
 }
 
-/* Loops over the panels p of a block. */
+/* Loops over the panels p of the block of `rows` samples at `row`. */
 #define EACH_PANEL(w, row, rows, p)                                                    \
     const split panels_ = panels_for(VECTORS_OF(rows));                                \
     PARTS(panels_, part_, first_, vectors_)                                            \
     for (panel p = panel_at(w, row, rows, first_, vectors_), *once_ = &p; once_; once_ = NULL)
 
-/* Loops over the vectors v of each of n columns. */
+/* Loops over the columns `unit` < n of a panel, and in each over the vectors v of its samples. */
 #define EACH_UNIT(p, n, unit, v)                      \
     for (ptrdiff_t unit = 0; unit < (n); unit++)      \
         for (ptrdiff_t v = 0; v < (p)->vectors; v++)
 
-/* Returns the place of vector v of a unit at step t. */
+/* Returns the place of vector v of a panel's samples in column `unit` at step t. */
 INLINE place place_in(const panel *p, ptrdiff_t t, ptrdiff_t unit, ptrdiff_t v) {
     return (place){p->i + v * LANES, t, (unit * p->vectors + v) * LANES, min(p->n - v * LANES, LANES), 1, unit,
                    p->lengths ? p->lengths + v * LANES : NULL};
 }
 
-/* lengths = how many steps of this call each sample of a block has. */
+/* lengths[i] = how many steps of this call sample row0 + i has, for `rows` samples; nothing if all have all steps. */
 static void batch_lengths(const cgru_call *call, ptrdiff_t row0, ptrdiff_t rows, T *lengths) {
     ptrdiff_t length = call->s;
     if (!call->running) return;
@@ -60,7 +60,7 @@ static void batch_lengths(const cgru_call *call, ptrdiff_t row0, ptrdiff_t rows,
     for (ptrdiff_t i = rows; i < VECTORS_OF(rows) * LANES; i++) lengths[i] = 0;
 }
 
-/* out (n, samples) = W (n, K) times samples (K, samples). */
+/* out (n, samples) = W (n, K), row-major, times `samples` (K, samples), the samples those of a panel. */
 INLINE void batch_product(const panel *p, const T *W, ptrdiff_t K, ptrdiff_t n, const T *samples, T *out) {
     const split blocks = split_of(n, ROWS);
     PARTS(blocks, b, first, count) {
@@ -88,7 +88,7 @@ static void load_columns(cgru_array array, place at, ptrdiff_t n, T *to, ptrdiff
     }
 }
 
-/* h = h0, or zero. */
+/* h (u, samples) = h0, or zero, of a panel's samples. */
 static void batch_load_h0(const panel *p, T *h) {
     EACH_UNIT(p, p->call->u, unit, v) {
         const place at = place_in(p, 0, unit, v);
@@ -96,7 +96,7 @@ static void batch_load_h0(const panel *p, T *h) {
     }
 }
 
-/* last = h. */
+/* last = h (u, samples) of a panel's samples. */
 static void batch_store_last(const panel *p, const T *h) {
     EACH_UNIT(p, p->call->u, unit, v) {
         const place at = place_in(p, 0, unit, v);
@@ -104,7 +104,7 @@ static void batch_store_last(const panel *p, const T *h) {
     }
 }
 
-/* inputs = x U + b of step t, by feature_simd.h. */
+/* inputs (r | z | hh, each (u, samples)) = x U + b of step t, by feature_simd.h. */
 INLINE void batch_project_inputs(const panel *p, ptrdiff_t t, T *inputs) {
     const cgru_call *call = p->call;
     const ptrdiff_t one = p->vectors * LANES;
@@ -114,12 +114,13 @@ INLINE void batch_project_inputs(const panel *p, ptrdiff_t t, T *inputs) {
     feature_product(&each, p->n);
 }
 
-/* Returns the sums, plus the projections of the inputs if these are `wide`. */
+/* Returns the vector at `sums`, plus that at `inputs`, the projections of the inputs, if these are `wide`. */
 INLINE vec with_input(const int wide, const T *sums, const T *inputs) {
     return wide ? load(sums) + load(inputs) : load(sums);
 }
 
-/* One step forward of a panel. plain: neither reset-after nor zoneout; wide: input projections by feature_simd.h. */
+/* Runs step t forward: h of a panel becomes the new state, caches are written. `plain`: neither reset-after nor
+ * zoneout; `wide`: input projections by feature_simd.h. Both are constants. */
 INLINE void batch_step(const int plain, const int wide, const panel *p, ptrdiff_t t) {
     const cgru_call *call = p->call;
     const int after = !plain && resets_after(call);
@@ -155,7 +156,7 @@ INLINE void batch_step(const int plain, const int wide, const panel *p, ptrdiff_
     }
 }
 
-/* `batch_step` with `plain` and `wide` as constants. */
+/* Runs `batch_step` with `plain` and `wide` as constants. */
 static void batch_step_variant(const panel *p, ptrdiff_t t) {
     const int plain = is_plain(p->call), wide = p->w->feature_product.W != NULL;
     if (plain && wide)
@@ -168,7 +169,7 @@ static void batch_step_variant(const panel *p, ptrdiff_t t) {
         batch_step(0, 0, p, t);
 }
 
-/* All steps forward of the samples of a block. */
+/* Runs all steps forward of a block of samples. `first`: loads h0 before; `last`: stores the last state after. */
 static void batch_forward(const cgru_batch *w, ptrdiff_t row, ptrdiff_t rows, int first, int last) {
     const cgru_call *call = w->call;
     batch_lengths(call, row, rows, ROW(call, row));
@@ -189,7 +190,8 @@ static void batch_forward(const cgru_batch *w, ptrdiff_t row, ptrdiff_t rows, in
     }
 }
 
-/* dX of wide inputs by the micro-kernel, from rows dhh_ | dz_ | dr_ of each sample: `d`, transposed into `rows`. */
+/* Writes dX of step t by the micro-kernel, for wide inputs, from dhh_ | dz_ | dr_ of a panel, d, transposed into
+ * `rows`. */
 static void batch_input_gradients(const panel *p, ptrdiff_t t, const T *d, T *rows) {
     const ptrdiff_t n = 3 * p->call->u;
     cgru_product wide = *p->w->wide;
@@ -200,7 +202,7 @@ static void batch_input_gradients(const panel *p, ptrdiff_t t, const T *d, T *ro
     product(&wide, t, p->i, p->n);
 }
 
-/* One step backward of a panel. */
+/* Runs step t backward: dh of a panel becomes the gradient for the step before; dX and the caches are written. */
 INLINE void batch_step_backward(const int plain, const panel *p, ptrdiff_t t) {
     const cgru_call *call = p->call;
     const int after = !plain && resets_after(call);
@@ -231,7 +233,7 @@ INLINE void batch_step_backward(const int plain, const panel *p, ptrdiff_t t) {
     }
 }
 
-/* All steps backward of the samples of a block. */
+/* Runs all steps backward of a block of samples. `first`: loads dL/d(last state) before; `last`: stores dL/dh0. */
 static void batch_backward(const cgru_batch *w, ptrdiff_t row, ptrdiff_t rows, int first, int last) {
     const cgru_call *call = w->call;
     const int plain = is_plain(call);
@@ -253,7 +255,7 @@ static void batch_backward(const cgru_batch *w, ptrdiff_t row, ptrdiff_t rows, i
     }
 }
 
-/* Copies W (k, n) to rows `ld` apart; transposes in registers where columns are contiguous. */
+/* to (k, n), rows `ld` apart, = W (k, n); transposes in registers where columns are contiguous. */
 static void copy(cgru_matrix W, ptrdiff_t k, ptrdiff_t n, void *to_, ptrdiff_t ld) {
     const T *from = W.data;
     T *to = to_;
@@ -292,22 +294,24 @@ enum { OUTER_ROWS = 4, OUTER_COLUMNS = ROWS / 2, PAIRS_IN_L1 = 1 << 15 };
 
 typedef struct { ptrdiff_t from, to; } stretch;
 
-/* Returns the operands of a term. */
+/* Returns which vectors of a pair, hp | 1 | x | r * hp, the d of a term is multiplied with. */
 INLINE stretch operands_of(const cgru_call *call, const cgru_term *term) {
     const ptrdiff_t u = call->u, one = u + 1, x = one + call->e;
     return (stretch){term->V && !term->state_operand ? 0 : u, term->state_operand ? x + u : term->U ? x : one};
 }
 
-/* Return the vectors of the sums of all terms, the vectors of a pair, and how many pairs are multiplied together. */
+/* Returns how many vectors the sums of all terms take. */
 INLINE ptrdiff_t batch_sum_vectors(const cgru_call *call,
                                    int terms) { return call->u * (3 * (call->e + call->u) + terms); }
+/* Returns how many vectors a pair takes. */
 INLINE ptrdiff_t batch_pair_vectors(const cgru_call *call, int terms) { return 1 + call->e + (2 + terms) * call->u; }
+/* Returns how many pairs, of `width` vectors each, are multiplied together. */
 INLINE ptrdiff_t batch_pairs_at_once(ptrdiff_t width) {
     const ptrdiff_t pairs = PAIRS_IN_L1 / (width * LANES * (ptrdiff_t)sizeof(T));
     return pairs < 4 ? 4 : pairs;
 }
 
-/* Returns the numbers of memory that `batch_gradient_sums` needs. */
+/* Returns how many numbers of workspace `batch_gradient_sums` needs for so many samples. */
 static ptrdiff_t batch_gradient_size(const cgru_call *call, int terms, ptrdiff_t samples) {
     const ptrdiff_t width = batch_pair_vectors(call, terms);
     return (VECTORS_OF(samples) + batch_sum_vectors(call, terms) + batch_pairs_at_once(width) * width) * LANES;
@@ -340,6 +344,7 @@ INLINE void outer(const int rows, const int columns, const T *a, const T *d, ptr
 /* Tiles of outer products of every size as functions. */
 typedef void outer_function(const T *a, const T *d, ptrdiff_t width, ptrdiff_t count, T *to, ptrdiff_t ld);
 
+/* Defines `outer` of this size as a function. */
 #define OUTER(rows, columns)                                                                                    \
     static void outer_##rows##x##columns(const T *a, const T *d, ptrdiff_t width, ptrdiff_t count, T *to,       \
                                          ptrdiff_t ld) {                                                        \
@@ -350,6 +355,7 @@ OUTER(1, 1) OUTER(2, 1) OUTER(3, 1) OUTER(4, 1) OUTER(1, 2) OUTER(2, 2) OUTER(3,
 OUTER(1, 3) OUTER(2, 3) OUTER(3, 3) OUTER(4, 3) OUTER(1, 4) OUTER(2, 4) OUTER(3, 4) OUTER(4, 4)
 #endif
 
+/* Lists the tiles of outer products of all heights for a number of columns. */
 #define OUTERS(columns) {outer_1x##columns, outer_2x##columns, outer_3x##columns, outer_4x##columns}
 static outer_function *const outers[OUTER_COLUMNS][OUTER_ROWS] = {
     OUTERS(1), OUTERS(2),
@@ -358,7 +364,7 @@ static outer_function *const outers[OUTER_COLUMNS][OUTER_ROWS] = {
 #endif
 };
 
-/* Collects the pairs of step t and of n vectors of samples from `first` on. Units are the outer loop: their samples are
+/* to = the pairs of step t and of n vectors of samples from `first` on. Units are the outer loop: their samples are
  * contiguous. */
 static void batch_collect_pairs(const cgru_batch_gradients *part, const T *lengths, ptrdiff_t t, ptrdiff_t first,
                                 ptrdiff_t n, T *to) {
@@ -389,7 +395,7 @@ static void batch_collect_pairs(const cgru_batch_gradients *part, const T *lengt
             store(d + v * width + unit * LANES, load_at(part->terms[i].d, place_in(&p, t, unit, v)));
 }
 
-/* sums += the outer products of `count` pairs. */
+/* sums += the outer products of `count` pairs, for each term of a share of the samples. */
 static void batch_multiply_pairs(const cgru_batch_gradients *part, const T *pairs, ptrdiff_t count, T *sums) {
     const cgru_call *call = part->call;
     const ptrdiff_t u = call->u, width = batch_pair_vectors(call, part->count) * LANES;
@@ -407,8 +413,8 @@ static void batch_multiply_pairs(const cgru_batch_gradients *part, const T *pair
     }
 }
 
-/* Sums the outer products of all steps, from the last to the first. Each sum is one chain: its bits do not depend on
- * where a call is cut. */
+/* Sums the outer products of all steps, from the last to the first, in the memory of `part`; `first`: from zero on.
+ * Each sum is one chain: its bits do not depend on where a call is cut. */
 static void batch_gradient_sums(const cgru_batch_gradients *part, int first) {
     const cgru_call *call = part->call;
     const ptrdiff_t vectors = VECTORS_OF(part->samples), sums_ = batch_sum_vectors(call, part->count) * LANES;
@@ -427,7 +433,7 @@ static void batch_gradient_sums(const cgru_batch_gradients *part, int first) {
     batch_multiply_pairs(part, pairs, count, sums);
 }
 
-/* dW += the sums of `count` parts and of their lanes, part by part. */
+/* dW += the sums of `count` shares of the samples and of their lanes, share by share. */
 static void batch_gradient_add(const cgru_batch_gradients *parts, ptrdiff_t count) {
     const cgru_call *call = parts->call;
     const ptrdiff_t u = call->u;

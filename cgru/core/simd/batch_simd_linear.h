@@ -2,7 +2,7 @@
  *
  * It is chosen above a layer that has samples in the lanes, whose output then needs no transposing. */
 
-/* out = x W, plus b unless it is NULL, of `samples` samples at step t. */
+/* out = x W (plus b, unless it is NULL) of the first `samples` samples at step t. */
 static void batch_linear(const cgru_batch_linear *l, ptrdiff_t t, ptrdiff_t samples) {
     for (ptrdiff_t i = 0; i < samples; i += LANES) {
         const ptrdiff_t left = min(samples - i, LANES);

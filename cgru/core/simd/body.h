@@ -59,9 +59,13 @@
 #include "batch_simd.h"
 #include "batch_simd_linear.h"
 
+/* Makes a string literal of a text as it is. */
 #define STRING_(text) #text
+/* Makes a string literal of a text whose macros are expanded first. */
 #define STRING(text) STRING_(text)
+/* Makes the name of the table of kernels of a level and a type. */
 #define TABLE_OF_(level, type) cgru_##level##_##type
+/* Makes that name of a level and a type that are macros. */
 #define TABLE_OF(level, type) TABLE_OF_(level, type)
 
 const cgru_kernels TABLE_OF(LEVEL, T) = {

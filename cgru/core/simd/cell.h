@@ -10,7 +10,8 @@
 /* The row of a sample in the workspace. */
 #define ROW(call, row) ((T *)(call)->rows + (row) * (call)->ld)
 
-/* h = h0, or zero. A row of a single vector is cleared wholly: input projections may leave lanes of it unwritten. */
+/* h of rows row0... = h0, or zero. A row of a single vector is cleared wholly: input projections may leave lanes of it
+ * unwritten. */
 static void load_h0(const cgru_call *call, ptrdiff_t row0, ptrdiff_t rows) {
     const ptrdiff_t n = call->projections && call->up > LANES ? call->projections : call->ld;
     for (ptrdiff_t row = row0; row < row0 + rows; row++) {
@@ -20,19 +21,19 @@ static void load_h0(const cgru_call *call, ptrdiff_t row0, ptrdiff_t rows) {
     }
 }
 
-/* Returns the input projection x U + b of step t in a row; NULL: x is an operand of the products. */
+/* Returns where the input projection x U + b of step t stands in a row; NULL: x is an operand of the products. */
 INLINE const T *input_of(const cgru_call *call, const T *row, ptrdiff_t t) {
     return call->projections ? row + call->projections + t % CGRU_STEPS * 3 * call->up : NULL;
 }
 
-/* x = X[:, t], if x is an operand of the products. */
+/* x of rows row0... = X[:, t], if x is an operand of the products. */
 static void load_x(const cgru_call *call, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows) {
     if (call->projections) return;
     for (ptrdiff_t row = row0; row < row0 + rows; row++)
         memcpy(ROW(call, row) + call->up, AT(call->X, SAMPLE(call, row), t), call->e * sizeof(T));
 }
 
-/* masked = hp * recurrent dropout mask, for each of r, z and hh. */
+/* masked = hp * recurrent dropout mask, for each of r, z and hh, in rows row0... */
 static void mask_state(const cgru_call *call, ptrdiff_t row0, ptrdiff_t rows) {
     for (ptrdiff_t row = row0; row < row0 + rows; row++) {
         T *h = ROW(call, row), *masked = h + call->masked;
@@ -44,13 +45,13 @@ static void mask_state(const cgru_call *call, ptrdiff_t row0, ptrdiff_t rows) {
     }
 }
 
-/* last = h. */
+/* last = h of rows row0... */
 static void store_last(const cgru_call *call, ptrdiff_t row0, ptrdiff_t rows) {
     for (ptrdiff_t row = row0; row < row0 + rows; row++)
         memcpy(AT(call->last, SAMPLE(call, row), 0), ROW(call, row), call->u * sizeof(T));
 }
 
-/* Clears step t of sample i of an array, if it has data. */
+/* Sets n numbers of step t of sample i of an array to zero, if it has data. */
 INLINE void zero_step(cgru_array array, ptrdiff_t i, ptrdiff_t t, ptrdiff_t n) {
     if (array.data) memset(AT(array, i, t), 0, n * sizeof(T));
 }
@@ -70,7 +71,7 @@ static void pad(const cgru_call *call, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t ro
     }
 }
 
-/* Clears the gradients of step t, which is past the length of the samples. */
+/* Sets the gradients of step t, which is past the length of the samples, to zero. */
 static void pad_backward(const cgru_call *call, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows) {
     for (ptrdiff_t row = row0; row < row0 + rows; row++) {
         const ptrdiff_t i = SAMPLE(call, row), u = call->u;
@@ -115,7 +116,7 @@ static void recurrent(const cgru_product *product, ptrdiff_t t, ptrdiff_t row0, 
     }
 }
 
-/* Epilogue of hh_: h becomes the new state in the rows. `plain` is a constant: neither reset-after nor zoneout. */
+/* Epilogue of hh_: h becomes the new state in the rows. `plain`, a constant: neither reset-after nor zoneout. */
 INLINE void candidate_(const int plain, const cgru_product *product, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows,
                        ptrdiff_t vector0, ptrdiff_t vectors, const void *tile_) {
     const cgru_call *call = product->call;
@@ -133,7 +134,7 @@ INLINE void candidate_(const int plain, const cgru_product *product, ptrdiff_t t
     }
 }
 
-/* Epilogue of hh_, with `plain` as a constant. */
+/* Epilogue of hh_: calls `candidate_` with `plain` as a constant. */
 static void candidate(const cgru_product *product, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows, ptrdiff_t vector0,
                       ptrdiff_t vectors, const void *tile) {
     if (is_plain(product->call))
@@ -142,7 +143,7 @@ static void candidate(const cgru_product *product, ptrdiff_t t, ptrdiff_t row0, 
         candidate_(0, product, t, row0, rows, vector0, vectors, tile);
 }
 
-/* dhh_, dz_, dh, and of reset-after dr_ and dc, from dA and the dh of the next step. */
+/* Writes dhh_, dz_, dh, and of reset-after dr_ and dc, into the rows, from dA and the dh of the next step. */
 INLINE void gates_backward_(const int plain, const cgru_call *call, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows) {
     for (ptrdiff_t row = row0; row < row0 + rows; row++) {
         const ptrdiff_t i = SAMPLE(call, row), up = call->up;
@@ -152,7 +153,7 @@ INLINE void gates_backward_(const int plain, const cgru_call *call, ptrdiff_t t,
     }
 }
 
-/* The same, with `plain` as a constant. */
+/* Calls `gates_backward_` with `plain` as a constant. */
 static void gates_backward(const cgru_call *call, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows) {
     if (is_plain(call))
         gates_backward_(1, call, t, row0, rows);

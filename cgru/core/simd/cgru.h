@@ -39,6 +39,7 @@ typedef struct {
     ARRAY(nU) ARRAY(nV) ARRAY(iU) ARRAY(iV) ARRAY(dU_) ARRAY(dV_)                                                      \
     ARRAY(recurrent) /* (m, 3, u) the recurrent dropout masks of hh, z and r, the same at all steps */
 
+/* Makes the enumerator of an array: its index in `cgru_call.array`. */
 #define CGRU_PLACE(name) CGRU_PLACE_##name,
 enum { CGRU_ARRAYS(CGRU_PLACE) CGRU_PLACES };
 
@@ -56,6 +57,7 @@ typedef struct {
     int reverse; /* whether steps run from the last to the first */
     double zoneout; /* h = zoneout * hp + (1 - zoneout) * h without zoneout */
 
+/* Makes the field of an array in `cgru_call`. */
 #define CGRU_FIELD(name) cgru_array name;
     union {
         struct { CGRU_ARRAYS(CGRU_FIELD) };

@@ -13,8 +13,9 @@
 #define VECTORS 0
 #endif
 
-/* UNROLL(n) unrolls the next loop up to n times, so that arrays of vectors become registers. */
+/* Makes a pragma of a text. */
 #define PRAGMA(text) _Pragma(#text)
+/* Unrolls the next loop up to n times, so that arrays of vectors become registers. */
 #if defined(__clang__)
 #define UNROLL(n) PRAGMA(clang loop unroll(full))
 #elif defined(__GNUC__)
@@ -55,7 +56,9 @@
 #endif
 
 #if defined(__GNUC__)
+/* Asks the processor to load the cache line of an address. */
 #define PREFETCH(address) __builtin_prefetch(address)
+/* Tells the compiler that a condition is rarely true; its value is the condition's. */
 #define RARELY(condition) __builtin_expect(condition, 0)
 #else
 #define PREFETCH(address) ((void)(address))

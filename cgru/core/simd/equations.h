@@ -5,9 +5,9 @@
  * r_, z_ and hh_ are the preactivations, hp is the previous state. Names and gradients are those of cgru/reference.py.
  * A function also stores its results in the cache arrays of the call that have data. */
 
-/* The sample of a row, and the address of step t of a sample in an array. */
-
+/* Returns the sample that a row holds. */
 #define SAMPLE(call, row) ((call)->order ? (call)->order[row] : (row))
+/* Returns the address of step t of sample i in an array. */
 #define AT(array, i, t) ((T *)(array).data + (i) * (array).sample + (t) * (array).step)
 
 /* The place of a vector in the arrays of a call. Lanes are units: columns c to c + n of step t of sample i, n <= LANES.
@@ -39,10 +39,11 @@ static void scatter(T *p, ptrdiff_t stride, vec x, ptrdiff_t n) {
     for (ptrdiff_t i = 0; i < n; i++) p[i * stride] = lanes[i];
 }
 
-/* Returns the address of the first lane in an array, and the stride between lanes. */
+/* Returns the address of the first lane of a place in an array. */
 INLINE T *address_of(cgru_array array, place at) {
     return AT(array, at.i, at.t) + (at.samples_in_lanes ? at.unit * array.column : at.c);
 }
+/* Returns the stride between the lanes of a place in an array. */
 INLINE ptrdiff_t stride_of(cgru_array array, place at) { return at.samples_in_lanes ? array.sample : 1; }
 
 /* Loads the vector at a place of an array. */
@@ -68,17 +69,17 @@ INLINE vec if_running(place at, vec x, vec y) {
 /* Stores x, or zero past the length of a sample. */
 INLINE void store_or_zero(cgru_array array, place at, vec x) { store_at(array, at, if_running(at, x, ZERO)); }
 
-/* The same, if the array has data. */
+/* Stores x as `store_or_zero` does, if the array has data. */
 INLINE void store_wanted(cgru_array array, place at, vec x) {
     if (array.data) store_or_zero(array, at, x);
 }
 
 /* --- forward --- */
 
-/* Returns whether r multiplies the recurrent product c = hp Vhh + chh instead of hp. */
+/* Returns whether r multiplies the recurrent product c = hp Vhh + chh (reset after) instead of hp. */
 INLINE int resets_after(const cgru_call *call) { return call->variant != CGRU_RESET_BEFORE; }
 
-/* r = activate_reset(r_); returns r * h, or r where the reset comes after. */
+/* Stores r = activate_reset(r_) in the caches; returns r * h, or r where the reset comes after. */
 INLINE vec reset_gate(const cgru_call *call, place at, vec r_, vec h) {
     const vec r = activate(call->activate_reset, r_);
     store_wanted(call->r, at, r);
@@ -86,7 +87,7 @@ INLINE vec reset_gate(const cgru_call *call, place at, vec r_, vec h) {
     return resets_after(call) ? r : r * h;
 }
 
-/* Returns z = activate_update(z_). */
+/* Stores z = activate_update(z_) in the caches, and returns it. */
 INLINE vec update_gate(const cgru_call *call, place at, vec z_) {
     const vec z = activate(call->activate_update, z_);
     store_wanted(call->z, at, z);
@@ -94,7 +95,7 @@ INLINE vec update_gate(const cgru_call *call, place at, vec z_) {
     return z;
 }
 
-/* Returns r * c, c the recurrent product of the candidate. */
+/* Stores c, the recurrent product of the candidate, in the caches, and returns r * c. */
 INLINE vec reset_product(const cgru_call *call, place at, vec r, vec c) {
     store_wanted(call->c, at, c);
     return r * c;
@@ -111,12 +112,12 @@ INLINE vec preactivation(const cgru_call *call, vec hh_, const T *rc) {
 /* Returns whether the call has neither reset-after nor zoneout: a constant `plain` then removes their branches. */
 INLINE int is_plain(const cgru_call *call) { return !resets_after(call) && !has_zoneout(call); }
 
-/* Returns the share k of hp that zoneout keeps. */
+/* Returns the share k of hp that zoneout keeps: a vector of masks, or of the rate. */
 INLINE vec zoneout_of(const cgru_call *call, place at) {
     return call->kept.data ? load_at(call->kept, at) : ZERO + (T)call->zoneout;
 }
 
-/* hh = activate(hh_); returns h = z * hp + (1 - z) * hh, with zoneout k * hp + (1 - k) * h. */
+/* Returns h = z * hp + (1 - z) * hh, hh = activate(hh_), with zoneout k * hp + (1 - k) * h; stores h, hh and hh_. */
 INLINE vec new_state(const int plain, const cgru_call *call, place at, vec hh_, vec z, vec hp) {
     const vec hh = activate(call->activate, hh_);
     vec h = z * hp + (1 - z) * hh;
@@ -173,7 +174,7 @@ INLINE void reset_gradient(const cgru_call *call, place at, vec drh, T *dh, T *d
     store_or_zero(call->dr_, at, reset);
 }
 
-/* dh += sum, where sum = dz_ Vz^T + dr_ Vr^T, plus dc Vhh^T where the reset comes after. */
+/* dh += sum, and stores it in the caches; sum = dz_ Vz^T + dr_ Vr^T, plus dc Vhh^T where the reset comes after. */
 INLINE void state_gradient(const cgru_call *call, place at, vec sum, T *dh) {
     sum += load(dh + at.c);
     store(dh + at.c, sum);

@@ -23,7 +23,7 @@ INLINE vec sums_of_lanes(vec *x) {
     return x[0];
 }
 
-/* sum (3 gates, rows) += the products of `left` features, up to LANES. */
+/* sum (3 gates, rows) += x W^T over `left` <= LANES features; x has rows `ld` apart, W the gates `gate` apart. */
 INLINE void add_features(const int rows, const T *x, ptrdiff_t ld, ptrdiff_t left, const T *W, ptrdiff_t gate,
                      vec (*sum)[FEATURE_ROWS]) {
     const vec r = load(W), z = load(W + gate), hh = load(W + 2 * gate);
@@ -69,11 +69,13 @@ INLINE void feature_tile(const int rows, const cgru_feature_product *product, co
 /* Tiles of every number of rows as functions. */
 typedef void feature_function(const cgru_feature_product *product, const T *x, const T *W, const T *bias, T *out);
 
+/* Defines `feature_tile` for so many rows as a function. */
 #define FEATURE_TILE(rows)                                                                                             \
     static void feature_rows_##rows(const cgru_feature_product *product, const T *x, const T *W, const T *bias,        \
                                     T *out) {                                                                          \
         feature_tile(rows, product, x, W, bias, out);                                                                  \
     }
+/* Makes the entry of that function in `feature_tiles`. */
 #define FEATURE_ENTRY(rows) [(rows) - 1] = feature_rows_##rows
 FEATURE_TILE(1)
 #if LANES > 1

@@ -11,22 +11,22 @@
 /* n things in even parts: the first `more` parts have least + 1 things, the others `least`. */
 typedef struct { ptrdiff_t parts, least, more; } split;
 
-/* Splits n things into parts of at most `most`. */
+/* Splits n things into as few even parts of at most `most` as possible. */
 INLINE split split_of(ptrdiff_t n, ptrdiff_t most) {
     ptrdiff_t parts = (n + most - 1) / most;
     return (split){parts, n / parts, n % parts};
 }
 
-/* Loops over the parts p of a split, each of `size` things from `first` on; if `back`, from the last part to the first.
- */
+/* Loops over the parts p of a split, each of `size` things from `first` on. */
 #define PARTS(split, p, first, size) PARTS_IN_TURN(split, 0, p, first, size)
+/* Loops as PARTS does, but from the last part to the first if `back`. */
 #define PARTS_IN_TURN(split, back, p, first, size)                                                          \
     for (ptrdiff_t p = (back) ? (split).parts - 1 : 0, first, size;                                         \
          p >= 0 && p < (split).parts &&                                                                     \
          (first = p * (split).least + min(p, (split).more), size = (split).least + (p < (split).more));     \
          p += (back) ? -1 : 1)
 
-/* Splits vectors of columns into panels. */
+/* Splits vectors of columns into panels of up to three. */
 INLINE split panels_for(ptrdiff_t vectors) { return split_of(vectors, 3); }
 
 /* out (rows, vectors * LANES) = bias + [operand 0 | operand 1 | ...] w. `packed`: an operand is a panel, its rows side
@@ -88,6 +88,7 @@ INLINE void tile(const int rows, const int vectors, const int chains, const cgru
  * sides. */
 typedef void tile_function(const cgru_operand *operand, int operands, const T *w, const T *bias, T *out);
 
+/* Defines `tile` of this size as a function. */
 #define TILE_OF(kind, packed, rows, vectors, chains)                                                              \
     static void kind##_##rows##x##vectors(const cgru_operand *operand, int operands, const T *w,           \
                                                 const T *bias, T *out) {                                          \
@@ -96,15 +97,19 @@ typedef void tile_function(const cgru_operand *operand, int operands, const T *w
 TILE_OF(single, 0, 1, 1, 4) TILE_OF(single, 0, 1, 2, 4) TILE_OF(single, 0, 1, 3, 4)
 TILE_OF(pair, 0, 1, 1, 2) TILE_OF(pair, 0, 1, 2, 2) TILE_OF(pair, 0, 1, 3, 2)
 TILE_OF(pair, 0, 2, 1, 2) TILE_OF(pair, 0, 2, 2, 2) TILE_OF(pair, 0, 2, 3, 2)
+/* Defines the tiles `many` and `packed` of a size. */
 #define TILE(rows, vectors) \
     TILE_OF(many, 0, rows, vectors, 1) TILE_OF(packed, 1, rows, vectors, ((rows) == 1 ? 4 : 1))
+/* Defines the tiles `many` and `packed` of all widths for a number of rows. */
 #define TILES(rows) TILE(rows, 1) TILE(rows, 2) TILE(rows, 3)
 TILES(1) TILES(2) TILES(3) TILES(4)
 #if ROWS > 4
 TILES(5) TILES(6) TILES(7) TILES(8)
 #endif
 
+/* Lists the tiles of all widths for a number of rows. */
 #define TABLE(kind, rows) {kind##_##rows##x1, kind##_##rows##x2, kind##_##rows##x3}
+/* Lists the tiles of all sizes. */
 #if ROWS > 4
 #define TABLES(kind)                                                                                 \
     {TABLE(kind, 1), TABLE(kind, 2), TABLE(kind, 3), TABLE(kind, 4), TABLE(kind, 5), TABLE(kind, 6), \
@@ -117,7 +122,7 @@ static tile_function *const single_tiles[1][3] = {TABLE(single, 1)};
 static tile_function *const pair_tiles[2][3] = {TABLE(pair, 1), TABLE(pair, 2)};
 static tile_function *const packed_tiles[ROWS][3] = TABLES(packed);
 
-/* Returns the rows of the packed weights. */
+/* Returns K, the rows of a product's packed weights. */
 INLINE ptrdiff_t depth_of(const cgru_product *product) {
     ptrdiff_t K = 0;
     if (product->depth) return product->depth;

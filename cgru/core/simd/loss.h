@@ -8,13 +8,14 @@
 
 #if LANES > 1
 typedef double doubles __attribute__((vector_size(LANES * 8)));
+/* Converts a vec to doubles. */
 #define TO_DOUBLES(x) __builtin_convertvector(x, doubles)
 #else
 typedef double doubles;
 #define TO_DOUBLES(x) ((double)(x))
 #endif
 
-/* Loads output j of n rows from `row` on. */
+/* Returns output j of rows `row` to row + n, n <= LANES, one in each lane, zero in the rest. */
 INLINE vec load_output(cgru_matrix Z, ptrdiff_t row, ptrdiff_t j, ptrdiff_t n) {
     const T *at = (const T *)Z.data + row * Z.row + j * Z.column;
     if (Z.row == 1) return load_n(at, n);
@@ -23,7 +24,7 @@ INLINE vec load_output(cgru_matrix Z, ptrdiff_t row, ptrdiff_t j, ptrdiff_t n) {
     return load(lanes);
 }
 
-/* Stores output j of n rows from `row` on. */
+/* Stores x as output j of rows `row` to row + n, n <= LANES, one from each lane. */
 INLINE void store_output(cgru_matrix Z, ptrdiff_t row, ptrdiff_t j, ptrdiff_t n, vec x) {
     T *at = (T *)Z.data + row * Z.row + j * Z.column;
     if (Z.row == 1) {
@@ -35,7 +36,7 @@ INLINE void store_output(cgru_matrix Z, ptrdiff_t row, ptrdiff_t j, ptrdiff_t n,
     for (ptrdiff_t i = 0; i < n; i++) at[i * Z.row] = lanes[i];
 }
 
-/* Loads the classes of n rows. */
+/* Returns the classes of rows `row` to row + n, one in each lane. */
 INLINE vec classes_of(const cgru_loss *loss, ptrdiff_t row, ptrdiff_t n) {
     ALIGNED T lanes[LANES] = {0};
     for (ptrdiff_t i = 0; i < n; i++) lanes[i] = (T)loss->classes[row + i];
@@ -45,15 +46,15 @@ INLINE vec classes_of(const cgru_loss *loss, ptrdiff_t row, ptrdiff_t n) {
 /* Returns 1 where x is 0, else 0. */
 INLINE vec is_zero(vec x) { return if_less(ZERO, x * x, ZERO, ZERO + 1); }
 
-/* Loads target j of n rows; of classes, 1 or 0. */
+/* Returns target j of rows `row` to row + n, one in each lane; of classes, 1 or 0. */
 INLINE vec target(const cgru_loss *loss, ptrdiff_t row, ptrdiff_t j, ptrdiff_t n) {
     return loss->classes ? is_zero(classes_of(loss, row, n) - (T)j) : load_output(loss->Y, row, j, n);
 }
 
-/* Returns the weight of a row. */
+/* Returns the weight of a row, 1 without weights. */
 INLINE double weight_of(const cgru_loss *loss, ptrdiff_t row) { return loss->weights ? loss->weights[row] : 1; }
 
-/* Returns `share` times the weights of n rows. */
+/* Returns `share` times the weights of rows `row` to row + n, one in each lane. */
 INLINE vec shares_of(const cgru_loss *loss, ptrdiff_t row, ptrdiff_t n, double share) {
     if (!loss->weights) return ZERO + (T)share;
     ALIGNED T lanes[LANES] = {0};
@@ -73,14 +74,14 @@ INLINE vec first_lanes(vec x, ptrdiff_t n, vec others) {
     return n == LANES ? x : if_less(load(index), ZERO + (T)n, x, others);
 }
 
-/* sum += x times weight, of n rows. */
+/* sum += x * weight, lane by lane, for the first n lanes, which are rows `row` to row + n. */
 INLINE void add_rows_to(doubles *sum, const cgru_loss *loss, ptrdiff_t row, vec x, ptrdiff_t n) {
     doubles weights = TO_DOUBLES(ZERO) + 1;
     if (loss->weights) memcpy(&weights, loss->weights + row, n * sizeof(double));
     *sum += weights * TO_DOUBLES(first_lanes(x, n, ZERO));
 }
 
-/* Returns the sum of all lanes, by halves. */
+/* Returns the sum of all lanes, added by halves. */
 INLINE double sum_of_doubles(const doubles *sum) {
     double lanes[LANES];
     memcpy(lanes, sum, sizeof(lanes));
@@ -101,7 +102,7 @@ typedef struct {
 
 #define MOST_FACTORS 1e30
 
-/* Adds the logarithms of the factors to the sum, and sets the factors to 1. */
+/* Adds the logarithms of the factors (times their weights) to l->sum, and sets the factors to 1. */
 INLINE void take_logs(logs *l) {
     double lanes[LANES], most = l->bound;
     ptrdiff_t n = LANES;
@@ -119,7 +120,7 @@ INLINE void take_logs(logs *l) {
     l->bound = 1;
 }
 
-/* Adds log(x), 1 <= x <= bound. */
+/* Adds log(x), 1 <= x <= bound, to a sum of logarithms, lane by lane. */
 INLINE void add_log(logs *l, vec x, double bound) {
     if (l->bound * bound > MOST_FACTORS) take_logs(l);
     l->factors *= x;
@@ -145,7 +146,8 @@ INLINE vec softmax_of(const cgru_loss *loss, ptrdiff_t row, ptrdiff_t n, T *s, T
     return total;
 }
 
-/* right += how many of n rows have their largest output where the largest target is; of equal ones the first counts. */
+/* right += weight of each of n <= LANES rows whose largest output (a, in lanes) is where the largest target is; of
+ * equal ones the first counts. */
 INLINE void largest_agree(const cgru_loss *loss, ptrdiff_t row, ptrdiff_t n, const T *a, vec classes, sums *to) {
     vec most = load(a), at = ZERO, due = loss->classes ? ZERO : target(loss, row, 0, n), due_at = classes;
     for (ptrdiff_t j = 1; j < loss->k; j++) {
@@ -160,7 +162,7 @@ INLINE void largest_agree(const cgru_loss *loss, ptrdiff_t row, ptrdiff_t n, con
     add_rows_to(&to->right, loss, row, is_zero(at - due_at), n);
 }
 
-/* right += how many outputs of n rows are on the same side of 0.5 as their target: up to k a row. */
+/* right += weight * (outputs on the same side of 0.5 as their target, up to k) of n <= LANES rows; a is in lanes. */
 INLINE void halves_agree(const cgru_loss *loss, ptrdiff_t row, ptrdiff_t n, const T *a, sums *to) {
     const vec half = ZERO + (T)0.5;
     vec right = ZERO;
@@ -190,7 +192,7 @@ INLINE void softmax_cross_entropy(const int smooth, const cgru_loss *loss, ptrdi
     add_rows_to(&to->losses, loss, row, -dot, n);
 }
 
-/* Binary cross-entropy of sigmoid outputs, max(z, 0) - z y + log(1 + exp(-|z|)), and dL/dZ = a - y. */
+/* losses += binary cross-entropy of sigmoid outputs, max(z, 0) - z y + log(1 + exp(-|z|)); writes dL/dZ = a - y. */
 INLINE void sigmoid_cross_entropy(const cgru_loss *loss, ptrdiff_t row, ptrdiff_t n, const T *a, sums *to, logs *l) {
     const vec share = shares_of(loss, row, n, loss->share);
     vec sum = ZERO;
@@ -204,7 +206,7 @@ INLINE void sigmoid_cross_entropy(const cgru_loss *loss, ptrdiff_t row, ptrdiff_
     add_rows_to(&to->losses, loss, row, sum, n);
 }
 
-/* (a - y)^2, and dL/dA in `d`, as in all losses from here on. */
+/* losses += weight * (a - y)^2; d = dL/dA. Here and in all losses below a and d hold n <= LANES rows in lanes. */
 INLINE void squared_error(const cgru_loss *loss, ptrdiff_t row, ptrdiff_t n, const T *a, T *d, sums *to) {
     const vec share = shares_of(loss, row, n, 2 * loss->share);
     for (ptrdiff_t j = 0; j < loss->k; j++) {
@@ -214,7 +216,7 @@ INLINE void squared_error(const cgru_loss *loss, ptrdiff_t row, ptrdiff_t n, con
     }
 }
 
-/* -(y log(p) + (1 - y) log(1 - p)), p = a clipped away from 0 and 1. */
+/* losses += weight * -(y log(p) + (1 - y) log(1 - p)), p = a clipped away from 0 and 1; d = dL/dA. */
 INLINE void binary_cross_entropy(const cgru_loss *loss, ptrdiff_t row, ptrdiff_t n, const T *a, T *d, sums *to) {
     const double low = sizeof(T) == 4 ? 1.1920928955078125e-7 : 2.220446049250313e-16, high = 1 - low;
     ALIGNED T y[LANES];
@@ -231,7 +233,7 @@ INLINE void binary_cross_entropy(const cgru_loss *loss, ptrdiff_t row, ptrdiff_t
     to->more += value;
 }
 
-/* error^2 / 2 where |error| <= delta, else delta (|error| - delta / 2). */
+/* losses += weight * (error^2 / 2 where |error| <= delta, else delta (|error| - delta / 2)); d = dL/dA. */
 INLINE void huber(const cgru_loss *loss, ptrdiff_t row, ptrdiff_t n, const T *a, T *d, sums *to) {
     const vec share = shares_of(loss, row, n, loss->share), delta = ZERO + (T)loss->numbers[0];
     for (ptrdiff_t j = 0; j < loss->k; j++) {
@@ -242,7 +244,8 @@ INLINE void huber(const cgru_loss *loss, ptrdiff_t row, ptrdiff_t n, const T *a,
     }
 }
 
-/* Pinball loss: q error above the prediction, (q - 1) error below it; `ways` quantiles of each target. */
+/* losses += weight * pinball loss: q error above the prediction, (q - 1) error below it; d = dL/dA. Each target has
+ * `ways` outputs, one for each q. */
 INLINE void quantile(const cgru_loss *loss, ptrdiff_t row, ptrdiff_t n, const T *a, T *d, sums *to) {
     const vec share = shares_of(loss, row, n, loss->share);
     for (ptrdiff_t j = 0; j < loss->k; j++) {
@@ -260,7 +263,7 @@ INLINE double put_slope(const cgru_loss *loss, T *d, double x) {
     return loss->dZ.data && isinf(*d) ? INFINITY : 0;
 }
 
-/* exp(a) - y a, for outputs a that are logarithms of rates. */
+/* losses += weight * (exp(a) - y a), for outputs a that are logarithms of rates; d = dL/dA. */
 INLINE void poisson(const cgru_loss *loss, ptrdiff_t row, ptrdiff_t n, const T *a, T *d, sums *to) {
     ALIGNED T y[LANES];
     double value = 0;
@@ -275,7 +278,8 @@ INLINE void poisson(const cgru_loss *loss, ptrdiff_t row, ptrdiff_t n, const T *
     to->more += value;
 }
 
-/* (v + (mean - y)^2 exp(-v)) / 2, for outputs that are pairs of a mean and a log-variance v. */
+/* losses += weight * (v + (mean - y)^2 exp(-v)) / 2, for outputs that are pairs of a mean and a log-variance v;
+ * d = dL/dA. */
 INLINE void gaussian(const cgru_loss *loss, ptrdiff_t row, ptrdiff_t n, const T *a, T *d, sums *to) {
     ALIGNED T y[LANES];
     double value = 0;
@@ -294,7 +298,7 @@ INLINE void gaussian(const cgru_loss *loss, ptrdiff_t row, ptrdiff_t n, const T 
     to->more += value;
 }
 
-/* dL/dZ from dL/dA (`d`): by the derivative of the activation, or by the Jacobian of softmax, which is never built. */
+/* Writes dL/dZ from d = dL/dA, by the derivative of the activation or the Jacobian of softmax, which is not built. */
 INLINE void through_activation(const cgru_loss *loss, ptrdiff_t row, ptrdiff_t n, const T *a, const T *d) {
     vec dot = ZERO;
     if (loss->activate.code == CGRU_SOFTMAX)
@@ -307,7 +311,7 @@ INLINE void through_activation(const cgru_loss *loss, ptrdiff_t row, ptrdiff_t n
     }
 }
 
-/* Stores the outputs A, and loads dL/dA from Y, of a layer that is no head. */
+/* Stores a in A, and loads dL/dA from Y into d: for a layer that is no head. */
 INLINE void no_loss(const cgru_loss *loss, ptrdiff_t row, ptrdiff_t n, const T *a, T *d) {
     for (ptrdiff_t j = 0; j < loss->k; j++) {
         if (loss->A.data) store_output(loss->A, row, j, n, load(a + j * LANES));
@@ -315,13 +319,13 @@ INLINE void no_loss(const cgru_loss *loss, ptrdiff_t row, ptrdiff_t n, const T *
     }
 }
 
-/* Returns whether the loss computes dL/dA, so that dL/dZ is still to come. */
+/* Returns whether the loss computes dL/dA, so that `through_activation` must follow; else it writes dL/dZ itself. */
 INLINE int from_outputs(const cgru_loss *loss) {
     return !(loss->kind == CGRU_CROSS_ENTROPY ||
              (loss->kind == CGRU_BINARY_CROSS_ENTROPY && loss->activate.code == CGRU_SIGMOID));
 }
 
-/* Activation, loss and gradient of n <= LANES rows. */
+/* Runs activation, loss and gradient of n <= LANES rows from `row` on; adds to `to` and `l`, and writes A and dZ. */
 INLINE void loss_of_rows(const cgru_loss *loss, ptrdiff_t row, ptrdiff_t n, sums *to, logs *l) {
     T *s = loss->work, *a = s + loss->k * LANES;
     vec total = ZERO, classes = ZERO;
@@ -356,7 +360,7 @@ INLINE void loss_of_rows(const cgru_loss *loss, ptrdiff_t row, ptrdiff_t n, sums
     if (loss->weights) take_logs(l);
 }
 
-/* value += the loss of rows row0..., right += how many of them are classified rightly; writes A and dZ. */
+/* value += share * the loss of rows row0..., right += how many (weighted) are classified rightly; writes A and dZ. */
 static void loss_and_gradient(const cgru_loss *loss, ptrdiff_t row0, ptrdiff_t rows, double *value, double *right) {
     logs l = {ZERO + 1, 1, 0, NULL, 0};
     sums found = {TO_DOUBLES(ZERO), TO_DOUBLES(ZERO), 0};

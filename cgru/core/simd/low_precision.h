@@ -26,8 +26,8 @@ typedef struct {
 typedef void tile_function(const cgru_quantized *W, ptrdiff_t c, const void *operand, ptrdiff_t ld, const T *scale,
                            const tile_sums *sums);
 
-/* The tile of int8. Sums of integers are exact in any number of chains: a single row runs in several, to hide latency.
- */
+/* sums = begin + x W, one tile of int8. Sums of integers are exact in any number of chains: a single row runs in
+ * several, to hide latency. */
 INLINE void int8_tile(const int rows, const int width, const cgru_quantized *W, ptrdiff_t c, const char *quantized,
                       ptrdiff_t ld, const T *scale, const tile_sums *sums) {
     const int chains = rows > 1 ? 1 : width > 2 ? 2 : 4;
@@ -85,9 +85,9 @@ INLINE void add_pairs(const int rows, const int width, const int32_t *words, con
     }
 }
 
-/* The tile of bfloat16. Each sum runs in two chains, of the lower and of the upper halves of words; in four where few
- * columns would leave the processor waiting. That depends on the columns alone, so that a row keeps its bits in any
- * batch. */
+/* sums = begin + x W, one tile of bfloat16. Each sum runs in two chains, of the lower and of the upper halves of words;
+ * in four where few columns would leave the processor waiting. That depends on the columns alone, so that a row keeps
+ * its bits in any batch. */
 INLINE void bfloat16_tile(const int rows, const int width, const cgru_quantized *W, ptrdiff_t c, const T *x,
                           ptrdiff_t ld, const tile_sums *sums) {
     const int chains = width > 2 ? 1 : 2;
@@ -118,7 +118,7 @@ INLINE void bfloat16_tile(const int rows, const int width, const cgru_quantized 
 }
 
 #if BF16
-/* The tile of bfloat16 with rounded rows: an instruction multiplies a word by a pair of numbers of a row. */
+/* sums = begin + x W, one tile of bfloat16 with rounded rows: an instruction multiplies a word by a pair of numbers. */
 INLINE void rounded_tile(const int rows, const int width, const cgru_quantized *W, ptrdiff_t c, const char *pairs,
                          ptrdiff_t ld, const tile_sums *sums) {
     const int32_t *words = (const int32_t *)W->words + c * W->depth;
@@ -149,17 +149,22 @@ INLINE void rounded_tile(const int rows, const int width, const cgru_quantized *
 /* Rows of a tile. */
 enum { INT8_ROWS = BYTES == 64 ? 4 : 2, BFLOAT16_ROWS = BYTES == 64 ? 2 : 1 };
 
-/* Tiles of every size as functions. */
+/* Defines the tile of a kind and size as a function. */
 #define TILE_OF(kind, rows, width, ...)                                                                                \
     static void kind##_##rows##_##width(const cgru_quantized *W, ptrdiff_t c, const void *operand, ptrdiff_t ld,       \
                                         const T *scale, const tile_sums *sums) {                                       \
         (void)scale;                                                                                                   \
         kind##_tile(rows, width, W, c, operand, ld, __VA_ARGS__);                                                      \
     }
+/* Defines the tile of int8 of a size. */
 #define INT8_OF(rows, width) TILE_OF(int8, rows, width, scale, sums)
+/* Defines the tile of bfloat16 of a size. */
 #define BFLOAT16_OF(rows, width) TILE_OF(bfloat16, rows, width, sums)
+/* Defines the tile of bfloat16 with rounded rows of a size. */
 #define ROUNDED_OF(rows, width) TILE_OF(rounded, rows, width, sums)
+/* Defines the tiles of all widths for a number of rows by one of these. */
 #define WIDTHS(of, rows) of(rows, 1) of(rows, 2) of(rows, 3) of(rows, 4)
+/* Lists the tiles of all widths for a number of rows. */
 #define TILES(kind, rows) {kind##_##rows##_1, kind##_##rows##_2, kind##_##rows##_3, kind##_##rows##_4}
 WIDTHS(INT8_OF, 1)
 WIDTHS(INT8_OF, 2)
@@ -196,10 +201,10 @@ static tile_function *const rounded_tiles[4][4] = {
 
 /* --- operands: rows prepared for the tiles, quantised or not, each padded to whole vectors and words --- */
 
-/* Returns k, padded to whole vectors and words. */
+/* Returns k rounded up to whole vectors and words. */
 INLINE ptrdiff_t padded(ptrdiff_t k) { return LANES > 1 ? VECTORS_OF(k) * LANES : (k + 3) / 4 * 4; }
 
-/* Returns the bytes of a prepared number. */
+/* Returns the bytes of a number of a prepared row. */
 static ptrdiff_t bytes_of(int kind) {
     return kind == CGRU_INT8 ? QUANTIZED_BYTES : kind == CGRU_ROUNDED ? 2 : (ptrdiff_t)sizeof(T);
 }
@@ -207,7 +212,7 @@ static ptrdiff_t bytes_of(int kind) {
 /* Returns the bytes of a prepared row of k numbers. */
 static ptrdiff_t operand_bytes(int kind, ptrdiff_t k) { return padded(k) * bytes_of(kind); }
 
-/* to = x (k), quantised with its scale, rounded, or copied. */
+/* to = x (k) prepared: quantised (by `bound`, or the row's own largest |x|) with its scale, rounded, or copied. */
 INLINE void prepare_row(int kind, const T *x, ptrdiff_t k, T bound, void *to, T *scale) {
     if (kind == CGRU_INT8) {
         *scale = quantize_row(x, k, bound, to);
@@ -233,10 +238,10 @@ typedef struct {
     T *scale;
 } prepared_rows;
 
-/* Returns the rows of a tile. */
+/* Returns the most rows of a tile of a kind. */
 INLINE ptrdiff_t tile_rows(int kind) { return kind == CGRU_BFLOAT16 ? BFLOAT16_ROWS : INT8_ROWS; }
 
-/* Computes the tile of `rows` rows from `row` on and up to four vectors of columns from c on. */
+/* sums = begin + operand times W, for `rows` rows from `row` on and up to four vectors of columns from c on. */
 INLINE void add_tile(int kind, const cgru_quantized *W, const prepared_rows *operand, ptrdiff_t row, ptrdiff_t rows,
                      ptrdiff_t c, const tile_sums *sums) {
     const char *x = operand->rows + row * operand->bytes;
@@ -292,7 +297,7 @@ typedef struct {
     prepared_rows x, hp, reset;
 } low_precision_work;
 
-/* Lays the workspace out in memory. */
+/* Returns where the parts of a workspace for `rows` rows stand in `memory`. */
 static low_precision_work work_of(const cgru_low_precision_layer *layer, ptrdiff_t rows, void *memory) {
     const cgru_call *call = layer->call;
     const int kind = layer->kind;
@@ -308,7 +313,7 @@ static low_precision_work work_of(const cgru_low_precision_layer *layer, ptrdiff
     return work;
 }
 
-/* Returns the bytes of the workspace of so many rows. */
+/* Returns the bytes of `memory` that `work_of` needs for so many rows. */
 static ptrdiff_t low_precision_size(const cgru_low_precision_layer *layer, ptrdiff_t rows) {
     const cgru_call *call = layer->call;
     const int kind = layer->kind;
@@ -316,7 +321,8 @@ static ptrdiff_t low_precision_size(const cgru_low_precision_layer *layer, ptrdi
            rows * (operand_bytes(kind, call->e) + 2 * operand_bytes(kind, call->u));
 }
 
-/* Prepares rows, `ld` apart. bfloat16 reads them in place, unless the last word would reach beyond a row. */
+/* Prepares rows x of k numbers, `ld` apart, as `to`. bfloat16 reads them in place, unless the last word would reach
+ * beyond a row. */
 INLINE void prepare_rows(int kind, const T *x, ptrdiff_t ld, ptrdiff_t rows, ptrdiff_t k, double bound,
                          prepared_rows *to) {
     if (kind == CGRU_BFLOAT16 && k % 2 == 0) {
@@ -327,7 +333,8 @@ INLINE void prepare_rows(int kind, const T *x, ptrdiff_t ld, ptrdiff_t rows, ptr
         prepare_row(kind, x + row * ld, k, (T)bound, to->rows + row * to->bytes, to->scale + row);
 }
 
-/* One step t of rows row0... of the call. x is that of a single row, or NULL: it is read from the call. */
+/* Runs step t of rows row0... of the call: h becomes the new state. x is the input of a single row, or
+ * NULL: it is read from the call. */
 INLINE void low_precision_step(const int kind, const cgru_low_precision_layer *layer, const low_precision_work *work,
                                const T *x, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows) {
     const cgru_call *call = layer->call;
@@ -373,13 +380,13 @@ INLINE void low_precision_step(const int kind, const cgru_low_precision_layer *l
         }
 }
 
-/* h = h0, the padding zero. */
+/* h (u, padded with zeros) = h0. */
 INLINE void begin_rows(const cgru_call *call, T *h, const T *h0) {
     store(h + call->up - LANES, ZERO);
     memcpy(h, h0, call->u * sizeof(T));
 }
 
-/* `low_precision_step` with the kind, and a single row, as constants. */
+/* Calls `low_precision_step` with the kind, and a single row, as constants. */
 static void steps_of(const cgru_low_precision_layer *layer, const low_precision_work *work, const T *x, ptrdiff_t t,
                      ptrdiff_t row0, ptrdiff_t rows) {
     if (layer->kind == CGRU_INT8 && rows == 1)
@@ -392,14 +399,14 @@ static void steps_of(const cgru_low_precision_layer *layer, const low_precision_
         low_precision_step(layer->kind, layer, work, x, t, row0, rows);
 }
 
-/* One step of a single sample: h (u) is updated in place. */
+/* Runs one step of a single sample x (e): h (u) is updated in place. */
 static void low_precision_single(const cgru_low_precision_layer *layer, const void *x, void *h, void *memory) {
     low_precision_work work = work_of(layer, 1, memory);
     work.h = h;
     steps_of(layer, &work, x, 0, 0, 1);
 }
 
-/* All steps of rows row0... of a call, from its h0 to its `last`. */
+/* Runs all steps of rows row0... of a call, from its h0 to its `last`, and writes h where the call wants it. */
 static void low_precision_forward(const cgru_low_precision_layer *layer, ptrdiff_t row0, ptrdiff_t rows, void *memory) {
     const cgru_call *call = layer->call;
     const low_precision_work work = work_of(layer, rows, memory);
@@ -415,7 +422,7 @@ static void low_precision_forward(const cgru_low_precision_layer *layer, ptrdiff
         memcpy(AT(call->last, SAMPLE(call, row0 + row), 0), work.h + row * call->up, call->u * sizeof(T));
 }
 
-/* out (rows, n) = X W + b. */
+/* out (rows, n) = X W + b; `bound` is that of |x|, `memory` has `low_precision_linear_size` bytes. */
 static void low_precision_linear(const cgru_quantized *W, const void *b, const cgru_operand *X, cgru_array out,
                                  ptrdiff_t rows, double bound, void *memory) {
     ALIGNED T tile[INT8_ROWS * 4 * LANES];
@@ -443,7 +450,7 @@ static ptrdiff_t low_precision_linear_size(int kind, ptrdiff_t k, ptrdiff_t rows
 
 /* --- packing --- */
 
-/* Returns the words of a column of k weights. */
+/* Returns how many words of 32 bits a column of k weights takes. */
 static ptrdiff_t depth_of(int kind, ptrdiff_t k) { return kind == CGRU_INT8 ? (k + 3) / 4 : (k + 1) / 2; }
 
 /* Packs W (k, n), int8 or the bits of bfloat16, rows contiguous and `row` apart, into words; and, of int8, the initial

@@ -22,7 +22,8 @@
 #elif BYTES == 64
 #define TARGET "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl"
 #endif
-#define PRAGMA_OF(text) PRAGMA(text) /* expands TARGET first */
+/* Makes a pragma of a text whose macros, such as TARGET, are expanded first. */
+#define PRAGMA_OF(text) PRAGMA(text)
 #if defined(TARGET) && defined(__clang__)
 #pragma clang attribute push(__attribute__((target(TARGET))), apply_to = function)
 #elif defined(TARGET)
@@ -49,6 +50,7 @@ PRAGMA_OF(GCC target(TARGET))
 #include "equations.h"
 #if LANES > 1
 typedef union { T x; INT bits; } cast;
+/* Converts integers to a vec, lane by lane. */
 #define CONVERT(x) __builtin_convertvector(x, vec)
 #else
 #define CONVERT(x) ((vec)(x))
@@ -56,9 +58,13 @@ typedef union { T x; INT bits; } cast;
 #include "quantize_row.h"
 #include "low_precision.h"
 
+/* Makes a string literal of a text as it is. */
 #define STRING_(text) #text
+/* Makes a string literal of a text whose macros are expanded first. */
 #define STRING(text) STRING_(text)
+/* Makes the name of a level's table of kernels. */
 #define TABLE_OF_(level) cgru_low_precision_##level
+/* Makes that name of a level that is a macro. */
 #define TABLE_OF(level) TABLE_OF_(level)
 
 const cgru_low_precision_kernels TABLE_OF(LEVEL) = {

@@ -32,8 +32,8 @@ INLINE vec zero_past(vec x, ptrdiff_t n) {
     return load_n(lanes, n);
 }
 
-/* x = (x - mean) i, i = 1 / sqrt(variance + eps); x and i also go into the caches. The variance is that of x - mean:
- * mean(x^2) - mean(x)^2, the difference of two large numbers, would lose digits. */
+/* x (3 u) = (x - mean) i in place, i = 1 / sqrt(variance + eps); both also go into caches (`normal`, `factor`). The
+ * variance is that of x - mean: mean(x^2) - mean(x)^2, the difference of two large numbers, would lose digits. */
 INLINE void normalise(const cgru_call *call, ptrdiff_t sample, ptrdiff_t t, T *x, cgru_array normal,
                             cgru_array factor) {
     vec sum = ZERO, squares = ZERO;
@@ -53,8 +53,8 @@ INLINE void normalise(const cgru_call *call, ptrdiff_t sample, ptrdiff_t t, T *x
     if (factor.data) *AT(factor, sample, t) = i;
 }
 
-/* r_ = gU nU + gV nV + br, z_ = gU nU + gV nV + bz, c = gV nV + chh, hh_ = gU nU + bhh + r * c, and h from these. Rows
- * are h | x | products of X | products of hp. */
+/* Runs step t of rows row0...: h from the products, r_ = gU nU + gV nV + br, z_ = gU nU + gV nV + bz, c = gV nV + chh,
+ * hh_ = gU nU + bhh + r * c. Rows are h | x | products of X | products of hp. */
 static void norm_forward(const cgru_norm *norm, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows) {
     const cgru_call *call = norm->call;
     const ptrdiff_t up = call->up;
@@ -64,6 +64,7 @@ static void norm_forward(const cgru_norm *norm, ptrdiff_t t, ptrdiff_t row0, ptr
         T *h = ROW(call, row), *nU = h + up + call->ep, *nV = nU + 3 * up;
         normalise(call, i, t, nU, call->nU, call->iU);
         normalise(call, i, t, nV, call->nV, call->iV);
+/* Returns the vector of gate `gate` at column c: x times the gains g. */
 #define SCALED(x, g, gate) (load(x + (gate) * up + c) * load(g + (gate) * up + c))
         for (ptrdiff_t c = 0; c < call->u; c += LANES) {
             const place at = place_of(call, i, t, c);
@@ -77,7 +78,7 @@ static void norm_forward(const cgru_norm *norm, ptrdiff_t t, ptrdiff_t row0, ptr
     }
 }
 
-/* into = i (y - mean(y) - normal * mean(y * normal)), y = d times the gains; also stored in the cache `out`. */
+/* into (3 u) = i (y - mean(y) - normal * mean(y * normal)), y = d times the gains; also stored in the cache `out`. */
 INLINE void normalise_backward(const cgru_call *call, ptrdiff_t sample, ptrdiff_t t, const T *const *d,
                                      const T *gains, cgru_array normal, cgru_array factor, T *into, cgru_array out) {
     const T *x = AT(normal, sample, t), i = *AT(factor, sample, t);
@@ -96,8 +97,8 @@ INLINE void normalise_backward(const cgru_call *call, ptrdiff_t sample, ptrdiff_
     }
 }
 
-/* dU_ from dr_, dz_ and dhh_, dV_ from dr_, dz_ and dc: gradients of the products before normalising. Rows are
- * dh | dhh_ | dz_ | dr_ | dc | dU_ | dV_. */
+/* Writes dU_ from dr_, dz_ and dhh_, and dV_ from dr_, dz_ and dc, into rows row0... and the caches: gradients of the
+ * products before normalising. Rows are dh | dhh_ | dz_ | dr_ | dc | dU_ | dV_. */
 static void norm_backward(const cgru_norm *norm, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows) {
     const cgru_call *call = norm->call;
     const ptrdiff_t up = call->up;

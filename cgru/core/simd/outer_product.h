@@ -25,7 +25,7 @@ INLINE void collect_operand(T *panels, ptrdiff_t depth, ptrdiff_t k, T *const *a
             panels[i * depth + (k + row) * (n - i) + j - i] = a[row][j] * (b ? b[row][j] : 1) * (c ? c[row][j] : 1);
 }
 
-/* Packs rows a of n numbers as rows k... of panels of up to three vectors. */
+/* Packs `rows` rows a of n numbers as rows k... of panels of up to three vectors. */
 INLINE void collect_vectors(T *panels, ptrdiff_t depth, ptrdiff_t k, T *const *a, ptrdiff_t rows, ptrdiff_t n) {
     const split all = panels_for(VECTORS_OF(n));
     PARTS(all, p, first, width) {
@@ -36,14 +36,15 @@ INLINE void collect_vectors(T *panels, ptrdiff_t depth, ptrdiff_t k, T *const *a
     }
 }
 
-/* Returns the u numbers of step t of sample i, copied to `space` if they are strided; u is then no more than LANES. */
+/* Returns the address of the u numbers of step t of sample i: in the array, or a copy in `space` if they are strided; u
+ * is then no more than LANES. */
 INLINE T *numbers_of(const cgru_call *call, cgru_array array, ptrdiff_t i, ptrdiff_t t, T *space) {
     if (array.column == 1) return AT(array, i, t);
     for (ptrdiff_t c = 0; c < call->u; c++) space[c] = AT(array, i, t)[c * array.column];
     return space;
 }
 
-/* Packs rows d of term i, times its factor, into those of its panels that this struct computes. */
+/* Packs `rows` rows d of term i, times its factor, into those of its panels that this struct computes. */
 INLINE void collect_term(const cgru_outer_product *outer, ptrdiff_t i, split panels, T *const *rows_d,
                          const ptrdiff_t *t, const ptrdiff_t *sample, ptrdiff_t rows) {
     const cgru_term *term = &outer->terms[i];
@@ -64,7 +65,7 @@ INLINE void collect_term(const cgru_outer_product *outer, ptrdiff_t i, split pan
     }
 }
 
-/* Collects `rows` rows: the operands that the terms of this struct use, then d of each of these terms. */
+/* Copies `rows` rows (step t[n] of row[n]) into panels: the operands of this struct's terms, then d of each term. */
 static void collect_rows(cgru_outer_product *outer, const ptrdiff_t *t, const ptrdiff_t *row, ptrdiff_t rows) {
     const cgru_call *call = outer->call;
     const ptrdiff_t u = call->u, depth = outer->depth, k = outer->count;
@@ -106,7 +107,7 @@ static void collect_rows(cgru_outer_product *outer, const ptrdiff_t *t, const pt
     outer->count += rows;
 }
 
-/* out[:, panel] += operand^T d, a panel of `width` vectors from `vector` on. */
+/* out[:, panel] += operand^T d over the collected rows, a panel of `width` vectors from `vector` on. */
 INLINE void accumulate(T *out, ptrdiff_t rows, const T *operands, const T *d, ptrdiff_t vector,
                              ptrdiff_t width, const cgru_outer_product *outer) {
     const ptrdiff_t u = outer->call->u;
@@ -125,7 +126,7 @@ INLINE void accumulate(T *out, ptrdiff_t rows, const T *operands, const T *d, pt
     }
 }
 
-/* out += X^T d, with X in panels of vectors and d in panels of an operand. */
+/* out (e, u) += X^T d over the collected rows, with X in panels of vectors and d in panels of an operand. */
 INLINE void accumulate_wide(T *out, const T *d, const cgru_outer_product *outer) {
     const ptrdiff_t u = outer->call->u, e = outer->call->e, depth = outer->depth;
     const split panels = panels_for(VECTORS_OF(e));
@@ -143,7 +144,7 @@ INLINE void accumulate_wide(T *out, const T *d, const cgru_outer_product *outer)
     }
 }
 
-/* Returns the panels of u columns. */
+/* Returns how many panels of up to three vectors u columns take. */
 static ptrdiff_t panel_count(ptrdiff_t u) { return panels_for(VECTORS_OF(u)).parts; }
 
 /* Adds the outer products of the collected rows to the gradients, and empties the panels. */

@@ -13,6 +13,7 @@ typedef ints __attribute__((aligned(4), may_alias)) loose_ints;
 #else
 typedef INT loose_ints;
 #endif
+/* Reads the 32 bits at any address that is a multiple of 4. */
 #define WORD(p) (*(const int32_t *)(p))
 
 /* Loads LANES integers from any address that is a multiple of 4. */
@@ -20,6 +21,7 @@ INLINE ints load_ints(const void *p) { return *(const loose_ints *)p; }
 
 #if VNNI && ARM64 /* signed bytes */
 enum { QUANTIZED_BYTES = 1, OFFSET = 0 };
+/* Returns sum plus, in each lane, the dot product of four quantised numbers and the four weights of a word of w. */
 INLINE ints add_quantized(ints sum, const char *quantized, ints w) {
     return (ints)vdotq_s32((int32x4_t)sum, (int8x16_t)vdupq_n_s32(WORD(quantized)), (int8x16_t)w);
 }
@@ -35,9 +37,13 @@ INLINE ints add_quantized(ints sum, const char *quantized, ints w) {
 #elif X86 && LANES > 1 /* 16 bits; of each four numbers first those at 0 and 2, then those at 1 and 3 */
 enum { QUANTIZED_BYTES = 2, OFFSET = 0 };
 #if BYTES == 64
+/* Returns, in each lane of 32 bits, the sum of the two products of 16 bits. */
 #define MADD(a, b) (ints)_mm512_madd_epi16((__m512i)(a), (__m512i)(b))
+/* Returns the weights 0 and 2 of each word, widened to 16 bits. */
 #define EVEN(w) _mm512_srai_epi16(_mm512_slli_epi16((__m512i)(w), 8), 8)
+/* Returns the weights 1 and 3 of each word, widened to 16 bits. */
 #define ODD(w) _mm512_srai_epi16((__m512i)(w), 8)
+/* Returns two numbers of 16 bits of a quantised row, the same in each lane. */
 #define PAIR(p) _mm512_set1_epi32(WORD(p))
 #elif BYTES == 32
 #define MADD(a, b) (ints)_mm256_madd_epi16((__m256i)(a), (__m256i)(b))
@@ -65,14 +71,15 @@ INLINE ints add_quantized(ints sum, const char *quantized, ints w) {
 
 /* --- the quantisation of a row --- */
 
-/* `load_n` without a mask where n >= LANES: a masked load right after a store is slow. */
+/* Loads the first n numbers at p, zeros beyond: `load_n` without a mask where n >= LANES, since a masked load right
+ * after a store is slow. */
 INLINE vec load_some(const T *p, ptrdiff_t n) { return n >= LANES ? load(p) : load_n(p, n); }
 
 #define FINITE 0x7f800000 /* bits of |x| are below, unless x is infinite or NaN */
 #define NOTHING ((T)1e-30) /* a row without a larger |x| counts as zero; a bound up to this is none */
 #define TOP ((T)127) /* the largest quantised number */
 
-/* Returns the largest |x| of a row, as its bits. */
+/* Returns the bits of the largest |x| of a row of k numbers. */
 INLINE int32_t most_of(const T *x, ptrdiff_t k) {
 #if LANES > 1
     ints most = {0};
@@ -116,7 +123,7 @@ INLINE ints rounded(vec x) {
 #endif
 }
 
-/* Stores LANES quantised numbers in the form of the level. */
+/* Stores LANES quantised numbers in the form of the level, QUANTIZED_BYTES bytes each. */
 INLINE void store_quantized(ints quantized, char *to) {
 #if VNNI && ARM64
     const int16x4_t words = vmovn_s32((int32x4_t)quantized);
@@ -145,15 +152,15 @@ INLINE void store_quantized(ints quantized, char *to) {
 #endif
 }
 
-/* to = round(x * inverse); returns `scale`. */
+/* to = round(x * inverse), x (k); returns `scale`. */
 static T quantize_by(const T *x, ptrdiff_t k, T inverse, T scale, char *to) {
     for (ptrdiff_t i = 0; i < k; i += LANES)
         store_quantized(rounded(load_some(x + i, k - i) * inverse), to + i * QUANTIZED_BYTES);
     return scale;
 }
 
-/* Quantises a row that exceeds its bound, or has none, by its own largest |x|. A row that is not finite gets the scale
- * NaN, so that all its products are NaN. */
+/* to = x (k), quantised by its own largest |x|, whose bits are given; returns the scale. For a row that exceeds its
+ * bound, or has none. A row that is not finite gets the scale NaN, so that all its products are NaN. */
 static T quantize_beyond(const T *x, ptrdiff_t k, int32_t bits, char *to) {
     const T most = ((cast){.bits = bits}).x;
     if (bits >= FINITE) {

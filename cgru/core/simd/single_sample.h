@@ -54,16 +54,16 @@ INLINE void add_rows(const int width, const int chains, const T *a, ptrdiff_t K,
         }                                                                                                           \
     }
 
-/* The place of vector j of a part. */
+/* Returns the place of vector j of a part. */
 #define VECTOR(j) ((place){0, t, c + (j) * LANES, (j) < width - 1 ? LANES : left})
 
-/* sum = row[c...], a row of up numbers. */
+/* sum (width vectors) = row[c...], a row of up numbers. */
 INLINE void load_part(const int width, ptrdiff_t c, const T *row, vec *sum) {
     UNROLL(4)
     for (int j = 0; j < width; j++) sum[j] = load(row + c + j * LANES);
 }
 
-/* sum += a (K) W[:, c...] for packed W; unpacked W (`row` not zero) has been added by `add_unpacked`. */
+/* sum (width vectors) += a (K) W[:, c...] for packed W. Unpacked W (`row` not zero) was added by `add_unpacked`. */
 INLINE void add(const int width, ptrdiff_t c, const T *a, ptrdiff_t K, const cgru_matrix *W,
                 vec *sum) {
     if (!W->row) add_rows(width, 4, a, K, (const T *)W->data + c * K, sum);
@@ -189,8 +189,8 @@ INLINE void state_part(const int width, ptrdiff_t c, ptrdiff_t left, const cgru_
     }
 }
 
-/* One step: h becomes the next state. `work` is r * h | z | r_ | z_ | hh_, each of up numbers; the last three are
- * batched input projections in the row instead, if call->projections is set. */
+/* Runs one step: h becomes the next state. `fresh`: hp is zero. `work` is r * h | z | r_ | z_ | hh_, up numbers each;
+ * the last three are batched input projections in the row instead, if call->projections is set. */
 INLINE void step(const cgru_single_sample *single, ptrdiff_t t, const T *x, T *h, T *work, int fresh) {
     const ptrdiff_t u = single->call->u, up = single->call->up;
     const int is_unpacked = single->V[0].row && !fresh, after = resets_after(single->call);
@@ -223,12 +223,12 @@ static void run(const cgru_single_sample *single, ptrdiff_t first, ptrdiff_t sto
     }
 }
 
-/* One step without caches, h updated in place. */
+/* Runs one step of x (e) without caches; h (u) is updated in place. */
 static void single_step(const cgru_single_sample *single, const void *x, void *h, void *work) {
     run(single, 0, 1, x, h, work);
 }
 
-/* Steps `first` to `stop`; the row is h | work. */
+/* Runs steps `first` to `stop` on the row of the workspace, h | work. */
 static void single_forward(const cgru_single_sample *single, ptrdiff_t first, ptrdiff_t stop) {
     T *h = single->call->rows;
     run(single, first, stop, single->call->X.data, h, h + single->call->up);
@@ -256,7 +256,7 @@ INLINE void state_part_backward(const int width, ptrdiff_t c, ptrdiff_t left, co
     for (int j = 0; j < width; j++) state_gradient(call, VECTOR(j), sum[j], dh);
 }
 
-/* All steps backward, from the last one run: dh in the row becomes dL/dh0. V holds the transposes. The row is
+/* Runs all steps backward, from the last one run: dh in the row becomes dL/dh0. V holds the transposes. The row is
  * dh | dhh_ | dz_ | dr_ | dc. */
 static void single_backward(const cgru_single_sample *single, ptrdiff_t steps) {
     const cgru_call *call = single->call;

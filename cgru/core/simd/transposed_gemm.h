@@ -56,16 +56,18 @@ INLINE void transposed_tile(const int rows, const cgru_product *product, ptrdiff
     }
 }
 
-/* Tiles of 1, 2 and up to 4 rows as functions. */
+/* Computes `transposed_tile` with rows 1, a constant. */
 static void transposed_1(const cgru_product *product, ptrdiff_t row, ptrdiff_t count, ptrdiff_t column, T *tile) {
     transposed_tile(1, product, row, count, column, tile);
 }
 #if LANES > 1
+/* Computes `transposed_tile` with rows 2, a constant. */
 static void transposed_2(const cgru_product *product, ptrdiff_t row, ptrdiff_t count, ptrdiff_t column, T *tile) {
     transposed_tile(2, product, row, count, column, tile);
 }
 #endif
 #if LANES > 2
+/* Computes `transposed_tile` with rows 4, a constant. */
 static void transposed_4(const cgru_product *product, ptrdiff_t row, ptrdiff_t count, ptrdiff_t column, T *tile) {
     transposed_tile(4, product, row, count, column, tile);
 }

@@ -8,7 +8,7 @@
 /* Rows of `a` at a time; rows of W at a time, which are still in a cache for further rows of `a`. */
 enum { UNPACKED_ROWS = 4, CHUNK = 24 };
 
-/* How many rows of W are read together: numbers of `a`, the sums and a vector of W fill the registers. */
+/* Returns how many rows of W are read together: numbers of `a`, the sums and a vector of W fill the registers. */
 #define SIDE_BY_SIDE(rows) (ROWS > 4 ? ((rows) == 1 ? 16 : 24 / (rows)) : ((rows) == 1 ? 8 : 9 / (rows)))
 
 /* sums (chains x rows) += x (depth x rows) times n columns of `depth` rows of W. */
@@ -55,7 +55,7 @@ INLINE ptrdiff_t unpacked_rows(const int rows, const int chains, const int depth
     return k;
 }
 
-/* sums += a W, W (k, n). */
+/* sums (n columns in vectors, chains x rows in each) += a (rows, k) W (k, n), W with rows `ld` apart. */
 INLINE void unpacked_sums(const int rows, const int chains, const cgru_operand *a, const T *W, ptrdiff_t ld,
                           ptrdiff_t n, T *sums) {
     ptrdiff_t k = unpacked_rows(rows, chains, SIDE_BY_SIDE(rows), a, 0, W, ld, n, sums);
@@ -65,6 +65,7 @@ INLINE void unpacked_sums(const int rows, const int chains, const cgru_operand *
 
 typedef void unpacked_function(const cgru_operand *a, const T *W, ptrdiff_t ld, ptrdiff_t n, T *sums);
 
+/* Defines `unpacked_sums` of this size as the function `name`. */
 #define UNPACKED_OF(name, rows, chains)                                                                            \
     static void name(const cgru_operand *a, const T *W, ptrdiff_t ld, ptrdiff_t n, T *sums) { \
         unpacked_sums(rows, chains, a, W, ld, n, sums);                                                              \

@@ -24,11 +24,12 @@ INLINE vec square_root(vec x) {
 #endif
 }
 
-/* Vector j of array i before the step, and after it. */
+/* Loads vector j of array i before the step: 0 is p, then come the optimizer's states. */
 #define OLD(i) load_n((const T *)step->old[i] + j, left)
+/* Stores x as vector j of array i after the step. */
 #define UPDATED(i, x) store_n((T *)step->updated[i] + j, x, left)
 
-/* mean = mean_decay mean + (1 - mean_decay) p, of the parameters p from j on. */
+/* mean = mean_decay mean + (1 - mean_decay) p for `left` parameters p from j on: the exponential mean of a fit. */
 INLINE void update_mean(const cgru_optimizer_step *step, ptrdiff_t j, vec p, ptrdiff_t left) {
     const T keeps = (T)step->mean_decay, takes = (T)(1 - step->mean_decay);
     store_n((T *)step->updated_mean + j, keeps * load_n((const T *)step->mean + j, left) + takes * p, left);
@@ -41,7 +42,7 @@ INLINE void update_mean(const cgru_optimizer_step *step, ptrdiff_t j, vec p, ptr
         else steps(0, step, n); \
     }
 
-/* v = momentum v + g; p -= rate v, or with `nesterov` p -= rate (g + momentum v). */
+/* Updates n parameters: v = momentum v + g; p -= rate v, or with `nesterov` p -= rate (g + momentum v). */
 INLINE void sgd(const int follows, const cgru_optimizer_step *step, ptrdiff_t n) {
     const T momentum = (T)step->beta[0], rate = (T)step->rate, factor = (T)step->factor;
     for (ptrdiff_t j = 0; j < n; j += LANES) {
@@ -60,7 +61,7 @@ INLINE void sgd(const int follows, const cgru_optimizer_step *step, ptrdiff_t n)
 }
 STEP(sgd_step, sgd)
 
-/* p = decay p - rate mean / (sqrt(square) / root + epsilon), by the running means of g and of g^2. */
+/* Updates n parameters: p = decay p - rate mean / (sqrt(square) / root + epsilon), by running means of g and of g^2. */
 INLINE void adam(const int follows, const cgru_optimizer_step *step, ptrdiff_t n) {
     const T one = (T)(1 - step->beta[0]), two = (T)(1 - step->beta[1]), rate = (T)step->rate;
     const T factor = (T)step->factor, decay = (T)step->decay, root = (T)step->root, epsilon = (T)step->epsilon;
@@ -79,7 +80,7 @@ INLINE void adam(const int follows, const cgru_optimizer_step *step, ptrdiff_t n
 }
 STEP(adam_step, adam)
 
-/* v = momentum v + g / (sqrt(square) + epsilon); p = decay p - rate v, by the running mean of g^2. */
+/* Updates n parameters: v = momentum v + g / (sqrt(square) + epsilon); p = decay p - rate v; square is a running mean. */
 INLINE void rmsprop(const int follows, const cgru_optimizer_step *step, ptrdiff_t n) {
     const T momentum = (T)step->beta[0], two = (T)(1 - step->beta[1]), rate = (T)step->rate;
     const T factor = (T)step->factor, decay = (T)step->decay, epsilon = (T)step->epsilon;

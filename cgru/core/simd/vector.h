@@ -8,8 +8,11 @@ typedef T vec __attribute__((vector_size(LANES * sizeof(T))));
 typedef T unaligned __attribute__((vector_size(LANES * sizeof(T)), aligned(sizeof(T)), may_alias));
 typedef INT ints __attribute__((vector_size(LANES * sizeof(T))));
 typedef UINT uints __attribute__((vector_size(LANES * sizeof(T))));
+/* Returns the bits of a vec as integers. */
 #define BITS(x) ((ints)(x))
+/* Returns the vec that integers are the bits of. */
 #define NUMBERS(x) ((vec)(x))
+/* Returns a in lanes whose mask is all ones, b where it is zero. */
 #define SELECT(mask, a, b) NUMBERS((BITS(a) & (mask)) | (BITS(b) & ~(mask)))
 #else
 typedef T vec;
@@ -21,6 +24,7 @@ typedef union { T x; INT bits; } cast;
 #define SELECT(mask, a, b) ((mask) ? (a) : (b))
 #endif
 #define ZERO ((vec){0})
+/* Returns how many vectors n numbers take. */
 #define VECTORS_OF(n) (((n) + LANES - 1) / LANES)
 
 /* Returns the smaller of a and b. */
@@ -46,6 +50,7 @@ INLINE ptrdiff_t min(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
 #define EXCHANGED 1, 0
 #endif
 #if defined(__clang__)
+/* Returns the lanes of x and y in the order of an index list, those of y counted from LANES on. */
 #define SHUFFLE(x, y, ...) __builtin_shufflevector(x, y, __VA_ARGS__)
 #elif LANES > 1
 #define SHUFFLE(x, y, ...) __builtin_shuffle(x, y, (ints){__VA_ARGS__})
@@ -118,15 +123,15 @@ INLINE vec broadcast(T x) { return x - ZERO; }
 /* Returns sum + x w, x in all lanes. */
 INLINE vec add_product(vec sum, T x, vec w) { return fused(sum, broadcast(x), w); }
 
-/* load_n, store_n: the first n lanes, 0 < n <= LANES; lanes beyond are loaded as zero.
- * if_less: x < y ? a : b, lane by lane; b where one of them is NaN.
- * maximum: the larger of x and `low`; NaN where x is NaN.
- * scaled: x 2^n, for n an integer and x near 1. scaled_or_zero: the same, and zero where y < LOWEST. */
 #if BYTES == 64
 #if SIZE == 4
+/* Names the intrinsic of AVX-512 for vectors of T. */
 #define MM(name) _mm512_##name##_ps
+/* Returns the mask of the first n lanes. */
 #define MASK(n) ((__mmask16)((1u << (n)) - 1))
+/* Returns the mask of lanes with x < y, none where one is NaN. */
 #define LESS(x, y) _mm512_cmp_ps_mask((__m512)(x), (__m512)(y), _CMP_LT_OQ)
+/* Returns the mask of lanes without x < y, all where one is NaN. */
 #define AT_LEAST(x, y) _mm512_cmp_ps_mask((__m512)(x), (__m512)(y), _CMP_NLT_UQ)
 typedef __m512 native;
 #else
@@ -136,20 +141,26 @@ typedef __m512 native;
 #define AT_LEAST(x, y) _mm512_cmp_pd_mask((__m512d)(x), (__m512d)(y), _CMP_NLT_UQ)
 typedef __m512d native;
 #endif
+/* Loads the first n lanes, 0 < n <= LANES; lanes beyond are zero. */
 INLINE vec load_n(const T *p, ptrdiff_t n) { return (vec)MM(maskz_loadu)(MASK(n), p); }
 
+/* Stores the first n lanes, 0 < n <= LANES. */
 INLINE void store_n(T *p, vec x, ptrdiff_t n) { MM(mask_storeu)(p, MASK(n), (native)x); }
 
+/* Returns x < y ? a : b, lane by lane; b where one of them is NaN. */
 INLINE vec if_less(vec x, vec y, vec a, vec b) {
     return (vec)MM(mask_blend)(LESS(x, y), (native)b, (native)a);
 }
 
+/* Returns the larger of x and `low`; NaN where x is NaN. */
 INLINE vec maximum(vec x, vec low) { return (vec)MM(max)((native)low, (native)x); }
 
+/* Returns x 2^n, for n an integer and x near 1; zero where y < LOWEST. */
 INLINE vec scaled_or_zero(vec x, vec n, vec y) {
     return (vec)MM(maskz_scalef)(AT_LEAST(y, ZERO + LOWEST), (native)x, (native)n);
 }
 
+/* Returns x 2^n, for n an integer and x near 1. */
 INLINE vec scaled(vec x, vec n) { return (vec)MM(scalef)((native)x, (native)n); }
 #else
 #if BYTES == 32 && SIZE == 4

@@ -25,6 +25,7 @@ class RunningMeanVariance:
     """
 
     def __init__(self) -> None:
+        """Begin without rows."""
         self.n: float = 0  # the number of rows, or the sum of their weights in units of 2 ** `exponent`
         self.exponent: int | None = None
         self.largest = self.low = self.high = self.mean = self.deviation = np.zeros(0)

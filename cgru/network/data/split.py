@@ -25,7 +25,7 @@ def count_held_out(m: int, share: float) -> int:
 def draw_held_out(
     m: int, share: float, seed: Seed, classes: np.ndarray | None = None, groups: np.ndarray | None = None
 ) -> np.ndarray:
-    """Draw the samples to hold out, a `share` of m; return (m,) booleans, True for those held out.
+    """Return (m,) booleans, True for a `share` of samples drawn to hold out, stratified by class, or whole groups.
 
     The split is stratified by `classes` (m,), integers from 0 on. No class loses its last training sample where that
     can be avoided. With `groups` (m,), whole groups are held out; which ones does not depend on the order of the
@@ -65,7 +65,7 @@ def _keep_each_class(chosen: np.ndarray, classes: np.ndarray, order: np.ndarray)
 
 
 def _draw_groups(which: np.ndarray, share: float, seed: Seed, classes: np.ndarray | None) -> np.ndarray:
-    """Draw the groups to hold out; return (g,) booleans. `which` (m,) is the index of each sample's group.
+    """Return (g,) booleans, True for groups drawn to hold out; `which` (m,) is the index of each sample's group.
 
     Greedy: go through the groups in random order and take each that brings the held-out samples nearer to the `share`,
     of all samples and of each class. Of several such draws take the nearest.
@@ -80,6 +80,7 @@ def _draw_groups(which: np.ndarray, share: float, seed: Seed, classes: np.ndarra
         raise ValueError(f"groups: expected one at least that does not have all samples of a class, got none; {cure}")
 
     def distance(held: np.ndarray) -> np.ndarray:  # of held-out counts (..., classes) from the share
+        """Return the distance of held-out counts (..., classes) from the share, of all samples and of each class."""
         return np.abs(held.sum(axis=-1) / len(which) - share) + np.abs(held / total - share).mean(axis=-1)
 
     rng, draws = np.random.default_rng(seed), []

@@ -72,10 +72,7 @@ class Mapped(Data):
         return replace(self, **given)
 
     def parts(self, size: int, order: np.ndarray | None = None) -> Iterator[tuple[Data, np.ndarray]]:
-        """Read some batches of `size` samples at a time, in `order` or, without one, as they stand.
-
-        Yield them with their indices.
-        """
+        """Yield (some batches of `size` samples, read at once; indices in them), in `order` or as the samples stand."""
         most = self._at_once(size)
         for start in range(0, len(self), most):
             part = self[start : start + most] if order is None else self[order[start : start + most]]
@@ -106,6 +103,7 @@ class Batches:
     whole = in_memory = False
 
     def __init__(self, spec: DataSpec, given: Iterable[Any], name: str = "") -> None:
+        """Read and check the first batch of the iterable `given`; see the class for the arguments."""
         self.spec, self.given, self.name = spec, given, name
         self.changes: tuple[Callable[[Data], Data], ...] = ()
         iterator = iter(given)
@@ -210,7 +208,7 @@ def is_batch(given: Any) -> bool:
 
 
 def iterate_inputs(batches: Iterable[Any], *beside: Any) -> Iterator[tuple[Any, Any]]:
-    """Iterate over (X, lengths) of batches to predict, which may be X alone.
+    """Yield (X, lengths) of batches to predict, which may be X alone; ValueError for arguments `beside` them.
 
     ValueError where one of the arguments `beside` the batches is not None.
     """
@@ -259,6 +257,7 @@ def as_data(spec: DataSpec, X: Any, y: Any, lengths: Any = None, sample_weight: 
         raise ValueError(f"{name}sample_weight: expected shape {' or '.join(map(str, due))}, got {weights.shape}")
 
     def checked(data: Data) -> Data:
+        """Return a block of samples with its targets checked."""
         return check_targets(spec, (data.X, data.lengths), data.y, data.weights, name)
 
     data = Mapped(X, y, lengths, None, spec.per_step, weights, spec.steppers, (checked,))
@@ -275,7 +274,7 @@ def split_validation(
     per_class: np.ndarray | None = None,
     groups: Any = None,
 ) -> tuple[AnyData, AnyData | None]:
-    """Return the training samples and the validation samples; these are None where `validation` is None.
+    """Return (training samples, validation samples); the latter are None where `validation` is None.
 
     `validation` is a share, which is drawn from `data` by `seed` and keeps `groups` (m,) whole, or a set, which is
     checked and gets the weights `per_class` (k,).
@@ -328,7 +327,7 @@ APART = {
 def check_batches(
     settings: Settings, X: Any, y: Any, *, has_mean: bool = False, scheduled: bool = False, **apart: Any
 ) -> None:
-    """Raise ValueError where `settings`, or the arrays `apart` beside X and y, cannot be used with batches.
+    """Raise ValueError where `settings`, or the arrays `apart` beside X and y, cannot be used with batches (y None).
 
     X are batches where y is None; TypeError where X cannot be. `has_mean`: the network has its standardisation already.
     `scheduled`: the learning rate depends on the share of the fit that is done.
@@ -340,6 +339,7 @@ def check_batches(
     used["standardize"] = settings.standardize and not has_mean
 
     def again(trait: Trait) -> list[str]:  # the options in use that need more than one pass
+        """Return the names of options in use that have this trait: they need more than one pass over the batches."""
         return [name for name, option in OPTIONS.items() if option.traits & trait and used[name]]
 
     if validation is not None:

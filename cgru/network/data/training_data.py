@@ -85,7 +85,7 @@ class Data:
         return (self[start : start + size] for start in range(0, len(self), size))
 
     def parts(self, size: int, order: np.ndarray | None = None) -> Iterator[tuple[Data, np.ndarray]]:
-        """Yield samples to take batches of `size` from, with their order; here all samples in one part.
+        """Yield (samples to take batches of `size` from, their order); here all samples at once, in the given order.
 
         Without `order` samples come as they stand.
         """
@@ -156,7 +156,7 @@ class Data:
         return np.minimum(self.steps, outputs * chain.stride(self.steppers))
 
     def step_slices(self, k: int) -> Iterator[tuple[int, np.ndarray, Data]]:
-        """Cut the samples into slices of k steps; yield the first step, sample indices and `Data` of each slice.
+        """Cut the samples into slices of k steps; yield (first step, sample indices, `Data`) of each slice.
 
         A slice has the samples that reach its first step.
         """
@@ -196,7 +196,7 @@ def _lengths(steps: np.ndarray) -> np.ndarray | None:
 
 
 def check_inputs(spec: DataSpec, X: Any, lengths: Any, name: str = "") -> tuple[np.ndarray, np.ndarray | None]:
-    """Check X and lengths against `spec` and return both; TypeError or ValueError, with the prefix `name`.
+    """Return (X, lengths), checked against `spec`; TypeError or ValueError, with the prefix `name`.
 
     A list of arrays whose lengths differ is padded. NaN is allowed.
     """
@@ -245,9 +245,9 @@ def _is_ragged(X: Any, name: str) -> bool:
 
 
 def find_class_names(spec: DataSpec, X: Any, y: Any, lengths: Any) -> tuple[str, ...] | None:
-    """Return the class names: those of `spec`, else, where `y` are strings, the different strings in sorted order.
+    """Return the class names: those of `spec`, else the different strings of `y` in sorted order; None without any.
 
-    ValueError where their number is not that of the classes. `names` and values of `spec` have precedence.
+    ValueError where their number is not that of the classes. Where `spec` has `classes`, no names are taken from `y`.
     """
     strings = None if spec.class_names or spec.classes is not None or y is None else as_strings(y)
     if strings is None or not spec.predicts_one_class:
@@ -271,7 +271,7 @@ def check_data(spec: DataSpec, X: Any, y: Any, lengths: Any, sample_weight: Any 
 
 
 def finite_inputs(spec: DataSpec, X: Any, lengths: Any, name: str = "") -> tuple[np.ndarray, np.ndarray | None]:
-    """Check X and lengths like `check_inputs`, and that X is finite at real steps; ValueError without a loss."""
+    """Return (X, lengths), checked as by `check_inputs` and, with a loss, that X is finite at real steps."""
     if spec.loss is None:
         raise ValueError(f"layers: expected a Dense at the end for a loss, got {spec.layers[-1]!r}")
     X, lengths = check_inputs(spec, X, lengths, name)
@@ -319,9 +319,9 @@ def warn_of_axes(data: Data) -> None:
 
 
 def class_weights(spec: DataSpec, data: Data, class_weight: Any) -> np.ndarray | None:
-    """Return the weight of each class, (k,), of `class_weight`: a dict by numbers or names, or "balanced" over `data`.
+    """Return the weight of each class, (k,), of `class_weight`: None, a dict by numbers or names, or "balanced".
 
-    None stays None.
+    None stays None; "balanced" counts the classes in `data`.
     """
     if class_weight is None:
         return None

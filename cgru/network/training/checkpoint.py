@@ -78,6 +78,7 @@ class Checkpoint:
     """
 
     def __init__(self, path: Any, seconds: float, resume: bool, split_seed: np.random.SeedSequence) -> None:
+        """Check that `path` can be written, and read the checkpoint there if there is one; see the class for errors."""
         check_writable(path, KIND)
         self.path, self.seconds, self.split_seed = path, seconds, split_seed
         self.found: State | None = None
@@ -102,7 +103,7 @@ class Checkpoint:
                 raise ValueError(f"{another}: {name}: expected {due!r}, got {got!r}")
 
     def take_state(self, parameters: Arrays) -> State | None:
-        """Return the state in the file and forget it; ValueError where its parameters have other shapes than these."""
+        """Return the file's state, None without one, and forget it; ValueError if its parameters have other shapes."""
         found, self.found = self.found, None
         for moment in () if found is None else (found.now, found.best or found.now, *found.fallback):
             if _shapes(moment["parameters"]) != _shapes(parameters):
@@ -170,7 +171,7 @@ def _layer_text(layer: Layer) -> str:
 
 
 def _digests(data: Data, prefix: str = "") -> dict[str, str | None]:
-    """Return the dtype, shape and hash of X, y, lengths and weights as text, without padding."""
+    """Return dtype, shape and hash of X, y, lengths and weights as text, None for those not given; padding left out."""
     import hashlib  # here, since importing it takes a tenth of the package's import time
 
     digests, m = [hashlib.blake2b(digest_size=16) for _ in range(4)], 0
@@ -217,13 +218,14 @@ def _read_text(archive: Archive, arrays: Arrays | None = None) -> dict[str, Any]
     """Parse the JSON text of a checkpoint, and put the `arrays` in the places that name them."""
 
     def filled(entry: dict[str, Any]) -> Any:
+        """Return the array that an entry names; any other entry as it is."""
         return entry if arrays is None or entry.keys() != {"array"} else arrays[entry["array"]]
 
     return read_json(KIND, archive, filled)
 
 
 def _unpack_archive(archive: Archive) -> tuple[dict[str, Any], State, np.random.SeedSequence]:
-    """Return the settings, the state and the seed of the split in a checkpoint."""
+    """Return (settings, state, seed of the split) in a checkpoint."""
     found = _read_text(archive, {name: archive.read(name) for name in archive.headers.keys() - {KIND}})
     state = State(**found["state"])
     state.history, state.all_history = _history_from_table(state.history), _history_from_table(state.all_history)

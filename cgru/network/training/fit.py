@@ -51,6 +51,7 @@ class Fit:
     def __init__(
         self, model: Model, data: AnyData, held_out: AnyData | None, settings: Settings, shuffler: np.random.Generator
     ) -> None:
+        """Check and scale the data; `held_out` are the validation data, `shuffler` draws the order of samples."""
         check(settings, model, data)
         self.model, self.settings = model, settings
         self.metric_data = data if held_out is None else held_out  # the data for the metrics
@@ -83,7 +84,7 @@ class Fit:
         self.measured = model.mean, model.scale  # the standardisation that goes with the best parameters
 
     def __call__(self, fresh: bool, checkpoint: Checkpoint | None) -> History:
-        """Train and return the history; on any exception, put the best parameters so far in place first.
+        """Train and return the history; on any exception, first put the best parameters so far in place.
 
         `fresh`: the head's parameters are new, and so are not in the units of y.
         """
@@ -197,7 +198,7 @@ class Fit:
 
     @contextmanager
     def _head_scaled(self, fresh: bool, resumed: bool) -> Iterator[None]:
-        """Within the context, let the head predict scaled targets; afterwards, let it predict in the units of y.
+        """Within the context, the head predicts scaled targets (a `fresh` one does already); afterwards y in its units.
 
         The parameters of a `fresh` head, and those that come from a checkpoint, are scaled already.
         """
@@ -279,7 +280,7 @@ class Fit:
         )  # fmt: skip
 
     def _resume(self, found: State) -> None:
-        """Continue from the state of a checkpoint."""
+        """Continue from the state of a checkpoint: parameters, generators, histories, best parameters."""
         model = self.model
         for generator, state in zip(self._generators(), found.generators, strict=True):
             generator.state = state
@@ -333,7 +334,7 @@ class Fit:
         return Epoch(number, self.epochs, loss, accuracy, *scored, rate, seconds, metrics, skipped)
 
     def _epoch_parts(self, number: int) -> Iterator[tuple[Data, np.ndarray, list[float]]]:
-        """Iterate over the data of an epoch: samples, their order, and the share of the fit done before each update."""
+        """Yield (data, order of their samples, share of the fit done before each update) for the parts of an epoch."""
         batches, order = 0, self._order() if self.data.whole else None
         for part, places in self.data.parts(self.batch_size, order):
             fractions = self._fractions(part, places, number - 1, batches)
@@ -381,7 +382,7 @@ class Fit:
 
 
 def scores(model: Model, data: AnyData, each: bool = False) -> tuple[float, float | None, np.ndarray | None]:
-    """Return the loss, the accuracy and with `each` the loss of each row on `data`; `stateful` layers are reset."""
+    """Return (loss, accuracy or None, with `each` the loss of each row) on `data`; `stateful` layers are reset."""
     if each or not compiles(model):
         return loop.scores(model, data, each)
     return *Engine(model, data, data, 0, None).scores(), None
@@ -420,7 +421,7 @@ def check(settings: Settings, model: Model, data: AnyData) -> None:
 
 
 def _snapshot_dict(kept: Snapshot, measured: tuple[np.ndarray | None, np.ndarray | None]) -> dict[str, Any]:
-    """Return parameters, optimizer's state and standardisation as a dict for a checkpoint."""
+    """Return parameters, optimizer's state and the standardisation `measured` as a dict for a checkpoint."""
     mean, scale = measured
     return {"parameters": kept.parameters, "optimizer_state": kept.optimizer_state, "mean": mean, "scale": scale}
 

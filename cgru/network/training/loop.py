@@ -41,7 +41,7 @@ class Snapshot:
 
     @classmethod
     def of(cls, model: Model) -> Snapshot:
-        """Copy the current parameters and optimizer's state of `model`."""
+        """Return copies of the current parameters and optimizer's state of `model`."""
         parameters = {key: array.copy() for key, array in model.parameters().items()}
         return cls(model, parameters, copy.deepcopy(model.carried))
 
@@ -72,6 +72,7 @@ class Loop(Updater):
     """The updater in Python. Updates change the model's own arrays, and each update reads the model's settings anew."""
 
     def __init__(self, model: Model, *how: Any) -> None:
+        """Update the model itself; `how` are the other arguments of `Updater`."""
         super().__init__(model, *how)
         self.row = 0
         # With `average`, within an epoch: the number of updates and the running mean of each parameter, by its key.
@@ -80,7 +81,7 @@ class Loop(Updater):
         self.keep()
 
     def epoch(self, parts: Parts, row: int = 0) -> Updates:
-        """Make an update for each batch of each part, with `truncate` for each slice of steps of a batch.
+        """Make an update for each batch of each part of the data, with `truncate` for each slice of its steps.
 
         `row` is how many updates in a row were left out just before.
         """
@@ -138,7 +139,7 @@ class Loop(Updater):
             self.model.carried[OF_FIT] = self.left
 
     def scores(self) -> tuple[float, float | None]:
-        """Return the loss and the accuracy on the held-out samples."""
+        """Return (loss, accuracy) on the held-out samples; accuracy None for a loss without classes."""
         return scores(self.model, self.held_out)[:2]
 
     def largest(self) -> float:
@@ -174,7 +175,7 @@ class Loop(Updater):
         yield BatchSlice(last, states, np.arange(len(batch)), before.steps == 0)
 
     def _step(self, batch_slice: BatchSlice, fraction: float) -> tuple[float, float | None]:
-        """Make the update of a slice and return its loss and hits, the weight of right predictions.
+        """Make the update of a slice; return (its loss, weight of right predictions or None).
 
         Nothing is changed where all weights are 0, or loss or gradient are not finite.
         """
@@ -206,7 +207,7 @@ class Loop(Updater):
         return loss, judge.hits(A, Y, batch.rows(batch.weights))
 
     def _forward(self, batch_slice: BatchSlice) -> tuple[list[Pass], np.ndarray, np.ndarray | None]:
-        """Run the layers below the head; return their passes, the head's input and its lengths.
+        """Run the layers below the head; return their passes, the head's input and its lengths (None: no padding).
 
         The slice's states become those after its last step.
         """
@@ -251,7 +252,7 @@ class Loop(Updater):
 
 
 def scores(model: Model, data: Data, rows: bool = False) -> tuple[float, float | None, np.ndarray | None]:
-    """Return the loss, the accuracy and with `rows` the loss of each row on `data`; `stateful` layers are reset."""
+    """Return (loss, accuracy or None, with `rows` the loss of each row) on `data`; `stateful` layers are reset."""
     judge, each, loss, right, weight = losses.named(model.loss).scored, [], 0.0, 0.0, 0.0
     size = max(1, 1024 * 1024 // max(1024, data.extent[1]))  # fewer samples where they are long, to bound memory
     model.reset_states()

@@ -35,7 +35,7 @@ class TargetScaling:
 
     @classmethod
     def of(cls, head: Dense, loss: Loss, data: Data) -> TargetScaling:
-        """Measure the scaling of the targets in `data`; ValueError where `head` or `loss` cannot be trained on it."""
+        """Return the scaling of the targets in `data`; ValueError where `head` or `loss` cannot be trained on it."""
         if ours(head.activate) is not identity:
             due = 'False without a head with activate="identity"'
             raise ValueError(f"standardize_targets: expected {due}, got True for {name_of(head.activate)}")

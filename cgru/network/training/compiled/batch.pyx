@@ -8,6 +8,7 @@ from cgru.network.training.compiled.stage cimport assign
 
 
 cdef Py_ssize_t *_take_integers(Arena *arena, Py_ssize_t n) noexcept:
+    """Hand out memory for n integers."""
     return <Py_ssize_t *>assign(arena, n, sizeof(Py_ssize_t))
 
 
@@ -19,7 +20,7 @@ cdef void plan_batch(Batch *batch, Arena *arena, Py_ssize_t m, Py_ssize_t steps)
 
 
 cdef void arrange_rows(Batch *batch, const Samples *samples, const Py_ssize_t *order, Py_ssize_t m) noexcept nogil:
-    """Set the rows of a batch from the m sample indices in `order`; sort them by length where lengths differ.
+    """Set the rows of a batch to the samples order[0] to order[m - 1]; sort them by length where lengths differ.
 
     The sort is a stable counting sort, the longest first.
     """
@@ -55,7 +56,7 @@ cdef const Py_ssize_t *_set_running(const Py_ssize_t *length, Py_ssize_t m, Py_s
 
 
 cdef const Piece *output_piece(Stage *stage) noexcept nogil:
-    """Return the piece of a stage's outputs, which the next stage runs: its own piece unless it changes the steps."""
+    """Set and return the piece of a stage's outputs, which the next stage runs; its own piece if it keeps the steps."""
     cdef Py_ssize_t i
     cdef Piece *to = &stage.output_piece
     if stage.lengths == NULL:
@@ -69,7 +70,7 @@ cdef const Piece *output_piece(Stage *stage) noexcept nogil:
 
 
 cdef void cut_piece(Batch *batch, Py_ssize_t steps) noexcept nogil:
-    """Set the piece from the rows' `start` and `length`; it has the rows with at least one step.
+    """Set the piece from the rows' `start` and `length`: the rows with a step, `steps` long or (0) as the longest.
 
     `steps` is the piece's number of steps; 0: that of the longest row.
     """
@@ -92,7 +93,7 @@ cdef Py_ssize_t steps_before(Py_ssize_t whole, Py_ssize_t last, Py_ssize_t strid
 
 
 cdef void set_steps(Batch *batch, Py_ssize_t first, Py_ssize_t most, Py_ssize_t last, Py_ssize_t stride) noexcept nogil:
-    """Select up to `most` steps of each row from `first` on, of those before its `last`, rounded up to `stride`."""
+    """Set `start` and `length` of each row: up to `most` steps from `first` on, of those before the sample's `last`."""
     cdef Py_ssize_t i
     for i in range(batch.piece.slots):
         batch.start[i] = first
@@ -100,11 +101,12 @@ cdef void set_steps(Batch *batch, Py_ssize_t first, Py_ssize_t most, Py_ssize_t 
 
 
 cdef inline void _swap_with_previous(Py_ssize_t *column, Py_ssize_t j) noexcept nogil:
+    """Swap entries j - 1 and j of an array."""
     column[j - 1], column[j] = column[j], column[j - 1]
 
 
 cdef void set_last_steps(Batch *batch, Py_ssize_t most, Py_ssize_t stride) noexcept nogil:
-    """Select the last steps of each row, up to `most`, from a multiple of `stride` on; sort rows by their number."""
+    """Set `start` and `length` of each row to its last steps, up to `most`; sort the rows, the longest first."""
     cdef Py_ssize_t i, j
     for i in range(batch.piece.slots):
         batch.start[i] = steps_before(batch.whole[i], most, stride)

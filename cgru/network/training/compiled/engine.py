@@ -32,6 +32,7 @@ class Engine(Updater):
     """
 
     def __init__(self, model: Model, data: Data, *how: Any) -> None:
+        """Compile a program for the data; `how` are the other arguments of `Updater`."""
         super().__init__(model, *how)
         X = data.first.X
         self.e = X.shape[2] if X.ndim == 3 else 0
@@ -55,7 +56,7 @@ class Engine(Updater):
         return min(m, max(least, min(most, SCORED // steps))), steps, steps
 
     def _make_room(self, **pieces: tuple[int, int, int]) -> None:
-        """Create the program anew where its memory is too small for `pieces`: (samples, steps, steps of a sample)."""
+        """Compile the program anew where its memory is too small for `pieces`: (samples, steps, steps of a sample)."""
         due = self.room | {kind: _joint_size(self.room[kind], piece) for kind, piece in pieces.items()}
         if due == self.room:
             return
@@ -82,7 +83,7 @@ class Engine(Updater):
         return self.sources[kind][1]
 
     def epoch(self, parts: Parts, row: int = 0) -> Updates:
-        """Make an update for each batch of each part, with `truncate` for each slice of steps of a batch.
+        """Make an update for each batch of each part of the data, with `truncate` for each slice of its steps.
 
         `row` is how many updates in a row were left out just before.
         """
@@ -99,7 +100,7 @@ class Engine(Updater):
         return Updates(*self._means(sums[:3]), None, *map(int, sums[3:]))
 
     def scores(self) -> tuple[float, float | None]:
-        """Return the loss and the accuracy on the held-out samples."""
+        """Return (loss, accuracy) on the held-out samples; accuracy None for a loss without classes."""
         self.model.reset_states()
         sums = np.zeros(3)
         for part, _ in self.held_out.parts(self._scored(self.held_out)[0]):
@@ -108,7 +109,7 @@ class Engine(Updater):
         return self._means(sums)
 
     def _means(self, sums: np.ndarray) -> tuple[float, float | None]:
-        """Return mean loss and accuracy; `sums` are of weights, weighted losses, and weights of right outputs."""
+        """Return (mean loss, accuracy or None) from sums: of weights, weighted losses, and weights of right outputs."""
         weight, loss, right = sums.tolist()
         return loss / weight, right / weight if losses.classifies(self.model.loss) else None
 
@@ -117,7 +118,7 @@ class Engine(Updater):
         return self.weights.largest()
 
     def keep(self) -> None:
-        """Save the current parameters and the optimizer's state for `restore`."""
+        """Save the current parameters and the optimizer's state, for `restore`, within the program."""
         self.weights.keep()
         self.kept = True
 
@@ -142,7 +143,7 @@ class Engine(Updater):
 
 
 def _joint_size(room: tuple[int, int, int], piece: tuple[int, int, int]) -> tuple[int, int, int]:
-    """Return the memory size for `room` and `piece`; for `piece` alone where both together would take more than twice.
+    """Return the (samples, steps, steps of a sample) that hold `room` and `piece`, or `piece` if both take too much.
 
     That is where one has many samples and the other many steps.
     """

@@ -41,13 +41,13 @@ cdef void draw_mask(bitgen_t *random, double rate, double below, double above, v
 
 
 cdef inline floating _combine_numbers(int how, floating a, floating b) noexcept nogil:
-    """Return a + b, a * b, a / 2 or a."""
+    """Return a + b, a * b, a / 2 or a, as `how` says: ADD, MULTIPLY, HALVE or COPY."""
     return a + b if how == ADD else a * b if how == MULTIPLY else a / 2 if how == HALVE else a
 
 
 cdef void _combine_step(int how, cgru_array a, cgru_array b, cgru_array to, Py_ssize_t t, Py_ssize_t rows, Py_ssize_t n,
                         floating kind) noexcept nogil:
-    """Combine step t of two arrays; in lanes, swap rows and columns, so that the inner loop is contiguous."""
+    """Write step t of two arrays, combined as `how` says, to `to`; `kind` only chooses the dtype."""
     cdef const floating *x
     cdef const floating *y
     cdef floating *z
@@ -71,7 +71,7 @@ cdef void _combine_step(int how, cgru_array a, cgru_array b, cgru_array to, Py_s
 
 cdef void combine(int how, cgru_array a, cgru_array b, cgru_array to, const Piece *piece, bint each, Py_ssize_t n,
                   int size) noexcept nogil:
-    """Set `to` to a + b, a * b, a / 2 or a, elementwise, as `how` says."""
+    """Write a + b, a * b, a / 2 or a to `to`, as `how` says, at all steps of a piece, or once if not at `each`."""
     cdef Py_ssize_t t
     for t in range(piece.s if each else 1):
         if size == 4:
@@ -81,7 +81,7 @@ cdef void combine(int how, cgru_array a, cgru_array b, cgru_array to, const Piec
 
 
 cdef cgru_array input_as_rows(Stage *stage, const Piece *piece) noexcept nogil:
-    """Return the input of a stage as (s, m, n); transpose it first, in `stage.X`, where it is in lanes."""
+    """Return a stage's input as (s, m, n); where samples are in lanes, copy it so and set `stage.X` to the copy."""
     if in_lanes(stage.X):
         combine(COPY, stage.X, stage.X, time_major(stage.X_as_rows, stage.n, piece.m), piece, stage.steps_in, stage.n,
                 stage.k.size)
@@ -91,7 +91,7 @@ cdef cgru_array input_as_rows(Stage *stage, const Piece *piece) noexcept nogil:
 
 cdef void copy_row(cgru_array source, Py_ssize_t i, Py_ssize_t t, cgru_array to, Py_ssize_t row, Py_ssize_t step,
                    Py_ssize_t n, int size) noexcept nogil:
-    """Copy the n numbers of row i at step t to `row` and `step` of `to`; zeros where `source` has no data."""
+    """Copy the n numbers of step t of row i to step `step` of `row` of `to`; zeros where `source` has no data."""
     cdef const char *x = <const char *>source.data + (i * source.sample + t * source.step) * size
     cdef char *z = <char *>to.data + (row * to.sample + step * to.step) * size
     cdef Py_ssize_t _c
@@ -115,7 +115,7 @@ cdef void add_to(void *to, const void *a, Py_ssize_t n, int size) noexcept nogil
 
 
 cdef double _largest_of(const floating *a, Py_ssize_t n) noexcept nogil:
-    """Return the largest magnitude; NaN where a number is NaN."""
+    """Return the largest magnitude of n numbers; NaN where one is NaN."""
     cdef floating most = 0
     cdef Py_ssize_t j
     for j in range(n):
@@ -133,6 +133,7 @@ cdef double largest_magnitude(const void *a, Py_ssize_t n, int size) noexcept no
 
 cdef void _clip_rows(const floating *x, Py_ssize_t sample, const floating *scale, const floating *shift, floating low,
                      floating high, floating *to, Py_ssize_t rows, Py_ssize_t n) noexcept nogil:
+    """Write `scale_clip` in one dtype."""
     cdef Py_ssize_t i, c
     cdef floating y
     for i in range(rows):
@@ -193,6 +194,7 @@ cdef inline floating _penalty_gradient(floating x, floating l1, floating l2) noe
 
 
 cdef void _penalise_numbers(const floating *a, double l1, double l2, floating *g, Py_ssize_t n) noexcept nogil:
+    """Add the gradient of l1 sum |a| + l2 sum a^2 to g, n numbers, in one dtype."""
     cdef Py_ssize_t j
     for j in range(n):
         g[j] += _penalty_gradient(a[j], <floating>l1, <floating>l2)
@@ -208,6 +210,7 @@ cdef void penalise(const void *a, double l1, double l2, void *g, Py_ssize_t n, i
 
 cdef void _penalise_step(cgru_array a, double l1, double l2, cgru_array g, Py_ssize_t t, Py_ssize_t rows, Py_ssize_t n,
                          floating kind) noexcept nogil:
+    """Add the gradient of the penalty of step t to g, for `rows` rows of n numbers; `kind` only chooses the dtype."""
     cdef const floating *x
     cdef floating *d
     cdef Py_ssize_t i, c
@@ -220,7 +223,7 @@ cdef void _penalise_step(cgru_array a, double l1, double l2, cgru_array g, Py_ss
 
 cdef void penalise_piece(cgru_array a, double l1, double l2, cgru_array g, const Piece *piece, bint each, Py_ssize_t n,
                          int size) noexcept nogil:
-    """Add the gradient of l1 sum |a| + l2 sum a^2 to g, for outputs a of a piece."""
+    """Add the gradient of l1 sum |a| + l2 sum a^2 to g, for outputs a of a piece, at `each` step or once a sample."""
     cdef Py_ssize_t t
     for t in range(piece.s if each else 1):
         if size == 4:

@@ -91,7 +91,7 @@ cdef inline Py_ssize_t _count_rows(Py_ssize_t m, Py_ssize_t s, bint each) noexce
 
 
 cdef void plan_plain(Stage *stage, Arena *arena, Size size) noexcept:
-    """Assign the memory of a stage; `size` is that of its outputs."""
+    """Assign the memory of a stage, from `arena`; `size` is that of its outputs."""
     cdef int bytes = stage.k.size
     cdef Py_ssize_t numbers = (size.many if stage.steps_out else size.m) * stage.u
     stage.out = assign(arena, numbers, bytes)
@@ -472,7 +472,7 @@ cdef Py_ssize_t _count_blocks(const Stage *stage, const Piece *piece) noexcept n
 
 
 cdef void _rows_of_block(const Work *work, Py_ssize_t part, Py_ssize_t *row, Py_ssize_t *rows) noexcept nogil:
-    """Set `row` and `rows` to the first row of block `part` and how many rows it has."""
+    """Set `row` and `rows` to the first row of block number `part` and how many rows the block has."""
     cdef const Piece *piece = work.piece
     if _blocks_are_steps(work.stage, piece):
         row[0], rows[0] = part * piece.m, rows_at(piece, True, part)
@@ -482,7 +482,7 @@ cdef void _rows_of_block(const Work *work, Py_ssize_t part, Py_ssize_t *row, Py_
 
 
 cdef void _compute_block(void *given, Py_ssize_t part) noexcept nogil:
-    """Compute the product, and the loss where there is one, for the rows of block `part`."""
+    """Compute the product, and the loss if there is one, of block number `part` of a Work; the callback of `share`."""
     cdef Work *work = <Work *>given
     cdef const cgru_kernels *k = work.stage.k
     cdef Py_ssize_t row = 0, rows = 0
@@ -502,7 +502,7 @@ cdef void _compute_block(void *given, Py_ssize_t part) noexcept nogil:
 
 
 cdef cgru_matrix _step_in_lanes(cgru_matrix rows, cgru_array lanes, Py_ssize_t t, int size) noexcept nogil:
-    """Return a matrix of step t in lanes whose row numbers are t m + i, as those of (s, m, n) are."""
+    """Return step t of `lanes` as a matrix whose rows count from t m on, as those of (s, m, n) do."""
     if rows.data == NULL:
         return rows
     return cgru_matrix(<const char *>lanes.data + t * (lanes.step - lanes.column) * size, 1, lanes.column)
@@ -530,7 +530,7 @@ cdef Py_ssize_t _packed_size(const Stage *stage) noexcept nogil:
 
 
 cdef Py_ssize_t plain_workspace(const Stage *stage, Py_ssize_t m, Py_ssize_t s, bint back) noexcept:
-    """Return the numbers of workspace for a piece of m rows and s steps, with `back` also in the backward pass."""
+    """Return the numbers of workspace that a stage takes for m rows and s steps; `back`: also for the backward pass."""
     cdef Piece piece
     cdef cgru_call call
     cdef Py_ssize_t parts, room
@@ -547,7 +547,7 @@ cdef Py_ssize_t plain_workspace(const Stage *stage, Py_ssize_t m, Py_ssize_t s, 
 
 
 cdef Work _product_work(Stage *stage, const Piece *piece, cgru_array X, bint back, cgru_call *call) noexcept nogil:
-    """Prepare X W + b, or with `back` X W^T: pack the weights; the caller sets where the result goes."""
+    """Return the work X W + b, or with `back` X W^T, with packed weights; the caller sets where the result goes."""
     cdef const cgru_kernels *k = stage.k
     cdef cgru_matrix W = cgru_matrix(stage.W, stage.u, 1), b = cgru_matrix(stage.b, stage.u, 1)
     cdef Py_ssize_t n = stage.u if back else stage.n, u = stage.n if back else stage.u
@@ -578,7 +578,7 @@ cdef int _dense_forward(Stage *stage, const Piece *piece) except -1 nogil:
 
 
 cdef cgru_loss _activation_criterion(const Stage *stage, Py_ssize_t u) noexcept nogil:
-    """Return the loss of an activation without a loss, over u columns."""
+    """Return the `cgru_loss` that computes an activation of u columns, without a loss."""
     cdef cgru_loss loss
     memset(&loss, 0, sizeof(cgru_loss))
     loss.kind, loss.activate, loss.k = CGRU_NO_LOSS, stage.activate, u
@@ -587,7 +587,7 @@ cdef cgru_loss _activation_criterion(const Stage *stage, Py_ssize_t u) noexcept 
 
 
 cdef void _compute_in_workspace(Stage *stage, const Piece *piece, Work *work) noexcept nogil:
-    """Run the work; the workspace behind the packed weights is for losses and the criterion."""
+    """Run the work, its losses in the workspace behind the packed weights."""
     cdef Py_ssize_t parts = _count_blocks(stage, piece)
     cdef char *free = <char *>stage.scratch + _packed_size(stage) * stage.k.size
     work.value, work.right = <double *>free, <double *>free + parts
@@ -609,7 +609,7 @@ cdef int _dense_backward(Stage *stage, const Piece *piece) except -1 nogil:
 # --- elementwise ---
 
 cdef Work _activation_work(Stage *stage, const Piece *piece) noexcept nogil:
-    """Prepare the activation of the rows of X."""
+    """Return the work that activates the rows of X; the caller sets where the result goes."""
     cdef Work work = _new_work(stage, piece)
     work.loss = _activation_criterion(stage, stage.n)
     work.loss.Z = cgru_matrix(stage.X.data, stage.X.sample, 1)
@@ -685,7 +685,7 @@ cdef int _elementwise_backward(Stage *stage, const Piece *piece) except -1 nogil
 
 cdef int head_forward(Stage *stage, const Piece *piece, const cgru_loss *loss, bint back, double *value,
                       double *right) except -1 nogil:
-    """Compute Z = X W + b, the loss of activate(Z) against the targets, and with `back` dL/dZ in the place of Z.
+    """Compute Z = X W + b and the loss of activate(Z), into `value` and `right`; with `back` dL/dZ in the place of Z.
 
     `value` is set to the loss, `right` to the weight of right classes.
     """
@@ -723,7 +723,7 @@ cdef cgru_call _sums_call(const Stage *stage, const Piece *piece) noexcept nogil
 
 
 cdef Work _lanes_work(Stage *stage, const Piece *piece, bint back) noexcept nogil:
-    """Prepare X W + b, or with `back` dZ W^T, where samples are in the lanes."""
+    """Return the work X W + b, or with `back` dX = dZ W^T, where samples are in the lanes."""
     cdef Work work = _new_work(stage, piece)
     cdef cgru_array Z = time_major_array(stage.Z, stage.u, piece.m, stage.X.column)
     work.batch_linear.W = cgru_matrix(stage.W, 1, stage.u) if back else cgru_matrix(stage.W, stage.u, 1)

@@ -108,7 +108,7 @@ cdef class Program:
         self._assign_memory(&arena, scratch)
 
     cdef int _load_loss(self, loss, Py_ssize_t outputs) except -1:
-        """Set the code of the loss, its parameters, and its outputs for a target."""
+        """Set the code of the loss, its parameters, its outputs for a target, and the values that a row averages."""
         cdef cnp.ndarray numbers = np.array(loss.scored.numbers + loss.numbers, np.float64)
         self.memory.append(numbers)
         self.loss, self.ways, self.numbers[0] = loss.code, loss.outputs, <double *>cnp.PyArray_DATA(numbers)
@@ -143,14 +143,14 @@ cdef class Program:
         return 0
 
     cdef int _add_generator(self, layer, draws, each_step) except -1:
-        """Add the generator of a layer or cell that `draws`; note whether it draws for `each_step`."""
+        """Add the generator of a layer or cell that `draws` masks; note whether it draws for `each_step`."""
         if draws:
             self.generators.append(layer.np_rng)
             self.draws = self.draws or bool(each_step)
         return 0
 
     cdef int _set_parameters(self, Stage *stage, Py_ssize_t i, layer) except -1:
-        """Set where stage i finds each of its parameters, and what each is."""
+        """Set where stage i finds each parameter of `layer`, and which GRU and place it has there."""
         cdef Parameter *parameter
         for name, array in layer.p.items():
             parameter = &stage.parameter[stage.parameters]
@@ -163,7 +163,7 @@ cdef class Program:
         return 0
 
     cdef int _set_sizes(self, tuple batch, tuple scored, Py_ssize_t steps) except -1:
-        """Set the largest size of each stage's inputs, and of the last stage's outputs."""
+        """Set the largest (rows, steps) of each stage's inputs and of the outputs, for training and scoring."""
         cdef Py_ssize_t s = batch[1], t = scored[1], i
         cdef Stage *stage
         for i in range(self.count + 1):
@@ -188,7 +188,7 @@ cdef class Program:
         return most
 
     cdef int _assign_memory(self, Arena *arena, Py_ssize_t scratch) except -1:
-        """Assign memory to all stages and to the batch, or count it where the arena has no base."""
+        """Assign memory to all stages and to the batch; if the arena has no base, only count it there."""
         cdef Py_ssize_t i, most = 0, u = self.stages[self.count - 1].u
         cdef Size *size = self.sizes
         cdef Size last = size[self.count]
@@ -337,7 +337,7 @@ cdef class Program:
         return 0
 
     cdef int _update(self, const Samples *samples, double rate) except -1 nogil:
-        """Make the update of a piece; none where all weights are 0.
+        """Make the update of a piece, unless all weights are 0; return 0, LOSS_NOT_FINITE or LEFT_OUT.
 
         Return LOSS_NOT_FINITE or, where a gradient is not finite, LEFT_OUT; parameters are unchanged then.
         """
@@ -357,7 +357,7 @@ cdef class Program:
 
     def epoch(self, Source source not None, const Py_ssize_t[::1] order, Py_ssize_t size, Py_ssize_t truncate,
               const double[::1] rates, double[::1] sums, bint begins=True):
-        """Make the updates of an epoch, or of a part of one.
+        """Make the updates of an epoch, or of a part of one; add to `sums`; return None, or what failed.
 
         Args:
             source: the samples.
@@ -404,7 +404,7 @@ cdef class Program:
 
     cdef int _epoch(self, const Samples *samples, const Py_ssize_t *order, Py_ssize_t m, Py_ssize_t size,
                     Py_ssize_t truncate, const double *rates, Totals *totals) except -1 nogil:
-        """Make all updates; return whether the fit diverges."""
+        """Make all updates of the m samples in `order`; return 1 if the fit diverges, else 0."""
         cdef Py_ssize_t first = 0, at, steps = samples.s if self.draws else 0
         while first < m:
             arrange_rows(&self.batch, samples, order + first, min(size, m - first))
@@ -445,7 +445,7 @@ cdef class Program:
         return 0
 
     cdef int _step(self, const Samples *samples, const double *rates, Totals *totals) except -1 nogil:
-        """Make an update and add its figures to the totals; return whether the fit diverges."""
+        """Make the update of a piece and add its figures to the totals; return 1 if the fit diverges, else 0."""
         cdef int how = self._update(samples, rates[totals.updates])
         if how == LOSS_NOT_FINITE:
             return 1

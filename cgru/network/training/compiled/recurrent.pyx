@@ -28,7 +28,7 @@ cdef dict MERGES = {None: ONE, "concat": CONCAT, "sum": SUM, "mean": MEAN, "mul"
 # --- setting up ---
 
 cdef int make_recurrent(Stage *stage, list layers, str merge, bint steps_out) except -1:
-    """Set up a stage of one or two `GRU`, without its memory."""
+    """Set up a stage of one or two `GRU`, without its memory; `steps_out`: outputs are at all steps."""
     cdef Recurrent *part
     cdef Py_ssize_t u
     stage.forward, stage.backward = forward_recurrent, backward_recurrent
@@ -54,7 +54,7 @@ cdef int make_recurrent(Stage *stage, list layers, str merge, bint steps_out) ex
 
 
 cdef void plan_recurrent(Stage *stage, Arena *arena, Size size, bint carries) noexcept:
-    """Assign the memory of a stage; with `carries`, or for `stateful` cells, also that of carried states."""
+    """Assign the memory of a stage, from `arena`; with `carries`, or if it is `stateful`, also for carried states."""
     cdef Py_ssize_t e = stage.n, u, place, outputs = size.many if stage.steps_out else size.m
     cdef int bytes = stage.k.size, i
     cdef Recurrent *part
@@ -92,7 +92,7 @@ cdef void plan_recurrent(Stage *stage, Arena *arena, Size size, bint carries) no
 
 
 cdef Py_ssize_t recurrent_workspace(const Stage *stage, Py_ssize_t m, Py_ssize_t s, bint back) noexcept:
-    """Return the numbers of workspace for a piece of m rows and s steps, with `back` also in the backward pass."""
+    """Return the numbers of workspace that a stage takes for m rows and s steps; `back`: also for the backward pass."""
     cdef Py_ssize_t most = 0
     cdef cgru_call call
     cdef int i
@@ -123,7 +123,7 @@ cdef Py_ssize_t wanted_column(Stage *stage, const Piece *piece) noexcept nogil:
 
 
 cdef cgru_call _call_of(const Stage *stage, const Recurrent *part, const Piece *piece) noexcept nogil:
-    """Return the arguments of one GRU for a piece: its sizes and recurrent dropout masks."""
+    """Return the call of one GRU for a piece: its sizes and recurrent dropout masks, without arrays."""
     cdef cgru_call call = part.call
     call.m, call.s, call.running = piece.m, piece.s, piece.running
     if part.recurrent_dropout and piece.training:
@@ -251,7 +251,7 @@ cdef void _draw_masks(Stage *stage, Recurrent *part, const Piece *piece) noexcep
 
 cdef void _apply_input_mask(const Stage *stage, const Recurrent *part, const Piece *piece, cgru_array a,
                             cgru_array to) noexcept nogil:
-    """Set `to` = a * mask, (m, e), the same at each step."""
+    """Write a times the dropout mask (m, e), the same at each step, to `to`."""
     combine(MULTIPLY, a, cgru_array(part.mask, stage.n, 0, 1), to, piece, True, stage.n, stage.k.size)
 
 

@@ -31,6 +31,7 @@ cdef class Source:
     """
 
     def __init__(self, X, y, lengths, bint per_step, mean, scale, weights=None):
+        """Convert what the compiled code cannot read, and keep all arrays alive; see the class for the arguments."""
         cdef Samples *to = &self.samples
         cdef cnp.ndarray held
         memset(to, 0, sizeof(Samples))
@@ -68,7 +69,7 @@ cdef class Source:
 
 cdef void read_tokens(const Samples *samples, const Piece *piece, const Py_ssize_t *sample, const Py_ssize_t *start,
                       Py_ssize_t most, Py_ssize_t *to) noexcept nogil:
-    """Read the tokens of a piece to `to` (s, m); a token outside 0 to `most` - 1 becomes 0.
+    """Read the tokens of a piece to `to` (s, m): row i is sample[i] from step start[i] on; too large ones become 0.
 
     Tokens were checked before; the bound keeps memory safe if another thread changes them meanwhile.
     """
@@ -106,7 +107,7 @@ cdef void _read_steps(const Samples *samples, const char *source, Py_ssize_t ste
 
 cdef void read_X(const Samples *samples, const Piece *piece, const Py_ssize_t *sample, const Py_ssize_t *start,
                  cgru_array to, int size) noexcept nogil:
-    """Read the inputs of a piece to `to` (m, s, e), standardised."""
+    """Read the inputs of a piece, standardised, to `to` (m, s, e): row i is sample[i] from step start[i] on."""
     cdef Py_ssize_t i
     cdef const char *source
     for i in range(piece.m):
@@ -124,7 +125,7 @@ cdef inline const char *_target_address(const Samples *samples, Py_ssize_t sampl
 
 cdef void read_classes(const Samples *samples, const Piece *piece, const Py_ssize_t *sample, const Py_ssize_t *start,
                        Py_ssize_t *to) noexcept nogil:
-    """Read the class of each row, or of each of its steps, to `to`."""
+    """Read the class of each row i (sample[i] from step start[i] on), or of each of its steps, to `to`."""
     cdef Py_ssize_t i, t
     cdef const char *y
     for i in range(piece.m):
@@ -135,7 +136,7 @@ cdef void read_classes(const Samples *samples, const Piece *piece, const Py_ssiz
 
 cdef void read_targets(const Samples *samples, const Piece *piece, const Py_ssize_t *sample, const Py_ssize_t *start,
                        void *to, int size) noexcept nogil:
-    """Read the k targets of each row, or of each of its steps, to `to`."""
+    """Read the k targets of each row i (sample[i] from step start[i] on), or of each of its steps, to `to`."""
     cdef Py_ssize_t i, t, j, at
     cdef const char *target
     cdef double y
@@ -153,7 +154,7 @@ cdef void read_targets(const Samples *samples, const Piece *piece, const Py_ssiz
 
 cdef double read_weights(const Samples *samples, const Piece *piece, const Py_ssize_t *sample, const Py_ssize_t *start,
                          double *to) noexcept nogil:
-    """Read the weight of each row, or of each of its steps, to `to`; return their sum.
+    """Read the weight of each row i (sample[i] from step start[i] on), or of its steps, to `to`; return the sum.
 
     Without weights nothing is written, and the number of targets is returned.
     """

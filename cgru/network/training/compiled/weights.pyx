@@ -30,6 +30,7 @@ cdef class Weights:
     """
 
     def __init__(self, model, bint trains, penalties):
+        """Copy the model's parameters and, with `trains`, its optimizer's state."""
         cdef Py_ssize_t i, size = model.dtype.itemsize
         cdef cnp.ndarray memory, weights, taken, clips
         self.model, self.keys, self.arrays, self.start = model, [], [], {}
@@ -72,7 +73,7 @@ cdef class Weights:
 
     @staticmethod
     def of(model, bint trains, penalties, settings):
-        """Return the weights for a fit with these settings."""
+        """Return the weights for a fit with these settings, averaged ones with `average`; `trains` as of `Weights`."""
         if settings.average is None:
             return Weights(model, trains, penalties)
         return _Averaged(model, trains, penalties, settings.average)
@@ -103,7 +104,7 @@ cdef class Weights:
         return 0
 
     cdef int _put(self, char *memory, Py_ssize_t start, cnp.ndarray array) except -1:
-        """Copy the numbers of `array` to a buffer, from number `start` on."""
+        """Copy the numbers of `array` into a buffer, from number `start` on, in the buffer's dtype."""
         array = cnp.PyArray_FROM_OTF(array, self.type, cnp.NPY_ARRAY_CARRAY_RO | cnp.NPY_ARRAY_FORCECAST)
         memcpy(memory + start * self.k.size, cnp.PyArray_DATA(array), cnp.PyArray_NBYTES(array))
         return 0
@@ -119,7 +120,7 @@ cdef class Weights:
         self.kept, self.fresh = self.now, True
 
     def store_parameters(self, bint kept=False):
-        """Copy the current parameters into the model's arrays; with `kept`, the saved ones."""
+        """Copy the current parameters into the model's arrays; with `kept`, those that `keep` saved."""
         cdef int buffer = self.kept if kept else self.now
         cdef Py_ssize_t i
         shown = self.model.parameters()
@@ -129,7 +130,7 @@ cdef class Weights:
                 array[...] = self._copy(self.shown[buffer], self.weight[i].start, own)
 
     def store_optimizer_state(self, bint kept=False):
-        """Copy the optimizer's current state into the model; with `kept`, the saved one."""
+        """Copy the optimizer's current state into `model.carried`; with `kept`, the state that `keep` saved."""
         cdef int buffer = self.kept if kept else self.now
         cdef Py_ssize_t i
         own = self.model.carried.setdefault(self.optimizer, {})
@@ -159,7 +160,7 @@ cdef class Weights:
         memset(self.g, 0, self.numbers * self.k.size)
 
     cdef double _norm(self, Py_ssize_t start, Py_ssize_t numbers, double *unit) noexcept nogil:
-        """Return the joint L2 norm of `numbers` gradients from `start` on, in units of `unit`, which is set.
+        """Return the L2 norm of `numbers` gradients from number `start` on, divided by `unit`, which is set.
 
         The unit is 1, or the largest magnitude where squares would overflow or underflow. Return NaN where a gradient
         is not finite.
@@ -177,7 +178,7 @@ cdef class Weights:
         return sqrt(found)
 
     cdef void _clip(self, Py_ssize_t start, Py_ssize_t numbers, double norm) noexcept nogil:
-        """Scale `numbers` gradients from `start` on down to an L2 norm of at most `norm`."""
+        """Scale `numbers` gradients from number `start` on, in place, down to an L2 norm of at most `norm`."""
         cdef double unit, factor, found = self._norm(start, numbers, &unit)
         factor = clipping(found, unit, norm)
         if factor < 1:
@@ -188,7 +189,7 @@ cdef class Weights:
         return 0
 
     cdef bint update(self, double rate) noexcept nogil:
-        """Add penalties, clip the gradients, and make one update of the optimizer.
+        """Add penalties, clip the gradients, and make an update of the optimizer; return False if one is not finite.
 
         Return False, and change no parameter, where a gradient is not finite.
         """
@@ -245,6 +246,7 @@ cdef class _Averaged(Weights):
     cdef long long *begun  # the optimizer's updates of each parameter before the first one that counts for its mean
 
     def __init__(self, model, bint trains, penalties, double average):
+        """Begin with the means that the model carries, or with its parameters; `average` is the most that d becomes."""
         cdef Py_ssize_t i, numbers
         cdef cnp.ndarray memory, begun
         cdef char *base
@@ -268,7 +270,7 @@ cdef class _Averaged(Weights):
                 self._put(self.p[1], self.weight[i].start, parameter)
 
     def store_optimizer_state(self, bint kept=False):
-        """Copy the optimizer's current state into the model; with `kept`, the saved one.
+        """Copy the state of the optimizer and of the means into `model.carried`; with `kept`, what `keep` saved.
 
         Also copy [number of updates, parameter, mean] of each trained parameter.
         """
