@@ -612,7 +612,9 @@ def test_statistics_along_the_steps(kind, keep, lengths):
                 given["lengths"] = np.array([s, max(1, s - 4), 1, max(1, s - 1)], np.int32)
                 X[~mask(given["lengths"], s)] = np.nan
             due = net.predict(X, given.get("lengths"))
-            np.testing.assert_allclose(session.run(None, given)[0], due, atol=3e-6)
+            np.testing.assert_allclose(
+                session.run(None, given)[0], due, atol=3e-5
+            )  # rounding grows where deviations of states are small
             np.testing.assert_array_equal(back.predict(X, given.get("lengths")), due)
 
 
