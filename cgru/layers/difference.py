@@ -72,7 +72,7 @@ class Difference(Layer):
     @property
     def stage(self) -> dict[str, Any]:
         """Return the stage of a compiled fit, with the number of features for each one that comes in."""
-        return {"kind": "difference", "parts": self.parts}
+        return {"kind": "difference", "times": self.parts}
 
     def output_shape(self, shape: Shape) -> Shape:
         """Return (m, s, 2 n), or without `keep` (m, s, n), for (m, s, n); ValueError for any other shape."""

@@ -71,7 +71,7 @@ class Normalize(Layer):
     @property
     def stage(self) -> dict[str, Any]:
         """Return the stage of a compiled fit, with the number of features for each one that comes in."""
-        return {"kind": "normalize", "parts": self.parts}
+        return {"kind": "normalize", "times": self.parts}
 
     def output_shape(self, shape: Shape) -> Shape:
         """Return (m, s, 3 n), or without `keep` (m, s, n), for (m, s, n); ValueError for any other shape."""

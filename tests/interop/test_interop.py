@@ -264,7 +264,7 @@ CHAINS = {
         cgru.GRU(4, sequences=True, reverse=True), cgru.Flip(), cgru.Pool("mean"), cgru.Dense(2),
     ],
     "onnx": lambda: [
-        cgru.Normalize(), cgru.GRU(4, sequences=True), cgru.Flip(), cgru.Difference(), cgru.Dropout(0.2),
+        cgru.GRU(4, sequences=True), cgru.Normalize(), cgru.Flip(), cgru.Difference(), cgru.Dropout(0.2),
         cgru.Bidirectional(cgru.GRU(4, cgru.lrelu, sequences=True)), cgru.Pool("mean"), cgru.Dense(2),
     ],
 }  # fmt: skip

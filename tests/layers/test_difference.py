@@ -4,10 +4,13 @@ import copy
 
 import numpy as np
 import pytest
+from export_cases import assert_equal, gru, inputs, needs_cc, stacked
+from export_cases import made as exported
 
 import cgru
 from cgru.core.lengths import mask
 from cgru.network.training import fit
+from cgru.network.training.compiled.engine import compiles
 
 RNG = np.random.default_rng(0)
 DTYPES = (np.float32, np.float64)
@@ -90,6 +93,7 @@ def test_a_compiled_fit_is_that_of_the_loop(monkeypatch, lengths, keep, dtype):
     found = []
     for compiled in (True, False):
         net = made(dtype, keep)
+        assert compiles(net)
         if not compiled:
             monkeypatch.setattr(fit, "compiles", lambda model: False)
         history = net.fit(
@@ -139,6 +143,20 @@ def test_stateful_differences_begin_anew_with_each_batch():
     both = np.concatenate([net.layers[0].predict(part) for part in (SERIES[:, :9], SERIES[:, 9:])], axis=1)
     due = net.head.predict(net.layers[1].predict(both))
     np.testing.assert_allclose(np.concatenate([first, second], axis=1), due, rtol=1e-12)
+
+
+@needs_cc
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("keep", [True, False])
+def test_in_c(tmp_path, keep, dtype):
+    """Below and above a state, each carrying its own last step; a new sequence begins with a difference of 0."""
+    net = stacked(dtype, cgru.Difference(keep), gru(7, dtype), cgru.Difference(keep))
+    X, model = inputs(net, dtype), exported(tmp_path, net, "-O1")
+    for _ in range(2):
+        assert_equal(model.run(X), net.predict(X[None])[0], dtype)
+        model.init()
+    about = f"Difference from the step before, 5 features{', behind these' * keep}\n"
+    assert about in (tmp_path / "model.c").read_text()
 
 
 # --- refused ---

@@ -8,6 +8,7 @@ import pytest
 import cgru
 from cgru.core.lengths import mask
 from cgru.network.training import fit
+from cgru.network.training.compiled.engine import compiles
 
 RNG = np.random.default_rng(0)
 DTYPES = (np.float32, np.float64)
@@ -165,6 +166,7 @@ def test_a_compiled_fit_is_that_of_the_loop(monkeypatch, lengths, keep, dtype):
     found = []
     for compiled in (True, False):
         net = made(dtype, keep)
+        assert compiles(net)
         if not compiled:
             monkeypatch.setattr(fit, "compiles", lambda model: False)
         history = net.fit(

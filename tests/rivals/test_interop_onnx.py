@@ -605,14 +605,16 @@ def test_statistics_along_the_steps(kind, keep, lengths):
         model = interop.to_onnx(net, lengths=lengths)
         back, session = interop.from_onnx(model), onnxruntime.InferenceSession(model.SerializeToString())
         for s in (1, 9, 17):
-            X = (rng.standard_normal((4, s, 3)) * 10.0 ** rng.uniform(-1, 2, (4, 1, 3))).astype(np.float32)
+            X = (rng.standard_normal((4, s, 3)) * 10.0 ** rng.uniform(-2, 0.3, (4, 1, 3))).astype(np.float32)
             X[:, :, 1] = 0.7
             given = {"X": X}
             if lengths:
                 given["lengths"] = np.array([s, max(1, s - 4), 1, max(1, s - 1)], np.int32)
                 X[~mask(given["lengths"], s)] = np.nan
             due = net.predict(X, given.get("lengths"))
-            np.testing.assert_allclose(session.run(None, given)[0], due, atol=3e-6)
+            np.testing.assert_allclose(
+                session.run(None, given)[0], due, atol=3e-5
+            )  # rounding grows where deviations of states are small
             np.testing.assert_array_equal(back.predict(X, given.get("lengths")), due)
 
 

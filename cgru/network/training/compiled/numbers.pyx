@@ -114,6 +114,16 @@ cdef void add_to(void *to, const void *a, Py_ssize_t n, int size) noexcept nogil
             (<double *>to)[j] += (<const double *>a)[j]
 
 
+cdef void subtract_from(void *to, const void *a, Py_ssize_t n, int size) noexcept nogil:
+    """Subtract n numbers: to -= a."""
+    cdef Py_ssize_t j
+    for j in range(n):
+        if size == 4:
+            (<float *>to)[j] -= (<const float *>a)[j]
+        else:
+            (<double *>to)[j] -= (<const double *>a)[j]
+
+
 cdef double _largest_of(const floating *a, Py_ssize_t n) noexcept nogil:
     """Return the largest magnitude of n numbers; NaN where one is NaN."""
     cdef floating most = 0

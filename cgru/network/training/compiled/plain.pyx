@@ -26,7 +26,8 @@ from cgru.core.kernels cimport (
 from cgru.core.plan cimport GRADIENTS, largest_workspace_size
 from cgru.core.threads cimport share, worth
 from cgru.network.training.compiled.numbers cimport (
-    COPY, MULTIPLY, add_to, combine, draw_mask, input_as_rows, kept_scale, scale_clip, subtract_rows,
+    COPY, MULTIPLY, add_to, combine, draw_mask, input_as_rows, kept_scale, scale_clip, subtract_from,
+    subtract_rows,
 )
 from cgru.network.training.compiled.random cimport bit_generator_of
 from cgru.network.training.compiled.stage cimport Arena, Piece, Size, Stage, assign, in_lanes, rows_at, time_major
@@ -45,7 +46,7 @@ cdef dict HOW = {"mean": AVERAGE, "max": LARGEST, "last": LAST}
 cdef int make_plain(Stage *stage, dict description, random) except -1:
     """Set up a stage, without its memory, from the dict that `Layer.stage` returned."""
     kind = description["kind"]
-    stage.u, stage.steps_out = description.get("units", stage.n), stage.steps_in
+    stage.u, stage.steps_out = description.get("units", stage.n * description.get("times", 1)), stage.steps_in
     stage.activates = "activate" in description
     if stage.activates:
         stage.activate.code, stage.activate.alpha = description["activate"]
@@ -76,10 +77,9 @@ cdef int make_plain(Stage *stage, dict description, random) except -1:
     elif kind == "flip":
         stage.forward, stage.backward = _flip_forward, _flip_backward
     elif kind == "normalize":
-        stage.forward, stage.backward, stage.u = _normalize_forward, _normalize_backward, description["parts"] * stage.n
+        stage.forward, stage.backward = _normalize_forward, _normalize_backward
     elif kind == "difference":
         stage.forward, stage.backward = _difference_forward, _difference_backward
-        stage.u = description["parts"] * stage.n
     else:
         raise ValueError(f"stage: expected one that is compiled, got {kind!r}")
     return 0
@@ -391,28 +391,24 @@ cdef int _difference_forward(Stage *stage, const Piece *piece) except -1 nogil:
     return 0
 
 
-cdef void _difference_back(const Stage *stage, const Piece *piece, const floating *d, floating *dx) noexcept nogil:
+cdef int _difference_backward(Stage *stage, const Piece *piece) except -1 nogil:
     """dX[t] = dA[t] - dA[t + 1] of the differences, which have no gradient at the first step, and dA[t] of X itself."""
-    cdef Py_ssize_t i, c, t, at, n = stage.n, behind = stage.u - n, step = stage.dA.step
-    cdef floating value
+    cdef Py_ssize_t i, t, n = stage.n
+    cdef int size = stage.k.size
+    cdef const char *d
+    cdef char *to
     for t in range(piece.s):
         for i in range(rows_at(piece, True, t)):
-            for c in range(n):
-                at = t * step + i * stage.dA.sample + c
-                value = d[at] if behind else 0
-                if t:
-                    value += d[at + behind]
-                if t + 1 < piece.length[i]:
-                    value -= d[at + behind + step]
-                dx[t * stage.dX.step + i * stage.dX.sample + c] = value
-
-
-cdef int _difference_backward(Stage *stage, const Piece *piece) except -1 nogil:
-    """dX[t] = dA[t] - dA[t + 1] of the differences, and dA[t] of X itself."""
-    if stage.k.size == 4:
-        _difference_back[float](stage, piece, <float *>stage.dA.data, <float *>stage.dX.data)
-    else:
-        _difference_back[double](stage, piece, <double *>stage.dA.data, <double *>stage.dX.data)
+            d, to = _address(stage.dA, i, t, size), _address(stage.dX, i, t, size)
+            if stage.u > n:
+                memcpy(to, d, n * size)
+                d += n * size
+            else:
+                memset(to, 0, n * size)
+            if t:
+                add_to(to, d, n, size)
+            if t + 1 < piece.length[i]:
+                subtract_from(to, d + stage.dA.step * size, n, size)
     return 0
 
 
