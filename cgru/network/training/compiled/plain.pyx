@@ -4,7 +4,7 @@ Each stage has a `*_forward`, X to A, and a `*_backward`, dA to dX and gradients
 
     Dropout      A = X * mask
     Flip         A[t] = X[length - 1 - t]
-    Pool         A = mean, maximum or last of X over the steps
+    Pool         A = mean, maximum or last of X over the steps, or their sum weighted by attention
     Frames       A[j] = X[j hop - before : j hop - before + length], with zeros past the ends, side by side
     Embedding    A = E[tokens]
     Dense        A = activate(X W + b)
@@ -12,7 +12,7 @@ Each stage has a `*_forward`, X to A, and a `*_backward`, dA to dX and gradients
 """
 
 from cython cimport floating
-from libc.math cimport INFINITY
+from libc.math cimport INFINITY, exp
 from libc.string cimport memcpy, memset
 
 from cgru.core cimport gradients
@@ -26,16 +26,15 @@ from cgru.network.training.compiled.numbers cimport (
     COPY, MULTIPLY, add_to, combine, draw_mask, input_as_rows, kept_scale, scale_clip,
 )
 from cgru.network.training.compiled.random cimport bit_generator_of
-from cgru.network.training.compiled.stage cimport Arena, Piece, Size, Stage, assign, in_lanes, rows_at, time_major
+from cgru.network.training.compiled.stage cimport (
+    ATTENTION, AVERAGE, LARGEST, Arena, Piece, Size, Stage, assign, in_lanes, rows_at, time_major,
+)
 
 cdef enum:
-    AVERAGE, LARGEST, LAST  # the poolings of a Pool
     BLOCK_ROWS = 512  # rows of a block of a Dense, which one thread computes
 
 cdef enum:
     LENGTH, HOP, BEFORE, ZEROS, FILLS  # indices of Frames' options in `Stage.numbers`
-
-cdef dict HOW = {"mean": AVERAGE, "max": LARGEST, "last": LAST}
 
 
 cdef int make_plain(Stage *stage, dict description, random) except -1:
@@ -58,9 +57,9 @@ cdef int make_plain(Stage *stage, dict description, random) except -1:
     elif kind == "pool":
         stage.forward, stage.backward, stage.steps_out = _pool_forward, _pool_backward, False
         for how in description["parts"]:
-            stage.pooling[stage.poolings] = HOW[how]
+            stage.pooling[stage.poolings] = how
             stage.poolings += 1
-        stage.u = stage.poolings * stage.n
+        stage.u, stage.scores = stage.poolings * stage.n, description.get("scores", 0)
     elif kind == "embedding":
         stage.forward, stage.backward, stage.steps_out = _embedding_forward, _embedding_backward, True
         stage.n = description["tokens"]
@@ -93,6 +92,9 @@ cdef void plan_plain(Stage *stage, Arena *arena, Size size) noexcept:
         stage.mask = assign(arena, numbers, bytes)
     if stage.forward == _pool_forward:
         stage.chosen = <Py_ssize_t *>assign(arena, size.m * stage.u, sizeof(Py_ssize_t))
+        stage.Z = assign(arena, size.many * stage.scores, bytes)
+        stage.hidden = assign(arena, size.many * stage.scores, bytes)
+        stage.attention = <double *>assign(arena, size.many if stage.scores else 0, sizeof(double))
     if stage.forward == _embedding_forward:
         stage.tokens = <Py_ssize_t *>assign(arena, size.many, sizeof(Py_ssize_t))
     if stage.forward == _dense_forward:
@@ -174,16 +176,63 @@ cdef void _pool_row(int how, Py_ssize_t *chosen, cgru_array X, floating *A, Py_s
         A[c] = x[at * X.step + c]
 
 
+cdef Stage _score_stage(const Stage *stage) noexcept nogil:
+    """Return the Dense in a Pool that computes activate(X W + b), of which attention makes scores."""
+    cdef Stage score = stage[0]
+    score.forward, score.u, score.out, score.scores = _dense_forward, stage.scores, stage.hidden, 0
+    return score
+
+
+cdef void _attend_row(const Stage *stage, const Piece *piece, Py_ssize_t i, const floating *V, floating *A) noexcept nogil:
+    """Write the softmax of row i's scores over its steps to `attention`, and the sum of X with these weights to A.
+
+    Sums are in double, as those of a mean.
+    """
+    cdef Py_ssize_t m = piece.m, n = stage.n, k = stage.scores, c, j, t
+    cdef const floating *x = <floating *>stage.X.data + i * stage.X.sample
+    cdef const floating *hidden = <floating *>stage.hidden + i * k
+    cdef double *a = stage.attention + i
+    cdef double most = 0, sum = 0
+    for t in range(piece.length[i]):
+        a[t * m] = hidden[t * m * k] if V == NULL else 0
+        for j in range(k if V != NULL else 0):
+            a[t * m] += <double>hidden[t * m * k + j] * V[j]
+        if t == 0 or a[t * m] > most:
+            most = a[t * m]
+    for t in range(piece.length[i]):
+        a[t * m] = exp(a[t * m] - most)
+        sum += a[t * m]
+    for t in range(piece.length[i]):
+        a[t * m] /= sum
+    for c in range(n):
+        sum = 0
+        for t in range(piece.length[i]):
+            sum += a[t * m] * x[t * stage.X.step + c]
+        A[c] = <floating>sum
+
+
 cdef int _pool_forward(Stage *stage, const Piece *piece) except -1 nogil:
-    """A = the mean, the maximum or the last of X over each sample's steps, or several of these side by side."""
+    """A = the mean, the maximum or the last of X over each sample's steps, or its sum weighted by attention.
+
+    Or several of these side by side.
+    """
     cdef Py_ssize_t i, at
     cdef int part
+    cdef Stage score
     input_as_rows(stage, piece)
     stage.A = time_major(stage.out, stage.u, piece.m)
+    if stage.scores:
+        score = _score_stage(stage)
+        _dense_forward(&score, piece)
     for i in range(piece.m):
         for part in range(stage.poolings):
             at = i * stage.u + part * stage.n
-            if stage.k.size == 4:
+            if stage.pooling[part] == ATTENTION:
+                if stage.k.size == 4:
+                    _attend_row[float](stage, piece, i, <float *>stage.V, <float *>stage.out + at)
+                else:
+                    _attend_row[double](stage, piece, i, <double *>stage.V, <double *>stage.out + at)
+            elif stage.k.size == 4:
                 _pool_row[float](stage.pooling[part], stage.chosen + at, stage.X, <float *>stage.out + at, i, stage.n,
                                  piece.length[i])
             else:
@@ -205,21 +254,89 @@ cdef void _unpool_row(int how, const Py_ssize_t *chosen, const floating *d, floa
             to[t * step + c] += d[c] / <floating>length
 
 
+cdef void _score_gradients(const Stage *stage, const Piece *piece, Py_ssize_t i, const floating *d, const floating *A,
+                           const floating *V, floating *dV) noexcept nogil:
+    """Write dL/dH of row i in the place of H = activate(X W + b), and add to dV; d is dL/dA of its weighted sum A.
+
+    dL/dscore = a (d X - d A) for each step, a being the weights.
+    """
+    cdef Py_ssize_t m = piece.m, n = stage.n, k = stage.scores, c, j, t
+    cdef const floating *x = <floating *>stage.X.data + i * stage.X.sample
+    cdef floating *hidden = <floating *>stage.hidden + i * k
+    cdef const double *a = stage.attention + i
+    cdef double g
+    for t in range(piece.length[i]):
+        g = 0
+        for c in range(n):
+            g += <double>d[c] * (x[c] - A[c])
+        g *= a[t * m]
+        for j in range(k):
+            if dV != NULL:
+                dV[j] += <floating>(g * hidden[j])
+            hidden[j] = <floating>(g if V == NULL else g * V[j])
+        x += stage.X.step
+        hidden += m * k
+
+
+cdef int _attention_backward(Stage *stage, const Piece *piece, int part) except -1 nogil:
+    """Compute the gradients of the scores of pooling `part`, and dX by way of the scores.
+
+    All scores sum with b, which changes no weight where they are not sums by V: its gradient is zero then, where
+    rounding would leave noise.
+    """
+    cdef Stage score = _score_stage(stage)
+    cdef Py_ssize_t i, at
+    cdef int size = stage.k.size
+    cdef char *d
+    cdef char *dV = stage.dV if stage.trainable and stage.V != NULL else NULL
+    for i in range(piece.m):
+        at, d = i * stage.u + part * stage.n, _address(stage.dA, i, 0, size) + part * stage.n * size
+        if size == 4:
+            _score_gradients[float](stage, piece, i, <float *>d, <float *>stage.out + at, <float *>stage.V, <float *>dV)
+        else:
+            _score_gradients[double](stage, piece, i, <double *>d, <double *>stage.out + at, <double *>stage.V,
+                                     <double *>dV)
+    score.dA = time_major(stage.hidden, stage.scores, piece.m)
+    _dense_backward(&score, piece)
+    if stage.V == NULL:
+        memset(stage.db, 0, size)
+    return 0
+
+
+cdef void _add_weighted(const double *a, Py_ssize_t m, const floating *d, floating *to, Py_ssize_t step, Py_ssize_t n,
+                        Py_ssize_t length) noexcept nogil:
+    """Add d times its weight to each step of one row's inputs, `to`, which lie `step` apart; weights lie m apart."""
+    cdef Py_ssize_t c, t
+    for t in range(length):
+        for c in range(n):
+            to[t * step + c] += <floating>(a[t * m] * d[c])
+
+
 cdef int _pool_backward(Stage *stage, const Piece *piece) except -1 nogil:
-    """dX = dA at the chosen step, or dA / length at each step for a mean."""
+    """dX = dA at the chosen step, or dA / length at each step for a mean, or what attention makes of it."""
     cdef Py_ssize_t i, t, n = stage.n
     cdef int part, size = stage.k.size, how
     cdef const Py_ssize_t *chosen
     cdef char *d
     cdef char *to
-    for i in range(piece.m):
+    for part in range(stage.poolings):
+        if stage.pooling[part] == ATTENTION:
+            _attention_backward(stage, piece, part)
+    for i in range(piece.m if stage.dX.data != NULL else 0):
         to = _address(stage.dX, i, 0, size)
-        for t in range(piece.length[i]):
+        for t in range(piece.length[i] if stage.scores == 0 else 0):
             memset(to + t * stage.dX.step * size, 0, n * size)
         for part in range(stage.poolings):
             how, chosen = stage.pooling[part], stage.chosen + i * stage.u + part * n
             d = _address(stage.dA, i, 0, size) + part * n * size
-            if size == 4:
+            if how == ATTENTION:
+                if size == 4:
+                    _add_weighted[float](stage.attention + i, piece.m, <float *>d, <float *>to, stage.dX.step, n,
+                                         piece.length[i])
+                else:
+                    _add_weighted[double](stage.attention + i, piece.m, <double *>d, <double *>to, stage.dX.step, n,
+                                          piece.length[i])
+            elif size == 4:
                 _unpool_row[float](how, chosen, <float *>d, <float *>to, stage.dX.step, n, piece.length[i])
             else:
                 _unpool_row[double](how, chosen, <double *>d, <double *>to, stage.dX.step, n, piece.length[i])
@@ -389,6 +506,10 @@ cdef Py_ssize_t plain_workspace(const Stage *stage, Py_ssize_t m, Py_ssize_t s, 
     cdef Piece piece
     cdef cgru_call call
     cdef Py_ssize_t parts, room
+    cdef Stage score
+    if stage.scores:
+        score = _score_stage(stage)
+        return plain_workspace(&score, m, s, back)
     if not stage.activates:
         return 0
     memset(&piece, 0, sizeof(Piece))
