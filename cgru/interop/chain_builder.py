@@ -70,18 +70,18 @@ class ChainBuilder:
         out: it adds the same to all scores, which changes no weight.
         """
         depth = self.depths[count - 1]
-        first, *rest = scorers = self.layers[depth:] or [None]
-        score = scorers[-1]
-        own = all(type(layer) is Dense for layer in scorers) and self.depths[count] == depth + 1
-        hidden = own and len(rest) == 1 and first.activate is tanh
-        if not own or score.d["u"] != 1 or score.activate is not identity or (rest and not hidden):
+        scorers = self.layers[depth:]
+        functions = [layer.activate if layer.is_head else None for layer in scorers]
+        merged = scorers and self.depths[count] == depth  # into the layer that is weighed
+        if merged or functions not in ([identity], [tanh, identity]) or scorers[-1].d["u"] != 1:
             raise refuse("expected weights of softmax(Linear(u, 1)) or of softmax(Linear(n, 1)(tanh(Linear(u, n))))")
         if self.layers[depth - 1].changes_steps:
             raise refuse("expected a Linear or a GRU behind unfold and flatten first")
         if len({layer.trainable for layer in scorers}) > 1:
             raise refuse("expected requires_grad of all parameters of the scores or of none, got both")
-        pool = Pool("attention", first.d["u"] if hidden else None, dtype=first.dtype)
-        pool.p |= first.p | ({"V": score.p["W"]} if hidden else {})
+        first, *score = scorers
+        pool = Pool("attention", first.d["u"] if score else None, dtype=first.dtype)
+        pool.p |= first.p | {"V": layer.p["W"] for layer in score}
         pool.trainable = first.trainable
         del self.layers[depth:]
         self.add(pool, place)

@@ -351,6 +351,8 @@ def _make_layer(description: Mapping[str, Any]) -> Layer:
         made = variant_named(options.pop("variant")).options | made
     _refuse_unknown(options, kind.__name__)
     layer = kind(*first, **made)
+    if fields.dtype and layer.parameter_names and "dtype" not in made:
+        raise KeyError("dtype")
     layer.trainable = trainable
     return layer
 

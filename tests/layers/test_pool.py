@@ -77,10 +77,10 @@ def test_nan_passes_through(how):
 
 
 def test_refusals():
-    with pytest.raises(ValueError, match=r"^how: expected one of mean, max, last, or .* got 'sum'"):
+    with pytest.raises(ValueError, match=r"^how: expected one of mean, max, last, attention, or .* got 'sum'"):
         cgru.Pool("sum")
     for how in ("mean+mean", "mean+", "+", "mean, max"):
-        with pytest.raises(ValueError, match=r"^how: expected one of mean, max, last, or some joined by \+, each once"):
+        with pytest.raises(ValueError, match=r"^how: expected one of mean, max, last, attention, or some joined by \+, each once"):
             cgru.Pool(how)
     with pytest.raises(TypeError, match=r"^how: expected"):
         cgru.Pool(3)
@@ -90,7 +90,7 @@ def test_refusals():
         cgru.Pool("attention", 0)
     with pytest.raises(TypeError, match=r"^hidden: expected an integer, got float"):
         cgru.Pool("attention", 2.0)
-    with pytest.raises(ValueError, match=r"^dtype: expected"):
+    with pytest.raises((TypeError, ValueError), match=r"dtype.*int8"):
         cgru.Pool("attention", dtype=np.int8)
     layer = cgru.Pool()
     for A in (np.ones((M, N)), np.ones((0, S, N))):
@@ -238,7 +238,8 @@ def test_large_scores_do_not_overflow(hidden):
     A = layer.predict(X)
     assert np.isfinite(A).all()
     score = X @ layer.p["W"] if hidden is None else np.tanh(X @ layer.p["W"] + layer.p["b"]) @ layer.p["V"]
-    np.testing.assert_allclose(A[0], X[0, score[0, :, 0].argmax()], rtol=1e-6)
+    a = np.exp(score - score.max(axis=1, keepdims=True))
+    np.testing.assert_allclose(A, (a * X).sum(axis=1) / a.sum(axis=1), rtol=1e-9)
 
 
 @pytest.mark.parametrize("hidden", [None, 3])
@@ -395,9 +396,9 @@ def test_what_is_trained(engine):
     for options in ({"l1": 1.0}, {"l2": {"1.W": 1.0}}):
         penalised = trained(network("a GRU", "attention", None, optimizer=cgru.Adam(0.1)), **options)[1]
         assert np.abs(penalised["1.W"]).sum() < 0.7 * np.abs(found["1.W"]).sum()
-    decayed = trained(network("a GRU", "attention", 4, optimizer=cgru.SGD(0.05, weight_decay=15.0)))[1]
-    assert np.abs(decayed["1.W"]).max() < 0.1
-    assert np.abs(decayed["1.V"]).max() < 0.1
+    decayed = trained(network("a GRU", "attention", 4, optimizer=cgru.Adam(1e-3, weight_decay=600.0)))[1]
+    assert np.abs(decayed["1.W"]).max() < 0.01
+    assert np.abs(decayed["1.V"]).max() < 0.01
     for frozen in (["pool"], ["GRU"], ["GRU", "pool"]):
         net = network("a GRU", "last+attention", 4)
         net.make(X)
