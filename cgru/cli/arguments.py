@@ -253,7 +253,7 @@ class Building:
     )
     recurrent_dropout: float = option("dropout rate of the states from step to step", _SHARE, recipe.RECURRENT_DROPOUT)
     pool: str | None = option(
-        "pooling of the states for the head: last, mean, max or attention, a mean with learned weights, or some of these "
+        "pooling of the states for the head: last, mean, max or attention (by learned weights), or some of these "
         "joined by + (default: {POOL}; with a class for each step there is nothing to pool)",
         _pool_name,
     )

@@ -79,9 +79,9 @@ class ChainBuilder:
             raise refuse("expected a Linear or a GRU behind unfold and flatten first")
         if len({layer.trainable for layer in scorers}) > 1:
             raise refuse("expected requires_grad of all parameters of the scores or of none, got both")
-        first, *score = scorers
-        pool = Pool("attention", first.d["u"] if score else None, dtype=first.dtype)
-        pool.p |= first.p | {"V": layer.p["W"] for layer in score}
+        first, *last = scorers
+        pool = Pool("attention", first.d["u"] if last else None, dtype=first.dtype)
+        pool.p |= first.p | ({"V": last[0].p["W"]} if last else {})
         pool.trainable = first.trainable
         del self.layers[depth:]
         self.add(pool, place)

@@ -259,17 +259,10 @@ class Pool(Layer):
 
     def onnx_node(self, graph: Any, A: str) -> str:
         """Add the reductions over the real steps of A to an ONNX graph, concatenated; return the name of the output."""
-        parts = [self._add_attention(graph, A) if how == "attention" else _add_part(graph, A, how) for how in self.parts]
+        p = graph.parameters(self)
+        parts = [_add_part(graph, A, how, p) for how in self.parts]
         graph.steps = False
         return graph.op("Concat", *parts, axis=1) if len(parts) > 1 else parts[0]
-
-    def _add_attention(self, graph: Any, A: str) -> str:
-        """Add the sum of the real steps of A, weighted by attention, to an ONNX graph; return the name of its output."""
-        W, b, *V = graph.parameters(self)
-        score = graph.op("Add", graph.op("MatMul", A, W), b)
-        score = graph.op("MatMul", graph.op("Tanh", score), *V) if V else score
-        a = graph.op("Softmax", graph.real(score, -np.inf), axis=1)
-        return graph.op("ReduceSum", graph.op("Mul", graph.real(A), a), graph.integers(1), keepdims=0)
 
     def run(self, A: np.ndarray, lengths: np.ndarray | None = None) -> PoolPass:
         """Run A (m, s, n); return a pass whose output is (m, n times the number of parts).
@@ -366,8 +359,14 @@ def _attended(
     return A, {"a": a.astype(X.dtype, copy=False), **({"H": H} if V else {})}
 
 
-def _add_part(graph: Any, A: str, how: str) -> str:
-    """Add the reduction `how` of A to an ONNX graph; return the name of its output."""
+def _add_part(graph: Any, A: str, how: str, p: list[str]) -> str:
+    """Add the reduction `how` of A, with parameters named p, to an ONNX graph; return the name of its output."""
+    if how == "attention":
+        W, b, *V = p
+        score = graph.op("Add", graph.op("MatMul", A, W), b)
+        score = graph.op("MatMul", graph.op("Tanh", score), *V) if V else score
+        a = graph.op("Softmax", graph.real(score, -np.inf), axis=1)
+        return graph.op("ReduceSum", graph.op("Mul", graph.real(A), a), graph.integers(1), keepdims=0)
     if how == "max":
         return graph.op("ReduceMax", graph.real(A, -np.inf), graph.integers(1), keepdims=0)
     if how == "last" and graph.steps:

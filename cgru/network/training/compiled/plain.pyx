@@ -183,7 +183,8 @@ cdef Stage _score_stage(const Stage *stage) noexcept nogil:
     return score
 
 
-cdef void _attend_row(const Stage *stage, const Piece *piece, Py_ssize_t i, const floating *V, floating *A) noexcept nogil:
+cdef void _attend_row(const Stage *stage, const Piece *piece, Py_ssize_t i, const floating *V,
+                      floating *A) noexcept nogil:
     """Write the softmax of row i's scores over its steps to `attention`, and the sum of X with these weights to A.
 
     Sums are in double, as those of a mean.
