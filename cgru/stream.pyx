@@ -318,7 +318,7 @@ cdef class _Pool(_Stage):
     cdef int continue_from(self, _Stage before) except -1:
         cdef _Pool old = before
         self.sums[...] = old.sums
-        self.out[...] = old.out
+        memcpy(cnp.PyArray_DATA(self.out), cnp.PyArray_DATA(old.out), cnp.PyArray_NBYTES(old.out))
         self.steps = old.steps
         return 0
 

@@ -154,28 +154,6 @@ cdef int _flip_backward(Stage *stage, const Piece *piece) except -1 nogil:
 
 # --- Pool ---
 
-cdef void _pool_row(int how, Py_ssize_t *chosen, cgru_array X, floating *A, Py_ssize_t i, Py_ssize_t n,
-                    Py_ssize_t length) noexcept nogil:
-    """Pool the n numbers of row i over `length` steps to A; `chosen` gets the step that a number comes from."""
-    cdef const floating *x = <floating *>X.data + i * X.sample
-    cdef Py_ssize_t c, t, at
-    cdef double sum
-    for c in range(n):
-        at, sum = length - 1, 0
-        if how == AVERAGE:
-            for t in range(length):  # summed in double: over many steps float32 would lose digits
-                sum += x[t * X.step + c]
-            A[c] = <floating>(sum / length)
-            continue
-        if how == LARGEST:
-            at = 0
-            for t in range(length):
-                if x[t * X.step + c] > x[at * X.step + c]:
-                    at = t
-        chosen[c] = at
-        A[c] = x[at * X.step + c]
-
-
 cdef Stage _score_stage(const Stage *stage) noexcept nogil:
     """Return the Dense in a Pool that computes activate(X W + b), of which attention makes scores."""
     cdef Stage score = stage[0]
@@ -183,33 +161,59 @@ cdef Stage _score_stage(const Stage *stage) noexcept nogil:
     return score
 
 
-cdef void _attend_row(const Stage *stage, const Piece *piece, Py_ssize_t i, const floating *V,
-                      floating *A) noexcept nogil:
+cdef void _attend_row(const Stage *stage, const Piece *piece, Py_ssize_t i, floating *A) noexcept nogil:
     """Write the softmax of row i's scores over its steps to `attention`, and the sum of X with these weights to A.
 
     Sums are in double, as those of a mean.
     """
-    cdef Py_ssize_t m = piece.m, n = stage.n, k = stage.scores, c, j, t
+    cdef Py_ssize_t m = piece.m, n = stage.n, k = stage.scores, length = piece.length[i], c, j, t
     cdef const floating *x = <floating *>stage.X.data + i * stage.X.sample
     cdef const floating *hidden = <floating *>stage.hidden + i * k
+    cdef const floating *V = <floating *>stage.V
     cdef double *a = stage.attention + i
     cdef double most = 0, sum = 0
-    for t in range(piece.length[i]):
-        a[t * m] = hidden[t * m * k] if V == NULL else 0
-        for j in range(k if V != NULL else 0):
-            a[t * m] += <double>hidden[t * m * k + j] * V[j]
+    for t in range(length):
+        a[t * m] = 0
+        for j in range(k):
+            a[t * m] += hidden[t * m * k + j] * (1.0 if V == NULL else V[j])
         if t == 0 or a[t * m] > most:
             most = a[t * m]
-    for t in range(piece.length[i]):
+    for t in range(length):
         a[t * m] = exp(a[t * m] - most)
         sum += a[t * m]
-    for t in range(piece.length[i]):
+    for t in range(length):
         a[t * m] /= sum
     for c in range(n):
         sum = 0
-        for t in range(piece.length[i]):
+        for t in range(length):
             sum += a[t * m] * x[t * stage.X.step + c]
         A[c] = <floating>sum
+
+
+cdef void _pool_row(const Stage *stage, const Piece *piece, int part, Py_ssize_t i, floating *A) noexcept nogil:
+    """Write pooling `part` of row i to A; `chosen` gets the step that a number comes from."""
+    cdef const floating *x = <floating *>stage.X.data + i * stage.X.sample
+    cdef Py_ssize_t n = stage.n, step = stage.X.step, length = piece.length[i], c, t, at
+    cdef Py_ssize_t *chosen = stage.chosen + i * stage.u + part * n
+    cdef double sum
+    cdef int how = stage.pooling[part]
+    if how == ATTENTION:
+        _attend_row(stage, piece, i, A)
+        return
+    for c in range(n):
+        at, sum = length - 1, 0
+        if how == AVERAGE:
+            for t in range(length):  # summed in double: over many steps float32 would lose digits
+                sum += x[t * step + c]
+            A[c] = <floating>(sum / length)
+            continue
+        if how == LARGEST:
+            at = 0
+            for t in range(length):
+                if x[t * step + c] > x[at * step + c]:
+                    at = t
+        chosen[c] = at
+        A[c] = x[at * step + c]
 
 
 cdef int _pool_forward(Stage *stage, const Piece *piece) except -1 nogil:
@@ -228,35 +232,34 @@ cdef int _pool_forward(Stage *stage, const Piece *piece) except -1 nogil:
     for i in range(piece.m):
         for part in range(stage.poolings):
             at = i * stage.u + part * stage.n
-            if stage.pooling[part] == ATTENTION:
-                if stage.k.size == 4:
-                    _attend_row[float](stage, piece, i, <float *>stage.V, <float *>stage.out + at)
-                else:
-                    _attend_row[double](stage, piece, i, <double *>stage.V, <double *>stage.out + at)
-            elif stage.k.size == 4:
-                _pool_row[float](stage.pooling[part], stage.chosen + at, stage.X, <float *>stage.out + at, i, stage.n,
-                                 piece.length[i])
+            if stage.k.size == 4:
+                _pool_row[float](stage, piece, part, i, <float *>stage.out + at)
             else:
-                _pool_row[double](stage.pooling[part], stage.chosen + at, stage.X, <double *>stage.out + at, i, stage.n,
-                                  piece.length[i])
+                _pool_row[double](stage, piece, part, i, <double *>stage.out + at)
     return 0
 
 
-cdef void _unpool_row(int how, const Py_ssize_t *chosen, const floating *d, floating *to, Py_ssize_t step, Py_ssize_t n,
-                      Py_ssize_t length) noexcept nogil:
-    """Add the gradient d of one row's pooled numbers to the steps of its inputs, `to`, which lie `step` apart."""
-    cdef Py_ssize_t c, t
-    if how != AVERAGE:
+cdef void _unpool_row(const Stage *stage, const Piece *piece, int part, Py_ssize_t i, const floating *d) noexcept nogil:
+    """Add the gradient d of pooling `part` of row i to the steps of dX, but for what goes by way of scores."""
+    cdef floating *to = <floating *>stage.dX.data + i * stage.dX.sample
+    cdef Py_ssize_t m = piece.m, n = stage.n, step = stage.dX.step, length = piece.length[i], c, t
+    cdef const Py_ssize_t *chosen = stage.chosen + i * stage.u + part * n
+    cdef const double *a = stage.attention + i
+    if stage.pooling[part] == AVERAGE:
+        for t in range(length):
+            for c in range(n):
+                to[t * step + c] += d[c] / <floating>length
+    elif stage.pooling[part] == ATTENTION:
+        for t in range(length):
+            for c in range(n):
+                to[t * step + c] += <floating>(a[t * m] * d[c])
+    else:
         for c in range(n):
             to[chosen[c] * step + c] += d[c]
-        return
-    for t in range(length):
-        for c in range(n):
-            to[t * step + c] += d[c] / <floating>length
 
 
-cdef void _score_gradients(const Stage *stage, const Piece *piece, Py_ssize_t i, const floating *d, const floating *A,
-                           const floating *V, floating *dV) noexcept nogil:
+cdef void _score_gradients(const Stage *stage, const Piece *piece, Py_ssize_t i, const floating *d,
+                           const floating *A) noexcept nogil:
     """Write dL/dH of row i in the place of H = activate(X W + b), and add to dV; d is dL/dA of its weighted sum A.
 
     dL/dscore = a (d X - d A) for each step, a being the weights.
@@ -264,6 +267,8 @@ cdef void _score_gradients(const Stage *stage, const Piece *piece, Py_ssize_t i,
     cdef Py_ssize_t m = piece.m, n = stage.n, k = stage.scores, c, j, t
     cdef const floating *x = <floating *>stage.X.data + i * stage.X.sample
     cdef floating *hidden = <floating *>stage.hidden + i * k
+    cdef const floating *V = <floating *>stage.V
+    cdef floating *dV = <floating *>stage.dV if stage.trainable else NULL
     cdef const double *a = stage.attention + i
     cdef double g
     for t in range(piece.length[i]):
@@ -274,7 +279,7 @@ cdef void _score_gradients(const Stage *stage, const Piece *piece, Py_ssize_t i,
         for j in range(k):
             if dV != NULL:
                 dV[j] += <floating>(g * hidden[j])
-            hidden[j] = <floating>(g if V == NULL else g * V[j])
+            hidden[j] = <floating>(g * (1.0 if V == NULL else V[j]))
         x += stage.X.step
         hidden += m * k
 
@@ -289,14 +294,12 @@ cdef int _attention_backward(Stage *stage, const Piece *piece, int part) except 
     cdef Py_ssize_t i, at
     cdef int size = stage.k.size
     cdef char *d
-    cdef char *dV = stage.dV if stage.trainable and stage.V != NULL else NULL
     for i in range(piece.m):
         at, d = i * stage.u + part * stage.n, _address(stage.dA, i, 0, size) + part * stage.n * size
         if size == 4:
-            _score_gradients[float](stage, piece, i, <float *>d, <float *>stage.out + at, <float *>stage.V, <float *>dV)
+            _score_gradients[float](stage, piece, i, <float *>d, <float *>stage.out + at)
         else:
-            _score_gradients[double](stage, piece, i, <double *>d, <double *>stage.out + at, <double *>stage.V,
-                                     <double *>dV)
+            _score_gradients[double](stage, piece, i, <double *>d, <double *>stage.out + at)
     score.dA = time_major(stage.hidden, stage.scores, piece.m)
     _dense_backward(&score, piece)
     if stage.V == NULL:
@@ -304,43 +307,23 @@ cdef int _attention_backward(Stage *stage, const Piece *piece, int part) except 
     return 0
 
 
-cdef void _add_weighted(const double *a, Py_ssize_t m, const floating *d, floating *to, Py_ssize_t step, Py_ssize_t n,
-                        Py_ssize_t length) noexcept nogil:
-    """Add d times its weight to each step of one row's inputs, `to`, which lie `step` apart; weights lie m apart."""
-    cdef Py_ssize_t c, t
-    for t in range(length):
-        for c in range(n):
-            to[t * step + c] += <floating>(a[t * m] * d[c])
-
-
 cdef int _pool_backward(Stage *stage, const Piece *piece) except -1 nogil:
     """dX = dA at the chosen step, or dA / length at each step for a mean, or what attention makes of it."""
-    cdef Py_ssize_t i, t, n = stage.n
-    cdef int part, size = stage.k.size, how
-    cdef const Py_ssize_t *chosen
+    cdef Py_ssize_t i, t
+    cdef int part, size = stage.k.size
     cdef char *d
-    cdef char *to
     for part in range(stage.poolings):
         if stage.pooling[part] == ATTENTION:
             _attention_backward(stage, piece, part)
     for i in range(piece.m if stage.dX.data != NULL else 0):
-        to = _address(stage.dX, i, 0, size)
         for t in range(piece.length[i] if stage.scores == 0 else 0):
-            memset(to + t * stage.dX.step * size, 0, n * size)
+            memset(_address(stage.dX, i, t, size), 0, stage.n * size)
         for part in range(stage.poolings):
-            how, chosen = stage.pooling[part], stage.chosen + i * stage.u + part * n
-            d = _address(stage.dA, i, 0, size) + part * n * size
-            if how == ATTENTION:
-                if size == 4:
-                    _add_weighted[float](stage.attention + i, piece.m, <float *>d, <float *>to, stage.dX.step, n,
-                                         piece.length[i])
-                else:
-                    _add_weighted[double](stage.attention + i, piece.m, <double *>d, <double *>to, stage.dX.step, n,
-                                          piece.length[i])
-            elif size == 4:
-                _unpool_row[float](how, chosen, <float *>d, <float *>to, stage.dX.step, n, piece.length[i])
+            d = _address(stage.dA, i, 0, size) + part * stage.n * size
+            if size == 4:
+                _unpool_row[float](stage, piece, part, i, <float *>d)
             else:
-                _unpool_row[double](how, chosen, <double *>d, <double *>to, stage.dX.step, n, piece.length[i])
+                _unpool_row[double](stage, piece, part, i, <double *>d)
     return 0
 
 
