@@ -115,7 +115,6 @@ class GRU(Layer):
         TypeError, ValueError: an argument is invalid; nothing is made.
     """
 
-    stream = "recurrent"
     fields = Fields(
         {"units": "u"},
         ("activate", "activate_update", "activate_reset", "initialization"),
@@ -232,6 +231,11 @@ class GRU(Layer):
     def cells(self) -> tuple[GRU, ...]:
         """Return the GRUs in this layer that start from a state: the layer itself."""
         return (self,)
+
+    @property
+    def stream(self) -> str | None:
+        """Return the kind of stage in a `Stream`; None in reverse, which begins at the last step."""
+        return None if self.reverse else "recurrent"
 
     @property
     def piecewise(self) -> bool:

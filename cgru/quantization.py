@@ -38,6 +38,7 @@ def quantize(
 ) -> Network:
     """Return a network that predicts as `net` does, with int8 or bfloat16 weights; its states and biases are float32.
 
+    Weights of other layers than GRUs, `Dense` and `Embedding`, such as those of a `Pool("attention")`, are float32.
     It predicts, evaluates, streams (`cgru.Stream`, `cgru.Cell`), and is saved and loaded, as any other; it does not
     train. `net` stays as it is.
 

@@ -6,6 +6,8 @@ m samples, e features, k outputs. The cells of cell.pyx run the GRU layers.
 import numpy as np
 
 cimport numpy as cnp
+from cython cimport floating
+from libc.math cimport exp
 from libc.string cimport memcpy, memmove, memset
 
 from cgru.activations import name_of
@@ -18,6 +20,7 @@ from cgru.core.linear cimport Linear, LinearCall, activated, execute
 from cgru.core.memory cimport LINE, first_line
 from cgru.core.low_precision cimport LowPrecisionLinear, multiply_quantized, product_workspace
 from cgru.network.training.compiled.numbers cimport scale_clip, subtract_rows
+from cgru.network.training.compiled.stage cimport ATTENTION, AVERAGE, LARGEST
 
 cnp.import_array()
 
@@ -274,9 +277,101 @@ cdef class _Frames(_Stage):
         return True
 
 
+cdef void _pool_step(int how, const floating *x, floating *y, double *sums, Py_ssize_t n, Py_ssize_t steps,
+                     double score) noexcept:
+    """Pool one more step x (n) of a sample, the `steps`-th; y becomes the pool of all steps so far.
+
+    `sums` are those of x, which attention multiplies by exp(score), then the sum of these factors, all relative to the
+    largest score so far, which stands last.
+    """
+    cdef double weight = 1, kept = 1, most = sums[n + 1]
+    cdef Py_ssize_t c
+    if how == AVERAGE or how == ATTENTION:
+        if how == ATTENTION:
+            if steps == 1 or score > most:
+                sums[n + 1] = score
+            weight, kept = exp(score - sums[n + 1]), exp(most - sums[n + 1]) if steps > 1 else 0
+        sums[n] = kept * sums[n] + weight
+        for c in range(n):
+            sums[c] = kept * sums[c] + weight * x[c]
+            y[c] = <floating>(sums[c] / sums[n])
+        return
+    for c in range(n):
+        if how != LARGEST or steps == 1 or x[c] > y[c] or x[c] != x[c]:  # NaN stays
+            y[c] = x[c]
+
+
+cdef class _Pool(_Stage):
+    """A Pool of the steps so far: means, maxima, last steps and sums weighted by attention, side by side."""
+
+    cdef cnp.ndarray sums  # (parts, m, n + 2), see _pool_step
+    cdef cnp.ndarray hidden, V  # (m, h) the functions of X W + b that attention scores by, and (h) their factors
+    cdef Linear linear
+    cdef LinearCall call
+    cdef int[4] how
+    cdef Py_ssize_t parts, steps
+
+    def __init__(self, layer, Py_ssize_t m, cnp.ndarray given):
+        cdef Py_ssize_t n = given.shape[1]
+        codes = layer.stage["parts"]
+        self.parts = len(codes)
+        for i, code in enumerate(codes):
+            self.how[i] = code
+        _Stage.__init__(self, m, layer.features or n, self.parts * n, given.dtype, given)
+        self.sums = np.zeros((self.parts, m, n + 2))
+        p = layer.checked_parameters()
+        if p:
+            self.linear = Linear(*p[:2], layer.stage["activate"])
+            self.hidden = np.empty((m, self.linear.u), given.dtype)
+            self.V = np.ones(1) if len(p) < 3 else p[2].ravel().astype(np.float64)
+            out = cnp.PyArray_DATA(self.hidden)
+            self.linear.prepare(&self.call, cnp.PyArray_DATA(self.given), self.n, m, out, out)
+
+    cdef bint run(self) noexcept:
+        self.steps += 1
+        if self.linear is not None:
+            execute(&self.call)
+        if cnp.PyArray_ITEMSIZE(self.given) == 4:
+            self.pool(<const float *>cnp.PyArray_DATA(self.given), <float *>cnp.PyArray_DATA(self.out))
+        else:
+            self.pool(<const double *>cnp.PyArray_DATA(self.given), <double *>cnp.PyArray_DATA(self.out))
+        return True
+
+    cdef void pool(self, const floating *x, floating *y) noexcept:
+        """Pool one step x (m, n) to y (m, parts n)."""
+        cdef double *sums = <double *>cnp.PyArray_DATA(self.sums)
+        cdef const floating *hidden
+        cdef const double *V
+        cdef Py_ssize_t i, j, part
+        cdef double score
+        for part in range(self.parts):
+            for i in range(self.m):
+                score = 0
+                if self.how[part] == ATTENTION:
+                    hidden = <floating *>cnp.PyArray_DATA(self.hidden) + i * self.linear.u
+                    V = <double *>cnp.PyArray_DATA(self.V)
+                    for j in range(self.linear.u):
+                        score += hidden[j] * V[j]
+                _pool_step(self.how[part], x + i * self.n, y + i * self.u + part * self.n, sums, self.n, self.steps,
+                           score)
+                sums += self.n + 2
+
+    cdef int begin(self) except -1:
+        self.sums[...] = 0
+        self.steps = 0
+        return 0
+
+    cdef int continue_from(self, _Stage before) except -1:
+        cdef _Pool old = before
+        self.sums[...] = old.sums
+        memcpy(cnp.PyArray_DATA(self.out), cnp.PyArray_DATA(old.out), cnp.PyArray_NBYTES(old.out))
+        self.steps = old.steps
+        return 0
+
+
 cdef dict KINDS = {
     "recurrent": _Recurrent, "quantized": _Quantized, "linear": _Linear, "elementwise": _Elementwise, "frames": _Frames,
-    "difference": _Difference,
+    "difference": _Difference, "pool": _Pool,
 }
 
 
@@ -289,8 +384,8 @@ cdef class Stream:
 
     Args:
         source: a `GRU` or a `Network` with parameters, or one of `cgru.quantize`. The layers may be `GRU`, `Dense`,
-            `Activation`, `Scale`, `Clip`, `Frames`, `Difference`, a first `Embedding` and `Pool("last")`. Dropout is
-            off.
+            `Activation`, `Scale`, `Clip`, `Frames`, `Difference`, `Pool`, which pools the steps so far, and a first
+            `Embedding`. Dropout is off.
         batch: the number m of samples that run together.
 
     Attributes:
@@ -301,7 +396,7 @@ cdef class Stream:
 
     Raises:
         TypeError, ValueError, RuntimeError: the source has no parameters, or cannot run a step at a time. The error
-            names the reason: a reverse direction, a pool over all steps, a user's own callable.
+            names the reason: a reverse direction, a user's own callable.
     """
 
     cdef readonly object source
@@ -480,12 +575,12 @@ cdef class Stream:
 
 def _layers(source):
     """Return the layers of `source`; raise an error with the reason if one cannot run a step at a time."""
-    if not isinstance(source, Network) and getattr(source, "stream", None) != "recurrent":
+    if not isinstance(source, Network) and getattr(source, "cells", ()) != (source,):
         raise TypeError(f"source: expected a cgru.GRU or a cgru.Network, got {type(source).__name__}")
     layers = source.layers if isinstance(source, Network) else (source,)
     for i, layer in enumerate(layers):
         prefix = f"source: layer {i}, {layer!r}, cannot run a step at a time"
-        if not layer.piecewise or layer.stream is None:
+        if layer.stream is None:
             raise ValueError(f"{prefix}: it needs all steps of a sequence, or it is no layer of this package")
         if not layer.p and layer.parameter_names:
             raise RuntimeError(f"source: layer {i}, {layer!r}, has no parameters yet")

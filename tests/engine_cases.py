@@ -47,6 +47,11 @@ CHAINS = {
     "softmax below": lambda: [cgru.Dense(4, "softmax"), cgru.GRU(3), cgru.Dense(3, "softmax")],
     "both": lambda: [both(cgru.GRU(4)), cgru.Dense(3, "softmax")],
     "all pools": lambda: [states(2), cgru.Pool("last+mean+max"), cgru.Dense(5, "tanh"), cgru.Dense(3, "softmax")],
+    "attention": lambda: [states(4), cgru.Pool("attention"), cgru.Dense(3, "softmax")],
+    "attention and more": lambda: [
+        both(states(9)), cgru.Dropout(0.2), cgru.Pool("last+mean+attention", 7), cgru.Dense(3, "softmax"),
+    ],
+    "attention to the input": lambda: [cgru.Pool("attention", 5), cgru.Dense(3, "softmax")],
     "two pools": lambda: [both(states(4)), cgru.Pool("max+mean"), cgru.Dense(3, "softmax")],
     "both states": lambda: [both(states(4)), cgru.Pool("last"), cgru.Dense(3, "softmax")],
     "both twice": lambda: [both(states(4)), both(cgru.GRU(3)), cgru.Dense(3, "softmax")],

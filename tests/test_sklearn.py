@@ -340,6 +340,7 @@ def test_targets_of_steps_are_refused():
         ({"layers": 2, "dropout": 0.0}, ["Bidirectional", "Bidirectional", "Pool", "Dense"]),
         ({"pool": "last", "bidirectional": False}, ["GRU", "Dropout", "Dense"]),
         ({"pool": "mean", "dropout": 0.0}, ["Bidirectional", "Pool", "Dense"]),
+        ({"pool": "last+mean+attention", "dropout": 0.0}, ["Bidirectional", "Pool", "Dense"]),
     ],
 )
 def test_the_network_is_the_one_that_was_asked_for(options, kinds):

@@ -63,6 +63,21 @@ NETWORKS = {
         cgru.Pool("last"),
         cgru.Dense(1, cgru.tanh, dtype=dtype),
     ),
+    "pools": lambda dtype: network(
+        cgru.GRU(8, sequences=True, dtype=dtype), cgru.Pool("max+last+mean"), cgru.Dense(2, cgru.tanh, dtype=dtype)
+    ),
+    "attention": lambda dtype: network(
+        cgru.GRU(17, sequences=True, dtype=dtype),
+        cgru.Pool("attention", dtype=dtype),
+        cgru.Dense(3, "softmax", dtype=dtype),
+    ),
+    "attention and more": lambda dtype: network(
+        cgru.GRU(7, sequences=True, dtype=dtype),
+        cgru.Dense(33, "tanh", dtype=dtype),
+        cgru.Pool("mean+attention+last+max", 9, dtype=dtype),
+        cgru.Dense(3, "identity", dtype=dtype),
+        standardized=True,
+    ),
 }
 
 
@@ -225,9 +240,9 @@ def test_a_wrong_step_changes_nothing(x, error):
         (lambda: network(cgru.Embedding(5, 4), cgru.Pool("last"), cgru.Dense(1)), ValueError, ["at least one GRU"]),
         (lambda: random_layer(3, 4, activate=lambda x, deriv=False: x), ValueError, ["activate"]),
         (
-            lambda: network(cgru.GRU(4, sequences=True), cgru.Pool("mean"), cgru.Dense(1)),
+            lambda: network(cgru.GRU(4, sequences=True, reverse=True), cgru.Pool("mean"), cgru.Dense(1)),
             ValueError,
-            ["Pool", "all steps"],
+            ["layer 0", "reverse", "all steps"],
         ),
         (lambda: network(cgru.Bidirectional(cgru.GRU(4)), cgru.Dense(1)), ValueError, ["Bidirectional"]),
         (
@@ -248,6 +263,49 @@ def test_what_cannot_run_a_step_at_a_time_is_refused_with_the_reason(make, error
         cgru.Stream(make())
     for word in words:
         assert word in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["max+last+mean", "attention", "attention+mean"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_pools_begin_anew_and_go_on(kind, dtype):
+    """After a reset, and from where they are after a refresh; what is NaN stays until then."""
+    hidden = 5 if kind.startswith("attention") else None
+    net = network(
+        cgru.GRU(4, sequences=True, dtype=dtype), cgru.Pool(kind, hidden, dtype=dtype), cgru.Dense(2, dtype=dtype)
+    )
+    X = RNG.standard_normal((3, 12, 5)).astype(dtype)
+    stream, tolerance = cgru.Stream(net, 3), 1e-13 if dtype == np.float64 else 1e-6
+    for _ in range(2):
+        for t in range(12):
+            if t == 7:
+                stream.refresh()
+            out = stream.step(X[:, t])
+            assert_close(out, net.predict(X[:, : t + 1]), tolerance)
+        stream.reset()
+    dirty = X.copy()
+    for t in (0, 4):
+        dirty[1, t] = np.nan
+        stream.reset()
+        for step in range(6):
+            out = stream.step(dirty[:, step])
+        np.testing.assert_array_equal(np.isnan(out).any(axis=1), [False, True, False])
+        dirty[1, t] = 0
+    stream.reset()
+    assert_close(stream.step(X[:, 0]), net.predict(X[:, :1]), tolerance)
+    assert stream.step(X[:, 1]) is stream.step(X[:, 2])
+
+
+@pytest.mark.parametrize("hidden", [None, 3])
+def test_attention_in_a_stream_neither_overflows_nor_forgets(hidden):
+    net = network(cgru.Frames(1), cgru.Pool("attention", hidden), cgru.Dense(1, "identity"), e=2)
+    pool = net.layers[1]
+    for scale in (1e4, 1e-3):
+        pool.p["W" if hidden is None else "V"] *= scale
+        X = RNG.standard_normal((1, 2000, 2))
+        stream = cgru.Stream(net)
+        out = [stream.step(x).copy() for x in X[0]]
+        for t in (0, 1, 100, 1999):
+            assert_close(out[t], net.predict(X[:, : t + 1])[0], 1e-11)
 
 
 def test_batch_and_pickle():

@@ -123,6 +123,14 @@ def _executor_name(text: str) -> str:
     raise argparse.ArgumentTypeError(f"expected dask:ADDRESS or mpi, got {text!r}")
 
 
+def _pool_name(text: str) -> str:
+    """Check the name of a pooling, and return it."""
+    try:
+        return cgru.Pool(text).how
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error).removeprefix("how: ")) from None
+
+
 def _name_list(text: str) -> tuple[str, ...]:
     """Split names at commas, as in CSV: a name in quotes may have commas."""
     return tuple(name.strip() for row in csv.reader([text], skipinitialspace=True) for name in row if name.strip())
@@ -203,7 +211,8 @@ _REGRESSIONS = [name for name, kind in losses.LOSSES.items() if not kind.classif
 _METAVARS = {
     _COUNT: "N", _FROM_0: "N", _SECONDS: "S", _QUANTILE: "Q", _RATE: "RATE", _DECAY: "RATE", _SHARE: "RATE",
     _name_list: "NAME", _word_list: "WORD,...", _loss_name: "LOSS", _inputs: "LAYERS",
-    _executor_name: "WHERE", float: "DB",
+    _executor_name: "WHERE",
+    _pool_name: "HOW", float: "DB",
 }  # fmt: skip
 _VOWELS = "(default: the embedded Japanese Vowels)"
 
@@ -256,9 +265,9 @@ class Building:
     )
     recurrent_dropout: float = option("dropout rate of the states from step to step", _SHARE, recipe.RECURRENT_DROPOUT)
     pool: str | None = option(
-        "pooling of the states for the head: the last, the mean, the maximum, or all three (default: {POOL}; with a "
-        "class for each step there is nothing to pool)",
-        ("last", "mean", "max", "last+mean+max"),
+        "pooling of the states for the head: last, mean, max or attention (by learned weights), or some of these "
+        "joined by + (default: {POOL}; with a class for each step there is nothing to pool)",
+        _pool_name,
     )
     float64: bool = option("train in double precision (default: single)", bool)
     learning_rate: float = option(

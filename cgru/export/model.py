@@ -54,7 +54,7 @@ def export_c(net: AnyNet, path: str | os.PathLike[str], *, name: str | None = No
 
         int model_finish(model_state *state, float *y);
 
-    A mean or max `Pool` covers all steps since `model_init` and is zero before the first. Dropout is off and zoneout
+    A `Pool` covers all steps since `model_init` and is zero before the first. Dropout is off and zoneout
     its expectation, as in `predict`. A layer in reverse or `Bidirectional` begins at the end of a sequence and is
     refused.
 

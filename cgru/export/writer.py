@@ -58,7 +58,7 @@ def layers_of(net: Any) -> Sequence[Layer]:
         raise TypeError(f"net: expected a Network or a GRU, got {type(net).__name__}")
     layers = net.layers if isinstance(net, Network) else (net,)
     for i, layer in enumerate(layers):
-        if not layer.piecewise and layer.stream != "":
+        if not layer.piecewise and layer.stream is None:
             raise ValueError(
                 f"net: expected layers that run a step at a time, got {layer!r} as layer {i}, which needs the whole "
                 "series"

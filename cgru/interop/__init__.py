@@ -39,7 +39,8 @@ What is converted beside the weights, and which options must be off or alike for
 | masks handed in for `dropout`, ... | no | no | not in the graph |
 | `trainable` | `requires_grad` of all its parameters | trainable | from here and back |
 | `lengths` | packed sequences | masks, of layers that make none themselves | sequence_lens |
-| `Embedding`, `Dense`, `Pool` | from there | yes, without a softmax temperature and `Pool("last")` | yes |
+| `Embedding`, `Dense` | from there | yes, without a softmax temperature | yes |
+| `Pool` | from there, alone | "mean" and "max", alone | yes; from foreign graphs all but "attention", alone |
 | `Activation` | from there | from there | yes |
 | `Scale`, `Clip` | from there | no | yes |
 | standardisation | no | no | yes, from here (from foreign graphs as `Scale`) |

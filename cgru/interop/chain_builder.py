@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from cgru.activations import identity
+from cgru.activations import identity, tanh
 from cgru.interop.gates import Refusal, array
 from cgru.layers import Activation, Dense, Embedding, Layer, Pool, Scale
 
@@ -28,6 +28,7 @@ class ChainBuilder:
         """Begin with an empty chain."""
         self.layers: list[Any] = []
         self.places: list[tuple[str, bool]] = []  # the name of the source, and whether it is a recurrent layer
+        self.depths: list[int] = []  # the number of layers after each addition
 
     @property
     def count(self) -> int:
@@ -47,6 +48,7 @@ class ChainBuilder:
         merge = MERGES.get((type(below), type(layer)))
         if not nothing and (merge is None or not merge(below, layer)):
             self.layers.append(layer)
+        self.depths.append(len(self.layers))
 
     def add_last_step(self, place: str) -> None:
         """Reduce the output of the top layer to its last step."""
@@ -60,6 +62,30 @@ class ChainBuilder:
         """Make the top layer, a recurrent one, return its last state instead of all states."""
         self.layers[-1].sequences = False
         self.places.append((place, False))
+        self.depths.append(len(self.layers))
+
+    def add_attention(self, count: int, place: str, refuse: Refusal) -> None:
+        """Turn the layers above addition number `count`, which score its steps, into a Pool of these steps.
+
+        Refuse all but Linear(u, 1), and Linear(u, n), tanh and Linear(n, 1). The bias of the last of two layers is left
+        out: it adds the same to all scores, which changes no weight.
+        """
+        depth = self.depths[count - 1]
+        scorers = self.layers[depth:]
+        functions = [layer.activate if layer.is_head else None for layer in scorers]
+        merged = scorers and self.depths[count] == depth  # into the layer that is weighed
+        if merged or functions not in ([identity], [tanh, identity]) or scorers[-1].d["u"] != 1:
+            raise refuse("expected weights of softmax(Linear(u, 1)) or of softmax(Linear(n, 1)(tanh(Linear(u, n))))")
+        if self.layers[depth - 1].changes_steps:
+            raise refuse("expected a Linear or a GRU behind unfold and flatten first")
+        if len({layer.trainable for layer in scorers}) > 1:
+            raise refuse("expected requires_grad of all parameters of the scores or of none, got both")
+        first, *last = scorers
+        pool = Pool("attention", first.d["u"] if last else None, dtype=first.dtype)
+        pool.p |= first.p | ({"V": last[0].p["W"]} if last else {})
+        pool.trainable = first.trainable
+        del self.layers[depth:]
+        self.add(pool, place)
 
     def above_recurrent(self) -> str | None:
         """Return the name of the lowest non-recurrent addition above a recurrent layer; None if there is none."""

@@ -132,7 +132,8 @@ def _unstack(found: Arrays, layers: list[dict[str, Any]]) -> tuple[Arrays, np.dt
             part["dtype"] = dtype.name
         if part["class"] != "GRU":
             names = getattr(plain, part["class"]).parameter_names
-            arrays |= {f"{i}.{name}": np.atleast_2d(found[f"{i}.{name}"]) for name in names}
+            keys = (f"{i}.{name}" for name in names)
+            arrays |= {key: np.atleast_2d(found[key]) for key in keys if key in found}
             continue
         W, R, B = (found[f"{i}.{name}"] for name in "WRB")
         for d, prefix in enumerate(PREFIXES if part is not layer else ("",)):

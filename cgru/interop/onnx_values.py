@@ -45,7 +45,8 @@ class Traced:
 
     Attributes:
         kind: "input": of the graph; "states": of a recurrent layer at all its steps; "ends": last states; "made": the
-            output of any other layer.
+            output of any other layer; "weights": of attention, a softmax over the steps; "weighted": the output of a
+            layer times these, not yet summed over the steps.
         origin: the input's name, or the `count` of the chain when the array was made.
         axes: its current axes.
         dtype: the number of its type in ONNX.

@@ -75,7 +75,8 @@ class Reader:
 
     def describe(self, value: Traced) -> str:
         """Return where a traced value comes from, in words for an error."""
-        what = {"states": "all states", "ends": "last states", "made": "a layer"}.get(value.kind)
+        what = {"states": "all states", "ends": "last states", "made": "a layer", "weights": "attention weights",
+                "weighted": "weighted states"}.get(value.kind)  # fmt: skip
         what = what or f"the input {value.origin!r}"
         return " by way of ".join([what, *value.path])
 

@@ -22,7 +22,18 @@ from cgru.gru import GRU
 from cgru.interop import gates
 from cgru.interop.chain_builder import affine, dense, per_feature
 from cgru.interop.gates import FUNCTIONS, TORCH, Refusal, array, refusal
-from cgru.interop.onnx_values import FLOATS, LENGTHS, ONE, Axis, Node, Traced, Unproved, axis_index, flatten_axes
+from cgru.interop.onnx_values import (
+    FLOATS,
+    LENGTHS,
+    ONE,
+    Axis,
+    Node,
+    Traced,
+    Unproved,
+    axis_index,
+    flatten_axes,
+    long_axes,
+)
 from cgru.interop.reader import Reader
 from cgru.layers import Dropout, Frames
 from cgru.network import Network
@@ -54,6 +65,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "contiguous": {},
     "clone": {},
     "mean": {"dim": None, "keepdim": False, "dtype": None},
+    "sum": {"dim": None, "keepdim": False, "dtype": None},
     "amax": {"dim": None, "keepdim": False},
     "unfold": {"dimension": None, "size": None, "step": None},
     "max": {"dim": None, "keepdim": False},
@@ -63,6 +75,7 @@ SIGNS = {"add": "add", "iadd": "add", "sub": "sub", "isub": "sub", "mul": "mul",
          "itruediv": "div", "div": "div"}  # fmt: skip
 BOUNDS = {"relu6": (0, 6), "hardtanh": ("min_val", "max_val"), "clamp": ("min", "max")}  # numbers, or arguments
 POOLS = {"mean": "ReduceMean", "amax": "ReduceMax", "max": "ReduceMax"}
+PRODUCTS = {"bmm": "bij,bjk->bik", "matmul": "bij,bjk->bik"}  # as torch.einsum writes them
 OPSET = 18  # of the ONNX nodes that describe operations
 SIZE_METHODS = ("size", "dim")  # methods
 SHAPE_ATTRIBUTES = ("shape", "device", "dtype")  # attributes
@@ -85,7 +98,9 @@ def from_torch(source: Any) -> Network:
     may be a chain of these, each on the whole output of the one below: Embedding, Linear, GRU, Dropout, ReLU,
     LeakyReLU, ELU, Sigmoid, Tanh, Softmax over the features, ReLU6, Hardtanh and clamp, as modules, functions or
     methods; sums, differences, products and quotients with numbers and buffers (n,); `[0]` of a GRU; the last step or
-    the last state (`[:, -1]`, `h[-1]`, `cat((h[-2], h[-1]), -1)`); mean, amax and max over the steps; transpose,
+    the last state (`[:, -1]`, `h[-1]`, `cat((h[-2], h[-1]), -1)`); mean, amax and max over the steps; attention:
+    `a = softmax(score, 1)` with a score of each step y, `Linear(u, 1)` or `Linear(n, 1)` of tanh of `Linear(u, n)`, and
+    `(a * y).sum(1)`, or that by bmm, matmul or einsum, which becomes `Pool("attention")`; transpose,
     permute, squeeze, unsqueeze, flatten and contiguous if they move no number; `unfold` over the steps with a flatten
     after it, which becomes `Frames` (the weights above it are reordered). A GRU starts from zeros: no state, or
     `torch.zeros` of x's sizes. The network takes X (m, s, e) or tokens (m, s) and returns (m, s, k) or (m, k), whatever
@@ -379,6 +394,10 @@ class Trace(Reader):
         readers = {getattr: self.read_attribute, operator.getitem: self.read_item, torch.cat: self.read_cat}
         if node.target in readers:
             return readers[node.target](node)
+        if node.target is torch.einsum:
+            return self.read_product(node, *node.args)
+        if node.target in (torch.bmm, torch.matmul, operator.matmul):
+            return self.read_product(node, PRODUCTS[name], *node.args)
         if node.target in (getattr(operator, name, None), getattr(torch, name, None)) and name in SIGNS:
             return self.read_arithmetic(SIGNS[name], node)
         functional = torch.nn.functional
@@ -401,6 +420,8 @@ class Trace(Reader):
             return first
         if name.rstrip("_") in SIGNS:
             return self.read_arithmetic(SIGNS[name.rstrip("_")], node)
+        if name in PRODUCTS:
+            return self.read_product(node, PRODUCTS[name], *node.args)
         if name in TURNED_IN_PLACE and len(node.args[0].users) > 1:
             raise Unproved("it turns an array in place that is used again")
         if name.removesuffix("_") in ARGUMENTS:
@@ -588,6 +609,48 @@ class Trace(Reader):
         places, self.row_order = self.row_order, None
         return slice(None) if places is None else places
 
+    # --- attention ---
+
+    def add_attention(self, known: list[Any], kind: str, axes: tuple[Axis, ...]) -> Traced:
+        """Add the attention pool of a product of weights and all states; return the product with these `axes`.
+
+        Of the `kind` "weighted" it is not summed yet.
+        """
+        weights, value = sorted(known, key=lambda each: each.kind != "weights")
+        if weights.origin != self.chain.count:
+            raise Unproved("its weights are not those of the newest layer")
+        others = [axis for axis in value.axes if axis.name not in (self.samples.name, self.steps.name)]
+        whole = value.parts in (None, self.parts(len(self.recurrent) - 1)) and len(others) == len(value.axes) - 2 == 1
+        if not whole or value.kind not in ("states", "made"):
+            raise Unproved("it weighs something else than all the output of a layer, (m, s, n)")
+        self.chain.add_attention(value.origin, self.place, Unproved)
+        self.out = others[0]
+        return Traced(kind, self.chain.count, axes, value.dtype)
+
+    def read_weighted(self, known: list[Any]) -> Traced:
+        """Read the product of attention weights (m, s, 1) and states (m, s, u), number by number."""
+        weights, value = sorted(known, key=lambda each: each.kind != "weights")
+        due = (*value.axes[:-1], ONE)
+        if value.kind == "weights" or weights.axes != due:
+            raise Unproved("expected weights of each step, (m, s, 1), and what they weigh, (m, s, n)")
+        return self.add_attention(known, "weighted", value.axes)
+
+    def read_product(self, node: Any, equation: Any, *arguments: Any) -> Traced:
+        """Read the sum of states weighted by attention as a product of matrices, which is described for einsum."""
+        known = [self.traced_value(argument) for argument in arguments]
+        if node.kwargs or len(known) != 2 or [each.kind for each in known].count("weights") != 1:
+            raise Unproved("expected the weights of a softmax over the steps, and what they weigh")
+        letters, _, made = equation.replace(" ", "").partition("->")
+        pairs = [*zip(letters.replace(",", ""), (axis for each in known for axis in each.axes), strict=False)]
+        axes = dict(pairs)
+        long = [axis.name for axis in axes.values() if axis.size != 1]
+        fits = [*map(len, letters.split(","))] == [len(each.axes) for each in known] and {*made} <= {*axes}
+        if not fits or any(axes[letter] != axis for letter, axis in pairs) or len({*long}) < len(long):
+            raise Unproved(f"expected axes as in {equation}")
+        if [axis.name for letter, axis in axes.items() if letter not in made and axis != ONE] != [self.steps.name]:
+            raise Unproved("expected a sum over the steps alone")
+        return self.add_attention(known, "made", tuple(axes[letter] for letter in made))
+
     # --- operations ---
 
     def read_call(self, name: str, node: Any) -> Any:
@@ -626,7 +689,16 @@ class Trace(Reader):
             axes = [axis_index(each, rank) for each in dims]
             made = self.apply_onnx(POOLS[kind], argument, axes=axes, keepdims=given["keepdim"])
             return (made, None) if kind == "max" else made
+        if kind == "sum":
+            at = axis_index(dim[0] if isinstance(dim, tuple | list) and len(dim) == 1 else dim, rank)
+            if (value.kind, value.origin) != ("weighted", self.chain.count) or value.axes[at].name != self.steps.name:
+                raise Unproved("expected the sum over the steps of states times weights of a softmax over the steps")
+            axes = (*value.axes[:at], *([ONE] if given["keepdim"] else []), *value.axes[at + 1 :])
+            return replace(value, kind="made", axes=axes)
         if kind == "softmax":
+            names = {self.samples.name, self.steps.name}
+            if self.is_step_axis(value, axis_index(dim, rank)) and {*long_axes(value.axes)} <= names:
+                return replace(value, kind="weights", axes=tuple(a if a.name in names else ONE for a in value.axes))
             return self.apply_onnx("Softmax", argument, axis=axis_index(dim, rank))
         if kind in ("transpose", "swapaxes"):
             i, j = (axis_index(each, rank) for each in given.values())
@@ -653,6 +725,8 @@ class Trace(Reader):
         known = [self.resolve(argument) for argument in node.args]
         if all(each is SIZE or isinstance(each, int | float) for each in known):
             return SIZE
+        if sign == "mul" and any(isinstance(each, Traced) and each.kind == "weights" for each in known):
+            return self.read_weighted([self.traced_value(argument) for argument in node.args])
         at = next((i for i, each in enumerate(known) if isinstance(each, Traced)), None)
         if at is None or not isinstance(known[1 - at], np.ndarray | int | float):
             raise Unproved(f"expected an array and a number or a buffer, got {' and '.join(map(str, node.args))}")

@@ -56,7 +56,7 @@ class Fields:
     callables: tuple[str, ...] = ()
     flags: tuple[str, ...] = ()
     options: tuple[str, ...] = ()  # left out of the file where they are off
-    dtype: bool = False  # whether `dtype` is an argument
+    dtype: bool = False  # whether `dtype` is an argument; it is stored with a layer that has parameters
     variant: bool = False  # whether the options of a `Variant` are arguments
     halves: tuple[str, ...] = ()  # of two joined layers: their argument names; if one is given, the other is its twin
     half: str = ""  # the class of the two
@@ -399,9 +399,9 @@ def as_floats(A: Any, dtype: np.dtype | None = None) -> np.ndarray:
     return X if X.dtype.kind == "f" else X.astype(np.float64)
 
 
-def checked_sequences(A: Any) -> np.ndarray:
+def checked_sequences(A: Any, dtype: np.dtype | None = None) -> np.ndarray:
     """Return A (m, s, n) as floats, checked as `as_floats` does; ValueError for (m, n)."""
-    X = as_floats(A)
+    X = as_floats(A, dtype)
     if X.ndim != 3:
         raise ValueError(f"A: expected all steps (m, s, n), got shape {X.shape}")
     return X

@@ -1,4 +1,7 @@
-"""Pool: reduces a sequence to one step: its mean, maximum or last step, or several of these side by side."""
+"""Pool: reduces a sequence to one step: its mean, maximum, last step or a weighted sum of learned weights (attention).
+
+Several of these may stand side by side.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,29 @@ from string import Template
 from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
-from cgru.layers.layer import Fields, Layer, LayerPass, Shape, checked_sequences, mask_padding
+from cgru import activations
+from cgru.core.checks import positive, real
+from cgru.core.linear import Linear
+from cgru.initializers import xavier
+from cgru.layers.layer import (
+    Fields,
+    Layer,
+    LayerPass,
+    Shape,
+    activation_code,
+    checked_sequences,
+    flatten_steps,
+    mask_padding,
+    unflatten,
+)
 
 __all__ = ["Pool"]
 
-HOW = ("mean", "max", "last")
+Arrays = dict[str, np.ndarray]
+
+HOW = ("mean", "max", "last", "attention")  # in the order of their codes in cgru/network/training/compiled/stage.pxd
 C_TEXTS = {  # by reduction: its C function, the state members beside the result, and these as call arguments
     "mean": (
         """\
@@ -50,40 +70,114 @@ static void last_$i(real *y, const real *x) {
         (),
         "",
     ),
+    "attention": (
+        """\
+/* layer $i: attention: the sum of x times exp(score), over the sum of these factors, which stands behind it. All are
+ * relative to the largest score so far, so that none overflows; what is lost by rounding is taken off the next one. */
+static void attention_$i(real *y, const real *x, real *weighted, real *missed, real *largest) {
+    const int begun = weighted[$n] != 0;
+    const real score = score_$i(x), before = *largest;
+    if (!begun || score > before) *largest = score;
+    const real kept = begun ? exp_negative(before - *largest) : 0, weight = exp_negative(score - *largest);
+    for (int i = 0; i <= $n; i++) {
+        const real old = kept * weighted[i], due = weight * (i < $n ? x[i] : (real)1) - kept * missed[i];
+        const real sum = old + due, beyond = (sum - old) - due;
+        missed[i] = if_less((real)-1e30, negative(beyond), beyond, 0);
+        weighted[i] = sum;
+    }
+    for (int i = 0; i < $n; i++) y[i] = weighted[i] / weighted[$n];
 }
+""",
+        ("$real weighted_$i[$n + 1], missed_$i[$n + 1], largest_$i;",),
+        ", state->weighted_$i, state->missed_$i, &state->largest_$i",
+    ),
+}
+C_SCORE = """\
+/* layer $i: x W + b */
+static real score_$i(const real *x) {
+    real score = b_$i.values[0];
+    for (int i = 0; i < $n; i++) score += x[i] * W_$i.values[i];
+    return score;
+}
+"""
+C_HIDDEN_SCORE = """\
+/* layer $i: tanh(x W + b) V */
+static real score_$i(const real *x) {
+    real hidden[$h], score = 0;
+    memcpy(hidden, b_$i.values, sizeof hidden);
+    for (int i = 0; i < $n; i++)
+        for (int j = 0; j < $h; j++) hidden[j] += x[i] * W_$i.values[i * $h + j];
+    for (int j = 0; j < $h; j++) hidden[j] = activate_tanh(hidden[j]);
+    for (int j = 0; j < $h; j++) score += hidden[j] * V_$i.values[j];
+    return score;
+}
+"""
 
 
 class Pool(Layer):
-    """Reduce the real steps of (m, s, n) to (m, n): their "mean", "max" or "last".
+    """Reduce the real steps of (m, s, n) to (m, n): their "mean", "max" or "last", or a sum weighted by "attention".
 
     Several joined by +, as "last+mean+max", are concatenated in that order: (m, 3 n). `max` is taken of each feature by
     itself; of equal numbers the first gets the gradient. It stands above a `GRU` with `sequences=True` (or an
-    `Embedding`); "last" is what a GRU with `sequences=False` returns. The dtype is that of the input.
+    `Embedding`); "last" is what a GRU with `sequences=False` returns. The dtype is that of the input, with "attention"
+    that of the parameters.
 
-    After the calls: `d` holds m, s, n; `fc` X (m, s, n) and A; `bc` dA and dX (m, s, n).
+    "attention" is the sum of a_t x_t over the real steps, where a is the softmax over these steps of a score of each
+    step: x_t W + b, or with `hidden` tanh(x_t W + b) V, the additive attention of Bahdanau, Cho and Bengio (2015) with
+    a learned query. A number added to all scores changes nothing, so without `hidden` the gradient of b is zero.
 
-    TypeError or ValueError for another `how`.
+    After the calls: `d` holds m, s, n; `fc` X (m, s, n) and A; `bc` dA and dX (m, s, n). With "attention", and h for
+    `hidden` or 1: `p` W (n, h), b (1, h) and with `hidden` V (h, 1); `fc` the weights a (m, s) and with `hidden` H
+    (m, s, h) = tanh(X W + b); `bc` dscore (m, s) and dZ (m, s, h), of X W + b; `g` dW (n, h), db (h,), dV (h, 1).
+
+    Args:
+        how: "mean", "max", "last" or "attention", or some of these joined by +.
+        hidden: units of the hidden layer that scores the steps for "attention"; None: there is none.
+        dtype: float64 or float32, of the parameters; None: float64, or the dtype of the network.
+        rng: a Generator, a seed or None, kept as `np_rng`; it draws W and V.
+
+    Raises:
+        TypeError, ValueError: an argument is invalid.
     """
 
-    stream = ""
-    fields = Fields({"how": None})
+    parameter_names = ("W", "b", "V")  # of a layer: those that it has
+    fields = Fields({"how": None}, options=("hidden",), dtype=True)
 
-    def __init__(self, how: str = "mean") -> None:
-        super().__init__()
+    def __init__(
+        self,
+        how: str = "mean",
+        hidden: int | None = None,
+        *,
+        dtype: DTypeLike | None = None,
+        rng: np.random.Generator | int | None = None,
+    ) -> None:
+        super().__init__(rng, dtype)
         if not isinstance(how, str):
             raise TypeError(f"how: expected one of {', '.join(HOW)}, got {type(how).__name__}")
         parts = how.split("+")
         if not {*parts} <= {*HOW} or len({*parts}) < len(parts):
             raise ValueError(f"how: expected one of {', '.join(HOW)}, or some joined by +, each once, got {how!r}")
+        if hidden is not None and "attention" not in parts:
+            raise ValueError(f'hidden: expected None without "attention" in how, got {hidden!r}')
         self.how = how
+        self.hidden = None if hidden is None else positive(hidden, "hidden")
+        self.trainable = "attention" in parts
+        self.parameter_names = () if not self.trainable else ("W", "b") if hidden is None else ("W", "b", "V")
 
     def __repr__(self) -> str:
-        return f"Pool({self.how!r})"
+        hidden = "" if self.hidden is None else f", hidden={self.hidden}"
+        return f"Pool({self.how!r}{hidden}, dtype={self.dtype.name})" if self.parameter_names else f"Pool({self.how!r})"
 
     @property
     def stage(self) -> dict[str, Any]:
-        """Return the description of this stage in a compiled fit, with the reductions."""
-        return {"kind": "pool", "parts": self.parts}
+        """Return the description of this stage in a compiled fit: codes of the reductions, and what scores the steps."""
+        scores = {"scores": self.hidden or 1, "activate": self._score_code} if self.parameter_names else {}
+        return {"kind": "pool", "parts": tuple(map(HOW.index, self.parts)), **scores}
+
+    @property
+    def stream(self) -> str:
+        """Return the kind of stage in a `Stream`; "", as it is left out, for the last step alone."""
+        return "" if self.how == "last" else "pool"
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -106,9 +200,41 @@ class Pool(Layer):
             raise ValueError(f"expected a layer with units below a Pool of {len(self.parts)} parts")
         return shape[0], shape[2] if isinstance(shape[2], str) else shape[2] * len(self.parts)
 
+    @property
+    def features(self) -> int | None:
+        """Return n, the number of rows of W; None if there is no W, or none yet."""
+        return len(self.p["W"]) if np.ndim(self.p.get("W")) else None
+
     def compute_shapes(self, A: np.ndarray) -> None:
-        """Set `d` and the shape of X in `fs` for an input A (m, s, n)."""
+        """Set `d` and the shapes of X and the parameters in `fs` for an input A (m, s, n)."""
         super().compute_shapes(checked_sequences(A))
+        self.fs |= {name: shape for name, (shape, _) in self.arrays(self.d["n"]).items()}
+
+    def initialize_parameters(self) -> None:
+        """Draw W and V and set b to zero, in the shapes of `fs`; RuntimeError before `compute_shapes`."""
+        if self.parameter_names and "W" not in self.fs:
+            raise RuntimeError("initialize_parameters: expected compute_shapes to be called first")
+        for name in self.parameter_names:
+            shape = self.fs[name]
+            self.p[name] = np.array(np.zeros(shape) if name == "b" else xavier(shape, self.np_rng), self.dtype)
+
+    def arrays(self, e: Any) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
+        """Return the shape and dtype of each parameter for inputs of e features."""
+        h = self.hidden or 1
+        shapes = {"W": (e, h), "b": (1, h), "V": (h, 1)}
+        return {name: (shapes[name], self.dtype) for name in self.parameter_names}
+
+    def checked_parameters(self) -> tuple[np.ndarray, ...]:
+        """Return the parameters from `p` in the layer's dtype, in their order; ValueError if one does not fit."""
+        for name, (shape, _) in self.arrays("n").items():
+            if name not in self.p:
+                raise ValueError(f"p[{name!r}]: missing; expected an array of shape {shape}")
+        return tuple(real(self.p[name], ("p", name), *due) for name, due in self.arrays("n").items())
+
+    @property
+    def _score_code(self) -> tuple[int, float]:
+        """Return the compiled code of the function of X W + b, tanh or none."""
+        return activation_code(activations.tanh if self.hidden else activations.identity, None)
 
     def c_text(self, c: Any) -> Any:
         """Return this layer's `Part` of an exported C file, made by its `Writer` c: the reduction so far is its state.
@@ -120,6 +246,9 @@ class Pool(Layer):
         if self.how == "last":
             return c.part(about, n, c.x)
         members, code, steps = [f"$real layer_{i}[{width}];"], [], []
+        if self.parameter_names:
+            code += [c.array(name, values) for name, values in c.p.items()]
+            code.append(Template(C_HIDDEN_SCORE if self.hidden else C_SCORE).substitute(i=i, n=n, h=self.hidden))
         for k, how in enumerate(self.parts):
             function, own, arguments = C_TEXTS[how]
             call = f"{how}_$i(state->layer_$i + {k * n}, {c.x}{arguments});"
@@ -130,7 +259,8 @@ class Pool(Layer):
 
     def onnx_node(self, graph: Any, A: str) -> str:
         """Add the reductions over the real steps of the array named A to an ONNX graph; return the result's name."""
-        parts = [_add_part(graph, A, how) for how in self.parts]
+        p = graph.parameters(self)
+        parts = [_add_part(graph, A, how, p) for how in self.parts]
         graph.steps = False
         return graph.op("Concat", *parts, axis=1) if len(parts) > 1 else parts[0]
 
@@ -139,34 +269,106 @@ class Pool(Layer):
 
         Sample i has `lengths[i]` real steps (None: all).
         """
-        X, steps = mask_padding(checked_sequences(A), lengths)
-        return PoolPass(self.parts, X, steps)
+        X, steps = mask_padding(checked_sequences(A, self.dtype if self.parameter_names else None), lengths)
+        self.make(X)
+        p = self.checked_parameters()
+        if p and X.shape[2] != len(p[0]):
+            raise ValueError(f"A: expected shape (m, s, {len(p[0])}), the rows of W, got {X.shape}")
+        return PoolPass(self.parts, p, self._score_code, X, steps)
 
 
 class PoolPass(LayerPass):
-    """One run of a `Pool`."""
+    """One run of a `Pool` with the parameters p, of which W and b are followed by the function `code`."""
 
-    def __init__(self, parts: tuple[str, ...], X: np.ndarray, steps: np.ndarray | None) -> None:
+    def __init__(
+        self,
+        parts: tuple[str, ...],
+        p: tuple[np.ndarray, ...],
+        code: tuple[int, float],
+        X: np.ndarray,
+        steps: np.ndarray | None,
+    ) -> None:
         """Reduce X (m, s, n) by each of `parts`; `steps` (m, s, 1) is true at real steps (None: all)."""
-        found = [_pooled(how, X, steps) for how in parts]
+        own = {}
+        self._parts, self._p = parts, p
+        found = []
+        for how in parts:
+            if how == "attention":
+                A, own = _attended(p, code, X, steps)
+                found.append((A, None))
+            else:
+                found.append(_pooled(how, X, steps))
         self._chosen_steps = [chosen for _, chosen in found]  # (m, 1, n) by part; None: all
-        super().__init__(steps, X=X, A=np.concatenate([A for A, _ in found], axis=1))
+        super().__init__(steps, X=X, A=np.concatenate([A for A, _ in found], axis=1), **own)
 
-    def _compute_backward(self, dA: np.ndarray) -> dict[str, np.ndarray]:
+    def _compute_backward(self, dA: np.ndarray) -> Arrays:
         """Return {"dA", "dX"} for dL/dA; dX has it at the chosen step, or spread over all steps for a mean."""
         X, steps = self._arrays["X"], self._steps
-        dX = np.zeros_like(X)
-        for chosen, d in zip(self._chosen_steps, np.split(dA, len(self._chosen_steps), axis=1), strict=True):
-            if chosen is None:
+        dX, made = np.zeros_like(X), {}
+        split = np.split(dA, len(self._parts), axis=1)
+        for how, chosen, d in zip(self._parts, self._chosen_steps, split, strict=True):
+            if how == "attention":
+                made = self._attention_backward(d)
+                dX += self._arrays["a"][:, :, None] * d[:, None]
+                dX += unflatten(Linear(self._p[0].T).outputs(flatten_steps(made["dZ"])), like=X)
+            elif chosen is None:
                 np.add(dX, (d / _real_step_count(X, steps))[:, None], out=dX, where=True if steps is None else steps)
             else:
                 own = np.take_along_axis(dX, chosen, axis=1)
                 np.put_along_axis(dX, chosen, own + d[:, None], axis=1)
-        return {"dA": dA, "dX": dX}
+        return {"dA": dA, "dX": dX, **made}
+
+    def _attention_backward(self, d: np.ndarray) -> Arrays:
+        """Return dL/dscore (m, s) and dL/dZ (m, s, h) of Z = X W + b, for dL/dA = d (m, n) of the weighted sum."""
+        a, H = self._arrays["a"], self._arrays.get("H")
+        da = np.einsum("mn,msn->ms", d, self._arrays["X"])
+        dscore = a * (da - (a * da).sum(axis=1, keepdims=True))
+        dZ = dscore[:, :, None]
+        return {"dscore": dscore, "dZ": dZ if H is None else dZ * self._p[2].T * (1 - H * H)}
+
+    def gradients(self) -> Arrays:
+        """Return dW = X^T dZ, db = the sum of dZ, and dV = H^T dscore, over samples and steps, if there are any.
+
+        RuntimeError before `backward`. Without V, dZ are the gradients of scores, whose sum is zero: rounding would
+        leave noise, which an optimizer such as Adam scales up to whole steps.
+        """
+        if not self._p:
+            return {}
+        made = self._require_backward()
+        dZ = flatten_steps(made["dZ"])
+        g = {"dW": Linear(np.ascontiguousarray(dZ)).outputs(flatten_steps(self._arrays["X"]).T)}
+        if "H" not in self._arrays:
+            return g | {"db": np.zeros(1, dZ.dtype)}
+        dscore, H = made["dscore"][:, :, None], flatten_steps(self._arrays["H"])
+        return g | {"db": dZ.sum(axis=0), "dV": Linear(flatten_steps(dscore)).outputs(H.T)}
 
 
-def _add_part(graph: Any, A: str, how: str) -> str:
-    """Add the reduction `how` of the array named A to an ONNX graph; return the name of the result."""
+def _attended(
+    p: tuple[np.ndarray, ...], code: tuple[int, float], X: np.ndarray, steps: np.ndarray | None
+) -> tuple[np.ndarray, Arrays]:
+    """Return the sum of X over the steps (m, n), weighted by the softmax of their scores, and arrays to go back.
+
+    These are the weights a (m, s), zero at padding, and with V in p the hidden layer H (m, s, h). Sums are of float64,
+    since over many steps float32 would lose digits.
+    """
+    W, b, *V = p
+    H = unflatten(Linear(W, b, code).outputs(flatten_steps(X)), like=X)
+    score = unflatten(Linear(V[0]).outputs(flatten_steps(H)), like=X) if V else H
+    score = (score if steps is None else np.where(steps, score, -np.inf))[:, :, 0].astype(np.float64)
+    a = np.exp(score - score.max(axis=1, keepdims=True))
+    a /= a.sum(axis=1, keepdims=True)
+    A = np.einsum("ms,msn->mn", a, X).astype(X.dtype, copy=False)
+    return A, {"a": a.astype(X.dtype, copy=False), **({"H": H} if V else {})}
+
+
+def _add_part(graph: Any, A: str, how: str, p: list[str]) -> str:
+    """Add the reduction `how` of the array named A, with parameters named p, to a graph; return the result's name."""
+    if how == "attention":
+        W, b, *V = p
+        score = graph.op("Add", graph.op("MatMul", A, W), b)
+        score = graph.op("MatMul", graph.op("Tanh", score), *V) if V else score
+        a = graph.op("Softmax", graph.real(score, -np.inf), axis=1)
+        return graph.op("ReduceSum", graph.op("Mul", graph.real(A), a), graph.integers(1), keepdims=0)
     if how == "max":
         return graph.op("ReduceMax", graph.real(A, -np.inf), graph.integers(1), keepdims=0)
     if how == "last" and graph.steps:

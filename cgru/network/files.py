@@ -145,7 +145,7 @@ def _description(layer: Layer, i: int) -> dict[str, Any]:
     description |= {role: _callable_name(layer, role, i) for role in fields.callables}
     description |= {key: bool(getattr(layer, key)) for key in fields.flags}
     description |= {key: getattr(layer, key) for key in fields.options if getattr(layer, key)}
-    if fields.dtype:
+    if fields.dtype and layer.parameter_names:
         description["dtype"] = layer.dtype.name
     if "activate" in fields.callables and layer.se_hPars is not None:
         numbers = (key for key in activations.DEFAULTS if key in layer.se_hPars)
@@ -342,7 +342,7 @@ def _make_layer(description: Mapping[str, Any]) -> Layer:
     made = {role: module.named(options.pop(role), role) for role, module in named.items()}
     made |= {name: flag(options.pop(name), name) for name in fields.flags}
     made |= {name: options.pop(name) for name in fields.options if name in options}
-    if fields.dtype:
+    if fields.dtype and "dtype" in options:
         made["dtype"] = options.pop("dtype")
     if "se_hPars" in options and "activate" in fields.callables:
         numbers = options.pop("se_hPars")
@@ -351,6 +351,8 @@ def _make_layer(description: Mapping[str, Any]) -> Layer:
         made = variant_named(options.pop("variant")).options | made
     _refuse_unknown(options, kind.__name__)
     layer = kind(*first, **made)
+    if fields.dtype and layer.parameter_names and "dtype" not in made:
+        raise KeyError("dtype")
     layer.trainable = trainable
     return layer
 

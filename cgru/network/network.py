@@ -361,7 +361,7 @@ class Network(Model):
             loss over its own real steps; the states of the layers are carried from piece to piece, gradients are not
             (Williams and Peng, 1990, Neural Computation 2). With one output a sample, gradients go back over the last
             so many real steps of each, before which the states are computed a piece at a time and no caches stay.
-            ValueError where a layer needs whole sequences (a mean or max `Pool`, a reverse direction).
+            ValueError where a layer needs whole sequences (a `Pool` of more than the last step, a reverse direction).
         sample_weight: (m,) numbers of at least 0; where outputs are (m, s, k) also (m, s), looked at where the step is
             real. The loss of a batch is then sum(w_i loss_i) / sum(w_i) over its samples or real steps, and losses and
             accuracies of an epoch are such means over all: ratios alone count. What weighs 0 has no share in a

@@ -147,7 +147,7 @@ class QuantizedGRU(Quantized, GRU):
         weights, x_bound: see `Quantized`. All other arguments are those of a GRU.
     """
 
-    of, stream, c_text = GRU, "recurrent", GRU.c_text
+    of, c_text = GRU, GRU.c_text
     fields = Fields(
         {"units": "u"},
         ("activate", "activate_update", "activate_reset"),

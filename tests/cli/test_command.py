@@ -537,7 +537,7 @@ def test_classes_at_steps_are_not_those_of_sequences(steps, toy):
     assert "--pool" in refused("fit", "data.npz", "--pool", "mean", "-o", "other.npz", cwd=steps)
 
 
-@pytest.mark.parametrize("pool", ["last", "mean", "max", "last+mean+max"])
+@pytest.mark.parametrize("pool", ["last", "mean", "max", "last+mean+max", "attention", "last+mean+attention"])
 def test_pools(toy, tmp_path, pool):
     run("fit", toy / "data.npz", *QUICK, "--layers", 2, "--output-dropout", 0.2, "--pool", pool, cwd=tmp_path)
     kinds = [type(layer).__name__ for layer in cgru.load(tmp_path / "cgru-model.npz").layers]

@@ -91,9 +91,9 @@ def test_results_know_a_loss_that_is_not_told_by_its_name(tmp_path):
 
 
 def test_names_of_things(tmp_path):
-    text = '[network]\noptimizer = ["sgd", "rmsprop"]\nschedule = "cosine"\npool = ["max", "last+mean"]\n'
+    text = '[network]\noptimizer = ["sgd", "rmsprop"]\nschedule = "cosine"\npool = ["max", "last+attention"]\n'
     got = plan(tmp_path, text + '[fit]\nclass_weight = "balanced"')
-    assert got.axes == {"optimizer": ["sgd", "rmsprop"], "pool": ["max", "last+mean"]}
+    assert got.axes == {"optimizer": ["sgd", "rmsprop"], "pool": ["max", "last+attention"]}
     assert (got.fixed["schedule"], got.fixed["class_weight"]) == ("cosine", "balanced")
 
 

@@ -49,6 +49,9 @@ def stacks(dtype):
     yield "tokens_every", embedding, cgru.Dropout(), cgru.Dense(4, relu, dtype=dtype), gru(9, dtype)
     for how in ("last", "mean", "max", "mean+last", "last+mean+max"):
         yield f"pool_{how.replace('+', '_')}", gru(17, dtype), cgru.Pool(how)
+    for hidden, how in ((None, "attention"), (7, "attention+mean"), (33, "last+mean+max+attention")):
+        yield f"pool_attention_{hidden}", gru(17, dtype), cgru.Pool(how, hidden, dtype=dtype)
+    yield "tokens_attention", cgru.Embedding(11, 5, dtype=dtype), cgru.Pool("attention", 3, dtype=dtype)
     yield "pool_inputs", cgru.Dropout(0.2), cgru.Pool("max")
     yield "every", gru(17, dtype, reset_after=True), cgru.Dropout(0.5)
     yield "between", gru(7, dtype), cgru.Dense(33, relu, dtype=dtype), gru(9, dtype, sequences=False)

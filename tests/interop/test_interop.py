@@ -265,7 +265,7 @@ CHAINS = {
     ],
     "onnx": lambda: [
         cgru.GRU(4, sequences=True), cgru.Normalize(), cgru.Flip(), cgru.Difference(), cgru.Dropout(0.2),
-        cgru.Bidirectional(cgru.GRU(4, cgru.lrelu, sequences=True)), cgru.Pool("mean"), cgru.Dense(2),
+        cgru.Bidirectional(cgru.GRU(4, cgru.lrelu, sequences=True)), cgru.Pool("mean+attention", 3), cgru.Dense(2),
     ],
 }  # fmt: skip
 KINDS = [(other, place, type(layer)) for other, chain in CHAINS.items() for place, layer in enumerate(chain())]

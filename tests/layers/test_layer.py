@@ -41,6 +41,8 @@ LAYERS = {
     "pool": lambda: cgru.Pool("mean"),
     "pool, max": lambda: cgru.Pool("max"),
     "pool, last": lambda: cgru.Pool("last"),
+    "pool, attention": lambda: cgru.Pool("mean+attention", rng=1),
+    "pool, hidden": lambda: cgru.Pool("attention", 3, rng=1),
 }
 
 

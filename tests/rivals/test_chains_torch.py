@@ -136,6 +136,162 @@ ACCEPTED = {
 }  # fmt: skip
 
 
+def attend(way, score, u=6, **options):
+    """A GRU, attention of the way `way(self, states, weights)` with weights of `score(self, states)`, and a Linear."""
+    directions = 2 if options.get("bidirectional") else 1
+    parts = {
+        "gru": gru(**options), "score": nn.Linear(6 * directions, 1), "W": nn.Linear(6 * directions, 7),
+        "v": nn.Linear(7, 1, bias=False), "vb": nn.Linear(7, 1), "out": nn.Linear(6 * directions, 3),
+    }  # fmt: skip
+
+    def forward(self, x):
+        y = self.gru(x)[0]
+        return self.out(way(self, y, score(self, y)))
+
+    return Model(forward, **parts)
+
+
+def plain(self, y):
+    return torch.softmax(self.score(y), dim=1)
+
+
+def hidden(self, y):
+    return F.softmax(self.v(torch.tanh(self.W(y))), 1)
+
+
+def hidden_with_bias(self, y):
+    return self.vb(self.W(y).tanh()).softmax(dim=-2)
+
+
+def flat(self, y):
+    return torch.softmax(self.score(y).squeeze(-1), dim=1)
+
+
+def both_flat(self, y):
+    return self.v(torch.tanh(self.W(y))).squeeze(2).softmax(-1)
+
+
+class Attention(nn.Module):
+    def __init__(self, u):
+        super().__init__()
+        self.net, self.softmax = nn.Sequential(nn.Linear(u, 9), nn.Tanh(), nn.Linear(9, 1)), nn.Softmax(dim=1)
+
+    def forward(self, h):
+        return (self.softmax(self.net(h)) * h).sum(dim=1)
+
+
+WAYS = {
+    "sum": (lambda self, y, a: (a * y).sum(1), plain),
+    "sum, the other first": (lambda self, y, a: torch.sum(y * a, dim=1), hidden),
+    "sum, kept": (lambda self, y, a: torch.mul(y, a).sum(dim=(1,), keepdim=True).squeeze(1), hidden_with_bias),
+    "bmm": (lambda self, y, a: torch.bmm(a.transpose(1, 2), y).squeeze(1), plain),
+    "bmm, the other first": (lambda self, y, a: y.transpose(1, 2).bmm(a).squeeze(-1), hidden),
+    "a product": (lambda self, y, a: (a.transpose(1, 2) @ y).squeeze(1), hidden_with_bias),
+    "matmul": (lambda self, y, a: torch.matmul(a.unsqueeze(1), y).squeeze(1), flat),
+    "unsqueezed": (lambda self, y, a: (a.unsqueeze(-1) * y).sum(1), both_flat),
+    "unsqueezed bmm": (lambda self, y, a: y.permute(0, 2, 1).matmul(a.unsqueeze(2)).squeeze(2), flat),
+    "einsum": (lambda self, y, a: torch.einsum("bs,bsu->bu", a, y), flat),
+    "einsum of three": (lambda self, y, a: torch.einsum("bsu, bsk -> bu", y, a), hidden),
+}
+
+
+@pytest.mark.parametrize("options", [{}, {"bidirectional": True, "num_layers": 2}], ids=["one", "both"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("way", WAYS)
+def test_attention_comes_in(way, dtype, options, same, tmp_path):
+    torch.manual_seed(0)
+    how, score = WAYS[way]
+    module = attend(how, score, **options).to(dtype)
+    net = check(module, torch.randn(3, 4, 5, dtype=dtype), same)
+    pool = net.layers[-2]
+    assert [type(layer) for layer in net.layers[-2:]] == [cgru.Pool, cgru.Dense]
+    assert (pool.how, pool.hidden) == ("attention", None if score in (plain, flat) else 7)
+    net.save(tmp_path / "net.npz")
+    np.testing.assert_array_equal(cgru.load(tmp_path / "net.npz").layers[-2].p["W"], pool.p["W"])
+    net.fit(np.zeros((3, 4, 5)), np.zeros((3, 3)), epochs=1)
+
+
+def test_attention_elsewhere(same):
+    """In a module of its own, upon a Linear with tanh, time-major, frozen, and with a layer above it."""
+    torch.manual_seed(0)
+    module = nn.Sequential(Model(lambda self, x: self.gru(x)[0], gru=gru()), Attention(6), nn.Linear(6, 2), nn.Tanh())
+    assert check(module, torch.randn(3, 4, 5), same).layers[1].hidden == 9
+
+    def upon_tanh(self, x):
+        y = torch.tanh(self.below(self.gru(x)[0]))
+        return self.out((torch.softmax(self.score(y), 1) * y).sum(1))
+
+    parts = {"below": nn.Linear(6, 7), "score": nn.Linear(7, 1), "out": nn.Linear(7, 2)}
+    net = check(Model(upon_tanh, gru=gru(), **parts), torch.randn(3, 4, 5), same)
+    assert [type(layer) for layer in net.layers] == [cgru.GRU, cgru.Dense, cgru.Pool, cgru.Dense]
+    assert net.layers[2].hidden is None
+
+    def time_major(self, x):
+        y = self.gru(x)[0]
+        return self.out((torch.softmax(self.score(y), 0) * y).sum(0))
+
+    module = Model(time_major, gru=nn.GRU(5, 6), score=nn.Linear(6, 1, bias=False), out=nn.Linear(6, 2))
+    module.score.requires_grad_(False)
+    net = check(module, torch.randn(3, 4, 5), same, turned=True)
+    assert [layer.trainable for layer in net.layers] == [True, False, True]
+
+
+def two_scores(self, y):
+    return torch.softmax(self.score(y), 1), torch.softmax(self.vb(self.W(y)), 1)
+
+
+NO_ATTENTION = {
+    "no sum": (attend, lambda self, y, a: a * y, plain, "Linear 'out'.* not take the output of the layer below"),
+    "a mean": (attend, lambda self, y, a: (a * y).mean(1), plain, "mean 'mean'.* not over the steps"),
+    "a sum over samples": (attend, lambda self, y, a: (a * y).sum(0), plain, "sum 'sum_1'.* sum over the steps"),
+    "a sum over features": (attend, lambda self, y, a: (a * y).sum(2), plain, "sum 'sum_1'.* sum over the steps"),
+    "a sum over both": (attend, lambda self, y, a: (a * y).sum((1, 2)), plain, "sum 'sum_1'"),
+    "the weights": (attend, lambda self, y, a: a, plain, "Linear 'out'"),
+    "twice the weights": (attend, lambda self, y, a: (a * a).sum(1), plain, "expected weights of each step"),
+    "no alignment": (attend, lambda self, y, a: (a * y).sum(1), flat, "expected weights of each step"),
+    "other weights": (attend, lambda self, y, a: (a * y.relu()).sum(1), plain, "relu 'relu'.* not take|mul.* cannot"),
+    "a relu": (attend, lambda self, y, a: (a * y).sum(1), lambda self, y: self.v(self.W(y).relu()).softmax(1),
+               r"mul.* expected weights of softmax\(Linear\(u, 1\)\) or of softmax\("),
+    "two layers without tanh": (attend, lambda self, y, a: (a * y).sum(1), lambda self, y: self.v(self.W(y)).softmax(1),
+                                r"mul.* expected weights of softmax\(Linear\(u, 1\)\)"),
+    "a scale": (attend, lambda self, y, a: (a * y).sum(1), lambda self, y: (self.score(y) / 2).softmax(1),
+                r"mul.* expected weights of softmax\(Linear\(u, 1\)\)"),
+    "tanh of the scores": (attend, lambda self, y, a: (a * y).sum(1), lambda self, y: self.score(y).tanh().softmax(1),
+                           r"mul.* expected weights of softmax\(Linear\(u, 1\)\)"),
+    "several scores": (attend, lambda self, y, a: (a * y).sum(1), lambda self, y: self.W(y).softmax(1),
+                       "softmax 'softmax'.* not over the features"),
+    "over the samples": (attend, lambda self, y, a: (a * y).sum(1), lambda self, y: self.score(y).softmax(0),
+                         "softmax 'softmax'.* not over the features"),
+    "what was scored, through tanh": (attend, lambda self, y, a: (a * y).sum(1),
+                                      lambda self, y: self.score(y.tanh()).softmax(1), "mul.* expected weights of"),
+    "dropout of weights": (attend, lambda self, y, a: (F.dropout(a, 0.2, self.training) * y).sum(1), plain,
+                           "dropout 'dropout'.* not take the output"),
+    "an outer product": (attend, lambda self, y, a: torch.einsum("as,bsu->bu", a, y), flat, "axes as in as,bsu"),
+    "einsum over samples": (attend, lambda self, y, a: torch.einsum("bs,bsu->su", a, y), flat, "over the steps alone"),
+    "einsum of dots": (attend, lambda self, y, a: torch.einsum("...s,...su->...u", a, y), flat, "expected axes as in"),
+    "einsum of one": (attend, lambda self, y, a: torch.einsum("bsu->bu", y), flat, "expected the weights of a softmax"),
+    "einsum turned": (attend, lambda self, y, a: torch.einsum("sb,bsu->bu", a, y), flat, "expected axes as in sb,bsu"),
+    "bmm the wrong way": (attend, lambda self, y, a: torch.bmm(a, y), plain, "expected axes as in bij,bjk"),
+    "bmm of states": (attend, lambda self, y, a: torch.bmm(y, y.transpose(1, 2)), plain, "expected the weights of a"),
+    "bmm by name": (attend, lambda self, y, a: torch.bmm(a.transpose(1, 2), mat2=y), plain, "expected the weights"),
+    "one direction": (attend, lambda self, y, a: (a * y[:, :, :6]).sum(1), plain, "getitem"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", NO_ATTENTION)
+def test_what_is_no_attention_is_refused_by_name(kind):
+    make, way, score, words = NO_ATTENTION[kind]
+    with pytest.raises(ValueError, match=words):
+        interop.from_torch(make(way, score))
+
+
+def test_attention_of_which_a_part_is_frozen_is_refused():
+    module = attend(lambda self, y, a: (a * y).sum(1), hidden)
+    module.v.requires_grad_(False)
+    with pytest.raises(ValueError, match=r"mul .* expected requires_grad of all parameters of the scores or of none"):
+        interop.from_torch(module)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("kind", ACCEPTED)
 def test_the_numbers_of_pytorch(kind, dtype, same):

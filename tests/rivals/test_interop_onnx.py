@@ -158,7 +158,8 @@ def random_stack(rng, dtype, runtime):
         layers += [layer, *([cgru.Dropout(0.5)] * int(rng.integers(2))), *([cgru.Flip()] * int(rng.integers(2)))]
     end = rng.integers(5)
     if end < 3:
-        layers.append(cgru.Pool(str(rng.choice(["mean", "max", "last", "last+mean+max", "max+last"]))))
+        how = str(rng.choice(["mean", "max", "last", "last+mean+max", "max+last", "attention", "mean+attention"]))
+        layers.append(cgru.Pool(how, int(rng.choice(SIZES)) if "attention" in how and rng.integers(2) else None))
     elif end == 3:
         layers[-1:] = [] if isinstance(layers[-1], cgru.Flip | cgru.Dropout) else layers[-1:]
         layers[-1:] = [] if isinstance(layers[-1], cgru.Flip | cgru.Dropout) else layers[-1:]
@@ -574,7 +575,7 @@ def test_frames(frames, every, lengths):
     rng = np.random.default_rng(0)
     below = [cgru.Frames(*frames), cgru.GRU(7, sequences=every)]
     between = [cgru.Bidirectional(cgru.GRU(3, sequences=True)), *below[:1], cgru.Frames(2), cgru.GRU(4, sequences=True)]
-    between += [] if every else [cgru.Pool("mean+last+max")]
+    between += [] if every else [cgru.Pool("mean+last+max+attention", 5)]
     for layers in (below, copy.deepcopy(between), [cgru.Embedding(5, 3), *copy.deepcopy(below)]):
         net = cgru.Network([*layers, cgru.Dense(2, "softmax")], seed=1, dtype=np.float32)
         tokens = layers[0].tokens_in

@@ -4,7 +4,7 @@ Each stage has a `*_forward`, X to A, and a `*_backward`, dA to dX and gradients
 
     Dropout      A = X * mask
     Flip         A[t] = X[length - 1 - t]
-    Pool         A = mean, maximum or last of X over the steps
+    Pool         A = mean, maximum or last of X over the steps, or their sum weighted by attention
     Frames       A[j] = X[j hop - before : j hop - before + length], with zeros past the ends, side by side
     Normalize    A = (X - mean) / deviation over the steps, and perhaps log(deviation) and mean, side by side
     Difference   A[t] = X[t] - X[t - 1], perhaps behind X[t]
@@ -15,7 +15,7 @@ Each stage has a `*_forward`, X to A, and a `*_backward`, dA to dX and gradients
 
 from cython cimport floating
 from libc.float cimport DBL_EPSILON, FLT_EPSILON
-from libc.math cimport INFINITY, fabs, frexp, ldexp, log, sqrt
+from libc.math cimport INFINITY, exp, fabs, frexp, ldexp, log, sqrt
 from libc.string cimport memcpy, memset
 
 from cgru.core cimport gradients
@@ -30,17 +30,16 @@ from cgru.network.training.compiled.numbers cimport (
     subtract_rows,
 )
 from cgru.network.training.compiled.random cimport bit_generator_of
-from cgru.network.training.compiled.stage cimport Arena, Piece, Size, Stage, assign, in_lanes, rows_at, time_major
+from cgru.network.training.compiled.stage cimport (
+    ATTENTION, AVERAGE, LARGEST, Arena, Piece, Size, Stage, assign, in_lanes, rows_at, time_major,
+)
 
 cdef enum:
-    AVERAGE, LARGEST, LAST  # the poolings of a Pool
     BLOCK_ROWS = 512  # rows of a block of a Dense, which one thread computes
     ROUNDING = 4  # numbers in a range of so many eps of their dtype, relative to the largest, count as constant
 
 cdef enum:
     LENGTH, HOP, BEFORE, ZEROS, FILLS  # indices of Frames' options in `Stage.numbers`
-
-cdef dict HOW = {"mean": AVERAGE, "max": LARGEST, "last": LAST}
 
 
 cdef int make_plain(Stage *stage, dict description, random) except -1:
@@ -63,9 +62,9 @@ cdef int make_plain(Stage *stage, dict description, random) except -1:
     elif kind == "pool":
         stage.forward, stage.backward, stage.steps_out = _pool_forward, _pool_backward, False
         for how in description["parts"]:
-            stage.pooling[stage.poolings] = HOW[how]
+            stage.pooling[stage.poolings] = how
             stage.poolings += 1
-        stage.u = stage.poolings * stage.n
+        stage.u, stage.scores = stage.poolings * stage.n, description.get("scores", 0)
     elif kind == "embedding":
         stage.forward, stage.backward, stage.steps_out = _embedding_forward, _embedding_backward, True
         stage.n = description["tokens"]
@@ -102,6 +101,9 @@ cdef void plan_plain(Stage *stage, Arena *arena, Size size) noexcept:
         stage.mask = assign(arena, numbers, bytes)
     if stage.forward == _pool_forward:
         stage.chosen = <Py_ssize_t *>assign(arena, size.m * stage.u, sizeof(Py_ssize_t))
+        stage.Z = assign(arena, size.many * stage.scores, bytes)
+        stage.hidden = assign(arena, size.many * stage.scores, bytes)
+        stage.attention = <double *>assign(arena, size.many if stage.scores else 0, sizeof(double))
     if stage.forward == _embedding_forward:
         stage.tokens = <Py_ssize_t *>assign(arena, size.many, sizeof(Py_ssize_t))
     if stage.forward == _dense_forward:
@@ -161,77 +163,176 @@ cdef int _flip_backward(Stage *stage, const Piece *piece) except -1 nogil:
 
 # --- Pool ---
 
-cdef void _pool_row(int how, Py_ssize_t *chosen, cgru_array X, floating *A, Py_ssize_t i, Py_ssize_t n,
-                    Py_ssize_t length) noexcept nogil:
-    """Pool the n numbers of row i over `length` steps to A; `chosen` gets the step that a number comes from."""
-    cdef const floating *x = <floating *>X.data + i * X.sample
-    cdef Py_ssize_t c, t, at
+cdef Stage _score_stage(const Stage *stage) noexcept nogil:
+    """Return the Dense in a Pool that computes activate(X W + b), of which attention makes scores."""
+    cdef Stage score = stage[0]
+    score.forward, score.u, score.out, score.scores = _dense_forward, stage.scores, stage.hidden, 0
+    return score
+
+
+cdef void _attend_row(const Stage *stage, const Piece *piece, Py_ssize_t i, floating *A) noexcept nogil:
+    """Write the softmax of row i's scores over its steps to `attention`, and the sum of X with these weights to A.
+
+    Sums are in double, as those of a mean.
+    """
+    cdef Py_ssize_t m = piece.m, n = stage.n, k = stage.scores, length = piece.length[i], c, j, t
+    cdef const floating *x = <floating *>stage.X.data + i * stage.X.sample
+    cdef const floating *hidden = <floating *>stage.hidden + i * k
+    cdef const floating *V = <floating *>stage.V
+    cdef double *a = stage.attention + i
+    cdef double most = 0, sum = 0
+    for t in range(length):
+        a[t * m] = 0
+        for j in range(k):
+            a[t * m] += hidden[t * m * k + j] * (1.0 if V == NULL else V[j])
+        if t == 0 or a[t * m] > most:
+            most = a[t * m]
+    for t in range(length):
+        a[t * m] = exp(a[t * m] - most)
+        sum += a[t * m]
+    for t in range(length):
+        a[t * m] /= sum
+    for c in range(n):
+        sum = 0
+        for t in range(length):
+            sum += a[t * m] * x[t * stage.X.step + c]
+        A[c] = <floating>sum
+
+
+cdef void _pool_row(const Stage *stage, const Piece *piece, int part, Py_ssize_t i, floating *A) noexcept nogil:
+    """Write pooling `part` of row i to A; `chosen` gets the step that a number comes from."""
+    cdef const floating *x = <floating *>stage.X.data + i * stage.X.sample
+    cdef Py_ssize_t n = stage.n, step = stage.X.step, length = piece.length[i], c, t, at
+    cdef Py_ssize_t *chosen = stage.chosen + i * stage.u + part * n
     cdef double sum
+    cdef int how = stage.pooling[part]
+    if how == ATTENTION:
+        _attend_row(stage, piece, i, A)
+        return
     for c in range(n):
         at, sum = length - 1, 0
         if how == AVERAGE:
             for t in range(length):  # summed in double: over many steps float32 would lose digits
-                sum += x[t * X.step + c]
+                sum += x[t * step + c]
             A[c] = <floating>(sum / length)
             continue
         if how == LARGEST:
             at = 0
             for t in range(length):
-                if x[t * X.step + c] > x[at * X.step + c]:
+                if x[t * step + c] > x[at * step + c]:
                     at = t
         chosen[c] = at
-        A[c] = x[at * X.step + c]
+        A[c] = x[at * step + c]
 
 
 cdef int _pool_forward(Stage *stage, const Piece *piece) except -1 nogil:
-    """A = the mean, the maximum or the last of X over each sample's steps, or several of these side by side."""
+    """A = the mean, the maximum or the last of X over each sample's steps, or its sum weighted by attention.
+
+    Or several of these side by side.
+    """
     cdef Py_ssize_t i, at
     cdef int part
+    cdef Stage score
     input_as_rows(stage, piece)
     stage.A = time_major(stage.out, stage.u, piece.m)
+    if stage.scores:
+        score = _score_stage(stage)
+        _dense_forward(&score, piece)
     for i in range(piece.m):
         for part in range(stage.poolings):
             at = i * stage.u + part * stage.n
             if stage.k.size == 4:
-                _pool_row[float](stage.pooling[part], stage.chosen + at, stage.X, <float *>stage.out + at, i, stage.n,
-                                 piece.length[i])
+                _pool_row[float](stage, piece, part, i, <float *>stage.out + at)
             else:
-                _pool_row[double](stage.pooling[part], stage.chosen + at, stage.X, <double *>stage.out + at, i, stage.n,
-                                  piece.length[i])
+                _pool_row[double](stage, piece, part, i, <double *>stage.out + at)
     return 0
 
 
-cdef void _unpool_row(int how, const Py_ssize_t *chosen, const floating *d, floating *to, Py_ssize_t step, Py_ssize_t n,
-                      Py_ssize_t length) noexcept nogil:
-    """Add the gradient d of one row's pooled numbers to the steps of its inputs, `to`, which lie `step` apart."""
-    cdef Py_ssize_t c, t
-    if how != AVERAGE:
+cdef void _unpool_row(const Stage *stage, const Piece *piece, int part, Py_ssize_t i, const floating *d) noexcept nogil:
+    """Add the gradient d of pooling `part` of row i to the steps of dX, but for what goes by way of scores."""
+    cdef floating *to = <floating *>stage.dX.data + i * stage.dX.sample
+    cdef Py_ssize_t m = piece.m, n = stage.n, step = stage.dX.step, length = piece.length[i], c, t
+    cdef const Py_ssize_t *chosen = stage.chosen + i * stage.u + part * n
+    cdef const double *a = stage.attention + i
+    if stage.pooling[part] == AVERAGE:
+        for t in range(length):
+            for c in range(n):
+                to[t * step + c] += d[c] / <floating>length
+    elif stage.pooling[part] == ATTENTION:
+        for t in range(length):
+            for c in range(n):
+                to[t * step + c] += <floating>(a[t * m] * d[c])
+    else:
         for c in range(n):
             to[chosen[c] * step + c] += d[c]
-        return
-    for t in range(length):
+
+
+cdef void _score_gradients(const Stage *stage, const Piece *piece, Py_ssize_t i, const floating *d,
+                           const floating *A) noexcept nogil:
+    """Write dL/dH of row i in the place of H = activate(X W + b), and add to dV; d is dL/dA of its weighted sum A.
+
+    dL/dscore = a (d X - d A) for each step, a being the weights.
+    """
+    cdef Py_ssize_t m = piece.m, n = stage.n, k = stage.scores, c, j, t
+    cdef const floating *x = <floating *>stage.X.data + i * stage.X.sample
+    cdef floating *hidden = <floating *>stage.hidden + i * k
+    cdef const floating *V = <floating *>stage.V
+    cdef floating *dV = <floating *>stage.dV if stage.trainable else NULL
+    cdef const double *a = stage.attention + i
+    cdef double g
+    for t in range(piece.length[i]):
+        g = 0
         for c in range(n):
-            to[t * step + c] += d[c] / <floating>length
+            g += <double>d[c] * (x[c] - A[c])
+        g *= a[t * m]
+        for j in range(k):
+            if dV != NULL:
+                dV[j] += <floating>(g * hidden[j])
+            hidden[j] = <floating>(g * (1.0 if V == NULL else V[j]))
+        x += stage.X.step
+        hidden += m * k
+
+
+cdef int _attention_backward(Stage *stage, const Piece *piece, int part) except -1 nogil:
+    """Compute the gradients of the scores of pooling `part`, and dX by way of the scores.
+
+    All scores sum with b, which changes no weight where they are not sums by V: its gradient is zero then, where
+    rounding would leave noise.
+    """
+    cdef Stage score = _score_stage(stage)
+    cdef Py_ssize_t i, at
+    cdef int size = stage.k.size
+    cdef char *d
+    for i in range(piece.m):
+        at, d = i * stage.u + part * stage.n, _address(stage.dA, i, 0, size) + part * stage.n * size
+        if size == 4:
+            _score_gradients[float](stage, piece, i, <float *>d, <float *>stage.out + at)
+        else:
+            _score_gradients[double](stage, piece, i, <double *>d, <double *>stage.out + at)
+    score.dA = time_major(stage.hidden, stage.scores, piece.m)
+    _dense_backward(&score, piece)
+    if stage.V == NULL:
+        memset(stage.db, 0, size)
+    return 0
 
 
 cdef int _pool_backward(Stage *stage, const Piece *piece) except -1 nogil:
-    """dX = dA at the chosen step, or dA / length at each step for a mean."""
-    cdef Py_ssize_t i, t, n = stage.n
-    cdef int part, size = stage.k.size, how
-    cdef const Py_ssize_t *chosen
+    """dX = dA at the chosen step, or dA / length at each step for a mean, or what attention makes of it."""
+    cdef Py_ssize_t i, t
+    cdef int part, size = stage.k.size
     cdef char *d
-    cdef char *to
-    for i in range(piece.m):
-        to = _address(stage.dX, i, 0, size)
-        for t in range(piece.length[i]):
-            memset(to + t * stage.dX.step * size, 0, n * size)
+    for part in range(stage.poolings):
+        if stage.pooling[part] == ATTENTION:
+            _attention_backward(stage, piece, part)
+    for i in range(piece.m if stage.dX.data != NULL else 0):
+        for t in range(piece.length[i] if stage.scores == 0 else 0):
+            memset(_address(stage.dX, i, t, size), 0, stage.n * size)
         for part in range(stage.poolings):
-            how, chosen = stage.pooling[part], stage.chosen + i * stage.u + part * n
-            d = _address(stage.dA, i, 0, size) + part * n * size
+            d = _address(stage.dA, i, 0, size) + part * stage.n * size
             if size == 4:
-                _unpool_row[float](how, chosen, <float *>d, <float *>to, stage.dX.step, n, piece.length[i])
+                _unpool_row[float](stage, piece, part, i, <float *>d)
             else:
-                _unpool_row[double](how, chosen, <double *>d, <double *>to, stage.dX.step, n, piece.length[i])
+                _unpool_row[double](stage, piece, part, i, <double *>d)
     return 0
 
 
@@ -530,6 +631,10 @@ cdef Py_ssize_t plain_workspace(const Stage *stage, Py_ssize_t m, Py_ssize_t s, 
     cdef Piece piece
     cdef cgru_call call
     cdef Py_ssize_t parts, room
+    cdef Stage score
+    if stage.scores:
+        score = _score_stage(stage)
+        return plain_workspace(&score, m, s, back)
     if not stage.activates:
         return 0
     memset(&piece, 0, sizeof(Piece))

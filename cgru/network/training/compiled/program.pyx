@@ -246,7 +246,9 @@ cdef class Program:
                 if stage.parts:
                     (<cgru_matrix *>&stage.part[each.part].w)[each.place] = cgru_matrix(p, each.columns, 1)
                     (<void **>&stage.part[each.part].g)[each.place] = g
-                elif each.place:
+                elif each.place == 2:
+                    stage.V, stage.dV = p, g
+                elif each.place == 1:
                     stage.b, stage.db = p, g
                 else:
                     stage.W, stage.dW = p, g

@@ -17,6 +17,9 @@ from cgru.core.kernels cimport (
 )
 
 cdef enum:
+    AVERAGE, LARGEST, LAST, ATTENTION  # the poolings of a Pool, in the order of HOW in cgru/layers/pool.py
+
+cdef enum:
     MOST_PARAMETERS = 26  # of one stage
     # The rows and steps of a batch that run at once.
 
@@ -94,18 +97,23 @@ cdef struct Stage:
     double rate  # of a Dropout
     bitgen_t *random  # its generator; NULL: it does nothing
     void *mask  # (s, m, n) its mask
-    int pooling[3]  # the poolings of a Pool, whose results stand side by side
+    int pooling[4]  # the poolings of a Pool, whose results stand side by side
     int poolings  # how many of these
     Py_ssize_t *chosen  # (m, u) the step that each number of a maximum, or of the last step, comes from
-    cgru_activation activate  # of a Dense, or of an elementwise stage with `activates`
+    Py_ssize_t scores  # columns of activate(X W + b), of which attention makes scores; 0: there is no attention
+    void *hidden  # (s, m, scores) these; in the backward pass their gradients
+    double *attention  # (s, m) the weights of the steps
+    cgru_activation activate  # of a Dense, of a Pool's scores, or of an elementwise stage with `activates`
     bint activates
     double low, high  # bounds of an elementwise stage
     bint may_return_input  # whether A may be X itself, without a copy
-    char *W  # of a Dense or an Embedding; of an elementwise stage its scale, NULL: none
-    char *b  # of a Dense; of an elementwise stage its shift
+    char *W  # of a Dense, an Embedding or a Pool; of an elementwise stage its scale, NULL: none
+    char *b  # of a Dense or a Pool; of an elementwise stage its shift
+    char *V  # (scores) of a Pool, by which scores are sums of its hidden columns; NULL: the only column is the score
     char *dW
     char *db
-    void *Z  # (s, m, u) X W + b of a Dense; in the backward pass dL/dZ
+    char *dV
+    void *Z  # (s, m, u) X W + b of a Dense or a Pool; in the backward pass dL/dZ
     Py_ssize_t *tokens  # (s, m) the input of an Embedding
 
 
