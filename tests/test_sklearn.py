@@ -669,9 +669,8 @@ def test_a_causal_estimator_runs_step_by_step():
     assert model.input_scores_
     assert not any("normalize" in text for text in model.input_scores_)
     stream = cgru.Stream(model.network_)
-    for x in X[0]:
-        out = stream.step(x)
-    out = stream.finish() if out is None else out
+    outs = [out.copy() for out in map(stream.step, X[:1].swapaxes(0, 1)) if out is not None]
+    out = [*outs, *stream.finish().swapaxes(0, 1)][-1][0]
     np.testing.assert_allclose(out, model.predict_proba(X[:1])[0], rtol=1e-4)
     with pytest.raises(ValueError, match=r"^inputs: expected layers that run step by step, .* got Normalize"):
         GRUClassifier(4, causal=True, inputs="normalize").fit(X, y)

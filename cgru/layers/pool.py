@@ -170,7 +170,7 @@ class Pool(Layer):
 
     @property
     def stage(self) -> dict[str, Any]:
-        """Return the description of this stage in a compiled fit: codes of the reductions, and what scores the steps."""
+        """Return the description of this stage in a compiled fit: codes of the reductions, and what scores steps."""
         scores = {"scores": self.hidden or 1, "activate": self._score_code} if self.parameter_names else {}
         return {"kind": "pool", "parts": tuple(map(HOW.index, self.parts)), **scores}
 
