@@ -55,8 +55,8 @@ def export_c(net: AnyNet, path: str | os.PathLike[str], *, name: str | None = No
         int model_finish(model_state *state, float *y);
 
     A `Pool` covers all steps since `model_init` and is zero before the first. Dropout is off and zoneout
-    its expectation, as in `predict`. A layer in reverse or `Bidirectional` begins at the end of a sequence and is
-    refused.
+    its expectation, as in `predict`. A layer in reverse, `Bidirectional` and `Normalize` need the whole series and
+    are refused.
 
     Weights that `cgru.quantize` made are written unchanged. With int8 a row is quantised to the same codes as in
     `predict`, and a product has the same integers. If two states differ in their last bit, as those of any two

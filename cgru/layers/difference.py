@@ -108,8 +108,11 @@ class Difference(Layer):
         Sample i has `lengths[i]` real steps (None: all).
         """
         X, steps = mask_padding(checked_sequences(A), lengths)
-        D = zero_padding(np.diff(X, axis=1, prepend=X[:, :1]), steps)
-        return DifferencePass(steps, X=X, A=np.concatenate([X, D], axis=2) if self.keep else D)
+        n = X.shape[2]
+        A = np.zeros((*X.shape[:2], self.parts * n), X.dtype)
+        A[:, :, :-n] = X[:, :, : n if self.keep else 0]
+        np.subtract(X[:, 1:], X[:, :-1], out=A[:, 1:, -n:])
+        return DifferencePass(steps, X=X, A=zero_padding(A, steps))
 
 
 class DifferencePass(LayerPass):

@@ -127,12 +127,14 @@ class Normalize(Layer):
         Sample i has `lengths[i]` real steps (None: all).
         """
         X, steps = mask_padding(checked_sequences(A), lengths)
-        count = X.shape[1] if steps is None else steps.sum(axis=1, keepdims=True)
-        mean, deviation, constant = _moments(X, steps, count)
-        Z = zero_padding(np.where(constant, 0.0, (X - mean) / deviation), steps)
-        kept = (np.broadcast_to(each, Z.shape) for each in (np.log(deviation), mean) if self.keep)
-        found = zero_padding(np.concatenate([Z, *kept], axis=2), steps).astype(X.dtype, copy=False)
-        return NormalizePass(steps, (count, Z, deviation, constant), X=X, A=found)
+        Y, real = _steps_last(X), None if steps is None else steps.swapaxes(1, 2)
+        count = X.shape[1] if real is None else real.sum(axis=2, keepdims=True)
+        mean, deviation, constant = _moments(Y, real, count, ROUNDING * np.finfo(X.dtype).eps)
+        Z = zero_padding(np.where(constant, 0.0, (Y - mean) / deviation), real)
+        found, n = np.empty((*X.shape[:2], self.parts * X.shape[2]), X.dtype), X.shape[2]
+        for k, part in enumerate((Z, np.log(deviation), mean)[: self.parts]):
+            found[:, :, k * n : (k + 1) * n] = part.swapaxes(1, 2)
+        return NormalizePass(steps, (count, Z, deviation, constant), X=X, A=zero_padding(found, steps))
 
 
 class NormalizePass(LayerPass):
@@ -140,32 +142,40 @@ class NormalizePass(LayerPass):
 
     def __init__(self, steps: np.ndarray | None, kept: tuple[Any, ...], **own: np.ndarray) -> None:
         super().__init__(steps, **own)
-        self._kept = kept  # real steps, normalised features, deviations, which features are constant; in float64
+        self._kept = kept  # real steps, normalised features, deviations, which features are constant; as in `_moments`
 
     def _compute_backward(self, dA: np.ndarray) -> dict[str, np.ndarray]:
         count, Z, deviation, constant = self._kept
-        dZ, *kept = np.split(dA.astype(np.float64), dA.shape[2] // Z.shape[2], axis=2)
-        offset, slope, *kept = (each.sum(axis=1, keepdims=True) / count for each in (dZ, dZ * Z, *kept))
+        dZ, *kept = np.split(_steps_last(dA), dA.shape[2] // Z.shape[1], axis=1)
+        offset, slope, *kept = (each.sum(axis=2, keepdims=True) / count for each in (dZ, dZ * Z, *kept))
         dlog, dmean = kept or (0.0, 0.0)
         dX = np.where(constant, 0.0, (dZ - offset - Z * (slope - dlog)) / deviation) + dmean
-        return {"dA": dA, "dX": zero_padding(dX, self._steps).astype(dA.dtype, copy=False)}
+        return {"dA": dA, "dX": zero_padding(np.ascontiguousarray(dX.swapaxes(1, 2), dA.dtype), self._steps)}
 
 
-def _moments(X: np.ndarray, real: np.ndarray | None, count: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the mean and the deviation of each feature of each sample, and whether it is constant, (m, 1, n) each.
+def _steps_last(X: np.ndarray) -> np.ndarray:
+    """Return X (m, s, n) as (m, n, s) in float64, so that sums over the steps run along the memory."""
+    return np.ascontiguousarray(X.swapaxes(1, 2), np.float64)
 
-    `real` (m, s, 1) says which steps are real (None: all), `count` how many. The deviation of a constant is given as 1.
+
+def _moments(
+    Y: np.ndarray, real: np.ndarray | None, count: Any, rounding: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the mean and the deviation of each feature of each sample of Y (m, n, s), (m, n, 1) each, in float64.
+
+    Return as the third whether a feature is constant: in a range of at most `rounding`, relative to its largest
+    magnitude. Its deviation is given as 1. `real` (m, 1, s) says which steps are real (None: all), `count` how many.
     Differences from the smallest number are summed, so that no digit is lost at a large offset, in units of a power of
     two, so that no square overflows or underflows.
     """
-    Y, inside = X.astype(np.float64), True if real is None else real
-    low = Y.min(axis=1, keepdims=True, where=inside, initial=np.inf)
-    high = Y.max(axis=1, keepdims=True, where=inside, initial=-np.inf)
+    inside = True if real is None else real
+    low = Y.min(axis=2, keepdims=True, where=inside, initial=np.inf)
+    high = Y.max(axis=2, keepdims=True, where=inside, initial=-np.inf)
     largest = np.maximum(np.abs(low), np.abs(high))
     unit = np.ldexp(1.0, np.clip(np.frexp(largest)[1], -1022, 1022))
-    constant = high / unit - low / unit <= ROUNDING * np.finfo(X.dtype).eps * (largest / unit)
+    constant = high / unit - low / unit <= rounding * (largest / unit)
     above = zero_padding(Y / unit - low / unit, real)
-    mean = low + above.sum(axis=1, keepdims=True) / count * unit
+    mean = low + above.sum(axis=2, keepdims=True) / count * unit
     squares = zero_padding(np.square((Y - mean) / unit), real)
-    deviation = np.sqrt(squares.sum(axis=1, keepdims=True) / count) * unit
+    deviation = np.sqrt(squares.sum(axis=2, keepdims=True) / count) * unit
     return mean, np.where(constant, 1.0, deviation), constant
