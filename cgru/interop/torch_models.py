@@ -23,17 +23,8 @@ from cgru.interop import gates
 from cgru.interop.chain_builder import affine, dense, per_feature
 from cgru.interop.gates import FUNCTIONS, TORCH, Refusal, array, refusal
 from cgru.interop.onnx_values import (
-    FLOATS,
-    LENGTHS,
-    ONE,
-    Axis,
-    Node,
-    Traced,
-    Unproved,
-    axis_index,
-    flatten_axes,
-    long_axes,
-)
+    FLOATS, LENGTHS, ONE, Axis, Node, Traced, Unproved, axis_index, flatten_axes, long_axes,
+)  # fmt: skip
 from cgru.interop.reader import Reader
 from cgru.layers import Dropout, Frames
 from cgru.network import Network
