@@ -373,7 +373,7 @@ cdef class Cell:
         memset(&self.inside, 0, sizeof(PackedCell))
         given = {"activate": activate, "activate_update": activate_update, "activate_reset": activate_reset}
         zoneout = 0.0
-        if getattr(source, "stream", None) == "recurrent":
+        if getattr(source, "cells", ()) == (source,):
             for name, value in {"variant": variant, **given, "se_hPars": se_hPars}.items():
                 if value is not None:
                     raise TypeError(f"{name}: expected None beside a layer, which has its own, got {value!r}")

@@ -163,6 +163,35 @@ class Along:
         return dX, {}
 
 
+class Pool:
+    """A `Pool` of the mean and attention of a network, sample by sample; a copy of its parameters."""
+
+    def __init__(self, layer, key):
+        self.key = key
+        self.p = {name: array.copy() for name, array in layer.p.items()}
+
+    def forward(self, X, real):
+        self.shape, self.samples, A = X.shape, [x[:steps] for x, steps in zip(X, real, strict=True)], []
+        self.hidden, self.weights = [], []
+        for x in self.samples:
+            H = np.tanh(x @ self.p["W"] + self.p["b"])
+            e = np.exp(H @ self.p["V"])[:, 0]
+            self.hidden.append(H)
+            self.weights.append(e / e.sum())
+            A.append(np.concatenate([x.mean(axis=0), self.weights[-1] @ x]))
+        return np.array(A)
+
+    def backward(self, dA):
+        dX, g = np.zeros(self.shape), {name: np.zeros(array.shape) for name, array in self.p.items()}
+        for i, (x, H, a) in enumerate(zip(self.samples, self.hidden, self.weights, strict=True)):
+            mean, d = np.split(dA[i], 2)
+            de = (np.diag(a) - np.outer(a, a)) @ (x @ d)  # by the Jacobian of softmax
+            dZ = np.outer(de, self.p["V"]) * (1 - H * H)
+            dX[i, : len(x)] = mean / len(x) + np.outer(a, d) + dZ @ self.p["W"].T
+            g = {"W": g["W"] + x.T @ dZ, "b": g["b"] + dZ.sum(axis=0), "V": g["V"] + H.T @ de[:, None]}
+        return dX, {f"{self.key}.{name}": value for name, value in g.items()}
+
+
 class Oracle:
     """The parameters of `net`, by its keys, in training; see `fit`."""
 
@@ -172,6 +201,9 @@ class Oracle:
         for i, layer in enumerate(net.layers[:-1]):
             if isinstance(layer, cgru.Frames | cgru.Normalize | cgru.Difference):
                 self.stages.append((Frames if isinstance(layer, cgru.Frames) else Along)(layer))
+                continue
+            if isinstance(layer, cgru.Pool):
+                self.stages.append(Pool(layer, f"{i}"))
                 continue
             if not layer.cells:
                 self.stages.append(Elementwise(layer, f"{i}"))
@@ -188,7 +220,7 @@ class Oracle:
         return [cell for stage in self.stages if isinstance(stage, list) for cell in stage]
 
     def parameters(self):
-        others = [stage for stage in self.stages if isinstance(stage, Elementwise)]
+        others = [stage for stage in self.stages if isinstance(stage, Elementwise | Pool)]
         found = {f"{own.key}.{name}": array for own in (*self.cells, *others) for name, array in own.p.items()}
         return found | {f"{len(self.stages)}.{name}": array for name, array in self.head.items()}
 
@@ -280,6 +312,9 @@ class Oracle:
                 continue
             if isinstance(stage, Frames | Along):
                 A, real = stage.forward(A, real)
+                continue
+            if isinstance(stage, Pool):
+                A = stage.forward(A, real)
                 continue
             for cell in stage:
                 start, begin = next(given)

@@ -22,18 +22,7 @@ from cgru.gru import GRU
 from cgru.interop import gates
 from cgru.interop.chain_builder import affine, dense, per_feature
 from cgru.interop.gates import FUNCTIONS, TORCH, Refusal, array, refusal
-from cgru.interop.onnx_values import (
-    FLOATS,
-    LENGTHS,
-    ONE,
-    Axis,
-    Node,
-    Traced,
-    Unproved,
-    axis_index,
-    flatten_axes,
-    long_axes,
-)
+from cgru.interop.onnx_values import FLOATS, LENGTHS, ONE, Axis, Node, Traced, Unproved, axis_index, flatten_axes
 from cgru.interop.reader import Reader
 from cgru.layers import Dropout, Frames
 from cgru.network import Network
@@ -697,7 +686,8 @@ class Trace(Reader):
             return replace(value, kind="made", axes=axes)
         if kind == "softmax":
             names = {self.samples.name, self.steps.name}
-            if self.is_step_axis(value, axis_index(dim, rank)) and {*long_axes(value.axes)} <= names:
+            single = all(axis.size == 1 or axis.name in names for axis in value.axes)
+            if single and self.is_step_axis(value, axis_index(dim, rank)):
                 return replace(value, kind="weights", axes=tuple(a if a.name in names else ONE for a in value.axes))
             return self.apply_onnx("Softmax", argument, axis=axis_index(dim, rank))
         if kind in ("transpose", "swapaxes"):

@@ -4,6 +4,7 @@ import copy
 
 import numpy as np
 import pytest
+from export_cases import assert_equal, made, needs_cc
 
 import cgru
 from cgru.layers.layer import Layer
@@ -512,3 +513,58 @@ def test_a_pool_of_ones_own_trains_in_the_loop():
         found.append(trained(net)[1])
     for key, array in found[0].items():
         np.testing.assert_allclose(found[1][key], array, rtol=1e-9, atol=1e-12)
+
+
+# --- elsewhere ---
+
+EVERY = [("mean", None), ("last+max", None), ("attention", None), ("attention", 5), ("max+attention+last+mean", 3)]
+
+
+def a_pool(how, hidden, dtype):
+    """A GRU, a pool and a head with random parameters."""
+    net = cgru.Network([states(4), cgru.Pool(how, hidden), cgru.Dense(3, "tanh")], seed=1, dtype=dtype)
+    net.make(X)
+    rng = np.random.default_rng(2)
+    for array in net.parameters().values():
+        array[...] = rng.standard_normal(array.shape)
+    return net
+
+
+@needs_cc
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("how", "hidden"), EVERY)
+def test_in_c(tmp_path, how, hidden, dtype):
+    net = a_pool(how, hidden, dtype)
+    model, sample = made(tmp_path, net), X[0].astype(dtype)
+    for t in range(len(sample)):
+        assert_equal(model.step(sample[t]), net.predict(sample[None, : t + 1])[0], dtype)
+    model.init()
+    sample[3, 0] = np.nan
+    assert np.isnan(model.run(sample)).any()
+    assert f"Pool, {how} of the steps so far" in (tmp_path / "model.c").read_text()
+
+
+@needs_cc
+def test_long_sequences_in_c_keep_their_digits(tmp_path):
+    """A plain sum in float32 is off by 1e-4 here."""
+    net = cgru.Network([cgru.Pool("attention", 3), cgru.Dense(1, "identity")], "mse", seed=0, dtype=np.float32)
+    sample = (RNG.standard_normal((50_000, 3)) + 100).astype(np.float32)
+    net.make(sample[None])
+    net.layers[0].p["W"] *= 1e-3
+    net.layers[1].p["W"][...] = 1
+    np.testing.assert_allclose(made(tmp_path, net).run(sample), net.predict(sample[None])[0], rtol=1e-6)
+
+
+@pytest.mark.parametrize("lengths", [False, True])
+@pytest.mark.parametrize(("how", "hidden"), EVERY)
+def test_in_onnx(how, hidden, lengths):
+    onnx = pytest.importorskip("onnx", reason="onnx is not installed: pip install onnx")
+    net = a_pool(how, hidden, np.float32)
+    model = cgru.interop.to_onnx(net, lengths=lengths)
+    given = {"X": X.astype(np.float32)} | ({"lengths": STEPS.astype(np.int32)} if lengths else {})
+    due = net.predict(X, STEPS if lengths else None)
+    run = onnx.reference.ReferenceEvaluator(model).run(None, given)[0]
+    np.testing.assert_allclose(run, due, atol=2e-6)
+    back = cgru.interop.from_onnx(model)
+    assert repr(back.layers[1]) == repr(net.layers[1])
+    np.testing.assert_array_equal(back.predict(X, given.get("lengths")), due)

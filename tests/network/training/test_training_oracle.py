@@ -72,6 +72,15 @@ def with_statistics(rng, net, stateful):
     return cgru.Network([*layers, net.head], optimizer=net.optimizer, seed=net.seed)
 
 
+def with_pool(rng, net):
+    """The network with all states of its last recurrent layer pooled by their mean and attention."""
+    top = [layer for layer in net.layers if layer.cells][-1]
+    for cell in top.cells:
+        cell.sequences = True
+    pool = cgru.Pool("mean+attention", int(rng.integers(1, 18)))
+    return cgru.Network([*net.layers[:-1], pool, net.head], optimizer=net.optimizer, seed=net.seed)
+
+
 def case(kind, seed):
     """A network with learned starts that are not zero, samples with lengths and weights, and options of a fit."""
     rng = np.random.default_rng([seed, len(kind)])
@@ -81,6 +90,8 @@ def case(kind, seed):
         net, least, stride = with_frames(rng, net, "truncate" in kind)
     if kind.startswith("statistics"):
         net = with_statistics(rng, net, "stateful" in kind)
+    if not (per_step or "truncate" in kind or seed % 2):
+        net = with_pool(np.random.default_rng(seed), net)
     batch_size = int(rng.integers(2, 6))
     m = batch_size * int(rng.integers(2, 5)) + (0 if "stateful" in kind else int(rng.integers(0, 2)))
     s, e = least + int(rng.integers(1, 8)), int(rng.integers(1, 4))
