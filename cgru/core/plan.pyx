@@ -130,8 +130,9 @@ cdef double _batching_limit(const cgru_kernels *k, const cgru_call *call) noexce
 cdef bint _pays_dot_products(const Plan *plan, const cgru_call *call) noexcept nogil:
     """Return whether to multiply features in the lanes in a call that has samples in the lanes.
 
-    The dot products of features need contiguous rows of X, or dX. Of the gradients, measured cycles are compared: a row
-    is collected and multiplied in vectors of features, or a vector of samples is transposed and multiplied by each unit.
+    The dot products of features need contiguous rows of X, or dX. For the gradients, measured cycles are compared: a
+    row is collected and multiplied in vectors of features, or a vector of samples is transposed and multiplied by each
+    unit.
     """
     cdef double row = 80 + 10 * call.u + call.e * (0.8 + 1.5 * call.u / plan.k.lanes)
     cdef double vector = 6.0 * (call.u + 1) * call.e

@@ -415,7 +415,8 @@ static void batch_multiply_pairs(const cgru_outer_product *part, const T *pairs,
 static void batch_gradient_sums(const cgru_outer_product *part, int first) {
     const cgru_call *call = part->call;
     const ptrdiff_t vectors = VECTORS_OF(samples_of(part)), sums_ = batch_sum_vectors(call, part->term_count) * LANES;
-    const ptrdiff_t width = batch_pair_vectors(call, part->term_count) * LANES, depth = batch_pairs_at_once(width / LANES);
+    const ptrdiff_t width = batch_pair_vectors(call, part->term_count) * LANES;
+    const ptrdiff_t depth = batch_pairs_at_once(width / LANES);
     T *lengths = part->operands, *sums = lengths + vectors * LANES, *pairs = sums + sums_;
     ptrdiff_t count = 0;
     if (first) memset(sums, 0, sums_ * sizeof(T));

@@ -97,8 +97,8 @@ typedef struct {
 /* Indices of the gates. CGRU_C stands for chh, the bias of the recurrent product of the candidate, of reset-after and
  * layer norm. Below them the names of the parameters that Python binds, in the order of cgru_weights. */
 enum { CGRU_R, CGRU_Z, CGRU_HH, CGRU_C };
-#define CGRU_PARAMETERS(NAME) \
-    NAME(Ur) NAME(Uz) NAME(Uhh) NAME(Vr) NAME(Vz) NAME(Vhh) NAME(br) NAME(bz) NAME(bhh) NAME(chh) \
+#define CGRU_PARAMETERS(NAME)                                                                                          \
+    NAME(Ur) NAME(Uz) NAME(Uhh) NAME(Vr) NAME(Vz) NAME(Vhh) NAME(br) NAME(bz) NAME(bhh) NAME(chh)                      \
     NAME(gU) NAME(gV) NAME(h0)
 
 /* The parameters of each gate: U (e, u), V (u, u), b (1, u); of CGRU_C b alone. g: the gains gU and gV (1, 3 u) of a
@@ -141,7 +141,7 @@ struct cgru_product;
 /* The weights of a call whose lanes are samples, a row for each output of a product; see batch_simd.h. */
 typedef struct {
     const cgru_call *call;
-    const void *gates, *recurrent, *candidate; /* forward; recurrent NULL: r multiplies hp in the candidate's product */
+    const void *gates, *recurrent, *candidate; /* forward; recurrent NULL: Vhh is among the weights of `candidate` */
     cgru_feature_product feature_product;      /* where W is not NULL, the weights above hold neither U nor b */
     const void *reset, *state, *input;         /* backward; reset NULL: Vhh is among the weights of `state` */
     const struct cgru_product *wide;           /* in place of `input`, for dX from rows dhh_ | dz_ | dr_ */
@@ -201,9 +201,9 @@ typedef struct {
 
 /* One share of the weight gradients, sums of outer products, so that shares can run on different threads. Lanes are
  * units, see outer_product.h: up to `depth` rows are collected in packed panels and then multiplied. A term has
- * panel_count(u) parts, the panels of its columns; the share is the parts from `first` to `last` of all terms. Lanes are
- * samples, see batch_simd.h: it is the samples from `first` to `last`, and `operands` has `batch_gradient_size` numbers.
- */
+ * panel_count(u) parts, the panels of its columns; the share is the parts from `first` to `last` of all terms. Lanes
+ * are samples, see batch_simd.h: the share is the samples from `first` to `last`, and `operands` has
+ * `batch_gradient_size` numbers. */
 typedef struct {
     const cgru_call *call; /* X, hp and r are read */
     const cgru_term *terms;
