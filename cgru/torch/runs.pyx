@@ -29,6 +29,7 @@ from torch import float32, float64, from_numpy, int64
 
 from cgru.core.checks import aligned
 from cgru.gru import GRU
+from cgru.interop.gates import TORCH
 
 cnp.import_array()
 
@@ -38,7 +39,7 @@ cdef enum:
     LARGE = 1 << 22  # bytes, from which on NumPy asks for huge pages
     FEW = 4  # rows, samples times steps, up to which writing the gradients costs more than computing them
 
-cdef object CELL = GRU(reset_after=True)  # the variant that PyTorch has
+cdef object CELL = GRU(**TORCH.variant({}).options)
 cdef tuple CODES = CELL.codes()
 
 

@@ -15,6 +15,7 @@ from cgru.core.checks import parameters
 from cgru.core.kernels cimport (
     cgru_loss, cgru_kernels, cgru_matrix, kernels, time_major_array, check_signals, parameter_index,
 )
+from cgru.core.plan cimport may_have_samples_in_lanes
 from cgru.core.threads cimport available
 from cgru.network.training.compiled.batch cimport (
     Batch, arrange_rows, cut_piece, output_piece, plan_batch, set_last_steps, set_steps, steps_before,
@@ -204,7 +205,7 @@ cdef class Program:
             if turns:
                 stage.X_as_rows = assign(arena, size[i].many * stage.n, self.k.size)
             if not stage.may_return_input:
-                turns = stage.may_have_lanes
+                turns = stage.parts and may_have_samples_in_lanes(stage.k, &stage.part[0].call)
             most = max(most, size[i + 1].back * stage.u)
         self.between[0], self.between[1] = assign(arena, most, self.k.size), NULL
         self.between[1] = assign(arena, most, self.k.size)

@@ -72,7 +72,6 @@ cdef struct Stage:
     int (*backward)(Stage *, const Piece *) except -1 nogil
     Py_ssize_t n, u  # numbers that come in and go out at each step
     bint steps_in, steps_out, trainable  # whether X and A have a row for each step, or one for each sample
-    bint may_have_lanes  # whether A may have the samples in the SIMD lanes
     const Piece *piece  # the piece that it runs
     Py_ssize_t (*lengths)(const Stage *, Py_ssize_t) noexcept nogil  # output steps of so many inputs; NULL: the same
     Py_ssize_t stride  # input steps of one output step, where the stage changes the number of steps
