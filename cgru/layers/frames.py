@@ -197,7 +197,7 @@ class Frames(Layer):
         """Check that A is (m, s, n); set m, s and n in `d` and the shape of X in `fs`."""
         super().compute_shapes(checked_sequences(A))
 
-    def run(self, A: np.ndarray, lengths: np.ndarray | None = None) -> FramesPass:
+    def run(self, A: np.ndarray, lengths: np.ndarray | None = None) -> LayerPass:
         """Run A (m, s, n); return a pass whose output is the frames (m, f, length * n).
 
         Sample i has `lengths[i]` real steps (None: all).
@@ -206,7 +206,11 @@ class Frames(Layer):
         f, steps = self.lengths(X.shape[1:2], "A")[0], None
         if real is not None:
             steps = mask(self.lengths(real.sum(axis=(1, 2))), f)
-        return FramesPass(self, real, steps, X=X, A=zero_padding(self._cut_frames(X, f), steps))
+
+        def input_gradient(dA: np.ndarray, own: dict[str, np.ndarray]) -> np.ndarray:
+            return zero_padding(self.overlap_add(dA, own["X"].shape[1]), real)
+
+        return LayerPass(steps, input_gradient, X=X, A=zero_padding(self._cut_frames(X, f), steps))
 
     def _cut_frames(self, X: np.ndarray, f: int) -> np.ndarray:
         """Return f frames of X, padded with zeros on both sides."""
@@ -232,17 +236,6 @@ class Frames(Layer):
     def _steps_in_frames(self, f: int) -> Iterator[slice]:
         """Yield for p = 0, 1, ... the slice of the padded steps that are step p of each frame."""
         return (slice(p, p + (f - 1) * self.hop + 1, self.hop) for p in range(self.length))
-
-
-class FramesPass(LayerPass):
-    """One run of `Frames`."""
-
-    def __init__(self, layer: Frames, real: np.ndarray | None, steps: np.ndarray | None, **own: np.ndarray) -> None:
-        super().__init__(steps, **own)
-        self._layer, self._real = layer, real  # which steps of X are no padding
-
-    def _compute_backward(self, dA: np.ndarray) -> dict[str, np.ndarray]:
-        return {"dA": dA, "dX": zero_padding(self._layer.overlap_add(dA, self._arrays["X"].shape[1]), self._real)}
 
 
 def _checked_pad(pad: Any) -> Pad:

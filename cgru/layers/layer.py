@@ -7,7 +7,7 @@ past a sample's length are padding: their values are never read, and outputs and
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -40,6 +40,7 @@ __all__ = [
 ]
 
 Arrays = dict[str, np.ndarray]
+InputGradient = Callable[[np.ndarray, Arrays], np.ndarray]
 Shape = tuple[int | str, ...]  # a letter where a dimension is not known
 MAX_NORM = 0.25  # joint L2 norm of all gradients, with clip_gradients
 CACHES = ("fc", "bc", "bs", "g")
@@ -348,12 +349,17 @@ class Layer:
 
 
 class LayerPass(Pass):
-    """A pass of a layer in NumPy. It keeps arrays by name, the output A among them, and shows them in `fc`."""
+    """A pass of a layer in NumPy. It keeps arrays by name, the output A among them, and shows them in `fc`.
 
-    def __init__(self, steps: np.ndarray | None, **own: np.ndarray) -> None:
+    `input_gradient(dA, arrays)` returns dL/dX; None: a subclass defines `_compute_backward`.
+    """
+
+    def __init__(
+        self, steps: np.ndarray | None, input_gradient: InputGradient | None = None, **own: np.ndarray
+    ) -> None:
         shown = views(own)
         super().__init__(shown["A"], shown)
-        self._steps = steps  # (m, s, 1), true where a step is real; None: all
+        self._steps, self._input_gradient = steps, input_gradient  # (m, s, 1), true where a step is real; None: all
         self._arrays = views(own)  # views, since X is the caller's, who may change its shape
         self._backward_arrays: Arrays | None = None  # by backward
 
@@ -371,8 +377,10 @@ class LayerPass(Pass):
         return self.bc.get("dX")
 
     def _compute_backward(self, dA: np.ndarray) -> Arrays:
-        """Return the arrays of `bc` for dL/dA. Subclasses define it; it must not change the pass."""
-        raise NotImplementedError
+        """Return the arrays of `bc` for dL/dA. It must not change the pass."""
+        if self._input_gradient is None:
+            raise NotImplementedError
+        return {"dA": dA, "dX": self._input_gradient(dA, self._arrays)}
 
     def _require_backward(self) -> Arrays:
         """Return the arrays that `backward` stored; RuntimeError before it."""

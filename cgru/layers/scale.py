@@ -99,7 +99,7 @@ class Scale(Layer):
         if X.shape[-1] != scale.size:
             due = "(m, s, {})" if X.ndim == 3 else "(m, {})"
             raise ValueError(f"A: expected shape {due.format(scale.size)}, the numbers of scale, got {X.shape}")
-        return ScalePass(scale, steps, X=X, A=zero_padding(X * scale + shift, steps))
+        return ScalePass(steps, lambda dA, _: dA * scale, X=X, A=zero_padding(X * scale + shift, steps))
 
     def arrays(self, e: int) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
         """Return the shape and dtype of each parameter for inputs of e features."""
@@ -117,13 +117,6 @@ class Scale(Layer):
 
 class ScalePass(LayerPass):
     """One run of a `Scale`."""
-
-    def __init__(self, scale: np.ndarray, steps: np.ndarray | None, **own: np.ndarray) -> None:
-        super().__init__(steps, **own)
-        self._scale = scale
-
-    def _compute_backward(self, dA: np.ndarray) -> Arrays:
-        return {"dA": dA, "dX": dA * self._scale}
 
     def gradients(self) -> Arrays:
         """Return dscale = sum of dA * X and dshift = sum of dA, (1, n); RuntimeError before `backward`."""
