@@ -23,9 +23,8 @@ from cgru.core.kernels cimport (
 from cgru.core.plan cimport GRADIENTS, largest_workspace_size
 from cgru.core.threads cimport share, worth
 from cgru.network.training.compiled.numbers cimport (
-    COPY, MULTIPLY, add_to, combine, draw_mask, input_as_rows, kept_scale, scale_clip,
+    COPY, MULTIPLY, add_to, bit_generator_of, combine, draw_mask, input_as_rows, kept_scale, scale_clip,
 )
-from cgru.network.training.compiled.random cimport bit_generator_of
 from cgru.network.training.compiled.stage cimport Arena, Piece, Size, Stage, assign, in_lanes, rows_at, time_major
 
 cdef enum:
