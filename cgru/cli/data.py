@@ -95,13 +95,8 @@ def _embedded(options: Mapping[str, Any]) -> Dataset:
 
 def read_as(path: str, options: Mapping[str, Any], spell: Callable[[str], str] | None = None) -> Dataset:
     """Read a file by `cgru.datasets.read`, with arguments in its errors spelled by `spell`, by default `as_options`."""
-    try:
-        with as_request_error():
-            return read(path, **options)
-    except ImportError as error:
-        raise RequestError(str(error)) from None
-    except RequestError as error:
-        raise RequestError((spell or as_options)(str(error))) from error.__cause__
+    with as_request_error(spell=spell or as_options):
+        return read(path, **options)
 
 
 def spelled_notes(data: Dataset, spell: Callable[[str], str] | None = None) -> list[str]:
