@@ -120,6 +120,7 @@ class Bidirectional(Layer):
     _dtype = Shared()
     piecewise = False
     fields = Fields(halves=("layer",), half="GRU")
+    onnx_node = GRU.onnx_node
 
     def __init__(self, layer: GRU, merge: str = "concat") -> None:
         if not isinstance(layer, GRU) or not layer.trains:
@@ -170,10 +171,6 @@ class Bidirectional(Layer):
     def stage(self) -> dict[str, Any]:
         """Return this layer's stage in a compiled fit; the stages of the two GRUs are those of `cells`."""
         return {"kind": "recurrent", "merge": self.merge, "sequences": bool(self.sequences)}
-
-    def onnx_node(self, graph: Any, A: str) -> str:
-        """Add a GRU node of two directions and the merge to an ONNX graph; return the name of its output."""
-        return graph.recurrent(self, A)
 
     @property
     def cells(self) -> tuple[GRU, GRU]:

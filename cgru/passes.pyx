@@ -439,12 +439,9 @@ cdef class GRUPass(Pass):
 
     def _own_caches(self):
         """Return the forward caches as new arrays over their memory."""
-        cdef cgru_call *call = &self.call
-        fc = {"X": self.X, "h": self._own(call.h), "hp": self._own(call.hp), "hh": self._own(call.hh),
-              "z": self._own(call.z), "r": self._own(call.r), "hh_": self._own(call.hh_), "z_": self._own(call.z_),
-              "r_": self._own(call.r_)}
-        for name in self.variant.caches:
-            fc[name] = self._own(call.array[array_index(name)], self.variant.width(name, call.u))
+        fc = {"X": self.X}
+        for name in ("h", "hp", *EVERY, *self.variant.caches):
+            fc[name] = self._own(self.call.array[array_index(name)], self.variant.width(name, self.call.u))
         return fc
 
     cdef tuple _shape(self):

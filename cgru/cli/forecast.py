@@ -47,7 +47,8 @@ def forecast(request: ForecastRequest) -> int:
         print(f"note: {_in_options(note)}")
     print(*(_summary(each) for each in series), sep="\n")
     options = {name: getattr(request, name) for name in ("width", "quantiles", "missing", "seed")}
-    running = {"threads": request.threads, "progress": _shows_progress(request.quiet)}
+    shows_bar = not request.quiet and sys.stderr is not None and sys.stderr.isatty() and find_spec("tqdm") is not None
+    running = {"threads": request.threads, "progress": shows_bar}
     y = [each.y for each in series]
     X = None if series[0].X is None else [each.X for each in series]
 
@@ -221,11 +222,6 @@ def _write_forecast(
     with atomic_write(request.output) as file:
         csv.writer(codecs.getwriter("utf-8")(file)).writerows([header, *rows])
     print(f"forecast in {request.output}")
-
-
-def _shows_progress(quiet: bool) -> bool:
-    """Return whether to show a bar: stderr is a terminal, and tqdm is installed."""
-    return not quiet and sys.stderr is not None and sys.stderr.isatty() and find_spec("tqdm") is not None
 
 
 def _draw(figure: Any, shown: tuple[list[Series], list[np.ndarray], Forecaster], title: str) -> None:

@@ -132,13 +132,6 @@ class Embedding(Layer):
         """Return the shape and dtype of each parameter for inputs of e features."""
         return {"E": ((self.d["v"], self.d["u"]), self.dtype)}
 
-    def checked_parameters(self) -> tuple[np.ndarray]:
-        """Return E (v, u) from `p` in the layer's dtype; ValueError if it does not fit."""
-        due = self.d["v"], self.d["u"]
-        if "E" not in self.p:
-            raise ValueError(f"p['E']: missing; expected an array of shape {due}")
-        return (real(self.p["E"], "p['E']", due, self.dtype),)
-
     def run(self, A: np.ndarray, lengths: np.ndarray | None = None) -> EmbeddingPass:
         """Run the tokens A (m, s); return a pass whose outputs are their vectors (m, s, u), zero past the lengths."""
         X = self.tokens(A, lengths)

@@ -208,8 +208,13 @@ class Layer:
         return {}
 
     def checked_parameters(self) -> tuple[np.ndarray, ...]:
-        """Return the parameters in the order of `parameter_names`; ValueError if one does not fit."""
-        return ()
+        """Return the parameters in the order of `parameter_names` and the layer's dtype; ValueError if one is unfit."""
+        found = []
+        for name, (shape, _) in self.arrays(self.features or "n").items():
+            if name not in self.p:
+                raise ValueError(f"p[{name!r}]: missing; expected an array of shape {shape}")
+            found.append(real(self.p[name], ("p", name), shape, self.dtype))
+        return tuple(found)
 
     def make(self, A: np.ndarray) -> None:
         """Make the parameters for inputs such as A, if the layer has parameters and they are not made yet."""

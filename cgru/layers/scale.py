@@ -60,7 +60,7 @@ class Scale(Layer):
     @property
     def features(self) -> int | None:
         """Return n; None if there are no parameters yet."""
-        return np.shape(self.p["scale"])[-1] if self.p else None
+        return np.shape(self.p["scale"])[-1] if np.ndim(self.p.get("scale")) else None
 
     def compute_shapes(self, A: np.ndarray) -> None:
         """Set `d` and the shapes of X, scale and shift in `fs` for an input A (m, n) or (m, s, n)."""
@@ -104,15 +104,6 @@ class Scale(Layer):
     def arrays(self, e: int) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
         """Return the shape and dtype of each parameter for inputs of e features."""
         return dict.fromkeys(self.parameter_names, ((1, e), self.dtype))
-
-    def checked_parameters(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return scale and shift (1, n) from `p` in the layer's dtype; ValueError if they do not fit."""
-        found: list[Any] = []
-        for name in self.parameter_names:
-            if name not in self.p:
-                raise ValueError(f"p[{name!r}]: missing; expected an array of shape (1, n)")
-            found.append(real(self.p[name], ("p", name), found[0].shape if found else (1, "n"), self.dtype))
-        return found[0], found[1]
 
 
 class ScalePass(LayerPass):

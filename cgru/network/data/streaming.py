@@ -286,7 +286,9 @@ def split_validation(
     if validation is None:
         return data, None
     name = "validation "
-    batches = is_batches(validation) and not _is_set_of_sequences(validation)
+    is_tuple = isinstance(validation, tuple) and 2 <= len(validation) <= 4
+    # A set (X, y, ...) with X a list of two to four sequences looks like a batch.
+    batches = is_batches(validation) and not (is_tuple and not is_batch(validation[1]))
     if batches or isinstance(validation, tuple | list):
         parts = (validation, None) if batches else unpack_batch(validation, f"validation: expected {SET}")
         held_out = weigh_by_class(spec.judge, as_data(spec, *parts, name=name), per_class, name)
@@ -310,11 +312,6 @@ def split_validation(
     if data.first.weights is not None and not all(part.count for part in parts):
         raise ValueError("sample_weight: expected some above 0 among what is set aside and among the others, got zeros")
     return parts
-
-
-def _is_set_of_sequences(given: Any) -> bool:
-    """Return whether `given` is a set (X, y, ...) with X a list of two to four sequences, which looks like a batch."""
-    return isinstance(given, tuple) and 2 <= len(given) <= 4 and not is_batch(given[1])
 
 
 # Arguments other than options that cannot stand beside batches, and why.
