@@ -193,12 +193,12 @@ class Layer:
         return None if lengths is None or A.ndim < 3 else self.lengths(lengths)
 
     def compute_shapes(self, A: np.ndarray) -> None:
-        """Set the dimensions `d` and the shape of X in `fs` for an input A (m, n) or (m, s, n)."""
+        """Set the dimensions `d` and the shapes of X and the parameters in `fs` for an input A (m, n) or (m, s, n)."""
         A = as_floats(A)
         for letter in "msn":
             self.d.pop(letter, None)
         self.d |= zip("msn" if A.ndim == 3 else "mn", A.shape, strict=True)
-        self.fs["X"] = A.shape
+        self.fs |= {"X": A.shape} | {name: shape for name, (shape, _) in self.arrays(self.d["n"]).items()}
 
     def initialize_parameters(self) -> None:
         """Draw new parameters; here there are none."""

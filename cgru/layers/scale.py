@@ -62,11 +62,6 @@ class Scale(Layer):
         """Return n; None if there are no parameters yet."""
         return np.shape(self.p["scale"])[-1] if np.ndim(self.p.get("scale")) else None
 
-    def compute_shapes(self, A: np.ndarray) -> None:
-        """Set `d` and the shapes of X, scale and shift in `fs` for an input A (m, n) or (m, s, n)."""
-        super().compute_shapes(A)
-        self.fs |= dict.fromkeys(self.parameter_names, (1, self.d["n"]))
-
     def initialize_parameters(self) -> None:
         """Set scale to one and shift to zero, in the shapes of `fs`; RuntimeError before `compute_shapes`."""
         if "scale" not in self.fs:

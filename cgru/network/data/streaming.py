@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from cgru.core.row_blocks import BLOCK, is_mapped, select_rows
+from cgru.core.row_blocks import BLOCK, is_mapped
 from cgru.network import chain
 from cgru.network.classes import as_strings
 from cgru.network.data.split import draw_held_out, encode_groups
@@ -61,15 +61,6 @@ class Mapped(Data):
     def count(self) -> float:
         """Return how many outputs have a target; with weights, the sum of these outputs' weights."""
         return sum(block.count for block in self.blocks(self._at_once(1)))
-
-    def split(self, chosen: np.ndarray) -> tuple[Mapped, Mapped]:
-        """Return the samples that are not `chosen`, (m,) booleans, and those that are, without reading them."""
-        return self._select(np.flatnonzero(~chosen)), self._select(np.flatnonzero(chosen))
-
-    def _select(self, rows: np.ndarray) -> Mapped:
-        """Return the samples of these indices, without reading them."""
-        given = {name: select_rows(getattr(self, name), rows) for name in ("X", "y", "lengths", "weights")}
-        return replace(self, **given)
 
     def parts(self, size: int, order: np.ndarray | None = None) -> Iterator[tuple[Data, np.ndarray]]:
         """Read some batches of `size` samples at a time, in `order` or, without one, as they stand.

@@ -89,7 +89,7 @@ cdef class Program:
         sizes = np.zeros((self.count + 1) * sizeof(Size), np.uint8)
         self.stages, self.sizes = <Stage *>cnp.PyArray_DATA(stages), <Size *>cnp.PyArray_DATA(sizes)
         self.memory = [stages, sizes]
-        self.generators, self.weights = [], weights or Weights.of(model, batch[0] > 0, penalties, settings)
+        self.generators, self.weights = [], weights or Weights(model, batch[0] > 0, penalties, settings.average)
         self.activity_l1, self.activity_l2 = penalties.activity_l1, penalties.activity_l2
         outputs = model.head.d["u"]
         self._load_loss(losses.named(losses.chosen(model.loss, model.head.activate, outputs)), outputs)
