@@ -267,9 +267,8 @@ class Bidirectional(Layer):
         """Fill `g` of this layer and of both GRUs; see `Layer.compute_gradients`."""
         self._acquire("compute_gradients")
         try:
-            if self.last is not None and self.last.bc:
-                for layer in (self, *self.halves):
-                    layer.g.clear()  # so that buffers that nobody else holds are used again
+            for half in self.halves if self.last is not None and self.last.bc else ():
+                half.g.clear()  # so that buffers that nobody else holds are used again
             super().compute_gradients()
             for prefix, half in zip(PREFIXES, self.halves, strict=True):
                 half.g.update({"d" + name: self.g[f"d{prefix}{name}"] for name in half.variant.names})

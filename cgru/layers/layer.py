@@ -265,7 +265,7 @@ class Layer:
         return self._backward(dX)
 
     def compute_gradients(self) -> None:
-        """Compute the parameter gradients `g` from the last pass.
+        """Compute the parameter gradients `g` from the last pass, summed over samples and steps.
 
         With `clip_gradients` one factor scales them to a joint L2 norm of at most 0.25.
         RuntimeError if there was no `backward` after the last `forward`, or another thread is inside this layer.
@@ -274,9 +274,8 @@ class Layer:
         try:
             if self.last is None or not self.last.bc:
                 raise RuntimeError("compute_gradients: expected a backward after the last forward")
-            g = self.clipped(self.last.gradients())
-            self.g.clear()
-            self.g.update(g)
+            self.g.clear()  # so that buffers that nobody else holds are used again
+            self.g.update(self.clipped(self.last.gradients()))
         finally:
             self._lock.release()
 
