@@ -47,7 +47,5 @@ cdef class Weights:
     cdef bint update(self, double rate) noexcept nogil
     cdef void _clip(self, Py_ssize_t start, Py_ssize_t numbers, double norm) noexcept nogil
     cdef double _norm(self, Py_ssize_t start, Py_ssize_t numbers, double *unit) noexcept nogil
-    cdef int _begin_means(self, double average) except -1
-    cdef int _load_optimizer(self) except -1
     cdef int _put(self, char *memory, Py_ssize_t start, ndarray array) except -1
     cdef ndarray _copy(self, const char *memory, Py_ssize_t start, ndarray like)

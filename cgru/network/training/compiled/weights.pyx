@@ -76,7 +76,7 @@ cdef class Weights:
         if average is not None:
             self._begin_means(average)
 
-    cdef int _begin_means(self, double average) except -1:
+    def _begin_means(self, double average):
         """Begin the means of the parameters, or go on with those that the model carries."""
         cdef Py_ssize_t i, numbers = self.numbers * self.k.size
         cdef cnp.ndarray memory = np.zeros(2 * numbers + 64, np.uint8), begun = np.zeros(self.count, np.longlong)
@@ -94,11 +94,10 @@ cdef class Weights:
                 parameter = np.where(array == mean, parameter, array)
                 self._put(self.p[0], self.weight[i].start, parameter)
                 self._put(self.p[1], self.weight[i].start, parameter)
-        return 0
 
     # --- from and to the network ---
 
-    cdef int _load_optimizer(self) except -1:
+    def _load_optimizer(self):
         """Read the settings and the state of the model's optimizer."""
         cdef Py_ssize_t i, j
         optimizer = self.model.optimizer
@@ -119,7 +118,6 @@ cdef class Weights:
             for j, part in enumerate(state):
                 self._put(self.p[0], self.weight[i].start + (j + 1) * self.numbers, part)
             self.taken[0][i] = steps
-        return 0
 
     cdef int _put(self, char *memory, Py_ssize_t start, cnp.ndarray array) except -1:
         """Copy the numbers of `array` to a buffer, from number `start` on."""
