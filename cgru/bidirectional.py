@@ -7,7 +7,6 @@ arithmetic here is the merge of the two outputs (Schuster and Paliwal, 1997).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,6 @@ from numpy.typing import ArrayLike
 from cgru.core.checks import real
 from cgru.gru import GRU
 from cgru.layers.layer import Fields, Layer, LayerPass, Shape
-from cgru.parameters import gru_update_parameters
 from cgru.variant import RESET_BEFORE
 
 __all__ = ["Bidirectional", "merged"]
@@ -53,27 +51,26 @@ class JoinedParameters(MutableMapping):
     def __init__(self, *halves: dict[str, Any]) -> None:
         self.halves = dict(zip(PREFIXES, halves, strict=True))
 
-    def _locate(self, key: str) -> tuple[dict[str, Any], str]:
-        """Return the dict that a prefixed key belongs to, and the key without its prefix; KeyError without a prefix."""
+    def _locate(self, key: str, is_new: bool = False) -> tuple[dict[str, Any], str]:
+        """Return the dict that a prefixed key belongs to, and the key without its prefix.
+
+        KeyError without a prefix, and unless `is_new` for a key that is not there.
+        """
         for prefix, half in self.halves.items():
-            if isinstance(key, str) and key.startswith(prefix):
+            if isinstance(key, str) and key.startswith(prefix) and (is_new or key[len(prefix) :] in half):
                 return half, key[len(prefix) :]
         raise KeyError(key)
 
     def __getitem__(self, key: str) -> Any:
         place, name = self._locate(key)
-        if name not in place:
-            raise KeyError(key)
         return place[name]
 
     def __setitem__(self, key: str, value: Any) -> None:
-        place, name = self._locate(key)
+        place, name = self._locate(key, is_new=True)
         place[name] = value
 
     def __delitem__(self, key: str) -> None:
         place, name = self._locate(key)
-        if name not in place:
-            raise KeyError(key)
         del place[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -120,7 +117,7 @@ class Bidirectional(Layer):
     _dtype = Shared()
     piecewise = False
     fields = Fields(halves=("layer",), half="GRU")
-    onnx_node = GRU.onnx_node
+    onnx_node, reset_state, dh0 = GRU.onnx_node, GRU.reset_state, GRU.dh0
 
     def __init__(self, layer: GRU, merge: str = "concat") -> None:
         if not isinstance(layer, GRU) or not layer.trains:
@@ -227,14 +224,7 @@ class Bidirectional(Layer):
         `h0` is (2, m, u), or a pair of (m, u): the states before the steps that run first. Arguments and errors
         otherwise are those of `GRU.forward`.
         """
-        self._acquire("forward")
-        try:
-            A = self._forward(A, lengths, h0)
-            for half, part in zip(self.halves, self.last.parts, strict=True):
-                half.last = part
-            return A
-        finally:
-            self._lock.release()
+        return self._forward(A, lengths, h0)
 
     def predict(self, A: ArrayLike, lengths: ArrayLike | None = None, h0: ArrayLike | None = None) -> np.ndarray:
         """Return what `forward` returns without dropout; store nothing. See `GRU.predict`."""
@@ -275,12 +265,6 @@ class Bidirectional(Layer):
         finally:
             self._lock.release()
 
-    def update_parameters(self) -> None:
-        """Subtract `lrate[e] * g` from `p` in place, if the layer is `trainable`."""
-        if self.trainable:
-            rates = {name: getattr(self, name) for name in ("lrate", "e") if hasattr(self, name)}
-            gru_update_parameters(SimpleNamespace(p=dict(self.p), g=self.g, **rates))
-
     # --- states ---
 
     @property
@@ -294,17 +278,6 @@ class Bidirectional(Layer):
         states = (None, None) if value is None else real(value, "state", (2, "m", self.forward_layer.d["u"]))
         for half, state in zip(self.halves, states, strict=True):
             half.state = state
-
-    def reset_state(self) -> None:
-        """Set `state` to None; see `GRU.reset_state`."""
-        self.state = None
-
-    @property
-    def dh0(self) -> np.ndarray:
-        """Return dL/dh0 (2, m, u) after `backward`; RuntimeError before."""
-        if self.last is None or not self.last.bc:
-            raise RuntimeError("dh0: expected a backward after the last forward")
-        return self.last.dh0
 
     # --- helpers ---
 
@@ -321,15 +294,12 @@ class Bidirectional(Layer):
         """Check the arguments of `forward`, release the last pass and run both GRUs; return the new pass."""
         starts = self._initial_states(A, lengths, h0)
         self._release_pass()
-        ran = self._run_both(A, lengths, starts)
-        for half, part in zip(self.halves, ran.parts, strict=True):
-            half.state = part.state
-        return ran
-
-    def _release_pass(self) -> None:
-        super()._release_pass()
         for half in self.halves:
             half.last = None
+        ran = self._run_both(A, lengths, starts)
+        for half, part in zip(self.halves, ran.parts, strict=True):
+            half.state, half.last = part.state, part
+        return ran
 
 
 class BidirectionalPass(LayerPass):

@@ -387,7 +387,7 @@ class GRU(Layer):
         `g['dh0']` (1, u) of a learned h0 is its sum over the samples that started from h0. RuntimeError if there was no
         `backward` since the last `forward`.
         """
-        if self.last is None:
+        if self.last is None or not self.last.bc:
             raise RuntimeError("dh0: expected a backward after the last forward")
         return self.last.dh0
 
