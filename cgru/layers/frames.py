@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from string import Template
 from typing import Any
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike
 
 from cgru.core.checks import integers, positive
@@ -217,25 +217,22 @@ class Frames(Layer):
         m, s, n = X.shape
         Z, there = self._padded_zeros(X, f), slice(self.before, self.before + s)
         Z[:, there] = X[:, : Z[:, there].shape[1]]
-        return np.stack([Z[:, steps] for steps in self._steps_in_frames(f)], axis=2).reshape(m, f, self.length * n)
+        frames = sliding_window_view(Z, self.length, axis=1)[:, :: self.hop]
+        return frames.swapaxes(2, 3).reshape(m, f, self.length * n)
 
     def overlap_add(self, dA: np.ndarray, s: int) -> np.ndarray:
         """Return dL/dX (m, s, n): for each step the sum of dL/dA over the frames that contain it, the latest first."""
         m, f, _ = dA.shape
         parts = dA.reshape(m, f, self.length, -1)
         Z = self._padded_zeros(parts[:, 0], f)
-        for p, steps in enumerate(self._steps_in_frames(f)):
-            Z[:, steps] += parts[:, :, p]
+        for p in range(self.length):
+            Z[:, p : p + (f - 1) * self.hop + 1 : self.hop] += parts[:, :, p]
         real = Z[:, self.before : self.before + s]  # fewer than s where steps at the end stand in no frame
         return np.pad(real, ((0, 0), (0, s - real.shape[1]), (0, 0)))
 
     def _padded_zeros(self, A: np.ndarray, f: int) -> np.ndarray:
         """Return zeros (m, steps, n) for all steps of f frames, for samples such as those of A."""
         return np.zeros((len(A), (f - 1) * self.hop + self.length, A.shape[2]), A.dtype)
-
-    def _steps_in_frames(self, f: int) -> Iterator[slice]:
-        """Yield for p = 0, 1, ... the slice of the padded steps that are step p of each frame."""
-        return (slice(p, p + (f - 1) * self.hop + 1, self.hop) for p in range(self.length))
 
 
 def _checked_pad(pad: Any) -> Pad:
