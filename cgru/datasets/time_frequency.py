@@ -68,16 +68,12 @@ class Frequency(NamedTuple):
             return f"{len(self.days)} times a month"
         known = _NAMES.get((self.unit, self.count))
         if known or self.unit == "months":
-            return (known or f"every {self.count} months") + self._restricted
+            days = ", on weekdays" if self.roll else ""
+            if self.nth is not None:
+                days = f", on the {NTH[self.nth]} {NAMES[self.week.index('1')]}"
+            return (known or f"every {self.count} months") + days
         name, size = next((each for each in _UNITS if self.count % each[1] == 0), ("second", 1.0))
         return f"every {self.count / size:g} {name}s" if self.count != size else f"every {name}"
-
-    @property
-    def _restricted(self) -> str:
-        """Return the text that restricts a frequency of months to certain days, or ""."""
-        if self.nth is not None:
-            return f", on the {NTH[self.nth]} {NAMES[self.week.index('1')]}"
-        return ", on weekdays" if self.roll else ""
 
     @property
     def likely(self) -> tuple[int, ...]:

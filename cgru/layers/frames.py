@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from string import Template
 from typing import Any
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike
 
 from cgru.core.checks import integers, positive
@@ -197,7 +197,7 @@ class Frames(Layer):
         """Check that A is (m, s, n); set m, s and n in `d` and the shape of X in `fs`."""
         super().compute_shapes(checked_sequences(A))
 
-    def run(self, A: np.ndarray, lengths: np.ndarray | None = None) -> FramesPass:
+    def run(self, A: np.ndarray, lengths: np.ndarray | None = None) -> LayerPass:
         """Run A (m, s, n); return a pass whose output is the frames (m, f, length * n).
 
         Sample i has `lengths[i]` real steps (None: all).
@@ -206,45 +206,33 @@ class Frames(Layer):
         f, steps = self.lengths(X.shape[1:2], "A")[0], None
         if real is not None:
             steps = mask(self.lengths(real.sum(axis=(1, 2))), f)
-        return FramesPass(self, real, steps, X=X, A=zero_padding(self._cut_frames(X, f), steps))
+
+        def input_gradient(dA: np.ndarray, own: dict[str, np.ndarray]) -> np.ndarray:
+            return zero_padding(self.overlap_add(dA, own["X"].shape[1]), real)
+
+        return LayerPass(steps, input_gradient, X=X, A=zero_padding(self._cut_frames(X, f), steps))
 
     def _cut_frames(self, X: np.ndarray, f: int) -> np.ndarray:
         """Return f frames of X, padded with zeros on both sides."""
         m, s, n = X.shape
         Z, there = self._padded_zeros(X, f), slice(self.before, self.before + s)
         Z[:, there] = X[:, : Z[:, there].shape[1]]
-        return np.stack([Z[:, steps] for steps in self._steps_in_frames(f)], axis=2).reshape(m, f, self.length * n)
+        frames = sliding_window_view(Z, self.length, axis=1)[:, :: self.hop]
+        return frames.swapaxes(2, 3).reshape(m, f, self.length * n)
 
     def overlap_add(self, dA: np.ndarray, s: int) -> np.ndarray:
         """Return dL/dX (m, s, n): for each step the sum of dL/dA over the frames that contain it, the latest first."""
         m, f, _ = dA.shape
         parts = dA.reshape(m, f, self.length, -1)
         Z = self._padded_zeros(parts[:, 0], f)
-        for p, steps in enumerate(self._steps_in_frames(f)):
-            Z[:, steps] += parts[:, :, p]
+        for p in range(self.length):
+            Z[:, p : p + (f - 1) * self.hop + 1 : self.hop] += parts[:, :, p]
         real = Z[:, self.before : self.before + s]  # fewer than s where steps at the end stand in no frame
         return np.pad(real, ((0, 0), (0, s - real.shape[1]), (0, 0)))
 
     def _padded_zeros(self, A: np.ndarray, f: int) -> np.ndarray:
         """Return zeros (m, steps, n) for all steps of f frames, for samples such as those of A."""
         return np.zeros((len(A), (f - 1) * self.hop + self.length, A.shape[2]), A.dtype)
-
-    def _steps_in_frames(self, f: int) -> Iterator[slice]:
-        """Yield for p = 0, 1, ... the slice of the padded steps that are step p of each frame."""
-        return (slice(p, p + (f - 1) * self.hop + 1, self.hop) for p in range(self.length))
-
-
-class FramesPass(LayerPass):
-    """One run of `Frames`."""
-
-    def __init__(self, layer: Frames, real: np.ndarray | None, steps: np.ndarray | None, **own: np.ndarray) -> None:
-        """Keep the layer, and which steps of X are `real`; `steps` are those of A. See `LayerPass` for the others."""
-        super().__init__(steps, **own)
-        self._layer, self._real = layer, real  # which steps of X are no padding
-
-    def _compute_backward(self, dA: np.ndarray) -> dict[str, np.ndarray]:
-        """Return {"dA", "dX"} for dL/dA; dX sums dA over the frames that a step is part of."""
-        return {"dA": dA, "dX": zero_padding(self._layer.overlap_add(dA, self._arrays["X"].shape[1]), self._real)}
 
 
 def _checked_pad(pad: Any) -> Pad:

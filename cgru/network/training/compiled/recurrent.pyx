@@ -14,9 +14,8 @@ from cgru.core.plan cimport (
     BACKWARD, FORWARD, GRADIENTS, choose_lanes, input_column, largest_workspace_size,
 )
 from cgru.network.training.compiled.numbers cimport (
-    ADD, HALVE, MULTIPLY, add_to, combine, copy_row, draw_mask, input_as_rows, kept_scale,
+    ADD, HALVE, MULTIPLY, add_to, bit_generator_of, combine, copy_row, draw_mask, input_as_rows, kept_scale,
 )
-from cgru.network.training.compiled.random cimport bit_generator_of
 from cgru.network.training.compiled.stage cimport Arena, Piece, Recurrent, Size, Stage, assign, no_array, time_major
 
 cdef enum:

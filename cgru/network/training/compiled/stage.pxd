@@ -18,9 +18,9 @@ from cgru.core.kernels cimport (
 
 cdef enum:
     MOST_PARAMETERS = 26  # of one stage
-    # The rows and steps of a batch that run at once.
 
 
+# The rows and steps of a batch that run at once.
 cdef struct Piece:
     Py_ssize_t m, s
     Py_ssize_t slots  # samples of the batch; those that have no step in this piece are no rows of it
@@ -60,12 +60,12 @@ cdef struct Recurrent:
 
 
 # A parameter of a stage: where it begins in the buffer of `Weights`; which GRU it is of, and its place in that struct.
-# One layer.
 cdef struct Parameter:
     Py_ssize_t start, columns
     int part, place
 
 
+# One layer.
 cdef struct Stage:
     const cgru_kernels *k
     int (*forward)(Stage *, const Piece *) except -1 nogil
