@@ -33,7 +33,7 @@ cdef cnp.dtype FLOAT32 = np.dtype(np.float32), FLOAT64 = np.dtype(np.float64)
 
 
 cdef _needed(layer, str attribute, tuple keys, str due):
-    """Return the mapping `layer.attribute`; RuntimeError if a key is missing, which names `due`, the call that sets it."""
+    """Return the mapping `layer.attribute`; RuntimeError, with the call `due` that sets it, if a key is missing."""
     found = getattr(layer, attribute, None) or {}
     for key in keys:
         if key not in found:

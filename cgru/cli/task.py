@@ -123,7 +123,7 @@ def at_steps(y: np.ndarray) -> bool:
 
 
 def _row_blocks(split: Split, steps: bool) -> Iterator[tuple[slice, Any]]:
-    """Yield (slice of rows, their steps that are not padding) for blocks of samples of a split; without `steps` a full slice."""
+    """Yield (slice of rows, their steps that are not padding, or all without `steps`) for blocks of samples."""
     for rows in slices(split.X.shape):
         lengths = None if split.lengths is None else split.lengths[rows]
         yield rows, output_mask((), *split.X[rows].shape[:2], lengths) if steps else slice(None)

@@ -177,7 +177,7 @@ cdef void _run_lanes(void *work, Py_ssize_t part) noexcept nogil:
 
 
 cdef void _run_single_sample(void *work, Py_ssize_t part) noexcept nogil:
-    """Run all steps of a single sample, forward or backward, with batched input projection; `first` and `last` as for `run_steps`."""
+    """Run all steps of a single sample, with batched input projection; `first` and `last` as for `run_steps`."""
     cdef Run *run = <Run *>work
     cdef const cgru_kernels *k = run.plan.k
     cdef const cgru_call *call = run.call
