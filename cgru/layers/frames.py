@@ -115,15 +115,15 @@ class Frames(Layer):
         """Return this layer's `Part` of an exported C file, made by its `Writer` c; its state is the frame so far."""
         if self.stream is None:
             raise ValueError(f"net: expected layers without outputs before the first step, got {self!r} as layer {c.i}")
-        i, n, overlap = c.i, c.n, max(0, self.length - self.hop)
+        i, n, rest = c.i, c.n, self.length - self.hop
         state = f"state->rows_{i}, &state->filled_{i}, &state->made_{i}"
-        moved = f"memmove(rows, rows + {(self.length - overlap) * n}, {overlap * n} * sizeof(real));" if overlap else ""
         s, length, hop = f"s + {self._padding}", self.length, self.hop
+        moved = f"memmove(rows, rows + {hop * n}, {rest * n} * sizeof(real));" if rest > 0 else ""
         count = f"uint64_t count = {s} < {length} ? 0 : 1 + ({s} - {length}) / {hop};"
         if self.pad is True:  # until one reaches the last step, or the next would begin past it
             count = f"uint64_t count = s <= {length} ? 1 : 1 + (s - {length} + {hop - 1}) / {hop};\n"
             count += f"    if (count > (s + {hop - 1}) / {hop}) count = (s + {hop - 1}) / {hop};"
-        words = {"i": i, "n": n, "length": self.length, "rest": self.length - self.hop, "moved": moved}
+        words = {"i": i, "n": n, "length": self.length, "rest": rest, "moved": moved}
         return c.part(
             f"Frames of {self.length} steps, one every {self.hop}",
             self.length * n,
