@@ -26,9 +26,9 @@ cdef struct LayoutFunctions:
     cgru_part *run
 
 cdef LayoutFunctions[3] LAYOUTS
-LAYOUTS[UNITS_IN_LANES] = LayoutFunctions(forward.build_products, backward.build_products, _run_block)
-LAYOUTS[SINGLE_SAMPLE] = LayoutFunctions(forward.build_single_sample, backward.build_single_sample, _run_single_sample)
-LAYOUTS[SAMPLES_IN_LANES] = LayoutFunctions(forward.build_batch_simd, backward.build_batch_simd, _run_lanes)
+LAYOUTS[<int>UNITS_IN_LANES] = LayoutFunctions(forward.build_products, backward.build_products, _run_block)
+LAYOUTS[<int>SINGLE_SAMPLE] = LayoutFunctions(forward.build_single_sample, backward.build_single_sample, _run_single_sample)
+LAYOUTS[<int>SAMPLES_IN_LANES] = LayoutFunctions(forward.build_batch_simd, backward.build_batch_simd, _run_lanes)
 
 
 # --- products ---
@@ -54,7 +54,7 @@ cdef void _split_products(Run *run) noexcept nogil:
 cdef void prepare(Run *run, const Plan *plan, cgru_call *call, void *packed, void *rows,
                   const cgru_weights *w) noexcept nogil:
     """Fill `run` for a call, in the caller's memory; pack weights `w` into `packed`, which holds them if w is NULL."""
-    cdef const LayoutFunctions *layout = &LAYOUTS[plan.layout]
+    cdef const LayoutFunctions *layout = &LAYOUTS[<int>plan.layout]
     run.plan, run.call, run.start, run.stop, run.packs = plan[0], call, 0, call.m, w != NULL
     if w != NULL:
         run.w = w[0]
@@ -223,7 +223,7 @@ cdef void run_steps(Run *run, bint first, bint last) noexcept nogil:
         run.rows = whole_vectors(plan, block_rows(m, call.ld * plan.k.size, 3 * call.u * read * plan.k.size,
                                                   plan.threads, call.running != NULL))
     m = (m + run.rows - 1) // run.rows
-    share(LAYOUTS[plan.layout].run, run, m, plan.threads)
+    share(LAYOUTS[<int>plan.layout].run, run, m, plan.threads)
 
 
 cdef void _run_piece(void *work, bint first, bint last) noexcept nogil:
