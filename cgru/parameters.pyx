@@ -32,9 +32,10 @@ cdef tuple OPTIONAL = tuple([name for name in NAMES if name not in RESET_BEFORE.
 cdef cnp.dtype FLOAT32 = np.dtype(np.float32), FLOAT64 = np.dtype(np.float64)
 
 
-cdef _needed(layer, str attribute, tuple keys, str due):
-    """Return the mapping `layer.attribute`; RuntimeError, with the call `due` that sets it, if a key is missing."""
-    found = getattr(layer, attribute, None) or {}
+cdef dict _needed(layer, str attribute, tuple keys, str due):
+    """Return the dict `layer.attribute`; RuntimeError, with the call `due` that sets it, if a key is missing."""
+    given = getattr(layer, attribute, None) or {}
+    cdef dict found = given if isinstance(given, dict) else dict(given)  # of a Bidirectional p is a view
     for key in keys:
         if key not in found:
             raise RuntimeError(f"layer.{attribute}[{key!r}]: missing; expected {due} before this call")
@@ -191,7 +192,7 @@ cdef bint _plain(cnp.ndarray p, cnp.ndarray g) noexcept:
             and cnp.PyArray_ISCARRAY(p) and cnp.PyArray_ISCARRAY_RO(g) and cnp.PyArray_SAMESHAPE(p, g))
 
 
-cdef tuple _pair(parameters, dict g, str key, gradient):
+cdef tuple _pair(dict parameters, dict g, str key, gradient):
     """Return (p[key[1:]], its gradient), both checked, the gradient broadcast to the parameter's shape."""
     value = parameters[key[1:]]
     if type(value) is np.ndarray and type(gradient) is np.ndarray and _plain(value, gradient):
@@ -236,7 +237,7 @@ def gru_update_parameters(layer):
             read-only.
         TypeError: a parameter is not an array of floats.
     """
-    cdef dict g = layer.g
+    cdef dict g = layer.g, parameters
     cdef list pairs = []
     if not g:
         raise RuntimeError("layer.g: empty; expected compute_gradients before update_parameters")

@@ -135,10 +135,18 @@ class Embedding(Layer):
     def run(self, A: np.ndarray, lengths: np.ndarray | None = None) -> EmbeddingPass:
         """Run the tokens A (m, s); return a pass whose outputs are their vectors (m, s, u), zero past the lengths."""
         X = self.tokens(A, lengths)
+        A, steps = self._look_up(X, lengths)
+        return EmbeddingPass(self.d["v"], steps, X=X, A=A)
+
+    def predict(self, A: np.ndarray, lengths: np.ndarray | None = None) -> np.ndarray:
+        """Return what `forward` returns; the layer is not changed. Any number of threads may call it at once."""
+        return self._look_up(self.tokens(A, lengths), lengths)[0]
+
+    def _look_up(self, X: np.ndarray, lengths: Any) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return the vectors (m, s, u) of the tokens X, and booleans (m, s, 1) of real steps (None: all)."""
         self.make(X)
         (E,) = self.checked_parameters()
-        A, steps = mask_padding(E[X.T].swapaxes(0, 1), lengths)  # time-major, as a GRU reads it
-        return EmbeddingPass(self.d["v"], steps, X=X, A=A)
+        return mask_padding(E[X.T].swapaxes(0, 1), lengths)  # time-major, as a GRU reads it
 
 
 class EmbeddingPass(LayerPass):

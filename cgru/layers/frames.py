@@ -6,7 +6,6 @@ from string import Template
 from typing import Any
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike
 
 from cgru.core.checks import integers, positive
@@ -217,8 +216,8 @@ class Frames(Layer):
         m, s, n = X.shape
         Z, there = self._padded_zeros(X, f), slice(self.before, self.before + s)
         Z[:, there] = X[:, : Z[:, there].shape[1]]
-        frames = sliding_window_view(Z, self.length, axis=1)[:, :: self.hop]
-        return frames.swapaxes(2, 3).reshape(m, f, self.length * n)
+        steps = np.arange(f)[:, None] * self.hop + np.arange(self.length)
+        return Z.take(steps, axis=1).reshape(m, f, self.length * n)
 
     def overlap_add(self, dA: np.ndarray, s: int) -> np.ndarray:
         """Return dL/dX (m, s, n): for each step the sum of dL/dA over the frames that contain it, the latest first."""
