@@ -181,11 +181,19 @@ def test_places_of_times_with_gaps():
     assert infer_frequency(times, "t").places(times).tolist() == [0, 1, 2, 9]
 
 
+def test_times_may_be_off_by_a_millionth_of_a_step():
+    days = np.arange("2024-01-01", "2024-01-05", dtype="datetime64[D]").astype("datetime64[us]")
+    days[1:3] += np.array([80, 90], "timedelta64[ms]")
+    assert Frequency("seconds", 86400.0).fits(days).tolist() == [True, True, False, True]
+
+
 @pytest.mark.parametrize(
     ("calendar", "likely"),
     [
         (Frequency("months", 1), (12,)),
+        (Frequency("months", 2), (6,)),
         (Frequency("months", 3), (4,)),
+        (Frequency("months", 4), (3,)),
         (Frequency("months", 12), ()),
         (Frequency("months", 5), ()),
         (Frequency("months", 6), (2,)),
