@@ -27,10 +27,10 @@ cdef struct LayoutFunctions:
 
 cdef LayoutFunctions[3] LAYOUTS
 LAYOUTS[<int>UNITS_IN_LANES] = LayoutFunctions(forward.build_products, backward.build_products, _run_block)
+LAYOUTS[<int>SAMPLES_IN_LANES] = LayoutFunctions(forward.build_batch_simd, backward.build_batch_simd, _run_lanes)
 LAYOUTS[<int>SINGLE_SAMPLE] = LayoutFunctions(
     forward.build_single_sample, backward.build_single_sample, _run_single_sample
 )
-LAYOUTS[<int>SAMPLES_IN_LANES] = LayoutFunctions(forward.build_batch_simd, backward.build_batch_simd, _run_lanes)
 
 
 # --- products ---
