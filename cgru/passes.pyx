@@ -94,24 +94,6 @@ cdef inline object _initial_state(h0, dict p, Py_ssize_t m):
     return np.repeat(p["h0"], m, axis=0) if h0 is None and "h0" in p else h0
 
 
-cdef cgru_call _call_on(cnp.ndarray X, Py_ssize_t u, variant, tuple codes, bint reverse, tuple ragged, dict masks,
-                        bint compiled) except *:
-    """Return the compiled call of a run on X, without arrays except its masks; lanes are chosen if it is `compiled`."""
-    cdef int size = cnp.PyArray_ITEMSIZE(X)
-    cdef cgru_call call = new_call(cnp.PyArray_DIM(X, 0), cnp.PyArray_DIM(X, 1), cnp.PyArray_DIM(X, 2), u, size,
-                                   variant, codes)
-    call.reverse = reverse
-    if ragged is not None:
-        set_lengths(&call, ragged[0], ragged[1])
-    if "zoneout" in masks:
-        set_zoneout(&call, masks["zoneout"])
-    if "recurrent_masks" in masks:
-        call.recurrent = view(masks["recurrent_masks"].swapaxes(0, 1))
-    if compiled:
-        choose_lanes(kernels(size), &call)
-    return call
-
-
 cdef class GRUPass(Pass):
     """One forward run of a `cgru.GRU`.
 
@@ -157,7 +139,7 @@ cdef class GRUPass(Pass):
         self.given, self.X, self.every, self.preactivations = X, X[...], layer.sequences, preactivations
         self.reverse, self.compiled, self.codes, self.ragged = reverse, compiled, codes, by_length(lengths, X.shape[1])
         self.buffers, self.memory, self._bc = Buffers() if buffers is None else buffers, memory, {}
-        self.call = _call_on(self.X, layer.d["u"], self.variant, codes, reverse, self.ragged, self._masks, compiled)
+        self.call = self._new_call(layer.d["u"])
         self.X = readable(&self.call, self.X)
         if compiled:
             self._allocate_caches(_initial_state(h0, p, self.call.m), ran)
@@ -198,6 +180,22 @@ cdef class GRUPass(Pass):
         if self.preactivations:
             call.hh_, call.z_, call.r_ = view(self.caches["hh_"]), view(self.caches["z_"]), view(self.caches["r_"])
         return 0
+
+    cdef cgru_call _new_call(self, Py_ssize_t u) except *:
+        """Return the compiled call of this run, without arrays except its masks."""
+        cdef cnp.ndarray X = self.X
+        cdef cgru_call call = new_call(cnp.PyArray_DIM(X, 0), cnp.PyArray_DIM(X, 1), cnp.PyArray_DIM(X, 2), u,
+                                       cnp.PyArray_ITEMSIZE(X), self.variant, self.codes)
+        call.reverse = self.reverse
+        if self.ragged is not None:
+            set_lengths(&call, self.ragged[0], self.ragged[1])
+        if "zoneout" in self._masks:
+            set_zoneout(&call, self._masks["zoneout"])
+        if "recurrent_masks" in self._masks:
+            call.recurrent = view(self._masks["recurrent_masks"].swapaxes(0, 1))
+        if self.compiled:
+            choose_lanes(kernels(cnp.PyArray_ITEMSIZE(X)), &call)
+        return call
 
     cdef int _run_compiled(self, dict p) except -1:
         """Run the compiled forward pass."""
@@ -481,10 +479,15 @@ def predict(cnp.ndarray X not None, lengths, cnp.ndarray h0, dict p not None, va
     cdef Py_ssize_t m = cnp.PyArray_DIM(X, 0), s = cnp.PyArray_DIM(X, 1), u = cnp.PyArray_DIM(V, 0)
     cdef int size = cnp.PyArray_ITEMSIZE(X)
     cdef cgru_weights w
-    ragged = None if lengths is None else by_length(lengths, s)
-    cdef cgru_call call = _call_on(X, u, variant, codes, reverse, ragged, {"zoneout": zoneout}, True)
+    cdef cgru_call call = new_call(m, s, cnp.PyArray_DIM(X, 2), u, size, variant, codes)
+    call.reverse = reverse
+    if lengths is not None:
+        ragged = by_length(lengths, s)
+        set_lengths(&call, ragged[0], ragged[1])
+    choose_lanes(kernels(size), &call)
     X = readable(&call, X)
     call.X = view(X)
+    set_zoneout(&call, zoneout)
     h0 = _initial_state(h0, p, m)
     if h0 is not None:
         call.h0 = view(h0)

@@ -124,7 +124,7 @@ PLACES = {  # a decision: the lines of code that take part in it, in at most so 
         r"|features_in_lanes|FEATURES_IN_LANES|lie_of|let_lie|\bloose\b|PER_STEP|BATCHED_STEPS"
         r"|samples_in_lanes|SAMPLES_IN_LANES|sums_in_lanes|may_have_lanes|plan[.]layout|SINGLE_SAMPLE"
         r"|(lanes|unpacked)_choice\b|choose_lanes|input_column|call[.]column (==|!=|>)",
-        72,
+        73,
         17,
     ),
     "which GRU it is": (
