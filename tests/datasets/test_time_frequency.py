@@ -1,12 +1,14 @@
 """Regular times."""
 
 import datetime
+import zoneinfo
 
 import numpy as np
 import pytest
 
 from cgru.datasets.time_frequency import Frequency, infer_frequency
 from cgru.datasets.time_parsing import parse_times
+from cgru.datasets.time_zones import Clock
 
 
 def continued(texts, form=None):
@@ -190,6 +192,17 @@ def test_places_of_times_with_gaps():
     assert infer_frequency(times, "t").places(times).tolist() == [0, 1, 2, 5]
     times = parse_times(["2024-01-01 00:00", "2024-01-01 01:00", "2024-01-01 02:00", "2024-01-01 09:00"], "t").values
     assert infer_frequency(times, "t").places(times).tolist() == [0, 1, 2, 9]
+
+
+@pytest.mark.parametrize("hour", [6, 23])
+def test_months_of_local_times(hour):
+    """Summer time begins among them."""
+    clock = Clock(zoneinfo.ZoneInfo("Europe/Berlin"))
+    months = np.arange("2024-01", "2024-07", dtype="datetime64[M]").astype("datetime64[us]")
+    times = clock.moments_of(months + np.timedelta64(hour, "h"))
+    found = infer_frequency(times[:4], "t", clock=clock)
+    assert (str(found), found.days, found.hour) == ("monthly", (1,), np.timedelta64(hour, "h"))
+    np.testing.assert_array_equal(found.at(times[3], [1, 2]), times[4:])
 
 
 def test_times_may_be_off_by_a_millionth_of_a_step():
