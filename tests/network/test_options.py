@@ -49,9 +49,11 @@ def test_estimators_have_the_defaults_of_the_recipe():
 
 
 def test_settings_are_checked_and_converted():
-    found = Settings(epochs=np.int64(3), l1={"a": 1}, checkpoint_seconds=0, metrics={"n": len}, class_weight="balanced")
+    found = Settings(
+        epochs=np.int64(3), l1={"a": 1}, checkpoint_seconds=0, metrics={"n": len}, class_weight="balanced", average=0.5
+    )
     assert (type(found.epochs), found.l1, type(found.checkpoint_seconds)) == (int, {"a": 1.0}, float)
-    assert (found.metrics, found.class_weight) == ({"n": len}, "balanced")
+    assert (found.metrics, found.class_weight, found.average) == ({"n": len}, "balanced", 0.5)
     assert (found.size(True), Settings(batch_size=3).size(True), found.size(False)) == (32, 3, sys.maxsize)
     with pytest.raises(dataclasses.FrozenInstanceError):
         found.epochs = 4
