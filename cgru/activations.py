@@ -108,7 +108,8 @@ NAMED: dict[str, Activation] = {f.__name__: f for f in (identity, relu, lrelu, e
 
 
 _OURS = frozenset(NAMED.values())
-_TUNED = {lrelu, elu, softmax}
+# The parameter in `se_hPars` of each function that has one.
+PARAMETERS = {lrelu: "LRELU_alpha", elu: "ELU_alpha", softmax: "softmax_temperature"}
 # The order of enum cgru_activation in simd/cgru.h.
 CODES: dict[Activation, int] = {f: code for code, f in enumerate((identity, relu, lrelu, elu, sigmoid, tanh))}
 ELEMENTWISE = {name: f for name, f in NAMED.items() if f in CODES}
@@ -143,7 +144,7 @@ def ours(f: Activation) -> Activation | None:
 
 def tuned(f: Activation) -> bool:
     """Return whether `f` reads parameters from `se_hPars`."""
-    return ours(f) in _TUNED
+    return ours(f) in PARAMETERS
 
 
 def bind(f: Activation, se_hPars: Mapping[str, Any] | None) -> Activation:
@@ -172,13 +173,5 @@ def code_of(f: Activation, se_hPars: Mapping[str, Any] | None) -> tuple[int, flo
     known = ours(f)
     if known not in CODES:
         return None
-    alpha = 0.0
-    if known is lrelu:
-        alpha = parameter(se_hPars, "LRELU_alpha")
-        if not 0 <= alpha <= 1:
-            return None
-    elif known is elu:
-        alpha = parameter(se_hPars, "ELU_alpha")
-        if not alpha >= 0:
-            return None
-    return CODES[known], alpha
+    alpha = parameter(se_hPars, PARAMETERS[known]) if known in PARAMETERS else 0.0
+    return (CODES[known], alpha) if 0 <= alpha <= (1 if known is lrelu else math.inf) else None

@@ -7,7 +7,6 @@ arithmetic here is the merge of the two outputs (Schuster and Paliwal, 1997).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,6 @@ from numpy.typing import ArrayLike
 from cgru.core.checks import real
 from cgru.gru import GRU
 from cgru.layers.layer import Fields, Layer, LayerPass, Shape
-from cgru.parameters import gru_update_parameters
 from cgru.variant import RESET_BEFORE
 
 __all__ = ["Bidirectional", "merged"]
@@ -54,27 +52,26 @@ class JoinedParameters(MutableMapping):
         """View the parameter dicts of two layers, given as (forward, backward)."""
         self.halves = dict(zip(PREFIXES, halves, strict=True))
 
-    def _locate(self, key: str) -> tuple[dict[str, Any], str]:
-        """Return the dict that a prefixed key belongs to, and the key without its prefix; KeyError without a prefix."""
+    def _locate(self, key: str, is_new: bool = False) -> tuple[dict[str, Any], str]:
+        """Return the dict that a prefixed key belongs to, and the key without its prefix.
+
+        KeyError without a prefix, and unless `is_new` for a key that is not there.
+        """
         for prefix, half in self.halves.items():
-            if isinstance(key, str) and key.startswith(prefix):
+            if isinstance(key, str) and key.startswith(prefix) and (is_new or key[len(prefix) :] in half):
                 return half, key[len(prefix) :]
         raise KeyError(key)
 
     def __getitem__(self, key: str) -> Any:
         place, name = self._locate(key)
-        if name not in place:
-            raise KeyError(key)
         return place[name]
 
     def __setitem__(self, key: str, value: Any) -> None:
-        place, name = self._locate(key)
+        place, name = self._locate(key, is_new=True)
         place[name] = value
 
     def __delitem__(self, key: str) -> None:
         place, name = self._locate(key)
-        if name not in place:
-            raise KeyError(key)
         del place[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -121,6 +118,7 @@ class Bidirectional(Layer):
     _dtype = Shared()
     piecewise = False
     fields = Fields(halves=("layer",), half="GRU")
+    onnx_node, reset_state, dh0 = GRU.onnx_node, GRU.reset_state, GRU.dh0
 
     def __init__(self, layer: GRU, merge: str = "concat") -> None:
         if not isinstance(layer, GRU) or not layer.trains:
@@ -171,10 +169,6 @@ class Bidirectional(Layer):
     def stage(self) -> dict[str, Any]:
         """Return this layer's stage in a compiled fit, as a dict; the stages of its two GRUs are those of `cells`."""
         return {"kind": "recurrent", "merge": self.merge, "sequences": bool(self.sequences)}
-
-    def onnx_node(self, graph: Any, A: str) -> str:
-        """Add a bidirectional GRU node on the array named A, and the merge, to a graph; return its output's name."""
-        return graph.recurrent(self, A)
 
     @property
     def cells(self) -> tuple[GRU, GRU]:
@@ -231,14 +225,7 @@ class Bidirectional(Layer):
         `h0` is (2, m, u), or a pair of (m, u): the states before the steps that run first. Arguments and errors
         otherwise are those of `GRU.forward`.
         """
-        self._acquire("forward")
-        try:
-            A = self._forward(A, lengths, h0)
-            for half, part in zip(self.halves, self.last.parts, strict=True):
-                half.last = part
-            return A
-        finally:
-            self._lock.release()
+        return self._forward(A, lengths, h0)
 
     def predict(self, A: ArrayLike, lengths: ArrayLike | None = None, h0: ArrayLike | None = None) -> np.ndarray:
         """Return what `forward` returns without dropout; store nothing. See `GRU.predict`."""
@@ -271,20 +258,13 @@ class Bidirectional(Layer):
         """Fill `g` of this layer and of both GRUs; see `Layer.compute_gradients`."""
         self._acquire("compute_gradients")
         try:
-            if self.last is not None and self.last.bc:
-                for layer in (self, *self.halves):
-                    layer.g.clear()  # so that buffers that nobody else holds are used again
+            for half in self.halves if self.last is not None and self.last.bc else ():
+                half.g.clear()  # so that buffers that nobody else holds are used again
             super().compute_gradients()
             for prefix, half in zip(PREFIXES, self.halves, strict=True):
                 half.g.update({"d" + name: self.g[f"d{prefix}{name}"] for name in half.variant.names})
         finally:
             self._lock.release()
-
-    def update_parameters(self) -> None:
-        """Subtract `lrate[e] * g` from `p` in place, if the layer is `trainable`."""
-        if self.trainable:
-            rates = {name: getattr(self, name) for name in ("lrate", "e") if hasattr(self, name)}
-            gru_update_parameters(SimpleNamespace(p=dict(self.p), g=self.g, **rates))
 
     # --- states ---
 
@@ -299,17 +279,6 @@ class Bidirectional(Layer):
         states = (None, None) if value is None else real(value, "state", (2, "m", self.forward_layer.d["u"]))
         for half, state in zip(self.halves, states, strict=True):
             half.state = state
-
-    def reset_state(self) -> None:
-        """Set `state` to None; see `GRU.reset_state`."""
-        self.state = None
-
-    @property
-    def dh0(self) -> np.ndarray:
-        """Return dL/dh0 (2, m, u) after `backward`; RuntimeError before."""
-        if self.last is None or not self.last.bc:
-            raise RuntimeError("dh0: expected a backward after the last forward")
-        return self.last.dh0
 
     # --- helpers ---
 
@@ -326,16 +295,12 @@ class Bidirectional(Layer):
         """Check the arguments of `forward`, release the last pass and run both GRUs; return the new pass."""
         starts = self._initial_states(A, lengths, h0)
         self._release_pass()
-        ran = self._run_both(A, lengths, starts)
-        for half, part in zip(self.halves, ran.parts, strict=True):
-            half.state = part.state
-        return ran
-
-    def _release_pass(self) -> None:
-        """Drop the last pass of this layer and of both GRUs, so that its memory can be reused."""
-        super()._release_pass()
         for half in self.halves:
             half.last = None
+        ran = self._run_both(A, lengths, starts)
+        for half, part in zip(self.halves, ran.parts, strict=True):
+            half.state, half.last = part.state, part
+        return ran
 
 
 class BidirectionalPass(LayerPass):

@@ -392,7 +392,7 @@ class GRU(Layer):
         `g['dh0']` (1, u) of a learned h0 is its sum over the samples that started from h0. RuntimeError if there was no
         `backward` since the last `forward`.
         """
-        if self.last is None:
+        if self.last is None or not self.last.bc:
             raise RuntimeError("dh0: expected a backward after the last forward")
         return self.last.dh0
 
@@ -417,22 +417,6 @@ class GRU(Layer):
         finally:
             self.bs.clear()
             self.update_shapes(self.bc, self.bs)
-            self._lock.release()
-
-    def compute_gradients(self) -> None:
-        """Compute the parameter gradients `g` from the last pass, summed over samples and steps.
-
-        With `clip_gradients` one factor scales them to a joint L2 norm of at most 0.25. See
-        `cgru.parameters.gru_compute_gradients`. RuntimeError if there was no `backward` after the last `forward`, or
-        another thread is inside this layer.
-        """
-        self._acquire("compute_gradients")
-        try:
-            if self.last is None:
-                raise RuntimeError("compute_gradients: bc['dhh_'] is missing; expected forward and backward before it")
-            self.last.gradients(self.g)
-            self.clipped(self.g)
-        finally:
             self._lock.release()
 
     # --- helpers ---

@@ -13,6 +13,7 @@ try:
 except ImportError as error:
     raise ImportError(f"cgru.keras: {error.name} is missing: pip install keras torch") from None
 
+from cgru.interop.gates import KERAS, TORCH
 from cgru.torch.modules import can_run, run
 from cgru.torch.swap import Swapped, exchange
 
@@ -51,7 +52,7 @@ class GRU(keras.layers.GRU):
         cell = self.cell
         return (
             type(cell) is keras.layers.GRUCell
-            and cell.reset_after
+            and KERAS.variant_of_layer(cell) is TORCH.variant({})
             and cell.activation is keras.activations.tanh
             and cell.recurrent_activation is keras.activations.sigmoid
             and not (training and (cell.recurrent_dropout or (cell.dropout and cell.implementation == 1)))

@@ -67,8 +67,8 @@ def mean_squared_error(
     A: np.ndarray, Y: np.ndarray, weights: np.ndarray | None = None, *, each: bool = False
 ) -> LossAndGrad:
     """Return (mean((A - Y)^2) over samples and outputs, its gradient dL/dA); with `each` those of each row."""
-    E = A - Y
-    return _average(np.square(E, dtype=np.float64), 2 * E, A, weights, each)
+    E = A.astype(np.float64) - Y
+    return _average(E * E, 2 * E, A, weights, each)
 
 
 def huber(
@@ -123,20 +123,20 @@ def gaussian(A: np.ndarray, Y: np.ndarray, weights: np.ndarray | None = None, *,
 
 def smoothed(Y: np.ndarray, smoothing: float) -> np.ndarray:
     """Return Y (1 - smoothing) + smoothing / k, for targets Y (m, k) (Szegedy et al., 2016, arXiv:1512.00567)."""
-    return Y * (1 - smoothing) + smoothing / Y.shape[1] if smoothing else Y
+    return Y * (1 - smoothing) + smoothing / Y.shape[1]
 
 
 def _average(values: np.ndarray, G: np.ndarray, A: np.ndarray, weights: np.ndarray | None, each: bool) -> LossAndGrad:
-    """Average values (m, n) and their gradients G, weighted by row; the gradient is in the dtype of A.
+    """Average float64 values (m, n) and their gradients G, weighted by row; the gradient is in the dtype of A.
 
     With `each` average only within each row: values (m,) and the gradients of these.
     """
     m, n = values.shape
     if each:
-        return values.mean(axis=1, dtype=np.float64), (G / n).astype(A.dtype)
+        return values.mean(axis=1), (G / n).astype(A.dtype)
     w, total = (1, m) if weights is None else (weights[:, None], float(weights.sum()))
     total = total * n or 1.0
-    return float((w * values).sum(dtype=np.float64) / total), (w * G / total).astype(A.dtype)
+    return float((w * values).sum() / total), (w * G / total).astype(A.dtype)
 
 
 # --- from before the activation, for the pairs whose gradient is A - Y there: (loss, dL/dZ) ---
@@ -205,7 +205,8 @@ class Loss:
     takes_class_numbers: ClassVar[bool] = False  # whether a target may be an integer, one of k classes
     can_standardize: ClassVar[bool] = True  # whether targets may be standardised, and outputs scaled back
     can_shrink: ClassVar[bool] = False  # whether outputs may be shrunk towards the mean
-    # The activations that a head may have; empty: any. This loss is the default of the first. Value: the loss from Z.
+    # The activations that a head may have; empty: any. The first of `LOSSES` that suits one is its default. Value: the
+    # loss from Z.
     suits: ClassVar[dict[Activation, Function | None]] = {}
     suffixes: Sequence[str] = ("",)  # name suffix of each output of one target
     middle = 0  # index of the output that is the point prediction of its target
@@ -403,7 +404,7 @@ class _CrossEntropy(_ClassificationLoss):
     @property
     def scored(self) -> Loss:
         """Return the cross-entropy without smoothing."""
-        return _CrossEntropy() if self.numbers[0] else self
+        return _CrossEntropy()
 
     def terms(self, k: int) -> int:
         """Return 1: the loss of a row is one value."""
@@ -450,7 +451,7 @@ class _BinaryCrossEntropy(_ClassificationLoss):
         """Check targets from 0 to 1; return (targets as float64, classes (m,) for one output of integers or None)."""
         self._check_range(array, 1, name)
         whole = array.dtype.kind in "iub" and n == 1
-        return super()._check_values(array, n, name)[0], array.reshape(-1).astype(np.intp) if whole else None
+        return super()._check_values(array, n, name)[0], array.ravel().astype(np.intp) if whole else None
 
     def classes_in(self, Y: np.ndarray) -> np.ndarray | None:
         """Return the class, 0 or 1, of each row or step of Y (..., 1); None for several outputs or other values."""
@@ -555,7 +556,8 @@ class _UserLoss(Loss):
         self, A: np.ndarray, Y: np.ndarray, weights: np.ndarray | None = None, *, each: bool = False
     ) -> LossAndGrad:
         """Return (loss, dL/dA) by the user's callable; ValueError if its values or gradients have wrong shapes."""
-        values, G = map(np.asarray, self.given(A, Y))
+        values, G = self.given(A, Y)
+        values, G = np.asarray(values, np.float64), np.asarray(G)
         if values.shape != A.shape[:1] or G.shape != A.shape:
             due = f"values {A.shape[:1]} and gradients {A.shape}"
             raise ValueError(f"loss: expected {due} from {self.given!r}, got {values.shape} and {G.shape}")
@@ -591,7 +593,7 @@ def named(loss: Any) -> Loss:
     return found
 
 
-@functools.lru_cache(64)
+@functools.lru_cache
 def _known(loss: str) -> Loss | None:
     """Return the loss for a name with or without numbers; None for an unknown name."""
     found = re.fullmatch(r"(\w+)(?:\(([^()]+)\))?", SHORT.get(loss, loss))
@@ -622,7 +624,7 @@ def chosen(loss: str | Function | None, activate: Activation, k: int) -> str | F
     """
     if loss is None:
         known = ours(activate)
-        loss = next((name for name, kind in LOSSES.items() if known in [*kind.suits][:1]), _MeanSquaredError())
+        loss = next((name for name, kind in LOSSES.items() if known in kind.suits), _MeanSquaredError())
     found = named(loss)
     found.check(activate, k)
     return found.given

@@ -78,8 +78,8 @@ class Plateau:
 
     def __post_init__(self) -> None:
         """Check the settings."""
-        for name, top in (("factor", 1.0), ("least", 1.0)):
-            check_number(getattr(self, name), name, below=top, above=name == "factor")
+        for name in ("factor", "least"):
+            check_number(getattr(self, name), name, 1.0, name == "factor")
         positive(self.patience, "patience")
 
     def __call__(self, stalls: float) -> float:

@@ -33,8 +33,9 @@ cdef cnp.dtype FLOAT32 = np.dtype(np.float32), FLOAT64 = np.dtype(np.float64)
 
 
 cdef dict _needed(layer, str attribute, tuple keys, str due):
-    """Return the dict `layer.attribute`; RuntimeError if a key is missing, which names `due`, the call that sets it."""
-    cdef dict found = getattr(layer, attribute, None) or {}
+    """Return the dict `layer.attribute`; RuntimeError, with the call `due` that sets it, if a key is missing."""
+    given = getattr(layer, attribute, None) or {}
+    cdef dict found = given if isinstance(given, dict) else dict(given)  # of a Bidirectional p is a view
     for key in keys:
         if key not in found:
             raise RuntimeError(f"layer.{attribute}[{key!r}]: missing; expected {due} before this call")
@@ -166,15 +167,7 @@ def gru_compute_gradients(layer):
         g[key] = fresh[key] if key in fresh else np.zeros(np.shape(p[name]), dtype)
 
 
-cdef void _descend(floating[:, :] p, const floating[:, :] g, double lrate) noexcept nogil:
-    """Subtract lrate * g from p, both (k, n) with any strides."""
-    cdef Py_ssize_t i, j
-    for i in range(p.shape[0]):
-        for j in range(p.shape[1]):
-            p[i, j] -= <floating>lrate * g[i, j]
-
-
-cdef void _descend_plain(floating *p, const floating *g, Py_ssize_t n, double lrate) noexcept nogil:
+cdef void _descend(floating *p, const floating *g, Py_ssize_t n, double lrate) noexcept nogil:
     """Subtract lrate * g from p, both n numbers in contiguous memory."""
     cdef Py_ssize_t i
     for i in range(n):
@@ -182,24 +175,13 @@ cdef void _descend_plain(floating *p, const floating *g, Py_ssize_t n, double lr
 
 
 cdef int _update(cnp.ndarray p, cnp.ndarray g, double lrate) except -1:
-    """Subtract lrate * g from p in place.
-
-    Contiguous arrays are updated as plain memory, other float arrays (k, n) by memoryviews. NumPy updates other dtypes
-    and unaligned addresses.
-    """
-    cdef int kind = cnp.PyArray_TYPE(p)
-    cdef bint same = kind == cnp.PyArray_TYPE(g) and cnp.PyArray_ISBEHAVED_RO(p) and cnp.PyArray_ISBEHAVED_RO(g)
-    cdef bint table = cnp.PyArray_NDIM(p) == 2
-    if _plain(p, g) and kind == cnp.NPY_FLOAT:
-        _descend_plain(<float *>cnp.PyArray_DATA(p), <const float *>cnp.PyArray_DATA(g), cnp.PyArray_SIZE(p), lrate)
-    elif _plain(p, g):
-        _descend_plain(<double *>cnp.PyArray_DATA(p), <const double *>cnp.PyArray_DATA(g), cnp.PyArray_SIZE(p), lrate)
-    elif same and table and kind == cnp.NPY_FLOAT:
-        _descend[float](p, g, lrate)
-    elif same and table and kind == cnp.NPY_DOUBLE:
-        _descend[double](p, g, lrate)
-    else:
+    """Subtract lrate * g from p in place: plain memory in C, anything else by NumPy."""
+    if not _plain(p, g):
         np.subtract(p, lrate * g, out=p, casting="same_kind")
+    elif cnp.PyArray_TYPE(p) == cnp.NPY_FLOAT:
+        _descend(<float *>cnp.PyArray_DATA(p), <const float *>cnp.PyArray_DATA(g), cnp.PyArray_SIZE(p), lrate)
+    else:
+        _descend(<double *>cnp.PyArray_DATA(p), <const double *>cnp.PyArray_DATA(g), cnp.PyArray_SIZE(p), lrate)
     return 0
 
 

@@ -407,10 +407,10 @@ cdef class GRUPass(Pass):
 
     # --- gradients ---
 
-    def gradients(self, dict into=None):
+    def gradients(self):
         """Return a dict of the gradients of the parameters, `'d' + name`, summed over samples and steps.
 
-        `into` is a dict that is emptied and then gets them too. RuntimeError before `backward`.
+        RuntimeError before `backward`.
         """
         cdef cgru_call call = self.back
         cdef cgru_gradients to
@@ -418,8 +418,6 @@ cdef class GRUPass(Pass):
         cdef dict done = self.backward_caches, g  # local references: another thread may use this pass
         if done is None:
             raise RuntimeError("gradients: bc['dhh_'] is missing; expected a backward after the last forward")
-        if into is not None:
-            into.clear()  # so that the layer does not hold the arrays of the last call, which can then be reused
         g = self.buffers.take_gradients(self.variant, call.e, call.u, X.dtype)
         if "input_mask" in self._masks:
             X = dropping.apply_input_mask(X, self._masks["input_mask"])
@@ -430,8 +428,6 @@ cdef class GRUPass(Pass):
         gradients.execute(&call, &to, kernels(cnp.PyArray_ITEMSIZE(X)))
         if "dh0" in g:
             g["dh0"][...] = reference.start_gradient(self.dh0[:, None], self.begins)
-        if into is not None:
-            into.update(g)
         return g
 
     cdef cnp.ndarray _own(self, cgru_array caches, Py_ssize_t n=0):
@@ -446,12 +442,9 @@ cdef class GRUPass(Pass):
 
     def _own_caches(self):
         """Return the forward caches as new arrays over their memory."""
-        cdef cgru_call *call = &self.call
-        fc = {"X": self.X, "h": self._own(call.h), "hp": self._own(call.hp), "hh": self._own(call.hh),
-              "z": self._own(call.z), "r": self._own(call.r), "hh_": self._own(call.hh_), "z_": self._own(call.z_),
-              "r_": self._own(call.r_)}
-        for name in self.variant.caches:
-            fc[name] = self._own(call.array[array_index(name)], self.variant.width(name, call.u))
+        fc = {"X": self.X}
+        for name in ("h", "hp", *EVERY, *self.variant.caches):
+            fc[name] = self._own(self.call.array[array_index(name)], self.variant.width(name, self.call.u))
         return fc
 
     cdef tuple _shape(self):

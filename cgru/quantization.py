@@ -198,10 +198,9 @@ def _check(layer: Layer, i: int) -> None:
             raise ValueError(f"net: {where}, is layer-normalised, which has no quantised form")
         if cell.stateful:
             raise ValueError(f"net: {where}, is stateful, expected one that is not; a Stream carries states")
-        if cell.codes() is None:
-            raise ValueError(f"net: {where}, has an activation of its own, expected cgru's")
     kinds = tuple(_QUANTIZED)
-    if type(layer) in kinds and getattr(layer, "code", ()) is None:
+    own = type(layer) in kinds and getattr(layer, "code", ()) is None
+    if own or any(cell.codes() is None for cell in layer.cells):
         raise ValueError(f"net: {where}, has an activation of its own, expected cgru's")
     if any(isinstance(each, kinds) and type(each) not in kinds for each in (layer, *layer.cells)):
         raise ValueError(f"net: {where}, is or has a class of its own, expected one of cgru's")

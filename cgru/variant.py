@@ -11,6 +11,7 @@ from functools import cached_property, lru_cache
 from typing import Any
 
 __all__ = [
+    "FLAGS",
     "LAYER_NORM",
     "LEARNED",
     "NAMES",
@@ -73,6 +74,11 @@ class Variant:
         return "nU" in self.caches
 
     @cached_property
+    def biases(self) -> tuple[str, ...]:
+        """Return the names of the biases of r, z and hh, and of the recurrent product where that has its own."""
+        return tuple(name for name in ("br", "bz", "bhh", "chh") if name in self.names)
+
+    @cached_property
     def gradient_names(self) -> tuple[str, ...]:
         """Return `'d' + name` for each parameter."""
         return tuple("d" + name for name in self.names)
@@ -80,8 +86,7 @@ class Variant:
     @property
     def options(self) -> dict[str, bool]:
         """Return the options that name this variant to cgru/reference.py and to a layer's constructor."""
-        kind = {"reset_after": self.reset_after and not self.layer_norm, "layer_norm": self.layer_norm}
-        return kind | {"learn_h0": self.learn_h0}
+        return {flag: flag == self.name for flag in FLAGS} | {"learn_h0": self.learn_h0}
 
     @property
     def step(self) -> Variant:
@@ -109,6 +114,7 @@ LAYER_NORM = Variant(
     (*RESET_AFTER.caches, "nU", "nV", "iU", "iV"),
     (*RESET_AFTER.gradients, "dU_", "dV_"),
 )
+FLAGS = ("reset_after", "layer_norm", "learn_h0")  # the options that choose a variant
 VARIANTS = {variant.name: variant for variant in (RESET_BEFORE, RESET_AFTER, LAYER_NORM)}
 LEARNED = {name: replace(each, names=(*each.names, "h0"), learn_h0=True) for name, each in VARIANTS.items()}
 NAMES = tuple(dict.fromkeys(name for variant in LEARNED.values() for name in variant.names))

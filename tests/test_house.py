@@ -124,14 +124,14 @@ PLACES = {  # a decision: the lines of code that take part in it, in at most so 
         r"|features_in_lanes|FEATURES_IN_LANES|lie_of|let_lie|\bloose\b|PER_STEP|BATCHED_STEPS"
         r"|samples_in_lanes|SAMPLES_IN_LANES|sums_in_lanes|may_have_lanes|plan[.]layout|SINGLE_SAMPLE"
         r"|(lanes|unpacked)_choice\b|choose_lanes|input_column|call[.]column (==|!=|>)",
-        96,
-        20,
+        73,
+        17,
     ),
     "which GRU it is": (
         r"""reset_after|RESET_AFTER|AFTER\b|(->|[.])after\b|int after\b|chh|CGRU_C\b|"dc"|gates == """
         r"""|resets_after|CGRU_RESET|LAYER_NORM|variant == """,
-        71,
-        24,
+        60,
+        16,
     ),
     "which loss it is": (rf'"({LOSSES})"', 5, 4),
     "which layer it is": (rf"(isinstance|issubclass)\([^)]*\b({KINDS})\b|type\([a-z_]+\) (is|in|==)", 14, 10),

@@ -102,12 +102,12 @@ def test_outputs_of_exactly_zero_and_one(loss, dtype):
 def test_sums_are_double():
     """Of many float32 outputs a sum in float32 would lose digits."""
     A = np.random.default_rng(1).random((40_000, 2)).astype(np.float32)
-    Y = np.random.default_rng(2).integers(0, 2, A.shape)
+    Y = np.random.default_rng(2).integers(0, 2, A.shape).astype(np.float32)
     wide = A.astype(np.float64)
     for loss in FROM:
         y = Y[:, :1] if loss is losses.gaussian else Y
         value, gradient = loss(A, y)
-        assert value == pytest.approx(loss(wide, y)[0], rel=3e-7)
+        assert value == pytest.approx(loss(wide, y)[0], rel=3e-7 if loss is losses.softmax_cross_entropy else 1e-12)
         assert gradient.dtype == np.float32
 
 
@@ -203,6 +203,13 @@ def test_what_a_name_alone_means():
     assert losses.named("poisson").numbers == ()
 
 
+@pytest.mark.parametrize("name", ["mse", "huber", "quantile(0.2)"])
+def test_outputs_that_are_the_targets_stay(name):
+    value, gradient = losses.named(name)(Z, Z)
+    assert value == 0
+    assert not gradient.any()
+
+
 def test_at_the_quantile_the_loss_is_least():
     y = RNG.standard_normal((101, 1))
     for q in (0.1, 0.5, 0.93):
@@ -280,6 +287,13 @@ def test_each_row_by_itself(loss, dtype):
     np.testing.assert_allclose(values, [value for value, _ in alone], rtol=1e-12)
     np.testing.assert_allclose(gradient, np.concatenate([slope for _, slope in alone]), rtol=1e-6)
     assert loss(A, Y, weights=WEIGHTS)[0] == pytest.approx(np.average(loss(A, Y, each=True)[0], weights=WEIGHTS))
+
+
+def test_each_row_of_a_head():
+    A = cgru.sigmoid(Z)
+    for loss in map(losses.named, ("binary_cross_entropy", "mse")):
+        values = loss.of_head(cgru.Dense(4, "sigmoid"), Z, A, SHARES, each=True)[0]
+        np.testing.assert_allclose(values, loss(A, SHARES, each=True)[0])
 
 
 def test_hits_by_weight():
@@ -397,7 +411,8 @@ def test_chosen_by_the_head_or_by_name():
         ("hinge", cgru.softmax, 2, "one of cross_entropy, .* or None, got 'hinge'"),
         ("huber(a)", cgru.identity, 2, r"one of .*, got 'huber\(a\)'"),
         ("huber()", cgru.identity, 2, r"one of .*, got 'huber\(\)'"),
-        ("huber(-1)", cgru.identity, 2, r'"huber\(delta\)" with delta > 0, got \'huber\(-1\)\''),
+        ("huber(0)", cgru.identity, 2, r'"huber\(delta\)" with delta > 0, got \'huber\(0\)\''),
+        ("huber(inf)", cgru.identity, 2, r'"huber\(delta\)"'),
         ("huber(1, 2)", cgru.identity, 2, r'"huber\(delta\)"'),
         ("huber(nan)", cgru.identity, 2, r'"huber\(delta\)"'),
         ("quantile(0.5, 1)", cgru.identity, 2, r'"quantile\(q, ...\)" with 0 < q < 1, got'),
@@ -443,6 +458,7 @@ def targets(y, m, k, loss, name="y"):
         ("cross_entropy", 2, [False, True, True, False, False], np.eye(2)[[0, 1, 1, 0, 0]], [0, 1, 1, 0, 0]),
         ("cross_entropy", 4, SOFT, SOFT, None),
         ("cross_entropy", 4, ONE_HOT.astype(int), ONE_HOT, None),
+        ("cross_entropy", 4, ONE_HOT.astype(np.float32), ONE_HOT, None),
         ("binary_cross_entropy", 1, [0, 1, 1, 0, 0], [[0], [1], [1], [0], [0]], [0, 1, 1, 0, 0]),
         ("binary_cross_entropy", 1, [False, True, True, False, False], [[0], [1], [1], [0], [0]], [0, 1, 1, 0, 0]),
         ("binary_cross_entropy", 4, SHARES, SHARES, None),
@@ -490,7 +506,7 @@ def test_targets(loss, k, y, Y, classes):
         ("mean_squared_error", 4, Z[:, :3], ValueError, "shape"),
         ("mean_squared_error", 4, Z * np.nan, ValueError, "finite"),
         ("mean_squared_error", 1, [1, 2, 3, 4, np.inf], ValueError, "finite"),
-        ("mean_squared_error", 1, Z[:, 0] + 1j, TypeError, "real"),
+        ("mean_squared_error", 1, Z[:, 0] + 1j, TypeError, "real numbers, got dtype complex"),
     ],
 )
 def test_refused_targets(loss, k, y, error, words):

@@ -11,6 +11,7 @@ from helpers import assert_close, random_batch
 from quantized_cases import KINDS
 
 import cgru
+from cgru import quantization
 from cgru.layers.layer import Layer
 from cgru.quantization import bytes_of, noise, quantize
 from cgru.quantized import reference
@@ -296,6 +297,23 @@ def test_noise():
         assert np.isnan(noise(due + large, due - large)["snr"])
     single = due.astype(np.float32)
     assert noise(single, single + np.float32(1e-3))["largest"] == pytest.approx(1e-3, rel=1e-3)
+
+
+@pytest.mark.parametrize("rows", [5, 12])
+def test_layers_and_outputs_are_compared_block_by_block(monkeypatch, rows):
+    monkeypatch.setattr(quantization, "default_batch_size", lambda shape: rows)
+    net = plain()
+    small = quantize(net, {1: "bfloat16"}, calibration=X, lengths=LENGTHS)
+    found = quantization.compare_layers(net, small, X, LENGTHS)
+    assert [(each["layer"], each["weights"]) for each in found] == [
+        ("GRU", "int8"), ("GRU", "bfloat16"), ("Dense", "int8")
+    ]  # fmt: skip
+    assert [each["bytes"] for each in found] == bytes_of(net)
+    assert [each["small_bytes"] for each in found] == bytes_of(small)
+    A, got = (each.layers[0].predict(X, LENGTHS) for each in (net, small))
+    assert {key: found[0][key] for key in ("largest", "rms", "snr")} == pytest.approx(noise(A, got, LENGTHS))
+    whole = noise(net.predict(X, LENGTHS), small.predict(X, LENGTHS))
+    assert quantization.output_noise(net, small, X, LENGTHS) == pytest.approx(whole)
 
 
 # --- using it ---

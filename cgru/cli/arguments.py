@@ -32,22 +32,17 @@ class RequestError(Exception):
 
 
 @contextlib.contextmanager
-def as_request_error(prefix: str = "") -> Iterator[None]:
-    """Raise the library's errors about its arguments as RequestError, with a prefix before the text."""
+def as_request_error(prefix: str = "", spell: Callable[[str], str] = str) -> Iterator[None]:
+    """Raise the library's errors about its arguments as RequestError, their text spelled by `spell` after a prefix."""
     try:
         yield
-    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
-        raise RequestError(f"{prefix}{error}") from error
+    except (ImportError, OverflowError, RuntimeError, TypeError, ValueError) as error:
+        raise RequestError(f"{prefix}{spell(str(error))}") from error
 
 
-@contextlib.contextmanager
-def as_data_error(source: str) -> Iterator[None]:
+def as_data_error(source: str) -> contextlib.AbstractContextManager[None]:
     """Raise the library's errors about data from `source` as RequestError; errors on NaN get advice on --missing."""
-    try:
-        with as_request_error(f"{source}: "):
-            yield
-    except RequestError as error:
-        raise RequestError(with_missing_advice(str(error))) from error.__cause__
+    return as_request_error(f"{source}: ", with_missing_advice)
 
 
 def with_missing_advice(error: str) -> str:

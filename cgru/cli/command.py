@@ -268,7 +268,7 @@ def _train(net: cgru.Network, train: Split, options: Mapping[str, Any], source: 
     """Fit `net` with options of `Network.fit`; return whether Ctrl-C interrupted it."""
     try:
         with as_data_error(source), warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "X: .* sequences of one step")  # `_with_axes` has asked about it already
+            warnings.filterwarnings("ignore", "X: .* sequences of one step")  # `with_axes` has asked about it already
             fixed = {"standardize": True, "recover": True, "remember_samples": True}
             history = net.fit(train.X, train.y, lengths=train.lengths, **fixed, **options)
         if history.problems():

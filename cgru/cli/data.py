@@ -20,14 +20,13 @@ from cgru.datasets.files import kind_of, test_beside
 from cgru.datasets.summary import looks_swapped
 
 __all__ = [
-    "AXES", "READING", "as_keys", "as_options", "model_data", "read_as", "reading_in_words", "spelled_notes",
-    "swap_note", "training_data",
+    "READING", "as_keys", "as_options", "model_data", "read_as", "reading_in_words", "spelled_notes", "training_data",
+    "with_axes",
 ]  # fmt: skip
 
 READING = tuple(each.name for each in fields(Reading))
 SEVERAL = tuple(each.name for each in fields(Reading) if each.type.startswith("tuple"))  # take several names
 EMBEDDED = "Japanese Vowels"
-AXES = 'axes="mes" takes it so, axes="mse" says that it is right'
 OPTION = re.compile(rf"\b({'|'.join((*READING, 'test'))})=(\"[^\"]*\"|\[[^\]]*\]|[^\s,;)]*)")
 
 
@@ -44,7 +43,7 @@ def training_data(path: str | None, reading: Reading, test: str | None) -> tuple
         notes = () if test is None else (f"{os.path.basename(test)}, which lies beside it, is to test on",)
     options["test"] = test
     data = read_as(path, options)
-    return _with_axes(data._replace(notes=notes + data.notes), path, options), path, test
+    return with_axes(data._replace(notes=notes + data.notes), path, options), path, test
 
 
 def model_data(net: cgru.Network, path: str | None, reading: Reading, targets: bool = True) -> tuple[Dataset, str]:
@@ -95,13 +94,8 @@ def _embedded(options: Mapping[str, Any]) -> Dataset:
 
 def read_as(path: str, options: Mapping[str, Any], spell: Callable[[str], str] | None = None) -> Dataset:
     """Read a file by `cgru.datasets.read`; RequestError, its arguments spelled by `spell`, by default `as_options`."""
-    try:
-        with as_request_error():
-            return read(path, **options)
-    except ImportError as error:
-        raise RequestError(str(error)) from None
-    except RequestError as error:
-        raise RequestError((spell or as_options)(str(error))) from error.__cause__
+    with as_request_error(spell=spell or as_options):
+        return read(path, **options)
 
 
 def spelled_notes(data: Dataset, spell: Callable[[str], str] | None = None) -> list[str]:
@@ -144,15 +138,6 @@ def as_keys(text: str) -> str:
     return OPTION.sub(spelled, text)
 
 
-def swap_note(data: Dataset) -> str | None:
-    """Return a warning that X looks like (m, e, s), its axes 1 and 2 swapped; None where it does not."""
-    split = data.train or data.test
-    if split.ids is not None or not looks_swapped(split):
-        return None
-    m, s, e = split.X.shape
-    return f"x ({m}, {s}, {e}) has more features than steps, and looks like (m, e, s): {s} features in {e} steps"
-
-
 def _reading_of_model(net: cgru.Network, path: str, targets: bool) -> dict[str, Any]:
     """Return the options by which the training data of `net` were read, as defaults for another file, with `targets`.
 
@@ -192,14 +177,17 @@ def _notes_on_feature_order(net: cgru.Network, data: Dataset) -> tuple[str, ...]
     return ()
 
 
-def _with_axes(data: Dataset, path: str, options: Mapping[str, Any]) -> Dataset:
-    """Return `data`; where its axes look swapped, ask the user in a terminal and read it anew, else add a note."""
-    doubt = None if "axes" in options else swap_note(data)
-    if doubt is None:
+def with_axes(data: Dataset, path: str, options: Mapping[str, Any], asks: bool = True) -> Dataset:
+    """Return `data`; where its axes look swapped, ask the user in a terminal if the caller `asks`, else add a note."""
+    split = data.train or data.test
+    if "axes" in options or split.ids is not None or not looks_swapped(split):
         return data
-    if sys.stdin is not None and sys.stdin.isatty() and sys.stderr is not None and sys.stderr.isatty():
+    m, s, e = split.X.shape
+    doubt = f"x ({m}, {s}, {e}) has more features than steps, and looks like (m, e, s): {s} features in {e} steps"
+    if asks and sys.stdin is not None and sys.stdin.isatty() and sys.stderr is not None and sys.stderr.isatty():
         print(f"{path}: {doubt}. Is it? [y/N] ", end="", file=sys.stderr, flush=True)
         if sys.stdin.readline().strip().lower() in ("y", "yes"):
             return read_as(path, {**options, "axes": "mes"})
         return data
-    return data._replace(notes=(*data.notes, f"{doubt}; {AXES}"))
+    cure = 'axes="mes" takes it so, axes="mse" says that it is right'
+    return data._replace(notes=(*data.notes, f"{doubt}; {cure}"))

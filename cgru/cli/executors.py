@@ -38,8 +38,14 @@ def executor_of(threads: int | None, processes: int | None, executor: str | None
         context = multiprocessing.get_context("spawn")
         yield functools.partial(ProcessPoolExecutor, processes, context, _end_with_parent)
     elif kind == "dask":
-        with _dask_executor(address) as found:
-            yield found
+        try:
+            from distributed import Client
+        except ImportError:
+            raise RequestError("argument --executor: distributed is not installed; pip install distributed") from None
+        with as_request_error("argument --executor: "):
+            client = Client(address)
+        with client:
+            yield client.get_executor()
     elif kind == "mpi":
         yield _mpi_executor()
     else:
@@ -55,19 +61,6 @@ def _end_with_parent() -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
-
-
-@contextlib.contextmanager
-def _dask_executor(address: str) -> Iterator[Executor]:
-    """Connect to a Dask scheduler and yield its executor."""
-    try:
-        from distributed import Client
-    except ImportError:
-        raise RequestError("argument --executor: distributed is not installed; pip install distributed") from None
-    with contextlib.ExitStack() as stack:
-        with as_request_error("argument --executor: "):
-            client = stack.enter_context(Client(address))
-        yield client.get_executor()
 
 
 def _mpi_executor() -> Callable[[], Executor]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import contextlib
 import csv
 import os
 import re
@@ -48,10 +47,16 @@ def forecast(request: ForecastRequest) -> int:
         print(f"note: {_in_options(note)}")
     print(*(_summary(each) for each in series), sep="\n")
     options = {name: getattr(request, name) for name in ("width", "quantiles", "missing", "seed")}
-    running = {"threads": request.threads, "progress": _shows_progress(request.quiet)}
+    shows_bar = not request.quiet and sys.stderr is not None and sys.stderr.isatty() and find_spec("tqdm") is not None
+    running = {"threads": request.threads, "progress": shows_bar}
     y = [each.y for each in series]
     X = None if series[0].X is None else [each.X for each in series]
-    with _as_series_error(path, series), warnings.catch_warnings():
+
+    def spell(error: str) -> str:
+        """Return the text of an error about y or y[2], with the name of the series in its place."""
+        return _SERIES.sub(lambda found: series[int(found[1] or 0)].name, error)
+
+    with as_request_error(f"{path}: ", spell), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "fit_many: interrupted", RuntimeWarning)  # `take` raises it
         found, likely = None, series[0].calendar.likely
         if request.season:
@@ -88,16 +93,15 @@ def _read_series(request: ForecastRequest) -> list[Series]:
     """Read the series that a request names; RequestError where they cannot be read or forecast."""
     options = {name: getattr(request, name) for name in ("target", "time", "id")} | vars(request.cells)
     options |= {"inputs": request.inputs or (), "gaps": request.missing == "interpolate"}
-    try:
+    path = f"{request.series}: "
+
+    def spell(error: str) -> str:
+        return _in_options(_ARGUMENT.sub(r"argument --\g<0>", error.removeprefix(path)))
+
+    with as_request_error(path, spell):
         series = read_series(request.series, **options)
         for each in series:  # raises where the last forecast is beyond the largest date
             each.written([len(each.y) - 1 + request.horizon])
-    except ImportError as error:
-        raise RequestError(str(error)) from None
-    except (TypeError, ValueError) as error:
-        why = str(error).removeprefix(f"{request.series}: ")
-        why = _in_options(_ARGUMENT.sub(r"argument --\g<0>", why))
-        raise RequestError(f"{request.series}: {why}") from error
     for wrong in _problems(series, request):
         raise RequestError(f"{request.series}: {wrong}")
     return series
@@ -106,21 +110,6 @@ def _read_series(request: ForecastRequest) -> list[Series]:
 def _in_options(text: str) -> str:
     """Spell the arguments that a text advises as options of `cgru forecast`."""
     return as_options(text.replace("gaps=True", "--missing interpolate"), several=("time", "na"))
-
-
-@contextlib.contextmanager
-def _as_series_error(path: str, series: list[Series]) -> Iterator[None]:
-    """Raise the library's errors about y or y[2] as RequestError, with the name of the series in their place."""
-
-    def name(found: re.Match) -> str:
-        """Return the name of the series that an error's match "y[i]" means."""
-        return series[int(found[1] or 0)].name
-
-    try:
-        with as_request_error():
-            yield
-    except RequestError as error:
-        raise RequestError(f"{path}: {_SERIES.sub(name, str(error))}") from error.__cause__
 
 
 def _problems(series: list[Series], request: ForecastRequest) -> Iterator[str]:
@@ -233,11 +222,6 @@ def _write_forecast(
     with atomic_write(request.output) as file:
         csv.writer(codecs.getwriter("utf-8")(file)).writerows([header, *rows])
     print(f"forecast in {request.output}")
-
-
-def _shows_progress(quiet: bool) -> bool:
-    """Return whether to show a bar: it is not `quiet`, stderr is a terminal, and tqdm is installed."""
-    return not quiet and sys.stderr is not None and sys.stderr.isatty() and find_spec("tqdm") is not None
 
 
 def _draw(figure: Any, shown: tuple[list[Series], list[np.ndarray], Forecaster], title: str) -> None:

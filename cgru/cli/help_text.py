@@ -3,6 +3,7 @@
 import textwrap
 
 from cgru.network.options import OPTIONS, Trait
+from cgru.variant import FLAGS
 
 __all__ = ["DATA_HELP", "PLAN_HELP", "SERIES_HELP"]
 
@@ -85,8 +86,8 @@ A plan, in TOML, has the data, the splits, the networks and options of the fits:
   l1 = [0, {"0.V*" = 1e-3}] a table is one value
 
 Without folds, fits are of all samples but those that validate. More keys are,
-in [network], layers, pool, dropout, recurrent_dropout, zoneout, reset_after,
-layer_norm, learn_h0, loss, optimizer (adam, sgd, rmsprop),
+in [network], layers, pool, dropout, recurrent_dropout, zoneout,
+VARIANT_FLAGS, loss, optimizer (adam, sgd, rmsprop),
 schedule, weight_decay, clip_norm and float64; in [fit], as Network.fit takes them,
 
 FIT_KEYS
@@ -107,7 +108,9 @@ standardized targets, test losses in the units of y.
 
 On a cluster: --executor dask:tcp://HOST:8786, on a Dask that is there, or
   mpiexec -n 5 python -m mpi4py.futures -m cgru many PLAN.toml --executor mpi
-""".replace("FIT_KEYS", "\n".join(_key(name) for name, each in OPTIONS.items() if Trait.PLAN in each.traits))
+""".replace("VARIANT_FLAGS", ", ".join(FLAGS)).replace(
+    "FIT_KEYS", "\n".join(_key(name) for name, each in OPTIONS.items() if Trait.PLAN in each.traits)
+)
 
 
 SERIES_HELP = """

@@ -18,14 +18,14 @@ import numpy as np
 import cgru
 from cgru import recipe
 from cgru.cli.arguments import ManyRequest, RequestError, as_request_error
-from cgru.cli.data import AXES, as_keys, read_as, spelled_notes, swap_note
+from cgru.cli.data import as_keys, read_as, spelled_notes, with_axes
 from cgru.cli.executors import executor_of
 from cgru.cli.output import check_output
 from cgru.cli.plan import FIT, NETWORK, Plan, read_plan
 from cgru.cli.progress import FitCounter, say
 from cgru.cli.results import Results, job_key
 from cgru.cli.task import Task, at_steps, build, loss_of, task_of
-from cgru.datasets import Dataset, Split
+from cgru.datasets import Split
 from cgru.many import Result, fit_many
 from cgru.many.cv_results import Grid, joined, scores_in_words
 from cgru.many.dispatch import OtherVersionError
@@ -59,7 +59,8 @@ def many(request: ManyRequest) -> int:
                 del known[place]
         left = {place: job for place, job in jobs.items() if place not in known}
         progress = stack.enter_context(FitCounter(len(jobs), len(jobs) - len(left), request.quiet))
-        progress.say(*_summary(plan, jobs, left, results, groups), *spelled_notes(_with_axes_note(plan, data), as_keys))
+        data = with_axes(data, plan.data, plan.reading, asks=False)
+        progress.say(*_summary(plan, jobs, left, results, groups), *spelled_notes(data, as_keys))
         interrupted = _fit_and_store(left, samples, results, progress, request.threads, executor)
         # Names and places with the plan's order of keys, which results need not have.
         done = [known[place] | {"name": job.name, "place": job.place} for place, job in jobs.items() if place in known]
@@ -131,12 +132,6 @@ def _check_settings(
             Fit(
                 net, weigh_by_class(cgru.losses.named(net.loss), data, weights), None, settings, np.random.default_rng()
             )
-
-
-def _with_axes_note(plan: Plan, data: Dataset) -> Dataset:
-    """Return `data` with a note if its axes look swapped and the plan does not say which they are."""
-    doubt = None if "axes" in plan.reading else swap_note(data)
-    return data if doubt is None else data._replace(notes=(*data.notes, f"{doubt}; {AXES}"))
 
 
 def _digests(samples: Split, names: tuple[str, ...] | None, groups: np.ndarray | None) -> dict[str, str]:

@@ -18,6 +18,7 @@ from cgru.datasets.time_differences import parse_gap
 from cgru.layers import Pool
 from cgru.network.options import OPTIONS, Settings, Trait
 from cgru.optimizers import NAMED, SCHEDULES, check_number
+from cgru.variant import FLAGS
 
 __all__ = ["FIT", "NETWORK", "Plan", "read_plan"]
 
@@ -117,9 +118,7 @@ NETWORK: dict[str, tuple[Any, Check]] = {
     "dropout": (recipe.DROPOUT, rate),
     "recurrent_dropout": (recipe.RECURRENT_DROPOUT, rate),
     "zoneout": (0.0, rate),
-    "reset_after": (False, flag),
-    "layer_norm": (False, flag),
-    "learn_h0": (False, flag),
+    **dict.fromkeys(FLAGS, (False, flag)),
     "loss": (None, _check_loss),
     "optimizer": ("adam", _choice_check(NAMED)),
     "learning_rate": (recipe.LEARNING_RATE, _number_check(above=True)),

@@ -11,7 +11,6 @@ import math
 import os
 import threading
 from collections.abc import Iterator, Mapping
-from types import TracebackType
 from typing import Any
 
 from cgru.cli.arguments import RequestError
@@ -62,9 +61,7 @@ class Results:
     def __enter__(self) -> Results:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._over.set()
         self._syncing.join()
         try:

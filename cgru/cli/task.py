@@ -13,11 +13,11 @@ import numpy as np
 import cgru
 from cgru import losses, recipe
 from cgru.cli.arguments import RequestError, with_missing_advice
-from cgru.core.lengths import mask
 from cgru.core.row_blocks import slices
 from cgru.datasets import Dataset, Split
+from cgru.network.chain import output_mask
 
-__all__ = ["Task", "at_steps", "build", "loss_of", "real_steps", "targets", "task_of"]
+__all__ = ["Task", "at_steps", "build", "loss_of", "targets", "task_of"]
 
 CURE = "of a table --label names the column, in a folder it is y.npy"
 
@@ -56,7 +56,8 @@ def task_of(data: Dataset, source: str, tested: str | None = None) -> Task:
     y, test = data.train.y, None if data.test is None else data.test.y
     if y is None:
         raise RequestError(f"{source}: {prefix}y is missing: there is nothing to learn; {CURE}")
-    if data.test is not None and not _is_finite(data.test):
+    blocks = () if data.test is None else _row_blocks(data.test, steps=True)
+    if not all(np.isfinite(data.test.X[rows][real]).all() for rows, real in blocks):
         raise RequestError(with_missing_advice(f"{of_test}x: expected finite numbers, got NaN or infinity"))
     reals = y.dtype.kind == "f"
     if test is not None and (
@@ -121,29 +122,17 @@ def at_steps(y: np.ndarray) -> bool:
     return y.ndim == 2 and y.dtype.kind != "f"
 
 
-def real_steps(X: np.ndarray, lengths: np.ndarray | None) -> np.ndarray:
-    """Return a mask (m, s) of the steps of X (m, s, e) that are not padding."""
-    m, s, _ = X.shape
-    return np.ones((m, s), bool) if lengths is None else mask(lengths, s)[:, :, 0]
-
-
-def _row_blocks(split: Split) -> Iterator[tuple[slice, Any]]:
-    """Yield (slice of rows, mask of their targets that are not padding) for blocks of samples of a split."""
-    for rows in slices(split.X.shape[:2]):
+def _row_blocks(split: Split, steps: bool) -> Iterator[tuple[slice, Any]]:
+    """Yield (slice of rows, their steps that are not padding, or all without `steps`) for blocks of samples."""
+    for rows in slices(split.X.shape):
         lengths = None if split.lengths is None else split.lengths[rows]
-        yield rows, real_steps(split.X[rows], lengths) if at_steps(split.y) else slice(None)
+        yield rows, output_mask((), *split.X[rows].shape[:2], lengths) if steps else slice(None)
 
 
 def _distinct_classes(split: Split) -> np.ndarray:
     """Return the distinct classes in a split, sorted."""
-    return np.unique(np.concatenate([np.unique(split.y[rows][real]) for rows, real in _row_blocks(split)]))
-
-
-def _is_finite(split: Split) -> bool:
-    """Return whether all steps of a split that are not padding are finite; look at it block by block."""
-    X, lengths = split.X, split.lengths
-    blocks = ((X[rows], None if lengths is None else lengths[rows]) for rows in slices(X.shape))
-    return all(np.isfinite(block[real_steps(block, steps)]).all() for block, steps in blocks)
+    y, blocks = split.y, _row_blocks(split, at_steps(split.y))
+    return np.unique(np.concatenate([np.unique(y[rows][real]) for rows, real in blocks]))
 
 
 def _regression_note(y: np.ndarray, name: str) -> str:
@@ -206,7 +195,7 @@ def _class_indices(split: Split, class_names: Sequence[str] | None, names: Seque
     # A small dtype: classes of steps may take as much memory as X.
     found = np.zeros(split.y.shape, np.min_scalar_type(len(names)) if at_steps(split.y) else np.intp)
     index = np.array([places[label] for label in labels], found.dtype)
-    for rows, real in _row_blocks(split):
+    for rows, real in _row_blocks(split, at_steps(split.y)):
         found[rows][real] = index[np.searchsorted(values, split.y[rows][real])]
     return found
 

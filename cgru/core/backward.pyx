@@ -7,17 +7,12 @@ from cgru.core.kernels cimport (
     CGRU_HH, CGRU_LAYER_NORM, CGRU_R, CGRU_RESET_BEFORE, CGRU_Z, add_operand, cgru_call, cgru_kernels, cgru_matrix,
     cgru_product, cgru_weights, mask_of, new_product, pack, pack_gains, transpose, with_operand,
 )
-from cgru.core.plan cimport FEATURES_IN_LANES, SAMPLES_IN_LANES, SINGLE_SAMPLE
 from cgru.core.products cimport attach_weights, add_weighted_operand, next_product, add_batched_inputs
 
 
-cdef void build_backward_products(Run *run, char *packed) noexcept nogil:
-    """Build the products of a backward step in the plan's layout; pack their weights into `packed` if `run.packs`."""
-    if run.plan.layout == SAMPLES_IN_LANES:
-        _build_batch_simd(run, packed)
-    elif run.plan.layout == SINGLE_SAMPLE:
-        _build_single_sample(run, packed)
-    elif run.call.variant == CGRU_LAYER_NORM:
+cdef void build_products(Run *run, char *packed) noexcept nogil:
+    """Build the products of a backward step of the variant; pack their weights into `packed` if `run.packs`."""
+    if run.call.variant == CGRU_LAYER_NORM:
         _build_layer_norm(run, packed)
     elif run.call.variant == CGRU_RESET_BEFORE:
         _build_reset_first(run, packed)
@@ -116,7 +111,7 @@ cdef void _build_input_gradient(Run *run, const char *d, Py_ssize_t step, char *
         add_batched_inputs(run, product, call.dX.step, 0)
 
 
-cdef void _build_single_sample(Run *run, char *to) noexcept nogil:
+cdef void build_single_sample(Run *run, char *to) noexcept nogil:
     """Set up single_sample.h: pack the transposes of V at `to`, and behind them the product for dX of all steps."""
     cdef Py_ssize_t u = run.call.u, each = u * run.call.up * run.plan.k.size
     cdef int gate
@@ -128,7 +123,7 @@ cdef void _build_single_sample(Run *run, char *to) noexcept nogil:
     _build_input_gradient(run, NULL, 0, to + 3 * each)
 
 
-cdef void _build_batch_simd(Run *run, char *to) noexcept nogil:
+cdef void build_batch_simd(Run *run, char *to) noexcept nogil:
     """Pack the weights of a backward call with samples in the lanes at `to`, a row for each unit.
 
     The rows are Vhh and [Vz | Vr]; with the reset after the product, [Vz | Vr | Vhh]. For dX each feature has a row
@@ -143,8 +138,8 @@ cdef void _build_batch_simd(Run *run, char *to) noexcept nogil:
     cdef char *dX = to + 3 * u * u * size
     cdef int *gates = [CGRU_HH, CGRU_Z, CGRU_R]
     cdef int n
-    cdef cgru_product *wide = &run.batched[0] if run.plan.inputs == FEATURES_IN_LANES else NULL
-    run.batch_simd.call, run.batch_simd.state, run.batch_simd.reset = call, to, reset
+    cdef cgru_product *wide = NULL if run.plan.packed_e else &run.batched[0]
+    run.batch_simd.call, run.batch_simd.state, run.batch_simd.reset = call, to, NULL if after else reset
     run.batch_simd.input, run.batch_simd.wide = dX, wide
     if wide != NULL:
         wide[0] = new_product(k, call, k.store_product, e, dX, NULL)

@@ -3,20 +3,34 @@
 cimport numpy as cnp
 from libc.string cimport memset
 
-from cgru.core.backward cimport build_backward_products
-from cgru.core.forward cimport build_forward_products
+from cgru.core cimport backward, forward
 from cgru.core.kernels cimport (
     CGRU_STEPS, bind_weights, cgru_array, cgru_feature_product, cgru_operand, cgru_product, check_signals, in_pieces,
     kernels, steps_of_row, steps_of_single, transpose, with_operand,
 )
 from cgru.core.memory cimport Workspace
 from cgru.core.plan cimport (
-    BACKWARD, FORWARD, PACKED, SAMPLES_IN_LANES, SINGLE_SAMPLE, UNPACKED_COLUMNS, call_of, plan_of, whole_vectors,
+    BACKWARD, FORWARD, PACKED, SAMPLES_IN_LANES, SINGLE_SAMPLE, UNITS_IN_LANES, UNPACKED_COLUMNS, call_of, plan_of,
+    whole_vectors,
 )
 from cgru.core.products cimport add_batched_inputs
-from cgru.core.threads cimport available, block_rows, share
+from cgru.core.threads cimport available, block_rows, cgru_part, share
 
 cnp.import_array()
+
+
+# What a layout does: build the products of a step, forward and backward, and run all steps of one block of rows.
+cdef struct LayoutFunctions:
+    void (*forward)(Run *, char *) noexcept nogil
+    void (*backward)(Run *, char *) noexcept nogil
+    cgru_part *run
+
+cdef LayoutFunctions[3] LAYOUTS
+LAYOUTS[<int>UNITS_IN_LANES] = LayoutFunctions(forward.build_products, backward.build_products, _run_block)
+LAYOUTS[<int>SAMPLES_IN_LANES] = LayoutFunctions(forward.build_batch_simd, backward.build_batch_simd, _run_lanes)
+LAYOUTS[<int>SINGLE_SAMPLE] = LayoutFunctions(
+    forward.build_single_sample, backward.build_single_sample, _run_single_sample
+)
 
 
 # --- products ---
@@ -42,16 +56,15 @@ cdef void _split_products(Run *run) noexcept nogil:
 cdef void prepare(Run *run, const Plan *plan, cgru_call *call, void *packed, void *rows,
                   const cgru_weights *w) noexcept nogil:
     """Fill `run` for a call, in the caller's memory; pack weights `w` into `packed`, which holds them if w is NULL."""
+    cdef const LayoutFunctions *layout = &LAYOUTS[<int>plan.layout]
     run.plan, run.call, run.start, run.stop, run.packs = plan[0], call, 0, call.m, w != NULL
     if w != NULL:
         run.w = w[0]
     run.sums, run.feature_product.W, run.norm.call = <char *>packed + plan.packed_size * plan.k.size, NULL, NULL
     run.products = run.fresh_products = run.batched_products = 0
     call.rows, call.ld, call.projections, call.masked = rows, plan.row_size, plan.projections, plan.masked
-    if plan.direction == BACKWARD:
-        build_backward_products(run, <char *>packed)
-    else:
-        build_forward_products(run, <char *>packed)
+    run.batched_arrays[0] = &call.X  # backward sets others
+    (layout.backward if plan.direction == BACKWARD else layout.forward)(run, <char *>packed)
     if plan.splits_products:
         _split_products(run)
 
@@ -165,17 +178,18 @@ cdef void _run_lanes(void *work, Py_ssize_t part) noexcept nogil:
     )
 
 
-cdef void _run_single_sample(Run *run, bint first, bint last) noexcept nogil:
+cdef void _run_single_sample(void *work, Py_ssize_t part) noexcept nogil:
     """Run all steps of a single sample, with batched input projection; `first` and `last` as for `run_steps`."""
+    cdef Run *run = <Run *>work
     cdef const cgru_kernels *k = run.plan.k
     cdef const cgru_call *call = run.call
     cdef bint back = run.plan.direction == BACKWARD
     cdef Py_ssize_t steps = steps_of_single(call), blocks = (steps + CGRU_STEPS - 1) // CGRU_STEPS, n, t
-    if first:
+    if run.first:
         k.load_h0(call, 0, 1)
     if call.reverse:  # the state that a reverse call begins with lies in the padding
         _pad_single(run, steps)
-    run.single.fresh = first and run.plan.fresh
+    run.single.fresh = run.first and run.plan.fresh
     if back:
         k.single_backward(&run.single, steps)
     elif not call.projections:
@@ -188,7 +202,7 @@ cdef void _run_single_sample(Run *run, bint first, bint last) noexcept nogil:
             run.single.fresh = False
     if not call.reverse:
         _pad_single(run, steps)
-    if last and call.last.data:
+    if run.last and call.last.data:
         k.store_last(call, 0, 1)
 
 
@@ -206,15 +220,12 @@ cdef void run_steps(Run *run, bint first, bint last) noexcept nogil:
     cdef const Plan *plan = &run.plan
     cdef const cgru_call *call = run.call
     cdef Py_ssize_t m = run.stop - run.start, read = call.u if plan.direction == BACKWARD else call.e + call.u
-    if plan.layout == SINGLE_SAMPLE:
-        _run_single_sample(run, first, last)
-        return
     run.first, run.last, run.rows = first, last, m  # one block: unpacked products share their sums
     if plan.weights == PACKED:
         run.rows = whole_vectors(plan, block_rows(m, call.ld * plan.k.size, 3 * call.u * read * plan.k.size,
                                                   plan.threads, call.running != NULL))
     m = (m + run.rows - 1) // run.rows
-    share(_run_lanes if plan.layout == SAMPLES_IN_LANES else _run_block, run, m, plan.threads)
+    share(LAYOUTS[<int>plan.layout].run, run, m, plan.threads)
 
 
 cdef void _run_piece(void *work, bint first, bint last) noexcept nogil:

@@ -21,5 +21,8 @@ step, in reverse into the last. The caller multiplies X by its input dropout mas
 
 from cgru.core.products cimport Run
 
-# Build the products of a forward step. If `run.packs`, pack their weights from `packed` on.
-cdef void build_forward_products(Run *run, char *packed) noexcept nogil
+# Build the products of a forward step, or set up single_sample.h or batch_simd.h, which run all steps. If `run.packs`,
+# pack their weights from `packed` on.
+cdef void build_products(Run *run, char *packed) noexcept nogil
+cdef void build_single_sample(Run *run, char *packed) noexcept nogil
+cdef void build_batch_simd(Run *run, char *packed) noexcept nogil

@@ -9,18 +9,13 @@ from cgru.core.kernels cimport (
     CGRU_C, CGRU_HH, CGRU_LAYER_NORM, CGRU_R, CGRU_RESET_BEFORE, CGRU_Z, cgru_array, cgru_call, cgru_kernels,
     cgru_matrix, cgru_product, cgru_single_sample, cgru_weights, new_product, pack_gains, transpose,
 )
-from cgru.core.plan cimport FEATURES_IN_LANES, UNPACKED_COLUMNS, PACKED, SAMPLES_IN_LANES, SINGLE_SAMPLE
+from cgru.core.plan cimport PACKED, UNPACKED_COLUMNS
 from cgru.core.products cimport attach_weights, add_weighted_operand, next_product, add_batched_inputs
 
 
-cdef void build_forward_products(Run *run, char *packed) noexcept nogil:
-    """Build the products of a forward step in the plan's layout; pack their weights into `packed` if `run.packs`."""
-    run.batched_arrays[0] = &run.call.X
-    if run.plan.layout == SAMPLES_IN_LANES:
-        _build_batch_simd(run, packed)
-    elif run.plan.layout == SINGLE_SAMPLE:
-        _build_single_sample(run, packed)
-    elif run.call.variant == CGRU_LAYER_NORM:
+cdef void build_products(Run *run, char *packed) noexcept nogil:
+    """Build the products of a forward step of the variant; pack their weights into `packed` if `run.packs`."""
+    if run.call.variant == CGRU_LAYER_NORM:
         _build_layer_norm(run, packed)
     else:
         _build_step(run, packed)
@@ -107,7 +102,7 @@ cdef void _build_layer_norm(Run *run, char *to) noexcept nogil:
     pack_gains(k, &run.w, u, up, gains)
 
 
-cdef void _build_single_sample(Run *run, char *to) noexcept nogil:
+cdef void build_single_sample(Run *run, char *to) noexcept nogil:
     """Set up single_sample.h: pack the matrices and biases of a single sample, or make it read unpacked ones."""
     cdef const cgru_kernels *k = run.plan.k
     cdef const cgru_weights *w = &run.w
@@ -140,12 +135,12 @@ cdef void _build_single_sample(Run *run, char *to) noexcept nogil:
 
 
 cdef void _build_feature_simd(Run *run, char *bias, char *W) noexcept nogil:
-    """Pack the transposes of U into W where features are in the lanes; their bias is at `bias`."""
+    """Pack the transposes of U into W if U is not among the other weights; their bias is at `bias`."""
     cdef const cgru_call *call = run.call
     cdef const cgru_kernels *k = run.plan.k
     cdef Py_ssize_t u = call.u, each = u * call.ep
     cdef int gate
-    if run.plan.inputs != FEATURES_IN_LANES:
+    if run.plan.packed_e:
         return
     run.feature_product.u, run.feature_product.up, run.feature_product.ep = u, call.up, call.ep
     run.feature_product.gate, run.feature_product.bias, run.feature_product.W = each, bias, W
@@ -156,7 +151,7 @@ cdef void _build_feature_simd(Run *run, char *bias, char *W) noexcept nogil:
         k.copy(transpose(run.w.U[gate]), u, call.e, W + gate * each * k.size, call.ep)
 
 
-cdef void _build_batch_simd(Run *run, char *to) noexcept nogil:
+cdef void build_batch_simd(Run *run, char *to) noexcept nogil:
     """Pack the weights of a call with samples in the lanes, a row for each unit.
 
     The gates have rows [b | V | U], the candidate [b | U | V]. With the reset after the product, the recurrent part of
@@ -174,7 +169,8 @@ cdef void _build_batch_simd(Run *run, char *to) noexcept nogil:
     cdef int gate
     _build_feature_simd(run, bias, bias + 3 * up * size)
     run.batch_simd.call, run.batch_simd.feature_product = call, run.feature_product
-    run.batch_simd.gates, run.batch_simd.candidate, run.batch_simd.recurrent = to, candidate, recurrent
+    run.batch_simd.gates, run.batch_simd.candidate = to, candidate
+    run.batch_simd.recurrent = recurrent if after else NULL
     if not run.packs:
         return
     for gate in range(0 if e else 3):

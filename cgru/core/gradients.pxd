@@ -6,9 +6,9 @@ one for each parameter of the variant. With `call.linear` a call reads X and dr_
 """
 
 from cgru.core.kernels cimport (
-    cgru_call, cgru_batch_gradients, cgru_gradients, cgru_kernels, cgru_outer_product, cgru_state_operand, cgru_term,
+    cgru_call, cgru_gradients, cgru_kernels, cgru_outer_product, cgru_state_operand, cgru_term,
 )
-from cgru.core.plan cimport SAMPLE_SHARES, MOST_SHARES, MOST_TERMS, Plan
+from cgru.core.plan cimport MOST_SHARES, MOST_TERMS, Plan
 
 
 cdef struct Sums:
@@ -17,8 +17,7 @@ cdef struct Sums:
     const cgru_gradients *g
     cgru_term terms[MOST_TERMS]
     cgru_state_operand state_operands[3]  # the forms of hp in the terms: reset, masked
-    cgru_outer_product outer[MOST_SHARES]  # one for each share of the column panels
-    cgru_batch_gradients batch_simd[SAMPLE_SHARES]  # used instead with samples in the lanes: one for each share of them
+    cgru_outer_product outer[MOST_SHARES]  # the shares
     bint first, last  # whether the steps to run include the first of the sum, and the last
 
 

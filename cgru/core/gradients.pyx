@@ -6,7 +6,7 @@ The layer has checked all arguments. All arrays are of one dtype, float32 or flo
 cimport numpy as cnp
 
 from cgru.core.kernels cimport (
-    bind_gradients, cgru_array, cgru_batch_gradients, CGRU_C, cgru_call, cgru_gradients, CGRU_GROUP, CGRU_HH,
+    bind_gradients, cgru_array, CGRU_C, cgru_call, cgru_gradients, CGRU_GROUP, CGRU_HH,
     cgru_kernels, CGRU_LAYER_NORM, cgru_outer_product, CGRU_R, CGRU_RESET_BEFORE, cgru_state_operand, cgru_term, CGRU_Z,
     in_pieces, kernels, mask_of,
 )
@@ -77,7 +77,7 @@ cdef cgru_array shifted(cgru_array array, Py_ssize_t column, int size) noexcept 
 cdef void _sum_in_lanes(void *work, Py_ssize_t part) noexcept nogil:
     """Sum the terms over share number `part` of the samples in the lanes; the callback of `share`, `work` is a Sums."""
     cdef Sums *sums = <Sums *>work
-    sums.plan.k.batch_gradient_sums(&sums.batch_simd[part], sums.first)
+    sums.plan.k.batch_gradient_sums(&sums.outer[part], sums.first)
 
 
 cdef void _sum_outer_products(void *work, Py_ssize_t part) noexcept nogil:
@@ -126,20 +126,15 @@ cdef void prepare(Sums *sums, const Plan *plan, const cgru_call *call, const cgr
     """Fill `sums` for a call whose gradients are added to `g`, in the caller's `memory`: a part for each share."""
     cdef Py_ssize_t depth = min(call.m * call.s, DEPTH), i, start, end
     cdef char *free = <char *>memory
-    cdef int size = plan.k.size
+    cdef int size = plan.k.size, terms = terms_of(call)
     sums.plan, sums.call, sums.g = plan[0], call, g
     for i in range(plan.shares):
         start = i * plan.work_items // plan.shares * plan.row_multiple
         end = (i + 1) * plan.work_items // plan.shares * plan.row_multiple
-        if plan.sums_in_lanes:
-            end = min(call.m, end)
-            sums.batch_simd[i] = cgru_batch_gradients(call, &sums.terms[0], terms_of(call), start, end - start, free)
-            free += plan.k.batch_gradient_size(call, terms_of(call), end - start) * size
-            continue
-        sums.outer[i] = cgru_outer_product(call, &sums.terms[0], &sums.state_operands[0], start, end, 0, depth, False,
-                                           free, free + operands_of(call) * depth * size, NULL)
+        sums.outer[i] = cgru_outer_product(call, &sums.terms[0], terms, &sums.state_operands[0], start, end, 0, depth,
+                                           False, free, free + operands_of(call) * depth * size, NULL)
         if plan.inputs == FEATURES_IN_LANES:
-            sums.outer[i].wide = <char *>sums.outer[i].rows + terms_of(call) * call.up * depth * size
+            sums.outer[i].wide = <char *>sums.outer[i].rows + terms * call.up * depth * size
         free += plan.share_size * size
 
 
@@ -152,12 +147,9 @@ cdef void run_steps(Sums *sums, bint first, bint last) noexcept nogil:
     cdef const Plan *plan = &sums.plan
     sums.first, sums.last = first, last
     _build_terms(sums)
-    if not plan.sums_in_lanes:
-        share(_sum_outer_products, sums, plan.shares, plan.shares)
-        return
-    share(_sum_in_lanes, sums, plan.shares, plan.threads)
-    if last:
-        plan.k.batch_gradient_add(&sums.batch_simd[0], plan.shares)
+    share(_sum_in_lanes if plan.sums_in_lanes else _sum_outer_products, sums, plan.shares, plan.threads)
+    if plan.sums_in_lanes and last:
+        plan.k.batch_gradient_add(&sums.outer[0], plan.shares)
 
 
 cdef void _run_piece(void *work, bint first, bint last) noexcept nogil:

@@ -110,6 +110,7 @@ cdef extern from "simd/cgru.h" nogil:
     ctypedef struct cgru_outer_product:
         const cgru_call *call
         const cgru_term *terms
+        int term_count
         const cgru_state_operand *state_operands
         Py_ssize_t first, last, count, depth
         int fresh
@@ -185,13 +186,6 @@ cdef extern from "simd/cgru.h" nogil:
         const void *input
         const cgru_product *wide
 
-    ctypedef struct cgru_batch_gradients:
-        const cgru_call *call
-        const cgru_term *terms
-        int count
-        Py_ssize_t start, samples
-        void *memory
-
     ctypedef struct cgru_kernels:
         const char *level
         int size
@@ -231,8 +225,8 @@ cdef extern from "simd/cgru.h" nogil:
         double (*sum_of_squares)(const void *, Py_ssize_t, double) noexcept nogil
         void (*batch_forward)(const cgru_batch *, Py_ssize_t, Py_ssize_t, int, int) noexcept nogil
         void (*batch_backward)(const cgru_batch *, Py_ssize_t, Py_ssize_t, int, int) noexcept nogil
-        void (*batch_gradient_sums)(const cgru_batch_gradients *, int) noexcept nogil
-        void (*batch_gradient_add)(const cgru_batch_gradients *, Py_ssize_t) noexcept nogil
+        void (*batch_gradient_sums)(const cgru_outer_product *, int) noexcept nogil
+        void (*batch_gradient_add)(const cgru_outer_product *, Py_ssize_t) noexcept nogil
         Py_ssize_t (*batch_gradient_size)(const cgru_call *, int, Py_ssize_t) noexcept nogil
         void (*feature_product)(const cgru_feature_product *, Py_ssize_t) noexcept nogil
         void (*copy)(cgru_matrix, Py_ssize_t, Py_ssize_t, void *, Py_ssize_t) noexcept nogil
@@ -252,6 +246,7 @@ cdef extern from "simd/cgru.h" nogil:
         int kind
         cgru_quantized U, V, Vhh
         const void *b
+        const void *recurrent_bias
         double x_bound, bound
 
     ctypedef struct cgru_low_precision_kernels:

@@ -21,8 +21,10 @@ cdef extern from *:
     #include "simd/cgru.h"
     #define NAME(name) #name,
     static const char *const names_of_arrays[] = {CGRU_ARRAYS(NAME)};
+    static const char *const names_of_parameters[] = {CGRU_PARAMETERS(NAME)};
     """
     const char *const *names_of_arrays
+    const char *const *names_of_parameters
 
 cdef extern from "simd/cgru.h":
     const cgru_kernels *cgru_level(const char *level, int itemsize)
@@ -38,9 +40,9 @@ cdef double PIECE = 4e9  # operations of a piece: some tens of milliseconds
 
 # The index of each array in cgru_call, and of each parameter in cgru_weights and cgru_gradients.
 cdef dict ARRAYS = {names_of_arrays[place].decode(): place for place in range(CGRU_PLACES)}
-cdef dict PARAMETERS = {name: place for place, name in enumerate((
-    "Ur", "Uz", "Uhh", "Vr", "Vz", "Vhh", "br", "bz", "bhh", "chh", "gU", "gV", "h0",
-))}
+cdef dict PARAMETERS = {
+    names_of_parameters[place].decode(): place for place in range(sizeof(cgru_weights) // sizeof(cgru_matrix))
+}
 
 cdef const cgru_kernels *_float32 = NULL
 cdef const cgru_kernels *_float64 = NULL

@@ -180,8 +180,10 @@ cdef class LowPrecisionGRU:
         self._matrix(&self.cell.layer.U, number, p, ["Ur", "Uz", "Uhh"])
         self._matrix(&self.cell.layer.V, number, p, ["Vr", "Vz"])
         self._matrix(&self.cell.layer.Vhh, number, p, ["Vhh"])
-        biases = [p["br"], p["bz"], p["bhh"], p.get("chh", np.zeros((1, self.u)))]
-        self.cell.layer.b = _pack_bias(self.memory, _stack_columns(biases, width), 4 * width, 4 * width)
+        biases = [p[name] for name in variant.biases]
+        self.cell.layer.b = _pack_bias(self.memory, _stack_columns(biases, width), len(biases) * width, 4 * width)
+        if len(biases) > 3:
+            self.cell.layer.recurrent_bias = <const float *>self.cell.layer.b + 3 * width
 
     cdef int _matrix(self, cgru_quantized *to, int number, dict p, list names) except -1:
         """Pack the matrices of these names side by side into `to`, as int8 or bfloat16 (`number`)."""

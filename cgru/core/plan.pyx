@@ -127,22 +127,27 @@ cdef double _batching_limit(const cgru_kernels *k, const cgru_call *call) noexce
     return e / L2_BANDWIDTH / (e / (2 * k.lanes * k.size) + 2.0 / L2_BANDWIDTH)
 
 
+cdef bint _pays_dot_products(const Plan *plan, const cgru_call *call) noexcept nogil:
+    """Return whether to multiply features in the lanes in a call that has samples in the lanes.
+
+    The dot products of features need contiguous rows of X, or dX. For the gradients, measured cycles are compared: a
+    row is collected and multiplied in vectors of features, or a vector of samples is transposed and multiplied by each
+    unit.
+    """
+    cdef double row = 80 + 10 * call.u + call.e * (0.8 + 1.5 * call.u / plan.k.lanes)
+    cdef double vector = 6.0 * (call.u + 1) * call.e
+    if (call.dX.column if plan.direction == BACKWARD else call.X.column) != 1:
+        return False
+    return plan.direction != GRADIENTS or call.m * row < (call.m + plan.k.lanes - 1) // plan.k.lanes * vector
+
+
 cdef Inputs _choose_inputs(const Plan *plan, const cgru_call *call) noexcept nogil:
     """Choose how the inputs are multiplied by U in a plan whose layout and weights are chosen."""
     cdef const cgru_kernels *k = plan.k
-    cdef bint along = _features_in_lanes(k, call)
-    cdef double row, vector
-    if plan.layout == SAMPLES_IN_LANES:  # the dot products of features need contiguous rows of X
-        along = along and (call.dX.column if plan.direction == BACKWARD else call.X.column) == 1
-        if along and plan.direction == GRADIENTS:
-            # Measured cycles: a row is collected and multiplied in vectors of features, or a vector of samples is
-            # transposed and multiplied by each unit.
-            row = 80 + 10 * call.u + call.e * (0.8 + 1.5 * call.u / k.lanes)
-            vector = 6.0 * (call.u + 1) * call.e
-            along = call.m * row < (call.m + k.lanes - 1) // k.lanes * vector
-        return FEATURES_IN_LANES if along else PER_STEP
-    if along:
+    if _features_in_lanes(k, call) and (plan.layout != SAMPLES_IN_LANES or _pays_dot_products(plan, call)):
         return FEATURES_IN_LANES
+    if plan.layout == SAMPLES_IN_LANES:
+        return PER_STEP
     if plan.layout == SINGLE_SAMPLE and (plan.direction == BACKWARD or plan.weights != PACKED):  # the same bits
         return BATCHED_STEPS
     return BATCHED_STEPS if plan.direction != GRADIENTS and call.m < _batching_limit(k, call) else PER_STEP
@@ -161,18 +166,16 @@ cdef bint _skips_packing(const Plan *plan, const cgru_call *call) noexcept nogil
     cdef Py_ssize_t bytes = 3 * (call.e + call.u) * call.u * k.size
     cdef Py_ssize_t packing = PACKING_COST if plan.direction == FORWARD else PACKING_COST // 2
     cdef bint can = _is_plain(call) and call.column == 1 and call.m <= CGRU_STEPS and not _features_in_lanes(k, call)
-    if not can or unpacked_choice == 0:
-        return False
-    if unpacked_choice == 1:
-        return True
-    return bytes > L1 and call.s * (call.m + 2) < packing * (1.5 if bytes > L2 else 1)
+    if unpacked_choice >= 0:
+        return can and unpacked_choice == 1
+    return can and bytes > L1 and call.s * (call.m + 2) < packing * (1.5 if bytes > L2 else 1)
 
 
 cdef Weights _choose_weights(const Plan *plan, const cgru_call *call, const cgru_weights *w) noexcept nogil:
     """Choose packed weights, or unpacked ones where the call is short and their rows or columns are contiguous."""
-    cdef bint rows = True, columns = plan.direction == BACKWARD or call.loose
     cdef Py_ssize_t e = call.e, u = call.u
     cdef int gate
+    cdef bint rows = True, columns = plan.direction == BACKWARD or call.loose
     if w == NULL or not _skips_packing(plan, call):
         return PACKED
     for gate in range(3):
@@ -197,7 +200,7 @@ cdef Py_ssize_t _row_size(Plan *plan, const cgru_call *call) noexcept nogil:
         plan.projections, more = own, 3 * min(call.s, <Py_ssize_t>CGRU_STEPS) * up
     if call.recurrent.data != NULL:
         plan.masked, more = own, 3 * up
-    return own + more if plan.layout == SINGLE_SAMPLE else odd_lines(own + more, plan.k.size)
+    return odd_lines(own + more, plan.k.size)
 
 
 cdef void _set_sizes(Plan *plan, const cgru_call *call, Py_ssize_t m) noexcept nogil:
@@ -250,11 +253,12 @@ cdef void _set_sum_sizes(Plan *plan, const cgru_call *call, Py_ssize_t m) noexce
     if plan.sums_in_lanes:
         plan.work_items, plan.row_multiple = vectors, k.lanes
         plan.shares = <int>min(vectors, SAMPLE_SHARES, 1 + operations(call) * m / call.m / SHARE_WORK)
-        plan.workspace_size = vectors * k.lanes + plan.shares * k.batch_gradient_size(call, terms_of(call), 0)
-        return
-    plan.work_items, plan.row_multiple = terms_of(call) * k.panel_count(call.u), 1
-    plan.shares = <int>min(plan.work_items, MOST_SHARES, plan.threads)
-    plan.share_size = _share_size(call, m)
+        vectors = (vectors + plan.shares - 1) // plan.shares
+        plan.share_size = k.batch_gradient_size(call, terms_of(call), vectors * k.lanes)
+    else:
+        plan.work_items, plan.row_multiple = terms_of(call) * k.panel_count(call.u), 1
+        plan.shares = <int>min(plan.work_items, MOST_SHARES, plan.threads)
+        plan.share_size = _share_size(call, m)
     plan.workspace_size = plan.shares * plan.share_size
 
 
@@ -308,15 +312,17 @@ cdef Py_ssize_t rows_workspace_size(const cgru_kernels *k, const cgru_call *call
 cdef Py_ssize_t largest_workspace_size(const cgru_kernels *k, const cgru_call *call, Direction direction,
                                        int most) noexcept nogil:
     """Return the numbers of workspace that suffice for the call with any layout and at most its samples and steps."""
-    cdef Py_ssize_t size = 0, m = call.m if _features_in_lanes(k, call) else <Py_ssize_t>_batching_limit(k, call) + 1
+    cdef Py_ssize_t size = 0, batched, m
     cdef Plan plan
     cdef int layout, inputs
     plan.k, plan.direction, plan.weights, plan.threads = k, direction, UNPACKED_ROWS, worth(operations(call), most)
+    batched = call.m if _features_in_lanes(k, call) else <Py_ssize_t>_batching_limit(k, call) + 1
     for layout in range(SAMPLES_IN_LANES + 1 if may_have_samples_in_lanes(k, call) else SAMPLES_IN_LANES):
         for inputs in range(FEATURES_IN_LANES + 1):
             plan.layout, plan.inputs = <Layout>layout, <Inputs>inputs
+            m = 1 if layout == SINGLE_SAMPLE else call.m if inputs == PER_STEP else batched
             _set_dependent_fields(&plan, call)
-            _set_sizes(&plan, call, min(call.m, 1 if layout == SINGLE_SAMPLE else call.m if inputs == PER_STEP else m))
+            _set_sizes(&plan, call, min(call.m, m))
             size = max(size, plan.workspace_size)
     return size
 

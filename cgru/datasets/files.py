@@ -386,18 +386,11 @@ def _as_task(split: Split | None, task: str | None, table: bool) -> Split | None
         if not np.isfinite(y).all() or (y % 1).any():
             raise ValueError("task: expected regression of reals that are not whole, got classification")
         return split._replace(y=y.astype(np.int64))
-    if task is None and table and y.ndim == 1:
-        _check_unambiguous(y)
+    if task is None and table and y.ndim == 1 and _is_doubtful(y):
+        due, kind = ("reals", "that are whole") if y.dtype.kind == "f" else ("integers of some classes", f"of {len(y)}")
+        cure = 'task="classification" or task="regression" settles it'
+        raise ValueError(f"label: expected {due}, got {len(np.unique(y))} different ones {kind}; {cure}")
     return split
-
-
-def _check_unambiguous(y: np.ndarray) -> None:
-    """Raise ValueError if targets (m,) from a table may be either classes or numbers."""
-    if not _is_doubtful(y):
-        return
-    due, kind = ("reals", "that are whole") if y.dtype.kind == "f" else ("integers of some classes", f"of {len(y)}")
-    cure = 'task="classification" or task="regression" settles it'
-    raise ValueError(f"label: expected {due}, got {len(np.unique(y))} different ones {kind}; {cure}")
 
 
 def _is_doubtful(y: np.ndarray) -> bool:

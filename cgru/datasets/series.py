@@ -283,7 +283,10 @@ def _guess_time(table: Table, spec: _ColumnSpec) -> tuple[str, ...]:
     """Guess the column of times, or several to join; return () if there is none."""
     target = spec.target or ()
     free = [name for name in table.names if name not in (spec.id, *spec.inputs, *target)]
-    named = [name for name in free if _is_called_time(table, name, alone=len(free) <= (not target))]
+    named = [name for name in free if is_called(name, TIMES_TOO)]
+    if len(free) > (not target):  # beside others a hint in any language counts, too, but not of a column of reals
+        hinted = [name for name in free if time_hint(name) and table.read(name)[0].dtype.kind in "iuOM"]
+        named = [name for name in free if name in (*named, *hinted)]
     parts = tuple(parts_in(free).values())
     pair = date_and_time(free)
     if len(named) == 2 and pair and _read_times(table, pair, spec, every=table.rows // LOOKED_AT + 1):
@@ -305,16 +308,6 @@ def _guess_time(table: Table, spec: _ColumnSpec) -> tuple[str, ...]:
             return (name,)
     is_first = len(free) > (not target) and (_is_index(free[0]) or table.read(free[0])[0].dtype.kind not in "biuf")
     return tuple(free[:1]) if is_first else ()
-
-
-def _is_called_time(table: Table, name: str, alone: bool) -> bool:
-    """Return whether a column's name hints at times; if it is `alone` in the table, a weak hint is not enough.
-
-    If the column is not `alone` and has no reals, hints of any language count.
-    """
-    if is_called(name, TIMES_TOO):
-        return True
-    return not alone and table.read(name)[0].dtype.kind in "iuOM" and time_hint(name) > 0
 
 
 def _read_times(table: Table, time: tuple[str, ...], spec: _ColumnSpec, every: int = 1) -> Times | None:
@@ -386,7 +379,8 @@ def _find_targets(table: Table, targets: tuple[str, ...] | None, taken: Collecti
         return targets
     free = [name for name in table.names if name not in taken and not _is_index(name) and not _counts_rows(table, name)]
     numeric = [name for name in free if table.read(name)[0].dtype.kind in "iuf"]
-    both = [name for name in free if _has_both(table, name)]
+    words = [name for name in free if table.read(name)[0].dtype == object]
+    both = [name for name in words if not table.is_text(name) and not table.is_numeric(name)]  # one may be a typo
     if len(numeric + both) == 1 or len(free) == 1:  # errors in its cells are reported later
         return numeric or both or free
     if numeric or not free:
@@ -401,11 +395,6 @@ def _counts_rows(table: Table, name: str) -> bool:
     if not is_called(name, ROWS) or values.dtype.kind not in "iu" or len(table.names) < 2:
         return False
     return bool(values[0] == (name != "index") and (np.diff(values.astype(np.int64)) == 1).all())
-
-
-def _has_both(table: Table, name: str) -> bool:
-    """Return whether a column has both numbers and words, one of which may be a typo."""
-    return table.read(name)[0].dtype == object and not table.is_text(name) and not table.is_numeric(name)
 
 
 def _describe_words(table: Table, names: Sequence[str]) -> str:

@@ -68,16 +68,12 @@ class Frequency(NamedTuple):
             return f"{len(self.days)} times a month"
         known = _NAMES.get((self.unit, self.count))
         if known or self.unit == "months":
-            return (known or f"every {self.count} months") + self._restricted
+            days = ", on weekdays" if self.roll else ""
+            if self.nth is not None:
+                days = f", on the {NTH[self.nth]} {NAMES[self.week.index('1')]}"
+            return (known or f"every {self.count} months") + days
         name, size = next((each for each in _UNITS if self.count % each[1] == 0), ("second", 1.0))
         return f"every {self.count / size:g} {name}s" if self.count != size else f"every {name}"
-
-    @property
-    def _restricted(self) -> str:
-        """Return the text that restricts a frequency of months to certain days, or ""."""
-        if self.nth is not None:
-            return f", on the {NTH[self.nth]} {NAMES[self.week.index('1')]}"
-        return ", on weekdays" if self.roll else ""
 
     @property
     def likely(self) -> tuple[int, ...]:
@@ -261,7 +257,7 @@ def _by_date(times: np.ndarray, hours: np.ndarray) -> Iterator[Frequency]:
     into, lengths = _into(times)
     if apart.min() > 0:
         count = int(_mode(apart))
-        rules = _month_rules(into, lengths, weekday(dates))
+        rules = _month_rules(into, weekday(dates))
         yield from (Frequency("months", count, **rule) for rule in rules)
     else:
         yield from (Frequency("months", 1, days) for days in _days_of_months(into, lengths, apart))
@@ -269,13 +265,12 @@ def _by_date(times: np.ndarray, hours: np.ndarray) -> Iterator[Frequency]:
         yield Frequency("weekdays", 1, week=week)
 
 
-def _month_rules(into: np.ndarray, lengths: np.ndarray, weekdays: np.ndarray) -> Iterator[dict[str, Any]]:
+def _month_rules(into: np.ndarray, weekdays: np.ndarray) -> Iterator[dict[str, Any]]:
     """Yield rules for the day of the month, as fields of `Frequency`; `into` (n,) are the days of the month of times.
 
-    `into` (n,) are the days of the month of times, `lengths` the days in their months, `weekdays` their weekdays.
+    `into` (n,) are the days of the month of times, `weekdays` their weekdays.
     """
-    if (into == lengths).all():  # even if all are the 30th of April, the last day is meant
-        yield {"days": (31,)}
+    yield {"days": (31,)}  # even if all are the 30th of April, the last day is meant
     highest, usual = int(into.max()), int(_mode(into))
     yield {"days": (highest,)}
     yield {"days": (highest,), "february": 28}
@@ -286,7 +281,6 @@ def _month_rules(into: np.ndarray, lengths: np.ndarray, weekdays: np.ndarray) ->
     yield {"week": week, "nth": -1}
     yield {"days": (int(into[-1]),)}
     yield {"days": (usual,)}
-    yield {"days": (31,)}
 
 
 def _days_of_months(into: np.ndarray, lengths: np.ndarray, apart: np.ndarray) -> Iterator[tuple[int, ...]]:

@@ -211,7 +211,8 @@ def parse_times(column: Sequence[Any], name: str, form: str | None = None, locat
         utc, offsets = _formatted(rows, form)
         return Times(utc[rows.codes], form, "", None if offsets is None else offsets[rows.codes])
     numbers = _numbers(rows.texts)
-    if numbers is not None and not (dates_in(rows.texts) and all(map(_has_likely_year, rows.texts))):
+    likely = (1800 <= int(text.strip()[:4]) < 2200 for text in rows.texts)  # years of dates such as 20240131
+    if numbers is not None and not (dates_in(rows.texts) and all(likely)):
         return parse_times(numbers[rows.codes], name, None, locate)
     dates = rows.dates(lambda dates: dates.utc, dated=True)
     if (i := first_true(dates.nanoseconds != 0)) is not None:
@@ -234,13 +235,9 @@ class _Column:
             index = {text: i for i, text in enumerate(dict.fromkeys(cells))}
             self.texts, self.codes = list(index), np.array([index[cell] for cell in cells])
 
-    def row(self, i: int) -> int:
-        """Return the first row with text number `i`."""
-        return int(np.argmax(self.codes == i))
-
     def quote(self, i: int) -> str:
-        """Describe text number `i` and its row, for errors."""
-        return f"{self.texts[i]!r}{f' in {self.locate(self.row(i))}' if self.locate else ''}"
+        """Describe text number `i` and the first row with it, for errors."""
+        return f"{self.texts[i]!r}{f' in {self.locate(int(np.argmax(self.codes == i)))}' if self.locate else ''}"
 
     def dates(self, of: Callable[[Dates], np.ndarray], dated: bool = False) -> Dates:
         """Return the reading of the texts as dates; raise ValueError for none, or several that differ in `of(dates)`.
@@ -270,9 +267,9 @@ class _Column:
         return found[0]
 
     @staticmethod
-    def _readings(texts: list[str], dated: bool, form: str | None = None) -> list[Dates]:
+    def _readings(texts: list[str], dated: bool) -> list[Dates]:
         """Return all readings of the texts; if `dated`, only those with a date, and the same parts in all texts."""
-        return [dates for dates in dates_in(texts, not dated, form) if dates.dated or not dated]
+        return [dates for dates in dates_in(texts, not dated) if dates.dated or not dated]
 
     def refuse_both(self, one: Dates, other: Dates) -> NoReturn:
         """Raise ValueError that names the first text with different times in two readings, and the cure."""
@@ -328,11 +325,6 @@ def _numbers(texts: list[str]) -> np.ndarray | None:
         return None
     # float("1_000") is 1000, but in a file 1_000 is hardly a number
     return None if np.isnan(found).any() or any("_" in text for text in texts) else found
-
-
-def _has_likely_year(text: str) -> bool:
-    """Return whether the first four digits of a text are a likely year, 1800 to 2199."""
-    return 1800 <= int(text.strip()[:4]) < 2200
 
 
 def _formatted(column: _Column, form: str) -> tuple[np.ndarray, np.ndarray | None]:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from cgru.activations import elu, identity, lrelu, name_of, ours, parameter, softmax
+from cgru.activations import PARAMETERS, identity, name_of, ours, parameter, softmax
 from cgru.core.checks import real
 from cgru.export.products import pad_and_concatenate, weight_format
 from cgru.export.source import array, number
@@ -27,7 +27,6 @@ from cgru.variant import RESET_AFTER, RESET_BEFORE
 __all__ = ["Part", "Writer", "layers_of", "parts_of"]
 
 AnyNet = Network | GRU
-ALPHA_KEYS = {lrelu: "LRELU_alpha", elu: "ELU_alpha", softmax: "softmax_temperature"}
 
 
 @dataclass(frozen=True)
@@ -285,7 +284,7 @@ class Writer:
     def described(self, role: str = "activate") -> str:
         """Return the name of an activation of the layer, with its parameter."""
         f = getattr(self.layer, role)
-        key = ALPHA_KEYS.get(ours(f))
+        key = PARAMETERS.get(ours(f))
         return name_of(f) + (f" ({key} {parameter(self.layer.se_hPars, key):g})" if key else "")
 
     # --- activations ---
@@ -299,7 +298,7 @@ class Writer:
             raise ValueError(f"{role}: expected {due} to export, got {name_of(f)} in layer {self.i}")
         if known is identity:
             return ""
-        alpha = f", {self.parameter_constant(ALPHA_KEYS[known])}" if known in ALPHA_KEYS else ""
+        alpha = f", {self.parameter_constant(PARAMETERS[known])}" if known in PARAMETERS else ""
         return f"activate_{name_of(known)}({{}}{alpha})"
 
     def activated(self, k: int, columns: int) -> str:

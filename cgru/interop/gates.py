@@ -68,6 +68,10 @@ class GateLayout:
         """Return the variant of a layer with these options of the library."""
         return variant_of(reset_after=self.flag is None or bool(options.get(self.flag)))
 
+    def variant_of_layer(self, layer: Any) -> Variant:
+        """Return the variant of a layer of the library, whose options are its attributes."""
+        return self.variant({} if self.flag is None else {self.flag: getattr(layer, self.flag)})
+
     def options(self, variant: Variant) -> dict[str, bool]:
         """Return the library's options for a layer of this variant."""
         return {} if self.flag is None else {self.flag: self.has_two_biases(variant)}

@@ -231,7 +231,7 @@ def _gru_arguments(layer: Any, refuse: Refusal) -> dict[str, Any]:
     if softmax in dict(functions):
         raise refuse("softmax is for a Dense layer here")
     return gates.gate_options(*functions, refuse) | {
-        "variant": KERAS.variant({KERAS.flag: getattr(layer, str(KERAS.flag))}),
+        "variant": KERAS.variant_of_layer(layer),
         "sequences": bool(layer.return_sequences),
         "dropout": float(layer.dropout),
         "recurrent_dropout": float(layer.recurrent_dropout),

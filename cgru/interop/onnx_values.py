@@ -135,11 +135,6 @@ def axis_index(axis: int, rank: int) -> int:
 # --- nodes that keep all numbers ---
 
 
-def _same(value: Traced, node: Node) -> list[Traced]:
-    """Return the value unchanged."""
-    return [value]
-
-
 def _dropout(value: Traced, node: Node) -> list[Traced]:
     """Return the value unchanged: from version 7 on Dropout does nothing in inference, before if `is_test` is set."""
     if node.opset < 7 and not node.attributes.get("is_test"):
@@ -351,7 +346,7 @@ def _without(axes: Sequence[Axis], at: int) -> list[Axis]:
 
 # By kind of node: what it makes of a traced value, its first input. Its other inputs are settings.
 MOVERS: dict[str, Callable[[Traced, Node], list[Traced]]] = {
-    "Identity": _same,
+    "Identity": lambda value, node: [value],
     "Dropout": _dropout,
     "Cast": _cast,
     "Transpose": _transpose,

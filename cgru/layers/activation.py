@@ -74,7 +74,7 @@ class Activation(Layer):
         """Add activate(A) of the array named A to an ONNX graph; return the name of the result."""
         return graph.activated(self, A)
 
-    def run(self, A: np.ndarray, lengths: np.ndarray | None = None) -> ActivationPass:
+    def run(self, A: np.ndarray, lengths: np.ndarray | None = None) -> LayerPass:
         """Run A; return a pass whose output is activate(A).
 
         Sample i has `lengths[i]` real steps (None: all).
@@ -84,18 +84,8 @@ class Activation(Layer):
         code = activations.code_of(self.activate, self.se_hPars)
         rows = flatten_steps(X)
         made = compiled(*code, rows) if code else real(f(rows), "activate", rows.shape, X.dtype)
-        return ActivationPass(f, steps, X=X, A=zero_padding(unflatten(made, like=X), steps))
 
+        def input_gradient(dA: np.ndarray, own: dict[str, np.ndarray]) -> np.ndarray:
+            return unflatten(activation_gradient(f, flatten_steps(own["X"]), flatten_steps(dA)), like=dA)
 
-class ActivationPass(LayerPass):
-    """One run of an `Activation`."""
-
-    def __init__(self, f: activations.Activation, steps: np.ndarray | None, **own: np.ndarray) -> None:
-        """Keep the activation f; `steps` (m, s, 1) is true at real steps (None: all), `own` the arrays X and A."""
-        super().__init__(steps, **own)
-        self._f = f
-
-    def _compute_backward(self, dA: np.ndarray) -> dict[str, np.ndarray]:
-        """Return {"dA", "dX"} for dL/dA."""
-        dX = activation_gradient(self._f, flatten_steps(self._arrays["X"]), flatten_steps(dA))
-        return {"dA": dA, "dX": unflatten(dX, like=dA)}
+        return LayerPass(steps, input_gradient, X=X, A=zero_padding(unflatten(made, like=X), steps))

@@ -69,7 +69,7 @@ class Clip(Layer):
             raise node.refusal(f"its bounds are {low} and {high}")
         return cls(*(None if bound is None or np.isinf(bound) else bound for bound in (low, high)))
 
-    def run(self, A: np.ndarray, lengths: np.ndarray | None = None) -> ClipPass:
+    def run(self, A: np.ndarray, lengths: np.ndarray | None = None) -> LayerPass:
         """Run A; return a pass whose output is A limited to the bounds.
 
         Sample i has `lengths[i]` real steps (None: all).
@@ -78,20 +78,8 @@ class Clip(Layer):
         within = X
         for bound, choose in ((self.low, np.maximum), (self.high, np.minimum)):
             within = within if bound is None else choose(within, X.dtype.type(bound))
-        return ClipPass(steps, X=X, A=zero_padding(within, steps), unclipped=within == X)
-
-
-class ClipPass(LayerPass):
-    """One run of a `Clip`."""
-
-    def __init__(self, steps: np.ndarray | None, unclipped: np.ndarray, **own: np.ndarray) -> None:
-        """Keep `unclipped`, true where no bound changed a number; see `LayerPass` for the others."""
-        super().__init__(steps, **own)
-        self._unclipped = unclipped  # true where no bound changed the number
-
-    def _compute_backward(self, dA: np.ndarray) -> dict[str, np.ndarray]:
-        """Return {"dA", "dX"} for dL/dA; dX is zero where a bound changed the number."""
-        return {"dA": dA, "dX": dA * self._unclipped}
+        unclipped = within == X  # true where no bound changed the number
+        return LayerPass(steps, lambda dA, _: dA * unclipped, X=X, A=zero_padding(within, steps))
 
 
 def _checked_bound(value: float | None, name: str) -> float | None:

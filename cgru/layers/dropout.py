@@ -60,14 +60,14 @@ class Dropout(Layer):
         """Return A, the name of the input: an ONNX graph is for inference."""
         return A
 
-    def run(self, A: np.ndarray, lengths: np.ndarray | None = None) -> DropoutPass:
+    def run(self, A: np.ndarray, lengths: np.ndarray | None = None) -> LayerPass:
         """Run A; return a pass whose output is A times the mask while `training`, else A.
 
         With `lengths` padded steps are zero.
         """
         X, steps = mask_padding(as_floats(A), lengths)
         mask = self._mask_for(X.shape, X.dtype)
-        return DropoutPass(steps, X=X, mask=mask, A=X * mask)
+        return LayerPass(steps, lambda dA, own: dA * own["mask"], X=X, mask=mask, A=X * mask)
 
     def predict(self, A: np.ndarray, lengths: np.ndarray | None = None) -> np.ndarray:
         """Return A; with `lengths` padded steps are zero."""
@@ -84,11 +84,3 @@ class Dropout(Layer):
             return np.broadcast_to(mask, shape)
         except ValueError:
             raise ValueError(f"mask: expected a shape that broadcasts to {shape}, got {mask.shape}") from None
-
-
-class DropoutPass(LayerPass):
-    """One run of a `Dropout`."""
-
-    def _compute_backward(self, dA: np.ndarray) -> dict[str, np.ndarray]:
-        """Return {"dA", "dX"} for dL/dA; dX is dA times the mask."""
-        return {"dA": dA, "dX": dA * self._arrays["mask"]}

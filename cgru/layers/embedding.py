@@ -11,7 +11,7 @@ from cgru.core.checks import integers, lengths_of, positive, real
 from cgru.core.lengths import mask
 from cgru.core.row_blocks import Rows, slices
 from cgru.initializers import Initializer, named, standard_normal
-from cgru.layers.layer import Fields, Layer, LayerPass, Shape, flatten_steps
+from cgru.layers.layer import Fields, Layer, LayerPass, Shape, flatten_steps, mask_padding
 
 __all__ = ["Embedding"]
 
@@ -132,13 +132,6 @@ class Embedding(Layer):
         """Return the shape and dtype of each parameter for inputs of e features."""
         return {"E": ((self.d["v"], self.d["u"]), self.dtype)}
 
-    def checked_parameters(self) -> tuple[np.ndarray]:
-        """Return (E,), the table (v, u) from `p` in the layer's dtype; ValueError if it does not fit."""
-        due = self.d["v"], self.d["u"]
-        if "E" not in self.p:
-            raise ValueError(f"p['E']: missing; expected an array of shape {due}")
-        return (real(self.p["E"], "p['E']", due, self.dtype),)
-
     def run(self, A: np.ndarray, lengths: np.ndarray | None = None) -> EmbeddingPass:
         """Run the tokens A (m, s); return a pass whose outputs are their vectors (m, s, u), zero past the lengths."""
         X = self.tokens(A, lengths)
@@ -153,11 +146,7 @@ class Embedding(Layer):
         """Return the vectors (m, s, u) of the tokens X, and booleans (m, s, 1) of real steps (None: all)."""
         self.make(X)
         (E,) = self.checked_parameters()
-        A = E[X.T].swapaxes(0, 1)  # time-major, as a GRU reads it
-        if lengths is None:
-            return A, None
-        steps = mask(lengths, X.shape[1])
-        return np.where(steps, A, self.dtype.type(0)), steps
+        return mask_padding(E[X.T].swapaxes(0, 1), lengths)  # time-major, as a GRU reads it
 
 
 class EmbeddingPass(LayerPass):

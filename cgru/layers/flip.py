@@ -44,21 +44,13 @@ class Flip(Layer):
         ends = (graph.integers(end) for end in (-1, np.iinfo(np.int64).min, 1, -1))
         return graph.op("Slice", A, *ends)
 
-    def run(self, A: np.ndarray, lengths: np.ndarray | None = None) -> FlipPass:
+    def run(self, A: np.ndarray, lengths: np.ndarray | None = None) -> LayerPass:
         """Run A (m, s, n); return a pass whose output has the steps reversed.
 
         Sample i has `lengths[i]` real steps (None: all).
         """
         X, steps = mask_padding(checked_sequences(A), lengths)
-        return FlipPass(steps, X=X, A=_flipped(X, steps))
-
-
-class FlipPass(LayerPass):
-    """One run of a `Flip`."""
-
-    def _compute_backward(self, dA: np.ndarray) -> dict[str, np.ndarray]:
-        """Return {"dA", "dX"} for dL/dA; dX is dA with the real steps reversed."""
-        return {"dA": dA, "dX": _flipped(dA, self._steps)}
+        return LayerPass(steps, lambda dA, _: _flipped(dA, steps), X=X, A=_flipped(X, steps))
 
 
 def _flipped(X: np.ndarray, real: np.ndarray | None) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from string import Template
 from typing import Any
 
@@ -125,15 +124,15 @@ class Frames(Layer):
         """Return this layer's `Part` of an exported C file, made by its `Writer` c; its state is the frame so far."""
         if self.stream is None:
             raise ValueError(f"net: expected layers without outputs before the first step, got {self!r} as layer {c.i}")
-        i, n, overlap = c.i, c.n, max(0, self.length - self.hop)
+        i, n, rest = c.i, c.n, self.length - self.hop
         state = f"state->rows_{i}, &state->filled_{i}, &state->made_{i}"
-        moved = f"memmove(rows, rows + {(self.length - overlap) * n}, {overlap * n} * sizeof(real));" if overlap else ""
         s, length, hop = f"s + {self._padding}", self.length, self.hop
+        moved = f"memmove(rows, rows + {hop * n}, {rest * n} * sizeof(real));" if rest > 0 else ""
         count = f"uint64_t count = {s} < {length} ? 0 : 1 + ({s} - {length}) / {hop};"
         if self.pad is True:  # until one reaches the last step, or the next would begin past it
             count = f"uint64_t count = s <= {length} ? 1 : 1 + (s - {length} + {hop - 1}) / {hop};\n"
             count += f"    if (count > (s + {hop - 1}) / {hop}) count = (s + {hop - 1}) / {hop};"
-        words = {"i": i, "n": n, "length": self.length, "rest": self.length - self.hop, "moved": moved}
+        words = {"i": i, "n": n, "length": self.length, "rest": rest, "moved": moved}
         return c.part(
             f"Frames of {self.length} steps, one every {self.hop}",
             self.length * n,
@@ -203,7 +202,7 @@ class Frames(Layer):
         """Check that A is (m, s, n); set m, s and n in `d` and the shape of X in `fs`."""
         super().compute_shapes(checked_sequences(A))
 
-    def run(self, A: np.ndarray, lengths: np.ndarray | None = None) -> FramesPass:
+    def run(self, A: np.ndarray, lengths: np.ndarray | None = None) -> LayerPass:
         """Run A (m, s, n); return a pass whose output is the frames (m, f, length * n).
 
         Sample i has `lengths[i]` real steps (None: all).
@@ -212,45 +211,33 @@ class Frames(Layer):
         f, steps = self.lengths(X.shape[1:2], "A")[0], None
         if real is not None:
             steps = mask(self.lengths(real.sum(axis=(1, 2))), f)
-        return FramesPass(self, real, steps, X=X, A=zero_padding(self._cut_frames(X, f), steps))
+
+        def input_gradient(dA: np.ndarray, own: dict[str, np.ndarray]) -> np.ndarray:
+            return zero_padding(self.overlap_add(dA, own["X"].shape[1]), real)
+
+        return LayerPass(steps, input_gradient, X=X, A=zero_padding(self._cut_frames(X, f), steps))
 
     def _cut_frames(self, X: np.ndarray, f: int) -> np.ndarray:
         """Return f frames of X, padded with zeros on both sides."""
         m, s, n = X.shape
         Z, there = self._padded_zeros(X, f), slice(self.before, self.before + s)
         Z[:, there] = X[:, : Z[:, there].shape[1]]
-        return np.stack([Z[:, steps] for steps in self._steps_in_frames(f)], axis=2).reshape(m, f, self.length * n)
+        steps = np.arange(f)[:, None] * self.hop + np.arange(self.length)
+        return Z.take(steps, axis=1).reshape(m, f, self.length * n)
 
     def overlap_add(self, dA: np.ndarray, s: int) -> np.ndarray:
         """Return dL/dX (m, s, n): for each step the sum of dL/dA over the frames that contain it, the latest first."""
         m, f, _ = dA.shape
         parts = dA.reshape(m, f, self.length, -1)
         Z = self._padded_zeros(parts[:, 0], f)
-        for p, steps in enumerate(self._steps_in_frames(f)):
-            Z[:, steps] += parts[:, :, p]
+        for p in range(self.length):
+            Z[:, p : p + (f - 1) * self.hop + 1 : self.hop] += parts[:, :, p]
         real = Z[:, self.before : self.before + s]  # fewer than s where steps at the end stand in no frame
         return np.pad(real, ((0, 0), (0, s - real.shape[1]), (0, 0)))
 
     def _padded_zeros(self, A: np.ndarray, f: int) -> np.ndarray:
         """Return zeros (m, steps, n) for all steps of f frames, for samples such as those of A."""
         return np.zeros((len(A), (f - 1) * self.hop + self.length, A.shape[2]), A.dtype)
-
-    def _steps_in_frames(self, f: int) -> Iterator[slice]:
-        """Yield for p = 0, 1, ... the slice of the padded steps that are step p of each frame."""
-        return (slice(p, p + (f - 1) * self.hop + 1, self.hop) for p in range(self.length))
-
-
-class FramesPass(LayerPass):
-    """One run of `Frames`."""
-
-    def __init__(self, layer: Frames, real: np.ndarray | None, steps: np.ndarray | None, **own: np.ndarray) -> None:
-        """Keep the layer, and which steps of X are `real`; `steps` are those of A. See `LayerPass` for the others."""
-        super().__init__(steps, **own)
-        self._layer, self._real = layer, real  # which steps of X are no padding
-
-    def _compute_backward(self, dA: np.ndarray) -> dict[str, np.ndarray]:
-        """Return {"dA", "dX"} for dL/dA; dX sums dA over the frames that a step is part of."""
-        return {"dA": dA, "dX": zero_padding(self._layer.overlap_add(dA, self._arrays["X"].shape[1]), self._real)}
 
 
 def _checked_pad(pad: Any) -> Pad:

@@ -7,7 +7,7 @@ past a sample's length are padding: their values are never read, and outputs and
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -42,6 +42,7 @@ __all__ = [
 ]
 
 Arrays = dict[str, np.ndarray]
+InputGradient = Callable[[np.ndarray, Arrays], np.ndarray]
 Shape = tuple[int | str, ...]  # a letter where a dimension is not known
 MAX_NORM = 0.25  # joint L2 norm of all gradients, with clip_gradients
 CACHES = ("fc", "bc", "bs", "g")
@@ -193,12 +194,12 @@ class Layer:
         return None if lengths is None or A.ndim < 3 else self.lengths(lengths)
 
     def compute_shapes(self, A: np.ndarray) -> None:
-        """Set the dimensions `d` and the shape of X in `fs` for an input A (m, n) or (m, s, n)."""
+        """Set the dimensions `d` and the shapes of X and the parameters in `fs` for an input A (m, n) or (m, s, n)."""
         A = as_floats(A)
         for letter in "msn":
             self.d.pop(letter, None)
         self.d |= zip("msn" if A.ndim == 3 else "mn", A.shape, strict=True)
-        self.fs["X"] = A.shape
+        self.fs |= {"X": A.shape} | {name: shape for name, (shape, _) in self.arrays(self.d["n"]).items()}
 
     def initialize_parameters(self) -> None:
         """Draw new parameters; here there are none."""
@@ -208,8 +209,13 @@ class Layer:
         return {}
 
     def checked_parameters(self) -> tuple[np.ndarray, ...]:
-        """Return the parameters in the order of `parameter_names`; ValueError if one does not fit."""
-        return ()
+        """Return the parameters in the order of `parameter_names` and the layer's dtype; ValueError if one is unfit."""
+        found = []
+        for name, (shape, _) in self.arrays(self.features or "n").items():
+            if name not in self.p:
+                raise ValueError(f"p[{name!r}]: missing; expected an array of shape {shape}")
+            found.append(real(self.p[name], ("p", name), shape, self.dtype))
+        return tuple(found)
 
     def make(self, A: np.ndarray) -> None:
         """Make the parameters for inputs such as A, if the layer has parameters and they are not made yet."""
@@ -260,7 +266,7 @@ class Layer:
         return self._backward(dX)
 
     def compute_gradients(self) -> None:
-        """Compute the parameter gradients `g` from the last pass.
+        """Compute the parameter gradients `g` from the last pass, summed over samples and steps.
 
         With `clip_gradients` one factor scales them to a joint L2 norm of at most 0.25.
         RuntimeError if there was no `backward` after the last `forward`, or another thread is inside this layer.
@@ -269,9 +275,8 @@ class Layer:
         try:
             if self.last is None or not self.last.bc:
                 raise RuntimeError("compute_gradients: expected a backward after the last forward")
-            g = self.clipped(self.last.gradients())
-            self.g.clear()
-            self.g.update(g)
+            self.g.clear()  # so that buffers that nobody else holds are used again
+            self.g.update(self.clipped(self.last.gradients()))
         finally:
             self._lock.release()
 
@@ -349,13 +354,18 @@ class Layer:
 
 
 class LayerPass(Pass):
-    """A pass of a layer in NumPy. It keeps arrays by name, the output A among them, and shows them in `fc`."""
+    """A pass of a layer in NumPy. It keeps arrays by name, the output A among them, and shows them in `fc`.
 
-    def __init__(self, steps: np.ndarray | None, **own: np.ndarray) -> None:
+    `input_gradient(dA, arrays)` returns dL/dX; None: a subclass defines `_compute_backward`.
+    """
+
+    def __init__(
+        self, steps: np.ndarray | None, input_gradient: InputGradient | None = None, **own: np.ndarray
+    ) -> None:
         """Keep the arrays `own` by name, the output A among them; `steps` (m, s, 1): true at real steps (None: all)."""
         shown = views(own)
         super().__init__(shown["A"], shown)
-        self._steps = steps  # (m, s, 1), true where a step is real; None: all
+        self._steps, self._input_gradient = steps, input_gradient  # (m, s, 1), true where a step is real; None: all
         self._arrays = views(own)  # views, since X is the caller's, who may change its shape
         self._backward_arrays: Arrays | None = None  # by backward
 
@@ -373,8 +383,10 @@ class LayerPass(Pass):
         return self.bc.get("dX")
 
     def _compute_backward(self, dA: np.ndarray) -> Arrays:
-        """Return the arrays of `bc` for dL/dA. Subclasses define it; it must not change the pass."""
-        raise NotImplementedError
+        """Return the arrays of `bc` for dL/dA. It must not change the pass."""
+        if self._input_gradient is None:
+            raise NotImplementedError
+        return {"dA": dA, "dX": self._input_gradient(dA, self._arrays)}
 
     def _require_backward(self) -> Arrays:
         """Return the arrays that `backward` stored; RuntimeError before it."""

@@ -60,12 +60,7 @@ class Scale(Layer):
     @property
     def features(self) -> int | None:
         """Return n; None if there are no parameters yet."""
-        return np.shape(self.p["scale"])[-1] if self.p else None
-
-    def compute_shapes(self, A: np.ndarray) -> None:
-        """Set `d` and the shapes of X, scale and shift in `fs` for an input A (m, n) or (m, s, n)."""
-        super().compute_shapes(A)
-        self.fs |= dict.fromkeys(self.parameter_names, (1, self.d["n"]))
+        return np.shape(self.p["scale"])[-1] if np.ndim(self.p.get("scale")) else None
 
     def initialize_parameters(self) -> None:
         """Set scale to one and shift to zero, in the shapes of `fs`; RuntimeError before `compute_shapes`."""
@@ -99,33 +94,15 @@ class Scale(Layer):
         if X.shape[-1] != scale.size:
             due = "(m, s, {})" if X.ndim == 3 else "(m, {})"
             raise ValueError(f"A: expected shape {due.format(scale.size)}, the numbers of scale, got {X.shape}")
-        return ScalePass(scale, steps, X=X, A=zero_padding(X * scale + shift, steps))
+        return ScalePass(steps, lambda dA, _: dA * scale, X=X, A=zero_padding(X * scale + shift, steps))
 
     def arrays(self, e: int) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
         """Return the shape and dtype of each parameter for inputs of e features."""
         return dict.fromkeys(self.parameter_names, ((1, e), self.dtype))
 
-    def checked_parameters(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return scale and shift (1, n) from `p` in the layer's dtype; ValueError if they do not fit."""
-        found: list[Any] = []
-        for name in self.parameter_names:
-            if name not in self.p:
-                raise ValueError(f"p[{name!r}]: missing; expected an array of shape (1, n)")
-            found.append(real(self.p[name], ("p", name), found[0].shape if found else (1, "n"), self.dtype))
-        return found[0], found[1]
-
 
 class ScalePass(LayerPass):
     """One run of a `Scale`."""
-
-    def __init__(self, scale: np.ndarray, steps: np.ndarray | None, **own: np.ndarray) -> None:
-        """Keep the scale (1, n) of the run; see `LayerPass` for the others."""
-        super().__init__(steps, **own)
-        self._scale = scale
-
-    def _compute_backward(self, dA: np.ndarray) -> Arrays:
-        """Return {"dA", "dX"} for dL/dA."""
-        return {"dA": dA, "dX": dA * self._scale}
 
     def gradients(self) -> Arrays:
         """Return dscale = sum of dA * X and dshift = sum of dA, (1, n); RuntimeError before `backward`."""

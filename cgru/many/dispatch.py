@@ -184,7 +184,9 @@ class Dispatcher:
         if self.pool is None:
             self.pool = _make_executor(self.make)
         batch.n_bytes = sum(len(data) for _, data in pickled_jobs)
-        is_local = _is_local_pool(self.pool)
+        from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor  # slow to import
+
+        is_local = isinstance(self.pool, ProcessPoolExecutor | ThreadPoolExecutor)  # of the standard library
         if not is_local:  # a local pool pickles a batch only when a worker takes it
             batch.n_bytes += len(self.shared)
         batch.results_path = os.path.join(self.folder.name, os.urandom(16).hex())
@@ -415,13 +417,6 @@ def _make_results_folder() -> tuple[TemporaryDirectory[str], ExitStack]:
         if claim is not None:
             return folder, claim
         folder.cleanup()
-
-
-def _is_local_pool(executor: Executor) -> bool:
-    """Return whether the executor is a pool of the standard library, whose workers are on this machine."""
-    from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor  # slow to import
-
-    return isinstance(executor, ProcessPoolExecutor | ThreadPoolExecutor)
 
 
 def _cancel(future: Future[Any]) -> bool:

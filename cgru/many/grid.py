@@ -28,6 +28,7 @@ from cgru.optimizers import check_number
 
 __all__ = ["GridJob", "grid", "grid_jobs"]
 
+NOT_SPLIT = [(None, None)]  # the only outer fold without `folds`: training rows, all, and test rows, none
 AXIS = list | tuple | range  # types that list the values of an axis; anything else is a single value
 
 
@@ -161,16 +162,11 @@ def grid_jobs(
     return [
         plan.job(i, {"repeat": repeat, "fold": fold, "inner": inner, "seed": seed}, rows, held_out, test)
         for repeat in range(repeats)
-        for fold, (train, test) in enumerate(_outer_folds(whole, folds, [repeat, 0]))
+        for fold, (train, test) in enumerate(NOT_SPLIT if folds is None else whole.splits(folds, [repeat, 0], "folds"))
         for inner, rows, held_out in _inner_folds(whole.within(train), inner_folds, validation, [repeat, 1 + fold])
         for i in range(len(plan.settings))
         for seed in plan.seeds
     ]
-
-
-def _outer_folds(whole: Splittable, folds: Any, seed: Sequence[int]) -> list[Any]:
-    """Return (training rows, test rows) of each outer fold; (None, None), all and none, without folds."""
-    return [(None, None)] if folds is None else whole.splits(folds, seed, "folds")
 
 
 def _inner_folds(

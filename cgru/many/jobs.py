@@ -19,7 +19,6 @@ import numpy as np
 
 from cgru.core.checks import positive
 from cgru.core.formatting import figure
-from cgru.layers import Layer
 from cgru.many.folds import Splittable, classes_of
 from cgru.network.data.split import encode_groups
 from cgru.network.history import SCORES, History
@@ -398,16 +397,10 @@ def changed_by_fit(net: Network) -> Iterator[tuple[str, Any]]:
     """Yield (name, object) of all that a fit changes: the network, its layers that are not frozen, and their GRUs."""
     yield "network", net
     for i, layer in enumerate(net.layers):
-        if _is_changed_by_fit(layer):
-            yield from ((f"network.layers[{i}]", part) for part in (layer, *layer.cells))
-
-
-def _is_changed_by_fit(layer: Layer) -> bool:
-    """Return whether a fit changes the layer: its parameters, its state or its random generator."""
-    if not layer.trains:
-        return False
-    draws = any(each.draws for each in (layer, *layer.cells))
-    return layer.trainable or layer.stateful or draws or bool(layer.parameter_names and not layer.p)
+        parts, is_new = (layer, *layer.cells), layer.parameter_names and not layer.p
+        draws = any(part.draws for part in parts)
+        if layer.trains and (layer.trainable or layer.stateful or draws or is_new):
+            yield from ((f"network.layers[{i}]", part) for part in parts)
 
 
 def cost_of(job: Job, shared: SharedData) -> float:

@@ -17,22 +17,16 @@ __all__ = ["as_strings", "checked_feature_names", "checked_labels", "encode_clas
 def checked_labels(
     head: Layer, loss: str | Function, per_step: bool, class_names: Any, classes: Any, target_names: Any
 ) -> dict[str, Any]:
-    """Return {argument: value} of class_names, classes and target_names, each checked for this head and loss."""
-    k = head.d["u"]
-    return {
-        "class_names": _checked_names(class_names, loss, k),
-        "classes": _checked_classes(classes, loss, k, per_step),
-        "target_names": _checked_targets(target_names, loss, k),
-    }
-
-
-def _checked_names(names: Any, loss: str | Function, k: int) -> tuple[str, ...] | None:
-    """Check that `names` has one name for each class of a head of k units; return a tuple, None for None."""
-    classifies = losses.classifies(loss)
-    found = _checked_different(names, (2 if k == 1 else k) if classifies else None, "class_names")
-    if found is not None and not classifies:
-        raise ValueError(f"class_names: expected None for {loss}, got {len(found)} names")
-    return found
+    """Check `class_names`, `classes` and `target_names` of a network with this head and loss; return them by name."""
+    k, classifies = head.d["u"], losses.classifies(loss)
+    names = _checked_different(class_names, (2 if k == 1 else k) if classifies else None, "class_names")
+    if names is not None and not classifies:
+        raise ValueError(f"class_names: expected None for {loss}, got {len(names)} names")
+    values = _checked_classes(classes, loss, k, per_step)
+    if target_names is not None and classifies:
+        raise ValueError(f"target_names: expected None for {loss}, got {list(target_names)}")
+    targets = _checked_different(target_names, losses.named(loss).targets(k), "target_names")
+    return {"class_names": names, "classes": values, "target_names": targets}
 
 
 def _checked_classes(values: Any, loss: str | Function, k: int, per_step: bool) -> np.ndarray | None:
@@ -62,13 +56,6 @@ def _checked_classes(values: Any, loss: str | Function, k: int, per_step: bool) 
 def checked_feature_names(names: Any, e: int | None) -> tuple[str, ...] | None:
     """Check that `names` are different strings, one for each of e features; e None: any number. Return a tuple."""
     return _checked_different(names, e, "feature_names")
-
-
-def _checked_targets(names: Any, loss: str | Function, k: int) -> tuple[str, ...] | None:
-    """Check that `names` has one name for each target of a regression of k units; return a tuple, None for None."""
-    if names is not None and losses.classifies(loss):
-        raise ValueError(f"target_names: expected None for {loss}, got {list(names)}")
-    return _checked_different(names, losses.named(loss).targets(k), "target_names")
 
 
 def _checked_different(names: Any, count: int | None, argument: str) -> tuple[str, ...] | None:

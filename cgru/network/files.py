@@ -181,7 +181,7 @@ def array_to_json(value: Any, name: str) -> dict[str, Any]:
     array = np.asarray(value)
     words = array.dtype == object and all(isinstance(each, str) for each in array.flat)
     if not words and (array.dtype.kind not in "biufU" or (array.dtype.kind != "U" and array.dtype.itemsize > 8)):
-        kind = type(array.flat[0]).__name__ if array.dtype == object and array.size else array.dtype
+        kind = type(array.flat[0]).__name__ if array.dtype == object else array.dtype
         raise TypeError(f"{name}: expected booleans, numbers of up to 64 bits or strings to save, got {kind}")
     dtype = "object" if words else array.dtype.str
     return {"dtype": dtype, "shape": list(array.shape), "values": array.ravel().tolist()}

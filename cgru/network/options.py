@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from enum import Flag, auto
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -43,8 +43,7 @@ PLAN, RESUME, UNLIKE, REREADS, REREADS_VALIDATION, JUDGES = Trait
 NONE = Trait(0)
 
 
-@dataclass(frozen=True)
-class Option:
+class Option(NamedTuple):
     """The description of an option: all but its name, type and default.
 
     Attributes:

@@ -140,7 +140,6 @@ class SampleHasher:
         self.before, self.shrunk = before, shrunk
         self.sets = {"trained": self.before.trained, "validated": self.before.validated}
         self.waiting: dict[str, list[np.ndarray]] = {name: [] for name in self.sets}
-        self.count = dict.fromkeys(self.sets, 0)  # of the hashes that wait
         self.low, self.high = self.before.low, self.before.high
 
     def over(self, data: AnyData, which: str) -> AnyData:
@@ -160,8 +159,7 @@ class SampleHasher:
                 self.low = _join_range(np.minimum, self.low, real.min(axis=0))
                 self.high = _join_range(np.maximum, self.high, real.max(axis=0))
         self.waiting[which].append(hash_samples(data.X, data.lengths))
-        self.count[which] += len(data)
-        if self.count[which] >= MOST:
+        if sum(map(len, self.waiting[which])) >= MOST:
             self._join(which)
         return data
 
@@ -169,7 +167,7 @@ class SampleHasher:
         """Add the hashes that wait to the set `which`, "trained" or "validated"."""
         if self.waiting[which]:
             self.sets[which] = self.sets[which].joined(np.concatenate(self.waiting[which]))
-            self.waiting[which], self.count[which] = [], 0
+            self.waiting[which] = []
 
     def result(self, others: bool = False) -> SampleHashes:
         """Return the hashes that the network keeps after the fit; `others`: it went on from fits without hashing."""

@@ -109,7 +109,28 @@ def confusion(
     names, true, guessed = _class_indices(true[steps], guessed[steps], class_names)
     k = len(names)
     counts = np.bincount(true * k + guessed, minlength=k * k).reshape(k, k)
-    return _draw_confusion(counts, names, axes)
+    short = [shorten(name, MAX_LETTERS) for name in names]
+    side, letters = min(max(0.5 * k, 2.4), max(0.22 * k, 6.0)), max(map(len, short))
+    margin = 0.5 + (0.075 if k <= MAX_COUNTED else 0.06) * letters
+    panel = _panels(1, axes, (side + margin + 1.1, side + margin))[0]
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    image = panel.imshow(shares, cmap="Blues", vmin=0, vmax=1, interpolation="none")
+    if k <= MAX_COUNTED:
+        for i, j in zip(*np.nonzero(counts), strict=True):
+            color = "white" if shares[i, j] > 0.5 else "black"
+            size = "small" if k <= 10 else "x-small"
+            panel.text(j, i, f"{counts[i, j]}", ha="center", va="center", color=color, fontsize=size)
+    size = "small" if k <= MAX_COUNTED else "x-small"
+    panel.set_xticks(range(k), short, rotation=90, parse_math=False, fontsize=size)
+    panel.set_yticks(range(k), short, parse_math=False, fontsize=size)
+    panel.set(xlabel="predicted", ylabel="true")
+    edges = np.arange(1, k) - 0.5
+    panel.set_xticks(edges, minor=True)
+    panel.set_yticks(edges, minor=True)
+    panel.tick_params(which="minor", length=0)
+    panel.grid(which="minor", color="#dddddd", linewidth=0.5)
+    panel.figure.colorbar(image, ax=panel, label="share of the true class", shrink=0.8, format="{x:.0%}")
+    return panel.figure
 
 
 def calibration(y: ArrayLike, A: ArrayLike, lengths: ArrayLike | None = None, *, axes: Any = None) -> Figure:
@@ -145,7 +166,18 @@ def calibration(y: ArrayLike, A: ArrayLike, lengths: ArrayLike | None = None, *,
     labels = ("predicted probability", "how often it came true")
     if y.ndim == 1 and A.shape[1] > 2:
         labels = ("confidence in the predicted class", "how often it was right")
-    return _draw_calibration(bins.calibration(y, A), labels, axes)
+    found = bins.calibration(y, A)
+    panel = _panels(1, axes, (5.0, 4.4))[0]
+    for each in found["bins"]:
+        width = each["high"] - each["low"]
+        middle = each["low"] + width / 2
+        panel.bar(middle, each["accuracy"], 0.92 * width, color="#bcd2e8", edgecolor=DARK)
+        panel.text(middle, 1.03, f"{each['count']}", ha="center", va="bottom", fontsize="small", rotation=90)
+    panel.plot([0, 1], [0, 1], "--", color="black", linewidth=1)
+    panel.plot(*([each[what] for each in found["bins"]] for what in ("confidence", "accuracy")), "o-", color=DARK)
+    panel.set(xlim=(0, 1), ylim=(0, 1), xlabel=labels[0], ylabel=labels[1])
+    panel.set_title(f"expected calibration error {found['error']:.3f}", fontsize="medium", pad=36)
+    return panel.figure
 
 
 def predicted(
@@ -299,45 +331,3 @@ def _panels(n: int, axes: Any, size: tuple[float, float]) -> np.ndarray:
     for panel in panels[n:]:
         panel.remove()
     return panels[:n]
-
-
-def _draw_confusion(counts: np.ndarray, names: list[str], axes: Any) -> Figure:
-    """Draw a confusion matrix of counts (k, k)."""
-    k = len(names)
-    short = [shorten(name, MAX_LETTERS) for name in names]
-    side, letters = min(max(0.5 * k, 2.4), max(0.22 * k, 6.0)), max(map(len, short))
-    margin = 0.5 + (0.075 if k <= MAX_COUNTED else 0.06) * letters
-    panel = _panels(1, axes, (side + margin + 1.1, side + margin))[0]
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    image = panel.imshow(shares, cmap="Blues", vmin=0, vmax=1, interpolation="none")
-    if k <= MAX_COUNTED:
-        for i, j in zip(*np.nonzero(counts), strict=True):
-            color = "white" if shares[i, j] > 0.5 else "black"
-            size = "small" if k <= 10 else "x-small"
-            panel.text(j, i, f"{counts[i, j]}", ha="center", va="center", color=color, fontsize=size)
-    size = "small" if k <= MAX_COUNTED else "x-small"
-    panel.set_xticks(range(k), short, rotation=90, parse_math=False, fontsize=size)
-    panel.set_yticks(range(k), short, parse_math=False, fontsize=size)
-    panel.set(xlabel="predicted", ylabel="true")
-    edges = np.arange(1, k) - 0.5
-    panel.set_xticks(edges, minor=True)
-    panel.set_yticks(edges, minor=True)
-    panel.tick_params(which="minor", length=0)
-    panel.grid(which="minor", color="#dddddd", linewidth=0.5)
-    panel.figure.colorbar(image, ax=panel, label="share of the true class", shrink=0.8, format="{x:.0%}")
-    return panel.figure
-
-
-def _draw_calibration(found: dict[str, Any], labels: tuple[str, str], axes: Any) -> Figure:
-    """Draw a reliability diagram from the bins of `bins.calibration`; `labels` are those of the axes."""
-    panel = _panels(1, axes, (5.0, 4.4))[0]
-    for each in found["bins"]:
-        width = each["high"] - each["low"]
-        middle = each["low"] + width / 2
-        panel.bar(middle, each["accuracy"], 0.92 * width, color="#bcd2e8", edgecolor=DARK)
-        panel.text(middle, 1.03, f"{each['count']}", ha="center", va="bottom", fontsize="small", rotation=90)
-    panel.plot([0, 1], [0, 1], "--", color="black", linewidth=1)
-    panel.plot(*([each[what] for each in found["bins"]] for what in ("confidence", "accuracy")), "o-", color=DARK)
-    panel.set(xlim=(0, 1), ylim=(0, 1), xlabel=labels[0], ylabel=labels[1])
-    panel.set_title(f"expected calibration error {found['error']:.3f}", fontsize="medium", pad=36)
-    return panel.figure

@@ -29,6 +29,7 @@ from torch import float32, float64, from_numpy, int64
 
 from cgru.core.checks import aligned
 from cgru.gru import GRU
+from cgru.interop.gates import TORCH
 
 cnp.import_array()
 
@@ -38,7 +39,7 @@ cdef enum:
     LARGE = 1 << 22  # bytes, from which on NumPy asks for huge pages
     FEW = 4  # rows, samples times steps, up to which writing the gradients costs more than computing them
 
-cdef object CELL = GRU(reset_after=True)  # the variant that PyTorch has
+cdef object CELL = GRU(**TORCH.variant({}).options)
 cdef tuple CODES = CELL.codes()
 
 
@@ -64,7 +65,7 @@ def forward(x, h0, weight_ih, weight_hh, bias_ih, bias_hh, sizes, Py_ssize_t m, 
     _biases, all_x = set_biases(&w, bias_ih, bias_hh, call.u, k.size), unpack_steps(x, &call)
     A = empty(x, (call.s, m, call.u) if running is None else (x.size(0), call.u))
     state, caches = x.new_empty((m, call.u)), x.new_empty(0)
-    call.X, call.last, call.h0 = step_array(all_x), sample_array(state), sample_array(h0)
+    call.X, call.last, call.h0 = as_array(all_x), as_array(state), as_array(h0)
     if keep:
         caches = empty(x, (m * call.u * (5 * call.s + 1),))
         if running is not None:  # padding is not written otherwise
@@ -72,10 +73,10 @@ def forward(x, h0, weight_ih, weight_hh, bias_ih, bias_hh, sizes, Py_ssize_t m, 
         set_caches(&call, caches, k.size)
         set_first_state(&call, k)
     elif running is None:
-        call.h = step_array(A)
+        call.h = as_array(A)
     else:
         every = empty(x, (call.s, m, call.u))
-        call.h = step_array(every)
+        call.h = as_array(every)
     execute(&call, &w, k, FORWARD)
     if keep or running is not None:
         pack_steps(&call, &call.h, call.u, A, k)
@@ -104,7 +105,7 @@ def backward(dA, dstate, x, weight_ih, weight_hh, sizes, caches, Py_ssize_t m, b
     set_weights(&w, weight_ih, weight_hh, u, k.size)
     set_caches(&call, caches, k.size)
     call.fresh, above = fresh, unpack_steps(dA, &call)
-    call.dA, call.h0 = step_array(above), sample_array(dstate)
+    call.dA, call.h0 = as_array(above), as_array(dstate)
     work, due = empty(x, (4 * s * m * u,)), []
     cdef char *free = address(work)
     call.dhh_, call.dz_ = cache_array(&call, free), cache_array(&call, free + one)
@@ -113,18 +114,18 @@ def backward(dA, dstate, x, weight_ih, weight_hh, sizes, caches, Py_ssize_t m, b
         all_dx = dx = empty(x, tuple(x.shape))
         if running is not None:
             all_dx = empty(x, (s, m, e))
-        call.dX = step_array(all_dx)
+        call.dX = as_array(all_dx)
         due.append(dx)
     if of_h0:
         dh0 = x.new_empty((m, u))
-        call.last = sample_array(dh0)
+        call.last = as_array(dh0)
         due.append(dh0)
     execute(&call, &w, k, BACKWARD)
     if of_x and running is not None:
         pack_steps(&call, &call.dX, e, dx, k)
     if of_weights:
         all_x = unpack_steps(x, &call)
-        call.X = step_array(all_x)
+        call.X = as_array(all_x)
         due += weight_gradients(&call, x, k)
     return due
 
@@ -284,18 +285,11 @@ cdef contiguous_rows(tensor):
     return (tensor if tensor.stride(-1) == 1 else tensor.contiguous()).resolve_neg()
 
 
-cdef cgru_array step_array(tensor) except *:
-    """Return a tensor (s, m, n) from `contiguous_rows` as an array of the kernels; None: an array without data."""
+cdef cgru_array as_array(tensor) except *:
+    """Return a tensor (s, m, n) or (m, n) from `contiguous_rows` as an array of the kernels; None: one without data."""
     if tensor is None:
         return cgru_array(NULL, 0, 0, 1)
-    return cgru_array(address(tensor), tensor.stride(1), tensor.stride(0), 1)
-
-
-cdef cgru_array sample_array(tensor) except *:
-    """Return a tensor (m, n) from `contiguous_rows` as an array of the kernels; None: an array without data."""
-    if tensor is None:
-        return cgru_array(NULL, 0, 0, 1)
-    return cgru_array(address(tensor), tensor.stride(0), 0, 1)
+    return cgru_array(address(tensor), tensor.stride(-2), tensor.stride(0) if tensor.dim() == 3 else 0, 1)
 
 
 cdef cgru_call describe_call(x, weight_hh, cnp.ndarray running, Py_ssize_t m, bint reverse) except *:

@@ -437,6 +437,7 @@ def test_a_numbered_column_that_is_unlike_the_others_is_no_step_in_silence(reads
         ("age1", "t0,t1,age1,t2"),
         ("y1", "x 1,x 2,x 3,x 4,y1"),
         ("age1", "2023-1,2023-2,2024-1,age1"),
+        ("age1", "may 23,june 23,july 23,age1"),
     ):
         row = ",".join("12345"[: header.count(",") + 1])
         text = f"label,{header}\nx,{row}\nx,{row}\n"

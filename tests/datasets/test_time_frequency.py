@@ -1,12 +1,14 @@
 """Regular times."""
 
 import datetime
+import zoneinfo
 
 import numpy as np
 import pytest
 
 from cgru.datasets.time_frequency import Frequency, infer_frequency
 from cgru.datasets.time_parsing import parse_times
+from cgru.datasets.time_zones import Clock
 
 
 def continued(texts, form=None):
@@ -56,6 +58,11 @@ def continued(texts, form=None):
             "monthly, on weekdays",
             ["2023-08-01", "2023-09-01"],
         ),
+        (
+            ["2023-11-01", "2023-12-01", "2024-01-02", "2024-02-01", "2024-03-01", "2024-04-01"],  # after a holiday
+            "monthly, on weekdays",
+            ["2024-05-01", "2024-06-03"],
+        ),
         (["2023-06-30", "2023-09-29", "2023-12-29"], "quarterly, on weekdays", ["2024-03-29", "2024-06-28"]),
         (
             ["2022-01-03", "2022-04-01", "2022-07-01", "2022-10-03"],
@@ -70,9 +77,9 @@ def continued(texts, form=None):
             ["2024-03-30 17:00", "2024-04-30 17:00"],
         ),
         (
-            ["2024-01-19", "2024-02-16", "2024-03-15", "2024-04-19"],
-            "monthly, on the third Friday",
-            ["2024-05-17", "2024-06-21"],
+            ["2024-01-15", "2024-02-19", "2024-03-18", "2024-04-15"],
+            "monthly, on the third Monday",
+            ["2024-05-20", "2024-06-17"],
         ),
         (
             ["2024-01-29", "2024-02-26", "2024-03-25", "2024-04-29"],
@@ -121,6 +128,12 @@ def continued(texts, form=None):
         ),
         (["2024-03-07", "2024-03-08", "2024-03-09", "2024-03-10"], "daily", ["2024-03-11", "2024-03-12"]),
         (["2024-03-04", "2024-03-05", "2024-03-06"], "daily", ["2024-03-07", "2024-03-08"]),
+        ([f"2024-01-{day:02}" for day in range(1, 29)], "daily", ["2024-01-29", "2024-01-30"]),
+        (
+            ["2024-01-01 20:00", "2024-01-01 22:00", "2024-01-02 00:00"],
+            "every 2 hours",
+            ["2024-01-02 02:00", "2024-01-02 04:00"],
+        ),
         (
             ["2024-02-29 22:00", "2024-02-29 23:00", "2024-03-01 00:00"],
             "hourly",
@@ -181,11 +194,30 @@ def test_places_of_times_with_gaps():
     assert infer_frequency(times, "t").places(times).tolist() == [0, 1, 2, 9]
 
 
+@pytest.mark.parametrize("hour", [6, 23])
+def test_months_of_local_times(hour):
+    """Summer time begins among them."""
+    clock = Clock(zoneinfo.ZoneInfo("Europe/Berlin"))
+    months = np.arange("2024-01", "2024-07", dtype="datetime64[M]").astype("datetime64[us]")
+    times = clock.moments_of(months + np.timedelta64(hour, "h"))
+    found = infer_frequency(times[:4], "t", clock=clock)
+    assert (str(found), found.days, found.hour) == ("monthly", (1,), np.timedelta64(hour, "h"))
+    np.testing.assert_array_equal(found.at(times[3], [1, 2]), times[4:])
+
+
+def test_times_may_be_off_by_a_millionth_of_a_step():
+    days = np.arange("2024-01-01", "2024-01-05", dtype="datetime64[D]").astype("datetime64[us]")
+    days[1:3] += np.array([80, 90], "timedelta64[ms]")
+    assert Frequency("seconds", 86400.0).fits(days).tolist() == [True, True, False, True]
+
+
 @pytest.mark.parametrize(
     ("calendar", "likely"),
     [
         (Frequency("months", 1), (12,)),
+        (Frequency("months", 2), (6,)),
         (Frequency("months", 3), (4,)),
+        (Frequency("months", 4), (3,)),
         (Frequency("months", 12), ()),
         (Frequency("months", 5), ()),
         (Frequency("months", 6), (2,)),
@@ -315,6 +347,7 @@ def test_no_time_lies_past_the_year_9999(values, k):
 
 
 def test_numbers_are_those_that_64_bits_hold():
+    assert Frequency("numbers", 1).at(3, []).tolist() == []
     numbers = np.array([2**63 - 5, 2**63 - 3])
     assert Frequency("numbers", 2).at(numbers[-1], [1]).tolist() == [2**63 - 1]
     with pytest.raises(ValueError, match="horizon: expected numbers of 64 bits"):

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 import cgru
-from cgru.forecast import Forecaster, load
+from cgru.forecast import Forecaster, forecaster, load
 from cgru.forecast.forecaster import min_length
+from cgru.forecast.linear import ridge
 
 rng = np.random.default_rng(0)
 t = np.arange(120)
@@ -103,6 +104,15 @@ def test_a_network_reads_the_window_in_its_own_units():
     target = odd.samples.y * model.target_scale_[1] + model.target_mean_[1]
     np.testing.assert_allclose(target[0], [(4 - 3) / 2, (5 - 3) / 2] - linear)
     np.testing.assert_allclose(even.samples.y.std(axis=0), 1)
+
+
+def test_the_last_fifth_of_each_series_chooses_the_penalty(monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        forecaster, "ridge", lambda Z, errors, held_out: seen.append(held_out) or ridge(Z, errors, held_out)
+    )
+    Forecaster(2, season=2, width=3, networks=1).jobs([np.arange(34.0), np.arange(7.0)])
+    np.testing.assert_array_equal(seen[0], np.repeat([False, True, False, True], [24, 6, 2, 1]))
 
 
 def test_a_window_of_small_values_is_read_in_a_tenth_of_the_unit_of_its_series():

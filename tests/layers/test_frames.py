@@ -89,6 +89,7 @@ def test_how_many_there_are(length, hop, pad, counts):
         else:
             assert layer.lengths(np.array([9, s], np.int8)).tolist() == [counts[-1], due]
     assert layer.lengths(9) == counts[-1]
+    assert layer.count(np.arange(10)).tolist() == [0, *(due or 0 for due in counts)]
 
 
 def test_what_it_leaves_and_says():
@@ -100,6 +101,7 @@ def test_what_it_leaves_and_says():
     assert repr(layer) == "Frames(3, 2, pad=(1, 0))"
     assert repr(cgru.Frames(4)) == "Frames(4, 4, pad=True)"
     assert layer.output_shape(("m", "s", 5)) == ("m", "f", 15)
+    assert layer.output_shape(("m", "s", "n")) == ("m", "f", "3 n")
     assert layer.output_shape((1, 1, 5)) == (1, 1, 15)
     assert layer.input_features(15) == 5
     assert [cgru.Frames(3, *each).stride for each in ((), (3, False), (3, (0, 0)), (2,), (3, (3, 0)))] == [
@@ -139,7 +141,7 @@ def test_refusals():
         layer.forward(np.ones((M, 4, N)), [4, 2, 3])
     with pytest.raises(ValueError, match=r"^A: expected all steps \(m, s, n\)"):
         layer.forward(np.ones((M, N)))
-    with pytest.raises(ValueError, match=r"^lengths: expected at least 1 step, got 0 in sample 0"):
+    with pytest.raises(ValueError, match=r"^lengths: expected at least 1 step, got 0 in sample 0$"):
         cgru.Frames(3).lengths([0])
     with pytest.raises(TypeError, match=r"^lengths: expected integers"):
         layer.lengths([3.5])

@@ -143,7 +143,35 @@ def test_names_of_targets(tmp_path):
         cgru.Network([cgru.GRU(2), cgru.Dense(2, "softmax")], target_names=["y"])
 
 
+@pytest.mark.parametrize(
+    "array", [np.array(["a", "bc"], object), np.array(["a", "bc"]), np.array([[1.5], [2]]), [True]]
+)
+def test_arrays_in_json(array):
+    text = json.loads(json.dumps(files.array_to_json(array, "x")))
+    found = files.array_from_json(text)
+    np.testing.assert_array_equal(found, array)
+    assert (found.dtype, found.shape) == (np.asarray(array).dtype, np.shape(array))
+
+
+def test_a_model_without_a_file():
+    net = made()
+    net.make(X)
+    layers, settings, none = files.unpack(
+        files.pack(net.layers, {name: getattr(net, name) for name in files.SETTINGS}, {})
+    )
+    assert (settings["class_names"], none) == (list(net.class_names), {})
+    for ours, theirs in zip(net.layers, layers, strict=True):
+        for name, value in ours.p.items():
+            np.testing.assert_array_equal(theirs.p[name], value)
+
+
 # --- what is refused ---
+
+
+def test_what_json_does_not_have():
+    for array, got in (([None, 1], "NoneType"), (np.zeros(2, complex), "complex128"), (b"ab", r"\|S2")):
+        with pytest.raises(TypeError, match=f"^x: expected booleans, numbers of up to 64 bits or strings to .* {got}$"):
+            files.array_to_json(array, "x")
 
 
 @pytest.fixture

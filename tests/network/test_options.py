@@ -1,5 +1,6 @@
 """The description of the options of a fit, and all that is said of them elsewhere."""
 
+import dataclasses
 import inspect
 import re
 import sys
@@ -48,14 +49,25 @@ def test_estimators_have_the_defaults_of_the_recipe():
 
 
 def test_settings_are_checked_and_converted():
-    found = Settings(epochs=np.int64(3), l1={"a": 1}, checkpoint_seconds=3, metrics={"n": len})
+    found = Settings(
+        epochs=np.int64(3), l1={"a": 1}, checkpoint_seconds=0, metrics={"n": len}, class_weight="balanced", average=0.5
+    )
     assert (type(found.epochs), found.l1, type(found.checkpoint_seconds)) == (int, {"a": 1.0}, float)
+    assert (found.metrics, found.class_weight, found.average) == ({"n": len}, "balanced", 0.5)
+    assert (found.size(True), Settings(batch_size=3).size(True), found.size(False)) == (32, 3, sys.maxsize)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        found.epochs = 4
     for given, words in (
         ({"epochs": None}, "epochs: expected an integer, got NoneType"),
+        ({"patience": 3}, "patience: expected a validation share or set beside it, got validation=None"),
+        ({"bucket": True, "shuffle": False}, "bucket: expected False with shuffle=False, got True"),
+        ({"l1": -1}, "l1: expected a number of at least 0"),
+        ({"class_weight": "even"}, "class_weight: expected a dict, \"balanced\" or None, got 'even'"),
         ({"shrink": True, "validation": 0.5}, "shrink: expected False without validation and standardize_targets=True"),
         ({"shrink": True, "standardize_targets": True}, "shrink: expected False without validation"),
         ({"resume": True}, "resume: expected a checkpoint beside it, got checkpoint=None"),
         ({"checkpoint_seconds": -1}, "checkpoint_seconds: expected at least 0, got -1"),
+        ({"checkpoint_seconds": "a"}, "checkpoint_seconds: expected a number, got str"),
         ({"class_weight": {"a": "b"}}, "class_weight['a']: expected a number, got str"),
         ({"average": 1.0}, "average: expected a number above 0 and below 1, such as 0.999, got 1.0; None trains"),
         ({"average": 0}, "average: expected a number above 0 and below 1, such as 0.999, got 0; None trains without"),
@@ -63,6 +75,9 @@ def test_settings_are_checked_and_converted():
         ({"average": True}, "average: expected a number, got bool"),
         ({"average": "0.9"}, "average: expected a number, got str"),
         ({"metrics": {"loss": len}}, "metrics: expected another name than loss"),
+        ({"metrics": [len]}, "metrics: expected a dict of functions by name, got list"),
+        ({"metrics": {1: len}}, "metrics: expected a dict of functions by name, got dict"),
+        ({"metrics": {"n": 1}}, "metrics['n']: expected a callable, got int"),
     ):
         with pytest.raises((TypeError, ValueError), match="^" + re.escape(words)):
             Settings(**given)

@@ -188,3 +188,13 @@ def test_a_quantised_network_that_is_refused_takes_no_memory(tmp_path):
         assert tracemalloc.get_traced_memory()[1] < 3e7
     finally:
         tracemalloc.stop()
+
+
+def test_halves_that_differ_come_back(tmp_path):
+    """The file has both, unlike that of a `Bidirectional`."""
+    net = cgru.Network([cgru.Bidirectional(cgru.GRU(3)), cgru.Dense(1)], seed=0)
+    net.layers[0].backward_layer.activate = cgru.relu
+    net.predict(X)
+    small = cgru.quantize(net)
+    small.save(tmp_path / "small.npz")
+    np.testing.assert_array_equal(cgru.load(tmp_path / "small.npz").predict(X), small.predict(X))

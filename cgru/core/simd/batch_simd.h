@@ -123,7 +123,7 @@ INLINE vec with_input(const int wide, const T *sums, const T *inputs) {
  * zoneout; `wide`: input projections by feature_simd.h. Both are constants. */
 INLINE void batch_step(const int plain, const int wide, const panel *p, ptrdiff_t t) {
     const cgru_call *call = p->call;
-    const int after = !plain && resets_after(call);
+    const T *recurrent = plain ? NULL : p->w->recurrent;
     const ptrdiff_t u = call->u, one = p->vectors * LANES, e = wide ? 0 : call->e, b = wide ? 0 : 1;
     T *bias = p->rows, *h = bias + one, *x = h + u * one, *again = x + e * one, *x_again = again + one;
     T *rh = x_again + e * one, *z = rh + u * one, *hh_ = z + u * one;
@@ -140,14 +140,14 @@ INLINE void batch_step(const int plain, const int wide, const panel *p, ptrdiff_
         store(rh + at.c, reset_gate(call, at, r_, load(h + at.c)));
         store(z + at.c, update_gate(call, at, z_));
     }
-    if (after) {
-        batch_product(p, p->w->recurrent, 1 + u, u, bias, hh_);
+    if (recurrent) {
+        batch_product(p, recurrent, 1 + u, u, bias, hh_);
         EACH_UNIT(p, u, unit, v) {
             const place at = place_in(p, t, unit, v);
             store(rh + at.c, reset_product(call, at, load(rh + at.c), load(hh_ + at.c)));
         }
     }
-    batch_product(p, p->w->candidate, b + e + (after ? 0 : u), u, wide ? rh : again, hh_);
+    batch_product(p, p->w->candidate, b + e + (recurrent ? 0 : u), u, wide ? rh : again, hh_);
     EACH_UNIT(p, u, unit, v) {
         const place at = place_in(p, t, unit, v);
         const vec own = with_input(wide, hh_ + at.c, of_hh + at.c);
@@ -205,18 +205,18 @@ static void batch_input_gradients(const panel *p, ptrdiff_t t, const T *d, T *ro
 /* Runs step t backward: dh of a panel becomes the gradient for the step before; dX and the caches are written. */
 INLINE void batch_step_backward(const int plain, const panel *p, ptrdiff_t t) {
     const cgru_call *call = p->call;
-    const int after = !plain && resets_after(call);
+    const int resets = plain || p->w->reset;
     const ptrdiff_t u = call->u, part = u * p->vectors * LANES;
     T *dh = p->rows, *dhh_ = dh + part, *dz_ = dhh_ + part, *dr_ = dz_ + part, *dc = dr_ + part, *sum = dc + part;
     EACH_UNIT(p, u, unit, v) gate_gradients(plain, call, place_in(p, t, unit, v), dh, dhh_, dz_, dr_, dc);
-    if (!after) {
+    if (resets) {
         batch_product(p, p->w->reset, u, u, dhh_, sum);
         EACH_UNIT(p, u, unit, v) {
             const place at = place_in(p, t, unit, v);
             reset_gradient(call, at, load(sum + at.c), dh, dr_);
         }
     }
-    batch_product(p, p->w->state, after ? 3 * u : 2 * u, u, dz_, sum);
+    batch_product(p, p->w->state, resets ? 2 * u : 3 * u, u, dz_, sum);
     EACH_UNIT(p, u, unit, v) {
         const place at = place_in(p, t, unit, v);
         state_gradient(call, at, load(sum + at.c), dh);
@@ -311,7 +311,10 @@ INLINE ptrdiff_t batch_pairs_at_once(ptrdiff_t width) {
     return pairs < 4 ? 4 : pairs;
 }
 
-/* Returns how many numbers of workspace `batch_gradient_sums` needs for so many samples. */
+/* Returns how many number of samples of a share, the last of which may have less than whole vectors. */
+INLINE ptrdiff_t samples_of(const cgru_outer_product *part) { return min(part->last, part->call->m) - part->first; }
+
+/* Returns the numbers of workspace `batch_gradient_sums` needs for so many samples. */
 static ptrdiff_t batch_gradient_size(const cgru_call *call, int terms, ptrdiff_t samples) {
     const ptrdiff_t width = batch_pair_vectors(call, terms);
     return (VECTORS_OF(samples) + batch_sum_vectors(call, terms) + batch_pairs_at_once(width) * width) * LANES;
@@ -366,11 +369,11 @@ static outer_function *const outers[OUTER_COLUMNS][OUTER_ROWS] = {
 
 /* to = the pairs of step t and of n vectors of samples from `first` on. Units are the outer loop: their samples are
  * contiguous. */
-static void batch_collect_pairs(const cgru_batch_gradients *part, const T *lengths, ptrdiff_t t, ptrdiff_t first,
+static void batch_collect_pairs(const cgru_outer_product *part, const T *lengths, ptrdiff_t t, ptrdiff_t first,
                                 ptrdiff_t n, T *to) {
     const cgru_call *call = part->call;
-    const ptrdiff_t u = call->u, e = call->e, width = batch_pair_vectors(call, part->count) * LANES;
-    const panel p = {call, NULL, part->start + first * LANES, min(part->samples - first * LANES, n * LANES), n, to,
+    const ptrdiff_t u = call->u, e = call->e, width = batch_pair_vectors(call, part->term_count) * LANES;
+    const panel p = {call, NULL, part->first + first * LANES, min(samples_of(part) - first * LANES, n * LANES), n, to,
                      call->running ? lengths + first * LANES : NULL};
     T *hp = to, *x = hp + (u + 1) * LANES, *rhp = x + e * LANES, *d = rhp + u * LANES;
     for (ptrdiff_t v = 0; v < n; v++) {
@@ -390,18 +393,18 @@ static void batch_collect_pairs(const cgru_batch_gradients *part, const T *lengt
             store(rhp + c, load(hp + c) * load_at(call->r, place_in(&p, t, unit, v)));
         }
     }
-    for (int i = 0; i < part->count; i++, d += u * LANES)
+    for (int i = 0; i < part->term_count; i++, d += u * LANES)
         EACH_UNIT(&p, u, unit, v)
             store(d + v * width + unit * LANES, load_at(part->terms[i].d, place_in(&p, t, unit, v)));
 }
 
 /* sums += the outer products of `count` pairs, for each term of a share of the samples. */
-static void batch_multiply_pairs(const cgru_batch_gradients *part, const T *pairs, ptrdiff_t count, T *sums) {
+static void batch_multiply_pairs(const cgru_outer_product *part, const T *pairs, ptrdiff_t count, T *sums) {
     const cgru_call *call = part->call;
-    const ptrdiff_t u = call->u, width = batch_pair_vectors(call, part->count) * LANES;
+    const ptrdiff_t u = call->u, width = batch_pair_vectors(call, part->term_count) * LANES;
     const T *d = pairs + (1 + call->e + 2 * u) * LANES;
     const split columns = split_of(u, OUTER_COLUMNS);
-    for (int n = 0; n < part->count; n++, d += u * LANES) {
+    for (int n = 0; n < part->term_count; n++, d += u * LANES) {
         const stretch a = operands_of(call, &part->terms[n]);
         const split rows = split_of(a.to - a.from, OUTER_ROWS);
         PARTS(rows, r, i, height) {
@@ -415,14 +418,15 @@ static void batch_multiply_pairs(const cgru_batch_gradients *part, const T *pair
 
 /* Sums the outer products of all steps, from the last to the first, in the memory of `part`; `first`: from zero on.
  * Each sum is one chain: its bits do not depend on where a call is cut. */
-static void batch_gradient_sums(const cgru_batch_gradients *part, int first) {
+static void batch_gradient_sums(const cgru_outer_product *part, int first) {
     const cgru_call *call = part->call;
-    const ptrdiff_t vectors = VECTORS_OF(part->samples), sums_ = batch_sum_vectors(call, part->count) * LANES;
-    const ptrdiff_t width = batch_pair_vectors(call, part->count) * LANES, depth = batch_pairs_at_once(width / LANES);
-    T *lengths = part->memory, *sums = lengths + vectors * LANES, *pairs = sums + sums_;
+    const ptrdiff_t vectors = VECTORS_OF(samples_of(part)), sums_ = batch_sum_vectors(call, part->term_count) * LANES;
+    const ptrdiff_t width = batch_pair_vectors(call, part->term_count) * LANES;
+    const ptrdiff_t depth = batch_pairs_at_once(width / LANES);
+    T *lengths = part->operands, *sums = lengths + vectors * LANES, *pairs = sums + sums_;
     ptrdiff_t count = 0;
     if (first) memset(sums, 0, sums_ * sizeof(T));
-    batch_lengths(call, part->start, part->samples, lengths);
+    batch_lengths(call, part->first, samples_of(part), lengths);
     for (ptrdiff_t t = call->s - 1; t >= 0; t--)
         for (ptrdiff_t v = 0, n; v < vectors; v += n) {
             n = min(vectors - v, depth - count);
@@ -434,11 +438,11 @@ static void batch_gradient_sums(const cgru_batch_gradients *part, int first) {
 }
 
 /* dW += the sums of `count` shares of the samples and of their lanes, share by share. */
-static void batch_gradient_add(const cgru_batch_gradients *parts, ptrdiff_t count) {
+static void batch_gradient_add(const cgru_outer_product *parts, ptrdiff_t count) {
     const cgru_call *call = parts->call;
     const ptrdiff_t u = call->u;
     ptrdiff_t at = 0;
-    for (int n = 0; n < parts->count; n++) {
+    for (int n = 0; n < parts->term_count; n++) {
         const cgru_term *term = &parts->terms[n];
         const stretch a = operands_of(call, term);
         for (ptrdiff_t i = a.from; i < a.to; i++) {
@@ -448,7 +452,7 @@ static void batch_gradient_add(const cgru_batch_gradients *parts, ptrdiff_t coun
             for (ptrdiff_t c = 0; c < u; c++, at += LANES) {
                 vec sum = ZERO;
                 for (ptrdiff_t k = 0; k < count; k++)
-                    sum += load((const T *)parts[k].memory + VECTORS_OF(parts[k].samples) * LANES + at);
+                    sum += load((const T *)parts[k].operands + VECTORS_OF(samples_of(&parts[k])) * LANES + at);
                 to[c] += sum_of_lanes(sum);
             }
         }

@@ -97,8 +97,11 @@ typedef struct {
 } cgru_matrix;
 
 /* Indices of the gates. CGRU_C stands for chh, the bias of the recurrent product of the candidate, of reset-after and
- * layer norm. */
+ * layer norm. Below them the names of the parameters that Python binds, in the order of cgru_weights. */
 enum { CGRU_R, CGRU_Z, CGRU_HH, CGRU_C };
+#define CGRU_PARAMETERS(NAME)                                                                                          \
+    NAME(Ur) NAME(Uz) NAME(Uhh) NAME(Vr) NAME(Vz) NAME(Vhh) NAME(br) NAME(bz) NAME(bhh) NAME(chh)                      \
+    NAME(gU) NAME(gV) NAME(h0)
 
 /* The parameters of each gate: U (e, u), V (u, u), b (1, u); of CGRU_C b alone. g: the gains gU and gV (1, 3 u) of a
  * layer norm. h0 (1, u): the learned initial state, which no kernel reads. */
@@ -140,9 +143,9 @@ struct cgru_product;
 /* The weights of a call whose lanes are samples, a row for each output of a product; see batch_simd.h. */
 typedef struct {
     const cgru_call *call;
-    const void *gates, *recurrent, *candidate; /* forward */
+    const void *gates, *recurrent, *candidate; /* forward; recurrent NULL: Vhh is among the weights of `candidate` */
     cgru_feature_product feature_product;      /* where W is not NULL, the weights above hold neither U nor b */
-    const void *reset, *state, *input;         /* backward */
+    const void *reset, *state, *input;         /* backward; reset NULL: Vhh is among the weights of `state` */
     const struct cgru_product *wide;           /* in place of `input`, for dX from rows dhh_ | dz_ | dr_ */
 } cgru_batch;
 
@@ -198,12 +201,15 @@ typedef struct {
     int state_operand;
 } cgru_term;
 
-/* Weight gradients as sums of outer products; see outer_product.h. Up to `depth` rows are collected in packed panels
- * and then multiplied. A term has panel_count(u) parts, the panels of its columns. One struct computes the parts from
- * `first` to `last` of all terms, so that parts can run on different threads. */
+/* One share of the weight gradients, sums of outer products, so that shares can run on different threads. Lanes are
+ * units, see outer_product.h: up to `depth` rows are collected in packed panels and then multiplied. A term has
+ * panel_count(u) parts, the panels of its columns; the share is the parts from `first` to `last` of all terms. Lanes
+ * are samples, see batch_simd.h: the share is the samples from `first` to `last`, and `operands` has
+ * `batch_gradient_size` numbers. */
 typedef struct {
     const cgru_call *call; /* X, hp and r are read */
     const cgru_term *terms;
+    int term_count;
     const cgru_state_operand *state_operands; /* CGRU_STATE_OPERANDS of them */
     ptrdiff_t first, last;
     ptrdiff_t count, depth; /* rows collected; rows that there is space for */
@@ -263,16 +269,6 @@ typedef struct {
     int nesterov;
 } cgru_optimizer_step;
 
-/* Weight gradients where lanes are samples: of `samples` samples from `start` on. `memory` has `batch_gradient_size`
- * numbers; see batch_simd.h. */
-typedef struct {
-    const cgru_call *call;
-    const cgru_term *terms;
-    int count; /* of the terms */
-    ptrdiff_t start, samples;
-    void *memory;
-} cgru_batch_gradients;
-
 /* Kinds of low precision: int8, bfloat16, and bfloat16 with rows rounded to bfloat16, too; see low_precision.h. */
 enum { CGRU_INT8, CGRU_BFLOAT16, CGRU_ROUNDED };
 
@@ -290,7 +286,8 @@ typedef struct {
     const cgru_call *call;
     int kind; /* the kind of the weights, or CGRU_ROUNDED */
     cgru_quantized U, V, Vhh; /* (e, 3 up) r | z | hh; (u, 2 up) r | z; (u, up) */
-    const void *b;            /* (4, up): br | bz | bhh | chh */
+    const void *b;              /* (3, up): br | bz | bhh */
+    const void *recurrent_bias; /* (up): chh; NULL: there is no product hp Vhh, but one of r * hp */
     double x_bound, bound; /* bounds of |x| and |h|: rows within them share one scale; 0: each row has its own */
 } cgru_low_precision_layer;
 
@@ -374,8 +371,8 @@ typedef struct {
     void (*batch_forward)(const cgru_batch *w, ptrdiff_t row, ptrdiff_t rows, int first, int last);
     void (*batch_backward)(const cgru_batch *w, ptrdiff_t row, ptrdiff_t rows, int first, int last);
     /* Sums the outer products of a part of the samples, lane by lane; adds the sums of all parts to the gradients. */
-    void (*batch_gradient_sums)(const cgru_batch_gradients *part, int first);
-    void (*batch_gradient_add)(const cgru_batch_gradients *parts, ptrdiff_t count);
+    void (*batch_gradient_sums)(const cgru_outer_product *part, int first);
+    void (*batch_gradient_add)(const cgru_outer_product *parts, ptrdiff_t count);
     ptrdiff_t (*batch_gradient_size)(const cgru_call *call, int terms, ptrdiff_t samples);
     void (*feature_product)(const cgru_feature_product *product, ptrdiff_t rows);
     /* Copies W (k, n) into rows `ld` apart. */

@@ -339,7 +339,6 @@ INLINE void low_precision_step(const int kind, const cgru_low_precision_layer *l
                                const T *x, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows) {
     const cgru_call *call = layer->call;
     const ptrdiff_t up = call->up, ld = 4 * up;
-    const int after = resets_after(call);
     T *r_ = work->sums, *z_ = r_ + up, *hh_ = z_ + up, *c_ = hh_ + up;
     prepared_rows operand = work->x, hp = work->hp, reset = work->reset;
     if (rows == 1)
@@ -351,18 +350,18 @@ INLINE void low_precision_step(const int kind, const cgru_low_precision_layer *l
     /* 1. r_, z_, hh_ = x U + b;  r_, z_ += hp V, and where the reset comes after c = hp Vhh + chh */
     add_prepared(kind, &layer->U, &operand, rows, (tile_sums){layer->b, 0, r_, ld});
     add_prepared(kind, &layer->V, &hp, rows, (tile_sums){r_, ld, r_, ld});
-    if (after)
-        add_prepared(kind, &layer->Vhh, &hp, rows, (tile_sums){(const T *)layer->b + 3 * up, 0, c_, ld});
+    if (layer->recurrent_bias)
+        add_prepared(kind, &layer->Vhh, &hp, rows, (tile_sums){layer->recurrent_bias, 0, c_, ld});
     /* 2. r = activate_reset(r_), r * hp or r * c;  z = activate_update(z_) */
     for (ptrdiff_t row = 0; row < rows; row++)
         for (ptrdiff_t c = 0; c < up; c += LANES) {
             const place at = place_of(call, SAMPLE(call, row0 + row), t, c);
             T *r = r_ + row * ld + c, *z = z_ + row * ld + c;
             const vec reset = reset_gate(call, at, load(r), load_some(work->h + row * up + c, at.n));
-            store(r, after ? reset * load(c_ + row * ld + c) : reset);
+            store(r, layer->recurrent_bias ? reset * load(c_ + row * ld + c) : reset);
             store(z, update_gate(call, at, load(z)));
         }
-    if (!after) { /* hh_ += (r * hp) Vhh */
+    if (!layer->recurrent_bias) { /* hh_ += (r * hp) Vhh */
         prepare_rows(kind, r_, ld, rows, call->u, layer->bound, &reset);
         add_prepared(kind, &layer->Vhh, &reset, rows, (tile_sums){hh_, ld, hh_, ld});
     }

@@ -166,13 +166,13 @@ INLINE void gates_part(const int width, ptrdiff_t c, ptrdiff_t left, const cgru_
     if (c_) product_part(width, c, left, single, t, h, c_, rh);
 }
 
-/* h = the new state of one part, from hh_ + (r * hp) Vhh, or from hh_ + r * c where the reset comes `after`. */
+/* h = the new state of one part, from hh_ + (r * hp) Vhh, or from hh_ + r * c unless c_ is NULL. */
 INLINE void state_part(const int width, ptrdiff_t c, ptrdiff_t left, const cgru_single_sample *single, ptrdiff_t t,
-                       T *h, const T *hh_, const T *rh, const T *z, int after) {
+                       T *h, const T *hh_, const T *rh, const T *z, const T *c_) {
     const cgru_call *call = single->call;
     vec sum[4];
     load_part(width, c, hh_, sum);
-    if (after) {
+    if (c_) {
         UNROLL(4)
         for (int j = 0; j < width; j++) sum[j] += load(rh + c + j * LANES);
     } else {
@@ -193,8 +193,8 @@ INLINE void state_part(const int width, ptrdiff_t c, ptrdiff_t left, const cgru_
  * the last three are batched input projections in the row instead, if call->projections is set. */
 INLINE void step(const cgru_single_sample *single, ptrdiff_t t, const T *x, T *h, T *work, int fresh) {
     const ptrdiff_t u = single->call->u, up = single->call->up;
-    const int is_unpacked = single->V[0].row && !fresh, after = resets_after(single->call);
-    const T *c_ = after ? single->b[CGRU_C].data : NULL;
+    const int is_unpacked = single->V[0].row && !fresh;
+    const T *c_ = resets_after(single->call) ? single->b[CGRU_C].data : NULL;
     T *rh = work, *z = rh + up;
     T *r_ = single->call->projections ? (T *)input_of(single->call, h, t) : z + up, *z_ = r_ + up, *hh_ = z_ + up;
     if (!single->call->projections) input_part(single, x, r_);
@@ -204,14 +204,14 @@ INLINE void step(const cgru_single_sample *single, ptrdiff_t t, const T *x, T *h
             add_unpacked(single, h, &single->V[gate], gate == CGRU_R ? r_ : z_);
         }
     }
-    if (is_unpacked && after) {
+    if (is_unpacked && c_) {
         T *sum = (T *)single->sums + 4 * up;
         c_ = memcpy(sum, c_, up * sizeof(T));
         add_unpacked(single, h, &single->V[CGRU_HH], sum);
     }
     EACH_PART(u, t, gates_part, single, t, h, r_, z_, c_, rh, z)
-    if (is_unpacked && !after) add_unpacked(single, rh, &single->V[CGRU_HH], hh_);
-    EACH_PART(u, t, state_part, single, t, h, hh_, rh, z, after)
+    if (is_unpacked && !c_) add_unpacked(single, rh, &single->V[CGRU_HH], hh_);
+    EACH_PART(u, t, state_part, single, t, h, hh_, rh, z, c_)
 }
 
 /* Runs steps `first` to `stop`. Every call of a single sample runs this one function, so that its bits do not depend on
@@ -244,32 +244,32 @@ INLINE void reset_part_backward(const int width, ptrdiff_t c, ptrdiff_t left, co
     for (int j = 0; j < width; j++) reset_gradient(call, VECTOR(j), sum[j], dh, dr_);
 }
 
-/* dh += dz_ Vz^T + dr_ Vr^T (+ dc Vhh^T where the reset comes `after`), of one part. */
+/* dh += dz_ Vz^T + dr_ Vr^T (+ dc Vhh^T unless dc is NULL), of one part. */
 INLINE void state_part_backward(const int width, ptrdiff_t c, ptrdiff_t left, const cgru_single_sample *single,
-                                ptrdiff_t t, T *dh, const T *dz_, const T *dr_, const T *dc, int after) {
+                                ptrdiff_t t, T *dh, const T *dz_, const T *dr_, const T *dc) {
     const cgru_call *call = single->call;
     vec sum[4] = {ZERO, ZERO, ZERO, ZERO};
     add(width, c, dz_, call->u, &single->V[CGRU_Z], sum);
     add(width, c, dr_, call->u, &single->V[CGRU_R], sum);
-    if (after) add(width, c, dc, call->u, &single->V[CGRU_HH], sum);
+    if (dc) add(width, c, dc, call->u, &single->V[CGRU_HH], sum);
     UNROLL(4)
     for (int j = 0; j < width; j++) state_gradient(call, VECTOR(j), sum[j], dh);
 }
 
 /* Runs all steps backward, from the last one run: dh in the row becomes dL/dh0. V holds the transposes. The row is
- * dh | dhh_ | dz_ | dr_ | dc. */
+ * dh | dhh_ | dz_ | dr_ | dc, the last where the reset comes after the product. */
 static void single_backward(const cgru_single_sample *single, ptrdiff_t steps) {
     const cgru_call *call = single->call;
     const ptrdiff_t u = call->u, up = call->up;
-    const int after = resets_after(call);
-    T *dh = call->rows, *dhh_ = dh + up, *dz_ = dhh_ + up, *dr_ = dz_ + up, *dc = dr_ + up;
+    T *dh = call->rows, *dhh_ = dh + up, *dz_ = dhh_ + up, *dr_ = dz_ + up;
+    const T *dc = resets_after(call) ? dr_ + up : NULL;
     for (ptrdiff_t n = 0; n < steps; n++) {
         const ptrdiff_t t = call->reverse ? n : steps - 1 - n;
         gates_backward(call, t, 0, 1);
-        if (!after) {
+        if (!dc) {
             EACH_PART(u, t, reset_part_backward, single, t, dh, dhh_, dr_)
         }
-        EACH_PART(u, t, state_part_backward, single, t, dh, dz_, dr_, dc, after)
+        EACH_PART(u, t, state_part_backward, single, t, dh, dz_, dr_, dc)
     }
 }
 

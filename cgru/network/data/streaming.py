@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from cgru.core.row_blocks import BLOCK, is_mapped, select_rows
+from cgru.core.row_blocks import BLOCK, is_mapped
 from cgru.network import chain
 from cgru.network.classes import as_strings
 from cgru.network.data.split import draw_held_out, encode_groups
@@ -61,15 +61,6 @@ class Mapped(Data):
     def count(self) -> float:
         """Return how many outputs have a target; with weights, the sum of these outputs' weights."""
         return sum(block.count for block in self.blocks(self._at_once(1)))
-
-    def split(self, chosen: np.ndarray) -> tuple[Mapped, Mapped]:
-        """Return the samples that are not `chosen`, (m,) booleans, and those that are, without reading them."""
-        return self._select(np.flatnonzero(~chosen)), self._select(np.flatnonzero(chosen))
-
-    def _select(self, rows: np.ndarray) -> Mapped:
-        """Return the samples of these indices, without reading them."""
-        given = {name: select_rows(getattr(self, name), rows) for name in ("X", "y", "lengths", "weights")}
-        return replace(self, **given)
 
     def parts(self, size: int, order: np.ndarray | None = None) -> Iterator[tuple[Data, np.ndarray]]:
         """Yield (some batches of `size` samples, read at once; indices in them), in `order` or as the samples stand."""
@@ -285,7 +276,9 @@ def split_validation(
     if validation is None:
         return data, None
     name = "validation "
-    batches = is_batches(validation) and not _is_set_of_sequences(validation)
+    is_tuple = isinstance(validation, tuple) and 2 <= len(validation) <= 4
+    # A set (X, y, ...) with X a list of two to four sequences looks like a batch.
+    batches = is_batches(validation) and not (is_tuple and not is_batch(validation[1]))
     if batches or isinstance(validation, tuple | list):
         parts = (validation, None) if batches else unpack_batch(validation, f"validation: expected {SET}")
         held_out = weigh_by_class(spec.judge, as_data(spec, *parts, name=name), per_class, name)
@@ -309,11 +302,6 @@ def split_validation(
     if data.first.weights is not None and not all(part.count for part in parts):
         raise ValueError("sample_weight: expected some above 0 among what is set aside and among the others, got zeros")
     return parts
-
-
-def _is_set_of_sequences(given: Any) -> bool:
-    """Return whether `given` is a set (X, y, ...) with X a list of two to four sequences, which looks like a batch."""
-    return isinstance(given, tuple) and 2 <= len(given) <= 4 and not is_batch(given[1])
 
 
 # Arguments other than options that cannot stand beside batches, and why.

@@ -16,7 +16,7 @@ import numpy as np
 from cgru.core.checks import lengths_of, real, sequences
 from cgru.core.dataframes import check_not_nested, is_indexed, refuse_indexed
 from cgru.core.lengths import mask, padded
-from cgru.core.row_blocks import BLOCK, Rows, slices
+from cgru.core.row_blocks import BLOCK, Rows, select_rows, slices
 from cgru.layers.layer import Layer
 from cgru.losses import Loss
 from cgru.network import chain
@@ -65,8 +65,13 @@ class Data:
         return len(self.X)
 
     def split(self, chosen: np.ndarray) -> tuple[Data, Data]:
-        """Split by `chosen`, (m,) booleans: return the samples that are not chosen, and those that are."""
-        return self[~chosen], self[chosen]
+        """Split by `chosen`, (m,) booleans: return the samples that are not chosen, and those that are.
+
+        Samples in files are not read.
+        """
+        arrays = {name: getattr(self, name) for name in ("X", "y", "lengths", "classes", "weights")}
+        sides = np.flatnonzero(~chosen), np.flatnonzero(chosen)
+        return tuple(replace(self, **{name: select_rows(a, rows) for name, a in arrays.items()}) for rows in sides)
 
     # --- the interface that data larger than memory share ---
 

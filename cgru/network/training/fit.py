@@ -136,8 +136,10 @@ class Fit:
                 model.carried.pop(OF_FIT, None)
                 if bar is not None:
                     bar.close()
-            if settings.shrink:
-                self._shrink()
+            if settings.shrink:  # scaled outputs move towards their mean, 0
+                k = shrinkage(*outputs_and_targets(model, self.held_out))
+                for name in ("W", "b"):
+                    model.head.p[name] *= k
         return self.history
 
     def _check_parameters(self) -> None:
@@ -189,12 +191,6 @@ class Fit:
         if self._is_over():
             self.engine.keep()
             self.best = self.engine
-
-    def _shrink(self) -> None:
-        """Multiply the head's parameters by the shrinkage factor: scaled outputs move towards their mean, 0."""
-        k = shrinkage(*outputs_and_targets(self.model, self.held_out))
-        for name in ("W", "b"):
-            self.model.head.p[name] *= k
 
     @contextmanager
     def _head_scaled(self, fresh: bool, resumed: bool) -> Iterator[None]:

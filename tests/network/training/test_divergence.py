@@ -204,6 +204,20 @@ def test_an_epoch_whose_last_update_went_wrong_is_not_the_best(engine):
     assert net.evaluate(X, Y)["loss"] < 2
 
 
+def test_a_last_update_that_leaves_outputs_beyond_float32_is_undone(engine):
+    """Its parameters are finite, and so is the loss, which was measured before it."""
+    net = line(0.05)
+
+    def leap(epoch):
+        if epoch.epoch == 1:
+            slope = 2 * X[:, -1].T @ (net.predict(X) - Y) / M
+            net.optimizer = cgru.SGD(2.5e38 / float(np.abs(slope).max()))
+
+    history = fitted(net, epochs=2, batch_size=M, callback=leap)
+    assert history.returns[0] == (2, 1)
+    assert np.isfinite(net.predict(X)).all()
+
+
 def test_a_fit_that_does_not_diverge_is_the_same(engine):
     nets = [cgru.Network([cgru.GRU(3, dropout=0.2), cgru.Dense(1, "identity")], seed=1) for _ in range(2)]
     histories = [net.fit(X, Y, epochs=3, recover=recover) for net, recover in zip(nets, (False, True), strict=True)]
@@ -319,7 +333,7 @@ def test_validation_that_is_never_finite_ends_the_fit(engine):
     net = line(0.01)
     net.layers[-1].p["W"][...] = 10
     history = net.fit(X, Y, validation=held_out, recover=True, epochs=3, standardize_targets=True, shrink=True)
-    assert len(history.returns) == 6
+    assert history.returns == ((1, 0),) * 6
     assert np.isfinite(net.predict(X)).all()
 
 

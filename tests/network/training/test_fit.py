@@ -270,6 +270,30 @@ def test_what_is_raised_within_an_epoch_leaves_the_last_whole_one(monkeypatch, e
     net.fit(X, LABELS, epochs=1, batch_size=8)  # usable
 
 
+def test_the_bar_is_closed_whatever_is_raised(monkeypatch):
+    pytest.importorskip("tqdm")
+    seen = []
+
+    class Bar:
+        def __init__(self, epochs):
+            seen.append(epochs)
+
+        def __call__(self, epoch):
+            seen.append(epoch.loss)
+
+        def close(self):
+            seen.append("closed")
+
+    def stop(epoch):
+        raise StopError
+
+    monkeypatch.setattr(fit, "Bar", Bar)
+    net = made()
+    with pytest.raises(StopError):
+        net.fit(X, LABELS, epochs=3, progress=True, callback=stop)
+    assert seen == [3, *net.history.loss, "closed"]
+
+
 def test_interrupted_with_validation_keeps_the_best():
     held_out = (X[:8], (LABELS[:8] + 1) % 3)
     net = made(optimizer=cgru.Adam(0.05))

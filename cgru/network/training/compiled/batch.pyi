@@ -1,0 +1,15 @@
+import numpy as np
+from typing_extensions import disjoint_base
+
+@disjoint_base
+class Source:
+    def __init__(
+        self,
+        X: np.ndarray,
+        y: np.ndarray,
+        lengths: np.ndarray | None,
+        per_step: bool,
+        mean: np.ndarray | None,
+        scale: np.ndarray | None,
+        weights: np.ndarray | None = None,
+    ) -> None: ...

@@ -13,8 +13,8 @@ from cgru.layers.layer import Layer
 from cgru.network.data.training_data import Data
 from cgru.network.history import Updates
 from cgru.network.model import Model
+from cgru.network.training.compiled.batch import Source
 from cgru.network.training.compiled.program import Program
-from cgru.network.training.compiled.samples import Source
 from cgru.network.training.updater import Parts, Updater
 from cgru.optimizers import slowed
 

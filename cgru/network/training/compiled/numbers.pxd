@@ -9,6 +9,7 @@ cdef enum:
     ADD, MULTIPLY, HALVE, COPY  # a + b, a * b, a / 2, a
 
 
+cdef bitgen_t *bit_generator_of(rng) except NULL
 cdef double kept_scale(double rate, int size) noexcept nogil
 cdef void draw_mask(bitgen_t *random, double rate, double below, double above, void *to, const Piece *piece,
                     Py_ssize_t steps, Py_ssize_t n, int size) noexcept nogil

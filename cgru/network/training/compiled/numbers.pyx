@@ -3,10 +3,16 @@
 Functions that take a piece work on its rows at each step that they have, `each` True, or on one number a row, False.
 """
 
+from cpython.pycapsule cimport PyCapsule_GetPointer
 from cython cimport floating
 from libc.string cimport memcpy, memset
 
 from cgru.network.training.compiled.stage cimport in_lanes, rows_at, time_major
+
+
+cdef bitgen_t *bit_generator_of(rng) except NULL:
+    """Return the C struct of a `numpy.random.Generator`; the caller keeps it alive, and holds its lock to draw."""
+    return <bitgen_t *>PyCapsule_GetPointer(rng.bit_generator.capsule, "BitGenerator")
 
 
 cdef double kept_scale(double rate, int size) noexcept nogil:

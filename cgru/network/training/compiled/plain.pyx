@@ -26,10 +26,9 @@ from cgru.core.kernels cimport (
 from cgru.core.plan cimport GRADIENTS, largest_workspace_size
 from cgru.core.threads cimport share, worth
 from cgru.network.training.compiled.numbers cimport (
-    COPY, MULTIPLY, add_to, combine, draw_mask, input_as_rows, kept_scale, scale_clip, subtract_from,
+    COPY, MULTIPLY, add_to, bit_generator_of, combine, draw_mask, input_as_rows, kept_scale, scale_clip, subtract_from,
     subtract_rows,
 )
-from cgru.network.training.compiled.random cimport bit_generator_of
 from cgru.network.training.compiled.stage cimport (
     ATTENTION, AVERAGE, LARGEST, Arena, Piece, Size, Stage, assign, in_lanes, rows_at, time_major,
 )
@@ -666,16 +665,13 @@ cdef Work _product_work(Stage *stage, const Piece *piece, cgru_array X, bint bac
 
 
 cdef int _dense_forward(Stage *stage, const Piece *piece) except -1 nogil:
-    """Z = X W + b; A = activate(Z)"""
-    cdef cgru_call call
-    cdef Work work = _product_work(stage, piece, input_as_rows(stage, piece), False, &call)
-    cdef Py_ssize_t u = stage.u
-    work.product.out = cgru_array(stage.Z, u, 0, 1)
-    stage.A = time_major(stage.out, u, piece.m)
-    work.loss = _activation_criterion(stage, u)
-    work.loss.A = cgru_matrix(stage.out, u, 1)
-    _compute_in_workspace(stage, piece, &work)
-    return 0
+    """Z = X W + b; A = activate(Z): a head without a loss."""
+    cdef cgru_loss loss = _activation_criterion(stage, stage.u)
+    cdef double value, right
+    input_as_rows(stage, piece)
+    stage.A = time_major(stage.out, stage.u, piece.m)
+    loss.A = cgru_matrix(stage.out, stage.u, 1)
+    return head_forward(stage, piece, &loss, False, &value, &right)
 
 
 cdef cgru_loss _activation_criterion(const Stage *stage, Py_ssize_t u) noexcept nogil:

@@ -3,7 +3,7 @@ from typing_extensions import disjoint_base
 
 from cgru.network.model import Model
 from cgru.network.options import Settings
-from cgru.network.training.compiled.samples import Source
+from cgru.network.training.compiled.batch import Source
 from cgru.network.training.compiled.weights import Weights
 from cgru.network.training.penalties import Penalties
 

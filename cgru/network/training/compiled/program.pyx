@@ -15,16 +15,15 @@ from cgru.core.checks import parameters
 from cgru.core.kernels cimport (
     cgru_loss, cgru_kernels, cgru_matrix, kernels, time_major_array, check_signals, parameter_index,
 )
+from cgru.core.plan cimport may_have_samples_in_lanes
 from cgru.core.threads cimport available
 from cgru.network.training.compiled.batch cimport (
-    Batch, arrange_rows, cut_piece, output_piece, plan_batch, set_last_steps, set_steps, steps_before,
+    Batch, Samples, Source, arrange_rows, cut_piece, output_piece, plan_batch, read_classes, read_targets, read_tokens,
+    read_weights, read_X, set_last_steps, set_steps, steps_before,
 )
 from cgru.network.training.compiled.numbers cimport penalise_piece
 from cgru.network.training.compiled.plain cimport head_backward, head_forward, make_plain, plain_workspace, plan_plain
 from cgru.network.training.compiled.recurrent cimport make_recurrent, plan_recurrent, recurrent_workspace, wanted_column
-from cgru.network.training.compiled.samples cimport (
-    Samples, Source, read_classes, read_targets, read_tokens, read_weights, read_X,
-)
 from cgru.network.training.compiled.stage cimport Arena, Parameter, Piece, Recurrent, Size, Stage, assign, no_array
 from cgru.network.training.compiled.weights cimport Weights
 from cgru.network import chain, history
@@ -91,7 +90,7 @@ cdef class Program:
         sizes = np.zeros((self.count + 1) * sizeof(Size), np.uint8)
         self.stages, self.sizes = <Stage *>cnp.PyArray_DATA(stages), <Size *>cnp.PyArray_DATA(sizes)
         self.memory = [stages, sizes]
-        self.generators, self.weights = [], weights or Weights.of(model, batch[0] > 0, penalties, settings)
+        self.generators, self.weights = [], weights or Weights(model, batch[0] > 0, penalties, settings.average)
         self.activity_l1, self.activity_l2 = penalties.activity_l1, penalties.activity_l2
         outputs = model.head.d["u"]
         self._load_loss(losses.named(losses.chosen(model.loss, model.head.activate, outputs)), outputs)
@@ -204,7 +203,7 @@ cdef class Program:
             if turns:
                 stage.X_as_rows = assign(arena, size[i].many * stage.n, self.k.size)
             if not stage.may_return_input:
-                turns = stage.may_have_lanes
+                turns = stage.parts and may_have_samples_in_lanes(stage.k, &stage.part[0].call)
             most = max(most, size[i + 1].back * stage.u)
         self.between[0], self.between[1] = assign(arena, most, self.k.size), NULL
         self.between[1] = assign(arena, most, self.k.size)
@@ -220,14 +219,14 @@ cdef class Program:
 
     # --- one piece ---
 
-    cdef void _read_input(self, const Samples *samples) noexcept nogil:
+    cdef void _read_input(self) noexcept nogil:
         """Read the inputs of the piece to the first stage."""
         cdef Stage *first = &self.stages[0]
         if first.tokens != NULL:
-            read_tokens(samples, &self.batch.piece, self.batch.sample, self.batch.start, first.n, first.tokens)
+            read_tokens(&self.batch, first.n, first.tokens)
         else:
             first.X = time_major_array(self.X, first.n, self.batch.piece.m, wanted_column(first, &self.batch.piece))
-            read_X(samples, &self.batch.piece, self.batch.sample, self.batch.start, first.X, self.k.size)
+            read_X(&self.batch, first.X, self.k.size)
 
     cdef void _point_to_parameters(self) noexcept nogil:
         """Set each stage's pointers to its parameters (in training the trained ones, else the shown) and gradients."""
@@ -253,11 +252,11 @@ cdef class Program:
                 else:
                     stage.W, stage.dW = p, g
 
-    cdef int _forward(self, const Samples *samples) except -1 nogil:
+    cdef int _forward(self) except -1 nogil:
         """Read the inputs and run all stages below the head."""
         cdef Py_ssize_t i
         cdef Stage *stage
-        self._read_input(samples)
+        self._read_input()
         self._point_to_parameters()
         self.stages[0].piece = &self.batch.piece
         for i in range(self.count - 1):
@@ -267,13 +266,14 @@ cdef class Program:
             self.stages[i + 1].X = stage.A
         return 0
 
-    cdef int _run_head(self, const Samples *samples) except -1 nogil:
+    cdef int _run_head(self) except -1 nogil:
         """Run the head: set the piece's weight, mean loss and weight of right outputs; in training, write dL/dZ."""
         cdef Stage *head = &self.stages[self.count - 1]
         cdef const Piece *piece = head.piece
+        cdef const Samples *samples = self.batch.samples
         cdef cgru_loss loss
         memset(&loss, 0, sizeof(cgru_loss))
-        self.weight = read_weights(samples, piece, self.batch.sample, self.batch.start, self.row_weights)
+        self.weight = read_weights(&self.batch, piece, self.row_weights)
         if self.weight == 0:
             self.value = self.right = 0
             return 0
@@ -284,10 +284,10 @@ cdef class Program:
             loss.weights = self.row_weights
         if samples.y_output == 0:
             loss.classes = self.classes
-            read_classes(samples, piece, self.batch.sample, self.batch.start, self.classes)
+            read_classes(&self.batch, piece, self.classes)
         else:
             loss.Y = cgru_matrix(self.targets, samples.k, 1)
-            read_targets(samples, piece, self.batch.sample, self.batch.start, self.targets, self.k.size)
+            read_targets(&self.batch, piece, self.targets, self.k.size)
         head_forward(head, piece, &loss, piece.training, &self.value, &self.right)
         return 0
 
@@ -338,15 +338,15 @@ cdef class Program:
             check_signals()
         return 0
 
-    cdef int _update(self, const Samples *samples, double rate) except -1 nogil:
+    cdef int _update(self, double rate) except -1 nogil:
         """Make the update of a piece, unless all weights are 0; return 0, LOSS_NOT_FINITE or LEFT_OUT.
 
         Return LOSS_NOT_FINITE or, where a gradient is not finite, LEFT_OUT; parameters are unchanged then.
         """
         cdef int how = 0
         self.batch.piece.training = self.batch.piece.carries = True
-        self._forward(samples)
-        self._run_head(samples)
+        self._forward()
+        self._run_head()
         if not isfinite(self.value):
             return LOSS_NOT_FINITE
         if self.weight:
@@ -413,7 +413,7 @@ cdef class Program:
             if truncate == 0:
                 set_steps(&self.batch, 0, samples.s, 0, 1)
                 cut_piece(&self.batch, steps)
-                if self._step(samples, rates, totals):
+                if self._step(rates, totals):
                     return 1
             else:
                 self._forget_states()
@@ -421,34 +421,34 @@ cdef class Program:
                 while self.per_step and at < self.batch.whole[0]:
                     set_steps(&self.batch, at, truncate, 0, 1)
                     cut_piece(&self.batch, 0)
-                    if self._step(samples, rates, totals):
+                    if self._step(rates, totals):
                         return 1
                     at += truncate
                 if not self.per_step:
-                    self._run_steps_before_last(samples, truncate)
-                    if self._step(samples, rates, totals):
+                    self._run_steps_before_last(truncate)
+                    if self._step(rates, totals):
                         return 1
             first += size
             totals.batch += 1
         return 0
 
-    cdef int _run_steps_before_last(self, const Samples *samples, Py_ssize_t truncate) except -1 nogil:
+    cdef int _run_steps_before_last(self, Py_ssize_t truncate) except -1 nogil:
         """Compute the states before the last `truncate` steps of each sample; these steps become the piece."""
         cdef Py_ssize_t at = 0
         while at < steps_before(self.batch.whole[0], truncate, self.stride):
             set_steps(&self.batch, at, truncate, truncate, self.stride)
             cut_piece(&self.batch, 0)
             self.batch.piece.training = self.batch.piece.carries = True
-            self._forward(samples)
+            self._forward()
             self._check_signals()
             at += truncate
         set_last_steps(&self.batch, truncate, self.stride)
         cut_piece(&self.batch, 0)
         return 0
 
-    cdef int _step(self, const Samples *samples, const double *rates, Totals *totals) except -1 nogil:
+    cdef int _step(self, const double *rates, Totals *totals) except -1 nogil:
         """Make the update of a piece and add its figures to the totals; return 1 if the fit diverges, else 0."""
-        cdef int how = self._update(samples, rates[totals.updates])
+        cdef int how = self._update(rates[totals.updates])
         if how == LOSS_NOT_FINITE:
             return 1
         totals.updates += 1
@@ -481,8 +481,8 @@ cdef class Program:
                 set_steps(&self.batch, 0, samples.s, 0, 1)
                 cut_piece(&self.batch, 0)
                 self.batch.piece.training = self.batch.piece.carries = False
-                self._forward(samples)
-                self._run_head(samples)
+                self._forward()
+                self._run_head()
                 self._check_signals()
                 self._add_to_totals(&totals)
                 first += size

@@ -11,12 +11,11 @@ from cgru.core.kernels cimport (
     time_major_array, new_call,
 )
 from cgru.core.plan cimport (
-    BACKWARD, FORWARD, GRADIENTS, choose_lanes, input_column, may_have_samples_in_lanes, largest_workspace_size,
+    BACKWARD, FORWARD, GRADIENTS, choose_lanes, input_column, largest_workspace_size,
 )
 from cgru.network.training.compiled.numbers cimport (
-    ADD, HALVE, MULTIPLY, add_to, combine, copy_row, draw_mask, input_as_rows, kept_scale,
+    ADD, HALVE, MULTIPLY, add_to, bit_generator_of, combine, copy_row, draw_mask, input_as_rows, kept_scale,
 )
-from cgru.network.training.compiled.random cimport bit_generator_of
 from cgru.network.training.compiled.stage cimport Arena, Piece, Recurrent, Size, Stage, assign, no_array, time_major
 
 cdef enum:
@@ -49,7 +48,6 @@ cdef int make_recurrent(Stage *stage, list layers, str merge, bint steps_out) ex
         else:
             part.call.zoneout = layer.zoneout
         stage.u += u if merge == "concat" or i == 0 else 0
-    stage.may_have_lanes = may_have_samples_in_lanes(stage.k, &stage.part[0].call)
     return 0
 
 
@@ -117,17 +115,17 @@ cdef Py_ssize_t wanted_column(Stage *stage, const Piece *piece) noexcept nogil:
     cdef int i
     for i in range(stage.parts):
         call = _call_of(stage, &stage.part[i], piece)
-        choose_lanes(stage.k, &call)
         column = min(column, input_column(stage.k, &call))
     return column
 
 
 cdef cgru_call _call_of(const Stage *stage, const Recurrent *part, const Piece *piece) noexcept nogil:
-    """Return the call of one GRU for a piece: its sizes and recurrent dropout masks, without arrays."""
+    """Return the arguments of one GRU for a piece: its sizes, recurrent dropout masks and lanes, without arrays."""
     cdef cgru_call call = part.call
     call.m, call.s, call.running = piece.m, piece.s, piece.running
     if part.recurrent_dropout and piece.training:
         call.recurrent = cgru_array(part.recurrent, call.u, piece.m * call.u, 1)
+    choose_lanes(stage.k, &call)
     return call
 
 
@@ -169,7 +167,6 @@ cdef int _forward_one(Stage *stage, int i, const Piece *piece) except -1 nogil:
     cdef Py_ssize_t m = piece.m, u = part.call.u, place
     cdef int size = stage.k.size
     call[0] = _call_of(stage, part, piece)
-    choose_lanes(stage.k, call)
     call.X = stage.X if call.column > 1 else input_as_rows(stage, piece)
     part.every = time_major_array(part.states, part.columns, m, call.column)
     part.every.data = <char *>part.every.data + part.column * part.every.column * size

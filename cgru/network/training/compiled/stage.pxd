@@ -21,9 +21,9 @@ cdef enum:
 
 cdef enum:
     MOST_PARAMETERS = 26  # of one stage
-    # The rows and steps of a batch that run at once.
 
 
+# The rows and steps of a batch that run at once.
 cdef struct Piece:
     Py_ssize_t m, s
     Py_ssize_t slots  # samples of the batch; those that have no step in this piece are no rows of it
@@ -63,19 +63,18 @@ cdef struct Recurrent:
 
 
 # A parameter of a stage: where it begins in the buffer of `Weights`; which GRU it is of, and its place in that struct.
-# One layer.
 cdef struct Parameter:
     Py_ssize_t start, columns
     int part, place
 
 
+# One layer.
 cdef struct Stage:
     const cgru_kernels *k
     int (*forward)(Stage *, const Piece *) except -1 nogil
     int (*backward)(Stage *, const Piece *) except -1 nogil
     Py_ssize_t n, u  # numbers that come in and go out at each step
     bint steps_in, steps_out, trainable  # whether X and A have a row for each step, or one for each sample
-    bint may_have_lanes  # whether A may have the samples in the SIMD lanes
     const Piece *piece  # the piece that it runs
     Py_ssize_t (*lengths)(const Stage *, Py_ssize_t) noexcept nogil  # output steps of so many inputs; NULL: the same
     Py_ssize_t stride  # input steps of one output step, where the stage changes the number of steps

@@ -21,7 +21,10 @@ cdef class Weights:
     cdef Py_ssize_t count, numbers
     cdef int type  # NumPy's type number of the dtype
     cdef char *p[2]  # two buffers: the trained parameters, then the arrays of the optimizer's state
-    cdef char *shown[2]  # the parameters that are shown and scored: here those of `p`, in a subclass their means
+    cdef char *shown[2]  # the parameters that are shown and scored: those of `p`, or their means
+    cdef object mean_memory
+    cdef double average
+    cdef long long *begun  # the updates of each parameter before the first one that counts for its mean; NULL: no means
     cdef long long *taken[2]  # the number of updates of each parameter
     cdef char *g  # the gradients
     cdef int now, kept  # which buffer is current, and which is saved
@@ -41,10 +44,8 @@ cdef class Weights:
         return self.shown[self.now]
 
     cdef void clear(self) noexcept nogil
-    cdef double keeps(self, Py_ssize_t i, long long taken) noexcept nogil
     cdef bint update(self, double rate) noexcept nogil
     cdef void _clip(self, Py_ssize_t start, Py_ssize_t numbers, double norm) noexcept nogil
     cdef double _norm(self, Py_ssize_t start, Py_ssize_t numbers, double *unit) noexcept nogil
-    cdef int _load_optimizer(self) except -1
     cdef int _put(self, char *memory, Py_ssize_t start, ndarray array) except -1
     cdef ndarray _copy(self, const char *memory, Py_ssize_t start, ndarray like)

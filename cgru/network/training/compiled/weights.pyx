@@ -27,9 +27,13 @@ cdef class Weights:
     """Copies of the parameters of `model` and, with `trains`, of the state of its optimizer, and their updates.
 
     The optimizer is one of the package's own. `penalties` are those of the fit.
+
+    With `average` the exponential means of the parameters are shown and scored in their place: mean = d mean +
+    (1 - d) parameter after each update, d = min(average, n / (n + 9)) at the n-th one of a parameter in this fit. Where
+    a fit goes on, numbers that a callback changed differ from the mean that was shown: they become parameter and mean.
     """
 
-    def __init__(self, model, bint trains, penalties):
+    def __init__(self, model, bint trains, penalties, average=None):
         """Copy the model's parameters and, with `trains`, its optimizer's state."""
         cdef Py_ssize_t i, size = model.dtype.itemsize
         cdef cnp.ndarray memory, weights, taken, clips
@@ -70,17 +74,31 @@ cdef class Weights:
             self._load_optimizer()
             memcpy(self.p[1], self.p[0], KEPT * self.numbers * size)
             memcpy(self.taken[1], self.taken[0], self.count * sizeof(long long))
+        if average is not None:
+            self._begin_means(average)
 
-    @staticmethod
-    def of(model, bint trains, penalties, settings):
-        """Return the weights for a fit with these settings, averaged ones with `average`; `trains` as of `Weights`."""
-        if settings.average is None:
-            return Weights(model, trains, penalties)
-        return _Averaged(model, trains, penalties, settings.average)
+    def _begin_means(self, double average):
+        """Begin the means of the parameters, or go on with those that the model carries."""
+        cdef Py_ssize_t i, numbers = self.numbers * self.k.size
+        cdef cnp.ndarray memory = np.zeros(2 * numbers + 64, np.uint8), begun = np.zeros(self.count, np.longlong)
+        cdef char *base = <char *>((<size_t>cnp.PyArray_DATA(memory) + 63) // 64 * 64)
+        self.average, self.mean_memory, self.begun = average, (memory, begun), <long long *>cnp.PyArray_DATA(begun)
+        for i in range(2):
+            self.shown[i] = base + i * numbers
+            memcpy(self.shown[i], self.p[0], numbers)
+        before = self.model.carried.get(updater.OF_FIT, {})
+        for i, (key, array) in enumerate(zip(self.keys, self.arrays, strict=True)):
+            n, parameter, mean = before.get(key, (0, array, array))
+            self.begun[i] = self.taken[0][i]
+            if self.weight[i].trained and mean.shape == array.shape:
+                self.begun[i] -= n
+                parameter = np.where(array == mean, parameter, array)
+                self._put(self.p[0], self.weight[i].start, parameter)
+                self._put(self.p[1], self.weight[i].start, parameter)
 
     # --- from and to the network ---
 
-    cdef int _load_optimizer(self) except -1:
+    def _load_optimizer(self):
         """Read the settings and the state of the model's optimizer."""
         cdef Py_ssize_t i, j
         optimizer = self.model.optimizer
@@ -101,7 +119,6 @@ cdef class Weights:
             for j, part in enumerate(state):
                 self._put(self.p[0], self.weight[i].start + (j + 1) * self.numbers, part)
             self.taken[0][i] = steps
-        return 0
 
     cdef int _put(self, char *memory, Py_ssize_t start, cnp.ndarray array) except -1:
         """Copy the numbers of `array` into a buffer, from number `start` on, in the buffer's dtype."""
@@ -130,16 +147,25 @@ cdef class Weights:
                 array[...] = self._copy(self.shown[buffer], self.weight[i].start, own)
 
     def store_optimizer_state(self, bint kept=False):
-        """Copy the optimizer's current state into `model.carried`; with `kept`, the state that `keep` saved."""
+        """Copy the optimizer's current state into `model.carried`; with `kept`, the state that `keep` saved.
+
+        With means, also copy [number of updates, parameter, mean] of each trained parameter.
+        """
         cdef int buffer = self.kept if kept else self.now
         cdef Py_ssize_t i
-        own = self.model.carried.setdefault(self.optimizer, {})
+        own, means = self.model.carried.setdefault(self.optimizer, {}), {}
         for i, key in enumerate(self.keys):
             if self.weight[i].trained:
                 own[key] = [self.taken[buffer][i]]
                 for j in range(1, 1 + self.carried):
                     part = self._copy(self.p[buffer], self.weight[i].start + j * self.numbers, self.arrays[i])
                     own[key].append(part)
+                if self.begun != NULL:
+                    mean = self._copy(self.shown[buffer], self.weight[i].start, self.arrays[i])
+                    parameter = self._copy(self.p[buffer], self.weight[i].start, self.arrays[i])
+                    means[key] = [self.taken[buffer][i] - self.begun[i], parameter, mean]
+        if self.begun != NULL:
+            self.model.carried[updater.OF_FIT] = means
 
     def largest(self):
         """Return the largest magnitude of all current parameters; NaN where one is NaN."""
@@ -184,17 +210,13 @@ cdef class Weights:
         if factor < 1:
             multiply_by(self.g + start * self.k.size, numbers, factor, self.k.size)
 
-    cdef double keeps(self, Py_ssize_t i, long long taken) noexcept nogil:
-        """Return d in mean = d mean + (1 - d) parameter, once parameter i had `taken` updates; unused here."""
-        return 0
-
     cdef bint update(self, double rate) noexcept nogil:
         """Add penalties, clip the gradients, and make an update of the optimizer; return False if one is not finite.
 
         Return False, and change no parameter, where a gradient is not finite.
         """
         cdef Py_ssize_t i, j, at
-        cdef double unit, norm
+        cdef double unit, norm, n
         cdef int to = 1 - self.now if self.fresh else self.now
         cdef cgru_optimizer_step step = self.step
         cdef long long taken
@@ -224,70 +246,14 @@ cdef class Weights:
             step.rate, step.decay = rate, 1 - rate * self.weight_decay if self.weight[i].matrix else 1
             if self.debiased:
                 step.rate, step.root = rate / (1 - step.beta[0] ** taken), sqrt(1 - step.beta[1] ** taken)
-            if self.shown[to] != self.p[to]:
+            if self.begun != NULL:
                 step.mean = self.shown[self.now] + at * self.k.size
                 step.updated_mean = self.shown[to] + at * self.k.size
-                step.mean_decay = self.keeps(i, taken)
+                n = taken - self.begun[i]
+                step.mean_decay = min(self.average, n / (n + 9))
             self.kernel(&step, self.weight[i].numbers)
         self.now, self.fresh = to, False
         return True
-
-
-cdef class _Averaged(Weights):
-    """Parameters with their exponential means, which are shown and scored in their place.
-
-    mean = d mean + (1 - d) parameter after each update, d = min(average, n / (n + 9)) at the n-th one of a parameter.
-    Where a fit goes on, numbers that a callback changed differ from the mean that was shown: they become parameter and
-    mean.
-    """
-
-    cdef object mean_memory
-    cdef double average
-    cdef long long *begun  # the optimizer's updates of each parameter before the first one that counts for its mean
-
-    def __init__(self, model, bint trains, penalties, double average):
-        """Begin with the means that the model carries, or with its parameters; `average` is the most that d becomes."""
-        cdef Py_ssize_t i, numbers
-        cdef cnp.ndarray memory, begun
-        cdef char *base
-        Weights.__init__(self, model, trains, penalties)
-        numbers = self.numbers * self.k.size
-        memory, begun = np.zeros(2 * numbers + 64, np.uint8), np.zeros(self.count, np.longlong)
-        self.average, self.mean_memory = average, (memory, begun)
-        self.begun = <long long *>cnp.PyArray_DATA(begun)
-        base = <char *>((<size_t>cnp.PyArray_DATA(memory) + 63) // 64 * 64)
-        for i in range(2):
-            self.shown[i] = base + i * numbers
-            memcpy(self.shown[i], self.p[0], numbers)
-        before = model.carried.get(updater.OF_FIT, {})
-        for i, (key, array) in enumerate(zip(self.keys, self.arrays, strict=True)):
-            n, parameter, mean = before.get(key, (0, array, array))
-            self.begun[i] = self.taken[0][i]
-            if self.weight[i].trained and mean.shape == array.shape:
-                self.begun[i] -= n
-                parameter = np.where(array == mean, parameter, array)
-                self._put(self.p[0], self.weight[i].start, parameter)
-                self._put(self.p[1], self.weight[i].start, parameter)
-
-    def store_optimizer_state(self, bint kept=False):
-        """Copy the state of the optimizer and of the means into `model.carried`; with `kept`, what `keep` saved.
-
-        Also copy [number of updates, parameter, mean] of each trained parameter.
-        """
-        cdef int buffer = self.kept if kept else self.now
-        cdef Py_ssize_t i, start
-        Weights.store_optimizer_state(self, kept)
-        own = self.model.carried[updater.OF_FIT] = {}
-        for i, (key, array) in enumerate(zip(self.keys, self.arrays, strict=True)):
-            if self.weight[i].trained:
-                start = self.weight[i].start
-                both = self._copy(self.p[buffer], start, array), self._copy(self.shown[buffer], start, array)
-                own[key] = [self.taken[buffer][i] - self.begun[i], *both]
-
-    cdef double keeps(self, Py_ssize_t i, long long taken) noexcept nogil:
-        """Return d = min(average, n / (n + 9)) for the n-th update of parameter i in this fit."""
-        cdef double n = taken - self.begun[i]
-        return min(self.average, n / (n + 9))
 
 
 cdef inline double clipping(double found, double unit, double norm) noexcept nogil:
