@@ -162,10 +162,10 @@ def choose(
     def network(text: str, seed: int) -> Network:
         return make(deepcopy(layers[text]), seed)
 
-    few = {"epochs": max(1, round(SHARE * epochs)), "batch_size": batch_size}
+    short = {"epochs": max(1, round(SHARE * epochs)), "batch_size": batch_size}
     spent, tried = _seconds(network(first, 0), X.shape, epochs, batch_size), []
     for text in layers:
-        spent += (FOLDS - 1) * _seconds(network(text, 0), X.shape, **few)
+        spent += (FOLDS - 1) * _seconds(network(text, 0), X.shape, **short)
         if spent <= budget:
             tried.append(text)
     parts = len(X) if groups is None else len(np.unique(groups))
@@ -173,7 +173,7 @@ def choose(
         return Choice(first, {})
     folds = Splittable(X, y, classes, groups).splits(FOLDS, [0], "folds")
     jobs = [
-        Job(partial(network, text, fold), (text, fold), rows=rows, **few, **options)
+        Job(partial(network, text, fold), (text, fold), rows=rows, **short, **options)
         for text in tried
         for fold, (rows, _) in enumerate(folds)
     ]
