@@ -20,15 +20,15 @@ cnp.import_array()
 
 
 # What a layout does: build the products of a step, forward and backward, and run all steps of one block of rows.
-cdef struct LayoutFunctions:
+cdef struct LayoutCalls:
     void (*forward)(Run *, char *) noexcept nogil
     void (*backward)(Run *, char *) noexcept nogil
     cgru_part *run
 
-cdef LayoutFunctions[3] LAYOUTS
-LAYOUTS[<int>UNITS_IN_LANES] = LayoutFunctions(forward.build_products, backward.build_products, _run_block)
-LAYOUTS[<int>SAMPLES_IN_LANES] = LayoutFunctions(forward.build_batch_simd, backward.build_batch_simd, _run_lanes)
-LAYOUTS[<int>SINGLE_SAMPLE] = LayoutFunctions(
+cdef LayoutCalls[3] LAYOUTS
+LAYOUTS[<int>UNITS_IN_LANES] = LayoutCalls(forward.build_products, backward.build_products, _run_block)
+LAYOUTS[<int>SAMPLES_IN_LANES] = LayoutCalls(forward.build_batch_simd, backward.build_batch_simd, _run_lanes)
+LAYOUTS[<int>SINGLE_SAMPLE] = LayoutCalls(
     forward.build_single_sample, backward.build_single_sample, _run_single_sample
 )
 
@@ -56,7 +56,7 @@ cdef void _split_products(Run *run) noexcept nogil:
 cdef void prepare(Run *run, const Plan *plan, cgru_call *call, void *packed, void *rows,
                   const cgru_weights *w) noexcept nogil:
     """Fill `run` for a call, in the caller's memory; pack weights `w` into `packed`, which holds them if w is NULL."""
-    cdef const LayoutFunctions *layout = &LAYOUTS[<int>plan.layout]
+    cdef const LayoutCalls *layout = &LAYOUTS[<int>plan.layout]
     run.plan, run.call, run.start, run.stop, run.packs = plan[0], call, 0, call.m, w != NULL
     if w != NULL:
         run.w = w[0]

@@ -5,6 +5,7 @@ the machine is used.
 """
 
 import os
+from sys import intern
 
 import numpy as np
 
@@ -38,10 +39,11 @@ cdef enum:
 cdef Py_ssize_t _most_steps = MOST_STEPS, _rows_bytes = ROWS_BYTES
 cdef double PIECE = 4e9  # operations of a piece: some tens of milliseconds
 
-# The index of each array in cgru_call, and of each parameter in cgru_weights and cgru_gradients.
-cdef dict ARRAYS = {names_of_arrays[place].decode(): place for place in range(CGRU_PLACES)}
+# The index of each array in cgru_call, and of each parameter in cgru_weights and cgru_gradients. Names are interned, so
+# that a look-up compares no characters.
+cdef dict ARRAYS = {intern(names_of_arrays[place].decode()): place for place in range(CGRU_PLACES)}
 cdef dict PARAMETERS = {
-    names_of_parameters[place].decode(): place for place in range(sizeof(cgru_weights) // sizeof(cgru_matrix))
+    intern(names_of_parameters[place].decode()): place for place in range(sizeof(cgru_weights) // sizeof(cgru_matrix))
 }
 
 cdef const cgru_kernels *_float32 = NULL
