@@ -312,8 +312,11 @@ def test_layers_and_outputs_are_compared_block_by_block(monkeypatch, rows):
     assert [each["small_bytes"] for each in found] == bytes_of(small)
     A, got = (each.layers[0].predict(X, LENGTHS) for each in (net, small))
     assert {key: found[0][key] for key in ("largest", "rms", "snr")} == pytest.approx(noise(A, got, LENGTHS))
-    whole = noise(net.predict(X, LENGTHS), small.predict(X, LENGTHS))
-    assert quantization.output_noise(net, small, X, LENGTHS) == pytest.approx(whole)
+    net = NETWORKS["each step"]()
+    small = quantize(net)
+    for A, lengths in ((X, LENGTHS), (FULL, None)):
+        whole = noise(net.predict(A, lengths), small.predict(A, lengths), lengths)
+        assert quantization.output_noise(net, small, A, lengths) == pytest.approx(whole)
 
 
 # --- using it ---

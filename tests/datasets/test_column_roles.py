@@ -390,6 +390,9 @@ def test_what_is_hardly_a_step_is_refused(reads, refused):
     assert refused(table).startswith("kind: expected to know whether it is one of the steps: columns=")
     assert reads(table, label="kind").train.y.tolist() == [0, 1]
     assert reads(table, ignore="kind").train.X.shape == (2, 3, 1)
+    half = "label,t1,t2,age,mass\nx,1,2,3,4\nx,1,2,3,4\n"
+    assert refused(half, wide=True).startswith("age, mass: expected to know whether they are some of the steps")
+    assert reads("id,t1,t2,t3\n1,2,3,4\n1,5,6,7\n", columns=["t1", "t2", "t3"]).train.X.shape == (1, 2, 3)
     words = "t0,t1,t2,t3,p,q\n1,2,3,4,a,b\n4,5,6,7,a,b\n"
     assert refused(words, wide=True).startswith(
         'label: expected one column without numbers, got p, q; label="p" settles'

@@ -158,7 +158,7 @@ def test_too_little_to_forecast_from(noisy):
 
 
 def test_values_beyond_the_window_change_nothing_but_the_least_scale(noisy):
-    np.testing.assert_array_equal(noisy.predict(NOISY), noisy.predict(NOISY[-24:]))
+    np.testing.assert_array_equal(noisy.predict(NOISY), noisy.predict(NOISY[-24:].tolist()))
 
 
 # --- quantiles ---
