@@ -295,8 +295,8 @@ cdef void _score_gradients(const Stage *stage, const Piece *piece, Py_ssize_t i,
 cdef int _attention_backward(Stage *stage, const Piece *piece, int part) except -1 nogil:
     """Compute the gradients of the scores of pooling `part`, and dX by way of the scores.
 
-    All scores sum with b, which changes no weight where they are not sums by V: its gradient is zero then, where
-    rounding would leave noise.
+    Without V, b is added to every score, which changes no weight: its gradient is zero, where rounding would leave
+    noise.
     """
     cdef Stage score = _score_stage(stage)
     cdef Py_ssize_t i, at
