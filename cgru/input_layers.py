@@ -121,8 +121,9 @@ def candidates(s: int, causal: bool = False) -> list[str]:
     causal: leave out what needs the whole series.
     """
     p = max(1, round(s / FRAMES))
-    q, cut = max(1, p // 4), [f"frames({p})"] if p > 1 else []
-    convolved = [f"convolution({max(5, 4 * q)},{q},{CHANNELS})", *(["frames(4)"] if p > 1 else [])]
+    q = max(1, p // 4)
+    cut, convolved = [f"frames({p})"] * (p > 1), [f"convolution({max(5, 4 * q)},{q},{CHANNELS})"]
+    convolved += ["frames(4)"] * (p > 1)
     heads = [[], ["difference"]] if causal else [[], ["normalize"], ["difference"], ["normalize", "difference"]]
     return ["+".join([*head, *tail]) or RAW for tail in (cut, convolved) for head in heads]
 
@@ -225,7 +226,7 @@ def _seconds(net: Network, shape: Sequence[int], epochs: int, batch_size: int) -
     m, s, n = shape
     work = calls = 0
     for layer in net.layers:
-        s = int(layer.lengths(np.array([s]))[0]) if layer.changes_steps else s
+        s = int(layer.lengths(np.array([s]))[0])
         work += sum(18 * cell.d["u"] * (n + cell.d["u"]) * s for cell in layer.cells)
         calls += len(layer.cells) * s
         n = layer.output_shape((1, s, n))[-1]

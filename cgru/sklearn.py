@@ -32,7 +32,7 @@ except ImportError:
     raise ImportError("cgru.sklearn: scikit-learn is missing: pip install scikit-learn") from None
 
 from cgru import input_layers, losses, recipe
-from cgru.core.checks import flag
+from cgru.core.checks import flag, positive
 from cgru.core.dataframes import check_not_nested, is_indexed, refuse_indexed
 from cgru.core.lengths import padded
 from cgru.core.threads import get_num_threads, set_num_threads
@@ -40,10 +40,11 @@ from cgru.files import Archive, atomic_write
 from cgru.input_layers import Choice
 from cgru.layers.dense import Dense
 from cgru.layers.layer import Layer
+from cgru.many import Job, fit_many
 from cgru.network import Network, files
 from cgru.network.data.mean_variance import mean_and_deviation
 from cgru.network.data.split import encode_groups
-from cgru.network.history import Epoch
+from cgru.network.history import Epoch, History
 from cgru.network.network import from_parts, to_parts, undo_target_scaling
 from cgru.network.options import OPTIONS
 from cgru.network.progress import epoch_text
@@ -96,7 +97,7 @@ class _Estimator(BaseEstimator):
         lengths = None
         check_not_nested(X, "X")
         if is_indexed(X):  # a DataFrame (m, s) has an index, too
-            fits = np.shape(y)[:1] == (len(X),) if reset else self.network_.features == 1
+            fits = np.shape(y)[:1] == (len(X),) if reset else self.networks_[0].features == 1
             if not fits or X.shape[1:] <= (1,) or not (reset or X.shape[1] == self.n_features_in_):
                 refuse_indexed(X, "X")
         if isinstance(X, list | tuple) and len(X) and np.ndim(X[0]) == 2:
@@ -135,10 +136,8 @@ class _Estimator(BaseEstimator):
         """
         before, sample_weight = dict(vars(self)), self._sample_weights(y, sample_weight)
         try:
-            if not reset:
-                self.network_ = self._inner
             notes = self._train(X, y, sample_weight, reset, **given)
-            self._set_network(self.network_, _target_names_of(y) if reset else before["network_"].target_names)
+            self._set_networks(self._nets, _target_names_of(y) if reset else before["networks_"][0].target_names)
         except BaseException:
             vars(self).clear()
             vars(self).update(before)
@@ -170,14 +169,17 @@ class _Estimator(BaseEstimator):
         options |= {"epochs": epochs or all_epochs, "batch_size": batch_size, "recover": True}
         samples = {"lengths": lengths, "sample_weight": sample_weight}
         if not reset:
-            net, choice = self.network_, None
+            if len(self._nets) > 1:
+                raise ValueError(f"ensemble: expected 1 to train on, got {len(self._nets)} networks")
+            nets, choice = self._nets, None
         else:
             seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
             make = partial(self._new_network, targets, recipe.SCHEDULE if epochs is None else "constant", seed)
             with _threads(self.n_jobs):
                 choice = self._choose_inputs(make, X, targets, epochs is None, groups=groups, **samples, **options)
             self.inputs_, self.input_scores_ = choice.inputs, choice.scores
-            net = make(input_layers.build(choice.inputs, X, lengths, np.float32))
+            layers = input_layers.build(choice.inputs, X, lengths, np.float32)
+            nets = [make(copy.deepcopy(layers), more) for more in range(positive(self.ensemble, "ensemble"))]
         options["remember_samples"] = True
         enough = len(X) >= recipe.HELD_FROM or isinstance(self, ClassifierMixin)
         held = self.early_stopping and epochs is None and enough
@@ -186,16 +188,16 @@ class _Estimator(BaseEstimator):
             options |= self._if_held_out
         with _threads(self.n_jobs):
             callback = _print_epoch if self.verbose else None
-            history = net.fit(X, targets, callback=callback, **samples, **options)
+            history = _fit_all(nets, X, targets, callback=callback, **samples, **options)
             notes = [history.problems()]
-            if choice is not None and choice.shrinkage is not None and not held:
+            for net in nets if choice is not None and choice.shrinkage is not None and not held else ():
                 for array in net.head.p.values():
                     array *= choice.shrinkage
             if epochs is None:
                 scale = getattr(self, "target_scale_", 1.0)
-                note = recipe.nothing_learned(net, X, targets, lengths, sample_weight, scale)
+                note = recipe.nothing_learned(nets[0], X, targets, lengths, sample_weight, scale)
                 notes.append(note and f"nothing was learned: {note}")
-        self.network_ = net  # only once it is trained
+        self._nets = nets  # only once they are trained
         self.loss_curve_ = ([] if reset else self.loss_curve_) + [epoch.loss for epoch in history]
         self.n_iter_ = len(self.loss_curve_)
         if held:
@@ -236,7 +238,7 @@ class _Estimator(BaseEstimator):
         `groups` (m,), such as the subject of each sample: `early_stopping` holds out whole groups. Without it they are
         ignored. In a search or a cross-validation, `set_fit_request(groups=True)` passes them on.
         """
-        again = self.warm_start and hasattr(self, "network_")
+        again = self.warm_start and hasattr(self, "networks_")
         self._fit(X, y, sample_weight, not again, groups=groups)
         return self
 
@@ -252,19 +254,28 @@ class _Estimator(BaseEstimator):
 
     def _outputs(self, X: Any) -> np.ndarray:
         """Return the outputs of the network for X, (m, k)."""
-        check_is_fitted(self, "network_")
+        check_is_fitted(self, "networks_")
         X, lengths, _ = self._check_sequences(X)
         with _threads(self.n_jobs):
-            return self._inner.predict(X, lengths)
+            return sum(net.predict(X, lengths) for net in self._nets) / len(self._nets)
 
     # --- the fitted network, and files ---
 
-    def _set_network(self, net: Network, names: tuple[str, ...] | None) -> None:
-        """Store the trained network, and as `network_` a copy that takes and predicts y in the user's classes or units.
+    @property
+    def network_(self) -> Network:
+        """Return the fitted network; AttributeError before the first fit, and for an ensemble, by name."""
+        found = vars(self).get("networks_", [])
+        if len(found) != 1:
+            got = f"an ensemble of {len(found)}; networks_ has them" if found else "an estimator that is not fitted"
+            raise AttributeError(f"network_: expected one network, got {got}")
+        return found[0]
+
+    def _set_networks(self, nets: list[Network], names: tuple[str, ...] | None) -> None:
+        """Store the trained networks, and as `networks_` copies that take and predict y in the user's classes or units.
 
         names: those of the targets.
         """
-        self._inner, self.network_ = net, self._in_terms_of_y(net, names)
+        self._nets, self.networks_ = nets, [self._in_terms_of_y(net, names) for net in nets]
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the estimator to `path`, exactly that name, for `load` of its class: predictions are the same bits.
@@ -275,18 +286,23 @@ class _Estimator(BaseEstimator):
         TypeError, by name, for a parameter that is no number, string or dict of these, and for classes that the file
         cannot hold. OSError where it cannot be written.
         """
-        check_is_fitted(self, "network_")
+        check_is_fitted(self, "networks_")
         own = self.get_params(deep=False)
         params = {name: _to_json(value, name) for name, value in own.items()}
-        left_out = (*own, "_inner", "network_", "_metadata_request")
+        left_out = (*own, "_nets", "networks_", "_metadata_request")
         kept = {name: value for name, value in vars(self).items() if name not in left_out}
         attributes = {name: _to_json(value, name) for name, value in kept.items()}
-        schedule = self._inner.optimizer.schedule
+        schedule = self._nets[0].optimizer.schedule
         text = {"class": type(self).__name__, "params": params, "attributes": attributes}
-        text |= {"target_names": self.network_.target_names, "schedule": schedule and schedule.__name__}
-        arrays = files.pack(*to_parts(self._inner))
+        text |= {"target_names": self.networks_[0].target_names, "schedule": schedule and schedule.__name__}
+        starts = ["network."] if len(self._nets) == 1 else [f"network{i}." for i in range(len(self._nets))]
+        packed = [files.pack(*to_parts(net)) for net in self._nets]
         with atomic_write(path) as file:
-            named = {f"network.{name}": array for name, array in arrays.items()}
+            named = {
+                f"{start}{name}": array
+                for start, arrays in zip(starts, packed, strict=True)
+                for name, array in arrays.items()
+            }
             np.savez(file, format=np.array(FORMAT), estimator=np.array(json.dumps(text)), **named)
 
     @classmethod
@@ -306,13 +322,16 @@ class _Estimator(BaseEstimator):
             raise ValueError(f"expected a {cls.__name__}, got a {text['class']}, which {text['class']}.load reads")
         self = cls(**{name: _from_json(value) for name, value in text["params"].items()})
         vars(self).update((name, _from_json(value)) for name, value in text["attributes"].items())
-        names = [name for name in archive.headers if name.startswith("network.")]
-        arrays = {name.removeprefix("network."): archive.read(name) for name in names}
-        net = from_parts(*files.unpack(arrays))
-        net.optimizer = Adam(
-            self.learning_rate, weight_decay=self.weight_decay, clip_norm=1.0, schedule=text["schedule"]
-        )
-        self._set_network(net, None if text["target_names"] is None else tuple(text["target_names"]))
+        packed: dict[str, dict[str, np.ndarray]] = {}
+        for name in archive.headers:
+            start, _, rest = name.partition(".")
+            if start.startswith("network"):
+                packed.setdefault(start, {})[rest] = archive.read(name)
+        rates = {"weight_decay": self.weight_decay, "clip_norm": 1.0, "schedule": text["schedule"]}
+        nets = [from_parts(*files.unpack(arrays)) for arrays in packed.values()]
+        for net in nets:
+            net.optimizer = Adam(self.learning_rate, **rates)
+        self._set_networks(nets, None if text["target_names"] is None else tuple(text["target_names"]))
         return self
 
 
@@ -337,6 +356,7 @@ class GRUClassifier(ClassifierMixin, _Estimator):
         standardize: whether to scale each feature to mean 0 and deviation 1 over the training data.
         average: the decay of an exponential moving average of the parameters, as in `cgru.Network.fit`, such as 0.999;
             None: no average.
+        ensemble: the number of networks, each from a seed of its own, whose outputs are averaged.
         early_stopping: whether to keep the weights of the epoch with the lowest loss on `validation_fraction` of the
             samples, and to stop after `n_iter_no_change` epochs without a lower one.
         class_weight: None, "balanced" or a dict, as in scikit-learn.
@@ -351,7 +371,9 @@ class GRUClassifier(ClassifierMixin, _Estimator):
         n_features_in_: s for X (m, s), else e.
         inputs_, input_scores_: the input layers that were taken, and by the text of each candidate its score in the
             folds: the accuracy, or the mean squared error of targets in deviations; empty without folds.
-        network_: the `cgru.Network`, with the classes; for a regressor a copy that predicts in the units of y.
+        network_: the `cgru.Network`, with the classes; for a regressor a copy that predicts in the units of y. An
+            ensemble has none.
+        networks_: the list of all networks, of one without an ensemble.
         loss_curve_, n_iter_: the training loss of each epoch, and the number of epochs.
         validation_scores_: the validation loss of each epoch, with early_stopping.
     """
@@ -376,6 +398,7 @@ class GRUClassifier(ClassifierMixin, _Estimator):
         batch_size: int | None = None,
         standardize: bool = True,
         average: float | None = None,
+        ensemble: int = 1,
         early_stopping: bool = False,
         validation_fraction: float = recipe.VALIDATION,
         n_iter_no_change: int = recipe.PATIENCE,
@@ -413,7 +436,7 @@ class GRUClassifier(ClassifierMixin, _Estimator):
 
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> GRUClassifier:
         """Train one epoch on X and y; the first call names in `classes` all classes that there will be."""
-        self._fit(X, y, sample_weight, not hasattr(self, "network_"), epochs=1, classes=classes)
+        self._fit(X, y, sample_weight, not hasattr(self, "networks_"), epochs=1, classes=classes)
         return self
 
     def predict_proba(self, X: Any) -> np.ndarray:
@@ -455,6 +478,7 @@ class GRURegressor(RegressorMixin, _Estimator):
         batch_size: int | None = None,
         standardize: bool = True,
         average: float | None = None,
+        ensemble: int = 1,
         early_stopping: bool = False,
         validation_fraction: float = recipe.VALIDATION,
         n_iter_no_change: int = recipe.PATIENCE,
@@ -495,7 +519,7 @@ class GRURegressor(RegressorMixin, _Estimator):
 
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> GRURegressor:
         """Train one epoch on X and y; targets are scaled as in the first call."""
-        self._fit(X, y, sample_weight, not hasattr(self, "network_"), epochs=1)
+        self._fit(X, y, sample_weight, not hasattr(self, "networks_"), epochs=1)
         return self
 
     def predict(self, X: Any) -> np.ndarray:
@@ -540,6 +564,17 @@ def _from_json(value: Any) -> Any:
 def _print_epoch(epoch: Epoch) -> None:
     """Print an epoch's losses, as a callback of a fit."""
     print(f"epoch {epoch.epoch} of {epoch.epochs}: {epoch_text(epoch)}")
+
+
+def _fit_all(nets: list[Network], X: np.ndarray, y: np.ndarray, **options: Any) -> History:
+    """Fit one network, or several on all threads; return the history of the first. The first error is raised."""
+    if len(nets) == 1:
+        return nets[0].fit(X, y, **options)
+    results = fit_many([Job(net, **options) for net in nets], X, y)
+    for result in results:
+        if result.error is not None:
+            raise result.error
+    return results[0].history
 
 
 @contextmanager

@@ -89,6 +89,17 @@ def test_candidates_fit_series_of_any_length(s, causal):
     assert texts[0] == ("raw" if s < 48 else f"frames({round(s / 32)})")
 
 
+def test_candidates_cut_long_series_into_some_thirty_steps():
+    heads = ["", "normalize+", "difference+", "normalize+difference+"]
+    assert input_layers.candidates(47) == [
+        "raw", "normalize", "difference", "normalize+difference", *(f"{head}convolution(5,1,32)" for head in heads)
+    ]  # fmt: skip
+    tails = ["frames(9)", "convolution(8,2,32)+frames(4)"]
+    assert input_layers.candidates(286) == [head + tail for tail in tails for head in heads]
+    assert input_layers.candidates(286, causal=True) == [head + tail for tail in tails for head in heads[::2]]
+    assert input_layers.candidates(48)[4] == "convolution(5,1,32)+frames(4)"
+
+
 def sizes(m=60, s=12):
     """Series whose shape says the class, of sizes that differ by six decades."""
     y = np.arange(m) % 2

@@ -267,7 +267,7 @@ def test_the_defaults_are_the_recipe_s():
         "units": 48, "layers": 1, "bidirectional": True, "pool": "last+mean+max", "dropout": 0.3,
         "recurrent_dropout": 0.2, "learning_rate": 5e-3, "weight_decay": 0.0, "epochs": None, "batch_size": None,
         "standardize": True, "average": None, "early_stopping": False, "validation_fraction": 0.2,
-        "n_iter_no_change": 20, "inputs": "auto", "budget": 10.0, "causal": False,
+        "n_iter_no_change": 20, "inputs": "auto", "budget": 10.0, "causal": False, "ensemble": 1,
         "warm_start": False, "channels_first": False, "random_state": None, "n_jobs": None,
         "verbose": 0,
     }  # fmt: skip
@@ -519,7 +519,7 @@ def test_a_fit_in_many_parts_copies_no_epoch(monkeypatch):
     monkeypatch.setattr(cgru.network.history.Epoch, "__reduce_ex__", pytest.fail)
     model.partial_fit(X, 1.0 * (y == "up"))
     assert len(model.network_.history) == 2
-    assert model.network_.history is not model._inner.history
+    assert model.network_.history is not model._nets[0].history
 
 
 def test_names_of_targets(tmp_path):
@@ -661,6 +661,37 @@ def test_inputs_are_chosen_said_and_saved(tmp_path):
     assert (given.inputs_, given.input_scores_) == ("difference+frames(3)", {})
     kinds = [type(layer).__name__ for layer in given.network_.layers]
     assert kinds[:4] == ["Difference", "Scale", "Frames", "Bidirectional"]
+
+
+@pytest.mark.parametrize("kind", [GRUClassifier, GRURegressor])
+def test_an_ensemble_averages_networks_of_several_seeds(kind, tmp_path):
+    X, y = waves()
+    y = y if kind is GRUClassifier else X[:, 0, 0]
+    options = {"epochs": 5, "random_state": 0, "inputs": "raw"}
+    model, one = (kind(4, ensemble=n, **options).fit(X, y) for n in (3, 1))
+    outputs = [net.predict(X) for net in model.networks_]
+    assert len(outputs) == 3
+    assert len(model._nets) == 3
+    np.testing.assert_array_equal(outputs[0], one.network_.predict(X))
+    assert not np.allclose(outputs[0], outputs[1])
+    assert not np.allclose(outputs[1], outputs[2])
+    found = model.predict(X) if kind is GRURegressor else model.predict_proba(X)
+    np.testing.assert_allclose(found, np.mean(outputs, axis=0).reshape(found.shape), rtol=1e-5)
+    with pytest.raises(AttributeError, match=r"^network_: expected one network, got an ensemble of 3; networks_ has"):
+        _ = model.network_
+    model.save(tmp_path / "model.npz")
+    again = kind.load(tmp_path / "model.npz")
+    assert len(again.networks_) == 3
+    np.testing.assert_array_equal(again.predict(X), model.predict(X))
+    with pytest.raises(ValueError, match=r"^ensemble: expected 1 to train on, got 3 networks"):
+        model.partial_fit(X, y)
+    with pytest.raises(ValueError, match=r"^ensemble: expected at least 1, got 0"):
+        kind(4, ensemble=0, **options).fit(X, y)
+    with pytest.raises(AttributeError, match="not fitted"):
+        _ = kind().network_
+    if kind is GRUClassifier:
+        with pytest.raises(ValueError, match=r"learning_rate|rate"):
+            kind(4, ensemble=2, **options | {"learning_rate": -1.0}).fit(X, y)
 
 
 def test_a_causal_estimator_runs_step_by_step():
