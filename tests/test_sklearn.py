@@ -676,7 +676,7 @@ def test_an_ensemble_averages_networks_of_several_seeds(kind, tmp_path):
     assert not np.allclose(outputs[0], outputs[1])
     assert not np.allclose(outputs[1], outputs[2])
     found = model.predict(X) if kind is GRURegressor else model.predict_proba(X)
-    np.testing.assert_allclose(found, np.mean(outputs, axis=0).reshape(found.shape), rtol=1e-5)
+    np.testing.assert_allclose(found, np.mean(outputs, axis=0).reshape(found.shape), rtol=1e-5, atol=1e-6)
     with pytest.raises(AttributeError, match=r"^network_: expected one network, got an ensemble of 3; networks_ has"):
         _ = model.network_
     model.save(tmp_path / "model.npz")
