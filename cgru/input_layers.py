@@ -65,21 +65,26 @@ class Choice(NamedTuple):
         scores: by the text of each candidate its mean score over the folds: the accuracy, or the mean squared error of
             targets in deviations; empty where there was one candidate or no budget.
         shrinkage: (k,) the factor for the outputs of a regression, estimated from what was held out; None for classes.
+        measure: what the scores are, "accuracy" or "MSE".
     """
 
     inputs: str
     scores: dict[str, float]
     shrinkage: np.ndarray | None = None
+    measure: str = "accuracy"
 
     def __str__(self) -> str:
         if not self.scores:
             return self.inputs
         others = ", ".join(f"{text} {score:.3g}" for text, score in self.scores.items() if text != self.inputs)
-        return f"{self.inputs}, {self.scores[self.inputs]:.3g} in {FOLDS} folds ({others})"
+        return f"{self.inputs}, {self.measure} {self.scores[self.inputs]:.3g} in {FOLDS} folds ({others})"
 
 
-def parse(text: str, name: str = "inputs") -> list[Layer]:
-    """Return new layers for a text such as "normalize+frames(8)"; TypeError or ValueError, by `name`, if invalid."""
+def parse(text: str, name: str = "inputs", causal: bool = False) -> list[Layer]:
+    """Return new layers for a text such as "normalize+frames(8)"; TypeError or ValueError, by `name`, if invalid.
+
+    causal: refuse layers that need the whole series.
+    """
     due = f'{name}: expected "raw" or some of {", ".join(KINDS)}, such as "difference+frames(8)"'
     if not isinstance(text, str):
         raise TypeError(f"{due}, got {type(text).__name__}")
@@ -91,6 +96,8 @@ def parse(text: str, name: str = "inputs") -> list[Layer]:
         if len(numbers) not in counts:
             raise ValueError(f"{due}, got {text!r}")
         made += kind(*numbers)
+    if causal and any(layer.whole_series for layer in made):
+        raise ValueError(f"{name}: expected layers that run step by step, as causal asks, got {text!r}")
     return made
 
 
@@ -154,24 +161,23 @@ def choose(
     epochs, batch_size: those of the fit on all samples. A fold makes half as many epochs.
     options: further options of `Network.fit`.
     """
-    classes = y if y.ndim == 1 else None
-    if budget <= 0 or is_mapped(X):
-        return Choice(candidates(X.shape[1], causal)[0], {})
-    layers = {text: build(text, X, lengths, dtype) for text in candidates(X.shape[1], causal)}
-    first = next(iter(layers))
+    classes, (first, *others) = y if y.ndim == 1 else None, candidates(X.shape[1], causal)
+    parts = len(X) if groups is None else len(np.unique(groups))
+    if budget <= 0 or parts < LEAST or is_mapped(X):
+        return Choice(first, {})
+    short = {"epochs": max(1, round(SHARE * epochs)), "batch_size": batch_size}
+    spent, tried = _seconds(make(parse(first), 0), X.shape, epochs, batch_size), []
+    for text in (first, *others):
+        spent += (FOLDS - 1) * _seconds(make(parse(text), 0), X.shape, **short)
+        if spent <= budget:
+            tried.append(text)
+    if tried[:1] != [first] or (classes is not None and len(tried) < 2):
+        return Choice(first, {})
+    layers = {text: build(text, X, lengths, dtype) for text in tried}
 
     def network(text: str, seed: int) -> Network:
         return make(deepcopy(layers[text]), seed)
 
-    short = {"epochs": max(1, round(SHARE * epochs)), "batch_size": batch_size}
-    spent, tried = _seconds(network(first, 0), X.shape, epochs, batch_size), []
-    for text in layers:
-        spent += (FOLDS - 1) * _seconds(network(text, 0), X.shape, **short)
-        if spent <= budget:
-            tried.append(text)
-    parts = len(X) if groups is None else len(np.unique(groups))
-    if parts < LEAST or tried[:1] != [first] or (classes is not None and len(tried) < 2):
-        return Choice(first, {})
     folds = Splittable(X, y, classes, groups).splits(FOLDS, [0], "folds")
     jobs = [
         Job(partial(network, text, fold), (text, fold), rows=rows, **short, **options)
@@ -188,11 +194,11 @@ def choose(
     if first not in errors:
         return Choice(first, {})
     chosen = max(errors, key=lambda text: _least_gain(errors[first] - errors[text], sample_weight))
-    scores = {text: np.average(each, weights=sample_weight) for text, each in errors.items()}
+    scores = {text: float(np.average(each, weights=sample_weight)) for text, each in errors.items()}
     if classes is not None:
         return Choice(chosen, {text: 1 - score for text, score in scores.items()})
     can_shrink = losses.named(results[0].network.loss).can_shrink
-    return Choice(chosen, scores, shrinkage(outputs[chosen], y, sample_weight) if can_shrink else None)
+    return Choice(chosen, scores, shrinkage(outputs[chosen], y, sample_weight) if can_shrink else None, "MSE")
 
 
 def _held_out(results: Sequence[Result], folds: Sequence[Any], X: np.ndarray, lengths: np.ndarray | None) -> Any:
@@ -228,6 +234,7 @@ def _seconds(net: Network, shape: Sequence[int], epochs: int, batch_size: int) -
     for layer in net.layers:
         s = int(layer.lengths(np.array([s]))[0])
         work += sum(18 * cell.d["u"] * (n + cell.d["u"]) * s for cell in layer.cells)
+        work += 0 if layer.cells else 6 * n * layer.d.get("u", 0) * s
         calls += len(layer.cells) * s
         n = layer.output_shape((1, s, n))[-1]
     updates = epochs * -(-m // batch_size)

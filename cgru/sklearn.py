@@ -227,9 +227,7 @@ class _Estimator(BaseEstimator):
             check_number(self.budget, "budget")
             budget = self.budget if whole else 0
             return input_layers.choose(make, X, targets, causal=self.causal, budget=budget, **options)
-        for layer in input_layers.parse(self.inputs):
-            if self.causal and layer.whole_series:
-                raise ValueError(f"inputs: expected layers that run step by step, as causal=True asks, got {layer!r}")
+        input_layers.parse(self.inputs, causal=self.causal)
         return Choice(self.inputs, {})
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None) -> Any:

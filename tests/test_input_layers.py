@@ -114,7 +114,7 @@ def test_series_of_unlike_size_are_normalized():
     assert found.shrinkage is None
     assert list(found.scores) == input_layers.candidates(12)
     assert found.scores[found.inputs] > found.scores["raw"] + 0.2
-    assert str(found).startswith(f"{found.inputs}, {found.scores[found.inputs]:.3g} in 3 folds (raw 0.")
+    assert str(found).startswith(f"{found.inputs}, accuracy {found.scores[found.inputs]:.3g} in 3 folds (raw 0.")
     assert choose(X, y) == found  # the same bits
     causal = choose(X, y, causal=True)
     assert not any("normalize" in text for text in causal.scores)
@@ -141,10 +141,13 @@ def test_the_budget_counts_work():
 def test_the_work_of_a_fit():
     net = network([cgru.Frames(5)], 0)
     one = input_layers._seconds(net, (100, 50, 2), 10, 25)
-    assert one == pytest.approx(40 * (5e-5 + 10 * 2e-6) + 10 * 100 * 18 * 4 * (10 + 4) * 10 / 1e11)
+    work = (18 * 4 * (10 + 4) + 6 * 4 * 2) * 10
+    assert one == pytest.approx(40 * (5e-5 + 10 * 2e-6) + 10 * 100 * work / 1e11)
     assert input_layers._seconds(net, (100, 50, 2), 20, 25) == pytest.approx(2 * one)
     both = cgru.Network([cgru.Bidirectional(cgru.GRU(4)), cgru.Dense(2, "softmax")])
-    assert input_layers._seconds(both, (1, 50, 2), 1, 1) == pytest.approx(5e-5 + 100 * 2e-6 + 18 * 8 * 6 * 50 / 1e11)
+    assert input_layers._seconds(both, (1, 50, 2), 1, 1) == pytest.approx(
+        5e-5 + 100 * 2e-6 + (18 * 8 * 6 + 6 * 8 * 2) * 50 / 1e11
+    )
 
 
 def test_few_samples_or_groups_have_no_folds():

@@ -703,7 +703,7 @@ def test_a_causal_estimator_runs_step_by_step():
     outs = [out.copy() for out in map(stream.step, X[:1].swapaxes(0, 1)) if out is not None]
     out = [*outs, *stream.finish().swapaxes(0, 1)][-1][0]
     np.testing.assert_allclose(out, model.predict_proba(X[:1])[0], rtol=1e-4)
-    with pytest.raises(ValueError, match=r"^inputs: expected layers that run step by step, .* got Normalize"):
+    with pytest.raises(ValueError, match=r"^inputs: expected layers that run step by step, .* got 'normalize'"):
         GRUClassifier(4, causal=True, inputs="normalize").fit(X, y)
     with pytest.raises(TypeError, match=r"^causal: expected"):
         GRUClassifier(4, causal="yes").fit(X, y)

@@ -84,6 +84,9 @@ def fit(request: arguments.FitRequest) -> int:
     given, training = (request.data, request.test), request.training
     if training.resume and not training.checkpoint:
         raise RequestError("argument --resume: needs --checkpoint FILE")
+    if request.preparing.inputs != AUTO:
+        with as_request_error("argument --"):
+            input_layers.parse(request.preparing.inputs, causal=request.preparing.causal)
     check_output(request.output, *given)
     if training.checkpoint is not None:
         check_output(training.checkpoint, *given, request.output, request.plot)
@@ -202,13 +205,7 @@ def _choose_inputs(
     causal = given.causal or not building.bidirectional
     dtype = np.float64 if building.float64 else np.float32
     if given.inputs != AUTO:
-        with as_request_error("argument --inputs: "):
-            layers = input_layers.build(given.inputs, train.X, train.lengths, dtype)
-        if given.causal and any(layer.whole_series for layer in layers):
-            raise RequestError(
-                f"argument --inputs: expected layers that run step by step with --causal, got {given.inputs}"
-            )
-        return layers, []
+        return input_layers.build(given.inputs, train.X, train.lengths, dtype), []
     if at_steps(task.train):
         return [], []
     y = train.y

@@ -106,7 +106,7 @@ def test_inputs_are_chosen_and_said(tmp_path):
     options = ("--units", 4, "--epochs", 40, "-o", "model.npz")
     out, err = run("fit", "data.npz", *options, cwd=tmp_path)
     said = next(line for line in err.splitlines() if line.startswith("inputs: "))
-    assert re.match(r"inputs: normalize\S*, [01][.\d]* in 3 folds \(raw 0\.\d+, ", said)
+    assert re.match(r"inputs: normalize\S*, accuracy [01][.\d]* in 3 folds \(raw 0\.\d+, ", said)
     assert isinstance(cgru.load(tmp_path / "model.npz").layers[0], cgru.Normalize)
     assert "whether it was trained on these before" not in out
     assert "trained on these 60 samples" in run("evaluate", "model.npz", "data.npz", cwd=tmp_path)[0]
@@ -128,7 +128,7 @@ def test_the_numbers_of_a_regression_choose_inputs_too(tmp_path):
     x = np.cumsum(rng.standard_normal((60, 12, 1)), axis=1) + 100 * rng.standard_normal((60, 1, 1))
     np.savez(tmp_path / "data.npz", x=x, y=1e6 + 10 * np.ptp(x, axis=(1, 2)))
     _, err = run("fit", "data.npz", "--units", 8, "--epochs", 60, "-o", "model.npz", cwd=tmp_path)
-    assert re.search(r"\ninputs: (normalize|difference|normalize\+difference)\S*, 0\.\d+ in 3 folds", err)
+    assert re.search(r"\ninputs: (normalize|difference|normalize\+difference)\S*, MSE 0\.\d+ in 3 folds", err)
 
 
 @pytest.mark.parametrize(
