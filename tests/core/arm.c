@@ -106,6 +106,7 @@ static int low_precision_step(const cgru_low_precision_kernels *of, int kind) {
     float *b = room(4 * 4 * call.up);
     for (int part = 0; part < 4; part++) memcpy(b + part * call.up, given(4 * n), 4 * n);
     layer.b = b;
+    if (call.variant != CGRU_RESET_BEFORE) layer.recurrent_bias = b + 3 * call.up;
     call.X = (cgru_array){given(4 * m * k), k, k, 1};
     call.h0 = call.last = (cgru_array){given(4 * m * n), n, 0, 1};
     of->forward(&layer, 0, m, room(of->workspace_size(&layer, m)));
