@@ -33,6 +33,7 @@ EXCLUDED = {
     "check_estimators_partial_fit_n_features": ANY_LENGTH,
     "check_classifiers_train": ANY_LENGTH,
     "check_regressors_train": ANY_LENGTH,
+    "check_methods_subset_invariance": "float32: a batch of another size rounds otherwise, by 2e-7 where 1e-7 is allowed",
     "check_sample_weight_equivalence_on_dense_data": "batches and dropout are drawn: repeated samples draw others",
 }
 SMALL = {"units": 8, "epochs": 20}
