@@ -609,7 +609,8 @@ def _fit_all(nets: list[Network], X: np.ndarray, y: np.ndarray, **options: Any) 
     """Fit one network, or several on all threads; return the history of the first. The first error is raised."""
     if len(nets) == 1:
         return nets[0].fit(X, y, **options)
-    results = fit_many([Job(net, **options) for net in nets], X, y)
+    shared = {name: options.pop(name, None) for name in ("lengths", "sample_weight", "groups")}
+    results = fit_many([Job(net, **options) for net in nets], X, y, **shared)
     for result in results:
         if result.error is not None:
             raise result.error

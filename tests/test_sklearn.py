@@ -856,3 +856,15 @@ def test_smoothed_labels(tmp_path):
     for wrong in ("cross_entropy(1)", "mse", "binary_cross_entropy"):
         with pytest.raises(ValueError, match=r"^loss: expected .*cross_entropy"):
             GRUClassifier(4, epochs=1, loss=wrong).fit(X, y)
+
+
+def test_an_ensemble_shares_lengths_weights_and_groups():
+    X, _ = waves()
+    ragged, weights, groups = [x[: 6 + i % 7] for i, x in enumerate(X)], np.arange(60) % 3, np.arange(60) // 4
+    options = {**FEW, "epochs": 2, "early_stopping": True}
+    several, one = (
+        GRURegressor(**options, ensemble=n).fit(ragged, X[:, 0, 0], sample_weight=weights, groups=groups)
+        for n in (2, 1)
+    )
+    assert_close(several.networks_[0].predict(X), one.networks_[0].predict(X), tolerance=1e-5)
+    assert_close(several.validation_scores_, one.validation_scores_, tolerance=1e-5)
