@@ -309,6 +309,18 @@ class _Estimator(BaseEstimator):
             raise AttributeError(f"network_: expected one network, got {got}")
         return found[0]
 
+    def sole_network(self) -> Network:
+        """Return `network_`; ValueError for an ensemble and before the first fit."""
+        check_is_fitted(self, "networks_")
+        try:
+            return self.network_
+        except AttributeError as error:
+            raise ValueError(str(error)) from None
+
+    def network_inputs(self, X: Any) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return X as the network takes it, (m, s, e), and the real lengths (m,), None for all."""
+        return self._check_sequences(X)[:2]
+
     def _set_networks(self, nets: list[Network], names: tuple[str, ...] | None) -> None:
         """Store the trained networks, and as `networks_` copies that take and predict y in the user's classes or units.
 

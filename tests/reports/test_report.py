@@ -158,7 +158,7 @@ def test_names_of_targets():
 def test_refused():
     net = network(cgru.Dense(3, "softmax"))
     for words, error, arguments in (
-        ("net: expected a Network, got GRU", TypeError, (net.layers[0], X, CLASSES)),
+        ("net: expected a Network or an estimator of cgru.sklearn, got GRU", TypeError, (net.layers[0], X, CLASSES)),
         ("y: expected", ValueError, (net, X, CLASSES[:-1])),
         ("X: expected", ValueError, (net, X[:, :, :2], CLASSES)),
         ("lengths: expected", ValueError, (net, X, CLASSES, LENGTHS + S)),
