@@ -16,13 +16,14 @@ from cgru.network.data.training_data import check_data, check_inputs
 from cgru.network.estimators import Estimator, with_inputs
 from cgru.reports import numbers
 from cgru.reports.comparison import outside, seen
-from cgru.reports.tables import text
+from cgru.reports.tables import as_html, text
 
 __all__ = ["Report", "report"]
 
 
 class Report(dict[str, Any]):
-    """The numbers of an evaluation by name, a dict for `json.dumps`; it prints as text of 80 columns.
+    """The numbers of an evaluation by name, a dict for `json.dumps`; it prints as text of 80 columns, in a notebook as
+    tables.
 
     Always: `task` ("classes", "labels" for independent yes-or-no outputs, or "regression"), `samples`,
     `count` (the samples, or the real steps of all with outputs at steps), `per_step`, `loss` and `loss_name`; `seen`,
@@ -47,6 +48,10 @@ class Report(dict[str, Any]):
 
     def __repr__(self) -> str:
         return text(self)
+
+    def _repr_html_(self) -> str:
+        """Return the lines and tables of the text as HTML for notebooks."""
+        return as_html(self)
 
     def save(
         self,

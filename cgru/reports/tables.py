@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from cgru.core.formatting import figure, figures, shorten, width_of
-from cgru.core.tables import COLUMNS, Table, table_as_text
+from cgru.core.tables import COLUMNS, Table, table_as_html, table_as_text
 from cgru.reports.comparison import outside_in_words, seen_in_words
 
-__all__ = ["baseline", "confusion_matrix", "frequent_mistakes", "headline", "scores", "text"]
+__all__ = ["as_html", "baseline", "confusion_matrix", "frequent_mistakes", "headline", "scores", "text"]
 
 LISTED = 20  # mistakes that are listed
 Numbers = Mapping[str, Any]
@@ -168,19 +168,35 @@ def _count(count: int, what: str) -> str:
     return f"{count} {what}" if count == 1 else f"{count} {what}{'es' if what.endswith('s') else 's'}"
 
 
-# --- as text ---
+# --- the whole report ---
 
 
 def text(report: Numbers) -> str:
-    """Return the whole report as text of 80 columns, with long names shortened.
+    """Return the whole report as text of 80 columns, with long names shortened."""
+    lines, tables = _lines_and_tables(report)
+    above = "\n".join(textwrap.fill(line, COLUMNS) for line in lines)
+    return "\n\n".join([above, *map(table_as_text, tables)])
 
-    It has the confusion matrix where that fits, else the most frequent mistakes.
+
+def as_html(report: Numbers) -> str:
+    """Return the whole report as a piece of HTML, without pictures, scripts or styles of its own."""
+    from html import escape  # imported here, since it is slow and only notebooks need it
+
+    lines, tables = _lines_and_tables(report)
+    parts = [f"<p>{escape(line)}</p>" for line in lines]
+    parts += [f"<h4>{escape(table.title)}</h4>{table_as_html(table)}" for table in tables]
+    return f"<div>{''.join(parts)}</div>"
+
+
+def _lines_and_tables(report: Numbers) -> tuple[list[str], list[Table]]:
+    """Return the lines above the tables, and the tables.
+
+    Of the confusion matrix and the most frequent mistakes, the matrix is taken if it fits 80 columns.
     """
-    first, *others = map(table_as_text, scores(report))
+    tables = list(scores(report))
     if report["task"] == "classes":
-        counts = table_as_text(confusion_matrix(report))
-        fits = max(map(width_of, counts.splitlines())) <= COLUMNS
-        others.insert(0, counts if fits else table_as_text(frequent_mistakes(report)))
-    notes = [seen_in_words(report["seen"]), *outside_in_words(report["outside"])]
-    above = [headline(report), baseline(report), *(textwrap.fill(note, COLUMNS) for note in notes)]
-    return "\n\n".join(["\n".join(filter(None, above)), first, *others])
+        counts = confusion_matrix(report)
+        fits = max(map(width_of, table_as_text(counts).splitlines())) <= COLUMNS
+        tables.insert(1, counts if fits else frequent_mistakes(report))
+    lines = [headline(report), baseline(report), seen_in_words(report["seen"]), *outside_in_words(report["outside"])]
+    return [line for line in lines if line], tables
