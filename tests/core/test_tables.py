@@ -1,5 +1,7 @@
 """Tables as text and as HTML."""
 
+import pytest
+
 from cgru.core.tables import Table, table_as_html, table_as_text
 
 TABLE = Table("Title", ("", "what", "n"), [("0", "a<b", "12"), ("1", "c", "3,000")], "a note", names=2)
@@ -19,6 +21,25 @@ def test_long_names_are_shortened_to_80_columns():
     lines = table_as_text(TABLE._replace(rows=[("0", "x" * 99, "1")])).splitlines()
     assert len(lines[2]) == 80
     assert lines[2].endswith("x...  1")
+
+
+def test_the_first_column_has_names():
+    assert table_as_text(Table("", ("", "n"), [("a", "1"), ("bcd", "20")])).splitlines()[2:] == ["a     1", "bcd  20"]
+
+
+def test_names_keep_12_columns_however_many_figures_there_are():
+    lines = table_as_text(Table("", ("", *"a" * 20), [("name" * 9, *["12345"] * 20)])).splitlines()
+    assert lines[2].split("  ")[0] == "namename" + "n..."
+
+
+@pytest.mark.parametrize("make", [table_as_text, table_as_html])
+def test_a_table_of_names_alone(make):
+    assert "only" in make(Table("", ("only",), [("a",)]))
+
+
+def test_a_row_of_another_length_is_refused():
+    with pytest.raises(ValueError, match=r"zip\(\)"):
+        table_as_text(TABLE._replace(rows=[("0", "x", "1", "2")]))
 
 
 def test_html():
