@@ -39,9 +39,10 @@ def table_as_text(table: Table) -> str:
     widths[:names] = [min(width, most) for width in widths[:names]]
     shown = [table.title]
     for line in lines:
-        rooms = [" " * (width - width_of(cell)) for cell, width in zip(line, widths, strict=True)]
-        cells = [cell + room for cell, room in zip(line[:names], rooms[:names], strict=True)]
-        cells += [room + cell for cell, room in zip(line[names:], rooms[names:], strict=True)]
+        cells = []
+        for i, (cell, width) in enumerate(zip(line, widths, strict=True)):
+            gap = " " * (width - width_of(cell))
+            cells.append(cell + gap if i < names else gap + cell)
         shown.append("  ".join(cells).rstrip())
     return "\n".join([*shown, *textwrap.wrap(table.note, COLUMNS)])
 
