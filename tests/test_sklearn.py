@@ -374,9 +374,23 @@ def test_a_regressor_validates_in_the_units_of_y(k):
     model = GRURegressor(**FEW, epochs=60).fit(X, y, validation=(V, v))
     assert len(model.validation_scores_) == model.n_iter_
     assert np.sqrt(np.mean((model.predict(V) - v) ** 2)) < 0.5 * v.std()
-    lengths = [6, 4] * 10
+
+
+def test_padding_of_samples_to_validate_with_counts_nowhere():
+    (X, y), (V, v) = waves(), waves(30, seed=1)
+    lengths = np.array([12, 5] * 15)
     ragged = [x[:n] for x, n in zip(V, lengths, strict=True)]
-    assert len(GRURegressor(**FEW, epochs=2).fit(X, y, validation=(ragged, v)).validation_scores_) == 2
+    model = GRUClassifier(**FEW, epochs=3).fit(X, y, validation=(ragged, v))
+    assert_close(model.network_.evaluate(V, v, lengths)["loss"], min(model.validation_scores_), tolerance=1e-5)
+
+
+def test_samples_to_validate_with_shrink_a_regression_of_noise():
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((60, 6, 2)), rng.standard_normal(60)
+    V, v = rng.standard_normal((40, 6, 2)), rng.standard_normal(40)
+    model = GRURegressor(8, epochs=40, budget=0, random_state=0).fit(X, y, validation=(V, v))
+    due = GRURegressor(8, epochs=40, budget=0, random_state=0).fit(X, y)
+    assert model.predict(V).std() < 0.2 * due.predict(V).std()
 
 
 def test_an_ensemble_validates_with_given_samples_too():
