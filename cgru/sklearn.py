@@ -25,7 +25,7 @@ try:
     from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.utils import check_array, check_consistent_length, check_random_state
-    from sklearn.utils.class_weight import compute_sample_weight
+    from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
     from sklearn.utils.multiclass import check_classification_targets
     from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 except ImportError:
@@ -89,15 +89,18 @@ class _Estimator(BaseEstimator):
     # --- arguments ---
 
     @_advice_on_missing()
-    def _check_sequences(self, X: Any, y: Any = None, reset: bool = False) -> tuple[np.ndarray, np.ndarray | None, Any]:
+    def _check_sequences(
+        self, X: Any, y: Any = None, reset: bool = False, features: int | None = None
+    ) -> tuple[np.ndarray, np.ndarray | None, Any]:
         """Check X and y as scikit-learn does; return (X (m, s, e), real lengths (m,) or None for all, y).
 
         reset: whether this is a first fit, which sets `n_features_in_`.
+        features: e of the training data; None: that of the fitted networks.
         """
         lengths = None
         check_not_nested(X, "X")
         if is_indexed(X):  # a DataFrame (m, s) has an index, too
-            fits = np.shape(y)[:1] == (len(X),) if reset else self.networks_[0].features == 1
+            fits = np.shape(y)[:1] == (len(X),) if reset else (features or self.networks_[0].features) == 1
             if not fits or X.shape[1:] <= (1,) or not (reset or X.shape[1] == self.n_features_in_):
                 refuse_indexed(X, "X")
         if isinstance(X, list | tuple) and len(X) and np.ndim(X[0]) == 2:
@@ -132,7 +135,7 @@ class _Estimator(BaseEstimator):
         """Train on X and y, anew with `reset`, in place; restore the estimator after any exception.
 
         reset: whether to build a new network; otherwise training goes on with the present one.
-        given: `groups`; for `partial_fit` `epochs` and `classes`.
+        given: `groups` and `validation`; for `partial_fit` `epochs` and `classes`.
         """
         before, sample_weight = dict(vars(self)), self._sample_weights(y, sample_weight)
         try:
@@ -155,6 +158,7 @@ class _Estimator(BaseEstimator):
         epochs: Any = None,
         classes: Any = None,
         groups: Any = None,
+        validation: Any = None,
     ) -> list[str]:
         """Train as `_fit` has it, setting attributes; return notes for warnings: it diverged, nothing was learned."""
         X, lengths, y = self._check_sequences(X, y, reset=reset)
@@ -163,6 +167,7 @@ class _Estimator(BaseEstimator):
             check_consistent_length(X, sample_weight)
         groups = encode_groups(groups, len(X))
         targets = self._targets(y, reset, classes, sample_weight)
+        held_out = None if validation is None else self._check_validation(validation, X.shape[2], y)
         batch_size, all_epochs = recipe.budget(len(X), self.batch_size, self.epochs)
         options = {name: value for name, value in self.get_params(deep=False).items() if name in OPTIONS}
         options.pop("class_weight", None)  # part of the sample weights
@@ -182,10 +187,12 @@ class _Estimator(BaseEstimator):
             nets = [make(copy.deepcopy(layers), more) for more in range(positive(self.ensemble, "ensemble"))]
         options["remember_samples"] = True
         enough = len(X) >= recipe.HELD_FROM or isinstance(self, ClassifierMixin)
-        held = self.early_stopping and epochs is None and enough
+        share = self.early_stopping and epochs is None and enough
+        if share:
+            held_out, options["groups"] = self.validation_fraction, groups
+        held = held_out is not None
         if held:
-            options |= {"validation": self.validation_fraction, "groups": groups, "patience": self.n_iter_no_change}
-            options |= self._if_held_out
+            options |= {"validation": held_out, "patience": self.n_iter_no_change, **self._if_held_out}
         with _threads(self.n_jobs):
             callback = _print_epoch if self.verbose else None
             history = _fit_all(nets, X, targets, callback=callback, **samples, **options)
@@ -203,6 +210,28 @@ class _Estimator(BaseEstimator):
         if held:
             self.validation_scores_ = [epoch.validation_loss for epoch in history]
         return list(filter(None, notes))
+
+    def _check_validation(self, validation: Any, features: int, y: Any) -> tuple[Any, ...]:
+        """Check `validation` of `fit`; return (X, targets, lengths, sample_weight) for `Network.fit`.
+
+        features, y: those of the training data.
+        """
+        if self.early_stopping:
+            raise ValueError("validation: expected None beside early_stopping=True, which holds samples out, got some")
+        if not isinstance(validation, tuple | list) or len(validation) not in (2, 3):
+            due = "(X, y) or (X, y, sample_weight)"
+            got = f"{len(validation)} parts" if isinstance(validation, tuple | list) else type(validation).__name__
+            raise ValueError(f"validation: expected {due}, got {got}")
+        X, own_y, weights = (*validation, None)[:3]
+        try:
+            X, lengths, _ = self._check_sequences(X, features=features)
+            check_consistent_length(X, own_y, weights)
+            weights = self._sample_weights(own_y, weights, y)
+            weights = None if weights is None else column_or_1d(weights, dtype=np.float64, warn=False)
+            return X, self._targets(own_y, False, None, None), lengths, weights
+        except (TypeError, ValueError) as error:
+            kind = TypeError if isinstance(error, TypeError) else ValueError
+            raise kind(f"validation: {error}") from None
 
     def _new_network(
         self, targets: np.ndarray, schedule: Any, seed: int, inputs: Sequence[Layer], more: int = 0
@@ -230,21 +259,31 @@ class _Estimator(BaseEstimator):
         input_layers.parse(self.inputs, causal=self.causal)
         return Choice(self.inputs, {})
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None) -> Any:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None, validation: Any = None) -> Any:
         """Train on X and y, classes or numbers; `sample_weight` (m,) multiplies the loss of each sample.
 
         `groups` (m,), such as the subject of each sample: `early_stopping` holds out whole groups. Without it they are
         ignored. In a search or a cross-validation, `set_fit_request(groups=True)` passes them on.
+
+        `validation`, (X, y) or (X, y, sample_weight), are samples to validate with, in the place of the share that
+        `early_stopping` holds out: the weights of the epoch with the lowest loss on them are kept, and training stops
+        after `n_iter_no_change` epochs without a lower one. ValueError beside `early_stopping=True`.
         """
         again = self.warm_start and hasattr(self, "networks_")
-        self._fit(X, y, sample_weight, not again, groups=groups)
+        self._fit(X, y, sample_weight, not again, groups=groups, validation=validation)
         return self
 
-    def _sample_weights(self, y: Any, sample_weight: Any) -> Any:
-        """Return the sample weights times the weights of `class_weight`."""
+    def _sample_weights(self, y: Any, sample_weight: Any, training_y: Any = None) -> Any:
+        """Return the sample weights times the weights of `class_weight`.
+
+        training_y: the classes by whose counts "balanced" weighs; None: y.
+        """
         per_class = getattr(self, "class_weight", None)  # a regressor has none
         if per_class is None:
             return sample_weight
+        if isinstance(per_class, str) and training_y is not None:
+            classes = np.unique(training_y)
+            per_class = dict(zip(classes, compute_class_weight(per_class, classes=classes, y=training_y), strict=True))
         if sample_weight is None:
             return compute_sample_weight(per_class, y)
         check_consistent_length(y, sample_weight)
@@ -267,6 +306,18 @@ class _Estimator(BaseEstimator):
             got = f"an ensemble of {len(found)}; networks_ has them" if found else "an estimator that is not fitted"
             raise AttributeError(f"network_: expected one network, got {got}")
         return found[0]
+
+    def sole_network(self) -> Network:
+        """Return `network_`; ValueError for an ensemble and before the first fit."""
+        check_is_fitted(self, "networks_")
+        try:
+            return self.network_
+        except AttributeError as error:
+            raise ValueError(str(error)) from None
+
+    def network_inputs(self, X: Any) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return X as the network takes it, (m, s, e), and the real lengths (m,), None for all."""
+        return self._check_sequences(X)[:2]
 
     def _set_networks(self, nets: list[Network], names: tuple[str, ...] | None) -> None:
         """Store the trained networks, and as `networks_` copies that take and predict y in the user's classes or units.
@@ -373,7 +424,7 @@ class GRUClassifier(ClassifierMixin, _Estimator):
             ensemble has none.
         networks_: the list of all networks, of one without an ensemble.
         loss_curve_, n_iter_: the training loss of each epoch, and the number of epochs.
-        validation_scores_: the validation loss of each epoch, with early_stopping.
+        validation_scores_: the validation loss of each epoch, with early_stopping or samples to validate with.
     """
 
     def __init__(
@@ -568,7 +619,8 @@ def _fit_all(nets: list[Network], X: np.ndarray, y: np.ndarray, **options: Any) 
     """Fit one network, or several on all threads; return the history of the first. The first error is raised."""
     if len(nets) == 1:
         return nets[0].fit(X, y, **options)
-    results = fit_many([Job(net, **options) for net in nets], X, y)
+    shared = {name: options.pop(name, None) for name in ("lengths", "sample_weight", "groups")}
+    results = fit_many([Job(net, **options) for net in nets], X, y, **shared)
     for result in results:
         if result.error is not None:
             raise result.error

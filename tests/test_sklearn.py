@@ -324,6 +324,131 @@ def test_few_samples_are_not_held_out():
     assert hasattr(GRURegressor(**options).fit(*[np.r_[a, a[:1]] for a in (X, X[:, 0, 0])]), "validation_scores_")
 
 
+# --- samples to validate with ---
+
+FEW = {"units": 4, "budget": 0, "random_state": 0}
+
+
+def kept_loss(model, X, y, sample_weight=None):
+    """The loss on samples as the fitted network computes it, and the lowest of the fit."""
+    loss = model.network_.evaluate(X, y, sample_weight=sample_weight)["loss"]
+    return loss, min(model.validation_scores_)
+
+
+def test_a_classifier_validates_with_given_samples():
+    (X, y), (V, v) = waves(), waves(30, s=9, seed=1)
+    v = np.random.default_rng(1).permutation(v)  # which gets worse the more is learned
+    model = GRUClassifier(**FEW, epochs=200, n_iter_no_change=3).fit(X, y, validation=(V, v))
+    assert model.n_iter_ == len(model.validation_scores_) < 200
+    assert np.argmin(model.validation_scores_) == model.n_iter_ - 4
+    assert_close(*kept_loss(model, V, v), tolerance=1e-5)
+    again = GRUClassifier(**FEW, epochs=200, n_iter_no_change=3).fit(X, y, validation=[list(V), v.tolist()])
+    np.testing.assert_array_equal(again.predict_proba(X), model.predict_proba(X))
+    assert model.network_.remembered.validated.values.size == 30
+
+
+def test_weights_of_samples_to_validate_with():
+    (X, y), (V, v) = waves(), waves(30, seed=1)
+    weights = np.arange(30) % 3
+    model = GRUClassifier(**FEW, epochs=5).fit(X, y, validation=(V, v, weights))
+    assert_close(*kept_loss(model, V, v, weights), tolerance=1e-5)
+    some = GRUClassifier(**FEW, epochs=5).fit(X, y, validation=(V[weights > 0], v[weights > 0], weights[weights > 0]))
+    assert_close(model.validation_scores_, some.validation_scores_, tolerance=1e-5)
+
+
+@pytest.mark.parametrize("per_class", ["balanced", {"up": 3.0, "down": 1.0}])
+def test_classes_weigh_the_same_to_validate_with(per_class):
+    """Balanced by the counts of the training data, as in a share that is held out."""
+    (X, y), (V, v) = waves(), waves(30, seed=1)
+    y[:20] = "up"
+    model = GRUClassifier(**FEW, epochs=4, class_weight=per_class).fit(X, y, validation=(V, v))
+    counts = {name: (y == name).sum() for name in ("up", "down")}
+    each = {name: 30 / counts[name] for name in counts} if per_class == "balanced" else per_class
+    assert_close(*kept_loss(model, V, v, np.array([each[name] for name in v])), tolerance=1e-5)
+
+
+@pytest.mark.parametrize("k", [0, 2])
+def test_a_regressor_validates_in_the_units_of_y(k):
+    rng = np.random.default_rng(0)
+    X, V = rng.standard_normal((60, 6, 2)), rng.standard_normal((20, 6, 2))
+    y, v = ((1e3 + 50 * A[:, :, : k or 1].sum(axis=1))[:, slice(None) if k else 0] for A in (X, V))
+    model = GRURegressor(**FEW, epochs=60).fit(X, y, validation=(V, v))
+    assert len(model.validation_scores_) == model.n_iter_
+    assert np.sqrt(np.mean((model.predict(V) - v) ** 2)) < 0.5 * v.std()
+
+
+def test_padding_of_samples_to_validate_with_counts_nowhere():
+    (X, y), (V, v) = waves(), waves(30, seed=1)
+    lengths = np.array([12, 5] * 15)
+    ragged = [x[:n] for x, n in zip(V, lengths, strict=True)]
+    model = GRUClassifier(**FEW, epochs=3).fit(X, y, validation=(ragged, v))
+    assert_close(model.network_.evaluate(V, v, lengths)["loss"], min(model.validation_scores_), tolerance=1e-5)
+
+
+def test_samples_to_validate_with_shrink_a_regression_of_noise():
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((60, 6, 2)), rng.standard_normal(60)
+    V, v = rng.standard_normal((40, 6, 2)), rng.standard_normal(40)
+    model = GRURegressor(8, epochs=40, budget=0, random_state=0).fit(X, y, validation=(V, v))
+    due = GRURegressor(8, epochs=40, budget=0, random_state=0).fit(X, y)
+    assert model.predict(V).std() < 0.2 * due.predict(V).std()
+
+
+def test_an_ensemble_validates_with_given_samples_too():
+    (X, y), (V, v) = waves(), waves(30, seed=1)
+    model = GRUClassifier(**FEW, epochs=3, ensemble=2).fit(X, y, validation=(V, v))
+    assert len(model.validation_scores_) == 3
+    assert [net.remembered.validated.values.size for net in model.networks_] == [30, 30]
+
+
+def test_a_table_to_validate_with():
+    pd = pytest.importorskip("pandas", reason="pandas is not installed: pip install pandas")
+    (X, y), (V, v) = waves(e=1), waves(30, e=1, seed=1)
+    tables = [pd.DataFrame(A[:, :, 0], columns=[f"t{i}" for i in range(12)]) for A in (X, V)]
+    model = GRUClassifier(**FEW, epochs=2).fit(tables[0], y, validation=(tables[1], pd.Series(v)))
+    due = GRUClassifier(**FEW, epochs=2).fit(X[:, :, 0], y, validation=(V[:, :, 0], v))
+    assert model.validation_scores_ == due.validation_scores_
+    steps = tables[1].set_index(["t0", "t1"])
+    with pytest.raises(TypeError, match=r"^validation: X: expected a sequence for each sample"):
+        GRUClassifier(**FEW, epochs=2).fit(tables[0], y, validation=(steps, v))
+
+
+def test_refused_samples_to_validate_with():
+    (X, y), (V, v) = waves(), waves(30, seed=1)
+    model = GRUClassifier(**FEW, epochs=1)
+
+    def refused(error, validation, model=model):
+        with pytest.raises(ValueError, match=error):
+            model.fit(X, y, validation=validation)
+        assert not hasattr(model, "networks_")
+
+    early = GRUClassifier(early_stopping=True)
+    refused("^validation: expected None beside early_stopping=True, which holds samples out, got some$", (V, v), early)
+    refused(r"^validation: expected \(X, y\) or \(X, y, sample_weight\), got 1 parts$", (V,))
+    refused(r"^validation: expected \(X, y\) or \(X, y, sample_weight\), got float$", 0.2)
+    refused(r"^validation: y: expected classes of \['down' 'up'\], got others, \['left'\]", (V, ["left", *v[1:]]))
+    refused(r"^validation: Found input variables with inconsistent numbers of samples: \[30, 29\]", (V, v[1:]))
+    refused(r"^validation: Found input variables with inconsistent numbers of samples", (V, v, [1.0]))
+    refused(r"^validation: X has 1 features, but GRUClassifier is expecting 2 features", (V[:, :, :1], v))
+    refused("^validation: .*NaN.*", (np.where(V > 0, V, np.nan), v))
+    refused("^validation sample_weight: expected", (V, v, -np.ones(30)))
+    numbers = GRURegressor(**FEW, epochs=1)
+    for wrong, error in (
+        (np.ones((30, 2)), "^validation: y: expected 1 targets, as in the first fit, got 2"),
+        (np.full(30, np.nan), "^validation y: expected finite"),
+    ):
+        with pytest.raises(ValueError, match=error):
+            numbers.fit(X, X[:, 0, 0], validation=(V, wrong))
+
+
+def test_going_on_with_samples_to_validate_with():
+    (X, y), (V, v) = waves(), waves(30, seed=1)
+    model = GRUClassifier(**FEW, epochs=3, warm_start=True).fit(X, y)
+    assert not hasattr(model, "validation_scores_")
+    assert len(model.fit(X, y, validation=(V, v)).validation_scores_) == 3
+    assert model.n_iter_ == 6
+
+
 def test_targets_of_steps_are_refused():
     X, y = waves()
     each = np.tile(y[:, None], 12)
@@ -746,3 +871,15 @@ def test_smoothed_labels(tmp_path):
     for wrong in ("cross_entropy(1)", "mse", "binary_cross_entropy"):
         with pytest.raises(ValueError, match=r"^loss: expected .*cross_entropy"):
             GRUClassifier(4, epochs=1, loss=wrong).fit(X, y)
+
+
+def test_an_ensemble_shares_lengths_weights_and_groups():
+    X, _ = waves()
+    ragged, weights, groups = [x[: 6 + i % 7] for i, x in enumerate(X)], np.arange(60) % 3, np.arange(60) // 4
+    options = {**FEW, "epochs": 2, "early_stopping": True}
+    several, one = (
+        GRURegressor(**options, ensemble=n).fit(ragged, X[:, 0, 0], sample_weight=weights, groups=groups)
+        for n in (2, 1)
+    )
+    assert_close(several.networks_[0].predict(X), one.networks_[0].predict(X), tolerance=1e-5)
+    assert_close(several.validation_scores_, one.validation_scores_, tolerance=1e-5)

@@ -12,7 +12,7 @@ __all__ = ["about"]
 def about(net: cgru.Network) -> dict[str, str]:
     """Return a description of a model as name: text: layers, loss, classes, features, training data."""
     found = {"layers": ", ".join(map(repr, net.layers))}
-    found["parameters"] = f"{sum(array.size for array in net.parameters().values())} of {net.dtype}"
+    found["parameters"] = f"{net.summary().parameters} of {net.dtype}"
     if net.loss is not None:
         found["loss"] = str(net.loss)
     if cgru.losses.classifies(net.loss):

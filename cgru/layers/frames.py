@@ -160,12 +160,12 @@ class Frames(Layer):
         return self.length if self.hop == self.length and not self._padding else None
 
     def output_shape(self, shape: Shape) -> Shape:
-        """Return (m, s, length * n) for (m, s, n), with "f" for a letter s; ValueError for any other shape.
+        """Return (m, s, length * n) for (m, s, n), with "f" for the letter s; ValueError for any other shape.
 
-        A number s stays as it is: `lengths` counts frames.
+        Frames of frames are "f'". A number s stays as it is: `lengths` counts frames.
         """
         m, s, n = joined_shape(shape, self.length)
-        return m, "f" if isinstance(s, str) else s, n
+        return m, "f" if s == "s" else f"{s}'" if isinstance(s, str) else s, n
 
     def input_features(self, n: int) -> int:
         """Return n / length; ValueError if it is no integer."""

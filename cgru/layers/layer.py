@@ -424,7 +424,10 @@ def joined_shape(shape: Shape, parts: int) -> Shape:
     if len(shape) != 3:
         raise ValueError("expected all steps (m, s, n)")
     m, s, n = shape
-    return m, s, n if parts == 1 else f"{parts} {n}" if isinstance(n, str) else parts * n
+    if parts == 1 or not isinstance(n, str):
+        return m, s, parts * n
+    count, _, letter = n.rpartition(" ")
+    return m, s, f"{parts * int(count or 1)} {letter}"
 
 
 def part_of(n: int, parts: int) -> int:

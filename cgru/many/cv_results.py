@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from cgru.core.formatting import figure
+from cgru.core.tables import Table, table_as_html
 from cgru.network.network import Network
 
 __all__ = ["PLACE", "RESERVED", "SHOWN", "Grid", "joined", "scores_in_words"]
@@ -140,13 +141,9 @@ class Grid(list[Record]):
 
     def _repr_html_(self) -> str:
         """Return the table as HTML for notebooks, and the text of `repr` below it."""
-        from html import escape  # imported here, since it is slow and only notebooks need it
-
         rows = self.table()
-        cells = [list(rows[0]), *(row.values() for row in rows)] if rows else []
-        shown = ([figure(cell) if isinstance(cell, float) else str(cell) for cell in line] for line in cells)
-        lines = ("".join(f"<td>{escape(cell)}</td>" for cell in line) for line in shown)
-        return f"<table>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>{escape(repr(self))}"
+        shown = [[figure(cell) if isinstance(cell, float) else str(cell) for cell in row.values()] for row in rows]
+        return table_as_html(Table("", list(rows[0]) if rows else [], shown, repr(self), names=0))
 
     def _score_names(self) -> list[str]:
         """Return the names of the scores that tables show."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from cgru.core.formatting import figure
+from cgru.core.tables import Table, table_as_html
 
 __all__ = ["LEFT_OUT_IN_A_ROW", "RETURNS", "SCORES", "Epoch", "History", "Updates", "score_text"]
 
@@ -109,10 +110,8 @@ class History(list[Epoch]):
         """Return an HTML table of the first epoch, the last, and the one with the lowest validation loss."""
         rows = sorted({0, self.best() or 0, len(self) - 1}) if self else []
         columns = [name for name in SCORES if any(score_text(self[i], name) for i in rows)]
-        cells = [["epoch", *(name.replace("_", " ") for name in columns)]]
-        cells += [[f"{i + 1}", *(score_text(self[i], name) for name in columns)] for i in rows]
-        lines = ("".join(f"<td>{cell}</td>" for cell in line) for line in cells)
-        return f"<table>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
+        cells = [[f"{i + 1}", *(score_text(self[i], name) for name in columns)] for i in rows]
+        return table_as_html(Table("", ["epoch", *(name.replace("_", " ") for name in columns)], cells))
 
     def kept(self) -> Epoch | None:
         """Return the epoch whose parameters the network has after the fit; None where they are those at its start."""

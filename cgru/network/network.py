@@ -29,6 +29,7 @@ from cgru.network.history import Epoch, History
 from cgru.network.model import Model
 from cgru.network.options import Metric, Settings
 from cgru.network.sample_hashes import SampleHasher, SampleHashes
+from cgru.network.summary import Summary, summarize
 from cgru.network.training.checkpoint import Checkpoint
 from cgru.network.training.fit import Fit, scores
 from cgru.network.training.metrics import compute_metrics
@@ -146,6 +147,10 @@ class Network(Model):
             self.layers, self.steppers, self.features, None if self.mean is None else len(self.mean), self.loss,
             self.feature_names, self.class_names, self.classes,
         )  # fmt: skip
+
+    def summary(self) -> Summary:
+        """Return a summary, which prints as a table: of each layer the output shape and parameters, and the totals."""
+        return summarize(self.layers, self.features, self.dtype)
 
     def make(self, X: np.ndarray) -> None:
         """Create the missing parameters of all layers for inputs like X: (m, s, e), or tokens (m, s)."""

@@ -18,6 +18,7 @@ from cgru.core.checks import lengths_of, real
 from cgru.core.formatting import shorten
 from cgru.core.lengths import mask
 from cgru.network import Epoch, Network
+from cgru.network.estimators import Estimator, network_of
 from cgru.plot.panels import check_matplotlib, checked, new_axes
 
 if TYPE_CHECKING:
@@ -32,11 +33,12 @@ MAX_POINTS = 2000  # for more rows `predicted` shows their density
 PANELS_PER_ROW = 3
 
 
-def curve(history: Network | Sequence[Epoch], *, axes: Any = None) -> Figure:
+def curve(history: Network | Sequence[Epoch] | Estimator, *, axes: Any = None) -> Figure:
     """Plot the learning curve of a fit: loss and accuracy over the epochs, dashed for validation.
 
     Args:
-        history: the History that `fit` returned, or a network, for all of its fits.
+        history: the History that `fit` returned, or a network, for all of its fits, or a fitted estimator of
+            `cgru.sklearn` that is no ensemble.
         axes: matplotlib's axes to draw into; the accuracy gets a twin of them. None: a new figure.
 
     Raises:
@@ -44,6 +46,7 @@ def curve(history: Network | Sequence[Epoch], *, axes: Any = None) -> Figure:
         ImportError: matplotlib is not installed.
     """
     check_matplotlib()
+    history = network_of(history)
     epochs = list(history.history if isinstance(history, Network) else history)
     if not all(isinstance(epoch, Epoch) for epoch in epochs):
         raise TypeError(f"history: expected a network or the epochs of a fit, got {type(history).__name__}")

@@ -19,6 +19,7 @@ from cgru.gru import GRU
 from cgru.layers.layer import Layer, zero_padding
 from cgru.network import Network
 from cgru.network.data.training_data import check_inputs
+from cgru.network.estimators import Estimator, with_inputs
 from cgru.plot.panels import check_matplotlib, checked, new_axes
 
 if TYPE_CHECKING:
@@ -35,7 +36,11 @@ MARKERS = ("", "o")  # each with all styles
 
 
 def gates(
-    net: Network | GRU | Bidirectional, X: ArrayLike, lengths: ArrayLike | None = None, *, layer: int | None = None
+    net: Network | GRU | Bidirectional | Estimator,
+    X: ArrayLike,
+    lengths: ArrayLike | None = None,
+    *,
+    layer: int | None = None,
 ) -> dict[str, np.ndarray]:
     """Return the states h, update gates z, reset gates r and candidate states hh of a recurrent layer, each (m, s, u).
 
@@ -43,8 +48,8 @@ def gates(
     Bidirectional are "forward.h", ..., "backward.hh".
 
     Args:
-        net: a network, or a recurrent layer alone.
-        X: its input, (m, s, e) or tokens (m, s); of a network as for `predict`.
+        net: a network, a recurrent layer alone, or a fitted estimator of `cgru.sklearn` that is no ensemble.
+        X: its input, (m, s, e) or tokens (m, s); of a network and an estimator as for `predict`.
         lengths: (m,) the real steps of each sample; None: all.
         layer: the index of the layer in the network, from 0; None: the first recurrent one.
 
@@ -52,6 +57,7 @@ def gates(
         TypeError, ValueError: an argument is invalid.
         RuntimeError: there are no parameters yet.
     """
+    net, X, lengths = with_inputs(net, X, lengths)
     net, layer = _network_and_layer(net, layer)
     X, lengths = check_inputs(net.data_spec, X, lengths)
     A = net.standardized(X)
@@ -66,7 +72,7 @@ def gates(
 
 
 def states(
-    net: Network | GRU | Bidirectional,
+    net: Network | GRU | Bidirectional | Estimator,
     X: ArrayLike,
     lengths: ArrayLike | None = None,
     *,
@@ -102,6 +108,7 @@ def states(
     names = (what,) if isinstance(what, str) else tuple(what) if isinstance(what, Sequence) else ()
     if not names or not all(isinstance(name, str) and name in LABELS for name in names):
         raise ValueError(f"what: expected some of {', '.join(LABELS)}, got {what!r}")
+    net, X, lengths = with_inputs(net, X, lengths)
     net, layer = _network_and_layer(net, layer)
     X, lengths = check_inputs(net.data_spec, X, lengths)
     sample = _check_index(sample, "sample", range(len(X)))

@@ -16,10 +16,11 @@ import numpy as np
 
 from cgru import losses, plot
 from cgru._version import __version__
+from cgru.core.tables import Table, table_as_html
 from cgru.network import Network
 from cgru.quantized.layers import Quantized
 from cgru.reports.comparison import is_held_out, outside_in_words, seen_in_words
-from cgru.reports.tables import ReportTable, baseline, frequent_mistakes, headline, scores
+from cgru.reports.tables import baseline, frequent_mistakes, headline, scores
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -94,17 +95,9 @@ def _sections(report: Mapping[str, Any], net: Network, samples: Pair, rows: Pair
 # --- pieces of HTML ---
 
 
-def _table(table: ReportTable) -> str:
+def _table(table: Table) -> str:
     """Return a table as an HTML section."""
-    kinds = ["name"] * table.names + [""] * (len(table.header) - table.names)
-    head = zip(table.header, kinds, strict=True)
-    cells = ["".join(f'<th scope="col" class="{kind}">{html.escape(name)}</th>' for name, kind in head)]
-    for row in table.rows:
-        names = "".join(f'<th scope="row" class="name">{html.escape(name)}</th>' for name in row[: table.names])
-        cells.append(names + "".join(f"<td>{html.escape(cell)}</td>" for cell in row[table.names :]))
-    lines = "\n".join(f"<tr>{row}</tr>" for row in cells)
-    note = f'<p class="small">{html.escape(table.note)}</p>' if table.note else ""
-    return _section(table.title, f'<div class="scroll"><table>{lines}</table></div>{note}')
+    return _section(table.title, table_as_html(table))
 
 
 def _picture(figure: Figure, title: str) -> str:
@@ -140,12 +133,11 @@ def _facts(net: Network, report: Mapping[str, Any]) -> dict[str, str]:
         "cgru": __version__, "Python": platform.python_version(), "NumPy": np.__version__,
         "scikit-learn": sklearn.__version__, "matplotlib": matplotlib.__version__,
     }  # fmt: skip
-    weights = sum(array.size for array in net.parameters().values())
     counts = f"{report['samples']} samples"
     return {
         "counts": f"{counts}, {report['count']} real steps" if report["per_step"] else counts,
         "layers": ", ".join(map(repr, net.layers)),
-        "parameters": f"{weights} of {net.dtype}",
+        "parameters": f"{net.summary().parameters} of {net.dtype}",
         "loss": report["loss_name"],
         "written": datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %z"),
         "versions": ", ".join(f"{name} {version}" for name, version in packages.items()),

@@ -13,15 +13,17 @@ from cgru import losses
 from cgru.files import atomic_write
 from cgru.network import Network
 from cgru.network.data.training_data import check_data, check_inputs
+from cgru.network.estimators import Estimator, with_inputs
 from cgru.reports import numbers
 from cgru.reports.comparison import outside, seen
-from cgru.reports.tables import text
+from cgru.reports.tables import as_html, text
 
 __all__ = ["Report", "report"]
 
 
 class Report(dict[str, Any]):
-    """The numbers of an evaluation by name, a dict for `json.dumps`; it prints as text of 80 columns.
+    """The numbers of an evaluation by name, a dict for `json.dumps`; it prints as text of 80 columns, in a notebook as
+    tables.
 
     Always: `task` ("classes", "labels" for independent yes-or-no outputs, or "regression"), `samples`,
     `count` (the samples, or the real steps of all with outputs at steps), `per_step`, `loss` and `loss_name`; `seen`,
@@ -46,6 +48,10 @@ class Report(dict[str, Any]):
 
     def __repr__(self) -> str:
         return text(self)
+
+    def _repr_html_(self) -> str:
+        """Return the lines and tables of the text as HTML for notebooks."""
+        return as_html(self)
 
     def save(
         self,
@@ -74,7 +80,7 @@ class Report(dict[str, Any]):
             file.write(written.encode(errors="replace"))  # strings of NumPy may have lone surrogates
 
 
-def report(net: Network, X: ArrayLike, y: ArrayLike, lengths: ArrayLike | None = None) -> Report:
+def report(net: Network | Estimator, X: ArrayLike, y: ArrayLike, lengths: ArrayLike | None = None) -> Report:
     """Evaluate the predictions of `net` for X against the targets y; return a `Report`, a dict of scores.
 
     Classes: precision, recall and F1 of each, the confusion matrix, the calibration. Regressions: RMSE, MAE, R^2,
@@ -82,17 +88,19 @@ def report(net: Network, X: ArrayLike, y: ArrayLike, lengths: ArrayLike | None =
     report, `save` writes it as an HTML page with plots. States of `stateful` layers are reset before and after.
 
     Args:
-        net: a network with a loss.
-        X: (m, s, e), tokens (m, s) or a list of arrays, as for `Network.predict`.
-        y: the targets, as for `Network.evaluate`; of probabilities the most probable class counts.
+        net: a network with a loss, or a fitted estimator of `cgru.sklearn` that is no ensemble.
+        X: (m, s, e), tokens (m, s) or a list of arrays, as for `Network.predict`; of an estimator as for its `predict`.
+        y: the targets, as for `Network.evaluate` or the estimator's `fit`; of probabilities the most probable class
+            counts.
         lengths: (m,) the real steps of each sample; None: all. Outputs at padded steps are ignored.
 
     Raises:
         TypeError, ValueError: an argument is invalid, or outputs are not finite.
         ImportError: scikit-learn is not installed.
     """
+    net, X, lengths = with_inputs(net, X, lengths)
     if not isinstance(net, Network):
-        raise TypeError(f"net: expected a Network, got {type(net).__name__}")
+        raise TypeError(f"net: expected a Network or an estimator of cgru.sklearn, got {type(net).__name__}")
     X, lengths = check_inputs(net.data_spec, X, lengths)
     data = check_data(net.data_spec, X, y, lengths)
     net.reset_states()

@@ -4,29 +4,16 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from cgru.core.formatting import figure, figures, shorten, width_of
+from cgru.core.tables import COLUMNS, Table, table_as_html, table_as_text
 from cgru.reports.comparison import outside_in_words, seen_in_words
 
-__all__ = ["ReportTable", "baseline", "confusion_matrix", "frequent_mistakes", "headline", "scores", "text"]
+__all__ = ["as_html", "baseline", "confusion_matrix", "frequent_mistakes", "headline", "scores", "text"]
 
-COLUMNS, MIN_NAME = 80, 12  # width of a line; least width of a name that is shortened
 LISTED = 20  # mistakes that are listed
 Numbers = Mapping[str, Any]
-
-
-class ReportTable(NamedTuple):
-    """A table of a report, with its cells as text.
-
-    The first `names` columns have names, all others figures. The note explains them.
-    """
-
-    title: str
-    header: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    note: str = ""
-    names: int = 1
 
 
 def headline(report: Numbers) -> str:
@@ -52,7 +39,7 @@ def baseline(report: Numbers) -> str:
     return f"always {shorten(name, 30)}, the most frequent class: accuracy {share:.2%}"
 
 
-def scores(report: Numbers) -> Iterator[ReportTable]:
+def scores(report: Numbers) -> Iterator[Table]:
     """Yield all tables without the confusion matrix and its mistakes."""
     if report["task"] == "regression":
         return _regression_tables(report["outputs"])
@@ -62,7 +49,7 @@ def scores(report: Numbers) -> Iterator[ReportTable]:
 # --- classes ---
 
 
-def _class_tables(report: Numbers) -> Iterator[ReportTable]:
+def _class_tables(report: Numbers) -> Iterator[Table]:
     """Yield the tables of precision, recall and F1, and of the calibration."""
 
     def row(name: str, each: Numbers, support: Any = "", predicted: Any = "") -> tuple[str, ...]:
@@ -78,7 +65,7 @@ def _class_tables(report: Numbers) -> Iterator[ReportTable]:
         note += f" Averages are over the {_count(there, 'class')} that the data have."
     undefined = any("-" in row for row in rows)
     title = "Outputs" if report["task"] == "labels" else "Classes"
-    yield ReportTable(title, ("", "precision", "recall", "F1", unit, "predicted"), rows, note if undefined else "")
+    yield Table(title, ("", "precision", "recall", "F1", unit, "predicted"), rows, note if undefined else "")
 
     found = report["calibration"]
     what = f"the probability of {report['classes'][1]['name']}" if len(report["classes"]) == 2 else ""
@@ -91,20 +78,20 @@ def _class_tables(report: Numbers) -> Iterator[ReportTable]:
         rows.append((bounds, f"{each['confidence']:.3f}", f"{each['accuracy']:.3f}", f"{each['count']}"))
     note = f"By {what or 'the probability of the class that is predicted'}, its mean, and {happened}."
     title = f"Calibration: expected calibration error {found['error']:.3f}"
-    yield ReportTable(title, ("", "confidence", "true" if what else "accuracy", unit), rows, note)
+    yield Table(title, ("", "confidence", "true" if what else "accuracy", unit), rows, note)
 
 
-def confusion_matrix(report: Numbers) -> ReportTable:
+def confusion_matrix(report: Numbers) -> Table:
     """Return the confusion matrix, true classes by rows, predicted ones by columns."""
     names = [each["name"] for each in report["classes"]]
     rows = [
         (name if name == f"{i}" else f"{i} {name}", *(f"{count}" if count else "." for count in counts))
         for i, (name, counts) in enumerate(zip(names, report["confusion"], strict=True))
     ]
-    return ReportTable("Confusion matrix: true classes by rows", ("predicted:", *map(str, range(len(names)))), rows)
+    return Table("Confusion matrix: true classes by rows", ("predicted:", *map(str, range(len(names)))), rows)
 
 
-def frequent_mistakes(report: Numbers) -> ReportTable:
+def frequent_mistakes(report: Numbers) -> Table:
     """Return the table of the most frequent mistakes: true class, predicted class, count."""
     names = [each["name"] for each in report["classes"]]
     totals = list(map(sum, report["confusion"]))
@@ -113,13 +100,13 @@ def frequent_mistakes(report: Numbers) -> ReportTable:
     rows = [(names[i], names[j], f"{count}", f"{count / totals[i]:.1%}") for count, i, j in wrong[:LISTED]]
     left = sum(count for count, _, _ in wrong[LISTED:])
     note = f"{_count(left, 'more mistake')} of {_count(len(wrong[LISTED:]), 'other kind')}." if left else ""
-    return ReportTable("Most frequent mistakes", ("true", "predicted", "count", "of these"), rows, note, names=2)
+    return Table("Most frequent mistakes", ("true", "predicted", "count", "of these"), rows, note, names=2)
 
 
 # --- numbers ---
 
 
-def _regression_tables(outputs: Sequence[Numbers]) -> Iterator[ReportTable]:
+def _regression_tables(outputs: Sequence[Numbers]) -> Iterator[Table]:
     """Yield the tables of errors, their quantiles, and errors by fifths of the target."""
     sizes = ("rmse", "mae", "bias")
     rows = [(each["name"], *(figure(each[size]) for size in sizes), _as_score(each["r2"])) for each in outputs]
@@ -129,11 +116,11 @@ def _regression_tables(outputs: Sequence[Numbers]) -> Iterator[ReportTable]:
     if "quantiles" in outputs[0]:
         judged = min((each["promised"] for each in outputs[0]["quantiles"]), key=lambda level: abs(level - 0.5))
         note += f" Predicted is the quantile {judged:g}."  # as Loss.point has it
-    yield ReportTable("Errors", ("", "RMSE", "MAE", "bias", "R2"), rows, note)
+    yield Table("Errors", ("", "RMSE", "MAE", "bias", "R2"), rows, note)
 
     shares = [f"{each['share']:.0%}" if each["share"] < 1 else "all" for each in outputs[0]["errors"]]
     rows = [(each["name"], *(figure(error["size"]) for error in each["errors"])) for each in outputs]
-    yield ReportTable("Errors are at most so large", ("of", *shares), rows)
+    yield Table("Errors are at most so large", ("of", *shares), rows)
 
     rows = []
     for each in outputs:
@@ -141,11 +128,11 @@ def _regression_tables(outputs: Sequence[Numbers]) -> Iterator[ReportTable]:
         for i, (part, low, high) in enumerate(zip(each["by_target"], ends, ends, strict=True)):
             between = low if part["low"] == part["high"] else f"{low} to {high}"
             rows.append(("" if i else each["name"], between, f"{part['count']}", *(figure(part[s]) for s in sizes)))
-    yield ReportTable("Errors by fifths of the target", ("", "true", "count", "RMSE", "MAE", "bias"), rows, names=2)
+    yield Table("Errors by fifths of the target", ("", "true", "count", "RMSE", "MAE", "bias"), rows, names=2)
     yield from _certainty_tables(outputs)
 
 
-def _certainty_tables(outputs: Sequence[Numbers]) -> Iterator[ReportTable]:
+def _certainty_tables(outputs: Sequence[Numbers]) -> Iterator[Table]:
     """Yield tables that check predicted uncertainty: coverage of quantiles and intervals, deviation, dispersion."""
     first = outputs[0]
     for key, title in (
@@ -155,18 +142,18 @@ def _certainty_tables(outputs: Sequence[Numbers]) -> Iterator[ReportTable]:
         if key in first:
             header = ("", *(f"{each['promised']:.1%}" for each in first[key]))
             rows = [(each["name"], *(f"{part['found']:.1%}" for part in each[key])) for each in outputs]
-            yield ReportTable(title, header, rows, "Above what it should be, below what it is.")
+            yield Table(title, header, rows, "Above what it should be, below what it is.")
     if "between" in first:
         rows = [(each["name"], f"{each['between']['found']:.1%}") for each in outputs]
-        yield ReportTable("Between the outermost quantiles", ("", f"{first['between']['promised']:.1%}"), rows)
+        yield Table("Between the outermost quantiles", ("", f"{first['between']['promised']:.1%}"), rows)
     if "deviation" in first:
         rows = [(each["name"], _as_score(each["deviation"])) for each in outputs]
         note = "1 is right; above 1 the model is too sure."
-        yield ReportTable("Errors in units of the predicted deviation", ("", "root mean square"), rows, note)
+        yield Table("Errors in units of the predicted deviation", ("", "root mean square"), rows, note)
     if "dispersion" in first:
         rows = [(each["name"], *map(_as_score, (each["deviance"], each["dispersion"]))) for each in outputs]
         note = "Dispersion: squared errors over rates; above 1 counts vary more than Poisson's."
-        yield ReportTable("Rates", ("", "mean deviance", "dispersion"), rows, note)
+        yield Table("Rates", ("", "mean deviance", "dispersion"), rows, note)
 
 
 def _as_score(value: float | None) -> str:
@@ -181,39 +168,35 @@ def _count(count: int, what: str) -> str:
     return f"{count} {what}" if count == 1 else f"{count} {what}{'es' if what.endswith('s') else 's'}"
 
 
-# --- as text ---
+# --- the whole report ---
 
 
 def text(report: Numbers) -> str:
-    """Return the whole report as text of 80 columns, with long names shortened.
+    """Return the whole report as text of 80 columns, with long names shortened."""
+    lines, tables = _lines_and_tables(report)
+    above = "\n".join(textwrap.fill(line, COLUMNS) for line in lines)
+    return "\n\n".join([above, *map(table_as_text, tables)])
 
-    It has the confusion matrix where that fits, else the most frequent mistakes.
+
+def as_html(report: Numbers) -> str:
+    """Return the whole report as a piece of HTML, without pictures, scripts or styles of its own."""
+    from html import escape  # imported here, since it is slow and only notebooks need it
+
+    lines, tables = _lines_and_tables(report)
+    parts = [f"<p>{escape(line)}</p>" for line in lines]
+    parts += [f"<h4>{escape(table.title)}</h4>{table_as_html(table)}" for table in tables]
+    return f"<div>{''.join(parts)}</div>"
+
+
+def _lines_and_tables(report: Numbers) -> tuple[list[str], list[Table]]:
+    """Return the lines above the tables, and the tables.
+
+    Of the confusion matrix and the most frequent mistakes, the matrix is taken if it fits 80 columns.
     """
-    first, *others = map(table_as_text, scores(report))
+    tables = list(scores(report))
     if report["task"] == "classes":
-        counts = table_as_text(confusion_matrix(report))
-        fits = max(map(width_of, counts.splitlines())) <= COLUMNS
-        others.insert(0, counts if fits else table_as_text(frequent_mistakes(report)))
-    notes = [seen_in_words(report["seen"]), *outside_in_words(report["outside"])]
-    above = [headline(report), baseline(report), *(textwrap.fill(note, COLUMNS) for note in notes)]
-    return "\n\n".join(["\n".join(filter(None, above)), first, *others])
-
-
-def table_as_text(table: ReportTable) -> str:
-    """Return a table as text: names aligned left, figures aligned right."""
-    lines = [list(table.header), *map(list, table.rows)]
-    widths = [max(width_of(line[i]) for line in lines) for i in range(len(table.header))]
-    most, names = max(widths), table.names
-    room = COLUMNS - sum(widths[names:]) - 2 * (len(widths) - 1)
-    while most > MIN_NAME and sum(min(width, most) for width in widths[:names]) > room:
-        most -= 1
-    for line in lines:
-        line[:names] = [shorten(name, most) for name in line[:names]]
-    widths[:names] = [min(width, most) for width in widths[:names]]
-    shown = [table.title]
-    for line in lines:
-        rooms = [" " * (width - width_of(cell)) for cell, width in zip(line, widths, strict=True)]
-        cells = [cell + room for cell, room in zip(line[:names], rooms[:names], strict=True)]
-        cells += [room + cell for cell, room in zip(line[names:], rooms[names:], strict=True)]
-        shown.append("  ".join(cells).rstrip())
-    return "\n".join([*shown, *textwrap.wrap(table.note, COLUMNS)])
+        counts = confusion_matrix(report)
+        fits = max(map(width_of, table_as_text(counts).splitlines())) <= COLUMNS
+        tables.insert(1, counts if fits else frequent_mistakes(report))
+    lines = [headline(report), baseline(report), seen_in_words(report["seen"]), *outside_in_words(report["outside"])]
+    return [line for line in lines if line], tables

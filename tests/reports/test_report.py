@@ -9,7 +9,7 @@ import pytest
 
 import cgru
 from cgru import reference
-from cgru.reports.tables import text
+from cgru.reports.tables import as_html, text
 
 pytest.importorskip("sklearn", reason="no scikit-learn")
 
@@ -38,6 +38,7 @@ def test_classes():
     assert [each["name"] for each in report["classes"]] == ["a", "b", "c"]
     assert np.sum(report["confusion"]) == M
     assert str(report) == repr(report) == text(report)
+    assert report._repr_html_() == as_html(report)
     assert cgru.report(net, X, np.array(["a", "b", "c"])[CLASSES], LENGTHS) == report
     assert cgru.report(net, [x[:n] for x, n in zip(X, LENGTHS, strict=True)], CLASSES) == report
     assert cgru.report(net, X, np.eye(3)[CLASSES], LENGTHS)["confusion"] == report["confusion"]
@@ -158,7 +159,7 @@ def test_names_of_targets():
 def test_refused():
     net = network(cgru.Dense(3, "softmax"))
     for words, error, arguments in (
-        ("net: expected a Network, got GRU", TypeError, (net.layers[0], X, CLASSES)),
+        ("net: expected a Network or an estimator of cgru.sklearn, got GRU", TypeError, (net.layers[0], X, CLASSES)),
         ("y: expected", ValueError, (net, X, CLASSES[:-1])),
         ("X: expected", ValueError, (net, X[:, :, :2], CLASSES)),
         ("lengths: expected", ValueError, (net, X, CLASSES, LENGTHS + S)),

@@ -250,3 +250,35 @@ def test_promises():
     far = tables.text(regression(y * 1e6, np.zeros((10, 2)), "gaussian"))
     assert "y[0]           5338539" in far.splitlines()
     assert max(map(len, far.splitlines())) <= 80
+
+
+# --- HTML ---
+
+
+def as_text(html):
+    """The cells of HTML without scripts, each on its line."""
+    assert "<script" not in html
+    assert html.startswith("<div><p>")
+    return [line for line in re.sub("<[^>]*>", "\n", html).splitlines() if line]
+
+
+@pytest.mark.parametrize("k", [2, 40])
+def test_html_has_what_the_text_has(k):
+    report = classification([f"speaker{i}" for i in range(k)], 400)
+    found = as_text(tables.as_html(report))
+    assert found[:2] == tables.text(report).splitlines()[:2]
+    for title in ("Classes", "Confusion matrix: true classes by rows", "Most frequent mistakes"):
+        assert (title in found) == (title in tables.text(report).splitlines())
+    words = " ".join(found).split()
+    assert sorted(words) == sorted(tables.text(report).split())
+
+
+def test_html_of_a_regression_has_its_tables_and_notes():
+    y = RNG.standard_normal((30, 2))
+    outside = [{"name": "<wind>", "low": 0.0, "high": 1.0, "above": 1.0, "below": 0.0}]
+    report = numbers.regression(y, y + 1, losses.named("mean_squared_error"), ["a&b", "<c>"]) | COMMON
+    html = tables.as_html(report | {"loss_name": "mean_squared_error", "outside": outside})
+    assert "&lt;c&gt;" in html
+    assert "a&amp;b" in html
+    assert "&lt;wind&gt;" in html
+    assert html.count("<h4>") == html.count("<table>") == 3

@@ -1,0 +1,113 @@
+"""`Summary`: the layers of a network with their output shapes and counts of parameters, as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+
+from cgru.core.tables import Table, table_as_html, table_as_text
+from cgru.layers.layer import Layer, Shape
+
+__all__ = ["LayerSummary", "Summary", "summarize"]
+
+
+@dataclass(frozen=True)
+class LayerSummary:
+    """A layer in a summary; counts are None as long as they depend on data that have not come."""
+
+    name: str
+    shape: Shape  # of its outputs, with letters where a size is not known
+    parameters: int | None
+    bytes: int | None
+    trainable: bool
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The layers of a network, the lowest first; it prints as a table with totals below it.
+
+    m are the samples, s the steps, e the features and f the frames of a sample, which are its steps from there on.
+    Before the first data, counts that depend on their features are None, and "?" in print.
+    """
+
+    inputs: Shape
+    layers: tuple[LayerSummary, ...]
+    dtype: np.dtype
+
+    @property
+    def parameters(self) -> int | None:
+        """Return the number of parameters; None where a layer's is not known yet."""
+        return _total([layer.parameters for layer in self.layers])
+
+    @property
+    def trained(self) -> int | None:
+        """Return the number of parameters of the layers that are trainable."""
+        return _total([layer.parameters for layer in self.layers if layer.trainable])
+
+    @property
+    def bytes(self) -> int | None:
+        """Return the bytes of all parameters."""
+        return _total([layer.bytes for layer in self.layers])
+
+    def _table(self) -> Table:
+        """Return the table, with the totals as its note."""
+        rows = []
+        for i, layer in enumerate(self.layers):
+            trainable = "" if layer.parameters == 0 else "yes" if layer.trainable else "no"
+            rows.append((f"{i}", layer.name, _as_text(layer.shape), _count(layer.parameters), trainable))
+        totals = f"{_count(self.parameters)} parameters, {_count(self.trained)} of them trained, {self.dtype}"
+        note = f"{totals}, {_count(self.bytes)} bytes"
+        if self.parameters is None:
+            note += "; ? is not known before the first data"
+        header = ("", "layer", "output", "parameters", "trainable")
+        return Table(f"Input {_as_text(self.inputs)}", header, rows, note, names=3)
+
+    def __str__(self) -> str:
+        return table_as_text(self._table())
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        """Return the table as HTML for notebooks."""
+        table = self._table()
+        return f"<p>{table.title}</p>{table_as_html(table)}"
+
+
+def summarize(layers: Sequence[Layer], features: int | None, dtype: np.dtype) -> Summary:
+    """Return the summary of a checked chain of layers for inputs of so many features, None if they are not known."""
+    inputs: Shape = ("m", "s") if layers[0].tokens_in else ("m", "s", features or "e")
+    shape, found = inputs, []
+    for layer in layers:
+        count, size = _measure(layer, shape)
+        shape = layer.output_shape(shape)
+        found.append(LayerSummary(repr(layer), shape, count, size, bool(layer.trainable)))
+    return Summary(inputs, tuple(found), dtype)
+
+
+def _measure(layer: Layer, shape: Shape) -> tuple[int | None, int | None]:
+    """Return (number, bytes) of the layer's parameters for inputs of `shape`; None if they are not known."""
+    if layer.p or not layer.parameter_names:
+        arrays = [(np.shape(array), np.asarray(array).dtype) for array in layer.p.values()]
+    else:
+        arrays = list(layer.arrays(shape[-1]).values())
+    if (not arrays and layer.parameter_names) or any(isinstance(n, str) for due, _ in arrays for n in due):
+        return None, None
+    return sum(prod(due) for due, _ in arrays), sum(prod(due) * dtype.itemsize for due, dtype in arrays)
+
+
+def _total(counts: Sequence[int | None]) -> int | None:
+    """Return the sum; None if one of the counts is None."""
+    return None if None in counts else sum(counts)
+
+
+def _count(count: int | None) -> str:
+    """Return a count as text, "?" for None."""
+    return "?" if count is None else f"{count:,}"
+
+
+def _as_text(shape: Shape) -> str:
+    """Return a shape as text, without the quotes of letters."""
+    return f"({', '.join(map(str, shape))})"
