@@ -62,9 +62,10 @@ class Choice(NamedTuple):
 
     Attributes:
         inputs: their text.
-        scores: by the text of each candidate its mean score over the folds: the accuracy, or the mean squared error of
-            targets in deviations; empty where there was one candidate or no budget.
-        shrinkage: (k,) the factor for the outputs of a regression, estimated from what was held out; None for classes.
+        scores: by the text of each candidate its mean score over the folds: the accuracy, or the loss of a regression;
+            empty where there was one candidate or no budget.
+        shrinkage: (k,) the factor for the outputs of a regression, estimated from what was held out; None for classes,
+            and for a loss whose outputs cannot be shrunk.
         measure: what the scores are, "accuracy" or "MSE".
     """
 
@@ -156,7 +157,8 @@ def choose(
     difference. The samples are split into the same folds, and networks get the same seeds, for all.
 
     make: makes a network with the given input layers and the seed.
-    X, y: samples (m, s, e) and targets: classes (m,), or numbers (m, k) in deviations from their mean.
+    X, y: samples (m, s, e) and targets: classes (m,), or numbers (m, n) in deviations from their mean where the loss
+        can standardise them.
     budget: seconds on one core of today, by a count of the work: the choice is the same on any machine.
     epochs, batch_size: those of the fit on all samples. A fold makes half as many epochs.
     options: further options of `Network.fit`.
@@ -190,7 +192,8 @@ def choose(
     if any(isinstance(result.error, KeyboardInterrupt) for result in results):
         raise KeyboardInterrupt
     outputs = {text: _held_out(results[i * FOLDS :][:FOLDS], folds, X, lengths) for i, text in enumerate(tried)}
-    errors = {text: _errors(A, y) for text, A in outputs.items() if A is not None}
+    errors = {text: _errors(results[0].network, A, y) for text, A in outputs.items() if A is not None}
+    errors = {text: each for text, each in errors.items() if np.isfinite(each).all()}
     if first not in errors:
         return Choice(first, {})
     chosen = max(errors, key=lambda text: _least_gain(errors[first] - errors[text], sample_weight))
@@ -202,13 +205,11 @@ def choose(
 
 
 def _held_out(results: Sequence[Result], folds: Sequence[Any], X: np.ndarray, lengths: np.ndarray | None) -> Any:
-    """Return what the networks of all folds predict for the samples held out, (m, k); None where a fit failed."""
+    """Return the outputs of the networks of all folds for the samples held out, (m, k); None where a fit failed."""
     if any(result.error is not None for result in results):
         return None
     parts = [
-        losses.named(result.network.loss).point(
-            result.network.predict(X[rows], None if lengths is None else lengths[rows])
-        )
+        result.network.predict(X[rows], None if lengths is None else lengths[rows])
         for result, (_, rows) in zip(results, folds, strict=True)
     ]
     found = np.empty((len(X), parts[0].shape[1]))
@@ -216,9 +217,12 @@ def _held_out(results: Sequence[Result], folds: Sequence[Any], X: np.ndarray, le
     return found
 
 
-def _errors(A: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Return the error (m,) of each sample: 1 for a wrong class, or the squared error of the targets."""
-    return (A.argmax(axis=1) != y) * 1.0 if y.ndim == 1 else np.square(A - y).mean(axis=1)
+def _errors(net: Network, A: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Return the error (m,) of each sample: 1 for a wrong class, or the loss of the targets."""
+    if y.ndim == 1:
+        return (A.argmax(axis=1) != y) * 1.0
+    with np.errstate(over="ignore"):  # a candidate with infinite errors is left out
+        return losses.named(net.loss)(A, y, each=True)[0]
 
 
 def _least_gain(gains: np.ndarray, weights: np.ndarray | None) -> float:
