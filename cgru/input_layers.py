@@ -66,7 +66,7 @@ class Choice(NamedTuple):
             empty where there was one candidate or no budget.
         shrinkage: (k,) the factor for the outputs of a regression, estimated from what was held out; None for classes,
             and for a loss whose outputs cannot be shrunk.
-        measure: what the scores are, "accuracy" or "MSE".
+        measure: what the scores are, "accuracy" or the loss.
     """
 
     inputs: str
@@ -168,7 +168,8 @@ def choose(
     if budget <= 0 or parts < LEAST or is_mapped(X):
         return Choice(first, {})
     short = {"epochs": max(1, round(SHARE * epochs)), "batch_size": batch_size}
-    spent, tried = _seconds(make(parse(first), 0), X.shape, epochs, batch_size), []
+    net = make(parse(first), 0)
+    loss, spent, tried = losses.named(net.loss), _seconds(net, X.shape, epochs, batch_size), []
     for text in (first, *others):
         spent += (FOLDS - 1) * _seconds(make(parse(text), 0), X.shape, **short)
         if spent <= budget:
@@ -192,7 +193,7 @@ def choose(
     if any(isinstance(result.error, KeyboardInterrupt) for result in results):
         raise KeyboardInterrupt
     outputs = {text: _held_out(results[i * FOLDS :][:FOLDS], folds, X, lengths) for i, text in enumerate(tried)}
-    errors = {text: _errors(results[0].network, A, y) for text, A in outputs.items() if A is not None}
+    errors = {text: _errors(loss, A, y) for text, A in outputs.items() if A is not None}
     errors = {text: each for text, each in errors.items() if np.isfinite(each).all()}
     if first not in errors:
         return Choice(first, {})
@@ -200,8 +201,7 @@ def choose(
     scores = {text: float(np.average(each, weights=sample_weight)) for text, each in errors.items()}
     if classes is not None:
         return Choice(chosen, {text: 1 - score for text, score in scores.items()})
-    can_shrink = losses.named(results[0].network.loss).can_shrink
-    return Choice(chosen, scores, shrinkage(outputs[chosen], y, sample_weight) if can_shrink else None, "MSE")
+    return Choice(chosen, scores, shrinkage(outputs[chosen], y, sample_weight) if loss.can_shrink else None, str(loss))
 
 
 def _held_out(results: Sequence[Result], folds: Sequence[Any], X: np.ndarray, lengths: np.ndarray | None) -> Any:
@@ -217,12 +217,12 @@ def _held_out(results: Sequence[Result], folds: Sequence[Any], X: np.ndarray, le
     return found
 
 
-def _errors(net: Network, A: np.ndarray, y: np.ndarray) -> np.ndarray:
+def _errors(loss: losses.Loss, A: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Return the error (m,) of each sample: 1 for a wrong class, or the loss of the targets."""
     if y.ndim == 1:
         return (A.argmax(axis=1) != y) * 1.0
     with np.errstate(over="ignore"):  # a candidate with infinite errors is left out
-        return losses.named(net.loss)(A, y, each=True)[0]
+        return loss(A, y, each=True)[0]
 
 
 def _least_gain(gains: np.ndarray, weights: np.ndarray | None) -> float:
