@@ -17,7 +17,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -73,9 +73,6 @@ def _advice_on_missing() -> Iterator[None]:
 class _Estimator(BaseEstimator):
     """The base of both estimators: a network of GRU layers, a pool over their states and a head."""
 
-    _default_loss: ClassVar[str]
-    _losses: ClassVar[str]  # those that it takes, for errors
-
     def _set_parameters(self, given: dict[str, Any]) -> None:
         """Set the estimator's parameters from the arguments of its `__init__`.
 
@@ -96,9 +93,10 @@ class _Estimator(BaseEstimator):
 
         reset: whether this is a first fit; otherwise it must be the loss of the present networks.
         """
-        found = losses.named(self._default_loss if self.loss is None else self.loss)
+        names = [name for name, kind in losses.LOSSES.items() if self._takes(kind)]
+        found = losses.named(names[0] if self.loss is None else self.loss)
         if callable(self.loss) or not self._takes(found):
-            raise ValueError(f"loss: expected {self._losses}, or None, got {self.loss!r}")
+            raise ValueError(f"loss: expected {', '.join(names)} or None, got {self.loss!r}")
         if not reset and found.given != self._nets[0].loss:
             raise ValueError(f"loss: expected {self._nets[0].loss!r}, as in the first fit, got {self.loss!r}")
         return found
@@ -403,8 +401,6 @@ class GRUClassifier(ClassifierMixin, _Estimator):
         validation_scores_: the validation loss of each epoch, with early_stopping.
     """
 
-    _default_loss, _losses = "cross_entropy", 'a cross_entropy, such as "cross_entropy(0.1)"'
-
     def __init__(
         self,
         units: int = recipe.UNITS,
@@ -438,8 +434,8 @@ class GRUClassifier(ClassifierMixin, _Estimator):
         self._set_parameters(locals())
 
     @staticmethod
-    def _takes(loss: Loss) -> bool:
-        """Return whether the estimator trains by this loss."""
+    def _takes(loss: Loss | type[Loss]) -> bool:
+        """Return whether the estimator trains by this loss; the first in `losses.LOSSES` is its default."""
         return loss.takes_class_numbers
 
     def _targets(self, y: Any, loss: Loss, reset: bool, classes: Any, weights: Any) -> np.ndarray:
@@ -497,9 +493,6 @@ class GRURegressor(RegressorMixin, _Estimator):
     the folds or by `early_stopping`, as `shrink` in `cgru.Network.fit`.
     """
 
-    _default_loss = recipe.LOSS
-    _losses = '"mse", "huber", "quantile", "gaussian" or "poisson"'
-
     def __init__(
         self,
         units: int = recipe.UNITS,
@@ -537,8 +530,8 @@ class GRURegressor(RegressorMixin, _Estimator):
         return tags
 
     @staticmethod
-    def _takes(loss: Loss) -> bool:
-        """Return whether the estimator trains by this loss."""
+    def _takes(loss: Loss | type[Loss]) -> bool:
+        """Return whether the estimator trains by this loss; the first in `losses.LOSSES` is its default."""
         return not loss.classifies
 
     def _targets(self, y: Any, loss: Loss, reset: bool, classes: Any, weights: Any) -> np.ndarray:

@@ -875,9 +875,9 @@ def test_losses_and_targets_that_are_refused():
     model = GRURegressor(2, epochs=1, random_state=0, loss="quantile").fit(X, y)
     due, state = model.predict(X), dict(vars(model))
     for loss, words in (
-        ("cross_entropy", '"mse", "huber", "quantile", "gaussian" or "poisson", or None, got \'cross_entropy\''),
-        ("binary_cross_entropy", '"mse", .*, or None, got'),
-        (cgru.losses.huber, '"mse", .*, or None, got <function huber'),
+        ("cross_entropy", "mean_squared_error, huber, quantile, poisson, gaussian or None, got 'cross_entropy'"),
+        ("binary_cross_entropy", "mean_squared_error, .* or None, got 'binary_cross_entropy'"),
+        (cgru.losses.huber, "mean_squared_error, .* or None, got <function huber"),
         ("huber(-1)", r'"huber\(delta\)" with delta > 0, got \'huber\(-1\)\''),
         ("quantile(1.5)", r'"quantile\(q, ...\)" with 0 < q < 1'),
         ("gaussian(2)", "gaussian without numbers"),
