@@ -206,6 +206,23 @@ def test_a_regression_is_scored_by_its_loss(loss, k):
     assert found.scores["raw"] == pytest.approx(np.mean(held_out), rel=1e-5)
 
 
+@pytest.mark.parametrize("wild", [0, 1])
+def test_a_candidate_with_infinite_errors_is_none(monkeypatch, wild):
+    rng, own, calls = np.random.default_rng(0), input_layers._held_out, []
+    X = rng.standard_normal((30, 5, 1))
+
+    def held_out(*given):
+        calls.append(own(*given))
+        return calls[-1] * (np.inf if len(calls) == 1 + wild else 1)
+
+    monkeypatch.setattr(input_layers, "_held_out", held_out)
+    found = choose(X, X[:, :1, 0], lambda *args: network(*args, head=cgru.Dense(1, "identity")))
+    if wild:
+        assert set(found.scores) == set(input_layers.candidates(5)) - {input_layers.candidates(5)[1]}
+    else:
+        assert found == input_layers.Choice("raw", {})
+
+
 def test_a_fit_that_fails_in_a_fold_is_no_candidate():
     X, y = sizes()
 

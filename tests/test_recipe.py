@@ -107,3 +107,12 @@ def test_what_learns_no_mean_is_compared_by_its_loss(loss, level):
     assert recipe.nothing_learned(net, X, mixed, None, weights) == ""
     assert recipe.nothing_learned(net, X, mixed, None, 1 - weights) != ""
     assert recipe.nothing_learned(net, X, np.full((10, 1), 7.0)) == ""
+
+
+def test_each_quantile_of_each_target_has_its_constant():
+    net = cgru.Network([cgru.GRU(3), cgru.Dense(4, "identity")], "quantile(0.2, 0.7)", seed=0)
+    y = np.random.default_rng(1).standard_normal((10, 2)) * [1.0, 50.0]
+    found = losses.named(net.loss)
+    constants = np.quantile(y, [0.2, 0.7], axis=0, method="inverted_cdf").T.ravel()
+    note = recipe.nothing_learned(net, X, y)
+    assert f"has a quantile(0.2, 0.7) loss of {found(np.tile(constants, (10, 1)), y)[0]:.4g} on" in note
