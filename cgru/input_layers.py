@@ -62,10 +62,11 @@ class Choice(NamedTuple):
 
     Attributes:
         inputs: their text.
-        scores: by the text of each candidate its mean score over the folds: the accuracy, or the mean squared error of
-            targets in deviations; empty where there was one candidate or no budget.
-        shrinkage: (k,) the factor for the outputs of a regression, estimated from what was held out; None for classes.
-        measure: what the scores are, "accuracy" or "MSE".
+        scores: by the text of each candidate its mean score over the folds: the accuracy, or the loss of a regression;
+            empty where there was one candidate or no budget.
+        shrinkage: (k,) the factor for the outputs of a regression, estimated from what was held out; None for classes,
+            and for a loss whose outputs cannot be shrunk.
+        measure: what the scores are, "accuracy" or the loss.
     """
 
     inputs: str
@@ -156,7 +157,8 @@ def choose(
     difference. The samples are split into the same folds, and networks get the same seeds, for all.
 
     make: makes a network with the given input layers and the seed.
-    X, y: samples (m, s, e) and targets: classes (m,), or numbers (m, k) in deviations from their mean.
+    X, y: samples (m, s, e) and targets: classes (m,), or numbers (m, n) in deviations from their mean where the loss
+        can standardise them.
     budget: seconds on one core of today, by a count of the work: the choice is the same on any machine.
     epochs, batch_size: those of the fit on all samples. A fold makes half as many epochs.
     options: further options of `Network.fit`.
@@ -166,7 +168,8 @@ def choose(
     if budget <= 0 or parts < LEAST or is_mapped(X):
         return Choice(first, {})
     short = {"epochs": max(1, round(SHARE * epochs)), "batch_size": batch_size}
-    spent, tried = _seconds(make(parse(first), 0), X.shape, epochs, batch_size), []
+    net = make(parse(first), 0)
+    loss, spent, tried = losses.named(net.loss), _seconds(net, X.shape, epochs, batch_size), []
     for text in (first, *others):
         spent += (FOLDS - 1) * _seconds(make(parse(text), 0), X.shape, **short)
         if spent <= budget:
@@ -190,25 +193,23 @@ def choose(
     if any(isinstance(result.error, KeyboardInterrupt) for result in results):
         raise KeyboardInterrupt
     outputs = {text: _held_out(results[i * FOLDS :][:FOLDS], folds, X, lengths) for i, text in enumerate(tried)}
-    errors = {text: _errors(A, y) for text, A in outputs.items() if A is not None}
+    errors = {text: _errors(loss, A, y) for text, A in outputs.items() if A is not None}
+    errors = {text: each for text, each in errors.items() if np.isfinite(each).all()}
     if first not in errors:
         return Choice(first, {})
     chosen = max(errors, key=lambda text: _least_gain(errors[first] - errors[text], sample_weight))
     scores = {text: float(np.average(each, weights=sample_weight)) for text, each in errors.items()}
     if classes is not None:
         return Choice(chosen, {text: 1 - score for text, score in scores.items()})
-    can_shrink = losses.named(results[0].network.loss).can_shrink
-    return Choice(chosen, scores, shrinkage(outputs[chosen], y, sample_weight) if can_shrink else None, "MSE")
+    return Choice(chosen, scores, shrinkage(outputs[chosen], y, sample_weight) if loss.can_shrink else None, str(loss))
 
 
 def _held_out(results: Sequence[Result], folds: Sequence[Any], X: np.ndarray, lengths: np.ndarray | None) -> Any:
-    """Return what the networks of all folds predict for the samples held out, (m, k); None where a fit failed."""
+    """Return the outputs of the networks of all folds for the samples held out, (m, k); None where a fit failed."""
     if any(result.error is not None for result in results):
         return None
     parts = [
-        losses.named(result.network.loss).point(
-            result.network.predict(X[rows], None if lengths is None else lengths[rows])
-        )
+        result.network.predict(X[rows], None if lengths is None else lengths[rows])
         for result, (_, rows) in zip(results, folds, strict=True)
     ]
     found = np.empty((len(X), parts[0].shape[1]))
@@ -216,9 +217,12 @@ def _held_out(results: Sequence[Result], folds: Sequence[Any], X: np.ndarray, le
     return found
 
 
-def _errors(A: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Return the error (m,) of each sample: 1 for a wrong class, or the squared error of the targets."""
-    return (A.argmax(axis=1) != y) * 1.0 if y.ndim == 1 else np.square(A - y).mean(axis=1)
+def _errors(loss: losses.Loss, A: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Return the error (m,) of each sample: 1 for a wrong class, or the loss of the targets."""
+    if y.ndim == 1:
+        return (A.argmax(axis=1) != y) * 1.0
+    with np.errstate(over="ignore"):  # a candidate with infinite errors is left out
+        return loss(A, y, each=True)[0]
 
 
 def _least_gain(gains: np.ndarray, weights: np.ndarray | None) -> float:

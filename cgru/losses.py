@@ -205,11 +205,13 @@ class Loss:
     takes_class_numbers: ClassVar[bool] = False  # whether a target may be an integer, one of k classes
     can_standardize: ClassVar[bool] = True  # whether targets may be standardised, and outputs scaled back
     can_shrink: ClassVar[bool] = False  # whether outputs may be shrunk towards the mean
+    predicts_mean: ClassVar[bool] = True  # whether the point prediction is the mean of the target, not of its middle
     # The activations that a head may have; empty: any. The first of `LOSSES` that suits one is its default. Value: the
     # loss from Z.
     suits: ClassVar[dict[Activation, Function | None]] = {}
     suffixes: Sequence[str] = ("",)  # name suffix of each output of one target
     middle = 0  # index of the output that is the point prediction of its target
+    quantiles: Sequence[float] = ()  # the level of each output of one target, where these are quantiles
 
     def __init__(self, numbers: tuple[float, ...] = ()) -> None:
         """Set the parameters of the loss, such as delta; without any the defaults."""
@@ -297,6 +299,10 @@ class Loss:
         if self.suits and known is not None and known not in self.suits:
             names = " or ".join(f'activate="{f.__name__}"' for f in self.suits)
             raise ValueError(f"loss: expected a head with {names} for {self}, got {known.__name__}")
+
+    def constant(self, Y: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+        """Return the outputs (k,) that alone, the same for all samples, fit numbers Y (m, n) best or nearly so."""
+        return np.average(Y, axis=0, weights=weights)
 
     # --- its targets ---
 
@@ -458,6 +464,14 @@ class _BinaryCrossEntropy(_ClassificationLoss):
         return Y[..., 0].astype(np.intp) if Y.shape[-1] == 1 and np.isin(Y, (0, 1)).all() else None
 
 
+def _quantiles(Y: np.ndarray, levels: Sequence[float], weights: np.ndarray | None) -> np.ndarray:
+    """Return the smallest value of each column of Y (m, n) that each share q of the weight does not exceed, (n q,)."""
+    order = Y.argsort(axis=0)
+    shares = (np.ones(len(Y)) if weights is None else weights)[order].cumsum(axis=0)
+    rows = [(shares < level * shares[-1]).sum(axis=0) for level in levels]
+    return np.take_along_axis(np.take_along_axis(Y, order, axis=0), np.array(rows), axis=0).T.ravel()
+
+
 class _MeanSquaredError(Loss):
     function = staticmethod(mean_squared_error)
     can_shrink = True
@@ -468,19 +482,30 @@ class _Huber(Loss):
     default = (1.0,)
     takes = "delta", "delta > 0", lambda numbers: len(numbers) == 1 and 0 < numbers[0] < np.inf
     can_shrink = True
+    predicts_mean = False
+
+    def constant(self, Y: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+        """Return the medians (k,), to which the best constants tend for a small delta."""
+        return _quantiles(Y, (0.5,), weights)
 
 
 class _Quantile(Loss):
     function = staticmethod(quantile)
     default = (0.5,)
     takes = "q, ...", "0 < q < 1", lambda numbers: all(0 < q < 1 for q in numbers)
+    predicts_mean = False
 
     def __init__(self, numbers: tuple[float, ...] = ()) -> None:
         """Set the quantiles `numbers`; the one nearest the median is the point prediction."""
         super().__init__(numbers)
         self.suffixes = [f"_{q:g}" for q in self.numbers]
         self.middle = int(np.abs(np.subtract(self.numbers, 0.5)).argmin())  # the quantile nearest the median
+        self.quantiles = self.numbers
         self.arguments = (self.numbers,)
+
+    def constant(self, Y: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+        """Return the quantiles (k,) of each target."""
+        return _quantiles(Y, self.numbers, weights)
 
     def certainty(self, y: np.ndarray, A: np.ndarray, metrics: Any) -> dict[str, Any]:
         """Return the share of targets at or below each quantile, and between the outermost two."""
@@ -501,6 +526,10 @@ class _Poisson(Loss):
         """Return the rates exp(A)."""
         return np.exp(super().point(A))
 
+    def constant(self, Y: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+        """Return the logarithm of the mean (k,), of 1e-3 at least."""
+        return np.log(np.maximum(super().constant(Y, weights), 1e-3))
+
     def certainty(self, y: np.ndarray, A: np.ndarray, metrics: Any) -> dict[str, Any]:
         """Return the mean deviance, and the dispersion: squared errors over rates on average, which should be 1."""
         rate = np.maximum(np.exp(A[:, 0]), np.finfo(np.float64).tiny)
@@ -509,11 +538,15 @@ class _Poisson(Loss):
             "dispersion": (np.square(y - rate) / rate).mean(),
         }
 
-    def _check_values(self, array: np.ndarray, n: int, name: str) -> tuple[np.ndarray, np.ndarray | None]:
-        """Check that targets are at least 0; return (these as float64, None)."""
-        if (array < 0).any():
-            raise ValueError(f"{name}: expected numbers of at least 0 for {self}, got {array[array < 0][0]}")
-        return super()._check_values(array, n, name)
+    def check_targets(
+        self, y: Any, m: int, k: int, name: str = "y", real: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Check that targets are at least 0, by index; return (these as float64, None)."""
+        Y, _ = super().check_targets(y, m, k, name, real)
+        for at in np.argwhere(Y < 0)[:1]:
+            place = ", ".join(map(str, at[: np.ndim(y)]))
+            raise ValueError(f"{name}[{place}]: expected a number of at least 0 for {self}, got {Y[tuple(at)]}")
+        return Y, None
 
 
 class _Gaussian(Loss):
@@ -535,6 +568,12 @@ class _Gaussian(Loss):
             "intervals": [{"promised": p, "found": f} for p, f in zip(LEVELS, found, strict=True)],
             "deviation": np.sqrt(np.square(z).mean()),
         }
+
+    def constant(self, Y: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+        """Return the mean and the log-variance of each target, (k,)."""
+        mean = super().constant(Y, weights)
+        variance = np.maximum(super().constant(np.square(Y - mean), weights), np.finfo(np.float64).tiny)
+        return np.stack([mean, np.log(variance)], axis=1).ravel()
 
     def scaling(self, mean: np.ndarray, scale: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return (factor, shift) for pairs of a mean, scaled back, and a log-variance, plus 2 log(scale)."""

@@ -120,7 +120,9 @@ def nothing_learned(
     weights: np.ndarray | None = None,
     scale: np.ndarray | float = 1.0,
 ) -> str:
-    """Return a note if `net` is no better on its training data than the most frequent class or the mean; "" otherwise.
+    """Return a note if `net` is no better on its training data than the most frequent class or a constant, else "".
+
+    The constant is the mean, by squared errors, or for a loss that does not learn the mean the best by that loss.
 
     net: a network with one output a sample, not at steps.
     X, y, lengths, weights: its training data.
@@ -132,11 +134,20 @@ def nothing_learned(
         if right > share:
             return ""
         return f"the most frequent class alone is {share:.2%} of the training data, the model right in {right:.2%}"
-    y = y.reshape(len(y), -1)
-    squares = np.square(losses.named(net.loss).point(net.predict(X, lengths)) - y, dtype=np.float64)
+    loss, y, A = losses.named(net.loss), y.reshape(len(y), -1), net.predict(X, lengths).astype(np.float64)
+    if np.ptp(y, axis=0).max() == 0:
+        return ""
+    if not loss.predicts_mean:
+        constant = np.tile(loss.constant(y, weights), (len(y), 1))
+        alone, model = (loss(each, y, weights)[0] for each in (constant, A))
+        if model < 0.98 * alone:  # 2 % better may be chance
+            return ""
+        alone, model = figures([alone, model])
+        return f"a constant alone has a {loss} loss of {alone} on the training data, the model {model}"
+    squares = np.square(loss.point(A) - y)
     errors = np.average(squares, axis=0, weights=weights)
     spreads = np.average(np.square(y - np.average(y, axis=0, weights=weights)), axis=0, weights=weights)
-    if np.ptp(y, axis=0).max() == 0 or errors.mean() < 0.98**2 * spreads.mean():  # 2 % better may be chance
+    if errors.mean() < 0.98**2 * spreads.mean():
         return ""
     both = (np.hypot.reduce(np.sqrt(each) * scale) for each in (spreads, errors))  # hypot: the squares would overflow
     mean, model = figures([norm / np.sqrt(y.shape[1]) for norm in both])

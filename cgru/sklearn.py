@@ -14,10 +14,10 @@ import copy
 import json
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -40,6 +40,7 @@ from cgru.files import Archive, atomic_write
 from cgru.input_layers import Choice
 from cgru.layers.dense import Dense
 from cgru.layers.layer import Layer
+from cgru.losses import Loss
 from cgru.many import Job, fit_many
 from cgru.network import Network, files
 from cgru.network.data.mean_variance import mean_and_deviation
@@ -48,6 +49,7 @@ from cgru.network.history import Epoch, History
 from cgru.network.network import from_parts, to_parts, undo_target_scaling
 from cgru.network.options import OPTIONS
 from cgru.network.progress import epoch_text
+from cgru.network.sample_hashes import SampleHashes
 from cgru.optimizers import Adam, check_number
 
 __all__ = ["GRUClassifier", "GRURegressor"]
@@ -71,8 +73,6 @@ def _advice_on_missing() -> Iterator[None]:
 class _Estimator(BaseEstimator):
     """The base of both estimators: a network of GRU layers, a pool over their states and a head."""
 
-    _if_held_out: ClassVar[dict[str, Any]] = {}  # options of `Network.fit` where samples are held out
-
     def _set_parameters(self, given: dict[str, Any]) -> None:
         """Set the estimator's parameters from the arguments of its `__init__`.
 
@@ -87,6 +87,19 @@ class _Estimator(BaseEstimator):
         return tags
 
     # --- arguments ---
+
+    def _checked_loss(self, reset: bool) -> Loss:
+        """Return the loss that is asked for; ValueError where it is none of this estimator's.
+
+        reset: whether this is a first fit; otherwise it must be the loss of the present networks.
+        """
+        names = [name for name, kind in losses.LOSSES.items() if self._takes(kind)]
+        found = losses.named(names[0] if self.loss is None else self.loss)
+        if callable(self.loss) or not self._takes(found):
+            raise ValueError(f"loss: expected {', '.join(names)} or None, got {self.loss!r}")
+        if not reset and found.given != self._nets[0].loss:
+            raise ValueError(f"loss: expected {self._nets[0].loss!r}, as in the first fit, got {self.loss!r}")
+        return found
 
     @_advice_on_missing()
     def _check_sequences(
@@ -161,13 +174,15 @@ class _Estimator(BaseEstimator):
         validation: Any = None,
     ) -> list[str]:
         """Train as `_fit` has it, setting attributes; return notes for warnings: it diverged, nothing was learned."""
+        loss = self._checked_loss(reset)
         X, lengths, y = self._check_sequences(X, y, reset=reset)
         if sample_weight is not None:
             sample_weight = column_or_1d(sample_weight, dtype=np.float64, warn=False)
             check_consistent_length(X, sample_weight)
+        weights = sample_weight if sample_weight is not None and sample_weight.any() else None  # for means
         groups = encode_groups(groups, len(X))
-        targets = self._targets(y, reset, classes, sample_weight)
-        held_out = None if validation is None else self._check_validation(validation, X.shape[2], y)
+        targets = self._targets(y, loss, reset, classes, weights)
+        held_out = None if validation is None else self._check_validation(validation, X.shape[2], y, loss)
         batch_size, all_epochs = recipe.budget(len(X), self.batch_size, self.epochs)
         options = {name: value for name, value in self.get_params(deep=False).items() if name in OPTIONS}
         options.pop("class_weight", None)  # part of the sample weights
@@ -179,7 +194,8 @@ class _Estimator(BaseEstimator):
             nets, choice = self._nets, None
         else:
             seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
-            make = partial(self._new_network, targets, recipe.SCHEDULE if epochs is None else "constant", seed)
+            schedule = recipe.SCHEDULE if epochs is None else "constant"
+            make = partial(self._new_network, X, targets, loss, weights, schedule, seed)
             with _threads(self.n_jobs):
                 choice = self._choose_inputs(make, X, targets, epochs is None, groups=groups, **samples, **options)
             self.inputs_, self.input_scores_ = choice.inputs, choice.scores
@@ -192,7 +208,9 @@ class _Estimator(BaseEstimator):
             held_out, options["groups"] = self.validation_fraction, groups
         held = held_out is not None
         if held:
-            options |= {"validation": held_out, "patience": self.n_iter_no_change, **self._if_held_out}
+            options |= {"validation": held_out, "patience": self.n_iter_no_change}
+            # The scaling is that of the samples that are trained on.
+            options |= {"standardize_targets": loss.can_standardize, "shrink": loss.can_shrink}
         with _threads(self.n_jobs):
             callback = _print_epoch if self.verbose else None
             history = _fit_all(nets, X, targets, callback=callback, **samples, **options)
@@ -202,7 +220,7 @@ class _Estimator(BaseEstimator):
                     array *= choice.shrinkage
             if epochs is None:
                 scale = getattr(self, "target_scale_", 1.0)
-                note = recipe.nothing_learned(nets[0], X, targets, lengths, sample_weight, scale)
+                note = recipe.nothing_learned(nets[0], X, targets, lengths, weights, scale)
                 notes.append(note and f"nothing was learned: {note}")
         self._nets = nets  # only once they are trained
         self.loss_curve_ = ([] if reset else self.loss_curve_) + [epoch.loss for epoch in history]
@@ -211,7 +229,7 @@ class _Estimator(BaseEstimator):
             self.validation_scores_ = [epoch.validation_loss for epoch in history]
         return list(filter(None, notes))
 
-    def _check_validation(self, validation: Any, features: int, y: Any) -> tuple[Any, ...]:
+    def _check_validation(self, validation: Any, features: int, y: Any, loss: Loss) -> tuple[Any, ...]:
         """Check `validation` of `fit`; return (X, targets, lengths, sample_weight) for `Network.fit`.
 
         features, y: those of the training data.
@@ -228,26 +246,34 @@ class _Estimator(BaseEstimator):
             check_consistent_length(X, own_y, weights)
             weights = self._sample_weights(own_y, weights, y)
             weights = None if weights is None else column_or_1d(weights, dtype=np.float64, warn=False)
-            return X, self._targets(own_y, False, None, None), lengths, weights
+            return X, self._targets(own_y, loss, False, None, None), lengths, weights
         except (TypeError, ValueError) as error:
             kind = TypeError if isinstance(error, TypeError) else ValueError
             raise kind(f"validation: {error}") from None
 
     def _new_network(
-        self, targets: np.ndarray, schedule: Any, seed: int, inputs: Sequence[Layer], more: int = 0
-    ) -> Network:
-        """Build a network for these targets from the estimator's parameters, with these input layers.
+        self, X: np.ndarray, targets: np.ndarray, loss: Loss, weights: np.ndarray | None, schedule: Any, seed: int,
+        inputs: Sequence[Layer], more: int = 0,
+    ) -> Network:  # fmt: skip
+        """Build a network for these samples from the estimator's parameters, with these input layers.
 
+        Where the loss takes targets as they are, it begins with the constant that fits them best.
+
+        weights: those of the samples.
         more: added to the seed.
         """
         names = ("units", "layers", "bidirectional", "pool", "dropout", "recurrent_dropout")
         options = {name: getattr(self, name) for name in (*names, "learning_rate", "weight_decay")}
         options["bidirectional"] &= not self.causal
-        loss = getattr(self, "loss", None)
-        if loss is not None and not losses.named(loss).takes_class_numbers:
-            raise ValueError(f'loss: expected a cross_entropy, such as "cross_entropy(0.1)", or None, got {loss!r}')
-        head = Dense(len(self.classes_), "softmax") if targets.ndim == 1 else Dense(targets.shape[1], "identity")
-        return recipe.network(head, loss=loss, seed=seed + more, schedule=schedule, inputs=inputs, **options)
+        numbers = targets.ndim == 2
+        head = Dense(targets.shape[1] * loss.outputs, "identity") if numbers else Dense(len(self.classes_), "softmax")
+        options |= {"loss": loss.name, "schedule": schedule, "inputs": inputs}
+        net = recipe.network(head, seed=seed + more, **options)
+        if numbers and not loss.can_standardize:
+            net.predict(X[:1])  # makes the parameters
+            net.head.p["b"][...] = loss.constant(targets, weights)
+            net.remembered = SampleHashes()
+        return net
 
     def _choose_inputs(self, make: Any, X: np.ndarray, targets: np.ndarray, whole: bool, **options: Any) -> Choice:
         """Choose the input layers, as `inputs` and `budget` say; for one epoch (not `whole`) without folds."""
@@ -289,12 +315,12 @@ class _Estimator(BaseEstimator):
         check_consistent_length(y, sample_weight)
         return compute_sample_weight(per_class, y) * column_or_1d(sample_weight)
 
-    def _outputs(self, X: Any) -> np.ndarray:
-        """Return the outputs of the network for X, (m, k)."""
+    def _outputs(self, X: Any, convert: Callable[[np.ndarray], np.ndarray] = np.asarray) -> np.ndarray:
+        """Return the outputs of the network for X, (m, k), converted, and of an ensemble their mean."""
         check_is_fitted(self, "networks_")
         X, lengths, _ = self._check_sequences(X)
         with _threads(self.n_jobs):
-            return sum(net.predict(X, lengths) for net in self._nets) / len(self._nets)
+            return sum(convert(net.predict(X, lengths)) for net in self._nets) / len(self._nets)
 
     # --- the fitted network, and files ---
 
@@ -419,8 +445,8 @@ class GRUClassifier(ClassifierMixin, _Estimator):
         classes_: the classes, sorted.
         n_features_in_: s for X (m, s), else e.
         inputs_, input_scores_: the input layers that were taken, and by the text of each candidate its score in the
-            folds: the accuracy, or the mean squared error of targets in deviations; empty without folds.
-        network_: the `cgru.Network`, with the classes; for a regressor a copy that predicts in the units of y. An
+            folds: the accuracy, or the loss of a regression; empty without folds.
+        network_: the `cgru.Network`, with the classes; for a regressor a copy whose outputs are in the units of y. An
             ensemble has none.
         networks_: the list of all networks, of one without an ensemble.
         loss_curve_, n_iter_: the training loss of each epoch, and the number of epochs.
@@ -459,7 +485,12 @@ class GRUClassifier(ClassifierMixin, _Estimator):
     ) -> None:
         self._set_parameters(locals())
 
-    def _targets(self, y: Any, reset: bool, classes: Any, sample_weight: Any) -> np.ndarray:
+    @staticmethod
+    def _takes(loss: Loss | type[Loss]) -> bool:
+        """Return whether the estimator trains by this loss; the first in `losses.LOSSES` is its default."""
+        return loss.takes_class_numbers
+
+    def _targets(self, y: Any, loss: Loss, reset: bool, classes: Any, weights: Any) -> np.ndarray:
         """Check y, with `reset` set `classes_`, and return the classes of y as indices into `classes_`."""
         if np.ndim(y) > 1 and np.shape(y)[1:] != (1,):
             cure = "several outputs, or a class for each step, are for cgru.Network"
@@ -500,19 +531,25 @@ class GRUClassifier(ClassifierMixin, _Estimator):
 
 
 class GRURegressor(RegressorMixin, _Estimator):
-    """A regressor of sequences, for one or several targets: a GRU network trained by mean squared error.
+    """A regressor of sequences, for one or several targets: a GRU network trained by squared errors or another loss.
 
-    Arguments and attributes are those of `GRUClassifier`, without `class_weight`, `loss` and `classes_`.
-    `target_mean_` and `target_scale_` (k,) are the target scaling. `early_stopping` is on by default. It also shrinks
-    predictions towards the mean by a factor fitted to the held-out samples, as `shrink` in `cgru.Network.fit`.
+    Arguments and attributes are those of `GRUClassifier`, without `class_weight` and `classes_`.
+
+    `loss` is "mean_squared_error" or "mse" (None), "huber" or "huber(delta)" with delta in deviations of the target,
+    "quantile(0.1, 0.5, 0.9)", "gaussian", or "poisson" for counts. `predict` returns the mean, or the quantile nearest
+    the median, or the rate. `network_` has all outputs: of a target its quantiles, its mean and log-variance, or its
+    log rate.
+
+    `target_mean_` and `target_scale_`, one for each target, are the target scaling; counts are not scaled (0 and 1).
+    Predictions of squared errors and of "huber" are shrunk towards the mean by a factor fitted to what was held out, in
+    the folds or by `early_stopping`, as `shrink` in `cgru.Network.fit`.
     """
-
-    _if_held_out: ClassVar[dict[str, Any]] = {"standardize_targets": True, "shrink": True}  # by the training samples
 
     def __init__(
         self,
         units: int = recipe.UNITS,
         *,
+        loss: str | None = None,
         layers: int = 1,
         bidirectional: bool = True,
         pool: str = recipe.POOL,
@@ -544,24 +581,30 @@ class GRURegressor(RegressorMixin, _Estimator):
         tags.target_tags.multi_output = True
         return tags
 
-    def _targets(self, y: Any, reset: bool, classes: Any, sample_weight: Any) -> np.ndarray:
-        """Check y, with `reset` set the target scaling, and return the scaled targets (m, k)."""
+    @staticmethod
+    def _takes(loss: Loss | type[Loss]) -> bool:
+        """Return whether the estimator trains by this loss; the first in `losses.LOSSES` is its default."""
+        return not loss.classifies
+
+    def _targets(self, y: Any, loss: Loss, reset: bool, classes: Any, weights: Any) -> np.ndarray:
+        """Check y, with `reset` set the target scaling, and return the scaled targets (m, n)."""
         y = np.asarray(y, np.float64)
         if y.ndim > 2:
             cure = "targets for each step are for cgru.Network"
             raise ValueError(f"y: expected (m,) or (m, k), numbers for each sample, got shape {y.shape}; {cure}")
+        n = 1 if y.ndim == 1 else y.shape[1]
+        if not reset and n != len(self.target_mean_):
+            raise ValueError(f"y: expected {len(self.target_mean_)} targets, as in the first fit, got {n}")
+        Y, _ = loss.check_targets(y, len(y), n * loss.outputs)
         if reset:
             self._flat = y.ndim == 1
-        y = y.reshape(len(y), -1)
-        if reset:
-            weights = sample_weight if sample_weight is not None and sample_weight.any() else None
-            self.target_mean_, self.target_scale_ = mean_and_deviation(y, weights)
-        elif y.shape[1] != len(self.target_mean_):
-            raise ValueError(f"y: expected {len(self.target_mean_)} targets, as in the first fit, got {y.shape[1]}")
-        return (y - self.target_mean_) / self.target_scale_
+            self.target_mean_, self.target_scale_ = np.zeros(n), np.ones(n)
+            if loss.can_standardize:
+                self.target_mean_, self.target_scale_ = mean_and_deviation(Y, weights)
+        return (Y - self.target_mean_) / self.target_scale_
 
     def _in_terms_of_y(self, net: Network, names: tuple[str, ...] | None) -> Network:
-        """Return a copy of the network that predicts in the units of y, with the names of the targets."""
+        """Return a copy of the network whose outputs are in the units of y, with the names of the targets."""
         found = undo_target_scaling(net, self.target_mean_, self.target_scale_)
         found.target_names = names
         return found
@@ -572,9 +615,34 @@ class GRURegressor(RegressorMixin, _Estimator):
         return self
 
     def predict(self, X: Any) -> np.ndarray:
-        """Return predictions in the units of y, (m,), or (m, k) where y was (m, k)."""
-        A = self._outputs(X) * self.target_scale_ + self.target_mean_
-        return A[:, 0] if self._flat else A
+        """Return predictions in the units of y, (m,), or (m, n) where y was (m, n).
+
+        They are the mean, the quantile nearest the median, or the rate, as `loss` says.
+        """
+        point = self._fitted_loss().point
+        Y = self._outputs(X, lambda A: point(self._in_units(A)))
+        return Y[:, 0] if self._flat else Y
+
+    def predict_quantiles(self, X: Any) -> np.ndarray:
+        """Return quantiles in the units of y, (m, n, q) for n targets and q levels, in the order that `loss` has.
+
+        AttributeError, by name, for a loss without quantiles.
+        """
+        loss = self._fitted_loss()
+        if not loss.quantiles:
+            due = 'a loss with quantiles, such as "quantile(0.1, 0.5, 0.9)"'
+            raise AttributeError(f"predict_quantiles: expected {due}, got {loss.name!r}")
+        return self._outputs(X, self._in_units).reshape(-1, len(self.target_mean_), loss.outputs)
+
+    def _fitted_loss(self) -> Loss:
+        """Return the loss of the fitted networks; NotFittedError before the first fit."""
+        check_is_fitted(self, "networks_")
+        return losses.named(self._nets[0].loss)
+
+    def _in_units(self, A: np.ndarray) -> np.ndarray:
+        """Return outputs A (m, k) for scaled targets as outputs in the units of y."""
+        factor, shift = self._fitted_loss().scaling(self.target_mean_, self.target_scale_)
+        return A * factor + shift
 
 
 def _target_names_of(y: Any) -> tuple[str, ...] | None:

@@ -6,6 +6,7 @@ import pytest
 import cgru
 from cgru import input_layers
 from cgru.core.lengths import mask
+from cgru.many.folds import Splittable
 
 rng = np.random.default_rng(0)
 LENGTHS = np.array([1, 3, 9, 20, 20, 17])
@@ -182,6 +183,44 @@ def test_a_regression_is_shrunk_by_what_was_held_out(lengths):
     assert set(found.scores) == set(input_layers.candidates(12))
     alone = choose(X, y, lambda *args: network(*args, head=cgru.Dense(2, "identity")), lengths=steps, budget=1e-9)
     assert (alone.scores, alone.shrinkage) == ({}, None)
+
+
+@pytest.mark.parametrize(("loss", "k"), [("mse", 1), ("huber(0.5)", 1), ("quantile(0.9)", 1), ("gaussian", 2)])
+def test_a_regression_is_scored_by_its_loss(loss, k):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((30, 5, 1))
+    y = X[:, :1, 0] + 0.1 * rng.standard_normal((30, 1))
+    nets = []
+
+    def make(layers, seed):
+        nets.append(cgru.Network([*layers, cgru.GRU(4), cgru.Dense(k, "identity")], loss, seed=seed, dtype=np.float32))
+        return nets[-1]
+
+    found = choose(X, y, make)
+    assert found.measure == nets[0].loss
+    assert str(found).startswith(f"{found.inputs}, {found.measure} {found.scores[found.inputs]:.3g} in 3 folds (")
+    assert (found.shrinkage is not None) == (loss in ("mse", "huber(0.5)"))
+    first = [net for net in nets if net.history][:3]
+    folds = Splittable(X, y, None, None).splits(3, [0], "folds")
+    held_out = [net.evaluate(X[rows], y[rows])["loss"] for net, (_, rows) in zip(first, folds, strict=True)]
+    assert found.scores["raw"] == pytest.approx(np.mean(held_out), rel=1e-5)
+
+
+@pytest.mark.parametrize("wild", [0, 1])
+def test_a_candidate_with_infinite_errors_is_none(monkeypatch, wild):
+    rng, own, calls = np.random.default_rng(0), input_layers._held_out, []
+    X = rng.standard_normal((30, 5, 1))
+
+    def held_out(*given):
+        calls.append(own(*given))
+        return calls[-1] * (np.inf if len(calls) == 1 + wild else 1)
+
+    monkeypatch.setattr(input_layers, "_held_out", held_out)
+    found = choose(X, X[:, :1, 0], lambda *args: network(*args, head=cgru.Dense(1, "identity")))
+    if wild:
+        assert set(found.scores) == set(input_layers.candidates(5)) - {input_layers.candidates(5)[1]}
+    else:
+        assert found == input_layers.Choice("raw", {})
 
 
 def test_a_fit_that_fails_in_a_fold_is_no_candidate():

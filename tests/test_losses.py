@@ -343,6 +343,8 @@ def test_what_a_loss_says_about_itself(loss, classifies, standardize, shrink, na
     assert found.output_names(["y"]) == names
     assert found.outputs == len(names)
     assert found.terms(6) == terms
+    assert found.quantiles == ((0.1, 0.9) if "0.9" in found.name else ())
+    assert found.predicts_mean is not found.name.startswith(("huber", "quantile"))
     assert found.targets(6) == (None if callable(loss) else 6 // len(names))
     assert found.code == (None if callable(loss) else 1 + list(losses.LOSSES).index(found.name.partition("(")[0]))
     assert [found.predicts_one_class(k) for k in (1, 3)] == [classifies, found.name.startswith("cross_entropy")]
@@ -358,6 +360,27 @@ def test_what_outputs_say_of_a_target():
     assert losses.named("gaussian").point(A).tolist() == [[1, 3]]
     np.testing.assert_array_equal(losses.named("poisson").point(A), np.exp(A))
     assert losses.named("huber").point(A).tolist() == A.tolist()
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("loss", ["mse", "huber(1e-3)", "quantile(0.1, 0.5, 0.9)", "poisson", "gaussian"])
+def test_no_constant_fits_better_than_the_best(loss, weighted):
+    loss, y = losses.named(loss), np.random.default_rng(0).gamma(2.0, size=(33, 2)) * [1.0, 7.0]
+    weights = np.arange(33) % 3.0 if weighted else None
+    best = loss.constant(y, weights)
+    assert best.shape == (2 * loss.outputs,)
+    least = loss(np.tile(best, (33, 1)), y, weights)[0]
+    for i in range(len(best)):
+        for step in (-0.1, -0.01, 0.01, 0.1):
+            other = np.tile(best + step * (np.arange(len(best)) == i), (33, 1))
+            assert loss(other, y, weights)[0] >= least - 1e-6
+    if weighted:
+        np.testing.assert_allclose(loss.constant(np.repeat(y, np.arange(33) % 3, axis=0)), best)
+
+
+def test_constants_of_no_count_and_of_no_spread_are_finite():
+    for loss in ("poisson", "gaussian"):
+        assert np.isfinite(losses.named(loss).constant(np.zeros((3, 1)))).all()
 
 
 @pytest.mark.parametrize("loss", ["mse", "quantile(0.1, 0.9)", "gaussian"])
@@ -501,7 +524,6 @@ def test_targets(loss, k, y, Y, classes):
         ("mean_squared_error", 4, Z[:, 0], ValueError, "shape"),
         ("gaussian", 4, Z, ValueError, r"shape \(5, 2\), got \(5, 4\)"),
         ("quantile(0.2, 0.4)", 2, Z, ValueError, r"shape \(5,\) or \(5, 1\), got \(5, 4\)"),
-        ("poisson", 1, [2, 0, -1, 0, 1], ValueError, "at least 0 for poisson, got -1"),
         (lambda A, Y: None, 4, Z[:3], ValueError, "shape"),
         ("mean_squared_error", 4, Z[:, :3], ValueError, "shape"),
         ("mean_squared_error", 4, Z * np.nan, ValueError, "finite"),
@@ -512,6 +534,20 @@ def test_targets(loss, k, y, Y, classes):
 def test_refused_targets(loss, k, y, error, words):
     with pytest.raises(error, match=rf"^y: .*{words}"):
         targets(y, 5, k, loss)
+
+
+@pytest.mark.parametrize(("shape", "k", "place"), [((5,), 1, "2"), ((5, 1), 1, "2, 0"), ((5, 2), 2, "2, 1")])
+def test_counts_below_zero_are_refused_by_their_place(shape, k, place):
+    y, steps = np.zeros(shape), np.zeros((3, 5, k))
+    y.reshape(5, -1)[2, -1] = -1
+    with pytest.raises(ValueError, match=rf"^y\[{place}\]: expected a number of at least 0 for poisson, got -1"):
+        targets(y, 5, k, "poisson")
+    steps[1, 3:] = -2  # what is no real step is not read
+    real = np.arange(5) < np.array([[5], [3], [4]])
+    losses.named("poisson").check_targets(steps, 3, k, real=real)
+    steps[2, 3, k - 1] = -1
+    with pytest.raises(ValueError, match=rf"^y\[2, 3, {k - 1}\]: expected a number of at least 0"):
+        losses.named("poisson").check_targets(steps, 3, k, real=real)
 
 
 def test_probabilities_that_nearly_sum_to_one_come_back_normalised():

@@ -210,8 +210,10 @@ def _choose_inputs(
         return [], []
     y = train.y
     if task.names is None:
-        mean, deviation = mean_and_deviation(y.reshape(len(y), -1))
-        y = (y.reshape(len(y), -1) - mean) / deviation
+        y = y.reshape(len(y), -1)
+        if cgru.losses.named(building.loss).can_standardize:
+            mean, deviation = mean_and_deviation(y)
+            y = (y - mean) / deviation
     network = partial(_network, building, task)
     choice = input_layers.choose(
         network, train.X, y, lengths=train.lengths, groups=groups, causal=causal, budget=given.budget, epochs=epochs,

@@ -464,7 +464,7 @@ def load(path: str | os.PathLike[str]) -> Network:
 
 
 def undo_target_scaling(net: Network, mean: np.ndarray, scale: np.ndarray) -> Network:
-    """Return a copy of `net` that predicts y, where `net` predicts (y - mean) / scale; mean and scale are (k,).
+    """Return a copy of `net` that predicts y, where `net` predicts (y - mean) / scale; both are (n,) for n targets.
 
     The copy is float64 where the dtype of `net` cannot hold y, or cannot tell deviations from their mean.
     """
@@ -476,7 +476,7 @@ def undo_target_scaling(net: Network, mean: np.ndarray, scale: np.ndarray) -> Ne
         wide = {name: array.astype(np.float64) for name, array in arrays.items()}
         layers, _, _ = files.unpack({"model": np.array(model), **wide})
         found.layers, found.dtype = tuple(layers), np.dtype(np.float64)
-    TargetScaling(mean, scale, scale, mean).unscale_head(found.head)
+    TargetScaling(mean, scale, *losses.named(net.loss).scaling(mean, scale)).unscale_head(found.head)
     return found
 
 

@@ -123,12 +123,16 @@ def test_inputs_are_chosen_and_said(tmp_path):
     assert 'expected "raw" or some of' in refused("fit", "data.npz", "--inputs", "frames", cwd=tmp_path)
 
 
-def test_the_numbers_of_a_regression_choose_inputs_too(tmp_path):
+@pytest.mark.parametrize("loss", ["mse", "quantile(0.1,0.9)", "gaussian", "poisson"])
+def test_the_numbers_of_a_regression_choose_inputs_too(tmp_path, loss):
     rng = np.random.default_rng(0)
     x = np.cumsum(rng.standard_normal((60, 12, 1)), axis=1) + 100 * rng.standard_normal((60, 1, 1))
-    np.savez(tmp_path / "data.npz", x=x, y=1e6 + 10 * np.ptp(x, axis=(1, 2)))
-    _, err = run("fit", "data.npz", "--units", 8, "--epochs", 60, "-o", "model.npz", cwd=tmp_path)
-    assert re.search(r"\ninputs: (normalize|difference|normalize\+difference)\S*, MSE 0\.\d+ in 3 folds", err)
+    y = np.round(np.ptp(x, axis=(1, 2))) if loss == "poisson" else 1e6 + 10 * np.ptp(x, axis=(1, 2))
+    np.savez(tmp_path / "data.npz", x=x, y=y)
+    _, err = run("fit", "data.npz", "--units", 8, "--epochs", 60, "-o", "model.npz", "--loss", loss, cwd=tmp_path)
+    chosen = r"(normalize|difference|normalize\+difference)\S*"
+    said = re.escape(cgru.load(tmp_path / "model.npz").loss)
+    assert re.search(rf"\ninputs: {chosen}, {said} -?\d+\.?\d+ in 3 folds", err)
 
 
 @pytest.mark.parametrize(
