@@ -41,10 +41,11 @@ def test_fit_on_the_embedded_data(tmp_path):
     assert place == "model in cgru-model.npz"
     assert accuracy_in(out) >= 95
 
-    first, second, classes, *lines = err.splitlines()
+    first, second, classes, inputs, *lines = err.splitlines()
     assert first == "Japanese Vowels: 9 classes, sequences of 7 to 26 steps of 12 features"
     assert second == "270 sequences to train on, 370 to test on"
     assert classes == "classes: " + ", ".join(f"{i} 30" for i in range(9))
+    assert re.match(r"inputs: .*, accuracy 0\.9\d* in 3 folds \(", inputs)
     assert 8 <= len(lines) <= 14
     for line in lines:
         assert re.fullmatch(rf"epoch +\d+/\d+: loss {NUMBER}, accuracy \d+\.\d%", line)
