@@ -40,7 +40,7 @@ FRAMES, CHANNELS = 32, 32  # frames that a long series is cut into, channels of 
 FOLDS, SHARE = 3, 0.5  # folds of the cross-validation, and the share of a fit's epochs that each makes
 LEAST = 12  # samples, or groups of them, for which folds say something
 UPDATE, STEP, SPEED = 5e-5, 2e-6, 1e11  # seconds of an update and of a step of a cell, operations a second
-PART = re.compile(r" *(\w+) *(?:\(([ \d,]*)\))? *")
+PART = re.compile(r" *(\w+) *(?:\(( *\d+ *(?:, *\d+ *)*)\))? *")
 
 
 def _convolution(width: int, stride: int, channels: int) -> list[Layer]:
@@ -93,7 +93,7 @@ def parse(text: str, name: str = "inputs", causal: bool = False) -> list[Layer]:
     for part in () if text.strip() == RAW else text.split("+"):
         found = PART.fullmatch(part)
         kind, counts = KINDS.get(found[1], (None, ())) if found else (None, ())
-        numbers = [int(number) for number in (found[2] or "").split(",") if number.strip()] if found else []
+        numbers = [int(number) for number in found[2].split(",")] if found and found[2] else []
         if len(numbers) not in counts:
             raise ValueError(f"{due}, got {text!r}")
         made += kind(*numbers)

@@ -418,9 +418,9 @@ class GRUClassifier(ClassifierMixin, _Estimator):
         layers: the number of GRU layers.
         bidirectional: whether each layer runs in both directions.
         pool: the pooling of the last layer's states for the head, as in `cgru.Pool`; "last" is the last state alone.
-        inputs: the layers before the first recurrent layer: "raw" for none, or some of "normalize", "difference" and
-            "frames(length, hop)" in their order, such as "difference+frames(8)". "auto": the best in three folds of
-            the training data, of as many as `budget` allows.
+        inputs: the layers before the first recurrent layer: "raw" for none, or some of "normalize", "difference",
+            "frames(length, hop)" and "convolution(width, stride, channels)" in their order, such as
+            "difference+frames(8)". "auto": the best in three folds of the training data, of as many as `budget` allows.
         budget: seconds that choosing and training may take on one core of today, by a count of the work, so that the
             same data and seed always make the same choice. 0: no folds.
         causal: whether the network must run step by step, in a `Stream` and as C: one direction, no "normalize".

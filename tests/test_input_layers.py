@@ -38,7 +38,21 @@ def test_names_make_layers_in_their_order():
 
 
 @pytest.mark.parametrize(
-    "text", ["", "frames", "frames()", "frames(1,2,3)", "Frames(2)", "raw+frames(2)", "normalize(1)", "frames(2", "a b"]
+    "text",
+    [
+        "",
+        "frames",
+        "frames()",
+        "frames(1,2,3)",
+        "frames(1 2)",
+        "frames(2,,3)",
+        "frames(2,)",
+        "Frames(2)",
+        "raw+frames(2)",
+        "normalize(1)",
+        "frames(2",
+        "a b",
+    ],
 )
 def test_other_names_are_refused(text):
     with pytest.raises(ValueError, match=r"how: expected \"raw\" or some of normalize, .*, got"):
