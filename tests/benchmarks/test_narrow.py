@@ -14,7 +14,7 @@ def test_bad_options(refused):
 
 
 @needs_compiler
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_whole_command(run, folder):
     readme = folder / "README.md"
     readme.write_text("# before\n<!-- narrow -->\nold\n<!-- /narrow -->\n# after\n")

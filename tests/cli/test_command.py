@@ -58,7 +58,7 @@ def test_fit_on_the_embedded_data(tmp_path):
     assert again == "test split of Japanese Vowels: " + score.removeprefix("test ") + "\n"
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_median_of_five_seeds(tmp_path):
     accuracies = [accuracy_in(run("fit", "--seed", seed, "--quiet", cwd=tmp_path)[0]) for seed in range(5)]
     assert np.median(accuracies) >= 98, accuracies
@@ -191,7 +191,7 @@ def test_models_are_single_and_measured_by_default(toy, tmp_path):
 
 
 def test_early_stopping(toy, tmp_path):
-    options = ("--epochs", 3000, "--validation", 0.3, "--patience", 2, "--learning-rate", 0.5)
+    options = ("--inputs", "raw", "--epochs", 3000, "--validation", 0.3, "--patience", 2, "--learning-rate", 0.5)
     out, _ = run("fit", toy / "data.npz", *options, "--quiet", cwd=tmp_path)
     assert int(re.search(r"trained (\d+) epochs", out)[1]) < 3000
 

@@ -112,7 +112,15 @@ SHAPES = {"many": (4096, 200, 64), "long": (512, 200, 512), "swapped": (4096, 64
 
 @pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits and /proc are Linux's")
-@pytest.mark.parametrize("kind", ["many", pytest.param("long", marks=pytest.mark.nightly), "swapped", "steps"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "many",
+        pytest.param("long", marks=pytest.mark.nightly),
+        pytest.param("swapped", marks=pytest.mark.nightly),
+        "steps",
+    ],
+)
 def test_memory_stays_flat(tmp_path, kind):
     m, s, e = SHAPES[kind]
     (tmp_path / "data").mkdir()

@@ -76,9 +76,7 @@ def never_stopped(case):
 
 
 @pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize(
-    "stop", [1, pytest.param(2, marks=pytest.mark.nightly), 3, pytest.param(4, marks=pytest.mark.nightly), EPOCHS]
-)
+@pytest.mark.parametrize("stop", [*(pytest.param(stop, marks=pytest.mark.nightly) for stop in (1, 2, 4)), 3, EPOCHS])
 def test_a_resumed_fit_ends_in_the_bits_of_one_never_stopped(tmp_path, case, stop):
     make, options = CASES[case]
     options = {"epochs": EPOCHS, **options}

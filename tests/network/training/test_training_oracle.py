@@ -110,7 +110,7 @@ def case(kind, seed):
     return net, X, y, lengths, weights, batch_size, truncate
 
 
-@pytest.mark.parametrize("seed", range(24))
+@pytest.mark.parametrize("seed", [*range(9), *(pytest.param(seed, marks=pytest.mark.nightly) for seed in range(9, 24))])
 @pytest.mark.parametrize(
     "kind",
     [
