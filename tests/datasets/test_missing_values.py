@@ -18,15 +18,15 @@ N = np.nan
 )
 def test_they_are_filled(how, due):
     x = np.array([[1, N], [N, 5], [N, 6], [4, N]])
-    assert missing_values.fill(x, how).tolist() == [2, 2]
+    assert missing_values.fill(x, [how] * 2).tolist() == [2, 2]
     assert x.tolist() == due
-    assert missing_values.fill(x, how).tolist() == [0, 0]
+    assert missing_values.fill(x, [how] * 2).tolist() == [0, 0]
 
 
 @pytest.mark.parametrize(("how", "due"), [("forward", N), ("interpolate", N), ("zero", 0)])
 def test_what_has_no_value_at_all(how, due):
     x = np.array([[N, 1], [N, 2]])
-    assert missing_values.fill(x, how).tolist() == [2, 0]
+    assert missing_values.fill(x, [how] * 2).tolist() == [2, 0]
     np.testing.assert_array_equal(x, [[due, 1], [due, 2]])
 
 
@@ -118,8 +118,8 @@ def test_what_is_advised_is_what_helps():
 
 def test_each_sequence_is_filled_from_itself_or_refused_by_its_place():
     some = [np.array([[1, np.nan], [np.nan, 2]]), np.array([[3.0, 4.0]])]
-    assert missing_values.fill_each(some, "forward", 2, "{} {}".format).tolist() == [1, 1]
+    assert missing_values.fill_each(some, ["forward"] * 2, "{} {}".format).tolist() == [1, 1]
     assert [x.tolist() for x in some] == [[[1, 2], [1, 2]], [[3, 4]]]
     with pytest.raises(ValueError, match=r"^1 2$"):
-        missing_values.fill_each([np.ones((2, 3)), np.array([[1, 2, np.nan]])], "forward", 3, "{} {}".format)
-    assert missing_values.fill_each([np.array([[np.nan]])], "refuse", 1, "{} {}".format).tolist() == [0]
+        missing_values.fill_each([np.ones((2, 3)), np.array([[1, 2, np.nan]])], ["forward"] * 3, "{} {}".format)
+    assert missing_values.fill_each([np.array([[np.nan]])], ["refuse"], "{} {}".format).tolist() == [0]
