@@ -210,7 +210,8 @@ _YES_NO = argparse.BooleanOptionalAction
 _REGRESSIONS = [name for name, kind in losses.LOSSES.items() if not kind.classifies]
 _METAVARS = {
     _COUNT: "N", _FROM_0: "N", _SECONDS: "S", _QUANTILE: "Q", _RATE: "RATE", _DECAY: "RATE", _SHARE: "RATE",
-    _name_list: "NAME", _word_list: "WORD,...", _loss_name: "LOSS", _executor_name: "WHERE", _pool_name: "HOW", float: "DB",
+    _name_list: "NAME", _word_list: "WORD,...", _loss_name: "LOSS", _executor_name: "WHERE",
+    _pool_name: "HOW", float: "DB",
 }  # fmt: skip
 _VOWELS = "(default: the embedded Japanese Vowels)"
 
@@ -264,7 +265,7 @@ class Building:
     recurrent_dropout: float = option("dropout rate of the states from step to step", _SHARE, recipe.RECURRENT_DROPOUT)
     pool: str | None = option(
         "pooling of the states for the head: last, mean, max or attention (by learned weights), or some of these "
-        "joined by + (default: {POOL}; with a class for each step there is nothing to pool)",
+        "joined by + (default: {POOL}; with a target for each step there is nothing to pool)",
         _pool_name,
     )
     float64: bool = option("train in double precision (default: single)", bool)
@@ -289,7 +290,7 @@ class Inputs:
     inputs: str = option(
         'layers before the first GRU layer: raw for none, or some of normalize, difference, "frames(length,hop)" and '
         '"convolution(width,stride,channels)", joined by + in their order (default: auto, the best in three folds of '
-        "the training data; raw with a class for each step)",
+        "the training data; raw with a target for each step)",
         _checked(lambda text: text == input_layers.AUTO or input_layers.parse(text)),
         input_layers.AUTO,
         "LAYERS",
@@ -341,21 +342,21 @@ class Reading(Cells):
         _name_list,
     )
     categories: tuple[str, ...] | None = option(
-        "columns of a row for each step that are encoded one-hot, a feature for each value, such as text (default: none, "
-        "of a model as in its own training)",
+        "columns, such as text, of a row for each step that are encoded one-hot, a feature for each value (default: "
+        "none, of a model as in its own training)",
         _name_list,
         metavar="A,B",
     )
     wide: bool | None = option("each row of the table is a sequence (default: by its columns)", _YES_NO)
-    per_step: bool | None = option("the label is a class, or labels are numbers, for each step (default: no)", _YES_NO)
+    per_step: bool | None = option("there is a label, or several of numbers, for each step (default: no)", _YES_NO)
     task: str | None = option(
         "kind of the targets (default: integers and strings are classes, reals are numbers)",
         ("classification", "regression"),
     )
     missing: str | None = option(
-        f"values that are missing: {', '.join(MISSING)}: refuse them, or take of their sequence the last one before, or "
-        "the line between those before and after, or 0; by column, A=interpolate,B=zero; with +indicator behind it a "
-        "feature says where one was missing (default: refuse, of a model as in its own training)",
+        f"values that are missing, {', '.join(MISSING)}: refuse them, or take of their sequence the last one before, "
+        "the line between those before and after, or 0; by column, A=interpolate,B=zero; zero+indicator adds a "
+        "feature that says where one was missing (default: refuse, of a model as in its own training)",
         _checked(parse_filling),
         metavar="HOW",
     )

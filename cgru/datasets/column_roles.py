@@ -37,9 +37,9 @@ class ColumnRoles(NamedTuple):
         columns: the features of a step.
         ignore: columns that are no features.
         groups: the column that says which sequences belong together, such as the subject, () for none.
-        categories: the features that are encoded one-hot, with the values of each; () for values that are not known yet.
+        categories: the features that are encoded one-hot, with the values of each, () where they are not known yet.
         wide: whether a row is a whole sequence.
-        per_step: whether the label is a class, or labels are numbers, for each step.
+        per_step: whether there is a label, or several with numbers, for each step.
         time_format: the format of the times, as for strptime; None: guessed from the times.
         split_at: the gap in time that ends a sequence; None: no gap does.
         time_step: whether the time since the row before is added as a feature.
@@ -95,7 +95,9 @@ def assign_roles(table: Table, spec: ColumnRoles) -> tuple[ColumnRoles, list[str
         if time:
             raise ValueError(f"time: expected none where each row is a sequence of its own, got {', '.join(time)}")
     elif not id and spec.windows:
-        several = "".join(f", unless id={as_arg((name,))} tells several" for name in id_candidates(table, free, time)[:1])
+        several = "".join(
+            f", unless id={as_arg((name,))} tells several" for name in id_candidates(table, free, time)[:1]
+        )
         notes.append(f"all rows are one series{several}")
     elif not id:
         due = "a column such as id or subject that says which sequence a row belongs to"

@@ -32,7 +32,7 @@ class Sequences(NamedTuple):
 
     Attributes:
         X: the inputs of each sequence (s_i, e).
-        y: the targets: (m,), or (m, k) of several labels, or for each step a class (m, s) or numbers (m, s, k), or None.
+        y: the targets: (m,), or (m, k) of several labels; for each step a class (m, s) or numbers (m, s, k); or None.
         ids: the id of each sequence (m,).
         columns: the names of the e features.
     """
@@ -74,7 +74,7 @@ def from_frame(
             be numbers or booleans. The names of `Sequences.columns`, too, which select the features of later data.
         ignore: columns that are no features.
         categories: columns that are encoded one-hot, as for `read`; a dict of their values, which later data need.
-        per_step: whether the label is a class, or labels are numbers, for each step, which may change within a sequence.
+        per_step: whether there is a label, or several with numbers, for each step, which may change within a sequence.
         missing: "refuse" missing values, or fill them: "forward" takes the last value before in the sequence (at its
             beginning the first one after), "interpolate" is linear in the number of steps, "zero" takes 0. By column,
             and with indicators, as for `read`; name the columns with indicators, so that later data have the same.

@@ -86,11 +86,11 @@ def read(
         groups: the column that says which sequences belong together, such as the subject, the same in all rows of a
             sequence. In an `.npz` or folder the array (m,) of that name, with a split train_NAME. It may be in `id`,
             too, and is no feature. `groups` of the result has those of the training samples.
-        categories: of a long table, columns that are encoded one-hot: the values a and b of column c become the features
+        categories: of a long table, columns that are encoded one-hot: values a and b of column c become the features
             c_a and c_b, 1 where that is the value and else 0. Or a dict with the values of each column, as in `reading`
             of the result; another value is refused, and one that is missing and filled with zero is none of them.
         wide: whether each row is a sequence.
-        per_step: whether the label is a class, or labels are numbers, for each step, which may change within a sequence.
+        per_step: whether there is a label, or several with numbers, for each step, which may change within a sequence.
         task: "classification" or "regression", if integers are numbers or reals are classes. None: integers, booleans
             and strings are classes, reals are numbers. Many different integers in a table are refused.
         missing: "refuse" missing values, or fill them from their own sequence: "forward" takes the last value before
@@ -137,7 +137,13 @@ def read(
     check_choice("decimal", decimal, DECIMAL)
     check_choice("task", task, (None, "classification", "regression"))
     check_choice("axes", axes, (None, "mse", "mes"))
-    options = {"missing": parse_filling(missing), "na": missing_values.as_words(na), "decimal": decimal, "axes": axes, "task": task}
+    options = {
+        "missing": parse_filling(missing),
+        "na": missing_values.as_words(na),
+        "decimal": decimal,
+        "axes": axes,
+        "task": task,
+    }
     options |= {"targets": targets, "grouped": targets, "features": features}
     if split_at is not None:
         parse_gap(split_at)

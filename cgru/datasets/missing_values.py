@@ -65,8 +65,11 @@ class Filling(NamedTuple):
 
     def cure(self, names: Sequence[str], how: str) -> str:
         """Return the argument `missing` that fills the columns `names` by the method `how`, and others as before."""
-        more = self._replace(named={**self.named, **dict.fromkeys(names, how)})
+        more = Filling(self.others, {**self.named, **dict.fromkeys(names, how)})
         return f'missing="{more if self.named else how}"'
+
+
+REFUSING = Filling()
 
 
 def parse_filling(missing: Any) -> Filling:
@@ -138,7 +141,7 @@ def notes_on_sentinels(values: np.ndarray, names: Sequence[str]) -> list[str]:
     return notes
 
 
-def advise(gone: np.ndarray, sequence: np.ndarray, names: Sequence[str], filling: Filling = Filling()) -> str:
+def advise(gone: np.ndarray, sequence: np.ndarray, names: Sequence[str], filling: Filling = REFUSING) -> str:
     """Return the advice how to fill or leave out the missing values `gone` (n, e), by each row's `sequence`, or "".
 
     `sequence` (n,) is the index of each row's sequence. A value can be filled from others of its sequence. A column
@@ -162,9 +165,7 @@ def advise(gone: np.ndarray, sequence: np.ndarray, names: Sequence[str], filling
     return "; ".join(found)
 
 
-def fill_each(
-    sequences: Iterable[np.ndarray], methods: Sequence[str], wrong: Callable[[int, int], str]
-) -> np.ndarray:
+def fill_each(sequences: Iterable[np.ndarray], methods: Sequence[str], wrong: Callable[[int, int], str]) -> np.ndarray:
     """Fill the NaN of each sequence (s_i, e) in place by the method of each feature; return the counts (e,).
 
     Raise ValueError with the text `wrong(i, j)` if sequence i has no value of feature j, and that is not refused.

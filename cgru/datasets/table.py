@@ -156,7 +156,9 @@ class Table(NamedTuple):
         """Return the values of a column as text (n,), whole numbers without a point, and the mask of missing ones."""
         values, missing = self.read(name)
         whole = (isinstance(value, float) and value.is_integer() for value in values.tolist())
-        words = [f"{value:.0f}" if is_whole else str(value).strip() for value, is_whole in zip(values, whole, strict=True)]
+        words = [
+            f"{value:.0f}" if is_whole else str(value).strip() for value, is_whole in zip(values, whole, strict=True)
+        ]
         return np.array(words, object), missing
 
     def notes_on_texts(self, names: Sequence[str]) -> list[str]:

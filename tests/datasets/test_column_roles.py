@@ -448,7 +448,9 @@ def test_numbers_at_each_step(reads, refused):
         "task: expected regression of reals that are not whole, got classification"
     )
     many = "".join(f"{i},{t},{t},{i * 13 + t}\n" for i in range(2) for t in range(13))
-    assert refused(f"id,t,a,label\n{many}", per_step=True).startswith("label: expected integers of some classes, got 26")
+    assert refused(f"id,t,a,label\n{many}", per_step=True).startswith(
+        "label: expected integers of some classes, got 26"
+    )
 
 
 def test_a_numbered_column_that_is_unlike_the_others_is_no_step_in_silence(reads, refused):
