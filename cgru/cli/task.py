@@ -163,7 +163,7 @@ def targets(net: cgru.Network, split: Split, data: Dataset, source: str) -> np.n
     if not classifies and y.dtype.kind != "f":
         cure = "" if y.dtype.kind == "U" else "; --task regression takes them for numbers"
         raise RequestError(f"{source}: y: expected real numbers, as the model predicts, got dtype {y.dtype}{cure}")
-    if at_steps(y) != net.per_step:
+    if (classifies or y.ndim != 2) and at_steps(y) != net.per_step:
         what, of_steps = ("a class", "(m, s)") if classifies else ("numbers", "(m, s, k)")
         due = f"step, {of_steps}" if net.per_step else "sequence, (m,)"
         raise RequestError(f"{source}: y: expected {what} for each {due}, as the model predicts, got shape {y.shape}")

@@ -94,7 +94,7 @@ def assign_roles(table: Table, spec: ColumnRoles) -> tuple[ColumnRoles, list[str
         notes += [] if spec.wide else ["each row is a sequence of its own (wide=True)"]
         if time:
             raise ValueError(f"time: expected none where each row is a sequence of its own, got {', '.join(time)}")
-    elif not id and spec.windows:
+    elif not id and spec.windows and (not time or all_rows_differ(table, time)):
         several = "".join(
             f", unless id={as_arg((name,))} tells several" for name in id_candidates(table, free, time)[:1]
         )
@@ -146,7 +146,7 @@ def _advise_id(table: Table, free: Sequence[str], time: Sequence[str]) -> str:
     names = id_candidates(table, free, time)
     cures = [f'id="{name}"' for name in names[:3]] or ['id="..." names it']
     alone = not names or (time and all_rows_differ(table, time))
-    one = ", one series alone is what `cgru forecast` takes" if alone else ""
+    one = ', one series alone is what `cgru forecast` takes, or windows="100,50" cuts' if alone else ""
     return f"{' or '.join(cures)}{' may be it' if names else ''}{one}"
 
 

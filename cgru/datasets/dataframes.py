@@ -420,6 +420,7 @@ def notes_on_ids(table: Table, roles: ColumnRoles, found: Sequences) -> list[str
     if max(map(len, found.X)) > 1 and len(found.X) > 1:
         still = np.all([(x == x[0]).all(axis=0) for x in found.X], axis=0)
         still &= np.any([x[0] != found.X[0][0] for x in found.X], axis=0)  # the summary notes global constants
+        still &= [name in roles.columns for name in found.columns]  # others are computed
         if names := [name for name, is_still in zip(found.columns, still, strict=True) if is_still]:
             verb = "does" if len(names) == 1 else "do"
             learns = "" if roles.label else f", label={as_arg(names[-1:])} learns {names[-1] if names[1:] else 'it'}"

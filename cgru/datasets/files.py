@@ -242,7 +242,7 @@ def _read(path: Path, spec: ColumnRoles, options: dict[str, Any]) -> Dataset:
         if kind == "ts" and options["missing"] != Filling():
             data = data._replace(reading={"missing": str(options["missing"])})
         data = with_features(data, options["features"])
-        notes = data.notes if task or is_table else (*data.notes, *_notes_on_task(data.train or data.test))
+        notes = data.notes if task else (*data.notes, *_notes_on_task(data.train or data.test, is_table))
         train, test = (_as_task(split, task, is_table) for split in (data.train, data.test))
         data = data._replace(train=train, test=test, notes=notes)
         return data if _has_numbers(data.train) else data._replace(target_names=None)
@@ -442,14 +442,21 @@ def _is_doubtful(y: np.ndarray) -> bool:
     return is_whole and len(np.unique(y)) <= min(MANY, len(y) // 2)
 
 
-def _notes_on_task(split: Split) -> list[str]:
-    """Return a note on targets that may be meant as classes but have the dtype of numbers, or the reverse."""
-    y = split.y
+def _notes_on_task(split: Split, table: bool) -> list[str]:
+    """Return a note on targets that may be meant as classes but have the dtype of numbers, or the reverse.
+
+    Those of sequences that are doubtful in a `table` are refused.
+    """
+    y, cure = split.y, 'which are learned as classes: task="regression" learns them as numbers'
+    if y is not None and y.ndim == 2 and y.dtype.kind in "iu" and len(np.unique(y)) > MANY:
+        return [f"there are {len(np.unique(y))} different integers at the steps, {cure}"]
+    if table:
+        return []
     if y is not None and y.ndim == 1 and _is_doubtful(y):
         found = f"y has {len(np.unique(y))} different"
         if y.dtype.kind == "f":
             return [f'{found} numbers, all whole: task="classification" takes them for classes']
-        return [f'{found} integers of {len(y)}, which are learned as classes: task="regression" learns them as numbers']
+        return [f"{found} integers of {len(y)}, {cure}"]
     is_wide = _has_numbers(split) and y.ndim == 2 and y.shape[1] > 1
     if is_wide and np.isin(y, (0, 1)).all() and (y.sum(axis=1) == 1).all():
         return ["y looks one-hot, and is learned as numbers: y.argmax(axis=1) are the classes"]

@@ -114,6 +114,13 @@ def test_what_may_tell_series_apart(reads):
     assert len(reads(text, windows=3, id="who").train.X) == 4
 
 
+def test_series_of_the_same_times_need_an_id(reads, refused):
+    text = stream(12, lambda t: t // 6).replace("id,", "who,").replace("1,6,", "1,0,")
+    assert 'id="who" may be it' in refused(text, windows=3)
+    assert len(reads(text, windows=3, id="who").train.X) == 4
+    assert 'one series alone is what `cgru forecast` takes, or windows="100,50" cuts' in refused(stream(12))
+
+
 def test_test_data_are_cut_alike(reads, tmp_path):
     (tmp_path / "test.csv").write_text(stream(30))
     data = reads(stream(48), windows=(4, 2), test=tmp_path / "test.csv")
