@@ -61,6 +61,8 @@ def expand(
 
     Raise ValueError if two have the same name.
     """
+    if not categories:
+        return features, list(names)
     columns, called = [], []
     for name, column in zip(names, features.T, strict=True):
         values = categories.get(name)
@@ -71,6 +73,7 @@ def expand(
     return np.hstack(columns).astype(np.float64), called
 
 
-def with_indicators(X: np.ndarray, gone: np.ndarray, which: Sequence[int]) -> np.ndarray:
-    """Append to X (..., e) the indicators of the features `which`, 1 where a value is `gone` (..., e)."""
-    return np.concatenate([X, gone[..., which]], axis=-1, dtype=X.dtype) if which else X
+def with_indicators(X: np.ndarray, gone: np.ndarray, names: Sequence[str], indicated: Sequence[str]) -> np.ndarray:
+    """Append to X (..., e) the indicators of the features `indicated`, 1 where a value is `gone`, (..., names)."""
+    which = [names.index(name) for name in indicated]
+    return np.concatenate([X, gone[..., which]], axis=-1) if which else X

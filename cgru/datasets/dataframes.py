@@ -151,6 +151,7 @@ def read_long(table: Table, roles: ColumnRoles, filling: Filling, grouped: bool 
     If `grouped`, an only series is cut into parts before it is cut into windows, so that there are groups.
     """
     ids, codes = factorize_rows(table, roles.id)
+    kind = "/".join(roles.id) or "series"
     called, form = " ".join(roles.time), roles.time_format
     written = table.together(roles.time, whole=form is not None) if roles.time else np.arange(table.rows)
     times = rank_times(written, called, table.locate, form if roles.time else None)
@@ -158,13 +159,12 @@ def read_long(table: Table, roles: ColumnRoles, filling: Filling, grouped: bool 
     sequence, codes, times = codes, codes[order], times[order]
     if (again := first_true((np.diff(codes) == 0) & (np.diff(times) == 0))) is not None:
         first, second = order[again : again + 2].tolist()
-        got = f"{written[second]} of {'/'.join(roles.id)} {ids[codes[again]]}"
+        got = f"{written[second]} of {kind} {ids[codes[again]]}"
         where = f"{table.locate(first)} and again in {table.locate(second)}"
         cure = f'time="" with ignore={as_arg(roles.time)} takes rows as they stand'
         raise ValueError(f"{called}: expected times that differ within a sequence, got {got} in {where}; {cure}")
     features = _features(table, roles, filling, sequence)[order]
     notes = missing_values.notes_on_sentinels(features, roles.columns)
-    columns, gone = list(roles.columns), np.isnan(features)
     if form is None and len(roles.time) == 1 and written.dtype.kind in "iu":
         guessed = date_format_of(written)
         if guessed not in ("", "%Y%m"):  # six digits may be any number
@@ -177,20 +177,19 @@ def read_long(table: Table, roles: ColumnRoles, filling: Filling, grouped: bool 
     inside = np.diff(codes) == 0
     if apart.size:
         notes += notes_on_gaps(apart[inside], seconds, called)
+    starts = np.flatnonzero(np.diff(codes, prepend=-1))
+    gone = np.isnan(features)
+    counts = _fill(np.split(features, starts[1:]), filling, roles.columns, lambda i: f"{kind} {ids[i]}")
+    filled = missing_values.notes_on_filled(counts, filling, roles.columns)
+    features, columns = expand(features, roles.columns, roles.categories)
+    indicated = filling.indicated(roles.columns, gone.any(axis=0))
+    features, columns = (
+        with_indicators(features, gone, roles.columns, indicated),
+        [*columns, *map(indicator_name, indicated)],
+    )
     if roles.time_step:
         features = np.column_stack([features, np.append(0.0, np.where(inside, apart, 0.0))])
         columns.append(TIME_STEP)
-    starts = np.flatnonzero(np.diff(codes, prepend=-1))
-    kind = "/".join(roles.id) or "series"
-    methods = [*filling.methods(roles.columns), *["refuse"] * roles.time_step]
-    counts = _fill(np.split(features, starts[1:]), methods, filling, columns, lambda i: f"{kind} {ids[i]}")
-    filled = missing_values.notes_on_filled(counts, filling, columns)
-    indicated = filling.indicated(roles.columns, gone.any(axis=0))
-    features, columns = expand(features, columns, roles.categories)
-    features = with_indicators(features, gone, indicated)
-    named = [roles.columns[j] for j in indicated]
-    columns += map(indicator_name, named)
-    filled += [f"{indicator_name(name)} is 1 where {name} was missing" for name in named]
 
     def constant(name: str, cure: str) -> np.ndarray:
         """Return the value of a column in each sequence (m,); raise ValueError, with the `cure`, if one has several."""
@@ -205,18 +204,8 @@ def read_long(table: Table, roles: ColumnRoles, filling: Filling, grouped: bool 
         together = constant(name, "a sequence belongs to one group")
     bounds = list(zip(starts.tolist(), [*starts[1:].tolist(), len(order)], strict=True))
     if roles.windows:
-        if grouped and together is None and len(bounds) == 1:
-            starts = split_alone(len(order), roles.windows)
-            bounds, ids = list(zip(starts, [*starts[1:], len(order)], strict=True)), 1 + np.arange(len(starts))
-            notes.append(f"the only series is cut into {len(ids)} parts, so that whole ones can be held back")
-        cut = [window_bounds(*each, roles.windows) for each in bounds]
-        series = np.repeat(np.arange(len(cut)), list(map(len, cut)))
-        together = (ids if together is None else together)[series]
-        ids = np.array([f"{each}/{j}" for each, some in zip(ids, cut, strict=True) for j in range(1, len(some) + 1)])
-        bounds = [each for some in cut for each in some]
-        length, hop = roles.windows
-        of = f"{length} steps every {hop}, the last up to the end of its series or part"
-        notes.append(f'{len(bounds)} windows of {of} (windows="{length},{hop}")')
+        ids, together, bounds, more = _cut(bounds, ids, together, roles.windows, grouped)
+        notes += more
 
     def label_of_windows(name: str) -> np.ndarray:
         """Return the value of a column in the last step of each window (m,), with a note if it changes within one."""
@@ -233,7 +222,28 @@ def read_long(table: Table, roles: ColumnRoles, filling: Filling, grouped: bool 
         notes += _notes_on_targets(y, roles.label)
     X, rows = ([each[start:end] for start, end in bounds] for each in (features, order))
     sequences = Sequences(X, y, ids, columns)
-    return ReadSequences(sequences, notes + filled, together, filling.settled(named), rows)
+    return ReadSequences(sequences, notes + filled, together, filling.settled(indicated), rows)
+
+
+def _cut(
+    bounds: list[tuple[int, int]], ids: np.ndarray, groups: np.ndarray | None, windows: tuple[int, int], grouped: bool
+) -> tuple[np.ndarray, np.ndarray, list[tuple[int, int]], list[str]]:
+    """Cut series into windows; return (ids of the windows (m,), their groups (m,), their bounds, notes).
+
+    `bounds` has the first step of each series, and that behind the last; `ids` and `groups` are those of the series.
+    Without `groups` these are the series or, if `grouped`, the parts that an only series is cut into before.
+    """
+    notes, (length, hop) = [], windows
+    if grouped and groups is None and len(bounds) == 1:
+        starts = split_alone(bounds[0][1], windows)
+        bounds, ids = list(zip(starts, [*starts[1:], bounds[0][1]], strict=True)), 1 + np.arange(len(starts))
+        notes.append(f"the only series is cut into {len(ids)} parts, so that whole ones can be held back")
+    cut = [window_bounds(*each, windows) for each in bounds]
+    series = np.repeat(np.arange(len(cut)), list(map(len, cut)))
+    names = np.array([f"{each}/{j}" for each, some in zip(ids, cut, strict=True) for j in range(1, len(some) + 1)])
+    size = f"{length} steps every {hop}, the last up to the end of its series or part"
+    notes.append(f'{len(names)} windows of {size} (windows="{length},{hop}")')
+    return names, (ids if groups is None else groups)[series], [each for some in cut for each in some], notes
 
 
 def _time_differences(roles: ColumnRoles, written: np.ndarray, locate: Locator) -> tuple[np.ndarray, bool]:
@@ -362,7 +372,7 @@ def _advice(table: Table, name: str, roles: ColumnRoles) -> str:
     return f'; label="{name}" with per_step=True learns it'
 
 
-def _fill(X: Sequence[np.ndarray], methods: Sequence[str], filling: Filling, names: Sequence[str], where: Any) -> Any:
+def _fill(X: Sequence[np.ndarray], filling: Filling, names: Sequence[str], where: Any) -> np.ndarray:
     """Fill the missing values of all sequences in place; return the count for each feature (e,). Errors use where(i).
 
     Raise ValueError, with the text `where(i)`, if sequence i has no value at all of a feature.
@@ -373,7 +383,7 @@ def _fill(X: Sequence[np.ndarray], methods: Sequence[str], filling: Filling, nam
         cure = f'{filling.cure([names[j]], "zero")} fills it, ignore="NAME" leaves a column out'
         return f"{names[j]}: expected a value at least, got none in {where(i)}; {cure}"
 
-    return missing_values.fill_each(X, methods, wrong)
+    return missing_values.fill_each(X, filling.methods(names), wrong)
 
 
 def _targets_of_steps(
@@ -463,19 +473,18 @@ def read_wide(table: Table, roles: ColumnRoles, filling: Filling, grouped: bool 
         raise ValueError(_missing_error(Counter(name for name, _ in lost), lost[0][0], table.locate(lost[0][1]), cure))
     if (ends < X.shape[1]).any():
         notes.append(f"{(ends < X.shape[1]).sum()} sequences end before the last column")
-    counts = _fill(sequences, methods, filling, called, table.locate)
+    counts = _fill(sequences, filling, called, table.locate)
     filled = missing_values.notes_on_filled(counts, filling, called if len(names) > 1 else ["values"])
     indicated = filling.indicated(called, np.any([own.any(axis=0) for own in gone], axis=0))
-    sequences = [with_indicators(x, own, indicated) for x, own in zip(sequences, gone, strict=True)]
-    named = [called[j] for j in indicated]
-    names = [*(called if named else names), *map(indicator_name, named)]
+    sequences = [with_indicators(x, own, called, indicated) for x, own in zip(sequences, gone, strict=True)]
+    names = [*(called if indicated else names), *map(indicator_name, indicated)]
     ids = np.arange(table.rows) if not roles.id else factorize_rows(table, roles.id)[0]
     if len(ids) != table.rows:
         raise ValueError(f"{roles.id[0]}: expected each id in one row, as wide=True says, got one in several")
     y = _stack_labels([_as_strings(table.column(name)) for name in roles.label]) if roles.label else None
     notes += _notes_on_targets(y, roles.label)
     together = _as_strings(table.column(roles.groups[0])) if roles.groups else None
-    return ReadSequences(Sequences(sequences, y, ids, names), notes + filled, together, filling.settled(named))
+    return ReadSequences(Sequences(sequences, y, ids, names), notes + filled, together, filling.settled(indicated))
 
 
 def _columns_of_steps(columns: Sequence[str]) -> tuple[list[str], list[tuple[str, ...]], list[str]]:

@@ -395,10 +395,9 @@ def _fill(data: Dataset, filling: Filling) -> Dataset:
     if indicated and data.feature_names is None:
         raise ValueError("missing: expected no indicators of a file without feature_names, got some")
     for name, split in splits.items():
-        splits[name] = split._replace(X=with_indicators(split.X, gone[name], indicated))
-    named = [names[j] for j in indicated]
-    called = (*names, *map(indicator_name, named)) if named else data.feature_names
-    reading = {"missing": str(filling.settled(named))}
+        splits[name] = split._replace(X=with_indicators(split.X, gone[name], names, indicated))
+    called = (*names, *map(indicator_name, indicated)) if indicated else data.feature_names
+    reading = {"missing": str(filling.settled(indicated))}
     return data._replace(**splits, notes=(*data.notes, *notes), feature_names=called, reading=reading)
 
 

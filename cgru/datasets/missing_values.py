@@ -50,13 +50,13 @@ class Filling(NamedTuple):
             raise ValueError(f"missing: expected some of the features {', '.join(names)}, got {lost[0]!r}")
         return [self.named.get(name, self.others).removesuffix(INDICATOR) for name in names]
 
-    def indicated(self, names: Sequence[str], gone: np.ndarray) -> list[int]:
-        """Return the indices of the columns that get an indicator, by whether some value of each is `gone` (e,).
+    def indicated(self, names: Sequence[str], gone: np.ndarray) -> list[str]:
+        """Return the columns that get an indicator, by whether some value of each is `gone` (e,).
 
         A named column gets one in any case, so that later data have the same features.
         """
-        how = [self.named.get(name, self.others) for name in names]
-        return [j for j, name in enumerate(names) if how[j].endswith(INDICATOR) and (name in self.named or gone[j])]
+        some = [name for name, lost in zip(names, gone, strict=True) if lost or name in self.named]
+        return [name for name in some if self.named.get(name, self.others).endswith(INDICATOR)]
 
     def settled(self, names: Sequence[str]) -> Filling:
         """Return what reads later data to the same features: only the columns `names` get an indicator."""

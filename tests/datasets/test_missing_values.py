@@ -82,10 +82,10 @@ def test_a_column_that_is_not_there():
 
 def test_indicators_and_cures():
     filling = missing_values.parse_filling("zero+indicator,b=forward+indicator,c=zero")
-    assert filling.indicated("abcd", np.array([False, False, True, True])) == [1, 3]
+    assert filling.indicated("abcd", np.array([False, False, True, True])) == ["b", "d"]
     settled = filling.settled(["b", "d"])
     assert str(settled) == "zero,b=forward+indicator,d=zero+indicator,c=zero"
-    assert settled.indicated("abcd", np.zeros(4, bool)) == [1, 3]
+    assert settled.indicated("abcd", np.zeros(4, bool)) == ["b", "d"]
     assert filling.cure(["a"], "zero").endswith(',c=zero,a=zero"')
     assert missing_values.Filling().cure(["a"], "zero") == 'missing="zero"'
     gone = np.array([[True, True], [False, True]])
