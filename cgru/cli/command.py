@@ -156,7 +156,8 @@ def _with_defaults(building: Building, training: Any, task: Task, data: Dataset,
     """Return (building, training) options with the defaults of the task set; RequestError where they do not fit it."""
     if building.pool not in (None, "last") and at_steps(task.train):
         raise RequestError(f"argument --pool: {source} has a target for each step, so that there is nothing to pool")
-    if task.names is None and training.validation is None and len(task.train) >= recipe.HELD_FROM:
+    alone = data.groups is not None and len(np.unique(data.groups)) < 2  # one group cannot be divided
+    if task.names is None and training.validation is None and len(task.train) >= recipe.HELD_FROM and not alone:
         training = replace(training, validation=recipe.VALIDATION, patience=training.patience or recipe.PATIENCE)
     if training.patience and not training.validation:
         raise RequestError("argument --patience: needs --validation SHARE")

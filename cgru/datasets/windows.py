@@ -32,6 +32,9 @@ def window_bounds(start: int, end: int, windows: tuple[int, int]) -> list[tuple[
 
 
 def split_alone(steps: int, windows: tuple[int, int]) -> np.ndarray:
-    """Return where the parts of the only series begin, of which some can be held back; at least two windows a part."""
-    parts = max(1, min(PARTS, steps // (2 * windows[0])))
+    """Return where the parts of the only series begin, of which some can be held back.
+
+    A part has room for two windows side by side, or for one where there are two parts.
+    """
+    parts = max(1, min(2, steps // windows[0]), min(PARTS, steps // (2 * windows[0])))
     return np.arange(parts) * steps // parts

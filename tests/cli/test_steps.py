@@ -236,6 +236,12 @@ def test_windows_of_a_stream(tmp_path):
     assert [line.split("\t")[0] for line in out.splitlines()] == [f"1/{i}" for i in range(1, 60)]
     (tmp_path / "plan.toml").write_text('data = "stream.csv"\nwindows = "20,10"\nvalidation = 0.5\n[fit]\nepochs = 1\n')
     assert "held back 4 of 7 groups (series), 16 of 28 sequences" in run("many", "plan.toml", cwd=tmp_path)[1]
+    short = (f"{t},{a:.3f},{a:.3f}" for t, a in enumerate(rng.normal(0, 1, 70)))
+    (tmp_path / "short.csv").write_text("\n".join(["t,a,label", *short]))
+    for size, held in (("25,1", "held back 1 of 2 groups"), ("40,1", "short.csv: regression")):
+        _, err = run("fit", "short.csv", "--windows", size, *SHORT, "--inputs", "raw", cwd=tmp_path)
+        assert held in err
+    assert "held back" not in err.replace("can be held back", "")  # the only part
     assert "argument --windows: expected a length and a hop" in refused(
         "fit", "stream.csv", "--windows", "x", cwd=tmp_path
     )
