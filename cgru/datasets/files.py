@@ -444,13 +444,12 @@ def _is_doubtful(y: np.ndarray) -> bool:
 def _notes_on_task(split: Split, table: bool) -> list[str]:
     """Return a note on targets that may be meant as classes but have the dtype of numbers, or the reverse.
 
-    Those of sequences that are doubtful in a `table` are refused.
+    Of a `table` only targets of steps are looked at: others that are doubtful are refused.
     """
     y, cure = split.y, 'which are learned as classes: task="regression" learns them as numbers'
-    if y is not None and y.ndim == 2 and y.dtype.kind in "iu" and len(np.unique(y)) > MANY:
-        return [f"there are {len(np.unique(y))} different integers at the steps, {cure}"]
     if table:
-        return []
+        found = len(np.unique(y)) if y is not None and y.ndim == 2 and y.dtype.kind in "iu" else 0
+        return [f"there are {found} different integers at the steps, {cure}"] if found > MANY else []
     if y is not None and y.ndim == 1 and _is_doubtful(y):
         found = f"y has {len(np.unique(y))} different"
         if y.dtype.kind == "f":
