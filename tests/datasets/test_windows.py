@@ -112,7 +112,7 @@ def test_several_series_are_the_groups(reads, refused):
 
 
 def test_what_may_tell_series_apart(reads):
-    text = stream(12, lambda t: t // 6 + 3).replace("id,", "who,")
+    text = stream(12, lambda t: f"{t // 6 + 3},{t // 4 % 2}").replace("id,", "who,place,")
     assert 'all rows are one series, unless id="who" tells several' in reads(text, windows=3).notes
     assert len(reads(text, windows=3, id="who").train.X) == 4
 
@@ -128,6 +128,12 @@ def test_test_data_are_cut_alike(reads, tmp_path):
     (tmp_path / "test.csv").write_text(stream(30))
     data = reads(stream(48), windows=(4, 2), test=tmp_path / "test.csv")
     assert len(data.test.X) == 14
+
+
+def test_rows_are_steps_whatever_the_columns_are_called(reads):
+    rows = "".join(f"{i},{i * 3 % 7},{i * 5 % 11}\n" for i in range(12))
+    assert reads(f"t1,t2,t3\n{rows}", windows=4).train.X.shape == (4, 4, 3)
+    assert reads(f"t1,t2,t3\n{rows}").train.X.shape == (12, 3, 1)
 
 
 def test_where_there_are_no_windows(refused):
