@@ -17,7 +17,8 @@ from typing import Any
 import cgru
 from cgru import input_layers, losses, recipe
 from cgru.cli.help_text import DATA_HELP, PLAN_HELP, SERIES_HELP
-from cgru.datasets.missing_values import MISSING
+from cgru.datasets.missing_values import MISSING, parse_filling
+from cgru.datasets.windows import parse_windows
 from cgru.network.options import OPTIONS, Settings
 
 __all__ = [
@@ -100,14 +101,18 @@ def _loss_name(text: str) -> str:
     raise argparse.ArgumentTypeError(f"expected one of {known}, got {text!r}")
 
 
-def _inputs(text: str) -> str:
-    """Check the text of input layers, and return it."""
-    try:
-        if text != input_layers.AUTO:
-            input_layers.parse(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error).removeprefix("inputs: ")) from None
-    return text
+def _checked(parse: Callable[[str], Any]) -> Callable[[str], str]:
+    """Return an argparse type for texts that `parse` accepts; its error begins with the name of the argument."""
+
+    def check(text: str) -> str:
+        """Check a text, and return it."""
+        try:
+            parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error).partition(": ")[2]) from None
+        return text
+
+    return check
 
 
 def _executor_name(text: str) -> str:
@@ -205,8 +210,7 @@ _YES_NO = argparse.BooleanOptionalAction
 _REGRESSIONS = [name for name, kind in losses.LOSSES.items() if not kind.classifies]
 _METAVARS = {
     _COUNT: "N", _FROM_0: "N", _SECONDS: "S", _QUANTILE: "Q", _RATE: "RATE", _DECAY: "RATE", _SHARE: "RATE",
-    _name_list: "NAME", _word_list: "WORD,...", _loss_name: "LOSS", _inputs: "LAYERS",
-    _executor_name: "WHERE",
+    _name_list: "NAME", _word_list: "WORD,...", _loss_name: "LOSS", _executor_name: "WHERE",
     _pool_name: "HOW", float: "DB",
 }  # fmt: skip
 _VOWELS = "(default: the embedded Japanese Vowels)"
@@ -261,7 +265,7 @@ class Building:
     recurrent_dropout: float = option("dropout rate of the states from step to step", _SHARE, recipe.RECURRENT_DROPOUT)
     pool: str | None = option(
         "pooling of the states for the head: last, mean, max or attention (by learned weights), or some of these "
-        "joined by + (default: {POOL}; with a class for each step there is nothing to pool)",
+        "joined by + (default: {POOL}; with a target for each step there is nothing to pool)",
         _pool_name,
     )
     float64: bool = option("train in double precision (default: single)", bool)
@@ -286,9 +290,10 @@ class Inputs:
     inputs: str = option(
         'layers before the first GRU layer: raw for none, or some of normalize, difference, "frames(length,hop)" and '
         '"convolution(width,stride,channels)", joined by + in their order (default: auto, the best in three folds of '
-        "the training data; raw with a class for each step)",
-        _inputs,
+        "the training data; raw with a target for each step)",
+        _checked(lambda text: text == input_layers.AUTO or input_layers.parse(text)),
         input_layers.AUTO,
+        "LAYERS",
     )
     budget: float = option(
         "seconds on one core that choosing and training may take, by a count of the work; 0 chooses without folds",
@@ -336,16 +341,24 @@ class Reading(Cells):
         "held back (default: none)",
         _name_list,
     )
+    categories: tuple[str, ...] | None = option(
+        "columns, such as text, of a row for each step that are encoded one-hot, a feature for each value (default: "
+        "none, of a model as in its own training)",
+        _name_list,
+        metavar="A,B",
+    )
     wide: bool | None = option("each row of the table is a sequence (default: by its columns)", _YES_NO)
-    per_step: bool | None = option("the label is a class for each step (default: no)", _YES_NO)
+    per_step: bool | None = option("there is a label, or several of numbers, for each step (default: no)", _YES_NO)
     task: str | None = option(
         "kind of the targets (default: integers and strings are classes, reals are numbers)",
         ("classification", "regression"),
     )
     missing: str | None = option(
-        "values that are missing: refuse them, or take of their sequence the last one before, or the line between "
-        "those before and after, or 0 (default: refuse, of a model as in its own training)",
-        MISSING,
+        f"values that are missing, {', '.join(MISSING)}: refuse them, or take of their sequence the last one before, "
+        "the line between those before and after, or 0; by column, A=interpolate,B=zero; zero+indicator adds a "
+        "feature that says where one was missing (default: refuse, of a model as in its own training)",
+        _checked(parse_filling),
+        metavar="HOW",
     )
     split_at: str | None = option(
         "make rows of one id that lie further apart in time sequences of their own: a number where times are numbers, "
@@ -356,6 +369,12 @@ class Reading(Cells):
         "take the time since the row before for a feature as well, 0 in the first row, in seconds where times are "
         "dates (default: no, of a model as in its own training)",
         _YES_NO,
+    )
+    windows: str | None = option(
+        "cut sequences into windows of LENGTH steps every HOP; the label is that of a window's last step, unless it is "
+        "--per-step (default: whole sequences, of a model as in its own training)",
+        _checked(parse_windows),
+        metavar="LENGTH,HOP",
     )
     axes: str | None = option("the axes of x in an .npz: samples, steps, features (default: mse)", ("mse", "mes"))
 

@@ -155,8 +155,9 @@ def fit(request: arguments.FitRequest) -> int:
 def _with_defaults(building: Building, training: Any, task: Task, data: Dataset, source: str) -> tuple[Building, Any]:
     """Return (building, training) options with the defaults of the task set; RequestError where they do not fit it."""
     if building.pool not in (None, "last") and at_steps(task.train):
-        raise RequestError(f"argument --pool: {source} has a class for each step, so that there is nothing to pool")
-    if task.names is None and training.validation is None and len(task.train) >= recipe.HELD_FROM:
+        raise RequestError(f"argument --pool: {source} has a target for each step, so that there is nothing to pool")
+    alone = data.groups is not None and len(np.unique(data.groups)) < 2  # one group cannot be divided
+    if task.names is None and training.validation is None and len(task.train) >= recipe.HELD_FROM and not alone:
         training = replace(training, validation=recipe.VALIDATION, patience=training.patience or recipe.PATIENCE)
     if training.patience and not training.validation:
         raise RequestError("argument --patience: needs --validation SHARE")
@@ -189,7 +190,7 @@ def _hold_out(
     notes = []
     if data.groups is not None:
         found, of_all = (len(np.unique(data.groups[rows])) for rows in (held, slice(None)))
-        of = ", ".join(request.reading.groups)
+        of = ", ".join(request.reading.groups or ("series",))
         notes.append(f"held back {found} of {of_all} groups ({of}), {len(out.y)} of {m} sequences")
     for i in () if classes is None else np.flatnonzero(np.bincount(classes) == 1):
         where = "held back, so that nothing is learned of it" if held[classes == i].all() else "trained on"

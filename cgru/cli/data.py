@@ -56,6 +56,9 @@ def model_data(net: cgru.Network, path: str | None, reading: Reading, targets: b
     if path is None:
         return _embedded(options), EMBEDDED
     known = _reading_of_model(net, path, targets)
+    if (given := options.pop("categories", None)) and set(given) != set(known.get("categories", ())):
+        due = ", ".join(known.get("categories", ())) or "none"
+        raise RequestError(f"argument --categories: expected those of the model, {due}, got {', '.join(given)}")
     taken = {name: value for name, value in known.items() if name not in options}
     if "time" in options:
         taken.pop("time_format", None)  # it belongs to another column

@@ -15,8 +15,9 @@ A data file is, by its ending,
                  a time of day (--time), as numbers or as dates in any usual form,
                  also with names of months in many languages (--time-format where
                  day or month might come first), the target (--label), and all
-                 others, numbers, are features of the step (--columns); or with a
-                 row for each sequence (--wide).
+                 others, numbers, are features of the step (--columns), or text that
+                 is encoded one-hot (--categories); or with a row for each sequence
+                 (--wide). --windows cuts long series, also one without an id.
                  Roles that are not given are guessed from the names of the
                  columns; each guess is printed, an ambiguous one refused.
 .ts              a file of the UCR/UEA archive; beside NAME_TRAIN.ts, NAME_TEST.ts
@@ -27,7 +28,7 @@ A data file is, by its ending,
                sum to n
   y            (m,) integers or strings: classes; (m,) or (m, k) reals: numbers
                to predict (regression); (m, s), or (n,) beside x (n, e), integers
-               or strings: a class for each step
+               or strings: a class for each step; (m, s, k) reals: numbers for each
   lengths      optional beside x (m, s, e): how many steps of each are real
   class_names, feature_names  optional: of classes 0, 1, ..., and of features
   groups       or any other name, for --groups: (m,), the group of each
@@ -38,8 +39,8 @@ With a split they are train_x, train_y, ... and test_x, test_y, ...: fit trains
 on the one, the others use the other.
 
 A model keeps the names of the columns that it was trained on, targets of a
-regression too, and takes them by these names from a table; and how missing
-values were filled.
+regression too, and takes them by these names from a table; and the categories of
+its columns, how missing values were filled, and the windows.
 
 Classes are known by their names. Integers in y stand for the class_names in the
 same file, and where it has none for themselves: a model of classes no and yes
@@ -61,8 +62,8 @@ A plan, in TOML, has the data, the splits, the networks and options of the fits:
 
   data = "sessions.npz"     a data file as `cgru fit` takes it, beside the plan;
                             of one with a split, what is for training
-  id, time, time_format, label, columns, ignore, wide, per_step, task, missing,
-  na, split_at, time_step, decimal, axes
+  id, time, time_format, label, columns, ignore, categories, wide, per_step, task,
+  missing, na, split_at, time_step, windows, decimal, axes
                             how to read it, as the options of `cgru fit`; of
                             several columns, or words, a list
   results = "some.jsonl"    (default: PLAN.jsonl, beside the plan)

@@ -101,7 +101,7 @@ def _resolve_defaults(plan: Plan, task: Task) -> dict[str, Any]:
     fixed = dict(plan.fixed)
     fixed["loss"] = loss_of(task.names, fixed["loss"], f"{plan.path}: [network] loss: {plan.data}")
     if at_steps(task.train) and fixed.get("pool", "axis") not in (None, "last"):
-        raise RequestError(f"{plan.path}: [network] pool: {plan.data} has a class for each step: nothing is pooled")
+        raise RequestError(f"{plan.path}: [network] pool: {plan.data} has a target for each step: nothing is pooled")
     if "pool" in fixed:
         fixed["pool"] = fixed["pool"] or recipe.POOL
     if fixed["standardize_targets"] is None:
@@ -158,7 +158,7 @@ def _summary(
     yield f"{plan.path}: {len(jobs)} fits, {len(jobs) - len(left)} of them done in {results.path}"
     if groups is not None and plan.folds is None:
         rows = next(iter(jobs.values())).validation_rows
-        counts = f"{len(set(groups[rows]))} of {len(set(groups))} groups ({plan.groups})"
+        counts = f"{len(set(groups[rows]))} of {len(set(groups))} groups ({plan.groups or 'series'})"
         yield f"held back {counts}, {len(rows)} of {len(groups)} sequences"
     others = len(results.records.keys() - jobs.keys())
     if others:

@@ -13,8 +13,9 @@ from typing import Any
 from cgru import losses, recipe
 from cgru.cli.arguments import Reading, RequestError
 from cgru.core.checks import flag, positive, rate
-from cgru.datasets.missing_values import as_words
+from cgru.datasets.missing_values import as_words, parse_filling
 from cgru.datasets.time_differences import parse_gap
+from cgru.datasets.windows import parse_windows
 from cgru.layers import Pool
 from cgru.network.options import OPTIONS, Settings, Trait
 from cgru.optimizers import NAMED, SCHEDULES, check_number
@@ -70,10 +71,15 @@ def _check_names(value: Any, name: str) -> tuple[str, ...]:
     return tuple(values)
 
 
-def _check_gap(value: Any, name: str) -> Any:
-    """Return a time difference, such as 30d, once `parse_gap` has accepted it."""
-    parse_gap(value)
-    return value
+def _accepted_by(parse: Callable[[Any], Any]) -> Check:
+    """Return a check for values that `parse` accepts, such as a time difference, 30d."""
+
+    def check(value: Any, _: str) -> Any:
+        """Return a value, once `parse` has accepted it."""
+        parse(value)
+        return value
+
+    return check
 
 
 def _check_loss(value: Any, name: str) -> str:
@@ -101,7 +107,8 @@ def _check_of_option(declared: Mapping[str, Any]) -> Check:
     """Return the check of an option of reading, from its declaration in `Reading`."""
     if "choices" in declared:
         return _choice_check(declared["choices"])
-    checks = {None: flag, "NAME": _check_names, "A,B": _check_names, "GAP": _check_gap}
+    checks = {None: flag, "NAME": _check_names, "A,B": _check_names, "GAP": _accepted_by(parse_gap)}
+    checks |= {"HOW": _accepted_by(parse_filling), "LENGTH,HOP": _accepted_by(parse_windows)}
     checks["WORD,..."] = lambda value, _: list(as_words(value))
     return checks.get(declared.get("metavar"), _check_text)
 

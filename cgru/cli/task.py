@@ -28,7 +28,7 @@ class Task(NamedTuple):
     Attributes:
         names: those of the classes.
         train, test: the targets of the two splits. Classes are indices into `names`, (m,), or (m, s) for classes at
-            steps. `test` is None where there is no test split.
+            steps; numbers are (m,), (m, k), or (m, s, k) at steps. `test` is None where there is no test split.
         note: a note for the user, or "".
     """
 
@@ -40,7 +40,7 @@ class Task(NamedTuple):
     @property
     def numbers(self) -> int:
         """Return the number of targets of a regression."""
-        return 1 if self.train.ndim == 1 else self.train.shape[1]
+        return 1 if self.train.ndim == 1 else self.train.shape[-1]
 
 
 def task_of(data: Dataset, source: str, tested: str | None = None) -> Task:
@@ -61,7 +61,7 @@ def task_of(data: Dataset, source: str, tested: str | None = None) -> Task:
         raise RequestError(with_missing_advice(f"{of_test}x: expected finite numbers, got NaN or infinity"))
     reals = y.dtype.kind == "f"
     if test is not None and (
-        (test.dtype.kind == "f") != reals or test.ndim != y.ndim or (reals and test.shape[1:] != y.shape[1:])
+        (test.dtype.kind == "f") != reals or test.ndim != y.ndim or (reals and test.shape[1:][-1:] != y.shape[1:][-1:])
     ):
         learned = "train_y" if tested is None else f"y in {source}"
         due = f"{y.dtype} {('m', *y.shape[1:])}".replace("'", "")
@@ -69,9 +69,11 @@ def task_of(data: Dataset, source: str, tested: str | None = None) -> Task:
         raise RequestError(f"{of_test}y: expected the kind of {learned}, {due}, got {test.dtype} {test.shape}{cure}")
 
     if reals:
-        if not np.isfinite(y).all():
-            raise RequestError(f"{source}: {prefix}y: expected finite numbers, got NaN or infinity")
         wide = y.astype(np.float64)
+        for rows, real in _row_blocks(data.train, steps=True) if at_steps(y) else ():
+            wide[rows][~real] = 0  # what lies past the lengths is ignored
+        if not np.isfinite(wide).all():
+            raise RequestError(f"{source}: {prefix}y: expected finite numbers, got NaN or infinity")
         if np.abs(wide).max() > 1e30:  # larger ones, or their squares, overflow in float32
             raise RequestError(f"{source}: {prefix}y: expected numbers up to 1e30, got {np.abs(wide).max():.3g}")
         return Task(None, wide, test, _regression_note(y, f"{prefix}y"))
@@ -118,8 +120,8 @@ def loss_of(names: Sequence[str] | None, asked: str | None, where: str, cure: st
 
 
 def at_steps(y: np.ndarray) -> bool:
-    """Return whether `y` has a class for each step, (m, s)."""
-    return y.ndim == 2 and y.dtype.kind != "f"
+    """Return whether `y` has a target for each step, a class (m, s) or numbers (m, s, k)."""
+    return y.ndim == 3 or (y.ndim == 2 and y.dtype.kind != "f")
 
 
 def _row_blocks(split: Split, steps: bool) -> Iterator[tuple[slice, Any]]:
@@ -157,14 +159,16 @@ def targets(net: cgru.Network, split: Split, data: Dataset, source: str) -> np.n
         raise RequestError("the model has no Dense at the end and so no loss: there is nothing to score")
     if y is None:
         raise RequestError(f"{source}: y is missing: there is nothing to compare with; {CURE}")
-    if not losses.classifies(net.loss):
-        if y.dtype.kind != "f":
-            cure = "" if y.dtype.kind == "U" else "; --task regression takes them for numbers"
-            raise RequestError(f"{source}: y: expected real numbers, as the model predicts, got dtype {y.dtype}{cure}")
+    classifies = losses.classifies(net.loss)
+    if not classifies and y.dtype.kind != "f":
+        cure = "" if y.dtype.kind == "U" else "; --task regression takes them for numbers"
+        raise RequestError(f"{source}: y: expected real numbers, as the model predicts, got dtype {y.dtype}{cure}")
+    if (classifies or y.ndim != 2) and at_steps(y) != net.per_step:
+        what, of_steps = ("a class", "(m, s)") if classifies else ("numbers", "(m, s, k)")
+        due = f"step, {of_steps}" if net.per_step else "sequence, (m,)"
+        raise RequestError(f"{source}: y: expected {what} for each {due}, as the model predicts, got shape {y.shape}")
+    if not classifies:
         return y
-    if at_steps(y) != net.per_step:
-        due = "step, (m, s)" if net.per_step else "sequence, (m,)"
-        raise RequestError(f"{source}: y: expected a class for each {due}, as the model predicts, got shape {y.shape}")
     names = net.data_spec.labels
     if y.dtype.kind in "iu" and not class_names and not any(name.lstrip("-").isdecimal() for name in names):
         cure = "an array class_names in the file would say what 0, 1, ... mean"

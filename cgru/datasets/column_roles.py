@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -17,10 +18,11 @@ from cgru.datasets.time_columns import find_one, find_time, id_candidates, is_te
 
 __all__ = ["ColumnRoles", "assign_roles"]
 
-NAMED = ("id", "time", "label", "columns", "ignore", "groups")
+NAMED = ("id", "time", "label", "columns", "ignore", "groups", "categories")
 
 COUNTED = 10  # rows, from which on integers 0 to n - 1 in any order are row numbers and no measurements
-SHARED = {"label": ("id",), "groups": ("id", "ignore"), "columns": ("time",)}  # roles that share a column with others
+# Roles that share a column with others.
+SHARED = {"label": ("id",), "groups": ("id", "ignore"), "columns": ("time",), "categories": ("columns",)}
 
 
 class ColumnRoles(NamedTuple):
@@ -35,11 +37,13 @@ class ColumnRoles(NamedTuple):
         columns: the features of a step.
         ignore: columns that are no features.
         groups: the column that says which sequences belong together, such as the subject, () for none.
+        categories: the features that are encoded one-hot, with the values of each, () where they are not known yet.
         wide: whether a row is a whole sequence.
-        per_step: whether the label is a class for each step.
+        per_step: whether there is a label, or several with numbers, for each step.
         time_format: the format of the times, as for strptime; None: guessed from the times.
         split_at: the gap in time that ends a sequence; None: no gap does.
         time_step: whether the time since the row before is added as a feature.
+        windows: the length and the hop of the windows that sequences are cut into; None: they stay whole.
     """
 
     id: tuple[str, ...] | None = None
@@ -48,11 +52,13 @@ class ColumnRoles(NamedTuple):
     columns: tuple[str, ...] | None = None
     ignore: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
+    categories: Mapping[str, Sequence[str]] = MappingProxyType({})
     wide: bool | None = None
     per_step: bool = False
     time_format: str | None = None
     split_at: str | float | None = None
     time_step: bool = False
+    windows: tuple[int, int] | None = None
 
 
 def assign_roles(table: Table, spec: ColumnRoles) -> tuple[ColumnRoles, list[str]]:
@@ -61,7 +67,7 @@ def assign_roles(table: Table, spec: ColumnRoles) -> tuple[ColumnRoles, list[str
     Raise ValueError for a column that does not exist, and for a role that is ambiguous or has no candidate; the error
     names the option that settles it.
     """
-    used = _check_roles(table, {role: getattr(spec, role) or () for role in NAMED})
+    used = _check_roles(table, {role: tuple(getattr(spec, role) or ()) for role in NAMED})
     free = [name for name in table.names if name not in used]
     notes: list[str] = []
 
@@ -88,25 +94,42 @@ def assign_roles(table: Table, spec: ColumnRoles) -> tuple[ColumnRoles, list[str
         notes += [] if spec.wide else ["each row is a sequence of its own (wide=True)"]
         if time:
             raise ValueError(f"time: expected none where each row is a sequence of its own, got {', '.join(time)}")
+    elif not id and spec.windows and (not time or all_rows_differ(table, time)):
+        several = "".join(
+            f", unless id={as_arg((name,))} tells several" for name in id_candidates(table, free, time)[:1]
+        )
+        notes.append(f"all rows are one series{several}")
     elif not id:
         due = "a column such as id or subject that says which sequence a row belongs to"
         cure = f"{_advise_id(table, free, time)}, wide=True says that each row is a sequence of its own"
         raise ValueError(f"expected {due}: {cure}; columns are {listed(table.names)}")
-    elif not time and spec.time is None:
+    if not wide and not time and spec.time is None:
         notes.append("steps come as rows do: no column of times")
     if wide and not id:
         id = chosen("id", lambda: _guess_wide_id(table, free), "says which sequence a row is, different in each")
     label = chosen("label", lambda: _guess_label(table, free, wide), "has the labels")
     if spec.columns is None:
         _check_features(table, free, id, wide, bool(time))
-    columns = spec.columns or tuple(free)
+    columns = (*spec.columns, *(name for name in spec.categories if name not in spec.columns)) if spec.columns else ()
+    columns = columns or tuple(name for name in table.names if name in free or name in spec.categories)
     if not columns:
         raise ValueError(f"columns: expected at least one beside {', '.join((*id, *time, *label))}, got none")
     if spec.time_format is not None and not time:
         raise ValueError('time_format: expected a column of times beside it, got none: time="..." names it')
     if spec.columns is None and not wide:
-        notes += _notes_on_rising(rising_columns(table, columns, id), time)
-    return spec._replace(id=id, time=time, label=label, columns=columns, wide=wide), notes
+        notes += _notes_on_rising(rising_columns(table, [name for name in columns if name in free], id), time)
+    categories = {name: tuple(known) or _categories_in(table, name) for name, known in spec.categories.items()}
+    learned = [name for name, known in spec.categories.items() if not known]
+    notes += [f"{name} is one-hot, {len(categories[name])} categories: {listed(categories[name])}" for name in learned]
+    return spec._replace(id=id, time=time, label=label, columns=columns, wide=wide, categories=categories), notes
+
+
+def _categories_in(table: Table, name: str) -> tuple[str, ...]:
+    """Return the different values of a column as text, sorted; raise ValueError if all are missing."""
+    words, missing = table.words(name)
+    if missing.all():
+        raise ValueError(f"categories: expected a value of {name} at least, got none; {ignoring((name,))}")
+    return tuple(sorted(set(words[~missing])))
 
 
 def _notes_on_rising(names: Sequence[str], time: Sequence[str]) -> list[str]:
@@ -123,7 +146,7 @@ def _advise_id(table: Table, free: Sequence[str], time: Sequence[str]) -> str:
     names = id_candidates(table, free, time)
     cures = [f'id="{name}"' for name in names[:3]] or ['id="..." names it']
     alone = not names or (time and all_rows_differ(table, time))
-    one = ", one series alone is what `cgru forecast` takes" if alone else ""
+    one = ', one series alone is what `cgru forecast` takes, or windows="100,50" cuts' if alone else ""
     return f"{' or '.join(cures)}{' may be it' if names else ''}{one}"
 
 
@@ -213,7 +236,7 @@ def _guess_wide(table: Table, spec: ColumnRoles, id: Sequence[str], time: Sequen
     Raise ValueError if ids are unique but columns do not look like steps.
     """
     once = bool(id) and table.rows > 1 and all_rows_differ(table, id)
-    if time or spec.time == () or spec.id or (id and not once):
+    if time or spec.time == () or spec.id or spec.windows or (id and not once):
         wide = False
     elif table.has_header:
         steps = [name for name in spec.columns or free if is_called(name, STEPS)]

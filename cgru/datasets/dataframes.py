@@ -11,13 +11,16 @@ import numpy as np
 
 from cgru.core.lengths import padded
 from cgru.datasets import missing_values
-from cgru.datasets.column_names import NUMBERED, as_arg, as_names, check_choice, ignoring, is_part_of_date, listed
+from cgru.datasets.column_names import NUMBERED, as_arg, as_names, ignoring, is_part_of_date, listed
 from cgru.datasets.column_roles import ColumnRoles, assign_roles
+from cgru.datasets.computed_features import encode, expand, indicator_name, source_columns, with_indicators
 from cgru.datasets.date_parts import join_parts
+from cgru.datasets.missing_values import Filling, parse_filling
 from cgru.datasets.table import Table, factorize_rows, table_of_frame
 from cgru.datasets.time_differences import TIME_STEP, notes_on_gaps, parse_gap
 from cgru.datasets.time_parsing import are_times, date_format_of, describe_slip, rank_times, times_as_numbers
 from cgru.datasets.where import Locator, first_true
+from cgru.datasets.windows import parse_windows, split_alone, window_bounds
 
 __all__ = ["Sequences", "from_frame", "pad_sequences", "read_long", "read_wide"]
 
@@ -29,7 +32,7 @@ class Sequences(NamedTuple):
 
     Attributes:
         X: the inputs of each sequence (s_i, e).
-        y: the targets: (m,), or (m, k) of several labels, or a class for each step (m, s), or None.
+        y: the targets: (m,), or (m, k) of several labels; for each step a class (m, s) or numbers (m, s, k); or None.
         ids: the id of each sequence (m,).
         columns: the names of the e features.
     """
@@ -48,12 +51,14 @@ def from_frame(
     label: str | Sequence[str] | None = None,
     columns: Sequence[str] | None = None,
     ignore: str | Sequence[str] = (),
+    categories: str | Sequence[str] | Mapping[str, Sequence[str]] = (),
     per_step: bool = False,
-    missing: str = "refuse",
+    missing: str | Mapping[str, str] = "refuse",
     na: missing_values.NA | None = None,
     split_at: str | float | None = None,
     time_step: bool = False,
     time_format: str | None = None,
+    windows: str | int | Sequence[int] | None = None,
 ) -> Sequences:
     """Convert a long DataFrame, a row for each step, to sequences.
 
@@ -66,16 +71,19 @@ def from_frame(
         label: the column with the target of a sequence, the same in all its rows. Several columns of numbers make
             targets (m, k). None: there are no targets.
         columns: the features of a step; a time that is a number may be among them. None: all other columns, which must
-            be numbers or booleans.
+            be numbers or booleans. The names of `Sequences.columns`, too, which select the features of later data.
         ignore: columns that are no features.
-        per_step: whether the label is a class for each step, which may change within a sequence.
+        categories: columns that are encoded one-hot, as for `read`; a dict of their values, which later data need.
+        per_step: whether there is a label, or several with numbers, for each step, which may change within a sequence.
         missing: "refuse" missing values, or fill them: "forward" takes the last value before in the sequence (at its
-            beginning the first one after), "interpolate" is linear in the number of steps, "zero" takes 0.
+            beginning the first one after), "interpolate" is linear in the number of steps, "zero" takes 0. By column,
+            and with indicators, as for `read`; name the columns with indicators, so that later data have the same.
         na: one or more additional markers of a missing value, as for `read`.
         split_at: the gap in time at which a sequence is split in two, as for `read`.
         time_step: whether the time since the row before is added as a feature, as for `read`.
         time_format: the format of the times, as for strptime, such as "%d/%m/%Y". None: any usual format, if only one
             fits all times.
+        windows: the length and the hop of windows that sequences are cut into, as for `read`.
 
     Raises:
         ImportError: narwhals is not installed.
@@ -89,7 +97,9 @@ def from_frame(
     named = {"id": id, "time": time or (), "label": label or (), "ignore": ignore}
     named = {role: as_names(names, role) for role, names in named.items()}
     taken = [name for names in named.values() for name in names]
+    known, filling = as_categories(categories), parse_filling(missing)
     names = tuple(name for name in table.names if name not in taken) if columns is None else tuple(columns)
+    sources = source_columns(names, known, filling)
     index = [name for name in getattr(getattr(frame, "index", None), "names", ()) if name not in table.names]
     if lost := [name for name in taken if name in index]:
         cure = "frame.reset_index() has it there"
@@ -97,8 +107,21 @@ def from_frame(
     if not names:
         raise ValueError(f"columns: expected at least one beside {', '.join(taken)}, got none")
     options = {"per_step": per_step, "time_format": time_format, "split_at": split_at, "time_step": time_step}
-    roles, _ = assign_roles(table, ColumnRoles(**named, columns=names, wide=False, **options))
-    return read_long(table, roles, missing)[0]
+    options |= {"categories": known, "windows": None if windows is None else parse_windows(windows)}
+    roles, _ = assign_roles(table, ColumnRoles(**named, columns=sources, wide=False, **options))
+    found = read_long(table, roles, filling).sequences
+    if sources == names:
+        return found
+    if lost := [name for name in names if name not in found.columns]:
+        raise ValueError(f"columns: expected some of the features {listed(found.columns)}, got {lost[0]!r}")
+    order = [found.columns.index(name) for name in names]
+    return found._replace(X=[x[:, order] for x in found.X], columns=list(names))
+
+
+def as_categories(value: str | Sequence[str] | Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
+    """Return the argument `categories`, names or a dict of values by name, as a dict; () for values not known yet."""
+    known = value if isinstance(value, Mapping) else {}
+    return {name: as_names(known.get(name, ()), "categories") for name in as_names(value, "categories")}
 
 
 # --- a row for each step ---
@@ -109,23 +132,26 @@ class ReadSequences(NamedTuple):
 
     Attributes:
         sequences: the sequences.
-        counts: the number of filled values of each feature (e,).
         notes: sentences about what was guessed.
-        groups: the group of each sequence (m,), or None.
+        groups: the group of each sequence (m,), or None; of windows without a column of groups the series.
+        filling: how later data are filled, so that they have the same features.
         rows: for each sequence the rows of the table that are its steps (s_i,); None: each row is a sequence.
     """
 
     sequences: Sequences
-    counts: np.ndarray
     notes: list[str]
     groups: np.ndarray | None
+    filling: Filling
     rows: list[np.ndarray] | None = None
 
 
-def read_long(table: Table, roles: ColumnRoles, missing: str) -> ReadSequences:
-    """Read the sequences from a long table by its column roles, filling missing values; errors as of `from_frame`."""
-    check_choice("missing", missing, missing_values.MISSING)
+def read_long(table: Table, roles: ColumnRoles, filling: Filling, grouped: bool = False) -> ReadSequences:
+    """Read the sequences from a long table by its column roles, filling missing values; errors as of `from_frame`.
+
+    If `grouped`, an only series is cut into parts before it is cut into windows, so that there are groups.
+    """
     ids, codes = factorize_rows(table, roles.id)
+    kind = "/".join(roles.id) or "series"
     called, form = " ".join(roles.time), roles.time_format
     written = table.together(roles.time, whole=form is not None) if roles.time else np.arange(table.rows)
     times = rank_times(written, called, table.locate, form if roles.time else None)
@@ -133,13 +159,12 @@ def read_long(table: Table, roles: ColumnRoles, missing: str) -> ReadSequences:
     sequence, codes, times = codes, codes[order], times[order]
     if (again := first_true((np.diff(codes) == 0) & (np.diff(times) == 0))) is not None:
         first, second = order[again : again + 2].tolist()
-        got = f"{written[second]} of {'/'.join(roles.id)} {ids[codes[again]]}"
+        got = f"{written[second]} of {kind} {ids[codes[again]]}"
         where = f"{table.locate(first)} and again in {table.locate(second)}"
         cure = f'time="" with ignore={as_arg(roles.time)} takes rows as they stand'
         raise ValueError(f"{called}: expected times that differ within a sequence, got {got} in {where}; {cure}")
-    features = _features(table, roles, missing, sequence)[order]
+    features = _features(table, roles, filling, sequence)[order]
     notes = missing_values.notes_on_sentinels(features, roles.columns)
-    columns = list(roles.columns)
     if form is None and len(roles.time) == 1 and written.dtype.kind in "iu":
         guessed = date_format_of(written)
         if guessed not in ("", "%Y%m"):  # six digits may be any number
@@ -152,32 +177,73 @@ def read_long(table: Table, roles: ColumnRoles, missing: str) -> ReadSequences:
     inside = np.diff(codes) == 0
     if apart.size:
         notes += notes_on_gaps(apart[inside], seconds, called)
+    starts = np.flatnonzero(np.diff(codes, prepend=-1))
+    gone = np.isnan(features)
+    counts = _fill(np.split(features, starts[1:]), filling, roles.columns, lambda i: f"{kind} {ids[i]}")
+    filled = missing_values.notes_on_filled(counts, filling, roles.columns)
+    features, columns = expand(features, roles.columns, roles.categories)
+    indicated = filling.indicated(roles.columns, gone.any(axis=0))
+    features, columns = (
+        with_indicators(features, gone, roles.columns, indicated),
+        [*columns, *map(indicator_name, indicated)],
+    )
     if roles.time_step:
         features = np.column_stack([features, np.append(0.0, np.where(inside, apart, 0.0))])
         columns.append(TIME_STEP)
-    starts = np.flatnonzero(np.diff(codes, prepend=-1))
-    X = np.split(features, starts[1:])
-    counts = _fill(X, missing, columns, lambda i: f"{'/'.join(roles.id)} {ids[i]}")
 
     def constant(name: str, cure: str) -> np.ndarray:
         """Return the value of a column in each sequence (m,); raise ValueError, with the `cure`, if one has several."""
         values = table.column(name)[order]
         if (other := first_true(values != values[starts][codes])) is not None:
             row = table.locate(int(order[other]))
-            raise ValueError(f"{name}: expected one value for each {'/'.join(roles.id)}, got another in {row}; {cure}")
+            raise ValueError(f"{name}: expected one value for each {kind}, got another in {row}; {cure}")
         return _as_strings(values[starts])
 
-    y = None
-    if roles.per_step:
-        y = _classes_of_steps(table, roles.label, order, starts)
-    elif roles.label:
-        cure = "per_step=True takes a class for each step"
-        y = _stack_labels([constant(name, cure) for name in roles.label])
-        notes += _notes_on_targets(y, roles.label)
     together = None
     for name in roles.groups:
         together = constant(name, "a sequence belongs to one group")
-    return ReadSequences(Sequences(X, y, ids, columns), counts, notes, together, np.split(order, starts[1:]))
+    bounds = list(zip(starts.tolist(), [*starts[1:].tolist(), len(order)], strict=True))
+    if roles.windows:
+        ids, together, bounds, more = _cut(bounds, ids, together, roles.windows, grouped)
+        notes += more
+
+    def label_of_windows(name: str) -> np.ndarray:
+        """Return the value of a column in the last step of each window (m,), with a note if it changes within one."""
+        values = _as_strings(table.column(name)[order])
+        if any((values[start:end] != values[end - 1]).any() for start, end in bounds):
+            notes.append(f"{name} of a window is that of its last step; per_step=True learns that of each")
+        return values[[end - 1 for _, end in bounds]]
+
+    y, cure = None, "per_step=True takes a target for each step"
+    if roles.per_step:
+        y = _targets_of_steps(table, roles.label, order, bounds)
+    elif roles.label:
+        y = _stack_labels([label_of_windows(name) if roles.windows else constant(name, cure) for name in roles.label])
+        notes += _notes_on_targets(y, roles.label)
+    X, rows = ([each[start:end] for start, end in bounds] for each in (features, order))
+    sequences = Sequences(X, y, ids, columns)
+    return ReadSequences(sequences, notes + filled, together, filling.settled(indicated), rows)
+
+
+def _cut(
+    bounds: list[tuple[int, int]], ids: np.ndarray, groups: np.ndarray | None, windows: tuple[int, int], grouped: bool
+) -> tuple[np.ndarray, np.ndarray, list[tuple[int, int]], list[str]]:
+    """Cut series into windows; return (ids of the windows (m,), their groups (m,), their bounds, notes).
+
+    `bounds` has the first step of each series, and that behind the last; `ids` and `groups` are those of the series.
+    Without `groups` these are the series or, if `grouped`, the parts that an only series is cut into before.
+    """
+    notes, (length, hop) = [], windows
+    if grouped and groups is None and len(bounds) == 1:
+        starts = split_alone(bounds[0][1], windows)
+        bounds, ids = list(zip(starts, [*starts[1:], bounds[0][1]], strict=True)), 1 + np.arange(len(starts))
+        notes.append(f"the only series is cut into {len(ids)} parts, so that whole ones can be held back")
+    cut = [window_bounds(*each, windows) for each in bounds]
+    series = np.repeat(np.arange(len(cut)), list(map(len, cut)))
+    names = np.array([f"{each}/{j}" for each, some in zip(ids, cut, strict=True) for j in range(1, len(some) + 1)])
+    size = f"{length} steps every {hop}, the last up to the end of its series or part"
+    notes.append(f'{len(names)} windows of {size} (windows="{length},{hop}")')
+    return names, (ids if groups is None else groups)[series], [each for some in cut for each in some], notes
 
 
 def _time_differences(roles: ColumnRoles, written: np.ndarray, locate: Locator) -> tuple[np.ndarray, bool]:
@@ -228,20 +294,26 @@ def _split_at_gaps(ids: np.ndarray, codes: np.ndarray, far: np.ndarray) -> tuple
     return np.array(texts), np.cumsum(begins) - 1
 
 
-def _features(table: Table, roles: ColumnRoles, missing: str, sequence: np.ndarray) -> np.ndarray:
+def _features(table: Table, roles: ColumnRoles, filling: Filling, sequence: np.ndarray) -> np.ndarray:
     """Return the features of all rows (n, e) as numbers, NaN where one is missing.
 
-    `sequence` (n,) is the index of each row's sequence, for the advice in errors. If `missing` is "refuse" and values
-    are missing, raise ValueError that names all their columns and the cure. Other errors are those of `_numbers`.
+    `sequence` (n,) is the index of each row's sequence, for the advice in errors. If values are missing that `filling`
+    refuses, raise ValueError that names all their columns and the cure. Other errors are those of `_numbers`.
     """
-    features = np.column_stack(list(_numbers(table, roles).values()))
+    features, methods = np.column_stack(list(_numbers(table, roles).values())), filling.methods(roles.columns)
     gone = np.isnan(features)
+    for name, how, lost in zip(roles.columns, methods, gone.T, strict=True):
+        if name in roles.categories and how == "interpolate" and lost.any():
+            cure = f"{filling.cure([name], missing_values.MISSING[1])} takes the one before"
+            raise ValueError(f"{name}: expected no categories to be interpolated, got some that are missing; {cure}")
+    gone &= [how == missing_values.MISSING[0] for how in methods]
     counts = dict(zip(roles.columns, gone.sum(axis=0).tolist(), strict=True))
     lost = {name: count for name, count in counts.items() if count}
-    if lost and missing == "refuse":
+    if lost:
         first = next(iter(lost))
         row = table.locate(int(gone[:, roles.columns.index(first)].argmax()))
-        raise ValueError(_missing_error(lost, first, row, missing_values.advise(gone, sequence, roles.columns)))
+        cure = missing_values.advise(gone, sequence, roles.columns, filling)
+        raise ValueError(_missing_error(lost, first, row, cure))
     return features
 
 
@@ -250,7 +322,8 @@ def _numbers(table: Table, roles: ColumnRoles) -> dict[str, np.ndarray]:
     numbers, wrong = {}, {}
     for name in roles.columns:
         try:
-            numbers[name] = table.numbers(name)
+            values = roles.categories.get(name)
+            numbers[name] = table.numbers(name) if values is None else encode(table, name, values)
         except TypeError as error:
             values, missing = table.read(name)
             slip = "" if missing.any() else describe_slip(values, name, table.locate)
@@ -260,8 +333,16 @@ def _numbers(table: Table, roles: ColumnRoles) -> dict[str, np.ndarray]:
         raise TypeError("; ".join(wrong.values()))
     if wrong:
         cure = f'columns="..." says which are features, unless it is the id{"" if roles.wide else ", time"} or label'
-        raise TypeError("; ".join([*wrong.values(), f"{cure}, {ignoring(words)}"]))
+        again = [name for name in words if not roles.wide and _may_be_categories(table, name)]
+        encodes = f", categories={as_arg(again)} encodes {'it' if len(again) == 1 else 'them'} one-hot" if again else ""
+        raise TypeError("; ".join([*wrong.values(), f"{cure}, {ignoring(words)}{encodes}"]))
     return numbers
+
+
+def _may_be_categories(table: Table, name: str) -> bool:
+    """Return whether a column is text that is no time, each there twice on average or more."""
+    words, missing = table.words(name)
+    return table.is_text(name) and 2 * len(set(words[~missing])) <= table.rows and not are_times(words[~missing])
 
 
 def _missing_error(counts: Mapping[str, int], first: str, row: str, cure: str) -> str:
@@ -291,26 +372,34 @@ def _advice(table: Table, name: str, roles: ColumnRoles) -> str:
     return f'; label="{name}" with per_step=True learns it'
 
 
-def _fill(X: Sequence[np.ndarray], missing: str, names: Sequence[str], where: Any) -> np.ndarray:
+def _fill(X: Sequence[np.ndarray], filling: Filling, names: Sequence[str], where: Any) -> np.ndarray:
     """Fill the missing values of all sequences in place; return the count for each feature (e,). Errors use where(i).
 
     Raise ValueError, with the text `where(i)`, if sequence i has no value at all of a feature.
     """
-    cure = 'missing="zero" fills it, ignore="NAME" leaves a column out'
-    due = "expected a value at least, got none in"
-    return missing_values.fill_each(X, missing, len(names), lambda i, j: f"{names[j]}: {due} {where(i)}; {cure}")
+
+    def wrong(i: int, j: int) -> str:
+        """Return the error of sequence i without a value of feature j."""
+        cure = f'{filling.cure([names[j]], "zero")} fills it, ignore="NAME" leaves a column out'
+        return f"{names[j]}: expected a value at least, got none in {where(i)}; {cure}"
+
+    return missing_values.fill_each(X, filling.methods(names), wrong)
 
 
-def _classes_of_steps(table: Table, label: Sequence[str], order: np.ndarray, starts: np.ndarray) -> np.ndarray:
-    """Return the class of each step (m, s), by sorted rows (`order`) and each sequence's first (`starts`), padded."""
-    if len(label) != 1:
-        raise ValueError(f"per_step: expected one label, got {', '.join(label) or 'none'}")
-    values = _as_strings(table.column(label[0])[order])
-    if values.dtype.kind == "f" and not (values % 1).any():
+def _targets_of_steps(
+    table: Table, label: Sequence[str], order: np.ndarray, bounds: Sequence[tuple[int, int]]
+) -> np.ndarray:
+    """Return the targets of each step, padded: a class (m, s), or of reals or several labels numbers (m, s, k).
+
+    `order` has the sorted rows (n,), `bounds` of each sequence the first one, and that behind the last.
+    """
+    if not label:
+        raise ValueError("per_step: expected a label, got none")
+    values = _stack_labels([_as_strings(table.column(name)[order]) for name in label])
+    if values.ndim == 1 and values.dtype.kind == "f" and not (values % 1).any():
         values = values.astype(np.int64)  # 1.0 is the class 1
-    if values.dtype.kind == "f":
-        raise ValueError(f"{label[0]}: expected a class for each step, integers or strings, got {values.dtype}")
-    return padded(np.split(values, starts[1:]))[0]
+    values = values.reshape(len(values), -1) if values.dtype.kind == "f" else values
+    return padded([values[start:end] for start, end in bounds])[0]
 
 
 def _stack_labels(labels: Sequence[np.ndarray]) -> np.ndarray:
@@ -341,6 +430,7 @@ def notes_on_ids(table: Table, roles: ColumnRoles, found: Sequences) -> list[str
     if max(map(len, found.X)) > 1 and len(found.X) > 1:
         still = np.all([(x == x[0]).all(axis=0) for x in found.X], axis=0)
         still &= np.any([x[0] != found.X[0][0] for x in found.X], axis=0)  # the summary notes global constants
+        still &= [name in roles.columns for name in found.columns]  # others are computed
         if names := [name for name, is_still in zip(found.columns, still, strict=True) if is_still]:
             verb = "does" if len(names) == 1 else "do"
             learns = "" if roles.label else f", label={as_arg(names[-1:])} learns {names[-1] if names[1:] else 'it'}"
@@ -355,7 +445,7 @@ def notes_on_ids(table: Table, roles: ColumnRoles, found: Sequences) -> list[str
 # --- a row for each sequence ---
 
 
-def read_wide(table: Table, roles: ColumnRoles, missing: str) -> ReadSequences:
+def read_wide(table: Table, roles: ColumnRoles, filling: Filling, grouped: bool = False) -> ReadSequences:
     """Read the sequences from a wide table by its column roles, as `read_long` does from a long one.
 
     Columns whose names differ only in a number at the end are the steps of one feature, in the order of the numbers.
@@ -373,21 +463,28 @@ def read_wide(table: Table, roles: ColumnRoles, missing: str) -> ReadSequences:
     if (empty := first_true(ends == 0)) is not None:
         raise ValueError(f"expected values in each row, got none in {table.locate(empty)}")
     sequences = [x[:n].copy() for x, n in zip(X, ends.tolist(), strict=True)]
-    lost = [(columns[step][j], i) for i, x in enumerate(sequences) for step, j in np.argwhere(np.isnan(x))]
-    if lost and missing == "refuse":
-        how = "zero" if any(np.isnan(x).all(axis=0).any() for x in sequences) else missing_values.MISSING[1]
-        cure = f'missing="{how}" fills {"it" if len(lost) == 1 else "them"}'
+    gone, methods = [np.isnan(x) for x in sequences], filling.methods(called)
+    refused = [how == missing_values.MISSING[0] for how in methods]
+    lost = [(columns[step][j], i) for i, own in enumerate(gone) for step, j in np.argwhere(own & refused)]
+    if lost:
+        how = "zero" if any((own.all(axis=0) & refused).any() for own in gone) else missing_values.MISSING[1]
+        of = [name for name, is_refused in zip(called, refused, strict=True) if is_refused]
+        cure = f"{filling.cure(of, how)} fills {'it' if len(lost) == 1 else 'them'}"
         raise ValueError(_missing_error(Counter(name for name, _ in lost), lost[0][0], table.locate(lost[0][1]), cure))
     if (ends < X.shape[1]).any():
         notes.append(f"{(ends < X.shape[1]).sum()} sequences end before the last column")
-    counts = _fill(sequences, missing, called, table.locate)
+    counts = _fill(sequences, filling, called, table.locate)
+    filled = missing_values.notes_on_filled(counts, filling, called if len(names) > 1 else ["values"])
+    indicated = filling.indicated(called, np.any([own.any(axis=0) for own in gone], axis=0))
+    sequences = [with_indicators(x, own, called, indicated) for x, own in zip(sequences, gone, strict=True)]
+    names = [*(called if indicated else names), *map(indicator_name, indicated)]
     ids = np.arange(table.rows) if not roles.id else factorize_rows(table, roles.id)[0]
     if len(ids) != table.rows:
         raise ValueError(f"{roles.id[0]}: expected each id in one row, as wide=True says, got one in several")
     y = _stack_labels([_as_strings(table.column(name)) for name in roles.label]) if roles.label else None
     notes += _notes_on_targets(y, roles.label)
     together = _as_strings(table.column(roles.groups[0])) if roles.groups else None
-    return ReadSequences(Sequences(sequences, y, ids, names), counts, notes, together)
+    return ReadSequences(Sequences(sequences, y, ids, names), notes + filled, together, filling.settled(indicated))
 
 
 def _columns_of_steps(columns: Sequence[str]) -> tuple[list[str], list[tuple[str, ...]], list[str]]:

@@ -15,7 +15,7 @@ class Split(NamedTuple):
 
     Attributes:
         X: the inputs (m, s, e), zero past each sample's length.
-        y: the targets: (m,), or numbers (m, k), or a class for each step (m, s), or None.
+        y: the targets: (m,), or numbers (m, k), or for each step a class (m, s) or numbers (m, s, k), or None.
         lengths: the number of steps of each sample (m,), None if all have s.
         ids: the id in the table of each sample (m,); None if the file is no table with ids.
     """
@@ -39,7 +39,8 @@ class Dataset(NamedTuple):
         target_names: the names of the regression targets (k,), the columns of a table.
         times: the times of the steps of `train` (m, s) as the table has them, "" past a sample's length; only of a
             table that was read without targets.
-        groups: the group of each sample of `train` (m,), strings or numbers, if `groups` was passed.
+        groups: the group of each sample of `train` (m,), strings or numbers, if `groups` was passed; else of windows
+            the series that each is cut from.
     """
 
     train: Split | None
@@ -61,7 +62,7 @@ def with_targets(data: Dataset, names: Sequence[str] | None) -> Dataset:
     there = data.target_names
     if there is not None and names is not None and sorted(there) != sorted(names):
         raise ValueError(f"label: expected {', '.join(names)}, got {', '.join(there)}")
-    return _ordered(data, "target_names", names, lambda split, order: split._replace(y=split.y[:, order]))
+    return _ordered(data, "target_names", names, lambda split, order: split._replace(y=split.y[..., order]))
 
 
 def with_features(data: Dataset, names: Sequence[str] | None) -> Dataset:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,13 +13,16 @@ import numpy as np
 from cgru.datasets import missing_values
 from cgru.datasets.column_names import as_names, check_choice, listed
 from cgru.datasets.column_roles import ColumnRoles, assign_roles
-from cgru.datasets.dataframes import notes_on_ids, pad_sequences, read_long, read_wide
+from cgru.datasets.computed_features import indicator_name, source_columns, with_indicators
+from cgru.datasets.dataframes import as_categories, notes_on_ids, pad_sequences, read_long, read_wide
 from cgru.datasets.dataset import Dataset, Split, with_features, with_targets
+from cgru.datasets.missing_values import Filling, parse_filling
 from cgru.datasets.npz import read_npz
 from cgru.datasets.table import Table, check_ids, table_of_frame
 from cgru.datasets.text import DECIMAL, table_of_text
 from cgru.datasets.time_differences import TIME_STEP, parse_gap
 from cgru.datasets.ts import read_ts
+from cgru.datasets.windows import parse_windows
 
 __all__ = ["kind_of", "read", "table_of", "test_beside"]
 
@@ -39,10 +42,11 @@ def read(
     columns: Sequence[str] | None = None,
     ignore: Sequence[str] = (),
     groups: str | None = None,
+    categories: str | Sequence[str] | Mapping[str, Sequence[str]] = (),
     wide: bool | None = None,
     per_step: bool = False,
     task: str | None = None,
-    missing: str = "refuse",
+    missing: str | Mapping[str, str] = "refuse",
     na: missing_values.NA | None = None,
     split_at: str | float | None = None,
     time_step: bool = False,
@@ -51,13 +55,15 @@ def read(
     features: Sequence[str] | None = None,
     targets: bool = True,
     time_format: str | None = None,
+    windows: str | int | Sequence[int] | None = None,
 ) -> Dataset:
     """Read a data set from an `.npz`, CSV or other text, Parquet, a `.ts` of the UCR/UEA archive, or a folder.
 
     An `.npz` holds real numbers `x` (or `X`): (m, s, e), or the steps of all samples one after another (n, e) with
     `lengths` (m,) that sum to n. Beside x (m, s, e), `lengths` (m,) are optional and give the real steps of each
     sample. An optional `y` holds integers, booleans or strings (m,), which are classes, or reals (m,) or (m, k). It may
-    hold a class for each step: (m, s), or beside x (n, e) also (n,); values past the lengths are ignored. With a split
+    hold a class for each step: (m, s), or beside x (n, e) also (n,); or reals for each step: (m, s, k). Values past the
+    lengths are ignored. With a split
     the names are `train_x`, `train_y`, `train_lengths`, `test_x`, ... . `class_names` (k,) and `feature_names` (e,) are
     optional. Other arrays are ignored; none is ever unpickled.
 
@@ -80,12 +86,18 @@ def read(
         groups: the column that says which sequences belong together, such as the subject, the same in all rows of a
             sequence. In an `.npz` or folder the array (m,) of that name, with a split train_NAME. It may be in `id`,
             too, and is no feature. `groups` of the result has those of the training samples.
+        categories: of a long table, columns that are encoded one-hot: values a and b of column c become the features
+            c_a and c_b, 1 where that is the value and else 0. Or a dict with the values of each column, as in `reading`
+            of the result; another value is refused, and one that is missing and filled with zero is none of them.
         wide: whether each row is a sequence.
-        per_step: whether the label is a class for each step, which may change within a sequence.
+        per_step: whether there is a label, or several with numbers, for each step, which may change within a sequence.
         task: "classification" or "regression", if integers are numbers or reals are classes. None: integers, booleans
             and strings are classes, reals are numbers. Many different integers in a table are refused.
         missing: "refuse" missing values, or fill them from their own sequence: "forward" takes the last value before
-            (at the beginning the first one after), "interpolate" is linear, "zero" takes 0.
+            (at the beginning the first one after), "interpolate" is linear, "zero" takes 0. By feature: a dict, or
+            "a=interpolate,b=zero", in which "forward,b=zero" fills all others, too. With "+indicator" behind a method a
+            feature missingindicator_b is added, 1 where b was missing; without a name for each feature of which a value
+            is missing in the training data.
         na: of a table, one or more additional markers of a missing value, such as "-" or -999, in any case. A number
             stands for all numbers of that value, -999.0 too. Empty cells, NA and some more always are missing.
         split_at: of a long table, the gap in time at which rows of one id are split into sequences; those of id a are
@@ -100,6 +112,11 @@ def read(
         targets: whether to read targets. If not, `y` is None, and the file needs no labels.
         time_format: the format of the times of a table, as for strptime, such as "%d/%m/%Y". None: any usual format, if
             only one fits all times.
+        windows: of a long table, the length and the hop of windows that sequences are cut into, such as (100, 50) or
+            "100,50". The last one ends where its sequence does, and a sequence that is no longer than a window is one.
+            Without an id all rows are one sequence. The label is that of each step with `per_step`, else that of the
+            last step of a window. `groups` of the result are the sequences, if no column is named, so that no window
+            that is held back has a step that is trained on; an only sequence is cut into twelve parts for that.
 
     Returns:
         The data set, its splits (m, s, e) padded with zeros.
@@ -113,14 +130,20 @@ def read(
     named = {"id": id, "time": time, "label": label, "columns": columns, "ignore": ignore, "groups": groups or ()}
     named = {name: None if value is None else as_names(value, name) for name, value in named.items()}
     spec = {"wide": wide, "per_step": per_step, "time_format": time_format, "split_at": split_at}
+    spec |= {"categories": as_categories(categories), "windows": None if windows is None else parse_windows(windows)}
     spec = ColumnRoles(**named, **spec, time_step=time_step)
     if len(spec.groups) > 1:
         raise ValueError(f"groups: expected one name, got {', '.join(spec.groups)}")
     check_choice("decimal", decimal, DECIMAL)
     check_choice("task", task, (None, "classification", "regression"))
     check_choice("axes", axes, (None, "mse", "mes"))
-    check_choice("missing", missing, missing_values.MISSING)
-    options = {"missing": missing, "na": missing_values.as_words(na), "decimal": decimal, "axes": axes, "task": task}
+    options = {
+        "missing": parse_filling(missing),
+        "na": missing_values.as_words(na),
+        "decimal": decimal,
+        "axes": axes,
+        "task": task,
+    }
     options |= {"targets": targets, "grouped": targets, "features": features}
     if split_at is not None:
         parse_gap(split_at)
@@ -131,8 +154,9 @@ def read(
         return data._replace(notes=(*data.notes, note)) if beside else data
     known = data.reading or {}  # guesses for the training file hold for the test file
     decided = {name: as_names(known[name], name) for name in ("id", "time", "label", "columns") if name in known}
-    decided |= {"wide": known["wide"]} if "wide" in known else {}
+    decided |= {name: known[name] for name in ("wide", "categories") if name in known}
     options |= {"grouped": False, "features": features or data.feature_names}
+    options |= {"missing": parse_filling(known["missing"])} if "missing" in known else {}
     other = _read(test, spec._replace(**decided), options)
     return _with_test(data, other, test)
 
@@ -206,7 +230,7 @@ def _read(path: Path, spec: ColumnRoles, options: dict[str, Any]) -> Dataset:
                 raise ValueError(f"columns: expected {due}, got some")
             data = with_features(data, spec.columns)
         elif kind == "ts":
-            X, y, notes = read_ts(path, options["missing"], options["targets"])
+            X, y, notes = read_ts(path, options["missing"].others, options["targets"])
             X, lengths = pad_sequences(X)
             data = Dataset(Split(X, y, lengths), None, None, None, tuple(notes))
         else:
@@ -215,10 +239,10 @@ def _read(path: Path, spec: ColumnRoles, options: dict[str, Any]) -> Dataset:
                 due = "expected columns that tabs, ;, |, commas or, on each line as many, spaces separate"
                 raise ValueError(f"{due}, got one, {table.names[0]}")
             data = _dataset_of_table(table, notes, spec, options)
-        if not is_table and options["missing"] != "refuse":
-            data = data._replace(reading={"missing": options["missing"]})
+        if kind == "ts" and options["missing"] != Filling():
+            data = data._replace(reading={"missing": str(options["missing"])})
         data = with_features(data, options["features"])
-        notes = data.notes if task or is_table else (*data.notes, *_notes_on_task(data.train or data.test))
+        notes = data.notes if task else (*data.notes, *_notes_on_task(data.train or data.test, is_table))
         train, test = (_as_task(split, task, is_table) for split in (data.train, data.test))
         data = data._replace(train=train, test=test, notes=notes)
         return data if _has_numbers(data.train) else data._replace(target_names=None)
@@ -231,6 +255,9 @@ def _check_options(kind: str, spec: ColumnRoles, options: dict[str, Any]) -> Non
     default = ColumnRoles()._asdict()
     given = {name for name, value in spec._asdict().items() if value not in ((), default[name])}
     given |= {name for name in ("na", "decimal", "axes") if options[name]}
+    if kind == "ts" and options["missing"] not in map(Filling, missing_values.MISSING):
+        due = "a method alone, since features have no names in such a file, ts"
+        raise ValueError(f"missing: expected {due}, got {options['missing']}")
     table = {*ColumnRoles._fields, "na"}
     fits = {"npz": {"axes", "columns", "groups"}, "ts": set(), "parquet": table, "text": table | {"decimal"}}
     for name in sorted(given - fits[kind]):
@@ -261,7 +288,9 @@ def _dataset_of_table(table: Table, notes: list[str], spec: ColumnRoles, options
     if spec.label and not targets:  # the file need not have labels; if it has, they are no features
         there = [name for name in table.names if name not in spec.ignore]
         spec = spec._replace(label=tuple(name for name in spec.label if name in there) or None)
-    if spec.time_step:  # this feature is computed and no column
+    if features is not None:  # some are computed and no columns
+        features = source_columns(features, spec.categories, missing)
+    if spec.time_step:
         features = None if features is None else [name for name in features if name != TIME_STEP]
         columns = None if spec.columns is None else tuple(name for name in spec.columns if name != TIME_STEP)
         spec = spec._replace(columns=columns)
@@ -283,19 +312,21 @@ def _dataset_of_table(table: Table, notes: list[str], spec: ColumnRoles, options
             note = 'has labels, as in training, and is left out (label="" takes all columns)'
             notes.append(f"{listed(roles.label)} {note}")
         roles = roles._replace(label=(), per_step=False)
-    for name in ("per_step", "split_at", "time_step"):
+    for name in ("categories", "per_step", "split_at", "time_step", "windows"):
         if roles.wide and getattr(roles, name):
             raise ValueError(f"{name}: expected a row for each step, got one for each sequence (wide=True)")
     if roles.time_step and TIME_STEP in roles.columns:
         raise ValueError(f"time_step: expected no column of features that is called so, got {TIME_STEP}")
-    found, counts, more, groups, rows = (read_wide if roles.wide else read_long)(table, roles, missing)
-    more += [] if trained or roles.wide else notes_on_ids(table, roles, found)
+    reader = read_wide if roles.wide else read_long
+    found, more, groups, missing, rows = reader(table, roles, missing, options["grouped"])
+    notes += more + ([] if trained or roles.wide else notes_on_ids(table, roles, found))
     names = tuple(found.columns) if len(found.columns) > 1 or not roles.wide else None
-    notes += more + missing_values.notes_on_filled(counts, missing, names or ["values"])
     time = list(roles.time) if len(roles.time) > 1 else "".join(roles.time)
-    reading = {"id": list(roles.id), "time": time, "wide": roles.wide, "missing": missing}
+    reading = {"id": list(roles.id), "time": time, "wide": roles.wide, "missing": str(missing)}
     optional = {"na": list(options["na"])}
     optional |= {name: getattr(roles, name) for name in ("split_at", "time_step", "time_format")}
+    optional |= {"categories": {name: list(values) for name, values in roles.categories.items()}}
+    optional |= {"windows": ",".join(map(str, roles.windows or ()))}
     if roles.wide:  # a long table is read by feature_names
         words = () if re.search(r"\d", "".join(roles.columns)) else roles.columns  # no numbers, so the order is needed
         chosen = {"columns": spec.columns or words, "ignore": spec.ignore, "groups": spec.groups}
@@ -306,7 +337,7 @@ def _dataset_of_table(table: Table, notes: list[str], spec: ColumnRoles, options
     X, lengths = pad_sequences(found.X)
     is_timed = roles.time and not targets
     times = _times_of_steps(rows, table.written(roles.time), X.shape[:2]) if is_timed else None
-    split = Split(X, found.y, lengths, found.ids if roles.id else None)
+    split = Split(X, found.y, lengths, found.ids if roles.id or roles.windows else None)
     return Dataset(split, None, None, names, tuple(notes), reading, roles.label or None, times, groups)
 
 
@@ -343,23 +374,31 @@ def _parquet(path: Path, na: Sequence[str]) -> Table:
 # --- .npz, and targets ---
 
 
-def _fill(data: Dataset, missing: str) -> Dataset:
-    """Return `data` with the NaN in X filled by the method `missing`; unchanged, to be refused later, for "refuse"."""
-    if missing == "refuse":
+def _fill(data: Dataset, filling: Filling) -> Dataset:
+    """Return `data` with NaN in X filled, and how as its `reading`; what is refused stays, to be refused later."""
+    if filling == Filling():
         return data
     e = (data.train or data.test).X.shape[2]
-    splits, counts = {}, np.zeros(e, np.intp)
+    names = data.feature_names or [f"feature {j}:" for j in range(e)]
+    methods, counts, splits, gone = filling.methods(names), np.zeros(e, np.intp), {}, {}
     for name, split in (("train", data.train), ("test", data.test)):
-        if split is not None and split.X.dtype.kind == "f":
+        if split is not None:
             X = np.array(split.X)
             steps = np.full(len(X), X.shape[1]) if split.lengths is None else split.lengths
+            gone[name] = np.isnan(X)
             real = (x[:n] for x, n in zip(X, steps, strict=True))
             wrong = 'x: expected a value at least in sample {}, feature {}, got none; missing="zero" fills it'.format
-            counts += missing_values.fill_each(real, missing, e, wrong)
+            counts += missing_values.fill_each(real, methods, wrong)
             splits[name] = split._replace(X=X)
-    names = data.feature_names or [f"feature {j}:" for j in range(e)]
-    notes = missing_values.notes_on_filled(counts, missing, names)
-    return data._replace(**splits, notes=(*data.notes, *notes))
+    notes = missing_values.notes_on_filled(counts, filling, names)
+    indicated = filling.indicated(names, counts > 0)
+    if indicated and data.feature_names is None:
+        raise ValueError("missing: expected no indicators of a file without feature_names, got some")
+    for name, split in splits.items():
+        splits[name] = split._replace(X=with_indicators(split.X, gone[name], names, indicated))
+    called = (*names, *map(indicator_name, indicated)) if indicated else data.feature_names
+    reading = {"missing": str(filling.settled(indicated))}
+    return data._replace(**splits, notes=(*data.notes, *notes), feature_names=called, reading=reading)
 
 
 def _has_numbers(split: Split | None) -> bool:
@@ -378,15 +417,16 @@ def _as_task(split: Split | None, task: str | None, table: bool) -> Split | None
     if task == "regression" and y.dtype.kind != "f":
         if y.dtype.kind not in "biu":
             raise ValueError(f"task: expected classification of strings, such as {str(y.flat[0])!r}, got regression")
-        return split._replace(y=y.astype(np.float64))
+        return split._replace(y=y.astype(np.float64).reshape(*y.shape, *[1] * (y.ndim - 1)))  # of steps (m, s, 1)
     if task == "classification" and y.dtype.kind == "f":
-        if y.ndim > 1:
+        y = y[:, :, 0] if y.shape[2:] == (1,) else y
+        if y.ndim > 1 and y is split.y:
             why = f"y {y.shape}, which y.argmax(axis=1) makes to classes if it is one-hot"
             raise ValueError(f"task: expected regression of several numbers a sample, got classification of {why}")
         if not np.isfinite(y).all() or (y % 1).any():
             raise ValueError("task: expected regression of reals that are not whole, got classification")
         return split._replace(y=y.astype(np.int64))
-    if task is None and table and y.ndim == 1 and _is_doubtful(y):
+    if task is None and table and (y.ndim == 1 or y.dtype.kind in "iu") and _is_doubtful(y.ravel()):
         due, kind = ("reals", "that are whole") if y.dtype.kind == "f" else ("integers of some classes", f"of {len(y)}")
         cure = 'task="classification" or task="regression" settles it'
         raise ValueError(f"label: expected {due}, got {len(np.unique(y))} different ones {kind}; {cure}")
@@ -401,14 +441,20 @@ def _is_doubtful(y: np.ndarray) -> bool:
     return is_whole and len(np.unique(y)) <= min(MANY, len(y) // 2)
 
 
-def _notes_on_task(split: Split) -> list[str]:
-    """Return a note on targets that may be meant as classes but have the dtype of numbers, or the reverse."""
-    y = split.y
+def _notes_on_task(split: Split, table: bool) -> list[str]:
+    """Return a note on targets that may be meant as classes but have the dtype of numbers, or the reverse.
+
+    Of a `table` only targets of steps are looked at: others that are doubtful are refused.
+    """
+    y, cure = split.y, 'which are learned as classes: task="regression" learns them as numbers'
+    if table:
+        found = len(np.unique(y)) if y is not None and y.ndim == 2 and y.dtype.kind in "iu" else 0
+        return [f"there are {found} different integers at the steps, {cure}"] if found > MANY else []
     if y is not None and y.ndim == 1 and _is_doubtful(y):
         found = f"y has {len(np.unique(y))} different"
         if y.dtype.kind == "f":
             return [f'{found} numbers, all whole: task="classification" takes them for classes']
-        return [f'{found} integers of {len(y)}, which are learned as classes: task="regression" learns them as numbers']
+        return [f"{found} integers of {len(y)}, {cure}"]
     is_wide = _has_numbers(split) and y.ndim == 2 and y.shape[1] > 1
     if is_wide and np.isin(y, (0, 1)).all() and (y.sum(axis=1) == 1).all():
         return ["y looks one-hot, and is learned as numbers: y.argmax(axis=1) are the classes"]

@@ -3,21 +3,95 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Sequence
+import csv
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from numbers import Real
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from cgru.datasets.where import first_true
 
 __all__ = [
-    "MISSING", "NA", "advise", "as_words", "fill", "fill_each", "is_any_of", "notes_on_filled", "notes_on_sentinels",
-    "numbers_in",
+    "MISSING", "NA", "Filling", "advise", "as_words", "fill", "fill_each", "is_any_of", "notes_on_filled",
+    "notes_on_sentinels", "numbers_in", "parse_filling",
 ]  # fmt: skip
 
 MISSING = ("refuse", "forward", "interpolate", "zero")
+INDICATOR = "+indicator"  # behind a method: with a feature that is 1 where a value was missing
 NA = str | float | Sequence[str | float]  # the type of the argument `na`: markers of a missing value
 SENTINELS = (-99, -99.9, -200, -999, -999.9, -9999, -99999, 999, 9999, 99999)  # usual markers of a missing number
+
+
+class Filling(NamedTuple):
+    """The parsed argument `missing`: how missing values are filled, by column.
+
+    A method is one of `MISSING`, but for "refuse" also with `INDICATOR` behind it.
+
+    Attributes:
+        others: the method of all columns that are not named.
+        named: the methods of the others, by column.
+    """
+
+    others: str = MISSING[0]
+    named: Mapping[str, str] = MappingProxyType({})
+
+    def __str__(self) -> str:
+        """Return the text that `parse_filling` reads: a=zero,b=forward."""
+        parts = [f"{name}={how}" for name, how in self.named.items()]
+        parts = [self.others, *parts] if self.others != MISSING[0] or not parts else parts
+        quoted = (part.replace('"', '""') for part in parts)
+        return ",".join(f'"{part}"' if "," in part or '"' in part else part for part in quoted)
+
+    def methods(self, names: Sequence[str]) -> list[str]:
+        """Return the method of each column, without indicators; ValueError if one is named that there is not."""
+        if lost := [name for name in self.named if name not in names]:
+            raise ValueError(f"missing: expected some of the features {', '.join(names)}, got {lost[0]!r}")
+        return [self.named.get(name, self.others).removesuffix(INDICATOR) for name in names]
+
+    def indicated(self, names: Sequence[str], gone: np.ndarray) -> list[str]:
+        """Return the columns that get an indicator, by whether some value of each is `gone` (e,).
+
+        A named column gets one in any case, so that later data have the same features.
+        """
+        some = [name for name, lost in zip(names, gone, strict=True) if lost or name in self.named]
+        return [name for name in some if self.named.get(name, self.others).endswith(INDICATOR)]
+
+    def settled(self, names: Sequence[str]) -> Filling:
+        """Return what reads later data to the same features: only the columns `names` get an indicator."""
+        others = self.others.removesuffix(INDICATOR)
+        return Filling(others, {**dict.fromkeys(names, others + INDICATOR), **self.named})
+
+    def cure(self, names: Sequence[str], how: str) -> str:
+        """Return the argument `missing` that fills the columns `names` by the method `how`, and others as before."""
+        more = Filling(self.others, {**self.named, **dict.fromkeys(names, how)})
+        return f'missing="{more if self.named else how}"'
+
+
+REFUSING = Filling()
+
+
+def parse_filling(missing: Any) -> Filling:
+    """Parse the argument `missing`: a method, or name=method,..., also with a method of all others, or a dict.
+
+    Raise TypeError for another type, ValueError for an unknown method, or for a column that has two.
+    """
+    if isinstance(missing, Mapping):
+        pairs = list(missing.items())
+    elif isinstance(missing, str):
+        parts = next(csv.reader([missing], skipinitialspace=True), [])
+        pairs = [(name.strip(), how.strip()) for name, _, how in (part.rpartition("=") for part in parts)]
+    else:
+        raise TypeError(f"missing: expected a method, or a dict of methods by column, got {missing!r}")
+    for name, how in pairs or [("", missing)]:
+        if how not in MISSING and how not in [each + INDICATOR for each in MISSING[1:]]:
+            due = f"{', '.join(MISSING)}" + f', or one with "{INDICATOR}" behind it' * ("+" in str(how))
+            raise ValueError(f"missing: expected one of {due}, got {how!r}{f' for {name}' if name else ''}")
+    if twice := [name for i, (name, _) in enumerate(pairs) if name in dict(pairs[:i])]:
+        raise ValueError(f"missing: expected one method for {twice[0] or 'all other columns'}, got several")
+    named = dict(pairs)
+    return Filling(named.pop("", MISSING[0]), named)
 
 
 def as_words(na: NA | None) -> tuple[str, ...]:
@@ -67,11 +141,12 @@ def notes_on_sentinels(values: np.ndarray, names: Sequence[str]) -> list[str]:
     return notes
 
 
-def advise(gone: np.ndarray, sequence: np.ndarray, names: Sequence[str]) -> str:
+def advise(gone: np.ndarray, sequence: np.ndarray, names: Sequence[str], filling: Filling = REFUSING) -> str:
     """Return the advice how to fill or leave out the missing values `gone` (n, e), by each row's `sequence`, or "".
 
     `sequence` (n,) is the index of each row's sequence. A value can be filled from others of its sequence. A column
     without a value in some sequence can be left out, or filled with zeros; one without any value can be left out.
+    `filling` fills the others.
     """
     found, filled = [], []
     counts = np.bincount(sequence)
@@ -81,37 +156,38 @@ def advise(gone: np.ndarray, sequence: np.ndarray, names: Sequence[str]) -> str:
             found.append(f'{name} has no value at all, ignore="{name}" leaves it out')
         elif empty:
             where = f"{name} has no value in {empty} of {len(counts)} sequences"
-            found.append(f'{where}, missing="zero" fills it, ignore="{name}" leaves it out')
+            found.append(f'{where}, {filling.cure([name], "zero")} fills it, ignore="{name}" leaves it out')
         elif column.any():
             filled.append(name)
     if filled:
         what = ", ".join(filled) if found else "it" if len(filled) == 1 else "them"
-        found.append(f'missing="{MISSING[1]}" fills {what}')
+        found.append(f"{filling.cure(filled, MISSING[1])} fills {what}")
     return "; ".join(found)
 
 
-def fill_each(sequences: Iterable[np.ndarray], how: str, e: int, wrong: Callable[[int, int], str]) -> np.ndarray:
-    """Fill the NaN of each sequence (s_i, e) in place by the method `how`; return the count for each feature (e,).
+def fill_each(sequences: Iterable[np.ndarray], methods: Sequence[str], wrong: Callable[[int, int], str]) -> np.ndarray:
+    """Fill the NaN of each sequence (s_i, e) in place by the method of each feature; return the counts (e,).
 
-    Raise ValueError with the text `wrong(i, j)` if sequence i has no value of feature j.
+    Raise ValueError with the text `wrong(i, j)` if sequence i has no value of feature j, and that is not refused.
     """
-    counts = np.zeros(e, np.intp)
-    for i, sequence in enumerate(sequences if how != "refuse" else ()):
-        counts += fill(sequence, how)
-        if (lost := first_true(np.isnan(sequence[:1]).any(axis=0))) is not None:
+    counts, filled = np.zeros(len(methods), np.intp), np.array([how != MISSING[0] for how in methods])
+    for i, sequence in enumerate(sequences if filled.any() else ()):
+        counts += fill(sequence, methods)
+        if (lost := first_true(filled & np.isnan(sequence[:1]).any(axis=0))) is not None:
             raise ValueError(wrong(i, lost))
     return counts
 
 
-def fill(sequence: np.ndarray, how: str) -> np.ndarray:
-    """Fill the NaN of a sequence (s, e) in place by the method `how`; return the count for each feature (e,).
+def fill(sequence: np.ndarray, methods: Sequence[str]) -> np.ndarray:
+    """Fill the NaN of a sequence (s, e) in place by the method of each feature; return the count for each (e,).
 
     "forward" takes the last value before, or else the first one after. "interpolate" is linear in the number of steps,
-    and takes the nearest value at the ends. "zero" takes 0. A feature without any value stays NaN, except for "zero".
+    and takes the nearest value at the ends. "zero" takes 0. "refuse" leaves NaN. A feature without any value stays NaN,
+    except for "zero".
     """
-    missing = np.isnan(sequence)
+    missing = np.isnan(sequence) & [how != MISSING[0] for how in methods]
     for j in np.flatnonzero(missing.any(axis=0)):
-        own, there = missing[:, j], np.flatnonzero(~missing[:, j])
+        own, there, how = missing[:, j], np.flatnonzero(~missing[:, j]), methods[j]
         if how == "zero":
             sequence[own, j] = 0
         elif there.size and how == "interpolate":
@@ -122,7 +198,7 @@ def fill(sequence: np.ndarray, how: str) -> np.ndarray:
     return missing.sum(axis=0)
 
 
-def notes_on_filled(counts: np.ndarray, how: str, names: Sequence[str]) -> list[str]:
+def notes_on_filled(counts: np.ndarray, how: Any, names: Sequence[str]) -> list[str]:
     """Return a note with the `counts` (e,) of filled values by feature; an empty list if there are none."""
     some = [f"{name} {count}" for name, count in zip(names, counts.tolist(), strict=True) if count]
     shown = ", ".join(some[:9]) + (", ..." if len(some) > 9 else "")

@@ -230,11 +230,13 @@ def _check_targets(shape: tuple[int, ...], dtype: np.dtype, m: int, s: int, name
         raise ValueError(f"{name}: expected integers, strings or reals, got dtype {dtype}")
     if dtype.kind in "SU" and dtype.itemsize > _LONGEST * dtype.alignment:
         raise ValueError(f"{name}: expected names of at most {_LONGEST} characters, got dtype {dtype}")
-    if dtype.kind != "f" and _at_steps(shape, m, s):
+    if (dtype.kind != "f" and _at_steps(shape, m, s)) or (
+        dtype.kind == "f" and len(shape) == 3 and shape[:2] == (m, s)
+    ):
         return
     columns = len(shape) == 2 and (shape[1] == 1 or (dtype.kind == "f" and shape[1] > 1))
     if len(shape) != 1 and not columns:
-        due = f"shape ({m},), or ({m}, k) for reals, or ({m}, {s}) for classes at steps"
+        due = f"shape ({m},), or ({m}, k) for reals, or ({m}, {s}) for classes and ({m}, {s}, k) for reals at steps"
         raise ValueError(f"{name}: expected {due}, got {shape} {dtype}")
     if shape[0] != m:
         raise ValueError(f"{name}: expected {m} values, one for each sample, got {shape[0]}")

@@ -85,15 +85,17 @@ def _targets(split: Split, data: Dataset) -> list[str]:
     if y is None:
         return ["no targets"]
     if y.dtype.kind == "f":
+        if y.ndim == 3 and split.lengths is not None:
+            y = y[mask(split.lengths, y.shape[1])[:, :, 0]]
         if not np.isfinite(y).all():
             return ["targets: some are no finite numbers"]
-        columns = y.reshape(len(y), -1).T
+        columns = y.reshape(-1, *y.shape[1:][-1:] or [1]).T
         names = data.target_names if len(columns) > 1 else None
         found = []
         for name, column in zip(names or [""] * len(columns), columns, strict=True):
             low, high, mean = figures((column.min(), column.max(), column.mean()))
             found.append(f"{name} from {low} to {high}, mean {mean}".lstrip())
-        return [f"targets: numbers {'; '.join(found[:SHOWN])}"]
+        return [f"targets: numbers{', one a step,' if split.y.ndim == 3 else ''} {'; '.join(found[:SHOWN])}"]
     counts = classes_in(split, class_names)
     each = {name: f"{name} {n}" for name, n in counts.items()}
     lines = [f"classes{', one a step' if y.ndim == 2 else ''}: {_listed(list(each.values()))}"]

@@ -152,6 +152,15 @@ class Table(NamedTuple):
             raise ValueError(f"{name}: expected finite numbers, got infinity in {self.locate(infinite)}")
         return numbers
 
+    def words(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+        """Return the values of a column as text (n,), whole numbers without a point, and the mask of missing ones."""
+        values, missing = self.read(name)
+        whole = (isinstance(value, float) and value.is_integer() for value in values.tolist())
+        words = [
+            f"{value:.0f}" if is_whole else str(value).strip() for value, is_whole in zip(values, whole, strict=True)
+        ]
+        return np.array(words, object), missing
+
     def notes_on_texts(self, names: Sequence[str]) -> list[str]:
         """Return a note on columns of a DataFrame whose strings are read as numbers; an empty list without any."""
         texts = [name for name in names if self.cells is None and any(isinstance(x, str) for x in self.read(name)[0])]
@@ -274,8 +283,10 @@ def all_rows_differ(table: Table, names: Sequence[str]) -> bool:
 def factorize_rows(table: Table, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     """Return the different values (m,) of the columns together, in order of appearance, and each row's index (n,).
 
-    Values of several columns are joined to strings a/b.
+    Values of several columns are joined to strings a/b. Without columns all rows are one.
     """
+    if not names:
+        return np.ones(1, np.intp), np.zeros(table.rows, np.intp)
     values = [table.column(name) for name in names]
     try:
         codes = [np.unique(each, return_inverse=True)[1] for each in values]

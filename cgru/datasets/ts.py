@@ -55,7 +55,7 @@ def read_ts(
     if len(steps) > 1 and _flag(tags, "equallength"):
         notes.append(f"its header says that all series are as long; they have {min(steps)} to {max(steps)} steps")
     due = 'expected a value at least in each dimension, got none; missing="zero" fills it'
-    counts = missing_values.fill_each(X, missing, e, lambda i, _: f"line {places[i]}: {due}")
+    counts = missing_values.fill_each(X, [missing] * e, lambda i, _: f"line {places[i]}: {due}")
     names = ["values"] if e == 1 else [f"dimension {j + 1}:" for j in range(e)]
     notes += missing_values.notes_on_filled(counts, missing, names)
     return X, _targets(y), notes

@@ -182,7 +182,7 @@ def test_data_that_has_changed(folder, name):
             [("validation = 0.25", ""), ("[2, 3]", "2"), ('[0, {"0.V*" = 0.01}]', "0")],
             "plan.toml: validation: expected",
         ),
-        ([("data.npz", "steps.npz"), ("units", 'pool = "max"\nunits')], "[network] pool: steps.npz has a cl"),
+        ([("data.npz", "steps.npz"), ("units", 'pool = "max"\nunits')], "[network] pool: steps.npz has a ta"),
         ([("validation = 0.25", "folds = 3")], "plan.toml: inner_folds: expected some, or validation"),
         ([("validation", "folds = 3\ninner_folds = 3\nvalidation")], "plan.toml: validation: expected None beside"),
         ([("validation = 0.25", "folds = 50\ninner_folds = 3")], "plan.toml: folds: expected at most 40"),
@@ -200,7 +200,7 @@ def test_data_that_has_changed(folder, name):
             "[network] loss: data.npz has classes, which are learned by cross-entropy, got mean_squared_error",
         ),
         ([("dropout = 0\n\n", 'optimizer = "sgd"\nweight_decay = 1\n')], "weight_decay: expected 0 with sgd, "),
-        ([("data.npz", "steps.npz"), ("units", 'pool = ["max", "mean"]\nunits')], "[network] pool: steps.npz has a cl"),
+        ([("data.npz", "steps.npz"), ("units", 'pool = ["max", "mean"]\nunits')], "[network] pool: steps.npz has a ta"),
     ],
 )
 def test_what_is_refused_before_any_fit(folder, monkeypatch, changes, words):

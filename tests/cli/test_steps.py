@@ -4,9 +4,10 @@ import csv
 
 import numpy as np
 import pytest
-from cli_cases import run
+from cli_cases import number_in, refused, run
 
 import cgru
+from cgru.datasets import read
 
 
 @pytest.fixture
@@ -103,3 +104,144 @@ def test_frames_are_counted_as_steps(tmp_path):
     assert header == ["id", "step", "class", "output_0", "output_1"] or header[:3] == ["id", "step", "class"]
     assert [row[:2] for row in rows] == [["7", "0"], ["7", "1"], ["7", "2"], ["8", "0"]]
     assert [line.split("\t")[0] for line in lines] == ["7", "7", "7", "", "8", ""]
+
+
+SHORT = ("--units", 4, "--epochs", 8, "--batch-size", 4, "--output-dropout", 0, "--learning-rate", 0.02)
+
+
+def course(first, count, colors=("red", "blue")):
+    """Sequences whose label at each step is the sum so far of what their colors stand for; some of rain is missing."""
+    rng, lines = np.random.default_rng(first), ["id,t,color,rain,total,twice"]
+    for i in range(first, first + count):
+        total = 0.25
+        for t in range(5 + i % 3):
+            color = int(rng.integers(2))
+            total += 1 - 2 * color
+            lines.append(f"{i},{t},{colors[color]},{'' if rng.random() < 0.3 else 0.5},{total},{2 * total}")
+    return "\n".join(lines)
+
+
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory):
+    """A folder with train.csv, new.csv and model.npz, fitted on numbers at each step; and what was said."""
+    folder = tmp_path_factory.mktemp("numbers")
+    (folder / "train.csv").write_text(course(0, 24))
+    (folder / "new.csv").write_text(course(50, 4))
+    given = ("--per-step", "--label", "total", "--ignore", "twice", "--categories", "color")
+    given += ("--missing", "rain=zero+indicator")
+    return folder, run("fit", "train.csv", *given, *SHORT, "-o", "model.npz", cwd=folder)
+
+
+@pytest.fixture
+def numbers(fitted):
+    return fitted[0]
+
+
+def test_numbers_at_each_step_of_a_table(numbers, fitted):
+    out, err = fitted[1]
+    assert err.startswith(
+        "train.csv: regression, one a step, sequences of 5 to 7 steps of 4 features\n19 sequences to "
+    )
+    assert "targets: numbers, one a step, from " in err
+    assert "note: color is one-hot, 2 categories: blue, red\n" in err
+    assert out.startswith("validation loss ")
+    net = cgru.load(numbers / "model.npz")
+    assert net.feature_names == ("color_blue", "color_red", "rain", "missingindicator_rain")
+    assert (net.per_step, net.target_names) == (True, ("total",))
+    out, err = run("evaluate", "model.npz", "new.csv", cwd=numbers)
+    told = "--id id, --time t, --missing rain=zero+indicator, --categories color, --label total, --per-step"
+    assert f"note: read as the model's own data were, {told}\n" in err
+    data = read(numbers / "new.csv", **net.reading, features=net.feature_names)
+    real = net.output_mask(data.train.X, data.train.lengths)
+    found = net.predict(data.train.X, data.train.lengths)[real]
+    assert number_in(out, "RMSE") == pytest.approx(np.sqrt(np.square(found - data.train.y[real]).mean()), rel=1e-3)
+    header, rows, lines = predicted(numbers, "new.csv")
+    assert header == ["id", "step", "t", "total"]
+    np.testing.assert_allclose([float(row[3]) for row in rows], found[:, 0], rtol=1e-5)
+    assert lines[0].split("\t") == ["50", "0", rows[0][3]]
+
+
+def test_numbers_at_steps_are_not_those_of_sequences(numbers):
+    whole = ("--label", "total", "--no-per-step", "--time", "t")
+    (numbers / "whole.csv").write_text("id,t,color,rain,total\n1,0,red,1,0.5\n1,1,red,1,0.5\n")
+    _, error = run("evaluate", "model.npz", "whole.csv", *whole, cwd=numbers, code=2)
+    assert "whole.csv: y: expected numbers for each step, (m, s, k), as the model predicts, got shape (1,)" in error
+    (numbers / "odd.csv").write_text(course(60, 1, ("red", "green")))
+    error = refused("predict", "model.npz", "odd.csv", cwd=numbers)
+    assert "odd.csv: color: expected one of the categories blue, red, got 'green' in line" in error
+    assert "; --na green takes it for missing" in error
+    out, _ = run(
+        "predict", "model.npz", "odd.csv", "--na", "green", "--missing", "zero,rain=zero+indicator", cwd=numbers
+    )
+    assert out
+    error = refused("predict", "model.npz", "new.csv", "--categories", "rain", cwd=numbers)
+    assert error == "cgru: error: argument --categories: expected those of the model, color, got rain\n"
+    assert run("predict", "model.npz", "new.csv", "--categories", "color", cwd=numbers)[0]
+
+
+def test_several_numbers_at_each_step_in_a_plan(numbers):
+    plan = 'data = "train.csv"\nper_step = true\nlabel = ["total", "twice"]\ncategories = "color"\nfolds = 2\n'
+    plan += 'missing = "rain=zero"\n[network]\nunits = 2\n[fit]\nepochs = 2\n'
+    (numbers / "plan.toml").write_text(plan)
+    out, err = run("many", "plan.toml", cwd=numbers)
+    assert "honest score: test_loss" in out
+    assert "note: color is one-hot, 2 categories: blue, red\n" in err
+    for wrong, why in (
+        ('missing = "rain=mean"', "missing: expected one of refuse, forward, interpolate, zero, got 'mean' for rain"),
+        ("windows = [5, 0]", "windows: expected a length and a hop of at least 1, such as 100,50, got [5, 0]"),
+    ):
+        (numbers / "wrong.toml").write_text(f'data = "train.csv"\nfolds = 2\n{wrong}\n')
+        assert f"wrong.toml: {why}\n" in refused("many", "wrong.toml", cwd=numbers)
+
+
+def test_numbers_at_each_step_of_arrays(tmp_path):
+    rng = np.random.default_rng(0)
+    x, lengths = rng.standard_normal((24, 5, 2)), 3 + np.arange(24) % 3
+    y = np.where((np.arange(5) < lengths[:, None])[:, :, None], np.cumsum(x, axis=1), np.nan)
+    np.savez(tmp_path / "data.npz", train_x=x[:20], train_y=y[:20], train_lengths=lengths[:20], test_x=x[20:, :5],
+             test_y=y[20:], test_lengths=lengths[20:])  # fmt: skip
+    out, _ = run("fit", "data.npz", *SHORT, cwd=tmp_path)
+    assert out.startswith("test loss")
+    np.savez(tmp_path / "other.npz", train_x=x, train_y=np.nan_to_num(y), test_x=x, test_y=y[:, :, :1])
+    assert "test_y: expected the kind of train_y" in refused("fit", "other.npz", cwd=tmp_path)
+    np.savez(tmp_path / "other.npz", x=x, y=np.nan_to_num(y)[:, :, 0])
+    net = cgru.Network([cgru.GRU(2, sequences=True), cgru.Dense(1, "identity")])
+    net.fit(x, x[:, :, 0], epochs=1)
+    net.save(tmp_path / "one.npz")
+    assert run("evaluate", "one.npz", "other.npz", cwd=tmp_path)[
+        0
+    ]  # numbers (m, s), which may be several of a sequence
+    run("fit", "data.npz", *SHORT, "--loss", "quantile(0.1,0.5)", "-o", "q.npz", cwd=tmp_path)
+    run("predict", "q.npz", "data.npz", "-o", "q.csv", cwd=tmp_path)
+    assert (tmp_path / "q.csv").read_text().splitlines()[0].count("output_") == 4
+    np.savez(tmp_path / "other.npz", x=x, y=y)
+    assert "y: expected finite numbers, got NaN" in refused("fit", "other.npz", cwd=tmp_path)
+
+
+def test_windows_of_a_stream(tmp_path):
+    rng = np.random.default_rng(0)
+    label = np.arange(300) // 25 % 2
+    rows = (
+        f"{t},{a:.3f},{('calm', 'wild')[i]}" for t, (a, i) in enumerate(zip(rng.normal(label, 0.3), label, strict=True))
+    )
+    (tmp_path / "stream.csv").write_text("\n".join(["t,a,label", *rows]))
+    out, err = run(
+        "fit", "stream.csv", "--windows", "10,5", "--validation", 0.25, *SHORT, "--inputs", "raw", cwd=tmp_path
+    )
+    assert "note: 48 windows of 10 steps every 5, the last up to the end of its series or part (--windows 10,5)" in err
+    assert "held back 3 of 12 groups (series), 12 of 48 sequences\n" in err
+    assert out.startswith("validation loss")
+    out, err = run("predict", "cgru-model.npz", "stream.csv", cwd=tmp_path)
+    assert "note: read as the model's own data were, --time t, --windows 10,5\n" in err
+    assert [line.split("\t")[0] for line in out.splitlines()] == [f"1/{i}" for i in range(1, 60)]
+    (tmp_path / "plan.toml").write_text('data = "stream.csv"\nwindows = "20,10"\nvalidation = 0.5\n[fit]\nepochs = 1\n')
+    assert "held back 4 of 7 groups (series), 16 of 28 sequences" in run("many", "plan.toml", cwd=tmp_path)[1]
+    short = (f"{t},{a:.3f},{a:.3f}" for t, a in enumerate(rng.normal(0, 1, 70)))
+    (tmp_path / "short.csv").write_text("\n".join(["t,a,label", *short]))
+    for size, held in (("25,1", "held back 1 of 2 groups"), ("40,1", "short.csv: regression")):
+        _, err = run("fit", "short.csv", "--windows", size, *SHORT, "--inputs", "raw", cwd=tmp_path)
+        assert held in err
+    assert "held back" not in err.replace("can be held back", "")  # the only part
+    assert "argument --windows: expected a length and a hop" in refused(
+        "fit", "stream.csv", "--windows", "x", cwd=tmp_path
+    )

@@ -425,13 +425,35 @@ def test_a_label_that_changes(reads, refused):
     data = reads(table.replace("x", "0.0").replace("y", "1"), per_step=True)
     assert data.train.y.tolist() == [[1, 0], [1, 0]]
     assert data.train.y.dtype == np.int64
-    assert refused(table.replace("x", "0.5").replace("y", "1"), per_step=True).startswith(
-        "label: expected a class for each step, integers or strings, got float64"
-    )
-    others = {"label": ["a", "b"], "ignore": "label", "columns": ["t"], "time": ""}
-    assert refused(table, per_step=True, **others).startswith("per_step: expected one label, got a, b")
     assert refused(LONG.replace("label", "c"), per_step=True, ignore="c").startswith(
-        "per_step: expected one label, got none"
+        "per_step: expected a label, got none"
+    )
+
+
+def test_numbers_at_each_step(reads, refused):
+    table = LONG.replace("1,2,x", "1,2,0.5").replace("x", "1").replace("y", "2")
+    data = reads(table, per_step=True)
+    assert (data.train.y.tolist(), data.target_names) == ([[[0.5], [1]], [[2], [0]]], ("label",))
+    others = {"label": ["a", "b"], "ignore": "label", "columns": ["t"], "time": ""}
+    data = reads(LONG, per_step=True, **others)
+    assert data.train.y.tolist() == [[[3, 4], [1, 2]], [[5, 6], [0, 0]]]
+    assert data.target_names == ("a", "b")
+    assert refused(LONG, per_step=True, **others | {"label": ["a", "label"], "ignore": "b"}).startswith(
+        "label: expected one, or several with numbers, got 'x'"
+    )
+    whole = table.replace("0.5", "3")
+    assert reads(whole, per_step=True, task="regression").train.y.tolist() == [[[3], [1]], [[2], [0]]]
+    assert reads(whole, per_step=True, task="classification").train.y.tolist() == [[3, 1], [2, 0]]
+    assert refused(table, per_step=True, task="classification") == (
+        "task: expected regression of reals that are not whole, got classification"
+    )
+    few = "".join(f"{i},{t},{t},{i % 3 * 13 + t}\n" for i in range(6) for t in range(13))
+    note = "there are 39 different integers at the steps, which are learned as classes: "
+    assert f'{note}task="regression" learns them as numbers' in reads(f"id,t,a,label\n{few}", per_step=True).notes
+    assert not any(note[14:] in each for each in reads(f"id,t,a,label\n{few}", per_step=True, task="regression").notes)
+    many = "".join(f"{i},{t},{t},{i * 13 + t}\n" for i in range(2) for t in range(13))
+    assert refused(f"id,t,a,label\n{many}", per_step=True).startswith(
+        "label: expected integers of some classes, got 26"
     )
 
 

@@ -18,16 +18,92 @@ N = np.nan
 )
 def test_they_are_filled(how, due):
     x = np.array([[1, N], [N, 5], [N, 6], [4, N]])
-    assert missing_values.fill(x, how).tolist() == [2, 2]
+    assert missing_values.fill(x, [how] * 2).tolist() == [2, 2]
     assert x.tolist() == due
-    assert missing_values.fill(x, how).tolist() == [0, 0]
+    assert missing_values.fill(x, [how] * 2).tolist() == [0, 0]
 
 
 @pytest.mark.parametrize(("how", "due"), [("forward", N), ("interpolate", N), ("zero", 0)])
 def test_what_has_no_value_at_all(how, due):
     x = np.array([[N, 1], [N, 2]])
-    assert missing_values.fill(x, how).tolist() == [2, 0]
+    assert missing_values.fill(x, [how] * 2).tolist() == [2, 0]
     np.testing.assert_array_equal(x, [[due, 1], [due, 2]])
+
+
+@pytest.mark.parametrize(
+    ("missing", "text", "methods"),
+    [
+        ("forward", "forward", ["forward"] * 3),
+        ("a=zero", "a=zero", ["zero", "refuse", "refuse"]),
+        (" a = zero , b,c=interpolate", None, None),
+        ('a=zero, "b,c=interpolate"', 'a=zero,"b,c=interpolate"', ["zero", "interpolate", "refuse"]),
+        ("forward,d=zero+indicator", "forward,d=zero+indicator", ["forward", "forward", "zero"]),
+        ("d=zero,refuse", "d=zero", ["refuse", "refuse", "zero"]),
+        ({"b,c": "zero+indicator", "d": "forward"}, '"b,c=zero+indicator",d=forward', ["refuse", "zero", "forward"]),
+        ("interpolate+indicator", "interpolate+indicator", ["interpolate"] * 3),
+        ("refuse", "refuse", ["refuse"] * 3),
+    ],
+    ids=str,
+)
+def test_a_method_for_each_column(missing, text, methods):
+    if text is None:
+        with pytest.raises(ValueError, match=r"^missing: expected one of refuse, .*, got 'b'$"):
+            missing_values.parse_filling(missing)
+        return
+    filling = missing_values.parse_filling(missing)
+    assert (str(filling), filling.methods(["a", "b,c", "d"])) == (text, methods)
+    assert missing_values.parse_filling(text) == filling
+    quoted = missing_values.parse_filling({'5" disk': "zero"})
+    assert missing_values.parse_filling(str(quoted)) == quoted
+
+
+@pytest.mark.parametrize(
+    ("missing", "error", "why"),
+    [
+        ("", ValueError, r"expected one of refuse, forward, interpolate, zero, got ''$"),
+        ("a=mean", ValueError, r"expected one of refuse, forward, interpolate, zero, got 'mean' for a$"),
+        ("refuse+indicator", ValueError, r'expected one of refuse, .*, or one with "\+indicator" behind it, got'),
+        ("a=zero,a=forward", ValueError, r"expected one method for a, got several$"),
+        ("zero,forward", ValueError, r"expected one method for all other columns, got several$"),
+        (None, TypeError, r"expected a method, or a dict of methods by column, got None$"),
+        ({"a": None}, ValueError, r"expected one of refuse, forward, interpolate, zero, got None for a$"),
+    ],
+    ids=str,
+)
+def test_what_is_no_method(missing, error, why):
+    with pytest.raises(error, match=f"^missing: {why}"):
+        missing_values.parse_filling(missing)
+
+
+def test_a_column_that_is_not_there():
+    with pytest.raises(ValueError, match=r"^missing: expected some of the features a, b, got 'c'$"):
+        missing_values.parse_filling("a=zero,c=zero").methods(["a", "b"])
+
+
+def test_indicators_and_cures():
+    filling = missing_values.parse_filling("zero+indicator,b=forward+indicator,c=zero")
+    assert filling.indicated("abcd", np.array([False, False, True, True])) == ["b", "d"]
+    settled = filling.settled(["b", "d"])
+    assert str(settled) == "zero,b=forward+indicator,d=zero+indicator,c=zero"
+    assert settled.indicated("abcd", np.zeros(4, bool)) == ["b", "d"]
+    assert filling.cure(["a"], "zero").endswith(',c=zero,a=zero"')
+    assert missing_values.Filling().cure(["a"], "zero") == 'missing="zero"'
+    gone = np.array([[True, True], [False, True]])
+    advice = missing_values.advise(gone, np.array([0, 1]), "ab", missing_values.parse_filling("c=zero"))
+    assert advice.startswith('a has no value in 1 of 2 sequences, missing="c=zero,a=zero" fills it, ')
+    some = missing_values.advise(gone[:, :1], np.array([0, 0]), "a", missing_values.parse_filling("c=zero"))
+    assert some == 'missing="c=zero,a=forward" fills it'
+
+
+def test_each_feature_by_its_own_method():
+    x = np.array([[1, N, N, N], [N, 1, 2, N], [3, N, N, N]])
+    assert missing_values.fill_each([x], ["interpolate", "zero", "forward", "refuse"], "".format).tolist() == [
+        1,
+        2,
+        2,
+        0,
+    ]
+    np.testing.assert_array_equal(x, [[1, 0, 2, N], [2, 1, 2, N], [3, 0, 2, N]])
 
 
 def test_what_is_said():
@@ -118,8 +194,8 @@ def test_what_is_advised_is_what_helps():
 
 def test_each_sequence_is_filled_from_itself_or_refused_by_its_place():
     some = [np.array([[1, np.nan], [np.nan, 2]]), np.array([[3.0, 4.0]])]
-    assert missing_values.fill_each(some, "forward", 2, "{} {}".format).tolist() == [1, 1]
+    assert missing_values.fill_each(some, ["forward"] * 2, "{} {}".format).tolist() == [1, 1]
     assert [x.tolist() for x in some] == [[[1, 2], [1, 2]], [[3, 4]]]
     with pytest.raises(ValueError, match=r"^1 2$"):
-        missing_values.fill_each([np.ones((2, 3)), np.array([[1, 2, np.nan]])], "forward", 3, "{} {}".format)
-    assert missing_values.fill_each([np.array([[np.nan]])], "refuse", 1, "{} {}".format).tolist() == [0]
+        missing_values.fill_each([np.ones((2, 3)), np.array([[1, 2, np.nan]])], ["forward"] * 3, "{} {}".format)
+    assert missing_values.fill_each([np.array([[np.nan]])], ["refuse"], "{} {}".format).tolist() == [0]

@@ -378,7 +378,9 @@ def test_all_columns_without_numbers_are_named_at_once(refused):
     ward = "ward: expected numbers, got 'A' in line 2; label=\"ward\" with per_step=True learns it; "
     note = "note: expected numbers, got 'n0' in line 2; "
     end = 'columns="..." says which are features, unless it is the id, time or label, '
-    assert refused(text) == when + ward + note + end + 'ignore=["charttime", "ward", "note"] leaves them out'
+    assert refused(text) == when + ward + note + end + (
+        'ignore=["charttime", "ward", "note"] leaves them out, categories="ward" encodes it one-hot'
+    )
     assert refused(text, ignore=["note"], label="ward") == when + end + 'ignore="charttime" leaves it out'
     assert refused(text.replace("2024-01-01", ""), label="ward", ignore=["note"]).startswith(
         "charttime: expected numbers, got '2024-01-02' in line 3; columns="
