@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, fields, make_dataclass
 from typing import Any
 
 import cgru
-from cgru import input_layers, losses, recipe
+from cgru import input_layers, losses, model_selection, recipe
 from cgru.cli.help_text import DATA_HELP, PLAN_HELP, SERIES_HELP
 from cgru.datasets.missing_values import MISSING
 from cgru.network.options import OPTIONS, Settings
@@ -245,10 +245,10 @@ def _quiet() -> Any:
 
 @dataclass(frozen=True)
 class Building:
-    """The options of the network that `cgru fit` builds, as `cgru.recipe.network` takes them."""
+    """The options of the network that `cgru fit` builds, as a `cgru.recipe.Recipe` takes them."""
 
     units: int = option("units of a GRU layer", _COUNT, recipe.UNITS)
-    layers: int = option("GRU layers", _COUNT, 1)
+    layers: int | None = option("GRU layers (default: one or two, the better in folds)", _COUNT)
     bidirectional: bool = option(
         "run each layer in both directions, with as many units in each; a model for streams or for C needs "
         "--no-bidirectional (default: yes)",
@@ -281,7 +281,7 @@ class Building:
 
 @dataclass(frozen=True)
 class Inputs:
-    """The options of the layers that prepare the inputs, as `cgru.input_layers.choose` takes them."""
+    """The options of the layers that prepare the inputs, as `cgru.model_selection.choose` takes them."""
 
     inputs: str = option(
         'layers before the first GRU layer: raw for none, or some of normalize, difference, "frames(length,hop)" and '
@@ -293,7 +293,7 @@ class Inputs:
     budget: float = option(
         "seconds on one core that choosing and training may take, by a count of the work; 0 chooses without folds",
         _SECONDS,
-        input_layers.BUDGET,
+        model_selection.BUDGET,
         "S",
     )
     causal: bool = option("keep to what runs a step at a time, in a stream and as C: one direction, no normalize", bool)

@@ -75,7 +75,7 @@ def test_the_shortest_plan(tmp_path):
 
 def test_the_defaults(tmp_path):
     assert plan(tmp_path, "").fixed == {
-        "units": recipe.UNITS, "layers": 1, "bidirectional": True, "pool": None, "dropout": recipe.DROPOUT,
+        "units": recipe.UNITS, "layers": None, "bidirectional": True, "pool": None, "dropout": recipe.DROPOUT,
         "recurrent_dropout": recipe.RECURRENT_DROPOUT, "zoneout": 0.0, "reset_after": False, "layer_norm": False,
         "learn_h0": False, "loss": None, "optimizer": "adam", "learning_rate": recipe.LEARNING_RATE,
         "schedule": recipe.SCHEDULE, "weight_decay": recipe.WEIGHT_DECAY, "clip_norm": 1.0, "float64": False,
