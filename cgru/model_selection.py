@@ -18,9 +18,10 @@ from typing import Any
 import numpy as np
 
 from cgru import input_layers, losses
+from cgru.core.formatting import figures
 from cgru.core.lengths import mask
 from cgru.core.row_blocks import is_mapped
-from cgru.input_layers import AUTO, RAW
+from cgru.input_layers import RAW
 from cgru.layers.layer import Layer
 from cgru.many.folds import Splittable
 from cgru.many.jobs import Job
@@ -37,7 +38,7 @@ FRAMES, CHANNELS = 32, 32  # frames that a long series is cut into, channels of 
 WHOLE = 512  # steps that may be one
 POOLS = ("mean", "mean+max")
 GOOD = 0.02  # error below which no better candidate is looked for
-FOLDS, SHARE = 3, 0.4  # folds of the cross-validation, and the share of a fit's epochs that each makes
+FOLDS, SHARE = 3, 1 / 3  # folds of the cross-validation, and the share of a fit's epochs that each makes
 LINE = 1e-3  # penalty of a line, a sample
 LEAST = 12  # samples, or groups of them, for which folds say something
 BEST = 2  # candidates of a stage that the next one varies
@@ -80,20 +81,24 @@ class Choice:
         return f"{chosen}: {self.measure} {self.scores[chosen]:.3g} in {self.folds} folds ({others})"
 
     @property
-    def notes(self) -> list[str]:
-        """Return notes: on the candidates that failed, and on a line that is better."""
-        found = []
-        if self.failed:
-            text, reason = next(iter(self.failed.items()))
-            found.append(f"{len(self.failed)} candidates failed in the folds; the first, {text}: {reason}")
-        if self.line is not None:
-            chosen = self.scores[str(self.recipe)]
-            found.append(
-                f"a line on the mean, deviation, least, largest and slope of each series has {self.measure} "
-                f"{self.line:.3g} in the same folds, the network {chosen:.3g}: a linear model or a forest of such "
-                f"numbers, more epochs or more data may do better"
-            )
-        return found
+    def failures(self) -> str:
+        """Return a note on the candidates that failed, or ""."""
+        if not self.failed:
+            return ""
+        text, reason = next(iter(self.failed.items()))
+        count = "a candidate" if len(self.failed) == 1 else f"{len(self.failed)} candidates"
+        return f"{count} failed in the folds: {text}: {reason}"
+
+    @property
+    def advice(self) -> str:
+        """Return a note on a line that is better, or ""."""
+        if self.line is None:
+            return ""
+        line, own = figures([self.line, self.scores[str(self.recipe)]])
+        return (
+            f"a line on the mean, deviation, least, largest and slope of each series has {self.measure} {line} in the "
+            f"same folds, the network {own}: a linear model or a forest of such numbers, or more data, may do better"
+        )
 
 
 def choose(
@@ -126,9 +131,11 @@ def choose(
     classes, loss = y if y.ndim == 1 else None, losses.named(recipe.loss)
     trials = _Trials(make, loss, X, y, lengths, sample_weight)
     stages = _stages(recipe, trials)
+    if not recipe.is_open:
+        return Choice(_decided(recipe, recipe.inputs))
     first, *others = next(stages)
     parts = len(X) if groups is None else len(np.unique(groups))
-    if not recipe.is_open or budget <= 0 or parts < LEAST or is_mapped(X):
+    if budget <= 0 or parts < LEAST or is_mapped(X):
         return Choice(first)
     short = {"epochs": max(1, round(SHARE * epochs)), "batch_size": batch_size}
     trials.options |= short | options
@@ -165,7 +172,7 @@ def _fold_count(classes: np.ndarray | None) -> int:
 
 
 def _decided(recipe: Recipe, inputs: str) -> Recipe:
-    """Return a recipe with nothing left open: with these input layers, one GRU layer, and the pooling that suits them.
+    """Return a recipe that is not open: with these input layers, one GRU layer, and the pooling that suits them.
 
     Behind a convolution the last step is like any other.
     """
@@ -208,17 +215,14 @@ def _stages(recipe: Recipe, trials: _Trials) -> Iterator[Iterable[Recipe]]:
     Series as they are, normalized, or beside their differences; for the best of them other tails; for the best of all
     other pools and more layers, twice.
     """
-    if recipe.inputs == AUTO:
-        cut, *tails = _tails(trials.X.shape[1])
-        heads = ["", "difference", "normalize"] if recipe.bidirectional else ["", "difference"]
-        heads = {_joined(head, cut): head for head in heads}
-        yield [_decided(recipe, text) for text in heads]
-        found = [heads[best.inputs] for best in trials.best(BEST)]
-        both = ["normalize+difference"] * (found[0] != "" and recipe.bidirectional)
-        texts = [*(_joined(head, tail) for tail in tails for head in found), *(_joined(head, cut) for head in both)]
-        yield [_decided(recipe, text) for text in texts]
-    else:
-        yield [_decided(recipe, recipe.inputs)]
+    cut, *tails = _tails(trials.X.shape[1])
+    heads = ["", "difference", "normalize"] if recipe.bidirectional else ["", "difference"]
+    heads = {_joined(head, cut): head for head in heads}
+    yield [_decided(recipe, text) for text in heads]
+    found = [heads[best.inputs] for best in trials.best(BEST)]
+    both = ["normalize+difference"] * (found[0] != "" and recipe.bidirectional)
+    texts = [*(_joined(head, tail) for tail in tails for head in found), *(_joined(head, cut) for head in both)]
+    yield [_decided(recipe, text) for text in texts]
     for _ in range(2):
         varied = [{"pool": pool} for pool in POOLS] * (recipe.pool is None) + [{"layers": 2}] * (recipe.layers is None)
         yield [replace(best, **each) for each in varied for best in trials.best(BEST)]

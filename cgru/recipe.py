@@ -41,7 +41,8 @@ VALIDATION, PATIENCE, HELD_FROM = 0.2, 20, 20  # for a regression, from HELD_FRO
 class Recipe:
     """The architecture and the optimizer of a network: what estimators, `cgru fit` and `cgru many` build it by.
 
-    `cgru.model_selection` decides by folds what is left open: `inputs` of AUTO, `layers` and `pool` of None.
+    With `inputs` of AUTO it is open: `cgru.model_selection` chooses it by folds, and `layers` and `pool` where they are
+    None.
 
     Attributes:
         loss: the name of the loss, which also decides the head.
@@ -86,8 +87,8 @@ class Recipe:
 
     @property
     def is_open(self) -> bool:
-        """Return whether something is left open, to be chosen."""
-        return self.inputs == AUTO or self.layers is None or self.pool is None
+        """Return whether folds are to choose."""
+        return self.inputs == AUTO
 
     @property
     def dtype(self) -> type[np.floating]:

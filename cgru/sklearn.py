@@ -217,15 +217,17 @@ class _Estimator(BaseEstimator):
         with _threads(self.n_jobs):
             callback = _print_epoch if self.verbose else None
             history = _fit_all(nets, X, targets, callback=callback, **samples, **options)
-            notes = [*(choice.notes if choice else ()), history.problems()]
+            notes = [choice.failures if choice else "", history.problems()]
             for net in nets if choice is not None and choice.shrinkage is not None and not held else ():
                 for array in net.head.p.values():
                     array *= choice.shrinkage
             if epochs is None:
                 scale = getattr(self, "target_scale_", 1.0)
                 note = recipe.nothing_learned(nets[0], X, targets, lengths, weights, scale)
-                falls = "" if note or held else recipe.still_falls([epoch.loss for epoch in history])
-                notes += [note and f"nothing was learned: {note}", falls and f"{falls}; more epochs may help"]
+                notes.append(note and f"nothing was learned: {note}")
+                if self.epochs is None and not note and not held:  # otherwise their number is the user's, or early
+                    falls = recipe.still_falls([epoch.loss for epoch in history])
+                    notes += [choice.advice if choice else "", falls and f"{falls}; more epochs may help"]
         self._nets = nets  # only once they are trained
         self.loss_curve_ = ([] if reset else self.loss_curve_) + [epoch.loss for epoch in history]
         self.n_iter_ = len(self.loss_curve_)

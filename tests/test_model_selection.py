@@ -94,10 +94,6 @@ def test_stages_of_a_recipe_with_less_open():
     assert next(stages) == ["raw, 3 layers, pool max", "difference, 3 layers, pool max"]
     assert not any("normalize" in text for text in next(stages))
     assert next(stages) == []
-    best = replace(OPEN, inputs="normalize", layers=1, pool=POOL)
-    stages = trials([[(best, 1.0)]], replace(OPEN, inputs="normalize"))
-    assert next(stages) == ["normalize"]
-    assert next(stages) == ["normalize, pool mean", "normalize, pool mean+max", "normalize, 2 layers"]
     stages = trials([[(FIRST, 0.0)]], OPEN)
     assert (next(stages), [text for text in next(stages) if "normalize+" in text]) == (HEADS, [])
 
@@ -111,15 +107,15 @@ def sizes(m=60, s=12):
 
 def test_series_of_unlike_size_are_normalized():
     X, y = sizes()
-    found = choose(X, y, epochs=40)
+    found = choose(X, y, epochs=80)
     chosen = str(found.recipe)
     assert chosen.startswith("normalize")
     assert not found.recipe.is_open
-    assert (found.shrinkage, found.folds, found.failed, found.notes) == (None, 3, {}, [])
+    assert (found.shrinkage, found.folds, found.failed, found.failures) == (None, 3, {}, "")
     assert list(found.scores)[:3] == HEADS
     assert found.scores[chosen] > found.scores["raw"] + 0.2
     assert str(found).startswith(f"{chosen}: accuracy {found.scores[chosen]:.3g} in 3 folds (raw: 0.")
-    assert choose(X, y, epochs=40) == found  # the same bits
+    assert choose(X, y, epochs=80) == found  # the same bits
     causal = choose(X, y, replace(CLASSES, bidirectional=False))
     assert not any("normalize" in text for text in causal.scores)
 
@@ -139,16 +135,18 @@ def test_without_a_clear_gain_the_first_is_taken():
 def test_nothing_better_is_looked_for_where_there_is_no_error():
     y = np.arange(40) % 2
     easy = np.where(y == 1, 1.0, -1.0)[:, None, None] + np.zeros((1, 5, 1))
-    found = choose(easy, y, epochs=60)
+    found = choose(easy, y, epochs=200)
     assert list(found.scores) == HEADS
     assert found.scores["raw"] == 1
 
 
 def test_what_is_given_stays():
     X, y = sizes()
-    assert choose(X, y, FIRST) == Choice(FIRST)
-    found = choose(X, y, replace(OPEN, inputs="difference", pool="last"), epochs=2)
-    assert set(found.scores) == {"difference, pool last", "difference, 2 layers, pool last"}
+    assert choose(X, y, FIRST) == choose(X, y, replace(OPEN, inputs="raw")) == Choice(FIRST)
+    convolved = Choice(replace(FIRST, inputs="convolution(5,1,8)", pool="mean"))
+    assert choose(X, y, replace(OPEN, inputs="convolution(5,1,8)")) == convolved
+    found = choose(X, y, replace(OPEN, pool="last", layers=2), epochs=2)
+    assert all(text.endswith(", 2 layers, pool last") for text in found.scores)
 
 
 def test_the_budget_counts_work():
@@ -156,7 +154,7 @@ def test_the_budget_counts_work():
     assert choose(X, y, budget=0) == Choice(FIRST)
     some, all_ = (choose(X, y, epochs=4, budget=budget).scores for budget in (0.005, 60.0))
     assert 1 < len(some) < len(all_)
-    assert list(all_)[: len(some)] == list(some)
+    assert set(some) < set(all_)
     wide = replace(CLASSES, units=64)
     some, padded = (choose(X, y, wide, epochs=2, budget=0.025, lengths=each).scores for each in (None, np.full(60, 1)))
     assert 1 <= len(some) < len(padded)
@@ -201,8 +199,7 @@ def test_groups_stay_together():
     groups = np.repeat(np.arange(20), 4)
     y = rng.permutation(np.repeat([0, 1], 10))[groups]
     X = np.repeat(rng.standard_normal((20, 1, 3)), 4, axis=0) + np.zeros((1, 6, 1))
-    recipe = replace(OPEN, inputs="raw", layers=1)
-    together, apart = (choose(X, y, recipe, epochs=400, groups=each).scores["raw"] for each in (groups, None))
+    together, apart = (choose(X, y, epochs=400, budget=0.35, groups=each).scores["raw"] for each in (groups, None))
     assert together + 0.2 < apart
 
 
@@ -263,7 +260,7 @@ def test_a_candidate_with_infinite_errors_is_none(monkeypatch, wild):
     monkeypatch.setattr(model_selection._Trials, "_held_out", held_out)
     found = choose(X, X[:, :1, 0], NUMBERS, outputs=1)
     assert found.failed == {HEADS[wild]: "its errors are infinite"}
-    assert found.notes == [f"1 candidates failed in the folds; the first, {HEADS[wild]}: its errors are infinite"]
+    assert found.failures == f"a candidate failed in the folds: {HEADS[wild]}: its errors are infinite"
     if wild:
         assert HEADS[1] not in found.scores
     else:

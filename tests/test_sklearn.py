@@ -22,6 +22,8 @@ from sklearn.preprocessing import StandardScaler  # noqa: E402
 from sklearn.utils.estimator_checks import check_estimator  # noqa: E402
 
 import cgru  # noqa: E402
+from cgru import recipe  # noqa: E402
+from cgru.recipe import Recipe  # noqa: E402
 from cgru.sklearn import GRUClassifier, GRURegressor  # noqa: E402
 
 # Few epochs learn little.
@@ -188,7 +190,7 @@ def test_a_fit_never_raises_however_it_diverges(kind, early, rate):
 def test_going_on_after_a_divergence():
     """Each call begins at the rate that was given, from the parameters that the one before ended with."""
     X, y = tails()
-    model = GRUClassifier(units=3, epochs=4, learning_rate=3e38, random_state=0, warm_start=True)
+    model = GRUClassifier(units=3, epochs=4, learning_rate=3e38, budget=0, random_state=0, warm_start=True)
     for _ in range(2):
         with pytest.warns(ConvergenceWarning, match="^GRUClassifier: .*training diverged in epoch"):
             model.fit(X, y)
@@ -487,7 +489,10 @@ def test_the_network_is_the_one_that_was_asked_for(options, kinds):
 @pytest.mark.parametrize(("m", "batch_size", "epochs"), [(6, None, 1200), (33, None, 400), (60, 1, 30), (60, 60, 1200)])
 def test_few_samples_have_many_epochs(m, batch_size, epochs):
     X, y = waves(m)
-    model = GRUClassifier(1, bidirectional=False, pool="last", batch_size=batch_size).fit(X[:, :2], y)
+    model = GRUClassifier(1, bidirectional=False, pool="last", batch_size=batch_size, budget=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # the loss still falls
+        model.fit(X[:, :2], y)
     assert model.n_iter_ == epochs
 
 
@@ -738,7 +743,9 @@ def test_early_stopping_holds_out_whole_groups():
 
 def test_groups_are_no_matter_where_nothing_is_held_out():
     X, y = waves()
-    due, model = (GRUClassifier(4, epochs=2, random_state=0).fit(X, y, groups=g) for g in (None, np.arange(60) // 4))
+    due, model = (
+        GRUClassifier(4, epochs=2, budget=0, random_state=0).fit(X, y, groups=g) for g in (None, np.arange(60) // 4)
+    )
     np.testing.assert_array_equal(model.predict_proba(X), due.predict_proba(X))
     with pytest.raises(ValueError, match=r"^groups: expected shape \(60,\), one for each sample, got \(3,\)"):
         model.fit(X, y, groups=[1, 2, 3])
@@ -842,14 +849,18 @@ def test_a_causal_estimator_runs_step_by_step():
 def test_the_mean_of_the_parameters(tmp_path):
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((12, 5, 3)), rng.integers(0, 2, 12)
-    plain, averaged = (GRUClassifier(4, epochs=5, average=average, random_state=0).fit(X, y) for average in (None, 0.9))
+    plain, averaged = (
+        GRUClassifier(4, epochs=5, budget=0, average=average, random_state=0).fit(X, y) for average in (None, 0.9)
+    )
     assert plain.loss_curve_ == averaged.loss_curve_
     assert (plain.predict_proba(X) != averaged.predict_proba(X)).any()
     averaged.save(tmp_path / "estimator")
     found = GRUClassifier.load(tmp_path / "estimator")
     assert found.average == 0.9
     np.testing.assert_array_equal(found.predict_proba(X), averaged.predict_proba(X))
-    one, other = (GRURegressor(3, epochs=5, average=average, random_state=0).fit(X, X[:, 0]) for average in (None, 0.9))
+    one, other = (
+        GRURegressor(3, epochs=5, budget=0, average=average, random_state=0).fit(X, X[:, 0]) for average in (None, 0.9)
+    )
     assert (one.predict(X) != other.predict(X)).any()
     with pytest.raises(
         ValueError, match=r"^average: expected a number above 0 and below 1, such as 0.999, got 2; None"
@@ -951,7 +962,9 @@ def test_a_loss_trains_as_the_network_does(loss):
     found, options = cgru.losses.named(loss), {"epochs": 3, "batch_size": 16}
     model = GRURegressor(4, **options, dropout=0.0, recurrent_dropout=0.0, inputs="raw", loss=loss, random_state=0)
     parts = model.partial_fit(X, y)
-    net = parts._new_network(X, y[:, None], found, None, "constant", np.random.RandomState(0).randint(2**31 - 1), [])
+    start = recipe.constant_start(found, X, y)
+    made = Recipe(found.name, 4, dropout=0.0, recurrent_dropout=0.0, schedule="constant")
+    net = made.network(1, seed=np.random.RandomState(0).randint(2**31 - 1), start=start)
     mean, scale = (0, 1) if loss == "poisson" else (y.mean(), y.std())
     net.fit(X, (y - mean) / scale, epochs=1, batch_size=16, standardize=True)
     factor, shift = found.scaling(np.array([mean]), np.array([scale]))

@@ -248,7 +248,9 @@ class Building:
     """The options of the network that `cgru fit` builds, as a `cgru.recipe.Recipe` takes them."""
 
     units: int = option("units of a GRU layer", _COUNT, recipe.UNITS)
-    layers: int | None = option("GRU layers (default: one or two, the better in folds)", _COUNT)
+    layers: int | None = option(
+        "GRU layers (default: one, or with --inputs auto the better in folds of one and two)", _COUNT
+    )
     bidirectional: bool = option(
         "run each layer in both directions, with as many units in each; a model for streams or for C needs "
         "--no-bidirectional (default: yes)",

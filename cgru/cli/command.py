@@ -108,7 +108,7 @@ def fit(request: arguments.FitRequest) -> int:
     budget, seed = request.preparing.budget, request.building.seed
     net, choice = choose_network(task, recipe_, train, groups, choosing, seed=seed, budget=budget)
     if recipe_.is_open and not at_steps(task.train):
-        progress.say(f"chosen: {choice}", *(f"note: {note}" for note in choice.notes))
+        progress.say(f"chosen: {choice}", *(f"note: {note}" for note in (choice.failures, choice.advice) if note))
     net.feature_names, net.target_names, net.reading = data.feature_names, data.target_names, data.reading
     options = vars(training) | {"batch_size": size, "epochs": epochs}
     if held is not None:

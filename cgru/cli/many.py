@@ -11,7 +11,6 @@ import hashlib
 import itertools
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -27,7 +26,7 @@ from cgru.cli.progress import FitCounter, say
 from cgru.cli.results import Results, job_key
 from cgru.cli.task import Task, at_steps, choose_network, loss_of, task_of
 from cgru.datasets import Split
-from cgru.input_layers import AUTO, parse
+from cgru.input_layers import parse
 from cgru.many import Result, fit_many
 from cgru.many.cv_results import Grid, joined, scores_in_words
 from cgru.many.dispatch import OtherVersionError
@@ -36,7 +35,7 @@ from cgru.network.data.split import encode_groups
 from cgru.network.data.training_data import check_data, class_weights, weigh_by_class
 from cgru.network.options import Settings
 from cgru.network.training.fit import Fit
-from cgru.recipe import POOL, Recipe
+from cgru.recipe import Recipe
 
 __all__ = ["many"]
 
@@ -102,18 +101,13 @@ def _make_jobs(plan: Plan, task: Task, samples: Split, groups: np.ndarray | None
 def _network(
     task: Task, *, seed: int, budget: float, causal: bool, training_data: Any = None, **options: Any
 ) -> cgru.Network:
-    """Build the network of a setting: the options of a `Recipe`, whose inputs are chosen where they are AUTO.
+    """Build the network of a setting: the options of a `Recipe`, which is chosen where it is open.
 
     training_data: the samples that it will be trained on, and the options of the fit; None: it will not be trained.
     """
     recipe = Recipe.of(options | {"bidirectional": options["bidirectional"] and not causal})
-    if recipe.inputs != AUTO:
-        layers = parse(recipe.inputs, causal=causal)
-        if training_data is None:
-            return task.network(recipe, layers, seed=seed)
-        recipe = replace(recipe, layers=recipe.layers or 1, pool=recipe.pool or POOL)
-    elif training_data is None:
-        return task.network(recipe, seed=seed)
+    if training_data is None:
+        return task.network(recipe, [] if recipe.is_open else parse(recipe.inputs, causal=causal), seed=seed)
     samples, fit = training_data
     names = ("epochs", "batch_size", "standardize", "class_weight", "average")
     fit = {name: fit[name] for name in names} | {"recover": True}
