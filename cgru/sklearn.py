@@ -404,12 +404,13 @@ class GRUClassifier(ClassifierMixin, _Estimator):
 
     Args:
         units: units of each direction of a GRU layer.
-        layers: the number of GRU layers.
+        layers: the number of GRU layers; None: one, or with `inputs="auto"` the better of one and two in the folds.
         bidirectional: whether each layer runs in both directions.
         pool: the pooling of the last layer's states for the head, as in `cgru.Pool`; "last" is the last state alone.
+            None: "last+mean+max", "mean" behind a convolution, or with `inputs="auto"` the best in the folds.
         inputs: the layers before the first recurrent layer: "raw" for none, or some of "normalize", "difference",
             "frames(length, hop)" and "convolution(width, stride, channels)" in their order, such as
-            "difference+frames(8)". "auto": the best in three folds of the training data, of as many as `budget` allows.
+            "difference+frames(8)". "auto": the best in folds of the training data, of as many as `budget` allows.
         budget: seconds that choosing and training may take on one core of today, by a count of the work, so that the
             same data and seed always make the same choice. 0: no folds.
         causal: whether the network must run step by step, in a `Stream` and as C: one direction, no "normalize".
@@ -433,8 +434,9 @@ class GRUClassifier(ClassifierMixin, _Estimator):
     Attributes:
         classes_: the classes, sorted.
         n_features_in_: s for X (m, s), else e.
-        inputs_, input_scores_: the input layers that were taken, and by the text of each candidate its score in the
-            folds: the accuracy, or the loss of a regression; empty without folds.
+        inputs_, layers_, pool_: the input layers, the number of GRU layers and the pooling that were taken.
+        candidate_scores_: by the text of each candidate its score in the folds: the accuracy, or the loss of a
+            regression; empty without folds.
         network_: the `cgru.Network`, with the classes; for a regressor a copy whose outputs are in the units of y. An
             ensemble has none.
         networks_: the list of all networks, of one without an ensemble.

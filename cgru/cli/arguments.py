@@ -263,7 +263,8 @@ class Building:
     recurrent_dropout: float = option("dropout rate of the states from step to step", _SHARE, recipe.RECURRENT_DROPOUT)
     pool: str | None = option(
         "pooling of the states for the head: last, mean, max or attention (by learned weights), or some of these "
-        "joined by + (default: {POOL}; with a class for each step there is nothing to pool)",
+        "joined by + (default: with --inputs auto the best in folds, else {POOL}, mean behind a convolution; with a "
+        "class for each step there is nothing to pool)",
         _pool_name,
     )
     float64: bool = option("train in double precision (default: single)", bool)

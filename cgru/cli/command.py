@@ -142,7 +142,7 @@ def fit(request: arguments.FitRequest) -> int:
         if why:
             other = "" if held is None else ", or --validation 0"
             say(f"note: nothing was learned: {why}; more --epochs, another --learning-rate{other} may help")
-        elif held is None and (falls := recipe.still_falls(net.history.loss)):
+        elif held is None and training.epochs is None and (falls := recipe.still_falls(net.history.loss)):
             say(f"note: {falls}; more --epochs may help")
     print(f"trained {len(net.history)} epochs in {sum(net.history.seconds):.1f} s")
     print(f"model in {request.output}")
