@@ -157,7 +157,7 @@ def choose(
         trials.run(affordable)
         if str(first) not in trials.errors:
             return Choice(first, failed=trials.failed)
-        if trials.mean_error(str(trials.best(1)[0])) < GOOD:
+        if trials.is_good():
             break
     chosen, *_ = trials.best(1)
     scores = {text: trials.score(text) for text in trials.errors}
@@ -291,9 +291,11 @@ class _Trials:
         gains = {text: _least_gain(first - errors, self.sample_weight) for text, errors in self.errors.items()}
         return [self.recipes[text] for text in sorted(gains, key=lambda text: -gains[text])[:n]]
 
-    def mean_error(self, text: str) -> float:
-        """Return the mean error of a candidate over the samples."""
-        return float(np.average(self.errors[text], weights=self.sample_weight))
+    def is_good(self) -> bool:
+        """Return whether the best candidate has next to no error; False for a loss that may be negative."""
+        errors = self.errors[str(self.best(1)[0])]
+        bounded = self.loss.classifies or self.loss.can_shrink
+        return bounded and bool(np.average(errors, weights=self.sample_weight) < GOOD)
 
     def judged(self, A: np.ndarray) -> np.ndarray:
         """Return the error (m,) of each sample for a score: whether its class is wrong, or the loss."""
@@ -350,7 +352,7 @@ def summary_numbers(X: np.ndarray, lengths: np.ndarray | None) -> np.ndarray:
     mean = np.where(real, X, 0).sum(axis=1) / n
     deviations = np.where(real, X - mean[:, None], 0)
     t = np.where(real, np.arange(X.shape[1])[:, None] - (n[:, None] - 1) / 2, 0)
-    slope = (t * deviations).sum(axis=1) / np.maximum((t * t).sum(axis=1), 1)
+    slope = (t * deviations).sum(axis=1) / np.maximum((t * t).sum(axis=1), 0.5)  # of two steps 0.5, of one 0
     spread = np.sqrt(np.square(deviations).sum(axis=1) / n)
     least, largest = np.where(real, X, np.inf).min(axis=1), np.where(real, X, -np.inf).max(axis=1)
     return np.hstack([mean, spread, least, largest, slope])

@@ -177,10 +177,12 @@ def still_falls(losses: Sequence[float]) -> str:
 
     A fall is clear where the last fifth of the epochs brings more than a twentieth of the first loss.
     """
-    before = losses[-1 - max(1, len(losses) // 5) :][:1]
-    if len(losses) < 2 or not before[0] - losses[-1] > abs(losses[0]) / 20:
+    if len(losses) < 2:
         return ""
-    first, last = figures([before[0], losses[-1]])
+    before, last = losses[-1 - max(1, len(losses) // 5)], losses[-1]
+    if not before - last > abs(losses[0]) / 20:
+        return ""
+    first, last = figures([before, last])
     return f"the training loss still falls at the end, in the last fifth of the epochs from {first} to {last}"
 
 

@@ -84,6 +84,7 @@ def test_counts_start_at_their_mean():
     y = np.array([1.0, 3, 5, 7, 1, 1, 1, 1, 1, 1])
     weights = np.arange(10) < 4
     start = recipe.constant_start(losses.named("poisson"), X, y, weights)
+    assert start[0].shape == (1, 4, 2)
     net = Recipe("poisson", dropout=0.0).network(1, seed=0, start=start)
     assert net.remembered is not None
     np.testing.assert_allclose(np.exp(net.head.p["b"]), [[4.0]], rtol=1e-6)
@@ -153,3 +154,17 @@ def test_each_quantile_of_each_target_has_its_constant():
     constants = np.quantile(y, [0.2, 0.7], axis=0, method="inverted_cdf").T.ravel()
     note = recipe.nothing_learned(net, X, y)
     assert f"has a quantile(0.2, 0.7) loss of {found(np.tile(constants, (10, 1)), y)[0]:.4g} on" in note
+
+
+def test_a_loss_that_still_falls():
+    assert recipe.still_falls([1.0, 0.9, 0.8, 0.7, 0.6, 0.5]) == (
+        "the training loss still falls at the end, in the last fifth of the epochs from 0.6 to 0.5"
+    )
+    assert recipe.still_falls([3.0, 2.0, 1.0, 0.5, 0.2, 0.06]) == ""  # what is left is less than a twentieth
+    assert recipe.still_falls([3.0, 2.0, 1.0, 0.5, 0.2, 0.04]) != ""
+    assert recipe.still_falls([1.0, 0.5, *[0.2] * 18]) == recipe.still_falls([0.1]) == recipe.still_falls([]) == ""
+    assert recipe.still_falls([-1.0, -1.2, -1.4]) != ""
+    assert recipe.still_falls([1.0, 0.5]) != ""
+    falling = [*np.linspace(2, 1, 9), 0.95]  # the last two of ten
+    assert recipe.still_falls(falling) != ""
+    assert recipe.still_falls([*np.linspace(2, 1, 8), 1.0, 0.95]) == ""

@@ -1065,3 +1065,30 @@ def test_outliers_are_no_reason_for_a_note():
             warnings.simplefilter("error")
             model = GRURegressor(8, loss=loss, inputs="raw", random_state=0).fit(X, y)
         assert np.corrcoef(model.predict(X), X[:, 0, 0])[0, 1] > 0.8
+
+
+def test_a_warning_says_that_the_loss_still_falls_or_a_line_is_better(monkeypatch):
+    X, y = waves()
+    monkeypatch.setattr(recipe, "budget", lambda m, size, epochs: (16, epochs or 3))
+    with pytest.warns(ConvergenceWarning, match="falls at the end, .*; more epochs may help") as caught:
+        GRUClassifier(8, inputs="raw", random_state=0).fit(X, y)
+    assert {warning.filename for warning in caught} == {__file__}
+    GRUClassifier(8, epochs=3, inputs="raw", random_state=0).fit(X, y)  # their number is the user's
+    X = np.random.default_rng(0).standard_normal((60, 9))
+    y = X.mean(axis=1)
+    monkeypatch.setattr(recipe, "still_falls", lambda losses: "")
+    with pytest.warns(ConvergenceWarning, match="a line on the mean, .* has mean_squared_error"):
+        GRURegressor(4, budget=0.2, random_state=0).fit(X, y)
+
+
+@pytest.mark.parametrize("options", [{"causal": True}, {"bidirectional": False}])
+def test_one_direction_is_chosen_among_what_runs_step_by_step(options):
+    X, y = waves()
+    model = GRUClassifier(4, epochs=2, budget=1.0, random_state=0, **options).fit(X, y)
+    assert len(model.candidate_scores_) > 3
+    assert not any("normalize" in text for text in model.candidate_scores_)
+    assert {model.layers_, model.pool_} & {1, 2}
+    assert (model.layers, model.pool) == (None, None)  # parameters stay as they were given
+    stays = GRUClassifier(4, epochs=2, layers=1, pool="max", budget=0.5, random_state=0).fit(X, y)
+    assert (stays.layers_, stays.pool_) == (1, "max")
+    assert all("layers" not in text and "pool max" in text for text in stays.candidate_scores_)

@@ -103,8 +103,7 @@ def fit(request: arguments.FitRequest) -> int:
     progress = Progress(epochs, request.quiet)
     progress.say(*_summary(data, task, source, held), *notes, *map(as_options, details(data)))
 
-    choosing = {name: vars(training)[name] for name in ("class_weight", "average")}
-    choosing |= {"epochs": epochs, "batch_size": size, "standardize": True, "recover": True}
+    choosing = vars(training) | {"epochs": epochs, "batch_size": size, "standardize": True}
     budget, seed = request.preparing.budget, request.building.seed
     net, choice = choose_network(task, recipe_, train, groups, choosing, seed=seed, budget=budget)
     if recipe_.is_open and not at_steps(task.train):

@@ -109,8 +109,6 @@ def _network(
     if training_data is None:
         return task.network(recipe, [] if recipe.is_open else parse(recipe.inputs, causal=causal), seed=seed)
     samples, fit = training_data
-    names = ("epochs", "batch_size", "standardize", "class_weight", "average")
-    fit = {name: fit[name] for name in names} | {"recover": True}
     split, weights = Split(samples.X, samples.y, samples.lengths), samples.sample_weight
     net, _ = choose_network(task, recipe, split, samples.groups, fit, seed=seed, budget=budget, sample_weight=weights)
     return net

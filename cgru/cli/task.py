@@ -21,6 +21,7 @@ from cgru.layers import Layer
 from cgru.model_selection import Choice, choose
 from cgru.network.chain import output_mask
 from cgru.network.data.mean_variance import mean_and_deviation
+from cgru.network.options import OPTIONS, Trait
 from cgru.recipe import LOSS, Recipe, constant_start
 
 __all__ = ["Task", "at_steps", "choose_network", "loss_of", "targets", "task_of"]
@@ -109,8 +110,11 @@ def choose_network(
     """Choose what `recipe` leaves open, and build the network for the samples `train`; return both.
 
     groups: the group of each sample, or None.
-    options: those of `Network.fit`.
+    options: those of `Network.fit`. Folds train as the fit does, but without validation, on scaled targets.
     """
+    left_out = ("patience", "shrink", "standardize_targets")
+    kept = [name for name in options if Trait.PLAN in OPTIONS[name].traits and name not in left_out]
+    options = {name: options[name] for name in kept} | {"recover": True}
     loss, y = losses.named(recipe.loss), train.y
     start = constant_start(loss, train.X, y, sample_weight)
 
