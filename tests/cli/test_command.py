@@ -136,6 +136,16 @@ def test_the_numbers_of_a_regression_choose_inputs_too(tmp_path, loss):
     assert re.search(rf"\nchosen: {chosen}.*: {said} -?\d+\.?\d+ in 3 folds", err)
 
 
+def test_counts_begin_at_their_mean(tmp_path):
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((30, 4, 1)), rng.poisson(50, 30) * 1.0
+    np.savez(tmp_path / "data.npz", x=x, y=y)
+    options = ("--loss", "poisson", "--epochs", 1, "--learning-rate", 1e-9, "--inputs", "raw", "--validation", 0)
+    run("fit", "data.npz", *options, "-o", "model.npz", cwd=tmp_path)
+    rates = np.exp(cgru.load(tmp_path / "model.npz").predict(x))
+    np.testing.assert_allclose(rates.mean(), y.mean(), rtol=0.5)  # not 1
+
+
 @pytest.mark.parametrize(
     ("options", "kinds"),
     [
