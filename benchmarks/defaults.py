@@ -29,6 +29,7 @@ import numpy as np
 
 import cgru
 from benchmarks import report
+from cgru.recipe import Recipe
 from cgru.sklearn import GRUClassifier, GRURegressor
 
 SEEDS = 5
@@ -166,9 +167,9 @@ def ours(train: Split, test: Split, seeds: int) -> tuple[dict[str, Any], list[st
             model = kind(random_state=seed).fit(*train)
             seconds.append(time.perf_counter() - start)
         scores.append(score(model.predict(test[0]), test[1]))
-        chosen[model.inputs_] += 1
+        chosen[str(Recipe("", inputs=model.inputs_, layers=model.layers_, pool=model.pool_))] += 1
         said += [str(each.message) for each in caught]
-    texts = ", ".join(text if n == seeds else f"{text} ({n})" for text, n in chosen.most_common())
+    texts = "; ".join(text if n == seeds else f"{text} ({n})" for text, n in chosen.most_common())
     return {"cgru": np.mean(scores), "spread": np.std(scores), "seconds": np.median(seconds), "chosen": texts}, said
 
 

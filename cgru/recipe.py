@@ -5,7 +5,8 @@ benchmarks/README.md shows how they were chosen.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -15,16 +16,19 @@ from cgru.bidirectional import Bidirectional
 from cgru.core.checks import positive
 from cgru.core.formatting import figures
 from cgru.gru import GRU
+from cgru.input_layers import AUTO
 from cgru.layers.dense import Dense
 from cgru.layers.dropout import Dropout
 from cgru.layers.layer import Layer
 from cgru.layers.pool import Pool
+from cgru.losses import Loss
 from cgru.network import Network
 from cgru.network.sample_hashes import SampleHashes
 
 __all__ = [
     "DROPOUT", "EPOCHS", "HELD_FROM", "LEARNING_RATE", "LOSS", "PATIENCE", "POOL", "RECURRENT_DROPOUT", "SCHEDULE",
-    "UNITS", "UPDATES", "VALIDATION", "WEIGHT_DECAY", "budget", "network", "nothing_learned", "stack",
+    "UNITS", "UPDATES", "VALIDATION", "WEIGHT_DECAY", "Recipe", "budget", "constant_start", "nothing_learned",
+    "still_falls",
 ]  # fmt: skip
 
 UNITS, POOL, DROPOUT, RECURRENT_DROPOUT = 48, "last+mean+max", 0.3, 0.2
@@ -33,69 +37,125 @@ UPDATES, EPOCHS, BATCHES = 1200, 30, (16, 64)  # least updates, least epochs, le
 VALIDATION, PATIENCE, HELD_FROM = 0.2, 20, 20  # for a regression, from HELD_FROM samples on
 
 
-def stack(
-    head: Dense,
-    *,
-    units: int,
-    layers: int,
-    bidirectional: bool,
-    pool: str,
-    dropout: float,
-    recurrent_dropout: float,
-    steps: bool = False,
-    inputs: Sequence[Layer] = (),
-    **options: Any,
-) -> list[Layer]:
-    """Return the layers of a network: input layers, recurrent layers, a pool over their states, dropout, and the head.
+@dataclass(frozen=True)
+class Recipe:
+    """The architecture and the optimizer of a network: what estimators, `cgru fit` and `cgru many` build it by.
 
-    steps: whether there are outputs at all steps; then there is no pool.
-    options: further arguments of each `GRU`.
+    With `inputs` of AUTO it is open: `cgru.model_selection` chooses it by folds, and `layers` and `pool` where they are
+    None.
+
+    Attributes:
+        loss: the name of the loss, which also decides the head.
+        units, layers, bidirectional: of the GRU layers.
+        pool: the pooling of their states.
+        inputs: the text of the input layers, as `cgru.input_layers` reads it.
+        dropout: the dropout rate between the layers and below the head.
+        recurrent_dropout: that of each GRU layer.
+        optimizer, schedule, learning_rate, weight_decay, clip_norm: those of the optimizer.
+        float64: whether the network is of double precision.
+        cell: further arguments of each `GRU`.
     """
-    pooled = pool != "last" and not steps
-    made = list(inputs)
-    for i in range(layers):
-        sequences = steps or pooled or i < layers - 1
-        gru = GRU(units, sequences=sequences, recurrent_dropout=recurrent_dropout, **options)
-        made.append(Bidirectional(gru) if bidirectional else gru)
-        if dropout and i < layers - 1:
-            made.append(Dropout(dropout))
-    made += [Pool(pool)] if pooled else []
-    made += [Dropout(dropout)] if dropout else []
-    return [*made, head]
+
+    loss: str
+    units: int = UNITS
+    layers: int | None = None
+    bidirectional: bool = True
+    pool: str | None = None
+    inputs: str = AUTO
+    dropout: float = DROPOUT
+    recurrent_dropout: float = RECURRENT_DROPOUT
+    optimizer: str = "adam"
+    schedule: Any = SCHEDULE
+    learning_rate: float = LEARNING_RATE
+    weight_decay: float = WEIGHT_DECAY
+    clip_norm: float = 1.0
+    float64: bool = False
+    cell: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> Recipe:
+        """Return a recipe of these attributes, where all others are arguments of each `GRU`."""
+        own = {each.name for each in fields(cls)} & given.keys()
+        cell = {name: value for name, value in given.items() if name not in own}
+        return cls(**{name: given[name] for name in own}, cell=cell)
+
+    def __str__(self) -> str:
+        """Return what may be chosen as a text, such as "frames(8), 2 layers, pool mean"; defaults are left out."""
+        layers = f"{self.layers} layers" if (self.layers or 1) > 1 else ""
+        pool = f"pool {self.pool}" if self.pool not in (None, POOL) else ""
+        return ", ".join(filter(None, [self.inputs, layers, pool]))
+
+    @property
+    def is_open(self) -> bool:
+        """Return whether folds are to choose."""
+        return self.inputs == AUTO
+
+    @property
+    def dtype(self) -> type[np.floating]:
+        """Return the dtype of the network."""
+        return np.float64 if self.float64 else np.float32
+
+    def network(
+        self,
+        outputs: int,
+        inputs: Sequence[Layer] = (),
+        *,
+        seed: int | None,
+        names: Sequence[str] | None = None,
+        steps: bool = False,
+        start: tuple[np.ndarray, np.ndarray] | None = None,
+    ) -> Network:
+        """Build a network; what is left open is one layer and the default pooling.
+
+        outputs: the number of classes or targets.
+        inputs: the input layers.
+        names: those of the classes.
+        steps: whether there are outputs at all steps; then there is no pool.
+        start: what `constant_start` returned.
+
+        ValueError for a weight decay with an optimizer that has none.
+        """
+        kind, rates = optimizers.NAMED[self.optimizer], {"clip_norm": self.clip_norm, "schedule": self.schedule}
+        if hasattr(kind, "weight_decay"):
+            rates["weight_decay"] = self.weight_decay
+        elif self.weight_decay:
+            got = f"{self.optimizer}, which has none, got {self.weight_decay}"
+            raise ValueError(f"weight_decay: expected 0 with {got}")
+        loss = losses.named(self.loss)
+        head = Dense(outputs, "softmax") if loss.classifies else Dense(outputs * loss.outputs, "identity")
+        layers = [*inputs, *self._recurrent(steps), *([Dropout(self.dropout)] if self.dropout else []), head]
+        net = Network(layers, self.loss, kind(self.learning_rate, **rates), seed, names, dtype=self.dtype)
+        if start is not None:
+            X, constant = start
+            net.predict(X)  # makes the parameters
+            net.head.p["b"][...] = constant
+        if net.parameters():  # those of input layers, measured on the data that it will be trained on, or of the start
+            net.remembered = SampleHashes()
+        return net
+
+    def _recurrent(self, steps: bool) -> Iterator[Layer]:
+        """Yield the recurrent layers and the pool over the states of the last."""
+        n, pool = self.layers or 1, "last" if steps else self.pool or POOL
+        for i in range(n):
+            sequences = steps or pool != "last" or i < n - 1
+            gru = GRU(self.units, sequences=sequences, recurrent_dropout=self.recurrent_dropout, **self.cell)
+            yield Bidirectional(gru) if self.bidirectional else gru
+            if self.dropout and i < n - 1:
+                yield Dropout(self.dropout)
+        if pool != "last":
+            yield Pool(pool)
 
 
-def network(
-    head: Dense,
-    *,
-    seed: int | None,
-    names: Sequence[str] | None = None,
-    loss: str | None = None,
-    optimizer: str = "adam",
-    schedule: Any = SCHEDULE,
-    learning_rate: float,
-    weight_decay: float,
-    clip_norm: float = 1.0,
-    float64: bool = False,
-    pool: str | None = None,
-    **layers: Any,
-) -> Network:
-    """Build a network of the layers of `stack`, with its optimizer.
+def constant_start(
+    loss: Loss, X: np.ndarray, y: np.ndarray, weights: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return a sample and the constant that a network starts at, for numbers that the loss takes as they are.
 
-    names: those of the classes.
-    layers: the arguments of `stack`.
-
-    ValueError for a weight decay with an optimizer that has none.
+    The constant fits the targets y (m, n) best. None where there is none: for classes and standardised targets.
     """
-    kind, rates = optimizers.NAMED[optimizer], {"clip_norm": clip_norm, "schedule": schedule}
-    if hasattr(kind, "weight_decay"):
-        rates["weight_decay"] = weight_decay
-    elif weight_decay:
-        raise ValueError(f"weight_decay: expected 0 with {optimizer}, which has none, got {weight_decay}")
-    made, dtype = stack(head, pool=pool or POOL, **layers), np.float64 if float64 else np.float32
-    net = Network(made, loss, kind(learning_rate, **rates), seed, names, dtype=dtype)
-    if net.parameters():  # those of input layers, measured on the data that it will be trained on
-        net.remembered = SampleHashes()
-    return net
+    if loss.classifies or loss.can_standardize:
+        return None
+    return X[:1], loss.constant(y.reshape(len(y), -1), weights)
 
 
 def budget(m: int, batch_size: int | None = None, epochs: int | None = None) -> tuple[int, int]:
@@ -110,6 +170,20 @@ def budget(m: int, batch_size: int | None = None, epochs: int | None = None) -> 
             positive(value, name)
     size = min(m, max(least, min(most, m * EPOCHS // UPDATES))) if batch_size is None else batch_size
     return size, max(EPOCHS, -(-UPDATES // -(-m // size))) if epochs is None else epochs
+
+
+def still_falls(losses: Sequence[float]) -> str:
+    """Return a note if the training losses of the epochs still fall clearly at the end, else "".
+
+    A fall is clear where the last fifth of the epochs brings more than a twentieth of the first loss.
+    """
+    if len(losses) < 2:
+        return ""
+    before, last = losses[-1 - max(1, len(losses) // 5)], losses[-1]
+    if not before - last > abs(losses[0]) / 20:
+        return ""
+    first, last = figures([before, last])
+    return f"the training loss still falls at the end, in the last fifth of the epochs from {first} to {last}"
 
 
 def nothing_learned(

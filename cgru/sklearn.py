@@ -16,6 +16,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import fields
 from functools import partial
 from typing import Any
 
@@ -31,17 +32,16 @@ try:
 except ImportError:
     raise ImportError("cgru.sklearn: scikit-learn is missing: pip install scikit-learn") from None
 
-from cgru import input_layers, losses, recipe
+from cgru import input_layers, losses, model_selection, recipe
 from cgru.core.checks import flag, positive
 from cgru.core.dataframes import check_not_nested, is_indexed, refuse_indexed
 from cgru.core.lengths import padded
 from cgru.core.threads import get_num_threads, set_num_threads
 from cgru.files import Archive, atomic_write
-from cgru.input_layers import Choice
-from cgru.layers.dense import Dense
 from cgru.layers.layer import Layer
 from cgru.losses import Loss
 from cgru.many import Job, fit_many
+from cgru.model_selection import Choice
 from cgru.network import Network, files
 from cgru.network.data.mean_variance import mean_and_deviation
 from cgru.network.data.split import encode_groups
@@ -49,8 +49,8 @@ from cgru.network.history import Epoch, History
 from cgru.network.network import from_parts, to_parts, undo_target_scaling
 from cgru.network.options import OPTIONS
 from cgru.network.progress import epoch_text
-from cgru.network.sample_hashes import SampleHashes
 from cgru.optimizers import Adam, check_number
+from cgru.recipe import Recipe
 
 __all__ = ["GRUClassifier", "GRURegressor"]
 
@@ -194,13 +194,16 @@ class _Estimator(BaseEstimator):
             nets, choice = self._nets, None
         else:
             seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
-            schedule = recipe.SCHEDULE if epochs is None else "constant"
-            make = partial(self._new_network, X, targets, loss, weights, schedule, seed)
+            outputs = targets.shape[1] if targets.ndim == 2 else len(self.classes_)
+            start = recipe.constant_start(loss, X, targets, weights)
+            make = partial(self._new_network, outputs, start, seed)
             with _threads(self.n_jobs):
-                choice = self._choose_inputs(make, X, targets, epochs is None, groups=groups, **samples, **options)
-            self.inputs_, self.input_scores_ = choice.inputs, choice.scores
-            layers = input_layers.build(choice.inputs, X, lengths, np.float32)
-            nets = [make(copy.deepcopy(layers), more) for more in range(positive(self.ensemble, "ensemble"))]
+                choice = self._choose(loss, make, X, targets, epochs is None, groups=groups, **samples, **options)
+            found = choice.recipe
+            self.inputs_, self.layers_, self.pool_ = found.inputs, found.layers, found.pool
+            self.candidate_scores_ = choice.scores
+            layers = input_layers.build(found.inputs, X, lengths, found.dtype)
+            nets = [make(found, copy.deepcopy(layers), more) for more in range(positive(self.ensemble, "ensemble"))]
         options["remember_samples"] = True
         enough = len(X) >= recipe.HELD_FROM or isinstance(self, ClassifierMixin)
         share = self.early_stopping and epochs is None and enough
@@ -214,7 +217,7 @@ class _Estimator(BaseEstimator):
         with _threads(self.n_jobs):
             callback = _print_epoch if self.verbose else None
             history = _fit_all(nets, X, targets, callback=callback, **samples, **options)
-            notes = [history.problems()]
+            notes = [choice.failures if choice else "", history.problems()]
             for net in nets if choice is not None and choice.shrinkage is not None and not held else ():
                 for array in net.head.p.values():
                     array *= choice.shrinkage
@@ -222,6 +225,9 @@ class _Estimator(BaseEstimator):
                 scale = getattr(self, "target_scale_", 1.0)
                 note = recipe.nothing_learned(nets[0], X, targets, lengths, weights, scale)
                 notes.append(note and f"nothing was learned: {note}")
+                if self.epochs is None and not note and not held:  # otherwise their number is the user's, or early
+                    falls = recipe.still_falls([epoch.loss for epoch in history])
+                    notes += [choice.advice if choice else "", falls and f"{falls}; more epochs may help"]
         self._nets = nets  # only once they are trained
         self.loss_curve_ = ([] if reset else self.loss_curve_) + [epoch.loss for epoch in history]
         self.n_iter_ = len(self.loss_curve_)
@@ -252,38 +258,21 @@ class _Estimator(BaseEstimator):
             raise kind(f"validation: {error}") from None
 
     def _new_network(
-        self, X: np.ndarray, targets: np.ndarray, loss: Loss, weights: np.ndarray | None, schedule: Any, seed: int,
-        inputs: Sequence[Layer], more: int = 0,
-    ) -> Network:  # fmt: skip
-        """Build a network for these samples from the estimator's parameters, with these input layers.
+        self, outputs: int, start: Any, seed: int, found: Recipe, inputs: Sequence[Layer], more: int = 0
+    ) -> Network:
+        """Build a network of a recipe; `more` is added to the seed."""
+        return found.network(outputs, inputs, seed=seed + more, start=start)
 
-        Where the loss takes targets as they are, it begins with the constant that fits them best.
-
-        weights: those of the samples.
-        more: added to the seed.
-        """
-        names = ("units", "layers", "bidirectional", "pool", "dropout", "recurrent_dropout")
-        options = {name: getattr(self, name) for name in (*names, "learning_rate", "weight_decay")}
-        options["bidirectional"] &= not self.causal
-        numbers = targets.ndim == 2
-        head = Dense(targets.shape[1] * loss.outputs, "identity") if numbers else Dense(len(self.classes_), "softmax")
-        options |= {"loss": loss.name, "schedule": schedule, "inputs": inputs}
-        net = recipe.network(head, seed=seed + more, **options)
-        if numbers and not loss.can_standardize:
-            net.predict(X[:1])  # makes the parameters
-            net.head.p["b"][...] = loss.constant(targets, weights)
-            net.remembered = SampleHashes()
-        return net
-
-    def _choose_inputs(self, make: Any, X: np.ndarray, targets: np.ndarray, whole: bool, **options: Any) -> Choice:
-        """Choose the input layers, as `inputs` and `budget` say; for one epoch (not `whole`) without folds."""
-        flag(self.causal, "causal")
-        if self.inputs == input_layers.AUTO:
-            check_number(self.budget, "budget")
-            budget = self.budget if whole else 0
-            return input_layers.choose(make, X, targets, causal=self.causal, budget=budget, **options)
-        input_layers.parse(self.inputs, causal=self.causal)
-        return Choice(self.inputs, {})
+    def _choose(self, loss: Loss, make: Any, X: np.ndarray, targets: np.ndarray, whole: bool, **options: Any) -> Choice:
+        """Choose what the parameters leave open, as `budget` says; for one epoch (not `whole`) without folds."""
+        check_number(self.budget, "budget")
+        given = {each.name: getattr(self, each.name) for each in fields(Recipe) if hasattr(self, each.name)}
+        given |= {"loss": loss.given, "bidirectional": self.bidirectional and not flag(self.causal, "causal")}
+        given["schedule"] = recipe.SCHEDULE if whole else "constant"
+        if self.inputs != input_layers.AUTO:
+            input_layers.parse(self.inputs, causal=self.causal)
+        budget = self.budget if whole else 0
+        return model_selection.choose(make, Recipe(**given), X, targets, budget=budget, **options)
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None, validation: Any = None) -> Any:
         """Train on X and y, classes or numbers; `sample_weight` (m,) multiplies the loss of each sample.
@@ -415,12 +404,13 @@ class GRUClassifier(ClassifierMixin, _Estimator):
 
     Args:
         units: units of each direction of a GRU layer.
-        layers: the number of GRU layers.
+        layers: the number of GRU layers; None: one, or with `inputs="auto"` the better of one and two in the folds.
         bidirectional: whether each layer runs in both directions.
         pool: the pooling of the last layer's states for the head, as in `cgru.Pool`; "last" is the last state alone.
+            None: "last+mean+max", "mean" behind a convolution, or with `inputs="auto"` the best in the folds.
         inputs: the layers before the first recurrent layer: "raw" for none, or some of "normalize", "difference",
             "frames(length, hop)" and "convolution(width, stride, channels)" in their order, such as
-            "difference+frames(8)". "auto": the best in three folds of the training data, of as many as `budget` allows.
+            "difference+frames(8)". "auto": the best in folds of the training data, of as many as `budget` allows.
         budget: seconds that choosing and training may take on one core of today, by a count of the work, so that the
             same data and seed always make the same choice. 0: no folds.
         causal: whether the network must run step by step, in a `Stream` and as C: one direction, no "normalize".
@@ -444,8 +434,9 @@ class GRUClassifier(ClassifierMixin, _Estimator):
     Attributes:
         classes_: the classes, sorted.
         n_features_in_: s for X (m, s), else e.
-        inputs_, input_scores_: the input layers that were taken, and by the text of each candidate its score in the
-            folds: the accuracy, or the loss of a regression; empty without folds.
+        inputs_, layers_, pool_: the input layers, the number of GRU layers and the pooling that were taken.
+        candidate_scores_: by the text of each candidate its score in the folds: the accuracy, or the loss of a
+            regression; empty without folds.
         network_: the `cgru.Network`, with the classes; for a regressor a copy whose outputs are in the units of y. An
             ensemble has none.
         networks_: the list of all networks, of one without an ensemble.
@@ -459,11 +450,11 @@ class GRUClassifier(ClassifierMixin, _Estimator):
         *,
         class_weight: Any = None,
         loss: str | None = None,
-        layers: int = 1,
+        layers: int | None = None,
         bidirectional: bool = True,
-        pool: str = recipe.POOL,
+        pool: str | None = None,
         inputs: str = input_layers.AUTO,
-        budget: float = input_layers.BUDGET,
+        budget: float = model_selection.BUDGET,
         causal: bool = False,
         dropout: float = recipe.DROPOUT,
         recurrent_dropout: float = recipe.RECURRENT_DROPOUT,
@@ -550,11 +541,11 @@ class GRURegressor(RegressorMixin, _Estimator):
         units: int = recipe.UNITS,
         *,
         loss: str | None = None,
-        layers: int = 1,
+        layers: int | None = None,
         bidirectional: bool = True,
-        pool: str = recipe.POOL,
+        pool: str | None = None,
         inputs: str = input_layers.AUTO,
-        budget: float = input_layers.BUDGET,
+        budget: float = model_selection.BUDGET,
         causal: bool = False,
         dropout: float = recipe.DROPOUT,
         recurrent_dropout: float = recipe.RECURRENT_DROPOUT,

@@ -22,6 +22,8 @@ from sklearn.preprocessing import StandardScaler  # noqa: E402
 from sklearn.utils.estimator_checks import check_estimator  # noqa: E402
 
 import cgru  # noqa: E402
+from cgru import recipe  # noqa: E402
+from cgru.recipe import Recipe  # noqa: E402
 from cgru.sklearn import GRUClassifier, GRURegressor  # noqa: E402
 
 # Few epochs learn little.
@@ -175,7 +177,7 @@ def test_a_fit_never_raises_however_it_diverges(kind, early, rate):
         if kind is GRUClassifier:
             assert np.isfinite(model.predict_proba(X)).all()
         assert np.isfinite(model.predict(X)).all()
-    said = [str(warning.message) for warning in caught if "diverged" in str(warning.message)]
+    said = [str(warning.message) for warning in caught if "training diverged in" in str(warning.message)]
     history = model.network_.history
     if rate > 1e30:
         assert len(said) == 1
@@ -189,7 +191,7 @@ def test_a_fit_never_raises_however_it_diverges(kind, early, rate):
 def test_going_on_after_a_divergence():
     """Each call begins at the rate that was given, from the parameters that the one before ended with."""
     X, y = tails()
-    model = GRUClassifier(units=3, epochs=4, learning_rate=3e38, random_state=0, warm_start=True)
+    model = GRUClassifier(units=3, epochs=4, learning_rate=3e38, budget=0, random_state=0, warm_start=True)
     for _ in range(2):
         with pytest.warns(ConvergenceWarning, match="^GRUClassifier: .*training diverged in epoch"):
             model.fit(X, y)
@@ -266,10 +268,10 @@ def test_early_stopping_is_none_of_a_single_epoch():
 
 def test_the_defaults_are_the_recipe_s():
     due = {
-        "units": 48, "layers": 1, "bidirectional": True, "pool": "last+mean+max", "dropout": 0.3,
+        "units": 48, "layers": None, "bidirectional": True, "pool": None, "dropout": 0.3,
         "recurrent_dropout": 0.2, "learning_rate": 5e-3, "weight_decay": 0.0, "epochs": None, "batch_size": None,
         "standardize": True, "average": None, "early_stopping": False, "validation_fraction": 0.2,
-        "n_iter_no_change": 20, "inputs": "auto", "budget": 10.0, "causal": False, "ensemble": 1,
+        "n_iter_no_change": 20, "inputs": "auto", "budget": 14.0, "causal": False, "ensemble": 1,
         "warm_start": False, "channels_first": False, "random_state": None, "n_jobs": None,
         "verbose": 0,
     }  # fmt: skip
@@ -488,7 +490,10 @@ def test_the_network_is_the_one_that_was_asked_for(options, kinds):
 @pytest.mark.parametrize(("m", "batch_size", "epochs"), [(6, None, 1200), (33, None, 400), (60, 1, 30), (60, 60, 1200)])
 def test_few_samples_have_many_epochs(m, batch_size, epochs):
     X, y = waves(m)
-    model = GRUClassifier(1, bidirectional=False, pool="last", batch_size=batch_size).fit(X[:, :2], y)
+    model = GRUClassifier(1, bidirectional=False, pool="last", batch_size=batch_size, budget=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # the loss still falls
+        model.fit(X[:, :2], y)
     assert model.n_iter_ == epochs
 
 
@@ -739,7 +744,9 @@ def test_early_stopping_holds_out_whole_groups():
 
 def test_groups_are_no_matter_where_nothing_is_held_out():
     X, y = waves()
-    due, model = (GRUClassifier(4, epochs=2, random_state=0).fit(X, y, groups=g) for g in (None, np.arange(60) // 4))
+    due, model = (
+        GRUClassifier(4, epochs=2, budget=0, random_state=0).fit(X, y, groups=g) for g in (None, np.arange(60) // 4)
+    )
     np.testing.assert_array_equal(model.predict_proba(X), due.predict_proba(X))
     with pytest.raises(ValueError, match=r"^groups: expected shape \(60,\), one for each sample, got \(3,\)"):
         model.fit(X, y, groups=[1, 2, 3])
@@ -774,18 +781,18 @@ def test_inputs_are_chosen_said_and_saved(tmp_path):
     X = (shapes + 0.1 * rng.standard_normal((60, 12))) * 10 ** rng.uniform(-3, 3, (60, 1))
     model = GRUClassifier(4, epochs=40, random_state=0).fit(X, y)
     assert model.inputs_.startswith("normalize")
-    assert model.input_scores_[model.inputs_] > model.input_scores_["raw"] + 0.2
+    assert model.candidate_scores_[model.inputs_] > model.candidate_scores_["raw"] + 0.2
     assert isinstance(model.network_.layers[0], cgru.Normalize)
     assert model.score(X, y) > 0.9
     again = GRUClassifier(4, epochs=40, random_state=0, n_jobs=2).fit(X, y)
-    assert (again.inputs_, again.input_scores_) == (model.inputs_, model.input_scores_)
+    assert (again.inputs_, again.candidate_scores_) == (model.inputs_, model.candidate_scores_)
     np.testing.assert_array_equal(again.predict_proba(X), model.predict_proba(X))
     model.save(tmp_path / "model.npz")
     loaded = GRUClassifier.load(tmp_path / "model.npz")
-    assert (loaded.inputs_, loaded.input_scores_) == (model.inputs_, model.input_scores_)
+    assert (loaded.inputs_, loaded.candidate_scores_) == (model.inputs_, model.candidate_scores_)
     np.testing.assert_array_equal(loaded.predict_proba(X), model.predict_proba(X))
     given = GRUClassifier(4, epochs=2, inputs="difference+frames(3)").fit(X, y)
-    assert (given.inputs_, given.input_scores_) == ("difference+frames(3)", {})
+    assert (given.inputs_, given.candidate_scores_) == ("difference+frames(3)", {})
     kinds = [type(layer).__name__ for layer in given.network_.layers]
     assert kinds[:4] == ["Difference", "Scale", "Frames", "Bidirectional"]
 
@@ -824,8 +831,8 @@ def test_an_ensemble_averages_networks_of_several_seeds(kind, tmp_path):
 def test_a_causal_estimator_runs_step_by_step():
     X, y = waves()
     model = GRUClassifier(4, epochs=10, causal=True, random_state=0).fit(X, y)
-    assert model.input_scores_
-    assert not any("normalize" in text for text in model.input_scores_)
+    assert model.candidate_scores_
+    assert not any("normalize" in text for text in model.candidate_scores_)
     stream = cgru.Stream(model.network_)
     outs = [out.copy() for out in map(stream.step, X[:1].swapaxes(0, 1)) if out is not None]
     out = [*outs, *stream.finish().swapaxes(0, 1)][-1][0]
@@ -843,14 +850,18 @@ def test_a_causal_estimator_runs_step_by_step():
 def test_the_mean_of_the_parameters(tmp_path):
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((12, 5, 3)), rng.integers(0, 2, 12)
-    plain, averaged = (GRUClassifier(4, epochs=5, average=average, random_state=0).fit(X, y) for average in (None, 0.9))
+    plain, averaged = (
+        GRUClassifier(4, epochs=5, budget=0, average=average, random_state=0).fit(X, y) for average in (None, 0.9)
+    )
     assert plain.loss_curve_ == averaged.loss_curve_
     assert (plain.predict_proba(X) != averaged.predict_proba(X)).any()
     averaged.save(tmp_path / "estimator")
     found = GRUClassifier.load(tmp_path / "estimator")
     assert found.average == 0.9
     np.testing.assert_array_equal(found.predict_proba(X), averaged.predict_proba(X))
-    one, other = (GRURegressor(3, epochs=5, average=average, random_state=0).fit(X, X[:, 0]) for average in (None, 0.9))
+    one, other = (
+        GRURegressor(3, epochs=5, budget=0, average=average, random_state=0).fit(X, X[:, 0]) for average in (None, 0.9)
+    )
     assert (one.predict(X) != other.predict(X)).any()
     with pytest.raises(
         ValueError, match=r"^average: expected a number above 0 and below 1, such as 0.999, got 2; None"
@@ -952,7 +963,9 @@ def test_a_loss_trains_as_the_network_does(loss):
     found, options = cgru.losses.named(loss), {"epochs": 3, "batch_size": 16}
     model = GRURegressor(4, **options, dropout=0.0, recurrent_dropout=0.0, inputs="raw", loss=loss, random_state=0)
     parts = model.partial_fit(X, y)
-    net = parts._new_network(X, y[:, None], found, None, "constant", np.random.RandomState(0).randint(2**31 - 1), [])
+    start = recipe.constant_start(found, X, y)
+    made = Recipe(found.name, 4, dropout=0.0, recurrent_dropout=0.0, schedule="constant")
+    net = made.network(1, seed=np.random.RandomState(0).randint(2**31 - 1), start=start)
     mean, scale = (0, 1) if loss == "poisson" else (y.mean(), y.std())
     net.fit(X, (y - mean) / scale, epochs=1, batch_size=16, standardize=True)
     factor, shift = found.scaling(np.array([mean]), np.array([scale]))
@@ -1053,3 +1066,30 @@ def test_outliers_are_no_reason_for_a_note():
             warnings.simplefilter("error")
             model = GRURegressor(8, loss=loss, inputs="raw", random_state=0).fit(X, y)
         assert np.corrcoef(model.predict(X), X[:, 0, 0])[0, 1] > 0.8
+
+
+def test_a_warning_says_that_the_loss_still_falls_or_a_line_is_better(monkeypatch):
+    X, y = waves()
+    monkeypatch.setattr(recipe, "budget", lambda m, size, epochs: (16, epochs or 3))
+    with pytest.warns(ConvergenceWarning, match="falls at the end, .*; more epochs may help") as caught:
+        GRUClassifier(8, inputs="raw", random_state=0).fit(X, y)
+    assert {warning.filename for warning in caught} == {__file__}
+    GRUClassifier(8, epochs=3, inputs="raw", random_state=0).fit(X, y)  # their number is the user's
+    X = np.random.default_rng(0).standard_normal((60, 9))
+    y = X.mean(axis=1)
+    monkeypatch.setattr(recipe, "still_falls", lambda losses: "")
+    with pytest.warns(ConvergenceWarning, match="a line on the mean, .* has mean_squared_error"):
+        GRURegressor(4, budget=0.2, random_state=0).fit(X, y)
+
+
+@pytest.mark.parametrize("options", [{"causal": True}, {"bidirectional": False}])
+def test_one_direction_is_chosen_among_what_runs_step_by_step(options):
+    X, y = waves()
+    model = GRUClassifier(4, epochs=2, budget=1.0, random_state=0, **options).fit(X, y)
+    assert len(model.candidate_scores_) > 3
+    assert not any("normalize" in text for text in model.candidate_scores_)
+    assert {model.layers_, model.pool_} & {1, 2}
+    assert (model.layers, model.pool) == (None, None)  # parameters stay as they were given
+    stays = GRUClassifier(4, epochs=2, layers=1, pool="max", budget=0.5, random_state=0).fit(X, y)
+    assert (stays.layers_, stays.pool_) == (1, "max")
+    assert all("layers" not in text and "pool max" in text for text in stays.candidate_scores_)

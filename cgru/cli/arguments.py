@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, fields, make_dataclass
 from typing import Any
 
 import cgru
-from cgru import input_layers, losses, recipe
+from cgru import input_layers, losses, model_selection, recipe
 from cgru.cli.help_text import DATA_HELP, PLAN_HELP, SERIES_HELP
 from cgru.datasets.missing_values import MISSING, parse_filling
 from cgru.datasets.windows import parse_windows
@@ -249,10 +249,12 @@ def _quiet() -> Any:
 
 @dataclass(frozen=True)
 class Building:
-    """The options of the network that `cgru fit` builds, as `cgru.recipe.network` takes them."""
+    """The options of the network that `cgru fit` builds, as a `cgru.recipe.Recipe` takes them."""
 
     units: int = option("units of a GRU layer", _COUNT, recipe.UNITS)
-    layers: int = option("GRU layers", _COUNT, 1)
+    layers: int | None = option(
+        "GRU layers (default: one, or with --inputs auto the better in folds of one and two)", _COUNT
+    )
     bidirectional: bool = option(
         "run each layer in both directions, with as many units in each; a model for streams or for C needs "
         "--no-bidirectional (default: yes)",
@@ -265,7 +267,8 @@ class Building:
     recurrent_dropout: float = option("dropout rate of the states from step to step", _SHARE, recipe.RECURRENT_DROPOUT)
     pool: str | None = option(
         "pooling of the states for the head: last, mean, max or attention (by learned weights), or some of these "
-        "joined by + (default: {POOL}; with a target for each step there is nothing to pool)",
+        "joined by + (default: with --inputs auto the best in folds, else {POOL}, mean behind a convolution; with a "
+        "target for each step there is nothing to pool)",
         _pool_name,
     )
     float64: bool = option("train in double precision (default: single)", bool)
@@ -285,7 +288,7 @@ class Building:
 
 @dataclass(frozen=True)
 class Inputs:
-    """The options of the layers that prepare the inputs, as `cgru.input_layers.choose` takes them."""
+    """The options of the layers that prepare the inputs, as `cgru.model_selection.choose` takes them."""
 
     inputs: str = option(
         'layers before the first GRU layer: raw for none, or some of normalize, difference, "frames(length,hop)" and '
@@ -298,7 +301,7 @@ class Inputs:
     budget: float = option(
         "seconds on one core that choosing and training may take, by a count of the work; 0 chooses without folds",
         _SECONDS,
-        input_layers.BUDGET,
+        model_selection.BUDGET,
         "S",
     )
     causal: bool = option("keep to what runs a step at a time, in a stream and as C: one direction, no normalize", bool)

@@ -14,7 +14,6 @@ import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,23 +22,22 @@ import cgru
 from cgru import input_layers, recipe
 from cgru.cli import arguments
 from cgru.cli.about import about
-from cgru.cli.arguments import Building, Reading, RequestError, as_data_error, as_request_error, parser, requested
+from cgru.cli.arguments import Reading, RequestError, as_data_error, as_request_error, parser, requested
 from cgru.cli.data import as_options, model_data, spelled_notes, training_data
 from cgru.cli.forecast import forecast
 from cgru.cli.many import many
 from cgru.cli.output import Predictions, check_output, name_of, page_writer, plotter, predictions_writer, require
 from cgru.cli.progress import Progress, say
 from cgru.cli.score import score_and_overlap, score_text
-from cgru.cli.task import Task, at_steps, build, loss_of, targets, task_of
+from cgru.cli.task import Task, at_steps, choose_network, loss_of, targets, task_of
 from cgru.core.row_blocks import select_rows
 from cgru.datasets import Dataset, Split, described
 from cgru.datasets.column_names import as_names
 from cgru.datasets.summary import details
 from cgru.input_layers import AUTO
-from cgru.layers import Layer
-from cgru.network.data.mean_variance import mean_and_deviation
 from cgru.network.data.split import count_held_out, draw_held_out, encode_groups
 from cgru.quantization import compare_layers, output_noise
+from cgru.recipe import Recipe
 from cgru.reports.comparison import outside, outside_in_words
 
 __all__ = ["main"]
@@ -97,7 +95,7 @@ def fit(request: arguments.FitRequest) -> int:
             cgru.set_num_threads(request.threads)
     data, source, test = training_data(request.data, request.reading, request.test)
     task = task_of(data, source, test)
-    building, training = _with_defaults(request.building, training, task, data, source)
+    recipe_, training = _with_defaults(request, task, data, source)
     if request.reading.groups and not training.validation:
         raise RequestError("argument --groups: needs --validation SHARE")
     train, groups, held, notes = _hold_out(data, task, request, training.validation, source)
@@ -105,11 +103,12 @@ def fit(request: arguments.FitRequest) -> int:
     progress = Progress(epochs, request.quiet)
     progress.say(*_summary(data, task, source, held), *notes, *map(as_options, details(data)))
 
-    if request.preparing.causal:
-        building = replace(building, bidirectional=False)
-    inputs, said = _choose_inputs(request.preparing, building, training, task, train, groups, size, epochs)
-    progress.say(*said)
-    net = _build_network(building, task, data, inputs)
+    choosing = vars(training) | {"epochs": epochs, "batch_size": size, "standardize": True}
+    budget, seed = request.preparing.budget, request.building.seed
+    net, choice = choose_network(task, recipe_, train, groups, choosing, seed=seed, budget=budget)
+    if recipe_.is_open and not at_steps(task.train):
+        progress.say(f"chosen: {choice}", *(f"note: {note}" for note in (choice.failures, choice.advice) if note))
+    net.feature_names, net.target_names, net.reading = data.feature_names, data.target_names, data.reading
     options = vars(training) | {"batch_size": size, "epochs": epochs}
     if held is not None:
         options["validation"] = held.X, held.y, held.lengths
@@ -117,7 +116,7 @@ def fit(request: arguments.FitRequest) -> int:
         options["validation"] = None
     regression = task.names is None
     options["standardize_targets"] = cgru.losses.named(net.loss).can_standardize
-    options["shrink"] = regression and held is not None and building.loss == recipe.LOSS
+    options["shrink"] = regression and held is not None and recipe_.loss == recipe.LOSS
     with progress:
         interrupted = _train(net, train, options | {"callback": progress}, source)
     on = f"; --resume goes on from {training.checkpoint}" if training.checkpoint else ""
@@ -142,6 +141,8 @@ def fit(request: arguments.FitRequest) -> int:
         if why:
             other = "" if held is None else ", or --validation 0"
             say(f"note: nothing was learned: {why}; more --epochs, another --learning-rate{other} may help")
+        elif held is None and training.epochs is None and (falls := recipe.still_falls(net.history.loss)):
+            say(f"note: {falls}; more --epochs may help")
     print(f"trained {len(net.history)} epochs in {sum(net.history.seconds):.1f} s")
     print(f"model in {request.output}")
     if write:
@@ -152,8 +153,9 @@ def fit(request: arguments.FitRequest) -> int:
     return 0
 
 
-def _with_defaults(building: Building, training: Any, task: Task, data: Dataset, source: str) -> tuple[Building, Any]:
-    """Return (building, training) options with the defaults of the task set; RequestError where they do not fit it."""
+def _with_defaults(request: arguments.FitRequest, task: Task, data: Dataset, source: str) -> tuple[Recipe, Any]:
+    """Return (recipe, training options) with the defaults of the task; RequestError where they do not fit it."""
+    building, preparing, training = request.building, request.preparing, request.training
     if building.pool not in (None, "last") and at_steps(task.train):
         raise RequestError(f"argument --pool: {source} has a target for each step, so that there is nothing to pool")
     alone = data.groups is not None and len(np.unique(data.groups)) < 2  # one group cannot be divided
@@ -165,7 +167,10 @@ def _with_defaults(building: Building, training: Any, task: Task, data: Dataset,
         raise RequestError(f"argument --class-weight: {source} has numbers to predict and no classes")
     cure = "leave it out" + ", or --task regression takes integers for numbers" * (data.train.y.dtype.kind in "iub")
     loss = loss_of(task.names, building.loss, f"argument --loss: {source}", cure)
-    return replace(building, loss=loss), training
+    options = vars(building) | {"loss": loss, "inputs": preparing.inputs}
+    options |= {"bidirectional": building.bidirectional and not preparing.causal}
+    del options["seed"]
+    return Recipe(dropout=options.pop("output_dropout"), **options), training
 
 
 def _hold_out(
@@ -198,31 +203,6 @@ def _hold_out(
     return kept, select_rows(data.groups, np.flatnonzero(~held)), out, notes
 
 
-def _choose_inputs(
-    given: arguments.Inputs, building: Building, training: Any, task: Task, train: Split, groups: np.ndarray | None,
-    batch_size: int, epochs: int,
-) -> tuple[list[Layer], list[str]]:  # fmt: skip
-    """Choose the input layers; return (layers, lines about a choice). RequestError where they do not fit."""
-    causal = given.causal or not building.bidirectional
-    dtype = np.float64 if building.float64 else np.float32
-    if given.inputs != AUTO:
-        return input_layers.build(given.inputs, train.X, train.lengths, dtype), []
-    if at_steps(task.train):
-        return [], []
-    y = train.y
-    if task.names is None:
-        y = y.reshape(len(y), -1)
-        if cgru.losses.named(building.loss).can_standardize:
-            mean, deviation = mean_and_deviation(y)
-            y = (y - mean) / deviation
-    network = partial(_network, building, task)
-    choice = input_layers.choose(
-        network, train.X, y, lengths=train.lengths, groups=groups, causal=causal, budget=given.budget, epochs=epochs,
-        batch_size=batch_size, dtype=dtype, standardize=True, recover=True, class_weight=training.class_weight,
-    )  # fmt: skip
-    return input_layers.build(choice.inputs, train.X, train.lengths, dtype), [f"inputs: {choice}"]
-
-
 def _choose_scored_split(data: Dataset, held: Split | None, task: Task) -> tuple[Split, str]:
     """Choose the split to score on: test, else the held-out one, else training data; return (split, its name).
 
@@ -248,20 +228,6 @@ def _summary(data: Dataset, task: Task, source: str, held_out: Split | None) -> 
     counts = {"sequences to train on": m - held, "held back": held, "to test on": test}
     sizes = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
     return list(filter(None, [f"{source}: {goal}, sequences of {steps} steps of {e} features", sizes, task.note]))
-
-
-def _network(building: Building, task: Task, inputs: Sequence[Layer], more: int = 0) -> cgru.Network:
-    """Build a network from these options with these input layers; `more` is added to the seed."""
-    options = dict(vars(building))
-    options |= {"dropout": options.pop("output_dropout"), "seed": building.seed + more}
-    return build(task.names, task.numbers, at_steps(task.train), inputs=inputs, **options)
-
-
-def _build_network(building: Building, task: Task, data: Dataset, inputs: Sequence[Layer]) -> cgru.Network:
-    """Build the network of `cgru fit`, with the names of features and targets, and how its data are read."""
-    net = _network(building, task, inputs)
-    net.feature_names, net.target_names, net.reading = data.feature_names, data.target_names, data.reading
-    return net
 
 
 def _train(net: cgru.Network, train: Split, options: Mapping[str, Any], source: str) -> bool:

@@ -87,7 +87,8 @@ A plan, in TOML, has the data, the splits, the networks and options of the fits:
   l1 = [0, {"0.V*" = 1e-3}] a table is one value
 
 Without folds, fits are of all samples but those that validate. More keys are,
-in [network], layers, pool, dropout, recurrent_dropout, zoneout,
+in [network], layers, pool, inputs ("raw"; "auto" chooses in each fit by folds of
+what it trains on), budget, causal, dropout, recurrent_dropout, zoneout,
 VARIANT_FLAGS, loss, optimizer (adam, sgd, rmsprop),
 schedule, weight_decay, clip_norm and float64; in [fit], as Network.fit takes them,
 

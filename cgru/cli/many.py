@@ -24,8 +24,9 @@ from cgru.cli.output import check_output
 from cgru.cli.plan import FIT, NETWORK, Plan, read_plan
 from cgru.cli.progress import FitCounter, say
 from cgru.cli.results import Results, job_key
-from cgru.cli.task import Task, at_steps, build, loss_of, task_of
+from cgru.cli.task import Task, at_steps, choose_network, loss_of, task_of
 from cgru.datasets import Split
+from cgru.input_layers import parse
 from cgru.many import Result, fit_many
 from cgru.many.cv_results import Grid, joined, scores_in_words
 from cgru.many.dispatch import OtherVersionError
@@ -34,6 +35,7 @@ from cgru.network.data.split import encode_groups
 from cgru.network.data.training_data import check_data, class_weights, weigh_by_class
 from cgru.network.options import Settings
 from cgru.network.training.fit import Fit
+from cgru.recipe import Recipe
 
 __all__ = ["many"]
 
@@ -61,7 +63,7 @@ def many(request: ManyRequest) -> int:
         progress = stack.enter_context(FitCounter(len(jobs), len(jobs) - len(left), request.quiet))
         data = with_axes(data, plan.data, plan.reading, asks=False)
         progress.say(*_summary(plan, jobs, left, results, groups), *spelled_notes(data, as_keys))
-        interrupted = _fit_and_store(left, samples, results, progress, request.threads, executor)
+        interrupted = _fit_and_store(left, samples, groups, results, progress, request.threads, executor)
         # Names and places with the plan's order of keys, which results need not have.
         done = [known[place] | {"name": job.name, "place": job.place} for place, job in jobs.items() if place in known]
     failed = [record for record in done if record["error"] is not None]
@@ -85,7 +87,7 @@ def many(request: ManyRequest) -> int:
 def _make_jobs(plan: Plan, task: Task, samples: Split, groups: np.ndarray | None) -> list[GridJob]:
     """Return all jobs of the plan; RequestError where one of them could not be fitted to the samples."""
     fixed = _resolve_defaults(plan, task)
-    make = functools.partial(build, task.names, task.numbers, at_steps(task.train))
+    make = functools.partial(_network, task._replace(train=task.train[:1], test=None))
     places = [dict(zip(plan.axes, each, strict=True)) for each in itertools.product(*plan.axes.values())]
     _check_settings(plan, make, fixed, places, samples)
     with as_request_error(f"{plan.path}: "):
@@ -94,6 +96,22 @@ def _make_jobs(plan: Plan, task: Task, samples: Split, groups: np.ndarray | None
         split = {name: getattr(plan, name) for name in ("folds", "inner_folds", "repeats", "seeds", "validation")}
         split |= {"lengths": samples.lengths, "groups": groups}
         return grid_jobs(make, samples.X, samples.y, **split, **fixed, **plan.axes)
+
+
+def _network(
+    task: Task, *, seed: int, budget: float, causal: bool, training_data: Any = None, **options: Any
+) -> cgru.Network:
+    """Build the network of a setting: the options of a `Recipe`, which is chosen where it is open.
+
+    training_data: the samples that it will be trained on, and the options of the fit; None: it will not be trained.
+    """
+    recipe = Recipe.of(options | {"bidirectional": options["bidirectional"] and not causal})
+    if training_data is None:
+        return task.network(recipe, [] if recipe.is_open else parse(recipe.inputs, causal=causal), seed=seed)
+    samples, fit = training_data
+    split, weights = Split(samples.X, samples.y, samples.lengths), samples.sample_weight
+    net, _ = choose_network(task, recipe, split, samples.groups, fit, seed=seed, budget=budget, sample_weight=weights)
+    return net
 
 
 def _resolve_defaults(plan: Plan, task: Task) -> dict[str, Any]:
@@ -166,8 +184,9 @@ def _summary(
 
 
 def _fit_and_store(
-    left: dict[str, GridJob], samples: Split, results: Results, progress: FitCounter, threads: int | None, executor: Any
-) -> bool:
+    left: dict[str, GridJob], samples: Split, groups: np.ndarray | None, results: Results, progress: FitCounter,
+    threads: int | None, executor: Any,
+) -> bool:  # fmt: skip
     """Fit the jobs `left` and store their records in `results`; return whether Ctrl-C interrupted it."""
     jobs = {job.name: job for job in left.values()}
     refused = []  # errors of workers with another version: these jobs are not done
@@ -180,7 +199,7 @@ def _fit_and_store(
         results.add(jobs[result.name].record(result))
         progress(result.error is not None)
 
-    options = {"lengths": samples.lengths, "threads": threads, "executor": executor, "keep": False}
+    options = {"lengths": samples.lengths, "groups": groups, "threads": threads, "executor": executor, "keep": False}
     with warnings.catch_warnings():
         for message in ("fit_many: interrupted", "X: .* sequences of one step"):  # the command prints these itself
             warnings.filterwarnings("ignore", message)

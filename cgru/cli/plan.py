@@ -16,9 +16,12 @@ from cgru.core.checks import flag, positive, rate
 from cgru.datasets.missing_values import as_words, parse_filling
 from cgru.datasets.time_differences import parse_gap
 from cgru.datasets.windows import parse_windows
+from cgru.input_layers import AUTO, RAW, parse
 from cgru.layers import Pool
+from cgru.model_selection import BUDGET
 from cgru.network.options import OPTIONS, Settings, Trait
 from cgru.optimizers import NAMED, SCHEDULES, check_number
+from cgru.recipe import Recipe
 from cgru.variant import FLAGS
 
 __all__ = ["FIT", "NETWORK", "Plan", "read_plan"]
@@ -82,6 +85,13 @@ def _accepted_by(parse: Callable[[Any], Any]) -> Check:
     return check
 
 
+def _check_inputs(value: Any, name: str) -> str:
+    """Check the text of input layers, or AUTO."""
+    if value != AUTO:
+        parse(value, name)
+    return value
+
+
 def _check_loss(value: Any, name: str) -> str:
     """Check the name of a loss that `cgru many` can train with; return it in its long form."""
     loss = losses.named(_check_text(value, name))
@@ -118,21 +128,28 @@ DATA: dict[str, tuple[Any, Check]] = {
     each.name: (None, _check_of_option(each.metadata)) for each in fields(Reading) if each.name != "groups"
 }
 NETWORK: dict[str, tuple[Any, Check]] = {
-    "units": (recipe.UNITS, positive),
-    "layers": (1, positive),
-    "bidirectional": (True, flag),
-    "pool": (None, lambda value, _: Pool(value).how),
-    "dropout": (recipe.DROPOUT, rate),
-    "recurrent_dropout": (recipe.RECURRENT_DROPOUT, rate),
+    name: (getattr(Recipe, name, None), check)
+    for name, check in {
+        "units": positive,
+        "layers": positive,
+        "bidirectional": flag,
+        "pool": lambda value, _: Pool(value).how,
+        "dropout": rate,
+        "recurrent_dropout": rate,
+        "loss": _check_loss,
+        "optimizer": _choice_check(NAMED),
+        "learning_rate": _number_check(above=True),
+        "schedule": _choice_check(SCHEDULES),
+        "weight_decay": _number_check(),
+        "clip_norm": _number_check(above=True),
+        "float64": flag,
+    }.items()
+} | {
     "zoneout": (0.0, rate),
     **dict.fromkeys(FLAGS, (False, flag)),
-    "loss": (None, _check_loss),
-    "optimizer": ("adam", _choice_check(NAMED)),
-    "learning_rate": (recipe.LEARNING_RATE, _number_check(above=True)),
-    "schedule": (recipe.SCHEDULE, _choice_check(SCHEDULES)),
-    "weight_decay": (recipe.WEIGHT_DECAY, _number_check()),
-    "clip_norm": (1.0, _number_check(above=True)),
-    "float64": (False, flag),
+    "inputs": (RAW, _check_inputs),
+    "budget": (BUDGET, _number_check()),
+    "causal": (False, flag),
 }
 FIT: dict[str, tuple[Any, Check]] = {
     name: (getattr(Settings, name) if each.recipe is ... else each.recipe, each.check)

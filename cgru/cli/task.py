@@ -5,19 +5,26 @@ m sequences of s steps of e features, k outputs.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
 import cgru
-from cgru import losses, recipe
+from cgru import losses
 from cgru.cli.arguments import RequestError, with_missing_advice
 from cgru.core.row_blocks import slices
 from cgru.datasets import Dataset, Split
+from cgru.input_layers import AUTO, RAW, build
+from cgru.layers import Layer
+from cgru.model_selection import Choice, choose
 from cgru.network.chain import output_mask
+from cgru.network.data.mean_variance import mean_and_deviation
+from cgru.network.options import OPTIONS, Trait
+from cgru.recipe import LOSS, Recipe, constant_start
 
-__all__ = ["Task", "at_steps", "build", "loss_of", "targets", "task_of"]
+__all__ = ["Task", "at_steps", "choose_network", "loss_of", "targets", "task_of"]
 
 CURE = "of a table --label names the column, in a folder it is y.npy"
 
@@ -41,6 +48,12 @@ class Task(NamedTuple):
     def numbers(self) -> int:
         """Return the number of targets of a regression."""
         return 1 if self.train.ndim == 1 else self.train.shape[-1]
+
+    def network(self, recipe: Recipe, inputs: Sequence[Layer] = (), *, seed: int, start: Any = None) -> cgru.Network:
+        """Build the network of a recipe for this task, with outputs at each step where the targets are."""
+        outputs = self.numbers if self.names is None else len(self.names)
+        options = {"names": self.names, "steps": at_steps(self.train), "start": start}
+        return recipe.network(outputs, inputs, seed=seed, **options)
 
 
 def task_of(data: Dataset, source: str, tested: str | None = None) -> Task:
@@ -92,17 +105,36 @@ def task_of(data: Dataset, source: str, tested: str | None = None) -> Task:
     return Task(names, train, test)
 
 
-def build(
-    names: tuple[str, ...] | None, numbers: int, steps: bool, *, seed: int, loss: str, **options: Any
-) -> cgru.Network:
-    """Build a network for classes of these `names`, or for `numbers` real targets (None); at each step with `steps`.
+def choose_network(
+    task: Task, recipe: Recipe, train: Split, groups: np.ndarray | None, options: Mapping[str, Any], *, seed: int,
+    budget: float, sample_weight: np.ndarray | None = None,
+) -> tuple[cgru.Network, Choice]:  # fmt: skip
+    """Choose what `recipe` leaves open, and build the network for the samples `train`; return both.
 
-    names: those of the classes; None: a regression.
-    numbers: the number of targets of a regression.
-    steps: whether there are outputs at each step.
+    groups: the group of each sample, or None.
+    options: those of `Network.fit`. Folds train as the fit does, but without validation, on scaled targets.
     """
-    k, activate = (numbers * losses.named(loss).outputs, "identity") if names is None else (len(names), "softmax")
-    return recipe.network(cgru.Dense(k, activate), names=names, steps=steps, seed=seed, loss=loss, **options)
+    left_out = ("patience", "shrink", "standardize_targets")
+    kept = [name for name in options if Trait.PLAN in OPTIONS[name].traits and name not in left_out]
+    options = {name: options[name] for name in kept} | {"recover": True}
+    loss, y = losses.named(recipe.loss), train.y
+    start = constant_start(loss, train.X, y, sample_weight)
+
+    def make(found: Recipe, inputs: Sequence[Layer], more: int = 0) -> cgru.Network:
+        return task.network(found, inputs, seed=seed + more, start=start)
+
+    if at_steps(y):
+        choice = Choice(replace(recipe, inputs=RAW) if recipe.inputs == AUTO else recipe)
+    else:
+        if task.names is None:
+            y = y.reshape(len(y), -1)
+            if loss.can_standardize:
+                mean, deviation = mean_and_deviation(y, sample_weight)
+                y = (y - mean) / deviation
+        data = {"lengths": train.lengths, "groups": groups, "sample_weight": sample_weight}
+        choice = choose(make, recipe, train.X, y, budget=budget, **data, **options)
+    found = choice.recipe
+    return make(found, build(found.inputs, train.X, train.lengths, found.dtype)), choice
 
 
 def loss_of(names: Sequence[str] | None, asked: str | None, where: str, cure: str = "leave it out") -> str:
@@ -116,7 +148,7 @@ def loss_of(names: Sequence[str] | None, asked: str | None, where: str, cure: st
             "numbers, which no cross-entropy learns" if names is None else "classes, which are learned by cross-entropy"
         )
         raise RequestError(f"{where} has {has}, got {asked}; {cure}")
-    return asked or recipe.LOSS if names is None else str(losses.chosen(asked, cgru.softmax, 2))
+    return asked or LOSS if names is None else str(losses.chosen(asked, cgru.softmax, 2))
 
 
 def at_steps(y: np.ndarray) -> bool:

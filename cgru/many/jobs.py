@@ -5,6 +5,7 @@ m samples, s steps, e features, u units.
 
 from __future__ import annotations
 
+import inspect
 import os
 import threading
 import time
@@ -71,6 +72,12 @@ class SharedData:
         named = {name: os.path.abspath(value) for name, value in vars(self).items() if _is_path(value)}
         return SharedData(**{name: named.get(name) or _load(value, name) for name, value in vars(self).items()})
 
+    def within(self, rows: Any) -> SharedData:
+        """Return the samples `rows`, or all where `rows` is None; `self` has arrays (`opened`)."""
+        if rows is None:
+            return self
+        return SharedData(*(None if array is None else array[rows] for array in vars(self).values()))
+
     def select(self, rows: Any, net: Network) -> tuple[Any, ...]:
         """Return X, y, lengths and sample_weight of the samples `rows`, or of all where `rows` is None.
 
@@ -119,7 +126,7 @@ class Job:
 
     Args:
         network: a `Network`, or a function without arguments that makes one, with layers of its own, when its turn
-            comes.
+            comes. With a parameter `training_data` it gets (the `SharedData` to train on, the options of the fit).
         name: the name of its result: a string, a number or a tuple of them; None: its index among the jobs.
         X, y, lengths, sample_weight, groups: its own data, as `Network.fit` takes them, or paths of `.npy` files;
             None: the data that all jobs share. A group is never both among the rows that train and those held out.
@@ -329,7 +336,7 @@ def _fit_best_start(job: Job, samples: SharedData, state: WorkerState) -> tuple[
     for start in range(starts):
         if state.over.is_set():
             raise KeyboardInterrupt
-        net = _make_network(job, start, state)
+        net = _make_network(job, start, samples, state)
         if start == 0:
             rows, held_out = _training_and_validation_rows(job, samples, net)
             X, y, lengths, weights = samples.select(rows, net)
@@ -375,11 +382,13 @@ def _is_share(validation: Any) -> bool:
     return isinstance(validation, float | np.floating) and 0 < validation < 1
 
 
-def _make_network(job: Job, start: int, state: WorkerState) -> Network:
+def _make_network(job: Job, start: int, samples: SharedData, state: WorkerState) -> Network:
     """Return the network of a job, made now where the job has a function; refuse one that was used before."""
     net = job.network
     if not isinstance(net, Network):
-        net = net() if job.starts is None else net(start)
+        given = [] if job.starts is None else [start]
+        more = {"training_data": (samples.within(job.rows), job.options)} if _takes_training_data(net) else {}
+        net = net(*given, **more)
     if not isinstance(net, Network):
         raise TypeError(f"network: expected a function that makes a Network, got {type(net).__name__} of it")
     own = list(changed_by_fit(net))
@@ -391,6 +400,14 @@ def _make_network(job: Job, start: int, state: WorkerState) -> Network:
                 raise ValueError(f"{name}: expected {due}, got one a second time")
         state.made.update((id(part), part) for _, part in own)
     return net
+
+
+def _takes_training_data(make: Callable[..., Network]) -> bool:
+    """Return whether a function that makes a network has a parameter of the name `training_data`."""
+    try:
+        return "training_data" in inspect.signature(make).parameters
+    except ValueError:  # compiled code without a signature
+        return False
 
 
 def changed_by_fit(net: Network) -> Iterator[tuple[str, Any]]:

@@ -41,11 +41,11 @@ def test_fit_on_the_embedded_data(tmp_path):
     assert place == "model in cgru-model.npz"
     assert accuracy_in(out) >= 95
 
-    first, second, classes, inputs, *lines = err.splitlines()
+    first, second, classes, chosen, *lines = err.splitlines()
     assert first == "Japanese Vowels: 9 classes, sequences of 7 to 26 steps of 12 features"
     assert second == "270 sequences to train on, 370 to test on"
     assert classes == "classes: " + ", ".join(f"{i} 30" for i in range(9))
-    assert re.match(r"inputs: .*, accuracy 0\.9\d* in 3 folds \(", inputs)
+    assert re.match(r"chosen: .*: accuracy 0\.9\d* in 3 folds \(", chosen)
     assert 8 <= len(lines) <= 14
     for line in lines:
         assert re.fullmatch(rf"epoch +\d+/\d+: loss {NUMBER}, accuracy \d+\.\d%", line)
@@ -104,21 +104,21 @@ def test_inputs_are_chosen_and_said(tmp_path):
     shapes = np.where(y[:, None] == 1, np.sin(np.arange(12)), np.cos(np.arange(12)))
     x = (shapes + 0.1 * rng.standard_normal((60, 12))) * 10 ** rng.uniform(-3, 3, (60, 1))
     np.savez(tmp_path / "data.npz", x=x[:, :, None], y=y, lengths=12 - np.arange(60) % 3)
-    options = ("--units", 4, "--epochs", 40, "-o", "model.npz")
+    options = ("--units", 4, "--epochs", 90, "-o", "model.npz")
     out, err = run("fit", "data.npz", *options, cwd=tmp_path)
-    said = next(line for line in err.splitlines() if line.startswith("inputs: "))
-    assert re.match(r"inputs: normalize\S*, accuracy [01][.\d]* in 3 folds \(raw 0\.\d+, ", said)
+    said = next(line for line in err.splitlines() if line.startswith("chosen: "))
+    assert re.match(r"chosen: normalize.*: accuracy [01][.\d]* in 3 folds \(raw: 0\.\d+; ", said)
     assert isinstance(cgru.load(tmp_path / "model.npz").layers[0], cgru.Normalize)
     assert "whether it was trained on these before" not in out
     assert "trained on these 60 samples" in run("evaluate", "model.npz", "data.npz", cwd=tmp_path)[0]
 
     _, err = run("fit", "data.npz", *options, "--budget", 0, cwd=tmp_path)
-    assert "\ninputs: raw\n" in err
+    assert "\nchosen: raw\n" in err
     _, err = run("fit", "data.npz", *options, "--causal", cwd=tmp_path)
     assert "normalize" not in err
     run("export", "model.npz", "-o", "model.c", cwd=tmp_path)
     _, err = run("fit", "data.npz", *options, "--inputs", "difference+frames(3,2)", cwd=tmp_path)
-    assert "inputs" not in err
+    assert "chosen" not in err
     assert cgru.load(tmp_path / "model.npz").layers[2].hop == 2
     assert "normalize" in refused("fit", "data.npz", "--causal", "--inputs", "normalize", cwd=tmp_path)
     assert 'expected "raw" or some of' in refused("fit", "data.npz", "--inputs", "frames", cwd=tmp_path)
@@ -133,7 +133,17 @@ def test_the_numbers_of_a_regression_choose_inputs_too(tmp_path, loss):
     _, err = run("fit", "data.npz", "--units", 8, "--epochs", 60, "-o", "model.npz", "--loss", loss, cwd=tmp_path)
     chosen = r"(normalize|difference|normalize\+difference)\S*"
     said = re.escape(cgru.load(tmp_path / "model.npz").loss)
-    assert re.search(rf"\ninputs: {chosen}, {said} -?\d+\.?\d+ in 3 folds", err)
+    assert re.search(rf"\nchosen: {chosen}.*: {said} -?\d+\.?\d+ in 3 folds", err)
+
+
+def test_counts_begin_at_their_mean(tmp_path):
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((30, 4, 1)), rng.poisson(50, 30) * 1.0
+    np.savez(tmp_path / "data.npz", x=x, y=y)
+    options = ("--loss", "poisson", "--epochs", 1, "--learning-rate", 1e-9, "--inputs", "raw", "--validation", 0)
+    run("fit", "data.npz", *options, "-o", "model.npz", cwd=tmp_path)
+    rates = np.exp(cgru.load(tmp_path / "model.npz").predict(x))
+    np.testing.assert_allclose(rates.mean(), y.mean(), rtol=0.5)  # not 1
 
 
 @pytest.mark.parametrize(

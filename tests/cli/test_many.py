@@ -8,7 +8,7 @@ from cli_cases import NUMBER, X, Y, refused, run
 from plan_cases import GROUPS, PLAN, lines, write
 
 import cgru
-from cgru.cli import many
+from cgru.cli import many, task
 from cgru.cli.results import job_key
 
 NESTED = PLAN.replace("validation = 0.25", "folds = 3\ninner_folds = 2")
@@ -317,6 +317,38 @@ def test_stochastic_gradient_descent(folder):
     write(folder, PLAN, ("dropout = 0\n\n", 'dropout = 0\noptimizer = ["sgd", "adam"]\n'))
     out, _ = run("many", "plan.toml", "-q", cwd=folder)
     assert "sgd" in out
+
+
+def test_inputs_are_chosen_in_each_fit_from_what_it_trains_on(folder, monkeypatch):
+    own, seen = task.choose, []
+
+    def choose(make, recipe, X, y, **given):
+        seen.append((recipe, X, given))
+        return own(make, recipe, X, y, **given)
+
+    monkeypatch.setattr(task, "choose", choose)
+    network = '[network]\ninputs = ["raw", "auto", "difference+frames(2)"]\nbudget = 0.02\ncausal = true\n'
+    write(
+        folder,
+        PLAN,
+        ("[network]", network),
+        ("seeds = 2", 'seeds = 1\ngroups = "subject"'),
+        ("[2, 3]", "2"),
+        ('[0, {"0.V*" = 0.01}]', "0.01"),
+    )
+    out, _ = run("many", "plan.toml", "-q", cwd=folder)
+    assert "\ndifference+frames(2) " in out
+    assert {recipe.inputs for recipe, _, _ in seen} == {"raw", "auto", "difference+frames(2)"}
+    for recipe, samples, given in seen:
+        assert not recipe.bidirectional
+        assert (given["budget"], given["epochs"], given["recover"], given["standardize"]) == (0.02, 3, True, True)
+        assert "patience" not in given
+        assert len(samples) == len(given["groups"]) < len(X)
+    assert all(record["error"] is None for record in lines(folder).values())
+    write(folder, PLAN, ("[network]", '[network]\ninputs = "normalize"\ncausal = true\n'))
+    assert "inputs: expected layers that run step by step" in refused("many", "plan.toml", cwd=folder)
+    write(folder, PLAN, ("[network]", '[network]\ninputs = "patches"\n'))
+    assert '[network] inputs: expected "raw" or some of' in refused("many", "plan.toml", cwd=folder)
 
 
 # --- failures ---

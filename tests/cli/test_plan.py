@@ -75,9 +75,10 @@ def test_the_shortest_plan(tmp_path):
 
 def test_the_defaults(tmp_path):
     assert plan(tmp_path, "").fixed == {
-        "units": recipe.UNITS, "layers": 1, "bidirectional": True, "pool": None, "dropout": recipe.DROPOUT,
+        "units": recipe.UNITS, "layers": None, "bidirectional": True, "pool": None, "dropout": recipe.DROPOUT,
         "recurrent_dropout": recipe.RECURRENT_DROPOUT, "zoneout": 0.0, "reset_after": False, "layer_norm": False,
-        "learn_h0": False, "loss": None, "optimizer": "adam", "learning_rate": recipe.LEARNING_RATE,
+        "learn_h0": False, "inputs": "raw", "budget": 14.0, "causal": False,
+        "loss": None, "optimizer": "adam", "learning_rate": recipe.LEARNING_RATE,
         "schedule": recipe.SCHEDULE, "weight_decay": recipe.WEIGHT_DECAY, "clip_norm": 1.0, "float64": False,
         "epochs": None, "batch_size": None, "patience": None, "truncate": None, "standardize": True,
         "standardize_targets": None, "shrink": False, "average": None, "shuffle": True, "bucket": False,

@@ -33,6 +33,25 @@ def told(history):
     return [(epoch.loss, epoch.accuracy, epoch.validation_loss, epoch.validation_accuracy) for epoch in history]
 
 
+def test_a_network_may_be_made_for_its_samples():
+    def make(start=None, training_data=None):
+        samples, options = training_data
+        given.append((start, samples, options))
+        return made()
+
+    given = []
+    run(cgru.Job(make, rows=TRAIN, **OPTIONS), "a", SHARED)
+    run(cgru.Job(make, rows=TRAIN, validation_rows=HELD, starts=2, **OPTIONS), "b", SHARED)
+    run(cgru.Job(make, **OPTIONS), "c", SHARED)
+    assert [start for start, *_ in given] == [None, 0, 1, None]
+    for _, samples, options in given[:3]:
+        assert options == OPTIONS
+        np.testing.assert_array_equal(samples.X, X[TRAIN])
+        np.testing.assert_array_equal(samples.lengths, LENGTHS[TRAIN])
+        assert samples.groups is None
+    assert given[3][1] is SHARED
+
+
 @pytest.mark.parametrize(
     "rows", [TRAIN, np.arange(M) < 14, slice(0, 14), list(range(14))], ids=lambda r: type(r).__name__
 )

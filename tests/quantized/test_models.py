@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import cgru
-from cgru import recipe
 from cgru.quantization import noise
+from cgru.recipe import Recipe
 
 DATA = cgru.datasets.load_japanese_vowels()
 
@@ -19,11 +19,7 @@ def logits(net, X, lengths):
 @pytest.mark.parametrize("seed", range(2))
 def test_spoken_vowels(seed):
     """The model of `cgru fit`: within 0.3 points, logits at some 50 dB in int8 and 55 in bfloat16."""
-    layers = recipe.stack(
-        cgru.Dense(9, "softmax"), units=recipe.UNITS, layers=1, bidirectional=True, pool=recipe.POOL, dropout=0.3,
-        recurrent_dropout=0.2, steps=False,
-    )  # fmt: skip
-    net = cgru.Network(layers, optimizer=cgru.Adam(5e-3, schedule=recipe.SCHEDULE), seed=seed, dtype="float32")
+    net = Recipe("cross_entropy").network(9, seed=seed)
     net.fit(DATA.train.X, DATA.train.y, lengths=DATA.train.lengths, epochs=71, batch_size=16, standardize=True)
     X, y, lengths = DATA.test[:3]
     due, accuracy = logits(net, X, lengths), net.evaluate(X, y, lengths)["accuracy"]

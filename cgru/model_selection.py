@@ -1,0 +1,383 @@
+"""Model selection: what a `Recipe` leaves open, chosen among candidates by cross-validation on the training data.
+
+Candidates come in stages, each of which varies the best so far: input layers, pools, the number of layers.
+m samples, s steps, e features per step, k outputs.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from cgru import input_layers, losses
+from cgru.core.formatting import figures
+from cgru.core.lengths import mask
+from cgru.core.row_blocks import is_mapped
+from cgru.input_layers import RAW
+from cgru.layers.layer import Layer
+from cgru.many.folds import Splittable
+from cgru.many.jobs import Job
+from cgru.many.run import fit_many
+from cgru.network import Network
+from cgru.network.data.mean_variance import mean_and_deviation
+from cgru.network.training.target_scaling import shrinkage
+from cgru.recipe import POOL, Recipe
+
+__all__ = ["BUDGET", "Choice", "choose", "summary_numbers"]
+
+BUDGET = 14.0
+FRAMES, CHANNELS = 32, 32  # frames that a long series is cut into, channels of a convolution
+WHOLE = 512  # steps that may be one
+POOLS = ("mean", "mean+max")
+GOOD = 0.02  # error below which no better candidate is looked for
+FOLDS, SHARE = 3, 1 / 3  # folds of the cross-validation, and the share of a fit's epochs that each makes
+LINE = 1e-3  # penalty of a line, a sample
+LEAST = 12  # samples, or groups of them, for which folds say something
+BEST = 2  # candidates of a stage that the next one varies
+UPDATE, STEP, WEIGHT = 5e-5, 2e-6, 5e-9  # seconds of an update: alone, a step of a cell, a parameter
+SPEED = 1e11  # operations a second
+GRU_WORK, DENSE_WORK = 18, 8  # operations a step for each weight of a gate, and of a dense layer, there and back
+
+Make = Callable[[Recipe, Sequence[Layer], int], Network]  # of a recipe, its input layers and a seed
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The recipe that cross-validation chose.
+
+    Attributes:
+        recipe: the recipe, with nothing left open.
+        scores: by the text of each candidate its mean score over the folds: the accuracy, or the loss of a regression;
+            empty where there was one candidate or no budget.
+        shrinkage: (k,) the factor for the outputs of a regression, estimated from what was held out; None for classes,
+            and for a loss whose outputs cannot be shrunk.
+        measure: what the scores are, "accuracy" or the loss.
+        folds: their number.
+        failed: by the text of each candidate that was left out, since a fit failed or had infinite errors, the reason.
+        line: the score of a line on summary numbers in the same folds, where that is clearly better; else None.
+    """
+
+    recipe: Recipe
+    scores: dict[str, float] = field(default_factory=dict)
+    shrinkage: np.ndarray | None = None
+    measure: str = "accuracy"
+    folds: int = FOLDS
+    failed: dict[str, str] = field(default_factory=dict)
+    line: float | None = None
+
+    def __str__(self) -> str:
+        chosen = str(self.recipe)
+        if not self.scores:
+            return chosen
+        others = "; ".join(f"{text}: {score:.3g}" for text, score in self.scores.items() if text != chosen)
+        return f"{chosen}: {self.measure} {self.scores[chosen]:.3g} in {self.folds} folds ({others})"
+
+    @property
+    def failures(self) -> str:
+        """Return a note on the candidates that failed, or ""."""
+        if not self.failed:
+            return ""
+        text, reason = next(iter(self.failed.items()))
+        count = "a candidate" if len(self.failed) == 1 else f"{len(self.failed)} candidates"
+        return f"{count} failed in the folds: {text}: {reason}"
+
+    @property
+    def advice(self) -> str:
+        """Return a note on a line that is better, or ""."""
+        if self.line is None:
+            return ""
+        line, own = figures([self.line, self.scores[str(self.recipe)]])
+        return (
+            f"a line on the mean, deviation, least, largest and slope of each series has {self.measure} {line} in the "
+            f"same folds, the network {own}: a linear model or a forest of such numbers, or more data, may do better"
+        )
+
+
+def choose(
+    make: Make,
+    recipe: Recipe,
+    X: np.ndarray,
+    y: np.ndarray,
+    *,
+    lengths: np.ndarray | None = None,
+    sample_weight: np.ndarray | None = None,
+    groups: np.ndarray | None = None,
+    budget: float = BUDGET,
+    epochs: int,
+    batch_size: int,
+    **options: Any,
+) -> Choice:
+    """Choose what `recipe` leaves open by cross-validation on the training data, in as many fits as the budget allows.
+
+    A candidate is taken in the place of the first where its errors are lower by more than a standard error of their
+    difference. The samples are split into the same folds, and networks get the same seeds, for all. A recipe of one
+    direction runs step by step: candidates that need the whole series are left out.
+
+    make: makes the network of a recipe, with these input layers and the seed.
+    X, y: samples (m, s, e) and targets: classes (m,), or numbers (m, n) in deviations from their mean where the loss
+        can standardise them.
+    budget: seconds on one core of today, by a count of the work: the choice is the same on any machine.
+    epochs, batch_size: those of the fit on all samples. A fold makes SHARE as many epochs.
+    options: further options of `Network.fit`.
+    """
+    classes, loss = y if y.ndim == 1 else None, losses.named(recipe.loss)
+    trials = _Trials(make, loss, X, y, lengths, sample_weight)
+    stages = _stages(recipe, trials)
+    if not recipe.is_open:
+        return Choice(_decided(recipe, recipe.inputs))
+    first, *others = next(stages)
+    parts = len(X) if groups is None else len(np.unique(groups))
+    if budget <= 0 or parts < LEAST or is_mapped(X):
+        return Choice(first)
+    short = {"epochs": max(1, round(SHARE * epochs)), "batch_size": batch_size}
+    trials.options |= short | options
+    trials.folds = Splittable(X, y, classes, groups).splits(_fold_count(classes), [0], "folds")
+    real = 1.0 if lengths is None else float(lengths.mean()) / X.shape[1]
+    seconds = partial(_seconds, shape=X.shape, real=real)
+    spent = longest = 0.0
+    for stage in itertools.chain([[first, *others]], stages):
+        affordable: dict[str, Recipe] = {}
+        for candidate in stage:
+            net, text = trials.network(candidate, 0), str(candidate)
+            whole = max(longest, seconds(net, epochs=epochs, batch_size=batch_size))
+            more = (len(trials.folds) - 1) * seconds(net, **short)
+            if text not in trials.recipes | affordable and spent + more + whole <= budget:
+                spent, longest = spent + more, whole
+                affordable[text] = candidate
+        if not trials.recipes and str(first) not in affordable:
+            return Choice(first)
+        trials.run(affordable)
+        if str(first) not in trials.errors:
+            return Choice(first, failed=trials.failed)
+        if trials.is_good():
+            break
+    chosen, *_ = trials.best(1)
+    scores = {text: trials.score(text) for text in trials.errors}
+    factor = shrinkage(trials.outputs[str(chosen)], y, sample_weight) if loss.can_shrink else None
+    measure = "accuracy" if loss.classifies else str(loss)
+    return Choice(chosen, scores, factor, measure, len(trials.folds), trials.failed, _better_line(trials, str(chosen)))
+
+
+def _fold_count(classes: np.ndarray | None) -> int:
+    """Return the number of folds: two where most samples are of classes that have less than three."""
+    return FOLDS if classes is None or np.median(np.bincount(classes)[classes]) >= FOLDS else 2
+
+
+def _decided(recipe: Recipe, inputs: str) -> Recipe:
+    """Return a recipe that is not open: with these input layers, one GRU layer, and the pooling that suits them.
+
+    Behind a convolution the last step is like any other.
+    """
+    pool = POOLS[0] if "convolution" in inputs else POOL
+    return replace(recipe, inputs=inputs, layers=recipe.layers or 1, pool=recipe.pool or pool)
+
+
+def _tails(s: int) -> list[str]:
+    """Return the texts of how series of up to s steps may be shortened; the first is taken without a choice.
+
+    Frames, which leave FRAMES of a long series; two convolutions, which leave twice as many; one convolution; frames of
+    half the length; all steps as one, up to WHOLE.
+    """
+    p, total = max(1, round(s / FRAMES)), max(1.0, s / FRAMES / 4)
+    stride = round(math.sqrt(total))
+    texts = [
+        f"frames({p})",
+        f"{_convolution(stride)}+{_convolution(round(total / stride))}" + "+frames(2)" * (s >= 3 * FRAMES),
+        _convolution(max(1, p // 4)) + "+frames(4)" * (p > 1),
+        f"frames({round(s / FRAMES / 2)})",
+        f"frames({s})",
+    ]
+    left_out = {"frames(0)", "frames(1)"} | ({texts[-1]} if s > WHOLE else set())
+    return ["" if p == 1 else texts[0], *(text for text in texts[1:] if text not in left_out)]
+
+
+def _convolution(stride: int) -> str:
+    """Return the text of a convolution whose windows overlap."""
+    return f"convolution({max(5, 4 * stride)},{stride},{CHANNELS})"
+
+
+def _joined(*parts: str) -> str:
+    """Return the text of input layers from its parts, some of which may be empty."""
+    return "+".join(filter(None, parts)) or RAW
+
+
+def _stages(recipe: Recipe, trials: _Trials) -> Iterator[Iterable[Recipe]]:
+    """Yield the candidates of each stage, given the trials of those before it; the first is the one without a choice.
+
+    Series as they are, normalized, or beside their differences; for the best of them other tails; for the best of all
+    other pools and more layers, twice.
+    """
+    cut, *tails = _tails(trials.X.shape[1])
+    heads = ["", "difference", "normalize"] if recipe.bidirectional else ["", "difference"]
+    heads = {_joined(head, cut): head for head in heads}
+    yield [_decided(recipe, text) for text in heads]
+    found = [heads[best.inputs] for best in trials.best(BEST)]
+    both = ["normalize+difference"] * (found[0] != "" and recipe.bidirectional)
+    texts = [*(_joined(head, tail) for tail in tails for head in found), *(_joined(head, cut) for head in both)]
+    yield [_decided(recipe, text) for text in texts]
+    for _ in range(2):
+        varied = [{"pool": pool} for pool in POOLS] * (recipe.pool is None) + [{"layers": 2}] * (recipe.layers is None)
+        yield [replace(best, **each) for each in varied for best in trials.best(BEST)]
+
+
+@dataclass
+class _Trials:
+    """Candidates whose networks were fitted in the same folds.
+
+    Attributes:
+        recipes: the candidates by their text, in their order.
+        outputs: of each candidate the outputs for the samples held out, (m, k).
+        errors: of each candidate that did not fail the error of each sample, (m,).
+        failed: why the others failed.
+    """
+
+    make: Make
+    loss: losses.Loss
+    X: np.ndarray
+    y: np.ndarray
+    lengths: np.ndarray | None = None
+    sample_weight: np.ndarray | None = None
+    folds: Sequence[Any] = ()
+    options: dict[str, Any] = field(default_factory=dict)
+    recipes: dict[str, Recipe] = field(default_factory=dict)
+    outputs: dict[str, np.ndarray] = field(default_factory=dict)
+    errors: dict[str, np.ndarray] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+    layers: dict[str, list[Layer]] = field(default_factory=dict)  # by the text of input layers
+
+    def network(self, recipe: Recipe, seed: int) -> Network:
+        """Make the network of a candidate."""
+        if recipe.inputs not in self.layers:
+            self.layers[recipe.inputs] = input_layers.build(recipe.inputs, self.X, self.lengths, recipe.dtype)
+        return self.make(recipe, deepcopy(self.layers[recipe.inputs]), seed)
+
+    def run(self, recipes: Mapping[str, Recipe]) -> None:
+        """Fit and score candidates, by their text, in all folds at once."""
+        jobs = [
+            Job(partial(self.network, recipe, fold), (text, fold), rows=rows, **self.options)
+            for text, recipe in recipes.items()
+            for fold, (rows, _) in enumerate(self.folds)
+        ]
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "fit_many: interrupted")  # it is raised here
+            results = fit_many(jobs, self.X, self.y, lengths=self.lengths, sample_weight=self.sample_weight)
+        if any(isinstance(result.error, KeyboardInterrupt) for result in results):
+            raise KeyboardInterrupt
+        self.recipes |= recipes
+        for i, text in enumerate(recipes):
+            own = results[i * len(self.folds) :][: len(self.folds)]
+            wrong = [result.error for result in own if result.error is not None]
+            if wrong:
+                self.failed[text] = str(wrong[0])
+                continue
+            self.outputs[text] = self._held_out([result.network for result in own])
+            found = self._errors(self.outputs[text])
+            if np.isfinite(found).all():
+                self.errors[text] = found
+            else:
+                self.failed[text] = "its errors are infinite"
+
+    def best(self, n: int) -> list[Recipe]:
+        """Return the n candidates whose gain over the first, less its standard error, is largest."""
+        first = next(iter(self.errors.values()))
+        gains = {text: _least_gain(first - errors, self.sample_weight) for text, errors in self.errors.items()}
+        return [self.recipes[text] for text in sorted(gains, key=lambda text: -gains[text])[:n]]
+
+    def is_good(self) -> bool:
+        """Return whether the best candidate has next to no error; False for a loss that may be negative."""
+        errors = self.errors[str(self.best(1)[0])]
+        bounded = self.loss.classifies or self.loss.can_shrink
+        return bounded and bool(np.average(errors, weights=self.sample_weight) < GOOD)
+
+    def judged(self, A: np.ndarray) -> np.ndarray:
+        """Return the error (m,) of each sample for a score: whether its class is wrong, or the loss."""
+        return (A.argmax(axis=1) != self.y) * 1.0 if self.loss.classifies else self._errors(A)
+
+    def score(self, text: str) -> float:
+        """Return the mean score of a candidate over the samples: the accuracy, or the loss."""
+        error = float(np.average(self.judged(self.outputs[text]), weights=self.sample_weight))
+        return 1 - error if self.loss.classifies else error
+
+    def _held_out(self, nets: Sequence[Network]) -> np.ndarray:
+        """Return the outputs (m, k) of the networks of all folds for the samples that each did not see."""
+        parts = [
+            net.predict(self.X[rows], None if self.lengths is None else self.lengths[rows])
+            for net, (_, rows) in zip(nets, self.folds, strict=True)
+        ]
+        found = np.empty((len(self.X), parts[0].shape[1]))
+        found[np.concatenate([rows for _, rows in self.folds])] = np.concatenate(parts)
+        return found
+
+    def _errors(self, A: np.ndarray) -> np.ndarray:
+        """Return the error (m,) of each sample: half the squared distance of probabilities, or the loss."""
+        if self.loss.classifies:
+            return np.square(A - np.eye(A.shape[1])[self.y]).sum(axis=1) / 2  # Brier score
+        with np.errstate(over="ignore"):  # a candidate with infinite errors is left out
+            return self.loss(A, self.y, each=True)[0]
+
+
+def _better_line(trials: _Trials, chosen: str) -> float | None:
+    """Return the score of a line on summary numbers where it is clearly better than the chosen candidate, else None."""
+    loss, y = trials.loss, trials.y
+    if not (loss.classifies or loss.can_shrink):  # the line fits a mean
+        return None
+    A, Y = summary_numbers(trials.X, trials.lengths), np.eye(y.max() + 1)[y] if loss.classifies else y
+    found = np.empty(Y.shape)
+    for rows, held_out in trials.folds:
+        mean, deviation = mean_and_deviation(A[rows])
+        Z = (A - mean) / deviation
+        center = Y[rows].mean(axis=0)
+        penalty = LINE * len(rows) * np.eye(Z.shape[1])
+        W = np.linalg.solve(Z[rows].T @ Z[rows] + penalty, Z[rows].T @ (Y[rows] - center))  # ridge regression
+        found[held_out] = Z[held_out] @ W + center
+    own, theirs = trials.judged(trials.outputs[chosen]), trials.judged(found)
+    if _least_gain(own - theirs, trials.sample_weight) <= 0:
+        return None
+    error = float(np.average(theirs, weights=trials.sample_weight))
+    return 1 - error if loss.classifies else error
+
+
+def summary_numbers(X: np.ndarray, lengths: np.ndarray | None) -> np.ndarray:
+    """Return the mean, deviation, least, largest and slope of each feature over its real steps, (m, 5 e)."""
+    real = np.ones((*X.shape[:2], 1), bool) if lengths is None else mask(lengths, X.shape[1])
+    n = real.sum(axis=1)
+    mean = np.where(real, X, 0).sum(axis=1) / n
+    deviations = np.where(real, X - mean[:, None], 0)
+    t = np.where(real, np.arange(X.shape[1])[:, None] - (n[:, None] - 1) / 2, 0)
+    slope = (t * deviations).sum(axis=1) / np.maximum((t * t).sum(axis=1), 0.5)  # of two steps 0.5, of one 0
+    spread = np.sqrt(np.square(deviations).sum(axis=1) / n)
+    least, largest = np.where(real, X, np.inf).min(axis=1), np.where(real, X, -np.inf).max(axis=1)
+    return np.hstack([mean, spread, least, largest, slope])
+
+
+def _least_gain(gains: np.ndarray, weights: np.ndarray | None) -> float:
+    """Return the weighted mean of the gains (m,) less its standard error."""
+    mean = np.average(gains, weights=weights)
+    return float(mean - np.sqrt(np.average(np.square(gains - mean), weights=weights) / len(gains)))
+
+
+def _seconds(net: Network, *, shape: Sequence[int], real: float = 1.0, epochs: int, batch_size: int) -> float:
+    """Estimate the seconds of a fit to samples of `shape` (m, s, e) on one core, from the work alone.
+
+    real: the share of the steps that are not padding.
+    """
+    m, s, n = shape
+    work = calls = weights = 0
+    for layer in net.layers:
+        s = int(layer.lengths(np.array([s]))[0])
+        own = sum(cell.d["u"] * (n + cell.d["u"]) for cell in layer.cells) if layer.cells else n * layer.d.get("u", 0)
+        work += (GRU_WORK if layer.cells else DENSE_WORK) * own * s
+        weights += (3 if layer.cells else 1) * own
+        calls += len(layer.cells) * s
+        *steps, n = layer.output_shape((1, s, n))[1:]
+        s = s if steps else 1
+    updates = epochs * -(-m // batch_size)
+    return updates * (UPDATE + calls * STEP + weights * WEIGHT) + epochs * m * real * work / SPEED
