@@ -1,8 +1,9 @@
 """aeon's estimators over those of `cgru.sklearn`: `GRUClassifier`, `GRURegressor` (`pip install aeon`).
 
-X is any of aeon's collections: (m, e, s), a list of arrays (e, s_i), "df-list", "pd-multiindex", ... Parameters are those
-of `cgru.sklearn`, without `channels_first` and `warm_start`. `estimator_` is the fitted estimator of `cgru.sklearn`,
-whose predictions these are, bit for bit.
+X is any of aeon's collections: (m, e, s), a list of arrays (e, s_i), "df-list", "pd-multiindex", ...
+
+Parameters are those of `cgru.sklearn`, without `channels_first` and `warm_start`. `estimator_` is the fitted estimator
+of `cgru.sklearn`, whose predictions these are, bit for bit.
 """
 
 from __future__ import annotations

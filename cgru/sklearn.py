@@ -250,7 +250,7 @@ class _Estimator(BaseEstimator):
             raise ValueError(f"validation: expected {due}, got {got}")
         X, own_y, weights = (*validation, None)[:3]
         try:
-            X, lengths, _ = self._check_sequences(X, features=features)
+            X, lengths, _ = self._check_sequences(X, own_y, features=features)
             check_consistent_length(X, own_y, weights)
             weights = self._sample_weights(own_y, weights, y)
             weights = None if weights is None else column_or_1d(weights, dtype=np.float64, warn=False)

@@ -1,6 +1,6 @@
 """sktime's estimators over those of `cgru.sklearn`: `GRUClassifier`, `GRURegressor` (`pip install sktime`).
 
-X is any of sktime's panels: "numpy3D", "pd-multiindex", "nested_univ", "df-list", ..., of series of unlike lengths, too.
+X is any of sktime's panels, "numpy3D", "pd-multiindex", "nested_univ", "df-list", ..., of unlike lengths, too.
 Parameters are those of `cgru.sklearn`, without `channels_first` and `warm_start`. `estimator_` is the fitted estimator
 of `cgru.sklearn`, whose predictions these are, bit for bit.
 """

@@ -81,10 +81,9 @@ def _read_long(X: Any, name: str, y: Any) -> list[np.ndarray]:
         cure = "; X.to_numpy() where each row is a sample"
         raise ValueError(f"{name}: expected times that differ within a sample, got {got}{cure}")
     own = getattr(y, "index", None)
-    if hasattr(own, "equals") and len(own) == len(samples) and not own.equals(samples):
-        if own.sort_values().equals(samples.sort_values()):
-            cure = f"y.loc[{name}.index.droplevel(-1).unique()] has them, or y.to_numpy() where they are in that order"
-            raise ValueError(f"y: expected the samples of {name}, in their order there, got another in its index; {cure}")
+    if hasattr(own, "droplevel") and set(own) == set(samples) and list(own) != list(samples):
+        cure = f"y.loc[{name}.index.droplevel(-1).unique()] has them, or y.to_numpy() where they are in that order"
+        raise ValueError(f"y: expected the samples of {name}, in their order there, got another in its index; {cure}")
     return np.split(values[order], np.flatnonzero(np.diff(codes)) + 1)
 
 
