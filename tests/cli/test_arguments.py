@@ -208,7 +208,7 @@ def test_version_and_help(tmp_path):
     [
         ("fit", ["DATA", "--units", "--output-dropout", "--validation", "--seed", "--plot", "--output", "--quiet"]),
         ("predict", ["MODEL", "DATA", "--output"]),
-        ("evaluate", ["MODEL", "DATA", "--report", "--html"]),
+        ("evaluate", ["MODEL", "DATA", "--report", "--html", "--importance"]),
         ("data", ["DATA", "--test", "--id", "--missing"]),
         ("export", ["MODEL", "--output", "--name", "--dtype"]),
         ("info", ["--help"]),
