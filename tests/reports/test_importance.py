@@ -8,7 +8,7 @@ import pytest
 import cgru
 from cgru import losses
 
-sklearn = pytest.importorskip("sklearn", reason="no scikit-learn")
+pytest.importorskip("sklearn", reason="no scikit-learn")
 
 from sklearn.inspection import permutation_importance
 from sklearn.metrics import r2_score
