@@ -56,10 +56,13 @@ def to_container(data: Any, kind: str, columns: Sequence[str] | None = None) -> 
         import pandas as pd
     except ImportError:
         raise ImportError("to_container: pandas is missing: pip install pandas") from None
-    columns = [name or f"feature_{j}" for j, name in enumerate(columns or [""] * X[0].shape[1])]
-    if len(columns) != X[0].shape[1]:
-        raise ValueError(f"columns: expected {X[0].shape[1]} names, one a feature, got {len(columns)}")
+    e = X[0].shape[1]
+    columns = [name or f"feature_{j}" for j, name in enumerate([""] * e if columns is None else columns)]
+    if len(set(columns)) < e or len(columns) > e:
+        raise ValueError(f"columns: expected {e} different names, one a feature, got {', '.join(map(repr, columns))}")
     ids = range(len(X)) if ids is None else ids
+    if len(set(ids)) < len(X):
+        raise ValueError("data: expected ids that tell the samples apart, got some twice")
     if kind == "nested_univ":
         return pd.DataFrame({name: [pd.Series(x[:, j]) for x in X] for j, name in enumerate(columns)}, index=ids)
     frames = [pd.DataFrame(x, columns=columns) for x in X]

@@ -39,6 +39,9 @@ def test_dataframes_come_in_again(kind, given):
         np.testing.assert_array_equal(x, due)
     assert names == (("feature_0", "feature_1") if given is RAGGED or given is SPLIT else ("u", "v"))
     assert list(dict.fromkeys(found.index.get_level_values(0))) == ([0, 1, 2] if given is RAGGED else ["c", "a", "b"])
+    assert found.index.nlevels == (2 if kind == "pd-multiindex" else 1)
+    one = as_sequences(to_container(X[:1], kind), "X")[0]
+    np.testing.assert_array_equal(one, X[:1])
     assert as_sequences(to_container(given if given is not DATA else SPLIT, kind, ["p", ""]), "X")[1] == (
         "p",
         "feature_1",
@@ -52,12 +55,19 @@ def test_refused(monkeypatch):
         to_container(X, "x")
     with pytest.raises(ValueError, match=r"^data: expected sequences of one length, got 1 to 4 steps; kind="):
         to_container(SPLIT, "numpy3D")
+    with pytest.raises(ValueError, match=r"^data: expected sequences of one length, got 1 to 4 steps; kind="):
+        to_container(RAGGED[:2], "numpy3D")
     for data in (X[0], [], [X[0], X[1, :, :1]]):
         with pytest.raises(ValueError, match=r"^data: expected an array"):
             to_container(data, "np-list")
     pytest.importorskip("pandas", reason="no pandas")
-    with pytest.raises(ValueError, match=r"^columns: expected 2 names, one a feature, got 1"):
+    with pytest.raises(ValueError, match=r"^columns: expected 2 different names, one a feature, got 'a'$"):
         to_container(X, "nested_univ", ["a"])
+    for columns in (["a", "a"], ["a", "b", "c"]):
+        with pytest.raises(ValueError, match=r"^columns: expected 2 different names"):
+            to_container(X[:1], "nested_univ", columns)
+    with pytest.raises(ValueError, match=r"^data: expected ids that tell the samples apart"):
+        to_container(SPLIT._replace(ids=np.array([1, 1, 2])), "pd-multiindex")
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(ImportError, match=r"^to_container: pandas is missing: pip install pandas"):
         to_container(X, "nested_univ")

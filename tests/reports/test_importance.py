@@ -136,6 +136,7 @@ def test_tokens_have_no_features_and_short_samples_few_blocks():
     assert "Importance of steps" in str(report)
     short = network(cgru.Dense(2, "softmax"))
     assert len(cgru.report(short, X[:, :2], CLASSES, importance=True)["importance"]["steps"]) == 2
+    assert len(cgru.report(short, X[:2], CLASSES[:2], importance=True)["importance"]["steps"]) == S
 
 
 def test_text_and_page(tmp_path):

@@ -208,4 +208,7 @@ def test_no_library_is_needed_to_look_at_others():
         pd.DataFrame({"a": ["x"]}),
     ):
         assert as_sequences(given, "X") is None
+    later = np.array([[1.0, 2.0], [np.zeros(3), np.zeros(3)]], object)
+    assert as_sequences(later, "X") is None  # by the first row
+    for given in (cells, cells[0]):
         assert not is_indexed(given)
