@@ -20,9 +20,11 @@ class Delegate:
         estimator_: the fitted estimator of `cgru.sklearn`.
     """
 
-    def __init_subclass__(cls, of: Any, **defaults: Any) -> None:
+    def __init_subclass__(cls, of: Any = None, **defaults: Any) -> None:
         """Give the class an `__init__` with the parameters of `of`, where scikit-learn and others look for them."""
         super().__init_subclass__()
+        if of is None:  # a subclass of such an estimator
+            return
         whole = inspect.signature(of.__init__)
         parameters = [
             parameter.replace(default=defaults.get(name, parameter.default))
@@ -59,4 +61,7 @@ class Delegate:
         quick = {"units": 2, "epochs": 2, "random_state": 0}
         return [{**quick, "budget": 0}, {**quick, "inputs": "difference", "bidirectional": False, "pool": "last"}]
 
-    _get_test_params = get_test_params
+    @classmethod
+    def _get_test_params(cls, parameter_set: str = "default") -> list[dict[str, Any]]:
+        """Return the same under aeon's name for it."""
+        return cls.get_test_params(parameter_set)

@@ -46,3 +46,11 @@ def test_predictions_are_ours(cls, ours, kind):
     np.testing.assert_array_equal(again.predict(collection), due.predict(X))
     if hasattr(due, "predict_proba"):
         np.testing.assert_array_equal(model.predict_proba(collection), due.predict_proba(X))
+
+
+def test_a_subclass_is_the_same():
+    class Mine(KINDS[0][0]):
+        pass
+
+    assert list(Mine(7).get_params()) == list(KINDS[0][0](7).get_params())
+    assert Mine(7).clone().units == 7

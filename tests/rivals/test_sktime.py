@@ -63,3 +63,11 @@ def test_containers_are_theirs(kind):
     assert check_is_mtype(given, kind, "Panel")
     assert convert_to(given, "pd-multiindex").shape == (7, 2)
     assert check_is_mtype(datasets.to_container(split.X, "numpy3D"), "numpy3D", "Panel")
+
+
+def test_a_subclass_is_the_same():
+    class Mine(KINDS[0][0]):
+        pass
+
+    assert list(Mine(7).get_params()) == list(KINDS[0][0](7).get_params())
+    assert Mine(7).clone().units == 7
