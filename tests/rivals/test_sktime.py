@@ -21,21 +21,11 @@ RAGGED = [RNG.standard_normal((4 + i % 3, 2)) for i in range(12)]
 OPTIONS = {"units": 3, "epochs": 2, "random_state": 0, "budget": 0}
 
 
-def check(cls, **options):
-    found = check_estimator(cls, verbose=False, **options)
-    assert len(found) > 100
-    assert {name: each for name, each in found.items() if each != "PASSED"} == {}
-
-
 @pytest.mark.parametrize("cls", [pair[0] for pair in KINDS])
 def test_checks(cls):
-    check(cls, tests_to_exclude=["test_multiprocessing_idempotent"])
-
-
-@pytest.mark.nightly
-@pytest.mark.parametrize("cls", [pair[0] for pair in KINDS])
-def test_all_checks(cls):
-    check(cls)
+    found = check_estimator(cls, verbose=False)
+    assert len(found) > 100
+    assert {name: each for name, each in found.items() if each != "PASSED"} == {}
 
 
 @pytest.mark.parametrize(("cls", "ours"), KINDS)

@@ -138,6 +138,15 @@ def test_names_are_compared(models):
     assert fitted.predict(X).shape == (M,)  # which has no names
 
 
+def test_names_go_with_the_model(models, tmp_path):
+    model = type(models[2][1])(2, epochs=1, random_state=0, budget=0).fit(LONG, Y)
+    model.save(tmp_path / "model.npz")
+    for again in (type(model).load(tmp_path / "model.npz"), model.partial_fit(SERIES, Y)):
+        assert again.network_.feature_names == ("a", "b")
+        found = cgru.report(again, SERIES, Y, importance=True, repeats=1)["importance"]["features"]
+        assert [each["name"] for each in found] == ["a", "b"]
+
+
 def test_samples_stand_as_they_first_appear(models):
     turned = pd.concat([LONG.loc[[i]] for i in reversed(range(M))])
     model = models[2][1]
