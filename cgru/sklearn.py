@@ -3,9 +3,11 @@
 m samples, s steps, e features per step, k outputs. X is one of
 
     (m, s, e)           arrays of all samples
-    (m, s)              one feature a step, the array that scikit-learn expects; DataFrames are this
+    (m, s)              one feature a step, the array that scikit-learn expects; DataFrames of numbers are this
     [(s_0, e), ...]     a list of arrays of different lengths
     (m, e, s)           with channels_first=True; a list then has (e, s_0), ...
+    a long DataFrame    a row a step, a column a feature, and an index of (sample, time), as sktime's "pd-multiindex"
+    a nested DataFrame  a row a sample, a column a feature, a Series or an array in each cell
 """
 
 from __future__ import annotations
@@ -34,7 +36,6 @@ except ImportError:
 
 from cgru import input_layers, losses, model_selection, recipe
 from cgru.core.checks import flag, positive
-from cgru.core.dataframes import check_not_nested, is_indexed, refuse_indexed
 from cgru.core.lengths import padded
 from cgru.core.threads import get_num_threads, set_num_threads
 from cgru.files import Archive, atomic_write
@@ -43,6 +44,7 @@ from cgru.losses import Loss
 from cgru.many import Job, fit_many
 from cgru.model_selection import Choice
 from cgru.network import Network, files
+from cgru.network.data.dataframes import as_sequences, is_indexed
 from cgru.network.data.mean_variance import mean_and_deviation
 from cgru.network.data.split import encode_groups
 from cgru.network.history import Epoch, History
@@ -110,15 +112,19 @@ class _Estimator(BaseEstimator):
         reset: whether this is a first fit, which sets `n_features_in_`.
         features: e of the training data; None: that of the fitted networks.
         """
-        lengths = None
-        check_not_nested(X, "X")
-        if is_indexed(X):  # a DataFrame (m, s) has an index, too
+        given, names, lengths, is_flat = X, None, None, False
+        if is_indexed(X) and X.shape[1:] > (1,):  # a DataFrame (m, s) has an index, too
             fits = np.shape(y)[:1] == (len(X),) if reset else (features or self.networks_[0].features) == 1
-            if not fits or X.shape[1:] <= (1,) or not (reset or X.shape[1] == self.n_features_in_):
-                refuse_indexed(X, "X")
+            is_flat = fits and (reset or X.shape[1] == self.n_features_in_)
+        read = None if is_flat else as_sequences(X, "X", self.channels_first, y)
+        if read is not None:
+            X, names = read
+        elif isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 1:
+            X = list(X)
+        if read is None and self.channels_first and isinstance(X, list | tuple):
+            X = [np.transpose(x) if np.ndim(x) == 2 else x for x in X]
         if isinstance(X, list | tuple) and len(X) and np.ndim(X[0]) == 2:
-            turned = map(np.transpose, X) if self.channels_first else X
-            X, lengths = padded([check_array(x, input_name=f"X[{i}]") for i, x in enumerate(turned)])
+            X, lengths = padded([check_array(x, input_name=f"X[{i}]") for i, x in enumerate(X)])
         shape = np.shape(X) if hasattr(X, "shape") else np.asarray(X).shape
         flat = len(shape) == 2
         options = {"dtype": [np.float64, np.float32], "allow_nd": True}
@@ -140,6 +146,8 @@ class _Estimator(BaseEstimator):
         elif not flat and X.shape[2] != self.n_features_in_:
             name = type(self).__name__
             raise ValueError(f"X has {X.shape[2]} features, but {name} is expecting {self.n_features_in_} features")
+        if names is not None:
+            validate_data(self, given, reset=reset, skip_check_array=True)  # keeps or compares the names
         return X, lengths, y
 
     # --- training ---
@@ -248,7 +256,7 @@ class _Estimator(BaseEstimator):
             raise ValueError(f"validation: expected {due}, got {got}")
         X, own_y, weights = (*validation, None)[:3]
         try:
-            X, lengths, _ = self._check_sequences(X, features=features)
+            X, lengths, _ = self._check_sequences(X, own_y, features=features)
             check_consistent_length(X, own_y, weights)
             weights = self._sample_weights(own_y, weights, y)
             weights = None if weights is None else column_or_1d(weights, dtype=np.float64, warn=False)
@@ -340,6 +348,9 @@ class _Estimator(BaseEstimator):
         names: those of the targets.
         """
         self._nets, self.networks_ = nets, [self._in_terms_of_y(net, names) for net in nets]
+        features = getattr(self, "feature_names_in_", ())
+        for net in self.networks_ if len(features) == nets[0].features else ():
+            net.feature_names = tuple(map(str, features))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the estimator to `path`, exactly that name, for `load` of its class: predictions are the same bits.

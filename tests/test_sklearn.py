@@ -412,7 +412,7 @@ def test_a_table_to_validate_with():
     due = GRUClassifier(**FEW, epochs=2).fit(X[:, :, 0], y, validation=(V[:, :, 0], v))
     assert model.validation_scores_ == due.validation_scores_
     steps = tables[1].set_index(["t0", "t1"])
-    with pytest.raises(TypeError, match=r"^validation: X: expected a sequence for each sample"):
+    with pytest.raises(ValueError, match=r"^validation: X has 10 features, but GRUClassifier is expecting 12"):
         GRUClassifier(**FEW, epochs=2).fit(tables[0], y, validation=(steps, v))
 
 

@@ -465,6 +465,11 @@ class EvaluateRequest:
         bool,
     )
     html: str | None = option("write it with plots as an HTML page (needs matplotlib, too; default: no)", "PAGE.html")
+    importance: bool = option(
+        "add to the report how much accuracy, or R2, is lost where a feature, or a tenth of the steps, is shuffled "
+        "among the sequences: five predictions of DATA for each",
+        bool,
+    )
 
 
 @dataclass(frozen=True)

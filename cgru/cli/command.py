@@ -282,13 +282,17 @@ def _output_names(net: cgru.Network) -> Sequence[str]:
 
 def evaluate(request: arguments.EvaluateRequest) -> None:
     """Run `cgru evaluate`: print the scores of a model on data, and write a report."""
+    if request.importance and not (request.report or request.html):
+        raise RequestError("argument --importance: needs --report or --html PAGE.html")
     if request.report:
         require("--report", "scikit-learn")
     write = None if request.html is None else page_writer(request.html, request.data, request.model)
     net, _, source, split, which = _read_model_and_data(request.model, request.data, request.reading)
     with as_data_error(source):
         print(f"{which} of {name_of(source)}: {score_and_overlap(net, split)}")
-        report = cgru.report(net, split.X, split.y, split.lengths) if request.report or write else None
+        report = None
+        if request.report or write:
+            report = cgru.report(net, split.X, split.y, split.lengths, importance=request.importance)
     if request.report:
         with as_request_error(f"{request.model}: "):  # stdout may lack characters of a class name
             print(f"\n{report}")

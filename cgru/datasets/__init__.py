@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from cgru.datasets.containers import to_container
 from cgru.datasets.dataframes import Sequences, from_frame
 from cgru.datasets.dataset import Dataset, Split
 from cgru.datasets.files import read
@@ -12,7 +13,7 @@ from cgru.datasets.summary import described
 
 __all__ = [
     "Dataset", "Sequences", "Series", "Split", "described", "from_frame", "load_japanese_vowels", "read", "read_series",
-    "series_from_frame",
+    "series_from_frame", "to_container",
 ]  # fmt: skip
 
 

@@ -4,7 +4,7 @@ Each function returns a matplotlib Figure that pyplot does not manage: `figure.s
 shows it after `%matplotlib inline`. With `axes=` it draws into the caller's axes. All plots can be read in grey.
 """
 
-from cgru.plot.evaluation import calibration, confusion, curve, predicted, residuals
+from cgru.plot.evaluation import calibration, confusion, curve, importance, predicted, residuals
 from cgru.plot.states import gates, states
 
-__all__ = ["calibration", "confusion", "curve", "gates", "predicted", "residuals", "states"]
+__all__ = ["calibration", "confusion", "curve", "gates", "importance", "predicted", "residuals", "states"]

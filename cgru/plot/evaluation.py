@@ -6,7 +6,7 @@ steps are ignored.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,11 +24,12 @@ from cgru.plot.panels import check_matplotlib, checked, new_axes
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["calibration", "confusion", "curve", "predicted", "residuals"]
+__all__ = ["calibration", "confusion", "curve", "importance", "predicted", "residuals"]
 
 DARK, LIGHT = "#1f4e79", "#d9822b"  # distinct in grey and for the colour-blind
 MAX_LETTERS = 24  # of a class name in a plot
 MAX_COUNTED = 20  # classes; a confusion matrix of more shows no counts
+MAX_BARS = 20  # features in a plot of their importance
 MAX_POINTS = 2000  # for more rows `predicted` shows their density
 PANELS_PER_ROW = 3
 
@@ -259,6 +260,35 @@ def residuals(
         names = [f"{low:.3g}" if low == high else f"{low:.3g}\nto {high:.3g}" for low, high in ends]
         panel.set_xticks(range(1, len(parts) + 1), names, fontsize="x-small")
         panel.set(xlabel="true, from the lowest fifth to the highest", ylabel="predicted less true")
+    return panel.figure
+
+
+def importance(report: Mapping[str, Any], *, axes: Any = None) -> Figure:
+    """Plot the permutation importance of features and of steps, with the deviation over the shuffles.
+
+    Args:
+        report: what `cgru.report` returned with `importance=True`. Of many features the 20 most important are shown.
+        axes: two of matplotlib's axes to draw into, or one where there are no features; None: a new figure.
+
+    Raises:
+        ValueError: the report has no importance; nothing is drawn.
+        ImportError: matplotlib is not installed.
+    """
+    check_matplotlib()
+    found = report.get("importance")
+    if found is None:
+        raise ValueError("report: expected one with importance, as cgru.report(..., importance=True) makes it")
+    ranked = sorted(found["features"], key=lambda each: -each["importances_mean"])[:MAX_BARS]
+    parts = [(what, bars) for what, bars in (("features", ranked), ("steps", found["steps"])) if bars]
+    height = 1.2 + 0.24 * max(len(bars) for _, bars in parts)
+    for panel, (what, bars) in zip(_panels(len(parts), axes, (4.4, height)), parts, strict=True):
+        mean, deviation = ([each[f"importances_{of}"] for each in bars] for of in ("mean", "std"))
+        panel.barh(range(len(bars)), mean, xerr=deviation, color="#bcd2e8", edgecolor=DARK, ecolor="black")
+        names = [shorten(each["name"], MAX_LETTERS) for each in bars]
+        panel.set_yticks(range(len(bars)), names, parse_math=False, fontsize="small")
+        panel.invert_yaxis()
+        panel.axvline(0, color="black", linewidth=1)
+        panel.set(title=what, xlabel=f"{found['score']} lost")
     return panel.figure
 
 

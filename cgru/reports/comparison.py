@@ -15,7 +15,7 @@ from cgru.core.lengths import mask
 from cgru.core.row_blocks import slices
 from cgru.network import Network
 
-__all__ = ["is_held_out", "outside", "outside_in_words", "seen", "seen_in_words"]
+__all__ = ["feature_names", "is_held_out", "outside", "outside_in_words", "seen", "seen_in_words"]
 
 SHARE = 0.25  # a feature is reported if this share of its values lies far outside
 MARGIN = 0.1  # of the training range: held-out data often exceed it a little
@@ -68,6 +68,11 @@ def _all(m: int) -> str:
 # --- features ---
 
 
+def feature_names(net: Network, e: int) -> list[str]:
+    """Return the names of the e features, or where the network has none "feature 0" and so on."""
+    return [name or f"feature {j}" for j, name in enumerate(net.feature_names or [""] * e)]
+
+
 def outside(net: Network, X: np.ndarray, lengths: np.ndarray | None = None) -> list[dict[str, Any]]:
     """Find the features with a quarter of their values or more far outside the range in the training data of `net`.
 
@@ -87,7 +92,7 @@ def outside(net: Network, X: np.ndarray, lengths: np.ndarray | None = None) -> l
         steps += len(values)
         is_far = (values < low - far) | (values > high + far)
         counts += [each.sum(axis=0) for each in (is_far, values < low, values > high)]
-    names = net.feature_names or [f"feature {j}" for j in range(len(low))]
+    names = feature_names(net, len(low))
     shares, below, above = counts / steps
     numbers = {"low": low, "high": high, "below": below, "above": above}
     found = np.flatnonzero(shares >= SHARE)

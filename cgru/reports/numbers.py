@@ -15,7 +15,7 @@ import numpy as np
 from cgru import losses
 from cgru.core.bins import calibration, quintiles
 
-__all__ = ["classification", "regression"]
+__all__ = ["classification", "regression", "score"]
 
 SHARES = (0.5, 0.75, 0.9, 0.95, 1.0)  # levels of the quantiles of absolute errors
 AVERAGES = ("macro", "weighted")
@@ -33,6 +33,13 @@ def _metrics() -> Any:
 def _finite(value: Any) -> Any:
     """Return a float, or None for NaN and infinity."""
     return float(value) if math.isfinite(value) else None
+
+
+def score(y: np.ndarray, A: np.ndarray, loss: losses.Loss) -> float:
+    """Return what scikit-learn calls the score of outputs A (n, k): the accuracy, or of a regression the mean R2."""
+    if loss.classifies:
+        return float((loss.classes(A) == y).mean())
+    return float(_metrics().r2_score(y, loss.point(A.astype(np.float64))))
 
 
 # --- classes ---

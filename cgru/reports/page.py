@@ -84,6 +84,8 @@ def _sections(report: Mapping[str, Any], net: Network, samples: Pair, rows: Pair
     else:
         yield _picture(plot.calibration(y.astype(np.intp), A), "Reliability diagram")
     yield from map(_table, others)
+    if "importance" in report:
+        yield _picture(plot.importance(report), "Importance of features and steps")
     if net.history:
         yield _picture(plot.curve(net), "Learning curve")
     if any(layer.cells and not isinstance(layer, Quantized) for layer in net.layers):  # quantised layers keep no gates

@@ -10,12 +10,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from cgru import losses
+from cgru.core.checks import flag
 from cgru.files import atomic_write
 from cgru.network import Network
 from cgru.network.data.training_data import check_data, check_inputs
 from cgru.network.estimators import Estimator, with_inputs
 from cgru.reports import numbers
-from cgru.reports.comparison import outside, seen
+from cgru.reports.comparison import feature_names, outside, seen
+from cgru.reports.importance import permutation_importance
 from cgru.reports.tables import as_html, text
 
 __all__ = ["Report", "report"]
@@ -39,6 +41,10 @@ class Report(dict[str, Any]):
     quantiles of its absolute `errors`, and, `by_target`, errors by fifths of the target. Losses that predict
     uncertainty add its evaluation: `quantiles` and `between`; `intervals` and `deviation` of a gaussian; `deviance` and
     `dispersion` of rates.
+
+    With `importance=True`: `importance`, a dict of the `score` that is lost ("accuracy" or "R2") and its `value`, the
+    numbers of `repeats` and `predictions`, and `features` and `steps`, a dict for each feature and block of steps with
+    its name and what scikit-learn calls `importances_mean`, `importances_std` and `importances`.
     """
 
     def __init__(self, found: dict[str, Any], net: Network, X: np.ndarray, lengths: Any, y: Any, A: Any) -> None:
@@ -80,7 +86,17 @@ class Report(dict[str, Any]):
             file.write(written.encode(errors="replace"))  # strings of NumPy may have lone surrogates
 
 
-def report(net: Network | Estimator, X: ArrayLike, y: ArrayLike, lengths: ArrayLike | None = None) -> Report:
+def report(
+    net: Network | Estimator,
+    X: ArrayLike,
+    y: ArrayLike,
+    lengths: ArrayLike | None = None,
+    *,
+    importance: bool = False,
+    repeats: int = 5,
+    blocks: int = 10,
+    seed: int = 0,
+) -> Report:
     """Evaluate the predictions of `net` for X against the targets y; return a `Report`, a dict of scores.
 
     Classes: precision, recall and F1 of each, the confusion matrix, the calibration. Regressions: RMSE, MAE, R^2,
@@ -93,6 +109,12 @@ def report(net: Network | Estimator, X: ArrayLike, y: ArrayLike, lengths: ArrayL
         y: the targets, as for `Network.evaluate` or the estimator's `fit`; of probabilities the most probable class
             counts.
         lengths: (m,) the real steps of each sample; None: all. Outputs at padded steps are ignored.
+        importance: whether to find out what the predictions rest on: how much accuracy, or R2 of a regression, is lost
+            where a feature, or a block of steps, is shuffled among the samples. A sample of another length gives each
+            step at the same share of its own. It costs (features + blocks) * `repeats` predictions of all samples.
+        repeats: how often the samples are shuffled.
+        seed: that of the shuffles.
+        blocks: the number of blocks that steps are divided into, at most.
 
     Raises:
         TypeError, ValueError: an argument is invalid, or outputs are not finite.
@@ -103,8 +125,14 @@ def report(net: Network | Estimator, X: ArrayLike, y: ArrayLike, lengths: ArrayL
         raise TypeError(f"net: expected a Network or an estimator of cgru.sklearn, got {type(net).__name__}")
     X, lengths = check_inputs(net.data_spec, X, lengths)
     data = check_data(net.data_spec, X, y, lengths)
-    net.reset_states()
-    A, Y = data.rows(net.predict(X, lengths)), data.rows(data.y)
+    flag(importance, "importance")
+
+    def outputs(X: np.ndarray) -> np.ndarray:
+        """Return the rows of the outputs for X that are not padding."""
+        net.reset_states()
+        return data.rows(net.predict(X, lengths))
+
+    A, Y = outputs(X), data.rows(data.y)
     if not np.isfinite(A).all():
         raise ValueError("X: expected samples whose outputs are finite, got NaN or infinity among the outputs")
     loss = losses.named(net.loss)
@@ -126,4 +154,10 @@ def report(net: Network | Estimator, X: ArrayLike, y: ArrayLike, lengths: ArrayL
             raise ValueError(f"y: expected {due}, got {Y.shape[1]}")
         names = net.target_names or (["y"] if Y.shape[1] == 1 else [f"y[{i}]" for i in range(Y.shape[1])])
         scores = numbers.regression(Y, A, loss, names)
+    if importance:
+        options = {"repeats": repeats, "blocks": blocks, "seed": seed}
+        names = feature_names(net, X.shape[-1])
+        lost = permutation_importance(lambda X: numbers.score(Y, outputs(X), loss), X, lengths, names, **options)
+        found["importance"] = {"score": "accuracy" if loss.classifies else "R2", **lost}
+        net.reset_states()
     return Report(scores | found, net, X, lengths, Y, A)

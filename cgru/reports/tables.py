@@ -42,8 +42,11 @@ def baseline(report: Numbers) -> str:
 def scores(report: Numbers) -> Iterator[Table]:
     """Yield all tables without the confusion matrix and its mistakes."""
     if report["task"] == "regression":
-        return _regression_tables(report["outputs"])
-    return _class_tables(report)
+        yield from _regression_tables(report["outputs"])
+    else:
+        yield from _class_tables(report)
+    if "importance" in report:
+        yield from _importance_tables(report["importance"])
 
 
 # --- classes ---
@@ -154,6 +157,25 @@ def _certainty_tables(outputs: Sequence[Numbers]) -> Iterator[Table]:
         rows = [(each["name"], *map(_as_score, (each["deviance"], each["dispersion"]))) for each in outputs]
         note = "Dispersion: squared errors over rates; above 1 counts vary more than Poisson's."
         yield Table("Rates", ("", "mean deviance", "dispersion"), rows, note)
+
+
+def _importance_tables(found: Numbers) -> Iterator[Table]:
+    """Yield the importance of features, the largest first, and of blocks of steps."""
+
+    def rows(each: Sequence[Numbers]) -> list[tuple[str, ...]]:
+        """Return names, means and deviations as texts."""
+        return [(one["name"], *(_as_score(one[f"importances_{of}"]) for of in ("mean", "std"))) for one in each]
+
+    lost = f"{found['score']} lost where others' values stand there"
+    header = ("", "mean", "deviation")
+    note = f"{_count(found['repeats'], 'shuffle')} of the samples, {found['predictions']} predictions of all."
+    note += " Features, or steps, that say the same share what they are worth."
+    ranked = sorted(found["features"], key=lambda one: -one["importances_mean"])
+    if ranked:
+        left = len(ranked[LISTED:])
+        more = f" {_count(left, 'feature')} more." if left else ""
+        yield Table(f"Importance of features: {lost}", header, rows(ranked[:LISTED]), note + more)
+    yield Table(f"Importance of steps: {lost}", header, rows(found["steps"]), "" if ranked else note)
 
 
 def _as_score(value: float | None) -> str:

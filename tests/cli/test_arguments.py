@@ -60,7 +60,15 @@ def test_the_defaults_of_the_others():
 
     due = {"command": "predict", "model": "m", "data": "d", "output": None, **READING}
     assert asked("predict", "m", "d") == due
-    due = {"command": "evaluate", "model": "m", "data": None, "report": False, "html": None, **READING}
+    due = {
+        "command": "evaluate",
+        "model": "m",
+        "data": None,
+        "report": False,
+        "html": None,
+        "importance": False,
+        **READING,
+    }
     assert asked("evaluate", "m") == due
     assert asked("data", "d") == {"command": "data", "data": "d", "test": None, **READING}
     due = {"results": None, "retry": False, "threads": None, "processes": None, "executor": None, "quiet": False}
@@ -208,7 +216,7 @@ def test_version_and_help(tmp_path):
     [
         ("fit", ["DATA", "--units", "--output-dropout", "--validation", "--seed", "--plot", "--output", "--quiet"]),
         ("predict", ["MODEL", "DATA", "--output"]),
-        ("evaluate", ["MODEL", "DATA", "--report", "--html"]),
+        ("evaluate", ["MODEL", "DATA", "--report", "--html", "--importance"]),
         ("data", ["DATA", "--test", "--id", "--missing"]),
         ("export", ["MODEL", "--output", "--name", "--dtype"]),
         ("info", ["--help"]),

@@ -332,3 +332,32 @@ def test_without_matplotlib(monkeypatch):
     ):
         with pytest.raises(ImportError, match=r"^cgru\.plot: matplotlib is missing: pip install matplotlib$"):
             picture(*arguments)
+
+
+# --- importance ---
+
+
+def test_importance():
+    def parts(*means):
+        return [
+            {"name": f"n{i}", "importances_mean": mean, "importances_std": 0.1 * i, "importances": [mean]}
+            for i, mean in enumerate(means)
+        ]
+
+    found = {"score": "R2", "features": parts(0.2, 0.5, -0.1), "steps": parts(0.3, 0.4)}
+    features, steps = plot.importance({"importance": found}).axes
+    assert (features.get_title(), steps.get_title(), steps.get_xlabel()) == ("features", "steps", "R2 lost")
+    assert [bar.get_width() for bar in features.patches] == [0.5, 0.2, -0.1]
+    assert [label.get_text() for label in features.get_yticklabels()] == ["n1", "n0", "n2"]
+    assert [bar.get_width() for bar in steps.patches] == [0.3, 0.4]
+    low, high = features.collections[0].get_segments()[0][:, 0]
+    assert (low, high) == pytest.approx((0.4, 0.6))
+    assert features.get_ylim()[0] > features.get_ylim()[1]  # the first on top
+    many = plot.importance({"importance": found | {"features": parts(*range(30))}}).axes[0]
+    assert [bar.get_width() for bar in many.patches] == list(range(29, 9, -1))
+    own = Figure().subplots()
+    assert plot.importance({"importance": found | {"features": []}}, axes=own) is own.figure
+    with pytest.raises(
+        ValueError, match=r"^report: expected one with importance, as cgru.report\(..., importance=True\)"
+    ):
+        plot.importance({})

@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 
 from cgru.core.checks import lengths_of, real, sequences
-from cgru.core.dataframes import check_not_nested, is_indexed, refuse_indexed
 from cgru.core.lengths import mask, padded
 from cgru.core.row_blocks import BLOCK, Rows, select_rows, slices
 from cgru.layers.layer import Layer
 from cgru.losses import Loss
 from cgru.network import chain
 from cgru.network.classes import as_strings, encode_classes
+from cgru.network.data.dataframes import as_sequences, is_indexed
 from cgru.network.data.mean_variance import RunningMeanVariance
 from cgru.network.data_spec import DataSpec
 
@@ -206,9 +206,10 @@ def check_inputs(spec: DataSpec, X: Any, lengths: Any, name: str = "") -> tuple[
     A list of arrays whose lengths differ is padded. NaN is allowed.
     """
     tokens = spec.layers[0].tokens_in
-    check_not_nested(X, f"{name}X")
-    if is_indexed(X) and not (tokens and X.shape[1:] > (1,)):  # a DataFrame (m, s) of tokens
-        refuse_indexed(X, f"{name}X")
+    if not (tokens and is_indexed(X) and X.shape[1:] > (1,)):  # a DataFrame (m, s) of tokens has an index, too
+        X, names = as_sequences(X, f"{name}X") or (X, None)
+        if names is not None and spec.feature_names is not None and names != tuple(spec.feature_names):
+            raise ValueError(f"{name}X: expected the columns {', '.join(spec.feature_names)}, got {', '.join(names)}")
     if _is_ragged(X, name):
         if lengths is not None:
             raise ValueError(f"{name}lengths: expected None beside a list of arrays, which have their own, got some")

@@ -1,0 +1,63 @@
+"""sktime's estimators over ours, by sktime's own checks; and containers that sktime knows."""
+
+import copy
+
+import numpy as np
+import pytest
+
+from cgru import datasets
+
+pytest.importorskip("sktime", reason="sktime is not installed: pip install sktime")
+
+from sktime.datatypes import check_is_mtype, convert_to
+from sktime.utils.estimator_checks import check_estimator
+
+from cgru import sklearn, sktime
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # of sktime, and nothing is learned in two epochs
+KINDS = [(sktime.GRUClassifier, sklearn.GRUClassifier), (sktime.GRURegressor, sklearn.GRURegressor)]
+RNG = np.random.default_rng(0)
+RAGGED = [RNG.standard_normal((4 + i % 3, 2)) for i in range(12)]
+OPTIONS = {"units": 3, "epochs": 2, "random_state": 0, "budget": 0}
+
+
+@pytest.mark.parametrize("cls", [pair[0] for pair in KINDS])
+def test_checks(cls):
+    found = check_estimator(cls, verbose=False)
+    assert len(found) > 100
+    assert {name: each for name, each in found.items() if each != "PASSED"} == {}
+
+
+@pytest.mark.parametrize(("cls", "ours"), KINDS)
+@pytest.mark.parametrize("kind", ["numpy3D", "pd-multiindex", "nested_univ", "df-list"])
+def test_predictions_are_ours(cls, ours, kind):
+    y = np.arange(12) % 2 if "Classifier" in cls.__name__ else np.linspace(-1, 1, 12)
+    X = [x[:4] for x in RAGGED] if kind == "numpy3D" else RAGGED
+    panel = datasets.to_container(X, "nested_univ" if kind == "df-list" else kind)
+    panel = convert_to(panel, kind)
+    model = copy.deepcopy(cls(**OPTIONS).fit(panel, y)).clone().fit(panel, y)
+    due = ours(**OPTIONS).fit(X, y)
+    np.testing.assert_array_equal(model.predict(panel), due.predict(X))
+    if hasattr(due, "predict_proba"):
+        np.testing.assert_array_equal(model.predict_proba(panel), due.predict_proba(X))
+        assert model.score(panel, y) == due.score(X, y)
+    if kind != "numpy3D":
+        assert model.estimator_.feature_names_in_.tolist() == ["feature_0", "feature_1"]
+
+
+@pytest.mark.parametrize("kind", ["pd-multiindex", "nested_univ"])
+def test_containers_are_theirs(kind):
+    """Of a data set with ids in another order than theirs, too."""
+    split = datasets.Split(np.zeros((3, 4, 2)), None, np.array([4, 1, 2]), np.array(["b", "c", "a"]))
+    given = datasets.to_container(split, kind, ["u", "v"])
+    assert check_is_mtype(given, kind, "Panel")
+    assert convert_to(given, "pd-multiindex").shape == (7, 2)
+    assert check_is_mtype(datasets.to_container(split.X, "numpy3D"), "numpy3D", "Panel")
+
+
+def test_a_subclass_is_the_same():
+    class Mine(KINDS[0][0]):
+        pass
+
+    assert list(Mine(7).get_params()) == list(KINDS[0][0](7).get_params())
+    assert Mine(7).clone().units == 7
