@@ -6,16 +6,16 @@ k origins of each series, h = horizon, q quantiles. An origin is the step after 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from cgru.core.checks import positive
 from cgru.core.formatting import figure
-from cgru.forecast.delivery import GRU, MEAN, Delivery, forecast_all, widen, widening
+from cgru.forecast.delivery import GRU, MEAN, Delivery, check_model, forecast_all, models_of, widen, widening
 from cgru.forecast.forecaster import Forecaster, is_list_of_series, min_length, series_by_name
-from cgru.forecast.rivals import dates_of, guess_second, missing_ets
+from cgru.forecast.rivals import ETS, dates_of, guess_second, missing_ets
 from cgru.forecast.series import fill_missing, guess_season
 from cgru.forecast.weights import weigh, weigh_apart
 from cgru.many import fit_many
@@ -24,6 +24,7 @@ __all__ = ["AUTO", "Backtest", "SeasonChoice", "backtest", "choose_season"]
 
 AUTO = "auto"
 ERRORS = ("MAE", "RMSE", "MASE")
+MOST_SMOOTHED = 300  # fits of exponential smoothing
 SHOWN = 3  # seasons that are needed to recognise one
 
 
@@ -48,14 +49,14 @@ class Backtest:
         windows: the number of training windows (k,).
         actual: the values after each origin (k, h), NaN where one is missing.
         forecasts: those of each model (k, h): "GRU", "linear", "naive", "climatology", with statsmodels "ETS", with a
-            season "seasonal naive", with a second one "two seasons"; and the "weighted mean" of all, whose weights at
-            an origin come from the others alone, of those that share no value with it.
+            season "seasonal naive", with a second one "two seasons"; and the "mean of the best", chosen for each
+            origin by the errors at the others that share no value with it.
         errors: by model and name, (k,) each: "MAE", the mean absolute error, "RMSE", the root of the mean squared
             error, and "MASE", the MAE over that of the one-step seasonal naive forecast of the known values. MASE is
             NaN where the latter is 0. All are NaN at an origin without a known value after it, which no mean counts.
         intervals: the quantiles of the delivered forecast (k, h, q); None without `quantiles`.
         quantiles: their levels.
-        delivered: the model whose forecast is delivered, or "weighted mean".
+        delivered: the model whose forecast is delivered, or "mean of the best".
         weights: the share of each model in the delivered forecast, from the errors at all origins.
         second: the length of a second, longer season, 1 for none.
         widening: the factor of the networks' interval, see `Delivery.predict_quantiles`.
@@ -121,10 +122,7 @@ class Backtest:
         return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
 
     def verdict(self) -> str:
-        """Return a sentence that compares the delivered forecast with the best other, and says if that may be chance.
-
-        The weighted mean is compared with single models alone.
-        """
+        """Return a sentence that compares the delivered forecast with the best other, and says if it may be chance."""
         judge = self.judge
         other = min((model for model in self.errors if model != self.delivered), key=self._mean)
         ours, theirs = self._mean(self.delivered), self._mean(other)
@@ -189,8 +187,8 @@ def backtest(
             so that the first half of the series stays before the first origin.
         X: inputs as for `Forecaster.fit`.
         times: the dates (n,) of y as datetime64, or a list of them, so that the climatology knows the time of the year.
-        model: the model to deliver, by its name in `Backtest.forecasts`; "auto": the weighted mean, or a single model
-            if that has the lower error.
+        model: the model to deliver, by its name in `Backtest.forecasts`; "auto": the mean of the one with the lowest
+            error and of those within a tenth of it, or that one alone.
         second: the length of a second, longer season, 1 for none; None: guessed as the first is.
         likely: lags at which a season is likely, as for `guess_season`.
         threads: as for `fit_many`, which runs the fits of all origins in one call.
@@ -214,6 +212,14 @@ def backtest(
     season = first.season or guess_season(before, likely)
     if second is None:
         second = guess_second(fill_missing(before, "interpolate", "y"), season, likely)
+    if model != AUTO:
+        check_model(model, season, second)
+    names, notes = models_of(season, second), tuple(filter(None, [missing_ets()]))
+    if len(series) * k > MOST_SMOOTHED and model != ETS and ETS in names:
+        names.remove(ETS)
+        notes = (
+            f"{ETS}: not compared, since {len(series) * k} fits take long; as the model to deliver it is compared",
+        )
     options["season"] = season
     held_back = _held_back(found, first.horizon, k, step, min_length(first.horizon, season, first.width))
     actual = np.stack([each[len(each) - left :][: first.horizon] for left in held_back for each in series])
@@ -234,47 +240,41 @@ def backtest(
     for i, (forecaster, part, beside) in enumerate(made):
         forecaster.take(results[i * size : (i + 1) * size])
         dates = [None if when is None else when[: len(each)] for when, each in zip(known_times, part, strict=True)]
-        simple = forecast_all(forecaster, part, beside, dates, second)
+        simple = forecast_all(forecaster, part, beside, dates, second, names)
         for name, values in simple.items():
             forecasts.setdefault(name, []).extend(values)
         if first.quantiles:
             intervals += forecaster.predict_quantiles(part, beside)
         scales += [_mase_scale(each, season) for each in part]
-    if season == 1:
-        del forecasts["seasonal naive"]  # the same as "naive"
     forecasts = {name: np.stack(values) for name, values in forecasts.items()}
     ends = np.repeat(held_back, len(series))
     apart = np.abs(ends[:, None] - ends) >= first.horizon
     scales = np.array(scales)
     units = np.where(scales > 0, scales, 1)[:, None]
-    shares, means = _weighted_mean(forecasts, actual, units, apart)
+    shares, means = _mean_of_best(forecasts, actual, units, apart)
     forecasts[MEAN] = means
     errors = {name: _errors(values, actual, scales) for name, values in forecasts.items()}
-    if model not in (AUTO, *forecasts):
-        raise ValueError(f"model: expected {AUTO!r} or one of {', '.join(forecasts)}, got {model!r}")
     learned = [(forecaster.width_, forecaster.windows_) for forecaster, _, _ in made]
     widths, windows = np.repeat(learned, len(series), axis=0).T
     origins_ = np.array([len(each) - left for left in held_back for each in series])
-    found = Backtest(origins_, season, widths, windows, actual, forecasts, errors, None, first.quantiles)
-    delivered = found.best if model == AUTO else model
-    weights = shares if delivered == MEAN else {delivered: 1.0}
+    weights = shares if model in (AUTO, MEAN) else {model: 1.0}
+    delivered = MEAN if len(weights) > 1 else next(iter(weights))
     bands, factor = None, 1.0
     if intervals:
         bands = np.stack(intervals)
         if model != GRU:
-            bands, factor = _moved_intervals(
-                forecasts[delivered], forecasts[GRU], bands, actual, apart, first.quantiles
-            )
-    return replace(
-        found, intervals=bands, delivered=delivered, weights=weights, second=second, widening=factor,
-        notes=tuple(filter(None, [missing_ets()])), dated=times is not None, options=options,
+            points = means if model == AUTO else forecasts[delivered]
+            bands, factor = _moved_intervals(points, forecasts[GRU], bands, actual, apart, first.quantiles)
+    return Backtest(
+        origins_, season, widths, windows, actual, forecasts, errors, bands, first.quantiles, delivered, weights,
+        second, factor, notes, times is not None, options,
     )  # fmt: skip
 
 
-def _weighted_mean(
+def _mean_of_best(
     forecasts: dict[str, np.ndarray], actual: np.ndarray, units: np.ndarray, apart: np.ndarray
 ) -> tuple[dict[str, float], np.ndarray]:
-    """Return the weights of models above 0 by all origins, and means (k, h) weighted by the origins `apart` (k, k)."""
+    """Return the weights above 0 of the best models at all origins, and their means (k, h) by the origins `apart`."""
     values = np.stack(list(forecasts.values()))
     errors = (values - actual) / units
     shares = dict(zip(forecasts, weigh(errors), strict=True))

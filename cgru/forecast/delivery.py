@@ -1,4 +1,4 @@
-"""The forecast that is delivered: that of one model, or the weighted mean of several, with its intervals.
+"""The forecast that is delivered: that of one model, or a weighted mean of several, with its intervals.
 
 k origins, h = horizon, q quantiles.
 """
@@ -14,15 +14,15 @@ import numpy as np
 
 from cgru.files import Archive, atomic_write
 from cgru.forecast.forecaster import FORMAT, Forecaster, is_list_of_series, series_by_name, unwrap_single
-from cgru.forecast.rivals import CLIMATOLOGY, ETS, RIVALS, dates_of, missing_ets, rivals
+from cgru.forecast.rivals import CLIMATOLOGY, ETS, RIVALS, TWO_SEASONS, dates_of, missing_ets, rivals
 from cgru.forecast.series import fill_missing
 from cgru.network.files import read_checked, read_json
 
-__all__ = ["GRU", "MEAN", "Delivery", "forecast_all", "load", "widen", "widening"]
+__all__ = ["GRU", "MEAN", "Delivery", "check_model", "forecast_all", "load", "models_of", "widen", "widening"]
 
-GRU, MEAN = "GRU", "weighted mean"
-BASELINES = ("naive", "seasonal naive", "linear")
-WIDEST = 4.0  # times the networks' own interval
+GRU, MEAN = "GRU", "mean of the best"
+MODELS = (GRU, "linear", "naive", "seasonal naive", *RIVALS)
+WIDEST = 10.0  # times the networks' own interval
 
 
 class Delivery:
@@ -52,8 +52,8 @@ class Delivery:
         dated: bool = False,
     ) -> None:
         for name in weights:
-            if name not in (GRU, *BASELINES, *RIVALS):
-                raise ValueError(f"weights: expected names of {GRU}, {', '.join((*BASELINES, *RIVALS))}, got {name!r}")
+            if name not in MODELS:
+                raise ValueError(f"weights: expected names of {', '.join(MODELS)}, got {name!r}")
         self.forecaster, self.weights = forecaster, {name: float(weight) for name, weight in weights.items()}
         self.second, self.widening, self.dated = int(second), float(widening), bool(dated)
 
@@ -106,7 +106,13 @@ class Delivery:
         return unwrap_single(y, moved)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the model to the file `path`, for `cgru.forecast.load`; errors are those of `Forecaster.save`."""
+        """Write the model to the file `path`, for `cgru.forecast.load`; errors are those of `Forecaster.save`.
+
+        The file of networks alone is that of their Forecaster.
+        """
+        if self.weights == {GRU: 1.0} and self.widening == 1:
+            self.forecaster.save(path)
+            return
         given = {name: getattr(self, name) for name in ("weights", "second", "widening", "dated")}
         arrays = self.forecaster.pack() | {"delivery": np.array(json.dumps(given))}
         with atomic_write(path) as file:
@@ -133,22 +139,37 @@ def _from_archive(archive: Archive) -> Forecaster | Delivery:
     return Delivery(Forecaster.from_archive(archive, {"delivery"}), given.pop("weights"), **given)
 
 
+def models_of(season: int, second: int) -> list[str]:
+    """Return the names of the models that forecast a series with these seasons, 1 for none, as installed."""
+    seasonal = {"seasonal naive": season > 1, TWO_SEASONS: second > 1, ETS: not missing_ets()}
+    return [name for name in MODELS if seasonal.get(name, True)]
+
+
+def check_model(name: str, season: int, second: int) -> None:
+    """Raise ValueError, or ImportError with the cure, if there is no model of this name for these seasons."""
+    if name == ETS and (why := missing_ets()):
+        raise ImportError(why)
+    if name not in (due := [*models_of(season, second), MEAN]):
+        why = " without a second season" if name == TWO_SEASONS else " without a season" if name in MODELS else ""
+        raise ValueError(f"model: expected one of {', '.join(due)}{why}, got {name!r}")
+
+
 def forecast_all(
     forecaster: Forecaster,
     y: Any,
     X: Any,
     dates: Sequence[np.ndarray | None],
     second: int,
-    names: Collection[str] | None = None,
+    names: Collection[str],
     **inputs: Any,
 ) -> dict[str, list[np.ndarray]]:
-    """Return the forecasts (h,) of each series in y by the models of these names, or by all that can be made.
+    """Return the forecasts (h,) of each series in y by the models of these names.
 
     `dates` has those of each series, or None; `inputs` are other arguments of `Forecaster.predict`.
     """
     series, several = series_by_name(y), is_list_of_series(y)
-    made = {GRU: forecaster.predict(y, X, **inputs)} if names is None or GRU in names else {}
-    made |= forecaster.baselines(y, X, **inputs)
+    made = {GRU: forecaster.predict(y, X, **inputs)} if GRU in names else {}
+    made |= {name: each for name, each in forecaster.baselines(y, X, **inputs).items() if name in names}
     found = {name: list(values) if several else [values] for name, values in made.items()}
     for (name, each), when in zip(series.items(), dates, strict=True):
         known = fill_missing(each, forecaster.missing, name)
@@ -159,10 +180,7 @@ def forecast_all(
 
 
 def widen(point: np.ndarray, median: np.ndarray, band: np.ndarray, factor: Any) -> np.ndarray:
-    """Return the quantiles (..., h, q) around `point` (..., h) that are `factor` times as far as `band`'s from `median`.
-
-    They are moved to the point.
-    """
+    """Return the quantiles `band` (..., h, q), moved from `median` (..., h) to `point`, `factor` times as far."""
     return point[..., None] + factor * (band - median[..., None])
 
 

@@ -14,7 +14,17 @@ import numpy as np
 from cgru.forecast.linear import ridge
 from cgru.forecast.series import guess_season, seasonal_naive, windows
 
-__all__ = ["CLIMATOLOGY", "ETS", "RIVALS", "climatology", "dates_of", "guess_second", "missing_ets", "rivals"]
+__all__ = [
+    "CLIMATOLOGY",
+    "ETS",
+    "RIVALS",
+    "TWO_SEASONS",
+    "climatology",
+    "dates_of",
+    "guess_second",
+    "missing_ets",
+    "rivals",
+]
 
 RIVALS = ETS, CLIMATOLOGY, TWO_SEASONS = "ETS", "climatology", "two seasons"
 
@@ -31,9 +41,9 @@ def rivals(
     second: int,
     times: np.ndarray | None,
     width: int,
-    names: Collection[str] | None = None,
+    names: Collection[str],
 ) -> dict[str, np.ndarray]:
-    """Return the forecasts (h,) after y (n,) by the rivals of these names, or by all that can be made.
+    """Return the forecasts (h,) after y (n,) by the rivals of these names.
 
     Args:
         y: the known values.
@@ -42,17 +52,13 @@ def rivals(
         second: that of a longer one, 1 for none, without which no model has two seasons.
         times: the dates (n,) of y, None for unknown ones.
         width: the last values that the linear model of two seasons reads.
-        names: the rivals to return; None: all, and exponential smoothing only if statsmodels is installed.
+        names: the names of models, others among them.
     """
     made: dict[str, Callable[[], np.ndarray]] = {
         ETS: lambda: exponential_smoothing(y, season, horizon),
         CLIMATOLOGY: lambda: climatology(y, season, horizon, times),
         TWO_SEASONS: lambda: two_seasons(y, season, second, horizon, width),
     }
-    if names is None:
-        names = [
-            name for name in RIVALS if not (name == ETS and missing_ets()) and not (name == TWO_SEASONS and second == 1)
-        ]
     return {name: make() for name, make in made.items() if name in names}
 
 
@@ -175,9 +181,9 @@ def guess_second(y: np.ndarray, season: int, likely: tuple[int, ...] = ()) -> in
 
 
 def two_seasons(y: np.ndarray, season: int, second: int, horizon: int, width: int) -> np.ndarray:
-    """Forecast (h,) by a ridge regression on the last `width` values and those one `second` season before each to come.
+    """Forecast (h,) by a ridge regression on the last `width` values and those a `second` season before each to come.
 
-    If that leaves less than twenty training windows, the last second season is repeated, or of less than that the first.
+    The last second season is repeated if that leaves less than twenty training windows; the first in a shorter series.
     """
     size = max(width, second)
     if len(y) < size + horizon + MIN_WINDOWS:

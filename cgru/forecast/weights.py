@@ -9,20 +9,17 @@ import numpy as np
 
 __all__ = ["weigh", "weigh_apart"]
 
-KEPT, POWER = 1.5, 2.0
+WITHIN = 1.1  # times the lowest error, up to which a model has a share
 
 
 def weigh(errors: np.ndarray) -> np.ndarray:
     """Return weights (M,) with a sum of 1 for models with these errors (M, k, h), NaN where no value is known.
 
-    A weight is the inverse square of the mean absolute error. It is 0 for a model with more than 1.5 times the lowest.
+    The model with the lowest mean absolute error and those within a tenth of it have equal weights, all others 0.
     """
     sizes = np.nanmean(np.abs(errors), axis=(1, 2))
-    least = sizes.min()
-    if least == 0:
-        return (sizes == 0) / (sizes == 0).sum()
-    weights = np.where(sizes <= KEPT * least, (least / sizes) ** POWER, 0)
-    return weights / weights.sum()
+    chosen = sizes <= WITHIN * sizes.min()
+    return chosen / chosen.sum()
 
 
 def weigh_apart(errors: np.ndarray, apart: np.ndarray) -> np.ndarray:
