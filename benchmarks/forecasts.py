@@ -2,12 +2,11 @@
 
     python -m benchmarks.forecasts              every series
     python -m benchmarks.forecasts NAME ...     the series whose names contain one of these
-    python -m benchmarks.forecasts --before     the same without the values of the held-out tests, to choose a rule by
 
-Prints Markdown. Takes the series of statsmodels, vega_datasets and plotly and downloads nothing. From each series'
-last five origins, a horizon apart where it is long enough, forecasts are made by all models. Which of them is
-delivered, and with which weights, is decided by the ten origins before these. Needs `pip install statsmodels
-vega_datasets plotly`.
+Prints Markdown. Takes the series of statsmodels, vega_datasets and plotly that have at least 50 values, and downloads
+nothing. Ten origins at the end of a series are held out. What lies before the first of them goes through a backtest of
+its own, which decides what is delivered, as `cgru forecast` would have then. With that, forecasts are made at the
+held-out origins by all models. Needs `pip install statsmodels vega_datasets plotly`.
 """
 
 from __future__ import annotations
@@ -15,12 +14,18 @@ from __future__ import annotations
 import argparse
 import importlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
-LEAST = 50  # values of a series
+import cgru
+from benchmarks import report
+from cgru.forecast import Forecaster, backtest
+from cgru.forecast.delivery import GRU, MEAN, forecast_all
+
+LEAST, MOST = 50, 1461  # values of a series; of more, the last are taken
+ORIGINS = 10
 
 
 class Case(NamedTuple):
@@ -54,7 +59,7 @@ def of_statsmodels() -> Iterator[tuple[str, Case]]:
 
     weeks = table("co2")["co2"]
     yield "co2", monthly(weeks.resample("MS").mean(), "1958-03")
-    yield "co2 weekly", dated(weeks, "1958-03-29", "D", (52,), 26, 7)
+    yield "co2 weekly", dated(weeks[-520:], "1992-01-18", "D", (52,), 26, 7)
     yield "elec_equip", monthly(table("elec_equip").iloc[:, -1], "1995-01")
     yield "elnino", monthly(table("elnino").to_numpy()[:, 1:].ravel(), "1950-01")
     yield "nile", dated(table("nile")["volume"], "1871", "Y", (), 8)
@@ -104,4 +109,94 @@ def of_plotly() -> Iterator[tuple[str, Case]]:
 def shipped() -> Iterator[tuple[str, Case]]:
     """Name the series of at least `LEAST` values in the three packages."""
     for package in (of_statsmodels, of_vega_datasets, of_plotly):
-        yield from ((name, case) for name, case in package() if len(case.y) >= LEAST)
+        for name, case in package():
+            if len(case.y) >= LEAST:
+                y, h = case.y[-MOST:], min(case.horizon, len(case.y) // 10)
+                yield name, case._replace(y=y, times=case.times[-MOST:], horizon=h)
+
+
+class Row(NamedTuple):
+    """Mean MASE at the held-out origins: of the delivered forecast, and of each model by name."""
+
+    name: str
+    delivered: str
+    ours: float
+    models: dict[str, float]
+    chosen: str  # the best rival at the origins before
+
+    @property
+    def best(self) -> str:
+        return min((model for model in self.models if model != GRU), key=self.models.__getitem__)
+
+    @property
+    def ratios(self) -> tuple[float, float]:
+        """The delivered MASE over that of the rival that is best there, and over that of the one chosen before."""
+        return self.ours / self.models[self.best], self.ours / self.models[self.chosen]
+
+
+def held_out(name: str, case: Case) -> Row:
+    """Choose what to deliver by what lies before the held-out origins, and forecast from these."""
+    y, times, likely, h = case
+    places = origins(len(y), h)
+    known = y[: places[0]]
+    options: dict[str, Any] = {"missing": "interpolate"}
+    found = backtest(known, h, ORIGINS, times=times[: places[0]], likely=likely, **options)
+    rivals = [model for model in found.forecasts if model not in (GRU, MEAN)]
+    errors: dict[str, list[float]] = {}
+    for i in places:
+        forecaster = Forecaster(h, season=found.season, **options).fit(y[:i])
+        made = forecast_all(forecaster, y[:i], None, [times[:i]], found.second, [GRU, *rivals])
+        values = {model: each for model, (each,) in made.items()}
+        values[MEAN] = sum(share * values[model] for model, share in found.weights.items())
+        step = np.abs(y[found.season : i] - y[: i - found.season])
+        for model, each in values.items():
+            errors.setdefault(model, []).append(np.nanmean(np.abs(each - y[i : i + h])) / np.nanmean(step))
+    means = {model: float(np.mean(each)) for model, each in errors.items()}
+    chosen = min(rivals, key=lambda model: np.nanmean(found.errors[model]["MAE"]))
+    shares = " + ".join(found.weights)
+    return Row(name, shares, means.pop(MEAN), means, chosen)
+
+
+def origins(n: int, horizon: int) -> list[int]:
+    """The held-out origins of a series of n values, a horizon apart, or less in a short one."""
+    step = min(horizon, n // 40)
+    return [n - horizon - step * i for i in reversed(range(ORIGINS))]
+
+
+def summary(rows: list[Row]) -> None:
+    """Print the geometric means of both ratios and how many exceed 1.1, in bold what falls short."""
+    beside = ("the rival that is best at the held-out origins", "the rival that was best before")
+    for what, ratios in zip(beside, np.array([row.ratios for row in rows]).T, strict=True):
+        mean, most, many = np.exp(np.log(ratios).mean()), ratios.max(), int((ratios > 1.1).sum())
+        goals = f"{report.bold(mean, mean > 1)} (goal: at most 1.0), largest {report.bold(most, most > 1.1)}"
+        print(f"\nOver {what}: geometric mean {goals}, above 1.1: {many} of {len(rows)} (goal: 0)")
+    alone = [row.models[GRU] / row.models[row.best] for row in rows]
+    print(f"\nThe GRU alone, over the rival that is best there: {np.exp(np.log(alone).mean()):.3g}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.forecasts", description=__doc__.partition("\n")[0])
+    parser.add_argument("names", nargs="*", help="parts of names of series (default: all)")
+    parser.add_argument("--threads", type=int, default=2, help="(default: %(default)s)")
+    arguments = parser.parse_args()
+    cgru.set_num_threads(arguments.threads)
+    heads = ["", "values, horizon", "delivered", "its MASE", "GRU"]
+    heads += ["best rival", "its MASE", "ratio", "best before", "ratio"]
+    print(f"| {' | '.join(heads)} |\n|{' --- |' * len(heads)}")
+    rows, start = [], time.perf_counter()
+    for name, case in shipped():
+        if arguments.names and not any(each in name for each in arguments.names):
+            continue
+        row = held_out(name, case)
+        rows.append(row)
+        best, before = (report.bold(ratio, ratio > 1.1) for ratio in row.ratios)
+        cells = [name, f"{len(case.y)}, {case.horizon}", row.delivered, f"{row.ours:.3f}", f"{row.models[GRU]:.3f}"]
+        cells += [row.best, f"{row.models[row.best]:.3f}", best, row.chosen, before]
+        print(f"| {' | '.join(cells)} |", flush=True)
+    if rows:
+        summary(rows)
+    print(f"\n{len(rows)} series in {time.perf_counter() - start:.0f} s")
+
+
+if __name__ == "__main__":
+    main()

@@ -47,9 +47,8 @@ def forecast(request: ForecastRequest) -> int:
             check_output(output, path, *outputs[:i])
     draw = None if request.plot is None else plotter(request.plot, path, draw=_draw)
     if request.model not in (AUTO, "gru") and request.quantiles and not request.origins:
-        raise RequestError(
-            f"argument --quantiles: needs tests, or --model gru: --origins 0 has no errors of {request.model}"
-        )
+        why = f"--origins 0 leaves no errors of {request.model} to make them of"
+        raise RequestError(f"argument --quantiles: needs --model gru without tests: {why}")
     if request.model == "ets" and (why := missing_ets()):
         raise RequestError(f"argument --model: {why}")
     series = _read_series(request)

@@ -208,9 +208,10 @@ def backtest(
     series = list(found.values())
     inputs = [None] * len(series) if X is None else list(X) if is_list_of_series(y) else [X]
     known_times = dates_of(times, found, is_list_of_series(y))
-    before = _before_first_origin(found, first.horizon, k, step)
-    season = first.season or guess_season(before, likely)
+    season = first.season or guess_season(_before_first_origin(found, first.horizon, k, step), likely)
+    held_back = _held_back(found, first.horizon, k, step, min_length(first.horizon, season, first.width))
     if second is None:
+        before = max(series, key=len)[: -held_back[0]]
         second = guess_second(fill_missing(before, "interpolate", "y"), season, likely)
     if model != AUTO:
         check_model(model, season, second)
@@ -221,7 +222,6 @@ def backtest(
             f"{ETS}: not compared, since {len(series) * k} fits take long; as the model to deliver it is compared",
         )
     options["season"] = season
-    held_back = _held_back(found, first.horizon, k, step, min_length(first.horizon, season, first.width))
     actual = np.stack([each[len(each) - left :][: first.horizon] for left in held_back for each in series])
     if np.isnan(actual).all():
         raise ValueError(f"y: expected at least one value after {k} origins, got none")

@@ -185,12 +185,13 @@ def widen(point: np.ndarray, median: np.ndarray, band: np.ndarray, factor: Any) 
 
 
 def widening(errors: np.ndarray, below: np.ndarray, above: np.ndarray, share: float) -> float:
-    """Return the factor by which intervals from `below` to `above` zero (k, h) hold the `share` of `errors` (k, h).
+    """Return the factor by which intervals `below` and `above` zero (k, h) hold the `share` of `errors` (k, h).
 
     It is drawn to 1 where origins are few, and at most `WIDEST`. NaN errors are ignored.
     """
-    ratios = errors / np.maximum(np.where(errors < 0, -below, above), 1e-12 * np.nanmax(np.abs(errors), initial=1e-300))
-    ratios = np.abs(ratios[~np.isnan(errors)])
+    sizes = np.abs(errors)
+    ratios = sizes / np.maximum(np.where(errors < 0, below, above), 1e-12 * np.nanmax(sizes, initial=1e-300))
+    ratios = ratios[~np.isnan(errors)]
     if not ratios.size:
         return 1.0
     factor = float(np.quantile(ratios, share, method="weibull"))

@@ -126,17 +126,17 @@ def test_the_forecast_has_the_season_that_the_tests_could_not_know(folder):
     assert january < 3
 
 
-def check_delivered(out, name, y, horizon, origins):
+def check_delivered(out, name, y, horizon, origins, **given):
     """Check that what was tested, as it was said, is the model of the forecast; return its season and width."""
     said = re.search(
         r"tests and forecast: (no season|season of \d+), windows of (\d+) values; tests learned from (.*)\n", out
     )
     season, width = int(re.sub(r"\D", "", said[1]) or 1), int(said[2])
-    found = backtest(y, horizon, origins, season=season, width=width)
+    found = backtest(y, horizon, origins, season=season, width=width, **given)
     assert found.table() in out
     assert said[3].startswith(f"{found.windows[0]} to {found.windows[-1]} windows, the forecast from ")
     assert said[3].endswith(f" {len(y) - width - horizon + 1}")
-    due = Forecaster(horizon, season=season, width=width).fit(y).predict(y)
+    due = found.deliver(y).predict(y, times=given.get("times"))
     np.testing.assert_allclose(numbers(forecast_in(out), name), due, rtol=1e-5)
     return season, width
 
@@ -159,7 +159,8 @@ def test_a_season_that_the_tests_could_not_see_is_tested_where_there_are_values_
     write(folder / "seen.csv", month=TIMES[:42], sales=y)
     out, _ = run("forecast", "seen.csv", "--horizon", 3, "--origins", 9, "--width", 12, cwd=folder)
     assert guess_season(y[:21], (12,)) == 1
-    assert check_delivered(out, "sales", y, 3, 9) == (12, 12)
+    given = {"times": LIKE["times"][:42], "likely": (12,)}
+    assert check_delivered(out, "sales", y, 3, 9, **given) == (12, 12)
     assert "note: " not in out
 
 
@@ -172,7 +173,8 @@ def test_narrower_windows_of_tests_are_told(folder):
 
 
 def test_missing_values_and_times(folder):
-    out, _ = run("forecast", "gap.csv", "--horizon", 2, "--origins", 2, "--missing", "interpolate", cwd=folder)
+    common = ("--horizon", 2, "--missing", "interpolate", "--model", "gru")
+    out, _ = run("forecast", "gap.csv", "--origins", 2, *common, cwd=folder)
     assert "sales: 58 values and 2 missing, monthly" in out
     y = Y.copy()
     y[[7, 30]] = np.nan
@@ -183,7 +185,9 @@ def test_missing_values_and_times(folder):
 
 
 def test_several_columns_are_one_model(folder):
-    out, _ = run("forecast", "wide.csv", "--horizon", 2, "--origins", 2, "--target", "a", "b", cwd=folder)
+    out, _ = run(
+        "forecast", "wide.csv", "--horizon", 2, "--origins", 2, "--target", "a", "b", "--model", "gru", cwd=folder
+    )
     assert "of 2 series each, 2 steps each" in out
     rows = forecast_in(out)
     assert [(row["series"], row["month"]) for row in rows] == [
@@ -191,15 +195,17 @@ def test_several_columns_are_one_model(folder):
     ]
     model = Forecaster(2, season=12).fit([Y, Y + X])
     np.testing.assert_allclose(numbers(rows, "forecast"), np.concatenate(model.predict([Y, Y + X])), rtol=1e-5)
-    assert backtest([Y, Y + X], 2, 2).table() in out
+    times = [LIKE["times"]] * 2
+    assert backtest([Y, Y + X], 2, 2, times=times, likely=(12,), model="GRU").table() in out
 
 
 def test_inputs_beside_the_target(folder):
-    out, _ = run("forecast", "wide.csv", "--horizon", 2, "--origins", 2, "--target", "a", "--inputs", "x", cwd=folder)
+    common = ("forecast", "wide.csv", "--horizon", 2, "--target", "a", "--inputs", "x", "--model", "gru")
+    out, _ = run(*common, "--origins", 2, cwd=folder)
     assert "a: 60 values, monthly, 2000-01 to 2004-12, 1 inputs" in out
     model = Forecaster(2, season=12).fit(Y, X[:, None])
     np.testing.assert_allclose(numbers(forecast_in(out), "a"), model.predict(Y, X[:, None]), rtol=1e-5)
-    assert backtest(Y, 2, 2, X=X[:, None]).table() in out
+    assert backtest(Y, 2, 2, X=X[:, None], **LIKE, model="GRU").table() in out
 
 
 def test_a_long_table(folder):
@@ -244,7 +250,7 @@ def test_a_plot_shows_the_past_and_the_forecast_in_its_band(folder, tmp_path, mo
     )
     out, _ = run(*common, "--quantiles", 0.1, 0.9, cwd=folder)
     rows = forecast_in(out)
-    assert drawn[0].get_suptitle() == "wide.csv: 3 steps by gru"
+    assert drawn[0].get_suptitle() == "wide.csv: 3 steps by GRU"
     assert [axis.get_ylabel() for axis in drawn[0].axes] == ["a", "b"]
     known, said = drawn[0].axes[0].lines
     np.testing.assert_array_equal(known.get_ydata(), Y)
@@ -267,7 +273,7 @@ def test_many_series_are_not_all_drawn(folder, tmp_path, monkeypatch):
     columns = [f"c{i}" for i in range(8)]
     run("forecast", "eight.csv", "--horizon", 1, "--origins", 0, "--target", *columns, "--plot", tmp_path / "f.png",
         cwd=folder)  # fmt: skip
-    assert drawn[0].get_suptitle() == "eight.csv: 1 steps by gru, 6 of 8 series"
+    assert drawn[0].get_suptitle() == "eight.csv: 1 steps by GRU, 6 of 8 series"
     assert len(drawn[0].axes) == 6
 
 
@@ -284,8 +290,8 @@ def test_many_series_are_not_all_drawn(folder, tmp_path, monkeypatch):
         (("one.csv", "--horizon", 3, "--quantiles", 1), "argument --quantiles: expected a number between 0 and 1"),
         (("one.csv", "--horizon", 3, "--quantiles", 0.9, 0.1), "quantiles: expected levels that rise"),
         (
-            ("one.csv", "--horizon", 3, "--model", "naive", "--quantiles", 0.5),
-            "argument --quantiles: needs --model gru",
+            ("one.csv", "--horizon", 3, "--model", "naive", "--quantiles", 0.5, "--origins", 0),
+            "argument --quantiles: needs --model gru without tests",
         ),
         (("one.csv", "--horizon", 3, "--model", "arima"), "argument --model"),
         (("one.csv", "--horizon", 3, "--missing", "drop"), "argument --missing"),
