@@ -111,8 +111,10 @@ def dates_of(times: Any, series: dict[str, np.ndarray], are_several: bool) -> li
     """
     if times is None:
         return [None] * len(series)
-    found = []
-    for (name, y), each in zip(series.items(), times if are_several else [times], strict=True):
+    times, found = list(times) if are_several else [times], []
+    if len(times) != len(series):
+        raise ValueError(f"times: expected those of {len(series)} series, got {len(times)}")
+    for (name, y), each in zip(series.items(), times, strict=True):
         name = name.replace("y", "times")
         array = np.asarray(each)
         if array.dtype.kind != "M":

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from cli_cases import refused, run
 
+from cgru.cli.forecast import MODELS
 from cgru.forecast import Forecaster, backtest, guess_season, load
 
 rng = np.random.default_rng(0)
@@ -91,18 +92,58 @@ def test_a_simpler_model_makes_the_forecast(folder, name, model):
 def test_the_best_model_is_named_where_another_is_fixed(folder):
     write(folder / "walk.csv", month=TIMES[:N], sales=np.cumsum(np.random.default_rng(1).standard_normal(N)) + 100)
     common = ("forecast", "walk.csv", "--horizon", 2, "--season", 12, "--origins", 8)
-    out, _ = run(*common, "--model", "linear", cwd=folder)
-    advice = re.search(r"\ndelivered: linear; its MASE is .* higher .*; --model (\S+) forecasts by the best\n", out)
+    out, _ = run(*common, "--model", "seasonal", cwd=folder)
+    advice = re.search(r"\ndelivered: seasonal naive; .* higher .*; --model (\S+) forecasts by the best\n", out)
     assert advice
     out, _ = run(*common, "--model", advice[1], cwd=folder)
     assert " lower than that of the best other" in out
     assert "--model" not in out
 
 
+def test_without_statsmodels_the_table_lacks_it_and_says_so_once(folder, monkeypatch):
+    monkeypatch.setitem(sys.modules, "statsmodels.tsa.holtwinters", None)
+    out, _ = run("forecast", "one.csv", "--horizon", 1, "--origins", 2, "--season", 12, cwd=folder)
+    assert out.count("note: ETS: statsmodels is missing: pip install statsmodels\n") == 1
+    assert out.count("ETS") == 1
+    why = refused("forecast", "one.csv", "--horizon", 1, "--model", "ets", cwd=folder)
+    assert "argument --model: ETS: statsmodels is missing: pip install statsmodels" in why
+
+
+@pytest.mark.parametrize("name", ["ets", "climatology", "two-seasons"])
+def test_a_rival_makes_the_forecast(folder, name, tmp_path):
+    """With the same interval as the backtest's, and again from its file."""
+    if name == "ets":
+        pytest.importorskip("statsmodels")
+    weeks = Y[:28].repeat(2)[:N] if name != "two-seasons" else np.arange(N) % 4 + 3 * (np.arange(N) % 12 == 5)
+    write(folder / f"{name}.csv", month=TIMES[: len(weeks)], sales=weeks)
+    common = ("forecast", f"{name}.csv", "--horizon", 2, "--season", 4, "--quantiles", 0.1, 0.9, "--model", name)
+    out, _ = run(*common, "--origins", 2, "--save", tmp_path / "m", cwd=folder)
+    times = LIKE["times"][: len(weeks)]
+    found = backtest(weeks, 2, 2, season=4, quantiles=(0.1, 0.9), times=times, likely=(12,), model=MODELS[name])
+    assert found.table() in out
+    assert ("second season: 12 steps, guessed\n" in out) == (found.second == 12)
+    assert found.delivered == MODELS[name]
+    model = load(tmp_path / "m")
+    rows = forecast_in(out)
+    np.testing.assert_allclose(numbers(rows, "sales"), model.predict(weeks, times=times), rtol=1e-9)
+    due = found.deliver(weeks).predict_quantiles(weeks, times=times)
+    np.testing.assert_allclose(numbers(rows, "sales_0.9"), due[:, 1], rtol=1e-9)
+
+
+def test_no_second_season(folder):
+    write(folder / "plain.csv", month=TIMES[:N], sales=np.arange(N) % 12)
+    common = ("forecast", "plain.csv", "--horizon", 2, "--season", 12, "--model", "two-seasons")
+    for origins in (0, 2):
+        why = refused_late(*common, "--origins", origins, cwd=folder)
+        assert "plain.csv: model: expected one of GRU, " in why
+        assert why.endswith(" without a second season, got 'two seasons'\n")
+
+
 def test_without_tests(folder):
     out, _ = run("forecast", "one.csv", "--horizon", 2, "--origins", 0, cwd=folder)
     assert "MASE" not in out
     assert "season: 12 steps, guessed" in out
+    assert "\ndelivered: GRU, as without tests nothing is compared\n" in out
     assert len(forecast_in(out)) == 2
     out, _ = run("forecast", "one.csv", "--horizon", 2, "--origins", 1, "--season", 1, cwd=folder)
     assert "tested at 1 origins at 2004-11, 2 steps each" in out

@@ -1,15 +1,31 @@
 import re
+import sys
 
 import numpy as np
 import pytest
 
 from cgru.forecast import Backtest, Forecaster, backtest
-from cgru.forecast.delivery import MEAN
+from cgru.forecast.delivery import MEAN, widening
+from cgru.forecast.rivals import climatology
 
 rng = np.random.default_rng(0)
 t = np.arange(120)
 NOISY = 50 + 10 * np.sin(2 * np.pi * t / 12) + 0.1 * t + rng.standard_normal(120)
 QUICK = {"networks": 2, "epochs": 2, "units": 4}
+
+
+@pytest.fixture(autouse=True)
+def no_ets(request, monkeypatch):
+    """Leave exponential smoothing, which takes the most time here, to the tests that ask for statsmodels."""
+    if "with_ets" in request.fixturenames:
+        pytest.importorskip("statsmodels")
+        return
+    monkeypatch.setattr("cgru.forecast.delivery.missing_ets", lambda: "left out")
+
+
+@pytest.fixture
+def with_ets():
+    """Let the test have exponential smoothing."""
 
 
 # --- nothing from after an origin ---
@@ -261,14 +277,14 @@ def test_a_backtest_with_quantiles():
 # --- how it runs ---
 
 
-def test_it_is_the_same_on_any_number_of_threads():
+def test_it_is_the_same_on_any_number_of_threads(with_ets):
     one, three = (backtest(NOISY, 6, 2, threads=n, **QUICK) for n in (1, 3))
-    np.testing.assert_array_equal(one.forecasts["GRU"], three.forecasts["GRU"])
+    for model, values in one.forecasts.items():
+        np.testing.assert_array_equal(values, three.forecasts[model])
+    assert "ETS" in one.forecasts
 
 
 def test_all_fits_are_in_one_call(monkeypatch):
-    import sys
-
     module = sys.modules["cgru.forecast.backtest"]
     calls, fit_many = [], module.fit_many
     monkeypatch.setattr(
@@ -291,3 +307,75 @@ def test_all_fits_are_in_one_call(monkeypatch):
 def test_refusals(options, error, words):
     with pytest.raises(error, match=words):
         backtest(**{"y": NOISY, "horizon": 6, "origins": 2} | options)
+
+
+# --- what is delivered ---
+
+
+def test_the_mean_at_an_origin_is_chosen_by_the_others():
+    found = backtest(NOISY, 6, 4, season=12, **QUICK)
+    models = [model for model in found.forecasts if model != MEAN]
+    mae = np.array([found.errors[model]["MASE"] for model in models])
+    for i in range(4):
+        sizes = np.delete(mae, i, axis=1).mean(axis=1)
+        best = [
+            found.forecasts[model][i] for model, size in zip(models, sizes, strict=True) if size <= 1.1 * min(sizes)
+        ]
+        np.testing.assert_allclose(found.forecasts[MEAN][i], np.mean(best, axis=0))
+    sizes = mae.mean(axis=1)
+    best = [model for model, size in zip(models, sizes, strict=True) if size <= 1.1 * min(sizes)]
+    assert found.weights == dict.fromkeys(best, 1 / len(best))
+    assert found.delivered == (MEAN if len(best) > 1 else best[0])
+
+
+def test_origins_that_share_values_do_not_choose_for_each_other():
+    found = backtest(NOISY, 6, 3, step=2, season=12, **QUICK)
+    models = [values for model, values in found.forecasts.items() if model != MEAN]
+    np.testing.assert_allclose(found.forecasts[MEAN], np.mean(models, axis=0))
+
+
+def test_an_interval_of_what_is_delivered_is_widened_by_the_other_origins():
+    options = {"season": 12, "quantiles": (0.1, 0.9), **QUICK}
+    networks = backtest(NOISY, 6, 3, model="GRU", **options)
+    found = backtest(NOISY, 6, 3, model="naive", **options)
+    assert (networks.widening, networks.weights, networks.delivered) == (1.0, {"GRU": 1.0}, "GRU")
+    medians, points = found.forecasts["GRU"], found.forecasts["naive"]
+    below, above = medians - networks.intervals[:, :, 0], networks.intervals[:, :, 1] - medians
+    errors = found.actual - points
+    assert found.widening == widening(errors, below, above, 0.8)
+    factor = widening(errors[1:], below[1:], above[1:], 0.8)
+    np.testing.assert_allclose(found.intervals[0, :, 1], points[0] + factor * above[0])
+    low = {**options, "quantiles": (0.1, 0.3)}
+    networks, found = backtest(NOISY, 6, 2, model="GRU", **low), backtest(NOISY, 6, 2, model="naive", **low)
+    assert found.widening == 1.0
+    moved = networks.intervals - networks.forecasts["GRU"][:, :, None] + found.forecasts["naive"][:, :, None]
+    np.testing.assert_allclose(found.intervals, moved)
+
+
+def test_a_second_season_is_a_model():
+    y = np.tile(np.arange(4.0), 40) + 5 * (np.arange(160) % 20 == 7)
+    found = backtest(y, 4, 2, season=4, **QUICK)
+    assert found.second == 20
+    assert found.errors["two seasons"]["MAE"].max() < 0.5
+    assert backtest(y, 4, 2, season=4, second=1, **QUICK).second == 1
+    with pytest.raises(ValueError, match="without a second season, got 'two seasons'"):
+        backtest(y, 4, 2, season=4, second=1, model="two seasons", **QUICK)
+
+
+def test_exponential_smoothing_of_many_series_is_left_out_and_told(with_ets, monkeypatch):
+    module = sys.modules["cgru.forecast.backtest"]
+    monkeypatch.setattr(module, "MOST_SMOOTHED", 3)
+    found = backtest([NOISY, NOISY], 6, 2, season=12, **QUICK)
+    assert "ETS" not in found.errors
+    assert found.notes == ("ETS: not compared, since 4 fits take long; as the model to deliver it is compared",)
+    assert "ETS" in backtest([NOISY, NOISY], 6, 2, season=12, model="ETS", **QUICK).errors
+    assert backtest(NOISY, 6, 3, season=12, **QUICK).notes == ()
+
+
+def test_dates_reach_the_climatology():
+    times = (np.datetime64("2000-01", "M") + t).astype("datetime64[s]")
+    found, other = (backtest(NOISY, 6, 2, season=1, times=each, **QUICK) for each in (times, None))
+    assert (found.dated, other.dated) == (True, False)
+    due = [climatology(NOISY[:origin], 1, 6, times[:origin]) for origin in found.origins]
+    np.testing.assert_array_equal(found.forecasts["climatology"], due)
+    assert (other.forecasts["climatology"][0] == NOISY[: found.origins[0]].mean()).all()
