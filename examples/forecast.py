@@ -1,4 +1,4 @@
-"""Forecasts of real series, beside three simpler models, from ten origins in the past of each.
+"""Forecasts of real series, beside simpler models, from ten origins in the past of each.
 
     python forecast.py            two that the recipe of `cgru.forecast` was not chosen on
     python forecast.py --chosen   six of the twelve that it was chosen on, which flatters it
@@ -14,7 +14,7 @@ from statsmodels.datasets import co2, elec_equip, elnino, macrodata, nile, sunsp
 
 import cgru
 
-MODELS = ("GRU", "linear", "seasonal naive", "naive")
+MODELS = ("mean of the best", "GRU", "linear", "ETS", "climatology", "seasonal naive", "naive")
 
 
 def table(module):
@@ -44,7 +44,7 @@ def chosen():
 
 
 def main(series):
-    """Print MASE, mean ± deviation over the origins, and who won."""
+    """Print MASE, mean ± deviation over the origins, and what would be delivered."""
     print(f"| MASE at 10 origins | season | horizon | {' | '.join(MODELS)} |")
     print("| --- " * (3 + len(MODELS)) + "|")
     verdicts, start = [], time.perf_counter()
@@ -56,7 +56,7 @@ def main(series):
             mark = "**" * (model == found.best)
             cells.append(f"{mark}{errors.mean():.3f} ± {errors.std():.3f}{mark}")
         print(f"| {name} | {season} | {horizon} | {' | '.join(cells)} |", flush=True)
-        verdicts.append(f"- {name}: {found.verdict()}.")
+        verdicts.append(f"- {name}: {found.verdict()} ({', '.join(found.weights)}).")
     print("", *verdicts, sep="\n")
     print(f"\n{len(series)} backtests in {time.perf_counter() - start:.0f} s on {cgru.get_num_threads()} threads")
 

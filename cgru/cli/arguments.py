@@ -500,7 +500,9 @@ class ForecastRequest:
     )
     width: int | None = option("values that the model reads (default: two seasons)", _COUNT)
     model: str = option(
-        "which of those that are compared makes the forecast", ("gru", "linear", "seasonal", "naive"), "gru"
+        "which of those that are compared makes the forecast (default: the tests choose one, or a weighted mean)",
+        ("auto", "gru", "linear", "ets", "climatology", "two-seasons", "seasonal", "naive"),
+        "auto",
     )
     seed: int = option("of the networks", _FROM_0, 0)
     threads: int | None = _threads()

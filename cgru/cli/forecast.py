@@ -8,7 +8,7 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from typing import Any
 
@@ -19,13 +19,19 @@ from cgru.cli.data import as_options
 from cgru.cli.output import check_output, plotter
 from cgru.datasets.series import Series, read_series
 from cgru.files import atomic_write
-from cgru.forecast import Backtest, Forecaster, backtest
-from cgru.forecast.backtest import SeasonChoice, choose_season
+from cgru.forecast import Backtest, Delivery, Forecaster, backtest
+from cgru.forecast.backtest import AUTO, SeasonChoice, choose_season
+from cgru.forecast.delivery import GRU, check_model
+from cgru.forecast.rivals import CLIMATOLOGY, ETS, TWO_SEASONS, guess_second, missing_ets
+from cgru.forecast.series import fill_missing
 from cgru.many import fit_many
 
 __all__ = ["forecast"]
 
-MODELS = {"gru": "GRU", "linear": "linear", "seasonal": "seasonal naive", "naive": "naive"}
+MODELS = {
+    "gru": GRU, "linear": "linear", "ets": ETS, "climatology": CLIMATOLOGY, "two-seasons": TWO_SEASONS,
+    "seasonal": "seasonal naive", "naive": "naive",
+}  # fmt: skip
 _ARGUMENT = re.compile(
     "^(target|time|id|inputs|decimal)(?=: expected (?:one of the|the|each|one) column|: .* sign )|^horizon(?=: )"
 )
@@ -40,8 +46,11 @@ def forecast(request: ForecastRequest) -> int:
         if output is not None:
             check_output(output, path, *outputs[:i])
     draw = None if request.plot is None else plotter(request.plot, path, draw=_draw)
-    if request.model != "gru" and request.quantiles:
-        raise RequestError(f"argument --quantiles: needs --model gru, {request.model} has no intervals")
+    if request.model not in (AUTO, "gru") and request.quantiles and not request.origins:
+        why = f"--origins 0 leaves no errors of {request.model} to make them of"
+        raise RequestError(f"argument --quantiles: needs --model gru without tests: {why}")
+    if request.model == "ets" and (why := missing_ets()):
+        raise RequestError(f"argument --model: {why}")
     series = _read_series(request)
     for note in dict.fromkeys(note for each in series for note in each.notes):
         print(f"note: {_in_options(note)}")
@@ -59,14 +68,18 @@ def forecast(request: ForecastRequest) -> int:
     with as_request_error(f"{path}: ", spell), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "fit_many: interrupted", RuntimeWarning)  # `take` raises it
         found, likely = None, series[0].calendar.likely
+        times = _dates(series)
         if request.season:
             chosen = SeasonChoice(request.season, request.season, request.season)
         else:
             chosen = choose_season(y, request.horizon, request.origins, likely, request.width)
         if request.origins:
-            given = {"X": X, "season": chosen.tested, **options, **running}
-            found = backtest(y, request.horizon, request.origins, **given)
+            given = {"X": X, "times": times, "season": chosen.tested, "likely": likely, **options, **running}
+            model = MODELS.get(request.model, AUTO)
+            found = backtest(y, request.horizon, request.origins, model=model, **given)
         print(*_season_lines(chosen, guessed=not request.season), sep="\n")
+        if found and found.second > 1:
+            print(f"second season: {found.second} steps, guessed")
         if found:
             print(*_backtest_lines(found, request, series), sep="\n")
         model = Forecaster(request.horizon, season=chosen.season, **options)
@@ -79,12 +92,14 @@ def forecast(request: ForecastRequest) -> int:
         if found:
             print(_test_note(found, model))
         model.take(fit_many(jobs, **running))
-        values = _forecasts(model, y, X, request.model)
+        delivery = found.delivery(model) if found else _untested(model, request.model, likely, y, times is not None)
+        values = _forecasts(delivery, y, X, times)
     if request.save is not None:
-        model.save(request.save)
+        delivery.save(request.save)
         print(f"model in {request.save}")
     if draw:
-        draw((series, values, model), f"{os.path.basename(path)}: {request.horizon} steps by {request.model}")
+        by = found.delivered if found else MODELS.get(request.model, GRU)
+        draw((series, values, model), f"{os.path.basename(path)}: {request.horizon} steps by {by}")
     _write_forecast(request, series, values, model.quantiles)
     return 0
 
@@ -105,6 +120,27 @@ def _read_series(request: ForecastRequest) -> list[Series]:
     for wrong in _problems(series, request):
         raise RequestError(f"{request.series}: {wrong}")
     return series
+
+
+def _dates(series: list[Series]) -> list[np.ndarray] | None:
+    """Return the times (n,) of each series, None if these are numbers or steps."""
+    times = [each.times.values for each in series]
+    return times if all(each.dtype.kind == "M" for each in times) else None
+
+
+def _untested(model: Forecaster, option: str, likely: Sequence[int], y: list[np.ndarray], dated: bool) -> Delivery:
+    """Return the model of an option of --model, without tests, by a fitted forecaster; for auto print the choice.
+
+    Raise ValueError for a model of two seasons of series that have one.
+    """
+    name = MODELS.get(option, GRU)
+    if option == AUTO:
+        print(f"delivered: {name}, as without tests nothing is compared")
+    second = 1
+    if name == TWO_SEASONS:
+        second = guess_second(fill_missing(max(y, key=len), "interpolate", "y"), model.season_, likely)
+        check_model(name, model.season_, second)
+    return Delivery(model, {name: 1.0}, second=second, dated=dated)
 
 
 def _in_options(text: str) -> str:
@@ -186,22 +222,22 @@ def _backtest_lines(found: Backtest, request: ForecastRequest, series: list[Seri
     at = f"from {first} to {last}" if len(places) > 1 else f"at {first}"
     of = f", of {many} series each" if many > 1 else ""
     yield f"tested at {len(places)} origins {at}{of}, {request.horizon} steps each; mean ± deviation:"
+    yield from (f"note: {note}" for note in found.notes)
     yield found.table()
-    best = next(option for option, name in MODELS.items() if name == found.best)
-    yield found.verdict() + ("" if best == request.model else f"; --model {best} forecasts by the best")
+    best = next((option for option, name in MODELS.items() if name == found.best), AUTO)
+    advises = request.model not in (AUTO, best)
+    yield found.verdict() + (f"; --model {best} forecasts by the best" if advises else "")
     if found.coverage is not None:
         low, high = found.quantiles[0], found.quantiles[-1]
         yield f"{100 * found.coverage:.0f}% of the values lay between the quantiles {low} and {high}"
 
 
-def _forecasts(model: Forecaster, y: list[np.ndarray], X: Any, name: str) -> list[np.ndarray]:
-    """Return the forecast of each series by the model of that name, (h, 1 + q): h values, then q quantiles of each."""
-    if name != "gru":
-        return [each[:, None] for each in model.baselines(y, X)[MODELS[name]]]
-    points = [each[:, None] for each in model.predict(y, X)]
+def _forecasts(model: Delivery, y: list[np.ndarray], X: Any, times: Any) -> list[np.ndarray]:
+    """Return the forecast of each series, (h, 1 + q): h values, then q quantiles of each."""
+    points = [each[:, None] for each in model.predict(y, X, times=times)]
     if not model.quantiles:
         return points
-    return [np.hstack(pair) for pair in zip(points, model.predict_quantiles(y, X), strict=True)]
+    return [np.hstack(pair) for pair in zip(points, model.predict_quantiles(y, X, times=times), strict=True)]
 
 
 def _write_forecast(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from cgru.forecast.backtest import Backtest, backtest
-from cgru.forecast.forecaster import Forecaster, load
+from cgru.forecast.delivery import Delivery, load
+from cgru.forecast.forecaster import Forecaster
 from cgru.forecast.series import guess_season, seasonal_naive, windows
 
-__all__ = ["Backtest", "Forecaster", "backtest", "guess_season", "load", "seasonal_naive", "windows"]
+__all__ = ["Backtest", "Delivery", "Forecaster", "backtest", "guess_season", "load", "seasonal_naive", "windows"]

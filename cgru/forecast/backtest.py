@@ -6,21 +6,25 @@ k origins of each series, h = horizon, q quantiles. An origin is the step after 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from cgru.core.checks import positive
 from cgru.core.formatting import figure
+from cgru.forecast.delivery import GRU, MEAN, Delivery, check_model, forecast_all, models_of, widen, widening
 from cgru.forecast.forecaster import Forecaster, is_list_of_series, min_length, series_by_name
+from cgru.forecast.rivals import ETS, dates_of, guess_second, missing_ets
 from cgru.forecast.series import fill_missing, guess_season
+from cgru.forecast.weights import weigh, weigh_apart
 from cgru.many import fit_many
 
-__all__ = ["Backtest", "SeasonChoice", "backtest", "choose_season"]
+__all__ = ["AUTO", "Backtest", "SeasonChoice", "backtest", "choose_season"]
 
-GRU = "GRU"
+AUTO = "auto"
 ERRORS = ("MAE", "RMSE", "MASE")
+MOST_SMOOTHED = 300  # fits of exponential smoothing
 SHOWN = 3  # seasons that are needed to recognise one
 
 
@@ -44,12 +48,20 @@ class Backtest:
         widths: the width of the networks' windows (k,), smaller at an origin with few values before it.
         windows: the number of training windows (k,).
         actual: the values after each origin (k, h), NaN where one is missing.
-        forecasts: those of each model (k, h): "GRU", "linear", "naive", with a season "seasonal naive".
+        forecasts: those of each model (k, h): "GRU", "linear", "naive", "climatology", with statsmodels "ETS", with a
+            season "seasonal naive", with a second one "two seasons"; and the "mean of the best", chosen for each
+            origin by the errors at the others that share no value with it.
         errors: by model and name, (k,) each: "MAE", the mean absolute error, "RMSE", the root of the mean squared
             error, and "MASE", the MAE over that of the one-step seasonal naive forecast of the known values. MASE is
             NaN where the latter is 0. All are NaN at an origin without a known value after it, which no mean counts.
-        intervals: the quantiles of the GRU (k, h, q); None without `quantiles`.
+        intervals: the quantiles of the delivered forecast (k, h, q); None without `quantiles`.
         quantiles: their levels.
+        delivered: the model whose forecast is delivered, or "mean of the best".
+        weights: the share of each model in the delivered forecast, from the errors at all origins.
+        second: the length of a second, longer season, 1 for none.
+        widening: the factor of the networks' interval, see `Delivery.predict_quantiles`.
+        notes: sentences about models that could not be compared.
+        options: the arguments of a Forecaster, and `dated`, those of a Delivery, with which the models were made.
     """
 
     origins: np.ndarray
@@ -61,6 +73,13 @@ class Backtest:
     errors: dict[str, dict[str, np.ndarray]]
     intervals: np.ndarray | None
     quantiles: tuple[float, ...]
+    delivered: str = GRU
+    weights: dict[str, float] = field(default_factory=lambda: {GRU: 1.0})
+    second: int = 1
+    widening: float = 1.0
+    notes: tuple[str, ...] = ()
+    dated: bool = False
+    options: dict[str, Any] = field(default_factory=dict)
 
     @property
     def judge(self) -> str:
@@ -90,28 +109,54 @@ class Backtest:
         return float(self._known_errors(model, self.judge).mean())
 
     def table(self) -> str:
-        """Return a text table of the errors, mean ± standard deviation over the origins, the best model first."""
-        lines = [["", *ERRORS]]
+        """Return a text table of the errors, mean ± standard deviation over the origins, the best model first.
+
+        Its last column has the share of each model in the delivered forecast.
+        """
+        lines = [["", *ERRORS, "delivered"]]
         for model in sorted(self.errors, key=self._mean):
             errors = [self._known_errors(model, name) for name in ERRORS]
-            lines.append([model, *(f"{figure(each.mean())} ± {figure(each.std(), 2)}" for each in errors)])
+            share = f"{100 * self.weights[model]:.0f}%" if model in self.weights else ""
+            lines.append([model, *(f"{figure(each.mean())} ± {figure(each.std(), 2)}" for each in errors), share])
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
         return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
 
     def verdict(self) -> str:
-        """Return a sentence that says whether the GRU beats the best other model, and whether that may be chance."""
+        """Return a sentence that compares the delivered forecast with the best other, and says if it may be chance."""
         judge = self.judge
-        other = min((model for model in self.errors if model != GRU), key=self._mean)
-        ours, theirs = self._mean(GRU), self._mean(other)
-        difference = self._known_errors(GRU, judge) - self._known_errors(other, judge)
+        other = min((model for model in self.errors if model != self.delivered), key=self._mean)
+        ours, theirs = self._mean(self.delivered), self._mean(other)
+        difference = self._known_errors(self.delivered, judge) - self._known_errors(other, judge)
         k, wins = len(difference), int((difference < 0).sum())
         sure = k > 2 and abs(difference.mean()) > 2 * difference.std(ddof=1) / np.sqrt(k)
-        count = f"the GRU is better at {wins} of {k} origins" + ("" if sure else "; this may be chance")
-        if ours < theirs:
-            percent = 100 * (1 - ours / theirs)
-            return f"the GRU wins: its {judge} is {percent:.1f}% lower than that of the {other} model; {count}"
-        lower = f"has a {judge} {100 * (1 - theirs / ours):.1f}% lower" if theirs < ours else f"has the same {judge}"
-        return f"the GRU does not win: the {other} model {lower}; {count}"
+        lower = "lower than" if ours < theirs else "higher than" if theirs < ours else "the same as"
+        percent = f"{100 * abs(1 - ours / theirs):.1f}% " if ours != theirs and theirs else ""
+        chance = "" if sure else "; this may be chance"
+        return (
+            f"delivered: {self.delivered}; its {judge} is {percent}{lower} that of the best other, {other}; "
+            f"it is better at {wins} of {k} origins{chance}"
+        )
+
+    def deliver(
+        self,
+        y: Any,
+        X: Any = None,
+        *,
+        times: Any = None,
+        threads: int | None = None,
+        progress: bool = False,
+        **inputs: Any,
+    ) -> Delivery:
+        """Fit the networks to all of y, and return the model whose forecast is delivered; arguments are `backtest`'s.
+
+        `predict` of the result takes y, X and times, too. `inputs` are other arguments of `Forecaster.fit`.
+        """
+        forecaster = Forecaster(self.actual.shape[1], **self.options)
+        return self.delivery(forecaster.fit(y, X, threads=threads, progress=progress, **inputs))
+
+    def delivery(self, forecaster: Forecaster) -> Delivery:
+        """Return the model whose forecast is delivered, with the networks of a fitted forecaster."""
+        return Delivery(forecaster, self.weights, second=self.second, widening=self.widening, dated=self.dated)
 
 
 def backtest(
@@ -121,12 +166,15 @@ def backtest(
     *,
     step: int | None = None,
     X: Any = None,
+    times: Any = None,
+    model: str = AUTO,
+    second: int | None = None,
     likely: Sequence[int] = (),
     threads: int | None = None,
     progress: bool = False,
     **options: Any,
 ) -> Backtest:
-    """Forecast past values of a series from several earlier `origins`, and return the errors of the GRU and baselines.
+    """Forecast past values of a series from several earlier `origins`, and return the errors of the GRU and its rivals.
 
     At each origin scales, linear model and networks are fitted anew to the values before it. If no season is given, it
     is guessed once from the values before the first origin.
@@ -138,6 +186,10 @@ def backtest(
         step: the distance from one origin to the next. None: the horizon, so that no value is forecast twice, or less
             so that the first half of the series stays before the first origin.
         X: inputs as for `Forecaster.fit`.
+        times: the dates (n,) of y as datetime64, or a list of them, so that the climatology knows the time of the year.
+        model: the model to deliver, by its name in `Backtest.forecasts`; "auto": the mean of the one with the lowest
+            error and of those within a tenth of it, or that one alone.
+        second: the length of a second, longer season, 1 for none; None: guessed as the first is.
         likely: lags at which a season is likely, as for `guess_season`.
         threads: as for `fit_many`, which runs the fits of all origins in one call.
         progress: as for `fit_many`.
@@ -155,9 +207,21 @@ def backtest(
         fill_missing(each, first.missing, name)
     series = list(found.values())
     inputs = [None] * len(series) if X is None else list(X) if is_list_of_series(y) else [X]
+    known_times = dates_of(times, found, is_list_of_series(y))
     season = first.season or guess_season(_before_first_origin(found, first.horizon, k, step), likely)
-    options["season"] = season
     held_back = _held_back(found, first.horizon, k, step, min_length(first.horizon, season, first.width))
+    if second is None:
+        before = max(series, key=len)[: -held_back[0]]
+        second = guess_second(fill_missing(before, "interpolate", "y"), season, likely)
+    if model != AUTO:
+        check_model(model, season, second)
+    names, notes = models_of(season, second), tuple(filter(None, [missing_ets()]))
+    if len(series) * k > MOST_SMOOTHED and model != ETS and ETS in names:
+        names.remove(ETS)
+        notes = (
+            f"{ETS}: not compared, since {len(series) * k} fits take long; as the model to deliver it is compared",
+        )
+    options["season"] = season
     actual = np.stack([each[len(each) - left :][: first.horizon] for left in held_back for each in series])
     if np.isnan(actual).all():
         raise ValueError(f"y: expected at least one value after {k} origins, got none")
@@ -175,20 +239,69 @@ def backtest(
     intervals, scales = [], []
     for i, (forecaster, part, beside) in enumerate(made):
         forecaster.take(results[i * size : (i + 1) * size])
-        for model, values in {GRU: forecaster.predict(part, beside), **forecaster.baselines(part, beside)}.items():
-            forecasts.setdefault(model, []).extend(values)
+        dates = [None if when is None else when[: len(each)] for when, each in zip(known_times, part, strict=True)]
+        simple = forecast_all(forecaster, part, beside, dates, second, names)
+        for name, values in simple.items():
+            forecasts.setdefault(name, []).extend(values)
         if first.quantiles:
             intervals += forecaster.predict_quantiles(part, beside)
         scales += [_mase_scale(each, season) for each in part]
-    if season == 1:
-        del forecasts["seasonal naive"]  # the same as "naive"
-    forecasts = {model: np.stack(values) for model, values in forecasts.items()}
-    errors = {model: _errors(values, actual, np.array(scales)) for model, values in forecasts.items()}
-    origins_ = np.array([len(each) - left for left in held_back for each in series])
-    bands = np.stack(intervals) if intervals else None
+    forecasts = {name: np.stack(values) for name, values in forecasts.items()}
+    ends = np.repeat(held_back, len(series))
+    apart = np.abs(ends[:, None] - ends) >= first.horizon
+    scales = np.array(scales)
+    units = np.where(scales > 0, scales, 1)[:, None]
+    shares, means = _mean_of_best(forecasts, actual, units, apart)
+    forecasts[MEAN] = means
+    errors = {name: _errors(values, actual, scales) for name, values in forecasts.items()}
     learned = [(forecaster.width_, forecaster.windows_) for forecaster, _, _ in made]
     widths, windows = np.repeat(learned, len(series), axis=0).T
-    return Backtest(origins_, season, widths, windows, actual, forecasts, errors, bands, first.quantiles)
+    origins_ = np.array([len(each) - left for left in held_back for each in series])
+    weights = shares if model in (AUTO, MEAN) else {model: 1.0}
+    delivered = MEAN if len(weights) > 1 else next(iter(weights))
+    bands, factor = None, 1.0
+    if intervals:
+        bands = np.stack(intervals)
+        if model != GRU:
+            points = means if model == AUTO else forecasts[delivered]
+            bands, factor = _moved_intervals(points, forecasts[GRU], bands, actual, apart, first.quantiles)
+    return Backtest(
+        origins_, season, widths, windows, actual, forecasts, errors, bands, first.quantiles, delivered, weights,
+        second, factor, notes, times is not None, options,
+    )  # fmt: skip
+
+
+def _mean_of_best(
+    forecasts: dict[str, np.ndarray], actual: np.ndarray, units: np.ndarray, apart: np.ndarray
+) -> tuple[dict[str, float], np.ndarray]:
+    """Return the weights above 0 of the best models at all origins, and their means (k, h) by the origins `apart`."""
+    values = np.stack(list(forecasts.values()))
+    errors = (values - actual) / units
+    shares = dict(zip(forecasts, weigh(errors), strict=True))
+    means = (weigh_apart(errors, apart)[:, :, None] * values).sum(axis=0)
+    return {name: float(share) for name, share in shares.items() if share > 0}, means
+
+
+def _moved_intervals(
+    points: np.ndarray,
+    medians: np.ndarray,
+    bands: np.ndarray,
+    actual: np.ndarray,
+    apart: np.ndarray,
+    levels: tuple[float, ...],
+) -> tuple[np.ndarray, float]:
+    """Return intervals (k, h, q) around the delivered `points` (k, h), and the factor of those to come.
+
+    Each is as wide as the networks' `bands` (k, h, q) around their `medians`, times the factor that the errors at the
+    origins `apart` ask for. An interval that is not on both sides of the median keeps its width.
+    """
+    if not levels[0] < 0.5 < levels[-1]:
+        return widen(points, medians, bands, 1.0), 1.0
+    errors, share = actual - points, levels[-1] - levels[0]
+    below, above = medians - bands[:, :, 0], bands[:, :, -1] - medians
+    factors = [widening(errors[row], below[row], above[row], share) for row in apart]
+    moved = widen(points, medians, bands, np.array(factors)[:, None, None])
+    return moved, widening(errors, below, above, share)
 
 
 def _held_back(found: dict[str, np.ndarray], horizon: int, k: int, step: int | None, least: int) -> list[int]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,11 +20,11 @@ from cgru.forecast.series import as_float64, fill_missing, guess_season, seasona
 from cgru.gru import GRU
 from cgru.layers.dense import Dense
 from cgru.many import Job, Result, fit_many
-from cgru.network.files import read_checked, read_json
+from cgru.network.files import read_json
 from cgru.network.network import Network
 from cgru.optimizers import Adam
 
-__all__ = ["Forecaster", "is_list_of_series", "load", "min_length", "series_by_name"]
+__all__ = ["FORMAT", "Forecaster", "is_list_of_series", "min_length", "series_by_name", "unwrap_single"]
 
 FORMAT = 1
 _SETTINGS = ("horizon", "season", "width", "quantiles", "missing", "units", "epochs", "networks", "seed")
@@ -250,21 +250,21 @@ class Forecaster:
         absolute value bounds the scale of a window from below.
         """
         middle = self._output_levels.index(0.5)
-        return _unwrap_single(y, [values[:, middle] for values in self._predict_quantiles(y, X)])
+        return unwrap_single(y, [values[:, middle] for values in self._predict_quantiles(y, X)])
 
     def predict_quantiles(self, y: Any, X: Any = None) -> Any:
         """Forecast each of the `quantiles` (horizon, q), with the arguments of `predict`."""
         if not self.quantiles:
             raise ValueError("predict_quantiles: expected a Forecaster with quantiles, got None")
         chosen = [self._output_levels.index(level) for level in self.quantiles]
-        return _unwrap_single(y, [values[:, chosen] for values in self._predict_quantiles(y, X)])
+        return unwrap_single(y, [values[:, chosen] for values in self._predict_quantiles(y, X)])
 
     def baselines(self, y: Any, X: Any = None) -> dict[str, Any]:
         """Return the forecasts of the baselines, each as from `predict`: "naive", "seasonal naive" and "linear"."""
         batch, Z = self._last_windows(y, X)
         seasonal, linear = self._base_forecasts(batch, Z)
         forecasts = {"naive": batch.naive, "seasonal naive": seasonal, "linear": linear}
-        return {name: _unwrap_single(y, list(values)) for name, values in forecasts.items()}
+        return {name: unwrap_single(y, list(values)) for name, values in forecasts.items()}
 
     def _last_windows(self, y: Any, X: Any) -> tuple[Windows, np.ndarray]:
         """Return the last window of each series, and its standardised inputs Z."""
@@ -305,6 +305,11 @@ class Forecaster:
             ValueError: settings or networks were changed after the fit.
             OSError, TypeError: as from `Network.save`.
         """
+        with atomic_write(path) as file:
+            np.savez(file, **self.pack())
+
+    def pack(self) -> dict[str, np.ndarray]:
+        """Return the fitted forecaster as the arrays of its file; RuntimeError and ValueError are those of `save`."""
         if not self.networks_:
             raise RuntimeError("save: expected a Forecaster that was fitted")
         given = {name: getattr(self, name) for name in _SETTINGS}
@@ -317,12 +322,11 @@ class Forecaster:
         arrays |= {name: getattr(self, name + "_") for name in _STANDARDIZED}
         arrays |= dict(zip(("weights", "bias"), self.linear_, strict=True))
         text = json.dumps({**given, "season_": self.season_, "width_": self.width_})
-        with atomic_write(path) as file:
-            np.savez(file, format=np.array(FORMAT), forecaster=np.array(text), **arrays)
+        return {"format": np.array(FORMAT), "forecaster": np.array(text), **arrays}
 
     @classmethod
-    def _from_archive(cls, archive: Archive) -> Forecaster:
-        """Build the forecaster from an archive that `save` wrote.
+    def from_archive(cls, archive: Archive, others: Collection[str] = ()) -> Forecaster:
+        """Build the forecaster from an archive that `save` wrote, or with `others` beside its arrays.
 
         Raise KeyError or ValueError for any other archive, before an array is read.
         """
@@ -334,7 +338,7 @@ class Forecaster:
         self = cls(**given)
         vars(self).update(found)
         due = self._headers(headers["input_mean"].shape[0] if headers["input_mean"].shape else 0)
-        if headers.keys() - {"forecaster"} != due.keys():
+        if headers.keys() - {"forecaster", *others} != due.keys():
             raise ValueError(f"expected the arrays {', '.join(due)}, got {', '.join(headers)}")
         for name, header in due.items():
             if headers[name] != header:
@@ -361,16 +365,6 @@ class Forecaster:
         scales = dict.fromkeys(_STANDARDIZED[:2], (features,)) | dict.fromkeys(_STANDARDIZED[2:], (2, self.horizon))
         scales |= {"weights": (self.width_ * features, self.horizon), "bias": (self.horizon,)}
         return due | {name: Header(shape, np.dtype(np.float64)) for name, shape in scales.items()}
-
-
-def load(path: str | os.PathLike[str]) -> Forecaster:
-    """Read the Forecaster that `save` wrote to `path`; it forecasts bit for bit the same.
-
-    Raises:
-        ValueError: the file is damaged, foreign or of a newer format.
-        OSError: it cannot be read.
-    """
-    return read_checked(path, "forecaster", FORMAT, Forecaster._from_archive)
 
 
 def min_length(horizon: int, season: int, width: int | None = None) -> int:
@@ -402,7 +396,7 @@ def series_by_name(y: Any) -> dict[str, np.ndarray]:
     return {name: as_float64(each, name) for name, each in series.items()}
 
 
-def _unwrap_single(y: Any, values: list[np.ndarray]) -> Any:
+def unwrap_single(y: Any, values: list[np.ndarray]) -> Any:
     """Return the list of `values`, one for each series, or its only item if y is no list."""
     return values if is_list_of_series(y) else values[0]
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from cli_cases import refused, run
 
+from cgru.cli.forecast import MODELS
 from cgru.forecast import Forecaster, backtest, guess_season, load
 
 rng = np.random.default_rng(0)
@@ -14,6 +15,7 @@ N = 60
 TIMES = [f"{2000 + i // 12}-{i % 12 + 1:02}" for i in range(N + 12)]
 Y = np.round(50 + 10 * np.sin(2 * np.pi * np.arange(N) / 12) + rng.standard_normal(N), 3)
 X = np.round(rng.standard_normal(N), 3)
+LIKE = {"times": np.array(TIMES[:N], "datetime64[s]"), "likely": (12,)}  # what the command knows of these times
 
 
 def write(path, **columns):
@@ -51,7 +53,7 @@ def numbers(rows, name):
 def test_one_series(folder):
     out, err = run("forecast", "one.csv", "--horizon", 3, "--origins", 4, cwd=folder)
     assert err == ""
-    found = backtest(Y, 3, 4)
+    found = backtest(Y, 3, 4, **LIKE)
     assert out.splitlines()[:3] == [
         "sales: 60 values, monthly, 2000-01 to 2004-12",
         "season: 12 steps, guessed; --season says otherwise",
@@ -61,19 +63,20 @@ def test_one_series(folder):
     assert found.verdict() in out
     rows = forecast_in(out)
     assert [row["month"] for row in rows] == ["2005-01", "2005-02", "2005-03"]
-    due = Forecaster(3, season=12).fit(Y).predict(Y)
+    due = found.deliver(Y).predict(Y, times=LIKE["times"])
     np.testing.assert_allclose(numbers(rows, "sales"), due, rtol=1e-5)
 
 
 def test_options_reach_the_model(folder):
     options = ("--season", 6, "--width", 9, "--seed", 3, "--threads", 1, "--quantiles", 0.1, 0.5, 0.9, "-q")
+    options += ("--model", "gru")
     out, _ = run("forecast", "one.csv", "--horizon", 3, "--origins", 2, *options, cwd=folder)
     assert "season: 6 steps\n" in out
     rows = forecast_in(out)
     model = Forecaster(3, season=6, width=9, seed=3, quantiles=(0.1, 0.5, 0.9)).fit(Y)
     for name, due in zip(("_0.1", "_0.5", "_0.9"), model.predict_quantiles(Y).T, strict=True):
         np.testing.assert_allclose(numbers(rows, f"sales{name}"), due, rtol=1e-5)
-    found = backtest(Y, 3, 2, season=6, width=9, seed=3, quantiles=(0.1, 0.5, 0.9))
+    found = backtest(Y, 3, 2, season=6, width=9, seed=3, quantiles=(0.1, 0.5, 0.9), **LIKE, model="GRU")
     assert found.table() in out
     assert f"{100 * found.coverage:.0f}% of the values lay between the quantiles 0.1 and 0.9" in out
 
@@ -86,21 +89,61 @@ def test_a_simpler_model_makes_the_forecast(folder, name, model):
 
 
 @pytest.mark.slow
-def test_the_best_model_is_named_where_it_is_another(folder):
+def test_the_best_model_is_named_where_another_is_fixed(folder):
     write(folder / "walk.csv", month=TIMES[:N], sales=np.cumsum(np.random.default_rng(1).standard_normal(N)) + 100)
     common = ("forecast", "walk.csv", "--horizon", 2, "--season", 12, "--origins", 8)
-    out, _ = run(*common, cwd=folder)
-    advice = re.search(r"the GRU does not win: the (\w+)\b.*; --model (\w+) forecasts by the best\n", out)
-    assert advice[1] == advice[2]
-    out, _ = run(*common, "--model", advice[2], cwd=folder)
-    assert "the GRU does not win" in out
+    out, _ = run(*common, "--model", "seasonal", cwd=folder)
+    advice = re.search(r"\ndelivered: seasonal naive; .* higher .*; --model (\S+) forecasts by the best\n", out)
+    assert advice
+    out, _ = run(*common, "--model", advice[1], cwd=folder)
+    assert " lower than that of the best other" in out
     assert "--model" not in out
+
+
+def test_without_statsmodels_the_table_lacks_it_and_says_so_once(folder, monkeypatch):
+    monkeypatch.setitem(sys.modules, "statsmodels.tsa.holtwinters", None)
+    out, _ = run("forecast", "one.csv", "--horizon", 1, "--origins", 2, "--season", 12, cwd=folder)
+    assert out.count("note: ETS: statsmodels is missing: pip install statsmodels\n") == 1
+    assert out.count("ETS") == 1
+    why = refused("forecast", "one.csv", "--horizon", 1, "--model", "ets", cwd=folder)
+    assert "argument --model: ETS: statsmodels is missing: pip install statsmodels" in why
+
+
+@pytest.mark.parametrize("name", ["ets", "climatology", "two-seasons"])
+def test_a_rival_makes_the_forecast(folder, name, tmp_path):
+    """With the same interval as the backtest's, and again from its file."""
+    if name == "ets":
+        pytest.importorskip("statsmodels")
+    weeks = Y[:28].repeat(2)[:N] if name != "two-seasons" else np.arange(N) % 4 + 3 * (np.arange(N) % 12 == 5)
+    write(folder / f"{name}.csv", month=TIMES[: len(weeks)], sales=weeks)
+    common = ("forecast", f"{name}.csv", "--horizon", 2, "--season", 4, "--quantiles", 0.1, 0.9, "--model", name)
+    out, _ = run(*common, "--origins", 2, "--save", tmp_path / "m", cwd=folder)
+    times = LIKE["times"][: len(weeks)]
+    found = backtest(weeks, 2, 2, season=4, quantiles=(0.1, 0.9), times=times, likely=(12,), model=MODELS[name])
+    assert found.table() in out
+    assert ("second season: 12 steps, guessed\n" in out) == (found.second == 12)
+    assert found.delivered == MODELS[name]
+    model = load(tmp_path / "m")
+    rows = forecast_in(out)
+    np.testing.assert_allclose(numbers(rows, "sales"), model.predict(weeks, times=times), rtol=1e-9)
+    due = found.deliver(weeks).predict_quantiles(weeks, times=times)
+    np.testing.assert_allclose(numbers(rows, "sales_0.9"), due[:, 1], rtol=1e-9)
+
+
+def test_no_second_season(folder):
+    write(folder / "plain.csv", month=TIMES[:N], sales=np.arange(N) % 12)
+    common = ("forecast", "plain.csv", "--horizon", 2, "--season", 12, "--model", "two-seasons")
+    for origins in (0, 2):
+        why = refused_late(*common, "--origins", origins, cwd=folder)
+        assert "plain.csv: model: expected one of GRU, " in why
+        assert why.endswith(" without a second season, got 'two seasons'\n")
 
 
 def test_without_tests(folder):
     out, _ = run("forecast", "one.csv", "--horizon", 2, "--origins", 0, cwd=folder)
     assert "MASE" not in out
     assert "season: 12 steps, guessed" in out
+    assert "\ndelivered: GRU, as without tests nothing is compared\n" in out
     assert len(forecast_in(out)) == 2
     out, _ = run("forecast", "one.csv", "--horizon", 2, "--origins", 1, "--season", 1, cwd=folder)
     assert "tested at 1 origins at 2004-11, 2 steps each" in out
@@ -124,17 +167,17 @@ def test_the_forecast_has_the_season_that_the_tests_could_not_know(folder):
     assert january < 3
 
 
-def check_delivered(out, name, y, horizon, origins):
+def check_delivered(out, name, y, horizon, origins, **given):
     """Check that what was tested, as it was said, is the model of the forecast; return its season and width."""
     said = re.search(
         r"tests and forecast: (no season|season of \d+), windows of (\d+) values; tests learned from (.*)\n", out
     )
     season, width = int(re.sub(r"\D", "", said[1]) or 1), int(said[2])
-    found = backtest(y, horizon, origins, season=season, width=width)
+    found = backtest(y, horizon, origins, season=season, width=width, **given)
     assert found.table() in out
     assert said[3].startswith(f"{found.windows[0]} to {found.windows[-1]} windows, the forecast from ")
     assert said[3].endswith(f" {len(y) - width - horizon + 1}")
-    due = Forecaster(horizon, season=season, width=width).fit(y).predict(y)
+    due = found.deliver(y).predict(y, times=given.get("times"))
     np.testing.assert_allclose(numbers(forecast_in(out), name), due, rtol=1e-5)
     return season, width
 
@@ -157,7 +200,8 @@ def test_a_season_that_the_tests_could_not_see_is_tested_where_there_are_values_
     write(folder / "seen.csv", month=TIMES[:42], sales=y)
     out, _ = run("forecast", "seen.csv", "--horizon", 3, "--origins", 9, "--width", 12, cwd=folder)
     assert guess_season(y[:21], (12,)) == 1
-    assert check_delivered(out, "sales", y, 3, 9) == (12, 12)
+    given = {"times": LIKE["times"][:42], "likely": (12,)}
+    assert check_delivered(out, "sales", y, 3, 9, **given) == (12, 12)
     assert "note: " not in out
 
 
@@ -170,7 +214,8 @@ def test_narrower_windows_of_tests_are_told(folder):
 
 
 def test_missing_values_and_times(folder):
-    out, _ = run("forecast", "gap.csv", "--horizon", 2, "--origins", 2, "--missing", "interpolate", cwd=folder)
+    common = ("--horizon", 2, "--missing", "interpolate", "--model", "gru")
+    out, _ = run("forecast", "gap.csv", "--origins", 2, *common, cwd=folder)
     assert "sales: 58 values and 2 missing, monthly" in out
     y = Y.copy()
     y[[7, 30]] = np.nan
@@ -181,7 +226,9 @@ def test_missing_values_and_times(folder):
 
 
 def test_several_columns_are_one_model(folder):
-    out, _ = run("forecast", "wide.csv", "--horizon", 2, "--origins", 2, "--target", "a", "b", cwd=folder)
+    out, _ = run(
+        "forecast", "wide.csv", "--horizon", 2, "--origins", 2, "--target", "a", "b", "--model", "gru", cwd=folder
+    )
     assert "of 2 series each, 2 steps each" in out
     rows = forecast_in(out)
     assert [(row["series"], row["month"]) for row in rows] == [
@@ -189,15 +236,17 @@ def test_several_columns_are_one_model(folder):
     ]
     model = Forecaster(2, season=12).fit([Y, Y + X])
     np.testing.assert_allclose(numbers(rows, "forecast"), np.concatenate(model.predict([Y, Y + X])), rtol=1e-5)
-    assert backtest([Y, Y + X], 2, 2).table() in out
+    times = [LIKE["times"]] * 2
+    assert backtest([Y, Y + X], 2, 2, times=times, likely=(12,), model="GRU").table() in out
 
 
 def test_inputs_beside_the_target(folder):
-    out, _ = run("forecast", "wide.csv", "--horizon", 2, "--origins", 2, "--target", "a", "--inputs", "x", cwd=folder)
+    common = ("forecast", "wide.csv", "--horizon", 2, "--target", "a", "--inputs", "x", "--model", "gru")
+    out, _ = run(*common, "--origins", 2, cwd=folder)
     assert "a: 60 values, monthly, 2000-01 to 2004-12, 1 inputs" in out
     model = Forecaster(2, season=12).fit(Y, X[:, None])
     np.testing.assert_allclose(numbers(forecast_in(out), "a"), model.predict(Y, X[:, None]), rtol=1e-5)
-    assert backtest(Y, 2, 2, X=X[:, None]).table() in out
+    assert backtest(Y, 2, 2, X=X[:, None], **LIKE, model="GRU").table() in out
 
 
 def test_a_long_table(folder):
@@ -242,7 +291,7 @@ def test_a_plot_shows_the_past_and_the_forecast_in_its_band(folder, tmp_path, mo
     )
     out, _ = run(*common, "--quantiles", 0.1, 0.9, cwd=folder)
     rows = forecast_in(out)
-    assert drawn[0].get_suptitle() == "wide.csv: 3 steps by gru"
+    assert drawn[0].get_suptitle() == "wide.csv: 3 steps by GRU"
     assert [axis.get_ylabel() for axis in drawn[0].axes] == ["a", "b"]
     known, said = drawn[0].axes[0].lines
     np.testing.assert_array_equal(known.get_ydata(), Y)
@@ -265,7 +314,7 @@ def test_many_series_are_not_all_drawn(folder, tmp_path, monkeypatch):
     columns = [f"c{i}" for i in range(8)]
     run("forecast", "eight.csv", "--horizon", 1, "--origins", 0, "--target", *columns, "--plot", tmp_path / "f.png",
         cwd=folder)  # fmt: skip
-    assert drawn[0].get_suptitle() == "eight.csv: 1 steps by gru, 6 of 8 series"
+    assert drawn[0].get_suptitle() == "eight.csv: 1 steps by GRU, 6 of 8 series"
     assert len(drawn[0].axes) == 6
 
 
@@ -282,8 +331,8 @@ def test_many_series_are_not_all_drawn(folder, tmp_path, monkeypatch):
         (("one.csv", "--horizon", 3, "--quantiles", 1), "argument --quantiles: expected a number between 0 and 1"),
         (("one.csv", "--horizon", 3, "--quantiles", 0.9, 0.1), "quantiles: expected levels that rise"),
         (
-            ("one.csv", "--horizon", 3, "--model", "naive", "--quantiles", 0.5),
-            "argument --quantiles: needs --model gru",
+            ("one.csv", "--horizon", 3, "--model", "naive", "--quantiles", 0.5, "--origins", 0),
+            "argument --quantiles: needs --model gru without tests",
         ),
         (("one.csv", "--horizon", 3, "--model", "arima"), "argument --model"),
         (("one.csv", "--horizon", 3, "--missing", "drop"), "argument --missing"),

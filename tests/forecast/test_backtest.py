@@ -1,14 +1,31 @@
 import re
+import sys
 
 import numpy as np
 import pytest
 
 from cgru.forecast import Backtest, Forecaster, backtest
+from cgru.forecast.delivery import MEAN, widening
+from cgru.forecast.rivals import climatology
 
 rng = np.random.default_rng(0)
 t = np.arange(120)
 NOISY = 50 + 10 * np.sin(2 * np.pi * t / 12) + 0.1 * t + rng.standard_normal(120)
 QUICK = {"networks": 2, "epochs": 2, "units": 4}
+
+
+@pytest.fixture(autouse=True)
+def no_ets(request, monkeypatch):
+    """Leave exponential smoothing, which takes the most time here, to the tests that ask for statsmodels."""
+    if "with_ets" in request.fixturenames:
+        pytest.importorskip("statsmodels")
+        return
+    monkeypatch.setattr("cgru.forecast.delivery.missing_ets", lambda: "left out")
+
+
+@pytest.fixture
+def with_ets():
+    """Let the test have exponential smoothing."""
 
 
 # --- nothing from after an origin ---
@@ -21,13 +38,19 @@ def spoiled(values, origin):
     return other
 
 
+def alone(found):
+    """The forecasts of single models: the weights of the mean come from the other origins."""
+    return [(model, values) for model, values in found.forecasts.items() if model != MEAN]
+
+
 @pytest.mark.parametrize("options", [{}, {"quantiles": (0.1, 0.9)}, {"season": 6, "width": 10}])
 @pytest.mark.parametrize("which", [0, 2])
 def test_what_comes_after_an_origin_changes_no_bit_of_its_forecasts(options, which):
+    options = {"model": "GRU", **options}  # whose interval other origins do not widen
     found = backtest(NOISY, 6, 3, **options, **QUICK)
     other = backtest(spoiled(NOISY, found.origins[which]), 6, 3, **options, **QUICK)
     assert other.origins.tolist() == found.origins.tolist()
-    for model, values in found.forecasts.items():
+    for model, values in alone(found):
         np.testing.assert_array_equal(other.forecasts[model][: which + 1], values[: which + 1], model)
     if options.get("quantiles"):
         np.testing.assert_array_equal(other.intervals[: which + 1], found.intervals[: which + 1])
@@ -45,7 +68,7 @@ def test_nor_do_inputs_and_other_series_that_come_after_it():
         others = [spoiled(each, place) for each, place in zip(many, places, strict=True)]
         beside = [spoiled(each, place) for each, place in zip(X, places, strict=True)]
         other = backtest(others, 6, 3, X=beside, **QUICK)
-        for model, values in found.forecasts.items():
+        for model, values in alone(found):
             np.testing.assert_array_equal(other.forecasts[model][: i + 2], values[: i + 2], model)
 
 
@@ -56,7 +79,7 @@ def test_a_gap_before_an_origin_is_not_filled_from_after_it():
     y[origin - 2 : origin + 2] = np.nan
     found = backtest(y, 6, 3, missing="interpolate", **QUICK)
     other = backtest(spoiled(y, origin), 6, 3, missing="interpolate", **QUICK)
-    for model, values in found.forecasts.items():
+    for model, values in alone(found):
         np.testing.assert_array_equal(other.forecasts[model][0], values[0], model)
     assert found.forecasts["naive"][0, 0] == y[origin - 3]
 
@@ -149,7 +172,7 @@ def test_an_origin_after_which_nothing_is_known_is_judged_nowhere():
     assert np.isnan(found.errors["linear"]["MAE"]).tolist() == [False, True, False]
     assert found.judge == "MASE"
     assert "nan" not in found.table()
-    assert found.table().count("±") == 12
+    assert found.table().count("±") == 3 * len(found.errors)
     assert re.search(r"better at \d of 2 origins", found.verdict())
     assert f"{found.errors['naive']['MASE'][[0, 2]].mean():.4g} ± " in found.table()
     y[-6:] = np.nan
@@ -159,20 +182,22 @@ def test_an_origin_after_which_nothing_is_known_is_judged_nowhere():
 
 def test_without_a_season_there_is_no_seasonal_model():
     found = backtest(NOISY, 6, 2, season=1, **QUICK)
-    assert set(found.forecasts) == set(found.errors) == {"GRU", "naive", "linear"}
-    assert set(backtest(NOISY, 6, 2, season=2, **QUICK).errors) == {"GRU", "naive", "linear", "seasonal naive"}
+    assert set(found.forecasts) == set(found.errors) >= {"GRU", "naive", "linear", "climatology", MEAN}
+    assert "seasonal naive" not in found.errors
+    assert "seasonal naive" in backtest(NOISY, 6, 2, season=2, **QUICK).errors
 
 
 # --- in words ---
 
 
-def made(k=4, judge="MASE", intervals=None, quantiles=(), actual=None, **means):
+def made(k=4, judge="MASE", intervals=None, quantiles=(), actual=None, delivered="GRU", **means):
     """A backtest whose models have these errors: numbers, or one for each origin."""
     errors = {}
     for model, value in means.items():
         each = np.broadcast_to(np.asarray(value, float), k)
         errors[model] = {"MAE": 2 * each, "RMSE": 3 * each, "MASE": each if judge == "MASE" else each * np.nan}
-    return Backtest(np.arange(k), 12, np.full(k, 24), np.arange(k), actual, {}, errors, intervals, quantiles)
+    return Backtest(np.arange(k), 12, np.full(k, 24), np.arange(k), actual, {}, errors, intervals, quantiles,
+                    delivered, {delivered: 1.0})  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -180,35 +205,38 @@ def made(k=4, judge="MASE", intervals=None, quantiles=(), actual=None, **means):
     [
         (
             made(GRU=1, linear=2, naive=3),
-            "the GRU wins: its MASE is 50.0% lower than that of the linear model; the GRU is better at 4 of 4 origins",
+            "50.0% lower than that of the best other, linear; it is better at 4 of 4 origins",
         ),
         (
             made(GRU=2, linear=3, naive=1),
-            "the GRU does not win: the naive model has a MASE 50.0% lower; the GRU is better at 0 of 4 origins",
+            "100.0% higher than that of the best other, naive; it is better at 0 of 4 origins",
         ),
         (
             made(GRU=1, naive=1),
-            "the GRU does not win: the naive model has the same MASE; the GRU is better at 0 of 4 origins; "
-            "this may be chance",
+            "the same as that of the best other, naive; it is better at 0 of 4 origins; this may be chance",
         ),
         (
             made(GRU=[1, 1, 1, 4], naive=[2, 2, 2, 2]),
-            "the GRU wins: its MASE is 12.5% lower than that of the naive model; the GRU is better at 3 of 4 origins; "
-            "this may be chance",
+            "12.5% lower than that of the best other, naive; it is better at 3 of 4 origins; this may be chance",
         ),
         (
             made(k=2, GRU=1, naive=2),
-            "the GRU wins: its MASE is 50.0% lower than that of the naive model; the GRU is better at 2 of 2 origins; "
-            "this may be chance",
+            "50.0% lower than that of the best other, naive; it is better at 2 of 2 origins; this may be chance",
         ),
         (
-            made(k=3, judge="MAE", GRU=1, naive=2),
-            "the GRU wins: its MAE is 50.0% lower than that of the naive model; the GRU is better at 3 of 3 origins",
+            made(k=3, GRU=0, naive=0),
+            "the same as that of the best other, naive; it is better at 0 of 3 origins; this may be chance",
         ),
     ],
 )
-def test_who_won(found, words):
-    assert found.verdict() == words
+def test_what_is_delivered(found, words):
+    assert found.verdict() == f"delivered: GRU; its MASE is {words}"
+
+
+def test_what_is_delivered_is_compared_by_mae_where_there_is_no_mase():
+    found = made(k=3, judge="MAE", GRU=2, naive=1, delivered="naive")
+    due = "50.0% lower than that of the best other, GRU; it is better at 3 of 3 origins"
+    assert found.verdict() == f"delivered: naive; its MAE is {due}"
 
 
 def test_what_is_sure_is_twice_the_standard_error_away():
@@ -221,9 +249,9 @@ def test_the_table():
     found = made(GRU=[1, 3, 2, 2], linear=1.5, naive=12.34567)
     assert found.best == "linear"
     assert found.table().splitlines() == [
-        "        MAE        RMSE       MASE",
+        "        MAE        RMSE       MASE       delivered",
         "linear  3 ± 0      4.5 ± 0    1.5 ± 0",
-        "GRU     4 ± 1.4    6 ± 2.1    2 ± 0.71",
+        "GRU     4 ± 1.4    6 ± 2.1    2 ± 0.71   100%",
         "naive   24.69 ± 0  37.04 ± 0  12.35 ± 0",
     ]
 
@@ -249,14 +277,14 @@ def test_a_backtest_with_quantiles():
 # --- how it runs ---
 
 
-def test_it_is_the_same_on_any_number_of_threads():
+def test_it_is_the_same_on_any_number_of_threads(with_ets):
     one, three = (backtest(NOISY, 6, 2, threads=n, **QUICK) for n in (1, 3))
-    np.testing.assert_array_equal(one.forecasts["GRU"], three.forecasts["GRU"])
+    for model, values in one.forecasts.items():
+        np.testing.assert_array_equal(values, three.forecasts[model])
+    assert "ETS" in one.forecasts
 
 
 def test_all_fits_are_in_one_call(monkeypatch):
-    import sys
-
     module = sys.modules["cgru.forecast.backtest"]
     calls, fit_many = [], module.fit_many
     monkeypatch.setattr(
@@ -279,3 +307,75 @@ def test_all_fits_are_in_one_call(monkeypatch):
 def test_refusals(options, error, words):
     with pytest.raises(error, match=words):
         backtest(**{"y": NOISY, "horizon": 6, "origins": 2} | options)
+
+
+# --- what is delivered ---
+
+
+def test_the_mean_at_an_origin_is_chosen_by_the_others():
+    found = backtest(NOISY, 6, 4, season=12, **QUICK)
+    models = [model for model in found.forecasts if model != MEAN]
+    mae = np.array([found.errors[model]["MASE"] for model in models])
+    for i in range(4):
+        sizes = np.delete(mae, i, axis=1).mean(axis=1)
+        best = [
+            found.forecasts[model][i] for model, size in zip(models, sizes, strict=True) if size <= 1.1 * min(sizes)
+        ]
+        np.testing.assert_allclose(found.forecasts[MEAN][i], np.mean(best, axis=0))
+    sizes = mae.mean(axis=1)
+    best = [model for model, size in zip(models, sizes, strict=True) if size <= 1.1 * min(sizes)]
+    assert found.weights == dict.fromkeys(best, 1 / len(best))
+    assert found.delivered == (MEAN if len(best) > 1 else best[0])
+
+
+def test_origins_that_share_values_do_not_choose_for_each_other():
+    found = backtest(NOISY, 6, 3, step=2, season=12, **QUICK)
+    models = [values for model, values in found.forecasts.items() if model != MEAN]
+    np.testing.assert_allclose(found.forecasts[MEAN], np.mean(models, axis=0))
+
+
+def test_an_interval_of_what_is_delivered_is_widened_by_the_other_origins():
+    options = {"season": 12, "quantiles": (0.1, 0.9), **QUICK}
+    networks = backtest(NOISY, 6, 3, model="GRU", **options)
+    found = backtest(NOISY, 6, 3, model="naive", **options)
+    assert (networks.widening, networks.weights, networks.delivered) == (1.0, {"GRU": 1.0}, "GRU")
+    medians, points = found.forecasts["GRU"], found.forecasts["naive"]
+    below, above = medians - networks.intervals[:, :, 0], networks.intervals[:, :, 1] - medians
+    errors = found.actual - points
+    assert found.widening == widening(errors, below, above, 0.8)
+    factor = widening(errors[1:], below[1:], above[1:], 0.8)
+    np.testing.assert_allclose(found.intervals[0, :, 1], points[0] + factor * above[0])
+    low = {**options, "quantiles": (0.1, 0.3)}
+    networks, found = backtest(NOISY, 6, 2, model="GRU", **low), backtest(NOISY, 6, 2, model="naive", **low)
+    assert found.widening == 1.0
+    moved = networks.intervals - networks.forecasts["GRU"][:, :, None] + found.forecasts["naive"][:, :, None]
+    np.testing.assert_allclose(found.intervals, moved)
+
+
+def test_a_second_season_is_a_model():
+    y = np.tile(np.arange(4.0), 40) + 5 * (np.arange(160) % 20 == 7)
+    found = backtest(y, 4, 2, season=4, **QUICK)
+    assert found.second == 20
+    assert found.errors["two seasons"]["MAE"].max() < 0.5
+    assert backtest(y, 4, 2, season=4, second=1, **QUICK).second == 1
+    with pytest.raises(ValueError, match="without a second season, got 'two seasons'"):
+        backtest(y, 4, 2, season=4, second=1, model="two seasons", **QUICK)
+
+
+def test_exponential_smoothing_of_many_series_is_left_out_and_told(with_ets, monkeypatch):
+    module = sys.modules["cgru.forecast.backtest"]
+    monkeypatch.setattr(module, "MOST_SMOOTHED", 3)
+    found = backtest([NOISY, NOISY], 6, 2, season=12, **QUICK)
+    assert "ETS" not in found.errors
+    assert found.notes == ("ETS: not compared, since 4 fits take long; as the model to deliver it is compared",)
+    assert "ETS" in backtest([NOISY, NOISY], 6, 2, season=12, model="ETS", **QUICK).errors
+    assert backtest(NOISY, 6, 3, season=12, **QUICK).notes == ()
+
+
+def test_dates_reach_the_climatology():
+    times = (np.datetime64("2000-01", "M") + t).astype("datetime64[s]")
+    found, other = (backtest(NOISY, 6, 2, season=1, times=each, **QUICK) for each in (times, None))
+    assert (found.dated, other.dated) == (True, False)
+    due = [climatology(NOISY[:origin], 1, 6, times[:origin]) for origin in found.origins]
+    np.testing.assert_array_equal(found.forecasts["climatology"], due)
+    assert (other.forecasts["climatology"][0] == NOISY[: found.origins[0]].mean()).all()

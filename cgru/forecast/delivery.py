@@ -1,0 +1,198 @@
+"""The forecast that is delivered: that of one model, or a weighted mean of several, with its intervals.
+
+k origins, h = horizon, q quantiles.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from cgru.files import Archive, atomic_write
+from cgru.forecast.forecaster import FORMAT, Forecaster, is_list_of_series, series_by_name, unwrap_single
+from cgru.forecast.rivals import CLIMATOLOGY, ETS, RIVALS, TWO_SEASONS, dates_of, missing_ets, rivals
+from cgru.forecast.series import fill_missing
+from cgru.network.files import read_checked, read_json
+
+__all__ = ["GRU", "MEAN", "Delivery", "check_model", "forecast_all", "load", "models_of", "widen", "widening"]
+
+GRU, MEAN = "GRU", "mean of the best"
+MODELS = (GRU, "linear", "naive", "seasonal naive", *RIVALS)
+WIDEST = 10.0  # times the networks' own interval
+
+
+class Delivery:
+    """Model that forecasts by one model of a backtest, or by the weighted mean of several.
+
+    The networks and the linear model are those of `forecaster`. Exponential smoothing, climatology and the model of two
+    seasons are fitted anew to the series that `predict` gets, so pass the whole of it.
+
+    Args:
+        forecaster: a fitted Forecaster.
+        weights: the share of each model, by its name in `Backtest.forecasts`.
+        second: the length of the second season, 1 for none.
+        widening: the factor of the networks' interval, see `predict_quantiles`.
+        dated: whether the climatology reads times.
+
+    Raises:
+        ValueError: a model is unknown.
+    """
+
+    def __init__(
+        self,
+        forecaster: Forecaster,
+        weights: Mapping[str, float],
+        *,
+        second: int = 1,
+        widening: float = 1.0,
+        dated: bool = False,
+    ) -> None:
+        for name in weights:
+            if name not in MODELS:
+                raise ValueError(f"weights: expected names of {', '.join(MODELS)}, got {name!r}")
+        self.forecaster, self.weights = forecaster, {name: float(weight) for name, weight in weights.items()}
+        self.second, self.widening, self.dated = int(second), float(widening), bool(dated)
+
+    def __repr__(self) -> str:
+        shares = ", ".join(f"{name} {weight:.2g}" for name, weight in self.weights.items())
+        return f"Delivery({self.forecaster}, {shares})"
+
+    @property
+    def quantiles(self) -> tuple[float, ...]:
+        """Return the levels of the quantiles."""
+        return self.forecaster.quantiles
+
+    def predict(self, y: Any, X: Any = None, *, times: Any = None, **inputs: Any) -> Any:
+        """Forecast the values (horizon,) after y (n,); return a list of them if y is a list of series.
+
+        Args:
+            y: as for `Forecaster.predict`.
+            X: as for `Forecaster.predict`.
+            times: the dates (n,) of y as datetime64, or a list of them, that a climatology reads.
+            inputs: other arguments of `Forecaster.predict`.
+
+        Raises:
+            ImportError: exponential smoothing has a share, and statsmodels is not installed.
+            ValueError: `times` are missing; and as `Forecaster.predict`.
+        """
+        if ETS in self.weights and (why := missing_ets()):
+            raise ImportError(why)
+        if CLIMATOLOGY in self.weights and self.dated and times is None:
+            raise ValueError("times: expected the dates of y, which the climatology of this model reads, got None")
+        dates = dates_of(times, series_by_name(y), is_list_of_series(y))
+        found = forecast_all(self.forecaster, y, X, dates, self.second, self.weights, **inputs)
+        parts = zip(*(found[name] for name in self.weights), strict=True)
+        return unwrap_single(y, [sum(map(np.multiply, self.weights.values(), part)) for part in parts])
+
+    def predict_quantiles(self, y: Any, X: Any = None, *, times: Any = None, **inputs: Any) -> Any:
+        """Forecast each of the quantiles (horizon, q), with the arguments of `predict`.
+
+        They are the networks' quantiles, as far from the delivered forecast as they are from the networks' median,
+        times `widening`.
+        """
+        points, medians, bands = (
+            each if is_list_of_series(y) else [each]
+            for each in (
+                self.predict(y, X, times=times, **inputs),
+                self.forecaster.predict(y, X, **inputs),
+                self.forecaster.predict_quantiles(y, X, **inputs),
+            )
+        )
+        moved = [widen(*each, self.widening) for each in zip(points, medians, bands, strict=True)]
+        return unwrap_single(y, moved)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the model to the file `path`, for `cgru.forecast.load`; errors are those of `Forecaster.save`.
+
+        The file of networks alone is that of their Forecaster.
+        """
+        if self.weights == {GRU: 1.0} and self.widening == 1:
+            self.forecaster.save(path)
+            return
+        given = {name: getattr(self, name) for name in ("weights", "second", "widening", "dated")}
+        arrays = self.forecaster.pack() | {"delivery": np.array(json.dumps(given))}
+        with atomic_write(path) as file:
+            np.savez(file, **arrays)
+
+
+def load(path: str | os.PathLike[str]) -> Forecaster | Delivery:
+    """Read the Forecaster or the Delivery that `save` wrote to `path`; it forecasts bit for bit the same.
+
+    Raises:
+        ValueError: the file is damaged, foreign or of a newer format.
+        OSError: it cannot be read.
+    """
+    return read_checked(path, "forecaster", FORMAT, _from_archive)
+
+
+def _from_archive(archive: Archive) -> Forecaster | Delivery:
+    """Build the model from an archive that `save` wrote; raise KeyError or ValueError for any other archive."""
+    if "delivery" not in archive.headers:
+        return Forecaster.from_archive(archive)
+    given = read_json("delivery", archive)
+    if not isinstance(given, dict) or given.keys() != {"weights", "second", "widening", "dated"}:
+        raise ValueError("delivery: expected a JSON object of weights, second, widening and dated")
+    return Delivery(Forecaster.from_archive(archive, {"delivery"}), given.pop("weights"), **given)
+
+
+def models_of(season: int, second: int) -> list[str]:
+    """Return the names of the models that forecast a series with these seasons, 1 for none, as installed."""
+    seasonal = {"seasonal naive": season > 1, TWO_SEASONS: second > 1, ETS: not missing_ets()}
+    return [name for name in MODELS if seasonal.get(name, True)]
+
+
+def check_model(name: str, season: int, second: int) -> None:
+    """Raise ValueError, or ImportError with the cure, if there is no model of this name for these seasons."""
+    if name == ETS and (why := missing_ets()):
+        raise ImportError(why)
+    if name not in (due := [*models_of(season, second), MEAN]):
+        why = " without a second season" if name == TWO_SEASONS else " without a season" if name in MODELS else ""
+        raise ValueError(f"model: expected one of {', '.join(due)}{why}, got {name!r}")
+
+
+def forecast_all(
+    forecaster: Forecaster,
+    y: Any,
+    X: Any,
+    dates: Sequence[np.ndarray | None],
+    second: int,
+    names: Collection[str],
+    **inputs: Any,
+) -> dict[str, list[np.ndarray]]:
+    """Return the forecasts (h,) of each series in y by the models of these names.
+
+    `dates` has those of each series, or None; `inputs` are other arguments of `Forecaster.predict`.
+    """
+    series, several = series_by_name(y), is_list_of_series(y)
+    made = {GRU: forecaster.predict(y, X, **inputs)} if GRU in names else {}
+    made |= {name: each for name, each in forecaster.baselines(y, X, **inputs).items() if name in names}
+    found = {name: list(values) if several else [values] for name, values in made.items()}
+    for (name, each), when in zip(series.items(), dates, strict=True):
+        known = fill_missing(each, forecaster.missing, name)
+        args = (forecaster.horizon, forecaster.season_, second, when, forecaster.width_, names)
+        for model, values in rivals(known, *args).items():
+            found.setdefault(model, []).append(values)
+    return found
+
+
+def widen(point: np.ndarray, median: np.ndarray, band: np.ndarray, factor: Any) -> np.ndarray:
+    """Return the quantiles `band` (..., h, q), moved from `median` (..., h) to `point`, `factor` times as far."""
+    return point[..., None] + factor * (band - median[..., None])
+
+
+def widening(errors: np.ndarray, below: np.ndarray, above: np.ndarray, share: float) -> float:
+    """Return the factor by which intervals `below` and `above` zero (k, h) hold the `share` of `errors` (k, h).
+
+    It is drawn to 1 where origins are few, and at most `WIDEST`. NaN errors are ignored.
+    """
+    sizes = np.abs(errors)
+    ratios = sizes / np.maximum(np.where(errors < 0, below, above), 1e-12 * np.nanmax(sizes, initial=1e-300))
+    ratios = ratios[~np.isnan(errors)]
+    if not ratios.size:
+        return 1.0
+    factor = float(np.quantile(ratios, share, method="weibull"))
+    return float(np.clip(factor, 1 / WIDEST, WIDEST)) ** (len(errors) / (len(errors) + 2))

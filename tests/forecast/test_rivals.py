@@ -1,0 +1,191 @@
+import sys
+
+import numpy as np
+import pytest
+
+from cgru.forecast import rivals as module
+from cgru.forecast.rivals import (
+    CLIMATOLOGY,
+    ETS,
+    TWO_SEASONS,
+    climatology,
+    dates_of,
+    exponential_smoothing,
+    guess_second,
+    missing_ets,
+    rivals,
+    two_seasons,
+)
+
+rng = np.random.default_rng(0)
+t = np.arange(144)
+SINE = 50 + 10 * np.sin(2 * np.pi * t / 12)
+needs_ets = pytest.mark.skipif(bool(missing_ets()), reason="no statsmodels")
+
+
+def dates(start, n, unit, count=1):
+    return (np.datetime64(start, unit) + count * np.arange(n)).astype("datetime64[s]")
+
+
+# --- exponential smoothing ---
+
+
+@needs_ets
+@pytest.mark.parametrize("unit", [1e-20, 1.0, 1e20])
+def test_a_trend_and_a_season_go_on(unit):
+    y = unit * (SINE + 0.1 * t)
+    due = unit * (50 + 10 * np.sin(2 * np.pi * (144 + np.arange(12)) / 12) + 0.1 * (144 + np.arange(12)))
+    np.testing.assert_allclose(exponential_smoothing(y, 12, 12), due, atol=unit)
+
+
+@needs_ets
+def test_a_season_that_grows_with_the_level_is_multiplied():
+    y = np.exp(0.01 * t) * SINE
+    due = np.exp(0.01 * (144 + np.arange(12))) * (50 + 10 * np.sin(2 * np.pi * (144 + np.arange(12)) / 12))
+    assert np.abs(exponential_smoothing(y, 12, 12) - due).max() < 0.05 * due.max()
+    negative = np.r_[-1.0, y[1:]]  # takes the additive one, without an error
+    assert np.isfinite(exponential_smoothing(negative, 12, 12)).all()
+
+
+@needs_ets
+@pytest.mark.parametrize("value", [0.0, 7.0, -1e9])
+def test_a_constant_is_repeated(value):
+    np.testing.assert_array_equal(exponential_smoothing(np.full(40, value), 4, 3), np.full(3, value))
+
+
+@needs_ets
+@pytest.mark.parametrize(("n", "season"), [(11, 1), (22, 12), (23, 12), (24, 12), (30, 24), (12, 5)])
+def test_a_short_series_is_smoothed_without_a_season(n, season):
+    y = 5 + rng.standard_normal(n)
+    found = exponential_smoothing(y, season, 3)
+    assert np.isfinite(found).all()
+    assert (n < 2 * season) <= (np.ptp(found) < np.ptp(y))
+
+
+@needs_ets
+def test_what_is_long_past_is_not_smoothed(monkeypatch):
+    assert module.SMOOTHED == 500
+    monkeypatch.setattr(module, "SMOOTHED", 50)
+    y = np.r_[1e6 * rng.standard_normal(30), 5 + rng.standard_normal(50)]
+    np.testing.assert_array_equal(exponential_smoothing(y, 1, 3), exponential_smoothing(y[30:], 1, 3))
+    np.testing.assert_array_equal(exponential_smoothing(y, 15, 3), exponential_smoothing(y[20:], 15, 3))
+
+
+def test_without_statsmodels(monkeypatch):
+    monkeypatch.setitem(sys.modules, "statsmodels.tsa.holtwinters", None)
+    assert missing_ets() == "ETS: statsmodels is missing: pip install statsmodels"
+
+
+# --- climatology ---
+
+
+@pytest.mark.parametrize("start", ["2000-01-01", "2000-03-15", "1999-02-28"])
+def test_months_are_the_mean_of_their_months(start):
+    y = np.tile(np.arange(12.0), 3) + np.repeat([0.0, 1, 5], 12)
+    months = np.datetime64(start, "M") + np.arange(36)
+    times = months.astype("datetime64[D]") + (np.datetime64(start, "D") - np.datetime64(start, "M"))
+    np.testing.assert_allclose(climatology(y, 1, 14, times.astype("datetime64[s]")), np.arange(14) % 12 + 2)
+    np.testing.assert_allclose(climatology(y, 12, 14), np.arange(14) % 12 + 2)
+
+
+def test_days_are_the_mean_of_the_days_around_them_in_all_years():
+    n = 3 * 365
+    times = dates("2001-01-01", n, "D")
+    noise = rng.standard_normal(n)
+    season = 10 * np.sin(2 * np.pi * np.arange(n + 30) / 365)
+    found = climatology(season[:n] + noise, 1, 30, times)
+    np.testing.assert_allclose(found, season[n:], atol=0.6)
+    y = np.zeros(n)
+    y[365 + 20] = 45.0  # one of 3 x 15 days
+    assert climatology(y, 1, 30, times)[13:28] == pytest.approx(1.0)
+    assert climatology(y, 1, 30, times)[[12, 28]] == pytest.approx(0)
+
+
+def test_hours_have_the_season_of_the_day_beside_that_of_the_year():
+    n = 2 * 365 * 24
+    hours = np.arange(n + 48)
+    y = 5 * np.sin(2 * np.pi * hours / (365 * 24)) + hours % 24
+    found = climatology(y[:n], 24, 48, dates("2001-01-01", n, "h"))
+    np.testing.assert_allclose(found, y[n:], atol=0.1)
+
+
+def test_without_years_the_phases_of_the_season_are_averaged():
+    np.testing.assert_allclose(climatology(np.array([1.0, 2, 3, 5, 8]), 2, 3), [3.5, 4, 3.5])
+
+
+def test_less_than_a_year_and_years_themselves_have_no_time_of_the_year():
+    y = rng.standard_normal(30)
+    for times in (None, dates("2001-01-01", 30, "D"), dates("1900", 30, "Y")):
+        np.testing.assert_allclose(climatology(y, 1, 2, times), y.mean())
+
+
+def test_a_time_of_the_year_without_values_is_the_mean():
+    y = np.arange(200.0)
+    times = dates("2001-01-01", 200, "D", 2)  # every other day of 400
+    assert np.isfinite(climatology(y, 1, 5, times)).all()
+
+
+# --- dates ---
+
+
+def test_dates_are_checked():
+    y = {"y": np.zeros(3)}
+    times = dates("2001-01", 3, "M")
+    assert dates_of(None, {"y[0]": 1, "y[1]": 2}, True) == [None, None]
+    np.testing.assert_array_equal(dates_of(times.astype("datetime64[D]"), y, False)[0], times)
+    np.testing.assert_array_equal(dates_of([times], {"y[0]": np.zeros(3)}, True)[0], times)
+    with pytest.raises(TypeError, match="times: expected datetime64, got dtype int64"):
+        dates_of(np.arange(3), y, False)
+    with pytest.raises(ValueError, match=r"times\[0\]: expected shape \(4,\), as its series, got \(3,\)"):
+        dates_of([times], {"y[0]": np.zeros(4)}, True)
+    for wrong in (times[::-1], times[[0, 0, 1]], np.array(["2001", "NaT", "2002"], "datetime64[D]")):
+        with pytest.raises(ValueError, match="times: expected times that rise"):
+            dates_of(wrong, y, False)
+    with pytest.raises(ValueError, match="times: expected those of 2 series, got 1"):
+        dates_of([times], {"y[0]": y, "y[1]": y}, True)
+
+
+# --- two seasons ---
+
+DAYS = np.arange(24 * 7 * 6)
+TWO = 10 + 5 * np.sin(2 * np.pi * DAYS / 24) + 4 * (DAYS // 24 % 7 >= 5)
+
+
+def test_the_second_season_is_what_the_first_leaves():
+    assert guess_second(TWO + 0.1 * rng.standard_normal(len(TWO)), 24, (24, 168)) == 168
+    assert guess_second(TWO, 168, (24, 168)) == 1
+    assert guess_second(SINE, 12) == 1
+    assert guess_second(SINE + 3 * (t % 36 == 5), 12) == 36
+    assert guess_second(rng.standard_normal(200), 1) == 1
+
+
+def test_both_seasons_go_on():
+    known, due = TWO[:-48], TWO[-48:]
+    np.testing.assert_allclose(two_seasons(known, 24, 168, 48, 48), due, atol=0.3)
+    np.testing.assert_allclose(two_seasons(known[:760], 24, 168, 200, 48), TWO[760:960], atol=0.5)
+
+
+def test_a_trend_and_a_level_beside_both_seasons():
+    y = 1e6 * (TWO + 0.01 * DAYS)
+    np.testing.assert_allclose(two_seasons(y[:-24], 24, 168, 24, 48), y[-24:], rtol=0.02)
+
+
+def test_a_series_too_short_for_windows_repeats_a_season():
+    np.testing.assert_array_equal(two_seasons(TWO[:200], 24, 168, 24, 48), TWO[32:56])
+    np.testing.assert_array_equal(two_seasons(TWO[:100], 24, 168, 24, 48), TWO[76:100])
+    np.testing.assert_array_equal(two_seasons(np.zeros(300), 4, 12, 5, 8), np.zeros(5))
+
+
+# --- all of them ---
+
+
+def test_those_named_are_made(monkeypatch):
+    monkeypatch.setattr(module, "exponential_smoothing", lambda y, season, horizon: (season, horizon))
+    found = rivals(TWO, 24, 24, 168, None, 48, ["GRU", ETS, CLIMATOLOGY, TWO_SEASONS])
+    assert list(found) == [ETS, CLIMATOLOGY, TWO_SEASONS]
+    assert found[ETS] == (24, 24)
+    np.testing.assert_array_equal(found[TWO_SEASONS], two_seasons(TWO, 24, 168, 24, 48))
+    times = dates("2001-01-01", len(TWO), "D")
+    found = rivals(TWO, 24, 24, 168, times, 48, [CLIMATOLOGY])
+    assert list(found) == [CLIMATOLOGY]
+    np.testing.assert_array_equal(found[CLIMATOLOGY], climatology(TWO, 24, 24, times))
