@@ -19,15 +19,16 @@ from cgru.cli.data import as_options
 from cgru.cli.output import check_output, plotter
 from cgru.datasets.series import Series, read_series
 from cgru.files import atomic_write
-from cgru.forecast import Backtest, Forecaster, backtest
+from cgru.forecast import Backtest, Forecaster, backtest, calendar
 from cgru.forecast.backtest import SeasonChoice, choose_season
+from cgru.forecast.calendar_features import cycles_of
 from cgru.many import fit_many
 
 __all__ = ["forecast"]
 
 MODELS = {"gru": "GRU", "linear": "linear", "seasonal": "seasonal naive", "naive": "naive"}
 _ARGUMENT = re.compile(
-    "^(target|time|id|inputs|decimal)(?=: expected (?:one of the|the|each|one) column|: .* sign )|^horizon(?=: )"
+    "^(target|time|id|inputs|known|decimal)(?=: expected (?:one of the|the|each|one) column|: .* sign )|^horizon(?=: )"
 )
 _SERIES = re.compile(r"^y(?:\[(\d+)\])?(?=: )")
 PANELS = 6  # series in a plot, at most
@@ -51,6 +52,7 @@ def forecast(request: ForecastRequest) -> int:
     running = {"threads": request.threads, "progress": shows_bar}
     y = [each.y for each in series]
     X = None if series[0].X is None else [each.X for each in series]
+    beside = {"X": X, "known": _known(series, request)}
 
     def spell(error: str) -> str:
         """Return the text of an error about y or y[2], with the name of the series in its place."""
@@ -64,13 +66,13 @@ def forecast(request: ForecastRequest) -> int:
         else:
             chosen = choose_season(y, request.horizon, request.origins, likely, request.width)
         if request.origins:
-            given = {"X": X, "season": chosen.tested, **options, **running}
+            given = {**beside, "season": chosen.tested, **options, **running}
             found = backtest(y, request.horizon, request.origins, **given)
         print(*_season_lines(chosen, guessed=not request.season), sep="\n")
         if found:
             print(*_backtest_lines(found, request, series), sep="\n")
         model = Forecaster(request.horizon, season=chosen.season, **options)
-        jobs = model.jobs(y, X)
+        jobs = model.jobs(y, **beside)
         for each in series:  # the fits would ignore a short series, and its forecast would fail after them
             if len(each.y) < model.width_:
                 cure = "without it, or with a smaller --width, the others are forecast"
@@ -79,7 +81,7 @@ def forecast(request: ForecastRequest) -> int:
         if found:
             print(_test_note(found, model))
         model.take(fit_many(jobs, **running))
-        values = _forecasts(model, y, X, request.model)
+        values = _forecasts(model, y, beside, request.model)
     if request.save is not None:
         model.save(request.save)
         print(f"model in {request.save}")
@@ -92,7 +94,7 @@ def forecast(request: ForecastRequest) -> int:
 def _read_series(request: ForecastRequest) -> list[Series]:
     """Read the series that a request names; RequestError where they cannot be read or forecast."""
     options = {name: getattr(request, name) for name in ("target", "time", "id")} | vars(request.cells)
-    options |= {"inputs": request.inputs or (), "gaps": request.missing == "interpolate"}
+    options |= {"inputs": request.inputs or (), "known": request.known or (), "gaps": request.missing == "interpolate"}
     path = f"{request.series}: "
 
     def spell(error: str) -> str:
@@ -107,6 +109,18 @@ def _read_series(request: ForecastRequest) -> list[Series]:
     return series
 
 
+def _known(series: list[Series], request: ForecastRequest) -> list[np.ndarray] | None:
+    """Return the inputs of each series that are known up to the end of its horizon (n + h, c), or None."""
+    known = []
+    for each in series:
+        n = len(each.y) + request.horizon
+        columns = [] if each.known is None else [each.known[:n]]
+        if request.calendar:
+            columns.append(calendar(each.times_at(np.arange(n)), cycles_of(each.times.values)))
+        known.append(np.hstack(columns) if columns else None)
+    return None if known[0] is None else known
+
+
 def _in_options(text: str) -> str:
     """Spell the arguments that a text advises as options of `cgru forecast`."""
     return as_options(text.replace("gaps=True", "--missing interpolate"), several=("time", "na"))
@@ -115,12 +129,21 @@ def _in_options(text: str) -> str:
 def _problems(series: list[Series], request: ForecastRequest) -> Iterator[str]:
     """Yield errors in the series: missing values that nothing fills, different steps, or ends, if there are tests."""
     for each in series:
-        for what, values in (("", each.y), (" inputs", each.X)):
+        n = len(each.y)
+        known = None if each.known is None else each.known[:n]
+        for what, values in (("", each.y), (" inputs", each.X), (" known inputs", known)):
             lost = [] if values is None else np.flatnonzero(np.isnan(values.reshape(len(values), -1)).any(axis=1))
             if len(lost) and request.missing == "refuse":
                 got = f"none at {each.written([lost[0]])[0]} (in all at {len(lost)})"
                 cure = "--missing interpolate fills them"
                 yield f"{each.name}{what}: expected a value at each step, got {got}; {cure}"
+        ahead = request.horizon if known is None else int((~np.isnan(each.known[n:]).any(axis=1)).cumprod().sum())
+        if ahead < request.horizon:
+            due = f"{', '.join(request.known)} at each of the {request.horizon} steps after {each.written([n - 1])[0]}"
+            cure = f"rows for these steps, with an empty {each.name if request.id is None else 'target'}, have them"
+            yield f"argument --known: expected {due}, got {ahead}; {cure}"
+        if request.calendar and not cycles_of(each.times.values):
+            yield f"argument --calendar: expected dates less than a year apart, got {each.name}, {each.calendar}"
     steps = {str(each.calendar): each.name for each in series}
     if len(steps) > 1:
         (first, name), (other, different), *_ = steps.items()
@@ -140,6 +163,7 @@ def _summary(each: Series) -> str:
     lost = int(np.isnan(each.y).sum())
     known = f"{len(each.y) - lost} values" + (f" and {lost} missing" if lost else "")
     beside = "" if each.X is None else f", {each.X.shape[1]} inputs"
+    beside += "" if each.known is None else f", {each.known.shape[1]} known in the future"
     return f"{each.name}: {known}, {each.calendar}, {first} to {last}{beside}"
 
 
@@ -194,14 +218,14 @@ def _backtest_lines(found: Backtest, request: ForecastRequest, series: list[Seri
         yield f"{100 * found.coverage:.0f}% of the values lay between the quantiles {low} and {high}"
 
 
-def _forecasts(model: Forecaster, y: list[np.ndarray], X: Any, name: str) -> list[np.ndarray]:
+def _forecasts(model: Forecaster, y: list[np.ndarray], beside: dict[str, Any], name: str) -> list[np.ndarray]:
     """Return the forecast of each series by the model of that name, (h, 1 + q): h values, then q quantiles of each."""
     if name != "gru":
-        return [each[:, None] for each in model.baselines(y, X)[MODELS[name]]]
-    points = [each[:, None] for each in model.predict(y, X)]
+        return [each[:, None] for each in model.baselines(y, **beside)[MODELS[name]]]
+    points = [each[:, None] for each in model.predict(y, **beside)]
     if not model.quantiles:
         return points
-    return [np.hstack(pair) for pair in zip(points, model.predict_quantiles(y, X), strict=True)]
+    return [np.hstack(pair) for pair in zip(points, model.predict_quantiles(y, **beside), strict=True)]
 
 
 def _write_forecast(

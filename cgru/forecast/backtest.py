@@ -13,9 +13,9 @@ import numpy as np
 
 from cgru.core.checks import positive
 from cgru.core.formatting import figure
-from cgru.forecast.forecaster import Forecaster, is_list_of_series, min_length, series_by_name
-from cgru.forecast.series import fill_missing, guess_season
-from cgru.many import fit_many
+from cgru.forecast.forecaster import Forecaster, min_length, series_by_name
+from cgru.forecast.historical import History, forecasters_at
+from cgru.forecast.series import guess_season
 
 __all__ = ["Backtest", "SeasonChoice", "backtest", "choose_season"]
 
@@ -121,6 +121,7 @@ def backtest(
     *,
     step: int | None = None,
     X: Any = None,
+    known: Any = None,
     likely: Sequence[int] = (),
     threads: int | None = None,
     progress: bool = False,
@@ -138,6 +139,7 @@ def backtest(
         step: the distance from one origin to the next. None: the horizon, so that no value is forecast twice, or less
             so that the first half of the series stays before the first origin.
         X: inputs as for `Forecaster.fit`.
+        known: known inputs as for `Forecaster.fit`. A forecast reads them up to the end of its horizon.
         likely: lags at which a season is likely, as for `guess_season`.
         threads: as for `fit_many`, which runs the fits of all origins in one call.
         progress: as for `fit_many`.
@@ -150,45 +152,34 @@ def backtest(
     if step is not None:
         positive(step, "step")
     first = Forecaster(horizon, **options)
-    found = series_by_name(y)
-    for name, each in found.items():
-        fill_missing(each, first.missing, name)
-    series = list(found.values())
-    inputs = [None] * len(series) if X is None else list(X) if is_list_of_series(y) else [X]
+    history = History.of(y, X, known, first)
+    found, series = history.series, list(history.series.values())
     season = first.season or guess_season(_before_first_origin(found, first.horizon, k, step), likely)
     options["season"] = season
     held_back = _held_back(found, first.horizon, k, step, min_length(first.horizon, season, first.width))
-    actual = np.stack([each[len(each) - left :][: first.horizon] for left in held_back for each in series])
+    actual = history.actual(held_back)
     if np.isnan(actual).all():
         raise ValueError(f"y: expected at least one value after {k} origins, got none")
 
-    made, jobs = [], []
-    for left in held_back:
-        part = [each[: len(each) - left] for each in series]
-        beside = None if X is None else [each[: len(each) - left] for each in inputs]
-        forecaster = Forecaster(first.horizon, **options)
-        jobs += forecaster.jobs(part, beside, (left,))
-        made.append((forecaster, part, beside))
-    results = fit_many(jobs, threads=threads, progress=progress)
-    size = first.networks
+    made = forecasters_at(history, held_back, options, threads=threads, progress=progress)
     forecasts: dict[str, Any] = {}  # lists of (h,), stacked below
     intervals, scales = [], []
-    for i, (forecaster, part, beside) in enumerate(made):
-        forecaster.take(results[i * size : (i + 1) * size])
-        for model, values in {GRU: forecaster.predict(part, beside), **forecaster.baselines(part, beside)}.items():
+    for forecaster, there in made:
+        for model, values in {GRU: forecaster.predict(**there), **forecaster.baselines(**there)}.items():
             forecasts.setdefault(model, []).extend(values)
         if first.quantiles:
-            intervals += forecaster.predict_quantiles(part, beside)
-        scales += [_mase_scale(each, season) for each in part]
+            intervals += forecaster.predict_quantiles(**there)
+        scales += [_mase_scale(each, season) for each in there["y"]]
     if season == 1:
         del forecasts["seasonal naive"]  # the same as "naive"
     forecasts = {model: np.stack(values) for model, values in forecasts.items()}
     errors = {model: _errors(values, actual, np.array(scales)) for model, values in forecasts.items()}
-    origins_ = np.array([len(each) - left for left in held_back for each in series])
     bands = np.stack(intervals) if intervals else None
-    learned = [(forecaster.width_, forecaster.windows_) for forecaster, _, _ in made]
+    learned = [(forecaster.width_, forecaster.windows_) for forecaster, _ in made]
     widths, windows = np.repeat(learned, len(series), axis=0).T
-    return Backtest(origins_, season, widths, windows, actual, forecasts, errors, bands, first.quantiles)
+    return Backtest(
+        history.origins(held_back), season, widths, windows, actual, forecasts, errors, bands, first.quantiles
+    )
 
 
 def _held_back(found: dict[str, np.ndarray], horizon: int, k: int, step: int | None, least: int) -> list[int]:

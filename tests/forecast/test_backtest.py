@@ -257,7 +257,7 @@ def test_it_is_the_same_on_any_number_of_threads():
 def test_all_fits_are_in_one_call(monkeypatch):
     import sys
 
-    module = sys.modules["cgru.forecast.backtest"]
+    module = sys.modules["cgru.forecast.historical"]
     calls, fit_many = [], module.fit_many
     monkeypatch.setattr(
         module, "fit_many", lambda jobs, **options: calls.append((len(jobs), options)) or fit_many(jobs, **options)

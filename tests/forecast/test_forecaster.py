@@ -282,7 +282,7 @@ def changed(path, **arrays):
         ({"input_mean": np.zeros(())}, "0.Uz: expected float32"),
         ({"input_mean": None}, "input_mean' is missing"),
         ({"0.Uz": np.zeros((2, 1, 5), np.float32)}, "0.Uz: expected float32"),
-        ({"format": np.array(2)}, "newer than 1"),
+        ({"format": np.array(3)}, "newer than 2"),
         ({"forecaster": np.array("[]")}, "a JSON object of its settings"),
         ({"forecaster": np.array("{}")}, "a JSON object of its settings"),
         ({"forecaster": None}, "forecaster' is missing"),
