@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from cgru import plot
 from cgru.cli.arguments import ForecastRequest, RequestError, as_request_error
 from cgru.cli.data import as_options
 from cgru.cli.output import check_output, plotter
@@ -256,16 +257,18 @@ def _draw(figure: Any, shown: tuple[list[Series], list[np.ndarray], Forecaster],
     panels = list(zip(series, values, strict=True))[:PANELS]
     axes = figure.subplots(len(panels), squeeze=False, sharex=True)[:, 0]
     for axis, (each, predicted) in zip(axes, panels, strict=True):
-        n, h = len(each.y), len(predicted)
-        shows = min(n, max(5 * model.season_, 4 * h, 24))
-        times = each.times_at(np.arange(n - shows, n + h))
-        ahead = times[shows - 1 :]
-        axis.plot(times[:shows], each.y[n - shows :], color="0.55", label="known")
-        joined = np.vstack([np.full_like(predicted[:1], each.y[-1]), predicted])  # from the last value on
-        if predicted.shape[1] > 2:
-            low, high = model.quantiles[0], model.quantiles[-1]
-            axis.fill_between(ahead, joined[:, 1], joined[:, -1], color="0.85", label=f"quantiles {low} to {high}")
-        axis.plot(ahead, joined[:, 0], "--", color="black", label="forecast")
+        plot.forecast(each.y, predicted[:, 0], axes=axis, **_plot_options(each, predicted, model))
         axis.set_ylabel(each.name, parse_math=False)
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize="small")
+
+
+def _plot_options(each: Series, predicted: np.ndarray, model: Forecaster) -> dict[str, Any]:
+    """Return the options of `plot.forecast` for a series and its forecast (h, 1 + q): times, band, values shown."""
+    h = len(predicted)
+    times = each.times_at(np.arange(len(each.y) + h))
+    options = {"times": times, "shown": max(5 * model.season_, 4 * h, 24)}
+    if predicted.shape[1] > 2:
+        low, high = model.quantiles[0], model.quantiles[-1]
+        options |= {"intervals": predicted[:, 1:], "band": f"quantiles {low} to {high}"}
+    return options
