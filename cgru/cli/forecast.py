@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from cgru import plot
 from cgru.cli.arguments import ForecastRequest, RequestError, as_request_error
 from cgru.cli.data import as_options
-from cgru.cli.output import check_output, plotter
+from cgru.cli.forecast_page import PANELS, Delivered, draw, write_page
+from cgru.cli.output import check_output, check_page, plotter
 from cgru.datasets.series import Series, read_series
 from cgru.files import atomic_write
 from cgru.forecast import Backtest, Forecaster, backtest, calendar
@@ -32,21 +32,22 @@ _ARGUMENT = re.compile(
     "^(target|time|id|inputs|known|decimal)(?=: expected (?:one of the|the|each|one) column|: .* sign )|^horizon(?=: )"
 )
 _SERIES = re.compile(r"^y(?:\[(\d+)\])?(?=: )")
-PANELS = 6  # series in a plot, at most
 
 
 def forecast(request: ForecastRequest) -> int:
     """Run `cgru forecast` and return the exit code; errors in the request are raised before a network is fitted."""
-    path, outputs = request.series, (request.output, request.plot, request.save)
+    path, outputs = request.series, (request.output, request.plot, request.html, request.save)
     for i, output in enumerate(outputs):
         if output is not None:
             check_output(output, path, *outputs[:i])
-    draw = None if request.plot is None else plotter(request.plot, path, draw=_draw)
+    plotted = None if request.plot is None else plotter(request.plot, path, draw=draw)
+    if request.html is not None:
+        check_page(request.html, "matplotlib")
     if request.model != "gru" and request.quantiles:
         raise RequestError(f"argument --quantiles: needs --model gru, {request.model} has no intervals")
     series = _read_series(request)
-    for note in dict.fromkeys(note for each in series for note in each.notes):
-        print(f"note: {_in_options(note)}")
+    notes = [_in_options(note) for note in dict.fromkeys(note for each in series for note in each.notes)]
+    print(*(f"note: {note}\n" for note in notes), sep="", end="")
     print(*(_summary(each) for each in series), sep="\n")
     options = {name: getattr(request, name) for name in ("width", "quantiles", "missing", "seed")}
     shows_bar = not request.quiet and sys.stderr is not None and sys.stderr.isatty() and find_spec("tqdm") is not None
@@ -69,7 +70,8 @@ def forecast(request: ForecastRequest) -> int:
         if request.origins:
             given = {**beside, "season": chosen.tested, **options, **running}
             found = backtest(y, request.horizon, request.origins, **given)
-        print(*_season_lines(chosen, guessed=not request.season), sep="\n")
+        lines = [*_season_lines(chosen, guessed=not request.season)]
+        print(*lines, sep="\n")
         if found:
             print(*_backtest_lines(found, request, series), sep="\n")
         model = Forecaster(request.horizon, season=chosen.season, **options)
@@ -80,14 +82,20 @@ def forecast(request: ForecastRequest) -> int:
                 due = f"at least {model.width_} values, a window"
                 raise ValueError(f"{each.name}: expected {due}, got {len(each.y)}; {cure}")
         if found:
-            print(_test_note(found, model))
+            lines.append(_test_note(found, model))
+            print(lines[-1])
         model.take(fit_many(jobs, **running))
         values = _forecasts(model, y, beside, request.model)
     if request.save is not None:
         model.save(request.save)
         print(f"model in {request.save}")
-    if draw:
-        draw((series, values, model), f"{os.path.basename(path)}: {request.horizon} steps by {request.model}")
+    title = f"{os.path.basename(path)}: {request.horizon} steps by {request.model}"
+    delivered = Delivered(series, values, model, MODELS[request.model], found)
+    if plotted:
+        plotted(delivered, title)
+    if request.html is not None:
+        write_page(request.html, delivered, title, [*map(_summary, series[:PANELS]), *lines], notes)
+        print(f"report in {request.html}")
     _write_forecast(request, series, values, model.quantiles)
     return 0
 
@@ -247,28 +255,3 @@ def _write_forecast(
     with atomic_write(request.output) as file:
         csv.writer(codecs.getwriter("utf-8")(file)).writerows([header, *rows])
     print(f"forecast in {request.output}")
-
-
-def _draw(figure: Any, shown: tuple[list[Series], list[np.ndarray], Forecaster], title: str) -> None:
-    """Draw for each series the last values, the forecast (dashed) and its band of quantiles."""
-    series, values, model = shown
-    left_out = f", {PANELS} of {len(series)} series" if len(series) > PANELS else ""
-    figure.suptitle(title + left_out, parse_math=False, wrap=True, fontsize="medium")
-    panels = list(zip(series, values, strict=True))[:PANELS]
-    axes = figure.subplots(len(panels), squeeze=False, sharex=True)[:, 0]
-    for axis, (each, predicted) in zip(axes, panels, strict=True):
-        plot.forecast(each.y, predicted[:, 0], axes=axis, **_plot_options(each, predicted, model))
-        axis.set_ylabel(each.name, parse_math=False)
-    handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize="small")
-
-
-def _plot_options(each: Series, predicted: np.ndarray, model: Forecaster) -> dict[str, Any]:
-    """Return the options of `plot.forecast` for a series and its forecast (h, 1 + q): times, band, values shown."""
-    h = len(predicted)
-    times = each.times_at(np.arange(len(each.y) + h))
-    options = {"times": times, "shown": max(5 * model.season_, 4 * h, 24)}
-    if predicted.shape[1] > 2:
-        low, high = model.quantiles[0], model.quantiles[-1]
-        options |= {"intervals": predicted[:, 1:], "band": f"quantiles {low} to {high}"}
-    return options

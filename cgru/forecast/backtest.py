@@ -89,12 +89,17 @@ class Backtest:
         """Return the mean over the origins of the error by which models are judged."""
         return float(self._known_errors(model, self.judge).mean())
 
-    def table(self) -> str:
-        """Return a text table of the errors, mean ± standard deviation over the origins, the best model first."""
+    def rows(self) -> list[list[str]]:
+        """Return the cells of `table`, names of the errors first."""
         lines = [["", *ERRORS]]
         for model in sorted(self.errors, key=self._mean):
             errors = [self._known_errors(model, name) for name in ERRORS]
             lines.append([model, *(f"{figure(each.mean())} ± {figure(each.std(), 2)}" for each in errors)])
+        return lines
+
+    def table(self) -> str:
+        """Return a text table of the errors, mean ± standard deviation over the origins, the best model first."""
+        lines = self.rows()
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
         return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
 
