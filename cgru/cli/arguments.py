@@ -465,7 +465,11 @@ class ForecastRequest:
         _name_list,
         metavar="A,B",
     )
-    calendar: bool = option("read the hour of the day, the day of the week and the day of the year, by the step", bool)
+    calendar: bool | None = option(
+        "read the hour of day and day of week, the day of week and day of year, or the day of year, by the step "
+        "(default: of steps below a week, if the longer of the two cycles shows in the series)",
+        _YES_NO,
+    )
     time: tuple[str, ...] | None = option(
         'the times, or several columns that say them together, a date and a time or a year and a month, A,B; "" for '
         "none (default: by their names, or what they hold)",

@@ -21,12 +21,13 @@ from cgru.cli.output import check_output, check_page, plotter
 from cgru.datasets.series import Series, read_series
 from cgru.files import atomic_write
 from cgru.forecast import Backtest, Forecaster, backtest, calendar
-from cgru.forecast.backtest import SeasonChoice, choose_season
+from cgru.forecast.backtest import SeasonChoice, choose_cycles, choose_season
 from cgru.forecast.calendar_features import cycles_of
 from cgru.many import fit_many
 
 __all__ = ["forecast"]
 
+PLACES = {"day": "hour of day", "week": "day of week", "year": "day of year"}
 MODELS = {"gru": "GRU", "linear": "linear", "seasonal": "seasonal naive", "naive": "naive"}
 _ARGUMENT = re.compile(
     "^(target|time|id|inputs|known|decimal)(?=: expected (?:one of the|the|each|one) column|: .* sign )|^horizon(?=: )"
@@ -54,7 +55,6 @@ def forecast(request: ForecastRequest) -> int:
     running = {"threads": request.threads, "progress": shows_bar}
     y = [each.y for each in series]
     X = None if series[0].X is None else [each.X for each in series]
-    beside = {"X": X, "known": _known(series, request)}
 
     def spell(error: str) -> str:
         """Return the text of an error about y or y[2], with the name of the series in its place."""
@@ -67,10 +67,15 @@ def forecast(request: ForecastRequest) -> int:
             chosen = SeasonChoice(request.season, request.season, request.season)
         else:
             chosen = choose_season(y, request.horizon, request.origins, likely, request.width)
+        cycles = _cycles(series, request)
+        beside = {"X": X, "known": _known(series, cycles, request.horizon)}
+        lines = [*_season_lines(chosen, guessed=not request.season)]
+        if cycles:
+            cure = "; --no-calendar does without" if request.calendar is None else ""
+            lines.append(f"calendar: {' and '.join(PLACES[cycle] for cycle in cycles)} are read{cure}")
         if request.origins:
             given = {**beside, "season": chosen.tested, **options, **running}
             found = backtest(y, request.horizon, request.origins, **given)
-        lines = [*_season_lines(chosen, guessed=not request.season)]
         print(*lines, sep="\n")
         if found:
             print(*_backtest_lines(found, request, series), sep="\n")
@@ -118,14 +123,21 @@ def _read_series(request: ForecastRequest) -> list[Series]:
     return series
 
 
-def _known(series: list[Series], request: ForecastRequest) -> list[np.ndarray] | None:
+def _cycles(series: list[Series], request: ForecastRequest) -> tuple[str, ...]:
+    """Return the cycles of the calendar that the model reads: those asked for, or chosen by the series."""
+    if request.calendar is not None:
+        return cycles_of(series[0].times.values) if request.calendar else ()
+    times = [each.times_at(np.arange(len(each.y))) for each in series]
+    return choose_cycles([each.y for each in series], times, request.horizon, request.origins)
+
+
+def _known(series: list[Series], cycles: tuple[str, ...], horizon: int) -> list[np.ndarray] | None:
     """Return the inputs of each series that are known up to the end of its horizon (n + h, c), or None."""
     known = []
     for each in series:
-        n = len(each.y) + request.horizon
+        n = len(each.y) + horizon
         columns = [] if each.known is None else [each.known[:n]]
-        if request.calendar:
-            columns.append(calendar(each.times_at(np.arange(n)), cycles_of(each.times.values)))
+        columns += [calendar(each.times_at(np.arange(n)), cycles)] if cycles else []
         known.append(np.hstack(columns) if columns else None)
     return None if known[0] is None else known
 

@@ -13,11 +13,12 @@ import numpy as np
 
 from cgru.core.checks import positive
 from cgru.core.formatting import figure
+from cgru.forecast.calendar_features import helpful_cycles
 from cgru.forecast.forecaster import Forecaster, min_length, series_by_name
 from cgru.forecast.historical import History, forecasters_at
 from cgru.forecast.series import guess_season
 
-__all__ = ["Backtest", "SeasonChoice", "backtest", "choose_season"]
+__all__ = ["Backtest", "SeasonChoice", "backtest", "choose_cycles", "choose_season"]
 
 GRU = "GRU"
 ERRORS = ("MAE", "RMSE", "MASE")
@@ -231,6 +232,18 @@ def choose_season(
     except ValueError:
         return SeasonChoice(whole, 1, whole)
     return SeasonChoice(whole, whole, whole)
+
+
+def choose_cycles(y: Sequence[np.ndarray], times: Sequence[np.ndarray], horizon: int, origins: int) -> tuple[str, ...]:
+    """Choose the cycles of the calendar that series y, each (n,) with `times` (n,), are forecast with by default.
+
+    As with the season, the longest series tells, up to the first origin; see `helpful_cycles`.
+    """
+    try:
+        before = _before_first_origin(series_by_name(y), horizon, origins) if origins else max(y, key=len)
+    except ValueError:  # too short, as `backtest` says
+        return ()
+    return helpful_cycles(before, max(times, key=len)[: len(before)])
 
 
 def _mase_scale(known: np.ndarray, season: int) -> float:

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from cgru.datasets.days import weekday
+from cgru.forecast.series import MIN_OTHER, autocorrelation, fill_missing
 
-__all__ = ["calendar", "cycles_of"]
+__all__ = ["calendar", "cycles_of", "helpful_cycles"]
 
 DAY = np.timedelta64(86400, "s")
 
@@ -34,6 +35,7 @@ def _share_of_year(times: np.ndarray) -> np.ndarray:
     return (times - first) / (next_first - first)
 
 
+DAYS = {"day": 1, "week": 7, "year": 365.2425}  # lengths
 CYCLES = {"day": _share_of_day, "week": _share_of_week, "year": _share_of_year}
 
 
@@ -60,9 +62,27 @@ def calendar(times: Any, cycles: Sequence[str] | None = None) -> np.ndarray:
 
 
 def cycles_of(times: np.ndarray) -> tuple[str, ...]:
-    """Return the cycles that the step of times (n,) leaves visible.
+    """Return the cycles that are longer than a step of `times` (n,), those of use beside it.
 
-    The day and the week for steps below a day, the week and the year below a week, the year below a year, else none.
+    The day and the week for steps below a day, the week and the year below a week, the year below a year; else none,
+    and none of times that are no datetimes.
     """
-    step = np.median(np.diff(times.astype("datetime64[us]")).astype(np.int64)) / 86400e6 if len(times) > 1 else 366
+    if times.dtype.kind != "M" or len(times) < 2:
+        return ()
+    step = np.median(np.diff(times.astype("datetime64[s]"))) / DAY
     return ("day", "week") if step < 1 else ("week", "year") if step < 7 else ("year",) if step < 365 else ()
+
+
+def helpful_cycles(y: np.ndarray, times: np.ndarray) -> tuple[str, ...]:
+    """Return `cycles_of` the times (n,) of a series (n,) if the longer of two shows in the series, else none.
+
+    It shows where the autocorrelation at its length, which asks for two of them, is above that of a season. A single
+    cycle, the year of longer steps, is left to the season.
+    """
+    cycles = cycles_of(times)
+    if len(cycles) < 2:
+        return ()
+    step = (times[-1] - times[0]).astype("timedelta64[s]") / (len(times) - 1)
+    lag = round(DAYS[cycles[1]] * DAY / step)
+    found = autocorrelation(fill_missing(y, "interpolate", "y"))
+    return cycles if lag < len(found) and found[lag] > MIN_OTHER else ()

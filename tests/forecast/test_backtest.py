@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from cgru.forecast import Backtest, Forecaster, backtest
+from cgru.forecast.backtest import choose_cycles
 
 rng = np.random.default_rng(0)
 t = np.arange(120)
@@ -47,6 +48,20 @@ def test_nor_do_inputs_and_other_series_that_come_after_it():
         other = backtest(others, 6, 3, X=beside, **QUICK)
         for model, values in found.forecasts.items():
             np.testing.assert_array_equal(other.forecasts[model][: i + 2], values[: i + 2], model)
+
+
+def test_what_is_known_of_the_future_is_read_up_to_the_horizon():
+    known, X = rng.standard_normal((126, 1)), rng.standard_normal((120, 1))
+    given = {"season": 12, "width": 12, **QUICK}
+    found = backtest(NOISY, 6, 2, X=X, known=known, **given)
+    origin = found.origins[0]
+    other = backtest(spoiled(NOISY, origin), 6, 2, X=spoiled(X, origin), known=known, **given)
+    far = backtest(NOISY, 6, 2, X=X, known=spoiled(known, origin + 6), **given)
+    near = backtest(NOISY, 6, 2, X=X, known=spoiled(known, origin + 5), **given)
+    for model, values in found.forecasts.items():
+        np.testing.assert_array_equal(other.forecasts[model][0], values[0], model)
+        np.testing.assert_array_equal(far.forecasts[model][0], values[0], model)
+        assert (near.forecasts[model][0] != values[0]).any() == (model in ("GRU", "linear"))
 
 
 def test_a_gap_before_an_origin_is_not_filled_from_after_it():
@@ -111,6 +126,17 @@ def test_a_season_is_guessed_from_before_the_first_origin():
 
 def test_the_longest_of_several_says_the_season():
     assert backtest([np.arange(60.0), NOISY], 6, 2, **QUICK).season == 12
+
+
+def test_cycles_of_the_calendar_are_chosen_before_the_first_origin():
+    days = np.datetime64("2021-01-01") + np.arange(900)
+    y = np.cos(2 * np.pi * np.arange(900) / 365.2425)
+    assert choose_cycles([y[:9], y], [days[-9:], days], 7, 0) == ("week", "year")
+    y = [np.r_[y[:760], np.full(140, 99.0)]]
+    assert choose_cycles(y, [days], 20, 7) == ("week", "year")
+    assert choose_cycles(y, [days], 20, 0) == ()
+    assert choose_cycles([np.r_[np.full(140, 99.0), y[0][:760]]], [days], 20, 40) == ()
+    assert choose_cycles(y, [days], 800, 7) == ()  # too short
 
 
 # --- its errors ---
