@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from cgru.core.checks import positive
-from cgru.forecast.forecaster import Forecaster, inputs_by_name, is_list_of_series, min_length, series_by_name
+from cgru.forecast.forecaster import Forecaster, inputs_by_name, min_length, series_by_name
 from cgru.forecast.series import fill_missing, guess_season
 from cgru.many import fit_many
 
@@ -26,13 +26,13 @@ class History:
 
     Attributes:
         series: each series (n,) by its name in errors.
-        X: the inputs beside each, or None.
+        X: the inputs beside each (n, e), or None.
         known: the known inputs of each (n or n + h, c), or None.
         horizon: h.
     """
 
     series: dict[str, np.ndarray]
-    X: list[Any] | None
+    X: list[np.ndarray] | None
     known: list[np.ndarray] | None
     horizon: int
 
@@ -42,12 +42,13 @@ class History:
         series = series_by_name(y)
         for name, each in series.items():
             fill_missing(each, settings.missing, name)
-        inputs = None if X is None else list(X) if is_list_of_series(y) else [X]
+        lengths = list(map(len, series.values()))
+        if X is not None:  # gaps are filled at each origin, of what is known there
+            X = list(inputs_by_name("X", X, y, lengths, (0,)).values())
         if known is not None:
-            ahead = (0, settings.horizon)
-            checked = inputs_by_name("known", known, y, list(map(len, series.values())), ahead)
+            checked = inputs_by_name("known", known, y, lengths, (0, settings.horizon))
             known = [fill_missing(each, settings.missing, name) for name, each in checked.items()]
-        return cls(series, inputs, known, settings.horizon)
+        return cls(series, X, known, settings.horizon)
 
     def until(self, left: int) -> dict[str, Any]:
         """Return what is known at the origin, as arguments of `Forecaster.predict`."""

@@ -102,6 +102,8 @@ def test_a_season_is_guessed_from_before_the_first_origin():
         ({"y": NOISY[:32]}, ValueError, "y: expected at least 33 values for an origin and a horizon of 6, got 32"),
         ({"y": [NOISY, NOISY[:9]]}, ValueError, r"y\[1\]: expected at least 33 values .* got 9"),
         ({"known": KNOWN[1:]}, ValueError, r"known: expected shape \(120, 1\) or \(126, 1\)"),
+        ({"y": [NOISY, NOISY], "X": [KNOWN]}, ValueError, "X: expected inputs for each of 2 series, got 1"),
+        ({"X": KNOWN[1:]}, ValueError, r"X: expected shape \(120, 1\), as its series, got \(119, 1\)"),
         ({"nonsense": 1}, TypeError, "nonsense"),
     ],
 )
