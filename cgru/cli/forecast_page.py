@@ -54,7 +54,7 @@ def _plot(shown: Delivered, i: int, **options: Any) -> Any:
     each, values, model = shown.series[i], shown.values[i], shown.model
     options["times"] = each.times_at(np.arange(len(each.y) + len(values)))
     options["shown"] = max(5 * model.season_, 4 * len(values), 24)
-    if values.shape[1] > 2:
+    if model.quantiles:
         options |= {"intervals": values[:, 1:], "band": f"quantiles {model.quantiles[0]} to {model.quantiles[-1]}"}
     return plot.forecast(each.y, values[:, 0], **options)
 

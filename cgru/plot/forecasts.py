@@ -92,10 +92,10 @@ def _row(values: Any, name: str) -> np.ndarray:
     return found
 
 
-def _past(past: Any, n: int) -> tuple[np.ndarray, np.ndarray]:
+def _past(past: Any, n: int) -> tuple[Any, Any]:
     """Return the origins (k,) of earlier forecasts, checked to lie in a series of n values, and the forecasts."""
     if past is None:
-        return np.empty(0, int), np.empty((0, 1))
+        return (), ()
     origins, forecasts = (np.asarray(each) for each in past)
     if origins.ndim != 1 or forecasts.ndim != 2 or len(forecasts) != len(origins):
         raise ValueError(f"past: expected origins (k,) and forecasts (k, h), got {origins.shape}, {forecasts.shape}")

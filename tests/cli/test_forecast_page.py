@@ -53,6 +53,9 @@ def page_of(path, *arguments):
 
 def test_the_panels_of_a_picture(model):
     figure = Figure()
+    draw(figure, delivered(model, PANELS), "title")
+    assert figure.get_suptitle() == "title"
+    figure = Figure()
     draw(figure, delivered(model, PANELS + 1), "title")
     assert figure.get_suptitle() == f"title, {PANELS} of {PANELS + 1} series"
     assert [axis.get_ylabel() for axis in figure.axes] == [f"s{i}" for i in range(PANELS)]
@@ -60,12 +63,14 @@ def test_the_panels_of_a_picture(model):
     assert known.get_ydata().tolist() == (np.arange(N) + 100.0).tolist()  # 5 seasons
     assert known.get_xdata()[0] == np.datetime64("2020-01-01")
     assert said.get_ydata().tolist() == [159, 161, 162, 163]
+    assert not figure.axes[0].yaxis.label.get_parse_math()
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["known", "quantiles 0.1 to 0.9", "forecast"]
 
 
 @pytest.mark.parametrize(("season", "h", "shown"), [(2, 2, 24), (1, 7, 28), (11, 2, 55)])
 def test_how_much_of_a_series_is_drawn(model, season, h, shown):
     model.season_ = season
+    model.quantiles = ()
     figure = Figure()
     draw(figure, delivered(model, values=np.arange(1.0, h + 1)[:, None]), "title")
     assert figure.get_suptitle() == "title"
@@ -103,6 +108,7 @@ def test_a_page_without_tests(model, tmp_path):
     text = page_of(tmp_path, delivered(model), "t", [], [])
     assert '<p class="score">not tested</p>' in text
     assert "Errors" not in text
+    assert "\ud800".encode(errors="replace").decode() in page_of(tmp_path, delivered(model), "\ud800", [], [])
     assert "quantile 0.9" in text
 
 
