@@ -486,6 +486,17 @@ class ForecastRequest:
     inputs: list[str] | None = option(
         "what else the model reads, up to the present (default: nothing)", "COL", nargs="+"
     )
+    known: tuple[str, ...] | None = option(
+        "what is known in the future, too, such as holidays: columns that go on in rows below the last value, with an "
+        "empty target (default: nothing)",
+        _name_list,
+        metavar="A,B",
+    )
+    calendar: bool | None = option(
+        "read the hour of day and day of week, the day of week and day of year, or the day of year, by the step "
+        "(default: of steps below a week, if the longer of the two cycles shows in the series)",
+        _YES_NO,
+    )
     time: tuple[str, ...] | None = option(
         'the times, or several columns that say them together, a date and a time or a year and a month, A,B; "" for '
         "none (default: by their names, or what they hold)",
@@ -508,6 +519,9 @@ class ForecastRequest:
     threads: int | None = _threads()
     output: str | None = option("write the forecast to a file (default: to stdout)", "FORECAST.csv", short="-o")
     plot: str | None = option("draw the series and its forecast (png, pdf, svg; default: no)", "F.png")
+    html: str | None = option(
+        "write errors, forecast and picture as an HTML page (needs matplotlib; default: no)", "PAGE.html"
+    )
     save: str | None = option("keep the model for cgru.forecast.load (default: no)", "MODEL")
     quiet: bool = _quiet()
 

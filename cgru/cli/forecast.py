@@ -16,11 +16,13 @@ import numpy as np
 
 from cgru.cli.arguments import ForecastRequest, RequestError, as_request_error
 from cgru.cli.data import as_options
-from cgru.cli.output import check_output, plotter
+from cgru.cli.forecast_page import PANELS, Delivered, draw, write_page
+from cgru.cli.output import check_output, check_page, plotter
 from cgru.datasets.series import Series, read_series
 from cgru.files import atomic_write
-from cgru.forecast import Backtest, Delivery, Forecaster, backtest
-from cgru.forecast.backtest import AUTO, SeasonChoice, choose_season
+from cgru.forecast import Backtest, Delivery, Forecaster, backtest, calendar
+from cgru.forecast.backtest import AUTO, SeasonChoice, choose_cycles, choose_season
+from cgru.forecast.calendar_features import cycles_of
 from cgru.forecast.delivery import GRU, check_model
 from cgru.forecast.rivals import CLIMATOLOGY, ETS, TWO_SEASONS, guess_second, missing_ets
 from cgru.forecast.series import fill_missing
@@ -28,32 +30,34 @@ from cgru.many import fit_many
 
 __all__ = ["forecast"]
 
+PLACES = {"day": "hour of day", "week": "day of week", "year": "day of year"}
 MODELS = {
     "gru": GRU, "linear": "linear", "ets": ETS, "climatology": CLIMATOLOGY, "two-seasons": TWO_SEASONS,
     "seasonal": "seasonal naive", "naive": "naive",
 }  # fmt: skip
 _ARGUMENT = re.compile(
-    "^(target|time|id|inputs|decimal)(?=: expected (?:one of the|the|each|one) column|: .* sign )|^horizon(?=: )"
+    "^(target|time|id|inputs|known|decimal)(?=: expected (?:one of the|the|each|one) column|: .* sign )|^horizon(?=: )"
 )
 _SERIES = re.compile(r"^y(?:\[(\d+)\])?(?=: )")
-PANELS = 6  # series in a plot, at most
 
 
 def forecast(request: ForecastRequest) -> int:
     """Run `cgru forecast` and return the exit code; errors in the request are raised before a network is fitted."""
-    path, outputs = request.series, (request.output, request.plot, request.save)
+    path, outputs = request.series, (request.output, request.plot, request.html, request.save)
     for i, output in enumerate(outputs):
         if output is not None:
             check_output(output, path, *outputs[:i])
-    draw = None if request.plot is None else plotter(request.plot, path, draw=_draw)
+    plotted = None if request.plot is None else plotter(request.plot, path, draw=draw)
+    if request.html is not None:
+        check_page(request.html, "matplotlib")
     if request.model not in (AUTO, "gru") and request.quantiles and not request.origins:
         why = f"--origins 0 leaves no errors of {request.model} to make them of"
         raise RequestError(f"argument --quantiles: needs --model gru without tests: {why}")
     if request.model == "ets" and (why := missing_ets()):
         raise RequestError(f"argument --model: {why}")
     series = _read_series(request)
-    for note in dict.fromkeys(note for each in series for note in each.notes):
-        print(f"note: {_in_options(note)}")
+    notes = [_in_options(note) for note in dict.fromkeys(note for each in series for note in each.notes)]
+    print(*(f"note: {note}\n" for note in notes), sep="", end="")
     print(*(_summary(each) for each in series), sep="\n")
     options = {name: getattr(request, name) for name in ("width", "quantiles", "missing", "seed")}
     shows_bar = not request.quiet and sys.stderr is not None and sys.stderr.isatty() and find_spec("tqdm") is not None
@@ -73,33 +77,45 @@ def forecast(request: ForecastRequest) -> int:
             chosen = SeasonChoice(request.season, request.season, request.season)
         else:
             chosen = choose_season(y, request.horizon, request.origins, likely, request.width)
+        cycles = _cycles(series, request)
+        beside = {"X": X, "known": _known(series, cycles, request.horizon)}
+        lines = [*_season_lines(chosen, guessed=not request.season)]
+        if cycles:
+            cure = "; --no-calendar does without" if request.calendar is None else ""
+            lines.append(f"calendar: {' and '.join(PLACES[cycle] for cycle in cycles)} are read{cure}")
         if request.origins:
-            given = {"X": X, "times": times, "season": chosen.tested, "likely": likely, **options, **running}
+            given = {**beside, "times": times, "season": chosen.tested, "likely": likely, **options, **running}
             model = MODELS.get(request.model, AUTO)
             found = backtest(y, request.horizon, request.origins, model=model, **given)
-        print(*_season_lines(chosen, guessed=not request.season), sep="\n")
         if found and found.second > 1:
-            print(f"second season: {found.second} steps, guessed")
+            lines.append(f"second season: {found.second} steps, guessed")
+        print(*lines, sep="\n")
         if found:
             print(*_backtest_lines(found, request, series), sep="\n")
         model = Forecaster(request.horizon, season=chosen.season, **options)
-        jobs = model.jobs(y, X)
+        jobs = model.jobs(y, **beside)
         for each in series:  # the fits would ignore a short series, and its forecast would fail after them
             if len(each.y) < model.width_:
                 cure = "without it, or with a smaller --width, the others are forecast"
                 due = f"at least {model.width_} values, a window"
                 raise ValueError(f"{each.name}: expected {due}, got {len(each.y)}; {cure}")
         if found:
-            print(_test_note(found, model))
+            lines.append(_test_note(found, model))
+            print(lines[-1])
         model.take(fit_many(jobs, **running))
         delivery = found.delivery(model) if found else _untested(model, request.model, likely, y, times is not None)
-        values = _forecasts(delivery, y, X, times)
+        values = _forecasts(delivery, y, beside, times)
     if request.save is not None:
         delivery.save(request.save)
         print(f"model in {request.save}")
-    if draw:
-        by = found.delivered if found else MODELS.get(request.model, GRU)
-        draw((series, values, model), f"{os.path.basename(path)}: {request.horizon} steps by {by}")
+    by = found.delivered if found else MODELS.get(request.model, GRU)
+    title = f"{os.path.basename(path)}: {request.horizon} steps by {by}"
+    delivered = Delivered(series, values, model, by, found)
+    if plotted:
+        plotted(delivered, title)
+    if request.html is not None:
+        write_page(request.html, delivered, title, [*map(_summary, series[:PANELS]), *lines], notes)
+        print(f"report in {request.html}")
     _write_forecast(request, series, values, model.quantiles)
     return 0
 
@@ -107,7 +123,7 @@ def forecast(request: ForecastRequest) -> int:
 def _read_series(request: ForecastRequest) -> list[Series]:
     """Read the series that a request names; RequestError where they cannot be read or forecast."""
     options = {name: getattr(request, name) for name in ("target", "time", "id")} | vars(request.cells)
-    options |= {"inputs": request.inputs or (), "gaps": request.missing == "interpolate"}
+    options |= {"inputs": request.inputs or (), "known": request.known or (), "gaps": request.missing == "interpolate"}
     path = f"{request.series}: "
 
     def spell(error: str) -> str:
@@ -124,7 +140,7 @@ def _read_series(request: ForecastRequest) -> list[Series]:
 
 def _dates(series: list[Series]) -> list[np.ndarray] | None:
     """Return the times (n,) of each series, None if these are numbers or steps."""
-    times = [each.times.values for each in series]
+    times = [each.times.values[: len(each.y)] for each in series]
     return times if all(each.dtype.kind == "M" for each in times) else None
 
 
@@ -143,6 +159,25 @@ def _untested(model: Forecaster, option: str, likely: Sequence[int], y: list[np.
     return Delivery(model, {name: 1.0}, second=second, dated=dated)
 
 
+def _cycles(series: list[Series], request: ForecastRequest) -> tuple[str, ...]:
+    """Return the cycles of the calendar that the model reads: those asked for, or chosen by the series."""
+    if request.calendar is not None:
+        return cycles_of(series[0].times.values) if request.calendar else ()
+    times = [each.times_at(np.arange(len(each.y))) for each in series]
+    return choose_cycles([each.y for each in series], times, request.horizon, request.origins)
+
+
+def _known(series: list[Series], cycles: tuple[str, ...], horizon: int) -> list[np.ndarray] | None:
+    """Return the inputs of each series that are known up to the end of its horizon (n + h, c), or None."""
+    known = []
+    for each in series:
+        n = len(each.y) + horizon
+        columns = [] if each.known is None else [each.known[:n]]
+        columns += [calendar(each.times_at(np.arange(n)), cycles)] if cycles else []
+        known.append(np.hstack(columns) if columns else None)
+    return None if known[0] is None else known
+
+
 def _in_options(text: str) -> str:
     """Spell the arguments that a text advises as options of `cgru forecast`."""
     return as_options(text.replace("gaps=True", "--missing interpolate"), several=("time", "na"))
@@ -151,12 +186,21 @@ def _in_options(text: str) -> str:
 def _problems(series: list[Series], request: ForecastRequest) -> Iterator[str]:
     """Yield errors in the series: missing values that nothing fills, different steps, or ends, if there are tests."""
     for each in series:
-        for what, values in (("", each.y), (" inputs", each.X)):
+        n = len(each.y)
+        known = None if each.known is None else each.known[:n]
+        for what, values in (("", each.y), (" inputs", each.X), (" known inputs", known)):
             lost = [] if values is None else np.flatnonzero(np.isnan(values.reshape(len(values), -1)).any(axis=1))
             if len(lost) and request.missing == "refuse":
                 got = f"none at {each.written([lost[0]])[0]} (in all at {len(lost)})"
                 cure = "--missing interpolate fills them"
                 yield f"{each.name}{what}: expected a value at each step, got {got}; {cure}"
+        ahead = request.horizon if known is None else int((~np.isnan(each.known[n:]).any(axis=1)).cumprod().sum())
+        if ahead < request.horizon:
+            due = f"{', '.join(request.known)} at each of the {request.horizon} steps after {each.written([n - 1])[0]}"
+            cure = f"rows for these steps, with an empty {each.name if request.id is None else 'target'}, have them"
+            yield f"argument --known: expected {due}, got {ahead}; {cure}"
+        if request.calendar and not cycles_of(each.times.values):
+            yield f"argument --calendar: expected dates less than a year apart, got {each.name}, {each.calendar}"
     steps = {str(each.calendar): each.name for each in series}
     if len(steps) > 1:
         (first, name), (other, different), *_ = steps.items()
@@ -176,6 +220,7 @@ def _summary(each: Series) -> str:
     lost = int(np.isnan(each.y).sum())
     known = f"{len(each.y) - lost} values" + (f" and {lost} missing" if lost else "")
     beside = "" if each.X is None else f", {each.X.shape[1]} inputs"
+    beside += "" if each.known is None else f", {each.known.shape[1]} known in the future"
     return f"{each.name}: {known}, {each.calendar}, {first} to {last}{beside}"
 
 
@@ -232,12 +277,12 @@ def _backtest_lines(found: Backtest, request: ForecastRequest, series: list[Seri
         yield f"{100 * found.coverage:.0f}% of the values lay between the quantiles {low} and {high}"
 
 
-def _forecasts(model: Delivery, y: list[np.ndarray], X: Any, times: Any) -> list[np.ndarray]:
+def _forecasts(model: Delivery, y: list[np.ndarray], beside: dict[str, Any], times: Any) -> list[np.ndarray]:
     """Return the forecast of each series, (h, 1 + q): h values, then q quantiles of each."""
-    points = [each[:, None] for each in model.predict(y, X, times=times)]
+    points = [each[:, None] for each in model.predict(y, **beside, times=times)]
     if not model.quantiles:
         return points
-    return [np.hstack(pair) for pair in zip(points, model.predict_quantiles(y, X, times=times), strict=True)]
+    return [np.hstack(pair) for pair in zip(points, model.predict_quantiles(y, **beside, times=times), strict=True)]
 
 
 def _write_forecast(
@@ -258,26 +303,3 @@ def _write_forecast(
     with atomic_write(request.output) as file:
         csv.writer(codecs.getwriter("utf-8")(file)).writerows([header, *rows])
     print(f"forecast in {request.output}")
-
-
-def _draw(figure: Any, shown: tuple[list[Series], list[np.ndarray], Forecaster], title: str) -> None:
-    """Draw for each series the last values, the forecast (dashed) and its band of quantiles."""
-    series, values, model = shown
-    left_out = f", {PANELS} of {len(series)} series" if len(series) > PANELS else ""
-    figure.suptitle(title + left_out, parse_math=False, wrap=True, fontsize="medium")
-    panels = list(zip(series, values, strict=True))[:PANELS]
-    axes = figure.subplots(len(panels), squeeze=False, sharex=True)[:, 0]
-    for axis, (each, predicted) in zip(axes, panels, strict=True):
-        n, h = len(each.y), len(predicted)
-        shows = min(n, max(5 * model.season_, 4 * h, 24))
-        times = each.times_at(np.arange(n - shows, n + h))
-        ahead = times[shows - 1 :]
-        axis.plot(times[:shows], each.y[n - shows :], color="0.55", label="known")
-        joined = np.vstack([np.full_like(predicted[:1], each.y[-1]), predicted])  # from the last value on
-        if predicted.shape[1] > 2:
-            low, high = model.quantiles[0], model.quantiles[-1]
-            axis.fill_between(ahead, joined[:, 1], joined[:, -1], color="0.85", label=f"quantiles {low} to {high}")
-        axis.plot(ahead, joined[:, 0], "--", color="black", label="forecast")
-        axis.set_ylabel(each.name, parse_math=False)
-    handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize="small")

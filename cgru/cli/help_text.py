@@ -131,7 +131,8 @@ holidays, days of a place whose clocks change, or the same time apart. A row for
 each year and a column for each month or quarter are one series. The table is read
 as other commands read theirs: CSV in many dialects, also with semicolons and
 decimal commas, or Parquet; empty cells, NA and ? are values that are missing, and
-what --na says.
+what --na says. Rows below the last value, with an empty target, may go on with
+what is known of the future: the columns of --known.
 
 The forecast is that of eight small GRUs, averaged, half of which correct the
 last season repeated, half a linear model. Both, and the last value repeated,

@@ -17,7 +17,9 @@ from cgru.cli.arguments import RequestError, as_request_error
 from cgru.files import atomic_write, check_writable
 from cgru.reports.report import Report
 
-__all__ = ["Predictions", "check_output", "name_of", "page_writer", "plotter", "predictions_writer", "require"]
+__all__ = [
+    "Predictions", "check_output", "check_page", "name_of", "page_writer", "plotter", "predictions_writer", "require",
+]  # fmt: skip
 
 MODULES = {"matplotlib": "matplotlib.figure", "scikit-learn": "sklearn"}  # imported to see if it is installed
 
@@ -172,14 +174,19 @@ def plotter(
     return drawn
 
 
+def check_page(path: str, *packages: str) -> None:
+    """Check the name of the HTML page of --html, and that the packages that it needs are installed."""
+    require("--html", *packages)
+    if os.path.splitext(path)[1].lower() not in (".html", ".htm"):
+        raise RequestError(f"argument --html: expected a name ending in .html, got {path!r}")
+
+
 def page_writer(path: str, *others: str | None) -> Callable[[Report, str, str, str], None]:
     """Return a function (report, model, split's name, data's name) that writes a report as an HTML page to `path`.
 
     RequestError where a package that it needs is not installed.
     """
-    require("--html", "matplotlib", "scikit-learn")
-    if os.path.splitext(path)[1].lower() not in (".html", ".htm"):
-        raise RequestError(f"argument --html: expected a name ending in .html, got {path!r}")
+    check_page(path, "matplotlib", "scikit-learn")
     check_output(path, *others)
 
     def write(report: Report, model: str, which: str, source: str) -> None:

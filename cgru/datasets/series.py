@@ -42,10 +42,12 @@ class Series:
         name: the column, or the value of the id column.
         y: the values (n,), NaN for a missing one; the first and the last are not missing.
         X: the inputs at each step (n, e), or None.
-        times: the times (n,), in UTC if there is a `clock`; 0, 1, ... if the table has no times.
+        times: the times (n,), in UTC if there is a `clock`; 0, 1, ... if the table has no times. Beside `known` they
+            go on to its end (n + f,).
         calendar: the frequency of the times.
         time: the column of times, or several joined with spaces, or "step" if there is none.
         notes: sentences about what was guessed.
+        known: inputs known in the future (n + f, c), for the f steps after y too that the table has; or None.
         clock: converts times to local time; None for times without a known time zone or UTC offsets.
     """
 
@@ -57,6 +59,7 @@ class Series:
     time: str
     notes: tuple[str, ...] = ()
     clock: Clock | None = None
+    known: np.ndarray | None = None
 
     def times_at(self, places: Any) -> np.ndarray:
         """Return the times, local ones if they have a time zone, at the steps `places`, which may be in the future.
@@ -85,13 +88,14 @@ class _ColumnSpec(NamedTuple):
     time: tuple[str, ...] | None = None
     id: str | None = None
     inputs: tuple[str, ...] = ()
+    known: tuple[str, ...] = ()
     time_format: str | None = None
     gaps: bool = False
 
     @classmethod
     def of(cls, **options: Any) -> _ColumnSpec:
         """Build the spec from the options as the user passes them."""
-        names = {role: options.get(role) for role in ("target", "time", "inputs")}
+        names = {role: options.get(role) for role in ("target", "time", "inputs", "known")}
         return cls(**options | {role: as_names(each, role) for role, each in names.items() if each is not None})
 
 
@@ -135,6 +139,7 @@ def series_from_frame(
     time: str | Sequence[str] | None = None,
     id: str | None = None,
     inputs: Sequence[str] = (),
+    known: Sequence[str] = (),
     time_format: str | None = None,
     gaps: bool = False,
 ) -> list[Series]:
@@ -153,6 +158,8 @@ def series_from_frame(
             times, decimal years, and a first column without numbers or name. If there is none, each row is a step.
         id: the column that identifies the series of a row; None: all rows are one series.
         inputs: columns that are known beside the target. In these and in targets, true is 1 and false 0.
+        known: columns of inputs that are known in the future, too. The rows after the last value of a target, in which
+            its cell is empty, have their values of the future.
         time_format: the format of the times, as for strptime; None: guessed.
         gaps: whether times may be missing, which are filled with NaN; else the first gap is refused, with its place.
 
@@ -161,7 +168,7 @@ def series_from_frame(
         TypeError, ValueError: a column is missing or has no numbers, or a time is missing, double or between two
             steps; with the place.
     """
-    names = {"target": target, "time": time, "inputs": inputs}
+    names = {"target": target, "time": time, "inputs": inputs, "known": known}
     spec = _ColumnSpec.of(**names, id=id, time_format=time_format, gaps=gaps)
     return _series(table_of_frame(_with_index(frame), "series_from_frame"), spec)
 
@@ -181,28 +188,28 @@ def _series(table: Table, spec: _ColumnSpec) -> list[Series]:
     if (by_steps := _unfold_years(table, spec)) is not None:
         time = () if spec.time == () else (by_steps.time,)
         source, table, spec = table, by_steps.table, spec._replace(time=time, target=(by_steps.target,))
-    id, inputs = spec.id, spec.inputs
+    id, inputs, known = spec.id, spec.inputs, spec.known
     time = _guess_time(table, spec) if spec.time is None else spec.time
     notes = () if by_steps is None else by_steps.notes
     if spec.time is None and len(time) > 1:
         notes += (f"{' with '.join(time)} is what steps are sorted by (time={as_arg(time)})",)
-    for role, names in (("time", time), ("id", () if id is None else (id,)), ("inputs", inputs)):
+    for role, names in (("time", time), ("id", () if id is None else (id,)), ("inputs", inputs), ("known", known)):
         for name in names:
             if name not in table.names:
                 raise ValueError(f"{role}: expected one of the columns {', '.join(table.names)}, got {name!r}")
     if len(set(time)) < len(time):
         raise ValueError(f"time: expected each column once, got {', '.join(time)}")
     left = _guess_time(table, spec) if spec.target is None and not time and len(table.names) > 1 else ()
-    targets = _find_targets(table, spec.target, {*time, *left, id, *inputs})
+    targets = _find_targets(table, spec.target, {*time, *left, id, *inputs, *known})
     if id is not None and len(targets) > 1:
         raise ValueError(f"target: expected one column beside id, got {', '.join(targets)}")
-    numbers = {name: table.numbers(name) for name in [*targets, *inputs]}
+    numbers = {name: table.numbers(name) for name in [*targets, *inputs, *known]}
     rows = {target: np.arange(table.rows) for target in targets}
     if id is not None:
         check_ids(table.column(id), id)
         labels = [str(label) for label in table.column(id).tolist()]
         rows = {label: np.flatnonzero(np.array(labels) == label) for label in dict.fromkeys(labels)}
-    pair = date_and_time([name for name in table.names if name not in {id, *inputs, *targets}])
+    pair = date_and_time([name for name in table.names if name not in {id, *inputs, *known, *targets}])
     cure = f"; time={as_arg(pair)} joins the two" if pair and time == pair[:1] else ""
     try:
         times = _parse_columns(table, time, spec) if time else Times(np.arange(table.rows), "number")
@@ -214,7 +221,7 @@ def _series(table: Table, spec: _ColumnSpec) -> list[Series]:
     if times.note:
         notes = (*notes, f"{time[0]} has {times.note}")
     written = functools.cache(functools.partial(table.written, time))
-    others = [name for name in table.names if name not in {*time, *targets, *inputs}]
+    others = [name for name in table.names if name not in {*time, *targets, *inputs, *known}]
     looked_at = (table, others, time) if by_steps is None else (source, by_steps.left, (by_steps.years,))
     tells = functools.partial(id_candidates, *looked_at) if id is None else None
     header = "step" if not time else "time" if _is_index(time[0]) else " ".join(time)
@@ -238,8 +245,10 @@ def _series(table: Table, spec: _ColumnSpec) -> list[Series]:
         if own.frequency is not None and frequency == Frequency("numbers", 1):
             frequency = own.frequency
         y = numbers[label if id is None else targets[0]][order]
-        X = np.column_stack([numbers[name][order] for name in inputs]) if inputs else None
-        one = Series(label, y, X, own, frequency, header, (*notes, *_notes_on_offsets(own)), clock)
+        X, ahead = (
+            np.column_stack([numbers[name][order] for name in names]) if names else None for names in (inputs, known)
+        )
+        one = Series(label, y, X, own, frequency, header, (*notes, *_notes_on_offsets(own)), clock, ahead)
         found.append(_trim(_check_gaps(one, where, spec.gaps, quoted)))
     return found
 
@@ -256,7 +265,7 @@ def _notes_on_offsets(times: Times) -> tuple[str, ...]:
 def _unfold_years(table: Table, spec: _ColumnSpec) -> Unfolded | None:
     """Unfold a year table to a row for each step; return None for any other table, or if columns are specified."""
     time = spec.time or ()
-    is_specified = spec.target is not None or spec.inputs or spec.time_format or len(time) > 1
+    is_specified = spec.target is not None or spec.inputs or spec.known or spec.time_format or len(time) > 1
     if is_specified or not {*time, *filter(None, [spec.id])} <= set(table.names):
         return None
     return unfold(table, spec.id, "".join(time) or None, timed=spec.time != ())
@@ -282,7 +291,7 @@ def _is_index(name: str) -> bool:
 def _guess_time(table: Table, spec: _ColumnSpec) -> tuple[str, ...]:
     """Guess the column of times, or several to join; return () if there is none."""
     target = spec.target or ()
-    free = [name for name in table.names if name not in (spec.id, *spec.inputs, *target)]
+    free = [name for name in table.names if name not in (spec.id, *spec.inputs, *spec.known, *target)]
     named = [name for name in free if is_called(name, TIMES_TOO)]
     if len(free) > (not target):  # beside others a hint in any language counts, too, but not of a column of reals
         hinted = [name for name in free if time_hint(name) and table.read(name)[0].dtype.kind in "iuOM"]
@@ -437,17 +446,27 @@ def _check_gaps(series: Series, where: str, gaps: bool, quoted: Locator) -> Seri
         raise ValueError(f"{where}: expected at least a tenth of all times, {frequency}, got {len(places)} of {n}")
     whole, y = frequency.at(times.values[0], np.arange(n)), np.full(n, np.nan)
     whole[places], y[places] = times.values, series.y
-    X = None if series.X is None else np.full((n, series.X.shape[1]), np.nan)
-    if X is not None:
-        X[places] = series.X
-    return replace(series, y=y, X=X, times=times._replace(values=whole, offsets=None))
+    beside = {}
+    for name in ("X", "known"):
+        if (values := getattr(series, name)) is not None:
+            beside[name] = np.full((n, values.shape[1]), np.nan)
+            beside[name][places] = values
+    return replace(series, y=y, times=times._replace(values=whole, offsets=None), **beside)
 
 
 def _trim(series: Series) -> Series:
-    """Cut missing values off both ends of a series; raise ValueError if all are missing."""
-    known = np.flatnonzero(~np.isnan(series.y))
-    if not known.size:
+    """Cut missing values off both ends of a series; raise ValueError if all are missing.
+
+    Known inputs keep their steps after the last value, up to the last that has all of them.
+    """
+    values = np.flatnonzero(~np.isnan(series.y))
+    if not values.size:
         raise ValueError(f"{series.name}: expected at least one value, got none")
-    part = slice(known[0], known[-1] + 1)
-    X = None if series.X is None else series.X[part]
-    return replace(series, y=series.y[part], X=X, times=series.times._replace(values=series.times.values[part]))
+    part = slice(values[0], values[-1] + 1)
+    X, known, whole = None if series.X is None else series.X[part], None, part
+    if series.known is not None:
+        complete = np.flatnonzero(~np.isnan(series.known).any(axis=1))
+        whole = slice(part.start, max(part.stop, complete.max(initial=-1) + 1))
+        known = series.known[whole]
+    times = series.times._replace(values=series.times.values[whole])
+    return replace(series, y=series.y[part], X=X, times=times, known=known)

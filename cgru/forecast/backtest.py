@@ -13,14 +13,15 @@ import numpy as np
 
 from cgru.core.checks import positive
 from cgru.core.formatting import figure
+from cgru.forecast.calendar_features import helpful_cycles
 from cgru.forecast.delivery import GRU, MEAN, Delivery, check_model, forecast_all, models_of, widen, widening
 from cgru.forecast.forecaster import Forecaster, is_list_of_series, min_length, series_by_name
+from cgru.forecast.historical import History, forecasters_at
 from cgru.forecast.rivals import ETS, dates_of, guess_second, missing_ets
 from cgru.forecast.series import fill_missing, guess_season
 from cgru.forecast.weights import weigh, weigh_apart
-from cgru.many import fit_many
 
-__all__ = ["AUTO", "Backtest", "SeasonChoice", "backtest", "choose_season"]
+__all__ = ["AUTO", "Backtest", "SeasonChoice", "backtest", "choose_cycles", "choose_season"]
 
 AUTO = "auto"
 ERRORS = ("MAE", "RMSE", "MASE")
@@ -108,8 +109,8 @@ class Backtest:
         """Return the mean over the origins of the error by which models are judged."""
         return float(self._known_errors(model, self.judge).mean())
 
-    def table(self) -> str:
-        """Return a text table of the errors, mean ± standard deviation over the origins, the best model first.
+    def rows(self) -> list[list[str]]:
+        """Return the cells of `table`, names of the errors first.
 
         Its last column has the share of each model in the delivered forecast.
         """
@@ -118,6 +119,11 @@ class Backtest:
             errors = [self._known_errors(model, name) for name in ERRORS]
             share = f"{100 * self.weights[model]:.0f}%" if model in self.weights else ""
             lines.append([model, *(f"{figure(each.mean())} ± {figure(each.std(), 2)}" for each in errors), share])
+        return lines
+
+    def table(self) -> str:
+        """Return a text table of the errors, mean ± standard deviation over the origins, the best model first."""
+        lines = self.rows()
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
         return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
 
@@ -169,6 +175,7 @@ def backtest(
     times: Any = None,
     model: str = AUTO,
     second: int | None = None,
+    known: Any = None,
     likely: Sequence[int] = (),
     threads: int | None = None,
     progress: bool = False,
@@ -190,6 +197,7 @@ def backtest(
         model: the model to deliver, by its name in `Backtest.forecasts`; "auto": the mean of the one with the lowest
             error and of those within a tenth of it, or that one alone.
         second: the length of a second, longer season, 1 for none; None: guessed as the first is.
+        known: known inputs as for `Forecaster.fit`. A forecast reads them up to the end of its horizon.
         likely: lags at which a season is likely, as for `guess_season`.
         threads: as for `fit_many`, which runs the fits of all origins in one call.
         progress: as for `fit_many`.
@@ -202,11 +210,8 @@ def backtest(
     if step is not None:
         positive(step, "step")
     first = Forecaster(horizon, **options)
-    found = series_by_name(y)
-    for name, each in found.items():
-        fill_missing(each, first.missing, name)
-    series = list(found.values())
-    inputs = [None] * len(series) if X is None else list(X) if is_list_of_series(y) else [X]
+    history = History.of(y, X, known, first)
+    found, series = history.series, list(history.series.values())
     known_times = dates_of(times, found, is_list_of_series(y))
     season = first.season or guess_season(_before_first_origin(found, first.horizon, k, step), likely)
     held_back = _held_back(found, first.horizon, k, step, min_length(first.horizon, season, first.width))
@@ -222,30 +227,21 @@ def backtest(
             f"{ETS}: not compared, since {len(series) * k} fits take long; as the model to deliver it is compared",
         )
     options["season"] = season
-    actual = np.stack([each[len(each) - left :][: first.horizon] for left in held_back for each in series])
+    actual = history.actual(held_back)
     if np.isnan(actual).all():
         raise ValueError(f"y: expected at least one value after {k} origins, got none")
 
-    made, jobs = [], []
-    for left in held_back:
-        part = [each[: len(each) - left] for each in series]
-        beside = None if X is None else [each[: len(each) - left] for each in inputs]
-        forecaster = Forecaster(first.horizon, **options)
-        jobs += forecaster.jobs(part, beside, (left,))
-        made.append((forecaster, part, beside))
-    results = fit_many(jobs, threads=threads, progress=progress)
-    size = first.networks
+    made = forecasters_at(history, held_back, options, threads=threads, progress=progress)
     forecasts: dict[str, Any] = {}  # lists of (h,), stacked below
     intervals, scales = [], []
-    for i, (forecaster, part, beside) in enumerate(made):
-        forecaster.take(results[i * size : (i + 1) * size])
-        dates = [None if when is None else when[: len(each)] for when, each in zip(known_times, part, strict=True)]
-        simple = forecast_all(forecaster, part, beside, dates, second, names)
+    for forecaster, there in made:
+        dates = [None if t is None else t[: len(each)] for t, each in zip(known_times, there["y"], strict=True)]
+        simple = forecast_all(forecaster, dates=dates, second=second, names=names, **there)
         for name, values in simple.items():
             forecasts.setdefault(name, []).extend(values)
         if first.quantiles:
-            intervals += forecaster.predict_quantiles(part, beside)
-        scales += [_mase_scale(each, season) for each in part]
+            intervals += forecaster.predict_quantiles(**there)
+        scales += [_mase_scale(each, season) for each in there["y"]]
     forecasts = {name: np.stack(values) for name, values in forecasts.items()}
     ends = np.repeat(held_back, len(series))
     apart = np.abs(ends[:, None] - ends) >= first.horizon
@@ -254,9 +250,8 @@ def backtest(
     shares, means = _mean_of_best(forecasts, actual, units, apart)
     forecasts[MEAN] = means
     errors = {name: _errors(values, actual, scales) for name, values in forecasts.items()}
-    learned = [(forecaster.width_, forecaster.windows_) for forecaster, _, _ in made]
+    learned = [(forecaster.width_, forecaster.windows_) for forecaster, _ in made]
     widths, windows = np.repeat(learned, len(series), axis=0).T
-    origins_ = np.array([len(each) - left for left in held_back for each in series])
     weights = shares if model in (AUTO, MEAN) else {model: 1.0}
     delivered = MEAN if len(weights) > 1 else next(iter(weights))
     bands, factor = None, 1.0
@@ -266,8 +261,8 @@ def backtest(
             points = means if model == AUTO else forecasts[delivered]
             bands, factor = _moved_intervals(points, forecasts[GRU], bands, actual, apart, first.quantiles)
     return Backtest(
-        origins_, season, widths, windows, actual, forecasts, errors, bands, first.quantiles, delivered, weights,
-        second, factor, notes, times is not None, options,
+        history.origins(held_back), season, widths, windows, actual, forecasts, errors, bands, first.quantiles,
+        delivered, weights, second, factor, notes, times is not None, options,
     )  # fmt: skip
 
 
@@ -348,6 +343,18 @@ def choose_season(
     except ValueError:
         return SeasonChoice(whole, 1, whole)
     return SeasonChoice(whole, whole, whole)
+
+
+def choose_cycles(y: Sequence[np.ndarray], times: Sequence[np.ndarray], horizon: int, origins: int) -> tuple[str, ...]:
+    """Choose the cycles of the calendar that series y, each (n,) with `times` (n,), are forecast with by default.
+
+    As with the season, the longest series tells, up to the first origin; see `helpful_cycles`.
+    """
+    try:
+        before = _before_first_origin(series_by_name(y), horizon, origins) if origins else max(y, key=len)
+    except ValueError:  # too short, as `backtest` says
+        return ()
+    return helpful_cycles(before, max(times, key=len)[: len(before)])
 
 
 def _mase_scale(known: np.ndarray, season: int) -> float:

@@ -1,6 +1,6 @@
 """Forecaster: an ensemble of small networks that predict the errors of two baseline forecasts.
 
-n values of a series, e inputs beside it, m windows of `width` steps, q quantiles.
+n values of a series, e inputs beside it, c inputs known in the future, m windows of `width` steps, q quantiles.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from cgru.optimizers import Adam
 
 __all__ = ["FORMAT", "Forecaster", "is_list_of_series", "min_length", "series_by_name", "unwrap_single"]
 
-FORMAT = 1
+FORMAT = 2  # the newest format; files without known inputs are written as 1
 _SETTINGS = ("horizon", "season", "width", "quantiles", "missing", "units", "epochs", "networks", "seed")
 _STANDARDIZED = ("input_mean", "input_scale", "target_mean", "target_scale")
 
@@ -40,8 +40,10 @@ MIN_SCALE = 0.1  # the smallest scale of a window, as a share of its series' sca
 class Windows(NamedTuple):
     """Windows as inputs of the networks, their naive forecasts, and their scaling.
 
-    `Z` (m, width, 1 + e) has (value - level) / scale, and the inputs beside. `level` (m, 1) is the last value of a
-    window, `scale` (m, 1) the mean absolute value. `naive` and `seasonal` (m, horizon) are in the units of the series.
+    `Z` (m, width, 1 + e + b c) has (value - level) / scale, the inputs beside, and the known inputs as of `_fold`.
+    `level` (m, 1) is the last value of a window, `scale` (m, 1) the mean absolute value. `naive` and `seasonal`
+    (m, horizon) are in the units of the series. `change` (m, horizon, c) are the known inputs of each value to come,
+    less those of the value that `seasonal` repeats for it.
     """
 
     Z: np.ndarray
@@ -49,6 +51,7 @@ class Windows(NamedTuple):
     seasonal: np.ndarray
     level: np.ndarray
     scale: np.ndarray
+    change: np.ndarray
 
 
 class Forecaster:
@@ -76,6 +79,7 @@ class Forecaster:
         season_: the season in use after a fit.
         width_: the width in use after a fit.
         windows_: the number of training windows.
+        known_: the number of inputs that are known in the future.
 
     Raises:
         TypeError, ValueError: an argument is invalid.
@@ -109,43 +113,49 @@ class Forecaster:
             raise ValueError(f"seed: expected an integer of at least 0, got {seed!r}")
         self.seed = int(seed)
         self.networks_: list[Network] = []
+        self.known_ = 0
 
     def __repr__(self) -> str:
         return f"Forecaster({self.horizon}, season={self.season}, width={self.width}, quantiles={self.quantiles})"
 
     # --- training ---
 
-    def fit(self, y: Any, X: Any = None, *, threads: int | None = None, progress: bool = False) -> Forecaster:
+    def fit(
+        self, y: Any, X: Any = None, *, known: Any = None, threads: int | None = None, progress: bool = False
+    ) -> Forecaster:
         """Fit to one series or several, and return self.
 
         Args:
             y: the series (n,), or a list of several, for one model.
             X: other inputs known at each step of y (n, e), or a list of them.
+            known: inputs whose future is known, such as holidays (n, c), or a list of them. They may have the `horizon`
+                rows after y, too, as `predict` needs them: these are not read.
             threads: as for `cgru.fit_many`.
             progress: as for `cgru.fit_many`.
 
         Raises:
             ValueError: a series is too short, with the length that it needs, or a value is missing.
         """
-        jobs = self.jobs(y, X)
+        jobs = self.jobs(y, X, known=known)
         return self.take(fit_many(jobs, threads=threads, progress=progress))
 
-    def jobs(self, y: Any, X: Any = None, name: tuple[Any, ...] = ()) -> list[Job]:
+    def jobs(self, y: Any, X: Any = None, name: tuple[Any, ...] = (), *, known: Any = None) -> list[Job]:
         """Return the fits of all networks as jobs for `fit_many`, so that fits of several forecasters run together.
 
         This is the first half of `fit`; pass the results to `take` in this order. The name of job i is (*name, i).
         """
-        series, inputs = self._validated(y, X)
-        self.networks_ = []
+        series, inputs, known = self._validated(y, X, known, (0, self.horizon))
+        self.networks_, self.known_ = [], known[0].shape[1]
         longest = max(series, key=len)
         self.season_ = guess_season(longest) if self.season is None else self.season
         self.width_ = self._width(len(longest))
-        batch, future, held_out = self._cut(series, inputs)
+        batch, future, held_out = self._cut(series, inputs, known)
         self.windows_ = len(future)
         self.input_mean_, deviation = _mean_and_deviation(batch.Z.reshape(-1, batch.Z.shape[2]))
         self.input_scale_ = _divisors(deviation)
         Z = (batch.Z - self.input_mean_) / self.input_scale_
         self.linear_ = ridge(Z.reshape(len(Z), -1), (future - batch.level) / batch.scale, held_out)
+        self.effect_ = self._effect(batch, future, held_out)
         errors = [(future - simple) / batch.scale for simple in self._base_forecasts(batch, Z)]
         moments = [_mean_and_deviation(error) for error in errors]
         self.target_mean_, self.target_scale_ = (np.stack(each) for each in zip(*moments, strict=True))
@@ -190,101 +200,127 @@ class Forecaster:
 
     # --- inputs ---
 
-    def _validated(self, y: Any, X: Any) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        """Return a list of series (n,) and one of their inputs (n, e), checked and without NaN; e = 0 without X."""
-        found = series_by_name(y)
-        series = [fill_missing(each, self.missing, name) for name, each in found.items()]
-        if X is None:
-            return series, [np.empty((len(each), 0)) for each in series]
-        X = list(X) if is_list_of_series(y) else [X]
-        if len(X) != len(series):
-            raise ValueError(f"X: expected inputs for each of {len(series)} series, got {len(X)}")
-        inputs = []
-        for each, values, name in zip(series, X, [name.replace("y", "X") for name in found], strict=True):
-            inputs.append(fill_missing(as_float64(values, name, 2), self.missing, name))
-            due, got = (len(each), inputs[0].shape[1]), inputs[-1].shape
-            if got != due:
-                raise ValueError(f"{name}: expected shape {due}, as its series, got {got}")
-        return series, inputs
+    @property
+    def _features(self) -> int:
+        """Return the number of features of a window's step that series and known inputs make, without those of X."""
+        return 1 + self.known_ * -(-(self.width_ + self.horizon) // self.width_)
 
-    def _cut(self, series: list[np.ndarray], inputs: list[np.ndarray]) -> tuple[Windows, np.ndarray, np.ndarray]:
+    def _validated(self, y: Any, X: Any, known: Any, ahead: tuple[int, ...]) -> list[list[np.ndarray]]:
+        """Return lists of the series (n,), their inputs (n, e) and known inputs (n + one of `ahead`, c), without NaN.
+
+        Inputs that are None have no columns.
+        """
+        found = series_by_name(y)
+        checked = [[fill_missing(each, self.missing, name) for name, each in found.items()]]
+        for argument, given, more in (("X", X, (0,)), ("known", known, ahead)):
+            inputs = inputs_by_name(argument, given, y, [len(each) for each in found.values()], more)
+            checked.append([fill_missing(each, self.missing, name) for name, each in inputs.items()])
+        return checked
+
+    def _cut(
+        self, series: list[np.ndarray], inputs: list[np.ndarray], known: list[np.ndarray]
+    ) -> tuple[Windows, np.ndarray, np.ndarray]:
         """Return the windows of all series, the values after each (m, horizon), and a mask of held-out windows (m,).
 
         Held out, to choose the linear model's penalty, is the last fifth of each series.
         """
         found, futures, held_out = [], [], []
-        for each, values in zip(series, inputs, strict=True):
+        for each, values, ahead in zip(series, inputs, known, strict=True):
             if len(each) < self.width_ + self.horizon:
                 continue  # long enough to be forecast, but without a training window
             past, future = windows(each, self.width_, self.horizon)
             beside, _ = windows(values, self.width_, self.horizon)
-            found.append(self._scale_windows(past, beside, each))
+            whole = np.concatenate(windows(ahead[: len(each)], self.width_, self.horizon), axis=1)
+            found.append(self._scale_windows(past, beside, whole, each))
             futures.append(future)
             held_out.append(np.arange(len(past)) >= len(past) - max(1, len(past) // 5))
         parts = map(np.concatenate, zip(*found, strict=True))
         return Windows(*parts), np.concatenate(futures), np.concatenate(held_out)
 
-    def _scale_windows(self, past: np.ndarray, beside: np.ndarray, series: np.ndarray) -> Windows:
-        """Scale windows `past` (m, width) of one `series`, and join the inputs `beside` them (m, width, e)."""
+    def _scale_windows(self, past: np.ndarray, beside: np.ndarray, known: np.ndarray, series: np.ndarray) -> Windows:
+        """Scale windows `past` (m, width) of one `series`, and join the inputs `beside` them (m, width, e).
+
+        Known inputs (m, width + horizon, c) reach to the end of the horizon.
+        """
         level = past[:, -1:]
         scale = np.maximum(np.abs(past).mean(axis=1, keepdims=True), MIN_SCALE * np.abs(series).mean())
         scale[scale == 0] = 1
         naive = np.repeat(level, self.horizon, axis=1)
-        Z = np.concatenate([((past - level) / scale)[:, :, None], beside], axis=2)
-        return Windows(Z, naive, seasonal_naive(past, self.season_, self.horizon), level, scale)
+        Z = np.concatenate([((past - level) / scale)[:, :, None], beside, _fold(known, self.width_)], axis=2)
+        before, ahead = known[:, : self.width_], known[:, self.width_ :]
+        change = ahead - seasonal_naive(before, self.season_, self.horizon)
+        return Windows(Z, naive, seasonal_naive(past, self.season_, self.horizon), level, scale, change)
+
+    def _effect(self, batch: Windows, future: np.ndarray, held_out: np.ndarray) -> np.ndarray:
+        """Return the effect (c,) of a change of each known input, in scales of a window, by a ridge regression.
+
+        It is one for all steps of the horizon, so that few windows suffice.
+        """
+        if not self.known_:
+            return np.empty(0)
+        change = batch.change.reshape(-1, self.known_)
+        divisors = _divisors(_mean_and_deviation(change)[1])
+        errors = ((future - batch.seasonal) / batch.scale).reshape(-1, 1)
+        weights, _ = ridge(change / divisors, errors, np.repeat(held_out, self.horizon))
+        return weights[:, 0] / divisors
 
     def _base_forecasts(self, batch: Windows, Z: np.ndarray) -> list[np.ndarray]:
         """Return both forecasts (m, horizon) that networks correct: the seasonal naive one and the linear model's.
 
-        Z are the standardised inputs of the batch.
+        The seasonal naive one follows changes of known inputs. Z are the standardised inputs of the batch.
         """
         weights, bias = self.linear_
-        return [batch.seasonal, (Z.reshape(len(Z), -1) @ weights + bias) * batch.scale + batch.level]
+        seasonal = batch.seasonal + batch.change @ self.effect_ * batch.scale
+        return [seasonal, (Z.reshape(len(Z), -1) @ weights + bias) * batch.scale + batch.level]
 
     # --- prediction ---
 
-    def predict(self, y: Any, X: Any = None) -> Any:
+    def predict(self, y: Any, X: Any = None, *, known: Any = None) -> Any:
         """Forecast the `horizon` values (horizon,) after y (n,); return a list of them if y is a list of series.
 
-        y and X are as for `fit`. y needs at least `width_` values. Pass the whole series if you can, since its mean
-        absolute value bounds the scale of a window from below.
+        y and X are as for `fit`; `known` (n + horizon, c) has the rows of the horizon, too. y needs at least `width_`
+        values. Pass the whole series if you can, since its mean absolute value bounds the scale of a window from below.
         """
         middle = self._output_levels.index(0.5)
-        return unwrap_single(y, [values[:, middle] for values in self._predict_quantiles(y, X)])
+        return unwrap_single(y, [values[:, middle] for values in self._predict_quantiles(y, X, known)])
 
-    def predict_quantiles(self, y: Any, X: Any = None) -> Any:
+    def predict_quantiles(self, y: Any, X: Any = None, *, known: Any = None) -> Any:
         """Forecast each of the `quantiles` (horizon, q), with the arguments of `predict`."""
         if not self.quantiles:
             raise ValueError("predict_quantiles: expected a Forecaster with quantiles, got None")
         chosen = [self._output_levels.index(level) for level in self.quantiles]
-        return unwrap_single(y, [values[:, chosen] for values in self._predict_quantiles(y, X)])
+        return unwrap_single(y, [values[:, chosen] for values in self._predict_quantiles(y, X, known)])
 
-    def baselines(self, y: Any, X: Any = None) -> dict[str, Any]:
+    def baselines(self, y: Any, X: Any = None, *, known: Any = None) -> dict[str, Any]:
         """Return the forecasts of the baselines, each as from `predict`: "naive", "seasonal naive" and "linear"."""
-        batch, Z = self._last_windows(y, X)
-        seasonal, linear = self._base_forecasts(batch, Z)
-        forecasts = {"naive": batch.naive, "seasonal naive": seasonal, "linear": linear}
+        batch, Z = self._last_windows(y, X, known)
+        _, linear = self._base_forecasts(batch, Z)
+        forecasts = {"naive": batch.naive, "seasonal naive": batch.seasonal, "linear": linear}
         return {name: unwrap_single(y, list(values)) for name, values in forecasts.items()}
 
-    def _last_windows(self, y: Any, X: Any) -> tuple[Windows, np.ndarray]:
+    def _last_windows(self, y: Any, X: Any, known: Any) -> tuple[Windows, np.ndarray]:
         """Return the last window of each series, and its standardised inputs Z."""
         if not self.networks_:
             raise RuntimeError("fit: expected to be called before predict")
         found = []
-        series, inputs = self._validated(y, X)
-        for i, (each, values) in enumerate(zip(series, inputs, strict=True)):
+        checked = self._validated(y, X, known, (self.horizon,))
+        for i, (each, values, ahead) in enumerate(zip(*checked, strict=True)):
             if len(each) < self.width_:
                 name = f"y[{i}]" if is_list_of_series(y) else "y"
                 raise ValueError(f"{name}: expected at least {self.width_} values, got {len(each)}")
-            if 1 + values.shape[1] != len(self.input_mean_):
-                raise ValueError(f"X: expected {len(self.input_mean_) - 1} inputs a step, got {values.shape[1]}")
-            found.append(self._scale_windows(each[None, -self.width_ :], values[None, -self.width_ :], each))
+            if ahead.shape[1] != self.known_:
+                raise ValueError(f"known: expected {self.known_} inputs a step, as for fit, got {ahead.shape[1]}")
+            inputs = len(self.input_mean_) - self._features
+            if values.shape[1] != inputs:
+                raise ValueError(f"X: expected {inputs} inputs a step, got {values.shape[1]}")
+            last = (each[-self.width_ :], values[-self.width_ :], ahead[-self.width_ - self.horizon :])
+            found.append(self._scale_windows(*(part[None] for part in last), each))
         parts = Windows(*map(np.concatenate, zip(*found, strict=True)))
         return parts, (parts.Z - self.input_mean_) / self.input_scale_
 
-    def _predict_quantiles(self, y: Any, X: Any) -> list[np.ndarray]:
+    def _predict_quantiles(self, y: Any, X: Any, known: Any) -> list[np.ndarray]:
         """Return the mean prediction of all networks for each series, (horizon, levels), sorted along the levels."""
-        batch, Z = self._last_windows(y, X)
+        batch, Z = self._last_windows(y, X, known)
         simple = self._base_forecasts(batch, Z)
         total = np.zeros((len(Z), self.horizon, len(self._output_levels)))
         for i, network in enumerate(self.networks_):
@@ -321,8 +357,11 @@ class Forecaster:
         arrays = {name: np.stack([each[name] for each in stacked]) for name in stacked[0]}
         arrays |= {name: getattr(self, name + "_") for name in _STANDARDIZED}
         arrays |= dict(zip(("weights", "bias"), self.linear_, strict=True))
-        text = json.dumps({**given, "season_": self.season_, "width_": self.width_})
-        return {"format": np.array(FORMAT), "forecaster": np.array(text), **arrays}
+        found = {"season_": self.season_, "width_": self.width_}
+        if self.known_:
+            found["known_"], arrays["effect"] = self.known_, self.effect_
+        text = json.dumps(given | found)
+        return {"format": np.array(FORMAT if self.known_ else 1), "forecaster": np.array(text), **arrays}
 
     @classmethod
     def from_archive(cls, archive: Archive, others: Collection[str] = ()) -> Forecaster:
@@ -332,9 +371,9 @@ class Forecaster:
         """
         headers = archive.headers
         given = read_json("forecaster", archive)
-        if not isinstance(given, dict) or given.keys() != {*_SETTINGS, "season_", "width_"}:
+        if not isinstance(given, dict) or given.keys() - {"known_"} != {*_SETTINGS, "season_", "width_"}:
             raise ValueError("forecaster: expected a JSON object of its settings")
-        found = {name: positive(given.pop(name), name) for name in ("season_", "width_")}
+        found = {name: positive(given.pop(name), name) for name in ("season_", "width_", "known_") if name in given}
         self = cls(**given)
         vars(self).update(found)
         due = self._headers(headers["input_mean"].shape[0] if headers["input_mean"].shape else 0)
@@ -345,6 +384,7 @@ class Forecaster:
                 raise ValueError(f"{name}: expected {header.dtype} {header.shape}, got {headers[name]}")
         arrays = {name: archive.read(name) for name in due}
         self.linear_ = arrays.pop("weights"), arrays.pop("bias")
+        self.effect_ = np.empty(0)
         self.networks_ = [self._network(i) for i in range(self.networks)]
         for name, array in arrays.items():
             place, _, parameter = name.partition(".")
@@ -364,12 +404,24 @@ class Forecaster:
         due = {name: Header((self.networks, *shape), np.dtype(np.float32)) for name, shape in layers.items()}
         scales = dict.fromkeys(_STANDARDIZED[:2], (features,)) | dict.fromkeys(_STANDARDIZED[2:], (2, self.horizon))
         scales |= {"weights": (self.width_ * features, self.horizon), "bias": (self.horizon,)}
+        scales |= {"effect": (self.known_,)} if self.known_ else {}
         return due | {name: Header(shape, np.dtype(np.float64)) for name, shape in scales.items()}
 
 
 def min_length(horizon: int, season: int, width: int | None = None) -> int:
     """Return the least length of a series to train on: that of ten windows of `width`, or else of a season."""
     return (season if width is None else width) + horizon + MIN_WINDOWS - 1
+
+
+def _fold(known: np.ndarray, width: int) -> np.ndarray:
+    """Return known inputs (m, s, c), of a window and its horizon, as features (m, width, b c) of the window's steps.
+
+    Step i has the inputs of steps i, i + width, ... up to the end, or else of the last step.
+    """
+    m, s, c = known.shape
+    b = -(-s // width)
+    steps = np.minimum(np.arange(width)[:, None] + width * np.arange(b), s - 1)
+    return known[:, steps].reshape(m, width, b * c)
 
 
 def _check_quantiles(quantiles: Sequence[float] | None) -> tuple[float, ...]:
@@ -394,6 +446,38 @@ def series_by_name(y: Any) -> dict[str, np.ndarray]:
     """Return each series of y, checked and as float64, by its name in errors: "y", or "y[i]" for a list."""
     series = {f"y[{i}]": each for i, each in enumerate(y)} if is_list_of_series(y) else {"y": y}
     return {name: as_float64(each, name) for name, each in series.items()}
+
+
+def inputs_by_name(
+    argument: str, values: Any, y: Any, lengths: Sequence[int], ahead: tuple[int, ...]
+) -> dict[str, np.ndarray]:
+    """Return the inputs beside each series of y, checked and as float64, by its name in errors; None has no columns.
+
+    Args:
+        argument: the argument that has them, "X" or "known".
+        values: the inputs (n + one of `ahead`, e), or a list of them if y is a list.
+        y: the series.
+        lengths: their lengths.
+        ahead: how many rows there may be after the last value of a series; none of them may be missing.
+    """
+    is_list = is_list_of_series(y)
+    names = [f"{argument}[{i}]" if is_list else argument for i in range(len(lengths))]
+    if values is None:
+        return {name: np.empty((n + ahead[-1], 0)) for name, n in zip(names, lengths, strict=True)}
+    values = list(values) if is_list else [values]
+    if len(values) != len(lengths):
+        raise ValueError(f"{argument}: expected inputs for each of {len(lengths)} series, got {len(values)}")
+    found = {name: as_float64(each, name, 2) for name, each in zip(names, values, strict=True)}
+    columns = found[names[0]].shape[1]
+    for (name, each), n in zip(found.items(), lengths, strict=True):
+        due = [(n + rows, columns) for rows in ahead]
+        if each.shape not in due:
+            what = "series and horizon" if any(ahead) else "series"
+            raise ValueError(f"{name}: expected shape {' or '.join(map(str, due))}, as its {what}, got {each.shape}")
+        if np.isnan(each[n:]).any():
+            place = n + int(np.isnan(each[n:]).any(axis=1).argmax())
+            raise ValueError(f"{name}: expected a value at each step of the horizon, got none at {place}")
+    return found
 
 
 def unwrap_single(y: Any, values: list[np.ndarray]) -> Any:

@@ -12,7 +12,7 @@ import numpy as np
 
 from cgru.core.checks import positive
 
-__all__ = ["as_float64", "autocorrelation", "fill_missing", "guess_season", "seasonal_naive", "windows"]
+__all__ = ["MIN_OTHER", "as_float64", "autocorrelation", "fill_missing", "guess_season", "seasonal_naive", "windows"]
 
 MIN_EXPECTED, MIN_OTHER = 0.2, 0.3  # autocorrelation that a season needs: one at a likely lag, and any other
 

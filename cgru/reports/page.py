@@ -5,10 +5,11 @@ from __future__ import annotations
 import base64
 import datetime
 import html
+import importlib
 import io
 import platform
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from string import Template
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,7 @@ from cgru.reports.tables import baseline, frequent_mistakes, headline, scores
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["page"]
+__all__ = ["document", "page", "picture_section", "provenance", "table_section"]
 
 Pair = tuple[np.ndarray, Any]  # X and lengths, or targets and outputs
 
@@ -49,17 +50,23 @@ def page(
         note: a note beside the scores, or "".
     """
     words, held_out = seen_in_words(report["seen"]), is_held_out(report["seen"])
-    known = {**about, **_facts(net, report)}
-    facts = "".join(f"<dt>{html.escape(name)}</dt><dd>{html.escape(fact)}</dd>" for name, fact in known.items())
-    notes = filter(None, [note, "" if held_out else words, *outside_in_words(report["outside"])])
+    notes = [note, "" if held_out else words, *outside_in_words(report["outside"])]
+    lines = [("score", headline(report)), ("small", baseline(report)), ("small", words if held_out else "")]
+    lines += [("note", each) for each in notes]
+    return document(title, lines, _sections(report, net, samples, rows), {**about, **_facts(net, report)})
+
+
+def document(title: str, lines: Iterable[tuple[str, str]], sections: Iterable[str], facts: Mapping[str, str]) -> str:
+    """Return an HTML page of a title, lines, sections and at its end facts by name.
+
+    A line is a class of the page's style ("score", "small", "note") and a text; a line without text is left out.
+    """
+    known = "".join(f"<dt>{html.escape(name)}</dt><dd>{html.escape(fact)}</dd>" for name, fact in facts.items())
     body = [
         f"<h1>{html.escape(title)}</h1>",
-        f'<p class="score">{html.escape(headline(report))}</p>',
-        f'<p class="small">{html.escape(baseline(report))}</p>',
-        f'<p class="small">{html.escape(words)}</p>' if held_out else "",
-        *(f'<p class="note">{html.escape(each)}</p>' for each in notes),
-        *_sections(report, net, samples, rows),
-        _section("What this is", f"<dl>{facts}</dl>"),
+        *(f'<p class="{kind}">{html.escape(text)}</p>' for kind, text in lines if text),
+        *sections,
+        _section("What this is", f"<dl>{known}</dl>"),
     ]
     return PAGE.substitute(title=html.escape(title), body="\n".join(body))
 
@@ -67,42 +74,44 @@ def page(
 def _sections(report: Mapping[str, Any], net: Network, samples: Pair, rows: Pair) -> Iterator[str]:
     """Yield the sections of the page, tables and plots, from top to bottom; for the arguments see `page`."""
     first, *others = scores(report)
-    yield _table(first)
+    yield table_section(first)
     y, A = rows
     names = [each["name"] for each in report.get("classes", ())]
     if report["task"] == "classes":
         guessed = losses.named(net.loss).classes(A)
-        yield _picture(plot.confusion(y, guessed, class_names=names), "Confusion matrix")
+        yield picture_section(plot.confusion(y, guessed, class_names=names), "Confusion matrix")
         if len(names) > 2:
-            yield _table(frequent_mistakes(report))
+            yield table_section(frequent_mistakes(report))
     if report["task"] == "regression":
         some = slice(None) if y.shape[1] <= MAX_TARGETS else slice(MAX_TARGETS)
         outputs = A.reshape(len(A), y.shape[1], -1)[:, some].reshape(len(A), -1)
         left = f", of the first {MAX_TARGETS} targets" if y.shape[1] > MAX_TARGETS else ""
-        yield _picture(plot.predicted(y[:, some], outputs, loss=net.loss), f"Predicted against true{left}")
-        yield _picture(plot.residuals(y[:, some], outputs, loss=net.loss), f"Errors by fifths of the target{left}")
+        yield picture_section(plot.predicted(y[:, some], outputs, loss=net.loss), f"Predicted against true{left}")
+        yield picture_section(
+            plot.residuals(y[:, some], outputs, loss=net.loss), f"Errors by fifths of the target{left}"
+        )
     else:
-        yield _picture(plot.calibration(y.astype(np.intp), A), "Reliability diagram")
-    yield from map(_table, others)
+        yield picture_section(plot.calibration(y.astype(np.intp), A), "Reliability diagram")
+    yield from map(table_section, others)
     if "importance" in report:
-        yield _picture(plot.importance(report), "Importance of features and steps")
+        yield picture_section(plot.importance(report), "Importance of features and steps")
     if net.history:
-        yield _picture(plot.curve(net), "Learning curve")
+        yield picture_section(plot.curve(net), "Learning curve")
     if any(layer.cells and not isinstance(layer, Quantized) for layer in net.layers):  # quantised layers keep no gates
         X, lengths = samples
         some = X[:1] if lengths is None else X[:1, : lengths[0]]
-        yield _picture(plot.states(net, some), "States and gates over the steps of the first sample")
+        yield picture_section(plot.states(net, some), "States and gates over the steps of the first sample")
 
 
 # --- pieces of HTML ---
 
 
-def _table(table: Table) -> str:
+def table_section(table: Table) -> str:
     """Return a table as an HTML section."""
     return _section(table.title, table_as_html(table))
 
 
-def _picture(figure: Figure, title: str) -> str:
+def picture_section(figure: Figure, title: str) -> str:
     """Return a plot as an HTML section with an embedded image, in which an SVG can neither run nor load anything."""
     from matplotlib import rc_context
 
@@ -128,21 +137,24 @@ def _section(title: str, body: str) -> str:
 
 def _facts(net: Network, report: Mapping[str, Any]) -> dict[str, str]:
     """Return facts on the network, the data and the versions of packages, by name."""
-    import matplotlib
-    import sklearn
-
-    packages = {
-        "cgru": __version__, "Python": platform.python_version(), "NumPy": np.__version__,
-        "scikit-learn": sklearn.__version__, "matplotlib": matplotlib.__version__,
-    }  # fmt: skip
     counts = f"{report['samples']} samples"
     return {
         "counts": f"{counts}, {report['count']} real steps" if report["per_step"] else counts,
         "layers": ", ".join(map(repr, net.layers)),
         "parameters": f"{net.summary().parameters} of {net.dtype}",
         "loss": report["loss_name"],
+        **provenance({"scikit-learn": "sklearn"}),
+    }
+
+
+def provenance(packages: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the time and the versions that a page was written with, of further `packages` too, modules by name."""
+    modules = {"NumPy": "numpy", **(packages or {}), "matplotlib": "matplotlib"}
+    versions = {"cgru": __version__, "Python": platform.python_version()}
+    versions |= {name: importlib.import_module(module).__version__ for name, module in modules.items()}
+    return {
         "written": datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %z"),
-        "versions": ", ".join(f"{name} {version}" for name, version in packages.items()),
+        "versions": ", ".join(f"{name} {version}" for name, version in versions.items()),
     }
 
 

@@ -8,7 +8,7 @@ import pytest
 from cli_cases import refused, run
 
 from cgru.cli.forecast import MODELS
-from cgru.forecast import Forecaster, backtest, guess_season, load
+from cgru.forecast import Forecaster, backtest, calendar, guess_season, load
 
 rng = np.random.default_rng(0)
 N = 60
@@ -488,3 +488,84 @@ def test_help_says_what_a_table_is(folder):
     out, _ = run("forecast", "--help", cwd=folder)
     assert "SERIES.csv is a table" in out
     assert "%d.%m.%Y" in out
+
+
+# --- inputs that are known in the future, pages ---
+
+PROMO = (np.random.default_rng(3).random(N + 3) < 0.3).astype(int)
+SOLD = np.r_[np.round(Y + 30 * PROMO[:N], 2), [np.nan] * 3]
+FAST = ("--horizon", 3, "--season", 12, "--origins")
+
+
+@pytest.fixture(scope="module")
+def known(folder):
+    cells = ["" if np.isnan(value) else value for value in SOLD]
+    odd = ["" if i == 5 else i for i in range(N + 3)]
+    write(folder / "known.csv", month=TIMES[: N + 3], sales=cells, promo=PROMO, odd=odd)
+    return folder
+
+
+def test_what_is_known_in_the_future_is_read(known):
+    options = ("--target", "sales", "--known", "promo", "--model", "gru")
+    out, _ = run("forecast", "known.csv", *FAST, 2, *options, cwd=known)
+    assert "sales: 60 values, monthly, 2000-01 to 2004-12, 1 known in the future\n" in out
+    given = {"known": PROMO[:, None]}
+    model = Forecaster(3, season=12).fit(SOLD[:N], **given)
+    np.testing.assert_allclose(numbers(forecast_in(out), "sales"), model.predict(SOLD[:N], **given), rtol=1e-5)
+    times = np.array(TIMES[:N], "datetime64[s]")
+    assert backtest(SOLD[:N], 3, 2, season=12, times=times, model="GRU", **given).table() in out
+
+
+def test_known_inputs_that_end_before_the_horizon(known):
+    common = ("forecast", "known.csv", "--target", "sales", "--origins", 0)
+    why = refused(*common, "--known", "promo", "--horizon", 4, cwd=known)
+    assert "argument --known: expected promo at each of the 4 steps after 2004-12, got 3" in why
+    assert "rows for these steps, with an empty sales, have them" in why
+    why = refused(*common, "--known", "promo,odd", "--horizon", 3, cwd=known)
+    assert "sales known inputs: expected a value at each step, got none at 2000-06" in why
+    assert "argument --known: expected one of the columns" in refused(*common, *FAST, 0, "--known", "z", cwd=known)
+
+
+def test_the_calendar_is_read(folder, monkeypatch):
+    days = np.datetime64("2022-01-01") + np.arange(50)
+    write(folder / "daily.csv", day=days, y=np.arange(50) % 9)
+    out, _ = run("forecast", "daily.csv", *FAST[:2], "--season", 7, "--origins", 0, "--calendar", cwd=folder)
+    assert "\ncalendar: day of week and day of year are read\n" in out
+    given = {"known": calendar(days[0] + np.arange(53), ["week", "year"])}
+    y = np.arange(50) % 9
+    due = Forecaster(3, season=7).fit(y, **given).predict(y, **given)
+    np.testing.assert_allclose(numbers(forecast_in(out.replace("day,y", "step,y")), "y"), due, rtol=1e-5)
+    out, _ = run("forecast", "daily.csv", *FAST, 0, "--model", "naive", cwd=folder)
+    assert "calendar" not in out  # less than two years of days
+    monkeypatch.setattr("cgru.cli.forecast.choose_cycles", lambda y, times, *rest: ("day", "week"))
+    out, _ = run("forecast", "daily.csv", *FAST, 0, "--model", "naive", cwd=folder)
+    assert "\ncalendar: hour of day and day of week are read; --no-calendar does without\n" in out
+    out, _ = run("forecast", "daily.csv", *FAST, 0, "--model", "naive", "--no-calendar", cwd=folder)
+    assert "calendar" not in out
+    write(folder / "years.csv", year=range(1950, 1990), y=np.arange(40))
+    why = refused("forecast", "years.csv", *FAST, 0, "--calendar", cwd=folder)
+    assert "argument --calendar: expected dates less than a year apart, got y, numbered" in why
+
+
+def test_a_page(known, tmp_path):
+    pytest.importorskip("matplotlib")
+    page = tmp_path / "p.html"
+    options = ("--target", "sales", "--quantiles", 0.1, 0.9, "--html", page, "--model", "gru")
+    out, _ = run("forecast", "known.csv", *FAST, 2, *options, cwd=known)
+    assert f"report in {page}\n" in out
+    text = page.read_text()
+    verdict = re.search(r"delivered: .*? origins", out)[0]
+    assert f'<p class="score">{verdict}' in text
+    assert "<h2>Errors at 2 origins in the past</h2>" in text
+    assert "<h2>Forecast of sales</h2>" in text
+    assert text.count('src="data:image/svg+xml;base64,') == 1
+    for row in forecast_in(out):
+        assert f">{row['month']}</th><td>{float(row['sales']):.6g}</td>" in text
+    coverage = re.search(r"\d+% of the values lay between the quantiles 0.1 and 0.9", out)[0]
+    assert coverage in text
+
+
+def test_a_page_is_refused_early(known, tmp_path):
+    common = ("forecast", "known.csv", *FAST, 0, "--target", "sales", "--html")
+    assert "argument --html: expected a name ending in .html, got 'p.txt'" in refused(*common, "p.txt", cwd=known)
+    assert "no/p.html: the folder" in refused(*common, "no/p.html", cwd=known)

@@ -575,3 +575,47 @@ def test_times_without_a_year_are_no_steps_but_rows_are(csv):
     error = refused(csv, text)
     assert error == 'day time: expected a year among the parts of a date, got none; time="" takes rows as steps'
     assert read_series(csv(text), time="")[0].y.tolist() == list(range(len(times)))
+
+
+# --- inputs known in the future ---
+
+
+def test_known_inputs_go_on_after_the_last_value(csv):
+    rows = [f"{month},{'' if i in (0, 4, 5) else i},{i % 2},{10 * i}" for i, month in enumerate(MONTHS)]
+    path = csv("\n".join(["month,y,promo,x", *rows]))
+    (one,) = read_series(path, target="y", known=["promo", "x"])
+    assert one.y.tolist() == [1, 2, 3]
+    assert one.known.tolist() == [[1, 10], [0, 20], [1, 30], [0, 40], [1, 50]]
+    assert one.written([0, 4, 5]) == ["2024-02", "2024-06", "2024-07"]
+    (one,) = read_series(path, known="promo", inputs="x")  # the only column left is the target
+    assert (one.name, one.known.shape, one.X.tolist()) == ("y", (5, 1), [[10], [20], [30]])
+    (one,) = read_series(path, target="y", inputs=["x"])
+    assert (one.known, len(one.times.values)) == (None, 3)
+    with pytest.raises(ValueError, match="known: expected one of the columns month, y, promo, x, got 'z'"):
+        read_series(path, target="y", known=["z"])
+
+
+def test_known_inputs_end_where_one_of_them_does(csv):
+    rows = [
+        f"{month},{'' if i > 2 else i},{'' if i in (1, 5) else i},{'' if i == 3 else 1}"
+        for i, month in enumerate(MONTHS)
+    ]
+    (one,) = read_series(csv("\n".join(["month,y,a,b", *rows])), target="y", known=["a", "b"])
+    np.testing.assert_array_equal(one.known, [[0, 1], [np.nan, 1], [2, 1], [3, np.nan], [4, 1]])
+    (one,) = read_series(csv("month,y,a\n2024-01,1,\n2024-02,2,\n2024-03,3,\n"), target="y", known=["a"])
+    assert np.isnan(one.known).tolist() == [[True]] * 3
+
+
+def test_known_inputs_of_times_that_are_missing(csv):
+    text = "day,y,a\n2024-01-01,1,1\n2024-01-02,2,2\n2024-01-03,3,3\n2024-01-05,5,5\n2024-01-07,,7\n2024-01-08,,8\n"
+    (one,) = read_series(csv(text), target="y", known=["a"], gaps=True)
+    np.testing.assert_array_equal(one.y, [1, 2, 3, np.nan, 5])
+    np.testing.assert_array_equal(one.known[:, 0], [1, 2, 3, np.nan, 5, np.nan, 7, 8])
+
+
+def test_times_to_come_are_those_of_the_table(csv):
+    """Where a holiday lies among them the weekday after it is the next step."""
+    days = [day for day in np.busday_offset("2024-01-01", np.arange(40)).astype(str) if day != "2024-02-20"]
+    path = csv("\n".join(["day,y,a", *(f"{day},{'' if i > 34 else i},{i}" for i, day in enumerate(days))]))
+    (one,) = read_series(path, target="y", known=["a"])
+    assert one.written([34, 35, 36, 39]) == ["2024-02-16", "2024-02-19", "2024-02-21", "2024-02-26"]

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from cgru.forecast import Backtest, Forecaster, backtest
+from cgru.forecast.backtest import choose_cycles
 from cgru.forecast.delivery import MEAN, widening
 from cgru.forecast.rivals import climatology
 
@@ -72,6 +73,20 @@ def test_nor_do_inputs_and_other_series_that_come_after_it():
             np.testing.assert_array_equal(other.forecasts[model][: i + 2], values[: i + 2], model)
 
 
+def test_what_is_known_of_the_future_is_read_up_to_the_horizon():
+    known, X = rng.standard_normal((126, 1)), rng.standard_normal((120, 1))
+    given = {"season": 12, "width": 12, **QUICK}
+    found = backtest(NOISY, 6, 2, X=X, known=known, **given)
+    origin = found.origins[0]
+    other = backtest(spoiled(NOISY, origin), 6, 2, X=spoiled(X, origin), known=known, **given)
+    far = backtest(NOISY, 6, 2, X=X, known=spoiled(known, origin + 6), **given)
+    near = backtest(NOISY, 6, 2, X=X, known=spoiled(known, origin + 5), **given)
+    for model, values in alone(found):
+        np.testing.assert_array_equal(other.forecasts[model][0], values[0], model)
+        np.testing.assert_array_equal(far.forecasts[model][0], values[0], model)
+        assert (near.forecasts[model][0] != values[0]).any() == (model in ("GRU", "linear"))
+
+
 def test_a_gap_before_an_origin_is_not_filled_from_after_it():
     y = NOISY.copy()
     found = backtest(y, 6, 3, missing="interpolate", **QUICK)
@@ -134,6 +149,17 @@ def test_a_season_is_guessed_from_before_the_first_origin():
 
 def test_the_longest_of_several_says_the_season():
     assert backtest([np.arange(60.0), NOISY], 6, 2, **QUICK).season == 12
+
+
+def test_cycles_of_the_calendar_are_chosen_before_the_first_origin():
+    days = np.datetime64("2021-01-01") + np.arange(900)
+    y = np.cos(2 * np.pi * np.arange(900) / 365.2425)
+    assert choose_cycles([y[:9], y], [days[-9:], days], 7, 0) == ("week", "year")
+    y = [np.r_[y[:760], np.full(140, 99.0)]]
+    assert choose_cycles(y, [days], 20, 7) == ("week", "year")
+    assert choose_cycles(y, [days], 20, 0) == ()
+    assert choose_cycles([np.r_[np.full(140, 99.0), y[0][:760]]], [days], 20, 40) == ()
+    assert choose_cycles(y, [days], 800, 7) == ()  # too short
 
 
 # --- its errors ---
@@ -285,7 +311,7 @@ def test_it_is_the_same_on_any_number_of_threads(with_ets):
 
 
 def test_all_fits_are_in_one_call(monkeypatch):
-    module = sys.modules["cgru.forecast.backtest"]
+    module = sys.modules["cgru.forecast.historical"]
     calls, fit_many = [], module.fit_many
     monkeypatch.setattr(
         module, "fit_many", lambda jobs, **options: calls.append((len(jobs), options)) or fit_many(jobs, **options)

@@ -282,7 +282,7 @@ def changed(path, **arrays):
         ({"input_mean": np.zeros(())}, "0.Uz: expected float32"),
         ({"input_mean": None}, "input_mean' is missing"),
         ({"0.Uz": np.zeros((2, 1, 5), np.float32)}, "0.Uz: expected float32"),
-        ({"format": np.array(2)}, "newer than 1"),
+        ({"format": np.array(3)}, "newer than 2"),
         ({"forecaster": np.array("[]")}, "a JSON object of its settings"),
         ({"forecaster": np.array("{}")}, "a JSON object of its settings"),
         ({"forecaster": None}, "forecaster' is missing"),
@@ -406,3 +406,108 @@ def test_a_fit_that_failed_is_none():
         model.take([cgru.Result(0, error=RuntimeError("boom")) for _ in jobs])
     with pytest.raises(RuntimeError, match="before predict"):
         model.predict(NOISY)
+
+
+# --- inputs that are known in the future ---
+
+PROMO = (np.random.default_rng(3).random(132) < 0.3).astype(float)[:, None]
+SOLD = 100 + 5 * np.sin(2 * np.pi * np.arange(132) / 12) + 20 * PROMO[:, 0]
+
+
+@pytest.fixture(scope="module")
+def promoted():
+    return Forecaster(12, season=12, width=12, quantiles=(0.1, 0.9), **QUICK).fit(SOLD[:120], known=PROMO[:120])
+
+
+def test_what_is_known_beforehand_is_forecast(promoted):
+    given = {"y": SOLD[:120], "known": PROMO}
+    assert promoted.known_ == 1
+    assert np.abs(promoted.predict(**given) - SOLD[120:]).max() < 4
+    simple = promoted.baselines(**given)
+    assert np.abs(simple["linear"] - SOLD[120:]).max() < 4
+    np.testing.assert_array_equal(simple["seasonal naive"], SOLD[108:120])
+    other = PROMO.copy()
+    other[-1] = 1 - other[-1]
+    for predict in (promoted.predict, promoted.predict_quantiles, lambda **rest: promoted.baselines(**rest)["linear"]):
+        change = np.abs(predict(y=SOLD[:120], known=other) - predict(**given))
+        assert (change.max(axis=tuple(range(1, change.ndim))).argmax(), change.max() > 10) == (11, True)
+
+
+def test_windows_and_horizons_read_known_inputs():
+    model = Forecaster(2, season=1, width=3, networks=2)
+    known = np.column_stack([np.arange(40.0), np.arange(40) % 3])
+    (even, _) = model.jobs(np.arange(1.0, 41), np.ones((40, 1)), known=known)
+    found = even.samples.X * model.input_scale_ + model.input_mean_
+    assert found.shape == (36, 3, 2 + 2 * 2)
+    np.testing.assert_allclose(found[5, :, 2:4], known[5:8], atol=1e-12)
+    np.testing.assert_allclose(found[5, :, 4:], known[[8, 9, 9]], atol=1e-12)  # the horizon, its last step again
+    change = even.samples.y * model.target_scale_[0] + model.target_mean_[0]
+    assert change.shape == (36, 2)
+
+
+def test_the_effect_of_a_known_input_is_one_for_all_steps(promoted):
+    np.testing.assert_allclose(promoted.effect_, 20 / SOLD[:120].mean(), rtol=0.05)
+    in_other_units = Forecaster(12, season=12, width=12, **QUICK).fit(SOLD[:120], known=1000 * PROMO[:120])
+    np.testing.assert_allclose(in_other_units.effect_, promoted.effect_ / 1000, rtol=1e-6)
+
+
+def test_rows_of_the_horizon_are_not_read_by_a_fit(promoted):
+    spoiled = PROMO.copy()
+    spoiled[120:] = 7
+    again = Forecaster(12, season=12, width=12, quantiles=(0.1, 0.9), **QUICK).fit(SOLD[:120], known=spoiled)
+    np.testing.assert_array_equal(again.predict(SOLD[:120], known=PROMO), promoted.predict(SOLD[:120], known=PROMO))
+
+
+def test_each_of_several_series_has_known_inputs():
+    many, known = [SOLD[:120], SOLD[40:120]], [PROMO, PROMO[40:]]
+    model = Forecaster(12, season=12, **QUICK).fit(many, known=known)
+    one, other = model.predict(many, known=known)
+    np.testing.assert_allclose(one, model.predict(many[0], known=PROMO), rtol=1e-6)
+    np.testing.assert_allclose(other, model.predict(many[1], known=PROMO[40:]), rtol=1e-6)
+
+
+def test_gaps_of_known_inputs_are_filled_but_in_the_horizon():
+    known = PROMO.copy()
+    known[50] = np.nan
+    with pytest.raises(ValueError, match="known: expected a value at each step, got none at 50, 0; missing="):
+        Forecaster(12, season=12, **QUICK).fit(SOLD[:120], known=known)
+    model = Forecaster(12, season=12, missing="interpolate", **QUICK).fit(SOLD[:120], known=known)
+    known[130] = np.nan
+    with pytest.raises(ValueError, match="known: expected a value at each step of the horizon, got none at 130"):
+        model.predict(SOLD[:120], known=known)
+
+
+@pytest.mark.parametrize(
+    ("known", "words"),
+    [
+        (None, "known: expected 1 inputs a step, as for fit, got 0"),
+        (np.hstack([PROMO, PROMO]), "known: expected 1 inputs a step, as for fit, got 2"),
+        (PROMO[:120], r"known: expected shape \(132, 1\), as its series and horizon, got \(120, 1\)"),
+        (PROMO[:, 0], r"known: expected shape \(n, e\)"),
+    ],
+)
+def test_known_inputs_that_do_not_fit(promoted, known, words):
+    with pytest.raises(ValueError, match=f"^{words}"):
+        promoted.predict(SOLD[:120], known=known)
+
+
+def test_known_inputs_of_a_fit_that_do_not_fit():
+    model = Forecaster(12, season=12, **QUICK)
+    with pytest.raises(ValueError, match=r"^known: expected shape \(120, 1\) or \(132, 1\), as its series and horizon"):
+        model.fit(SOLD[:120], known=PROMO[:121])
+    with pytest.raises(ValueError, match=r"^known: expected inputs for each of 2 series, got 1"):
+        model.fit([SOLD, SOLD], known=[PROMO])
+    with pytest.raises(ValueError, match=r"^known\[1\]: expected shape \(132, 1\) or \(144, 1\)"):
+        model.fit([SOLD, SOLD], known=[PROMO, PROMO[1:]])
+
+
+def test_a_file_keeps_known_inputs(promoted, noisy, tmp_path):
+    promoted.save(tmp_path / "m")
+    loaded = load(tmp_path / "m")
+    np.testing.assert_array_equal(loaded.predict(SOLD[:120], known=PROMO), promoted.predict(SOLD[:120], known=PROMO))
+    noisy.save(tmp_path / "old")  # as files were before
+    formats = [int(np.load(tmp_path / name)["format"]) for name in ("m", "old")]
+    assert formats == [2, 1]
+    changed(tmp_path / "m", effect=np.zeros(2))
+    with pytest.raises(ValueError, match=r"m.npz is not a cgru forecaster: effect: expected float64 \(1,\)"):
+        load(tmp_path / "m.npz")

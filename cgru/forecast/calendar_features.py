@@ -1,0 +1,88 @@
+"""Calendar features of times, as inputs that are known in the future: hour of day, day of week, day of year.
+
+n times, c = 2 for each cycle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from cgru.datasets.days import weekday
+from cgru.forecast.series import MIN_OTHER, autocorrelation, fill_missing
+
+__all__ = ["calendar", "cycles_of", "helpful_cycles"]
+
+DAY = np.timedelta64(86400, "s")
+
+
+def _share_of_day(times: np.ndarray) -> np.ndarray:
+    """Return how much of its day has passed at each time (n,), from 0 to 1."""
+    return (times - times.astype("datetime64[D]")) / DAY
+
+
+def _share_of_week(times: np.ndarray) -> np.ndarray:
+    """Return how much of its week has passed at the beginning of each time's day (n,); Monday is 0."""
+    return weekday(times.astype("datetime64[D]")) / 7
+
+
+def _share_of_year(times: np.ndarray) -> np.ndarray:
+    """Return how much of its year has passed at each time (n,), from 0 to 1."""
+    years = times.astype("datetime64[Y]")
+    first, next_first = years.astype(times.dtype), (years + 1).astype(times.dtype)
+    return (times - first) / (next_first - first)
+
+
+DAYS = {"day": 1, "week": 7, "year": 365.2425}  # lengths
+CYCLES = {"day": _share_of_day, "week": _share_of_week, "year": _share_of_year}
+
+
+def calendar(times: Any, cycles: Sequence[str] | None = None) -> np.ndarray:
+    """Return the places of times (n,) in the cycles of the calendar as sines and cosines (n, c), for `known`.
+
+    Args:
+        times: datetimes (n,) as NumPy reads them, of a series and of the horizon after it.
+        cycles: some of "day", "week" (its days) and "year". None: those of `cycles_of`.
+
+    Raises:
+        TypeError, ValueError: these are no times, or the cycles are unknown, or none is longer than a step.
+    """
+    times = np.asarray(times)
+    if times.dtype.kind != "M" or times.ndim != 1 or np.isnat(times).any():
+        raise ValueError(f"times: expected datetimes (n,), got {times.dtype} of shape {times.shape}")
+    times = times.astype("datetime64[us]")
+    chosen = cycles_of(times) if cycles is None else tuple(cycles)
+    if not chosen or not set(chosen) <= CYCLES.keys():
+        due = f"some of {', '.join(CYCLES)}, longer than a step"
+        raise ValueError(f"cycles: expected {due}, got {', '.join(map(repr, chosen)) or 'none'}")
+    angles = [2 * np.pi * CYCLES[name](times) for name in chosen]
+    return np.column_stack([wave(angle) for angle in angles for wave in (np.sin, np.cos)])
+
+
+def cycles_of(times: np.ndarray) -> tuple[str, ...]:
+    """Return the cycles that are longer than a step of `times` (n,), those of use beside it.
+
+    The day and the week for steps below a day, the week and the year below a week, the year below a year; else none,
+    and none of times that are no datetimes.
+    """
+    if times.dtype.kind != "M" or len(times) < 2:
+        return ()
+    step = np.median(np.diff(times.astype("datetime64[s]"))) / DAY
+    return ("day", "week") if step < 1 else ("week", "year") if step < 7 else ("year",) if step < 365 else ()
+
+
+def helpful_cycles(y: np.ndarray, times: np.ndarray) -> tuple[str, ...]:
+    """Return `cycles_of` the times (n,) of a series (n,) if the longer of two shows in the series, else none.
+
+    It shows where the autocorrelation at its length, which asks for two of them, is above that of a season. A single
+    cycle, the year of longer steps, is left to the season.
+    """
+    cycles = cycles_of(times)
+    if len(cycles) < 2:
+        return ()
+    step = (times[-1] - times[0]).astype("timedelta64[s]") / (len(times) - 1)
+    lag = round(DAYS[cycles[1]] * DAY / step)
+    found = autocorrelation(fill_missing(y, "interpolate", "y"))
+    return cycles if lag < len(found) and found[lag] > MIN_OTHER else ()
