@@ -95,7 +95,7 @@ def sources(tmp_path_factory):
     return sorted(folder.glob("*.c"))
 
 
-@pytest.fixture(scope="module", params=[("-O0",), pytest.param(FAST, marks=pytest.mark.slow)], ids=" ".join)
+@pytest.fixture(scope="module", params=[("-O0",), pytest.param(FAST, marks=pytest.mark.nightly)], ids=" ".join)
 def exported(request, sources, tmp_path_factory):
     built = library(tmp_path_factory.mktemp("so"), sources, *request.param)
     return lambda name: Exported(built, name, (MODELS | LAYERS)[name], F4)
