@@ -221,6 +221,8 @@ def backtest(
         notes = (
             f"{ETS}: not compared, since {len(series) * k} fits take long; as the model to deliver it is compared",
         )
+    if model not in (AUTO, MEAN, *names):
+        names.append(model)  # the seasonal naive model without a season, which is the naive one
     options["season"] = season
     actual = np.stack([each[len(each) - left :][: first.horizon] for left in held_back for each in series])
     if np.isnan(actual).all():

@@ -185,6 +185,8 @@ def test_without_a_season_there_is_no_seasonal_model():
     assert set(found.forecasts) == set(found.errors) >= {"GRU", "naive", "linear", "climatology", MEAN}
     assert "seasonal naive" not in found.errors
     assert "seasonal naive" in backtest(NOISY, 6, 2, season=2, **QUICK).errors
+    found = backtest(NOISY, 6, 2, season=1, model="seasonal naive", **QUICK)
+    np.testing.assert_array_equal(found.forecasts["seasonal naive"], found.forecasts["naive"])
 
 
 # --- in words ---
