@@ -128,9 +128,9 @@ class Backtest:
         return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
 
     def verdict(self) -> str:
-        """Return a sentence that compares the delivered forecast with the best other, and says if it may be chance."""
+        """Return a sentence that compares what is delivered with the best other model, and says if it may be chance."""
         judge = self.judge
-        other = min((model for model in self.errors if model != self.delivered), key=self._mean)
+        other = min((model for model in self.errors if model not in (self.delivered, MEAN)), key=self._mean)
         ours, theirs = self._mean(self.delivered), self._mean(other)
         difference = self._known_errors(self.delivered, judge) - self._known_errors(other, judge)
         k, wins = len(difference), int((difference < 0).sum())
@@ -226,6 +226,8 @@ def backtest(
         notes = (
             f"{ETS}: not compared, since {len(series) * k} fits take long; as the model to deliver it is compared",
         )
+    if model not in (AUTO, MEAN, *names):
+        names.append(model)  # the seasonal naive model without a season, which is the naive one
     options["season"] = season
     actual = history.actual(held_back)
     if np.isnan(actual).all():

@@ -149,8 +149,8 @@ def check_model(name: str, season: int, second: int) -> None:
     """Raise ValueError, or ImportError with the cure, if there is no model of this name for these seasons."""
     if name == ETS and (why := missing_ets()):
         raise ImportError(why)
-    if name not in (due := [*models_of(season, second), MEAN]):
-        why = " without a second season" if name == TWO_SEASONS else " without a season" if name in MODELS else ""
+    if name not in (due := [*models_of(season, second), MEAN]) and name != "seasonal naive":
+        why = " without a second season" if name == TWO_SEASONS else ""
         raise ValueError(f"model: expected one of {', '.join(due)}{why}, got {name!r}")
 
 

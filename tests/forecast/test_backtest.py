@@ -211,6 +211,8 @@ def test_without_a_season_there_is_no_seasonal_model():
     assert set(found.forecasts) == set(found.errors) >= {"GRU", "naive", "linear", "climatology", MEAN}
     assert "seasonal naive" not in found.errors
     assert "seasonal naive" in backtest(NOISY, 6, 2, season=2, **QUICK).errors
+    found = backtest(NOISY, 6, 2, season=1, model="seasonal naive", **QUICK)
+    np.testing.assert_array_equal(found.forecasts["seasonal naive"], found.forecasts["naive"])
 
 
 # --- in words ---
@@ -230,7 +232,7 @@ def made(k=4, judge="MASE", intervals=None, quantiles=(), actual=None, delivered
     ("found", "words"),
     [
         (
-            made(GRU=1, linear=2, naive=3),
+            made(GRU=1, linear=2, naive=3, **{MEAN: 1.5}),
             "50.0% lower than that of the best other, linear; it is better at 4 of 4 origins",
         ),
         (
