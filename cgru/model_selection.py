@@ -77,8 +77,9 @@ class Choice:
         chosen = str(self.recipe)
         if not self.scores:
             return chosen
-        others = "; ".join(f"{text}: {score:.3g}" for text, score in self.scores.items() if text != chosen)
-        return f"{chosen}: {self.measure} {self.scores[chosen]:.3g} in {self.folds} folds ({others})"
+        others = [f"{text}: {score:.3g}" for text, score in self.scores.items() if text != chosen]
+        told = "; ".join([*others[:3], *[f"{len(others) - 3} others"] * (len(others) > 3)])
+        return f"{chosen}: {self.measure} {self.scores[chosen]:.3g} in {self.folds} folds{f' ({told})' * bool(told)}"
 
     @property
     def failures(self) -> str:
