@@ -340,7 +340,7 @@ def _better_line(trials: _Trials, chosen: str) -> float | None:
         W = np.linalg.solve(Z[rows].T @ Z[rows] + penalty, Z[rows].T @ (Y[rows] - center))  # ridge regression
         found[held_out] = Z[held_out] @ W + center
     own, theirs = trials.judged(trials.outputs[chosen]), trials.judged(found)
-    if _least_gain(own - theirs, trials.sample_weight) <= 0:
+    if not _least_gain(own - theirs, trials.sample_weight) > 0:  # NaN, too
         return None
     error = float(np.average(theirs, weights=trials.sample_weight))
     return 1 - error if loss.classifies else error
@@ -348,6 +348,7 @@ def _better_line(trials: _Trials, chosen: str) -> float | None:
 
 def summary_numbers(X: np.ndarray, lengths: np.ndarray | None) -> np.ndarray:
     """Return the mean, deviation, least, largest and slope of each feature over its real steps, (m, 5 e)."""
+    X = X.astype(np.float64)
     real = np.ones((*X.shape[:2], 1), bool) if lengths is None else mask(lengths, X.shape[1])
     n = real.sum(axis=1)
     mean = np.where(real, X, 0).sum(axis=1) / n
