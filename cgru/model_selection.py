@@ -334,7 +334,7 @@ def _better_line(trials: _Trials, chosen: str) -> float | None:
     found = np.empty(Y.shape)
     for rows, held_out in trials.folds:
         mean, deviation = mean_and_deviation(A[rows])
-        Z = (A - mean) / deviation
+        Z = (A - mean) / np.maximum(deviation, 1e-9 * np.abs(mean))  # what is rounded says nothing
         center = Y[rows].mean(axis=0)
         penalty = LINE * len(rows) * np.eye(Z.shape[1])
         W = np.linalg.solve(Z[rows].T @ Z[rows] + penalty, Z[rows].T @ (Y[rows] - center))  # ridge regression
