@@ -77,8 +77,9 @@ class Choice:
         chosen = str(self.recipe)
         if not self.scores:
             return chosen
-        others = "; ".join(f"{text}: {score:.3g}" for text, score in self.scores.items() if text != chosen)
-        return f"{chosen}: {self.measure} {self.scores[chosen]:.3g} in {self.folds} folds ({others})"
+        others = [f"{text}: {score:.3g}" for text, score in self.scores.items() if text != chosen]
+        told = "; ".join([*others[:3], *[f"{len(others) - 3} others"] * (len(others) > 3)])
+        return f"{chosen}: {self.measure} {self.scores[chosen]:.3g} in {self.folds} folds{f' ({told})' * bool(told)}"
 
     @property
     def failures(self) -> str:
@@ -333,13 +334,13 @@ def _better_line(trials: _Trials, chosen: str) -> float | None:
     found = np.empty(Y.shape)
     for rows, held_out in trials.folds:
         mean, deviation = mean_and_deviation(A[rows])
-        Z = (A - mean) / deviation
+        Z = (A - mean) / np.maximum(deviation, 1e-9 * np.abs(mean))  # what is rounded says nothing
         center = Y[rows].mean(axis=0)
         penalty = LINE * len(rows) * np.eye(Z.shape[1])
         W = np.linalg.solve(Z[rows].T @ Z[rows] + penalty, Z[rows].T @ (Y[rows] - center))  # ridge regression
         found[held_out] = Z[held_out] @ W + center
     own, theirs = trials.judged(trials.outputs[chosen]), trials.judged(found)
-    if _least_gain(own - theirs, trials.sample_weight) <= 0:
+    if not _least_gain(own - theirs, trials.sample_weight) > 0:  # NaN, too
         return None
     error = float(np.average(theirs, weights=trials.sample_weight))
     return 1 - error if loss.classifies else error
@@ -347,6 +348,7 @@ def _better_line(trials: _Trials, chosen: str) -> float | None:
 
 def summary_numbers(X: np.ndarray, lengths: np.ndarray | None) -> np.ndarray:
     """Return the mean, deviation, least, largest and slope of each feature over its real steps, (m, 5 e)."""
+    X = X.astype(np.float64)
     real = np.ones((*X.shape[:2], 1), bool) if lengths is None else mask(lengths, X.shape[1])
     n = real.sum(axis=1)
     mean = np.where(real, X, 0).sum(axis=1) / n

@@ -116,6 +116,7 @@ def test_series_of_unlike_size_are_normalized():
     assert list(found.scores)[:3] == HEADS
     assert found.scores[chosen] > found.scores["raw"] + 0.2
     assert str(found).startswith(f"{chosen}: accuracy {found.scores[chosen]:.3g} in 3 folds (raw: 0.")
+    assert str(found).endswith(f"; {len(found.scores) - 4} others)")
     assert choose(X, y, epochs=80) == found  # the same bits
     causal = choose(X, y, replace(CLASSES, bidirectional=False))
     assert not any("normalize" in text for text in causal.scores)
@@ -148,6 +149,9 @@ def test_nothing_better_is_looked_for_where_there_is_no_error():
 
 def test_what_is_given_stays():
     X, y = sizes()
+    assert str(Choice(FIRST, {"raw": 0.5, "a": 0.25}, folds=2)) == "raw: accuracy 0.5 in 2 folds (a: 0.25)"
+    assert str(Choice(FIRST, {"raw": 0.5})) == "raw: accuracy 0.5 in 3 folds"
+    assert str(Choice(FIRST)) == "raw"
     assert choose(X, y, FIRST) == choose(X, y, replace(OPEN, inputs="raw")) == Choice(FIRST)
     convolved = Choice(replace(FIRST, inputs="convolution(5,1,8)", pool="mean"))
     assert choose(X, y, replace(OPEN, inputs="convolution(5,1,8)")) == convolved
@@ -328,5 +332,7 @@ def test_a_line_on_summary_numbers_that_is_better_is_said(loss):
     assert re.match(rf"a line on the mean, .* each series has {measure} [\d.e-]+ in the same folds, the", found.advice)
     weights = np.ones(60)
     assert choose(X, y, recipe, outputs=2 if y.ndim == 1 else 1, epochs=3, budget=0.01, sample_weight=weights) == found
+    X[:, :, 1] = 3e38  # a feature that never changes says nothing, of any size
+    assert choose(X, y, recipe, outputs=2 if y.ndim == 1 else 1, epochs=3, budget=0.004).line is not None
     noise = rng.standard_normal((60, 9, 2))
     assert choose(noise, y, recipe, outputs=2 if y.ndim == 1 else 1, epochs=100, budget=0.1).advice == ""

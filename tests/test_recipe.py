@@ -69,7 +69,7 @@ def test_what_is_left_open():
     decided = Recipe("cross_entropy", inputs="raw", layers=1, pool=recipe.POOL)
     assert not decided.is_open
     assert replace(decided, inputs="auto").is_open
-    assert str(decided) == "raw"
+    assert (str(decided), str(open_)) == ("raw", "auto")
     assert str(replace(decided, inputs="frames(3)", layers=2, pool="max")) == "frames(3), 2 layers, pool max"
 
 
