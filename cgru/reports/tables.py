@@ -166,7 +166,7 @@ def _importance_tables(found: Numbers) -> Iterator[Table]:
         """Return names, means and deviations as texts."""
         return [(one["name"], *(_as_score(one[f"importances_{of}"]) for of in ("mean", "std"))) for one in each]
 
-    lost = f"{found['score']} lost where others' values stand there"
+    lost = f"{found['score']} lost when shuffled"
     header = ("", "mean", "deviation")
     note = f"{_count(found['repeats'], 'shuffle')} of the samples, {found['predictions']} predictions of all."
     note += " Features, or steps, that say the same share what they are worth."

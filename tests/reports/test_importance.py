@@ -144,7 +144,7 @@ def test_text_and_page(tmp_path):
     net = network(cgru.Dense(2, "softmax"), feature_names=["tom", "dick", "harry"])
     net.fit(X, CLASSES, epochs=30)
     report = cgru.report(net, X, CLASSES, importance=True)
-    _, part = str(report).split("Importance of features: accuracy lost where others' values stand there\n")
+    _, part = str(report).split("Importance of features: accuracy lost when shuffled\n")
     lines = part.splitlines()
     due = sorted(report["importance"]["features"], key=lambda each: -each["importances_mean"])
     assert lines[0].split() == ["mean", "deviation"]

@@ -61,3 +61,5 @@ def test_a_subclass_is_the_same():
 
     assert list(Mine(7).get_params()) == list(KINDS[0][0](7).get_params())
     assert Mine(7).clone().units == 7
+    assert "self" not in vars(Mine(7))
+    assert all(each["units"] == each["epochs"] == 2 for each in Mine.get_test_params())
