@@ -450,6 +450,11 @@ def test_numbers_at_each_step(reads, refused):
     few = "".join(f"{i},{t},{t},{i % 3 * 13 + t}\n" for i in range(6) for t in range(13))
     note = "there are 39 different integers at the steps, which are learned as classes: "
     assert f'{note}task="regression" learns them as numbers' in reads(f"id,t,a,label\n{few}", per_step=True).notes
+    words = "".join(f"{i},{t},{t},c{i}\n" for i in range(25) for t in range(2))
+    for text in (f"id,t,a,label\n{words}", f"id,t,a,label\n{words.replace('c', '1')}"):
+        assert not any("at the steps" in each for each in reads(text, task="classification").notes)
+        assert ("c" in text) != any("at the steps" in each for each in reads(text, per_step=True).notes)
+    assert not any("at the steps" in each for each in reads(f"id,t,a,label\n{words}").notes)
     assert not any(note[14:] in each for each in reads(f"id,t,a,label\n{few}", per_step=True, task="regression").notes)
     many = "".join(f"{i},{t},{t},{i * 13 + t}\n" for i in range(2) for t in range(13))
     assert refused(f"id,t,a,label\n{many}", per_step=True).startswith(

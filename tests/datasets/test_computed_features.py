@@ -136,6 +136,7 @@ def test_indicators_of_wide_tables_and_arrays(reads, refused, tmp_path):
     later = reads(path.read_bytes(), "x.npz", **data.reading)
     assert later.train.X.tolist() == [[[1, 1, 0]]] * 2
     np.savez(path, x=x)
+    assert reads(path.read_bytes(), "x.npz", missing="zero").feature_names is None
     due = "missing: expected no indicators of a file without feature_names, got some"
     assert refused(path.read_bytes(), "x.npz", missing="zero+indicator") == due
     due = "missing: expected a method alone, since features have no names in such a file, ts, got a=zero"

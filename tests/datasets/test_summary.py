@@ -69,6 +69,16 @@ def test_numbers():
     assert lines(y)[1] == "targets: some are no finite numbers"
 
 
+def test_numbers_at_steps():
+    y = np.arange(24.0).reshape(4, 3, 2)
+    assert lines(y)[1] == "targets: numbers, one a step, from 0 to 22, mean 11; from 1 to 23, mean 12"
+    lengths = np.array([3, 3, 3, 1])
+    y[3, 1:] = np.nan
+    assert lines(y, lengths)[1] == "targets: numbers, one a step, from 0 to 18, mean 9; from 1 to 19, mean 10"
+    assert lines(y)[1] == "targets: some are no finite numbers"
+    assert lines(y[:, :, :1], lengths)[1] == "targets: numbers, one a step, from 0 to 18, mean 9"
+
+
 def test_what_never_changes():
     x = X.copy()
     x[..., 1] = 7

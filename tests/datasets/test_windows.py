@@ -146,7 +146,7 @@ def test_where_there_are_no_windows(refused):
 def test_windows_of_a_frame():
     pandas = pytest.importorskip("pandas")
     pytest.importorskip("narwhals")
-    frame = pandas.DataFrame({"id": [1] * 5, "a": np.arange(5), "label": list("xxyyy")})
-    found = from_frame(frame, "id", label="label", windows=(3, 2))
-    assert [x[:, 0].tolist() for x in found.X] == [[0, 1, 2], [2, 3, 4]]
-    assert (found.y.tolist(), found.ids.tolist()) == (["y", "y"], ["1/1", "1/2"])
+    frame = pandas.DataFrame({"id": [1] * 6, "a": np.arange(6), "label": list("xxyxyy")})
+    found = from_frame(frame, "id", label="label", windows=(2, 2))
+    assert [x[:, 0].tolist() for x in found.X] == [[0, 1], [2, 3], [4, 5]]  # without parts
+    assert (found.y.tolist(), found.ids.tolist()) == (["x", "x", "y"], ["1/1", "1/2", "1/3"])
