@@ -76,13 +76,15 @@ def cycles_of(times: np.ndarray) -> tuple[str, ...]:
 def helpful_cycles(y: np.ndarray, times: np.ndarray) -> tuple[str, ...]:
     """Return `cycles_of` the times (n,) of a series (n,) if the longer of two shows in the series, else none.
 
-    It shows where the autocorrelation at its length, which asks for two of them, is above that of a season. A single
-    cycle, the year of longer steps, is left to the season.
+    It shows in what the mean of the shorter one leaves. The autocorrelation at its length, of which the series has two,
+    is as high as that of a season, and by as much above the one at half of it, in whole shorter ones: a slow drift has
+    both. A single cycle, the year of longer steps, is left to the season.
     """
     cycles = cycles_of(times)
     if len(cycles) < 2:
         return ()
     step = (times[-1] - times[0]).astype("timedelta64[s]") / (len(times) - 1)
-    lag = round(DAYS[cycles[1]] * DAY / step)
-    found = autocorrelation(fill_missing(y, "interpolate", "y"))
-    return cycles if lag < len(found) and found[lag] > MIN_OTHER else ()
+    short, long = (round(DAYS[cycle] * DAY / step) for cycle in cycles)
+    y, phases = fill_missing(y, "interpolate", "y"), np.arange(len(y)) % short
+    found = autocorrelation(y - (np.bincount(phases, y) / np.bincount(phases))[phases])
+    return cycles if long < len(found) and found[long] > MIN_OTHER + max(0, found[long // 2 // short * short]) else ()

@@ -58,8 +58,14 @@ def test_cycles_help_that_show():
     weekdays = np.busday_offset("2021-01-01", t, roll="forward")  # 261 a year
     assert helpful_cycles(np.cos(2 * np.pi * t / 261), weekdays) == ("week", "year")
     assert helpful_cycles(np.cos(2 * np.pi * t / 365), weekdays) == ()
-    hours = np.datetime64("2021-01-01T00") + t
-    assert helpful_cycles(np.cos(2 * np.pi * t / 168), hours) == ("day", "week")
+    hours, daily = np.datetime64("2021-01-01T00") + t, 9 * np.cos(2 * np.pi * t / 24)
+    assert helpful_cycles(np.cos(2 * np.pi * t / 168) + daily, hours) == ("day", "week")
+    assert helpful_cycles(np.cos(2 * np.pi * t / 960) + daily, hours) == ()  # no week, but what drifts slowly
+    changing = daily * (
+        2 + np.cos(2 * np.pi * t / 960)
+    )  # days that change slowly: those of half a week ago are as alike
+    assert helpful_cycles(changing, hours) == ()
+    assert helpful_cycles(daily, hours) == ()
     months = np.datetime64("1950-01") + t
     assert helpful_cycles(np.cos(2 * np.pi * t / 12), months) == ()  # the season says it
 
