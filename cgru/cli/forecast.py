@@ -16,7 +16,7 @@ import numpy as np
 
 from cgru.cli.arguments import ForecastRequest, RequestError, as_request_error
 from cgru.cli.data import as_options
-from cgru.cli.forecast_page import PANELS, Delivered, draw, write_page
+from cgru.cli.forecast_page import PANELS, Shown, draw, write_page
 from cgru.cli.output import check_output, check_page, plotter
 from cgru.datasets.series import Series, read_series
 from cgru.files import atomic_write
@@ -110,11 +110,11 @@ def forecast(request: ForecastRequest) -> int:
         print(f"model in {request.save}")
     by = found.delivered if found else MODELS.get(request.model, GRU)
     title = f"{os.path.basename(path)}: {request.horizon} steps by {by}"
-    delivered = Delivered(series, values, model, by, found)
+    shown = Shown(series, values, model, by, found)
     if plotted:
-        plotted(delivered, title)
+        plotted(shown, title)
     if request.html is not None:
-        write_page(request.html, delivered, title, [*map(_summary, series[:PANELS]), *lines], notes)
+        write_page(request.html, shown, title, [*map(_summary, series[:PANELS]), *lines], notes)
         print(f"report in {request.html}")
     _write_forecast(request, series, values, model.quantiles)
     return 0

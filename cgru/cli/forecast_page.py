@@ -13,13 +13,13 @@ from cgru.datasets.series import Series
 from cgru.files import atomic_write
 from cgru.forecast import Backtest, Forecaster
 
-__all__ = ["Delivered", "draw", "write_page"]
+__all__ = ["Shown", "draw", "write_page"]
 
 PANELS = 6  # series in a plot, at most
 ON_PAGE = 20  # series on a page, at most
 
 
-class Delivered(NamedTuple):
+class Shown(NamedTuple):
     """What the command delivers.
 
     Attributes:
@@ -37,7 +37,7 @@ class Delivered(NamedTuple):
     tests: Backtest | None
 
 
-def draw(figure: Any, shown: Delivered, title: str) -> None:
+def draw(figure: Any, shown: Shown, title: str) -> None:
     """Draw for each series the last values, the forecast (dashed) and its band of quantiles."""
     left_out = f", {PANELS} of {len(shown.series)} series" if len(shown.series) > PANELS else ""
     figure.suptitle(title + left_out, parse_math=False, wrap=True, fontsize="medium")
@@ -49,7 +49,7 @@ def draw(figure: Any, shown: Delivered, title: str) -> None:
     figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize="small")
 
 
-def _plot(shown: Delivered, i: int, **options: Any) -> Any:
+def _plot(shown: Shown, i: int, **options: Any) -> Any:
     """Plot the last values of series i and its forecast; `options` are those of `plot.forecast`."""
     each, values, model = shown.series[i], shown.values[i], shown.model
     options["times"] = each.times_at(np.arange(len(each.y) + len(values)))
@@ -59,7 +59,7 @@ def _plot(shown: Delivered, i: int, **options: Any) -> Any:
     return plot.forecast(each.y, values[:, 0], **options)
 
 
-def write_page(path: str, shown: Delivered, title: str, lines: Sequence[str], notes: Sequence[str]) -> None:
+def write_page(path: str, shown: Shown, title: str, lines: Sequence[str], notes: Sequence[str]) -> None:
     """Write the verdict, lines on data and tests, notes, errors, pictures and forecasts as one HTML page to `path`."""
     from cgru.reports.page import document, provenance
 
@@ -74,7 +74,7 @@ def write_page(path: str, shown: Delivered, title: str, lines: Sequence[str], no
         file.write(written.encode(errors="replace"))
 
 
-def _sections(shown: Delivered) -> Iterator[str]:
+def _sections(shown: Shown) -> Iterator[str]:
     """Yield the sections of the page: errors of the tests, then of each series its picture and its forecast."""
     from cgru.reports.page import picture_section, table_section
 

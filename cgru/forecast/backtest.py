@@ -110,10 +110,7 @@ class Backtest:
         return float(self._known_errors(model, self.judge).mean())
 
     def rows(self) -> list[list[str]]:
-        """Return the cells of `table`, names of the errors first.
-
-        Its last column has the share of each model in the delivered forecast.
-        """
+        """Return the cells of `table`, the header first."""
         lines = [["", *ERRORS, "delivered"]]
         for model in sorted(self.errors, key=self._mean):
             errors = [self._known_errors(model, name) for name in ERRORS]
@@ -122,7 +119,10 @@ class Backtest:
         return lines
 
     def table(self) -> str:
-        """Return a text table of the errors, mean ± standard deviation over the origins, the best model first."""
+        """Return a text table of the errors, mean ± standard deviation over the origins, the best model first.
+
+        Its last column has the share of each model in the delivered forecast.
+        """
         lines = self.rows()
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
         return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
@@ -172,10 +172,10 @@ def backtest(
     *,
     step: int | None = None,
     X: Any = None,
+    known: Any = None,
     times: Any = None,
     model: str = AUTO,
     second: int | None = None,
-    known: Any = None,
     likely: Sequence[int] = (),
     threads: int | None = None,
     progress: bool = False,
@@ -193,11 +193,11 @@ def backtest(
         step: the distance from one origin to the next. None: the horizon, so that no value is forecast twice, or less
             so that the first half of the series stays before the first origin.
         X: inputs as for `Forecaster.fit`.
+        known: known inputs as for `Forecaster.fit`. A forecast reads them up to the end of its horizon.
         times: the dates (n,) of y as datetime64, or a list of them, so that the climatology knows the time of the year.
         model: the model to deliver, by its name in `Backtest.forecasts`; "auto": the mean of the one with the lowest
             error and of those within a tenth of it, or that one alone.
         second: the length of a second, longer season, 1 for none; None: guessed as the first is.
-        known: known inputs as for `Forecaster.fit`. A forecast reads them up to the end of its horizon.
         likely: lags at which a season is likely, as for `guess_season`.
         threads: as for `fit_many`, which runs the fits of all origins in one call.
         progress: as for `fit_many`.
