@@ -54,12 +54,15 @@ def test_a_constant_is_repeated(value):
 
 
 @needs_ets
-@pytest.mark.parametrize(("n", "season"), [(11, 1), (22, 12), (23, 12), (24, 12), (30, 24), (12, 5)])
-def test_a_short_series_is_smoothed_without_a_season(n, season):
-    y = 5 + rng.standard_normal(n)
-    found = exponential_smoothing(y, season, 3)
+@pytest.mark.parametrize(
+    ("n", "season", "goes_on"),
+    [(11, 1, False), (23, 12, False), (24, 12, True), (15, 5, False), (16, 5, True), (30, 24, False)],
+)
+def test_a_short_series_is_smoothed_without_a_season(n, season, goes_on):
+    y = 50 + 10 * np.sin(2 * np.pi * np.arange(n + 6) / max(season, 5)) + 0.1 * rng.standard_normal(n + 6)
+    found = exponential_smoothing(y[:n], season, 6)
+    assert (np.abs(found - y[n:]).max() < 2) == goes_on
     assert np.isfinite(found).all()
-    assert (n < 2 * season) <= (np.ptp(found) < np.ptp(y))
 
 
 @needs_ets
@@ -119,6 +122,14 @@ def test_less_than_a_year_and_years_themselves_have_no_time_of_the_year():
         np.testing.assert_allclose(climatology(y, 1, 2, times), y.mean())
 
 
+def test_a_year_and_a_half_and_half_years_have_a_time_of_the_year():
+    y = np.arange(18.0)
+    months = (np.datetime64("2001-01", "M") + np.arange(18)).astype("datetime64[s]")
+    np.testing.assert_allclose(climatology(y, 1, 8, months), [6, 7, 8, 9, 10, 11, 6, 7])
+    halves = (np.datetime64("2001-01", "M") + 6 * np.arange(5)).astype("datetime64[s]")
+    np.testing.assert_allclose(climatology(np.array([1.0, 5, 2, 6, 3]), 1, 2, halves), [5.5, 2])
+
+
 def test_a_time_of_the_year_without_values_is_the_mean():
     y = np.arange(200.0)
     times = dates("2001-01-01", 200, "D", 2)  # every other day of 400
@@ -138,6 +149,8 @@ def test_dates_are_checked():
         dates_of(np.arange(3), y, False)
     with pytest.raises(ValueError, match=r"times\[0\]: expected shape \(4,\), as its series, got \(3,\)"):
         dates_of([times], {"y[0]": np.zeros(4)}, True)
+    seconds = dates("2001-01-01", 3, "s")
+    np.testing.assert_array_equal(dates_of(seconds, y, False)[0], seconds)
     for wrong in (times[::-1], times[[0, 0, 1]], np.array(["2001", "NaT", "2002"], "datetime64[D]")):
         with pytest.raises(ValueError, match="times: expected times that rise"):
             dates_of(wrong, y, False)
