@@ -42,9 +42,14 @@ def test_a_trend_and_a_season_go_on(unit):
 def test_a_season_that_grows_with_the_level_is_multiplied():
     y = np.exp(0.01 * t) * SINE
     due = np.exp(0.01 * (144 + np.arange(12))) * (50 + 10 * np.sin(2 * np.pi * (144 + np.arange(12)) / 12))
-    assert np.abs(exponential_smoothing(y, 12, 12) - due).max() < 0.05 * due.max()
+    assert np.abs(1e3 * exponential_smoothing(1e-3 * y, 12, 12) - due).max() < 0.05 * due.max()
     negative = np.r_[-1.0, y[1:]]  # takes the additive one, without an error
     assert np.isfinite(exponential_smoothing(negative, 12, 12)).all()
+
+
+@needs_ets
+def test_a_small_season_on_a_high_level_is_none_the_less_one():
+    np.testing.assert_allclose(exponential_smoothing(1e4 + SINE, 12, 12), 1e4 + SINE[:12], atol=1)
 
 
 @needs_ets
@@ -173,14 +178,14 @@ def test_the_second_season_is_what_the_first_leaves():
 
 
 def test_both_seasons_go_on():
-    known, due = TWO[:-48], TWO[-48:]
-    np.testing.assert_allclose(two_seasons(known, 24, 168, 48, 48), due, atol=0.3)
-    np.testing.assert_allclose(two_seasons(known[:760], 24, 168, 200, 48), TWO[760:960], atol=0.5)
+    np.testing.assert_allclose(two_seasons(TWO[:600], 24, 168, 24, 24), TWO[600:624], atol=0.3)
+    daily = np.arange(120) % 7 + 5.0 * (np.arange(120) % 28 == 9)
+    np.testing.assert_allclose(two_seasons(daily[:90], 7, 28, 30, 14), daily[90:], atol=0.3)  # beyond the second
 
 
 def test_a_trend_and_a_level_beside_both_seasons():
     y = 1e6 * (TWO + 0.01 * DAYS)
-    np.testing.assert_allclose(two_seasons(y[:-24], 24, 168, 24, 48), y[-24:], rtol=0.02)
+    np.testing.assert_allclose(two_seasons(y[:600], 24, 168, 24, 24), y[600:624], rtol=0.02)
 
 
 def test_a_series_too_short_for_windows_repeats_a_season():
@@ -194,11 +199,11 @@ def test_a_series_too_short_for_windows_repeats_a_season():
 
 def test_those_named_are_made(monkeypatch):
     monkeypatch.setattr(module, "exponential_smoothing", lambda y, season, horizon: (season, horizon))
-    found = rivals(TWO, 24, 24, 168, None, 48, ["GRU", ETS, CLIMATOLOGY, TWO_SEASONS])
+    found = rivals(SINE, 3, 4, 12, None, 8, ["GRU", ETS, CLIMATOLOGY, TWO_SEASONS])
     assert list(found) == [ETS, CLIMATOLOGY, TWO_SEASONS]
-    assert found[ETS] == (24, 24)
-    np.testing.assert_array_equal(found[TWO_SEASONS], two_seasons(TWO, 24, 168, 24, 48))
-    times = dates("2001-01-01", len(TWO), "D")
-    found = rivals(TWO, 24, 24, 168, times, 48, [CLIMATOLOGY])
+    assert found[ETS] == (4, 3)
+    np.testing.assert_array_equal(found[TWO_SEASONS], two_seasons(SINE, 4, 12, 3, 8))
+    times = dates("2001-01", len(SINE), "M")
+    found = rivals(SINE, 3, 4, 12, times, 8, [CLIMATOLOGY])
     assert list(found) == [CLIMATOLOGY]
-    np.testing.assert_array_equal(found[CLIMATOLOGY], climatology(TWO, 24, 24, times))
+    np.testing.assert_array_equal(found[CLIMATOLOGY], climatology(SINE, 4, 3, times))
