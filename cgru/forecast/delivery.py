@@ -189,10 +189,10 @@ def widening(errors: np.ndarray, below: np.ndarray, above: np.ndarray, share: fl
 
     It is drawn to 1 where origins are few, and at most `WIDEST`. NaN errors are ignored.
     """
-    sizes = np.abs(errors)
-    ratios = sizes / np.maximum(np.where(errors < 0, below, above), 1e-12 * np.nanmax(sizes, initial=1e-300))
-    ratios = ratios[~np.isnan(errors)]
-    if not ratios.size:
+    distance = np.where(errors < 0, below, above)
+    ratios = np.divide(np.abs(errors), distance, out=np.full(errors.shape, WIDEST), where=distance > 0)
+    known = ~np.isnan(errors)
+    if not known.any():
         return 1.0
-    factor = float(np.quantile(ratios, share, method="weibull"))
+    factor = float(np.quantile(ratios[known], share, method="weibull"))  # of few errors, nearer to the largest
     return float(np.clip(factor, 1 / WIDEST, WIDEST)) ** (len(errors) / (len(errors) + 2))

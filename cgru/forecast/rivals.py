@@ -92,7 +92,7 @@ def exponential_smoothing(y: np.ndarray, season: int, horizon: int) -> np.ndarra
         for trend in (None, "add"):
             options: dict[str, Any] = {"trend": trend, "damped_trend": trend is not None, "seasonal": kind}
             options |= {"seasonal_periods": season if kind else None, "initialization_method": "heuristic"}
-            with warnings.catch_warnings(), np.errstate(all="ignore"):
+            with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of fits that have not converged, which AICc judges
                 fitted = ExponentialSmoothing(y / unit, **options).fit()
                 values = fitted.forecast(horizon) * unit

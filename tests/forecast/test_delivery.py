@@ -161,7 +161,8 @@ def test_the_factor_makes_an_interval_hold_its_share():
 def test_few_origins_draw_the_factor_to_one():
     ones = np.ones((1, 50))
     assert widening(8 * ones, ones, ones, 0.8) == pytest.approx(2.0)
-    assert widening(8 * np.ones((2, 50)), 1.0, 1.0, 0.8) == pytest.approx(8**0.5)
+    assert widening(8 * np.ones((2, 50)), np.ones((2, 50)), np.ones((2, 50)), 0.8) == pytest.approx(8**0.5)
+    assert widening(np.arange(1.0, 5)[None], ones[:, :4], ones[:, :4], 0.8) == pytest.approx(4 ** (1 / 3))
     assert widening(1e6 * ones, ones, ones, 0.8) == pytest.approx(10 ** (1 / 3))
     assert widening(0 * ones, ones, ones, 0.8) == pytest.approx(0.1 ** (1 / 3))
     assert widening(np.nan * ones, ones, ones, 0.8) == 1.0
