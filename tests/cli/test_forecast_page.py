@@ -52,6 +52,7 @@ def page_of(path, *arguments):
 
 
 def test_the_panels_of_a_picture(model):
+    assert (PANELS, ON_PAGE) == (6, 20)
     figure = Figure()
     draw(figure, delivered(model, PANELS), "title")
     assert figure.get_suptitle() == "title"
@@ -64,6 +65,7 @@ def test_the_panels_of_a_picture(model):
     assert known.get_xdata()[0] == np.datetime64("2020-01-01")
     assert said.get_ydata().tolist() == [159, 161, 162, 163]
     assert not figure.axes[0].yaxis.label.get_parse_math()
+    assert figure.legends[0].get_texts()[0].get_fontsize() < 10
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["known", "quantiles 0.1 to 0.9", "forecast"]
 
 
@@ -88,6 +90,7 @@ def test_a_page(model, tmp_path):
     ]  # fmt: skip
     assert "100% of the values lay between the quantiles 0.1 and 0.9." in text
     assert '<th scope="row" class="name">2020-03-01</th><td>161</td><td>158</td><td>166</td>' in text
+    assert '<th scope="row" class="name">2020-03-03</th><td>163</td><td>160</td><td>168</td>' in text
     assert ">GRU</th><td>1 ± 0</td>" in text
     assert "8 networks of 16 units, learned from 31 windows" in text
     assert "NumPy" in text
