@@ -19,7 +19,6 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -204,7 +203,10 @@ class _Estimator(BaseEstimator):
             seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
             outputs = targets.shape[1] if targets.ndim == 2 else len(self.classes_)
             start = recipe.constant_start(loss, X, targets, weights)
-            make = partial(self._new_network, outputs, start, seed)
+
+            def make(found: Recipe, inputs: Sequence[Layer], more: int = 0) -> Network:
+                return found.network(outputs, inputs, seed=seed + more, start=start)
+
             with _threads(self.n_jobs):
                 choice = self._choose(loss, make, X, targets, epochs is None, groups=groups, **samples, **options)
             found = choice.recipe
@@ -264,12 +266,6 @@ class _Estimator(BaseEstimator):
         except (TypeError, ValueError) as error:
             kind = TypeError if isinstance(error, TypeError) else ValueError
             raise kind(f"validation: {error}") from None
-
-    def _new_network(
-        self, outputs: int, start: Any, seed: int, found: Recipe, inputs: Sequence[Layer], more: int = 0
-    ) -> Network:
-        """Build a network of a recipe; `more` is added to the seed."""
-        return found.network(outputs, inputs, seed=seed + more, start=start)
 
     def _choose(self, loss: Loss, make: Any, X: np.ndarray, targets: np.ndarray, whole: bool, **options: Any) -> Choice:
         """Choose what the parameters leave open, as `budget` says; for one epoch (not `whole`) without folds."""

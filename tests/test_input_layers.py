@@ -55,6 +55,15 @@ def test_other_types_and_numbers_are_refused():
         input_layers.parse("frames(0)")
 
 
+def test_causal_layers_run_step_by_step():
+    assert [repr(layer) for layer in input_layers.parse("difference+frames(4)", causal=True)] == made(
+        "difference+frames(4)"
+    )
+    for text in ("normalize", "difference+normalize+frames(4)"):
+        with pytest.raises(ValueError, match=r"^how: expected layers that run step by step, as causal asks, got"):
+            input_layers.parse(text, "how", causal=True)
+
+
 @pytest.mark.parametrize("lengths", [None, LENGTHS])
 @pytest.mark.parametrize("text", ["normalize+frames(4)", "difference", "normalize+difference", "difference+normalize"])
 def test_what_layers_add_is_scaled(text, lengths):

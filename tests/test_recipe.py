@@ -114,6 +114,7 @@ def test_numbers_that_were_not_learned(loss, k):
     y = A - 50
     due = f"the mean alone has an RMSE of {y.std():.4g} on the training data, the model 50"
     assert recipe.nothing_learned(net, X, y) == due
+    assert recipe.nothing_learned(net, X, y, scale=10.0) == due.replace(f"{y.std():.4g}", f"{10 * y.std():.4g}") + "0"
     weights = np.arange(10) % 2.0  # what weighs nothing is not asked
     mixed = np.where(weights[:, None] > 0, A, A - 50)
     assert recipe.nothing_learned(net, X, mixed, None, weights) == ""
