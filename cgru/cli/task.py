@@ -114,8 +114,7 @@ def choose_network(
     groups: the group of each sample, or None.
     options: those of `Network.fit`. Folds train as the fit does, but without validation, on scaled targets.
     """
-    left_out = ("patience", "shrink", "standardize_targets")
-    kept = [name for name in options if Trait.PLAN in OPTIONS[name].traits and name not in left_out]
+    kept = [name for name in options if OPTIONS[name].traits & (Trait.PLAN | Trait.NOT_IN_FOLDS) == Trait.PLAN]
     options = {name: options[name] for name in kept} | {"recover": True}
     loss, y = losses.named(recipe.loss), train.y
     start = constant_start(loss, train.X, y, sample_weight)

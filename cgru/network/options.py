@@ -37,9 +37,12 @@ class Trait(Flag):
     REREADS = auto()  # it makes a fit iterate over the training batches more than once
     REREADS_VALIDATION = auto()  # it makes a fit iterate over the validation batches more than once
     JUDGES = auto()  # so does it over the validation batches, without validation over the training batches
+    NOT_IN_FOLDS = (
+        auto()
+    )  # the fits of folds that choose a network do without it: targets are scaled, and nothing validates
 
 
-PLAN, RESUME, UNLIKE, REREADS, REREADS_VALIDATION, JUDGES = Trait
+PLAN, RESUME, UNLIKE, REREADS, REREADS_VALIDATION, JUDGES, NOT_IN_FOLDS = Trait
 NONE = Trait(0)
 
 
@@ -169,7 +172,7 @@ class Settings:
         None,
         positive,
         "stop after N epochs without a better validation loss",
-        PLAN | RESUME,
+        PLAN | RESUME | NOT_IN_FOLDS,
         ("N", "never, of a regression {PATIENCE}; needs --validation"),
     )
     callback: Callable[[Epoch], Any] | None = _option(None, callable_, "a function of each epoch")
@@ -182,9 +185,15 @@ class Settings:
         (("balanced",), "no"),
     )
     standardize_targets: bool = _option(
-        False, flag, "scale targets to mean 0 and deviation 1", PLAN | RESUME | UNLIKE | REREADS, recipe=None
+        False,
+        flag,
+        "scale targets to mean 0 and deviation 1",
+        PLAN | RESUME | UNLIKE | REREADS | NOT_IN_FOLDS,
+        recipe=None,
     )
-    shrink: bool = _option(False, flag, "pull outputs towards the mean", PLAN | RESUME | UNLIKE | REREADS_VALIDATION)
+    shrink: bool = _option(
+        False, flag, "pull outputs towards the mean", PLAN | RESUME | UNLIKE | REREADS_VALIDATION | NOT_IN_FOLDS
+    )
     recover: bool = _option(False, flag, "where training diverges, go back", REREADS)
     average: float | None = _option(
         None,
