@@ -197,7 +197,7 @@ def two_seasons(y: np.ndarray, season: int, second: int, horizon: int, width: in
     before = seasonal_naive(past, second, min(horizon, second))
     A = (np.hstack([past[:, -width:], before]) - level) / scale
     deviation = A.std(axis=0)
-    A = (A - A.mean(axis=0)) / np.where(deviation == 0, 1, deviation)
+    A = A / np.where(deviation > 1e-12 * np.abs(A).max(axis=0), deviation, 1)  # but for columns of one value
     rows = len(future)
     weights, bias = ridge(A[:-1], (future - level[:-1]) / scale, np.arange(rows) >= rows - rows // 5)
     return (A[-1] @ weights + bias) * scale + level[-1]

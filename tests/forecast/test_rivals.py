@@ -175,6 +175,7 @@ def test_the_second_season_is_what_the_first_leaves():
     assert guess_second(SINE, 12) == 1
     assert guess_second(SINE + 3 * (t % 36 == 5), 12) == 36
     assert guess_second(rng.standard_normal(200), 1) == 1
+    assert guess_second(t * SINE, 12) == 1  # what is left of the first is no second
 
 
 def test_both_seasons_go_on():
@@ -192,6 +193,9 @@ def test_a_series_too_short_for_windows_repeats_a_season():
     np.testing.assert_array_equal(two_seasons(TWO[:200], 24, 168, 24, 48), TWO[32:56])
     np.testing.assert_array_equal(two_seasons(TWO[:100], 24, 168, 24, 48), TWO[76:100])
     np.testing.assert_array_equal(two_seasons(np.zeros(300), 4, 12, 5, 8), np.zeros(5))
+    trend = 3.0 * np.arange(12 + 5 + 20)
+    np.testing.assert_allclose(two_seasons(trend, 4, 12, 5, 8), 3.0 * np.arange(37, 42), atol=1)
+    np.testing.assert_array_equal(two_seasons(trend[1:], 4, 12, 5, 8), trend[-12:-7])
 
 
 # --- all of them ---
