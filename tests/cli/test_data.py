@@ -53,7 +53,7 @@ def test_what_was_read_is_said_before_the_training(folder, tmp_path):
         "note: patient says which sequence a row belongs to (--id patient)",
         "note: label has the labels (--label label)",
     ]
-    assert lines[6].startswith("inputs: ")
+    assert lines[6].startswith("chosen: ")
     assert lines[7].startswith("epoch 1/1")
     assert cgru.load(tmp_path / "cgru-model.npz").feature_names == ("temp", "hum")
     assert run("fit", folder / "train.csv", "--time", "day", "--epochs", 1, "-q", cwd=tmp_path)[1] == ""

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from cgru.cli.forecast_page import ON_PAGE, PANELS, Delivered, draw, write_page
+from cgru.cli.forecast_page import ON_PAGE, PANELS, Shown, draw, write_page
 from cgru.datasets.series import Series
 from cgru.datasets.time_frequency import Frequency
 from cgru.datasets.time_parsing import Times
@@ -32,7 +32,7 @@ def delivered(model, count=1, tests=None, values=AHEAD, made_by="GRU"):
         Series(f"s{i}", np.arange(N) + 100.0 * i, None, times, Frequency("seconds", 86400.0), "day")
         for i in range(count)
     ]
-    return Delivered(series, [values + 100 * i for i in range(count)], model, made_by, tests)
+    return Shown(series, [values + 100 * i for i in range(count)], model, made_by, tests)
 
 
 def backtest_of(count):
