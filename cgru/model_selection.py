@@ -177,8 +177,9 @@ def _decided(recipe: Recipe, inputs: str) -> Recipe:
 
     Behind a convolution the last step is like any other.
     """
-    pool = POOLS[0] if "convolution" in inputs else POOL
-    return replace(recipe, inputs=inputs, layers=recipe.layers or 1, pool=recipe.pool or pool)
+    layers = 1 if recipe.layers is None else recipe.layers
+    pool = (POOLS[0] if "convolution" in inputs else POOL) if recipe.pool is None else recipe.pool
+    return replace(recipe, inputs=inputs, layers=layers, pool=pool)
 
 
 def _tails(s: int) -> list[str]:
@@ -336,8 +337,8 @@ def _better_line(trials: _Trials, chosen: str) -> float | None:
         mean, deviation = mean_and_deviation(A[rows])
         Z = (A - mean) / np.maximum(deviation, 1e-9 * np.abs(mean))  # what is rounded says nothing
         center = Y[rows].mean(axis=0)
-        penalty = LINE * len(rows) * np.eye(Z.shape[1])
-        W = np.linalg.solve(Z[rows].T @ Z[rows] + penalty, Z[rows].T @ (Y[rows] - center))  # ridge regression
+        U, d, V = np.linalg.svd(Z[rows], full_matrices=False)  # also of far more numbers than samples
+        W = V.T @ ((d / (d * d + LINE * len(rows)))[:, None] * (U.T @ (Y[rows] - center)))  # ridge regression
         found[held_out] = Z[held_out] @ W + center
     own, theirs = trials.judged(trials.outputs[chosen]), trials.judged(found)
     if not _least_gain(own - theirs, trials.sample_weight) > 0:  # NaN, too

@@ -148,6 +148,8 @@ def test_nothing_better_is_looked_for_where_there_is_no_error():
 
 
 def test_what_is_given_stays():
+    decided = model_selection._decided(replace(CLASSES, layers=0, pool=""), "raw")
+    assert (decided.layers, decided.pool) == (0, "")  # which building the network refuses
     X, y = sizes()
     assert str(Choice(FIRST, {"raw": 0.5, "a": 0.25}, folds=2)) == "raw: accuracy 0.5 in 2 folds (a: 0.25)"
     assert str(Choice(FIRST, {"raw": 0.5})) == "raw: accuracy 0.5 in 3 folds"
