@@ -88,7 +88,7 @@ def exponential_smoothing(y: np.ndarray, season: int, horizon: int) -> np.ndarra
     if season > 1 and len(y) >= max(2 * season, LEAST_SMOOTHED + season + 1):
         seasonal += ["add", "mul"] if y.min() > 0 else ["add"]
     best, found = np.inf, np.full(horizon, y[-1])
-    for kind in seasonal if np.ptp(y) > 1e-9 * unit else ():
+    for kind in seasonal if len(y) >= LEAST_SMOOTHED and np.ptp(y) > 1e-9 * unit else ():
         for trend in (None, "add"):
             options: dict[str, Any] = {"trend": trend, "damped_trend": trend is not None, "seasonal": kind}
             options |= {"seasonal_periods": season if kind else None, "initialization_method": "heuristic"}
