@@ -51,6 +51,9 @@ def test_which_columns_are_categories(reads, refused):
     assert refused(FULL.replace("temp", "color_red"), categories="color") == (
         "categories: expected features of different names, got color_red twice"
     )
+    assert refused("id,t,a,missingindicator_a\n1,0,1,2\n1,1,,4\n", missing="a=zero+indicator") == (
+        "missing: expected no feature with the name of an indicator, got missingindicator_a"
+    )
     empty = "id,t,a,b\n1,0,1,\n1,1,2,\n"
     assert refused(empty, categories="b", missing="zero") == (
         'categories: expected a value of b at least, got none; ignore="b" leaves it out'
