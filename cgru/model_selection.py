@@ -131,6 +131,8 @@ def choose(
     """
     classes, loss = y if y.ndim == 1 else None, losses.named(recipe.loss)
     trials = _Trials(make, loss, X, y, lengths, sample_weight)
+    if groups is not None:
+        trials.groups = np.unique(groups, return_inverse=True)[1]
     stages = _stages(recipe, trials)
     if not recipe.is_open:
         return Choice(_decided(recipe, recipe.inputs))
@@ -247,6 +249,7 @@ class _Trials:
     y: np.ndarray
     lengths: np.ndarray | None = None
     sample_weight: np.ndarray | None = None
+    groups: np.ndarray | None = None
     folds: Sequence[Any] = ()
     options: dict[str, Any] = field(default_factory=dict)
     recipes: dict[str, Recipe] = field(default_factory=dict)
@@ -290,8 +293,19 @@ class _Trials:
     def best(self, n: int) -> list[Recipe]:
         """Return the n candidates whose gain over the first, less its standard error, is largest."""
         first = next(iter(self.errors.values()))
-        gains = {text: _least_gain(first - errors, self.sample_weight) for text, errors in self.errors.items()}
+        gains = {text: self.least_gain(first - errors) for text, errors in self.errors.items()}
         return [self.recipes[text] for text in sorted(gains, key=lambda text: -gains[text])[:n]]
+
+    def least_gain(self, gains: np.ndarray) -> float:
+        """Return the weighted mean of the gains (m,) less its standard error.
+
+        Samples of one group are like each other: their deviations are summed before they are squared.
+        """
+        weights = np.ones(len(gains)) if self.sample_weight is None else self.sample_weight
+        mean = np.average(gains, weights=weights)
+        deviations = weights * (gains - mean)
+        parts = deviations if self.groups is None else np.bincount(self.groups, deviations)
+        return float(mean - np.sqrt(np.square(parts).sum()) / weights.sum())
 
     def is_good(self) -> bool:
         """Return whether the best candidate has next to no error; False for a loss that may be negative."""
@@ -341,7 +355,7 @@ def _better_line(trials: _Trials, chosen: str) -> float | None:
         W = V.T @ ((d / (d * d + LINE * len(rows)))[:, None] * (U.T @ (Y[rows] - center)))  # ridge regression
         found[held_out] = Z[held_out] @ W + center
     own, theirs = trials.judged(trials.outputs[chosen]), trials.judged(found)
-    if not _least_gain(own - theirs, trials.sample_weight) > 0:  # NaN, too
+    if not trials.least_gain(own - theirs) > 0:  # NaN, too
         return None
     error = float(np.average(theirs, weights=trials.sample_weight))
     return 1 - error if loss.classifies else error
@@ -359,12 +373,6 @@ def summary_numbers(X: np.ndarray, lengths: np.ndarray | None) -> np.ndarray:
     spread = np.sqrt(np.square(deviations).sum(axis=1) / n)
     least, largest = np.where(real, X, np.inf).min(axis=1), np.where(real, X, -np.inf).max(axis=1)
     return np.hstack([mean, spread, least, largest, slope])
-
-
-def _least_gain(gains: np.ndarray, weights: np.ndarray | None) -> float:
-    """Return the weighted mean of the gains (m,) less its standard error."""
-    mean = np.average(gains, weights=weights)
-    return float(mean - np.sqrt(np.average(np.square(gains - mean), weights=weights) / len(gains)))
 
 
 def _seconds(net: Network, *, shape: Sequence[int], real: float = 1.0, epochs: int, batch_size: int) -> float:

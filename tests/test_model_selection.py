@@ -304,6 +304,23 @@ def test_weights_count():
     assert choose(X, y, sample_weight=weights).scores != choose(X, y).scores
 
 
+def test_a_gain_is_as_sure_as_there_are_samples_that_count():
+    rng = np.random.default_rng(0)
+    gains = rng.standard_normal(12)
+
+    def least(gains, **given):
+        return model_selection._Trials(None, None, None, None, **given).least_gain(gains)
+
+    due = gains.mean() - gains.std() / np.sqrt(12)
+    assert least(gains) == pytest.approx(due)
+    assert least(gains, sample_weight=np.full(12, 3.0)) == pytest.approx(due)
+    some = np.repeat([2.0, 0.0], [12, 50])  # those without a weight make nothing surer
+    assert least(np.r_[gains, rng.standard_normal(50)], sample_weight=some) == pytest.approx(due)
+    groups = np.repeat(np.arange(12), 5)  # nor do those that repeat others
+    assert least(np.repeat(gains, 5), groups=groups) == pytest.approx(due)
+    assert least(np.repeat(gains, 5)) > due
+
+
 @pytest.mark.parametrize("lengths", [False, True])
 def test_summary_numbers(lengths):
     X = rng.standard_normal((6, 7, 2))
