@@ -63,6 +63,7 @@ class Choice:
         folds: their number.
         failed: by the text of each candidate that was left out, since a fit failed or had infinite errors, the reason.
         line: the score of a line on summary numbers in the same folds, where that is clearly better; else None.
+        why: why there were no folds, or "".
     """
 
     recipe: Recipe
@@ -72,11 +73,12 @@ class Choice:
     folds: int = FOLDS
     failed: dict[str, str] = field(default_factory=dict)
     line: float | None = None
+    why: str = ""
 
     def __str__(self) -> str:
         chosen = str(self.recipe)
         if not self.scores:
-            return chosen
+            return chosen + f", without folds: {self.why}" * bool(self.why)
         others = [f"{text}: {score:.3g}" for text, score in self.scores.items() if text != chosen]
         told = "; ".join([*others[:3], *[f"{len(others) - 3} others"] * (len(others) > 3)])
         return f"{chosen}: {self.measure} {self.scores[chosen]:.3g} in {self.folds} folds{f' ({told})' * bool(told)}"
@@ -138,7 +140,10 @@ def choose(
         return Choice(_decided(recipe, recipe.inputs))
     first, *others = next(stages)
     parts = len(X) if groups is None else len(np.unique(groups))
-    if budget <= 0 or parts < LEAST or is_mapped(X):
+    if parts < LEAST or is_mapped(X):
+        what = "samples" if groups is None else "groups"
+        return Choice(first, why="the samples are in a file" if parts >= LEAST else f"{parts} {what} are too few")
+    if budget <= 0:
         return Choice(first)
     short = {"epochs": max(1, round(SHARE * epochs)), "batch_size": batch_size}
     trials.options |= short | options
@@ -156,7 +161,7 @@ def choose(
                 spent, longest = spent + more, whole
                 affordable[text] = candidate
         if not trials.recipes and str(first) not in affordable:
-            return Choice(first)
+            return Choice(first, why=f"a budget of {budget:g} s is too small for them and the fit")
         trials.run(affordable)
         if str(first) not in trials.errors:
             return Choice(first, failed=trials.failed)
