@@ -191,11 +191,11 @@ def two_seasons(y: np.ndarray, season: int, second: int, horizon: int, width: in
     if len(y) < size + horizon + MIN_WINDOWS:
         return seasonal_naive(y[None], second if second <= len(y) else season, horizon)[0]
     past, future = windows(y, size, horizon)
-    past = np.vstack([past, y[-size:]])
-    level = past[:, -1:]
+    read = np.r_[size - width : size, size - second + np.arange(min(horizon, second))]  # whole windows may be too many
+    past = np.vstack([past[:, read], y[-size:][read]])
+    level = past[:, width - 1 : width]
     scale = np.abs(y).mean() or 1.0
-    before = seasonal_naive(past, second, min(horizon, second))
-    A = (np.hstack([past[:, -width:], before]) - level) / scale
+    A = (past - level) / scale
     deviation = A.std(axis=0)
     A = (A - A.mean(axis=0)) / np.where(deviation == 0, 1, deviation)
     rows = len(future)
