@@ -142,7 +142,7 @@ def choose(
     parts = len(X) if groups is None else len(np.unique(groups))
     if parts < LEAST or is_mapped(X):
         what = "samples" if groups is None else "groups"
-        return Choice(first, why="the samples are in a file" if parts >= LEAST else f"{parts} {what} are too few")
+        return Choice(first, why="the samples are in a file" if parts >= LEAST else f"{parts} {what} are not enough")
     if budget <= 0:
         return Choice(first)
     short = {"epochs": max(1, round(SHARE * epochs)), "batch_size": batch_size}

@@ -190,9 +190,9 @@ def test_the_work_of_a_fit():
 
 def test_few_samples_or_groups_have_no_folds():
     X, y = sizes(m=11)
-    assert (choose(X, y).scores, str(choose(X, y))) == ({}, "raw, without folds: 11 samples are too few")
+    assert (choose(X, y).scores, str(choose(X, y))) == ({}, "raw, without folds: 11 samples are not enough")
     X, y = sizes()
-    assert str(choose(X, y, groups=np.arange(60) // 20)) == "raw, without folds: 3 groups are too few"
+    assert str(choose(X, y, groups=np.arange(60) // 20)) == "raw, without folds: 3 groups are not enough"
     small = "raw, without folds: a budget of 1e-09 s is too small for them and the fit"
     assert str(choose(X, y, budget=1e-9)) == small
     assert choose(X, y, groups=np.arange(60) // 5).scores

@@ -207,8 +207,9 @@ def backtest(
         ValueError: a series is too short, with the length that it needs; and as `Forecaster.fit`.
     """
     k = positive(origins, "origins")
-    if step is not None:
-        positive(step, "step")
+    for name, value in (("step", step), ("second", second)):
+        if value is not None:
+            positive(value, name)
     first = Forecaster(horizon, **options)
     history = History.of(y, X, known, first)
     found, series = history.series, list(history.series.values())
