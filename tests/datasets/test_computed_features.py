@@ -135,6 +135,9 @@ def test_indicators_of_wide_tables_and_arrays(reads, refused, tmp_path):
     assert data.train.X.tolist() == [[[1, 3, 1], [2, 3, 0]], [[4, 5, 0], [0, 6, 0]]]
     assert data.feature_names == ("a", "b", "missingindicator_b")
     assert data.reading == {"missing": "b=forward+indicator,a=zero"}
+    np.savez(path, train_x=np.ones((2, 2, 2)), train_y=[0, 1], test_x=x, test_y=[0, 1], feature_names=["a", "b"])
+    both = reads(path.read_bytes(), "x.npz", missing="zero+indicator")
+    assert both.feature_names == ("a", "b")  # nothing is missing in the training data
     np.savez(path, x=np.ones((2, 1, 2), int), feature_names=["a", "b"])
     later = reads(path.read_bytes(), "x.npz", **data.reading)
     assert later.train.X.tolist() == [[[1, 1, 0]]] * 2
