@@ -63,6 +63,7 @@ class Choice:
         folds: their number.
         failed: by the text of each candidate that was left out, since a fit failed or had infinite errors, the reason.
         line: the score of a line on summary numbers in the same folds, where that is clearly better; else None.
+        why: why there were no folds, or "".
     """
 
     recipe: Recipe
@@ -72,11 +73,12 @@ class Choice:
     folds: int = FOLDS
     failed: dict[str, str] = field(default_factory=dict)
     line: float | None = None
+    why: str = ""
 
     def __str__(self) -> str:
         chosen = str(self.recipe)
         if not self.scores:
-            return chosen
+            return chosen + f", without folds: {self.why}" * bool(self.why)
         others = [f"{text}: {score:.3g}" for text, score in self.scores.items() if text != chosen]
         told = "; ".join([*others[:3], *[f"{len(others) - 3} others"] * (len(others) > 3)])
         return f"{chosen}: {self.measure} {self.scores[chosen]:.3g} in {self.folds} folds{f' ({told})' * bool(told)}"
@@ -131,12 +133,17 @@ def choose(
     """
     classes, loss = y if y.ndim == 1 else None, losses.named(recipe.loss)
     trials = _Trials(make, loss, X, y, lengths, sample_weight)
+    if groups is not None:
+        trials.groups = np.unique(groups, return_inverse=True)[1]
     stages = _stages(recipe, trials)
     if not recipe.is_open:
         return Choice(_decided(recipe, recipe.inputs))
     first, *others = next(stages)
     parts = len(X) if groups is None else len(np.unique(groups))
-    if budget <= 0 or parts < LEAST or is_mapped(X):
+    if parts < LEAST or is_mapped(X):
+        what = "samples" if groups is None else "groups"
+        return Choice(first, why="the samples are in a file" if parts >= LEAST else f"{parts} {what} are not enough")
+    if budget <= 0:
         return Choice(first)
     short = {"epochs": max(1, round(SHARE * epochs)), "batch_size": batch_size}
     trials.options |= short | options
@@ -154,7 +161,7 @@ def choose(
                 spent, longest = spent + more, whole
                 affordable[text] = candidate
         if not trials.recipes and str(first) not in affordable:
-            return Choice(first)
+            return Choice(first, why=f"a budget of {budget:g} s is too small for them and the fit")
         trials.run(affordable)
         if str(first) not in trials.errors:
             return Choice(first, failed=trials.failed)
@@ -177,8 +184,9 @@ def _decided(recipe: Recipe, inputs: str) -> Recipe:
 
     Behind a convolution the last step is like any other.
     """
-    pool = POOLS[0] if "convolution" in inputs else POOL
-    return replace(recipe, inputs=inputs, layers=recipe.layers or 1, pool=recipe.pool or pool)
+    layers = 1 if recipe.layers is None else recipe.layers
+    pool = (POOLS[0] if "convolution" in inputs else POOL) if recipe.pool is None else recipe.pool
+    return replace(recipe, inputs=inputs, layers=layers, pool=pool)
 
 
 def _tails(s: int) -> list[str]:
@@ -246,6 +254,7 @@ class _Trials:
     y: np.ndarray
     lengths: np.ndarray | None = None
     sample_weight: np.ndarray | None = None
+    groups: np.ndarray | None = None
     folds: Sequence[Any] = ()
     options: dict[str, Any] = field(default_factory=dict)
     recipes: dict[str, Recipe] = field(default_factory=dict)
@@ -289,8 +298,19 @@ class _Trials:
     def best(self, n: int) -> list[Recipe]:
         """Return the n candidates whose gain over the first, less its standard error, is largest."""
         first = next(iter(self.errors.values()))
-        gains = {text: _least_gain(first - errors, self.sample_weight) for text, errors in self.errors.items()}
+        gains = {text: self.least_gain(first - errors) for text, errors in self.errors.items()}
         return [self.recipes[text] for text in sorted(gains, key=lambda text: -gains[text])[:n]]
+
+    def least_gain(self, gains: np.ndarray) -> float:
+        """Return the weighted mean of the gains (m,) less its standard error.
+
+        Samples of one group are like each other: their deviations are summed before they are squared.
+        """
+        weights = np.ones(len(gains)) if self.sample_weight is None else self.sample_weight
+        mean = np.average(gains, weights=weights)
+        deviations = weights * (gains - mean)
+        parts = deviations if self.groups is None else np.bincount(self.groups, deviations)
+        return float(mean - np.sqrt(np.square(parts).sum()) / weights.sum())
 
     def is_good(self) -> bool:
         """Return whether the best candidate has next to no error; False for a loss that may be negative."""
@@ -336,11 +356,11 @@ def _better_line(trials: _Trials, chosen: str) -> float | None:
         mean, deviation = mean_and_deviation(A[rows])
         Z = (A - mean) / np.maximum(deviation, 1e-9 * np.abs(mean))  # what is rounded says nothing
         center = Y[rows].mean(axis=0)
-        penalty = LINE * len(rows) * np.eye(Z.shape[1])
-        W = np.linalg.solve(Z[rows].T @ Z[rows] + penalty, Z[rows].T @ (Y[rows] - center))  # ridge regression
+        U, d, V = np.linalg.svd(Z[rows], full_matrices=False)  # also of far more numbers than samples
+        W = V.T @ ((d / (d * d + LINE * len(rows)))[:, None] * (U.T @ (Y[rows] - center)))  # ridge regression
         found[held_out] = Z[held_out] @ W + center
     own, theirs = trials.judged(trials.outputs[chosen]), trials.judged(found)
-    if not _least_gain(own - theirs, trials.sample_weight) > 0:  # NaN, too
+    if not trials.least_gain(own - theirs) > 0:  # NaN, too
         return None
     error = float(np.average(theirs, weights=trials.sample_weight))
     return 1 - error if loss.classifies else error
@@ -358,12 +378,6 @@ def summary_numbers(X: np.ndarray, lengths: np.ndarray | None) -> np.ndarray:
     spread = np.sqrt(np.square(deviations).sum(axis=1) / n)
     least, largest = np.where(real, X, np.inf).min(axis=1), np.where(real, X, -np.inf).max(axis=1)
     return np.hstack([mean, spread, least, largest, slope])
-
-
-def _least_gain(gains: np.ndarray, weights: np.ndarray | None) -> float:
-    """Return the weighted mean of the gains (m,) less its standard error."""
-    mean = np.average(gains, weights=weights)
-    return float(mean - np.sqrt(np.average(np.square(gains - mean), weights=weights) / len(gains)))
 
 
 def _seconds(net: Network, *, shape: Sequence[int], real: float = 1.0, epochs: int, batch_size: int) -> float:

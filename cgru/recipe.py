@@ -81,7 +81,7 @@ class Recipe:
 
     def __str__(self) -> str:
         """Return what may be chosen as a text, such as "frames(8), 2 layers, pool mean"; defaults are left out."""
-        layers = f"{self.layers} layers" if (self.layers or 1) > 1 else ""
+        layers = f"{self.layers} layers" if self.layers not in (None, 1) else ""
         pool = f"pool {self.pool}" if self.pool not in (None, POOL) else ""
         return ", ".join(filter(None, [self.inputs, layers, pool]))
 
@@ -135,7 +135,8 @@ class Recipe:
 
     def _recurrent(self, steps: bool) -> Iterator[Layer]:
         """Yield the recurrent layers and the pool over the states of the last."""
-        n, pool = self.layers or 1, "last" if steps else self.pool or POOL
+        n = 1 if self.layers is None else positive(self.layers, "layers")
+        pool = "last" if steps else POOL if self.pool is None else self.pool
         for i in range(n):
             sequences = steps or pool != "last" or i < n - 1
             gru = GRU(self.units, sequences=sequences, recurrent_dropout=self.recurrent_dropout, **self.cell)

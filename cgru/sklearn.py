@@ -281,8 +281,8 @@ class _Estimator(BaseEstimator):
     def fit(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None, validation: Any = None) -> Any:
         """Train on X and y, classes or numbers; `sample_weight` (m,) multiplies the loss of each sample.
 
-        `groups` (m,), such as the subject of each sample: `early_stopping` holds out whole groups. Without it they are
-        ignored. In a search or a cross-validation, `set_fit_request(groups=True)` passes them on.
+        `groups` (m,), such as the subject of each sample: the folds and `early_stopping` hold out whole groups. In a
+        search or a cross-validation, `set_fit_request(groups=True)` passes them on.
 
         `validation`, (X, y) or (X, y, sample_weight), are samples to validate with, in the place of the share that
         `early_stopping` holds out: the weights of the epoch with the lowest loss on them are kept, and training stops

@@ -148,6 +148,8 @@ def test_nothing_better_is_looked_for_where_there_is_no_error():
 
 
 def test_what_is_given_stays():
+    decided = model_selection._decided(replace(CLASSES, layers=0, pool=""), "raw")
+    assert (decided.layers, decided.pool) == (0, "")  # which building the network refuses
     X, y = sizes()
     assert str(Choice(FIRST, {"raw": 0.5, "a": 0.25}, folds=2)) == "raw: accuracy 0.5 in 2 folds (a: 0.25)"
     assert str(Choice(FIRST, {"raw": 0.5})) == "raw: accuracy 0.5 in 3 folds"
@@ -188,9 +190,11 @@ def test_the_work_of_a_fit():
 
 def test_few_samples_or_groups_have_no_folds():
     X, y = sizes(m=11)
-    assert choose(X, y).scores == {}
+    assert (choose(X, y).scores, str(choose(X, y))) == ({}, "raw, without folds: 11 samples are not enough")
     X, y = sizes()
-    assert choose(X, y, groups=np.arange(60) // 20).scores == {}
+    assert str(choose(X, y, groups=np.arange(60) // 20)) == "raw, without folds: 3 groups are not enough"
+    small = "raw, without folds: a budget of 1e-09 s is too small for them and the fit"
+    assert str(choose(X, y, budget=1e-9)) == small
     assert choose(X, y, groups=np.arange(60) // 5).scores
 
 
@@ -300,6 +304,23 @@ def test_weights_count():
     X, y = sizes()
     weights = np.where(np.arange(60) < 30, 1.0, 0.0)
     assert choose(X, y, sample_weight=weights).scores != choose(X, y).scores
+
+
+def test_a_gain_is_as_sure_as_there_are_samples_that_count():
+    rng = np.random.default_rng(0)
+    gains = rng.standard_normal(12)
+
+    def least(gains, **given):
+        return model_selection._Trials(None, None, None, None, **given).least_gain(gains)
+
+    due = gains.mean() - gains.std() / np.sqrt(12)
+    assert least(gains) == pytest.approx(due)
+    assert least(gains, sample_weight=np.full(12, 3.0)) == pytest.approx(due)
+    some = np.repeat([2.0, 0.0], [12, 50])  # those without a weight make nothing surer
+    assert least(np.r_[gains, rng.standard_normal(50)], sample_weight=some) == pytest.approx(due)
+    groups = np.repeat(np.arange(12), 5)  # nor do those that repeat others
+    assert least(np.repeat(gains, 5), groups=groups) == pytest.approx(due)
+    assert least(np.repeat(gains, 5)) > due
 
 
 @pytest.mark.parametrize("lengths", [False, True])

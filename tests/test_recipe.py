@@ -54,6 +54,8 @@ def test_the_layers():
     assert [layer.sequences for layer in made[:2]] == [True, False]
     assert [(layer.zoneout, layer.variant.name) for layer in made[:2]] == [(0.5, "layer_norm")] * 2
     assert layers(layers=2, dropout=0.5)[0] == ["Bidirectional", "Dropout", "Bidirectional", "Pool", "Dropout", "Dense"]
+    with pytest.raises(ValueError, match="layers: expected at least 1, got 0"):
+        layers(layers=0)
     kinds, made = layers(steps=True)
     assert kinds == ["Bidirectional", "Dropout", "Dense"]
     assert made[0].sequences

@@ -120,8 +120,6 @@ def _resolve_defaults(plan: Plan, task: Task) -> dict[str, Any]:
     fixed["loss"] = loss_of(task.names, fixed["loss"], f"{plan.path}: [network] loss: {plan.data}")
     if at_steps(task.train) and fixed.get("pool", "axis") not in (None, "last"):
         raise RequestError(f"{plan.path}: [network] pool: {plan.data} has a target for each step: nothing is pooled")
-    if "pool" in fixed:
-        fixed["pool"] = fixed["pool"] or recipe.POOL
     if fixed["standardize_targets"] is None:
         fixed["standardize_targets"] = cgru.losses.named(fixed["loss"]).can_standardize
     size, epochs = (fixed.get(name) for name in ("batch_size", "epochs"))

@@ -14,6 +14,7 @@ import numpy as np
 import cgru
 from cgru import losses
 from cgru.cli.arguments import RequestError, with_missing_advice
+from cgru.core.lengths import mask
 from cgru.core.row_blocks import slices
 from cgru.datasets import Dataset, Split
 from cgru.input_layers import AUTO, RAW, build
@@ -117,7 +118,11 @@ def choose_network(
     kept = [name for name in options if OPTIONS[name].traits & (Trait.PLAN | Trait.NOT_IN_FOLDS) == Trait.PLAN]
     options = {name: options[name] for name in kept} | {"recover": True}
     loss, y = losses.named(recipe.loss), train.y
-    start = constant_start(loss, train.X, y, sample_weight)
+    rows: Any = slice(None)
+    if y.ndim == 3:  # numbers at steps, which padding has none of
+        rows = np.nonzero(np.ones(y.shape[:2]) if train.lengths is None else mask(train.lengths, y.shape[1])[:, :, 0])
+    weights = sample_weight if sample_weight is None or y.ndim < 3 else sample_weight[rows[0]]
+    start = constant_start(loss, train.X, y[rows], weights)
 
     def make(found: Recipe, inputs: Sequence[Layer], more: int = 0) -> cgru.Network:
         return task.network(found, inputs, seed=seed + more, start=start)

@@ -74,6 +74,11 @@ def expand(
 
 
 def with_indicators(X: np.ndarray, gone: np.ndarray, names: Sequence[str], indicated: Sequence[str]) -> np.ndarray:
-    """Append to X (..., e) the indicators of the features `indicated`, 1 where a value is `gone`, (..., names)."""
+    """Append to X (..., e) the indicators of the features `indicated`, 1 where a value is `gone`, (..., names).
+
+    Raise ValueError if another feature has the name of one.
+    """
+    if twice := [name for name in map(indicator_name, indicated) if name in names]:
+        raise ValueError(f"missing: expected no feature with the name of an indicator, got {twice[0]}")
     which = [names.index(name) for name in indicated]
     return np.concatenate([X, gone[..., which]], axis=-1) if which else X

@@ -380,7 +380,7 @@ def _fill(data: Dataset, filling: Filling) -> Dataset:
         return data
     e = (data.train or data.test).X.shape[2]
     names = data.feature_names or [f"feature {j}:" for j in range(e)]
-    methods, counts, splits, gone = filling.methods(names), np.zeros(e, np.intp), {}, {}
+    methods, filled, splits, gone = filling.methods(names), {}, {}, {}
     for name, split in (("train", data.train), ("test", data.test)):
         if split is not None:
             X = np.array(split.X)
@@ -388,10 +388,10 @@ def _fill(data: Dataset, filling: Filling) -> Dataset:
             gone[name] = np.isnan(X)
             real = (x[:n] for x, n in zip(X, steps, strict=True))
             wrong = 'x: expected a value at least in sample {}, feature {}, got none; missing="zero" fills it'.format
-            counts += missing_values.fill_each(real, methods, wrong)
+            filled[name] = missing_values.fill_each(real, methods, wrong)
             splits[name] = split._replace(X=X)
-    notes = missing_values.notes_on_filled(counts, filling, names)
-    indicated = filling.indicated(names, counts > 0)
+    notes = missing_values.notes_on_filled(sum(filled.values()), filling, names)
+    indicated = filling.indicated(names, next(iter(filled.values())) > 0)  # by the training data, if there are any
     if indicated and data.feature_names is None:
         raise ValueError("missing: expected no indicators of a file without feature_names, got some")
     for name, split in splits.items():

@@ -197,7 +197,7 @@ def backtest(
         times: the dates (n,) of y as datetime64, or a list of them, so that the climatology knows the time of the year.
         model: the model to deliver, by its name in `Backtest.forecasts`; "auto": the mean of the one with the lowest
             error and of those within a tenth of it, or that one alone.
-        second: the length of a second, longer season, 1 for none; None: guessed as the first is.
+        second: the length of a second, longer season, 1 for none; None: guessed as the first is, beside one.
         likely: lags at which a season is likely, as for `guess_season`.
         threads: as for `fit_many`, which runs the fits of all origins in one call.
         progress: as for `fit_many`.
@@ -207,15 +207,18 @@ def backtest(
         ValueError: a series is too short, with the length that it needs; and as `Forecaster.fit`.
     """
     k = positive(origins, "origins")
-    if step is not None:
-        positive(step, "step")
+    for name, value in (("step", step), ("second", second)):
+        if value is not None:
+            positive(value, name)
     first = Forecaster(horizon, **options)
     history = History.of(y, X, known, first)
     found, series = history.series, list(history.series.values())
     known_times = dates_of(times, found, is_list_of_series(y))
     season = first.season or guess_season(_before_first_origin(found, first.horizon, k, step), likely)
     held_back = _held_back(found, first.horizon, k, step, min_length(first.horizon, season, first.width))
-    if second is None:
+    if second is None and season == 1:
+        second = 1
+    elif second is None:
         before = max(series, key=len)[: -held_back[0]]
         second = guess_second(fill_missing(before, "interpolate", "y"), season, likely)
     if model != AUTO:

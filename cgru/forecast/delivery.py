@@ -51,7 +51,7 @@ class Delivery:
         widening: float = 1.0,
         dated: bool = False,
     ) -> None:
-        for name in weights:
+        for name in weights or [""]:
             if name not in MODELS:
                 raise ValueError(f"weights: expected names of {', '.join(MODELS)}, got {name!r}")
         self.forecaster, self.weights = forecaster, {name: float(weight) for name, weight in weights.items()}

@@ -145,10 +145,10 @@ class Forecaster:
         This is the first half of `fit`; pass the results to `take` in this order. The name of job i is (*name, i).
         """
         series, inputs, known = self._validated(y, X, known, (0, self.horizon))
-        self.networks_, self.known_ = [], known[0].shape[1]
         longest = max(series, key=len)
-        self.season_ = guess_season(longest) if self.season is None else self.season
-        self.width_ = self._width(len(longest))
+        season = guess_season(longest) if self.season is None else self.season
+        width = self._width(len(longest), season)
+        self.networks_, self.known_, self.season_, self.width_ = [], known[0].shape[1], season, width
         batch, future, held_out = self._cut(series, inputs, known)
         self.windows_ = len(future)
         self.input_mean_, deviation = _mean_and_deviation(batch.Z.reshape(-1, batch.Z.shape[2]))
@@ -188,9 +188,9 @@ class Forecaster:
         """Return the sorted quantile levels that a network predicts of each value, the median among them."""
         return sorted({0.5, *self.quantiles})
 
-    def _width(self, n: int) -> int:
+    def _width(self, n: int, season: int) -> int:
         """Return the width of a window for a series of n values; raise ValueError if these are too few."""
-        season, least = self.season_, min_length(self.horizon, self.season_, self.width)
+        least = min_length(self.horizon, season, self.width)
         if self.width is not None and self.width < season:
             raise ValueError(f"width: expected at least a season, {season}, got {self.width}")
         if n < least:

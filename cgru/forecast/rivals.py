@@ -88,7 +88,7 @@ def exponential_smoothing(y: np.ndarray, season: int, horizon: int) -> np.ndarra
     if season > 1 and len(y) >= max(2 * season, LEAST_SMOOTHED + season + 1):
         seasonal += ["add", "mul"] if y.min() > 0 else ["add"]
     best, found = np.inf, np.full(horizon, y[-1])
-    for kind in seasonal if np.ptp(y) > 1e-9 * unit else ():
+    for kind in seasonal if len(y) >= LEAST_SMOOTHED and np.ptp(y) > 1e-9 * unit else ():
         for trend in (None, "add"):
             options: dict[str, Any] = {"trend": trend, "damped_trend": trend is not None, "seasonal": kind}
             options |= {"seasonal_periods": season if kind else None, "initialization_method": "heuristic"}
@@ -191,11 +191,11 @@ def two_seasons(y: np.ndarray, season: int, second: int, horizon: int, width: in
     if len(y) < size + horizon + MIN_WINDOWS:
         return seasonal_naive(y[None], second if second <= len(y) else season, horizon)[0]
     past, future = windows(y, size, horizon)
-    past = np.vstack([past, y[-size:]])
-    level = past[:, -1:]
+    read = np.r_[size - width : size, size - second + np.arange(min(horizon, second))]  # whole windows may be too many
+    past = np.vstack([past[:, read], y[-size:][read]])
+    level = past[:, width - 1 : width]
     scale = np.abs(y).mean() or 1.0
-    before = seasonal_naive(past, second, min(horizon, second))
-    A = (np.hstack([past[:, -width:], before]) - level) / scale
+    A = (past - level) / scale
     deviation = A.std(axis=0)
     A = A / np.where(deviation > 1e-12 * np.abs(A).max(axis=0), deviation, 1)  # but for columns of one value
     rows = len(future)

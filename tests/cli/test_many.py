@@ -313,6 +313,14 @@ def test_all_that_a_plan_can_say_of_networks(folder, monkeypatch):
     assert (job.rows, job.validation_rows) == (None, None)
 
 
+def test_the_pool_is_open_until_the_inputs_are_known(folder, monkeypatch):
+    recipes = []
+    monkeypatch.setattr(many, "choose_network", lambda _, recipe, *rest, **__: recipes.append(recipe))
+    (folder / "plan.toml").write_text('data = "data.npz"\n[network]\nunits = 3\ninputs = "auto"\n')
+    run("many", "plan.toml", "-q", code=2, cwd=folder)  # no network came of it
+    assert [(recipe.pool, recipe.layers) for recipe in recipes] == [(None, None)]
+
+
 def test_stochastic_gradient_descent(folder):
     write(folder, PLAN, ("dropout = 0\n\n", 'dropout = 0\noptimizer = ["sgd", "adam"]\n'))
     out, _ = run("many", "plan.toml", "-q", cwd=folder)

@@ -161,6 +161,13 @@ def test_numbers_at_each_step_of_a_table(numbers, fitted):
     assert lines[0].split("\t") == ["50", "0", rows[0][3]]
 
 
+def test_counts_at_steps_start_at_their_mean(tmp_path):
+    rng, y = np.random.default_rng(0), np.array([[[1.0], [2], [99]], [[3], [99], [99]]])
+    np.savez(tmp_path / "counts.npz", x=rng.standard_normal((2, 3, 1)), y=y, lengths=[2, 1])
+    run("fit", "counts.npz", "--loss", "poisson", "--learning-rate", 1e-12, "--epochs", 1, "-o", "m.npz", cwd=tmp_path)
+    assert cgru.load(tmp_path / "m.npz").head.p["b"] == pytest.approx(np.log(2))  # the mean of 1, 2 and 3
+
+
 def test_numbers_at_steps_are_not_those_of_sequences(numbers):
     whole = ("--label", "total", "--no-per-step", "--time", "t")
     (numbers / "whole.csv").write_text("id,t,color,rain,total\n1,0,red,1,0.5\n1,1,red,1,0.5\n")

@@ -51,6 +51,9 @@ def test_which_columns_are_categories(reads, refused):
     assert refused(FULL.replace("temp", "color_red"), categories="color") == (
         "categories: expected features of different names, got color_red twice"
     )
+    assert refused("id,t,a,missingindicator_a\n1,0,1,2\n1,1,,4\n", missing="a=zero+indicator") == (
+        "missing: expected no feature with the name of an indicator, got missingindicator_a"
+    )
     empty = "id,t,a,b\n1,0,1,\n1,1,2,\n"
     assert refused(empty, categories="b", missing="zero") == (
         'categories: expected a value of b at least, got none; ignore="b" leaves it out'
@@ -132,6 +135,9 @@ def test_indicators_of_wide_tables_and_arrays(reads, refused, tmp_path):
     assert data.train.X.tolist() == [[[1, 3, 1], [2, 3, 0]], [[4, 5, 0], [0, 6, 0]]]
     assert data.feature_names == ("a", "b", "missingindicator_b")
     assert data.reading == {"missing": "b=forward+indicator,a=zero"}
+    np.savez(path, train_x=np.ones((2, 2, 2)), train_y=[0, 1], test_x=x, test_y=[0, 1], feature_names=["a", "b"])
+    both = reads(path.read_bytes(), "x.npz", missing="zero+indicator")
+    assert both.feature_names == ("a", "b")  # nothing is missing in the training data
     np.savez(path, x=np.ones((2, 1, 2), int), feature_names=["a", "b"])
     later = reads(path.read_bytes(), "x.npz", **data.reading)
     assert later.train.X.tolist() == [[[1, 1, 0]]] * 2

@@ -386,6 +386,9 @@ def test_a_second_season_is_a_model():
     assert found.second == 20
     assert found.errors["two seasons"]["MAE"].max() < 0.5
     assert backtest(y, 4, 2, season=4, second=1, **QUICK).second == 1
+    assert backtest(y, 4, 2, season=1, **QUICK).second == 1  # what has no season has no longer one
+    with pytest.raises(ValueError, match="second: expected at least 1, got 0"):
+        backtest(y, 4, 2, season=4, second=0, **QUICK)
     with pytest.raises(ValueError, match="without a second season, got 'two seasons'"):
         backtest(y, 4, 2, season=4, second=1, model="two seasons", **QUICK)
 

@@ -78,6 +78,8 @@ def test_gaps_are_filled_for_all():
 def test_refusals(forecaster, mixed, monkeypatch):
     with pytest.raises(ValueError, match=r"weights: expected names of GRU, linear, .* got 'mean of the best'"):
         Delivery(forecaster, {"mean of the best": 1.0})
+    with pytest.raises(ValueError, match=r"weights: expected names of GRU, .* got ''"):
+        Delivery(forecaster, {})  # would forecast a 0
     with pytest.raises(ValueError, match="times: expected the dates of y, which the climatology of this model reads"):
         mixed.predict(NOISY)
     monkeypatch.setattr("cgru.forecast.delivery.missing_ets", lambda: "ETS: statsmodels is missing")

@@ -209,6 +209,14 @@ def test_a_short_series_has_narrow_windows():
         Forecaster(6, season=12, width=20, **QUICK).fit(y)
 
 
+def test_a_series_that_is_too_short_leaves_a_fit_alone():
+    model = Forecaster(6, season=12, **QUICK).fit(NOISY)
+    before = model.predict(NOISY)
+    with pytest.raises(ValueError, match="y: expected at least 27 values"):
+        model.fit(NOISY[:20])
+    np.testing.assert_array_equal(model.predict(NOISY), before)
+
+
 def test_a_width_below_the_season_that_is_found():
     with pytest.raises(ValueError, match="width: expected at least a season, 12, got 5"):
         Forecaster(6, width=5, **QUICK).fit(SINE)

@@ -71,6 +71,13 @@ def test_a_short_series_is_smoothed_without_a_season(n, season, goes_on):
 
 
 @needs_ets
+@pytest.mark.parametrize("n", [1, 9])
+def test_too_few_values_to_smooth_are_repeated(n):
+    y = rng.standard_normal(n)
+    np.testing.assert_array_equal(exponential_smoothing(y, 4, 3), np.repeat(y[-1], 3))
+
+
+@needs_ets
 def test_what_is_long_past_is_not_smoothed(monkeypatch):
     assert module.SMOOTHED == 500
     monkeypatch.setattr(module, "SMOOTHED", 50)
