@@ -54,7 +54,8 @@ def test_what_was_read_is_said_before_the_training(folder, tmp_path):
         "note: label has the labels (--label label)",
     ]
     assert lines[6].startswith("chosen: ")
-    assert lines[7].startswith("epoch 1/1")
+    assert lines[7].startswith("note: a line on the mean")
+    assert lines[8].startswith("epoch 1/1")
     assert cgru.load(tmp_path / "cgru-model.npz").feature_names == ("temp", "hum")
     assert run("fit", folder / "train.csv", "--time", "day", "--epochs", 1, "-q", cwd=tmp_path)[1] == ""
 

@@ -83,7 +83,7 @@ def test_how_much_of_a_series_is_drawn(model, season, h, shown):
 def test_a_page(model, tmp_path):
     text = page_of(tmp_path, delivered(model, 2, backtest_of(2)), "<title>", ["one line", "another"], ["a note"])
     assert "<h1>&lt;title&gt;</h1>" in text
-    assert '<p class="score">the GRU wins: its MASE is 50.0% lower' in text
+    assert '<p class="score">delivered: GRU; its MASE is 50.0% lower' in text
     assert '<p class="small">one line</p>\n<p class="small">another</p>\n<p class="note">a note</p>' in text
     assert re.findall("<h2>(.*?)</h2>", text) == [
         "Errors at 2 origins in the past", "s0", "Forecast of s0", "s1", "Forecast of s1", "What this is",
