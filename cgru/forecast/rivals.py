@@ -91,7 +91,7 @@ def exponential_smoothing(y: np.ndarray, season: int, horizon: int) -> np.ndarra
     for kind in seasonal if len(y) >= LEAST_SMOOTHED and np.ptp(y) > 1e-9 * unit else ():
         for trend in (None, "add"):
             options: dict[str, Any] = {"trend": trend, "damped_trend": trend is not None, "seasonal": kind}
-            options |= {"seasonal_periods": season if kind else None, "initialization_method": "heuristic"}
+            options |= {"seasonal_periods": season, "initialization_method": "heuristic"}
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of fits that have not converged, which AICc judges
                 fitted = ExponentialSmoothing(y / unit, **options).fit()

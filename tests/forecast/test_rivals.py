@@ -1,4 +1,5 @@
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -43,8 +44,19 @@ def test_a_season_that_grows_with_the_level_is_multiplied():
     y = np.exp(0.01 * t) * SINE
     due = np.exp(0.01 * (144 + np.arange(12))) * (50 + 10 * np.sin(2 * np.pi * (144 + np.arange(12)) / 12))
     assert np.abs(1e3 * exponential_smoothing(1e-3 * y, 12, 12) - due).max() < 0.05 * due.max()
-    negative = np.r_[-1.0, y[1:]]  # takes the additive one, without an error
-    assert np.isfinite(exponential_smoothing(negative, 12, 12)).all()
+    for first in (-1.0, 0.0):  # takes the additive one, without an error
+        assert np.isfinite(exponential_smoothing(np.r_[first, y[1:]], 12, 12)).all()
+
+
+@needs_ets
+def test_a_form_without_numbers_is_passed_over(monkeypatch):
+    def smoothing(y, *, trend, **_):
+        lost = trend is None
+        fitted = SimpleNamespace(aicc=-9.0 if lost else 1.0, forecast=lambda h: np.full(h, np.nan if lost else 0.5))
+        return SimpleNamespace(fit=lambda: fitted)
+
+    monkeypatch.setattr("statsmodels.tsa.holtwinters.ExponentialSmoothing", smoothing)
+    np.testing.assert_array_equal(exponential_smoothing(np.arange(9.0), 1, 2), [4, 4])
 
 
 @needs_ets
