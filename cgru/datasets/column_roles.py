@@ -16,7 +16,7 @@ from cgru.datasets.month_names import months_of, weekdays_of
 from cgru.datasets.table import Table, all_rows_differ
 from cgru.datasets.time_columns import find_one, find_time, id_candidates, is_temperature, known_by_name, rising_columns
 
-__all__ = ["ColumnRoles", "assign_roles"]
+__all__ = ["NAMED", "ColumnRoles", "assign_roles"]
 
 NAMED = ("id", "time", "label", "columns", "ignore", "groups", "categories")
 
@@ -157,7 +157,8 @@ def _check_roles(table: Table, roles: dict[str, Sequence[str]]) -> list[str]:
         before = list(taken)
         for i, name in enumerate(names):
             if name not in table.names:
-                raise ValueError(f"{role}: expected one of the columns {listed(table.names)}, got {name!r}")
+                why = "" if table.has_header else "; the first line is a row, as no header was seen"
+                raise ValueError(f"{role}: expected one of the columns {listed(table.names)}, got {name!r}{why}")
             twice = any(name in roles.get(other, ()) for other in SHARED.get(role, ()))
             if name in names[:i] or (name in before and not twice):
                 others = f", and none of {', '.join(before)}" if before else ""

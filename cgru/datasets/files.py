@@ -12,7 +12,7 @@ import numpy as np
 
 from cgru.datasets import missing_values
 from cgru.datasets.column_names import as_names, check_choice, listed
-from cgru.datasets.column_roles import ColumnRoles, assign_roles
+from cgru.datasets.column_roles import NAMED, ColumnRoles, assign_roles
 from cgru.datasets.computed_features import indicator_name, source_columns, with_indicators
 from cgru.datasets.dataframes import as_categories, notes_on_ids, pad_sequences, read_long, read_wide
 from cgru.datasets.dataset import Dataset, Split, with_features, with_targets
@@ -234,7 +234,9 @@ def _read(path: Path, spec: ColumnRoles, options: dict[str, Any]) -> Dataset:
             X, lengths = pad_sequences(X)
             data = Dataset(Split(X, y, lengths), None, None, None, tuple(notes))
         else:
-            table, notes = table_of(path, options["decimal"], na=options["na"])
+            called = [name for role in NAMED for name in getattr(spec, role) or ()]
+            called += options["features"] or ()
+            table, notes = table_of(path, options["decimal"], na=options["na"], called=called)
             if kind == "text" and len(table.names) == 1:
                 due = "expected columns that tabs, ;, |, commas or, on each line as many, spaces separate"
                 raise ValueError(f"{due}, got one, {table.names[0]}")
@@ -268,12 +270,12 @@ def _check_options(kind: str, spec: ColumnRoles, options: dict[str, Any]) -> Non
 
 
 def table_of(
-    path: Path, decimal: str | None = None, index: bool = False, na: Sequence[str] = ()
+    path: Path, decimal: str | None = None, index: bool = False, na: Sequence[str] = (), called: Sequence[str] = ()
 ) -> tuple[Table, list[str]]:
     """Read the table in a text or Parquet file; return it, and notes on guesses. See `table_of_text`."""
     kind = kind_of(path)
     if kind == "text":
-        return table_of_text(path, decimal, index, na)
+        return table_of_text(path, decimal, index, na, called)
     if kind != "parquet":
         raise ValueError(f"expected a table as text or Parquet, got a file of another kind, {kind}")
     if decimal is not None:

@@ -8,17 +8,19 @@ import itertools
 import math
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 import numpy as np
 
 from cgru.datasets import missing_values
+from cgru.datasets.column_names import IDS, LABELS, is_called
 from cgru.datasets.table import INDEX, Table
 
 __all__ = ["DECIMAL", "read_text", "table_of_text"]
 
 DECIMAL = (None, ".", ",")
 CHUNK = 1 << 15  # records that are parsed at once
+ENOUGH = 5  # numbers in a first line that are no chance where they step evenly
 LOOKED_AT = 1000  # records that are sampled to guess the dialect
 SEPARATORS = "\t;|,"  # the comma comes last, as it may be within numbers
 MISSING = {"", "na", "n/a", "#n/a", "nan", "null", "none", "?"}  # markers of a missing number
@@ -67,7 +69,11 @@ def _decoded(raw: bytes, encoding: str) -> str:
 
 
 def table_of_text(
-    path: str | os.PathLike[str], decimal: str | None = None, index: bool = False, na: Sequence[str] = ()
+    path: str | os.PathLike[str],
+    decimal: str | None = None,
+    index: bool = False,
+    na: Sequence[str] = (),
+    called: Collection[str] = (),
 ) -> tuple[Table, list[str]]:
     """Read the table in a text file; return it, and notes on guesses. `index`: keep a first column without a name.
 
@@ -78,6 +84,7 @@ def table_of_text(
         decimal: the decimal sign, "." or ","; None: guessed from the numbers.
         index: whether to keep a first column without a name, unless it counts the rows.
         na: additional markers of a missing value, from `missing_values.as_words`.
+        called: names of columns that the file should have, which tell a header with numbers from a row.
 
     Raises:
         ValueError: anything is invalid; with the line number.
@@ -92,7 +99,7 @@ def table_of_text(
     if not text.strip(f"{SEPARATORS} \r\n"):
         raise ValueError("expected a table, got no values")
     first = list(itertools.islice(_records(text, separator), LOOKED_AT))
-    named = _is_header(*first[0], notes)
+    named = _is_header(first, called, notes)
     names = [name.strip() for name in first[0][1]] if named else [f"column_{i + 1}" for i in range(len(first[0][1]))]
     if named and len(first) == 1:
         raise ValueError(f"expected rows below the header in line {first[0][0]}, got none")
@@ -105,8 +112,6 @@ def table_of_text(
     sign = _guess_decimal(itertools.islice(below(0), LOOKED_AT), separator) if decimal is None else decimal
     if separator == sign:
         raise ValueError(f"decimal: expected another sign than {separator!r}, which separates the columns")
-    if not named:
-        notes.append(f"no header: the columns are called column_1 to column_{len(names)}")
     if decimal is None and sign == ",":
         notes.append("numbers have a decimal comma")
     wanted = missing_values.numbers_in(na, lambda word: _number(word, sign))
@@ -208,31 +213,79 @@ def _guess_separator(text: str) -> str:
     return "" if len(widths) == 1 and '"' not in text and max(widths) > 1 else ","
 
 
-def _is_header(line: int, record: Sequence[str], notes: list[str]) -> bool:
-    """Return whether the first record is a header: it has no numbers, or numbers that rise evenly (then add a note).
+def _is_header(records: Sequence[tuple[int, list[str]]], called: Collection[str], notes: list[str]) -> bool:
+    """Return whether the first of the records is a header: names, or numbers that step as those of columns do.
 
-    Raise ValueError if it mixes names and numbers.
+    A record with numbers gets a note where it is one, or looks like one and is none. `called` are names of columns that
+    the file should have. Raise ValueError if the record mixes names and numbers.
     """
-    numbers = [cell.strip() for cell in record if re.fullmatch(NUMBER, cell.strip())]
+    (line, record), *below = records
+    cells = [cell.strip() for cell in record]
+    numbers = [cell for cell in cells if re.fullmatch(NUMBER, cell)]
     if not numbers:
         return True
-    columns = not record[0].strip() and numbers == [*map(str, range(len(record) - 1))]  # pandas' default names
-    counts = len(numbers) > 2 and _rises_evenly(numbers, whole=len(numbers) == len(record))
-    if columns or counts:
-        shown = [*numbers[:3], *["..."] * (len(numbers) > 3)]
-        notes.append(f"the first line, with {', '.join(shown)}, is taken for a header")
+    rows = [row for _, row in below if len(row) == len(cells)]
+    columns = not cells[0] and numbers == [*map(str, range(len(cells) - 1))]  # pandas' default names
+    named = not {*cells}.isdisjoint(called)
+    unnamed = not named and any(re.fullmatch(r"column_\d+", name) for name in called)
+    steps = len(numbers) > 2 and _direction(numbers) != 0
+    shown = ", ".join([*numbers[:3], *["..."] * (len(numbers) > 3)])
+    if columns or named or (steps and not unnamed and _steps_as_names(cells, numbers, rows)):
+        notes.append(f"the first line, with {shown}, is taken for a header")
         return True
-    if len(numbers) < len(record) - 1:
+    if len(numbers) < len(cells) - 1:
         due = "a header with names, or numbers but for a label"
         raise ValueError(f"line {line}: expected {due}, got {numbers[0]} in it")
+    doubt = f"; the first line, with {shown}, is taken for a row: a letter before its numbers makes them names"
+    doubt = doubt if steps and len(numbers) >= ENOUGH else ""
+    notes.append(f"no header: the columns are called column_1 to column_{len(cells)}{doubt}")
     return False
 
 
-def _rises_evenly(numbers: Sequence[str], whole: bool) -> bool:
-    """Return whether numbers rise by equal steps; with `whole`, a record of numbers alone, by 1 and as integers."""
-    steps = np.diff([float(number.replace(",", ".")) for number in numbers])
-    even = steps.min() > 0 and np.ptp(steps) < 1e-6 * steps.mean()
-    return bool(even and (not whole or (steps[0] == 1 and all(map(str.isdecimal, numbers)))))
+def _steps_as_names(cells: Sequence[str], numbers: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
+    """Return whether the `cells` of a first line, whose `numbers` rise or fall, are names of the columns of `rows`.
+
+    They are where a word stands above numbers, or is called as an id or a label is. Else the word is new, and the
+    numbers step evenly as no row does, or there are many and no row rises or falls. Without a word they are integers
+    by 1, or step evenly, or are also unlike all numbers below.
+    """
+    words = {i: cell for i, cell in enumerate(cells) if cell not in numbers}
+    under = {i: [row[i].strip() for row in rows] for i in words}
+    if any(word in under[i] for i, word in words.items()):
+        return False
+    if any(is_called(word, IDS) or is_called(word, LABELS) for word in words.values()):
+        return True
+    if any(under[i] and all(re.fullmatch(NUMBER, cell) for cell in under[i]) for i in words):
+        return True
+    even, values = _are_even(numbers), _floats(numbers)
+    if even and values[1] > values[0] and (words or (values[1] - values[0] == 1 and all(map(str.isdecimal, numbers)))):
+        return True
+    own = [[row[i].strip() for i, cell in enumerate(cells) if cell in numbers] for row in rows]
+    own = [row for row in own if all(re.fullmatch(NUMBER, cell) for cell in row)]
+    if not own or len(numbers) < ENOUGH:
+        return False
+    if even:
+        return not any(map(_are_even, own))
+    inside = np.concatenate([*map(_floats, own)])
+    apart = values.min() > inside.max() or values.max() < inside.min()
+    return bool((words or apart) and not any(map(_direction, own)))
+
+
+def _floats(numbers: Sequence[str]) -> np.ndarray:
+    """Return numbers (n,) with a decimal point or comma as reals."""
+    return np.array([float(number.replace(",", ".")) for number in numbers])
+
+
+def _direction(numbers: Sequence[str]) -> int:
+    """Return 1 if numbers rise at each step, -1 if they fall, else 0."""
+    steps = np.diff(_floats(numbers))
+    return int((steps > 0).all()) - int((steps < 0).all())
+
+
+def _are_even(numbers: Sequence[str]) -> bool:
+    """Return whether numbers rise or fall by equal steps."""
+    steps = np.diff(_floats(numbers))
+    return bool(steps.all() and np.ptp(steps) < 1e-6 * abs(steps.mean()))
 
 
 def _guess_decimal(records: Iterable[tuple[int, list[str]]], separator: str) -> str:

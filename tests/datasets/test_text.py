@@ -403,3 +403,39 @@ def test_a_label_of_no_name_that_is_left_out_is_said(reads):
     assert note not in reads(table, **asked | {"targets": True}).notes
     named = "column_1," + ",".join(f"t{k}" for k in range(9)) + "\n" + table
     assert note not in reads(named, **asked).notes
+
+
+WAVES = "4000,3500,3000,2500,2000,1500,1000,500"
+UNEVEN = "4000,3400,2950,2400,2000,1500,1100,500"
+
+
+def spectra(header, id=False, label=False, numbers=lambda i: [0.1 * (i * j % 7) for j in range(8)]):
+    rows = [[f"S{i}"] * id + [f"{x:g}" for x in numbers(i)] + ["ab"[i % 2]] * label for i in range(1, 7)]
+    return "\n".join([header, *map(",".join, rows)]) + "\n"
+
+
+@pytest.mark.parametrize("waves", [WAVES, UNEVEN, ",".join(UNEVEN.split(",")[::-1])], ids=["even", "uneven", "rising"])
+def test_numbers_of_a_header_fall_or_are_uneven(reads, waves):
+    note = f"the first line, with {', '.join(waves.split(',')[:3])}, ..., is taken for a header"
+    for label in ("label", "what"):
+        data = reads(spectra(f"{waves},{label}", label=True), wide=True)
+        assert (data.train.X.shape, data.notes[0], set(data.train.y)) == ((6, 8, 1), note, set("ab"))
+        data = reads(spectra(f"sample,{waves},{label}", True, True), wide=True, id="sample")
+        assert (data.train.X.shape, data.train.ids[0]) == ((6, 8, 1), "S1")
+    assert reads(spectra(waves), wide=True).train.X.shape == (6, 8, 1)
+    assert reads(spectra(f"protein,{waves}").replace("\n0,", "\n8.5,0,"), wide=True, label="protein").notes[0] == note
+
+
+def test_first_rows_that_rise_are_rows(reads, refused):
+    for first in ("1,2,3,4,5,6,7,9", "0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8"):
+        rising = spectra(first, numbers=lambda i: [i * j for j in range(8)])
+        if "9" in first:
+            assert "a letter before its numbers makes them names" in reads(rising, wide=True, label="").notes[0]
+        assert reads(rising, wide=True, label="").train.X.shape == (7, 8, 1)
+    within = "0,0.05,0.15,0.2,0.3,0.35,0.4,0.5"
+    assert reads(spectra(within), wide=True, label="").train.X.shape == (7, 8, 1)
+    assert reads(spectra(f"{WAVES},a", label=True), wide=True).train.X.shape == (7, 8, 1)  # a is a class below
+    assert reads(spectra(f"{WAVES},new", label=True), wide=True, label="column_9").train.X.shape == (7, 8, 1)
+    why = refused(spectra(within), wide=True, label="class")
+    assert why.endswith("column_8, got 'class'; the first line is a row, as no header was seen")
+    assert reads(spectra(f"{within},what", label=True), wide=True, label="what").train.X.shape == (6, 8, 1)
