@@ -145,10 +145,10 @@ class ReadSequences(NamedTuple):
     rows: list[np.ndarray] | None = None
 
 
-def read_long(table: Table, roles: ColumnRoles, filling: Filling, grouped: bool = False) -> ReadSequences:
+def read_long(table: Table, roles: ColumnRoles, filling: Filling, parted: bool = False) -> ReadSequences:
     """Read the sequences from a long table by its column roles, filling missing values; errors as of `from_frame`.
 
-    If `grouped`, an only series is cut into parts before it is cut into windows, so that there are groups.
+    If `parted`, an only series is cut into parts before it is cut into windows, so that there are groups.
     """
     ids, codes = factorize_rows(table, roles.id)
     kind = "/".join(roles.id) or "series"
@@ -178,8 +178,12 @@ def read_long(table: Table, roles: ColumnRoles, filling: Filling, grouped: bool 
     if apart.size:
         notes += notes_on_gaps(apart[inside], seconds, called)
     starts = np.flatnonzero(np.diff(codes, prepend=-1))
+    begins, whose = starts, f"{kind} {{}}".format
+    if parted and roles.windows and not roles.groups and len(starts) == 1:  # before values are filled from others
+        begins, whose = split_alone(len(order), roles.windows), "part {} of the only series".format
+        ids = 1 + np.arange(len(begins))
     gone = np.isnan(features)
-    counts = _fill(np.split(features, starts[1:]), filling, roles.columns, lambda i: f"{kind} {ids[i]}")
+    counts = _fill(np.split(features, begins[1:]), filling, roles.columns, lambda i: whose(ids[i]))
     filled = missing_values.notes_on_filled(counts, filling, roles.columns)
     features, columns = expand(features, roles.columns, roles.categories)
     indicated = filling.indicated(roles.columns, gone.any(axis=0))
@@ -202,9 +206,11 @@ def read_long(table: Table, roles: ColumnRoles, filling: Filling, grouped: bool 
     together = None
     for name in roles.groups:
         together = constant(name, "a sequence belongs to one group")
-    bounds = list(zip(starts.tolist(), [*starts[1:].tolist(), len(order)], strict=True))
+    bounds = list(zip(begins.tolist(), [*begins[1:].tolist(), len(order)], strict=True))
+    if begins is not starts:
+        notes.append(f"the only series is cut into {len(begins)} parts, so that whole ones can be held back")
     if roles.windows:
-        ids, together, bounds, more = _cut(bounds, ids, together, roles.windows, grouped)
+        ids, together, bounds, more = _cut(bounds, ids, together, roles.windows)
         notes += more
 
     def label_of_windows(name: str) -> np.ndarray:
@@ -226,24 +232,24 @@ def read_long(table: Table, roles: ColumnRoles, filling: Filling, grouped: bool 
 
 
 def _cut(
-    bounds: list[tuple[int, int]], ids: np.ndarray, groups: np.ndarray | None, windows: tuple[int, int], grouped: bool
+    bounds: list[tuple[int, int]], ids: np.ndarray, groups: np.ndarray | None, windows: tuple[int, int]
 ) -> tuple[np.ndarray, np.ndarray, list[tuple[int, int]], list[str]]:
     """Cut series into windows; return (ids of the windows (m,), their groups (m,), their bounds, notes).
 
     `bounds` has the first step of each series, and that behind the last; `ids` and `groups` are those of the series.
-    Without `groups` these are the series or, if `grouped`, the parts that an only series is cut into before.
+    Without `groups` these are the series.
     """
-    notes, (length, hop) = [], windows
-    if grouped and groups is None and len(bounds) == 1:
-        starts = split_alone(bounds[0][1], windows)
-        bounds, ids = list(zip(starts, [*starts[1:], bounds[0][1]], strict=True)), 1 + np.arange(len(starts))
-        notes.append(f"the only series is cut into {len(ids)} parts, so that whole ones can be held back")
+    length, hop = windows
     cut = [window_bounds(*each, windows) for each in bounds]
     series = np.repeat(np.arange(len(cut)), list(map(len, cut)))
     names = np.array([f"{each}/{j}" for each, some in zip(ids, cut, strict=True) for j in range(1, len(some) + 1)])
+    found = [each for some in cut for each in some]
     size = f"{length} steps every {hop}, the last up to the end of its series or part"
-    notes.append(f'{len(names)} windows of {size} (windows="{length},{hop}")')
-    return names, (ids if groups is None else groups)[series], [each for some in cut for each in some], notes
+    notes = [f'{len(names)} windows of {size} (windows="{length},{hop}")']
+    lost = bounds[-1][1] - len(set().union(*(range(*each) for each in found))) if hop > length else 0
+    if lost:
+        notes.append(f"{lost} rows between windows are left out, since these begin every {hop} and have {length}")
+    return names, (ids if groups is None else groups)[series], found, notes
 
 
 def _time_differences(roles: ColumnRoles, written: np.ndarray, locate: Locator) -> tuple[np.ndarray, bool]:
@@ -445,7 +451,7 @@ def notes_on_ids(table: Table, roles: ColumnRoles, found: Sequences) -> list[str
 # --- a row for each sequence ---
 
 
-def read_wide(table: Table, roles: ColumnRoles, filling: Filling, grouped: bool = False) -> ReadSequences:
+def read_wide(table: Table, roles: ColumnRoles, filling: Filling, parted: bool = False) -> ReadSequences:
     """Read the sequences from a wide table by its column roles, as `read_long` does from a long one.
 
     Columns whose names differ only in a number at the end are the steps of one feature, in the order of the numbers.

@@ -116,7 +116,8 @@ def read(
             "100,50". The last one ends where its sequence does, and a sequence that is no longer than a window is one.
             Without an id all rows are one sequence. The label is that of each step with `per_step`, else that of the
             last step of a window. `groups` of the result are the sequences, if no column is named, so that no window
-            that is held back has a step that is trained on; an only sequence is cut into twelve parts for that.
+            that is held back has a step that is trained on; an only sequence is cut into twelve parts for that, unless
+            `features` or `test` say that these are later data.
 
     Returns:
         The data set, its splits (m, s, e) padded with zeros.
@@ -145,6 +146,7 @@ def read(
         "task": task,
     }
     options |= {"targets": targets, "grouped": targets, "features": features}
+    options["parted"] = targets and features is None  # of later data, which are read by features, none are held back
     if split_at is not None:
         parse_gap(split_at)
     data = _read(path, spec, options)
@@ -155,7 +157,7 @@ def read(
     known = data.reading or {}  # guesses for the training file hold for the test file
     decided = {name: as_names(known[name], name) for name in ("id", "time", "label", "columns") if name in known}
     decided |= {name: known[name] for name in ("wide", "categories") if name in known}
-    options |= {"grouped": False, "features": features or data.feature_names}
+    options |= {"grouped": False, "parted": False, "features": features or data.feature_names}
     options |= {"missing": parse_filling(known["missing"])} if "missing" in known else {}
     other = _read(test, spec._replace(**decided), options)
     return _with_test(data, other, test)
@@ -320,7 +322,7 @@ def _dataset_of_table(table: Table, notes: list[str], spec: ColumnRoles, options
     if roles.time_step and TIME_STEP in roles.columns:
         raise ValueError(f"time_step: expected no column of features that is called so, got {TIME_STEP}")
     reader = read_wide if roles.wide else read_long
-    found, more, groups, missing, rows = reader(table, roles, missing, options["grouped"])
+    found, more, groups, missing, rows = reader(table, roles, missing, options["parted"])
     notes += more + ([] if trained or roles.wide else notes_on_ids(table, roles, found))
     names = tuple(found.columns) if len(found.columns) > 1 or not roles.wide else None
     time = list(roles.time) if len(roles.time) > 1 else "".join(roles.time)

@@ -84,6 +84,38 @@ def test_a_stream_without_an_id(reads, refused):
     assert whole.times[22].tolist() == ["44", "45", "46", "47"]
 
 
+def test_later_data_of_an_only_stream_stay_whole(reads, tmp_path):
+    """What is fitted is cut into parts; test data and what a model reads are cut into the same windows."""
+    (tmp_path / "test.csv").write_text(stream(48))
+    data = reads(stream(48), windows=(4, 2), test=tmp_path / "test.csv")
+    later = reads(stream(48), **data.reading, features=data.feature_names)
+    assert (len(data.train.X), set(later.groups)) == (18, {1})
+    assert later.train.X.tolist() == data.test.X.tolist()
+    assert not any("parts" in note for note in later.notes)
+
+
+def test_parts_of_an_only_stream_are_filled_from_their_own_values(reads, refused):
+    rows = [f"{t},{'' if t in (7, 8) else t},x" for t in range(48)]
+    text = "\n".join(["t,a,label", *rows])
+    for how, due in (("forward", [6, 9]), ("interpolate", [6, 9])):
+        data = reads(text, windows=(4, 4), missing=how)
+        assert data.train.X[[1, 2], [3, 0], 0].tolist() == due
+    whole = reads(text, windows=(4, 4), missing="interpolate", features=["a"])
+    assert whole.train.X[[1, 2], [3, 0], 0].tolist() == [7, 8]
+    rows[8:16] = [f"{t},,x" for t in range(8, 16)]
+    why = refused("\n".join(["t,a,label", *rows]), windows=(4, 4), missing="forward")
+    assert why.startswith("a: expected a value at least, got none in part 2 of the only series; ")
+
+
+def test_rows_between_windows_are_said(reads):
+    text = stream(24, lambda t: t // 12)
+    assert (
+        "6 rows between windows are left out, since these begin every 5 and have 3"
+        in reads(text, windows=(3, 5)).notes
+    )
+    assert not any("left out" in note for note in reads(text, windows=(3, 3)).notes)
+
+
 def test_the_label_at_each_step_of_a_window(reads):
     text = stream(21, lambda t: t // 20)
     data = reads(text, windows="8,6", per_step=True)
