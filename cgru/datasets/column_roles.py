@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -80,10 +81,10 @@ def assign_roles(table: Table, spec: ColumnRoles) -> tuple[ColumnRoles, list[str
         notes.extend([f"{' with '.join(found)} {words} ({role}={as_arg(found)})"] if found else [])
         return found
 
-    def times() -> tuple[str, ...]:
-        """Find the columns of times; a wide table has none."""
+    def times(alone: bool = spec.windows is not None) -> tuple[str, ...]:
+        """Find the columns of times, without an id of all rows as one series if `alone`; a wide table has none."""
         given = [name for name in spec.columns or () if name not in (spec.label or ())]
-        return () if spec.wide else find_time(table, free, given, id, spec.time_format)
+        return () if spec.wide else find_time(table, free, given, id, spec.time_format, alone)
 
     id = chosen("id", lambda: _guess_id(table, free, spec.groups), "says which sequence a row belongs to")
     time = chosen("time", times, "is what steps are sorted by")
@@ -101,6 +102,9 @@ def assign_roles(table: Table, spec: ColumnRoles) -> tuple[ColumnRoles, list[str
         notes.append(f"all rows are one series{several}")
     elif not id:
         due = "a column such as id or subject that says which sequence a row belongs to"
+        if spec.time is None and not time:
+            with contextlib.suppress(ValueError):
+                time = times(alone=True)  # of one series
         cure = f"{_advise_id(table, free, time)}, wide=True says that each row is a sequence of its own"
         raise ValueError(f"expected {due}: {cure}; columns are {listed(table.names)}")
     if not wide and not time and spec.time is None:

@@ -67,7 +67,12 @@ def trend_of(values: np.ndarray, codes: np.ndarray, kind: str) -> Trend:
 
 
 def find_time(
-    table: Table, free: Sequence[str], listed: Sequence[str], id: Sequence[str], form: str | None = None
+    table: Table,
+    free: Sequence[str],
+    listed: Sequence[str],
+    id: Sequence[str],
+    form: str | None = None,
+    alone: bool = False,
 ) -> tuple[str, ...]:
     """Guess the columns that steps are sorted by among those `free` or `listed`, by names and values; () for none.
 
@@ -77,11 +82,12 @@ def find_time(
         listed: the names of columns specified as features; these may be times as well, by their names alone.
         id: the columns that identify a row's sequence.
         form: the strptime format of the times; with it no parts of a date are joined.
+        alone: whether without an `id` all rows are one sequence.
 
     Raises:
         ValueError: the choice is ambiguous; with the options that settle it.
     """
-    codes = factorize_rows(table, id)[1] if id else np.arange(table.rows)
+    codes = factorize_rows(table, id)[1] if id or alone else np.arange(table.rows)
     found = _by_name(table, free, id) or _by_name(table, [name for name in listed if table.is_numeric(name)], id)
     parts = () if form else _date_parts(table, [*free, *listed], found, codes)
     others = [name for name in found if name not in parts]

@@ -110,8 +110,7 @@ def test_parts_of_an_only_stream_are_filled_from_their_own_values(reads, refused
 def test_rows_between_windows_are_said(reads):
     text = stream(24, lambda t: t // 12)
     assert (
-        "6 rows between windows are left out, since these begin every 5 and have 3"
-        in reads(text, windows=(3, 5)).notes
+        "6 rows between windows are left out, since these begin every 5 and have 3" in reads(text, windows=(3, 5)).notes
     )
     assert not any("left out" in note for note in reads(text, windows=(3, 3)).notes)
 
@@ -149,6 +148,14 @@ def test_what_may_tell_series_apart(reads):
     assert len(reads(text, windows=3, id="who").train.X) == 4
 
 
+@pytest.mark.parametrize("name", ["time_s", "t_s", "timeSec", "elapsed", "timestamp"])
+def test_times_of_an_only_stream_are_found_as_with_an_id(reads, refused, name):
+    text = "\n".join([f"{name},a,state", *(f"{t / 50:.2f},{t * 7 % 53},{'xy'[t // 7 % 2]}" for t in range(40))])
+    for found in (reads(text, windows=5, label="state"), reads(stream(40).replace("t,", "t_s,", 1), windows=5)):
+        assert found.feature_names == ("a",)
+    assert 'one series alone is what `cgru forecast` takes, or windows="100,50" cuts' in refused(text)
+
+
 def test_series_of_the_same_times_need_an_id(reads, refused):
     text = stream(12, lambda t: t // 6).replace("id,", "who,").replace("1,6,", "1,0,")
     assert 'id="who" may be it' in refused(text, windows=3)
@@ -163,7 +170,7 @@ def test_test_data_are_cut_alike(reads, tmp_path):
 
 
 def test_rows_are_steps_whatever_the_columns_are_called(reads):
-    rows = "".join(f"{i},{i * 3 % 7},{i * 5 % 11}\n" for i in range(12))
+    rows = "".join(f"{i % 5},{i * 3 % 7},{i * 5 % 11}\n" for i in range(12))
     assert reads(f"t1,t2,t3\n{rows}", windows=4).train.X.shape == (4, 4, 3)
     assert reads(f"t1,t2,t3\n{rows}").train.X.shape == (12, 3, 1)
 
