@@ -17,6 +17,7 @@ from cgru.datasets import Dataset, load_japanese_vowels, read
 from cgru.datasets.column_names import as_arg
 from cgru.datasets.dataset import with_targets
 from cgru.datasets.files import kind_of, test_beside
+from cgru.datasets.missing_values import parse_filling
 from cgru.datasets.summary import looks_swapped
 
 __all__ = [
@@ -60,6 +61,8 @@ def model_data(net: cgru.Network, path: str | None, reading: Reading, targets: b
         due = ", ".join(known.get("categories", ())) or "none"
         raise RequestError(f"argument --categories: expected those of the model, {due}, got {', '.join(given)}")
     taken = {name: value for name, value in known.items() if name not in options}
+    if "missing" in options and "missing" in known:
+        options["missing"] = str(parse_filling(known["missing"]).replaced(parse_filling(options["missing"])))
     if "time" in options:
         taken.pop("time_format", None)  # it belongs to another column
     not_mentioned = {"groups"} if targets else {"groups", "label"}  # the label is ignored where it is there

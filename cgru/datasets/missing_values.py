@@ -63,6 +63,19 @@ class Filling(NamedTuple):
         others = self.others.removesuffix(INDICATOR)
         return Filling(others, {**dict.fromkeys(names, others + INDICATOR), **self.named})
 
+    def replaced(self, other: Filling) -> Filling:
+        """Return this filling with the columns that `other` names filled as it says, or `other` if it is for all.
+
+        An indicator that a column has stays, so that the features do.
+        """
+        if other.others != MISSING[0] or not other.named:
+            return other
+        more = dict(other.named)
+        for name, how in other.named.items():
+            if self.named.get(name, "").endswith(INDICATOR) and how != MISSING[0]:
+                more[name] = how.removesuffix(INDICATOR) + INDICATOR
+        return Filling(self.others, {**self.named, **more})
+
     def cure(self, names: Sequence[str], how: str) -> str:
         """Return the argument `missing` that fills the columns `names` by the method `how`, and others as before."""
         more = Filling(self.others, {**self.named, **dict.fromkeys(names, how)})

@@ -161,6 +161,20 @@ def test_numbers_at_each_step_of_a_table(numbers, fitted):
     assert lines[0].split("\t") == ["50", "0", rows[0][3]]
 
 
+def test_a_column_is_filled_otherwise_than_in_the_model_s_data(numbers):
+    text = (numbers / "new.csv").read_text()
+    (numbers / "green.csv").write_text(text.replace(",red,", ",green,", 1))
+    error = refused("predict", "model.npz", "green.csv", cwd=numbers)
+    assert "color: expected one of the categories blue, red, got 'green' in line" in error
+    more = ("--na", "green", "--missing", "color=zero")
+    _, err = run("predict", "model.npz", "green.csv", *more, cwd=numbers)
+    assert "(rain=zero+indicator,color=zero): color 1, rain " in err
+    assert (
+        "(rain=forward+indicator): rain "
+        in run("predict", "model.npz", "new.csv", "--missing", "rain=forward", cwd=numbers)[1]
+    )
+
+
 def test_counts_at_steps_start_at_their_mean(tmp_path):
     rng, y = np.random.default_rng(0), np.array([[[1.0], [2], [99]], [[3], [99], [99]]])
     np.savez(tmp_path / "counts.npz", x=rng.standard_normal((2, 3, 1)), y=y, lengths=[2, 1])

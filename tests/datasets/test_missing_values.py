@@ -95,6 +95,23 @@ def test_indicators_and_cures():
     assert some == 'missing="c=zero,a=forward" fills it'
 
 
+@pytest.mark.parametrize(
+    ("of_model", "given", "due"),
+    [
+        ("forward,a=zero", "b=zero", "forward,a=zero,b=zero"),
+        ("refuse", "b=zero", "b=zero"),
+        ("a=zero+indicator,b=forward", "a=interpolate", "a=interpolate+indicator,b=forward"),
+        ("a=zero+indicator", "a=refuse", "a=refuse"),
+        ("a=zero,b=forward", "interpolate", "interpolate"),
+        ("a=zero,b=forward", "forward,a=zero", "forward,a=zero"),
+        ("forward", "refuse", "refuse"),
+    ],
+)
+def test_methods_of_some_columns_replace_these(of_model, given, due):
+    parse = missing_values.parse_filling
+    assert str(parse(of_model).replaced(parse(given))) == due
+
+
 def test_each_feature_by_its_own_method():
     x = np.array([[1, N, N, N], [N, 1, 2, N], [3, N, N, N]])
     assert missing_values.fill_each([x], ["interpolate", "zero", "forward", "refuse"], "".format).tolist() == [
