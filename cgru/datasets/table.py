@@ -37,6 +37,7 @@ class Table(NamedTuple):
         zoned: the time zones of columns of datetimes that have one; `read` returns these in UTC.
         cells: returns the text of a column's cells in the file (n,); None for a DataFrame.
         na: the additional markers of a missing value that the caller passed; None if the reader takes none.
+        decimal: the decimal sign of the file's numbers.
     """
 
     names: list[str]
@@ -48,6 +49,7 @@ class Table(NamedTuple):
     zoned: Mapping[str, str] = MappingProxyType({})
     cells: Callable[[str], np.ndarray] | None = None
     na: Sequence[str] | None = None
+    decimal: str = "."
 
     def column(self, name: str) -> np.ndarray:
         """Return the values of a column (n,); raise ValueError if one is missing."""
@@ -139,8 +141,12 @@ class Table(NamedTuple):
                 got, row = self.read(name)[0][wrong], self.locate(wrong)
                 thousands = isinstance(got, str) and re.fullmatch(THOUSANDS, got.strip())
                 why = ", with a separator of thousands, which none may have" if thousands else ""
+                pointed = self.decimal == "," and isinstance(got, str) and re.fullmatch(r"[+-]?\d*\.\d*", got.strip())
+                if pointed and not thousands:
+                    cure = 'all of the file need one sign, decimal="." takes the point'
+                    why = f", where a decimal comma is taken, as some numbers have: {cure}"
                 if self.na is not None and isinstance(got, str) and self._only_word(name) == got:
-                    why = f'; na="{got}" takes it for missing'
+                    why += f'; na="{got}" takes it for missing'
                 nested = hasattr(got, "__len__") and not isinstance(got, str)
                 shown = f"a {type(got).__name__}, with several values," if nested else repr(got)
                 raise TypeError(f"{name}: expected numbers, got {shown} in {row}{why}")

@@ -153,7 +153,7 @@ def table_of_text(
         value = _number(cell, sign)
         return math.nan if value in wanted else value
 
-    found = Table(list(columns), rows, read, locate, number, named, na=na)
+    found = Table(list(columns), rows, read, locate, number, named, na=na, decimal=sign)
     return found._replace(cells=lambda name: cells_of(kept.index(name))), notes
 
 

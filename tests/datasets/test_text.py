@@ -439,3 +439,12 @@ def test_first_rows_that_rise_are_rows(reads, refused):
     why = refused(spectra(within), wide=True, label="class")
     assert why.endswith("column_8, got 'class'; the first line is a row, as no header was seen")
     assert reads(spectra(f"{within},what", label=True), wide=True, label="what").train.X.shape == (6, 8, 1)
+
+
+def test_decimal_points_beside_commas_are_refused_with_a_cure(refused):
+    rows = ["id;t;a;b", "1;1;1,5;2", "1;2;2.5;3"]
+    assert refused("\n".join(rows)).startswith(
+        "a: expected numbers, got '2.5' in line 3, where a decimal comma is taken, as some numbers have: "
+        'all of the file need one sign, decimal="." takes the point; columns='
+    )
+    assert "comma" not in refused("\n".join(rows), decimal=".")

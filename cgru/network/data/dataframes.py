@@ -65,13 +65,14 @@ def _read_long(X: Any, name: str, y: Any) -> list[np.ndarray]:
     times = X.index.get_level_values(-1)
     if (codes < 0).any() or times.isna().any():
         raise ValueError(f"{name}: expected a sample and a time for each row in the index, got missing ones")
-    kinds = dict(X.dtypes) if hasattr(X, "columns") else {X.name: X.dtype}
-    if lost := [column for column, kind in kinds.items() if getattr(kind, "kind", "O") not in "biufO"]:
-        raise TypeError(f"{name}: expected numbers, got {kinds[lost[0]]} in column {lost[0]!r}")
+    columns = dict(X.items()) if hasattr(X, "columns") else {X.name: X}
+    if lost := [each for each, column in columns.items() if getattr(column.dtype, "kind", "O") not in "biufO"]:
+        raise TypeError(f"{name}: expected numbers, got {columns[lost[0]].dtype} in column {lost[0]!r}")
     try:
-        values = X.to_numpy(dtype=np.float64, na_value=np.nan).reshape(len(X), -1)
+        values = _values(X).reshape(len(X), -1)
     except (TypeError, ValueError) as error:
-        raise TypeError(f"{name}: expected columns of numbers, got others: {error}") from None
+        where = next((f" in column {each!r}" for each, column in columns.items() if not _has_numbers(column)), "")
+        raise TypeError(f"{name}: expected numbers, got others{where}: {error}") from None
     ranks = rank_times(np.asarray(times), f"{name}, times in the index")
     order = np.lexsort((ranks, codes))
     codes, ranks = codes[order], ranks[order]
@@ -85,6 +86,20 @@ def _read_long(X: Any, name: str, y: Any) -> list[np.ndarray]:
         cure = f"y.loc[{name}.index.droplevel(-1).unique()] has them, or y.to_numpy() where they are in that order"
         raise ValueError(f"y: expected the samples of {name}, in their order there, got another in its index; {cure}")
     return np.split(values[order], np.flatnonzero(np.diff(codes)) + 1)
+
+
+def _values(X: Any) -> np.ndarray:
+    """Return a pandas object as float64, NaN where a value is missing."""
+    return X.to_numpy(dtype=np.float64, na_value=np.nan)
+
+
+def _has_numbers(column: Any) -> bool:
+    """Return whether a Series of pandas has numbers alone, or what reads as such."""
+    try:
+        _values(column)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def _read_row(row: np.ndarray, where: str, _: bool) -> np.ndarray:
