@@ -68,6 +68,7 @@ def model_data(net: cgru.Network, path: str | None, reading: Reading, targets: b
     not_mentioned = {"groups"} if targets else {"groups", "label"}  # the label is ignored where it is there
     shown = reading_in_words({name: value for name, value in taken.items() if name not in not_mentioned})
     options |= {**taken, "features": net.feature_names, "targets": targets}
+    options["steps"] = (net.reading or {}).get("steps", ())
     try:
         try:
             data = read_as(path, options)
@@ -167,7 +168,7 @@ def reading_in_words(reading: Mapping[str, Any]) -> str:
     """Spell arguments of `cgru.datasets.read` that differ from their default, as name="value", ..."""
     words = []
     for name, value in reading.items():
-        if name != "task" and value not in ("", [], False, "refuse"):
+        if name not in ("task", "steps", "parts") and value not in ("", [], False, "refuse"):
             names = [value] if isinstance(value, str) else value
             words.append(f"{name}={value if isinstance(value, (bool, int, float)) else as_arg(names)}")
     return ", ".join(words)

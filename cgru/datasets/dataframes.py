@@ -22,7 +22,7 @@ from cgru.datasets.time_parsing import are_times, date_format_of, describe_slip,
 from cgru.datasets.where import Locator, first_true
 from cgru.datasets.windows import parse_windows, split_alone, window_bounds
 
-__all__ = ["Sequences", "from_frame", "pad_sequences", "read_long", "read_wide"]
+__all__ = ["Sequences", "from_frame", "order_of_steps", "pad_sequences", "read_long", "read_wide"]
 
 FEW = 20  # at most so many different words may be classes
 
@@ -513,6 +513,11 @@ def _columns_of_steps(columns: Sequence[str]) -> tuple[list[str], list[tuple[str
     if any([each[number] for number in numbers] != list(each.values()) for each in steps.values()):
         notes.append(f"steps are in the order of the columns' numbers, {numbers[0]} to {numbers[-1]}")
     return list(steps), ordered, notes
+
+
+def order_of_steps(columns: Sequence[str]) -> list[str]:
+    """Return the columns of a wide table in the order of their steps."""
+    return [name for row in _columns_of_steps(columns)[1] for name in row]
 
 
 def pad_sequences(sequences: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray | None]:

@@ -14,7 +14,7 @@ from cgru.datasets import missing_values
 from cgru.datasets.column_names import as_names, check_choice, listed
 from cgru.datasets.column_roles import NAMED, ColumnRoles, assign_roles
 from cgru.datasets.computed_features import indicator_name, source_columns, with_indicators
-from cgru.datasets.dataframes import as_categories, notes_on_ids, pad_sequences, read_long, read_wide
+from cgru.datasets.dataframes import as_categories, notes_on_ids, order_of_steps, pad_sequences, read_long, read_wide
 from cgru.datasets.dataset import Dataset, Split, with_features, with_targets
 from cgru.datasets.missing_values import Filling, parse_filling
 from cgru.datasets.npz import read_npz
@@ -56,6 +56,8 @@ def read(
     targets: bool = True,
     time_format: str | None = None,
     windows: str | int | Sequence[int] | None = None,
+    parts: bool = True,
+    steps: Sequence[str] = (),
 ) -> Dataset:
     """Read a data set from an `.npz`, CSV or other text, Parquet, a `.ts` of the UCR/UEA archive, or a folder.
 
@@ -116,8 +118,11 @@ def read(
             "100,50". The last one ends where its sequence does, and a sequence that is no longer than a window is one.
             Without an id all rows are one sequence. The label is that of each step with `per_step`, else that of the
             last step of a window. `groups` of the result are the sequences, if no column is named, so that no window
-            that is held back has a step that is trained on; an only sequence is cut into twelve parts for that, unless
-            `features` or `test` say that these are later data.
+            that is held back has a step that is trained on; an only sequence is cut into twelve parts for that.
+        parts: whether an only sequence is cut into parts before windows. Later data, by `features`, and test data are
+            not; `reading` of the result says so, too.
+        steps: the columns of a wide table that data were trained on, in order of their steps, as in `reading`. They
+            tell a header with numbers from a row, and a note says where there are others.
 
     Returns:
         The data set, its splits (m, s, e) padded with zeros.
@@ -146,7 +151,8 @@ def read(
         "task": task,
     }
     options |= {"targets": targets, "grouped": targets, "features": features}
-    options["parted"] = targets and features is None  # of later data, which are read by features, none are held back
+    options["parts"] = parts and targets and features is None  # of later data none are held back
+    options["steps"] = as_names(steps, "steps")
     if split_at is not None:
         parse_gap(split_at)
     data = _read(path, spec, options)
@@ -157,7 +163,8 @@ def read(
     known = data.reading or {}  # guesses for the training file hold for the test file
     decided = {name: as_names(known[name], name) for name in ("id", "time", "label", "columns") if name in known}
     decided |= {name: known[name] for name in ("wide", "categories") if name in known}
-    options |= {"grouped": False, "parted": False, "features": features or data.feature_names}
+    options |= {"grouped": False, "parts": False, "features": features or data.feature_names}
+    options["steps"] = known.get("steps", ())
     options |= {"missing": parse_filling(known["missing"])} if "missing" in known else {}
     other = _read(test, spec._replace(**decided), options)
     return _with_test(data, other, test)
@@ -237,7 +244,7 @@ def _read(path: Path, spec: ColumnRoles, options: dict[str, Any]) -> Dataset:
             data = Dataset(Split(X, y, lengths), None, None, None, tuple(notes))
         else:
             called = [name for role in NAMED for name in getattr(spec, role) or ()]
-            called += options["features"] or ()
+            called += [*(options["features"] or ()), *options["steps"]]
             table, notes = table_of(path, options["decimal"], na=options["na"], called=called)
             if kind == "text" and len(table.names) == 1:
                 due = "expected columns that tabs, ;, |, commas or, on each line as many, spaces separate"
@@ -322,7 +329,7 @@ def _dataset_of_table(table: Table, notes: list[str], spec: ColumnRoles, options
     if roles.time_step and TIME_STEP in roles.columns:
         raise ValueError(f"time_step: expected no column of features that is called so, got {TIME_STEP}")
     reader = read_wide if roles.wide else read_long
-    found, more, groups, missing, rows = reader(table, roles, missing, options["parted"])
+    found, more, groups, missing, rows = reader(table, roles, missing, options["parts"])
     notes += more + ([] if trained or roles.wide else notes_on_ids(table, roles, found))
     names = tuple(found.columns) if len(found.columns) > 1 or not roles.wide else None
     time = list(roles.time) if len(roles.time) > 1 else "".join(roles.time)
@@ -331,6 +338,11 @@ def _dataset_of_table(table: Table, notes: list[str], spec: ColumnRoles, options
     optional |= {name: getattr(roles, name) for name in ("split_at", "time_step", "time_format")}
     optional |= {"categories": {name: list(values) for name, values in roles.categories.items()}}
     optional |= {"windows": ",".join(map(str, roles.windows or ()))}
+    if roles.windows:
+        reading["parts"] = False
+    if roles.wide and table.has_header:
+        optional["steps"] = order_of_steps(roles.columns)
+        notes += _notes_on_steps(optional["steps"], options["steps"])
     if roles.wide:  # a long table is read by feature_names
         words = () if re.search(r"\d", "".join(roles.columns)) else roles.columns  # no numbers, so the order is needed
         chosen = {"columns": spec.columns or words, "ignore": spec.ignore, "groups": spec.groups}
@@ -343,6 +355,25 @@ def _dataset_of_table(table: Table, notes: list[str], spec: ColumnRoles, options
     times = _times_of_steps(rows, table.written(roles.time), X.shape[:2]) if is_timed else None
     split = Split(X, found.y, lengths, found.ids if roles.id or roles.windows else None)
     return Dataset(split, None, None, names, tuple(notes), reading, roles.label or None, times, groups)
+
+
+def _notes_on_steps(ours: Sequence[str], known: Sequence[str]) -> list[str]:
+    """Return a note where the columns of steps are called otherwise than the `known` ones that stand in their place."""
+    for i, pair in enumerate(zip(ours, known, strict=False)):
+        if len({_as_number(name) for name in pair}) > 1:
+            there, due = (", ".join(names[i : i + 2]) for names in (ours, known))
+            return [
+                f"steps are called {there}, ... where those that were trained on are {due}, ...: taken in this order"
+            ]
+    return []
+
+
+def _as_number(name: str) -> float | str:
+    """Return the number that a name is, with a decimal point or comma, or else the name."""
+    try:
+        return float(name.replace(",", "."))
+    except ValueError:
+        return name
 
 
 def _times_of_steps(rows: Sequence[np.ndarray], written: Sequence[str], shape: tuple[int, int]) -> np.ndarray:

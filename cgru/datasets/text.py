@@ -21,6 +21,7 @@ __all__ = ["DECIMAL", "read_text", "table_of_text"]
 DECIMAL = (None, ".", ",")
 CHUNK = 1 << 15  # records that are parsed at once
 ENOUGH = 5  # numbers in a first line that are no chance where they step evenly
+MANY = 8  # numbers in a first line that are no chance where they do not
 LOOKED_AT = 1000  # records that are sampled to guess the dialect
 SEPARATORS = "\t;|,"  # the comma comes last, as it may be within numbers
 MISSING = {"", "na", "n/a", "#n/a", "nan", "null", "none", "?"}  # markers of a missing number
@@ -226,9 +227,9 @@ def _is_header(records: Sequence[tuple[int, list[str]]], called: Collection[str]
         return True
     rows = [row for _, row in below if len(row) == len(cells)]
     columns = not cells[0] and numbers == [*map(str, range(len(cells) - 1))]  # pandas' default names
-    named = not {*cells}.isdisjoint(called)
-    unnamed = not named and any(re.fullmatch(r"column_\d+", name) for name in called)
     steps = len(numbers) > 2 and _direction(numbers) != 0
+    named = any(cell in called for cell in cells if cell not in numbers) or (steps and {*called}.issuperset(numbers))
+    unnamed = not named and any(re.fullmatch(r"column_\d+", name) for name in called)
     shown = ", ".join([*numbers[:3], *["..."] * (len(numbers) > 3)])
     if columns or named or (steps and not unnamed and _steps_as_names(cells, numbers, rows)):
         notes.append(f"the first line, with {shown}, is taken for a header")
@@ -268,7 +269,7 @@ def _steps_as_names(cells: Sequence[str], numbers: Sequence[str], rows: Sequence
         return not any(map(_are_even, own))
     inside = np.concatenate([*map(_floats, own)])
     apart = values.min() > inside.max() or values.max() < inside.min()
-    return bool((words or apart) and not any(map(_direction, own)))
+    return bool((words or (apart and len(numbers) >= MANY)) and not any(map(_direction, own)))
 
 
 def _floats(numbers: Sequence[str]) -> np.ndarray:

@@ -448,3 +448,21 @@ def test_decimal_points_beside_commas_are_refused_with_a_cure(refused):
         'all of the file need one sign, decimal="." takes the point; columns='
     )
     assert "comma" not in refused("\n".join(rows), decimal=".")
+
+
+def test_steps_that_were_trained_on_are_known_again(reads):
+    """A header that looks like a row is one where it has these names, and other names are said."""
+    steps = "500,1000,1500,2000,2500"
+    data = reads(f"{steps},label\n1,2,3,4,6,a\n5,4,3,2,1,b\n", wide=True)
+    assert data.reading["steps"] == steps.split(",")
+    assert len(reads(f"{steps}\n1,2,3,4,5\n", wide=True, label="").train.X) == 2
+    later = reads(f"{steps}\n1,2,3,4,5\n", **data.reading, targets=False)
+    assert (len(later.train.X), any("trained on" in note for note in later.notes)) == (1, False)
+    assert len(reads("1,2,3,4,6\n500,1000,1500,2000,9\n", **data.reading | {"label": ""}).train.X) == 2
+    note = "steps are called 1000, 1500, ... where those that were trained on are 500, 1000, ...: taken in this order"
+    for other, said in (("3000,2500,2000,1500,1000", note), ("500.0,1000.0,1500.0,2000.0", None)):
+        row = ",".join("95140"[: other.count(",") + 1])
+        later = reads(f"{other}\n{row}\n{row[::-1]}\n", **data.reading, targets=False)
+        assert [each for each in later.notes if "trained on" in each] == ([said] if said else [])
+    frame = reads(f"x{steps.replace(',', ',x')},label\n1,2,3,4,6,a\n5,4,3,2,1,b\n", **data.reading)
+    assert any(each.startswith("steps are called x500, x1000, ... where") for each in frame.notes)

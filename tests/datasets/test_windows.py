@@ -92,6 +92,8 @@ def test_later_data_of_an_only_stream_stay_whole(reads, tmp_path):
     assert (len(data.train.X), set(later.groups)) == (18, {1})
     assert later.train.X.tolist() == data.test.X.tolist()
     assert not any("parts" in note for note in later.notes)
+    assert reads(stream(48), **data.reading).train.X.tolist() == later.train.X.tolist()
+    assert data.reading == later.reading
 
 
 def test_parts_of_an_only_stream_are_filled_from_their_own_values(reads, refused):
