@@ -250,7 +250,7 @@ def _steps_as_names(cells: Sequence[str], numbers: Sequence[str], rows: Sequence
     numbers step evenly as no row does, or there are many and no row rises or falls. Without a word they are integers
     by 1, or step evenly, or are also unlike all numbers below.
     """
-    words = {i: cell for i, cell in enumerate(cells) if cell not in numbers}
+    words = {i: cell for i, cell in enumerate(cells) if cell not in numbers and cell.lower() not in MISSING}
     under = {i: [row[i].strip() for row in rows] for i in words}
     if any(word in under[i] for i, word in words.items()):
         return False
@@ -259,7 +259,8 @@ def _steps_as_names(cells: Sequence[str], numbers: Sequence[str], rows: Sequence
     if any(under[i] and all(re.fullmatch(NUMBER, cell) for cell in under[i]) for i in words):
         return True
     even, values = _are_even(numbers), _floats(numbers)
-    if even and values[1] > values[0] and (words or (values[1] - values[0] == 1 and all(map(str.isdecimal, numbers)))):
+    counts = values[1] - values[0] == 1 and all(map(str.isdecimal, numbers))
+    if even and values[1] > values[0] and (words or counts or not cells[0]):  # an index may have no name
         return True
     own = [[row[i].strip() for i, cell in enumerate(cells) if cell in numbers] for row in rows]
     own = [row for row in own if all(re.fullmatch(NUMBER, cell) for cell in row)]

@@ -450,6 +450,15 @@ def test_decimal_points_beside_commas_are_refused_with_a_cure(refused):
     assert "comma" not in refused("\n".join(rows), decimal=".")
 
 
+@pytest.mark.parametrize("gone", ["", "NA", "?"])
+def test_a_missing_cell_is_no_word_of_a_header(reads, gone):
+    for first in (f"1,2,4,{gone}", f"{gone},1,2,4", f"9,5,2,1,0.5,{gone}"):
+        rows = "\n".join(",".join("314159"[i : i + first.count(",") + 1]) for i in (0, 0))
+        data = reads(f"{first}\n{rows}\n", wide=True, label="", missing="zero")
+        assert len(data.train.X) == 3
+    assert len(reads(",0.5,1,1.5\n0,3,1,4\n1,1,5,9\n", wide=True, label="").train.X) == 2
+
+
 def test_steps_that_were_trained_on_are_known_again(reads):
     """A header that looks like a row is one where it has these names, and other names are said."""
     steps = "500,1000,1500,2000,2500"
