@@ -63,6 +63,7 @@ class Backtest:
         widening: the factor of the networks' interval, see `Delivery.predict_quantiles`.
         notes: sentences about models that could not be compared.
         options: the arguments of a Forecaster, and `dated`, those of a Delivery, with which the models were made.
+        columns: how many columns of X and of known inputs the models read.
     """
 
     origins: np.ndarray
@@ -81,6 +82,7 @@ class Backtest:
     notes: tuple[str, ...] = ()
     dated: bool = False
     options: dict[str, Any] = field(default_factory=dict)
+    columns: dict[str, int] = field(default_factory=lambda: {"X": 0, "known": 0})
 
     @property
     def judge(self) -> str:
@@ -156,8 +158,16 @@ class Backtest:
         """Fit the networks to all of y, and return the model whose forecast is delivered; arguments are `backtest`'s.
 
         `predict` of the result takes y, X and times, too. `inputs` are other arguments of `Forecaster.fit`.
+
+        Raises:
+            ValueError: X or known inputs have other columns than in the tests; and as `Forecaster.fit`.
         """
         forecaster = Forecaster(self.actual.shape[1], **self.options)
+        tested = self.columns
+        for name, got in History.of(y, X, inputs.get("known"), forecaster).columns.items():
+            if got != tested[name]:
+                cure = f"pass {name}= to both backtest and deliver, or to neither"
+                raise ValueError(f"{name}: expected {tested[name]} columns, as in the tests, got {got}; {cure}")
         return self.delivery(forecaster.fit(y, X, threads=threads, progress=progress, **inputs))
 
     def delivery(self, forecaster: Forecaster) -> Delivery:
@@ -267,7 +277,7 @@ def backtest(
             bands, factor = _moved_intervals(points, forecasts[GRU], bands, actual, apart, first.quantiles)
     return Backtest(
         history.origins(held_back), season, widths, windows, actual, forecasts, errors, bands, first.quantiles,
-        delivered, weights, second, factor, notes, times is not None, options,
+        delivered, weights, second, factor, notes, times is not None, options, history.columns,
     )  # fmt: skip
 
 

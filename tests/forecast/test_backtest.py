@@ -410,3 +410,17 @@ def test_dates_reach_the_climatology():
     due = [climatology(NOISY[:origin], 1, 6, times[:origin]) for origin in found.origins]
     np.testing.assert_array_equal(found.forecasts["climatology"], due)
     assert (other.forecasts["climatology"][0] == NOISY[: found.origins[0]].mean()).all()
+
+
+def test_what_is_delivered_reads_what_was_tested():
+    x = np.arange(123.0)[:, None] % 5
+    given = {"y": NOISY, "horizon": 3, "origins": 2, "season": 12, "model": "linear"}
+    for name, values in (("X", x[:120]), ("known", x)):
+        found = backtest(**given, **{name: values}, **QUICK)
+        assert found.columns == {"X": 0, "known": 0} | {name: 1}
+        cure = f"pass {name}= to both backtest and deliver, or to neither"
+        with pytest.raises(ValueError, match=f"{name}: expected 1 columns, as in the tests, got 0; {cure}"):
+            found.deliver(NOISY)
+        found.deliver(NOISY, **{name: values})
+    with pytest.raises(ValueError, match="known: expected 0 columns, as in the tests, got 1"):
+        backtest(**given, **QUICK).deliver(NOISY, known=x)
