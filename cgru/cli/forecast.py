@@ -102,8 +102,11 @@ def forecast(request: ForecastRequest) -> int:
         if found:
             lines.append(_test_note(found, model))
             print(lines[-1])
-        model.take(fit_many(jobs, **running))
         delivery = found.delivery(model) if found else _untested(model, request.model, likely, y, times is not None)
+        if series[0].clock is None:  # else the calendar is that of local time, which dates alone do not tell
+            delivery.cycles = cycles
+        if GRU in delivery.weights or delivery.quantiles or request.save is not None:
+            model.take(fit_many(jobs, **running))
         values = _forecasts(delivery, y, beside, times)
     if request.save is not None:
         delivery.save(request.save)

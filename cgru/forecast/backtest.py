@@ -55,7 +55,8 @@ class Backtest:
         errors: by model and name, (k,) each: "MAE", the mean absolute error, "RMSE", the root of the mean squared
             error, and "MASE", the MAE over that of the one-step seasonal naive forecast of the known values. MASE is
             NaN where the latter is 0. All are NaN at an origin without a known value after it, which no mean counts.
-        intervals: the quantiles of the delivered forecast (k, h, q); None without `quantiles`.
+        intervals: the quantiles of the delivered forecast (k, h, q); None without `quantiles`. With "auto" they lie
+            around the "mean of the best", whose models were chosen at the other origins, even if one is delivered.
         quantiles: their levels.
         delivered: the model whose forecast is delivered, or "mean of the best".
         weights: the share of each model in the delivered forecast, from the errors at all origins.
@@ -130,7 +131,10 @@ class Backtest:
         return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
 
     def verdict(self) -> str:
-        """Return a sentence that compares what is delivered with the best other model, and says if it may be chance."""
+        """Return a sentence that compares what is delivered with the best other model, and says if it may be chance.
+
+        Errors of a single winner are those at the origins that chose it, which flatters it.
+        """
         judge = self.judge
         other = min((model for model in self.errors if model not in (self.delivered, MEAN)), key=self._mean)
         ours, theirs = self._mean(self.delivered), self._mean(other)

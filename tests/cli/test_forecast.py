@@ -88,6 +88,19 @@ def test_a_simpler_model_makes_the_forecast(folder, name, model):
     np.testing.assert_allclose(numbers(forecast_in(out), "sales"), due, rtol=1e-5)
 
 
+def test_networks_without_a_share_are_not_fitted(folder, monkeypatch):
+    def fit_many(*rest, **options):
+        raise RuntimeError("fitted")
+
+    monkeypatch.setattr("cgru.cli.forecast.fit_many", fit_many)
+    common = ("forecast", "one.csv", "--horizon", 3, "--origins", 0, "--season", 12, "--model")
+    for model in ("linear", "climatology"):
+        run(*common, model, cwd=folder)
+    for options in (("gru",), ("linear", "--save", "m")):
+        _, err = run(*common, *options, cwd=folder, code=2)
+        assert "fitted" in err
+
+
 @pytest.mark.slow
 def test_the_best_model_is_named_where_another_is_fixed(folder):
     write(folder / "walk.csv", month=TIMES[:N], sales=np.cumsum(np.random.default_rng(1).standard_normal(N)) + 100)
@@ -529,12 +542,17 @@ def test_known_inputs_that_end_before_the_horizon(known):
 def test_the_calendar_is_read(folder, monkeypatch):
     days = np.datetime64("2022-01-01") + np.arange(50)
     write(folder / "daily.csv", day=days, y=np.arange(50) % 9)
-    out, _ = run("forecast", "daily.csv", *FAST[:2], "--season", 7, "--origins", 0, "--calendar", cwd=folder)
+    options = (*FAST[:2], "--season", 7, "--origins", 0, "--calendar", "--save", "m")
+    out, _ = run("forecast", "daily.csv", *options, cwd=folder)
     assert "\ncalendar: day of week and day of year are read\n" in out
     given = {"known": calendar(days[0] + np.arange(53), ["week", "year"])}
     y = np.arange(50) % 9
     due = Forecaster(3, season=7).fit(y, **given).predict(y, **given)
     np.testing.assert_allclose(numbers(forecast_in(out.replace("day,y", "step,y")), "y"), due, rtol=1e-5)
+    np.testing.assert_array_equal(load(folder / "m").predict(y, times=days), due)
+    write(folder / "zoned.csv", day=[f"{day}T00:00+0{i % 2}:00" for i, day in enumerate(days)], y=y)
+    run("forecast", "zoned.csv", *options, cwd=folder)
+    assert isinstance(load(folder / "m"), Forecaster)  # to be given the calendar of local time
     out, _ = run("forecast", "daily.csv", *FAST, 0, "--model", "naive", cwd=folder)
     assert "calendar" not in out  # less than two years of days
     monkeypatch.setattr("cgru.cli.forecast.choose_cycles", lambda y, times, *rest: ("day", "week"))
