@@ -138,7 +138,7 @@ class Table(NamedTuple):
             if (wrong := first_true(values == None)) is not None:  # noqa: E711
                 got, row = self.read(name)[0][wrong], self.locate(wrong)
                 thousands = isinstance(got, str) and re.fullmatch(THOUSANDS, got.strip())
-                why = ", with a separator of thousands, which none may have" if thousands else ""
+                why = ", with a separator of thousands; write all numbers without" if thousands else ""
                 if self.na is not None and isinstance(got, str) and self._only_word(name) == got:
                     why = f'; na="{got}" takes it for missing'
                 nested = hasattr(got, "__len__") and not isinstance(got, str)

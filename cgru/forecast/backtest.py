@@ -17,7 +17,7 @@ from cgru.forecast.calendar_features import helpful_cycles
 from cgru.forecast.delivery import GRU, MEAN, Delivery, check_model, forecast_all, models_of, widen, widening
 from cgru.forecast.forecaster import Forecaster, is_list_of_series, min_length, series_by_name
 from cgru.forecast.historical import History, forecasters_at
-from cgru.forecast.rivals import ETS, dates_of, guess_second, missing_ets
+from cgru.forecast.rivals import ETS, dates_of, guess_second, why_no_ets
 from cgru.forecast.series import fill_missing, guess_season
 from cgru.forecast.weights import weigh, weigh_apart
 
@@ -211,7 +211,7 @@ def backtest(
         times: the dates (n,) of y as datetime64, or a list of them, so that the climatology knows the time of the year.
         model: the model to deliver, by its name in `Backtest.forecasts`; "auto": the mean of the one with the lowest
             error and of those within a tenth of it, or that one alone.
-        second: the length of a second, longer season, 1 for none; None: guessed as the first is, beside one.
+        second: the length of a second season, longer than the first, 1 for none; None: guessed as that is, beside one.
         likely: lags at which a season is likely, as for `guess_season`.
         threads: as for `fit_many`, which runs the fits of all origins in one call.
         progress: as for `fit_many`.
@@ -230,6 +230,10 @@ def backtest(
     known_times = dates_of(times, found, is_list_of_series(y))
     season = first.season or guess_season(_before_first_origin(found, first.horizon, k, step), likely)
     held_back = _held_back(found, first.horizon, k, step, min_length(first.horizon, season, first.width))
+    longest = max(map(len, series))
+    if second not in (None, 1) and not season < second <= longest:
+        due = f"1 for none, or more than the season, {season}, and at most the {longest} values of y"
+        raise ValueError(f"second: expected {due}, got {second}")
     if second is None and season == 1:
         second = 1
     elif second is None:
@@ -237,7 +241,7 @@ def backtest(
         second = guess_second(fill_missing(before, "interpolate", "y"), season, likely)
     if model != AUTO:
         check_model(model, season, second)
-    names, notes = models_of(season, second), tuple(filter(None, [missing_ets()]))
+    names, notes = models_of(season, second), tuple(filter(None, [why_no_ets()]))
     if len(series) * k > MOST_SMOOTHED and model != ETS and ETS in names:
         names.remove(ETS)
         notes = (

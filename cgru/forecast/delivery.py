@@ -23,7 +23,7 @@ from cgru.forecast.forecaster import (
     series_by_name,
     unwrap_single,
 )
-from cgru.forecast.rivals import CLIMATOLOGY, ETS, RIVALS, TWO_SEASONS, dates_of, missing_ets, rivals
+from cgru.forecast.rivals import CLIMATOLOGY, ETS, RIVALS, TWO_SEASONS, dates_of, rivals, why_no_ets
 from cgru.forecast.series import fill_missing
 from cgru.network.files import read_checked, read_json
 
@@ -101,7 +101,7 @@ class Delivery:
 
     def _predict(self, y: Any, X: Any, known: Any, times: Any) -> Any:
         """Forecast as `predict`, with the columns of the calendar in `known`."""
-        if ETS in self.weights and (why := missing_ets()):
+        if ETS in self.weights and (why := why_no_ets()):
             raise ImportError(why)
         if CLIMATOLOGY in self.weights and self.dated and times is None:
             raise ValueError("times: expected the dates of y, which the climatology of this model reads, got None")
@@ -186,13 +186,13 @@ def _from_archive(archive: Archive) -> Forecaster | Delivery:
 
 def models_of(season: int, second: int) -> list[str]:
     """Return the names of the models that forecast a series with these seasons, 1 for none, as installed."""
-    seasonal = {"seasonal naive": season > 1, TWO_SEASONS: second > 1, ETS: not missing_ets()}
+    seasonal = {"seasonal naive": season > 1, TWO_SEASONS: second > 1, ETS: not why_no_ets()}
     return [name for name in MODELS if seasonal.get(name, True)]
 
 
 def check_model(name: str, season: int, second: int) -> None:
     """Raise ValueError, or ImportError with the cure, if there is no model of this name for these seasons."""
-    if name == ETS and (why := missing_ets()):
+    if name == ETS and (why := why_no_ets()):
         raise ImportError(why)
     if name not in (due := [*models_of(season, second), MEAN]) and name != "seasonal naive":
         why = " without a second season" if name == TWO_SEASONS else ""

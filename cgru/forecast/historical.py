@@ -96,7 +96,7 @@ def forecasters_at(
 
 @dataclass(frozen=True)
 class HistoricalForecasts:
-    """Result of `historical_forecasts`: what would have been forecast at each origin.
+    """Forecasts that `historical_forecasts` made at origins in the past, beside the actual values.
 
     With several series, k counts the origins of all of them: at each moment one of each series.
 

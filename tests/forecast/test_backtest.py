@@ -21,7 +21,7 @@ def no_ets(request, monkeypatch):
     if "with_ets" in request.fixturenames:
         pytest.importorskip("statsmodels")
         return
-    monkeypatch.setattr("cgru.forecast.delivery.missing_ets", lambda: "left out")
+    monkeypatch.setattr("cgru.forecast.delivery.why_no_ets", lambda: "left out")
 
 
 @pytest.fixture
@@ -389,6 +389,10 @@ def test_a_second_season_is_a_model():
     assert backtest(y, 4, 2, season=1, **QUICK).second == 1  # what has no season has no longer one
     with pytest.raises(ValueError, match="second: expected at least 1, got 0"):
         backtest(y, 4, 2, season=4, second=0, **QUICK)
+    for wrong in (4, 161):
+        due = f"second: expected 1 for none, or more than the season, 4, and at most the 160 values of y, got {wrong}"
+        with pytest.raises(ValueError, match=due):
+            backtest(y, 4, 2, season=4, second=wrong, **QUICK)
     with pytest.raises(ValueError, match="without a second season, got 'two seasons'"):
         backtest(y, 4, 2, season=4, second=1, model="two seasons", **QUICK)
 

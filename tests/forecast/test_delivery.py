@@ -3,7 +3,7 @@ import pytest
 
 from cgru.forecast import Delivery, Forecaster, backtest, calendar, load
 from cgru.forecast.delivery import MODELS, check_model, forecast_all, models_of, widen, widening
-from cgru.forecast.rivals import climatology, missing_ets
+from cgru.forecast.rivals import climatology, why_no_ets
 
 rng = np.random.default_rng(0)
 t = np.arange(84)
@@ -33,7 +33,7 @@ def test_the_mean_of_models(forecaster, mixed):
     np.testing.assert_allclose(several[1], mixed.predict(NOISY[12:], times=TIMES[12:]), rtol=1e-6)
 
 
-@pytest.mark.parametrize("name", [name for name in MODELS if name != "ETS" or not missing_ets()])
+@pytest.mark.parametrize("name", [name for name in MODELS if name != "ETS" or not why_no_ets()])
 def test_one_model(forecaster, name):
     found = Delivery(forecaster, {name: 1.0}, second=24).predict(NOISY)
     due = forecast_all(forecaster, [NOISY], None, [None], 24, [name])
@@ -125,7 +125,7 @@ def test_refusals(forecaster, mixed, monkeypatch):
         Delivery(forecaster, {})  # would forecast a 0
     with pytest.raises(ValueError, match="times: expected the dates of y, which the climatology of this model reads"):
         mixed.predict(NOISY)
-    monkeypatch.setattr("cgru.forecast.delivery.missing_ets", lambda: "ETS: statsmodels is missing")
+    monkeypatch.setattr("cgru.forecast.delivery.why_no_ets", lambda: "ETS: statsmodels is missing")
     with pytest.raises(ImportError, match="ETS: statsmodels is missing"):
         Delivery(forecaster, {"ETS": 1.0}).predict(NOISY)
     with pytest.raises(ImportError, match="ETS: statsmodels is missing"):
