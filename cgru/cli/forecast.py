@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import csv
+import math
 import os
 import re
 import sys
@@ -24,7 +25,7 @@ from cgru.forecast import Backtest, Delivery, Forecaster, backtest, calendar
 from cgru.forecast.backtest import AUTO, SeasonChoice, choose_cycles, choose_season
 from cgru.forecast.calendar_features import cycles_of
 from cgru.forecast.delivery import GRU, check_model
-from cgru.forecast.rivals import CLIMATOLOGY, ETS, TWO_SEASONS, guess_second, missing_ets
+from cgru.forecast.rivals import CLIMATOLOGY, ETS, TWO_SEASONS, guess_second, why_no_ets
 from cgru.forecast.series import fill_missing
 from cgru.many import fit_many
 
@@ -53,7 +54,7 @@ def forecast(request: ForecastRequest) -> int:
     if request.model not in (AUTO, "gru") and request.quantiles and not request.origins:
         why = f"--origins 0 leaves no errors of {request.model} to make them of"
         raise RequestError(f"argument --quantiles: needs --model gru without tests: {why}")
-    if request.model == "ets" and (why := missing_ets()):
+    if request.model == "ets" and (why := why_no_ets()):
         raise RequestError(f"argument --model: {why}")
     series = _read_series(request)
     notes = [_in_options(note) for note in dict.fromkeys(note for each in series for note in each.notes)]
@@ -102,8 +103,11 @@ def forecast(request: ForecastRequest) -> int:
         if found:
             lines.append(_test_note(found, model))
             print(lines[-1])
-        model.take(fit_many(jobs, **running))
         delivery = found.delivery(model) if found else _untested(model, request.model, likely, y, times is not None)
+        if series[0].clock is None:  # else the calendar is that of local time, which dates alone do not tell
+            delivery.cycles = cycles
+        if GRU in delivery.weights or delivery.quantiles or request.save is not None:
+            model.take(fit_many(jobs, **running))
         values = _forecasts(delivery, y, beside, times)
     if request.save is not None:
         delivery.save(request.save)
@@ -285,15 +289,29 @@ def _forecasts(model: Delivery, y: list[np.ndarray], beside: dict[str, Any], tim
     return [np.hstack(pair) for pair in zip(points, model.predict_quantiles(y, **beside, times=times), strict=True)]
 
 
+def _decimals(y: np.ndarray) -> int:
+    """Return the decimals that tell the range of y (n,) to six digits, or of values that are all equal their size."""
+    unit = np.nanmax(y) - np.nanmin(y) or np.nanmax(np.abs(y)) or 1.0
+    return max(0, 5 - math.floor(math.log10(unit)))
+
+
 def _write_forecast(
     request: ForecastRequest, series: list[Series], values: list[np.ndarray], quantiles: tuple[float, ...]
 ) -> None:
-    """Write the forecasts and their quantiles as CSV, a row for each time and series, to the output file or stdout."""
+    """Write the forecasts and their quantiles as CSV, a row for each time and series, to the output file or stdout.
+
+    The file has 12 digits, stdout has those that say something.
+    """
+
+    def rounded(row: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Return a row to be written of the forecast of y."""
+        return np.round(row, _decimals(y)) if request.output is None else row
+
     many = len(series) > 1 or request.id is not None
     named = series[0].name if not many else "forecast"
     header = [*(["series"] if many else []), series[0].time, named, *(f"{named}_{level}" for level in quantiles)]
     rows = [
-        [*([each.name] if many else []), time, *(f"{value:.12g}" for value in row)]
+        [*([each.name] if many else []), time, *(f"{value:.12g}" for value in rounded(row, each.y))]
         for each, predicted in zip(series, values, strict=True)
         for time, row in zip(each.written(len(each.y) + np.arange(len(predicted))), predicted, strict=True)
     ]

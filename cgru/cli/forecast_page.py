@@ -12,6 +12,7 @@ from cgru.core.tables import Table
 from cgru.datasets.series import Series
 from cgru.files import atomic_write
 from cgru.forecast import Backtest, Forecaster
+from cgru.forecast.delivery import GRU
 
 __all__ = ["Shown", "draw", "write_page"]
 
@@ -63,15 +64,23 @@ def write_page(path: str, shown: Shown, title: str, lines: Sequence[str], notes:
     """Write the verdict, lines on data and tests, notes, errors, pictures and forecasts as one HTML page to `path`."""
     from cgru.reports.page import document, provenance
 
-    found, model = shown.tests, shown.model
+    found = shown.tests
     if len(shown.series) > ON_PAGE:
         notes = [*notes, f"{ON_PAGE} of {len(shown.series)} series are on this page"]
     told = [("score", found.verdict() if found else "not tested"), *(("small", line) for line in lines)]
     told += [("note", note) for note in notes]
-    model_facts = f"{model.networks} networks of {model.units} units, learned from {model.windows_} windows"
-    written = document(title, told, _sections(shown), {"model": model_facts, **provenance()})
+    written = document(title, told, _sections(shown), {"model": _model_facts(shown), **provenance()})
     with atomic_write(path) as file:
         file.write(written.encode(errors="replace"))
+
+
+def _model_facts(shown: Shown) -> str:
+    """Return the shares of the models that are delivered, and the networks where they or their interval are read."""
+    model, weights = shown.model, shown.tests.weights if shown.tests else {shown.made_by: 1.0}
+    facts = ", ".join(f"{name} {share:.0%}" for name, share in weights.items())
+    if GRU in weights or model.quantiles:
+        facts += f"; {model.networks} networks of {model.units} units, learned from {model.windows_} windows"
+    return facts
 
 
 def _sections(shown: Shown) -> Iterator[str]:

@@ -126,6 +126,7 @@ def read_series(
         for each in _series(table, spec):
             columns = each.y[:, None] if each.X is None else np.column_stack([each.y, each.X])
             doubts = filling.notes_on_sentinels(columns, [each.name, *spec.inputs])
+            doubts += [] if each.known is None else filling.notes_on_sentinels(each.known, spec.known)
             found.append(replace(each, notes=(*notes, *each.notes, *doubts)))
         return found
     except (TypeError, ValueError) as error:
@@ -203,7 +204,8 @@ def _series(table: Table, spec: _ColumnSpec) -> list[Series]:
     targets = _find_targets(table, spec.target, {*time, *left, id, *inputs, *known})
     if id is not None and len(targets) > 1:
         raise ValueError(f"target: expected one column beside id, got {', '.join(targets)}")
-    numbers = {name: table.numbers(name) for name in [*targets, *inputs, *known]}
+    numbers = {name: table.numbers(name) for name in targets}
+    numbers |= {name: _numbers_of_input(table, name) for name in (*inputs, *known)}
     rows = {target: np.arange(table.rows) for target in targets}
     if id is not None:
         check_ids(table.column(id), id)
@@ -251,6 +253,15 @@ def _series(table: Table, spec: _ColumnSpec) -> list[Series]:
         one = Series(label, y, X, own, frequency, header, (*notes, *_notes_on_offsets(own)), clock, ahead)
         found.append(_trim(_check_gaps(one, where, spec.gaps, quoted)))
     return found
+
+
+def _numbers_of_input(table: Table, name: str) -> np.ndarray:
+    """Return the values of a column of inputs (n,); TypeError as of `Table.numbers`, with the cure for words."""
+    try:
+        return table.numbers(name)
+    except TypeError as error:
+        cure = "; write words as numbers, such as 1 for yes and 0 for no" if table.is_text(name) else ""
+        raise TypeError(f"{error}{cure}") from None
 
 
 def _notes_on_offsets(times: Times) -> tuple[str, ...]:

@@ -140,7 +140,7 @@ class Table(NamedTuple):
             if (wrong := first_true(values == None)) is not None:  # noqa: E711
                 got, row = self.read(name)[0][wrong], self.locate(wrong)
                 thousands = isinstance(got, str) and re.fullmatch(THOUSANDS, got.strip())
-                why = ", with a separator of thousands, which none may have" if thousands else ""
+                why = ", with a separator of thousands; write all numbers without" if thousands else ""
                 pointed = self.decimal == "," and isinstance(got, str) and re.fullmatch(r"[+-]?\d*\.\d*", got.strip())
                 if pointed and not thousands:
                     cure = 'all of the file need one sign, decimal="." takes the point'

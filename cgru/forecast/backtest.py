@@ -17,7 +17,7 @@ from cgru.forecast.calendar_features import helpful_cycles
 from cgru.forecast.delivery import GRU, MEAN, Delivery, check_model, forecast_all, models_of, widen, widening
 from cgru.forecast.forecaster import Forecaster, is_list_of_series, min_length, series_by_name
 from cgru.forecast.historical import History, forecasters_at
-from cgru.forecast.rivals import ETS, dates_of, guess_second, missing_ets
+from cgru.forecast.rivals import ETS, dates_of, guess_second, why_no_ets
 from cgru.forecast.series import fill_missing, guess_season
 from cgru.forecast.weights import weigh, weigh_apart
 
@@ -55,7 +55,8 @@ class Backtest:
         errors: by model and name, (k,) each: "MAE", the mean absolute error, "RMSE", the root of the mean squared
             error, and "MASE", the MAE over that of the one-step seasonal naive forecast of the known values. MASE is
             NaN where the latter is 0. All are NaN at an origin without a known value after it, which no mean counts.
-        intervals: the quantiles of the delivered forecast (k, h, q); None without `quantiles`.
+        intervals: the quantiles of the delivered forecast (k, h, q); None without `quantiles`. With "auto" they lie
+            around the "mean of the best", whose models were chosen at the other origins, even if one is delivered.
         quantiles: their levels.
         delivered: the model whose forecast is delivered, or "mean of the best".
         weights: the share of each model in the delivered forecast, from the errors at all origins.
@@ -63,6 +64,7 @@ class Backtest:
         widening: the factor of the networks' interval, see `Delivery.predict_quantiles`.
         notes: sentences about models that could not be compared.
         options: the arguments of a Forecaster, and `dated`, those of a Delivery, with which the models were made.
+        columns: how many columns of X and of known inputs the models read.
     """
 
     origins: np.ndarray
@@ -81,6 +83,7 @@ class Backtest:
     notes: tuple[str, ...] = ()
     dated: bool = False
     options: dict[str, Any] = field(default_factory=dict)
+    columns: dict[str, int] = field(default_factory=lambda: {"X": 0, "known": 0})
 
     @property
     def judge(self) -> str:
@@ -128,7 +131,10 @@ class Backtest:
         return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
 
     def verdict(self) -> str:
-        """Return a sentence that compares what is delivered with the best other model, and says if it may be chance."""
+        """Return a sentence that compares what is delivered with the best other model, and says if it may be chance.
+
+        Errors of a single winner are those at the origins that chose it, which flatters it.
+        """
         judge = self.judge
         other = min((model for model in self.errors if model not in (self.delivered, MEAN)), key=self._mean)
         ours, theirs = self._mean(self.delivered), self._mean(other)
@@ -156,8 +162,16 @@ class Backtest:
         """Fit the networks to all of y, and return the model whose forecast is delivered; arguments are `backtest`'s.
 
         `predict` of the result takes y, X and times, too. `inputs` are other arguments of `Forecaster.fit`.
+
+        Raises:
+            ValueError: X or known inputs have other columns than in the tests; and as `Forecaster.fit`.
         """
         forecaster = Forecaster(self.actual.shape[1], **self.options)
+        tested = self.columns
+        for name, got in History.of(y, X, inputs.get("known"), forecaster).columns.items():
+            if got != tested[name]:
+                cure = f"pass {name}= to both backtest and deliver, or to neither"
+                raise ValueError(f"{name}: expected {tested[name]} columns, as in the tests, got {got}; {cure}")
         return self.delivery(forecaster.fit(y, X, threads=threads, progress=progress, **inputs))
 
     def delivery(self, forecaster: Forecaster) -> Delivery:
@@ -197,7 +211,7 @@ def backtest(
         times: the dates (n,) of y as datetime64, or a list of them, so that the climatology knows the time of the year.
         model: the model to deliver, by its name in `Backtest.forecasts`; "auto": the mean of the one with the lowest
             error and of those within a tenth of it, or that one alone.
-        second: the length of a second, longer season, 1 for none; None: guessed as the first is, beside one.
+        second: the length of a second season, longer than the first, 1 for none; None: guessed as that is, beside one.
         likely: lags at which a season is likely, as for `guess_season`.
         threads: as for `fit_many`, which runs the fits of all origins in one call.
         progress: as for `fit_many`.
@@ -216,6 +230,10 @@ def backtest(
     known_times = dates_of(times, found, is_list_of_series(y))
     season = first.season or guess_season(_before_first_origin(found, first.horizon, k, step), likely)
     held_back = _held_back(found, first.horizon, k, step, min_length(first.horizon, season, first.width))
+    longest = max(map(len, series))
+    if second not in (None, 1) and not season < second <= longest:
+        due = f"1 for none, or more than the season, {season}, and at most the {longest} values of y"
+        raise ValueError(f"second: expected {due}, got {second}")
     if second is None and season == 1:
         second = 1
     elif second is None:
@@ -223,7 +241,7 @@ def backtest(
         second = guess_second(fill_missing(before, "interpolate", "y"), season, likely)
     if model != AUTO:
         check_model(model, season, second)
-    names, notes = models_of(season, second), tuple(filter(None, [missing_ets()]))
+    names, notes = models_of(season, second), tuple(filter(None, [why_no_ets()]))
     if len(series) * k > MOST_SMOOTHED and model != ETS and ETS in names:
         names.remove(ETS)
         notes = (
@@ -267,7 +285,7 @@ def backtest(
             bands, factor = _moved_intervals(points, forecasts[GRU], bands, actual, apart, first.quantiles)
     return Backtest(
         history.origins(held_back), season, widths, windows, actual, forecasts, errors, bands, first.quantiles,
-        delivered, weights, second, factor, notes, times is not None, options,
+        delivered, weights, second, factor, notes, times is not None, options, history.columns,
     )  # fmt: skip
 
 

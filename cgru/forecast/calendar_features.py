@@ -62,7 +62,7 @@ def calendar(times: Any, cycles: Sequence[str] | None = None) -> np.ndarray:
 
 
 def cycles_of(times: np.ndarray) -> tuple[str, ...]:
-    """Return the cycles that are longer than a step of `times` (n,), those of use beside it.
+    """Return the names of the cycles that `calendar` reads by default of `times` (n,), by the step between them.
 
     The day and the week for steps below a day, the week and the year below a week, the year below a year; else none,
     and none of times that are no datetimes.
@@ -74,11 +74,12 @@ def cycles_of(times: np.ndarray) -> tuple[str, ...]:
 
 
 def helpful_cycles(y: np.ndarray, times: np.ndarray) -> tuple[str, ...]:
-    """Return `cycles_of` the times (n,) of a series (n,) if the longer of two shows in the series, else none.
+    """Return the cycles that inputs of the calendar help to forecast y (n,) with `times` (n,): `cycles_of`, or none.
 
-    It shows in what the mean of the shorter one leaves. The autocorrelation at its length, of which the series has two,
-    is as high as that of a season, and by as much above the one at half of it, in whole shorter ones: a slow drift has
-    both. A single cycle, the year of longer steps, is left to the season.
+    There are some if the longer of two cycles shows in the series: in what the mean of the shorter one leaves. The
+    autocorrelation at its length, of which the series has two, is as high as that of a season, and by as much above the
+    one at half of it, in whole shorter ones: a slow drift has both. A single cycle, the year of longer steps, is
+    left to the season.
     """
     cycles = cycles_of(times)
     if len(cycles) < 2:

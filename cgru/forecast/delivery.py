@@ -12,9 +12,18 @@ from typing import Any
 
 import numpy as np
 
+from cgru.datasets.time_frequency import infer_frequency
 from cgru.files import Archive, atomic_write
-from cgru.forecast.forecaster import FORMAT, Forecaster, is_list_of_series, series_by_name, unwrap_single
-from cgru.forecast.rivals import CLIMATOLOGY, ETS, RIVALS, TWO_SEASONS, dates_of, missing_ets, rivals
+from cgru.forecast.calendar_features import calendar
+from cgru.forecast.forecaster import (
+    FORMAT,
+    Forecaster,
+    inputs_by_name,
+    is_list_of_series,
+    series_by_name,
+    unwrap_single,
+)
+from cgru.forecast.rivals import CLIMATOLOGY, ETS, RIVALS, TWO_SEASONS, dates_of, rivals, why_no_ets
 from cgru.forecast.series import fill_missing
 from cgru.network.files import read_checked, read_json
 
@@ -22,6 +31,8 @@ __all__ = ["GRU", "MEAN", "Delivery", "check_model", "forecast_all", "load", "mo
 
 GRU, MEAN = "GRU", "mean of the best"
 MODELS = (GRU, "linear", "naive", "seasonal naive", *RIVALS)
+READERS = {GRU, "linear"}  # of inputs
+SAVED = ("weights", "second", "widening", "dated", "cycles")
 WIDEST = 10.0  # times the networks' own interval
 
 
@@ -37,6 +48,8 @@ class Delivery:
         second: the length of the second season, 1 for none.
         widening: the factor of the networks' interval, see `predict_quantiles`.
         dated: whether the climatology reads times.
+        cycles: the cycles of the calendar, as of `calendar`, that the networks and the linear model read behind other
+            known inputs. `predict` makes them of times.
 
     Raises:
         ValueError: a model is unknown.
@@ -50,12 +63,14 @@ class Delivery:
         second: int = 1,
         widening: float = 1.0,
         dated: bool = False,
+        cycles: Sequence[str] = (),
     ) -> None:
         for name in weights or [""]:
             if name not in MODELS:
                 raise ValueError(f"weights: expected names of {', '.join(MODELS)}, got {name!r}")
         self.forecaster, self.weights = forecaster, {name: float(weight) for name, weight in weights.items()}
         self.second, self.widening, self.dated = int(second), float(widening), bool(dated)
+        self.cycles = tuple(cycles)
 
     def __repr__(self) -> str:
         shares = ", ".join(f"{name} {weight:.2g}" for name, weight in self.weights.items())
@@ -66,40 +81,70 @@ class Delivery:
         """Return the levels of the quantiles."""
         return self.forecaster.quantiles
 
-    def predict(self, y: Any, X: Any = None, *, times: Any = None, **inputs: Any) -> Any:
+    def predict(self, y: Any, X: Any = None, *, known: Any = None, times: Any = None) -> Any:
         """Forecast the values (horizon,) after y (n,); return a list of them if y is a list of series.
+
+        Inputs are read where the networks or the linear model have a share, and not asked for elsewhere.
 
         Args:
             y: as for `Forecaster.predict`.
             X: as for `Forecaster.predict`.
-            times: the dates (n,) of y as datetime64, or a list of them, that a climatology reads.
-            inputs: other arguments of `Forecaster.predict`.
+            known: as for `Forecaster.predict`, with or without the columns of the calendar.
+            times: the dates (n,) of y as datetime64, or a list of them, that a climatology or the calendar reads.
 
         Raises:
             ImportError: exponential smoothing has a share, and statsmodels is not installed.
             ValueError: `times` are missing; and as `Forecaster.predict`.
         """
-        if ETS in self.weights and (why := missing_ets()):
+        reads = not READERS.isdisjoint(self.weights)
+        return self._predict(y, X, self._with_calendar(y, known, times) if reads else None, times)
+
+    def _predict(self, y: Any, X: Any, known: Any, times: Any) -> Any:
+        """Forecast as `predict`, with the columns of the calendar in `known`."""
+        if ETS in self.weights and (why := why_no_ets()):
             raise ImportError(why)
         if CLIMATOLOGY in self.weights and self.dated and times is None:
             raise ValueError("times: expected the dates of y, which the climatology of this model reads, got None")
         dates = dates_of(times, series_by_name(y), is_list_of_series(y))
-        found = forecast_all(self.forecaster, y, X, dates, self.second, self.weights, **inputs)
+        found = forecast_all(self.forecaster, y, X, dates, self.second, self.weights, known=known)
         parts = zip(*(found[name] for name in self.weights), strict=True)
         return unwrap_single(y, [sum(map(np.multiply, self.weights.values(), part)) for part in parts])
 
-    def predict_quantiles(self, y: Any, X: Any = None, *, times: Any = None, **inputs: Any) -> Any:
-        """Forecast each of the quantiles (horizon, q), with the arguments of `predict`.
+    def _with_calendar(self, y: Any, known: Any, times: Any) -> Any:
+        """Return known inputs as the networks read them, with those of the calendar behind the others."""
+        if not self.cycles:
+            return known
+        horizon, due = self.forecaster.horizon, self.forecaster.known_
+        others, series = due - 2 * len(self.cycles), series_by_name(y)
+        given = inputs_by_name("known", known, y, list(map(len, series.values())), (horizon,))
+        columns = next(iter(given.values())).shape[1]
+        if columns == due:
+            return known
+        if columns != others:
+            what = f"{others} inputs a step (or {due}, with those of {' and '.join(self.cycles)} of the calendar)"
+            raise ValueError(f"known: expected {what}, got {columns}")
+        if times is None:
+            raise ValueError("times: expected the dates of y, whose calendar this model reads, got None")
+        joined = []
+        for each, when in zip(given.values(), dates_of(times, series, is_list_of_series(y)), strict=True):
+            when = when.astype("datetime64[us]")
+            ahead = infer_frequency(when, "times").at(when[-1], np.arange(1, horizon + 1))
+            joined.append(np.hstack([each, calendar(np.r_[when, ahead], self.cycles)]))
+        return unwrap_single(y, joined)
+
+    def predict_quantiles(self, y: Any, X: Any = None, *, known: Any = None, times: Any = None) -> Any:
+        """Forecast each of the quantiles (horizon, q), with the arguments of `predict`, whose inputs are always read.
 
         They are the networks' quantiles, as far from the delivered forecast as they are from the networks' median,
         times `widening`.
         """
+        known = self._with_calendar(y, known, times)
         points, medians, bands = (
             each if is_list_of_series(y) else [each]
             for each in (
-                self.predict(y, X, times=times, **inputs),
-                self.forecaster.predict(y, X, **inputs),
-                self.forecaster.predict_quantiles(y, X, **inputs),
+                self._predict(y, X, known, times),
+                self.forecaster.predict(y, X, known=known),
+                self.forecaster.predict_quantiles(y, X, known=known),
             )
         )
         moved = [widen(*each, self.widening) for each in zip(points, medians, bands, strict=True)]
@@ -110,11 +155,11 @@ class Delivery:
 
         The file of networks alone is that of their Forecaster.
         """
-        if self.weights == {GRU: 1.0} and self.widening == 1:
+        if self.weights == {GRU: 1.0} and self.widening == 1 and not self.cycles:
             self.forecaster.save(path)
             return
-        given = {name: getattr(self, name) for name in ("weights", "second", "widening", "dated")}
-        arrays = self.forecaster.pack() | {"delivery": np.array(json.dumps(given))}
+        given = {name: getattr(self, name) for name in SAVED}
+        arrays = self.forecaster.pack() | {"delivery": np.array(json.dumps(given)), "format": np.array(FORMAT)}
         with atomic_write(path) as file:
             np.savez(file, **arrays)
 
@@ -134,20 +179,20 @@ def _from_archive(archive: Archive) -> Forecaster | Delivery:
     if "delivery" not in archive.headers:
         return Forecaster.from_archive(archive)
     given = read_json("delivery", archive)
-    if not isinstance(given, dict) or given.keys() != {"weights", "second", "widening", "dated"}:
-        raise ValueError("delivery: expected a JSON object of weights, second, widening and dated")
+    if not isinstance(given, dict) or given.keys() != set(SAVED):
+        raise ValueError(f"delivery: expected a JSON object of {', '.join(SAVED)}")
     return Delivery(Forecaster.from_archive(archive, {"delivery"}), given.pop("weights"), **given)
 
 
 def models_of(season: int, second: int) -> list[str]:
     """Return the names of the models that forecast a series with these seasons, 1 for none, as installed."""
-    seasonal = {"seasonal naive": season > 1, TWO_SEASONS: second > 1, ETS: not missing_ets()}
+    seasonal = {"seasonal naive": season > 1, TWO_SEASONS: second > 1, ETS: not why_no_ets()}
     return [name for name in MODELS if seasonal.get(name, True)]
 
 
 def check_model(name: str, season: int, second: int) -> None:
     """Raise ValueError, or ImportError with the cure, if there is no model of this name for these seasons."""
-    if name == ETS and (why := missing_ets()):
+    if name == ETS and (why := why_no_ets()):
         raise ImportError(why)
     if name not in (due := [*models_of(season, second), MEAN]) and name != "seasonal naive":
         why = " without a second season" if name == TWO_SEASONS else ""
@@ -168,8 +213,9 @@ def forecast_all(
     `dates` has those of each series, or None; `inputs` are other arguments of `Forecaster.predict`.
     """
     series, several = series_by_name(y), is_list_of_series(y)
-    made = {GRU: forecaster.predict(y, X, **inputs)} if GRU in names else {}
-    made |= {name: each for name, each in forecaster.baselines(y, X, **inputs).items() if name in names}
+    beside = forecaster.blank_inputs(y) if READERS.isdisjoint(names) else {"X": X, **inputs}
+    made = {GRU: forecaster.predict(y, **beside)} if GRU in names else {}
+    made |= {name: each for name, each in forecaster.baselines(y, **beside).items() if name in names}
     found = {name: list(values) if several else [values] for name, values in made.items()}
     for (name, each), when in zip(series.items(), dates, strict=True):
         known = fill_missing(each, forecaster.missing, name)

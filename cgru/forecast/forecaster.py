@@ -26,7 +26,7 @@ from cgru.optimizers import Adam
 
 __all__ = ["FORMAT", "Forecaster", "is_list_of_series", "min_length", "series_by_name", "unwrap_single"]
 
-FORMAT = 2  # the newest format; files without known inputs are written as 1
+FORMAT = 2  # the newest format; files of networks alone, without known inputs, are written as 1
 _SETTINGS = ("horizon", "season", "width", "quantiles", "missing", "units", "epochs", "networks", "seed")
 _STANDARDIZED = ("input_mean", "input_scale", "target_mean", "target_scale")
 
@@ -205,6 +205,21 @@ class Forecaster:
         """Return the number of features of a window's step that series and known inputs make, without those of X."""
         return 1 + self.known_ * -(-(self.width_ + self.horizon) // self.width_)
 
+    @property
+    def _inputs(self) -> int:
+        """Return the number of inputs of X; RuntimeError before a fit."""
+        if not hasattr(self, "linear_"):
+            raise RuntimeError("fit: expected to be called before predict")
+        return len(self.input_mean_) - self._features
+
+    def blank_inputs(self, y: Any) -> dict[str, Any]:
+        """Return inputs beside y that are 0, as arguments of `predict`, for the baselines that read none."""
+        made = {}
+        for name, columns, ahead in (("X", self._inputs, 0), ("known", self.known_, self.horizon)):
+            blank = [np.zeros((len(each) + ahead, columns)) for each in series_by_name(y).values()]
+            made[name] = unwrap_single(y, blank) if columns else None
+        return made
+
     def _validated(self, y: Any, X: Any, known: Any, ahead: tuple[int, ...]) -> list[list[np.ndarray]]:
         """Return lists of the series (n,), their inputs (n, e) and known inputs (n + one of `ahead`, c), without NaN.
 
@@ -300,9 +315,7 @@ class Forecaster:
 
     def _last_windows(self, y: Any, X: Any, known: Any) -> tuple[Windows, np.ndarray]:
         """Return the last window of each series, and its standardised inputs Z."""
-        if not self.networks_:
-            raise RuntimeError("fit: expected to be called before predict")
-        found = []
+        due, found = self._inputs, []
         checked = self._validated(y, X, known, (self.horizon,))
         for i, (each, values, ahead) in enumerate(zip(*checked, strict=True)):
             if len(each) < self.width_:
@@ -310,9 +323,8 @@ class Forecaster:
                 raise ValueError(f"{name}: expected at least {self.width_} values, got {len(each)}")
             if ahead.shape[1] != self.known_:
                 raise ValueError(f"known: expected {self.known_} inputs a step, as for fit, got {ahead.shape[1]}")
-            inputs = len(self.input_mean_) - self._features
-            if values.shape[1] != inputs:
-                raise ValueError(f"X: expected {inputs} inputs a step, got {values.shape[1]}")
+            if values.shape[1] != due:
+                raise ValueError(f"X: expected {due} inputs a step, got {values.shape[1]}")
             last = (each[-self.width_ :], values[-self.width_ :], ahead[-self.width_ - self.horizon :])
             found.append(self._scale_windows(*(part[None] for part in last), each))
         parts = Windows(*map(np.concatenate, zip(*found, strict=True)))
@@ -321,6 +333,8 @@ class Forecaster:
     def _predict_quantiles(self, y: Any, X: Any, known: Any) -> list[np.ndarray]:
         """Return the mean prediction of all networks for each series, (horizon, levels), sorted along the levels."""
         batch, Z = self._last_windows(y, X, known)
+        if not self.networks_:
+            raise RuntimeError("fit: expected to be called before predict")
         simple = self._base_forecasts(batch, Z)
         total = np.zeros((len(Z), self.horizon, len(self._output_levels)))
         for i, network in enumerate(self.networks_):

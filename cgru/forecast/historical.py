@@ -50,6 +50,12 @@ class History:
             known = [fill_missing(each, settings.missing, name) for name, each in checked.items()]
         return cls(series, X, known, settings.horizon)
 
+    @property
+    def columns(self) -> dict[str, int]:
+        """Return how many columns X and known inputs have, by their names as arguments."""
+        given = {"X": self.X, "known": self.known}
+        return {name: 0 if each is None else each[0].shape[1] for name, each in given.items()}
+
     def until(self, left: int) -> dict[str, Any]:
         """Return what is known at the origin, as arguments of `Forecaster.predict`."""
         ends = [len(each) - left for each in self.series.values()]
@@ -90,7 +96,7 @@ def forecasters_at(
 
 @dataclass(frozen=True)
 class HistoricalForecasts:
-    """Result of `historical_forecasts`: what would have been forecast at each origin.
+    """Forecasts that `historical_forecasts` made at origins in the past, beside the actual values.
 
     With several series, k counts the origins of all of them: at each moment one of each series.
 
@@ -183,5 +189,5 @@ def _count(start: Any, n: int) -> int:
     if start is None:
         return (n + 1) // 2
     if isinstance(start, float) and 0 < start < 1:
-        return max(1, int(start * n))
+        return max(1, int(start * n + 1e-9))  # 0.29 * 100 is below 29
     return positive(start, "start")

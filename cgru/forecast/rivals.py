@@ -22,8 +22,8 @@ __all__ = [
     "climatology",
     "dates_of",
     "guess_second",
-    "missing_ets",
     "rivals",
+    "why_no_ets",
 ]
 
 RIVALS = ETS, CLIMATOLOGY, TWO_SEASONS = "ETS", "climatology", "two seasons"
@@ -65,8 +65,8 @@ def rivals(
 # --- exponential smoothing ---
 
 
-def missing_ets() -> str:
-    """Return why exponential smoothing cannot be fitted, with the cure; "" if it can."""
+def why_no_ets() -> str:
+    """Return why there is no exponential smoothing, with the cure; "" if statsmodels is installed."""
     try:
         import statsmodels.tsa.holtwinters  # noqa: F401
     except ImportError:

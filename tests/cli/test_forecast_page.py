@@ -92,7 +92,7 @@ def test_a_page(model, tmp_path):
     assert '<th scope="row" class="name">2020-03-01</th><td>161</td><td>158</td><td>166</td>' in text
     assert '<th scope="row" class="name">2020-03-03</th><td>163</td><td>160</td><td>168</td>' in text
     assert ">GRU</th><td>1 ± 0</td>" in text
-    assert "8 networks of 16 units, learned from 31 windows" in text
+    assert "GRU 100%; 8 networks of 16 units, learned from 31 windows" in text
     assert "NumPy" in text
 
 
@@ -113,6 +113,10 @@ def test_a_page_without_tests(model, tmp_path):
     assert "Errors" not in text
     assert "\ud800".encode(errors="replace").decode() in page_of(tmp_path, delivered(model), "\ud800", [], [])
     assert "quantile 0.9" in text
+    model.quantiles = ()
+    text = page_of(tmp_path, delivered(model, values=AHEAD[:, :1], made_by="naive"), "t", [], [])
+    assert "naive 100%" in text
+    assert "networks" not in text
 
 
 def test_a_page_has_so_many_series(model, tmp_path, monkeypatch):

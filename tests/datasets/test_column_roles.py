@@ -291,7 +291,7 @@ def test_of_a_wide_table_an_id_of_numbers_is_advised(refused):
 
 def test_a_number_that_is_wrong_is_no_label(refused):
     assert refused(SHOPS.replace("5", '"1,234"'), wide=True) == (
-        "h1: expected numbers, got '1,234' in line 3, with a separator of thousands, which none may have"
+        "h1: expected numbers, got '1,234' in line 3, with a separator of thousands; write all numbers without"
     )
 
 

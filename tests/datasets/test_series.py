@@ -379,6 +379,12 @@ def test_further_words_for_what_is_missing(csv):
     beside = "month,y,x\n2024-01,1,-999\n2024-02,2,3\n2024-03,3,-999\n"
     (one,) = read_series(csv(beside), target="y", inputs=["x"])
     assert one.notes == (doubt.format("x"),)
+    (one,) = read_series(csv(beside), target="y", known=["x"])
+    assert one.notes == (doubt.format("x"),)
+    words = beside.replace("-999", "yes").replace("3\n", "no\n")
+    cure = "; write words as numbers, such as 1 for yes and 0 for no"
+    for role in ("inputs", "known"):
+        assert refused(csv, words, target="y", **{role: ["x"]}).endswith(cure)
     assert refused(csv, beside, target="y", na="2024-02") == (
         "month: expected a value in each row, got none, or one that na takes for missing in line 3"
     )

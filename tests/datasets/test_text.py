@@ -74,7 +74,8 @@ def test_a_decimal_comma_is_found_and_said(reads, refused):
     assert reads(german.replace(",", "."), decimal=".").train.X[0, 1, 0] == -2.5
     assert "numbers have a decimal comma" not in reads(german, decimal=",").notes
     why = 'a: expected numbers, got {} in line {}{}; columns="..." says which are features, unless it is the id, time '
-    why, thousands = why + 'or label, ignore="a" leaves it out', ", with a separator of thousands, which none may have"
+    why += 'or label, ignore="a" leaves it out'
+    thousands = ", with a separator of thousands; write all numbers without"
     assert refused(german, decimal=".") == why.format("'1,5'", 2, "")
     assert refused(german.replace("7", "1.234,5")) == why.format("'1.234,5'", 4, thousands)
     assert refused(german.replace("7", "1.234")) == why.format("'1.234'", 4, thousands)

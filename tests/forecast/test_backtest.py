@@ -21,7 +21,7 @@ def no_ets(request, monkeypatch):
     if "with_ets" in request.fixturenames:
         pytest.importorskip("statsmodels")
         return
-    monkeypatch.setattr("cgru.forecast.delivery.missing_ets", lambda: "left out")
+    monkeypatch.setattr("cgru.forecast.delivery.why_no_ets", lambda: "left out")
 
 
 @pytest.fixture
@@ -389,6 +389,10 @@ def test_a_second_season_is_a_model():
     assert backtest(y, 4, 2, season=1, **QUICK).second == 1  # what has no season has no longer one
     with pytest.raises(ValueError, match="second: expected at least 1, got 0"):
         backtest(y, 4, 2, season=4, second=0, **QUICK)
+    for wrong in (4, 161):
+        due = f"second: expected 1 for none, or more than the season, 4, and at most the 160 values of y, got {wrong}"
+        with pytest.raises(ValueError, match=due):
+            backtest(y, 4, 2, season=4, second=wrong, **QUICK)
     with pytest.raises(ValueError, match="without a second season, got 'two seasons'"):
         backtest(y, 4, 2, season=4, second=1, model="two seasons", **QUICK)
 
@@ -410,3 +414,17 @@ def test_dates_reach_the_climatology():
     due = [climatology(NOISY[:origin], 1, 6, times[:origin]) for origin in found.origins]
     np.testing.assert_array_equal(found.forecasts["climatology"], due)
     assert (other.forecasts["climatology"][0] == NOISY[: found.origins[0]].mean()).all()
+
+
+def test_what_is_delivered_reads_what_was_tested():
+    x = np.arange(123.0)[:, None] % 5
+    given = {"y": NOISY, "horizon": 3, "origins": 2, "season": 12, "model": "linear"}
+    for name, values in (("X", x[:120]), ("known", x)):
+        found = backtest(**given, **{name: values}, **QUICK)
+        assert found.columns == {"X": 0, "known": 0} | {name: 1}
+        cure = f"pass {name}= to both backtest and deliver, or to neither"
+        with pytest.raises(ValueError, match=f"{name}: expected 1 columns, as in the tests, got 0; {cure}"):
+            found.deliver(NOISY)
+        found.deliver(NOISY, **{name: values})
+    with pytest.raises(ValueError, match="known: expected 0 columns, as in the tests, got 1"):
+        backtest(**given, **QUICK).deliver(NOISY, known=x)

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from cgru.forecast import Delivery, Forecaster, backtest, load
+from cgru.forecast import Delivery, Forecaster, backtest, calendar, load
 from cgru.forecast.delivery import MODELS, check_model, forecast_all, models_of, widen, widening
-from cgru.forecast.rivals import climatology, missing_ets
+from cgru.forecast.rivals import climatology, why_no_ets
 
 rng = np.random.default_rng(0)
 t = np.arange(84)
@@ -33,7 +33,7 @@ def test_the_mean_of_models(forecaster, mixed):
     np.testing.assert_allclose(several[1], mixed.predict(NOISY[12:], times=TIMES[12:]), rtol=1e-6)
 
 
-@pytest.mark.parametrize("name", [name for name in MODELS if name != "ETS" or not missing_ets()])
+@pytest.mark.parametrize("name", [name for name in MODELS if name != "ETS" or not why_no_ets()])
 def test_one_model(forecaster, name):
     found = Delivery(forecaster, {name: 1.0}, second=24).predict(NOISY)
     due = forecast_all(forecaster, [NOISY], None, [None], 24, [name])
@@ -72,6 +72,49 @@ def test_gaps_are_filled_for_all():
     np.testing.assert_allclose(found, climatology(filled, 12, 2))
 
 
+# --- the calendar ---
+
+
+@pytest.mark.parametrize("others", [0, 2])
+@pytest.mark.parametrize("weekdays", [False, True])
+def test_the_calendar_is_made_of_times(others, weekdays, tmp_path):
+    days = np.datetime64("2021-01-04") + np.arange(140)
+    days = days[np.is_busday(days)] if weekdays else days
+    y, known = rng.standard_normal(84), rng.standard_normal((87, others))
+    whole = np.hstack([known, calendar(days[:87], ["week", "year"])])
+    model = Forecaster(3, season=7, networks=1, epochs=1, units=2, quantiles=(0.1, 0.9)).fit(y, known=whole)
+    made = Delivery(model, {"GRU": 1.0}, cycles=("week", "year"))
+    made.save(tmp_path / "m")
+    made = load(tmp_path / "m")
+    assert made.cycles == ("week", "year")
+    given = {"known": known if others else None, "times": days[:84]}
+    np.testing.assert_array_equal(made.predict(y, **given), model.predict(y, known=whole))
+    np.testing.assert_array_equal(made.predict(y, known=whole), model.predict(y, known=whole))
+    due = model.predict_quantiles(y, known=whole)
+    np.testing.assert_allclose(made.predict_quantiles(y, **given), due)
+    several = {name: None if each is None else [each] for name, each in given.items()}
+    np.testing.assert_array_equal(made.predict([y], **several)[0], model.predict(y, known=whole))
+    with pytest.raises(ValueError, match="times: expected the dates of y, whose calendar this model reads, got None"):
+        made.predict(y, known=given["known"])
+    due = rf"known: expected {others} inputs a step \(or {others + 4}, with those of week and year of the calendar\)"
+    with pytest.raises(ValueError, match=f"{due}, got 3"):
+        made.predict(y, known=whole[:, :3], times=days[:84])
+    with pytest.raises(ValueError, match="times: expected regular times"):
+        made.predict(y, **given | {"times": days[:84] + np.timedelta64(1, "h") * (np.arange(84) == 9)})
+
+
+def test_inputs_are_asked_for_where_a_model_reads_them(forecaster):
+    X, known = rng.standard_normal((84, 1)), rng.standard_normal((87, 2))
+    model = Forecaster(3, season=12, networks=1, epochs=1, units=2).fit(NOISY, X, known=known)
+    weights = {"naive": 0.5, "seasonal naive": 0.25, "climatology": 0.25}
+    due = Delivery(forecaster, weights).predict(NOISY)
+    made = Delivery(model, weights, cycles=("year",))
+    np.testing.assert_array_equal(made.predict(NOISY), due)
+    np.testing.assert_array_equal(made.predict([NOISY, NOISY], [X, X])[1], due)
+    with pytest.raises(ValueError, match="known: expected 2 inputs a step"):
+        Delivery(model, weights | {"linear": 0.5}).predict(NOISY)
+
+
 # --- refusals ---
 
 
@@ -82,7 +125,7 @@ def test_refusals(forecaster, mixed, monkeypatch):
         Delivery(forecaster, {})  # would forecast a 0
     with pytest.raises(ValueError, match="times: expected the dates of y, which the climatology of this model reads"):
         mixed.predict(NOISY)
-    monkeypatch.setattr("cgru.forecast.delivery.missing_ets", lambda: "ETS: statsmodels is missing")
+    monkeypatch.setattr("cgru.forecast.delivery.why_no_ets", lambda: "ETS: statsmodels is missing")
     with pytest.raises(ImportError, match="ETS: statsmodels is missing"):
         Delivery(forecaster, {"ETS": 1.0}).predict(NOISY)
     with pytest.raises(ImportError, match="ETS: statsmodels is missing"):
@@ -115,6 +158,8 @@ def test_its_file_forecasts_the_same_bits(mixed, forecaster, tmp_path):
     assert (tmp_path / "again").read_bytes() == (tmp_path / "m").read_bytes()
     Delivery(forecaster, {"linear": 1.0}, second=24).save(tmp_path / "m")
     assert load(tmp_path / "m").second == 24
+    with np.load(tmp_path / "m") as file:
+        assert file["format"] == 2  # which says "newer" where a Delivery is not known
 
 
 def test_networks_alone_have_the_file_of_a_forecaster(forecaster, tmp_path):
@@ -127,9 +172,12 @@ def test_networks_alone_have_the_file_of_a_forecaster(forecaster, tmp_path):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("[]", "delivery: expected a JSON object of weights, second, widening and dated"),
-        ("{}", "delivery: expected a JSON object of weights, second, widening and dated"),
-        ('{"weights": {"x": 1}, "second": 1, "widening": 1, "dated": false}', "weights: expected names of GRU"),
+        ("[]", "delivery: expected a JSON object of weights, second, widening, dated, cycles"),
+        ("{}", "delivery: expected a JSON object of weights, second, widening, dated, cycles"),
+        (
+            '{"weights": {"x": 1}, "second": 1, "widening": 1, "dated": false, "cycles": []}',
+            "weights: expected names of GRU",
+        ),
     ],
 )
 def test_a_file_that_is_none(mixed, tmp_path, text, words):

@@ -77,6 +77,7 @@ def test_several_series():
         (40, {}, [27, 33]),  # as much as a fit needs
         (33, {}, [27]),
         (40, {"start": 34}, [34]),
+        (100, {"start": 0.29, "stride": 99}, [29]),
         (40, {"width": 15, "stride": 2}, [30, 32, 34]),
     ],
 )

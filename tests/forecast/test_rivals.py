@@ -13,15 +13,15 @@ from cgru.forecast.rivals import (
     dates_of,
     exponential_smoothing,
     guess_second,
-    missing_ets,
     rivals,
     two_seasons,
+    why_no_ets,
 )
 
 rng = np.random.default_rng(0)
 t = np.arange(144)
 SINE = 50 + 10 * np.sin(2 * np.pi * t / 12)
-needs_ets = pytest.mark.skipif(bool(missing_ets()), reason="no statsmodels")
+needs_ets = pytest.mark.skipif(bool(why_no_ets()), reason="no statsmodels")
 
 
 def dates(start, n, unit, count=1):
@@ -56,7 +56,7 @@ def test_a_form_without_numbers_is_passed_over(monkeypatch):
         return SimpleNamespace(fit=lambda: fitted)
 
     monkeypatch.setattr("statsmodels.tsa.holtwinters.ExponentialSmoothing", smoothing)
-    np.testing.assert_array_equal(exponential_smoothing(np.arange(9.0), 1, 2), [4, 4])
+    np.testing.assert_array_equal(exponential_smoothing(np.arange(11.0), 1, 2), [5, 5])
 
 
 @needs_ets
@@ -100,7 +100,7 @@ def test_what_is_long_past_is_not_smoothed(monkeypatch):
 
 def test_without_statsmodels(monkeypatch):
     monkeypatch.setitem(sys.modules, "statsmodels.tsa.holtwinters", None)
-    assert missing_ets() == "ETS: statsmodels is missing: pip install statsmodels"
+    assert why_no_ets() == "ETS: statsmodels is missing: pip install statsmodels"
 
 
 # --- climatology ---
