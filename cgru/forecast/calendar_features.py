@@ -31,7 +31,7 @@ def _share_of_week(times: np.ndarray) -> np.ndarray:
 def _share_of_year(times: np.ndarray) -> np.ndarray:
     """Return how much of its year has passed at each time (n,), from 0 to 1."""
     years = times.astype("datetime64[Y]")
-    first, next_first = years.astype(times.dtype), (years + 1).astype(times.dtype)
+    first, next_first = years.astype(times.dtype), (years + np.timedelta64(1, "Y")).astype(times.dtype)
     return (times - first) / (next_first - first)
 
 

@@ -122,7 +122,7 @@ def dates_of(times: Any, series: dict[str, np.ndarray], are_several: bool) -> li
         if array.shape != y.shape:
             raise ValueError(f"{name}: expected shape {y.shape}, as its series, got {array.shape}")
         array = array.astype("datetime64[s]")
-        if np.isnat(array).any() or (np.diff(array) <= np.timedelta64(0)).any():
+        if np.isnat(array).any() or (np.diff(array) <= np.timedelta64(0, "s")).any():
             raise ValueError(f"{name}: expected times that rise, got {array[0]} to {array[-1]}")
         found.append(array)
     return found
@@ -131,7 +131,7 @@ def dates_of(times: Any, series: dict[str, np.ndarray], are_several: bool) -> li
 def _year_position(times: np.ndarray) -> np.ndarray:
     """Return times (n,) as years since 1970, with fractions."""
     years = times.astype("datetime64[Y]")
-    starts, ends = (each.astype("datetime64[s]") for each in (years, years + 1))
+    starts, ends = (each.astype("datetime64[s]") for each in (years, years + np.timedelta64(1, "Y")))
     return years.astype(np.int64) + (times - starts) / (ends - starts)
 
 
