@@ -147,7 +147,8 @@ class _Estimator(BaseEstimator):
             name = type(self).__name__
             raise ValueError(f"X has {X.shape[2]} features, but {name} is expecting {self.n_features_in_} features")
         if names is not None:
-            validate_data(self, given, reset=reset, skip_check_array=True)  # keeps or compares the names
+            named = given[0] if isinstance(given, list | tuple) else given
+            validate_data(self, named, reset=reset, skip_check_array=True)  # keeps or compares the names
         return X, lengths, y
 
     # --- training ---
