@@ -229,6 +229,8 @@ class _Estimator(BaseEstimator):
 
             with _threads(self.n_jobs):
                 choice = self._choose(loss, make, epochs is None, groups=groups, **samples, **options)
+            if self.verbose and self.inputs == input_layers.AUTO:
+                print(f"chosen: {choice}")
             found = choice.recipe
             self.inputs_, self.layers_, self.pool_ = found.inputs, found.layers, found.pool
             self.candidate_scores_ = choice.scores
@@ -452,14 +454,14 @@ class GRUClassifier(ClassifierMixin, _Estimator):
         warm_start: whether `fit` continues from the fitted network.
         channels_first: whether X is (m, e, s).
         n_jobs: the number of threads; None: `cgru.get_num_threads()`.
-        verbose: whether to print each epoch.
+        verbose: whether to print what was chosen, or why there were no folds, and each epoch.
 
     Attributes:
         classes_: the classes, sorted.
         n_features_in_: s for X (m, s), else e.
         inputs_, layers_, pool_: the input layers, the number of GRU layers and the pooling that were taken.
         candidate_scores_: by the text of each candidate its score in the folds: the accuracy, or the loss of a
-            regression; empty without folds.
+            regression; empty without folds, of which `verbose=1` tells why.
         network_: the `cgru.Network`, with the classes; for a regressor a copy whose outputs are in the units of y. An
             ensemble has none.
         networks_: the list of all networks, of one without an ensemble.

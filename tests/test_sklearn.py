@@ -257,7 +257,18 @@ def test_early_stopping(capsys):
         8, epochs=200, early_stopping=True, n_iter_no_change=3, validation_fraction=0.25, random_state=0, verbose=1
     ).fit(X, y)
     assert model.n_iter_ == len(model.validation_scores_) < 200
-    assert capsys.readouterr().out.count("\n") == model.n_iter_
+    first, *epochs = capsys.readouterr().out.splitlines()
+    assert first.startswith("chosen: ")
+    assert len(epochs) == model.n_iter_
+
+
+def test_why_there_were_no_folds_is_told(capsys):
+    X, y = waves(8)
+    model = GRUClassifier(2, epochs=1, verbose=1).fit(X, y)
+    assert model.candidate_scores_ == {}
+    assert capsys.readouterr().out.startswith("chosen: raw, without folds: 8 samples are not enough\nepoch 1 of 1: ")
+    GRUClassifier(2, epochs=1, verbose=1, inputs="raw").fit(X, y)
+    assert "chosen" not in capsys.readouterr().out
 
 
 def test_early_stopping_is_none_of_a_single_epoch():

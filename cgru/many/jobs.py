@@ -126,7 +126,8 @@ class Job:
 
     Args:
         network: a `Network`, or a function without arguments that makes one, with layers of its own, when its turn
-            comes. With a parameter `training_data` it gets (the `SharedData` to train on, the options of the fit).
+            comes. With a parameter `training_data` it gets (the `SharedData` of its `rows`, the options of the fit). A
+            share to validate with (`validation`) is among them, and held out later.
         name: the name of its result: a string, a number or a tuple of them; None: its index among the jobs.
         X, y, lengths, sample_weight, groups: its own data, as `Network.fit` takes them, or paths of `.npy` files;
             None: the data that all jobs share. A group is never both among the rows that train and those held out.
