@@ -200,27 +200,24 @@ class _Estimator(BaseEstimator):
         ensemble, patience = positive(self.ensemble, "ensemble"), positive(self.n_iter_no_change, "n_iter_no_change")
         samples = {"X": X, "y": targets, "lengths": lengths, "sample_weight": sample_weight}
         enough = len(X) >= recipe.HELD_FROM or isinstance(self, ClassifierMixin)
-        share = None
-        if self.early_stopping and epochs is None and enough:
-            held_out = share = check_share(self.validation_fraction, "validation_fraction")
+        if not reset and len(self._nets) > 1:
+            raise ValueError(f"ensemble: expected 1 to train on, got {len(self._nets)} networks")
+        most = np.iinfo(np.int32).max
+        seed = check_random_state(self.random_state).randint(most) if reset else self._nets[0].seed
+        if self.early_stopping and epochs is None and enough:  # drawn before the choice, in which they have no part
+            share = check_share(self.validation_fraction, "validation_fraction")
+            classes = targets if isinstance(self, ClassifierMixin) else None
+            rows = draw_held_out(len(X), share, [seed], classes, groups)
+            if weights is not None and not (weights[rows].any() and weights[~rows].any()):
+                raise ValueError(NO_WEIGHT)
+            out, kept = np.flatnonzero(rows), np.flatnonzero(~rows)
+            held_out = tuple(select_rows(each, out) for each in samples.values())
+            samples = {name: select_rows(each, kept) for name, each in samples.items()}
+            groups = select_rows(groups, kept)
         if not reset:
-            if len(self._nets) > 1:
-                raise ValueError(f"ensemble: expected 1 to train on, got {len(self._nets)} networks")
             nets, choice = self._nets, None
-            if share is not None:  # which the network draws as in its first fit
-                options["groups"] = groups
         else:
-            seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
             outputs = targets.shape[1] if targets.ndim == 2 else len(self.classes_)
-            if share is not None:  # drawn before the choice, in which they have no part
-                classes = targets if isinstance(self, ClassifierMixin) else None
-                rows = draw_held_out(len(X), share, [seed], classes, groups)
-                if weights is not None and not (weights[rows].any() and weights[~rows].any()):
-                    raise ValueError(NO_WEIGHT)
-                out, kept = np.flatnonzero(rows), np.flatnonzero(~rows)
-                held_out = tuple(select_rows(each, out) for each in samples.values())
-                samples = {name: select_rows(each, kept) for name, each in samples.items()}
-                groups = select_rows(groups, kept)
             own_weights = None if weights is None else samples["sample_weight"]
             start = recipe.constant_start(loss, samples["X"], samples["y"], own_weights)
 
@@ -703,7 +700,7 @@ def _fit_all(nets: list[Network], X: np.ndarray, y: np.ndarray, **options: Any) 
     """Fit one network, or several on all threads; return the history of the first. The first error is raised."""
     if len(nets) == 1:
         return nets[0].fit(X, y, **options)
-    shared = {name: options.pop(name, None) for name in ("lengths", "sample_weight", "groups")}
+    shared = {name: options.pop(name, None) for name in ("lengths", "sample_weight")}
     results = fit_many([Job(net, **options) for net in nets], X, y, **shared)
     for result in results:
         if result.error is not None:

@@ -761,14 +761,30 @@ def test_what_is_held_out_has_no_part_in_the_choice(monkeypatch):
     monkeypatch.setattr(cgru.Network, "fit", fit)
     groups = np.arange(60) // 4
     options = {"units": 2, "epochs": 1, "budget": 0, "random_state": 0, "early_stopping": True}
-    model = GRUClassifier(**options, ensemble=2).fit(X, y, groups=groups)
+    GRUClassifier(**options, ensemble=2).fit(X, y, groups=groups)
     (used, of), *_ = chosen
     assert (len(chosen), len(used), len(set(of))) == (1, 48, 12)
     for trained, validated in fitted:  # each member of the ensemble
         np.testing.assert_array_equal(trained, used)
         np.testing.assert_array_equal(np.sort(np.r_[trained, validated], axis=None), np.sort(X, axis=None))
     assert len(fitted) == 2
-    assert model.networks_[0].remembered is not None
+
+
+def test_a_warm_start_holds_out_the_same_samples(monkeypatch, tmp_path):
+    X, y = waves()
+    seen, own = [], cgru.Network.fit
+
+    def fit(self, X, y, *, validation, **options):
+        seen.append(validation[0])
+        return own(self, X, y, validation=validation, **options)
+
+    monkeypatch.setattr(cgru.Network, "fit", fit)
+    model = GRUClassifier(2, epochs=1, budget=0, early_stopping=True, warm_start=True).fit(X, y).fit(X, y)
+    model.save(tmp_path / "model.npz")
+    GRUClassifier.load(tmp_path / "model.npz").fit(X, y)
+    for each in seen[1:]:
+        np.testing.assert_array_equal(each, seen[0])
+    assert len(seen) == 3
 
 
 @pytest.mark.parametrize(
