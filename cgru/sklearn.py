@@ -197,7 +197,8 @@ class _Estimator(BaseEstimator):
         options.pop("class_weight", None)  # part of the sample weights
         options |= {"epochs": epochs or all_epochs, "batch_size": batch_size, "recover": True}
         Settings(**options)  # what is invalid is refused before any fit
-        ensemble, patience = positive(self.ensemble, "ensemble"), positive(self.n_iter_no_change, "n_iter_no_change")
+        ensemble = positive(self.ensemble, "ensemble")
+        positive(self.n_iter_no_change, "n_iter_no_change")
         samples = {"X": X, "y": targets, "lengths": lengths, "sample_weight": sample_weight}
         enough = len(X) >= recipe.HELD_FROM or isinstance(self, ClassifierMixin)
         if not reset and len(self._nets) > 1:
@@ -236,7 +237,7 @@ class _Estimator(BaseEstimator):
         options["remember_samples"] = True
         held = held_out is not None
         if held:
-            options |= {"validation": held_out, "patience": patience}
+            options |= {"validation": held_out, "patience": self.n_iter_no_change}
             # The scaling is that of the samples that are trained on.
             options |= {"standardize_targets": loss.can_standardize, "shrink": loss.can_shrink}
         with _threads(self.n_jobs):
