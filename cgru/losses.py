@@ -12,6 +12,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any, ClassVar
 
 import numpy as np
@@ -492,7 +493,7 @@ class _Huber(Loss):
 class _Quantile(Loss):
     function = staticmethod(quantile)
     default = (0.5,)
-    takes = "q, ...", "0 < q < 1", lambda numbers: all(0 < q < 1 for q in numbers)
+    takes = "q, ...", "0 < q < 1, rising", lambda numbers: all(a < b for a, b in pairwise((0, *numbers, 1)))
     predicts_mean = False
 
     def __init__(self, numbers: tuple[float, ...] = ()) -> None:
@@ -511,10 +512,9 @@ class _Quantile(Loss):
         """Return the share of targets at or below each quantile, and between the outermost two."""
         q = self.numbers
         below = [{"promised": level, "found": float((y <= a).mean())} for level, a in zip(q, A.T, strict=True)]
-        low, high = np.argmin(q), np.argmax(q)
-        inside = (A[:, low] <= y) & (y <= A[:, high])
-        between = {"promised": q[high] - q[low], "found": float(inside.mean())}
-        return {"quantiles": below} | ({"between": between} if low != high else {})
+        inside = (A[:, 0] <= y) & (y <= A[:, -1])
+        between = {"promised": q[-1] - q[0], "found": float(inside.mean())}
+        return {"quantiles": below} | ({"between": between} if len(q) > 1 else {})
 
 
 class _Poisson(Loss):

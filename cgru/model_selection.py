@@ -59,7 +59,7 @@ class Choice:
             empty where there was one candidate or no budget.
         shrinkage: (k,) the factor for the outputs of a regression, estimated from what was held out; None for classes,
             and for a loss whose outputs cannot be shrunk.
-        measure: what the scores are, "accuracy" or the loss.
+        measure: what the scores are, "accuracy" or the loss, "weighted" where samples have unlike weights.
         folds: their number.
         failed: by the text of each candidate that was left out, since a fit failed or had infinite errors, the reason.
         line: the score of a line on summary numbers in the same folds, where that is clearly better; else None.
@@ -170,7 +170,8 @@ def choose(
     chosen, *_ = trials.best(1)
     scores = {text: trials.score(text) for text in trials.errors}
     factor = shrinkage(trials.outputs[str(chosen)], y, sample_weight) if loss.can_shrink else None
-    measure = "accuracy" if loss.classifies else str(loss)
+    weighted = sample_weight is not None and bool(np.ptp(sample_weight))
+    measure = "weighted " * weighted + ("accuracy" if loss.classifies else str(loss))
     return Choice(chosen, scores, factor, measure, len(trials.folds), trials.failed, _better_line(trials, str(chosen)))
 
 

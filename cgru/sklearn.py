@@ -36,6 +36,7 @@ except ImportError:
 from cgru import input_layers, losses, model_selection, recipe
 from cgru.core.checks import flag, positive
 from cgru.core.lengths import padded
+from cgru.core.row_blocks import select_rows
 from cgru.core.threads import get_num_threads, set_num_threads
 from cgru.files import Archive, atomic_write
 from cgru.layers.layer import Layer
@@ -45,10 +46,10 @@ from cgru.model_selection import Choice
 from cgru.network import Network, files
 from cgru.network.data.dataframes import as_sequences, is_indexed
 from cgru.network.data.mean_variance import mean_and_deviation
-from cgru.network.data.split import encode_groups
+from cgru.network.data.split import NO_WEIGHT, check_share, draw_held_out, encode_groups
 from cgru.network.history import Epoch, History
 from cgru.network.network import from_parts, to_parts, undo_target_scaling
-from cgru.network.options import OPTIONS
+from cgru.network.options import OPTIONS, Settings
 from cgru.network.progress import epoch_text
 from cgru.optimizers import Adam, check_number
 from cgru.recipe import Recipe
@@ -146,7 +147,8 @@ class _Estimator(BaseEstimator):
             name = type(self).__name__
             raise ValueError(f"X has {X.shape[2]} features, but {name} is expecting {self.n_features_in_} features")
         if names is not None:
-            validate_data(self, given, reset=reset, skip_check_array=True)  # keeps or compares the names
+            named = given[0] if isinstance(given, list | tuple) else given
+            validate_data(self, named, reset=reset, skip_check_array=True)  # keeps or compares the names
         return X, lengths, y
 
     # --- training ---
@@ -194,31 +196,45 @@ class _Estimator(BaseEstimator):
         options = {name: value for name, value in self.get_params(deep=False).items() if name in OPTIONS}
         options.pop("class_weight", None)  # part of the sample weights
         options |= {"epochs": epochs or all_epochs, "batch_size": batch_size, "recover": True}
-        samples = {"lengths": lengths, "sample_weight": sample_weight}
+        Settings(**options)  # what is invalid is refused before any fit
+        ensemble = positive(self.ensemble, "ensemble")
+        positive(self.n_iter_no_change, "n_iter_no_change")
+        samples = {"X": X, "y": targets, "lengths": lengths, "sample_weight": sample_weight}
+        enough = len(X) >= recipe.HELD_FROM or isinstance(self, ClassifierMixin)
+        if not reset and len(self._nets) > 1:
+            raise ValueError(f"ensemble: expected 1 to train on, got {len(self._nets)} networks")
+        most = np.iinfo(np.int32).max
+        seed = check_random_state(self.random_state).randint(most) if reset else self._nets[0].seed
+        if self.early_stopping and epochs is None and enough:  # drawn before the choice, in which they have no part
+            share = check_share(self.validation_fraction, "validation_fraction")
+            classes = targets if isinstance(self, ClassifierMixin) else None
+            rows = draw_held_out(len(X), share, [seed], classes, groups)
+            if weights is not None and not (weights[rows].any() and weights[~rows].any()):
+                raise ValueError(NO_WEIGHT)
+            out, kept = np.flatnonzero(rows), np.flatnonzero(~rows)
+            held_out = tuple(select_rows(each, out) for each in samples.values())
+            samples = {name: select_rows(each, kept) for name, each in samples.items()}
+            groups = select_rows(groups, kept)
         if not reset:
-            if len(self._nets) > 1:
-                raise ValueError(f"ensemble: expected 1 to train on, got {len(self._nets)} networks")
             nets, choice = self._nets, None
         else:
-            seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
             outputs = targets.shape[1] if targets.ndim == 2 else len(self.classes_)
-            start = recipe.constant_start(loss, X, targets, weights)
+            own_weights = None if weights is None else samples["sample_weight"]
+            start = recipe.constant_start(loss, samples["X"], samples["y"], own_weights)
 
             def make(found: Recipe, inputs: Sequence[Layer], more: int = 0) -> Network:
                 return found.network(outputs, inputs, seed=seed + more, start=start)
 
             with _threads(self.n_jobs):
-                choice = self._choose(loss, make, X, targets, epochs is None, groups=groups, **samples, **options)
+                choice = self._choose(loss, make, epochs is None, groups=groups, **samples, **options)
+            if self.verbose and self.inputs == input_layers.AUTO:
+                print(f"chosen: {choice}")
             found = choice.recipe
             self.inputs_, self.layers_, self.pool_ = found.inputs, found.layers, found.pool
             self.candidate_scores_ = choice.scores
-            layers = input_layers.build(found.inputs, X, lengths, found.dtype)
-            nets = [make(found, copy.deepcopy(layers), more) for more in range(positive(self.ensemble, "ensemble"))]
+            layers = input_layers.build(found.inputs, samples["X"], samples["lengths"], found.dtype)
+            nets = [make(found, copy.deepcopy(layers), more) for more in range(ensemble)]
         options["remember_samples"] = True
-        enough = len(X) >= recipe.HELD_FROM or isinstance(self, ClassifierMixin)
-        share = self.early_stopping and epochs is None and enough
-        if share:
-            held_out, options["groups"] = self.validation_fraction, groups
         held = held_out is not None
         if held:
             options |= {"validation": held_out, "patience": self.n_iter_no_change}
@@ -226,7 +242,7 @@ class _Estimator(BaseEstimator):
             options |= {"standardize_targets": loss.can_standardize, "shrink": loss.can_shrink}
         with _threads(self.n_jobs):
             callback = _print_epoch if self.verbose else None
-            history = _fit_all(nets, X, targets, callback=callback, **samples, **options)
+            history = _fit_all(nets, callback=callback, **samples, **options)
             notes = [choice.failures if choice else "", history.problems()]
             for net in nets if choice is not None and choice.shrinkage is not None and not held else ():
                 for array in net.head.p.values():
@@ -267,7 +283,7 @@ class _Estimator(BaseEstimator):
             kind = TypeError if isinstance(error, TypeError) else ValueError
             raise kind(f"validation: {error}") from None
 
-    def _choose(self, loss: Loss, make: Any, X: np.ndarray, targets: np.ndarray, whole: bool, **options: Any) -> Choice:
+    def _choose(self, loss: Loss, make: Any, whole: bool, **options: Any) -> Choice:
         """Choose what the parameters leave open, as `budget` says; for one epoch (not `whole`) without folds."""
         check_number(self.budget, "budget")
         given = {each.name: getattr(self, each.name) for each in fields(Recipe) if hasattr(self, each.name)}
@@ -276,7 +292,7 @@ class _Estimator(BaseEstimator):
         if self.inputs != input_layers.AUTO:
             input_layers.parse(self.inputs, causal=self.causal)
         budget = self.budget if whole else 0
-        return model_selection.choose(make, Recipe(**given), X, targets, budget=budget, **options)
+        return model_selection.choose(make, Recipe(**given), budget=budget, **options)
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None, validation: Any = None) -> Any:
         """Train on X and y, classes or numbers; `sample_weight` (m,) multiplies the loss of each sample.
@@ -430,20 +446,20 @@ class GRUClassifier(ClassifierMixin, _Estimator):
             None: no average.
         ensemble: the number of networks, each from a seed of its own, whose outputs are averaged.
         early_stopping: whether to keep the weights of the epoch with the lowest loss on `validation_fraction` of the
-            samples, and to stop after `n_iter_no_change` epochs without a lower one.
+            samples, which have no part in the choice, and to stop after `n_iter_no_change` epochs without a lower one.
         class_weight: None, "balanced" or a dict, as in scikit-learn.
         loss: "cross_entropy(0.1)" smooths the labels; None: "cross_entropy".
         warm_start: whether `fit` continues from the fitted network.
         channels_first: whether X is (m, e, s).
         n_jobs: the number of threads; None: `cgru.get_num_threads()`.
-        verbose: whether to print each epoch.
+        verbose: whether to print what was chosen, or why there were no folds, and each epoch.
 
     Attributes:
         classes_: the classes, sorted.
         n_features_in_: s for X (m, s), else e.
         inputs_, layers_, pool_: the input layers, the number of GRU layers and the pooling that were taken.
         candidate_scores_: by the text of each candidate its score in the folds: the accuracy, or the loss of a
-            regression; empty without folds.
+            regression; empty without folds, of which `verbose=1` tells why.
         network_: the `cgru.Network`, with the classes; for a regressor a copy whose outputs are in the units of y. An
             ensemble has none.
         networks_: the list of all networks, of one without an ensemble.
@@ -685,7 +701,7 @@ def _fit_all(nets: list[Network], X: np.ndarray, y: np.ndarray, **options: Any) 
     """Fit one network, or several on all threads; return the history of the first. The first error is raised."""
     if len(nets) == 1:
         return nets[0].fit(X, y, **options)
-    shared = {name: options.pop(name, None) for name in ("lengths", "sample_weight", "groups")}
+    shared = {name: options.pop(name, None) for name in ("lengths", "sample_weight")}
     results = fit_many([Job(net, **options) for net in nets], X, y, **shared)
     for result in results:
         if result.error is not None:

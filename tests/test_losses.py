@@ -356,7 +356,7 @@ def test_without_a_head_there_are_no_classes():
 
 def test_what_outputs_say_of_a_target():
     A = np.array([[1.0, 2, 3, 4]])
-    assert losses.named("quantile(0.9, 0.4)").point(A).tolist() == [[2, 4]]
+    assert losses.named("quantile(0.1, 0.6)").point(A).tolist() == [[2, 4]]
     assert losses.named("gaussian").point(A).tolist() == [[1, 3]]
     np.testing.assert_array_equal(losses.named("poisson").point(A), np.exp(A))
     assert losses.named("huber").point(A).tolist() == A.tolist()
@@ -438,8 +438,10 @@ def test_chosen_by_the_head_or_by_name():
         ("huber(inf)", cgru.identity, 2, r'"huber\(delta\)"'),
         ("huber(1, 2)", cgru.identity, 2, r'"huber\(delta\)"'),
         ("huber(nan)", cgru.identity, 2, r'"huber\(delta\)"'),
-        ("quantile(0.5, 1)", cgru.identity, 2, r'"quantile\(q, ...\)" with 0 < q < 1, got'),
-        ("quantile(0, 0.5)", cgru.identity, 2, r'"quantile\(q, ...\)" with 0 < q < 1, got'),
+        ("quantile(0.5, 1)", cgru.identity, 2, r'"quantile\(q, ...\)" with 0 < q < 1, rising, got'),
+        ("quantile(0, 0.5)", cgru.identity, 2, r'"quantile\(q, ...\)" with 0 < q < 1, rising, got'),
+        ("quantile(0.9, 0.1)", cgru.identity, 2, r'"quantile\(q, ...\)" with 0 < q < 1, rising, got'),
+        ("quantile(0.5, 0.5)", cgru.identity, 2, r'"quantile\(q, ...\)" with 0 < q < 1, rising, got'),
         ("poisson(2)", cgru.identity, 2, r"poisson without numbers, got 'poisson"),
         ("cross_entropy(1)", cgru.softmax, 2, r'"cross_entropy\(smoothing\)" with 0 <= smoothing < 1, got'),
         ("cross_entropy(-0.1)", cgru.softmax, 2, r'"cross_entropy\(smoothing\)" with 0 <= smoothing < 1, got'),

@@ -23,6 +23,7 @@ from sklearn.utils.estimator_checks import check_estimator  # noqa: E402
 
 import cgru  # noqa: E402
 from cgru import recipe  # noqa: E402
+from cgru.network.data.split import draw_held_out  # noqa: E402
 from cgru.recipe import Recipe  # noqa: E402
 from cgru.sklearn import GRUClassifier, GRURegressor  # noqa: E402
 
@@ -256,7 +257,18 @@ def test_early_stopping(capsys):
         8, epochs=200, early_stopping=True, n_iter_no_change=3, validation_fraction=0.25, random_state=0, verbose=1
     ).fit(X, y)
     assert model.n_iter_ == len(model.validation_scores_) < 200
-    assert capsys.readouterr().out.count("\n") == model.n_iter_
+    first, *epochs = capsys.readouterr().out.splitlines()
+    assert first.startswith("chosen: ")
+    assert len(epochs) == model.n_iter_
+
+
+def test_why_there_were_no_folds_is_told(capsys):
+    X, y = waves(8)
+    model = GRUClassifier(2, epochs=1, verbose=1).fit(X, y)
+    assert model.candidate_scores_ == {}
+    assert capsys.readouterr().out.startswith("chosen: raw, without folds: 8 samples are not enough\nepoch 1 of 1: ")
+    GRUClassifier(2, epochs=1, verbose=1, inputs="raw").fit(X, y)
+    assert "chosen" not in capsys.readouterr().out
 
 
 def test_early_stopping_is_none_of_a_single_epoch():
@@ -720,16 +732,79 @@ def test_what_cannot_be_saved_or_loaded(tmp_path):
 # --- groups ---
 
 
-def seen_by_fit(monkeypatch):
-    """The groups that `Network.fit` gets, call by call."""
+def seen_groups(monkeypatch):
+    """The groups by which estimators hold samples out, fit by fit."""
+    seen, own = [], draw_held_out
+
+    def draw(m, share, seed, classes, groups):
+        seen.append(groups)
+        return own(m, share, seed, classes, groups)
+
+    monkeypatch.setattr("cgru.sklearn.draw_held_out", draw)
+    return seen
+
+
+def test_what_is_held_out_has_no_part_in_the_choice(monkeypatch):
+    X, y = waves()
+    chosen, fitted, own = [], [], cgru.model_selection.choose
+
+    def choose(make, recipe, X, y, *, groups, **options):
+        chosen.append((X, groups))
+        return own(make, recipe, X, y, groups=groups, **options)
+
+    def fit(self, X, y, *, validation, **options):
+        fitted.append((X, validation[0]))
+        return own_fit(self, X, y, validation=validation, **options)
+
+    own_fit = cgru.Network.fit
+    monkeypatch.setattr(cgru.model_selection, "choose", choose)
+    monkeypatch.setattr(cgru.Network, "fit", fit)
+    groups = np.arange(60) // 4
+    options = {"units": 2, "epochs": 1, "budget": 0, "random_state": 0, "early_stopping": True}
+    GRUClassifier(**options, ensemble=2).fit(X, y, groups=groups)
+    (used, of), *_ = chosen
+    assert (len(chosen), len(used), len(set(of))) == (1, 48, 12)
+    for trained, validated in fitted:  # each member of the ensemble
+        np.testing.assert_array_equal(trained, used)
+        np.testing.assert_array_equal(np.sort(np.r_[trained, validated], axis=None), np.sort(X, axis=None))
+    assert len(fitted) == 2
+
+
+def test_a_warm_start_holds_out_the_same_samples(monkeypatch, tmp_path):
+    X, y = waves()
     seen, own = [], cgru.Network.fit
 
-    def fit(self, *given, **options):
-        seen.append(options.get("groups"))
-        return own(self, *given, **options)
+    def fit(self, X, y, *, validation, **options):
+        seen.append(validation[0])
+        return own(self, X, y, validation=validation, **options)
 
     monkeypatch.setattr(cgru.Network, "fit", fit)
-    return seen
+    model = GRUClassifier(2, epochs=1, budget=0, early_stopping=True, warm_start=True).fit(X, y).fit(X, y)
+    model.save(tmp_path / "model.npz")
+    GRUClassifier.load(tmp_path / "model.npz").fit(X, y)
+    for each in seen[1:]:
+        np.testing.assert_array_equal(each, seen[0])
+    assert len(seen) == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"ensemble": 0}, "ensemble: expected at least 1, got 0"),
+        ({"n_iter_no_change": 0}, "n_iter_no_change: expected at least 1, got 0"),
+        (
+            {"early_stopping": True, "validation_fraction": 1.0},
+            "validation_fraction: expected a share above 0 and below 1, got 1.0",
+        ),
+        ({"average": 2}, "average: expected "),
+        ({"loss": "quantile(0.9, 0.1)"}, "loss: expected .* rising"),
+    ],
+)
+def test_what_is_invalid_is_refused_before_the_folds(monkeypatch, options, words):
+    X, _ = waves()
+    monkeypatch.setattr(cgru.model_selection, "fit_many", None)
+    with pytest.raises(ValueError, match=words):
+        GRURegressor(**options).fit(X, X[:, 0, 0])
 
 
 def test_early_stopping_holds_out_whole_groups():
@@ -759,13 +834,13 @@ def test_searches_and_pipelines_pass_groups_on(monkeypatch, tmp_path):
     with sklearn.config_context(enable_metadata_routing=True):
         model = make_pipeline(StandardScaler(), GRUClassifier(4, **options).set_fit_request(groups=True))
         search = GridSearchCV(model, {"gruclassifier__units": [2, 3]}, cv=GroupKFold(3), refit=False)
-        seen = seen_by_fit(monkeypatch)
+        seen = seen_groups(monkeypatch)
         search.fit(X[:, :, 0], y, groups=groups)
         assert [len(set(found)) for found in seen] == [10] * 6  # of 15, those that train
         seen.clear()
         scores = cross_val_score(model, X[:, :, 0], y, cv=GroupKFold(3), params={"groups": groups})
         assert len(scores) == len(seen) == 3
-        assert all(found is not None for found in seen)
+        assert all(len(set(found)) == 10 for found in seen)
         model[-1].set_fit_request(groups=False)
         model[-1].fit(X, y).save(tmp_path / "model.npz")  # what was asked for is none of the model's
         np.testing.assert_array_equal(GRUClassifier.load(tmp_path / "model.npz").predict(X), model[-1].predict(X))
@@ -899,7 +974,7 @@ def test_an_ensemble_shares_lengths_weights_and_groups():
 
 # --- losses of numbers ---
 
-LOSSES = ["mse", "huber(0.5)", "quantile", "quantile(0.9, 0.2)", "gaussian", "poisson"]
+LOSSES = ["mse", "huber(0.5)", "quantile", "quantile(0.3, 0.9)", "gaussian", "poisson"]
 
 
 def counted(m=60, targets=1, seed=0):
@@ -1032,6 +1107,7 @@ def test_losses_and_targets_that_are_refused():
         (cgru.losses.huber, "mean_squared_error, .* or None, got <function huber"),
         ("huber(-1)", r'"huber\(delta\)" with delta > 0, got \'huber\(-1\)\''),
         ("quantile(1.5)", r'"quantile\(q, ...\)" with 0 < q < 1'),
+        ("quantile(0.9, 0.1)", r'"quantile\(q, ...\)" with 0 < q < 1, rising, got'),
         ("gaussian(2)", "gaussian without numbers"),
         ("nonsense", "one of .*, a callable or None, got 'nonsense'"),
         (3, "one of .*, a callable or None, got 3"),

@@ -22,6 +22,7 @@ from cgru.layers import Layer
 from cgru.model_selection import Choice, choose
 from cgru.network.chain import output_mask
 from cgru.network.data.mean_variance import mean_and_deviation
+from cgru.network.data.training_data import check_data, class_weights
 from cgru.network.options import OPTIONS, Trait
 from cgru.recipe import LOSS, Recipe, constant_start
 
@@ -113,7 +114,8 @@ def choose_network(
     """Choose what `recipe` leaves open, and build the network for the samples `train`; return both.
 
     groups: the group of each sample, or None.
-    options: those of `Network.fit`. Folds train as the fit does, but without validation, on scaled targets.
+    options: those of `Network.fit`. Folds train as the fit does, but without validation, on scaled targets. A
+        `class_weight` weighs what they hold out, too.
     """
     kept = [name for name in options if OPTIONS[name].traits & (Trait.PLAN | Trait.NOT_IN_FOLDS) == Trait.PLAN]
     options = {name: options[name] for name in kept} | {"recover": True}
@@ -135,6 +137,10 @@ def choose_network(
             if loss.can_standardize:
                 mean, deviation = mean_and_deviation(y, sample_weight)
                 y = (y - mean) / deviation
+        if (per_class := options.pop("class_weight", None)) is not None:  # which judge, too, as in an estimator
+            spec = make(replace(recipe, inputs=RAW), []).data_spec
+            per_class = class_weights(spec, check_data(spec, train.X, y, train.lengths), per_class)
+            sample_weight = per_class[y] if sample_weight is None else per_class[y] * sample_weight
         data = {"lengths": train.lengths, "groups": groups, "sample_weight": sample_weight}
         choice = choose(make, recipe, train.X, y, budget=budget, **data, **options)
     found = choice.recipe

@@ -28,7 +28,7 @@ from cgru.network.options import OPTIONS, Settings
 from cgru.network.training.fit import DIVERGED
 from cgru.optimizers import check_number
 
-__all__ = ["Job", "Result", "SharedData", "WorkerState", "changed_by_fit", "cost_of", "run"]
+__all__ = ["Job", "Result", "SharedData", "WorkerState", "changed_by_fit", "cost_of", "run", "state_of_thread"]
 
 OWN = OPTIONS.keys() - {"progress"}  # options of `Network.fit` that a job takes
 _SCORES = ("epoch", *SCORES)  # the scores of the epoch whose parameters were kept
@@ -126,7 +126,8 @@ class Job:
 
     Args:
         network: a `Network`, or a function without arguments that makes one, with layers of its own, when its turn
-            comes. With a parameter `training_data` it gets (the `SharedData` to train on, the options of the fit).
+            comes. With a parameter `training_data` it gets (the `SharedData` of its `rows`, the options of the fit). A
+            share to validate with (`validation`) is among them, and held out later.
         name: the name of its result: a string, a number or a tuple of them; None: its index among the jobs.
         X, y, lengths, sample_weight, groups: its own data, as `Network.fit` takes them, or paths of `.npy` files;
             None: the data that all jobs share. A group is never both among the rows that train and those held out.
@@ -259,19 +260,29 @@ def _plain(name: Any) -> Any:
     return name.item() if isinstance(name, np.generic) else name
 
 
-@dataclass(frozen=True)
+_LOCAL = threading.local()
+
+
+def state_of_thread() -> WorkerState | None:
+    """Return the state of the call whose job runs in this thread; None outside of a job."""
+    return getattr(_LOCAL, "state", None)
+
+
+@dataclass(frozen=True, eq=False)
 class WorkerState:
     """The state that the jobs of one call share: which networks are being fitted, and whether to stop.
 
     networks: those that any thread is fitting.
     made: by id, every network of a job and its parts that a fit changes, to refuse a second use; guarded by `lock`.
     over: set once no other fit may begin.
+    inner: the states of calls that these jobs make themselves, such as of folds.
     """
 
     networks: set[Network] = field(default_factory=set)
     made: weakref.WeakValueDictionary[int, Any] = field(default_factory=weakref.WeakValueDictionary)
     lock: threading.Lock = field(default_factory=threading.Lock)
     over: threading.Event = field(default_factory=threading.Event)
+    inner: set[WorkerState] = field(default_factory=set)
 
     def stop(self) -> None:
         """Stop all fits after their current epoch, and let no other begin.
@@ -279,8 +290,8 @@ class WorkerState:
         Call it again for a fit that was just beginning.
         """
         self.over.set()
-        for net in list(self.networks):
-            net.stop()
+        for running in (*self.networks, *self.inner):
+            running.stop()
 
 
 def run(job: Job, name: Any, shared: SharedData, keep: bool = True, state: WorkerState | None = None) -> Result:
@@ -289,9 +300,10 @@ def run(job: Job, name: Any, shared: SharedData, keep: bool = True, state: Worke
     An exception becomes the result's error. `shared` has arrays (`opened`). Meanwhile the network is among
     `state.networks`. KeyboardInterrupt where `state.over` is set.
     """
-    start = time.perf_counter()
+    start, outer = time.perf_counter(), state_of_thread()
+    _LOCAL.state = WorkerState() if state is None else state
     try:
-        net, history, scores = _fit_and_score(job, shared, WorkerState() if state is None else state)
+        net, history, scores = _fit_and_score(job, shared, _LOCAL.state)
         result = Result(name, net if keep else None, history if keep else History(), scores)
     except KeyboardInterrupt:
         raise
@@ -299,6 +311,8 @@ def run(job: Job, name: Any, shared: SharedData, keep: bool = True, state: Worke
         if not keep:
             _clear_frames(error)
         result = Result(name, error=error)
+    finally:
+        _LOCAL.state = outer
     return replace(result, seconds=time.perf_counter() - start)
 
 

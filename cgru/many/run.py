@@ -15,7 +15,7 @@ from cgru.core.checks import callable_, flag, positive
 from cgru.core.threads import get_num_threads, single_threaded
 from cgru.layers import Layer
 from cgru.many.dispatch import Dispatcher, Executors, wait_for_next
-from cgru.many.jobs import Job, Result, SharedData, WorkerState, changed_by_fit, cost_of, run
+from cgru.many.jobs import Job, Result, SharedData, WorkerState, changed_by_fit, cost_of, run, state_of_thread
 from cgru.network.network import Network
 from cgru.network.progress import tqdm_class
 
@@ -47,7 +47,7 @@ def fit_many(
         turn comes, with layers that no other has.
     X, y, lengths, sample_weight, groups: the data that jobs share, as `Network.fit` takes them, or paths of `.npy`
         files, which are mapped into memory. A running job copies its `rows` of them.
-    threads: how many jobs run at once, one a thread; None: `get_num_threads()`.
+    threads: how many jobs run at once, one a thread; None: `get_num_threads()`, and within a job of another call 1.
     executor: fit on its workers in the place of threads: an Executor as of `concurrent.futures` (processes, Dask's
         `client.get_executor()`, mpi4py's `MPIPoolExecutor`), or a function without arguments that makes one. An
         executor of that function is made anew when it breaks, and shut down in the end. A given one is left open.
@@ -80,7 +80,8 @@ def fit_many(
         raise ValueError(f"threads: expected None beside executor, got {threads!r}")
     if executor is not None and not isinstance(executor, Executor) and not callable(executor):
         raise TypeError(f"executor: expected an Executor or a function that makes one, got {type(executor).__name__}")
-    threads = get_num_threads() if threads is None else positive(threads, "threads")
+    most = get_num_threads() if state_of_thread() is None else 1
+    threads = most if threads is None else positive(threads, "threads")
     shared = SharedData(X, y, lengths, sample_weight, groups)
     opened = shared.opened()
     if not isinstance(jobs, Iterable):
@@ -153,6 +154,8 @@ class Threads:
         self.tasks, self.shared, self.keep = tasks, shared, keep
         self.results: dict[int, Result] = {}
         self.next, self.done, self.state = iter(tasks), queue.SimpleQueue[Result | None](), WorkerState()
+        self.outer = state_of_thread() or WorkerState()  # of the job that makes this call, which stops it, too
+        self.outer.inner.add(self.state)
         self.threads = [threading.Thread(target=self._work, daemon=True) for _ in range(min(threads, len(tasks)))]
 
     def __iter__(self) -> Iterator[Result]:
@@ -162,6 +165,8 @@ class Threads:
             result = wait_for_next(self.done)
             if result is not None:
                 yield result
+            elif self.state.over.is_set():
+                return
 
     def close(self) -> None:
         """Begin no other job, stop those that run, and wait for the threads."""
@@ -169,6 +174,7 @@ class Threads:
             while thread.ident is not None and thread.is_alive():
                 self.state.stop()
                 thread.join(0.01)
+        self.outer.inner.discard(self.state)
 
     def _work(self) -> None:
         """Run jobs in one thread until none is left; queue None for a job that was interrupted."""
@@ -179,6 +185,7 @@ class Threads:
                 except KeyboardInterrupt:  # raised by the job's own code, or by `stop`: it is not done
                     result = None
                 if self.state.over.is_set():  # the fit may have been cut short
+                    self.done.put(None)
                     return
                 if result is not None:
                     self.results[i] = result

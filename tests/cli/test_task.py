@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 
 import cgru
+from cgru.cli import task
 from cgru.cli.arguments import RequestError
-from cgru.cli.task import at_steps, targets, task_of
+from cgru.cli.task import Task, at_steps, choose_network, targets, task_of
 from cgru.core.lengths import mask
 from cgru.datasets import Dataset, Split
+from cgru.recipe import Recipe
 
 rng = np.random.default_rng(0)
 X = rng.standard_normal((30, 4, 2))
@@ -222,3 +224,23 @@ def test_what_cannot_be_scored(y, given, words):
 
 def test_a_model_without_a_loss():
     refused("no Dense at the end", targets, model(cgru.GRU(2)), split(CLASSES), of(), "here")
+
+
+@pytest.mark.parametrize(("given", "due"), [("balanced", [2 / 3, 2]), ({"no": 1, "yes": 4}, [1, 4])])
+def test_classes_weigh_what_the_folds_hold_out_too(monkeypatch, given, due):
+    """As in an estimator, whose sample weights they are part of."""
+    y, seen, own = np.array([0, 0, 0, 1] * 6), [], task.choose
+    train = Split(rng.standard_normal((24, 3, 1)), y, None)
+
+    def choose(*args, **options):
+        seen.append(options)
+        return own(*args, **options)
+
+    monkeypatch.setattr(task, "choose", choose)
+    of, recipe = Task(("no", "yes"), y, None), Recipe("cross_entropy", units=2)
+    for more in (None, np.arange(24.0)):
+        options = {"epochs": 3, "batch_size": 8, "class_weight": given}
+        _, choice = choose_network(of, recipe, train, None, options, seed=0, budget=1, sample_weight=more)
+        assert "class_weight" not in seen[-1]
+        np.testing.assert_allclose(seen[-1]["sample_weight"], np.array(due)[y] * (1 if more is None else more))
+        assert choice.measure == "weighted accuracy"

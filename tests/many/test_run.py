@@ -258,6 +258,35 @@ def test_no_start_begins_after_an_interrupt(stopping):
     assert len(begun) <= 1
 
 
+def test_an_interrupt_ends_the_fits_that_a_job_makes_itself(stopping):
+    """As the folds that choose its network: on one thread, and those that are left never begin."""
+    begun, threads = [], set()
+
+    def wait(epoch):
+        begun.append(epoch.epoch)
+        threads.add(threading.get_ident())
+        assert stopping.wait(60)
+
+    def make():
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            inner = cgru.fit_many([cgru.Job(made(), n, epochs=50, callback=wait) for n in range(50)], X, LABELS)
+        assert isinstance(inner[-1].error, KeyboardInterrupt)
+        raise KeyboardInterrupt
+
+    def interrupt(result):
+        while not begun:
+            time.sleep(0.001)
+        raise KeyboardInterrupt
+
+    jobs = [cgru.Job(made(), "first", epochs=1), cgru.Job(make, "second", cost=9)]
+    with pytest.warns(RuntimeWarning, match="interrupted; 1 of 2 jobs are done"):
+        first, second = cgru.fit_many(jobs, X, LABELS, threads=2, callback=interrupt)
+    assert (first.error, type(second.error)) == (None, KeyboardInterrupt)
+    assert len(threads) == 1
+    assert len(begun) < 1000  # of 2500: one that was just beginning goes on for a moment
+
+
 def test_a_job_that_interrupts_itself_is_not_done():
     def interrupt(epoch):
         raise KeyboardInterrupt

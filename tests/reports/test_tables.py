@@ -237,7 +237,7 @@ def test_promises():
         "y[0]  80.0%" in shown
     )
     assert "than the mean. Predicted is the quantile 0.5.\n" in shown
-    outer = tables.text(regression(y, np.tile([8.0, 1], (10, 1)), "quantile(0.75, 0.1)"))
+    outer = tables.text(regression(y, np.tile([1.0, 8], (10, 1)), "quantile(0.1, 0.75)"))
     assert "y[0]  4.528  3.7   3.5  -1.485" in outer.splitlines()  # of the outputs that say 8
     assert "Predicted is the quantile 0.75." in outer
     shown = tables.text(regression(y, np.tile([4.5, 0.0], (10, 1)), "gaussian"))

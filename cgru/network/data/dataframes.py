@@ -5,6 +5,7 @@ DataFrames are recognised by their attributes; no library is imported for it. m 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,8 @@ def as_sequences(
 
     Containers are: a DataFrame or a Series of pandas with an index of several levels, of which the last has the times
     and the others tell the samples apart, in the order in which they first appear; a DataFrame, or an object array
-    (m, e), with a row a sample and a series in each cell; and a Series with a sample in each cell.
+    (m, e), with a row a sample and a series in each cell; a Series with a sample in each cell; and a list of
+    DataFrames, a sample each, of the same columns in the same order.
 
     Args:
         X: the container, or anything else.
@@ -36,7 +38,12 @@ def as_sequences(
         TypeError: a column or cell has no numbers.
         ValueError: series do not fit each other, or a sample has a time twice.
     """
-    if is_indexed(X):
+    if isinstance(X, list | tuple):
+        if not len(X) or not hasattr(X[0], "columns") or channels_first:  # where columns are steps
+            return None
+        sequences = _check_columns(X, name)
+        X = X[0]
+    elif is_indexed(X):
         sequences = _read_long(X, name, y)
     elif _is_nested(X):
         rows = np.asarray(X)
@@ -100,6 +107,17 @@ def _has_numbers(column: Any) -> bool:
     except (TypeError, ValueError):
         return False
     return True
+
+
+def _check_columns(X: Sequence[Any], name: str) -> list[Any]:
+    """Return the DataFrames X as a list; ValueError where one has other columns than the first, or another order."""
+    due = list(X[0].columns)
+    for i, frame in enumerate(X):
+        found = list(getattr(frame, "columns", ()))
+        if found != due:
+            names, got = (", ".join(map(str, each)) or "none" for each in (due, found))
+            raise ValueError(f"{name}[{i}]: expected the columns of {name}[0], {names}, got {got}")
+    return list(X)
 
 
 def _read_row(row: np.ndarray, where: str, _: bool) -> np.ndarray:

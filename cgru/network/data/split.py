@@ -10,11 +10,21 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["count_held_out", "draw_held_out", "encode_groups"]
+__all__ = ["NO_WEIGHT", "check_share", "count_held_out", "draw_held_out", "encode_groups"]
 
 Seed = np.random.SeedSequence | Sequence[int]
 DRAWS = 16  # random orders of the groups; the one that splits the samples best is taken
+NO_WEIGHT = "sample_weight: expected some above 0 among what is set aside and among the others, got zeros"
 LOOKS = 30_000  # groups to look at in all draws together: with many groups there are fewer draws
+
+
+def check_share(value: Any, name: str, others: str = "") -> float:
+    """Return the share `value` as a float; TypeError or ValueError where it is none. others: what else it may be."""
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+        raise TypeError(f"{name}: expected a share{others}, got {type(value).__name__}")
+    if not 0 < value < 1:
+        raise ValueError(f"{name}: expected a share above 0 and below 1, got {value}")
+    return float(value)
 
 
 def count_held_out(m: int, share: float) -> int:

@@ -17,7 +17,7 @@ import numpy as np
 from cgru.core.row_blocks import BLOCK, is_mapped
 from cgru.network import chain
 from cgru.network.classes import as_strings
-from cgru.network.data.split import draw_held_out, encode_groups
+from cgru.network.data.split import NO_WEIGHT, check_share, draw_held_out, encode_groups
 from cgru.network.data.training_data import (
     Data,
     check_data,
@@ -287,20 +287,16 @@ def split_validation(
             shape = (*held_out.extent, *X.shape[2:])
             raise ValueError(f"validation X: expected {due[0]} features, as X has, got shape {shape}")
         return data, held_out
-    if isinstance(validation, bool) or not isinstance(validation, int | float | np.integer | np.floating):
-        due = "a share, a tuple, batches or None"
-        raise TypeError(f"validation: expected {due}, got {type(validation).__name__}")
+    share = check_share(validation, "validation", ", a tuple, batches or None")
     if not data.whole:
         raise ValueError(f"validation: expected a set beside batches, (X, y) or batches, got the share {validation}")
-    if not 0 < validation < 1:
-        raise ValueError(f"validation: expected a share above 0 and below 1, got {validation}")
     m = len(data)
     classes = None
     if data.first.classes is not None:
         classes = np.concatenate([block.classes for block in in_blocks(data)])
-    parts = data.split(draw_held_out(m, validation, seed, classes, encode_groups(groups, m)))
+    parts = data.split(draw_held_out(m, share, seed, classes, encode_groups(groups, m)))
     if data.first.weights is not None and not all(part.count for part in parts):
-        raise ValueError("sample_weight: expected some above 0 among what is set aside and among the others, got zeros")
+        raise ValueError(NO_WEIGHT)
     return parts
 
 

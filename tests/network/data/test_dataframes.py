@@ -103,7 +103,9 @@ def test_polars():
     np.testing.assert_array_equal(net.predict(lists), net.predict(X))
     fitted = type(model)(2, epochs=1, random_state=0, budget=0).fit(lists, Y)
     np.testing.assert_array_equal(fitted.predict(lists), model.predict(X))
-    assert model.predict([pl.DataFrame(x) for x in X]).shape == (M,)
+    frames = [pl.DataFrame(x) for x in X]
+    with pytest.warns(UserWarning, match="X has feature names"):
+        np.testing.assert_array_equal(model.predict(frames), model.predict(X))
     flat = pl.DataFrame(X[:, :, 0], schema=[f"t{i}" for i in range(S)])
     assert type(model)(2, epochs=1).fit(flat, Y).predict(flat).shape == (M,)
 
@@ -136,6 +138,29 @@ def test_names_are_compared(models):
         with pytest.raises(ValueError, match=r"^X: expected the columns a, b, got b, a$"):
             fitted.network_.predict(given)
     assert fitted.predict(X).shape == (M,)  # which has no names
+
+
+def test_names_of_a_list_of_dataframes(models):
+    """Of which all have the columns of the first, in their order, as those of later ones."""
+    frames = [LONG.loc[i] for i in range(M)]
+    fitted = type(models[2][1])(2, epochs=1, random_state=0, budget=0).fit(frames, Y)
+    assert fitted.feature_names_in_.tolist() == list(fitted.network_.feature_names) == ["a", "b"]
+    np.testing.assert_array_equal(fitted.predict_proba(frames), fitted.predict_proba(X))
+    ragged = [frame[: 2 + i % 3] for i, frame in enumerate(frames)]
+    np.testing.assert_array_equal(
+        fitted.predict_proba(ragged), fitted.predict_proba([frame.to_numpy() for frame in ragged])
+    )
+    others = [frame[["b", "a"]] for frame in frames], [frame.rename(columns={"b": "c"}) for frame in frames]
+    for given in others:
+        with pytest.raises(ValueError, match="feature names should match"):
+            fitted.predict(given)
+        with pytest.raises(ValueError, match=r"^X: expected the columns a, b, got "):
+            fitted.network_.predict(given)
+        for call in (fitted.predict, fitted.network_.predict, lambda X: fitted.fit(X, Y)):
+            with pytest.raises(ValueError, match=r"^X\[1\]: expected the columns of X\[0\], a, b, got [bac], [abc]$"):
+                call([frames[0], *given[1:]])
+    with pytest.raises(ValueError, match=r"^X\[3\]: expected the columns of X\[0\], a, b, got none$"):
+        fitted.predict([*frames[:3], *X[3:]])
 
 
 def test_names_go_with_the_model(models, tmp_path):
