@@ -190,6 +190,7 @@ def test_two_units_predict_as_the_agent_does(python):
 BANDIT = r"^(.{20}) +\d+ +(-0\.\d+) +([\d.]+)% .* \+- "
 
 
+@pytest.mark.nightly  # the gate runs it as printed
 @pytest.mark.skipif(find_spec("statsmodels") is None, reason="no statsmodels")
 def test_forecasts_of_two_series(python):
     """Far better than the last season again where there is a trend; and what is delivered is said in words."""

@@ -18,7 +18,7 @@ forecasts.main()
 """
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_row_for_each_series_and_the_means(run):
     """Those of at least 50 values whose names were asked for."""
     done = run("-c", MADE)

@@ -23,9 +23,10 @@ if SPEC is None:
 
 FOLDER = Path(next(iter(SPEC.submodule_search_locations)))
 MODELS = {"nsnet2-20ms-baseline.onnx": (161, 400, 600), "nsnet2-20ms-48k-baseline.onnx": (513, 600, 800)}
+PARAMS = [name if "48k" not in name else pytest.param(name, marks=pytest.mark.nightly) for name in MODELS]
 
 
-@pytest.fixture(scope="module", params=MODELS)
+@pytest.fixture(scope="module", params=PARAMS)
 def model(request):
     """The network, frames (2, 30, e) and what ONNX Runtime makes of them."""
     path, (e, _, _) = FOLDER / request.param, MODELS[request.param]
