@@ -26,6 +26,11 @@ SHAPES = [
 TOLERANCE = {np.dtype(np.float64): 1e-12, np.dtype(np.float32): 2e-5}
 
 
+def some(n, values):
+    """Values of a parameter: the first n for each run, all for a nightly one."""
+    return [value if i < n else pytest.param(value, marks=pytest.mark.nightly) for i, value in enumerate(values)]
+
+
 def assert_close(got, due, tolerance, what=""):
     got, due = np.asarray(got, np.float64), np.asarray(due, np.float64)
     assert got.shape == due.shape, (what, got.shape, due.shape)

@@ -65,12 +65,13 @@ def test_in_a_stream(model):
     assert np.abs(frames - due).max() < 1e-5
 
 
+@pytest.mark.nightly  # a compiler takes ten seconds for so many numbers, and minutes for those of the larger one
 @pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")
 def test_in_c(model, tmp_path):
     net, X, due, (e, *_) = model
     cgru.export_c(net, tmp_path / "model.c")
     if e > 161:
-        return  # a compiler takes minutes for so many numbers
+        return
     subprocess.run(
         ["cc", "-O1", "-shared", "-fPIC", "-o", tmp_path / "model.so", tmp_path / "model.c", "-lm"], check=True
     )

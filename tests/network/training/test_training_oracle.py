@@ -5,6 +5,7 @@ What is carried from batch to batch, and from piece to piece, is the oracle's ow
 
 import numpy as np
 import pytest
+from helpers import some
 from training_oracle import Oracle
 
 import cgru
@@ -110,7 +111,7 @@ def case(kind, seed):
     return net, X, y, lengths, weights, batch_size, truncate
 
 
-@pytest.mark.parametrize("seed", [*range(9), *(pytest.param(seed, marks=pytest.mark.nightly) for seed in range(9, 24))])
+@pytest.mark.parametrize("seed", some(9, range(24)))
 @pytest.mark.parametrize(
     "kind",
     [
