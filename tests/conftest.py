@@ -24,7 +24,7 @@ HERE = Path(__file__).resolve().parent
 WHOLE = ("test_house.py", "test_links.py", "test_package.py", "test_ways.py")  # which look at the tree, not at numbers
 # What no Python and no NumPy changes: what C compilers make of exported models, the benchmarks, what a browser does.
 ONCE = ("export", "benchmarks", "rivals", "torch_gru", "test_browser.py", "test_setup.py")
-# Where arrays, dates and files of NumPy and Python are met: each function. Of what stands upon these every fifth.
+# Where arrays, dates and files of NumPy and Python are met: each function. Of what stands upon these every tenth.
 FIRST = ("core", "datasets", "files", "interop")
 
 
@@ -33,7 +33,7 @@ def pytest_collection_modifyitems(items):
     """Mark the cases that are nightly, and those of the smoke set; put the files that take longest first.
 
     Of a function that is marked `pairwise` those cases are nightly that give no pair of values anew. The smoke set is
-    each test function of FIRST once, with the first of its cases that is neither slow nor nightly, every fifth of the
+    each test function of FIRST once, with the first of its cases that is neither slow nor nightly, every tenth of the
     other files but for those in ONCE, and the files in WHOLE.
     """
     functions, seen = {}, Counter()
@@ -52,7 +52,7 @@ def pytest_collection_modifyitems(items):
         elif parts & set(ONCE):
             kept = []
         else:
-            kept = quick[:1] if parts & set(FIRST) or seen[cases[0].path] % 5 == 0 else []
+            kept = quick[:1] if parts & set(FIRST) or seen[cases[0].path] % 10 == 0 else []
             seen[cases[0].path] += bool(quick)
         for case in kept:
             case.add_marker("smoke")

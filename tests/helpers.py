@@ -27,8 +27,9 @@ TOLERANCE = {np.dtype(np.float64): 1e-12, np.dtype(np.float32): 2e-5}
 
 
 def some(n, values):
-    """Values of a parameter: the first n for each run, all for a nightly one."""
-    return [value if i < n else pytest.param(value, marks=pytest.mark.nightly) for i, value in enumerate(values)]
+    """Values of a parameter, or tuples of those of several: the first n for each run, all for a nightly one."""
+    rest = [value if isinstance(value, tuple) else (value,) for value in values[n:]]
+    return [*values[:n], *(pytest.param(*value, marks=pytest.mark.nightly) for value in rest)]
 
 
 def assert_close(got, due, tolerance, what=""):

@@ -75,6 +75,8 @@ def program(path, folder):
             for typed, printed in commands(text):
                 if RUN.match(typed):
                     name, _, rest = typed.partition(" ")
+                    if rest.startswith("fit") and "--epochs" not in rest:
+                        rest += " --epochs 20"  # whatever is printed of numbers; elsewhere the default is tested
                     command = f'"{sys.executable}" -m {MODULES[name]} {rest}' if name in MODULES else typed
                     code.append(f"_typed({command!r})")
                     due += [pattern(line, numbers=True) for line in printed]

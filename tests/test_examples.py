@@ -219,15 +219,18 @@ def test_numba(python):
     assert difference < 1e-12 * largest
 
 
+@pytest.mark.nightly  # as the next two: the gate runs it as printed, and reads what it says
 def test_processes(python):
     assert "equal: True" in python("cluster/processes.py")
 
 
+@pytest.mark.nightly
 def test_dask(python):
     pytest.importorskip("distributed", reason="no distributed")
     assert "equal: True" in python("cluster/dask_cluster.py")
 
 
+@pytest.mark.nightly
 def test_mpi(python):
     pytest.importorskip("mpi4py", reason="no mpi4py", exc_type=ImportError)
     mpiexec = shutil.which("mpiexec", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
+from helpers import some
 
 pytestmark = pytest.mark.slow
 RIVALS = ("EpyNN", "PyTorch", "JAX", "ONNX Runtime", "OpenVINO", "Keras")
@@ -172,8 +173,9 @@ def test_a_rival_that_fails_is_named_and_the_others_go_on(run):
     assert done.stdout == "{'broken': 'MemoryError: no room'} ['cgru.reference'] False\n", done.stderr
 
 
+@pytest.mark.parametrize("shapes", some(1, ["Shape(4, 6, 3, 5, ragged=True), Shape(1, 1, 3, 2)", "Shape(3, 5, 2, 4),"]))
 @pytest.mark.parametrize("rival", RIVALS)
-def test_every_rival_does_equal_work(run, rival):
+def test_every_rival_does_equal_work(run, rival, shapes):
     done = run(
         "-c",
         "from benchmarks.cases import Case\n"
@@ -184,7 +186,7 @@ def test_every_rival_does_equal_work(run, rival):
         f"    rival = named({rival!r})\n"
         "except ImportError as error:\n"
         "    raise SystemExit(f'skip: {error}')\n"
-        "for shape in (Shape(3, 5, 2, 4), Shape(4, 6, 3, 5, ragged=True), Shape(1, 1, 3, 2)):\n"
+        f"for shape in ({shapes}):\n"
         "    for work in shape.works:\n"
         "        for dtype in rival.dtypes:\n"
         "            if rival.takes(Case(shape, dtype), work):\n"

@@ -110,10 +110,11 @@ def sources(tmp_path_factory):
     return sorted(folder.glob("*.c"))
 
 
-OPTIMIZED = pytest.param("-O3 -march=native -ffp-contract=fast", marks=pytest.mark.slow)
+FAST = "-march=native -ffp-contract=fast"
+OPTIMIZED = pytest.param(f"-O1 {FAST}", marks=pytest.mark.slow), pytest.param(f"-O3 {FAST}", marks=pytest.mark.nightly)
 
 
-@pytest.fixture(scope="module", params=["-O0", OPTIMIZED])
+@pytest.fixture(scope="module", params=["-O0", *OPTIMIZED])
 def exported(request, sources, tmp_path_factory):
     if CC is None:
         pytest.skip("no C compiler")

@@ -25,6 +25,7 @@ from checkpoint_cases import (
     step_by_step,
     stopping,
 )
+from helpers import some
 from network_cases import LABELS, LENGTHS, RNG, M, S, X, made
 
 import cgru
@@ -241,7 +242,7 @@ for _ in sys.stdin:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL here")
-@pytest.mark.parametrize("kills", [15, pytest.param(50, marks=pytest.mark.nightly)])
+@pytest.mark.parametrize("kills", some(1, [15, 50]))
 def test_a_run_that_is_killed_again_and_again(tmp_path, kills):
     path, rng = tmp_path / "fit.npz", np.random.default_rng(0)
     code = KILLED.format(tests=str(Path(__file__).resolve().parents[2]), path=str(path))
