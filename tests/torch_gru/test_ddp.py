@@ -19,7 +19,7 @@ def test_two_processes_train_as_one(tmp_path):
     models, losses = [], []
     for processes in ("1", "2"):
         done = subprocess.run(
-            [sys.executable, str(EXAMPLE), processes, "20"], cwd=tmp_path, capture_output=True, text=True, timeout=300
+            [sys.executable, str(EXAMPLE), processes, "50"], cwd=tmp_path, capture_output=True, text=True, timeout=300
         )
         assert done.returncode == 0, done.stderr
         models.append(torch.load(tmp_path / "echo.pt"))
