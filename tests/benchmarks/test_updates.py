@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from helpers import some
 
 LIBRARIES = ("PyTorch", "JAX", "Keras")
 
@@ -217,7 +218,7 @@ def test_rows(race, kinds, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("least", [True, pytest.param(False, marks=pytest.mark.nightly)])  # JAX compiles all day
+@pytest.mark.parametrize("least", some(1, [True, False]))  # JAX compiles for seconds
 @pytest.mark.parametrize("library", LIBRARIES)
 def test_every_library_does_equal_work(run, library, least):
     """And an epoch is as many updates as it says, each of a step of about 1e-3."""
