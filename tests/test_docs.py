@@ -75,8 +75,11 @@ def program(path, folder):
             for typed, printed in commands(text):
                 if RUN.match(typed):
                     name, _, rest = typed.partition(" ")
+                    # whichever numbers are printed; elsewhere the defaults are tested
                     if rest.startswith("fit") and "--epochs" not in rest:
-                        rest += " --epochs 20"  # whatever is printed of numbers; elsewhere the default is tested
+                        rest += " --epochs 20"
+                    if rest.startswith("forecast") and "--save" not in rest:
+                        rest += " --origins 3"
                     command = f'"{sys.executable}" -m {MODULES[name]} {rest}' if name in MODULES else typed
                     code.append(f"_typed({command!r})")
                     due += [pattern(line, numbers=True) for line in printed]
