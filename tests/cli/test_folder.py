@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 from cli_cases import QUICK, X, Y, refused, run
+from helpers import some
 
 from cgru.core.row_blocks import Rows, is_mapped
 from cgru.network.network import Network
@@ -112,15 +113,7 @@ SHAPES = {"many": (4096, 200, 64), "long": (512, 200, 512), "swapped": (4096, 64
 
 @pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits and /proc are Linux's")
-@pytest.mark.parametrize(
-    "kind",
-    [
-        "many",
-        pytest.param("long", marks=pytest.mark.nightly),
-        pytest.param("swapped", marks=pytest.mark.nightly),
-        "steps",
-    ],
-)
+@pytest.mark.parametrize("kind", some(1, ["steps", "many", "long", "swapped"]))
 def test_memory_stays_flat(tmp_path, kind):
     m, s, e = SHAPES[kind]
     (tmp_path / "data").mkdir()
