@@ -328,7 +328,7 @@ class Loss:
             what = "" if real is None else ", a target for each step"
             raise ValueError(f"{name}: expected shape {' or '.join(map(str, due))}{what}, got {array.shape}")
         array = array if real is None else array[real]
-        if not np.isfinite(array).all():
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise ValueError(f"{name}: expected finite numbers, got {array[~np.isfinite(array)][0]}")
         Y, classes = self._check_values(array, n, name)
         if real is None:

@@ -301,12 +301,12 @@ def check_targets(
 
     Weights are not normalised yet: their sum may overflow.
     """
-    X, lengths = given
-    steps = chain.output_mask(spec.layers, *X.shape[:2], lengths) if spec.per_step else None
+    (X, lengths), per_step = given, spec.per_step
+    steps = chain.output_mask(spec.layers, *X.shape[:2], lengths) if per_step else None
     if spec.predicts_one_class:
         y = encode_classes(y, spec.class_names, spec.classes, steps, name)
     Y, classes = spec.judge.check_targets(y, len(X), spec.k, f"{name}y", steps)
-    data = Data(X, Y, lengths, classes, per_step=spec.per_step, steppers=spec.steppers)
+    data = Data(X, Y, lengths, classes, per_step=per_step, steppers=spec.steppers)
     return data if sample_weight is None else _multiply_weights(data, _check_sample_weight(sample_weight, data, name))
 
 

@@ -31,7 +31,6 @@ from cgru.network.training.metrics import compute_metrics, outputs_and_targets
 from cgru.network.training.penalties import Penalties
 from cgru.network.training.target_scaling import TargetScaling, shrinkage
 from cgru.network.training.updater import OF_FIT
-from cgru.optimizers import Plateau
 
 __all__ = ["DIVERGED", "Fit", "scores"]
 
@@ -357,23 +356,26 @@ class Fit:
     def _fractions(self, part: Data, order: np.ndarray, epochs: int, batches: int) -> list[float]:
         """Return the share of the fit that is done before each update of `part`: of each batch, or slice of its steps.
 
-        `epochs` are the epochs that are over, `batches` those of the current epoch. For a `Plateau`, return how often
-        the loss stalled instead.
+        `epochs` are the epochs that are over, `batches` those of the current epoch. Where the rate does not depend on
+        the share, return the same number for all instead: for a `Plateau`, how often the loss stalled.
         """
-        size, schedule = self.batch_size, getattr(self.model.optimizer, "schedule", None)
+        size, optimizer = self.batch_size, self.model.optimizer
         starts = range(0, len(order), size)
         within = [(0.0,)] * len(starts)
         if self.truncate is not None and part.per_step:
             longest = [part.used[order[start : start + size]].max() for start in starts]
             within = [[at / whole for at in range(0, whole, self.truncate)] for whole in longest]
-        if isinstance(schedule, Plateau):
-            losses = self.history.loss if self.held_out is None else self.history.validation_loss
-            return [schedule.stalls(losses)] * sum(map(len, within))
-        if optimizers.scheduled(self.model.optimizer) and batches >= self.batches:
+        if not optimizers.scheduled(optimizer):
+            stalls = 0.0
+            if optimizer.schedule is not None:
+                stalls = optimizer.schedule.stalls(self.history.loss if self.held_out is None else self.history.validation_loss)
+            return [stalls] * sum(map(len, within))
+        if batches >= self.batches:
             raise ValueError(f"X: expected {self.batches} batches, as there were or len() says, got more")
-        total = self.batches or batches + 1  # unknown, and then not needed either
         return [
-            (epochs + (batches + batch + at) / total) / self.epochs for batch, part in enumerate(within) for at in part
+            (epochs + (batches + batch + at) / self.batches) / self.epochs
+            for batch, part in enumerate(within)
+            for at in part
         ]
 
 

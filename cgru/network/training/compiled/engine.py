@@ -16,7 +16,7 @@ from cgru.network.model import Model
 from cgru.network.training.compiled.batch import Source
 from cgru.network.training.compiled.program import Program
 from cgru.network.training.updater import Parts, Updater
-from cgru.optimizers import slowed
+from cgru.optimizers import scheduled, slowed
 
 __all__ = ["Engine", "compiles"]
 
@@ -40,6 +40,7 @@ class Engine(Updater):
         self._make_room(trained=self._trained(data), scored=self._scored(self.held_out))
         self.sources: dict[str, tuple[Data, Source]] = {}  # the last "trained" and "scored" data, converted
         self.kept, self.settings = False, None  # settings are read when `store_parameters` lets others change them
+        self.stateful, self.classifies = model.stateful, losses.classifies(model.loss)
         self.measured = model.mean, model.scale  # keeps them alive, so that no other arrays get their ids
 
     def _trained(self, data: Data) -> tuple[int, int, int]:
@@ -87,11 +88,14 @@ class Engine(Updater):
 
         `row` is how many updates in a row were left out just before.
         """
-        self.model.reset_states()
+        self._reset_states()
         sums, batches = np.array([0.0, 0.0, 0.0, 0.0, row]), 0
+        optimizer = slowed(self.model.optimizer, self.slowed)
         for part, order, fractions in parts:
-            optimizer = slowed(self.model.optimizer, self.slowed)
-            rates = np.array([optimizer.rate(each) for each in fractions])
+            if scheduled(optimizer):
+                rates = np.array([optimizer.rate(each) for each in fractions])
+            else:  # the same for all
+                rates = np.array([optimizer.rate(fractions[0])] * len(fractions))
             source = self._source(part, "trained")
             failed = self.program.epoch(source, order, self.batch_size, self.truncate or 0, rates, sums, not batches)
             if failed is not None:
@@ -101,17 +105,22 @@ class Engine(Updater):
 
     def scores(self) -> tuple[float, float | None]:
         """Return (loss, accuracy) on the held-out samples; accuracy None for a loss without classes."""
-        self.model.reset_states()
+        self._reset_states()
         sums = np.zeros(3)
         for part, _ in self.held_out.parts(self._scored(self.held_out)[0]):
             source = self._source(part, "scored")
             self.program.scores(source, self._scored(part)[0], sums)
         return self._means(sums)
 
+    def _reset_states(self) -> None:
+        """Reset the states of all `stateful` layers."""
+        if self.stateful:
+            self.model.reset_states()
+
     def _means(self, sums: np.ndarray) -> tuple[float, float | None]:
         """Return (mean loss, accuracy or None) from sums: of weights, weighted losses, and weights of right outputs."""
         weight, loss, right = sums.tolist()
-        return loss / weight, right / weight if losses.classifies(self.model.loss) else None
+        return loss / weight, right / weight if self.classifies else None
 
     def largest(self) -> float:
         """Return the largest magnitude of all current parameters; NaN where one is NaN."""
@@ -148,6 +157,8 @@ def _joint_size(room: tuple[int, int, int], piece: tuple[int, int, int]) -> tupl
     That is where one has many samples and the other many steps.
     """
     both = tuple(map(max, room, piece))
+    if both == room:
+        return room
     most = max(each[0] * each[2] for each in (room, piece))
     return both if both[0] * both[2] <= 2 * most else piece
 
