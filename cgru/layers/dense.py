@@ -135,7 +135,8 @@ class Dense(Layer):
     @property
     def stage(self) -> dict[str, Any] | None:
         """Return the description of this stage in a compiled fit; None if the activation is not compiled."""
-        return None if self.code is None else {"kind": "dense", "units": self.d["u"], "activate": self.code}
+        code = self.code
+        return None if code is None else {"kind": "dense", "units": self.d["u"], "activate": code}
 
     def c_text(self, c: Any) -> Any:
         """Return this layer's `Part` of an exported C file, made by its `Writer` c."""

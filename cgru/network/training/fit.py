@@ -143,17 +143,20 @@ class Fit:
 
     def _check_parameters(self) -> None:
         """Raise TypeError or ValueError where a parameter is not writable or shares memory with another or itself."""
-        own = {f"{i}.{name}": layer.trainable for i, layer in enumerate(self.model.layers) for name in layer.p}
-        parameters = self.model.parameters()
-        for key, array in parameters.items():
+        found = [
+            (f"{i}.{name}", array, layer.trainable)
+            for i, layer in enumerate(self.model.layers)
+            for name, array in layer.p.items()
+        ]
+        for key, array, trains in found:
             if not isinstance(array, np.ndarray) or array.dtype.kind != "f" or not array.flags.writeable:
                 raise TypeError(f"parameter {key}: expected a writable array of floats, got {_fault_of(array)}")
-            if own[key] and _overlaps_itself(array):
+            if trains and _overlaps_itself(array):
                 raise ValueError(f"parameter {key}: expected memory of its own for each number, {SHARED}")
-        if len(set(map(id, parameters.values()))) == len(own) and all(a.flags.owndata for a in parameters.values()):
+        if len({id(array) for _, array, _ in found}) == len(found) and all(array.flags.owndata for _, array, _ in found):
             return  # fast path: arrays that own their memory share none
-        for (key, array), (other, another) in combinations(parameters.items(), 2):
-            if (own[key] or own[other]) and np.may_share_memory(array, another) and np.shares_memory(array, another):
+        for (key, array, trains), (other, another, trains_too) in combinations(found, 2):
+            if (trains or trains_too) and np.may_share_memory(array, another) and np.shares_memory(array, another):
                 raise ValueError(f"parameter {other}: expected memory of its own, got some of {key}'s, {SHARED}")
 
     def _go_back(self) -> None:
