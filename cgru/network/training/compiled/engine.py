@@ -36,8 +36,8 @@ class Engine(Updater):
         super().__init__(model, *how)
         X = data.first.X
         self.e = X.shape[2] if X.ndim == 3 else 0
-        self.weights, self.room = None, {"trained": (0, 0, 0), "scored": (0, 0, 0)}
-        self._make_room(trained=self._trained(data), scored=self._scored(self.held_out))
+        self.weights, self.room = None, {"trained": self._trained(data), "scored": self._scored(self.held_out)}
+        self._compile()
         self.sources: dict[str, tuple[Data, Source]] = {}  # the last "trained" and "scored" data, converted
         self.kept, self.settings = False, None  # settings are read when `store_parameters` lets others change them
         self.stateful, self.classifies = model.stateful, losses.classifies(model.loss)
@@ -56,13 +56,9 @@ class Engine(Updater):
         least, most = ROWS
         return min(m, max(least, min(most, SCORED // steps))), steps, steps
 
-    def _make_room(self, **pieces: tuple[int, int, int]) -> None:
-        """Compile the program anew where its memory is too small for `pieces`: (samples, steps, steps of a sample)."""
-        due = self.room | {kind: _joint_size(self.room[kind], piece) for kind, piece in pieces.items()}
-        if due == self.room:
-            return
-        self.room = due
-        (m, s, trained), (rows, _, scored) = due["trained"], due["scored"]
+    def _compile(self) -> None:
+        """Compile the program with memory for pieces of the sizes in `room`: (samples, steps, steps of a sample)."""
+        (m, s, trained), (rows, _, scored) = self.room["trained"], self.room["scored"]
         self.program = Program(
             self.model, self.e, max(trained, scored), (m, s), (rows, scored), self.truncate is not None,
             self.penalties, self.settings, self.weights,
@@ -72,7 +68,10 @@ class Engine(Updater):
     def _source(self, data: Data, kind: str) -> Source:
         """Return `data`, which are "trained" on or "scored", as a `Source` for the program; convert them once."""
         if kind not in self.sources or self.sources[kind][0] is not data:
-            self._make_room(**{kind: getattr(self, f"_{kind}")(data)})
+            room = _joint_size(self.room[kind], self._trained(data) if kind == "trained" else self._scored(data))
+            if room != self.room[kind]:
+                self.room[kind] = room
+                self._compile()
             model, k = self.model, self.model.head.d["u"]
             given = data.y.shape[-1] if data.y.ndim == 2 + data.per_step else k  # integer classes stand for k targets
             due = losses.named(model.loss).targets(k)
