@@ -444,10 +444,13 @@ static ptrdiff_t add_lanes(const cgru_outer_product *parts, ptrdiff_t count, ptr
     for (ptrdiff_t c = 0; c < n; c += LANES) {
         const ptrdiff_t numbers = min(n - c, LANES);
         vec sums[LANES], sum = ZERO;
-        for (ptrdiff_t j = 0; j < LANES; j++) {
-            sums[j] = ZERO;
-            for (ptrdiff_t k = 0; k < count && j < numbers; k++)
-                sums[j] += load((const T *)parts[k].operands + (VECTORS_OF(samples_of(&parts[k])) + at + c + j) * LANES);
+        UNROLL(16)
+        for (int j = 0; j < LANES; j++) sums[j] = ZERO;
+        for (ptrdiff_t k = 0; k < count; k++) {
+            const T *from = (const T *)parts[k].operands + (VECTORS_OF(samples_of(&parts[k])) + at + c) * LANES;
+            UNROLL(16)
+            for (int j = 0; j < LANES; j++)
+                if (j < numbers) sums[j] += load(from + j * LANES);
         }
         transpose(sums);
         UNROLL(16)

@@ -165,9 +165,9 @@ def _joint_size(room: tuple[int, int, int], piece: tuple[int, int, int]) -> tupl
 def _settings(model: Model) -> tuple[Any, ...]:
     """Return all settings that a callback may change and the compiled program has read, without the parameters."""
     looked_at = attrgetter("stage", "trainable", "clip_gradients")
-    cells = [[(repr(cell), cell.training) for cell in layer.cells] for layer in model.layers]
-    layers = [(repr(layer), *looked_at(layer)) for layer in model.layers], cells
-    return model.optimizer, model.loss, id(model.mean), id(model.scale), compiles(model), layers
+    layers = [(repr(layer), *looked_at(layer)) for layer in model.layers]
+    cells = [(cell is layer or repr(cell), cell.training) for layer in model.layers for cell in layer.cells]
+    return model.optimizer, model.loss, id(model.mean), id(model.scale), compiles(model), layers, cells
 
 
 def compiles(model: Model) -> bool:
