@@ -153,7 +153,8 @@ class Fit:
                 raise TypeError(f"parameter {key}: expected a writable array of floats, got {_fault_of(array)}")
             if trains and _overlaps_itself(array):
                 raise ValueError(f"parameter {key}: expected memory of its own for each number, {SHARED}")
-        if len({id(array) for _, array, _ in found}) == len(found) and all(array.flags.owndata for _, array, _ in found):
+        arrays = [array for _, array, _ in found]
+        if len(set(map(id, arrays))) == len(arrays) and all(array.flags.owndata for array in arrays):
             return  # fast path: arrays that own their memory share none
         for (key, array, trains), (other, another, trains_too) in combinations(found, 2):
             if (trains or trains_too) and np.may_share_memory(array, another) and np.shares_memory(array, another):
@@ -369,10 +370,11 @@ class Fit:
             longest = [part.used[order[start : start + size]].max() for start in starts]
             within = [[at / whole for at in range(0, whole, self.truncate)] for whole in longest]
         if not optimizers.scheduled(optimizer):
-            stalls = 0.0
+            same = 0.0
             if optimizer.schedule is not None:
-                stalls = optimizer.schedule.stalls(self.history.loss if self.held_out is None else self.history.validation_loss)
-            return [stalls] * sum(map(len, within))
+                losses = self.history.loss if self.held_out is None else self.history.validation_loss
+                same = optimizer.schedule.stalls(losses)
+            return [same] * sum(map(len, within))
         if batches >= self.batches:
             raise ValueError(f"X: expected {self.batches} batches, as there were or len() says, got more")
         return [
