@@ -233,9 +233,8 @@ class Settings:
     def __post_init__(self) -> None:
         """Replace each setting by its checked value; ValueError for settings that exclude each other."""
         for name, option in OPTIONS.items():
-            value, default = getattr(self, name), getattr(Settings, name)
-            is_default = value is default or (type(value) is type(default) and value == default)
-            if option.check is not None and not is_default:
+            value = getattr(self, name)
+            if option.check is not None and value is not getattr(Settings, name):
                 object.__setattr__(self, name, option.check(value, name))
         if self.patience is not None and self.validation is None:
             raise ValueError("patience: expected a validation share or set beside it, got validation=None")
