@@ -99,7 +99,7 @@ setup(
     ext_modules=translated(
         [
             extension("core.kernels", depends=[*KERNELS, *HEADERS, *PUBLIC]),
-            extension("core.checks"),
+            extension("core.checks", level="-O3"),  # which has a loop over numbers
             extension("core.memory"),
             extension("core.threads", "cgru/core/thread_pool.c"),
             extension("core.plan"),

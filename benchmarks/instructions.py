@@ -86,9 +86,12 @@ def cases() -> dict[str, Case]:
         "epoch, few units": (5, partial(epochs, 5)),
         "epoch": (3, partial(epochs, 24)),
         "epoch, ragged, validated": (3, partial(epochs, 12, ragged=True, validation=0.25)),
+        "epoch, one batch": (30, one_batch),
+        "epoch, batches handed out": (3, partial(epochs, 5, batches=True)),
         "epoch, loop": (3, partial(epochs, 5, metrics={"zero": lambda y, p: 0.0}, validation=0.25)),
         "job of many fits": (3, jobs),
         "predict of a network": (30, partial(predictions, "")),
+        "evaluate of a network": (30, evaluations),
     }
 
 
@@ -147,6 +150,11 @@ def predictions(kind: str) -> Run:
     return repeat(lambda: net.predict(X))
 
 
+def evaluations() -> Run:
+    net, X = network(), np.random.default_rng(3).standard_normal((5, 8, 12), np.float32)
+    return repeat(lambda: net.evaluate(X, np.arange(5) % 4))
+
+
 def inference(shape: tuple[int, ...], dtype: str = "float32", **options: bool) -> Run:
     gru, X = layer(shape, dtype, **options)
     return repeat(lambda: gru.predict(X))
@@ -189,11 +197,24 @@ def fits() -> Run:
     return repeat(lambda: net.fit(X, y, epochs=1, batch_size=8))
 
 
-def epochs(u: int, ragged: bool = False, **options: Any) -> Run:
-    """Epochs of one fit."""
+def epochs(u: int, ragged: bool = False, batches: bool = False, **options: Any) -> Run:
+    """Epochs of one fit; with `batches` of a list of them."""
     net, X, y = classifier(u)
+    if batches:
+        given = [(X[start : start + 8], y[start : start + 8]) for start in range(0, len(X), 8)]
+        return lambda n: net.fit(given, epochs=n)
     lengths = np.arange(len(X)) % X.shape[1] + 1 if ragged else None
     return lambda n: net.fit(X, y, lengths=lengths, epochs=n, batch_size=8, **options)
+
+
+def one_batch() -> Run:
+    """Epochs of one small batch with a class at each step: what they cost around the update."""
+    import cgru
+
+    rng = np.random.default_rng(5)
+    X, y = rng.standard_normal((41, 5, 11), np.float32), rng.integers(0, 2, (41, 5))
+    net = cgru.Network([cgru.GRU(22, sequences=True), cgru.Dense(2, "softmax")], seed=0, dtype="float32")
+    return lambda n: net.fit(X, y, epochs=n, batch_size=41)
 
 
 def jobs() -> Run:

@@ -6,14 +6,14 @@ weights.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from cgru.core import names
 
-__all__ = ["orthogonal", "standard_normal", "xavier"]
+__all__ = ["draw", "orthogonal", "standard_normal", "xavier"]
 
 Initializer = Callable[..., np.ndarray]
 
@@ -24,11 +24,27 @@ def orthogonal(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
     It is the Q of a standard-normal draw. The diagonal of R fixes each column's sign, so that Q is uniform over all
     such matrices (Mezzadri, "How to generate random matrices from the classical compact groups", 2007).
     """
-    W = rng.standard_normal(shape)
-    wide = shape[0] < shape[1]
-    Q, R = np.linalg.qr(W.T if wide else W)
-    Q *= np.sign(np.diagonal(R))
-    return Q.T if wide else Q
+    return _orthonormal(rng.standard_normal(shape))
+
+
+def _orthonormal(W: np.ndarray) -> np.ndarray:
+    """Return the Q of each matrix of W (..., rows, columns), with the signs that `orthogonal` says."""
+    wide = W.shape[-2] < W.shape[-1]
+    Q, R = np.linalg.qr(np.swapaxes(W, -1, -2) if wide else W)
+    Q *= np.sign(np.diagonal(R, axis1=-2, axis2=-1))[..., None, :]
+    return np.swapaxes(Q, -1, -2) if wide else Q
+
+
+def draw(initialize: Initializer, shapes: Sequence[tuple[int, int]], rng: np.random.Generator) -> list[Any]:
+    """Return what `initialize` draws for each of the shapes, in their order.
+
+    Orthogonal matrices of one shape are factorised together, which takes a fraction of the time where they are small.
+    """
+    if initialize is not orthogonal:
+        return [initialize(shape, rng=rng) for shape in shapes]
+    normal = [rng.standard_normal(shape) for shape in shapes]
+    stacks = {due: iter(_orthonormal(np.stack([W for W in normal if W.shape == due]))) for due in set(shapes)}
+    return [next(stacks[shape]) for shape in shapes]
 
 
 def xavier(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:

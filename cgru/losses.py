@@ -328,7 +328,7 @@ class Loss:
             what = "" if real is None else ", a target for each step"
             raise ValueError(f"{name}: expected shape {' or '.join(map(str, due))}{what}, got {array.shape}")
         array = array if real is None else array[real]
-        if not np.isfinite(array).all():
+        if array.dtype.kind == "f" and not checks.within(array):
             raise ValueError(f"{name}: expected finite numbers, got {array[~np.isfinite(array)][0]}")
         Y, classes = self._check_values(array, n, name)
         if real is None:
@@ -394,8 +394,8 @@ class _ClassificationLoss(Loss):
 
     def _check_range(self, array: np.ndarray, top: int, name: str) -> None:
         """Raise ValueError if a target is not from 0 to `top`."""
-        wrong = array[(array < 0) | (array > top)]
-        if wrong.size:
+        if not checks.within(array, 0, top):
+            wrong = array[(array < 0) | (array > top)]
             what, cure = ("integers", self.cure) if array.dtype.kind in "iub" else ("reals", _REGRESSION_HINT)
             raise ValueError(f"{name}: expected {what} from 0 to {top} for {self}, got {wrong[0]}; {cure}")
 

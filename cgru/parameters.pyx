@@ -14,6 +14,7 @@ from cgru.core import gradients, masks
 from cgru.core.checks import positive
 from cgru.core.lengths import by_length
 from cgru.core.memory import Buffers
+from cgru.initializers import draw
 from cgru.passes import GRUPass
 from cgru.variant import NAMES, RESET_BEFORE, Variant, by_letter
 from cgru.core.checks cimport entry, real
@@ -99,14 +100,16 @@ def gru_initialize_parameters(layer):
             raise RuntimeError(f"layer.{attribute}: missing; expected it to be set before gru_initialize_parameters")
     names = _variant(layer).names
     shapes = _needed(layer, "fs", names, "compute_shapes")
+    weights = [name for name in names if name[0] not in "bcgh"]
+    found = dict(zip(weights, draw(layer.initialization, [shapes[name] for name in weights], layer.np_rng)))
     fresh = {}
     for name in names:
         shape = shapes[name]
-        if name[0] in "bcgh":  # a gain begins as one
+        if name not in found:  # a gain begins as one
             fresh[name] = np.full(shape, name[0] == "g", dtype or np.float64)
         else:
-            drawn = layer.initialization(shape, rng=layer.np_rng)
-            fresh[name] = np.array(real(drawn, f"initialization(shape={shape})", shape, dtype), order="C")  # a copy
+            array = real(found[name], f"initialization(shape={shape})", shape, dtype)
+            fresh[name] = np.array(array, order="C")  # a copy
     for name in NAMES:  # in this order, whatever the dict held before
         layer.p.pop(name, None)
     layer.p.update(fresh)

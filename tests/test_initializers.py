@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 import cgru
-from cgru.initializers import named
+from cgru.initializers import draw, named
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (5, 3), (3, 5), (4, 4), (1, 7)])
@@ -20,6 +20,25 @@ def test_orthogonal_signs_are_those_of_a_positive_diagonal():
     R = W.T @ draw
     assert (np.diag(R) > 0).all()
     np.testing.assert_allclose(np.tril(R, -1), 0, atol=1e-14)
+
+
+def test_matrices_that_are_drawn_together_have_the_bits_of_each_alone():
+    shapes = [(3, 5), (5, 5), (3, 5), (5, 5), (7, 5), (1, 1), (3, 5)]
+    rng = np.random.default_rng(4)
+    due = [cgru.orthogonal(shape, rng) for shape in shapes]
+    for got, each in zip(draw(cgru.orthogonal, shapes, np.random.default_rng(4)), due, strict=True):
+        np.testing.assert_array_equal(got, each)
+
+
+def test_an_initializer_of_the_users_own_draws_each_shape_in_its_turn():
+    rng, seen = np.random.default_rng(0), []
+
+    def own(shape, rng):
+        seen.append((shape, rng))
+        return len(seen)
+
+    assert draw(own, [(2, 3), (3, 3), (2, 3)], rng) == [1, 2, 3]
+    assert seen == [((2, 3), rng), ((3, 3), rng), ((2, 3), rng)]
 
 
 def test_xavier():

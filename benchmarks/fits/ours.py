@@ -1,4 +1,7 @@
-"""What is measured of `cgru.fit_many`: all fits, samples of them, threads, workers, memory, a job's own cost."""
+"""What is measured of `cgru.fit_many`: all fits, samples of them, threads, workers, memory, a job's own cost.
+
+Beside it, what batches cost that are handed out one by one.
+"""
 
 from __future__ import annotations
 
@@ -85,6 +88,23 @@ def memory(task: Task, n: int, most: int) -> dict:
     return {"part": "memory", "fits": [n // 10, n], "mib": [seen[n // 10 - 1] / 1024, seen[-1] / 1024]}
 
 
+def batches(sizes: Iterable[int], epochs: int, seconds: float) -> dict:
+    """How many times as long epochs of batches that are handed out one by one take as those of arrays, by units."""
+    m, s, size = 640, 20, 32
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((m, s, 3), np.float32), rng.integers(0, 2, m)
+    given = [(X[start : start + size], y[start : start + size]) for start in range(0, m, size)]
+    ratio = {}
+    for u in sizes:
+        net = cgru.Network([cgru.GRU(u), cgru.Dense(2, "softmax")], seed=0, dtype="float32")
+        calls = {
+            "batches": partial(net.fit, given, epochs=epochs),
+            "arrays": partial(net.fit, X, y, epochs=epochs, batch_size=size, shuffle=False),
+        }
+        ratio[str(u)] = ratios(round_robin(calls, seconds), "arrays")["batches"]
+    return {"part": "batches", "ratio": ratio}
+
+
 def overhead(task: Task, n: int, seconds: float) -> dict:
     """Milliseconds of a job with one epoch of one batch, of its draws alone, and of its update alone."""
     X, y, lengths = task.data()
@@ -99,8 +119,7 @@ def overhead(task: Task, n: int, seconds: float) -> dict:
 
     def draw() -> None:
         for _ in range(n):
-            for shape in [(3, SIZE), (SIZE, SIZE)] * 3:
-                initializers.orthogonal(shape, rng)
+            initializers.draw(initializers.orthogonal, [(3, SIZE), (SIZE, SIZE)] * 3, rng)
             initializers.xavier((SIZE, 2), rng)
 
     jobs = [task.job(name, **plain | {"epochs": 1}) for name in names]

@@ -9,10 +9,16 @@ from collections.abc import Mapping
 import numpy as np
 
 cimport numpy as cnp
+from libc.float cimport DBL_MAX, FLT_MAX
 
 from cgru.variant import by_letter
 
 cnp.import_array()
+
+ctypedef fused number:
+    float
+    double
+    cnp.int64_t
 
 
 cdef bint _has_dtype(cnp.ndarray array, cnp.dtype dtype) noexcept:
@@ -140,6 +146,34 @@ def sequences(value, name, cnp.dtype dtype=None):
             what = ("samples", "steps", "features")[axis]
             raise ValueError(f"{name}: expected at least one of its {what}, got shape {np.shape(array)}")
     return array
+
+
+cdef bint _lie_within(const number *a, Py_ssize_t n, number low, number high) noexcept nogil:
+    """Return whether n numbers are from `low` to `high`; NaN is not."""
+    cdef Py_ssize_t j
+    cdef bint lost = False
+    for j in range(n):
+        lost |= not low <= a[j]
+        lost |= not a[j] <= high
+    return not lost
+
+
+def within(cnp.ndarray array, low=None, high=None):
+    """Return whether all real numbers of an array are finite and, with both bounds, from `low` to `high`."""
+    cdef Py_ssize_t n = cnp.PyArray_SIZE(array)
+    cdef void *data = cnp.PyArray_DATA(array)
+    cdef int kind = cnp.PyArray_TYPE(array) if cnp.PyArray_ISCARRAY_RO(array) else cnp.NPY_OBJECT
+    cdef bint bounded = low is not None
+    if kind == cnp.NPY_FLOAT32:
+        return _lie_within[float](<float *>data, n, low if bounded else -FLT_MAX, high if bounded else FLT_MAX)
+    if kind == cnp.NPY_FLOAT64:
+        return _lie_within[double](<double *>data, n, low if bounded else -DBL_MAX, high if bounded else DBL_MAX)
+    if kind == cnp.NPY_INT64 and bounded:
+        return _lie_within[cnp.int64_t](<cnp.int64_t *>data, n, low, high)
+    found = np.isfinite(array)
+    if bounded:
+        found &= (array >= low) & (array <= high)
+    return bool(found.all())
 
 
 def integers(value, name):

@@ -109,15 +109,14 @@ class Dense(Layer):
 
         Sample i has `lengths[i]` real steps (None: all).
         """
-        X, steps, W, b = self._check_inputs(A, lengths)
-        Z, A = Linear(W, b, self.code).both(flatten_steps(X))
+        X, steps, W, b, code = self._check_inputs(A, lengths)
+        Z, A = Linear(W, b, code).both(flatten_steps(X))
         A = unflatten(self._user_activation(Z) if A is None else A, like=X)
         return DensePass(self, steps, X=X, Z=unflatten(Z, like=X), A=zero_padding(A, steps))
 
     def predict(self, A: np.ndarray, lengths: np.ndarray | None = None) -> np.ndarray:
         """Return what `forward` returns; the layer is not changed. Any number of threads may call it at once."""
-        X, steps, W, b = self._check_inputs(A, lengths)
-        code = self.code
+        X, steps, W, b, code = self._check_inputs(A, lengths)
         A = Linear(W, b, code).outputs(flatten_steps(X))
         return zero_padding(unflatten(self._user_activation(A) if code is None else A, like=X), steps)
 
@@ -135,7 +134,8 @@ class Dense(Layer):
     @property
     def stage(self) -> dict[str, Any] | None:
         """Return the description of this stage in a compiled fit; None if the activation is not compiled."""
-        return None if self.code is None else {"kind": "dense", "units": self.d["u"], "activate": self.code}
+        code = self.code
+        return None if code is None else {"kind": "dense", "units": self.d["u"], "activate": code}
 
     def c_text(self, c: Any) -> Any:
         """Return this layer's `Part` of an exported C file, made by its `Writer` c."""
@@ -158,16 +158,18 @@ class Dense(Layer):
         """Return the user's own activation of the rows Z, its shape checked."""
         return real(_bound_activation(self.activate, self.se_hPars)(Z), "activate", Z.shape, self.dtype)
 
-    def _check_inputs(self, A: Any, lengths: Any) -> tuple[np.ndarray, np.ndarray | None, np.ndarray, np.ndarray]:
-        """Check the arguments of a run; return X, its real steps (None: all), W and b."""
+    def _check_inputs(
+        self, A: Any, lengths: Any
+    ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray, np.ndarray, tuple[int, float] | None]:
+        """Check the arguments of a run; return X, its real steps (None: all), W, b and the activation's code."""
         X, steps = mask_padding(as_floats(A, self.dtype), lengths)
-        self.code  # noqa: B018 - raises for an invalid activation before parameters are made
+        code = self.code  # raises for an invalid activation before parameters are made
         self.make(X)
         W, b = self.checked_parameters()
         if X.shape[-1] != len(W):
             due = "(m, s, {})" if X.ndim == 3 else "(m, {})"
             raise ValueError(f"A: expected shape {due.format(len(W))}, the rows of W, got {X.shape}")
-        return X, steps, W, b
+        return X, steps, W, b, code
 
 
 class DensePass(LayerPass):

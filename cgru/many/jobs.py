@@ -86,7 +86,7 @@ class SharedData:
         """
         given = (self.X, self.y, self.lengths, self.sample_weight)
         X, y, lengths, weights = (a if a is None or rows is None else a[rows] for a in given)
-        if net.per_step and X.dtype == object:
+        if X.dtype == object and net.per_step:
             maxima = (np.array(max(np.shape(x)[:1] for x in sequences), np.intp) for sequences in (self.X, X))
             whole, longest = (tuple(net.output_lengths(steps, "X")) for steps in maxima)
             y, weights = (a[:, slice(*longest)] if a is not None and a.shape[1:2] == whole else a for a in (y, weights))

@@ -49,9 +49,8 @@ def shape_of(layers: Any) -> Shape:
     """
     shape: Shape = ("m", "s") if layers[0].tokens_in else ("m", "s", "e")
     for i, layer in enumerate(layers):
-        name = f"layer {i}, {type(layer).__name__}"
-        got = "(" + ", ".join(map(str, shape)) + ")"
         if layer.tokens_in and i > 0:
+            name, got = _names(layers, i, shape)
             raise ValueError(f"layers: expected integer tokens (m, s), which come in at layer 0, for {name}, got {got}")
         due = layer.features
         if i > 0 and due is not None and not isinstance(shape[-1], str) and shape[-1] != due:
@@ -61,9 +60,15 @@ def shape_of(layers: Any) -> Shape:
                 input_features(layers[:i], due)
             shape = layer.output_shape(shape)
         except ValueError as error:
+            name, got = _names(layers, i, shape)
             advice = "; sequences=True returns all" if hasattr(layers[i - 1], "sequences") else ""
             raise ValueError(f"layers: expected a chain that fits: {name}: {error}, got {got}{advice}") from None
     return shape
+
+
+def _names(layers: Any, i: int, shape: Shape) -> tuple[str, str]:
+    """Return layer i and the shape of its input as texts for errors."""
+    return f"layer {i}, {type(layers[i]).__name__}", "(" + ", ".join(map(str, shape)) + ")"
 
 
 def per_step(layers: Any) -> bool:

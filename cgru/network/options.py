@@ -51,7 +51,7 @@ class Option(NamedTuple):
 
     Attributes:
         check: a function of a value and the option's name; it returns the value in the form that is used, or raises
-            TypeError or ValueError. None as a default is not checked.
+            TypeError or ValueError. The default is not checked.
         help: the help text; names of `cgru.recipe` stand in braces.
         traits: its properties.
         command: for the help of the command line, the placeholder of a value ("" for a flag) and a text about the
@@ -234,7 +234,7 @@ class Settings:
         """Replace each setting by its checked value; ValueError for settings that exclude each other."""
         for name, option in OPTIONS.items():
             value = getattr(self, name)
-            if option.check is not None and (value is not None or getattr(Settings, name) is not None):
+            if option.check is not None and value is not getattr(Settings, name):
                 object.__setattr__(self, name, option.check(value, name))
         if self.patience is not None and self.validation is None:
             raise ValueError("patience: expected a validation share or set beside it, got validation=None")

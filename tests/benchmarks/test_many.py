@@ -129,6 +129,9 @@ def test_threads_memory_and_a_jobs_own_cost(ours, small):
     ms = ours.overhead(small, 5, 0.001)["ms"]
     assert ms.keys() == {"job", "draws", "update", "rest"}
     assert ms["job"] > ms["draws"] > 0
+    ratio = ours.batches((2, 3), 1, 0.001)["ratio"]
+    assert ratio.keys() == {"2", "3"}
+    assert min(ratio.values()) > 0
 
 
 @pytest.mark.slow
@@ -159,6 +162,7 @@ from benchmarks.fits.task import Task
 many.TOLERANCE = 1  # in the process that measures, too, which imports this file anew
 many.FITS.update(memory=20, overhead=3)
 many.SPREAD.update(threads=3)
+many.EPOCHS = 1
 if __name__ == "__main__":
     many.Task = lambda **given: Task(**given or {"sizes": (2,), "seeds": 1, "outer": 3, "longest": 40, "epochs": 5})
     sys.exit(many.main(sys.argv[1:]))
@@ -227,6 +231,10 @@ def test_table(many):
             {"part": "overhead", "ms": {"job": 3.0, "draws": 0.25, "update": 2.5, "rest": 0.251}},
             "A job of 5 units with one update takes 3.00 ms: 0.25 draws its weights, 2.50 is the update, 0.25 all"
             " else.",
+        ),
+        (
+            {"part": "batches", "ratio": {"4": 1.4, "16": 1.16}},
+            "Batches handed out one by one cost nets of 4 and 16 units 1.40 and **1.16** times as much as arrays.",
         ),
         (
             {"part": "memory", "fits": [1000, 10_000], "mib": [50.04, 51.0]},

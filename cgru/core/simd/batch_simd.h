@@ -437,24 +437,39 @@ static void batch_gradient_sums(const cgru_outer_product *part, int first) {
     batch_multiply_pairs(part, pairs, count, sums);
 }
 
-/* dW += the sums of `count` shares of the samples and of their lanes, share by share. */
+/* to (n) += the sums of `count` shares, share by share, and of their lanes, from vector `at` of the sums on; returns the
+ * vector behind them. LANES vectors are transposed, so that the lanes of all are added at once, each sum from its first
+ * lane to its last. */
+static ptrdiff_t add_lanes(const cgru_outer_product *parts, ptrdiff_t count, ptrdiff_t at, void *to, ptrdiff_t n) {
+    for (ptrdiff_t c = 0; c < n; c += LANES) {
+        const ptrdiff_t numbers = min(n - c, LANES);
+        vec sums[LANES], sum = ZERO;
+        UNROLL(16)
+        for (int j = 0; j < LANES; j++) sums[j] = ZERO;
+        for (ptrdiff_t k = 0; k < count; k++) {
+            const T *from = (const T *)parts[k].operands + (VECTORS_OF(samples_of(&parts[k])) + at + c) * LANES;
+            UNROLL(16)
+            for (int j = 0; j < LANES; j++)
+                if (j < numbers) sums[j] += load(from + j * LANES);
+        }
+        transpose(sums);
+        UNROLL(16)
+        for (int j = 0; j < LANES; j++) sum += sums[j];
+        store_n((T *)to + c, load_n((const T *)to + c, numbers) + sum, numbers);
+    }
+    return at + n;
+}
+
+/* dW += the sums of `count` shares of the samples and of their lanes: of each term first V, then b, U, V of r * hp. */
 static void batch_gradient_add(const cgru_outer_product *parts, ptrdiff_t count) {
     const cgru_call *call = parts->call;
     const ptrdiff_t u = call->u;
     ptrdiff_t at = 0;
     for (int n = 0; n < parts->term_count; n++) {
         const cgru_term *term = &parts->terms[n];
-        const stretch a = operands_of(call, term);
-        for (ptrdiff_t i = a.from; i < a.to; i++) {
-            const ptrdiff_t x = i - u - 1, rh = x - call->e;
-            T *to = i < u ? (T *)term->V + i * u
-                    : x < 0 ? term->b : rh < 0 ? (T *)term->U + x * u : (T *)term->V + rh * u;
-            for (ptrdiff_t c = 0; c < u; c++, at += LANES) {
-                vec sum = ZERO;
-                for (ptrdiff_t k = 0; k < count; k++)
-                    sum += load((const T *)parts[k].operands + VECTORS_OF(samples_of(&parts[k])) * LANES + at);
-                to[c] += sum_of_lanes(sum);
-            }
-        }
+        if (term->V && !term->state_operand) at = add_lanes(parts, count, at, term->V, u * u);
+        at = add_lanes(parts, count, at, term->b, u);
+        if (term->U) at = add_lanes(parts, count, at, term->U, call->e * u);
+        if (term->state_operand) at = add_lanes(parts, count, at, term->V, u * u);
     }
 }

@@ -110,7 +110,7 @@ class Batches:
     def _data(self, batch: Any, number: int) -> Data:
         """Check batch `number`, counted from 1, and return it as a `Data`."""
         name = f"{self.name}batch {number}: "
-        X, y, lengths, weights = unpack_batch(batch, f"{name}expected {SET}")
+        X, y, lengths, weights = unpack_batch(batch, name)
         if not self.spec.class_names and self.spec.classes is None and as_strings(y) is not None:
             raise ValueError(f"{name}y: expected numbers, or strings for Network(class_names=[...]), got strings")
         found = check_targets(self.spec, finite_inputs(self.spec, X, lengths, name), y, weights, name)
@@ -209,11 +209,11 @@ def iterate_inputs(batches: Iterable[Any], *beside: Any) -> Iterator[tuple[Any, 
     return ((X, lengths) for X, _, lengths, *_ in given)
 
 
-def unpack_batch(batch: Any, due: str) -> tuple[Any, Any, Any, Any]:
-    """Return (X, y, lengths, weights) of a batch, None for missing ones; ValueError beginning with `due` for others."""
+def unpack_batch(batch: Any, name: str) -> tuple[Any, Any, Any, Any]:
+    """Return (X, y, lengths, weights) of a batch, None for missing ones; ValueError with the prefix `name` if wrong."""
     if not isinstance(batch, tuple | list) or len(batch) not in (2, 3, 4):
         got = f"{len(batch)} of them" if isinstance(batch, tuple | list) else type(batch).__name__
-        raise ValueError(f"{due}, got {got}")
+        raise ValueError(f"{name}expected {SET}, got {got}")
     return (*batch, None, None)[:4]
 
 
@@ -280,7 +280,7 @@ def split_validation(
     # A set (X, y, ...) with X a list of two to four sequences looks like a batch.
     batches = is_batches(validation) and not (is_tuple and not is_batch(validation[1]))
     if batches or isinstance(validation, tuple | list):
-        parts = (validation, None) if batches else unpack_batch(validation, f"validation: expected {SET}")
+        parts = (validation, None) if batches else unpack_batch(validation, "validation: ")
         held_out = weigh_by_class(spec.judge, as_data(spec, *parts, name=name), per_class, name)
         due, X = data.first.X.shape[2:], held_out.first.X
         if X.shape[2:] != due:

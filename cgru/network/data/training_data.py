@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from cgru.core.checks import lengths_of, real, sequences
+from cgru.core.checks import lengths_of, real, sequences, within
 from cgru.core.lengths import mask, padded
 from cgru.core.row_blocks import BLOCK, Rows, select_rows, slices
 from cgru.layers.layer import Layer
@@ -282,9 +282,8 @@ def finite_inputs(spec: DataSpec, X: Any, lengths: Any, name: str = "") -> tuple
         raise ValueError(f"layers: expected a Dense at the end for a loss, got {spec.layers[-1]!r}")
     X, lengths = check_inputs(spec, X, lengths, name)
     for rows in slices(X.shape) if X.dtype.kind == "f" else ():
-        finite = np.isfinite(X[rows])
-        if not finite.all():
-            lost = ~finite.all(axis=2)
+        if not within(X[rows]):
+            lost = ~np.isfinite(X[rows]).all(axis=2)
             if lengths is not None:
                 lost &= mask(lengths[rows], X.shape[1])[:, :, 0]
             if lost.any():
@@ -301,12 +300,12 @@ def check_targets(
 
     Weights are not normalised yet: their sum may overflow.
     """
-    X, lengths = given
-    steps = chain.output_mask(spec.layers, *X.shape[:2], lengths) if spec.per_step else None
+    (X, lengths), per_step = given, spec.per_step
+    steps = chain.output_mask(spec.layers, *X.shape[:2], lengths) if per_step else None
     if spec.predicts_one_class:
         y = encode_classes(y, spec.class_names, spec.classes, steps, name)
     Y, classes = spec.judge.check_targets(y, len(X), spec.k, f"{name}y", steps)
-    data = Data(X, Y, lengths, classes, per_step=spec.per_step, steppers=spec.steppers)
+    data = Data(X, Y, lengths, classes, per_step=per_step, steppers=spec.steppers)
     return data if sample_weight is None else _multiply_weights(data, _check_sample_weight(sample_weight, data, name))
 
 

@@ -31,7 +31,6 @@ from cgru.network.training.metrics import compute_metrics, outputs_and_targets
 from cgru.network.training.penalties import Penalties
 from cgru.network.training.target_scaling import TargetScaling, shrinkage
 from cgru.network.training.updater import OF_FIT
-from cgru.optimizers import Plateau
 
 __all__ = ["DIVERGED", "Fit", "scores"]
 
@@ -144,17 +143,21 @@ class Fit:
 
     def _check_parameters(self) -> None:
         """Raise TypeError or ValueError where a parameter is not writable or shares memory with another or itself."""
-        own = {f"{i}.{name}": layer.trainable for i, layer in enumerate(self.model.layers) for name in layer.p}
-        parameters = self.model.parameters()
-        for key, array in parameters.items():
+        found = [
+            (f"{i}.{name}", array, layer.trainable)
+            for i, layer in enumerate(self.model.layers)
+            for name, array in layer.p.items()
+        ]
+        for key, array, trains in found:
             if not isinstance(array, np.ndarray) or array.dtype.kind != "f" or not array.flags.writeable:
                 raise TypeError(f"parameter {key}: expected a writable array of floats, got {_fault_of(array)}")
-            if own[key] and _overlaps_itself(array):
+            if trains and _overlaps_itself(array):
                 raise ValueError(f"parameter {key}: expected memory of its own for each number, {SHARED}")
-        if len(set(map(id, parameters.values()))) == len(own) and all(a.flags.owndata for a in parameters.values()):
+        arrays = [array for _, array, _ in found]
+        if len(set(map(id, arrays))) == len(arrays) and all(array.flags.owndata for array in arrays):
             return  # fast path: arrays that own their memory share none
-        for (key, array), (other, another) in combinations(parameters.items(), 2):
-            if (own[key] or own[other]) and np.may_share_memory(array, another) and np.shares_memory(array, another):
+        for (key, array, trains), (other, another, trains_too) in combinations(found, 2):
+            if (trains or trains_too) and np.may_share_memory(array, another) and np.shares_memory(array, another):
                 raise ValueError(f"parameter {other}: expected memory of its own, got some of {key}'s, {SHARED}")
 
     def _go_back(self) -> None:
@@ -357,23 +360,27 @@ class Fit:
     def _fractions(self, part: Data, order: np.ndarray, epochs: int, batches: int) -> list[float]:
         """Return the share of the fit that is done before each update of `part`: of each batch, or slice of its steps.
 
-        `epochs` are the epochs that are over, `batches` those of the current epoch. For a `Plateau`, return how often
-        the loss stalled instead.
+        `epochs` are the epochs that are over, `batches` those of the current epoch. Where the rate does not depend on
+        the share, return the same number for all instead: for a `Plateau`, how often the loss stalled.
         """
-        size, schedule = self.batch_size, getattr(self.model.optimizer, "schedule", None)
+        size, optimizer = self.batch_size, self.model.optimizer
         starts = range(0, len(order), size)
         within = [(0.0,)] * len(starts)
         if self.truncate is not None and part.per_step:
             longest = [part.used[order[start : start + size]].max() for start in starts]
             within = [[at / whole for at in range(0, whole, self.truncate)] for whole in longest]
-        if isinstance(schedule, Plateau):
-            losses = self.history.loss if self.held_out is None else self.history.validation_loss
-            return [schedule.stalls(losses)] * sum(map(len, within))
-        if optimizers.scheduled(self.model.optimizer) and batches >= self.batches:
+        if not optimizers.scheduled(optimizer):
+            same = 0.0
+            if optimizer.schedule is not None:
+                losses = self.history.loss if self.held_out is None else self.history.validation_loss
+                same = optimizer.schedule.stalls(losses)
+            return [same] * sum(map(len, within))
+        if batches >= self.batches:
             raise ValueError(f"X: expected {self.batches} batches, as there were or len() says, got more")
-        total = self.batches or batches + 1  # unknown, and then not needed either
         return [
-            (epochs + (batches + batch + at) / total) / self.epochs for batch, part in enumerate(within) for at in part
+            (epochs + (batches + batch + at) / self.batches) / self.epochs
+            for batch, part in enumerate(within)
+            for at in part
         ]
 
 

@@ -16,7 +16,7 @@ from cgru.network.model import Model
 from cgru.network.training.compiled.batch import Source
 from cgru.network.training.compiled.program import Program
 from cgru.network.training.updater import Parts, Updater
-from cgru.optimizers import slowed
+from cgru.optimizers import scheduled, slowed
 
 __all__ = ["Engine", "compiles"]
 
@@ -36,10 +36,11 @@ class Engine(Updater):
         super().__init__(model, *how)
         X = data.first.X
         self.e = X.shape[2] if X.ndim == 3 else 0
-        self.weights, self.room = None, {"trained": (0, 0, 0), "scored": (0, 0, 0)}
-        self._make_room(trained=self._trained(data), scored=self._scored(self.held_out))
+        self.weights, self.room = None, {"trained": self._trained(data), "scored": self._scored(self.held_out)}
+        self._compile()
         self.sources: dict[str, tuple[Data, Source]] = {}  # the last "trained" and "scored" data, converted
         self.kept, self.settings = False, None  # settings are read when `store_parameters` lets others change them
+        self.stateful, self.classifies = model.stateful, losses.classifies(model.loss)
         self.measured = model.mean, model.scale  # keeps them alive, so that no other arrays get their ids
 
     def _trained(self, data: Data) -> tuple[int, int, int]:
@@ -55,13 +56,9 @@ class Engine(Updater):
         least, most = ROWS
         return min(m, max(least, min(most, SCORED // steps))), steps, steps
 
-    def _make_room(self, **pieces: tuple[int, int, int]) -> None:
-        """Compile the program anew where its memory is too small for `pieces`: (samples, steps, steps of a sample)."""
-        due = self.room | {kind: _joint_size(self.room[kind], piece) for kind, piece in pieces.items()}
-        if due == self.room:
-            return
-        self.room = due
-        (m, s, trained), (rows, _, scored) = due["trained"], due["scored"]
+    def _compile(self) -> None:
+        """Compile the program with memory for pieces of the sizes in `room`: (samples, steps, steps of a sample)."""
+        (m, s, trained), (rows, _, scored) = self.room["trained"], self.room["scored"]
         self.program = Program(
             self.model, self.e, max(trained, scored), (m, s), (rows, scored), self.truncate is not None,
             self.penalties, self.settings, self.weights,
@@ -71,7 +68,10 @@ class Engine(Updater):
     def _source(self, data: Data, kind: str) -> Source:
         """Return `data`, which are "trained" on or "scored", as a `Source` for the program; convert them once."""
         if kind not in self.sources or self.sources[kind][0] is not data:
-            self._make_room(**{kind: getattr(self, f"_{kind}")(data)})
+            room = _joint_size(self.room[kind], self._trained(data) if kind == "trained" else self._scored(data))
+            if room != self.room[kind]:
+                self.room[kind] = room
+                self._compile()
             model, k = self.model, self.model.head.d["u"]
             given = data.y.shape[-1] if data.y.ndim == 2 + data.per_step else k  # integer classes stand for k targets
             due = losses.named(model.loss).targets(k)
@@ -87,11 +87,14 @@ class Engine(Updater):
 
         `row` is how many updates in a row were left out just before.
         """
-        self.model.reset_states()
+        self._reset_states()
         sums, batches = np.array([0.0, 0.0, 0.0, 0.0, row]), 0
+        optimizer = slowed(self.model.optimizer, self.slowed)
         for part, order, fractions in parts:
-            optimizer = slowed(self.model.optimizer, self.slowed)
-            rates = np.array([optimizer.rate(each) for each in fractions])
+            if scheduled(optimizer):
+                rates = np.array([optimizer.rate(each) for each in fractions])
+            else:  # the same for all
+                rates = np.array([optimizer.rate(fractions[0])] * len(fractions))
             source = self._source(part, "trained")
             failed = self.program.epoch(source, order, self.batch_size, self.truncate or 0, rates, sums, not batches)
             if failed is not None:
@@ -101,17 +104,22 @@ class Engine(Updater):
 
     def scores(self) -> tuple[float, float | None]:
         """Return (loss, accuracy) on the held-out samples; accuracy None for a loss without classes."""
-        self.model.reset_states()
+        self._reset_states()
         sums = np.zeros(3)
         for part, _ in self.held_out.parts(self._scored(self.held_out)[0]):
             source = self._source(part, "scored")
             self.program.scores(source, self._scored(part)[0], sums)
         return self._means(sums)
 
+    def _reset_states(self) -> None:
+        """Reset the states of all `stateful` layers."""
+        if self.stateful:
+            self.model.reset_states()
+
     def _means(self, sums: np.ndarray) -> tuple[float, float | None]:
         """Return (mean loss, accuracy or None) from sums: of weights, weighted losses, and weights of right outputs."""
         weight, loss, right = sums.tolist()
-        return loss / weight, right / weight if losses.classifies(self.model.loss) else None
+        return loss / weight, right / weight if self.classifies else None
 
     def largest(self) -> float:
         """Return the largest magnitude of all current parameters; NaN where one is NaN."""
@@ -148,6 +156,8 @@ def _joint_size(room: tuple[int, int, int], piece: tuple[int, int, int]) -> tupl
     That is where one has many samples and the other many steps.
     """
     both = tuple(map(max, room, piece))
+    if both == room:
+        return room
     most = max(each[0] * each[2] for each in (room, piece))
     return both if both[0] * both[2] <= 2 * most else piece
 
@@ -155,9 +165,9 @@ def _joint_size(room: tuple[int, int, int], piece: tuple[int, int, int]) -> tupl
 def _settings(model: Model) -> tuple[Any, ...]:
     """Return all settings that a callback may change and the compiled program has read, without the parameters."""
     looked_at = attrgetter("stage", "trainable", "clip_gradients")
-    cells = [[(repr(cell), cell.training) for cell in layer.cells] for layer in model.layers]
-    layers = [(repr(layer), *looked_at(layer)) for layer in model.layers], cells
-    return model.optimizer, model.loss, id(model.mean), id(model.scale), compiles(model), layers
+    layers = [(repr(layer), *looked_at(layer)) for layer in model.layers]
+    cells = [(cell is layer or repr(cell), cell.training) for layer in model.layers for cell in layer.cells]
+    return model.optimizer, model.loss, id(model.mean), id(model.scale), compiles(model), layers, cells
 
 
 def compiles(model: Model) -> bool:

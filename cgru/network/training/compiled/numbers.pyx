@@ -5,7 +5,8 @@ Functions that take a piece work on its rows at each step that they have, `each`
 
 from cpython.pycapsule cimport PyCapsule_GetPointer
 from cython cimport floating
-from libc.string cimport memcpy, memset
+from libc.stdint cimport INT32_MAX, INT64_MAX, int32_t, int64_t
+from libc.string cimport memcpy
 
 from cgru.network.training.compiled.stage cimport in_lanes, rows_at, time_major
 
@@ -95,19 +96,25 @@ cdef cgru_array input_as_rows(Stage *stage, const Piece *piece) noexcept nogil:
     return stage.X
 
 
+cdef void _copy_numbers(const floating *x, Py_ssize_t column, floating *to, Py_ssize_t to_column,
+                        Py_ssize_t n) noexcept nogil:
+    """Copy n numbers that lie `column` apart to numbers that lie `to_column` apart; zeros where x is NULL."""
+    cdef Py_ssize_t c
+    for c in range(n):
+        to[c * to_column] = x[c * column] if x != NULL else 0
+
+
 cdef void copy_row(cgru_array source, Py_ssize_t i, Py_ssize_t t, cgru_array to, Py_ssize_t row, Py_ssize_t step,
                    Py_ssize_t n, int size) noexcept nogil:
     """Copy the n numbers of step t of row i to step `step` of `row` of `to`; zeros where `source` has no data."""
-    cdef const char *x = <const char *>source.data + (i * source.sample + t * source.step) * size
+    cdef const char *x = NULL
     cdef char *z = <char *>to.data + (row * to.sample + step * to.step) * size
-    cdef Py_ssize_t _c
-    for _c in range(n):
-        if source.data == NULL:
-            memset(z, 0, size)
-        else:
-            memcpy(z, x, size)
-        x += source.column * size
-        z += to.column * size
+    if source.data != NULL:
+        x = <const char *>source.data + (i * source.sample + t * source.step) * size
+    if size == 4:
+        _copy_numbers[float](<const float *>x, source.column, <float *>z, to.column, n)
+    else:
+        _copy_numbers[double](<const double *>x, source.column, <double *>z, to.column, n)
 
 
 cdef void add_to(void *to, const void *a, Py_ssize_t n, int size) noexcept nogil:
@@ -130,21 +137,27 @@ cdef void subtract_from(void *to, const void *a, Py_ssize_t n, int size) noexcep
             (<double *>to)[j] -= (<const double *>a)[j]
 
 
-cdef double _largest_of(const floating *a, Py_ssize_t n) noexcept nogil:
-    """Return the largest magnitude of n numbers; NaN where one is NaN."""
-    cdef floating most = 0
-    cdef Py_ssize_t j
-    for j in range(n):
-        if not (a[j] <= most and -a[j] <= most):  # true for NaN, too
-            most = a[j] if a[j] > 0 or a[j] != a[j] else -a[j]
-            if most != most:
-                break
-    return most
-
-
 cdef double largest_magnitude(const void *a, Py_ssize_t n, int size) noexcept nogil:
-    """Return the largest magnitude of n numbers; NaN where one is NaN."""
-    return _largest_of[float](<const float *>a, n) if size == 4 else _largest_of[double](<const double *>a, n)
+    """Return the largest magnitude of n numbers; NaN where one is NaN.
+
+    Numbers without their signs are in the order of their bits as integers, NaN above all others.
+    """
+    cdef int32_t bits, most = 0
+    cdef int64_t long_bits, long_most = 0
+    cdef float found
+    cdef double long_found
+    cdef Py_ssize_t j
+    if size == 4:
+        for j in range(n):
+            memcpy(&bits, <const float *>a + j, sizeof(bits))
+            most = max(most, bits & INT32_MAX)
+        memcpy(&found, &most, sizeof(found))
+        return found
+    for j in range(n):
+        memcpy(&long_bits, <const double *>a + j, sizeof(long_bits))
+        long_most = max(long_most, long_bits & INT64_MAX)
+    memcpy(&long_found, &long_most, sizeof(long_found))
+    return long_found
 
 
 cdef void _clip_rows(const floating *x, Py_ssize_t sample, const floating *scale, const floating *shift, floating low,

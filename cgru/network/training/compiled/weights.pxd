@@ -48,4 +48,7 @@ cdef class Weights:
     cdef void _clip(self, Py_ssize_t start, Py_ssize_t numbers, double norm) noexcept nogil
     cdef double _norm(self, Py_ssize_t start, Py_ssize_t numbers, double *unit) noexcept nogil
     cdef int _put(self, char *memory, Py_ssize_t start, ndarray array) except -1
+    cdef bint _lies_as_in_buffer(self, array) noexcept
+    cdef int _get(self, const char *memory, Py_ssize_t i, array) except -1
+    cdef bint _is_current(self, Py_ssize_t i) except -1
     cdef ndarray _copy(self, const char *memory, Py_ssize_t start, ndarray like)

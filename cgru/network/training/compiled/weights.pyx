@@ -8,7 +8,7 @@ import numpy as np
 
 cimport numpy as cnp
 from libc.math cimport INFINITY, NAN, isfinite, sqrt
-from libc.string cimport memcpy, memset
+from libc.string cimport memcmp, memcpy, memset
 
 from cgru.core.kernels cimport kernels
 from cgru.layers import layer as layers
@@ -132,6 +132,27 @@ cdef class Weights:
         memcpy(cnp.PyArray_DATA(array), memory + start * self.k.size, cnp.PyArray_NBYTES(array))
         return array
 
+    cdef bint _lies_as_in_buffer(self, array) noexcept:
+        """Return whether the numbers of `array`, which can be written, lie in memory as those of a buffer."""
+        return cnp.PyArray_Check(array) and cnp.PyArray_TYPE(array) == self.type and cnp.PyArray_ISCARRAY(array)
+
+    cdef int _get(self, const char *memory, Py_ssize_t i, array) except -1:
+        """Copy parameter i from a buffer into `array`, which has its shape."""
+        memory += self.weight[i].start * self.k.size
+        if self._lies_as_in_buffer(array):
+            memcpy(cnp.PyArray_DATA(array), memory, cnp.PyArray_NBYTES(array))
+        else:
+            array[...] = self._copy(memory, 0, self.arrays[i])
+        return 0
+
+    cdef bint _is_current(self, Py_ssize_t i) except -1:
+        """Return whether the model's array of parameter i has the numbers that are shown."""
+        cdef const char *memory = self.visible() + self.weight[i].start * self.k.size
+        array = self.arrays[i]
+        if self._lies_as_in_buffer(array):
+            return not memcmp(cnp.PyArray_DATA(array), memory, cnp.PyArray_NBYTES(array))
+        return np.array_equal(array, self._copy(memory, 0, array))
+
     def keep(self):
         """Save the current parameters and optimizer's state: the next update writes to the other buffer."""
         self.kept, self.fresh = self.now, True
@@ -144,7 +165,7 @@ cdef class Weights:
         for i, (key, own) in enumerate(zip(self.keys, self.arrays, strict=True)):
             array = shown.get(key)
             if array is not None and array.shape == own.shape:  # else a callback replaced it
-                array[...] = self._copy(self.shown[buffer], self.weight[i].start, own)
+                self._get(self.shown[buffer], i, array)
 
     def store_optimizer_state(self, bint kept=False):
         """Copy the optimizer's current state into `model.carried`; with `kept`, the state that `keep` saved.
@@ -173,11 +194,12 @@ cdef class Weights:
 
     def changed(self):
         """Return whether the model's arrays differ from those that `store_parameters` wrote."""
+        cdef Py_ssize_t i
         shown = self.model.parameters()
-        return any(
-            array is not shown.get(key) or not np.array_equal(array, self._copy(self.visible(), self.start[key], array))
-            for key, array in zip(self.keys, self.arrays, strict=True)
-        )
+        for i in range(self.count):
+            if self.arrays[i] is not shown.get(self.keys[i]) or not self._is_current(i):
+                return True
+        return False
 
     # --- updates ---
 

@@ -78,6 +78,51 @@ def test_a_callback_may_change_the_network(monkeypatch, callback, validation):
         np.testing.assert_allclose(ours.parameters()[key], array, rtol=1e-8, atol=1e-10, err_msg=key)
 
 
+@pytest.mark.parametrize("layout", ["C", "Fortran", "another dtype", "every other"])
+@pytest.mark.parametrize("key", ["0.Uz", "0.bhh", "2.W"])
+def test_a_number_that_a_callback_changes_is_seen_in_any_layout(monkeypatch, key, layout):
+    i, name = int(key[0]), key[2:]
+
+    def callback(net, epoch):
+        p, shape = net.layers[i].p, net.layers[i].p[name].shape
+        if epoch.epoch == 1:
+            kept = {
+                "C": p[name],
+                "Fortran": np.asfortranarray(p[name]),
+                "another dtype": p[name].astype(np.float32),
+                "every other": np.zeros((shape[0], 2 * shape[1]))[:, ::2],
+            }[layout]
+            kept[...] = p[name]
+            p[name] = kept
+        elif epoch.epoch == 3:
+            p[name][-1, -1] += 0.125
+
+    ours, history = trained(monkeypatch, callback, Engine, epochs=5)
+    due, told = trained(monkeypatch, callback, Loop, epochs=5)
+    tolerance = 1e-3 if layout == "another dtype" else 1e-9
+    assert history.loss == pytest.approx(told.loss, rel=tolerance)
+    np.testing.assert_allclose(ours.parameters()[key], due.parameters()[key], rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("engine", [Engine, Loop])
+def test_layers_that_a_callback_makes_stateful_are_reset_from_then_on(monkeypatch, engine):
+    net = cgru.Network([cgru.GRU(4), cgru.Dense(3, "softmax")], optimizer=cgru.Adam(0.01), seed=5)
+    if engine is Loop:
+        monkeypatch.setattr(fit, "compiles", lambda net: False)
+    resets = []
+    monkeypatch.setattr(cgru.GRU, "reset_state", lambda layer: resets.append(vars(layer).update(state=None)))
+
+    def callback(epoch):
+        net.layers[0].stateful = epoch.epoch == 2
+        resets.append(epoch.epoch)
+
+    validation = X[:7], CLASSES[:7]
+    net.fit(X[:7], CLASSES[:7], epochs=4, batch_size=7, shuffle=False, validation=validation, callback=callback)
+    assert [each for each in resets if each is not None] == [1, 2, 3, 4]
+    assert resets.index(2) < resets.index(None) < resets.index(3)
+    assert None not in resets[: resets.index(2)] + resets[resets.index(3) :]
+
+
 def test_a_callback_sees_the_epoch_that_just_ended(monkeypatch):
     seen = []
     net, _ = trained(monkeypatch, lambda net, epoch: seen.append(net.layers[0].p["Uz"].copy()), Engine, epochs=3)
