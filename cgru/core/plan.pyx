@@ -19,7 +19,7 @@ cdef enum:
     L2 = 1 << 20  # bytes of the L2 cache
     L2_BANDWIDTH = 32  # bytes a cycle
     ACTIVATION_COST = 60  # the three gates of a vector, and the elementwise work around them
-    STREAMED = 16 << 20  # bytes of gradients, from which on they would push everything else out of the last cache
+    STREAMED = 4 << 20  # bytes of gradients, from which on they would push everything else out of the last cache
     TRANSPOSE_COST = 8  # transposing a vector of the inputs of as many samples
     LANE_SUM_COST = 8  # summing the lanes of a vector, beside half a product for each lane
     PACKING_COST = 40  # packing the weights, in the unit of `_skips_packing`; their transposes cost half of it
