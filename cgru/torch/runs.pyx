@@ -38,7 +38,7 @@ cdef extern from "Python.h":
 
 cnp.import_array()
 
-__all__ = ["are_sizes", "backward", "forward"]
+__all__ = ["are_sizes", "backward", "forward", "step"]
 
 cdef enum:
     LARGE = 1 << 22  # bytes, from which on NumPy asks for huge pages
@@ -86,6 +86,22 @@ def forward(x, h0, weight_ih, weight_hh, bias_ih, bias_hh, sizes, Py_ssize_t m, 
     if keep or running is not None:
         pack_steps(&call, &call.h, call.u, A, k)
     return A, state, caches
+
+
+def step(x, h0, weight_ih, weight_hh, bias_ih, bias_hh):
+    """Run one step of x (m, e), without caches and without checks; return the states (m, u)."""
+    x, h0 = contiguous_rows(x), contiguous_rows(h0)
+    cdef Py_ssize_t m = x.size(0), u = weight_hh.size(1)
+    cdef cgru_call call = new_call(m, 1, x.size(1), u, x.element_size(), CELL.variant, CODES)
+    cdef const cgru_kernels *k = kernels(x.element_size())
+    cdef cgru_weights w
+    call.padded, call.loose = False, True
+    choose_lanes(k, &call)
+    set_weights(&w, weight_ih, weight_hh, u, k.size)
+    _biases, state = set_biases(&w, bias_ih, bias_hh, u, k.size), x.new_empty((m, u))
+    call.X, call.h0, call.h = as_array(x), as_array(h0), as_array(state)
+    execute(&call, &w, k, FORWARD)
+    return state
 
 
 def backward(dA, dstate, x, weight_ih, weight_hh, sizes, caches, Py_ssize_t m, bint reverse, bint fresh, bint of_x,
