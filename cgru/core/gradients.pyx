@@ -202,7 +202,7 @@ cdef int execute(cgru_call *call, const cgru_gradients *g, const cgru_kernels *k
 
 
 def run(variant, dict g not None, dict arrays not None, order=None, running=None, bint reverse=False,
-        bint fresh=False, bint anew=False):
+        bint fresh=False, bint anew=False, bint by_units=False):
     """Add the gradients of the parameters to `g`, a dict with an array for each 'd' + name, or write them there `anew`.
 
     Args:
@@ -210,11 +210,12 @@ def run(variant, dict g not None, dict arrays not None, order=None, running=None
         order, running: as for `driver.run`.
         reverse: whether the steps ran from the last to the first.
         fresh: whether the forward pass had no h0.
+        by_units: whether the arrays of dU and dV hold their transposes.
     """
     cdef cgru_call call = call_of(variant, g["dVz"].shape[1], arrays, None, order, running)
     cdef dict as_read = {name: readable(&call, array) for name, array in arrays.items()}
     cdef cgru_gradients to
     call = call_of(variant, g["dVz"].shape[1], as_read, None, order, running)
-    call.reverse, call.fresh, call.anew = reverse, fresh, anew
+    call.reverse, call.fresh, call.anew, call.by_units = reverse, fresh, anew, by_units
     bind_gradients(&to, g)
     execute(&call, &to, kernels(arrays["X"].itemsize))

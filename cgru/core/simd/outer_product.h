@@ -198,6 +198,9 @@ INLINE void sum_panel(T *b, const T *panel, ptrdiff_t width, ptrdiff_t n, ptrdif
     }
 }
 
+/* Returns whether dU and db get anything: from rows, or zeros since nothing was written to them yet. */
+INLINE int has_input(const cgru_outer_product *outer) { return outer->count || outer->fills_U; }
+
 /* Adds the outer products of the collected rows to the gradients of term i, for its panels `first` to `last`. */
 INLINE void add_term(const cgru_outer_product *outer, ptrdiff_t i, ptrdiff_t first, ptrdiff_t last) {
     const cgru_term *term = &outer->terms[i];
@@ -206,9 +209,10 @@ INLINE void add_term(const cgru_outer_product *outer, ptrdiff_t i, ptrdiff_t fir
     const T *X = outer->operands, *hp = X + outer->call->ep * depth + term->state_operand * u * depth;
     const T *d = (const T *)outer->rows + i * VECTORS_OF(u) * LANES * depth;
     if (term->V && !outer->fresh) accumulate(outer, term->V, u, u, hp, d, first, last, outer->fills_V);
+    if (!has_input(outer)) return;
     if (term->U && outer->wide)
         accumulate_wide(term->U, (const T *)outer->wide + i * u * depth, outer);
-    else if (term->U && (outer->count || outer->fills_U))
+    else if (term->U)
         accumulate(outer, term->U, e, u, X, d, first, last, outer->fills_U);
     for (ptrdiff_t p = first; term->b && p < last; p++) {
         const ptrdiff_t v = part_start(panels, p), width = (part_start(panels, p + 1) - v) * LANES, c = v * LANES;
@@ -227,7 +231,8 @@ INLINE void add_term_by_units(const cgru_outer_product *outer, ptrdiff_t i, ptrd
         const T *d = (const T *)outer->rows + (i * VECTORS_OF(u) * LANES + c) * depth;
         if (term->V && !outer->fresh)
             accumulate(outer, (T *)term->V + c * u, n, u, d, hp, 0, panels.parts, outer->fills_V);
-        if (term->U && (outer->count || outer->fills_U))
+        if (!has_input(outer)) continue;
+        if (term->U)
             accumulate(outer, (T *)term->U + c * e, n, e, d, X, 0, of_e.parts, outer->fills_U);
         for (ptrdiff_t j = 0; term->b && j < n; j += ROWS) {
             const ptrdiff_t width = min(n - j, ROWS);
