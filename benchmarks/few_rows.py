@@ -1,7 +1,7 @@
 """Training of wide layers on few rows, beside PyTorch's own: `python -m benchmarks.few_rows`.
 
-Three ways: inside PyTorch with gradients anew (`zero_grad(set_to_none=True)`) and added to old ones, and `cgru.GRU` itself
-beside PyTorch's autograd, all with dL/dX. The pair of a way takes turns in one process, on one core.
+Three ways: inside PyTorch with gradients anew (`zero_grad(set_to_none=True)`) and added to old ones, and `cgru.GRU`
+itself beside PyTorch's autograd, all with dL/dX. The pair of a way takes turns in one process, on one core.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def rows(units: list[int], seconds: float) -> Iterator[dict]:
     import torch
 
     torch.set_num_threads(1)
-    yield {"part": "about", **machine.here(), "versions": [f"PyTorch {torch.__version__}"], "seed": 0}
+    yield {"part": "about", **machine.here(), "versions": [f"PyTorch {torch.__version__}"]}
     for u, m, s, dtype in product(units, ROWS, STEPS, inside_torch.TOLERANCE):
         ratio, ms = {}, {}
         for way in WAYS:
@@ -91,7 +91,10 @@ def options(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--units", type=int, nargs="+", default=UNITS, metavar="U", help=f"default: {' '.join(map(str, UNITS))}"
     )
-    return readme.options(parser, arguments, SECTION, "a way of a shape", SECONDS)
+    given = readme.options(parser, arguments, SECTION, "a way of a shape", SECONDS)
+    if min(given.units) < 1:
+        parser.error(f"--units: expected positive numbers, got {min(given.units)}")
+    return given
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -172,7 +172,8 @@ def about(row: dict) -> str:
     """What was measured, and on what."""
     return (
         f"Measured on one core of {row['machine']}, {row['instructions']}, {row['date']}, commit"
-        f" {row['commit'] or 'unknown'}: {', '.join(row['versions'])}; random shapes of seed {row['seed']}."
+        f" {row['commit'] or 'unknown'}: {', '.join(row['versions'])}"
+        + (f"; random shapes of seed {row['seed']}." if "seed" in row else ".")
     )
 
 

@@ -124,9 +124,8 @@ def masked(shape: Shape, dtype: str) -> Ready:
 
 def transposed(shape: Shape, dtype: str) -> Ready:
     """The weight gradients in PyTorch's layout, anew, from caches of the reference."""
-    _, _, e, u = shape
     gru = layer(shape, dtype, reset_after=True)
-    X, dA = normal(*shape[:3]).astype(dtype), normal(*shape[:2], u, seed=2).astype(dtype)
+    X, dA = normal(*shape[:3]).astype(dtype), normal(*shape[:2], shape[3], seed=2).astype(dtype)
     p = double(gru.p)
     fc = reference.forward(p, X.astype(float), None, None, reset_after=True)
     bc = reference.backward(p, fc, dA.astype(float), None, reset_after=True)

@@ -152,7 +152,8 @@ cdef void prepare(Sums *sums, const Plan *plan, const cgru_call *call, const cgr
         start = i * plan.work_items // plan.shares * plan.row_multiple
         end = (i + 1) * plan.work_items // plan.shares * plan.row_multiple
         sums.outer[i] = cgru_outer_product(call, &sums.terms[0], terms, &sums.state_operands[0], start, end, 0, depth,
-                                           False, plan.streams, fills, fills, free, free + operands_of(call) * depth * size, NULL)
+                                           False, plan.streams, fills, fills, free,
+                                           free + operands_of(call) * depth * size, NULL)
         if plan.inputs == FEATURES_IN_LANES:
             sums.outer[i].wide = <char *>sums.outer[i].rows + terms * call.up * depth * size
         free += plan.share_size * size

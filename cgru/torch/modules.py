@@ -170,7 +170,7 @@ class GRUCell(nn.GRUCell):
     """`torch.nn.GRUCell`: the same arguments, parameters, state dict and results; runs here where `GRU` does.
 
     A single step is about as fast here as in PyTorch; the class is for the same numbers as `GRU`. If all steps are
-        known, `GRU` is several times as fast as either.
+    known, `GRU` is several times as fast as either.
     """
 
     __prepare_scriptable__ = parent_of

@@ -38,7 +38,9 @@ def run(due, given, value, turned=False, **how):
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("variant", [RESET_BEFORE, RESET_AFTER, LAYER_NORM], ids=str)
-@pytest.mark.parametrize(("ragged", "reverse", "h0"), [(False, False, False), (False, True, False), (True, False, True)])
+@pytest.mark.parametrize(
+    ("ragged", "reverse", "h0"), [(False, False, False), (False, True, False), (True, False, True)]
+)
 @pytest.mark.pairwise
 def test_anew_over_anything_are_the_bits_of_those_added_to_zeros(level, dtype, variant, ragged, reverse, h0):
     for shape in SHAPES:
@@ -50,7 +52,9 @@ def test_anew_over_anything_are_the_bits_of_those_added_to_zeros(level, dtype, v
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-@pytest.mark.parametrize(("ragged", "reverse", "h0"), [(False, False, False), (False, True, False), (True, False, True)])
+@pytest.mark.parametrize(
+    ("ragged", "reverse", "h0"), [(False, False, False), (False, True, False), (True, False, True)]
+)
 def test_transposes(level, dtype, ragged, reverse, h0):
     for shape in SHAPES:
         due, given = case(RESET_AFTER, shape, dtype, ragged, reverse, h0)

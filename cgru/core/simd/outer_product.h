@@ -3,7 +3,11 @@
  * Rows are collected into panels: up to ROWS numbers of an operand (X, or hp with its reset or mask), and up to three
  * vectors of d of a term, side by side. Then the micro-kernel of gemm_microkernel.h multiplies them, with the rows as
  * the inner dimension. It is chosen where lanes are units. For few units under wide inputs (`wide`) dU is the transpose
- * of d^T X: X then has the vectors, and d the numbers. */
+ * of d^T X: X then has the vectors, and d the numbers. With `by_units` all gradients are such transposes, dU^T += d^T X
+ * and dV^T += d^T hp, in PyTorch's layout.
+ *
+ * With few rows a gradient is mostly written: line after line, each line once and whole. Where nothing was written
+ * before (`fills_U`, `fills_V`) it is not read, and with `streams` it goes past the caches. */
 
 /* Packs the operand a (times b, times c, unless NULL) of n columns as rows k... of panels of ROWS columns; the last
  * panel has the rest. a, b and c are `rows` pointers to rows. */
