@@ -145,9 +145,8 @@ cdef bint _pays_dot_products(const Plan *plan, const cgru_call *call) noexcept n
 cdef Inputs _choose_inputs(const Plan *plan, const cgru_call *call) noexcept nogil:
     """Choose how the inputs are multiplied by U in a plan whose layout and weights are chosen."""
     cdef const cgru_kernels *k = plan.k
-    if call.by_units:  # dU^T = d^T X has features in the lanes, too
-        return PER_STEP
-    if _features_in_lanes(k, call) and (plan.layout != SAMPLES_IN_LANES or _pays_dot_products(plan, call)):
+    cdef bint apart = not call.by_units  # dU^T = d^T X has its features in the lanes in any case
+    if apart and _features_in_lanes(k, call) and (plan.layout != SAMPLES_IN_LANES or _pays_dot_products(plan, call)):
         return FEATURES_IN_LANES
     if plan.layout == SAMPLES_IN_LANES:
         return PER_STEP
@@ -283,8 +282,8 @@ cdef void _set_dependent_fields(Plan *plan, const cgru_call *call) noexcept nogi
     plan.packed_e = 0 if plan.inputs == FEATURES_IN_LANES else call.e
     plan.row_multiple = plan.k.lanes if plan.layout == SAMPLES_IN_LANES else 1
     plan.sums_in_lanes = plan.layout == SAMPLES_IN_LANES and plan.inputs != FEATURES_IN_LANES
+    plan.adds = plan.sums_in_lanes or plan.packed_e == 0
     plan.streams = call.m * call.s <= DEPTH and 3 * (call.e + call.u) * call.u * plan.k.size >= STREAMED
-    plan.adds = plan.layout == SAMPLES_IN_LANES or plan.inputs == FEATURES_IN_LANES
 
 
 cdef Plan plan_of(const cgru_kernels *k, const cgru_call *call, const cgru_weights *w, Direction direction,

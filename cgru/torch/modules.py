@@ -69,10 +69,9 @@ def has_gradients(tensors: Iterable[Tensor | None]) -> bool:
     return torch.is_grad_enabled() and any(t.requires_grad for t in tensors if t is not None)
 
 
-def parameter(module: nn.Module, name: str) -> Tensor:
-    """Return a parameter of a module, or what takes its place, faster than `getattr` does."""
-    own = module._parameters
-    return own[name] if name in own else getattr(module, name)
+def values_of(module: nn.Module, own: dict[str, Tensor | None], names: Iterable[str]) -> list[Any]:
+    """Return the parameters of these names, or what takes their places; faster than `getattr` for a module's `own`."""
+    return [own[name] if name in own else getattr(module, name) for name in names]
 
 
 def run(
@@ -104,7 +103,7 @@ class GRU(nn.GRU):
             return call_as_node(self, input, hx)
         packed = isinstance(input, PackedSequence)
         x, sizes = (input.data, input.batch_sizes) if packed else (input, None)
-        weights = [parameter(self, name) for name in self._flat_weights_names]
+        weights = values_of(self, self._parameters, self._flat_weights_names)
         if not can_run((x, hx, *weights)) or not self._parent_accepts(x, hx, sizes) or not self._weights_fit(weights):
             return super().forward(input, hx)
         if packed:
@@ -179,7 +178,7 @@ class GRUCell(nn.GRUCell):
         """Run one step, as `torch.nn.GRUCell.forward` does, with its errors."""
         if is_fx_traced(input):
             return call_as_node(self, input, hx)
-        weights = [parameter(self, name) for name in NAMES[: 4 if self.bias else 2]]
+        weights = values_of(self, self._parameters, NAMES[: 4 if self.bias else 2])
         if not can_run((input, hx, *weights)) or not self._parent_accepts(input, hx, weights):
             return super().forward(input, hx)
         x, h0 = input, hx

@@ -21,7 +21,7 @@ from cgru.core cimport gradients
 from cgru.core.driver cimport execute
 from cgru.core.kernels cimport (
     cgru_array, cgru_call, cgru_gradients, cgru_kernels, cgru_matrix, cgru_weights, kernels, time_major_array, new_call,
-    copy_rows, CGRU_C,
+    copy_rows,
 )
 from cgru.core.memory cimport LINE
 from cgru.core.plan cimport BACKWARD, FORWARD, choose_lanes
@@ -92,11 +92,9 @@ def step(x, h0, weight_ih, weight_hh, bias_ih, bias_hh):
     """Run one step of x (m, e), without caches and without checks; return the states (m, u)."""
     x, h0 = contiguous_rows(x), contiguous_rows(h0)
     cdef Py_ssize_t m = x.size(0), u = weight_hh.size(1)
-    cdef cgru_call call = new_call(m, 1, x.size(1), u, x.element_size(), CELL.variant, CODES)
+    cdef cgru_call call = layer_call(m, 1, x.size(1), u, x.element_size(), NULL)
     cdef const cgru_kernels *k = kernels(x.element_size())
     cdef cgru_weights w
-    call.padded, call.loose = False, True
-    choose_lanes(k, &call)
     set_weights(&w, weight_ih, weight_hh, u, k.size)
     _biases, state = set_biases(&w, bias_ih, bias_hh, u, k.size), x.new_empty((m, u))
     call.X, call.h0, call.h = as_array(x), as_array(h0), as_array(state)
@@ -220,7 +218,7 @@ cdef list weight_gradients(cgru_call *call, weight_ih, weight_hh, const cgru_ker
     for gate in range(3):
         to.U[gate], to.V[gate] = dW + gate * e * u * k.size, dR + gate * u * u * k.size
         to.b[gate] = b_ih + gate * u * k.size
-    to.b[CGRU_C] = b_hh + 2 * u * k.size
+    to.b[3] = b_hh + 2 * u * k.size
     gradients.execute(call, &to, k)
     memcpy(b_hh, b_ih, 2 * u * k.size)
     for gate in range(0 if call.by_units else 3):
@@ -294,11 +292,17 @@ cdef cgru_array as_array(tensor) except *:
 cdef cgru_call describe_call(x, weight_hh, cnp.ndarray running, Py_ssize_t m, bint reverse) except *:
     """Return a call with the sizes of x, its `running` and direction, without arrays; padding is not touched."""
     cdef Py_ssize_t s = x.shape[0] if running is None else cnp.PyArray_DIM(running, 0)
-    cdef int size = x.element_size()
-    cdef cgru_call call = new_call(m, s, x.size(-1), weight_hh.shape[1], size, CELL.variant, CODES)
-    if running is not None:
-        call.running = <Py_ssize_t *>cnp.PyArray_DATA(running)
-    call.reverse, call.padded, call.loose = reverse, False, True
+    cdef const Py_ssize_t *lengths = NULL if running is None else <Py_ssize_t *>cnp.PyArray_DATA(running)
+    cdef cgru_call call = layer_call(m, s, x.size(-1), weight_hh.shape[1], x.element_size(), lengths)
+    call.reverse = reverse
+    return call
+
+
+cdef cgru_call layer_call(Py_ssize_t m, Py_ssize_t s, Py_ssize_t e, Py_ssize_t u, int size,
+                          const Py_ssize_t *running) except *:
+    """Return a call of PyTorch's cell, its lanes chosen, without arrays."""
+    cdef cgru_call call = new_call(m, s, e, u, size, CELL.variant, CODES)
+    call.running, call.padded, call.loose = running, False, True
     choose_lanes(kernels(size), &call)
     return call
 

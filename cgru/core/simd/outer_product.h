@@ -6,7 +6,7 @@
  * of d^T X: X then has the vectors, and d the numbers. With `by_units` all gradients are such transposes, dU^T += d^T X
  * and dV^T += d^T hp, in PyTorch's layout.
  *
- * With few rows a gradient is mostly written: line after line, each line once and whole. Where nothing was written
+ * A gradient of short sums is mostly written: line after line, each line once and whole. Where nothing was written
  * before (`fills_U`, `fills_V`) it is not read, and with `streams` it goes past the caches. */
 
 /* Packs the operand a (times b, times c, unless NULL) of n columns as rows k... of panels of ROWS columns; the last
