@@ -120,7 +120,10 @@ def inputs(group: str, shape: Shape, number: object) -> tuple[object, object, ob
 
 
 def call(module: object, batch: object, hx: object, work: str) -> Callable[[], object]:
-    """What is timed: the outputs of a call, or in training dL/d(the input), with the gradients of all parameters."""
+    """What is timed: the outputs of a call, or in training dL/d(the input), with the gradients of all parameters.
+
+    These are new ones, or with the work "added" added to those of the call before.
+    """
     import torch
     from torch.nn.utils.rnn import PackedSequence
 
@@ -137,7 +140,8 @@ def call(module: object, batch: object, hx: object, work: str) -> Callable[[], o
     dA = torch.randn(infer().shape, dtype=leaf.dtype, generator=torch.Generator().manual_seed(1))
 
     def train() -> object:
-        module.zero_grad()
+        if work == "training":
+            module.zero_grad()
         leaf.grad = None
         first(module(given, hx)).backward(dA)
         return leaf.grad
@@ -168,7 +172,8 @@ def about(row: dict) -> str:
     """What was measured, and on what."""
     return (
         f"Measured on one core of {row['machine']}, {row['instructions']}, {row['date']}, commit"
-        f" {row['commit'] or 'unknown'}: {', '.join(row['versions'])}; random shapes of seed {row['seed']}."
+        f" {row['commit'] or 'unknown'}: {', '.join(row['versions'])}"
+        + (f"; random shapes of seed {row['seed']}." if "seed" in row else ".")
     )
 
 

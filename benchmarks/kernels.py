@@ -24,8 +24,9 @@ import numpy as np
 
 import cgru
 from cgru import reference
-from cgru.core import kernels, plan
+from cgru.core import gradients, kernels, plan
 from cgru.quantized import reference as narrow_reference
+from cgru.variant import RESET_AFTER
 
 Arrays = Mapping[str, np.ndarray]
 Shape = tuple[int, int, int, int]  # m, s, e, u
@@ -119,6 +120,26 @@ def masked(shape: Shape, dtype: str) -> Ready:
     m, _, _, u = shape
     masks = np.random.default_rng(5).integers(0, 2, (3, m, u)) * 2.0
     return recurrent(shape, dtype, masks={"recurrent_masks": masks.astype(dtype)})
+
+
+def transposed(shape: Shape, dtype: str) -> Ready:
+    """The weight gradients in PyTorch's layout, anew, from caches of the reference."""
+    gru = layer(shape, dtype, reset_after=True)
+    X, dA = normal(*shape[:3]).astype(dtype), normal(*shape[:2], shape[3], seed=2).astype(dtype)
+    p = double(gru.p)
+    fc = reference.forward(p, X.astype(float), None, None, reset_after=True)
+    bc = reference.backward(p, fc, dA.astype(float), None, reset_after=True)
+    used = {name: caches[name] for caches, names in ((fc, ("X", "hp", "r", "c")), (bc, ("dhh_", "dz_", "dr_", "dc")))
+            for name in names}  # fmt: skip
+    arrays = {name: np.ascontiguousarray(value, dtype) for name, value in used.items()}
+    g = {"d" + name: np.empty(value.shape[::-1] if len(value) > 1 else value.shape, dtype) for name, value in p.items()}
+
+    def call() -> Arrays:
+        gradients.run(RESET_AFTER, g, arrays, fresh=True, anew=True, by_units=True)
+        return {name: value.reshape(p[name[1:]].shape[::-1]).T for name, value in g.items()}
+
+    rounded = double(arrays)
+    return call, lambda: reference.gradients(p, fc | rounded, bc | rounded, None, reset_after=True)
 
 
 def stepped(shape: Shape, dtype: str) -> Ready:
@@ -243,6 +264,10 @@ KERNELS: dict[str, Kernel] = {
             "collect_rows", "add_outer_products", "panel_count",
         ),
         recurrent, ODD, BATCH, tolerance=8,
+    ),
+    "gradients by units": Kernel(
+        ("collect_rows", "add_outer_products", "panel_count"),
+        transposed, (*ODD, (3, 1, 400, 448), (70, 5, 5, 33)), (16, 1, 512, 512), tolerance=8,
     ),
     "reset after": Kernel(("recurrent",), partial(recurrent, reset_after=True), ODD, BATCH, tolerance=8),
     "layer norm": Kernel(

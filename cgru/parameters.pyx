@@ -162,7 +162,7 @@ def gru_compute_gradients(layer):
     if variant.learn_h0:
         begins, reverse = (last.begins, last.reverse) if known else (True, layer.reverse)
         fresh["dh0"][...] = reference.start_gradient(caches.pop("dh"), begins, lengths, reverse)
-    gradients.run(variant, fresh, caches, *(by_length(lengths, s) or (None, None)))
+    gradients.run(variant, fresh, caches, *(by_length(lengths, s) or (None, None)), anew=True)
     for key in fresh:
         g.pop(key, None)
     for name in p:

@@ -425,6 +425,7 @@ cdef class GRUPass(Pass):
         if call.fresh:  # check, if it pays, that the user has not written a state there
             call.fresh = call.s <= FEW_STEPS and not self._own(call.hp)[:, -1 if self.reverse else 0].any()
         bind_gradients(&to, g)
+        call.anew = True
         gradients.execute(&call, &to, kernels(cnp.PyArray_ITEMSIZE(X)))
         if "dh0" in g:
             g["dh0"][...] = reference.start_gradient(self.dh0[:, None], self.begins)

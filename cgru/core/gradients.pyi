@@ -10,4 +10,6 @@ def run(
     running: np.ndarray | None = None,
     reverse: bool = False,
     fresh: bool = False,
+    anew: bool = False,
+    by_units: bool = False,
 ) -> None: ...

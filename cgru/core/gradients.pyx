@@ -4,6 +4,7 @@ The layer has checked all arguments. All arrays are of one dtype, float32 or flo
 """
 
 cimport numpy as cnp
+from libc.string cimport memset
 
 from cgru.core.kernels cimport (
     bind_gradients, cgru_array, CGRU_C, cgru_call, cgru_gradients, CGRU_GROUP, CGRU_HH,
@@ -102,7 +103,8 @@ cdef void _sum_outer_products(void *work, Py_ssize_t part) noexcept nogil:
             live = outer.call.running[t]
         if t == fresh:
             k.collect_rows(outer, steps, samples, n)
-            k.add_outer_products(outer)
+            if outer.count:
+                k.add_outer_products(outer)
             outer.fresh, n = True, 0
         for row in range(live):
             steps[n], samples[n] = t, row
@@ -121,18 +123,37 @@ cdef void _sum_outer_products(void *work, Py_ssize_t part) noexcept nogil:
         k.add_outer_products(outer)
 
 
+cdef void _clear(const cgru_call *call, const cgru_gradients *g, int size) noexcept nogil:
+    """Set the gradients to zero."""
+    cdef Py_ssize_t row = call.u * size
+    cdef int i
+    for i in range(4):
+        if i < 3 and g.U[i] != NULL:
+            memset(g.U[i], 0, call.e * row)
+        if i < 3 and g.V[i] != NULL:
+            memset(g.V[i], 0, call.u * row)
+        if g.b[i] != NULL:
+            memset(g.b[i], 0, row)
+        if i < 2 and g.g[i] != NULL:
+            memset(g.g[i], 0, 3 * row)
+
+
 cdef void prepare(Sums *sums, const Plan *plan, const cgru_call *call, const cgru_gradients *g,
                   void *memory) noexcept nogil:
-    """Fill `sums` for a call whose gradients are added to `g`, in the caller's `memory`: a part for each share."""
+    """Fill `sums` for a call whose gradients are added or written to `g`, in `memory`: a part for each share."""
     cdef Py_ssize_t depth = min(call.m * call.s, DEPTH), i, start, end
     cdef char *free = <char *>memory
     cdef int size = plan.k.size, terms = terms_of(call)
+    cdef bint fills = call.anew and not plan.adds
     sums.plan, sums.call, sums.g = plan[0], call, g
+    if call.anew and plan.adds:
+        _clear(call, g, size)
     for i in range(plan.shares):
         start = i * plan.work_items // plan.shares * plan.row_multiple
         end = (i + 1) * plan.work_items // plan.shares * plan.row_multiple
         sums.outer[i] = cgru_outer_product(call, &sums.terms[0], terms, &sums.state_operands[0], start, end, 0, depth,
-                                           False, free, free + operands_of(call) * depth * size, NULL)
+                                           False, plan.streams, fills, fills, free,
+                                           free + operands_of(call) * depth * size, NULL)
         if plan.inputs == FEATURES_IN_LANES:
             sums.outer[i].wide = <char *>sums.outer[i].rows + terms * call.up * depth * size
         free += plan.share_size * size
@@ -182,19 +203,20 @@ cdef int execute(cgru_call *call, const cgru_gradients *g, const cgru_kernels *k
 
 
 def run(variant, dict g not None, dict arrays not None, order=None, running=None, bint reverse=False,
-        bint fresh=False):
-    """Add the gradients of the parameters to `g`, a dict with an array for each 'd' + name.
+        bint fresh=False, bint anew=False, bint by_units=False):
+    """Add the gradients of the parameters to `g`, a dict with an array for each 'd' + name, or write them there `anew`.
 
     Args:
         arrays: the arrays of gradients.pxd by name, with any strides.
         order, running: as for `driver.run`.
         reverse: whether the steps ran from the last to the first.
         fresh: whether the forward pass had no h0.
+        by_units: whether the arrays of dU and dV hold their transposes.
     """
     cdef cgru_call call = call_of(variant, g["dVz"].shape[1], arrays, None, order, running)
     cdef dict as_read = {name: readable(&call, array) for name, array in arrays.items()}
     cdef cgru_gradients to
     call = call_of(variant, g["dVz"].shape[1], as_read, None, order, running)
-    call.reverse, call.fresh = reverse, fresh
+    call.reverse, call.fresh, call.anew, call.by_units = reverse, fresh, anew, by_units
     bind_gradients(&to, g)
     execute(&call, &to, kernels(arrays["X"].itemsize))

@@ -44,7 +44,7 @@ cdef extern from "simd/cgru.h" nogil:
         cgru_array array[CGRU_PLACES]
         void *rows
         Py_ssize_t ld, up, ep, projections, masked
-        int padded, fresh, linear, loose
+        int padded, fresh, linear, anew, by_units, loose
         Py_ssize_t column
 
     ctypedef struct cgru_operand:
@@ -113,7 +113,7 @@ cdef extern from "simd/cgru.h" nogil:
         int term_count
         const cgru_state_operand *state_operands
         Py_ssize_t first, last, count, depth
-        int fresh
+        int fresh, streams, fills_U, fills_V
         void *operands
         void *rows
         void *wide

@@ -5,7 +5,7 @@ import numpy as np
 cimport numpy as cnp
 from cpython.dict cimport PyDict_GetItem
 from cpython.object cimport PyObject
-from libc.string cimport memcmp, memset
+from libc.string cimport memcmp
 
 cnp.import_array()
 
@@ -84,23 +84,25 @@ cdef class Buffers:
         return views
 
     cpdef dict take_gradients(self, variant, Py_ssize_t e, Py_ssize_t u, cnp.dtype dtype):
-        """Return {'d' + name: zeros} for the gradient of each parameter of a variant, reused as by `take`."""
+        """Return {'d' + name: array} for the gradient of each parameter of a variant, uninitialised, as by `take`.
+
+        The first one begins at a cache line.
+        """
         cdef tuple names = variant.names
         cdef cnp.npy_intp shape[2]
         cdef Py_ssize_t rows, columns, start = 0
         shape[0], shape[1] = e, u
         cdef tuple views = self._free(names[0], 2, shape, 1, dtype)
-        cdef cnp.ndarray owner, first
+        cdef cnp.ndarray owner
         if views is None or len(views) != len(names):
             shapes = list(variant.shapes(e, u).values())
-            owner = np.empty(sum([rows * columns for rows, columns in shapes]), dtype)
+            owner = np.empty(sum([rows * columns for rows, columns in shapes]) + LINE // dtype.itemsize, dtype)
+            start = (LINE - <size_t>cnp.PyArray_DATA(owner) % LINE) % LINE // dtype.itemsize
             views = ()
             for rows, columns in shapes:
                 views += (owner[start:start + rows * columns].reshape(rows, columns),)
                 start += rows * columns
             self._keep(names[0], views)
-        first = views[0]
-        memset(cnp.PyArray_DATA(first), 0, cnp.PyArray_NBYTES(<cnp.ndarray>cnp.PyArray_BASE(first)))
         return dict(zip(variant.gradient_names, views))
 
     cdef tuple _keep(self, str name, tuple views):

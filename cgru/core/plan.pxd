@@ -48,6 +48,8 @@ cdef struct Plan:
     bint splits_products  # forward: whether the products of x and those of hp are separate
     bint without_V  # whether no product reads V
     bint sums_in_lanes  # gradients: whether each share sums some of the samples, which are in the lanes
+    bint streams  # gradients: whether they are stored past the caches
+    bint adds  # gradients: whether they can only be added, to zeros where they are to be written anew
     Py_ssize_t packed_e  # rows of U among the packed weights, or 0 with features in the lanes
     Py_ssize_t projections, masked  # offsets of these parts of cgru_call within a row; 0: there is no such part
     Py_ssize_t row_multiple  # rows run in multiples of this: the lanes of a vector where these are samples, else 1

@@ -19,6 +19,7 @@ cdef enum:
     L2 = 1 << 20  # bytes of the L2 cache
     L2_BANDWIDTH = 32  # bytes a cycle
     ACTIVATION_COST = 60  # the three gates of a vector, and the elementwise work around them
+    STREAMED = 4 << 20  # bytes of gradients, from which on they would push everything else out of the last cache
     TRANSPOSE_COST = 8  # transposing a vector of the inputs of as many samples
     LANE_SUM_COST = 8  # summing the lanes of a vector, beside half a product for each lane
     PACKING_COST = 40  # packing the weights, in the unit of `_skips_packing`; their transposes cost half of it
@@ -144,7 +145,8 @@ cdef bint _pays_dot_products(const Plan *plan, const cgru_call *call) noexcept n
 cdef Inputs _choose_inputs(const Plan *plan, const cgru_call *call) noexcept nogil:
     """Choose how the inputs are multiplied by U in a plan whose layout and weights are chosen."""
     cdef const cgru_kernels *k = plan.k
-    if _features_in_lanes(k, call) and (plan.layout != SAMPLES_IN_LANES or _pays_dot_products(plan, call)):
+    cdef bint apart = not call.by_units  # dU^T = d^T X has its features in the lanes in any case
+    if apart and _features_in_lanes(k, call) and (plan.layout != SAMPLES_IN_LANES or _pays_dot_products(plan, call)):
         return FEATURES_IN_LANES
     if plan.layout == SAMPLES_IN_LANES:
         return PER_STEP
@@ -233,6 +235,8 @@ cdef Py_ssize_t operands_of(const cgru_call *call) noexcept nogil:
     With recurrent dropout each of the three gates has its own masked hp. Otherwise there is hp, and with the reset
     before the product also r * hp.
     """
+    if call.by_units:
+        return call.ep + call.up
     return call.ep + (3 if call.recurrent.data != NULL else SIZES[call.variant].ways) * call.u
 
 
@@ -278,6 +282,8 @@ cdef void _set_dependent_fields(Plan *plan, const cgru_call *call) noexcept nogi
     plan.packed_e = 0 if plan.inputs == FEATURES_IN_LANES else call.e
     plan.row_multiple = plan.k.lanes if plan.layout == SAMPLES_IN_LANES else 1
     plan.sums_in_lanes = plan.layout == SAMPLES_IN_LANES and plan.inputs != FEATURES_IN_LANES
+    plan.adds = plan.sums_in_lanes or plan.packed_e == 0
+    plan.streams = call.m * call.s <= DEPTH and 3 * (call.e + call.u) * call.u * plan.k.size >= STREAMED
 
 
 cdef Plan plan_of(const cgru_kernels *k, const cgru_call *call, const cgru_weights *w, Direction direction,

@@ -14,11 +14,12 @@ from torch.nn.functional import dropout
 from torch.nn.utils.rnn import PackedSequence
 
 from cgru.torch import runs
-from cgru.torch.operators import call
+from cgru.torch.operators import call, is_traced, step
 
 __all__ = ["GRU", "GRUCell"]
 
 PLAIN = (Tensor, nn.Parameter)
+NAMES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")  # of the parameters of a cell
 
 
 def can_run(tensors: Iterable[Tensor | None]) -> bool:
@@ -63,6 +64,16 @@ def parent_of(module: Any) -> Any:
     return other
 
 
+def has_gradients(tensors: Iterable[Tensor | None]) -> bool:
+    """Return whether a backward may follow a call with these tensors."""
+    return torch.is_grad_enabled() and any(t.requires_grad for t in tensors if t is not None)
+
+
+def values_of(module: nn.Module, own: dict[str, Tensor | None], names: Iterable[str]) -> list[Any]:
+    """Return the parameters of these names, or what takes their places; faster than `getattr` for a module's `own`."""
+    return [own[name] if name in own else getattr(module, name) for name in names]
+
+
 def run(
     x: Tensor, h0: Tensor | None, weights: list[Tensor], sizes: Tensor | None, m: int, reverse: bool
 ) -> tuple[Tensor, Tensor]:
@@ -70,7 +81,7 @@ def run(
 
     Caches are kept if a backward may follow.
     """
-    keep = torch.is_grad_enabled() and any(t.requires_grad for t in (x, h0, *weights) if t is not None)
+    keep = has_gradients((x, h0, *weights))
     bias_ih, bias_hh = weights[2:] or (None, None)
     return call(x, h0, weights[0], weights[1], bias_ih, bias_hh, sizes, m, reverse, keep)[:2]
 
@@ -92,7 +103,7 @@ class GRU(nn.GRU):
             return call_as_node(self, input, hx)
         packed = isinstance(input, PackedSequence)
         x, sizes = (input.data, input.batch_sizes) if packed else (input, None)
-        weights = [getattr(self, name) for name in self._flat_weights_names]
+        weights = values_of(self, self._parameters, self._flat_weights_names)
         if not can_run((x, hx, *weights)) or not self._parent_accepts(x, hx, sizes) or not self._weights_fit(weights):
             return super().forward(input, hx)
         if packed:
@@ -158,7 +169,7 @@ class GRUCell(nn.GRUCell):
     """`torch.nn.GRUCell`: the same arguments, parameters, state dict and results; runs here where `GRU` does.
 
     A single step is about as fast here as in PyTorch; the class is for the same numbers as `GRU`. If all steps are
-        known, `GRU` is several times as fast as either.
+    known, `GRU` is several times as fast as either.
     """
 
     __prepare_scriptable__ = parent_of
@@ -167,12 +178,16 @@ class GRUCell(nn.GRUCell):
         """Run one step, as `torch.nn.GRUCell.forward` does, with its errors."""
         if is_fx_traced(input):
             return call_as_node(self, input, hx)
-        weights = [self.weight_ih, self.weight_hh, *((self.bias_ih, self.bias_hh) if self.bias else ())]
+        weights = values_of(self, self._parameters, NAMES[: 4 if self.bias else 2])
         if not can_run((input, hx, *weights)) or not self._parent_accepts(input, hx, weights):
             return super().forward(input, hx)
-        x = input.reshape(1, -1, self.input_size)
-        h0 = None if hx is None else hx.reshape(-1, self.hidden_size)
-        state = run(x, h0, weights, None, x.shape[1], False)[1]
+        x, h0 = input, hx
+        if input.dim() == 1:
+            x, h0 = input[None], None if hx is None else hx[None]
+        if is_traced() or has_gradients((x, h0, *weights)):
+            state = run(x[None], h0, weights, None, x.shape[0], False)[1]
+        else:
+            state = step(x, h0, *weights, *(() if self.bias else (None, None)))
         return state if input.dim() == 2 else state.squeeze_(0)
 
     def _parent_accepts(self, input: Tensor, hx: Tensor | None, weights: list[Tensor]) -> bool:

@@ -14,7 +14,7 @@ from torch import Tensor
 from cgru.core.threads import get_num_threads, set_num_threads
 from cgru.torch import runs
 
-__all__ = ["call"]
+__all__ = ["call", "is_traced", "step"]
 
 WEIGHTS = "Tensor weight_ih, Tensor weight_hh"
 
@@ -103,6 +103,12 @@ def call(*inputs: Any) -> tuple[Tensor, Tensor, Tensor]:
     if is_traced():
         return forward(*inputs)
     return Run.apply(*inputs) if inputs[-1] else compute(*inputs)
+
+
+def step(*inputs: Any) -> Tensor:
+    """Run one step of x (m, e) without gradients, outside of tracing; return the states (m, u)."""
+    match_threads()
+    return runs.step(*inputs)
 
 
 def operator(name: str, run: Any, schema: str) -> Any:

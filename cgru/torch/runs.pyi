@@ -1,6 +1,6 @@
 from torch import Tensor
 
-__all__ = ["are_sizes", "backward", "forward"]
+__all__ = ["are_sizes", "backward", "forward", "step"]
 
 def forward(
     x: Tensor,
@@ -14,6 +14,14 @@ def forward(
     reverse: bool,
     keep: bool,
 ) -> tuple[Tensor, Tensor, Tensor]: ...
+def step(
+    x: Tensor,
+    h0: Tensor | None,
+    weight_ih: Tensor,
+    weight_hh: Tensor,
+    bias_ih: Tensor | None,
+    bias_hh: Tensor | None,
+) -> Tensor: ...
 def are_sizes(sizes: Tensor, n: int) -> bool: ...
 def backward(
     dA: Tensor | None,

@@ -23,24 +23,29 @@ from cgru.core.kernels cimport (
     cgru_array, cgru_call, cgru_gradients, cgru_kernels, cgru_matrix, cgru_weights, kernels, time_major_array, new_call,
     copy_rows,
 )
+from cgru.core.memory cimport LINE
 from cgru.core.plan cimport BACKWARD, FORWARD, choose_lanes
 
 from torch import float32, float64, from_numpy, int64
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from cgru.core.checks import aligned
 from cgru.gru import GRU
 from cgru.interop.gates import TORCH
 
+cdef extern from "Python.h":
+    Py_ssize_t Py_REFCNT(object) noexcept
+
 cnp.import_array()
 
-__all__ = ["are_sizes", "backward", "forward"]
+__all__ = ["are_sizes", "backward", "forward", "step"]
 
 cdef enum:
     LARGE = 1 << 22  # bytes, from which on NumPy asks for huge pages
-    FEW = 4  # rows, samples times steps, up to which writing the gradients costs more than computing them
 
 cdef object CELL = GRU(**TORCH.variant({}).options)
 cdef tuple CODES = CELL.codes()
+cdef object KEPT = WeakTensorKeyDictionary()  # the arrays of the gradients of each weight
 
 
 ctypedef fused number:
@@ -81,6 +86,20 @@ def forward(x, h0, weight_ih, weight_hh, bias_ih, bias_hh, sizes, Py_ssize_t m, 
     if keep or running is not None:
         pack_steps(&call, &call.h, call.u, A, k)
     return A, state, caches
+
+
+def step(x, h0, weight_ih, weight_hh, bias_ih, bias_hh):
+    """Run one step of x (m, e), without caches and without checks; return the states (m, u)."""
+    x, h0 = contiguous_rows(x), contiguous_rows(h0)
+    cdef Py_ssize_t m = x.size(0), u = weight_hh.size(1)
+    cdef cgru_call call = layer_call(m, 1, x.size(1), u, x.element_size(), NULL)
+    cdef const cgru_kernels *k = kernels(x.element_size())
+    cdef cgru_weights w
+    set_weights(&w, weight_ih, weight_hh, u, k.size)
+    _biases, state = set_biases(&w, bias_ih, bias_hh, u, k.size), x.new_empty((m, u))
+    call.X, call.h0, call.h = as_array(x), as_array(h0), as_array(state)
+    execute(&call, &w, k, FORWARD)
+    return state
 
 
 def backward(dA, dstate, x, weight_ih, weight_hh, sizes, caches, Py_ssize_t m, bint reverse, bint fresh, bint of_x,
@@ -126,7 +145,7 @@ def backward(dA, dstate, x, weight_ih, weight_hh, sizes, caches, Py_ssize_t m, b
     if of_weights:
         all_x = unpack_steps(x, &call)
         call.X = as_array(all_x)
-        due += weight_gradients(&call, x, k)
+        due += weight_gradients(&call, weight_ih, weight_hh, k)
     return due
 
 
@@ -178,82 +197,34 @@ cdef cnp.ndarray check_tensors(x, weight_ih, weight_hh, sizes, Py_ssize_t m):
     return sizes.numpy().astype(np.intp)
 
 
-cdef list weight_gradients(cgru_call *call, like, const cgru_kernels *k):
-    """Return the gradients of weight_ih, weight_hh, bias_ih and bias_hh as a list of new tensors."""
+cdef list weight_gradients(cgru_call *call, weight_ih, weight_hh, const cgru_kernels *k):
+    """Return the gradients of weight_ih, weight_hh, bias_ih and bias_hh as a list of tensors."""
     cdef Py_ssize_t e = call.e, u = call.u
     cdef int gate
-    due = [like.new_empty((3 * u, e)), like.new_empty((3 * u, u)), like.new_empty(3 * u), like.new_empty(3 * u)]
+    like = weight_hh
+    due = [gradient_memory(weight_ih), gradient_memory(weight_hh), like.new_empty(3 * u), like.new_empty(3 * u)]
     cdef char *dW = address(due[0])
     cdef char *dR = address(due[1])
     cdef char *b_ih = address(due[2])
     cdef char *b_hh = address(due[3])
     cdef cgru_gradients to
-    if call.column == 1 and call.m * call.s <= FEW:
-        if k.size == 4:
-            few_rows_gradients[float](call, <float *>dW, <float *>dR, <float *>b_ih, <float *>b_hh)
-        else:
-            few_rows_gradients[double](call, <double *>dW, <double *>dR, <double *>b_ih, <double *>b_hh)
-        return due
-    sums = like.new_zeros(3 * u * (e + u) + 4 * u)
-    cdef char *U = address(sums)
-    cdef char *V = U + 3 * e * u * k.size
-    cdef char *b = V + 3 * u * u * k.size
     memset(&to, 0, sizeof(to))
+    call.anew, call.by_units = True, call.column == 1
+    sums = None
+    if not call.by_units:
+        sums = like.new_empty(3 * u * (e + u))
+        dW = address(sums)
+        dR = dW + 3 * e * u * k.size
     for gate in range(3):
-        to.U[gate], to.V[gate] = U + gate * e * u * k.size, V + gate * u * u * k.size
-    for gate in range(4):
-        to.b[gate] = b + gate * u * k.size
+        to.U[gate], to.V[gate] = dW + gate * e * u * k.size, dR + gate * u * u * k.size
+        to.b[gate] = b_ih + gate * u * k.size
+    to.b[3] = b_hh + 2 * u * k.size
     gradients.execute(call, &to, k)
-    for gate in range(3):
-        k.copy(cgru_matrix(to.U[gate], 1, u), u, e, dW + gate * u * e * k.size, e)
-        k.copy(cgru_matrix(to.V[gate], 1, u), u, u, dR + gate * u * u * k.size, u)
-    memcpy(b_ih, b, 3 * u * k.size)
-    memcpy(b_hh, b, 2 * u * k.size)
-    memcpy(b_hh + 2 * u * k.size, b + 3 * u * k.size, u * k.size)
+    memcpy(b_hh, b_ih, 2 * u * k.size)
+    for gate in range(0 if call.by_units else 3):
+        k.copy(cgru_matrix(to.U[gate], 1, u), u, e, address(due[0]) + gate * u * e * k.size, e)
+        k.copy(cgru_matrix(to.V[gate], 1, u), u, u, address(due[1]) + gate * u * u * k.size, u)
     return due
-
-
-cdef void few_rows_gradients(const cgru_call *call, number *dW, number *dR, number *b_ih, number *b_hh) noexcept:
-    """Write the weight gradients of up to FEW rows, directly in PyTorch's layout, to these four arrays.
-
-    So few rows make sums too short to be kept in registers.
-    """
-    cdef const cgru_array *d = [call.dr_, call.dz_, call.dhh_, call.dc]
-    cdef const number *x
-    cdef const number *h
-    cdef const number *g
-    cdef number by
-    cdef Py_ssize_t e = call.e, u = call.u, i, t, unit, row
-    cdef int gate
-    cdef bint more
-    for gate in range(4):  # U of r, z and n, V of r and z; gate 3 is V of n, whose gradient is dc
-        for unit in range(u):
-            row = min(gate, 2) * u + unit
-            more = False
-            for t in range(call.s):
-                for i in range(samples_at(call, t)):
-                    x = <number *>call.X.data + i * call.X.sample + t * call.X.step
-                    h = <number *>call.hp.data + i * call.hp.sample + t * call.hp.step
-                    g = <number *>d[gate].data + i * d[gate].sample + t * d[gate].step
-                    by = g[unit]
-                    if gate < 3:
-                        b_ih[row] = b_ih[row] + by if more else by
-                        set_or_add(dW + row * e, x, by, e, more)
-                    if gate != 2:
-                        b_hh[row] = b_hh[row] + by if more else by
-                        set_or_add(dR + row * u, h, by, u, more)
-                    more = True
-
-
-cdef inline void set_or_add(number *to, const number *x, number by, Py_ssize_t n, bint more) noexcept:
-    """Set `to` to `by` x, or with `more` add that."""
-    cdef Py_ssize_t j
-    if more:
-        for j in range(n):
-            to[j] += by * x[j]
-    else:
-        for j in range(n):
-            to[j] = by * x[j]
 
 
 # --- tensors as arrays of the kernels ---
@@ -278,6 +249,32 @@ cdef empty(like, tuple shape):
     return from_numpy(np.empty(shape, np.float32 if like.element_size() == 4 else np.float64))
 
 
+cdef gradient_memory(weight):
+    """Return an uninitialised tensor for the gradient of a weight.
+
+    A large one is memory of an earlier gradient that nobody holds any more: the system takes longer to hand out
+    fresh pages than we take to write them. A weight keeps up to two such arrays, one of which may be its `grad`, for
+    itself and for others of its shape.
+    """
+    cdef Py_ssize_t numbers = weight.numel(), size = weight.element_size(), start
+    cdef cnp.ndarray array
+    cdef list own
+    shape = tuple(weight.shape)
+    if numbers * size < LARGE:
+        return weight.new_empty(shape)
+    own = KEPT.setdefault(weight, [])
+    for arrays in list(KEPT.values()):
+        for array in arrays:
+            if Py_REFCNT(array) == 2 and cnp.PyArray_NBYTES(array) == numbers * size:  # in the list, and here
+                return from_numpy(array).view(weight.dtype).view(shape)
+    array = np.empty(numbers * size + LINE, np.uint8)
+    start = (LINE - <size_t>cnp.PyArray_DATA(array) % LINE) % LINE
+    array = array[start:start + numbers * size]
+    if len(own) < 2:
+        own.append(array)
+    return from_numpy(array).view(weight.dtype).view(shape)
+
+
 cdef contiguous_rows(tensor):
     """Return the tensor, or a copy, with rows contiguous; None for None."""
     if tensor is None:
@@ -295,11 +292,17 @@ cdef cgru_array as_array(tensor) except *:
 cdef cgru_call describe_call(x, weight_hh, cnp.ndarray running, Py_ssize_t m, bint reverse) except *:
     """Return a call with the sizes of x, its `running` and direction, without arrays; padding is not touched."""
     cdef Py_ssize_t s = x.shape[0] if running is None else cnp.PyArray_DIM(running, 0)
-    cdef int size = x.element_size()
-    cdef cgru_call call = new_call(m, s, x.size(-1), weight_hh.shape[1], size, CELL.variant, CODES)
-    if running is not None:
-        call.running = <Py_ssize_t *>cnp.PyArray_DATA(running)
-    call.reverse, call.padded, call.loose = reverse, False, True
+    cdef const Py_ssize_t *lengths = NULL if running is None else <Py_ssize_t *>cnp.PyArray_DATA(running)
+    cdef cgru_call call = layer_call(m, s, x.size(-1), weight_hh.shape[1], x.element_size(), lengths)
+    call.reverse = reverse
+    return call
+
+
+cdef cgru_call layer_call(Py_ssize_t m, Py_ssize_t s, Py_ssize_t e, Py_ssize_t u, int size,
+                          const Py_ssize_t *running) except *:
+    """Return a call of PyTorch's cell, its lanes chosen, without arrays."""
+    cdef cgru_call call = new_call(m, s, e, u, size, CELL.variant, CODES)
+    call.running, call.padded, call.loose = running, False, True
     choose_lanes(kernels(size), &call)
     return call
 

@@ -2,10 +2,13 @@
 
 import contextlib
 import copy
+import gc
 import io
 import pickle
 import random
+import tracemalloc
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="no torch")
@@ -14,6 +17,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence  # noqa: E40
 
 import cgru.torch  # noqa: E402
 
+WIDE = 448  # units whose gradients go past the cache, in memory that is used again
 SIZES = (1, 2, 7, 8, 17, 33)
 TOLERANCE = {torch.float64: (1e-12, 1e-12), torch.float32: (2e-6, 1e-5)}  # of outputs, of gradients
 
@@ -293,3 +297,56 @@ def test_no_caches_where_nobody_goes_back(monkeypatch):
     assert keeps == [True, False, False, False, True]
     assert x.grad is not None
     assert ours.weight_ih_l0.grad is None
+
+
+def step(module, x, anew=True):
+    """The gradients of the parameters after one step."""
+    if anew:
+        module.zero_grad()
+    module(x)[0].sum().backward()
+    return [parameter.grad for parameter in module.parameters()]
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize(("s", "m"), [(1, 1), (1, 16), (2, 5)])
+def test_wide_layers_on_few_rows(dtype, s, m):
+    theirs, module = pair(WIDE, WIDE, dtype=dtype)
+    x = torch.randn(s, m, WIDE, dtype=dtype, generator=torch.Generator().manual_seed(0))
+    for anew in (True, False, True):
+        same([[], step(module, x, anew)], [[], step(theirs, x, anew)], dtype)
+
+
+def test_memory_of_a_gradient_is_used_again_once_nobody_holds_it():
+    module, x = cgru.torch.GRU(WIDE, WIDE, dtype=torch.float64), torch.randn(1, 2, WIDE, dtype=torch.float64)
+    places = {grad.data_ptr() for grad in step(module, x)[:2]}
+    assert {grad.data_ptr() for grad in step(module, x)[:2]} == places
+    rows = [grad[1:3].numpy() for grad in step(module, x)[:2]]
+    copies = [each.copy() for each in rows]
+    assert not places & {grad.data_ptr() for grad in step(module, -x)[:2]}
+    for each, copied in zip(rows, copies, strict=True):
+        np.testing.assert_array_equal(each, copied)
+
+
+def test_memory_of_gradients_goes_with_their_weights():
+    x = torch.randn(1, 2, WIDE, dtype=torch.float64)
+    tracemalloc.start()
+    try:
+        step(cgru.torch.GRU(WIDE, WIDE, dtype=torch.float64), x)
+        gc.collect()
+        assert tracemalloc.get_traced_memory()[0] < 1 << 20
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("shape", [(), (1,), (5,)])
+def test_a_cell_without_gradients_has_the_numbers_of_one_with_them(shape, bias):
+    cell = cgru.torch.GRUCell(7, 17, bias)
+    x, h = torch.randn(*shape, 14)[..., ::2], torch.randn(*shape, 17)
+    for hx in (h, h.expand(2, *h.shape)[1], None):
+        due = cell(x, hx)
+        with torch.no_grad():
+            got = cell(x, hx)
+        assert due.requires_grad
+        assert got.shape == due.shape == (*shape, 17)
+        assert torch.equal(got, due)

@@ -80,6 +80,8 @@ typedef struct {
     int padded;       /* whether the caches are written past the length of a sample */
     int fresh;        /* backward and gradients: the first step to run has no h0, its hp is zero */
     int linear;       /* gradients: of a single product, whose only gradient is dr_, of Ur and br */
+    int anew;         /* gradients: are stored, whatever their memory holds, not added to it */
+    int by_units;     /* gradients: of U and V are transposes (u, e) and (u, u); reset after, lanes units, no masks */
     int loose;        /* forward: sums may run in another order than those of packed weights; bits depend on m and s */
     ptrdiff_t column; /* of its arrays: 1, or m where lanes are samples; the rows then lie as in batch_simd.h */
 } cgru_call;
@@ -214,7 +216,10 @@ typedef struct {
     ptrdiff_t first, last;
     ptrdiff_t count, depth; /* rows collected; rows that there is space for */
     int fresh;              /* whether the collected rows have no previous state, so that V gets nothing */
-    void *operands;         /* (ep + u for each state operand in use) x depth: panels of X, and of each state operand */
+    int streams;            /* whether what is stored goes past the caches, which it would not fit */
+    int fills_U, fills_V;   /* whether dU and db, and dV, are stored, since nothing was written to them yet */
+    void *operands;         /* (ep + u for each state operand in use) x depth: panels of X, and of each state operand;
+                               `call.by_units`: (ep + up) x depth */
     void *rows;             /* terms x up x depth: panels of d */
     void *wide;             /* NULL, or terms x u x depth where features are in the lanes for dU: d in panels of an
                                operand, while X stands in panels of vectors */

@@ -17,13 +17,16 @@ INLINE split split_of(ptrdiff_t n, ptrdiff_t most) {
     return (split){parts, n / parts, n % parts};
 }
 
+/* Returns the first thing of part p of a split. */
+INLINE ptrdiff_t part_start(split s, ptrdiff_t p) { return p * s.least + min(p, s.more); }
+
 /* Loops over the parts p of a split, each of `size` things from `first` on. */
 #define PARTS(split, p, first, size) PARTS_IN_TURN(split, 0, p, first, size)
 /* Loops as PARTS does, but from the last part to the first if `back`. */
 #define PARTS_IN_TURN(split, back, p, first, size)                                                          \
     for (ptrdiff_t p = (back) ? (split).parts - 1 : 0, first, size;                                         \
          p >= 0 && p < (split).parts &&                                                                     \
-         (first = p * (split).least + min(p, (split).more), size = (split).least + (p < (split).more));     \
+         (first = part_start(split, p), size = (split).least + (p < (split).more));     \
          p += (back) ? -1 : 1)
 
 /* Splits vectors of columns into panels of up to three. */

@@ -3,7 +3,11 @@
  * Rows are collected into panels: up to ROWS numbers of an operand (X, or hp with its reset or mask), and up to three
  * vectors of d of a term, side by side. Then the micro-kernel of gemm_microkernel.h multiplies them, with the rows as
  * the inner dimension. It is chosen where lanes are units. For few units under wide inputs (`wide`) dU is the transpose
- * of d^T X: X then has the vectors, and d the numbers. */
+ * of d^T X: X then has the vectors, and d the numbers. With `by_units` all gradients are such transposes, dU^T += d^T X
+ * and dV^T += d^T hp, in PyTorch's layout.
+ *
+ * A gradient of short sums is mostly written: line after line, each line once and whole. Where nothing was written
+ * before (`fills_U`, `fills_V`) it is not read, and with `streams` it goes past the caches. */
 
 /* Packs the operand a (times b, times c, unless NULL) of n columns as rows k... of panels of ROWS columns; the last
  * panel has the rest. a, b and c are `rows` pointers to rows. */
@@ -65,6 +69,19 @@ INLINE void collect_term(const cgru_outer_product *outer, ptrdiff_t i, split pan
     }
 }
 
+/* Packs `rows` rows d of term i into those of its parts that this struct computes, each as panels of ROWS units. */
+INLINE void collect_units(const cgru_outer_product *outer, ptrdiff_t i, split panels, T *const *rows_d,
+                          ptrdiff_t rows) {
+    const ptrdiff_t u = outer->call->u;
+    PARTS(panels, p, first, width) {
+        if (i * panels.parts + p < outer->first || i * panels.parts + p >= outer->last) continue;
+        const ptrdiff_t c = first * LANES;
+        T *to = (T *)outer->rows + (i * VECTORS_OF(u) * LANES + c) * outer->depth, *d[CGRU_GROUP];
+        for (ptrdiff_t n = 0; n < rows; n++) d[n] = rows_d[n] + c;
+        collect_operand(to, outer->depth, outer->count, d, NULL, NULL, rows, min(u - c, width * LANES));
+    }
+}
+
 /* Copies `rows` rows (step t[n] of row[n]) into panels: the operands of this struct's terms, then d of each term. */
 static void collect_rows(cgru_outer_product *outer, const ptrdiff_t *t, const ptrdiff_t *row, ptrdiff_t rows) {
     const cgru_call *call = outer->call;
@@ -86,10 +103,14 @@ static void collect_rows(cgru_outer_product *outer, const ptrdiff_t *t, const pt
         const cgru_term *term = &outer->terms[i];
         of_input |= term->U != NULL, of_state[term->state_operand] |= term->V && !outer->fresh;
     }
-    if (of_input && outer->wide)
+    if (of_input && (outer->wide || call->by_units))
         collect_vectors(X, depth, k, of_X, rows, call->e);
     else if (of_input)
         collect_operand(X, depth, k, of_X, NULL, NULL, rows, call->e);
+    if (of_state[0] && call->by_units) {
+        collect_vectors(hp, depth, k, of_hp, rows, u);
+        of_state[0] = 0;
+    }
     for (int way = 0; way < CGRU_STATE_OPERANDS; way++, hp += u * depth) {
         const cgru_state_operand *operand = &outer->state_operands[way];
         if (!of_state[way]) continue;
@@ -102,28 +123,52 @@ static void collect_rows(cgru_outer_product *outer, const ptrdiff_t *t, const pt
         for (ptrdiff_t n = 0; n < rows; n++) of_d[n] = numbers_of(call, term->d, sample[n], t[n], space_d[n]);
         if (outer->wide && term->U)
             collect_operand((T *)outer->wide + i * u * depth, depth, k, of_d, NULL, NULL, rows, u);
-        collect_term(outer, i, panels, of_d, t, sample, rows);
+        if (call->by_units)
+            collect_units(outer, i, panels, of_d, rows);
+        else
+            collect_term(outer, i, panels, of_d, t, sample, rows);
     }
     outer->count += rows;
 }
 
-/* out[:, panel] += operand^T d over the collected rows, a panel of `width` vectors from `vector` on. */
-INLINE void accumulate(T *out, ptrdiff_t rows, const T *operands, const T *d, ptrdiff_t vector,
-                             ptrdiff_t width, const cgru_outer_product *outer) {
-    const ptrdiff_t u = outer->call->u;
+/* Bytes of panels of vectors that stay in L2 while all panels of ROWS numbers are multiplied by them. */
+enum { CACHED = 256 << 10 };
+
+/* How a tile is written: added to what is there, stored, or streamed, which takes whole and aligned vectors. */
+enum { ADD, FILL, STREAM_OUT };
+
+/* Writes a tile (rows, width vectors) to the first n columns of out, whose rows are `ld` apart. */
+INLINE void write_tile(T *out, ptrdiff_t ld, const T *tile, ptrdiff_t rows, ptrdiff_t width, ptrdiff_t n, int how) {
+    for (ptrdiff_t i = 0; i < rows; i++, out += ld, tile += width * LANES)
+        for (ptrdiff_t j = 0; j < n; j += LANES) {
+            const ptrdiff_t left = min(n - j, LANES);
+            if (how == STREAM_OUT)
+                stream(out + j, load(tile + j));
+            else
+                store_n(out + j, how == FILL ? load(tile + j) : load_n(out + j, left) + load(tile + j), left);
+        }
+}
+
+/* out (rows, n) += a^T b over the collected rows, for the panels `first` to `last` of n columns; `fills`: out = a^T b. a
+ * are panels of ROWS numbers, b those panels of vectors. As many of these as stay in a cache are multiplied together,
+ * so that a line of out is written whole, next to the one before. */
+INLINE void accumulate(const cgru_outer_product *outer, T *out, ptrdiff_t rows, ptrdiff_t n, const T *a, const T *b,
+                       ptrdiff_t first, ptrdiff_t last, int fills) {
+    const split panels = panels_for(VECTORS_OF(n));
+    const ptrdiff_t depth = outer->depth, together = CACHED / (3 * BYTES) / (outer->count + 1) + 1;
+    const int aligned = (uintptr_t)out % BYTES == 0 && n % LANES == 0;
+    const int how = !fills ? ADD : outer->streams && aligned ? STREAM_OUT : FILL;
     ALIGNED T tile[ROWS * 3 * LANES];
-    for (ptrdiff_t first = 0; first < rows; first += ROWS) {
-        const ptrdiff_t count = min(rows - first, ROWS);
-        const cgru_operand operand = {operands + first * outer->depth, 0, outer->count};
-        packed_tiles[count - 1][width - 1](&operand, 1, d, NULL, tile);
-        const T *from = tile;
-        for (ptrdiff_t i = first; i < first + count; i++)
-            for (ptrdiff_t v = vector; v < vector + width; v++, from += LANES) {
-                ptrdiff_t n = min(u - v * LANES, LANES);
-                T *to = out + i * u + v * LANES;
-                store_n(to, load_n(to, n) + load(from), n);
+    for (; first < last; first += together)
+        for (ptrdiff_t row = 0; row < rows; row += ROWS) {
+            const ptrdiff_t count = min(rows - row, ROWS);
+            const cgru_operand operand = {a + row * depth, 0, outer->count};
+            for (ptrdiff_t p = first; p < min(first + together, last); p++) {
+                const ptrdiff_t v = part_start(panels, p), width = part_start(panels, p + 1) - v, column = v * LANES;
+                packed_tiles[count - 1][width - 1](&operand, 1, b + column * depth, NULL, tile);
+                write_tile(out + row * n + column, n, tile, count, width, min(n - column, width * LANES), how);
             }
-    }
+        }
 }
 
 /* out (e, u) += X^T d over the collected rows, with X in panels of vectors and d in panels of an operand. */
@@ -147,32 +192,73 @@ INLINE void accumulate_wide(T *out, const T *d, const cgru_outer_product *outer)
 /* Returns how many panels of up to three vectors u columns take. */
 static ptrdiff_t panel_count(ptrdiff_t u) { return panels_for(VECTORS_OF(u)).parts; }
 
-/* Adds the outer products of the collected rows to the gradients, and empties the panels. */
-static void add_outer_products(cgru_outer_product *outer) {
-    const ptrdiff_t u = outer->call->u, depth = outer->depth, vectors = VECTORS_OF(u);
-    const split panels = panels_for(vectors);
-    const ptrdiff_t from = outer->first / panels.parts, to = (outer->last + panels.parts - 1) / panels.parts;
+/* b (n) += the sum of the collected rows of one panel, whose rows are `width` apart; `fills`: b = that sum. */
+INLINE void sum_panel(T *b, const T *panel, ptrdiff_t width, ptrdiff_t n, ptrdiff_t count, int fills) {
+    for (ptrdiff_t j = 0; j < n; j += LANES) {
+        const ptrdiff_t left = min(n - j, LANES);
+        vec sum = fills ? ZERO : load_n(b + j, left);
+        for (ptrdiff_t k = 0; k < count; k++) sum += load_n(panel + k * width + j, left);
+        store_n(b + j, sum, left);
+    }
+}
+
+/* Returns whether dU and db get anything: from rows, or zeros since nothing was written to them yet. */
+INLINE int has_input(const cgru_outer_product *outer) { return outer->count || outer->fills_U; }
+
+/* Adds the outer products of the collected rows to the gradients of term i, for its panels `first` to `last`. */
+INLINE void add_term(const cgru_outer_product *outer, ptrdiff_t i, ptrdiff_t first, ptrdiff_t last) {
+    const cgru_term *term = &outer->terms[i];
+    const ptrdiff_t u = outer->call->u, e = outer->call->e, depth = outer->depth;
+    const split panels = panels_for(VECTORS_OF(u));
+    const T *X = outer->operands, *hp = X + outer->call->ep * depth + term->state_operand * u * depth;
+    const T *d = (const T *)outer->rows + i * VECTORS_OF(u) * LANES * depth;
+    if (term->V && !outer->fresh) accumulate(outer, term->V, u, u, hp, d, first, last, outer->fills_V);
+    if (!has_input(outer)) return;
+    if (term->U && outer->wide)
+        accumulate_wide(term->U, (const T *)outer->wide + i * u * depth, outer);
+    else if (term->U)
+        accumulate(outer, term->U, e, u, X, d, first, last, outer->fills_U);
+    for (ptrdiff_t p = first; term->b && p < last; p++) {
+        const ptrdiff_t v = part_start(panels, p), width = (part_start(panels, p + 1) - v) * LANES, c = v * LANES;
+        sum_panel((T *)term->b + c, d + c * depth, width, min(u - c, width), outer->count, outer->fills_U);
+    }
+}
+
+/* Adds the transposes, dU^T += d^T X and dV^T += d^T hp: X and hp have the vectors, and d the numbers. */
+INLINE void add_term_by_units(const cgru_outer_product *outer, ptrdiff_t i, ptrdiff_t first, ptrdiff_t last) {
+    const cgru_term *term = &outer->terms[i];
+    const ptrdiff_t u = outer->call->u, e = outer->call->e, depth = outer->depth;
+    const split panels = panels_for(VECTORS_OF(u)), of_e = panels_for(VECTORS_OF(e));
     const T *X = outer->operands, *hp = X + outer->call->ep * depth;
-    if (!outer->count) return;
-    for (ptrdiff_t i = from; i < to; i++) {
-        const cgru_term *term = &outer->terms[i];
-        PARTS(panels, p, first, width) {
-            if (i * panels.parts + p < outer->first || i * panels.parts + p >= outer->last) continue;
-            const T *d = (const T *)outer->rows + (i * vectors + first) * depth * LANES;
-            if (term->V && !outer->fresh)
-                accumulate(term->V, u, hp + term->state_operand * u * depth, d, first, width, outer);
-            if (term->U && outer->wide)
-                accumulate_wide(term->U, (const T *)outer->wide + i * u * depth, outer);
-            else if (term->U)
-                accumulate(term->U, outer->call->e, X, d, first, width, outer);
-            for (ptrdiff_t v = 0; term->b && v < width; v++) {
-                ptrdiff_t c = (first + v) * LANES, n = min(u - c, LANES);
-                T *b = (T *)term->b + c;
-                vec sum = load_n(b, n);
-                for (ptrdiff_t k = 0; k < outer->count; k++) sum += load(d + (k * width + v) * LANES);
-                store_n(b, sum, n);
-            }
+    for (ptrdiff_t p = first; p < last; p++) {
+        const ptrdiff_t c = part_start(panels, p) * LANES, n = min(u, part_start(panels, p + 1) * LANES) - c;
+        const T *d = (const T *)outer->rows + (i * VECTORS_OF(u) * LANES + c) * depth;
+        if (term->V && !outer->fresh)
+            accumulate(outer, (T *)term->V + c * u, n, u, d, hp, 0, panels.parts, outer->fills_V);
+        if (!has_input(outer)) continue;
+        if (term->U)
+            accumulate(outer, (T *)term->U + c * e, n, e, d, X, 0, of_e.parts, outer->fills_U);
+        for (ptrdiff_t j = 0; term->b && j < n; j += ROWS) {
+            const ptrdiff_t width = min(n - j, ROWS);
+            sum_panel((T *)term->b + c + j, d + j * depth, width, width, outer->count, outer->fills_U);
         }
     }
-    outer->count = 0;
+}
+
+/* Adds the outer products of the collected rows to the gradients, and empties the panels. What nothing was written to
+ * is filled; a V to which `fresh` rows add nothing is filled by a later call, without rows if there are none. */
+static void add_outer_products(cgru_outer_product *outer) {
+    const ptrdiff_t parts = panel_count(outer->call->u);
+    const ptrdiff_t from = outer->first / parts, to = (outer->last + parts - 1) / parts;
+    if (!outer->count && !outer->fills_V) return;
+    for (ptrdiff_t i = from; i < to; i++) {
+        const ptrdiff_t first = i == from ? outer->first - i * parts : 0, last = min(parts, outer->last - i * parts);
+        if (outer->call->by_units)
+            add_term_by_units(outer, i, first, last);
+        else
+            add_term(outer, i, first, last);
+    }
+    if (outer->streams) finish_streams();
+    outer->count = outer->fills_U = 0;
+    outer->fills_V &= outer->fresh;
 }

@@ -74,6 +74,27 @@ INLINE void store(T *p, vec x) {
 #endif
 }
 
+#if BYTES == 64 && SIZE == 4
+#define STREAM(p, x) _mm512_stream_ps(p, (__m512)(x))
+#elif BYTES == 64
+#define STREAM(p, x) _mm512_stream_pd(p, (__m512d)(x))
+#elif BYTES == 32 && SIZE == 4
+#define STREAM(p, x) _mm256_stream_ps(p, (__m256)(x))
+#elif BYTES == 32
+#define STREAM(p, x) _mm256_stream_pd(p, (__m256d)(x))
+#else
+#define STREAM(p, x) store(p, x)
+#endif
+/* Stores LANES numbers at an address aligned to a vector, past the caches where the level can. */
+INLINE void stream(T *p, vec x) { STREAM(p, x); }
+
+/* Returns once everything that was streamed is visible to other threads. */
+INLINE void finish_streams(void) {
+#if BYTES >= 32
+    _mm_sfence();
+#endif
+}
+
 #if SIZE == 4
 #define SIGN INT32_MIN
 #define SHIFTER ((T)12582912.0)

@@ -1,0 +1,75 @@
+"""Weight gradients as they are written: added, anew, transposed, past the cache; against the reference."""
+
+import numpy as np
+import pytest
+from helpers import TOLERANCE, assert_close, compiled, random_batch, random_parameters
+
+from cgru.core import gradients
+from cgru.variant import LAYER_NORM, RESET_AFTER, RESET_BEFORE
+
+# m, s, e, u: a row, few units (lanes are samples), wide inputs, odd sizes, more rows than are summed at once
+SHAPES = ((1, 1, 3, 5), (2, 1, 33, 17), (33, 3, 4, 3), (5, 4, 200, 2), (17, 2, 9, 33), (70, 5, 5, 33))
+WIDE = (5, 1, 400, 448)  # 4 MiB and more
+
+
+def case(variant, shape, dtype, ragged=False, reverse=False, h0=False):
+    """Parameters, the gradients that are due, and what `gradients.run` takes to compute them."""
+    m, s, e, u = shape
+    p = random_parameters(variant, e, u, dtype)
+    X, lengths, first = random_batch(m, s, e, u, ragged, dtype)
+    dA = np.random.default_rng(2).standard_normal((m, s, u)).astype(dtype)
+    fc, bc, due = compiled(variant, p, X, first if h0 else None, lengths, dA, reverse=reverse)
+    bc.pop("dh0")
+    order = running = None
+    if ragged:
+        order = np.argsort(-lengths, kind="stable").astype(np.intp)
+        running = np.count_nonzero(lengths[:, None] > np.arange(s), axis=0).astype(np.intp)
+    return due, (variant, {**fc, **bc, "X": X}, order, running, reverse, not h0)
+
+
+def run(due, given, value, turned=False, **how):
+    """Return the gradients computed into arrays full of a value; `turned`: into transposes of dU and dV."""
+    variant, *rest = given
+    g = {name: np.full(each.shape[::-1] if turned and len(each) > 1 else each.shape, value, each.dtype)
+         for name, each in due.items()}  # fmt: skip
+    gradients.run(variant, g, *rest, **how)
+    return {name: g[name].T if turned and len(each) > 1 else g[name] for name, each in due.items()}
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("variant", [RESET_BEFORE, RESET_AFTER, LAYER_NORM], ids=str)
+@pytest.mark.parametrize(
+    ("ragged", "reverse", "h0"), [(False, False, False), (False, True, False), (True, False, True)]
+)
+@pytest.mark.pairwise
+def test_anew_over_anything_are_the_bits_of_those_added_to_zeros(level, dtype, variant, ragged, reverse, h0):
+    for shape in SHAPES:
+        due, given = case(variant, shape, dtype, ragged, reverse, h0)
+        anew, added = run(due, given, np.nan, anew=True), run(due, given, 1)
+        for name, each in due.items():
+            np.testing.assert_array_equal(anew[name], each, str((shape, name)))
+            assert_close(added[name], each + 1.0, TOLERANCE[each.dtype], (shape, name))
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize(
+    ("ragged", "reverse", "h0"), [(False, False, False), (False, True, False), (True, False, True)]
+)
+def test_transposes(level, dtype, ragged, reverse, h0):
+    for shape in SHAPES:
+        due, given = case(RESET_AFTER, shape, dtype, ragged, reverse, h0)
+        for value, how in ((np.nan, {"anew": True}), (1, {})):
+            got = run(due, given, value, turned=True, by_units=True, **how)
+            for name, each in due.items():
+                assert_close(got[name], each + (0 if how else 1.0), TOLERANCE[each.dtype], (shape, name, value))
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("turned", [False, True])
+def test_wide_ones_go_past_the_cache_on_any_number_of_threads(level, threads, dtype, turned):
+    due, given = case(RESET_AFTER, WIDE, dtype)
+    how = {"anew": True, "by_units": turned}
+    got = [(threads(n), run(due, given, np.nan, turned, **how))[1] for n in (1, 3)]
+    for name, each in due.items():
+        assert_close(got[0][name], each, TOLERANCE[each.dtype], name)
+        np.testing.assert_array_equal(got[0][name], got[1][name], name)
