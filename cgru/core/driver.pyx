@@ -10,8 +10,8 @@ from cgru.core.kernels cimport (
 )
 from cgru.core.memory cimport Workspace
 from cgru.core.plan cimport (
-    BACKWARD, FORWARD, PACKED, SAMPLES_IN_LANES, SINGLE_SAMPLE, UNITS_IN_LANES, UNPACKED_COLUMNS, call_of, plan_of,
-    whole_vectors,
+    BACKWARD, FORWARD, SAMPLES_IN_LANES, SINGLE_SAMPLE, UNITS_IN_LANES, UNPACKED_COLUMNS, UNPACKED_TILES, call_of,
+    plan_of, whole_vectors,
 )
 from cgru.core.products cimport add_batched_inputs
 from cgru.core.threads cimport available, block_rows, cgru_part, share
@@ -220,8 +220,8 @@ cdef void run_steps(Run *run, bint first, bint last) noexcept nogil:
     cdef const Plan *plan = &run.plan
     cdef const cgru_call *call = run.call
     cdef Py_ssize_t m = run.stop - run.start, read = call.u if plan.direction == BACKWARD else call.e + call.u
-    run.first, run.last, run.rows = first, last, m  # one block: unpacked products share their sums
-    if plan.weights == PACKED:
+    run.first, run.last, run.rows = first, last, m  # one block where products share their sums
+    if plan.weights <= UNPACKED_TILES:
         run.rows = whole_vectors(plan, block_rows(m, call.ld * plan.k.size, 3 * call.u * read * plan.k.size,
                                                   plan.threads, call.running != NULL))
     m = (m + run.rows - 1) // run.rows

@@ -168,7 +168,8 @@ typedef struct cgru_product {
                                        columns, each of which begins at a whole vector; the bias is packed still */
     ptrdiff_t width;
     int is_transposed;   /* whether `unpacked` are the transposes: lanes are then the terms of a sum */
-    void *sums;          /* workspace where weights are unpacked and not transposed: `vectors` vectors for each row */
+    void *sums;          /* workspace where unpacked weights are read row after row: `vectors` vectors for each row;
+                            NULL: such weights are read in tiles, and have the same `row` in all gates */
     cgru_epilogue *epilogue;
     const cgru_call *call;
     cgru_array out;      /* of the epilogue `store_product`: rows `sample` apart, `columns` wide */
