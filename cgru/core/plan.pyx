@@ -18,6 +18,8 @@ cdef enum:
     L1 = 32 << 10  # bytes of the L1 cache
     L2 = 1 << 20  # bytes of the L2 cache
     L2_BANDWIDTH = 32  # bytes a cycle
+    L3_BANDWIDTH = 12
+    WIDE = 8  # features of a unit in wide inputs
     ACTIVATION_COST = 60  # the three gates of a vector, and the elementwise work around them
     TRANSPOSE_COST = 8  # transposing a vector of the inputs of as many samples
     LANE_SUM_COST = 8  # summing the lanes of a vector, beside half a product for each lane
@@ -127,14 +129,18 @@ cdef bint _features_in_lanes(const cgru_kernels *k, const cgru_call *call) noexc
 cdef double _batching_limit(const cgru_kernels *k, const cgru_call *call) noexcept nogil:
     """Return the number of rows below which batched input projection is faster than a product in each step.
 
+    It is the same for any number of steps, on which bits do not depend.
+
     Where the weights outgrow L1, a step with few rows waits longer for its weights, at L2_BANDWIDTH bytes a cycle, than
-    it multiplies, at two vectors a cycle. A batched projection reads the weights once for CGRU_STEPS steps. Its cost is
-    to write its result and read it again.
+    it multiplies, at two vectors a cycle; the more so where they outgrow L2, too. A batched projection reads the
+    weights once for CGRU_STEPS steps. Its cost is to write its result and read it again, which is little beside wide
+    inputs; then whole tiles are reason enough.
     """
-    cdef double e = call.e
-    if not _is_plain(call) or (call.e + call.u) * 3.0 * call.u * k.size < L1:
+    cdef double e = call.e, bytes = (call.e + call.u) * 3.0 * call.u * k.size
+    if not _is_plain(call) or bytes < L1:
         return 0
-    return e / L2_BANDWIDTH / (e / (2 * k.lanes * k.size) + 2.0 / L2_BANDWIDTH)
+    return max(e / (L2_BANDWIDTH if bytes < L2 else L3_BANDWIDTH) / (e / (2 * k.lanes * k.size) + 2.0 / L2_BANDWIDTH),
+               2 * TILED_ROWS if call.e >= WIDE * call.u else 0)
 
 
 cdef bint _pays_dot_products(const Plan *plan, const cgru_call *call) noexcept nogil:
@@ -209,8 +215,8 @@ cdef bint _tiles_inputs(const Plan *plan, const cgru_call *call) noexcept nogil:
     if unpacked_choice >= 0:
         return unpacked_choice > 1 and (call.m == 1 or call.m < _batching_limit(k, call))
     if plan.weights != PACKED:
-        return plan.weights == UNPACKED_TILES or call.s >= FEWEST_TILED
-    if call.s < FEWEST_TILED or call.m > 1 and call.m >= _batching_limit(k, call):
+        return plan.weights == UNPACKED_TILES or call.m * call.s >= FEWEST_TILED
+    if call.m * call.s < FEWEST_TILED or call.m >= _batching_limit(k, call):
         return False
     return call.m * ((call.s + TILED_ROWS - 1) // TILED_ROWS) < TILED_PACKING_COST
 

@@ -174,6 +174,7 @@ typedef struct cgru_product {
     const cgru_call *call;
     cgru_array out;      /* of the epilogue `store_product`: rows `sample` apart, `columns` wide */
     ptrdiff_t columns;
+    ptrdiff_t group;     /* of `store_product`: rows in a group, whose results are `out.step` apart; 0: no groups */
     ptrdiff_t column;    /* of the epilogue `gates`: offset of the first column among those of r | z */
     cgru_array mask;     /* of `reset_backward` and `state_backward`, (m, 1, u): multiplies the result; or no data */
 } cgru_product;

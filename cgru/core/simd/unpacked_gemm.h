@@ -79,8 +79,8 @@ UNPACKED_OF(unpacked_1, 1, 1) UNPACKED_OF(unpacked_2, 2, 1) UNPACKED_OF(unpacked
 static unpacked_function *const unpacked_kernels[UNPACKED_ROWS] = {unpacked_1, unpacked_2, unpacked_3, unpacked_4};
 
 /* out (rows, vectors) = bias + [operand 0 | operand 1 | ...] W, summed in registers. Vector j is the first n[j] columns
- * from w[o][j] on in W of operand o, whose rows are ld[o] apart. */
-INLINE void unpacked_tile(const int rows, const int vectors, const cgru_operand *operand, int operands,
+ * from w[o][j] on in W of operand o, whose rows are ld[o] apart. `full`: n[j] is LANES for all j. */
+INLINE void unpacked_tile(const int rows, const int vectors, const int full, const cgru_operand *operand, int operands,
                           const T *const (*w)[3], const ptrdiff_t *ld, const ptrdiff_t *n, const T *bias, T *out) {
     vec sum[ROWS][3];
     UNROLL(16)
@@ -95,7 +95,7 @@ INLINE void unpacked_tile(const int rows, const int vectors, const cgru_operand 
             vec b[3];
             UNROLL(3)
             for (int j = 0; j < vectors; j++) {
-                b[j] = load_n(W + (j == 0 ? 0 : j == 1 ? second : third), n[j]);
+                b[j] = load_n(W + (j == 0 ? 0 : j == 1 ? second : third), full ? LANES : n[j]);
                 KEEP(b[j]);
             }
             UNROLL(16)
@@ -117,18 +117,23 @@ typedef void unpacked_tile_function(const cgru_operand *operand, int operands, c
                                     const ptrdiff_t *ld, const ptrdiff_t *n, const T *bias, T *out);
 
 /* Defines `unpacked_tile` of this size as a function. */
-#define UNPACKED_TILE(rows, vectors)                                                                              \
-    static void unpacked_##rows##x##vectors(const cgru_operand *operand, int operands, const T *const (*w)[3],    \
-                                            const ptrdiff_t *ld, const ptrdiff_t *n, const T *bias, T *out) {     \
-        unpacked_tile(rows, vectors, operand, operands, w, ld, n, bias, out);                                     \
+#define UNPACKED_TILE(kind, full, rows, vectors)                                                                 \
+    static void kind##_##rows##x##vectors(const cgru_operand *operand, int operands, const T *const (*w)[3],     \
+                                          const ptrdiff_t *ld, const ptrdiff_t *n, const T *bias, T *out) {      \
+        unpacked_tile(rows, vectors, full, operand, operands, w, ld, n, bias, out);                              \
     }
-/* Defines the tiles of all widths for a number of rows. */
-#define UNPACKED_TILES(rows) UNPACKED_TILE(rows, 1) UNPACKED_TILE(rows, 2) UNPACKED_TILE(rows, 3)
-UNPACKED_TILES(1) UNPACKED_TILES(2) UNPACKED_TILES(3) UNPACKED_TILES(4)
+/* Defines the tiles of all widths for a number of rows. A level with masks has no use for full ones of their own. */
+#define PARTIAL_TILES(rows) \
+    UNPACKED_TILE(partial, 0, rows, 1) UNPACKED_TILE(partial, 0, rows, 2) UNPACKED_TILE(partial, 0, rows, 3)
+#define FULL_TILES(rows) UNPACKED_TILE(full, 1, rows, 1) UNPACKED_TILE(full, 1, rows, 2) UNPACKED_TILE(full, 1, rows, 3)
+PARTIAL_TILES(1) PARTIAL_TILES(2) PARTIAL_TILES(3) PARTIAL_TILES(4)
 #if ROWS > 4
-UNPACKED_TILES(5) UNPACKED_TILES(6) UNPACKED_TILES(7) UNPACKED_TILES(8)
+PARTIAL_TILES(5) PARTIAL_TILES(6) PARTIAL_TILES(7) PARTIAL_TILES(8)
+static unpacked_tile_function *const unpacked_tiles[2][ROWS][3] = {TABLES(partial), TABLES(partial)};
+#else
+FULL_TILES(1) FULL_TILES(2) FULL_TILES(3) FULL_TILES(4)
+static unpacked_tile_function *const unpacked_tiles[2][ROWS][3] = {TABLES(partial), TABLES(full)};
 #endif
-static unpacked_tile_function *const unpacked_tiles[ROWS][3] = TABLES(unpacked);
 
 /* Computes a product with unpacked weights in tiles, as `product` does with packed ones: a panel of columns for all
  * rows, then the next panel. A panel may have columns of two or three gates. */
@@ -139,9 +144,11 @@ static void unpacked_tiled_product(const cgru_product *product, ptrdiff_t t, ptr
     PARTS_IN_TURN(panels, t % 2, p, vector, vectors) {
         const T *bias = product->bias ? (const T *)product->bias + vector * LANES : NULL, *w[3][3];
         ptrdiff_t ld[3], n[3];
+        int full = 1;
         for (ptrdiff_t j = 0; j < vectors; j++) {
             const ptrdiff_t gate = (vector + j) / each, column = (vector + j) % each * LANES;
             n[j] = min(product->width - column, LANES);
+            full &= n[j] == LANES;
             for (int o = 0; o < product->operands; o++) {
                 w[o][j] = (const T *)product->unpacked[o][gate].data + column;
                 ld[o] = product->unpacked[o][gate].row; /* of all gates the same */
@@ -153,7 +160,7 @@ static void unpacked_tiled_product(const cgru_product *product, ptrdiff_t t, ptr
                 operand[o] = product->operand[o];
                 operand[o].rows = (const T *)operand[o].rows + (row0 + first) * operand[o].ld;
             }
-            unpacked_tiles[count - 1][vectors - 1](operand, product->operands, w, ld, n, bias, out);
+            unpacked_tiles[full][count - 1][vectors - 1](operand, product->operands, w, ld, n, bias, out);
             product->epilogue(product, t, row0 + first, count, vector, vectors, out);
         }
     }
