@@ -201,34 +201,34 @@ cdef bint _skips_packing(const Plan *plan, const cgru_call *call, bint in_tiles)
     half as much again where the weights leave the cache before they are used.
     """
     cdef Py_ssize_t bytes = 3 * (call.e + call.u) * call.u * plan.k.size
-    cdef Py_ssize_t packing = PACKING_COST if plan.direction == FORWARD else PACKING_COST // 2
-    if unpacked_choice >= 0:
-        return unpacked_choice == 1 and call.m <= CGRU_STEPS or unpacked_choice == 2 and in_tiles
+    cdef double packing = TILED_PACKING_COST if in_tiles else PACKING_COST if plan.direction == FORWARD else (
+        PACKING_COST // 2)
+    if bytes > L2:
+        packing *= 1.5
     if in_tiles:
-        return call.s * (call.m + 1.5) < TILED_PACKING_COST * call.m
-    return call.m <= CGRU_STEPS and bytes > L1 and call.s * (call.m + 2) < packing * (1.5 if bytes > L2 else 1)
-
-
-cdef bint _tiles_inputs(const Plan *plan, const cgru_call *call) noexcept nogil:
-    """Return whether batched input projection should read U in tiles, unpacked, where that is possible."""
-    cdef const cgru_kernels *k = plan.k
-    if unpacked_choice >= 0:
-        return unpacked_choice > 1 and (call.m == 1 or call.m < _batching_limit(k, call))
-    if plan.weights != PACKED:
-        return plan.weights == UNPACKED_TILES or call.m * call.s >= FEWEST_TILED
-    if call.m * call.s < FEWEST_TILED or call.m >= _batching_limit(k, call):
-        return False
-    return call.m * ((call.s + TILED_ROWS - 1) // TILED_ROWS) < TILED_PACKING_COST
+        return call.s * (call.m + 1.5) < packing * call.m
+    return call.m <= CGRU_STEPS and bytes > L1 and call.s * (call.m + 2) < packing
 
 
 cdef void _choose_weights(Plan *plan, const cgru_call *call, const cgru_weights *w) noexcept nogil:
-    """Choose packed weights, or unpacked ones where the call is short and their rows or columns are contiguous."""
+    """Choose packed weights, or unpacked ones where the call is short and their rows or columns are contiguous.
+
+    Batched input projection reads U in tiles for longer, since it reads it once for a tile of steps.
+    """
     cdef Weights way = _unpacked_way(plan, call, w)
-    cdef bint in_tiles = way == UNPACKED_ROWS and unpacked_choice != 1 and _can_tile(plan, call, w)
-    plan.weights = way if way != PACKED and _skips_packing(plan, call, in_tiles) else PACKED
-    if plan.weights == UNPACKED_ROWS and in_tiles and call.m >= FEWEST_TILED:
-        plan.weights = UNPACKED_TILES
-    plan.input_weights = UNPACKED_TILES if in_tiles and _tiles_inputs(plan, call) else plan.weights
+    cdef bint in_tiles = way == UNPACKED_ROWS and _can_tile(plan, call, w), fills = call.m * call.s >= FEWEST_TILED
+    cdef bint inputs, batches = call.m < _batching_limit(plan.k, call)
+    cdef bint unpacked = way != PACKED and _skips_packing(plan, call, in_tiles)
+    if unpacked_choice >= 0:
+        in_tiles &= unpacked_choice != 1
+        unpacked = unpacked_choice == 1 and call.m <= CGRU_STEPS or unpacked_choice == 2 and in_tiles
+        inputs = fills = unpacked_choice > 1 and (call.m == 1 or batches)
+    else:
+        inputs = unpacked or batches and (
+            call.m * ((call.s + TILED_ROWS - 1) // TILED_ROWS) < TILED_PACKING_COST
+        )
+    plan.weights = PACKED if not unpacked else UNPACKED_TILES if in_tiles and call.m >= FEWEST_TILED else way
+    plan.input_weights = UNPACKED_TILES if in_tiles and inputs and fills else plan.weights
 
 
 # --- memory ---
