@@ -10,8 +10,8 @@ from cgru.core.kernels cimport (
 )
 from cgru.core.memory cimport Workspace
 from cgru.core.plan cimport (
-    BACKWARD, FORWARD, PACKED, SAMPLES_IN_LANES, SINGLE_SAMPLE, UNITS_IN_LANES, UNPACKED_COLUMNS, call_of, plan_of,
-    whole_vectors,
+    BACKWARD, FORWARD, SAMPLES_IN_LANES, SINGLE_SAMPLE, UNITS_IN_LANES, UNPACKED_COLUMNS, UNPACKED_TILES, call_of,
+    plan_of, whole_vectors,
 )
 from cgru.core.products cimport add_batched_inputs
 from cgru.core.threads cimport available, block_rows, cgru_part, share
@@ -84,6 +84,8 @@ cdef void _project_inputs(const Run *run, Py_ssize_t t, Py_ssize_t row, Py_ssize
     cdef cgru_feature_product features
     cdef char *to
     cdef int n, o
+    if _project_together(run, first, row, rows):
+        return
     for i in range(row, row + rows):
         steps = steps_of_row(call, i, first)
         if steps == 0:
@@ -106,6 +108,37 @@ cdef void _project_inputs(const Run *run, Py_ssize_t t, Py_ssize_t row, Py_ssize
                 product.operand[o].rows, product.operand[o].ld = _row_at(source, sample, first, k.size), source.step
             product.out.data = to + product.column * k.size
             k.product(&product, 0, 0, steps)
+
+
+cdef bint _project_together(const Run *run, Py_ssize_t first, Py_ssize_t row, Py_ssize_t rows) noexcept nogil:
+    """Compute x U + b of some samples in one product, if all their steps from `first` on are evenly spaced rows of X.
+
+    Return whether that was so. The weights are then read once for all samples.
+    """
+    cdef const cgru_call *call = run.call
+    cdef const cgru_array *X = &call.X
+    cdef Py_ssize_t steps = min(call.s - first, <Py_ssize_t>CGRU_STEPS), each = 3 * call.up
+    cdef bint by_sample = X.sample == steps * X.step
+    cdef bint by_step = rows == call.m and (steps == 1 or X.step == rows * X.sample)
+    cdef cgru_array to = cgru_array(NULL, each, call.ld, 1) if by_sample else cgru_array(NULL, call.ld, each, 1)
+    cdef Py_ssize_t start, most = rows * steps if run.batched[0].sums == NULL else CGRU_STEPS
+    cdef cgru_product product
+    cdef int n
+    if (run.plan.direction != FORWARD or rows == 1 or call.running != NULL or call.order != NULL
+            or run.feature_product.W != NULL or not (by_sample or by_step)):
+        return False
+    for n in range(run.batched_products):
+        product = run.batched[n]
+        product.operand[0].rows = _row_at(X, row, first, run.plan.k.size)
+        product.operand[0].ld = X.step if by_sample else X.sample
+        product.group = steps if by_sample else rows
+        product.out = to
+        product.out.data = <char *>call.rows + (row * call.ld + call.projections + product.column) * run.plan.k.size
+        start = 0
+        while start < rows * steps:
+            run.plan.k.product(&product, 0, start, min(most, rows * steps - start))
+            start += most
+    return True
 
 
 cdef inline char *_row_at(const cgru_array *array, Py_ssize_t i, Py_ssize_t t, int size) noexcept nogil:
@@ -220,8 +253,8 @@ cdef void run_steps(Run *run, bint first, bint last) noexcept nogil:
     cdef const Plan *plan = &run.plan
     cdef const cgru_call *call = run.call
     cdef Py_ssize_t m = run.stop - run.start, read = call.u if plan.direction == BACKWARD else call.e + call.u
-    run.first, run.last, run.rows = first, last, m  # one block: unpacked products share their sums
-    if plan.weights == PACKED:
+    run.first, run.last, run.rows = first, last, m  # one block where products share their sums
+    if plan.weights <= UNPACKED_TILES:
         run.rows = whole_vectors(plan, block_rows(m, call.ld * plan.k.size, 3 * call.u * read * plan.k.size,
                                                   plan.threads, call.running != NULL))
     m = (m + run.rows - 1) // run.rows

@@ -86,7 +86,7 @@ cdef extern from "simd/cgru.h" nogil:
         cgru_epilogue *epilogue
         const cgru_call *call
         cgru_array out
-        Py_ssize_t columns, column
+        Py_ssize_t columns, group, column
         cgru_array mask
 
     ctypedef struct cgru_gradients:

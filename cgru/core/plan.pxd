@@ -31,9 +31,12 @@ cdef enum Inputs:
     FEATURES_IN_LANES  # batched input projection with features in the lanes: feature_simd.h
 
 
-# How weights are read: from packed copies, or unpacked, where their rows or their columns are contiguous.
+# How weights are read.
 cdef enum Weights:
-    PACKED, UNPACKED_ROWS, UNPACKED_COLUMNS
+    PACKED  # from packed copies
+    UNPACKED_TILES  # where their rows are contiguous, by columns: sums stay in registers
+    UNPACKED_ROWS  # where their rows are contiguous, row after row: weights are read once
+    UNPACKED_COLUMNS  # where their columns are contiguous
 
 
 # Sizes count numbers of the call's dtype, never bytes.
@@ -43,6 +46,7 @@ cdef struct Plan:
     Layout layout
     Inputs inputs
     Weights weights
+    Weights input_weights  # forward, how U is read by batched input projection; else `weights`
     bint fresh  # whether the step without a previous state skips the products with V
     bint batches_inputs  # whether x U, or dX, is computed for many steps at once
     bint splits_products  # forward: whether the products of x and those of hp are separate

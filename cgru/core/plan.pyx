@@ -18,11 +18,17 @@ cdef enum:
     L1 = 32 << 10  # bytes of the L1 cache
     L2 = 1 << 20  # bytes of the L2 cache
     L2_BANDWIDTH = 32  # bytes a cycle
+    L3_BANDWIDTH = 12
+    WIDE = 8  # features of a unit in wide inputs
     ACTIVATION_COST = 60  # the three gates of a vector, and the elementwise work around them
     STREAMED = 4 << 20  # bytes of gradients, from which on they would push everything else out of the last cache
     TRANSPOSE_COST = 8  # transposing a vector of the inputs of as many samples
     LANE_SUM_COST = 8  # summing the lanes of a vector, beside half a product for each lane
     PACKING_COST = 40  # packing the weights, in the unit of `_skips_packing`; their transposes cost half of it
+    TILED_PACKING_COST = 26  # packing the weights, in reads of unpacked weights in tiles
+    TILED_ROWS = 8  # rows of a tile
+    FEWEST_TILED = 3  # rows whose sums hide the latency of an addition
+    MOST_TILED = 3 << 20  # bytes of weights that are read in tiles: larger ones are best read in order
     MOST_LANES = 16  # of any instruction set
 
 
@@ -39,6 +45,7 @@ SIZES[CGRU_LAYER_NORM] = Sizes(7, 11, 10, 6, MOST_TERMS, 1)
 
 # Tests force these choices: 1 wherever it is possible, 0 never, -1 by the cost model.
 cdef int lanes_choice = -1, unpacked_choice = -1
+cdef tuple UNPACKED = (False, True, "tiles", "inputs")
 
 cdef double SHARE_WORK = 4e6  # operations that make a further share of the sums worth while
 
@@ -50,9 +57,14 @@ def use_samples_in_lanes(choice=None):
 
 
 def use_unpacked_weights(choice=None):
-    """Read weights unpacked wherever possible (True), never (False) or by the cost model (None); for the tests."""
+    """Choose when weights are read unpacked; for the tests.
+
+    Args:
+        choice: wherever possible (True), there in tiles ("tiles"), U alone in tiles ("inputs"), never (False), or by
+            the cost model (None).
+    """
     global unpacked_choice
-    unpacked_choice = -1 if choice is None else choice
+    unpacked_choice = -1 if choice is None else UNPACKED.index(choice)
 
 
 # --- lanes and inputs ---
@@ -118,14 +130,18 @@ cdef bint _features_in_lanes(const cgru_kernels *k, const cgru_call *call) noexc
 cdef double _batching_limit(const cgru_kernels *k, const cgru_call *call) noexcept nogil:
     """Return the number of rows below which batched input projection is faster than a product in each step.
 
+    It is the same for any number of steps, on which bits do not depend.
+
     Where the weights outgrow L1, a step with few rows waits longer for its weights, at L2_BANDWIDTH bytes a cycle, than
-    it multiplies, at two vectors a cycle. A batched projection reads the weights once for CGRU_STEPS steps. Its cost is
-    to write its result and read it again.
+    it multiplies, at two vectors a cycle; the more so where they outgrow L2, too. A batched projection reads the
+    weights once for CGRU_STEPS steps. Its cost is to write its result and read it again, which is little beside wide
+    inputs; then whole tiles are reason enough.
     """
-    cdef double e = call.e
-    if not _is_plain(call) or (call.e + call.u) * 3.0 * call.u * k.size < L1:
+    cdef double e = call.e, bytes = (call.e + call.u) * 3.0 * call.u * k.size
+    if not _is_plain(call) or bytes < L1:
         return 0
-    return e / L2_BANDWIDTH / (e / (2 * k.lanes * k.size) + 2.0 / L2_BANDWIDTH)
+    return max(e / (L2_BANDWIDTH if bytes < L2 else L3_BANDWIDTH) / (e / (2 * k.lanes * k.size) + 2.0 / L2_BANDWIDTH),
+               2 * TILED_ROWS if call.e >= WIDE * call.u else 0)
 
 
 cdef bint _pays_dot_products(const Plan *plan, const cgru_call *call) noexcept nogil:
@@ -150,40 +166,71 @@ cdef Inputs _choose_inputs(const Plan *plan, const cgru_call *call) noexcept nog
         return FEATURES_IN_LANES
     if plan.layout == SAMPLES_IN_LANES:
         return PER_STEP
-    if plan.layout == SINGLE_SAMPLE and (plan.direction == BACKWARD or plan.weights != PACKED):  # the same bits
+    if plan.layout == SINGLE_SAMPLE and (plan.direction == BACKWARD or plan.input_weights != PACKED):  # the same bits
         return BATCHED_STEPS
     return BATCHED_STEPS if plan.direction != GRADIENTS and call.m < _batching_limit(k, call) else PER_STEP
 
 
 # --- weights ---
 
-cdef bint _skips_packing(const Plan *plan, const cgru_call *call) noexcept nogil:
-    """Return whether a call reads its weights unpacked, too short for packing them to pay.
-
-    Unpacked, a step of m rows takes about m + 2 units of time longer: m for sums that wait in a cache, 2 for weight
-    rows that begin anywhere in a cache line. Packing takes `packing` units, and half as much again where the weights
-    leave the cache before they are used.
-    """
-    cdef const cgru_kernels *k = plan.k
-    cdef Py_ssize_t bytes = 3 * (call.e + call.u) * call.u * k.size
-    cdef Py_ssize_t packing = PACKING_COST if plan.direction == FORWARD else PACKING_COST // 2
-    cdef bint can = _is_plain(call) and call.column == 1 and call.m <= CGRU_STEPS and not _features_in_lanes(k, call)
-    if unpacked_choice >= 0:
-        return can and unpacked_choice == 1
-    return can and bytes > L1 and call.s * (call.m + 2) < packing * (1.5 if bytes > L2 else 1)
-
-
-cdef Weights _choose_weights(const Plan *plan, const cgru_call *call, const cgru_weights *w) noexcept nogil:
-    """Choose packed weights, or unpacked ones where the call is short and their rows or columns are contiguous."""
-    cdef Py_ssize_t e = call.e, u = call.u
+cdef Weights _unpacked_way(const Plan *plan, const cgru_call *call, const cgru_weights *w) noexcept nogil:
+    """Return how a call can read its weights unpacked, row by row if possible; PACKED if it cannot."""
     cdef int gate
     cdef bint rows = True, columns = plan.direction == BACKWARD or call.loose
-    if w == NULL or not _skips_packing(plan, call):
+    if w == NULL or not _is_plain(call) or call.column != 1 or _features_in_lanes(plan.k, call):
         return PACKED
     for gate in range(3):
-        rows &= w.U[gate].column == w.V[gate].column == 1 and w.U[gate].row >= u and w.V[gate].row >= u
-        columns &= w.U[gate].row == w.V[gate].row == 1 and w.U[gate].column >= e and w.V[gate].column >= u
+        rows &= w.U[gate].column == w.V[gate].column == 1 and w.U[gate].row >= call.u and w.V[gate].row >= call.u
+        columns &= w.U[gate].row == w.V[gate].row == 1 and w.U[gate].column >= call.e and w.V[gate].column >= call.u
     return UNPACKED_ROWS if rows else UNPACKED_COLUMNS if columns else PACKED
+
+
+cdef bint _can_tile(const Plan *plan, const cgru_call *call, const cgru_weights *w) noexcept nogil:
+    """Return whether unpacked weights with contiguous rows may be read in tiles."""
+    cdef int gate
+    cdef bint even = plan.direction == FORWARD and 3 * (call.e + call.u) * call.u * plan.k.size <= MOST_TILED
+    for gate in range(3):
+        even &= w.U[gate].row == w.U[0].row and w.V[gate].row == w.V[0].row
+    return even
+
+
+cdef bint _skips_packing(const Plan *plan, const cgru_call *call, bint in_tiles) noexcept nogil:
+    """Return whether a call that can read its weights unpacked should do so, too short for packing them to pay.
+
+    In tiles, a step costs one unit of time more than with packed weights, since vectors begin anywhere in a cache line,
+    and one or two rows do not fill a tile. Row after row, a step of m rows takes about m + 2 units of another size
+    longer: m for sums that wait in a cache, 2 for weight rows that begin anywhere. Packing takes `packing` units, and
+    half as much again where the weights leave the cache before they are used.
+    """
+    cdef Py_ssize_t bytes = 3 * (call.e + call.u) * call.u * plan.k.size
+    cdef double packing = TILED_PACKING_COST if in_tiles else PACKING_COST if plan.direction == FORWARD else (
+        PACKING_COST // 2)
+    if bytes > L2:
+        packing *= 1.5
+    if in_tiles:
+        return call.s * (call.m + 1.5) < packing * call.m
+    return call.m <= CGRU_STEPS and bytes > L1 and call.s * (call.m + 2) < packing
+
+
+cdef void _choose_weights(Plan *plan, const cgru_call *call, const cgru_weights *w) noexcept nogil:
+    """Choose packed weights, or unpacked ones where the call is short and their rows or columns are contiguous.
+
+    Batched input projection reads U in tiles for longer, since it reads it once for a tile of steps.
+    """
+    cdef Weights way = _unpacked_way(plan, call, w)
+    cdef bint in_tiles = way == UNPACKED_ROWS and _can_tile(plan, call, w), fills = call.m * call.s >= FEWEST_TILED
+    cdef bint inputs, batches = call.m < _batching_limit(plan.k, call)
+    cdef bint unpacked = way != PACKED and _skips_packing(plan, call, in_tiles)
+    if unpacked_choice >= 0:
+        in_tiles &= unpacked_choice != 1
+        unpacked = unpacked_choice == 1 and call.m <= CGRU_STEPS or unpacked_choice == 2 and in_tiles
+        inputs = fills = unpacked_choice > 1 and (call.m == 1 or batches)
+    else:
+        inputs = unpacked or batches and (
+            call.m * ((call.s + TILED_ROWS - 1) // TILED_ROWS) < TILED_PACKING_COST
+        )
+    plan.weights = PACKED if not unpacked else UNPACKED_TILES if in_tiles and call.m >= FEWEST_TILED else way
+    plan.input_weights = UNPACKED_TILES if in_tiles and inputs and fills else plan.weights
 
 
 # --- memory ---
@@ -218,7 +265,7 @@ cdef void _set_sizes(Plan *plan, const cgru_call *call, Py_ssize_t m) noexcept n
     else:
         plan.packed_size = 3 * u * (up + ep) + SIZES[call.variant].behind_back * up
         sums = CGRU_STEPS * max(up, ep)
-    plan.rows_start = whole_lines(plan.packed_size + (sums if plan.weights != PACKED else 0), k.size)
+    plan.rows_start = whole_lines(plan.packed_size + (sums if plan.weights > UNPACKED_TILES else 0), k.size)
     plan.row_size = _row_size(plan, call)
     plan.rows_at_once = whole_vectors(plan, samples_at_once(m, plan.row_size * k.size))
     plan.workspace_size = plan.rows_start + plan.rows_at_once * plan.row_size
@@ -291,7 +338,7 @@ cdef Plan plan_of(const cgru_kernels *k, const cgru_call *call, const cgru_weigh
     """Return the plan of a call whose arrays are bound, on at most `most` threads."""
     cdef Plan plan
     plan.k, plan.direction = k, direction
-    plan.weights = _choose_weights(&plan, call, w)
+    _choose_weights(&plan, call, w)
     _set_layout(&plan, call)
     plan.threads = worth(operations(call), most)
     if direction == FORWARD:
@@ -308,7 +355,7 @@ cdef Py_ssize_t rows_workspace_size(const cgru_kernels *k, const cgru_call *call
     """Return the numbers of workspace that any direction of a call takes on one thread, without its packed weights."""
     cdef Py_ssize_t forward, backward
     cdef Plan plan
-    plan.k, plan.weights, plan.direction = k, PACKED, FORWARD
+    plan.k, plan.weights, plan.input_weights, plan.direction = k, PACKED, PACKED, FORWARD
     _set_layout(&plan, call)
     forward, plan.direction = _row_size(&plan, call), BACKWARD
     backward = _row_size(&plan, call)

@@ -1,7 +1,7 @@
 """Build the products of a step, with weights that are packed or read unpacked."""
 
 from cgru.core.kernels cimport add_operand, new_product, pack, pack_bias, transpose
-from cgru.core.plan cimport BACKWARD, PACKED, UNPACKED_COLUMNS, UNPACKED_ROWS
+from cgru.core.plan cimport BACKWARD, PACKED, UNPACKED_COLUMNS, UNPACKED_ROWS, UNPACKED_TILES
 
 
 cdef cgru_product *next_product(Run *run, cgru_epilogue *epilogue, Py_ssize_t columns, const void *weights,
@@ -29,16 +29,21 @@ cdef void attach_weights(Run *run, cgru_product *product, int gates, Py_ssize_t 
     cdef cgru_matrix W
     for gate in range(gates if run.packs and b != NULL else 0):
         pack_bias(run.plan.k, product, gate * width, b[gate], n)
-    if run.plan.weights != PACKED:  # transposed: the product reads the columns of W, not its rows
-        product.width, product.is_transposed = n, run.plan.weights == (UNPACKED_ROWS if back else UNPACKED_COLUMNS)
-        product.sums = run.sums
-        return
+    # transposed: the product reads the columns of W, not its rows
+    product.width, product.is_transposed = n, run.plan.weights == (UNPACKED_ROWS if back else UNPACKED_COLUMNS)
+    product.sums = run.sums if run.plan.weights > UNPACKED_TILES else NULL
     for o in range(product.operands):
-        for gate in range(gates if run.packs else 0):
-            W = product.unpacked[o][gate]
-            pack(run.plan.k, product, k0, gate * width, transpose(W) if back else W, product.operand[o].k, n)
+        if (run.plan.input_weights if _is_U(run, product.unpacked[o]) else run.plan.weights) == PACKED:
+            for gate in range(gates if run.packs else 0):
+                W = product.unpacked[o][gate]
+                pack(run.plan.k, product, k0, gate * width, transpose(W) if back else W, product.operand[o].k, n)
+            product.unpacked[o] = NULL
         k0 += product.operand[o].k
-        product.unpacked[o] = NULL
+
+
+cdef inline bint _is_U(const Run *run, const cgru_matrix *W) noexcept nogil:
+    """Return whether the matrix is U of a gate."""
+    return &run.w.U[0] <= W <= &run.w.U[2]
 
 
 cdef void add_batched_inputs(Run *run, const cgru_product *product, Py_ssize_t ld, Py_ssize_t column) noexcept nogil:
@@ -49,3 +54,5 @@ cdef void add_batched_inputs(Run *run, const cgru_product *product, Py_ssize_t l
     # With one chain the bits do not depend on s.
     batched.epilogue, batched.chains, batched.column = run.plan.k.store_product, 1, column
     batched.out = cgru_array(NULL, ld, 0, 1)
+    if run.plan.input_weights == UNPACKED_TILES:
+        batched.sums = NULL

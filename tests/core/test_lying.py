@@ -45,6 +45,12 @@ def check(lying, variant, given, **options):
     lying(True)
     got = compiled(variant, *given, **options)
     where = given[1].shape, given[0]["Vz"].shape
+    for way in ("tiles", "inputs"):
+        lying(way)
+        for part, wanted in zip(compiled(variant, *given, **options), due, strict=True):
+            for name, value in part.items():
+                np.testing.assert_array_equal(value, wanted[name], str((way, where, name)))
+    lying(True)
     for name, value in got[0].items():
         np.testing.assert_array_equal(value, due[0][name], str((where, name)))
     columns = compiled(variant, in_columns(given[0]), *given[1:], **options)

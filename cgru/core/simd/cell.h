@@ -204,12 +204,13 @@ static void input_backward(const cgru_product *product, ptrdiff_t t, ptrdiff_t r
     }
 }
 
-/* Epilogue that stores the product in `out`. */
+/* Epilogue that stores the product in `out`: row i at sample i and step t, or of rows in groups, number i of group t. */
 static void store_product(const cgru_product *product, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows, ptrdiff_t vector0,
                       ptrdiff_t vectors, const void *tile_) {
     const T *tile = tile_;
-    for (ptrdiff_t row = row0; row < row0 + rows; row++)
+    for (ptrdiff_t row = row0; row < row0 + rows; row++) {
+        const ptrdiff_t i = product->group ? row % product->group : row, step = product->group ? row / product->group : t;
         for (ptrdiff_t v = vector0; v < vector0 + vectors; v++, tile += LANES)
-            store_n(AT(product->out, row, t) + v * LANES, load(tile),
-                          min(product->columns - v * LANES, LANES));
+            store_n(AT(product->out, i, step) + v * LANES, load(tile), min(product->columns - v * LANES, LANES));
+    }
 }

@@ -170,11 +170,13 @@ typedef struct cgru_product {
                                        columns, each of which begins at a whole vector; the bias is packed still */
     ptrdiff_t width;
     int is_transposed;   /* whether `unpacked` are the transposes: lanes are then the terms of a sum */
-    void *sums;          /* workspace where weights are unpacked and not transposed: `vectors` vectors for each row */
+    void *sums;          /* workspace where unpacked weights are read row after row: `vectors` vectors for each row;
+                            NULL: such weights are read in tiles, and have the same `row` in all gates */
     cgru_epilogue *epilogue;
     const cgru_call *call;
     cgru_array out;      /* of the epilogue `store_product`: rows `sample` apart, `columns` wide */
     ptrdiff_t columns;
+    ptrdiff_t group;     /* of `store_product`: rows in a group, whose results are `out.step` apart; 0: no groups */
     ptrdiff_t column;    /* of the epilogue `gates`: offset of the first column among those of r | z */
     cgru_array mask;     /* of `reset_backward` and `state_backward`, (m, 1, u): multiplies the result; or no data */
 } cgru_product;
