@@ -22,6 +22,7 @@ cdef enum:
     TRANSPOSE_COST = 8  # transposing a vector of the inputs of as many samples
     LANE_SUM_COST = 8  # summing the lanes of a vector, beside half a product for each lane
     PACKING_COST = 40  # packing the weights, in the unit of `_skips_packing`; their transposes cost half of it
+    STEP_BYTES = 1 << 20
     MOST_LANES = 16  # of any instruction set
 
 
@@ -37,7 +38,7 @@ SIZES[CGRU_RESET_AFTER] = Sizes(3, 5, 4, 0, 4, 1)
 SIZES[CGRU_LAYER_NORM] = Sizes(7, 11, 10, 6, MOST_TERMS, 1)
 
 # Tests force these choices: 1 wherever it is possible, 0 never, -1 by the cost model.
-cdef int lanes_choice = -1, unpacked_choice = -1
+cdef int lanes_choice = -1, unpacked_choice = -1, crew_choice = -1
 
 cdef double SHARE_WORK = 4e6  # operations that make a further share of the sums worth while
 
@@ -52,6 +53,12 @@ def use_unpacked_weights(choice=None):
     """Read weights unpacked wherever possible (True), never (False) or by the cost model (None); for the tests."""
     global unpacked_choice
     unpacked_choice = -1 if choice is None else choice
+
+
+def use_crew(choice=None):
+    """Share the columns of products wherever possible (True), never (False) or by the cost model (None); for tests."""
+    global crew_choice
+    crew_choice = -1 if choice is None else choice
 
 
 # --- lanes and inputs ---
@@ -184,6 +191,18 @@ cdef Weights _choose_weights(const Plan *plan, const cgru_call *call, const cgru
     return UNPACKED_ROWS if rows else UNPACKED_COLUMNS if columns else PACKED
 
 
+# --- threads ---
+
+cdef bint _pays_crew(const Plan *plan, const cgru_call *call, int most) noexcept nogil:
+    """Return whether threads should share the columns of each product: few samples, and much work in a step."""
+    cdef Py_ssize_t bytes = 3 * call.u * (call.u + call.e) * plan.k.size
+    if most < 2 or plan.weights != PACKED or plan.layout == SAMPLES_IN_LANES or plan.direction == GRADIENTS:
+        return False
+    if crew_choice >= 0:
+        return crew_choice == 1
+    return call.m <= 8 and operations(call) > 4e6 and bytes >= STEP_BYTES
+
+
 # --- memory ---
 
 cdef Py_ssize_t _row_size(Plan *plan, const cgru_call *call) noexcept nogil:
@@ -292,6 +311,7 @@ cdef Plan plan_of(const cgru_kernels *k, const cgru_call *call, const cgru_weigh
         plan.fresh = call.h0.data == NULL
     else:  # products with V are skipped where neither dh nor dL/dh0 of that step is wanted
         plan.fresh = call.fresh and call.dh.data == NULL and call.last.data == NULL
+    plan.members = most if _pays_crew(&plan, call, most) else 1
     _set_sizes(&plan, call, call.m)
     plan.splits_products = direction == FORWARD and plan.layout == UNITS_IN_LANES and (plan.fresh or plan.projections)
     plan.without_V = plan.weights == PACKED and call.s == 1 and plan.fresh and plan.layout == UNITS_IN_LANES

@@ -11,6 +11,12 @@ from cgru.core.checks import positive
 
 cdef extern from "thread_pool.h":
     void cgru_share(cgru_part *do_part, void *work, Py_ssize_t parts, int threads) noexcept nogil
+    void *cgru_crew_open(int threads, size_t bytes) noexcept nogil
+    int cgru_crew_ready() noexcept nogil
+    void cgru_crew_post(cgru_task *task) noexcept nogil
+    int cgru_crew_wait(int member) noexcept nogil
+    void cgru_crew_close() noexcept nogil
+    void cgru_crew_patience(double factor) noexcept nogil
 
 cdef extern from *:
     """
@@ -98,6 +104,36 @@ cdef Py_ssize_t block_rows(Py_ssize_t m, Py_ssize_t row_bytes, Py_ssize_t weight
 cdef void share(cgru_part *do_part, void *work, Py_ssize_t parts, int threads) noexcept nogil:
     """Call do_part(work, i) for each i < parts on up to `threads` threads, and return when all are done."""
     cgru_share(do_part, work, parts, threads)
+
+
+cdef void *open_pool_crew(int threads, size_t bytes) noexcept nogil:
+    """Open the crew of the pool; return its memory, or NULL where the pool is busy."""
+    return cgru_crew_open(threads, bytes)
+
+
+cdef int ready_members() noexcept nogil:
+    """Return how many threads share the next task, the caller among them."""
+    return cgru_crew_ready()
+
+
+cdef void post_task(cgru_task *task) noexcept nogil:
+    """Post a task, which is described in the crew's memory."""
+    cgru_crew_post(task)
+
+
+cdef bint await_member(int member) noexcept nogil:
+    """Return whether a member has done its part, after a wait no longer than the caller's own part took."""
+    return cgru_crew_wait(member)
+
+
+cdef void close_pool_crew() noexcept nogil:
+    """Close the crew of the pool, without waiting for its members."""
+    cgru_crew_close()
+
+
+def use_patience(factor=None):
+    """Wait for a member `factor` times as long as the caller's own part took; None: once. For the tests."""
+    cgru_crew_patience(1 if factor is None else factor)
 
 
 def _default_threads():
