@@ -1,8 +1,8 @@
 """A crew: the threads that share the columns of each product of one call of few samples.
 
-    if open_crew(&crew, &plan, &call):  # then pack the weights into `crew.packed`
+    if open_crew(&crew, &plan, &call):  # before the workspace is allocated; then pack the weights into `crew.packed`
         multiply(&crew, &product, t, row, rows)  # in place of k.product(&product, t, row, rows), with the same bits
-        close_crew(&crew)
+        close_crew()
 
 The protocol by which they meet is that of thread_pool.c: members see nothing but the crew's memory.
 """
@@ -28,10 +28,11 @@ cdef struct Crew:
     Py_ssize_t up
 
 
-# Open a crew for a planned call, whose memory takes the packed weights. False: the pool is busy; the call runs alone.
-cdef bint open_crew(Crew *crew, const Plan *plan, const cgru_call *call) noexcept nogil
+# Open a crew if the plan of a call wants one. The packed weights then lie in its memory, and the workspace of the plan
+# holds rows alone. False: the plan wants none, or the pool is busy; the call runs alone.
+cdef bint open_crew(Crew *crew, Plan *plan, const cgru_call *call) noexcept nogil
 # Close it; members may still be at work in its memory.
-cdef void close_crew(Crew *crew) noexcept nogil
+cdef void close_crew() noexcept nogil
 # Compute a product with packed weights as `k.product` does, with those members that are ready.
 cdef void multiply(Crew *crew, const cgru_product *product, Py_ssize_t t, Py_ssize_t row, Py_ssize_t rows) noexcept nogil
 # Let a prepared single sample, whose weights are packed, share its sums.

@@ -13,7 +13,7 @@ from cgru.core.plan cimport FORWARD
 from cgru.core.threads cimport await_member, close_pool_crew, open_pool_crew, post_task, ready_members
 
 
-cdef bint open_crew(Crew *crew, const Plan *plan, const cgru_call *call) noexcept nogil:
+cdef bint open_crew(Crew *crew, Plan *plan, const cgru_call *call) noexcept nogil:
     """Open a crew and divide its memory: the task, packed weights, operands, tiles, and the caller's own numbers."""
     cdef int size = plan.k.size
     cdef Py_ssize_t up = call.up, rows = max(call.m, <Py_ssize_t>CGRU_STEPS if plan.batches_inputs else 0)
@@ -33,10 +33,12 @@ cdef bint open_crew(Crew *crew, const Plan *plan, const cgru_call *call) noexcep
     crew.task.tiles = crew.operands + operands * size
     crew.own = <char *>crew.task.tiles + tiles * size
     crew.task.k = plan.k
+    plan.workspace_size -= plan.rows_start
+    plan.rows_start = 0
     return True
 
 
-cdef void close_crew(Crew *crew) noexcept nogil:
+cdef void close_crew() noexcept nogil:
     """Close the crew of the pool."""
     close_pool_crew()
 
@@ -113,12 +115,12 @@ cdef void _share_sums(void *crew_, const cgru_row_sums *sums, Py_ssize_t t) noex
     for n in range(sums.count):
         task.sums.a[n] = crew.operands + n * crew.up * size
         task.sums.sum[n] = crew.operands + (3 + n) * crew.up * size
-        if n and sums.a[n] == sums.a[n - 1]:
-            task.sums.a[n] = task.sums.a[n - 1]
+        if n and sums.a[n] == sums.a[0]:  # all of them, or none
+            task.sums.a[n] = task.sums.a[0]
         else:
             memcpy(<void *>task.sums.a[n], sums.a[n], sums.u * size)
-        if n and sums.sum[n] == sums.sum[n - 1]:
-            task.sums.sum[n] = task.sums.sum[n - 1]
+        if n and sums.sum[n] == sums.sum[0]:
+            task.sums.sum[n] = task.sums.sum[0]
         else:
             memcpy(task.sums.sum[n], sums.sum[n], crew.up * size)
     post_task(_add_part)

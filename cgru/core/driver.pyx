@@ -244,20 +244,10 @@ cdef void _run_piece(void *work, bint first, bint last) noexcept nogil:
     run_steps(<Run *>work, first, last)
 
 
-cdef int _run_call(const Plan *plan, cgru_call *call, const cgru_weights *w, void *memory) except -1 nogil:
-    """Run a planned call in `memory`, with a crew where the plan wants one; a Ctrl-C ends it."""
-    cdef Crew crew
-    if not open_crew(&crew, plan, call):
-        return _run_samples(plan, call, w, memory, NULL)
-    try:
-        return _run_samples(plan, call, w, memory, &crew)
-    finally:
-        close_crew(&crew)
-
-
-cdef int _run_samples(const Plan *plan, cgru_call *call, const cgru_weights *w, void *memory,
-                      Crew *crew) except -1 nogil:
-    """Run a planned call, as many samples at once as the plan says; with a crew its weights are packed there."""
+cdef int _run_call(const Plan *plan, cgru_call *call, const cgru_weights *w, void *memory,
+                   Crew *crew) except -1 nogil:
+    """Run a planned call in `memory` with its crew, or NULL, as many samples at once as the plan says; a Ctrl-C ends it.
+    """
     cdef Py_ssize_t start = 0
     cdef int gate
     cdef char *rows = <char *>memory + plan.rows_start * plan.k.size
@@ -286,16 +276,30 @@ cdef int run_in_workspace(cgru_call *call, const cgru_weights *w, const cgru_ker
                           void *memory, int most) except -1 nogil:
     """Plan and run a call in memory that the caller allocated, on at most `most` threads."""
     cdef Plan plan = plan_of(k, call, w, direction, most)
-    return _run_call(&plan, call, w, memory)
+    cdef Crew crew
+    if not open_crew(&crew, &plan, call):
+        return _run_call(&plan, call, w, memory, NULL)
+    try:
+        return _run_call(&plan, call, w, memory, &crew)
+    finally:
+        close_crew()
 
 
 cdef int execute(cgru_call *call, const cgru_weights *w, const cgru_kernels *k, Direction direction) except -1:
     """Plan and run a call in a workspace that is allocated here, on all threads."""
     cdef Plan plan = plan_of(k, call, w, direction, available())
-    cdef Workspace work = Workspace(plan.workspace_size, k.size)
-    cdef void *memory = work.take(plan.workspace_size)
-    with nogil:
-        _run_call(&plan, call, w, memory)
+    cdef Crew crew
+    cdef Crew *opened = &crew if open_crew(&crew, &plan, call) else NULL
+    cdef Workspace work
+    cdef void *memory
+    try:
+        work = Workspace(plan.workspace_size, k.size)
+        memory = work.take(plan.workspace_size)
+        with nogil:
+            _run_call(&plan, call, w, memory, opened)
+    finally:
+        if opened != NULL:
+            close_crew()
     return 0
 
 

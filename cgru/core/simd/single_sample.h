@@ -329,11 +329,13 @@ static void single_backward(const cgru_single_sample *single, ptrdiff_t steps) {
 /* Packs W (k, n) for a single sample: parts of up to four vectors of columns, each with its k rows one after another,
  * zero past column n. */
 static void pack_single(cgru_matrix W, ptrdiff_t k, ptrdiff_t n, void *to_) {
-    T *to = to_;
-    for (ptrdiff_t c = 0; c < n; c += 4 * LANES) {
-        const ptrdiff_t vectors = min(4, VECTORS_OF(n - c));
-        for (ptrdiff_t v = 0; v < vectors; v++)
-            pack_columns(W, 0, k, c + v * LANES, min(n - c - v * LANES, LANES), to + v * LANES, vectors * LANES);
-        to += k * vectors * LANES;
-    }
+    const ptrdiff_t block = W.column == 1 ? 8 : k; /* of rows, as in `pack` */
+    for (ptrdiff_t i = 0; i < k; i += block)
+        for (ptrdiff_t c = 0; c < n; c += 4 * LANES) {
+            const ptrdiff_t vectors = min(4, VECTORS_OF(n - c));
+            T *to = (T *)to_ + c * k + i * vectors * LANES;
+            for (ptrdiff_t v = 0; v < vectors; v++)
+                pack_columns(W, i, min(k - i, block), c + v * LANES, min(n - c - v * LANES, LANES), to + v * LANES,
+                             vectors * LANES);
+        }
 }
