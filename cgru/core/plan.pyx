@@ -10,7 +10,7 @@ from cgru.core.kernels cimport (
     bind, CGRU_LAYER_NORM, CGRU_RESET_AFTER, CGRU_RESET_BEFORE, CGRU_STEPS, kernels, new_call, odd_lines,
     samples_at_once, set_lengths, set_zoneout, whole_lines,
 )
-from cgru.core.threads cimport worth
+from cgru.core.threads cimport FEW, worth
 
 cnp.import_array()
 
@@ -22,7 +22,7 @@ cdef enum:
     TRANSPOSE_COST = 8  # transposing a vector of the inputs of as many samples
     LANE_SUM_COST = 8  # summing the lanes of a vector, beside half a product for each lane
     PACKING_COST = 40  # packing the weights, in the unit of `_skips_packing`; their transposes cost half of it
-    STEP_BYTES = 1 << 20
+    MEMBER_CYCLES = 8 << 10  # of a step: what a member of a crew has to do, so that two meetings are worth while
     MOST_LANES = 16  # of any instruction set
 
 
@@ -193,14 +193,19 @@ cdef Weights _choose_weights(const Plan *plan, const cgru_call *call, const cgru
 
 # --- threads ---
 
-cdef bint _pays_crew(const Plan *plan, const cgru_call *call, int most) noexcept nogil:
-    """Return whether threads should share the columns of each product: few samples, and much work in a step."""
-    cdef Py_ssize_t bytes = 3 * call.u * (call.u + call.e) * plan.k.size
-    if most < 2 or plan.weights != PACKED or plan.layout == SAMPLES_IN_LANES or plan.direction == GRADIENTS:
-        return False
+cdef int _count_members(const Plan *plan, const cgru_call *call, int most) noexcept nogil:
+    """Return how many threads share the columns of each product, for samples that are too few to be shared.
+
+    A step takes as long as the recurrent weights take from the L2 cache, or as its products take at two vectors a
+    cycle. Each time that the threads meet, once or twice a step, costs them about a microsecond.
+    """
+    cdef double u = call.u, cycles
+    if plan.weights != PACKED or plan.layout == SAMPLES_IN_LANES or plan.direction == GRADIENTS:
+        return 1
     if crew_choice >= 0:
-        return crew_choice == 1
-    return call.m <= 8 and operations(call) > 4e6 and bytes >= STEP_BYTES
+        return most if crew_choice == 1 else 1
+    cycles = max(3 * u * u * plan.k.size / L2_BANDWIDTH, 1.5 * call.m * u * (call.e + u) / plan.k.lanes)
+    return <int>min(worth(operations(call), most), max(1.0, cycles / MEMBER_CYCLES)) if call.m <= FEW else 1
 
 
 # --- memory ---
@@ -311,7 +316,7 @@ cdef Plan plan_of(const cgru_kernels *k, const cgru_call *call, const cgru_weigh
         plan.fresh = call.h0.data == NULL
     else:  # products with V are skipped where neither dh nor dL/dh0 of that step is wanted
         plan.fresh = call.fresh and call.dh.data == NULL and call.last.data == NULL
-    plan.members = most if _pays_crew(&plan, call, most) else 1
+    plan.members = _count_members(&plan, call, most)
     _set_sizes(&plan, call, call.m)
     plan.splits_products = direction == FORWARD and plan.layout == UNITS_IN_LANES and (plan.fresh or plan.projections)
     plan.without_V = plan.weights == PACKED and call.s == 1 and plan.fresh and plan.layout == UNITS_IN_LANES

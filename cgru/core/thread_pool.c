@@ -35,7 +35,7 @@ int cgru_crew_ready(void) { return 1; }
 void cgru_crew_post(cgru_task *task) { (void)task; }
 int cgru_crew_wait(int member) { return (void)member, 0; }
 void cgru_crew_close(void) {}
-void cgru_crew_patience(double factor) { (void)factor; }
+void cgru_crew_patience(double factor, int gathers) { (void)factor, (void)gathers; }
 
 #else
 
@@ -102,6 +102,7 @@ static struct {
     long long begun, own; /* when the task was posted; nanoseconds of the caller's own part */
 } crew;
 static double patience = 1; /* how long the caller waits for a part, in units of its own */
+static int gathers;         /* whether it first waits until all members have come */
 #define CLOSED (~0ULL)
 
 /* Returns the time in nanoseconds. */
@@ -280,6 +281,8 @@ int cgru_crew_ready(void) {
     }
     for (int i = 1; i < crew.members; i++)
         if (__atomic_load_n(&crew.member[i].done, __ATOMIC_ACQUIRE) != crew.posted) return 1;
+    for (const long long since = now(); gathers && now() - since < 1000000000LL;)
+        if (__atomic_load_n(&crew.arrived, __ATOMIC_RELAXED) + 1 >= crew.threads) break;
     crew.members = 1 + __atomic_load_n(&crew.arrived, __ATOMIC_RELAXED);
     if (crew.members > crew.threads) crew.members = crew.threads;
     return crew.members;
@@ -314,6 +317,6 @@ void cgru_crew_close(void) {
     pthread_mutex_unlock(&one_job);
 }
 
-void cgru_crew_patience(double factor) { patience = factor; }
+void cgru_crew_patience(double factor, int waits) { patience = factor, gathers = waits; }
 
 #endif

@@ -30,7 +30,8 @@ void cgru_crew_post(cgru_task *task);
 int cgru_crew_wait(int member);
 /* Closes the crew, without waiting for anyone; its memory is the caller's no more. */
 void cgru_crew_close(void);
-/* How long to wait for a part, in units of the caller's own part, 1 at first; for the tests. */
-void cgru_crew_patience(double factor);
+/* How long to wait for a part, in units of the caller's own part, 1 at first, and whether to wait for up to a second
+ * until all members have come; for the tests. */
+void cgru_crew_patience(double factor, int waits);
 
 #endif

@@ -5,6 +5,9 @@ cdef extern from "thread_pool.h":
     ctypedef void cgru_task(void *memory, int member, int members) noexcept nogil
 
 
+cdef enum:
+    FEW = 8  # samples that threads do not share: so many at least run through all steps together
+
 cdef int threads_for(double flop) noexcept nogil
 cdef int available() noexcept nogil
 cdef int worth(double flop, int most) noexcept nogil

@@ -16,7 +16,7 @@ cdef extern from "thread_pool.h":
     void cgru_crew_post(cgru_task *task) noexcept nogil
     int cgru_crew_wait(int member) noexcept nogil
     void cgru_crew_close() noexcept nogil
-    void cgru_crew_patience(double factor) noexcept nogil
+    void cgru_crew_patience(double factor, int waits) noexcept nogil
 
 cdef extern from *:
     """
@@ -91,12 +91,12 @@ cdef Py_ssize_t block_rows(Py_ssize_t m, Py_ssize_t row_bytes, Py_ssize_t weight
     larger where the weights may have to come from memory. They are smaller where there would be no block for each
     thread, and smaller still for ragged batches, whose first blocks take longest.
     """
-    cdef Py_ssize_t most = max(64 if weight_bytes > LAST_CACHE else 8, ROWS_IN_L2 // row_bytes)
+    cdef Py_ssize_t most = max(64 if weight_bytes > LAST_CACHE else FEW, ROWS_IN_L2 // row_bytes)
     cdef Py_ssize_t blocks = threads * (4 if ragged and threads > 1 else 1)
-    if m > 8 * blocks:
+    if m > FEW * blocks:
         most = min(most, (m + blocks - 1) // blocks)
     elif threads > 1:
-        most = 8
+        most = FEW
     blocks = (m + most - 1) // most
     return (m + blocks - 1) // blocks
 
@@ -132,8 +132,11 @@ cdef void close_pool_crew() noexcept nogil:
 
 
 def use_patience(factor=None):
-    """Wait for a member `factor` times as long as the caller's own part took; None: once. For the tests."""
-    cgru_crew_patience(1 if factor is None else factor)
+    """Wait for a member's part `factor` times as long as the caller's own part took, and first until all have come.
+
+    None: wait once as long, and run without those that have not come. For the tests.
+    """
+    cgru_crew_patience(1 if factor is None else factor, factor is not None)
 
 
 def _default_threads():

@@ -20,7 +20,8 @@ static void delay_idle(void) { nanosleep(&(struct timespec){0, 1000000}, NULL); 
 #define DELAY() delay()
 #include "../../cgru/core/thread_pool.c"
 
-enum { N = 64, TASKS = 300, CALLS = 100, THREADS = 3 };
+enum { N = 64, TASKS = 150, THREADS = 3 };
+static int calls = 100;
 
 typedef struct {
     int number, operands[N], results[N];
@@ -72,20 +73,21 @@ static int call(int *shared, int *late) {
 
 /* Calls that other threads make at the same time find the pool busy. */
 static void *others(void *wrong) {
-    for (int i = 0; i < CALLS; i++) *(int *)wrong += share_wrong();
+    for (int i = 0; i < calls; i++) *(int *)wrong += share_wrong();
     return NULL;
 }
 
-int main(void) {
+int main(int count, char **given) {
     const double factors[] = {0, 1, 1000}; /* never waits; as ever; waits for everyone */
+    if (count > 1) calls = atoi(given[1]);
     for (int i = 0; i < 3; i++) {
         int wrong = 0, shared = 0, late = 0, of_others = 0;
         pthread_t other;
-        cgru_crew_patience(factors[i]);
+        cgru_crew_patience(factors[i], i == 2);
         if (pthread_create(&other, NULL, others, &of_others) != 0) return 2;
-        for (int n = 0; n < CALLS; n++) wrong += call(&shared, &late) + share_wrong();
+        for (int n = 0; n < calls || (!shared && n < 1000 * calls); n++) wrong += call(&shared, &late) + share_wrong();
         pthread_join(other, NULL);
-        printf("%g %d %d %d\n", factors[i], wrong + of_others, shared > 0, late > 0);
+        printf("%g %d %d %d late\n", factors[i], wrong + of_others, shared > 0, late);
     }
     return 0;
 }
