@@ -104,6 +104,7 @@ setup(
             extension("core.threads", "cgru/core/thread_pool.c"),
             extension("core.plan"),
             extension("core.crew"),
+            extension("core.pair"),
             extension("core.driver"),
             extension("core.products"),
             extension("core.forward"),

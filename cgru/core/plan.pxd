@@ -80,6 +80,8 @@ cdef bint may_have_samples_in_lanes(const cgru_kernels *k, const cgru_call *call
 # Return the plan of a call whose arrays are bound, on at most `most` threads. w NULL: the weights are packed already.
 cdef Plan plan_of(const cgru_kernels *k, const cgru_call *call, const cgru_weights *w, Direction direction,
                   int most) noexcept nogil
+# Return whether to run a forward call without caches beside another one like it, each on a thread of its own.
+cdef bint pays_pair(const Plan *plan, const cgru_call *call, int most) noexcept nogil
 # Return the workspace, without packed weights, that is enough for any direction of a call on one thread.
 cdef Py_ssize_t rows_workspace_size(const cgru_kernels *k, const cgru_call *call) noexcept nogil
 # Return the workspace that is enough for this call, with fewer or shorter samples and any layout of its arrays.

@@ -10,7 +10,7 @@ from cgru.core.kernels cimport (
     bind, CGRU_LAYER_NORM, CGRU_RESET_AFTER, CGRU_RESET_BEFORE, CGRU_STEPS, kernels, new_call, odd_lines,
     samples_at_once, set_lengths, set_zoneout, whole_lines,
 )
-from cgru.core.threads cimport FEW, worth
+from cgru.core.threads cimport FEW, at_once, worth
 
 cnp.import_array()
 
@@ -23,6 +23,7 @@ cdef enum:
     LANE_SUM_COST = 8  # summing the lanes of a vector, beside half a product for each lane
     PACKING_COST = 40  # packing the weights, in the unit of `_skips_packing`; their transposes cost half of it
     MEMBER_CYCLES = 8 << 10  # of a step: what a member of a crew has to do, so that two meetings are worth while
+    MOST_COPIED = 1 << 26  # bytes of inputs and states that a second thread may get copies of
     MOST_LANES = 16  # of any instruction set
 
 
@@ -205,7 +206,20 @@ cdef int _count_members(const Plan *plan, const cgru_call *call, int most) noexc
     if crew_choice >= 0:
         return most if crew_choice == 1 else 1
     cycles = max(3 * u * u * plan.k.size / L2_BANDWIDTH, 1.5 * call.m * u * (call.e + u) / plan.k.lanes)
-    return <int>min(worth(operations(call), most), max(1.0, cycles / MEMBER_CYCLES)) if call.m <= FEW else 1
+    most = worth(operations(call), at_once(most)) if call.m <= FEW else 1
+    return <int>min(most, max(1.0, cycles / MEMBER_CYCLES))
+
+
+cdef bint pays_pair(const Plan *plan, const cgru_call *call, int most) noexcept nogil:
+    """Return whether two calls like this one, with few samples, should run at once, each on one thread.
+
+    With more than two threads, each of the two may gain more from a crew.
+    """
+    cdef bint can = most > 1 and plan.weights == PACKED and call.column == 1 and call.kept.data == NULL
+    can &= call.m * call.s * (call.e + call.u) * plan.k.size < MOST_COPIED
+    if crew_choice >= 0:
+        return can and crew_choice == 1
+    return can and call.m <= FEW and worth(2 * operations(call), at_once(2)) == 2 and _count_members(plan, call, most) <= 2
 
 
 # --- memory ---

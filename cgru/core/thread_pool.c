@@ -32,6 +32,7 @@ void cgru_share(cgru_part *do_part, void *work, ptrdiff_t parts, int threads) {
 
 void *cgru_crew_open(int threads, size_t bytes) { return (void)threads, (void)bytes, NULL; }
 int cgru_crew_ready(void) { return 1; }
+int cgru_crew_gather(void) { return 1; }
 void cgru_crew_post(cgru_task *task) { (void)task; }
 int cgru_crew_wait(int member) { return (void)member, 0; }
 void cgru_crew_close(void) {}
@@ -47,7 +48,9 @@ void cgru_crew_patience(double factor, int gathers) { (void)factor, (void)gather
 enum {
     MOST = 256,       /* most threads of the pool */
     SPIN = 2000,      /* checks before a thread sleeps, or before a caller takes the pool for busy */
+    WAKING = 50000,   /* nanoseconds in which a thread that sleeps mostly wakes */
     IDLE = 500000,    /* nanoseconds for which a member of a crew waits for the next task before it leaves */
+    FIRST = 4000000,  /* nanoseconds for which it waits for the first task, while weights are packed */
     MOST_LATE = 8,    /* parts of a call that may come late: the first ones do, whose weights are in no cache */
     LINE = 64,        /* bytes that two cores do not share */
 };
@@ -121,7 +124,7 @@ static void join_crew(void *none, ptrdiff_t part) {
     for (;;) {
         const long long since = now();
         for (int i = 1; (posted = __atomic_load_n(&crew.posted, __ATOMIC_ACQUIRE)) == seen; i++) {
-            if (i % 64 == 0 && now() - since > IDLE) {
+            if (i % 64 == 0 && now() - since > (seen ? IDLE : FIRST)) {
                 __atomic_add_fetch(&crew.gone, 1, __ATOMIC_RELAXED);
                 return;
             }
@@ -286,6 +289,12 @@ int cgru_crew_ready(void) {
     crew.members = 1 + __atomic_load_n(&crew.arrived, __ATOMIC_RELAXED);
     if (crew.members > crew.threads) crew.members = crew.threads;
     return crew.members;
+}
+
+int cgru_crew_gather(void) {
+    for (const long long since = now(); now() - since < WAKING; pause_briefly())
+        if (__atomic_load_n(&crew.arrived, __ATOMIC_RELAXED)) break;
+    return cgru_crew_ready();
 }
 
 void cgru_crew_post(cgru_task *task) {

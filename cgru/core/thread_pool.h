@@ -23,6 +23,8 @@ void *cgru_crew_open(int threads, size_t bytes);
 /* Returns how many share the next task, the caller among them. 1: nobody else is ready; the caller then leaves the
  * crew's memory alone and posts nothing. Calls members in again that left because no task came for long. */
 int cgru_crew_ready(void);
+/* Returns that, after a wait of up to some tens of microseconds until a first member has come. */
+int cgru_crew_gather(void);
 /* Posts a task, which is described in the crew's memory. The caller then does part 0 itself. */
 void cgru_crew_post(cgru_task *task);
 /* Returns whether a member has done its part, after a wait no longer than the caller's own part took. 0: the caller

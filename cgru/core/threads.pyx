@@ -13,6 +13,7 @@ cdef extern from "thread_pool.h":
     void cgru_share(cgru_part *do_part, void *work, Py_ssize_t parts, int threads) noexcept nogil
     void *cgru_crew_open(int threads, size_t bytes) noexcept nogil
     int cgru_crew_ready() noexcept nogil
+    int cgru_crew_gather() noexcept nogil
     void cgru_crew_post(cgru_task *task) noexcept nogil
     int cgru_crew_wait(int member) noexcept nogil
     void cgru_crew_close() noexcept nogil
@@ -34,7 +35,7 @@ cdef double SMALL = 4e6
 cdef Py_ssize_t ROWS_IN_L2 = 1 << 18
 # Bytes of weights beyond which the last cache, which other cores share, may not keep them between two steps.
 cdef Py_ssize_t LAST_CACHE = 1 << 22
-cdef int _threads = 1
+cdef int _threads = 1, _cores = 1
 cdef int MOST = 256  # as in thread_pool.c
 
 
@@ -83,6 +84,11 @@ cdef int worth(double flop, int most) noexcept nogil:
     return most if flop > SMALL else 1
 
 
+cdef int at_once(int most) noexcept nogil:
+    """Return how many of `most` threads can run at the same time, on the cores that the process had at import."""
+    return min(most, _cores)
+
+
 cdef Py_ssize_t block_rows(Py_ssize_t m, Py_ssize_t row_bytes, Py_ssize_t weight_bytes, int threads,
                            bint ragged) noexcept nogil:
     """Return how many of m samples run through all steps together as a block; `ragged`: their lengths differ.
@@ -116,6 +122,11 @@ cdef int ready_members() noexcept nogil:
     return cgru_crew_ready()
 
 
+cdef int gather_members() noexcept nogil:
+    """Return what `ready_members` does, but wait some microseconds until a first member has come."""
+    return cgru_crew_gather()
+
+
 cdef void post_task(cgru_task *task) noexcept nogil:
     """Post a task, which is described in the crew's memory."""
     cgru_crew_post(task)
@@ -147,9 +158,10 @@ def _default_threads():
             return int(value)
         if value and variable == "CGRU_NUM_THREADS":
             raise ImportError(f"CGRU_NUM_THREADS: expected an integer of at least 1, got {value!r}")
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return _cores
 
 
+_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 set_num_threads(_default_threads())
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=lambda: set_num_threads(1))  # a forked child is likely one of several workers
