@@ -14,13 +14,16 @@
  *     yes: copies the results; no: does part i itself
  *
  * 1. A member reads and writes the crew's memory alone. So it can spoil nothing of the caller's, however late it runs.
- * 2. That memory lives until the last has left: the caller closes without waiting, and the last to leave frees it. No
- *    further job or crew begins while someone is inside; who wants one runs alone.
+ * 2. That memory is the pool's, and stays as it is until the last has left, though the caller closes without waiting: no
+ *    further job or crew begins while someone is inside; who wants one runs alone. The next crew gets the same memory,
+ *    unless it is large, since fresh memory costs a page fault for each page.
  * 3. The caller writes the memory after `ready` alone, which is 1 as long as a member of the last task has not finished
  *    it: what a late member reads does not change beneath it, and what it writes nobody reads. A member that does not
  *    belong to a task reads nothing but `posted`. So there is no data race, whoever sleeps where.
- * 4. The caller waits no longer for a part than its own part took, and sums are the same whoever computes them. After
- *    MOST_LATE parts that did not come in time the caller stays alone for the rest of the call. */
+ * 4. The caller waits no longer for a part than its own part took, and in vain no more than a sixteenth of the time
+ *    since the crew opened. After MOST_LATE parts that did not come in time it stays alone for the rest of the call.
+ *    Sums are the same whoever computes them.
+ * 5. A member that waits for more than some microseconds yields its core, on which the caller may want to run. */
 #include "thread_pool.h"
 
 #if defined(_WIN32)
@@ -41,18 +44,23 @@ void cgru_crew_patience(double factor, int gathers) { (void)factor, (void)gather
 #else
 
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <time.h>
 
 enum {
     MOST = 256,       /* most threads of the pool */
-    SPIN = 2000,      /* checks before a thread sleeps, or before a caller takes the pool for busy */
+    SPIN = 2000,      /* checks before a thread sleeps */
     WAKING = 50000,   /* nanoseconds in which a thread that sleeps mostly wakes */
     IDLE = 500000,    /* nanoseconds for which a member of a crew waits for the next task before it leaves */
     FIRST = 4000000,  /* nanoseconds for which it waits for the first task, while weights are packed */
     MOST_LATE = 8,    /* parts of a call that may come late: the first ones do, whose weights are in no cache */
+    IN_VAIN = 20000,  /* nanoseconds that a call may always wait in vain */
+    YIELD = 10000,    /* nanoseconds after which a member that waits yields its core */
+    LEAVING = 200,    /* checks until a thread that is about to leave has mostly left */
     LINE = 64,        /* bytes that two cores do not share */
+    KEPT = 1 << 25,   /* bytes that the pool keeps for the next crew */
 };
 
 /* Where a test may delay a thread; nothing in the library. */
@@ -96,13 +104,15 @@ static struct {
     _Alignas(LINE) unsigned long long posted; /* number of the task << 16 | its members; CLOSED at the end */
     cgru_task *task;
     void *memory;
+    size_t bytes; /* of the memory */
     _Alignas(LINE) int arrived, gone; /* members that came, without the caller; that left again */
     struct {
         _Alignas(LINE) unsigned long long done; /* `posted` of the last task that this member finished */
     } member[MOST];
     /* The caller's own. */
     _Alignas(LINE) int threads, members, late;
-    long long begun, own; /* when the task was posted; nanoseconds of the caller's own part */
+    long long opened, begun; /* when the crew was opened, and the task posted */
+    long long own, in_vain;  /* nanoseconds of the caller's own part, and of all waits in vain */
 } crew;
 static double patience = 1; /* how long the caller waits for a part, in units of its own */
 static int gathers;         /* whether it first waits until all members have come */
@@ -124,11 +134,14 @@ static void join_crew(void *none, ptrdiff_t part) {
     for (;;) {
         const long long since = now();
         for (int i = 1; (posted = __atomic_load_n(&crew.posted, __ATOMIC_ACQUIRE)) == seen; i++) {
-            if (i % 64 == 0 && now() - since > (seen ? IDLE : FIRST)) {
+            if (i % 16 == 0 && now() - since > (seen ? IDLE : FIRST)) {
                 __atomic_add_fetch(&crew.gone, 1, __ATOMIC_RELAXED);
                 return;
             }
-            pause_briefly();
+            if (i % 16 == 0 && now() - since > YIELD)
+                sched_yield();
+            else
+                pause_briefly();
         }
         DELAY();
         if (posted == CLOSED) return;
@@ -140,11 +153,11 @@ static void join_crew(void *none, ptrdiff_t part) {
     }
 }
 
-/* Free the memory of a closed crew, if nobody is inside. The caller holds `lock`. */
+/* Free the memory of a closed crew, if it is large and nobody is inside. The caller holds `lock`. */
 static void free_crew(void) {
-    if (job.inside > 0 || __atomic_load_n(&crew.posted, __ATOMIC_RELAXED) != CLOSED) return;
+    if (job.inside > 0 || crew.bytes <= KEPT || __atomic_load_n(&crew.posted, __ATOMIC_RELAXED) != CLOSED) return;
     free(crew.memory);
-    crew.memory = NULL;
+    crew.memory = NULL, crew.bytes = 0;
 }
 
 /* Wait for jobs and join them, for ever. */
@@ -205,15 +218,15 @@ static void start_threads(int threads) {
 }
 
 /* Wait a moment until nobody is inside, and return whether that is so. */
-static int all_have_left(void) {
-    for (int i = 0; i < SPIN && __atomic_load_n(&job.inside, __ATOMIC_RELAXED) > 0; i++) pause_briefly();
+static int all_have_left(int checks) {
+    for (int i = 0; i < checks && __atomic_load_n(&job.inside, __ATOMIC_RELAXED) > 0; i++) pause_briefly();
     return __atomic_load_n(&job.inside, __ATOMIC_RELAXED) == 0;
 }
 
 /* Take the pool, unless it runs another caller's job, or a thread is late with the last one; return whether it did. */
 static int take_pool(void) {
     if (pthread_mutex_trylock(&one_job) != 0) return 0;
-    if (all_have_left()) return 1;
+    if (all_have_left(LEAVING)) return 1;
     pthread_mutex_unlock(&one_job);
     return 0;
 }
@@ -245,7 +258,7 @@ void cgru_share(cgru_part *do_part, void *work, ptrdiff_t parts, int threads) {
     pthread_mutex_lock(&lock);
     job.wanted = 0;
     pthread_mutex_unlock(&lock);
-    all_have_left();
+    all_have_left(SPIN);
     pthread_mutex_lock(&lock);
     while (job.inside > 0) pthread_cond_wait(&all_left, &lock);
     pthread_mutex_unlock(&lock);
@@ -261,16 +274,19 @@ static void call_members(void) {
 }
 
 void *cgru_crew_open(int threads, size_t bytes) {
-    void *memory = NULL;
+    void *memory;
     if (threads < 2 || !take_pool()) return NULL;
-    if (posix_memalign(&memory, LINE, bytes) != 0) {
-        pthread_mutex_unlock(&one_job);
-        return NULL;
-    }
     pthread_mutex_lock(&lock);
-    crew.memory = memory, crew.threads = threads, crew.late = 0;
-    call_members();
+    if (bytes > crew.bytes) {
+        free(crew.memory);
+        crew.bytes = bytes;
+        if (posix_memalign(&crew.memory, LINE, bytes) != 0) crew.memory = NULL, crew.bytes = 0;
+    }
+    memory = crew.memory;
+    crew.threads = threads, crew.late = 0, crew.in_vain = 0, crew.opened = now();
+    if (memory) call_members();
     pthread_mutex_unlock(&lock);
+    if (!memory) pthread_mutex_unlock(&one_job);
     return memory;
 }
 
@@ -304,11 +320,13 @@ void cgru_crew_post(cgru_task *task) {
 }
 
 int cgru_crew_wait(int member) {
-    const long long since = now();
+    const long long since = now(), left = IN_VAIN + (since - crew.opened) / 16 - crew.in_vain;
     if (crew.own == 0) crew.own = since - crew.begun;
+    const double most = patience * (patience > 1 || crew.own < left ? crew.own : left);
     while (__atomic_load_n(&crew.member[member].done, __ATOMIC_ACQUIRE) != crew.posted) {
-        if (now() - since > crew.own * patience) {
-            crew.late++;
+        const long long waited = now() - since;
+        if (waited > most) {
+            crew.late++, crew.in_vain += waited;
             return 0;
         }
         pause_briefly();
