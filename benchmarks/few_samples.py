@@ -2,9 +2,9 @@
 
     python -m benchmarks.few_samples [--seconds 0.3]
 
-Beside it stands what two threads reach that only read the weights (a `read.c` of some lines), and the ratio due: that of
-the list, or 0.9 of the reading, if that is less. One and two threads take turns; given are medians of ratios. The busy
-process computes on the second core; the ratio is then that of two threads' time to one's.
+Beside it stands what two threads reach that only read the weights (`read.c`), and the ratio due: that of the list, or
+0.9 of the reading, if that is less. One and two threads take turns; given are medians of ratios. The busy process
+computes on the second core; the ratio is then that of two threads' time to one's.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ def main() -> None:
     cores = sorted(os.sched_getaffinity(0))
     if len(cores) < 2:
         sys.exit("few_samples: expected two cores, got one")
-    print("| m, s, e, u | work | one thread, ms | two over one | due | reading | beside a busy process: time over one |")
+    print("| m, s, e, u | work | one thread, ms | two over one | due | reading | beside a busy process |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
     for shape, both, due in SHAPES:
         _, s, e, u = shape

@@ -24,7 +24,7 @@ import numpy as np
 
 import cgru
 from cgru import reference
-from cgru.core import kernels, plan
+from cgru.core import kernels, plan, threads
 from cgru.quantized import reference as narrow_reference
 
 Arrays = Mapping[str, np.ndarray]
@@ -119,6 +119,27 @@ def masked(shape: Shape, dtype: str) -> Ready:
     m, _, _, u = shape
     masks = np.random.default_rng(5).integers(0, 2, (3, m, u)) * 2.0
     return recurrent(shape, dtype, masks={"recurrent_masks": masks.astype(dtype)})
+
+
+def shared(shape: Shape, dtype: str) -> Ready:
+    """A layer forward and back, the columns of whose products two threads share."""
+    call, due = recurrent(shape, dtype)
+
+    def on_two() -> Arrays:
+        before = cgru.get_num_threads()
+        try:
+            cgru.set_num_threads(2)
+            plan.use_crew(True)
+            plan.use_unpacked_weights(False)
+            threads.use_waits(50)
+            return call()
+        finally:
+            cgru.set_num_threads(before)
+            plan.use_crew()
+            plan.use_unpacked_weights()
+            threads.use_waits()
+
+    return on_two, due
 
 
 def stepped(shape: Shape, dtype: str) -> Ready:
@@ -252,6 +273,10 @@ KERNELS: dict[str, Kernel] = {
     "masks": Kernel(("mask_state",), masked, ODD, BATCH, tolerance=8),
     "one sample": Kernel(
         ("single_forward", "single_backward", "pack_single"), recurrent, ONE, (1, 100, 32, 64), tolerance=8,
+    ),
+    "few samples on two threads": Kernel(
+        ("product_columns", "row_sums_part", "row_part_start"),
+        shared, ((1, 7, 17, 33), (1, 3, 33, 65), (3, 4, 7, 65)), (4, 20, 64, 256), tolerance=8,
     ),
     "one step": Kernel(("single_step",), stepped, ONE, (1, 20, 32, 64), None, 2),
     "samples in lanes": Kernel(

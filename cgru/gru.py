@@ -350,7 +350,7 @@ class GRU(Layer):
         return self.predict_later(A, lengths, h0, None)
 
     def predict_later(self, A: Any, lengths: Any, h0: Any, later: list[Any] | None) -> np.ndarray:
-        """Return what `predict` returns. With a list its numbers come with `cgru.passes.run_later(later)`, if it grew."""
+        """Return what `predict` returns. Where a list `later` grew, `run_later` of cgru/passes.pyx fills the array."""
         X, lengths, h0, p, codes = self._check_inputs(A, lengths, h0)
         every, on, stateful, reverse, zoneout = self.sequences, self._options_on, False, False, None
         if on:

@@ -34,6 +34,7 @@ cdef bint open_crew(Crew *crew, Plan *plan, const cgru_call *call) noexcept nogi
 # Close it; members may still be at work in its memory.
 cdef void close_crew() noexcept nogil
 # Compute a product with packed weights as `k.product` does, with those members that are ready.
-cdef void multiply(Crew *crew, const cgru_product *product, Py_ssize_t t, Py_ssize_t row, Py_ssize_t rows) noexcept nogil
+cdef void multiply(Crew *crew, const cgru_product *product, Py_ssize_t t, Py_ssize_t row,
+                   Py_ssize_t rows) noexcept nogil
 # Let a prepared single sample, whose weights are packed, share its sums.
 cdef void share_single_sample(Crew *crew, cgru_single_sample *single) noexcept nogil

@@ -9,7 +9,6 @@ from libc.string cimport memcpy
 from cgru.core.kernels cimport (
     CGRU_FINISH, CGRU_STEPS, CGRU_STORE, CGRU_WHOLE, cgru_operand, odd_lines, whole_lines,
 )
-from cgru.core.plan cimport FORWARD
 from cgru.core.threads cimport await_member, close_pool_crew, open_pool_crew, post_task, ready_members
 
 
@@ -66,7 +65,7 @@ cdef void multiply(Crew *crew, const cgru_product *product, Py_ssize_t t, Py_ssi
     k.product_columns(product, CGRU_WHOLE, t, row, rows, 0, members, NULL)
     for member in range(1, members):
         k.product_columns(product, CGRU_FINISH if await_member(member) else CGRU_WHOLE, t, row, rows, member, members,
-                       task.tiles)
+                          task.tiles)
 
 
 cdef void _copy_operands(Crew *crew, const cgru_product *product, Py_ssize_t row, Py_ssize_t rows) noexcept nogil:

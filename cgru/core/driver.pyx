@@ -246,8 +246,7 @@ cdef void _run_piece(void *work, bint first, bint last) noexcept nogil:
 
 cdef int _run_call(const Plan *plan, cgru_call *call, const cgru_weights *w, void *memory,
                    Crew *crew) except -1 nogil:
-    """Run a planned call in `memory` with its crew, or NULL, as many samples at once as the plan says; a Ctrl-C ends it.
-    """
+    """Run a planned call in `memory`, as many samples at once as the plan says; a Ctrl-C ends it. `crew` may be NULL."""
     cdef Py_ssize_t start = 0
     cdef int gate
     cdef char *rows = <char *>memory + plan.rows_start * plan.k.size
@@ -263,8 +262,8 @@ cdef int _run_call(const Plan *plan, cgru_call *call, const cgru_weights *w, voi
         prepare(&run, plan, call, memory if crew == NULL else crew.packed,
                 rows - start * plan.row_size * plan.k.size, &used if start == 0 else NULL)
         run.crew = crew
-        if crew != NULL and plan.layout == SINGLE_SAMPLE:
-            share_single_sample(crew, &run.single)
+        if crew != NULL:
+            share_single_sample(crew, &run.single)  # which products of several samples do not read
         run.start, run.stop = start, min(start + plan.rows_at_once, call.m)
         in_pieces(call, run.stop - start, plan.k.size, (call.reverse != 0) != (plan.direction == BACKWARD), _run_piece,
                   &run)

@@ -204,7 +204,7 @@ cdef extern from "simd/cgru.h" nogil:
                      Py_ssize_t) noexcept nogil
         void (*product)(const cgru_product *, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept nogil
         void (*product_columns)(const cgru_product *, int, Py_ssize_t, Py_ssize_t, Py_ssize_t, int, int,
-                             void *) noexcept nogil
+                                void *) noexcept nogil
         void (*load_h0)(const cgru_call *, Py_ssize_t, Py_ssize_t) noexcept nogil
         void (*load_x)(const cgru_call *, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept nogil
         void (*mask_state)(const cgru_call *, Py_ssize_t, Py_ssize_t) noexcept nogil

@@ -47,6 +47,7 @@ cdef struct Plan:
     bint batches_inputs  # whether x U, or dX, is computed for many steps at once
     bint splits_products  # forward: whether the products of x and those of hp are separate
     bint without_V  # whether no product reads V
+    bint can_share_columns  # whether threads can share the columns of products: weights are packed, lanes are units
     bint sums_in_lanes  # gradients: whether each share sums some of the samples, which are in the lanes
     Py_ssize_t packed_e  # rows of U among the packed weights, or 0 with features in the lanes
     Py_ssize_t projections, masked  # offsets of these parts of cgru_call within a row; 0: there is no such part

@@ -201,7 +201,7 @@ cdef int _count_members(const Plan *plan, const cgru_call *call, int most) noexc
     cycle. Each time that the threads meet, once or twice a step, costs them about a microsecond.
     """
     cdef double u = call.u, cycles
-    if plan.weights != PACKED or plan.layout == SAMPLES_IN_LANES or plan.direction == GRADIENTS:
+    if not plan.can_share_columns or plan.direction == GRADIENTS:
         return 1
     if crew_choice >= 0:
         return most if crew_choice == 1 else 1
@@ -215,11 +215,12 @@ cdef bint pays_pair(const Plan *plan, const cgru_call *call, int most) noexcept 
 
     With more than two threads, each of the two may gain more from a crew.
     """
-    cdef bint can = most > 1 and plan.weights == PACKED and call.column == 1 and call.kept.data == NULL
+    cdef bint can = most > 1 and plan.can_share_columns and call.kept.data == NULL
     can &= call.m * call.s * (call.e + call.u) * plan.k.size < MOST_COPIED
     if crew_choice >= 0:
         return can and crew_choice == 1
-    return can and call.m <= FEW and worth(2 * operations(call), at_once(2)) == 2 and _count_members(plan, call, most) <= 2
+    most = worth(2 * operations(call), at_once(most))
+    return can and call.m <= FEW and most > 1 and _count_members(plan, call, most) <= 2
 
 
 # --- memory ---
@@ -315,6 +316,7 @@ cdef void _set_dependent_fields(Plan *plan, const cgru_call *call) noexcept nogi
     plan.batches_inputs = plan.inputs != PER_STEP
     plan.packed_e = 0 if plan.inputs == FEATURES_IN_LANES else call.e
     plan.row_multiple = plan.k.lanes if plan.layout == SAMPLES_IN_LANES else 1
+    plan.can_share_columns = plan.layout != SAMPLES_IN_LANES and plan.weights == PACKED
     plan.sums_in_lanes = plan.layout == SAMPLES_IN_LANES and plan.inputs != FEATURES_IN_LANES
 
 

@@ -39,7 +39,7 @@ int cgru_crew_gather(void) { return 1; }
 void cgru_crew_post(cgru_task *task) { (void)task; }
 int cgru_crew_wait(int member) { return (void)member, 0; }
 void cgru_crew_close(void) {}
-void cgru_crew_patience(double factor, int gathers) { (void)factor, (void)gathers; }
+void cgru_crew_waits(double factor, int gathers) { (void)factor, (void)gathers; }
 
 #else
 
@@ -114,7 +114,7 @@ static struct {
     long long opened, begun; /* when the crew was opened, and the task posted */
     long long own, in_vain;  /* nanoseconds of the caller's own part, and of all waits in vain */
 } crew;
-static double patience = 1; /* how long the caller waits for a part, in units of its own */
+static double wait_factor = 1; /* how long the caller waits for a part, in units of its own */
 static int gathers;         /* whether it first waits until all members have come */
 #define CLOSED (~0ULL)
 
@@ -322,7 +322,7 @@ void cgru_crew_post(cgru_task *task) {
 int cgru_crew_wait(int member) {
     const long long since = now(), left = IN_VAIN + (since - crew.opened) / 16 - crew.in_vain;
     if (crew.own == 0) crew.own = since - crew.begun;
-    const double most = patience * (patience > 1 || crew.own < left ? crew.own : left);
+    const double most = wait_factor * (wait_factor > 1 || crew.own < left ? crew.own : left);
     while (__atomic_load_n(&crew.member[member].done, __ATOMIC_ACQUIRE) != crew.posted) {
         const long long waited = now() - since;
         if (waited > most) {
@@ -344,6 +344,6 @@ void cgru_crew_close(void) {
     pthread_mutex_unlock(&one_job);
 }
 
-void cgru_crew_patience(double factor, int waits) { patience = factor, gathers = waits; }
+void cgru_crew_waits(double factor, int waits) { wait_factor = factor, gathers = waits; }
 
 #endif

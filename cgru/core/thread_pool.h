@@ -34,6 +34,6 @@ int cgru_crew_wait(int member);
 void cgru_crew_close(void);
 /* How long to wait for a part, in units of the caller's own part, 1 at first, and whether to wait for up to a second
  * until all members have come; for the tests. */
-void cgru_crew_patience(double factor, int waits);
+void cgru_crew_waits(double factor, int waits);
 
 #endif

@@ -17,7 +17,7 @@ cdef extern from "thread_pool.h":
     void cgru_crew_post(cgru_task *task) noexcept nogil
     int cgru_crew_wait(int member) noexcept nogil
     void cgru_crew_close() noexcept nogil
-    void cgru_crew_patience(double factor, int waits) noexcept nogil
+    void cgru_crew_waits(double factor, int waits) noexcept nogil
 
 cdef extern from *:
     """
@@ -142,12 +142,12 @@ cdef void close_pool_crew() noexcept nogil:
     cgru_crew_close()
 
 
-def use_patience(factor=None):
+def use_waits(factor=None):
     """Wait for a member's part `factor` times as long as the caller's own part took, and first until all have come.
 
     None: wait once as long, and run without those that have not come. For the tests.
     """
-    cgru_crew_patience(1 if factor is None else factor, factor is not None)
+    cgru_crew_waits(1 if factor is None else factor, factor is not None)
 
 
 def _default_threads():

@@ -83,7 +83,7 @@ int main(int count, char **given) {
     for (int i = 0; i < 3; i++) {
         int wrong = 0, shared = 0, late = 0, of_others = 0;
         pthread_t other;
-        cgru_crew_patience(factors[i], i == 2);
+        cgru_crew_waits(factors[i], i == 2);
         if (pthread_create(&other, NULL, others, &of_others) != 0) return 2;
         for (int n = 0; n < calls || (!shared && n < 1000 * calls); n++) wrong += call(&shared, &late) + share_wrong();
         pthread_join(other, NULL);
