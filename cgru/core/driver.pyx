@@ -246,7 +246,7 @@ cdef void _run_piece(void *work, bint first, bint last) noexcept nogil:
 
 cdef int _run_call(const Plan *plan, cgru_call *call, const cgru_weights *w, void *memory,
                    Crew *crew) except -1 nogil:
-    """Run a planned call in `memory`, as many samples at once as the plan says; a Ctrl-C ends it. `crew` may be NULL."""
+    """Run a planned call in `memory`, as many samples at once as planned; a Ctrl-C ends it. `crew` may be NULL."""
     cdef Py_ssize_t start = 0
     cdef int gate
     cdef char *rows = <char *>memory + plan.rows_start * plan.k.size
