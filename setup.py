@@ -103,6 +103,8 @@ setup(
             extension("core.memory"),
             extension("core.threads", "cgru/core/thread_pool.c"),
             extension("core.plan"),
+            extension("core.crew"),
+            extension("core.pair"),
             extension("core.driver"),
             extension("core.products"),
             extension("core.forward"),

@@ -24,7 +24,7 @@ import numpy as np
 
 import cgru
 from cgru import reference
-from cgru.core import gradients, kernels, plan
+from cgru.core import gradients, kernels, plan, threads
 from cgru.quantized import reference as narrow_reference
 from cgru.variant import RESET_AFTER
 
@@ -140,6 +140,27 @@ def transposed(shape: Shape, dtype: str) -> Ready:
 
     rounded = double(arrays)
     return call, lambda: reference.gradients(p, fc | rounded, bc | rounded, None, reset_after=True)
+
+
+def shared(shape: Shape, dtype: str) -> Ready:
+    """A layer forward and back, the columns of whose products two threads share."""
+    call, due = recurrent(shape, dtype)
+
+    def on_two() -> Arrays:
+        before = cgru.get_num_threads()
+        try:
+            cgru.set_num_threads(2)
+            plan.use_crew(True)
+            plan.use_unpacked_weights(False)
+            threads.use_waits(50)
+            return call()
+        finally:
+            cgru.set_num_threads(before)
+            plan.use_crew()
+            plan.use_unpacked_weights()
+            threads.use_waits()
+
+    return on_two, due
 
 
 def stepped(shape: Shape, dtype: str) -> Ready:
@@ -277,6 +298,10 @@ KERNELS: dict[str, Kernel] = {
     "masks": Kernel(("mask_state",), masked, ODD, BATCH, tolerance=8),
     "one sample": Kernel(
         ("single_forward", "single_backward", "pack_single"), recurrent, ONE, (1, 100, 32, 64), tolerance=8,
+    ),
+    "few samples on two threads": Kernel(
+        ("product_columns", "row_sums_part", "row_part_start"),
+        shared, ((1, 7, 17, 33), (1, 3, 33, 65), (3, 4, 7, 65)), (4, 20, 64, 256), tolerance=8,
     ),
     "one step": Kernel(("single_step",), stepped, ONE, (1, 20, 32, 64), None, 2),
     "samples in lanes": Kernel(

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 from cgru.core.checks import real
 from cgru.gru import GRU
 from cgru.layers.layer import Fields, Layer, LayerPass, Shape
+from cgru.passes import run_later
 from cgru.variant import RESET_BEFORE
 
 __all__ = ["Bidirectional", "merged"]
@@ -230,7 +231,10 @@ class Bidirectional(Layer):
     def predict(self, A: ArrayLike, lengths: ArrayLike | None = None, h0: ArrayLike | None = None) -> np.ndarray:
         """Return what `forward` returns without dropout; store nothing. See `GRU.predict`."""
         starts = self._initial_states(A, lengths, h0)
-        parts = [half.predict(A, lengths, start) for half, start in zip(self.halves, starts, strict=True)]
+        later: list[Any] = []
+        parts = [half.predict_later(A, lengths, start, later) for half, start in zip(self.halves, starts, strict=True)]
+        if later:
+            run_later(later)
         return merged(self.merge, *parts)
 
     def predict_on(

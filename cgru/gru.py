@@ -347,6 +347,10 @@ class GRU(Layer):
         With `stateful` it starts from `state` and stores its last state there, as Keras does. Calls then have an order,
         so that one thread is to make them. Arguments and errors are those of `forward`.
         """
+        return self.predict_later(A, lengths, h0, None)
+
+    def predict_later(self, A: Any, lengths: Any, h0: Any, later: list[Any] | None) -> np.ndarray:
+        """Return what `predict` returns. Where a list `later` grew, `run_later` of cgru/passes.pyx fills the array."""
         X, lengths, h0, p, codes = self._check_inputs(A, lengths, h0)
         every, on, stateful, reverse, zoneout = self.sequences, self._options_on, False, False, None
         if on:
@@ -360,7 +364,7 @@ class GRU(Layer):
         else:
             h, last = predict(
                 X, lengths, h0, p, self.variant, codes, reverse=reverse, every=every, last=stateful or not every,
-                zoneout=zoneout,
+                zoneout=zoneout, later=None if stateful else later,
             )  # fmt: skip
         if stateful:
             self.state = last.copy()

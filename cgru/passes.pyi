@@ -73,4 +73,6 @@ def predict(
     every: bool = False,
     last: bool = True,
     zoneout: Any = None,
+    later: list[Any] | None = None,
 ) -> tuple[np.ndarray | None, np.ndarray | None]: ...
+def run_later(later: list[Any]) -> None: ...

@@ -17,7 +17,7 @@ from cgru import reference
 from cgru.core import masks as dropping
 from cgru.core.checks import parameters
 from cgru.core.lengths import by_length, ends, mask
-from cgru.core cimport driver, gradients
+from cgru.core cimport driver, gradients, pair
 from cgru.core.checks cimport real
 from cgru.core.kernels cimport (
     array_index, bind, bind_gradients, bind_weights, cgru_array, cgru_call, cgru_gradients, cgru_kernels, cgru_weights,
@@ -474,14 +474,18 @@ cdef class GRUPass(Pass):
 
 
 def predict(cnp.ndarray X not None, lengths, cnp.ndarray h0, dict p not None, variant, tuple codes not None, *,
-            bint reverse=False, bint every=False, bint last=True, zoneout=None):
-    """Run X without caches. Return all states (m, s, u), or None without `every`, and the last (m, u), or None."""
+            bint reverse=False, bint every=False, bint last=True, zoneout=None, list later=None):
+    """Run X without caches. Return all states (m, s, u), or None without `every`, and the last (m, u), or None.
+
+    With a list `later` they are not written before `run_later(later)`.
+    """
     cdef cnp.ndarray V = p["Vz"], state = None, h = None
     cdef Py_ssize_t m = cnp.PyArray_DIM(X, 0), s = cnp.PyArray_DIM(X, 1), u = cnp.PyArray_DIM(V, 0)
     cdef int size = cnp.PyArray_ITEMSIZE(X)
     cdef cgru_weights w
     cdef cgru_call call = new_call(m, s, cnp.PyArray_DIM(X, 2), u, size, variant, codes)
     call.reverse = reverse
+    ragged = None
     if lengths is not None:
         ragged = by_length(lengths, s)
         set_lengths(&call, ragged[0], ragged[1])
@@ -502,5 +506,31 @@ def predict(cnp.ndarray X not None, lengths, cnp.ndarray h0, dict p not None, va
             h = time_major(None, m, s, u, X.dtype, call.column)
         call.h = view(h)
     bind_weights(&w, p, variant.names)
-    driver.execute(&call, &w, kernels(size), FORWARD)
+    if later is None:
+        driver.execute(&call, &w, kernels(size), FORWARD)
+    else:
+        later.append(_Prepared.of(&call, &w, (X, h0, ragged, h, state, *p.values())))
     return h, state
+
+
+cdef class _Prepared:
+    """A prediction that is yet to run, with the arrays that its call points to."""
+
+    cdef cgru_call call
+    cdef cgru_weights w
+    cdef tuple arrays
+
+    @staticmethod
+    cdef _Prepared of(const cgru_call *call, const cgru_weights *w, tuple arrays):
+        """Return a prediction with a copy of its call."""
+        cdef _Prepared made = _Prepared()
+        made.call, made.w, made.arrays = call[0], w[0], arrays
+        return made
+
+
+def run_later(list later not None):
+    """Run two predictions that `predict` has prepared, at once where that pays."""
+    cdef _Prepared first = later[0], second = later[1]
+    cdef cgru_call *calls = [first.call, second.call]
+    cdef cgru_weights *weights = [first.w, second.w]
+    pair.execute_both(calls, weights, kernels(cnp.PyArray_ITEMSIZE(<cnp.ndarray?>first.arrays[0])))

@@ -4,6 +4,7 @@ cimport numpy as cnp
 from libc.string cimport memset
 
 from cgru.core cimport backward, forward
+from cgru.core.crew cimport Crew, close_crew, multiply, open_crew, share_single_sample
 from cgru.core.kernels cimport (
     CGRU_STEPS, bind_weights, cgru_array, cgru_feature_product, cgru_operand, cgru_product, check_signals, in_pieces,
     kernels, steps_of_row, steps_of_single, transpose, with_operand,
@@ -63,10 +64,20 @@ cdef void prepare(Run *run, const Plan *plan, cgru_call *call, void *packed, voi
     run.sums, run.feature_product.W, run.norm.call = <char *>packed + plan.packed_size * plan.k.size, NULL, NULL
     run.products = run.fresh_products = run.batched_products = 0
     call.rows, call.ld, call.projections, call.masked = rows, plan.row_size, plan.projections, plan.masked
+    run.crew, run.single.share_sums = NULL, NULL
     run.batched_arrays[0] = &call.X  # backward sets others
     (layout.backward if plan.direction == BACKWARD else layout.forward)(run, <char *>packed)
     if plan.splits_products:
         _split_products(run)
+
+
+cdef inline void _multiply(const Run *run, const cgru_product *product, Py_ssize_t t, Py_ssize_t row,
+                           Py_ssize_t rows) noexcept nogil:
+    """Compute a product of some rows, alone or with the crew of the run."""
+    if run.crew == NULL:
+        run.plan.k.product(product, t, row, rows)
+    else:
+        multiply(run.crew, product, t, row, rows)
 
 
 # --- steps ---
@@ -107,7 +118,7 @@ cdef void _project_inputs(const Run *run, Py_ssize_t t, Py_ssize_t row, Py_ssize
                 source = run.batched_arrays[o]
                 product.operand[o].rows, product.operand[o].ld = _row_at(source, sample, first, k.size), source.step
             product.out.data = to + product.column * k.size
-            k.product(&product, 0, 0, steps)
+            _multiply(run, &product, 0, 0, steps)
 
 
 cdef bint _project_together(const Run *run, Py_ssize_t first, Py_ssize_t row, Py_ssize_t rows) noexcept nogil:
@@ -124,7 +135,7 @@ cdef bint _project_together(const Run *run, Py_ssize_t first, Py_ssize_t row, Py
     cdef Py_ssize_t start, most = rows * steps if run.batched[0].sums == NULL else CGRU_STEPS
     cdef cgru_product product
     cdef int n
-    if (run.plan.direction != FORWARD or rows == 1 or call.running != NULL or call.order != NULL
+    if (run.plan.direction != FORWARD or run.crew != NULL or rows == 1 or call.running != NULL or call.order != NULL
             or run.feature_product.W != NULL or not (by_sample or by_step)):
         return False
     for n in range(run.batched_products):
@@ -161,7 +172,7 @@ cdef void _step(Run *run, bint fresh, Py_ssize_t t, Py_ssize_t row, Py_ssize_t r
         if run.call.masked:
             k.mask_state(run.call, row, rows)
     for n in range(run.fresh_products if fresh else run.products):
-        k.product(&products[n], t, row, rows)
+        _multiply(run, &products[n], t, row, rows)
     if run.norm.call != NULL and not back:
         k.norm_forward(&run.norm, t, row, rows)
 
@@ -254,7 +265,7 @@ cdef void run_steps(Run *run, bint first, bint last) noexcept nogil:
     cdef const cgru_call *call = run.call
     cdef Py_ssize_t m = run.stop - run.start, read = call.u if plan.direction == BACKWARD else call.e + call.u
     run.first, run.last, run.rows = first, last, m  # one block where products share their sums
-    if plan.weights <= UNPACKED_TILES:
+    if plan.weights <= UNPACKED_TILES and run.crew == NULL:
         run.rows = whole_vectors(plan, block_rows(m, call.ld * plan.k.size, 3 * call.u * read * plan.k.size,
                                                   plan.threads, call.running != NULL))
     m = (m + run.rows - 1) // run.rows
@@ -266,8 +277,9 @@ cdef void _run_piece(void *work, bint first, bint last) noexcept nogil:
     run_steps(<Run *>work, first, last)
 
 
-cdef int _run_call(const Plan *plan, cgru_call *call, const cgru_weights *w, void *memory) except -1 nogil:
-    """Run a planned call in `memory`, as many samples at once as the plan says; a Ctrl-C ends it."""
+cdef int _run_call(const Plan *plan, cgru_call *call, const cgru_weights *w, void *memory,
+                   Crew *crew) except -1 nogil:
+    """Run a planned call in `memory`, as many samples at once as planned; a Ctrl-C ends it. `crew` may be NULL."""
     cdef Py_ssize_t start = 0
     cdef int gate
     cdef char *rows = <char *>memory + plan.rows_start * plan.k.size
@@ -280,7 +292,11 @@ cdef int _run_call(const Plan *plan, cgru_call *call, const cgru_weights *w, voi
     while start < call.m:
         if start:
             check_signals()
-        prepare(&run, plan, call, memory, rows - start * plan.row_size * plan.k.size, &used if start == 0 else NULL)
+        prepare(&run, plan, call, memory if crew == NULL else crew.packed,
+                rows - start * plan.row_size * plan.k.size, &used if start == 0 else NULL)
+        run.crew = crew
+        if crew != NULL:
+            share_single_sample(crew, &run.single)  # which products of several samples do not read
         run.start, run.stop = start, min(start + plan.rows_at_once, call.m)
         in_pieces(call, run.stop - start, plan.k.size, (call.reverse != 0) != (plan.direction == BACKWARD), _run_piece,
                   &run)
@@ -292,16 +308,30 @@ cdef int run_in_workspace(cgru_call *call, const cgru_weights *w, const cgru_ker
                           void *memory, int most) except -1 nogil:
     """Plan and run a call in memory that the caller allocated, on at most `most` threads."""
     cdef Plan plan = plan_of(k, call, w, direction, most)
-    return _run_call(&plan, call, w, memory)
+    cdef Crew crew
+    if not open_crew(&crew, &plan, call):
+        return _run_call(&plan, call, w, memory, NULL)
+    try:
+        return _run_call(&plan, call, w, memory, &crew)
+    finally:
+        close_crew()
 
 
 cdef int execute(cgru_call *call, const cgru_weights *w, const cgru_kernels *k, Direction direction) except -1:
     """Plan and run a call in a workspace that is allocated here, on all threads."""
     cdef Plan plan = plan_of(k, call, w, direction, available())
-    cdef Workspace work = Workspace(plan.workspace_size, k.size)
-    cdef void *memory = work.take(plan.workspace_size)
-    with nogil:
-        _run_call(&plan, call, w, memory)
+    cdef Crew crew
+    cdef Crew *opened = &crew if open_crew(&crew, &plan, call) else NULL
+    cdef Workspace work
+    cdef void *memory
+    try:
+        work = Workspace(plan.workspace_size, k.size)
+        memory = work.take(plan.workspace_size)
+        with nogil:
+            _run_call(&plan, call, w, memory, opened)
+    finally:
+        if opened != NULL:
+            close_crew()
     return 0
 
 

@@ -60,6 +60,7 @@ cdef extern from "simd/cgru.h" nogil:
     cdef enum:
         CGRU_RESET_BEFORE, CGRU_RESET_AFTER, CGRU_LAYER_NORM
         CGRU_R, CGRU_Z, CGRU_HH, CGRU_C, CGRU_STEPS, CGRU_GROUP, CGRU_STATE_OPERANDS
+        CGRU_WHOLE, CGRU_STORE, CGRU_FINISH
 
     ctypedef struct cgru_weights:
         cgru_matrix U[3]
@@ -165,6 +166,13 @@ cdef extern from "simd/cgru.h" nogil:
         cgru_operand x
         cgru_array out
 
+    ctypedef struct cgru_row_sums:
+        Py_ssize_t u
+        int count
+        const void *a[3]
+        const void *V[3]
+        void *sum[3]
+
     ctypedef struct cgru_single_sample:
         const cgru_call *call
         const void *U
@@ -174,6 +182,8 @@ cdef extern from "simd/cgru.h" nogil:
         int fresh
         void *sums
         int is_transposed
+        void (*share_sums)(void *, const cgru_row_sums *, Py_ssize_t) noexcept nogil
+        void *crew
 
     ctypedef struct cgru_batch:
         const cgru_call *call
@@ -193,6 +203,8 @@ cdef extern from "simd/cgru.h" nogil:
         void (*pack)(const cgru_product *, void *, Py_ssize_t, Py_ssize_t, cgru_matrix, Py_ssize_t,
                      Py_ssize_t) noexcept nogil
         void (*product)(const cgru_product *, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept nogil
+        void (*product_columns)(const cgru_product *, int, Py_ssize_t, Py_ssize_t, Py_ssize_t, int, int,
+                                void *) noexcept nogil
         void (*load_h0)(const cgru_call *, Py_ssize_t, Py_ssize_t) noexcept nogil
         void (*load_x)(const cgru_call *, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept nogil
         void (*mask_state)(const cgru_call *, Py_ssize_t, Py_ssize_t) noexcept nogil
@@ -203,6 +215,8 @@ cdef extern from "simd/cgru.h" nogil:
         void (*single_step)(const cgru_single_sample *, const void *, void *, void *) noexcept nogil
         void (*single_forward)(const cgru_single_sample *, Py_ssize_t, Py_ssize_t) noexcept nogil
         void (*single_backward)(const cgru_single_sample *, Py_ssize_t) noexcept nogil
+        void (*row_sums_part)(const cgru_row_sums *, Py_ssize_t, int, int) noexcept nogil
+        Py_ssize_t (*row_part_start)(Py_ssize_t, int, int) noexcept nogil
         void (*pack_single)(cgru_matrix, Py_ssize_t, Py_ssize_t, void *) noexcept nogil
         cgru_epilogue *gates
         cgru_epilogue *recurrent

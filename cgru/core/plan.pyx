@@ -10,7 +10,7 @@ from cgru.core.kernels cimport (
     bind, CGRU_LAYER_NORM, CGRU_RESET_AFTER, CGRU_RESET_BEFORE, CGRU_STEPS, kernels, new_call, odd_lines,
     samples_at_once, set_lengths, set_zoneout, whole_lines,
 )
-from cgru.core.threads cimport worth
+from cgru.core.threads cimport FEW, at_once, worth
 
 cnp.import_array()
 
@@ -29,6 +29,8 @@ cdef enum:
     TILED_ROWS = 8  # rows of a tile
     FEWEST_TILED = 3  # rows whose sums hide the latency of an addition
     MOST_TILED = 3 << 20  # bytes of weights that are read in tiles: larger ones are best read in order
+    MEMBER_CYCLES = 8 << 10  # of a step: what a member of a crew has to do, so that two meetings are worth while
+    MOST_COPIED = 1 << 26  # bytes of inputs and states that a second thread may get copies of
     MOST_LANES = 16  # of any instruction set
 
 
@@ -44,7 +46,7 @@ SIZES[CGRU_RESET_AFTER] = Sizes(3, 5, 4, 0, 4, 1)
 SIZES[CGRU_LAYER_NORM] = Sizes(7, 11, 10, 6, MOST_TERMS, 1)
 
 # Tests force these choices: 1 wherever it is possible, 0 never, -1 by the cost model.
-cdef int lanes_choice = -1, unpacked_choice = -1
+cdef int lanes_choice = -1, unpacked_choice = -1, crew_choice = -1
 cdef tuple UNPACKED = (False, True, "tiles", "inputs")
 
 cdef double SHARE_WORK = 4e6  # operations that make a further share of the sums worth while
@@ -65,6 +67,12 @@ def use_unpacked_weights(choice=None):
     """
     global unpacked_choice
     unpacked_choice = -1 if choice is None else UNPACKED.index(choice)
+
+
+def use_crew(choice=None):
+    """Share the columns of products wherever possible (True), never (False) or by the cost model (None); for tests."""
+    global crew_choice
+    crew_choice = -1 if choice is None else choice
 
 
 # --- lanes and inputs ---
@@ -233,6 +241,37 @@ cdef void _choose_weights(Plan *plan, const cgru_call *call, const cgru_weights 
     plan.input_weights = UNPACKED_TILES if in_tiles and inputs and fills else plan.weights
 
 
+# --- threads ---
+
+cdef int _count_members(const Plan *plan, const cgru_call *call, int most) noexcept nogil:
+    """Return how many threads share the columns of each product, for samples that are too few to be shared.
+
+    A step takes as long as the recurrent weights take from the L2 cache, or as its products take at two vectors a
+    cycle. Each time that the threads meet, once or twice a step, costs them about a microsecond.
+    """
+    cdef double u = call.u, cycles
+    if not plan.can_share_columns or plan.direction == GRADIENTS:
+        return 1
+    if crew_choice >= 0:
+        return most if crew_choice == 1 else 1
+    cycles = max(3 * u * u * plan.k.size / L2_BANDWIDTH, 1.5 * call.m * u * (call.e + u) / plan.k.lanes)
+    most = worth(operations(call), at_once(most)) if call.m <= FEW else 1
+    return <int>min(most, max(1.0, cycles / MEMBER_CYCLES))
+
+
+cdef bint pays_pair(const Plan *plan, const cgru_call *call, int most) noexcept nogil:
+    """Return whether two calls like this one, with few samples, should run at once, each on one thread.
+
+    With more than two threads, each of the two may gain more from a crew.
+    """
+    cdef bint can = most > 1 and plan.can_share_columns and call.kept.data == NULL
+    can &= call.m * call.s * (call.e + call.u) * plan.k.size < MOST_COPIED
+    if crew_choice >= 0:
+        return can and crew_choice == 1
+    most = worth(2 * operations(call), at_once(most))
+    return can and call.m <= FEW and most > 1 and _count_members(plan, call, most) <= 2
+
+
 # --- memory ---
 
 cdef Py_ssize_t _row_size(Plan *plan, const cgru_call *call) noexcept nogil:
@@ -328,6 +367,7 @@ cdef void _set_dependent_fields(Plan *plan, const cgru_call *call) noexcept nogi
     plan.batches_inputs = plan.inputs != PER_STEP
     plan.packed_e = 0 if plan.inputs == FEATURES_IN_LANES else call.e
     plan.row_multiple = plan.k.lanes if plan.layout == SAMPLES_IN_LANES else 1
+    plan.can_share_columns = plan.layout != SAMPLES_IN_LANES and plan.weights == plan.input_weights == PACKED
     plan.sums_in_lanes = plan.layout == SAMPLES_IN_LANES and plan.inputs != FEATURES_IN_LANES
     plan.adds = plan.sums_in_lanes or plan.packed_e == 0
     plan.streams = call.m * call.s <= DEPTH and 3 * (call.e + call.u) * call.u * plan.k.size >= STREAMED
@@ -345,6 +385,7 @@ cdef Plan plan_of(const cgru_kernels *k, const cgru_call *call, const cgru_weigh
         plan.fresh = call.h0.data == NULL
     else:  # products with V are skipped where neither dh nor dL/dh0 of that step is wanted
         plan.fresh = call.fresh and call.dh.data == NULL and call.last.data == NULL
+    plan.members = _count_members(&plan, call, most)
     _set_sizes(&plan, call, call.m)
     plan.splits_products = direction == FORWARD and plan.layout == UNITS_IN_LANES and (plan.fresh or plan.projections)
     plan.without_V = plan.weights == PACKED and call.s == 1 and plan.fresh and plan.layout == UNITS_IN_LANES

@@ -1,5 +1,6 @@
 """The state of one run: the products of its steps, which forward.pyx and backward.pyx build and driver.pyx runs."""
 
+from cgru.core.crew cimport Crew
 from cgru.core.kernels cimport (
     cgru_array, cgru_call, cgru_feature_product, cgru_epilogue, cgru_batch, cgru_matrix, cgru_norm, cgru_product,
     cgru_single_sample, cgru_weights,
@@ -27,6 +28,7 @@ cdef struct Run:
     cgru_norm norm
     cgru_single_sample single  # used instead of the products of a step for a single sample
     cgru_batch batch_simd  # used instead of them with samples in the lanes
+    Crew *crew  # the threads that share its products; NULL: there are none
     Py_ssize_t start, stop  # the samples to run
     Py_ssize_t rows  # of a block
     bint first, last  # whether the steps to run include the one that runs first, and the one that runs last

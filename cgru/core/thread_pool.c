@@ -1,7 +1,29 @@
-/* A pool of sleeping threads that take parts from one shared counter.
+/* A pool of sleeping threads that take parts from one shared counter, and the crew that it lends to one call.
  *
  * One job runs at a time. A caller that finds the pool busy runs its parts alone. Threads spin for a moment before they
- * sleep, since the next job of a sequence often comes within microseconds. On Windows the pool is empty. */
+ * sleep, since the next job of a sequence often comes within microseconds. On Windows the pool is empty.
+ *
+ * A crew meets hundreds of times in a millisecond, and may not depend on when a thread runs. Its protocol:
+ *
+ *     caller                                          member i of n
+ *     n = cgru_crew_ready(): 1 + members that came    arrives: adds itself to `arrived`
+ *     writes the operands into the crew's memory      spins until `posted` changes
+ *     cgru_crew_post: posted = (number, n)       -->  if i < n: reads operands, writes results, then
+ *     does its own part                               done[i] = posted
+ *     cgru_crew_wait(i): done[i] == posted?      <--
+ *     yes: copies the results; no: does part i itself
+ *
+ * 1. A member reads and writes the crew's memory alone. So it can spoil nothing of the caller's, however late it runs.
+ * 2. That memory is the pool's, and stays as it is until the last has left, though the caller closes without waiting: no
+ *    further job or crew begins while someone is inside; who wants one runs alone. The next crew gets the same memory,
+ *    unless it is large, since fresh memory costs a page fault for each page.
+ * 3. The caller writes the memory after `ready` alone, which is 1 as long as a member of the last task has not finished
+ *    it: what a late member reads does not change beneath it, and what it writes nobody reads. A member that does not
+ *    belong to a task reads nothing but `posted`. So there is no data race, whoever sleeps where.
+ * 4. The caller waits no longer for a part than its own part took, and in vain no more than a sixteenth of the time
+ *    since the crew opened. After MOST_LATE parts that did not come in time it stays alone for the rest of the call.
+ *    Sums are the same whoever computes them.
+ * 5. A member that waits for more than some microseconds yields its core, on which the caller may want to run. */
 #include "thread_pool.h"
 
 #if defined(_WIN32)
@@ -11,12 +33,40 @@ void cgru_share(cgru_part *do_part, void *work, ptrdiff_t parts, int threads) {
     for (ptrdiff_t part = 0; part < parts; part++) do_part(work, part);
 }
 
+void *cgru_crew_open(int threads, size_t bytes) { return (void)threads, (void)bytes, NULL; }
+int cgru_crew_ready(void) { return 1; }
+int cgru_crew_gather(void) { return 1; }
+void cgru_crew_post(cgru_task *task) { (void)task; }
+int cgru_crew_wait(int member) { return (void)member, 0; }
+void cgru_crew_close(void) {}
+void cgru_crew_waits(double factor, int gathers) { (void)factor, (void)gathers; }
+
 #else
 
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
+#include <stdlib.h>
+#include <time.h>
 
-enum { MOST = 256, SPIN = 2000 }; /* most threads of the pool; checks before a thread sleeps */
+enum {
+    MOST = 256,       /* most threads of the pool */
+    SPIN = 2000,      /* checks before a thread sleeps */
+    WAKING = 50000,   /* nanoseconds in which a thread that sleeps mostly wakes */
+    IDLE = 500000,    /* nanoseconds for which a member of a crew waits for the next task before it leaves */
+    FIRST = 4000000,  /* nanoseconds for which it waits for the first task, while weights are packed */
+    MOST_LATE = 8,    /* parts of a call that may come late: the first ones do, whose weights are in no cache */
+    IN_VAIN = 20000,  /* nanoseconds that a call may always wait in vain */
+    YIELD = 10000,    /* nanoseconds after which a member that waits yields its core */
+    LEAVING = 200,    /* checks until a thread that is about to leave has mostly left */
+    LINE = 64,        /* bytes that two cores do not share */
+    KEPT = 1 << 25,   /* bytes that the pool keeps for the next crew */
+};
+
+/* Where a test may delay a thread; nothing in the library. */
+#ifndef DELAY
+#define DELAY()
+#endif
 
 /* The current job, guarded by `lock`, except `next`. `number` and `inside` are also read without the lock, as hints. */
 static struct {
@@ -49,6 +99,67 @@ static void pause_briefly(void) {
 #endif
 }
 
+/* The crew. `one_job` is its caller's while it is open; members read `task` and `memory` after `posted`. */
+static struct {
+    _Alignas(LINE) unsigned long long posted; /* number of the task << 16 | its members; CLOSED at the end */
+    cgru_task *task;
+    void *memory;
+    size_t bytes; /* of the memory */
+    _Alignas(LINE) int arrived, gone; /* members that came, without the caller; that left again */
+    struct {
+        _Alignas(LINE) unsigned long long done; /* `posted` of the last task that this member finished */
+    } member[MOST];
+    /* The caller's own. */
+    _Alignas(LINE) int threads, members, late;
+    long long opened, begun; /* when the crew was opened, and the task posted */
+    long long own, in_vain;  /* nanoseconds of the caller's own part, and of all waits in vain */
+} crew;
+static double wait_factor = 1; /* how long the caller waits for a part, in units of its own */
+static int gathers;         /* whether it first waits until all members have come */
+#define CLOSED (~0ULL)
+
+/* Returns the time in nanoseconds. */
+static long long now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec * 1000000000LL + t.tv_nsec;
+}
+
+/* Be a member of the crew until it closes, or no task comes for a while. */
+static void join_crew(void *none, ptrdiff_t part) {
+    const int me = 1 + __atomic_fetch_add(&crew.arrived, 1, __ATOMIC_RELAXED);
+    unsigned long long seen = 0, posted;
+    (void)none, (void)part;
+    if (me >= MOST) return;
+    for (;;) {
+        const long long since = now();
+        for (int i = 1; (posted = __atomic_load_n(&crew.posted, __ATOMIC_ACQUIRE)) == seen; i++) {
+            if (i % 16 == 0 && now() - since > (seen ? IDLE : FIRST)) {
+                __atomic_add_fetch(&crew.gone, 1, __ATOMIC_RELAXED);
+                return;
+            }
+            if (i % 16 == 0 && now() - since > YIELD)
+                sched_yield();
+            else
+                pause_briefly();
+        }
+        DELAY();
+        if (posted == CLOSED) return;
+        seen = posted;
+        if (me >= (int)(posted & 0xffff)) continue;
+        crew.task(crew.memory, me, (int)(posted & 0xffff));
+        DELAY();
+        __atomic_store_n(&crew.member[me].done, posted, __ATOMIC_RELEASE);
+    }
+}
+
+/* Free the memory of a closed crew, if it is large and nobody is inside. The caller holds `lock`. */
+static void free_crew(void) {
+    if (job.inside > 0 || crew.bytes <= KEPT || __atomic_load_n(&crew.posted, __ATOMIC_RELAXED) != CLOSED) return;
+    free(crew.memory);
+    crew.memory = NULL, crew.bytes = 0;
+}
+
 /* Wait for jobs and join them, for ever. */
 static void *thread_of_pool(void *none) {
     unsigned seen = 0;
@@ -71,6 +182,7 @@ static void *thread_of_pool(void *none) {
 
         pthread_mutex_lock(&lock);
         if (__atomic_sub_fetch(&job.inside, 1, __ATOMIC_RELAXED) == 0) pthread_cond_signal(&all_left);
+        free_crew();
         pthread_mutex_unlock(&lock);
     }
     return none;
@@ -83,6 +195,7 @@ static void begin_anew(void) {
     lock = one_job = free_lock;
     has_job = all_left = nobody_waits;
     started = job.inside = job.wanted = 0;
+    crew.late = MOST_LATE;
 }
 
 /* Start threads until the pool has `threads` of them. The caller holds `lock`. */
@@ -104,21 +217,40 @@ static void start_threads(int threads) {
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
-void cgru_share(cgru_part *do_part, void *work, ptrdiff_t parts, int threads) {
-    if (threads > parts) threads = (int)parts;
-    if (threads <= 1 || pthread_mutex_trylock(&one_job) != 0) { /* the pool runs another caller's job */
-        for (ptrdiff_t part = 0; part < parts; part++) do_part(work, part);
-        return;
-    }
-    pthread_mutex_lock(&lock);
-    start_threads(threads - 1);
+/* Wait a moment until nobody is inside, and return whether that is so. */
+static int all_have_left(int checks) {
+    for (int i = 0; i < checks && __atomic_load_n(&job.inside, __ATOMIC_RELAXED) > 0; i++) pause_briefly();
+    return __atomic_load_n(&job.inside, __ATOMIC_RELAXED) == 0;
+}
+
+/* Take the pool, unless it runs another caller's job, or a thread is late with the last one; return whether it did. */
+static int take_pool(void) {
+    if (pthread_mutex_trylock(&one_job) != 0) return 0;
+    if (all_have_left(LEAVING)) return 1;
+    pthread_mutex_unlock(&one_job);
+    return 0;
+}
+
+/* Post a job of `parts` parts for `threads` threads of the pool. The caller has the pool and holds `lock`. */
+static void post_job(cgru_part *do_part, void *work, ptrdiff_t parts, int threads) {
+    start_threads(threads);
     job.do_part = do_part;
     job.work = work;
     job.parts = parts;
     __atomic_store_n(&job.next, 0, __ATOMIC_RELAXED);
     __atomic_store_n(&job.number, job.number + 1, __ATOMIC_RELAXED);
-    job.wanted = threads - 1;
+    job.wanted = threads;
     pthread_cond_broadcast(&has_job);
+}
+
+void cgru_share(cgru_part *do_part, void *work, ptrdiff_t parts, int threads) {
+    if (threads > parts) threads = (int)parts;
+    if (threads <= 1 || !take_pool()) {
+        for (ptrdiff_t part = 0; part < parts; part++) do_part(work, part);
+        return;
+    }
+    pthread_mutex_lock(&lock);
+    post_job(do_part, work, parts, threads - 1);
     pthread_mutex_unlock(&lock);
 
     take_parts(do_part, work, parts);
@@ -126,11 +258,92 @@ void cgru_share(cgru_part *do_part, void *work, ptrdiff_t parts, int threads) {
     pthread_mutex_lock(&lock);
     job.wanted = 0;
     pthread_mutex_unlock(&lock);
-    for (int i = 0; i < SPIN && __atomic_load_n(&job.inside, __ATOMIC_RELAXED) > 0; i++) pause_briefly();
+    all_have_left(SPIN);
     pthread_mutex_lock(&lock);
     while (job.inside > 0) pthread_cond_wait(&all_left, &lock);
     pthread_mutex_unlock(&lock);
     pthread_mutex_unlock(&one_job);
 }
+
+/* Call the members in, unless one of them is still here. The caller has the pool and holds `lock`. */
+static void call_members(void) {
+    if (job.inside > 0) return;
+    crew.posted = 0, crew.arrived = 0, crew.gone = 0, crew.members = 1;
+    for (int i = 1; i < crew.threads && i < MOST; i++) crew.member[i].done = 0;
+    post_job(join_crew, NULL, crew.threads - 1, crew.threads - 1);
+}
+
+void *cgru_crew_open(int threads, size_t bytes) {
+    void *memory;
+    if (threads < 2 || !take_pool()) return NULL;
+    pthread_mutex_lock(&lock);
+    if (bytes > crew.bytes) {
+        free(crew.memory);
+        crew.bytes = bytes;
+        if (posix_memalign(&crew.memory, LINE, bytes) != 0) crew.memory = NULL, crew.bytes = 0;
+    }
+    memory = crew.memory;
+    crew.threads = threads, crew.late = 0, crew.in_vain = 0, crew.opened = now();
+    if (memory) call_members();
+    pthread_mutex_unlock(&lock);
+    if (!memory) pthread_mutex_unlock(&one_job);
+    return memory;
+}
+
+int cgru_crew_ready(void) {
+    if (crew.late >= MOST_LATE) return 1;
+    if (__atomic_load_n(&crew.gone, __ATOMIC_RELAXED)) {
+        pthread_mutex_lock(&lock);
+        call_members();
+        pthread_mutex_unlock(&lock);
+        return 1;
+    }
+    for (int i = 1; i < crew.members; i++)
+        if (__atomic_load_n(&crew.member[i].done, __ATOMIC_ACQUIRE) != crew.posted) return 1;
+    for (const long long since = now(); gathers && now() - since < 1000000000LL;)
+        if (__atomic_load_n(&crew.arrived, __ATOMIC_RELAXED) + 1 >= crew.threads) break;
+    crew.members = 1 + __atomic_load_n(&crew.arrived, __ATOMIC_RELAXED);
+    if (crew.members > crew.threads) crew.members = crew.threads;
+    return crew.members;
+}
+
+int cgru_crew_gather(void) {
+    for (const long long since = now(); now() - since < WAKING; pause_briefly())
+        if (__atomic_load_n(&crew.arrived, __ATOMIC_RELAXED)) break;
+    return cgru_crew_ready();
+}
+
+void cgru_crew_post(cgru_task *task) {
+    crew.task = task, crew.own = 0, crew.begun = now();
+    __atomic_store_n(&crew.posted, ((crew.posted >> 16) + 1) << 16 | (unsigned)crew.members, __ATOMIC_RELEASE);
+    DELAY();
+}
+
+int cgru_crew_wait(int member) {
+    const long long since = now(), left = IN_VAIN + (since - crew.opened) / 16 - crew.in_vain;
+    if (crew.own == 0) crew.own = since - crew.begun;
+    const double most = wait_factor * (wait_factor > 1 || crew.own < left ? crew.own : left);
+    while (__atomic_load_n(&crew.member[member].done, __ATOMIC_ACQUIRE) != crew.posted) {
+        const long long waited = now() - since;
+        if (waited > most) {
+            crew.late++, crew.in_vain += waited;
+            return 0;
+        }
+        pause_briefly();
+    }
+    return 1;
+}
+
+void cgru_crew_close(void) {
+    __atomic_store_n(&crew.posted, CLOSED, __ATOMIC_RELEASE);
+    pthread_mutex_lock(&lock);
+    job.wanted = 0;
+    __atomic_store_n(&job.next, job.parts, __ATOMIC_RELAXED);
+    free_crew();
+    pthread_mutex_unlock(&lock);
+    pthread_mutex_unlock(&one_job);
+}
+
+void cgru_crew_waits(double factor, int waits) { wait_factor = factor, gathers = waits; }
 
 #endif

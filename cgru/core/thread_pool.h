@@ -1,4 +1,4 @@
-/* A pool of threads that runs the parts of one piece of work at a time. */
+/* A pool of threads that runs the parts of one piece of work at a time, or is the crew of one call. */
 #ifndef CGRU_THREAD_POOL_H
 #define CGRU_THREAD_POOL_H
 
@@ -11,5 +11,29 @@ typedef void cgru_part(void *work, ptrdiff_t part);
  * || Each thread takes the next part that is not taken. On a busy machine, where pool threads may wake late, the caller
  * runs the parts itself and does not wait for them. */
 void cgru_share(cgru_part *do_part, void *work, ptrdiff_t parts, int threads);
+
+/* Does part `member` of `members` of a task, whose description, operands and results all lie in the crew's memory. */
+typedef void cgru_task(void *memory, int member, int members);
+
+/* A crew shares the many small tasks of one call; thread_pool.c has its protocol. The caller is member 0.
+ *
+ * Opens the crew and calls up to threads - 1 members in; returns its memory of `bytes` bytes, or NULL where the pool is
+ * busy or there is no memory: the caller then runs alone. */
+void *cgru_crew_open(int threads, size_t bytes);
+/* Returns how many share the next task, the caller among them. 1: nobody else is ready; the caller then leaves the
+ * crew's memory alone and posts nothing. Calls members in again that left because no task came for long. */
+int cgru_crew_ready(void);
+/* Returns that, after a wait of up to some tens of microseconds until a first member has come. */
+int cgru_crew_gather(void);
+/* Posts a task, which is described in the crew's memory. The caller then does part 0 itself. */
+void cgru_crew_post(cgru_task *task);
+/* Returns whether a member has done its part, after a wait no longer than the caller's own part took. 0: the caller
+ * does that part itself, with its own operands and into its own memory. */
+int cgru_crew_wait(int member);
+/* Closes the crew, without waiting for anyone; its memory is the caller's no more. */
+void cgru_crew_close(void);
+/* How long to wait for a part, in units of the caller's own part, 1 at first, and whether to wait for up to a second
+ * until all members have come; for the tests. */
+void cgru_crew_waits(double factor, int waits);
 
 #endif

@@ -11,6 +11,13 @@ from cgru.core.checks import positive
 
 cdef extern from "thread_pool.h":
     void cgru_share(cgru_part *do_part, void *work, Py_ssize_t parts, int threads) noexcept nogil
+    void *cgru_crew_open(int threads, size_t bytes) noexcept nogil
+    int cgru_crew_ready() noexcept nogil
+    int cgru_crew_gather() noexcept nogil
+    void cgru_crew_post(cgru_task *task) noexcept nogil
+    int cgru_crew_wait(int member) noexcept nogil
+    void cgru_crew_close() noexcept nogil
+    void cgru_crew_waits(double factor, int waits) noexcept nogil
 
 cdef extern from *:
     """
@@ -28,7 +35,7 @@ cdef double SMALL = 4e6
 cdef Py_ssize_t ROWS_IN_L2 = 1 << 18
 # Bytes of weights beyond which the last cache, which other cores share, may not keep them between two steps.
 cdef Py_ssize_t LAST_CACHE = 1 << 22
-cdef int _threads = 1
+cdef int _threads = 1, _cores = 1
 cdef int MOST = 256  # as in thread_pool.c
 
 
@@ -77,6 +84,11 @@ cdef int worth(double flop, int most) noexcept nogil:
     return most if flop > SMALL else 1
 
 
+cdef int at_once(int most) noexcept nogil:
+    """Return how many of `most` threads can run at the same time, on the cores that the process had at import."""
+    return min(most, _cores)
+
+
 cdef Py_ssize_t block_rows(Py_ssize_t m, Py_ssize_t row_bytes, Py_ssize_t weight_bytes, int threads,
                            bint ragged) noexcept nogil:
     """Return how many of m samples run through all steps together as a block; `ragged`: their lengths differ.
@@ -85,12 +97,12 @@ cdef Py_ssize_t block_rows(Py_ssize_t m, Py_ssize_t row_bytes, Py_ssize_t weight
     larger where the weights may have to come from memory. They are smaller where there would be no block for each
     thread, and smaller still for ragged batches, whose first blocks take longest.
     """
-    cdef Py_ssize_t most = max(64 if weight_bytes > LAST_CACHE else 8, ROWS_IN_L2 // row_bytes)
+    cdef Py_ssize_t most = max(64 if weight_bytes > LAST_CACHE else FEW, ROWS_IN_L2 // row_bytes)
     cdef Py_ssize_t blocks = threads * (4 if ragged and threads > 1 else 1)
-    if m > 8 * blocks:
+    if m > FEW * blocks:
         most = min(most, (m + blocks - 1) // blocks)
     elif threads > 1:
-        most = 8
+        most = FEW
     blocks = (m + most - 1) // most
     return (m + blocks - 1) // blocks
 
@@ -98,6 +110,44 @@ cdef Py_ssize_t block_rows(Py_ssize_t m, Py_ssize_t row_bytes, Py_ssize_t weight
 cdef void share(cgru_part *do_part, void *work, Py_ssize_t parts, int threads) noexcept nogil:
     """Call do_part(work, i) for each i < parts on up to `threads` threads, and return when all are done."""
     cgru_share(do_part, work, parts, threads)
+
+
+cdef void *open_pool_crew(int threads, size_t bytes) noexcept nogil:
+    """Open the crew of the pool; return its memory, or NULL where the pool is busy."""
+    return cgru_crew_open(threads, bytes)
+
+
+cdef int ready_members() noexcept nogil:
+    """Return how many threads share the next task, the caller among them."""
+    return cgru_crew_ready()
+
+
+cdef int gather_members() noexcept nogil:
+    """Return what `ready_members` does, but wait some microseconds until a first member has come."""
+    return cgru_crew_gather()
+
+
+cdef void post_task(cgru_task *task) noexcept nogil:
+    """Post a task, which is described in the crew's memory."""
+    cgru_crew_post(task)
+
+
+cdef bint await_member(int member) noexcept nogil:
+    """Return whether a member has done its part, after a wait no longer than the caller's own part took."""
+    return cgru_crew_wait(member)
+
+
+cdef void close_pool_crew() noexcept nogil:
+    """Close the crew of the pool, without waiting for its members."""
+    cgru_crew_close()
+
+
+def use_waits(factor=None):
+    """Wait for a member's part `factor` times as long as the caller's own part took, and first until all have come.
+
+    None: wait once as long, and run without those that have not come. For the tests.
+    """
+    cgru_crew_waits(1 if factor is None else factor, factor is not None)
 
 
 def _default_threads():
@@ -108,9 +158,10 @@ def _default_threads():
             return int(value)
         if value and variable == "CGRU_NUM_THREADS":
             raise ImportError(f"CGRU_NUM_THREADS: expected an integer of at least 1, got {value!r}")
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return _cores
 
 
+_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 set_num_threads(_default_threads())
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=lambda: set_num_threads(1))  # a forked child is likely one of several workers

@@ -129,6 +129,14 @@ typedef struct {
     cgru_array out;
 } cgru_feature_product;
 
+/* Sums of a single sample: sum (up) += a (u) V for each of `count` V from `pack_single`, in their order. */
+typedef struct {
+    ptrdiff_t u;
+    int count;
+    const void *a[3], *V[3];
+    void *sum[3];
+} cgru_row_sums;
+
 /* The weights of a call with m = 1; see single_sample.h. Backward: the transposes of V alone. */
 typedef struct {
     const cgru_call *call;
@@ -138,6 +146,9 @@ typedef struct {
     int fresh;              /* whether the first step to run has no previous state */
     void *sums;             /* workspace of 5 up numbers where V is unpacked */
     int is_transposed;      /* whether these are the transposes of V, where V is unpacked */
+    /* Computes sums of packed V with other threads, unless NULL; `row` of V is then not zero, and `sums` as above. */
+    void (*share_sums)(void *crew, const cgru_row_sums *sums, ptrdiff_t t);
+    void *crew;
 } cgru_single_sample;
 
 struct cgru_product;
@@ -185,6 +196,9 @@ typedef struct cgru_product {
 typedef struct {
     void *U[3], *V[3], *b[4], *g[2], *h0;
 } cgru_gradients;
+
+/* What `product_columns` does: compute sums and run their epilogues; compute and store sums; run the epilogues of these. */
+enum { CGRU_WHOLE, CGRU_STORE, CGRU_FINISH };
 
 enum { CGRU_STEPS = 32 }; /* steps of a batched input projection */
 enum { CGRU_GROUP = 16 }; /* rows collected together for weight gradients, so that each panel gets whole cache lines */
@@ -330,6 +344,10 @@ typedef struct {
                  ptrdiff_t k, ptrdiff_t n);
     /* Computes a product for `rows` rows from `row` on, and calls its epilogue; t is the step. */
     void (*product)(const cgru_product *product, ptrdiff_t t, ptrdiff_t row, ptrdiff_t rows);
+    /* Part `part` of `parts` of the columns of a product with packed weights. `tiles` holds stored sums: `vectors`
+     * vectors for each row, the same for all parts. */
+    void (*product_columns)(const cgru_product *product, int stage, ptrdiff_t t, ptrdiff_t row, ptrdiff_t rows, int part,
+                         int parts, void *tiles);
 
     /* Elementwise work on rows, before, between and after the products of a step; see cell.h. */
     void (*load_h0)(const cgru_call *call, ptrdiff_t row, ptrdiff_t rows);
@@ -345,6 +363,9 @@ typedef struct {
     /* Steps `first` to `stop` of a single sample, counted in the order in which they run; all steps, backward. */
     void (*single_forward)(const cgru_single_sample *single, ptrdiff_t first, ptrdiff_t stop);
     void (*single_backward)(const cgru_single_sample *single, ptrdiff_t steps);
+    /* Part `part` of `parts` of the columns of some sums; where it begins, in numbers. */
+    void (*row_sums_part)(const cgru_row_sums *sums, ptrdiff_t t, int part, int parts);
+    ptrdiff_t (*row_part_start)(ptrdiff_t u, int part, int parts);
     /* Packs W (k, n) for a single sample. */
     void (*pack_single)(cgru_matrix W, ptrdiff_t k, ptrdiff_t n, void *to);
 

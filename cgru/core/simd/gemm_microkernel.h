@@ -173,25 +173,48 @@ static void pack(const cgru_product *product, void *weights, ptrdiff_t k0, ptrdi
         }
 }
 
-/* Computes a product with packed weights for rows row0..., and calls its epilogue tile by tile. */
-static void product(const cgru_product *product, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows) {
+enum { ALL = -1 }; /* a stage beside those of cgru.h: all panels, whatever `from` and `to` */
+
+/* Computes panels `from` to `to` of a product with packed weights for rows row0..., as `stage`, a constant, says. */
+INLINE void product_panels(const int stage, const cgru_product *product, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows,
+                           ptrdiff_t from, ptrdiff_t to, T *tiles) {
     ALIGNED T out[ROWS * 3 * LANES];
     const int chains = product->chains;
-    tile_function *const (*tiles)[3] = chains == 4 ? single_tiles : chains == 2 ? pair_tiles : many_tiles;
+    tile_function *const (*table)[3] = chains == 4 ? single_tiles : chains == 2 ? pair_tiles : many_tiles;
     const ptrdiff_t K = depth_of(product);
     const split panels = panels_for(product->vectors), blocks = split_of(rows, ROWS);
     /* Odd steps run back: of weights that outgrow a cache, half are still cached. */
     PARTS_IN_TURN(panels, t % 2, p, vector, vectors) {
+        if (stage != ALL && (p < from || p >= to)) continue;
         const T *w = (const T *)product->weights + (vector * K + product->k0 * vectors) * LANES;
         const T *bias = product->bias ? (const T *)product->bias + vector * LANES : NULL;
         PARTS(blocks, b, first, count) {
+            T *sums = stage == CGRU_STORE || stage == CGRU_FINISH ? tiles + (vector * rows + first * vectors) * LANES : out;
             cgru_operand operand[3];
             for (int o = 0; o < product->operands; o++) {
                 operand[o] = product->operand[o];
                 operand[o].rows = (const T *)operand[o].rows + (row0 + first) * operand[o].ld;
             }
-            tiles[count - 1][vectors - 1](operand, product->operands, w, bias, out);
-            product->epilogue(product, t, row0 + first, count, vector, vectors, out);
+            if (stage != CGRU_FINISH) table[count - 1][vectors - 1](operand, product->operands, w, bias, sums);
+            if (stage != CGRU_STORE) product->epilogue(product, t, row0 + first, count, vector, vectors, sums);
         }
     }
+}
+
+/* Computes a product with packed weights for rows row0..., and calls its epilogue tile by tile. */
+static void product(const cgru_product *product, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows) {
+    product_panels(ALL, product, t, row0, rows, 0, 0, NULL);
+}
+
+/* Computes part `part` of `parts` of the panels of a product, or its sums, or its epilogues alone. */
+static void product_columns(const cgru_product *product, int stage, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows, int part,
+                         int parts, void *tiles) {
+    const ptrdiff_t panels = panels_for(product->vectors).parts, from = part * panels / parts;
+    const ptrdiff_t to = (part + 1) * panels / parts;
+    if (stage == CGRU_STORE)
+        product_panels(CGRU_STORE, product, t, row0, rows, from, to, tiles);
+    else if (stage == CGRU_FINISH)
+        product_panels(CGRU_FINISH, product, t, row0, rows, from, to, tiles);
+    else
+        product_panels(CGRU_WHOLE, product, t, row0, rows, from, to, NULL);
 }

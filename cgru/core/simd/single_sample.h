@@ -63,11 +63,15 @@ INLINE void load_part(const int width, ptrdiff_t c, const T *row, vec *sum) {
     for (int j = 0; j < width; j++) sum[j] = load(row + c + j * LANES);
 }
 
-/* sum (width vectors) += a (K) W[:, c...] for packed W. Unpacked W (`row` not zero) was added by `add_unpacked`. */
+/* sum (width vectors) += a (K) W[:, c...] for packed W. With `row` not zero `add_unpacked` or `share_sums` added it. */
 INLINE void add(const int width, ptrdiff_t c, const T *a, ptrdiff_t K, const cgru_matrix *W,
                 vec *sum) {
     if (!W->row) add_rows(width, 4, a, K, (const T *)W->data + c * K, sum);
 }
+
+/* The weights V of three gates. */
+#define V_OF(single, first, second, third) \
+    {(single)->V[first].data, (single)->V[second].data, (single)->V[third].data}
 
 /* sum (up) += a V, V unpacked and transposed. */
 static void add_transposed(const cgru_single_sample *single, const T *a, const cgru_matrix *V, T *sum) {
@@ -95,6 +99,33 @@ static void add_unpacked(const cgru_single_sample *single, const T *a, const cgr
         const T *s = chains + 4 * i;
         store(sum + i, (load(s) + load(s + LANES)) + (load(s + 2 * LANES) + load(s + 3 * LANES)));
     }
+}
+
+/* sum += a V for all sums, of one part of the columns, if it lies between `from` and `to`. */
+INLINE void row_sums_of_part(const int width, ptrdiff_t c, ptrdiff_t left, const cgru_row_sums *sums, ptrdiff_t from,
+                             ptrdiff_t to) {
+    (void)left;
+    if (c < from || c >= to) return;
+    for (int n = 0; n < sums->count; n++) {
+        T *row = sums->sum[n];
+        vec sum[4];
+        load_part(width, c, row, sum);
+        add_rows(width, 4, sums->a[n], sums->u, (const T *)sums->V[n] + c * sums->u, sum);
+        UNROLL(4)
+        for (int j = 0; j < width; j++) store(row + c + j * LANES, sum[j]);
+    }
+}
+
+/* Returns the column at which part `part` of `parts` of u columns begins. */
+static ptrdiff_t row_part_start(ptrdiff_t u, int part, int parts) {
+    const ptrdiff_t all = (u + 4 * LANES - 1) / (4 * LANES);
+    return min(part * all / parts * 4 * LANES, VECTORS_OF(u) * LANES);
+}
+
+/* sum += a V for all sums, of part `part` of `parts` of the columns. */
+static void row_sums_part(const cgru_row_sums *sums, ptrdiff_t t, int part, int parts) {
+    const ptrdiff_t from = row_part_start(sums->u, part, parts), to = row_part_start(sums->u, part + 1, parts);
+    EACH_PART(sums->u, t, row_sums_of_part, sums, from, to)
 }
 
 /* [r_ | z_ | hh_] = x U + b, in panels of three vectors. */
@@ -193,24 +224,29 @@ INLINE void state_part(const int width, ptrdiff_t c, ptrdiff_t left, const cgru_
  * the last three are batched input projections in the row instead, if call->projections is set. */
 INLINE void step(const cgru_single_sample *single, ptrdiff_t t, const T *x, T *h, T *work, int fresh) {
     const ptrdiff_t u = single->call->u, up = single->call->up;
-    const int is_unpacked = single->V[0].row && !fresh;
+    const int is_shared = single->share_sums != NULL, is_unpacked = single->V[0].row && !fresh && !is_shared;
     const T *c_ = resets_after(single->call) ? single->b[CGRU_C].data : NULL;
     T *rh = work, *z = rh + up;
     T *r_ = single->call->projections ? (T *)input_of(single->call, h, t) : z + up, *z_ = r_ + up, *hh_ = z_ + up;
     if (!single->call->projections) input_part(single, x, r_);
+    if (c_ && (is_unpacked || is_shared)) c_ = memcpy((T *)single->sums + 4 * up, c_, up * sizeof(T));
     if (is_unpacked) {
         for (int n = 0; n < 2; n++) { /* odd steps take z first, as in unpacked_gemm.h */
             const int gate = (t + n) % 2 ? CGRU_Z : CGRU_R;
             add_unpacked(single, h, &single->V[gate], gate == CGRU_R ? r_ : z_);
         }
+        if (c_) add_unpacked(single, h, &single->V[CGRU_HH], (T *)c_);
     }
-    if (is_unpacked && c_) {
-        T *sum = (T *)single->sums + 4 * up;
-        c_ = memcpy(sum, c_, up * sizeof(T));
-        add_unpacked(single, h, &single->V[CGRU_HH], sum);
+    if (is_shared) {
+        const cgru_row_sums sums = {u, c_ ? 3 : 2, {h, h, h}, V_OF(single, CGRU_R, CGRU_Z, CGRU_HH), {r_, z_, (T *)c_}};
+        single->share_sums(single->crew, &sums, t);
     }
     EACH_PART(u, t, gates_part, single, t, h, r_, z_, c_, rh, z)
     if (is_unpacked && !c_) add_unpacked(single, rh, &single->V[CGRU_HH], hh_);
+    if (is_shared && !c_) {
+        const cgru_row_sums sums = {u, 1, {rh}, V_OF(single, CGRU_HH, CGRU_R, CGRU_Z), {hh_}};
+        single->share_sums(single->crew, &sums, t);
+    }
     EACH_PART(u, t, state_part, single, t, h, hh_, rh, z, c_)
 }
 
@@ -239,6 +275,7 @@ INLINE void reset_part_backward(const int width, ptrdiff_t c, ptrdiff_t left, co
                                 ptrdiff_t t, T *dh, const T *dhh_, T *dr_) {
     const cgru_call *call = single->call;
     vec sum[4] = {ZERO, ZERO, ZERO, ZERO};
+    if (single->share_sums) load_part(width, c, single->sums, sum);
     add(width, c, dhh_, call->u, &single->V[CGRU_HH], sum);
     UNROLL(4)
     for (int j = 0; j < width; j++) reset_gradient(call, VECTOR(j), sum[j], dh, dr_);
@@ -249,11 +286,18 @@ INLINE void state_part_backward(const int width, ptrdiff_t c, ptrdiff_t left, co
                                 ptrdiff_t t, T *dh, const T *dz_, const T *dr_, const T *dc) {
     const cgru_call *call = single->call;
     vec sum[4] = {ZERO, ZERO, ZERO, ZERO};
+    if (single->share_sums) load_part(width, c, single->sums, sum);
     add(width, c, dz_, call->u, &single->V[CGRU_Z], sum);
     add(width, c, dr_, call->u, &single->V[CGRU_R], sum);
     if (dc) add(width, c, dc, call->u, &single->V[CGRU_HH], sum);
     UNROLL(4)
     for (int j = 0; j < width; j++) state_gradient(call, VECTOR(j), sum[j], dh);
+}
+
+/* Computes sums with other threads, from zero on. */
+static void share_backward(const cgru_single_sample *single, const cgru_row_sums *sums, ptrdiff_t t) {
+    memset(single->sums, 0, single->call->up * sizeof(T));
+    single->share_sums(single->crew, sums, t);
 }
 
 /* Runs all steps backward, from the last one run: dh in the row becomes dL/dh0. V holds the transposes. The row is
@@ -267,7 +311,16 @@ static void single_backward(const cgru_single_sample *single, ptrdiff_t steps) {
         const ptrdiff_t t = call->reverse ? n : steps - 1 - n;
         gates_backward(call, t, 0, 1);
         if (!dc) {
+            if (single->share_sums) {
+                const cgru_row_sums sums = {u, 1, {dhh_}, V_OF(single, CGRU_HH, CGRU_Z, CGRU_R), {single->sums}};
+                share_backward(single, &sums, t);
+            }
             EACH_PART(u, t, reset_part_backward, single, t, dh, dhh_, dr_)
+        }
+        if (single->share_sums) {
+            const cgru_row_sums sums = {u, dc ? 3 : 2, {dz_, dr_, dc}, V_OF(single, CGRU_Z, CGRU_R, CGRU_HH),
+                                        {single->sums, single->sums, single->sums}};
+            share_backward(single, &sums, t);
         }
         EACH_PART(u, t, state_part_backward, single, t, dh, dz_, dr_, dc)
     }
@@ -276,11 +329,13 @@ static void single_backward(const cgru_single_sample *single, ptrdiff_t steps) {
 /* Packs W (k, n) for a single sample: parts of up to four vectors of columns, each with its k rows one after another,
  * zero past column n. */
 static void pack_single(cgru_matrix W, ptrdiff_t k, ptrdiff_t n, void *to_) {
-    T *to = to_;
-    for (ptrdiff_t c = 0; c < n; c += 4 * LANES) {
-        const ptrdiff_t vectors = min(4, VECTORS_OF(n - c));
-        for (ptrdiff_t v = 0; v < vectors; v++)
-            pack_columns(W, 0, k, c + v * LANES, min(n - c - v * LANES, LANES), to + v * LANES, vectors * LANES);
-        to += k * vectors * LANES;
-    }
+    const ptrdiff_t block = W.column == 1 ? 8 : k; /* of rows, as in `pack` */
+    for (ptrdiff_t i = 0; i < k; i += block)
+        for (ptrdiff_t c = 0; c < n; c += 4 * LANES) {
+            const ptrdiff_t vectors = min(4, VECTORS_OF(n - c));
+            T *to = (T *)to_ + c * k + i * vectors * LANES;
+            for (ptrdiff_t v = 0; v < vectors; v++)
+                pack_columns(W, i, min(k - i, block), c + v * LANES, min(n - c - v * LANES, LANES), to + v * LANES,
+                             vectors * LANES);
+        }
 }
