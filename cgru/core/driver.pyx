@@ -233,23 +233,29 @@ cdef void _run_piece(void *work, bint first, bint last) noexcept nogil:
     run_steps(<Run *>work, first, last)
 
 
-cdef int _run_call(const Plan *plan, cgru_call *call, const cgru_weights *w, void *memory) except -1 nogil:
-    """Run a planned call in `memory`, as many samples at once as the plan says; a Ctrl-C ends it."""
-    cdef Py_ssize_t start = 0
-    cdef int gate
-    cdef char *rows = <char *>memory + plan.rows_start * plan.k.size
+cdef cgru_weights weights_of(const Plan *plan, const cgru_weights *w) noexcept nogil:
+    """Return the weights as a plan reads them: transposed where their columns are contiguous, without an unread V."""
     cdef cgru_weights used = w[0]
-    cdef Run run
+    cdef int gate
     for gate in range(3 if plan.weights == UNPACKED_COLUMNS else 0):
         used.U[gate], used.V[gate] = transpose(w.U[gate]), transpose(w.V[gate])
     if plan.without_V:
         memset(&used.V[0], 0, sizeof(used.V))
+    return used
+
+
+cdef int _run_call(const Plan *plan, cgru_call *call, const cgru_weights *w, void *memory) except -1 nogil:
+    """Run a planned call in `memory`, as many samples at once as the plan says; a Ctrl-C ends it."""
+    cdef Py_ssize_t start = 0
+    cdef char *rows = <char *>memory + plan.rows_start * plan.k.size
+    cdef cgru_weights used = weights_of(plan, w)
+    cdef Run run
     while start < call.m:
         if start:
             check_signals()
         prepare(&run, plan, call, memory, rows - start * plan.row_size * plan.k.size, &used if start == 0 else NULL)
         run.start, run.stop = start, min(start + plan.rows_at_once, call.m)
-        in_pieces(call, run.stop - start, plan.k.size, (call.reverse != 0) != (plan.direction == BACKWARD), _run_piece,
+        in_pieces(call, run.stop - start, 0, plan.k.size, (call.reverse != 0) != (plan.direction == BACKWARD), _run_piece,
                   &run)
         start += plan.rows_at_once
     return 0

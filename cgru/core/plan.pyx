@@ -23,6 +23,7 @@ cdef enum:
     LANE_SUM_COST = 8  # summing the lanes of a vector, beside half a product for each lane
     PACKING_COST = 40  # packing the weights, in the unit of `_skips_packing`; their transposes cost half of it
     MOST_LANES = 16  # of any instruction set
+    THREADED_BLOCK = 1 << 21  # bytes of a block for each thread
 
 
 # The sizes that depend on the variant, in parts of `up` numbers: a row forward, a row backward, and the biases and
@@ -38,6 +39,7 @@ SIZES[CGRU_LAYER_NORM] = Sizes(7, 11, 10, 6, MOST_TERMS, 1)
 
 # Tests force these choices: 1 wherever it is possible, 0 never, -1 by the cost model.
 cdef int lanes_choice = -1, unpacked_choice = -1
+cdef Py_ssize_t block_choice = 0  # steps of a block of the backward pass; 0: by the size of the L2 cache
 
 cdef double SHARE_WORK = 4e6  # operations that make a further share of the sums worth while
 
@@ -52,6 +54,12 @@ def use_unpacked_weights(choice=None):
     """Read weights unpacked wherever possible (True), never (False) or by the cost model (None); for the tests."""
     global unpacked_choice
     unpacked_choice = -1 if choice is None else choice
+
+
+def use_block_steps(choice=None):
+    """Run so many steps backward before their gradients are summed; None: as many as the L2 cache holds."""
+    global block_choice
+    block_choice = choice or 0
 
 
 # --- lanes and inputs ---
@@ -218,7 +226,7 @@ cdef void _set_sizes(Plan *plan, const cgru_call *call, Py_ssize_t m) noexcept n
         sums = CGRU_STEPS * max(up, ep)
     plan.rows_start = whole_lines(plan.packed_size + (sums if plan.weights != PACKED else 0), k.size)
     plan.row_size = _row_size(plan, call)
-    plan.rows_at_once = whole_vectors(plan, samples_at_once(m, plan.row_size * k.size))
+    plan.rows_at_once = whole_vectors(plan, m if call.whole else samples_at_once(m, plan.row_size * k.size))
     plan.workspace_size = plan.rows_start + plan.rows_at_once * plan.row_size
 
 
@@ -307,6 +315,34 @@ cdef Py_ssize_t rows_workspace_size(const cgru_kernels *k, const cgru_call *call
     forward, plan.direction = _row_size(&plan, call), BACKWARD
     backward = _row_size(&plan, call)
     return max(call.m * max(forward, backward), _share_size(call, call.m))
+
+
+cdef Py_ssize_t _block_rows(const cgru_kernels *k, const cgru_call *call, int most) noexcept nogil:
+    """Return how many rows (steps of samples) a block should have, so that its arrays stay in L2 caches.
+
+    These are X and dX, and of the width u hp, hh, z, r, dA and three or four gradients. On several threads blocks are
+    larger, since the threads meet twice in each.
+    """
+    cdef int threads = worth(operations(call), most)
+    return (L2 // 2 if threads == 1 else THREADED_BLOCK * threads) // ((9 * call.u + 2 * call.e) * k.size)
+
+
+cdef Py_ssize_t _least_block_steps(const cgru_kernels *k, const cgru_call *call) noexcept nogil:
+    """Return the fewest steps that a block should have: those whose dX are computed at once."""
+    return CGRU_STEPS if call.m < _batching_limit(k, call) or call.m == 1 else 1
+
+
+# Return how many steps run backward before their gradients are summed, in a call on at most `most` threads.
+cdef Py_ssize_t block_steps(const cgru_kernels *k, const cgru_call *call, int most) noexcept nogil:
+    cdef Py_ssize_t steps = max(_block_rows(k, call, most) // call.m, _least_block_steps(k, call))
+    return min(call.s, block_choice if block_choice else steps)
+
+
+# Return the most rows, steps of samples, that such a block has in this call with fewer or shorter samples.
+cdef Py_ssize_t largest_block_rows(const cgru_kernels *k, const cgru_call *call, int most) noexcept nogil:
+    cdef Py_ssize_t few = min(call.m, 1 + <Py_ssize_t>_batching_limit(k, call)) * CGRU_STEPS
+    cdef Py_ssize_t rows = max(_block_rows(k, call, most), few, call.m)
+    return min(call.m * call.s, call.m * block_choice if block_choice else rows)
 
 
 cdef Py_ssize_t largest_workspace_size(const cgru_kernels *k, const cgru_call *call, Direction direction,

@@ -416,8 +416,8 @@ static void batch_multiply_pairs(const cgru_outer_product *part, const T *pairs,
     }
 }
 
-/* Sums the outer products of all steps, from the last to the first, in the memory of `part`; `first`: from zero on.
- * Each sum is one chain: its bits do not depend on where a call is cut. */
+/* Sums the outer products of all steps, in the order of `part` and in its memory; `first`: from zero on. Each sum is
+ * one chain: its bits do not depend on where a call is cut. */
 static void batch_gradient_sums(const cgru_outer_product *part, int first) {
     const cgru_call *call = part->call;
     const ptrdiff_t vectors = VECTORS_OF(samples_of(part)), sums_ = batch_sum_vectors(call, part->term_count) * LANES;
@@ -427,13 +427,15 @@ static void batch_gradient_sums(const cgru_outer_product *part, int first) {
     ptrdiff_t count = 0;
     if (first) memset(sums, 0, sums_ * sizeof(T));
     batch_lengths(call, part->first, samples_of(part), lengths);
-    for (ptrdiff_t t = call->s - 1; t >= 0; t--)
+    for (ptrdiff_t i = 0; i < call->s; i++) {
+        const ptrdiff_t t = part->ascends ? i : call->s - 1 - i;
         for (ptrdiff_t v = 0, n; v < vectors; v += n) {
             n = min(vectors - v, depth - count);
             batch_collect_pairs(part, lengths, t, v, n, pairs + count * width);
             count += n;
             if (count == depth) batch_multiply_pairs(part, pairs, count, sums), count = 0;
         }
+    }
     batch_multiply_pairs(part, pairs, count, sums);
 }
 

@@ -80,6 +80,7 @@ typedef struct {
     int padded;       /* whether the caches are written past the length of a sample */
     int fresh;        /* backward and gradients: the first step to run has no h0, its hp is zero */
     int linear;       /* gradients: of a single product, whose only gradient is dr_, of Ur and br */
+    int whole;        /* whether the workspace has rows for all samples at once */
     int loose;        /* forward: sums may run in another order than those of packed weights; bits depend on m and s */
     ptrdiff_t column; /* of its arrays: 1, or m where lanes are samples; the rows then lie as in batch_simd.h */
 } cgru_call;
@@ -214,6 +215,7 @@ typedef struct {
     ptrdiff_t first, last;
     ptrdiff_t count, depth; /* rows collected; rows that there is space for */
     int fresh;              /* whether the collected rows have no previous state, so that V gets nothing */
+    int ascends;            /* whether the steps are summed from the first to the last, else from the last on */
     void *operands;         /* (ep + u for each state operand in use) x depth: panels of X, and of each state operand */
     void *rows;             /* terms x up x depth: panels of d */
     void *wide;             /* NULL, or terms x u x depth where features are in the lanes for dU: d in panels of an

@@ -5,14 +5,9 @@ A = first, [first, second], first + second, (first + second) / 2 or first * seco
 before the first and one behind the last, in lanes (s + 2, u, m).
 """
 
-from cgru.core cimport driver, gradients
-from cgru.core.kernels cimport (
-    CGRU_PLACE_dhh_, CGRU_PLACE_dz_, CGRU_PLACE_hh, CGRU_PLACE_z, CGRU_PLACES, array_index, cgru_array, cgru_call,
-    time_major_array, new_call,
-)
-from cgru.core.plan cimport (
-    BACKWARD, FORWARD, GRADIENTS, choose_lanes, input_column, largest_workspace_size,
-)
+from cgru.core cimport blocks, driver
+from cgru.core.kernels cimport CGRU_PLACES, array_index, cgru_array, cgru_call, time_major_array, new_call
+from cgru.core.plan cimport FORWARD, choose_lanes, input_column, largest_workspace_size
 from cgru.network.training.compiled.numbers cimport (
     ADD, HALVE, MULTIPLY, add_to, bit_generator_of, combine, copy_row, draw_mask, input_as_rows, kept_scale,
 )
@@ -37,8 +32,9 @@ cdef int make_recurrent(Stage *stage, list layers, str merge, bint steps_out) ex
         variant, u = layer.variant, layer.d["u"]
         part.call = new_call(1, 1, stage.n, u, stage.k.size, variant, layer.codes())
         part.call.reverse, part.call.padded, part.learned = layer.reverse, False, variant.learn_h0
+        part.call.whole = True
         part.stateful = layer.stateful
-        for name in ("hh", "z", "r", *variant.caches, "dhh_", "dz_", "dr_", *variant.gradients):
+        for name in ("hh", "z", "r", *variant.caches):
             part.width[array_index(name)] = variant.width(name, u)
         if layer.training:
             part.dropout, part.zoneout = layer.dropout, layer.zoneout
@@ -77,9 +73,7 @@ cdef void plan_recurrent(Stage *stage, Arena *arena, Size size, bint carries) no
         if part.zoneout:
             part.kept = assign(arena, size.back * u, bytes)
         for place in range(CGRU_PLACES):
-            if place == CGRU_PLACE_dhh_ or place == CGRU_PLACE_dz_:  # they overwrite hh and z after these are last read
-                part.memory[place] = part.memory[CGRU_PLACE_hh if place == CGRU_PLACE_dhh_ else CGRU_PLACE_z]
-            elif part.width[place]:
+            if part.width[place]:
                 part.memory[place] = assign(arena, size.back * part.width[place], bytes)
     if stage.merge > CONCAT or not stage.steps_out:
         stage.out = assign(arena, outputs * stage.u, bytes)
@@ -101,8 +95,7 @@ cdef Py_ssize_t recurrent_workspace(const Stage *stage, Py_ssize_t m, Py_ssize_t
             call.recurrent.data = &call
         most = max(most, largest_workspace_size(stage.k, &call, FORWARD, stage.threads))
         if back:
-            most = max(most, largest_workspace_size(stage.k, &call, BACKWARD, stage.threads))
-            most = max(most, largest_workspace_size(stage.k, &call, GRADIENTS, stage.threads))
+            most = max(most, blocks.blocks_size(stage.k, &call, stage.threads))
     return most
 
 
@@ -295,11 +288,11 @@ cdef int _backward_one(Stage *stage, int i, const Piece *piece, cgru_array dX) e
         call.dA = dA
     else:
         call.h0 = dA
-    driver.run_in_workspace(&call, &part.w, stage.k, BACKWARD, stage.scratch, stage.threads)
+    part.block = blocks.run_in_workspace(
+        &call, &part.w, &part.g if stage.trainable else NULL, stage.k, stage.scratch, stage.threads
+    )
     if dX.data != NULL and part.dropout:
         _apply_input_mask(stage, part, piece, dX, dX)
-    if stage.trainable:
-        gradients.run_in_workspace(&call, &part.g, stage.k, stage.scratch, stage.threads)
     for row in range(piece.m if call.last.data != NULL else 0):
         if part.begins[row]:
             add_to(part.g.h0, <char *>part.start + row * call.u * stage.k.size, call.u, stage.k.size)

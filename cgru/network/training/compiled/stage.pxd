@@ -60,6 +60,7 @@ cdef struct Recurrent:
     bint *begins  # (m) whether a row begins without a carried state
     bint learned  # whether a sample begins at w.h0; else at zero
     bint stateful  # whether a batch continues the one before
+    Py_ssize_t block  # steps of a block of the last backward pass
 
 
 # A parameter of a stage: where it begins in the buffer of `Weights`; which GRU it is of, and its place in that struct.
