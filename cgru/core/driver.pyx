@@ -134,9 +134,10 @@ cdef void _step(Run *run, bint fresh, Py_ssize_t t, Py_ssize_t row, Py_ssize_t r
 
 
 cdef bint _is_padded(const Run *run) noexcept nogil:
-    """Return whether arrays are written past a sample's length; a reverse forward call needs h there."""
+    """Return whether arrays are written past a sample's length; a reverse call that goes back later needs h there."""
     cdef const cgru_call *call = run.call
-    return call.padded if run.plan.direction == BACKWARD else call.hh.data != NULL and (call.padded or call.reverse)
+    cdef bint goes_back = call.hh.data != NULL or call.hp.data != NULL
+    return call.padded if run.plan.direction == BACKWARD else goes_back and (call.padded or call.reverse)
 
 
 cdef void _run_block(void *work, Py_ssize_t part) noexcept nogil:

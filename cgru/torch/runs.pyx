@@ -17,13 +17,14 @@ import numpy as np
 cimport numpy as cnp
 from libc.string cimport memcpy, memset
 
-from cgru.core cimport gradients
+from cgru.core cimport blocks, gradients
 from cgru.core.driver cimport execute
 from cgru.core.kernels cimport (
     cgru_array, cgru_call, cgru_gradients, cgru_kernels, cgru_matrix, cgru_weights, kernels, time_major_array, new_call,
     copy_rows,
 )
-from cgru.core.plan cimport BACKWARD, FORWARD, choose_lanes
+from cgru.core.plan cimport BACKWARD, FORWARD, block_steps, choose_lanes
+from cgru.core.threads cimport available
 
 from torch import float32, float64, from_numpy, int64
 
@@ -106,10 +107,13 @@ def backward(dA, dstate, x, weight_ih, weight_hh, sizes, caches, Py_ssize_t m, b
     set_caches(&call, caches, k.size)
     call.fresh, above = fresh, unpack_steps(dA, &call)
     call.dA, call.h0 = as_array(above), as_array(dstate)
-    work, due = empty(x, (4 * s * m * u,)), []
-    cdef char *free = address(work)
-    call.dhh_, call.dz_ = cache_array(&call, free), cache_array(&call, free + one)
-    call.dr_, call.dc = cache_array(&call, free + 2 * one), cache_array(&call, free + 3 * one)
+    cdef bint in_blocks = block_steps(k, &call, available()) < s
+    work, due = empty(x, (0 if in_blocks else 4 * s * m * u,)), []
+    cdef char *free = NULL
+    if not in_blocks:
+        free = address(work)
+        call.dhh_, call.dz_ = cache_array(&call, free), cache_array(&call, free + one)
+        call.dr_, call.dc = cache_array(&call, free + 2 * one), cache_array(&call, free + 3 * one)
     if of_x:
         all_dx = dx = empty(x, tuple(x.shape))
         if running is not None:
@@ -120,13 +124,17 @@ def backward(dA, dstate, x, weight_ih, weight_hh, sizes, caches, Py_ssize_t m, b
         dh0 = x.new_empty((m, u))
         call.last = as_array(dh0)
         due.append(dh0)
-    execute(&call, &w, k, BACKWARD)
-    if of_x and running is not None:
-        pack_steps(&call, &call.dX, e, dx, k)
     if of_weights:
         all_x = unpack_steps(x, &call)
         call.X = as_array(all_x)
-        due += weight_gradients(&call, x, k)
+    if not in_blocks:
+        execute(&call, &w, k, BACKWARD)
+    elif not of_weights:
+        blocks.execute(&call, &w, NULL, k)
+    if of_weights:
+        due += weight_gradients(&call, x, k, &w if in_blocks else <const cgru_weights *>NULL)
+    if of_x and running is not None:
+        pack_steps(&call, &call.dX, e, dx, k)
     return due
 
 
@@ -178,8 +186,11 @@ cdef cnp.ndarray check_tensors(x, weight_ih, weight_hh, sizes, Py_ssize_t m):
     return sizes.numpy().astype(np.intp)
 
 
-cdef list weight_gradients(cgru_call *call, like, const cgru_kernels *k):
-    """Return the gradients of weight_ih, weight_hh, bias_ih and bias_hh as a list of new tensors."""
+cdef list weight_gradients(cgru_call *call, like, const cgru_kernels *k, const cgru_weights *w):
+    """Return the gradients of weight_ih, weight_hh, bias_ih and bias_hh as a list of new tensors.
+
+    With weights w the call has not run backward yet: it does so in blocks, each of which is summed at once.
+    """
     cdef Py_ssize_t e = call.e, u = call.u
     cdef int gate
     due = [like.new_empty((3 * u, e)), like.new_empty((3 * u, u)), like.new_empty(3 * u), like.new_empty(3 * u)]
@@ -203,7 +214,10 @@ cdef list weight_gradients(cgru_call *call, like, const cgru_kernels *k):
         to.U[gate], to.V[gate] = U + gate * e * u * k.size, V + gate * u * u * k.size
     for gate in range(4):
         to.b[gate] = b + gate * u * k.size
-    gradients.execute(call, &to, k)
+    if w == NULL:
+        gradients.execute(call, &to, k)
+    else:
+        blocks.execute(call, w, &to, k)
     for gate in range(3):
         k.copy(cgru_matrix(to.U[gate], 1, u), u, e, dW + gate * u * e * k.size, e)
         k.copy(cgru_matrix(to.V[gate], 1, u), u, u, dR + gate * u * u * k.size, u)
@@ -299,7 +313,7 @@ cdef cgru_call describe_call(x, weight_hh, cnp.ndarray running, Py_ssize_t m, bi
     cdef cgru_call call = new_call(m, s, x.size(-1), weight_hh.shape[1], size, CELL.variant, CODES)
     if running is not None:
         call.running = <Py_ssize_t *>cnp.PyArray_DATA(running)
-    call.reverse, call.padded, call.loose = reverse, False, True
+    call.reverse, call.padded, call.loose, call.whole = reverse, False, True, True
     choose_lanes(kernels(size), &call)
     return call
 
