@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import tracemalloc
+from itertools import pairwise
 from statistics import median
 from time import perf_counter
 
@@ -37,10 +38,9 @@ def fit(X: np.ndarray, y: np.ndarray, u: int, epochs: int, way: str) -> list[flo
     ends: list[float] = []
     net = cgru.Network([cgru.GRU(u, sequences=True), cgru.Dense(2, "softmax")], seed=0, dtype=np.float32)
     net.optimizer = cgru.Adam(1e-3)
-    net.fit(
-        X, y, epochs=epochs + 1, batch_size=len(X), callback=lambda _: ends.append(perf_counter()), **WAYS[way]
-    )  # fmt: skip
-    return [after - before for before, after in zip(ends, ends[1:], strict=False)]
+    how = {"epochs": epochs + 1, "batch_size": len(X)} | WAYS[way]
+    net.fit(X, y, callback=lambda _: ends.append(perf_counter()), **how)
+    return [after - before for before, after in pairwise(ends)]
 
 
 def peak(X: np.ndarray, y: np.ndarray, u: int, way: str) -> float:

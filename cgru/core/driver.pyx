@@ -256,8 +256,8 @@ cdef int _run_call(const Plan *plan, cgru_call *call, const cgru_weights *w, voi
             check_signals()
         prepare(&run, plan, call, memory, rows - start * plan.row_size * plan.k.size, &used if start == 0 else NULL)
         run.start, run.stop = start, min(start + plan.rows_at_once, call.m)
-        in_pieces(call, run.stop - start, 0, plan.k.size, (call.reverse != 0) != (plan.direction == BACKWARD), _run_piece,
-                  &run)
+        in_pieces(call, run.stop - start, 0, plan.k.size, (call.reverse != 0) != (plan.direction == BACKWARD),
+                  _run_piece, &run)
         start += plan.rows_at_once
     return 0
 

@@ -24,6 +24,7 @@ cdef enum:
     PACKING_COST = 40  # packing the weights, in the unit of `_skips_packing`; their transposes cost half of it
     MOST_LANES = 16  # of any instruction set
     THREADED_BLOCK = 1 << 21  # bytes of a block for each thread
+    PROJECTED = 4  # samples up to which a block has the CGRU_STEPS steps whose dX may be computed at once
 
 
 # The sizes that depend on the variant, in parts of `up` numbers: a row forward, a row backward, and the biases and
@@ -327,21 +328,15 @@ cdef Py_ssize_t _block_rows(const cgru_kernels *k, const cgru_call *call, int mo
     return (L2 // 2 if threads == 1 else THREADED_BLOCK * threads) // ((9 * call.u + 2 * call.e) * k.size)
 
 
-cdef Py_ssize_t _least_block_steps(const cgru_kernels *k, const cgru_call *call) noexcept nogil:
-    """Return the fewest steps that a block should have: those whose dX are computed at once."""
-    return CGRU_STEPS if call.m < _batching_limit(k, call) or call.m == 1 else 1
-
-
 # Return how many steps run backward before their gradients are summed, in a call on at most `most` threads.
 cdef Py_ssize_t block_steps(const cgru_kernels *k, const cgru_call *call, int most) noexcept nogil:
-    cdef Py_ssize_t steps = max(_block_rows(k, call, most) // call.m, _least_block_steps(k, call))
+    cdef Py_ssize_t steps = max(_block_rows(k, call, most) // call.m, CGRU_STEPS if call.m <= PROJECTED else 1)
     return min(call.s, block_choice if block_choice else steps)
 
 
 # Return the most rows, steps of samples, that such a block has in this call with fewer or shorter samples.
 cdef Py_ssize_t largest_block_rows(const cgru_kernels *k, const cgru_call *call, int most) noexcept nogil:
-    cdef Py_ssize_t few = min(call.m, 1 + <Py_ssize_t>_batching_limit(k, call)) * CGRU_STEPS
-    cdef Py_ssize_t rows = max(_block_rows(k, call, most), few, call.m)
+    cdef Py_ssize_t rows = max(_block_rows(k, call, most), CGRU_STEPS * min(call.m, <Py_ssize_t>PROJECTED), call.m)
     return min(call.m * call.s, call.m * block_choice if block_choice else rows)
 
 

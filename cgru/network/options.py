@@ -233,9 +233,9 @@ class Settings:
     memory: str | None = _option(
         None,
         _memory,
-        "compute gates anew in the backward pass, which takes a third of the memory and more time",
+        "keep no gates for the backward pass, which takes two fifths of the memory and more time",
         PLAN,
-        (("low",), "keep them"),
+        (("low",), "keep all"),
     )
     remember_samples: bool = _option(False, flag, "keep hashes of the samples in the model")
 
