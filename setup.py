@@ -110,6 +110,7 @@ setup(
             extension("core.forward"),
             extension("core.backward"),
             extension("core.gradients"),
+            extension("core.blocks"),
             extension("core.low_precision"),
             extension("core.linear", level="-O3"),  # which has loops over numbers
             extension("passes"),

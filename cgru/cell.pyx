@@ -278,7 +278,7 @@ cdef int _gradients(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const flo
     _bind_caches(inside, &call, cache)
     call.X = cgru_array(<void *>X, s * call.e, call.e, 1)
     plan = _plan(inside, &call, GRADIENTS)
-    gradients.prepare(&sums, &plan, &call, &to, first_line(workspace))
+    gradients.prepare(&sums, &plan, &call, &to, first_line(workspace), False)
     gradients.run_steps(&sums, True, True)
     return CELL_OK
 

@@ -11,6 +11,8 @@ from cgru.core.products cimport Run
 # The weights are packed from `w`; where that is NULL, `packed` holds them already.
 cdef void prepare(Run *run, const Plan *plan, cgru_call *call, void *packed, void *rows,
                   const cgru_weights *w) noexcept nogil
+# Return the weights as a plan reads them: transposed where their columns are contiguous, without V where none is read.
+cdef cgru_weights weights_of(const Plan *plan, const cgru_weights *w) noexcept nogil
 # Run all steps of a prepared call. `first` and `last` say whether they include the step that runs first, or last.
 cdef void run_steps(Run *run, bint first, bint last) noexcept nogil
 # Plan and run a call in `memory`, of `plan.workspace_size` numbers, on at most `most` threads. A Ctrl-C ends it.

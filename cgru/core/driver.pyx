@@ -178,9 +178,10 @@ cdef void _step(Run *run, bint fresh, Py_ssize_t t, Py_ssize_t row, Py_ssize_t r
 
 
 cdef bint _is_padded(const Run *run) noexcept nogil:
-    """Return whether arrays are written past a sample's length; a reverse forward call needs h there."""
+    """Return whether arrays are written past a sample's length; a reverse call that goes back later needs h there."""
     cdef const cgru_call *call = run.call
-    return call.padded if run.plan.direction == BACKWARD else call.hh.data != NULL and (call.padded or call.reverse)
+    cdef bint goes_back = call.hh.data != NULL or call.hp.data != NULL
+    return call.padded if run.plan.direction == BACKWARD else goes_back and (call.padded or call.reverse)
 
 
 cdef void _run_block(void *work, Py_ssize_t part) noexcept nogil:
@@ -277,18 +278,24 @@ cdef void _run_piece(void *work, bint first, bint last) noexcept nogil:
     run_steps(<Run *>work, first, last)
 
 
-cdef int _run_call(const Plan *plan, cgru_call *call, const cgru_weights *w, void *memory,
-                   Crew *crew) except -1 nogil:
-    """Run a planned call in `memory`, as many samples at once as planned; a Ctrl-C ends it. `crew` may be NULL."""
-    cdef Py_ssize_t start = 0
-    cdef int gate
-    cdef char *rows = <char *>memory + plan.rows_start * plan.k.size
+cdef cgru_weights weights_of(const Plan *plan, const cgru_weights *w) noexcept nogil:
+    """Return the weights as a plan reads them: transposed where their columns are contiguous, without an unread V."""
     cdef cgru_weights used = w[0]
-    cdef Run run
+    cdef int gate
     for gate in range(3 if plan.weights == UNPACKED_COLUMNS else 0):
         used.U[gate], used.V[gate] = transpose(w.U[gate]), transpose(w.V[gate])
     if plan.without_V:
         memset(&used.V[0], 0, sizeof(used.V))
+    return used
+
+
+cdef int _run_call(const Plan *plan, cgru_call *call, const cgru_weights *w, void *memory,
+                   Crew *crew) except -1 nogil:
+    """Run a planned call in `memory`, as many samples at once as planned; a Ctrl-C ends it. `crew` may be NULL."""
+    cdef Py_ssize_t start = 0
+    cdef char *rows = <char *>memory + plan.rows_start * plan.k.size
+    cdef cgru_weights used = weights_of(plan, w)
+    cdef Run run
     while start < call.m:
         if start:
             check_signals()
@@ -298,8 +305,8 @@ cdef int _run_call(const Plan *plan, cgru_call *call, const cgru_weights *w, voi
         if crew != NULL:
             share_single_sample(crew, &run.single)  # which products of several samples do not read
         run.start, run.stop = start, min(start + plan.rows_at_once, call.m)
-        in_pieces(call, run.stop - start, plan.k.size, (call.reverse != 0) != (plan.direction == BACKWARD), _run_piece,
-                  &run)
+        in_pieces(call, run.stop - start, 0, plan.k.size, (call.reverse != 0) != (plan.direction == BACKWARD),
+                  _run_piece, &run)
         start += plan.rows_at_once
     return 0
 

@@ -21,9 +21,10 @@ cdef struct Sums:
     bint first, last  # whether the steps to run include the first of the sum, and the last
 
 
-# Fill `sums` for a call whose gradients are added or written to `g`. `memory` has room for `plan.workspace_size` numbers.
-cdef void prepare(Sums *sums, const Plan *plan, const cgru_call *call, const cgru_gradients *g,
-                  void *memory) noexcept nogil
+# Fill `sums` for a call whose gradients are added or written to `g`. `memory` has room for `plan.workspace_size` numbers. With
+# `ascends` the steps are summed from the first to the last.
+cdef void prepare(Sums *sums, const Plan *plan, const cgru_call *call, const cgru_gradients *g, void *memory,
+                  bint ascends) noexcept nogil
 # Add the outer products of all steps of a call. `first` and `last` say whether the sum begins or ends with them.
 cdef void run_steps(Sums *sums, bint first, bint last) noexcept nogil
 # Plan and run a call in `memory`, on at most `most` threads. A Ctrl-C ends it.

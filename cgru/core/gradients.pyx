@@ -82,7 +82,7 @@ cdef void _sum_in_lanes(void *work, Py_ssize_t part) noexcept nogil:
 
 
 cdef void _sum_outer_products(void *work, Py_ssize_t part) noexcept nogil:
-    """Sum share number `part` of the terms' column panels, from the last step on; the callback of `share`.
+    """Sum share number `part` of the terms' column panels, in the order of its steps; the callback of `share`.
 
     A step contributes the samples that have it. The rows of the step without a previous state are a chunk of their own
     where that pays, because then they need no outer products with hp.
@@ -92,13 +92,14 @@ cdef void _sum_outer_products(void *work, Py_ssize_t part) noexcept nogil:
     cdef cgru_outer_product *outer = &sums.outer[part]
     cdef Py_ssize_t steps[CGRU_GROUP]
     cdef Py_ssize_t samples[CGRU_GROUP]
-    cdef Py_ssize_t t, row, n = 0, live = outer.call.m, fresh = -1
-    cdef bint alone = sums.first and sums.last and outer.call.s == 1
+    cdef Py_ssize_t s = outer.call.s, i, t, row, n = 0, live = outer.call.m, fresh = -1
+    cdef bint alone = sums.first and sums.last and s == 1, reverse = outer.call.reverse
     if outer.call.fresh and (alone or outer.call.m >= CGRU_GROUP) and (
-        sums.first if outer.call.reverse else sums.last
+        sums.first if reverse and not outer.ascends else sums.last
     ):
-        fresh = outer.call.s - 1 if outer.call.reverse else 0
-    for t in range(outer.call.s - 1, -1, -1):
+        fresh = s - 1 if reverse else 0
+    for i in range(s):
+        t = i if outer.ascends else s - 1 - i
         if outer.call.running:
             live = outer.call.running[t]
         if t == fresh:
@@ -138,8 +139,8 @@ cdef void _clear(const cgru_call *call, const cgru_gradients *g, int size) noexc
             memset(g.g[i], 0, 3 * row)
 
 
-cdef void prepare(Sums *sums, const Plan *plan, const cgru_call *call, const cgru_gradients *g,
-                  void *memory) noexcept nogil:
+cdef void prepare(Sums *sums, const Plan *plan, const cgru_call *call, const cgru_gradients *g, void *memory,
+                  bint ascends) noexcept nogil:
     """Fill `sums` for a call whose gradients are added or written to `g`, in `memory`: a part for each share."""
     cdef Py_ssize_t depth = min(call.m * call.s, DEPTH), i, start, end
     cdef char *free = <char *>memory
@@ -152,7 +153,7 @@ cdef void prepare(Sums *sums, const Plan *plan, const cgru_call *call, const cgr
         start = i * plan.work_items // plan.shares * plan.row_multiple
         end = (i + 1) * plan.work_items // plan.shares * plan.row_multiple
         sums.outer[i] = cgru_outer_product(call, &sums.terms[0], terms, &sums.state_operands[0], start, end, 0, depth,
-                                           False, plan.streams, fills, fills, free,
+                                           False, plan.streams, fills, fills, ascends, free,
                                            free + operands_of(call) * depth * size, NULL)
         if plan.inputs == FEATURES_IN_LANES:
             sums.outer[i].wide = <char *>sums.outer[i].rows + terms * call.up * depth * size
@@ -181,8 +182,8 @@ cdef void _run_piece(void *work, bint first, bint last) noexcept nogil:
 cdef int _run_call(const Plan *plan, cgru_call *call, const cgru_gradients *g, void *memory) except -1 nogil:
     """Run a planned call in `memory`; a Ctrl-C ends it."""
     cdef Sums sums
-    prepare(&sums, plan, call, g, memory)
-    return in_pieces(call, call.m, plan.k.size, True, _run_piece, &sums)
+    prepare(&sums, plan, call, g, memory, False)
+    return in_pieces(call, call.m, 0, plan.k.size, True, _run_piece, &sums)
 
 
 cdef int run_in_workspace(cgru_call *call, const cgru_gradients *g, const cgru_kernels *k, void *memory,

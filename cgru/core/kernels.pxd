@@ -29,7 +29,10 @@ cdef extern from "simd/cgru.h" nogil:
         Py_ssize_t sample, step, column
 
     cdef enum:
-        CGRU_PLACES, CGRU_PLACE_hh, CGRU_PLACE_z, CGRU_PLACE_dhh_, CGRU_PLACE_dz_
+        CGRU_PLACES
+        CGRU_PLACE_hh, CGRU_PLACE_z, CGRU_PLACE_r, CGRU_PLACE_c
+        CGRU_PLACE_nU, CGRU_PLACE_nV, CGRU_PLACE_iU, CGRU_PLACE_iV
+        CGRU_PLACE_dA, CGRU_PLACE_dhh_, CGRU_PLACE_dz_, CGRU_PLACE_dr_, CGRU_PLACE_dc, CGRU_PLACE_dU_, CGRU_PLACE_dV_
 
     ctypedef struct cgru_call:
         Py_ssize_t m, s, e, u
@@ -44,7 +47,7 @@ cdef extern from "simd/cgru.h" nogil:
         cgru_array array[CGRU_PLACES]
         void *rows
         Py_ssize_t ld, up, ep, projections, masked
-        int padded, fresh, linear, anew, by_units, loose
+        int padded, fresh, linear, anew, by_units, loose, whole
         Py_ssize_t column
 
     ctypedef struct cgru_operand:
@@ -114,7 +117,7 @@ cdef extern from "simd/cgru.h" nogil:
         int term_count
         const cgru_state_operand *state_operands
         Py_ssize_t first, last, count, depth
-        int fresh, streams, fills_U, fills_V
+        int fresh, streams, fills_U, fills_V, ascends
         void *operands
         void *rows
         void *wide
@@ -286,8 +289,11 @@ cdef const cgru_kernels *kernels(Py_ssize_t itemsize) noexcept nogil
 cdef const cgru_low_precision_kernels *low_precision_kernels(str name) except? NULL
 # Let Python handle pending signals; raise what their handlers raise.
 cdef int check_signals() except -1 nogil
+# Set `call` to `steps` steps of the call `whole` from `start` on.
+cdef void slice_steps(cgru_call *call, const cgru_call *whole, Py_ssize_t start, Py_ssize_t steps,
+                      int size) noexcept nogil
 # Run m samples of a call some steps at a time, and look for signals between the pieces.
-cdef int in_pieces(cgru_call *call, Py_ssize_t m, int size, bint last_first, run_piece *run,
+cdef int in_pieces(cgru_call *call, Py_ssize_t m, Py_ssize_t block, int size, bint last_first, run_piece *run,
                    void *work) except -1 nogil
 
 

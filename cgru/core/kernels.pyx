@@ -186,7 +186,8 @@ cdef void slice_steps(cgru_call *call, const cgru_call *whole, Py_ssize_t start,
     for place in range(CGRU_PLACES):
         if call.array[place].data != NULL:
             call.array[place].data = <char *>call.array[place].data + start * call.array[place].step * size
-    call.recurrent = whole.recurrent  # one mask for all steps
+    # These have no steps, whatever stride they are given.
+    call.h0, call.last, call.recurrent = whole.h0, whole.last, whole.recurrent
 
 
 cdef int check_signals() except -1 nogil:
@@ -196,14 +197,15 @@ cdef int check_signals() except -1 nogil:
     return 0
 
 
-cdef int in_pieces(cgru_call *call, Py_ssize_t m, int size, bint last_first, run_piece *run,
+cdef int in_pieces(cgru_call *call, Py_ssize_t m, Py_ssize_t block, int size, bint last_first, run_piece *run,
                    void *work) except -1 nogil:
     """Call run(work, first, last) for `call` cut to some steps at a time, and look for a Ctrl-C between these pieces.
 
-    With `last_first` the piece with the last steps runs first. Raise what a signal's handler raises, KeyboardInterrupt
-    for one. `call` is restored.
+    A piece has `block` steps at most; 0: as many as run between two looks. With `last_first` the piece with the last
+    steps runs first. Raise what a signal's handler raises, KeyboardInterrupt for one. `call` is restored.
     """
-    cdef Py_ssize_t most = steps_of_piece(call, m), done = 0, steps
+    cdef Py_ssize_t look = steps_of_piece(call, m), most = min(look, block) if block else look
+    cdef Py_ssize_t done = 0, looked = 0, steps
     if call.s <= most:
         run(work, True, True)
         return 0
@@ -214,7 +216,8 @@ cdef int in_pieces(cgru_call *call, Py_ssize_t m, int size, bint last_first, run
         run(work, done == 0, done + steps == whole.s)
         done += steps
         call[0] = whole
-        if done < whole.s:
+        if done < whole.s and done - looked >= look:
+            looked = done
             check_signals()
     return 0
 

@@ -228,7 +228,7 @@ cdef class LowPrecisionGRU:
         memory = Workspace(blocks * work.block_bytes, 1)
         work.memory = <char *>memory.take(blocks * work.block_bytes)
         with nogil:
-            in_pieces(&work.call, m, 4, reverse, _run_piece, &work)
+            in_pieces(&work.call, m, 0, 4, reverse, _run_piece, &work)
         return h, state
 
 

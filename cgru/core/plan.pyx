@@ -32,6 +32,8 @@ cdef enum:
     MEMBER_CYCLES = 8 << 10  # of a step: what a member of a crew has to do, so that two meetings are worth while
     MOST_COPIED = 1 << 26  # bytes of inputs and states that a second thread may get copies of
     MOST_LANES = 16  # of any instruction set
+    THREADED_BLOCK = 1 << 21  # bytes of a block for each thread
+    PROJECTED = 4  # samples up to which a block has the CGRU_STEPS steps whose dX may be computed at once
 
 
 # The sizes that depend on the variant, in parts of `up` numbers: a row forward, a row backward, and the biases and
@@ -48,6 +50,7 @@ SIZES[CGRU_LAYER_NORM] = Sizes(7, 11, 10, 6, MOST_TERMS, 1)
 # Tests force these choices: 1 wherever it is possible, 0 never, -1 by the cost model.
 cdef int lanes_choice = -1, unpacked_choice = -1, crew_choice = -1
 cdef tuple UNPACKED = (False, True, "tiles", "inputs")
+cdef Py_ssize_t block_choice = 0  # steps of a block of the backward pass; 0: by the size of the L2 cache
 
 cdef double SHARE_WORK = 4e6  # operations that make a further share of the sums worth while
 
@@ -73,6 +76,12 @@ def use_crew(choice=None):
     """Share the columns of products wherever possible (True), never (False) or by the cost model (None); for tests."""
     global crew_choice
     crew_choice = -1 if choice is None else choice
+
+
+def use_block_steps(choice=None):
+    """Run so many steps backward before their gradients are summed; None: as many as the L2 cache holds."""
+    global block_choice
+    block_choice = choice or 0
 
 
 # --- lanes and inputs ---
@@ -306,7 +315,7 @@ cdef void _set_sizes(Plan *plan, const cgru_call *call, Py_ssize_t m) noexcept n
         sums = CGRU_STEPS * max(up, ep)
     plan.rows_start = whole_lines(plan.packed_size + (sums if plan.weights > UNPACKED_TILES else 0), k.size)
     plan.row_size = _row_size(plan, call)
-    plan.rows_at_once = whole_vectors(plan, samples_at_once(m, plan.row_size * k.size))
+    plan.rows_at_once = whole_vectors(plan, m if call.whole else samples_at_once(m, plan.row_size * k.size))
     plan.workspace_size = plan.rows_start + plan.rows_at_once * plan.row_size
 
 
@@ -401,6 +410,28 @@ cdef Py_ssize_t rows_workspace_size(const cgru_kernels *k, const cgru_call *call
     forward, plan.direction = _row_size(&plan, call), BACKWARD
     backward = _row_size(&plan, call)
     return max(call.m * max(forward, backward), _share_size(call, call.m))
+
+
+cdef Py_ssize_t _block_rows(const cgru_kernels *k, const cgru_call *call, int most) noexcept nogil:
+    """Return how many rows (steps of samples) a block should have, so that its arrays stay in L2 caches.
+
+    These are X and dX, and of the width u hp, hh, z, r, dA and three or four gradients. On several threads blocks are
+    larger, since the threads meet twice in each.
+    """
+    cdef int threads = worth(operations(call), most)
+    return (L2 // 2 if threads == 1 else THREADED_BLOCK * threads) // ((9 * call.u + 2 * call.e) * k.size)
+
+
+# Return how many steps run backward before their gradients are summed, in a call on at most `most` threads.
+cdef Py_ssize_t block_steps(const cgru_kernels *k, const cgru_call *call, int most) noexcept nogil:
+    cdef Py_ssize_t steps = max(_block_rows(k, call, most) // call.m, CGRU_STEPS if call.m <= PROJECTED else 1)
+    return min(call.s, block_choice if block_choice else steps)
+
+
+# Return the most rows, steps of samples, that such a block has in this call with fewer or shorter samples.
+cdef Py_ssize_t largest_block_rows(const cgru_kernels *k, const cgru_call *call, int most) noexcept nogil:
+    cdef Py_ssize_t rows = max(_block_rows(k, call, most), CGRU_STEPS * min(call.m, <Py_ssize_t>PROJECTED), call.m)
+    return min(call.m * call.s, call.m * block_choice if block_choice else rows)
 
 
 cdef Py_ssize_t largest_workspace_size(const cgru_kernels *k, const cgru_call *call, Direction direction,

@@ -296,6 +296,7 @@ class Network(Model):
         checkpoint: str | os.PathLike[str] | None = None,
         checkpoint_seconds: float = 10.0,
         resume: bool = False,
+        memory: str | None = None,
         remember_samples: bool = False,
     ) -> History:
         """Train on X (m, s, e), or tokens (m, s), and y; return the history of this fit. A second call trains further.
@@ -384,6 +385,9 @@ class Network(Model):
             they were; of what is your own (a callable, a layer, an optimizer) only names and plain attributes are
             compared, and what it keeps elsewhere than in parameters, in the optimizer's state or in `np_rng` is not
             kept, nor is what a callback keeps.
+        memory: "low" computes the gates of recurrent layers anew in the backward pass, a block of steps at a time,
+            instead of keeping them: about two fifths of the memory, the same bits, and at most the time of another
+            prediction. None keeps them. A fit that is a loop in Python always does.
         remember_samples: keep a hash of each sample, and of each to validate with, up to 100,000 of both, and the range
             of each feature in `remembered` and in the model's file. `cgru.report` and `cgru evaluate` then say how many
             of their samples the network has seen. A network that remembers some goes on to, whatever this says.

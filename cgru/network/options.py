@@ -137,6 +137,13 @@ def _seconds(value: Any, name: str) -> float:
     return float(value)
 
 
+def _memory(value: Any, name: str) -> str:
+    """Check "low"."""
+    if value != "low":
+        raise ValueError(f'{name}: expected "low" or None, got {value!r}')
+    return str(value)
+
+
 @dataclass(frozen=True)
 class Settings:
     """The options of one fit, checked when they are set; TypeError or ValueError for wrong values."""
@@ -223,6 +230,13 @@ class Settings:
         10.0, _seconds, "write it at most every S seconds, at the end of an epoch", command=("S", "%(default)g")
     )
     resume: bool = _option(False, flag, "go on from the --checkpoint, where there is one", command=("", "begin anew"))
+    memory: str | None = _option(
+        None,
+        _memory,
+        "keep no gates for the backward pass, which takes two fifths of the memory and more time",
+        PLAN,
+        (("low",), "keep all"),
+    )
     remember_samples: bool = _option(False, flag, "keep hashes of the samples in the model")
 
     @classmethod

@@ -17,14 +17,15 @@ import numpy as np
 cimport numpy as cnp
 from libc.string cimport memcpy, memset
 
-from cgru.core cimport gradients
+from cgru.core cimport blocks, gradients
 from cgru.core.driver cimport execute
 from cgru.core.kernels cimport (
     cgru_array, cgru_call, cgru_gradients, cgru_kernels, cgru_matrix, cgru_weights, kernels, time_major_array, new_call,
     copy_rows,
 )
 from cgru.core.memory cimport LINE
-from cgru.core.plan cimport BACKWARD, FORWARD, choose_lanes
+from cgru.core.plan cimport BACKWARD, FORWARD, block_steps, choose_lanes
+from cgru.core.threads cimport available
 
 from torch import float32, float64, from_numpy, int64
 from torch.utils.weak import WeakTensorKeyDictionary
@@ -125,10 +126,13 @@ def backward(dA, dstate, x, weight_ih, weight_hh, sizes, caches, Py_ssize_t m, b
     set_caches(&call, caches, k.size)
     call.fresh, above = fresh, unpack_steps(dA, &call)
     call.dA, call.h0 = as_array(above), as_array(dstate)
-    work, due = empty(x, (4 * s * m * u,)), []
-    cdef char *free = address(work)
-    call.dhh_, call.dz_ = cache_array(&call, free), cache_array(&call, free + one)
-    call.dr_, call.dc = cache_array(&call, free + 2 * one), cache_array(&call, free + 3 * one)
+    cdef bint in_blocks = block_steps(k, &call, available()) < s
+    work, due = empty(x, (0 if in_blocks else 4 * s * m * u,)), []
+    cdef char *free = NULL
+    if not in_blocks:
+        free = address(work)
+        call.dhh_, call.dz_ = cache_array(&call, free), cache_array(&call, free + one)
+        call.dr_, call.dc = cache_array(&call, free + 2 * one), cache_array(&call, free + 3 * one)
     if of_x:
         all_dx = dx = empty(x, tuple(x.shape))
         if running is not None:
@@ -139,13 +143,17 @@ def backward(dA, dstate, x, weight_ih, weight_hh, sizes, caches, Py_ssize_t m, b
         dh0 = x.new_empty((m, u))
         call.last = as_array(dh0)
         due.append(dh0)
-    execute(&call, &w, k, BACKWARD)
-    if of_x and running is not None:
-        pack_steps(&call, &call.dX, e, dx, k)
     if of_weights:
         all_x = unpack_steps(x, &call)
         call.X = as_array(all_x)
-        due += weight_gradients(&call, weight_ih, weight_hh, k)
+    if not in_blocks:
+        execute(&call, &w, k, BACKWARD)
+    elif not of_weights:
+        blocks.execute(&call, &w, NULL, k)
+    if of_weights:
+        due += weight_gradients(&call, weight_ih, weight_hh, k, &w if in_blocks else <const cgru_weights *>NULL)
+    if of_x and running is not None:
+        pack_steps(&call, &call.dX, e, dx, k)
     return due
 
 
@@ -197,8 +205,11 @@ cdef cnp.ndarray check_tensors(x, weight_ih, weight_hh, sizes, Py_ssize_t m):
     return sizes.numpy().astype(np.intp)
 
 
-cdef list weight_gradients(cgru_call *call, weight_ih, weight_hh, const cgru_kernels *k):
-    """Return the gradients of weight_ih, weight_hh, bias_ih and bias_hh as a list of tensors."""
+cdef list weight_gradients(cgru_call *call, weight_ih, weight_hh, const cgru_kernels *k, const cgru_weights *w):
+    """Return the gradients of weight_ih, weight_hh, bias_ih and bias_hh as a list of tensors.
+
+    With weights w the call has not run backward yet: it does so in blocks, each of which is summed at once.
+    """
     cdef Py_ssize_t e = call.e, u = call.u
     cdef int gate
     like = weight_hh
@@ -219,7 +230,10 @@ cdef list weight_gradients(cgru_call *call, weight_ih, weight_hh, const cgru_ker
         to.U[gate], to.V[gate] = dW + gate * e * u * k.size, dR + gate * u * u * k.size
         to.b[gate] = b_ih + gate * u * k.size
     to.b[3] = b_hh + 2 * u * k.size
-    gradients.execute(call, &to, k)
+    if w == NULL:
+        gradients.execute(call, &to, k)
+    else:
+        blocks.execute(call, w, &to, k)
     memcpy(b_hh, b_ih, 2 * u * k.size)
     for gate in range(0 if call.by_units else 3):
         k.copy(cgru_matrix(to.U[gate], 1, u), u, e, address(due[0]) + gate * u * e * k.size, e)
@@ -302,7 +316,7 @@ cdef cgru_call layer_call(Py_ssize_t m, Py_ssize_t s, Py_ssize_t e, Py_ssize_t u
                           const Py_ssize_t *running) except *:
     """Return a call of PyTorch's cell, its lanes chosen, without arrays."""
     cdef cgru_call call = new_call(m, s, e, u, size, CELL.variant, CODES)
-    call.running, call.padded, call.loose = running, False, True
+    call.running, call.padded, call.loose, call.whole = running, False, True, True
     choose_lanes(kernels(size), &call)
     return call
 

@@ -39,6 +39,7 @@ def test_the_defaults_of_fit():
         "loss": None,
         "class_weight": None,
         "average": None,
+        "memory": None,
         "seed": 0,
         "inputs": "auto",
         "budget": 14.0,

@@ -82,7 +82,7 @@ def test_the_defaults(tmp_path):
         "schedule": recipe.SCHEDULE, "weight_decay": recipe.WEIGHT_DECAY, "clip_norm": 1.0, "float64": False,
         "epochs": None, "batch_size": None, "patience": None, "truncate": None, "standardize": True,
         "standardize_targets": None, "shrink": False, "average": None, "shuffle": True, "bucket": False,
-        "class_weight": None, "l1": 0.0, "l2": 0.0, "activity_l1": 0.0, "activity_l2": 0.0,
+        "class_weight": None, "l1": 0.0, "l2": 0.0, "activity_l1": 0.0, "activity_l2": 0.0, "memory": None,
     }  # fmt: skip
 
 

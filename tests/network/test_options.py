@@ -69,6 +69,7 @@ def test_settings_are_checked_and_converted():
         ({"checkpoint_seconds": -1}, "checkpoint_seconds: expected at least 0, got -1"),
         ({"checkpoint_seconds": "a"}, "checkpoint_seconds: expected a number, got str"),
         ({"class_weight": {"a": "b"}}, "class_weight['a']: expected a number, got str"),
+        ({"memory": "high"}, "memory: expected \"low\" or None, got 'high'"),
         ({"average": 1.0}, "average: expected a number above 0 and below 1, such as 0.999, got 1.0; None trains"),
         ({"average": 0}, "average: expected a number above 0 and below 1, such as 0.999, got 0; None trains without"),
         ({"average": np.nan}, "average: expected a number above 0 and below 1, such as 0.999, got nan; None trains"),

@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import subprocess
 import sys
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -170,6 +171,7 @@ def test_compiled(backend):
 
 COMPILED = """
 import sys
+import tracemalloc
 import torch
 from test_operators import Model
 torch._dynamo.config.allow_rnn = True
@@ -398,3 +400,39 @@ def test_after_a_fork(torch_threads, threads):
         child.kill()
     assert child.exitcode == 0
     assert queue.get() == 0
+
+
+@pytest.mark.parametrize("few", [False, True])
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("sizes", [None, [3, 3, 3, 3, 2, 2, 1]])
+def test_bits_do_not_depend_on_blocks(sizes, reverse, few, lanes):
+    """Which of the gradients are asked for says whether blocks are summed, too."""
+    lanes(few)
+    given = inputs(s=7, m=3, sizes=sizes, reverse=reverse)
+    tensors, rest = given[:6], given[6:]
+    try:
+        for these in (tensors, tensors[:2], tensors[2:], tensors[:1]):
+            found = []
+            for steps in (2, 6, 1):
+                plan.use_block_steps(steps)
+                found.append(torch.autograd.grad(operators.call(*tensors, *rest)[0].square().sum(), these))
+            for due, *others in zip(*found, strict=True):
+                assert all(torch.equal(due, other) for other in others)
+            plan.use_block_steps(7)  # one block: in reverse it sums in another order
+            whole = torch.autograd.grad(operators.call(*tensors, *rest)[0].square().sum(), these)
+            for due, other in zip(found[0], whole, strict=True):
+                torch.testing.assert_close(due, other, rtol=1e-9 * reverse, atol=1e-12 * reverse)
+    finally:
+        plan.use_block_steps()
+
+
+def test_gradients_of_the_gates_take_memory_for_one_block():
+    x = torch.zeros(400, 32, 64, requires_grad=True)
+    layer = cgru.torch.GRU(64, 64)
+    A = layer(x)[0].sum()
+    tracemalloc.start()
+    try:
+        A.backward()
+        assert tracemalloc.get_traced_memory()[1] < 2 * x.nbytes
+    finally:
+        tracemalloc.stop()

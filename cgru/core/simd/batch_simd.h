@@ -305,9 +305,9 @@ INLINE ptrdiff_t batch_sum_vectors(const cgru_call *call,
                                    int terms) { return call->u * (3 * (call->e + call->u) + terms); }
 /* Returns how many vectors a pair takes. */
 INLINE ptrdiff_t batch_pair_vectors(const cgru_call *call, int terms) { return 1 + call->e + (2 + terms) * call->u; }
-/* Returns how many pairs, of `width` vectors each, are multiplied together. */
-INLINE ptrdiff_t batch_pairs_at_once(ptrdiff_t width) {
-    const ptrdiff_t pairs = PAIRS_IN_L1 / (width * LANES * (ptrdiff_t)sizeof(T));
+/* Returns how many pairs are multiplied together: tiles go along the u vectors of a term's d, which stay in L1. */
+INLINE ptrdiff_t batch_pairs_at_once(const cgru_call *call) {
+    const ptrdiff_t pairs = PAIRS_IN_L1 / ((call->u + OUTER_ROWS) * LANES * (ptrdiff_t)sizeof(T));
     return pairs < 4 ? 4 : pairs;
 }
 
@@ -317,7 +317,7 @@ INLINE ptrdiff_t samples_of(const cgru_outer_product *part) { return min(part->l
 /* Returns the numbers of workspace `batch_gradient_sums` needs for so many samples. */
 static ptrdiff_t batch_gradient_size(const cgru_call *call, int terms, ptrdiff_t samples) {
     const ptrdiff_t width = batch_pair_vectors(call, terms);
-    return (VECTORS_OF(samples) + batch_sum_vectors(call, terms) + batch_pairs_at_once(width) * width) * LANES;
+    return (VECTORS_OF(samples) + batch_sum_vectors(call, terms) + batch_pairs_at_once(call) * width) * LANES;
 }
 
 /* to (rows, columns), rows `ld` apart, += a (rows) d (columns) over `count` pairs, `width` apart. */
@@ -416,24 +416,26 @@ static void batch_multiply_pairs(const cgru_outer_product *part, const T *pairs,
     }
 }
 
-/* Sums the outer products of all steps, from the last to the first, in the memory of `part`; `first`: from zero on.
- * Each sum is one chain: its bits do not depend on where a call is cut. */
+/* Sums the outer products of all steps, in the order of `part` and in its memory; `first`: from zero on. Each sum is
+ * one chain: its bits do not depend on where a call is cut. */
 static void batch_gradient_sums(const cgru_outer_product *part, int first) {
     const cgru_call *call = part->call;
     const ptrdiff_t vectors = VECTORS_OF(samples_of(part)), sums_ = batch_sum_vectors(call, part->term_count) * LANES;
     const ptrdiff_t width = batch_pair_vectors(call, part->term_count) * LANES;
-    const ptrdiff_t depth = batch_pairs_at_once(width / LANES);
+    const ptrdiff_t depth = batch_pairs_at_once(call);
     T *lengths = part->operands, *sums = lengths + vectors * LANES, *pairs = sums + sums_;
     ptrdiff_t count = 0;
     if (first) memset(sums, 0, sums_ * sizeof(T));
     batch_lengths(call, part->first, samples_of(part), lengths);
-    for (ptrdiff_t t = call->s - 1; t >= 0; t--)
+    for (ptrdiff_t i = 0; i < call->s; i++) {
+        const ptrdiff_t t = part->ascends ? i : call->s - 1 - i;
         for (ptrdiff_t v = 0, n; v < vectors; v += n) {
             n = min(vectors - v, depth - count);
             batch_collect_pairs(part, lengths, t, v, n, pairs + count * width);
             count += n;
             if (count == depth) batch_multiply_pairs(part, pairs, count, sums), count = 0;
         }
+    }
     batch_multiply_pairs(part, pairs, count, sums);
 }
 

@@ -166,6 +166,12 @@ INLINE vec masked(const cgru_product *product, ptrdiff_t i, ptrdiff_t c, const T
     return product->mask.data ? load(tile) * load_at(product->mask, place_of(product->call, i, 0, c)) : load(tile);
 }
 
+/* Prefetches a vector of the step that runs next backward. The tiles of a step's products are far enough apart for
+ * memory to keep up; elsewhere in the step there is nothing to compute meanwhile. */
+INLINE void prefetch_next(const cgru_call *call, cgru_array array, ptrdiff_t i, ptrdiff_t t, ptrdiff_t c) {
+    PREFETCH_L2(AT(array, i, t + (call->reverse ? 1 : -1)) + c);
+}
+
 /* Epilogue of drh = dhh_ Vhh^T: dr_, and dh += drh * r. */
 static void reset_backward(const cgru_product *product, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows, ptrdiff_t vector0,
                            ptrdiff_t vectors, const void *tile_) {
@@ -174,8 +180,10 @@ static void reset_backward(const cgru_product *product, ptrdiff_t t, ptrdiff_t r
     for (ptrdiff_t row = row0; row < row0 + rows; row++) {
         const ptrdiff_t i = SAMPLE(call, row);
         T *dh = ROW(call, row), *dr_ = dh + 3 * call->up;
-        for (ptrdiff_t v = vector0; v < vector0 + vectors; v++, tile += LANES)
+        for (ptrdiff_t v = vector0; v < vector0 + vectors; v++, tile += LANES) {
+            prefetch_next(call, call->hp, i, t, v * LANES), prefetch_next(call, call->hh, i, t, v * LANES);
             reset_gradient(call, place_of(call, i, t, v * LANES), masked(product, i, v * LANES, tile), dh, dr_);
+        }
     }
 }
 
@@ -187,8 +195,10 @@ static void state_backward(const cgru_product *product, ptrdiff_t t, ptrdiff_t r
     for (ptrdiff_t row = row0; row < row0 + rows; row++) {
         const ptrdiff_t i = SAMPLE(call, row);
         T *dh = ROW(call, row);
-        for (ptrdiff_t v = vector0; v < vector0 + vectors; v++, tile += LANES)
+        for (ptrdiff_t v = vector0; v < vector0 + vectors; v++, tile += LANES) {
+            prefetch_next(call, call->z, i, t, v * LANES), prefetch_next(call, call->r, i, t, v * LANES);
             state_gradient(call, place_of(call, i, t, v * LANES), masked(product, i, v * LANES, tile), dh);
+        }
     }
 }
 

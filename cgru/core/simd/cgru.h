@@ -82,6 +82,7 @@ typedef struct {
     int linear;       /* gradients: of a single product, whose only gradient is dr_, of Ur and br */
     int anew;         /* gradients: are stored, whatever their memory holds, not added to it */
     int by_units;     /* gradients: of U and V are transposes (u, e) and (u, u); reset after, lanes units, no masks */
+    int whole;        /* whether the workspace has rows for all samples at once */
     int loose;        /* forward: sums may run in another order than those of packed weights; bits depend on m and s */
     ptrdiff_t column; /* of its arrays: 1, or m where lanes are samples; the rows then lie as in batch_simd.h */
 } cgru_call;
@@ -234,6 +235,7 @@ typedef struct {
     int fresh;              /* whether the collected rows have no previous state, so that V gets nothing */
     int streams;            /* whether what is stored goes past the caches, which it would not fit */
     int fills_U, fills_V;   /* whether dU and db, and dV, are stored, since nothing was written to them yet */
+    int ascends;            /* whether the steps are summed from the first to the last, else from the last on */
     void *operands;         /* (ep + u for each state operand in use) x depth: panels of X, and of each state operand;
                                `call.by_units`: (ep + up) x depth */
     void *rows;             /* terms x up x depth: panels of d */

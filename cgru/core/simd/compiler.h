@@ -58,10 +58,12 @@
 #if defined(__GNUC__)
 /* Asks the processor to load the cache line of an address. */
 #define PREFETCH(address) __builtin_prefetch(address)
+#define PREFETCH_L2(address) __builtin_prefetch(address, 0, 2)
 /* Tells the compiler that a condition is rarely true; its value is the condition's. */
 #define RARELY(condition) __builtin_expect(condition, 0)
 #else
 #define PREFETCH(address) ((void)(address))
+#define PREFETCH_L2(address) ((void)(address))
 #define RARELY(condition) (condition)
 #endif
 

@@ -50,6 +50,8 @@ cdef int make_plain(Stage *stage, dict description, random) except -1:
         stage.activate.code, stage.activate.alpha = description["activate"]
     if kind == "dense":
         stage.forward, stage.backward = _dense_forward, _dense_backward
+        if stage.steps_in:
+            stage.fill, stage.fill_size = _fill_dense, _packed_size(stage)
     elif kind == "elementwise":
         stage.forward, stage.backward = _elementwise_forward, _elementwise_backward
         low, high = description.get("low"), description.get("high")
@@ -537,7 +539,7 @@ cdef int _embedding_backward(Stage *stage, const Piece *piece) except -1 nogil:
 # --- Dense ---
 
 cdef struct Work:
-    Stage *stage
+    const Stage *stage
     const Piece *piece
     cgru_product product
     cgru_batch_linear batch_linear  # in place of `product`, where X is in lanes
@@ -547,7 +549,7 @@ cdef struct Work:
     char *work  # workspace of the loss, for each block
 
 
-cdef Work _new_work(Stage *stage, const Piece *piece) noexcept nogil:
+cdef Work _new_work(const Stage *stage, const Piece *piece) noexcept nogil:
     """Return the work of a stage on a piece, with all else zero."""
     cdef Work work
     memset(&work, 0, sizeof(Work))
@@ -646,7 +648,8 @@ cdef Py_ssize_t plain_workspace(const Stage *stage, Py_ssize_t m, Py_ssize_t s, 
     return max(room, largest_workspace_size(stage.k, &call, GRADIENTS, stage.threads)) if back else room
 
 
-cdef Work _product_work(Stage *stage, const Piece *piece, cgru_array X, bint back, cgru_call *call) noexcept nogil:
+cdef Work _product_work(const Stage *stage, const Piece *piece, cgru_array X, bint back,
+                        cgru_call *call) noexcept nogil:
     """Return the work X W + b, or with `back` X W^T, with packed weights; the caller sets where the result goes."""
     cdef const cgru_kernels *k = stage.k
     cdef cgru_matrix W = cgru_matrix(stage.W, stage.u, 1), b = cgru_matrix(stage.b, stage.u, 1)
@@ -819,7 +822,7 @@ cdef cgru_call _sums_call(const Stage *stage, const Piece *piece) noexcept nogil
     return call
 
 
-cdef Work _lanes_work(Stage *stage, const Piece *piece, bint back) noexcept nogil:
+cdef Work _lanes_work(const Stage *stage, const Piece *piece, bint back) noexcept nogil:
     """Return the work X W + b, or with `back` dX = dZ W^T, where samples are in the lanes."""
     cdef Work work = _new_work(stage, piece)
     cdef cgru_array Z = time_major_array(stage.Z, stage.u, piece.m, stage.X.column)
@@ -831,28 +834,52 @@ cdef Work _lanes_work(Stage *stage, const Piece *piece, bint back) noexcept nogi
 
 
 cdef int _lanes_backward(Stage *stage, const Piece *piece) except -1 nogil:
-    """Compute dX and the gradients of a head where samples are in the lanes."""
+    """Compute the gradients of a head where samples are in the lanes."""
     cdef Work work
-    if stage.dX.data != NULL:
-        work = _lanes_work(stage, piece, True)
-        _compute_blocks(&work)
     if stage.trainable:
         work = _lanes_work(stage, piece, False)
         stage.k.batch_linear_gradients(&work.batch_linear, piece.m, piece.s, piece.running, stage.dW, stage.db)
     return 0
 
 
+cdef void _compute_dX(const Stage *stage, const Piece *piece, int chains) noexcept nogil:
+    """dX = dZ W^T, each number summed in so many chains"""
+    cdef cgru_call call
+    cdef Work work
+    if in_lanes(stage.X):
+        work = _lanes_work(stage, piece, True)
+    else:
+        work = _product_work(stage, piece, time_major(stage.Z, stage.u, piece.m), True, &call)
+        work.product.out, work.product.chains = cgru_array(stage.dX.data, stage.n, 0, 1), chains
+    _compute_blocks(&work)
+
+
+cdef inline int _chains_of(const Stage *stage, const Piece *piece) noexcept nogil:
+    """Return the chains in which dX is summed, as `new_product` chooses them: more for a single row."""
+    return 4 if _count_rows(piece.m, piece.s, stage.steps_in) == 1 else 1
+
+
+cdef void _fill_dense(const Stage *stage, Py_ssize_t start, Py_ssize_t steps, cgru_array dX,
+                      void *memory) noexcept nogil:
+    """Write dX of some steps, from the dZ that `_dense_backward` or the loss left."""
+    cdef Stage part = stage[0]
+    cdef Piece piece = stage.piece[0]
+    piece.s = steps
+    if piece.running != NULL:
+        piece.running += start
+    part.Z = <char *>part.Z + start * piece.m * part.u * part.k.size
+    part.dX, part.scratch = dX, memory
+    _compute_dX(&part, &piece, _chains_of(stage, stage.piece))
+
+
 cdef int head_backward(Stage *stage, const Piece *piece) except -1 nogil:
     """dX = dZ W^T, dW += X^T dZ, db += sum of dZ"""
     cdef cgru_call call
     cdef cgru_gradients g
-    cdef Work work
+    if stage.dX.data != NULL:
+        _compute_dX(stage, piece, _chains_of(stage, piece))
     if in_lanes(stage.X):
         return _lanes_backward(stage, piece)
-    if stage.dX.data != NULL:
-        work = _product_work(stage, piece, time_major(stage.Z, stage.u, piece.m), True, &call)
-        work.product.out = cgru_array(stage.dX.data, stage.n, 0, 1)
-        _compute_blocks(&work)
     if stage.trainable:
         memset(&g, 0, sizeof(cgru_gradients))
         g.U[CGRU_R], g.b[CGRU_R] = stage.dW, stage.db

@@ -10,6 +10,7 @@ from cgru.network.training.penalties import Penalties
 @disjoint_base
 class Program:
     weights: Weights
+    size: int
 
     def __init__(
         self,
@@ -33,4 +34,5 @@ class Program:
         sums: np.ndarray,
         begins: bool = True,
     ) -> tuple[float, int] | None: ...
+    def blocks(self) -> list[int]: ...
     def scores(self, source: Source, size: int, sums: np.ndarray) -> None: ...

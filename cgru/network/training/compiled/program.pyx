@@ -73,7 +73,9 @@ cdef class Program:
     cdef void *targets
     cdef double *row_weights
     cdef void *X
-    cdef void *between[2]  # dL/d(outputs) of a stage and of the one below, in turn
+    cdef readonly Py_ssize_t size  # bytes of all memory of the stages and the batch
+    cdef Py_ssize_t lowest  # the lowest stage that is trainable
+    cdef void *between[2]  # dX of the stages with even numbers, and of those with odd ones
     cdef double done  # operations since the last check for Ctrl-C
     cdef double weight, value, right  # of the last piece: weight of its outputs, mean loss, weight of right outputs
     cdef double activity_l1, activity_l2  # factors of penalties
@@ -94,13 +96,14 @@ cdef class Program:
         self.activity_l1, self.activity_l2 = penalties.activity_l1, penalties.activity_l2
         outputs = model.head.d["u"]
         self._load_loss(losses.named(losses.chosen(model.loss, model.head.activate, outputs)), outputs)
-        self._make_stages(e)
+        self._make_stages(e, settings.memory == "low")
         self.per_step = self.stages[self.count - 1].steps_out
         self.rows, self.stride = max(batch[0], scored[0]), chain.stride(model.layers) if carries else 1
         self._set_sizes(batch, scored, steps)
         scratch = self._workspace_size(batch[0])
         memset(&arena, 0, sizeof(Arena))
         self._assign_memory(&arena, scratch)
+        self.size = arena.used
         memory = np.empty(arena.used + 64, np.uint8)
         self.memory.append(memory)
         arena = Arena(<char *>((<size_t>cnp.PyArray_DATA(memory) + 63) // 64 * 64), 0)
@@ -115,7 +118,7 @@ cdef class Program:
         self.terms = loss.terms(outputs)
         return 0
 
-    cdef int _make_stages(self, Py_ssize_t e) except -1:
+    cdef int _make_stages(self, Py_ssize_t e, bint low_memory) except -1:
         """Set up all stages, without their memory; TypeError or ValueError for parameters that do not fit."""
         cdef Stage *stage
         cdef Py_ssize_t n = e
@@ -129,7 +132,7 @@ cdef class Program:
                 for cell in layer.cells:
                     parameters(cell.p, n, cell.d["u"], self.model.dtype, cell.variant, "A")
                     self._add_generator(cell, cell.training and cell.draws, cell.zoneout)
-                make_recurrent(stage, list(layer.cells), description["merge"], description["sequences"])
+                make_recurrent(stage, list(layer.cells), description["merge"], description["sequences"], low_memory)
             else:
                 layer.checked_parameters()
                 if layer.features not in (None, n):
@@ -139,7 +142,18 @@ cdef class Program:
                 make_plain(stage, description, layer.np_rng if layer.draws else None)
             self._set_parameters(stage, i, layer)
             n, steps = stage.u, stage.steps_out
+        while self.lowest < self.count - 1 and not self.stages[self.lowest].trainable:
+            self.lowest += 1
+        for i in range(self.lowest, self.count - 1):
+            stage = &self.stages[i]
+            # Both directions of a pair read dA, and a penalty adds to it.
+            if stage.parts == 1 and stage.steps_out and not self.activity_l1 and not self.activity_l2:
+                stage.above = &self.stages[i + 1] if self.stages[i + 1].fill != NULL else NULL
         return 0
+
+    cdef bint _stores_dX(self, Py_ssize_t i) noexcept nogil:
+        """Return whether a stage writes dX of all steps at once."""
+        return i > self.lowest and self.stages[i - 1].above == NULL
 
     cdef int _add_generator(self, layer, draws, each_step) except -1:
         """Add the generator of a layer or cell that `draws` masks; note whether it draws for `each_step`."""
@@ -188,7 +202,8 @@ cdef class Program:
 
     cdef int _assign_memory(self, Arena *arena, Py_ssize_t scratch) except -1:
         """Assign memory to all stages and to the batch; if the arena has no base, only count it there."""
-        cdef Py_ssize_t i, most = 0, u = self.stages[self.count - 1].u
+        cdef Py_ssize_t i, u = self.stages[self.count - 1].u
+        cdef Py_ssize_t *most = [0, 0]
         cdef Size *size = self.sizes
         cdef Size last = size[self.count]
         cdef Py_ssize_t rows = last.many if self.per_step else last.m
@@ -200,13 +215,16 @@ cdef class Program:
                 plan_recurrent(stage, arena, size[i], self.carries)
             else:
                 plan_plain(stage, arena, size[i + 1])
-            if turns:
+            if turns and i < self.count - 1:  # the head reads lanes
                 stage.X_as_rows = assign(arena, size[i].many * stage.n, self.k.size)
             if not stage.may_return_input:
                 turns = stage.parts and may_have_samples_in_lanes(stage.k, &stage.part[0].call)
-            most = max(most, size[i + 1].back * stage.u)
-        self.between[0], self.between[1] = assign(arena, most, self.k.size), NULL
-        self.between[1] = assign(arena, most, self.k.size)
+            if stage.above != NULL:
+                stage.fill_memory = assign(arena, stage.above.fill_size, self.k.size)
+            if self._stores_dX(i):
+                most[i % 2] = max(most[i % 2], (size[i].back if stage.steps_in else size[i].m) * stage.n)
+        for i in range(2):
+            self.between[i] = assign(arena, most[i], self.k.size)
         cdef void *memory = assign(arena, scratch, self.k.size)
         for i in range(self.count):
             self.stages[i].scratch = memory
@@ -293,17 +311,15 @@ cdef class Program:
 
     cdef int _backward(self) except -1 nogil:
         """Run the stages backward, from the head down to the lowest that is trainable."""
-        cdef Py_ssize_t i, lowest = 0
+        cdef Py_ssize_t i
         cdef Stage *stage
-        cdef void *swap
         self.weights.clear()
-        while not self.stages[lowest].trainable:
-            lowest += 1
-        for i in range(self.count - 1, lowest - 1, -1):
+        for i in range(self.count - 1, self.lowest - 1, -1):
             stage = &self.stages[i]
             stage.dX = no_array()
-            if i > lowest:
-                stage.dX = time_major_array(self.between[1], stage.n, stage.piece.m, stage.X.column)
+            if i > self.lowest:
+                if self._stores_dX(i):
+                    stage.dX = time_major_array(self.between[i % 2], stage.n, stage.piece.m, stage.X.column)
                 self.stages[i - 1].dA = stage.dX
             if stage.parts and (self.activity_l1 or self.activity_l2):
                 self._penalise_outputs(stage)
@@ -311,9 +327,12 @@ cdef class Program:
                 head_backward(stage, stage.piece)
             else:
                 stage.backward(stage, stage.piece)
-            swap = self.between[0]
-            self.between[0], self.between[1] = self.between[1], swap
         return 0
+
+    def blocks(self):
+        """Return the steps of a block of the last backward pass of each GRU, 0 before the first; for the tests."""
+        cdef Py_ssize_t i, j
+        return [self.stages[i].part[j].block for i in range(self.count) for j in range(self.stages[i].parts)]
 
     cdef void _penalise_outputs(self, Stage *stage) noexcept nogil:
         """Add the gradient of the activity penalty to dA of a recurrent stage."""

@@ -5,14 +5,10 @@ A = first, [first, second], first + second, (first + second) / 2 or first * seco
 before the first and one behind the last, in lanes (s + 2, u, m).
 """
 
-from cgru.core cimport driver, gradients
-from cgru.core.kernels cimport (
-    CGRU_PLACE_dhh_, CGRU_PLACE_dz_, CGRU_PLACE_hh, CGRU_PLACE_z, CGRU_PLACES, array_index, cgru_array, cgru_call,
-    time_major_array, new_call,
-)
-from cgru.core.plan cimport (
-    BACKWARD, FORWARD, GRADIENTS, choose_lanes, input_column, largest_workspace_size,
-)
+from cgru.core cimport blocks, driver
+from cgru.core.blocks cimport Origin
+from cgru.core.kernels cimport CGRU_PLACES, array_index, cgru_array, cgru_call, time_major_array, new_call
+from cgru.core.plan cimport FORWARD, choose_lanes, input_column, largest_workspace_size
 from cgru.network.training.compiled.numbers cimport (
     ADD, HALVE, MULTIPLY, add_to, bit_generator_of, combine, copy_row, draw_mask, input_as_rows, kept_scale,
 )
@@ -26,19 +22,20 @@ cdef dict MERGES = {None: ONE, "concat": CONCAT, "sum": SUM, "mean": MEAN, "mul"
 
 # --- setting up ---
 
-cdef int make_recurrent(Stage *stage, list layers, str merge, bint steps_out) except -1:
+cdef int make_recurrent(Stage *stage, list layers, str merge, bint steps_out, bint low_memory) except -1:
     """Set up a stage of one or two `GRU`, without its memory; `steps_out`: outputs are at all steps."""
     cdef Recurrent *part
     cdef Py_ssize_t u
-    stage.forward, stage.backward = forward_recurrent, backward_recurrent
+    stage.forward, stage.backward, stage.low_memory = forward_recurrent, backward_recurrent, low_memory
     stage.parts, stage.merge, stage.steps_out = len(layers), MERGES[merge], steps_out
     for i, layer in enumerate(layers):
         part = &stage.part[i]
         variant, u = layer.variant, layer.d["u"]
         part.call = new_call(1, 1, stage.n, u, stage.k.size, variant, layer.codes())
         part.call.reverse, part.call.padded, part.learned = layer.reverse, False, variant.learn_h0
+        part.call.whole = True
         part.stateful = layer.stateful
-        for name in ("hh", "z", "r", *variant.caches, "dhh_", "dz_", "dr_", *variant.gradients):
+        for name in () if low_memory else ("hh", "z", "r", *variant.caches):
             part.width[array_index(name)] = variant.width(name, u)
         if layer.training:
             part.dropout, part.zoneout = layer.dropout, layer.zoneout
@@ -77,9 +74,7 @@ cdef void plan_recurrent(Stage *stage, Arena *arena, Size size, bint carries) no
         if part.zoneout:
             part.kept = assign(arena, size.back * u, bytes)
         for place in range(CGRU_PLACES):
-            if place == CGRU_PLACE_dhh_ or place == CGRU_PLACE_dz_:  # they overwrite hh and z after these are last read
-                part.memory[place] = part.memory[CGRU_PLACE_hh if place == CGRU_PLACE_dhh_ else CGRU_PLACE_z]
-            elif part.width[place]:
+            if part.width[place]:
                 part.memory[place] = assign(arena, size.back * part.width[place], bytes)
     if stage.merge > CONCAT or not stage.steps_out:
         stage.out = assign(arena, outputs * stage.u, bytes)
@@ -101,8 +96,7 @@ cdef Py_ssize_t recurrent_workspace(const Stage *stage, Py_ssize_t m, Py_ssize_t
             call.recurrent.data = &call
         most = max(most, largest_workspace_size(stage.k, &call, FORWARD, stage.threads))
         if back:
-            most = max(most, largest_workspace_size(stage.k, &call, BACKWARD, stage.threads))
-            most = max(most, largest_workspace_size(stage.k, &call, GRADIENTS, stage.threads))
+            most = max(most, blocks.blocks_size(stage.k, &call, stage.threads, stage.low_memory))
     return most
 
 
@@ -282,12 +276,25 @@ cdef cgru_array _unmerged_dA(Stage *stage, int i, const Piece *piece) noexcept n
     return dA
 
 
+cdef void _fill(void *work, Py_ssize_t start, Py_ssize_t steps, cgru_array dA) noexcept nogil:
+    """Let the stage above write its dX of some steps to dA; the callback of a block, `work` is the Stage."""
+    cdef Stage *stage = <Stage *>work
+    stage.above.fill(stage.above, start, steps, dA, stage.fill_memory)
+
+
 cdef int _backward_one(Stage *stage, int i, const Piece *piece, cgru_array dX) except -1 nogil:
     """Run GRU i backward on a piece: write dX, add to the gradients, and to that of a learned initial state."""
     cdef Recurrent *part = &stage.part[i]
-    cdef cgru_call call = part.now
+    cdef cgru_call call = part.now, forward = part.now
     cdef cgru_array dA = _unmerged_dA(stage, i, piece)
+    cdef Origin origin
     cdef Py_ssize_t row
+    forward.last = no_array()
+    origin.forward, origin.fill, origin.work = NULL, NULL, stage
+    if stage.low_memory:
+        origin.forward = &forward
+    if stage.above != NULL:
+        origin.fill, dA = _fill, time_major_array(NULL, stage.u, piece.m, stage.above.X.column)
     call.dX, call.h0, call.last = dX, no_array(), no_array()
     if part.learned and stage.trainable:
         call.last = time_major(part.start, call.u, piece.m)
@@ -295,11 +302,11 @@ cdef int _backward_one(Stage *stage, int i, const Piece *piece, cgru_array dX) e
         call.dA = dA
     else:
         call.h0 = dA
-    driver.run_in_workspace(&call, &part.w, stage.k, BACKWARD, stage.scratch, stage.threads)
+    part.block = blocks.run_in_workspace(
+        &call, &part.w, &part.g if stage.trainable else NULL, &origin, stage.k, stage.scratch, stage.threads
+    )
     if dX.data != NULL and part.dropout:
         _apply_input_mask(stage, part, piece, dX, dX)
-    if stage.trainable:
-        gradients.run_in_workspace(&call, &part.g, stage.k, stage.scratch, stage.threads)
     for row in range(piece.m if call.last.data != NULL else 0):
         if part.begins[row]:
             add_to(part.g.h0, <char *>part.start + row * call.u * stage.k.size, call.u, stage.k.size)

@@ -60,6 +60,7 @@ cdef struct Recurrent:
     bint *begins  # (m) whether a row begins without a carried state
     bint learned  # whether a sample begins at w.h0; else at zero
     bint stateful  # whether a batch continues the one before
+    Py_ssize_t block  # steps of a block of the last backward pass
 
 
 # A parameter of a stage: where it begins in the buffer of `Weights`; which GRU it is of, and its place in that struct.
@@ -73,6 +74,10 @@ cdef struct Stage:
     const cgru_kernels *k
     int (*forward)(Stage *, const Piece *) except -1 nogil
     int (*backward)(Stage *, const Piece *) except -1 nogil
+    # Write dX of `steps` steps from `start` on to an array that begins with these, after `backward`, in memory of
+    # `fill_size` numbers; NULL: the stage has dX of all steps at once only.
+    void (*fill)(const Stage *, Py_ssize_t start, Py_ssize_t steps, cgru_array dX, void *memory) noexcept nogil
+    Py_ssize_t fill_size
     Py_ssize_t n, u  # numbers that come in and go out at each step
     bint steps_in, steps_out, trainable  # whether X and A have a row for each step, or one for each sample
     const Piece *piece  # the piece that it runs
@@ -89,6 +94,9 @@ cdef struct Stage:
     void *X_as_rows  # memory for X as (s, m, n), where X is in lanes and the stage cannot read that
     Parameter parameter[MOST_PARAMETERS]
     int parameters
+    const Stage *above  # the stage that fills in dA, a block of steps at a time; NULL: dA is there
+    void *fill_memory  # for that
+    bint low_memory  # whether gates are computed anew in the backward pass instead of kept
     Recurrent part[2]  # the one GRU, or the two of a Bidirectional
     int parts, merge  # how many of these; 0: the stage is not recurrent
     void *second  # (s, m, n) dX of the second GRU

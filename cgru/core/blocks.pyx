@@ -1,0 +1,152 @@
+"""Run the backward pass of a call and sum its gradients, block by block of steps."""
+
+from cgru.core cimport driver, gradients
+from cgru.core.gradients cimport Sums
+from cgru.core.kernels cimport (
+    CGRU_PLACE_c, CGRU_PLACE_dc, CGRU_PLACE_dhh_, CGRU_PLACE_dr_, CGRU_PLACE_dU_, CGRU_PLACE_dV_, CGRU_PLACE_dz_,
+    CGRU_PLACE_hh, CGRU_PLACE_iU, CGRU_PLACE_iV, CGRU_PLACE_nU, CGRU_PLACE_nV, CGRU_PLACE_r, CGRU_PLACE_z, cgru_call,
+    cgru_gradients, cgru_kernels, cgru_weights, in_pieces, slice_steps, time_major_array, whole_lines,
+)
+from cgru.core.memory cimport Workspace
+from cgru.core.plan cimport (
+    BACKWARD, FORWARD, GRADIENTS, Plan, block_steps, largest_block_rows, largest_workspace_size, plan_of,
+)
+from cgru.core.products cimport Run
+from cgru.core.threads cimport available
+
+
+cdef struct Blocks:
+    Run run, again
+    Sums sums
+    cgru_call whole, forward  # backward and forward, with all steps
+    cgru_call caches  # the forward call of one block, which computes its caches anew
+    const Origin *origin
+    Py_ssize_t done  # steps that have run
+    bint sums_gradients
+
+
+# Arrays of which a block has its own, and their columns as multiples of u (0: one column): the gradients, and the
+# caches. A variant has so many, the first of its list.
+cdef struct Arrays:
+    int places[8]
+    int widths[8]
+    int counts[3]  # of each variant
+
+cdef Arrays OF_GRADIENTS, OF_CACHES
+OF_GRADIENTS.places[:] = [
+    CGRU_PLACE_dhh_, CGRU_PLACE_dz_, CGRU_PLACE_dr_, CGRU_PLACE_dc, CGRU_PLACE_dU_, CGRU_PLACE_dV_, 0, 0
+]
+OF_GRADIENTS.widths[:] = [1, 1, 1, 1, 3, 3, 0, 0]
+OF_GRADIENTS.counts[:] = [3, 4, 6]
+OF_CACHES.places[:] = [
+    CGRU_PLACE_hh, CGRU_PLACE_z, CGRU_PLACE_r, CGRU_PLACE_c, CGRU_PLACE_nU, CGRU_PLACE_nV, CGRU_PLACE_iU, CGRU_PLACE_iV
+]
+OF_CACHES.widths[:] = [1, 1, 1, 1, 3, 3, 0, 0]
+OF_CACHES.counts[:] = [3, 4, 8]
+
+
+cdef Py_ssize_t _assign(cgru_call *call, const Arrays *arrays, Py_ssize_t rows, const cgru_kernels *k,
+                        char *memory) noexcept nogil:
+    """Point the call to arrays of a block of so many rows, one after another in `memory`; return their numbers."""
+    cdef Py_ssize_t used = 0, width
+    cdef int i
+    for i in range(arrays.counts[call.variant]):
+        width = arrays.widths[i] * call.u if arrays.widths[i] else 1
+        call.array[arrays.places[i]] = time_major_array(memory + used * k.size, width, call.m, call.column)
+        used += whole_lines(rows * width, k.size)
+    return used
+
+
+cdef void _point_to_block(cgru_call *call, const cgru_call *whole, const Arrays *arrays) noexcept nogil:
+    """Point the call of a block to its own arrays."""
+    cdef int i
+    for i in range(arrays.counts[call.variant]):
+        call.array[arrays.places[i]] = whole.array[arrays.places[i]]
+
+
+cdef void _compute_caches(Blocks *blocks, Py_ssize_t start, Py_ssize_t steps, bint begins) noexcept nogil:
+    """Run some steps forward again, from the states before them; `begins`: they include the first one that ran."""
+    cdef cgru_call *call = &blocks.caches
+    cdef int size = blocks.run.plan.k.size
+    slice_steps(call, &blocks.forward, start, steps, size)
+    _point_to_block(call, &blocks.whole, &OF_CACHES)
+    blocks.again.plan.fresh = begins and blocks.forward.h0.data == NULL
+    if not begins:
+        call.h0 = blocks.whole.hp
+        call.h0.data = <char *>call.h0.data + (start + (steps - 1 if call.reverse else 0)) * call.h0.step * size
+    driver.run_steps(&blocks.again, True, False)
+
+
+cdef void _run_block(void *work, bint first, bint last) noexcept nogil:
+    """Run one block of steps backward, whose Blocks is `work`, and sum its gradients; the callback of `in_pieces`."""
+    cdef Blocks *blocks = <Blocks *>work
+    cdef cgru_call *call = blocks.run.call
+    cdef Py_ssize_t start = blocks.done if call.reverse else blocks.whole.s - blocks.done - call.s
+    blocks.done += call.s
+    _point_to_block(call, &blocks.whole, &OF_GRADIENTS)
+    if blocks.origin.fill != NULL:
+        call.dA = blocks.whole.dA
+        blocks.origin.fill(blocks.origin.work, start, call.s, call.dA)
+    if blocks.origin.forward != NULL:
+        _point_to_block(call, &blocks.whole, &OF_CACHES)
+        _compute_caches(blocks, start, call.s, last)
+    driver.run_steps(&blocks.run, first, last)
+    if blocks.sums_gradients:
+        gradients.run_steps(&blocks.sums, first, last)
+
+
+cdef Py_ssize_t run_in_workspace(cgru_call *call, const cgru_weights *w, const cgru_gradients *g, const Origin *origin,
+                                 const cgru_kernels *k, void *memory, int most) except -1 nogil:
+    """Plan a call and run it backward in blocks; return the number of steps of a block."""
+    cdef Plan backward, sums, forward
+    cdef Py_ssize_t steps = block_steps(k, call, most), rows = steps * call.m
+    cdef cgru_weights used
+    cdef Blocks blocks
+    cdef char *free = <char *>memory
+    if origin.fill != NULL:
+        call.dA.data = free
+        free += whole_lines(rows * call.u, k.size) * k.size
+    free += _assign(call, &OF_GRADIENTS, rows, k, free) * k.size
+    blocks.origin, blocks.done, blocks.sums_gradients = origin, 0, g != NULL
+    if origin.forward != NULL:
+        free += _assign(call, &OF_CACHES, rows, k, free) * k.size
+        blocks.caches = origin.forward[0]
+        blocks.caches.h.data = NULL  # states are there already
+        forward = plan_of(k, &blocks.caches, w, FORWARD, most)
+        used = driver.weights_of(&forward, w)
+        driver.prepare(&blocks.again, &forward, &blocks.caches, free, free + forward.rows_start * k.size, &used)
+        blocks.forward = blocks.caches
+        free += whole_lines(forward.workspace_size, k.size) * k.size
+    backward, sums = plan_of(k, call, w, BACKWARD, most), plan_of(k, call, NULL, GRADIENTS, most)
+    used = driver.weights_of(&backward, w)
+    driver.prepare(&blocks.run, &backward, call, free, free + backward.rows_start * k.size, &used)
+    free += whole_lines(backward.workspace_size, k.size) * k.size
+    if g != NULL:
+        gradients.prepare(&blocks.sums, &sums, call, g, free, call.reverse)
+    blocks.whole = call[0]
+    in_pieces(call, call.m, steps, k.size, not call.reverse, _run_block, &blocks)
+    return steps
+
+
+cdef Py_ssize_t blocks_size(const cgru_kernels *k, const cgru_call *call, int most, bint again) noexcept nogil:
+    """Return the numbers of workspace that are enough for the call, with any layout and fewer samples or steps."""
+    cdef cgru_call counted = call[0]
+    cdef Py_ssize_t rows = largest_block_rows(k, call, most)
+    cdef Py_ssize_t size = whole_lines(rows * call.u, k.size) + _assign(&counted, &OF_GRADIENTS, rows, k, NULL)
+    if again:
+        size += _assign(&counted, &OF_CACHES, rows, k, NULL)
+        size += whole_lines(largest_workspace_size(k, call, FORWARD, most), k.size)
+    size += whole_lines(largest_workspace_size(k, call, BACKWARD, most), k.size)
+    return size + largest_workspace_size(k, call, GRADIENTS, most)
+
+
+cdef int execute(cgru_call *call, const cgru_weights *w, const cgru_gradients *g, const cgru_kernels *k) except -1:
+    """Run a call backward in a workspace that is allocated here, on all threads."""
+    cdef Py_ssize_t size = blocks_size(k, call, available(), False)
+    cdef Workspace work = Workspace(size, k.size)
+    cdef void *memory = work.take(size)
+    cdef Origin origin
+    origin.forward, origin.fill, origin.work = NULL, NULL, NULL
+    with nogil:
+        run_in_workspace(call, w, g, &origin, k, memory, available())
+    return 0
