@@ -1,6 +1,7 @@
 """Run the backward pass of a call and sum its gradients, block by block of steps."""
 
 from cgru.core cimport driver, gradients
+from cgru.core.crew cimport Crew, close_crew, open_crew, share_single_sample
 from cgru.core.gradients cimport Sums
 from cgru.core.kernels cimport (
     CGRU_PLACE_c, CGRU_PLACE_dc, CGRU_PLACE_dhh_, CGRU_PLACE_dr_, CGRU_PLACE_dU_, CGRU_PLACE_dV_, CGRU_PLACE_dz_,
@@ -77,6 +78,13 @@ cdef void _compute_caches(Blocks *blocks, Py_ssize_t start, Py_ssize_t steps, bi
     driver.run_steps(&blocks.again, True, False)
 
 
+cdef void _dismiss_crew(Blocks *blocks) noexcept nogil:
+    """Close the crew of the run, if it has one."""
+    if blocks.run.crew != NULL:
+        blocks.run.crew = NULL
+        close_crew()
+
+
 cdef void _run_block(void *work, bint first, bint last) noexcept nogil:
     """Run one block of steps backward, whose Blocks is `work`, and sum its gradients; the callback of `in_pieces`."""
     cdef Blocks *blocks = <Blocks *>work
@@ -91,6 +99,8 @@ cdef void _run_block(void *work, bint first, bint last) noexcept nogil:
         _point_to_block(call, &blocks.whole, &OF_CACHES)
         _compute_caches(blocks, start, call.s, last)
     driver.run_steps(&blocks.run, first, last)
+    if last:
+        _dismiss_crew(blocks)  # its threads share the sums
     if blocks.sums_gradients:
         gradients.run_steps(&blocks.sums, first, last)
 
@@ -99,9 +109,11 @@ cdef Py_ssize_t run_in_workspace(cgru_call *call, const cgru_weights *w, const c
                                  const cgru_kernels *k, void *memory, int most) except -1 nogil:
     """Plan a call and run it backward in blocks; return the number of steps of a block."""
     cdef Plan backward, sums, forward
-    cdef Py_ssize_t steps = block_steps(k, call, most), rows = steps * call.m
+    cdef Py_ssize_t steps = block_steps(k, call, most, origin.forward != NULL), rows = steps * call.m
     cdef cgru_weights used
     cdef Blocks blocks
+    cdef Crew crew
+    cdef bint shared
     cdef char *free = <char *>memory
     if origin.fill != NULL:
         call.dA.data = free
@@ -119,19 +131,27 @@ cdef Py_ssize_t run_in_workspace(cgru_call *call, const cgru_weights *w, const c
         free += whole_lines(forward.workspace_size, k.size) * k.size
     backward, sums = plan_of(k, call, w, BACKWARD, most), plan_of(k, call, NULL, GRADIENTS, most)
     used = driver.weights_of(&backward, w)
-    driver.prepare(&blocks.run, &backward, call, free, free + backward.rows_start * k.size, &used)
+    shared = steps == call.s and open_crew(&crew, &backward, call)
+    driver.prepare(&blocks.run, &backward, call, crew.packed if shared else free, free + backward.rows_start * k.size,
+                   &used)
     free += whole_lines(backward.workspace_size, k.size) * k.size
+    if shared:
+        blocks.run.crew = &crew
+        share_single_sample(&crew, &blocks.run.single)
     if g != NULL:
         gradients.prepare(&blocks.sums, &sums, call, g, free, call.reverse)
     blocks.whole = call[0]
-    in_pieces(call, call.m, steps, k.size, not call.reverse, _run_block, &blocks)
+    try:
+        in_pieces(call, call.m, steps, k.size, not call.reverse, _run_block, &blocks)
+    finally:
+        _dismiss_crew(&blocks)
     return steps
 
 
 cdef Py_ssize_t blocks_size(const cgru_kernels *k, const cgru_call *call, int most, bint again) noexcept nogil:
     """Return the numbers of workspace that are enough for the call, with any layout and fewer samples or steps."""
     cdef cgru_call counted = call[0]
-    cdef Py_ssize_t rows = largest_block_rows(k, call, most)
+    cdef Py_ssize_t rows = largest_block_rows(k, call, most, again)
     cdef Py_ssize_t size = whole_lines(rows * call.u, k.size) + _assign(&counted, &OF_GRADIENTS, rows, k, NULL)
     if again:
         size += _assign(&counted, &OF_CACHES, rows, k, NULL)

@@ -95,9 +95,9 @@ cdef Py_ssize_t rows_workspace_size(const cgru_kernels *k, const cgru_call *call
 cdef Py_ssize_t largest_workspace_size(const cgru_kernels *k, const cgru_call *call, Direction direction,
                                        int most) noexcept nogil
 # Return how many steps run backward before their gradients are summed, in a call on at most `most` threads.
-cdef Py_ssize_t block_steps(const cgru_kernels *k, const cgru_call *call, int most) noexcept nogil
+cdef Py_ssize_t block_steps(const cgru_kernels *k, const cgru_call *call, int most, bint again) noexcept nogil
 # Return the most rows, steps of samples, that such a block has in this call with fewer or shorter samples.
-cdef Py_ssize_t largest_block_rows(const cgru_kernels *k, const cgru_call *call, int most) noexcept nogil
+cdef Py_ssize_t largest_block_rows(const cgru_kernels *k, const cgru_call *call, int most, bint again) noexcept nogil
 # Return n samples rounded up to the plan's row_multiple.
 cdef inline Py_ssize_t whole_vectors(const Plan *plan, Py_ssize_t n) noexcept nogil:
     return (n + plan.row_multiple - 1) // plan.row_multiple * plan.row_multiple

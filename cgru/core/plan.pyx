@@ -422,16 +422,31 @@ cdef Py_ssize_t _block_rows(const cgru_kernels *k, const cgru_call *call, int mo
     return (L2 // 2 if threads == 1 else THREADED_BLOCK * threads) // ((9 * call.u + 2 * call.e) * k.size)
 
 
-# Return how many steps run backward before their gradients are summed, in a call on at most `most` threads.
-cdef Py_ssize_t block_steps(const cgru_kernels *k, const cgru_call *call, int most) noexcept nogil:
+cdef bint _may_have_crew(const cgru_kernels *k, const cgru_call *call, int most) noexcept nogil:
+    """Return whether threads may share the columns of products backward."""
+    cdef Plan plan = plan_of(k, call, NULL, BACKWARD, most)
+    return plan.members > 1
+
+
+# Return how many steps run backward before their gradients are summed, in a call on at most `most` threads. A crew runs
+# all of them, since the threads that share the sums leave it first; but not where a block computes its caches `again`.
+cdef Py_ssize_t block_steps(const cgru_kernels *k, const cgru_call *call, int most, bint again) noexcept nogil:
     cdef Py_ssize_t steps = max(_block_rows(k, call, most) // call.m, CGRU_STEPS if call.m <= PROJECTED else 1)
+    if not again and _may_have_crew(k, call, most):
+        return call.s
     return min(call.s, block_choice if block_choice else steps)
 
 
 # Return the most rows, steps of samples, that such a block has in this call with fewer or shorter samples.
-cdef Py_ssize_t largest_block_rows(const cgru_kernels *k, const cgru_call *call, int most) noexcept nogil:
+cdef Py_ssize_t largest_block_rows(const cgru_kernels *k, const cgru_call *call, int most, bint again) noexcept nogil:
     cdef Py_ssize_t rows = max(_block_rows(k, call, most), CGRU_STEPS * min(call.m, <Py_ssize_t>PROJECTED), call.m)
-    return min(call.m * call.s, call.m * block_choice if block_choice else rows)
+    cdef cgru_call few = call[0]
+    few.m = min(call.m, <Py_ssize_t>FEW) if crew_choice != 1 else call.m
+    if block_choice:
+        rows = call.m * block_choice
+    if not again and _may_have_crew(k, &few, most):
+        rows = max(rows, few.m * few.s)
+    return min(call.m * call.s, rows)
 
 
 cdef Py_ssize_t largest_workspace_size(const cgru_kernels *k, const cgru_call *call, Direction direction,

@@ -126,7 +126,7 @@ def backward(dA, dstate, x, weight_ih, weight_hh, sizes, caches, Py_ssize_t m, b
     set_caches(&call, caches, k.size)
     call.fresh, above = fresh, unpack_steps(dA, &call)
     call.dA, call.h0 = as_array(above), as_array(dstate)
-    cdef bint in_blocks = block_steps(k, &call, available()) < s
+    cdef bint in_blocks = block_steps(k, &call, available(), False) < s
     work, due = empty(x, (0 if in_blocks else 4 * s * m * u,)), []
     cdef char *free = NULL
     if not in_blocks:
