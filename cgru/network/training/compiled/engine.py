@@ -122,7 +122,7 @@ class Engine(Updater):
         return loss / weight, right / weight if self.classifies else None
 
     def largest(self) -> float:
-        """Return the largest magnitude of all current parameters; NaN where one is NaN."""
+        """Return a bound on the magnitudes of all current parameters; NaN where one is NaN."""
         return self.weights.largest()
 
     def keep(self) -> None:

@@ -5,8 +5,6 @@ Functions that take a piece work on its rows at each step that they have, `each`
 
 from cpython.pycapsule cimport PyCapsule_GetPointer
 from cython cimport floating
-from libc.stdint cimport INT32_MAX, INT64_MAX, int32_t, int64_t
-from libc.string cimport memcpy
 
 from cgru.network.training.compiled.stage cimport in_lanes, rows_at, time_major
 
@@ -137,27 +135,21 @@ cdef void subtract_from(void *to, const void *a, Py_ssize_t n, int size) noexcep
             (<double *>to)[j] -= (<const double *>a)[j]
 
 
-cdef double largest_magnitude(const void *a, Py_ssize_t n, int size) noexcept nogil:
-    """Return the largest magnitude of n numbers; NaN where one is NaN.
-
-    Numbers without their signs are in the order of their bits as integers, NaN above all others.
-    """
-    cdef int32_t bits, most = 0
-    cdef int64_t long_bits, long_most = 0
-    cdef float found
-    cdef double long_found
+cdef double _largest_of(const floating *a, Py_ssize_t n) noexcept nogil:
+    """Return the largest magnitude of n numbers; NaN where one is NaN."""
+    cdef floating most = 0
     cdef Py_ssize_t j
-    if size == 4:
-        for j in range(n):
-            memcpy(&bits, <const float *>a + j, sizeof(bits))
-            most = max(most, bits & INT32_MAX)
-        memcpy(&found, &most, sizeof(found))
-        return found
     for j in range(n):
-        memcpy(&long_bits, <const double *>a + j, sizeof(long_bits))
-        long_most = max(long_most, long_bits & INT64_MAX)
-    memcpy(&long_found, &long_most, sizeof(long_found))
-    return long_found
+        if not (a[j] <= most and -a[j] <= most):  # true for NaN, too
+            most = a[j] if a[j] > 0 or a[j] != a[j] else -a[j]
+            if most != most:
+                break
+    return most
+
+
+cdef double largest_magnitude(const void *a, Py_ssize_t n, int size) noexcept nogil:
+    """Return the largest magnitude of n numbers; NaN where one is NaN."""
+    return _largest_of[float](<const float *>a, n) if size == 4 else _largest_of[double](<const double *>a, n)
 
 
 cdef void _clip_rows(const floating *x, Py_ssize_t sample, const floating *scale, const floating *shift, floating low,

@@ -189,7 +189,13 @@ cdef class Weights:
             self.model.carried[updater.OF_FIT] = means
 
     def largest(self):
-        """Return the largest magnitude of all current parameters; NaN where one is NaN."""
+        """Return their norm, which bounds the magnitudes of all current parameters; NaN where one is NaN.
+
+        Where squares would overflow it is the largest magnitude itself.
+        """
+        cdef double squares = self.k.sum_of_squares(self.visible(), self.numbers, 1)
+        if squares < 1 / LEAST_SUM:
+            return sqrt(squares)
         return largest_magnitude(self.visible(), self.numbers, self.k.size)
 
     def changed(self):

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 import cgru
+from cgru.network.training.compiled.weights import Weights
+from cgru.network.training.penalties import NONE
 
 RNG = np.random.default_rng(2)
 X, Y = RNG.standard_normal((9, 4, 3)), RNG.standard_normal((9, 2))
@@ -74,3 +76,18 @@ def test_a_state_that_does_not_fit_begins_anew(optimizer, which):
         net.fit(X, Y, epochs=2, shuffle=False)
     for key, array in nets[1].parameters().items():
         np.testing.assert_array_equal(nets[0].parameters()[key], array, key)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("key", ["0.Uz", "1.b"])
+def test_a_bound_on_all_parameters(level, key, dtype):
+    net = network(cgru.Adam(), dtype, 7)
+    found = {}
+    for value in (3.0, -40.0, 2e9, -1e15, 1e25, np.inf, -np.inf, np.nan):
+        net.parameters()[key][-1, -1] = value
+        found[value] = Weights(net, True, NONE).largest()
+    for value, bound in found.items():
+        if value == value:
+            assert abs(value) * (1 - 1e-6) <= bound <= abs(value) + 10
+        else:
+            assert np.isnan(bound)
