@@ -39,7 +39,7 @@ int cgru_crew_gather(void) { return 1; }
 void cgru_crew_post(cgru_task *task) { (void)task; }
 int cgru_crew_wait(int member) { return (void)member, 0; }
 void cgru_crew_close(void) {}
-void cgru_crew_waits(double factor, int gathers) { (void)factor, (void)gathers; }
+void cgru_crew_waits(int always) { (void)always; }
 
 #else
 
@@ -114,9 +114,9 @@ static struct {
     long long opened, begun; /* when the crew was opened, and the task posted */
     long long own, in_vain;  /* nanoseconds of the caller's own part, and of all waits in vain */
 } crew;
-static double wait_factor = 1; /* how long the caller waits for a part, in units of its own */
-static int gathers;         /* whether it first waits until all members have come */
+static int waits = -1; /* whether the caller always waits for members, or, once they came, never; -1: as it should */
 #define CLOSED (~0ULL)
+#define FOREVER 10000000000LL /* nanoseconds, for the tests */
 
 /* Returns the time in nanoseconds. */
 static long long now(void) {
@@ -300,7 +300,7 @@ int cgru_crew_ready(void) {
     }
     for (int i = 1; i < crew.members; i++)
         if (__atomic_load_n(&crew.member[i].done, __ATOMIC_ACQUIRE) != crew.posted) return 1;
-    for (const long long since = now(); gathers && now() - since < 1000000000LL;)
+    for (const long long since = now(); waits >= 0 && now() - since < FOREVER;)
         if (__atomic_load_n(&crew.arrived, __ATOMIC_RELAXED) + 1 >= crew.threads) break;
     crew.members = 1 + __atomic_load_n(&crew.arrived, __ATOMIC_RELAXED);
     if (crew.members > crew.threads) crew.members = crew.threads;
@@ -322,7 +322,7 @@ void cgru_crew_post(cgru_task *task) {
 int cgru_crew_wait(int member) {
     const long long since = now(), left = IN_VAIN + (since - crew.opened) / 16 - crew.in_vain;
     if (crew.own == 0) crew.own = since - crew.begun;
-    const double most = wait_factor * (wait_factor > 1 || crew.own < left ? crew.own : left);
+    const long long most = waits >= 0 ? waits * FOREVER : crew.own < left ? crew.own : left;
     while (__atomic_load_n(&crew.member[member].done, __ATOMIC_ACQUIRE) != crew.posted) {
         const long long waited = now() - since;
         if (waited > most) {
@@ -344,6 +344,6 @@ void cgru_crew_close(void) {
     pthread_mutex_unlock(&one_job);
 }
 
-void cgru_crew_waits(double factor, int waits) { wait_factor = factor, gathers = waits; }
+void cgru_crew_waits(int always) { waits = always; }
 
 #endif

@@ -17,7 +17,7 @@ from cgru.core.threads import use_waits
 HERE = Path(__file__).resolve().parent
 POOL = HERE.parent.parent / "cgru" / "core" / "thread_pool.c"
 CC = shutil.which("gcc") or shutil.which("cc")
-NEVER, EVER = 0, 50  # how long the caller waits for a part, in units of its own part
+NEVER, EVER = False, True  # whether the caller waits for the parts of members
 VARIANTS = ({}, {"reset_after": True}, {"layer_norm": True})
 # m, s, e, u: so many steps that weights are packed; u is no multiple of a vector
 SHAPES = ((1, 34, 5, 70), (1, 36, 40, 49), (3, 34, 33, 65), (8, 12, 3, 33))
@@ -190,7 +190,8 @@ def test_only_steps_with_much_work_are_shared():
             return len(os.listdir("/proc/self/task")) - before
         print(more(1, 400, 64, 128), more(8, 80, 32, 32), more(1, 30, 64, 256), len(os.sched_getaffinity(0)) > 1)
     """
-    few_units, less_work, much_work, has_two_cores = run_python(code).stdout.split()
+    ran = run_python(code, OPENBLAS_NUM_THREADS="1")  # initial weights are a QR, which has threads of its own
+    few_units, less_work, much_work, has_two_cores = ran.stdout.split()
     assert (few_units, less_work) == ("0", "0")
     assert much_work == ("1" if has_two_cores == "True" else "0")
 
@@ -213,7 +214,7 @@ def test_after_a_fork(crew):
 
 
 def delayed(tmp_path, *options, calls):
-    """Return the lines of crew.c under random delays: how long it waits, wrong results, whether tasks were shared."""
+    """Return the lines of crew.c under random delays: whether it waits, wrong results, whether tasks were shared."""
     program = tmp_path / "crew"
     subprocess.run([CC, "-O1", "-g", "-pthread", *options, HERE / "crew.c", "-o", program], check=True)
     done = subprocess.run([program, str(calls)], capture_output=True, text=True, timeout=300)
@@ -228,4 +229,4 @@ def delayed(tmp_path, *options, calls):
 )
 def test_random_delays(tmp_path, options, calls):
     lines = delayed(tmp_path, *options, calls=calls)
-    assert [line[:3] for line in lines] == [["0", "0", "1"], ["1", "0", "1"], ["1000", "0", "1"]]
+    assert [line[:3] for line in lines] == [["0", "0", "1"], ["-1", "0", "1"], ["1", "0", "1"]]
