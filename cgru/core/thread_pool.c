@@ -40,9 +40,11 @@ void cgru_crew_post(cgru_task *task) { (void)task; }
 int cgru_crew_wait(int member) { return (void)member, 0; }
 void cgru_crew_close(void) {}
 void cgru_crew_waits(int always) { (void)always; }
+long cgru_crew_tasks(void) { return 0; }
 
 #else
 
+#include <limits.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -112,6 +114,7 @@ static struct {
     /* The caller's own. */
     _Alignas(LINE) int threads, members, late;
     long long opened, begun; /* when the crew was opened, and the task posted */
+    long tasks;              /* posted since the start, by all callers */
     long long own, in_vain;  /* nanoseconds of the caller's own part, and of all waits in vain */
 } crew;
 static int waits = -1; /* whether the caller always waits for members, or, once they came, never; -1: as it should */
@@ -226,7 +229,7 @@ static int all_have_left(int checks) {
 /* Take the pool, unless it runs another caller's job, or a thread is late with the last one; return whether it did. */
 static int take_pool(void) {
     if (pthread_mutex_trylock(&one_job) != 0) return 0;
-    if (all_have_left(LEAVING)) return 1;
+    if (all_have_left(waits < 0 ? LEAVING : INT_MAX)) return 1;
     pthread_mutex_unlock(&one_job);
     return 0;
 }
@@ -314,7 +317,7 @@ int cgru_crew_gather(void) {
 }
 
 void cgru_crew_post(cgru_task *task) {
-    crew.task = task, crew.own = 0, crew.begun = now();
+    crew.task = task, crew.own = 0, crew.begun = now(), crew.tasks++;
     __atomic_store_n(&crew.posted, ((crew.posted >> 16) + 1) << 16 | (unsigned)crew.members, __ATOMIC_RELEASE);
     DELAY();
 }
@@ -345,5 +348,7 @@ void cgru_crew_close(void) {
 }
 
 void cgru_crew_waits(int always) { waits = always; }
+
+long cgru_crew_tasks(void) { return crew.tasks; }
 
 #endif

@@ -35,5 +35,7 @@ void cgru_crew_close(void);
 /* For the tests: all members have to come, and then the caller waits for their parts always (1) or never (0); -1: as
  * ever. */
 void cgru_crew_waits(int always);
+/* How many tasks crews have shared so far. */
+long cgru_crew_tasks(void);
 
 #endif

@@ -18,6 +18,7 @@ cdef extern from "thread_pool.h":
     int cgru_crew_wait(int member) noexcept nogil
     void cgru_crew_close() noexcept nogil
     void cgru_crew_waits(int always) noexcept nogil
+    long cgru_crew_tasks() noexcept nogil
 
 cdef extern from *:
     """
@@ -148,6 +149,11 @@ def use_waits(always=None):
     None: as long as the caller's own part took. For the tests.
     """
     cgru_crew_waits(-1 if always is None else always)
+
+
+def count_shared_tasks():
+    """Return how many tasks crews have shared so far; for the tests."""
+    return cgru_crew_tasks()
 
 
 def _default_threads():

@@ -12,7 +12,7 @@ from helpers import random_layer, run_python
 
 import cgru
 from cgru.core import plan
-from cgru.core.threads import use_waits
+from cgru.core.threads import count_shared_tasks, use_waits
 
 HERE = Path(__file__).resolve().parent
 POOL = HERE.parent.parent / "cgru" / "core" / "thread_pool.c"
@@ -73,7 +73,9 @@ def test_bits_are_those_of_one_thread(crew, variant, dtype, shape):
     due = everything(layer, *given)
     for n, waits in ((2, EVER), (2, NEVER), (3, EVER)):
         crew(n, waits)
+        before = count_shared_tasks()
         same(everything(layer, *given), due)
+        assert count_shared_tasks() - before >= 3  # the prediction, forward and back
 
 
 @pytest.mark.parametrize("m", [1, 4])
@@ -164,7 +166,9 @@ def test_two_directions_at_once(crew, shape, options):
         due = [layer.predict(*each) for each in arguments]
         for waits in (EVER, NEVER):
             crew(2, waits)
+            before = count_shared_tasks()
             same([layer.predict(*each) for each in arguments], due)
+            assert count_shared_tasks() - before >= len(arguments)
 
 
 def test_two_directions_with_a_state(crew):
