@@ -83,6 +83,8 @@ static int started; /* threads of the pool that exist */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER, one_job = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t has_job = PTHREAD_COND_INITIALIZER, all_left = PTHREAD_COND_INITIALIZER;
 
+static int waits = -1; /* whether the caller always waits for members, or, once they came, never; -1: as it should */
+
 /* Run parts of the job until none is left. */
 static void take_parts(cgru_part *do_part, void *work, ptrdiff_t parts) {
     for (;;) {
@@ -117,7 +119,6 @@ static struct {
     long tasks;              /* posted since the start, by all callers */
     long long own, in_vain;  /* nanoseconds of the caller's own part, and of all waits in vain */
 } crew;
-static int waits = -1; /* whether the caller always waits for members, or, once they came, never; -1: as it should */
 #define CLOSED (~0ULL)
 #define FOREVER 10000000000LL /* nanoseconds, for the tests */
 
@@ -161,6 +162,14 @@ static void free_crew(void) {
     if (job.inside > 0 || crew.bytes <= KEPT || __atomic_load_n(&crew.posted, __ATOMIC_RELAXED) != CLOSED) return;
     free(crew.memory);
     crew.memory = NULL, crew.bytes = 0;
+}
+
+/* Pause while the caller waits; in tests, which wait for all, let others run. */
+static void pause_of_caller(void) {
+    if (waits < 0)
+        pause_briefly();
+    else
+        sched_yield();
 }
 
 /* Wait for jobs and join them, for ever. */
@@ -222,7 +231,7 @@ static void start_threads(int threads) {
 
 /* Wait a moment until nobody is inside, and return whether that is so. */
 static int all_have_left(int checks) {
-    for (int i = 0; i < checks && __atomic_load_n(&job.inside, __ATOMIC_RELAXED) > 0; i++) pause_briefly();
+    for (int i = 0; i < checks && __atomic_load_n(&job.inside, __ATOMIC_RELAXED) > 0; i++) pause_of_caller();
     return __atomic_load_n(&job.inside, __ATOMIC_RELAXED) == 0;
 }
 
@@ -303,7 +312,7 @@ int cgru_crew_ready(void) {
     }
     for (int i = 1; i < crew.members; i++)
         if (__atomic_load_n(&crew.member[i].done, __ATOMIC_ACQUIRE) != crew.posted) return 1;
-    for (const long long since = now(); waits >= 0 && now() - since < FOREVER;)
+    for (const long long since = now(); waits >= 0 && now() - since < FOREVER; pause_of_caller())
         if (__atomic_load_n(&crew.arrived, __ATOMIC_RELAXED) + 1 >= crew.threads) break;
     crew.members = 1 + __atomic_load_n(&crew.arrived, __ATOMIC_RELAXED);
     if (crew.members > crew.threads) crew.members = crew.threads;
@@ -332,7 +341,7 @@ int cgru_crew_wait(int member) {
             crew.late++, crew.in_vain += waited;
             return 0;
         }
-        pause_briefly();
+        pause_of_caller();
     }
     return 1;
 }
