@@ -152,7 +152,7 @@ def shared(shape: Shape, dtype: str) -> Ready:
             cgru.set_num_threads(2)
             plan.use_crew(True)
             plan.use_unpacked_weights(False)
-            threads.use_waits(50)
+            threads.use_waits(True)
             return call()
         finally:
             cgru.set_num_threads(before)

@@ -39,10 +39,12 @@ int cgru_crew_gather(void) { return 1; }
 void cgru_crew_post(cgru_task *task) { (void)task; }
 int cgru_crew_wait(int member) { return (void)member, 0; }
 void cgru_crew_close(void) {}
-void cgru_crew_waits(double factor, int gathers) { (void)factor, (void)gathers; }
+void cgru_crew_waits(int always) { (void)always; }
+long cgru_crew_tasks(void) { return 0; }
 
 #else
 
+#include <limits.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -81,6 +83,8 @@ static int started; /* threads of the pool that exist */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER, one_job = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t has_job = PTHREAD_COND_INITIALIZER, all_left = PTHREAD_COND_INITIALIZER;
 
+static int waits = -1; /* whether the caller always waits for members, or, once they came, never; -1: as it should */
+
 /* Run parts of the job until none is left. */
 static void take_parts(cgru_part *do_part, void *work, ptrdiff_t parts) {
     for (;;) {
@@ -112,11 +116,11 @@ static struct {
     /* The caller's own. */
     _Alignas(LINE) int threads, members, late;
     long long opened, begun; /* when the crew was opened, and the task posted */
+    long tasks;              /* posted since the start, by all callers */
     long long own, in_vain;  /* nanoseconds of the caller's own part, and of all waits in vain */
 } crew;
-static double wait_factor = 1; /* how long the caller waits for a part, in units of its own */
-static int gathers;         /* whether it first waits until all members have come */
 #define CLOSED (~0ULL)
+#define FOREVER 10000000000LL /* nanoseconds, for the tests */
 
 /* Returns the time in nanoseconds. */
 static long long now(void) {
@@ -158,6 +162,14 @@ static void free_crew(void) {
     if (job.inside > 0 || crew.bytes <= KEPT || __atomic_load_n(&crew.posted, __ATOMIC_RELAXED) != CLOSED) return;
     free(crew.memory);
     crew.memory = NULL, crew.bytes = 0;
+}
+
+/* Pause while the caller waits; in tests, which wait for all, let others run. */
+static void pause_of_caller(void) {
+    if (waits < 0)
+        pause_briefly();
+    else
+        sched_yield();
 }
 
 /* Wait for jobs and join them, for ever. */
@@ -219,14 +231,14 @@ static void start_threads(int threads) {
 
 /* Wait a moment until nobody is inside, and return whether that is so. */
 static int all_have_left(int checks) {
-    for (int i = 0; i < checks && __atomic_load_n(&job.inside, __ATOMIC_RELAXED) > 0; i++) pause_briefly();
+    for (int i = 0; i < checks && __atomic_load_n(&job.inside, __ATOMIC_RELAXED) > 0; i++) pause_of_caller();
     return __atomic_load_n(&job.inside, __ATOMIC_RELAXED) == 0;
 }
 
 /* Take the pool, unless it runs another caller's job, or a thread is late with the last one; return whether it did. */
 static int take_pool(void) {
     if (pthread_mutex_trylock(&one_job) != 0) return 0;
-    if (all_have_left(LEAVING)) return 1;
+    if (all_have_left(waits < 0 ? LEAVING : INT_MAX)) return 1;
     pthread_mutex_unlock(&one_job);
     return 0;
 }
@@ -300,7 +312,7 @@ int cgru_crew_ready(void) {
     }
     for (int i = 1; i < crew.members; i++)
         if (__atomic_load_n(&crew.member[i].done, __ATOMIC_ACQUIRE) != crew.posted) return 1;
-    for (const long long since = now(); gathers && now() - since < 1000000000LL;)
+    for (const long long since = now(); waits >= 0 && now() - since < FOREVER; pause_of_caller())
         if (__atomic_load_n(&crew.arrived, __ATOMIC_RELAXED) + 1 >= crew.threads) break;
     crew.members = 1 + __atomic_load_n(&crew.arrived, __ATOMIC_RELAXED);
     if (crew.members > crew.threads) crew.members = crew.threads;
@@ -314,7 +326,7 @@ int cgru_crew_gather(void) {
 }
 
 void cgru_crew_post(cgru_task *task) {
-    crew.task = task, crew.own = 0, crew.begun = now();
+    crew.task = task, crew.own = 0, crew.begun = now(), crew.tasks++;
     __atomic_store_n(&crew.posted, ((crew.posted >> 16) + 1) << 16 | (unsigned)crew.members, __ATOMIC_RELEASE);
     DELAY();
 }
@@ -322,14 +334,14 @@ void cgru_crew_post(cgru_task *task) {
 int cgru_crew_wait(int member) {
     const long long since = now(), left = IN_VAIN + (since - crew.opened) / 16 - crew.in_vain;
     if (crew.own == 0) crew.own = since - crew.begun;
-    const double most = wait_factor * (wait_factor > 1 || crew.own < left ? crew.own : left);
+    const long long most = waits >= 0 ? waits * FOREVER : crew.own < left ? crew.own : left;
     while (__atomic_load_n(&crew.member[member].done, __ATOMIC_ACQUIRE) != crew.posted) {
         const long long waited = now() - since;
         if (waited > most) {
             crew.late++, crew.in_vain += waited;
             return 0;
         }
-        pause_briefly();
+        pause_of_caller();
     }
     return 1;
 }
@@ -344,6 +356,8 @@ void cgru_crew_close(void) {
     pthread_mutex_unlock(&one_job);
 }
 
-void cgru_crew_waits(double factor, int waits) { wait_factor = factor, gathers = waits; }
+void cgru_crew_waits(int always) { waits = always; }
+
+long cgru_crew_tasks(void) { return crew.tasks; }
 
 #endif

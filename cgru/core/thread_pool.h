@@ -32,8 +32,10 @@ void cgru_crew_post(cgru_task *task);
 int cgru_crew_wait(int member);
 /* Closes the crew, without waiting for anyone; its memory is the caller's no more. */
 void cgru_crew_close(void);
-/* How long to wait for a part, in units of the caller's own part, 1 at first, and whether to wait for up to a second
- * until all members have come; for the tests. */
-void cgru_crew_waits(double factor, int waits);
+/* For the tests: all members have to come, and then the caller waits for their parts always (1) or never (0); -1: as
+ * ever. */
+void cgru_crew_waits(int always);
+/* How many tasks crews have shared so far. */
+long cgru_crew_tasks(void);
 
 #endif

@@ -17,7 +17,8 @@ cdef extern from "thread_pool.h":
     void cgru_crew_post(cgru_task *task) noexcept nogil
     int cgru_crew_wait(int member) noexcept nogil
     void cgru_crew_close() noexcept nogil
-    void cgru_crew_waits(double factor, int waits) noexcept nogil
+    void cgru_crew_waits(int always) noexcept nogil
+    long cgru_crew_tasks() noexcept nogil
 
 cdef extern from *:
     """
@@ -142,12 +143,17 @@ cdef void close_pool_crew() noexcept nogil:
     cgru_crew_close()
 
 
-def use_waits(factor=None):
-    """Wait for a member's part `factor` times as long as the caller's own part took, and first until all have come.
+def use_waits(always=None):
+    """Wait until all members of a crew have come, and then always (True) or never (False) for their parts.
 
-    None: wait once as long, and run without those that have not come. For the tests.
+    None: as long as the caller's own part took. For the tests.
     """
-    cgru_crew_waits(1 if factor is None else factor, factor is not None)
+    cgru_crew_waits(-1 if always is None else always)
+
+
+def count_shared_tasks():
+    """Return how many tasks crews have shared so far; for the tests."""
+    return cgru_crew_tasks()
 
 
 def _default_threads():

@@ -78,16 +78,16 @@ static void *others(void *wrong) {
 }
 
 int main(int count, char **given) {
-    const double factors[] = {0, 1, 1000}; /* never waits; as ever; waits for everyone */
+    const int waits[] = {0, -1, 1}; /* never; as in the library; always */
     if (count > 1) calls = atoi(given[1]);
     for (int i = 0; i < 3; i++) {
         int wrong = 0, shared = 0, late = 0, of_others = 0;
         pthread_t other;
-        cgru_crew_waits(factors[i], i == 2);
+        cgru_crew_waits(waits[i]);
         if (pthread_create(&other, NULL, others, &of_others) != 0) return 2;
         for (int n = 0; n < calls || (!shared && n < 1000 * calls); n++) wrong += call(&shared, &late) + share_wrong();
         pthread_join(other, NULL);
-        printf("%g %d %d %d late\n", factors[i], wrong + of_others, shared > 0, late);
+        printf("%d %d %d %d late\n", waits[i], wrong + of_others, shared > 0, late);
     }
     return 0;
 }
