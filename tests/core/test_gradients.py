@@ -9,7 +9,12 @@ from cgru.variant import LAYER_NORM, RESET_AFTER, RESET_BEFORE
 
 # m, s, e, u: a row, few units (lanes are samples), wide inputs, odd sizes, more rows than are summed at once
 SHAPES = ((1, 1, 3, 5), (2, 1, 33, 17), (33, 3, 4, 3), (5, 4, 200, 2), (17, 2, 9, 33), (70, 5, 5, 33))
-WIDE = (5, 1, 400, 448)  # 4 MiB and more
+WIDE = (  # from 4 MiB on, or 8 where lines are gathered before; transposed or not
+    (np.float64, (5, 1, 400, 448), False),
+    (np.float32, (5, 1, 400, 448), True),
+    (np.float64, (2, 1, 401, 450), False),
+    (np.float64, (2, 1, 401, 450), True),
+)
 
 
 def case(variant, shape, dtype, ragged=False, reverse=False, h0=False):
@@ -64,10 +69,9 @@ def test_transposes(level, dtype, ragged, reverse, h0):
                 assert_close(got[name], each + (0 if how else 1.0), TOLERANCE[each.dtype], (shape, name, value))
 
 
-@pytest.mark.parametrize("dtype", [np.float64, np.float32])
-@pytest.mark.parametrize("turned", [False, True])
-def test_wide_ones_go_past_the_cache_on_any_number_of_threads(level, threads, dtype, turned):
-    due, given = case(RESET_AFTER, WIDE, dtype)
+@pytest.mark.parametrize(("dtype", "shape", "turned"), WIDE)
+def test_wide_ones_go_past_the_cache_on_any_number_of_threads(level, threads, dtype, shape, turned):
+    due, given = case(RESET_AFTER, shape, dtype)
     how = {"anew": True, "by_units": turned}
     got = [(threads(n), run(due, given, np.nan, turned, **how))[1] for n in (1, 3)]
     for name, each in due.items():

@@ -134,7 +134,12 @@ static void collect_rows(cgru_outer_product *outer, const ptrdiff_t *t, const pt
 /* Bytes of panels of vectors that stay in L2 while all panels of ROWS numbers are multiplied by them. */
 enum { CACHED = 256 << 10 };
 
-/* How a tile is written: added to what is there, stored, or streamed, which takes whole and aligned vectors. */
+/* Bytes of a row that are gathered before they go past the caches: whole lines, but for the two at its ends. Rows of
+ * this many bytes and a line do not fall on one another in the cache. */
+enum { STAGED = 4096, STAGED_ROW = (STAGED + 64) / SIZE };
+
+/* How a tile is written: added to what is there, stored, or stored past the caches, which takes whole and aligned
+ * vectors. */
 enum { ADD, FILL, STREAM_OUT };
 
 /* Writes a tile (rows, width vectors) to the first n columns of out, whose rows are `ld` apart. */
@@ -149,26 +154,41 @@ INLINE void write_tile(T *out, ptrdiff_t ld, const T *tile, ptrdiff_t rows, ptrd
         }
 }
 
+/* Copies n numbers to any address, past the caches but for those before and behind its whole vectors. */
+INLINE void stream_row(T *to, const T *from, ptrdiff_t n) {
+    ptrdiff_t j = min(n, (ptrdiff_t)(-(uintptr_t)to % 64 / SIZE));
+    if (j) memcpy(to, from, j * SIZE);
+    for (; j + LANES <= n; j += LANES) stream(to + j, load(from + j));
+    if (j < n) store_n(to + j, load_n(from + j, n - j), n - j);
+}
+
 /* out (rows, n) += a^T b over the collected rows, for the panels `first` to `last` of n columns; `fills`: out = a^T b. a
  * are panels of ROWS numbers, b those panels of vectors. As many of these as stay in a cache are multiplied together,
  * so that a line of out is written whole, next to the one before. */
 INLINE void accumulate(const cgru_outer_product *outer, T *out, ptrdiff_t rows, ptrdiff_t n, const T *a, const T *b,
                        ptrdiff_t first, ptrdiff_t last, int fills) {
     const split panels = panels_for(VECTORS_OF(n));
-    const ptrdiff_t depth = outer->depth, together = CACHED / (3 * BYTES) / (outer->count + 1) + 1;
-    const int aligned = (uintptr_t)out % BYTES == 0 && n % LANES == 0;
-    const int how = !fills ? ADD : outer->streams && aligned ? STREAM_OUT : FILL;
-    ALIGNED T tile[ROWS * 3 * LANES];
-    for (; first < last; first += together)
+    const int streams = fills && outer->streams, aligned = (uintptr_t)out % BYTES == 0 && n % LANES == 0;
+    const int staged = streams && !aligned, how = !fills ? ADD : streams && aligned ? STREAM_OUT : FILL;
+    const ptrdiff_t depth = outer->depth, cached = CACHED / (3 * BYTES) / (outer->count + 1) + 1;
+    const ptrdiff_t together = staged ? min(cached, STAGED / (3 * LANES * SIZE)) : cached;
+    ALIGNED T tile[ROWS * 3 * LANES], stage[ROWS * STAGED_ROW];
+    for (; first < last; first += together) {
+        const ptrdiff_t left = part_start(panels, first) * LANES, stop = min(first + together, last);
         for (ptrdiff_t row = 0; row < rows; row += ROWS) {
             const ptrdiff_t count = min(rows - row, ROWS);
             const cgru_operand operand = {a + row * depth, 0, outer->count};
-            for (ptrdiff_t p = first; p < min(first + together, last); p++) {
+            T *line = out + row * n + left, *to = staged ? stage : line;
+            for (ptrdiff_t p = first; p < stop; p++) {
                 const ptrdiff_t v = part_start(panels, p), width = part_start(panels, p + 1) - v, column = v * LANES;
                 packed_tiles[count - 1][width - 1](&operand, 1, b + column * depth, NULL, tile);
-                write_tile(out + row * n + column, n, tile, count, width, min(n - column, width * LANES), how);
+                write_tile(to + column - left, staged ? STAGED_ROW : n, tile, count, width,
+                           min(n - column, width * LANES), how);
             }
+            for (ptrdiff_t i = 0; staged && i < count; i++)
+                stream_row(line + i * n, stage + i * STAGED_ROW, min(n, part_start(panels, stop) * LANES) - left);
         }
+    }
 }
 
 /* out (e, u) += X^T d over the collected rows, with X in panels of vectors and d in panels of an operand. */
