@@ -27,7 +27,7 @@ cdef enum:
     TILED_PACKING_COST = 26  # packing the weights, in reads of unpacked weights in tiles
     TILED_ROWS = 8  # rows of a tile
     FEWEST_TILED = 3  # rows whose sums hide the latency of an addition
-    MOST_TILED = 3 << 20  # bytes of weights that are read in tiles: larger ones are best read in order
+    MOST_TILED = 3 << 20  # bytes of weights that are read in tiles
     MOST_LANES = 16  # of any instruction set
 
 
@@ -184,9 +184,15 @@ cdef Weights _unpacked_way(const Plan *plan, const cgru_call *call, const cgru_w
 
 
 cdef bint _can_tile(const Plan *plan, const cgru_call *call, const cgru_weights *w) noexcept nogil:
-    """Return whether unpacked weights with contiguous rows may be read in tiles."""
+    """Return whether unpacked weights with contiguous rows may be read in tiles.
+
+    Weights that outgrow L2 and meet few rows are best read in order, which the processor foresees.
+    """
+    cdef Py_ssize_t bytes = 3 * (call.e + call.u) * call.u * plan.k.size
     cdef int gate
-    cdef bint even = plan.direction == FORWARD and 3 * (call.e + call.u) * call.u * plan.k.size <= MOST_TILED
+    cdef bint even = plan.direction == FORWARD and (bytes <= L2 or bytes <= MOST_TILED and (
+        call.s >= FEWEST_TILED and call.m * call.s >= 6 * TILED_ROWS
+    ))
     for gate in range(3):
         even &= w.U[gate].row == w.U[0].row and w.V[gate].row == w.V[0].row
     return even
