@@ -132,14 +132,15 @@ cdef double _batching_limit(const cgru_kernels *k, const cgru_call *call) noexce
     It is the same for any number of steps, on which bits do not depend.
 
     Where the weights outgrow L1, a step with few rows waits longer for its weights, at L2_BANDWIDTH bytes a cycle, than
-    it multiplies, at two vectors a cycle; the more so where they outgrow L2, too. A batched projection reads the
-    weights once for CGRU_STEPS steps. Its cost is to write its result and read it again, which is little beside wide
-    inputs; then whole tiles are reason enough.
+    it multiplies, at two vectors a cycle; the more so where they outgrow L2, U being a good part of them. A batched
+    projection reads the weights once for CGRU_STEPS steps. Its cost is to write its result and read it again, which is
+    little beside wide inputs; then whole tiles are reason enough.
     """
-    cdef double e = call.e, bytes = (call.e + call.u) * 3.0 * call.u * k.size
-    if not _is_plain(call) or bytes < L1:
+    cdef double e = call.e, of_a_row = 3.0 * call.u * k.size
+    cdef bint outgrows = (call.e + call.u) * of_a_row >= L2 and e * of_a_row >= L2 // 2
+    if not _is_plain(call) or (call.e + call.u) * of_a_row < L1:
         return 0
-    return max(e / (L2_BANDWIDTH if bytes < L2 else L3_BANDWIDTH) / (e / (2 * k.lanes * k.size) + 2.0 / L2_BANDWIDTH),
+    return max(e / (L3_BANDWIDTH if outgrows else L2_BANDWIDTH) / (e / (2 * k.lanes * k.size) + 2.0 / L2_BANDWIDTH),
                2 * TILED_ROWS if call.e >= WIDE * call.u else 0)
 
 
@@ -191,7 +192,7 @@ cdef bint _can_tile(const Plan *plan, const cgru_call *call, const cgru_weights 
     cdef Py_ssize_t bytes = 3 * (call.e + call.u) * call.u * plan.k.size
     cdef int gate
     cdef bint even = plan.direction == FORWARD and (bytes <= L2 or bytes <= MOST_TILED and (
-        call.s >= FEWEST_TILED and call.m * call.s >= 6 * TILED_ROWS
+        call.s >= FEWEST_TILED and call.m * call.s >= 2 * TILED_ROWS
     ))
     for gate in range(3):
         even &= w.U[gate].row == w.U[0].row and w.V[gate].row == w.V[0].row
