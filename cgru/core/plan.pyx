@@ -159,17 +159,19 @@ cdef bint _pays_dot_products(const Plan *plan, const cgru_call *call) noexcept n
 
 
 cdef Inputs _choose_inputs(const Plan *plan, const cgru_call *call) noexcept nogil:
-    """Choose how the inputs are multiplied by U in a plan whose layout and weights are chosen."""
+    """Choose how the inputs are multiplied by U in a plan whose layout and weights are chosen.
+
+    An only step without a state has the same bits in either way.
+    """
     cdef const cgru_kernels *k = plan.k
+    cdef bint several = plan.direction == BACKWARD or plan.direction == FORWARD and (call.s > 1 or call.h0.data != NULL)
     if _features_in_lanes(k, call) and (plan.layout != SAMPLES_IN_LANES or _pays_dot_products(plan, call)):
         return FEATURES_IN_LANES
     if plan.layout == SAMPLES_IN_LANES:
         return PER_STEP
     if plan.layout == SINGLE_SAMPLE and (plan.direction == BACKWARD or plan.input_weights != PACKED):  # the same bits
         return BATCHED_STEPS
-    if plan.direction == GRADIENTS or plan.direction == FORWARD and call.s == 1 and call.h0.data == NULL:
-        return PER_STEP  # the only step without a state: the same bits
-    return BATCHED_STEPS if call.m < _batching_limit(k, call, plan.direction) else PER_STEP
+    return BATCHED_STEPS if several and call.m < _batching_limit(k, call, plan.direction) else PER_STEP
 
 
 # --- weights ---
@@ -207,7 +209,7 @@ cdef bint _skips_packing(const Plan *plan, const cgru_call *call, bint in_tiles)
     In tiles, a step costs one unit of time more than with packed weights, since vectors begin anywhere in a cache line,
     and one or two rows do not fill a tile. Row after row, a step of m rows takes about m + 2 units of another size
     longer: m for sums that wait in a cache, 2 for weight rows that begin anywhere. Packing takes `packing` units, and
-    half as much again where the weights leave the cache before they are used, to be read by one or two rows or in order.
+    half as much again where the weights leave the cache before they are used by one or two rows, or in order.
     """
     cdef Py_ssize_t bytes = 3 * (call.e + call.u) * call.u * plan.k.size
     cdef double packing = TILED_PACKING_COST if in_tiles else PACKING_COST if plan.direction == FORWARD else (
