@@ -28,7 +28,7 @@ cdef enum:
     TILED_PACKING_COST = 26  # packing the weights, in reads of unpacked weights in tiles
     TILED_ROWS = 8  # rows of a tile
     FEWEST_TILED = 3  # rows whose sums hide the latency of an addition
-    MOST_TILED = 3 << 20  # bytes of weights that are read in tiles: larger ones are best read in order
+    MOST_TILED = 3 << 20  # bytes of weights that are read in tiles
     MEMBER_CYCLES = 8 << 10  # of a step: what a member of a crew has to do, so that two meetings are worth while
     MOST_COPIED = 1 << 26  # bytes of inputs and states that a second thread may get copies of
     MOST_LANES = 16  # of any instruction set
@@ -144,21 +144,22 @@ cdef bint _features_in_lanes(const cgru_kernels *k, const cgru_call *call) noexc
     return call.u * (call.ep // k.lanes + LANE_SUM_COST + k.lanes // 2) < call.e
 
 
-cdef double _batching_limit(const cgru_kernels *k, const cgru_call *call) noexcept nogil:
+cdef double _batching_limit(const cgru_kernels *k, const cgru_call *call, Direction direction) noexcept nogil:
     """Return the number of rows below which batched input projection is faster than a product in each step.
 
     It is the same for any number of steps, on which bits do not depend.
 
     Where the weights outgrow L1, a step with few rows waits longer for its weights, at L2_BANDWIDTH bytes a cycle, than
-    it multiplies, at two vectors a cycle; the more so where they outgrow L2, too. A batched projection reads the
-    weights once for CGRU_STEPS steps. Its cost is to write its result and read it again, which is little beside wide
-    inputs; then whole tiles are reason enough.
+    it multiplies, at two vectors a cycle; the more so where they outgrow L2, U being a good part of them. A batched
+    projection reads the weights once for CGRU_STEPS steps. Its cost is to write its result and read it again, which is
+    little beside wide inputs; then whole tiles are reason enough. Backward each sample has a product of its own.
     """
-    cdef double e = call.e, bytes = (call.e + call.u) * 3.0 * call.u * k.size
-    if not _is_plain(call) or bytes < L1:
+    cdef double e = call.e, of_a_row = 3.0 * call.u * k.size
+    cdef bint outgrows = direction == FORWARD and (call.e + call.u) * of_a_row >= L2 and e * of_a_row >= L2 // 2
+    if not _is_plain(call) or (call.e + call.u) * of_a_row < L1:
         return 0
-    return max(e / (L2_BANDWIDTH if bytes < L2 else L3_BANDWIDTH) / (e / (2 * k.lanes * k.size) + 2.0 / L2_BANDWIDTH),
-               2 * TILED_ROWS if call.e >= WIDE * call.u else 0)
+    return max(e / (L3_BANDWIDTH if outgrows else L2_BANDWIDTH) / (e / (2 * k.lanes * k.size) + 2.0 / L2_BANDWIDTH),
+               2 * TILED_ROWS if direction == FORWARD and call.e >= WIDE * call.u else 0)
 
 
 cdef bint _pays_dot_products(const Plan *plan, const cgru_call *call) noexcept nogil:
@@ -176,8 +177,12 @@ cdef bint _pays_dot_products(const Plan *plan, const cgru_call *call) noexcept n
 
 
 cdef Inputs _choose_inputs(const Plan *plan, const cgru_call *call) noexcept nogil:
-    """Choose how the inputs are multiplied by U in a plan whose layout and weights are chosen."""
+    """Choose how the inputs are multiplied by U in a plan whose layout and weights are chosen.
+
+    An only step without a state has the same bits in either way.
+    """
     cdef const cgru_kernels *k = plan.k
+    cdef bint several = plan.direction == BACKWARD or plan.direction == FORWARD and (call.s > 1 or call.h0.data != NULL)
     cdef bint apart = not call.by_units  # dU^T = d^T X has its features in the lanes in any case
     if apart and _features_in_lanes(k, call) and (plan.layout != SAMPLES_IN_LANES or _pays_dot_products(plan, call)):
         return FEATURES_IN_LANES
@@ -185,7 +190,7 @@ cdef Inputs _choose_inputs(const Plan *plan, const cgru_call *call) noexcept nog
         return PER_STEP
     if plan.layout == SINGLE_SAMPLE and (plan.direction == BACKWARD or plan.input_weights != PACKED):  # the same bits
         return BATCHED_STEPS
-    return BATCHED_STEPS if plan.direction != GRADIENTS and call.m < _batching_limit(k, call) else PER_STEP
+    return BATCHED_STEPS if several and call.m < _batching_limit(k, call, plan.direction) else PER_STEP
 
 
 # --- weights ---
@@ -203,9 +208,15 @@ cdef Weights _unpacked_way(const Plan *plan, const cgru_call *call, const cgru_w
 
 
 cdef bint _can_tile(const Plan *plan, const cgru_call *call, const cgru_weights *w) noexcept nogil:
-    """Return whether unpacked weights with contiguous rows may be read in tiles."""
+    """Return whether unpacked weights with contiguous rows may be read in tiles.
+
+    Weights that outgrow L2 and meet few rows are best read in order, which the processor foresees.
+    """
+    cdef Py_ssize_t bytes = 3 * (call.e + call.u) * call.u * plan.k.size
     cdef int gate
-    cdef bint even = plan.direction == FORWARD and 3 * (call.e + call.u) * call.u * plan.k.size <= MOST_TILED
+    cdef bint even = plan.direction == FORWARD and (bytes <= L2 or bytes <= MOST_TILED and (
+        call.s >= FEWEST_TILED and call.m * call.s >= 2 * TILED_ROWS
+    ))
     for gate in range(3):
         even &= w.U[gate].row == w.U[0].row and w.V[gate].row == w.V[0].row
     return even
@@ -217,12 +228,12 @@ cdef bint _skips_packing(const Plan *plan, const cgru_call *call, bint in_tiles)
     In tiles, a step costs one unit of time more than with packed weights, since vectors begin anywhere in a cache line,
     and one or two rows do not fill a tile. Row after row, a step of m rows takes about m + 2 units of another size
     longer: m for sums that wait in a cache, 2 for weight rows that begin anywhere. Packing takes `packing` units, and
-    half as much again where the weights leave the cache before they are used.
+    half as much again where the weights leave the cache before they are used by one or two rows, or in order.
     """
     cdef Py_ssize_t bytes = 3 * (call.e + call.u) * call.u * plan.k.size
     cdef double packing = TILED_PACKING_COST if in_tiles else PACKING_COST if plan.direction == FORWARD else (
         PACKING_COST // 2)
-    if bytes > L2:
+    if bytes > L2 and not (in_tiles and call.m >= FEWEST_TILED):
         packing *= 1.5
     if in_tiles:
         return call.s * (call.m + 1.5) < packing * call.m
@@ -236,7 +247,7 @@ cdef void _choose_weights(Plan *plan, const cgru_call *call, const cgru_weights 
     """
     cdef Weights way = _unpacked_way(plan, call, w)
     cdef bint in_tiles = way == UNPACKED_ROWS and _can_tile(plan, call, w), fills = call.m * call.s >= FEWEST_TILED
-    cdef bint inputs, batches = call.m < _batching_limit(plan.k, call)
+    cdef bint inputs, batches = call.m < _batching_limit(plan.k, call, plan.direction) and call.s > 1
     cdef bint unpacked = way != PACKED and _skips_packing(plan, call, in_tiles)
     if unpacked_choice >= 0:
         in_tiles &= unpacked_choice != 1
@@ -458,7 +469,7 @@ cdef Py_ssize_t largest_workspace_size(const cgru_kernels *k, const cgru_call *c
     cdef Plan plan
     cdef int layout, inputs
     plan.k, plan.direction, plan.weights, plan.threads = k, direction, UNPACKED_ROWS, worth(operations(call), most)
-    batched = call.m if _features_in_lanes(k, call) else <Py_ssize_t>_batching_limit(k, call) + 1
+    batched = call.m if _features_in_lanes(k, call) else <Py_ssize_t>_batching_limit(k, call, direction) + 1
     for layout in range(SAMPLES_IN_LANES + 1 if may_have_samples_in_lanes(k, call) else SAMPLES_IN_LANES):
         for inputs in range(FEATURES_IN_LANES + 1):
             plan.layout, plan.inputs = <Layout>layout, <Inputs>inputs
