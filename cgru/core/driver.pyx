@@ -64,6 +64,7 @@ cdef void prepare(Run *run, const Plan *plan, cgru_call *call, void *packed, voi
     run.products = run.fresh_products = run.batched_products = 0
     call.rows, call.ld, call.projections, call.masked = rows, plan.row_size, plan.projections, plan.masked
     run.batched_arrays[0] = &call.X  # backward sets others
+    call.far = plan.far
     (layout.backward if plan.direction == BACKWARD else layout.forward)(run, <char *>packed)
     if plan.splits_products:
         _split_products(run)

@@ -80,6 +80,7 @@ typedef struct {
     int padded;       /* whether the caches are written past the length of a sample */
     int fresh;        /* backward and gradients: the first step to run has no h0, its hp is zero */
     int linear;       /* gradients: of a single product, whose only gradient is dr_, of Ur and br */
+    int far;          /* backward: whether the arrays outgrow an L2 cache, so that the next step is prefetched */
     int whole;        /* whether the workspace has rows for all samples at once */
     int loose;        /* forward: sums may run in another order than those of packed weights; bits depend on m and s */
     ptrdiff_t column; /* of its arrays: 1, or m where lanes are samples; the rows then lie as in batch_simd.h */
