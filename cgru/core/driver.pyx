@@ -66,6 +66,7 @@ cdef void prepare(Run *run, const Plan *plan, cgru_call *call, void *packed, voi
     call.rows, call.ld, call.projections, call.masked = rows, plan.row_size, plan.projections, plan.masked
     run.crew, run.single.share_sums = NULL, NULL
     run.batched_arrays[0] = &call.X  # backward sets others
+    call.far = plan.far
     (layout.backward if plan.direction == BACKWARD else layout.forward)(run, <char *>packed)
     if plan.splits_products:
         _split_products(run)

@@ -47,7 +47,7 @@ cdef extern from "simd/cgru.h" nogil:
         cgru_array array[CGRU_PLACES]
         void *rows
         Py_ssize_t ld, up, ep, projections, masked
-        int padded, fresh, linear, anew, by_units, loose, whole
+        int padded, fresh, linear, anew, by_units, far, whole, loose
         Py_ssize_t column
 
     ctypedef struct cgru_operand:

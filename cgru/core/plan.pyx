@@ -402,7 +402,7 @@ cdef Plan plan_of(const cgru_kernels *k, const cgru_call *call, const cgru_weigh
     plan.k, plan.direction = k, direction
     _choose_weights(&plan, call, w)
     _set_layout(&plan, call)
-    plan.threads = worth(operations(call), most)
+    plan.threads, plan.far = worth(operations(call), most), call.m * call.s * call.u * k.size > L2
     if direction == FORWARD:
         plan.fresh = call.h0.data == NULL
     else:  # products with V are skipped where neither dh nor dL/dh0 of that step is wanted

@@ -166,10 +166,15 @@ INLINE vec masked(const cgru_product *product, ptrdiff_t i, ptrdiff_t c, const T
     return product->mask.data ? load(tile) * load_at(product->mask, place_of(product->call, i, 0, c)) : load(tile);
 }
 
-/* Prefetches a vector of the step that runs next backward. The tiles of a step's products are far enough apart for
- * memory to keep up; elsewhere in the step there is nothing to compute meanwhile. */
-INLINE void prefetch_next(const cgru_call *call, cgru_array array, ptrdiff_t i, ptrdiff_t t, ptrdiff_t c) {
-    PREFETCH_L2(AT(array, i, t + (call->reverse ? 1 : -1)) + c);
+/* Prefetches some vectors of two arrays in the step that runs next backward. The tiles of a step's products are far
+ * enough apart for memory to keep up; elsewhere in the step nothing is computed meanwhile. */
+static void prefetch_next(const cgru_call *call, cgru_array a, cgru_array b, ptrdiff_t i, ptrdiff_t t, ptrdiff_t vector0,
+                          ptrdiff_t vectors) {
+    t += call->reverse ? 1 : -1;
+    for (ptrdiff_t v = vector0; v < vector0 + vectors; v++) {
+        PREFETCH_L2(AT(a, i, t) + v * LANES);
+        PREFETCH_L2(AT(b, i, t) + v * LANES);
+    }
 }
 
 /* Epilogue of drh = dhh_ Vhh^T: dr_, and dh += drh * r. */
@@ -180,10 +185,9 @@ static void reset_backward(const cgru_product *product, ptrdiff_t t, ptrdiff_t r
     for (ptrdiff_t row = row0; row < row0 + rows; row++) {
         const ptrdiff_t i = SAMPLE(call, row);
         T *dh = ROW(call, row), *dr_ = dh + 3 * call->up;
-        for (ptrdiff_t v = vector0; v < vector0 + vectors; v++, tile += LANES) {
-            prefetch_next(call, call->hp, i, t, v * LANES), prefetch_next(call, call->hh, i, t, v * LANES);
+        if (call->far) prefetch_next(call, call->hp, call->hh, i, t, vector0, vectors);
+        for (ptrdiff_t v = vector0; v < vector0 + vectors; v++, tile += LANES)
             reset_gradient(call, place_of(call, i, t, v * LANES), masked(product, i, v * LANES, tile), dh, dr_);
-        }
     }
 }
 
@@ -195,10 +199,9 @@ static void state_backward(const cgru_product *product, ptrdiff_t t, ptrdiff_t r
     for (ptrdiff_t row = row0; row < row0 + rows; row++) {
         const ptrdiff_t i = SAMPLE(call, row);
         T *dh = ROW(call, row);
-        for (ptrdiff_t v = vector0; v < vector0 + vectors; v++, tile += LANES) {
-            prefetch_next(call, call->z, i, t, v * LANES), prefetch_next(call, call->r, i, t, v * LANES);
+        if (call->far) prefetch_next(call, call->z, call->r, i, t, vector0, vectors);
+        for (ptrdiff_t v = vector0; v < vector0 + vectors; v++, tile += LANES)
             state_gradient(call, place_of(call, i, t, v * LANES), masked(product, i, v * LANES, tile), dh);
-        }
     }
 }
 

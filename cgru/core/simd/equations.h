@@ -126,7 +126,8 @@ INLINE vec new_state(const int plain, const cgru_call *call, place at, vec hh_, 
         h = kept * hp + (1 - kept) * h;
     }
     h = if_running(at, h, hp);
-    if (call->h.data) store_at(call->h, at, call->hh.data || call->hp.data ? h : if_running(at, h, ZERO));
+    const int keeps = !at.lengths || call->hh.data || call->hp.data; /* h past a sample's length, for the way back */
+    if (call->h.data) store_at(call->h, at, keeps ? h : if_running(at, h, ZERO));
     store_wanted(call->hh, at, hh);
     store_wanted(call->hh_, at, hh_);
     return h;
