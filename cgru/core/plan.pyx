@@ -182,7 +182,7 @@ cdef Inputs _choose_inputs(const Plan *plan, const cgru_call *call) noexcept nog
     An only step without a state has the same bits in either way.
     """
     cdef const cgru_kernels *k = plan.k
-    cdef bint several = plan.direction == BACKWARD or plan.direction == FORWARD and (call.s > 1 or call.h0.data != NULL)
+    cdef bint several = plan.direction == BACKWARD or plan.direction == FORWARD and (call.s > 1 or not plan.fresh)
     cdef bint apart = not call.by_units  # dU^T = d^T X has its features in the lanes in any case
     if apart and _features_in_lanes(k, call) and (plan.layout != SAMPLES_IN_LANES or _pays_dot_products(plan, call)):
         return FEATURES_IN_LANES
@@ -400,13 +400,13 @@ cdef Plan plan_of(const cgru_kernels *k, const cgru_call *call, const cgru_weigh
     """Return the plan of a call whose arrays are bound, on at most `most` threads."""
     cdef Plan plan
     plan.k, plan.direction = k, direction
-    _choose_weights(&plan, call, w)
-    _set_layout(&plan, call)
-    plan.threads, plan.far = worth(operations(call), most), call.m * call.s * call.u * k.size > L2
     if direction == FORWARD:
         plan.fresh = call.h0.data == NULL
     else:  # products with V are skipped where neither dh nor dL/dh0 of that step is wanted
         plan.fresh = call.fresh and call.dh.data == NULL and call.last.data == NULL
+    _choose_weights(&plan, call, w)
+    _set_layout(&plan, call)
+    plan.threads, plan.far = worth(operations(call), most), call.m * call.s * call.u * k.size > L2
     plan.members = _count_members(&plan, call, most)
     _set_sizes(&plan, call, call.m)
     plan.splits_products = direction == FORWARD and plan.layout == UNITS_IN_LANES and (plan.fresh or plan.projections)
@@ -418,7 +418,7 @@ cdef Py_ssize_t rows_workspace_size(const cgru_kernels *k, const cgru_call *call
     """Return the numbers of workspace that any direction of a call takes on one thread, without its packed weights."""
     cdef Py_ssize_t forward, backward
     cdef Plan plan
-    plan.k, plan.weights, plan.input_weights, plan.direction = k, PACKED, PACKED, FORWARD
+    plan.k, plan.weights, plan.input_weights, plan.direction, plan.fresh = k, PACKED, PACKED, FORWARD, False
     _set_layout(&plan, call)
     forward, plan.direction = _row_size(&plan, call), BACKWARD
     backward = _row_size(&plan, call)
