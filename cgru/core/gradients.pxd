@@ -2,7 +2,8 @@
 
 A call reads X, hp, r, dhh_, dz_, dr_ and recurrent. reset_after and layer_norm read dc, layer_norm also nU, nV, dU_ and
 dV_. Their shapes are those of forward.pxd and backward.pxd. The gradients are added to the arrays of `cgru_gradients`,
-one for each parameter of the variant, or with `call.anew` written there. With `call.linear` a call reads X and dr_ and adds to Ur and br alone.
+one for each parameter of the variant, or with `call.anew` written there. With `call.linear` a call reads X and dr_ and
+adds to Ur and br alone.
 """
 
 from cgru.core.kernels cimport (
@@ -21,8 +22,8 @@ cdef struct Sums:
     bint first, last  # whether the steps to run include the first of the sum, and the last
 
 
-# Fill `sums` for a call whose gradients are added or written to `g`. `memory` has room for `plan.workspace_size` numbers. With
-# `ascends` the steps are summed from the first to the last.
+# Fill `sums` for a call whose gradients are added or written to `g`. `memory` has room for `plan.workspace_size`
+# numbers. With `ascends` the steps are summed from the first to the last.
 cdef void prepare(Sums *sums, const Plan *plan, const cgru_call *call, const cgru_gradients *g, void *memory,
                   bint ascends) noexcept nogil
 # Add the outer products of all steps of a call. `first` and `last` say whether the sum begins or ends with them.

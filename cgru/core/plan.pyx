@@ -388,7 +388,7 @@ cdef void _set_dependent_fields(Plan *plan, const cgru_call *call) noexcept nogi
     plan.batches_inputs = plan.inputs != PER_STEP
     plan.packed_e = 0 if plan.inputs == FEATURES_IN_LANES else call.e
     plan.row_multiple = plan.k.lanes if plan.layout == SAMPLES_IN_LANES else 1
-    plan.can_share_columns = plan.layout != SAMPLES_IN_LANES and plan.weights == plan.input_weights == PACKED
+    plan.can_share_columns = plan.layout != SAMPLES_IN_LANES and plan.weights == PACKED
     plan.sums_in_lanes = plan.layout == SAMPLES_IN_LANES and plan.inputs != FEATURES_IN_LANES
     plan.adds = plan.sums_in_lanes or plan.packed_e == 0
     bytes //= 1 if call.e == call.ep and call.u == call.up else 2  # else rows are gathered before, which takes longer
@@ -408,6 +408,9 @@ cdef Plan plan_of(const cgru_kernels *k, const cgru_call *call, const cgru_weigh
     _set_layout(&plan, call)
     plan.threads, plan.far = worth(operations(call), most), call.m * call.s * call.u * k.size > L2
     plan.members = _count_members(&plan, call, most)
+    if plan.members > 1 and plan.input_weights != PACKED:  # which a crew does not read; the same bits
+        plan.input_weights = PACKED
+        _set_layout(&plan, call)
     _set_sizes(&plan, call, call.m)
     plan.splits_products = direction == FORWARD and plan.layout == UNITS_IN_LANES and (plan.fresh or plan.projections)
     plan.without_V = plan.weights == PACKED and call.s == 1 and plan.fresh and plan.layout == UNITS_IN_LANES
