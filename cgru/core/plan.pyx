@@ -456,12 +456,12 @@ cdef Py_ssize_t block_steps(const cgru_kernels *k, const cgru_call *call, int mo
 # Return the most rows, steps of samples, that such a block has in this call with fewer or shorter samples.
 cdef Py_ssize_t largest_block_rows(const cgru_kernels *k, const cgru_call *call, int most, bint again) noexcept nogil:
     cdef Py_ssize_t rows = max(_block_rows(k, call, most), CGRU_STEPS * min(call.m, <Py_ssize_t>PROJECTED), call.m)
-    cdef cgru_call few = call[0]
-    few.m = min(call.m, <Py_ssize_t>FEW) if crew_choice != 1 else call.m
+    cdef cgru_call small = call[0]
+    small.m = min(call.m, <Py_ssize_t>FEW) if crew_choice != 1 else call.m
     if block_choice:
         rows = call.m * block_choice
-    if not again and _may_have_crew(k, &few, most):
-        rows = max(rows, few.m * few.s)
+    if not again and _may_have_crew(k, &small, most):
+        rows = max(rows, small.m * small.s)
     return min(call.m * call.s, rows)
 
 
