@@ -18,7 +18,8 @@ cdef bint open_crew(Crew *crew, Plan *plan, const cgru_call *call) noexcept nogi
     cdef Py_ssize_t up = call.up, rows = max(call.m, <Py_ssize_t>CGRU_STEPS if plan.batches_inputs else 0)
     cdef Py_ssize_t width = max(3 * up, up + call.ep), head = (sizeof(Task) + 63) // 64 * 64
     cdef Py_ssize_t packed = whole_lines(plan.packed_size, size)
-    cdef Py_ssize_t operands = max(6 * up, rows * odd_lines(width, size) + 2 * odd_lines(1, size) * rows)
+    # A product has three operands at most, each in an odd number of lines: less than two lines more than it has.
+    cdef Py_ssize_t operands = whole_lines(max(6 * up, rows * (width + 6 * odd_lines(1, size))), size)
     cdef Py_ssize_t tiles = rows * width
     cdef char *memory
     if plan.members < 2:

@@ -28,6 +28,7 @@ cdef int execute_both(cgru_call *calls, cgru_weights *weights, const cgru_kernel
     cdef Second *second = NULL
     cdef bint is_done = False
     if pays_pair(&plan, &calls[1], available()):
+        plan = plan_of(k, &calls[1], NULL, FORWARD, 1)  # packs all weights: a member may outlive the caller's
         second = _copy_call(&plan, &calls[1])
     if second == NULL:
         execute(&calls[0], &weights[0], k, FORWARD)

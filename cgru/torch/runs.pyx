@@ -17,15 +17,14 @@ import numpy as np
 cimport numpy as cnp
 from libc.string cimport memcpy, memset
 
-from cgru.core cimport blocks, gradients
+from cgru.core cimport blocks
 from cgru.core.driver cimport execute
 from cgru.core.kernels cimport (
     cgru_array, cgru_call, cgru_gradients, cgru_kernels, cgru_matrix, cgru_weights, kernels, time_major_array, new_call,
     copy_rows,
 )
 from cgru.core.memory cimport LINE
-from cgru.core.plan cimport BACKWARD, FORWARD, block_steps, choose_lanes
-from cgru.core.threads cimport available
+from cgru.core.plan cimport FORWARD, choose_lanes
 
 from torch import float32, float64, from_numpy, int64
 from torch.utils.weak import WeakTensorKeyDictionary
@@ -120,19 +119,13 @@ def backward(dA, dstate, x, weight_ih, weight_hh, sizes, caches, Py_ssize_t m, b
         x = contiguous_rows(x)
     cdef cgru_call call = describe_call(x, weight_hh, running, m, reverse)
     cdef const cgru_kernels *k = kernels(x.element_size())
-    cdef Py_ssize_t s = call.s, e = call.e, u = call.u, one = s * m * u * k.size
+    cdef Py_ssize_t s = call.s, e = call.e, u = call.u
     cdef cgru_weights w
     set_weights(&w, weight_ih, weight_hh, u, k.size)
     set_caches(&call, caches, k.size)
     call.fresh, above = fresh, unpack_steps(dA, &call)
     call.dA, call.h0 = as_array(above), as_array(dstate)
-    cdef bint in_blocks = block_steps(k, &call, available(), False) < s
-    work, due = empty(x, (0 if in_blocks else 4 * s * m * u,)), []
-    cdef char *free = NULL
-    if not in_blocks:
-        free = address(work)
-        call.dhh_, call.dz_ = cache_array(&call, free), cache_array(&call, free + one)
-        call.dr_, call.dc = cache_array(&call, free + 2 * one), cache_array(&call, free + 3 * one)
+    cdef list due = []
     if of_x:
         all_dx = dx = empty(x, tuple(x.shape))
         if running is not None:
@@ -146,12 +139,9 @@ def backward(dA, dstate, x, weight_ih, weight_hh, sizes, caches, Py_ssize_t m, b
     if of_weights:
         all_x = unpack_steps(x, &call)
         call.X = as_array(all_x)
-    if not in_blocks:
-        execute(&call, &w, k, BACKWARD)
-    elif not of_weights:
+        due += weight_gradients(&call, &w, weight_ih, weight_hh, k)
+    else:
         blocks.execute(&call, &w, NULL, k)
-    if of_weights:
-        due += weight_gradients(&call, weight_ih, weight_hh, k, &w if in_blocks else <const cgru_weights *>NULL)
     if of_x and running is not None:
         pack_steps(&call, &call.dX, e, dx, k)
     return due
@@ -205,11 +195,8 @@ cdef cnp.ndarray check_tensors(x, weight_ih, weight_hh, sizes, Py_ssize_t m):
     return sizes.numpy().astype(np.intp)
 
 
-cdef list weight_gradients(cgru_call *call, weight_ih, weight_hh, const cgru_kernels *k, const cgru_weights *w):
-    """Return the gradients of weight_ih, weight_hh, bias_ih and bias_hh as a list of tensors.
-
-    With weights w the call has not run backward yet: it does so in blocks, each of which is summed at once.
-    """
+cdef list weight_gradients(cgru_call *call, const cgru_weights *w, weight_ih, weight_hh, const cgru_kernels *k):
+    """Run a call backward; return the gradients of weight_ih, weight_hh, bias_ih and bias_hh as a list of tensors."""
     cdef Py_ssize_t e = call.e, u = call.u
     cdef int gate
     like = weight_hh
@@ -230,10 +217,7 @@ cdef list weight_gradients(cgru_call *call, weight_ih, weight_hh, const cgru_ker
         to.U[gate], to.V[gate] = dW + gate * e * u * k.size, dR + gate * u * u * k.size
         to.b[gate] = b_ih + gate * u * k.size
     to.b[3] = b_hh + 2 * u * k.size
-    if w == NULL:
-        gradients.execute(call, &to, k)
-    else:
-        blocks.execute(call, w, &to, k)
+    blocks.execute(call, w, &to, k)
     memcpy(b_hh, b_ih, 2 * u * k.size)
     for gate in range(0 if call.by_units else 3):
         k.copy(cgru_matrix(to.U[gate], 1, u), u, e, address(due[0]) + gate * u * e * k.size, e)
@@ -277,7 +261,7 @@ cdef gradient_memory(weight):
     if numbers * size < LARGE:
         return weight.new_empty(shape)
     own = KEPT.setdefault(weight, [])
-    for arrays in list(KEPT.values()):
+    for arrays in list(KEPT.data.values()):
         for array in arrays:
             if Py_REFCNT(array) == 2 and cnp.PyArray_NBYTES(array) == numbers * size:  # in the list, and here
                 return from_numpy(array).view(weight.dtype).view(shape)

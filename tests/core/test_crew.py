@@ -90,17 +90,20 @@ def test_options(crew, options, m):
 
 
 def test_every_level(crew):
+    """Where a vector is shorter than a cache line, too; with more threads than there are panels of columns."""
     from cgru.core import kernels
 
     before = kernels.level()
     try:
         for level in kernels.levels():
             kernels.use_level(level)
-            layer, *given = case((2, 21, 9, 30), "float64")
-            crew(1)
-            due = everything(layer, *given)
-            crew(2, EVER)
-            same(everything(layer, *given), due)
+            for shape, dtype in (((2, 21, 9, 30), "float64"), ((8, 12, 3, 17), "float32"), ((1, 34, 3, 17), "float32")):
+                layer, *given = case(shape, dtype, reset_after=dtype == "float32")
+                crew(1)
+                due = everything(layer, *given)
+                for n in (2, 3):
+                    crew(n, EVER)
+                    same(everything(layer, *given), due)
     finally:
         kernels.use_level(before)
 
