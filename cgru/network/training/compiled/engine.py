@@ -39,7 +39,7 @@ class Engine(Updater):
         self.weights, self.room = None, {"trained": self._trained(data), "scored": self._scored(self.held_out)}
         self._compile()
         self.sources: dict[str, tuple[Data, Source]] = {}  # the last "trained" and "scored" data, converted
-        self.kept, self.settings = False, None  # settings are read when `store_parameters` lets others change them
+        self.kept, self.read = False, None  # what was read, noted when `store_parameters` lets others change it
         self.stateful, self.classifies = model.stateful, losses.classifies(model.loss)
         self.measured = model.mean, model.scale  # keeps them alive, so that no other arrays get their ids
 
@@ -138,12 +138,12 @@ class Engine(Updater):
 
     def store_parameters(self) -> None:
         """Copy the current parameters into the model."""
-        self.settings = self.settings or _settings(self.model)
+        self.read = self.read or _settings(self.model)
         self.weights.store_parameters()
 
     def is_valid(self) -> bool:
         """Return whether the engine is still valid after a callback, which may have changed the model."""
-        return self.settings == _settings(self.model) and not self.weights.changed()
+        return self.read == _settings(self.model) and not self.weights.changed()
 
     def store_optimizer_state(self) -> None:
         """Copy the optimizer's current state into the model."""
