@@ -41,6 +41,8 @@ class Engine(Updater):
         self.sources: dict[str, tuple[Data, Source]] = {}  # the last "trained" and "scored" data, converted
         self.kept, self.read = False, None  # what was read, noted when `store_parameters` lets others change it
         self.stateful, self.classifies = model.stateful, losses.classifies(model.loss)
+        k = model.head.d["u"]
+        self.targets = k, losses.named(model.loss).targets(k)
         self.measured = model.mean, model.scale  # keeps them alive, so that no other arrays get their ids
 
     def _trained(self, data: Data) -> tuple[int, int, int]:
@@ -72,9 +74,8 @@ class Engine(Updater):
             if room != self.room[kind]:
                 self.room[kind] = room
                 self._compile()
-            model, k = self.model, self.model.head.d["u"]
+            model, (k, due) = self.model, self.targets
             given = data.y.shape[-1] if data.y.ndim == 2 + data.per_step else k  # integer classes stand for k targets
-            due = losses.named(model.loss).targets(k)
             if given != due:
                 raise ValueError(f"y: expected {due} targets for {model.loss}, got {given}")
             lengths = data.used if self.truncate and data.steppers else data.lengths
