@@ -10,7 +10,6 @@ import copy
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -412,7 +411,7 @@ class Network(Model):
             raise RuntimeError("fit: another thread is inside this network; give each thread a network of its own")
         try:
             spec = self.data_spec
-            spec = replace(spec, class_names=find_class_names(spec, X, y, lengths))
+            spec.class_names = find_class_names(spec, X, y, lengths)
             data = as_data(spec, X, y, lengths, sample_weight)
             per_class = class_weights(spec, data, settings.class_weight)
             data = weigh_by_class(spec.judge, data, per_class)
