@@ -70,8 +70,8 @@ class Engine(Updater):
     def _source(self, data: Data, kind: str) -> Source:
         """Return `data`, which are "trained" on or "scored", as a `Source` for the program; convert them once."""
         if kind not in self.sources or self.sources[kind][0] is not data:
-            room = _joint_size(self.room[kind], self._trained(data) if kind == "trained" else self._scored(data))
-            if room != self.room[kind]:
+            piece = self._trained(data) if kind == "trained" else self._scored(data)
+            if piece != self.room[kind] and (room := _joint_size(self.room[kind], piece)) != self.room[kind]:
                 self.room[kind] = room
                 self._compile()
             model, (k, due) = self.model, self.targets
