@@ -43,7 +43,7 @@ def draw(initialize: Initializer, shapes: Sequence[tuple[int, int]], rng: np.ran
     if initialize is not orthogonal:
         return [initialize(shape, rng=rng) for shape in shapes]
     normal = [rng.standard_normal(shape) for shape in shapes]
-    stacks = {due: iter(_orthonormal(np.stack([W for W in normal if W.shape == due]))) for due in set(shapes)}
+    stacks = {due: iter(_orthonormal(np.array([W for W in normal if W.shape == due]))) for due in set(shapes)}
     return [next(stacks[shape]) for shape in shapes]
 
 

@@ -105,8 +105,10 @@ def gru_initialize_parameters(layer):
     fresh = {}
     for name in names:
         shape = shapes[name]
-        if name not in found:  # a gain begins as one
-            fresh[name] = np.full(shape, name[0] == "g", dtype or np.float64)
+        if name not in found:
+            fresh[name] = np.zeros(shape, dtype or np.float64)
+            if name[0] == "g":  # a gain begins as one
+                fresh[name][...] = 1
         else:
             array = real(found[name], f"initialization(shape={shape})", shape, dtype)
             fresh[name] = np.array(array, order="C")  # a copy

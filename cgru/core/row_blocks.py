@@ -54,4 +54,4 @@ def default_batch_size(shape: tuple[int, ...]) -> int:
 def slices(shape: tuple[int, ...]) -> Iterator[slice]:
     """Return an iterator of slices of the rows of an array, each of at most `BLOCK` numbers, but at least one row."""
     size = max(1, BLOCK // max(1, math.prod(shape[1:])))
-    return (slice(start, start + size) for start in range(0, shape[0], size))
+    return map(slice, range(0, shape[0], size), range(size, shape[0] + size, size))

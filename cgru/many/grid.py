@@ -238,7 +238,7 @@ class _Settings:
             self.costs.append(cost_of(Job(net, **options), samples) / len(samples.X))
         X, y, lengths, weights = samples.select(None, first)
         spec = first.data_spec
-        spec = spec._replace(class_names=find_class_names(spec, X, y, lengths))
+        spec.class_names = find_class_names(spec, X, y, lengths)
         as_data(spec, X, y, lengths, weights)  # checks all samples: errors count them as the user does
         return first
 

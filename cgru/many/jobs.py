@@ -5,6 +5,7 @@ m samples, s steps, e features, u units.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import os
 import threading
@@ -13,7 +14,7 @@ import traceback
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -304,16 +305,16 @@ def run(job: Job, name: Any, shared: SharedData, keep: bool = True, state: Worke
     _LOCAL.state = WorkerState() if state is None else state
     try:
         net, history, scores = _fit_and_score(job, shared, _LOCAL.state)
-        result = Result(name, net if keep else None, history if keep else History(), scores)
+        kept = {"network": net, "history": history} if keep else {}
+        return Result(name, **kept, scores=scores, seconds=time.perf_counter() - start)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # SystemExit, too, which would end the worker
         if not keep:
             _clear_frames(error)
-        result = Result(name, error=error)
+        return Result(name, error=error, seconds=time.perf_counter() - start)
     finally:
         _LOCAL.state = outer
-    return replace(result, seconds=time.perf_counter() - start)
 
 
 def _clear_frames(error: BaseException | None) -> None:
@@ -418,8 +419,17 @@ def _make_network(job: Job, start: int, samples: SharedData, state: WorkerState)
 
 def _takes_training_data(make: Callable[..., Network]) -> bool:
     """Return whether a function that makes a network has a parameter of the name `training_data`."""
+    call = type(make).__call__
+    if inspect.isfunction(call) and not hasattr(make, "__wrapped__") and not hasattr(make, "__signature__"):
+        return _names_training_data(call)  # of an object with `__call__`: the same for all of its class
+    return _names_training_data.__wrapped__(make)
+
+
+@functools.lru_cache
+def _names_training_data(function: Callable[..., Any]) -> bool:
+    """Return whether a function has a parameter of the name `training_data`."""
     try:
-        return "training_data" in inspect.signature(make).parameters
+        return "training_data" in inspect.signature(function).parameters
     except ValueError:  # compiled code without a signature
         return False
 

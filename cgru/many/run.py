@@ -94,7 +94,7 @@ def fit_many(
     kind = tqdm_class() if progress else None
     workers: Threads | Dispatcher
     if executor is None:
-        workers = Threads(tasks, opened, keep, threads)
+        workers = Threads(tasks, opened, keep, threads, told=callback is not None or progress)
     else:
         workers = Dispatcher(tasks, [costs[i] for i in order], shared, keep, executor)
     bar = nullcontext() if kind is None else kind(total=len(jobs), unit="fit")
@@ -146,12 +146,15 @@ class Threads:
     """Runs jobs on threads of this process, each on one thread; an iterator over their results as they come.
 
     tasks: index, name and job of each, in the order in which they begin.
+    told: whether the iterator yields results; else it ends with the last one, and no job pays for waking its thread.
     results: the results by index. Each is stored before it is yielded, so that a Ctrl-C between two lines loses none.
     """
 
-    def __init__(self, tasks: list[tuple[int, Any, Job]], shared: SharedData, keep: bool, threads: int) -> None:
+    def __init__(
+        self, tasks: list[tuple[int, Any, Job]], shared: SharedData, keep: bool, threads: int, told: bool
+    ) -> None:
         """Create the threads, `threads` of them or one for each job; iterating starts them."""
-        self.tasks, self.shared, self.keep = tasks, shared, keep
+        self.shared, self.keep, self.told = shared, keep, told
         self.results: dict[int, Result] = {}
         self.next, self.done, self.state = iter(tasks), queue.SimpleQueue[Result | None](), WorkerState()
         self.outer = state_of_thread() or WorkerState()  # of the job that makes this call, which stops it, too
@@ -161,12 +164,13 @@ class Threads:
     def __iter__(self) -> Iterator[Result]:
         for thread in self.threads:
             thread.start()
-        for _ in self.tasks:
+        running = len(self.threads)
+        while running:
             result = wait_for_next(self.done)
-            if result is not None:
+            if result is None:
+                running -= 1
+            else:
                 yield result
-            elif self.state.over.is_set():
-                return
 
     def close(self) -> None:
         """Begin no other job, stop those that run, and wait for the threads."""
@@ -177,16 +181,18 @@ class Threads:
         self.outer.inner.discard(self.state)
 
     def _work(self) -> None:
-        """Run jobs in one thread until none is left; queue None for a job that was interrupted."""
-        with single_threaded():
-            for i, name, job in self.next:  # a list's iterator is safe to share between threads
-                try:
-                    result = run(job, name, self.shared, self.keep, self.state)
-                except KeyboardInterrupt:  # raised by the job's own code, or by `stop`: it is not done
+        """Run jobs in one thread until none is left, or the call is over; queue None then."""
+        try:
+            with single_threaded():
+                for i, name, job in self.next:  # a list's iterator is safe to share between threads
                     result = None
-                if self.state.over.is_set():  # the fit may have been cut short
-                    self.done.put(None)
-                    return
-                if result is not None:
-                    self.results[i] = result
-                self.done.put(result)
+                    with suppress(KeyboardInterrupt):  # of the job's own code, or by `stop`: it is not done
+                        result = run(job, name, self.shared, self.keep, self.state)
+                    if self.state.over.is_set():  # the fit may have been cut short
+                        return
+                    if result is not None:
+                        self.results[i] = result
+                        if self.told:
+                            self.done.put(result)
+        finally:
+            self.done.put(None)

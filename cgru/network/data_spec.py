@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -14,8 +15,9 @@ from cgru.network import chain
 __all__ = ["DataSpec"]
 
 
-class DataSpec(NamedTuple):
-    """Which inputs and targets a network takes, as it is at one time.
+@dataclass(eq=False)
+class DataSpec:
+    """Which inputs and targets a network takes, as it is at one time; what follows from that is computed once.
 
     layers: all layers; the lowest decides whether X are tokens.
     steppers: the layers that change the number of steps.
@@ -34,22 +36,22 @@ class DataSpec(NamedTuple):
     class_names: tuple[str, ...] | None
     classes: np.ndarray | None
 
-    @property
+    @cached_property
     def per_step(self) -> bool:
         """Return whether there is a target for each step."""
         return chain.per_step(self.layers)
 
-    @property
+    @cached_property
     def k(self) -> int:
         """Return the number of outputs."""
         return self.layers[-1].d["u"]
 
-    @property
+    @cached_property
     def judge(self) -> Loss:
         """Return the loss object, which checks targets."""
         return losses.named(self.loss)
 
-    @property
+    @cached_property
     def predicts_one_class(self) -> bool:
         """Return whether a prediction is one class, which can have a name, and not several binary outputs."""
         return self.judge.predicts_one_class(self.k)

@@ -411,7 +411,7 @@ class Network(Model):
             raise RuntimeError("fit: another thread is inside this network; give each thread a network of its own")
         try:
             spec = self.data_spec
-            spec = spec._replace(class_names=find_class_names(spec, X, y, lengths))
+            spec.class_names = find_class_names(spec, X, y, lengths)
             data = as_data(spec, X, y, lengths, sample_weight)
             per_class = class_weights(spec, data, settings.class_weight)
             data = weigh_by_class(spec.judge, data, per_class)

@@ -246,10 +246,10 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Replace each setting by its checked value; ValueError for settings that exclude each other."""
-        for name, option in OPTIONS.items():
+        for name, (check, default) in CHECKED.items():
             value = getattr(self, name)
-            if option.check is not None and value is not getattr(Settings, name):
-                object.__setattr__(self, name, option.check(value, name))
+            if value is not default:
+                object.__setattr__(self, name, check(value, name))
         if self.patience is not None and self.validation is None:
             raise ValueError("patience: expected a validation share or set beside it, got validation=None")
         if self.shrink and (self.validation is None or not self.standardize_targets):
@@ -272,3 +272,4 @@ class Settings:
 
 
 OPTIONS: dict[str, Option] = {each.name: each.metadata["option"] for each in fields(Settings)}
+CHECKED = {name: (each.check, getattr(Settings, name)) for name, each in OPTIONS.items() if each.check is not None}

@@ -6,7 +6,7 @@ import re
 import time
 import traceback
 import weakref
-from functools import partial
+from functools import partial, update_wrapper
 
 import numpy as np
 import pytest
@@ -50,6 +50,29 @@ def test_a_network_may_be_made_for_its_samples():
         np.testing.assert_array_equal(samples.lengths, LENGTHS[TRAIN])
         assert samples.groups is None
     assert given[3][1] is SHARED
+
+
+@pytest.mark.parametrize("takes", [True, False])
+def test_an_object_that_makes_networks_is_asked_by_its_class_or_by_what_it_wraps(takes):
+    class Maker:
+        def __call__(self, *args, **given):
+            seen.append(given)
+            return made()
+
+    class Taker(Maker):
+        def __call__(self, training_data):
+            return super().__call__(training_data=training_data)
+
+    def wrapped(training_data):
+        """Says what the object takes."""
+
+    seen, make = [], (Taker if takes else Maker)()
+    for _ in range(2):  # the class is asked once
+        assert run(cgru.Job(make, **OPTIONS), "a", SHARED).error is None
+    assert [bool(given) for given in seen] == [takes] * 2
+    wrapping = update_wrapper(Maker(), wrapped)
+    assert run(cgru.Job(wrapping, **OPTIONS), "a", SHARED).error is None
+    assert seen[2]["training_data"] == (SHARED, OPTIONS)
 
 
 @pytest.mark.parametrize(

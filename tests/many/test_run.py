@@ -17,6 +17,7 @@ from network_cases import LABELS, LENGTHS, REALS, X, made, same, weights
 import cgru
 from cgru.many import dispatch
 from cgru.many import run as many_run
+from cgru.many.jobs import SharedData
 
 STEPS = np.random.default_rng(1).integers(0, 2, X.shape[:2])
 
@@ -415,3 +416,15 @@ def test_a_quantised_network_is_refused_by_its_fit():
     net.make(X)
     (result,) = cgru.fit_many([cgru.Job(cgru.quantize(net), epochs=1)], X, LABELS)
     assert str(result.error).startswith("layers: expected layers that train, got QuantizedGRU")
+
+
+def test_only_who_listens_is_told_of_each_result():
+    def jobs():
+        return [(i, i, cgru.Job(made(seed=i), X=X, y=LABELS, lengths=LENGTHS, epochs=1)) for i in range(3)]
+
+    for told in (False, True):
+        workers = many_run.Threads(jobs(), SharedData(), True, 2, told)
+        heard = [result.name for result in workers]
+        workers.close()
+        assert sorted(heard) == [0, 1, 2] * told
+        assert sorted(workers.results) == [0, 1, 2]

@@ -105,7 +105,7 @@ class Batches:
         self.begun = [(batch, iterator)]  # the first batch and the rest, for the first pass; copies by `map` share it
         self.first = self._data(batch, 1)
         if self.first.X.ndim == 3:
-            self.spec = spec._replace(features=self.first.X.shape[2])
+            self.spec = replace(spec, features=self.first.X.shape[2])
 
     def _data(self, batch: Any, number: int) -> Data:
         """Check batch `number`, counted from 1, and return it as a `Data`."""

@@ -39,8 +39,10 @@ class Engine(Updater):
         self.weights, self.room = None, {"trained": self._trained(data), "scored": self._scored(self.held_out)}
         self._compile()
         self.sources: dict[str, tuple[Data, Source]] = {}  # the last "trained" and "scored" data, converted
-        self.kept, self.settings = False, None  # settings are read when `store_parameters` lets others change them
+        self.kept, self.read = False, None  # what was read, noted when `store_parameters` lets others change it
         self.stateful, self.classifies = model.stateful, losses.classifies(model.loss)
+        k = model.head.d["u"]
+        self.targets = k, losses.named(model.loss).targets(k)
         self.measured = model.mean, model.scale  # keeps them alive, so that no other arrays get their ids
 
     def _trained(self, data: Data) -> tuple[int, int, int]:
@@ -68,13 +70,12 @@ class Engine(Updater):
     def _source(self, data: Data, kind: str) -> Source:
         """Return `data`, which are "trained" on or "scored", as a `Source` for the program; convert them once."""
         if kind not in self.sources or self.sources[kind][0] is not data:
-            room = _joint_size(self.room[kind], self._trained(data) if kind == "trained" else self._scored(data))
-            if room != self.room[kind]:
+            piece = self._trained(data) if kind == "trained" else self._scored(data)
+            if piece != self.room[kind] and (room := _joint_size(self.room[kind], piece)) != self.room[kind]:
                 self.room[kind] = room
                 self._compile()
-            model, k = self.model, self.model.head.d["u"]
+            model, (k, due) = self.model, self.targets
             given = data.y.shape[-1] if data.y.ndim == 2 + data.per_step else k  # integer classes stand for k targets
-            due = losses.named(model.loss).targets(k)
             if given != due:
                 raise ValueError(f"y: expected {due} targets for {model.loss}, got {given}")
             lengths = data.used if self.truncate and data.steppers else data.lengths
@@ -138,12 +139,12 @@ class Engine(Updater):
 
     def store_parameters(self) -> None:
         """Copy the current parameters into the model."""
-        self.settings = self.settings or _settings(self.model)
+        self.read = self.read or _settings(self.model)
         self.weights.store_parameters()
 
     def is_valid(self) -> bool:
         """Return whether the engine is still valid after a callback, which may have changed the model."""
-        return self.settings == _settings(self.model) and not self.weights.changed()
+        return self.read == _settings(self.model) and not self.weights.changed()
 
     def store_optimizer_state(self) -> None:
         """Copy the optimizer's current state into the model."""
