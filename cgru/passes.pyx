@@ -529,8 +529,12 @@ cdef class _Prepared:
 
 
 def run_later(list later not None):
-    """Run two predictions that `predict` has prepared, at once where that pays."""
-    cdef _Prepared first = later[0], second = later[1]
+    """Run the predictions that `predict` has prepared: two of one dtype at once where that pays."""
+    cdef _Prepared first = later[0], second = later[len(later) - 1], each
     cdef cgru_call *calls = [first.call, second.call]
     cdef cgru_weights *weights = [first.w, second.w]
-    pair.execute_both(calls, weights, kernels(cnp.PyArray_ITEMSIZE(<cnp.ndarray?>first.arrays[0])))
+    if len(later) == 2 and first.arrays[0].dtype == second.arrays[0].dtype:
+        pair.execute_both(calls, weights, kernels(first.arrays[0].itemsize))
+        return
+    for each in later:
+        driver.execute(&each.call, &each.w, kernels(each.arrays[0].itemsize), FORWARD)

@@ -185,6 +185,23 @@ def test_two_directions_with_a_state(crew):
     same(*found)
 
 
+@pytest.mark.parametrize(
+    ("half", "option", "value"),
+    [
+        ("forward_layer", "stateful", True),
+        ("backward_layer", "activate", lambda z: np.tanh(z)),
+        ("backward_layer", "dtype", np.dtype("float32")),
+    ],
+)
+def test_two_directions_that_differ(crew, half, option, value):
+    """One of them runs at once, or with other kernels; the other one is not left out."""
+    X = np.random.default_rng(5).standard_normal((2, 40, 5))
+    crew(2, EVER)
+    layers = [cgru.Bidirectional(cgru.GRU(20, rng=0, sequences=True)) for _ in range(2)]
+    setattr(getattr(layers[1], half), option, value)
+    np.testing.assert_allclose(*(layer.predict(X) for layer in layers), atol=1e-6)
+
+
 @pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="no list of threads on this system")
 def test_only_steps_with_much_work_are_shared():
     code = """if True:
