@@ -73,6 +73,7 @@ def cases() -> dict[str, Case]:
         "training, few units": (10, partial(training, lanes)),
         "training, few units, float64": (10, partial(training, lanes, **float64)),
         "training, wide": (10, partial(training, (5, 5, 200, 24))),
+        "training, few units, wide": (5, partial(training, (40, 10, 133, 1))),
         "training, narrow": (5, partial(training, (17, 10, 1, 40))),
         "training, batch": (5, partial(training, batch)),
         "training, batch, float64": (5, partial(training, batch, **float64)),

@@ -305,7 +305,10 @@ KERNELS: dict[str, Kernel] = {
     ),
     "one step": Kernel(("single_step",), stepped, ONE, (1, 20, 32, 64), None, 2),
     "samples in lanes": Kernel(
-        ("batch_forward", "batch_backward", "batch_gradient_sums", "batch_gradient_add", "batch_gradient_size", "copy"),
+        (
+            "batch_forward", "batch_backward", "batch_gradient_sums", "batch_gradient_add", "batch_gradient_size",
+            "batch_wide_size", "copy",
+        ),
         recurrent, ODD, (64, 20, 3, 5), lanes=True, tolerance=8,
     ),
     "samples in lanes, reset after": Kernel(

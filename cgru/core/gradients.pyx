@@ -12,7 +12,7 @@ from cgru.core.kernels cimport (
     in_pieces, kernels, mask_of,
 )
 from cgru.core.memory cimport Workspace
-from cgru.core.plan cimport FEATURES_IN_LANES, DEPTH, GRADIENTS, Plan, call_of, operands_of, plan_of, readable, terms_of
+from cgru.core.plan cimport DEPTH, GRADIENTS, Plan, call_of, operands_of, plan_of, readable, terms_of
 from cgru.core.threads cimport available, share
 
 cnp.import_array()
@@ -155,8 +155,8 @@ cdef void prepare(Sums *sums, const Plan *plan, const cgru_call *call, const cgr
         sums.outer[i] = cgru_outer_product(call, &sums.terms[0], terms, &sums.state_operands[0], start, end, 0, depth,
                                            False, plan.streams, fills, fills, ascends, free,
                                            free + operands_of(call) * depth * size, NULL)
-        if plan.inputs == FEATURES_IN_LANES:
-            sums.outer[i].wide = <char *>sums.outer[i].rows + terms * call.up * depth * size
+        if plan.wide_start:
+            sums.outer[i].wide = free + plan.wide_start * size
         free += plan.share_size * size
 
 

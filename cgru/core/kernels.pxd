@@ -244,7 +244,8 @@ cdef extern from "simd/cgru.h" nogil:
         void (*batch_backward)(const cgru_batch *, Py_ssize_t, Py_ssize_t, int, int) noexcept nogil
         void (*batch_gradient_sums)(const cgru_outer_product *, int) noexcept nogil
         void (*batch_gradient_add)(const cgru_outer_product *, Py_ssize_t) noexcept nogil
-        Py_ssize_t (*batch_gradient_size)(const cgru_call *, int, Py_ssize_t) noexcept nogil
+        Py_ssize_t (*batch_gradient_size)(const cgru_call *, Py_ssize_t, int, Py_ssize_t) noexcept nogil
+        Py_ssize_t (*batch_wide_size)(const cgru_call *) noexcept nogil
         void (*feature_product)(const cgru_feature_product *, Py_ssize_t) noexcept nogil
         void (*copy)(cgru_matrix, Py_ssize_t, Py_ssize_t, void *, Py_ssize_t) noexcept nogil
 

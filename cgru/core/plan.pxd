@@ -66,6 +66,7 @@ cdef struct Plan:
     Py_ssize_t row_size, rows_at_once  # numbers of a row; samples whose rows are in memory together
     int shares  # gradients: shares that the sums are divided into
     Py_ssize_t share_size  # workspace of one share
+    Py_ssize_t wide_start  # gradients: where in a share that of features in the lanes begins; 0: there is none
     Py_ssize_t work_items  # gradients: column panels of the terms, or vectors of samples, divided among the shares
     Py_ssize_t workspace_size
 

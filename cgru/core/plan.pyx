@@ -7,7 +7,7 @@ cimport numpy as cnp
 
 from cgru.core.checks cimport contiguous_rows
 from cgru.core.kernels cimport (
-    bind, CGRU_LAYER_NORM, CGRU_RESET_AFTER, CGRU_RESET_BEFORE, CGRU_STEPS, kernels, new_call, odd_lines,
+    bind, cgru_array, CGRU_LAYER_NORM, CGRU_RESET_AFTER, CGRU_RESET_BEFORE, CGRU_STEPS, kernels, new_call, odd_lines,
     samples_at_once, set_lengths, set_zoneout, whole_lines,
 )
 from cgru.core.threads cimport FEW, at_once, worth
@@ -21,6 +21,7 @@ cdef enum:
     L3_BANDWIDTH = 12
     WIDE = 8  # features of a unit in wide inputs
     ACTIVATION_COST = 60  # the three gates of a vector, and the elementwise work around them
+    MOST_TRANSPOSED = 8  # units that may have features in the lanes
     STREAMED = 4 << 20  # bytes of gradients, from which on they would push everything else out of the last cache
     TRANSPOSE_COST = 8  # transposing a vector of the inputs of as many samples
     LANE_SUM_COST = 8  # summing the lanes of a vector, beside half a product for each lane
@@ -137,9 +138,10 @@ cdef bint _features_in_lanes(const cgru_kernels *k, const cgru_call *call) noexc
     """Return whether features are in the lanes of the products with U, for any number of samples.
 
     That suits few units with wide inputs. Compared are the vectors that a row multiplies: three for each feature, or
-    three for each unit and vector of features, and the summing of their lanes.
+    three for each unit and vector of features, and the summing of their lanes. More units pay for the transposes of
+    U in a call of a few steps; and bits do not depend on the number of steps.
     """
-    if not _is_plain(call) or call.up > k.lanes or call.e <= 2 * k.lanes:
+    if not _is_plain(call) or call.up > k.lanes or call.u > MOST_TRANSPOSED or call.e <= 2 * k.lanes:
         return False
     return call.u * (call.ep // k.lanes + LANE_SUM_COST + k.lanes // 2) < call.e
 
@@ -162,20 +164,6 @@ cdef double _batching_limit(const cgru_kernels *k, const cgru_call *call, Direct
                2 * TILED_ROWS if direction == FORWARD and call.e >= WIDE * call.u else 0)
 
 
-cdef bint _pays_dot_products(const Plan *plan, const cgru_call *call) noexcept nogil:
-    """Return whether to multiply features in the lanes in a call that has samples in the lanes.
-
-    The dot products of features need contiguous rows of X, or dX. For the gradients, measured cycles are compared: a
-    row is collected and multiplied in vectors of features, or a vector of samples is transposed and multiplied by each
-    unit.
-    """
-    cdef double row = 80 + 10 * call.u + call.e * (0.8 + 1.5 * call.u / plan.k.lanes)
-    cdef double vector = 6.0 * (call.u + 1) * call.e
-    if (call.dX.column if plan.direction == BACKWARD else call.X.column) != 1:
-        return False
-    return plan.direction != GRADIENTS or call.m * row < (call.m + plan.k.lanes - 1) // plan.k.lanes * vector
-
-
 cdef Inputs _choose_inputs(const Plan *plan, const cgru_call *call) noexcept nogil:
     """Choose how the inputs are multiplied by U in a plan whose layout and weights are chosen.
 
@@ -184,7 +172,8 @@ cdef Inputs _choose_inputs(const Plan *plan, const cgru_call *call) noexcept nog
     cdef const cgru_kernels *k = plan.k
     cdef bint several = plan.direction == BACKWARD or plan.direction == FORWARD and (call.s > 1 or not plan.fresh)
     cdef bint apart = not call.by_units  # dU^T = d^T X has its features in the lanes in any case
-    if apart and _features_in_lanes(k, call) and (plan.layout != SAMPLES_IN_LANES or _pays_dot_products(plan, call)):
+    cdef const cgru_array *inputs = &call.dX if plan.direction == BACKWARD else &call.X
+    if apart and _features_in_lanes(k, call) and (plan.layout != SAMPLES_IN_LANES or inputs.column == 1):
         return FEATURES_IN_LANES
     if plan.layout == SAMPLES_IN_LANES:
         return PER_STEP
@@ -364,11 +353,16 @@ cdef void _set_sum_sizes(Plan *plan, const cgru_call *call, Py_ssize_t m) noexce
         plan.work_items, plan.row_multiple = vectors, k.lanes
         plan.shares = <int>min(vectors, SAMPLE_SHARES, 1 + operations(call) * m / call.m / SHARE_WORK)
         vectors = (vectors + plan.shares - 1) // plan.shares
-        plan.share_size = k.batch_gradient_size(call, terms_of(call), vectors * k.lanes)
+        plan.share_size = k.batch_gradient_size(call, plan.packed_e, terms_of(call), vectors * k.lanes)
+        plan.wide_start = plan.share_size
+        plan.share_size += 0 if plan.packed_e else k.batch_wide_size(call)
     else:
         plan.work_items, plan.row_multiple = terms_of(call) * k.panel_count(call.u), 1
         plan.shares = <int>min(plan.work_items, MOST_SHARES, plan.threads)
         plan.share_size = _share_size(call, m)
+        plan.wide_start = (operands_of(call) + terms_of(call) * call.up) * min(m * call.s, DEPTH)
+    if plan.packed_e:
+        plan.wide_start = 0
     plan.workspace_size = plan.shares * plan.share_size
 
 
@@ -389,7 +383,7 @@ cdef void _set_dependent_fields(Plan *plan, const cgru_call *call) noexcept nogi
     plan.packed_e = 0 if plan.inputs == FEATURES_IN_LANES else call.e
     plan.row_multiple = plan.k.lanes if plan.layout == SAMPLES_IN_LANES else 1
     plan.can_share_columns = plan.layout != SAMPLES_IN_LANES and plan.weights == PACKED
-    plan.sums_in_lanes = plan.layout == SAMPLES_IN_LANES and plan.inputs != FEATURES_IN_LANES
+    plan.sums_in_lanes = plan.layout == SAMPLES_IN_LANES
     plan.adds = plan.sums_in_lanes or plan.packed_e == 0
     bytes //= 1 if call.e == call.ep and call.u == call.up else 2  # else rows are gathered before, which takes longer
     plan.streams = call.m * call.s <= DEPTH and bytes >= STREAMED

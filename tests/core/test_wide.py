@@ -54,7 +54,7 @@ def check(variant, given, dtype, reverse=False):
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("variant", VARIANTS, ids=str)
 def test_wide_inputs_are_the_reference(level, setting, variant, dtype):
-    for choice, (m, s), (e, u) in itertools.product((False, True), ((1, 33), (3, 7), (17, 2), (33, 1)), WIDE):
+    for choice, (m, s), (e, u) in itertools.product((False, True), ((1, 33), (3, 7), (17, 2), (33, 1), (131, 2)), WIDE):
         plan.use_samples_in_lanes(choice)
         check(variant, case(variant, m, s, e, u, dtype), dtype)
 
@@ -63,7 +63,9 @@ def test_wide_inputs_are_the_reference(level, setting, variant, dtype):
 @pytest.mark.parametrize("reverse", [False, True], ids=["onward", "reverse"])
 @pytest.mark.parametrize("variant", VARIANTS, ids=str)
 def test_ragged_and_in_reverse(setting, variant, reverse, dtype):
-    for choice, (m, s), ragged in itertools.product((False, True), ((1, 41), (3, 41), (18, 7)), (False, True)):
+    for choice, (m, s), ragged in itertools.product(
+        (False, True), ((1, 41), (3, 41), (18, 7), (131, 3)), (False, True)
+    ):
         plan.use_samples_in_lanes(choice)
         check(variant, case(variant, m, s, 161, 3, dtype, ragged), dtype, reverse)
 

@@ -286,7 +286,11 @@ static void copy(cgru_matrix W, ptrdiff_t k, ptrdiff_t n, void *to_, ptrdiff_t l
  *
  * A pair is a step and LANES samples. Of a pair the vectors hp | 1 | x | r * hp | d of each term are collected. The
  * operands of a term are the vectors `from` to `to`; their outer products with its d are summed in vectors, until
- * `batch_gradient_add` adds the lanes. */
+ * `batch_gradient_add` adds the lanes. Under wide inputs pairs have no x: the lanes of dU^T += d^T X are features, and X
+ * is read where it is. */
+
+/* Samples whose rows of wide inputs stay in a cache while each part of them is multiplied. */
+enum { SAMPLES_AT_ONCE = 128 };
 
 /* The size of a tile of outer products; bytes of pairs that are multiplied together, so that they stay in an L1 cache.
  */
@@ -294,17 +298,19 @@ enum { OUTER_ROWS = 4, OUTER_COLUMNS = ROWS / 2, PAIRS_IN_L1 = 1 << 15 };
 
 typedef struct { ptrdiff_t from, to; } stretch;
 
+/* Returns how many features the pairs have: none where dU is summed with features in the lanes. */
+INLINE ptrdiff_t pair_features(const cgru_outer_product *part) { return part->wide ? 0 : part->call->e; }
+
 /* Returns which vectors of a pair, hp | 1 | x | r * hp, the d of a term is multiplied with. */
-INLINE stretch operands_of(const cgru_call *call, const cgru_term *term) {
-    const ptrdiff_t u = call->u, one = u + 1, x = one + call->e;
+INLINE stretch operands_of(const cgru_outer_product *part, const cgru_term *term) {
+    const ptrdiff_t u = part->call->u, one = u + 1, x = one + pair_features(part);
     return (stretch){term->V && !term->state_operand ? 0 : u, term->state_operand ? x + u : term->U ? x : one};
 }
 
 /* Returns how many vectors the sums of all terms take. */
-INLINE ptrdiff_t batch_sum_vectors(const cgru_call *call,
-                                   int terms) { return call->u * (3 * (call->e + call->u) + terms); }
+INLINE ptrdiff_t batch_sum_vectors(ptrdiff_t e, ptrdiff_t u, int terms) { return u * (3 * (e + u) + terms); }
 /* Returns how many vectors a pair takes. */
-INLINE ptrdiff_t batch_pair_vectors(const cgru_call *call, int terms) { return 1 + call->e + (2 + terms) * call->u; }
+INLINE ptrdiff_t batch_pair_vectors(ptrdiff_t e, ptrdiff_t u, int terms) { return 1 + e + (2 + terms) * u; }
 /* Returns how many pairs are multiplied together: tiles go along the u vectors of a term's d, which stay in L1. */
 INLINE ptrdiff_t batch_pairs_at_once(const cgru_call *call) {
     const ptrdiff_t pairs = PAIRS_IN_L1 / ((call->u + OUTER_ROWS) * LANES * (ptrdiff_t)sizeof(T));
@@ -314,10 +320,13 @@ INLINE ptrdiff_t batch_pairs_at_once(const cgru_call *call) {
 /* Returns how many number of samples of a share, the last of which may have less than whole vectors. */
 INLINE ptrdiff_t samples_of(const cgru_outer_product *part) { return min(part->last, part->call->m) - part->first; }
 
-/* Returns the numbers of workspace `batch_gradient_sums` needs for so many samples. */
-static ptrdiff_t batch_gradient_size(const cgru_call *call, int terms, ptrdiff_t samples) {
-    const ptrdiff_t width = batch_pair_vectors(call, terms);
-    return (VECTORS_OF(samples) + batch_sum_vectors(call, terms) + batch_pairs_at_once(call) * width) * LANES;
+/* Returns the numbers that the sums for dU and the d of as many samples take, where dU has features in the lanes. */
+static ptrdiff_t batch_wide_size(const cgru_call *call) { return 3 * call->u * (call->ep + SAMPLES_AT_ONCE); }
+
+/* Returns the numbers of workspace `batch_gradient_sums` needs for so many samples, with e features in its pairs. */
+static ptrdiff_t batch_gradient_size(const cgru_call *call, ptrdiff_t e, int terms, ptrdiff_t samples) {
+    const ptrdiff_t width = batch_pair_vectors(e, call->u, terms);
+    return (VECTORS_OF(samples) + batch_sum_vectors(e, call->u, terms) + batch_pairs_at_once(call) * width) * LANES;
 }
 
 /* to (rows, columns), rows `ld` apart, += a (rows) d (columns) over `count` pairs, `width` apart. */
@@ -372,13 +381,13 @@ static outer_function *const outers[OUTER_COLUMNS][OUTER_ROWS] = {
 static void batch_collect_pairs(const cgru_outer_product *part, const T *lengths, ptrdiff_t t, ptrdiff_t first,
                                 ptrdiff_t n, T *to) {
     const cgru_call *call = part->call;
-    const ptrdiff_t u = call->u, e = call->e, width = batch_pair_vectors(call, part->term_count) * LANES;
+    const ptrdiff_t u = call->u, e = pair_features(part), width = batch_pair_vectors(e, u, part->term_count) * LANES;
     const panel p = {call, NULL, part->first + first * LANES, min(samples_of(part) - first * LANES, n * LANES), n, to,
                      call->running ? lengths + first * LANES : NULL};
     T *hp = to, *x = hp + (u + 1) * LANES, *rhp = x + e * LANES, *d = rhp + u * LANES;
     for (ptrdiff_t v = 0; v < n; v++) {
         const place at = place_in(&p, t, 0, v);
-        load_columns(call->X, at, e, x + v * width, LANES);
+        if (e) load_columns(call->X, at, e, x + v * width, LANES);
         for (ptrdiff_t c = v * width; at.lengths && c < v * width + e * LANES; c += LANES)
             store(x + c, if_running(at, load(x + c), ZERO));
         store(hp + v * width + u * LANES, ZERO + 1);
@@ -401,11 +410,11 @@ static void batch_collect_pairs(const cgru_outer_product *part, const T *lengths
 /* sums += the outer products of `count` pairs, for each term of a share of the samples. */
 static void batch_multiply_pairs(const cgru_outer_product *part, const T *pairs, ptrdiff_t count, T *sums) {
     const cgru_call *call = part->call;
-    const ptrdiff_t u = call->u, width = batch_pair_vectors(call, part->term_count) * LANES;
-    const T *d = pairs + (1 + call->e + 2 * u) * LANES;
+    const ptrdiff_t u = call->u, e = pair_features(part), width = batch_pair_vectors(e, u, part->term_count) * LANES;
+    const T *d = pairs + (1 + e + 2 * u) * LANES;
     const split columns = split_of(u, OUTER_COLUMNS);
     for (int n = 0; n < part->term_count; n++, d += u * LANES) {
-        const stretch a = operands_of(call, &part->terms[n]);
+        const stretch a = operands_of(part, &part->terms[n]);
         const split rows = split_of(a.to - a.from, OUTER_ROWS);
         PARTS(rows, r, i, height) {
             PARTS(columns, c, j, wide)
@@ -416,19 +425,64 @@ static void batch_multiply_pairs(const cgru_outer_product *part, const T *pairs,
     }
 }
 
+/* sums (3 u, ep) += d^T X over n samples, X with rows `ld` apart in the user's array, d (3 u, SAMPLES_AT_ONCE). */
+static void batch_add_wide(const cgru_call *call, const T *X, ptrdiff_t ld, const T *d, ptrdiff_t n, T *sums) {
+    ALIGNED T tile[ROWS * 3 * LANES];
+    const split panels = panels_for(VECTORS_OF(call->e)), blocks = split_of(3 * call->u, ROWS);
+    PARTS(panels, p, vector, vectors) {
+        const T *w[1][3];
+        ptrdiff_t columns[3];
+        for (ptrdiff_t j = 0; j < vectors; j++) {
+            w[0][j] = X + (vector + j) * LANES;
+            columns[j] = min(call->e - (vector + j) * LANES, LANES);
+        }
+        PARTS(blocks, b, first, count) {
+            const cgru_operand units = {d + first * SAMPLES_AT_ONCE, SAMPLES_AT_ONCE, n};
+            const int full = columns[vectors - 1] == LANES;
+            unpacked_tiles[full][count - 1][vectors - 1](&units, 1, w, &ld, columns, NULL, tile);
+            for (ptrdiff_t i = 0; i < count; i++) {
+                T *to = sums + (first + i) * call->ep + vector * LANES;
+                for (ptrdiff_t j = 0; j < vectors * LANES; j += LANES)
+                    store(to + j, load(to + j) + load(tile + i * vectors * LANES + j));
+            }
+        }
+    }
+}
+
+/* Adds d^T X of step t to the sums for dU, over those samples of the share that have the step. */
+static void batch_add_wide_step(const cgru_outer_product *part, const T *lengths, ptrdiff_t t) {
+    const cgru_call *call = part->call;
+    T *sums = part->wide, *d = sums + 3 * call->u * call->ep;
+    for (ptrdiff_t first = 0; first < samples_of(part); first += SAMPLES_AT_ONCE) {
+        const ptrdiff_t n = min(samples_of(part) - first, SAMPLES_AT_ONCE);
+        const panel p = {call, NULL, part->first + first, n, VECTORS_OF(n), d, NULL};
+        for (int i = 0; i < 3; i++)
+            EACH_UNIT(&p, call->u, unit, v)
+                store(d + (i * call->u + unit) * SAMPLES_AT_ONCE + v * LANES,
+                      load_at(part->terms[i].d, place_in(&p, t, unit, v)));
+        for (ptrdiff_t i = 0, stop; i < n; i = stop + 1) {
+            for (stop = i; stop < n && (!call->running || (T)t < lengths[first + stop]);) stop++;
+            if (stop > i) batch_add_wide(call, AT(call->X, p.i + i, t), call->X.sample, d + i, stop - i, sums);
+        }
+    }
+}
+
 /* Sums the outer products of all steps, in the order of `part` and in its memory; `first`: from zero on. Each sum is
  * one chain: its bits do not depend on where a call is cut. */
 static void batch_gradient_sums(const cgru_outer_product *part, int first) {
     const cgru_call *call = part->call;
-    const ptrdiff_t vectors = VECTORS_OF(samples_of(part)), sums_ = batch_sum_vectors(call, part->term_count) * LANES;
-    const ptrdiff_t width = batch_pair_vectors(call, part->term_count) * LANES;
+    const ptrdiff_t u = call->u, e = pair_features(part), vectors = VECTORS_OF(samples_of(part));
+    const ptrdiff_t sums_ = batch_sum_vectors(e, u, part->term_count) * LANES;
+    const ptrdiff_t width = batch_pair_vectors(e, u, part->term_count) * LANES;
     const ptrdiff_t depth = batch_pairs_at_once(call);
     T *lengths = part->operands, *sums = lengths + vectors * LANES, *pairs = sums + sums_;
     ptrdiff_t count = 0;
     if (first) memset(sums, 0, sums_ * sizeof(T));
+    if (first && part->wide) memset(part->wide, 0, 3 * u * call->ep * sizeof(T));
     batch_lengths(call, part->first, samples_of(part), lengths);
     for (ptrdiff_t i = 0; i < call->s; i++) {
         const ptrdiff_t t = part->ascends ? i : call->s - 1 - i;
+        if (part->wide) batch_add_wide_step(part, lengths, t);
         for (ptrdiff_t v = 0, n; v < vectors; v += n) {
             n = min(vectors - v, depth - count);
             batch_collect_pairs(part, lengths, t, v, n, pairs + count * width);
@@ -462,6 +516,17 @@ static ptrdiff_t add_lanes(const cgru_outer_product *parts, ptrdiff_t count, ptr
     return at + n;
 }
 
+/* U (e, u) += the sums for gate `gate` of `count` shares, share by share, that have features in the lanes. */
+static void add_wide(const cgru_outer_product *parts, ptrdiff_t count, int gate, T *U) {
+    const ptrdiff_t u = parts->call->u, e = parts->call->e, ep = parts->call->ep;
+    for (ptrdiff_t unit = 0; unit < u; unit++)
+        for (ptrdiff_t c = 0; c < e; c++) {
+            T sum = 0;
+            for (ptrdiff_t k = 0; k < count; k++) sum += ((const T *)parts[k].wide)[(gate * u + unit) * ep + c];
+            U[c * u + unit] += sum;
+        }
+}
+
 /* dW += the sums of `count` shares of the samples and of their lanes: of each term first V, then b, U, V of r * hp. */
 static void batch_gradient_add(const cgru_outer_product *parts, ptrdiff_t count) {
     const cgru_call *call = parts->call;
@@ -471,7 +536,10 @@ static void batch_gradient_add(const cgru_outer_product *parts, ptrdiff_t count)
         const cgru_term *term = &parts->terms[n];
         if (term->V && !term->state_operand) at = add_lanes(parts, count, at, term->V, u * u);
         at = add_lanes(parts, count, at, term->b, u);
-        if (term->U) at = add_lanes(parts, count, at, term->U, call->e * u);
+        if (term->U && parts->wide)
+            add_wide(parts, count, n, term->U);
+        else if (term->U)
+            at = add_lanes(parts, count, at, term->U, call->e * u);
         if (term->state_operand) at = add_lanes(parts, count, at, term->V, u * u);
     }
 }

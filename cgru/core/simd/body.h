@@ -111,6 +111,7 @@ const cgru_kernels TABLE_OF(LEVEL, T) = {
     .batch_gradient_sums = batch_gradient_sums,
     .batch_gradient_add = batch_gradient_add,
     .batch_gradient_size = batch_gradient_size,
+    .batch_wide_size = batch_wide_size,
     .feature_product = feature_product,
     .copy = copy,
 };

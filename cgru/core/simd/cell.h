@@ -221,9 +221,13 @@ static void input_backward(const cgru_product *product, ptrdiff_t t, ptrdiff_t r
 static void store_product(const cgru_product *product, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows, ptrdiff_t vector0,
                       ptrdiff_t vectors, const void *tile_) {
     const T *tile = tile_;
+    const ptrdiff_t n = min(product->columns - vector0 * LANES, vectors * LANES);
     for (ptrdiff_t row = row0; row < row0 + rows; row++) {
         const ptrdiff_t i = product->group ? row % product->group : row, step = product->group ? row / product->group : t;
-        for (ptrdiff_t v = vector0; v < vector0 + vectors; v++, tile += LANES)
-            store_n(AT(product->out, i, step) + v * LANES, load(tile), min(product->columns - v * LANES, LANES));
+        T *out = AT(product->out, i, step) + vector0 * LANES;
+        ptrdiff_t j = 0;
+        for (; j + LANES <= n; j += LANES) store(out + j, load(tile + j));
+        if (j < n) store_n(out + j, load(tile + j), n - j);
+        tile += vectors * LANES;
     }
 }

@@ -240,8 +240,8 @@ typedef struct {
     void *operands;         /* (ep + u for each state operand in use) x depth: panels of X, and of each state operand;
                                `call.by_units`: (ep + up) x depth */
     void *rows;             /* terms x up x depth: panels of d */
-    void *wide;             /* NULL, or terms x u x depth where features are in the lanes for dU: d in panels of an
-                               operand, while X stands in panels of vectors */
+    void *wide;             /* NULL, or, where features are in the lanes for dU, terms x u x depth: d in panels of an
+                               operand, while X stands in panels of vectors; of samples `batch_wide_size` numbers */
 } cgru_outer_product;
 
 enum {
@@ -404,7 +404,8 @@ typedef struct {
     /* Sums the outer products of a part of the samples, lane by lane; adds the sums of all parts to the gradients. */
     void (*batch_gradient_sums)(const cgru_outer_product *part, int first);
     void (*batch_gradient_add)(const cgru_outer_product *parts, ptrdiff_t count);
-    ptrdiff_t (*batch_gradient_size)(const cgru_call *call, int terms, ptrdiff_t samples);
+    ptrdiff_t (*batch_gradient_size)(const cgru_call *call, ptrdiff_t e, int terms, ptrdiff_t samples);
+    ptrdiff_t (*batch_wide_size)(const cgru_call *call);
     void (*feature_product)(const cgru_feature_product *product, ptrdiff_t rows);
     /* Copies W (k, n) into rows `ld` apart. */
     void (*copy)(cgru_matrix W, ptrdiff_t k, ptrdiff_t n, void *to, ptrdiff_t ld);

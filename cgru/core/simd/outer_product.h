@@ -40,14 +40,6 @@ INLINE void collect_vectors(T *panels, ptrdiff_t depth, ptrdiff_t k, T *const *a
     }
 }
 
-/* Returns the address of the u numbers of step t of sample i: in the array, or a copy in `space` if they are strided; u
- * is then no more than LANES. */
-INLINE T *numbers_of(const cgru_call *call, cgru_array array, ptrdiff_t i, ptrdiff_t t, T *space) {
-    if (array.column == 1) return AT(array, i, t);
-    for (ptrdiff_t c = 0; c < call->u; c++) space[c] = AT(array, i, t)[c * array.column];
-    return space;
-}
-
 /* Packs `rows` rows d of term i, times its factor, into those of its panels that this struct computes. */
 INLINE void collect_term(const cgru_outer_product *outer, ptrdiff_t i, split panels, T *const *rows_d,
                          const ptrdiff_t *t, const ptrdiff_t *sample, ptrdiff_t rows) {
@@ -89,15 +81,14 @@ static void collect_rows(cgru_outer_product *outer, const ptrdiff_t *t, const pt
     const split panels = panels_for(VECTORS_OF(u));
     const ptrdiff_t from = outer->first / panels.parts, to = (outer->last + panels.parts - 1) / panels.parts;
     T *X = outer->operands, *hp = X + call->ep * depth;
-    T space_hp[CGRU_GROUP][LANES], space_r[CGRU_GROUP][LANES], space_d[CGRU_GROUP][LANES];
     T *of_X[CGRU_GROUP], *of_hp[CGRU_GROUP], *of_r[CGRU_GROUP], *of_mask[CGRU_GROUP], *of_d[CGRU_GROUP];
     ptrdiff_t sample[CGRU_GROUP];
     int of_input = 0, of_state[CGRU_STATE_OPERANDS] = {0};
     for (ptrdiff_t n = 0; n < rows; n++) {
         const ptrdiff_t i = sample[n] = SAMPLE(call, row[n]);
         of_X[n] = AT(call->X, i, t[n]);
-        of_hp[n] = call->hp.data ? numbers_of(call, call->hp, i, t[n], space_hp[n]) : NULL;
-        of_r[n] = call->r.data ? numbers_of(call, call->r, i, t[n], space_r[n]) : NULL;
+        of_hp[n] = call->hp.data ? AT(call->hp, i, t[n]) : NULL;
+        of_r[n] = call->r.data ? AT(call->r, i, t[n]) : NULL;
     }
     for (ptrdiff_t i = from; i < to; i++) {
         const cgru_term *term = &outer->terms[i];
@@ -120,7 +111,7 @@ static void collect_rows(cgru_outer_product *outer, const ptrdiff_t *t, const pt
     }
     for (ptrdiff_t i = from; i < to; i++) {
         const cgru_term *term = &outer->terms[i];
-        for (ptrdiff_t n = 0; n < rows; n++) of_d[n] = numbers_of(call, term->d, sample[n], t[n], space_d[n]);
+        for (ptrdiff_t n = 0; n < rows; n++) of_d[n] = AT(term->d, sample[n], t[n]);
         if (outer->wide && term->U)
             collect_operand((T *)outer->wide + i * u * depth, depth, k, of_d, NULL, NULL, rows, u);
         if (call->by_units)
