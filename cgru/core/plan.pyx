@@ -30,6 +30,7 @@ cdef enum:
     FEWEST_TILED = 3  # rows whose sums hide the latency of an addition
     MOST_TILED = 3 << 20  # bytes of weights that are read in tiles
     MEMBER_CYCLES = 8 << 10  # of a step: what a member of a crew has to do, so that two meetings are worth while
+    ASLEEP = 12  # times the work makes threads worth while that are asleep
     MOST_COPIED = 1 << 26  # bytes of inputs and states that a second thread may get copies of
     MOST_LANES = 16  # of any instruction set
     THREADED_BLOCK = 1 << 21  # bytes of a block for each thread
@@ -263,6 +264,17 @@ cdef void _choose_weights(Plan *plan, const cgru_call *call, const cgru_weights 
 
 # --- threads ---
 
+cdef inline int _count_threads(const Plan *plan, const cgru_call *call, int most) noexcept nogil:
+    """Return how many threads share the samples of a call, or the sums of its gradients.
+
+    Gradients of few samples follow calls that mostly ran on one thread, while the others fell asleep.
+    """
+    cdef double flop = operations(call)
+    if plan.direction == GRADIENTS and call.m <= FEW:
+        flop /= ASLEEP
+    return worth(flop, most)
+
+
 cdef int count_members(const Plan *plan, const cgru_call *call, int most, bint asked) noexcept nogil:
     """Return how many threads share the columns of each product, for samples that are too few to be shared.
 
@@ -407,7 +419,7 @@ cdef Plan plan_of(const cgru_kernels *k, const cgru_call *call, const cgru_weigh
         plan.fresh = call.fresh and call.dh.data == NULL and call.last.data == NULL
     _choose_weights(&plan, call, w)
     _set_layout(&plan, call)
-    plan.threads, plan.far = worth(operations(call), most), call.m * call.s * call.u * k.size > L2
+    plan.threads, plan.far = _count_threads(&plan, call, most), call.m * call.s * call.u * k.size > L2
     plan.members = count_members(&plan, call, most, False)
     if plan.members > 1 and plan.input_weights != PACKED:  # which a crew does not read; the same bits
         plan.input_weights = PACKED
