@@ -70,14 +70,8 @@ cdef cgru_call _call(const PackedCell *cell, Py_ssize_t m, Py_ssize_t s) noexcep
     return call
 
 
-cdef Plan _plan(const PackedCell *cell, const cgru_call *call, Direction direction) noexcept nogil:
-    """Return the plan of a call with packed weights on one thread."""
-    return plan_of(cell.k, call, NULL, direction, 1)
-
-
-cdef Plan _threaded_plan(const PackedCell *cell, const cgru_call *call, Direction direction) noexcept nogil:
-    """Return the plan of a call with packed weights, on as many threads as were asked for."""
-    cdef int most = min(cell.threads, available())
+cdef Plan _plan(const PackedCell *cell, const cgru_call *call, Direction direction, int most) noexcept nogil:
+    """Return the plan of a call with packed weights on at most `most` threads, which were asked for."""
     cdef Plan plan = plan_of(cell.k, call, NULL, direction, most)
     if most > 1:
         plan.members = count_members(&plan, call, most, True)
@@ -226,7 +220,7 @@ cdef void _forward(const PackedCell *inside, cgru_call *call, const void *X, voi
 cdef void _run(const PackedCell *inside, cgru_call *call, Direction direction, void *packed,
                void *workspace) noexcept nogil:
     """Plan and run a call with packed weights, which the members of a crew read where they are."""
-    cdef Plan plan = _threaded_plan(inside, call, direction)
+    cdef Plan plan = _plan(inside, call, direction, min(inside.threads, available()))
     cdef Crew crew
     cdef bint shared = plan.members > 1 and open_crew(&crew, &plan, call, packed)
     cdef Run run
@@ -299,7 +293,7 @@ cdef int _gradients(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const flo
     cdef Plan plan
     _bind_caches(inside, &call, cache)
     call.X = cgru_array(<void *>X, s * call.e, call.e, 1)
-    plan = _plan(inside, &call, GRADIENTS)
+    plan = _plan(inside, &call, GRADIENTS, 1)
     gradients.prepare(&sums, &plan, &call, &to, first_line(workspace), False)
     gradients.run_steps(&sums, True, True)
     return CELL_OK
@@ -347,9 +341,9 @@ cdef void _pack(PackedCell *inside) noexcept nogil:
         await_late_members()
     for several in range(1 if inside.call.m == 1 else 2):
         call = _call(inside, 1 + several, 1)
-        plan = _plan(inside, &call, FORWARD)
+        plan = _plan(inside, &call, FORWARD, 1)
         prepare(&run, &plan, &call, inside.packed[several], NULL, &inside.weights)
-        plan = _plan(inside, &call, BACKWARD)
+        plan = _plan(inside, &call, BACKWARD, 1)
         prepare(&run, &plan, &call, inside.packed[2 + several], NULL, &inside.weights)
 
 
@@ -466,13 +460,13 @@ se_hPars=None)
             inside.k = NULL
             raise ValueError(f"batch: expected fewer samples, whose rows memory could hold, got {batch}")
         call.m = batch
-        forth, back = _plan(inside, call, FORWARD).packed_size, _plan(inside, call, BACKWARD).packed_size
+        forth, back = _plan(inside, call, FORWARD, 1).packed_size, _plan(inside, call, BACKWARD, 1).packed_size
         self.memory = _PackedMemory(2 * (forth + back), inside.k.size)
         for i in range(1 if batch == 1 else 2):
             inside.packed[i], inside.packed[2 + i] = self.memory.take(forth), self.memory.take(back)
         self.refresh()
         cdef cgru_call one = _call(inside, 1, 1)
-        cdef Plan plan = _threaded_plan(inside, &one, FORWARD)
+        cdef Plan plan = _plan(inside, &one, FORWARD, inside.threads)
         prepare(&inside.one, &plan, &one, inside.packed[0], NULL, NULL)
         inside.step_bytes = PY_SSIZE_T_MAX
         if inside.one.single.call != NULL and plan.members == 1:
