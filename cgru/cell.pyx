@@ -60,6 +60,7 @@ cdef struct PackedCell:
     void *packed[4]  # packed weights: forward for one sample and for several, then backward
     Run one  # a prepared run of one step of one sample
     Py_ssize_t step_bytes  # workspace of that step; PY_SSIZE_T_MAX: single_sample.h alone cannot run it
+    Py_ssize_t room  # workspace of one step of `call.m` samples
     const LowPrecisionCell *low_precision  # of a quantised layer, which has no `packed`; else NULL
 
 
@@ -103,7 +104,9 @@ cdef int _check_call(const PackedCell *cell, int size, Py_ssize_t m, Py_ssize_t 
         return CELL_DTYPE
     if (<size_t>a | <size_t>b | <size_t>workspace | optional) & (size - 1):
         return CELL_ALIGNMENT
-    cdef Py_ssize_t due = workspace_bytes(<const cgru_cell *>cell, m, s)
+    cdef Py_ssize_t due = cell.room
+    if s != 1 or m != cell.call.m:
+        due = workspace_bytes(<const cgru_cell *>cell, m, s)
     if due == 0:
         return CELL_SIZE
     return CELL_ROOM if bytes < due else CELL_OK
@@ -442,6 +445,7 @@ se_hPars=None)
             raise ValueError(f"batch: expected fewer samples, whose rows memory could hold, got {batch}")
         inside.k, inside.low_precision, inside.call = kernels(4), &packed.cell, packed.cell.call
         inside.call.m, inside.step_bytes = batch, LINE + layer_workspace(inside.low_precision, 1)
+        inside.room = workspace_bytes(<cgru_cell *>inside, batch, 1)
 
     def _hold(self, dict checked, dict p, tuple codes, batch, double zoneout):
         """Keep the checked arrays and the activations' `codes`, allocate memory for packed copies, and pack them."""
@@ -468,7 +472,7 @@ se_hPars=None)
         cdef cgru_call one = _call(inside, 1, 1)
         cdef Plan plan = _plan(inside, &one, FORWARD, inside.threads)
         prepare(&inside.one, &plan, &one, inside.packed[0], NULL, NULL)
-        inside.step_bytes = PY_SSIZE_T_MAX
+        inside.step_bytes, inside.room = PY_SSIZE_T_MAX, workspace_bytes(<cgru_cell *>inside, batch, 1)
         if inside.one.single.call != NULL and plan.members == 1:
             inside.step_bytes = workspace_bytes(<cgru_cell *>inside, 1, 1)
         # Without `projections`: a single step has no batched input projection.
