@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -37,6 +38,8 @@ SHAPES = (
     ((8, 60, 64, 256), False, (0.95, 0.95)),
     ((8, 100, 32, 64), False, (0.95, 0.95)),
 )
+STREAMS = ((64, 128), (64, 256), (128, 512), (400, 1024))  # e, u of layers that run step by step
+STEPS = 20
 MOST_BUSY = 1.3  # the time of two threads beside a busy process, over that of one
 
 
@@ -58,6 +61,19 @@ def calls(shape: tuple[int, int, int, int], both: bool) -> dict[str, Callable[[]
     return {"predicting": lambda: layer.predict(X), "training": train}
 
 
+def steps(e: int, u: int) -> dict[int, Callable[[], object]]:
+    """Return STEPS steps of a stream, by its number of threads."""
+    layer = cgru.GRU(u, rng=0, dtype="float32")
+    X = np.random.default_rng(1).standard_normal((1, STEPS, e)).astype(np.float32)
+    layer.forward(X)
+
+    def run(stream: cgru.Stream) -> None:
+        for x in X[0]:
+            stream.step(x)
+
+    return {n: partial(run, cgru.Stream(layer, threads=n)) for n in (1, 2)}
+
+
 def seconds_of(call: Callable[[], object], times: int) -> float:
     """Return the seconds that a call takes, the mean of so many."""
     start = time.perf_counter()
@@ -66,18 +82,18 @@ def seconds_of(call: Callable[[], object], times: int) -> float:
     return (time.perf_counter() - start) / times
 
 
-def speedups(call: Callable[[], object], seconds: float) -> tuple[float, float]:
+def speedups(by_threads: dict[int, Callable[[], object]], seconds: float) -> tuple[float, float]:
     """Return the median ms on one thread, and the median of one thread's time over that of two, taken in turns."""
     cgru.set_num_threads(1)
-    call()
-    times = max(1, int(seconds / 20 / seconds_of(call, 1)))
+    by_threads[1]()
+    times = max(1, int(seconds / 20 / seconds_of(by_threads[1], 1)))
     one, ratio = [], []
     end = time.perf_counter() + 2 * seconds
     while time.perf_counter() < end or len(one) < 5:
         cgru.set_num_threads(1)
-        one.append(seconds_of(call, times))
+        one.append(seconds_of(by_threads[1], times))
         cgru.set_num_threads(2)
-        ratio.append(one[-1] / seconds_of(call, times))
+        ratio.append(one[-1] / seconds_of(by_threads[2], times))
     return 1e3 * median(one), median(ratio)
 
 
@@ -120,12 +136,19 @@ def main() -> None:
         _, s, e, u = shape
         read = reading(3 * (1 + both) * u * (u + e) * 4, s)
         for (work, call), wanted in zip(calls(shape, both).items(), due, strict=True):
-            ms, ratio = speedups(call, seconds)
+            ms, ratio = speedups({1: call, 2: call}, seconds)
             with busy_core(cores[-1]):
-                beside = 1 / speedups(call, seconds)[1]
+                beside = 1 / speedups({1: call, 2: call}, seconds)[1]
             least = "" if wanted is None else f"{min(wanted, 0.9 * read):.2f}"
             name = ", ".join(map(str, shape)) + both * ", both directions"
             print(f"| {name} | {work} | {ms:.2f} | {ratio:.2f} | {least} | {read:.2f} | {beside:.2f} |", flush=True)
+    for e, u in STREAMS:
+        by_threads, read = steps(e, u), reading(3 * u * (u + e) * 4, STEPS)
+        ms, ratio = speedups(by_threads, seconds)
+        with busy_core(cores[-1]):
+            beside = 1 / speedups(by_threads, seconds)[1]
+        name = f"1, {STEPS}, {e}, {u} | stream"
+        print(f"| {name} | {ms:.2f} | {ratio:.2f} | 0.95 | {read:.2f} | {beside:.2f} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -232,7 +232,7 @@ class Bidirectional(Layer):
         """Return what `forward` returns without dropout; store nothing. See `GRU.predict`."""
         starts = self._initial_states(A, lengths, h0)
         later: list[Any] = []
-        parts = [half.predict_later(A, lengths, start, later) for half, start in zip(self.halves, starts, strict=True)]
+        parts = [half.predict(A, lengths, start, later=later) for half, start in zip(self.halves, starts, strict=True)]
         if later:
             run_later(later)
         return merged(self.merge, *parts)

@@ -18,6 +18,7 @@ class Cell:
         variant: Variant | str | None = None,
         *,
         batch: int = 1,
+        threads: int = 1,
         activate: Activation | str | None = None,
         activate_update: Activation | str | None = None,
         activate_reset: Activation | str | None = None,

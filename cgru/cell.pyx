@@ -8,7 +8,7 @@ import numpy as np
 
 cimport numpy as cnp
 from cpython.pyport cimport PY_SSIZE_T_MAX
-from cython cimport embedsignature, floating
+from cython cimport embedsignature, floating, no_gc
 from libc.string cimport memcpy, memset
 
 from cgru.activations import compiled
@@ -16,15 +16,19 @@ from cgru.core.checks import parameters, positive
 from cgru.variant import RESET_BEFORE
 from cgru.variant import named as variant_named
 from cgru.core cimport gradients
-from cgru.core.driver cimport prepare, run_steps
+from cgru.core.crew cimport Crew, close_crew, open_crew
+from cgru.core.driver cimport join_crew, prepare, run_steps
 from cgru.core.gradients cimport Sums
 from cgru.core.kernels cimport (
     array_index, bind_weights, cgru_array, cgru_call, cgru_gradients, cgru_kernels, cgru_matrix, cgru_weights, kernels,
     new_call, parameter_index,
 )
 from cgru.core.memory cimport LINE, Workspace, first_line, fits, lines_of
-from cgru.core.plan cimport BACKWARD, FORWARD, GRADIENTS, Direction, Plan, plan_of, rows_workspace_size
+from cgru.core.plan cimport (
+    BACKWARD, FORWARD, GRADIENTS, Direction, Plan, count_members, plan_of, rows_workspace_size,
+)
 from cgru.core.products cimport Run
+from cgru.core.threads cimport available, await_late_members
 from cgru.core.low_precision cimport LowPrecisionCell, LowPrecisionGRU, layer_workspace, run_quantized
 
 cnp.import_array()
@@ -35,6 +39,7 @@ CACHES = ("hh", "z", "r", "dhh_", "dz_", "dr_")  # of every variant, beside h
 
 cdef enum:
     MOST = 16  # parameters of a cell, and arrays of a cache
+    MOST_THREADS = 256  # as in thread_pool.c
 
 
 cdef struct Shape:
@@ -49,11 +54,13 @@ cdef struct PackedCell:
     Shape parameters[MOST]  # in the order of the variant
     Shape caches[MOST]  # of one step of one sample
     int parameter_count, cache_count
+    int threads  # that a call may use
     Py_ssize_t width  # columns of all caches together
     bint writes  # whether `update_*` may write to the arrays
     void *packed[4]  # packed weights: forward for one sample and for several, then backward
     Run one  # a prepared run of one step of one sample
-    Py_ssize_t step_bytes  # workspace of that step; PY_SSIZE_T_MAX: single_sample.h cannot run it
+    Py_ssize_t step_bytes  # workspace of that step; PY_SSIZE_T_MAX: single_sample.h alone cannot run it
+    Py_ssize_t room  # workspace of one step of `call.m` samples
     const LowPrecisionCell *low_precision  # of a quantised layer, which has no `packed`; else NULL
 
 
@@ -64,9 +71,12 @@ cdef cgru_call _call(const PackedCell *cell, Py_ssize_t m, Py_ssize_t s) noexcep
     return call
 
 
-cdef Plan _plan(const PackedCell *cell, const cgru_call *call, Direction direction) noexcept nogil:
-    """Return the plan of a call with packed weights on one thread."""
-    return plan_of(cell.k, call, NULL, direction, 1)
+cdef Plan _plan(const PackedCell *cell, const cgru_call *call, Direction direction, int most) noexcept nogil:
+    """Return the plan of a call with packed weights on at most `most` threads, which were asked for."""
+    cdef Plan plan = plan_of(cell.k, call, NULL, direction, most)
+    if most > 1:
+        plan.members = count_members(&plan, call, most, True)
+    return plan
 
 
 cdef void _bind_caches(const PackedCell *inside, cgru_call *call, const void *cache) noexcept nogil:
@@ -94,7 +104,9 @@ cdef int _check_call(const PackedCell *cell, int size, Py_ssize_t m, Py_ssize_t 
         return CELL_DTYPE
     if (<size_t>a | <size_t>b | <size_t>workspace | optional) & (size - 1):
         return CELL_ALIGNMENT
-    cdef Py_ssize_t due = workspace_bytes(<const cgru_cell *>cell, m, s)
+    cdef Py_ssize_t due = cell.room
+    if s != 1 or m != cell.call.m:
+        due = workspace_bytes(<const cgru_cell *>cell, m, s)
     if due == 0:
         return CELL_SIZE
     return CELL_ROOM if bytes < due else CELL_OK
@@ -176,7 +188,7 @@ cdef int _step(const cgru_cell *cell, Py_ssize_t m, const floating *x, floating 
         return CELL_DTYPE
     if (<size_t>x | <size_t>h | <size_t>workspace) & (sizeof(floating) - 1):
         return CELL_ALIGNMENT
-    if bytes < inside.step_bytes:  # too few, or single_sample.h cannot run this cell
+    if bytes < inside.step_bytes:  # too few, or single_sample.h alone cannot run this cell
         return _sequence(cell, 1, 1, x, h, <floating *>NULL, workspace, bytes)
     if inside.low_precision != NULL:
         inside.low_precision.k.single(&inside.low_precision.layer, x, h, first_line(workspace))
@@ -202,14 +214,25 @@ cdef int _sequence(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const floa
 
 
 cdef void _forward(const PackedCell *inside, cgru_call *call, const void *X, void *h, void *workspace) noexcept nogil:
-    """Plan and run a checked forward call from the states in h (m, u), and replace them by the last states."""
-    cdef Run run
-    cdef Plan plan
+    """Run a checked forward call from the states in h (m, u), and replace them by the last states."""
     call.X = cgru_array(<void *>X, call.s * call.e, call.e, 1)
     call.h0 = call.last = cgru_array(h, call.u, 0, 1)
-    plan = _plan(inside, call, FORWARD)
-    prepare(&run, &plan, call, inside.packed[call.m > 1], first_line(workspace), NULL)
+    _run(inside, call, FORWARD, inside.packed[call.m > 1], workspace)
+
+
+cdef void _run(const PackedCell *inside, cgru_call *call, Direction direction, void *packed,
+               void *workspace) noexcept nogil:
+    """Plan and run a call with packed weights, which the members of a crew read where they are."""
+    cdef Plan plan = _plan(inside, call, direction, min(inside.threads, available()))
+    cdef Crew crew
+    cdef bint shared = plan.members > 1 and open_crew(&crew, &plan, call, packed)
+    cdef Run run
+    prepare(&run, &plan, call, packed, first_line(workspace), NULL)
+    if shared:
+        join_crew(&run, &crew)
     run_steps(&run, True, True)
+    if shared:
+        close_crew()
 
 
 cdef int _forward_cached(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const floating *X, floating *h, floating *H,
@@ -240,15 +263,11 @@ cdef int _backward(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const floa
     if code != CELL_OK:
         return code
     cdef cgru_call call = _call(inside, m, s)
-    cdef Run run
-    cdef Plan plan
     _bind_caches(inside, &call, cache)
     call.dA = cgru_array(<void *>dH, s * call.u, call.u, 1)
     call.dX = cgru_array(dX, s * call.e, call.e, 1)
     call.h0 = call.last = cgru_array(dh, call.u, 0, 1)
-    plan = _plan(inside, &call, BACKWARD)
-    prepare(&run, &plan, &call, inside.packed[2 + (m > 1)], first_line(workspace), NULL)
-    run_steps(&run, True, True)
+    _run(inside, &call, BACKWARD, inside.packed[2 + (m > 1)], workspace)
     return CELL_OK
 
 
@@ -277,7 +296,7 @@ cdef int _gradients(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const flo
     cdef Plan plan
     _bind_caches(inside, &call, cache)
     call.X = cgru_array(<void *>X, s * call.e, call.e, 1)
-    plan = _plan(inside, &call, GRADIENTS)
+    plan = _plan(inside, &call, GRADIENTS, 1)
     gradients.prepare(&sums, &plan, &call, &to, first_line(workspace), False)
     gradients.run_steps(&sums, True, True)
     return CELL_OK
@@ -321,16 +340,27 @@ cdef void _pack(PackedCell *inside) noexcept nogil:
     cdef Run run
     cdef Plan plan
     cdef int several
+    if inside.threads > 1:
+        await_late_members()
     for several in range(1 if inside.call.m == 1 else 2):
         call = _call(inside, 1 + several, 1)
-        plan = _plan(inside, &call, FORWARD)
+        plan = _plan(inside, &call, FORWARD, 1)
         prepare(&run, &plan, &call, inside.packed[several], NULL, &inside.weights)
-        plan = _plan(inside, &call, BACKWARD)
+        plan = _plan(inside, &call, BACKWARD, 1)
         prepare(&run, &plan, &call, inside.packed[2 + several], NULL, &inside.weights)
 
 
+@no_gc
+cdef class _PackedMemory(Workspace):
+    """Memory of packed weights, which is not freed while a late member of a crew reads it."""
+
+    def __dealloc__(self):
+        await_late_members()
+
+
 cdef class Cell:
-    """Cell(source, variant=None, *, batch=1, activate=None, activate_update=None, activate_reset=None, se_hPars=None)
+    """Cell(source, variant=None, *, batch=1, threads=1, activate=None, activate_update=None, activate_reset=None, \
+se_hPars=None)
 
     The packed weights of one GRU layer, for the functions of `cgru.cell` that other compiled code calls.
 
@@ -344,6 +374,9 @@ cdef class Cell:
         variant: "reset_before", "reset_after" or "layer_norm", or a `cgru.variant.Variant`; None: "reset_before". With
             a layer it must be None, like the arguments below `batch`, which the layer has itself.
         batch: the most samples of one call.
+        threads: the most threads that a call may use; more than `cgru.get_num_threads()` are never used. They share the
+            units of wide layers, from about 200 on, or the samples of a large batch, with the same bits. Gradients, and
+            cells of quantised layers, run on one.
         activate, activate_update, activate_reset: cgru's own or EpyNN's activations, or their names; None: tanh,
             sigmoid, sigmoid.
         se_hPars: their parameters `LRELU_alpha` and `ELU_alpha`.
@@ -368,9 +401,10 @@ cdef class Cell:
     cdef Workspace memory
 
     @embedsignature(False)  # Cython puts the star one argument too late
-    def __init__(self, source, variant=None, *, batch=1, activate=None, activate_update=None, activate_reset=None,
-                 se_hPars=None):
+    def __init__(self, source, variant=None, *, batch=1, threads=1, activate=None, activate_update=None,
+                 activate_reset=None, se_hPars=None):
         memset(&self.inside, 0, sizeof(PackedCell))
+        self.inside.threads = min(positive(threads, "threads"), MOST_THREADS)
         given = {"activate": activate, "activate_update": activate_update, "activate_reset": activate_reset}
         zoneout = 0.0
         if getattr(source, "cells", ()) == (source,):
@@ -411,6 +445,7 @@ cdef class Cell:
             raise ValueError(f"batch: expected fewer samples, whose rows memory could hold, got {batch}")
         inside.k, inside.low_precision, inside.call = kernels(4), &packed.cell, packed.cell.call
         inside.call.m, inside.step_bytes = batch, LINE + layer_workspace(inside.low_precision, 1)
+        inside.room = workspace_bytes(<cgru_cell *>inside, batch, 1)
 
     def _hold(self, dict checked, dict p, tuple codes, batch, double zoneout):
         """Keep the checked arrays and the activations' `codes`, allocate memory for packed copies, and pack them."""
@@ -429,16 +464,16 @@ cdef class Cell:
             inside.k = NULL
             raise ValueError(f"batch: expected fewer samples, whose rows memory could hold, got {batch}")
         call.m = batch
-        forth, back = _plan(inside, call, FORWARD).packed_size, _plan(inside, call, BACKWARD).packed_size
-        self.memory = Workspace(2 * (forth + back), inside.k.size)
+        forth, back = _plan(inside, call, FORWARD, 1).packed_size, _plan(inside, call, BACKWARD, 1).packed_size
+        self.memory = _PackedMemory(2 * (forth + back), inside.k.size)
         for i in range(1 if batch == 1 else 2):
             inside.packed[i], inside.packed[2 + i] = self.memory.take(forth), self.memory.take(back)
         self.refresh()
         cdef cgru_call one = _call(inside, 1, 1)
-        cdef Plan plan = _plan(inside, &one, FORWARD)
+        cdef Plan plan = _plan(inside, &one, FORWARD, inside.threads)
         prepare(&inside.one, &plan, &one, inside.packed[0], NULL, NULL)
-        inside.step_bytes = PY_SSIZE_T_MAX
-        if inside.one.single.call != NULL:
+        inside.step_bytes, inside.room = PY_SSIZE_T_MAX, workspace_bytes(<cgru_cell *>inside, batch, 1)
+        if inside.one.single.call != NULL and plan.members == 1:
             inside.step_bytes = workspace_bytes(<cgru_cell *>inside, 1, 1)
         # Without `projections`: a single step has no batched input projection.
         inside.one.call = inside.one.single.call = call

@@ -341,16 +341,21 @@ class GRU(Layer):
         finally:
             self._lock.release()
 
-    def predict(self, A: ArrayLike, lengths: ArrayLike | None = None, h0: ArrayLike | None = None) -> np.ndarray:
+    def predict(
+        self,
+        A: ArrayLike,
+        lengths: ArrayLike | None = None,
+        h0: ArrayLike | None = None,
+        *,
+        later: list[Any] | None = None,
+    ) -> np.ndarray:
         """Return what `forward` returns without dropout; store nothing. Any number of threads may call it at once.
 
         With `stateful` it starts from `state` and stores its last state there, as Keras does. Calls then have an order,
         so that one thread is to make them. Arguments and errors are those of `forward`.
-        """
-        return self.predict_later(A, lengths, h0, None)
 
-    def predict_later(self, A: Any, lengths: Any, h0: Any, later: list[Any] | None) -> np.ndarray:
-        """Return what `predict` returns. Where a list `later` grew, `run_later` of cgru/passes.pyx fills the array."""
+        `later` is for `Bidirectional`: where the list grew, `run_later` of cgru/passes.pyx fills the returned array.
+        """
         X, lengths, h0, p, codes = self._check_inputs(A, lengths, h0)
         every, on, stateful, reverse, zoneout = self.sequences, self._options_on, False, False, None
         if on:
@@ -363,8 +368,8 @@ class GRU(Layer):
                 h = np.where(mask(lengths, h.shape[1]), h, h.dtype.type(0))
         else:
             h, last = predict(
-                X, lengths, h0, p, self.variant, codes, reverse=reverse, every=every, last=stateful or not every,
-                zoneout=zoneout, later=None if stateful else later,
+                X, lengths, h0, p, self.variant, codes, reverse, every, stateful or not every, zoneout,
+                None if stateful else later,
             )  # fmt: skip
         if stateful:
             self.state = last.copy()

@@ -68,7 +68,6 @@ def predict(
     p: dict[str, np.ndarray],
     variant: Variant,
     codes: tuple[tuple[int, float], ...],
-    *,
     reverse: bool = False,
     every: bool = False,
     last: bool = True,

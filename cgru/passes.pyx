@@ -473,7 +473,7 @@ cdef class GRUPass(Pass):
         return time_major(self.memory[self.used - m * s * n:self.used], m, s, n, None, self.call.column)
 
 
-def predict(cnp.ndarray X not None, lengths, cnp.ndarray h0, dict p not None, variant, tuple codes not None, *,
+def predict(cnp.ndarray X not None, lengths, cnp.ndarray h0, dict p not None, variant, tuple codes not None,
             bint reverse=False, bint every=False, bint last=True, zoneout=None, list later=None):
     """Run X without caches. Return all states (m, s, u), or None without `every`, and the last (m, u), or None.
 

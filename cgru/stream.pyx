@@ -69,9 +69,9 @@ cdef class _Recurrent(_Stage):
     cdef cnp.ndarray start  # (1, u), the state at the beginning of a sequence
     cdef cnp.ndarray memory
 
-    def __init__(self, layer, Py_ssize_t m, cnp.ndarray given):
-        """Pack the cell of a GRU for m samples; the input is `given`, or new for None."""
-        self.cell = Cell(layer, batch=m)
+    def __init__(self, layer, Py_ssize_t m, cnp.ndarray given, threads):
+        """Pack the cell of a GRU for m samples and so many threads; the input is `given`, or new for None."""
+        self.cell = Cell(layer, batch=m, threads=threads)
         self.lent = pointer(self.cell)
         _Stage.__init__(self, m, self.cell.features, self.cell.units, layer.dtype, given)
         start = layer.p["h0"] if layer.learn_h0 else np.zeros((1, self.u))
@@ -387,9 +387,11 @@ cdef class Stream:
             `Activation`, `Scale`, `Clip`, `Frames`, `Difference`, `Pool`, which pools the steps so far, and a first
             `Embedding`. Dropout is off.
         batch: the number m of samples that run together.
+        threads: the most threads of a step, as of `cgru.cell.Cell`: they share the units of wide GRU layers, with the
+            same bits. That pays where steps follow one another quickly, since threads that wait long sleep.
 
     Attributes:
-        source, batch: as passed.
+        source, batch, threads: as passed.
         dtype: that of the layers.
         features: the features e of a step.
         units: the outputs k of a step.
@@ -400,7 +402,7 @@ cdef class Stream:
     """
 
     cdef readonly object source
-    cdef readonly Py_ssize_t batch, features, units
+    cdef readonly Py_ssize_t batch, threads, features, units
     cdef readonly object dtype
     cdef list stages, recurrent
     cdef bint finished  # from `finish` to `reset`
@@ -409,19 +411,21 @@ cdef class Stream:
     cdef cnp.ndarray out  # (m, units)
     cdef cnp.ndarray row  # the first row of `out`, which a single sample gets
 
-    def __init__(self, source, batch=1):
+    def __init__(self, source, batch=1, threads=1):
         """Pack the current weights of `source` for `batch` samples; see the class for errors."""
         cdef cnp.ndarray given = None
         cdef _Stage stage = None, first
         layers = _layers(source)
         self.source, self.batch, self.stages = source, positive(batch, "batch"), []
+        self.threads = positive(threads, "threads")
         self.embedding = layers[0] if layers[0].tokens_in else None
         if isinstance(source, Network):
             width = source.features if self.embedding is None else self.embedding.d["u"]
             given = np.empty((self.batch, width), source.dtype)
         for layer in filter(lambda layer: layer.stream, layers):
             before = None if given is None else given.shape[1]
-            stage = KINDS[layer.stream](layer, self.batch, given)
+            more = (self.threads,) if layer.cells else ()
+            stage = KINDS[layer.stream](layer, self.batch, given, *more)
             if before is not None and stage.n != before:
                 raise ValueError(f"source: expected parameters for {before} features in {layer!r}, got {stage.n}")
             self.stages.append(stage)
@@ -475,7 +479,7 @@ cdef class Stream:
 
         ValueError if the layers have other sizes now, and the errors of a new Stream. Then nothing is changed.
         """
-        cdef Stream fresh = Stream(self.source, self.batch)
+        cdef Stream fresh = Stream(self.source, self.batch, threads=self.threads)
         if self._sizes() != fresh._sizes():
             raise ValueError("source: expected the layers, sizes and dtype that it had, got others; make a new Stream")
         for old, new in zip(self.stages, fresh.stages):

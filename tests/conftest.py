@@ -12,7 +12,8 @@ from pairs import pairwise
 from quantized_cases import narrow_levels
 
 import cgru
-from cgru.core import kernels, low_precision
+from cgru.core import kernels, low_precision, plan
+from cgru.core.threads import use_waits
 
 
 def pytest_make_parametrize_id(val):
@@ -105,6 +106,22 @@ def threads():
     before = cgru.get_num_threads()
     yield cgru.set_num_threads
     cgru.set_num_threads(before)
+
+
+@pytest.fixture
+def crew(threads):
+    """Sets the number of threads that share columns, and how long they wait; puts all back after the test."""
+
+    def use(n, waits=None):
+        threads(n)
+        plan.use_crew(n > 1)
+        plan.use_unpacked_weights(False)
+        use_waits(waits)
+
+    yield use
+    plan.use_crew(None)
+    plan.use_unpacked_weights(None)
+    use_waits(None)
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ from quantized_cases import KINDS, random_quantized_gru
 
 import cgru
 from cgru import cell as module
+from cgru.core.threads import count_shared_tasks
 from cgru.quantized.layers import QuantizedBidirectional, QuantizedGRU
 from cgru.variant import RESET_AFTER, VARIANTS
 
@@ -106,6 +107,37 @@ def test_a_training_step_is_that_of_the_layer(level, dtype, options):
         h = h0.copy()  # and the pack has the new weights
         assert typed("sequence", dtype)(cell, m, s, X, h, states, work, work.nbytes) == OK
         np.testing.assert_array_equal(states, layer.predict(X, h0=h0))
+
+
+@pytest.mark.parametrize("m", [1, 3])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_threads_share_units_where_asked_for(crew, dtype, m):
+    """Also forward and back, and after an update, which packs weights that late members may read."""
+    X, _, h0 = random_batch(m, 5, 7, 49, False, dtype)
+    found = []
+    for n, waits in ((1, None), (2, True), (2, False)):
+        crew(2, waits)
+        cell = cgru.Cell(random_layer(7, 49, dtype=dtype), batch=m, threads=n)
+        work, cache = room("workspace", cell, m, 5), room("cache", cell, m, 5)
+        sizes, shared = (cache, cache.nbytes, work, work.nbytes), []
+        g = np.zeros(function("parameter_count", ctypes.c_ssize_t)(cell), dtype)
+        h, H, dX = h0.copy(), np.empty((m, 5, 49), dtype), np.empty_like(X)
+        for call, given in (
+            ("forward", (5, X, h, H, *sizes)),
+            ("backward", (5, H, h, dX, *sizes)),
+            ("step", (X[:, 0].copy(), h, work, work.nbytes)),
+            ("gradients", (5, X, g, *sizes)),
+        ):
+            before = count_shared_tasks()
+            assert typed(call, dtype)(cell, m, *given) == OK
+            shared.append(count_shared_tasks() > before)
+        assert typed("update", dtype)(cell, g, 0.1) == OK
+        assert typed("sequence", dtype)(cell, m, 5, X, h, None, work, work.nbytes) == OK
+        assert shared == [n > 1] * 3 + [False]
+        found.append((h, H, dX, g))
+    for each in found[1:]:
+        for one, other in zip(each, found[0], strict=True):
+            np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.parametrize("variant", VARIANTS.values(), ids=str)
@@ -326,6 +358,8 @@ def test_odd_sizes_need_no_more_room_than_they_ask_for():
         (lambda: cgru.Cell(random_layer(3, 4).p, ["x"]), ValueError, ["variant", "reset_before", "['x']"]),
         (lambda: cgru.Cell(random_layer(3, 4).p, "reset_after"), ValueError, ["chh", "missing"]),
         (lambda: cgru.Cell(random_layer(3, 4), batch=0), ValueError, ["batch", "1", "0"]),
+        (lambda: cgru.Cell(random_layer(3, 4), threads=0), ValueError, ["threads", "at least 1", "0"]),
+        (lambda: cgru.Cell(random_layer(3, 4), threads=2.0), TypeError, ["threads", "integer", "float"]),
         (lambda: cgru.Cell(random_layer(3, 4), batch=2**62), ValueError, ["batch", "memory", str(2**62)]),
         (lambda: cgru.Cell(random_layer(3, 4), batch=2**80), ValueError, ["batch", "memory", str(2**80)]),
         (lambda: cgru.Cell(random_layer(3, 4).p, activate="tahn"), ValueError, ["activate", "tanh", "tahn"]),

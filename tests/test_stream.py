@@ -8,6 +8,7 @@ from helpers import assert_close, random_layer
 from quantized_cases import KINDS, random_quantized_dense, random_quantized_gru
 
 import cgru
+from cgru.core.threads import count_shared_tasks
 from cgru.quantized.layers import QuantizedBidirectional, QuantizedGRU
 
 RNG = np.random.default_rng(0)
@@ -315,6 +316,32 @@ def test_batch_and_pickle():
     assert (stream.batch, stream.features, stream.units, stream.dtype) == (2, 3, 4, np.float64)
     with pytest.raises(TypeError, match="anew"):
         pickle.dumps(stream)
+
+
+@pytest.mark.parametrize("waits", [True, False])
+@pytest.mark.parametrize("m", [1, 3])
+def test_threads_share_units_where_asked_for(crew, m, waits):
+    """Late members may read the packed weights when the stream packs them anew, or goes."""
+    net, X = network(cgru.GRU(70, sequences=True), cgru.GRU(33), cgru.Dense(2)), RNG.standard_normal((m, 20, 5))
+    one = cgru.Stream(net, m)
+    due = [one.step(X[:, t]).copy() for t in range(20)]
+    crew(2, waits)
+    before = count_shared_tasks()
+    for threads in (1, 2):
+        stream = cgru.Stream(net, m, threads=threads)
+        assert stream.threads == threads
+        for t in range(20):
+            np.testing.assert_array_equal(stream.step(X[:, t]), due[t])
+            if t % 5 == 4:
+                stream.refresh()
+        assert (count_shared_tasks() > before) == (threads == 2)
+        del stream
+
+
+@pytest.mark.parametrize(("threads", "error"), [(0, ValueError), (1.0, TypeError), (True, TypeError)])
+def test_no_number_of_threads(threads, error):
+    with pytest.raises(error, match="threads: expected"):
+        cgru.Stream(random_layer(3, 4), threads=threads)
 
 
 def test_a_state_that_is_none_for_several_layers():

@@ -1,7 +1,7 @@
 """Run the backward pass of a call and sum its gradients, block by block of steps."""
 
 from cgru.core cimport driver, gradients
-from cgru.core.crew cimport Crew, close_crew, open_crew, share_single_sample
+from cgru.core.crew cimport Crew, close_crew, open_crew
 from cgru.core.gradients cimport Sums
 from cgru.core.kernels cimport (
     CGRU_PLACE_c, CGRU_PLACE_dc, CGRU_PLACE_dhh_, CGRU_PLACE_dr_, CGRU_PLACE_dU_, CGRU_PLACE_dV_, CGRU_PLACE_dz_,
@@ -131,13 +131,12 @@ cdef Py_ssize_t run_in_workspace(cgru_call *call, const cgru_weights *w, const c
         free += whole_lines(forward.workspace_size, k.size) * k.size
     backward, sums = plan_of(k, call, w, BACKWARD, most), plan_of(k, call, NULL, GRADIENTS, most)
     used = driver.weights_of(&backward, w)
-    shared = steps == call.s and open_crew(&crew, &backward, call)
+    shared = steps == call.s and open_crew(&crew, &backward, call, NULL)
     driver.prepare(&blocks.run, &backward, call, crew.packed if shared else free, free + backward.rows_start * k.size,
                    &used)
     free += whole_lines(backward.workspace_size, k.size) * k.size
     if shared:
-        blocks.run.crew = &crew
-        share_single_sample(&crew, &blocks.run.single)
+        driver.join_crew(&blocks.run, &crew)
     if g != NULL:
         gradients.prepare(&blocks.sums, &sums, call, g, free, call.reverse)
     blocks.whole = call[0]

@@ -1,10 +1,11 @@
 """A crew: the threads that share the columns of each product of one call of few samples.
 
-    if open_crew(&crew, &plan, &call):  # before the workspace is allocated; then pack the weights into `crew.packed`
+    if open_crew(&crew, &plan, &call, NULL):  # before the workspace is allocated; weights are packed into `crew.packed`
         multiply(&crew, &product, t, row, rows)  # in place of k.product(&product, t, row, rows), with the same bits
         close_crew()
 
-The protocol by which they meet is that of thread_pool.c: members see nothing but the crew's memory.
+The protocol by which they meet is that of thread_pool.c: members see nothing but the crew's memory, and packed weights
+that the caller keeps elsewhere: before these change or are freed, `await_late_members` of threads.pxd returns.
 """
 
 from cgru.core.kernels cimport cgru_call, cgru_kernels, cgru_product, cgru_row_sums, cgru_single_sample
@@ -22,15 +23,16 @@ cdef struct Task:
 
 cdef struct Crew:
     Task *task
-    char *packed  # room for `plan.packed_size` numbers
+    char *packed  # NULL where the caller keeps them elsewhere, else room for `plan.packed_size` numbers
     char *operands  # room for the operands of a product, or of the sums of a single sample, and for these sums
     char *own  # of the caller alone: 5 up numbers for a single sample
     Py_ssize_t up
 
 
-# Open a crew if the plan of a call wants one. The packed weights then lie in its memory, and the workspace of the plan
-# holds rows alone. False: the plan wants none, or the pool is busy; the call runs alone.
-cdef bint open_crew(Crew *crew, Plan *plan, const cgru_call *call) noexcept nogil
+# Open a crew if the plan of a call wants one. Unless they lie in `packed` already, the packed weights then lie in its
+# memory, and the workspace of the plan holds rows alone. False: the plan wants none, or the pool is busy; the call runs
+# alone.
+cdef bint open_crew(Crew *crew, Plan *plan, const cgru_call *call, const void *packed) noexcept nogil
 # Close it; members may still be at work in its memory.
 cdef void close_crew() noexcept nogil
 # Compute a product with packed weights as `k.product` does, with those members that are ready.

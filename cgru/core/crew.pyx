@@ -12,29 +12,30 @@ from cgru.core.kernels cimport (
 from cgru.core.threads cimport await_member, close_pool_crew, open_pool_crew, post_task, ready_members
 
 
-cdef bint open_crew(Crew *crew, Plan *plan, const cgru_call *call) noexcept nogil:
+cdef bint open_crew(Crew *crew, Plan *plan, const cgru_call *call, const void *packed) noexcept nogil:
     """Open a crew and divide its memory: the task, packed weights, operands, tiles, and the caller's own numbers."""
     cdef int size = plan.k.size
     cdef Py_ssize_t up = call.up, rows = max(call.m, <Py_ssize_t>CGRU_STEPS if plan.batches_inputs else 0)
     cdef Py_ssize_t width = max(3 * up, up + call.ep), head = (sizeof(Task) + 63) // 64 * 64
-    cdef Py_ssize_t packed = whole_lines(plan.packed_size, size)
+    cdef Py_ssize_t weights = whole_lines(plan.packed_size, size) if packed == NULL else 0
     # A product has three operands at most, each in an odd number of lines: less than two lines more than it has.
     cdef Py_ssize_t operands = whole_lines(max(6 * up, rows * (width + 6 * odd_lines(1, size))), size)
     cdef Py_ssize_t tiles = rows * width
     cdef char *memory
     if plan.members < 2:
         return False
-    memory = <char *>open_pool_crew(plan.members, head + (packed + operands + tiles + 5 * up) * size)
+    memory = <char *>open_pool_crew(plan.members, head + (weights + operands + tiles + 5 * up) * size)
     if memory == NULL:
         return False
     crew.task, crew.up = <Task *>memory, up
-    crew.packed = memory + head
-    crew.operands = crew.packed + packed * size
+    crew.packed = memory + head if packed == NULL else NULL
+    crew.operands = memory + head + weights * size
     crew.task.tiles = crew.operands + operands * size
     crew.own = <char *>crew.task.tiles + tiles * size
     crew.task.k = plan.k
-    plan.workspace_size -= plan.rows_start
-    plan.rows_start = 0
+    if packed == NULL:
+        plan.workspace_size -= plan.rows_start
+        plan.rows_start = 0
     return True
 
 

@@ -3,6 +3,7 @@
 forward.pxd and backward.pxd list the arrays of a call.
 """
 
+from cgru.core.crew cimport Crew
 from cgru.core.kernels cimport cgru_call, cgru_kernels, cgru_weights
 from cgru.core.plan cimport Direction, Plan
 from cgru.core.products cimport Run
@@ -13,6 +14,8 @@ cdef void prepare(Run *run, const Plan *plan, cgru_call *call, void *packed, voi
                   const cgru_weights *w) noexcept nogil
 # Return the weights as a plan reads them: transposed where their columns are contiguous, without V where none is read.
 cdef cgru_weights weights_of(const Plan *plan, const cgru_weights *w) noexcept nogil
+# Let a crew share the products of a prepared call.
+cdef void join_crew(Run *run, Crew *crew) noexcept nogil
 # Run all steps of a prepared call. `first` and `last` say whether they include the step that runs first, or last.
 cdef void run_steps(Run *run, bint first, bint last) noexcept nogil
 # Plan and run a call in `memory`, of `plan.workspace_size` numbers, on at most `most` threads. A Ctrl-C ends it.

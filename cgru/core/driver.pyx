@@ -290,6 +290,12 @@ cdef cgru_weights weights_of(const Plan *plan, const cgru_weights *w) noexcept n
     return used
 
 
+cdef void join_crew(Run *run, Crew *crew) noexcept nogil:
+    """Let a crew share the products of a prepared call."""
+    run.crew = crew
+    share_single_sample(crew, &run.single)  # which products of several samples do not read
+
+
 cdef int _run_call(const Plan *plan, cgru_call *call, const cgru_weights *w, void *memory,
                    Crew *crew) except -1 nogil:
     """Run a planned call in `memory`, as many samples at once as planned; a Ctrl-C ends it. `crew` may be NULL."""
@@ -302,9 +308,8 @@ cdef int _run_call(const Plan *plan, cgru_call *call, const cgru_weights *w, voi
             check_signals()
         prepare(&run, plan, call, memory if crew == NULL else crew.packed,
                 rows - start * plan.row_size * plan.k.size, &used if start == 0 else NULL)
-        run.crew = crew
         if crew != NULL:
-            share_single_sample(crew, &run.single)  # which products of several samples do not read
+            join_crew(&run, crew)
         run.start, run.stop = start, min(start + plan.rows_at_once, call.m)
         in_pieces(call, run.stop - start, 0, plan.k.size, (call.reverse != 0) != (plan.direction == BACKWARD),
                   _run_piece, &run)
@@ -317,7 +322,7 @@ cdef int run_in_workspace(cgru_call *call, const cgru_weights *w, const cgru_ker
     """Plan and run a call in memory that the caller allocated, on at most `most` threads."""
     cdef Plan plan = plan_of(k, call, w, direction, most)
     cdef Crew crew
-    if not open_crew(&crew, &plan, call):
+    if not open_crew(&crew, &plan, call, NULL):
         return _run_call(&plan, call, w, memory, NULL)
     try:
         return _run_call(&plan, call, w, memory, &crew)
@@ -329,17 +334,20 @@ cdef int execute(cgru_call *call, const cgru_weights *w, const cgru_kernels *k, 
     """Plan and run a call in a workspace that is allocated here, on all threads."""
     cdef Plan plan = plan_of(k, call, w, direction, available())
     cdef Crew crew
-    cdef Crew *opened = &crew if open_crew(&crew, &plan, call) else NULL
-    cdef Workspace work
-    cdef void *memory
+    if plan.members == 1 or not open_crew(&crew, &plan, call, NULL):
+        return _run_allocated(&plan, call, w, NULL)
     try:
-        work = Workspace(plan.workspace_size, k.size)
-        memory = work.take(plan.workspace_size)
-        with nogil:
-            _run_call(&plan, call, w, memory, opened)
+        return _run_allocated(&plan, call, w, &crew)
     finally:
-        if opened != NULL:
-            close_crew()
+        close_crew()
+
+
+cdef int _run_allocated(const Plan *plan, cgru_call *call, const cgru_weights *w, Crew *crew) except -1:
+    """Run a planned call in a workspace that is allocated here."""
+    cdef Workspace work = Workspace(plan.workspace_size, plan.k.size)
+    cdef void *memory = work.take(plan.workspace_size)
+    with nogil:
+        _run_call(plan, call, w, memory, crew)
     return 0
 
 

@@ -5,6 +5,7 @@ import numpy as np
 cimport numpy as cnp
 from cpython.dict cimport PyDict_GetItem
 from cpython.object cimport PyObject
+from cython cimport no_gc
 from libc.string cimport memcmp
 
 cnp.import_array()
@@ -21,6 +22,7 @@ cdef enum:
     MAX_PIECES = 130  # of a workspace; up to 63 bytes are lost between two of them
 
 
+@no_gc  # which would free the memory before a subclass's __dealloc__; an array of bytes refers to nothing
 cdef class Workspace:
     """Uninitialised memory for `numbers` numbers, handed out in pieces that begin at a cache line."""
 

@@ -89,6 +89,8 @@ cdef bint may_have_samples_in_lanes(const cgru_kernels *k, const cgru_call *call
 # Return the plan of a call whose arrays are bound, on at most `most` threads. w NULL: the weights are packed already.
 cdef Plan plan_of(const cgru_kernels *k, const cgru_call *call, const cgru_weights *w, Direction direction,
                   int most) noexcept nogil
+# Return how many threads share the columns of each product. `asked`: the caller asked for them, for calls of few steps.
+cdef int count_members(const Plan *plan, const cgru_call *call, int most, bint asked) noexcept nogil
 # Return whether to run a forward call without caches beside another one like it, each on a thread of its own.
 cdef bint pays_pair(const Plan *plan, const cgru_call *call, int most) noexcept nogil
 # Return the workspace, without packed weights, that is enough for any direction of a call on one thread.

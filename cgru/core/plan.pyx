@@ -31,6 +31,7 @@ cdef enum:
     FEWEST_TILED = 3  # rows whose sums hide the latency of an addition
     MOST_TILED = 3 << 20  # bytes of weights that are read in tiles
     MEMBER_CYCLES = 8 << 10  # of a step: what a member of a crew has to do, so that two meetings are worth while
+    ASLEEP = 12  # times the work makes threads worth while that are asleep
     MOST_COPIED = 1 << 26  # bytes of inputs and states that a second thread may get copies of
     MOST_LANES = 16  # of any instruction set
     THREADED_BLOCK = 1 << 21  # bytes of a block for each thread
@@ -252,11 +253,23 @@ cdef void _choose_weights(Plan *plan, const cgru_call *call, const cgru_weights 
 
 # --- threads ---
 
-cdef int _count_members(const Plan *plan, const cgru_call *call, int most) noexcept nogil:
+cdef inline int _count_threads(const Plan *plan, const cgru_call *call, int most) noexcept nogil:
+    """Return how many threads share the samples of a call, or the sums of its gradients.
+
+    Gradients of few samples follow calls that mostly ran on one thread, while the others fell asleep.
+    """
+    cdef double flop = operations(call)
+    if plan.direction == GRADIENTS and call.m <= FEW:
+        flop /= ASLEEP
+    return worth(flop, most)
+
+
+cdef int count_members(const Plan *plan, const cgru_call *call, int most, bint asked) noexcept nogil:
     """Return how many threads share the columns of each product, for samples that are too few to be shared.
 
     A step takes as long as the recurrent weights take from the L2 cache, or as its products take at two vectors a
-    cycle. Each time that the threads meet, once or twice a step, costs them about a microsecond.
+    cycle. Each time that the threads meet, once or twice a step, costs them about a microsecond. Threads that are
+    `asked` for are likely awake, so that a call of few steps is worth while.
     """
     cdef double u = call.u, cycles
     if not plan.can_share_columns or plan.direction == GRADIENTS:
@@ -264,7 +277,7 @@ cdef int _count_members(const Plan *plan, const cgru_call *call, int most) noexc
     if crew_choice >= 0:
         return most if crew_choice == 1 else 1
     cycles = max(3 * u * u * plan.k.size / L2_BANDWIDTH, 1.5 * call.m * u * (call.e + u) / plan.k.lanes)
-    most = worth(operations(call), at_once(most)) if call.m <= FEW else 1
+    most = 1 if call.m > FEW else at_once(most) if asked else worth(operations(call), at_once(most))
     return <int>min(most, max(1.0, cycles / MEMBER_CYCLES))
 
 
@@ -278,7 +291,7 @@ cdef bint pays_pair(const Plan *plan, const cgru_call *call, int most) noexcept 
     if crew_choice >= 0:
         return can and crew_choice == 1
     most = worth(2 * operations(call), at_once(most))
-    return can and call.m <= FEW and most > 1 and _count_members(plan, call, most) <= 2
+    return can and call.m <= FEW and most > 1 and count_members(plan, call, most, False) <= 2
 
 
 # --- memory ---
@@ -400,8 +413,8 @@ cdef Plan plan_of(const cgru_kernels *k, const cgru_call *call, const cgru_weigh
         plan.fresh = call.fresh and call.dh.data == NULL and call.last.data == NULL
     _choose_weights(&plan, call, w)
     _set_layout(&plan, call)
-    plan.threads, plan.far = worth(operations(call), most), call.m * call.s * call.u * k.size > L2
-    plan.members = _count_members(&plan, call, most)
+    plan.threads, plan.far = _count_threads(&plan, call, most), call.m * call.s * call.u * k.size > L2
+    plan.members = count_members(&plan, call, most, False)
     if plan.members > 1 and plan.input_weights != PACKED:  # which a crew does not read; the same bits
         plan.input_weights = PACKED
         _set_layout(&plan, call)

@@ -13,7 +13,9 @@
  *     cgru_crew_wait(i): done[i] == posted?      <--
  *     yes: copies the results; no: does part i itself
  *
- * 1. A member reads and writes the crew's memory alone. So it can spoil nothing of the caller's, however late it runs.
+ * 1. A member writes the crew's memory alone. So it can spoil nothing of the caller's, however late it runs. It reads
+ *    that memory, and what a task points to, such as packed weights that stay as they are: who changes or frees these
+ *    calls cgru_crew_left before.
  * 2. That memory is the pool's, and stays as it is until the last has left, though the caller closes without waiting: no
  *    further job or crew begins while someone is inside; who wants one runs alone. The next crew gets the same memory,
  *    unless it is large, since fresh memory costs a page fault for each page.
@@ -39,6 +41,7 @@ int cgru_crew_gather(void) { return 1; }
 void cgru_crew_post(cgru_task *task) { (void)task; }
 int cgru_crew_wait(int member) { return (void)member, 0; }
 void cgru_crew_close(void) {}
+void cgru_crew_left(void) {}
 void cgru_crew_waits(int always) { (void)always; }
 long cgru_crew_tasks(void) { return 0; }
 
@@ -193,7 +196,7 @@ static void *thread_of_pool(void *none) {
         take_parts(do_part, work, parts);
 
         pthread_mutex_lock(&lock);
-        if (__atomic_sub_fetch(&job.inside, 1, __ATOMIC_RELAXED) == 0) pthread_cond_signal(&all_left);
+        if (__atomic_sub_fetch(&job.inside, 1, __ATOMIC_RELAXED) == 0) pthread_cond_broadcast(&all_left);
         free_crew();
         pthread_mutex_unlock(&lock);
     }
@@ -354,6 +357,16 @@ void cgru_crew_close(void) {
     free_crew();
     pthread_mutex_unlock(&lock);
     pthread_mutex_unlock(&one_job);
+}
+
+void cgru_crew_left(void) {
+    pthread_mutex_lock(&lock);
+    const unsigned number = job.number; /* a next job begins when all have left */
+    while (job.number == number && job.do_part == join_crew && job.inside > 0) {
+        if (__atomic_load_n(&crew.posted, __ATOMIC_RELAXED) != CLOSED) break; /* another caller's */
+        pthread_cond_wait(&all_left, &lock);
+    }
+    pthread_mutex_unlock(&lock);
 }
 
 void cgru_crew_waits(int always) { waits = always; }

@@ -32,6 +32,8 @@ void cgru_crew_post(cgru_task *task);
 int cgru_crew_wait(int member);
 /* Closes the crew, without waiting for anyone; its memory is the caller's no more. */
 void cgru_crew_close(void);
+/* Waits until the late members of a closed crew have left: they may still read what its tasks pointed to. */
+void cgru_crew_left(void);
 /* For the tests: all members have to come, and then the caller waits for their parts always (1) or never (0); -1: as
  * ever. */
 void cgru_crew_waits(int always);

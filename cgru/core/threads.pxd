@@ -22,3 +22,4 @@ cdef int gather_members() noexcept nogil
 cdef void post_task(cgru_task *task) noexcept nogil
 cdef bint await_member(int member) noexcept nogil
 cdef void close_pool_crew() noexcept nogil
+cdef void await_late_members() noexcept nogil

@@ -17,6 +17,7 @@ cdef extern from "thread_pool.h":
     void cgru_crew_post(cgru_task *task) noexcept nogil
     int cgru_crew_wait(int member) noexcept nogil
     void cgru_crew_close() noexcept nogil
+    void cgru_crew_left() noexcept nogil
     void cgru_crew_waits(int always) noexcept nogil
     long cgru_crew_tasks() noexcept nogil
 
@@ -141,6 +142,11 @@ cdef bint await_member(int member) noexcept nogil:
 cdef void close_pool_crew() noexcept nogil:
     """Close the crew of the pool, without waiting for its members."""
     cgru_crew_close()
+
+
+cdef void await_late_members() noexcept nogil:
+    """Wait until nobody of a closed crew still reads what its caller keeps."""
+    cgru_crew_left()
 
 
 def use_waits(always=None):

@@ -1,6 +1,7 @@
 /* The pool and its crew under random delays, whose memory a sanitizer can watch; tests/core/test_crew.py compiles it.
  *
- * A task doubles numbers: each member those of its part, from operands and into results in the crew's memory. */
+ * A task doubles numbers, and adds others that the caller keeps: each member those of its part, from operands and into
+ * results in the crew's memory. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -25,13 +26,14 @@ static int calls = 100;
 
 typedef struct {
     int number, operands[N], results[N];
+    const int *kept; /* what the caller keeps elsewhere: numbers to add */
 } numbers;
 
 static void double_part(void *memory, int member, int members) {
     numbers *all = memory;
     for (int i = member * N / members; i < (member + 1) * N / members; i++) {
         if (i % 16 == 0) delay();
-        all->results[i] = 2 * all->operands[i] + all->number;
+        all->results[i] = 2 * all->operands[i] + all->number + all->kept[i];
     }
 }
 
@@ -47,14 +49,15 @@ static int share_wrong(void) {
 /* Runs one call of TASKS tasks; returns how many results are wrong. `shared` counts tasks with members, `late` parts
  * that the caller did itself. */
 static int call(int *shared, int *late) {
-    int wrong = 0, mine[N], results[N];
+    int wrong = 0, mine[N], results[N], *kept = malloc(N * sizeof(int));
     numbers *all = cgru_crew_open(THREADS, sizeof(numbers));
+    for (int i = 0; i < N; i++) kept[i] = rand() % 1000;
     for (int task = 0; task < TASKS; task++) {
         if (task % 100 == 50) delay_idle();
         const int members = all ? cgru_crew_ready() : 1;
         for (int i = 0; i < N; i++) mine[i] = rand() % 1000, results[i] = -1;
         if (members > 1) {
-            all->number = task;
+            all->number = task, all->kept = kept;
             for (int i = 0; i < N; i++) all->operands[i] = mine[i];
             cgru_crew_post(double_part);
             ++*shared;
@@ -63,11 +66,14 @@ static int call(int *shared, int *late) {
             const int came = member && cgru_crew_wait(member);
             *late += member && !came;
             for (int i = member * N / members; i < (member + 1) * N / members; i++)
-                results[i] = came ? all->results[i] : 2 * mine[i] + task;
+                results[i] = came ? all->results[i] : 2 * mine[i] + task + kept[i];
         }
-        for (int i = 0; i < N; i++) wrong += results[i] != 2 * mine[i] + task;
+        for (int i = 0; i < N; i++) wrong += results[i] != 2 * mine[i] + task + kept[i];
     }
     if (all) cgru_crew_close();
+    cgru_crew_left();
+    for (int i = 0; i < N; i++) kept[i] = -1;
+    free(kept);
     return wrong;
 }
 

@@ -11,8 +11,7 @@ import pytest
 from helpers import random_layer, run_python
 
 import cgru
-from cgru.core import plan
-from cgru.core.threads import count_shared_tasks, use_waits
+from cgru.core.threads import count_shared_tasks
 
 HERE = Path(__file__).resolve().parent
 POOL = HERE.parent.parent / "cgru" / "core" / "thread_pool.c"
@@ -21,22 +20,6 @@ NEVER, EVER = False, True  # whether the caller waits for the parts of members
 VARIANTS = ({}, {"reset_after": True}, {"layer_norm": True})
 # m, s, e, u: so many steps that weights are packed; u is no multiple of a vector
 SHAPES = ((1, 34, 5, 70), (1, 36, 40, 49), (3, 34, 33, 65), (8, 12, 3, 33))
-
-
-@pytest.fixture
-def crew(threads):
-    """Sets the number of threads that share columns, and how long they wait; puts all back after the test."""
-
-    def use(n, waits=None):
-        threads(n)
-        plan.use_crew(n > 1)
-        plan.use_unpacked_weights(False)
-        use_waits(waits)
-
-    yield use
-    plan.use_crew(None)
-    plan.use_unpacked_weights(None)
-    use_waits(None)
 
 
 def everything(layer, X, lengths, h0):
