@@ -40,7 +40,6 @@ SHAPES = (
 )
 STREAMS = ((64, 128), (64, 256), (128, 512), (400, 1024))  # e, u of layers that run step by step
 STEPS = 20
-MOST_BUSY = 1.3  # the time of two threads beside a busy process, over that of one
 
 
 def calls(shape: tuple[int, int, int, int], both: bool) -> dict[str, Callable[[], object]]:
