@@ -340,7 +340,7 @@ int cgru_crew_wait(int member) {
     const long long most = waits >= 0 ? waits * FOREVER : crew.own < left ? crew.own : left;
     while (__atomic_load_n(&crew.member[member].done, __ATOMIC_ACQUIRE) != crew.posted) {
         const long long waited = now() - since;
-        if (waited > most) {
+        if (waited > most || __atomic_load_n(&crew.gone, __ATOMIC_RELAXED)) { /* it may have left before the task came */
             crew.late++, crew.in_vain += waited;
             return 0;
         }
