@@ -230,7 +230,7 @@ def delayed(tmp_path, *options, calls):
     return [line.split() for line in done.stdout.splitlines()]
 
 
-@pytest.mark.skipif(CC is None or not POOL.is_file(), reason="no C compiler, or the source is elsewhere")
+@pytest.mark.skipif(CC is None or not POOL.is_file(), reason="asks for a C compiler and the source")
 @pytest.mark.parametrize(
     ("options", "calls"), [((), 2), pytest.param(("-fsanitize=thread",), 60, marks=pytest.mark.nightly)]
 )
