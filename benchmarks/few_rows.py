@@ -7,7 +7,6 @@ itself beside PyTorch's autograd, all with dL/dX. The pair of a way takes turns 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Iterator
 from itertools import product
@@ -109,10 +108,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     text = [inside_torch.about(found[0]), "", *table(found)]
     print("", *text, sep="\n")
-    if given.json:
-        given.json.write_text(json.dumps({"rows": found}, indent=1))
-    if given.readme:
-        readme.rewrite(given.readme, "\n".join(text), SECTION)
+    readme.write(given, found, text, SECTION)
     return 0
 
 

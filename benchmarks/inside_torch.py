@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import copy
-import json
 import sys
 from collections.abc import Callable, Iterator
 from statistics import median
@@ -230,10 +229,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     text = [about(found[0]), "", *table(found), "", padded(found)]
     print("", *text, sep="\n")
-    if given.json:
-        given.json.write_text(json.dumps({"rows": found}, indent=1))
-    if given.readme:
-        readme.rewrite(given.readme, "\n".join(text), SECTION)
+    readme.write(given, found, text, SECTION)
     return 0
 
 

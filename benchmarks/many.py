@@ -8,7 +8,6 @@ weights; each is first checked for equal work.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import warnings
@@ -281,10 +280,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 1
     print("", *text(found), sep="\n")
-    if given.json:
-        given.json.write_text(json.dumps({"rows": found}, indent=1))
-    if given.readme:
-        readme.rewrite(given.readme, "\n".join(text(found)), SECTION)
+    readme.write(given, found, text(found), SECTION)
     return int(bool(found[0]["missing"]))
 
 

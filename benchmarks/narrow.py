@@ -8,7 +8,6 @@ the same layer in float64: 10 log10 of the sum of the squares of its states over
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -177,10 +176,7 @@ def main(arguments: list[str] | None = None) -> int:
     except RuntimeError as error:
         print(error, file=sys.stderr)
         return 1
-    if given.json:
-        given.json.write_text(json.dumps({"rows": found}, indent=1))
-    if given.readme:
-        readme.rewrite(given.readme, "\n".join([*about(found[0]), "", *tables(found)]), SECTION)
+    readme.write(given, found, [*about(found[0]), "", *tables(found)], SECTION)
     return int(bool(found[0]["missing"]))
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import json
+from collections.abc import Iterable
 from pathlib import Path
 
 from benchmarks import report
@@ -68,6 +70,14 @@ def options(
     except (OSError, ValueError) as error:
         parser.error(f"{error}")
     return given
+
+
+def write(given: argparse.Namespace, rows: list[dict], text: Iterable[str], name: str) -> None:
+    """Write the files that `options` were given: all rows, and the lines of the section."""
+    if given.json:
+        given.json.write_text(json.dumps({"rows": rows}, indent=1))
+    if given.readme:
+        rewrite(given.readme, "\n".join(text), name)
 
 
 def measured(rows: list[dict]) -> str:

@@ -7,7 +7,6 @@ take turns in one process, on one core, in float32; each is first checked for eq
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Iterator
 from statistics import median, quantiles
@@ -164,11 +163,7 @@ def main(arguments: list[str] | None = None) -> int:
     for each in report.part(found, "stream"):
         for name, why in each["left_out"].items():
             print(f"left out at {tuple(each['size'])}: {name} ({why})")
-    if given.json:
-        given.json.write_text(json.dumps({"rows": found}, indent=1))
-    if given.readme:
-        text = [*about(found[0]), "", *table(found)]
-        readme.rewrite(given.readme, "\n".join(text), SECTION)
+    readme.write(given, found, [*about(found[0]), "", *table(found)], SECTION)
     return int(bool(found[0]["missing"]) or any(each["left_out"] for each in report.part(found, "stream")))
 
 

@@ -386,8 +386,8 @@ class Network(Model):
             compared, and what it keeps elsewhere than in parameters, in the optimizer's state or in `np_rng` is not
             kept, nor is what a callback keeps.
         memory: "low" computes the gates of recurrent layers anew in the backward pass, a block of steps at a time,
-            instead of keeping them: about two fifths of the memory, the same bits, and at most the time of another
-            prediction. None keeps them. A fit that is a loop in Python always does.
+            instead of keeping them: for long batches about two fifths to a half of the memory, the same bits, and about
+            the time of another prediction. None keeps them. A fit that is a loop in Python always does.
         remember_samples: keep a hash of each sample, and of each to validate with, up to 100,000 of both, and the range
             of each feature in `remembered` and in the model's file. `cgru.report` and `cgru evaluate` then say how many
             of their samples the network has seen. A network that remembers some goes on to, whatever this says.

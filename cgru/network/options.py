@@ -233,7 +233,7 @@ class Settings:
     memory: str | None = _option(
         None,
         _memory,
-        "keep no gates for the backward pass, which takes two fifths of the memory and more time",
+        "keep no gates for the backward pass, which takes less memory for long batches, and more time",
         PLAN,
         (("low",), "keep all"),
     )
