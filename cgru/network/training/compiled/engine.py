@@ -22,6 +22,9 @@ __all__ = ["Engine", "compiles"]
 
 SCORED = 1 << 14  # steps that are scored at once, over all samples together
 ROWS = 8, 1024  # samples that are scored at once, at least and at most
+# What the compiled program reads of a layer, and of a GRU beside its activations and units.
+OF_LAYER = attrgetter("stage", "trainable", "clip_gradients")
+OF_CELL = attrgetter("variant", "reverse", "stateful", "training", "dropout", "zoneout", "recurrent_dropout")
 
 
 class Engine(Updater):
@@ -165,9 +168,8 @@ def _joint_size(room: tuple[int, int, int], piece: tuple[int, int, int]) -> tupl
 
 def _settings(model: Model) -> tuple[Any, ...]:
     """Return all settings that a callback may change and the compiled program has read, without the parameters."""
-    looked_at = attrgetter("stage", "trainable", "clip_gradients")
-    layers = [(repr(layer), *looked_at(layer)) for layer in model.layers]
-    cells = [(cell is layer or repr(cell), cell.training) for layer in model.layers for cell in layer.cells]
+    layers = [OF_LAYER(layer) for layer in model.layers]
+    cells = [(cell.codes(), cell.d["u"], *OF_CELL(cell)) for layer in model.layers for cell in layer.cells]
     return model.optimizer, model.loss, id(model.mean), id(model.scale), compiles(model), layers, cells
 
 

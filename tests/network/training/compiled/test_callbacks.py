@@ -62,12 +62,31 @@ def drop(net, epoch):
     net.layers[0].dropout = 0.1 * epoch.epoch
 
 
+def turn(net, epoch):
+    net.layers[0].reverse = epoch.epoch % 2 == 1
+
+
+def skip(net, epoch):
+    net.layers[0].zoneout = 0.1 * epoch.epoch
+
+
+def rest(net, epoch):
+    net.layers[0].recurrent_dropout, net.layers[0].training = 0.3, epoch.epoch % 2 == 0
+
+
+def bend(net, epoch):
+    net.layers[1].activate, net.layers[1].se_hPars = cgru.elu, {"ELU_alpha": 0.2 * epoch.epoch}
+
+
 def shift(net, epoch):
     net.mean, net.scale = np.full(E, 0.1 * epoch.epoch), np.ones(E)
 
 
 @pytest.mark.parametrize("validation", [None, (X[:7], (CLASSES[:7] + 1) % 3)], ids=["plain", "validated"])
-@pytest.mark.parametrize("callback", [halve, rebind, freeze, slower, another, average, reckon, drop, shift])
+@pytest.mark.parametrize(
+    "callback",
+    [halve, rebind, freeze, slower, another, average, reckon, drop, turn, skip, rest, bend, shift],
+)
 def test_a_callback_may_change_the_network(monkeypatch, callback, validation):
     ours, history = trained(monkeypatch, callback, Engine, validation=validation)
     due, told = trained(monkeypatch, callback, Loop, validation=validation)
