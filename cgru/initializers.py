@@ -30,9 +30,9 @@ def orthogonal(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
 def _orthonormal(W: np.ndarray) -> np.ndarray:
     """Return the Q of each matrix of W (..., rows, columns), with the signs that `orthogonal` says."""
     wide = W.shape[-2] < W.shape[-1]
-    Q, R = np.linalg.qr(np.swapaxes(W, -1, -2) if wide else W)
-    Q *= np.sign(np.diagonal(R, axis1=-2, axis2=-1))[..., None, :]
-    return np.swapaxes(Q, -1, -2) if wide else Q
+    Q, R = np.linalg.qr(W.swapaxes(-1, -2) if wide else W)
+    Q *= np.sign(R.diagonal(axis1=-2, axis2=-1))[..., None, :]
+    return Q.swapaxes(-1, -2) if wide else Q
 
 
 def draw(initialize: Initializer, shapes: Sequence[tuple[int, int]], rng: np.random.Generator) -> list[Any]:

@@ -110,8 +110,7 @@ def gru_initialize_parameters(layer):
             if name[0] == "g":  # a gain begins as one
                 fresh[name][...] = 1
         else:
-            array = real(found[name], f"initialization(shape={shape})", shape, dtype)
-            fresh[name] = np.array(array, order="C")  # a copy
+            fresh[name] = np.array(real(found[name], ("initialization", name), shape), dtype, order="C")  # a copy
     for name in NAMES:  # in this order, whatever the dict held before
         layer.p.pop(name, None)
     layer.p.update(fresh)

@@ -89,12 +89,6 @@ class Dense(Layer):
         """Return n, the number of rows of W; None if there is no W yet."""
         return len(self.p["W"]) if np.ndim(self.p.get("W")) else None
 
-    def compute_shapes(self, A: np.ndarray) -> None:
-        """Set `d` and the shapes of X, W and b in `fs` for an input A (m, n) or (m, s, n)."""
-        super().compute_shapes(A)
-        u = self.d["u"]
-        self.fs |= {"W": (self.d["n"], u), "b": (1, u)}
-
     def initialize_parameters(self) -> None:
         """Draw W and set b to zero, in the shapes of `fs`; RuntimeError before `compute_shapes`."""
         if "W" not in self.fs:

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from cgru.core.checks import positive
+from cgru.core.checks import positive, within
 from cgru.core.formatting import figure
 from cgru.many.folds import Splittable, classes_of
 from cgru.network.data.split import encode_groups
@@ -453,12 +453,12 @@ def cost_of(job: Job, shared: SharedData) -> float:
         return job.cost
     try:
         samples = shared if job.samples.X is None else job.samples.opened()
-        chosen = np.arange(len(samples.X))[slice(None) if job.rows is None else job.rows]
-        steps = len(chosen) * np.shape(samples.X[0])[0] if samples.lengths is None else samples.lengths[chosen].sum()
+        rows = slice(None) if job.rows is None else job.rows
+        lengths = np.full(len(samples.X), len(samples.X[0])) if samples.lengths is None else samples.lengths
         layers = job.network.layers if isinstance(job.network, Network) else ()
         units = [cell.d["u"] for layer in layers for cell in layer.cells]
         runs = job.options.get("epochs", Settings.epochs) * (job.starts or 1)
-        return float(steps * runs * (64 + sum(u * (u + 4) for u in units)))
+        return float(lengths[rows].sum()) * runs * (64 + sum(u * (u + 4) for u in units))
     except (OSError, TypeError, ValueError, IndexError, OverflowError):  # the job's result will have that error
         return 0.0
 
@@ -470,7 +470,7 @@ def _check_rows(rows: Any, m: int, name: str) -> None:
     if rows.dtype == bool:
         if len(rows) != m or not rows.any():
             raise ValueError(f"{name}: expected {m} booleans, some of them true, got {len(rows)}, {rows.sum()} true")
-    elif rows.min() < 0 or rows.max() >= m:
+    elif not within(rows, 0, m - 1):
         wrong = rows[(rows < 0) | (rows >= m)][0]
         raise ValueError(f"{name}: expected integers from 0 to {m - 1}, got {wrong}")
 

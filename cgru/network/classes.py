@@ -10,32 +10,31 @@ import numpy as np
 from cgru import losses
 from cgru.layers.layer import Layer
 from cgru.losses import Function
+from cgru.network import chain
 
 __all__ = ["as_strings", "checked_feature_names", "checked_labels", "encode_classes"]
 
 
 def checked_labels(
-    head: Layer, loss: str | Function, per_step: bool, class_names: Any, classes: Any, target_names: Any
+    layers: Sequence[Layer], loss: str | Function, class_names: Any, classes: Any, target_names: Any
 ) -> dict[str, Any]:
-    """Check `class_names`, `classes` and `target_names` of a network with this head and loss; return them by name."""
-    k, classifies = head.d["u"], losses.classifies(loss)
+    """Check `class_names`, `classes` and `target_names` of a network of these layers; return them by name."""
+    k, classifies = layers[-1].d["u"], losses.classifies(loss)
     names = _checked_different(class_names, (2 if k == 1 else k) if classifies else None, "class_names")
     if names is not None and not classifies:
         raise ValueError(f"class_names: expected None for {loss}, got {len(names)} names")
-    values = _checked_classes(classes, loss, k, per_step)
+    values = None if classes is None else _checked_classes(classes, loss, k, chain.per_step(layers))
     if target_names is not None and classifies:
         raise ValueError(f"target_names: expected None for {loss}, got {list(target_names)}")
     targets = _checked_different(target_names, losses.named(loss).targets(k), "target_names")
     return {"class_names": names, "classes": values, "target_names": targets}
 
 
-def _checked_classes(values: Any, loss: str | Function, k: int, per_step: bool) -> np.ndarray | None:
-    """Return `values`, one for each class of a head of k units, as a checked array or None; only strings if `per_step`.
+def _checked_classes(values: Any, loss: str | Function, k: int, per_step: bool) -> np.ndarray:
+    """Return `values`, one for each class of a head of k units, as a checked array; only strings if `per_step`.
 
     Values are booleans, numbers of up to 64 bits or strings; the strings may stand in an array of objects.
     """
-    if values is None:
-        return None
     array = np.array(values)
     if array.dtype.kind == "U" and not isinstance(values, np.ndarray):
         array = np.array(values, None if all(isinstance(each, str) for each in values) else object)  # no 1 beside "1"

@@ -94,7 +94,7 @@ class Network(Model):
         self.target_names: tuple[str, ...] | None = None
         if self.head is not None:
             self.loss = losses.chosen(loss, self.head.activate, self.head.d["u"])
-            vars(self).update(checked_labels(self.head, self.loss, self.per_step, class_names, classes, target_names))
+            vars(self).update(checked_labels(self.layers, self.loss, class_names, classes, target_names))
         elif any(given is not None for given in (loss, class_names, target_names, classes)):
             others = "class_names, target_names and classes"
             raise ValueError(f"loss: expected None, as {others}, without a Dense at the end, got {loss!r}")
@@ -493,7 +493,7 @@ def to_parts(net: Network) -> tuple[tuple[Layer, ...], dict[str, Any], dict[str,
     settings["feature_names"] = checked_feature_names(net.feature_names, net.features)
     if net.head is not None:
         labels = net.class_names, net.classes, net.target_names
-        settings |= checked_labels(net.head, net.loss, net.per_step, *labels)
+        settings |= checked_labels(net.layers, net.loss, *labels)
     return net.layers, settings, {} if net.mean is None else {"mean": net.mean, "scale": net.scale}
 
 

@@ -247,9 +247,9 @@ class Settings:
     def __post_init__(self) -> None:
         """Replace each setting by its checked value; ValueError for settings that exclude each other."""
         for name, (check, default) in CHECKED.items():
-            value = getattr(self, name)
+            value = vars(self)[name]
             if value is not default:
-                object.__setattr__(self, name, check(value, name))
+                vars(self)[name] = check(value, name)
         if self.patience is not None and self.validation is None:
             raise ValueError("patience: expected a validation share or set beside it, got validation=None")
         if self.shrink and (self.validation is None or not self.standardize_targets):

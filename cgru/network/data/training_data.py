@@ -206,11 +206,12 @@ def check_inputs(spec: DataSpec, X: Any, lengths: Any, name: str = "") -> tuple[
     A list of arrays whose lengths differ is padded. NaN is allowed.
     """
     tokens = spec.layers[0].tokens_in
-    if not (tokens and is_indexed(X) and X.shape[1:] > (1,)):  # a DataFrame (m, s) of tokens has an index, too
+    plain = type(X) is np.ndarray and X.dtype != object  # neither sequences in a container, nor of unlike lengths
+    if not plain and not (tokens and is_indexed(X) and X.shape[1:] > (1,)):  # DataFrames (m, s) of tokens have an index
         X, names = as_sequences(X, f"{name}X") or (X, None)
         if names is not None and spec.feature_names is not None and names != tuple(spec.feature_names):
             raise ValueError(f"{name}X: expected the columns {', '.join(spec.feature_names)}, got {', '.join(names)}")
-    if _is_ragged(X, name):
+    if not plain and _is_ragged(X, name):
         if lengths is not None:
             raise ValueError(f"{name}lengths: expected None beside a list of arrays, which have their own, got some")
         X, lengths = padded(X, f"{name}X")
@@ -301,7 +302,7 @@ def check_targets(
     Weights are not normalised yet: their sum may overflow.
     """
     (X, lengths), per_step = given, spec.per_step
-    steps = chain.output_mask(spec.layers, *X.shape[:2], lengths) if per_step else None
+    steps = chain.output_mask(spec.steppers, *X.shape[:2], lengths) if per_step else None
     if spec.predicts_one_class:
         y = encode_classes(y, spec.class_names, spec.classes, steps, name)
     Y, classes = spec.judge.check_targets(y, len(X), spec.k, f"{name}y", steps)

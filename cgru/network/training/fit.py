@@ -92,7 +92,7 @@ class Fit:
         found = None if checkpoint is None else checkpoint.take_state(model.parameters())
         model.carried.pop(OF_FIT, None)
         bar = Bar(self.epochs) if settings.progress else None
-        with self._head_scaled(fresh, found is not None):
+        with nullcontext() if self.scaling is None else self._head_scaled(self.scaling, fresh, found is not None):
             try:
                 if found is not None:
                     self._resume(found)
@@ -143,6 +143,9 @@ class Fit:
 
     def _check_parameters(self) -> None:
         """Raise TypeError or ValueError where a parameter is not writable or shares memory with another or itself."""
+        arrays = [array for layer in self.model.layers for array in layer.p.values()]
+        if len(set(map(id, arrays))) == len(arrays) and all(map(_is_separate, arrays)):
+            return
         found = [
             (f"{i}.{name}", array, layer.trainable)
             for i, layer in enumerate(self.model.layers)
@@ -153,9 +156,6 @@ class Fit:
                 raise TypeError(f"parameter {key}: expected a writable array of floats, got {_fault_of(array)}")
             if trains and _overlaps_itself(array):
                 raise ValueError(f"parameter {key}: expected memory of its own for each number, {SHARED}")
-        arrays = [array for _, array, _ in found]
-        if len(set(map(id, arrays))) == len(arrays) and all(array.flags.owndata for array in arrays):
-            return  # fast path: arrays that own their memory share none
         for (key, array, trains), (other, another, trains_too) in combinations(found, 2):
             if (trains or trains_too) and np.may_share_memory(array, another) and np.shares_memory(array, another):
                 raise ValueError(f"parameter {other}: expected memory of its own, got some of {key}'s, {SHARED}")
@@ -196,21 +196,21 @@ class Fit:
             self.best = self.engine
 
     @contextmanager
-    def _head_scaled(self, fresh: bool, resumed: bool) -> Iterator[None]:
+    def _head_scaled(self, scaling: TargetScaling, fresh: bool, resumed: bool) -> Iterator[None]:
         """Within the context, the head predicts scaled targets (a `fresh` one does already); afterwards y in its units.
 
         The parameters of a `fresh` head, and those that come from a checkpoint, are scaled already.
         """
-        scaling, head = self.scaling, self.model.head
+        head = self.model.head
         before = {name: array.copy() for name, array in head.p.items()}
-        if scaling is not None and not fresh and not resumed:
+        if not fresh and not resumed:
             scaling.scale_head(head)
         try:
             yield
         finally:
-            if scaling is not None and (fresh or self.history or self.resumed):
+            if fresh or self.history or self.resumed:
                 scaling.unscale_head(head)
-            elif scaling is not None:
+            else:
                 for name, array in before.items():  # nothing was trained: restore the bits
                     head.p[name][...] = array
 
@@ -427,6 +427,11 @@ def _snapshot_dict(kept: Snapshot, measured: tuple[np.ndarray | None, np.ndarray
     """Return parameters, optimizer's state and the standardisation `measured` as a dict for a checkpoint."""
     mean, scale = measured
     return {"parameters": kept.parameters, "optimizer_state": kept.optimizer_state, "mean": mean, "scale": scale}
+
+
+def _is_separate(value: Any) -> bool:
+    """Return whether `value` is a writable array of floats that owns its memory, and so shares none with another."""
+    return isinstance(value, np.ndarray) and value.dtype.kind == "f" and value.flags.carray and value.flags.owndata
 
 
 def _overlaps_itself(array: np.ndarray) -> bool:

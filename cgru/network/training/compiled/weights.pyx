@@ -64,7 +64,7 @@ cdef class Weights:
             self.taken[i] = <long long *>cnp.PyArray_DATA(taken) + i * self.count
         self.g = base + 2 * KEPT * self.numbers * size
         for i, key in enumerate(self.keys):
-            l1, l2 = penalties.of_parameter(key)
+            l1, l2 = penalties.l1.get(key, 0), penalties.l2.get(key, 0)
             self.weight[i] = Weight(self.start[key], self.arrays[i].size, trained[i], is_matrix(key), l1, l2)
         self.fresh = True
         self.now = self.kept = 0
@@ -114,11 +114,10 @@ cdef class Weights:
         self.clip_norm = INFINITY if optimizer.clip_norm is None else optimizer.clip_norm
         for i, (key, array) in enumerate(zip(self.keys, self.arrays, strict=True)):
             steps, *state = own.get(key, (0,))
-            if [part.shape for part in state] != [array.shape] * optimizer.arrays:
-                steps, state = 0, ()
-            for j, part in enumerate(state):
-                self._put(self.p[0], self.weight[i].start + (j + 1) * self.numbers, part)
-            self.taken[0][i] = steps
+            if state and [part.shape for part in state] == [array.shape] * optimizer.arrays:
+                self.taken[0][i] = steps
+                for j, part in enumerate(state):
+                    self._put(self.p[0], self.weight[i].start + (j + 1) * self.numbers, part)
 
     cdef int _put(self, char *memory, Py_ssize_t start, cnp.ndarray array) except -1:
         """Copy the numbers of `array` into a buffer, from number `start` on, in the buffer's dtype."""
