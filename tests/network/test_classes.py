@@ -391,3 +391,9 @@ def test_objects_that_cannot_be_saved(tmp_path):
     with pytest.raises(TypeError, match=r"^classes: .* got NoneType, int, str$"):
         net.save(tmp_path / "net.npz")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_several_binary_outputs_stay_numbers_whatever_they_are_called():
+    net = cgru.Network([cgru.GRU(2), cgru.Dense(3, "sigmoid")], class_names=["a", "b", "c"], seed=0)
+    found = net.predict_classes(np.zeros((4, 2, 1)))
+    assert (found.shape, found.dtype.kind) == ((4, 3), "i")
