@@ -239,7 +239,7 @@ class Loop(Updater):
             if layers[i].trainable:
                 g = passes[i].gradients()
                 for name, value in layers[i].p.items():
-                    factors = [by_key.get(f"{i}.{name}", 0.0) for by_key in (self.penalties.l1, self.penalties.l2)]
+                    factors = self.penalties.of_parameter(f"{i}.{name}")
                     if any(factors):
                         g["d" + name] = g["d" + name] + penalty(value, *factors)[1].reshape(g["d" + name].shape)
                 found[i] = layers[i].clipped(g)

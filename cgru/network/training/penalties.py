@@ -37,6 +37,10 @@ class Penalties:
         by_key = (_factors_by_key(layers, getattr(given, name), name) for name in ("l1", "l2"))
         return cls(*by_key, given.activity_l1, given.activity_l2)
 
+    def of_parameter(self, key: str) -> tuple[float, float]:
+        """Return the factors l1 and l2 of the parameter with this key."""
+        return self.l1.get(key, 0.0), self.l2.get(key, 0.0)
+
 
 NONE = Penalties()
 
