@@ -57,7 +57,7 @@ cdef struct Plan:
     bint streams  # gradients: whether they are stored past the caches
     bint adds  # gradients: whether they can only be added, to zeros where they are to be written anew
     Py_ssize_t packed_e  # rows of U among the packed weights, or 0 with features in the lanes
-    Py_ssize_t projections, masked  # offsets of these parts of cgru_call within a row; 0: there is no such part
+    Py_ssize_t projections, staged, masked  # offsets of these parts of cgru_call within a row; 0: there is no such part
     Py_ssize_t row_multiple  # rows run in multiples of this: the lanes of a vector where these are samples, else 1
     int threads
     int members  # threads that share the columns of each product; 1: the call has no crew

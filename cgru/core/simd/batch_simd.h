@@ -190,16 +190,28 @@ static void batch_forward(const cgru_batch *w, ptrdiff_t row, ptrdiff_t rows, in
     }
 }
 
-/* Writes dX of step t by the micro-kernel, for wide inputs, from dhh_ | dz_ | dr_ of a panel, d, transposed into
- * `rows`. */
+/* Writes dX of step t by the micro-kernel, for wide inputs, from dhh_ | dz_ | dr_ of a panel, d, transposed into `rows`;
+ * behind them it is staged where it goes past the caches. */
 static void batch_input_gradients(const panel *p, ptrdiff_t t, const T *d, T *rows) {
     const ptrdiff_t n = 3 * p->call->u;
     cgru_product wide = *p->w->wide;
     for (ptrdiff_t i = 0; i < p->n; i++)
         for (ptrdiff_t c = 0; c < n; c++) rows[i * n + c] = d[c * p->vectors * LANES + i];
+    const ptrdiff_t e = p->call->e;
+    T *stage = rows + p->n * n;
     wide.operand[0].rows = rows - p->i * n;
     wide.out = p->call->dX;
-    product(&wide, t, p->i, p->n);
+    if (!p->call->staged) {
+        product(&wide, t, p->i, p->n);
+        return;
+    }
+    for (ptrdiff_t i = p->i; i < p->i + p->n; i += FEATURE_ROWS) {
+        const ptrdiff_t count = min(p->i + p->n - i, FEATURE_ROWS);
+        wide.out = (cgru_array){stage - i * e, e, 0, 1};
+        product(&wide, t, i, count);
+        for (ptrdiff_t j = 0; j < count; j++) stream_row(AT(p->call->dX, i + j, t), stage + j * e, e);
+    }
+    finish_streams();
 }
 
 /* Runs step t backward: dh of a panel becomes the gradient for the step before; dX and the caches are written. */

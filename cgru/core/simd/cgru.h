@@ -76,6 +76,7 @@ typedef struct {
     /* Offset in a row of the batched input projections x U + b of CGRU_STEPS steps, each r | z | hh, step t at t modulo
      * CGRU_STEPS; 0: x is an operand of the products of each step. */
     ptrdiff_t projections;
+    ptrdiff_t staged; /* backward: offset in a row of dX, which then goes past the caches; 0: it is stored directly */
     ptrdiff_t masked; /* offset in a row of hp times the masks `recurrent` of r, z and hh; 0: no recurrent dropout */
     int padded;       /* whether the caches are written past the length of a sample */
     int fresh;        /* backward and gradients: the first step to run has no h0, its hp is zero */
@@ -359,6 +360,7 @@ typedef struct {
     void (*store_last)(const cgru_call *call, ptrdiff_t row, ptrdiff_t rows);
     void (*pad)(const cgru_call *call, ptrdiff_t t, ptrdiff_t row, ptrdiff_t rows);
     void (*pad_backward)(const cgru_call *call, ptrdiff_t t, ptrdiff_t row, ptrdiff_t rows);
+    void (*stream_input)(const cgru_call *call, ptrdiff_t t, ptrdiff_t row, ptrdiff_t rows);
     void (*gates_backward)(const cgru_call *call, ptrdiff_t t, ptrdiff_t row, ptrdiff_t rows);
 
     /* One step of a single sample without caches: h (u) is updated in place; `work` has 5 up numbers. */
