@@ -227,8 +227,8 @@ cdef bint _waits_for_rows(const Plan *plan, const cgru_call *call, Weights way) 
     Wide inputs wait less, since their weights are read for many steps at once.
     """
     cdef Py_ssize_t bytes = 3 * (call.e + call.u) * call.u * plan.k.size
-    cdef bint few = call.m <= READ_TOGETHER and call.e <= call.u
-    return plan.direction == FORWARD and way == UNPACKED_ROWS and bytes > L2 and few
+    cdef bint waits = bytes > L2 and call.m <= READ_TOGETHER and call.e <= call.u
+    return plan.direction == FORWARD and way == UNPACKED_ROWS and waits
 
 
 cdef bint _skips_packing(const Plan *plan, const cgru_call *call, Weights way, bint in_tiles) noexcept nogil:
@@ -322,18 +322,18 @@ cdef bint pays_pair(const Plan *plan, const cgru_call *call, int most) noexcept 
 # --- memory ---
 
 cdef Py_ssize_t _row_size(Plan *plan, const cgru_call *call) noexcept nogil:
-    """Return how many numbers a workspace row has; set the offsets `projections` and `masked` in it, 0 for none."""
+    """Return how many numbers a workspace row has; set the offsets of its parts, 0 for none."""
     cdef Py_ssize_t up = call.up, e = call.e, u = call.u, more = 0, own = SIZES[call.variant].forward * up + call.ep
     cdef bint streams = call.m * call.s * e * plan.k.size >= streamed_inputs
     plan.projections = plan.staged = plan.masked = 0
-    if plan.layout == SAMPLES_IN_LANES and plan.direction == BACKWARD:
+    if plan.layout == SAMPLES_IN_LANES:
+        if plan.direction == FORWARD:
+            return 3 + 2 * e + 7 * u
         plan.staged = streams and plan.packed_e == 0
         return 1 + 5 * u + max(u, e) + (e if plan.staged else 0)
-    if plan.layout == SAMPLES_IN_LANES:
-        return 3 + 2 * e + 7 * u
     if plan.direction == BACKWARD:
         own = SIZES[call.variant].backward * up
-        if streams and plan.inputs == PER_STEP:
+        if streams and not plan.batches_inputs:
             plan.staged, more = own, call.ep
         return odd_lines(own + more, plan.k.size)
     if plan.layout == SINGLE_SAMPLE:

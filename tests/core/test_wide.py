@@ -108,7 +108,7 @@ def test_a_stream_and_few_steps_give_the_bits_of_many(level, dtype, m):
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-@pytest.mark.parametrize("variant", (*VARIANTS, LAYER_NORM), ids=str)
+@pytest.mark.parametrize("variant", [*VARIANTS, LAYER_NORM], ids=str)
 def test_input_gradients_past_the_caches_have_the_same_bits(level, setting, variant, dtype):
     for choice, (m, s), (e, u), reverse in (
         (True, (33, 3), (161, 3), False),
