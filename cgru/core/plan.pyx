@@ -321,10 +321,15 @@ cdef bint pays_pair(const Plan *plan, const cgru_call *call, int most) noexcept 
 
 # --- memory ---
 
+cdef inline bint _outgrow_caches(const cgru_kernels *k, const cgru_call *call) noexcept nogil:
+    """Return whether X and dX do not fit the last cache."""
+    return call.m * call.s * call.e * k.size >= streamed_inputs
+
+
 cdef Py_ssize_t _row_size(Plan *plan, const cgru_call *call) noexcept nogil:
     """Return how many numbers a workspace row has; set the offsets of its parts, 0 for none."""
     cdef Py_ssize_t up = call.up, e = call.e, u = call.u, more = 0, own = SIZES[call.variant].forward * up + call.ep
-    cdef bint streams = call.m * call.s * e * plan.k.size >= streamed_inputs
+    cdef bint streams = _outgrow_caches(plan.k, call)
     plan.projections = plan.staged = plan.masked = 0
     if plan.layout == SAMPLES_IN_LANES:
         if plan.direction == FORWARD:
@@ -431,7 +436,7 @@ cdef void _set_dependent_fields(Plan *plan, const cgru_call *call) noexcept nogi
     plan.sums_in_lanes = plan.layout == SAMPLES_IN_LANES
     plan.adds = plan.sums_in_lanes or plan.packed_e == 0
     bytes //= 1 if call.e == call.ep and call.u == call.up else 2  # else rows are gathered before, which takes longer
-    plan.streams = call.m * call.s <= DEPTH and bytes >= STREAMED
+    plan.streams = _outgrow_caches(plan.k, call) if plan.sums_in_lanes else call.m * call.s <= DEPTH and bytes >= STREAMED
 
 
 cdef Plan plan_of(const cgru_kernels *k, const cgru_call *call, const cgru_weights *w, Direction direction,

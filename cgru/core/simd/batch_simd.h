@@ -303,6 +303,8 @@ static void copy(cgru_matrix W, ptrdiff_t k, ptrdiff_t n, void *to_, ptrdiff_t l
 
 /* Samples whose rows of wide inputs stay in a cache while each part of them is multiplied. */
 enum { SAMPLES_AT_ONCE = 128 };
+/* Numbers of a cache line. */
+enum { LINE = 64 / SIZE };
 
 /* The size of a tile of outer products; bytes of pairs that are multiplied together, so that they stay in an L1 cache.
  */
@@ -461,13 +463,18 @@ static void batch_add_wide(const cgru_call *call, const T *X, ptrdiff_t ld, cons
     }
 }
 
-/* Adds d^T X of step t to the sums for dU, over those samples of the share that have the step. */
+/* Adds d^T X of step t to the sums for dU, over those samples of the share that have the step. Of inputs that do not fit
+ * the caches the next step is prefetched: rows of X lie far apart. */
 static void batch_add_wide_step(const cgru_outer_product *part, const T *lengths, ptrdiff_t t) {
     const cgru_call *call = part->call;
+    const ptrdiff_t next = t + (part->ascends ? 1 : -1);
     T *sums = part->wide, *d = sums + 3 * call->u * call->ep;
     for (ptrdiff_t first = 0; first < samples_of(part); first += SAMPLES_AT_ONCE) {
         const ptrdiff_t n = min(samples_of(part) - first, SAMPLES_AT_ONCE);
         const panel p = {call, NULL, part->first + first, n, VECTORS_OF(n), d, NULL};
+        if (part->streams && 0 <= next && next < call->s)
+            for (ptrdiff_t i = p.i; i < p.i + n; i++)
+                for (ptrdiff_t c = 0; c < call->e; c += LINE) PREFETCH_L2(AT(call->X, i, next) + c);
         for (int i = 0; i < 3; i++)
             EACH_UNIT(&p, call->u, unit, v)
                 store(d + (i * call->u + unit) * SAMPLES_AT_ONCE + v * LANES,

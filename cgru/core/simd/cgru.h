@@ -235,7 +235,7 @@ typedef struct {
     ptrdiff_t first, last;
     ptrdiff_t count, depth; /* rows collected; rows that there is space for */
     int fresh;              /* whether the collected rows have no previous state, so that V gets nothing */
-    int streams;            /* whether what is stored goes past the caches, which it would not fit */
+    int streams;            /* whether what is stored, or with samples in the lanes X, does not fit the caches */
     int fills_U, fills_V;   /* whether dU and db, and dV, are stored, since nothing was written to them yet */
     int ascends;            /* whether the steps are summed from the first to the last, else from the last on */
     void *operands;         /* (ep + u for each state operand in use) x depth: panels of X, and of each state operand;
