@@ -429,14 +429,15 @@ cdef void _set_layout(Plan *plan, const cgru_call *call) noexcept nogil:
 cdef void _set_dependent_fields(Plan *plan, const cgru_call *call) noexcept nogil:
     """Set the fields of a plan that follow from its layout and its inputs."""
     cdef Py_ssize_t bytes = 3 * (call.e + call.u) * call.u * plan.k.size  # of the gradients
+    bytes //= 1 if call.e == call.ep and call.u == call.up else 2  # else rows are gathered before, which takes longer
+    plan.streams = call.m * call.s <= DEPTH and bytes >= STREAMED
     plan.batches_inputs = plan.inputs != PER_STEP
     plan.packed_e = 0 if plan.inputs == FEATURES_IN_LANES else call.e
     plan.row_multiple = plan.k.lanes if plan.layout == SAMPLES_IN_LANES else 1
     plan.can_share_columns = plan.layout != SAMPLES_IN_LANES and plan.weights == PACKED
     plan.sums_in_lanes = plan.layout == SAMPLES_IN_LANES
+    plan.streams = _outgrow_caches(plan.k, call) if plan.sums_in_lanes else plan.streams
     plan.adds = plan.sums_in_lanes or plan.packed_e == 0
-    bytes //= 1 if call.e == call.ep and call.u == call.up else 2  # else rows are gathered before, which takes longer
-    plan.streams = _outgrow_caches(plan.k, call) if plan.sums_in_lanes else call.m * call.s <= DEPTH and bytes >= STREAMED
 
 
 cdef Plan plan_of(const cgru_kernels *k, const cgru_call *call, const cgru_weights *w, Direction direction,
