@@ -64,6 +64,7 @@ cdef void prepare(Run *run, const Plan *plan, cgru_call *call, void *packed, voi
     run.sums, run.feature_product.W, run.norm.call = <char *>packed + plan.packed_size * plan.k.size, NULL, NULL
     run.products = run.fresh_products = run.batched_products = 0
     call.rows, call.ld, call.projections, call.masked = rows, plan.row_size, plan.projections, plan.masked
+    call.staged = plan.staged if call.dX.data != NULL else 0
     run.crew, run.single.share_sums = NULL, NULL
     run.batched_arrays[0] = &call.X  # backward sets others
     call.far = plan.far
@@ -174,6 +175,8 @@ cdef void _step(Run *run, bint fresh, Py_ssize_t t, Py_ssize_t row, Py_ssize_t r
             k.mask_state(run.call, row, rows)
     for n in range(run.fresh_products if fresh else run.products):
         _multiply(run, &products[n], t, row, rows)
+    if back and run.call.staged:
+        k.stream_input(run.call, t, row, rows)
     if run.norm.call != NULL and not back:
         k.norm_forward(&run.norm, t, row, rows)
 

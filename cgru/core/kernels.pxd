@@ -46,7 +46,7 @@ cdef extern from "simd/cgru.h" nogil:
         cgru_array dA, dh_, dh, dhh_, dz_, dr_, dc, dX, nU, nV, dU_, dV_, recurrent
         cgru_array array[CGRU_PLACES]
         void *rows
-        Py_ssize_t ld, up, ep, projections, masked
+        Py_ssize_t ld, up, ep, projections, staged, masked
         int padded, fresh, linear, anew, by_units, far, whole, loose
         Py_ssize_t column
 
@@ -214,6 +214,7 @@ cdef extern from "simd/cgru.h" nogil:
         void (*store_last)(const cgru_call *, Py_ssize_t, Py_ssize_t) noexcept nogil
         void (*pad)(const cgru_call *, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept nogil
         void (*pad_backward)(const cgru_call *, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept nogil
+        void (*stream_input)(const cgru_call *, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept nogil
         void (*gates_backward)(const cgru_call *, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept nogil
         void (*single_step)(const cgru_single_sample *, const void *, void *, void *) noexcept nogil
         void (*single_forward)(const cgru_single_sample *, Py_ssize_t, Py_ssize_t) noexcept nogil

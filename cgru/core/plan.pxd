@@ -54,10 +54,10 @@ cdef struct Plan:
     bint without_V  # whether no product reads V
     bint can_share_columns  # whether threads can share the columns of products: weights are packed, lanes are units
     bint sums_in_lanes  # gradients: whether each share sums some of the samples, which are in the lanes
-    bint streams  # gradients: whether they are stored past the caches
+    bint streams  # gradients: whether they go past the caches; with samples in the lanes, whether X outgrows the last
     bint adds  # gradients: whether they can only be added, to zeros where they are to be written anew
     Py_ssize_t packed_e  # rows of U among the packed weights, or 0 with features in the lanes
-    Py_ssize_t projections, masked  # offsets of these parts of cgru_call within a row; 0: there is no such part
+    Py_ssize_t projections, staged, masked  # offsets of these parts of cgru_call within a row; 0: there is no such part
     Py_ssize_t row_multiple  # rows run in multiples of this: the lanes of a vector where these are samples, else 1
     int threads
     int members  # threads that share the columns of each product; 1: the call has no crew

@@ -190,16 +190,28 @@ static void batch_forward(const cgru_batch *w, ptrdiff_t row, ptrdiff_t rows, in
     }
 }
 
-/* Writes dX of step t by the micro-kernel, for wide inputs, from dhh_ | dz_ | dr_ of a panel, d, transposed into
- * `rows`. */
+/* Writes dX of step t by the micro-kernel, for wide inputs, from dhh_ | dz_ | dr_ of a panel, d, transposed into `rows`;
+ * behind them it is staged where it goes past the caches. */
 static void batch_input_gradients(const panel *p, ptrdiff_t t, const T *d, T *rows) {
     const ptrdiff_t n = 3 * p->call->u;
     cgru_product wide = *p->w->wide;
     for (ptrdiff_t i = 0; i < p->n; i++)
         for (ptrdiff_t c = 0; c < n; c++) rows[i * n + c] = d[c * p->vectors * LANES + i];
+    const ptrdiff_t e = p->call->e;
+    T *stage = rows + p->n * n;
     wide.operand[0].rows = rows - p->i * n;
     wide.out = p->call->dX;
-    product(&wide, t, p->i, p->n);
+    if (!p->call->staged) {
+        product(&wide, t, p->i, p->n);
+        return;
+    }
+    for (ptrdiff_t i = p->i; i < p->i + p->n; i += FEATURE_ROWS) {
+        const ptrdiff_t count = min(p->i + p->n - i, FEATURE_ROWS);
+        wide.out = (cgru_array){stage - i * e, e, 0, 1};
+        product(&wide, t, i, count);
+        for (ptrdiff_t j = 0; j < count; j++) stream_row(AT(p->call->dX, i + j, t), stage + j * e, e);
+    }
+    finish_streams();
 }
 
 /* Runs step t backward: dh of a panel becomes the gradient for the step before; dX and the caches are written. */
@@ -291,6 +303,8 @@ static void copy(cgru_matrix W, ptrdiff_t k, ptrdiff_t n, void *to_, ptrdiff_t l
 
 /* Samples whose rows of wide inputs stay in a cache while each part of them is multiplied. */
 enum { SAMPLES_AT_ONCE = 128 };
+/* Numbers of a cache line. */
+enum { LINE = 64 / SIZE };
 
 /* The size of a tile of outer products; bytes of pairs that are multiplied together, so that they stay in an L1 cache.
  */
@@ -449,13 +463,18 @@ static void batch_add_wide(const cgru_call *call, const T *X, ptrdiff_t ld, cons
     }
 }
 
-/* Adds d^T X of step t to the sums for dU, over those samples of the share that have the step. */
+/* Adds d^T X of step t to the sums for dU, over those samples of the share that have the step. Of inputs that do not fit
+ * the caches the next step is prefetched: rows of X lie far apart. */
 static void batch_add_wide_step(const cgru_outer_product *part, const T *lengths, ptrdiff_t t) {
     const cgru_call *call = part->call;
+    const ptrdiff_t next = t + (part->ascends ? 1 : -1);
     T *sums = part->wide, *d = sums + 3 * call->u * call->ep;
     for (ptrdiff_t first = 0; first < samples_of(part); first += SAMPLES_AT_ONCE) {
         const ptrdiff_t n = min(samples_of(part) - first, SAMPLES_AT_ONCE);
         const panel p = {call, NULL, part->first + first, n, VECTORS_OF(n), d, NULL};
+        if (part->streams && 0 <= next && next < call->s)
+            for (ptrdiff_t i = p.i; i < p.i + n; i++)
+                for (ptrdiff_t c = 0; c < call->e; c += LINE) PREFETCH_L2(AT(call->X, i, next) + c);
         for (int i = 0; i < 3; i++)
             EACH_UNIT(&p, call->u, unit, v)
                 store(d + (i * call->u + unit) * SAMPLES_AT_ONCE + v * LANES,

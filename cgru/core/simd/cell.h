@@ -211,10 +211,17 @@ static void input_backward(const cgru_product *product, ptrdiff_t t, ptrdiff_t r
     const cgru_call *call = product->call;
     const T *tile = tile_;
     for (ptrdiff_t row = row0; row < row0 + rows; row++) {
-        T *dX = AT(call->dX, SAMPLE(call, row), t);
+        T *dX = call->staged ? ROW(call, row) + call->staged : AT(call->dX, SAMPLE(call, row), t);
         for (ptrdiff_t v = vector0; v < vector0 + vectors; v++, tile += LANES)
             store_n(dX + v * LANES, load(tile), min(call->e - v * LANES, LANES));
     }
+}
+
+/* Copies dX of step t from the rows to its array, past the caches. */
+static void stream_input(const cgru_call *call, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows) {
+    for (ptrdiff_t row = row0; row < row0 + rows; row++)
+        stream_row(AT(call->dX, SAMPLE(call, row), t), ROW(call, row) + call->staged, call->e);
+    finish_streams();
 }
 
 /* Epilogue that stores the product in `out`: row i at sample i and step t, or of rows in groups, number i of group t. */
