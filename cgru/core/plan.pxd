@@ -60,6 +60,7 @@ cdef struct Plan:
     Py_ssize_t projections, masked  # offsets of these parts of cgru_call within a row; 0: there is no such part
     Py_ssize_t row_multiple  # rows run in multiples of this: the lanes of a vector where these are samples, else 1
     int threads
+    int packers  # threads that pack the weights
     int members  # threads that share the columns of each product; 1: the call has no crew
     Py_ssize_t packed_size  # packed weights; sums of unpacked products follow them
     Py_ssize_t rows_start  # where the rows begin, behind both

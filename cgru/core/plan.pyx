@@ -264,6 +264,11 @@ cdef inline int _count_threads(const Plan *plan, const cgru_call *call, int most
     return worth(flop, most)
 
 
+cdef bint _outgrows_packing(const Plan *plan, const cgru_call *call) noexcept nogil:
+    """Return whether the weights are so large that packing them takes longer than to wake the threads."""
+    return 3 * (call.e + call.u) * call.u * plan.k.size > L2 or crew_choice == 1
+
+
 cdef int count_members(const Plan *plan, const cgru_call *call, int most, bint asked) noexcept nogil:
     """Return how many threads share the columns of each product, for samples that are too few to be shared.
 
@@ -418,6 +423,7 @@ cdef Plan plan_of(const cgru_kernels *k, const cgru_call *call, const cgru_weigh
     if plan.members > 1 and plan.input_weights != PACKED:  # which a crew does not read; the same bits
         plan.input_weights = PACKED
         _set_layout(&plan, call)
+    plan.packers = max(plan.threads, plan.members) if w != NULL and _outgrows_packing(&plan, call) else 1
     _set_sizes(&plan, call, call.m)
     plan.splits_products = direction == FORWARD and plan.layout == UNITS_IN_LANES and (plan.fresh or plan.projections)
     plan.without_V = plan.weights == PACKED and call.s == 1 and plan.fresh and plan.layout == UNITS_IN_LANES

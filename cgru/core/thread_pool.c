@@ -86,6 +86,7 @@ static int started; /* threads of the pool that exist */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER, one_job = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t has_job = PTHREAD_COND_INITIALIZER, all_left = PTHREAD_COND_INITIALIZER;
 
+static _Thread_local int has_pool; /* whether this thread is the caller of an open crew */
 static int waits = -1; /* whether the caller always waits for members, or, once they came, never; -1: as it should */
 
 /* Run parts of the job until none is left. */
@@ -260,7 +261,7 @@ static void post_job(cgru_part *do_part, void *work, ptrdiff_t parts, int thread
 
 void cgru_share(cgru_part *do_part, void *work, ptrdiff_t parts, int threads) {
     if (threads > parts) threads = (int)parts;
-    if (threads <= 1 || !take_pool()) {
+    if (threads <= 1 || !(has_pool || take_pool())) {
         for (ptrdiff_t part = 0; part < parts; part++) do_part(work, part);
         return;
     }
@@ -277,7 +278,7 @@ void cgru_share(cgru_part *do_part, void *work, ptrdiff_t parts, int threads) {
     pthread_mutex_lock(&lock);
     while (job.inside > 0) pthread_cond_wait(&all_left, &lock);
     pthread_mutex_unlock(&lock);
-    pthread_mutex_unlock(&one_job);
+    if (!has_pool) pthread_mutex_unlock(&one_job);
 }
 
 /* Call the members in, unless one of them is still here. The caller has the pool and holds `lock`. */
@@ -299,8 +300,9 @@ void *cgru_crew_open(int threads, size_t bytes) {
     }
     memory = crew.memory;
     crew.threads = threads, crew.late = 0, crew.in_vain = 0, crew.opened = now();
-    if (memory) call_members();
+    crew.posted = 0, crew.gone = 1; /* nobody is here yet */
     pthread_mutex_unlock(&lock);
+    has_pool = memory != NULL;
     if (!memory) pthread_mutex_unlock(&one_job);
     return memory;
 }
@@ -323,6 +325,7 @@ int cgru_crew_ready(void) {
 }
 
 int cgru_crew_gather(void) {
+    cgru_crew_ready();
     for (const long long since = now(); now() - since < WAKING; pause_briefly())
         if (__atomic_load_n(&crew.arrived, __ATOMIC_RELAXED)) break;
     return cgru_crew_ready();
@@ -356,6 +359,7 @@ void cgru_crew_close(void) {
     __atomic_store_n(&job.next, job.parts, __ATOMIC_RELAXED);
     free_crew();
     pthread_mutex_unlock(&lock);
+    has_pool = 0;
     pthread_mutex_unlock(&one_job);
 }
 
