@@ -92,8 +92,8 @@ cdef Plan plan_of(const cgru_kernels *k, const cgru_call *call, const cgru_weigh
                   int most) noexcept nogil
 # Return how many threads share the columns of each product. `asked`: the caller asked for them, for calls of few steps.
 cdef int count_members(const Plan *plan, const cgru_call *call, int most, bint asked) noexcept nogil
-# Return whether to run a forward call without caches beside another one like it, each on a thread of its own.
-cdef bint pays_pair(const Plan *plan, const cgru_call *call, int most) noexcept nogil
+# Return whether to run a call beside another one like it, each on a thread of its own.
+cdef bint pays_pair(const cgru_kernels *k, const cgru_call *call, int most) noexcept nogil
 # Return the workspace, without packed weights, that is enough for any direction of a call on one thread.
 cdef Py_ssize_t rows_workspace_size(const cgru_kernels *k, const cgru_call *call) noexcept nogil
 # Return the workspace that is enough for this call, with fewer or shorter samples and any layout of its arrays.

@@ -8,7 +8,7 @@ cimport numpy as cnp
 from cgru.core.checks cimport contiguous_rows
 from cgru.core.kernels cimport (
     bind, cgru_array, CGRU_LAYER_NORM, CGRU_RESET_AFTER, CGRU_RESET_BEFORE, CGRU_STEPS, kernels, new_call, odd_lines,
-    samples_at_once, set_lengths, set_zoneout, whole_lines,
+    samples_at_once, set_lengths, set_zoneout, steps_of_piece, whole_lines,
 )
 from cgru.core.threads cimport FEW, at_once, worth
 
@@ -32,7 +32,6 @@ cdef enum:
     MOST_TILED = 3 << 20  # bytes of weights that are read in tiles
     MEMBER_CYCLES = 8 << 10  # of a step: what a member of a crew has to do, so that two meetings are worth while
     ASLEEP = 12  # times the work makes threads worth while that are asleep
-    MOST_COPIED = 1 << 26  # bytes of inputs and states that a second thread may get copies of
     MOST_LANES = 16  # of any instruction set
     THREADED_BLOCK = 1 << 21  # bytes of a block for each thread
     PROJECTED = 4  # samples up to which a block has the CGRU_STEPS steps whose dX may be computed at once
@@ -286,17 +285,17 @@ cdef int count_members(const Plan *plan, const cgru_call *call, int most, bint a
     return <int>min(most, max(1.0, cycles / MEMBER_CYCLES))
 
 
-cdef bint pays_pair(const Plan *plan, const cgru_call *call, int most) noexcept nogil:
+cdef bint pays_pair(const cgru_kernels *k, const cgru_call *call, int most) noexcept nogil:
     """Return whether two calls like this one, with few samples, should run at once, each on one thread.
 
-    With more than two threads, each of the two may gain more from a crew.
+    These are so short that none looks for a signal. With more than two threads, each may gain more from a crew.
     """
-    cdef bint can = most > 1 and plan.can_share_columns and call.kept.data == NULL
-    can &= call.m * call.s * (call.e + call.u) * plan.k.size < MOST_COPIED
+    if most == 1 or call.m > FEW or call.s > steps_of_piece(call, call.m):
+        return False
     if crew_choice >= 0:
-        return can and crew_choice == 1
+        return crew_choice == 1
     most = worth(2 * operations(call), at_once(most))
-    return can and call.m <= FEW and most > 1 and count_members(plan, call, most, False) <= 2
+    return most > 1 and plan_of(k, call, NULL, FORWARD, most).members <= 2
 
 
 # --- memory ---
