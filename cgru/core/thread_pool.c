@@ -22,9 +22,9 @@
  * 3. The caller writes the memory after `ready` alone, which is 1 as long as a member of the last task has not finished
  *    it: what a late member reads does not change beneath it, and what it writes nobody reads. A member that does not
  *    belong to a task reads nothing but `posted`. So there is no data race, whoever sleeps where.
- * 4. The caller waits no longer for a part than its own part took, and in vain no more than a sixteenth of the time
- *    since the crew opened. After MOST_LATE parts that did not come in time it stays alone for the rest of the call.
- *    Sums are the same whoever computes them.
+ * 4. The caller waits no longer for a part than its own part took, and in vain no more than a sixteenth of the time,
+ *    counted over all crews: short ones that follow one another, in which nobody is in time, are opened no more for a
+ *    while. After MOST_LATE late parts it stays alone for the rest of the call. Sums are the same whoever computes them.
  * 5. A member that waits for more than some microseconds yields its core, on which the caller may want to run. */
 #include "thread_pool.h"
 
@@ -61,7 +61,9 @@ enum {
     IDLE = 500000,    /* nanoseconds for which a member of a crew waits for the next task before it leaves */
     FIRST = 4000000,  /* nanoseconds for which it waits for the first task, while weights are packed */
     MOST_LATE = 8,    /* parts of a call that may come late: the first ones do, whose weights are in no cache */
-    IN_VAIN = 20000,  /* nanoseconds that a call may always wait in vain */
+    CREDIT = 50000,   /* nanoseconds that callers may lose by crews at most, before the time they take is counted */
+    LOST = 16,        /* they may lose one nanosecond in so many */
+    OPENING = 2000,   /* nanoseconds lost by a crew in which nobody did a part in time */
     YIELD = 10000,    /* nanoseconds after which a member that waits yields its core */
     LEAVING = 200,    /* checks until a thread that is about to leave has mostly left */
     LINE = 64,        /* bytes that two cores do not share */
@@ -118,10 +120,11 @@ static struct {
         _Alignas(LINE) unsigned long long done; /* `posted` of the last task that this member finished */
     } member[MOST];
     /* The caller's own. */
-    _Alignas(LINE) int threads, members, late;
-    long long opened, begun; /* when the crew was opened, and the task posted */
-    long tasks;              /* posted since the start, by all callers */
-    long long own, in_vain;  /* nanoseconds of the caller's own part, and of all waits in vain */
+    _Alignas(LINE) int threads, members, late, came; /* parts that came late, and in time */
+    int alone;                       /* whether callers run alone until `credit` is CREDIT again */
+    long long opened, begun, closed; /* when the crew was opened, the task posted, and the crew before closed */
+    long tasks;                      /* posted since the start, by all callers */
+    long long own, credit;           /* nanoseconds of the caller's own part; that callers may lose */
 } crew;
 #define CLOSED (~0ULL)
 #define FOREVER 10000000000LL /* nanoseconds, for the tests */
@@ -261,7 +264,7 @@ static void post_job(cgru_part *do_part, void *work, ptrdiff_t parts, int thread
 
 void cgru_share(cgru_part *do_part, void *work, ptrdiff_t parts, int threads) {
     if (threads > parts) threads = (int)parts;
-    if (threads <= 1 || !(has_pool || take_pool())) {
+    if (threads <= 1 || !(has_pool ? all_have_left(0) : take_pool())) {
         for (ptrdiff_t part = 0; part < parts; part++) do_part(work, part);
         return;
     }
@@ -289,9 +292,22 @@ static void call_members(void) {
     post_job(join_crew, NULL, crew.threads - 1, crew.threads - 1);
 }
 
+/* Returns whether callers have lost so little by crews that another one may be opened. The caller has the pool. */
+static int may_open(void) {
+    crew.opened = now();
+    crew.credit += (crew.opened - crew.closed) / LOST;
+    crew.closed = crew.opened;
+    if (crew.credit >= CREDIT) crew.credit = CREDIT, crew.alone = 0;
+    return !crew.alone || waits >= 0;
+}
+
 void *cgru_crew_open(int threads, size_t bytes) {
     void *memory;
     if (threads < 2 || !take_pool()) return NULL;
+    if (!may_open()) {
+        pthread_mutex_unlock(&one_job);
+        return NULL;
+    }
     pthread_mutex_lock(&lock);
     if (bytes > crew.bytes) {
         free(crew.memory);
@@ -299,7 +315,7 @@ void *cgru_crew_open(int threads, size_t bytes) {
         if (posix_memalign(&crew.memory, LINE, bytes) != 0) crew.memory = NULL, crew.bytes = 0;
     }
     memory = crew.memory;
-    crew.threads = threads, crew.late = 0, crew.in_vain = 0, crew.opened = now();
+    crew.threads = threads, crew.late = 0, crew.came = 0;
     crew.posted = 0, crew.gone = 1; /* nobody is here yet */
     pthread_mutex_unlock(&lock);
     has_pool = memory != NULL;
@@ -338,21 +354,25 @@ void cgru_crew_post(cgru_task *task) {
 }
 
 int cgru_crew_wait(int member) {
-    const long long since = now(), left = IN_VAIN + (since - crew.opened) / 16 - crew.in_vain;
+    const long long since = now(), left = crew.credit + (since - crew.opened) / LOST;
     if (crew.own == 0) crew.own = since - crew.begun;
     const long long most = waits >= 0 ? waits * FOREVER : crew.own < left ? crew.own : left;
     while (__atomic_load_n(&crew.member[member].done, __ATOMIC_ACQUIRE) != crew.posted) {
         const long long waited = now() - since;
         if (waited > most || __atomic_load_n(&crew.gone, __ATOMIC_RELAXED)) { /* it may have left before the task came */
-            crew.late++, crew.in_vain += waited;
+            crew.late++, crew.credit -= waited;
             return 0;
         }
         pause_of_caller();
     }
+    crew.came++;
     return 1;
 }
 
 void cgru_crew_close(void) {
+    crew.closed = now();
+    crew.credit += (crew.closed - crew.opened) / LOST - (crew.came ? 0 : OPENING);
+    crew.alone = crew.credit < 0;
     __atomic_store_n(&crew.posted, CLOSED, __ATOMIC_RELEASE);
     pthread_mutex_lock(&lock);
     job.wanted = 0;
