@@ -28,7 +28,7 @@ from cgru.core.plan cimport (
     BACKWARD, FORWARD, GRADIENTS, Direction, Plan, count_members, plan_of, rows_workspace_size,
 )
 from cgru.core.products cimport Run
-from cgru.core.threads cimport available, await_late_members
+from cgru.core.threads cimport available, await_late_members, gather_members
 from cgru.core.low_precision cimport LowPrecisionCell, LowPrecisionGRU, layer_workspace, run_quantized
 
 cnp.import_array()
@@ -229,6 +229,7 @@ cdef void _run(const PackedCell *inside, cgru_call *call, Direction direction, v
     cdef Run run
     prepare(&run, &plan, call, packed, first_line(workspace), NULL)
     if shared:
+        gather_members()  # of few steps each one counts
         join_crew(&run, &crew)
     run_steps(&run, True, True)
     if shared:

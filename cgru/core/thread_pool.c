@@ -57,11 +57,10 @@ long cgru_crew_tasks(void) { return 0; }
 enum {
     MOST = 256,       /* most threads of the pool */
     SPIN = 2000,      /* checks before a thread sleeps */
-    WAKING = 50000,   /* nanoseconds in which a thread that sleeps mostly wakes */
     IDLE = 500000,    /* nanoseconds for which a member of a crew waits for the next task before it leaves */
     FIRST = 4000000,  /* nanoseconds for which it waits for the first task, while weights are packed */
     MOST_LATE = 8,    /* parts of a call that may come late: the first ones do, whose weights are in no cache */
-    CREDIT = 50000,   /* nanoseconds that callers may lose by crews at most, before the time they take is counted */
+    CREDIT = 50000,   /* nanoseconds that callers may lose by crews at once: in so many, a thread mostly wakes */
     LOST = 16,        /* they may lose one nanosecond in so many */
     OPENING = 2000,   /* nanoseconds lost by a crew in which nobody did a part in time */
     YIELD = 10000,    /* nanoseconds after which a member that waits yields its core */
@@ -341,9 +340,14 @@ int cgru_crew_ready(void) {
 }
 
 int cgru_crew_gather(void) {
+    const long long since = now();
+    long long waited = 0;
     cgru_crew_ready();
-    for (const long long since = now(); now() - since < WAKING; pause_briefly())
-        if (__atomic_load_n(&crew.arrived, __ATOMIC_RELAXED)) break;
+    while (!__atomic_load_n(&crew.arrived, __ATOMIC_RELAXED) && waited < crew.credit) {
+        pause_briefly();
+        waited = now() - since;
+    }
+    if (!__atomic_load_n(&crew.arrived, __ATOMIC_RELAXED)) crew.credit -= waited;
     return cgru_crew_ready();
 }
 
