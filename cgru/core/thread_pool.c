@@ -64,6 +64,7 @@ enum {
     LOST = 16,        /* they may lose one nanosecond in so many */
     OPENING = 2000,   /* nanoseconds lost by a crew in which nobody did a part in time */
     YIELD = 10000,    /* nanoseconds after which a member that waits yields its core */
+    BRIEFLY = 100,    /* checks before a thread sleeps until `lock` is free */
     LEAVING = 200,    /* checks until a thread that is about to leave has mostly left */
     LINE = 64,        /* bytes that two cores do not share */
     KEPT = 1 << 25,   /* bytes that the pool keeps for the next crew */
@@ -106,6 +107,15 @@ static void pause_briefly(void) {
 #elif defined(__aarch64__)
     __asm__ volatile("yield");
 #endif
+}
+
+/* Take `lock`, which others hold for less than it takes to sleep and be woken. */
+static void take_lock(void) {
+    for (int i = 0; i < BRIEFLY; i++) {
+        if (pthread_mutex_trylock(&lock) == 0) return;
+        pause_briefly();
+    }
+    pthread_mutex_lock(&lock);
 }
 
 /* The crew. `one_job` is its caller's while it is open; members read `task` and `memory` after `posted`. */
@@ -183,7 +193,7 @@ static void *thread_of_pool(void *none) {
     unsigned seen = 0;
     for (;;) {
         for (int i = 0; i < SPIN && __atomic_load_n(&job.number, __ATOMIC_RELAXED) == seen; i++) pause_briefly();
-        pthread_mutex_lock(&lock);
+        take_lock();
         while (job.number == seen || job.wanted == 0) {
             seen = job.number;
             pthread_cond_wait(&has_job, &lock);
@@ -198,7 +208,7 @@ static void *thread_of_pool(void *none) {
 
         take_parts(do_part, work, parts);
 
-        pthread_mutex_lock(&lock);
+        take_lock();
         if (__atomic_sub_fetch(&job.inside, 1, __ATOMIC_RELAXED) == 0) pthread_cond_broadcast(&all_left);
         free_crew();
         pthread_mutex_unlock(&lock);
@@ -267,17 +277,17 @@ void cgru_share(cgru_part *do_part, void *work, ptrdiff_t parts, int threads) {
         for (ptrdiff_t part = 0; part < parts; part++) do_part(work, part);
         return;
     }
-    pthread_mutex_lock(&lock);
+    take_lock();
     post_job(do_part, work, parts, threads - 1);
     pthread_mutex_unlock(&lock);
 
     take_parts(do_part, work, parts);
 
-    pthread_mutex_lock(&lock);
+    take_lock();
     job.wanted = 0;
     pthread_mutex_unlock(&lock);
     all_have_left(SPIN);
-    pthread_mutex_lock(&lock);
+    take_lock();
     while (job.inside > 0) pthread_cond_wait(&all_left, &lock);
     pthread_mutex_unlock(&lock);
     if (!has_pool) pthread_mutex_unlock(&one_job);
@@ -307,7 +317,7 @@ void *cgru_crew_open(int threads, size_t bytes) {
         pthread_mutex_unlock(&one_job);
         return NULL;
     }
-    pthread_mutex_lock(&lock);
+    take_lock();
     if (bytes > crew.bytes) {
         free(crew.memory);
         crew.bytes = bytes;
@@ -325,7 +335,7 @@ void *cgru_crew_open(int threads, size_t bytes) {
 int cgru_crew_ready(void) {
     if (crew.late >= MOST_LATE) return 1;
     if (__atomic_load_n(&crew.gone, __ATOMIC_RELAXED)) {
-        pthread_mutex_lock(&lock);
+        take_lock();
         call_members();
         pthread_mutex_unlock(&lock);
         return 1;
@@ -378,7 +388,7 @@ void cgru_crew_close(void) {
     crew.credit += (crew.closed - crew.opened) / LOST - (crew.came ? 0 : OPENING);
     crew.alone = crew.credit < 0;
     __atomic_store_n(&crew.posted, CLOSED, __ATOMIC_RELEASE);
-    pthread_mutex_lock(&lock);
+    take_lock();
     job.wanted = 0;
     __atomic_store_n(&job.next, job.parts, __ATOMIC_RELAXED);
     free_crew();
@@ -388,7 +398,7 @@ void cgru_crew_close(void) {
 }
 
 void cgru_crew_left(void) {
-    pthread_mutex_lock(&lock);
+    take_lock();
     const unsigned number = job.number; /* a next job begins when all have left */
     while (job.number == number && job.do_part == join_crew && job.inside > 0) {
         if (__atomic_load_n(&crew.posted, __ATOMIC_RELAXED) != CLOSED) break; /* another caller's */
