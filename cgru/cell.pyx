@@ -376,7 +376,7 @@ se_hPars=None)
             a layer it must be None, like the arguments below `batch`, which the layer has itself.
         batch: the most samples of one call.
         threads: the most threads that a call may use; more than `cgru.get_num_threads()` are never used. They share the
-            units of wide layers, from about 200 on, or the samples of a large batch, with the same bits. Gradients, and
+            units of wide layers, from about 350 on, or the samples of a large batch, with the same bits. Gradients, and
             cells of quantised layers, run on one.
         activate, activate_update, activate_reset: cgru's own or EpyNN's activations, or their names; None: tanh,
             sigmoid, sigmoid.

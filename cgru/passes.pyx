@@ -153,7 +153,7 @@ cdef class GRUPass(Pass):
         else:
             self._run_reference(p, h0)
         if later is None or not compiled:
-            self.A = self._outputs()
+            self._finish_run()
 
     # --- forward ---
 
@@ -230,12 +230,13 @@ cdef class GRUPass(Pass):
         """Return the options of the run as keyword arguments of cgru/reference.py."""
         return {**self.variant.options, "reverse": self.reverse, **self._masks}
 
-    cdef object _outputs(self):
-        """Return the outputs A: all states with zeros in the padding, or the last states."""
-        if not self.every:
-            return self.state
-        h = self.caches["h"].view()
-        return h if self._lengths is None else self._zero_padding("A", h)
+    cdef int _finish_run(self) except -1:
+        """Set the outputs A: all states with zeros in the padding, or the last states."""
+        self.A = self.state
+        if self.every:
+            h = self.caches["h"].view()
+            self.A = h if self._lengths is None else self._zero_padding("A", h)
+        return 0
 
     cdef cnp.ndarray _zero_padding(self, str name, cnp.ndarray source):
         """Return a copy of `source` (m, s, u), in the buffer `name`, with zeros past the samples' lengths."""
@@ -542,7 +543,8 @@ cdef class _Prepared:
                       GRUPass owner=None, dict bc=None):
         """Return one with a copy of its call."""
         cdef _Prepared made = _Prepared()
-        made.call, made.w, made.direction, made.arrays, made.owner, made.bc = call[0], w[0], direction, arrays, owner, bc
+        made.call, made.w, made.direction, made.arrays = call[0], w[0], direction, arrays
+        made.owner, made.bc = owner, bc
         return made
 
     cdef int finish(self) except -1:
@@ -550,7 +552,7 @@ cdef class _Prepared:
         if self.bc is not None:
             self.owner._finish_back(self.bc)
         elif self.owner is not None:
-            self.owner.A = self.owner._outputs()
+            self.owner._finish_run()
         return 0
 
 

@@ -31,6 +31,7 @@ cdef enum:
     FEWEST_TILED = 3  # rows whose sums hide the latency of an addition
     MOST_TILED = 3 << 20  # bytes of weights that are read in tiles
     MEMBER_CYCLES = 8 << 10  # of a step: what a member of a crew has to do, so that two meetings are worth while
+    ASKED_CYCLES = 20 << 10  # the same where each step has a crew of its own
     ASLEEP = 12  # times the work makes threads worth while that are asleep
     MOST_LANES = 16  # of any instruction set
     THREADED_BLOCK = 1 << 21  # bytes of a block for each thread
@@ -273,7 +274,7 @@ cdef int count_members(const Plan *plan, const cgru_call *call, int most, bint a
 
     A step takes as long as the recurrent weights take from the L2 cache, or as its products take at two vectors a
     cycle. Each time that the threads meet, once or twice a step, costs them about a microsecond. Threads that are
-    `asked` for are likely awake, so that a call of few steps is worth while.
+    `asked` for are likely awake, so that a call of few steps is worth while, if these are long enough to gather them.
     """
     cdef double u = call.u, cycles
     if not plan.can_share_columns or plan.direction == GRADIENTS:
@@ -282,7 +283,7 @@ cdef int count_members(const Plan *plan, const cgru_call *call, int most, bint a
         return most if crew_choice == 1 else 1
     cycles = max(3 * u * u * plan.k.size / L2_BANDWIDTH, 1.5 * call.m * u * (call.e + u) / plan.k.lanes)
     most = 1 if call.m > FEW else at_once(most) if asked else worth(operations(call), at_once(most))
-    return <int>min(most, max(1.0, cycles / MEMBER_CYCLES))
+    return <int>min(most, max(1.0, cycles / (ASKED_CYCLES if asked else MEMBER_CYCLES)))
 
 
 cdef bint pays_pair(const cgru_kernels *k, const cgru_call *call, int most) noexcept nogil:

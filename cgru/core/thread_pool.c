@@ -1,11 +1,13 @@
 /* A pool of sleeping threads that take parts from one shared counter, and the crew that it lends to one call.
  *
- * One job runs at a time. A caller that finds the pool busy runs its parts alone. Threads spin for a moment before they
+ * One job runs at a time. A caller that finds the pool busy runs its parts alone. The caller of an open crew may share
+ * a job, too, as long as nobody has been called in. Threads spin for a moment before they
  * sleep, since the next job of a sequence often comes within microseconds. On Windows the pool is empty.
  *
  * A crew meets hundreds of times in a millisecond, and may not depend on when a thread runs. Its protocol:
  *
  *     caller                                          member i of n
+ *     cgru_crew_ready(): calls members in
  *     n = cgru_crew_ready(): 1 + members that came    arrives: adds itself to `arrived`
  *     writes the operands into the crew's memory      spins until `posted` changes
  *     cgru_crew_post: posted = (number, n)       -->  if i < n: reads operands, writes results, then
@@ -58,7 +60,7 @@ enum {
     MOST = 256,       /* most threads of the pool */
     SPIN = 2000,      /* checks before a thread sleeps */
     IDLE = 500000,    /* nanoseconds for which a member of a crew waits for the next task before it leaves */
-    FIRST = 4000000,  /* nanoseconds for which it waits for the first task, while weights are packed */
+    FIRST = 4000000,  /* nanoseconds for which it waits for the first task, while small weights are packed */
     MOST_LATE = 8,    /* parts of a call that may come late: the first ones do, whose weights are in no cache */
     CREDIT = 50000,   /* nanoseconds that callers may lose by crews at once: in so many, a thread mostly wakes */
     LOST = 16,        /* they may lose one nanosecond in so many */

@@ -220,6 +220,26 @@ def test_only_steps_with_much_work_are_shared():
     assert much_work == ("1" if has_two_cores == "True" else "0")
 
 
+@pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="no list of threads on this system")
+@pytest.mark.parametrize("call", ["predict", "forward"])
+def test_two_directions_with_little_work_run_in_turn(call):
+    code = f"""if True:
+        import os, numpy as np, cgru
+        cgru.set_num_threads(2)
+        def more(m, s, e, u):
+            before = len(os.listdir("/proc/self/task"))
+            layer = cgru.Bidirectional(cgru.GRU(u, rng=0))
+            layer.forward(np.ones((m, 1, e)))  # makes parameters
+            layer.{call}(np.ones((m, s, e)))
+            return len(os.listdir("/proc/self/task")) - before
+        print(more(1, 20, 8, 16), more(1, 200, 30, 60), len(os.sched_getaffinity(0)) > 1)
+    """
+    ran = run_python(code, OPENBLAS_NUM_THREADS="1")
+    little_work, much_work, has_two_cores = ran.stdout.split()
+    assert little_work == "0"
+    assert much_work == ("1" if has_two_cores == "True" else "0")
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 def test_after_a_fork(crew):
     layer, *given = case((1, 34, 8, 64), "float32")
