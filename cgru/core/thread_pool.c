@@ -126,7 +126,8 @@ static struct {
     cgru_task *task;
     void *memory;
     size_t bytes; /* of the memory */
-    _Alignas(LINE) int arrived, gone; /* members that came, without the caller; that left again */
+    _Alignas(LINE) ptrdiff_t arrived; /* members that came, without the caller */
+    int gone;                         /* that left again */
     struct {
         _Alignas(LINE) unsigned long long done; /* `posted` of the last task that this member finished */
     } member[MOST];
@@ -147,9 +148,15 @@ static long long now(void) {
     return t.tv_sec * 1000000000LL + t.tv_nsec;
 }
 
+/* Wait until a count has come to `least`, for the tests. */
+static void await_count(const ptrdiff_t *count, int least) {
+    for (const long long since = now(); now() - since < FOREVER; sched_yield())
+        if (__atomic_load_n(count, __ATOMIC_RELAXED) >= least) break;
+}
+
 /* Be a member of the crew until it closes, or no task comes for a while. */
 static void join_crew(void *none, ptrdiff_t part) {
-    const int me = 1 + __atomic_fetch_add(&crew.arrived, 1, __ATOMIC_RELAXED);
+    const int me = 1 + (int)__atomic_fetch_add(&crew.arrived, 1, __ATOMIC_RELAXED);
     unsigned long long seen = 0, posted;
     (void)none, (void)part;
     if (me >= MOST) return;
@@ -282,6 +289,7 @@ void cgru_share(cgru_part *do_part, void *work, ptrdiff_t parts, int threads) {
     take_lock();
     post_job(do_part, work, parts, threads - 1);
     pthread_mutex_unlock(&lock);
+    if (waits > 0) await_count(&job.next, 1); /* a thread has taken a part */
 
     take_parts(do_part, work, parts);
 
@@ -344,9 +352,8 @@ int cgru_crew_ready(void) {
     }
     for (int i = 1; i < crew.members; i++)
         if (__atomic_load_n(&crew.member[i].done, __ATOMIC_ACQUIRE) != crew.posted) return 1;
-    for (const long long since = now(); waits >= 0 && now() - since < FOREVER; pause_of_caller())
-        if (__atomic_load_n(&crew.arrived, __ATOMIC_RELAXED) + 1 >= crew.threads) break;
-    crew.members = 1 + __atomic_load_n(&crew.arrived, __ATOMIC_RELAXED);
+    if (waits >= 0) await_count(&crew.arrived, crew.threads - 1);
+    crew.members = 1 + (int)__atomic_load_n(&crew.arrived, __ATOMIC_RELAXED);
     if (crew.members > crew.threads) crew.members = crew.threads;
     return crew.members;
 }

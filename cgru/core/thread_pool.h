@@ -35,8 +35,8 @@ int cgru_crew_wait(int member);
 void cgru_crew_close(void);
 /* Waits until the late members of a closed crew have left: they may still read what its tasks pointed to. */
 void cgru_crew_left(void);
-/* For the tests: all members have to come, and then the caller waits for their parts always (1) or never (0); -1: as
- * ever. */
+/* For the tests: all members have to come, and then the caller waits for their parts always (1) or never (0); with 1 a
+ * thread has to come to a shared work, too; -1: as ever. */
 void cgru_crew_waits(int always);
 /* How many tasks crews have shared so far. */
 long cgru_crew_tasks(void);

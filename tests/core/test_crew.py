@@ -170,7 +170,7 @@ def test_two_directions_at_once(crew, shape, options):
         arguments = [(X,), (X, None, h0), (np.asfortranarray(X), np.arange(1, m + 1) * s // m, h0), (padded[:, :s],)]
         crew(1)
         due = [array for each in arguments for array in both_ways(layer, *each)]
-        crew(2)
+        crew(2, EVER)
         same([array for each in arguments for array in both_ways(layer, *each)], due)
 
 
