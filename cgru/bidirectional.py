@@ -209,11 +209,13 @@ class Bidirectional(Layer):
     def _run_both(self, A: Any, lengths: Any, starts: Any, preactivations: bool | None = None) -> BidirectionalPass:
         """Run both layers on checked arguments from the states `starts`; return their pass, or restore the states."""
         before = [half.state for half in self.halves]
+        later: list[Any] = []
         try:
             parts = [
-                half.run(A, lengths, start, preactivations=preactivations)
+                half.run(A, lengths, start, preactivations=preactivations, later=later)
                 for half, start in zip(self.halves, starts, strict=True)
             ]
+            run_later(later)
         except BaseException:  # one of two `stateful` layers may already have a new state
             for half, state in zip(self.halves, before, strict=True):
                 half.state = state
@@ -233,8 +235,7 @@ class Bidirectional(Layer):
         starts = self._initial_states(A, lengths, h0)
         later: list[Any] = []
         parts = [half.predict(A, lengths, start, later=later) for half, start in zip(self.halves, starts, strict=True)]
-        if later:
-            run_later(later)
+        run_later(later)
         return merged(self.merge, *parts)
 
     def predict_on(
@@ -346,7 +347,10 @@ class BidirectionalPass(LayerPass):
         self._backward_arrays, self.bc = None, {}  # should the second of them not go back, none has
         if into is not None:
             into.clear()
-        dX = [part.backward(d, end) for part, d, end in zip(self.parts, self._split_gradient(dA), ends, strict=True)]
+        later: list[Any] = []
+        above = self._split_gradient(dA)
+        dX = [part.backward(d, end, later=later) for part, d, end in zip(self.parts, above, ends, strict=True)]
+        run_later(later)
         self._store_backward({"dA": dA, "dX": dX[0] + dX[1]})
         self.bc.update(self._prefixed_caches("bc"))
         return self.bc["dX"]

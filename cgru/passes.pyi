@@ -49,6 +49,7 @@ class GRUPass(Pass):
         buffers: Buffers | None = None,
         memory: np.ndarray | None = None,
         ran: bool = False,
+        later: list[Any] | None = None,
     ) -> None: ...
     @property
     def layer(self) -> GRU | None: ...
@@ -57,7 +58,12 @@ class GRUPass(Pass):
     def ready(self) -> tuple[dict[str, np.ndarray], bool]: ...
     def shown(self) -> dict[str, np.ndarray]: ...
     def backward(
-        self, dA: ArrayLike | None = None, dstate: ArrayLike | None = None, into: dict[str, np.ndarray] | None = None
+        self,
+        dA: ArrayLike | None = None,
+        dstate: ArrayLike | None = None,
+        into: dict[str, np.ndarray] | None = None,
+        *,
+        later: list[Any] | None = None,
     ) -> np.ndarray: ...
     def gradients(self) -> dict[str, np.ndarray]: ...
 

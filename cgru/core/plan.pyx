@@ -8,7 +8,7 @@ cimport numpy as cnp
 from cgru.core.checks cimport contiguous_rows
 from cgru.core.kernels cimport (
     bind, cgru_array, CGRU_LAYER_NORM, CGRU_RESET_AFTER, CGRU_RESET_BEFORE, CGRU_STEPS, kernels, new_call, odd_lines,
-    samples_at_once, set_lengths, set_zoneout, whole_lines,
+    samples_at_once, set_lengths, set_zoneout, steps_of_piece, whole_lines,
 )
 from cgru.core.threads cimport FEW, at_once, worth
 
@@ -33,8 +33,8 @@ cdef enum:
     READ_TOGETHER = 4  # rows that share each reading of unpacked rows of weights
     WAITING_STEPS = 10  # steps for each such row and one more, during which weights beyond L2 are not worth packing
     MEMBER_CYCLES = 8 << 10  # of a step: what a member of a crew has to do, so that two meetings are worth while
+    ASKED_CYCLES = 20 << 10  # the same where each step has a crew of its own
     ASLEEP = 12  # times the work makes threads worth while that are asleep
-    MOST_COPIED = 1 << 26  # bytes of inputs and states that a second thread may get copies of
     MOST_LANES = 16  # of any instruction set
     THREADED_BLOCK = 1 << 21  # bytes of a block for each thread
     PROJECTED = 4  # samples up to which a block has the CGRU_STEPS steps whose dX may be computed at once
@@ -289,12 +289,17 @@ cdef inline int _count_threads(const Plan *plan, const cgru_call *call, int most
     return worth(flop, most)
 
 
+cdef bint _outgrows_packing(const Plan *plan, const cgru_call *call) noexcept nogil:
+    """Return whether the weights are so large that packing them takes longer than to wake the threads."""
+    return 3 * (call.e + call.u) * call.u * plan.k.size > L2 or crew_choice == 1
+
+
 cdef int count_members(const Plan *plan, const cgru_call *call, int most, bint asked) noexcept nogil:
     """Return how many threads share the columns of each product, for samples that are too few to be shared.
 
     A step takes as long as the recurrent weights take from the L2 cache, or as its products take at two vectors a
     cycle. Each time that the threads meet, once or twice a step, costs them about a microsecond. Threads that are
-    `asked` for are likely awake, so that a call of few steps is worth while.
+    `asked` for are likely awake, so that a call of few steps is worth while, if these are long enough to gather them.
     """
     cdef double u = call.u, cycles
     if not plan.can_share_columns or plan.direction == GRADIENTS:
@@ -303,20 +308,20 @@ cdef int count_members(const Plan *plan, const cgru_call *call, int most, bint a
         return most if crew_choice == 1 else 1
     cycles = max(3 * u * u * plan.k.size / L2_BANDWIDTH, 1.5 * call.m * u * (call.e + u) / plan.k.lanes)
     most = 1 if call.m > FEW else at_once(most) if asked else worth(operations(call), at_once(most))
-    return <int>min(most, max(1.0, cycles / MEMBER_CYCLES))
+    return <int>min(most, max(1.0, cycles / (ASKED_CYCLES if asked else MEMBER_CYCLES)))
 
 
-cdef bint pays_pair(const Plan *plan, const cgru_call *call, int most) noexcept nogil:
+cdef bint pays_pair(const cgru_kernels *k, const cgru_call *call, int most) noexcept nogil:
     """Return whether two calls like this one, with few samples, should run at once, each on one thread.
 
-    With more than two threads, each of the two may gain more from a crew.
+    These are so short that none looks for a signal. With more than two threads, each may gain more from a crew.
     """
-    cdef bint can = most > 1 and plan.can_share_columns and call.kept.data == NULL
-    can &= call.m * call.s * (call.e + call.u) * plan.k.size < MOST_COPIED
+    if most == 1 or call.m > FEW or call.s > steps_of_piece(call, call.m):
+        return False
     if crew_choice >= 0:
-        return can and crew_choice == 1
+        return crew_choice == 1
     most = worth(2 * operations(call), at_once(most))
-    return can and call.m <= FEW and most > 1 and count_members(plan, call, most, False) <= 2
+    return most > 1 and plan_of(k, call, NULL, FORWARD, most).members <= 2
 
 
 # --- memory ---
@@ -456,6 +461,7 @@ cdef Plan plan_of(const cgru_kernels *k, const cgru_call *call, const cgru_weigh
     if plan.members > 1 and plan.input_weights != PACKED:  # which a crew does not read; the same bits
         plan.input_weights = PACKED
         _set_layout(&plan, call)
+    plan.packers = max(plan.threads, plan.members) if w != NULL and _outgrows_packing(&plan, call) else 1
     _set_sizes(&plan, call, call.m)
     plan.splits_products = direction == FORWARD and plan.layout == UNITS_IN_LANES and (plan.fresh or plan.projections)
     plan.without_V = plan.weights == PACKED and call.s == 1 and plan.fresh and plan.layout == UNITS_IN_LANES

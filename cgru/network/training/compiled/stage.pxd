@@ -100,7 +100,7 @@ cdef struct Stage:
     Recurrent part[2]  # the one GRU, or the two of a Bidirectional
     int parts, merge  # how many of these; 0: the stage is not recurrent
     void *second  # (s, m, n) dX of the second GRU
-    void *unmerged  # (s, m, u of one GRU) dL/d(outputs of one GRU), where they are merged by mean or product
+    void *unmerged  # (2, s, m, u of one GRU) dL/d(outputs of each GRU), where they are merged by mean or product
     double rate  # of a Dropout
     bitgen_t *random  # its generator; NULL: it does nothing
     void *mask  # (s, m, n) its mask
