@@ -54,7 +54,7 @@ INLINE void linear_gradients_tile(const int columns, const cgru_batch_linear *l,
             for (int row = 0; row < LINEAR_ROWS; row++) {
                 const vec a = c + row < l->k ? load_n(x + row * l->X.column, n) : ZERO + 1;
                 UNROLL(4)
-                for (int k = 0; k < columns; k++) sum[row][k] += a * load_n(d + k * l->out.column, n);
+                for (int k = 0; k < columns; k++) sum[row][k] = fused(sum[row][k], a, load_n(d + k * l->out.column, n));
             }
         }
     }
