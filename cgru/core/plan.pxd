@@ -50,7 +50,7 @@ cdef struct Plan:
     bint fresh  # whether the step without a previous state skips the products with V
     bint batches_inputs  # whether x U, or dX, is computed for many steps at once
     bint splits_products  # forward: whether the products of x and those of hp are separate
-    bint far  # whether each array of the call outgrows an L2 cache
+    int far  # how many steps ahead is prefetched, where each array of the call outgrows an L2 cache; else 0
     bint without_V  # whether no product reads V
     bint can_share_columns  # whether threads can share the columns of products: weights are packed, lanes are units
     bint sums_in_lanes  # gradients: whether each share sums some of the samples, which are in the lanes

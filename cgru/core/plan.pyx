@@ -35,6 +35,7 @@ cdef enum:
     MEMBER_CYCLES = 8 << 10  # of a step: what a member of a crew has to do, so that two meetings are worth while
     ASKED_CYCLES = 20 << 10  # the same where each step has a crew of its own
     ASLEEP = 12  # times the work makes threads worth while that are asleep
+    PREFETCHED_ROWS = 16  # rows, steps of samples, whose computing takes longer than a read from memory
     MOST_LANES = 16  # of any instruction set
     THREADED_BLOCK = 1 << 21  # bytes of a block for each thread
     PROJECTED = 4  # samples up to which a block has the CGRU_STEPS steps whose dX may be computed at once
@@ -456,7 +457,9 @@ cdef Plan plan_of(const cgru_kernels *k, const cgru_call *call, const cgru_weigh
         plan.fresh = call.fresh and call.dh.data == NULL and call.last.data == NULL
     _choose_weights(&plan, call, w)
     _set_layout(&plan, call)
-    plan.threads, plan.far = _count_threads(&plan, call, most), call.m * call.s * call.u * k.size > L2
+    plan.threads, plan.far = _count_threads(&plan, call, most), 0
+    if call.m * call.s * call.u * k.size > L2:
+        plan.far = <int>max(1, PREFETCHED_ROWS // call.m)
     plan.members = count_members(&plan, call, most, False)
     if plan.members > 1 and plan.input_weights != PACKED:  # which a crew does not read; the same bits
         plan.input_weights = PACKED

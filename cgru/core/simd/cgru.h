@@ -83,7 +83,7 @@ typedef struct {
     int linear;       /* gradients: of a single product, whose only gradient is dr_, of Ur and br */
     int anew;         /* gradients: are stored, whatever their memory holds, not added to it */
     int by_units;     /* gradients: of U and V are transposes (u, e) and (u, u); reset after, lanes units, no masks */
-    int far;          /* backward: whether the arrays outgrow an L2 cache, so that the next step is prefetched */
+    int far;          /* backward: how many steps ahead is prefetched, where the arrays outgrow an L2 cache; else 0 */
     int whole;        /* whether the workspace has rows for all samples at once */
     int loose;        /* forward: sums may run in another order than those of packed weights; bits depend on m and s */
     ptrdiff_t column; /* of its arrays: 1, or m where lanes are samples; the rows then lie as in batch_simd.h */
