@@ -121,6 +121,23 @@ def test_a_fit(crew, memory):
     same(*found)
 
 
+def test_a_fit_of_both_directions(crew):
+    """Both directions train for so long that they meet, each in memory of its own."""
+    X = np.random.default_rng(0).standard_normal((2, 250, 32)).astype(np.float32)
+    found = []
+    for n in (1, 2):
+        crew(n, EVER)
+        layers = [
+            cgru.Bidirectional(cgru.GRU(64, sequences=True)),
+            cgru.Bidirectional(cgru.GRU(48)),
+            cgru.Dense(2, "softmax"),
+        ]
+        network = cgru.Network(layers, seed=0)
+        network.fit(X, np.arange(2), lengths=[250, 130], epochs=12)
+        found.append([value for layer in network.layers for value in layer.p.values()])
+    same(*found)
+
+
 def test_the_pool_has_one_caller(crew):
     """Calls from several threads at once: one of them has the crew, the others run alone."""
     layer, *given = case((2, 60, 10, 64), "float32")
