@@ -40,10 +40,11 @@ class Reader:
         """Begin with an empty chain and no values."""
         self.chain = ChainBuilder()
         self.recurrent: list[Any] = []  # the recurrent layers
-        self.steps, self.samples = Axis("s"), Axis("m")  # set to those of X when the first GRU shows which they are
+        self.steps, self.samples = Axis("s"), Axis("m")  # set to those of X when a layer shows which they are
+        self.placed = False  # whether one has
         self.values: dict[str, Traced] = {}
         self.input: Any = None  # the name of the input that is X
-        self.out = ONE  # the feature axis of the newest output
+        self.out: Axis | None = None  # the feature axis of the newest output, None until a layer shows which it is
 
     def trace_node(self, node: Node, place: str) -> list[Traced]:
         """Return the values that a node makes, adding a layer if it is one; Unproved if nothing is known of them."""
@@ -83,39 +84,47 @@ class Reader:
     def check_newest(self, value: Traced) -> None:
         """Raise Unproved unless the value is the whole output of the top layer, or X if there is no layer yet."""
         if self.chain.count == 0:
-            if value.kind != "input" or value.parts is not None or len(value.axes) != 3:
+            if value.kind != "input" or value.parts is not None or len(_plain(value.axes)) != 3:
                 raise Unproved("it does not take a whole input of the graph, (m, s, e)")
-            if value.axes[-1].name != self.last_axis(str(value.origin)):
-                raise Unproved("the features are not the last axis of what it takes")
-            self.out = value.axes[-1]
         elif not self.is_newest(value):
-            raise Unproved(f"it does not take the output of the layer below it, {self.chain.top_name}")
+            below = self.chain.top_name
+            raise Unproved(f"it does not take the output of the layer below it, {below}: a network has no branches")
 
-    def feature_count(self, value: Traced) -> int | None:
+    def feature_count(self, value: Traced, at: int = -1) -> int | None:
         """Return the number of features of the newest output, None if unknown.
 
-        Unproved unless `value` is the newest output and its last axis holds the features.
+        Unproved unless `value` is the newest output and its axis `at` holds the features.
         """
         self.check_newest(value)
-        if value.axes[-1].name != self.out.name and not value.axes[-1].size == self.out.size == 1:
-            raise Unproved("the features are not the last axis of what it takes")
+        axis = value.axes[at]
+        if self.out is None and not axis.merged:
+            self.out = axis
+        if self.out is None or (axis.name != self.out.name and not axis.size == self.out.size == 1):
+            where = "the last axis" if at == -1 else f"axis {at}"
+            raise Unproved(f"the features are not {where} of what it takes")
         return self.out.size
+
+    def check_places(self, samples: Axis, steps: Axis) -> None:
+        """Note which axes are the samples and the steps; Unproved if others were."""
+        if self.placed and (samples.name, steps.name) != (self.samples.name, self.steps.name):
+            raise Unproved("it takes as steps what are the samples, or features, of another layer")
+        self.samples, self.steps, self.placed = samples, steps, True
 
     def is_newest(self, value: Traced) -> bool:
         """Return whether a value is the whole output of the top layer, or its last states."""
         part_of = self.parts(len(self.recurrent) - 1) if self.recurrent else ()  # of the newest GRU
         whole = value.parts in (None, part_of)
-        if value.kind == "ends":
+        if value.kind == "ends" and self.out is not None:
             axes = (self.samples, self.out)
             return whole and value.origin == self.chain.count and long_axes(value.axes) == long_axes(axes)
         return whole and value.kind in ("states", "made") and value.origin == self.chain.count
 
     def add_layer(
-        self, layer: Any, value: Traced, place: str, axes: tuple[Axis, ...], width: int | None = None
+        self, layer: Any, value: Traced, place: str, axes: tuple[Axis, ...], width: int | None = None, at: int = -1
     ) -> Traced:
         """Add a layer above `value` to the chain (None: no layer); return its output, with these axes, traced.
 
-        `width` is the number of output features, if it differs from before.
+        `width` is the number of output features, if it differs from before; they are axis `at`.
         """
         if self.chain.count == 0:
             self.input = value.origin
@@ -125,7 +134,8 @@ class Reader:
             self.chain.add(layer, place)
         if width is not None:
             self.out = Axis("n", width)
-            axes = (*axes[:-1], self.out)
+            at %= len(axes)
+            axes = (*axes[:at], self.out, *axes[at + 1 :])
         return Traced("made", self.chain.count, axes, value.dtype)
 
     def read_layer(self, node: Node, place: str) -> Traced:
@@ -201,33 +211,32 @@ class Reader:
         value = self.values.get(X)
         if value is None:
             raise refuse(f"its input {X!r} comes from {self.origin_of(X)}; expected a chain of layers")
-        if self.chain.count == 0:
-            if value.kind != "input" or value.parts is not None or len(value.axes) != 3:
-                raise refuse(f"expected {X!r} to be a whole input of the graph, (m, s, e), got {self.origin_of(X)}")
-            self.samples, self.steps, features = (value.axes[i] for i in ((0, 1, 2) if layout else (1, 0, 2)))
-            if features.size not in (None, e):
-                raise refuse(f"{X!r} has {features.size} features, {takes}")
-            if e > 1 and features.name != self.last_axis(str(value.origin)):
-                raise refuse(f"expected the features to be the last axis of {X!r}, got {self.origin_of(X)}")
-            self.input = value.origin
-            return
-        if value.kind == "ends" or not self.is_newest(value):
+        first = self.chain.count == 0
+        if first and (value.kind != "input" or value.parts is not None or len(_plain(value.axes)) != 3):
+            raise refuse(f"expected {X!r} to be a whole input of the graph, (m, s, e), got {self.origin_of(X)}")
+        if not first and (value.kind == "ends" or not self.is_newest(value)):
             due = f"all the output of the layer below it, {self.chain.top_name}"
             raise refuse(f"its input {X!r} comes from {self.origin_of(X)}; expected {due}")
-        if self.out.size not in (None, e):
-            raise refuse(f"the layer below it gives {self.out.size} features, {takes}")
-        if not self.recurrent and len(value.axes) == 3:
+        if first:
+            self.input = value.origin
+        if len(value.axes) == 3 and not self.placed and not any(axis.merged for axis in value.axes):
             self.samples, self.steps = (value.axes[i] for i in ((0, 1) if layout else (1, 0)))
+            self.out, self.placed = self.out or value.axes[2], True
+        features = None if self.out is None else self.out.size
+        if features not in (None, e):
+            whose = f"{X!r} has" if first else "the layer below it gives"
+            raise refuse(f"{whose} {features} features, {takes}")
         due = (self.samples, self.steps, self.out) if layout else (self.steps, self.samples, self.out)
-        if not same_axes(value.axes, due):
+        if self.out is None or not same_axes(value.axes, due):
             raise refuse(
                 f"its input {X!r}, {self.origin_of(X)}, does not have the axes of the output of the node below it"
             )
 
-    def last_axis(self, name: str) -> str:
-        """Return the name of the last axis of an input of the graph."""
-        return self.values[name].axes[-1].name
-
     def parts(self, number: int) -> tuple[tuple[int, int], ...]:
         """Return the (layer, direction) pairs of recurrent layer `number`, as in the `parts` of its states."""
         return tuple((number, d) for d, _ in enumerate(self.recurrent[number].cells))
+
+
+def _plain(axes: tuple[Axis, ...]) -> list[Axis]:
+    """Return the axes, those that were merged one by one."""
+    return [part for axis in axes for part in (axis.merged or (axis,))]
