@@ -308,8 +308,6 @@ def _listed(shape: Sequence[Any]) -> str:
 def _take(value: Traced, at: int, indices: Sequence[int]) -> Traced:
     """Return the value at these indices of axis `at`, which must be the axis of layers and directions."""
     axis = value.axes[at]
-    if axis.merged:
-        raise Unproved("it takes a part of several axes that were made one")
     every = None if axis.size is None else range(axis.size)
     if indices == every:
         return value
@@ -319,6 +317,8 @@ def _take(value: Traced, at: int, indices: Sequence[int]) -> Traced:
         raise Unproved(f"it takes {list(indices)} of {axis.size}")
     if every is not None and list(indices) == list(every[: len(indices) + 1]):
         return value
+    if axis.merged:
+        raise Unproved("it takes a part of several axes that were made one")
     if value.stack not in (None, axis.name) or axis == ONE:
         raise Unproved("it takes a part along an axis that is not that of layers and directions")
     parts = tuple(indices) if value.parts is None else tuple(value.parts[i] for i in indices)

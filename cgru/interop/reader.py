@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from cgru.interop.chain_builder import ChainBuilder, embedding
+from cgru.interop.chain_builder import ChainBuilder, dense, embedding
 from cgru.interop.gates import Refusal
 from cgru.interop.onnx_layers import LAYERS, UNARY
 from cgru.interop.onnx_values import (
@@ -28,7 +28,7 @@ from cgru.interop.onnx_values import (
     long_axes,
     same_axes,
 )  # fmt: skip
-from cgru.layers import Pool
+from cgru.layers import Frames, Pool, Scale
 
 __all__ = ["Reader"]
 
@@ -50,6 +50,10 @@ class Reader:
         """Return the values that a node makes, adding a layer if it is one; Unproved if nothing is known of them."""
         if node.kind in LAYERS:
             return [self.read_layer(node, place)]
+        if node.kind == "Conv":
+            return [self.read_convolution(node, place)]
+        if node.kind == "BatchNormalization":
+            return [self.read_batch_normalization(node, place)]
         if node.kind in ("ReduceMean", "ReduceMax"):
             return [self.read_reduction(node, place)]
         if node.kind in ("Gather", "Slice") and node.input(0) in self.values:
@@ -152,6 +156,64 @@ class Reader:
         n = self.feature_count(value)
         layer = LAYERS[node.kind](replace(node, at=known[0], n=n, rank=len(value.axes)))
         return self.add_layer(layer, value, place, value.axes, layer.d.get("u", layer.features or n))
+
+    def read_convolution(self, node: Node, place: str) -> Traced:
+        """Add Frames and a Dense for a Conv node over the steps; return the output, (m, n, s)."""
+        value, W, b = self.traced(node.input(0)), node.constant(1), node.constant(2)
+        if W is None or W.ndim != 3:
+            raise Unproved("expected constant weights of a convolution over one axis")
+        found = {"auto_pad": b"NOTSET", "group": 1, "dilations": [1]} | dict(node.attributes)
+        for name, due in (("auto_pad", b"NOTSET"), ("group", 1), ("dilations", [1])):
+            if found[name] != due:
+                raise Unproved(f"expected {name} {due}, got {found[name]}")
+        (hop,), pads = found.get("strides", [1]), found.get("pads", [0, 0])
+        return self.add_convolution(value, W, b, hop, pads, place)
+
+    def add_convolution(self, value: Traced, W: np.ndarray, b: Any, hop: int, pads: Any, place: str) -> Traced:
+        """Add Frames and a Dense on an array (m, n, s) with weights W (u, n, length) and bias b; return the output.
+
+        `pads` are the steps of zeros before and after each sample.
+        """
+        u, n, length = W.shape
+        (before, after), features = pads, self.feature_count(value, 1) if len(value.axes) == 3 else 0
+        if features not in (None, n) or any(axis.merged for axis in value.axes):
+            raise Unproved(f"expected {n} features in axis 1 of three, got {features}")
+        self.check_places(value.axes[0], value.axes[2])
+        layer = self.frames(length, hop, (before, after) if before or after else False)
+        axes = value.axes
+        if hop > 1 or before + after != length - 1:  # the number of steps changes
+            self.steps = Axis(value.axes[2].name + "'")
+            axes = (*axes[:2], self.steps)
+        made = self.add_layer(layer, value, place, axes, length * n, 1)
+        own = dense(W.transpose(2, 1, 0).reshape(-1, u), b, place, Unproved)
+        return self.add_layer(own, made, place, made.axes, u, 1)
+
+    def frames(self, length: Any, hop: Any, pad: Any) -> Frames:
+        """Return a Frames layer; Unproved for options that it does not have."""
+        try:
+            return Frames(length, hop, pad)
+        except (TypeError, ValueError) as error:
+            raise Unproved(str(error)) from None
+
+    def read_batch_normalization(self, node: Node, place: str) -> Traced:
+        """Add a Scale for a BatchNormalization node in inference; return its output."""
+        if node.attributes.get("training_mode"):
+            raise Unproved("in training it takes the statistics of each batch")
+        scale, shift, mean, variance = (node.constant(i) for i in range(1, 5))
+        value, eps = self.traced(node.input(0)), node.attributes.get("epsilon", 1e-5)
+        return self.add_layer(*self.batch_norm(value, mean, variance, eps, scale, shift), place, value.axes)
+
+    def batch_norm(
+        self, value: Traced, mean: Any, variance: Any, eps: float, scale: Any, shift: Any
+    ) -> tuple[Scale, Traced]:
+        """Return (the Scale of a batch norm of features, axis 1 of `value`, in inference; `value`)."""
+        n = self.feature_count(value, 1) if len(value.axes) in (2, 3) else 0
+        if n not in (None, len(mean)):
+            raise Unproved(f"expected {len(mean)} features in axis 1 of two or three, got {n}")
+        if self.out is not None:
+            self.out = replace(self.out, size=len(mean))
+        factor = scale / np.sqrt(variance.astype(np.float64) + eps)
+        return Scale(factor, shift - mean * factor, dtype=mean.dtype), value
 
     def read_embedding(self, node: Node, place: str) -> Traced:
         """Add an Embedding of tokens, which are an input of the graph; return its output."""

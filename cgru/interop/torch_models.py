@@ -31,17 +31,27 @@ def from_torch(source: Any) -> Network:
     No biases are zeros.
 
     The `forward(x)` of any other module is traced by `torch.fx` in `eval`, with the defaults of its other arguments. It
-    may be a chain of these, each on the whole output of the one below: Embedding, Linear, GRU, Dropout, ReLU,
-    LeakyReLU, ELU, Sigmoid, Tanh, Softmax over the features, ReLU6, Hardtanh and clamp, as modules, functions or
-    methods; sums, differences, products and quotients with numbers and buffers (n,); `[0]` of a GRU; the last step or
-    the last state (`[:, -1]`, `h[-1]`, `cat((h[-2], h[-1]), -1)`); mean, amax and max over the steps; attention:
-    `a = softmax(score, 1)` with a score of each step y, `Linear(u, 1)` or `Linear(n, 1)` of tanh of `Linear(u, n)`, and
-    `(a * y).sum(1)`, or that by bmm, matmul or einsum, which becomes `Pool("attention")`; transpose,
-    permute, squeeze, unsqueeze, flatten and contiguous if they move no number; `unfold` over the steps with a flatten
-    after it, which becomes `Frames` (the weights above it are reordered). A GRU starts from zeros: no state, or
-    `torch.zeros` of x's sizes. The network takes X (m, s, e) or tokens (m, s) and returns (m, s, k) or (m, k), whatever
-    the order of the first two axes is in the module. Anything else is refused by the name of its node before anything
-    is made: control flow, packing, several inputs, branches, hooks, shared weights.
+    may be a chain of these, each on the whole output of the one below, as modules, functions or methods:
+
+    - Embedding, Linear, GRU, Dropout, ReLU, LeakyReLU, ELU, Sigmoid, Tanh, Softmax over the features, ReLU6, Hardtanh
+      and clamp; sums, differences, products and quotients with numbers, and with parameters and buffers (n,);
+    - LayerNorm over the features; BatchNorm1d in `eval`, which becomes a `Scale`; Conv1d over the steps, with strides
+      and zeros around, which becomes `Frames` and a `Dense`, as does `unfold` with a flatten after it; `pad(x, (k, 0))`
+      before a convolution, or `[:, :, :-k]` behind it, makes it causal;
+    - `[0]` of a GRU; the last step or the last state (`[:, -1]`, `h[-1]`, `cat((h[-2], h[-1]), -1)`); mean, amax and
+      max over the steps; attention: `a = softmax(score, 1)` with a score of each step y, `Linear(u, 1)` or `Linear(n,
+      1)` of tanh of `Linear(u, n)`, or products with parameters, and `(a * y).sum(1)`, or that by bmm, matmul or
+      einsum, which becomes `Pool("attention")`;
+    - transpose, permute, squeeze, unsqueeze, flatten, view, reshape and unflatten to sizes of x, contiguous: what cuts
+      no axis and changes no order.
+
+    A GRU starts from nothing, from zeros of x's sizes, from a parameter (layers, 1, u) that is expanded to the samples,
+    which becomes `learn_h0`, or from a second input, which becomes `h0` of `predict`. Where a second input are the
+    lengths of `pack_padded_sequence` they become `lengths` of `predict`; outputs at padded steps are zero here.
+
+    The network takes X (m, s, e) or tokens (m, s) and returns (m, s, k) or (m, k), whatever the order of the axes is in
+    the module, and whether samples and steps are one axis. Anything else is refused before anything is made, with the
+    line of the module: control flow, residuals, branches, hooks, shared weights, BatchNorm in training.
 
     Args:
         source: the module, with neither hooks nor parametrizations, or a mapping from `weight_ih_l0`, ... to tensors

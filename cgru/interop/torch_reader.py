@@ -34,7 +34,7 @@ from cgru.interop.onnx_values import (
 from cgru.interop.reader import Reader
 from cgru.interop.torch_trace import UNSET, ZEROS, Given, Packed, Padded, Weight, line_of, traced_graph
 from cgru.interop.torch_weights import array_of, check_plain, gru_layers, is_trainable, kind_of
-from cgru.layers import Dropout, Frames, LayerNorm, Scale
+from cgru.layers import Dropout, Frames, LayerNorm
 
 __all__ = ["TorchReader"]
 
@@ -421,21 +421,12 @@ class TorchReader(Reader):
             raise Unproved("it has no running mean and variance; expected track_running_stats=True")
         if module.training:
             raise Unproved("in training it takes the statistics of each batch; call eval() on the model first")
-        value = self.traced_value(argument)
-        if len(value.axes) not in (2, 3):
-            raise Unproved("it does not take (m, n) or (m, n, s)")
-        n = self.feature_count(value, 1)
-        mean, variance = (array_of(each).astype(np.float64) for each in (module.running_mean, module.running_var))
-        if n not in (None, len(mean)):
-            raise Unproved(f"expected {len(mean)} features in axis 1, got {n}")
         if self.row_order is not None:
             raise Unproved("expected a Linear or a GRU behind unfold and flatten first")
-        factor, shift = 1 / np.sqrt(variance + module.eps), 0.0
-        if module.affine:
-            factor, shift = factor * array_of(module.weight), array_of(module.bias)
-        layer = Scale(factor, shift - mean * factor, dtype=array_of(module.running_mean).dtype)
-        layer.trainable = is_trainable(module.parameters(), "a layer", Unproved)
-        return self.add_layer(layer, value, self.place, value.axes, len(mean), 1)
+        mean, variance = array_of(module.running_mean), array_of(module.running_var)
+        scale, shift = (array_of(module.weight), array_of(module.bias)) if module.affine else (1.0, 0.0)
+        layer, value = self.batch_norm(self.traced_value(argument), mean, variance, module.eps, scale, shift)
+        return self.add_layer(self.with_trainable(layer, module), value, self.place, value.axes)
 
     def read_layer_norm(self, argument: Any, module: Any) -> Traced:
         """Add a LayerNorm for a LayerNorm module over the features; return its output."""
@@ -609,10 +600,7 @@ class TorchReader(Reader):
         """Return a Frames layer; Unproved for options that it does not have, and where it would read padding."""
         if self.ragged:
             raise Unproved("it would read padding, which the GRU below it left out")
-        try:
-            return Frames(length, hop, pad)
-        except (TypeError, ValueError) as error:
-            raise Unproved(str(error)) from None
+        return super().frames(length, hop, pad)
 
     def framed(self, value: Traced, at: int) -> tuple[Axis, ...]:
         """Return the axes of frames of a value, whose steps, axis `at`, are others."""
@@ -644,23 +632,15 @@ class TorchReader(Reader):
         for name, due in (("groups", 1), ("dilation", (1,)), ("padding_mode", "zeros")):
             if getattr(module, name) != due:
                 raise Unproved(f"expected {name} {due}, got {getattr(module, name)}")
-        if len(value.axes) != 3 or any(axis.merged for axis in value.axes) or self.row_order is not None:
-            raise Unproved("it does not take the output of a layer, (m, n, s)")
-        n = self.feature_count(value, 1)
-        if n not in (None, module.in_channels):
-            raise Unproved(f"expected {module.in_channels} features in axis 1, got {n}")
-        self.check_places(value.axes[0], value.axes[2])
+        if self.row_order is not None:
+            raise Unproved("expected a Linear or a GRU behind unfold and flatten first")
         pad = {"same": (length - 1) // 2, "valid": 0}.get(module.padding, module.padding)
         before, after = (pad, length - 1 - pad) if module.padding == "same" else (*pad, *pad) if pad else (0, 0)
-        before, after = before + padded.before, after + padded.after
-        layer = self.frames(length, hop, (before, after) if before or after else False)
-        keeps = hop == 1 and before + after == length - 1
-        axes = value.axes if keeps else self.framed(value, 2)
-        if keeps:
-            self.steps = value.axes[2]
-        made = self.add_layer(layer, value, self.place, axes, length * module.in_channels, 1)
-        W = array(module.weight, f"{self.place}, weight").transpose(2, 1, 0).reshape(-1, module.out_channels)
-        return self.add_dense(made, W, module.bias, module.parameters(), 1)
+        pads = before + padded.before, after + padded.after
+        W = array(module.weight, f"{self.place}, weight")
+        made = self.add_convolution(value, W, module.bias, hop, pads, self.place)
+        self.with_trainable(self.chain.layers[-1], module)
+        return made
 
     def read_chomp(self, value: Traced, at: int, part: slice) -> Traced:
         """Take the last steps of a padded convolution off, of `[:, :, :-n]`: fewer zeros stand behind the steps."""
