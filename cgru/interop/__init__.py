@@ -44,7 +44,8 @@ What is converted beside the weights, and which options must be off or alike for
 | `Activation` | from there | from there | yes |
 | `LayerNorm` | from there | yes | yes |
 | `Frames` with a `Dense` | from there: Conv1d, unfold | from there: Conv1D | yes; from foreign graphs Conv |
-| `Scale`, `Clip` | from there, BatchNorm1d in `eval` too | from there: BatchNormalization | yes, BatchNormalization too |
+| `Scale` | from there, and BatchNorm1d in `eval` | from there: BatchNormalization | yes |
+| `Clip` | from there | no | yes |
 | standardisation | no | no | yes, from here (from foreign graphs as `Scale`) |
 
 Layers that are normalised (`layer_norm`) stay here. Keras draws masks of `dropout` for each gate where there is

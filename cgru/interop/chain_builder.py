@@ -61,6 +61,10 @@ class ChainBuilder:
     def keep_last_state(self, place: str) -> None:
         """Make the top layer, a recurrent one, return its last state instead of all states."""
         self.layers[-1].sequences = False
+        self.change_top(place)
+
+    def change_top(self, place: str) -> None:
+        """Note that the top layer was changed, so that its output so far is not the newest any more."""
         self.places.append((place, False))
         self.depths.append(len(self.layers))
 

@@ -43,13 +43,14 @@ def from_onnx(source: Any, weights: Mapping[str, Any] | None = None) -> Network:
     """Return the network that `to_onnx` wrote as this model, or for any other model the chain of layers that it is.
 
     The chain must have a GRU node. Each layer reads the whole output of the one below: GRU; MatMul or Gemm with
-    constant weights, and Add; Relu, LeakyRelu, Elu, Sigmoid, Tanh, Softmax over the features, Clip; Add, Sub, Mul and
-    Div with one constant or one for each feature; LayerNormalization over the features and BatchNormalization in
-    inference; Conv over the steps, which becomes `Frames` and a `Dense`; as the first layer also a Gather of tokens from a table. ReduceMean
-    and ReduceMax over all steps are a `Pool`, as is the last step, taken by Gather or Slice. Last states may be read
-    instead of all states. Between layers only nodes that keep all numbers may stand: Identity, Dropout in inference, a
-    Cast to the same type, and the Transpose, Squeeze, Unsqueeze, Reshape and Flatten that exporters add, also to shapes
-    computed from those of arrays, if no axis is cut. A product, its bias and its function become one `Dense`.
+    constant weights, and Add; Relu, LeakyRelu, Elu, Sigmoid, Tanh, Softmax over the features, Clip; Add, Sub, Mul
+    and Div with one constant or one for each feature; LayerNormalization over the features and BatchNormalization
+    in inference; Conv over the steps, which becomes `Frames` and a `Dense`; as the first layer also a Gather of
+    tokens from a table. ReduceMean and ReduceMax over all steps are a `Pool`, as is the last step, taken by Gather
+    or Slice. Last states may be read instead of all states. Between layers only nodes that keep all numbers may
+    stand: Identity, Dropout in inference, a Cast to the same type, and the Transpose, Squeeze, Unsqueeze, Reshape
+    and Flatten that exporters add, also to shapes computed from those of arrays, if no axis is cut. A product, its
+    bias and its function become one `Dense`.
 
     `predict(X, lengths, h0)` takes X (m, s, e) or tokens (m, s), whatever `layout` and the order of the axes are. It
     returns the graph's output in our order, (m, s, n) or (m, n). If `sequence_lens` is an input of the graph it becomes

@@ -53,7 +53,7 @@ class Extent:
 
     def __mul__(self, other: Any) -> Extent:
         """Return the product with another extent or an integer; an unknown one for anything else."""
-        other = Extent(other) if type(other) is int else other
+        other = Extent(other) if isinstance(other, int) else other
         if not isinstance(other, Extent) or None in (self.factor, other.factor):
             return UNKNOWN
         return Extent(self.factor * other.factor, (*self.axes, *other.axes))

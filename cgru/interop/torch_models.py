@@ -14,7 +14,7 @@ from cgru.gru import GRU
 from cgru.interop import gates
 from cgru.interop.gates import TORCH, Refusal, refusal
 from cgru.interop.torch_reader import TorchReader
-from cgru.interop.torch_weights import KEY, KEYS, SUFFIXES, check_calls, gru_layers
+from cgru.interop.torch_weights import KEY, KEYS, SUFFIXES, check_calls, gru_layers, kind_of
 from cgru.network import Network
 
 __all__ = ["from_torch", "to_torch"]
@@ -72,7 +72,7 @@ def _traced_layers(torch: Any, source: Any) -> list[Any]:
     """Return the layers of a module; TypeError or ValueError if it is no chain of them."""
     start = f"source: {type(source).__name__} cannot be had here"
     cure = ""
-    if any(isinstance(module, torch.nn.GRU) for module in source.modules()):
+    if any(torch.nn.GRU in kind_of(module).__mro__ for module in source.modules()):
         cure = "; as it is the module runs after cgru.torch.accelerate(module), its GRU here"
     try:
         for path, module in source.named_modules():

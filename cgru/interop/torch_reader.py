@@ -619,7 +619,7 @@ class TorchReader(Reader):
         value = self.traced_value(argument)
         if number not in (None, 0) or not isinstance(pad, tuple | list) or len(pad) != 2:
             raise Unproved("expected (before, after) of the last axis, and zeros")
-        if not all(type(count) is int and count >= 0 for count in pad):
+        if not all(isinstance(count, int) and count >= 0 for count in pad):
             raise Unproved(f"expected numbers of steps of at least 0, got {pad}")
         return Padded(value, *pad)
 
@@ -636,7 +636,7 @@ class TorchReader(Reader):
             raise Unproved("expected a Linear or a GRU behind unfold and flatten first")
         pad = {"same": (length - 1) // 2, "valid": 0}.get(module.padding, module.padding)
         before, after = (pad, length - 1 - pad) if module.padding == "same" else (*pad, *pad) if pad else (0, 0)
-        pads = before + padded.before, after + padded.after
+        pads = before + padded.before, after + padded.behind
         W = array(module.weight, f"{self.place}, weight")
         made = self.add_convolution(value, W, module.bias, hop, pads, self.place)
         self.with_trainable(self.chain.layers[-1], module)
@@ -650,7 +650,7 @@ class TorchReader(Reader):
             raise Unproved(OVER_PADDING if self.ragged else f"expected the last step alone to be taken, got {part}")
         frames, conv = below
         before, after = frames.pad if isinstance(frames.pad, tuple) else (0, 0)
-        off = -part.stop if type(part.stop) is int else None
+        off = -part.stop if isinstance(part.stop, int) else None
         if part.stop == Extent(1, (self.steps.name.removesuffix("'"),)):  # the steps before the convolution
             off = before + after - frames.length + 1
         if part.start not in (None, 0) or part.step not in (None, 1) or frames.hop != 1 or off is None:
@@ -660,7 +660,8 @@ class TorchReader(Reader):
         frames.pad = (before, after - off)
         name = self.steps.name.removesuffix("'")
         self.steps = Axis(name if before + after - off == frames.length - 1 else f"{self.steps.name}'")
-        return replace(value, axes=(*value.axes[:at], self.steps, *value.axes[at + 1 :]))
+        self.chain.change_top(self.place)
+        return replace(value, origin=self.chain.count, axes=(*value.axes[:at], self.steps, *value.axes[at + 1 :]))
 
     def read_reshape(self, name: str, node: Any) -> Traced:
         """Read `view`, `reshape` or `unflatten` to sizes of x and numbers, none of which cuts an axis."""
@@ -832,6 +833,8 @@ class TorchReader(Reader):
         if found is None:
             raise Unproved(f"expected one number, or one for each of {n} features, got {c.shape}")
         c, n = found
+        if isinstance(other, Weight) and other.trainable and c.size < n:
+            raise Unproved(f"one number that is trained would be {n} here, one for each feature; freeze it")
         if self.row_order is not None and c.size > 1:
             raise Unproved("expected a Linear or a GRU behind unfold and flatten first")
         if sign == "div" and (at or not np.isfinite(1 / c[c != 0]).all() or not c.all()):

@@ -46,11 +46,11 @@ class Packed:
 
 @dataclass(frozen=True)
 class Padded:
-    """An array with so many zeros before and after its last axis, for a convolution."""
+    """An array with so many zeros before and behind its last axis, for a convolution."""
 
     value: Traced
     before: int
-    after: int
+    behind: int
 
 
 @dataclass(frozen=True)
@@ -90,9 +90,14 @@ class Weight:
             at, along, sizes[i] = i, axes[0], 1
         array = self.array.reshape(shape)
         if name == "repeat":
-            return replace(self, array=np.tile(array, sizes), at=at, along=along)
-        sizes = [have if size == -1 else size for size, have in zip(sizes, shape, strict=True)]
-        return replace(self, array=np.broadcast_to(array, sizes), at=at, along=along)
+            made = np.tile(array, sizes)
+        else:
+            made = np.broadcast_to(
+                array, [have if size == -1 else size for size, have in zip(sizes, shape, strict=True)]
+            )
+        if self.trainable and made.size > array.size:
+            raise Unproved("what is trained for several layers at once would be trained for each; freeze it")
+        return replace(self, array=made, at=at, along=along)
 
 
 # --- tracing ---

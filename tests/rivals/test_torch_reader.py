@@ -441,6 +441,58 @@ REFUSED = {
     "too much taken off": (
         lambda: Model(lambda self, x: self.gru(self.conv(x.transpose(1, 2))[:, :, :-3].transpose(1, 2))[0],
                       conv=nn.Conv1d(5, 7, 3, padding=2), gru=gru(7)), "at most the 2 steps of padding"),
+    "what was taken off, too": (
+        lambda: Model(lambda self, x: (y := self.conv(x.transpose(1, 2)), y[:, :, :-2], self.gru(y.transpose(1, 2)))[2],
+                      conv=nn.Conv1d(5, 7, 3, padding=2), gru=gru(7)), "GRU 'gru'.*expected all the output of the"),
+    "one factor that is trained": (of(lambda self, x: self.gru(x)[0] * self.g, g=nn.Parameter(torch.ones(1))),
+                                   "mul 'mul'.*one number that is trained would be 6 here"),
+    "a start for two layers that is trained": (
+        lambda: Model(lambda self, x: self.gru(x, self.h.expand(2, x.size(0), -1))[0], gru=gru(num_layers=2),
+                      h=nn.Parameter(torch.zeros(1, 1, 6))), "expand 'expand'.*several layers at once"),
+    "a start that is not spread": (
+        lambda: Model(lambda self, x: self.gru(x, self.h)[0], gru=gru(), h=nn.Parameter(torch.zeros(1, 1, 6))),
+        r"GRU 'gru'.*\(1, 1, 6\) expanded to the samples of x, got \(1, 1, 6\) as it is"),
+    "a start that is spread over steps": (
+        lambda: Model(lambda self, x: self.gru(x, self.h.expand(-1, x.size(1), -1))[0], gru=gru(),
+                      h=nn.Parameter(torch.zeros(1, 1, 6))), r"GRU 'gru'.*got \(1, 1, 6\) as it is"),
+    "a start that is spread twice": (
+        lambda: Model(lambda self, x: self.gru(x, self.h.expand(x.size(1), x.size(0), -1))[0], gru=gru(),
+                      h=nn.Parameter(torch.zeros(1, 1, 6))), "expand 'expand'.*spread over the samples of x once"),
+    "a start of numbers of samples": (
+        lambda: Model(lambda self, x: self.gru(x, self.h.expand(-1, x.size(0) * 2, -1))[0], gru=gru(),
+                      h=nn.Parameter(torch.zeros(1, 1, 6))), "expand 'expand'.*of x, of one"),
+    "a start in another dtype": (
+        lambda: Model(lambda self, x: self.gru(x, self.h.expand(-1, x.size(0), -1))[0], gru=gru(),
+                      h=nn.Parameter(torch.zeros(1, 1, 6, dtype=torch.float64))), "in float32, got float64"),
+    "a start in a sum": (
+        lambda: Model(lambda self, x: self.gru(x)[0] + self.h.expand(x.size(0), 6), gru=gru(),
+                      h=nn.Parameter(torch.zeros(1, 6))), "add 'add'.*computes with initial states"),
+    "a part of two axes": (of(lambda self, x: self.gru(x)[0].flatten(0, 1)[-1]), "getitem"),
+    "a tensor of three axes": (of(lambda self, x: self.gru(x)[0] @ self.W, W=nn.Parameter(torch.ones(1, 6, 6))),
+                               "matmul 'matmul'.*expected a matrix or a vector"),
+    "weights that do not fit": (of(lambda self, x: self.fc(self.gru(x)[0]), fc=linear(5, 3)), "expected 5 features"),
+    "weights of numbers": (of(lambda self, x: F.linear(self.gru(x)[0], self.gru(x)[0])), "linear|GRU"),
+    "one parameter twice": (of(lambda self, x: self.gru(x * self.g)[0][:, -1] * self.g, g=nn.Parameter(torch.ones(5)),
+                               gru=gru(5, 5)), "mul 'mul_1'.*of another layer, too"),
+    "a start that is h0 of nothing": (lambda: Second(lambda self, x, h: self.gru(x, h)[0] + h, gru=gru()), "add 'add'"),
+    "one input as both": (
+        lambda: Second(lambda self, x, n: self.gru(rnn.pack_padded_sequence(x, n, enforce_sorted=False), n)[1][-1],
+                       gru=gru()), "GRU 'gru'.*expected one input for the initial states"),
+    "packed again by others": (
+        lambda: Third(lambda self, x, n, k: self.b(rnn.pack_padded_sequence(rnn.pad_packed_sequence(self.gru(
+            rnn.pack_padded_sequence(x, n))[0])[0], k))[1][-1], gru=gru(), b=gru(6)), "pack.*expected one input for"),
+    "packed above a GRU": (
+        lambda: Second(lambda self, x, n: self.b(rnn.pack_padded_sequence(self.gru(x)[0], n))[1][-1], gru=gru(),
+                       b=gru(6)), "pack_padded_sequence.*no GRU and no Conv1d below it"),
+    "packed above a convolution": (
+        lambda: Second(lambda self, x, n: self.gru(rnn.pack_padded_sequence(self.conv(x).transpose(1, 2), n))[1][-1],
+                       gru=gru(), conv=nn.Conv1d(5, 5, 3)), "pack_padded_sequence.*no GRU and no Conv1d below it"),
+    "packed out": (lambda: Second(lambda self, x, n: self.gru(rnn.pack_padded_sequence(x, n))[0], gru=gru()),
+                   "output 'output'.*pad_packed_sequence before it"),
+    "padding that is not zero": (
+        lambda: Second(lambda self, x, n: rnn.pad_packed_sequence(self.gru(rnn.pack_padded_sequence(x, n))[0],
+                                                                  padding_value=1.0)[0], gru=gru()),
+        "pad_packed_sequence.*and zeros at padding"),
     "the last step over padding": (over_lengths(lambda self, y: y[:, -1]), PADDING),
     "a mean over padding": (over_lengths(lambda self, y: y.mean(1)), "mean 'mean'.*" + PADDING),
     "attention over padding": (over_lengths(lambda self, y: (torch.softmax(self.score(y), 1) * y).sum(1)),
