@@ -232,7 +232,10 @@ class Reader:
 
     def add_pool(self, value: Traced, at: int, keep: bool, place: str, how: str) -> Traced:
         """Add the reduction `how` over axis `at`, the steps (with `keep` of size 1 afterwards); return its output."""
-        self.feature_count(value)
+        if self.out is not None and self.out.size == 1:  # which may have no axis any more
+            self.check_newest(value)
+        else:
+            self.feature_count(value)
         at %= len(value.axes)
         axes = (*value.axes[:at], *([ONE] if keep else []), *value.axes[at + 1 :])
         if how == "last":
@@ -243,6 +246,8 @@ class Reader:
     def read_reduction(self, node: Node, place: str) -> Traced:
         """Add the mean or maximum over all steps; return its output."""
         value = self.traced(node.input(0))
+        if value.kind in ("states", "made"):
+            self.check_newest(value)
         axes = node.numbers("axes", 1)
         if axes is None or len(axes) != 1 or not self.is_step_axis(value, axes[0]):
             raise Unproved("it is not over the steps, and them alone, of the layer below it")

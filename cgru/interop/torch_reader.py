@@ -32,7 +32,7 @@ from cgru.interop.onnx_values import (
     reshaped,
 )
 from cgru.interop.reader import Reader
-from cgru.interop.torch_trace import UNSET, ZEROS, Given, Packed, Padded, Weight, line_of, traced_graph
+from cgru.interop.torch_trace import SAMPLES, UNSET, ZEROS, Given, Packed, Padded, Weight, line_of, traced_graph
 from cgru.interop.torch_weights import array_of, check_plain, gru_layers, is_trainable, kind_of
 from cgru.layers import Dropout, Frames, LayerNorm
 
@@ -104,7 +104,7 @@ class TorchReader(Reader):
         # Row order of the weights of the layer that will read flattened frames; None: no frames wait for a layer.
         self.row_order: np.ndarray | None = None
         tokens = any(kind_of(module) is self.torch.nn.Embedding for module in called)
-        axes = tuple(map(Axis, "01" if tokens else "012"))
+        axes = tuple(map(Axis, "01" if tokens or is_univariate(graph) else "012"))
         given = iter(names)
         for i, node in enumerate(graph.nodes):
             self.place = f"node {i}, {self.describe_node(node)}{line_of(node)}"
@@ -215,6 +215,8 @@ class TorchReader(Reader):
             return ZEROS
         if node.target is torch.empty:
             return UNSET
+        if node.target is torch.arange and [*map(self.resolve, node.args)] == [Extent(1, ("0",))]:
+            return SAMPLES
         readers = {
             getattr: self.read_attribute, operator.getitem: self.read_item, torch.cat: self.read_cat,
             torch.concat: self.read_cat, torch.einsum: lambda node: self.read_product(node, *node.args),
@@ -276,6 +278,8 @@ class TorchReader(Reader):
         """Return why an operation is refused that is none of those that are known."""
         if sum(isinstance(self.resolve(each), Traced) for each in node.all_input_nodes) > 1:
             return "it joins several arrays, and a network is one chain of layers, without branches and residuals"
+        if "log_softmax" in str(node.target):
+            return "there is no logarithm of softmax here; leave it out, or take softmax"
         return "nothing of its kind may stand there"
 
     def check_sizes(self, node: Any) -> None:
@@ -322,6 +326,8 @@ class TorchReader(Reader):
             return value[index]
         if isinstance(value, tuple) and index in (0, 1, -1, -2):
             return value[index]
+        if isinstance(value, Traced) and isinstance(index, tuple) and index[:1] == (SAMPLES,):
+            return self.read_own_last(value, index)
         if not isinstance(value, Traced):
             raise Unproved("it takes a part of what is not known")
         rank, index = len(value.axes), index if isinstance(index, tuple) else (index,)
@@ -489,7 +495,7 @@ class TorchReader(Reader):
         start = self.resolve(hx)
         if start is None or start is ZEROS:
             return None
-        if isinstance(start, Given):
+        if isinstance(start, Given) and not start.last:
             self.take_role(start, "initial states")
             return None
         if not isinstance(start, Weight):
@@ -524,7 +530,7 @@ class TorchReader(Reader):
         names = ("input", "lengths", "batch_first", "enforce_sorted")
         given = dict(zip(names, node.args, strict=False)) | node.kwargs
         value, lengths = self.traced_value(given["input"]), self.resolve(given["lengths"])
-        if not isinstance(lengths, Given):
+        if not isinstance(lengths, Given) or lengths.last:
             raise Unproved(f"expected lengths that are an input beside x, got {given['lengths']}")
         if (self.recurrent and not self.ragged) or any(layer.changes_steps for layer in self.chain.layers):
             raise Unproved("expected no GRU and no Conv1d below it, which would read padding")
@@ -543,6 +549,20 @@ class TorchReader(Reader):
             axes = (axes[1], axes[0], *axes[2:])
         lengths = next((Given(name) for name, role in self.roles.items() if role == "lengths"), None)
         return replace(packed.value, axes=axes), lengths
+
+    def read_own_last(self, value: Traced, index: tuple[Any, ...]) -> Traced:
+        """Read `y[arange(m), lengths - 1]`: the last step of each sample, which lengths of `predict` tell."""
+        if len(index) != 2 or not isinstance(index[1], Given) or not index[1].last:
+            raise Unproved("expected [arange(m), lengths - 1], with lengths that are an input beside x")
+        if [axis.name for axis in value.axes[:2]] != [self.samples.name, self.steps.name] or not self.placed:
+            raise Unproved("it is not over the steps of all samples, (m, s, n)")
+        self.feature_count(value)
+        onward = all(len(layer.cells) == 1 and not layer.reverse for layer in self.recurrent)
+        if not (onward or self.ragged) or any(layer.changes_steps for layer in self.chain.layers):
+            raise Unproved("expected no Conv1d below it, and no GRU that goes back and reads padding")
+        self.take_role(Given(index[1].name), "lengths")
+        self.chain.add_last_step(self.place)
+        return self.add_layer(None, value, self.place, value.axes[:1] + value.axes[2:])
 
     def is_step_axis(self, value: Traced, at: int) -> bool:
         """Return whether axis `at` holds the steps of the newest output; Unproved if some of them are padding."""
@@ -815,6 +835,8 @@ class TorchReader(Reader):
         known = [self.resolve(argument) for argument in node.args]
         if all(isinstance(each, Extent | int | float) for each in known):
             return operator.mul(*known) if sign == "mul" else UNKNOWN
+        if sign == "sub" and isinstance(known[0], Given) and known[1] == 1:
+            return replace(known[0], last=True)
         if sign == "mul" and any(isinstance(each, Traced) and each.kind == "weights" for each in known):
             return self.read_weighted([self.traced_value(argument) for argument in node.args])
         at = next((i for i, each in enumerate(known) if isinstance(each, Traced)), None)
@@ -844,3 +866,9 @@ class TorchReader(Reader):
         if isinstance(other, Weight):
             self.used_by(other)
         return self.add_layer(layer, value, self.place, value.axes, None if self.out is None else n)
+
+
+def is_univariate(graph: Any) -> bool:
+    """Return whether x is (m, s), whose steps get their one feature by `x.unsqueeze(-1)`."""
+    x, *_ = graph.nodes
+    return any(user.target == "unsqueeze" and user.args[1:] in ((-1,), (2,)) for user in x.users)

@@ -22,9 +22,10 @@ import numpy as np
 from cgru.interop.gates import Refusal
 from cgru.interop.onnx_values import Extent, Traced, Unproved
 
-__all__ = ["UNSET", "ZEROS", "Given", "Packed", "Padded", "Weight", "line_of", "traced_graph"]
+__all__ = ["SAMPLES", "UNSET", "ZEROS", "Given", "Packed", "Padded", "Weight", "line_of", "traced_graph"]
 
-ZEROS, UNSET = "zeros", "unset"  # arrays of any shape: zeros, and one whose numbers are not set
+# Arrays of any shape: zeros, one whose numbers are not set, and the numbers of all samples, from 0 on.
+ZEROS, UNSET, SAMPLES = "zeros", "unset", "samples"
 VARIABLE = inspect.Parameter.VAR_POSITIONAL
 FRAME = re.compile(r'File "(.+)", line (\d+)')
 
@@ -34,6 +35,7 @@ class Given:
     """An input of the module beside x: lengths or initial states, as its use tells."""
 
     name: str
+    last: bool = False  # whether it is one less: the last step of each sample, if it is lengths
 
 
 @dataclass(frozen=True)

@@ -62,6 +62,7 @@ def check(module, shape, turned=None):
     with torch.no_grad():
         due = module(X)
     due = due[0] if isinstance(due, tuple) else due
+    X = X if X.ndim == 3 else X[:, :, None]
     A = net.predict((X if turned is None else X.transpose(*turned)).numpy())
     np.testing.assert_allclose(A, due.reshape(A.shape).numpy(), rtol=0, atol=1e-12)
     return net
@@ -234,6 +235,11 @@ ACCEPTED = {
     "a factor and a shift": (
         lambda: Model(lambda self, x: self.gru(x)[0] * self.g + self.b, gru=gru(), g=nn.Parameter(torch.zeros(6)),
                       b=nn.Parameter(torch.zeros(6))), (3, 4, 5)),
+    "one feature": (lambda: Model(lambda self, x: self.fc(self.gru(x.unsqueeze(-1))[0][:, -1]).squeeze(-1), gru=gru(1),
+                                  fc=linear(6, 1)), (3, 4)),
+    "one output of rows": (
+        lambda: Model(lambda self, x: self.fc(self.gru(x)[0].reshape(-1, 6)).view(x.size(0), -1)[:, -1], gru=gru(),
+                      fc=linear(6, 1)), (3, 4, 5)),
     "scaled first": (lambda: Model(lambda self, x: self.gru(torch.tanh(x * 2 + 1))[0], gru=gru()), (3, 4, 5)),
 }  # fmt: skip
 CHANNELS = {
@@ -287,7 +293,20 @@ def packed_through(self, x, lengths):
     return rnn.pad_packed_sequence(self.second(y)[0], batch_first=True)[0]
 
 
+def own_last(self, x, lengths):
+    y = self.gru(self.fc(x))[0]
+    return self.out(y[torch.arange(x.size(0)), lengths - 1])
+
+
+def own_last_packed(self, x, lengths):
+    y = self.gru(rnn.pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False))[0]
+    y = torch.tanh(rnn.pad_packed_sequence(y, batch_first=True)[0])
+    return self.out(y[torch.arange(y.size(0)), lengths - 1])
+
+
 LENGTHS = {
+    "each its last step": lambda: Second(own_last, fc=linear(5, 5), gru=gru(num_layers=2), out=linear(6, 3)),
+    "each its last step, packed": lambda: Second(own_last_packed, gru=gru(bidirectional=True), out=linear(12, 3)),
     "every step": lambda: Second(packed, fc=linear(5, 5), gru=gru(bidirectional=True), out=linear(12, 3)),
     "the last states": lambda: Second(packed_last, gru=gru(num_layers=2, bidirectional=True), out=linear(12, 3)),
     "twice": lambda: Second(packed_twice, gru=gru(), second=nn.GRU(6, 4, bidirectional=True)),
@@ -409,6 +428,21 @@ def of(last, **parts):
 BRANCH = "without branches|no branches"
 PADDING = r"padding would count, .*: take the last state, h\[-1\]"
 REFUSED = {
+    "two pools": (of(lambda self, x: torch.cat([(y := self.gru(x)[0]).mean(1), y.max(1)[0]], 1)),
+                  f"max 'max_1'.*({BRANCH})"),
+    "log_softmax": (of(lambda self, x: F.log_softmax(self.gru(x)[0], -1)), "log_softmax.*no logarithm.*take softmax"),
+    "the last step of both ways": (lambda: Second(own_last, fc=linear(5, 5), gru=gru(bidirectional=True)),
+                                   "getitem.*no GRU that goes back"),
+    "the last step but one": (
+        lambda: Second(lambda self, x, n: self.gru(x)[0][torch.arange(x.size(0)), n - 2], gru=gru()), "sub 'sub'"),
+    "the step at the length": (
+        lambda: Second(lambda self, x, n: self.gru(x)[0][torch.arange(x.size(0)), n], gru=gru()),
+        r"getitem.*expected \[arange\(m\), lengths - 1\]"),
+    "the last step by steps": (
+        lambda: Second(lambda self, x, n: self.gru(x)[0][torch.arange(x.size(1)), n - 1], gru=gru()), "arange"),
+    "lengths less one": (
+        lambda: Second(lambda self, x, n: self.gru(rnn.pack_padded_sequence(x, n - 1))[1][-1], gru=gru()),
+        "pack_padded_sequence.*expected lengths that are an input beside x"),
     "a residual": (lambda: Model(residual, gru=gru()), f"add 'add'.*joins two arrays.*({BRANCH})"),
     "joined arrays": (lambda: Model(joined, gru=gru()), f"cat 'cat'.*({BRANCH})"),
     "a branch": (lambda: Model(branched, gru=gru(), fc=linear(6, 3), fc2=linear(6, 3)), f"tanh 'tanh'.*({BRANCH})"),
