@@ -50,9 +50,10 @@ def from_torch(source: Any) -> Network:
     lengths of `pack_padded_sequence`, or of `y[arange(m), lengths - 1]`, they become `lengths` of `predict`; outputs at
     padded steps are zero here.
 
-    The network takes X (m, s, e), of `x.unsqueeze(-1)` (m, s, 1), or tokens (m, s), and returns (m, s, k) or (m, k), whatever the order of the axes is in
-    the module, and whether samples and steps are one axis. Anything else is refused before anything is made, with the
-    line of the module: control flow, residuals, branches, hooks, shared weights, BatchNorm in training.
+    The network takes X (m, s, e), of `x.unsqueeze(-1)` (m, s, 1), or tokens (m, s), and returns (m, s, k) or (m,
+    k), whatever the order of the axes is in the module, and whether samples and steps are one axis. Anything else
+    is refused before anything is made, with the line of the module: control flow, residuals, branches, hooks,
+    shared weights, BatchNorm in training.
 
     Args:
         source: the module, with neither hooks nor parametrizations, or a mapping from `weight_ih_l0`, ... to tensors
