@@ -5,7 +5,9 @@ from dataclasses import FrozenInstanceError
 import numpy as np
 import pytest
 
-from cgru.interop.onnx_values import MOVERS, ONE, Axis, Node, Traced, Unproved, concatenated, same_axes
+from cgru.interop.onnx_values import (
+    MOVERS, ONE, UNKNOWN, Axis, Extent, Node, Traced, Unproved, concatenated, extent, reshaped, same_axes,
+)  # fmt: skip
 
 S, M, E, D, U = Axis("s"), Axis("m", 4), Axis("e", 3), Axis("d", 2), Axis("u", 5)
 FLOAT, INT32, INT64 = 1, 6, 7
@@ -267,3 +269,35 @@ def test_inputs_that_are_missing_are_left_out_ones():
         MOVERS["Gather"](STATES, bare)
     with pytest.raises(Unproved, match="into nothing"):
         MOVERS["Split"](STATES, node("Split", outputs=0))
+
+
+# --- sizes ---
+
+
+def test_sizes_are_products_of_axes():
+    assert [extent(axis) for axis in (S, M, ONE)] == [Extent(1, ("s",)), 4, 1]
+    rows = moved(STATES, "Reshape", [-1, 5])[0].axes[0]  # s, d, m
+    assert extent(rows) == Extent(8, ("s",))
+    assert extent(rows) * 5 == 5 * extent(rows) == extent(S) * Extent(40) == Extent(40, ("s",))
+    for other in (UNKNOWN, 1.5, None):
+        assert extent(S) * other == UNKNOWN
+    assert UNKNOWN * 2 == UNKNOWN
+
+
+def test_shapes_of_sizes():
+    s, rows = extent(S), Axis("s d m")
+    flat = reshaped(STATES, [s * 8, -1])
+    assert flat.axes == (rows, U)
+    assert reshaped(flat, [S, -1, 4, U]).axes == (S, D, M, U)
+    assert reshaped(flat, [rows, 1, 5]).axes == (rows, ONE, U)
+    assert reshaped(flat, [flat.axes[0], 5]).axes == (rows, U)
+    assert reshaped(STATES, [2 * s, -1, 5]).axes == (Axis("s d"), M, U)
+    for shape, why in (
+        ([UNKNOWN, 5], "in a way that cannot be followed"),
+        ([s * s, -1, 5], "need not keep"),
+        ([-1, s], "need not keep"),
+        ([s, 2, 4], "no place for u"),
+        ([s, 2, 4, 5, 5], "in a way that cannot be followed"),
+    ):
+        with pytest.raises(Unproved, match=why):
+            reshaped(STATES, shape)

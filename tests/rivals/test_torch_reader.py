@@ -431,7 +431,7 @@ REFUSED = {
     "two pools": (of(lambda self, x: torch.cat([(y := self.gru(x)[0]).mean(1), y.max(1)[0]], 1)),
                   f"max 'max_1'.*({BRANCH})"),
     "log_softmax": (of(lambda self, x: F.log_softmax(self.gru(x)[0], -1)), "log_softmax.*no logarithm.*take softmax"),
-    "the last step of both ways": (lambda: Second(own_last, fc=linear(5, 5), gru=gru(bidirectional=True)),
+    "the last step of both ways": (lambda: Second(own_last, fc=linear(5, 5), gru=gru(bidirectional=True), out=gru()),
                                    "getitem.*no GRU that goes back"),
     "the last step but one": (
         lambda: Second(lambda self, x, n: self.gru(x)[0][torch.arange(x.size(0)), n - 2], gru=gru()), "sub 'sub'"),
