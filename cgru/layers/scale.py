@@ -88,13 +88,20 @@ class Scale(Layer):
 
         Sample i has `lengths[i]` real steps (None: all).
         """
+        X, steps, scale, shift = self._checked(A, lengths)
+        return ScalePass(steps, lambda dA, _: dA * scale, X=X, A=zero_padding(X * scale + shift, steps))
+
+    def _checked(
+        self, A: np.ndarray, lengths: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray, np.ndarray]:
+        """Return (X, real steps, scale, shift) for an input A, made and checked; X is zero at padding."""
         X, steps = mask_padding(as_floats(A, self.dtype), lengths)
         self.make(X)
         scale, shift = self.checked_parameters()
         if X.shape[-1] != scale.size:
             due = "(m, s, {})" if X.ndim == 3 else "(m, {})"
             raise ValueError(f"A: expected shape {due.format(scale.size)}, the numbers of scale, got {X.shape}")
-        return ScalePass(steps, lambda dA, _: dA * scale, X=X, A=zero_padding(X * scale + shift, steps))
+        return X, steps, scale, shift
 
     def arrays(self, e: int) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
         """Return the shape and dtype of each parameter for inputs of e features."""

@@ -112,10 +112,10 @@ cdef struct Stage:
     double *attention  # (s, m) the weights of the steps
     cgru_activation activate  # of a Dense, of a Pool's scores, or of an elementwise stage with `activates`
     bint activates
-    double low, high  # bounds of an elementwise stage
+    double low, high  # bounds of an elementwise stage; `low` is the epsilon of a LayerNorm
     bint may_return_input  # whether A may be X itself, without a copy
-    char *W  # of a Dense, an Embedding or a Pool; of an elementwise stage its scale, NULL: none
-    char *b  # of a Dense or a Pool; of an elementwise stage its shift
+    char *W  # of a Dense, an Embedding or a Pool; of an elementwise stage or a LayerNorm its scale, NULL: none
+    char *b  # of a Dense or a Pool; of an elementwise stage or a LayerNorm its shift
     char *V  # (scores) of a Pool, by which scores are sums of its hidden columns; NULL: the only column is the score
     char *dW
     char *db
