@@ -17,6 +17,7 @@ from cgru import reference
 from cgru.core import masks as dropping
 from cgru.core.checks import parameters
 from cgru.core.lengths import by_length, ends, mask
+from cgru.core.memory import one_behind_another
 from cgru.core cimport driver, gradients, pair
 from cgru.core.checks cimport real
 from cgru.core.kernels cimport (
@@ -424,8 +425,8 @@ cdef class GRUPass(Pass):
         if done is None:
             raise RuntimeError("gradients: bc['dhh_'] is missing; expected a backward after the last forward")
         if each:
-            shapes = self.variant.shapes(call.e, call.u)
-            g = {"d" + name: np.empty((call.m, *shape), X.dtype) for name, shape in shapes.items()}
+            shapes = [(call.m, *shape) for shape in self.variant.shapes(call.e, call.u).values()]
+            g = dict(zip(self.variant.gradient_names, one_behind_another(shapes, X.dtype)))
         else:
             g = self.buffers.take_gradients(self.variant, call.e, call.u, X.dtype)
         if "input_mask" in self._masks:

@@ -13,8 +13,7 @@ from cgru.core.kernels cimport (
     bind_gradients, cgru_array, CGRU_C, cgru_call, cgru_gradients, CGRU_GROUP, CGRU_HH,
     cgru_kernels, CGRU_LAYER_NORM, cgru_matrix, cgru_outer_product, CGRU_PLACE_c, CGRU_PLACE_dc, CGRU_PLACE_dhh_,
     CGRU_PLACE_dr_, CGRU_PLACE_dz_, CGRU_PLACE_r, CGRU_PLACES, CGRU_R, CGRU_RESET_BEFORE, cgru_state_operand, cgru_term,
-    CGRU_Z, check_signals, in_pieces, kernels, mask_of, new_call, steps_of_piece,
-    view, whole_lines,
+    CGRU_Z, check_signals, in_pieces, kernels, mask_of, new_call, steps_of_piece, view, whole_lines,
 )
 from cgru.core.memory cimport Workspace
 from cgru.core.plan cimport DEPTH, GRADIENTS, Plan, call_of, operands_of, operations, plan_of, readable, terms_of
@@ -271,17 +270,14 @@ cdef Py_ssize_t _copy_samples(cgru_call *call, Py_ssize_t first, Py_ssize_t samp
     return used
 
 
-cdef void _run_sample(const Samples *work, const cgru_call *call, Py_ssize_t i, void *memory) noexcept nogil:
-    """Write the gradients of sample i of a call with contiguous rows."""
+cdef cgru_call _call_of(const Samples *work, const cgru_call *call, Py_ssize_t i) noexcept nogil:
+    """Return the call of sample i alone, out of one with contiguous rows."""
     cdef cgru_call own = call[0]
-    cdef cgru_gradients to = _gradients_of(work, i)
-    cdef Sums sums
     cdef int place
     own.m, own.s, own.order, own.running, own.anew, own.column = 1, work.steps[i], NULL, NULL, True, 1
     for place in range(CGRU_PLACES):
         own.array[place].data = _moved(own.array[place].data, i * own.array[place].sample * work.plan.k.size)
-    prepare(&sums, &work.plan, &own, &to, memory, False)
-    run_steps(&sums, True, True)
+    return own
 
 
 cdef void _run_samples(void *given, Py_ssize_t part) noexcept nogil:
@@ -290,14 +286,18 @@ cdef void _run_samples(void *given, Py_ssize_t part) noexcept nogil:
     cdef const cgru_kernels *k = work.plan.k
     cdef char *memory = work.memory + part * work.share_size * k.size
     cdef Py_ssize_t blocks = (work.last - work.first + k.lanes - 1) // k.lanes, block, first, last, i
-    cdef cgru_call call
+    cdef cgru_call call, own
+    cdef cgru_gradients to
+    cdef Sums sums
     for block in range(part * blocks // work.shares, (part + 1) * blocks // work.shares):
         first = work.first + block * k.lanes
         last = min(first + k.lanes, work.last)
         call = work.call[0]
         _copy_samples(&call, first, last - first, k, memory + work.plan.workspace_size * k.size)
         for i in range(first, last):
-            _run_sample(work, &call, i, memory)
+            own, to = _call_of(work, &call, i), _gradients_of(work, i)
+            prepare(&sums, &work.plan, &own, &to, memory, False)
+            run_steps(&sums, True, True)
 
 
 cdef void _count_steps(const cgru_call *call, Py_ssize_t *steps) noexcept nogil:
@@ -309,29 +309,45 @@ cdef void _count_steps(const cgru_call *call, Py_ssize_t *steps) noexcept nogil:
         steps[row if call.order == NULL else call.order[row]] = left
 
 
+cdef int _run_one_by_one(const Samples *work) except -1:
+    """Write the gradients of each sample, one after another, each on all threads; a Ctrl-C ends it within a sample."""
+    cdef const cgru_kernels *k = work.plan.k
+    cdef cgru_call call = work.call[0], own
+    cdef Py_ssize_t i, numbers = _copy_samples(&call, 0, 1, k, NULL)
+    cdef Workspace memory = Workspace(numbers, k.size)
+    cdef void *copy = memory.take(numbers)
+    cdef cgru_gradients to
+    for i in range(call.m):
+        call = work.call[0]
+        _copy_samples(&call, i, 1, k, <char *>copy)
+        own, to = _call_of(work, &call, i), _gradients_of(work, i)
+        execute(&own, &to, k)
+    return 0
+
+
 cdef int execute_each(const cgru_call *call, const cgru_gradients *g, Py_ssize_t apart, const cgru_kernels *k) except -1:
     """Write the gradients of each sample, one behind another, in a workspace that is allocated here, on all threads."""
     cdef int threads = threads_for(operations(call))
-    cdef Py_ssize_t at_once = max(k.lanes * threads, steps_of_piece(call, 1) // call.s)
-    cdef cgru_call one = call[0]
+    cdef Py_ssize_t look = steps_of_piece(call, call.m) * call.m // call.s  # samples between two looks for a Ctrl-C
+    cdef cgru_call whole = call[0], one
     cdef Samples work
     cdef Workspace counts = Workspace(call.m, sizeof(Py_ssize_t)), memory
-    if call.m == 1:  # threads share the sums
-        one.anew = True
-        return execute(&one, g, k)
-    one.m, one.order, one.running, one.column = 1, NULL, NULL, 1
-    work.call, work.g, work.apart, work.plan = call, g, apart, plan_of(k, &one, NULL, GRADIENTS, 1)
-    work.steps, work.last = <Py_ssize_t *>counts.take(call.m), 0
+    work.call, work.g, work.apart, work.steps = call, g, apart, <Py_ssize_t *>counts.take(call.m)
+    _count_steps(call, work.steps)
+    work.plan.k, work.last = k, 0
+    if call.m == 1 or call.s > steps_of_piece(call, 1):
+        return _run_one_by_one(&work)
+    one = _call_of(&work, call, 0)
+    one.s = call.s
+    work.plan = plan_of(k, &one, NULL, GRADIENTS, 1)
     work.shares = min((call.m + k.lanes - 1) // k.lanes, 4 * threads if threads > 1 else 1)
-    one = call[0]
-    work.share_size = work.plan.workspace_size + _copy_samples(&one, 0, min(call.m, k.lanes), k, NULL)
+    work.share_size = work.plan.workspace_size + _copy_samples(&whole, 0, min(call.m, k.lanes), k, NULL)
     work.share_size = whole_lines(work.share_size, k.size)
     memory = Workspace(work.shares * work.share_size, k.size)
     work.memory = <char *>memory.take(work.shares * work.share_size)
     with nogil:
-        _count_steps(call, work.steps)
         while work.last < call.m:
-            work.first, work.last = work.last, min(work.last + at_once, call.m)
+            work.first, work.last = work.last, min(work.last + max(look, 4 * threads * k.lanes), call.m)
             share(_run_samples, &work, work.shares, threads)
             check_signals()
     return 0
@@ -364,10 +380,11 @@ def run(variant, dict g not None, dict arrays not None, order=None, running=None
         fresh: whether the forward pass had no h0.
         by_units: whether the arrays of dU and dV hold their transposes.
     """
-    cdef cgru_call call = call_of(variant, g["dVz"].shape[-1], arrays, None, order, running)
+    cdef Py_ssize_t u = arrays["hp"].shape[2]
+    cdef cgru_call call = call_of(variant, u, arrays, None, order, running)
     cdef dict as_read = {name: readable(&call, array) for name, array in arrays.items()}
     cdef cgru_gradients to
-    call = call_of(variant, g["dVz"].shape[-1], as_read, None, order, running)
+    call = call_of(variant, u, as_read, None, order, running)
     call.reverse, call.fresh, call.anew, call.by_units = reverse, fresh, anew, by_units
     bind_gradients(&to, g)
     if each:

@@ -258,7 +258,7 @@ def per_sample_gradients(
         TypeError, ValueError: the module is another, or would not run on these kernels; a gradient does not fit; or
             the module is to drop out between its layers, which another run does otherwise.
     """
-    if not isinstance(module, GRU):
+    if not hasattr(module, "_compute"):
         raise TypeError(f"module: expected a cgru.torch.GRU, got {type(module).__name__}; accelerate makes it one")
     if module.training and module.dropout and module.num_layers > 1:
         raise ValueError(f"module: expected none that drops out, got dropout={module.dropout}; eval() stops it")
