@@ -282,6 +282,7 @@ class Network(Model):
         ValueError where a layer of your own has no gradients of each sample.
         """
         each = flag(each, "each")
+        chain.check_trains(self.layers)
         check_batches(SCORED, X, y, lengths=lengths, sample_weight=sample_weight)
         data = as_data(self.data_spec, X, y, lengths, sample_weight)
         self.make(data.first.X)
