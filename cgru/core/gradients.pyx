@@ -325,7 +325,8 @@ cdef int _run_one_by_one(const Samples *work) except -1:
     return 0
 
 
-cdef int execute_each(const cgru_call *call, const cgru_gradients *g, Py_ssize_t apart, const cgru_kernels *k) except -1:
+cdef int execute_each(const cgru_call *call, const cgru_gradients *g, Py_ssize_t apart,
+                      const cgru_kernels *k) except -1:
     """Write the gradients of each sample, one behind another, in a workspace that is allocated here, on all threads."""
     cdef int threads = threads_for(operations(call))
     cdef Py_ssize_t look = steps_of_piece(call, call.m) * call.m // call.s  # samples between two looks for a Ctrl-C
@@ -354,7 +355,7 @@ cdef int execute_each(const cgru_call *call, const cgru_gradients *g, Py_ssize_t
 
 
 def linear_gradients(cnp.ndarray X not None, cnp.ndarray d not None):
-    """Return X^T d and the sum of d over the steps of each sample, (m, n, u) and (m, u); X is (m, s, n), d (m, s, u)."""
+    """Return X^T d and d summed over the steps of each sample, (m, n, u) and (m, u), for X (m, s, n), d (m, s, u)."""
     cdef cnp.ndarray rows = contiguous_rows(X), above = contiguous_rows(d)
     cdef Py_ssize_t m = rows.shape[0], n = rows.shape[2], u = above.shape[2]
     cdef cnp.ndarray dW = np.empty((m, n, u), X.dtype), db = np.empty((m, u), X.dtype)

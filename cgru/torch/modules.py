@@ -94,15 +94,15 @@ def values_of(module: nn.Module, own: dict[str, Tensor | None], names: Iterable[
 
 
 def run(
-    x: Tensor, h0: Tensor | None, weights: list[Tensor], sizes: Tensor | None, m: int, reverse: bool, by: Any = call
+    x: Tensor, h0: Tensor | None, weights: list[Tensor], sizes: Tensor | None, m: int, reverse: bool, by: Any = None
 ) -> tuple[Tensor, Tensor]:
     """Run a layer in one direction (`sizes`: of packed steps); return (all states, laid out as x is, last ones (m, u)).
 
-    Caches are kept if a backward may follow. `by` is `call`, or `call_of_each` with weights (m, ...).
+    Caches are kept if a backward may follow. `by` is `call` (None), or `call_of_each` with weights (m, ...).
     """
     keep = has_gradients((x, h0, *weights))
     bias_ih, bias_hh = weights[2:] or (None, None)
-    return by(x, h0, weights[0], weights[1], bias_ih, bias_hh, sizes, m, reverse, keep)[:2]
+    return (by or call)(x, h0, weights[0], weights[1], bias_ih, bias_hh, sizes, m, reverse, keep)[:2]
 
 
 class GRU(nn.GRU):
@@ -110,8 +110,9 @@ class GRU(nn.GRU):
 
     A call runs on these kernels, reading PyTorch's parameters where they lie, if all its tensors are float32 or all
     float64 on a CPU; else it is the parent's: on another device, in another dtype, under autocast, `torch.func` or
-    forward derivatives, in `torch.jit` and `torch.onnx.export`, and for arguments that the parent refuses. It uses as
-    many threads as PyTorch does, by `cgru.set_num_threads`. RuntimeError for second derivatives.
+    forward derivatives, in `torch.jit` and `torch.onnx.export`, and for arguments that the parent refuses. Under
+    `torch.func.vmap`, alone or with one `grad`, it runs here, where the parent cannot: all mapped calls as one batch.
+    It uses as many threads as PyTorch does, by `cgru.set_num_threads`. RuntimeError for second derivatives.
     """
 
     __prepare_scriptable__ = parent_of
@@ -130,8 +131,8 @@ class GRU(nn.GRU):
             check_opacus_sees(hx, hidden)
         return output, hidden
 
-    def _compute(self, input: Tensor | PackedSequence, hx: Tensor | None, weights: list[Tensor], by: Any = call) -> Any:
-        """Run arguments that fit, each layer `by` this function; return what `forward` does."""
+    def _compute(self, input: Tensor | PackedSequence, hx: Tensor | None, weights: list[Tensor], by: Any = None) -> Any:
+        """Run arguments that fit, each layer `by` this function of `run`; return what `forward` does."""
         if isinstance(input, PackedSequence):
             x, sizes, order, back = input
             hx = None if hx is None else self.permute_hidden(hx, order)
@@ -266,7 +267,7 @@ def per_sample_gradients(
         raise ValueError("output_gradient, hidden_gradient: expected one at least, got None and None")
     x, sizes, _, back = input if isinstance(input, PackedSequence) else (input, None, None, None)
     names = module._flat_weights_names
-    weights = values_of(module, module._parameters, names)
+    weights = [getattr(module, name) for name in names]
     fits = x.dim() == (3 if sizes is None else 2) and can_run((x, hx, *weights)) and not is_traced()
     if not (fits and module._parent_accepts(x, hx, sizes) and module._weights_fit(weights)):
         due = f"a batch of {module.input_size} features, float32 or float64 on a CPU, as the parameters and hx"
