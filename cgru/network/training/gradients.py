@@ -69,7 +69,7 @@ def _run(layers: list[Layer], A: np.ndarray, lengths: np.ndarray | None) -> list
     """Run the layers one after the other; return their passes."""
     passes = []
     for layer in layers:
-        options = {"preactivations": layer.preactivations is True} if layer.cells else {}
+        options = {"preactivations": False} if layer.cells else {}
         passes.append(layer.run(A, lengths, **options))
         A = passes[-1].A
         lengths = layer.output_lengths(A, lengths)

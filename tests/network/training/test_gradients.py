@@ -227,5 +227,16 @@ def test_a_layer_of_ones_own_without_gradients_of_each_sample():
 def test_numbers_that_are_not_finite_are_handed_on():
     net, inputs, _ = made("mse", np.float32)
     net.head.p["W"][...] = 1e30
-    with np.errstate(all="raise"):
+    with np.errstate(all="raise", under="ignore"):
         assert not np.isfinite(net.gradients(inputs, REALS)["0.Uz"]).all()
+        net.head.p["W"][...] = 1e38
+        found = net.gradients(inputs, REALS, sample_weight=np.arange(M) % 2)  # an infinity times zero
+    assert np.isnan(found["0.Uz"]).any()
+
+
+def test_no_preactivations_are_kept(monkeypatch):
+    run, asked = cgru.GRU.run, []
+    monkeypatch.setattr(cgru.GRU, "run", lambda *given, **options: asked.append(options) or run(*given, **options))
+    net, inputs, y = made("classes")
+    net.gradients(inputs, y)
+    assert asked == [{"preactivations": False}] * 2
