@@ -457,3 +457,21 @@ def test_gradients_of_each_sample_that_are_refused():
     with pytest.raises(ValueError, match=r"input: expected a batch of 3 features.*got torch\.float32 \(4, 3\)"):
         cgru.torch.per_sample_gradients(ours, x[:, 0], output_gradient=d[:, 0])
     assert cgru.torch.per_sample_gradients(ours, x, output_gradient=d)["weight_hh_l1"].shape == (2, 15, 5)
+
+
+def test_what_the_hooks_of_opacus_do_not_see_is_refused():
+    """Its hooks are known by what it keeps with a parameter."""
+    ours, x = cgru.torch.GRU(3, 5), torch.randn(4, 2, 3)
+    ours.weight_ih_l0.grad_sample = None
+    ours(x, torch.zeros(1, 2, 5))[1].sum().backward()  # nobody's hooks are there
+    ours.register_forward_hook(lambda *_: None)
+    with pytest.raises(ValueError, match="hx: expected None for a GRU in a model of opacus"):
+        ours(x, torch.zeros(1, 2, 5))
+    output, states = ours(x)
+    (output.sum() + 0 * states.sum()).backward()
+    with pytest.raises(RuntimeError, match="expected no gradient of the last states for a GRU in a model of opacus"):
+        ours(x)[1].sum().backward()
+    with torch.no_grad():
+        assert ours(x)[1].shape == (1, 2, 5)
+    del ours.weight_ih_l0.grad_sample
+    ours(x, torch.zeros(1, 2, 5))[1].sum().backward()
