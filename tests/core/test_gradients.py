@@ -160,3 +160,14 @@ def test_those_of_a_product(level, dtype):
             dW, db = gradients.linear_gradients(given, d)
             assert_close(dW, np.matmul(given.swapaxes(1, 2), d, dtype=np.float64), TOLERANCE[X.dtype], (m, s, n, u))
             assert_close(db, d.sum(axis=1, dtype=np.float64), TOLERANCE[X.dtype], (m, s, n, u))
+
+
+def test_those_of_many_samples_run_some_at_a_time(threads):
+    """So many that a signal is looked for in between."""
+    rng = np.random.default_rng(0)
+    X, d = rng.standard_normal((2, 1400, 64, 64), np.float32)
+    for n in (1, 3):
+        threads(n)
+        dW, db = gradients.linear_gradients(X, d)
+        assert_close(dW, np.matmul(X.swapaxes(1, 2), d), 1e-5, n)
+        assert_close(db, d.sum(axis=1), 1e-5, n)
