@@ -6,6 +6,7 @@ arithmetic here is the merge of the two outputs (Schuster and Paliwal, 1997).
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from typing import Any
 
@@ -271,6 +272,12 @@ class Bidirectional(Layer):
         finally:
             self._lock.release()
 
+    def evaluating(self) -> Bidirectional:
+        """Return a layer over the same parameters; see `Layer.evaluating`."""
+        other = copy.copy(self)
+        other.forward_layer, other.backward_layer = other.halves = tuple(half.evaluating() for half in self.halves)
+        return other
+
     # --- states ---
 
     @property
@@ -355,13 +362,16 @@ class BidirectionalPass(LayerPass):
         self.bc.update(self._prefixed_caches("bc"))
         return self.bc["dX"]
 
-    def gradients(self) -> dict[str, np.ndarray]:
-        """Return the parameter gradients of both GRUs, as `dforward.Uz`, ...; RuntimeError before `backward`."""
+    def gradients(self, each: bool = False) -> dict[str, np.ndarray]:
+        """Return the parameter gradients of both GRUs, as `dforward.Uz`, ...; RuntimeError before `backward`.
+
+        With `each` they are those of each sample, (m, ...).
+        """
         self._require_backward()
         return {
             f"d{prefix}{name[1:]}": gradient
             for prefix, part in zip(PREFIXES, self.parts, strict=True)
-            for name, gradient in part.gradients().items()
+            for name, gradient in part.gradients(each).items()
         }
 
     def _prefixed_caches(self, cache: str) -> dict[str, np.ndarray]:

@@ -17,6 +17,7 @@ from cgru import reference
 from cgru.core import masks as dropping
 from cgru.core.checks import parameters
 from cgru.core.lengths import by_length, ends, mask
+from cgru.core.memory import one_behind_another
 from cgru.core cimport driver, gradients, pair
 from cgru.core.checks cimport real
 from cgru.core.kernels cimport (
@@ -75,8 +76,12 @@ cdef class Pass:
         """Backpropagate dL/dA, in the shape of A: fill `bc` and return dL/dX."""
         raise NotImplementedError
 
-    def gradients(self):
-        """Return a dict of the gradients of the layer's parameters, `'d' + name`; RuntimeError before `backward`."""
+    def gradients(self, bint each=False):
+        """Return a dict of the gradients of the layer's parameters, `'d' + name`, summed over samples and steps.
+
+        With `each` those of each sample, (m, ...): their sum over the samples is the sum of all. RuntimeError before
+        `backward`.
+        """
         return {}
 
 
@@ -422,10 +427,11 @@ cdef class GRUPass(Pass):
 
     # --- gradients ---
 
-    def gradients(self):
+    def gradients(self, bint each=False):
         """Return a dict of the gradients of the parameters, `'d' + name`, summed over samples and steps.
 
-        RuntimeError before `backward`.
+        With `each` return those of each sample, (m, ...), summed over its steps; a sample has the same bits in any
+        batch with the same caches. RuntimeError before `backward`.
         """
         cdef cgru_call call = self.back
         cdef cgru_gradients to
@@ -433,7 +439,11 @@ cdef class GRUPass(Pass):
         cdef dict done = self.backward_caches, g  # local references: another thread may use this pass
         if done is None:
             raise RuntimeError("gradients: bc['dhh_'] is missing; expected a backward after the last forward")
-        g = self.buffers.take_gradients(self.variant, call.e, call.u, X.dtype)
+        if each:
+            shapes = [(call.m, *shape) for shape in self.variant.shapes(call.e, call.u).values()]
+            g = dict(zip(self.variant.gradient_names, one_behind_another(shapes, X.dtype)))
+        else:
+            g = self.buffers.take_gradients(self.variant, call.e, call.u, X.dtype)
         if "input_mask" in self._masks:
             X = dropping.apply_input_mask(X, self._masks["input_mask"])
         call.X = view(X)
@@ -441,9 +451,12 @@ cdef class GRUPass(Pass):
             call.fresh = call.s <= FEW_STEPS and not self._own(call.hp)[:, -1 if self.reverse else 0].any()
         bind_gradients(&to, g)
         call.anew = True
-        gradients.execute(&call, &to, kernels(cnp.PyArray_ITEMSIZE(X)))
+        if each:
+            gradients.execute_each(&call, &to, 1, kernels(cnp.PyArray_ITEMSIZE(X)))
+        else:
+            gradients.execute(&call, &to, kernels(cnp.PyArray_ITEMSIZE(X)))
         if "dh0" in g:
-            g["dh0"][...] = reference.start_gradient(self.dh0[:, None], self.begins)
+            g["dh0"][...] = reference.start_gradient(self.dh0[:, None], self.begins, each=each)
         return g
 
     cdef cnp.ndarray _own(self, cgru_array caches, Py_ssize_t n=0):

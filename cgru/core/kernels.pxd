@@ -294,6 +294,8 @@ cdef int check_signals() except -1 nogil
 # Set `call` to `steps` steps of the call `whole` from `start` on.
 cdef void slice_steps(cgru_call *call, const cgru_call *whole, Py_ssize_t start, Py_ssize_t steps,
                       int size) noexcept nogil
+# Return how many steps of m samples run between two looks for a Ctrl-C.
+cdef Py_ssize_t steps_of_piece(const cgru_call *call, Py_ssize_t m) noexcept nogil
 # Run m samples of a call some steps at a time, and look for signals between the pieces.
 cdef int in_pieces(cgru_call *call, Py_ssize_t m, Py_ssize_t block, int size, bint last_first, run_piece *run,
                    void *work) except -1 nogil

@@ -111,8 +111,14 @@ class Scale(Layer):
 class ScalePass(LayerPass):
     """One run of a `Scale`."""
 
-    def gradients(self) -> Arrays:
-        """Return dscale = sum of dA * X and dshift = sum of dA, (1, n); RuntimeError before `backward`."""
-        dA = flatten_steps(self._require_backward()["dA"])
-        X = flatten_steps(self._arrays["X"])
+    def gradients(self, each: bool = False) -> Arrays:
+        """Return dscale = sum of dA * X and dshift = sum of dA, (1, n); RuntimeError before `backward`.
+
+        With `each` return the sums over the steps of each sample, (m, 1, n).
+        """
+        dA, X = self._require_backward()["dA"], self._arrays["X"]
+        if each:
+            parts = {"dscale": dA * X, "dshift": dA}
+            return {name: d.sum(axis=1, keepdims=True) if d.ndim == 3 else d[:, None] for name, d in parts.items()}
+        dA, X = flatten_steps(dA), flatten_steps(X)
         return {"dscale": (dA * X).sum(axis=0, keepdims=True), "dshift": dA.sum(axis=0, keepdims=True)}

@@ -2,7 +2,10 @@
 
 `GRU` and `GRUCell` behave as `torch.nn.GRU` and `torch.nn.GRUCell`. `accelerate(model)` makes each GRU of a model ours,
 `restore(model)` undoes that. A call that cannot run here is run by the parent's `forward`: on another device or dtype,
-under autocast, `vmap` or forward derivatives, in tracing, or in an export to ONNX.
+under autocast, forward derivatives or `torch.func.grad` alone, in tracing, or in an export to ONNX.
+
+Under `torch.func.vmap`, which refuses the parent, a `GRU` runs here: `vmap(grad(...))` gives gradients of each sample.
+`per_sample_gradients` gives those of one module; `import cgru.torch.opacus` teaches them to opacus.
 
 `torch.compile` takes them under `torch._dynamo.config.allow_rnn = True`, as it does any `torch.nn.GRU`.
 """
@@ -12,7 +15,7 @@ try:
 except ImportError:
     raise ImportError("cgru.torch: PyTorch is missing: pip install torch") from None
 
-from cgru.torch.modules import GRU, GRUCell
+from cgru.torch.modules import GRU, GRUCell, per_sample_gradients
 from cgru.torch.swap import Swapped, accelerate, restore
 
-__all__ = ["GRU", "GRUCell", "Swapped", "accelerate", "restore"]
+__all__ = ["GRU", "GRUCell", "Swapped", "accelerate", "per_sample_gradients", "restore"]
