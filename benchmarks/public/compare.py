@@ -38,8 +38,9 @@ class Subject(NamedTuple):
     method: str = "forward"
 
 
-def compared(build: Callable[[], Subject], seconds: float) -> dict:
-    """What a row of the table says of a model: `seconds` for each of its two works."""
+def compared(build: Callable[[], Subject], seconds: float, optimizer: Callable[[Any], Any] | None = None) -> dict:
+    """What a row of the table says of a model: `seconds` for each of its two works; a step takes Adam by default."""
+    made = optimizer or torch.optim.Adam
     subjects = {}
     for name in (THEIRS, OURS):
         torch.manual_seed(0)
@@ -59,7 +60,9 @@ def compared(build: Callable[[], Subject], seconds: float) -> dict:
         "swapped": list(changed.swapped),
         "left": {name: f"{why}" for name, why in dict(changed.left).items()},
         "difference": differences(theirs, ours),
-        "training": timed({name: update(subject) for name, subject in subjects.items()}, subjects, places, seconds),
+        "training": timed(
+            {name: update(subject, made) for name, subject in subjects.items()}, subjects, places, seconds
+        ),
         "inference": timed({name: lambda s=s: predicted(s) for name, s in subjects.items()}, subjects, places, seconds),
     }
 
@@ -74,9 +77,9 @@ def predicted(subject: Subject) -> list[Tensor]:
         return list(tensors(subject.predict()))
 
 
-def update(subject: Subject, optimizer: torch.optim.Optimizer | None = None) -> Callable[[], None]:
-    """A training step, with Adam if nothing else is said."""
-    made = optimizer or torch.optim.Adam(subject.module.parameters())
+def update(subject: Subject, optimizer: Callable[[Any], Any]) -> Callable[[], None]:
+    """A training step, with what the optimizer is given the weights for."""
+    made = optimizer(trained(subject))
 
     def step() -> None:
         subject.module.train()
@@ -87,19 +90,39 @@ def update(subject: Subject, optimizer: torch.optim.Optimizer | None = None) -> 
     return step
 
 
+def trained(subject: Subject) -> list[Tensor]:
+    return [p for p in subject.module.parameters() if p.requires_grad]
+
+
+class Descent:
+    """Plain gradient descent, which does not make noise of gradients of zero as Adam does."""
+
+    def __init__(self, weights: list[Tensor]) -> None:
+        self.weights = weights
+
+    def zero_grad(self) -> None:
+        for p in self.weights:
+            p.grad = None
+
+    def step(self) -> None:
+        with torch.no_grad():
+            for p in self.weights:
+                if p.grad is not None:
+                    p -= RATE * p.grad
+
+
 def differences(theirs: Subject, ours: Subject) -> dict[str, float]:
     """Those of the outputs, of the gradients, and of the weights after some updates."""
     found = {"outputs": difference(predicted(theirs), predicted(ours))}
     gradients, weights = [], []
     for subject in (theirs, ours):
-        parameters = [p for p in subject.module.parameters() if p.requires_grad]
-        step = update(subject, torch.optim.SGD(parameters, RATE))
+        step = update(subject, Descent)
         for seed in range(UPDATES):
             torch.manual_seed(seed)  # the same dropout
             step()
             if not seed:
-                gradients.append([p.grad.clone() for p in parameters if p.grad is not None])
-        weights.append(parameters)
+                gradients.append([p.grad.clone() for p in trained(subject) if p.grad is not None])
+        weights.append([p.detach() for p in trained(subject)])
     return found | {"gradients": difference(*gradients), "weights": difference(*weights)}
 
 
@@ -109,8 +132,7 @@ def difference(expected: list[Tensor], found: list[Tensor]) -> float:
         return float("nan")
     if all(a.equal(b) for a, b in zip(expected, found, strict=True)):
         return 0.0
-    with torch.no_grad():
-        apart = max(float((a - b).abs().max()) for a, b in zip(expected, found, strict=True) if a.numel())
+    apart = max(float((a - b).abs().max()) for a, b in zip(expected, found, strict=True) if a.numel())
     return apart / max(float(a.abs().max()) for a in expected if a.numel())
 
 
@@ -166,7 +188,7 @@ def replay(subject: Subject, places: list[int], call: Callable[[], Any]) -> Call
             object.__delattr__(part, subject.method)
     training = subject.module.training
     wanted = [tensor for tensor in tensors([each[1:] for each in calls]) if tensor.requires_grad]
-    wanted += [p for p in subject.module.parameters() if p.requires_grad]  # all, since Keras keeps them at the top
+    wanted += trained(subject)  # all, since Keras keeps them at the top
 
     def again() -> None:
         with torch.set_grad_enabled(training):
