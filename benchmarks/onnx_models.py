@@ -14,6 +14,7 @@ import sys
 import tarfile
 import tempfile
 from collections.abc import Callable, Iterator
+from math import inf
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
@@ -232,7 +233,7 @@ def table(rows: list[dict]) -> list[str]:
 def cells(row: dict, names: tuple[str, ...]) -> list[str]:
     """A model's name, what was measured of each of `names`, and how many layers kept bfloat16 weights."""
     numbers = [(row["us"][name], row["ms"][name], row["dB"].get(name)) for name in names]
-    measured = ["; ".join(f"{each:.3g}" for each in found if each is not None) for found in numbers]
+    measured = ["; ".join(f"{each:.3g}" for each in found if each not in (None, inf)) for found in numbers]
     return [row["name"], *measured, f"{row['weights'].count('bfloat16')} of {len(row['weights'])}"]
 
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import io
 import json
 import logging
+import os
 import sys
 import warnings
 from collections import Counter
@@ -31,7 +31,7 @@ EQUAL = 1e-5  # a larger difference is in bold
 
 def rows(name: str, seconds: float) -> Iterator[dict]:
     """The row of one model, without what its package says meanwhile."""
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+    with open(os.devnull, "w") as void, contextlib.redirect_stdout(void), contextlib.redirect_stderr(void):
         warnings.simplefilter("ignore")
         logging.disable()
         row = measured(name, seconds)

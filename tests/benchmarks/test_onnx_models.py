@@ -26,7 +26,7 @@ def test_what_is_said(module):
     heads, _, only = models.table([{"part": "about"}, ROW, missing])
     assert heads == f"| us; ms; dB | {' | '.join(NAMES)} | of its layers in bfloat16 |"
     both = "12.3; 1.23e+03"
-    assert only == f"| a model | {both} | {both}; 30 | {both} | {both}; 20.4 | {both}; inf | 1 of 3 |"
+    assert only == f"| a model | {both} | {both}; 30 | {both} | {both}; 20.4 | {both} | 1 of 3 |"
     assert models.missing([ROW, missing]) == ["Left out: b (no b)."]
 
 
