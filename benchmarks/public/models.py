@@ -591,13 +591,13 @@ class Shapes(nn.Module):
 FRAMES = 63  # a second of sound
 
 
-@model("GTCRN", note="shapes of its GRUs from its paper, Rong et al. 2024; a second of sound")
+@model("GTCRN", note="its GRUs alone, shapes as published by Rong et al., 2024; a second of sound")
 def gtcrn() -> Subject:
     bands, frames = (8, 4, True, FRAMES, 33, 4), (8, 8, False, 33, FRAMES, 4)
     return subject(Shapes([bands, frames, (8, 16, False, 1, FRAMES, 6)]))
 
 
-@model("UL-UNAS", note="shapes of its GRUs from its paper, Rong et al. 2025; a second of sound")
+@model("UL-UNAS", note="its GRUs alone, shapes as published by Rong et al., 2025; a second of sound")
 def ul_unas() -> Subject:
     bands, frames = (8, 4, True, FRAMES, 33, 4), (8, 8, False, 33, FRAMES, 4)
     over_bands = [(4, 4, True, FRAMES, s, count) for s, count in ((17, 2), (9, 7), (33, 1))]

@@ -70,7 +70,7 @@ def test_what_is_said(module):
     heads, _, only = public.table([{"part": "about"}, ROW, MISSING, FAILED])
     assert heads.startswith("| model | swapped; left | training step: ms before; times as fast; GRU | prediction: ms")
     assert only == (
-        "| a GRU 1.2 (two layers) | GRU; 2 GRUCell | 12.3; 2.47; 90%, 76% | 12.3; **0.96**; 90%, 76%"
+        "| a GRU (1.2; two layers) | GRU; 2 GRUCell | 12.3; 2.47; 90%, 76% | 12.3; **0.96**; 90%, 76%"
         " | 2e-07, 0e+00, **1e-05** |"
     )
     assert public.others([ROW]) == []
