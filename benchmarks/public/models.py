@@ -119,7 +119,7 @@ def neuralforecast_gru() -> Subject:
     return subject(GRU(h=12, input_size=72), window(M, 72, 12))
 
 
-@model("neuralforecast DilatedRNN", "neuralforecast", 'cell_type="GRU", its own code')
+@model("neuralforecast DilatedRNN", "neuralforecast", 'cell_type="GRU"')
 def neuralforecast_dilated() -> Subject:
     from neuralforecast.models import DilatedRNN
 
