@@ -204,7 +204,10 @@ def quantized(file: Path, folder: Path) -> Path:
     from onnxruntime.quantization import quantize_dynamic
 
     logging.disable()  # it would say that the file was not prepared
-    quantize_dynamic(file, folder / "dynamic.onnx")
+    try:
+        quantize_dynamic(file, folder / "dynamic.onnx")
+    finally:
+        logging.disable(logging.NOTSET)
     return folder / "dynamic.onnx"
 
 

@@ -10,10 +10,8 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import logging
 import os
 import sys
-import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from importlib import metadata
@@ -32,8 +30,6 @@ EQUAL = 1e-5  # a larger difference is in bold
 def rows(name: str, seconds: float) -> Iterator[dict]:
     """The row of one model, without what its package says meanwhile."""
     with open(os.devnull, "w") as void, contextlib.redirect_stdout(void), contextlib.redirect_stderr(void):
-        warnings.simplefilter("ignore")
-        logging.disable()
         row = measured(name, seconds)
     yield row
 
