@@ -189,6 +189,32 @@ def test_what_a_model_returns(module):
     assert compare.outermost(["", "a"]) == [""]
 
 
+def test_an_update_goes_down(module):
+    torch = pytest.importorskip("torch", reason="no torch")
+    compare = module("public.compare")
+    made, losses = tiny(torch, compare)(), []
+    step = compare.update(made, compare.Descent)
+    for _ in range(2):
+        torch.manual_seed(0)
+        step()
+        torch.manual_seed(0)
+        losses.append(made.loss().item())
+    assert losses[1] < losses[0]
+
+
+def test_what_is_replayed(module, monkeypatch):
+    """In training the way back, too, to the inputs that have gradients and to all weights."""
+    torch = pytest.importorskip("torch", reason="no torch")
+    compare = module("public.compare")
+    made, asked = tiny(torch, compare)(), []
+    places = [i for i, name in enumerate(dict(made.module.named_modules())) if name in ("gru", "cell")]
+    calls = [compare.update(made, compare.Descent), lambda: compare.predicted(made)]
+    monkeypatch.setattr(torch.autograd, "grad", lambda *given, **_: asked.append([len(each) for each in given]))
+    for call in calls:
+        compare.replay(made, places, call)()
+    assert asked == [[3, 2 + len(compare.trained(made)), 3]]
+
+
 def test_the_calls_of_the_grus_are_replayed(module):
     """With the inputs that they had, as leaves; nothing of the model is changed by it."""
     torch = pytest.importorskip("torch", reason="no torch")
