@@ -13,6 +13,6 @@ except ImportError:
     raise ImportError("cgru.torch: PyTorch is missing: pip install torch") from None
 
 from cgru.torch.modules import GRU, GRUCell
-from cgru.torch.swap import Swapped, accelerate, restore
+from cgru.torch.swap import Row, Swapped, accelerate, restore, restored
 
-__all__ = ["GRU", "GRUCell", "Swapped", "accelerate", "restore"]
+__all__ = ["GRU", "GRUCell", "Row", "Swapped", "accelerate", "restore", "restored"]
