@@ -21,6 +21,7 @@ from cgru.torch.subclasses import OURS
 __all__ = ["GRU", "GRUCell"]
 
 DTYPES = (torch.float32, torch.float64)
+ELSEWHERE = "PyTorch's: float32 and float64 on a CPU run here"
 PLAIN = (Tensor, nn.Parameter)
 NAMES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")  # of the parameters of a cell
 
@@ -79,7 +80,7 @@ def set_qconfig(module: nn.Module, qconfig: Any) -> None:
     parent = type(module).__mro__[1]
     if frame and parent in OURS and (qconfig is not None or parent in frame.f_locals["qconfig_dict"]):
         warnings.warn(
-            f"{type(module).__name__}: torch.ao.quantization leaves a module that cgru.torch.accelerate swapped in float;"
+            f"{type(module).__name__}: torch.ao.quantization leaves what cgru.torch.accelerate swapped in float;"
             " call it inside `with cgru.torch.restored(model):`",
             stacklevel=2,
         )
@@ -247,7 +248,7 @@ def takes_step(module: GRUCell, input: Tensor, hx: Tensor | None, weights: list[
 def calls_here(module: nn.Module, weight: Tensor) -> str:
     """Return in words which calls of a module of ours run here and which are PyTorch's."""
     if not weight.is_cpu or weight.dtype not in DTYPES:
-        return "PyTorch's: float32 and float64 on a CPU run here"
+        return ELSEWHERE
     return "run here"
 
 

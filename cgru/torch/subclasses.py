@@ -54,7 +54,7 @@ def reduce(module: Any, protocol: int) -> Any:
     """Pickle or copy a module as its user's class does, and have the class changed again afterwards."""
     kind = next(each for each in type(module).__mro__ if is_derived(each))
     reduced = super(kind, module).__reduce_ex__(protocol)
-    if type(module) is not kind or isinstance(reduced, str):
+    if not is_derived(type(module)) or isinstance(reduced, str):
         return reduced
     own, (make, arguments, *rest) = kind.__mro__[1], reduced
     make, *arguments = (own if each is kind else each for each in (make, *arguments))

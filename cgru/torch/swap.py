@@ -88,7 +88,7 @@ def restored(model: nn.Module) -> Iterator[nn.Module]:
         yield model
     finally:
         for module, kind in changed:
-            if type(module) is kind.__mro__[1]:
+            if _accelerated(module) is kind:
                 object.__setattr__(module, "__class__", kind)
 
 
