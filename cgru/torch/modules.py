@@ -21,8 +21,10 @@ from cgru.torch.subclasses import OURS
 __all__ = ["GRU", "GRUCell"]
 
 DTYPES = (torch.float32, torch.float64)
+MEGABYTE = 1 << 20
+ROW = 48 << 10  # bytes of weights to a row, above which rows are few
+MOST_ROWS = 1025  # that a table looks at
 ELSEWHERE = "PyTorch's: float32 and float64 on a CPU run here"
-PLAIN = (Tensor, nn.Parameter)
 NAMES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")  # of the parameters of a cell
 
 
@@ -30,24 +32,20 @@ def can_run(tensors: Iterable[Tensor | None]) -> bool:
     """Return whether the kernels can run these tensors: float32 or float64 on a CPU, not traced or transformed."""
     if torch.is_autocast_enabled("cpu") or torch.jit.is_tracing():
         return False
-    compiling = torch.compiler.is_compiling()
-    if compiling:
-        if torch.onnx.is_in_onnx_export():
-            return False
-    elif torch._C._functorch.maybe_current_level() is not None or forward_ad._current_level >= 0:
+    if torch.compiler.is_compiling():
+        return not torch.onnx.is_in_onnx_export() and are_alike([each for each in tensors if each is not None])
+    if torch._C._functorch.maybe_current_level() is not None or forward_ad._current_level >= 0:
         return False
-    dtype = None
-    for tensor in tensors:
-        if tensor is None:
-            continue
-        if not (type(tensor) in PLAIN or (compiling and isinstance(tensor, Tensor))) or not tensor.is_cpu:
-            return False
-        if tensor.layout is not torch.strided or (not compiling and tensor.is_neg()):
-            return False
-        if tensor.dtype != (dtype or tensor.dtype):
-            return False
-        dtype = tensor.dtype
-    return dtype in DTYPES
+    return runs.are_plain(tensors)
+
+
+def are_alike(tensors: list[Tensor]) -> bool:
+    """Return what `runs.are_plain` does, of the tensors that stand for others while PyTorch compiles."""
+    dtype = tensors[0].dtype
+    return dtype in DTYPES and all(
+        isinstance(each, Tensor) and each.is_cpu and each.layout is torch.strided and each.dtype == dtype
+        for each in tensors
+    )
 
 
 def is_fx_traced(input: Any) -> bool:
@@ -123,8 +121,9 @@ class GRU(nn.GRU):
 
     A call runs on these kernels, reading PyTorch's parameters where they lie, if all its tensors are float32 or all
     float64 on a CPU; else it is the parent's: on another device, in another dtype, under autocast, `torch.func` or
-    forward derivatives, in `torch.jit` and `torch.onnx.export`, and for arguments that the parent refuses. It uses as
-    many threads as PyTorch does, by `cgru.set_num_threads`. RuntimeError for second derivatives.
+    forward derivatives, in `torch.jit` and `torch.onnx.export`, and for arguments that the parent refuses. So is a
+    single step of a single row with gradients where that is faster. It uses as many threads as PyTorch does, by
+    `cgru.set_num_threads`. RuntimeError for second derivatives.
     """
 
     __prepare_scriptable__ = parent_of
@@ -134,6 +133,8 @@ class GRU(nn.GRU):
         """Run the GRU, as `torch.nn.GRU.forward` does, with its errors."""
         if is_fx_traced(input) and type(self).forward is GRU.forward:
             return call_as_node(self, input, hx)
+        if hx is not None and is_only_row(self, input) and not step_pays(self, input):
+            return super().forward(input, hx)
         packed = isinstance(input, PackedSequence)
         x, sizes = (input.data, input.batch_sizes) if packed else (input, None)
         weights = values_of(self, self._parameters, self._flat_weights_names)
@@ -157,8 +158,9 @@ class GRU(nn.GRU):
 class GRUCell(nn.GRUCell):
     """`torch.nn.GRUCell`: the same arguments, parameters, state dict and results; runs here where `GRU` does.
 
-    Of these calls those run here that are faster for it, by `cgru.torch.runs.pays_step`: by rows, features, units,
-    dtype, threads, and whether gradients are on. If all steps are known, `GRU` is several times as fast as either.
+    A call that is faster in PyTorch is the parent's, which its rows, features, units, dtype, threads, and whether
+    gradients are on decide; so is one that `torch.compile` or `torch.export` traces. If all steps are known, `GRU` is
+    several times as fast as either.
     """
 
     __prepare_scriptable__ = parent_of
@@ -168,16 +170,19 @@ class GRUCell(nn.GRUCell):
         """Run one step, as `torch.nn.GRUCell.forward` does, with its errors."""
         if is_fx_traced(input) and type(self).forward is GRUCell.forward:
             return call_as_node(self, input, hx)
-        weights = values_of(self, self._parameters, NAMES[: 4 if self.bias else 2])
-        if not can_run((input, hx, *weights)) or not takes_step(self, input, hx, weights):
+        if not isinstance(input, Tensor) or is_traced() or not step_pays(self, input):
             return super().forward(input, hx)
+        weights = values_of(self, self._parameters, NAMES[: 4 if self.bias else 2])
+        fits = can_run((input, hx, *weights))
+        if not fits or not runs.fits_cell(input, hx, weights, self.input_size, self.hidden_size):
+            return super().forward(input, hx)
+        keep = has_gradients((input, hx, *weights))
+        if not self.bias:
+            weights += [None, None]
         x, h0 = input, hx
         if input.dim() == 1:
             x, h0 = input[None], None if hx is None else hx[None]
-        if is_traced() or has_gradients((x, h0, *weights)):
-            state = run(x[None], h0, weights, None, x.shape[0], False)[1]
-        else:
-            state = step(x, h0, *weights, *(() if self.bias else (None, None)))
+        state = call(x[None], h0, *weights, None, x.shape[0], False, True)[1] if keep else step(x, h0, *weights)
         return state if input.dim() == 2 else state.squeeze_(0)
 
 
@@ -232,24 +237,54 @@ def run_layers(
     return x, torch.stack(states)
 
 
-def takes_step(module: GRUCell, input: Tensor, hx: Tensor | None, weights: list[Tensor]) -> bool:
-    """Return whether the parent takes these arguments of a cell."""
-    rows = 3 * module.hidden_size
-    due = ((rows, module.input_size), (rows, module.hidden_size), (rows,), (rows,))
-    return (
-        all(weight is not None and weight.shape == shape for weight, shape in zip(weights, due, strict=False))
-        and input.dim() in (1, 2)
-        and 0 not in input.shape
-        and input.shape[-1] == module.input_size
-        and (hx is None or tuple(hx.shape) == (*input.shape[:-1], module.hidden_size))
-    )
+def is_only_row(module: GRU, x: Any) -> bool:
+    """Return whether x is one step of one row, outside of tracing."""
+    return isinstance(x, Tensor) and not is_traced() and x.numel() == module.input_size
 
 
-def calls_here(module: nn.Module, weight: Tensor) -> str:
+def step_pays(module: GRU | GRUCell, x: Tensor) -> bool:
+    """Return whether a step of x (m, e), or the only row of x, is faster here than in PyTorch."""
+    m, gradients = x.shape[0] if x.dim() > 1 else 1, torch.is_grad_enabled()
+    return pays(m, module.input_size, module.hidden_size, x.element_size(), gradients, torch.get_num_threads())
+
+
+def pays(m: int, e: int, u: int, size: int, gradients: bool, threads: int) -> bool:
+    """Return whether one step of m rows is faster here than in PyTorch.
+
+    It asks for sizes alone, so that a call repeats its bits: e features, u units, numbers of `size` bytes, with
+    gradients or without. Fitted to 1 to 1024 rows of 8 to 512 units on one thread and on two. What counts is the bytes
+    of the weights. With gradients a single row does little beside writing gradients as large, which PyTorch does as
+    well. Up to 64 rows we read weights as they lie, on one thread, and PyTorch on all: in float64, with less to gain
+    from vectors, that is more than what we save.
+    """
+    weights = 3 * u * (e + u) * size
+    if gradients and m == 1:
+        return weights < MEGABYTE * 3 // 2
+    few = m < 64 or m * ROW <= weights or (gradients and e > 2 * u)
+    if threads == 1 or not few:
+        return True
+    if size == 4:
+        return not gradients or m <= 16 or weights < MEGABYTE // 4
+    if gradients:
+        return weights < 2 * MEGABYTE
+    return m < (8 if weights >= 8 * MEGABYTE else 12) or weights < MEGABYTE * 3 // 8
+
+
+def calls_here(module: GRU | GRUCell, weight: Tensor) -> str:
     """Return in words which calls of a module of ours run here and which are PyTorch's."""
     if not weight.is_cpu or weight.dtype not in DTYPES:
         return ELSEWHERE
-    return "run here"
+    sizes, threads = (module.input_size, module.hidden_size, weight.element_size()), torch.get_num_threads()
+    most, step = (2, "one step from given states of ") if isinstance(module, GRU) else (MOST_ROWS, "")
+    found = []
+    for gradients, when in ((False, "without gradients"), (True, "with gradients")):
+        theirs = {m for m in range(1, most) if not pays(m, *sizes, gradients, threads)}
+        starts, ends = (sorted(theirs - {m + by for m in theirs}) for by in (1, -1))
+        if theirs:
+            rows = ", ".join(f"{a} to {b}" if a < b else f"{a}" for a, b in zip(starts, ends, strict=True))
+            found.append(f"{step}{rows} row{'s' if ends[-1] > 1 else ''} {when}")
+    on = "1 thread" if threads == 1 else f"{threads} threads"
+    return "run here" + (f"; on {on} PyTorch runs {' and '.join(found)}" if found else "")
 
 
 OURS[nn.GRU], OURS[nn.GRUCell] = GRU, GRUCell

@@ -120,8 +120,8 @@ def test_numbers_are_the_class_s_own(kind, parents):
     module = kind(3, 5).double()
     x = torch.randn(400, 3).double() if issubclass(kind, CELL) else torch.randn(7, 2, 3).double()
     results = []
-    for swap in (lambda module: None, cgru.torch.accelerate, cgru.torch.restore):
-        swap(module)
+    for swap in (None, cgru.torch.accelerate, cgru.torch.restore):
+        assert swap is None or swap(module).swapped == [""]
         parents.clear()
         module.zero_grad()
         results.append(module(x)[0])
@@ -352,9 +352,20 @@ def test_modules_that_are_unlike_their_class():
         assert cgru.torch.accelerate(module).left == {"": "parametrized: its weights are computed at each call"}
 
 
+class Odd:
+    @property
+    def func(self):
+        raise AssertionError
+
+
 def test_names_and_functions():
     assert [each.__name__ for each in functions_in(property(touching, renaming))] == ["renaming", "touching"]
     assert "bias_hh_l" in names_of(staticmethod(renaming))
     assert names_of(3) == set()
-    cell = [twice]
-    assert set(functions_in(lambda: cell)) - {twice} != set()
+
+    def again(self, other=Odd()):  # noqa: B008
+        return again, odd
+
+    odd = Odd()
+    assert list(functions_in(again)) == [again]
+    assert {"AssertionError"} == names_of(Odd.func)
