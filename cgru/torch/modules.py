@@ -260,14 +260,12 @@ def pays(m: int, e: int, u: int, size: int, gradients: bool, threads: int) -> bo
     weights = 3 * u * (e + u) * size
     if gradients and m == 1:
         return weights < MEGABYTE * 3 // 2
-    few = m < 64 or m * ROW <= weights or (gradients and e > 2 * u)
+    few = m <= 64 or m * ROW <= weights or (gradients and e > 2 * u)
     if threads == 1 or not few:
         return True
-    if size == 4:
-        return not gradients or m <= 16 or weights < MEGABYTE // 4
     if gradients:
-        return weights < 2 * MEGABYTE
-    return m < (8 if weights >= 8 * MEGABYTE else 12) or weights < MEGABYTE * 3 // 8
+        return (m <= 16 or weights <= MEGABYTE * 3 // 16) and (size == 4 or weights < 2 * MEGABYTE)
+    return size == 4 or m < (8 if weights >= 8 * MEGABYTE else 12) or weights < MEGABYTE * 3 // 8
 
 
 def calls_here(module: GRU | GRUCell, weight: Tensor) -> str:

@@ -367,13 +367,19 @@ MEASURED = (  # m, e, u, bytes of a number, gradients, threads, and whether we a
     ((200, 512, 512, 8, True, 2), False),
     ((2, 256, 256, 8, True, 2), False),
     ((2, 200, 200, 8, True, 2), True),
-    ((63, 128, 128, 8, True, 2), True),
+    ((16, 128, 128, 8, True, 2), True),
+    ((17, 128, 128, 8, True, 2), False),
+    ((17, 64, 64, 8, True, 2), True),
+    ((65, 128, 128, 8, True, 2), True),
     ((16, 512, 512, 4, True, 2), True),
     ((17, 128, 128, 4, True, 2), False),
     ((17, 64, 64, 4, True, 2), True),
-    ((64, 128, 128, 4, True, 2), True),
-    ((64, 256, 64, 4, True, 2), True),
-    ((64, 260, 64, 4, True, 2), True),
+    ((64, 128, 128, 4, True, 2), False),
+    ((65, 128, 128, 4, True, 2), True),
+    ((65, 128, 64, 4, True, 2), True),
+    ((65, 256, 64, 4, True, 2), False),
+    ((65, 65, 64, 4, True, 2), True),
+    ((65, 64, 32, 4, True, 2), True),
     ((1000, 512, 64, 4, True, 2), False),
     ((1000, 512, 64, 4, False, 2), True),
     ((32, 512, 512, 4, False, 2), True),
@@ -383,7 +389,9 @@ MEASURED = (  # m, e, u, bytes of a number, gradients, threads, and whether we a
     ((8, 512, 512, 8, False, 2), False),
     ((32, 64, 64, 8, False, 2), True),
     ((32, 128, 128, 8, False, 2), False),
-    ((64, 128, 128, 8, False, 2), True),
+    ((65, 128, 128, 8, False, 2), True),
+    ((66, 1024, 128, 8, False, 2), False),
+    ((80, 1024, 128, 8, False, 2), True),
 )
 
 
@@ -438,7 +446,7 @@ def test_the_table_says_which(one_thread):
     cgru.torch.restore(model)
     calls = [row.calls for row in cgru.torch.accelerate(model).modules.values()]
     assert calls[2:] == [
-        "run here; on 2 threads PyTorch runs 1, 17 to 63 rows with gradients",
+        "run here; on 2 threads PyTorch runs 1, 17 to 64 rows with gradients",
         "run here; on 2 threads PyTorch runs 12 to 64 rows without gradients and 1 to 64 rows with gradients",
     ]
 

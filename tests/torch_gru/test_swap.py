@@ -3,6 +3,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="no torch")
 
 import cgru.torch  # noqa: E402
+from cgru.torch.swap import exchange  # noqa: E402
 
 ELSEWHERE = "PyTorch's: float32 and float64 on a CPU run here"
 
@@ -67,6 +68,22 @@ def test_it_is_a_table():
     assert str(cgru.torch.accelerate(torch.nn.GRU(3, 5))).splitlines()[2].startswith("(the model)  GRU")
     assert str(cgru.torch.accelerate(torch.nn.Linear(3, 5))) == "0 swapped, 0 left"
     assert str(cgru.torch.Swapped(["a"], {"b": "why"})).splitlines()[1:] == ["a  swapped", "b  left: why"]
+
+
+def test_a_class_over_ours():
+    mine = type("Mine", (cgru.torch.GRU,), {})(3, 5)
+    for change in (cgru.torch.accelerate, cgru.torch.restore):
+        assert change(mine).left == {"": "derives from cgru.torch's class itself"}
+    assert cgru.torch.restore(torch.nn.GRU(3, 5)) == ([], {}, {})
+
+
+def test_exchange_of_any_classes():
+    """As for Keras's layers."""
+    First, Other = type("First", (), {}), type("Other", (), {})
+    Over = type("Over", (First,), {"__module__": "mine"})
+    modules = {"a": First(), "b": Over(), "c": Other(), "d": object()}
+    assert exchange(modules.items(), {First: Other}, (First, Other))[:2] == (["a"], {"b": "a subclass, mine.Over"})
+    assert type(modules["a"]) is Other
 
 
 class LiGRU(torch.nn.Module):
