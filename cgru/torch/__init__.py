@@ -1,8 +1,9 @@
 """PyTorch's own GRU, run by these kernels: `import cgru.torch`, and nothing else of a program changes.
 
-`GRU` and `GRUCell` behave as `torch.nn.GRU` and `torch.nn.GRUCell`. `accelerate(model)` makes each GRU of a model ours,
-`restore(model)` undoes that. A call that cannot run here is run by the parent's `forward`: on another device or dtype,
-under autocast, `vmap` or forward derivatives, in tracing, or in an export to ONNX.
+`GRU` and `GRUCell` behave as `torch.nn.GRU` and `torch.nn.GRUCell`. `accelerate(model)` makes each GRU and each cell of
+a model ours, those of users' subclasses, too; `restore(model)` undoes that, `restored(model)` for a `with` block. A
+call that cannot run here is run by the parent's `forward`: on another device or dtype, under autocast, `vmap` or
+forward derivatives, in tracing, or in an export to ONNX.
 
 `torch.compile` takes them under `torch._dynamo.config.allow_rnn = True`, as it does any `torch.nn.GRU`.
 """

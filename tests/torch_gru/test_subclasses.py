@@ -267,6 +267,22 @@ def test_other_ways_to_run_them():
         assert each(x.bfloat16())[0].dtype is torch.bfloat16
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_torch_jit_and_fx_take_them():
+    module, x = PlainCell(3, 5), torch.randn(2, 3)
+    cgru.torch.accelerate(module)
+    torch.testing.assert_close(torch.jit.script(torch.nn.Sequential(module))(x), module(x))
+    assert is_derived(type(module))
+    module, x = Plain(3, 5), torch.randn(7, 2, 3)  # of which torch.jit compiles no subclass
+    cgru.torch.accelerate(module)
+    traced = torch.fx.symbolic_trace(torch.nn.Sequential(module))
+    assert torch.equal(traced(x)[0], module(x)[0])
+    cell = Own(3, 5)
+    cgru.torch.accelerate(cell)
+    with pytest.raises(Exception, match=r"(?i)trac|bool|symbolic|proxy"):
+        torch.fx.symbolic_trace(torch.nn.Sequential(cell))
+
+
 # --- what is left ---
 
 
