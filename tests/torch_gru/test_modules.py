@@ -274,6 +274,16 @@ def test_elsewhere_it_is_its_parent(calls):
     assert len(calls) == 6
 
 
+def test_packed_and_single_sequences_run_here(calls):
+    ours = cgru.torch.GRU(3, 5)
+    x = torch.randn(6, 4, 3)
+    ours(pack_padded_sequence(x, torch.tensor([2, 6, 1, 4]), enforce_sorted=False))
+    ours(pack_padded_sequence(x, torch.tensor([6, 6, 1, 1])), torch.zeros(1, 4, 5))
+    ours(x[:, 0], torch.zeros(1, 5))
+    cgru.torch.GRUCell(3, 5, bias=False)(x[0])
+    assert not calls
+
+
 def test_functional_calls_take_other_parameters():
     theirs, ours = pair(3, 5)
     x, others = torch.randn(4, 2, 3), {name: value * 2 for name, value in ours.named_parameters()}

@@ -272,6 +272,10 @@ def test_torch_fx():
     traced, x = torch.fx.symbolic_trace(model), torch.randn(4, 2, 3)
     assert [node.op for node in traced.graph.nodes] == ["placeholder", "call_module", "call_module", "output"]
     assert torch.equal(traced(x)[0], model(x)[0])
+    model = torch.nn.Sequential(cgru.torch.GRUCell(3, 5))
+    traced = torch.fx.symbolic_trace(model)
+    assert [node.op for node in traced.graph.nodes] == ["placeholder", "call_module", "output"]
+    assert torch.equal(traced(x[0]), model(x[0]))
 
 
 def test_many_gradients_at_once_are_refused():
