@@ -22,7 +22,7 @@ __all__ = ["GRU", "GRUCell"]
 
 DTYPES = (torch.float32, torch.float64)
 MEGABYTE = 1 << 20
-ROW = 48 << 10  # bytes of weights to a row, above which rows are few
+ROW = 48 << 10  # bytes of weights to a row, above which PyTorch shares them out better
 MOST_ROWS = 1025  # that a table looks at
 ELSEWHERE = "PyTorch's: float32 and float64 on a CPU run here"
 NAMES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")  # of the parameters of a cell
@@ -260,8 +260,8 @@ def pays(m: int, e: int, u: int, size: int, gradients: bool, threads: int) -> bo
     weights = 3 * u * (e + u) * size
     if gradients and m == 1:
         return weights < MEGABYTE * 3 // 2
-    few = m <= 64 or m * ROW <= weights or (gradients and e > 2 * u)
-    if threads == 1 or not few:
+    shared = m <= 64 or m * ROW <= weights or (gradients and e > 2 * u)
+    if threads == 1 or not shared:
         return True
     if gradients:
         return (m <= 16 or weights <= MEGABYTE * 3 // 16) and (size == 4 or weights < 2 * MEGABYTE)
@@ -273,7 +273,7 @@ def calls_here(module: GRU | GRUCell, weight: Tensor) -> str:
     if not weight.is_cpu or weight.dtype not in DTYPES:
         return ELSEWHERE
     sizes, threads = (module.input_size, module.hidden_size, weight.element_size()), torch.get_num_threads()
-    most, step = (2, "one step from given states of ") if isinstance(module, GRU) else (MOST_ROWS, "")
+    most, step = (2, "one step from given states of ") if isinstance(module, nn.RNNBase) else (MOST_ROWS, "")
     found = []
     for gradients, when in ((False, "without gradients"), (True, "with gradients")):
         theirs = {m for m in range(1, most) if not pays(m, *sizes, gradients, threads)}

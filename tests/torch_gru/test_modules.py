@@ -281,6 +281,10 @@ def test_packed_and_single_sequences_run_here(calls):
     ours(pack_padded_sequence(x, torch.tensor([6, 6, 1, 1])), torch.zeros(1, 4, 5))
     ours(x[:, 0], torch.zeros(1, 5))
     cgru.torch.GRUCell(3, 5, bias=False)(x[0])
+    for options in ({}, {"bias": False}):
+        deep = cgru.torch.GRU(3, 5, 3, bidirectional=True, batch_first=True, **options)
+        deep(x, torch.zeros(6, 6, 5))
+        deep(pack_padded_sequence(x[:, :2], [2] * 6, batch_first=True), torch.zeros(6, 6, 5))
     assert not calls
 
 
