@@ -169,12 +169,12 @@ def in_torch_order(variable: Any) -> Tensor:
 
 
 def runs_here(layer: Any, training: bool) -> bool:
-    """Return whether the cells compute as PyTorch's, in `training` with one dropout mask for all gates."""
-    return not reason_to_leave(layer) and not (training and any(map(has_masks_of_gates, cells_of(layer))))
+    """Return whether the cells of a layer compute as PyTorch's would, in `training` or not."""
+    return not reason_to_leave(layer) and not (training and any(map(has_other_dropout, cells_of(layer))))
 
 
-def has_masks_of_gates(cell: Any) -> bool:
-    """Return whether a cell drops out what differs from gate to gate, or all, which Keras does not always do."""
+def has_other_dropout(cell: Any) -> bool:
+    """Return whether a cell's dropout is not one mask of all gates, or drops all, which Keras does in some calls."""
     return cell.recurrent_dropout > 0 or (cell.dropout > 0 and cell.implementation == 1) or cell.dropout == 1
 
 
@@ -262,14 +262,14 @@ def reason_to_leave(layer: Any) -> str:
         if type(cell) is not keras.layers.GRUCell:
             return f"one of its cells is no GRUCell of Keras's but {full_name(type(cell))}"
         if KERAS.variant_of_layer(cell) is not TORCH.variant({}):
-            return "reset_after=False"
+            return f"its {KERAS.flag} is not set"
         if cell.activation is not keras.activations.tanh or cell.recurrent_activation is not keras.activations.sigmoid:
             return "its activations are not tanh and sigmoid"
         if cell.activity_regularizer is not None:
             return "its cell has an activity_regularizer, of each step"
     dtypes = {part.compute_dtype for part in (layer, layer.cell, *cells)}
     if len(dtypes) > 1 or not dtypes <= DTYPES:
-        return f"it computes in {' and '.join(sorted(dtypes))}: float32 or float64 runs here"
-    if layer.return_state and [layer.cell] != cells and len(cells) == 1:
+        return f"it computes in {' and '.join(sorted(dtypes))}: all in float32, or all in float64, runs here"
+    if layer.return_state and len(cells) == 1 and cells[0] is not layer.cell:
         return "return_state of a stack of one cell"  # as [h], or with a mask as h
     return ""

@@ -11,6 +11,7 @@ keras, torch = keras_on_torch()
 from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 
 import cgru.keras  # noqa: E402
+from cgru.interop import from_keras  # noqa: E402
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 OPTIONS = {
@@ -23,12 +24,12 @@ OPTIONS = {
     "another sum": {"implementation": 1},
 }
 LEFT = {
-    "reset before": ({"reset_after": False}, "reset_after=False"),
+    "reset before": ({"reset_after": False}, "its reset_after is not set"),
     "another activation": ({"activation": "relu"}, "its activations are not tanh and sigmoid"),
     "another gate": ({"recurrent_activation": "hard_sigmoid"}, "its activations are not tanh and sigmoid"),
     "another dtype": (
         {"dtype": "bfloat16", "recurrent_initializer": "zeros"},
-        "it computes in bfloat16: float32 or float64 runs here",
+        "it computes in bfloat16: all in float32, or all in float64, runs here",
     ),
 }
 IN_TRAINING = {
@@ -68,14 +69,11 @@ def loops(monkeypatch):
     return seen
 
 
-def all_cells(layer):
-    return [each for each in layer._flatten_layers() if isinstance(each, keras.layers.GRUCell)]
-
-
 def ran(layer, x, states, **named):
     """Outputs and the gradients of everything, from the same masks."""
-    for cell in all_cells(layer):
-        cell.seed_generator.state.assign([3, 0])
+    for cell in layer._flatten_layers():
+        if isinstance(cell, keras.layers.GRUCell):
+            cell.seed_generator.state.assign([3, 0])
     x, *states = (each.detach().clone().requires_grad_() for each in (x, *states))
     layer.zero_grad()
     outputs = keras.tree.flatten(layer(x, **({"initial_state": states} if states else {}), **named))
@@ -369,6 +367,12 @@ def test_a_text_model_trains_alike_and_is_saved(tmp_path, loops):
     np.testing.assert_allclose(again.predict(X, verbose=0), due, rtol=1e-5)
 
 
+def test_a_layer_that_runs_here_comes_in_as_a_network():
+    layer, x = cgru.keras.GRU(7, return_sequences=True), torch.randn(2, 3, 4)
+    due = layer(x).detach().numpy()
+    np.testing.assert_allclose(from_keras(layer).predict(x.numpy()), due, atol=1e-6)
+
+
 class Own(keras.layers.GRU):
     pass
 
@@ -403,7 +407,7 @@ def test_what_is_left_and_what_is_no_model():
         (of.RNN(odd), f"one of its cells is no GRUCell of Keras's but {here}OwnCell"),
         (lstm, f"one of its cells is no GRUCell of Keras's but {of.LSTMCell.__module__}.LSTMCell"),
         (of.RNN(busy), "its cell has an activity_regularizer, of each step"),
-        (of.RNN(other), "it computes in float32 and float64: float32 or float64 runs here"),
+        (of.RNN(other), "it computes in float32 and float64: all in float32, or all in float64, runs here"),
         (cell, "a cell, called by a layer of another kind"),
         (LiGRU(), "a GRU in code of its own"),
     ]
