@@ -28,7 +28,7 @@ if keras.backend.backend() != "torch":
 
 __all__ = ["GRU", "RNN", "accelerate", "restore"]
 
-DTYPES = {"float32", "float64"}
+DTYPES = ({"float32"}, {"float64"})  # of a layer and its cells
 FAMILY = (keras.layers.RNN, keras.layers.GRUCell)
 
 
@@ -243,7 +243,7 @@ def full_name(kind: type) -> str:
 def class_for(layer: Any) -> type | str:
     """Return the class that runs here for a layer, why there is none, or "" if the layer is no GRU or runs here."""
     kind = type(layer)
-    if kind in OURS.values():
+    if isinstance(layer, Loop):
         return ""
     if kind is keras.layers.GRUCell:
         return "a cell, called by a layer of another kind"
@@ -268,7 +268,7 @@ def reason_to_leave(layer: Any) -> str:
         if cell.activity_regularizer is not None:
             return "its cell has an activity_regularizer, of each step"
     dtypes = {part.compute_dtype for part in (layer, layer.cell, *cells)}
-    if len(dtypes) > 1 or not dtypes <= DTYPES:
+    if dtypes not in DTYPES:
         return f"it computes in {' and '.join(sorted(dtypes))}: all in float32, or all in float64, runs here"
     if layer.return_state and len(cells) == 1 and cells[0] is not layer.cell:
         return "return_state of a stack of one cell"  # as [h], or with a mask as h
