@@ -219,12 +219,12 @@ def exchange(model: keras.Layer, choose: Callable[[Any], type | str]) -> Swapped
     """Give each layer of a model the class that `choose` returns; a text is why it is left, "" passes over it."""
     swapped, left = [], {}
     for layer in layers_of(model):
-        due = choose(layer)
+        due, name = choose(layer), layer.path or layer.name  # there is no path before it is built
         if isinstance(due, type):
             layer.__class__ = due
-            swapped.append(layer.path)
+            swapped.append(name)
         elif due:
-            left[layer.path] = due
+            left[name] = due
     return Swapped(swapped, left)
 
 
