@@ -1,11 +1,13 @@
-"""Keras's own GRU layer, run by these kernels where Keras runs on PyTorch: `cgru.keras.accelerate(model)`.
+"""Keras's own GRU layers, run by these kernels where Keras runs on PyTorch: `cgru.keras.accelerate(model)`.
 
 On that backend Keras 3 runs a GRU as a loop in Python. Letters: m samples, s steps, e features of a step, u units.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from itertools import chain
+from typing import Any, NamedTuple
 
 try:
     import keras
@@ -13,77 +15,262 @@ try:
 except ImportError as error:
     raise ImportError(f"cgru.keras: {error.name} is missing: pip install keras torch") from None
 
+from torch import Tensor
+from torch.nn.functional import embedding, pad
+
 from cgru.interop.gates import KERAS, TORCH
 from cgru.torch.modules import can_run, run
-from cgru.torch.swap import Swapped, exchange
+from cgru.torch.operators import is_traced
+from cgru.torch.swap import Swapped
 
 if keras.backend.backend() != "torch":
     raise ImportError(f"cgru.keras: expected Keras on torch (KERAS_BACKEND=torch), got {keras.backend.backend()}")
 
-__all__ = ["GRU", "accelerate", "restore"]
+__all__ = ["GRU", "RNN", "accelerate", "restore"]
+
+DTYPES = ({"float32"}, {"float64"})  # of a layer and its cells
+FAMILY = (keras.layers.RNN, keras.layers.GRUCell)
+
+
+class Loop:
+    """The loop over the steps, before Keras's own among the bases of a layer of GRU cells."""
+
+    def inner_loop(self, sequences: Any, initial_state: Any, mask: Any, training: bool = False) -> Any:
+        """Run all steps; return (last output, all outputs in the order of processing, last states), as Keras does."""
+        cells, states, real = cells_of(self), keras.tree.flatten(initial_state), keras.tree.flatten(mask)[0]
+        weights = [weights_of(cell) for cell in cells] if runs_here(self, cells, training) else []
+        if not weights or not fits(sequences, states, weights) or not is_mask(real, sequences):
+            return super().inner_loop(sequences, initial_state, mask, training)
+        whole = real is None or bool(real.all())
+        steps = AllSteps(len(sequences), self.go_backwards) if whole else RealSteps.of(real.bool(), self.go_backwards)
+        x, last = steps.pack(sequences), []
+        for cell, h0, own in zip(cells, states, weights, strict=True):
+            if training and cell.dropout:
+                x = x * steps.repeat(cell.get_dropout_mask(sequences[:, 0]))
+            x, state = steps.run(x, h0, own)
+            last.append(state)
+        outputs = steps.outputs(x, last[-1], self.zero_output_for_mask, self.return_sequences)
+        return *outputs, last if len(last) == 1 else keras.tree.pack_sequence_as(initial_state, last)
 
 
 @keras.saving.register_keras_serializable(package="cgru")
-class GRU(keras.layers.GRU):
+class GRU(Loop, keras.layers.GRU):
     """`keras.layers.GRU`: the same arguments, weights, config and results, to rounding.
 
-    A call runs on these kernels with `reset_after`, tanh and sigmoid, no mask, no `recurrent_dropout` in training, in
-    float32 or float64 on a CPU; else it is the parent's.
+    A call runs on these kernels with `reset_after`, tanh and sigmoid, under any mask (m, s), without
+    `recurrent_dropout` in training, in float32 or float64 on a CPU; else it is the parent's. Masked steps cost nothing.
     """
 
-    def inner_loop(self, sequences: Any, initial_state: Any, mask: Any, training: bool = False) -> Any:
-        """Run all steps; return (last output, all outputs in the order of processing, [last state]), as Keras does."""
-        cell, h0, weights = self.cell, keras.tree.flatten(initial_state)[0], []
-        runs = self._matches_pytorch(training) and all(each is None for each in keras.tree.flatten(mask))
-        if runs:
-            biases = in_torch_order(cell.bias) if cell.use_bias else ()
-            weights = [in_torch_order(cell.kernel).T, in_torch_order(cell.recurrent_kernel).T, *biases]
-        if not runs or not can_run((sequences, h0, *weights)) or 0 in sequences.shape:
-            return super().inner_loop(sequences, initial_state, mask, training)
-        if training and self.dropout:
-            sequences = sequences * cell.get_dropout_mask(sequences[:, 0])[:, None]
-        x = sequences.transpose(0, 1)
-        outputs, state = run(x, h0, weights, None, x.shape[1], self.go_backwards)
-        outputs = outputs.transpose(0, 1)
-        return state, outputs.flip(1) if self.go_backwards else outputs, [state]
 
-    def _matches_pytorch(self, training: bool) -> bool:
-        """Return whether the cell computes as PyTorch's does, in `training` with one dropout mask for all gates."""
-        cell = self.cell
-        return (
-            type(cell) is keras.layers.GRUCell
-            and KERAS.variant_of_layer(cell) is TORCH.variant({})
-            and cell.activation is keras.activations.tanh
-            and cell.recurrent_activation is keras.activations.sigmoid
-            and not (training and (cell.recurrent_dropout or (cell.dropout and cell.implementation == 1)))
-        )
+@keras.saving.register_keras_serializable(package="cgru")
+class RNN(Loop, keras.layers.RNN):
+    """`keras.layers.RNN`: the same arguments, weights, config and results, to rounding.
+
+    A call runs on these kernels if the cell is a `keras.layers.GRUCell`, or `StackedRNNCells` of these, and if a `GRU`
+    of the cell's options would; else it is the parent's.
+    """
 
 
-def in_torch_order(variable: Any) -> torch.Tensor:
+OURS: dict[type, type] = {keras.layers.GRU: GRU, keras.layers.RNN: RNN}
+
+
+class AllSteps(NamedTuple):
+    """The steps of a batch of m samples without a mask, time-major, in the order of the input."""
+
+    m: int
+    backwards: bool
+
+    def pack(self, sequences: Tensor) -> Tensor:
+        """Return the steps of an input (m, s, e) as `run` takes them."""
+        return sequences.transpose(0, 1)
+
+    def repeat(self, factors: Tensor) -> Tensor:
+        """Return an array (m, e) so that it can be multiplied with packed steps."""
+        return factors
+
+    def run(self, x: Tensor, h0: Tensor, weights: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """Run a cell over packed steps from h0 (m, u); return (all states, packed, last states (m, u))."""
+        return run(x, h0, weights, None, self.m, self.backwards)
+
+    def outputs(self, states: Tensor, last: Tensor, zero: bool, every: bool) -> tuple[Tensor, Tensor]:
+        """Return (the last output (m, u), all outputs (m, s, u) in the order of processing)."""
+        outputs = states.transpose(0, 1)
+        return last, outputs.flip(1) if self.backwards else outputs
+
+
+class RealSteps(NamedTuple):
+    """The real steps of a batch, packed as PyTorch packs them: all first ones, all second ones, and so on.
+
+    order: the samples that have any (k,), those with most steps first. sizes: the samples of each packed step. rows,
+    samples: the row in (m s, e) and the sample of each packed row (n,). mask (m, s): in the order of processing.
+    latest (m, s): the number of the packed row that is a sample's last so far, from 1 on; 0 before the first.
+    """
+
+    order: Tensor
+    sizes: Tensor
+    rows: Tensor
+    samples: Tensor
+    mask: Tensor
+    latest: Tensor
+
+    @classmethod
+    def of(cls, mask: Tensor, backwards: bool) -> RealSteps:
+        """Return the steps of a mask (m, s) that is true somewhere, processed `backwards` or onward."""
+        m, s = mask.shape
+        rows = torch.arange(m * s, device=mask.device).view(m, s)
+        if backwards:
+            mask, rows = mask.flip(1), rows.flip(1)
+        done = mask.cumsum(1)
+        order = done[:, -1].argsort(descending=True, stable=True)
+        sizes = done[mask].bincount()  # 0 of the step 0, which there is not
+        starts = sizes.cumsum(0) - sizes
+        latest = torch.where(done > 0, starts[done] + order.argsort()[:, None] + 1, 0)
+        rows = rows[mask][latest[mask].argsort()]
+        return cls(order[: int(sizes[1])], sizes[1:], rows, rows // s, mask, latest)
+
+    def pack(self, sequences: Tensor) -> Tensor:
+        """Return the real steps (n, e) of an input (m, s, e)."""
+        return embedding(self.rows, sequences.flatten(0, 1))
+
+    def repeat(self, factors: Tensor) -> Tensor:
+        """Return the row of each packed one's sample in an array (m, e)."""
+        return factors[self.samples]
+
+    def run(self, x: Tensor, h0: Tensor, weights: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """Run a cell over packed steps from h0 (m, u); return (all states, packed, last states (m, u))."""
+        states, last = run(x, h0[self.order], weights, self.sizes, len(self.order), False)
+        return states, h0.index_copy(0, self.order, last)
+
+    def outputs(self, states: Tensor, last: Tensor, zero: bool, every: bool) -> tuple[Tensor, Tensor]:
+        """Return (the last output (m, u), all outputs (m, s, u), or without `every` the last one as (m, 1, u)).
+
+        A masked step has the output of the last real one, before the first one and with `zero` always zeros.
+        """
+        latest = torch.where(self.mask, self.latest, 0) if zero else self.latest
+        output = torch.where(latest[:, -1:] > 0, last, 0)
+        return output, embedding(latest, pad(states, (0, 0, 1, 0)), 0) if every else output[:, None]
+
+
+def cells_of(layer: Any) -> list[Any]:
+    """Return the cells that a recurrent layer runs at each step, one after another."""
+    cell = layer.cell
+    return list(cell.cells) if type(cell) is keras.layers.StackedRNNCells else [cell]
+
+
+def weights_of(cell: Any) -> list[Tensor]:
+    """Return the weights that PyTorch's own module would have in place of a cell's."""
+    biases = in_torch_order(cell.bias) if cell.use_bias else ()
+    return [in_torch_order(cell.kernel).T, in_torch_order(cell.recurrent_kernel).T, *biases]
+
+
+def in_torch_order(variable: Any) -> Tensor:
     """Return a weight (n, 3 u) with its gates in PyTorch's order, r, z, hh."""
-    z, r, hh = keras.ops.convert_to_tensor(variable).chunk(3, -1)
-    return torch.cat([r, z, hh], -1)
+    z, r, hh = variable.value.chunk(3, -1)
+    return torch.cat((r, z, hh), -1)
+
+
+def runs_here(layer: Any, cells: list[Any], training: bool) -> bool:
+    """Return whether the cells of a layer compute as PyTorch's would, in `training` or not."""
+    return not reason_to_leave(layer, cells) and not (training and any(map(has_other_dropout, cells)))
+
+
+def has_other_dropout(cell: Any) -> bool:
+    """Return whether a cell's dropout is not one mask of all gates, or drops all, which Keras does in some calls."""
+    return cell.recurrent_dropout > 0 or (cell.dropout > 0 and cell.implementation == 1) or cell.dropout == 1
+
+
+def fits(sequences: Tensor, states: list[Tensor], weights: list[list[Tensor]]) -> bool:
+    """Return whether the kernels can run these tensors, which go together: x (m, s, e), states (m, u) of each cell."""
+    if not can_run((sequences, *states, *chain(*weights))) or sequences.dim() != 3 or 0 in sequences.shape:
+        return False
+    m, _, e = sequences.shape
+    due = [(m, own[1].shape[1]) for own in weights]
+    return e == weights[0][0].shape[1] and [tuple(state.shape) for state in states] == due
+
+
+def is_mask(mask: Any, sequences: Tensor) -> bool:
+    """Return whether a mask is None, or one (m, s) of an input with some real step, outside of tracing."""
+    if mask is None:
+        return True
+    return isinstance(mask, Tensor) and mask.shape == sequences.shape[:2] and not is_traced() and bool(mask.any())
 
 
 def accelerate(model: keras.Layer) -> Swapped:
-    """Make every `keras.layers.GRU` of a model, or the layer itself, into a `cgru.keras.GRU` in place; return which.
+    """Have every `keras.layers.GRU`, and `RNN` of GRU cells, of a model or the layer itself run here; return which.
 
     The objects stay the same and change their class: weights, optimizer and compiled state of the model are not
-    touched. Subclasses of others are left.
+    touched. GRUs of which no call could run here are left, each with the reason: subclasses of users', other
+    activations than tanh and sigmoid, `reset_after=False`, other dtypes than float32 and float64, cells called by a
+    layer of another kind.
 
     Raises:
         TypeError: the model is no layer of Keras's; nothing is changed.
     """
-    return _swap(model, {keras.layers.GRU: GRU})
+    held = {id(cell) for layer in layers_of(model) if isinstance(layer, keras.layers.RNN) for cell in cells_of(layer)}
+    return exchange(model, lambda layer: "" if id(layer) in held else class_for(layer))
 
 
 def restore(model: keras.Layer) -> Swapped:
     """Undo `accelerate` in place, for example to save a model for users without cgru; return which layers changed."""
-    return _swap(model, {GRU: keras.layers.GRU})
+    theirs = {ours: kind for kind, ours in OURS.items()}
+    return exchange(model, lambda layer: theirs.get(type(layer), ""))
 
 
-def _swap(model: keras.Layer, classes: dict[type, type]) -> Swapped:
-    """Change the classes of a model's layers in place; return which. TypeError if it is no layer of Keras."""
+def exchange(model: keras.Layer, choose: Callable[[Any], type | str]) -> Swapped:
+    """Give each layer of a model the class that `choose` returns; a text is why it is left, "" passes over it."""
+    swapped, left = [], {}
+    for layer in layers_of(model):
+        due, name = choose(layer), layer.path or layer.name  # there is no path before it is built
+        if isinstance(due, type):
+            layer.__class__ = due
+            swapped.append(name)
+        elif due:
+            left[name] = due
+    return Swapped(swapped, left)
+
+
+def layers_of(model: keras.Layer) -> list[Any]:
+    """Return a model and all layers in it. TypeError if it is no layer of Keras."""
     if not isinstance(model, keras.Layer):
         raise TypeError(f"model: expected a layer or a model of Keras's, got {type(model).__name__}")
-    return exchange(((layer.path, layer) for layer in model._flatten_layers()), classes, keras.layers.GRU)
+    return list(model._flatten_layers())
+
+
+def full_name(kind: type) -> str:
+    """Return the name of a class with its module."""
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def class_for(layer: Any) -> type | str:
+    """Return the class that runs here for a layer, why there is none, or "" if the layer is no GRU or runs here."""
+    kind = type(layer)
+    if isinstance(layer, Loop):
+        return ""
+    if kind is keras.layers.GRUCell:
+        return "a cell, called by a layer of another kind"
+    cells = cells_of(layer) if isinstance(layer, keras.layers.RNN) else []
+    if any(isinstance(cell, keras.layers.GRUCell) for cell in cells):
+        return reason_to_leave(layer, cells) or OURS[kind] if kind in OURS else f"a subclass, {full_name(kind)}"
+    if isinstance(layer, keras.layers.GRUCell):
+        return f"a subclass, {full_name(kind)}"
+    foreign = "GRU" in kind.__name__ and not any(isinstance(each, FAMILY) for each in layer._flatten_layers())
+    return "a GRU in code of its own" if foreign else ""
+
+
+def reason_to_leave(layer: Any, cells: list[Any]) -> str:
+    """Return why no call of a GRU or RNN of these cells could run here; "" if one could."""
+    for cell in cells:
+        if type(cell) is not keras.layers.GRUCell:
+            return f"one of its cells is no GRUCell of Keras's but {full_name(type(cell))}"
+        if KERAS.variant_of_layer(cell) is not TORCH.variant({}):
+            return f"its {KERAS.flag} is not set"
+        if cell.activation is not keras.activations.tanh or cell.recurrent_activation is not keras.activations.sigmoid:
+            return "its activations are not tanh and sigmoid"
+        if cell.activity_regularizer is not None:
+            return "its cell has an activity_regularizer, of each step"
+    dtypes = {part.compute_dtype for part in (layer, layer.cell, *cells)}
+    if dtypes not in DTYPES:
+        return f"it computes in {' and '.join(sorted(dtypes))}: all in float32, or all in float64, runs here"
+    if layer.return_state and len(cells) == 1 and cells[0] is not layer.cell:
+        return "return_state of a stack of one cell"  # as [h], or with a mask as h
+    return ""

@@ -85,7 +85,7 @@ def _class_name(layer: Any) -> str:
     """Return the class name of a Keras layer; "" for a subclass, which may compute something else."""
     kind = type(layer)
     if kind.__module__ == "cgru.keras":
-        kind = kind.__mro__[1]
+        kind = kind.__bases__[-1]
     return kind.__name__ if kind.__module__.partition(".")[0] == "keras" else ""
 
 
