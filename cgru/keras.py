@@ -153,8 +153,8 @@ class RealSteps(NamedTuple):
 
 def cells_of(layer: Any) -> list[Any]:
     """Return the cells that a recurrent layer runs at each step, one after another."""
-    cell = layer.cell
-    return list(cell.cells) if type(cell) is keras.layers.StackedRNNCells else [cell]
+    kind = type(layer.cell)
+    return list(layer.cell.cells) if kind is keras.layers.StackedRNNCells else [layer.cell]
 
 
 def weights_of(cell: Any) -> list[Tensor]:

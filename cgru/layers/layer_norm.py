@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from string import Template
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -50,7 +50,6 @@ class LayerNorm(Scale):
 
     stream = "layer_norm"
     fields = Fields({"eps": None}, dtype=True)
-    stage: ClassVar[Any] = property(lambda self: {"kind": "layer_norm", "eps": self.eps})
     onnx_kinds = ("LayerNormalization",)
 
     def __init__(self, eps: float = 1e-5, *, dtype: DTypeLike | None = None) -> None:
@@ -58,6 +57,11 @@ class LayerNorm(Scale):
         self.eps = float(real(eps, "eps", ()))
         if not 0 < self.eps < np.inf:
             raise ValueError(f"eps: expected a finite number above 0, got {eps}")
+
+    @property
+    def stage(self) -> dict[str, Any]:
+        """Return the stage that runs the layer in a compiled fit, as plain data."""
+        return {"kind": "layer_norm", "eps": self.eps}
 
     def __repr__(self) -> str:
         return f"LayerNorm({self.eps:g}, dtype={self.dtype.name})"

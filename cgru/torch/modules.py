@@ -344,8 +344,9 @@ def per_sample_gradients(
         TypeError, ValueError: the module is another, or would not run on these kernels; a gradient does not fit; or
             the module is to drop out between its layers, which another run does otherwise.
     """
-    if not isinstance(module, GRU):
-        raise TypeError(f"module: expected a cgru.torch.GRU, got {type(module).__name__}; accelerate makes it one")
+    kind = type(module)
+    if GRU not in kind.mro():
+        raise TypeError(f"module: expected a cgru.torch.GRU, got {kind.__name__}; accelerate makes it one")
     if module.training and module.dropout and module.num_layers > 1:
         raise ValueError(f"module: expected none that drops out, got dropout={module.dropout}; eval() stops it")
     if output_gradient is None and hidden_gradient is None:
