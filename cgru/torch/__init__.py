@@ -1,8 +1,9 @@
 """PyTorch's own GRU, run by these kernels: `import cgru.torch`, and nothing else of a program changes.
 
-`GRU` and `GRUCell` behave as `torch.nn.GRU` and `torch.nn.GRUCell`. `accelerate(model)` makes each GRU of a model ours,
-`restore(model)` undoes that. A call that cannot run here is run by the parent's `forward`: on another device or dtype,
-under autocast, `vmap` or forward derivatives, in tracing, or in an export to ONNX.
+`GRU` and `GRUCell` behave as `torch.nn.GRU` and `torch.nn.GRUCell`. `accelerate(model)` makes each GRU and each cell of
+a model ours, those of users' subclasses, too; `restore(model)` undoes that, `restored(model)` for a `with` block. A
+call that cannot run here is run by the parent's `forward`: on another device or dtype, under autocast, `vmap` or
+forward derivatives, in tracing, or in an export to ONNX.
 
 `torch.compile` takes them under `torch._dynamo.config.allow_rnn = True`, as it does any `torch.nn.GRU`.
 """
@@ -13,6 +14,6 @@ except ImportError:
     raise ImportError("cgru.torch: PyTorch is missing: pip install torch") from None
 
 from cgru.torch.modules import GRU, GRUCell
-from cgru.torch.swap import Swapped, accelerate, restore
+from cgru.torch.swap import Row, Swapped, accelerate, restore, restored
 
-__all__ = ["GRU", "GRUCell", "Swapped", "accelerate", "restore"]
+__all__ = ["GRU", "GRUCell", "Row", "Swapped", "accelerate", "restore", "restored"]

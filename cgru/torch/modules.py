@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import sys
+import warnings
 from collections.abc import Iterable
 from typing import Any
 
@@ -15,10 +16,15 @@ from torch.nn.utils.rnn import PackedSequence
 
 from cgru.torch import runs
 from cgru.torch.operators import call, is_traced, step
+from cgru.torch.subclasses import OURS
 
 __all__ = ["GRU", "GRUCell"]
 
-PLAIN = (Tensor, nn.Parameter)
+DTYPES = (torch.float32, torch.float64)
+MEGABYTE = 1 << 20
+ROW = 48 << 10  # bytes of weights to a row, above which PyTorch shares them out better
+MOST_ROWS = 1025  # that a table looks at
+ELSEWHERE = "PyTorch's: float32 and float64 on a CPU run here"
 NAMES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")  # of the parameters of a cell
 
 
@@ -26,24 +32,20 @@ def can_run(tensors: Iterable[Tensor | None]) -> bool:
     """Return whether the kernels can run these tensors: float32 or float64 on a CPU, not traced or transformed."""
     if torch.is_autocast_enabled("cpu") or torch.jit.is_tracing():
         return False
-    compiling = torch.compiler.is_compiling()
-    if compiling:
-        if torch.onnx.is_in_onnx_export():
-            return False
-    elif torch._C._functorch.maybe_current_level() is not None or forward_ad._current_level >= 0:
+    if torch.compiler.is_compiling():
+        return not torch.onnx.is_in_onnx_export() and are_alike([each for each in tensors if each is not None])
+    if torch._C._functorch.maybe_current_level() is not None or forward_ad._current_level >= 0:
         return False
-    dtype = None
-    for tensor in tensors:
-        if tensor is None:
-            continue
-        if not (type(tensor) in PLAIN or (compiling and isinstance(tensor, Tensor))) or not tensor.is_cpu:
-            return False
-        if tensor.layout is not torch.strided or (not compiling and tensor.is_neg()):
-            return False
-        if tensor.dtype != (dtype or tensor.dtype):
-            return False
-        dtype = tensor.dtype
-    return dtype in (torch.float32, torch.float64)
+    return runs.are_plain(tensors)
+
+
+def are_alike(tensors: list[Tensor]) -> bool:
+    """Return what `runs.are_plain` does, of the tensors that stand for others while PyTorch compiles."""
+    dtype = tensors[0].dtype
+    return dtype in DTYPES and all(
+        isinstance(each, Tensor) and each.is_cpu and each.layout is torch.strided and each.dtype == dtype
+        for each in tensors
+    )
 
 
 def is_fx_traced(input: Any) -> bool:
@@ -62,6 +64,34 @@ def parent_of(module: Any) -> Any:
     other = copy.copy(module)
     other.__class__ = type(module).__mro__[1]
     return other
+
+
+def set_qconfig(module: nn.Module, qconfig: Any) -> None:
+    """Keep the setting that `torch.ao.quantization` gives each module; warn if it would have quantized PyTorch's own.
+
+    It looks for the class `torch.nn.GRU` itself in its `qconfig_dict`, and leaves ours in float without a word.
+    """
+    vars(module)["qconfig"] = qconfig
+    frame = sys._getframe()
+    while frame and "qconfig_dict" not in frame.f_locals:
+        frame = frame.f_back
+    parent = type(module).__mro__[1]
+    if frame and parent in OURS and (qconfig is not None or parent in frame.f_locals["qconfig_dict"]):
+        warnings.warn(
+            f"{type(module).__name__}: torch.ao.quantization leaves what cgru.torch.accelerate swapped in float;"
+            " call it inside `with cgru.torch.restored(model):`",
+            stacklevel=2,
+        )
+
+
+def get_qconfig(module: nn.Module) -> Any:
+    """Return that setting; AttributeError if there is none."""
+    if "qconfig" in vars(module):
+        return vars(module)["qconfig"]
+    raise AttributeError("qconfig")
+
+
+QCONFIG = property(get_qconfig, set_qconfig, lambda module: vars(module).pop("qconfig"))
 
 
 def has_gradients(tensors: Iterable[Tensor | None]) -> bool:
@@ -91,113 +121,168 @@ class GRU(nn.GRU):
 
     A call runs on these kernels, reading PyTorch's parameters where they lie, if all its tensors are float32 or all
     float64 on a CPU; else it is the parent's: on another device, in another dtype, under autocast, `torch.func` or
-    forward derivatives, in `torch.jit` and `torch.onnx.export`, and for arguments that the parent refuses. It uses as
-    many threads as PyTorch does, by `cgru.set_num_threads`. RuntimeError for second derivatives.
+    forward derivatives, in `torch.jit` and `torch.onnx.export`, and for arguments that the parent refuses. So is a
+    single step of a single row with gradients where that is faster. It uses as many threads as PyTorch does, by
+    `cgru.set_num_threads`. RuntimeError for second derivatives.
     """
 
     __prepare_scriptable__ = parent_of
+    qconfig = QCONFIG
 
     def forward(self, input: Tensor | PackedSequence, hx: Tensor | None = None) -> Any:
         """Run the GRU, as `torch.nn.GRU.forward` does, with its errors."""
-        if is_fx_traced(input):
+        if is_fx_traced(input) and type(self).forward is GRU.forward:
             return call_as_node(self, input, hx)
+        if hx is not None and is_only_row(self, input) and not step_pays(self, input):
+            return super().forward(input, hx)
         packed = isinstance(input, PackedSequence)
         x, sizes = (input.data, input.batch_sizes) if packed else (input, None)
         weights = values_of(self, self._parameters, self._flat_weights_names)
-        if not can_run((x, hx, *weights)) or not self._parent_accepts(x, hx, sizes) or not self._weights_fit(weights):
+        if not can_run((x, hx, *weights)) or not takes(self, x, hx, sizes) or not weights_fit(self, weights):
             return super().forward(input, hx)
         if packed:
             _, sizes, order, back = input
             hx = None if hx is None else self.permute_hidden(hx, order)
-            output, hidden = self._run(x, hx, weights, sizes, int(sizes[0]))
+            output, hidden = run_layers(self, x, hx, weights, sizes, int(sizes[0]))
             return PackedSequence(output, sizes, order, back), self.permute_hidden(hidden, back)
         if x.dim() == 2:
-            output, hidden = self._run(x.unsqueeze(1), None if hx is None else hx.unsqueeze(1), weights, None, 1)
+            hx = None if hx is None else hx.unsqueeze(1)
+            output, hidden = run_layers(self, x.unsqueeze(1), hx, weights, None, 1)
             return output.squeeze_(1), hidden.squeeze_(1)
         if self.batch_first:
-            output, hidden = self._run(x.transpose(0, 1), hx, weights, None, x.shape[0])
+            output, hidden = run_layers(self, x.transpose(0, 1), hx, weights, None, x.shape[0])
             return output.transpose_(0, 1), hidden  # in place, since the parent's output is no view
-        return self._run(x, hx, weights, None, x.shape[1])
-
-    def _parent_accepts(self, x: Tensor, hx: Tensor | None, sizes: Tensor | None) -> bool:
-        """Return whether the parent accepts these arguments; it raises the error for what it refuses."""
-        if self.proj_size or 0 in x.shape or x.shape[-1] != self.input_size:
-            return False
-        if x.dim() not in ((2, 3) if sizes is None else (2,)):
-            return False
-        if sizes is not None and not torch.compiler.is_compiling() and not runs.are_sizes(sizes, x.shape[0]):
-            return False
-        if hx is None:
-            return True
-        states = self.num_layers * (2 if self.bidirectional else 1)
-        if sizes is not None:
-            return tuple(hx.shape) == (states, int(sizes[0]), self.hidden_size)
-        rows = () if x.dim() == 2 else (x.shape[0 if self.batch_first else 1],)
-        return tuple(hx.shape) == (states, *rows, self.hidden_size)
-
-    def _weights_fit(self, weights: list[Tensor]) -> bool:
-        """Return whether the weights still have the shapes that they were made with."""
-        u, directions, kinds = self.hidden_size, 2 if self.bidirectional else 1, 4 if self.bias else 2
-        for i, weight in enumerate(weights):
-            number, kind = divmod(i, kinds)
-            width = u if kind else self.input_size if number < directions else directions * u
-            if weight is None or weight.shape != ((3 * u, width) if kind < 2 else (3 * u,)):
-                return False
-        return True
-
-    def _run(
-        self, x: Tensor, hx: Tensor | None, weights: list[Tensor], sizes: Tensor | None, m: int
-    ) -> tuple[Tensor, Tensor]:
-        """Run all layers over x (s, m, e), or (n, e) packed by `sizes`; return (the outputs, the last states)."""
-        count, directions = 4 if self.bias else 2, 2 if self.bidirectional else 1
-        states: list[Tensor] = []
-        for layer in range(self.num_layers):
-            outputs = []
-            for reverse in (False, True)[:directions]:
-                number = len(states)
-                own = weights[number * count : (number + 1) * count]
-                output, state = run(x, None if hx is None else hx[number], own, sizes, m, reverse)
-                outputs.append(output)
-                states.append(state)
-            x = torch.cat(outputs, -1) if self.bidirectional else outputs[0]
-            if self.dropout and self.training and layer < self.num_layers - 1:
-                x = dropout(x, self.dropout)
-        return x, torch.stack(states)
+        return run_layers(self, x, hx, weights, None, x.shape[1])
 
 
 class GRUCell(nn.GRUCell):
     """`torch.nn.GRUCell`: the same arguments, parameters, state dict and results; runs here where `GRU` does.
 
-    A single step is about as fast here as in PyTorch; the class is for the same numbers as `GRU`. If all steps are
-    known, `GRU` is several times as fast as either.
+    A call that is faster in PyTorch is the parent's, which its rows, features, units, dtype, threads, and whether
+    gradients are on decide; so is one that `torch.compile` or `torch.export` traces. If all steps are known, `GRU` is
+    several times as fast as either.
     """
 
     __prepare_scriptable__ = parent_of
+    qconfig = QCONFIG
 
     def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
         """Run one step, as `torch.nn.GRUCell.forward` does, with its errors."""
-        if is_fx_traced(input):
+        if is_fx_traced(input) and type(self).forward is GRUCell.forward:
             return call_as_node(self, input, hx)
-        weights = values_of(self, self._parameters, NAMES[: 4 if self.bias else 2])
-        if not can_run((input, hx, *weights)) or not self._parent_accepts(input, hx, weights):
+        if not isinstance(input, Tensor) or is_traced() or not step_pays(self, input):
             return super().forward(input, hx)
+        weights = values_of(self, self._parameters, NAMES[: 4 if self.bias else 2])
+        fits = can_run((input, hx, *weights))
+        if not fits or not runs.fits_cell(input, hx, weights, self.input_size, self.hidden_size):
+            return super().forward(input, hx)
+        keep = has_gradients((input, hx, *weights))
+        if not self.bias:
+            weights += [None, None]
         x, h0 = input, hx
         if input.dim() == 1:
             x, h0 = input[None], None if hx is None else hx[None]
-        if is_traced() or has_gradients((x, h0, *weights)):
-            state = run(x[None], h0, weights, None, x.shape[0], False)[1]
-        else:
-            state = step(x, h0, *weights, *(() if self.bias else (None, None)))
+        state = call(x[None], h0, *weights, None, x.shape[0], False, True)[1] if keep else step(x, h0, *weights)
         return state if input.dim() == 2 else state.squeeze_(0)
 
-    def _parent_accepts(self, input: Tensor, hx: Tensor | None, weights: list[Tensor]) -> bool:
-        """Return whether the parent accepts these arguments."""
-        rows = 3 * self.hidden_size
-        due = ((rows, self.input_size), (rows, self.hidden_size), (rows,), (rows,))
-        return (
-            all(weight is not None and weight.shape == shape for weight, shape in zip(weights, due, strict=False))
-            and input.dim() in (1, 2)
-            and 0 not in input.shape
-            and input.shape[-1] == self.input_size
-            and (hx is None or tuple(hx.shape) == (*input.shape[:-1], self.hidden_size))
-        )
+
+# --- what a call consists of: functions, since a user's subclass may have methods of any name ---
+
+
+def takes(module: GRU, x: Tensor, hx: Tensor | None, sizes: Tensor | None) -> bool:
+    """Return whether the parent takes these arguments; it raises the error for what it refuses."""
+    if module.proj_size or 0 in x.shape or x.shape[-1] != module.input_size:
+        return False
+    if x.dim() not in ((2, 3) if sizes is None else (2,)):
+        return False
+    if sizes is not None and not torch.compiler.is_compiling() and not runs.are_sizes(sizes, x.shape[0]):
+        return False
+    if hx is None:
+        return True
+    states = module.num_layers * (2 if module.bidirectional else 1)
+    if sizes is not None:
+        return tuple(hx.shape) == (states, int(sizes[0]), module.hidden_size)
+    rows = () if x.dim() == 2 else (x.shape[0 if module.batch_first else 1],)
+    return tuple(hx.shape) == (states, *rows, module.hidden_size)
+
+
+def weights_fit(module: GRU, weights: list[Tensor]) -> bool:
+    """Return whether the weights still have the shapes that they were made with."""
+    u, directions, kinds = module.hidden_size, 2 if module.bidirectional else 1, 4 if module.bias else 2
+    for i, weight in enumerate(weights):
+        number, kind = divmod(i, kinds)
+        width = u if kind else module.input_size if number < directions else directions * u
+        if weight is None or weight.shape != ((3 * u, width) if kind < 2 else (3 * u,)):
+            return False
+    return True
+
+
+def run_layers(
+    module: GRU, x: Tensor, hx: Tensor | None, weights: list[Tensor], sizes: Tensor | None, m: int
+) -> tuple[Tensor, Tensor]:
+    """Run all layers over x (s, m, e), or (n, e) packed by `sizes`; return (the outputs, the last states)."""
+    count, directions = 4 if module.bias else 2, 2 if module.bidirectional else 1
+    states: list[Tensor] = []
+    for layer in range(module.num_layers):
+        outputs = []
+        for reverse in (False, True)[:directions]:
+            number = len(states)
+            own = weights[number * count : (number + 1) * count]
+            output, state = run(x, None if hx is None else hx[number], own, sizes, m, reverse)
+            outputs.append(output)
+            states.append(state)
+        x = torch.cat(outputs, -1) if module.bidirectional else outputs[0]
+        if module.dropout and module.training and layer < module.num_layers - 1:
+            x = dropout(x, module.dropout)
+    return x, torch.stack(states)
+
+
+def is_only_row(module: GRU, x: Any) -> bool:
+    """Return whether x is one step of one row, outside of tracing."""
+    return isinstance(x, Tensor) and not is_traced() and x.numel() == module.input_size
+
+
+def step_pays(module: GRU | GRUCell, x: Tensor) -> bool:
+    """Return whether a step of x (m, e), or the only row of x, is faster here than in PyTorch."""
+    m, gradients = x.shape[0] if x.dim() > 1 else 1, torch.is_grad_enabled()
+    return pays(m, module.input_size, module.hidden_size, x.element_size(), gradients, torch.get_num_threads())
+
+
+def pays(m: int, e: int, u: int, size: int, gradients: bool, threads: int) -> bool:
+    """Return whether one step of m rows is faster here than in PyTorch.
+
+    It asks for sizes alone, so that a call repeats its bits: e features, u units, numbers of `size` bytes, with
+    gradients or without. Fitted to 1 to 1024 rows of 8 to 512 units on one thread and on two. What counts is the bytes
+    of the weights. With gradients a single row does little beside writing gradients as large, which PyTorch does as
+    well. Up to 64 rows we read weights as they lie, on one thread, and PyTorch on all: in float64, with less to gain
+    from vectors, that is more than what we save.
+    """
+    weights = 3 * u * (e + u) * size
+    if gradients and m == 1:
+        return weights < MEGABYTE * 3 // 2
+    shared = m <= 64 or m * ROW <= weights or (gradients and e > 2 * u)
+    if threads == 1 or not shared:
+        return True
+    if gradients:
+        return (m <= 16 or weights <= MEGABYTE * 3 // 16) and (size == 4 or weights < 2 * MEGABYTE)
+    return size == 4 or m < (8 if weights >= 8 * MEGABYTE else 12) or weights < MEGABYTE * 3 // 8
+
+
+def calls_here(module: GRU | GRUCell, weight: Tensor) -> str:
+    """Return in words which calls of a module of ours run here and which are PyTorch's."""
+    if not weight.is_cpu or weight.dtype not in DTYPES:
+        return ELSEWHERE
+    sizes, threads = (module.input_size, module.hidden_size, weight.element_size()), torch.get_num_threads()
+    most, step = (2, "one step from given states of ") if isinstance(module, nn.RNNBase) else (MOST_ROWS, "")
+    found = []
+    for gradients, when in ((False, "without gradients"), (True, "with gradients")):
+        theirs = {m for m in range(1, most) if not pays(m, *sizes, gradients, threads)}
+        starts, ends = (sorted(theirs - {m + by for m in theirs}) for by in (1, -1))
+        if theirs:
+            rows = ", ".join(f"{a} to {b}" if a < b else f"{a}" for a, b in zip(starts, ends, strict=True))
+            found.append(f"{step}{rows} row{'s' if ends[-1] > 1 else ''} {when}")
+    on = "1 thread" if threads == 1 else f"{threads} threads"
+    return "run here" + (f"; on {on} PyTorch runs {' and '.join(found)}" if found else "")
+
+
+OURS[nn.GRU], OURS[nn.GRUCell] = GRU, GRUCell

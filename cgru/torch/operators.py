@@ -71,8 +71,11 @@ def backpropagate(ctx, dA, dstate, _, by=None):
 # --- registration with PyTorch ---
 
 
-class Run(torch.autograd.Function):
-    """The operator without PyTorch's dispatcher, whose overhead is as long as a small layer's run."""
+class Run(torch.autograd.function._SingleLevelFunction):
+    """The operator without PyTorch's dispatcher, whose overhead is as long as a small layer's run.
+
+    Of `torch.autograd.Function` it lacks what `torch.func` asks for, under which nothing runs here.
+    """
 
     @staticmethod
     def forward(ctx, *inputs):
@@ -95,7 +98,7 @@ class Run(torch.autograd.Function):
 
 def is_traced() -> bool:
     """Return whether PyTorch compiles this call, or traces its operators."""
-    return torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack() > 0
+    return torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack() > 0 or torch.jit.is_tracing()
 
 
 def call(*inputs: Any) -> tuple[Tensor, Tensor, Tensor]:

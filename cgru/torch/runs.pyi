@@ -1,6 +1,8 @@
+from collections.abc import Iterable
+
 from torch import Tensor
 
-__all__ = ["are_sizes", "backward", "forward", "step"]
+__all__ = ["are_plain", "are_sizes", "backward", "fits_cell", "forward", "step"]
 
 def forward(
     x: Tensor,
@@ -22,6 +24,8 @@ def step(
     bias_ih: Tensor | None,
     bias_hh: Tensor | None,
 ) -> Tensor: ...
+def are_plain(tensors: Iterable[Tensor | None]) -> bool: ...
+def fits_cell(x: Tensor, h0: Tensor | None, weights: list[Tensor | None], e: int, u: int) -> bool: ...
 def are_sizes(sizes: Tensor, n: int) -> bool: ...
 def backward(
     dA: Tensor | None,

@@ -26,7 +26,8 @@ from cgru.core.kernels cimport (
 from cgru.core.memory cimport LINE
 from cgru.core.plan cimport FORWARD, choose_lanes
 
-from torch import float32, float64, from_numpy, int64
+from torch import Tensor, float32, float64, from_numpy, int64, strided
+from torch.nn import Parameter
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from cgru.core.checks import aligned
@@ -38,7 +39,7 @@ cdef extern from "Python.h":
 
 cnp.import_array()
 
-__all__ = ["are_sizes", "backward", "forward", "step"]
+__all__ = ["are_plain", "are_sizes", "backward", "fits_cell", "forward", "step"]
 
 cdef enum:
     LARGE = 1 << 22  # bytes, from which on NumPy asks for huge pages
@@ -145,6 +146,43 @@ def backward(dA, dstate, x, weight_ih, weight_hh, sizes, caches, Py_ssize_t m, b
     if of_x and running is not None:
         pack_steps(&call, &call.dX, e, dx, k)
     return due
+
+
+def are_plain(tensors):
+    """Return whether tensors are PyTorch's own, dense, on a CPU, and all float32 or all float64; None may be among them.
+
+    Of subclasses, and of tensors that are negated in passing, the kernels know nothing.
+    """
+    dtype = None
+    for tensor in tensors:
+        if tensor is None:
+            continue
+        if type(tensor) is not Tensor and type(tensor) is not Parameter:
+            return False
+        if not tensor.is_cpu or tensor.layout is not strided or tensor.is_neg():
+            return False
+        if dtype is None:
+            dtype = tensor.dtype
+        elif tensor.dtype is not dtype:
+            return False
+    return dtype is float32 or dtype is float64
+
+
+def fits_cell(x, h0, list weights, Py_ssize_t e, Py_ssize_t u):
+    """Return whether a step of x (m, e) or (e,) from h0 (m, u), (u,) or None has weights of these sizes.
+
+    The weights are weight_ih, weight_hh and two biases, if there are any.
+    """
+    cdef Py_ssize_t axes = x.dim()
+    cdef tuple due
+    if not 1 <= axes <= 2 or x.size(-1) != e or x.numel() == 0:
+        return False
+    if h0 is not None and (h0.dim() != axes or h0.size(-1) != u or h0.size(0) != (x.size(0) if axes == 2 else u)):
+        return False
+    for weight, due in zip(weights, ((3 * u, e), (3 * u, u), (3 * u,), (3 * u,))):
+        if weight is None or weight.shape != due:
+            return False
+    return True
 
 
 def are_sizes(sizes, Py_ssize_t n):

@@ -1,63 +1,195 @@
-"""Replacing the `torch.nn.GRU` modules of a model by ours in place, and back."""
+"""Replacing the `torch.nn.GRU` and `torch.nn.GRUCell` modules of a model by ours in place, and back."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+import torch
 from torch import nn
 
-from cgru.torch.modules import GRU, GRUCell
+from cgru.torch.modules import calls_here
+from cgru.torch.subclasses import OURS, class_for, is_derived, reason_to_leave
 
-__all__ = ["Swapped", "accelerate", "exchange", "restore"]
+__all__ = ["Row", "Swapped", "accelerate", "exchange", "restore", "restored"]
 
-OURS = {nn.GRU: GRU}  # not GRUCell: a single step is no faster here
-THEIRS = {GRU: nn.GRU, GRUCell: nn.GRUCell}
+NAME = re.compile("GRU|Gru(?![a-z])")  # of a class that may be a GRU
+
+
+class Row(NamedTuple):
+    """One module of a `Swapped`.
+
+    kind: its class before the swap. sizes: the arguments that it was made with. dtype: of its weights, with their
+    device if that is no CPU. calls: who runs its calls, or why it was left.
+    """
+
+    kind: str
+    sizes: str
+    dtype: str
+    calls: str
 
 
 class Swapped(NamedTuple):
-    """The result of a swap, by the modules' names in the model; "" is the model itself.
+    """The result of a swap, by the modules' names in the model; "" is the model itself. Printed, it is a table.
 
-    swapped: modules whose class was changed. left: modules that were not changed, each with the reason.
+    swapped: modules whose class was changed. left: modules that were not changed, each with the reason; a GRU in code
+    of its own, which only the name of its class tells, is among them. modules: a `Row` for each of both.
     """
 
     swapped: list[str]
     left: dict[str, str]
+    modules: dict[str, Row] = {}  # noqa: RUF012 - nobody writes to it
+
+    def __str__(self) -> str:
+        """Return the table."""
+        rows = [("module", *Row._fields)] if self.modules else []
+        for name in self.modules or [*self.swapped, *self.left]:
+            calls = f"left: {self.left[name]}" if name in self.left else "swapped"
+            rows.append((name or "(the model)", *self.modules.get(name, ("", "", "", calls))))
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = ["  ".join(text.ljust(n) for text, n in zip(row, widths, strict=True) if n).rstrip() for row in rows]
+        return "\n".join([f"{len(self.swapped)} swapped, {len(self.left)} left", *lines])
+
+    __repr__ = __str__
 
 
 def accelerate(model: nn.Module) -> Swapped:
-    """Make every `torch.nn.GRU` of a model, or the model itself, into a `cgru.torch.GRU` in place; return what changed.
+    """Have every `torch.nn.GRU` and `GRUCell` of a model, or the model itself, run here; return what will happen.
 
     The objects stay the same and change their class: parameters, hooks, optimizers, aliases and tied weights are not
-    touched. Subclasses of others, parametrised modules among them, are left, and so is a `GRUCell`: it gains nothing.
+    touched. A subclass of a user's is swapped, too, if its `forward` calls `super().forward` and no other method of it
+    touches weights. Parametrized modules and all others are left, each with the reason.
 
     Raises:
         TypeError: the model is no module; nothing is changed.
     """
-    return _swap(model, OURS)
+    return _swap(model, _accelerated)
 
 
 def restore(model: nn.Module) -> Swapped:
-    """Undo `accelerate` in place: every `cgru.torch` module becomes PyTorch's own again; return what changed."""
-    return _swap(model, THEIRS)
+    """Undo `accelerate` in place: every module gets the class back that it had; return what changed."""
+    return _swap(model, _restored)
 
 
-def _swap(model: nn.Module, classes: dict[type, type]) -> Swapped:
-    """Change the classes of a model's modules in place; return what changed. TypeError if it is no module."""
-    if not isinstance(model, nn.Module):
-        raise TypeError(f"model: expected a torch.nn.Module, got {type(model).__name__}")
-    return exchange(model.named_modules(), classes, (nn.GRU, nn.GRUCell))
+@contextmanager
+def restored(model: nn.Module) -> Iterator[nn.Module]:
+    """Give a model's modules back their own classes inside a `with` block; after it, or an error in it, they run here.
+
+    For packages that look for the class `torch.nn.GRU` itself. Modules that were replaced inside stay so.
+
+    Raises:
+        TypeError: the model is no module; nothing is changed.
+    """
+    changed = [(module, type(module)) for module in _check(model).modules() if _is_ours(type(module))]
+    restore(model)
+    try:
+        yield model
+    finally:
+        for module, kind in changed:
+            if _accelerated(module) is kind:
+                object.__setattr__(module, "__class__", kind)
 
 
 def exchange(modules: Iterable[tuple[str, Any]], classes: dict[type, type], family: type | tuple[type, ...]) -> Swapped:
     """Change the class of each module in place as `classes` says; list other members of `family` as left."""
+
+    def choose(module: Any) -> type | str:
+        kind = type(module)
+        if kind in classes.values() or not isinstance(module, family):
+            return ""
+        return classes.get(kind, f"a subclass, {kind.__module__}.{kind.__qualname__}")
+
+    return _exchange(modules, choose)
+
+
+def _swap(model: nn.Module, choose: Callable[[Any], type | str]) -> Swapped:
+    """Change the classes of a model's modules in place; return what changed. TypeError if it is no module."""
+    modules = dict(_check(model).named_modules())
+    kinds = {name: type(module) for name, module in modules.items()}
+    swapped, left = _exchange(modules.items(), choose)[:2]
+    for name in [name for name in left if not isinstance(modules[name], tuple(OURS))]:
+        if any(_lies_in(each, name) and isinstance(modules[each], tuple(OURS)) for each in modules):
+            del left[name]  # a model around GRUs, after which it is called
+    names = [name for name in modules if name in left or name in swapped]
+    return Swapped(swapped, left, {name: _row(modules[name], kinds[name], left.get(name)) for name in names})
+
+
+def _check(model: nn.Module) -> nn.Module:
+    """Return the model. TypeError if it is no module."""
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model: expected a torch.nn.Module, got {type(model).__name__}")
+    return model
+
+
+def _lies_in(name: str, other: str) -> bool:
+    """Return whether the module of a name is inside that of another name."""
+    return name != other and name.startswith(f"{other}." if other else "")
+
+
+def _exchange(modules: Iterable[tuple[str, Any]], choose: Callable[[Any], type | str]) -> Swapped:
+    """Give each module the class that `choose` returns; a text is the reason to leave it, "" passes over it."""
     swapped, left = [], {}
     for name, module in modules:
-        kind = type(module)
-        if kind in classes:
-            module.__class__ = classes[kind]
+        due = choose(module)
+        if isinstance(due, type):
+            object.__setattr__(module, "__class__", due)
             swapped.append(name)
-        elif isinstance(module, family) and kind not in classes.values():
-            what = "a cell, whose single step gains nothing" if kind is nn.GRUCell else "a subclass"
-            left[name] = f"{what}, {kind.__module__}.{kind.__qualname__}"
+        elif due:
+            left[name] = due
     return Swapped(swapped, left)
+
+
+def _accelerated(module: nn.Module) -> type | str:
+    """Return the class that runs here for a module, why there is none, or "" if the module is no GRU or runs here."""
+    kind = type(module)
+    if not isinstance(module, tuple(OURS)):
+        return _reason_of_foreign(module)
+    if _is_ours(kind):
+        return ""
+    if isinstance(module, tuple(OURS.values())):
+        return "derives from cgru.torch's class itself"
+    return reason_to_leave(module) or class_for(kind)
+
+
+def _restored(module: nn.Module) -> type | str:
+    """Return the class that a module had before `accelerate`, why that is not known, or "" if it was not swapped."""
+    kind = type(module)
+    if _is_ours(kind):
+        return kind.__mro__[1]
+    return "derives from cgru.torch's class itself" if isinstance(module, tuple(OURS.values())) else ""
+
+
+def _is_ours(kind: type) -> bool:
+    """Return whether `accelerate` gives modules this class."""
+    return kind in OURS.values() or is_derived(kind)
+
+
+def _reason_of_foreign(module: Any) -> str:
+    """Return why a module stays as it is that is a GRU by the name of its class or by its base; "" if it is none."""
+    kind, compiled = type(module), isinstance(module, torch.jit.ScriptModule)
+    name = module.original_name if compiled else kind.__name__
+    if not NAME.search(name) and getattr(module, "mode", None) != "GRU":
+        return ""
+    if compiled:
+        return "compiled by torch.jit, which runs it without Python: accelerate the model before it is traced"
+    package = kind.__module__.partition(".")[0]
+    if package in ("keras", "cgru"):
+        return "Keras's: cgru.keras.accelerate takes it" if name == "GRU" and package == "keras" else ""
+    if kind.__module__.startswith("torch.ao."):
+        return "quantized by torch.ao"
+    return "a GRU in code of its own"
+
+
+def _row(module: Any, kind: type, reason: str | None) -> Row:
+    """Describe a module that was of the class `kind` before, and what happens to its calls."""
+    base = next((base for base in OURS if isinstance(module, base)), None)
+    weight = next(module.parameters(), None)
+    dtype = "" if weight is None else str(weight.dtype).removeprefix("torch.")
+    if weight is not None and weight.device.type != "cpu":
+        dtype += f" on {weight.device}"
+    name = kind.__qualname__ if kind in OURS or kind in OURS.values() else f"{kind.__module__}.{kind.__qualname__}"
+    ours = isinstance(module, tuple(OURS.values()))
+    calls = calls_here(module, weight) if ours else "PyTorch's" if reason is None else f"left: {reason}"
+    return Row(name, base.extra_repr(module) if base else "", dtype, calls)

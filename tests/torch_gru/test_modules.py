@@ -274,6 +274,20 @@ def test_elsewhere_it_is_its_parent(calls):
     assert len(calls) == 6
 
 
+def test_packed_and_single_sequences_run_here(calls):
+    ours = cgru.torch.GRU(3, 5)
+    x = torch.randn(6, 4, 3)
+    ours(pack_padded_sequence(x, torch.tensor([2, 6, 1, 4]), enforce_sorted=False))
+    ours(pack_padded_sequence(x, torch.tensor([6, 6, 1, 1])), torch.zeros(1, 4, 5))
+    ours(x[:, 0], torch.zeros(1, 5))
+    cgru.torch.GRUCell(3, 5, bias=False)(x[0])
+    for options in ({}, {"bias": False}):
+        deep = cgru.torch.GRU(3, 5, 3, bidirectional=True, batch_first=True, **options)
+        deep(x, torch.zeros(6, 6, 5))
+        deep(pack_padded_sequence(x[:, :2], [2] * 6, batch_first=True), torch.zeros(6, 6, 5))
+    assert not calls
+
+
 def test_functional_calls_take_other_parameters():
     theirs, ours = pair(3, 5)
     x, others = torch.randn(4, 2, 3), {name: value * 2 for name, value in ours.named_parameters()}
@@ -350,3 +364,128 @@ def test_a_cell_without_gradients_has_the_numbers_of_one_with_them(shape, bias):
         assert due.requires_grad
         assert got.shape == due.shape == (*shape, 17)
         assert torch.equal(got, due)
+
+
+# --- which steps run here ---
+
+MEASURED = (  # m, e, u, bytes of a number, gradients, threads, and whether we are faster
+    ((1, 8, 8, 4, False, 1), True),
+    ((1, 512, 512, 8, False, 2), True),
+    ((1, 8, 8, 8, True, 2), True),
+    ((1, 255, 255, 4, True, 1), True),
+    ((1, 256, 256, 4, True, 1), False),
+    ((2, 512, 512, 4, True, 1), True),
+    ((32, 512, 512, 8, True, 1), True),
+    ((64, 256, 256, 8, True, 2), False),
+    ((66, 256, 256, 8, True, 2), True),
+    ((200, 512, 512, 8, True, 2), False),
+    ((2, 256, 256, 8, True, 2), False),
+    ((2, 200, 200, 8, True, 2), True),
+    ((16, 128, 128, 8, True, 2), True),
+    ((17, 128, 128, 8, True, 2), False),
+    ((17, 64, 64, 8, True, 2), True),
+    ((65, 128, 128, 8, True, 2), True),
+    ((16, 512, 512, 4, True, 2), True),
+    ((17, 128, 128, 4, True, 2), False),
+    ((17, 64, 64, 4, True, 2), True),
+    ((64, 128, 128, 4, True, 2), False),
+    ((65, 128, 128, 4, True, 2), True),
+    ((65, 128, 64, 4, True, 2), True),
+    ((65, 256, 64, 4, True, 2), False),
+    ((65, 65, 64, 4, True, 2), True),
+    ((65, 64, 32, 4, True, 2), True),
+    ((1000, 512, 64, 4, True, 2), False),
+    ((1000, 512, 64, 4, False, 2), True),
+    ((32, 512, 512, 4, False, 2), True),
+    ((11, 256, 256, 8, False, 2), True),
+    ((12, 256, 256, 8, False, 2), False),
+    ((7, 512, 512, 8, False, 2), True),
+    ((8, 512, 512, 8, False, 2), False),
+    ((32, 64, 64, 8, False, 2), True),
+    ((32, 128, 128, 8, False, 2), False),
+    ((65, 128, 128, 8, False, 2), True),
+    ((66, 1024, 128, 8, False, 2), False),
+    ((80, 1024, 128, 8, False, 2), True),
+)
+
+
+@pytest.mark.parametrize(("sizes", "due"), MEASURED)
+def test_which_steps_run_here(sizes, due):
+    assert cgru.torch.modules.pays(*sizes) is due
+
+
+@pytest.fixture
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_a_step_that_is_faster_there_is_the_parents(calls, one_thread):
+    cell, gru, x = cgru.torch.GRUCell(256, 256), cgru.torch.GRU(256, 256), torch.randn(2, 256)
+    h = torch.zeros(2, 256)
+    for given, parents in ((x, 0), (x[:1], 1), (x[0], 1)):
+        calls.clear()
+        cell(given)
+        assert len(calls) == parents
+    calls.clear()
+    gru(x[None], h[None])
+    gru(x[:, None], h[None, :1])
+    gru(x[:1])
+    assert not calls
+    gru(x[:1], h[:1])
+    gru(x[:1, None], h[None, :1])
+    assert len(calls) == 2
+    with torch.no_grad():
+        gru(x[:1], h[:1])
+        cell(x[:1])
+    assert len(calls) == 2
+    torch.set_num_threads(2)
+    cell.double(), cell(x.double())
+    assert len(calls) == 3
+
+
+def test_the_table_says_which(one_thread):
+    model = torch.nn.ModuleList([torch.nn.GRU(256, 256), *(torch.nn.GRUCell(n, n) for n in (8, 256, 256))])
+    model[3].double()
+    calls = [row.calls for row in cgru.torch.accelerate(model).modules.values()]
+    assert calls == [
+        "run here; on 1 thread PyTorch runs one step from given states of 1 row with gradients",
+        "run here",
+        "run here; on 1 thread PyTorch runs 1 row with gradients",
+        "run here; on 1 thread PyTorch runs 1 row with gradients",
+    ]
+    torch.set_num_threads(2)
+    cgru.torch.restore(model)
+    calls = [row.calls for row in cgru.torch.accelerate(model).modules.values()]
+    assert calls[2:] == [
+        "run here; on 2 threads PyTorch runs 1, 17 to 64 rows with gradients",
+        "run here; on 2 threads PyTorch runs 12 to 64 rows without gradients and 1 to 64 rows with gradients",
+    ]
+
+
+@pytest.mark.parametrize("x", [torch.ones(2, 4), torch.ones(3, 2, 3), torch.ones(()), [[1.0]], None])
+def test_errors_of_a_cell_are_the_parents(x):
+    messages = []
+    for module in pair(3, 5, ours=cgru.torch.GRUCell):
+        with pytest.raises(Exception, match=r".") as error:
+            module(x)
+        messages.append((type(error.value), str(error.value)))
+    assert messages[0] == messages[1]
+
+
+@pytest.mark.parametrize("hx", [torch.ones(5), torch.ones(2, 5), torch.ones(1, 6), torch.ones(1, 5).double()])
+def test_states_that_do_not_fit_a_cell_are_the_parents(hx, calls):
+    with contextlib.suppress(RuntimeError, ValueError):
+        cgru.torch.GRUCell(3, 5)(torch.ones(1, 3), hx)
+    assert len(calls) == 1
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_traced_cell_is_pytorchs():
+    cell, x = cgru.torch.GRUCell(3, 5), torch.randn(2, 3)
+    with torch.no_grad():
+        graph = torch.fx.experimental.proxy_tensor.make_fx(cell)(x)
+    assert "cgru" not in graph.code
+    torch.testing.assert_close(graph(x), cell(x))

@@ -173,6 +173,7 @@ COMPILED = """
 import sys
 import tracemalloc
 import torch
+import cgru.torch
 from test_operators import Model
 torch._dynamo.config.allow_rnn = True
 model = Model().double()
@@ -192,6 +193,9 @@ for shape in shapes[::2] if sys.argv[1] == "inductor" else shapes:  # whose comp
 seen = []
 torch.compile(model, fullgraph=True, backend=lambda graph, _: seen.append(graph.code) or graph.forward)(x)
 assert seen[0].count("ops.cgru.gru") == 4
+cell = cgru.torch.GRUCell(3, 5)
+torch.compile(cell, fullgraph=True, backend=lambda graph, _: seen.append(graph.code) or graph.forward)(torch.ones(2, 3))
+assert "cgru" not in seen[1]
 """
 
 
@@ -207,6 +211,32 @@ def test_exported_and_back():
     assert [str(node.target) for node in program.graph.nodes].count("cgru.gru.default") == 4
     for given in (x, torch.randn(9, 7, 3)):
         assert torch.equal(program.module()(given), model(given))
+
+
+@pytest.mark.nightly
+@pytest.mark.filterwarnings("ignore")
+def test_a_file_of_an_export_wants_its_import(tmp_path):
+    model, x, file = Model().eval(), torch.randn(4, 2, 3), tmp_path / "model.pt2"
+    with torch.no_grad():
+        torch.export.save(torch.export.export(model, (x,)), file)
+        with cgru.torch.restored(model):
+            torch.export.save(torch.export.export(model, (x,)), tmp_path / "restored.pt2")
+    done = subprocess.run([sys.executable, "-c", LOADED, tmp_path], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+LOADED = """
+import sys
+import torch
+torch.export.load(sys.argv[1] + "/restored.pt2").module()(torch.ones(4, 2, 3))
+try:
+    torch.export.load(sys.argv[1] + "/model.pt2")
+except Exception:
+    import cgru.torch
+    torch.export.load(sys.argv[1] + "/model.pt2").module()(torch.ones(4, 2, 3))
+else:
+    raise AssertionError
+"""
 
 
 @pytest.mark.slow
@@ -230,6 +260,9 @@ def test_torch_jit():
     torch.testing.assert_close(torch.jit.script(torch.nn.Sequential(gru))(x)[0], gru(x)[0])
     cell = cgru.torch.GRUCell(3, 5)
     torch.testing.assert_close(torch.jit.script(cell)(x[0]), cell(x[0]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", torch.jit.TracerWarning)
+        torch.testing.assert_close(torch.jit.trace(cell, (x[0],))(x[0]), cell(x[0]))
     assert type(gru) is cgru.torch.GRU
 
 
@@ -239,6 +272,10 @@ def test_torch_fx():
     traced, x = torch.fx.symbolic_trace(model), torch.randn(4, 2, 3)
     assert [node.op for node in traced.graph.nodes] == ["placeholder", "call_module", "call_module", "output"]
     assert torch.equal(traced(x)[0], model(x)[0])
+    model = torch.nn.Sequential(cgru.torch.GRUCell(3, 5))
+    traced = torch.fx.symbolic_trace(model)
+    assert [node.op for node in traced.graph.nodes] == ["placeholder", "call_module", "output"]
+    assert torch.equal(traced(x[0]), model(x[0]))
 
 
 def test_many_gradients_at_once_are_refused():

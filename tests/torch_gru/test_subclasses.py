@@ -1,0 +1,387 @@
+"""Users' subclasses of PyTorch's GRU: which ones run here, with which numbers, and what one sees of them after."""
+
+import abc
+import copy
+import functools
+import gc
+import io
+import pickle
+import typing
+import weakref
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="no torch")
+
+from torch.nn.utils import parametrizations  # noqa: E402
+
+import cgru.torch  # noqa: E402
+from cgru.torch.subclasses import class_for, functions_in, is_derived, names_of  # noqa: E402
+
+GRU, CELL = torch.nn.GRU, torch.nn.GRUCell
+
+
+class Plain(GRU):
+    """Nothing of its own."""
+
+
+class Doubled(GRU):
+    """weight_hh_l0 is a word of this text, no name in the code."""
+
+    def __init__(self, *sizes, **options):
+        super().__init__(*sizes, **options)
+        torch.nn.init.orthogonal_(self.weight_hh_l0)
+        self.scale = 2.0
+
+    def forward(self, x, hx=None):
+        """Touch weight_hh_l0 here, too."""
+        output, state = super().forward(self.scale * x, hx=hx)
+        return output + 1, state
+
+    @property
+    def width(self):
+        return self.hidden_size
+
+    @classmethod
+    def small(cls):
+        return cls(3, 5)
+
+    def init_weights(self):
+        for name, value in self.named_parameters():
+            if "weight_hh" in name:
+                torch.nn.init.zeros_(value)
+
+
+class OldStyle(Doubled):
+    def forward(self, x, hx=None):
+        return super(OldStyle, self).forward(x - 1, hx)  # noqa: UP008
+
+
+class Mixin:
+    def forward(self, x, hx=None):
+        return super().forward(x.flip(0), hx)
+
+    def takes(self):  # as a function of ours is called
+        raise NotImplementedError
+
+
+class Base(abc.ABC, torch.nn.RNNBase):
+    @abc.abstractmethod
+    def start(self, x): ...
+
+    def forward(self, x, hx=None):
+        return super().forward(x, hx=self.start(x) if hx is None else hx)
+
+
+class Mixed(Mixin, Base, GRU):
+    def start(self, x):
+        return torch.ones(1, x.shape[1], self.hidden_size, dtype=x.dtype)
+
+
+class Behind(GRU, Mixin, typing.Generic[typing.TypeVar("T")]):
+    __slots__ = ("extra",)
+
+
+def twice(function):
+    @functools.wraps(function)
+    def called(self, x, hx=None):
+        return function(self, 2 * x, hx)
+
+    return called
+
+
+class Helped(GRU):
+    @twice
+    def forward(self, x, hx=None):
+        return self.helper(x, hx)
+
+    def helper(self, x, hx):
+        return self.last(x, hx)
+
+    def last(self, x, hx):
+        return super().forward(x, hx)
+
+
+class Own(CELL):
+    def forward(self, x, hx=None):
+        return super().forward(x, hx).relu()
+
+
+class PlainCell(CELL):
+    pass
+
+
+TAKEN = (Plain, Doubled, OldStyle, Mixed, Behind, Helped, Own, PlainCell)
+
+
+@pytest.mark.parametrize("kind", TAKEN)
+def test_numbers_are_the_class_s_own(kind, parents):
+    torch.manual_seed(0)
+    module = kind(3, 5).double()
+    x = torch.randn(400, 3).double() if issubclass(kind, CELL) else torch.randn(7, 2, 3).double()
+    results = []
+    for swap in (None, cgru.torch.accelerate, cgru.torch.restore):
+        assert swap is None or swap(module).swapped == [""]
+        parents.clear()
+        module.zero_grad()
+        results.append(module(x)[0])
+        results[-1].square().sum().backward()
+        results[-1] = [results[-1].detach(), *(parameter.grad for parameter in module.parameters())]
+        assert isinstance(module, kind)
+        assert (type(module) is kind) == bool(parents)
+    for due, ours, again in zip(*results, strict=True):
+        torch.testing.assert_close(ours, due, rtol=1e-11, atol=1e-11)
+        assert torch.equal(again, due)
+    assert type(module) is kind
+
+
+@pytest.fixture
+def parents(monkeypatch):
+    """The calls that PyTorch itself ran."""
+    seen = []
+    for kind in (GRU, CELL):
+        forward = kind.forward
+        monkeypatch.setattr(kind, "forward", lambda *given, of=forward, **named: seen.append(1) or of(*given, **named))
+    return seen
+
+
+def test_it_looks_like_its_class():
+    module = Doubled.small()
+    names, text, parameters = list(module.state_dict()), repr(module), list(module.parameters())
+    cgru.torch.accelerate(module)
+    kind = type(module)
+    assert (kind.__name__, kind.__qualname__, kind.__module__) == ("Doubled", "Doubled", __name__)
+    assert kind.__doc__ == Doubled.__doc__
+    assert (list(module.state_dict()), repr(module)) == (names, text)
+    assert all(a is b for a, b in zip(module.parameters(), parameters, strict=True))
+    assert module.width == 5
+    assert type(module.small()) is kind
+    module.init_weights()
+    other = Doubled(3, 5)
+    cgru.torch.accelerate(other)
+    assert type(other) is kind
+    assert kind.__mro__[:3] == (kind, Doubled, cgru.torch.GRU)
+    assert issubclass(kind, Doubled)
+
+
+@pytest.mark.parametrize("kind", [Doubled, Mixed, Own, Behind])
+def test_copies_and_files_run_here(kind):
+    module, file = kind(3, 5), io.BytesIO()
+    module.seen = [1]
+    cgru.torch.accelerate(module)
+    torch.save({"model": torch.nn.Sequential(module)}, file)
+    file.seek(0)
+    x = torch.randn(400, 3) if kind is Own else torch.randn(7, 2, 3)
+    others = [copy.deepcopy(module), copy.copy(module), torch.load(file, weights_only=False)["model"][0]]
+    others += [pickle.loads(pickle.dumps(module, protocol)) for protocol in range(pickle.HIGHEST_PROTOCOL + 1)]
+    for other in others:
+        assert type(other) is type(module)
+        assert torch.equal(other(x)[0], module(x)[0])
+        assert other.seen == [1]
+    assert others[0].seen is not module.seen
+    assert others[1].seen is module.seen
+    cgru.torch.restore(others[0])
+    assert type(others[0]) is kind
+
+
+class Reducing(GRU):
+    def __reduce__(self):
+        return self.__class__, (3, 5), {"mark": 1}
+
+    def __setstate__(self, state):
+        super().__setstate__(vars(type(self)(3, 5)) | state)
+
+
+class Global(GRU):
+    def __reduce_ex__(self, protocol):
+        return "GLOBAL"
+
+
+GLOBAL = Global(3, 5)
+
+
+def test_a_class_that_pickles_itself():
+    module = Reducing(3, 5)
+    cgru.torch.accelerate(module)
+    other = copy.deepcopy(module)
+    assert type(other) is type(module) is not Reducing
+    assert other.mark == 1
+    cgru.torch.accelerate(GLOBAL)
+    assert pickle.loads(pickle.dumps(GLOBAL)) is GLOBAL
+    cgru.torch.restore(GLOBAL)
+
+
+def test_a_file_whose_class_has_changed_since(monkeypatch):
+    module = Plain(3, 5)
+    cgru.torch.accelerate(module)
+    file = pickle.dumps(module)
+    monkeypatch.setattr(Plain, "forward", lambda self, x: x, raising=False)
+    assert type(pickle.loads(file)) is Plain
+
+
+def test_a_subclass_of_the_class_that_runs_here():
+    """As a parametrization makes one after the swap."""
+    module = Doubled(3, 5)
+    cgru.torch.accelerate(module)
+    x = torch.randn(7, 2, 3)
+    parametrizations.weight_norm(module, "weight_hh_l0")
+    due = module(x)[0]
+    other = copy.deepcopy(module)
+    torch.testing.assert_close(other(x)[0], due)
+    assert cgru.torch.accelerate(module).left == {"": "derives from cgru.torch's class itself"}
+    assert cgru.torch.restore(module).left == {"": "derives from cgru.torch's class itself"}
+    torch.nn.utils.parametrize.remove_parametrizations(module, "weight_hh_l0")
+    assert cgru.torch.restore(module).swapped == [""]
+    torch.testing.assert_close(module(x)[0], due)
+    mine = type("Mine", (cgru.torch.GRU,), {})(3, 5)
+    assert cgru.torch.accelerate(mine).left == {"": "derives from cgru.torch's class itself"}
+    with pytest.raises(pickle.PicklingError):
+        pickle.dumps(type("Mine", (class_for(Doubled),), {})(3, 5))
+
+
+def test_local_classes_are_collected():
+    def make():
+        class Local(GRU):
+            pass
+
+        module = Local(3, 5)
+        cgru.torch.accelerate(module)
+        assert is_derived(type(module))
+        return weakref.ref(type(module)), weakref.ref(Local)
+
+    seen = make()
+    gc.collect()
+    assert [each() for each in seen] == [None, None]
+
+
+def test_other_ways_to_run_them():
+    module, x = Doubled(3, 5), torch.randn(7, 2, 3)
+    due = module(x)[0]
+    cgru.torch.accelerate(module)
+    with pytest.raises(Exception, match=r"(?i)trac|bool|symbolic"):  # as without us: no leaf of a trace
+        torch.fx.symbolic_trace(torch.nn.Sequential(module))
+    for each in (module, copy.deepcopy(module)):
+        each.to(torch.float64)
+        torch.testing.assert_close(each(x.double())[0], due.double(), atol=1e-6, rtol=1e-6)
+        each.to(torch.bfloat16)
+        assert each(x.bfloat16())[0].dtype is torch.bfloat16
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_torch_jit_and_fx_take_them():
+    module, x = PlainCell(3, 5), torch.randn(2, 3)
+    cgru.torch.accelerate(module)
+    torch.testing.assert_close(torch.jit.script(torch.nn.Sequential(module))(x), module(x))
+    assert is_derived(type(module))
+    module, x = Plain(3, 5), torch.randn(7, 2, 3)  # of which torch.jit compiles no subclass
+    cgru.torch.accelerate(module)
+    traced = torch.fx.symbolic_trace(torch.nn.Sequential(module))
+    assert torch.equal(traced(x)[0], module(x)[0])
+    cell = Own(3, 5)
+    cgru.torch.accelerate(cell)
+    with pytest.raises(Exception, match=r"(?i)trac|bool|symbolic|proxy"):
+        torch.fx.symbolic_trace(torch.nn.Sequential(cell))
+
+
+# --- what is left ---
+
+
+def own(base=GRU, **body):
+    return type("Other", (base,), {"__module__": "mine", **body})
+
+
+class Registry(type):
+    pass
+
+
+def touching(self, x):
+    return [super(Plain, self).forward(x) for weight in [self.weight_hh_l0]]
+
+
+def renaming(self, name):
+    return lambda: getattr(self, f"bias_hh_l{name}")
+
+
+LEFT = {
+    "own forward": (own(forward=lambda self, x: self.norm(x)), "forward does not call super().forward"),
+    "a parent by name": (own(forward=lambda self, x: GRU.forward(self, x)), "forward does not call super().forward"),
+    "super alone": (own(forward=lambda self, x: super(Plain, self).other(x)), "forward does not call super().forward"),
+    "no function": (own(forward=functools.partial(print)), "forward is no plain function"),
+    "reads weights": (own(forward=touching), "forward touches weight_hh_l0"),
+    "a string": (own(renamed=renaming), "renamed touches bias_hh_l"),
+    "flat": (own(reset_parameters=lambda self: self._flat_weights), "reset_parameters touches _flat_weights"),
+    "the dict": (own(mask=lambda self: self._parameters), "mask touches _parameters"),
+    "refreshes": (own(mask=lambda self: self._init_flat_weights()), "mask touches _init_flat_weights"),
+    "all weights": (own(mask=lambda self: self.all_weights), "mask touches all_weights"),
+    "a property": (own(w=property(None, lambda self, x: self.weight_ih_l0)), "w touches weight_ih_l0"),
+    "a class method": (own(w=classmethod(lambda self: self.weight_ih_l0)), "w touches weight_ih_l0"),
+    "a cached one": (own(w=functools.cached_property(lambda self: self.bias_ih_l0)), "w touches bias_ih_l0"),
+    "a partial": (own(w=functools.partialmethod(lambda self: self.bias_ih_l0)), "w touches bias_ih_l0"),
+    "in a decorator": (own(w=twice(lambda self, x, hx: self.weight_ih_l0)), "w touches weight_ih_l0"),
+    "a weight": (own(weight_hh_l0=3), "weight_hh_l0 stands for weights"),
+    "all attributes": (own(__getattribute__=lambda self, name: 3), "__getattribute__ stands for weights"),
+    "its own checks": (own(check_input=lambda self, x, sizes: None), "check_input is not called here"),
+    "a base": (own(own(check_hidden_size=print)), "check_hidden_size is not called here"),
+    "behind": (type("Other", (GRU, own(object, f=renaming)), {}), "f touches bias_hh_l"),
+    "a cell": (own(CELL, forward=lambda self, x: self.weight_hh), "forward does not call super().forward"),
+}
+
+
+@pytest.mark.parametrize("case", LEFT)
+def test_left_with_the_reason(case):
+    kind, reason = LEFT[case]
+    module = GRU(3, 5) if issubclass(kind, GRU) else CELL(3, 5)
+    object.__setattr__(module, "__class__", kind)
+    if case != "all attributes":
+        assert cgru.torch.accelerate(module).left == {"": f"mine.Other.{reason}"}
+        assert type(module) is kind
+    else:
+        assert cgru.torch.subclasses.reason_of_class(kind, GRU) == f"mine.Other.{reason}"
+
+
+class Hooked(GRU):
+    def __init_subclass__(cls, **options):
+        raise AssertionError
+
+
+class Made(GRU, metaclass=Registry):
+    pass
+
+
+@pytest.mark.parametrize("kind", [Hooked, Made])
+def test_classes_that_watch_their_subclasses(kind):
+    assert cgru.torch.accelerate(kind(3, 5)).left == {"": "its subclasses are made by code of its own"}
+
+
+def test_modules_that_are_unlike_their_class():
+    module = GRU(3, 5)
+    module.forward = module.forward
+    assert cgru.torch.accelerate(module).left == {"": "its forward was replaced on the object"}
+    for module in (GRU(3, 5), Plain(3, 5)):
+        module._flat_weights[1] = module._flat_weights[1] * 2
+        assert cgru.torch.accelerate(module).left == {"": "its _flat_weights are not its parameters"}
+    module = GRU(3, 5)
+    module._parameters["weight_hh_l0"] = torch.nn.Parameter(torch.zeros(15, 5))  # which PyTorch takes over
+    assert cgru.torch.accelerate(module).swapped == [""]
+    for module in (Plain(3, 5), Own(3, 5)):
+        parametrizations.spectral_norm(module, "weight_hh_l0" if isinstance(module, GRU) else "weight_hh")
+        assert cgru.torch.accelerate(module).left == {"": "parametrized: its weights are computed at each call"}
+
+
+class Odd:
+    @property
+    def func(self):
+        raise AssertionError
+
+
+def test_names_and_functions():
+    assert [each.__name__ for each in functions_in(property(touching, renaming))] == ["renaming", "touching"]
+    assert "bias_hh_l" in names_of(staticmethod(renaming))
+    assert names_of(3) == set()
+
+    def again(self, other=Odd()):  # noqa: B008
+        return again, odd
+
+    odd = Odd()
+    assert list(functions_in(again)) == [again]
+    assert {"AssertionError"} == names_of(Odd.func)
