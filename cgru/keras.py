@@ -217,7 +217,8 @@ def restore(model: keras.Layer) -> Swapped:
 
 def swap(model: keras.Layer, choose: Callable[[Any], type | str]) -> Swapped:
     """Change the classes of a model's layers in place as `choose` says; return what changed."""
-    return exchange([(layer.path, layer) for layer in layers_of(model)], choose, describe)
+    named = [(layer.path or layer.name, layer) for layer in layers_of(model)]  # there is no path before it is built
+    return exchange(named, choose, describe)
 
 
 def describe(layer: Any, kind: type, reason: str | None) -> Row:
@@ -227,7 +228,7 @@ def describe(layer: Any, kind: type, reason: str | None) -> Row:
     calls = "Keras's" if reason is None else f"left: {reason}"
     if isinstance(layer, Loop):
         odd = any(map(has_other_dropout, cells))
-        calls = "run here; in training Keras's, with a dropout of its own" if odd else "run here"
+        calls = "run here; in training, for its dropout, Keras's" if odd else "run here"
     own = kind.__module__.partition(".")[0] in ("keras", "cgru")
     return Row(kind.__qualname__ if own else full_name(kind), units, layer.compute_dtype, calls)
 

@@ -123,7 +123,7 @@ def test_what_never_runs_here_is_left(kind, loops):
     options, why = LEFT[kind]
     theirs, ours = keras.layers.GRU(7, **options), cgru.keras.GRU(7, **options)
     for layer in (theirs, keras.layers.RNN(keras.layers.GRUCell(7, **options), dtype=options.get("dtype"))):
-        assert cgru.keras.accelerate(layer)[:2] == ([], {layer.path: why})
+        assert cgru.keras.accelerate(layer)[:2] == ([], {layer.name: why})
     x = torch.randn(2, 3, 4)
     due = theirs(x)
     ours.build(x.shape)
@@ -279,7 +279,7 @@ def test_states_of_a_stack_are_nested_as_keras_s(loops):
     layer = keras.layers.RNN([keras.layers.GRUCell(u) for u in (7, 2)], return_state=True)
     for named in ({}, {"mask": mask}, {"initial_state": [state.float() for state in states]}):
         due = keras.tree.map_structure(lambda each: tuple(each.shape), layer(x.float(), **named))
-        assert cgru.keras.accelerate(layer).swapped == [layer.path]
+        assert cgru.keras.accelerate(layer).swapped == [layer.name]
         loops.clear()
         assert keras.tree.map_structure(lambda each: tuple(each.shape), layer(x.float(), **named)) == due
         assert not loops
@@ -290,7 +290,7 @@ def test_a_stack_of_one_cell(loops):
     x, _, mask = data(5, 4, 3)
     same(keras.layers.RNN([keras.layers.GRUCell(7)]), loops, x.float(), [], mask=mask)
     layer = keras.layers.RNN([keras.layers.GRUCell(7)], return_state=True)
-    assert cgru.keras.accelerate(layer).left == {layer.path: "return_state of a stack of one cell"}
+    assert cgru.keras.accelerate(layer).left == {layer.name: "return_state of a stack of one cell"}
 
 
 def test_one_cell_twice(loops):
@@ -398,14 +398,14 @@ def test_what_is_left_and_what_is_no_model():
     ]
     for layer, why in cases:
         kind = type(layer)
-        assert cgru.keras.accelerate(layer)[:2] == ([], {layer.path: why})
+        assert cgru.keras.accelerate(layer)[:2] == ([], {layer.name: why})
         assert type(layer) is kind
     for layer in (of.RNN(of.LSTMCell(3)), of.LSTM(3), of.Dense(3), cgru.keras.GRU(3), Ours(3), cgru.keras.RNN(cell)):
         assert cgru.keras.accelerate(layer)[:2] == ([], {})
     around = LiGRU(of.GRU(3))
-    assert cgru.keras.accelerate(around)[:2] == ([around.inner.path], {})
+    assert cgru.keras.accelerate(around)[:2] == ([around.inner.name], {})
     around = LiGRU(of.GRUCell(3))
-    assert cgru.keras.accelerate(around).left == {around.inner.path: "a cell, called by a layer of another kind"}
+    assert cgru.keras.accelerate(around).left == {around.inner.name: "a cell, called by a layer of another kind"}
     for change in (cgru.keras.accelerate, cgru.keras.restore):
         with pytest.raises(TypeError, match="model: expected a layer or a model of Keras's, got int"):
             change(3)
@@ -424,7 +424,7 @@ def test_what_is_said_of_each_layer():
     net = keras.Sequential(layers)
     due = {
         "here": ("GRU", "3", "float32", "run here"),
-        "busy": ("GRU", "4", "float64", "run here; in training Keras's, with a dropout of its own"),
+        "busy": ("GRU", "4", "float64", "run here; in training, for its dropout, Keras's"),
         "stack": ("RNN", "3, 5", "float32", "run here"),
         "own": (f"{__name__}.Own", "3", "float32", f"left: a subclass, {__name__}.Own"),
         "foreign": (f"{__name__}.LiGRU", "", "float32", "left: a GRU in code of its own"),
