@@ -38,7 +38,7 @@ class Loop:
     def inner_loop(self, sequences: Any, initial_state: Any, mask: Any, training: bool = False) -> Any:
         """Run all steps; return (last output, all outputs in the order of processing, last states), as Keras does."""
         cells, states, real = cells_of(self), keras.tree.flatten(initial_state), keras.tree.flatten(mask)[0]
-        weights = [weights_of(cell) for cell in cells] if runs_here(self, training) else []
+        weights = [weights_of(cell) for cell in cells] if runs_here(self, cells, training) else []
         if not weights or not fits(sequences, states, weights) or not is_mask(real, sequences):
             return super().inner_loop(sequences, initial_state, mask, training)
         whole = real is None or bool(real.all())
@@ -50,7 +50,7 @@ class Loop:
             x, state = steps.run(x, h0, own)
             last.append(state)
         outputs = steps.outputs(x, last[-1], self.zero_output_for_mask, self.return_sequences)
-        return *outputs, keras.tree.pack_sequence_as(initial_state, last)
+        return *outputs, last if len(last) == 1 else keras.tree.pack_sequence_as(initial_state, last)
 
 
 @keras.saving.register_keras_serializable(package="cgru")
@@ -153,7 +153,8 @@ class RealSteps(NamedTuple):
 
 def cells_of(layer: Any) -> list[Any]:
     """Return the cells that a recurrent layer runs at each step, one after another."""
-    return list(layer.cell.cells) if type(layer.cell) is keras.layers.StackedRNNCells else [layer.cell]
+    cell = layer.cell
+    return list(cell.cells) if type(cell) is keras.layers.StackedRNNCells else [cell]
 
 
 def weights_of(cell: Any) -> list[Tensor]:
@@ -164,13 +165,13 @@ def weights_of(cell: Any) -> list[Tensor]:
 
 def in_torch_order(variable: Any) -> Tensor:
     """Return a weight (n, 3 u) with its gates in PyTorch's order, r, z, hh."""
-    z, r, hh = keras.ops.convert_to_tensor(variable).chunk(3, -1)
-    return torch.cat([r, z, hh], -1)
+    z, r, hh = variable.value.chunk(3, -1)
+    return torch.cat((r, z, hh), -1)
 
 
-def runs_here(layer: Any, training: bool) -> bool:
+def runs_here(layer: Any, cells: list[Any], training: bool) -> bool:
     """Return whether the cells of a layer compute as PyTorch's would, in `training` or not."""
-    return not reason_to_leave(layer) and not (training and any(map(has_other_dropout, cells_of(layer))))
+    return not reason_to_leave(layer, cells) and not (training and any(map(has_other_dropout, cells)))
 
 
 def has_other_dropout(cell: Any) -> bool:
@@ -252,17 +253,17 @@ def class_for(layer: Any) -> type | str:
         return ""
     if kind is keras.layers.GRUCell:
         return "a cell, called by a layer of another kind"
-    if isinstance(layer, keras.layers.RNN) and any(isinstance(cell, keras.layers.GRUCell) for cell in cells_of(layer)):
-        return reason_to_leave(layer) or OURS[kind] if kind in OURS else f"a subclass, {full_name(kind)}"
+    cells = cells_of(layer) if isinstance(layer, keras.layers.RNN) else []
+    if any(isinstance(cell, keras.layers.GRUCell) for cell in cells):
+        return reason_to_leave(layer, cells) or OURS[kind] if kind in OURS else f"a subclass, {full_name(kind)}"
     if isinstance(layer, keras.layers.GRUCell):
         return f"a subclass, {full_name(kind)}"
     foreign = "GRU" in kind.__name__ and not any(isinstance(each, FAMILY) for each in layer._flatten_layers())
     return "a GRU in code of its own" if foreign else ""
 
 
-def reason_to_leave(layer: Any) -> str:
-    """Return why no call of a GRU or RNN could run here; "" if one could."""
-    cells = cells_of(layer)
+def reason_to_leave(layer: Any, cells: list[Any]) -> str:
+    """Return why no call of a GRU or RNN of these cells could run here; "" if one could."""
     for cell in cells:
         if type(cell) is not keras.layers.GRUCell:
             return f"one of its cells is no GRUCell of Keras's but {full_name(type(cell))}"

@@ -198,9 +198,10 @@ def test_whatever_stands_in_masked_steps(loops):
 def test_the_loop_returns_what_keras_s_does():
     x, states, mask = data(5, 9, 3, 7)
     for every, shape in ((True, (5, 9, 7)), (False, (5, 1, 7))):
-        layer = cgru.keras.GRU(7, dtype="float64", return_sequences=every)
-        layer.build(x.shape)
+        layer = cgru.keras.GRU(7, dtype="float64", return_sequences=every, dropout=0.4)
+        due = layer(x, mask=mask, initial_state=states)
         last, outputs, (state,) = layer.inner_loop(x, states, mask)
+        assert ((outputs if every else last) == due).all()
         assert [tuple(each.shape) for each in (last, outputs, state)] == [(5, 7), shape, (5, 7)]
 
 
