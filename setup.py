@@ -114,7 +114,7 @@ setup(
             extension("core.low_precision"),
             extension("core.linear", level="-O3"),  # which has loops over numbers
             extension("passes"),
-            extension("parameters"),
+            extension("parameters", level="-O3"),  # which has a loop over numbers
             extension("cell"),
             extension("stream"),
             extension("network.training.compiled.numbers", level="-O3"),

@@ -83,6 +83,8 @@ def cases() -> dict[str, Case]:
         "training, batch, ragged": (5, partial(training, batch, ragged=True)),
         "training, batch, masks": (5, partial(training, batch, dropout=0.2, recurrent_dropout=0.2, zoneout=0.1)),
         "training, both directions": (5, both_directions),
+        "gradients of each sample": (10, partial(sample_gradients, batch)),
+        "gradients of each sample, few units": (10, partial(sample_gradients, lanes)),
         "fit": (5, fits),
         "epoch, few units": (5, partial(epochs, 5)),
         "epoch": (3, partial(epochs, 24)),
@@ -165,6 +167,13 @@ def training(shape: tuple[int, ...], dtype: str = "float32", ragged: bool = Fals
     gru, X = layer(shape, dtype, **options)
     lengths = np.arange(len(X)) % X.shape[1] + 1 if ragged else None
     return trained(gru, X, np.ones((*X.shape[:2], shape[3]), X.dtype), lengths)
+
+
+def sample_gradients(shape: tuple[int, ...]) -> Run:
+    gru, X = layer(shape, "float32")
+    ran = gru.run(X)
+    ran.backward(np.ones_like(ran.A))
+    return repeat(lambda: ran.gradients(each=True))
 
 
 def both_directions() -> Run:

@@ -163,6 +163,20 @@ def shared(shape: Shape, dtype: str) -> Ready:
     return on_two, due
 
 
+def streamed(shape: Shape, dtype: str) -> Ready:
+    """A layer forward and back, whose input gradients are written past the caches."""
+    call, due = recurrent(shape, dtype)
+
+    def past_caches() -> Arrays:
+        try:
+            plan.use_streamed_inputs(True)
+            return call()
+        finally:
+            plan.use_streamed_inputs()
+
+    return past_caches, due
+
+
 def stepped(shape: Shape, dtype: str) -> Ready:
     """A stream of all steps."""
     m, s, e, _ = shape
@@ -303,6 +317,7 @@ KERNELS: dict[str, Kernel] = {
         ("product_columns", "row_sums_part", "row_part_start"),
         shared, ((1, 7, 17, 33), (1, 3, 33, 65), (3, 4, 7, 65)), (4, 20, 64, 256), tolerance=8,
     ),
+    "input gradients past the caches": Kernel(("stream_input",), streamed, ODD, (64, 100, 512, 16), tolerance=8),
     "one step": Kernel(("single_step",), stepped, ONE, (1, 20, 32, 64), None, 2),
     "samples in lanes": Kernel(
         (

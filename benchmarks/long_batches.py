@@ -1,8 +1,8 @@
 """Batches that outgrow the caches: how an update keeps up with a prediction. `python -m benchmarks.long_batches`.
 
-For each shape, on one thread, in float32: the GFLOP/s of a layer's prediction, forward pass, backward pass and
-gradients, each counted as the work of one forward pass; then, for each way of `fit(memory=...)`, the time of an epoch
-of one batch over that of the prediction, and the MiB that the fit takes. The network is
+For each shape, on one thread, in float32: the GFLOP/s of a layer's prediction, forward pass, backward pass, gradients
+and gradients of each sample, each counted as the work of one forward pass; then, for each way of `fit(memory=...)`, the
+time of an epoch of one batch over that of the prediction, and the MiB that the fit takes. The network is
 `[GRU(u, sequences=True), Dense(2, "softmax")]` with Adam and a class at each step. Behind the shapes stand the
 microseconds of a step of an update of few samples with many steps.
 """
@@ -61,6 +61,7 @@ def parts(X: np.ndarray, u: int, rounds: int) -> dict[str, list[float]]:
         "forward": lambda: gru.forward(X),
         "backward": lambda: gru.backward(dA),
         "gradients": gru.compute_gradients,
+        "each": lambda: gru.last.gradients(each=True),
     }
     gru.compute_shapes(X)
     gru.initialize_parameters()
@@ -75,7 +76,7 @@ def parts(X: np.ndarray, u: int, rounds: int) -> dict[str, list[float]]:
 
 def main(shapes: list[str], ways: list[str], growing: list[int], rounds: int) -> None:
     """Print a line for each shape, and one for each number of steps."""
-    print(f"{'m,s,e,u':<16} predict forward backward gradients", *(f"{way:>7}{'MiB':>7}" for way in ways))
+    print(f"{'m,s,e,u':<16} predict forward backward gradients each", *(f"{way:>7}{'MiB':>7}" for way in ways))
     for shape in shapes:
         m, s, e, u = map(int, shape.split(","))
         X, y = samples(m, s, e)

@@ -18,7 +18,20 @@ from cgru.bidirectional import Bidirectional
 from cgru.cell import Cell
 from cgru.gru import GRU
 from cgru.initializers import orthogonal, standard_normal, xavier
-from cgru.layers import Activation, Clip, Dense, Difference, Dropout, Embedding, Flip, Frames, Normalize, Pool, Scale
+from cgru.layers import (
+    Activation,
+    Clip,
+    Dense,
+    Difference,
+    Dropout,
+    Embedding,
+    Flip,
+    Frames,
+    LayerNorm,
+    Normalize,
+    Pool,
+    Scale,
+)
 from cgru.network import Epoch, History, Network, load
 from cgru.optimizers import SGD, Adam, RMSprop
 from cgru.passes import Pass
@@ -67,6 +80,7 @@ __all__ = [
     "Grid",
     "History",
     "Job",
+    "LayerNorm",
     "Network",
     "Normalize",
     "Pass",

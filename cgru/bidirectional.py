@@ -6,6 +6,7 @@ arithmetic here is the merge of the two outputs (Schuster and Paliwal, 1997).
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from typing import Any
 
@@ -209,11 +210,13 @@ class Bidirectional(Layer):
     def _run_both(self, A: Any, lengths: Any, starts: Any, preactivations: bool | None = None) -> BidirectionalPass:
         """Run both layers on checked arguments from the states `starts`; return their pass, or restore the states."""
         before = [half.state for half in self.halves]
+        later: list[Any] = []
         try:
             parts = [
-                half.run(A, lengths, start, preactivations=preactivations)
+                half.run(A, lengths, start, preactivations=preactivations, later=later)
                 for half, start in zip(self.halves, starts, strict=True)
             ]
+            run_later(later)
         except BaseException:  # one of two `stateful` layers may already have a new state
             for half, state in zip(self.halves, before, strict=True):
                 half.state = state
@@ -233,8 +236,7 @@ class Bidirectional(Layer):
         starts = self._initial_states(A, lengths, h0)
         later: list[Any] = []
         parts = [half.predict(A, lengths, start, later=later) for half, start in zip(self.halves, starts, strict=True)]
-        if later:
-            run_later(later)
+        run_later(later)
         return merged(self.merge, *parts)
 
     def predict_on(
@@ -269,6 +271,12 @@ class Bidirectional(Layer):
                 half.g.update({"d" + name: self.g[f"d{prefix}{name}"] for name in half.variant.names})
         finally:
             self._lock.release()
+
+    def evaluating(self) -> Bidirectional:
+        """Return a layer over the same parameters; see `Layer.evaluating`."""
+        other = copy.copy(self)
+        other.forward_layer, other.backward_layer = other.halves = tuple(half.evaluating() for half in self.halves)
+        return other
 
     # --- states ---
 
@@ -346,18 +354,24 @@ class BidirectionalPass(LayerPass):
         self._backward_arrays, self.bc = None, {}  # should the second of them not go back, none has
         if into is not None:
             into.clear()
-        dX = [part.backward(d, end) for part, d, end in zip(self.parts, self._split_gradient(dA), ends, strict=True)]
+        later: list[Any] = []
+        above = self._split_gradient(dA)
+        dX = [part.backward(d, end, later=later) for part, d, end in zip(self.parts, above, ends, strict=True)]
+        run_later(later)
         self._store_backward({"dA": dA, "dX": dX[0] + dX[1]})
         self.bc.update(self._prefixed_caches("bc"))
         return self.bc["dX"]
 
-    def gradients(self) -> dict[str, np.ndarray]:
-        """Return the parameter gradients of both GRUs, as `dforward.Uz`, ...; RuntimeError before `backward`."""
+    def gradients(self, each: bool = False) -> dict[str, np.ndarray]:
+        """Return the parameter gradients of both GRUs, as `dforward.Uz`, ...; RuntimeError before `backward`.
+
+        With `each` they are those of each sample, (m, ...).
+        """
         self._require_backward()
         return {
             f"d{prefix}{name[1:]}": gradient
             for prefix, part in zip(PREFIXES, self.parts, strict=True)
-            for name, gradient in part.gradients().items()
+            for name, gradient in part.gradients(each).items()
         }
 
     def _prefixed_caches(self, cache: str) -> dict[str, np.ndarray]:

@@ -28,7 +28,7 @@ from cgru.core.plan cimport (
     BACKWARD, FORWARD, GRADIENTS, Direction, Plan, count_members, plan_of, rows_workspace_size,
 )
 from cgru.core.products cimport Run
-from cgru.core.threads cimport available, await_late_members
+from cgru.core.threads cimport available, await_late_members, gather_members
 from cgru.core.low_precision cimport LowPrecisionCell, LowPrecisionGRU, layer_workspace, run_quantized
 
 cnp.import_array()
@@ -229,6 +229,7 @@ cdef void _run(const PackedCell *inside, cgru_call *call, Direction direction, v
     cdef Run run
     prepare(&run, &plan, call, packed, first_line(workspace), NULL)
     if shared:
+        gather_members()  # of few steps each one counts
         join_crew(&run, &crew)
     run_steps(&run, True, True)
     if shared:
@@ -375,7 +376,7 @@ se_hPars=None)
             a layer it must be None, like the arguments below `batch`, which the layer has itself.
         batch: the most samples of one call.
         threads: the most threads that a call may use; more than `cgru.get_num_threads()` are never used. They share the
-            units of wide layers, from about 200 on, or the samples of a large batch, with the same bits. Gradients, and
+            units of wide layers, from about 350 on, or the samples of a large batch, with the same bits. Gradients, and
             cells of quantised layers, run on one.
         activate, activate_update, activate_reset: cgru's own or EpyNN's activations, or their names; None: tanh,
             sigmoid, sigmoid.

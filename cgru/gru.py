@@ -266,6 +266,7 @@ class GRU(Layer):
         *,
         preactivations: bool | None = None,
         memory: np.ndarray | None = None,
+        later: list[Any] | None = None,
     ) -> GRUPass:
         """Run the sequences A (m, s, e); return a pass that holds outputs and caches and can go back.
 
@@ -279,8 +280,10 @@ class GRU(Layer):
             preactivations: whether the pass keeps `hh_, z_, r_`; None: as the layer says.
             memory: an array of one dimension, contiguous, of the layer's dtype, into which the caches go, as many
                 numbers as `cache_numbers` says; None: memory of the layer's own. See `resume`.
+            later: for `Bidirectional`: where the list grew, `run_later` of cgru/passes.pyx runs the pass.
         """
-        return self._run_checked(self._check_inputs(A, lengths, h0, memory, preactivations), preactivations, memory)
+        checked = self._check_inputs(A, lengths, h0, memory, preactivations)
+        return self._run_checked(checked, preactivations, memory, later)
 
     def resume(
         self, A: ArrayLike, memory: np.ndarray, lengths: ArrayLike | None = None, *, preactivations: bool | None = None
@@ -459,18 +462,20 @@ class GRU(Layer):
         """Raise the error that `run` would raise for these arguments; make nothing."""
         self._check_inputs(A, lengths, h0, make=False)
 
-    def _run_checked(self, checked: tuple[Any, ...], preactivations: bool | None = None, memory: Any = None) -> GRUPass:
+    def _run_checked(
+        self, checked: tuple[Any, ...], preactivations: bool | None = None, memory: Any = None, later: Any = None
+    ) -> GRUPass:
         """Run the sequences that `_check_inputs` returned; return their pass."""
         X, lengths, h0, p, codes = checked
-        on, dropped, reverse = self._options_on, {}, False
+        on, dropped, reverse, stateful = self._options_on, {}, False, False
         if on:
-            dropped, reverse = self._dropout_masks(X.shape), "reverse" in on
+            dropped, reverse, stateful = self._dropout_masks(X.shape), "reverse" in on, "stateful" in on
         keeps = self._keeps_preactivations(preactivations)
         last = GRUPass(
             self, X, lengths, h0, p, codes, dropped, reverse=reverse, preactivations=keeps,
-            compiled=codes is not None, buffers=self._buffers, memory=memory,
+            compiled=codes is not None, buffers=self._buffers, memory=memory, later=None if stateful else later,
         )  # fmt: skip
-        if on and "stateful" in on:
+        if stateful:
             self.state = last.state.copy()
         return last
 

@@ -17,6 +17,7 @@ from cgru import reference
 from cgru.core import masks as dropping
 from cgru.core.checks import parameters
 from cgru.core.lengths import by_length, ends, mask
+from cgru.core.memory import one_behind_another
 from cgru.core cimport driver, gradients, pair
 from cgru.core.checks cimport real
 from cgru.core.kernels cimport (
@@ -24,7 +25,7 @@ from cgru.core.kernels cimport (
     copy_rows, kernels, matrix, new_call, set_lengths, set_zoneout, time_major_array, view,
 )
 from cgru.core.memory cimport Buffers, time_major
-from cgru.core.plan cimport BACKWARD, FORWARD, choose_lanes, input_column, readable
+from cgru.core.plan cimport BACKWARD, FORWARD, Direction, choose_lanes, input_column, readable
 
 cnp.import_array()
 
@@ -75,8 +76,12 @@ cdef class Pass:
         """Backpropagate dL/dA, in the shape of A: fill `bc` and return dL/dX."""
         raise NotImplementedError
 
-    def gradients(self):
-        """Return a dict of the gradients of the layer's parameters, `'d' + name`; RuntimeError before `backward`."""
+    def gradients(self, bint each=False):
+        """Return a dict of the gradients of the layer's parameters, `'d' + name`, summed over samples and steps.
+
+        With `each` those of each sample, (m, ...): their sum over the samples is the sum of all. RuntimeError before
+        `backward`.
+        """
         return {}
 
 
@@ -131,8 +136,11 @@ cdef class GRUPass(Pass):
 
     def __init__(self, layer, cnp.ndarray X not None, lengths, h0, dict p not None, tuple codes, dict masks not None,
                  *, bint reverse=False, bint preactivations=False, bint compiled=True, Buffers buffers=None,
-                 memory=None, bint ran=False):
-        """Run X from h0. `GRU.run` has checked all arguments, and documents `memory` and `ran`."""
+                 memory=None, bint ran=False, list later=None):
+        """Run X from h0. `GRU.run` has checked all arguments, and documents `memory` and `ran`.
+
+        With a list `later`, a compiled pass has no outputs before `run_later(later)`.
+        """
         self.ref, self.p, self.functions = ref(layer), layer.p, None if compiled else layer.callables()
         self.variant, self._lengths, self.begins = layer.variant, lengths, h0 is None
         self._masks = {name: mask.view() for name, mask in masks.items()}
@@ -146,10 +154,11 @@ cdef class GRUPass(Pass):
             if ran:
                 self.state = self.caches["h"][:, 0 if reverse else -1].copy()
             else:
-                self._run_compiled(p)
+                self._run_compiled(p, later)
         else:
             self._run_reference(p, h0)
-        self.A = self._outputs()
+        if later is None or not compiled:
+            self._finish_run()
 
     # --- forward ---
 
@@ -197,8 +206,8 @@ cdef class GRUPass(Pass):
             choose_lanes(kernels(cnp.PyArray_ITEMSIZE(X)), &call)
         return call
 
-    cdef int _run_compiled(self, dict p) except -1:
-        """Run the compiled forward pass."""
+    cdef int _run_compiled(self, dict p, list later) except -1:
+        """Run the compiled forward pass, or let `run_later` do so."""
         cdef const cgru_kernels *k = kernels(cnp.PyArray_ITEMSIZE(self.X))
         cdef cgru_call *call = &self.call
         cdef cgru_weights w
@@ -209,7 +218,10 @@ cdef class GRUPass(Pass):
             X = dropping.apply_input_mask(X, self._masks["input_mask"])
         call.X = view(X)
         bind_weights(&w, p, self.variant.names)
-        driver.execute(call, &w, k, FORWARD)
+        if later is None:
+            driver.execute(call, &w, k, FORWARD)
+        else:
+            later.append(_Prepared.of(call, &w, FORWARD, (X, *p.values()), self))
         call.h0.data = call.X.data = call.last.data = NULL
         return 0
 
@@ -223,12 +235,13 @@ cdef class GRUPass(Pass):
         """Return the options of the run as keyword arguments of cgru/reference.py."""
         return {**self.variant.options, "reverse": self.reverse, **self._masks}
 
-    cdef object _outputs(self):
-        """Return the outputs A: all states with zeros in the padding, or the last states."""
-        if not self.every:
-            return self.state
-        h = self.caches["h"].view()
-        return h if self._lengths is None else self._zero_padding("A", h)
+    cdef int _finish_run(self) except -1:
+        """Set the outputs A: all states with zeros in the padding, or the last states."""
+        self.A = self.state
+        if self.every:
+            h = self.caches["h"].view()
+            self.A = h if self._lengths is None else self._zero_padding("A", h)
+        return 0
 
     cdef cnp.ndarray _zero_padding(self, str name, cnp.ndarray source):
         """Return a copy of `source` (m, s, u), in the buffer `name`, with zeros past the samples' lengths."""
@@ -285,13 +298,14 @@ cdef class GRUPass(Pass):
 
     # --- backward ---
 
-    def backward(self, dA=None, dstate=None, dict into=None):
+    def backward(self, dA=None, dstate=None, dict into=None, *, list later=None):
         """Backpropagate dL/dA, in the shape of A: fill `bc` and return dL/dX (m, s, e). dL/dh0 is then `dh0`.
 
         Args:
             dA: dL/dA; None: zero.
             dstate: (m, u) dL/d(last state), added to dL/dA at each sample's last step; None: zero.
             into: a dict that is emptied after all checks, and then gets the entries of `bc`.
+            later: for `Bidirectional`; where the list grew, `run_later` goes back, and `into` stays empty.
 
         Raises:
             TypeError, ValueError: an argument has another dtype or shape.
@@ -308,13 +322,10 @@ cdef class GRUPass(Pass):
         if into is not None:
             into.clear()
         cdef cnp.ndarray above = self._output_gradient(dA, dstate)
-        if compiled:
-            self._back_compiled(p, above)
-        else:
-            self._back_reference(p, above)
+        cdef cnp.ndarray dX = self._back_compiled(p, above, later) if compiled else self._back_reference(p, above)
         if into is not None:
             into.update(self._bc)
-        return self._bc["dX"]
+        return dX
 
     def ready(self):
         """Return the checked parameters, and whether to backpropagate compiled; raise the errors of `backward`."""
@@ -351,8 +362,8 @@ cdef class GRUPass(Pass):
                 every[last] += part
         return every
 
-    cdef int _back_compiled(self, dict p, cnp.ndarray dA) except -1:
-        """Run the compiled backward pass from dA (m, s, u)."""
+    cdef cnp.ndarray _back_compiled(self, dict p, cnp.ndarray dA, list later):
+        """Run the compiled backward pass from dA (m, s, u), or let `run_later` do so; return dX."""
         cdef Py_ssize_t m = self.call.m, s = self.call.s, u = self.call.u, size = cnp.PyArray_ITEMSIZE(self.X)
         cdef cnp.dtype dtype = self.X.dtype
         cdef cnp.ndarray handed, dh, dhn, dX
@@ -372,17 +383,26 @@ cdef class GRUPass(Pass):
         call.dA, call.dh, call.dX = view(dA), view(dh), view(dX)
         call.dh_, call.dhh_, call.dz_, call.dr_ = view(bc["dh_"]), view(bc["dhh_"]), view(bc["dz_"]), view(bc["dr_"])
         bind_weights(&w, p, self.variant.names)
-        driver.execute(&call, &w, kernels(size), BACKWARD)
+        self.back = call
+        if later is None:
+            driver.execute(&call, &w, kernels(size), BACKWARD)
+            self._finish_back(bc)
+        else:
+            later.append(_Prepared.of(&call, &w, BACKWARD, (self.X, *p.values()), self, bc))
+        return dX
+
+    cdef int _finish_back(self, dict bc) except -1:
+        """Keep the caches of a compiled backward pass."""
         if self.reverse and self._lengths is not None:  # of a short sample, dL/dh0 is at the first step of its padding
-            bc["dhn"] = np.where(mask(self._lengths, s), dhn, np.zeros(1, dtype))
+            real_steps = mask(self._lengths, self.call.s)
+            bc["dhn"] = np.where(real_steps, bc["dhn"], np.zeros(1, self.X.dtype))
         if "input_mask" in self._masks:
-            dX *= self._masks["input_mask"][:, None]
-        self._bc = dict(bc)
-        self.back, self.backward_caches = call, bc
+            bc["dX"] *= self._masks["input_mask"][:, None]
+        self._bc, self.backward_caches = dict(bc), bc
         return 0
 
-    cdef int _back_reference(self, dict p, dA) except -1:
-        """Run the backward pass in NumPy from dA (m, s, u)."""
+    cdef cnp.ndarray _back_reference(self, dict p, dA):
+        """Run the backward pass in NumPy from dA (m, s, u); return dX."""
         cdef cgru_call call = self.call
         fc = self._own_caches() if self.compiled else self.caches
         layer = self.ref()
@@ -394,7 +414,7 @@ cdef class GRUPass(Pass):
             bind(&call, name, bc[name])
         self._bc = {name: array[...] for name, array in bc.items()}
         self.back, self.backward_caches = call, bc
-        return 0
+        return self._bc["dX"]
 
     @property
     def dh0(self):
@@ -407,10 +427,11 @@ cdef class GRUPass(Pass):
 
     # --- gradients ---
 
-    def gradients(self):
+    def gradients(self, bint each=False):
         """Return a dict of the gradients of the parameters, `'d' + name`, summed over samples and steps.
 
-        RuntimeError before `backward`.
+        With `each` return those of each sample, (m, ...), summed over its steps; a sample has the same bits in any
+        batch with the same caches. RuntimeError before `backward`.
         """
         cdef cgru_call call = self.back
         cdef cgru_gradients to
@@ -418,7 +439,11 @@ cdef class GRUPass(Pass):
         cdef dict done = self.backward_caches, g  # local references: another thread may use this pass
         if done is None:
             raise RuntimeError("gradients: bc['dhh_'] is missing; expected a backward after the last forward")
-        g = self.buffers.take_gradients(self.variant, call.e, call.u, X.dtype)
+        if each:
+            shapes = [(call.m, *shape) for shape in self.variant.shapes(call.e, call.u).values()]
+            g = dict(zip(self.variant.gradient_names, one_behind_another(shapes, X.dtype)))
+        else:
+            g = self.buffers.take_gradients(self.variant, call.e, call.u, X.dtype)
         if "input_mask" in self._masks:
             X = dropping.apply_input_mask(X, self._masks["input_mask"])
         call.X = view(X)
@@ -426,9 +451,12 @@ cdef class GRUPass(Pass):
             call.fresh = call.s <= FEW_STEPS and not self._own(call.hp)[:, -1 if self.reverse else 0].any()
         bind_gradients(&to, g)
         call.anew = True
-        gradients.execute(&call, &to, kernels(cnp.PyArray_ITEMSIZE(X)))
+        if each:
+            gradients.execute_each(&call, &to, 1, kernels(cnp.PyArray_ITEMSIZE(X)))
+        else:
+            gradients.execute(&call, &to, kernels(cnp.PyArray_ITEMSIZE(X)))
         if "dh0" in g:
-            g["dh0"][...] = reference.start_gradient(self.dh0[:, None], self.begins)
+            g["dh0"][...] = reference.start_gradient(self.dh0[:, None], self.begins, each=each)
         return g
 
     cdef cnp.ndarray _own(self, cgru_array caches, Py_ssize_t n=0):
@@ -509,32 +537,49 @@ def predict(cnp.ndarray X not None, lengths, cnp.ndarray h0, dict p not None, va
     if later is None:
         driver.execute(&call, &w, kernels(size), FORWARD)
     else:
-        later.append(_Prepared.of(&call, &w, (X, h0, ragged, h, state, *p.values())))
+        later.append(_Prepared.of(&call, &w, FORWARD, (X, h0, ragged, h, state, *p.values())))
     return h, state
 
 
 cdef class _Prepared:
-    """A prediction that is yet to run, with the arrays that its call points to."""
+    """A call that is yet to run, with the arrays that it points to, X the first; and the pass that it belongs to."""
 
     cdef cgru_call call
     cdef cgru_weights w
+    cdef Direction direction
     cdef tuple arrays
+    cdef GRUPass owner  # None for a prediction
+    cdef dict bc  # the caches of a backward pass
 
     @staticmethod
-    cdef _Prepared of(const cgru_call *call, const cgru_weights *w, tuple arrays):
-        """Return a prediction with a copy of its call."""
+    cdef _Prepared of(const cgru_call *call, const cgru_weights *w, Direction direction, tuple arrays,
+                      GRUPass owner=None, dict bc=None):
+        """Return one with a copy of its call."""
         cdef _Prepared made = _Prepared()
-        made.call, made.w, made.arrays = call[0], w[0], arrays
+        made.call, made.w, made.direction, made.arrays = call[0], w[0], direction, arrays
+        made.owner, made.bc = owner, bc
         return made
+
+    cdef int finish(self) except -1:
+        """Let the pass know that its call has run."""
+        if self.bc is not None:
+            self.owner._finish_back(self.bc)
+        elif self.owner is not None:
+            self.owner._finish_run()
+        return 0
 
 
 def run_later(list later not None):
-    """Run the predictions that `predict` has prepared: two of one dtype at once where that pays."""
-    cdef _Prepared first = later[0], second = later[len(later) - 1], each
-    cdef cgru_call *calls = [first.call, second.call]
-    cdef cgru_weights *weights = [first.w, second.w]
-    if len(later) == 2 and first.arrays[0].dtype == second.arrays[0].dtype:
-        pair.execute_both(calls, weights, kernels(first.arrays[0].itemsize))
-        return
+    """Run what `predict`, a pass or its `backward` has prepared: two of one dtype at once where that pays."""
+    cdef _Prepared each
+    cdef cgru_call[2] calls
+    cdef cgru_weights[2] weights
+    if len(later) == 2 and (<_Prepared>later[0]).arrays[0].dtype == (<_Prepared>later[1]).arrays[0].dtype:
+        for i, each in enumerate(later):
+            calls[i], weights[i] = each.call, each.w
+        pair.execute_both(calls, weights, kernels(each.arrays[0].itemsize), each.direction)
+    else:
+        for each in later:
+            driver.execute(&each.call, &each.w, kernels(each.arrays[0].itemsize), each.direction)
     for each in later:
-        driver.execute(&each.call, &each.w, kernels(each.arrays[0].itemsize), FORWARD)
+        each.finish()

@@ -211,19 +211,20 @@ def gradients(
     input_mask: np.ndarray | None = None,
     recurrent_masks: np.ndarray | None = None,
     zoneout: np.ndarray | float | None = None,
+    each: bool = False,
     **options: bool,
 ) -> Arrays:
     """Return the gradients `'d' + name` of all parameters, summed over samples and steps, from both passes' caches.
 
     `fc` and `bc` are the caches that `forward` and `backward` returned. Steps are summed in the order in which they ran
-    back, the last one first.
+    back, the last one first. With `each` the gradients are those of each sample, (m, ...), summed over its steps.
 
     `begins` matters with `learn_h0` alone; see `start_gradient`. `zoneout` is taken like the other options and changes
     nothing here: `bc` has it already.
     """
     variant = variant_of(**options)
-    g = {"d" + name: np.zeros_like(p[name]) for name in variant.names}
-    s = fc["h"].shape[1]
+    m, s, _ = fc["h"].shape
+    g = {"d" + name: np.zeros((m, *p[name].shape) if each else p[name].shape, p[name].dtype) for name in variant.names}
     real = None if lengths is None else mask(lengths, s)
     for t in reversed(_steps(s, reverse)):
         X, r = fc["X"][:, t], fc["r"][:, t]
@@ -236,35 +237,49 @@ def gradients(
         dU = {"z": dz_, "r": dr_, "hh": dhh_}
         if variant.reset_after:
             dV = dU | {"hh": bc["dc"][:, t]}
-            g["dchh"] += dV["hh"].sum(axis=0)
+            g["dchh"] += _summed(dV["hh"], each)
         else:
             dV, masked_hp["hh"] = dU, r * masked_hp["hh"]
         for gate in GATES:
-            g["db" + gate] += dU[gate].sum(axis=0)
+            g["db" + gate] += _summed(dU[gate], each)
         if variant.layer_norm:
-            g["dgU"] += (_concatenate_gates(dU) * fc["nU"][:, t]).sum(axis=0)
-            g["dgV"] += (_concatenate_gates(dV) * fc["nV"][:, t]).sum(axis=0)
+            g["dgU"] += _summed(_concatenate_gates(dU) * fc["nU"][:, t], each)
+            g["dgV"] += _summed(_concatenate_gates(dV) * fc["nV"][:, t], each)
             dU, dV = _split_gates(bc["dU_"][:, t]), _split_gates(bc["dV_"][:, t])
         for gate in GATES:
-            g["dU" + gate] += X.T @ dU[gate]
-            g["dV" + gate] += masked_hp[gate].T @ dV[gate]
+            g["dU" + gate] += _outer_products(X, dU[gate], each)
+            g["dV" + gate] += _outer_products(masked_hp[gate], dV[gate], each)
     if variant.learn_h0:
-        g["dh0"] += start_gradient(bc["dh"], begins, lengths, reverse)
+        g["dh0"] += start_gradient(bc["dh"], begins, lengths, reverse, each)
     return g
 
 
 def start_gradient(
-    dh: np.ndarray, begins: np.ndarray | bool = True, lengths: np.ndarray | None = None, reverse: bool = False
+    dh: np.ndarray,
+    begins: np.ndarray | bool = True,
+    lengths: np.ndarray | None = None,
+    reverse: bool = False,
+    each: bool = False,
 ) -> np.ndarray:
     """Return dL/d(p["h0"]) (1, u): `dh` of the steps that ran first, summed over samples that began at p["h0"].
 
-    `dh` (m, s, u) is that of `backward`.
+    `dh` (m, s, u) is that of `backward`. With `each` return that of each sample, (m, 1, u).
 
     `begins` says which samples began at p["h0"], True for all, or (m,); a state that was given has no share.
     """
     m, s, _ = dh.shape
     first = dh[np.arange(m), ends(m, s, lengths, reverse)[0]]
-    return np.where(np.reshape(begins, (-1, 1)), first, 0).sum(axis=0, keepdims=True)
+    return _summed(np.where(np.reshape(begins, (-1, 1)), first, 0), each)
+
+
+def _outer_products(a: np.ndarray, d: np.ndarray, each: bool) -> np.ndarray:
+    """Return a^T d of rows a (m, n) and d (m, u), summed over the samples; with `each` that of each, (m, n, u)."""
+    return a[:, :, None] * d[:, None] if each else a.T @ d
+
+
+def _summed(d: np.ndarray, each: bool) -> np.ndarray:
+    """Return d (m, u) summed over the samples, (1, u); with `each` that of each, (m, 1, u)."""
+    return d[:, None] if each else d.sum(axis=0, keepdims=True)
 
 
 def _products(

@@ -19,7 +19,7 @@ from cgru.core.kernels cimport cgru_activation, cgru_kernels, kernels
 from cgru.core.linear cimport Linear, LinearCall, activated, execute
 from cgru.core.memory cimport LINE, first_line
 from cgru.core.low_precision cimport LowPrecisionLinear, multiply_quantized, product_workspace
-from cgru.network.training.compiled.numbers cimport scale_clip, subtract_rows
+from cgru.network.training.compiled.numbers cimport normalize_rows, scale_clip, subtract_rows
 from cgru.network.training.compiled.stage cimport ATTENTION, AVERAGE, LARGEST
 
 cnp.import_array()
@@ -180,6 +180,26 @@ cdef class _Elementwise(_Stage):
         else:
             scale_clip(x, self.n, cnp.PyArray_DATA(self.scale), cnp.PyArray_DATA(self.shift), self.low, self.high, out,
                        self.m, self.n, self.k.size)
+        return True
+
+
+cdef class _LayerNorm(_Stage):
+    """A LayerNorm layer."""
+
+    cdef double epsilon
+    cdef cnp.ndarray scale, shift
+
+    def __init__(self, layer, Py_ssize_t m, cnp.ndarray given):
+        """Copy the parameters of a LayerNorm; the input is `given`, or new for None."""
+        self.scale, self.shift = [np.array(row) for row in layer.checked_parameters()]
+        self.epsilon = layer.eps
+        _Stage.__init__(self, m, layer.features, layer.features, layer.dtype, given)
+
+    cdef bint run(self) noexcept:
+        """Normalise, scale and shift each row."""
+        normalize_rows(cnp.PyArray_DATA(self.given), self.n, cnp.PyArray_DATA(self.scale),
+                       cnp.PyArray_DATA(self.shift), self.epsilon, cnp.PyArray_DATA(self.out), self.m, self.n,
+                       cnp.PyArray_ITEMSIZE(self.given))
         return True
 
 
@@ -371,7 +391,7 @@ cdef class _Pool(_Stage):
 
 cdef dict KINDS = {
     "recurrent": _Recurrent, "quantized": _Quantized, "linear": _Linear, "elementwise": _Elementwise, "frames": _Frames,
-    "difference": _Difference, "pool": _Pool,
+    "difference": _Difference, "layer_norm": _LayerNorm, "pool": _Pool,
 }
 
 
@@ -384,8 +404,8 @@ cdef class Stream:
 
     Args:
         source: a `GRU` or a `Network` with parameters, or one of `cgru.quantize`. The layers may be `GRU`, `Dense`,
-            `Activation`, `Scale`, `Clip`, `Frames`, `Difference`, `Pool`, which pools the steps so far, and a first
-            `Embedding`. Dropout is off.
+            `Activation`, `Scale`, `Clip`, `LayerNorm`, `Frames`, `Difference`, `Pool`, which pools the steps so far,
+            and a first `Embedding`. Dropout is off.
         batch: the number m of samples that run together.
         threads: the most threads of a step, as of `cgru.cell.Cell`: they share the units of wide GRU layers, with the
             same bits. That pays where steps follow one another quickly, since threads that wait long sleep.

@@ -94,6 +94,10 @@ CHAINS = {
         states(17), cgru.Scale(), states(33, reverse=True), cgru.Activation("relu"), cgru.Flip(), cgru.Scale(),
         cgru.GRU(2), cgru.Clip(-0.1, 0.1), cgru.Dense(3, "softmax"),
     ],
+    "layer norm": lambda: [
+        cgru.LayerNorm(), both(states(3)), cgru.LayerNorm(0.1), states(33, reverse=True), cgru.LayerNorm(), cgru.GRU(2),
+        cgru.LayerNorm(0.5), cgru.Dense(3, "softmax"),
+    ],
     "learned start": lambda: [cgru.GRU(5, learn_h0=True), cgru.Dense(3, "softmax")],
     "learned, wide": lambda: [cgru.GRU(33, learn_h0=True, reverse=True), cgru.Dense(3, "softmax")],
     "learned, all": lambda: [

@@ -65,6 +65,8 @@ def test_a_pass_is_the_reference(variant, options, ragged):
         assert_close(ran.bc[name], due, 1e-11, name)
     for name, due in g.items():
         assert_close(got[name], due, 1e-11, name)
+    for name, due in reference.gradients(layer.p, fc, bc, lengths, each=True, **same).items():
+        assert_close(ran.gradients(each=True)[name], due, 1e-11, name)
     assert list(ran.gradients()) == ["d" + name for name in layer.p]
     first, last = reference.ends(5, 7, lengths, layer.reverse)
     assert_close(ran.state, fc["h"][np.arange(5), last], 1e-12)
@@ -413,3 +415,78 @@ def test_float32_of_float64_inputs():
     for name, due in gone_back(same.run(X, None, h0)).items():
         assert_close(got[name], due, TOLERANCE[np.dtype(np.float32)], name)
     assert isinstance(cgru.GRU(3).run(X), GRUPass)  # which makes its parameters
+
+
+# --- gradients of each sample ---
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("ragged", [False, True])
+@pytest.mark.parametrize(
+    "options", [{}, {"reset_after": True, "reverse": True}, {"layer_norm": True}, {"learn_h0": True}]
+)
+def test_gradients_of_each_sample_are_those_of_the_sample_alone(options, ragged, dtype):
+    """Also with samples in the lanes, of few units; and on any number of threads."""
+    for m, s, e, u in ((1, 3, 2, 9), (5, 7, 33, 17), (33, 4, 2, 3), (7, 1, 3, 1)):
+        layer = random_layer(e, u, sequences=True, dtype=dtype, **options)
+        X, lengths, h0 = random_batch(m, s, e, u, ragged, dtype)
+        h0 = None if options.get("learn_h0") else h0
+        dX, dstate = (np.random.default_rng(5).standard_normal(shape).astype(dtype) for shape in ((m, s, u), (m, u)))
+        ran = layer.run(X, lengths, h0)
+        ran.backward(dX, dstate)
+        each = ran.gradients(each=True)
+        for i in {0, m // 2, m - 1}:
+            one = slice(i, i + 1)
+            alone = layer.run(X[one], lengths if lengths is None else lengths[one], h0 if h0 is None else h0[one])
+            alone.backward(dX[one], dstate[one])
+            for name, due in alone.gradients().items():
+                assert_close(each[name][i], due, 20 * TOLERANCE[np.dtype(dtype)], (name, m, i))
+        for name, due in ran.gradients().items():
+            assert each[name].dtype == due.dtype
+            assert_close(each[name].sum(axis=0), due, 20 * TOLERANCE[np.dtype(dtype)], (name, m))
+
+
+def test_gradients_of_each_sample_on_any_number_of_threads(threads):
+    for m, s, e, u in ((65, 11, 5, 17), (65, 30, 4, 3), (3, 900, 5, 33)):
+        layer = random_layer(e, u, sequences=True)
+        X, lengths, h0 = random_batch(m, s, e, u, True)
+        ran = layer.run(X, lengths, h0)
+        ran.backward(np.random.default_rng(5).standard_normal(ran.A.shape))
+        found = []
+        for n in (1, 3):
+            threads(n)
+            found.append(ran.gradients(each=True))
+        assert_same(*found)
+        for name, array in found[0].items():
+            assert not np.shares_memory(array, found[1][name])
+
+
+def test_gradients_of_each_sample_where_some_began_elsewhere():
+    layer = random_layer(3, 4, learn_h0=True)
+    X, lengths, _ = random_batch(4, 5, 3, 4, True)
+    ran = layer.run(X, lengths)
+    ran.backward(np.ones((4, 4)))
+    begins = np.array([True, False, False, True])
+    ran.begins = begins
+    found = ran.gradients(each=True)["dh0"]
+    assert found.shape == (4, 1, 4)
+    assert not found[~begins].any()
+    np.testing.assert_array_equal(found[begins, 0], ran.dh0[begins])
+    with pytest.raises(RuntimeError, match="expected a backward after the last forward"):
+        layer.run(X).gradients(each=True)
+
+
+def test_gradients_of_each_sample_of_an_activation_of_ones_own():
+    """And of one that was set after a compiled run: arrays of NumPy beside those of the kernels."""
+    X, lengths, h0 = random_batch(33, 4, 2, 3, True)
+    for before in (SWISH, {}):
+        layer = random_layer(2, 3, sequences=True, **before)
+        ran = layer.run(X, lengths, h0)
+        layer.activate = SWISH["activate"]
+        if not before:
+            layer.activate = cgru.identity
+        dA = np.random.default_rng(5).standard_normal(ran.A.shape)
+        ran.backward(dA)
+        each = ran.gradients(each=True)
+        for name, due in ran.gradients().items():
+            assert_close(each[name].sum(axis=0), due, 1e-12, name)

@@ -158,6 +158,37 @@ def test_gradients_of_every_option(variant, reverse, ragged, inputs, recurrent, 
 @pytest.mark.parametrize("masks", [False, True], ids=["", "masks"])
 @pytest.mark.parametrize("ragged", [False, True], ids=["full", "ragged"])
 @pytest.mark.parametrize("reverse", [False, True], ids=["onward", "reverse"])
+@pytest.mark.parametrize("variant", [*VARIANTS.values(), *LEARNED.values()], ids=str)
+@pytest.mark.pairwise
+def test_gradients_of_each_sample(variant, reverse, ragged, masks):
+    """They are those of a batch of this sample alone, and no sum is divided."""
+    m, s, e, u = 4, 5, 2, 3
+    zoneout = "mask" if masks else "none"
+    options = random_options(
+        m, s, e, u, variant=variant, reverse=reverse, inputs=masks, recurrent=masks, zoneout=zoneout
+    )
+    p = parameters(e, u, variant)
+    X, lengths, _ = random_batch(m, s, e, u, ragged)
+    dA = np.random.default_rng(8).standard_normal((m, s, u))
+    fc, bc, g, *_ = run(p, X, None, lengths, dA, None, **options)
+    begins = np.array([True, False, True, True])
+    each = reference.gradients(p, fc, bc, lengths, begins=begins, each=True, **options)
+    assert list(each) == list(g)
+    for i in range(m):
+        axes = {"input_mask": 0, "recurrent_masks": 1, "zoneout": 0}
+        own = {name: value.take([i], axis=axes[name]) if name in axes else value for name, value in options.items()}
+        length = None if lengths is None else lengths[i : i + 1]
+        alone = run(p, X[i : i + 1], None, length, dA[i : i + 1], None, **own)[2]
+        if "h0" in p and not begins[i]:
+            alone["dh0"] *= 0
+        for name, due in alone.items():
+            assert each[name].shape == (m, *due.shape)
+            np.testing.assert_allclose(each[name][i], due, rtol=1e-12, atol=1e-13, err_msg=name)
+
+
+@pytest.mark.parametrize("masks", [False, True], ids=["", "masks"])
+@pytest.mark.parametrize("ragged", [False, True], ids=["full", "ragged"])
+@pytest.mark.parametrize("reverse", [False, True], ids=["onward", "reverse"])
 @pytest.mark.parametrize("variant", LEARNED.values(), ids=str)
 @pytest.mark.pairwise
 def test_gradients_of_a_learned_h0(variant, reverse, ragged, masks):

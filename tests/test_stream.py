@@ -50,6 +50,13 @@ NETWORKS = {
         cgru.Clip(-0.2),
         cgru.Activation("softmax", {"softmax_temperature": 0.5}),
     ),
+    "normalised features": lambda dtype: network(
+        cgru.LayerNorm(0.1, dtype=dtype),
+        cgru.GRU(9, sequences=True, dtype=dtype),
+        cgru.LayerNorm(dtype=dtype),
+        cgru.Dense(4, "identity", dtype=dtype),
+        standardized=True,
+    ),
     "differences": lambda dtype: network(
         cgru.Difference(),
         cgru.GRU(8, sequences=True, dtype=dtype),

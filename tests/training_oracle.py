@@ -64,14 +64,21 @@ class Cell:
 
 
 class Elementwise:
-    """A `Scale`, `Clip` or `Activation` of a network; a copy of its parameters. What stands at padded steps is zero."""
+    """A `Scale`, `LayerNorm`, `Clip` or `Activation` of a network; a copy of its parameters.
+
+    What stands at padded steps is zero.
+    """
 
     def __init__(self, layer, key):
         self.layer, self.key = layer, key
         self.p = {name: array.copy() for name, array in layer.p.items()}
 
     def forward(self, X):
-        self.X, layer = X, self.layer
+        layer = self.layer
+        if isinstance(layer, cgru.LayerNorm):
+            self.deviation = np.sqrt(X.var(axis=-1, keepdims=True) + layer.eps)
+            X = (X - X.mean(axis=-1, keepdims=True)) / self.deviation
+        self.X = X
         if isinstance(layer, cgru.Scale):
             return X * self.p["scale"] + self.p["shift"]
         return np.tanh(X) if isinstance(layer, cgru.Activation) else np.clip(X, layer.low, layer.high)
@@ -81,7 +88,12 @@ class Elementwise:
         if isinstance(layer, cgru.Scale):
             sums = tuple(range(dA.ndim - 1))
             g = {"scale": (dA * X).sum(axis=sums), "shift": dA.sum(axis=sums)}
-            return dA * self.p["scale"], {f"{self.key}.{name}": value for name, value in g.items()}
+            dX = dA * self.p["scale"]
+            if isinstance(layer, cgru.LayerNorm):
+                n = X.shape[-1]
+                J = np.eye(n) - 1 / n - X[..., :, None] * X[..., None, :] / n  # by the Jacobian of each step
+                dX = (J @ dX[..., None])[..., 0] / self.deviation
+            return dX, {f"{self.key}.{name}": value for name, value in g.items()}
         if isinstance(layer, cgru.Activation):
             return dA * (1 - np.tanh(X) ** 2), {}
         return dA * ((layer.low <= X) & (layer.high >= X)), {}

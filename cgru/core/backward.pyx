@@ -7,7 +7,9 @@ from cgru.core.kernels cimport (
     CGRU_HH, CGRU_LAYER_NORM, CGRU_R, CGRU_RESET_BEFORE, CGRU_Z, add_operand, cgru_call, cgru_kernels, cgru_matrix,
     cgru_product, cgru_weights, mask_of, new_product, pack, pack_gains, transpose, with_operand,
 )
-from cgru.core.products cimport attach_weights, add_weighted_operand, next_product, add_batched_inputs
+from cgru.core.products cimport (
+    add_batched_inputs, add_weighted_operand, attach_weights, next_product, pack_for_single,
+)
 
 
 cdef void build_products(Run *run, char *packed) noexcept nogil:
@@ -118,8 +120,7 @@ cdef void build_single_sample(Run *run, char *to) noexcept nogil:
     run.single.call = run.call
     for gate in range(3):
         run.single.V[gate] = cgru_matrix(to + gate * each, 0, 1)
-        if run.packs:
-            run.plan.k.pack_single(transpose(run.w.V[gate]), u, u, to + gate * each)
+        pack_for_single(run, transpose(run.w.V[gate]), u, u, to + gate * each)
     _build_input_gradient(run, NULL, 0, to + 3 * each)
 
 

@@ -105,40 +105,56 @@ cdef void _run_block(void *work, bint first, bint last) noexcept nogil:
         gradients.run_steps(&blocks.sums, first, last)
 
 
+cdef Py_ssize_t _divide(cgru_call *call, Py_ssize_t rows, bint again, const cgru_kernels *k, char *memory,
+                        const Py_ssize_t *sizes, char **workspaces) noexcept nogil:
+    """Divide memory into dA of a block of so many rows, its arrays, and workspaces; return the numbers of all.
+
+    The call gets the addresses of the arrays; `again`: also of caches. There is a workspace for each Direction.
+    """
+    cdef Py_ssize_t used = whole_lines(rows * call.u, k.size)
+    cdef int i
+    used += _assign(call, &OF_GRADIENTS, rows, k, memory + used * k.size)
+    if again:
+        used += _assign(call, &OF_CACHES, rows, k, memory + used * k.size)
+    for i in range(3):
+        workspaces[i] = memory + used * k.size
+        used += whole_lines(sizes[i], k.size)
+    return used
+
+
 cdef Py_ssize_t run_in_workspace(cgru_call *call, const cgru_weights *w, const cgru_gradients *g, const Origin *origin,
                                  const cgru_kernels *k, void *memory, int most) except -1 nogil:
     """Plan a call and run it backward in blocks; return the number of steps of a block."""
-    cdef Plan backward, sums, forward
-    cdef Py_ssize_t steps = block_steps(k, call, most, origin.forward != NULL), rows = steps * call.m
+    cdef bint again = origin.forward != NULL, shared
+    cdef Plan forward, backward = plan_of(k, call, w, BACKWARD, most), sums = plan_of(k, call, NULL, GRADIENTS, most)
+    cdef Py_ssize_t steps = block_steps(k, call, most, again)
+    cdef Py_ssize_t *sizes = [0, backward.workspace_size, sums.workspace_size]
+    cdef char *workspaces[3]
     cdef cgru_weights used
     cdef Blocks blocks
     cdef Crew crew
-    cdef bint shared
-    cdef char *free = <char *>memory
-    if origin.fill != NULL:
-        call.dA.data = free
-        free += whole_lines(rows * call.u, k.size) * k.size
-    free += _assign(call, &OF_GRADIENTS, rows, k, free) * k.size
-    blocks.origin, blocks.done, blocks.sums_gradients = origin, 0, g != NULL
-    if origin.forward != NULL:
-        free += _assign(call, &OF_CACHES, rows, k, free) * k.size
+    if again:
         blocks.caches = origin.forward[0]
         blocks.caches.h.data = NULL  # states are there already
         forward = plan_of(k, &blocks.caches, w, FORWARD, most)
+        sizes[<int>FORWARD] = forward.workspace_size
+    _divide(call, steps * call.m, again, k, <char *>memory, sizes, workspaces)
+    if origin.fill != NULL:
+        call.dA.data = memory
+    blocks.origin, blocks.done, blocks.sums_gradients = origin, 0, g != NULL
+    if again:
         used = driver.weights_of(&forward, w)
-        driver.prepare(&blocks.again, &forward, &blocks.caches, free, free + forward.rows_start * k.size, &used)
+        driver.prepare(&blocks.again, &forward, &blocks.caches, workspaces[<int>FORWARD],
+                       workspaces[<int>FORWARD] + forward.rows_start * k.size, &used)
         blocks.forward = blocks.caches
-        free += whole_lines(forward.workspace_size, k.size) * k.size
-    backward, sums = plan_of(k, call, w, BACKWARD, most), plan_of(k, call, NULL, GRADIENTS, most)
     used = driver.weights_of(&backward, w)
     shared = steps == call.s and open_crew(&crew, &backward, call, NULL)
-    driver.prepare(&blocks.run, &backward, call, crew.packed if shared else free, free + backward.rows_start * k.size,
-                   &used)
-    free += whole_lines(backward.workspace_size, k.size) * k.size
+    driver.prepare(&blocks.run, &backward, call, crew.packed if shared else workspaces[<int>BACKWARD],
+                   workspaces[<int>BACKWARD] + backward.rows_start * k.size, &used)
     if shared:
         driver.join_crew(&blocks.run, &crew)
     if g != NULL:
-        gradients.prepare(&blocks.sums, &sums, call, g, free, call.reverse)
+        gradients.prepare(&blocks.sums, &sums, call, g, workspaces[<int>GRADIENTS], call.reverse)
     blocks.whole = call[0]
     try:
         in_pieces(call, call.m, steps, k.size, not call.reverse, _run_block, &blocks)
@@ -150,13 +166,12 @@ cdef Py_ssize_t run_in_workspace(cgru_call *call, const cgru_weights *w, const c
 cdef Py_ssize_t blocks_size(const cgru_kernels *k, const cgru_call *call, int most, bint again) noexcept nogil:
     """Return the numbers of workspace that are enough for the call, with any layout and fewer samples or steps."""
     cdef cgru_call counted = call[0]
-    cdef Py_ssize_t rows = largest_block_rows(k, call, most, again)
-    cdef Py_ssize_t size = whole_lines(rows * call.u, k.size) + _assign(&counted, &OF_GRADIENTS, rows, k, NULL)
-    if again:
-        size += _assign(&counted, &OF_CACHES, rows, k, NULL)
-        size += whole_lines(largest_workspace_size(k, call, FORWARD, most), k.size)
-    size += whole_lines(largest_workspace_size(k, call, BACKWARD, most), k.size)
-    return size + largest_workspace_size(k, call, GRADIENTS, most)
+    cdef char *workspaces[3]
+    cdef Py_ssize_t *sizes = [
+        largest_workspace_size(k, call, FORWARD, most) if again else 0,
+        largest_workspace_size(k, call, BACKWARD, most), largest_workspace_size(k, call, GRADIENTS, most),
+    ]
+    return _divide(&counted, largest_block_rows(k, call, most, again), again, k, NULL, sizes, workspaces)
 
 
 cdef int execute(cgru_call *call, const cgru_weights *w, const cgru_gradients *g, const cgru_kernels *k) except -1:

@@ -36,6 +36,8 @@ cdef bint open_crew(Crew *crew, Plan *plan, const cgru_call *call, const void *p
     if packed == NULL:
         plan.workspace_size -= plan.rows_start
         plan.rows_start = 0
+    if plan.packers == 1:
+        ready_members()  # calls them in, so that they come while the weights are packed
     return True
 
 

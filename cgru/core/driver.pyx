@@ -14,8 +14,8 @@ from cgru.core.plan cimport (
     BACKWARD, FORWARD, SAMPLES_IN_LANES, SINGLE_SAMPLE, UNITS_IN_LANES, UNPACKED_COLUMNS, UNPACKED_TILES, call_of,
     plan_of, whole_vectors,
 )
-from cgru.core.products cimport add_batched_inputs
-from cgru.core.threads cimport available, block_rows, cgru_part, share
+from cgru.core.products cimport add_batched_inputs, pack_weights
+from cgru.core.threads cimport available, block_rows, cgru_part, gather_members, share
 
 cnp.import_array()
 
@@ -62,12 +62,14 @@ cdef void prepare(Run *run, const Plan *plan, cgru_call *call, void *packed, voi
     if w != NULL:
         run.w = w[0]
     run.sums, run.feature_product.W, run.norm.call = <char *>packed + plan.packed_size * plan.k.size, NULL, NULL
-    run.products = run.fresh_products = run.batched_products = 0
+    run.products = run.fresh_products = run.batched_products = run.packings = 0
     call.rows, call.ld, call.projections, call.masked = rows, plan.row_size, plan.projections, plan.masked
+    call.staged = plan.staged if call.dX.data != NULL else 0
     run.crew, run.single.share_sums = NULL, NULL
     run.batched_arrays[0] = &call.X  # backward sets others
     call.far = plan.far
     (layout.backward if plan.direction == BACKWARD else layout.forward)(run, <char *>packed)
+    pack_weights(run)
     if plan.splits_products:
         _split_products(run)
 
@@ -174,6 +176,8 @@ cdef void _step(Run *run, bint fresh, Py_ssize_t t, Py_ssize_t row, Py_ssize_t r
             k.mask_state(run.call, row, rows)
     for n in range(run.fresh_products if fresh else run.products):
         _multiply(run, &products[n], t, row, rows)
+    if back and run.call.staged:
+        k.stream_input(run.call, t, row, rows)
     if run.norm.call != NULL and not back:
         k.norm_forward(&run.norm, t, row, rows)
 
@@ -293,6 +297,8 @@ cdef cgru_weights weights_of(const Plan *plan, const cgru_weights *w) noexcept n
 cdef void join_crew(Run *run, Crew *crew) noexcept nogil:
     """Let a crew share the products of a prepared call."""
     run.crew = crew
+    if run.plan.packers > 1:  # they are awake, and about to come
+        gather_members()
     share_single_sample(crew, &run.single)  # which products of several samples do not read
 
 

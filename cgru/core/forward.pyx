@@ -10,7 +10,9 @@ from cgru.core.kernels cimport (
     cgru_matrix, cgru_product, cgru_single_sample, cgru_weights, new_product, pack_gains, transpose,
 )
 from cgru.core.plan cimport PACKED, UNPACKED_COLUMNS
-from cgru.core.products cimport attach_weights, add_weighted_operand, next_product, add_batched_inputs
+from cgru.core.products cimport (
+    add_batched_inputs, add_weighted_operand, attach_weights, next_product, pack_for_single,
+)
 
 
 cdef void build_products(Run *run, char *packed) noexcept nogil:
@@ -130,8 +132,7 @@ cdef void build_single_sample(Run *run, char *to) noexcept nogil:
         single.V[gate] = w.V[gate]
         if run.plan.weights == PACKED:
             single.V[gate] = cgru_matrix(to + (3 * e + gate * u) * up * size, 0, 1)
-            if run.packs:
-                k.pack_single(w.V[gate], u, u, <void *>single.V[gate].data)
+            pack_for_single(run, w.V[gate], u, u, <void *>single.V[gate].data)
 
 
 cdef void _build_feature_simd(Run *run, char *bias, char *W) noexcept nogil:

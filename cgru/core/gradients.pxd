@@ -33,3 +33,6 @@ cdef int run_in_workspace(cgru_call *call, const cgru_gradients *g, const cgru_k
                           int most) except -1 nogil
 # Plan and run a call in a workspace that is allocated here, on all threads.
 cdef int execute(cgru_call *call, const cgru_gradients *g, const cgru_kernels *k) except -1
+# Write the gradients of each sample to `g`, whose arrays are (m, ...), in a workspace that is allocated here, on all
+# threads. From one sample's gradient of a parameter to the next are `apart` times as many numbers as it has.
+cdef int execute_each(const cgru_call *call, const cgru_gradients *g, Py_ssize_t apart, const cgru_kernels *k) except -1

@@ -2,6 +2,7 @@ import numpy as np
 
 from cgru.variant import Variant
 
+def linear_gradients(X: np.ndarray, d: np.ndarray) -> tuple[np.ndarray, np.ndarray]: ...
 def run(
     variant: Variant,
     g: dict[str, np.ndarray],
@@ -12,4 +13,5 @@ def run(
     fresh: bool = False,
     anew: bool = False,
     by_units: bool = False,
+    each: bool = False,
 ) -> None: ...

@@ -3,17 +3,22 @@
 The layer has checked all arguments. All arrays are of one dtype, float32 or float64.
 """
 
+import numpy as np
+
 cimport numpy as cnp
 from libc.string cimport memset
 
+from cgru.core.checks cimport contiguous_rows
 from cgru.core.kernels cimport (
     bind_gradients, cgru_array, CGRU_C, cgru_call, cgru_gradients, CGRU_GROUP, CGRU_HH,
-    cgru_kernels, CGRU_LAYER_NORM, cgru_outer_product, CGRU_R, CGRU_RESET_BEFORE, cgru_state_operand, cgru_term, CGRU_Z,
-    in_pieces, kernels, mask_of,
+    cgru_kernels, CGRU_LAYER_NORM, cgru_matrix, cgru_outer_product, CGRU_PLACE_c, CGRU_PLACE_dc, CGRU_PLACE_dhh_,
+    CGRU_PLACE_dr_, CGRU_PLACE_dz_, CGRU_PLACE_r, CGRU_PLACES, CGRU_R, CGRU_RESET_BEFORE, cgru_state_operand, cgru_term,
+    CGRU_Z, check_signals, in_pieces, kernels, mask_of, new_call, steps_of_piece, view, whole_lines,
 )
 from cgru.core.memory cimport Workspace
-from cgru.core.plan cimport DEPTH, GRADIENTS, Plan, call_of, operands_of, plan_of, readable, terms_of
-from cgru.core.threads cimport available, share
+from cgru.core.plan cimport DEPTH, GRADIENTS, Plan, call_of, operands_of, operations, plan_of, readable, terms_of
+from cgru.core.threads cimport available, share, threads_for
+from cgru.variant import RESET_BEFORE
 
 cnp.import_array()
 
@@ -203,9 +208,171 @@ cdef int execute(cgru_call *call, const cgru_gradients *g, const cgru_kernels *k
     return 0
 
 
+# --- of each sample ---
+
+cdef struct Samples:
+    Plan plan  # of one sample with all steps
+    const cgru_call *call
+    const cgru_gradients *g
+    Py_ssize_t apart  # times the numbers of a parameter from one sample's gradient to the next
+    Py_ssize_t *steps  # of each sample
+    Py_ssize_t first, last  # the samples to run
+    Py_ssize_t shares, share_size
+    char *memory  # of the shares
+
+
+cdef void *_moved(void *data, Py_ssize_t bytes) noexcept nogil:
+    """Return an address that many bytes on; NULL stays NULL."""
+    return NULL if data == NULL else <char *>data + bytes
+
+
+cdef cgru_gradients _gradients_of(const Samples *work, Py_ssize_t i) noexcept nogil:
+    """Return where the gradients of sample i are written."""
+    cdef Py_ssize_t row = i * work.apart * work.call.u * work.plan.k.size
+    cdef cgru_gradients to = work.g[0]
+    cdef int n
+    for n in range(4):
+        to.b[n] = _moved(to.b[n], row)
+    for n in range(3):
+        to.U[n], to.V[n] = _moved(to.U[n], row * work.call.e), _moved(to.V[n], row * work.call.u)
+    for n in range(2):
+        to.g[n] = _moved(to.g[n], 3 * row)
+    return to
+
+
+cdef Py_ssize_t _copied(cgru_array *array, Py_ssize_t first, Py_ssize_t samples, Py_ssize_t s, Py_ssize_t n,
+                        const cgru_kernels *k, char *to) noexcept nogil:
+    """Copy some samples of an array whose rows are not contiguous to (samples, s, n), and point the array there.
+
+    Return the numbers that the copy takes. to NULL: count alone.
+    """
+    cdef Py_ssize_t t
+    if array.data == NULL or array.column == 1:
+        return 0
+    for t in range(s if to != NULL else 0):
+        k.copy(cgru_matrix(<char *>array.data + (first * array.sample + t * array.step) * k.size, array.sample,
+                           array.column), samples, n, to + t * n * k.size, s * n)
+    if to != NULL:
+        array[0] = cgru_array(to - first * s * n * k.size, s * n, n, 1)
+    return samples * s * n
+
+
+cdef Py_ssize_t _copy_samples(cgru_call *call, Py_ssize_t first, Py_ssize_t samples, const cgru_kernels *k,
+                              char *memory) noexcept nogil:
+    """Make the rows of all arrays contiguous that samples in the lanes have, of some samples; return as `_copied`."""
+    cdef int *places = [CGRU_PLACE_r, CGRU_PLACE_c, CGRU_PLACE_dhh_, CGRU_PLACE_dz_, CGRU_PLACE_dr_, CGRU_PLACE_dc]
+    cdef Py_ssize_t used = _copied(&call.X, first, samples, call.s, call.e, k, memory)
+    cdef int i
+    used += _copied(&call.hp, first, samples, call.s, call.u, k, <char *>_moved(memory, used * k.size))
+    for i in range(6):
+        used += _copied(&call.array[places[i]], first, samples, call.s, call.u, k,
+                        <char *>_moved(memory, used * k.size))
+    return used
+
+
+cdef cgru_call _call_of(const Samples *work, const cgru_call *call, Py_ssize_t i) noexcept nogil:
+    """Return the call of sample i alone, out of one with contiguous rows."""
+    cdef cgru_call own = call[0]
+    cdef int place
+    own.m, own.s, own.order, own.running, own.anew, own.column = 1, work.steps[i], NULL, NULL, True, 1
+    for place in range(CGRU_PLACES):
+        own.array[place].data = _moved(own.array[place].data, i * own.array[place].sample * work.plan.k.size)
+    return own
+
+
+cdef void _run_samples(void *given, Py_ssize_t part) noexcept nogil:
+    """Write the gradients of the samples of share number `part`; the callback of `share`, `given` is a Samples."""
+    cdef const Samples *work = <Samples *>given
+    cdef const cgru_kernels *k = work.plan.k
+    cdef char *memory = work.memory + part * work.share_size * k.size
+    cdef Py_ssize_t blocks = (work.last - work.first + k.lanes - 1) // k.lanes, block, first, last, i
+    cdef cgru_call call, own
+    cdef cgru_gradients to
+    cdef Sums sums
+    for block in range(part * blocks // work.shares, (part + 1) * blocks // work.shares):
+        first = work.first + block * k.lanes
+        last = min(first + k.lanes, work.last)
+        call = work.call[0]
+        _copy_samples(&call, first, last - first, k, memory + work.plan.workspace_size * k.size)
+        for i in range(first, last):
+            own, to = _call_of(work, &call, i), _gradients_of(work, i)
+            prepare(&sums, &work.plan, &own, &to, memory, False)
+            run_steps(&sums, True, True)
+
+
+cdef void _count_steps(const cgru_call *call, Py_ssize_t *steps) noexcept nogil:
+    """Write the number of steps of each sample."""
+    cdef Py_ssize_t row, left = call.s
+    for row in range(call.m):
+        while call.running != NULL and left > 0 and call.running[left - 1] <= row:
+            left -= 1
+        steps[row if call.order == NULL else call.order[row]] = left
+
+
+cdef int _run_one_by_one(const Samples *work) except -1:
+    """Write the gradients of each sample, one after another, each on all threads; a Ctrl-C ends it within a sample."""
+    cdef const cgru_kernels *k = work.plan.k
+    cdef cgru_call call = work.call[0], own
+    cdef Py_ssize_t i, numbers = _copy_samples(&call, 0, 1, k, NULL)
+    cdef Workspace memory = Workspace(numbers, k.size)
+    cdef void *copy = memory.take(numbers)
+    cdef cgru_gradients to
+    for i in range(call.m):
+        call = work.call[0]
+        _copy_samples(&call, i, 1, k, <char *>copy)
+        own, to = _call_of(work, &call, i), _gradients_of(work, i)
+        execute(&own, &to, k)
+    return 0
+
+
+cdef int execute_each(const cgru_call *call, const cgru_gradients *g, Py_ssize_t apart,
+                      const cgru_kernels *k) except -1:
+    """Write the gradients of each sample, one behind another, in a workspace that is allocated here, on all threads."""
+    cdef int threads = threads_for(operations(call))
+    cdef Py_ssize_t look = steps_of_piece(call, call.m) * call.m // call.s  # samples between two looks for a Ctrl-C
+    cdef cgru_call whole = call[0], one
+    cdef Samples work
+    cdef Workspace counts = Workspace(call.m, sizeof(Py_ssize_t)), memory
+    work.call, work.g, work.apart, work.steps = call, g, apart, <Py_ssize_t *>counts.take(call.m)
+    _count_steps(call, work.steps)
+    work.plan.k, work.last = k, 0
+    if call.m == 1 or call.s > steps_of_piece(call, 1):
+        return _run_one_by_one(&work)
+    one = _call_of(&work, call, 0)
+    one.s = call.s
+    work.plan = plan_of(k, &one, NULL, GRADIENTS, 1)
+    work.shares = min((call.m + k.lanes - 1) // k.lanes, 4 * threads if threads > 1 else 1)
+    work.share_size = work.plan.workspace_size + _copy_samples(&whole, 0, min(call.m, k.lanes), k, NULL)
+    work.share_size = whole_lines(work.share_size, k.size)
+    memory = Workspace(work.shares * work.share_size, k.size)
+    work.memory = <char *>memory.take(work.shares * work.share_size)
+    with nogil:
+        while work.last < call.m:
+            work.first, work.last = work.last, min(work.last + max(look, 4 * threads * k.lanes), call.m)
+            share(_run_samples, &work, work.shares, threads)
+            check_signals()
+    return 0
+
+
+def linear_gradients(cnp.ndarray X not None, cnp.ndarray d not None):
+    """Return X^T d and d summed over the steps of each sample, (m, n, u) and (m, u), for X (m, s, n), d (m, s, u)."""
+    cdef cnp.ndarray rows = contiguous_rows(X), above = contiguous_rows(d)
+    cdef Py_ssize_t m = rows.shape[0], n = rows.shape[2], u = above.shape[2]
+    cdef cnp.ndarray dW = np.empty((m, n, u), X.dtype), db = np.empty((m, u), X.dtype)
+    cdef cgru_call call = new_call(m, rows.shape[1], n, u, cnp.PyArray_ITEMSIZE(rows), RESET_BEFORE, None)
+    cdef cgru_gradients to
+    memset(&to, 0, sizeof(to))
+    call.linear, call.X, call.dr_ = True, view(rows), view(above)
+    to.U[CGRU_R], to.b[CGRU_R] = cnp.PyArray_DATA(dW), cnp.PyArray_DATA(db)
+    execute_each(&call, &to, 1, kernels(cnp.PyArray_ITEMSIZE(rows)))
+    return dW, db
+
+
 def run(variant, dict g not None, dict arrays not None, order=None, running=None, bint reverse=False,
-        bint fresh=False, bint anew=False, bint by_units=False):
+        bint fresh=False, bint anew=False, bint by_units=False, bint each=False):
     """Add the gradients of the parameters to `g`, a dict with an array for each 'd' + name, or write them there `anew`.
+
+    With `each` write those of each sample into arrays (m, ...).
 
     Args:
         arrays: the arrays of gradients.pxd by name, with any strides.
@@ -214,10 +381,14 @@ def run(variant, dict g not None, dict arrays not None, order=None, running=None
         fresh: whether the forward pass had no h0.
         by_units: whether the arrays of dU and dV hold their transposes.
     """
-    cdef cgru_call call = call_of(variant, g["dVz"].shape[1], arrays, None, order, running)
+    cdef Py_ssize_t u = arrays["hp"].shape[2]
+    cdef cgru_call call = call_of(variant, u, arrays, None, order, running)
     cdef dict as_read = {name: readable(&call, array) for name, array in arrays.items()}
     cdef cgru_gradients to
-    call = call_of(variant, g["dVz"].shape[1], as_read, None, order, running)
+    call = call_of(variant, u, as_read, None, order, running)
     call.reverse, call.fresh, call.anew, call.by_units = reverse, fresh, anew, by_units
     bind_gradients(&to, g)
-    execute(&call, &to, kernels(arrays["X"].itemsize))
+    if each:
+        execute_each(&call, &to, 1, kernels(arrays["X"].itemsize))
+    else:
+        execute(&call, &to, kernels(arrays["X"].itemsize))

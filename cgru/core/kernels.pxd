@@ -46,7 +46,7 @@ cdef extern from "simd/cgru.h" nogil:
         cgru_array dA, dh_, dh, dhh_, dz_, dr_, dc, dX, nU, nV, dU_, dV_, recurrent
         cgru_array array[CGRU_PLACES]
         void *rows
-        Py_ssize_t ld, up, ep, projections, masked
+        Py_ssize_t ld, up, ep, projections, staged, masked
         int padded, fresh, linear, anew, by_units, far, whole, loose
         Py_ssize_t column
 
@@ -214,6 +214,7 @@ cdef extern from "simd/cgru.h" nogil:
         void (*store_last)(const cgru_call *, Py_ssize_t, Py_ssize_t) noexcept nogil
         void (*pad)(const cgru_call *, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept nogil
         void (*pad_backward)(const cgru_call *, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept nogil
+        void (*stream_input)(const cgru_call *, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept nogil
         void (*gates_backward)(const cgru_call *, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept nogil
         void (*single_step)(const cgru_single_sample *, const void *, void *, void *) noexcept nogil
         void (*single_forward)(const cgru_single_sample *, Py_ssize_t, Py_ssize_t) noexcept nogil
@@ -293,6 +294,8 @@ cdef int check_signals() except -1 nogil
 # Set `call` to `steps` steps of the call `whole` from `start` on.
 cdef void slice_steps(cgru_call *call, const cgru_call *whole, Py_ssize_t start, Py_ssize_t steps,
                       int size) noexcept nogil
+# Return how many steps of m samples run between two looks for a Ctrl-C.
+cdef Py_ssize_t steps_of_piece(const cgru_call *call, Py_ssize_t m) noexcept nogil
 # Run m samples of a call some steps at a time, and look for signals between the pieces.
 cdef int in_pieces(cgru_call *call, Py_ssize_t m, Py_ssize_t block, int size, bint last_first, run_piece *run,
                    void *work) except -1 nogil
@@ -327,6 +330,8 @@ cdef cgru_matrix matrix(cnp.ndarray W) noexcept
 cdef void copy_rows(const cgru_kernels *k, cgru_matrix rows, Py_ssize_t m, Py_ssize_t n, cgru_array to) noexcept nogil
 # Return how many samples of a call have their rows in memory together.
 cdef Py_ssize_t samples_at_once(Py_ssize_t m, Py_ssize_t row_bytes) noexcept nogil
+# Return how many steps of m samples run between two looks for a Ctrl-C.
+cdef Py_ssize_t steps_of_piece(const cgru_call *call, Py_ssize_t m) noexcept nogil
 # Return the number of steps of a single sample; and how many of the CGRU_STEPS steps from `first` on a row has.
 cdef Py_ssize_t steps_of_single(const cgru_call *call) noexcept nogil
 cdef Py_ssize_t steps_of_row(const cgru_call *call, Py_ssize_t row, Py_ssize_t first) noexcept nogil

@@ -1,5 +1,7 @@
 """Allocate memory for the compiled modules: workspaces of calls, and arrays that a layer reuses."""
 
+from math import prod
+
 import numpy as np
 
 cimport numpy as cnp
@@ -92,19 +94,10 @@ cdef class Buffers:
         """
         cdef tuple names = variant.names
         cdef cnp.npy_intp shape[2]
-        cdef Py_ssize_t rows, columns, start = 0
         shape[0], shape[1] = e, u
         cdef tuple views = self._free(names[0], 2, shape, 1, dtype)
-        cdef cnp.ndarray owner
         if views is None or len(views) != len(names):
-            shapes = list(variant.shapes(e, u).values())
-            owner = np.empty(sum([rows * columns for rows, columns in shapes]) + LINE // dtype.itemsize, dtype)
-            start = (LINE - <size_t>cnp.PyArray_DATA(owner) % LINE) % LINE // dtype.itemsize
-            views = ()
-            for rows, columns in shapes:
-                views += (owner[start:start + rows * columns].reshape(rows, columns),)
-                start += rows * columns
-            self._keep(names[0], views)
+            views = self._keep(names[0], one_behind_another(list(variant.shapes(e, u).values()), dtype))
         return dict(zip(variant.gradient_names, views))
 
     cdef tuple _keep(self, str name, tuple views):
@@ -133,6 +126,22 @@ cdef class Buffers:
                     or not cnp.PyArray_ISNOTSWAPPED(<cnp.ndarray>view)):
                 return None
         return views
+
+
+def one_behind_another(list shapes not None, cnp.dtype dtype not None):
+    """Return a tuple of uninitialised arrays of these shapes in one memory; the first one begins at a cache line.
+
+    The system hands out one memory sooner than many: malloc has it at hand, once one as large was freed.
+    """
+    cdef Py_ssize_t numbers = sum([prod(shape) for shape in shapes]), start
+    cdef cnp.ndarray owner = np.empty(numbers + LINE // dtype.itemsize, dtype)
+    cdef tuple views = ()
+    start = (LINE - <size_t>cnp.PyArray_DATA(owner) % LINE) % LINE // dtype.itemsize
+    for shape in shapes:
+        numbers = prod(shape)
+        views += (owner[start:start + numbers].reshape(shape),)
+        start += numbers
+    return views
 
 
 cdef bint _laid_out(cnp.ndarray view, tuple layout) noexcept:

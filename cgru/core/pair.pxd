@@ -1,6 +1,8 @@
-"""Run the two predictions of a `Bidirectional` at once, each on a thread of its own."""
+"""Run the two calls of a `Bidirectional` at once, each on a thread of its own."""
 
 from cgru.core.kernels cimport cgru_call, cgru_kernels, cgru_weights
+from cgru.core.plan cimport Direction
 
-# Run two forward calls without caches, `calls` and `weights` of two each, at once where that pays, else in turn.
-cdef int execute_both(cgru_call *calls, cgru_weights *weights, const cgru_kernels *k) except -1
+# Run two calls of one dtype, forward or backward, `calls` and `weights` of two each, at once where that pays.
+cdef int execute_both(cgru_call *calls, const cgru_weights *weights, const cgru_kernels *k,
+                      Direction direction) except -1

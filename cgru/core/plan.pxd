@@ -50,16 +50,17 @@ cdef struct Plan:
     bint fresh  # whether the step without a previous state skips the products with V
     bint batches_inputs  # whether x U, or dX, is computed for many steps at once
     bint splits_products  # forward: whether the products of x and those of hp are separate
-    bint far  # whether each array of the call outgrows an L2 cache
+    int far  # how many steps ahead is prefetched, where each array of the call outgrows an L2 cache; else 0
     bint without_V  # whether no product reads V
     bint can_share_columns  # whether threads can share the columns of products: weights are packed, lanes are units
     bint sums_in_lanes  # gradients: whether each share sums some of the samples, which are in the lanes
-    bint streams  # gradients: whether they are stored past the caches
+    bint streams  # gradients: whether they go past the caches; with samples in the lanes, whether X outgrows the last
     bint adds  # gradients: whether they can only be added, to zeros where they are to be written anew
     Py_ssize_t packed_e  # rows of U among the packed weights, or 0 with features in the lanes
-    Py_ssize_t projections, masked  # offsets of these parts of cgru_call within a row; 0: there is no such part
+    Py_ssize_t projections, staged, masked  # offsets of these parts of cgru_call within a row; 0: there is no such part
     Py_ssize_t row_multiple  # rows run in multiples of this: the lanes of a vector where these are samples, else 1
     int threads
+    int packers  # threads that pack the weights
     int members  # threads that share the columns of each product; 1: the call has no crew
     Py_ssize_t packed_size  # packed weights; sums of unpacked products follow them
     Py_ssize_t rows_start  # where the rows begin, behind both
@@ -91,8 +92,8 @@ cdef Plan plan_of(const cgru_kernels *k, const cgru_call *call, const cgru_weigh
                   int most) noexcept nogil
 # Return how many threads share the columns of each product. `asked`: the caller asked for them, for calls of few steps.
 cdef int count_members(const Plan *plan, const cgru_call *call, int most, bint asked) noexcept nogil
-# Return whether to run a forward call without caches beside another one like it, each on a thread of its own.
-cdef bint pays_pair(const Plan *plan, const cgru_call *call, int most) noexcept nogil
+# Return whether to run a call beside another one like it, each on a thread of its own.
+cdef bint pays_pair(const cgru_kernels *k, const cgru_call *call, int most) noexcept nogil
 # Return the workspace, without packed weights, that is enough for any direction of a call on one thread.
 cdef Py_ssize_t rows_workspace_size(const cgru_kernels *k, const cgru_call *call) noexcept nogil
 # Return the workspace that is enough for this call, with fewer or shorter samples and any layout of its arrays.

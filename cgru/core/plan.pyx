@@ -8,7 +8,7 @@ cimport numpy as cnp
 from cgru.core.checks cimport contiguous_rows
 from cgru.core.kernels cimport (
     bind, cgru_array, CGRU_LAYER_NORM, CGRU_RESET_AFTER, CGRU_RESET_BEFORE, CGRU_STEPS, kernels, new_call, odd_lines,
-    samples_at_once, set_lengths, set_zoneout, whole_lines,
+    samples_at_once, set_lengths, set_zoneout, steps_of_piece, whole_lines,
 )
 from cgru.core.threads cimport FEW, at_once, worth
 
@@ -30,9 +30,12 @@ cdef enum:
     TILED_ROWS = 8  # rows of a tile
     FEWEST_TILED = 3  # rows whose sums hide the latency of an addition
     MOST_TILED = 3 << 20  # bytes of weights that are read in tiles
+    READ_TOGETHER = 4  # rows that share each reading of unpacked rows of weights
+    WAITING_STEPS = 10  # steps for each such row and one more, during which weights beyond L2 are not worth packing
     MEMBER_CYCLES = 8 << 10  # of a step: what a member of a crew has to do, so that two meetings are worth while
+    ASKED_CYCLES = 20 << 10  # the same where each step has a crew of its own
     ASLEEP = 12  # times the work makes threads worth while that are asleep
-    MOST_COPIED = 1 << 26  # bytes of inputs and states that a second thread may get copies of
+    PREFETCHED_ROWS = 16  # rows, steps of samples, whose computing takes longer than a read from memory
     MOST_LANES = 16  # of any instruction set
     THREADED_BLOCK = 1 << 21  # bytes of a block for each thread
     PROJECTED = 4  # samples up to which a block has the CGRU_STEPS steps whose dX may be computed at once
@@ -52,6 +55,7 @@ SIZES[CGRU_LAYER_NORM] = Sizes(7, 11, 10, 6, MOST_TERMS, 1)
 # Tests force these choices: 1 wherever it is possible, 0 never, -1 by the cost model.
 cdef int lanes_choice = -1, unpacked_choice = -1, crew_choice = -1
 cdef tuple UNPACKED = (False, True, "tiles", "inputs")
+cdef Py_ssize_t streamed_inputs = 10 << 20  # bytes of dX, from which on it and X do not fit the last cache
 cdef Py_ssize_t block_choice = 0  # steps of a block of the backward pass; 0: by the size of the L2 cache
 
 cdef double SHARE_WORK = 4e6  # operations that make a further share of the sums worth while
@@ -78,6 +82,12 @@ def use_crew(choice=None):
     """Share the columns of products wherever possible (True), never (False) or by the cost model (None); for tests."""
     global crew_choice
     crew_choice = -1 if choice is None else choice
+
+
+def use_streamed_inputs(bint always=False):
+    """Write dX past the caches always (True), or where it and X do not fit them (False); for the tests."""
+    global streamed_inputs
+    streamed_inputs = 0 if always else 10 << 20
 
 
 def use_block_steps(choice=None):
@@ -212,19 +222,32 @@ cdef bint _can_tile(const Plan *plan, const cgru_call *call, const cgru_weights 
     return even
 
 
-cdef bint _skips_packing(const Plan *plan, const cgru_call *call, bint in_tiles) noexcept nogil:
+cdef bint _waits_for_rows(const Plan *plan, const cgru_call *call, Weights way) noexcept nogil:
+    """Return whether the steps of a call wait for unpacked rows of weights that outgrow L2, whatever they multiply.
+
+    Wide inputs wait less, since their weights are read for many steps at once.
+    """
+    cdef Py_ssize_t bytes = 3 * (call.e + call.u) * call.u * plan.k.size
+    cdef bint waits = bytes > L2 and call.m <= READ_TOGETHER and call.e <= call.u
+    return plan.direction == FORWARD and way == UNPACKED_ROWS and waits
+
+
+cdef bint _skips_packing(const Plan *plan, const cgru_call *call, Weights way, bint in_tiles) noexcept nogil:
     """Return whether a call that can read its weights unpacked should do so, too short for packing them to pay.
 
     In tiles, a step costs one unit of time more than with packed weights, since vectors begin anywhere in a cache line,
     and one or two rows do not fill a tile. Row after row, a step of m rows takes about m + 2 units of another size
     longer: m for sums that wait in a cache, 2 for weight rows that begin anywhere. Packing takes `packing` units, and
-    half as much again where the weights leave the cache before they are used by one or two rows, or in order.
+    half as much again where the weights leave the cache before they are used by one or two rows, or in order. A step of
+    few rows that waits for weights beyond L2 hardly takes longer unpacked, the less the more rows share the waiting.
     """
     cdef Py_ssize_t bytes = 3 * (call.e + call.u) * call.u * plan.k.size
     cdef double packing = TILED_PACKING_COST if in_tiles else PACKING_COST if plan.direction == FORWARD else (
         PACKING_COST // 2)
     if bytes > L2 and not (in_tiles and call.m >= FEWEST_TILED):
         packing *= 1.5
+    if _waits_for_rows(plan, call, way):
+        return call.s < WAITING_STEPS * (call.m + 1)
     if in_tiles:
         return call.s * (call.m + 1.5) < packing * call.m
     return call.m <= CGRU_STEPS and bytes > L1 and call.s * (call.m + 2) < packing
@@ -238,16 +261,19 @@ cdef void _choose_weights(Plan *plan, const cgru_call *call, const cgru_weights 
     cdef Weights way = _unpacked_way(plan, call, w)
     cdef bint in_tiles = way == UNPACKED_ROWS and _can_tile(plan, call, w), fills = call.m * call.s >= FEWEST_TILED
     cdef bint inputs, batches = call.m < _batching_limit(plan.k, call, plan.direction) and call.s > 1
-    cdef bint unpacked = way != PACKED and _skips_packing(plan, call, in_tiles)
+    cdef bint unpacked = way != PACKED and _skips_packing(plan, call, way, in_tiles)
+    cdef bint sums_in_tiles = in_tiles and call.m >= FEWEST_TILED
     if unpacked_choice >= 0:
         in_tiles &= unpacked_choice != 1
+        sums_in_tiles &= in_tiles
         unpacked = unpacked_choice == 1 and call.m <= CGRU_STEPS or unpacked_choice == 2 and in_tiles
         inputs = fills = unpacked_choice > 1 and (call.m == 1 or batches)
     else:
+        sums_in_tiles &= not _waits_for_rows(plan, call, way)
         inputs = unpacked or batches and (
             call.m * ((call.s + TILED_ROWS - 1) // TILED_ROWS) < TILED_PACKING_COST
         )
-    plan.weights = PACKED if not unpacked else UNPACKED_TILES if in_tiles and call.m >= FEWEST_TILED else way
+    plan.weights = PACKED if not unpacked else UNPACKED_TILES if sums_in_tiles else way
     plan.input_weights = UNPACKED_TILES if in_tiles and inputs and fills else plan.weights
 
 
@@ -264,12 +290,17 @@ cdef inline int _count_threads(const Plan *plan, const cgru_call *call, int most
     return worth(flop, most)
 
 
+cdef bint _outgrows_packing(const Plan *plan, const cgru_call *call) noexcept nogil:
+    """Return whether the weights are so large that packing them takes longer than to wake the threads."""
+    return 3 * (call.e + call.u) * call.u * plan.k.size > L2 or crew_choice == 1
+
+
 cdef int count_members(const Plan *plan, const cgru_call *call, int most, bint asked) noexcept nogil:
     """Return how many threads share the columns of each product, for samples that are too few to be shared.
 
     A step takes as long as the recurrent weights take from the L2 cache, or as its products take at two vectors a
     cycle. Each time that the threads meet, once or twice a step, costs them about a microsecond. Threads that are
-    `asked` for are likely awake, so that a call of few steps is worth while.
+    `asked` for are likely awake, so that a call of few steps is worth while, if these are long enough to gather them.
     """
     cdef double u = call.u, cycles
     if not plan.can_share_columns or plan.direction == GRADIENTS:
@@ -278,32 +309,44 @@ cdef int count_members(const Plan *plan, const cgru_call *call, int most, bint a
         return most if crew_choice == 1 else 1
     cycles = max(3 * u * u * plan.k.size / L2_BANDWIDTH, 1.5 * call.m * u * (call.e + u) / plan.k.lanes)
     most = 1 if call.m > FEW else at_once(most) if asked else worth(operations(call), at_once(most))
-    return <int>min(most, max(1.0, cycles / MEMBER_CYCLES))
+    return <int>min(most, max(1.0, cycles / (ASKED_CYCLES if asked else MEMBER_CYCLES)))
 
 
-cdef bint pays_pair(const Plan *plan, const cgru_call *call, int most) noexcept nogil:
+cdef bint pays_pair(const cgru_kernels *k, const cgru_call *call, int most) noexcept nogil:
     """Return whether two calls like this one, with few samples, should run at once, each on one thread.
 
-    With more than two threads, each of the two may gain more from a crew.
+    These are so short that none looks for a signal. With more than two threads, each may gain more from a crew.
     """
-    cdef bint can = most > 1 and plan.can_share_columns and call.kept.data == NULL
-    can &= call.m * call.s * (call.e + call.u) * plan.k.size < MOST_COPIED
+    if most == 1 or call.m > FEW or call.s > steps_of_piece(call, call.m):
+        return False
     if crew_choice >= 0:
-        return can and crew_choice == 1
+        return crew_choice == 1
     most = worth(2 * operations(call), at_once(most))
-    return can and call.m <= FEW and most > 1 and count_members(plan, call, most, False) <= 2
+    return most > 1 and plan_of(k, call, NULL, FORWARD, most).members <= 2
 
 
 # --- memory ---
 
+cdef inline bint _outgrow_caches(const cgru_kernels *k, const cgru_call *call) noexcept nogil:
+    """Return whether X and dX do not fit the last cache."""
+    return call.m * call.s * call.e * k.size >= streamed_inputs
+
+
 cdef Py_ssize_t _row_size(Plan *plan, const cgru_call *call) noexcept nogil:
-    """Return how many numbers a workspace row has; set the offsets `projections` and `masked` in it, 0 for none."""
+    """Return how many numbers a workspace row has; set the offsets of its parts, 0 for none."""
     cdef Py_ssize_t up = call.up, e = call.e, u = call.u, more = 0, own = SIZES[call.variant].forward * up + call.ep
-    plan.projections = plan.masked = 0
+    cdef bint streams = _outgrow_caches(plan.k, call)
+    plan.projections = plan.staged = plan.masked = 0
     if plan.layout == SAMPLES_IN_LANES:
-        return 1 + 5 * u + max(u, e) if plan.direction == BACKWARD else 3 + 2 * e + 7 * u
+        if plan.direction == FORWARD:
+            return 3 + 2 * e + 7 * u
+        plan.staged = streams and plan.packed_e == 0
+        return 1 + 5 * u + max(u, e) + (e if plan.staged else 0)
     if plan.direction == BACKWARD:
-        return odd_lines(SIZES[call.variant].backward * up, plan.k.size)
+        own = SIZES[call.variant].backward * up
+        if streams and not plan.batches_inputs:
+            plan.staged, more = own, call.ep
+        return odd_lines(own + more, plan.k.size)
     if plan.layout == SINGLE_SAMPLE:
         own = 6 * up
     if plan.batches_inputs:
@@ -392,14 +435,15 @@ cdef void _set_layout(Plan *plan, const cgru_call *call) noexcept nogil:
 cdef void _set_dependent_fields(Plan *plan, const cgru_call *call) noexcept nogil:
     """Set the fields of a plan that follow from its layout and its inputs."""
     cdef Py_ssize_t bytes = 3 * (call.e + call.u) * call.u * plan.k.size  # of the gradients
+    bytes //= 1 if call.e == call.ep and call.u == call.up else 2  # else rows are gathered before, which takes longer
+    plan.streams = call.m * call.s <= DEPTH and bytes >= STREAMED
     plan.batches_inputs = plan.inputs != PER_STEP
     plan.packed_e = 0 if plan.inputs == FEATURES_IN_LANES else call.e
     plan.row_multiple = plan.k.lanes if plan.layout == SAMPLES_IN_LANES else 1
     plan.can_share_columns = plan.layout != SAMPLES_IN_LANES and plan.weights == PACKED
     plan.sums_in_lanes = plan.layout == SAMPLES_IN_LANES
+    plan.streams = _outgrow_caches(plan.k, call) if plan.sums_in_lanes else plan.streams
     plan.adds = plan.sums_in_lanes or plan.packed_e == 0
-    bytes //= 1 if call.e == call.ep and call.u == call.up else 2  # else rows are gathered before, which takes longer
-    plan.streams = call.m * call.s <= DEPTH and bytes >= STREAMED
 
 
 cdef Plan plan_of(const cgru_kernels *k, const cgru_call *call, const cgru_weights *w, Direction direction,
@@ -413,11 +457,14 @@ cdef Plan plan_of(const cgru_kernels *k, const cgru_call *call, const cgru_weigh
         plan.fresh = call.fresh and call.dh.data == NULL and call.last.data == NULL
     _choose_weights(&plan, call, w)
     _set_layout(&plan, call)
-    plan.threads, plan.far = _count_threads(&plan, call, most), call.m * call.s * call.u * k.size > L2
+    plan.threads, plan.far = _count_threads(&plan, call, most), 0
+    if call.m * call.s * call.u * k.size > L2:
+        plan.far = <int>max(1, PREFETCHED_ROWS // call.m)
     plan.members = count_members(&plan, call, most, False)
     if plan.members > 1 and plan.input_weights != PACKED:  # which a crew does not read; the same bits
         plan.input_weights = PACKED
         _set_layout(&plan, call)
+    plan.packers = max(plan.threads, plan.members) if w != NULL and _outgrows_packing(&plan, call) else 1
     _set_sizes(&plan, call, call.m)
     plan.splits_products = direction == FORWARD and plan.layout == UNITS_IN_LANES and (plan.fresh or plan.projections)
     plan.without_V = plan.weights == PACKED and call.s == 1 and plan.fresh and plan.layout == UNITS_IN_LANES

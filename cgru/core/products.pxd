@@ -9,6 +9,15 @@ from cgru.core.plan cimport Plan
 
 cdef enum:
     MOST_PRODUCTS = 4  # of a step
+    MOST_PACKED = 6  # matrices of a call: U and V of each gate
+
+
+# A matrix to pack into the columns of a product from `column` on, or with no `columns` for a single sample, at `to`.
+cdef struct Packing:
+    cgru_matrix W
+    Py_ssize_t k, n  # its rows and columns
+    void *to
+    Py_ssize_t depth, columns, k0, column  # of the product; the row and the column of it where the matrix begins
 
 
 cdef struct Run:
@@ -16,6 +25,8 @@ cdef struct Run:
     cgru_call *call
     cgru_weights w  # unpacked weights are read by rows
     bint packs  # whether w has to be packed
+    Packing packing[MOST_PACKED]
+    int packings
     void *sums  # memory for the sums of products with unpacked weights
     cgru_product each[MOST_PRODUCTS]  # the products of a step, in their order
     cgru_product fresh[MOST_PRODUCTS]  # the products of the step without a previous state
@@ -42,5 +53,9 @@ cdef void add_weighted_operand(cgru_product *product, const void *rows, Py_ssize
                                const cgru_matrix *W) noexcept nogil
 # Pack the weights and biases of a product, `gates` matrices (k, n) side by side, or make it read unpacked weights.
 cdef void attach_weights(Run *run, cgru_product *product, int gates, Py_ssize_t n, const cgru_matrix *b) noexcept nogil
+# Note a matrix W (k, n) that `pack_weights` will pack for a single sample, at `to`.
+cdef void pack_for_single(Run *run, cgru_matrix W, Py_ssize_t k, Py_ssize_t n, void *to) noexcept nogil
+# Pack all matrices that were noted, on as many threads as planned.
+cdef void pack_weights(Run *run) noexcept nogil
 # Add a product to the batched input projection. It writes rows `ld` apart from `column` on.
 cdef void add_batched_inputs(Run *run, const cgru_product *product, Py_ssize_t ld, Py_ssize_t column) noexcept nogil

@@ -1,7 +1,8 @@
 """Build the products of a step, with weights that are packed or read unpacked."""
 
-from cgru.core.kernels cimport add_operand, new_product, pack, pack_bias, transpose
+from cgru.core.kernels cimport add_operand, cgru_kernels, new_product, pack, pack_bias, transpose
 from cgru.core.plan cimport BACKWARD, PACKED, UNPACKED_COLUMNS, UNPACKED_ROWS, UNPACKED_TILES
+from cgru.core.threads cimport share
 
 
 cdef cgru_product *next_product(Run *run, cgru_epilogue *epilogue, Py_ssize_t columns, const void *weights,
@@ -22,9 +23,10 @@ cdef void add_weighted_operand(cgru_product *product, const void *rows, Py_ssize
 
 
 cdef void attach_weights(Run *run, cgru_product *product, int gates, Py_ssize_t n, const cgru_matrix *b) noexcept nogil:
-    """Pack weights and biases `b` of a product, `gates` gates of n columns each, or make it read unpacked weights."""
+    """Note the weights of a product to pack, `gates` gates of n columns each, or make it read unpacked ones; pack `b`.
+    """
     cdef bint back = run.plan.direction == BACKWARD
-    cdef Py_ssize_t k0 = 0, width = product.columns // gates
+    cdef Py_ssize_t k0 = 0, depth = 0, width = product.columns // gates
     cdef int gate, o
     cdef cgru_matrix W
     for gate in range(gates if run.packs and b != NULL else 0):
@@ -33,12 +35,47 @@ cdef void attach_weights(Run *run, cgru_product *product, int gates, Py_ssize_t 
     product.width, product.is_transposed = n, run.plan.weights == (UNPACKED_ROWS if back else UNPACKED_COLUMNS)
     product.sums = run.sums if run.plan.weights > UNPACKED_TILES else NULL
     for o in range(product.operands):
+        depth += product.operand[o].k
+    for o in range(product.operands):
         if (run.plan.input_weights if _is_U(run, product.unpacked[o]) else run.plan.weights) == PACKED:
             for gate in range(gates if run.packs else 0):
-                W = product.unpacked[o][gate]
-                pack(run.plan.k, product, k0, gate * width, transpose(W) if back else W, product.operand[o].k, n)
+                W = transpose(product.unpacked[o][gate]) if back else product.unpacked[o][gate]
+                _note(run, Packing(W, product.operand[o].k, n, <void *>product.weights, depth, product.columns, k0,
+                                   gate * width))
             product.unpacked[o] = NULL
         k0 += product.operand[o].k
+
+
+cdef inline void _note(Run *run, Packing packing) noexcept nogil:
+    """Note a matrix to pack, unless it is missing."""
+    if packing.W.data != NULL:
+        run.packing[run.packings] = packing
+        run.packings += 1
+
+
+cdef void pack_for_single(Run *run, cgru_matrix W, Py_ssize_t k, Py_ssize_t n, void *to) noexcept nogil:
+    """Note a matrix to pack for a single sample, if the run packs its weights."""
+    if run.packs:
+        _note(run, Packing(W, k, n, to, 0, 0, 0, 0))
+
+
+cdef void _pack_one(void *work, Py_ssize_t part) noexcept nogil:
+    """Pack one of the matrices, the last one first; the callback of `share`, `work` is a Run."""
+    cdef Run *run = <Run *>work
+    cdef const cgru_kernels *k = run.plan.k
+    cdef Packing *packing = &run.packing[run.packings - 1 - part]
+    cdef cgru_product product
+    if packing.columns:
+        product = new_product(k, run.call, NULL, packing.columns, packing.to, NULL)
+        product.depth = packing.depth
+        pack(k, &product, packing.k0, packing.column, packing.W, packing.k, packing.n)
+    else:
+        k.pack_single(packing.W, packing.k, packing.n, packing.to)
+
+
+cdef void pack_weights(Run *run) noexcept nogil:
+    """Pack all matrices that were noted."""
+    share(_pack_one, run, run.packings, run.plan.packers)
 
 
 cdef inline bint _is_U(const Run *run, const cgru_matrix *W) noexcept nogil:

@@ -1,11 +1,13 @@
 /* A pool of sleeping threads that take parts from one shared counter, and the crew that it lends to one call.
  *
- * One job runs at a time. A caller that finds the pool busy runs its parts alone. Threads spin for a moment before they
+ * One job runs at a time. A caller that finds the pool busy runs its parts alone. The caller of an open crew may share
+ * a job, too, as long as nobody has been called in. Threads spin for a moment before they
  * sleep, since the next job of a sequence often comes within microseconds. On Windows the pool is empty.
  *
  * A crew meets hundreds of times in a millisecond, and may not depend on when a thread runs. Its protocol:
  *
  *     caller                                          member i of n
+ *     cgru_crew_ready(): calls members in
  *     n = cgru_crew_ready(): 1 + members that came    arrives: adds itself to `arrived`
  *     writes the operands into the crew's memory      spins until `posted` changes
  *     cgru_crew_post: posted = (number, n)       -->  if i < n: reads operands, writes results, then
@@ -22,9 +24,9 @@
  * 3. The caller writes the memory after `ready` alone, which is 1 as long as a member of the last task has not finished
  *    it: what a late member reads does not change beneath it, and what it writes nobody reads. A member that does not
  *    belong to a task reads nothing but `posted`. So there is no data race, whoever sleeps where.
- * 4. The caller waits no longer for a part than its own part took, and in vain no more than a sixteenth of the time
- *    since the crew opened. After MOST_LATE parts that did not come in time it stays alone for the rest of the call.
- *    Sums are the same whoever computes them.
+ * 4. The caller waits no longer for a part than its own part took, and in vain no more than a sixteenth of the time,
+ *    counted over all crews: short ones that follow one another, in which nobody is in time, are opened no more for a
+ *    while. After MOST_LATE late parts it stays alone for the rest of the call. Sums are the same whoever computes them.
  * 5. A member that waits for more than some microseconds yields its core, on which the caller may want to run. */
 #include "thread_pool.h"
 
@@ -57,12 +59,14 @@ long cgru_crew_tasks(void) { return 0; }
 enum {
     MOST = 256,       /* most threads of the pool */
     SPIN = 2000,      /* checks before a thread sleeps */
-    WAKING = 50000,   /* nanoseconds in which a thread that sleeps mostly wakes */
     IDLE = 500000,    /* nanoseconds for which a member of a crew waits for the next task before it leaves */
-    FIRST = 4000000,  /* nanoseconds for which it waits for the first task, while weights are packed */
+    FIRST = 4000000,  /* nanoseconds for which it waits for the first task, while small weights are packed */
     MOST_LATE = 8,    /* parts of a call that may come late: the first ones do, whose weights are in no cache */
-    IN_VAIN = 20000,  /* nanoseconds that a call may always wait in vain */
+    CREDIT = 50000,   /* nanoseconds that callers may lose by crews at once: in so many, a thread mostly wakes */
+    LOST = 16,        /* they may lose one nanosecond in so many */
+    OPENING = 2000,   /* nanoseconds lost by a crew in which nobody did a part in time */
     YIELD = 10000,    /* nanoseconds after which a member that waits yields its core */
+    BRIEFLY = 100,    /* checks before a thread sleeps until `lock` is free */
     LEAVING = 200,    /* checks until a thread that is about to leave has mostly left */
     LINE = 64,        /* bytes that two cores do not share */
     KEPT = 1 << 25,   /* bytes that the pool keeps for the next crew */
@@ -86,6 +90,7 @@ static int started; /* threads of the pool that exist */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER, one_job = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t has_job = PTHREAD_COND_INITIALIZER, all_left = PTHREAD_COND_INITIALIZER;
 
+static _Thread_local int has_pool; /* whether this thread is the caller of an open crew */
 static int waits = -1; /* whether the caller always waits for members, or, once they came, never; -1: as it should */
 
 /* Run parts of the job until none is left. */
@@ -106,21 +111,32 @@ static void pause_briefly(void) {
 #endif
 }
 
+/* Take `lock`, which others hold for less than it takes to sleep and be woken. */
+static void take_lock(void) {
+    for (int i = 0; i < BRIEFLY; i++) {
+        if (pthread_mutex_trylock(&lock) == 0) return;
+        pause_briefly();
+    }
+    pthread_mutex_lock(&lock);
+}
+
 /* The crew. `one_job` is its caller's while it is open; members read `task` and `memory` after `posted`. */
 static struct {
     _Alignas(LINE) unsigned long long posted; /* number of the task << 16 | its members; CLOSED at the end */
     cgru_task *task;
     void *memory;
     size_t bytes; /* of the memory */
-    _Alignas(LINE) int arrived, gone; /* members that came, without the caller; that left again */
+    _Alignas(LINE) ptrdiff_t arrived; /* members that came, without the caller */
+    int gone;                         /* that left again */
     struct {
         _Alignas(LINE) unsigned long long done; /* `posted` of the last task that this member finished */
     } member[MOST];
     /* The caller's own. */
-    _Alignas(LINE) int threads, members, late;
-    long long opened, begun; /* when the crew was opened, and the task posted */
-    long tasks;              /* posted since the start, by all callers */
-    long long own, in_vain;  /* nanoseconds of the caller's own part, and of all waits in vain */
+    _Alignas(LINE) int threads, members, late, came; /* parts that came late, and in time */
+    int alone;                       /* whether callers run alone until `credit` is CREDIT again */
+    long long opened, begun, closed; /* when the crew was opened, the task posted, and the crew before closed */
+    long tasks;                      /* posted since the start, by all callers */
+    long long own, credit;           /* nanoseconds of the caller's own part; that callers may lose */
 } crew;
 #define CLOSED (~0ULL)
 #define FOREVER 10000000000LL /* nanoseconds, for the tests */
@@ -132,9 +148,15 @@ static long long now(void) {
     return t.tv_sec * 1000000000LL + t.tv_nsec;
 }
 
+/* Wait until a count has come to `least`, for the tests. */
+static void await_count(const ptrdiff_t *count, int least) {
+    for (const long long since = now(); now() - since < FOREVER; sched_yield())
+        if (__atomic_load_n(count, __ATOMIC_RELAXED) >= least) break;
+}
+
 /* Be a member of the crew until it closes, or no task comes for a while. */
 static void join_crew(void *none, ptrdiff_t part) {
-    const int me = 1 + __atomic_fetch_add(&crew.arrived, 1, __ATOMIC_RELAXED);
+    const int me = 1 + (int)__atomic_fetch_add(&crew.arrived, 1, __ATOMIC_RELAXED);
     unsigned long long seen = 0, posted;
     (void)none, (void)part;
     if (me >= MOST) return;
@@ -180,7 +202,7 @@ static void *thread_of_pool(void *none) {
     unsigned seen = 0;
     for (;;) {
         for (int i = 0; i < SPIN && __atomic_load_n(&job.number, __ATOMIC_RELAXED) == seen; i++) pause_briefly();
-        pthread_mutex_lock(&lock);
+        take_lock();
         while (job.number == seen || job.wanted == 0) {
             seen = job.number;
             pthread_cond_wait(&has_job, &lock);
@@ -195,7 +217,7 @@ static void *thread_of_pool(void *none) {
 
         take_parts(do_part, work, parts);
 
-        pthread_mutex_lock(&lock);
+        take_lock();
         if (__atomic_sub_fetch(&job.inside, 1, __ATOMIC_RELAXED) == 0) pthread_cond_broadcast(&all_left);
         free_crew();
         pthread_mutex_unlock(&lock);
@@ -260,24 +282,25 @@ static void post_job(cgru_part *do_part, void *work, ptrdiff_t parts, int thread
 
 void cgru_share(cgru_part *do_part, void *work, ptrdiff_t parts, int threads) {
     if (threads > parts) threads = (int)parts;
-    if (threads <= 1 || !take_pool()) {
+    if (threads <= 1 || !(has_pool ? all_have_left(0) : take_pool())) {
         for (ptrdiff_t part = 0; part < parts; part++) do_part(work, part);
         return;
     }
-    pthread_mutex_lock(&lock);
+    take_lock();
     post_job(do_part, work, parts, threads - 1);
     pthread_mutex_unlock(&lock);
+    if (waits > 0) await_count(&job.next, 1); /* a thread has taken a part */
 
     take_parts(do_part, work, parts);
 
-    pthread_mutex_lock(&lock);
+    take_lock();
     job.wanted = 0;
     pthread_mutex_unlock(&lock);
     all_have_left(SPIN);
-    pthread_mutex_lock(&lock);
+    take_lock();
     while (job.inside > 0) pthread_cond_wait(&all_left, &lock);
     pthread_mutex_unlock(&lock);
-    pthread_mutex_unlock(&one_job);
+    if (!has_pool) pthread_mutex_unlock(&one_job);
 }
 
 /* Call the members in, unless one of them is still here. The caller has the pool and holds `lock`. */
@@ -288,19 +311,33 @@ static void call_members(void) {
     post_job(join_crew, NULL, crew.threads - 1, crew.threads - 1);
 }
 
+/* Returns whether callers have lost so little by crews that another one may be opened. The caller has the pool. */
+static int may_open(void) {
+    crew.opened = now();
+    crew.credit += (crew.opened - crew.closed) / LOST;
+    crew.closed = crew.opened;
+    if (crew.credit >= CREDIT) crew.credit = CREDIT, crew.alone = 0;
+    return !crew.alone || waits >= 0;
+}
+
 void *cgru_crew_open(int threads, size_t bytes) {
     void *memory;
     if (threads < 2 || !take_pool()) return NULL;
-    pthread_mutex_lock(&lock);
+    if (!may_open()) {
+        pthread_mutex_unlock(&one_job);
+        return NULL;
+    }
+    take_lock();
     if (bytes > crew.bytes) {
         free(crew.memory);
         crew.bytes = bytes;
         if (posix_memalign(&crew.memory, LINE, bytes) != 0) crew.memory = NULL, crew.bytes = 0;
     }
     memory = crew.memory;
-    crew.threads = threads, crew.late = 0, crew.in_vain = 0, crew.opened = now();
-    if (memory) call_members();
+    crew.threads = threads, crew.late = 0, crew.came = 0;
+    crew.posted = 0, crew.gone = 1; /* nobody is here yet */
     pthread_mutex_unlock(&lock);
+    has_pool = memory != NULL;
     if (!memory) pthread_mutex_unlock(&one_job);
     return memory;
 }
@@ -308,23 +345,28 @@ void *cgru_crew_open(int threads, size_t bytes) {
 int cgru_crew_ready(void) {
     if (crew.late >= MOST_LATE) return 1;
     if (__atomic_load_n(&crew.gone, __ATOMIC_RELAXED)) {
-        pthread_mutex_lock(&lock);
+        take_lock();
         call_members();
         pthread_mutex_unlock(&lock);
         return 1;
     }
     for (int i = 1; i < crew.members; i++)
         if (__atomic_load_n(&crew.member[i].done, __ATOMIC_ACQUIRE) != crew.posted) return 1;
-    for (const long long since = now(); waits >= 0 && now() - since < FOREVER; pause_of_caller())
-        if (__atomic_load_n(&crew.arrived, __ATOMIC_RELAXED) + 1 >= crew.threads) break;
-    crew.members = 1 + __atomic_load_n(&crew.arrived, __ATOMIC_RELAXED);
+    if (waits >= 0) await_count(&crew.arrived, crew.threads - 1);
+    crew.members = 1 + (int)__atomic_load_n(&crew.arrived, __ATOMIC_RELAXED);
     if (crew.members > crew.threads) crew.members = crew.threads;
     return crew.members;
 }
 
 int cgru_crew_gather(void) {
-    for (const long long since = now(); now() - since < WAKING; pause_briefly())
-        if (__atomic_load_n(&crew.arrived, __ATOMIC_RELAXED)) break;
+    const long long since = now();
+    long long waited = 0;
+    cgru_crew_ready();
+    while (!__atomic_load_n(&crew.arrived, __ATOMIC_RELAXED) && waited < crew.credit) {
+        pause_briefly();
+        waited = now() - since;
+    }
+    if (!__atomic_load_n(&crew.arrived, __ATOMIC_RELAXED)) crew.credit -= waited;
     return cgru_crew_ready();
 }
 
@@ -335,32 +377,37 @@ void cgru_crew_post(cgru_task *task) {
 }
 
 int cgru_crew_wait(int member) {
-    const long long since = now(), left = IN_VAIN + (since - crew.opened) / 16 - crew.in_vain;
+    const long long since = now(), left = crew.credit + (since - crew.opened) / LOST;
     if (crew.own == 0) crew.own = since - crew.begun;
     const long long most = waits >= 0 ? waits * FOREVER : crew.own < left ? crew.own : left;
     while (__atomic_load_n(&crew.member[member].done, __ATOMIC_ACQUIRE) != crew.posted) {
         const long long waited = now() - since;
         if (waited > most || __atomic_load_n(&crew.gone, __ATOMIC_RELAXED)) { /* it may have left before the task came */
-            crew.late++, crew.in_vain += waited;
+            crew.late++, crew.credit -= waited;
             return 0;
         }
         pause_of_caller();
     }
+    crew.came++;
     return 1;
 }
 
 void cgru_crew_close(void) {
+    crew.closed = now();
+    crew.credit += (crew.closed - crew.opened) / LOST - (crew.came ? 0 : OPENING);
+    crew.alone = crew.credit < 0;
     __atomic_store_n(&crew.posted, CLOSED, __ATOMIC_RELEASE);
-    pthread_mutex_lock(&lock);
+    take_lock();
     job.wanted = 0;
     __atomic_store_n(&job.next, job.parts, __ATOMIC_RELAXED);
     free_crew();
     pthread_mutex_unlock(&lock);
+    has_pool = 0;
     pthread_mutex_unlock(&one_job);
 }
 
 void cgru_crew_left(void) {
-    pthread_mutex_lock(&lock);
+    take_lock();
     const unsigned number = job.number; /* a next job begins when all have left */
     while (job.number == number && job.do_part == join_crew && job.inside > 0) {
         if (__atomic_load_n(&crew.posted, __ATOMIC_RELAXED) != CLOSED) break; /* another caller's */

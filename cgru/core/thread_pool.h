@@ -17,13 +17,14 @@ typedef void cgru_task(void *memory, int member, int members);
 
 /* A crew shares the many small tasks of one call; thread_pool.c has its protocol. The caller is member 0.
  *
- * Opens the crew and calls up to threads - 1 members in; returns its memory of `bytes` bytes, or NULL where the pool is
- * busy or there is no memory: the caller then runs alone. */
+ * Opens a crew of up to `threads` threads and returns its memory of `bytes` bytes. NULL: the pool is busy, there is no
+ * memory, or crews were of no use lately; the caller then runs alone. Until `ready` calls members in, cgru_share works. */
 void *cgru_crew_open(int threads, size_t bytes);
 /* Returns how many share the next task, the caller among them. 1: nobody else is ready; the caller then leaves the
- * crew's memory alone and posts nothing. Calls members in again that left because no task came for long. */
+ * crew's memory alone and posts nothing. Calls members in, the first time and where they left for want of a task. */
 int cgru_crew_ready(void);
-/* Returns that, after a wait of up to some tens of microseconds until a first member has come. */
+/* Returns that, after a wait until a first member has come, of up to some tens of microseconds if callers have not lost
+ * these already. */
 int cgru_crew_gather(void);
 /* Posts a task, which is described in the crew's memory. The caller then does part 0 itself. */
 void cgru_crew_post(cgru_task *task);
@@ -34,8 +35,8 @@ int cgru_crew_wait(int member);
 void cgru_crew_close(void);
 /* Waits until the late members of a closed crew have left: they may still read what its tasks pointed to. */
 void cgru_crew_left(void);
-/* For the tests: all members have to come, and then the caller waits for their parts always (1) or never (0); -1: as
- * ever. */
+/* For the tests: all members have to come, and then the caller waits for their parts always (1) or never (0); with 1 a
+ * thread has to come to a shared work, too; -1: as ever. */
 void cgru_crew_waits(int always);
 /* How many tasks crews have shared so far. */
 long cgru_crew_tasks(void);

@@ -75,6 +75,7 @@ _CONSTANTS = {
         "bias": "127",
         "lowest": "-87",
         "negligible": "-20",
+        "root": "0x5f3759df",
         "ln2_high": "0.693359375",
         "ln2_low": "-2.12194440054690583e-4",
         "exp": _typed("""\
@@ -99,6 +100,7 @@ _CONSTANTS = {
         "bias": "1023",
         "lowest": "-708",
         "negligible": "-40",
+        "root": "0x5fe6eb50c7b537a9",
         "ln2_high": "6.93147180369123816490e-01",
         "ln2_low": "1.90821492927058770002e-10",
         "exp": _typed("""\
@@ -177,6 +179,14 @@ static inline real if_less(real x, real y, real a, real b) {
 /* -|x| */
 static inline real negative(real x) {
     return real_of(bits(x) | ($word)1 << (8 * sizeof(real) - 1));
+}
+""",
+    "inverse_root": """\
+/* 1 / sqrt(x) of a normal x > 0: half the exponent, to 3.5 %, then Newton's steps, each of which squares the error */
+static inline real inverse_root(real x) {
+    real y = real_of(($word)$root - (bits(x) >> 1));
+    for (int i = 0; i < 4; i++) y *= (real)1.5 - x * y * y / 2;
+    return y;
 }
 """,
     "reduced": """\

@@ -34,7 +34,7 @@ What is converted beside the weights, and which options must be off or alike for
 | `recurrent_dropout` | no | recurrent_dropout | not in the graph |
 | `Dropout` | between the layers, from there anywhere | Dropout | not in the graph |
 | `zoneout` | no | no | no |
-| `learn_h0` | no | no | initial_h, not with `states` |
+| `learn_h0` | from there, a parameter expanded to the samples | no | initial_h, not with `states` |
 | `stateful` | no | from there only, with its states | no |
 | masks handed in for `dropout`, ... | no | no | not in the graph |
 | `trainable` | `requires_grad` of all its parameters | trainable | from here and back |
@@ -42,7 +42,10 @@ What is converted beside the weights, and which options must be off or alike for
 | `Embedding`, `Dense` | from there | yes, without a softmax temperature | yes |
 | `Pool` | from there, alone | "mean" and "max", alone | yes; from foreign graphs all but "attention", alone |
 | `Activation` | from there | from there | yes |
-| `Scale`, `Clip` | from there | no | yes |
+| `LayerNorm` | from there | yes | yes |
+| `Frames` with a `Dense` | from there: Conv1d, unfold | from there: Conv1D | yes; from foreign graphs Conv |
+| `Scale` | from there, and BatchNorm1d in `eval` | from there: BatchNormalization | yes |
+| `Clip` | from there | no | yes |
 | standardisation | no | no | yes, from here (from foreign graphs as `Scale`) |
 
 Layers that are normalised (`layer_norm`) stay here. Keras draws masks of `dropout` for each gate where there is

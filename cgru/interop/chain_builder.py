@@ -61,17 +61,26 @@ class ChainBuilder:
     def keep_last_state(self, place: str) -> None:
         """Make the top layer, a recurrent one, return its last state instead of all states."""
         self.layers[-1].sequences = False
+        self.change_top(place)
+
+    def change_top(self, place: str) -> None:
+        """Note that the top layer was changed, so that its output so far is not the newest any more."""
         self.places.append((place, False))
         self.depths.append(len(self.layers))
 
     def add_attention(self, count: int, place: str, refuse: Refusal) -> None:
         """Turn the layers above addition number `count`, which score its steps, into a Pool of these steps.
 
-        Refuse all but Linear(u, 1), and Linear(u, n), tanh and Linear(n, 1). The bias of the last of two layers is left
-        out: it adds the same to all scores, which changes no weight.
+        Refuse all but Linear(u, 1), and Linear(u, n), tanh and Linear(n, 1), and a constant factor of the scores. The
+        bias of the last of two layers is left out: it adds the same to all scores, which changes no weight.
         """
         depth = self.depths[count - 1]
         scorers = self.layers[depth:]
+        if len(scorers) > 1 and scorers[-1].stream == "elementwise" and "scale" in scorers[-1].p:
+            *scorers, factor = scorers
+            if factor.trainable or not scorers[-1].is_head:
+                raise refuse("expected no factor of the scores that is trained, or of what is no Linear")
+            scorers[-1].p["W"] = scorers[-1].p["W"] * factor.p["scale"]
         functions = [layer.activate if layer.is_head else None for layer in scorers]
         merged = scorers and self.depths[count] == depth  # into the layer that is weighed
         if merged or functions not in ([identity], [tanh, identity]) or scorers[-1].d["u"] != 1:

@@ -64,9 +64,9 @@ class GateLayout:
     flag: str | None
     lacks: tuple[str, ...]
 
-    def variant(self, options: Mapping[str, Any]) -> Variant:
-        """Return the variant of a layer with these options of the library."""
-        return variant_of(reset_after=self.flag is None or bool(options.get(self.flag)))
+    def variant(self, options: Mapping[str, Any], learn_h0: bool = False) -> Variant:
+        """Return the variant of a layer with these options of the library; `learn_h0`: it learns where it begins."""
+        return variant_of(reset_after=self.flag is None or bool(options.get(self.flag)), learn_h0=learn_h0)
 
     def variant_of_layer(self, layer: Any) -> Variant:
         """Return the variant of a layer of the library, whose options are its attributes."""

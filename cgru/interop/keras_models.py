@@ -16,7 +16,7 @@ from cgru.gru import GRU
 from cgru.interop import gates
 from cgru.interop.chain_builder import ChainBuilder, dense, embedding
 from cgru.interop.gates import KERAS, Refusal, array, refusal
-from cgru.layers import Activation, Dense, Dropout, Embedding, Flip, Pool
+from cgru.layers import Activation, Dense, Dropout, Embedding, Flip, Frames, LayerNorm, Pool, Scale
 from cgru.network import Network
 from cgru.variant import Variant
 
@@ -31,6 +31,12 @@ LAST = "keepdims is False and the features come last here"
 # By class: options that must have one value here, and the reason for refusing another.
 REQUIRED: dict[str, tuple[tuple[str, Any, str], ...]] = {
     "Softmax": (("axis", -1, "expected axis -1, that of the features, got {}"),),
+    "LayerNormalization": (("rms_scaling", False, "rms_scaling is False here"),),
+    "Conv1D": (
+        ("data_format", "channels_last", "the features come last here"),
+        ("dilation_rate", (1,), "expected dilation_rate (1,), got {}"),
+        ("groups", 1, "expected groups 1, got {}"),
+    ),
     "Dropout": (("noise_shape", None, "noise_shape is None here, got {}"),),
     "Embedding": (("mask_zero", False, "mask_zero is False here, where lengths say which steps are real"),),
     **dict.fromkeys(POOLS, (("keepdims", False, LAST), ("data_format", "channels_last", LAST))),
@@ -45,10 +51,11 @@ def from_keras(source: Any) -> Network:
     A layer by itself becomes a network without a head whose `predict(X, lengths, h0)` returns all states, whatever its
     `return_sequences` is. A model (Sequential or functional) may have the layers `Embedding`, `GRU`, `Bidirectional`,
     `Dropout`, `Dense` (by itself or in a `TimeDistributed`), `Activation`, `ReLU`, `LeakyReLU`, `ELU`, `Softmax` over
-    the features, `GlobalAveragePooling1D` and `GlobalMaxPooling1D`. The network returns what the model does. Any other
-    layer is refused by name; so is `Masking`, since the steps that it skips may be anywhere in a sequence. The outputs
-    of `go_backwards` are in the order of processing, through a `Flip`. Masks become `lengths`. The states of a stateful
-    layer and `trainable` are kept. Regularizers, constraints and seeds are not.
+    the features, `GlobalAveragePooling1D`, `GlobalMaxPooling1D`, `Conv1D` (which becomes `Frames` and a `Dense`),
+    `LayerNormalization`, and `BatchNormalization` as it predicts, a `Scale`. The network returns what the model does.
+    Any other layer is refused by name; so is `Masking`, since the steps that it skips may be anywhere in a sequence.
+    The outputs of `go_backwards` are in the order of processing, through a `Flip`. Masks become `lengths`. The states
+    of a stateful layer and `trainable` are kept. Regularizers, constraints and seeds are not.
 
     Args:
         source: the layer or model, built, so that it has weights of float32 or float64.
@@ -174,11 +181,12 @@ def _convert(layer: Any, place: str, **options: bool) -> list[Any]:
             raise refuse(f"it computes in {layer.compute_dtype}, its Dense in {layer.layer.compute_dtype}")
         return _convert(layer.layer, place)
     made = READERS[_class_name(layer)](layer, refuse, **options)
-    if made[0].p:
-        trained = len(layer.trainable_weights)
-        if trained not in (0, len(layer.weights)):
+    own = next((each for each in made if each.p), None)
+    if own is not None:
+        trained, moving = len(layer.trainable_weights), 2 if _class_name(layer) == "BatchNormalization" else 0
+        if trained not in (0, len(layer.weights) - moving):
             raise refuse("a layer is trainable as a whole here, or not at all")
-        made[0].trainable = trained > 0
+        own.trainable = trained > 0
     return made
 
 
@@ -193,6 +201,32 @@ def _read_dense(layer: Any, refuse: Refusal) -> list[Any]:
     W, b = _weight(layer, "kernel"), _weight(layer, "bias")
     activate, alpha = _own_activation(layer.activation, layer, refuse)
     return [dense(W, b, "kernel", refuse, activate, alpha or None)]
+
+
+def _read_convolution(layer: Any, refuse: Refusal) -> list[Any]:
+    """Convert a Conv1D layer to Frames and a Dense."""
+    W, b = _weight(layer, "kernel"), _weight(layer, "bias")
+    activate, alpha = _own_activation(layer.activation, layer, refuse)
+    (length, n, u), (hop,) = W.shape, layer.strides
+    before = {"valid": 0, "same": (length - 1) // 2, "causal": length - 1}[layer.padding]
+    if layer.padding == "same" and hop > 1:
+        raise refuse('padding "same" depends on the steps of a sample with strides; expected "valid" or "causal"')
+    pad = False if layer.padding == "valid" else (before, length - 1 - before)
+    return [Frames(length, hop, pad), dense(W.reshape(length * n, u), b, "kernel", refuse, activate, alpha or None)]
+
+
+def _read_norm(layer: Any, refuse: Refusal) -> list[Any]:
+    """Convert a LayerNormalization, or a BatchNormalization as it predicts."""
+    if layer.axis not in (-1, [-1]):
+        raise refuse(f"expected axis -1, that of the features, got {layer.axis}")
+    scale, shift = _weight(layer, "gamma"), _weight(layer, "beta")
+    if _class_name(layer) == "LayerNormalization":
+        if scale is None:
+            raise refuse("expected scale=True, for its number of features")
+        return [LayerNorm.of(scale, shift, layer.epsilon)]
+    mean, variance = _weight(layer, "moving_mean"), _weight(layer, "moving_variance")
+    factor = (1 if scale is None else scale) / np.sqrt(variance.astype(np.float64) + layer.epsilon)
+    return [Scale(factor, (0 if shift is None else shift) - mean * factor, dtype=mean.dtype)]
 
 
 def _read_recurrent(layer: Any, refuse: Refusal, every: bool = False) -> list[Any]:
@@ -280,6 +314,9 @@ READERS: dict[str, Callable[..., list[Any]]] = {
     "Dropout": lambda layer, refuse: [Dropout(layer.rate)],
     "Dense": _read_dense,
     "TimeDistributed": _read_dense,
+    "Conv1D": _read_convolution,
+    "BatchNormalization": _read_norm,
+    "LayerNormalization": _read_norm,
     "Activation": _read_activation,
     "Softmax": lambda layer, refuse: [Activation(softmax)],
     **dict.fromkeys(CLASSES, _read_activation),
@@ -293,9 +330,9 @@ def to_keras(net: Network | GRU | Bidirectional | list | tuple) -> Any:
     """Convert a layer, a list of them or a network to a Keras layer if one is enough, else a built `Sequential`.
 
     `GRU` (one with `reverse` and all states needs a `Flip` above it, for Keras returns them in the order of
-    processing), `Bidirectional`, `Dense`, `Embedding`, `Dropout`, and `Pool` of "mean" or "max". The second bias of r
-    and z is zero; layers that are not `trainable` are not there either. With `recurrent_dropout` Keras draws a mask of
-    the input's `dropout` for each gate. Loss, optimizer, `class_names` and `clip_gradients` stay here.
+    processing), `Bidirectional`, `Dense`, `Embedding`, `Dropout`, `LayerNorm`, and `Pool` of "mean" or "max". The
+    second bias of r and z is zero; layers that are not `trainable` are not there either. With `recurrent_dropout` Keras
+    draws a mask of the input's `dropout` for each gate. Loss, optimizer, `class_names` and `clip_gradients` stay here.
 
     Raises:
         ImportError: Keras is not installed.
@@ -343,6 +380,7 @@ def _write_layer(keras: Any, layer: Any, flipped: bool, dtype: str, refuse: Refu
         ),
         Embedding: lambda: make.Embedding(layer.d["v"], layer.d["u"], dtype=dtype),
         Dropout: lambda: make.Dropout(layer.rate, dtype=dtype),
+        LayerNorm: lambda: make.LayerNormalization(epsilon=layer.eps, dtype=dtype),
     }
     pools = {(Pool, how): partial(getattr(make, kind), dtype=dtype) for kind, how in POOLS.items()}
     writer = writers.get(type(layer)) or pools.get((type(layer), getattr(layer, "how", None)))

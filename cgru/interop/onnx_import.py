@@ -21,7 +21,7 @@ from cgru.bidirectional import PREFIXES
 from cgru.interop.gates import ONNX, Refusal, array, gru_layer, refusal
 from cgru.interop.onnx_export import MARK, onnx_package, to_onnx
 from cgru.interop.onnx_layers import gru_options
-from cgru.interop.onnx_values import FLOATS, MOVERS, Axis, Node, Traced, Unproved
+from cgru.interop.onnx_values import FLOATS, MOVERS, Axis, Node, Traced, Unproved, extent
 from cgru.interop.reader import Reader
 from cgru.network import Network, files
 from cgru.network.network import from_parts
@@ -35,6 +35,7 @@ DIRECTIONS = {"forward": 1, "reverse": 1, "bidirectional": 2}
 STANDARD = ("", "ai.onnx")  # domains
 FOLDED = {*MOVERS, "Constant", "Concat"} - {"Dropout"}  # nodes that are computed if all inputs are constants
 REFUSE = refusal("source")
+SIZED = {"Identity", "Cast", "Unsqueeze", "Squeeze", "Reshape", "Gather", "Slice", "Concat", "Mul"}  # nodes of sizes
 CLEAN = {*FOLDED, "Expand", "Tile"}  # nodes that make zeros of zeros
 
 
@@ -42,11 +43,13 @@ def from_onnx(source: Any, weights: Mapping[str, Any] | None = None) -> Network:
     """Return the network that `to_onnx` wrote as this model, or for any other model the chain of layers that it is.
 
     The chain must have a GRU node. Each layer reads the whole output of the one below: GRU; MatMul or Gemm with
-    constant weights, and Add; Relu, LeakyRelu, Elu, Sigmoid, Tanh, Softmax over the features, Clip; Add, Sub, Mul and
-    Div with one constant or one for each feature; as the first layer also a Gather of tokens from a table. ReduceMean
-    and ReduceMax over all steps are a `Pool`, as is the last step, taken by Gather or Slice. Last states may be read
-    instead of all states. Between layers only nodes that keep all numbers may stand: Identity, Dropout in inference, a
-    Cast to the same type, and the Transpose, Squeeze, Unsqueeze, Reshape and Flatten that exporters add. A product, its
+    constant weights, and Add; Relu, LeakyRelu, Elu, Sigmoid, Tanh, Softmax over the features, Clip; Add, Sub, Mul
+    and Div with one constant or one for each feature; LayerNormalization over the features and BatchNormalization
+    in inference; Conv over the steps, which becomes `Frames` and a `Dense`; as the first layer also a Gather of
+    tokens from a table. ReduceMean and ReduceMax over all steps are a `Pool`, as is the last step, taken by Gather
+    or Slice. Last states may be read instead of all states. Between layers only nodes that keep all numbers may
+    stand: Identity, Dropout in inference, a Cast to the same type, and the Transpose, Squeeze, Unsqueeze, Reshape
+    and Flatten that exporters add, also to shapes computed from those of arrays, if no axis is cut. A product, its
     bias and its function become one `Dense`.
 
     `predict(X, lengths, h0)` takes X (m, s, e) or tokens (m, s), whatever `layout` and the order of the axes are. It
@@ -165,6 +168,7 @@ class OnnxReader(Reader):
         self.arrays: dict[str, np.ndarray] = self.initializers(graph) | arrays
         self.computed: dict[str, str] = {}  # array made of constants -> its node
         self.zeros: set[str] = set()
+        self.shapes: dict[str, list[Any]] = {}  # sizes by name, each an integer or an extent, as vectors
         self.foreign = {tensor.values.name: "a sparse initializer" for tensor in graph.sparse_initializer}
         for given in graph.input:
             if given.name not in self.arrays and given.name not in self.foreign:
@@ -197,12 +201,15 @@ class OnnxReader(Reader):
     def read_node(self, proto: Any, place: str) -> None:
         """Record the outputs of a node: constants, zeros, traced values, or foreign arrays; add its layer."""
         for name in proto.output:
-            if name and (name in self.arrays or name in self.values or name in self.zeros or name in self.foreign):
+            if name and any(
+                name in known for known in (self.arrays, self.values, self.zeros, self.shapes, self.foreign)
+            ):
                 raise REFUSE(f"expected each array to be made once, got {name!r} from {place} again")
         attributes = {a.name: self.onnx.helper.get_attribute_value(a) for a in proto.attribute}
         own = proto.domain in STANDARD and ("", proto.op_type) not in self.functions
         kind = proto.op_type if own else f"{proto.domain}.{proto.op_type}"
-        node = Node(kind, proto.input, proto.output, attributes, self.arrays, self.opsets.get("", 0))
+        opset = self.opsets.get("", 0)
+        node = Node(kind, proto.input, proto.output, attributes, self.arrays, opset, shapes=self.shapes)
         if kind == "GRU":
             self.read_gru(node, place)
         elif kind in FOLDED and all(name in self.arrays for name in node.inputs if name):
@@ -210,6 +217,8 @@ class OnnxReader(Reader):
             self.computed |= dict.fromkeys(node.outputs, place)
         elif self.makes_zeros(node):
             self.zeros |= set(node.outputs)
+        elif (sizes := self.sizes_of(node)) is not None:
+            self.shapes |= dict.fromkeys(node.outputs, sizes)
         else:
             self.trace(node, place)
 
@@ -231,6 +240,28 @@ class OnnxReader(Reader):
             return value is None or not self.onnx.numpy_helper.to_array(value).any()
         data = node.inputs if node.kind == "Concat" else node.inputs[:1]
         return node.kind in CLEAN and len(data) > 0 and all(map(self.is_zero, data))
+
+    def sizes_of(self, node: Node) -> list[Any] | None:
+        """Return the sizes of traced arrays that a node makes, moves or multiplies, as a vector; None for any other."""
+        if node.kind == "Shape" and node.input(0) in self.values:
+            sizes = [*map(extent, self.values[node.input(0)].axes)]
+            return sizes[slice(node.attributes.get("start", 0), node.attributes.get("end"))]
+        names = [*filter(None, node.inputs)]
+        if node.kind not in SIZED or not any(name in self.shapes for name in names):
+            return None
+        if not all(name in self.shapes or name in self.arrays for name in names):
+            return None
+        given = (self.shapes[name] if name in self.shapes else np.ravel(self.arrays[name]).tolist() for name in names)
+        first, *rest = given
+        if node.kind == "Gather":
+            inside = rest and all(-len(first) <= i < len(first) for i in rest[0])
+            return [first[i] for i in rest[0]] if inside else None
+        if node.kind == "Slice":
+            plain = [*map(len, rest[:2])] == [1, 1] and rest[2:] in ([], [[0]], [[0], [1]])
+            return first[rest[0][0] : rest[1][0]] if plain else None
+        if node.kind == "Mul":
+            return [one * other for one in first for other in rest[0]] if 1 in (len(first), len(rest[0])) else None
+        return [size for part in (first, *rest) for size in part] if node.kind == "Concat" else first
 
     def is_zero(self, name: str) -> bool:
         """Return whether an array is known to be zeros."""
@@ -257,6 +288,8 @@ class OnnxReader(Reader):
             return self.describe(self.values[name])
         if name in self.arrays or name in self.zeros:
             return f"a constant of {self.computed[name]}" if name in self.computed else "a constant"
+        if name in self.shapes:
+            return "sizes of an array"
         return self.foreign.get(name, "nowhere")
 
     # --- GRU nodes ---

@@ -7,6 +7,7 @@ graph, of the states of one layer, or of last states, unchanged and in an order 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -14,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["ENDLESS", "FLOATS", "LENGTHS", "MOVERS", "ONE", "Axis", "Node", "Traced", "Unproved",
-           "axis_index", "concatenated", "flatten_axes", "long_axes", "same_axes"]  # fmt: skip
+__all__ = ["ENDLESS", "FLOATS", "LENGTHS", "MOVERS", "ONE", "UNKNOWN", "Axis", "Extent", "Node", "Traced", "Unproved",
+           "axis_index", "concatenated", "extent", "flatten_axes", "long_axes", "reshaped", "same_axes"]  # fmt: skip
 
 ENDLESS = 2**31 - 1  # from here on the end of a slice means: to the end of the axis
 MOST = 1024  # layers times directions
@@ -30,13 +31,47 @@ class Unproved(Exception):  # noqa: N818 - it is always caught, and not an error
 
 @dataclass(frozen=True)
 class Axis:
-    """An axis: a name that is unique in its array, and its size, None if it is not known."""
+    """An axis: a name that is unique in its array, and its size, None if it is not known.
+
+    `merged` are the axes that were made one, the outermost first; () for a plain axis.
+    """
 
     name: str
     size: int | None = None
+    merged: tuple[Axis, ...] = field(default=(), compare=False)
 
 
 ONE = Axis("", 1)
+
+
+@dataclass(frozen=True)
+class Extent:
+    """A size that is a whole number times the sizes of axes, by name; `factor` None: it is computed in another way."""
+
+    factor: int | None
+    axes: tuple[str, ...] = ()
+
+    def __mul__(self, other: Any) -> Extent:
+        """Return the product with another extent or an integer; an unknown one for anything else."""
+        other = Extent(other) if isinstance(other, int) else other
+        if not isinstance(other, Extent) or None in (self.factor, other.factor):
+            return UNKNOWN
+        return Extent(self.factor * other.factor, (*self.axes, *other.axes))
+
+    __rmul__ = __mul__
+
+
+UNKNOWN = Extent(None)
+
+
+def extent(axis: Axis) -> Extent | int:
+    """Return the size of an axis: a number if it is known, else an extent of its parts."""
+    if axis.size is not None:
+        return axis.size
+    product: Any = 1
+    for part in axis.merged or (axis,):
+        product = (Extent(1, (part.name,)) if part.size is None else part.size) * product
+    return product
 
 
 @dataclass(frozen=True)
@@ -81,6 +116,7 @@ class Node:
     at: int = 0
     n: int | None = None
     rank: int = 0
+    shapes: Mapping[str, Any] = field(default_factory=dict)  # sizes that nodes below computed, by name
 
     refusal = Unproved
 
@@ -96,6 +132,11 @@ class Node:
             if value is None:
                 raise Unproved(f"its {key} are no constants")
         return None if value is None else [int(n) for n in np.ravel(value)]
+
+    def sizes(self, key: str, place: int) -> list[Any] | None:
+        """Return the sizes that are attribute `key` or input `place`: integers, and extents where they are computed."""
+        computed = self.shapes.get(self.input(place))
+        return self.numbers(key, place) if computed is None else list(computed)
 
     def constant(self, place: int) -> np.ndarray | None:
         """Return a constant input; None if it is left out, Unproved if it is not constant."""
@@ -187,23 +228,17 @@ def _unsqueeze(value: Traced, node: Node) -> list[Traced]:
 
 
 def _reshape(value: Traced, node: Node) -> list[Traced]:
-    """Return the value with axes of size 1 added or removed, and d and u merged: (..., d, u) as (..., d u)."""
-    shape = node.numbers("shape", 1)
+    """Return the value with its axes split and merged, none of them cut."""
+    shape = node.sizes("shape", 1)
     if shape is None or shape.count(-1) > 1 or (0 in shape and node.attributes.get("allowzero")):
         raise Unproved("it has no shape that is plain")
     if any(n == 0 and i >= len(value.axes) for i, n in enumerate(shape)):
         raise Unproved("its shape copies an axis that there is not")
-    due = [value.axes[i] if n == 0 else Axis("", n) for i, n in enumerate(shape)]
-    plain = [axis for axis in value.axes if axis.size != 1]
-    for axes in (plain, _merge_directions(plain)):
-        found = _fit_axes(axes, due)
-        if found is not None:
-            return [replace(value, axes=tuple(found))]
-    raise Unproved(f"its shape {shape} need not keep what the axes are")
+    return [reshaped(value, [value.axes[i] if n == 0 else n for i, n in enumerate(shape)])]
 
 
 def _flatten(value: Traced, node: Node) -> list[Traced]:
-    """Return the value with two axes, if each merges at most one axis whose size is not 1."""
+    """Return the value with two axes: those before one of its axes as one, and the others."""
     at = node.attributes.get("axis", 1)
     rank = len(value.axes)
     at = at if at == rank else axis_index(at, rank)
@@ -211,35 +246,60 @@ def _flatten(value: Traced, node: Node) -> list[Traced]:
 
 
 def flatten_axes(value: Traced, start: int, stop: int) -> Traced:
-    """Merge the axes from `start` to `stop` into one; Unproved if more than one of them is longer than 1."""
-    long = [axis for axis in value.axes[start:stop] if axis.size != 1]
-    if len(long) > 1:
-        raise Unproved("it makes one of several axes")
-    return replace(value, axes=(*value.axes[:start], *(long or [ONE]), *value.axes[stop:]))
+    """Return the value with its axes from `start` to `stop` as one."""
+    return replace(value, axes=(*value.axes[:start], _merge(_split(value.axes[start:stop])), *value.axes[stop:]))
 
 
-def _merge_directions(axes: list[Axis]) -> list[Axis]:
-    """Return the axes with d and u, if adjacent in this order, as one."""
-    for i, (one, two) in enumerate(pairwise(axes)):
-        if (one.name, two.name) == ("d", "u") and one.size and two.size:
-            return [*axes[:i], Axis("d u", one.size * two.size), *axes[i + 2 :]]
-    return axes
+def reshaped(value: Traced, shape: Sequence[Any]) -> Traced:
+    """Return the value in another shape, in the same order: an integer, an extent or an axis for each axis.
 
-
-def _fit_axes(axes: list[Axis], due: list[Axis]) -> list[Axis] | None:
-    """Return the axes with axes of size 1 between them so that they match `due`; None if they cannot.
-
-    A size of -1 in `due` matches any.
+    -1 stands for what the others leave. Unproved unless each size is the product of whole axes.
     """
-    rest, found = list(axes), []
-    for axis in due:
-        if axis.size == 1:
-            found.append(ONE)
-        elif rest and (axis == rest[0] or (axis.name == "" and axis.size in (-1, rest[0].size))):
-            found.append(rest.pop(0))
+    atoms, at = _split(value.axes), shape.index(-1) if -1 in shape else len(shape)
+    front = [_take_atoms(atoms, size, 0) for size in shape[:at]]
+    back = [_take_atoms(atoms, size, -1) for size in shape[:at:-1]]
+    rest = [_merge(atoms)] if at < len(shape) else []
+    if atoms and not rest:
+        raise Unproved(f"its shape {_listed(shape)} has no place for {' and '.join(axis.name for axis in atoms)}")
+    return replace(value, axes=(*front, *rest, *back[::-1]))
+
+
+def _split(axes: Sequence[Axis]) -> list[Axis]:
+    """Return the axes that are not 1, those that were merged one by one."""
+    return [part for axis in axes if axis.size != 1 for part in (axis.merged or (axis,))]
+
+
+def _merge(axes: Sequence[Axis]) -> Axis:
+    """Return adjacent axes as one."""
+    if len(axes) < 2:
+        return axes[0] if axes else ONE
+    size = None if any(axis.size is None for axis in axes) else math.prod(axis.size for axis in axes)
+    return Axis(" ".join(axis.name for axis in axes), size, tuple(axes))
+
+
+def _take_atoms(atoms: list[Axis], size: Any, end: int) -> Axis:
+    """Remove axes of the product `size` from one end of the list, 0 or -1; return them merged."""
+    if isinstance(size, Axis):
+        size = math.prod([extent(part) for part in _split([size])], start=Extent(1))
+    due = size if isinstance(size, Extent) else Extent(size)
+    factor, names, found = due.factor, list(due.axes), []
+    while factor != 1 or names:
+        axis = atoms[end] if atoms else None
+        if axis is None or factor is None:
+            raise Unproved("its shape is computed in a way that cannot be followed")
+        if axis.name in names:
+            names.remove(axis.name)
+        elif axis.size is not None and factor % axis.size == 0:
+            factor //= axis.size
         else:
-            return None
-    return None if rest else found
+            raise Unproved(f"its shape need not keep what the axes are: axis {axis.name} is not {due.factor}")
+        found.append(atoms.pop(end))
+    return _merge(found if end == 0 else found[::-1])
+
+
+def _listed(shape: Sequence[Any]) -> str:
+    """Return a shape in words for an error."""
+    return ", ".join(str(size) if isinstance(size, int) else "a size" for size in shape)
 
 
 # --- nodes that take a part ---
@@ -257,6 +317,8 @@ def _take(value: Traced, at: int, indices: Sequence[int]) -> Traced:
         raise Unproved(f"it takes {list(indices)} of {axis.size}")
     if every is not None and list(indices) == list(every[: len(indices) + 1]):
         return value
+    if axis.merged:
+        raise Unproved("it takes a part of several axes that were made one")
     if value.stack not in (None, axis.name) or axis == ONE:
         raise Unproved("it takes a part along an axis that is not that of layers and directions")
     parts = tuple(indices) if value.parts is None else tuple(value.parts[i] for i in indices)
@@ -288,7 +350,7 @@ def _slice(value: Traced, node: Node) -> list[Traced]:
     return [value]
 
 
-def _split(value: Traced, node: Node) -> list[Traced]:
+def _split_node(value: Traced, node: Node) -> list[Traced]:
     """Return the parts of the value that a Split node makes."""
     at = axis_index(node.attributes.get("axis", 0), len(value.axes))
     size, count = value.axes[at].size, len(node.outputs)
@@ -355,6 +417,6 @@ MOVERS: dict[str, Callable[[Traced, Node], list[Traced]]] = {
     "Reshape": _reshape,
     "Flatten": _flatten,
     "Slice": _slice,
-    "Split": _split,
+    "Split": _split_node,
     "Gather": _gather,
 }

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from cgru.interop.chain_builder import ChainBuilder, embedding
+from cgru.interop.chain_builder import ChainBuilder, dense, embedding
 from cgru.interop.gates import Refusal
 from cgru.interop.onnx_layers import LAYERS, UNARY
 from cgru.interop.onnx_values import (
@@ -28,7 +28,7 @@ from cgru.interop.onnx_values import (
     long_axes,
     same_axes,
 )  # fmt: skip
-from cgru.layers import Pool
+from cgru.layers import Frames, Pool, Scale
 
 __all__ = ["Reader"]
 
@@ -40,15 +40,20 @@ class Reader:
         """Begin with an empty chain and no values."""
         self.chain = ChainBuilder()
         self.recurrent: list[Any] = []  # the recurrent layers
-        self.steps, self.samples = Axis("s"), Axis("m")  # set to those of X when the first GRU shows which they are
+        self.steps, self.samples = Axis("s"), Axis("m")  # set to those of X when a layer shows which they are
+        self.placed = False  # whether one has
         self.values: dict[str, Traced] = {}
         self.input: Any = None  # the name of the input that is X
-        self.out = ONE  # the feature axis of the newest output
+        self.out: Axis | None = None  # the feature axis of the newest output, None until a layer shows which it is
 
     def trace_node(self, node: Node, place: str) -> list[Traced]:
         """Return the values that a node makes, adding a layer if it is one; Unproved if nothing is known of them."""
         if node.kind in LAYERS:
             return [self.read_layer(node, place)]
+        if node.kind == "Conv":
+            return [self.read_convolution(node, place)]
+        if node.kind == "BatchNormalization":
+            return [self.read_batch_normalization(node, place)]
         if node.kind in ("ReduceMean", "ReduceMax"):
             return [self.read_reduction(node, place)]
         if node.kind in ("Gather", "Slice") and node.input(0) in self.values:
@@ -83,39 +88,47 @@ class Reader:
     def check_newest(self, value: Traced) -> None:
         """Raise Unproved unless the value is the whole output of the top layer, or X if there is no layer yet."""
         if self.chain.count == 0:
-            if value.kind != "input" or value.parts is not None or len(value.axes) != 3:
+            if value.kind != "input" or value.parts is not None or len(_plain(value.axes)) != 3:
                 raise Unproved("it does not take a whole input of the graph, (m, s, e)")
-            if value.axes[-1].name != self.last_axis(str(value.origin)):
-                raise Unproved("the features are not the last axis of what it takes")
-            self.out = value.axes[-1]
         elif not self.is_newest(value):
-            raise Unproved(f"it does not take the output of the layer below it, {self.chain.top_name}")
+            below = self.chain.top_name
+            raise Unproved(f"it does not take the output of the layer below it, {below}: a network has no branches")
 
-    def feature_count(self, value: Traced) -> int | None:
+    def feature_count(self, value: Traced, at: int = -1) -> int | None:
         """Return the number of features of the newest output, None if unknown.
 
-        Unproved unless `value` is the newest output and its last axis holds the features.
+        Unproved unless `value` is the newest output and its axis `at` holds the features.
         """
         self.check_newest(value)
-        if value.axes[-1].name != self.out.name and not value.axes[-1].size == self.out.size == 1:
-            raise Unproved("the features are not the last axis of what it takes")
+        axis = value.axes[at]
+        if self.out is None and not axis.merged:
+            self.out = axis
+        if self.out is None or (axis.name != self.out.name and not axis.size == self.out.size == 1):
+            where = "the last axis" if at == -1 else f"axis {at}"
+            raise Unproved(f"the features are not {where} of what it takes")
         return self.out.size
+
+    def check_places(self, samples: Axis, steps: Axis) -> None:
+        """Note which axes are the samples and the steps; Unproved if others were."""
+        if self.placed and (samples.name, steps.name) != (self.samples.name, self.steps.name):
+            raise Unproved("it takes as steps what are the samples, or features, of another layer")
+        self.samples, self.steps, self.placed = samples, steps, True
 
     def is_newest(self, value: Traced) -> bool:
         """Return whether a value is the whole output of the top layer, or its last states."""
         part_of = self.parts(len(self.recurrent) - 1) if self.recurrent else ()  # of the newest GRU
         whole = value.parts in (None, part_of)
-        if value.kind == "ends":
+        if value.kind == "ends" and self.out is not None:
             axes = (self.samples, self.out)
             return whole and value.origin == self.chain.count and long_axes(value.axes) == long_axes(axes)
         return whole and value.kind in ("states", "made") and value.origin == self.chain.count
 
     def add_layer(
-        self, layer: Any, value: Traced, place: str, axes: tuple[Axis, ...], width: int | None = None
+        self, layer: Any, value: Traced, place: str, axes: tuple[Axis, ...], width: int | None = None, at: int = -1
     ) -> Traced:
         """Add a layer above `value` to the chain (None: no layer); return its output, with these axes, traced.
 
-        `width` is the number of output features, if it differs from before.
+        `width` is the number of output features, if it differs from before; they are axis `at`.
         """
         if self.chain.count == 0:
             self.input = value.origin
@@ -125,7 +138,8 @@ class Reader:
             self.chain.add(layer, place)
         if width is not None:
             self.out = Axis("n", width)
-            axes = (*axes[:-1], self.out)
+            at %= len(axes)
+            axes = (*axes[:at], self.out, *axes[at + 1 :])
         return Traced("made", self.chain.count, axes, value.dtype)
 
     def read_layer(self, node: Node, place: str) -> Traced:
@@ -142,6 +156,64 @@ class Reader:
         n = self.feature_count(value)
         layer = LAYERS[node.kind](replace(node, at=known[0], n=n, rank=len(value.axes)))
         return self.add_layer(layer, value, place, value.axes, layer.d.get("u", layer.features or n))
+
+    def read_convolution(self, node: Node, place: str) -> Traced:
+        """Add Frames and a Dense for a Conv node over the steps; return the output, (m, n, s)."""
+        value, W, b = self.traced(node.input(0)), node.constant(1), node.constant(2)
+        if W is None or W.ndim != 3:
+            raise Unproved("expected constant weights of a convolution over one axis")
+        found = {"auto_pad": b"NOTSET", "group": 1, "dilations": [1]} | dict(node.attributes)
+        for name, due in (("auto_pad", b"NOTSET"), ("group", 1), ("dilations", [1])):
+            if found[name] != due:
+                raise Unproved(f"expected {name} {due}, got {found[name]}")
+        (hop,), pads = found.get("strides", [1]), found.get("pads", [0, 0])
+        return self.add_convolution(value, W, b, hop, pads, place)
+
+    def add_convolution(self, value: Traced, W: np.ndarray, b: Any, hop: int, pads: Any, place: str) -> Traced:
+        """Add Frames and a Dense on an array (m, n, s) with weights W (u, n, length) and bias b; return the output.
+
+        `pads` are the steps of zeros before and after each sample.
+        """
+        u, n, length = W.shape
+        (before, after), features = pads, self.feature_count(value, 1) if len(value.axes) == 3 else 0
+        if features not in (None, n) or any(axis.merged for axis in value.axes):
+            raise Unproved(f"expected {n} features in axis 1 of three, got {features}")
+        self.check_places(value.axes[0], value.axes[2])
+        layer = self.frames(length, hop, (before, after) if before or after else False)
+        axes = value.axes
+        if hop > 1 or before + after != length - 1:  # the number of steps changes
+            self.steps = Axis(value.axes[2].name + "'")
+            axes = (*axes[:2], self.steps)
+        made = self.add_layer(layer, value, place, axes, length * n, 1)
+        own = dense(W.transpose(2, 1, 0).reshape(-1, u), b, place, Unproved)
+        return self.add_layer(own, made, place, made.axes, u, 1)
+
+    def frames(self, length: Any, hop: Any, pad: Any) -> Frames:
+        """Return a Frames layer; Unproved for options that it does not have."""
+        try:
+            return Frames(length, hop, pad)
+        except (TypeError, ValueError) as error:
+            raise Unproved(str(error)) from None
+
+    def read_batch_normalization(self, node: Node, place: str) -> Traced:
+        """Add a Scale for a BatchNormalization node in inference; return its output."""
+        if node.attributes.get("training_mode"):
+            raise Unproved("in training it takes the statistics of each batch")
+        scale, shift, mean, variance = (node.constant(i) for i in range(1, 5))
+        value, eps = self.traced(node.input(0)), node.attributes.get("epsilon", 1e-5)
+        return self.add_layer(*self.batch_norm(value, mean, variance, eps, scale, shift), place, value.axes)
+
+    def batch_norm(
+        self, value: Traced, mean: Any, variance: Any, eps: float, scale: Any, shift: Any
+    ) -> tuple[Scale, Traced]:
+        """Return (the Scale of a batch norm of features, axis 1 of `value`, in inference; `value`)."""
+        n = self.feature_count(value, 1) if len(value.axes) in (2, 3) else 0
+        if n not in (None, len(mean)):
+            raise Unproved(f"expected {len(mean)} features in axis 1 of two or three, got {n}")
+        if self.out is not None:
+            self.out = replace(self.out, size=len(mean))
+        factor = scale / np.sqrt(variance.astype(np.float64) + eps)
+        return Scale(factor, shift - mean * factor, dtype=mean.dtype), value
 
     def read_embedding(self, node: Node, place: str) -> Traced:
         """Add an Embedding of tokens, which are an input of the graph; return its output."""
@@ -160,7 +232,10 @@ class Reader:
 
     def add_pool(self, value: Traced, at: int, keep: bool, place: str, how: str) -> Traced:
         """Add the reduction `how` over axis `at`, the steps (with `keep` of size 1 afterwards); return its output."""
-        self.feature_count(value)
+        if self.out is not None and self.out.size == 1:  # which may have no axis any more
+            self.check_newest(value)
+        else:
+            self.feature_count(value)
         at %= len(value.axes)
         axes = (*value.axes[:at], *([ONE] if keep else []), *value.axes[at + 1 :])
         if how == "last":
@@ -171,6 +246,8 @@ class Reader:
     def read_reduction(self, node: Node, place: str) -> Traced:
         """Add the mean or maximum over all steps; return its output."""
         value = self.traced(node.input(0))
+        if value.kind in ("states", "made"):
+            self.check_newest(value)
         axes = node.numbers("axes", 1)
         if axes is None or len(axes) != 1 or not self.is_step_axis(value, axes[0]):
             raise Unproved("it is not over the steps, and them alone, of the layer below it")
@@ -201,33 +278,32 @@ class Reader:
         value = self.values.get(X)
         if value is None:
             raise refuse(f"its input {X!r} comes from {self.origin_of(X)}; expected a chain of layers")
-        if self.chain.count == 0:
-            if value.kind != "input" or value.parts is not None or len(value.axes) != 3:
-                raise refuse(f"expected {X!r} to be a whole input of the graph, (m, s, e), got {self.origin_of(X)}")
-            self.samples, self.steps, features = (value.axes[i] for i in ((0, 1, 2) if layout else (1, 0, 2)))
-            if features.size not in (None, e):
-                raise refuse(f"{X!r} has {features.size} features, {takes}")
-            if e > 1 and features.name != self.last_axis(str(value.origin)):
-                raise refuse(f"expected the features to be the last axis of {X!r}, got {self.origin_of(X)}")
-            self.input = value.origin
-            return
-        if value.kind == "ends" or not self.is_newest(value):
+        first = self.chain.count == 0
+        if first and (value.kind != "input" or value.parts is not None or len(_plain(value.axes)) != 3):
+            raise refuse(f"expected {X!r} to be a whole input of the graph, (m, s, e), got {self.origin_of(X)}")
+        if not first and (value.kind == "ends" or not self.is_newest(value)):
             due = f"all the output of the layer below it, {self.chain.top_name}"
             raise refuse(f"its input {X!r} comes from {self.origin_of(X)}; expected {due}")
-        if self.out.size not in (None, e):
-            raise refuse(f"the layer below it gives {self.out.size} features, {takes}")
-        if not self.recurrent and len(value.axes) == 3:
+        if first:
+            self.input = value.origin
+        if len(value.axes) == 3 and not self.placed and not any(axis.merged for axis in value.axes):
             self.samples, self.steps = (value.axes[i] for i in ((0, 1) if layout else (1, 0)))
+            self.out, self.placed = self.out or value.axes[2], True
+        features = None if self.out is None else self.out.size
+        if features not in (None, e):
+            whose = f"{X!r} has" if first else "the layer below it gives"
+            raise refuse(f"{whose} {features} features, {takes}")
         due = (self.samples, self.steps, self.out) if layout else (self.steps, self.samples, self.out)
-        if not same_axes(value.axes, due):
+        if self.out is None or not same_axes(value.axes, due):
             raise refuse(
                 f"its input {X!r}, {self.origin_of(X)}, does not have the axes of the output of the node below it"
             )
 
-    def last_axis(self, name: str) -> str:
-        """Return the name of the last axis of an input of the graph."""
-        return self.values[name].axes[-1].name
-
     def parts(self, number: int) -> tuple[tuple[int, int], ...]:
         """Return the (layer, direction) pairs of recurrent layer `number`, as in the `parts` of its states."""
         return tuple((number, d) for d, _ in enumerate(self.recurrent[number].cells))
+
+
+def _plain(axes: tuple[Axis, ...]) -> list[Axis]:
+    """Return the axes, those that were merged one by one."""
+    return [part for axis in axes for part in (axis.merged or (axis,))]

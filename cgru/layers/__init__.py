@@ -9,13 +9,14 @@ from cgru.layers.embedding import Embedding
 from cgru.layers.flip import Flip
 from cgru.layers.frames import Frames
 from cgru.layers.layer import Layer
+from cgru.layers.layer_norm import LayerNorm
 from cgru.layers.normalize import Normalize
 from cgru.layers.pool import Pool
 from cgru.layers.scale import Scale
 
 __all__ = [
     "KINDS", "Activation", "Clip", "Dense", "Difference", "Dropout", "Embedding", "Flip", "Frames", "Layer",
-    "Normalize", "Pool", "Scale",
+    "LayerNorm", "Normalize", "Pool", "Scale",
 ]  # fmt: skip
 
-KINDS = (Activation, Clip, Dense, Difference, Dropout, Embedding, Flip, Frames, Normalize, Pool, Scale)
+KINDS = (Activation, Clip, Dense, Difference, Dropout, Embedding, Flip, Frames, LayerNorm, Normalize, Pool, Scale)

@@ -26,6 +26,7 @@ from cgru.layers.layer import (
     as_floats,
     flatten_steps,
     mask_padding,
+    product_gradients,
     unflatten,
     zero_padding,
 )
@@ -186,9 +187,15 @@ class DensePass(LayerPass):
         dZ = real(dZ, "dZ", self._arrays["Z"].shape, self._arrays["Z"].dtype)
         return self._store_backward({"dZ": dZ, "dX": self._backward_through_product(dZ)})
 
-    def gradients(self) -> Arrays:
-        """Return dW = X^T dZ and db (u,) = dZ summed over samples and steps; RuntimeError before `backward`."""
-        dZ = flatten_steps(self._require_backward()["dZ"])
+    def gradients(self, each: bool = False) -> Arrays:
+        """Return dW = X^T dZ and db (u,) = dZ summed over samples and steps; RuntimeError before `backward`.
+
+        With `each` return those of each sample, (m, n, u) and (m, u).
+        """
+        dZ = self._require_backward()["dZ"]
+        if each:
+            return dict(zip(("dW", "db"), product_gradients(self._arrays["X"], dZ), strict=True))
+        dZ = flatten_steps(dZ)
         return {"dW": Linear(dZ).outputs(flatten_steps(self._arrays["X"]).T), "db": dZ.sum(axis=0)}
 
     def _compute_backward(self, dA: np.ndarray) -> Arrays:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -13,7 +13,52 @@ from cgru.core.row_blocks import Rows, slices
 from cgru.initializers import Initializer, named, standard_normal
 from cgru.layers.layer import Fields, Layer, LayerPass, Shape, flatten_steps, mask_padding
 
-__all__ = ["Embedding"]
+__all__ = ["Embedding", "TokenGradients"]
+
+
+class TokenGradients(NamedTuple):
+    """The gradients of a table E (v, u) for each of m samples: the rows of the tokens that are in the sample.
+
+    All other rows of E have no gradient. A sample with fewer tokens than n has rows of zeros behind them, for token 0.
+
+    tokens: (m, n) the tokens of each sample, each once, rising; then zeros.
+    rows: (m, n, u) the gradients of their rows.
+    """
+
+    tokens: np.ndarray
+    rows: np.ndarray
+
+    @classmethod
+    def of(cls, X: np.ndarray, dA: np.ndarray) -> TokenGradients:
+        """Return dA (m, s, u) summed over the occurrences of each token of a sample, for tokens X (m, s)."""
+        m, s = X.shape
+        order = np.argsort(X, axis=1, kind="stable")
+        X, dA = np.take_along_axis(X, order, axis=1), np.take_along_axis(dA, order[:, :, None], axis=1)
+        first = np.ones((m, s), bool)
+        first[:, 1:] = X[:, 1:] != X[:, :-1]
+        sample, place = np.nonzero(first)[0], (first.cumsum(axis=1) - 1)[first]
+        tokens = np.zeros((m, place.max() + 1), X.dtype)
+        rows = np.zeros((*tokens.shape, dA.shape[2]), dA.dtype)
+        tokens[sample, place] = X[first]
+        rows[sample, place] = np.add.reduceat(dA.reshape(m * s, -1), np.flatnonzero(first), axis=0)
+        return cls(tokens, rows)
+
+    @classmethod
+    def joined(cls, parts: list[TokenGradients]) -> TokenGradients:
+        """Return the gradients of the samples of all parts, one behind another."""
+        n = max(part.tokens.shape[1] for part in parts)
+        tokens, rows = (
+            np.concatenate([np.pad(a, [(0, 0), (0, n - a.shape[1]), (0, 0)][: a.ndim]) for a in arrays])
+            for arrays in zip(*parts, strict=True)
+        )
+        return cls(tokens, rows)
+
+    def dense(self, v: int) -> np.ndarray:
+        """Return the gradients of the whole table for each sample, (m, v, u)."""
+        m, _, u = self.rows.shape
+        dE = np.zeros((m, v, u), self.rows.dtype)
+        np.add.at(dE, (np.arange(m)[:, None], self.tokens), self.rows)
+        return dE
 
 
 class Embedding(Layer):
@@ -161,8 +206,13 @@ class EmbeddingPass(LayerPass):
         """Return {"dA"}: tokens have no gradient."""
         return {"dA": dA}
 
-    def gradients(self) -> dict[str, np.ndarray]:
-        """Return `dE` (v, u), dA summed over all occurrences of each token; RuntimeError before `backward`."""
+    def gradients(self, each: bool = False) -> dict[str, Any]:
+        """Return `dE` (v, u), dA summed over all occurrences of each token; RuntimeError before `backward`.
+
+        With `each` return as `dE` the `TokenGradients` of each sample.
+        """
+        if each:
+            return {"dE": TokenGradients.of(self._arrays["X"], self._require_backward()["dA"])}
         dA = flatten_steps(self._require_backward()["dA"])
         tokens = self._arrays["X"].T.ravel()  # time-major, as `flatten_steps` makes dA
         order = np.argsort(tokens, kind="stable")

@@ -6,6 +6,7 @@ past a sample's length are padding: their values are never read, and outputs and
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from numpy.typing import ArrayLike, DTypeLike
 from cgru import activations
 from cgru.activations import Activation
 from cgru.core.checks import float_dtype, generator, lengths_of, mapping, real, shapes_of
+from cgru.core.gradients import linear_gradients
 from cgru.core.lengths import mask
 from cgru.core.linear import SOFTMAX_CODE
 from cgru.core.memory import show, views
@@ -37,6 +39,7 @@ __all__ = [
     "joined_shape",
     "mask_padding",
     "part_of",
+    "product_gradients",
     "unflatten",
     "zero_padding",
 ]
@@ -234,6 +237,21 @@ class Layer:
         Sample i has `lengths[i]` real steps (None: all).
         """
         raise NotImplementedError
+
+    def evaluating(self) -> Layer:
+        """Return a layer over the same parameters that begins without a state and whose `run` drops nothing out.
+
+        Calls of it do not change this layer. A layer of your own that draws in `run` has a `training` that stops that,
+        else ValueError.
+        """
+        other = copy.copy(self)
+        if hasattr(other, "training"):
+            other.training = False
+        elif self.draws:
+            due = "an attribute training, which stops the drawing,"
+            raise ValueError(f"layers: expected {due} in a layer that draws at random, got {self!r}")
+        other.reset_state()
+        return other
 
     def predict(self, A: np.ndarray, lengths: np.ndarray | None = None) -> np.ndarray:
         """Return what `forward` returns without dropout; the layer is not changed, so any thread may call it."""
@@ -463,6 +481,14 @@ def flatten_steps(A: np.ndarray) -> np.ndarray:
 def unflatten(rows: np.ndarray, like: np.ndarray) -> np.ndarray:
     """Return rows that `flatten_steps` made in the shape of the samples and steps of `like`."""
     return rows if like.ndim == 2 else rows.reshape(like.shape[1], like.shape[0], -1).swapaxes(0, 1)
+
+
+def product_gradients(X: np.ndarray, dZ: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return dL/dW (m, n, u) and dL/db (m, u) of Z = X W + b for each sample: X^T dZ and dZ summed over its steps.
+
+    X is (m, s, n) and dZ (m, s, u), or without steps (m, n) and (m, u).
+    """
+    return linear_gradients(*((X, dZ) if X.ndim == 3 else (X[:, None], dZ[:, None])))
 
 
 def activation_code(activate: Any, se_hPars: Any) -> tuple[int, float] | None:

@@ -24,6 +24,7 @@ from cgru.layers.layer import (
     checked_sequences,
     flatten_steps,
     mask_padding,
+    product_gradients,
     unflatten,
 )
 
@@ -326,15 +327,22 @@ class PoolPass(LayerPass):
         dZ = dscore[:, :, None]
         return {"dscore": dscore, "dZ": dZ if H is None else dZ * self._p[2].T * (1 - H * H)}
 
-    def gradients(self) -> Arrays:
+    def gradients(self, each: bool = False) -> Arrays:
         """Return dW = X^T dZ, db = the sum of dZ, and dV = H^T dscore, over samples and steps, if there are any.
 
-        RuntimeError before `backward`. Without V, dZ are the gradients of scores, whose sum is zero: rounding would
-        leave noise, which an optimizer such as Adam scales up to whole steps.
+        With `each` return the sums over the steps of each sample, (m, ...). RuntimeError before `backward`. Without V,
+        dZ are the gradients of scores, whose sum is zero: rounding would leave noise, which an optimizer such as Adam
+        scales up to whole steps.
         """
         if not self._p:
             return {}
         made = self._require_backward()
+        if each:
+            dW, db = product_gradients(self._arrays["X"], made["dZ"])
+            if "H" not in self._arrays:
+                return {"dW": dW, "db": np.zeros_like(db)}
+            dV, _ = product_gradients(self._arrays["H"], made["dscore"][:, :, None])
+            return {"dW": dW, "db": db, "dV": dV}
         dZ = flatten_steps(made["dZ"])
         g = {"dW": Linear(np.ascontiguousarray(dZ)).outputs(flatten_steps(self._arrays["X"]).T)}
         if "H" not in self._arrays:

@@ -88,13 +88,20 @@ class Scale(Layer):
 
         Sample i has `lengths[i]` real steps (None: all).
         """
+        X, steps, scale, shift = self._checked(A, lengths)
+        return ScalePass(steps, lambda dA, _: dA * scale, X=X, A=zero_padding(X * scale + shift, steps))
+
+    def _checked(
+        self, A: np.ndarray, lengths: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray, np.ndarray]:
+        """Return (X, real steps, scale, shift) for an input A, made and checked; X is zero at padding."""
         X, steps = mask_padding(as_floats(A, self.dtype), lengths)
         self.make(X)
         scale, shift = self.checked_parameters()
         if X.shape[-1] != scale.size:
             due = "(m, s, {})" if X.ndim == 3 else "(m, {})"
             raise ValueError(f"A: expected shape {due.format(scale.size)}, the numbers of scale, got {X.shape}")
-        return ScalePass(steps, lambda dA, _: dA * scale, X=X, A=zero_padding(X * scale + shift, steps))
+        return X, steps, scale, shift
 
     def arrays(self, e: int) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
         """Return the shape and dtype of each parameter for inputs of e features."""
@@ -104,8 +111,14 @@ class Scale(Layer):
 class ScalePass(LayerPass):
     """One run of a `Scale`."""
 
-    def gradients(self) -> Arrays:
-        """Return dscale = sum of dA * X and dshift = sum of dA, (1, n); RuntimeError before `backward`."""
-        dA = flatten_steps(self._require_backward()["dA"])
-        X = flatten_steps(self._arrays["X"])
+    def gradients(self, each: bool = False) -> Arrays:
+        """Return dscale = sum of dA * X and dshift = sum of dA, (1, n); RuntimeError before `backward`.
+
+        With `each` return the sums over the steps of each sample, (m, 1, n).
+        """
+        dA, X = self._require_backward()["dA"], self._arrays["X"]
+        if each:
+            parts = {"dscale": dA * X, "dshift": dA}
+            return {name: d.sum(axis=1, keepdims=True) if d.ndim == 3 else d[:, None] for name, d in parts.items()}
+        dA, X = flatten_steps(dA), flatten_steps(X)
         return {"dscale": (dA * X).sum(axis=0, keepdims=True), "dshift": dA.sum(axis=0, keepdims=True)}

@@ -17,8 +17,8 @@ from cgru.core.lengths import mask
 from cgru.layers.layer import Layer, Shape
 
 __all__ = [
-    "chain", "check_truncate", "checked_initial_states", "dtype_of", "features", "input_features", "output_lengths",
-    "output_mask", "per_step", "shape_of", "steppers", "stride",
+    "chain", "check_trains", "check_truncate", "checked_initial_states", "dtype_of", "features", "input_features",
+    "output_lengths", "output_mask", "per_step", "shape_of", "steppers", "stride",
 ]  # fmt: skip
 
 
@@ -143,6 +143,16 @@ def check_truncate(layers: Sequence[Layer], k: int) -> None:
         raise ValueError(
             f"truncate: expected a multiple of {stride(layers)}, the steps of an output of {made}, got {k}"
         )
+
+
+def check_trains(layers: Sequence[Layer]) -> None:
+    """Raise ValueError for a layer that cannot backpropagate."""
+    for i, layer in enumerate(layers):
+        if not layer.trains:
+            raise ValueError(
+                f"layers: expected layers that train, got {layer!r} as layer {i}; fit the network that it was made "
+                "of, and quantize that again"
+            )
 
 
 def checked_initial_states(layers: Sequence[Layer], h0: Any, m: int) -> list[np.ndarray | None]:

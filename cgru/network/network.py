@@ -32,6 +32,7 @@ from cgru.network.sample_hashes import SampleHasher, SampleHashes
 from cgru.network.summary import Summary, summarize
 from cgru.network.training.checkpoint import Checkpoint
 from cgru.network.training.fit import Fit, scores
+from cgru.network.training.gradients import gradients
 from cgru.network.training.metrics import compute_metrics
 from cgru.network.training.target_scaling import TargetScaling
 from cgru.optimizers import Adam, Optimizer
@@ -254,6 +255,38 @@ class Network(Model):
         if each:
             found["losses"] = data.scatter(rows[:, None])[..., 0]
         return found | compute_metrics(self, data, settings.metrics)
+
+    def gradients(
+        self,
+        X: Any,
+        y: np.ndarray | None = None,
+        lengths: np.ndarray | None = None,
+        *,
+        sample_weight: np.ndarray | None = None,
+        each: bool = False,
+    ) -> dict[str, Any]:
+        """Return the gradient of the loss by each parameter, with the keys and shapes of `parameters()`.
+
+        The loss is the one that `fit` trains on, with label smoothing, averaged over the samples, or over real steps
+        for outputs at steps. X and `y`, or batches, and `sample_weight` are as for `fit`. What a fit adds by its
+        options is not in it: penalties, class weights, clipping. Frozen layers have gradients, too. The network runs
+        in evaluation mode, as it predicts: nothing is dropped out, zoneout is its expectation, `stateful` layers begin
+        anew. Nothing of the network is changed, but missing parameters are made.
+
+        With `each` return the gradients of each sample, (m, ...): those of its own mean loss, over its real steps
+        weighted by `sample_weight` (m, s). The mean of them, weighted by the samples' real steps, or by the sums of
+        their weights, is the common gradient. So a weight for a whole sample is no factor of its gradient, but that of
+        a sample whose weights are all 0 is 0. An `Embedding` has as its gradient (tokens, rows), the tokens of each
+        sample (m, n) and their rows (m, n, u), zeros behind them; its `dense(v)` is (m, v, u).
+
+        ValueError where a layer of your own has no gradients of each sample.
+        """
+        each = flag(each, "each")
+        chain.check_trains(self.layers)
+        check_batches(SCORED, X, y, lengths=lengths, sample_weight=sample_weight)
+        data = as_data(self.data_spec, X, y, lengths, sample_weight)
+        self.make(data.first.X)
+        return gradients(self, data, each)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model to `path`, exactly that name: all that `cgru.load` needs to predict.

@@ -2,8 +2,11 @@
 
 `GRU` and `GRUCell` behave as `torch.nn.GRU` and `torch.nn.GRUCell`. `accelerate(model)` makes each GRU and each cell of
 a model ours, those of users' subclasses, too; `restore(model)` undoes that, `restored(model)` for a `with` block. A
-call that cannot run here is run by the parent's `forward`: on another device or dtype, under autocast, `vmap` or
-forward derivatives, in tracing, or in an export to ONNX.
+call that cannot run here is run by the parent's `forward`: on another device or dtype, under autocast, forward
+derivatives or `torch.func.grad` alone, in tracing, or in an export to ONNX.
+
+Under `torch.func.vmap`, which refuses the parent, a `GRU` runs here: `vmap(grad(...))` gives gradients of each sample.
+`per_sample_gradients` gives those of one module; `import cgru.torch.opacus` teaches them to opacus.
 
 `torch.compile` takes them under `torch._dynamo.config.allow_rnn = True`, as it does any `torch.nn.GRU`.
 """
@@ -13,7 +16,7 @@ try:
 except ImportError:
     raise ImportError("cgru.torch: PyTorch is missing: pip install torch") from None
 
-from cgru.torch.modules import GRU, GRUCell
+from cgru.torch.modules import GRU, GRUCell, per_sample_gradients
 from cgru.torch.swap import Row, Swapped, accelerate, restore, restored
 
-__all__ = ["GRU", "GRUCell", "Row", "Swapped", "accelerate", "restore", "restored"]
+__all__ = ["GRU", "GRUCell", "Row", "Swapped", "accelerate", "per_sample_gradients", "restore", "restored"]

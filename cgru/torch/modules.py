@@ -15,10 +15,10 @@ from torch.nn.functional import dropout
 from torch.nn.utils.rnn import PackedSequence
 
 from cgru.torch import runs
-from cgru.torch.operators import call, is_traced, step
+from cgru.torch.operators import call, call_of_each, is_mapped, is_traced, step
 from cgru.torch.subclasses import OURS
 
-__all__ = ["GRU", "GRUCell"]
+__all__ = ["GRU", "GRUCell", "per_sample_gradients"]
 
 DTYPES = (torch.float32, torch.float64)
 MEGABYTE = 1 << 20
@@ -34,7 +34,7 @@ def can_run(tensors: Iterable[Tensor | None]) -> bool:
         return False
     if torch.compiler.is_compiling():
         return not torch.onnx.is_in_onnx_export() and are_alike([each for each in tensors if each is not None])
-    if torch._C._functorch.maybe_current_level() is not None or forward_ad._current_level >= 0:
+    if forward_ad._current_level >= 0 or is_transformed():
         return False
     return runs.are_plain(tensors)
 
@@ -46,6 +46,11 @@ def are_alike(tensors: list[Tensor]) -> bool:
         isinstance(each, Tensor) and each.is_cpu and each.layout is torch.strided and each.dtype == dtype
         for each in tensors
     )
+
+
+def is_transformed() -> bool:
+    """Return whether `torch.func` transforms a call otherwise than the kernels can be."""
+    return torch._C._functorch.maybe_current_level() is not None and not is_mapped()
 
 
 def is_fx_traced(input: Any) -> bool:
@@ -64,6 +69,20 @@ def parent_of(module: Any) -> Any:
     other = copy.copy(module)
     other.__class__ = type(module).__mro__[1]
     return other
+
+
+def check_opacus_sees(hx: Tensor | None, hidden: Tensor) -> None:
+    """Refuse what opacus's hooks do not see: a given state, and a gradient of the last states."""
+    cure = "for a GRU in a model of opacus, whose hooks see the input and the gradient of the output alone"
+    if hx is not None:
+        raise ValueError(f"hx: expected None {cure}, got a tensor")
+
+    def refuse(gradient: Tensor | None) -> None:
+        if gradient is not None and gradient.any():  # else nobody reads the last states
+            raise RuntimeError(f"cgru.torch: expected no gradient of the last states {cure}; take them from the output")
+
+    if hidden.requires_grad:
+        hidden.register_hook(refuse)
 
 
 def set_qconfig(module: nn.Module, qconfig: Any) -> None:
@@ -105,15 +124,15 @@ def values_of(module: nn.Module, own: dict[str, Tensor | None], names: Iterable[
 
 
 def run(
-    x: Tensor, h0: Tensor | None, weights: list[Tensor], sizes: Tensor | None, m: int, reverse: bool
+    x: Tensor, h0: Tensor | None, weights: list[Tensor], sizes: Tensor | None, m: int, reverse: bool, by: Any = None
 ) -> tuple[Tensor, Tensor]:
     """Run a layer in one direction (`sizes`: of packed steps); return (all states, laid out as x is, last ones (m, u)).
 
-    Caches are kept if a backward may follow.
+    Caches are kept if a backward may follow. `by` is `call` (None), or `call_of_each` with weights (m, ...).
     """
     keep = has_gradients((x, h0, *weights))
     bias_ih, bias_hh = weights[2:] or (None, None)
-    return call(x, h0, weights[0], weights[1], bias_ih, bias_hh, sizes, m, reverse, keep)[:2]
+    return (by or call)(x, h0, weights[0], weights[1], bias_ih, bias_hh, sizes, m, reverse, keep)[:2]
 
 
 class GRU(nn.GRU):
@@ -122,7 +141,8 @@ class GRU(nn.GRU):
     A call runs on these kernels, reading PyTorch's parameters where they lie, if all its tensors are float32 or all
     float64 on a CPU; else it is the parent's: on another device, in another dtype, under autocast, `torch.func` or
     forward derivatives, in `torch.jit` and `torch.onnx.export`, and for arguments that the parent refuses. So is a
-    single step of a single row with gradients where that is faster. It uses as many threads as PyTorch does, by
+    single step of a single row with gradients where that is faster. Under `torch.func.vmap`, alone or with one `grad`,
+    it runs here, where the parent cannot: all mapped calls as one batch. It uses as many threads as PyTorch does, by
     `cgru.set_num_threads`. RuntimeError for second derivatives.
     """
 
@@ -140,19 +160,10 @@ class GRU(nn.GRU):
         weights = values_of(self, self._parameters, self._flat_weights_names)
         if not can_run((x, hx, *weights)) or not takes(self, x, hx, sizes) or not weights_fit(self, weights):
             return super().forward(input, hx)
-        if packed:
-            _, sizes, order, back = input
-            hx = None if hx is None else self.permute_hidden(hx, order)
-            output, hidden = run_layers(self, x, hx, weights, sizes, int(sizes[0]))
-            return PackedSequence(output, sizes, order, back), self.permute_hidden(hidden, back)
-        if x.dim() == 2:
-            hx = None if hx is None else hx.unsqueeze(1)
-            output, hidden = run_layers(self, x.unsqueeze(1), hx, weights, None, 1)
-            return output.squeeze_(1), hidden.squeeze_(1)
-        if self.batch_first:
-            output, hidden = run_layers(self, x.transpose(0, 1), hx, weights, None, x.shape[0])
-            return output.transpose_(0, 1), hidden  # in place, since the parent's output is no view
-        return run_layers(self, x, hx, weights, None, x.shape[1])
+        output, hidden = compute(self, input, hx, weights)
+        if self._forward_hooks and hasattr(weights[0], "grad_sample"):
+            check_opacus_sees(hx, hidden)
+        return output, hidden
 
 
 class GRUCell(nn.GRUCell):
@@ -189,6 +200,26 @@ class GRUCell(nn.GRUCell):
 # --- what a call consists of: functions, since a user's subclass may have methods of any name ---
 
 
+def compute(
+    module: GRU, input: Tensor | PackedSequence, hx: Tensor | None, weights: list[Tensor], by: Any = None
+) -> Any:
+    """Run arguments that fit, each layer `by` this function of `run`; return what `forward` does."""
+    if isinstance(input, PackedSequence):
+        x, sizes, order, back = input
+        hx = None if hx is None else module.permute_hidden(hx, order)
+        output, hidden = run_layers(module, x, hx, weights, sizes, int(sizes[0]), by)
+        return PackedSequence(output, sizes, order, back), module.permute_hidden(hidden, back)
+    x = input
+    if x.dim() == 2:
+        hx = None if hx is None else hx.unsqueeze(1)
+        output, hidden = run_layers(module, x.unsqueeze(1), hx, weights, None, 1, by)
+        return output.squeeze_(1), hidden.squeeze_(1)
+    if module.batch_first:
+        output, hidden = run_layers(module, x.transpose(0, 1), hx, weights, None, x.shape[0], by)
+        return output.transpose_(0, 1), hidden  # in place, since the parent's output is no view
+    return run_layers(module, x, hx, weights, None, x.shape[1], by)
+
+
 def takes(module: GRU, x: Tensor, hx: Tensor | None, sizes: Tensor | None) -> bool:
     """Return whether the parent takes these arguments; it raises the error for what it refuses."""
     if module.proj_size or 0 in x.shape or x.shape[-1] != module.input_size:
@@ -218,7 +249,7 @@ def weights_fit(module: GRU, weights: list[Tensor]) -> bool:
 
 
 def run_layers(
-    module: GRU, x: Tensor, hx: Tensor | None, weights: list[Tensor], sizes: Tensor | None, m: int
+    module: GRU, x: Tensor, hx: Tensor | None, weights: list[Tensor], sizes: Tensor | None, m: int, by: Any
 ) -> tuple[Tensor, Tensor]:
     """Run all layers over x (s, m, e), or (n, e) packed by `sizes`; return (the outputs, the last states)."""
     count, directions = 4 if module.bias else 2, 2 if module.bidirectional else 1
@@ -228,7 +259,7 @@ def run_layers(
         for reverse in (False, True)[:directions]:
             number = len(states)
             own = weights[number * count : (number + 1) * count]
-            output, state = run(x, None if hx is None else hx[number], own, sizes, m, reverse)
+            output, state = run(x, None if hx is None else hx[number], own, sizes, m, reverse, by)
             outputs.append(output)
             states.append(state)
         x = torch.cat(outputs, -1) if module.bidirectional else outputs[0]
@@ -238,8 +269,8 @@ def run_layers(
 
 
 def is_only_row(module: GRU, x: Any) -> bool:
-    """Return whether x is one step of one row, outside of tracing."""
-    return isinstance(x, Tensor) and not is_traced() and x.numel() == module.input_size
+    """Return whether x is one step of one row, outside of tracing and `vmap`."""
+    return isinstance(x, Tensor) and not is_traced() and not is_mapped() and x.numel() == module.input_size
 
 
 def step_pays(module: GRU | GRUCell, x: Tensor) -> bool:
@@ -283,6 +314,71 @@ def calls_here(module: GRU | GRUCell, weight: Tensor) -> str:
             found.append(f"{step}{rows} row{'s' if ends[-1] > 1 else ''} {when}")
     on = "1 thread" if threads == 1 else f"{threads} threads"
     return "run here" + (f"; on {on} PyTorch runs {' and '.join(found)}" if found else "")
+
+
+def per_sample_gradients(
+    module: GRU,
+    input: Tensor | PackedSequence,
+    hx: Tensor | None = None,
+    *,
+    output_gradient: Tensor | PackedSequence | None = None,
+    hidden_gradient: Tensor | None = None,
+) -> dict[str, Tensor]:
+    """Return the gradients of each sample by each parameter of a GRU, {name: (m, ...)}: summed, they are `p.grad`.
+
+    The module is run over the batch `input`, and back from the gradients of its two results. Whole models that call a
+    `cgru.torch.GRU` take `torch.func.vmap(torch.func.grad(...))`.
+
+    Args:
+        module: a `cgru.torch.GRU` of any number of layers and directions.
+        input: a batch of sequences as for its `forward`, packed ones too.
+        hx: the states before the first step, as for its `forward`.
+        output_gradient: dL/d(output), of its shape; for packed steps packed, or its data. None: zero.
+        hidden_gradient: dL/d(last states), (layers x directions, m, u). None: zero.
+
+    Returns:
+        A dict of the parameters that require a gradient. Of packed sequences the samples are in the order that they
+        had before they were packed.
+
+    Raises:
+        TypeError, ValueError: the module is another, or would not run on these kernels; a gradient does not fit; or
+            the module is to drop out between its layers, which another run does otherwise.
+    """
+    if not isinstance(module, GRU):
+        raise TypeError(f"module: expected a cgru.torch.GRU, got {type(module).__name__}; accelerate makes it one")
+    if module.training and module.dropout and module.num_layers > 1:
+        raise ValueError(f"module: expected none that drops out, got dropout={module.dropout}; eval() stops it")
+    if output_gradient is None and hidden_gradient is None:
+        raise ValueError("output_gradient, hidden_gradient: expected one at least, got None and None")
+    x, sizes, _, back = input if isinstance(input, PackedSequence) else (input, None, None, None)
+    names = module._flat_weights_names
+    weights = [getattr(module, name) for name in names]
+    fits = x.dim() == (3 if sizes is None else 2) and can_run((x, hx, *weights)) and not is_traced()
+    if not (fits and takes(module, x, hx, sizes) and weights_fit(module, weights)):
+        due = f"a batch of {module.input_size} features, float32 or float64 on a CPU, as the parameters and hx"
+        raise ValueError(f"input: expected {due}, got {x.dtype} {tuple(x.shape)} on {x.device}")
+    m = int(sizes[0]) if sizes is not None else x.shape[0 if module.batch_first else 1]
+    asked = [name for name, weight in zip(names, weights, strict=True) if weight.requires_grad]
+    with torch.enable_grad():
+        each = [weight.detach().expand(m, *weight.shape).requires_grad_(weight.requires_grad) for weight in weights]
+        results = compute(module, input, hx, each, call_of_each)
+    given = [
+        ("output_gradient", *map(data_of, (results[0], output_gradient))),
+        ("hidden_gradient", results[1], hidden_gradient),
+    ]
+    for name, result, gradient in given:
+        if gradient is not None and (gradient.shape != result.shape or gradient.dtype != result.dtype):
+            due, got = (f"{of.dtype} {tuple(of.shape)}" for of in (result, gradient))
+            raise ValueError(f"{name}: expected {due}, got {got}")
+    _, outputs, gradients = zip(*(part for part in given if part[2] is not None), strict=True)
+    wanted = [weight for weight in each if weight.requires_grad]
+    found = torch.autograd.grad(outputs, wanted, gradients) if wanted else ()
+    return {name: g if back is None else g[back] for name, g in zip(asked, found, strict=True)}
+
+
+def data_of(value: Any) -> Any:
+    """Return the data of packed steps; anything else as it is."""
+    return value.data if isinstance(value, PackedSequence) else value
 
 
 OURS[nn.GRU], OURS[nn.GRUCell] = GRU, GRUCell

@@ -6,15 +6,17 @@ can return only tensors, so the caches for the backward pass are one more of its
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch._functorch.pyfunctorch import retrieve_all_functorch_interpreters
 
 from cgru.core.threads import get_num_threads, set_num_threads
 from cgru.torch import runs
 
-__all__ = ["call", "is_traced", "step"]
+__all__ = ["call", "call_of_each", "is_mapped", "is_traced", "step"]
 
 WEIGHTS = "Tensor weight_ih, Tensor weight_hh"
 
@@ -32,10 +34,13 @@ def compute(*inputs):
     return runs.forward(*inputs)
 
 
-def compute_backward(*inputs):
-    """Run `runs.backward` on PyTorch's number of threads; return the list of requested gradients."""
+def compute_backward(*inputs, each=False):
+    """Run `runs.backward` on PyTorch's number of threads; return the list of requested gradients.
+
+    With `each` those of the weights are of each sample.
+    """
     match_threads()
-    return runs.backward(*inputs)
+    return runs.backward(*inputs, each)
 
 
 def save_for_backward(ctx, inputs, output):
@@ -68,6 +73,11 @@ def backpropagate(ctx, dA, dstate, _, by=None):
     return dx, dh0, *weights, None, None, None, None
 
 
+def refuse(ctx, *_):
+    """Raise RuntimeError: there is no second derivative. PyTorch's own error would not say why."""
+    raise RuntimeError("cgru.torch: expected one derivative, got a second one, which torch.nn.GRU alone has")
+
+
 # --- registration with PyTorch ---
 
 
@@ -96,6 +106,132 @@ class Run(torch.autograd.function._SingleLevelFunction):
         return backpropagate(ctx, *gradients, by=by)
 
 
+# --- gradients of each sample ---
+
+
+class RunOfEach(torch.autograd.Function):
+    """`Run` of one layer whose weights are given as (m, ...), all m alike; their gradients are those of each sample."""
+
+    @staticmethod
+    def forward(ctx, *inputs):
+        """Run `compute` with the weights of the first sample, and save what a backward reads."""
+        inputs = (*inputs[:2], *(None if weight is None else weight[0] for weight in inputs[2:6]), *inputs[6:])
+        output = compute(*inputs)
+        save_for_backward(ctx, inputs, output)
+        return output
+
+    @staticmethod
+    def backward(ctx, *gradients):
+        """Return the gradients, those of the weights (m, ...)."""
+        return backpropagate(ctx, *gradients, by=partial(compute_backward, each=True))
+
+
+call_of_each = RunOfEach.apply
+
+
+class Mapped(torch.autograd.Function):
+    """`Run` under `torch.func.vmap`: the samples of all calls that are mapped run as one batch."""
+
+    @staticmethod
+    def forward(x, h0, weight_ih, weight_hh, bias_ih, bias_hh, m, reverse, keep):
+        """Run `compute`; the inputs are its, without packed steps."""
+        return compute(x, h0, weight_ih, weight_hh, bias_ih, bias_hh, None, m, reverse, keep)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        """Save what a backward reads."""
+        save_for_backward(ctx, (*inputs[:6], None, *inputs[6:]), output)
+
+    @staticmethod
+    def backward(ctx, *gradients):
+        """Return the gradients, by `MappedBackward`, which is mapped itself."""
+        return backpropagate(ctx, *gradients, by=go_back_mapped)[:-1]
+
+    @staticmethod
+    def vmap(info, dims, *inputs):
+        """Return (the results of all calls as one batch, the dimensions along which they are mapped)."""
+        if any(dim is not None for dim in dims[2:6]):
+            return one_by_one(Mapped, info, dims, inputs)
+        n, m = info.batch_size, inputs[6]
+        x, h0 = (fold(t, dim, n, axis) for t, dim, axis in zip(inputs, dims, (1, 0), strict=False))
+        A, state, caches = Mapped.apply(x, h0, *inputs[2:6], n * m, *inputs[7:])
+        # Caches are only read where the calls are one batch again: any cut into n parts does.
+        return (A.unflatten(1, (n, m)), state.unflatten(0, (n, m)), caches.view(n, -1)), (1, 0, 0)
+
+
+class MappedBackward(torch.autograd.Function):
+    """`compute_backward` under `torch.func.vmap`; mapped calls have the gradients of each sample."""
+
+    @staticmethod
+    def forward(dA, dstate, x, weight_ih, weight_hh, caches, m, *flags):
+        """Return the tuple of requested gradients; the inputs are those of `compute_backward`, without packed steps."""
+        *flags, each = flags
+        return tuple(compute_backward(dA, dstate, x, weight_ih, weight_hh, None, caches, m, *flags, each=each))
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        """Save nothing: there is no second derivative."""
+
+    backward = staticmethod(refuse)
+
+    @staticmethod
+    def vmap(info, dims, *inputs):
+        """Return (the gradients of all calls, computed as one batch, the dimensions along which they are mapped)."""
+        if dims[5] is None or any(dim is not None for dim in dims[3:5]):
+            return one_by_one(MappedBackward, info, dims, inputs)
+        n, (m, *flags, of_x, of_h0, of_weights, each) = info.batch_size, inputs[6:]
+        folded = (fold(t, dim, n, axis) for t, dim, axis in zip(inputs, dims, (1, 0, 1), strict=False))
+        caches = inputs[5].movedim(dims[5], 0).reshape(-1)
+        due = list(MappedBackward.apply(*folded, *inputs[3:5], caches, n * m, *flags, of_x, of_h0, of_weights, True))
+        found = [due.pop(0).unflatten(1, (n, m))] if of_x else []
+        found += [due.pop(0).unflatten(0, (n, m))] if of_h0 else []
+        dims = (1, 0)[not of_x : 1 + of_h0] + (0,) * len(due)
+        for gradient in due:
+            parts = gradient.unflatten(0, (n, m))
+            found.append(parts if each else parts.sum(1))
+        return tuple(found), dims
+
+
+def go_back_mapped(dA, dstate, x, weight_ih, weight_hh, _, *rest):
+    """Return the list of requested gradients, by `MappedBackward`."""
+    return list(MappedBackward.apply(dA, dstate, x, weight_ih, weight_hh, *rest, False))
+
+
+def fold(tensor: Tensor | None, dim: int | None, n: int, axis: int) -> Tensor | None:
+    """Return a tensor with the samples of n mapped calls along `axis`, call by call; None stays None.
+
+    dim: the dimension along which it is mapped; None: it is the same in all calls.
+    """
+    if tensor is None:
+        return None
+    if dim is None:
+        every = tensor.unsqueeze(axis).expand(*tensor.shape[:axis], n, *tensor.shape[axis:])
+    else:
+        every = tensor.movedim(dim, axis)
+    return every.flatten(axis, axis + 1)
+
+
+def one_by_one(function: Any, info: Any, dims: tuple[Any, ...], inputs: tuple[Any, ...]) -> Any:
+    """Run mapped calls one after another; return (their results, stacked, the dimensions of the stacks)."""
+    calls = [
+        function.apply(*(t if dim is None else t.select(dim, i) for t, dim in zip(inputs, dims, strict=True)))
+        for i in range(info.batch_size)
+    ]
+    found = tuple(torch.stack(each) for each in zip(*calls, strict=True))
+    return found, (0,) * len(found)
+
+
+def is_mapped() -> bool:
+    """Return whether the call runs under `torch.func.vmap`, and of other transforms under one `grad` at most."""
+    if torch._C._functorch.maybe_current_level() is None:
+        return False
+    kinds, known = [each.key() for each in retrieve_all_functorch_interpreters()], torch._C._functorch.TransformType
+    return known.Vmap in kinds and set(kinds) <= {known.Vmap, known.Grad} and kinds.count(known.Grad) <= 1
+
+
+# --- the choice of the way ---
+
+
 def is_traced() -> bool:
     """Return whether PyTorch compiles this call, or traces its operators."""
     return torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack() > 0 or torch.jit.is_tracing()
@@ -103,6 +239,8 @@ def is_traced() -> bool:
 
 def call(*inputs: Any) -> tuple[Tensor, Tensor, Tensor]:
     """Run `compute`, with gradients if the last input, `keep`, is set; return (states, last states, caches)."""
+    if is_mapped():
+        return Mapped.apply(*inputs[:6], *inputs[7:])
     if is_traced():
         return forward(*inputs)
     return Run.apply(*inputs) if inputs[-1] else compute(*inputs)
@@ -149,11 +287,6 @@ def _(dA, dstate, x, weight_ih, weight_hh, sizes, caches, m, reverse, fresh, of_
     if of_weights:
         due += [x.new_empty(rows, x.shape[-1]), x.new_empty(rows, u), x.new_empty(rows), x.new_empty(rows)]
     return due
-
-
-def refuse(ctx, *_):
-    """Raise RuntimeError: there is no second derivative. PyTorch's own error would not say why."""
-    raise RuntimeError("cgru.torch: expected one derivative, got a second one, which torch.nn.GRU alone has")
 
 
 forward.register_autograd(backpropagate, setup_context=save_for_backward)

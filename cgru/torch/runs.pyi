@@ -41,4 +41,5 @@ def backward(
     of_x: bool,
     of_h0: bool,
     of_weights: bool,
+    each: bool = False,
 ) -> list[Tensor]: ...

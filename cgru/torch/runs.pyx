@@ -17,14 +17,14 @@ import numpy as np
 cimport numpy as cnp
 from libc.string cimport memcpy, memset
 
-from cgru.core cimport blocks
+from cgru.core cimport blocks, gradients
 from cgru.core.driver cimport execute
 from cgru.core.kernels cimport (
     cgru_array, cgru_call, cgru_gradients, cgru_kernels, cgru_matrix, cgru_weights, kernels, time_major_array, new_call,
     copy_rows,
 )
 from cgru.core.memory cimport LINE
-from cgru.core.plan cimport FORWARD, choose_lanes
+from cgru.core.plan cimport BACKWARD, FORWARD, choose_lanes
 
 from torch import Tensor, float32, float64, from_numpy, int64, strided
 from torch.nn import Parameter
@@ -104,11 +104,11 @@ def step(x, h0, weight_ih, weight_hh, bias_ih, bias_hh):
 
 
 def backward(dA, dstate, x, weight_ih, weight_hh, sizes, caches, Py_ssize_t m, bint reverse, bint fresh, bint of_x,
-             bint of_h0, bint of_weights):
+             bint of_h0, bint of_weights, bint each=False):
     """Backpropagate dL/d(states) and dL/d(last states) (None: zero); return [dx, dh0, four of weights], as asked for.
 
     They are those of x, of h0, and of the four weights, as `of_x`, `of_h0` and `of_weights` say. fresh: forward had no
-    h0. x is read only for the gradients of the weights.
+    h0. x is read only for the gradients of the weights. With `each` these are those of each sample, (m, ...).
     """
     cdef cnp.ndarray running = check_tensors(x, weight_ih, weight_hh, sizes, m)
     cdef Py_ssize_t width = weight_hh.size(1)
@@ -140,7 +140,10 @@ def backward(dA, dstate, x, weight_ih, weight_hh, sizes, caches, Py_ssize_t m, b
     if of_weights:
         all_x = unpack_steps(x, &call)
         call.X = as_array(all_x)
-        due += weight_gradients(&call, &w, weight_ih, weight_hh, k)
+        if each:
+            due += sample_gradients(&call, &w, x, k)
+        else:
+            due += weight_gradients(&call, &w, weight_ih, weight_hh, k)
     else:
         blocks.execute(&call, &w, NULL, k)
     if of_x and running is not None:
@@ -260,6 +263,31 @@ cdef list weight_gradients(cgru_call *call, const cgru_weights *w, weight_ih, we
     for gate in range(0 if call.by_units else 3):
         k.copy(cgru_matrix(to.U[gate], 1, u), u, e, address(due[0]) + gate * u * e * k.size, e)
         k.copy(cgru_matrix(to.V[gate], 1, u), u, u, address(due[1]) + gate * u * u * k.size, u)
+    return due
+
+
+cdef list sample_gradients(cgru_call *call, const cgru_weights *w, like, const cgru_kernels *k):
+    """Run a call backward; return the gradients of each sample, (m, ...), of the four weights as a list of tensors."""
+    cdef Py_ssize_t m = call.m, e = call.e, u = call.u, size = call.s * m * u * k.size
+    cdef int gate
+    due = [empty(like, (m, 3 * u, width)) for width in (e, u)] + [empty(like, (m, 3 * u)) for _ in range(2)]
+    gates = empty(like, (4, call.s, m, u))
+    cdef char *d = address(gates)
+    cdef char *dW = address(due[0])
+    cdef char *dR = address(due[1])
+    cdef char *db = address(due[2])
+    cdef cgru_gradients to
+    memset(&to, 0, sizeof(to))
+    call.dhh_, call.dz_ = cache_array(call, d), cache_array(call, d + size)
+    call.dr_, call.dc = cache_array(call, d + 2 * size), cache_array(call, d + 3 * size)
+    execute(call, w, k, BACKWARD)
+    for gate in range(3):
+        to.U[gate], to.V[gate] = dW + gate * e * u * k.size, dR + gate * u * u * k.size
+        to.b[gate] = db + gate * u * k.size
+    to.b[3] = address(due[3]) + 2 * u * k.size
+    call.by_units = True
+    gradients.execute_each(call, &to, 3, k)
+    due[3][:, :2 * u] = due[2][:, :2 * u]
     return due
 
 

@@ -52,6 +52,7 @@ static int call(int *shared, int *late) {
     int wrong = 0, mine[N], results[N], *kept = malloc(N * sizeof(int));
     numbers *all = cgru_crew_open(THREADS, sizeof(numbers));
     for (int i = 0; i < N; i++) kept[i] = rand() % 1000;
+    wrong += share_wrong(); /* before the members are called in */
     for (int task = 0; task < TASKS; task++) {
         if (task % 100 == 50) delay_idle();
         const int members = all ? cgru_crew_ready() : 1;

@@ -31,6 +31,16 @@ def everything(layer, X, lengths, h0):
     return [predicted, ran.state, *ran.fc.values(), *ran.bc.values(), ran.dh0, *ran.gradients().values()]
 
 
+def both_ways(layer, *given):
+    """Return a prediction of a `Bidirectional`, and all arrays of a pass forward and back with the same masks."""
+    layer.np_rng = np.random.default_rng(4)
+    ran = layer.run(*given)
+    dA = np.random.default_rng(7).standard_normal(ran.A.shape)
+    ran.backward(dA)
+    return [layer.predict(*given), ran.A, ran.state, ran.dh0, *ran.fc.values(), *ran.bc.values(),
+            *ran.gradients().values()]  # fmt: skip
+
+
 def case(shape, dtype, **options):
     """Return a random layer and its arguments: ragged samples, of which one may be shorter than a block of steps."""
     m, s, e, u = shape
@@ -91,15 +101,39 @@ def test_every_level(crew):
         kernels.use_level(before)
 
 
-def test_a_fit(crew):
+@pytest.mark.parametrize("memory", [None, "low"])
+def test_a_fit(crew, memory):
     """Training runs the same calls in memory of its own."""
     X = np.random.default_rng(0).standard_normal((4, 40, 6)).astype(np.float32)
     found = []
     for n in (1, 2):
         crew(n, EVER)
-        layers = [cgru.GRU(40, sequences=True), cgru.Bidirectional(cgru.GRU(33)), cgru.Dense(2, "softmax")]
+        layers = [
+            cgru.Bidirectional(cgru.GRU(9, sequences=True, dropout=0.3, learn_h0=True), "mul"),
+            cgru.GRU(40, sequences=True, recurrent_dropout=0.2),
+            cgru.Bidirectional(cgru.GRU(24, sequences=True, reset_after=True), "mean"),
+            cgru.Bidirectional(cgru.GRU(33)),
+            cgru.Dense(2, "softmax"),
+        ]
         network = cgru.Network(layers, seed=0)
-        network.fit(X, np.arange(4) % 2, epochs=3, batch_size=2)
+        network.fit(X, np.arange(4) % 2, lengths=[40, 7, 21, 1], epochs=3, batch_size=2, memory=memory)
+        found.append([value for layer in network.layers for value in layer.p.values()])
+    same(*found)
+
+
+def test_a_fit_of_both_directions(crew):
+    """Both directions train for so long that they meet, each in memory of its own."""
+    X = np.random.default_rng(0).standard_normal((2, 250, 32)).astype(np.float32)
+    found = []
+    for n in (1, 2):
+        crew(n, EVER)
+        layers = [
+            cgru.Bidirectional(cgru.GRU(64, sequences=True)),
+            cgru.Bidirectional(cgru.GRU(48)),
+            cgru.Dense(2, "softmax"),
+        ]
+        network = cgru.Network(layers, seed=0)
+        network.fit(X, np.arange(2), lengths=[250, 130], epochs=12)
         found.append([value for layer in network.layers for value in layer.p.values()])
     same(*found)
 
@@ -136,25 +170,25 @@ def test_pieces_of_steps(crew):
         kernels.use_pieces()
 
 
-@pytest.mark.parametrize("options", [{}, {"reset_after": True}, {"layer_norm": True}, {"zoneout": 0.3}])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"reset_after": True}, {"layer_norm": True}, {"zoneout": 0.3}, {"dropout": 0.5}, {"recurrent_dropout": 0.5}],
+)
 @pytest.mark.parametrize("shape", [(1, 40, 9, 20), (3, 38, 4, 65)])
 def test_two_directions_at_once(crew, shape, options):
-    """The second direction runs in the crew's memory; its states are copied, or computed anew where it is late."""
+    """Each direction runs on a thread of its own."""
     m, s, e, u = shape
     rng = np.random.default_rng(5)
     X, h0 = rng.standard_normal((m, s, e)), rng.standard_normal((2, m, u))
     padded = np.full((m, s + 3, e), np.nan)
     padded[:, :s] = X
     for sequences in (True, False):
-        layer = cgru.Bidirectional(random_layer(e, u, sequences=sequences, **options))
+        layer = cgru.Bidirectional(random_layer(e, u, sequences=sequences, **options), "sum")
         arguments = [(X,), (X, None, h0), (np.asfortranarray(X), np.arange(1, m + 1) * s // m, h0), (padded[:, :s],)]
         crew(1)
-        due = [layer.predict(*each) for each in arguments]
-        for waits in (EVER, NEVER):
-            crew(2, waits)
-            before = count_shared_tasks()
-            same([layer.predict(*each) for each in arguments], due)
-            assert count_shared_tasks() - before >= len(arguments)
+        due = [array for each in arguments for array in both_ways(layer, *each)]
+        crew(2, EVER)
+        same([array for each in arguments for array in both_ways(layer, *each)], due)
 
 
 def test_two_directions_with_a_state(crew):
@@ -200,6 +234,26 @@ def test_only_steps_with_much_work_are_shared():
     ran = run_python(code, OPENBLAS_NUM_THREADS="1")  # initial weights are a QR, which has threads of its own
     few_units, less_work, much_work, has_two_cores = ran.stdout.split()
     assert (few_units, less_work) == ("0", "0")
+    assert much_work == ("1" if has_two_cores == "True" else "0")
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="no list of threads on this system")
+@pytest.mark.parametrize("call", ["predict", "forward"])
+def test_two_directions_with_little_work_run_in_turn(call):
+    code = f"""if True:
+        import os, numpy as np, cgru
+        cgru.set_num_threads(2)
+        def more(m, s, e, u):
+            before = len(os.listdir("/proc/self/task"))
+            layer = cgru.Bidirectional(cgru.GRU(u, rng=0))
+            layer.forward(np.ones((m, 1, e)))  # makes parameters
+            layer.{call}(np.ones((m, s, e)))
+            return len(os.listdir("/proc/self/task")) - before
+        print(more(1, 20, 8, 16), more(1, 200, 30, 60), len(os.sched_getaffinity(0)) > 1)
+    """
+    ran = run_python(code, OPENBLAS_NUM_THREADS="1")
+    little_work, much_work, has_two_cores = ran.stdout.split()
+    assert little_work == "0"
     assert much_work == ("1" if has_two_cores == "True" else "0")
 
 

@@ -9,7 +9,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from helpers import compiled, random_batch, random_parameters
+from helpers import compiled, random_batch, random_layer, random_parameters
 
 from cgru import reference
 from cgru.activations import code_of, sigmoid, tanh
@@ -44,6 +44,22 @@ def test_a_call_in_pieces_gives_the_bits_of_a_whole_one(pieces, variant, reverse
         for due, *others in zip(*results, strict=True):
             for other, (name, value) in itertools.product(others, due.items()):
                 np.testing.assert_array_equal(other[name], value, f"{m}, {e}, {ragged}, {zoneout}, {name}")
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("ragged", [False, True])
+def test_gradients_of_each_sample_in_pieces(pieces, ragged, dtype):
+    """Of many samples some at a time, and of long ones each by itself."""
+    for m, s, u in ((150, 3, 5), (3, 41, 17), (20, 41, 3)):
+        layer = random_layer(4, u, sequences=True, dtype=dtype)
+        X, lengths, h0 = random_batch(m, s, 4, u, ragged, dtype)
+        ran = layer.run(X, lengths, h0)
+        ran.backward(np.random.default_rng(4).standard_normal(ran.A.shape))
+        due = ran.gradients(each=True)
+        for piece in (1, 7, 40):
+            pieces(piece)
+            for name, value in ran.gradients(each=True).items():
+                np.testing.assert_array_equal(value, due[name], f"{m}, {piece}, {name}")
 
 
 @pytest.mark.parametrize("reverse", [False, True], ids=["onward", "reverse"])
@@ -93,7 +109,7 @@ def ring(*_):
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no alarms on this system")
 @pytest.mark.parametrize("m", [1, 9])
-@pytest.mark.parametrize("what", ["predict", "forward", "backward", "gradients"])
+@pytest.mark.parametrize("what", ["predict", "forward", "backward", "gradients", "each"])
 def test_a_long_call_answers_a_signal(what, m):
     assert threading.current_thread() is threading.main_thread()
     s, e, u = 20_000_000 // m, 2, 32  # many seconds
@@ -101,10 +117,9 @@ def test_a_long_call_answers_a_signal(what, m):
     arrays = {"X": endless(m, s, e), "h0": endless(m, u), "last": endless(m, u), "dX": endless(m, s, e)}
     if what != "predict":
         arrays |= {name: endless(m, s, u) for name in ("h", "hp", "hh", "z", "r", "dh", "dhh_", "dz_", "dr_")}
-    if what == "gradients":
-        call = functools.partial(
-            gradients.run, RESET_BEFORE, {"d" + name: np.zeros_like(p[name]) for name in p}, arrays
-        )
+    if what in ("gradients", "each"):
+        g = {"d" + name: np.zeros((m, *p[name].shape), np.float32) for name in p}
+        call = functools.partial(gradients.run, RESET_BEFORE, g, arrays, each=what == "each")
     else:
         direction = "backward" if what == "backward" else "forward"
         call = functools.partial(driver.run, direction, RESET_BEFORE, p, arrays, CODES)

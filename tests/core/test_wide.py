@@ -10,7 +10,7 @@ import cgru
 from cgru import reference
 from cgru.core import kernels, plan
 from cgru.core.memory import time_major
-from cgru.variant import RESET_AFTER, RESET_BEFORE
+from cgru.variant import LAYER_NORM, RESET_AFTER, RESET_BEFORE
 
 VARIANTS = (RESET_BEFORE, RESET_AFTER)
 WIDE = ((33, 1), (277, 1), (130, 2), (161, 3), (401, 7))  # e, u
@@ -20,6 +20,7 @@ WIDE = ((33, 1), (277, 1), (130, 2), (161, 3), (401, 7))  # e, u
 def setting():
     yield
     plan.use_samples_in_lanes()
+    plan.use_streamed_inputs()
     kernels.use_pieces()
 
 
@@ -104,3 +105,21 @@ def test_a_stream_and_few_steps_give_the_bits_of_many(level, dtype, m):
         np.testing.assert_array_equal(np.stack([stream.step(X[:, t]).copy() for t in range(41)], axis=1), due)
         np.testing.assert_array_equal(layer.predict(X[:, :2]), due[:, :2])
         np.testing.assert_array_equal(layer.run(X).fc["h"], due)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("variant", [*VARIANTS, LAYER_NORM], ids=str)
+def test_input_gradients_past_the_caches_have_the_same_bits(level, setting, variant, dtype):
+    for choice, (m, s), (e, u), reverse in (
+        (True, (33, 3), (161, 3), False),
+        (True, (7, 2), (17, 1), True),
+        (False, (1, 3), (7, 2), False),
+        (False, (7, 3), (33, 17), True),
+        (False, (33, 2), (1, 5), False),
+    ):
+        plan.use_samples_in_lanes(choice)
+        given, found = case(variant, m, s, e, u, dtype, ragged=True), []
+        for always in (False, True):
+            plan.use_streamed_inputs(always)
+            found.append(compiled(variant, *given, reverse)[1]["dX"])
+        np.testing.assert_array_equal(*found)

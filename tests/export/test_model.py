@@ -58,6 +58,7 @@ def stacks(dtype):
     yield "deep_head", gru(7, dtype, **out), cgru.Pool("mean"), cgru.Dense(33, cgru.softmax, dtype=dtype)
     yield "zoneout", gru(17, dtype, zoneout=0.3, **out), gru(7, dtype, reset_after=True, zoneout=0.1, sequences=False)
     yield "scaled", cgru.Scale(dtype=dtype), gru(9, dtype), cgru.Clip(-0.3, 0.2), gru(7, dtype), cgru.Clip(high=0.1)
+    yield "layer_norm", cgru.LayerNorm(0.01, dtype=dtype), gru(17, dtype), cgru.LayerNorm(dtype=dtype), gru(7, dtype)
     every, alone = cgru.Difference(), cgru.Difference(keep=False)
     yield "differences", every, gru(9, dtype), alone, gru(7, dtype), cgru.Difference()
     yield "differences_last", alone, gru(9, dtype), cgru.Difference(keep=False), cgru.Pool("last+mean")

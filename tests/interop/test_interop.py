@@ -261,10 +261,11 @@ CHAINS = {
     "torch": lambda: [cgru.GRU(4, **AFTER), cgru.Dropout(0.2), cgru.GRU(4, **AFTER)],
     "keras": lambda: [
         cgru.GRU(4, sequences=True), cgru.Dropout(0.2), cgru.Bidirectional(cgru.GRU(4, cgru.lrelu, sequences=True)),
-        cgru.GRU(4, sequences=True, reverse=True), cgru.Flip(), cgru.Pool("mean"), cgru.Dense(2),
+        cgru.LayerNorm(), cgru.GRU(4, sequences=True, reverse=True), cgru.Flip(), cgru.Pool("mean"), cgru.Dense(2),
     ],
     "onnx": lambda: [
-        cgru.GRU(4, sequences=True), cgru.Normalize(), cgru.Flip(), cgru.Difference(), cgru.Dropout(0.2),
+        cgru.GRU(4, sequences=True), cgru.Normalize(), cgru.LayerNorm(), cgru.Flip(), cgru.Difference(),
+        cgru.Dropout(0.2),
         cgru.Bidirectional(cgru.GRU(4, cgru.lrelu, sequences=True)), cgru.Pool("mean+attention", 3), cgru.Dense(2),
     ],
 }  # fmt: skip

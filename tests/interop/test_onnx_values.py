@@ -5,7 +5,20 @@ from dataclasses import FrozenInstanceError
 import numpy as np
 import pytest
 
-from cgru.interop.onnx_values import MOVERS, ONE, Axis, Node, Traced, Unproved, concatenated, same_axes
+from cgru.interop.onnx_values import (
+    MOVERS,
+    ONE,
+    UNKNOWN,
+    Axis,
+    Extent,
+    Node,
+    Traced,
+    Unproved,
+    concatenated,
+    extent,
+    reshaped,
+    same_axes,
+)  # fmt: skip
 
 S, M, E, D, U = Axis("s"), Axis("m", 4), Axis("e", 3), Axis("d", 2), Axis("u", 5)
 FLOAT, INT32, INT64 = 1, 6, 7
@@ -55,6 +68,13 @@ KEPT = [
     (STATES, "Reshape", ([-1, 2, 4, 5],), {"allowzero": 1}, (S, D, M, U)),
     (BESIDE, "Reshape", ([0, 0, -1],), {}, (S, M, BOTH)),
     (FIRST, "Reshape", ([4, -1, 10],), {}, (M, S, BOTH)),
+    (STATES, "Reshape", ([0, 0, -1],), {}, (S, D, Axis("m u", 20))),
+    (STATES, "Reshape", ([-1, 2, 20],), {}, (S, D, Axis("m u", 20))),
+    (STATES, "Reshape", ([-1, 5],), {}, (Axis("s d m"), U)),
+    (moved(STATES, "Reshape", [-1, 5])[0], "Reshape", ([-1, 2, 4, 5],), {}, (S, D, M, U)),
+    (moved(STATES, "Reshape", [-1, 5])[0], "Reshape", ([-1, 20],), {}, (Axis("s d"), Axis("m u", 20))),
+    (moved(BESIDE, "Transpose", perm=[0, 1, 3, 2])[0], "Reshape", ([0, 0, -1],), {}, (S, M, Axis("u d", 10))),
+    (STATES, "Flatten", (), {"axis": 2}, (Axis("s d"), Axis("m u", 20))),
     (UP, "Reshape", ([0, 2, 4, 5],), {}, (S, D, M, U)),
     (UP, "Reshape", ([0, 0, 2, -1, 5],), {}, (S, ONE, D, M, U)),
     (ONES_APART, "Flatten", (), {"axis": 2}, (S, U)),
@@ -184,13 +204,13 @@ def test_not_joined(values, axis, why):
         (STATES, "Reshape", ([-1, -1, 4, 5],), {}, "no shape that is plain"),
         (STATES, "Reshape", ([0, 2, 4, 5],), {"allowzero": 1}, "no shape that is plain"),
         (STATES, "Reshape", ([-1, 2, 4, 5, 0],), {}, "copies an axis that there is not"),
-        (STATES, "Reshape", ([0, 0, -1],), {}, "need not keep"),  # m beside u
         (STATES, "Reshape", ([-1, 4, 2, 5],), {}, "need not keep"),
         (STATES, "Reshape", ([3, 2, 4, 5],), {}, "need not keep"),
         (STATES, "Reshape", ([-1, 10],), {}, "need not keep"),
         (STATES, "Reshape", ([-1, 2, 4, 5, 3],), {}, "need not keep"),
-        (STATES, "Reshape", ([-1, 2, 20],), {}, "need not keep"),
-        (moved(BESIDE, "Transpose", perm=[0, 1, 3, 2])[0], "Reshape", ([0, 0, -1],), {}, "need not keep"),
+        (moved(STATES, "Reshape", [0, 0, -1])[0], "Gather", ([0],), {"axis": 2}, "several axes that were made one"),
+        (STATES, "Reshape", ([-1, 2, 40],), {}, "need not keep"),
+        (STATES, "Reshape", ([0, 2, 4],), {}, "has no place for u"),
         (START, "Slice", ([0],), {}, "does not say"),
         (START, "Slice", ([0], [1], [0, 1]), {}, "unlike numbers"),
         (START, "Slice", ([0, 0], [1], [0]), {}, "unlike numbers"),
@@ -260,3 +280,34 @@ def test_inputs_that_are_missing_are_left_out_ones():
         MOVERS["Gather"](STATES, bare)
     with pytest.raises(Unproved, match="into nothing"):
         MOVERS["Split"](STATES, node("Split", outputs=0))
+
+
+# --- sizes ---
+
+
+def test_sizes_are_products_of_axes():
+    assert [extent(axis) for axis in (S, M, ONE)] == [Extent(1, ("s",)), 4, 1]
+    rows = moved(STATES, "Reshape", [-1, 5])[0].axes[0]  # s, d, m
+    assert extent(rows) == Extent(8, ("s",))
+    assert extent(rows) * 5 == 5 * extent(rows) == extent(S) * Extent(40) == Extent(40, ("s",))
+    for other in (UNKNOWN, 1.5, None):
+        assert extent(S) * other == UNKNOWN
+    assert UNKNOWN * 2 == UNKNOWN
+
+
+def test_shapes_of_sizes():
+    s, rows = extent(S), Axis("s d m")
+    flat = reshaped(STATES, [s * 8, -1])
+    assert flat.axes == (rows, U)
+    assert reshaped(flat, [S, -1, 4, U]).axes == (S, D, M, U)
+    assert reshaped(flat, [flat.axes[0], 1, 5]).axes == (rows, ONE, U)
+    assert reshaped(STATES, [2 * s, -1, 5]).axes == (Axis("s d"), M, U)
+    for shape, why in (
+        ([UNKNOWN, 5], "in a way that cannot be followed"),
+        ([s * s, -1, 5], "need not keep"),
+        ([-1, s], "need not keep"),
+        ([s, 2, 4], "no place for u"),
+        ([s, 2, 4, 5, 5], "in a way that cannot be followed"),
+    ):
+        with pytest.raises(Unproved, match=why):
+            reshaped(STATES, shape)

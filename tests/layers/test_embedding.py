@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import cgru
+from cgru.layers.embedding import TokenGradients
 
 RNG = np.random.default_rng(0)
 V, U, M, S = 7, 3, 5, 6
@@ -128,3 +129,32 @@ def test_calls_out_of_order():
     layer.p = {"W": 0}
     with pytest.raises(ValueError, match=r"^p\['E'\]: missing"):
         layer.predict(TOKENS)
+
+
+# --- gradients of each sample ---
+
+
+def test_gradients_of_each_sample_are_the_rows_of_its_tokens():
+    layer, dA = cgru.Embedding(9, 2, rng=0), np.random.default_rng(1).standard_normal((3, 4, 2))
+    ran = layer.run(np.array([[7, 2, 7, 7], [1, 1, 8, 8], [5, 0, 0, 3]]), [4, 2, 4])
+    ran.backward(dA)
+    tokens, rows = ran.gradients(each=True)["dE"]
+    np.testing.assert_array_equal(tokens, [[2, 7, 0], [0, 1, 0], [0, 3, 5]])
+    due = [[dA[0, 1], dA[0, [0, 2, 3]].sum(axis=0), [0, 0]], [[0, 0], dA[1, :2].sum(axis=0), [0, 0]],
+           [dA[2, 1:3].sum(axis=0), dA[2, 3], dA[2, 0]]]  # fmt: skip
+    np.testing.assert_allclose(rows, due, rtol=1e-15)
+    dense = ran.gradients(each=True)["dE"].dense(9)
+    assert dense.shape == (3, 9, 2)
+    np.testing.assert_allclose(dense.sum(axis=0), ran.gradients()["dE"], rtol=1e-15)
+    assert not dense[0, [0, 1, 3, 4, 5, 6, 8]].any()
+
+
+def test_gradients_of_samples_with_other_numbers_of_tokens_are_joined():
+    parts = [
+        TokenGradients(np.array([[1]]), np.ones((1, 1, 2), np.float32)),
+        TokenGradients(np.array([[0, 3], [2, 0]]), np.full((2, 2, 2), 5, np.float32)),
+    ]
+    tokens, rows = TokenGradients.joined(parts)
+    np.testing.assert_array_equal(tokens, [[1, 0], [0, 3], [2, 0]])
+    np.testing.assert_array_equal(rows[:, :, 0], [[1, 0], [5, 5], [5, 5]])
+    assert rows.dtype == np.float32

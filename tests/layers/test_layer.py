@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import cgru
+from cgru.layers.embedding import TokenGradients
 from cgru.layers.layer import Layer, LayerPass, class_attribute
 from cgru.passes import Pass
 
@@ -43,6 +44,7 @@ LAYERS = {
     "pool, last": lambda: cgru.Pool("last"),
     "pool, attention": lambda: cgru.Pool("mean+attention", rng=1),
     "pool, hidden": lambda: cgru.Pool("attention", 3, rng=1),
+    "scale": lambda: cgru.Scale(),
 }
 
 
@@ -280,6 +282,94 @@ def test_a_dtype_that_was_not_said(name):
         assert layer.dtype == np.float32
     with pytest.raises(ValueError, match="dtype: expected float32 or float64"):
         layer.dtype = np.float16
+
+
+def dense(gradient):
+    """The gradient of each sample of the whole parameter, of a table too."""
+    return gradient.dense(6) if isinstance(gradient, TokenGradients) else gradient
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("lengths", [None, LENGTHS, "none"], ids=["whole", "ragged", "no steps"])
+@pytest.mark.parametrize("name", LAYERS)
+def test_gradients_of_each_sample(name, lengths, dtype):
+    """They are what a sample's own part of dL/dA gives alone, for they are linear in it."""
+    layer, A = LAYERS[name](), given(name)
+    if isinstance(lengths, str):
+        if not name.startswith(("dense", "scale")):
+            return  # the others want steps
+        A, lengths = A[:, 0], None
+    if layer.parameter_names:
+        layer.dtype = dtype
+    ran = layer.run(A, lengths)
+    dA = RNG.standard_normal(ran.A.shape).astype(ran.A.dtype)
+    if not layer.parameter_names:
+        ran.backward(dA)
+        assert ran.gradients() == ran.gradients(each=True) == {}
+        return
+    ran.backward(dA)
+    whole, each = copy.deepcopy(ran.gradients()), ran.gradients(each=True)
+    assert list(each) == list(whole) == ["d" + key for key in layer.p]
+    for i in range(M):
+        own = np.zeros_like(dA)
+        own[i] = dA[i]
+        ran.backward(own)
+        for key, due in ran.gradients().items():
+            found = dense(each[key])
+            assert found.dtype == due.dtype == dtype
+            assert found.shape == (M, *due.shape)
+            np.testing.assert_allclose(found[i], due, rtol=0, atol=1e-14 if dtype is np.float64 else 2e-6, err_msg=key)
+    for key, due in whole.items():
+        np.testing.assert_allclose(
+            dense(each[key]).sum(axis=0), due, rtol=0, atol=1e-13 if dtype is np.float64 else 5e-6
+        )
+
+
+@pytest.mark.parametrize("name", [name for name in LAYERS if LAYERS[name]().parameter_names])
+def test_gradients_of_each_sample_before_a_backward(name):
+    with pytest.raises(RuntimeError, match="expected a backward"):
+        LAYERS[name]().run(given(name)).gradients(each=True)
+
+
+@pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["whole", "ragged"])
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_layer_that_evaluates(name, lengths):
+    """Its runs are predictions over the same parameters, and leave no trace in the layer."""
+    layer, A = LAYERS[name](), given(name)
+    cells = layer.cells or (layer,)
+    for cell in layer.cells:
+        cell.stateful = True
+    layer.make(A)
+    layer.forward(A, lengths)
+    states, draws = (
+        [cell.np_rng.bit_generator.state for cell in cells],
+        [getattr(cell, "state", None) for cell in cells],
+    )
+    last, training = layer.last, [getattr(cell, "training", None) for cell in cells]
+    other = layer.evaluating()
+    ran = other.run(A, lengths)
+    ran.backward(np.ones_like(ran.A))
+    assert type(other) is type(layer)
+    assert all(other.p[key] is layer.p[key] for key in layer.p)
+    for cell, state in zip(cells, draws, strict=True):
+        assert getattr(cell, "state", None) is state
+    assert [cell.np_rng.bit_generator.state for cell in cells] == states
+    assert [getattr(cell, "training", None) for cell in cells] == training
+    assert layer.last is last
+    layer.reset_state()
+    np.testing.assert_allclose(ran.A, layer.predict(A, lengths), rtol=0, atol=1e-15)
+
+
+def test_a_layer_of_ones_own_that_draws_has_to_say_how_to_stop_it():
+    class Noise(Layer):
+        draws = True
+
+    with pytest.raises(ValueError, match="layers: expected an attribute training, which stops the drawing"):
+        Noise().evaluating()
+    noise = Noise()
+    noise.training = True
+    assert noise.evaluating().training is False
+    assert noise.training is True
 
 
 def test_an_emptied_layer_takes_another_dtype():

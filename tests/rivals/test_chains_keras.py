@@ -56,7 +56,14 @@ def test_the_numbers_of_keras(kind, dtype, same, monkeypatch):
         (lambda: layers.Activation(lambda x: x * 2), "layer 1, Activation 'foreign'.* its activations are some of"),
         (lambda: layers.TimeDistributed(layers.ReLU()), "layer 1, TimeDistributed 'foreign'.* expected a Dense in it"),
         (layers.Masking, "layer 1, Masking 'foreign'.* expected one of GRU"),
-        (layers.LayerNormalization, "layer 1, LayerNormalization 'foreign'.* expected one of GRU"),
+        (lambda: layers.LayerNormalization(axis=1), "layer 1, LayerNormalization 'foreign'.* expected axis -1"),
+        (lambda: layers.LayerNormalization(rms_scaling=True), "layer 1, LayerNormalization 'foreign'.* rms_scaling is"),
+        (lambda: layers.LayerNormalization(scale=False), "layer 1, LayerNormalization 'foreign'.* expected scale=True"),
+        (lambda: layers.BatchNormalization(axis=1), "layer 1, BatchNormalization 'foreign'.* expected axis -1"),
+        (lambda: layers.Conv1D(3, 2, groups=3), "layer 1, Conv1D 'foreign'.* expected groups 1, got 3"),
+        (lambda: layers.Conv1D(3, 2, dilation_rate=2), r"layer 1, Conv1D 'foreign'.* expected dilation_rate \(1,\)"),
+        (lambda: layers.Conv1D(3, 2, 2, padding="same"), "layer 1, Conv1D 'foreign'.* padding .same. depends on"),
+        (lambda: layers.Conv1D(3, 2, data_format="channels_first"), "layer 1, Conv1D 'foreign'.* features come last"),
         (lambda: layers.PReLU(), "layer 1, PReLU 'foreign'.* expected one of GRU"),
     ],
 )
@@ -66,3 +73,48 @@ def test_refused_by_name(layer, words):
     model = keras.Sequential([keras.Input((4, 3)), layers.GRU(6, return_sequences=True), foreign])
     with pytest.raises(ValueError, match=words):
         interop.from_keras(model)
+
+
+NEW = {
+    "LayerNormalization": lambda **given: layers.LayerNormalization(epsilon=0.01, **given),
+    "LayerNormalization, no shift": lambda **given: layers.LayerNormalization(center=False, **given),
+    "BatchNormalization": layers.BatchNormalization,
+    "BatchNormalization, no scale": lambda **given: layers.BatchNormalization(scale=False, center=False, **given),
+    "Conv1D": lambda **given: layers.Conv1D(4, 3, activation="relu", **given),
+    "Conv1D, strided": lambda **given: layers.Conv1D(4, 3, strides=2, use_bias=False, **given),
+    "Conv1D, same": lambda **given: layers.Conv1D(4, 4, padding="same", **given),
+    "Conv1D, causal": lambda **given: layers.Conv1D(4, 3, strides=2, padding="causal", **given),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("kind", NEW)
+def test_convolutions_and_norms(kind, dtype, same, monkeypatch):
+    monkeypatch.setitem(dtypes.BIT64_TO_BIT32_DTYPE, "float64", "float64")  # else it rounds results to float32
+    model = keras.Sequential([
+        keras.Input((9, 3), dtype=dtype), NEW[kind](dtype=dtype), layers.GRU(6, return_sequences=True, dtype=dtype),
+        NEW[kind](dtype=dtype), layers.GRU(5, dtype=dtype), layers.Dense(2, dtype=dtype),
+    ])  # fmt: skip
+    for weight in model.weights:
+        weight.assign(np.random.default_rng(0).random(weight.shape) - (0 if "variance" in weight.path else 0.5))
+    X = np.random.default_rng(1).standard_normal((5, 9, 3)).astype(dtype)
+    net = interop.from_keras(model)
+    same(net.predict(X), keras.ops.convert_to_numpy(model(X)), 1e-5 if dtype == "float32" else 1e-10)
+    trained = [layer.trainable for layer in net.layers if layer.p]
+    assert trained == [bool(layer.trainable_weights) for layer in model.layers]
+    model.layers[0].trainable = False
+    assert [layer.trainable for layer in interop.from_keras(model).layers if layer.p] == [False, *trained[1:]]
+
+
+def test_layer_norm_there_and_back(same):
+    layers = [cgru.LayerNorm(0.01), cgru.GRU(4, sequences=True), cgru.LayerNorm(), cgru.Dense(2)]
+    net = cgru.Network(layers, seed=0, dtype=np.float32)
+    X = np.random.default_rng(0).standard_normal((3, 5, 6)).astype(np.float32)
+    net.make(X)
+    net.layers[0].p["scale"][...] = net.layers[0].p["shift"][...] = np.arange(6) - 2.5
+    net.layers[2].trainable = False
+    model = interop.to_keras(net)
+    same(net.predict(X), keras.ops.convert_to_numpy(model(X)), 1e-5)
+    again = interop.from_keras(model)
+    np.testing.assert_array_equal(again.predict(X), net.predict(X))
+    assert [layer.trainable for layer in again.layers] == [True, True, False, True]

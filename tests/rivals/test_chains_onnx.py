@@ -254,7 +254,6 @@ STEPS = {
     "the last two": lambda g, A: g.op("Slice", A, *map(np.array, ([-2], [2**62], [1])), name="foreign"),
     "all but the last": lambda g, A: g.op("Slice", A, *map(np.array, ([0], [-1], [1])), name="foreign"),
     "flat": lambda g, A: g.op("Flatten", A, name="foreign"),
-    "rows": lambda g, A: g.op("Gemm", g.op("Reshape", A, np.array([-1, 6]), name="foreign"), g.normal(6, 3)),
     "over the samples": lambda g, A: last(g, A, hidden_size=6, name="foreign"),
 }
 
@@ -299,3 +298,91 @@ def test_lengths_below_and_above():
         session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
         due = session.run(None, {"X": X, "lengths": lengths})[0].swapaxes(0, 1)
         np.testing.assert_allclose(interop.from_onnx(model).predict(X, lengths), due, atol=1e-6)
+
+
+# --- rows, channels first, convolutions and norms ---
+
+
+def rows(g, A, *shape):
+    """A Gemm on rows (m s, 6) and back to (m, s, 3), by numbers or by sizes of A."""
+    Z = g.op("Gemm", g.op("Reshape", A, np.array([-1, 6])), g.normal(6, 3), g.normal(3))
+    return g.op("Reshape", Z, *shape)
+
+
+def sizes(g, A):
+    """(m, s, 3) of A, as exporters write `y.view(x.size(0), x.size(1), -1)`."""
+    each = [g.op("Unsqueeze", g.op("Gather", g.op("Shape", A), np.array(i)), np.array([0])) for i in range(2)]
+    return g.op("Concat", *each, np.array([-1]), axis=0)
+
+
+def product(g, A):
+    """(m s, 6) of A, by its sizes multiplied."""
+    m, s = (g.op("Gather", g.op("Shape", A), np.array(i)) for i in range(2))
+    row = g.op("Reshape", g.op("Mul", m, s), np.array([-1]))
+    return g.op("Concat", row, np.array([6]), axis=0)
+
+
+def norm(g, n):
+    """The scale, shift, mean and variance of n features."""
+    return [g.normal(n), g.normal(n), g.normal(n), np.abs(g.normal(n)) + 0.5]
+
+
+def convolved(g, strides=(1,), pads=(0, 0), **options):
+    """A Conv, a BatchNormalization and a Relu on (m, 5, s); then a GRU."""
+    A = g.op("Conv", "X", g.normal(7, 5, 3), g.normal(7), kernel_shape=[3], strides=strides, pads=pads, **options)
+    A = g.op("Relu", g.op("BatchNormalization", A, *norm(g, 7), epsilon=0.01))
+    return g.gru(g.op("Transpose", A, perm=[0, 2, 1]), 7, 6)
+
+
+NEW = {
+    "rows": lambda g, A: rows(g, A, sizes(g, A)),
+    "rows out": lambda g, A: g.op("Gemm", g.op("Reshape", A, np.array([-1, 6])), g.normal(6, 3)),
+    "rows by a product": lambda g, A: g.op("MatMul", g.op("Reshape", A, product(g, A)), g.normal(6, 3)),
+    "rows by Slice": lambda g, A: rows(g, A, g.op("Concat", g.op(
+        "Slice", g.op("Shape", A), np.array([0]), np.array([2])), np.array([3]), axis=0)),
+    "rows by Shape": lambda g, A: rows(g, A, g.op("Concat", g.op("Shape", A, end=2), np.array([-1]), axis=0)),
+    "LayerNormalization": lambda g, A: g.op("LayerNormalization", A, g.normal(6), g.normal(6), epsilon=0.1),
+    "LayerNormalization, no shift": lambda g, A: g.op("LayerNormalization", A, g.normal(6), axis=2),
+    "BatchNormalization": lambda g, A: g.op("Transpose", g.op(
+        "BatchNormalization", g.op("Transpose", A, perm=[0, 2, 1]), *norm(g, 6)), perm=[0, 2, 1]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", NEW)
+def test_rows_and_norms(kind, same):
+    graph = Graph()
+    check(graph.model(NEW[kind](graph, graph.gru("X", 5, 6))), graph.normal(3, 4, 5), same)
+
+
+@pytest.mark.parametrize(("strides", "pads"), [((1,), (0, 0)), ((2,), (1, 1)), ((1,), (2, 0)), ((3,), (0, 2))])
+def test_convolutions(strides, pads, same):
+    graph = Graph()
+    model = graph.model(convolved(graph, strides, pads), shape=("m", 5, "s"))
+    X = graph.normal(3, 9, 5)
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    same(interop.from_onnx(model).predict(X), session.run(None, {"X": X.swapaxes(1, 2)})[0], 1e-5)
+
+
+NOT = {
+    "groups": lambda g: g.gru(g.op("Transpose", g.op("Conv", "X", g.normal(5, 1, 3), group=5, name="foreign"),
+                                   perm=[0, 2, 1]), 5, 6),
+    "dilations": lambda g: g.gru(g.op("Transpose", g.op("Conv", "X", g.normal(7, 5, 3), dilations=[2], name="foreign"),
+                                      perm=[0, 2, 1]), 7, 6),
+    "auto_pad": lambda g: g.gru(g.op("Transpose", g.op("Conv", "X", g.normal(7, 5, 3), auto_pad="SAME_UPPER",
+                                                       name="foreign"), perm=[0, 2, 1]), 7, 6),
+    "over features": lambda g: g.op("Conv", g.gru(g.op("Transpose", "X", perm=[0, 2, 1]), 5, 6), g.normal(3, 4, 2),
+                                    name="foreign"),
+    "a norm of steps": lambda g: g.op("BatchNormalization", g.gru("X", 5, 6), *norm(g, 4), name="foreign"),
+    "in training": lambda g: g.op("BatchNormalization", g.op("Transpose", g.gru("X", 5, 6), perm=[0, 2, 1]),
+                                  *norm(g, 6), training_mode=1, name="foreign", outputs=3)[0],
+    "a norm of both": lambda g: g.op("LayerNormalization", g.gru("X", 5, 6), g.normal(4, 6), axis=1, name="foreign"),
+    "sizes that are divided": lambda g: g.op("Reshape", A := g.gru("X", 5, 6), g.op(
+        "Div", g.op("Shape", A), np.array([1, 1, 1]), name="foreign")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", NOT)
+def test_what_of_them_is_refused(kind):
+    graph = Graph()
+    with pytest.raises(ValueError, match=r"node \d+, \w+ 'foreign'"):
+        interop.from_onnx(graph.model(NOT[kind](graph), shape=("m", "s", 5)))

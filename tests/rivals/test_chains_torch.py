@@ -254,8 +254,10 @@ NO_ATTENTION = {
                r"mul.* expected weights of softmax\(Linear\(u, 1\)\) or of softmax\("),
     "two layers without tanh": (attend, lambda self, y, a: (a * y).sum(1), lambda self, y: self.v(self.W(y)).softmax(1),
                                 r"mul.* expected weights of softmax\(Linear\(u, 1\)\)"),
-    "a scale": (attend, lambda self, y, a: (a * y).sum(1), lambda self, y: (self.score(y) / 2).softmax(1),
-                r"mul.* expected weights of softmax\(Linear\(u, 1\)\)"),
+    "a scale that is trained": (attend, lambda self, y, a: (a * y).sum(1),
+                                lambda self, y: (self.score(y) * self.score.bias).softmax(1), "mul.* cannot be had"),
+    "a scale of tanh": (attend, lambda self, y, a: (a * y).sum(1),
+                        lambda self, y: (self.score(y).tanh() / 2).softmax(1), r"mul.* expected weights of softmax\("),
     "tanh of the scores": (attend, lambda self, y, a: (a * y).sum(1), lambda self, y: self.score(y).tanh().softmax(1),
                            r"mul.* expected weights of softmax\(Linear\(u, 1\)\)"),
     "several scores": (attend, lambda self, y, a: (a * y).sum(1), lambda self, y: self.W(y).softmax(1),
@@ -437,17 +439,17 @@ REFUSED = {
     "one direction": (of(lambda self, y, h: torch.cat((h[-1], h[-1]), 1), bidirectional=True), "Linear 'out'"),
     "directions turned": (of(lambda self, y, h: torch.cat((h[-1], h[-2]), 1), bidirectional=True), "Linear 'out'"),
     "wrong way round": (of(lambda self, y, h: torch.cat((h[-2], h[-1]), 0), bidirectional=True), "cat 'cat'"),
-    "view": (of(lambda self, y, h: y.reshape(-1, 6)), "reshape 'reshape'"),
-    "flat": (of(lambda self, y, h: y.flatten(0, 1)), "flatten 'flatten'.* several axes"),
+    "steps as features": (of(lambda self, y, h: y.flatten(1)), "Linear 'out'.* features are not the last axis"),
+    "samples as written": (of(lambda self, y, h: y.reshape(3, 4, 6)), "reshape 'reshape'.* axis 1 is not|keep what"),
     "squeeze": (of(lambda self, y, h: y.squeeze()), "squeeze 'squeeze'"),
     "squeezed steps": (of(lambda self, y, h: y.squeeze(1)), "squeeze 'squeeze'.* need not be 1"),
     "squeezed steps beside one feature": (lambda: Model(lambda self, x: self.gru(x)[0].squeeze(1), gru=gru(5, 1)),
                                           "squeeze 'squeeze'.* need not be 1"),
     "turned features": (of(lambda self, y, h: y.transpose(1, 2)), "Linear 'out'.* features are not the last axis"),
-    "each step apart": (of(lambda self, y, h: y + torch.arange(4.0)[:, None]), "expected a buffer, got a tensor that"),
+    "each step apart": (of(lambda self, y, h: y + torch.arange(4.0)[:, None]), "a buffer, got a tensor that"),
     "over the samples": (over_samples, "GRU 'b'.* not have the axes of the output"),
-    "a learned start": (learned, "model_h'.* expected a buffer, got a Parameter"),
-    "noise": (of(lambda self, y, h: y + torch.randn(6)), "_tensor_constant0.* expected a buffer, got a tensor that"),
+    "a learned start": (learned, r"GRU 'gru'.* \(1, 1, 6\) expanded to the samples of x, got \(1, 3, 6\)"),
+    "noise": (of(lambda self, y, h: y + torch.randn(6)), "_tensor_constant0.* a buffer, got a tensor that"),
     "a start that is x": (lambda: Model(lambda self, x: self.gru(x, x)[0], gru=gru()), "GRU 'gru'.* start from"),
     "a state that is kept": (Stateful, "forward sets h"),
     "a hook": (hooked, "has a hook"),
@@ -460,7 +462,7 @@ REFUSED = {
     "bounds that cross": (of(lambda self, y, h: y.clamp(1, 0)), "clamp 'clamp'.* bounds are 1.0 and 0.0"),
     "renormed": (lambda: Model(lambda self, x: self.gru(self.m(x))[0], m=nn.Embedding(9, 5, max_norm=1.0), gru=gru()),
                  "Embedding 'm'.* max_norm"),
-    "two inputs": (lambda: Twofold(), "torch.fx cannot trace it"),
+    "four inputs": (lambda: Fourfold(), "expected x, and beside it at most lengths and initial states, got x, a, b, c"),
     "a projection": (lambda: Model(lambda self, x: self.gru(x)[0], gru=Derived(5, 6)), "cannot be had"),
     "a parametrisation": (lambda: orthogonal(), "cannot be had"),
     "a dead layer": (of(lambda self, y, h: (F.relu(y, inplace=True), y)[1]),
@@ -496,12 +498,12 @@ REFUSED = {
 }  # fmt: skip
 
 
-class Twofold(nn.Module):
+class Fourfold(nn.Module):
     def __init__(self):
         super().__init__()
         self.gru = gru()
 
-    def forward(self, x, lengths):
+    def forward(self, x, a, b, c):
         return self.gru(x)[0]
 
 
@@ -599,7 +601,7 @@ def test_unfold_is_frames(way):
     [
         ("at_the_end", "expected a Linear or a GRU behind unfold and flatten"),
         ("not_flat", "expected a flatten behind unfold"),
-        ("over_elements", "it is not over the steps of all samples"),
+        ("over_elements", "it makes one of several axes, or of features"),
         ("of_images", "nothing of its kind may stand there"),
         ("twice", "expected a Linear or a GRU between two unfolds"),
     ],

@@ -115,7 +115,10 @@ ADDED = {
     "GRU, penalized": lambda steps: layers.GRU(2, return_sequences=True, activity_regularizer="l2", name="foreign"),
     "Dense, constrained": lambda steps: layers.Dense(2, kernel_constraint="non_neg", name="foreign"),
 }  # fmt: skip
-EXACT = ("Dense", "Dense, constrained", "Activation", "ReLU", "Softmax", "TimeDistributed")  # at every place
+EXACT = (  # at every place
+    *("Dense", "Dense, constrained", "Activation", "ReLU", "Softmax", "TimeDistributed"),
+    *("Conv1D", "LayerNormalization", "BatchNormalization"),
+)
 
 
 @pytest.mark.parametrize(("build", "place"), [*((functional, place) for place in PLACES), (sequential, 2)])

@@ -635,3 +635,26 @@ def test_statistics_alone(layer, dtype, lengths):
     model = interop.to_onnx(net, dtype=dtype, lengths=lengths)
     (found,) = onnxruntime.InferenceSession(model.SerializeToString()).run(None, given)
     np.testing.assert_allclose(found, net.predict(X, given.get("lengths")), rtol=4 * np.finfo(dtype).eps, atol=1e-12)
+
+
+@pytest.mark.parametrize("lengths", [False, True])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_layer_norm(dtype, lengths):
+    """Its own numbers, upon padding that is never read; a node of its kind in float32, in float64 its equation."""
+    rng = np.random.default_rng(0)
+    net = cgru.Network([cgru.LayerNorm(0.25), cgru.Dense(5, "identity")], seed=0, dtype=dtype)
+    X = (3 * rng.standard_normal((4, 9, 5)) + 2).astype(dtype)
+    net.make(X)
+    for name, row in net.layers[0].p.items():
+        row[...] = rng.standard_normal(row.shape) + (name == "scale")
+    given = {"X": X}
+    if lengths:
+        given["lengths"] = np.array([9, 5, 1, 8], np.int32)
+        X[~mask(given["lengths"], 9)] = np.nan
+    model = interop.to_onnx(net, dtype=dtype, lengths=lengths)
+    kinds = {node.op_type for node in model.graph.node}
+    assert ("LayerNormalization" in kinds) == (dtype == "float32") == ("Sqrt" not in kinds)
+    due = net.predict(X, given.get("lengths"))
+    (found,) = onnxruntime.InferenceSession(model.SerializeToString()).run(None, given)
+    np.testing.assert_allclose(found, due, atol=1e-12 if dtype == "float64" else 2e-6)
+    np.testing.assert_array_equal(interop.from_onnx(model).predict(X, given.get("lengths")), due)

@@ -13,7 +13,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="no torch")
 
-from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence  # noqa: E402
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence  # noqa: E402
 
 import cgru.torch  # noqa: E402
 
@@ -364,6 +364,131 @@ def test_a_cell_without_gradients_has_the_numbers_of_one_with_them(shape, bias):
         assert due.requires_grad
         assert got.shape == due.shape == (*shape, 17)
         assert torch.equal(got, due)
+
+
+# --- gradients of each sample ---
+
+
+def alone(module, x, hx, dA, dstate):
+    """The gradients of the parameters from a batch of one sample, by autograd."""
+    output, hidden = module(x, hx)
+    loss = (0 if dA is None else (output * dA).sum()) + (0 if dstate is None else (hidden * dstate).sum())
+    return torch.autograd.grad(loss, list(module.parameters()))
+
+
+KINDS = [{}, {"batch_first": True, "num_layers": 2, "bidirectional": True}, {"num_layers": 2, "bias": False}]
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("given", [(True, True), (True, False), (False, True)])
+@pytest.mark.parametrize("options", KINDS)
+@pytest.mark.pairwise
+def test_gradients_of_each_sample(options, given, dtype):
+    """Of few and of many units, in batches of one and of many, with samples in the lanes."""
+    for m, s, e, u in ((1, 4, 3, 5), (33, 3, 2, 3), (5, 4, 70, 2), (4, 1, 3, 17)):
+        ours = cgru.torch.GRU(e, u, **options).to(dtype)
+        first = ours.batch_first
+        x, hx = (
+            torch.randn(m, s, e, dtype=dtype),
+            torch.randn(ours.num_layers * (1 + ours.bidirectional), m, u, dtype=dtype),
+        )
+        dA, dstate = torch.randn(m, s, u * (1 + ours.bidirectional), dtype=dtype), torch.randn_like(hx)
+        dA, dstate = (d if is_given else None for d, is_given in zip((dA, dstate), given, strict=True))
+
+        def laid(sequences, first=first):
+            return sequences if sequences is None or first else sequences.transpose(0, 1)
+
+        found = cgru.torch.per_sample_gradients(ours, laid(x), hx, output_gradient=laid(dA), hidden_gradient=dstate)
+        assert list(found) == [name for name, _ in ours.named_parameters()]
+        for i in {0, m // 2, m - 1}:
+            one = slice(i, i + 1)
+            pieces = [None if d is None else d[one] for d in (x, dA)]
+            states = [None if d is None else d[:, one].contiguous() for d in (hx, dstate)]
+            due = alone(ours, laid(pieces[0]), states[0], laid(pieces[1]), states[1])
+            for (name, p), gradient in zip(ours.named_parameters(), due, strict=True):
+                assert found[name].shape == (m, *p.shape)
+                torch.testing.assert_close(found[name][i], gradient)
+
+
+@pytest.mark.parametrize("options", KINDS)
+def test_gradients_of_each_packed_sample(options):
+    m, s = 7, 5
+    ours = cgru.torch.GRU(3, 4, **options).double()
+    x, lengths = torch.randn(m, s, 3).double(), torch.tensor([2, 5, 1, 3, 5, 4, 2])
+    packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+    output, hidden = ours(packed)
+    dA, dstate = torch.randn_like(output.data), torch.randn_like(hidden)
+    for gradient in (dA, output._replace(data=dA)):
+        found = cgru.torch.per_sample_gradients(ours, packed, output_gradient=gradient, hidden_gradient=dstate)
+        padded, _ = pad_packed_sequence(output._replace(data=dA), batch_first=True)
+        for i, n in enumerate(lengths):
+            one, part = x[i : i + 1, :n], padded[i : i + 1, :n]
+            if not ours.batch_first:
+                one, part = one.transpose(0, 1), part.transpose(0, 1)
+            due = alone(ours, one, None, part, dstate[:, i : i + 1])
+            for (name, _), gradient in zip(ours.named_parameters(), due, strict=True):
+                torch.testing.assert_close(found[name][i], gradient)
+
+
+def test_gradients_of_each_sample_leave_the_module_as_it_was():
+    ours, x = cgru.torch.GRU(3, 5), torch.randn(4, 2, 3, requires_grad=True)
+    ours.weight_ih_l0.requires_grad_(False)
+    with torch.no_grad():
+        found = cgru.torch.per_sample_gradients(ours, x, output_gradient=torch.ones(4, 2, 5))
+    assert list(found) == ["weight_hh_l0", "bias_ih_l0", "bias_hh_l0"]
+    assert x.grad is None
+    assert all(p.grad is None for p in ours.parameters())
+    ours.requires_grad_(False)
+    assert cgru.torch.per_sample_gradients(ours, x, output_gradient=torch.ones(4, 2, 5)) == {}
+
+
+def test_gradients_of_each_sample_that_are_refused():
+    ours, x = cgru.torch.GRU(3, 5, 2, dropout=0.5), torch.randn(4, 2, 3)
+    d = torch.ones(4, 2, 5)
+    with pytest.raises(ValueError, match=r"module: expected none that drops out, got dropout=0\.5"):
+        cgru.torch.per_sample_gradients(ours, x, output_gradient=d)
+    ours.eval()
+    for module, error, match in (
+        (torch.nn.GRU(3, 5), TypeError, r"module: expected a cgru\.torch\.GRU, got GRU; accelerate makes it one"),
+        (cgru.torch.GRU(4, 5), ValueError, "input: expected a batch of 4 features"),
+        (cgru.torch.GRU(3, 5).double(), ValueError, "input: expected a batch"),
+    ):
+        with pytest.raises(error, match=match):
+            cgru.torch.per_sample_gradients(module, x, output_gradient=d)
+    for arguments, match in (
+        ({}, "output_gradient, hidden_gradient: expected one at least"),
+        (
+            {"output_gradient": d[:2]},
+            r"output_gradient: expected torch\.float32 \(4, 2, 5\), got torch\.float32 \(2, 2, 5\)",
+        ),
+        (
+            {"hidden_gradient": torch.ones(2, 2, 5).double()},
+            r"hidden_gradient: expected torch\.float32 \(2, 2, 5\), got torch\.f",
+        ),
+    ):
+        with pytest.raises(ValueError, match=match):
+            cgru.torch.per_sample_gradients(ours, x, **arguments)
+    with pytest.raises(ValueError, match=r"input: expected a batch of 3 features.*got torch\.float32 \(4, 3\)"):
+        cgru.torch.per_sample_gradients(ours, x[:, 0], output_gradient=d[:, 0])
+    assert cgru.torch.per_sample_gradients(ours, x, output_gradient=d)["weight_hh_l1"].shape == (2, 15, 5)
+
+
+def test_what_the_hooks_of_opacus_do_not_see_is_refused():
+    """Its hooks are known by what it keeps with a parameter."""
+    ours, x = cgru.torch.GRU(3, 5), torch.randn(4, 2, 3)
+    ours.weight_ih_l0.grad_sample = None
+    ours(x, torch.zeros(1, 2, 5))[1].sum().backward()  # nobody's hooks are there
+    ours.register_forward_hook(lambda *_: None)
+    with pytest.raises(ValueError, match="hx: expected None for a GRU in a model of opacus"):
+        ours(x, torch.zeros(1, 2, 5))
+    output, states = ours(x)
+    (output.sum() + 0 * states.sum()).backward()
+    with pytest.raises(RuntimeError, match="expected no gradient of the last states for a GRU in a model of opacus"):
+        ours(x)[1].sum().backward()
+    with torch.no_grad():
+        assert ours(x)[1].shape == (1, 2, 5)
+    del ours.weight_ih_l0.grad_sample
+    ours(x, torch.zeros(1, 2, 5))[1].sum().backward()
 
 
 # --- which steps run here ---

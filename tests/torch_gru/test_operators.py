@@ -479,3 +479,99 @@ def test_gradients_of_the_gates_take_memory_for_one_block():
         assert tracemalloc.get_traced_memory()[1] < 2 * x.nbytes
     finally:
         tracemalloc.stop()
+
+
+# --- mapped by torch.func.vmap ---
+
+func = pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")  # of its own, by what torch.func imports
+
+
+def loss_of_one(gru, x, hx, y, p):
+    """A loss of one sample (s, e), with a state (layers x directions, u)."""
+    given = x[None] if gru.batch_first else x[:, None]
+    output, states = torch.func.functional_call(gru, p, (given, hx[:, None]))
+    return (output.reshape(len(x), -1)[-1] - y).square().sum() + states.sin().sum() + output.cos().sum()
+
+
+@func
+@pytest.mark.slow  # what torch.func imports at first
+@pytest.mark.parametrize("options", [{}, {"batch_first": True, "num_layers": 2, "bidirectional": True, "bias": False}])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_vmap_of_grad_gives_the_gradients_of_each_sample(dtype, options):
+    """Which PyTorch's own GRU refuses."""
+    ours = cgru.torch.GRU(3, 5, **options).to(dtype)
+    ways, m = 1 + ours.bidirectional, 4
+    x, y = torch.randn(m, 6, 3, dtype=dtype), torch.randn(m, 5 * ways, dtype=dtype)
+    hx = torch.randn(m, ours.num_layers * ways, 5, dtype=dtype)
+    p = {name: value.detach() for name, value in ours.named_parameters()}
+    of_one = torch.func.grad(lambda p, x, hx, y: loss_of_one(ours, x, hx, y, p), argnums=(0, 1, 2))
+    of_p, of_x, of_hx = torch.func.vmap(of_one, in_dims=(None, 0, 0, 0))(p, x, hx, y)
+    for i in range(m):
+        given = [x[i].clone().requires_grad_(), hx[i].clone().requires_grad_()]
+        loss = loss_of_one(ours, *given, y[i], dict(ours.named_parameters()))
+        *due, dx, dhx = torch.autograd.grad(loss, [*ours.parameters(), *given])
+        for name, gradient in zip(p, due, strict=True):
+            torch.testing.assert_close(of_p[name][i], gradient)
+        torch.testing.assert_close(of_x[i], dx)
+        torch.testing.assert_close(of_hx[i], dhx)
+    theirs = torch.nn.GRU(3, 5, **options).to(dtype)
+    with pytest.raises(RuntimeError):
+        torch.func.vmap(lambda x, hx, y: loss_of_one(theirs, x, hx, y, p))(x, hx, y)
+
+
+@func
+def test_mapped_calls_of_batches_and_of_other_weights():
+    """Mapped calls may have several samples, any mapped dimension, and weights of their own; maps may be nested."""
+    ours = cgru.torch.GRU(3, 5).double()
+    x = torch.randn(6, 2, 4, 3).double()  # s, m, calls, e
+    p = {name: value.detach() for name, value in ours.named_parameters()}
+
+    def loss(p, x):
+        return torch.func.functional_call(ours, p, (x,))[0].sin().sum()
+
+    of_p = torch.func.grad(loss)
+    found = torch.func.vmap(of_p, in_dims=(None, 2))(p, x)
+    many = {name: torch.stack([value * (1 + i) for i in range(4)]) for name, value in p.items()}
+    others = torch.func.vmap(of_p, in_dims=(0, 2))(many, x)
+    nested = torch.func.vmap(torch.func.vmap(lambda x: of_p(p, x[:, None]), in_dims=1), in_dims=2)(x)
+    outside = torch.func.grad(lambda p: torch.func.vmap(lambda x: loss(p, x), in_dims=2)(x).sum())(p)
+    for i in range(4):
+        for name, due in of_p(p, x[:, :, i]).items():
+            torch.testing.assert_close(found[name][i], due)
+            torch.testing.assert_close(nested[name][i].sum(0), due)
+        for name, due in of_p({name: value[i] for name, value in many.items()}, x[:, :, i]).items():
+            torch.testing.assert_close(others[name][i], due)
+    for name, due in outside.items():
+        torch.testing.assert_close(due, found[name].sum(0))
+    outputs = torch.func.vmap(ours, in_dims=2)(x)[0]
+    torch.testing.assert_close(outputs[1], ours(x[:, :, 1])[0])
+    (of_x,) = torch.autograd.grad(outputs.sum(), [x.requires_grad_()], allow_unused=True)
+    assert of_x is None
+    torch.func.vmap(ours, in_dims=2)(x)[0].sum().backward()
+    torch.testing.assert_close(x.grad[:, :, 1], torch.autograd.grad(ours(x[:, :, 1])[0].sum(), x)[0][:, :, 1])
+
+
+@func
+def test_what_is_mapped_runs_here_and_other_transforms_do_not(monkeypatch):
+    ran, parents = [], []
+    compute, forward = operators.compute, torch.nn.GRU.forward
+    monkeypatch.setattr(operators, "compute", lambda *given: ran.append(given[0].shape) or compute(*given))
+    monkeypatch.setattr(torch.nn.GRU, "forward", lambda *given: parents.append(1) or forward(*given))
+    ours, x = cgru.torch.GRU(3, 5), torch.randn(6, 2, 4, 3)
+    torch.func.vmap(ours, in_dims=2)(x)
+    assert (ran, parents) == ([(6, 8, 3)], [])
+    torch.func.grad(lambda x: ours(x)[0].sum())(x[:, :, 0])
+    assert (len(ran), parents) == (1, [1])
+    with pytest.raises(RuntimeError):  # the parent's
+        torch.func.vmap(torch.func.grad(lambda x: torch.func.grad(lambda x: ours(x)[0].sum())(x).sum()), in_dims=2)(x)
+    assert (len(ran), len(parents)) == (1, 2)
+
+
+@func
+def test_gradients_of_each_sample_do_not_depend_on_threads(torch_threads, threads):
+    ours, x = cgru.torch.GRU(33, 64), torch.randn(20, 65, 33)
+    found = []
+    for n in (1, 3):
+        torch_threads(n)
+        found.append(cgru.torch.per_sample_gradients(ours, x, output_gradient=torch.ones(20, 65, 64)))
+    assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])

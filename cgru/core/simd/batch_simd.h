@@ -72,7 +72,10 @@ INLINE void batch_product(const panel *p, const T *W, ptrdiff_t K, ptrdiff_t n, 
 /* Loads n columns of an array at a place, a vector each, to vectors `ld` apart; transposes where columns are
  * contiguous. */
 static void load_columns(cgru_array array, place at, ptrdiff_t n, T *to, ptrdiff_t ld) {
-    if (array.sample == 1 || array.column != 1 || n <= LANES / 4) {
+    const T *from = AT(array, at.i, at.t);
+    for (ptrdiff_t c = 0; array.sample == 1 && c < n; c++) store(to + c * ld, load_n(from + c * array.column, at.n));
+    if (array.sample == 1) return;
+    if (array.column != 1 || n <= LANES / 4) {
         for (at.unit = 0; at.unit < n; at.unit++) store(to + at.unit * ld, load_at(array, at));
         return;
     }
@@ -190,16 +193,28 @@ static void batch_forward(const cgru_batch *w, ptrdiff_t row, ptrdiff_t rows, in
     }
 }
 
-/* Writes dX of step t by the micro-kernel, for wide inputs, from dhh_ | dz_ | dr_ of a panel, d, transposed into
- * `rows`. */
+/* Writes dX of step t by the micro-kernel, for wide inputs, from dhh_ | dz_ | dr_ of a panel, d, transposed into `rows`;
+ * behind them it is staged where it goes past the caches. */
 static void batch_input_gradients(const panel *p, ptrdiff_t t, const T *d, T *rows) {
     const ptrdiff_t n = 3 * p->call->u;
     cgru_product wide = *p->w->wide;
     for (ptrdiff_t i = 0; i < p->n; i++)
         for (ptrdiff_t c = 0; c < n; c++) rows[i * n + c] = d[c * p->vectors * LANES + i];
+    const ptrdiff_t e = p->call->e;
+    T *stage = rows + p->n * n;
     wide.operand[0].rows = rows - p->i * n;
     wide.out = p->call->dX;
-    product(&wide, t, p->i, p->n);
+    if (!p->call->staged) {
+        product(&wide, t, p->i, p->n);
+        return;
+    }
+    for (ptrdiff_t i = p->i; i < p->i + p->n; i += FEATURE_ROWS) {
+        const ptrdiff_t count = min(p->i + p->n - i, FEATURE_ROWS);
+        wide.out = (cgru_array){stage - i * e, e, 0, 1};
+        product(&wide, t, i, count);
+        for (ptrdiff_t j = 0; j < count; j++) stream_row(AT(p->call->dX, i + j, t), stage + j * e, e);
+    }
+    finish_streams();
 }
 
 /* Runs step t backward: dh of a panel becomes the gradient for the step before; dX and the caches are written. */
@@ -291,6 +306,8 @@ static void copy(cgru_matrix W, ptrdiff_t k, ptrdiff_t n, void *to_, ptrdiff_t l
 
 /* Samples whose rows of wide inputs stay in a cache while each part of them is multiplied. */
 enum { SAMPLES_AT_ONCE = 128 };
+/* Numbers of a cache line. */
+enum { LINE = 64 / SIZE };
 
 /* The size of a tile of outer products; bytes of pairs that are multiplied together, so that they stay in an L1 cache.
  */
@@ -376,35 +393,27 @@ static outer_function *const outers[OUTER_COLUMNS][OUTER_ROWS] = {
 #endif
 };
 
-/* to = the pairs of step t and of n vectors of samples from `first` on. Units are the outer loop: their samples are
- * contiguous. */
+/* to = the pairs of step t and of n vectors of samples from `first` on. */
 static void batch_collect_pairs(const cgru_outer_product *part, const T *lengths, ptrdiff_t t, ptrdiff_t first,
                                 ptrdiff_t n, T *to) {
     const cgru_call *call = part->call;
-    const ptrdiff_t u = call->u, e = pair_features(part), width = batch_pair_vectors(e, u, part->term_count) * LANES;
+    const ptrdiff_t u = call->u, part_ = u * LANES, e = pair_features(part);
+    const ptrdiff_t width = batch_pair_vectors(e, u, part->term_count) * LANES;
     const panel p = {call, NULL, part->first + first * LANES, min(samples_of(part) - first * LANES, n * LANES), n, to,
                      call->running ? lengths + first * LANES : NULL};
-    T *hp = to, *x = hp + (u + 1) * LANES, *rhp = x + e * LANES, *d = rhp + u * LANES;
-    for (ptrdiff_t v = 0; v < n; v++) {
+    for (ptrdiff_t v = 0; v < n; v++, to += width) {
         const place at = place_in(&p, t, 0, v);
-        if (e) load_columns(call->X, at, e, x + v * width, LANES);
-        for (ptrdiff_t c = v * width; at.lengths && c < v * width + e * LANES; c += LANES)
-            store(x + c, if_running(at, load(x + c), ZERO));
-        store(hp + v * width + u * LANES, ZERO + 1);
-    }
-    EACH_UNIT(&p, u, unit, v) {
-        const place at = place_in(&p, t, unit, v);
-        store(hp + v * width + unit * LANES, if_running(at, load_at(call->hp, at), ZERO));
-    }
-    if (part->terms[CGRU_HH].state_operand) { /* r * hp */
-        EACH_UNIT(&p, u, unit, v) {
-            const ptrdiff_t c = v * width + unit * LANES;
-            store(rhp + c, load(hp + c) * load_at(call->r, place_in(&p, t, unit, v)));
+        T *one = to + part_, *x = one + LANES, *rhp = x + e * LANES, *d = rhp + part_;
+        load_columns(call->hp, at, u, to, LANES);
+        if (e) load_columns(call->X, at, e, x, LANES);
+        for (T *c = to; at.lengths && c < rhp; c += LANES) store(c, if_running(at, load(c), ZERO));
+        store(one, ZERO + 1);
+        if (part->terms[CGRU_HH].state_operand) { /* r * hp */
+            load_columns(call->r, at, u, rhp, LANES);
+            for (ptrdiff_t c = 0; c < part_; c += LANES) store(rhp + c, load(to + c) * load(rhp + c));
         }
+        for (int i = 0; i < part->term_count; i++, d += part_) load_columns(part->terms[i].d, at, u, d, LANES);
     }
-    for (int i = 0; i < part->term_count; i++, d += u * LANES)
-        EACH_UNIT(&p, u, unit, v)
-            store(d + v * width + unit * LANES, load_at(part->terms[i].d, place_in(&p, t, unit, v)));
 }
 
 /* sums += the outer products of `count` pairs, for each term of a share of the samples. */
@@ -449,13 +458,18 @@ static void batch_add_wide(const cgru_call *call, const T *X, ptrdiff_t ld, cons
     }
 }
 
-/* Adds d^T X of step t to the sums for dU, over those samples of the share that have the step. */
+/* Adds d^T X of step t to the sums for dU, over those samples of the share that have the step. Of inputs that do not fit
+ * the caches the next step is prefetched: rows of X lie far apart. */
 static void batch_add_wide_step(const cgru_outer_product *part, const T *lengths, ptrdiff_t t) {
     const cgru_call *call = part->call;
+    const ptrdiff_t next = t + (part->ascends ? 1 : -1);
     T *sums = part->wide, *d = sums + 3 * call->u * call->ep;
     for (ptrdiff_t first = 0; first < samples_of(part); first += SAMPLES_AT_ONCE) {
         const ptrdiff_t n = min(samples_of(part) - first, SAMPLES_AT_ONCE);
         const panel p = {call, NULL, part->first + first, n, VECTORS_OF(n), d, NULL};
+        if (part->streams && 0 <= next && next < call->s)
+            for (ptrdiff_t i = p.i; i < p.i + n; i++)
+                for (ptrdiff_t c = 0; c < call->e; c += LINE) PREFETCH_L2(AT(call->X, i, next) + c);
         for (int i = 0; i < 3; i++)
             EACH_UNIT(&p, call->u, unit, v)
                 store(d + (i * call->u + unit) * SAMPLES_AT_ONCE + v * LANES,

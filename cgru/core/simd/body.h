@@ -81,6 +81,7 @@ const cgru_kernels TABLE_OF(LEVEL, T) = {
     .store_last = store_last,
     .pad = pad,
     .pad_backward = pad_backward,
+    .stream_input = stream_input,
     .gates_backward = gates_backward,
     .single_step = single_step,
     .single_forward = single_forward,

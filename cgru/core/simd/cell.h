@@ -166,11 +166,11 @@ INLINE vec masked(const cgru_product *product, ptrdiff_t i, ptrdiff_t c, const T
     return product->mask.data ? load(tile) * load_at(product->mask, place_of(product->call, i, 0, c)) : load(tile);
 }
 
-/* Prefetches some vectors of two arrays in the step that runs next backward. The tiles of a step's products are far
- * enough apart for memory to keep up; elsewhere in the step nothing is computed meanwhile. */
-static void prefetch_next(const cgru_call *call, cgru_array a, cgru_array b, ptrdiff_t i, ptrdiff_t t, ptrdiff_t vector0,
-                          ptrdiff_t vectors) {
-    t += call->reverse ? 1 : -1;
+/* Prefetches some vectors of two arrays in the step that runs backward `call->far` steps from now. The tiles of a step's
+ * products are far enough apart for memory to keep up; elsewhere in the step nothing is computed meanwhile. */
+static void prefetch_ahead(const cgru_call *call, cgru_array a, cgru_array b, ptrdiff_t i, ptrdiff_t t,
+                           ptrdiff_t vector0, ptrdiff_t vectors) {
+    t += call->reverse ? call->far : -call->far;
     for (ptrdiff_t v = vector0; v < vector0 + vectors; v++) {
         PREFETCH_L2(AT(a, i, t) + v * LANES);
         PREFETCH_L2(AT(b, i, t) + v * LANES);
@@ -185,7 +185,7 @@ static void reset_backward(const cgru_product *product, ptrdiff_t t, ptrdiff_t r
     for (ptrdiff_t row = row0; row < row0 + rows; row++) {
         const ptrdiff_t i = SAMPLE(call, row);
         T *dh = ROW(call, row), *dr_ = dh + 3 * call->up;
-        if (call->far) prefetch_next(call, call->hp, call->hh, i, t, vector0, vectors);
+        if (call->far) prefetch_ahead(call, call->hp, call->hh, i, t, vector0, vectors);
         for (ptrdiff_t v = vector0; v < vector0 + vectors; v++, tile += LANES)
             reset_gradient(call, place_of(call, i, t, v * LANES), masked(product, i, v * LANES, tile), dh, dr_);
     }
@@ -199,7 +199,7 @@ static void state_backward(const cgru_product *product, ptrdiff_t t, ptrdiff_t r
     for (ptrdiff_t row = row0; row < row0 + rows; row++) {
         const ptrdiff_t i = SAMPLE(call, row);
         T *dh = ROW(call, row);
-        if (call->far) prefetch_next(call, call->z, call->r, i, t, vector0, vectors);
+        if (call->far) prefetch_ahead(call, call->z, call->r, i, t, vector0, vectors);
         for (ptrdiff_t v = vector0; v < vector0 + vectors; v++, tile += LANES)
             state_gradient(call, place_of(call, i, t, v * LANES), masked(product, i, v * LANES, tile), dh);
     }
@@ -211,10 +211,17 @@ static void input_backward(const cgru_product *product, ptrdiff_t t, ptrdiff_t r
     const cgru_call *call = product->call;
     const T *tile = tile_;
     for (ptrdiff_t row = row0; row < row0 + rows; row++) {
-        T *dX = AT(call->dX, SAMPLE(call, row), t);
+        T *dX = call->staged ? ROW(call, row) + call->staged : AT(call->dX, SAMPLE(call, row), t);
         for (ptrdiff_t v = vector0; v < vector0 + vectors; v++, tile += LANES)
             store_n(dX + v * LANES, load(tile), min(call->e - v * LANES, LANES));
     }
+}
+
+/* Copies dX of step t from the rows to its array, past the caches. */
+static void stream_input(const cgru_call *call, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows) {
+    for (ptrdiff_t row = row0; row < row0 + rows; row++)
+        stream_row(AT(call->dX, SAMPLE(call, row), t), ROW(call, row) + call->staged, call->e);
+    finish_streams();
 }
 
 /* Epilogue that stores the product in `out`: row i at sample i and step t, or of rows in groups, number i of group t. */

@@ -76,13 +76,14 @@ typedef struct {
     /* Offset in a row of the batched input projections x U + b of CGRU_STEPS steps, each r | z | hh, step t at t modulo
      * CGRU_STEPS; 0: x is an operand of the products of each step. */
     ptrdiff_t projections;
+    ptrdiff_t staged; /* backward: offset in a row of dX, which then goes past the caches; 0: it is stored directly */
     ptrdiff_t masked; /* offset in a row of hp times the masks `recurrent` of r, z and hh; 0: no recurrent dropout */
     int padded;       /* whether the caches are written past the length of a sample */
     int fresh;        /* backward and gradients: the first step to run has no h0, its hp is zero */
     int linear;       /* gradients: of a single product, whose only gradient is dr_, of Ur and br */
     int anew;         /* gradients: are stored, whatever their memory holds, not added to it */
     int by_units;     /* gradients: of U and V are transposes (u, e) and (u, u); reset after, lanes units, no masks */
-    int far;          /* backward: whether the arrays outgrow an L2 cache, so that the next step is prefetched */
+    int far;          /* backward: how many steps ahead is prefetched, where the arrays outgrow an L2 cache; else 0 */
     int whole;        /* whether the workspace has rows for all samples at once */
     int loose;        /* forward: sums may run in another order than those of packed weights; bits depend on m and s */
     ptrdiff_t column; /* of its arrays: 1, or m where lanes are samples; the rows then lie as in batch_simd.h */
@@ -234,7 +235,7 @@ typedef struct {
     ptrdiff_t first, last;
     ptrdiff_t count, depth; /* rows collected; rows that there is space for */
     int fresh;              /* whether the collected rows have no previous state, so that V gets nothing */
-    int streams;            /* whether what is stored goes past the caches, which it would not fit */
+    int streams;            /* whether what is stored, or with samples in the lanes X, does not fit the caches */
     int fills_U, fills_V;   /* whether dU and db, and dV, are stored, since nothing was written to them yet */
     int ascends;            /* whether the steps are summed from the first to the last, else from the last on */
     void *operands;         /* (ep + u for each state operand in use) x depth: panels of X, and of each state operand;
@@ -359,6 +360,7 @@ typedef struct {
     void (*store_last)(const cgru_call *call, ptrdiff_t row, ptrdiff_t rows);
     void (*pad)(const cgru_call *call, ptrdiff_t t, ptrdiff_t row, ptrdiff_t rows);
     void (*pad_backward)(const cgru_call *call, ptrdiff_t t, ptrdiff_t row, ptrdiff_t rows);
+    void (*stream_input)(const cgru_call *call, ptrdiff_t t, ptrdiff_t row, ptrdiff_t rows);
     void (*gates_backward)(const cgru_call *call, ptrdiff_t t, ptrdiff_t row, ptrdiff_t rows);
 
     /* One step of a single sample without caches: h (u) is updated in place; `work` has 5 up numbers. */

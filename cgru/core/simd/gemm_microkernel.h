@@ -206,11 +206,17 @@ static void product(const cgru_product *product, ptrdiff_t t, ptrdiff_t row0, pt
     product_panels(ALL, product, t, row0, rows, 0, 0, NULL);
 }
 
+/* Returns the panel at which part `part` of `parts` begins. The first part is an eighth smaller than the others, since the
+ * caller of a crew, whose part it is, also copies the operands and runs all epilogues. */
+INLINE ptrdiff_t panel_of_part(ptrdiff_t panels, int part, int parts) {
+    return part ? panels * (8 * part - 1) / (8 * parts - 1) : 0;
+}
+
 /* Computes part `part` of `parts` of the panels of a product, or its sums, or its epilogues alone. */
 static void product_columns(const cgru_product *product, int stage, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows, int part,
                          int parts, void *tiles) {
-    const ptrdiff_t panels = panels_for(product->vectors).parts, from = part * panels / parts;
-    const ptrdiff_t to = (part + 1) * panels / parts;
+    const ptrdiff_t panels = panels_for(product->vectors).parts, from = panel_of_part(panels, part, parts);
+    const ptrdiff_t to = panel_of_part(panels, part + 1, parts);
     if (stage == CGRU_STORE)
         product_panels(CGRU_STORE, product, t, row0, rows, from, to, tiles);
     else if (stage == CGRU_FINISH)

@@ -145,14 +145,6 @@ INLINE void write_tile(T *out, ptrdiff_t ld, const T *tile, ptrdiff_t rows, ptrd
         }
 }
 
-/* Copies n numbers to any address, past the caches but for those before and behind its whole vectors. */
-INLINE void stream_row(T *to, const T *from, ptrdiff_t n) {
-    ptrdiff_t j = min(n, (ptrdiff_t)(-(uintptr_t)to % 64 / SIZE));
-    if (j) memcpy(to, from, j * SIZE);
-    for (; j + LANES <= n; j += LANES) stream(to + j, load(from + j));
-    if (j < n) store_n(to + j, load_n(from + j, n - j), n - j);
-}
-
 /* out (rows, n) += a^T b over the collected rows, for the panels `first` to `last` of n columns; `fills`: out = a^T b. a
  * are panels of ROWS numbers, b those panels of vectors. As many of these as stay in a cache are multiplied together,
  * so that a line of out is written whole, next to the one before. */

@@ -232,6 +232,14 @@ INLINE vec scaled_or_zero(vec x, vec n, vec y) {
 }
 #endif
 
+/* Copies n numbers to any address, past the caches but for those before and behind its whole vectors. */
+INLINE void stream_row(T *to, const T *from, ptrdiff_t n) {
+    ptrdiff_t j = min(n, (ptrdiff_t)(-(uintptr_t)to % 64 / SIZE));
+    if (j) memcpy(to, from, j * SIZE);
+    for (; j + LANES <= n; j += LANES) stream(to + j, load(from + j));
+    if (j < n) store_n(to + j, load_n(from + j, n - j), n - j);
+}
+
 /* Transposes LANES vectors as a matrix (LANES, LANES). Each round interleaves the first half of them with the second.
  */
 INLINE void transpose(vec *x) {

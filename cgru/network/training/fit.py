@@ -402,12 +402,7 @@ def check(settings: Settings, model: Model, data: AnyData) -> None:
         raise ValueError(f"recover: expected False with an optimizer of your own, whose rate is its own, got {got}")
     if settings.truncate is not None:
         chain.check_truncate(model.layers, settings.truncate)
-    for i, layer in enumerate(model.layers):
-        if not layer.trains:
-            raise ValueError(
-                f"layers: expected layers that train, got {layer!r} as layer {i}; fit the network that it was made "
-                "of, and quantize that again"
-            )
+    chain.check_trains(model.layers)
     if not any(layer.trainable for layer in model.layers):
         raise ValueError("layers: expected at least one that is trainable, got none")
     if model.stateful:

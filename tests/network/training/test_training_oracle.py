@@ -42,9 +42,11 @@ def network(rng, kind, per_step):
         if both and kind == "stateful" and rng.random() < 0.5:  # one direction goes on, the other does not
             layers[-1].backward_layer.stateful = not gru.stateful
     head = cgru.Dense(3, "softmax") if rng.random() < 0.5 else cgru.Dense(2, "identity")
-    elementwise = (cgru.Scale, lambda: cgru.Clip(-0.6, 0.5), lambda: cgru.Activation("tanh"))
+    elementwise = (
+        cgru.Scale, lambda: cgru.LayerNorm(0.1), lambda: cgru.Clip(-0.6, 0.5), lambda: cgru.Activation("tanh"),
+    )  # fmt: skip
     for _ in range(rng.integers(0, 4)):
-        layers.insert(int(rng.integers(0, len(layers) + 1)), elementwise[rng.integers(3)]())
+        layers.insert(int(rng.integers(0, len(layers) + 1)), elementwise[rng.integers(4)]())
     optimizer = OPTIMIZERS[rng.integers(len(OPTIMIZERS))]()
     return cgru.Network([*layers, head], optimizer=optimizer, seed=int(rng.integers(1000)))
 

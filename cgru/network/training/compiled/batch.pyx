@@ -15,6 +15,9 @@ from cgru.network.training.compiled.stage cimport assign
 
 cnp.import_array()
 
+cdef enum:
+    STEPS_AT_ONCE = 16  # that are read of one row before those of the next
+
 ctypedef fused number:
     float
     double
@@ -111,14 +114,17 @@ cdef void read_X(const Batch *batch, cgru_array to, int size) noexcept nogil:
     """Read the inputs of a piece to `to` (m, s, e), standardised."""
     cdef const Samples *samples = batch.samples
     cdef const Piece *piece = &batch.piece
-    cdef Py_ssize_t i
+    cdef Py_ssize_t i, t = 0, n, at
     cdef const char *source
-    for i in range(piece.m):
-        source = samples.X + batch.sample[i] * samples.X_sample + batch.start[i] * samples.X_step
-        if size == 4:
-            _read_steps[float](samples, source, piece.length[i], <float *>to.data + i * to.sample, to.step, to.column)
-        else:
-            _read_steps[double](samples, source, piece.length[i], <double *>to.data + i * to.sample, to.step, to.column)
+    while t < piece.s:  # some steps of all rows at once, whose places in `to` are near each other
+        for i in range(piece.m):
+            n, at = min(piece.length[i] - t, <Py_ssize_t>STEPS_AT_ONCE), i * to.sample + t * to.step
+            source = samples.X + batch.sample[i] * samples.X_sample + (batch.start[i] + t) * samples.X_step
+            if size == 4:
+                _read_steps[float](samples, source, n, <float *>to.data + at, to.step, to.column)
+            else:
+                _read_steps[double](samples, source, n, <double *>to.data + at, to.step, to.column)
+        t += STEPS_AT_ONCE
 
 
 cdef inline const char *_target_address(const Samples *samples, Py_ssize_t sample, Py_ssize_t t) noexcept nogil:

@@ -1,4 +1,4 @@
-"""Elementwise loops over the arrays of stages, in float32 or float64: `size` is the bytes of a number."""
+"""Loops over the arrays of stages, in float32 or float64: `size` is the bytes of a number."""
 
 from numpy.random cimport bitgen_t
 
@@ -23,6 +23,15 @@ cdef void subtract_from(void *to, const void *a, Py_ssize_t n, int size) noexcep
 cdef double largest_magnitude(const void *a, Py_ssize_t n, int size) noexcept nogil
 cdef void scale_clip(const void *x, Py_ssize_t sample, const void *scale, const void *shift, double low, double high,
                      void *to, Py_ssize_t rows, Py_ssize_t n, int size) noexcept nogil
+cdef void scale_clip_back(const Stage *stage, const void *x, const void *d, void *dx, Py_ssize_t rows) noexcept nogil
+cdef void normalize_rows(const void *x, Py_ssize_t sample, const void *scale, const void *shift, double epsilon,
+                         void *to, Py_ssize_t rows, Py_ssize_t n, int size) noexcept nogil
+cdef void normalize_rows_back(const Stage *stage, const void *x, const void *d, void *dx,
+                              Py_ssize_t rows) noexcept nogil
+cdef void normalize_feature(const void *x, Py_ssize_t step, Py_ssize_t length, void *to, Py_ssize_t to_step,
+                            Py_ssize_t n, bint keep, int size) noexcept nogil
+cdef void normalize_feature_back(const void *x, Py_ssize_t step, Py_ssize_t length, const void *d, Py_ssize_t d_step,
+                                 void *dx, Py_ssize_t dx_step, Py_ssize_t n, bint keep, int size) noexcept nogil
 cdef void subtract_rows(const void *x, Py_ssize_t sample, const void *before, Py_ssize_t before_sample, void *to,
                         Py_ssize_t rows, Py_ssize_t n, Py_ssize_t u, int size) noexcept nogil
 cdef void multiply_by(void *a, Py_ssize_t n, double factor, int size) noexcept nogil

@@ -1,10 +1,13 @@
-"""Elementwise loops over the arrays of stages, in float32 or float64: masks, sums, copies, clipping, penalties.
+"""Loops over the arrays of stages, in float32 or float64: masks, sums, copies, clipping, statistics, penalties.
 
 Functions that take a piece work on its rows at each step that they have, `each` True, or on one number a row, False.
 """
 
 from cpython.pycapsule cimport PyCapsule_GetPointer
 from cython cimport floating
+from libc.float cimport DBL_EPSILON, FLT_EPSILON
+from libc.math cimport fabs, frexp, ldexp, log, sqrt
+from libc.string cimport memset
 
 from cgru.network.training.compiled.stage cimport in_lanes, rows_at, time_major
 
@@ -174,6 +177,220 @@ cdef void scale_clip(const void *x, Py_ssize_t sample, const void *scale, const 
     else:
         _clip_rows[double](<const double *>x, sample, <const double *>scale, <const double *>shift, low, high,
                            <double *>to, rows, n)
+
+
+cdef void _clip_rows_back(const Stage *stage, const floating *x, const floating *d, floating *dx,
+                          Py_ssize_t rows) noexcept nogil:
+    """Write `scale_clip_back` in one dtype."""
+    cdef const floating *scale = <floating *>stage.W
+    cdef floating *dscale = <floating *>stage.dW
+    cdef floating *dshift = <floating *>stage.db
+    cdef floating low = <floating>stage.low, high = <floating>stage.high, slope
+    cdef Py_ssize_t i, c, n = stage.n
+    for i in range(rows):
+        for c in range(n):
+            if scale != NULL:
+                slope = scale[c]
+            else:
+                slope = x[c] >= low and x[c] <= high
+            if dx != NULL:
+                dx[i * n + c] = d[c] * slope
+            if stage.trainable:
+                dscale[c] += d[c] * x[c]
+                dshift[c] += d[c]
+        x += stage.X.sample
+        d += stage.dA.sample
+
+
+cdef void scale_clip_back(const Stage *stage, const void *x, const void *d, void *dx, Py_ssize_t rows) noexcept nogil:
+    """Compute one step's dx = d * scale and add to the gradients; without a scale, dx = d within the bounds, else 0.
+
+    dx NULL: only the gradients.
+    """
+    if stage.k.size == 4:
+        _clip_rows_back[float](stage, <const float *>x, <const float *>d, <float *>dx, rows)
+    else:
+        _clip_rows_back[double](stage, <const double *>x, <const double *>d, <double *>dx, rows)
+
+
+cdef enum:
+    CHAINS = 8  # partial sums, so that a sum need not wait for each of its additions
+
+cdef double _row_factor(const floating *x, Py_ssize_t n, double epsilon, double *mean) noexcept nogil:
+    """Set the mean of n numbers and return 1 / sqrt(variance + epsilon), both from sums in double."""
+    cdef double[CHAINS] part
+    cdef double total = 0, apart
+    cdef Py_ssize_t c, j, k, whole = n - n % CHAINS
+    memset(part, 0, sizeof(part))
+    for k in range(n // CHAINS):
+        for j in range(CHAINS):
+            part[j] += x[k * CHAINS + j]
+    for c in range(whole, n):
+        total += x[c]
+    for j in range(CHAINS):
+        total += part[j]
+    mean[0] = total / n
+    memset(part, 0, sizeof(part))
+    total = 0
+    for k in range(n // CHAINS):
+        for j in range(CHAINS):
+            apart = x[k * CHAINS + j] - mean[0]
+            part[j] += apart * apart
+    for c in range(whole, n):
+        apart = x[c] - mean[0]
+        total += apart * apart
+    for j in range(CHAINS):
+        total += part[j]
+    return 1 / sqrt(total / n + epsilon)
+
+
+cdef void _layer_norm(const floating *x, Py_ssize_t sample, const floating *scale, const floating *shift,
+                      double epsilon, floating *to, Py_ssize_t rows, Py_ssize_t n) noexcept nogil:
+    """Write `normalize_rows` in one dtype."""
+    cdef Py_ssize_t _i, c
+    cdef double mean, factor
+    for _i in range(rows):
+        factor = _row_factor[floating](x, n, epsilon, &mean)
+        for c in range(n):
+            to[c] = <floating>((x[c] - mean) * factor * scale[c] + shift[c])
+        x += sample
+        to += n
+
+
+cdef void normalize_rows(const void *x, Py_ssize_t sample, const void *scale, const void *shift, double epsilon,
+                         void *to, Py_ssize_t rows, Py_ssize_t n, int size) noexcept nogil:
+    """Set to (rows, n) = (x - mean) / sqrt(variance + epsilon) * scale + shift over the n numbers of each row.
+
+    Rows of x lie `sample` apart.
+    """
+    if size == 4:
+        _layer_norm[float](<const float *>x, sample, <const float *>scale, <const float *>shift, epsilon, <float *>to,
+                           rows, n)
+    else:
+        _layer_norm[double](<const double *>x, sample, <const double *>scale, <const double *>shift, epsilon,
+                            <double *>to, rows, n)
+
+
+cdef void _layer_norm_back(const Stage *stage, const floating *x, const floating *d, floating *dx,
+                           Py_ssize_t rows) noexcept nogil:
+    """Write `normalize_rows_back` in one dtype."""
+    cdef const floating *scale = <floating *>stage.W
+    cdef floating *dscale = <floating *>stage.dW
+    cdef floating *dshift = <floating *>stage.db
+    cdef Py_ssize_t i, c, n = stage.n
+    cdef double mean, factor, normal, own, sum, products
+    for i in range(rows):
+        factor = _row_factor[floating](x, n, stage.low, &mean)
+        sum = products = 0
+        for c in range(n):
+            normal, own = (x[c] - mean) * factor, <double>d[c] * scale[c]
+            sum += own
+            products += own * normal
+            if stage.trainable:
+                dscale[c] += <floating>(d[c] * normal)
+                dshift[c] += d[c]
+        sum, products = sum / n, products / n
+        for c in range(n if dx != NULL else 0):
+            normal = (x[c] - mean) * factor
+            dx[i * n + c] = <floating>(factor * (<double>d[c] * scale[c] - sum - normal * products))
+        x += stage.X.sample
+        d += stage.dA.sample
+
+
+cdef void normalize_rows_back(const Stage *stage, const void *x, const void *d, void *dx,
+                              Py_ssize_t rows) noexcept nogil:
+    """Compute one step's dx of `normalize_rows`, whose epsilon is `stage.low`, and add to dscale and dshift.
+
+    N = (x - mean) / sqrt(variance + epsilon), e = d * scale: dx = (e - mean(e) - N * mean(e * N)) /
+    sqrt(variance + epsilon). dx NULL: only the gradients.
+    """
+    if stage.k.size == 4:
+        _layer_norm_back[float](stage, <const float *>x, <const float *>d, <float *>dx, rows)
+    else:
+        _layer_norm_back[double](stage, <const double *>x, <const double *>d, <double *>dx, rows)
+
+
+cdef enum:
+    ROUNDING = 4  # numbers in a range of so many eps of their dtype, relative to the largest, count as constant
+
+cdef bint _moments(const floating *x, Py_ssize_t step, Py_ssize_t length, double *mean,
+                   double *deviation) noexcept nogil:
+    """Set mean and deviation of `length` numbers that lie `step` apart; return whether they are constant.
+
+    As in cgru/layers/normalize.py: the deviation of a constant is set to 1.
+    """
+    cdef double low = x[0], high = x[0], total = 0, squares = 0, largest, down, apart
+    cdef Py_ssize_t t
+    cdef double epsilon = FLT_EPSILON if sizeof(floating) == 4 else DBL_EPSILON
+    cdef int exponent
+    for t in range(length):
+        low, high = min(low, x[t * step]), max(high, x[t * step])
+    largest = max(fabs(low), fabs(high))
+    frexp(largest, &exponent)
+    down = ldexp(1, -max(-1022, min(exponent, 1022)))  # 1 / unit
+    for t in range(length):
+        total += x[t * step] * down - low * down
+    mean[0] = low + total / length / down
+    for t in range(length):
+        apart = (x[t * step] - mean[0]) * down
+        squares += apart * apart
+    deviation[0] = sqrt(squares / length) / down
+    if high * down - low * down <= ROUNDING * epsilon * (largest * down):
+        deviation[0] = 1
+        return total == total  # comparisons pass over NaN, sums keep it
+    return False
+
+
+cdef void _normalize_numbers(const floating *x, Py_ssize_t step, Py_ssize_t length, floating *to, Py_ssize_t to_step,
+                             Py_ssize_t n, bint keep) noexcept nogil:
+    """Write `normalize_feature` in one dtype."""
+    cdef double mean, deviation
+    cdef bint constant = _moments[floating](x, step, length, &mean, &deviation)
+    cdef Py_ssize_t t
+    for t in range(length):
+        to[t * to_step] = 0 if constant else <floating>((x[t * step] - mean) / deviation)
+        if keep:
+            to[t * to_step + n], to[t * to_step + 2 * n] = <floating>log(deviation), <floating>mean
+
+
+cdef void _normalize_numbers_back(const floating *x, Py_ssize_t step, Py_ssize_t length, const floating *d,
+                                  Py_ssize_t d_step, floating *dx, Py_ssize_t dx_step, Py_ssize_t n,
+                                  bint keep) noexcept nogil:
+    """Write `normalize_feature_back` in one dtype."""
+    cdef double mean, deviation, z, offset = 0, slope = 0, dmean = 0
+    cdef bint constant = _moments[floating](x, step, length, &mean, &deviation)
+    cdef Py_ssize_t t
+    for t in range(length):
+        z = (x[t * step] - mean) / deviation
+        offset += d[t * d_step]
+        slope += d[t * d_step] * z
+        if keep:
+            slope -= d[t * d_step + n]
+            dmean += d[t * d_step + 2 * n]
+    for t in range(length):
+        z = (x[t * step] - mean) / deviation
+        z = 0 if constant else (d[t * d_step] - offset / length - z * (slope / length)) / deviation
+        dx[t * dx_step] = <floating>(z + dmean / length)
+
+
+cdef void normalize_feature(const void *x, Py_ssize_t step, Py_ssize_t length, void *to, Py_ssize_t to_step,
+                            Py_ssize_t n, bint keep, int size) noexcept nogil:
+    """Normalise one feature of one row; with `keep` log(deviation) and mean are n and 2 n numbers behind it."""
+    if size == 4:
+        _normalize_numbers[float](<const float *>x, step, length, <float *>to, to_step, n, keep)
+    else:
+        _normalize_numbers[double](<const double *>x, step, length, <double *>to, to_step, n, keep)
+
+
+cdef void normalize_feature_back(const void *x, Py_ssize_t step, Py_ssize_t length, const void *d, Py_ssize_t d_step,
+                                 void *dx, Py_ssize_t dx_step, Py_ssize_t n, bint keep, int size) noexcept nogil:
+    """Compute dx of one feature of one row from d, where the normalised feature has its gradient."""
+    if size == 4:
+        _normalize_numbers_back[float](<const float *>x, step, length, <const float *>d, d_step, <float *>dx, dx_step,
+                                       n, keep)
+    else:
+        _normalize_numbers_back[double](<const double *>x, step, length, <const double *>d, d_step, <double *>dx,
+                                        dx_step, n, keep)
 
 
 cdef void _subtract_numbers(const floating *x, Py_ssize_t sample, const floating *before, Py_ssize_t before_sample,

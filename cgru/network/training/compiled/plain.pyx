@@ -7,6 +7,7 @@ Each stage has a `*_forward`, X to A, and a `*_backward`, dA to dX and gradients
     Pool         A = mean, maximum or last of X over the steps, or their sum weighted by attention
     Frames       A[j] = X[j hop - before : j hop - before + length], with zeros past the ends, side by side
     Normalize    A = (X - mean) / deviation over the steps, and perhaps log(deviation) and mean, side by side
+    LayerNorm    A = (X - mean) / sqrt(variance + eps) * scale + shift over the features
     Difference   A[t] = X[t] - X[t - 1], perhaps behind X[t]
     Embedding    A = E[tokens]
     Dense        A = activate(X W + b)
@@ -14,8 +15,7 @@ Each stage has a `*_forward`, X to A, and a `*_backward`, dA to dX and gradients
 """
 
 from cython cimport floating
-from libc.float cimport DBL_EPSILON, FLT_EPSILON
-from libc.math cimport INFINITY, exp, fabs, frexp, ldexp, log, sqrt
+from libc.math cimport INFINITY, exp
 from libc.string cimport memcpy, memset
 
 from cgru.core cimport gradients
@@ -26,7 +26,8 @@ from cgru.core.kernels cimport (
 from cgru.core.plan cimport GRADIENTS, largest_workspace_size
 from cgru.core.threads cimport share, worth
 from cgru.network.training.compiled.numbers cimport (
-    COPY, MULTIPLY, add_to, bit_generator_of, combine, draw_mask, input_as_rows, kept_scale, scale_clip, subtract_from,
+    COPY, MULTIPLY, add_to, bit_generator_of, combine, draw_mask, input_as_rows, kept_scale, normalize_feature,
+    normalize_feature_back, normalize_rows, normalize_rows_back, scale_clip, scale_clip_back, subtract_from,
     subtract_rows,
 )
 from cgru.network.training.compiled.stage cimport (
@@ -35,7 +36,6 @@ from cgru.network.training.compiled.stage cimport (
 
 cdef enum:
     BLOCK_ROWS = 512  # rows of a block of a Dense, which one thread computes
-    ROUNDING = 4  # numbers in a range of so many eps of their dtype, relative to the largest, count as constant
 
 cdef enum:
     LENGTH, HOP, BEFORE, ZEROS, FILLS  # indices of Frames' options in `Stage.numbers`
@@ -76,6 +76,9 @@ cdef int make_plain(Stage *stage, dict description, random) except -1:
         stage.u, stage.stride = stage.numbers[LENGTH] * stage.n, stage.numbers[HOP]
     elif kind == "flip":
         stage.forward, stage.backward = _flip_forward, _flip_backward
+    elif kind == "layer_norm":
+        stage.forward, stage.backward = _layer_norm_forward, _layer_norm_backward
+        stage.low = description["eps"]
     elif kind == "normalize":
         stage.forward, stage.backward = _normalize_forward, _normalize_backward
     elif kind == "difference":
@@ -384,98 +387,29 @@ cdef int _frames_backward(Stage *stage, const Piece *piece) except -1 nogil:
 
 # --- Normalize ---
 
-cdef bint _moments(const floating *x, Py_ssize_t step, Py_ssize_t length, double *mean,
-                   double *deviation) noexcept nogil:
-    """Set mean and deviation of `length` numbers that lie `step` apart; return whether they are constant.
-
-    As in cgru/layers/normalize.py: the deviation of a constant is set to 1.
-    """
-    cdef double low = x[0], high = x[0], total = 0, squares = 0, largest, down, apart
-    cdef Py_ssize_t t
-    cdef double epsilon = FLT_EPSILON if sizeof(floating) == 4 else DBL_EPSILON
-    cdef int exponent
-    for t in range(length):
-        low, high = min(low, x[t * step]), max(high, x[t * step])
-    largest = max(fabs(low), fabs(high))
-    frexp(largest, &exponent)
-    down = ldexp(1, -max(-1022, min(exponent, 1022)))  # 1 / unit
-    for t in range(length):
-        total += x[t * step] * down - low * down
-    mean[0] = low + total / length / down
-    for t in range(length):
-        apart = (x[t * step] - mean[0]) * down
-        squares += apart * apart
-    deviation[0] = sqrt(squares / length) / down
-    if high * down - low * down <= ROUNDING * epsilon * (largest * down):
-        deviation[0] = 1
-        return total == total  # comparisons pass over NaN, sums keep it
-    return False
-
-
-cdef void _normalize_feature(const floating *x, Py_ssize_t step, Py_ssize_t length, floating *to, Py_ssize_t to_step,
-                             Py_ssize_t n, bint keep) noexcept nogil:
-    """Normalise one feature of one row; with `keep` log(deviation) and mean are n and 2 n numbers behind it."""
-    cdef double mean, deviation
-    cdef bint constant = _moments[floating](x, step, length, &mean, &deviation)
-    cdef Py_ssize_t t
-    for t in range(length):
-        to[t * to_step] = 0 if constant else <floating>((x[t * step] - mean) / deviation)
-        if keep:
-            to[t * to_step + n], to[t * to_step + 2 * n] = <floating>log(deviation), <floating>mean
-
-
-cdef void _normalize_feature_back(const floating *x, Py_ssize_t step, Py_ssize_t length, const floating *d,
-                                  Py_ssize_t d_step, floating *dx, Py_ssize_t dx_step, Py_ssize_t n,
-                                  bint keep) noexcept nogil:
-    """Compute dx of one feature of one row from d, where the normalised feature has its gradient."""
-    cdef double mean, deviation, z, offset = 0, slope = 0, dmean = 0
-    cdef bint constant = _moments[floating](x, step, length, &mean, &deviation)
-    cdef Py_ssize_t t
-    for t in range(length):
-        z = (x[t * step] - mean) / deviation
-        offset += d[t * d_step]
-        slope += d[t * d_step] * z
-        if keep:
-            slope -= d[t * d_step + n]
-            dmean += d[t * d_step + 2 * n]
-    for t in range(length):
-        z = (x[t * step] - mean) / deviation
-        z = 0 if constant else (d[t * d_step] - offset / length - z * (slope / length)) / deviation
-        dx[t * dx_step] = <floating>(z + dmean / length)
-
-
 cdef int _normalize_forward(Stage *stage, const Piece *piece) except -1 nogil:
     """A = (X - mean) / deviation of each feature over the row's steps, and with 3 n outputs log(deviation) and mean."""
     cdef Py_ssize_t i, c, n = stage.n
-    cdef bint keep = stage.u > n
+    cdef int size = stage.k.size
     cdef cgru_array X = input_as_rows(stage, piece)
     stage.A = time_major(stage.out, stage.u, piece.m)
     for i in range(piece.m):
         for c in range(n):
-            if stage.k.size == 4:
-                _normalize_feature[float](<float *>X.data + i * X.sample + c, X.step, piece.length[i],
-                                          <float *>stage.out + i * stage.u + c, stage.A.step, n, keep)
-            else:
-                _normalize_feature[double](<double *>X.data + i * X.sample + c, X.step, piece.length[i],
-                                           <double *>stage.out + i * stage.u + c, stage.A.step, n, keep)
+            normalize_feature(_address(X, i, 0, size) + c * size, X.step, piece.length[i],
+                              _address(stage.A, i, 0, size) + c * size, stage.A.step, n, stage.u > n, size)
     return 0
 
 
 cdef int _normalize_backward(Stage *stage, const Piece *piece) except -1 nogil:
     """dX = (dA - mean(dA) - A * mean(dA * A)) / deviation, and the shares of log(deviation) and mean."""
     cdef Py_ssize_t i, c, n = stage.n
-    cdef bint keep = stage.u > n
+    cdef int size = stage.k.size
     cdef cgru_array X = stage.X, dA = stage.dA, dX = stage.dX
     for i in range(piece.m):
         for c in range(n):
-            if stage.k.size == 4:
-                _normalize_feature_back[float](
-                    <float *>X.data + i * X.sample + c, X.step, piece.length[i], <float *>dA.data + i * dA.sample + c,
-                    dA.step, <float *>dX.data + i * dX.sample + c, dX.step, n, keep)
-            else:
-                _normalize_feature_back[double](
-                    <double *>X.data + i * X.sample + c, X.step, piece.length[i], <double *>dA.data + i * dA.sample + c,
-                    dA.step, <double *>dX.data + i * dX.sample + c, dX.step, n, keep)
+            normalize_feature_back(_address(X, i, 0, size) + c * size, X.step, piece.length[i],
+                                   _address(dA, i, 0, size) + c * size, dA.step,
+                                   _address(dX, i, 0, size) + c * size, dX.step, n, stage.u > n, size)
     return 0
 
 
@@ -734,29 +668,6 @@ cdef int _elementwise_forward(Stage *stage, const Piece *piece) except -1 nogil:
     return 0
 
 
-cdef void _clip_back(const Stage *stage, const floating *x, const floating *d, floating *dx,
-                     Py_ssize_t rows) noexcept nogil:
-    """Compute one step's dx = d * scale and add to the gradients; without a scale, dx = d within the bounds, else 0."""
-    cdef const floating *scale = <floating *>stage.W
-    cdef floating *dscale = <floating *>stage.dW
-    cdef floating *dshift = <floating *>stage.db
-    cdef floating low = <floating>stage.low, high = <floating>stage.high, slope
-    cdef Py_ssize_t i, c, n = stage.n
-    for i in range(rows):
-        for c in range(n):
-            if scale != NULL:
-                slope = scale[c]
-            else:
-                slope = x[c] >= low and x[c] <= high
-            if dx != NULL:
-                dx[i * n + c] = d[c] * slope
-            if stage.trainable:
-                dscale[c] += d[c] * x[c]
-                dshift[c] += d[c]
-        x += stage.X.sample
-        d += stage.dA.sample
-
-
 cdef int _elementwise_backward(Stage *stage, const Piece *piece) except -1 nogil:
     """dX = dA * activate'(X), or dA * scale with the gradients of scale and shift, or dA within the bounds."""
     cdef Work work
@@ -772,12 +683,33 @@ cdef int _elementwise_backward(Stage *stage, const Piece *piece) except -1 nogil
     for t in range(piece.s if stage.steps_in else 1):
         rows = rows_at(piece, stage.steps_in, t)
         dx = NULL if stage.dX.data == NULL else _address(stage.dX, 0, t, size)
-        if size == 4:
-            _clip_back[float](stage, <float *>_address(stage.X, 0, t, size), <float *>_address(stage.dA, 0, t, size),
-                              <float *>dx, rows)
-        else:
-            _clip_back[double](stage, <double *>_address(stage.X, 0, t, size), <double *>_address(stage.dA, 0, t, size),
-                               <double *>dx, rows)
+        scale_clip_back(stage, _address(stage.X, 0, t, size), _address(stage.dA, 0, t, size), dx, rows)
+    return 0
+
+
+# --- LayerNorm ---
+
+cdef int _layer_norm_forward(Stage *stage, const Piece *piece) except -1 nogil:
+    """A = N * scale + shift, N = (X - mean) / sqrt(variance + eps) over the features of a step."""
+    cdef Py_ssize_t t
+    cdef int size = stage.k.size
+    input_as_rows(stage, piece)
+    stage.A = time_major(stage.out, stage.n, piece.m)
+    for t in range(piece.s if stage.steps_in else 1):
+        normalize_rows(_address(stage.X, 0, t, size), stage.X.sample, stage.W, stage.b, stage.low,
+                       _address(stage.A, 0, t, size), rows_at(piece, stage.steps_in, t), stage.n, size)
+    return 0
+
+
+cdef int _layer_norm_backward(Stage *stage, const Piece *piece) except -1 nogil:
+    """dX = (d - mean(d) - N * mean(d * N)) / sqrt(variance + eps), d = dA * scale; dscale += dA * N, dshift += dA."""
+    cdef Py_ssize_t t
+    cdef int size = stage.k.size
+    cdef char *dx
+    for t in range(piece.s if stage.steps_in else 1):
+        dx = NULL if stage.dX.data == NULL else _address(stage.dX, 0, t, size)
+        normalize_rows_back(stage, _address(stage.X, 0, t, size), _address(stage.dA, 0, t, size), dx,
+                            rows_at(piece, stage.steps_in, t))
     return 0
 
 

@@ -7,8 +7,11 @@ before the first and one behind the last, in lanes (s + 2, u, m).
 
 from cgru.core cimport blocks, driver
 from cgru.core.blocks cimport Origin
-from cgru.core.kernels cimport CGRU_PLACES, array_index, cgru_array, cgru_call, time_major_array, new_call
-from cgru.core.plan cimport FORWARD, choose_lanes, input_column, largest_workspace_size
+from cgru.core.kernels cimport (
+    CGRU_PLACES, array_index, cgru_array, cgru_call, cgru_kernels, new_call, time_major_array, whole_lines,
+)
+from cgru.core.plan cimport FORWARD, choose_lanes, input_column, largest_workspace_size, pays_pair
+from cgru.core.threads cimport FEW, share
 from cgru.network.training.compiled.numbers cimport (
     ADD, HALVE, MULTIPLY, add_to, bit_generator_of, combine, copy_row, draw_mask, input_as_rows, kept_scale,
 )
@@ -79,13 +82,16 @@ cdef void plan_recurrent(Stage *stage, Arena *arena, Size size, bint carries) no
     if stage.merge > CONCAT or not stage.steps_out:
         stage.out = assign(arena, outputs * stage.u, bytes)
     if stage.merge > SUM:
-        stage.unmerged = assign(arena, (size.back if stage.steps_out else size.m) * stage.u, bytes)
+        stage.unmerged = assign(arena, 2 * (size.back if stage.steps_out else size.m) * stage.u, bytes)
     if stage.parts == 2:
         stage.second = assign(arena, size.back * e, bytes)
 
 
 cdef Py_ssize_t recurrent_workspace(const Stage *stage, Py_ssize_t m, Py_ssize_t s, bint back) noexcept:
-    """Return the numbers of workspace that a stage takes for m rows and s steps; `back`: also for the backward pass."""
+    """Return the numbers of workspace that a stage takes for m rows and s steps; `back`: also for the backward pass.
+
+    Two GRU that run at once have few rows, and a half each.
+    """
     cdef Py_ssize_t most = 0
     cdef cgru_call call
     cdef int i
@@ -94,10 +100,19 @@ cdef Py_ssize_t recurrent_workspace(const Stage *stage, Py_ssize_t m, Py_ssize_t
         call.m, call.s = m, s
         if i % 2 and stage.part[i // 2].recurrent_dropout:
             call.recurrent.data = &call
-        most = max(most, largest_workspace_size(stage.k, &call, FORWARD, stage.threads))
-        if back:
-            most = max(most, blocks.blocks_size(stage.k, &call, stage.threads, stage.low_memory))
+        most = max(most, _room_of(stage, &call, stage.threads, back))
+        if stage.parts == 2 and stage.threads > 1:
+            call.m = min(m, <Py_ssize_t>FEW)
+            most = max(most, 2 * _room_of(stage, &call, 1, back))
     return most
+
+
+cdef Py_ssize_t _room_of(const Stage *stage, const cgru_call *call, int threads, bint back) noexcept nogil:
+    """Return the numbers of workspace, in whole cache lines, for a call with at most its rows and steps."""
+    cdef Py_ssize_t room = largest_workspace_size(stage.k, call, FORWARD, threads)
+    if back:
+        room = max(room, blocks.blocks_size(stage.k, call, threads, stage.low_memory))
+    return whole_lines(room, stage.k.size)
 
 
 # --- forward ---
@@ -129,7 +144,16 @@ cdef int forward_recurrent(Stage *stage, const Piece *piece) except -1 nogil:
     cdef Py_ssize_t u = stage.part[0].call.u
     cdef int size = stage.k.size, i
     for i in range(stage.parts):
-        _forward_one(stage, i, piece)
+        _prepare_forward(stage, i, piece)
+    if _run_at_once(stage):
+        share(_forward_alone, stage, 2, 2)
+    else:
+        for i in range(stage.parts):
+            driver.run_in_workspace(&stage.part[i].now, &stage.part[i].w, stage.k, FORWARD, stage.scratch,
+                                    stage.threads)
+    for i in range(stage.parts):
+        if stage.part[i].carried != NULL and piece.carries:
+            _carry_states(stage, &stage.part[i], piece)
     if stage.merge <= CONCAT:
         stage.A = _states_after(&stage.part[0], size) if stage.steps_out else time_major(stage.out, stage.u, piece.m)
         return 0
@@ -154,8 +178,21 @@ cdef cgru_array _outputs_to_merge(const Stage *stage, int i, const Piece *piece)
     return _states_after(part, stage.k.size) if stage.steps_out else time_major(part.last, part.call.u, piece.m)
 
 
-cdef int _forward_one(Stage *stage, int i, const Piece *piece) except -1 nogil:
-    """Run GRU i on a piece: set its arrays, draw masks, set initial states, and carry the last ones on."""
+cdef inline bint _run_at_once(const Stage *stage) noexcept nogil:
+    """Return whether two GRU run at once on the current piece, each on one thread and in its own half of `scratch`."""
+    return stage.parts == 2 and pays_pair(stage.k, &stage.part[0].now, stage.threads)
+
+
+cdef void _forward_alone(void *work, Py_ssize_t i) noexcept nogil:
+    """Run GRU i forward on this thread; the callback of `share`, `work` is the Stage."""
+    cdef Stage *stage = <Stage *>work
+    cdef cgru_call *call = &stage.part[i].now
+    cdef Py_ssize_t start = i * _room_of(stage, call, 1, False)
+    driver.run_in_workspace(call, &stage.part[i].w, stage.k, FORWARD, <char *>stage.scratch + start * stage.k.size, 1)
+
+
+cdef void _prepare_forward(Stage *stage, int i, const Piece *piece) noexcept nogil:
+    """Prepare GRU i for a piece: set its arrays, draw masks, and set initial states."""
     cdef Recurrent *part = &stage.part[i]
     cdef cgru_call *call = &part.now
     cdef Py_ssize_t m = piece.m, u = part.call.u, place
@@ -187,10 +224,6 @@ cdef int _forward_one(Stage *stage, int i, const Piece *piece) except -1 nogil:
         call.last = time_major(part.last, u, m)
         if stage.merge <= CONCAT:
             call.last = time_major(<char *>stage.out + i * u * size, stage.u, m)
-    driver.run_in_workspace(call, &part.w, stage.k, FORWARD, stage.scratch, stage.threads)
-    if part.carried != NULL and piece.carries:
-        _carry_states(stage, part, piece)
-    return 0
 
 
 cdef void _set_initial_states(Stage *stage, Recurrent *part, const Piece *piece) noexcept nogil:
@@ -250,26 +283,47 @@ cdef void _apply_input_mask(const Stage *stage, const Recurrent *part, const Pie
 
 cdef int backward_recurrent(Stage *stage, const Piece *piece) except -1 nogil:
     """Run all GRU of the stage backward: sum their dX, and compute the gradients."""
+    cdef Back back = Back(stage, piece)
     cdef int i
-    cdef cgru_array dX
-    for i in range(stage.parts):
-        dX = stage.dX
-        if dX.data != NULL and i == 1:
-            dX.data = stage.second
-        _backward_one(stage, i, piece, dX)
-        if dX.data != NULL and i == 1:
-            combine(ADD, stage.dX, dX, stage.dX, piece, True, stage.n, stage.k.size)
+    if _run_at_once(stage):
+        share(_backward_alone, &back, 2, 2)
+    else:
+        for i in range(stage.parts):
+            _backward_one(stage, i, piece, stage.scratch, stage.threads)
+    if stage.parts == 2 and stage.dX.data != NULL:
+        combine(ADD, stage.dX, _dX_of(stage, 1), stage.dX, piece, True, stage.n, stage.k.size)
     return 0
+
+
+cdef struct Back:
+    Stage *stage
+    const Piece *piece
+
+
+cdef void _backward_alone(void *work, Py_ssize_t i) noexcept nogil:
+    """Run GRU i backward on this thread; the callback of `share`, `work` is a Back."""
+    cdef Back *back = <Back *>work
+    cdef const cgru_kernels *k = back.stage.k
+    cdef Py_ssize_t start = i * _room_of(back.stage, &back.stage.part[i].now, 1, True)
+    _backward_one(back.stage, i, back.piece, <char *>back.stage.scratch + start * k.size, 1)
+
+
+cdef cgru_array _dX_of(const Stage *stage, int i) noexcept nogil:
+    """Return where GRU i writes its dX; without data: nowhere."""
+    cdef cgru_array dX = stage.dX
+    if dX.data != NULL and i == 1:
+        dX.data = stage.second
+    return dX
 
 
 cdef cgru_array _unmerged_dA(Stage *stage, int i, const Piece *piece) noexcept nogil:
     """Return dL/d(outputs of GRU i) from the stage's dA, back through the merging."""
-    cdef Py_ssize_t u = stage.part[0].call.u
+    cdef Py_ssize_t u = stage.part[0].call.u, rows = piece.m * (piece.s if stage.steps_out else 1)
     cdef cgru_array dA = stage.dA, to
     if stage.merge == CONCAT:
         dA.data = <char *>dA.data + i * u * dA.column * stage.k.size
     elif stage.merge > SUM:
-        to = time_major_array(stage.unmerged, u, piece.m, dA.column)
+        to = time_major_array(<char *>stage.unmerged + i * rows * u * stage.k.size, u, piece.m, dA.column)
         combine(HALVE if stage.merge == MEAN else MULTIPLY, dA, _outputs_to_merge(stage, 1 - i, piece), to, piece,
                 stage.steps_out, u, stage.k.size)
         return to
@@ -282,9 +336,10 @@ cdef void _fill(void *work, Py_ssize_t start, Py_ssize_t steps, cgru_array dA) n
     stage.above.fill(stage.above, start, steps, dA, stage.fill_memory)
 
 
-cdef int _backward_one(Stage *stage, int i, const Piece *piece, cgru_array dX) except -1 nogil:
+cdef int _backward_one(Stage *stage, int i, const Piece *piece, void *scratch, int threads) except -1 nogil:
     """Run GRU i backward on a piece: write dX, add to the gradients, and to that of a learned initial state."""
     cdef Recurrent *part = &stage.part[i]
+    cdef cgru_array dX = _dX_of(stage, i)
     cdef cgru_call call = part.now, forward = part.now
     cdef cgru_array dA = _unmerged_dA(stage, i, piece)
     cdef Origin origin
@@ -303,7 +358,7 @@ cdef int _backward_one(Stage *stage, int i, const Piece *piece, cgru_array dX) e
     else:
         call.h0 = dA
     part.block = blocks.run_in_workspace(
-        &call, &part.w, &part.g if stage.trainable else NULL, &origin, stage.k, stage.scratch, stage.threads
+        &call, &part.w, &part.g if stage.trainable else NULL, &origin, stage.k, scratch, threads
     )
     if dX.data != NULL and part.dropout:
         _apply_input_mask(stage, part, piece, dX, dX)

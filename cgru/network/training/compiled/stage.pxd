@@ -100,7 +100,7 @@ cdef struct Stage:
     Recurrent part[2]  # the one GRU, or the two of a Bidirectional
     int parts, merge  # how many of these; 0: the stage is not recurrent
     void *second  # (s, m, n) dX of the second GRU
-    void *unmerged  # (s, m, u of one GRU) dL/d(outputs of one GRU), where they are merged by mean or product
+    void *unmerged  # (2, s, m, u of one GRU) dL/d(outputs of each GRU), where they are merged by mean or product
     double rate  # of a Dropout
     bitgen_t *random  # its generator; NULL: it does nothing
     void *mask  # (s, m, n) its mask
@@ -112,10 +112,10 @@ cdef struct Stage:
     double *attention  # (s, m) the weights of the steps
     cgru_activation activate  # of a Dense, of a Pool's scores, or of an elementwise stage with `activates`
     bint activates
-    double low, high  # bounds of an elementwise stage
+    double low, high  # bounds of an elementwise stage; `low` is the epsilon of a LayerNorm
     bint may_return_input  # whether A may be X itself, without a copy
-    char *W  # of a Dense, an Embedding or a Pool; of an elementwise stage its scale, NULL: none
-    char *b  # of a Dense or a Pool; of an elementwise stage its shift
+    char *W  # of a Dense, an Embedding or a Pool; of an elementwise stage or a LayerNorm its scale, NULL: none
+    char *b  # of a Dense or a Pool; of an elementwise stage or a LayerNorm its shift
     char *V  # (scores) of a Pool, by which scores are sums of its hidden columns; NULL: the only column is the score
     char *dW
     char *db

@@ -27,6 +27,7 @@ def blocks():
     yield plan.use_block_steps
     plan.use_block_steps()
     plan.use_samples_in_lanes()
+    plan.use_streamed_inputs()
     kernels.use_pieces()
 
 
@@ -57,6 +58,7 @@ def test_bits_depend_neither_on_blocks_nor_on_memory(blocks, chain, lengths, m, 
     due = fitted(make(), y, m, dtype, lengths=lengths)
     for steps, memory in ((3, None), (S, "low"), (3, "low"), (1, "low")):
         blocks(steps)
+        plan.use_streamed_inputs(steps == 3)
         check(due, fitted(make(), y, m, dtype, lengths=lengths, memory=memory))
 
 

@@ -1,0 +1,145 @@
+"""LayerNorm: the features of each step by their own mean and variance, then a learned factor and shift for each."""
+
+from __future__ import annotations
+
+from string import Template
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from cgru.core.checks import real
+from cgru.layers.layer import Fields, LayerPass, flatten_steps, zero_padding
+from cgru.layers.scale import Scale
+
+__all__ = ["LayerNorm"]
+
+C = """\
+/* layer $i: LayerNorm, $n features */
+$scale
+$shift
+static void layer_$i(real *y, const real *x) {
+    real mean = 0, squares = 0;
+    for (int i = 0; i < $n; i++) mean += x[i];
+    mean /= $n;
+    for (int i = 0; i < $n; i++) squares += (x[i] - mean) * (x[i] - mean);
+    const real factor = inverse_root(squares / $n + $eps);
+    for (int i = 0; i < $n; i++) y[i] = (x[i] - mean) * factor * scale_$i.values[i] + shift_$i.values[i];
+}
+"""
+
+
+class LayerNorm(Scale):
+    """Normalise the features of each step, (m, s, n) or (m, n), then scale and shift each: that of Ba et al. (2016).
+
+    A = (X - mean) / sqrt(variance + eps) * scale + shift. Mean and variance are those of the n features of one step of
+    one sample, computed in float64. `Normalize` goes along the steps instead; the normalised products inside a GRU are
+    its `layer_norm`. Scale begins at one and shift at zero; both are trained if `trainable`. At padded steps the
+    outputs are zero.
+
+    After the calls: `d` holds m, (s,) n; `p` scale and shift (1, n); `fc` X and A; `bc` dA and dX; `g` dscale and
+    dshift (1, n), summed over samples and steps.
+
+    Args:
+        eps: what is added to the variance, above 0.
+        dtype: float64 or float32; None: float64, or the dtype of the network.
+
+    Raises:
+        TypeError, ValueError: an argument is invalid.
+    """
+
+    stream = "layer_norm"
+    fields = Fields({"eps": None}, dtype=True)
+    stage: ClassVar[Any] = property(lambda self: {"kind": "layer_norm", "eps": self.eps})
+    onnx_kinds = ("LayerNormalization",)
+
+    def __init__(self, eps: float = 1e-5, *, dtype: DTypeLike | None = None) -> None:
+        super().__init__(dtype=dtype)
+        self.eps = float(real(eps, "eps", ()))
+        if not 0 < self.eps < np.inf:
+            raise ValueError(f"eps: expected a finite number above 0, got {eps}")
+
+    def __repr__(self) -> str:
+        return f"LayerNorm({self.eps:g}, dtype={self.dtype.name})"
+
+    def c_text(self, c: Any) -> Any:
+        """Return this layer's `Part` of an exported C file, made by its `Writer` c."""
+        scale, shift = (c.array(name, values) for name, values in c.p.items())
+        words = {"i": c.i, "n": c.n, "scale": scale, "shift": shift, "eps": c.number(self.eps, f"eps of layer {c.i}")}
+        return c.function(f"LayerNorm, {c.n} features", c.n, Template(C).substitute(words))
+
+    def onnx_node(self, graph: Any, A: str) -> str:
+        """Add a LayerNormalization node on the array named A to an ONNX graph; return the name of its output.
+
+        In float64 its nodes are written out: those of ONNX compute mean and variance in float32.
+        """
+        scale, shift = graph.parameters(self)
+        if graph.dtype == np.float32:
+            return graph.real(graph.op("LayerNormalization", A, scale, shift, axis=-1, epsilon=self.eps))
+        centred = graph.op("Sub", A, graph.op("ReduceMean", A, graph.integers(-1)))
+        variance = graph.op("ReduceMean", graph.op("Mul", centred, centred), graph.integers(-1))
+        deviation = graph.op("Sqrt", graph.op("Add", variance, graph.layer_array("eps", self.eps)))
+        normal = graph.op("Mul", graph.op("Div", centred, deviation), scale)
+        return graph.real(graph.op("Add", normal, shift))
+
+    @classmethod
+    def from_node(cls, node: Any) -> LayerNorm:
+        """Return the layer for a LayerNormalization node over the last axis; else raise `node.refusal`."""
+        if node.at != 0 or node.attributes.get("axis", -1) not in (-1, node.rank - 1):
+            raise node.refusal("it is not over the features of a step")
+        scale, shift = node.constant(1), node.constant(2)
+        if scale is None or scale.ndim != 1 or node.n not in (None, len(scale)):
+            raise node.refusal("expected one number of its scale for each feature")
+        return cls.of(scale, shift, node.attributes.get("epsilon", 1e-5))
+
+    @classmethod
+    def of(cls, scale: np.ndarray, shift: np.ndarray | None, eps: float) -> LayerNorm:
+        """Return a layer with these numbers, (n,) each, in their dtype; without a shift zeros."""
+        layer = cls(eps, dtype=scale.dtype)
+        layer.p["scale"] = np.array(scale[None])
+        layer.p["shift"] = np.zeros_like(layer.p["scale"]) if shift is None else np.array(shift[None])
+        layer.checked_parameters()
+        return layer
+
+    def run(self, A: np.ndarray, lengths: np.ndarray | None = None) -> LayerNormPass:
+        """Run A; return a pass whose output is A normalised over its last axis, times scale, plus shift.
+
+        Sample i has `lengths[i]` real steps (None: all).
+        """
+        X, steps, scale, shift = self._checked(A, lengths)
+        normal, factor = normalised(X, self.eps)
+        made = (normal * scale + shift).astype(X.dtype, copy=False)
+        return LayerNormPass(steps, normal, factor, scale, X=X, A=zero_padding(made, steps))
+
+
+class LayerNormPass(LayerPass):
+    """One run of a `LayerNorm`."""
+
+    def __init__(
+        self, steps: np.ndarray | None, normal: np.ndarray, factor: np.ndarray, scale: np.ndarray, **own: np.ndarray
+    ) -> None:
+        super().__init__(steps, **own)
+        self._normal, self._factor, self._scale = normal, factor, scale  # as in `normalised`; (1, n)
+
+    def _compute_backward(self, dA: np.ndarray) -> dict[str, np.ndarray]:
+        """Return {"dA", "dX"}; dX = (d - mean(d) - N mean(d N)) / sqrt(variance + eps), with d = dA * scale."""
+        N, d = self._normal, dA * self._scale.astype(np.float64)
+        slope = (d * N).mean(axis=-1, keepdims=True)
+        dX = (d - d.mean(axis=-1, keepdims=True) - N * slope) * self._factor
+        return {"dA": dA, "dX": dX.astype(dA.dtype, copy=False)}
+
+    def gradients(self) -> dict[str, np.ndarray]:
+        """Return dscale = sum of dA * N and dshift = sum of dA, (1, n); RuntimeError before `backward`."""
+        dA = flatten_steps(self._require_backward()["dA"])
+        sums = (dA * flatten_steps(self._normal)).sum(axis=0, keepdims=True)
+        return {"dscale": sums.astype(dA.dtype, copy=False), "dshift": dA.sum(axis=0, keepdims=True)}
+
+
+def normalised(X: np.ndarray, eps: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return (N, factor): N = (X - mean) * factor over the last axis, factor = 1 / sqrt(variance + eps) (..., 1).
+
+    Both are float64, as are the sums.
+    """
+    centred = X - X.mean(axis=-1, keepdims=True, dtype=np.float64)
+    factor = 1 / np.sqrt(np.square(centred).mean(axis=-1, keepdims=True) + eps)
+    return centred * factor, factor

@@ -1,0 +1,112 @@
+"""Gradients of a model's loss without an update: of the mean over all samples, or of each sample's own mean.
+
+Blocks of samples run in evaluation mode, on copies of the layers over the same parameters. m samples, k outputs; rows
+are the samples, or with outputs at steps the real steps of all.
+"""
+
+from __future__ import annotations
+
+from inspect import signature
+from typing import Any
+
+import numpy as np
+
+from cgru import losses
+from cgru.layers.embedding import TokenGradients
+from cgru.layers.layer import Layer
+from cgru.network.data.streaming import AnyData
+from cgru.network.data.training_data import Data
+from cgru.network.model import Model
+from cgru.passes import Pass
+
+__all__ = ["gradients"]
+
+STEPS = 1 << 16  # of the samples of a block, whose caches are in memory together
+
+
+def gradients(model: Model, data: AnyData, each: bool = False) -> dict[str, Any]:
+    """Return the gradients of the mean loss of `data` by keys like `0.Uz`; with `each` those of each sample's own mean.
+
+    Both means are weighted by row. ValueError where a layer has no gradients of each sample.
+    """
+    found: list[dict[str, Any]] = []
+    weight = 0.0
+    with np.errstate(over="ignore", invalid="ignore"):
+        for block in data.blocks(max(1, STEPS // data.extent[1])):
+            g = _block_gradients(model, block, each)
+            weight += block.count
+            if each or not found:
+                found.append(g)
+                continue
+            for key, value in g.items():
+                found[0][key] += value
+        if not each:
+            return {key: value / value.dtype.type(weight) for key, value in found[0].items()}
+    return {key: _joined([g[key] for g in found]) for key in found[0]}
+
+
+def _block_gradients(model: Model, block: Data, each: bool) -> dict[str, Any]:
+    """Return the gradients of the weighted sum of all losses of a block; with `each` of each sample's mean loss."""
+    layers = [layer.evaluating() for layer in model.layers]
+    passes = _run(layers, model.standardized(block.X), block.lengths)
+    if each:
+        _check_passes(layers, passes)
+    head, (A, Z) = layers[-1], (block.rows(passes[-1].fc[name]) for name in ("A", "Z"))
+    targets = losses.one_hot(block.rows(block.y), head.d["u"])
+    _, dZ, dA = losses.named(model.loss).of_head(head, Z, A, targets, each=True)
+    factors = _row_factors(block, each).astype(A.dtype)
+    dZ, dA = (None if d is None else block.scatter(d * factors) for d in (dZ, dA))
+    found: dict[str, Any] = {}
+    lowest = next(i for i, layer in enumerate(layers) if layer.p)
+    for i in reversed(range(lowest, len(layers))):
+        dA = passes[i].backward(dA) if dZ is None else passes[i].backward_linear(dZ)
+        dZ, g = None, passes[i].gradients(True) if each else passes[i].gradients()
+        found = {f"{i}.{name}": _in_shape(g["d" + name], p, each) for name, p in layers[i].p.items()} | found
+    return found
+
+
+def _run(layers: list[Layer], A: np.ndarray, lengths: np.ndarray | None) -> list[Pass]:
+    """Run the layers one after the other; return their passes."""
+    passes = []
+    for layer in layers:
+        options = {"preactivations": False} if layer.cells else {}
+        passes.append(layer.run(A, lengths, **options))
+        A = passes[-1].A
+        lengths = layer.output_lengths(A, lengths)
+    return passes
+
+
+def _check_passes(layers: list[Layer], passes: list[Pass]) -> None:
+    """Raise ValueError for a layer of the user's whose pass has no gradients of each sample."""
+    for i, (layer, ran) in enumerate(zip(layers, passes, strict=True)):
+        if layer.p and "each" not in signature(ran.gradients).parameters:
+            due = "layers whose passes have gradients(each=True)"
+            raise ValueError(f"each: expected False, or {due}, got True with {layer!r} as layer {i}")
+
+
+def _row_factors(block: Data, each: bool) -> np.ndarray:
+    """Return the factor of each row's loss, (rows, 1): its weight, with `each` its share in its sample's weight.
+
+    Where all weights of a sample are 0, so are its shares.
+    """
+    weights = block.weights
+    if weights is None:
+        weights = block.output_mask.astype(np.float64) if block.per_step else np.ones(len(block))
+    if each:
+        total = weights.reshape(len(block), -1).sum(axis=1)
+        weights = (weights.T / np.where(total > 0, total, 1)).T
+    return block.rows(weights)[:, None]
+
+
+def _in_shape(g: Any, p: np.ndarray, each: bool) -> Any:
+    """Return the gradient of a parameter in the shape of p, with `each` (m, ...); the tokens' as they are."""
+    if isinstance(g, TokenGradients):
+        return g
+    return g.reshape(len(g), *p.shape) if each else g.reshape(p.shape)
+
+
+def _joined(parts: list[Any]) -> Any:
+    """Return the gradients of the samples of all blocks, one behind another."""
+    if len(parts) == 1:
+        return parts[0]
+    return TokenGradients.joined(parts) if isinstance(parts[0], TokenGradients) else np.concatenate(parts)

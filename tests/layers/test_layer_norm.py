@@ -1,0 +1,158 @@
+"""LayerNorm: its numbers and gradients, padding, a network with it, and what it refuses."""
+
+import numpy as np
+import pytest
+from helpers import assert_close
+
+import cgru
+from cgru.interop.onnx_values import Node, Unproved
+
+RNG = np.random.default_rng(0)
+TOLERANCE = {np.float32: 1e-5, np.float64: 1e-12}
+
+
+def layer_of(n, dtype, eps=1e-5):
+    layer = cgru.LayerNorm(eps, dtype=dtype)
+    scale, shift = RNG.standard_normal((2, 1, n)).astype(dtype)
+    layer.p |= {"scale": scale, "shift": shift}
+    return layer
+
+
+def due_of(X, layer):
+    """Row by row, as the equation says."""
+    rows = []
+    for x in X.reshape(-1, X.shape[-1]).astype(np.float64):
+        rows.append((x - x.mean()) / np.sqrt(x.var() + layer.eps) * layer.p["scale"][0] + layer.p["shift"][0])
+    return np.reshape(rows, X.shape)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(1, 1, 1), (7, 3, 17), (17, 5, 33), (7, 33)])
+@pytest.mark.parametrize("eps", [1e-5, 0.5])
+def test_forward(shape, dtype, eps):
+    layer, X = layer_of(shape[-1], dtype, eps), RNG.standard_normal(shape).astype(dtype) + 3
+    assert layer.features == shape[-1]
+    for A in (layer.forward(X), layer.predict(X)):
+        assert A.dtype == dtype
+        assert_close(A, due_of(X, layer), TOLERANCE[dtype])
+
+
+@pytest.mark.parametrize("shape", [(3, 4, 5), (6, 7), (2, 3, 1)])
+def test_gradients_are_central_differences(shape):
+    layer, X, dA = layer_of(shape[-1], np.float64, 0.01), *RNG.standard_normal((2, *shape))
+    layer.forward(X)
+    dX = layer.backward(dA)
+    layer.compute_gradients()
+
+    def check(array, found):
+        for at in np.ndindex(array.shape):
+            kept, sides = array[at], []
+            for step in (1e-6, -1e-6):
+                array[at] = kept + step
+                sides.append((layer.predict(X) * dA).sum())
+            array[at] = kept
+            assert abs((sides[0] - sides[1]) / 2e-6 - found[at]) < 1e-6
+
+    check(X, dX)
+    for name in ("scale", "shift"):
+        assert layer.g["d" + name].shape == layer.p[name].shape
+        check(layer.p[name], layer.g["d" + name])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_backward_keeps_the_dtype(dtype):
+    layer, X = layer_of(4, dtype), RNG.standard_normal((2, 3, 4)).astype(dtype)
+    layer.forward(X)
+    assert layer.backward(np.ones_like(X)).dtype == dtype
+    layer.compute_gradients()
+    assert {value.dtype for value in layer.g.values()} == {np.dtype(dtype)}
+
+
+def test_padding_is_zero_and_not_looked_at():
+    X, lengths = RNG.standard_normal((3, 4, 5)), np.array([4, 1, 2])
+    real = (np.arange(4) < lengths[:, None])[:, :, None]
+    layer = layer_of(5, np.float64)
+    A = layer.forward(np.where(real, X, np.nan), lengths)
+    assert_close(A, np.where(real, due_of(X, layer), 0), 1e-12)
+    dX = layer.backward(np.where(real, np.ones_like(X), np.nan))
+    assert not dX[~real[:, :, 0]].any()
+    layer.compute_gradients()
+    np.testing.assert_array_equal(layer.g["dshift"], [[7] * 5])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_offsets_and_constants(dtype):
+    """No digit is lost at a large offset beyond those that the dtype lost; equal features are the shift."""
+    layer, X = layer_of(16, dtype), RNG.standard_normal((5, 16)).astype(dtype) + dtype(1000)
+    assert_close(layer.predict(X), due_of(X, layer), TOLERANCE[dtype])
+    np.testing.assert_array_equal(layer.predict(np.full((1, 16), 3, dtype)), layer.p["shift"])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_in_a_network(tmp_path, dtype):
+    """Wherever it stands, with numbers of its own after a fit."""
+    X, y = RNG.standard_normal((9, 5, 3)).astype(dtype), np.arange(9) % 2
+    layers = [
+        cgru.LayerNorm(), cgru.GRU(9, sequences=True), cgru.LayerNorm(0.1), cgru.Pool(), cgru.LayerNorm(),
+        cgru.Dense(2, "softmax"),
+    ]  # fmt: skip
+    net = cgru.Network(layers, seed=0, dtype=dtype)
+    net.fit(X, y, lengths=[5, 3, 1, 5, 2, 4, 5, 5, 1], epochs=3, batch_size=4, standardize=True)
+    assert all((layer.p["scale"] != 1).any() for layer in net.layers[:5:2])
+    net.save(tmp_path / "net.npz")
+    again = cgru.load(tmp_path / "net.npz")
+    assert (again.layers[2].eps, repr(again.layers[2])) == (0.1, repr(net.layers[2]))
+    np.testing.assert_array_equal(again.predict(X), net.predict(X))
+    assert again.predict(X).dtype == dtype
+    fixed = net.layers[2]
+    fixed.trainable, before = False, fixed.p["scale"].copy()
+    net.fit(X, y, epochs=2)
+    np.testing.assert_array_equal(fixed.p["scale"], before)
+
+
+def test_numbers_of_one_s_own():
+    scale, shift = np.array([2.0, 3]), np.array([1.0, -1])
+    layer = cgru.LayerNorm.of(scale, shift, 0.5)
+    np.testing.assert_array_equal(layer.p["scale"], [[2, 3]])
+    np.testing.assert_array_equal(cgru.LayerNorm.of(scale, None, 0.5).p["shift"], [[0, 0]])
+    scale[0] = 7
+    assert layer.p["scale"][0, 0] == 2
+    with pytest.raises(ValueError, match=r"^p\['shift'\]: expected shape \(1, 2\)"):
+        cgru.LayerNorm.of(scale, np.ones(3), 0.5)
+
+
+@pytest.mark.parametrize("eps", [0, -1, np.inf, np.nan])
+def test_refused(eps):
+    with pytest.raises(ValueError, match=r"^eps: expected a finite number above 0, got"):
+        cgru.LayerNorm(eps)
+
+
+def test_refused_inputs():
+    with pytest.raises(TypeError, match=r"^eps: expected real numbers"):
+        cgru.LayerNorm("a")
+    with pytest.raises(ValueError, match=r"^A: expected shape \(m, 5\), the numbers of scale, got \(2, 3\)"):
+        layer_of(5, np.float64).predict(np.zeros((2, 3)))
+
+
+def onnx_node(scale=None, shift=None, at=0, n=4, rank=3, **attributes):
+    """A LayerNormalization node; constants that are None are left out."""
+    arrays = {name: value for name, value in (("scale", scale), ("shift", shift)) if value is not None}
+    names = ["A", *(name if name in arrays else "" for name in ("scale", "shift"))]
+    return Node("LayerNormalization", names, ["B"], attributes, arrays, 18, at, n, rank)
+
+
+def test_of_a_node_of_onnx():
+    scale, shift = RNG.standard_normal((2, 4)).astype(np.float32)
+    for axis in ({}, {"axis": -1}, {"axis": 2}):
+        layer = cgru.LayerNorm.from_node(onnx_node(scale, shift, **axis))
+        assert (layer.eps, layer.dtype) == (1e-5, np.float32)
+        np.testing.assert_array_equal(layer.p["scale"][0], scale)
+        np.testing.assert_array_equal(layer.p["shift"][0], shift)
+    layer = cgru.LayerNorm.from_node(onnx_node(scale, n=None, epsilon=0.5))
+    assert (layer.eps, layer.p["shift"].any()) == (0.5, False)
+    for axis in ({"axis": 1}, {"axis": 3}, {"axis": 0}, {"at": 1}):
+        with pytest.raises(Unproved, match="not over the features of a step"):
+            cgru.LayerNorm.from_node(onnx_node(scale, shift, **axis))
+    for wrong in ({}, {"scale": scale[None]}, {"scale": scale, "n": 3}):
+        with pytest.raises(Unproved, match="expected one number of its scale for each feature"):
+            cgru.LayerNorm.from_node(onnx_node(**wrong))
