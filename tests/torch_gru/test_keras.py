@@ -342,6 +342,7 @@ def test_a_text_model_trains_alike_and_is_saved(tmp_path, loops):
     assert not loops
     kinds = [type(layer) for layer in (again.layers[1].backward_layer, *again.layers[2:4])]
     assert kinds == [cgru.keras.GRU, cgru.keras.RNN, cgru.keras.GRU]
+    assert [keras.saving.get_registered_name(kind) for kind in kinds[:2]] == ["cgru>GRU", "cgru>RNN"]
     assert cgru.keras.restore(net).swapped == done.swapped
     copied = keras.Sequential.from_config(net.get_config())
     kinds = [type(layer) for layer in (copied.layers[1].backward_layer, *copied.layers[2:4])]
