@@ -152,7 +152,7 @@ def backward(dA, dstate, x, weight_ih, weight_hh, sizes, caches, Py_ssize_t m, b
 
 
 def are_plain(tensors):
-    """Return whether tensors are PyTorch's own, dense, on a CPU, and all float32 or all float64; None may be among them.
+    """Return whether tensors, or None, are PyTorch's own, dense, on a CPU, and all float32 or all float64.
 
     Of subclasses, and of tensors that are negated in passing, the kernels know nothing.
     """
