@@ -153,8 +153,7 @@ class RealSteps(NamedTuple):
 
 def cells_of(layer: Any) -> list[Any]:
     """Return the cells that a recurrent layer runs at each step, one after another."""
-    cell = layer.cell
-    return list(cell.cells) if type(cell) is keras.layers.StackedRNNCells else [cell]
+    return list(layer.cell.cells) if type(layer.cell) is keras.layers.StackedRNNCells else [layer.cell]
 
 
 def weights_of(cell: Any) -> list[Tensor]:
@@ -265,8 +264,9 @@ def class_for(layer: Any) -> type | str:
 def reason_to_leave(layer: Any, cells: list[Any]) -> str:
     """Return why no call of a GRU or RNN of these cells could run here; "" if one could."""
     for cell in cells:
-        if type(cell) is not keras.layers.GRUCell:
-            return f"one of its cells is no GRUCell of Keras's but {full_name(type(cell))}"
+        kind = type(cell)
+        if kind is not keras.layers.GRUCell:
+            return f"one of its cells is no GRUCell of Keras's but {full_name(kind)}"
         if KERAS.variant_of_layer(cell) is not TORCH.variant({}):
             return f"its {KERAS.flag} is not set"
         if cell.activation is not keras.activations.tanh or cell.recurrent_activation is not keras.activations.sigmoid:
