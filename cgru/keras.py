@@ -21,7 +21,7 @@ from torch.nn.functional import embedding, pad
 from cgru.interop.gates import KERAS, TORCH
 from cgru.torch.modules import can_run, run
 from cgru.torch.operators import is_traced
-from cgru.torch.swap import Swapped
+from cgru.torch.swap import Row, Swapped, exchange
 
 if keras.backend.backend() != "torch":
     raise ImportError(f"cgru.keras: expected Keras on torch (KERAS_BACKEND=torch), got {keras.backend.backend()}")
@@ -153,8 +153,7 @@ class RealSteps(NamedTuple):
 
 def cells_of(layer: Any) -> list[Any]:
     """Return the cells that a recurrent layer runs at each step, one after another."""
-    kind = type(layer.cell)
-    return list(layer.cell.cells) if kind is keras.layers.StackedRNNCells else [layer.cell]
+    return list(layer.cell.cells) if type(layer.cell) is keras.layers.StackedRNNCells else [layer.cell]
 
 
 def weights_of(cell: Any) -> list[Tensor]:
@@ -207,26 +206,31 @@ def accelerate(model: keras.Layer) -> Swapped:
         TypeError: the model is no layer of Keras's; nothing is changed.
     """
     held = {id(cell) for layer in layers_of(model) if isinstance(layer, keras.layers.RNN) for cell in cells_of(layer)}
-    return exchange(model, lambda layer: "" if id(layer) in held else class_for(layer))
+    return swap(model, lambda layer: "" if id(layer) in held else class_for(layer))
 
 
 def restore(model: keras.Layer) -> Swapped:
     """Undo `accelerate` in place, for example to save a model for users without cgru; return which layers changed."""
     theirs = {ours: kind for kind, ours in OURS.items()}
-    return exchange(model, lambda layer: theirs.get(type(layer), ""))
+    return swap(model, lambda layer: theirs.get(type(layer), ""))
 
 
-def exchange(model: keras.Layer, choose: Callable[[Any], type | str]) -> Swapped:
-    """Give each layer of a model the class that `choose` returns; a text is why it is left, "" passes over it."""
-    swapped, left = [], {}
-    for layer in layers_of(model):
-        due, name = choose(layer), layer.path or layer.name  # there is no path before it is built
-        if isinstance(due, type):
-            layer.__class__ = due
-            swapped.append(name)
-        elif due:
-            left[name] = due
-    return Swapped(swapped, left)
+def swap(model: keras.Layer, choose: Callable[[Any], type | str]) -> Swapped:
+    """Change the classes of a model's layers in place as `choose` says; return what changed."""
+    named = [(layer.path or layer.name, layer) for layer in layers_of(model)]  # there is no path before it is built
+    return exchange(named, choose, describe)
+
+
+def describe(layer: Any, kind: type, reason: str | None) -> Row:
+    """Describe a layer that was of the class `kind` before, and what happens to its calls."""
+    cells = cells_of(layer) if isinstance(layer, keras.layers.RNN) else [layer]
+    units = ", ".join(f"{cell.units}" for cell in cells if hasattr(cell, "units"))
+    calls = "Keras's" if reason is None else f"left: {reason}"
+    if isinstance(layer, Loop):
+        odd = any(map(has_other_dropout, cells))
+        calls = "run here; in training, for its dropout, Keras's" if odd else "run here"
+    own = kind.__module__.partition(".")[0] in ("keras", "cgru")
+    return Row(kind.__qualname__ if own else full_name(kind), units, layer.compute_dtype, calls)
 
 
 def layers_of(model: keras.Layer) -> list[Any]:
@@ -260,8 +264,9 @@ def class_for(layer: Any) -> type | str:
 def reason_to_leave(layer: Any, cells: list[Any]) -> str:
     """Return why no call of a GRU or RNN of these cells could run here; "" if one could."""
     for cell in cells:
-        if type(cell) is not keras.layers.GRUCell:
-            return f"one of its cells is no GRUCell of Keras's but {full_name(type(cell))}"
+        kind = type(cell)
+        if kind is not keras.layers.GRUCell:
+            return f"one of its cells is no GRUCell of Keras's but {full_name(kind)}"
         if KERAS.variant_of_layer(cell) is not TORCH.variant({}):
             return f"its {KERAS.flag} is not set"
         if cell.activation is not keras.activations.tanh or cell.recurrent_activation is not keras.activations.sigmoid:

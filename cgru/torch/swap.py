@@ -92,28 +92,31 @@ def restored(model: nn.Module) -> Iterator[nn.Module]:
                 object.__setattr__(module, "__class__", kind)
 
 
-def exchange(modules: Iterable[tuple[str, Any]], classes: dict[type, type], family: type | tuple[type, ...]) -> Swapped:
-    """Change the class of each module in place as `classes` says; list other members of `family` as left."""
+def exchange(
+    modules: Iterable[tuple[str, Any]],
+    choose: Callable[[Any], type | str],
+    describe: Callable[[Any, type, str | None], Row],
+) -> Swapped:
+    """Give each module the class that `choose` returns; a text is the reason to leave it, "" passes over it.
 
-    def choose(module: Any) -> type | str:
-        kind = type(module)
-        if kind in classes.values() or not isinstance(module, family):
-            return ""
-        return classes.get(kind, f"a subclass, {kind.__module__}.{kind.__qualname__}")
-
-    return _exchange(modules, choose)
+    `describe` makes the row of a module that was of a class before and is left for a reason, or None.
+    """
+    swapped, left, rows = [], {}, {}
+    for name, module in modules:
+        kind, due = type(module), choose(module)
+        if isinstance(due, type):
+            object.__setattr__(module, "__class__", due)
+            swapped.append(name)
+        elif due:
+            left[name] = due
+        if due:
+            rows[name] = describe(module, kind, left.get(name))
+    return Swapped(swapped, left, rows)
 
 
 def _swap(model: nn.Module, choose: Callable[[Any], type | str]) -> Swapped:
     """Change the classes of a model's modules in place; return what changed. TypeError if it is no module."""
-    modules = dict(_check(model).named_modules())
-    kinds = {name: type(module) for name, module in modules.items()}
-    swapped, left = _exchange(modules.items(), choose)[:2]
-    for name in [name for name in left if not isinstance(modules[name], tuple(OURS))]:
-        if any(_lies_in(each, name) and isinstance(modules[each], tuple(OURS)) for each in modules):
-            del left[name]  # a model around GRUs, after which it is called
-    names = [name for name in modules if name in left or name in swapped]
-    return Swapped(swapped, left, {name: _row(modules[name], kinds[name], left.get(name)) for name in names})
+    return exchange(list(_check(model).named_modules()), choose, _row)
 
 
 def _check(model: nn.Module) -> nn.Module:
@@ -121,24 +124,6 @@ def _check(model: nn.Module) -> nn.Module:
     if not isinstance(model, nn.Module):
         raise TypeError(f"model: expected a torch.nn.Module, got {type(model).__name__}")
     return model
-
-
-def _lies_in(name: str, other: str) -> bool:
-    """Return whether the module of a name is inside that of another name."""
-    return name != other and name.startswith(f"{other}." if other else "")
-
-
-def _exchange(modules: Iterable[tuple[str, Any]], choose: Callable[[Any], type | str]) -> Swapped:
-    """Give each module the class that `choose` returns; a text is the reason to leave it, "" passes over it."""
-    swapped, left = [], {}
-    for name, module in modules:
-        due = choose(module)
-        if isinstance(due, type):
-            object.__setattr__(module, "__class__", due)
-            swapped.append(name)
-        elif due:
-            left[name] = due
-    return Swapped(swapped, left)
 
 
 def _accelerated(module: nn.Module) -> type | str:
@@ -172,6 +157,8 @@ def _reason_of_foreign(module: Any) -> str:
     name = module.original_name if compiled else kind.__name__
     if not NAME.search(name) and getattr(module, "mode", None) != "GRU":
         return ""
+    if any(isinstance(each, tuple(OURS)) for each in module.modules()):
+        return ""  # a model around GRUs, after which it is called
     if compiled:
         return "compiled by torch.jit, which runs it without Python: accelerate the model before it is traced"
     package = kind.__module__.partition(".")[0]

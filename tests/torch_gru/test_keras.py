@@ -342,6 +342,7 @@ def test_a_text_model_trains_alike_and_is_saved(tmp_path, loops):
     assert not loops
     kinds = [type(layer) for layer in (again.layers[1].backward_layer, *again.layers[2:4])]
     assert kinds == [cgru.keras.GRU, cgru.keras.RNN, cgru.keras.GRU]
+    assert [keras.saving.get_registered_name(kind) for kind in kinds[:2]] == ["cgru>GRU", "cgru>RNN"]
     assert cgru.keras.restore(net).swapped == done.swapped
     copied = keras.Sequential.from_config(net.get_config())
     kinds = [type(layer) for layer in (copied.layers[1].backward_layer, *copied.layers[2:4])]
@@ -374,8 +375,8 @@ class OwnRNN(keras.layers.RNN):
 class LiGRU(keras.layers.Layer):
     """One in code of its own, or around another layer."""
 
-    def __init__(self, inner=None):
-        super().__init__()
+    def __init__(self, inner=None, **named):
+        super().__init__(**named)
         self.inner = inner
 
 
@@ -410,3 +411,25 @@ def test_what_is_left_and_what_is_no_model():
     for change in (cgru.keras.accelerate, cgru.keras.restore):
         with pytest.raises(TypeError, match="model: expected a layer or a model of Keras's, got int"):
             change(3)
+
+
+def test_what_is_said_of_each_layer():
+    of = keras.layers
+    layers = [
+        of.GRU(3, name="here"),
+        of.GRU(4, name="busy", recurrent_dropout=0.1, dtype="float64"),
+        of.RNN([of.GRUCell(3), of.GRUCell(5)], name="stack"),
+        Own(3, name="own"),
+        of.RNN(of.LSTMCell(3), name="lstm"),
+        LiGRU(name="foreign"),
+    ]
+    net = keras.Sequential(layers)
+    due = {
+        "here": ("GRU", "3", "float32", "run here"),
+        "busy": ("GRU", "4", "float64", "run here; in training, for its dropout, Keras's"),
+        "stack": ("RNN", "3, 5", "float32", "run here"),
+        "own": (f"{__name__}.Own", "3", "float32", f"left: a subclass, {__name__}.Own"),
+        "foreign": (f"{__name__}.LiGRU", "", "float32", "left: a GRU in code of its own"),
+    }
+    assert cgru.keras.accelerate(net).modules == due
+    assert cgru.keras.restore(net).modules["busy"] == ("GRU", "4", "float64", "Keras's")

@@ -79,10 +79,11 @@ def test_a_class_over_ours():
 
 def test_exchange_of_any_classes():
     """As for Keras's layers."""
-    First, Other = type("First", (), {}), type("Other", (), {})
-    Over = type("Over", (First,), {"__module__": "mine"})
-    modules = {"a": First(), "b": Over(), "c": Other(), "d": object()}
-    assert exchange(modules.items(), {First: Other}, (First, Other))[:2] == (["a"], {"b": "a subclass, mine.Over"})
+    First, Other, Over = (type(name, (), {}) for name in ("First", "Other", "Over"))
+    modules = {"a": First(), "b": Over(), "c": Other()}
+    due = {First: Other, Over: "why", Other: ""}
+    done = exchange(modules.items(), lambda each: due[type(each)], lambda *of: (type(of[0]), *of[1:]))
+    assert done == (["a"], {"b": "why"}, {"a": (Other, First, None), "b": (Over, Over, "why")})
     assert type(modules["a"]) is Other
 
 
