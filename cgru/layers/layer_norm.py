@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from cgru.core.checks import real
-from cgru.layers.layer import Fields, LayerPass, flatten_steps, zero_padding
-from cgru.layers.scale import Scale
+from cgru.layers.layer import Arrays, Fields, LayerPass, zero_padding
+from cgru.layers.scale import Scale, affine_gradients
 
 __all__ = ["LayerNorm"]
 
@@ -132,11 +132,12 @@ class LayerNormPass(LayerPass):
         dX = (d - d.mean(axis=-1, keepdims=True) - N * slope) * self._factor
         return {"dA": dA, "dX": dX.astype(dA.dtype, copy=False)}
 
-    def gradients(self) -> dict[str, np.ndarray]:
-        """Return dscale = sum of dA * N and dshift = sum of dA, (1, n); RuntimeError before `backward`."""
-        dA = flatten_steps(self._require_backward()["dA"])
-        sums = (dA * flatten_steps(self._normal)).sum(axis=0, keepdims=True)
-        return {"dscale": sums.astype(dA.dtype, copy=False), "dshift": dA.sum(axis=0, keepdims=True)}
+    def gradients(self, each: bool = False) -> Arrays:
+        """Return dscale = sum of dA * N and dshift = sum of dA, (1, n); RuntimeError before `backward`.
+
+        With `each` return the sums over the steps of each sample, (m, 1, n).
+        """
+        return affine_gradients(self._require_backward()["dA"], self._normal, each)
 
 
 def normalised(X: np.ndarray, eps: float) -> tuple[np.ndarray, np.ndarray]:

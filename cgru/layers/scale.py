@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, DTypeLike
 from cgru.core.checks import real
 from cgru.layers.layer import Fields, Layer, LayerPass, as_floats, flatten_steps, mask_padding, zero_padding
 
-__all__ = ["Scale"]
+__all__ = ["Scale", "affine_gradients"]
 
 Arrays = dict[str, np.ndarray]
 
@@ -116,9 +116,15 @@ class ScalePass(LayerPass):
 
         With `each` return the sums over the steps of each sample, (m, 1, n).
         """
-        dA, X = self._require_backward()["dA"], self._arrays["X"]
-        if each:
-            parts = {"dscale": dA * X, "dshift": dA}
-            return {name: d.sum(axis=1, keepdims=True) if d.ndim == 3 else d[:, None] for name, d in parts.items()}
-        dA, X = flatten_steps(dA), flatten_steps(X)
-        return {"dscale": (dA * X).sum(axis=0, keepdims=True), "dshift": dA.sum(axis=0, keepdims=True)}
+        return affine_gradients(self._require_backward()["dA"], self._arrays["X"], each)
+
+
+def affine_gradients(dA: np.ndarray, N: np.ndarray, each: bool) -> Arrays:
+    """Return dscale and dshift of A = N * scale + shift, as `ScalePass.gradients` does, in the dtype of dA."""
+    if each:
+        parts = {"dscale": dA * N, "dshift": dA}
+        sums = {name: d.sum(axis=1, keepdims=True) if d.ndim == 3 else d[:, None] for name, d in parts.items()}
+    else:
+        dA, N = flatten_steps(dA), flatten_steps(N)
+        sums = {"dscale": (dA * N).sum(axis=0, keepdims=True), "dshift": dA.sum(axis=0, keepdims=True)}
+    return {name: d.astype(dA.dtype, copy=False) for name, d in sums.items()}

@@ -114,8 +114,8 @@ QCONFIG = property(get_qconfig, set_qconfig, lambda module: vars(module).pop("qc
 
 
 def has_gradients(tensors: Iterable[Tensor | None]) -> bool:
-    """Return whether a backward may follow a call with these tensors."""
-    return torch.is_grad_enabled() and any(t.requires_grad for t in tensors if t is not None)
+    """Return whether a backward may follow a call with these tensors; those that `vmap` maps do not tell."""
+    return torch.is_grad_enabled() and (any(t.requires_grad for t in tensors if t is not None) or is_mapped())
 
 
 def values_of(module: nn.Module, own: dict[str, Tensor | None], names: Iterable[str]) -> list[Any]:
@@ -193,7 +193,8 @@ class GRUCell(nn.GRUCell):
         x, h0 = input, hx
         if input.dim() == 1:
             x, h0 = input[None], None if hx is None else hx[None]
-        state = call(x[None], h0, *weights, None, x.shape[0], False, True)[1] if keep else step(x, h0, *weights)
+        whole = keep or is_mapped()
+        state = call(x[None], h0, *weights, None, x.shape[0], False, keep)[1] if whole else step(x, h0, *weights)
         return state if input.dim() == 2 else state.squeeze_(0)
 
 

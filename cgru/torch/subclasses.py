@@ -7,6 +7,7 @@ from the names that their compiled code holds.
 
 from __future__ import annotations
 
+import dis
 import gc
 import re
 from abc import ABCMeta
@@ -126,6 +127,8 @@ def reason_of_method(name: str, value: Any, used: set[str], helpers: dict[str, s
             reached |= more
         if not {"super", "forward"} <= reached:
             return "does not call super().forward"
+        if {"type()", "__class__"} & reached:
+            return "asks for its class, which would be another one"
     touched = FLAT if INITIALIZER.search(name) else WEIGHTS
     found = [] if name == "__init__" else sorted(filter(touched.match, used))  # what that did is seen in the module
     return f"touches {found[0]}" if found else ""
@@ -152,8 +155,13 @@ def functions_in(value: Any) -> Iterator[FunctionType]:
 
 
 def names_in(code: CodeType, doc: str | None) -> Iterator[str]:
-    """Yield the names of attributes and globals, and the strings, of compiled code and the functions inside it."""
+    """Yield the names of attributes and globals, and the strings, of compiled code and the functions inside it.
+
+    "type()" stands for Python's `type`, which is no attribute as that of `x.type(dtype)` is.
+    """
     yield from code.co_names
+    if any(each.opname == "LOAD_GLOBAL" and each.argval == "type" for each in dis.get_instructions(code)):
+        yield "type()"
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
             yield from names_in(constant, None)

@@ -552,6 +552,25 @@ def test_mapped_calls_of_batches_and_of_other_weights():
 
 
 @func
+@pytest.mark.parametrize("trained", [False, True])
+@pytest.mark.parametrize("kind", [cgru.torch.GRU, cgru.torch.GRUCell])
+def test_mapped_calls_of_frozen_weights(kind, trained):
+    """Mapped inputs do not say whether a backward follows."""
+    ours, x = kind(3, 5).double().requires_grad_(False), torch.randn(4, 2, 3).double().requires_grad_(trained)
+
+    def run(x):
+        return ours(x)[0].sin() if kind is cgru.torch.GRU else ours(x).sin()
+
+    found, due = torch.func.vmap(run)(x), torch.stack([run(each) for each in x])
+    torch.testing.assert_close(found, due)
+    if trained:
+        (gradient,), (other,) = (torch.autograd.grad(each.sum(), x) for each in (found, due))
+        torch.testing.assert_close(gradient, other)
+    with torch.no_grad():
+        torch.testing.assert_close(torch.func.vmap(run)(x), due)
+
+
+@func
 def test_what_is_mapped_runs_here_and_other_transforms_do_not(monkeypatch):
     ran, parents = [], []
     compute, forward = operators.compute, torch.nn.GRU.forward

@@ -54,7 +54,7 @@ class Doubled(GRU):
 
 class OldStyle(Doubled):
     def forward(self, x, hx=None):
-        return super(OldStyle, self).forward(x - 1, hx)  # noqa: UP008
+        return super(OldStyle, self).forward(x.type(x.dtype) - 1, hx)  # noqa: UP008
 
 
 class Mixin:
@@ -302,10 +302,17 @@ def renaming(self, name):
     return lambda: getattr(self, f"bias_hh_l{name}")
 
 
+ASKS = "forward asks for its class, which would be another one"
 LEFT = {
     "own forward": (own(forward=lambda self, x: self.norm(x)), "forward does not call super().forward"),
     "a parent by name": (own(forward=lambda self, x: GRU.forward(self, x)), "forward does not call super().forward"),
     "super alone": (own(forward=lambda self, x: super(Plain, self).other(x)), "forward does not call super().forward"),
+    "its class alone": (own(forward=lambda self, x: super(type(self), self).forward(x)), ASKS),
+    "its own class": (own(forward=lambda self, x: super(self.__class__, self).forward(x)), ASKS),
+    "its class in a helper": (
+        own(forward=lambda self, x: super(Plain, self).forward(self.half(x)), half=lambda self, x: type(self) is Plain),
+        ASKS,
+    ),
     "no function": (own(forward=functools.partial(print)), "forward is no plain function"),
     "reads weights": (own(forward=touching), "forward touches weight_hh_l0"),
     "a string": (own(renamed=renaming), "renamed touches bias_hh_l"),

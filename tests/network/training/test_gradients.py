@@ -44,8 +44,8 @@ STACKS = {  # layers, loss, inputs, targets
          cgru.Pool("last+mean+attention", 2), cgru.Dense(3, "softmax")], None, TOKENS, LABELS,
     ),
     "steps": lambda: (
-        [cgru.Scale(), states(4, reset_after=True, reverse=True), cgru.Dense(4, "tanh"), cgru.Dense(3, "softmax")],
-        None, X, STEP_LABELS,
+        [cgru.Scale(), states(4, reset_after=True, reverse=True), cgru.LayerNorm(), cgru.Dense(4, "tanh"),
+         cgru.Dense(3, "softmax")], None, X, STEP_LABELS,
     ),
     "reals at steps": lambda: ([states(4, dropout=0.3, zoneout=0.2), cgru.Dense(2, "identity")], None, X, STEP_REALS),
     "frames": lambda: (
