@@ -263,6 +263,14 @@ def test_stateful(monkeypatch, lengths, reverse, learn_h0):
     check(monkeypatch, make, X[:21], CLASSES[:21], sample_weight=weights, **options)
 
 
+@pytest.mark.parametrize("lengths", [None, LENGTHS[:21]], ids=["whole", "ragged"])
+def test_stateful_directions(monkeypatch, lengths):
+    def make():
+        return [both(states(4, stateful=True), "sum"), both(cgru.GRU(3, stateful=True)), cgru.Dense(3, "softmax")]
+
+    check(monkeypatch, make, X[:21], CLASSES[:21], lengths=lengths, batch_size=7, shuffle=False)
+
+
 @pytest.mark.parametrize(
     ("m", "e", "u"), [(1, 40, 120), (2, 9, 150), (3, 130, 2), (23, 150, 3), (23, 300, 1), (7, 40, 97)]
 )
