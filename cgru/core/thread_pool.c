@@ -90,7 +90,7 @@ static int started; /* threads of the pool that exist */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER, one_job = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t has_job = PTHREAD_COND_INITIALIZER, all_left = PTHREAD_COND_INITIALIZER;
 
-static _Thread_local int has_pool; /* whether this thread is the caller of an open crew */
+static _Thread_local int has_pool; /* whether this thread is the caller of an open crew that nobody is called into */
 static int waits = -1; /* whether the caller always waits for members, or, once they came, never; -1: as it should */
 
 /* Run parts of the job until none is left. */
@@ -303,8 +303,10 @@ void cgru_share(cgru_part *do_part, void *work, ptrdiff_t parts, int threads) {
     if (!has_pool) pthread_mutex_unlock(&one_job);
 }
 
-/* Call the members in, unless one of them is still here. The caller has the pool and holds `lock`. */
+/* Call the members in, unless one of them is still here. The caller has the pool and holds `lock`. They come at any
+ * time from now on, so that it shares no other job. */
 static void call_members(void) {
+    has_pool = 0;
     if (job.inside > 0) return;
     crew.posted = 0, crew.arrived = 0, crew.gone = 0, crew.members = 1;
     for (int i = 1; i < crew.threads && i < MOST; i++) crew.member[i].done = 0;

@@ -37,13 +37,25 @@ static void double_part(void *memory, int member, int members) {
     }
 }
 
-static void add_part(void *work, ptrdiff_t part) { __atomic_add_fetch((int *)work, (int)part, __ATOMIC_RELAXED); }
+static void add_part(void *work, ptrdiff_t part) { __atomic_add_fetch((int *)work, (int)part + 1, __ATOMIC_RELAXED); }
 
 /* Returns 1 where a sum of parts is wrong, which as many threads share. */
 static int share_wrong(void) {
     int sum = 0;
     cgru_share(add_part, &sum, 10, THREADS);
-    return sum != 45;
+    return sum != 55;
+}
+
+/* Returns whether a sum of parts is wrong, or shared, within a crew whose members may come at any time. */
+static int alone_wrong(void) {
+    pthread_mutex_lock(&lock);
+    const unsigned number = job.number;
+    pthread_mutex_unlock(&lock);
+    const int wrong = share_wrong();
+    pthread_mutex_lock(&lock);
+    const int shared = job.number != number;
+    pthread_mutex_unlock(&lock);
+    return wrong + shared;
 }
 
 /* Runs one call of TASKS tasks; returns how many results are wrong. `shared` counts tasks with members, `late` parts
@@ -56,6 +68,7 @@ static int call(int *shared, int *late) {
     for (int task = 0; task < TASKS; task++) {
         if (task % 100 == 50) delay_idle();
         const int members = all ? cgru_crew_ready() : 1;
+        if (all && task == 0) wrong += alone_wrong(); /* members are called in, and come now */
         for (int i = 0; i < N; i++) mine[i] = rand() % 1000, results[i] = -1;
         if (members > 1) {
             all->number = task, all->kept = kept;

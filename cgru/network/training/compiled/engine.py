@@ -23,8 +23,8 @@ __all__ = ["Engine", "compiles"]
 SCORED = 1 << 14  # steps that are scored at once, over all samples together
 ROWS = 8, 1024  # samples that are scored at once, at least and at most
 # What the compiled program reads of a layer, and of a GRU beside its activations and units.
-OF_LAYER = attrgetter("stage", "trainable", "clip_gradients")
-OF_CELL = attrgetter("variant", "reverse", "stateful", "training", "dropout", "zoneout", "recurrent_dropout")
+OF_LAYER = attrgetter("stage", "trainable", "clip_gradients", "np_rng")
+OF_CELL = attrgetter("variant", "reverse", "stateful", "training", "dropout", "zoneout", "recurrent_dropout", "np_rng")
 
 
 class Engine(Updater):

@@ -129,12 +129,19 @@ cdef Py_ssize_t wanted_column(Stage *stage, const Piece *piece) noexcept nogil:
 
 
 cdef cgru_call _call_of(const Stage *stage, const Recurrent *part, const Piece *piece) noexcept nogil:
-    """Return the arguments of one GRU for a piece: its sizes, recurrent dropout masks and lanes, without arrays."""
+    """Return the arguments of one GRU for a piece: its sizes, recurrent dropout masks and lanes, without arrays.
+
+    Two GRU have the same lanes, since their outputs are merged.
+    """
     cdef cgru_call call = part.call
+    cdef int i
     call.m, call.s, call.running = piece.m, piece.s, piece.running
     if part.recurrent_dropout and piece.training:
         call.recurrent = cgru_array(part.recurrent, call.u, piece.m * call.u, 1)
     choose_lanes(stage.k, &call)
+    for i in range(stage.parts if piece.training else 0):
+        if stage.part[i].recurrent_dropout:
+            call.column = 1
     return call
 
 
@@ -187,7 +194,7 @@ cdef void _forward_alone(void *work, Py_ssize_t i) noexcept nogil:
     """Run GRU i forward on this thread; the callback of `share`, `work` is the Stage."""
     cdef Stage *stage = <Stage *>work
     cdef cgru_call *call = &stage.part[i].now
-    cdef Py_ssize_t start = i * _room_of(stage, call, 1, False)
+    cdef Py_ssize_t start = i * _room_of(stage, &stage.part[0].now, 1, False)
     driver.run_in_workspace(call, &stage.part[i].w, stage.k, FORWARD, <char *>stage.scratch + start * stage.k.size, 1)
 
 
@@ -304,7 +311,7 @@ cdef void _backward_alone(void *work, Py_ssize_t i) noexcept nogil:
     """Run GRU i backward on this thread; the callback of `share`, `work` is a Back."""
     cdef Back *back = <Back *>work
     cdef const cgru_kernels *k = back.stage.k
-    cdef Py_ssize_t start = i * _room_of(back.stage, &back.stage.part[i].now, 1, True)
+    cdef Py_ssize_t start = i * _room_of(back.stage, &back.stage.part[0].now, 1, True)
     _backward_one(back.stage, i, back.piece, <char *>back.stage.scratch + start * k.size, 1)
 
 

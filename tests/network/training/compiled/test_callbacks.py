@@ -74,6 +74,10 @@ def rest(net, epoch):
     net.layers[0].recurrent_dropout, net.layers[0].training = 0.3, epoch.epoch % 2 == 0
 
 
+def reseed(net, epoch):
+    net.layers[0].dropout, net.layers[0].np_rng = 0.3, np.random.default_rng(epoch.epoch)
+
+
 def bend(net, epoch):
     net.layers[1].activate, net.layers[1].se_hPars = cgru.elu, {"ELU_alpha": 0.2 * epoch.epoch}
 
@@ -85,7 +89,7 @@ def shift(net, epoch):
 @pytest.mark.parametrize("validation", [None, (X[:7], (CLASSES[:7] + 1) % 3)], ids=["plain", "validated"])
 @pytest.mark.parametrize(
     "callback",
-    [halve, rebind, freeze, slower, another, average, reckon, drop, turn, skip, rest, bend, shift],
+    [halve, rebind, freeze, slower, another, average, reckon, drop, turn, skip, rest, reseed, bend, shift],
 )
 def test_a_callback_may_change_the_network(monkeypatch, callback, validation):
     ours, history = trained(monkeypatch, callback, Engine, validation=validation)

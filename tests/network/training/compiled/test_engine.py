@@ -95,6 +95,19 @@ def test_every_merge(monkeypatch, merge, every, lengths):
     check(monkeypatch, make, X, STEP_CLASSES if every else CLASSES, lengths=lengths)
 
 
+@pytest.mark.parametrize("merge", ["concat", "sum", "mean", "mul"])
+@pytest.mark.parametrize("half", [0, 1])
+@pytest.mark.parametrize("rate", ["dropout", "recurrent_dropout", "zoneout"])
+@pytest.mark.pairwise
+def test_one_direction_has_a_rate_of_its_own(monkeypatch, rate, half, merge):
+    def make():
+        layer = both(states(4), merge)
+        setattr(layer.halves[half], rate, 0.3)
+        return [layer, cgru.GRU(3), cgru.Dense(3, "softmax")]
+
+    check(monkeypatch, make, X, CLASSES, batch_size=M)
+
+
 HEADS = [
     ("softmax", None, CLASSES, STEP_CLASSES),
     ("softmax", None, SHARES, np.repeat(SHARES[:, None], S, axis=1)),
@@ -248,6 +261,14 @@ def test_stateful(monkeypatch, lengths, reverse, learn_h0):
     check(monkeypatch, make, X[:21], CLASSES[:21], **options)
     weights = np.where(np.arange(21) // 7 == 1, 0, WEIGHTS[:21])  # of the second batch the states alone
     check(monkeypatch, make, X[:21], CLASSES[:21], sample_weight=weights, **options)
+
+
+@pytest.mark.parametrize("lengths", [None, LENGTHS[:21]], ids=["whole", "ragged"])
+def test_stateful_directions(monkeypatch, lengths):
+    def make():
+        return [both(states(4, stateful=True), "sum"), both(cgru.GRU(3, stateful=True)), cgru.Dense(3, "softmax")]
+
+    check(monkeypatch, make, X[:21], CLASSES[:21], lengths=lengths, batch_size=7, shuffle=False)
 
 
 @pytest.mark.parametrize(
