@@ -128,8 +128,11 @@ def test_what_is_shown_is_run(page, tmp_path):
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "cythonize" not in text or not re.search("warning|hint", done.stdout)
+    rest = done.stdout
     for line in due:
-        assert re.search(line, done.stdout, re.MULTILINE), f"not printed: {line}\n{done.stdout}"
+        found = re.search(line, rest, re.MULTILINE)
+        assert found, f"not printed, or not in this order: {line}\n{done.stdout}"
+        rest = rest[found.end() :]
 
 
 def test_the_languages_of_blocks():

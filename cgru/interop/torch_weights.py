@@ -87,7 +87,8 @@ def _parameters(module: Any) -> dict[str, Any]:
     if torch is None or kind not in (torch.nn.GRU, torch.nn.GRUCell):
         quantized = ", the quantized one: convert the module of floats" if "quantized" in kind.__module__ else ""
         got = f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins.")
-        raise TypeError(f"source: expected a torch.nn.GRU, a GRUCell or a state dict, got {got}{quantized}")
+        due = "a torch.nn.GRU, a GRUCell, a state dict, or a module that is a chain of them"
+        raise TypeError(f"source: expected {due}, got {got}{quantized}")
     refuse = refusal(f"source: {module} cannot be had here")
     check_calls(module, refuse)
     parameters = dict(module.named_parameters())

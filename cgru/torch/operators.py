@@ -75,7 +75,8 @@ def backpropagate(ctx, dA, dstate, _, by=None):
 
 def refuse(ctx, *_):
     """Raise RuntimeError: there is no second derivative. PyTorch's own error would not say why."""
-    raise RuntimeError("cgru.torch: expected one derivative, got a second one, which torch.nn.GRU alone has")
+    cure = "run the model inside `with cgru.torch.restored(model):`"
+    raise RuntimeError(f"cgru.torch: expected one derivative, got a second one, which torch.nn.GRU alone has: {cure}")
 
 
 # --- registration with PyTorch ---

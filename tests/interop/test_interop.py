@@ -186,7 +186,7 @@ def without(**changes):
             ),
             "expected all layers and directions, got 3 of 4",
         ),
-        ([1, 2], "expected a torch.nn.GRU, a GRUCell or a state dict, got list"),
+        ([1, 2], "expected a torch.nn.GRU, a GRUCell, a state dict, or a module that is a chain of them, got list"),
     ],
 )
 def test_refused_state_dicts(source, words):
