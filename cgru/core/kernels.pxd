@@ -330,8 +330,6 @@ cdef cgru_matrix matrix(cnp.ndarray W) noexcept
 cdef void copy_rows(const cgru_kernels *k, cgru_matrix rows, Py_ssize_t m, Py_ssize_t n, cgru_array to) noexcept nogil
 # Return how many samples of a call have their rows in memory together.
 cdef Py_ssize_t samples_at_once(Py_ssize_t m, Py_ssize_t row_bytes) noexcept nogil
-# Return how many steps of m samples run between two looks for a Ctrl-C.
-cdef Py_ssize_t steps_of_piece(const cgru_call *call, Py_ssize_t m) noexcept nogil
 # Return the number of steps of a single sample; and how many of the CGRU_STEPS steps from `first` on a row has.
 cdef Py_ssize_t steps_of_single(const cgru_call *call) noexcept nogil
 cdef Py_ssize_t steps_of_row(const cgru_call *call, Py_ssize_t row, Py_ssize_t first) noexcept nogil

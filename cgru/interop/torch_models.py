@@ -48,7 +48,8 @@ def from_torch(source: Any) -> Network:
     A GRU starts from nothing, from zeros of x's sizes, from a parameter (layers, 1, u) that is expanded to the samples,
     which becomes `learn_h0`, or from a second input, which becomes `h0` of `predict`. Where a second input are the
     lengths of `pack_padded_sequence`, or of `y[arange(m), lengths - 1]`, they become `lengths` of `predict`; outputs at
-    padded steps are zero here.
+    padded steps are zero here. An input that the module does not read is left out. What it computes under
+    `torch.no_grad()` is not told apart: a later `fit` trains it.
 
     The network takes X (m, s, e), of `x.unsqueeze(-1)` (m, s, 1), or tokens (m, s), and returns (m, s, k) or (m,
     k), whatever the order of the axes is in the module, and whether samples and steps are one axis. Anything else
