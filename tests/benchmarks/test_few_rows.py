@@ -20,7 +20,7 @@ def test_bad_options(refused, arguments, complaint):
     assert complaint in refused("few_rows", *arguments)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_short_run(run, folder):
     """All ways of a pair, checked for equal results."""
     pytest.importorskip("torch", reason="no torch")

@@ -22,7 +22,7 @@ def test_bad_options(refused, arguments, complaint):
     assert complaint in refused("inside_torch", *arguments)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_short_run(run, folder):
     """All kinds of pairs, of small shapes, each checked for equal results."""
     pytest.importorskip("torch", reason="no torch")

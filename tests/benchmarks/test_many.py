@@ -73,7 +73,7 @@ def test_choices_follow_rewards(tasks):
     assert stays[rewarded].mean() > stays[~rewarded].mean() + 0.2
 
 
-@pytest.mark.parametrize("library", ["torch", pytest.param("jax", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("library", ["torch", pytest.param("jax", marks=pytest.mark.nightly)])
 def test_rivals_train_as_we_do(many, module, small, library):
     """Alone and side by side; and what does not is no rival."""
     pytest.importorskip(library, reason=f"no {library}")

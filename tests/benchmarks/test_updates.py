@@ -217,7 +217,7 @@ def test_rows(race, kinds, monkeypatch):
     assert asked[-1] == ("JAX",)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("least", some(1, [True, False]))  # JAX compiles for seconds
 @pytest.mark.parametrize("library", LIBRARIES)
 def test_every_library_does_equal_work(run, library, least):

@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch", reason="no torch")
 EXAMPLE = Path(__file__).resolve().parent.parent.parent / "examples" / "torch_ddp.py"
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.skipif(not EXAMPLE.is_file(), reason="examples/ does not lie beside the tests")
 @pytest.mark.skipif(not torch.distributed.is_gloo_available(), reason="no gloo")
 def test_two_processes_train_as_one(tmp_path):

@@ -87,7 +87,7 @@ def test_numbers_are_the_parents(seed):
     check_at_random(seed)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_numbers_are_the_parents_two_hundred_times():
     for seed in range(1000, 1200):
         check_at_random(seed)
