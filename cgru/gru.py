@@ -281,7 +281,8 @@ class GRU(Layer):
             A: as for `forward`, with the same errors.
             lengths: likewise.
             h0: likewise.
-            resets, decay: likewise.
+            resets: likewise.
+            decay: likewise.
             preactivations: whether the pass keeps `hh_, z_, r_`; None: as the layer says.
             memory: an array of one dimension, contiguous, of the layer's dtype, into which the caches go, as many
                 numbers as `cache_numbers` says; None: memory of the layer's own. See `resume`.
