@@ -50,6 +50,7 @@ class GRUPass(Pass):
         memory: np.ndarray | None = None,
         ran: bool = False,
         later: list[Any] | None = None,
+        dg_shape: tuple[int, ...] = (),
     ) -> None: ...
     @property
     def layer(self) -> GRU | None: ...
@@ -79,5 +80,6 @@ def predict(
     last: bool = True,
     zoneout: Any = None,
     later: list[Any] | None = None,
+    decay: np.ndarray | None = None,
 ) -> tuple[np.ndarray | None, np.ndarray | None]: ...
 def run_later(later: list[Any]) -> None: ...
