@@ -17,6 +17,7 @@ from cgru import activations, initializers, reference
 from cgru.activations import ELEMENTWISE, Activation, bind, code_of, name_of, ours, sigmoid, softmax, tanh, tuned
 from cgru.core import masks
 from cgru.core.checks import callable_, flag, lengths_of, mapping, parameters, positive, rate, real, sequences
+from cgru.core.clamp import held
 from cgru.core.lengths import ends, mask
 from cgru.core.memory import Buffers
 from cgru.initializers import orthogonal
@@ -264,6 +265,7 @@ class GRU(Layer):
         lengths: ArrayLike | None = None,
         h0: ArrayLike | None = None,
         *,
+        clamp: Mapping[str, ArrayLike] | None = None,
         preactivations: bool | None = None,
         memory: np.ndarray | None = None,
         later: list[Any] | None = None,
@@ -277,13 +279,23 @@ class GRU(Layer):
             A: as for `forward`, with the same errors.
             lengths: likewise.
             h0: likewise.
+            clamp: numbers to hold units at: a dict with some of the gates "z", "r" and "h", the state after the step,
+                each real and broadcastable to (m, s, u), NaN where the layer decides. They take the place of the
+                layer's own numbers, after zoneout, in the caches too; no gradient passes through them, and padding
+                ignores them. Such a run is a loop in NumPy, as with an activation that is not compiled. None: hold
+                nothing.
             preactivations: whether the pass keeps `hh_, z_, r_`; None: as the layer says.
             memory: an array of one dimension, contiguous, of the layer's dtype, into which the caches go, as many
                 numbers as `cache_numbers` says; None: memory of the layer's own. See `resume`.
             later: for `Bidirectional`: where the list grew, `run_later` of cgru/passes.pyx runs the pass.
         """
+        if clamp is not None:
+            self.validate(A, lengths, h0)
+            clamp = held(clamp, (*np.shape(A)[:2], self.d["u"]), lengths, self.dtype)
+            if clamp and memory is not None:
+                raise ValueError("memory: expected None with clamp, whose runs are not compiled")
         checked = self._check_inputs(A, lengths, h0, memory, preactivations)
-        return self._run_checked(checked, preactivations, memory, later)
+        return self._run_checked(checked, preactivations, memory, later, clamp)
 
     def resume(
         self, A: ArrayLike, memory: np.ndarray, lengths: ArrayLike | None = None, *, preactivations: bool | None = None
@@ -463,9 +475,14 @@ class GRU(Layer):
         self._check_inputs(A, lengths, h0, make=False)
 
     def _run_checked(
-        self, checked: tuple[Any, ...], preactivations: bool | None = None, memory: Any = None, later: Any = None
+        self,
+        checked: tuple[Any, ...],
+        preactivations: bool | None = None,
+        memory: Any = None,
+        later: Any = None,
+        clamp: Any = None,
     ) -> GRUPass:
-        """Run the sequences that `_check_inputs` returned; return their pass."""
+        """Run the sequences that `_check_inputs` returned, held at what `held` returned; return their pass."""
         X, lengths, h0, p, codes = checked
         on, dropped, reverse, stateful = self._options_on, {}, False, False
         if on:
@@ -473,7 +490,8 @@ class GRU(Layer):
         keeps = self._keeps_preactivations(preactivations)
         last = GRUPass(
             self, X, lengths, h0, p, codes, dropped, reverse=reverse, preactivations=keeps,
-            compiled=codes is not None, buffers=self._buffers, memory=memory, later=None if stateful else later,
+            compiled=codes is not None and not clamp, clamp=clamp, buffers=self._buffers, memory=memory,
+            later=None if stateful else later,
         )  # fmt: skip
         if stateful:
             self.state = last.state.copy()
