@@ -224,7 +224,8 @@ def test_held_values(variant, options, ragged):
     kept = copied(clamp)
     for held in clamp.values():
         held[~real[:, :, 0]] = np.inf
-    ran = layer.run(X, lengths, h0, clamp=clamp)
+    decay = {"decay": rng.random(shape)} if "zoneout" in options else {}  # a factor that meets held states, too
+    ran = layer.run(X, lengths, h0, clamp=clamp, **decay)
     for held in clamp.values():
         held[...] = 9  # which comes too late
     got = gone_back(ran)
@@ -234,6 +235,7 @@ def test_held_values(variant, options, ragged):
     dA, dstate = rng.standard_normal(ran.A.shape), rng.standard_normal(ran.state.shape)
     bc = reference.backward(layer.p, fc, dA, lengths, dstate=dstate, **same)
     assert ran.fc.keys() == {*fc, "A", *ran.masks}
+    assert ran.bc.keys() == bc.keys()
     for name, due in fc.items():
         np.testing.assert_array_equal(ran.fc[name], X if name == "X" else due, name)
     for name, due in bc.items():

@@ -134,13 +134,16 @@ def test_gradients_of_every_option(variant, reverse, ragged, inputs, recurrent, 
         X[0, 2:] = np.nan
     real = np.ones((m, s, 1), bool) if lengths is None else reference.mask(lengths, s)
     h0 = h0 if started else None
+    if clamp:
+        options["decay"] = np.where(real, rng.random((m, s, u)), 1)
     dA = np.where(real, rng.standard_normal((m, s, u)), np.nan)
     dstate = rng.standard_normal((m, u)) if ended else None
     _, bc, g, _, dh0 = run(p, X, h0, lengths, dA, dstate, activations, **options)
     last = reference.ends(m, s, lengths, reverse)[1]
 
-    def loss(p, X, h0):
-        h = reference.forward(p, X, h0, lengths, *activations, **options)["h"]
+    def loss(p, X, h0, decay=0):
+        moved = options | ({"decay": options["decay"] + decay} if clamp else {})
+        h = reference.forward(p, X, h0, lengths, *activations, **moved)["h"]
         return np.nansum(dA * h) + (0 if dstate is None else (dstate * h[np.arange(m), last]).sum())
 
     def check(name, gradient, at, size=1e-5):
@@ -154,6 +157,8 @@ def test_gradients_of_every_option(variant, reverse, ragged, inputs, recurrent, 
     for name in p:
         check(name, g["d" + name], lambda step, name=name: loss(p | {name: p[name] + step}, X, h0))
     check("X", bc["dX"], lambda step: loss(p, X + step, h0))
+    if clamp:
+        check("decay", bc["dg"], lambda step: loss(p, X, h0, np.where(real, step, 0)))
     # a state of zero has no variance: next to it a normalised product is bent sharply
     check("h0", dh0, lambda step: loss(p, X, step if h0 is None else h0 + step), 1e-5 if started else 1e-7)
     for name, cache in bc.items():

@@ -42,7 +42,7 @@ def held(
         if np.isinf(array).any():
             place = tuple(np.argwhere(np.isinf(array))[0].tolist())
             raise ValueError(
-                f"clamp[{name!r}]: expected finite numbers, or NaN where the layer decides, got {array[place]} at "
+                f"clamp[{name!r}]: expected finite numbers, or NaN where the layer decides, got {array[place]} in "
                 f"sample {place[0]}, step {place[1]}, unit {place[2]}"
             )
         found[name] = array

@@ -31,7 +31,7 @@ def test_padding_is_not_looked_at():
     due = np.ones(SHAPE)
     due[1, 2] = np.nan
     np.testing.assert_array_equal(found["z"], due)
-    with pytest.raises(ValueError, match="got -inf at sample 1, step 2, unit 3"):
+    with pytest.raises(ValueError, match="got -inf in sample 1, step 2, unit 3"):
         held({"h": h}, SHAPE, np.array([2, 3]), np.dtype(float))
 
 
@@ -52,7 +52,7 @@ def test_padding_is_not_looked_at():
         (
             {"z": 1, "r": [[0], [np.inf], [np.inf]]},
             ValueError,
-            r"^clamp\['r'\]: expected finite numbers, or NaN .* decides, got inf at sample 0, step 1, unit 0$",
+            r"^clamp\['r'\]: expected finite numbers, or NaN .* decides, got inf in sample 0, step 1, unit 0$",
         ),
     ],
 )
