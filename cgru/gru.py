@@ -283,7 +283,8 @@ class GRU(Layer):
             A: as for `forward`, with the same errors.
             lengths: likewise.
             h0: likewise.
-            resets, decay: likewise.
+            resets: likewise.
+            decay: likewise.
             clamp: numbers to hold units at: a dict with some of the gates "z", "r" and "h", the state after the step,
                 each real and broadcastable to (m, s, u), NaN where the layer decides. They take the place of the
                 layer's own numbers, after zoneout, in the caches too; no gradient passes through them, and padding

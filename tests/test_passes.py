@@ -286,6 +286,9 @@ def test_held_values_that_do_not_fit():
     ):
         with pytest.raises(error, match=match):
             fresh.run(np.ones((2, 5, 3)), clamp=clamp)
+    for A, lengths, match in ((np.ones((2, 5)), None, "A: expected shape"), (np.ones((2, 5, 3)), [5], "lengths: ")):
+        with pytest.raises(ValueError, match=match):  # what comes first is looked at first
+            fresh.run(A, lengths, clamp={"z": np.ones(3)})
     with pytest.raises(ValueError, match="memory: expected None with clamp"):
         fresh.run(np.ones((2, 5, 3)), clamp={"z": 1}, memory=np.empty(999))
     assert not fresh.p
