@@ -17,6 +17,7 @@ from cgru import activations, initializers, reference
 from cgru.activations import ELEMENTWISE, Activation, bind, code_of, name_of, ours, sigmoid, softmax, tanh, tuned
 from cgru.core import masks
 from cgru.core.checks import callable_, flag, lengths_of, mapping, parameters, positive, rate, real, sequences
+from cgru.core.clamp import held
 from cgru.core.decay import decay_of
 from cgru.core.lengths import ends, mask
 from cgru.core.memory import Buffers
@@ -269,6 +270,7 @@ class GRU(Layer):
         *,
         resets: ArrayLike | None = None,
         decay: ArrayLike | None = None,
+        clamp: Mapping[str, ArrayLike] | None = None,
         preactivations: bool | None = None,
         memory: np.ndarray | None = None,
         later: list[Any] | None = None,
@@ -284,13 +286,23 @@ class GRU(Layer):
             h0: likewise.
             resets: likewise.
             decay: likewise.
+            clamp: numbers to hold units at: a dict with some of the gates "z", "r" and "h", the state after the step,
+                each real and broadcastable to (m, s, u), NaN where the layer decides. They take the place of the
+                layer's own numbers, after zoneout, in the caches too; no gradient passes through them, and padding
+                ignores them. Such a run is a loop in NumPy, as with an activation that is not compiled. None: hold
+                nothing.
             preactivations: whether the pass keeps `hh_, z_, r_`; None: as the layer says.
             memory: an array of one dimension, contiguous, of the layer's dtype, into which the caches go, as many
                 numbers as `cache_numbers` says; None: memory of the layer's own. See `resume`.
             later: for `Bidirectional`: where the list grew, `run_later` of cgru/passes.pyx runs the pass.
         """
+        if clamp is not None:
+            self.validate(A, lengths, h0, resets=resets, decay=decay)
+            clamp = held(clamp, (*np.shape(A)[:2], self.d["u"]), lengths, self.dtype)
+            if clamp and memory is not None:
+                raise ValueError("memory: expected None with clamp, whose runs are not compiled")
         checked = self._check_inputs(A, lengths, h0, memory, preactivations, resets=resets, decay=decay)
-        return self._run_checked(checked, preactivations, memory, later, decay)
+        return self._run_checked(checked, preactivations, memory, later, decay, clamp)
 
     def resume(
         self,
@@ -516,8 +528,12 @@ class GRU(Layer):
         memory: Any = None,
         later: Any = None,
         decay: Any = None,
+        clamp: Any = None,
     ) -> GRUPass:
-        """Run the sequences that `_check_inputs` returned; return their pass. `decay` is the argument as it came."""
+        """Run the sequences that `_check_inputs` returned, held at what `held` returned; return their pass.
+
+        `decay` is the argument as it came.
+        """
         X, lengths, h0, p, codes, factor = checked
         on, dropped, reverse, stateful = self._options_on, {}, False, False
         if on:
@@ -526,9 +542,9 @@ class GRU(Layer):
             dropped = dropped | factor
         keeps = self._keeps_preactivations(preactivations)
         last = GRUPass(
-            self, X, lengths, h0, p, codes, dropped, reverse=reverse, preactivations=keeps,
-            compiled=codes is not None, buffers=self._buffers, memory=memory, later=None if stateful else later,
-            dg_shape=() if decay is None else np.shape(decay),
+            self, X, lengths, h0, p, codes, dropped, reverse=reverse,
+            preactivations=keeps, compiled=codes is not None and not clamp, clamp=clamp, buffers=self._buffers,
+            memory=memory, later=None if stateful else later, dg_shape=() if decay is None else np.shape(decay),
         )  # fmt: skip
         if stateful:
             self.state = last.state.copy()

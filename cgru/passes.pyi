@@ -46,6 +46,7 @@ class GRUPass(Pass):
         reverse: bool = False,
         preactivations: bool = False,
         compiled: bool = True,
+        clamp: dict[str, np.ndarray] | None = None,
         buffers: Buffers | None = None,
         memory: np.ndarray | None = None,
         ran: bool = False,

@@ -131,6 +131,7 @@ cdef class GRUPass(Pass):
     cdef cnp.ndarray factor, before  # by the step that a state enters, as the kernels read it; that state; or None
     cdef object start  # what the factor puts in the place of a state: the learned h0 as it was, or 0
     cdef tuple dg_shape  # of dL/d(decay); (): none is wanted, since the factor was given as booleans
+    cdef dict clamp  # the values that z, r and h are held at, by name; None: none are
     cdef tuple codes, ragged  # the activations as (code, alpha); (order, running) of a ragged batch, or None
     cdef dict caches  # the forward caches; `call` points to their memory
     cdef dict backward_caches  # the backward caches; `back` points to their memory; None before `backward`
@@ -140,9 +141,9 @@ cdef class GRUPass(Pass):
     cdef cgru_call call, back
 
     def __init__(self, layer, cnp.ndarray X not None, lengths, h0, dict p not None, tuple codes, dict masks not None,
-                 *, bint reverse=False, bint preactivations=False, bint compiled=True, Buffers buffers=None,
-                 memory=None, bint ran=False, list later=None, tuple dg_shape=()):
-        """Run X from h0. `GRU.run` has checked all arguments, and documents `memory` and `ran`.
+                 *, bint reverse=False, bint preactivations=False, bint compiled=True, dict clamp=None,
+                 Buffers buffers=None, memory=None, bint ran=False, list later=None, tuple dg_shape=()):
+        """Run X from h0. `GRU.run` has checked all arguments, and documents `clamp`, `memory` and `ran`.
 
         The factor `decay` is among the `masks`; `dg_shape` is that of its gradient, () for resets, which have none.
 
@@ -155,6 +156,7 @@ cdef class GRUPass(Pass):
         self.given, self.X, self.every, self.preactivations = X, X[...], layer.sequences, preactivations
         self.reverse, self.compiled, self.codes, self.ragged = reverse, compiled, codes, by_length(lengths, X.shape[1])
         self.buffers, self.memory, self._bc = Buffers() if buffers is None else buffers, memory, {}
+        self.clamp = clamp
         self.call = self._new_call(layer.d["u"])
         self.X = readable(&self.call, self.X)
         if compiled:
@@ -241,14 +243,14 @@ cdef class GRUPass(Pass):
         return 0
 
     cdef int _run_reference(self, dict p, h0) except -1:
-        """Run the forward pass in NumPy, which takes any callable as activation."""
+        """Run the forward pass in NumPy, which takes any callable as activation, and held values."""
         self.caches = reference.forward(p, self.X, h0, self._lengths, *self.functions, **self._options())
         self.state = self.caches["h"][:, 0 if self.reverse else -1].copy()
         return 0
 
     def _options(self):
         """Return the options of the run as keyword arguments of cgru/reference.py."""
-        return {**self.variant.options, "reverse": self.reverse, **self._masks}
+        return {**self.variant.options, "reverse": self.reverse, "clamp": self.clamp, **self._masks}
 
     cdef int _finish_run(self) except -1:
         """Set the outputs A: all states with zeros in the padding, or the last states."""

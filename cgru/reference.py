@@ -25,6 +25,8 @@ decay: (m, s, 1) or (m, s, u), from 0 to 1, and 1 past a sample's length: the fa
     `cgru.core.decay.entering`.
 zoneout: (m, s, u), 1 where a unit keeps its previous state, else 0; or in inference the rate itself, a float, which
     gives the expectation. Krueger et al., 2017 (arXiv:1606.01305).
+clamp: a dict with some of the gates "z", "r" and the state after the step "h", each (m, s, u): numbers that a unit is
+    held at in a step, NaN where the layer decides. They are constants, through which no gradient passes.
 """
 
 from __future__ import annotations
@@ -67,6 +69,7 @@ def forward(
     recurrent_masks: np.ndarray | None = None,
     zoneout: np.ndarray | float | None = None,
     decay: np.ndarray | None = None,
+    clamp: Mapping[str, np.ndarray] | None = None,
     **options: bool,
 ) -> Arrays:
     """Run X (m, s, e) from h0 (m, u); return the caches `X, h, hp, hh_, hh, z, z_, r, r_`.
@@ -113,9 +116,9 @@ def forward(
 
         a, b, step = _products(p, x, masked_hp, variant)
         r_ = a["r"] + b["r"] + p["br"]
-        r = activate_reset(r_)
+        r = _held(activate_reset(r_), clamp, "r", t)
         z_ = a["z"] + b["z"] + p["bz"]
-        z = activate_update(z_)
+        z = _held(activate_update(z_), clamp, "z", t)
         if variant.reset_after:
             step["c"] = c = b["hh"] + p["chh"]
             hh_ = a["hh"] + p["bhh"] + r * c
@@ -125,6 +128,7 @@ def forward(
         h = z * hp + (1 - z) * hh
         if k is not None:
             h = k[:, t] * hp + (1 - k[:, t]) * h
+        h = _held(h, clamp, "h", t)
 
         step |= {"r_": r_, "r": r, "z_": z_, "z": z, "hh_": hh_, "hh": hh}
         if real is not None:
@@ -151,6 +155,7 @@ def backward(
     recurrent_masks: np.ndarray | None = None,
     zoneout: np.ndarray | float | None = None,
     decay: np.ndarray | None = None,
+    clamp: Mapping[str, np.ndarray] | None = None,
     **options: bool,
 ) -> Arrays:
     """Backpropagate dA = dL/dh (m, s, u); return `dA, dh_, dh, dhn, dhh_, dz_, dr_` and `dX` (m, s, e).
@@ -185,10 +190,10 @@ def backward(
     for t in reversed(_steps(s, reverse)):
         hp, hh, z, r = (fc[name][:, t] for name in ("hp", "hh", "z", "r"))
 
-        dh_ = dA[:, t] + dhn
+        dh_ = _held(dA[:, t] + dhn, clamp, "h", t, at=0)
         dn = dh_ if k is None else dh_ * (1 - k[:, t])  # the gradient of the new state, after zoneout
         dhh_ = dn * (1 - z) * activate(fc["hh_"][:, t], deriv=True)
-        dz_ = dn * (hp - hh) * activate_update(fc["z_"][:, t], deriv=True)
+        dz_ = _held(dn * (hp - hh) * activate_update(fc["z_"][:, t], deriv=True), clamp, "z", t, at=0)
         step = {"dh_": dh_, "dhn": dhn, "dhh_": dhh_, "dz_": dz_}
         if variant.reset_after:  # d: the gradient that goes back through Vhh; by: its factor after that
             step["dc"] = d = dhh_ * r
@@ -196,7 +201,7 @@ def backward(
         else:
             d, by = dhh_, r
             dr = dhh_ @ p["Vhh"].T * hp * m_hh
-        step["dr_"] = dr_ = dr * activate_reset(fc["r_"][:, t], deriv=True)
+        step["dr_"] = dr_ = _held(dr * activate_reset(fc["r_"][:, t], deriv=True), clamp, "r", t, at=0)
 
         dU = {"z": dz_, "r": dr_, "hh": dhh_}
         dV = dU | {"hh": d}
@@ -234,6 +239,7 @@ def gradients(
     recurrent_masks: np.ndarray | None = None,
     zoneout: np.ndarray | float | None = None,
     decay: np.ndarray | None = None,
+    clamp: Mapping[str, np.ndarray] | None = None,
     each: bool = False,
     **options: bool,
 ) -> Arrays:
@@ -242,8 +248,8 @@ def gradients(
     `fc` and `bc` are the caches that `forward` and `backward` returned. Steps are summed in the order in which they ran
     back, the last one first. With `each` the gradients are those of each sample, (m, ...), summed over its steps.
 
-    `begins` matters with `learn_h0` alone; see `start_gradient`. `zoneout` is taken like the other options and changes
-    nothing here: `bc` has it already.
+    `begins` matters with `learn_h0` alone; see `start_gradient`. `zoneout` and `clamp` are taken like the other options
+    and change nothing here: `fc` and `bc` have them already.
     """
     variant = variant_of(**options)
     m, s, _ = fc["h"].shape
@@ -396,6 +402,16 @@ def _steps(s: int, reverse: bool) -> range:
 def _mask_state(hp: np.ndarray, masks: np.ndarray | None) -> Arrays:
     """Return the previous state (m, u) for each gate's product, multiplied by the gate's recurrent dropout mask."""
     return dict(zip(("hh", "z", "r"), (hp, hp, hp) if masks is None else masks * hp, strict=True))
+
+
+def _held(
+    value: np.ndarray, clamp: Mapping[str, np.ndarray] | None, name: str, t: int, at: float | None = None
+) -> np.ndarray:
+    """Return `value` (m, u) of step t with the numbers of `clamp[name]`, or `at`, in place of those that are held."""
+    if not clamp or name not in clamp:
+        return value
+    held = clamp[name][:, t]
+    return np.where(np.isnan(held), value, held if at is None else at)
 
 
 def _zoneout_shares(zoneout: np.ndarray | float | None, h: np.ndarray) -> np.ndarray | None:

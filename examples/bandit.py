@@ -55,10 +55,10 @@ def network(units, seed):
     return cgru.Network(layers, optimizer=cgru.Adam(0.02), seed=seed)
 
 
-def fitted(X, y, lengths):
+def fitted(X, y, lengths, sizes=UNITS):
     """For each number of units the network that is best in validation, of several starts."""
     options = {"rows": TRAIN, "validation_rows": VALIDATE, "epochs": 300, "batch_size": 10, "patience": 20}
-    jobs = [cgru.Job(partial(network, units), units, starts=STARTS, **options) for units in UNITS]
+    jobs = [cgru.Job(partial(network, units), units, starts=STARTS, **options) for units in sizes]
     return {result.name: result.network for result in cgru.fit_many(jobs, X, y, lengths=lengths)}
 
 

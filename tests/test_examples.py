@@ -187,6 +187,31 @@ def test_two_units_predict_as_the_agent_does(python):
     assert (python.folder / "bandit.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.skipif(find_spec("matplotlib") is None, reason="no matplotlib")
+@pytest.mark.skipif(find_spec("sklearn") is None, reason="no scikit-learn")
+def test_two_units_move_as_the_agents_values_do(python):
+    """Each has one place where each event leads, with a slow way and a fast one; and needs all of its parts."""
+    out = python("dynamics.py")
+    assert max(map(float, re.findall(r"differ .* by (\S+) at most", out))) < 1e-8
+    points = re.findall(
+        r"^arm \d, \w+ +(\w+(?: units?)?) .* fixed +(\S+)  (\S+) \(.*?\)(?:, (\S+) \(.*)?$", out, re.MULTILINE
+    )
+    assert [who for who, *_ in points] == 4 * ["1 unit", "2 units", "agent"]
+    two, agent = ([tuple(map(float, values)) for who, *values in points if who == of] for of in ("2 units", "agent"))
+    for (odds, slow, fast), (due, forget, learn) in zip(two, agent, strict=True):
+        assert abs(odds - due) < 1
+        assert abs(slow - forget) < 0.12
+        assert abs(fast - learn) < 0.35
+    held = {name: float(value) for name, value in re.findall(r"^(\d units?: .*?) +(-\d\.\d+)$", out, re.MULTILINE)}
+    assert len(held) == 9
+    assert all(value <= held[f"{name[: name.index(':')]}: nothing"] for name, value in held.items())
+    decoded = re.findall(r"^(\d) units? +(\S+) +(\S+) +(\S+)$", out, re.MULTILINE)
+    assert [row[0] for row in decoded] == ["1", "2"]
+    assert min(map(float, decoded[1][1:])) > 0.9
+    assert float(decoded[0][1]) < 0.8
+    assert "</svg>" in (python.folder / "dynamics.svg").read_text()
+
+
 BANDIT = r"^(.{20}) +\d+ +(-0\.\d+) +([\d.]+)% .* \+- "
 
 

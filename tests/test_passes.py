@@ -209,6 +209,92 @@ def test_caches_in_memory_of_others(variant, preactivations, ragged, reverse):
         np.testing.assert_array_equal(memory, before)
 
 
+@pytest.mark.parametrize("options", OPTIONS)
+@pytest.mark.parametrize("variant", [*VARIANTS, {"learn_h0": True}])
+@pytest.mark.parametrize("ragged", [False, True])
+@pytest.mark.pairwise
+def test_held_values(variant, options, ragged):
+    """The caches show them, the steps after read them, no gradient passes, and the rest is as in the reference."""
+    layer = random_layer(3, 4, sequences=True, **variant, **options)
+    X, lengths, h0 = random_batch(5, 7, 3, 4, ragged)
+    h0 = None if "learn_h0" in variant else h0
+    rng, shape = np.random.default_rng(3), (5, 7, 4)
+    clamp = {name: np.where(rng.random(shape) < 0.3, rng.random(shape), np.nan) for name in "zrh"}
+    real = np.ones((5, 7, 1), bool) if lengths is None else reference.mask(lengths, 7)
+    kept = copied(clamp)
+    for held in clamp.values():
+        held[~real[:, :, 0]] = np.inf
+    decay = {"decay": rng.random(shape)} if "zoneout" in options else {}  # a factor that meets held states, too
+    ran = layer.run(X, lengths, h0, clamp=clamp, **decay)
+    for held in clamp.values():
+        held[...] = 9  # which comes too late
+    got = gone_back(ran)
+    same = {**layer.variant.options, "reverse": layer.reverse, **ran.masks, "clamp": kept}
+    fc = reference.forward(layer.p, np.nan_to_num(X), h0, lengths, **same)
+    rng = np.random.default_rng(5)
+    dA, dstate = rng.standard_normal(ran.A.shape), rng.standard_normal(ran.state.shape)
+    bc = reference.backward(layer.p, fc, dA, lengths, dstate=dstate, **same)
+    assert ran.fc.keys() == {*fc, "A", *ran.masks}
+    assert ran.bc.keys() == bc.keys()
+    for name, due in fc.items():
+        np.testing.assert_array_equal(ran.fc[name], X if name == "X" else due, name)
+    for name, due in bc.items():
+        np.testing.assert_array_equal(ran.bc[name], due, name)
+    for each in (False, True):
+        for name, due in reference.gradients(layer.p, fc, bc, lengths, each=each, **same).items():
+            assert_close(ran.gradients(each)[name], due, 1e-12, name)
+    for name, gradient in (("z", "dz_"), ("r", "dr_"), ("h", "dh_")):
+        held = real & ~np.isnan(kept[name])
+        np.testing.assert_array_equal(ran.fc[name][held], kept[name][held])
+        assert not ran.bc[gradient][held].any()
+    assert_close(got["A"], np.where(real, fc["h"], 0), 0)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_what_holds_nothing_changes_nothing(dtype):
+    layer = random_layer(3, 9, sequences=True, dtype=dtype)
+    X, lengths, h0 = random_batch(5, 7, 3, 9, True, dtype)
+    due = copied(gone_back(layer.run(X, lengths, h0)))
+    assert_same(gone_back(layer.run(X, lengths, h0, clamp={})), due)
+    for name, value in gone_back(layer.run(X, lengths, h0, clamp={"h": np.nan})).items():
+        assert value.dtype == dtype
+        assert_close(value, due[name], 10 * TOLERANCE[np.dtype(dtype)], name)
+
+
+def test_units_that_are_held_at_all_steps():
+    layer = random_layer(3, 4, stateful=True, sequences=True)
+    X, _, _ = random_batch(5, 7, 3, 4, False)
+    ran = layer.run(X, clamp={"h": [np.nan, 0.5, np.nan, 0]})
+    np.testing.assert_array_equal(ran.A[:, :, 1::2], np.broadcast_to([0.5, 0], (5, 7, 2)))
+    np.testing.assert_array_equal(layer.state[:, 1::2], np.broadcast_to([0.5, 0], (5, 2)))
+    frozen = layer.run(X, None, np.ones((5, 4)), clamp={"z": True})
+    np.testing.assert_array_equal(frozen.A, 1)
+    frozen.backward(np.zeros((*X.shape[:2], 4)), np.ones((5, 4)))
+    np.testing.assert_array_equal(frozen.dh0, 1)
+
+
+def test_held_values_that_do_not_fit():
+    fresh = cgru.GRU(4, rng=0)
+    before = fresh.np_rng.bit_generator.state
+    for clamp, error, match in (
+        (
+            {"z": np.ones((5, 3))},
+            ValueError,
+            r"clamp\['z'\]: expected a shape that broadcasts to \(m, s, u\), \(2, 5, 4\)",
+        ),
+        ({"hh": 0}, ValueError, "clamp: expected some of z, r, h, got 'hh'"),
+    ):
+        with pytest.raises(error, match=match):
+            fresh.run(np.ones((2, 5, 3)), clamp=clamp)
+    for A, lengths, match in ((np.ones((2, 5)), None, "A: expected shape"), (np.ones((2, 5, 3)), [5], "lengths: ")):
+        with pytest.raises(ValueError, match=match):  # what comes first is looked at first
+            fresh.run(A, lengths, clamp={"z": np.ones(3)})
+    with pytest.raises(ValueError, match="memory: expected None with clamp"):
+        fresh.run(np.ones((2, 5, 3)), clamp={"z": 1}, memory=np.empty(999))
+    assert not fresh.p
+    assert fresh.np_rng.bit_generator.state == before
+
+
 def test_memory_that_does_not_fit():
     layer = random_layer(3, 4)
     X, _, _ = random_batch(2, 5, 3, 4, False)

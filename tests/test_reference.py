@@ -41,9 +41,9 @@ def central(loss, array, h=1e-6):
 
 
 def random_options(
-    m, s, e, u, *, variant=RESET_BEFORE, reverse=False, inputs=True, recurrent=True, zoneout="mask", seed=2
+    m, s, e, u, *, variant=RESET_BEFORE, reverse=False, inputs=True, recurrent=True, zoneout="mask", clamp="", seed=2
 ):
-    """The options of the reference, the masks drawn with a rate of 0.4."""
+    """The options of the reference, the masks drawn with a rate of 0.4, and about as many units held."""
     rng = np.random.default_rng(seed)
     options = variant.options | {"reverse": reverse}
     if inputs:
@@ -52,6 +52,10 @@ def random_options(
         options["recurrent_masks"] = (rng.random((3, m, u)) < 0.6) / 0.6
     if zoneout != "none":
         options["zoneout"] = rng.random((m, s, u)) < 0.4 if zoneout == "mask" else 0.4
+    if clamp:
+        options["clamp"] = {
+            name: np.where(rng.random((m, s, u)) < 0.4, rng.random((m, s, u)), np.nan) for name in clamp
+        }
     return options
 
 
@@ -102,6 +106,7 @@ def test_gradients(m, s, e, u, ragged, functions):
         assert not bc["dX"][padding].any()
 
 
+@pytest.mark.parametrize("clamp", ["", "z", "r", "h", "zrh"])
 @pytest.mark.parametrize("ended", [False, True], ids=["", "dstate"])
 @pytest.mark.parametrize("zoneout", ["none", "mask", "rate"])
 @pytest.mark.parametrize("recurrent", [False, True], ids=["", "recurrent"])
@@ -110,7 +115,7 @@ def test_gradients(m, s, e, u, ragged, functions):
 @pytest.mark.parametrize("reverse", [False, True], ids=["onward", "reverse"])
 @pytest.mark.parametrize("variant", VARIANTS.values(), ids=str)
 @pytest.mark.pairwise
-def test_gradients_of_every_option(variant, reverse, ragged, inputs, recurrent, zoneout, ended):
+def test_gradients_of_every_option(variant, reverse, ragged, inputs, recurrent, zoneout, ended, clamp):
     """Along one dense direction for each array: an error in any entry shows.
 
     An h0 is given where an odd number of the others is: so any five of the six that are on or off meet in every way.
@@ -120,7 +125,7 @@ def test_gradients_of_every_option(variant, reverse, ragged, inputs, recurrent, 
     rng = np.random.default_rng(7)
     activations = FUNCTIONS["custom"]
     options = random_options(
-        m, s, e, u, variant=variant, reverse=reverse, inputs=inputs, recurrent=recurrent, zoneout=zoneout
+        m, s, e, u, variant=variant, reverse=reverse, inputs=inputs, recurrent=recurrent, zoneout=zoneout, clamp=clamp
     )
     p = parameters(e, u, variant)
     X, lengths, h0 = random_batch(m, s, e, u, ragged)
@@ -129,13 +134,16 @@ def test_gradients_of_every_option(variant, reverse, ragged, inputs, recurrent, 
         X[0, 2:] = np.nan
     real = np.ones((m, s, 1), bool) if lengths is None else reference.mask(lengths, s)
     h0 = h0 if started else None
+    if clamp:
+        options["decay"] = np.where(real, rng.random((m, s, u)), 1)
     dA = np.where(real, rng.standard_normal((m, s, u)), np.nan)
     dstate = rng.standard_normal((m, u)) if ended else None
     _, bc, g, _, dh0 = run(p, X, h0, lengths, dA, dstate, activations, **options)
     last = reference.ends(m, s, lengths, reverse)[1]
 
-    def loss(p, X, h0):
-        h = reference.forward(p, X, h0, lengths, *activations, **options)["h"]
+    def loss(p, X, h0, decay=0):
+        moved = options | ({"decay": options["decay"] + decay} if clamp else {})
+        h = reference.forward(p, X, h0, lengths, *activations, **moved)["h"]
         return np.nansum(dA * h) + (0 if dstate is None else (dstate * h[np.arange(m), last]).sum())
 
     def check(name, gradient, at, size=1e-5):
@@ -149,6 +157,8 @@ def test_gradients_of_every_option(variant, reverse, ragged, inputs, recurrent, 
     for name in p:
         check(name, g["d" + name], lambda step, name=name: loss(p | {name: p[name] + step}, X, h0))
     check("X", bc["dX"], lambda step: loss(p, X + step, h0))
+    if clamp:
+        check("decay", bc["dg"], lambda step: loss(p, X, h0, np.where(real, step, 0)))
     # a state of zero has no variance: next to it a normalised product is bent sharply
     check("h0", dh0, lambda step: loss(p, X, step if h0 is None else h0 + step), 1e-5 if started else 1e-7)
     for name, cache in bc.items():
@@ -275,6 +285,32 @@ def test_every_option_by_hand():
             zoneout=np.array([[[0], [1], [0]]]),
         )
         np.testing.assert_allclose(fc["h"].ravel(), [states[1], states[0], 0.25], rtol=1e-13)
+
+
+@pytest.mark.parametrize("reset_after", [False, True])
+def test_held_values_by_hand(reset_after):
+    """Three steps of one unit: its gates are held, then its state whatever zoneout says, then nothing is."""
+    from math import exp, tanh
+
+    p = {"Uz": 0.5, "Vz": -0.3, "bz": 0.1, "Ur": 0.2, "Vr": 0.4, "br": -0.2, "Uhh": 0.7, "Vhh": -0.6, "bhh": 0.05}
+    p["chh"], nan = 0.0, np.nan
+    h = 0.9 * 0.25 + 0.1 * tanh(1.5 * p["Uhh"] + 0.3 * 0.25 * p["Vhh"] + p["bhh"])
+    r, z = (1 / (1 + exp(-(-0.5 * p["U" + gate] - 0.4 * p["V" + gate] + p["b" + gate]))) for gate in "rz")
+    last = z * -0.4 + (1 - z) * tanh(-0.5 * p["Uhh"] + r * -0.4 * p["Vhh"] + p["bhh"])
+    fc = reference.forward(
+        {name: np.full((1, 1), value) for name, value in p.items()},
+        np.array([[[1.5], [0.7], [-0.5]]]),
+        np.array([[0.25]]),
+        reset_after=reset_after,
+        zoneout=np.array([[[0], [1], [0]]]),
+        clamp={
+            name: np.reshape(held, (1, 3, 1))
+            for name, held in {"z": (0.9, nan, nan), "r": (0.3, nan, nan), "h": (nan, -0.4, nan)}.items()
+        },
+    )
+    np.testing.assert_allclose(fc["h"].ravel(), [h, -0.4, last], rtol=1e-13)
+    np.testing.assert_allclose(fc["hp"].ravel(), [0.25, h, -0.4], rtol=1e-13)
+    assert (fc["z"][0, 0], fc["r"][0, 0]) == (0.9, 0.3)
 
 
 def test_layer_normalisation_by_hand():
