@@ -300,7 +300,7 @@ class Fit:
         """Create the updater of the model as it is now: compiled where possible, else in Python."""
         model, slowed = self.model, 0.5 ** len(self.history.returns)
         how = self.held_out, self.batch_size, self.truncate, self.penalties, slowed, self.settings
-        if optimizers.ours(model.optimizer) and compiles(model) and not self.data.first.beside:
+        if optimizers.ours(model.optimizer) and compiles(model):
             return Engine(model, self.data, *how)
         return Loop(model, *how)
 
@@ -386,7 +386,7 @@ class Fit:
 
 def scores(model: Model, data: AnyData, each: bool = False) -> tuple[float, float | None, np.ndarray | None]:
     """Return (loss, accuracy or None, with `each` the loss of each row) on `data`; `stateful` layers are reset."""
-    if each or data.first.beside or not compiles(model):
+    if each or not compiles(model):
         return loop.scores(model, data, each)
     return *Engine(model, data, data, 0, None).scores(), None
 
