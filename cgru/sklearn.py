@@ -26,6 +26,7 @@ import numpy as np
 try:
     from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
     from sklearn.exceptions import ConvergenceWarning
+    from sklearn.metrics import accuracy_score, r2_score
     from sklearn.utils import check_array, check_consistent_length, check_random_state
     from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
     from sklearn.utils.multiclass import check_classification_targets
@@ -326,7 +327,8 @@ class _Estimator(BaseEstimator):
         `resets`, `decay` and `times`, (m, s) or lists of (s_i,) where X is a list, are as in `cgru.Network.fit`. Beside
         them no input layers are chosen that change the steps, or need the whole series. Predictions take them, too.
         """
-        again, beside = self.warm_start and hasattr(self, "networks_"), {"resets": resets, "decay": decay, "times": times}
+        again = self.warm_start and hasattr(self, "networks_")
+        beside = {"resets": resets, "decay": decay, "times": times}
         self._fit(X, y, sample_weight, not again, groups=groups, validation=validation, beside=beside)
         return self
 
@@ -346,9 +348,7 @@ class _Estimator(BaseEstimator):
         check_consistent_length(y, sample_weight)
         return compute_sample_weight(per_class, y) * column_or_1d(sample_weight)
 
-    def _outputs(
-        self, X: Any, convert: Callable[[np.ndarray], np.ndarray] = np.asarray, **beside: Any
-    ) -> np.ndarray:
+    def _outputs(self, X: Any, convert: Callable[[np.ndarray], np.ndarray] = np.asarray, **beside: Any) -> np.ndarray:
         """Return the outputs of the network for X, (m, k), converted, and of an ensemble their mean."""
         check_is_fitted(self, "networks_")
         X, lengths, _ = self._check_sequences(X)
@@ -578,6 +578,20 @@ class GRUClassifier(ClassifierMixin, _Estimator):
         A = self._outputs(X, resets=resets, decay=decay, times=times)
         return self.classes_[A.argmax(axis=1)]
 
+    def score(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        resets: Any = None,
+        decay: Any = None,
+        times: Any = None,
+    ) -> float:
+        """Return the accuracy of `predict`."""
+        found = self.predict(X, resets=resets, decay=decay, times=times)
+        return accuracy_score(y, found, sample_weight=sample_weight)
+
 
 class GRURegressor(RegressorMixin, _Estimator):
     """A regressor of sequences, for one or several targets: a GRU network trained by squared errors or another loss.
@@ -681,6 +695,20 @@ class GRURegressor(RegressorMixin, _Estimator):
         point = self._fitted_loss().point
         Y = self._outputs(X, lambda A: point(self._in_units(A)), resets=resets, decay=decay, times=times)
         return Y[:, 0] if self._flat else Y
+
+    def score(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        resets: Any = None,
+        decay: Any = None,
+        times: Any = None,
+    ) -> float:
+        """Return the coefficient of determination of `predict`."""
+        found = self.predict(X, resets=resets, decay=decay, times=times)
+        return r2_score(y, found, sample_weight=sample_weight)
 
     def predict_quantiles(self, X: Any, *, resets: Any = None, decay: Any = None, times: Any = None) -> np.ndarray:
         """Return quantiles in the units of y, (m, n, q) for n targets and q levels, in the order that `loss` has.

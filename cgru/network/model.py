@@ -125,8 +125,8 @@ class Model:
             rows = slice(start, start + size)
             A, steps = self.standardized(X[rows]), None if lengths is None else lengths[rows]
             before, after = iter(starts or ()), []
-            read = chain.step_arrays(self.body, {name: a[rows] for name, a in beside.items()} if beside else None, steps)
-            for layer, given in zip(self.body, read, strict=False):
+            read = {name: array[rows] for name, array in (beside or {}).items()}
+            for layer, given in zip(self.body, chain.step_arrays(self.body, read, steps), strict=False):
                 if starts is None:
                     A = layer.predict(A, steps, **given)
                 else:

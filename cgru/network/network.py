@@ -22,8 +22,8 @@ from cgru.layers.layer import Layer
 from cgru.losses import Function
 from cgru.network import chain, files
 from cgru.network.classes import checked_feature_names, checked_labels
-from cgru.network.data.streaming import as_data, check_batches, is_batches, iterate_inputs, split_validation
 from cgru.network.data.step_arrays import check_step_arrays
+from cgru.network.data.streaming import as_data, check_batches, is_batches, iterate_inputs, split_validation
 from cgru.network.data.training_data import check_inputs, class_weights, find_class_names, warn_of_axes, weigh_by_class
 from cgru.network.data_spec import DataSpec
 from cgru.network.history import Epoch, History
@@ -391,10 +391,10 @@ class Network(Model):
         epochs: passes over the samples.
         batch_size: samples that make an update. None: 32.
         validation: (X, y), (X, y, lengths) or (X, y, lengths, sample_weight), with None for lengths or weights
-            that are not there, and at the end a dict with its own `resets`, `decay` or `times`; batches of these; or the share of the samples, in (0, 1), to set aside for it: at
-            random, the same ones in each fit of as many samples, and evenly over the classes, each of which keeps a
-            sample to train on where that can be. With validation, the weights of the epoch with the lowest validation
-            loss are in place at the end.
+            that are not there, and at the end perhaps a dict with its own `resets`, `decay` or `times`; batches of
+            these; or the share of the samples, in (0, 1), to set aside for it: at random, the same ones in each fit of
+            as many samples, and evenly over the classes, each of which keeps a sample to train on where that can be.
+            With validation, the weights of the epoch with the lowest validation loss are in place at the end.
         groups: (m,) strings or numbers, such as the subject of each sample. A validation share then has whole groups,
             of which as many as come nearest to the share, in all and of each class. ValueError where there are fewer
             than two, or each has all samples of some class.

@@ -42,7 +42,7 @@ def test_boundaries_are_those_of_a_layer_in_reverse(lengths):
     got = flipped_boundaries(decay, lengths)
     for i, n in enumerate([4] * 3 if lengths is None else lengths):
         np.testing.assert_array_equal(got[i, :n], [1, *decay[i, 1:n][::-1]])
-    flip, forward, back = cgru.Flip(), cgru.GRU(5, sequences=True, rng=1), cgru.GRU(5, sequences=True, reverse=True, rng=1)
+    flip, (forward, back) = cgru.Flip(), (cgru.GRU(5, sequences=True, reverse=way, rng=1) for way in (False, True))
     due = back.predict(X, lengths, decay=decay)
     turned = forward.predict(flip.predict(X, lengths), lengths, decay=got)
     np.testing.assert_allclose(flip.predict(turned, lengths), due, atol=1e-15)

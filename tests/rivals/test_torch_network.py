@@ -138,6 +138,7 @@ def test_twenty_steps(loss):
 
 def step(p, kind, x, h, lengths, t):
     """The state after a step, stepping by hand."""
+
     def normalised(Z, gain):
         Z = (Z - Z.mean(dim=1, keepdim=True)) / torch.sqrt(Z.var(dim=1, keepdim=True, unbiased=False) + EPSILON)
         return Z * gain
@@ -174,8 +175,9 @@ CELLS = {"plain": {}, "reset_after": {"reset_after": True}, "layer_norm": {"laye
 def test_gradients_with_decay_are_those_of_stepping_by_hand(kind, learn_h0):
     """A layer both ways and one in reverse, with outputs at steps; then updates by plain gradients, compiled."""
     options = CELLS[kind] | {"learn_h0": learn_h0, "sequences": True}
-    layers = [cgru.Bidirectional(cgru.GRU(4, **options)), cgru.GRU(3, reverse=True, **options), cgru.Dense(2, "identity")]
-    net, y = cgru.Network(layers, optimizer=cgru.SGD(0.1), seed=1), RNG.standard_normal((M, S, 2))
+    layers = [cgru.Bidirectional(cgru.GRU(4, **options)), cgru.GRU(3, reverse=True, **options)]
+    net = cgru.Network([*layers, cgru.Dense(2, "identity")], optimizer=cgru.SGD(0.1), seed=1)
+    y = RNG.standard_normal((M, S, 2))
     net.predict(X)
     for array in net.parameters().values():
         array[...] = 0.4 * RNG.standard_normal(array.shape) + (np.shape(array)[-1] in (9, 12))

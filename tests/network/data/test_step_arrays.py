@@ -76,7 +76,7 @@ def test_each_sample_keeps_its_own(options):
     for A, decay, times in echo.seen:
         assert A.shape[:2] == decay.shape == times.shape
         for row, own, at in zip(A.reshape(-1, E), decay.ravel(), times.ravel(), strict=True):
-            i, t = np.argwhere((X == row).all(axis=2))[0]
+            i, t = np.argwhere((row == X).all(axis=2))[0]
             if t < LENGTHS[i]:
                 assert (own, at) == (DECAY[i, t], TIMES[i, t])
                 steps += 1
@@ -90,7 +90,7 @@ def test_the_last_steps_have_theirs():
     A, decay, _ = echo.seen[-1]
     assert A.shape[:2] == (M, 3)
     for row, own in zip(A.reshape(-1, E), decay.ravel(), strict=True):
-        i, t = np.argwhere((X == row).all(axis=2))[0]
+        i, t = np.argwhere((row == X).all(axis=2))[0]
         assert own == DECAY[i, t]
 
 
@@ -270,8 +270,8 @@ def test_refusals():
     refused(r"decay: expected factors from 0 to 1, got 1.5 in sample 3, step 2", decay=at(DECAY, 1.5))
     refused(r"resets\[1\]: expected 5 steps|resets\[0\]: expected \d steps", resets=[r[:4] for r in RESETS])
     layers = [Echo(), cgru.Dense(1, "identity")]
-    refused(r"times: expected times that do not decrease, got -1.0 in sample 3, step 2", layers=layers, times=at(TIMES, -1))
-    refused(r"times: expected finite numbers, got inf in sample 3, step 2", layers=layers, times=at(TIMES, np.inf))
+    for wrong, due in ((-1.0, "times that do not decrease"), (np.inf, "finite numbers")):
+        refused(f"times: expected {due}, got {wrong} in sample 3, step 2", layers=layers, times=at(TIMES, wrong))
     refused(r"times: expected None, as no layer reads it, got some for \[GRU", times=TIMES)
     net = cgru.Network([gru(), cgru.Dense(1, "identity")])
     with pytest.raises(ValueError, match=r"batch 1: gaps: expected one of resets, decay, times beside X"):

@@ -13,7 +13,8 @@ from cgru.core.kernels cimport (
 from cgru.core.plan cimport FORWARD, choose_lanes, input_column, largest_workspace_size, pays_pair
 from cgru.core.threads cimport FEW, share
 from cgru.network.training.compiled.numbers cimport (
-    ADD, HALVE, MULTIPLY, add_restarts, add_to, bit_generator_of, combine, copy_row, draw_mask, input_as_rows, kept_scale,
+    ADD, HALVE, MULTIPLY, add_restarts, add_to, bit_generator_of, combine, copy_row, draw_mask, input_as_rows,
+    kept_scale,
 )
 from cgru.network.training.compiled.stage cimport Arena, Piece, Recurrent, Size, Stage, assign, no_array, time_major
 
