@@ -48,7 +48,7 @@ from cgru.network import Network, files
 from cgru.network.data.dataframes import as_sequences, is_indexed
 from cgru.network.data.mean_variance import mean_and_deviation
 from cgru.network.data.split import NO_WEIGHT, check_share, draw_held_out, encode_groups
-from cgru.network.data.step_arrays import STEP_ARRAYS, rectangles
+from cgru.network.data.step_arrays import STEP_ARRAYS, given_step_arrays, rectangles
 from cgru.network.history import Epoch, History
 from cgru.network.network import from_parts, to_parts, undo_target_scaling
 from cgru.network.options import OPTIONS, Settings
@@ -328,7 +328,7 @@ class _Estimator(BaseEstimator):
         them no input layers are chosen that change the steps, or need the whole series. Predictions take them, too.
         """
         again = self.warm_start and hasattr(self, "networks_")
-        beside = {"resets": resets, "decay": decay, "times": times}
+        beside = given_step_arrays(resets, decay, times)
         self._fit(X, y, sample_weight, not again, groups=groups, validation=validation, beside=beside)
         return self
 
@@ -564,7 +564,7 @@ class GRUClassifier(ClassifierMixin, _Estimator):
         times: Any = None,
     ) -> GRUClassifier:
         """Train one epoch on X and y; the first call names in `classes` all classes that there will be."""
-        beside = {"resets": resets, "decay": decay, "times": times}
+        beside = given_step_arrays(resets, decay, times)
         self._fit(X, y, sample_weight, not hasattr(self, "networks_"), epochs=1, classes=classes, beside=beside)
         return self
 
@@ -683,7 +683,7 @@ class GRURegressor(RegressorMixin, _Estimator):
         times: Any = None,
     ) -> GRURegressor:
         """Train one epoch on X and y; targets are scaled as in the first call."""
-        beside = {"resets": resets, "decay": decay, "times": times}
+        beside = given_step_arrays(resets, decay, times)
         self._fit(X, y, sample_weight, not hasattr(self, "networks_"), epochs=1, beside=beside)
         return self
 

@@ -33,6 +33,7 @@ from cgru.network.options import OPTIONS, Settings, Trait
 
 __all__ = ["AnyData", "Batches", "as_data", "check_batches", "is_batches", "iterate_inputs", "split_validation"]
 
+PARTS = tuple, list  # types of a batch
 SET = "(X, y), (X, y, lengths) or (X, y, lengths, sample_weight)"  # for errors
 
 
@@ -233,8 +234,8 @@ def unpack_batch(batch: Any, name: str) -> tuple[Any, Any, Any, Any, dict[str, A
 
 def _parted(batch: Any) -> tuple[Any, dict[str, Any]]:
     """Return a batch without the dict of arrays beside X at its end, and that dict, {} where there is none."""
-    if isinstance(batch, tuple | list) and batch and isinstance(batch[-1], Mapping):
-        return batch[:-1], dict(batch[-1])
+    if isinstance(batch, PARTS) and batch and isinstance(batch[-1], dict):
+        return batch[:-1], batch[-1]
     return batch, {}
 
 
