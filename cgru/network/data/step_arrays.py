@@ -13,7 +13,7 @@ import numpy as np
 from cgru.core.checks import real
 from cgru.core.decay import decay_of
 from cgru.core.lengths import padded
-from cgru.core.row_blocks import is_mapped, slices
+from cgru.core.row_blocks import slices
 from cgru.network import chain
 from cgru.network.data_spec import DataSpec
 
@@ -87,7 +87,7 @@ def rectangles(
     m, s = shape[:2]
     found = {each: value for each, value in given.items() if value is not None}
     for each, value in found.items():
-        found[each] = value if is_mapped(value) else _as_rectangle(value, m, s, lengths, name + each)
+        found[each] = _as_rectangle(value, m, s, lengths, name + each)
         if found[each].shape != (m, s):
             due = f"({m}, {s}), a number for each step of X"
             raise ValueError(f"{name}{each}: expected shape {due}, got {found[each].shape}")
@@ -106,7 +106,7 @@ def _as_rectangle(value: Any, m: int, s: int, lengths: np.ndarray | None, name: 
     if wrong.size and (own != s).any():
         i = wrong[0]
         raise ValueError(f"{name}[{i}]: expected {steps[i]} steps, as X[{i}] has, got {own[i]}")
-    return array if array.shape == (m, s) else np.pad(array, ((0, 0), (0, s - array.shape[1])))
+    return np.pad(array, ((0, 0), (0, s - array.shape[1])))
 
 
 def _check_times(value: Any, lengths: np.ndarray | None, name: str) -> np.ndarray | None:

@@ -36,6 +36,22 @@ class Echo(Layer):
         return LayerPass(None, lambda dA, _: dA, X=A, A=A if decay is None else A + decay[:, :, None])
 
 
+def at(array, value, i=3, t=2):
+    array = array.copy()
+    array[i, t] = value
+    return array
+
+
+class Array:
+    """Of another package."""
+
+    def __init__(self, array):
+        self.array = array
+
+    def __array__(self, dtype=None, copy=None):
+        return self.array
+
+
 def echoing(*below):
     echo = Echo()
     return cgru.Network([*below, echo, cgru.Dense(1, "identity")], seed=1), echo
@@ -121,6 +137,11 @@ def test_lists_of_sequences_have_lists_beside_them():
         np.testing.assert_array_equal(echo.seen[0][1][i, :n], ~RESETS[i, :n])
     net.predict(ragged[0], resets=RESETS[:, : LENGTHS.max()].tolist())
     np.testing.assert_array_equal(echo.seen[1][1], echo.seen[0][1])
+    short = np.minimum(LENGTHS, S - 2)
+    net.predict(X, short, resets=[r[:n] for r, n in zip(RESETS, short, strict=True)])
+    np.testing.assert_array_equal(echo.seen[-1][1], ~RESETS | (np.arange(S) >= short[:, None]))
+    net.predict(X, short, resets=Array(RESETS))
+    np.testing.assert_array_equal(echo.seen.pop()[1], echo.seen.pop()[1])
     objects = np.empty(2, object)
     objects[:] = [RESETS[0, :4], RESETS[1, :4]]
     net.predict(X[:2, :4], resets=objects)
@@ -134,7 +155,7 @@ def test_batches_have_their_own():
     seen = [None if decay is None else decay.shape for _, decay, _ in echo.seen]
     assert seen == [(5, S), (7, S), None, (M, S)]
     due = [net.predict(X[:5], resets=RESETS[:5]), net.predict(X[5:])]
-    for given in ([sets[0], X[5:]], [(X[:5], {"resets": RESETS[:5]}), (X[5:], {})]):
+    for given in ([sets[0], X[5:]], [(X[:5], {"resets": RESETS[:5], "times": None}), (X[5:], {})]):
         for got, each in zip(net.predict(given), due, strict=True):
             np.testing.assert_array_equal(got, each)
     assert net.evaluate(sets[:1]) == net.evaluate(X[:5], Y[:5], resets=RESETS[:5])
@@ -155,10 +176,18 @@ def test_files_give_the_bits_of_arrays(tmp_path, monkeypatch, validation, engine
         history = net.fit(x, y, resets=resets, lengths=LENGTHS, epochs=2, batch_size=5, validation=validation)
         found.append((history.loss, net.predict(x, resets=resets).tolist()))
     assert found[0] == found[1] == found[2]
+    net.fit(*files[:2], epochs=1)  # without
     resets = RESETS.astype(float)
     resets[9, 1] = 2
-    with pytest.raises(ValueError, match=r"from sample 8 on: decay: .*got 2.0 in sample 1, step 1"):
+    with pytest.raises(ValueError, match=r"^from sample 8 on: decay: .*got 2.0 in sample 1, step 1"):
         net.fit(files[0], Y, decay=resets)
+    with pytest.raises(ValueError, match=r"^validation decay: .*got -1.0 in sample 0, step 0"):
+        net.fit(X, Y, validation=(files[0], Y, {"decay": at(DECAY, -1, 0, 0)}))
+    resets[9, 1] = resets[np.arange(S) >= LENGTHS[:, None]] = np.nan
+    with pytest.raises(ValueError, match=r"^from sample 8 on: decay: .*got nan in sample 1, step 1"):
+        net.fit(files[0], Y, lengths=LENGTHS, decay=resets)
+    resets[9, 1] = 0
+    net.fit(files[0], Y, lengths=LENGTHS, decay=resets, epochs=1)
 
 
 # --- what it means: episodes are samples ---
@@ -255,12 +284,6 @@ def refused(words, error=ValueError, layers=None, **given):
     assert not any(layer.p for layer in net.layers)
 
 
-def at(array, value, i=3, t=2):
-    array = array.copy()
-    array[i, t] = value
-    return array
-
-
 def test_refusals():
     refused(r"decay: expected None beside .*resets, got both", resets=RESETS, decay=DECAY)
     refused(r"resets: expected booleans, got float64", TypeError, resets=RESETS * 1.0)
@@ -268,7 +291,12 @@ def test_refusals():
     refused(rf"decay: expected shape .* got \({M}, {S}, 5\)", decay=np.ones((M, S, 5)))
     refused(r"decay: expected factors from 0 to 1, got nan in sample 3, step 2", decay=at(DECAY, np.nan))
     refused(r"decay: expected factors from 0 to 1, got 1.5 in sample 3, step 2", decay=at(DECAY, 1.5))
-    refused(r"resets\[1\]: expected 5 steps|resets\[0\]: expected \d steps", resets=[r[:4] for r in RESETS])
+    i = np.flatnonzero(LENGTHS != 4)[0]
+    refused(rf"resets\[{i}\]: expected {LENGTHS[i]} steps, as X\[{i}\] has, got 4", resets=[r[:4] for r in RESETS])
+    refused(rf"resets: expected shape .* got \({M},\)", resets=[True] * M)
+    with pytest.raises(ValueError, match=rf"^resets\[0\]: expected {S} steps, as X\[0\] has, got 4"):
+        cgru.Network([gru(), cgru.Dense(1, "identity")]).predict(X, resets=[r[:4] for r in RESETS])
+    refused(r"resets: expected shape .* got \(2, 3\)", resets=[[True] * 3] * 2)
     layers = [Echo(), cgru.Dense(1, "identity")]
     for wrong, due in ((-1.0, "times that do not decrease"), (np.inf, "finite numbers")):
         refused(f"times: expected {due}, got {wrong} in sample 3, step 2", layers=layers, times=at(TIMES, wrong))
