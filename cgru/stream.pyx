@@ -71,6 +71,8 @@ cdef class _Recurrent(_Stage):
     cdef cnp.ndarray start  # (1, u), the state at the beginning of a sequence
     cdef cnp.ndarray decay  # (m, 1) or (m, u), the factors that the states meet as they enter a step; None: no factors
     cdef cnp.ndarray memory
+    cdef Py_ssize_t room, state_bytes  # bytes of `memory` and of the states
+    cdef bint single  # whether numbers are float32
 
     def __init__(self, layer, Py_ssize_t m, cnp.ndarray given, threads):
         """Pack the cell of a GRU for m samples and so many threads; the input is `given`, or new for None."""
@@ -80,11 +82,13 @@ cdef class _Recurrent(_Stage):
         start = layer.p["h0"] if layer.learn_h0 else np.zeros((1, self.u))
         self.start = real(start, "p['h0']", (1, self.u), layer.dtype).copy()
         self.h = self.start.repeat(m, axis=0)
-        self.memory = np.empty(workspace_bytes(self.lent, m, 1), np.uint8)
+        self.room = workspace_bytes(self.lent, m, 1)
+        self.memory = np.empty(self.room, np.uint8)
+        self.state_bytes, self.single = cnp.PyArray_NBYTES(self.h), cnp.PyArray_ITEMSIZE(self.h) == 4
 
     cdef bint run(self) noexcept:
         """Run a step of the cell: the states become the output."""
-        cdef Py_ssize_t m = self.m, bytes = cnp.PyArray_SIZE(self.memory), n
+        cdef Py_ssize_t m = self.m, bytes = self.room, n
         cdef void *x = cnp.PyArray_DATA(self.given)
         cdef void *h = cnp.PyArray_DATA(self.h)
         cdef void *memory = cnp.PyArray_DATA(self.memory)
@@ -92,16 +96,16 @@ cdef class _Recurrent(_Stage):
         cdef void *start
         if self.decay is not None:
             g, n, start = cnp.PyArray_DATA(self.decay), cnp.PyArray_DIM(self.decay, 1), cnp.PyArray_DATA(self.start)
-            if cnp.PyArray_ITEMSIZE(self.h) == 4:
+            if self.single:
                 step_decay_float(self.lent, m, <float *>x, <float *>g, n, <float *>start, <float *>h, memory, bytes)
             else:
                 step_decay_double(self.lent, m, <double *>x, <double *>g, n, <double *>start, <double *>h, memory,
                                   bytes)
-        elif cnp.PyArray_ITEMSIZE(self.h) == 4:
+        elif self.single:
             step_float(self.lent, m, <float *>x, <float *>h, memory, bytes)
         else:
             step_double(self.lent, m, <double *>x, <double *>h, memory, bytes)
-        memcpy(cnp.PyArray_DATA(self.out), h, cnp.PyArray_NBYTES(self.h))
+        memcpy(cnp.PyArray_DATA(self.out), h, self.state_bytes)
         return True
 
     cdef int begin(self, rows) except -1:
@@ -565,29 +569,37 @@ cdef class Stream:
             RuntimeError: the sequence was ended by `finish`, and not all rows begin anew. The state is unchanged.
         """
         cdef bint flat
-        cdef cnp.ndarray array, factors = None
-        rows = None
-        if decay is not None:
-            factors = self._factors(resets, decay)
-        elif resets is not None:
-            rows = self._rows(resets)
-        if self.finished and rows is not ...:
+        if resets is not None or decay is not None:
+            return self._step_anew(x, resets, decay)
+        flat = self._take(x, False)
+        if not self._run_from(0):
+            return None
+        return self.row if flat else self.out
+
+    def _step_anew(self, x, resets, decay):
+        """Run one step of which some rows begin anew, or the states fade; see `step`."""
+        factors = None if decay is None else self._factors(resets, decay)
+        rows = None if resets is None else self._rows(resets)
+        cdef bint flat = self._take(x, rows is ...), made
+        if rows is not None:
+            self._begin(rows)
+        for stage in self.recurrent:
+            (<_Recurrent>stage).decay = factors
+        made = self._run_from(0)
+        for stage in self.recurrent:
+            (<_Recurrent>stage).decay = None
+        return None if not made else self.row if flat else self.out
+
+    cdef bint _take(self, x, bint anew) except -1:
+        """Write x to the first stage; return whether it has no axis of samples. `anew`: all rows begin a sequence."""
+        cdef cnp.ndarray array
+        if self.finished and not anew:
             raise RuntimeError("step: expected reset before another sequence, got a step after finish")
         if type(x) is np.ndarray and self.standardisation is None and self.table is None and self._fits(x):
             array = x
             memcpy(cnp.PyArray_DATA(self.given), cnp.PyArray_DATA(array), cnp.PyArray_NBYTES(array))
-            flat = cnp.PyArray_NDIM(array) == 1
-        else:
-            flat = self._put(x)
-        if rows is not None:
-            self._begin(rows)
-        if factors is None:
-            made = self._run_from(0)
-        else:
-            made = self._run_decayed(factors)
-        if not made:
-            return None
-        return self.row if flat else self.out
+            return cnp.PyArray_NDIM(array) == 1
+        return self._put(x)
 
     def _rows(self, resets):
         """Return the checked rows that begin anew: Ellipsis for all, None for none, else a mask (m,)."""
@@ -623,15 +635,6 @@ cdef class Stream:
         """Raise ValueError unless `shape` is one of those that are `due`, or () of a single sample."""
         if shape not in due and not (self.batch == 1 and shape == ()):
             raise ValueError(f"{name}: expected shape {' or '.join(map(str, due))}, got {shape}")
-
-    cdef bint _run_decayed(self, cnp.ndarray factors) except -1:
-        """Run all stages, the states of the GRUs entering with these factors; return whether there is an output."""
-        for stage in self.recurrent:
-            (<_Recurrent>stage).decay = factors
-        made = self._run_from(0)
-        for stage in self.recurrent:
-            (<_Recurrent>stage).decay = None
-        return made
 
     cdef bint _run_from(self, Py_ssize_t first) except -1:
         """Run the stages from the index `first` on; return whether there is an output."""
