@@ -53,9 +53,8 @@ cdef class _Stage:
         """Write one more output after the last step; return whether there was one."""
         return False
 
-    cdef int begin(self, rows) except -1:
-        """Begin a new sequence in the rows of a mask (m,), or in all for Ellipsis."""
-        return 0
+    cdef void begin(self, const char *rows) noexcept:
+        """Begin a new sequence in the rows that a mask (m,) has, or in all for NULL."""
 
     cdef int continue_from(self, _Stage before) except -1:
         """Copy the state of `before`, another stage of the same layer."""
@@ -108,10 +107,12 @@ cdef class _Recurrent(_Stage):
         memcpy(cnp.PyArray_DATA(self.out), h, self.state_bytes)
         return True
 
-    cdef int begin(self, rows) except -1:
+    cdef void begin(self, const char *rows) noexcept:
         """Set the states of the rows to zero, or to the learned h0."""
-        self.h[rows] = self.start
-        return 0
+        cdef Py_ssize_t i, bytes = self.state_bytes // self.m
+        for i in range(self.m):
+            if rows == NULL or rows[i]:
+                memcpy(<char *>cnp.PyArray_DATA(self.h) + i * bytes, cnp.PyArray_DATA(self.start), bytes)
 
     cdef int continue_from(self, _Stage before) except -1:
         """Copy the states of `before`."""
@@ -229,9 +230,11 @@ cdef class _Difference(_Stage):
         _Stage.__init__(self, m, given.shape[1], layer.parts * given.shape[1], given.dtype, given)
         self.last, self.begun = np.zeros((m, self.n), given.dtype), np.zeros(m, bool)
 
-    cdef int begin(self, rows) except -1:
-        self.begun[rows] = False
-        return 0
+    cdef void begin(self, const char *rows) noexcept:
+        cdef Py_ssize_t i
+        for i in range(self.m):
+            if rows == NULL or rows[i]:
+                (<char *>cnp.PyArray_DATA(self.begun))[i] = False
 
     cdef int continue_from(self, _Stage before) except -1:
         cdef _Difference old = before
@@ -258,7 +261,7 @@ cdef class _Frames(_Stage):
 
     cdef object layer
     cdef cnp.ndarray rows  # (m, length, n)
-    cdef Py_ssize_t length, hop
+    cdef Py_ssize_t length, hop, before
     cdef Py_ssize_t filled  # steps of the current frame; below 0: so many steps are skipped before it begins
     cdef Py_ssize_t steps, made  # steps read and frames written
 
@@ -267,13 +270,13 @@ cdef class _Frames(_Stage):
         self.layer, self.length, self.hop = layer, layer.length, layer.hop
         _Stage.__init__(self, m, given.shape[1], layer.length * given.shape[1], given.dtype, given)
         self.rows = np.empty((m, self.length, self.n), given.dtype)
-        self.begin(...)
+        self.before = layer.before
+        self.begin(NULL)
 
-    cdef int begin(self, rows) except -1:
+    cdef void begin(self, const char *rows) noexcept:
         """Begin an empty frame, with the zero steps before the first one; all rows do so together."""
-        self.rows[rows] = 0
-        self.filled, self.steps, self.made = self.layer.before, 0, 0
-        return 0
+        memset(cnp.PyArray_DATA(self.rows), 0, cnp.PyArray_NBYTES(self.rows))
+        self.filled, self.steps, self.made = self.before, 0, 0
 
     cdef int continue_from(self, _Stage before) except -1:
         """Copy the frame so far, and the counts of steps and frames."""
@@ -400,10 +403,13 @@ cdef class _Pool(_Stage):
                            score)
                 sums += self.n + 2
 
-    cdef int begin(self, rows) except -1:
-        self.sums[:, rows] = 0
-        self.steps[rows] = 0
-        return 0
+    cdef void begin(self, const char *rows) noexcept:
+        cdef Py_ssize_t part, i, bytes = (self.n + 2) * sizeof(double)
+        for i in range(self.m):
+            if rows == NULL or rows[i]:
+                (<Py_ssize_t *>cnp.PyArray_DATA(self.steps))[i] = 0
+                for part in range(self.parts):
+                    memset(<char *>cnp.PyArray_DATA(self.sums) + (part * self.m + i) * bytes, 0, bytes)
 
     cdef int continue_from(self, _Stage before) except -1:
         cdef _Pool old = before
@@ -519,14 +525,13 @@ cdef class Stream:
 
     def reset(self):
         """Begin a new sequence: set all states to zero, or to the learned h0 of a layer with `learn_h0`."""
-        self._begin(...)
+        self._begin(NULL)
+        self.finished = False
 
-    cdef int _begin(self, rows) except -1:
-        """Begin a new sequence in the rows of a mask (m,), or in all for Ellipsis."""
+    cdef int _begin(self, const char *rows) except -1:
+        """Begin a new sequence in the rows that a mask (m,) has, or in all for NULL."""
         for stage in self.stages:
             (<_Stage>stage).begin(rows)
-        if rows is ...:
-            self.finished = False
         return 0
 
     def refresh(self):
@@ -579,10 +584,18 @@ cdef class Stream:
     def _step_anew(self, x, resets, decay):
         """Run one step of which some rows begin anew, or the states fade; see `step`."""
         factors = None if decay is None else self._factors(resets, decay)
-        rows = None if resets is None else self._rows(resets)
-        cdef bint flat = self._take(x, rows is ...), made
-        if rows is not None:
-            self._begin(rows)
+        cdef cnp.ndarray rows = None if resets is None else self._rows(resets)
+        cdef Py_ssize_t count = 0 if rows is None else np.count_nonzero(rows)
+        if 0 < count < self.batch and self.frames is not None:
+            raise ValueError(
+                f"resets: expected all rows or none, since {self.frames!r} collects the steps of all rows together, "
+                f"got {count} of {self.batch}; make a Stream for each row"
+            )
+        cdef bint flat = self._take(x, count == self.batch), made
+        if count == self.batch:
+            self.reset()
+        elif count:
+            self._begin(<char *>cnp.PyArray_DATA(rows))
         for stage in self.recurrent:
             (<_Recurrent>stage).decay = factors
         made = self._run_from(0)
@@ -602,18 +615,12 @@ cdef class Stream:
         return self._put(x)
 
     def _rows(self, resets):
-        """Return the checked rows that begin anew: Ellipsis for all, None for none, else a mask (m,)."""
-        mask = real(resets, "resets")
-        if mask.dtype != bool:
-            raise TypeError(f"resets: expected booleans, got dtype {mask.dtype}; factors are the argument decay")
-        self._check_rows("resets", np.shape(mask), [(self.batch,)])
-        count = np.count_nonzero(mask)
-        if 0 < count < self.batch and self.frames is not None:
-            raise ValueError(
-                f"resets: expected all rows or none, since {self.frames!r} collects the steps of all rows together, "
-                f"got {count} of {self.batch}; make a Stream for each row"
-            )
-        return ... if count == self.batch else mask if count else None
+        """Return the checked mask (m,) of the rows that begin anew, contiguous."""
+        cdef cnp.ndarray rows = real(resets, "resets")
+        if cnp.PyArray_TYPE(rows) != cnp.NPY_BOOL:
+            raise TypeError(f"resets: expected booleans, got dtype {rows.dtype}; factors are the argument decay")
+        self._check_rows("resets", np.shape(rows), [(self.batch,)])
+        return np.ascontiguousarray(rows)
 
     def _factors(self, resets, decay):
         """Return the checked factors (m, 1) or (m, u), in the dtype of the states."""
