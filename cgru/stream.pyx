@@ -12,7 +12,7 @@ from libc.string cimport memcpy, memmove, memset
 
 from cgru.activations import name_of
 from cgru.cell import Cell
-from cgru.core.checks import positive, real, within
+from cgru.core.checks import aligned, positive, real, within
 from cgru.network import Network
 from cgru.cell cimport (
     cgru_cell, pointer, step_decay_double, step_decay_float, step_double, step_float, workspace_bytes,
@@ -636,7 +636,7 @@ cdef class Stream:
         if not within(factors, 0, 1):
             wrong = np.argwhere(~((factors >= 0) & (factors <= 1)))[0]
             raise ValueError(f"decay: expected factors from 0 to 1, got {factors[tuple(wrong)]} in row {wrong[0]}")
-        return np.ascontiguousarray(factors.reshape(self.batch, -1), self.dtype)
+        return aligned(factors.reshape(self.batch, -1), self.dtype)
 
     def _check_rows(self, name, shape, due):
         """Raise ValueError unless `shape` is one of those that are `due`, or () of a single sample."""
