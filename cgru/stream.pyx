@@ -12,9 +12,11 @@ from libc.string cimport memcpy, memmove, memset
 
 from cgru.activations import name_of
 from cgru.cell import Cell
-from cgru.core.checks import positive, real
+from cgru.core.checks import aligned, positive, real, within
 from cgru.network import Network
-from cgru.cell cimport cgru_cell, pointer, step_double, step_float, workspace_bytes
+from cgru.cell cimport (
+    cgru_cell, pointer, step_decay_double, step_decay_float, step_double, step_float, workspace_bytes,
+)
 from cgru.core.kernels cimport cgru_activation, cgru_kernels, kernels
 from cgru.core.linear cimport Linear, LinearCall, activated, execute
 from cgru.core.memory cimport LINE, first_line
@@ -51,9 +53,8 @@ cdef class _Stage:
         """Write one more output after the last step; return whether there was one."""
         return False
 
-    cdef int begin(self) except -1:
-        """Begin a new sequence."""
-        return 0
+    cdef void begin(self, const char *rows) noexcept:
+        """Begin a new sequence in the rows that a mask (m,) has, or in all for NULL."""
 
     cdef int continue_from(self, _Stage before) except -1:
         """Copy the state of `before`, another stage of the same layer."""
@@ -67,7 +68,10 @@ cdef class _Recurrent(_Stage):
     cdef const cgru_cell *lent
     cdef cnp.ndarray h  # (m, u)
     cdef cnp.ndarray start  # (1, u), the state at the beginning of a sequence
+    cdef cnp.ndarray decay  # (m, 1) or (m, u), the factors that the states meet as they enter a step; None: no factors
     cdef cnp.ndarray memory
+    cdef Py_ssize_t room, state_bytes  # bytes of `memory` and of the states
+    cdef bint single  # whether numbers are float32
 
     def __init__(self, layer, Py_ssize_t m, cnp.ndarray given, threads):
         """Pack the cell of a GRU for m samples and so many threads; the input is `given`, or new for None."""
@@ -77,25 +81,38 @@ cdef class _Recurrent(_Stage):
         start = layer.p["h0"] if layer.learn_h0 else np.zeros((1, self.u))
         self.start = real(start, "p['h0']", (1, self.u), layer.dtype).copy()
         self.h = self.start.repeat(m, axis=0)
-        self.memory = np.empty(workspace_bytes(self.lent, m, 1), np.uint8)
+        self.room = workspace_bytes(self.lent, m, 1)
+        self.memory = np.empty(self.room, np.uint8)
+        self.state_bytes, self.single = cnp.PyArray_NBYTES(self.h), cnp.PyArray_ITEMSIZE(self.h) == 4
 
     cdef bint run(self) noexcept:
         """Run a step of the cell: the states become the output."""
-        cdef Py_ssize_t m = self.m, bytes = cnp.PyArray_SIZE(self.memory)
+        cdef Py_ssize_t m = self.m, bytes = self.room, n
         cdef void *x = cnp.PyArray_DATA(self.given)
         cdef void *h = cnp.PyArray_DATA(self.h)
         cdef void *memory = cnp.PyArray_DATA(self.memory)
-        if cnp.PyArray_ITEMSIZE(self.h) == 4:
+        cdef void *g
+        cdef void *start
+        if self.decay is not None:
+            g, n, start = cnp.PyArray_DATA(self.decay), cnp.PyArray_DIM(self.decay, 1), cnp.PyArray_DATA(self.start)
+            if self.single:
+                step_decay_float(self.lent, m, <float *>x, <float *>g, n, <float *>start, <float *>h, memory, bytes)
+            else:
+                step_decay_double(self.lent, m, <double *>x, <double *>g, n, <double *>start, <double *>h, memory,
+                                  bytes)
+        elif self.single:
             step_float(self.lent, m, <float *>x, <float *>h, memory, bytes)
         else:
             step_double(self.lent, m, <double *>x, <double *>h, memory, bytes)
-        memcpy(cnp.PyArray_DATA(self.out), h, cnp.PyArray_NBYTES(self.h))
+        memcpy(cnp.PyArray_DATA(self.out), h, self.state_bytes)
         return True
 
-    cdef int begin(self) except -1:
-        """Set the states to zero, or to the learned h0."""
-        self.h[...] = self.start
-        return 0
+    cdef void begin(self, const char *rows) noexcept:
+        """Set the states of the rows to zero, or to the learned h0."""
+        cdef Py_ssize_t i, bytes = self.state_bytes // self.m
+        for i in range(self.m):
+            if rows == NULL or rows[i]:
+                memcpy(<char *>cnp.PyArray_DATA(self.h) + i * bytes, cnp.PyArray_DATA(self.start), bytes)
 
     cdef int continue_from(self, _Stage before) except -1:
         """Copy the states of `before`."""
@@ -207,29 +224,35 @@ cdef class _Difference(_Stage):
     """A Difference layer: keeps the step before."""
 
     cdef cnp.ndarray last  # (m, n)
-    cdef bint begun  # whether there was a step yet
+    cdef cnp.ndarray begun  # (m,) whether there was a step yet
 
     def __init__(self, layer, Py_ssize_t m, cnp.ndarray given):
         _Stage.__init__(self, m, given.shape[1], layer.parts * given.shape[1], given.dtype, given)
-        self.last, self.begun = np.zeros((m, self.n), given.dtype), False
+        self.last, self.begun = np.zeros((m, self.n), given.dtype), np.zeros(m, bool)
 
-    cdef int begin(self) except -1:
-        self.begun = False
-        return 0
+    cdef void begin(self, const char *rows) noexcept:
+        cdef Py_ssize_t i
+        for i in range(self.m):
+            if rows == NULL or rows[i]:
+                (<char *>cnp.PyArray_DATA(self.begun))[i] = False
 
     cdef int continue_from(self, _Stage before) except -1:
         cdef _Difference old = before
         self.last[...] = old.last
-        self.begun = old.begun
+        self.begun[...] = old.begun
         return 0
 
     cdef bint run(self) noexcept:
-        cdef void *x = cnp.PyArray_DATA(self.given)
-        cdef void *last = cnp.PyArray_DATA(self.last)
-        subtract_rows(x, self.n, last if self.begun else NULL, self.n, cnp.PyArray_DATA(self.out), self.m, self.n,
-                      self.u, cnp.PyArray_ITEMSIZE(self.last))
+        cdef Py_ssize_t size = cnp.PyArray_ITEMSIZE(self.last), i
+        cdef char *x = <char *>cnp.PyArray_DATA(self.given)
+        cdef char *last = <char *>cnp.PyArray_DATA(self.last)
+        cdef char *out = <char *>cnp.PyArray_DATA(self.out)
+        cdef char *begun = <char *>cnp.PyArray_DATA(self.begun)
+        for i in range(self.m):
+            subtract_rows(x + i * self.n * size, self.n, last + i * self.n * size if begun[i] else NULL, self.n,
+                          out + i * self.u * size, 1, self.n, self.u, size)
         memcpy(last, x, cnp.PyArray_NBYTES(self.last))
-        self.begun = True
+        memset(begun, True, self.m)
         return True
 
 
@@ -238,7 +261,7 @@ cdef class _Frames(_Stage):
 
     cdef object layer
     cdef cnp.ndarray rows  # (m, length, n)
-    cdef Py_ssize_t length, hop
+    cdef Py_ssize_t length, hop, before
     cdef Py_ssize_t filled  # steps of the current frame; below 0: so many steps are skipped before it begins
     cdef Py_ssize_t steps, made  # steps read and frames written
 
@@ -247,13 +270,13 @@ cdef class _Frames(_Stage):
         self.layer, self.length, self.hop = layer, layer.length, layer.hop
         _Stage.__init__(self, m, given.shape[1], layer.length * given.shape[1], given.dtype, given)
         self.rows = np.empty((m, self.length, self.n), given.dtype)
-        self.begin()
+        self.before = layer.before
+        self.begin(NULL)
 
-    cdef int begin(self) except -1:
-        """Begin an empty frame, with the zero steps before the first one."""
-        self.rows[...] = 0
-        self.filled, self.steps, self.made = self.layer.before, 0, 0
-        return 0
+    cdef void begin(self, const char *rows) noexcept:
+        """Begin an empty frame, with the zero steps before the first one; all rows do so together."""
+        memset(cnp.PyArray_DATA(self.rows), 0, cnp.PyArray_NBYTES(self.rows))
+        self.filled, self.steps, self.made = self.before, 0, 0
 
     cdef int continue_from(self, _Stage before) except -1:
         """Copy the frame so far, and the counts of steps and frames."""
@@ -329,7 +352,8 @@ cdef class _Pool(_Stage):
     cdef Linear linear
     cdef LinearCall call
     cdef int[4] how
-    cdef Py_ssize_t parts, steps
+    cdef cnp.ndarray steps  # (m,) so far
+    cdef Py_ssize_t parts
 
     def __init__(self, layer, Py_ssize_t m, cnp.ndarray given):
         cdef Py_ssize_t n = given.shape[1]
@@ -338,7 +362,7 @@ cdef class _Pool(_Stage):
         for i, code in enumerate(codes):
             self.how[i] = code
         _Stage.__init__(self, m, layer.features or n, self.parts * n, given.dtype, given)
-        self.sums = np.zeros((self.parts, m, n + 2))
+        self.sums, self.steps = np.zeros((self.parts, m, n + 2)), np.zeros(m, np.intp)
         p = layer.checked_parameters()
         if p:
             self.linear = Linear(*p[:2], layer.stage["activate"])
@@ -348,7 +372,9 @@ cdef class _Pool(_Stage):
             self.linear.prepare(&self.call, cnp.PyArray_DATA(self.given), self.n, m, out, out)
 
     cdef bint run(self) noexcept:
-        self.steps += 1
+        cdef Py_ssize_t i
+        for i in range(self.m):
+            (<Py_ssize_t *>cnp.PyArray_DATA(self.steps))[i] += 1
         if self.linear is not None:
             execute(&self.call)
         if cnp.PyArray_ITEMSIZE(self.given) == 4:
@@ -360,6 +386,7 @@ cdef class _Pool(_Stage):
     cdef void pool(self, const floating *x, floating *y) noexcept:
         """Pool one step x (m, n) to y (m, parts n)."""
         cdef double *sums = <double *>cnp.PyArray_DATA(self.sums)
+        cdef const Py_ssize_t *steps = <Py_ssize_t *>cnp.PyArray_DATA(self.steps)
         cdef const floating *hidden
         cdef const double *V
         cdef Py_ssize_t i, j, part
@@ -372,20 +399,23 @@ cdef class _Pool(_Stage):
                     V = <double *>cnp.PyArray_DATA(self.V)
                     for j in range(self.linear.u):
                         score += hidden[j] * V[j]
-                _pool_step(self.how[part], x + i * self.n, y + i * self.u + part * self.n, sums, self.n, self.steps,
+                _pool_step(self.how[part], x + i * self.n, y + i * self.u + part * self.n, sums, self.n, steps[i],
                            score)
                 sums += self.n + 2
 
-    cdef int begin(self) except -1:
-        self.sums[...] = 0
-        self.steps = 0
-        return 0
+    cdef void begin(self, const char *rows) noexcept:
+        cdef Py_ssize_t part, i, bytes = (self.n + 2) * sizeof(double)
+        for i in range(self.m):
+            if rows == NULL or rows[i]:
+                (<Py_ssize_t *>cnp.PyArray_DATA(self.steps))[i] = 0
+                for part in range(self.parts):
+                    memset(<char *>cnp.PyArray_DATA(self.sums) + (part * self.m + i) * bytes, 0, bytes)
 
     cdef int continue_from(self, _Stage before) except -1:
         cdef _Pool old = before
         self.sums[...] = old.sums
         memcpy(cnp.PyArray_DATA(self.out), cnp.PyArray_DATA(old.out), cnp.PyArray_NBYTES(old.out))
-        self.steps = old.steps
+        self.steps[...] = old.steps
         return 0
 
 
@@ -425,6 +455,8 @@ cdef class Stream:
     cdef readonly Py_ssize_t batch, threads, features, units
     cdef readonly object dtype
     cdef list stages, recurrent
+    cdef object frames  # the first layer that changes the number of steps, or None
+    cdef bint framed  # whether a GRU reads the steps that it makes
     cdef bint finished  # from `finish` to `reset`
     cdef object embedding, table, standardisation  # layer, its table, (mean, scale) of inputs, or None
     cdef cnp.ndarray given
@@ -451,6 +483,9 @@ cdef class Stream:
             self.stages.append(stage)
             given = stage.out
         self.recurrent = [each for each in self.stages if isinstance(each, _Recurrent)]
+        changes = [i for i, layer in enumerate(layers) if layer.changes_steps]
+        self.frames = layers[changes[0]] if changes else None
+        self.framed = any([layer.cells for layer in layers[changes[0]:]]) if changes else False
         first = self.stages[0]
         self.given, self.out, self.row = first.given, given, given[0]
         self.dtype, self.features, self.units = given.dtype, first.n, stage.u
@@ -490,9 +525,14 @@ cdef class Stream:
 
     def reset(self):
         """Begin a new sequence: set all states to zero, or to the learned h0 of a layer with `learn_h0`."""
-        for stage in self.stages:
-            (<_Stage>stage).begin()
+        self._begin(NULL)
         self.finished = False
+
+    cdef int _begin(self, const char *rows) except -1:
+        """Begin a new sequence in the rows that a mask (m,) has, or in all for NULL."""
+        for stage in self.stages:
+            (<_Stage>stage).begin(rows)
+        return 0
 
     def refresh(self):
         """Pack the current weights of the source again, and keep the states.
@@ -512,30 +552,96 @@ cdef class Stream:
         """Return the dtype, and the type and sizes of each stage."""
         return self.dtype, [(type(stage), (<_Stage>stage).n, (<_Stage>stage).u) for stage in self.stages]
 
-    def step(self, x):
+    def step(self, x, *, resets=None, decay=None):
         """Run one step and return its output: (m, k) for x (m, e), or (k,) for x (e,) of a single sample.
 
         x is raw, as for `predict`. Tokens of an embedding are integers (m,), or one integer. The output is None while a
         layer that changes the number of steps has none. The next step overwrites the returned array: copy it to keep
         it.
 
+        Args:
+            resets: (m,) booleans: the rows of which this is the first step of a new sequence, as in a new Stream. Their
+                states become zero, or the learned h0, whatever they were, and pools and differences forget the steps
+                before. `Frames` collects the steps of all rows together: there, all rows begin anew, or none.
+            decay: (m,) factors g from 0 to 1, with which each GRU's state h enters the step as g * h + (1 - g) * h0, h0
+                zero or learned, as of `Network.predict`; of a `GRU` by itself also (m, u). A factor of 0 replaces the
+                state alone; other layers remember the steps before. No GRU may stand above `Frames`.
+            Of a single sample one boolean, or one number, will do.
+
         Raises:
-            TypeError, ValueError: x has another dtype or shape. The state is unchanged.
-            RuntimeError: the sequence was ended by `finish`. The state is unchanged.
+            TypeError, ValueError: x, `resets` or `decay` has another dtype or shape; a factor is NaN or outside [0, 1];
+                resets and decay at once; a layer refuses them. The state is unchanged.
+            RuntimeError: the sequence was ended by `finish`, and not all rows begin anew. The state is unchanged.
         """
         cdef bint flat
+        if resets is not None or decay is not None:
+            return self._step_anew(x, resets, decay)
+        flat = self._take(x, False)
+        if not self._run_from(0):
+            return None
+        return self.row if flat else self.out
+
+    def _step_anew(self, x, resets, decay):
+        """Run one step of which some rows begin anew, or the states fade; see `step`."""
+        factors = None if decay is None else self._factors(resets, decay)
+        cdef cnp.ndarray rows = None if resets is None else self._rows(resets)
+        cdef Py_ssize_t count = 0 if rows is None else np.count_nonzero(rows)
+        if 0 < count < self.batch and self.frames is not None:
+            raise ValueError(
+                f"resets: expected all rows or none, since {self.frames!r} collects the steps of all rows together, "
+                f"got {count} of {self.batch}; make a Stream for each row"
+            )
+        cdef bint flat = self._take(x, count == self.batch), made
+        if count == self.batch:
+            self.reset()
+        elif count:
+            self._begin(<char *>cnp.PyArray_DATA(rows))
+        for stage in self.recurrent:
+            (<_Recurrent>stage).decay = factors
+        made = self._run_from(0)
+        for stage in self.recurrent:
+            (<_Recurrent>stage).decay = None
+        return None if not made else self.row if flat else self.out
+
+    cdef bint _take(self, x, bint anew) except -1:
+        """Write x to the first stage; return whether it has no axis of samples. `anew`: all rows begin a sequence."""
         cdef cnp.ndarray array
-        if self.finished:
+        if self.finished and not anew:
             raise RuntimeError("step: expected reset before another sequence, got a step after finish")
         if type(x) is np.ndarray and self.standardisation is None and self.table is None and self._fits(x):
             array = x
             memcpy(cnp.PyArray_DATA(self.given), cnp.PyArray_DATA(array), cnp.PyArray_NBYTES(array))
-            flat = cnp.PyArray_NDIM(array) == 1
-        else:
-            flat = self._put(x)
-        if not self._run_from(0):
-            return None
-        return self.row if flat else self.out
+            return cnp.PyArray_NDIM(array) == 1
+        return self._put(x)
+
+    def _rows(self, resets):
+        """Return the checked mask (m,) of the rows that begin anew, contiguous."""
+        cdef cnp.ndarray rows = real(resets, "resets")
+        if cnp.PyArray_TYPE(rows) != cnp.NPY_BOOL:
+            raise TypeError(f"resets: expected booleans, got dtype {rows.dtype}; factors are the argument decay")
+        self._check_rows("resets", np.shape(rows), [(self.batch,)])
+        return np.ascontiguousarray(rows)
+
+    def _factors(self, resets, decay):
+        """Return the checked factors (m, 1) or (m, u), in the dtype of the states."""
+        if resets is not None:
+            raise ValueError("decay: expected None beside resets, got both; a reset is a decay of 0")
+        if self.framed:
+            raise ValueError(f"decay: expected None where a GRU reads the steps of {self.frames!r}, got factors")
+        due = [(self.batch,), (self.batch, self.units)][:1 if isinstance(self.source, Network) else 2]
+        factors = real(decay, "decay")
+        if factors.dtype == bool:
+            raise TypeError("decay: expected factors, got booleans; rows that begin anew are the argument resets")
+        self._check_rows("decay", np.shape(factors), due)
+        if not within(factors, 0, 1):
+            wrong = np.argwhere(~((factors >= 0) & (factors <= 1)))[0]
+            raise ValueError(f"decay: expected factors from 0 to 1, got {factors[tuple(wrong)]} in row {wrong[0]}")
+        return aligned(factors.reshape(self.batch, -1), self.dtype)
+
+    def _check_rows(self, name, shape, due):
+        """Raise ValueError unless `shape` is one of those that are `due`, or () of a single sample."""
+        if shape not in due and not (self.batch == 1 and shape == ()):
+            raise ValueError(f"{name}: expected shape {' or '.join(map(str, due))}, got {shape}")
 
     cdef bint _run_from(self, Py_ssize_t first) except -1:
         """Run the stages from the index `first` on; return whether there is an output."""
