@@ -9,7 +9,9 @@ Shapes are checked before a pointer is read, since anyone may call PyTorch's ope
     weight_ih, weight_hh  (3u, e), (3u, u), the gates in the order r, z, n, as in cgru.h
     bias_ih, bias_hh      (3u,), or both None
     caches                (m u (5 s + 1),): all states with the first one, then hh, z, r and c; (s, m, u) each or, with
-                          samples in the SIMD lanes, (s, u, m)
+                          samples in the SIMD lanes, (s, u, m). With a decay as many more: hp
+    decay                 None, or the factor of each state as it enters a step: (s, m, 1 or u), packed (n, 1 or u). In
+                          reverse the state of step t + 1 enters step t, with the factor of t + 1
 """
 
 import numpy as np
@@ -54,7 +56,7 @@ ctypedef fused number:
     double
 
 
-def forward(x, h0, weight_ih, weight_hh, bias_ih, bias_hh, sizes, Py_ssize_t m, bint reverse, bint keep):
+def forward(x, h0, weight_ih, weight_hh, bias_ih, bias_hh, sizes, Py_ssize_t m, bint reverse, bint keep, decay=None):
     """Run one layer; return (all states as x is laid out, last ones (m, u), caches, which are empty without `keep`)."""
     cdef cnp.ndarray running = check_tensors(x, weight_ih, weight_hh, sizes, m)
     cdef Py_ssize_t rows = weight_hh.size(0)
@@ -72,8 +74,10 @@ def forward(x, h0, weight_ih, weight_hh, bias_ih, bias_hh, sizes, Py_ssize_t m, 
     A = empty(x, (call.s, m, call.u) if running is None else (x.size(0), call.u))
     state, caches = x.new_empty((m, call.u)), x.new_empty(0)
     call.X, call.last, call.h0 = as_array(all_x), as_array(state), as_array(h0)
+    factors = set_decay(&call, decay, x, k)
+    check_factors(&call, factors, k.size)
     if keep:
-        caches = empty(x, (m * call.u * (5 * call.s + 1),))
+        caches = empty(x, (cache_numbers(&call, decay),))
         if running is not None:  # padding is not written otherwise
             caches.zero_()
         set_caches(&call, caches, k.size)
@@ -104,17 +108,19 @@ def step(x, h0, weight_ih, weight_hh, bias_ih, bias_hh):
 
 
 def backward(dA, dstate, x, weight_ih, weight_hh, sizes, caches, Py_ssize_t m, bint reverse, bint fresh, bint of_x,
-             bint of_h0, bint of_weights, bint each=False):
-    """Backpropagate dL/d(states) and dL/d(last states) (None: zero); return [dx, dh0, four of weights], as asked for.
+             bint of_h0, bint of_weights, decay=None, bint of_decay=False, bint each=False):
+    """Backpropagate dL/d(states) and dL/d(last states) (None: zero); return the gradients that are asked for, in a list.
 
-    They are those of x, of h0, and of the four weights, as `of_x`, `of_h0` and `of_weights` say. fresh: forward had no
-    h0. x is read only for the gradients of the weights. With `each` these are those of each sample, (m, ...).
+    They are those of x, of h0, of the four weights, and of the decay, as `of_x`, `of_h0`, `of_weights` and `of_decay`
+    say. fresh: forward had no h0. x is read only for the gradients of the weights. With `each` these are those of each
+    sample, (m, ...).
     """
     cdef cnp.ndarray running = check_tensors(x, weight_ih, weight_hh, sizes, m)
     cdef Py_ssize_t width = weight_hh.size(1)
+    if of_decay and decay is None:
+        raise ValueError("of_decay: expected False without a decay, got True")
     expect(dA, "dA", x, (x.size(0), m, width) if sizes is None else (x.size(0), width))
     expect(dstate, "dstate", x, (m, width))
-    expect(caches, "caches", x, (m * width * (5 * (x.size(0) if sizes is None else sizes.size(0)) + 1),))
     dA, dstate, caches = contiguous_rows(dA), contiguous_rows(dstate), caches.contiguous()
     if of_weights:
         x = contiguous_rows(x)
@@ -123,6 +129,8 @@ def backward(dA, dstate, x, weight_ih, weight_hh, sizes, caches, Py_ssize_t m, b
     cdef Py_ssize_t s = call.s, e = call.e, u = call.u
     cdef cgru_weights w
     set_weights(&w, weight_ih, weight_hh, u, k.size)
+    expect(caches, "caches", x, (cache_numbers(&call, decay),))
+    _factors = set_decay(&call, decay, x, k)
     set_caches(&call, caches, k.size)
     call.fresh, above = fresh, unpack_steps(dA, &call)
     call.dA, call.h0 = as_array(above), as_array(dstate)
@@ -137,6 +145,9 @@ def backward(dA, dstate, x, weight_ih, weight_hh, sizes, caches, Py_ssize_t m, b
         dh0 = x.new_empty((m, u))
         call.last = as_array(dh0)
         due.append(dh0)
+    if of_decay:
+        dhp = empty(x, (s * m * u,))
+        call.dhp = cache_array(&call, address(dhp))
     if of_weights:
         all_x = unpack_steps(x, &call)
         call.X = as_array(all_x)
@@ -148,6 +159,8 @@ def backward(dA, dstate, x, weight_ih, weight_hh, sizes, caches, Py_ssize_t m, b
         blocks.execute(&call, &w, NULL, k)
     if of_x and running is not None:
         pack_steps(&call, &call.dX, e, dx, k)
+    if of_decay:
+        due.append(decay_gradient(&call, dhp, decay, caches, k))
     return due
 
 
@@ -418,8 +431,13 @@ cdef cgru_array cache_array(const cgru_call *call, void *data) noexcept:
     return time_major_array(data, call.u, call.m, call.column)
 
 
+cdef Py_ssize_t cache_numbers(const cgru_call *call, decay) noexcept:
+    """Return the numbers of all caches."""
+    return call.m * call.u * ((5 if decay is None else 6) * call.s + 1)
+
+
 cdef int set_caches(cgru_call *call, caches, int size) except -1:
-    """Point the call to all caches in the tensor `caches`; hp and h are views of one array of states."""
+    """Point the call to all caches in the tensor `caches`; hp and h are views of one array of states, without a decay."""
     cdef Py_ssize_t step = call.m * call.u * size
     cdef char *free = address(caches)
     call.hp, call.h = cache_array(call, free), cache_array(call, free + step)
@@ -428,17 +446,96 @@ cdef int set_caches(cgru_call *call, caches, int size) except -1:
     free += (call.s + 1) * step
     call.hh, call.z = cache_array(call, free), cache_array(call, free + call.s * step)
     call.r, call.c = cache_array(call, free + 2 * call.s * step), cache_array(call, free + 3 * call.s * step)
+    if call.decay.data != NULL:
+        call.hp = cache_array(call, free + 4 * call.s * step)
     return 0
 
 
 cdef void set_first_state(const cgru_call *call, const cgru_kernels *k) noexcept:
-    """Copy h0, or zeros, to the state that the first step reads."""
+    """Copy h0, or zeros, to the state before the first step, one step from h of that step."""
     cdef Py_ssize_t m = call.m, u = call.u
-    cdef char *to = <char *>call.hp.data + (call.s - 1 if call.reverse else 0) * m * u * k.size
+    cdef char *to = <char *>call.h.data + (call.s if call.reverse else -1) * m * u * k.size
     if call.h0.data == NULL:
         memset(to, 0, m * u * k.size)
     else:
         copy_rows(k, cgru_matrix(call.h0.data, call.h0.sample, 1), m, u, cache_array(call, to))
+
+
+# --- the factor of states ---
+
+cdef set_decay(cgru_call *call, decay, x, const cgru_kernels *k):
+    """Point the call to the factors by the step that a state enters; return the tensor that holds them, or None.
+
+    It has s + 1 steps in the layout of the caches: those of `decay`, with 1 in the padding, and one of 1, which the
+    state that enters the last step in reverse has: a reverse call begins with the second.
+    """
+    if decay is None:
+        return None
+    cdef Py_ssize_t t, rows, width = 1 if decay.dim() > 0 and decay.size(-1) == 1 else call.u
+    expect(decay, "decay", x, tuple(x.shape[:-1]) + (width,))
+    decay, factors = decay.resolve_neg(), x.new_ones((call.s + 1) * call.m * width)
+    cdef Py_ssize_t step = decay.stride(0), sample = decay.stride(-2), column = decay.stride(-1)
+    cdef cgru_array to = time_major_array(address(factors), width, call.m, call.column)
+    cdef char *source = address(decay)
+    call.decay = to
+    if call.reverse:
+        call.decay.data = <char *>to.data + to.step * k.size
+    if width == 1:
+        call.decay.column = 0
+    for t in range(call.s):
+        rows = samples_at(call, t)
+        if width == 1:
+            k.copy(cgru_matrix(source, 0, sample), 1, rows, to.data, 0)
+        else:
+            copy_rows(k, cgru_matrix(source, sample, column), rows, width, to)
+        to.data = <char *>to.data + to.step * k.size
+        source += (step if call.running == NULL else rows * step) * k.size
+    return factors
+
+
+cdef int check_factors(const cgru_call *call, factors, int size) except -1:
+    """Raise ValueError for a factor that is no number from 0 to 1."""
+    if factors is None:
+        return 0
+    cdef Py_ssize_t n = factors.numel(), width = n // ((call.s + 1) * call.m), at, t, i
+    cdef char *first = address(factors)
+    at = find_outside[float](<float *>first, n) if size == 4 else find_outside[double](<double *>first, n)
+    if at == n:
+        return 0
+    t, i = at // (call.m * width), at // call.decay.sample % call.m
+    where = f"step {t} of sample {i}"
+    if call.running != NULL:
+        where = f"row {sum([call.running[step] for step in range(t)]) + i} of the packed steps"
+    raise ValueError(f"decay: expected numbers from 0 to 1, got {factors[at].item()} at {where}")
+
+
+cdef Py_ssize_t find_outside(const number *values, Py_ssize_t n) noexcept:
+    """Return the index of the first value that is not from 0 to 1, or n."""
+    cdef Py_ssize_t i
+    cdef bint outside = False
+    for i in range(n):
+        outside |= not (values[i] >= 0 and values[i] <= 1)
+    if outside:
+        for i in range(n):
+            if not (values[i] >= 0 and values[i] <= 1):
+                return i
+    return n
+
+
+cdef decay_gradient(const cgru_call *call, dhp, decay, caches, const cgru_kernels *k):
+    """Return dL/d(decay), laid out as it is: dL/dhp times the states before; `dhp` is written to."""
+    cdef Py_ssize_t s = call.s, m = call.m, u = call.u, width = decay.size(-1)
+    cdef cgru_array steps = cache_array(call, NULL)
+    dhp *= caches.narrow(0, m * u if call.reverse else 0, s * m * u)
+    g = dhp.as_strided((s, m, u), (steps.step, steps.sample, steps.column))
+    every = g.new_zeros((s + 1, m, width))
+    every.narrow(0, call.reverse, s).copy_(g.sum(-1, True) if width == 1 else g)
+    if call.running == NULL:
+        return every.narrow(0, 0, s)
+    due = every.new_empty(decay.shape)
+    steps = as_array(every)
+    pack_steps(call, &steps, width, due, k)
+    return due
 
 
 # --- packed steps ---
