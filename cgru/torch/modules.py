@@ -15,7 +15,7 @@ from torch.nn.functional import dropout
 from torch.nn.utils.rnn import PackedSequence
 
 from cgru.torch import runs
-from cgru.torch.operators import call, call_of_each, is_mapped, is_traced, step
+from cgru.torch.operators import call, call_of_each, check_no_onnx, is_mapped, is_traced, step
 from cgru.torch.subclasses import OURS
 
 __all__ = ["GRU", "GRUCell", "per_sample_gradients"]
@@ -160,7 +160,6 @@ class GRU(nn.GRU):
         self,
         input: Tensor | PackedSequence,
         hx: Tensor | None = None,
-        *,
         resets: Tensor | PackedSequence | None = None,
         decay: Tensor | PackedSequence | None = None,
     ) -> Any:
@@ -292,7 +291,7 @@ def weights_fit(module: GRU, weights: list[Tensor]) -> bool:
 def factor_of(module: GRU, input: Any, resets: Any, decay: Any) -> Tensor:
     """Return `resets` or `decay` as the factors that `run` takes: (s, m, 1 or u), of packed steps (n, 1 or u)."""
     if resets is not None and decay is not None:
-        raise ValueError("resets, decay: expected one of the two, got both")
+        raise ValueError("decay: expected None beside resets, got both; a reset is a decay of 0")
     name, given = ("decay", decay) if resets is None else ("resets", resets)
     x, value, due = data_of(input), data_of(given), torch.bool if resets is not None else data_of(input).dtype
     if isinstance(input, PackedSequence) != isinstance(given, PackedSequence) or not isinstance(value, Tensor):
@@ -321,8 +320,7 @@ def are_packed_alike(a: PackedSequence, b: PackedSequence) -> bool:
 
 def refuse_factor(x: Any) -> NoReturn:
     """Raise ValueError for `resets` or `decay` in a call on x that would be the parent's."""
-    if torch.onnx.is_in_onnx_export():
-        raise ValueError("resets, decay: expected None in an export to ONNX, whose GRU has no such input")
+    check_no_onnx()
     got = f"{x.dtype} {tuple(x.shape)} on {x.device}" if isinstance(x, Tensor) else type(x).__name__
     due = "a call that runs here: input and hx that fit the module, in the dtype of its parameters, float32 or float64"
     where = "on a CPU, outside of autocast, torch.jit, forward derivatives, and transforms but vmap"

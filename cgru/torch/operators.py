@@ -16,7 +16,7 @@ from torch._functorch.pyfunctorch import retrieve_all_functorch_interpreters
 from cgru.core.threads import get_num_threads, set_num_threads
 from cgru.torch import runs
 
-__all__ = ["call", "call_of_each", "is_mapped", "is_traced", "step"]
+__all__ = ["call", "call_of_each", "check_no_onnx", "is_mapped", "is_traced", "step"]
 
 WEIGHTS = "Tensor weight_ih, Tensor weight_hh"
 
@@ -236,6 +236,12 @@ def is_traced() -> bool:
     return torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack() > 0 or torch.jit.is_tracing()
 
 
+def check_no_onnx() -> None:
+    """Raise ValueError in an export to ONNX, for a call with `resets` or `decay`; Dynamo sees exports only from here."""
+    if torch.onnx.is_in_onnx_export():
+        raise ValueError("resets, decay: expected None in an export to ONNX, whose GRU has no such input")
+
+
 def call(*inputs: Any, decay: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
     """Run `compute`, with gradients if the last input, `keep`, is set; return (states, last states, caches)."""
     if is_mapped():
@@ -278,6 +284,8 @@ backward = operator(
 @forward.register_fake
 def _(x, h0, weight_ih, weight_hh, bias_ih, bias_hh, sizes, m, reverse, keep, decay=None):
     """Return tensors without data, of the shapes that `forward` returns, for tracing."""
+    if decay is not None:
+        check_no_onnx()
     u, s = weight_hh.shape[1], (x if sizes is None else sizes).shape[0]
     caches = m * u * ((5 if decay is None else 6) * s + 1) if keep else 0
     return x.new_empty(*x.shape[:-1], u), x.new_empty(m, u), x.new_empty(caches)

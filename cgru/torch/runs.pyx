@@ -472,7 +472,7 @@ cdef set_decay(cgru_call *call, decay, x, const cgru_kernels *k):
     if decay is None:
         return None
     cdef Py_ssize_t t, rows, width = 1 if decay.dim() > 0 and decay.size(-1) == 1 else call.u
-    expect(decay, "decay", x, tuple(x.shape[:-1]) + (width,))
+    expect(decay, "decay", x, (call.s, call.m, width) if call.running == NULL else (x.size(0), width))
     decay, factors = decay.resolve_neg(), x.new_ones((call.s + 1) * call.m * width)
     cdef Py_ssize_t step = decay.stride(0), sample = decay.stride(-2), column = decay.stride(-1)
     cdef cgru_array to = time_major_array(address(factors), width, call.m, call.column)
@@ -503,10 +503,10 @@ cdef int check_factors(const cgru_call *call, factors, int size) except -1:
     if at == n:
         return 0
     t, i = at // (call.m * width), at // call.decay.sample % call.m
-    where = f"step {t} of sample {i}"
+    where = f"sample {i}, step {t}"
     if call.running != NULL:
         where = f"row {sum([call.running[step] for step in range(t)]) + i} of the packed steps"
-    raise ValueError(f"decay: expected numbers from 0 to 1, got {factors[at].item()} at {where}")
+    raise ValueError(f"decay: expected factors from 0 to 1, got {factors[at].item()} in {where}")
 
 
 cdef Py_ssize_t find_outside(const number *values, Py_ssize_t n) noexcept:
