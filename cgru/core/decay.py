@@ -1,4 +1,4 @@
-"""The factor of the state as it enters a step, from the users' `resets` or `decay`; cgru/reference.py shows what it does.
+"""The factor of the state as it enters a step, made of `resets` or `decay`; cgru/reference.py shows what it does.
 
 m samples, s steps, u units; lengths (m,) are the numbers of real steps, and the others are padding.
 """
@@ -30,7 +30,9 @@ def decay_of(
     Args:
         resets: (m, s) booleans, True: the step begins anew, a factor of 0. None: see `decay`.
         decay: (m, s) or (m, s, u) real factors from 0 to 1. None beside None: there is none.
-        m, s, u: the sizes of the call; u None: a factor for each unit is refused.
+        m: samples of the call.
+        s: its steps.
+        u: its units; None: a factor for each unit is refused.
         lengths: (m,) the real steps of each sample, or None; nothing in the padding is looked at.
         dtype: of the result.
         name: a prefix for the names in errors.

@@ -241,7 +241,9 @@ INLINE void batch_step_backward(const int plain, const panel *p, ptrdiff_t t) {
     EACH_UNIT(p, u, unit, v) {
         const place at = place_in(p, t, unit, v);
         state_gradient(call, at, load(sum + at.c), dh);
-        if (call->decay.data) leave_state(call, at, dh);
+    }
+    if (call->decay.data) {
+        EACH_UNIT(p, u, unit, v) leave_state(call, place_in(p, t, unit, v), dh);
     }
     if (!call->dX.data) return;
     if (p->w->wide) {

@@ -45,11 +45,17 @@ INLINE T *address_of(cgru_array array, place at) {
 }
 /* Returns the stride between the lanes of a place in an array. */
 INLINE ptrdiff_t stride_of(cgru_array array, place at) { return at.samples_in_lanes ? array.sample : 1; }
+INLINE int is_spread(cgru_array array, place at) { return (at.samples_in_lanes ? array.sample : array.column) == 0; }
 
 /* Loads the vector at a place of an array. */
 INLINE vec load_at(cgru_array array, place at) {
     const T *p = address_of(array, at);
     return stride_of(array, at) == 1 ? load_n(p, at.n) : gather(p, array.sample, at.n);
+}
+
+/* The same, where a stride of 0 (`is_spread`) says that all lanes have one number. */
+INLINE vec load_spread(cgru_array array, place at) {
+    return is_spread(array, at) ? ZERO + AT(array, at.i, at.t)[at.unit * array.column] : load_at(array, at);
 }
 
 /* Stores x at a place of an array. */
@@ -72,13 +78,6 @@ INLINE void store_or_zero(cgru_array array, place at, vec x) { store_at(array, a
 /* Stores x as `store_or_zero` does, if the array has data. */
 INLINE void store_wanted(cgru_array array, place at, vec x) {
     if (array.data) store_or_zero(array, at, x);
-}
-
-/* Loads the vector at a place of an array of which a stride of 0 says that all lanes have the same number. */
-INLINE vec load_spread(cgru_array array, place at) {
-    const ptrdiff_t stride = at.samples_in_lanes ? array.sample : array.column;
-    const T *p = AT(array, at.i, at.t) + (at.samples_in_lanes ? at.unit : at.c) * array.column;
-    return stride == 0 ? ZERO + *p : stride == 1 ? load_n(p, at.n) : gather(p, stride, at.n);
 }
 
 /* --- forward --- */
