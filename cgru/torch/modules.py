@@ -289,24 +289,28 @@ def weights_fit(module: GRU, weights: list[Tensor]) -> bool:
 
 
 def factor_of(module: GRU, input: Any, resets: Any, decay: Any) -> Tensor:
-    """Return `resets` or `decay` as the factors that `run` takes: (s, m, 1 or u), of packed steps (n, 1 or u)."""
+    """Return `resets` or `decay`, checked but for its numbers, as `run` takes it.
+
+    It is (s, m, 1 or u), of packed steps (n, 1 or u).
+    """
     if resets is not None and decay is not None:
         raise ValueError("decay: expected None beside resets, got both; a reset is a decay of 0")
     name, given = ("decay", decay) if resets is None else ("resets", resets)
-    x, value, due = data_of(input), data_of(given), torch.bool if resets is not None else data_of(input).dtype
+    x, value = data_of(input), data_of(given)
     if isinstance(input, PackedSequence) != isinstance(given, PackedSequence) or not isinstance(value, Tensor):
-        kind = type(input).__name__ if isinstance(input, PackedSequence) else "Tensor"
+        kind = "Tensor" if x is input else "PackedSequence"
         raise TypeError(f"{name}: expected a {kind}, as the input is, got {type(given).__name__}")
-    factor = value.logical_not().to(x.dtype) if due is torch.bool else value
-    if value.dtype != due or not can_run((x, factor)):
-        raise TypeError(f"{name}: expected plain {due} on cpu, got {value.dtype} on {value.device}")
-    steps = tuple(x.shape[:-1])
-    shapes = [steps] if due is torch.bool else [steps, (*steps, module.hidden_size)]
+    due = x.dtype if resets is None else torch.bool
+    if value.dtype != due or not value.is_cpu or (resets is None and not can_run((value,))):
+        raise TypeError(f"{name}: expected a plain {due} on cpu, got {value.dtype} on {value.device}")
+    shapes = [tuple(x.shape[:-1])]
+    if resets is None:
+        shapes.append((*shapes[0], module.hidden_size))
     if tuple(value.shape) not in shapes:
         raise ValueError(f"{name}: expected shape {' or '.join(map(str, shapes))}, got {tuple(value.shape)}")
     if value is not given and not are_packed_alike(input, given):
         raise ValueError(f"{name}: expected a PackedSequence of the same lengths and order as the input")
-    factor = factor.unsqueeze(-1) if factor.dim() < x.dim() else factor
+    factor = value.unsqueeze(-1) if value.dim() < x.dim() else value
     if x is not input:
         return factor
     return factor.unsqueeze(1) if x.dim() == 2 else factor.transpose(0, 1) if module.batch_first else factor

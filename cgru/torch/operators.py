@@ -287,7 +287,7 @@ def _(x, h0, weight_ih, weight_hh, bias_ih, bias_hh, sizes, m, reverse, keep, de
     if decay is not None:
         check_no_onnx()
     u, s = weight_hh.shape[1], (x if sizes is None else sizes).shape[0]
-    caches = m * u * ((5 if decay is None else 6) * s + 1) if keep else 0
+    caches = m * u * ((5 if decay is None or decay.dtype is torch.bool else 6) * s + 1) if keep else 0
     return x.new_empty(*x.shape[:-1], u), x.new_empty(m, u), x.new_empty(caches)
 
 

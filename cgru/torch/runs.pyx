@@ -8,10 +8,12 @@ Shapes are checked before a pointer is read, since anyone may call PyTorch's ope
     h0                    (m, u), or None for zero
     weight_ih, weight_hh  (3u, e), (3u, u), the gates in the order r, z, n, as in cgru.h
     bias_ih, bias_hh      (3u,), or both None
-    caches                (m u (5 s + 1),): all states with the first one, then hh, z, r and c; (s, m, u) each or, with
-                          samples in the SIMD lanes, (s, u, m). With a decay as many more: hp
     decay                 None, or the factor of each state as it enters a step: (s, m, 1 or u), packed (n, 1 or u). In
-                          reverse the state of step t + 1 enters step t, with the factor of t + 1
+                          reverse the state of step t + 1 enters step t, with the factor of t + 1. Or booleans
+                          (s, m, 1), packed (n, 1), True for a factor of 0: these have no gradient
+    caches                (m u (5 s + 1),): all states with the first one, then hh, z, r and c; (s, m, u) each or, with
+                          samples in the SIMD lanes, (s, u, m). With factors as many more, hp; with booleans hp in place
+                          of the states
 """
 
 import numpy as np
@@ -28,7 +30,7 @@ from cgru.core.kernels cimport (
 from cgru.core.memory cimport LINE
 from cgru.core.plan cimport BACKWARD, FORWARD, choose_lanes
 
-from torch import Tensor, float32, float64, from_numpy, int64, strided
+from torch import Tensor, bool as booleans, float32, float64, from_numpy, int64, strided
 from torch.nn import Parameter
 from torch.utils.weak import WeakTensorKeyDictionary
 
@@ -75,12 +77,13 @@ def forward(x, h0, weight_ih, weight_hh, bias_ih, bias_hh, sizes, Py_ssize_t m, 
     state, caches = x.new_empty((m, call.u)), x.new_empty(0)
     call.X, call.last, call.h0 = as_array(all_x), as_array(state), as_array(h0)
     factors = set_decay(&call, decay, x, k)
-    check_factors(&call, factors, k.size)
+    check_factors(&call, decay, factors, k.size)
     if keep:
         caches = empty(x, (cache_numbers(&call, decay),))
         if running is not None:  # padding is not written otherwise
             caches.zero_()
-        set_caches(&call, caches, k.size)
+        set_caches(&call, caches, decay, k.size)
+    if call.h.data != NULL:
         set_first_state(&call, k)
     elif running is None:
         call.h = as_array(A)
@@ -88,7 +91,7 @@ def forward(x, h0, weight_ih, weight_hh, bias_ih, bias_hh, sizes, Py_ssize_t m, 
         every = empty(x, (call.s, m, call.u))
         call.h = as_array(every)
     execute(&call, &w, k, FORWARD)
-    if keep or running is not None:
+    if call.h.data != <void *>address(A):
         pack_steps(&call, &call.h, call.u, A, k)
     return A, state, caches
 
@@ -117,8 +120,8 @@ def backward(dA, dstate, x, weight_ih, weight_hh, sizes, caches, Py_ssize_t m, b
     """
     cdef cnp.ndarray running = check_tensors(x, weight_ih, weight_hh, sizes, m)
     cdef Py_ssize_t width = weight_hh.size(1)
-    if of_decay and decay is None:
-        raise ValueError("of_decay: expected False without a decay, got True")
+    if of_decay and not has_gradient(decay):
+        raise ValueError("of_decay: expected False without factors, got True")
     expect(dA, "dA", x, (x.size(0), m, width) if sizes is None else (x.size(0), width))
     expect(dstate, "dstate", x, (m, width))
     dA, dstate, caches = contiguous_rows(dA), contiguous_rows(dstate), caches.contiguous()
@@ -131,7 +134,7 @@ def backward(dA, dstate, x, weight_ih, weight_hh, sizes, caches, Py_ssize_t m, b
     set_weights(&w, weight_ih, weight_hh, u, k.size)
     expect(caches, "caches", x, (cache_numbers(&call, decay),))
     _factors = set_decay(&call, decay, x, k)
-    set_caches(&call, caches, k.size)
+    set_caches(&call, caches, decay, k.size)
     call.fresh, above = fresh, unpack_steps(dA, &call)
     call.dA, call.h0 = as_array(above), as_array(dstate)
     cdef list due = []
@@ -431,22 +434,24 @@ cdef cgru_array cache_array(const cgru_call *call, void *data) noexcept:
     return time_major_array(data, call.u, call.m, call.column)
 
 
-cdef Py_ssize_t cache_numbers(const cgru_call *call, decay) noexcept:
+cdef Py_ssize_t cache_numbers(const cgru_call *call, decay) except -1:
     """Return the numbers of all caches."""
-    return call.m * call.u * ((5 if decay is None else 6) * call.s + 1)
+    return call.m * call.u * ((6 if has_gradient(decay) else 5) * call.s + 1)
 
 
-cdef int set_caches(cgru_call *call, caches, int size) except -1:
-    """Point the call to all caches in the tensor `caches`; hp and h are views of one array of states, without a decay."""
+cdef int set_caches(cgru_call *call, caches, decay, int size) except -1:
+    """Point the call to all caches in the tensor `caches`; without a decay hp and h are views of one array of states."""
     cdef Py_ssize_t step = call.m * call.u * size
     cdef char *free = address(caches)
-    call.hp, call.h = cache_array(call, free), cache_array(call, free + step)
-    if call.reverse:
-        call.hp, call.h = call.h, call.hp
+    call.hp = cache_array(call, free)
+    if decay is None or has_gradient(decay):
+        call.h = cache_array(call, free + step)
+        if call.reverse:
+            call.hp, call.h = call.h, call.hp
     free += (call.s + 1) * step
     call.hh, call.z = cache_array(call, free), cache_array(call, free + call.s * step)
     call.r, call.c = cache_array(call, free + 2 * call.s * step), cache_array(call, free + 3 * call.s * step)
-    if call.decay.data != NULL:
+    if has_gradient(decay):
         call.hp = cache_array(call, free + 4 * call.s * step)
     return 0
 
@@ -463,6 +468,11 @@ cdef void set_first_state(const cgru_call *call, const cgru_kernels *k) noexcept
 
 # --- the factor of states ---
 
+cdef bint has_gradient(decay) except -1:
+    """Return whether a decay is of factors, which may have gradients, and not None or booleans."""
+    return decay is not None and decay.dtype is not booleans
+
+
 cdef set_decay(cgru_call *call, decay, x, const cgru_kernels *k):
     """Point the call to the factors by the step that a state enters; return the tensor that holds them, or None.
 
@@ -471,10 +481,13 @@ cdef set_decay(cgru_call *call, decay, x, const cgru_kernels *k):
     """
     if decay is None:
         return None
-    cdef Py_ssize_t t, rows, width = 1 if decay.dim() > 0 and decay.size(-1) == 1 else call.u
-    expect(decay, "decay", x, (call.s, call.m, width) if call.running == NULL else (x.size(0), width))
+    cdef bint resets = not has_gradient(decay)
+    cdef Py_ssize_t t, rows, width = 1 if resets or decay.dim() > 0 and decay.size(-1) == 1 else call.u
+    expect(decay, "decay", decay if resets else x,
+           (call.s, call.m, width) if call.running == NULL else (x.size(0), width))
     decay, factors = decay.resolve_neg(), x.new_ones((call.s + 1) * call.m * width)
     cdef Py_ssize_t step = decay.stride(0), sample = decay.stride(-2), column = decay.stride(-1)
+    cdef int size = decay.element_size()
     cdef cgru_array to = time_major_array(address(factors), width, call.m, call.column)
     cdef char *source = address(decay)
     call.decay = to
@@ -484,20 +497,31 @@ cdef set_decay(cgru_call *call, decay, x, const cgru_kernels *k):
         call.decay.column = 0
     for t in range(call.s):
         rows = samples_at(call, t)
-        if width == 1:
+        if resets and k.size == 4:
+            set_resets[float](<float *>to.data, source, rows, sample)
+        elif resets:
+            set_resets[double](<double *>to.data, source, rows, sample)
+        elif width == 1:
             k.copy(cgru_matrix(source, 0, sample), 1, rows, to.data, 0)
         else:
             copy_rows(k, cgru_matrix(source, sample, column), rows, width, to)
         to.data = <char *>to.data + to.step * k.size
-        source += (step if call.running == NULL else rows * step) * k.size
+        source += (step if call.running == NULL else rows * step) * size
     return factors
 
 
-cdef int check_factors(const cgru_call *call, factors, int size) except -1:
+cdef void set_resets(number *factors, const char *resets, Py_ssize_t rows, Py_ssize_t stride) noexcept:
+    """Write the factors of one step's samples: 0 where they are reset, else 1."""
+    cdef Py_ssize_t i
+    for i in range(rows):
+        factors[i] = resets[i * stride] == 0
+
+
+cdef int check_factors(const cgru_call *call, decay, factors, int size) except -1:
     """Raise ValueError for a factor that is no number from 0 to 1."""
-    if factors is None:
+    if not has_gradient(decay):
         return 0
-    cdef Py_ssize_t n = factors.numel(), width = n // ((call.s + 1) * call.m), at, t, i
+    cdef Py_ssize_t n = factors.numel(), width = decay.size(-1), at, t, i
     cdef char *first = address(factors)
     at = find_outside[float](<float *>first, n) if size == 4 else find_outside[double](<double *>first, n)
     if at == n:
@@ -509,32 +533,33 @@ cdef int check_factors(const cgru_call *call, factors, int size) except -1:
     raise ValueError(f"decay: expected factors from 0 to 1, got {factors[at].item()} in {where}")
 
 
-cdef Py_ssize_t find_outside(const number *values, Py_ssize_t n) noexcept:
-    """Return the index of the first value that is not from 0 to 1, or n."""
+cdef Py_ssize_t find_outside(const number *factors, Py_ssize_t n) noexcept:
+    """Return the index of the first factor that is not from 0 to 1, or n."""
     cdef Py_ssize_t i
-    cdef bint outside = False
+    cdef int inside = 1
     for i in range(n):
-        outside |= not (values[i] >= 0 and values[i] <= 1)
-    if outside:
-        for i in range(n):
-            if not (values[i] >= 0 and values[i] <= 1):
-                return i
-    return n
+        inside &= (factors[i] >= 0) & (factors[i] <= 1)
+    if inside:
+        return n
+    for i in range(n):
+        if not (factors[i] >= 0 and factors[i] <= 1):
+            return i
 
 
 cdef decay_gradient(const cgru_call *call, dhp, decay, caches, const cgru_kernels *k):
     """Return dL/d(decay), laid out as it is: dL/dhp times the states before; `dhp` is written to."""
-    cdef Py_ssize_t s = call.s, m = call.m, u = call.u, width = decay.size(-1)
+    cdef Py_ssize_t s = call.s, m = call.m, u = call.u
     cdef cgru_array steps = cache_array(call, NULL)
     dhp *= caches.narrow(0, m * u if call.reverse else 0, s * m * u)
     g = dhp.as_strided((s, m, u), (steps.step, steps.sample, steps.column))
-    every = g.new_zeros((s + 1, m, width))
-    every.narrow(0, call.reverse, s).copy_(g.sum(-1, True) if width == 1 else g)
+    g = (g.sum(-1, True) if decay.size(-1) == 1 else g).contiguous()
+    if call.reverse:  # to the step whose factor it is; the first has none
+        g = g.roll(1, 0)
+        g[0] = 0
     if call.running == NULL:
-        return every.narrow(0, 0, s)
-    due = every.new_empty(decay.shape)
-    steps = as_array(every)
-    pack_steps(call, &steps, width, due, k)
+        return g
+    due, steps = g.new_empty(decay.shape), as_array(g)
+    pack_steps(call, &steps, g.size(-1), due, k)
     return due
 
 
