@@ -101,8 +101,8 @@ class GRU(Layer):
         fc: caches of `forward`: X, h, hp, hh_, hh, z, z_, r, r_ and the output A; those of the variant; and the masks
             that were used: input_mask (m, e), recurrent_masks (3, m, u) of the gates hh, z, r, and zoneout (m, s, u) or
             the rate itself; with resets or decay the factors `decay` and the states `before` them; fs: their shapes.
-        bc: caches of `backward`: dA, dh_, dh, dhn, dhh_, dz_, dr_, dX and those of the variant; with resets or decay
-            dhp = dL/dhp, of which dh is what goes to the step before, and of decay its gradient dg; bs: their shapes.
+        bc: caches of `backward`: dA, dh_, dh, dhn, dhh_, dz_, dr_, dX and those of the variant; with decay
+            dg = dL/d(decay) and dhp = dL/dhp, of which dh is what goes to the step before; bs: their shapes.
         last: the pass of the last `forward`, whose arrays fc, bc and g show; None before.
         g: gradients, `'d' + name` for each parameter.
         activation: names of the three activations.

@@ -51,16 +51,22 @@ def decay_of(
         factors = np.asarray(~resets, dtype)[:, :, None]
     else:
         factors = _checked(decay, f"{name}decay", (m, s), u)
-        factors = factors.reshape(m, s, -1)
-        wrong = ~((factors >= 0) & (factors <= 1))
-        if lengths is not None:
-            wrong &= mask(lengths, s)
-        if wrong.any():
-            sample, step, unit = np.argwhere(wrong)[0]
-            where = f"sample {sample}, step {step}" + (f", unit {unit}" if factors.shape[2] > 1 else "")
-            raise ValueError(f"{name}decay: expected factors from 0 to 1, got {factors[sample, step, unit]} in {where}")
+        factors = factors if factors.ndim == 3 else factors[:, :, None]
+        if not (factors.min() >= 0 and factors.max() <= 1):
+            _refuse_outside(factors, f"{name}decay", lengths)
         factors = factors.astype(dtype, copy=False)
     return factors if lengths is None else np.where(mask(lengths, s), factors, dtype.type(1))
+
+
+def _refuse_outside(factors: np.ndarray, name: str, lengths: np.ndarray | None) -> None:
+    """Raise ValueError where a factor (m, s, n) of a real step is NaN or outside [0, 1]."""
+    wrong = ~((factors >= 0) & (factors <= 1))
+    if lengths is not None:
+        wrong &= mask(lengths, factors.shape[1])
+    if wrong.any():
+        sample, step, unit = np.argwhere(wrong)[0]
+        where = f"sample {sample}, step {step}" + (f", unit {unit}" if factors.shape[2] > 1 else "")
+        raise ValueError(f"{name}: expected factors from 0 to 1, got {factors[sample, step, unit]} in {where}")
 
 
 def _checked(value: Any, name: str, shape: tuple[int, int], u: int | None) -> np.ndarray:
