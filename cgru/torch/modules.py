@@ -427,7 +427,8 @@ def per_sample_gradients(
         hx: the states before the first step, as for its `forward`.
         output_gradient: dL/d(output), of its shape; for packed steps packed, or its data. None: zero.
         hidden_gradient: dL/d(last states), (layers x directions, m, u). None: zero.
-        resets, decay: as for its `forward`.
+        resets: as for its `forward`.
+        decay: likewise.
 
     Returns:
         A dict of the parameters that require a gradient. Of packed sequences the samples are in the order that they

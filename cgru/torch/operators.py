@@ -237,7 +237,7 @@ def is_traced() -> bool:
 
 
 def check_no_onnx() -> None:
-    """Raise ValueError in an export to ONNX, for a call with `resets` or `decay`; Dynamo sees exports only from here."""
+    """Raise ValueError for `resets` or `decay` in an export to ONNX, of which Dynamo tells fake runs alone."""
     if torch.onnx.is_in_onnx_export():
         raise ValueError("resets, decay: expected None in an export to ONNX, whose GRU has no such input")
 

@@ -112,7 +112,7 @@ def step(x, h0, weight_ih, weight_hh, bias_ih, bias_hh):
 
 def backward(dA, dstate, x, weight_ih, weight_hh, sizes, caches, Py_ssize_t m, bint reverse, bint fresh, bint of_x,
              bint of_h0, bint of_weights, decay=None, bint of_decay=False, bint each=False):
-    """Backpropagate dL/d(states) and dL/d(last states) (None: zero); return the gradients that are asked for, in a list.
+    """Backpropagate dL/d(states) and dL/d(last states) (None: zero); return the list of requested gradients.
 
     They are those of x, of h0, of the four weights, and of the decay, as `of_x`, `of_h0`, `of_weights` and `of_decay`
     say. fresh: forward had no h0. x is read only for the gradients of the weights. With `each` these are those of each
@@ -440,7 +440,7 @@ cdef Py_ssize_t cache_numbers(const cgru_call *call, decay) except -1:
 
 
 cdef int set_caches(cgru_call *call, caches, decay, int size) except -1:
-    """Point the call to all caches in the tensor `caches`; without a decay hp and h are views of one array of states."""
+    """Point the call to all caches in the tensor `caches`; without a decay hp and h are of one array of states."""
     cdef Py_ssize_t step = call.m * call.u * size
     cdef char *free = address(caches)
     call.hp = cache_array(call, free)
