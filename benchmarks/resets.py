@@ -125,7 +125,7 @@ def ways(dtype: str) -> dict[str, Callable[[], object]]:
         CELL: (cell, lambda x, h0: stepped(cell, x, h0, resets)),
         OURS: (ours, lambda x, h0: ours(x, h0, resets=resets)[0]),
     }
-    calls = {name: training(run, module, x, h0, dA) for name, (module, run) in runs.items()}
+    calls = {name: training(run, module, dA, x, h0) for name, (module, run) in runs.items()}
     calls[LAYER] = of_layer(gru, x, h0, dA, resets)
     due = calls[CELL]()
     for call in calls.values():
@@ -133,9 +133,9 @@ def ways(dtype: str) -> dict[str, Callable[[], object]]:
     return calls
 
 
-def training(run: Callable, module: object, x: object, h0: object, dA: object) -> Callable[[], list]:
-    """Return a training step: outputs, dL/dx, dL/dh0 and the gradients of the parameters."""
-    leaves = [each.clone().requires_grad_() for each in (x, h0)]
+def training(run: Callable, module: object, dA: object, *inputs: object) -> Callable[[], list]:
+    """Return a training step: outputs, the gradients of the inputs and of the parameters."""
+    leaves = [each.clone().requires_grad_() for each in inputs]
 
     def train() -> list:
         module.zero_grad()
@@ -193,10 +193,11 @@ def costs(shape: Shape, dtype: str) -> dict[str, dict[str, Callable[[], object]]
         calls = {kind: steps_of(layer, X, above, {kind: value.numpy().T.copy()}) for kind, value in given.items()}
         found[name] = {"": steps_of(layer, X, above, {}), **calls}
     gru = cgru.torch.GRU(e, u, dtype=number)
-    given["decay"].requires_grad_()
-    calls = {"": lambda x, h0: gru(x, h0)[0]}
-    calls |= {kind: lambda x, h0, kind=kind: gru(x, h0, **{kind: given[kind]})[0] for kind in given}
-    found[OURS] = {kind: training(call, gru, x, torch.zeros(1, m, u, dtype=number), dA) for kind, call in calls.items()}
+    found[OURS] = {
+        "": training(lambda x: gru(x)[0], gru, dA, x),
+        "resets": training(lambda x: gru(x, resets=given["resets"])[0], gru, dA, x),
+        "decay": training(lambda x, decay: gru(x, decay=decay)[0], gru, dA, x, given["decay"]),
+    }
     return found
 
 

@@ -473,8 +473,8 @@ cdef bint has_gradient(decay) except -1:
     return decay is not None and decay.dtype is not booleans
 
 
-cdef set_decay(cgru_call *call, decay, x, const cgru_kernels *k):
-    """Point the call to the factors by the step that a state enters; return the tensor that holds them, or None.
+cdef cnp.ndarray set_decay(cgru_call *call, decay, x, const cgru_kernels *k):
+    """Point the call to the factors by the step that a state enters; return the array that holds them, or None.
 
     It has s + 1 steps in the layout of the caches: those of `decay`, with 1 in the padding, and one of 1, which the
     state that enters the last step in reverse has: a reverse call begins with the second.
@@ -485,10 +485,14 @@ cdef set_decay(cgru_call *call, decay, x, const cgru_kernels *k):
     cdef Py_ssize_t t, rows, width = 1 if resets or decay.dim() > 0 and decay.size(-1) == 1 else call.u
     expect(decay, "decay", decay if resets else x,
            (call.s, call.m, width) if call.running == NULL else (x.size(0), width))
-    decay, factors = decay.resolve_neg(), x.new_ones((call.s + 1) * call.m * width)
+    cdef cnp.npy_intp numbers = (call.s + 1) * call.m * width
+    cdef cnp.ndarray factors = cnp.PyArray_EMPTY(1, &numbers, cnp.NPY_FLOAT if k.size == 4 else cnp.NPY_DOUBLE, 0)
+    if call.running != NULL or call.reverse:
+        factors.fill(1)
+    decay = decay.resolve_neg()
     cdef Py_ssize_t step = decay.stride(0), sample = decay.stride(-2), column = decay.stride(-1)
     cdef int size = decay.element_size()
-    cdef cgru_array to = time_major_array(address(factors), width, call.m, call.column)
+    cdef cgru_array to = time_major_array(cnp.PyArray_DATA(factors), width, call.m, call.column)
     cdef char *source = address(decay)
     call.decay = to
     if call.reverse:
@@ -517,12 +521,12 @@ cdef void set_resets(number *factors, const char *resets, Py_ssize_t rows, Py_ss
         factors[i] = resets[i * stride] == 0
 
 
-cdef int check_factors(const cgru_call *call, decay, factors, int size) except -1:
+cdef int check_factors(const cgru_call *call, decay, cnp.ndarray factors, int size) except -1:
     """Raise ValueError for a factor that is no number from 0 to 1."""
     if not has_gradient(decay):
         return 0
-    cdef Py_ssize_t n = factors.numel(), width = decay.size(-1), at, t, i
-    cdef char *first = address(factors)
+    cdef Py_ssize_t width = decay.size(-1), n = call.s * call.m * width, at, t, i
+    cdef void *first = cnp.PyArray_DATA(factors)
     at = find_outside[float](<float *>first, n) if size == 4 else find_outside[double](<double *>first, n)
     if at == n:
         return 0
@@ -530,7 +534,7 @@ cdef int check_factors(const cgru_call *call, decay, factors, int size) except -
     where = f"sample {i}, step {t}"
     if call.running != NULL:
         where = f"row {sum([call.running[step] for step in range(t)]) + i} of the packed steps"
-    raise ValueError(f"decay: expected factors from 0 to 1, got {factors[at].item()} in {where}")
+    raise ValueError(f"decay: expected factors from 0 to 1, got {factors[at]} in {where}")
 
 
 cdef Py_ssize_t find_outside(const number *factors, Py_ssize_t n) noexcept:
@@ -550,9 +554,16 @@ cdef decay_gradient(const cgru_call *call, dhp, decay, caches, const cgru_kernel
     """Return dL/d(decay), laid out as it is: dL/dhp times the states before; `dhp` is written to."""
     cdef Py_ssize_t s = call.s, m = call.m, u = call.u
     cdef cgru_array steps = cache_array(call, NULL)
-    dhp *= caches.narrow(0, m * u if call.reverse else 0, s * m * u)
-    g = dhp.as_strided((s, m, u), (steps.step, steps.sample, steps.column))
-    g = (g.sum(-1, True) if decay.size(-1) == 1 else g).contiguous()
+    before = caches.narrow(0, m * u if call.reverse else 0, s * m * u)
+    if decay.size(-1) == 1:
+        g = dhp.new_empty((s, m, 1))
+        if k.size == 4:
+            sum_units[float](<float *>address(g), <float *>address(dhp), <float *>address(before), steps, s, m, u)
+        else:
+            sum_units[double](<double *>address(g), <double *>address(dhp), <double *>address(before), steps, s, m, u)
+    else:
+        dhp *= before
+        g = dhp.as_strided((s, m, u), (steps.step, steps.sample, steps.column)).contiguous()
     if call.reverse:  # to the step whose factor it is; the first has none
         g = g.roll(1, 0)
         g[0] = 0
@@ -561,6 +572,40 @@ cdef decay_gradient(const cgru_call *call, dhp, decay, caches, const cgru_kernel
     due, steps = g.new_empty(decay.shape), as_array(g)
     pack_steps(call, &steps, g.size(-1), due, k)
     return due
+
+
+cdef void sum_units(number *sums, const number *a, const number *b, cgru_array steps, Py_ssize_t s, Py_ssize_t m,
+                    Py_ssize_t u) noexcept:
+    """Compute the sums over the units of a * b, (s, m), of two arrays in the layout of `steps`."""
+    cdef Py_ssize_t _t, i, c
+    for _t in range(s):
+        if steps.sample != 1:
+            for i in range(m):
+                sums[i] = dot(a + i * u, b + i * u, u)
+        else:
+            for i in range(m):
+                sums[i] = a[i] * b[i]
+            for c in range(m, m * u, m):
+                for i in range(m):
+                    sums[i] += a[c + i] * b[c + i]
+        sums, a, b = sums + m, a + steps.step, b + steps.step
+
+
+cdef number dot(const number *a, const number *b, Py_ssize_t n) noexcept:
+    """Return the sum of a * b, as sixteen sums that run side by side."""
+    cdef number[16] parts
+    cdef number whole = 0
+    cdef Py_ssize_t i, j, most = n - n % 16
+    for j in range(16):
+        parts[j] = 0
+    for i in range(0, most, 16):
+        for j in range(16):
+            parts[j] += a[i + j] * b[i + j]
+    for j in range(16):
+        whole += parts[j]
+    for i in range(most, n):
+        whole += a[i] * b[i]
+    return whole
 
 
 # --- packed steps ---

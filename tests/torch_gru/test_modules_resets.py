@@ -349,7 +349,7 @@ PACKED = pack_padded_sequence(torch.ones(4, 2, 3), [4, 2])
         (None, {"resets": TRUE[:3]}, ValueError, r"resets: expected shape \(4, 2\), got \(3, 2\)"),
         (None, {"resets": TRUE.T}, ValueError, r"resets: expected shape \(4, 2\), got \(2, 4\)"),
         (None, {"resets": TRUE[..., None]}, ValueError, r"resets: expected shape \(4, 2\), got \(4, 2, 1\)"),
-        (None, {"decay": TRUE[..., None] / 1}, ValueError, r"decay: expected shape \(4, 2\) or \(4, 2, 5\), got \(4, 2, 1"),
+        (None, {"decay": TRUE[..., None] / 1}, ValueError, r"decay: expected shape \(4, 2\) or \(4, 2, 5\), got"),
         (PACKED, {"resets": TRUE}, TypeError, "resets: expected a PackedSequence, as the input is, got Tensor"),
         (None, {"resets": PACKED}, TypeError, "resets: expected a Tensor, as the input is, got PackedSequence"),
         (
