@@ -577,33 +577,28 @@ cdef decay_gradient(const cgru_call *call, dhp, decay, caches, const cgru_kernel
 cdef void sum_units(number *sums, const number *a, const number *b, cgru_array steps, Py_ssize_t s, Py_ssize_t m,
                     Py_ssize_t u) noexcept:
     """Compute the sums over the units of a * b, (s, m), of two arrays in the layout of `steps`."""
-    cdef Py_ssize_t _t, i, c
-    for _t in range(s):
-        if steps.sample != 1:
+    cdef Py_ssize_t t, i, c
+    for t in range(s):
+        for i in range(m):
+            sums[t * m + i] = 0 if steps.sample == 1 else dot(a + (t * m + i) * u, b + (t * m + i) * u, u)
+        for c in range(u if steps.sample == 1 else 0):
             for i in range(m):
-                sums[i] = dot(a + i * u, b + i * u, u)
-        else:
-            for i in range(m):
-                sums[i] = a[i] * b[i]
-            for c in range(m, m * u, m):
-                for i in range(m):
-                    sums[i] += a[c + i] * b[c + i]
-        sums, a, b = sums + m, a + steps.step, b + steps.step
+                sums[t * m + i] += a[(t * u + c) * m + i] * b[(t * u + c) * m + i]
 
 
-cdef number dot(const number *a, const number *b, Py_ssize_t n) noexcept:
-    """Return the sum of a * b, as sixteen sums that run side by side."""
+cdef inline number dot(const number *a, const number *b, Py_ssize_t n) noexcept:
+    """Return the sum of a * b (n,), as sixteen sums that run side by side."""
     cdef number[16] parts
     cdef number whole = 0
-    cdef Py_ssize_t i, j, most = n - n % 16
+    cdef Py_ssize_t i, j, most = n // 16
     for j in range(16):
         parts[j] = 0
-    for i in range(0, most, 16):
+    for i in range(most):
         for j in range(16):
-            parts[j] += a[i + j] * b[i + j]
+            parts[j] += a[16 * i + j] * b[16 * i + j]
     for j in range(16):
         whole += parts[j]
-    for i in range(most, n):
+    for i in range(16 * most, n):
         whole += a[i] * b[i]
     return whole
 
