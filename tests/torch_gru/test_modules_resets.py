@@ -16,6 +16,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence  # noqa: E40
 
 import cgru.torch  # noqa: E402
 from cgru.core import plan  # noqa: E402
+from cgru.torch import operators  # noqa: E402
 
 SIZES = (1, 2, 7, 17, 33)
 KINDS, FORMS = ("padded", "packed", "single"), ("resets", "decay", "decay of units")
@@ -226,6 +227,17 @@ def test_bits_do_not_depend_on_threads():
         found.append([output, *torch.autograd.grad(output.square().sum(), [g, *gru.parameters()])])
     torch.set_num_threads(before)
     assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
+
+
+@pytest.mark.parametrize("width", [1, 5])
+def test_factors_may_lie_anyhow(width):
+    """Expanded, strided, negated in passing; all the same numbers."""
+    weights = [torch.randn(n) for n in ((15, 3), (15, 5), (15,), (15,))]
+    x, g = torch.randn(4, 6, 3), torch.rand(6, 4, width)
+    given = [g.transpose(0, 1), torch.stack([g, g], -1)[..., 1].transpose(0, 1), (-g.transpose(0, 1) * 1j).conj().imag]
+    for decays in (given, [given[0][:, :1].expand(4, 6, width), given[0][:, :1].repeat(1, 6, 1)]):
+        found = [operators.call(x, None, *weights, None, 6, True, False, decay=decay)[0] for decay in decays]
+        assert all(torch.equal(found[0], each) for each in found)
 
 
 # --- functional, mapped, compiled, traced ---
