@@ -384,8 +384,11 @@ def test_arguments_that_are_refused(x, named, error, words):
         gru(torch.ones(4, 2, 3) if x is None else x, **named)
 
 
-@pytest.mark.parametrize("value", [torch.nan, -1e-9, 1 + 1e-7, torch.inf, -torch.inf])
-def test_numbers_that_are_no_factors(value):
+@pytest.mark.parametrize(
+    ("value", "step", "sample"),
+    [(torch.nan, 4, 2), (-1e-9, 5, 3), (1 + 1e-7, 0, 0), (torch.inf, 4, 2), (-torch.inf, 5, 3)],
+)
+def test_numbers_that_are_no_factors(value, step, sample):
     """Named by their index, wherever they stand, before anything is computed."""
     words = "decay: expected factors from 0 to 1, got .* in"
     for few in (False, True):
@@ -394,11 +397,11 @@ def test_numbers_that_are_no_factors(value):
             for width in ((), (5,)):
                 for options in ({}, {"bidirectional": True}, {"batch_first": True}):
                     gru, g = cgru.torch.GRU(3, 5, **options).double(), torch.rand(6, 4, *width).double()
-                    g[(4, 2, 3)[: g.dim()]] = value
+                    g[(step, sample, 3)[: g.dim()]] = value
                     x = torch.ones(6, 4, 3).double()
                     if gru.batch_first:
                         x, g = x.transpose(0, 1), g.transpose(0, 1)
-                    with pytest.raises(ValueError, match=f"{words} sample 2, step 4"):
+                    with pytest.raises(ValueError, match=f"{words} sample {sample}, step {step}"):
                         gru(x, decay=g)
         finally:
             plan.use_samples_in_lanes()
