@@ -461,8 +461,11 @@ class TorchReader(Reader):
 
     def read_gru(self, node: Any, module: Any) -> tuple[Any, Traced]:
         """Add all layers of a GRU module; return (its states, its last states) as traced values."""
-        given = dict(zip(("input", "hx"), node.args, strict=False)) | node.kwargs
+        given = dict(zip(("input", "hx", "resets", "decay"), node.args, strict=False)) | node.kwargs
         argument, rows = given.get("input"), module.batch_first
+        factor = [name for name in ("resets", "decay") if given.get(name) is not None]
+        if factor:
+            raise Unproved(f"expected {factor[0]}=None: the network's `predict` takes it beside X")
         packed = self.resolve(argument)
         if isinstance(packed, Packed):
             name, rows = f"{argument.name} packed", packed.rows

@@ -6,7 +6,7 @@ import copy
 import sys
 import warnings
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +15,7 @@ from torch.nn.functional import dropout
 from torch.nn.utils.rnn import PackedSequence
 
 from cgru.torch import runs
-from cgru.torch.operators import call, call_of_each, is_mapped, is_traced, step
+from cgru.torch.operators import call, call_of_each, check_no_onnx, is_mapped, is_traced, step
 from cgru.torch.subclasses import OURS
 
 __all__ = ["GRU", "GRUCell", "per_sample_gradients"]
@@ -58,10 +58,11 @@ def is_fx_traced(input: Any) -> bool:
     return "torch.fx" in sys.modules and isinstance(input, sys.modules["torch.fx"].Proxy)
 
 
-def call_as_node(module: nn.Module, *inputs: Any) -> Any:
-    """Record the call as one node of a `torch.fx` graph, as PyTorch's own modules are."""
+def call_as_node(module: nn.Module, *inputs: Any, **named: Any) -> Any:
+    """Record the call as one node of a `torch.fx` graph, as PyTorch's own modules are; what is None has no name."""
     tracer = inputs[0].tracer
-    return tracer.create_proxy("call_module", tracer.path_of_module(module), inputs, {})
+    named = {name: value for name, value in named.items() if value is not None}
+    return tracer.create_proxy("call_module", tracer.path_of_module(module), inputs, named)
 
 
 def parent_of(module: Any) -> Any:
@@ -71,11 +72,12 @@ def parent_of(module: Any) -> Any:
     return other
 
 
-def check_opacus_sees(hx: Tensor | None, hidden: Tensor) -> None:
-    """Refuse what opacus's hooks do not see: a given state, and a gradient of the last states."""
+def check_opacus_sees(hx: Tensor | None, factor: Tensor | None, hidden: Tensor) -> None:
+    """Refuse what opacus's hooks do not see: a given state, a factor of states, and a gradient of the last states."""
     cure = "for a GRU in a model of opacus, whose hooks see the input and the gradient of the output alone"
-    if hx is not None:
-        raise ValueError(f"hx: expected None {cure}, got a tensor")
+    for name, given in (("hx", hx), ("resets, decay", factor)):
+        if given is not None:
+            raise ValueError(f"{name}: expected None {cure}, got a tensor")
 
     def refuse(gradient: Tensor | None) -> None:
         if gradient is not None and gradient.any():  # else nobody reads the last states
@@ -124,15 +126,18 @@ def values_of(module: nn.Module, own: dict[str, Tensor | None], names: Iterable[
 
 
 def run(
-    x: Tensor, h0: Tensor | None, weights: list[Tensor], sizes: Tensor | None, m: int, reverse: bool, by: Any = None
-) -> tuple[Tensor, Tensor]:
+    x: Tensor, h0: Tensor | None, weights: list[Tensor], sizes: Tensor | None, m: int, reverse: bool,
+    decay: Tensor | None = None, by: Any = None,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Run a layer in one direction (`sizes`: of packed steps); return (all states, laid out as x is, last ones (m, u)).
 
-    Caches are kept if a backward may follow. `by` is `call` (None), or `call_of_each` with weights (m, ...).
+    Caches are kept if a backward may follow. `decay` is from `factor_of`. `by` is `call` (None), or `call_of_each` with
+    weights (m, ...).
     """
-    keep = has_gradients((x, h0, *weights))
+    keep = has_gradients((x, h0, decay, *weights))
     bias_ih, bias_hh = weights[2:] or (None, None)
-    return (by or call)(x, h0, weights[0], weights[1], bias_ih, bias_hh, sizes, m, reverse, keep)[:2]
+    inputs = (x, h0, weights[0], weights[1], bias_ih, bias_hh, sizes, m, reverse, keep)
+    return (by or call)(*inputs, decay=decay)[:2]
 
 
 class GRU(nn.GRU):
@@ -144,25 +149,54 @@ class GRU(nn.GRU):
     single step of a single row with gradients where that is faster. Under `torch.func.vmap`, alone or with one `grad`,
     it runs here, where the parent cannot: all mapped calls as one batch. It uses as many threads as PyTorch does, by
     `cgru.set_num_threads`. RuntimeError for second derivatives.
+
+    A call with `resets` or `decay` runs here or is refused: the parent has neither.
     """
 
     __prepare_scriptable__ = parent_of
     qconfig = QCONFIG
 
-    def forward(self, input: Tensor | PackedSequence, hx: Tensor | None = None) -> Any:
-        """Run the GRU, as `torch.nn.GRU.forward` does, with its errors."""
+    def forward(
+        self,
+        input: Tensor | PackedSequence,
+        hx: Tensor | None = None,
+        resets: Tensor | PackedSequence | None = None,
+        decay: Tensor | PackedSequence | None = None,
+    ) -> Any:
+        """Run the GRU, as `torch.nn.GRU.forward` does, with its errors; where asked for, states begin anew or fade.
+
+        Each state is multiplied by a factor as it enters a step, in all layers and directions: h_(t-1) becomes
+        g_t h_(t-1), with hx in the place of the state before the first step. In the reverse direction the state of step
+        t + 1 enters step t with the factor of t + 1, and hx enters the last step as it is.
+
+        Args:
+            input: the sequences.
+            hx: the states before the first step; None: zero.
+            resets: booleans laid out as the first axes of `input`, for a PackedSequence one packed alike. True: the
+                step is the first of an episode, its g is 0. A step is not told from those before it in any other way.
+            decay: g itself, from 0 to 1, in the dtype of `input`, laid out likewise, or with a last axis of
+                `hidden_size` for a factor of each unit. It may require a gradient.
+
+        Raises:
+            TypeError, ValueError: both are given; or one has another shape, another dtype or numbers out of [0, 1]; or
+                the call would be the parent's.
+        """
         if is_fx_traced(input) and type(self).forward is GRU.forward:
-            return call_as_node(self, input, hx)
-        if hx is not None and is_only_row(self, input) and not step_pays(self, input):
+            return call_as_node(self, input, hx, resets=resets, decay=decay)
+        fades = resets is not None or decay is not None
+        if hx is not None and not fades and is_only_row(self, input) and not step_pays(self, input):
             return super().forward(input, hx)
         packed = isinstance(input, PackedSequence)
         x, sizes = (input.data, input.batch_sizes) if packed else (input, None)
         weights = values_of(self, self._parameters, self._flat_weights_names)
         if not can_run((x, hx, *weights)) or not takes(self, x, hx, sizes) or not weights_fit(self, weights):
+            if fades:
+                refuse_factor(x)
             return super().forward(input, hx)
-        output, hidden = compute(self, input, hx, weights)
+        factor = factor_of(self, input, resets, decay) if fades else None
+        output, hidden = compute(self, input, hx, weights, factor)
         if self._forward_hooks and hasattr(weights[0], "grad_sample"):
-            check_opacus_sees(hx, hidden)
+            check_opacus_sees(hx, factor, hidden)
         return output, hidden
 
 
@@ -202,23 +236,28 @@ class GRUCell(nn.GRUCell):
 
 
 def compute(
-    module: GRU, input: Tensor | PackedSequence, hx: Tensor | None, weights: list[Tensor], by: Any = None
+    module: GRU,
+    input: Tensor | PackedSequence,
+    hx: Tensor | None,
+    weights: list[Tensor],
+    factor: Tensor | None = None,
+    by: Any = None,
 ) -> Any:
     """Run arguments that fit, each layer `by` this function of `run`; return what `forward` does."""
     if isinstance(input, PackedSequence):
         x, sizes, order, back = input
         hx = None if hx is None else module.permute_hidden(hx, order)
-        output, hidden = run_layers(module, x, hx, weights, sizes, int(sizes[0]), by)
+        output, hidden = run_layers(module, x, hx, weights, sizes, int(sizes[0]), factor, by)
         return PackedSequence(output, sizes, order, back), module.permute_hidden(hidden, back)
     x = input
     if x.dim() == 2:
         hx = None if hx is None else hx.unsqueeze(1)
-        output, hidden = run_layers(module, x.unsqueeze(1), hx, weights, None, 1, by)
+        output, hidden = run_layers(module, x.unsqueeze(1), hx, weights, None, 1, factor, by)
         return output.squeeze_(1), hidden.squeeze_(1)
     if module.batch_first:
-        output, hidden = run_layers(module, x.transpose(0, 1), hx, weights, None, x.shape[0], by)
+        output, hidden = run_layers(module, x.transpose(0, 1), hx, weights, None, x.shape[0], factor, by)
         return output.transpose_(0, 1), hidden  # in place, since the parent's output is no view
-    return run_layers(module, x, hx, weights, None, x.shape[1], by)
+    return run_layers(module, x, hx, weights, None, x.shape[1], factor, by)
 
 
 def takes(module: GRU, x: Tensor, hx: Tensor | None, sizes: Tensor | None) -> bool:
@@ -249,8 +288,58 @@ def weights_fit(module: GRU, weights: list[Tensor]) -> bool:
     return True
 
 
+def factor_of(module: GRU, input: Any, resets: Any, decay: Any) -> Tensor:
+    """Return `resets` or `decay`, checked but for its numbers, as `run` takes it.
+
+    It is (s, m, 1 or u), of packed steps (n, 1 or u).
+    """
+    if resets is not None and decay is not None:
+        raise ValueError("decay: expected None beside resets, got both; a reset is a decay of 0")
+    name, given = ("decay", decay) if resets is None else ("resets", resets)
+    x, value = data_of(input), data_of(given)
+    if isinstance(input, PackedSequence) != isinstance(given, PackedSequence) or not isinstance(value, Tensor):
+        kind = "Tensor" if x is input else "PackedSequence"
+        raise TypeError(f"{name}: expected a {kind}, as the input is, got {type(given).__name__}")
+    due = x.dtype if resets is None else torch.bool
+    if value.dtype != due or not value.is_cpu or (resets is None and not can_run((value,))):
+        raise TypeError(f"{name}: expected a plain {due} on cpu, got {value.dtype} on {value.device}")
+    shapes = [tuple(x.shape[:-1])]
+    if resets is None:
+        shapes.append((*shapes[0], module.hidden_size))
+    if tuple(value.shape) not in shapes:
+        raise ValueError(f"{name}: expected shape {' or '.join(map(str, shapes))}, got {tuple(value.shape)}")
+    if value is not given and not are_packed_alike(input, given):
+        raise ValueError(f"{name}: expected a PackedSequence of the same lengths and order as the input")
+    factor = value.unsqueeze(-1) if value.dim() < x.dim() else value
+    if x is not input:
+        return factor
+    return factor.unsqueeze(1) if x.dim() == 2 else factor.transpose(0, 1) if module.batch_first else factor
+
+
+def are_packed_alike(a: PackedSequence, b: PackedSequence) -> bool:
+    """Return whether two PackedSequences have the same lengths, in the same order."""
+    pairs = ((a.batch_sizes, b.batch_sizes), (a.sorted_indices, b.sorted_indices))
+    return all(x is y or (x is not None and y is not None and torch.equal(x, y)) for x, y in pairs)
+
+
+def refuse_factor(x: Any) -> NoReturn:
+    """Raise ValueError for `resets` or `decay` in a call on x that would be the parent's."""
+    check_no_onnx()
+    got = f"{x.dtype} {tuple(x.shape)} on {x.device}" if isinstance(x, Tensor) else type(x).__name__
+    due = "a call that runs here: input and hx that fit the module, in the dtype of its parameters, float32 or float64"
+    where = "on a CPU, outside of autocast, torch.jit, forward derivatives, and transforms but vmap"
+    raise ValueError(f"resets, decay: expected {due}, {where}, got an input {got}")
+
+
 def run_layers(
-    module: GRU, x: Tensor, hx: Tensor | None, weights: list[Tensor], sizes: Tensor | None, m: int, by: Any
+    module: GRU,
+    x: Tensor,
+    hx: Tensor | None,
+    weights: list[Tensor],
+    sizes: Tensor | None,
+    m: int,
+    factor: Tensor | None,
+    by: Any,
 ) -> tuple[Tensor, Tensor]:
     """Run all layers over x (s, m, e), or (n, e) packed by `sizes`; return (the outputs, the last states)."""
     count, directions = 4 if module.bias else 2, 2 if module.bidirectional else 1
@@ -260,7 +349,7 @@ def run_layers(
         for reverse in (False, True)[:directions]:
             number = len(states)
             own = weights[number * count : (number + 1) * count]
-            output, state = run(x, None if hx is None else hx[number], own, sizes, m, reverse, by)
+            output, state = run(x, None if hx is None else hx[number], own, sizes, m, reverse, factor, by)
             outputs.append(output)
             states.append(state)
         x = torch.cat(outputs, -1) if module.bidirectional else outputs[0]
@@ -324,6 +413,8 @@ def per_sample_gradients(
     *,
     output_gradient: Tensor | PackedSequence | None = None,
     hidden_gradient: Tensor | None = None,
+    resets: Tensor | PackedSequence | None = None,
+    decay: Tensor | PackedSequence | None = None,
 ) -> dict[str, Tensor]:
     """Return the gradients of each sample by each parameter of a GRU, {name: (m, ...)}: summed, they are `p.grad`.
 
@@ -336,6 +427,8 @@ def per_sample_gradients(
         hx: the states before the first step, as for its `forward`.
         output_gradient: dL/d(output), of its shape; for packed steps packed, or its data. None: zero.
         hidden_gradient: dL/d(last states), (layers x directions, m, u). None: zero.
+        resets: as for its `forward`.
+        decay: likewise.
 
     Returns:
         A dict of the parameters that require a gradient. Of packed sequences the samples are in the order that they
@@ -359,11 +452,12 @@ def per_sample_gradients(
     if not (fits and takes(module, x, hx, sizes) and weights_fit(module, weights)):
         due = f"a batch of {module.input_size} features, float32 or float64 on a CPU, as the parameters and hx"
         raise ValueError(f"input: expected {due}, got {x.dtype} {tuple(x.shape)} on {x.device}")
+    factor = None if resets is decay is None else factor_of(module, input, resets, decay)
     m = int(sizes[0]) if sizes is not None else x.shape[0 if module.batch_first else 1]
     asked = [name for name, weight in zip(names, weights, strict=True) if weight.requires_grad]
     with torch.enable_grad():
         each = [weight.detach().expand(m, *weight.shape).requires_grad_(weight.requires_grad) for weight in weights]
-        results = compute(module, input, hx, each, call_of_each)
+        results = compute(module, input, hx, each, factor, call_of_each)
     given = [
         ("output_gradient", *map(data_of, (results[0], output_gradient))),
         ("hidden_gradient", results[1], hidden_gradient),

@@ -16,7 +16,7 @@ from torch._functorch.pyfunctorch import retrieve_all_functorch_interpreters
 from cgru.core.threads import get_num_threads, set_num_threads
 from cgru.torch import runs
 
-__all__ = ["call", "call_of_each", "is_mapped", "is_traced", "step"]
+__all__ = ["call", "call_of_each", "check_no_onnx", "is_mapped", "is_traced", "step"]
 
 WEIGHTS = "Tensor weight_ih, Tensor weight_hh"
 
@@ -40,14 +40,14 @@ def compute_backward(*inputs, each=False):
     With `each` those of the weights are of each sample.
     """
     match_threads()
-    return runs.backward(*inputs, each)
+    return runs.backward(*inputs, each=each)
 
 
 def save_for_backward(ctx, inputs, output):
     """Save in `ctx` what a backward reads; PyTorch refuses to go back if one of these tensors was written to."""
-    x, h0, weight_ih, weight_hh, _, _, sizes, ctx.m, ctx.reverse, ctx.keeps = inputs
+    x, h0, weight_ih, weight_hh, _, _, sizes, ctx.m, ctx.reverse, ctx.keeps, decay = inputs
     ctx.no_h0, ctx.shape = h0 is None, x.shape
-    ctx.save_for_backward(x if any(ctx.needs_input_grad[2:6]) else None, weight_ih, weight_hh, sizes, output[2])
+    ctx.save_for_backward(x if any(ctx.needs_input_grad[2:6]) else None, weight_ih, weight_hh, sizes, output[2], decay)
     ctx.mark_non_differentiable(output[2])
     ctx.set_materialize_grads(False)
 
@@ -63,14 +63,15 @@ def backpropagate(ctx, dA, dstate, _, by=None):
     if not ctx.keeps:
         raise RuntimeError("cgru::gru: expected a run with keep=True before a backward")
     of_x, of_h0, *of_each = needs[:6]
-    of_weights = any(of_each)
-    x, *others = ctx.saved_tensors
+    of_weights, of_decay = any(of_each), needs[-1]
+    x, *others, decay = ctx.saved_tensors
     if x is None:  # only its shape is read
         x = others[0].new_empty(()).expand(ctx.shape)
-    due = (by or backward)(dA, dstate, x, *others, ctx.m, ctx.reverse, ctx.no_h0, of_x, of_h0, of_weights)
-    dx, dh0 = due.pop(0) if of_x else None, due.pop(0) if of_h0 else None
+    flags = (ctx.m, ctx.reverse, ctx.no_h0, of_x, of_h0, of_weights)
+    due = (by or backward)(dA, dstate, x, *others, *flags, decay, of_decay)
+    dx, dh0, ddecay = (due.pop(at) if of else None for at, of in ((0, of_x), (0, of_h0), (-1, of_decay)))
     weights = [value if needed else None for value, needed in zip(due or [None] * 4, of_each, strict=True)]
-    return dx, dh0, *weights, None, None, None, None
+    return dx, dh0, *weights, None, None, None, None, ddecay
 
 
 def refuse(ctx, *_):
@@ -127,16 +128,13 @@ class RunOfEach(torch.autograd.Function):
         return backpropagate(ctx, *gradients, by=partial(compute_backward, each=True))
 
 
-call_of_each = RunOfEach.apply
-
-
 class Mapped(torch.autograd.Function):
     """`Run` under `torch.func.vmap`: the samples of all calls that are mapped run as one batch."""
 
     @staticmethod
-    def forward(x, h0, weight_ih, weight_hh, bias_ih, bias_hh, m, reverse, keep):
+    def forward(x, h0, weight_ih, weight_hh, bias_ih, bias_hh, m, reverse, keep, decay):
         """Run `compute`; the inputs are its, without packed steps."""
-        return compute(x, h0, weight_ih, weight_hh, bias_ih, bias_hh, None, m, reverse, keep)
+        return compute(x, h0, weight_ih, weight_hh, bias_ih, bias_hh, None, m, reverse, keep, decay)
 
     @staticmethod
     def setup_context(ctx, inputs, output):
@@ -146,16 +144,17 @@ class Mapped(torch.autograd.Function):
     @staticmethod
     def backward(ctx, *gradients):
         """Return the gradients, by `MappedBackward`, which is mapped itself."""
-        return backpropagate(ctx, *gradients, by=go_back_mapped)[:-1]
+        *found, _, m, reverse, keep, ddecay = backpropagate(ctx, *gradients, by=go_back_mapped)
+        return *found, m, reverse, keep, ddecay
 
     @staticmethod
     def vmap(info, dims, *inputs):
         """Return (the results of all calls as one batch, the dimensions along which they are mapped)."""
         if any(dim is not None for dim in dims[2:6]):
             return one_by_one(Mapped, info, dims, inputs)
-        n, m = info.batch_size, inputs[6]
-        x, h0 = (fold(t, dim, n, axis) for t, dim, axis in zip(inputs, dims, (1, 0), strict=False))
-        A, state, caches = Mapped.apply(x, h0, *inputs[2:6], n * m, *inputs[7:])
+        n, (*weights, m, reverse, keep, _) = info.batch_size, inputs[2:]
+        x, h0, decay = (fold(inputs[i], dims[i], n, axis) for i, axis in ((0, 1), (1, 0), (-1, 1)))
+        A, state, caches = Mapped.apply(x, h0, *weights, n * m, reverse, keep, decay)
         # Caches are only read where the calls are one batch again: any cut into n parts does.
         return (A.unflatten(1, (n, m)), state.unflatten(0, (n, m)), caches.view(n, -1)), (1, 0, 0)
 
@@ -180,17 +179,16 @@ class MappedBackward(torch.autograd.Function):
         """Return (the gradients of all calls, computed as one batch, the dimensions along which they are mapped)."""
         if dims[5] is None or any(dim is not None for dim in dims[3:5]):
             return one_by_one(MappedBackward, info, dims, inputs)
-        n, (m, *flags, of_x, of_h0, of_weights, each) = info.batch_size, inputs[6:]
-        folded = (fold(t, dim, n, axis) for t, dim, axis in zip(inputs, dims, (1, 0, 1), strict=False))
+        n, (m, *flags, of_x, of_h0, of_weights, _, of_decay, each) = info.batch_size, inputs[6:]
+        *folded, decay = (fold(inputs[i], dims[i], n, axis) for i, axis in ((0, 1), (1, 0), (2, 1), (-3, 1)))
         caches = inputs[5].movedim(dims[5], 0).reshape(-1)
-        due = list(MappedBackward.apply(*folded, *inputs[3:5], caches, n * m, *flags, of_x, of_h0, of_weights, True))
-        found = [due.pop(0).unflatten(1, (n, m))] if of_x else []
-        found += [due.pop(0).unflatten(0, (n, m))] if of_h0 else []
-        dims = (1, 0)[not of_x : 1 + of_h0] + (0,) * len(due)
-        for gradient in due:
-            parts = gradient.unflatten(0, (n, m))
-            found.append(parts if each else parts.sum(1))
-        return tuple(found), dims
+        flags += [of_x, of_h0, of_weights, decay, of_decay, True]
+        due = MappedBackward.apply(*folded, *inputs[3:5], caches, n * m, *flags)
+        axes = [1] * of_x + [0] * (of_h0 + 4 * of_weights) + [1] * of_decay
+        found = [gradient.unflatten(axis, (n, m)) for gradient, axis in zip(due, axes, strict=True)]
+        for i in range(of_x + of_h0, len(found) - of_decay if not each else 0):
+            found[i] = found[i].sum(1)
+        return tuple(found), tuple(axes)
 
 
 def go_back_mapped(dA, dstate, x, weight_ih, weight_hh, _, *rest):
@@ -238,13 +236,24 @@ def is_traced() -> bool:
     return torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack() > 0 or torch.jit.is_tracing()
 
 
-def call(*inputs: Any) -> tuple[Tensor, Tensor, Tensor]:
+def check_no_onnx() -> None:
+    """Raise ValueError for `resets` or `decay` in an export to ONNX, of which Dynamo tells fake runs alone."""
+    if torch.onnx.is_in_onnx_export():
+        raise ValueError("resets, decay: expected None in an export to ONNX, whose GRU has no such input")
+
+
+def call(*inputs: Any, decay: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
     """Run `compute`, with gradients if the last input, `keep`, is set; return (states, last states, caches)."""
     if is_mapped():
-        return Mapped.apply(*inputs[:6], *inputs[7:])
+        return Mapped.apply(*inputs[:6], *inputs[7:], decay)
     if is_traced():
-        return forward(*inputs)
-    return Run.apply(*inputs) if inputs[-1] else compute(*inputs)
+        return forward(*inputs, decay)
+    return Run.apply(*inputs, decay) if inputs[-1] else compute(*inputs, decay)
+
+
+def call_of_each(*inputs: Any, decay: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+    """Do what `call` does, with weights (m, ...) that have gradients of each sample."""
+    return RunOfEach.apply(*inputs, decay)
 
 
 def step(*inputs: Any) -> Tensor:
@@ -262,32 +271,38 @@ forward = operator(
     "gru",
     compute,
     f"(Tensor x, Tensor? h0, {WEIGHTS}, Tensor? bias_ih, Tensor? bias_hh, Tensor? sizes, SymInt m, bool reverse, "
-    "bool keep) -> (Tensor, Tensor, Tensor)",
+    "bool keep, Tensor? decay=None) -> (Tensor, Tensor, Tensor)",
 )
 backward = operator(
     "gru_backward",
     compute_backward,
     f"(Tensor? dA, Tensor? dstate, Tensor x, {WEIGHTS}, Tensor? sizes, Tensor caches, SymInt m, bool reverse, "
-    "bool fresh, bool of_x, bool of_h0, bool of_weights) -> Tensor[]",
+    "bool fresh, bool of_x, bool of_h0, bool of_weights, Tensor? decay=None, bool of_decay=False) -> Tensor[]",
 )
 
 
 @forward.register_fake
-def _(x, h0, weight_ih, weight_hh, bias_ih, bias_hh, sizes, m, reverse, keep):
+def _(x, h0, weight_ih, weight_hh, bias_ih, bias_hh, sizes, m, reverse, keep, decay=None):
     """Return tensors without data, of the shapes that `forward` returns, for tracing."""
+    if decay is not None:
+        check_no_onnx()
     u, s = weight_hh.shape[1], (x if sizes is None else sizes).shape[0]
-    return x.new_empty(*x.shape[:-1], u), x.new_empty(m, u), x.new_empty(m * u * (5 * s + 1) if keep else 0)
+    caches = m * u * ((5 if decay is None or decay.dtype is torch.bool else 6) * s + 1) if keep else 0
+    return x.new_empty(*x.shape[:-1], u), x.new_empty(m, u), x.new_empty(caches)
 
 
 @backward.register_fake
-def _(dA, dstate, x, weight_ih, weight_hh, sizes, caches, m, reverse, fresh, of_x, of_h0, of_weights):
+def _(
+    dA, dstate, x, weight_ih, weight_hh, sizes, caches, m, reverse, fresh, of_x, of_h0, of_weights, decay=None,
+    of_decay=False,
+):  # fmt: skip
     """Return tensors without data, of the shapes that `backward` returns, for tracing."""
     rows, u = weight_hh.shape
     due = [x.new_empty(x.shape)] if of_x else []
     due += [x.new_empty(m, u)] if of_h0 else []
     if of_weights:
         due += [x.new_empty(rows, x.shape[-1]), x.new_empty(rows, u), x.new_empty(rows), x.new_empty(rows)]
-    return due
+    return [*due, decay.new_empty(decay.shape)] if of_decay else due
 
 
 forward.register_autograd(backpropagate, setup_context=save_for_backward)

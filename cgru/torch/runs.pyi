@@ -15,6 +15,7 @@ def forward(
     m: int,
     reverse: bool,
     keep: bool,
+    decay: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]: ...
 def step(
     x: Tensor,
@@ -41,5 +42,7 @@ def backward(
     of_x: bool,
     of_h0: bool,
     of_weights: bool,
+    decay: Tensor | None = None,
+    of_decay: bool = False,
     each: bool = False,
 ) -> list[Tensor]: ...

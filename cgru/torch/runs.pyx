@@ -8,8 +8,12 @@ Shapes are checked before a pointer is read, since anyone may call PyTorch's ope
     h0                    (m, u), or None for zero
     weight_ih, weight_hh  (3u, e), (3u, u), the gates in the order r, z, n, as in cgru.h
     bias_ih, bias_hh      (3u,), or both None
+    decay                 None, or the factor of each state as it enters a step: (s, m, 1 or u), packed (n, 1 or u). In
+                          reverse the state of step t + 1 enters step t, with the factor of t + 1. Or booleans
+                          (s, m, 1), packed (n, 1), True for a factor of 0: these have no gradient
     caches                (m u (5 s + 1),): all states with the first one, then hh, z, r and c; (s, m, u) each or, with
-                          samples in the SIMD lanes, (s, u, m)
+                          samples in the SIMD lanes, (s, u, m). With factors as many more, hp; with booleans hp in place
+                          of the states
 """
 
 import numpy as np
@@ -26,7 +30,7 @@ from cgru.core.kernels cimport (
 from cgru.core.memory cimport LINE
 from cgru.core.plan cimport BACKWARD, FORWARD, choose_lanes
 
-from torch import Tensor, float32, float64, from_numpy, int64, strided
+from torch import Tensor, bool as booleans, float32, float64, from_numpy, int64, strided
 from torch.nn import Parameter
 from torch.utils.weak import WeakTensorKeyDictionary
 
@@ -54,7 +58,7 @@ ctypedef fused number:
     double
 
 
-def forward(x, h0, weight_ih, weight_hh, bias_ih, bias_hh, sizes, Py_ssize_t m, bint reverse, bint keep):
+def forward(x, h0, weight_ih, weight_hh, bias_ih, bias_hh, sizes, Py_ssize_t m, bint reverse, bint keep, decay=None):
     """Run one layer; return (all states as x is laid out, last ones (m, u), caches, which are empty without `keep`)."""
     cdef cnp.ndarray running = check_tensors(x, weight_ih, weight_hh, sizes, m)
     cdef Py_ssize_t rows = weight_hh.size(0)
@@ -72,11 +76,14 @@ def forward(x, h0, weight_ih, weight_hh, bias_ih, bias_hh, sizes, Py_ssize_t m, 
     A = empty(x, (call.s, m, call.u) if running is None else (x.size(0), call.u))
     state, caches = x.new_empty((m, call.u)), x.new_empty(0)
     call.X, call.last, call.h0 = as_array(all_x), as_array(state), as_array(h0)
+    factors = set_decay(&call, decay, x, k)
+    check_factors(&call, decay, factors, k.size)
     if keep:
-        caches = empty(x, (m * call.u * (5 * call.s + 1),))
+        caches = empty(x, (cache_numbers(&call, decay),))
         if running is not None:  # padding is not written otherwise
             caches.zero_()
-        set_caches(&call, caches, k.size)
+        set_caches(&call, caches, decay, k.size)
+    if call.h.data != NULL:
         set_first_state(&call, k)
     elif running is None:
         call.h = as_array(A)
@@ -84,7 +91,7 @@ def forward(x, h0, weight_ih, weight_hh, bias_ih, bias_hh, sizes, Py_ssize_t m, 
         every = empty(x, (call.s, m, call.u))
         call.h = as_array(every)
     execute(&call, &w, k, FORWARD)
-    if keep or running is not None:
+    if call.h.data != <void *>address(A):
         pack_steps(&call, &call.h, call.u, A, k)
     return A, state, caches
 
@@ -104,17 +111,19 @@ def step(x, h0, weight_ih, weight_hh, bias_ih, bias_hh):
 
 
 def backward(dA, dstate, x, weight_ih, weight_hh, sizes, caches, Py_ssize_t m, bint reverse, bint fresh, bint of_x,
-             bint of_h0, bint of_weights, bint each=False):
-    """Backpropagate dL/d(states) and dL/d(last states) (None: zero); return [dx, dh0, four of weights], as asked for.
+             bint of_h0, bint of_weights, decay=None, bint of_decay=False, bint each=False):
+    """Backpropagate dL/d(states) and dL/d(last states) (None: zero); return the list of requested gradients.
 
-    They are those of x, of h0, and of the four weights, as `of_x`, `of_h0` and `of_weights` say. fresh: forward had no
-    h0. x is read only for the gradients of the weights. With `each` these are those of each sample, (m, ...).
+    They are those of x, of h0, of the four weights, and of the decay, as `of_x`, `of_h0`, `of_weights` and `of_decay`
+    say. fresh: forward had no h0. x is read only for the gradients of the weights. With `each` these are those of each
+    sample, (m, ...).
     """
     cdef cnp.ndarray running = check_tensors(x, weight_ih, weight_hh, sizes, m)
     cdef Py_ssize_t width = weight_hh.size(1)
+    if of_decay and not has_gradient(decay):
+        raise ValueError("of_decay: expected False without factors, got True")
     expect(dA, "dA", x, (x.size(0), m, width) if sizes is None else (x.size(0), width))
     expect(dstate, "dstate", x, (m, width))
-    expect(caches, "caches", x, (m * width * (5 * (x.size(0) if sizes is None else sizes.size(0)) + 1),))
     dA, dstate, caches = contiguous_rows(dA), contiguous_rows(dstate), caches.contiguous()
     if of_weights:
         x = contiguous_rows(x)
@@ -123,7 +132,9 @@ def backward(dA, dstate, x, weight_ih, weight_hh, sizes, caches, Py_ssize_t m, b
     cdef Py_ssize_t s = call.s, e = call.e, u = call.u
     cdef cgru_weights w
     set_weights(&w, weight_ih, weight_hh, u, k.size)
-    set_caches(&call, caches, k.size)
+    expect(caches, "caches", x, (cache_numbers(&call, decay),))
+    _factors = set_decay(&call, decay, x, k)
+    set_caches(&call, caches, decay, k.size)
     call.fresh, above = fresh, unpack_steps(dA, &call)
     call.dA, call.h0 = as_array(above), as_array(dstate)
     cdef list due = []
@@ -137,6 +148,9 @@ def backward(dA, dstate, x, weight_ih, weight_hh, sizes, caches, Py_ssize_t m, b
         dh0 = x.new_empty((m, u))
         call.last = as_array(dh0)
         due.append(dh0)
+    if of_decay:
+        dhp = empty(x, (s * m * u,))
+        call.dhp = cache_array(&call, address(dhp))
     if of_weights:
         all_x = unpack_steps(x, &call)
         call.X = as_array(all_x)
@@ -148,6 +162,8 @@ def backward(dA, dstate, x, weight_ih, weight_hh, sizes, caches, Py_ssize_t m, b
         blocks.execute(&call, &w, NULL, k)
     if of_x and running is not None:
         pack_steps(&call, &call.dX, e, dx, k)
+    if of_decay:
+        due.append(decay_gradient(&call, dhp, decay, caches, k))
     return due
 
 
@@ -418,27 +434,173 @@ cdef cgru_array cache_array(const cgru_call *call, void *data) noexcept:
     return time_major_array(data, call.u, call.m, call.column)
 
 
-cdef int set_caches(cgru_call *call, caches, int size) except -1:
-    """Point the call to all caches in the tensor `caches`; hp and h are views of one array of states."""
+cdef Py_ssize_t cache_numbers(const cgru_call *call, decay) except -1:
+    """Return the numbers of all caches."""
+    return call.m * call.u * ((6 if has_gradient(decay) else 5) * call.s + 1)
+
+
+cdef int set_caches(cgru_call *call, caches, decay, int size) except -1:
+    """Point the call to all caches in the tensor `caches`; without a decay hp and h are of one array of states."""
     cdef Py_ssize_t step = call.m * call.u * size
     cdef char *free = address(caches)
-    call.hp, call.h = cache_array(call, free), cache_array(call, free + step)
-    if call.reverse:
-        call.hp, call.h = call.h, call.hp
+    call.hp = cache_array(call, free)
+    if decay is None or has_gradient(decay):
+        call.h = cache_array(call, free + step)
+        if call.reverse:
+            call.hp, call.h = call.h, call.hp
     free += (call.s + 1) * step
     call.hh, call.z = cache_array(call, free), cache_array(call, free + call.s * step)
     call.r, call.c = cache_array(call, free + 2 * call.s * step), cache_array(call, free + 3 * call.s * step)
+    if has_gradient(decay):
+        call.hp = cache_array(call, free + 4 * call.s * step)
     return 0
 
 
 cdef void set_first_state(const cgru_call *call, const cgru_kernels *k) noexcept:
-    """Copy h0, or zeros, to the state that the first step reads."""
+    """Copy h0, or zeros, to the state before the first step, one step from h of that step."""
     cdef Py_ssize_t m = call.m, u = call.u
-    cdef char *to = <char *>call.hp.data + (call.s - 1 if call.reverse else 0) * m * u * k.size
+    cdef char *to = <char *>call.h.data + (call.s if call.reverse else -1) * m * u * k.size
     if call.h0.data == NULL:
         memset(to, 0, m * u * k.size)
     else:
         copy_rows(k, cgru_matrix(call.h0.data, call.h0.sample, 1), m, u, cache_array(call, to))
+
+
+# --- the factor of states ---
+
+cdef bint has_gradient(decay) except -1:
+    """Return whether a decay is of factors, which may have gradients, and not None or booleans."""
+    return decay is not None and decay.dtype is not booleans
+
+
+cdef cnp.ndarray set_decay(cgru_call *call, decay, x, const cgru_kernels *k):
+    """Point the call to the factors by the step that a state enters; return the array that holds them, or None.
+
+    It has s + 1 steps in the layout of the caches: those of `decay`, with 1 in the padding, and one of 1, which the
+    state that enters the last step in reverse has: a reverse call begins with the second.
+    """
+    if decay is None:
+        return None
+    cdef bint resets = not has_gradient(decay)
+    cdef Py_ssize_t t, rows, width = 1 if resets or decay.dim() > 0 and decay.size(-1) == 1 else call.u
+    expect(decay, "decay", decay if resets else x,
+           (call.s, call.m, width) if call.running == NULL else (x.size(0), width))
+    cdef cnp.npy_intp numbers = (call.s + 1) * call.m * width
+    cdef cnp.ndarray factors = cnp.PyArray_EMPTY(1, &numbers, cnp.NPY_FLOAT if k.size == 4 else cnp.NPY_DOUBLE, 0)
+    if call.running != NULL or call.reverse:
+        factors.fill(1)
+    decay = decay.resolve_neg()
+    cdef Py_ssize_t step = decay.stride(0), sample = decay.stride(-2), column = decay.stride(-1)
+    cdef int size = decay.element_size()
+    cdef cgru_array to = time_major_array(cnp.PyArray_DATA(factors), width, call.m, call.column)
+    cdef char *source = address(decay)
+    call.decay = to
+    if call.reverse:
+        call.decay.data = <char *>to.data + to.step * k.size
+    if width == 1:
+        call.decay.column = 0
+    for t in range(call.s):
+        rows = samples_at(call, t)
+        if resets and k.size == 4:
+            set_resets[float](<float *>to.data, source, rows, sample)
+        elif resets:
+            set_resets[double](<double *>to.data, source, rows, sample)
+        elif width == 1:
+            k.copy(cgru_matrix(source, 0, sample), 1, rows, to.data, 0)
+        else:
+            copy_rows(k, cgru_matrix(source, sample, column), rows, width, to)
+        to.data = <char *>to.data + to.step * k.size
+        source += (step if call.running == NULL else rows * step) * size
+    return factors
+
+
+cdef void set_resets(number *factors, const char *resets, Py_ssize_t rows, Py_ssize_t stride) noexcept:
+    """Write the factors of one step's samples: 0 where they are reset, else 1."""
+    cdef Py_ssize_t i
+    for i in range(rows):
+        factors[i] = resets[i * stride] == 0
+
+
+cdef int check_factors(const cgru_call *call, decay, cnp.ndarray factors, int size) except -1:
+    """Raise ValueError for a factor that is no number from 0 to 1."""
+    if not has_gradient(decay):
+        return 0
+    cdef Py_ssize_t width = decay.size(-1), n = call.s * call.m * width, at, t, i
+    cdef void *first = cnp.PyArray_DATA(factors)
+    at = find_outside[float](<float *>first, n) if size == 4 else find_outside[double](<double *>first, n)
+    if at == n:
+        return 0
+    t, i = at // (call.m * width), at // call.decay.sample % call.m
+    where = f"sample {i}, step {t}"
+    if call.running != NULL:
+        where = f"row {sum([call.running[step] for step in range(t)]) + i} of the packed steps"
+    raise ValueError(f"decay: expected factors from 0 to 1, got {factors[at]} in {where}")
+
+
+cdef Py_ssize_t find_outside(const number *factors, Py_ssize_t n) noexcept:
+    """Return the index of the first factor that is not from 0 to 1, or n."""
+    cdef Py_ssize_t i
+    cdef int inside = 1
+    for i in range(n):
+        inside &= (factors[i] >= 0) & (factors[i] <= 1)
+    if inside:
+        return n
+    for i in range(n):
+        if not (factors[i] >= 0 and factors[i] <= 1):
+            return i
+
+
+cdef decay_gradient(const cgru_call *call, dhp, decay, caches, const cgru_kernels *k):
+    """Return dL/d(decay), laid out as it is: dL/dhp times the states before; `dhp` is written to."""
+    cdef Py_ssize_t s = call.s, m = call.m, u = call.u
+    cdef cgru_array steps = cache_array(call, NULL)
+    before = caches.narrow(0, m * u if call.reverse else 0, s * m * u)
+    if decay.size(-1) == 1:
+        g = dhp.new_empty((s, m, 1))
+        if k.size == 4:
+            sum_units[float](<float *>address(g), <float *>address(dhp), <float *>address(before), steps, s, m, u)
+        else:
+            sum_units[double](<double *>address(g), <double *>address(dhp), <double *>address(before), steps, s, m, u)
+    else:
+        dhp *= before
+        g = dhp.as_strided((s, m, u), (steps.step, steps.sample, steps.column)).contiguous()
+    if call.reverse:  # to the step whose factor it is; the first has none
+        g = g.roll(1, 0)
+        g[0] = 0
+    if call.running == NULL:
+        return g
+    due, steps = g.new_empty(decay.shape), as_array(g)
+    pack_steps(call, &steps, g.size(-1), due, k)
+    return due
+
+
+cdef void sum_units(number *sums, const number *a, const number *b, cgru_array steps, Py_ssize_t s, Py_ssize_t m,
+                    Py_ssize_t u) noexcept:
+    """Compute the sums over the units of a * b, (s, m), of two arrays in the layout of `steps`."""
+    cdef Py_ssize_t t, i, c
+    for t in range(s):
+        for i in range(m):
+            sums[t * m + i] = 0 if steps.sample == 1 else dot(a + (t * m + i) * u, b + (t * m + i) * u, u)
+        for c in range(u if steps.sample == 1 else 0):
+            for i in range(m):
+                sums[t * m + i] += a[(t * u + c) * m + i] * b[(t * u + c) * m + i]
+
+
+cdef inline number dot(const number *a, const number *b, Py_ssize_t n) noexcept:
+    """Return the sum of a * b (n,), as sixteen sums that run side by side."""
+    cdef number[16] parts
+    cdef number whole = 0
+    cdef Py_ssize_t i, j, most = n // 16
+    for j in range(16):
+        parts[j] = 0
+    for i in range(most):
+        for j in range(16):
+            parts[j] += a[16 * i + j] * b[16 * i + j]
+    for j in range(16):
+        whole += parts[j]
+    for i in range(16 * most, n):
+        whole += a[i] * b[i]
+    return whole
 
 
 # --- packed steps ---

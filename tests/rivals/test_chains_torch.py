@@ -343,6 +343,22 @@ def test_a_model_that_runs_here_already(same):
     same(interop.from_torch(cgru.torch.GRUCell(3, 5)).predict(x.numpy())[:, :1].shape, (2, 1, 5))
 
 
+@pytest.mark.parametrize("name", ["resets", "decay"])
+def test_a_factor_of_the_states_is_refused(name):
+    import cgru.torch
+
+    class Policy(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.gru = cgru.torch.GRU(3, 5, batch_first=True)
+
+        def forward(self, x, given):
+            return self.gru(x, **{name: given})[0]
+
+    with pytest.raises(ValueError, match=rf"expected {name}=None: the network's `predict` takes it beside X"):
+        interop.from_torch(Policy())
+
+
 def test_what_comes_out_is_a_whole_network(tmp_path):
     torch.manual_seed(2)
     module = nn.Sequential(

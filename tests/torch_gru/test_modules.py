@@ -298,7 +298,7 @@ def test_functional_calls_take_other_parameters():
 
 def test_no_caches_where_nobody_goes_back(monkeypatch):
     keeps, real = [], cgru.torch.modules.call
-    monkeypatch.setattr(cgru.torch.modules, "call", lambda *given: keeps.append(given[-1]) or real(*given))
+    monkeypatch.setattr(cgru.torch.modules, "call", lambda *given, **by: keeps.append(given[-1]) or real(*given, **by))
     ours, x = cgru.torch.GRU(3, 5), torch.randn(4, 2, 3)
     ours(x)
     with torch.no_grad():
