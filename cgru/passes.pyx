@@ -537,15 +537,9 @@ cdef class GRUPass(Pass):
 
 cdef cnp.ndarray _bind_factor(cgru_call *call, cnp.ndarray decay, lengths):
     """Bind the factors `decay` (m, s, n) by the step that a state enters; return them as the kernels read them."""
-    cdef cnp.ndarray factors = entering(decay, lengths, call.reverse)
-    cdef bint shared = cnp.PyArray_DIM(decay, 2) == 1  # by all units
-    if call.column > 1 and (not shared or cnp.PyArray_STRIDE(factors, 0) != cnp.PyArray_ITEMSIZE(factors)):
-        factors, given = time_major(None, call.m, call.s, factors.shape[2], decay.dtype, call.column), factors
-        factors[...] = given
-    elif call.column == 1 and not shared:
-        factors = readable(call, factors)
+    cdef cnp.ndarray factors = readable(call, entering(decay, lengths, call.reverse), True)
     call.decay = view(factors)
-    if shared:
+    if cnp.PyArray_DIM(decay, 2) == 1:  # one for all units
         call.decay.column = 0
     return factors
 

@@ -51,6 +51,8 @@ def decay_of(
         factors = np.logical_not(resets.T, out=np.empty((s, m), dtype)).T[:, :, None]  # time-major, as kernels read it
     else:
         factors = _checked(decay, f"{name}decay", (m, s), u)
+        if factors.dtype == bool:
+            raise TypeError(f"{name}decay: expected factors from 0 to 1, got booleans; those are the argument resets")
         factors = factors if factors.ndim == 3 else factors[:, :, None]
         if not (factors.min() >= 0 and factors.max() <= 1):
             _refuse_outside(factors, f"{name}decay", lengths)

@@ -83,8 +83,8 @@ cdef enum:
 cdef void choose_lanes(const cgru_kernels *k, cgru_call *call) noexcept nogil
 # Return the column stride that X and dX should have in a call whose lanes are chosen.
 cdef Py_ssize_t input_column(const cgru_kernels *k, const cgru_call *call) noexcept nogil
-# Return `array`, or a copy where the call cannot read its strides.
-cdef cnp.ndarray readable(const cgru_call *call, cnp.ndarray array)
+# Return `array`, or a copy where the call cannot read its strides; `fast`: or reads them lane by lane.
+cdef cnp.ndarray readable(const cgru_call *call, cnp.ndarray array, bint fast=*)
 # Return whether any call of these sizes, with any number of samples and any lengths, may have samples in its lanes.
 cdef bint may_have_samples_in_lanes(const cgru_kernels *k, const cgru_call *call) noexcept nogil
 # Return the plan of a call whose arrays are bound, on at most `most` threads. w NULL: the weights are packed already.

@@ -10,6 +10,7 @@ from cgru.core.kernels cimport (
     bind, cgru_array, CGRU_LAYER_NORM, CGRU_RESET_AFTER, CGRU_RESET_BEFORE, CGRU_STEPS, kernels, new_call, odd_lines,
     samples_at_once, set_lengths, set_zoneout, steps_of_piece, whole_lines,
 )
+from cgru.core.memory cimport time_major
 from cgru.core.threads cimport FEW, at_once, worth
 
 cnp.import_array()
@@ -140,9 +141,16 @@ cdef Py_ssize_t input_column(const cgru_kernels *k, const cgru_call *call) noexc
     return 1 if _features_in_lanes(k, call) else call.column
 
 
-cdef cnp.ndarray readable(const cgru_call *call, cnp.ndarray array):
-    """Return `array`, or a copy where the call cannot read its strides."""
-    return array if call.column > 1 else contiguous_rows(array)
+cdef cnp.ndarray readable(const cgru_call *call, cnp.ndarray array, bint fast=False):
+    """Return `array` (m, s, n), or a copy where the call cannot read its strides; `fast`: or reads them lane by lane."""
+    cdef bint samples = call.column > 1
+    if not samples:
+        return contiguous_rows(array)
+    if not fast or cnp.PyArray_STRIDE(array, 0) == cnp.PyArray_ITEMSIZE(array):
+        return array
+    copy = time_major(None, array.shape[0], array.shape[1], array.shape[2], array.dtype, call.column)
+    copy[...] = array
+    return copy
 
 
 cdef bint _features_in_lanes(const cgru_kernels *k, const cgru_call *call) noexcept nogil:

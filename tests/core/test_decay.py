@@ -326,6 +326,7 @@ def test_what_is_refused_by_name_and_index():
     refused(TypeError, "resets: expected booleans, got int64; factors are the argument decay", resets=off.astype(int))
     refused(ValueError, r"decay: expected shape \(2, 3\) or \(2, 3, 4\), got \(2, 3, 1\)", decay=np.ones((2, 3, 1)))
     refused(TypeError, "decay: expected real numbers, got dtype complex128", decay=ones + 0j)
+    refused(TypeError, "decay: expected factors from 0 to 1, got booleans; those are the argument resets", decay=off)
     for wrong in (np.nan, -1e-9, 1.5, np.inf):
         decay = ones.copy()
         decay[1, 1] = wrong
