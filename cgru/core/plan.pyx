@@ -142,7 +142,7 @@ cdef Py_ssize_t input_column(const cgru_kernels *k, const cgru_call *call) noexc
 
 
 cdef cnp.ndarray readable(const cgru_call *call, cnp.ndarray array, bint fast=False):
-    """Return `array` (m, s, n), or a copy where the call cannot read its strides; `fast`: or reads them lane by lane."""
+    """Return `array`, or a copy where the call cannot read its strides; `fast`: or reads them lane by lane."""
     cdef bint samples = call.column > 1
     if not samples:
         return contiguous_rows(array)
