@@ -114,12 +114,13 @@ def test_factors_meet_the_states_that_a_piece_begins_with(monkeypatch, truncate,
     check(monkeypatch, make, X, y, lengths=lengths, truncate=truncate, decay=DECAY, memory=memory)
 
 
+@pytest.mark.parametrize("below", [[], [cgru.Flip]], ids=["steps", "flipped"])
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("learn_h0", [False, True])
-def test_factors_meet_the_states_of_the_batch_before(monkeypatch, learn_h0, reverse):
+def test_factors_meet_the_states_of_the_batch_before(monkeypatch, learn_h0, reverse, below):
     def make():
-        kind = {"learn_h0": learn_h0, "stateful": True}
-        return [both(states(4, **kind)), cgru.GRU(3, reverse=reverse, **kind), cgru.Dense(2, "identity")]
+        kind, flips = {"learn_h0": learn_h0, "stateful": True}, [flip() for flip in below]
+        return [*flips, both(states(4, **kind)), cgru.GRU(3, reverse=reverse, **kind), cgru.Dense(2, "identity")]
 
     options = {"lengths": LENGTHS[:20], "shuffle": False, "batch_size": 5}
     check(monkeypatch, make, X[:20], REALS[:20], decay=DECAY[:20], **options)
