@@ -186,8 +186,9 @@ class MappedBackward(torch.autograd.Function):
         due = MappedBackward.apply(*folded, *inputs[3:5], caches, n * m, *flags)
         axes = [1] * of_x + [0] * (of_h0 + 4 * of_weights) + [1] * of_decay
         found = [gradient.unflatten(axis, (n, m)) for gradient, axis in zip(due, axes, strict=True)]
-        for i in range(of_x + of_h0, len(found) - of_decay if not each else 0):
-            found[i] = found[i].sum(1)
+        if not each:
+            of_calls = slice(of_x + of_h0, len(found) - of_decay)
+            found[of_calls] = [gradient.sum(1) for gradient in found[of_calls]]
         return tuple(found), tuple(axes)
 
 
