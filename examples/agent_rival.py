@@ -51,12 +51,12 @@ class Adapter(VecEnv):
 
 def train(env, steps, seed=0):
     """Return (the mean return of the last 100 episodes, steps, seconds)."""
+    lstm = {"lstm_hidden_size": agent.UNITS, "net_arch": [], "shared_lstm": True, "enable_critic_lstm": False}
     model = RecurrentPPO(
         "MlpLstmPolicy", VecMonitor(Adapter(env)), agent.RATE, n_steps=agent.STEPS, n_epochs=agent.EPOCHS,
         batch_size=agent.STEPS * env.num_envs // agent.BATCHES, gamma=agent.GAMMA, gae_lambda=agent.LAMBDA,
         clip_range=agent.CLIP, ent_coef=agent.ENTROPY, vf_coef=agent.VALUE, max_grad_norm=agent.NORM, seed=seed,
-        policy_kwargs=dict(lstm_hidden_size=agent.UNITS, net_arch=[], shared_lstm=True, enable_critic_lstm=False),
-        device="cpu",
+        policy_kwargs=lstm, device="cpu",
     )  # fmt: skip
     start = time.perf_counter()
     model.learn(steps)
