@@ -108,6 +108,7 @@ def test_a_policy_learns_on_the_states_it_played_with(agent, task, gru):
             np.testing.assert_array_equal(following["begins"][0], played["ended"][-1])
             np.testing.assert_allclose(played["last"], following["values"][0], rtol=1e-5, atol=1e-6)
         assert 0 < played["ended"].sum() < played["ended"].size
+        assert set(np.unique(played["rewards"][~played["ended"]])) <= {0, 1 if task == "Bandit" else -0.1}
     assert rollouts[0]["begins"][0].all()
     assert abs(rollouts[1]["h0"]).min() > 0
     assert np.ptp([len(runner.returns), sum(played["ended"].sum() for played in rollouts)]) == 0
@@ -219,7 +220,17 @@ def test_the_bandits_bounds(agent):
     right = pays * (1 - changes) + (1 - pays) * changes
     assert abs(without / 100 - (right * pays + (1 - right) * (1 - pays))) < 0.01
     assert without + 5 < best < 100 * pays - 3
-    env = agent.Bandit(4000)
+    env, forward, total = agent.Bandit(4000), np.full((4000, 2), 0.5), 0  # of a hidden Markov chain, the better arm
+    env.reset(seed=0)
+    for _ in range(100):
+        arm = forward.argmax(axis=1)
+        rewards = env.step(arm)[1]
+        total += rewards.mean()
+        chance = np.where(np.arange(2) == arm[:, None], pays, 1 - pays)  # of a reward, if this one is the better arm
+        forward *= np.where(rewards[:, None] > 0, chance, 1 - chance)
+        forward = forward @ [[1 - changes, changes], [changes, 1 - changes]]
+        forward /= forward.sum(axis=1, keepdims=True)
+    assert abs(total - best) < 0.05
     env.reset(seed=0)
     good = env.good.copy()
     assert abs(good.mean() - 0.5) < 0.05
@@ -234,10 +245,10 @@ def test_a_small_maze_is_learned(agent, monkeypatch):
     monkeypatch.setattr(agent.Maze, "shortest", 2)
     monkeypatch.setattr(agent.Maze, "longest", 4)
     monkeypatch.setattr(agent, "STEPS", 64)
-    policy, curve, seconds = agent.train(agent.Maze(16), agent.GRUS["cgru"], 15_000)
-    assert [steps for steps, _ in curve] == list(range(1024, 15_361, 1024))
+    policy, curve, seconds = agent.train(agent.Maze(16), agent.GRUS["cgru"], 11_000)
+    assert [steps for steps, _ in curve] == list(range(1024, 11_265, 1024))
     assert curve[0][1] < -0.4  # of chance, which walks against walls
-    assert curve[-1][1] > 0.9  # which 0 would be without memory
+    assert curve[-1][1] > 0.8  # which 0 would be without memory
     assert min(seconds) > 0
     runner = agent.Runner(agent.Maze(16), policy, seed=7)
     runner.rollout(60, greedy=True)
