@@ -357,7 +357,7 @@ def main():
         env = kind(ENVIRONMENTS)
         policy, curve, (playing, learning) = train(env, GRUS[options.gru], steps, options.seed)
         runner = Runner(env, policy, options.seed + 1)
-        played = runner.rollout(500, greedy=True)
+        played = runner.rollout(2000, greedy=True)
         report(name, env, np.mean(runner.returns), curve[-1][0], playing + learning)
         print(f"  {learning / (playing + learning):.0%} of the time to learn, the rest to play")
         actions, each = act_in_c(policy, played["x"], played["begins"])

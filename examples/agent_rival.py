@@ -10,6 +10,7 @@ import torch
 try:
     from gymnasium.spaces import Box, Discrete
     from sb3_contrib import RecurrentPPO
+    from stable_baselines3.common.evaluation import evaluate_policy
     from stable_baselines3.common.vec_env import VecEnv, VecMonitor
 except ImportError as error:
     sys.exit(f"{error}: pip install sb3-contrib")
@@ -50,10 +51,11 @@ class Adapter(VecEnv):
 
 
 def train(env, steps, seed=0):
-    """Return (the mean return of the last 100 episodes, steps, seconds)."""
+    """Return (the mean return of the trained policy, steps, seconds)."""
     lstm = {"lstm_hidden_size": agent.UNITS, "net_arch": [], "shared_lstm": True, "enable_critic_lstm": False}
+    envs = VecMonitor(Adapter(env))
     model = RecurrentPPO(
-        "MlpLstmPolicy", VecMonitor(Adapter(env)), agent.RATE, n_steps=agent.STEPS, n_epochs=agent.EPOCHS,
+        "MlpLstmPolicy", envs, agent.RATE, n_steps=agent.STEPS, n_epochs=agent.EPOCHS,
         batch_size=agent.STEPS * env.num_envs // agent.BATCHES, gamma=agent.GAMMA, gae_lambda=agent.LAMBDA,
         clip_range=agent.CLIP, ent_coef=agent.ENTROPY, vf_coef=agent.VALUE, max_grad_norm=agent.NORM, seed=seed,
         policy_kwargs=lstm, device="cpu",
@@ -61,7 +63,7 @@ def train(env, steps, seed=0):
     start = time.perf_counter()
     model.learn(steps)
     seconds = time.perf_counter() - start
-    return np.mean([episode["r"] for episode in model.ep_info_buffer]), model.num_timesteps, seconds
+    return evaluate_policy(model, envs, 1000)[0], model.num_timesteps, seconds
 
 
 if __name__ == "__main__":
