@@ -190,7 +190,7 @@ class Runner:
 
     @torch.no_grad()
     def rollout(self, steps, greedy=False):
-        """Play; return what happened, a dict of arrays (steps, n, ...), and the states h0 that it began with."""
+        """Play; return a dict: arrays (steps, n, ...), `h0` (1, n, u) from before, and `last` (n,), the values after it."""
         rows, h0 = [], self.h
         for _ in range(steps):
             chances, values, self.h = self.policy(self.x[None], self.h, self.begins[None])
@@ -207,12 +207,8 @@ class Runner:
             row = {"x": self.x, "begins": self.begins, "actions": actions[0], "values": values[0]}
             rows.append(row | {"log_p": chances.log_prob(actions)[0], "rewards": rewards, "ended": ended})
             self.x, self.begins = tensors(x, ended)
-        return {name: np.stack([row[name] for row in rows]) for name in rows[0]} | {"h0": h0}
-
-    @torch.no_grad()
-    def value(self):
-        """Return the values (n,) of where the environments stand."""
-        return self.policy(self.x[None], self.h, self.begins[None])[1][0].numpy()
+        last = self.policy(self.x[None], self.h, self.begins[None])[1][0].numpy()
+        return {name: np.stack([row[name] for row in rows]) for name in rows[0]} | {"h0": h0, "last": last}
 
 
 def tensors(*arrays):
@@ -234,8 +230,9 @@ def advantages(rewards, values, ended, last):
     return A
 
 
-def update(policy, optimizer, played, A):
+def update(policy, optimizer, played):
     """Improve the policy by some epochs over a rollout: the clipped objective, value loss and entropy."""
+    A = advantages(played["rewards"], played["values"], played["ended"], played["last"])
     x, begins, actions, log_p, A, returns = tensors(
         *(played[name] for name in ("x", "begins", "actions", "log_p")), A, A + played["values"]
     )
@@ -261,9 +258,8 @@ def train(env, gru, steps, seed=0):
     for done in range(0, steps, STEPS * env.num_envs):
         start = time.perf_counter()
         played = runner.rollout(STEPS)
-        A = advantages(played["rewards"], played["values"], played["ended"], runner.value())
         middle = time.perf_counter()
-        update(policy, optimizer, played, A)
+        update(policy, optimizer, played)
         seconds += middle - start, time.perf_counter() - middle
         curve.append((done + STEPS * env.num_envs, float(np.mean(runner.returns))))
         runner.returns.clear()

@@ -43,14 +43,14 @@ def by_hand(policy, x, h, begins):
 
 
 def played_by(agent, kind, gru, rollouts, steps=128, n=6):
-    """A policy, and what it played in several rollouts, each with the value after it."""
+    """A policy, its runner, and what it played in several rollouts."""
     torch.manual_seed(0)
     env = kind(n)
     policy = agent.Policy(env.features, env.actions, gru, units=5)
     for parameter in policy.parameters():  # so that states matter
         parameter.data *= 3
     runner = agent.Runner(env, policy, seed=1)
-    return policy, runner, [runner.rollout(steps) | {"last": runner.value()} for _ in range(rollouts)]
+    return policy, runner, [runner.rollout(steps) for _ in range(rollouts)]
 
 
 def test_a_gru_begins_anew_as_by_stepping(gru):
@@ -147,7 +147,7 @@ def test_the_gradient_of_an_update_is_that_of_the_stepped_policy(agent, gru, mon
     gain = (chances.log_prob(actions) * a).mean()  # whose gradient is that of the clipped objective at a ratio of 1
     loss = agent.VALUE * (values - returns).square().mean() - gain - agent.ENTROPY * chances.entropy().mean()
     due = torch.autograd.grad(loss, list(policy.parameters()))
-    agent.update(policy, torch.optim.SGD(policy.parameters(), 0.0), played, A)
+    agent.update(policy, torch.optim.SGD(policy.parameters(), 0.0), played)
     for parameter, gradient in zip(policy.parameters(), due, strict=True):
         torch.testing.assert_close(parameter.grad, gradient, rtol=1e-3, atol=1e-5)
 
@@ -247,7 +247,7 @@ def test_a_small_maze_is_learned(agent, monkeypatch):
     monkeypatch.setattr(agent, "STEPS", 64)
     policy, curve, seconds = agent.train(agent.Maze(16), agent.GRUS["cgru"], 11_000)
     assert [steps for steps, _ in curve] == list(range(1024, 11_265, 1024))
-    assert curve[0][1] < -0.4  # of chance, which walks against walls
+    assert curve[0][1] < -0.2  # of chance, which walks against walls
     assert curve[-1][1] > 0.8  # which 0 would be without memory
     assert min(seconds) > 0
     runner = agent.Runner(agent.Maze(16), policy, seed=7)
