@@ -190,7 +190,7 @@ class Runner:
 
     @torch.no_grad()
     def rollout(self, steps, greedy=False):
-        """Play; return a dict: arrays (steps, n, ...), `h0` (1, n, u) from before, and `last` (n,), the values after it."""
+        """Play; return arrays (steps, n, ...) by name, `h0`: the states before, and `last` (n,): the values after."""
         rows, h0 = [], self.h
         for _ in range(steps):
             chances, values, self.h = self.policy(self.x[None], self.h, self.begins[None])
