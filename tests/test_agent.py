@@ -47,8 +47,9 @@ def played_by(agent, kind, gru, rollouts, steps=128, n=6):
     torch.manual_seed(0)
     env = kind(n)
     policy = agent.Policy(env.features, env.actions, gru, units=5)
-    for parameter in policy.parameters():  # so that states matter
+    for parameter in policy.gru.parameters():  # so that states matter
         parameter.data *= 3
+    policy.actor.bias.data[0] += 1  # so that some walk to the end of the maze, and some do not
     runner = agent.Runner(env, policy, seed=1)
     return policy, runner, [runner.rollout(steps) for _ in range(rollouts)]
 
@@ -230,7 +231,7 @@ def test_the_bandits_bounds(agent):
         forward *= np.where(rewards[:, None] > 0, chance, 1 - chance)
         forward = forward @ [[1 - changes, changes], [changes, 1 - changes]]
         forward /= forward.sum(axis=1, keepdims=True)
-    assert abs(total - best) < 0.05
+    assert abs(total - best) < 0.02
     env.reset(seed=0)
     good = env.good.copy()
     assert abs(good.mean() - 0.5) < 0.05
@@ -250,6 +251,7 @@ def test_a_small_maze_is_learned(agent, monkeypatch):
     assert curve[0][1] < -0.2  # of chance, which walks against walls
     assert curve[-1][1] > 0.8  # which 0 would be without memory
     assert min(seconds) > 0
+    assert agent.train(agent.Maze(16), agent.GRUS["cgru"], 1)[1] == curve[:1]  # the seed says all
     runner = agent.Runner(agent.Maze(16), policy, seed=7)
     runner.rollout(60, greedy=True)
     assert len(runner.returns) > 100
