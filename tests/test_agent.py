@@ -70,6 +70,7 @@ def test_a_gru_begins_anew_as_by_stepping(gru):
     due = stepped(layer, x, h, resets)
     torch.testing.assert_close(y, due, rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(last[0], due[-1], rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(layer(x[:1], h, resets=resets[:1])[1], due[None, 0], rtol=1e-12, atol=1e-12)
     mine, others = (torch.autograd.grad((states * weights).sum(), inputs) for states in (y, due))
     for a, b in zip(mine, others, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-11, atol=1e-11)
@@ -255,7 +256,7 @@ def test_a_small_maze_is_learned(agent, monkeypatch):
     runner = agent.Runner(agent.Maze(16), policy, seed=7)
     runner.rollout(60, greedy=True)
     assert len(runner.returns) > 100
-    assert np.mean(runner.returns) > 0.95
+    assert 0.95 < np.mean(runner.returns) <= max(runner.returns) <= 1
 
 
 @needs_compiler
