@@ -244,6 +244,25 @@ def test_numba(python):
     assert difference < 1e-12 * largest
 
 
+@pytest.mark.nightly  # the gate runs it as printed, and parts of it in test_agent.py
+@pytest.mark.skipif(find_spec("torch") is None, reason="no torch")
+@pytest.mark.skipif(find_spec("matplotlib") is None, reason="no matplotlib")
+def test_an_agent_remembers(python):
+    """Nearly all that can be had, far more than without memory; and acts in C as in PyTorch."""
+    out = python("agent.py", "--picture", "agent.svg")
+    assert [row[0] for row in AGENT.findall(out)] == ["maze", "bandit"]
+    for _, *numbers in AGENT.findall(out):
+        mean, best, without, same = map(float, numbers)
+        assert mean > without + 0.7 * (best - without)
+        assert same > 99.9
+    assert (python.folder / "agent.svg").read_text().startswith("<?xml")
+
+
+AGENT = re.compile(
+    r"^(\w+): mean return (\S+); best possible (\S+), best without memory (\S+)$[^%]*%[^%]* (\S+)%", re.MULTILINE
+)
+
+
 @pytest.mark.nightly  # as the next two: the gate runs it as printed, and reads what it says
 def test_processes(python):
     assert "equal: True" in python("cluster/processes.py")
