@@ -523,9 +523,11 @@ class GRU(Layer):
         on, dropped, reverse, stateful = self._options_on, {}, False, False
         if on:
             dropped, reverse, stateful = self._dropout_masks(X.shape), "reverse" in on, "stateful" in on
+        if factor:
+            dropped = dropped | factor
         keeps = self._keeps_preactivations(preactivations)
         last = GRUPass(
-            self, X, lengths, h0, p, codes, dropped | factor if factor else dropped, reverse=reverse, preactivations=keeps,
+            self, X, lengths, h0, p, codes, dropped, reverse=reverse, preactivations=keeps,
             compiled=codes is not None, buffers=self._buffers, memory=memory, later=None if stateful else later,
             dg_shape=() if decay is None else np.shape(decay),
         )  # fmt: skip

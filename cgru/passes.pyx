@@ -537,10 +537,10 @@ cdef cnp.ndarray _bind_factor(cgru_call *call, cnp.ndarray decay, lengths):
     """Bind the factors `decay` (m, s, n) by the step that a state enters; return them as the kernels read them."""
     cdef cnp.ndarray factors = entering(decay, lengths, call.reverse)
     cdef bint shared = cnp.PyArray_DIM(decay, 2) == 1  # by all units
-    if call.column > 1:
+    if call.column > 1 and (not shared or cnp.PyArray_STRIDE(factors, 0) != cnp.PyArray_ITEMSIZE(factors)):
         factors, given = time_major(None, call.m, call.s, factors.shape[2], decay.dtype, call.column), factors
         factors[...] = given
-    elif not shared:
+    elif call.column == 1 and not shared:
         factors = readable(call, factors)
     call.decay = view(factors)
     if shared:

@@ -319,7 +319,7 @@ def decay_gradient(
     there, or the number 0.
     """
     if decay.shape[2] == dhp.shape[2]:
-        dg = dhp * (before - start)
+        dg = dhp * (before - start if np.any(start) else before)
     else:
         dg = np.einsum("msu,msu->ms", dhp, before)[:, :, None]
         if np.any(start):

@@ -48,7 +48,7 @@ def decay_of(
         resets = _checked(resets, f"{name}resets", (m, s), None)
         if resets.dtype != bool:
             raise TypeError(f"{name}resets: expected booleans, got {resets.dtype}; factors are the argument decay")
-        factors = np.asarray(~resets, dtype)[:, :, None]
+        factors = np.logical_not(resets.T, out=np.empty((s, m), dtype)).T[:, :, None]  # time-major, as kernels read it
     else:
         factors = _checked(decay, f"{name}decay", (m, s), u)
         factors = factors if factors.ndim == 3 else factors[:, :, None]

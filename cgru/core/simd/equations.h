@@ -84,8 +84,8 @@ INLINE void store_wanted(cgru_array array, place at, vec x) {
 
 /* Returns hp = g * h + (1 - g) * start of a state h that enters a step, g = decay, and stores it in the caches. A state
  * is unchanged where g is 1, and replaced whole where g is 0, whatever it was. */
-INLINE vec entering_state(const cgru_call *call, place at, vec h) {
-    const vec g = load_spread(call->decay, at), start = call->start.data ? load_spread(call->start, at) : ZERO;
+INLINE vec entering_state(const cgru_call *call, place at, vec g, vec h) {
+    const vec start = call->start.data ? load_spread(call->start, at) : ZERO;
     vec hp = if_less(g, ZERO + 1, g * h + (1 - g) * start, h);
     hp = if_running(at, if_less(ZERO, g, hp, start), h);
     if (call->hp.data) store_at(call->hp, at, hp);
@@ -191,9 +191,9 @@ INLINE void reset_gradient(const cgru_call *call, place at, vec drh, T *dh, T *d
     store_or_zero(call->dr_, at, reset);
 }
 
-/* dh, so far dL/dhp of the state that entered the step, becomes g * dh, the gradient of the state before; g = decay. */
-INLINE void leave_state(const cgru_call *call, place at, T *dh) {
-    const vec g = load_spread(call->decay, at), dhp = load(dh + at.c);
+/* Stores dhp = dL/dhp in the caches, and dh = g * dhp, the gradient of the state before the factor g, there and in the
+ * row. */
+INLINE void leave_state(const cgru_call *call, place at, vec g, vec dhp, T *dh) {
     const vec before = if_running(at, if_less(ZERO, g, g * dhp, ZERO), dhp);
     store_wanted(call->dhp, at, dhp);
     store_wanted(call->dh, at, before);
