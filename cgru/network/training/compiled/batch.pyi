@@ -12,4 +12,5 @@ class Source:
         mean: np.ndarray | None,
         scale: np.ndarray | None,
         weights: np.ndarray | None = None,
+        decay: np.ndarray | None = None,
     ) -> None: ...

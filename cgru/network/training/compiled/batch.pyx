@@ -133,19 +133,26 @@ cdef void read_X(const Batch *batch, cgru_array to, int size) noexcept nogil:
 
 
 cdef void _read_decay(const Batch *batch, bint flipped, const cgru_call *call, number *to) noexcept nogil:
-    """Read the factor of the state as it enters each step to `to` (s, m), 1 where no state of the sample enters."""
+    """Read the factor of the state as it enters each step to `to` (s, m), 1 where no state of the sample enters.
+
+    A factor belongs to the boundary before its step, which a layer in reverse meets at the step before.
+    """
     cdef const StepArray *decay = &batch.samples.decay
     cdef const Piece *piece = &batch.piece
-    cdef Py_ssize_t i, t, n, at
-    for i in range(piece.m):
+    cdef Py_ssize_t i, t, n, first = flipped and not call.reverse, last = call.reverse, m = piece.m
+    cdef Py_ssize_t step = -decay.step if flipped else decay.step
+    cdef const char *at
+    for i in range(m):
         n = piece.length[i]
-        for t in range(n):
-            at = t + call.reverse  # the factor belongs to the boundary before this step of the layer's input
-            at = n - at if flipped else at
-            to[t * piece.m + i] = 1
-            if at < n and (at or not flipped):
-                to[t * piece.m + i] = (<const number *>(decay.data + batch.sample[i] * decay.sample
-                                                        + (batch.start[i] + at) * decay.step))[0]
+        at = decay.data + batch.sample[i] * decay.sample + batch.start[i] * decay.step
+        at += (n - 1) * decay.step if flipped else call.reverse * decay.step
+        if first:
+            to[i] = 1
+        if last:
+            to[(n - 1) * m + i] = 1
+        for t in range(first, n - last):
+            to[t * m + i] = (<const number *>at)[0]
+            at += step
 
 
 cdef void read_decay(const Batch *batch, Stage *stage) noexcept nogil:

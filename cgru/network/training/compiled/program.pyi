@@ -20,6 +20,7 @@ class Program:
         batch: tuple[int, int],
         scored: tuple[int, int],
         carries: bool,
+        decays: bool,
         penalties: Penalties,
         settings: Settings,
         weights: Weights | None,

@@ -143,7 +143,9 @@ def test_batches_may_have_factors_or_none(monkeypatch):
     def make():
         return [states(4), cgru.GRU(3), cgru.Dense(2, "identity")]
 
-    batches = [(X[:9], REALS[:9]), (X[9:], REALS[9:], {"resets": RESETS[9:]}), (X[:9], REALS[:9], {"decay": DECAY[:9]})]
+    sizes = slice(9), slice(9, 18), slice(14, 23)  # all the same, so that memory is made anew for the factors alone
+    beside = {}, {"resets": RESETS[9:18]}, {"decay": DECAY[14:]}
+    batches = [(X[at], REALS[at], own) for at, own in zip(sizes, beside, strict=True)]
     for some, held in ((batches, {}), (batches[:1], {"decay": DECAY}), (batches[1:], {})):
         check(monkeypatch, make, some, None, batch_size=None, validation=(X, REALS, held))
 
