@@ -117,6 +117,7 @@ setup(
             extension("core.gradients"),
             extension("core.blocks"),
             extension("core.low_precision"),
+            extension("core.fading", level="-O3"),  # which has loops over numbers
             extension("core.linear", level="-O3"),  # which has loops over numbers
             extension("passes"),
             extension("parameters", level="-O3"),  # which has a loop over numbers
