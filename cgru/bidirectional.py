@@ -202,18 +202,22 @@ class Bidirectional(Layer):
         lengths: ArrayLike | None = None,
         h0: ArrayLike | None = None,
         *,
+        resets: ArrayLike | None = None,
+        decay: ArrayLike | None = None,
         preactivations: bool | None = None,
     ) -> BidirectionalPass:
         """Run A (m, s, e) in both directions; return a pass that can go back. See `forward` and `GRU.run`."""
-        return self._run_both(A, lengths, self._initial_states(A, lengths, h0), preactivations)
+        factor = {"resets": resets, "decay": decay}
+        starts = self._initial_states(A, lengths, h0, factor)
+        return self._run_both(A, lengths, starts, preactivations=preactivations, **factor)
 
-    def _run_both(self, A: Any, lengths: Any, starts: Any, preactivations: bool | None = None) -> BidirectionalPass:
+    def _run_both(self, A: Any, lengths: Any, starts: Any, **options: Any) -> BidirectionalPass:
         """Run both layers on checked arguments from the states `starts`; return their pass, or restore the states."""
         before = [half.state for half in self.halves]
         later: list[Any] = []
         try:
             parts = [
-                half.run(A, lengths, start, preactivations=preactivations, later=later)
+                half.run(A, lengths, start, later=later, **options)
                 for half, start in zip(self.halves, starts, strict=True)
             ]
             run_later(later)
@@ -223,31 +227,60 @@ class Bidirectional(Layer):
             raise
         return BidirectionalPass(self.merge, *parts)
 
-    def forward(self, A: ArrayLike, lengths: ArrayLike | None = None, h0: ArrayLike | None = None) -> np.ndarray:
+    def forward(
+        self,
+        A: ArrayLike,
+        lengths: ArrayLike | None = None,
+        h0: ArrayLike | None = None,
+        *,
+        resets: ArrayLike | None = None,
+        decay: ArrayLike | None = None,
+    ) -> np.ndarray:
         """Run the sequences A (m, s, e) both ways, fill `fc`, and return all outputs (m, s, w) or the last (m, w).
 
         `h0` is (2, m, u), or a pair of (m, u): the states before the steps that run first. Arguments and errors
         otherwise are those of `GRU.forward`.
         """
-        return self._forward(A, lengths, h0)
+        return self._forward(A, lengths, h0, {"resets": resets, "decay": decay})
 
-    def predict(self, A: ArrayLike, lengths: ArrayLike | None = None, h0: ArrayLike | None = None) -> np.ndarray:
+    def predict(
+        self,
+        A: ArrayLike,
+        lengths: ArrayLike | None = None,
+        h0: ArrayLike | None = None,
+        *,
+        resets: ArrayLike | None = None,
+        decay: ArrayLike | None = None,
+    ) -> np.ndarray:
         """Return what `forward` returns without dropout; store nothing. See `GRU.predict`."""
-        starts = self._initial_states(A, lengths, h0)
+        factor = {"resets": resets, "decay": decay}
+        starts = self._initial_states(A, lengths, h0, factor)
         later: list[Any] = []
-        parts = [half.predict(A, lengths, start, later=later) for half, start in zip(self.halves, starts, strict=True)]
+        parts = [
+            half.predict(A, lengths, start, later=later, **factor)
+            for half, start in zip(self.halves, starts, strict=True)
+        ]
         run_later(later)
         return merged(self.merge, *parts)
 
     def predict_on(
-        self, A: np.ndarray, lengths: np.ndarray | None, states: Sequence[np.ndarray | None]
+        self,
+        A: np.ndarray,
+        lengths: np.ndarray | None,
+        states: Sequence[np.ndarray | None],
+        *,
+        resets: ArrayLike | None = None,
+        decay: ArrayLike | None = None,
     ) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
         """Run `predict` from `states`, one for each GRU; return its outputs and the two last states (m, u).
 
         None as a state: start as `predict` does.
         """
         parts, ends = zip(
-            *(half.predict_on(A, lengths, (start,)) for half, start in zip(self.halves, states, strict=True)),
+            *(
+                half.predict_on(A, lengths, (start,), resets=resets, decay=decay)
+                for half, start in zip(self.halves, states, strict=True)
+            ),
             strict=True,
         )
         return merged(self.merge, *parts), (*ends[0], *ends[1])
@@ -294,22 +327,22 @@ class Bidirectional(Layer):
 
     # --- helpers ---
 
-    def _initial_states(self, A: ArrayLike, lengths: ArrayLike | None, h0: ArrayLike | None) -> Any:
+    def _initial_states(self, A: ArrayLike, lengths: ArrayLike | None, h0: ArrayLike | None, factor: Any) -> Any:
         """Return the initial state of each GRU, once the arguments of both are checked."""
         starts = (None, None)
         if h0 is not None:
             starts = real(h0, "h0", (2, "m", self.forward_layer.d["u"]), self.dtype)
         for half, start in zip(self.halves, starts, strict=True):
-            half.validate(A, lengths, start)
+            half.validate(A, lengths, start, **factor)
         return starts
 
-    def _run_for_forward(self, A: Any, lengths: Any, h0: Any) -> BidirectionalPass:
+    def _run_for_forward(self, A: Any, lengths: Any, h0: Any, factor: Any) -> BidirectionalPass:
         """Check the arguments of `forward`, release the last pass and run both GRUs; return the new pass."""
-        starts = self._initial_states(A, lengths, h0)
+        starts = self._initial_states(A, lengths, h0, factor)
         self._release_pass()
         for half in self.halves:
             half.last = None
-        ran = self._run_both(A, lengths, starts)
+        ran = self._run_both(A, lengths, starts, **factor)
         for half, part in zip(self.halves, ran.parts, strict=True):
             half.state, half.last = part.state, part
         return ran
@@ -360,6 +393,8 @@ class BidirectionalPass(LayerPass):
         run_later(later)
         self._store_backward({"dA": dA, "dX": dX[0] + dX[1]})
         self.bc.update(self._prefixed_caches("bc"))
+        if "forward.dg" in self.bc:
+            self.bc["dg"] = self.bc["forward.dg"] + self.bc["backward.dg"]
         return self.bc["dX"]
 
     def gradients(self, each: bool = False) -> dict[str, np.ndarray]:

@@ -17,6 +17,7 @@ from cgru import activations, initializers, reference
 from cgru.activations import ELEMENTWISE, Activation, bind, code_of, name_of, ours, sigmoid, softmax, tanh, tuned
 from cgru.core import masks
 from cgru.core.checks import callable_, flag, lengths_of, mapping, parameters, positive, rate, real, sequences
+from cgru.core.decay import decay_of
 from cgru.core.lengths import ends, mask
 from cgru.core.memory import Buffers
 from cgru.initializers import orthogonal
@@ -98,8 +99,9 @@ class GRU(Layer):
             (1, 3 u), h0 (1, u).
         fc: caches of `forward`: X, h, hp, hh_, hh, z, z_, r, r_ and the output A; those of the variant; and the masks
             that were used: input_mask (m, e), recurrent_masks (3, m, u) of the gates hh, z, r, and zoneout (m, s, u) or
-            the rate itself; fs: their shapes.
-        bc: caches of `backward`: dA, dh_, dh, dhn, dhh_, dz_, dr_, dX and those of the variant; bs: their shapes.
+            the rate itself; with resets or decay the factors `decay` and the states `before` them; fs: their shapes.
+        bc: caches of `backward`: dA, dh_, dh, dhn, dhh_, dz_, dr_, dX and those of the variant; with resets or decay
+            dhp = dL/dhp, of which dh is what goes to the step before, and of decay its gradient dg; bs: their shapes.
         last: the pass of the last `forward`, whose arrays fc, bc and g show; None before.
         g: gradients, `'d' + name` for each parameter.
         activation: names of the three activations.
@@ -264,6 +266,8 @@ class GRU(Layer):
         lengths: ArrayLike | None = None,
         h0: ArrayLike | None = None,
         *,
+        resets: ArrayLike | None = None,
+        decay: ArrayLike | None = None,
         preactivations: bool | None = None,
         memory: np.ndarray | None = None,
         later: list[Any] | None = None,
@@ -277,18 +281,26 @@ class GRU(Layer):
             A: as for `forward`, with the same errors.
             lengths: likewise.
             h0: likewise.
+            resets, decay: likewise.
             preactivations: whether the pass keeps `hh_, z_, r_`; None: as the layer says.
             memory: an array of one dimension, contiguous, of the layer's dtype, into which the caches go, as many
                 numbers as `cache_numbers` says; None: memory of the layer's own. See `resume`.
             later: for `Bidirectional`: where the list grew, `run_later` of cgru/passes.pyx runs the pass.
         """
-        checked = self._check_inputs(A, lengths, h0, memory, preactivations)
-        return self._run_checked(checked, preactivations, memory, later)
+        checked = self._check_inputs(A, lengths, h0, memory, preactivations, resets=resets, decay=decay)
+        return self._run_checked(checked, preactivations, memory, later, np.shape(decay))
 
     def resume(
-        self, A: ArrayLike, memory: np.ndarray, lengths: ArrayLike | None = None, *, preactivations: bool | None = None
+        self,
+        A: ArrayLike,
+        memory: np.ndarray,
+        lengths: ArrayLike | None = None,
+        *,
+        resets: ArrayLike | None = None,
+        decay: ArrayLike | None = None,
+        preactivations: bool | None = None,
     ) -> GRUPass:
-        """Return the pass of an earlier `run` of the same A and lengths into `memory`; compute nothing anew.
+        """Return the pass of an earlier `run` of the same arguments into `memory`; compute nothing anew.
 
         ValueError for a layer with dropout: its masks are not in the memory. ValueError with `learn_h0`: the memory
         does not tell whether an h0 was given.
@@ -297,17 +309,28 @@ class GRU(Layer):
             raise ValueError(f"resume: expected a layer without learn_h0, got {self!r}")
         if not self._options_on.keys().isdisjoint((*masks.RATES.values(), "masks")):
             raise ValueError(f"resume: expected a layer that drops nothing out, got {self!r}")
-        X, lengths, _, p, codes = self._check_inputs(A, lengths, None, memory, preactivations)
+        X, lengths, _, p, codes, factor = self._check_inputs(
+            A, lengths, None, memory, preactivations, resets=resets, decay=decay
+        )
         keeps = self._keeps_preactivations(preactivations)
         return GRUPass(
-            self, X, lengths, None, p, codes, {}, reverse=self.reverse, preactivations=keeps, memory=memory, ran=True
-        )
+            self, X, lengths, None, p, codes, factor, reverse=self.reverse, preactivations=keeps, memory=memory,
+            ran=True, dg_shape=np.shape(decay),
+        )  # fmt: skip
 
-    def cache_numbers(self, m: int, s: int, *, preactivations: bool | None = None) -> int:
-        """Return how many numbers `run` writes into `memory` for m samples of s steps."""
-        return self.variant.cache_numbers(m, s, self.d["u"], self._keeps_preactivations(preactivations))
+    def cache_numbers(self, m: int, s: int, *, preactivations: bool | None = None, decay: bool = False) -> int:
+        """Return how many numbers `run` writes into `memory` for m samples of s steps; `decay`: with a factor."""
+        return self.variant.cache_numbers(m, s, self.d["u"], self._keeps_preactivations(preactivations), decay)
 
-    def forward(self, A: ArrayLike, lengths: ArrayLike | None = None, h0: ArrayLike | None = None) -> np.ndarray:
+    def forward(
+        self,
+        A: ArrayLike,
+        lengths: ArrayLike | None = None,
+        h0: ArrayLike | None = None,
+        *,
+        resets: ArrayLike | None = None,
+        decay: ArrayLike | None = None,
+    ) -> np.ndarray:
         """Run the sequences A (m, s, e), fill `fc`, and return all states (m, s, u) or the last ones (m, u).
 
         Args:
@@ -317,6 +340,12 @@ class GRU(Layer):
                 the returned states.
             h0: (m, u) the state before the step that runs first; None: with `stateful` that after the last call, else
                 zero, or with `learn_h0` the parameter.
+            resets: (m, s) booleans: True where a step begins anew, whatever the state before it was, NaN too. The state
+                is then zero, or with `learn_h0` the parameter, never a given or carried h0.
+            decay: (m, s) or (m, s, u) factors g from 0 to 1 in place of `resets`: the state fades to g times itself as
+                it enters a step, before all else, and to 1 - g times what a reset would put there. `fc["hp"]` is the
+                state after that. The factor of step t stands between t - 1 and t; in `reverse` the state of t + 1
+                enters t with the factor of t + 1, and the last real step has none. `bc["dg"]` is its gradient.
 
         Raises:
             TypeError, ValueError: an argument, a parameter, a mask or the carried state does not fit.
@@ -324,9 +353,9 @@ class GRU(Layer):
         """
         self._acquire("forward")
         try:
-            checked = self._check_inputs(A, lengths, h0)
+            checked = self._check_inputs(A, lengths, h0, resets=resets, decay=decay)
             self._release_pass()  # so that buffers that nobody else holds are used again
-            self.last = last = self._run_checked(checked)
+            self.last = last = self._run_checked(checked, dg_shape=np.shape(decay))
             gru_compute_shapes(self, checked[0])
             functions = self._functions()
             if not all(map(operator.is_, functions, self._last_functions)):
@@ -350,6 +379,8 @@ class GRU(Layer):
         lengths: ArrayLike | None = None,
         h0: ArrayLike | None = None,
         *,
+        resets: ArrayLike | None = None,
+        decay: ArrayLike | None = None,
         later: list[Any] | None = None,
     ) -> np.ndarray:
         """Return what `forward` returns without dropout; store nothing. Any number of threads may call it at once.
@@ -359,12 +390,12 @@ class GRU(Layer):
 
         `later` is for `Bidirectional`: where the list grew, `run_later` of cgru/passes.pyx fills the returned array.
         """
-        X, lengths, h0, p, codes = self._check_inputs(A, lengths, h0)
+        X, lengths, h0, p, codes, factor = self._check_inputs(A, lengths, h0, resets=resets, decay=decay)
         every, on, stateful, reverse, zoneout = self.sequences, self._options_on, False, False, None
         if on:
             stateful, reverse, zoneout = "stateful" in on, "reverse" in on, on.get("zoneout")
         if codes is None:
-            options = self.variant.options | ({} if zoneout is None else {"zoneout": zoneout})
+            options = self.variant.options | ({} if zoneout is None else {"zoneout": zoneout}) | factor
             h = reference.forward(p, X, h0, lengths, *self.callables(), reverse=reverse, **options)["h"]
             last = h[:, 0 if reverse else -1].copy()
             if every and lengths is not None:
@@ -372,20 +403,26 @@ class GRU(Layer):
         else:
             h, last = predict(
                 X, lengths, h0, p, self.variant, codes, reverse, every, stateful or not every, zoneout,
-                None if stateful else later,
+                None if stateful else later, **factor,
             )  # fmt: skip
         if stateful:
             self.state = last.copy()
         return h if every else last
 
     def predict_on(
-        self, A: ArrayLike, lengths: ArrayLike | None, states: Sequence[np.ndarray | None]
+        self,
+        A: ArrayLike,
+        lengths: ArrayLike | None,
+        states: Sequence[np.ndarray | None],
+        *,
+        resets: ArrayLike | None = None,
+        decay: ArrayLike | None = None,
     ) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
         """Run `predict` from the state `states[0]`; return its outputs and the last states (m, u).
 
         None as the state: start as `predict` does.
         """
-        A = self.predict(A, lengths, states[0])
+        A = self.predict(A, lengths, states[0], resets=resets, decay=decay)
         if A.ndim == 2:
             return A, (A,)
         m, s, _ = A.shape
@@ -433,8 +470,11 @@ class GRU(Layer):
 
     # --- helpers ---
 
-    def _check_inputs(self, A, lengths, h0, memory=None, preactivations=None, make=True):
-        """Check the arguments of a run; return (X, lengths, h0, parameters, activation codes), or None if not `make`.
+    def _check_inputs(
+        self, A, lengths, h0, memory=None, preactivations=None, make=True, *, resets=None, decay=None
+    ):  # fmt: skip
+        """Check the arguments of a run; return (X, lengths, h0, parameters, activation codes, factor), all but the last
+        as the run takes them, and {"decay": the factor of the state}, empty where there is none; None if not `make`.
 
         The parameters are in the layer's dtype. If there are none they are made, once all arguments fit; with `make`
         False nothing is made, and None returned.
@@ -449,31 +489,41 @@ class GRU(Layer):
             h0 = self._carried_state(m)
         if on:
             masks.check(self.masks, (m, s, e, u), self.dtype)
+        factor = decay_of(resets, decay, m, s, u, lengths, self.dtype)
         codes = self.codes()
         if memory is not None:
-            self._check_memory(memory, m, s, codes, preactivations)
+            self._check_memory(memory, m, s, codes, preactivations, factor is not None)
         if not self.p:
             if not make:
                 return None
             self.make(X)
-        return X, lengths, h0, parameters(self.p, e, u, self.dtype, self.variant, "A"), codes
+        p = parameters(self.p, e, u, self.dtype, self.variant, "A")
+        return X, lengths, h0, p, codes, {} if factor is None else {"decay": factor}
 
-    def validate(self, A: ArrayLike, lengths: ArrayLike | None = None, h0: ArrayLike | None = None) -> None:
+    def validate(
+        self, A: ArrayLike, lengths: ArrayLike | None = None, h0: ArrayLike | None = None, **factor: ArrayLike | None
+    ) -> None:
         """Raise the error that `run` would raise for these arguments; make nothing."""
-        self._check_inputs(A, lengths, h0, make=False)
+        self._check_inputs(A, lengths, h0, make=False, **factor)
 
     def _run_checked(
-        self, checked: tuple[Any, ...], preactivations: bool | None = None, memory: Any = None, later: Any = None
+        self,
+        checked: tuple[Any, ...],
+        preactivations: bool | None = None,
+        memory: Any = None,
+        later: Any = None,
+        dg_shape: tuple[int, ...] = (),
     ) -> GRUPass:
         """Run the sequences that `_check_inputs` returned; return their pass."""
-        X, lengths, h0, p, codes = checked
+        X, lengths, h0, p, codes, factor = checked
         on, dropped, reverse, stateful = self._options_on, {}, False, False
         if on:
             dropped, reverse, stateful = self._dropout_masks(X.shape), "reverse" in on, "stateful" in on
         keeps = self._keeps_preactivations(preactivations)
         last = GRUPass(
-            self, X, lengths, h0, p, codes, dropped, reverse=reverse, preactivations=keeps,
+            self, X, lengths, h0, p, codes, dropped | factor, reverse=reverse, preactivations=keeps,
             compiled=codes is not None, buffers=self._buffers, memory=memory, later=None if stateful else later,
+            dg_shape=dg_shape,
         )  # fmt: skip
         if stateful:
             self.state = last.state.copy()
@@ -494,13 +544,13 @@ class GRU(Layer):
         """Return whether a pass keeps `hh_, z_, r_`: the argument, or if it is None the layer's own setting."""
         return self.preactivations is not False if preactivations is None else flag(preactivations, "preactivations")
 
-    def _check_memory(self, memory: Any, m: int, s: int, codes: Any, preactivations: bool | None) -> None:
+    def _check_memory(self, memory: Any, m: int, s: int, codes: Any, preactivations: bool | None, decay: bool) -> None:
         """Refuse `memory` that cannot hold the caches of a run, and any memory where the run is in NumPy."""
         if codes is None:
             raise ValueError("memory: expected None for a layer that does not run compiled")
         if not isinstance(memory, np.ndarray):
             raise TypeError(f"memory: expected an array, got {type(memory).__name__}")
-        due = self.cache_numbers(m, s, preactivations=preactivations)
+        due = self.cache_numbers(m, s, preactivations=preactivations, decay=decay)
         if memory.dtype != self.dtype or memory.ndim != 1 or memory.size < due or not memory.flags.carray:
             raise ValueError(
                 f"memory: expected {due} numbers of {self.dtype} or more in one dimension, aligned, contiguous and "

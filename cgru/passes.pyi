@@ -50,6 +50,7 @@ class GRUPass(Pass):
         memory: np.ndarray | None = None,
         ran: bool = False,
         later: list[Any] | None = None,
+        dg_shape: tuple[int, ...] = (),
     ) -> None: ...
     @property
     def layer(self) -> GRU | None: ...

@@ -16,6 +16,7 @@ from libc.string cimport memcpy, memset
 from cgru import reference
 from cgru.core import masks as dropping
 from cgru.core.checks import parameters
+from cgru.core.decay import entering
 from cgru.core.lengths import by_length, ends, mask
 from cgru.core.memory import one_behind_another
 from cgru.core cimport driver, gradients, pair
@@ -106,8 +107,9 @@ cdef class GRUPass(Pass):
         A: all states (m, s, u), zero past a sample's length, or with `sequences` off the last states (m, u).
         state: (m, u) the last state of each sample.
         fc: X, h, hp, hh, z, r, A, the caches of the variant, the masks in use, and with `preactivations` hh_, z_, r_,
-            as in `GRU.fc`.
-        bc: after `backward` dA, dh_, dh, dhn, dhh_, dz_, dr_, dX and the gradients of the variant.
+            as in `GRU.fc`; with `decay` also `before`, the states that met it.
+        bc: after `backward` dA, dh_, dh, dhn, dhh_, dz_, dr_, dX and the gradients of the variant; with `decay` also
+            `dhp` = dL/dhp, and `dg` = dL/d(decay) in its shape.
         begins: whether all samples began at the learned h0, or a mask (m,) of those that did. It may be set before
             `gradients`.
         layer: the layer, whose current parameters and activations each call reads. None once it is deleted; calls
@@ -126,6 +128,9 @@ cdef class GRUPass(Pass):
     cdef cnp.ndarray X  # a view of `given`, which users cannot change the shape of, or a copy that the kernels can read
     cdef object ref, functions  # a weak reference to the layer; the activations of a run in NumPy, else None
     cdef dict p  # the parameters of the run
+    cdef cnp.ndarray factor, before  # by the step that a state enters, as the kernels read it; that state; or None
+    cdef object start  # what the factor puts in the place of a state: the learned h0 as it was, or 0
+    cdef tuple dg_shape  # of dL/d(decay); (): none is wanted, since the factor was given as booleans
     cdef tuple codes, ragged  # the activations as (code, alpha); (order, running) of a ragged batch, or None
     cdef dict caches  # the forward caches; `call` points to their memory
     cdef dict backward_caches  # the backward caches; `back` points to their memory; None before `backward`
@@ -136,14 +141,17 @@ cdef class GRUPass(Pass):
 
     def __init__(self, layer, cnp.ndarray X not None, lengths, h0, dict p not None, tuple codes, dict masks not None,
                  *, bint reverse=False, bint preactivations=False, bint compiled=True, Buffers buffers=None,
-                 memory=None, bint ran=False, list later=None):
+                 memory=None, bint ran=False, list later=None, tuple dg_shape=()):
         """Run X from h0. `GRU.run` has checked all arguments, and documents `memory` and `ran`.
+
+        The factor `decay` is among the `masks`; `dg_shape` is that of its gradient, () for resets, which have none.
 
         With a list `later`, a compiled pass has no outputs before `run_later(later)`.
         """
         self.ref, self.p, self.functions = ref(layer), layer.p, None if compiled else layer.callables()
         self.variant, self._lengths, self.begins = layer.variant, lengths, h0 is None
         self._masks = {name: mask.view() for name, mask in masks.items()}
+        self.dg_shape, self.start = dg_shape, p["h0"].copy() if "decay" in masks and "h0" in p else 0
         self.given, self.X, self.every, self.preactivations = X, X[...], layer.sequences, preactivations
         self.reverse, self.compiled, self.codes, self.ragged = reverse, compiled, codes, by_length(lengths, X.shape[1])
         self.buffers, self.memory, self._bc = Buffers() if buffers is None else buffers, memory, {}
@@ -171,6 +179,10 @@ cdef class GRUPass(Pass):
         states, hp, h = self._states("states", m, s, u, dtype)
         if self.reverse:
             hp, h = h, hp
+        cdef dict parts = {"X": self.X, "h": h, "hp": hp}
+        if self.factor is not None:
+            self.before, parts["before"] = hp[...], hp
+            parts["hp"] = hp = self._take("hp", m, s, u, dtype)
         cdef Py_ssize_t bytes = m * u * cnp.PyArray_ITEMSIZE(states)
         cdef char *start = <char *>cnp.PyArray_DATA(states) + first * bytes
         if h0 is not None:
@@ -178,7 +190,7 @@ cdef class GRUPass(Pass):
             copy_rows(kernels(cnp.PyArray_ITEMSIZE(states)), matrix(h0), m, u, call.h0)
         elif not ran:
             memset(start, 0, bytes)
-        self.caches = {"X": self.X, "h": h, "hp": hp}
+        self.caches = parts
         for name in EVERY if self.preactivations else OUTPUTS:
             self.caches[name] = self._take(name, m, s, u, dtype)
         for name in self.variant.caches:
@@ -204,6 +216,8 @@ cdef class GRUPass(Pass):
             call.recurrent = view(self._masks["recurrent_masks"].swapaxes(0, 1))
         if self.compiled:
             choose_lanes(kernels(cnp.PyArray_ITEMSIZE(X)), &call)
+            if "decay" in self._masks:
+                self.factor = _bind_factor(&call, self._masks["decay"], self._lengths)
         return call
 
     cdef int _run_compiled(self, dict p, list later) except -1:
@@ -217,12 +231,13 @@ cdef class GRUPass(Pass):
         if "input_mask" in self._masks:
             X = dropping.apply_input_mask(X, self._masks["input_mask"])
         call.X = view(X)
+        _bind_start(call, p)
         bind_weights(&w, p, self.variant.names)
         if later is None:
             driver.execute(call, &w, k, FORWARD)
         else:
             later.append(_Prepared.of(call, &w, FORWARD, (X, *p.values()), self))
-        call.h0.data = call.X.data = call.last.data = NULL
+        call.h0.data = call.X.data = call.last.data = call.start.data = NULL
         return 0
 
     cdef int _run_reference(self, dict p, h0) except -1:
@@ -379,6 +394,9 @@ cdef class GRUPass(Pass):
         for name in self.variant.gradients:
             bc[name] = self.buffers.take(name, m, s, self.variant.width(name, u), dtype, call.column)
             bind(&call, name, bc[name])
+        if self.factor is not None:
+            bc["dhp"] = self.buffers.take("dhp", m, s, u, dtype, call.column)
+            call.dhp = view(bc["dhp"])
         bc["dX"] = dX = self.buffers.take("dX", m, s, call.e, dtype, input_column(kernels(size), &call))
         call.dA, call.dh, call.dX = view(dA), view(dh), view(dX)
         call.dh_, call.dhh_, call.dz_, call.dr_ = view(bc["dh_"]), view(bc["dhh_"]), view(bc["dz_"]), view(bc["dr_"])
@@ -398,6 +416,9 @@ cdef class GRUPass(Pass):
             bc["dhn"] = np.where(real_steps, bc["dhn"], np.zeros(1, self.X.dtype))
         if "input_mask" in self._masks:
             bc["dX"] *= self._masks["input_mask"][:, None]
+        if self.dg_shape:
+            bc["dg"] = reference.decay_gradient(bc["dhp"], self.before, self._masks["decay"], self.start, self._lengths,
+                                                self.reverse).reshape(self.dg_shape)
         self._bc, self.backward_caches = dict(bc), bc
         return 0
 
@@ -407,7 +428,13 @@ cdef class GRUPass(Pass):
         fc = self._own_caches() if self.compiled else self.caches
         layer = self.ref()
         functions = self.functions if layer is None else layer.callables()
+        if self.compiled and self.factor is not None:
+            fc["before"] = self.before
         bc = reference.backward(p, fc, dA, self._lengths, *functions, **self._options())
+        if "dg" in bc:
+            dg = bc.pop("dg")
+            if self.dg_shape:
+                bc["dg"] = dg.reshape(self.dg_shape)
         for name in ("hp", "r", *self.variant.caches):
             bind(&call, name, fc[name])
         for name in ("dhh_", "dz_", "dr_", *self.variant.gradients):
@@ -457,6 +484,9 @@ cdef class GRUPass(Pass):
             gradients.execute(&call, &to, kernels(cnp.PyArray_ITEMSIZE(X)))
         if "dh0" in g:
             g["dh0"][...] = reference.start_gradient(self.dh0[:, None], self.begins, each=each)
+            if "dhp" in done:
+                factor = entering(self._masks["decay"], self._lengths, self.reverse)
+                g["dh0"] += reference.restart_gradient(done["dhp"], factor, each)
         return g
 
     cdef cnp.ndarray _own(self, cgru_array caches, Py_ssize_t n=0):
@@ -501,13 +531,31 @@ cdef class GRUPass(Pass):
         return time_major(self.memory[self.used - m * s * n:self.used], m, s, n, None, self.call.column)
 
 
+cdef cnp.ndarray _bind_factor(cgru_call *call, cnp.ndarray decay, lengths):
+    """Bind the factors `decay` (m, s, n) by the step that a state enters; return them as the kernels read them."""
+    cdef cnp.ndarray factors = time_major(None, call.m, call.s, cnp.PyArray_DIM(decay, 2), decay.dtype, call.column)
+    factors[...] = entering(decay, lengths, call.reverse)
+    call.decay = view(factors)
+    if cnp.PyArray_DIM(decay, 2) == 1:
+        call.decay.column = 0
+    return factors
+
+
+cdef int _bind_start(cgru_call *call, dict p) except -1:
+    """Bind the learned h0 of the parameters, if there is one, which the factor puts in the place of a state."""
+    if call.decay.data != NULL and "h0" in p:
+        call.start = view(p["h0"])
+        call.start.sample = call.start.step = 0
+    return 0
+
+
 def predict(cnp.ndarray X not None, lengths, cnp.ndarray h0, dict p not None, variant, tuple codes not None,
-            bint reverse=False, bint every=False, bint last=True, zoneout=None, list later=None):
+            bint reverse=False, bint every=False, bint last=True, zoneout=None, list later=None, decay=None):
     """Run X without caches. Return all states (m, s, u), or None without `every`, and the last (m, u), or None.
 
     With a list `later` they are not written before `run_later(later)`.
     """
-    cdef cnp.ndarray V = p["Vz"], state = None, h = None
+    cdef cnp.ndarray V = p["Vz"], state = None, h = None, factor = None
     cdef Py_ssize_t m = cnp.PyArray_DIM(X, 0), s = cnp.PyArray_DIM(X, 1), u = cnp.PyArray_DIM(V, 0)
     cdef int size = cnp.PyArray_ITEMSIZE(X)
     cdef cgru_weights w
@@ -521,6 +569,9 @@ def predict(cnp.ndarray X not None, lengths, cnp.ndarray h0, dict p not None, va
     X = readable(&call, X)
     call.X = view(X)
     set_zoneout(&call, zoneout)
+    if decay is not None:
+        factor = _bind_factor(&call, decay, lengths)
+        _bind_start(&call, p)
     h0 = _initial_state(h0, p, m)
     if h0 is not None:
         call.h0 = view(h0)
@@ -537,7 +588,7 @@ def predict(cnp.ndarray X not None, lengths, cnp.ndarray h0, dict p not None, va
     if later is None:
         driver.execute(&call, &w, kernels(size), FORWARD)
     else:
-        later.append(_Prepared.of(&call, &w, FORWARD, (X, h0, ragged, h, state, *p.values())))
+        later.append(_Prepared.of(&call, &w, FORWARD, (X, h0, ragged, h, state, factor, *p.values())))
     return h, state
 
 

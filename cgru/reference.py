@@ -18,6 +18,11 @@ reverse: the sequence runs from each sample's last real step down to step 0. All
 input_mask: (m, e), multiplies X at every step; 0 or 1 / (1 - rate). Gal and Ghahramani, 2016 (arXiv:1512.05287).
 recurrent_masks: (3, m, u), of the gates hh, z, r; each multiplies `hp` in its gate's product at every step, while the
     carry `z * hp` is unmasked; 0 or 1 / (1 - rate), as in Keras.
+decay: (m, s, 1) or (m, s, u), from 0 to 1, and 1 past a sample's length: the factor g of the state as it enters a step,
+    before all else that the step does with it: `hp = g * (the state a step earlier) + (1 - g) * b`, where b is zero, or
+    the learned h0. 1 changes nothing, 0 replaces the state whole. The factor of step t stands between t - 1 and t; in
+    reverse the state of t + 1 enters t with the factor of t + 1, and the last real step has none. See
+    `cgru.core.decay.entering`.
 zoneout: (m, s, u), 1 where a unit keeps its previous state, else 0; or in inference the rate itself, a float, which
     gives the expectation. Krueger et al., 2017 (arXiv:1606.01305).
 """
@@ -29,6 +34,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from cgru.activations import sigmoid, tanh
+from cgru.core.decay import boundaries, entering
 from cgru.core.lengths import ends, mask
 from cgru.variant import RESET_BEFORE, Variant, variant_of
 
@@ -60,6 +66,7 @@ def forward(
     input_mask: np.ndarray | None = None,
     recurrent_masks: np.ndarray | None = None,
     zoneout: np.ndarray | float | None = None,
+    decay: np.ndarray | None = None,
     **options: bool,
 ) -> Arrays:
     """Run X (m, s, e) from h0 (m, u); return the caches `X, h, hp, hh_, hh, z, z_, r, r_`.
@@ -70,7 +77,8 @@ def forward(
     unchanged, are (m, s, u) in the dtype of the parameters. With `layer_norm` there are also `nU, nV` (m, s, 3 u), the
     normalised products before their gains, and `iU, iV` (m, s, 1), their factors 1 / sqrt(variance + EPSILON). Past a
     sample's length `h` and `hp` repeat its last state, or h0 in `reverse`; the other caches are zero. So the last state
-    of all samples is `h[:, -1]`, or in `reverse` `h[:, 0]`.
+    of all samples is `h[:, -1]`, or in `reverse` `h[:, 0]`. `hp` is the state after `decay`; with it there is `before`,
+    the state that met it.
     """
     variant = variant_of(**options)
     m, s, _ = X.shape
@@ -80,17 +88,23 @@ def forward(
     fc = {name: np.zeros((m, s, variant.width(name, u)), dtype) for name in own}
     states = np.zeros((m, s + 1, u), dtype)
     early, late = states[:, :-1], states[:, 1:]
-    fc |= {"X": X, "h": early, "hp": late} if reverse else {"X": X, "h": late, "hp": early}
+    h, before = (early, late) if reverse else (late, early)
+    fc |= {"X": X, "h": h, "hp": before}
+    if decay is not None:
+        fc |= {"before": before, "hp": np.zeros((m, s, u), dtype)}
+        start, decay = p["h0"] if variant.learn_h0 else dtype.type(0), entering(decay, lengths, reverse)
     steps = _steps(s, reverse)
     if h0 is None and variant.learn_h0:
         h0 = p["h0"]  # of every sample
     if h0 is not None:
-        fc["hp"][:, steps[0]] = h0
+        before[:, steps[0]] = h0
     real = None if lengths is None else mask(lengths, s)
     k = _zoneout_shares(zoneout, fc["h"])
 
     for t in steps:
-        x, hp = X[:, t], fc["hp"][:, t]
+        x, hp = X[:, t], before[:, t]
+        if decay is not None:
+            fc["hp"][:, t] = hp = _decayed(hp, decay[:, t], start)
         if real is not None:
             x = np.where(real[:, t], x, 0)  # so that padding is never read, even if it holds NaN
         if input_mask is not None:
@@ -136,6 +150,7 @@ def backward(
     input_mask: np.ndarray | None = None,
     recurrent_masks: np.ndarray | None = None,
     zoneout: np.ndarray | float | None = None,
+    decay: np.ndarray | None = None,
     **options: bool,
 ) -> Arrays:
     """Backpropagate dA = dL/dh (m, s, u); return `dA, dh_, dh, dhn, dhh_, dz_, dr_` and `dX` (m, s, e).
@@ -146,7 +161,8 @@ def backward(
     more, `dc` = dL/dc, with `layer_norm` also `dU_` and `dV_` (m, s, 3 u) = dL/d(the products before they are
     normalised). `dh[:, t]` is the gradient that step t passes to the step that ran before it, and `dhn[:, t]` the one
     it received, so dL/dh0 is `dh[:, 0]`, or in `reverse` `dh` at each sample's last real step (see `ends`). Past a
-    sample's length all are zero.
+    sample's length all are zero. With `decay` there are also `dhp` = dL/dhp, of which `dh` is the part that the factor
+    lets through, and `dg` = dL/d(decay), of its shape.
     """
     variant = variant_of(**options)
     m, s, u = fc["h"].shape
@@ -162,6 +178,8 @@ def backward(
     bc |= {"dA": dA, "dX": np.zeros(fc["X"].shape, dtype)}
     m_hh, m_z, m_r = (1, 1, 1) if recurrent_masks is None else recurrent_masks
     k = _zoneout_shares(zoneout, fc["h"])
+    if decay is not None:
+        bc["dhp"], factor = np.zeros((m, s, u), dtype), entering(decay, lengths, reverse)
 
     dhn = np.zeros((m, u), dtype)
     for t in reversed(_steps(s, reverse)):
@@ -193,10 +211,14 @@ def backward(
         if input_mask is not None:
             dX = dX * input_mask
 
+        if decay is not None:
+            step["dhp"], dh = dh, np.where(factor[:, t] > 0, factor[:, t] * dh, 0)
         step |= {"dh": dh, "dX": dX}
         for name, value in step.items():
             bc[name][:, t] = value if real is None else np.where(real[:, t], value, 0)
         dhn = bc["dh"][:, t]
+    if decay is not None:
+        bc["dg"] = decay_gradient(bc["dhp"], fc["before"], decay, p.get("h0", dtype.type(0)), lengths, reverse)
     return bc
 
 
@@ -211,6 +233,7 @@ def gradients(
     input_mask: np.ndarray | None = None,
     recurrent_masks: np.ndarray | None = None,
     zoneout: np.ndarray | float | None = None,
+    decay: np.ndarray | None = None,
     each: bool = False,
     **options: bool,
 ) -> Arrays:
@@ -251,6 +274,8 @@ def gradients(
             g["dV" + gate] += _outer_products(masked_hp[gate], dV[gate], each)
     if variant.learn_h0:
         g["dh0"] += start_gradient(bc["dh"], begins, lengths, reverse, each)
+        if decay is not None:
+            g["dh0"] += restart_gradient(bc["dhp"], entering(decay, lengths, reverse), each)
     return g
 
 
@@ -270,6 +295,37 @@ def start_gradient(
     m, s, _ = dh.shape
     first = dh[np.arange(m), ends(m, s, lengths, reverse)[0]]
     return _summed(np.where(np.reshape(begins, (-1, 1)), first, 0), each)
+
+
+def restart_gradient(dhp: np.ndarray, factor: np.ndarray, each: bool = False) -> np.ndarray:
+    """Return dL/d(p["h0"]) (1, u) from the shares 1 - g of it that entered the steps; with `each` (m, 1, u).
+
+    `dhp` (m, s, u) is that of `backward`, `factor` what `entering` returned.
+    """
+    return _summed(((1 - factor) * dhp).sum(axis=1), each)
+
+
+def decay_gradient(
+    dhp: np.ndarray,
+    before: np.ndarray,
+    decay: np.ndarray,
+    start: np.ndarray,
+    lengths: np.ndarray | None = None,
+    reverse: bool = False,
+) -> np.ndarray:
+    """Return dL/d(decay) in its shape: dhp * (before - start), summed over the units where one factor is for all.
+
+    `dhp` and `before` (m, s, u) are those of `backward` and of `forward`; `start` is what a factor of 0 puts there.
+    """
+    dg = dhp * (before - start)
+    return boundaries(dg if decay.shape[2] == dg.shape[2] else dg.sum(axis=2, keepdims=True), lengths, reverse)
+
+
+def _decayed(h: np.ndarray, g: np.ndarray, start: np.ndarray) -> np.ndarray:
+    """Return g * h + (1 - g) * start; h itself where g is 1, and start where g is 0, even if h is not finite."""
+    with np.errstate(invalid="ignore"):
+        mixed = g * h + (1 - g) * start
+    return np.where(g < 1, np.where(g > 0, mixed, start), h)
 
 
 def _outer_products(a: np.ndarray, d: np.ndarray, each: bool) -> np.ndarray:

@@ -73,8 +73,12 @@ cdef void _compute_caches(Blocks *blocks, Py_ssize_t start, Py_ssize_t steps, bi
     _point_to_block(call, &blocks.whole, &OF_CACHES)
     blocks.again.plan.fresh = begins and blocks.forward.h0.data == NULL
     if not begins:
+        start += steps - 1 if call.reverse else 0
         call.h0 = blocks.whole.hp
-        call.h0.data = <char *>call.h0.data + (start + (steps - 1 if call.reverse else 0)) * call.h0.step * size
+        if call.decay.data != NULL:  # which hp has met already
+            start += 1 if call.reverse else -1
+            call.h0 = blocks.origin.forward.h
+        call.h0.data = <char *>call.h0.data + start * call.h0.step * size
     driver.run_steps(&blocks.again, True, False)
 
 

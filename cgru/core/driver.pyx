@@ -171,6 +171,8 @@ cdef void _step(Run *run, bint fresh, Py_ssize_t t, Py_ssize_t row, Py_ssize_t r
         if run.norm.call != NULL:
             k.norm_backward(&run.norm, t, row, rows)
     else:
+        if run.call.decay.data != NULL:
+            k.decay_state(run.call, t, row, rows)
         k.load_x(run.call, t, row, rows)
         if run.call.masked:
             k.mask_state(run.call, row, rows)
@@ -178,6 +180,8 @@ cdef void _step(Run *run, bint fresh, Py_ssize_t t, Py_ssize_t row, Py_ssize_t r
         _multiply(run, &products[n], t, row, rows)
     if back and run.call.staged:
         k.stream_input(run.call, t, row, rows)
+    if back and run.call.decay.data != NULL:
+        k.decay_backward(run.call, t, row, rows)
     if run.norm.call != NULL and not back:
         k.norm_forward(&run.norm, t, row, rows)
 

@@ -44,6 +44,7 @@ cdef extern from "simd/cgru.h" nogil:
         # The arrays of CGRU_ARRAYS that Cython reads by name; `array` holds all of them in the order of that list.
         cgru_array h0, X, h, hp, hh, z, r, c, hh_, z_, r_, kept, last
         cgru_array dA, dh_, dh, dhh_, dz_, dr_, dc, dX, nU, nV, dU_, dV_, recurrent
+        cgru_array decay, start, dhp
         cgru_array array[CGRU_PLACES]
         void *rows
         Py_ssize_t ld, up, ep, projections, staged, masked
@@ -211,6 +212,8 @@ cdef extern from "simd/cgru.h" nogil:
         void (*load_h0)(const cgru_call *, Py_ssize_t, Py_ssize_t) noexcept nogil
         void (*load_x)(const cgru_call *, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept nogil
         void (*mask_state)(const cgru_call *, Py_ssize_t, Py_ssize_t) noexcept nogil
+        void (*decay_state)(const cgru_call *, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept nogil
+        void (*decay_backward)(const cgru_call *, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept nogil
         void (*store_last)(const cgru_call *, Py_ssize_t, Py_ssize_t) noexcept nogil
         void (*pad)(const cgru_call *, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept nogil
         void (*pad_backward)(const cgru_call *, Py_ssize_t, Py_ssize_t, Py_ssize_t) noexcept nogil

@@ -454,7 +454,7 @@ cdef Plan plan_of(const cgru_kernels *k, const cgru_call *call, const cgru_weigh
     if direction == FORWARD:
         plan.fresh = call.h0.data == NULL
     else:  # products with V are skipped where neither dh nor dL/dh0 of that step is wanted
-        plan.fresh = call.fresh and call.dh.data == NULL and call.last.data == NULL
+        plan.fresh = call.fresh and call.dh.data == NULL and call.last.data == NULL and call.dhp.data == NULL
     _choose_weights(&plan, call, w)
     _set_layout(&plan, call)
     plan.threads, plan.far = _count_threads(&plan, call, most), 0

@@ -131,6 +131,12 @@ INLINE void batch_step(const int plain, const int wide, const panel *p, ptrdiff_
     T *bias = p->rows, *h = bias + one, *x = h + u * one, *again = x + e * one, *x_again = again + one;
     T *rh = x_again + e * one, *z = rh + u * one, *hh_ = z + u * one;
     T *of_r = hh_ + u * one, *of_z = of_r + u * one, *of_hh = of_z + u * one;
+    if (call->decay.data) {
+        EACH_UNIT(p, u, unit, v) {
+            const place at = place_in(p, t, unit, v);
+            store(h + at.c, entering_state(call, at, load(h + at.c)));
+        }
+    }
     if (wide) batch_project_inputs(p, t, of_r);
     for (ptrdiff_t v = 0; v < one; v += LANES) store(bias + v, ZERO + 1), store(again + v, ZERO + 1);
     for (ptrdiff_t v = 0; v < p->vectors && !wide; v++)
@@ -235,6 +241,7 @@ INLINE void batch_step_backward(const int plain, const panel *p, ptrdiff_t t) {
     EACH_UNIT(p, u, unit, v) {
         const place at = place_in(p, t, unit, v);
         state_gradient(call, at, load(sum + at.c), dh);
+        if (call->decay.data) leave_state(call, at, dh);
     }
     if (!call->dX.data) return;
     if (p->w->wide) {

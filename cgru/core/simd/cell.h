@@ -45,6 +45,24 @@ static void mask_state(const cgru_call *call, ptrdiff_t row0, ptrdiff_t rows) {
     }
 }
 
+/* h of rows row0... becomes hp as it enters step t, by the factor `decay`. */
+static void decay_state(const cgru_call *call, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows) {
+    for (ptrdiff_t row = row0; row < row0 + rows; row++) {
+        T *h = ROW(call, row);
+        for (ptrdiff_t c = 0; c < call->u; c += LANES) {
+            const place at = place_of(call, SAMPLE(call, row), t, c);
+            store(h + c, entering_state(call, at, load(h + c)));
+        }
+    }
+}
+
+/* Backward: dh of rows row0..., so far dL/dhp, becomes the gradient of the state before the factor. */
+static void decay_backward(const cgru_call *call, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows) {
+    for (ptrdiff_t row = row0; row < row0 + rows; row++)
+        for (ptrdiff_t c = 0; c < call->u; c += LANES)
+            leave_state(call, place_of(call, SAMPLE(call, row), t, c), ROW(call, row));
+}
+
 /* last = h of rows row0... */
 static void store_last(const cgru_call *call, ptrdiff_t row0, ptrdiff_t rows) {
     for (ptrdiff_t row = row0; row < row0 + rows; row++)
@@ -62,6 +80,7 @@ static void pad(const cgru_call *call, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t ro
     for (ptrdiff_t row = row0; row < row0 + rows; row++) {
         const ptrdiff_t i = SAMPLE(call, row), u = call->u;
         if (call->h.data) memcpy(AT(call->h, i, t), ROW(call, row), u * sizeof(T));
+        if (call->decay.data && call->hp.data) memcpy(AT(call->hp, i, t), ROW(call, row), u * sizeof(T));
         if (!call->padded) continue;
         zero_step(call->hh, i, t, u), zero_step(call->hh_, i, t, u);
         zero_step(call->z, i, t, u), zero_step(call->z_, i, t, u);
@@ -75,7 +94,7 @@ static void pad(const cgru_call *call, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t ro
 static void pad_backward(const cgru_call *call, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows) {
     for (ptrdiff_t row = row0; row < row0 + rows; row++) {
         const ptrdiff_t i = SAMPLE(call, row), u = call->u;
-        zero_step(call->dh, i, t, u), zero_step(call->dh_, i, t, u);
+        zero_step(call->dh, i, t, u), zero_step(call->dhp, i, t, u), zero_step(call->dh_, i, t, u);
         zero_step(call->dhh_, i, t, u), zero_step(call->dz_, i, t, u), zero_step(call->dr_, i, t, u);
         zero_step(call->dc, i, t, u), zero_step(call->dX, i, t, call->e);
         zero_step(call->dU_, i, t, 3 * u), zero_step(call->dV_, i, t, 3 * u);

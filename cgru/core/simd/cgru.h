@@ -37,7 +37,11 @@ typedef struct {
     /* Layer norm, (m, s, 3 u), columns z | r | hh: nU and nV are the normalised products of X and of hp, dU_ and dV_  \
      * the gradients of these products before normalising. iU and iV (m, s, 1) are 1 / sqrt(variance + eps). */        \
     ARRAY(nU) ARRAY(nV) ARRAY(iU) ARRAY(iV) ARRAY(dU_) ARRAY(dV_)                                                      \
-    ARRAY(recurrent) /* (m, 3, u) the recurrent dropout masks of hh, z and r, the same at all steps */
+    ARRAY(recurrent) /* (m, 3, u) the recurrent dropout masks of hh, z and r, the same at all steps */                 \
+    /* The factor g of the state as it enters a step: hp = g * (h a step earlier) + (1 - g) * start; hp is then an     \
+     * array of its own. decay (m, s, u) is g; `column` 0: one number for all units. start (1, 1, u), of all samples   \
+     * and steps; no data: zero. Backward dhp (m, s, u) = dL/dhp is written, and dh = g * dhp. */                      \
+    ARRAY(decay) ARRAY(start) ARRAY(dhp)
 
 /* Makes the enumerator of an array: its index in `cgru_call.array`. */
 #define CGRU_PLACE(name) CGRU_PLACE_##name,
@@ -357,6 +361,8 @@ typedef struct {
     void (*load_h0)(const cgru_call *call, ptrdiff_t row, ptrdiff_t rows);
     void (*load_x)(const cgru_call *call, ptrdiff_t t, ptrdiff_t row, ptrdiff_t rows);
     void (*mask_state)(const cgru_call *call, ptrdiff_t row, ptrdiff_t rows);
+    void (*decay_state)(const cgru_call *call, ptrdiff_t t, ptrdiff_t row, ptrdiff_t rows);
+    void (*decay_backward)(const cgru_call *call, ptrdiff_t t, ptrdiff_t row, ptrdiff_t rows);
     void (*store_last)(const cgru_call *call, ptrdiff_t row, ptrdiff_t rows);
     void (*pad)(const cgru_call *call, ptrdiff_t t, ptrdiff_t row, ptrdiff_t rows);
     void (*pad_backward)(const cgru_call *call, ptrdiff_t t, ptrdiff_t row, ptrdiff_t rows);

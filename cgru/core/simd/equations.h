@@ -74,7 +74,24 @@ INLINE void store_wanted(cgru_array array, place at, vec x) {
     if (array.data) store_or_zero(array, at, x);
 }
 
+/* Loads the vector at a place of an array of which a stride of 0 says that all lanes have the same number. */
+INLINE vec load_spread(cgru_array array, place at) {
+    const ptrdiff_t stride = at.samples_in_lanes ? array.sample : array.column;
+    const T *p = AT(array, at.i, at.t) + (at.samples_in_lanes ? at.unit : at.c) * array.column;
+    return stride == 0 ? ZERO + *p : stride == 1 ? load_n(p, at.n) : gather(p, stride, at.n);
+}
+
 /* --- forward --- */
+
+/* Returns hp = g * h + (1 - g) * start of a state h that enters a step, g = decay, and stores it in the caches. A state
+ * is unchanged where g is 1, and replaced whole where g is 0, whatever it was. */
+INLINE vec entering_state(const cgru_call *call, place at, vec h) {
+    const vec g = load_spread(call->decay, at), start = call->start.data ? load_spread(call->start, at) : ZERO;
+    vec hp = if_less(g, ZERO + 1, g * h + (1 - g) * start, h);
+    hp = if_running(at, if_less(ZERO, g, hp, start), h);
+    if (call->hp.data) store_at(call->hp, at, hp);
+    return hp;
+}
 
 /* Returns whether r multiplies the recurrent product c = hp Vhh + chh (reset after) instead of hp. */
 INLINE int resets_after(const cgru_call *call) { return call->variant != CGRU_RESET_BEFORE; }
@@ -173,6 +190,15 @@ INLINE void reset_gradient(const cgru_call *call, place at, vec drh, T *dh, T *d
     store(dr_ + at.c, reset);
     store(dh + at.c, load(dh + at.c) + drh * r);
     store_or_zero(call->dr_, at, reset);
+}
+
+/* dh, so far dL/dhp of the state that entered the step, becomes g * dh, the gradient of the state before; g = decay. */
+INLINE void leave_state(const cgru_call *call, place at, T *dh) {
+    const vec g = load_spread(call->decay, at), dhp = load(dh + at.c);
+    const vec before = if_running(at, if_less(ZERO, g, g * dhp, ZERO), dhp);
+    store_wanted(call->dhp, at, dhp);
+    store_wanted(call->dh, at, before);
+    store(dh + at.c, before);
 }
 
 /* dh += sum, and stores it in the caches; sum = dz_ Vz^T + dr_ Vr^T, plus dc Vhh^T where the reset comes after. */

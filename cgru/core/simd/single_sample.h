@@ -255,6 +255,7 @@ INLINE void step(const cgru_single_sample *single, ptrdiff_t t, const T *x, T *h
 static void run(const cgru_single_sample *single, ptrdiff_t first, ptrdiff_t stop, const T *X, T *h, T *work) {
     for (ptrdiff_t n = first; n < stop; n++) {
         const ptrdiff_t t = single->call->reverse ? stop - 1 - (n - first) : n;
+        if (single->call->decay.data) decay_state(single->call, t, 0, 1);
         step(single, t, X + t * single->call->X.step, h, work, n == first && single->fresh);
     }
 }
@@ -323,6 +324,7 @@ static void single_backward(const cgru_single_sample *single, ptrdiff_t steps) {
             share_backward(single, &sums, t);
         }
         EACH_PART(u, t, state_part_backward, single, t, dh, dz_, dr_, dc)
+        if (call->decay.data) decay_backward(call, t, 0, 1);
     }
 }
 

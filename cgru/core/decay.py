@@ -1,0 +1,96 @@
+"""The factor of the state as it enters a step, from the users' `resets` or `decay`; cgru/reference.py shows what it does.
+
+m samples, s steps, u units; lengths (m,) are the numbers of real steps, and the others are padding.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from cgru.core.checks import real
+from cgru.core.lengths import ends, mask
+
+__all__ = ["boundaries", "decay_of", "entering"]
+
+
+def decay_of(
+    resets: Any,
+    decay: Any,
+    m: int,
+    s: int,
+    u: int | None,
+    lengths: np.ndarray | None,
+    dtype: np.dtype,
+    name: str = "",
+) -> np.ndarray | None:
+    """Return the factors that `resets` or `decay` stand for, (m, s, 1) or (m, s, u) in `dtype`, 1 in the padding.
+
+    Args:
+        resets: (m, s) booleans, True: the step begins anew, a factor of 0. None: see `decay`.
+        decay: (m, s) or (m, s, u) real factors from 0 to 1. None beside None: there is none.
+        m, s, u: the sizes of the call; u None: a factor for each unit is refused.
+        lengths: (m,) the real steps of each sample, or None; nothing in the padding is looked at.
+        dtype: of the result.
+        name: a prefix for the names in errors.
+
+    Raises:
+        TypeError, ValueError: both are given; another dtype or shape; a factor that is NaN or outside [0, 1].
+    """
+    if resets is None and decay is None:
+        return None
+    if resets is not None and decay is not None:
+        raise ValueError(f"{name}decay: expected None beside {name}resets, got both; a reset is a decay of 0")
+    if resets is not None:
+        resets = _checked(resets, f"{name}resets", (m, s), None)
+        if resets.dtype != bool:
+            raise TypeError(f"{name}resets: expected booleans, got {resets.dtype}; factors are the argument decay")
+        factors = np.asarray(~resets, dtype)[:, :, None]
+    else:
+        factors = _checked(decay, f"{name}decay", (m, s), u)
+        factors = factors.reshape(m, s, -1)
+        wrong = ~((factors >= 0) & (factors <= 1))
+        if lengths is not None:
+            wrong &= mask(lengths, s)
+        if wrong.any():
+            sample, step, unit = np.argwhere(wrong)[0]
+            where = f"sample {sample}, step {step}" + (f", unit {unit}" if factors.shape[2] > 1 else "")
+            raise ValueError(f"{name}decay: expected factors from 0 to 1, got {factors[sample, step, unit]} in {where}")
+        factors = factors.astype(dtype, copy=False)
+    return factors if lengths is None else np.where(mask(lengths, s), factors, dtype.type(1))
+
+
+def _checked(value: Any, name: str, shape: tuple[int, int], u: int | None) -> np.ndarray:
+    """Return `value` as an array of `shape`, or with u also of (*shape, u)."""
+    array = real(value, name)
+    if array.shape != shape and (u is None or array.shape != (*shape, u)):
+        due = f"{shape}" if u is None or name.endswith("resets") else f"{shape} or {(*shape, u)}"
+        raise ValueError(f"{name}: expected shape {due}, got {array.shape}")
+    return array
+
+
+def entering(decay: np.ndarray, lengths: np.ndarray | None, reverse: bool) -> np.ndarray:
+    """Return the factors by the step that a state enters: `decay` (m, s, n) itself, or in `reverse` that of t + 1.
+
+    In `reverse` no factor meets the state that enters the last real step: it is 1 there.
+    """
+    if not reverse:
+        return decay
+    m, s, _ = decay.shape
+    factors = np.ones_like(decay)
+    factors[:, :-1] = decay[:, 1:]
+    factors[np.arange(m), ends(m, s, lengths, reverse)[0]] = 1
+    return factors
+
+
+def boundaries(dg: np.ndarray, lengths: np.ndarray | None, reverse: bool) -> np.ndarray:
+    """Return dL/d(decay) from dL/d(factors by the step that a state enters): the transpose of `entering`."""
+    if not reverse:
+        return dg
+    m, s, _ = dg.shape
+    back = np.zeros_like(dg)
+    back[:, 1:] = dg[:, :-1]
+    first = ends(m, s, lengths, reverse)[0] + 1  # whose factor meets no state
+    back[np.arange(m)[first < s], first[first < s]] = 0
+    return back
