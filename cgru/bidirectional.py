@@ -119,6 +119,7 @@ class Bidirectional(Layer):
     np_rng, given, trainable, training, lrate, e = Shared(), Shared(), Shared(), Shared(), Shared(), Shared()
     _dtype = Shared()
     piecewise = False
+    reads = ("decay",)
     fields = Fields(halves=("layer",), half="GRU")
     onnx_node, reset_state, dh0 = GRU.onnx_node, GRU.reset_state, GRU.dh0
 

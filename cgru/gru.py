@@ -125,6 +125,7 @@ class GRU(Layer):
         dtype=True,
         variant=True,
     )
+    reads = ("decay",)
     reset_after, layer_norm, learn_h0 = VariantFlag(), VariantFlag(), VariantFlag()
     reverse = Option(flag, False)
     dropout = Option(rate, 0.0)

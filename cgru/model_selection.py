@@ -113,6 +113,7 @@ def choose(
     lengths: np.ndarray | None = None,
     sample_weight: np.ndarray | None = None,
     groups: np.ndarray | None = None,
+    beside: Mapping[str, np.ndarray] | None = None,
     budget: float = BUDGET,
     epochs: int,
     batch_size: int,
@@ -127,12 +128,14 @@ def choose(
     make: makes the network of a recipe, with these input layers and the seed.
     X, y: samples (m, s, e) and targets: classes (m,), or numbers (m, n) in deviations from their mean where the loss
         can standardise them.
+    beside: arrays (m, s) beside X by the names that `Network.fit` has. With them candidates that change the steps, or
+        need the whole series, are left out.
     budget: seconds on one core of today, by a count of the work: the choice is the same on any machine.
     epochs, batch_size: those of the fit on all samples. A fold makes SHARE as many epochs.
     options: further options of `Network.fit`.
     """
     classes, loss = y if y.ndim == 1 else None, losses.named(recipe.loss)
-    trials = _Trials(make, loss, X, y, lengths, sample_weight)
+    trials = _Trials(make, loss, X, y, lengths, sample_weight, beside=beside or {})
     if groups is not None:
         trials.groups = np.unique(groups, return_inverse=True)[1]
     stages = _stages(recipe, trials)
@@ -225,12 +228,13 @@ def _stages(recipe: Recipe, trials: _Trials) -> Iterator[Iterable[Recipe]]:
     Series as they are, normalized, or beside their differences; for the best of them other tails; for the best of all
     other pools and more layers, twice.
     """
-    cut, *tails = _tails(trials.X.shape[1])
-    heads = ["", "difference", "normalize"] if recipe.bidirectional else ["", "difference"]
+    cut, *tails = [""] if trials.beside else _tails(trials.X.shape[1])
+    whole = recipe.bidirectional and not trials.beside  # whether layers may read the whole series
+    heads = ["", "difference", *["normalize"] * whole]
     heads = {_joined(head, cut): head for head in heads}
     yield [_decided(recipe, text) for text in heads]
     found = [heads[best.inputs] for best in trials.best(BEST)]
-    both = ["normalize+difference"] * (found[0] != "" and recipe.bidirectional)
+    both = ["normalize+difference"] * (found[0] != "" and whole)
     texts = [*(_joined(head, tail) for tail in tails for head in found), *(_joined(head, cut) for head in both)]
     yield [_decided(recipe, text) for text in texts]
     for _ in range(2):
@@ -256,6 +260,7 @@ class _Trials:
     lengths: np.ndarray | None = None
     sample_weight: np.ndarray | None = None
     groups: np.ndarray | None = None
+    beside: Mapping[str, np.ndarray] = field(default_factory=dict)
     folds: Sequence[Any] = ()
     options: dict[str, Any] = field(default_factory=dict)
     recipes: dict[str, Recipe] = field(default_factory=dict)
@@ -279,7 +284,8 @@ class _Trials:
         ]
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "fit_many: interrupted")  # it is raised here
-            results = fit_many(jobs, self.X, self.y, lengths=self.lengths, sample_weight=self.sample_weight)
+            own = {"lengths": self.lengths, "sample_weight": self.sample_weight, **self.beside}
+            results = fit_many(jobs, self.X, self.y, **own)
         if any(isinstance(result.error, KeyboardInterrupt) for result in results):
             raise KeyboardInterrupt
         self.recipes |= recipes
@@ -330,8 +336,9 @@ class _Trials:
 
     def _held_out(self, nets: Sequence[Network]) -> np.ndarray:
         """Return the outputs (m, k) of the networks of all folds for the samples that each did not see."""
+        given = {"lengths": self.lengths, **self.beside}
         parts = [
-            net.predict(self.X[rows], None if self.lengths is None else self.lengths[rows])
+            net.predict(self.X[rows], **{name: None if a is None else a[rows] for name, a in given.items()})
             for net, (_, rows) in zip(nets, self.folds, strict=True)
         ]
         found = np.empty((len(self.X), parts[0].shape[1]))

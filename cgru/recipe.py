@@ -194,6 +194,7 @@ def nothing_learned(
     lengths: np.ndarray | None = None,
     weights: np.ndarray | None = None,
     scale: np.ndarray | float = 1.0,
+    beside: Mapping[str, Any] | None = None,
 ) -> str:
     """Return a note if `net` is no better on its training data than the most frequent class or a constant, else "".
 
@@ -202,14 +203,16 @@ def nothing_learned(
     net: a network with one output a sample, not at steps.
     X, y, lengths, weights: its training data.
     scale: (k,) the factor from the units of y to those of the errors in the note.
+    beside: arrays beside X by the names that `Network.fit` has.
     """
+    beside = beside or {}
     if losses.classifies(net.loss):
-        right = net.evaluate(X, y, lengths, sample_weight=weights)["accuracy"]
+        right = net.evaluate(X, y, lengths, sample_weight=weights, **beside)["accuracy"]
         share = (counts := np.bincount(y, weights)).max() / counts.sum()
         if right > share:
             return ""
         return f"the most frequent class alone is {share:.2%} of the training data, the model right in {right:.2%}"
-    loss, y, A = losses.named(net.loss), y.reshape(len(y), -1), net.predict(X, lengths).astype(np.float64)
+    loss, y, A = losses.named(net.loss), y.reshape(len(y), -1), net.predict(X, lengths, **beside).astype(np.float64)
     if np.ptp(y, axis=0).max() == 0:
         return ""
     if not loss.predicts_mean:

@@ -16,7 +16,7 @@ import copy
 import json
 import os
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from typing import Any
@@ -47,6 +47,7 @@ from cgru.network import Network, files
 from cgru.network.data.dataframes import as_sequences, is_indexed
 from cgru.network.data.mean_variance import mean_and_deviation
 from cgru.network.data.split import NO_WEIGHT, check_share, draw_held_out, encode_groups
+from cgru.network.data.step_arrays import STEP_ARRAYS, rectangles
 from cgru.network.history import Epoch, History
 from cgru.network.network import from_parts, to_parts, undo_target_scaling
 from cgru.network.options import OPTIONS, Settings
@@ -157,7 +158,7 @@ class _Estimator(BaseEstimator):
         """Train on X and y, anew with `reset`, in place; restore the estimator after any exception.
 
         reset: whether to build a new network; otherwise training goes on with the present one.
-        given: `groups` and `validation`; for `partial_fit` `epochs` and `classes`.
+        given: `groups`, `validation` and `beside`; for `partial_fit` `epochs` and `classes`.
         """
         before, sample_weight = dict(vars(self)), self._sample_weights(y, sample_weight)
         try:
@@ -181,6 +182,7 @@ class _Estimator(BaseEstimator):
         classes: Any = None,
         groups: Any = None,
         validation: Any = None,
+        beside: Mapping[str, Any] | None = None,
     ) -> list[str]:
         """Train as `_fit` has it, setting attributes; return notes for warnings: it diverged, nothing was learned."""
         loss = self._checked_loss(reset)
@@ -189,7 +191,7 @@ class _Estimator(BaseEstimator):
             sample_weight = column_or_1d(sample_weight, dtype=np.float64, warn=False)
             check_consistent_length(X, sample_weight)
         weights = sample_weight if sample_weight is not None and sample_weight.any() else None  # for means
-        groups = encode_groups(groups, len(X))
+        groups, beside = encode_groups(groups, len(X)), rectangles(beside or {}, X.shape, lengths)
         targets = self._targets(y, loss, reset, classes, weights)
         held_out = None if validation is None else self._check_validation(validation, X.shape[2], y, loss)
         batch_size, all_epochs = recipe.budget(len(X), self.batch_size, self.epochs)
@@ -200,6 +202,7 @@ class _Estimator(BaseEstimator):
         ensemble = positive(self.ensemble, "ensemble")
         positive(self.n_iter_no_change, "n_iter_no_change")
         samples = {"X": X, "y": targets, "lengths": lengths, "sample_weight": sample_weight}
+        own_beside = beside  # of the samples to train on
         enough = len(X) >= recipe.HELD_FROM or isinstance(self, ClassifierMixin)
         if not reset and len(self._nets) > 1:
             raise ValueError(f"ensemble: expected 1 to train on, got {len(self._nets)} networks")
@@ -212,8 +215,8 @@ class _Estimator(BaseEstimator):
             if weights is not None and not (weights[rows].any() and weights[~rows].any()):
                 raise ValueError(NO_WEIGHT)
             out, kept = np.flatnonzero(rows), np.flatnonzero(~rows)
-            held_out = tuple(select_rows(each, out) for each in samples.values())
-            samples = {name: select_rows(each, kept) for name, each in samples.items()}
+            held_out = *(select_rows(each, out) for each in samples.values()), _select_all(beside, out)
+            samples, own_beside = _select_all(samples, kept), _select_all(beside, kept)
             groups = select_rows(groups, kept)
         if not reset:
             nets, choice = self._nets, None
@@ -226,7 +229,8 @@ class _Estimator(BaseEstimator):
                 return found.network(outputs, inputs, seed=seed + more, start=start)
 
             with _threads(self.n_jobs):
-                choice = self._choose(loss, make, epochs is None, groups=groups, **samples, **options)
+                data = samples | {"groups": groups, "beside": own_beside}
+                choice = self._choose(loss, make, epochs is None, **data, **options)
             if self.verbose and self.inputs == input_layers.AUTO:
                 print(f"chosen: {choice}")
             found = choice.recipe
@@ -242,14 +246,14 @@ class _Estimator(BaseEstimator):
             options |= {"standardize_targets": loss.can_standardize, "shrink": loss.can_shrink}
         with _threads(self.n_jobs):
             callback = _print_epoch if self.verbose else None
-            history = _fit_all(nets, callback=callback, **samples, **options)
+            history = _fit_all(nets, callback=callback, **samples, **own_beside, **options)
             notes = [choice.failures if choice else "", history.problems()]
             for net in nets if choice is not None and choice.shrinkage is not None and not held else ():
                 for array in net.head.p.values():
                     array *= choice.shrinkage
             if epochs is None:
                 scale = getattr(self, "target_scale_", 1.0)
-                note = recipe.nothing_learned(nets[0], X, targets, lengths, weights, scale)
+                note = recipe.nothing_learned(nets[0], X, targets, lengths, weights, scale, beside)
                 notes.append(note and f"nothing was learned: {note}")
                 if self.epochs is None and not note and not held:  # otherwise their number is the user's, or early
                     falls = recipe.still_falls([epoch.loss for epoch in history])
@@ -262,12 +266,15 @@ class _Estimator(BaseEstimator):
         return list(filter(None, notes))
 
     def _check_validation(self, validation: Any, features: int, y: Any, loss: Loss) -> tuple[Any, ...]:
-        """Check `validation` of `fit`; return (X, targets, lengths, sample_weight) for `Network.fit`.
+        """Check `validation` of `fit`; return (X, targets, lengths, sample_weight, arrays beside) for `Network.fit`.
 
         features, y: those of the training data.
         """
         if self.early_stopping:
             raise ValueError("validation: expected None beside early_stopping=True, which holds samples out, got some")
+        beside: Mapping[str, Any] = {}
+        if isinstance(validation, tuple | list) and validation and isinstance(validation[-1], Mapping):
+            *validation, beside = validation
         if not isinstance(validation, tuple | list) or len(validation) not in (2, 3):
             due = "(X, y) or (X, y, sample_weight)"
             got = f"{len(validation)} parts" if isinstance(validation, tuple | list) else type(validation).__name__
@@ -278,7 +285,7 @@ class _Estimator(BaseEstimator):
             check_consistent_length(X, own_y, weights)
             weights = self._sample_weights(own_y, weights, y)
             weights = None if weights is None else column_or_1d(weights, dtype=np.float64, warn=False)
-            return X, self._targets(own_y, loss, False, None, None), lengths, weights
+            return X, self._targets(own_y, loss, False, None, None), lengths, weights, beside
         except (TypeError, ValueError) as error:
             kind = TypeError if isinstance(error, TypeError) else ValueError
             raise kind(f"validation: {error}") from None
@@ -294,7 +301,18 @@ class _Estimator(BaseEstimator):
         budget = self.budget if whole else 0
         return model_selection.choose(make, Recipe(**given), budget=budget, **options)
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None, validation: Any = None) -> Any:
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        groups: Any = None,
+        validation: Any = None,
+        *,
+        resets: Any = None,
+        decay: Any = None,
+        times: Any = None,
+    ) -> Any:
         """Train on X and y, classes or numbers; `sample_weight` (m,) multiplies the loss of each sample.
 
         `groups` (m,), such as the subject of each sample: the folds and `early_stopping` hold out whole groups. In a
@@ -302,10 +320,14 @@ class _Estimator(BaseEstimator):
 
         `validation`, (X, y) or (X, y, sample_weight), are samples to validate with, in the place of the share that
         `early_stopping` holds out: the weights of the epoch with the lowest loss on them are kept, and training stops
-        after `n_iter_no_change` epochs without a lower one. ValueError beside `early_stopping=True`.
+        after `n_iter_no_change` epochs without a lower one. ValueError beside `early_stopping=True`. A dict with their
+        `resets`, `decay` or `times` may stand behind them.
+
+        `resets`, `decay` and `times`, (m, s) or lists of (s_i,) where X is a list, are as in `cgru.Network.fit`. Beside
+        them no input layers are chosen that change the steps, or need the whole series. Predictions take them, too.
         """
-        again = self.warm_start and hasattr(self, "networks_")
-        self._fit(X, y, sample_weight, not again, groups=groups, validation=validation)
+        again, beside = self.warm_start and hasattr(self, "networks_"), {"resets": resets, "decay": decay, "times": times}
+        self._fit(X, y, sample_weight, not again, groups=groups, validation=validation, beside=beside)
         return self
 
     def _sample_weights(self, y: Any, sample_weight: Any, training_y: Any = None) -> Any:
@@ -324,12 +346,14 @@ class _Estimator(BaseEstimator):
         check_consistent_length(y, sample_weight)
         return compute_sample_weight(per_class, y) * column_or_1d(sample_weight)
 
-    def _outputs(self, X: Any, convert: Callable[[np.ndarray], np.ndarray] = np.asarray) -> np.ndarray:
+    def _outputs(
+        self, X: Any, convert: Callable[[np.ndarray], np.ndarray] = np.asarray, **beside: Any
+    ) -> np.ndarray:
         """Return the outputs of the network for X, (m, k), converted, and of an ensemble their mean."""
         check_is_fitted(self, "networks_")
         X, lengths, _ = self._check_sequences(X)
         with _threads(self.n_jobs):
-            return sum(convert(net.predict(X, lengths)) for net in self._nets) / len(self._nets)
+            return sum(convert(net.predict(X, lengths, **beside)) for net in self._nets) / len(self._nets)
 
     # --- the fitted network, and files ---
 
@@ -528,19 +552,30 @@ class GRUClassifier(ClassifierMixin, _Estimator):
         found.classes = self.classes_
         return found
 
-    def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> GRUClassifier:
+    def partial_fit(
+        self,
+        X: Any,
+        y: Any,
+        classes: Any = None,
+        sample_weight: Any = None,
+        *,
+        resets: Any = None,
+        decay: Any = None,
+        times: Any = None,
+    ) -> GRUClassifier:
         """Train one epoch on X and y; the first call names in `classes` all classes that there will be."""
-        self._fit(X, y, sample_weight, not hasattr(self, "networks_"), epochs=1, classes=classes)
+        beside = {"resets": resets, "decay": decay, "times": times}
+        self._fit(X, y, sample_weight, not hasattr(self, "networks_"), epochs=1, classes=classes, beside=beside)
         return self
 
-    def predict_proba(self, X: Any) -> np.ndarray:
+    def predict_proba(self, X: Any, *, resets: Any = None, decay: Any = None, times: Any = None) -> np.ndarray:
         """Return the probability of each of `classes_`, (m, k)."""
-        A = self._outputs(X).astype(np.float64)
+        A = self._outputs(X, resets=resets, decay=decay, times=times).astype(np.float64)
         return A / A.sum(axis=1, keepdims=True)
 
-    def predict(self, X: Any) -> np.ndarray:
+    def predict(self, X: Any, *, resets: Any = None, decay: Any = None, times: Any = None) -> np.ndarray:
         """Return the most probable class of each sample, (m,)."""
-        A = self._outputs(X)
+        A = self._outputs(X, resets=resets, decay=decay, times=times)
         return self.classes_[A.argmax(axis=1)]
 
 
@@ -623,21 +658,31 @@ class GRURegressor(RegressorMixin, _Estimator):
         found.target_names = names
         return found
 
-    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> GRURegressor:
+    def partial_fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        resets: Any = None,
+        decay: Any = None,
+        times: Any = None,
+    ) -> GRURegressor:
         """Train one epoch on X and y; targets are scaled as in the first call."""
-        self._fit(X, y, sample_weight, not hasattr(self, "networks_"), epochs=1)
+        beside = {"resets": resets, "decay": decay, "times": times}
+        self._fit(X, y, sample_weight, not hasattr(self, "networks_"), epochs=1, beside=beside)
         return self
 
-    def predict(self, X: Any) -> np.ndarray:
+    def predict(self, X: Any, *, resets: Any = None, decay: Any = None, times: Any = None) -> np.ndarray:
         """Return predictions in the units of y, (m,), or (m, n) where y was (m, n).
 
         They are the mean, the quantile nearest the median, or the rate, as `loss` says.
         """
         point = self._fitted_loss().point
-        Y = self._outputs(X, lambda A: point(self._in_units(A)))
+        Y = self._outputs(X, lambda A: point(self._in_units(A)), resets=resets, decay=decay, times=times)
         return Y[:, 0] if self._flat else Y
 
-    def predict_quantiles(self, X: Any) -> np.ndarray:
+    def predict_quantiles(self, X: Any, *, resets: Any = None, decay: Any = None, times: Any = None) -> np.ndarray:
         """Return quantiles in the units of y, (m, n, q) for n targets and q levels, in the order that `loss` has.
 
         AttributeError, by name, for a loss without quantiles.
@@ -646,7 +691,8 @@ class GRURegressor(RegressorMixin, _Estimator):
         if not loss.quantiles:
             due = 'a loss with quantiles, such as "quantile(0.1, 0.5, 0.9)"'
             raise AttributeError(f"predict_quantiles: expected {due}, got {loss.name!r}")
-        return self._outputs(X, self._in_units).reshape(-1, len(self.target_mean_), loss.outputs)
+        Y = self._outputs(X, self._in_units, resets=resets, decay=decay, times=times)
+        return Y.reshape(-1, len(self.target_mean_), loss.outputs)
 
     def _fitted_loss(self) -> Loss:
         """Return the loss of the fitted networks; NotFittedError before the first fit."""
@@ -692,6 +738,11 @@ def _from_json(value: Any) -> Any:
     return value
 
 
+def _select_all(arrays: Mapping[str, Any], rows: np.ndarray) -> dict[str, Any]:
+    """Return these rows of each array."""
+    return {name: select_rows(array, rows) for name, array in arrays.items()}
+
+
 def _print_epoch(epoch: Epoch) -> None:
     """Print an epoch's losses, as a callback of a fit."""
     print(f"epoch {epoch.epoch} of {epoch.epochs}: {epoch_text(epoch)}")
@@ -701,7 +752,7 @@ def _fit_all(nets: list[Network], X: np.ndarray, y: np.ndarray, **options: Any) 
     """Fit one network, or several on all threads; return the history of the first. The first error is raised."""
     if len(nets) == 1:
         return nets[0].fit(X, y, **options)
-    shared = {name: options.pop(name, None) for name in ("lengths", "sample_weight")}
+    shared = {name: options.pop(name, None) for name in ("lengths", "sample_weight", *STEP_ARRAYS)}
     results = fit_many([Job(net, **options) for net in nets], X, y, **shared)
     for result in results:
         if result.error is not None:

@@ -6,9 +6,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from cgru.core.decay import entering
+from cgru.core.lengths import mask
 from cgru.layers.layer import Fields, Layer, LayerPass, Shape, checked_sequences, mask_padding
 
-__all__ = ["Flip"]
+__all__ = ["Flip", "flipped_boundaries"]
 
 
 class Flip(Layer):
@@ -21,6 +23,7 @@ class Flip(Layer):
     """
 
     piecewise = False
+    flips = True
     fields = Fields()
     stage: ClassVar[dict[str, Any]] = {"kind": "flip"}
 
@@ -51,6 +54,15 @@ class Flip(Layer):
         """
         X, steps = mask_padding(checked_sequences(A), lengths)
         return LayerPass(steps, lambda dA, _: _flipped(dA, steps), X=X, A=_flipped(X, steps))
+
+
+def flipped_boundaries(decay: np.ndarray, lengths: np.ndarray | None) -> np.ndarray:
+    """Return the factors (m, s) of the boundaries before steps for the steps reversed: those before the next ones.
+
+    The first step, before which there is no other, has 1.
+    """
+    real = None if lengths is None else mask(lengths, decay.shape[1])
+    return _flipped(entering(decay[:, :, None], lengths, True), real)[:, :, 0]
 
 
 def _flipped(X: np.ndarray, real: np.ndarray | None) -> np.ndarray:

@@ -100,6 +100,9 @@ class Layer:
     clip_gradients: bool = False
     stateful: bool = False
     fields: Fields | None = None  # how a layer of exactly this class is saved; None: it cannot be saved
+    # The arrays (m, s) beside X that `run` and `predict` take by name: "decay", the factors of states that enter steps.
+    reads: tuple[str, ...] = ()
+    flips: bool = False  # whether the real steps of each sequence come out in reverse order
     tokens_in: bool = False  # whether the layer reads integer tokens (m, s), at the bottom of a network
     is_head: bool = False  # whether the layer may stand at the top of a network, under a loss
     trains: bool = True  # whether the layer can backpropagate
@@ -253,15 +256,18 @@ class Layer:
         other.reset_state()
         return other
 
-    def predict(self, A: np.ndarray, lengths: np.ndarray | None = None) -> np.ndarray:
-        """Return what `forward` returns without dropout; the layer is not changed, so any thread may call it."""
-        return self.run(A, lengths).A
+    def predict(self, A: np.ndarray, lengths: np.ndarray | None = None, **beside: np.ndarray) -> np.ndarray:
+        """Return what `forward` returns without dropout; the layer is not changed, so any thread may call it.
+
+        `beside` are the arrays (m, s) that the layer `reads`.
+        """
+        return self.run(A, lengths, **beside).A
 
     def predict_on(
-        self, A: np.ndarray, lengths: np.ndarray | None, states: Sequence[np.ndarray | None]
+        self, A: np.ndarray, lengths: np.ndarray | None, states: Sequence[np.ndarray | None], **beside: np.ndarray
     ) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
         """Run `predict` with the `cells` started from `states` (None: zero); return outputs and last states (m, u)."""
-        return self.predict(A, lengths), ()
+        return self.predict(A, lengths, **beside), ()
 
     def forward(self, A: np.ndarray, lengths: np.ndarray | None = None) -> np.ndarray:
         """Run A, fill `fc` and return the outputs.

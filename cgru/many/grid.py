@@ -59,6 +59,9 @@ def grid(
     lengths: Any = None,
     sample_weight: Any = None,
     groups: Any = None,
+    resets: Any = None,
+    decay: Any = None,
+    times: Any = None,
     folds: Any = 5,
     inner_folds: Any = None,
     repeats: int = 1,
@@ -87,7 +90,7 @@ def grid(
     axes: a list, tuple or range has the values of an axis, anything else is one value for all. A parameter of `make`
         is passed to `make`, as is the seed (`seed`). Otherwise an option of `Network.fit` (`epochs`, `patience`, `l1`,
         `callback`, ...) is passed to `fit`. All others are passed to a `make` with `**options`.
-    X, y, lengths, sample_weight, threads, executor, progress: as for `fit_many`.
+    X, y, lengths, sample_weight, resets, decay, times, threads, executor, progress: as for `fit_many`.
     groups: (m,) strings or numbers; samples of one group are never split.
     folds, inner_folds: their number, at least 2, drawn from the number of the repeat (and of the outer fold):
         stratified where each sample has a class, or, with `groups`, of whole groups and about even in size. Or a
@@ -109,7 +112,7 @@ def grid(
     """
     if keep not in (None, "best"):
         raise ValueError(f'keep: expected "best" or None, got {keep!r}')
-    data = {"lengths": lengths, "sample_weight": sample_weight}
+    data = {"lengths": lengths, "sample_weight": sample_weight, "resets": resets, "decay": decay, "times": times}
     split = {"groups": groups, "folds": folds, "inner_folds": inner_folds, "repeats": repeats, "seeds": seeds}
     jobs = grid_jobs(make, X, y, **data, **split, **axes)
     if keep == "best" and jobs[0].network().seed is None:
@@ -139,6 +142,9 @@ def grid_jobs(
     lengths: Any = None,
     sample_weight: Any = None,
     groups: Any = None,
+    resets: Any = None,
+    decay: Any = None,
+    times: Any = None,
     folds: Any = 5,
     inner_folds: Any = None,
     repeats: int = 1,
@@ -151,7 +157,7 @@ def grid_jobs(
         raise ValueError(f"repeats: expected 1 unless folds is an integer, got {repeats}")
     if isinstance(inner_folds, list | tuple):
         raise TypeError(f"inner_folds: expected an integer, a splitter or None, got {type(inner_folds).__name__}")
-    samples = SharedData(X, y, lengths, sample_weight).opened()
+    samples = SharedData(X, y, lengths, sample_weight, None, resets, decay, times).opened()
     if samples.X is None or not len(samples.X):
         raise ValueError(f"X: expected samples, got {'None' if samples.X is None else 'none'}")
     validation = axes.pop("validation", None)
@@ -236,10 +242,10 @@ class _Settings:
             options = self.options(setting)
             Settings(**options, validation=validated or None)
             self.costs.append(cost_of(Job(net, **options), samples) / len(samples.X))
-        X, y, lengths, weights = samples.select(None, first)
+        X, y, lengths, weights, beside = samples.select(None, first)
         spec = first.data_spec
         spec.class_names = find_class_names(spec, X, y, lengths)
-        as_data(spec, X, y, lengths, weights)  # checks all samples: errors count them as the user does
+        as_data(spec, X, y, lengths, weights, beside)  # checks all samples: errors count them as the user does
         return first
 
     def network(self, setting: dict[str, Any], seed: int | None) -> Callable[[], Network]:

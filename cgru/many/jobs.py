@@ -12,7 +12,7 @@ import threading
 import time
 import traceback
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,6 +23,7 @@ from cgru.core.checks import positive, within
 from cgru.core.formatting import figure
 from cgru.many.folds import Splittable, classes_of
 from cgru.network.data.split import encode_groups
+from cgru.network.data.step_arrays import STEP_ARRAYS
 from cgru.network.history import SCORES, History
 from cgru.network.network import Network
 from cgru.network.options import OPTIONS, Settings
@@ -45,13 +46,16 @@ class SharedData:
     lengths: Any = None
     sample_weight: Any = None
     groups: Any = None
+    resets: Any = None
+    decay: Any = None
+    times: Any = None
 
     def __post_init__(self) -> None:
         """Raise ValueError for targets or other arrays without X, or X without targets."""
         if self.y is None and self.X is not None:
             raise ValueError("y: expected targets beside X, got None")
-        for name in ("y", "lengths", "sample_weight", "groups"):
-            if self.X is None and getattr(self, name) is not None:
+        for name, value in vars(self).items():
+            if self.X is None and value is not None:
                 raise ValueError(f"X: expected samples beside {name}, got None")
 
     def opened(self) -> SharedData:
@@ -80,18 +84,27 @@ class SharedData:
         return SharedData(*(None if array is None else array[rows] for array in vars(self).values()))
 
     def select(self, rows: Any, net: Network) -> tuple[Any, ...]:
-        """Return X, y, lengths and sample_weight of the samples `rows`, or of all where `rows` is None.
+        """Return X, y, lengths, sample_weight and a dict of arrays beside X of the samples `rows`; None: of all.
 
-        `self` has arrays (`opened`). Where X is a list of sequences, y and weights at steps are padded to the longest
-        of all. They are cut to the longest of the selected ones.
+        `self` has arrays (`opened`). Where X is a list of sequences, arrays at steps are padded to the longest of all.
+        They are cut to the longest of the selected ones.
         """
-        given = (self.X, self.y, self.lengths, self.sample_weight)
-        X, y, lengths, weights = (a if a is None or rows is None else a[rows] for a in given)
-        if X.dtype == object and net.per_step:
-            maxima = (np.array(max(np.shape(x)[:1] for x in sequences), np.intp) for sequences in (self.X, X))
-            whole, longest = (tuple(net.output_lengths(steps, "X")) for steps in maxima)
-            y, weights = (a[:, slice(*longest)] if a is not None and a.shape[1:2] == whole else a for a in (y, weights))
-        return X, y, lengths, weights
+        own = {name: a if a is None or rows is None else a[rows] for name, a in vars(self).items()}
+        if own["X"].dtype == object:
+            maxima = [np.array(max(np.shape(x)[:1] for x in sequences), np.intp) for sequences in (self.X, own["X"])]
+            _cut_steps(own, STEP_ARRAYS, *map(tuple, maxima))
+            if net.per_step:
+                _cut_steps(own, ("y", "sample_weight"), *(tuple(net.output_lengths(steps, "X")) for steps in maxima))
+        beside = {name: own[name] for name in STEP_ARRAYS if own[name] is not None}
+        return own["X"], own["y"], own["lengths"], own["sample_weight"], beside
+
+
+def _cut_steps(arrays: dict[str, Any], names: Iterable[str], whole: tuple[int], longest: tuple[int]) -> None:
+    """Cut the arrays of these names that have `whole` steps to the `longest` steps, in place."""
+    for name in names:
+        array = arrays[name]
+        if array is not None and array.shape[1:2] == whole:
+            arrays[name] = array[:, : longest[0]]
 
 
 def _is_path(value: Any) -> bool:
@@ -130,8 +143,9 @@ class Job:
             comes. With a parameter `training_data` it gets (the `SharedData` of its `rows`, the options of the fit). A
             share to validate with (`validation`) is among them, and held out later.
         name: the name of its result: a string, a number or a tuple of them; None: its index among the jobs.
-        X, y, lengths, sample_weight, groups: its own data, as `Network.fit` takes them, or paths of `.npy` files;
-            None: the data that all jobs share. A group is never both among the rows that train and those held out.
+        X, y, lengths, sample_weight, groups, resets, decay, times: its own data, as `Network.fit` takes them, or paths
+            of `.npy` files; None: the data that all jobs share. A group is never both among the rows that train and
+            those held out.
         rows: the samples to train on: integers, booleans (m,) or a slice. None, if none are held out: all.
         validation_rows: the samples to validate with, in the place of `validation`.
         test_rows: the samples to score the fitted network on.
@@ -156,6 +170,9 @@ class Job:
         lengths: Any = None,
         sample_weight: Any = None,
         groups: Any = None,
+        resets: Any = None,
+        decay: Any = None,
+        times: Any = None,
         rows: Any = None,
         validation_rows: Any = None,
         test_rows: Any = None,
@@ -190,7 +207,7 @@ class Job:
         if cost is not None:
             check_number(cost, "cost")
         self.network, self.name, self.starts, self.cost, self.options = network, name, starts, cost, options
-        self.samples = SharedData(X, y, lengths, sample_weight, groups)
+        self.samples = SharedData(X, y, lengths, sample_weight, groups, resets, decay, times)
         self.rows = _as_row_index(rows, "rows")
         self.validation_rows = _as_row_index(validation_rows, "validation_rows")
         self.test_rows = _as_row_index(test_rows, "test_rows")
@@ -339,8 +356,8 @@ def _fit_and_score(job: Job, shared: SharedData, state: WorkerState) -> tuple[Ne
     _check_groups(job, samples)
     net, history, scores = _fit_best_start(job, samples, state)
     if job.test_rows is not None:
-        X, y, lengths, weights = samples.select(job.test_rows, net)
-        found = net.evaluate(X, y, lengths, sample_weight=weights, metrics=job.options.get("metrics"))
+        X, y, lengths, weights, beside = samples.select(job.test_rows, net)
+        found = net.evaluate(X, y, lengths, sample_weight=weights, metrics=job.options.get("metrics"), **beside)
         scores |= {f"test_{each}": value for each, value in found.items()}
     return net, history, scores
 
@@ -354,14 +371,14 @@ def _fit_best_start(job: Job, samples: SharedData, state: WorkerState) -> tuple[
         net = _make_network(job, start, samples, state)
         if start == 0:
             rows, held_out = _training_and_validation_rows(job, samples, net)
-            X, y, lengths, weights = samples.select(rows, net)
+            X, y, lengths, weights, beside = samples.select(rows, net)
             if samples.groups is not None and held_out is None and _is_share(options.get("validation")):
                 options["groups"] = samples.groups if rows is None else samples.groups[rows]
             if held_out is not None:
                 options["validation"] = samples.select(held_out, net)
         state.networks.add(net)
         try:
-            history = net.fit(X, y, lengths=lengths, sample_weight=weights, **options)
+            history = net.fit(X, y, lengths=lengths, sample_weight=weights, **beside, **options)
             kept = history.kept()
             if kept is None:  # with `recover`
                 raise RuntimeError(f"the parameters at the start are the best: {DIVERGED}")

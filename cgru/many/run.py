@@ -30,6 +30,9 @@ def fit_many(
     lengths: Any = None,
     sample_weight: Any = None,
     groups: Any = None,
+    resets: Any = None,
+    decay: Any = None,
+    times: Any = None,
     threads: int | None = None,
     executor: Executors | None = None,
     keep: bool = True,
@@ -45,8 +48,8 @@ def fit_many(
     jobs: `Job`s, each with a name and a network of its own (layers and generators, but for what is frozen), and a
         checkpoint where there is one. A network is fitted in place; one that is given as a function is made when its
         turn comes, with layers that no other has.
-    X, y, lengths, sample_weight, groups: the data that jobs share, as `Network.fit` takes them, or paths of `.npy`
-        files, which are mapped into memory. A running job copies its `rows` of them.
+    X, y, lengths, sample_weight, groups, resets, decay, times: the data that jobs share, as `Network.fit` takes them,
+        or paths of `.npy` files, which are mapped into memory. A running job copies its `rows` of them.
     threads: how many jobs run at once, one a thread; None: `get_num_threads()`, and within a job of another call 1.
     executor: fit on its workers in the place of threads: an Executor as of `concurrent.futures` (processes, Dask's
         `client.get_executor()`, mpi4py's `MPIPoolExecutor`), or a function without arguments that makes one. An
@@ -82,7 +85,7 @@ def fit_many(
         raise TypeError(f"executor: expected an Executor or a function that makes one, got {type(executor).__name__}")
     most = get_num_threads() if state_of_thread() is None else 1
     threads = most if threads is None else positive(threads, "threads")
-    shared = SharedData(X, y, lengths, sample_weight, groups)
+    shared = SharedData(X, y, lengths, sample_weight, groups, resets, decay, times)
     opened = shared.opened()
     if not isinstance(jobs, Iterable):
         raise TypeError(f"jobs: expected Jobs, got {type(jobs).__name__}")

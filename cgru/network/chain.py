@@ -6,7 +6,9 @@ m samples, s steps, e features per step, u units.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import accumulate, repeat
+from operator import xor
 from typing import Any
 
 import numpy as np
@@ -14,11 +16,12 @@ from numpy.typing import DTypeLike
 
 from cgru.core.checks import float_dtype, real
 from cgru.core.lengths import mask
+from cgru.layers.flip import flipped_boundaries
 from cgru.layers.layer import Layer, Shape
 
 __all__ = [
-    "chain", "check_trains", "check_truncate", "checked_initial_states", "dtype_of", "features", "input_features",
-    "output_lengths", "output_mask", "per_step", "shape_of", "steppers", "stride",
+    "chain", "check_reads", "check_trains", "check_truncate", "checked_initial_states", "dtype_of", "features",
+    "input_features", "output_lengths", "output_mask", "per_step", "shape_of", "steppers", "step_arrays", "stride",
 ]  # fmt: skip
 
 
@@ -131,6 +134,47 @@ def output_mask(layers: Sequence[Layer], m: int, s: int, lengths: np.ndarray | N
 def stride(layers: Sequence[Layer]) -> int:
     """Return how many input steps make one output step, in layers that can run some steps at a time."""
     return math.prod(layer.stride for layer in layers)
+
+
+# --- arrays beside X, a number a step ---
+
+
+def check_reads(layers: Sequence[Layer], what: str, name: str) -> None:
+    """Raise ValueError by `name` where no layer reads the array `what`, or a layer cannot read it at the steps of X.
+
+    A state knows nothing of another's factors: "decay" is for all recurrent layers, or for none.
+    """
+    readers = [i for i, layer in enumerate(layers) if what in layer.reads]
+    if not readers:
+        raise ValueError(f"{name}: expected None, as no layer reads it, got some for {list(layers)}")
+    for i, layer in enumerate(layers):
+        if what == "decay" and layer.cells and i not in readers:
+            raise ValueError(f"{name}: expected None, as {layer!r}, layer {i}, does not read it, got some")
+        if (layer.changes_steps or (layer.flips and what != "decay")) and i < readers[-1]:
+            above = next(j for j in readers if j > i)
+            raise ValueError(
+                f"{name}: expected layers that read it at the steps of X, got {type(layers[above]).__name__}, layer "
+                f"{above}, behind {layer!r}, layer {i}; put {type(layer).__name__} above it, or leave it out"
+            )
+
+
+def step_arrays(
+    layers: Sequence[Layer], beside: Mapping[str, np.ndarray] | None, lengths: np.ndarray | None
+) -> Iterable[dict[str, np.ndarray]]:
+    """Return for each layer the arrays `beside` X, (m, s), that it reads, by name, at the steps of its own input."""
+    if not beside:
+        return repeat({})
+    turned = dict(beside)
+    if "decay" in beside and any(layer.flips for layer in layers):
+        turned["decay"] = flipped_boundaries(beside["decay"], lengths)
+    flips = accumulate((layer.flips for layer in layers), xor, initial=False)
+    return [
+        {name: array for name, array in (turned if flipped else beside).items() if name in layer.reads}
+        for layer, flipped in zip(layers, flips, strict=False)
+    ]
+
+
+# --- layers that can be cut, trained, started ---
 
 
 def check_truncate(layers: Sequence[Layer], k: int) -> None:

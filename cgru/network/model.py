@@ -107,12 +107,17 @@ class Model:
                 layer.reset_state()
 
     def head_inputs(
-        self, X: np.ndarray, lengths: np.ndarray | None, size: int, starts: Sequence[np.ndarray | None] | None = None
+        self,
+        X: np.ndarray,
+        lengths: np.ndarray | None,
+        size: int,
+        starts: Sequence[np.ndarray | None] | None = None,
+        beside: Arrays | None = None,
     ) -> Iterator[tuple[np.ndarray, np.ndarray | None, slice, list[np.ndarray]]]:
         """Yield (inputs of the head, lengths, rows of X, last states), `size` samples at a time, run from `starts`.
 
         No cache is kept for a backward pass. `starts` are the initial states of each cell; None: no states are
-        returned.
+        returned. `beside` are arrays (m, s) by the names by which layers read them.
         """
         if self.stateful:
             size = max(size, len(X))
@@ -120,27 +125,33 @@ class Model:
             rows = slice(start, start + size)
             A, steps = self.standardized(X[rows]), None if lengths is None else lengths[rows]
             before, after = iter(starts or ()), []
-            for layer in self.body:
+            read = chain.step_arrays(self.body, {name: a[rows] for name, a in beside.items()} if beside else None, steps)
+            for layer, given in zip(self.body, read, strict=False):
                 if starts is None:
-                    A = layer.predict(A, steps)
+                    A = layer.predict(A, steps, **given)
                 else:
                     own = [None if h is None else h[rows] for _, h in zip(layer.cells, before, strict=False)]
-                    A, last = layer.predict_on(A, steps, own)
+                    A, last = layer.predict_on(A, steps, own, **given)
                     after += last
                 if steps is not None:
                     steps = layer.output_lengths(A, steps)
             yield A, steps, rows, after
 
     def outputs(
-        self, X: np.ndarray, lengths: np.ndarray | None, size: int, starts: Sequence[np.ndarray | None] | None = None
+        self,
+        X: np.ndarray,
+        lengths: np.ndarray | None,
+        size: int,
+        starts: Sequence[np.ndarray | None] | None = None,
+        beside: Arrays | None = None,
     ) -> tuple[np.ndarray, list[np.ndarray]]:
         """Return (outputs for X, which is checked already; last states, one for each of the initial states `starts`).
 
-        `size` samples run at a time.
+        `size` samples run at a time. `beside` are arrays (m, s) by the names by which layers read them.
         """
         joined: list[np.ndarray | None] = [None] * (1 + len(starts or ()))  # the outputs, then the states
         with np.errstate(over="ignore", invalid="ignore"):
-            for A, steps, rows, states in self.head_inputs(X, lengths, size, starts):
+            for A, steps, rows, states in self.head_inputs(X, lengths, size, starts, beside):
                 parts = [A if self.head is None else self.head.predict(A, steps), *states]
                 joined = [_write_rows(part, whole, rows, len(X)) for part, whole in zip(parts, joined, strict=True)]
         return joined[0], joined[1:]

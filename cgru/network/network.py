@@ -23,6 +23,7 @@ from cgru.losses import Function
 from cgru.network import chain, files
 from cgru.network.classes import checked_feature_names, checked_labels
 from cgru.network.data.streaming import as_data, check_batches, is_batches, iterate_inputs, split_validation
+from cgru.network.data.step_arrays import check_step_arrays
 from cgru.network.data.training_data import check_inputs, class_weights, find_class_names, warn_of_axes, weigh_by_class
 from cgru.network.data_spec import DataSpec
 from cgru.network.history import Epoch, History
@@ -175,6 +176,9 @@ class Network(Model):
         *,
         batch_size: int | None = None,
         return_state: bool = False,
+        resets: ArrayLike | None = None,
+        decay: ArrayLike | None = None,
+        times: ArrayLike | None = None,
     ) -> Any:
         """Return the outputs (m, k), or (m, s, k) with zeros at padded steps, for X (m, s, e) or tokens (m, s).
 
@@ -186,33 +190,47 @@ class Network(Model):
         where the layers differ in u. A single state may be (m, u). None: zero, or the learned state. With
         `return_state`, return (outputs, last states), the states in the same form.
 
+        `resets` or `decay`, and `times`, are as for `fit`: what happens to the states as they enter each step, a given
+        or carried one among them.
+
         For an iterable of batches, X or (X, y, lengths) as in `fit`, return an iterator, which predicts each when it is
         asked for.
         """
         if is_batches(X):
-            given = iterate_inputs(X, lengths, h0, return_state or None)
-            return (self.predict(X, lengths, batch_size=batch_size) for X, lengths in given)
-        X, lengths = check_inputs(self.data_spec, X, lengths)
+            given = iterate_inputs(X, lengths, h0, return_state or None, resets, decay, times)
+            return (self.predict(X, lengths, batch_size=batch_size, **beside) for X, lengths, beside in given)
+        X, lengths = check_inputs(spec := self.data_spec, X, lengths)
+        beside = check_step_arrays(spec, {"resets": resets, "decay": decay, "times": times}, X.shape, lengths)
         size = default_batch_size(X.shape) if batch_size is None else positive(batch_size, "batch_size")
         starts = chain.checked_initial_states(self.body, h0, len(X)) if return_state or h0 is not None else None
         self.make(X)
-        A, states = self.outputs(X, lengths, size, starts)
+        A, states = self.outputs(X, lengths, size, starts, beside)
         if not return_state:
             return A
         return A, np.stack(states) if states and len({state.shape for state in states}) == 1 else states
 
-    def predict_classes(self, X: Any, lengths: np.ndarray | None = None) -> Any:
+    def predict_classes(
+        self,
+        X: Any,
+        lengths: np.ndarray | None = None,
+        *,
+        resets: ArrayLike | None = None,
+        decay: ArrayLike | None = None,
+        times: ArrayLike | None = None,
+    ) -> Any:
         """Return the classes (m,), or (m, s) for outputs at steps, as values of `classes`, else names, else integers.
 
         One sigmoid unit decides between 0 and 1 at 0.5. Several do so each, as integers (m, k) or (m, s, k). At padded
-        steps stands -1, or the name "". ValueError for a regression and for NaN outputs. Batches as in `predict`.
+        steps stands -1, or the name "". ValueError for a regression and for NaN outputs. Batches, `resets`, `decay` and
+        `times` as in `predict`.
         """
         if not losses.classifies(self.loss):
             raise ValueError(f"predict_classes: expected a network with a cross-entropy loss, got {self.loss}")
         if is_batches(X):
-            return (self.predict_classes(*each) for each in iterate_inputs(X, lengths))
+            given = iterate_inputs(X, lengths, resets, decay, times)
+            return (self.predict_classes(X, lengths, **beside) for X, lengths, beside in given)
         X, lengths = check_inputs(self.data_spec, X, lengths)
-        A = self.predict(X, lengths)
+        A = self.predict(X, lengths, resets=resets, decay=decay, times=times)
         lost = np.flatnonzero(np.isnan(A).reshape(len(A), -1).any(axis=1))
         if lost.size:
             raise ValueError(f"X: expected samples that have a class, got NaN outputs for sample {lost[0]}")
@@ -233,11 +251,15 @@ class Network(Model):
         sample_weight: np.ndarray | None = None,
         metrics: Mapping[str, Metric] | None = None,
         each: bool = False,
+        resets: ArrayLike | None = None,
+        decay: ArrayLike | None = None,
+        times: ArrayLike | None = None,
     ) -> dict[str, Any]:
         """Return `{"loss": ..., "accuracy": ...}`, averaged over the samples, or over real steps for outputs at steps.
 
-        A regression has no accuracy. X and `y`, or batches, `sample_weight` and `metrics` are as for `fit`. The
-        accuracy of several binary outputs is the share of right ones. `stateful` layers are reset before and after.
+        A regression has no accuracy. X and `y`, or batches, `sample_weight`, `metrics`, `resets`, `decay` and `times`
+        are as for `fit`. The accuracy of several binary outputs is the share of right ones. `stateful` layers are reset
+        before and after.
 
         With `each`, add "losses", float64: the loss of each sample (m,), or with outputs at steps of each step (m, s),
         zero at padding. That of a cross-entropy is minus the log-likelihood. The losses are not weighted; "loss" is
@@ -245,10 +267,11 @@ class Network(Model):
         """
         settings = SCORED if metrics is None else Settings(epochs=1, metrics=metrics)
         each = flag(each, "each")
-        check_batches(settings, X, y, lengths=lengths, sample_weight=sample_weight)
+        beside = {"resets": resets, "decay": decay, "times": times}
+        check_batches(settings, X, y, lengths=lengths, sample_weight=sample_weight, **beside)
         if each and y is None and self.per_step:
             raise ValueError("each: expected False for batches with outputs at steps, got True")
-        data = as_data(self.data_spec, X, y, lengths, sample_weight)
+        data = as_data(self.data_spec, X, y, lengths, sample_weight, beside)
         self.make(data.first.X)
         loss, accuracy, rows = scores(self, data, each)
         found = {"loss": loss} if accuracy is None else {"loss": loss, "accuracy": accuracy}
@@ -264,14 +287,17 @@ class Network(Model):
         *,
         sample_weight: np.ndarray | None = None,
         each: bool = False,
+        resets: ArrayLike | None = None,
+        decay: ArrayLike | None = None,
+        times: ArrayLike | None = None,
     ) -> dict[str, Any]:
         """Return the gradient of the loss by each parameter, with the keys and shapes of `parameters()`.
 
         The loss is the one that `fit` trains on, with label smoothing, averaged over the samples, or over real steps
-        for outputs at steps. X and `y`, or batches, and `sample_weight` are as for `fit`. What a fit adds by its
-        options is not in it: penalties, class weights, clipping. Frozen layers have gradients, too. The network runs
-        in evaluation mode, as it predicts: nothing is dropped out, zoneout is its expectation, `stateful` layers begin
-        anew. Nothing of the network is changed, but missing parameters are made.
+        for outputs at steps. X and `y`, or batches, `sample_weight`, `resets`, `decay` and `times` are as for `fit`.
+        What a fit adds by its options is not in it: penalties, class weights, clipping. Frozen layers have gradients,
+        too. The network runs in evaluation mode, as it predicts: nothing is dropped out, zoneout is its expectation,
+        `stateful` layers begin anew. Nothing of the network is changed, but missing parameters are made.
 
         With `each` return the gradients of each sample, (m, ...): those of its own mean loss, over its real steps
         weighted by `sample_weight` (m, s). The mean of them, weighted by the samples' real steps, or by the sums of
@@ -283,8 +309,9 @@ class Network(Model):
         """
         each = flag(each, "each")
         chain.check_trains(self.layers)
-        check_batches(SCORED, X, y, lengths=lengths, sample_weight=sample_weight)
-        data = as_data(self.data_spec, X, y, lengths, sample_weight)
+        beside = {"resets": resets, "decay": decay, "times": times}
+        check_batches(SCORED, X, y, lengths=lengths, sample_weight=sample_weight, **beside)
+        data = as_data(self.data_spec, X, y, lengths, sample_weight, beside)
         self.make(data.first.X)
         return gradients(self, data, each)
 
@@ -304,6 +331,9 @@ class Network(Model):
         y: np.ndarray | None = None,
         *,
         lengths: np.ndarray | None = None,
+        resets: ArrayLike | None = None,
+        decay: ArrayLike | None = None,
+        times: ArrayLike | None = None,
         epochs: int = 50,
         batch_size: int | None = None,
         validation: Any = None,
@@ -341,8 +371,16 @@ class Network(Model):
         X: an array, or a list of arrays whose lengths differ, (s_i, e) or (s_i,). X and y may be memory-mapped
             (`numpy.memmap`): they stay in the file and give the same bits. Without y, batches: any iterable of (X, y),
             (X, y, lengths) or (X, y, lengths, sample_weight), of any sizes, that starts again for each epoch. Each is
-            an update, with weights that are not rescaled; see docs/large.md.
+            an update, with weights that are not rescaled; see docs/large.md. A batch may end with a dict that has
+            `resets`, `decay` or `times` of its samples.
         lengths: (m,) integers, the real steps of each sample; steps past them are ignored.
+        resets: (m, s) booleans, True where a state begins anew as it enters the step: an episode begins there. For all
+            recurrent layers, which must read the steps of X. Anew is at zero, or at the learned state of `learn_h0`. As
+            lists, where X is one.
+        decay: (m, s) reals from 0 to 1 in the place of `resets`, the factor of the state as it enters the step: 1
+            leaves it, 0 is a reset, between them it fades. It belongs to the time between a step and the one before; a
+            layer in `reverse` meets it there, too. No gradient passes to it.
+        times: (m, s) the times of the steps, which must not decrease, for a first layer that reads them.
         y: for cross_entropy integers (m,) from 0 to k - 1, or class probabilities (m, k); for binary_cross_entropy
             0 and 1 (m,), or reals from 0 to 1 (m, k); for both names of classes (m,): those of `class_names`, which
             become those in y, sorted, where the network has none; with `classes` values of these (m,); for others
@@ -353,7 +391,7 @@ class Network(Model):
         epochs: passes over the samples.
         batch_size: samples that make an update. None: 32.
         validation: (X, y), (X, y, lengths) or (X, y, lengths, sample_weight), with None for lengths or weights
-            that are not there; batches of these; or the share of the samples, in (0, 1), to set aside for it: at
+            that are not there, and at the end a dict with its own `resets`, `decay` or `times`; batches of these; or the share of the samples, in (0, 1), to set aside for it: at
             random, the same ones in each fit of as many samples, and evenly over the classes, each of which keeps a
             sample to train on where that can be. With validation, the weights of the epoch with the lowest validation
             loss are in place at the end.
@@ -439,13 +477,14 @@ class Network(Model):
         """
         settings = Settings.of(locals())
         known = {"has_mean": self.mean is not None, "scheduled": optimizers.scheduled(self.optimizer)}
-        check_batches(settings, X, y, **known, lengths=lengths, sample_weight=sample_weight, groups=groups)
+        beside = {"resets": resets, "decay": decay, "times": times}
+        check_batches(settings, X, y, **known, lengths=lengths, sample_weight=sample_weight, groups=groups, **beside)
         if not self._lock.acquire(blocking=False):
             raise RuntimeError("fit: another thread is inside this network; give each thread a network of its own")
         try:
             spec = self.data_spec
             spec.class_names = find_class_names(spec, X, y, lengths)
-            data = as_data(spec, X, y, lengths, sample_weight)
+            data = as_data(spec, X, y, lengths, sample_weight, beside)
             per_class = class_weights(spec, data, settings.class_weight)
             data = weigh_by_class(spec.judge, data, per_class)
             file, seed = None, self._split_seed

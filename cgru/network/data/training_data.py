@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from cgru.network import chain
 from cgru.network.classes import as_strings, encode_classes
 from cgru.network.data.dataframes import as_sequences, is_indexed
 from cgru.network.data.mean_variance import RunningMeanVariance
+from cgru.network.data.step_arrays import check_step_arrays
 from cgru.network.data_spec import DataSpec
 
 __all__ = [
@@ -44,6 +45,7 @@ class Data:
     per_step: whether there is a target for each step.
     weights: (m,), with `per_step` (m, n) and zero at padded steps; None: all are 1.
     steppers: the layers that make n steps of s, the lowest first; without any n is s.
+    beside: arrays (m, s) of numbers for steps by the names by which layers read them: "decay", "times".
     """
 
     X: np.ndarray
@@ -53,16 +55,22 @@ class Data:
     per_step: bool = False
     weights: np.ndarray | None = None
     steppers: tuple[Layer, ...] = ()
+    beside: dict[str, np.ndarray] = field(default_factory=dict)
 
     whole = True  # all samples are known, and can be drawn in any order
     in_memory = True
 
     def __getitem__(self, rows: np.ndarray | slice) -> Data:
         lengths, classes, weights = (a if a is None else a[rows] for a in (self.lengths, self.classes, self.weights))
-        return Data(self.X[rows], self.y[rows], lengths, classes, self.per_step, weights, self.steppers)
+        beside = self._beside_at(rows)
+        return Data(self.X[rows], self.y[rows], lengths, classes, self.per_step, weights, self.steppers, beside)
 
     def __len__(self) -> int:
         return len(self.X)
+
+    def _beside_at(self, at: Any) -> dict[str, np.ndarray]:
+        """Return the arrays beside X at some samples, or samples and steps."""
+        return {name: array[at] for name, array in self.beside.items()}
 
     def split(self, chosen: np.ndarray) -> tuple[Data, Data]:
         """Split by `chosen`, (m,) booleans: return the samples that are not chosen, and those that are.
@@ -71,7 +79,13 @@ class Data:
         """
         arrays = {name: getattr(self, name) for name in ("X", "y", "lengths", "classes", "weights")}
         sides = np.flatnonzero(~chosen), np.flatnonzero(chosen)
-        return tuple(replace(self, **{name: select_rows(a, rows) for name, a in arrays.items()}) for rows in sides)
+
+        def side(rows: np.ndarray) -> Data:
+            """Return the samples of these indices."""
+            own, beside = ({name: select_rows(a, rows) for name, a in each.items()} for each in (arrays, self.beside))
+            return replace(self, **own, beside=beside)
+
+        return tuple(map(side, sides))
 
     # --- the interface that data larger than memory share ---
 
@@ -172,11 +186,8 @@ class Data:
             stop = start + steps.max()
             at = (rows, slice(start // stride, -(-stop // stride))) if self.per_step else rows
             y, weights = self.y[at], None if self.weights is None else self.weights[at]
-            yield (
-                start,
-                rows,
-                replace(self, X=self.X[rows, start:stop], y=y, lengths=_lengths(steps), classes=None, weights=weights),
-            )
+            own = {"X": self.X[rows, start:stop], "beside": self._beside_at((rows, slice(start, stop)))}
+            yield start, rows, replace(self, **own, y=y, lengths=_lengths(steps), classes=None, weights=weights)
 
     def split_last_steps(self, k: int) -> tuple[Data, Data]:
         """Split each sample before its last k real steps; return a `Data` without these steps, and one of them alone.
@@ -188,8 +199,9 @@ class Data:
         before = -(-np.maximum(self.used - k, 0) // stride) * stride
         steps = self.used - before
         at = before[:, None] + np.arange(steps.max())
-        X = self.X[np.arange(len(self))[:, None], np.minimum(at, self.X.shape[1] - 1)]
-        return replace(self, lengths=before, steppers=()), replace(self, X=X, lengths=_lengths(steps))
+        at = np.arange(len(self))[:, None], np.minimum(at, self.X.shape[1] - 1)
+        last = replace(self, X=self.X[at], lengths=_lengths(steps), beside=self._beside_at(at))
+        return replace(self, lengths=before, steppers=()), last
 
 
 def _lengths(steps: np.ndarray) -> np.ndarray | None:
@@ -272,9 +284,21 @@ def find_class_names(spec: DataSpec, X: Any, y: Any, lengths: Any) -> tuple[str,
     return tuple(found)
 
 
-def check_data(spec: DataSpec, X: Any, y: Any, lengths: Any, sample_weight: Any = None, name: str = "") -> Data:
-    """Check X, y, lengths and weights against `spec` and return them as a `Data`; X must be finite at real steps."""
-    return scale_weights(check_targets(spec, finite_inputs(spec, X, lengths, name), y, sample_weight, name), name)
+def check_data(
+    spec: DataSpec,
+    X: Any,
+    y: Any,
+    lengths: Any,
+    sample_weight: Any = None,
+    beside: Mapping[str, Any] | None = None,
+    name: str = "",
+) -> Data:
+    """Check X, y, lengths, weights and arrays `beside` X against `spec` and return them as a `Data`.
+
+    X must be finite at real steps.
+    """
+    given = finite_inputs(spec, X, lengths, name)
+    return scale_weights(check_targets(spec, given, y, sample_weight, beside, name), name)
 
 
 def finite_inputs(spec: DataSpec, X: Any, lengths: Any, name: str = "") -> tuple[np.ndarray, np.ndarray | None]:
@@ -295,18 +319,24 @@ def finite_inputs(spec: DataSpec, X: Any, lengths: Any, name: str = "") -> tuple
 
 
 def check_targets(
-    spec: DataSpec, given: tuple[np.ndarray, np.ndarray | None], y: Any, sample_weight: Any = None, name: str = ""
+    spec: DataSpec,
+    given: tuple[np.ndarray, np.ndarray | None],
+    y: Any,
+    sample_weight: Any = None,
+    beside: Mapping[str, Any] | None = None,
+    name: str = "",
 ) -> Data:
-    """Check targets and weights for checked inputs `given`, (X, lengths), and return all as a `Data`.
+    """Check targets, weights and arrays `beside` checked inputs `given`, (X, lengths); return all as a `Data`.
 
     Weights are not normalised yet: their sum may overflow.
     """
     (X, lengths), per_step = given, spec.per_step
+    read = check_step_arrays(spec, beside, X.shape, lengths, name)
     steps = chain.output_mask(spec.steppers, *X.shape[:2], lengths) if per_step else None
     if spec.predicts_one_class:
         y = encode_classes(y, spec.class_names, spec.classes, steps, name)
     Y, classes = spec.judge.check_targets(y, len(X), spec.k, f"{name}y", steps)
-    data = Data(X, Y, lengths, classes, per_step=per_step, steppers=spec.steppers)
+    data = Data(X, Y, lengths, classes, per_step=per_step, steppers=spec.steppers, beside=read)
     return data if sample_weight is None else _multiply_weights(data, _check_sample_weight(sample_weight, data, name))
 
 

@@ -171,23 +171,28 @@ def _layer_text(layer: Layer) -> str:
 
 
 def _digests(data: Data, prefix: str = "") -> dict[str, str | None]:
-    """Return dtype, shape and hash of X, y, lengths and weights as text, None for those not given; padding left out."""
+    """Return dtype, shape and hash of X, y, lengths, weights and arrays beside X as text; padding is left out.
+
+    None for those not given.
+    """
     import hashlib  # here, since importing it takes a tenth of the package's import time
 
-    digests, m = [hashlib.blake2b(digest_size=16) for _ in range(4)], 0
+    some, m = data.first, 0
+    digests = [hashlib.blake2b(digest_size=16) for _ in range(4 + len(some.beside))]
     for part in data.blocks(max(1, STEPS // data.extent[1])):
         m += len(part)
         X = part.X if part.lengths is None else part.X[part.real]
-        for digest, array in zip(digests, (X, part.rows(part.y), part.steps, part.weights), strict=True):
+        beside = (array[part.real] for array in part.beside.values())
+        for digest, array in zip(digests, (X, part.rows(part.y), part.steps, part.weights, *beside), strict=True):
             if array is not None:
                 digest.update(np.ascontiguousarray(array))
-    (X, y, lengths, weights), some = (each.hexdigest() for each in digests), data.first
+    X, y, lengths, weights, *beside = (each.hexdigest() for each in digests)
     found = {
         "X": f"{some.X.dtype} {(m, *some.X.shape[1:])} {X}",
         "y": f"{some.y.dtype} {(m, *some.y.shape[1:])} {y}",
         "lengths": None if some.lengths is None else lengths,
         "sample_weight, class_weight": None if some.weights is None else weights,
-    }
+    } | dict(zip(some.beside, beside, strict=True))
     return {prefix + name: value for name, value in found.items()}
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from cgru import losses
 from cgru.layers.embedding import TokenGradients
 from cgru.layers.layer import Layer
+from cgru.network import chain
 from cgru.network.data.streaming import AnyData
 from cgru.network.data.training_data import Data
 from cgru.network.model import Model
@@ -48,7 +49,7 @@ def gradients(model: Model, data: AnyData, each: bool = False) -> dict[str, Any]
 def _block_gradients(model: Model, block: Data, each: bool) -> dict[str, Any]:
     """Return the gradients of the weighted sum of all losses of a block; with `each` of each sample's mean loss."""
     layers = [layer.evaluating() for layer in model.layers]
-    passes = _run(layers, model.standardized(block.X), block.lengths)
+    passes = _run(layers, model.standardized(block.X), block)
     if each:
         _check_passes(layers, passes)
     head, (A, Z) = layers[-1], (block.rows(passes[-1].fc[name]) for name in ("A", "Z"))
@@ -65,12 +66,12 @@ def _block_gradients(model: Model, block: Data, each: bool) -> dict[str, Any]:
     return found
 
 
-def _run(layers: list[Layer], A: np.ndarray, lengths: np.ndarray | None) -> list[Pass]:
-    """Run the layers one after the other; return their passes."""
-    passes = []
-    for layer in layers:
+def _run(layers: list[Layer], A: np.ndarray, block: Data) -> list[Pass]:
+    """Run the layers one after the other on the inputs A of a block; return their passes."""
+    passes, lengths = [], block.lengths
+    for layer, given in zip(layers, chain.step_arrays(layers, block.beside, lengths), strict=False):
         options = {"preactivations": False} if layer.cells else {}
-        passes.append(layer.run(A, lengths, **options))
+        passes.append(layer.run(A, lengths, **options, **given))
         A = passes[-1].A
         lengths = layer.output_lengths(A, lengths)
     return passes

@@ -211,17 +211,19 @@ class Loop(Updater):
 
         The slice's states become those after its last step.
         """
-        A, lengths, passes = self.model.standardized(batch_slice.data.X), batch_slice.data.lengths, []
-        for i, layer in enumerate(self.model.body):
+        batch, body, passes = batch_slice.data, self.model.body, []
+        A, lengths = self.model.standardized(batch.X), batch.lengths
+        read = chain.step_arrays(body, batch.beside, lengths)
+        for i, (layer, given) in enumerate(zip(body, read, strict=False)):
             if layer.cells:
                 start = None if batch_slice.states is None else batch_slice.states[i][batch_slice.rows]
-                ran = layer.run(A, lengths, start, preactivations=layer.preactivations is True)
+                ran = layer.run(A, lengths, start, preactivations=layer.preactivations is True, **given)
                 if batch_slice.states is not None:
                     batch_slice.states[i][batch_slice.rows] = ran.state
                     if "h0" in layer.p:
                         ran.begins = batch_slice.begins
             else:
-                ran = layer.run(A, lengths)
+                ran = layer.run(A, lengths, **given)
             passes.append(ran)
             A = ran.A
             lengths = layer.output_lengths(A, lengths)
@@ -258,7 +260,7 @@ def scores(model: Model, data: Data, rows: bool = False) -> tuple[float, float |
     model.reset_states()
     with np.errstate(over="ignore", invalid="ignore"):
         for batch in data.blocks(size):
-            ((below, *_),) = model.head_inputs(batch.X, batch.lengths, size)
+            ((below, *_),) = model.head_inputs(batch.X, batch.lengths, size, beside=batch.beside)
             model.reset_states()  # samples do not continue those of the batch before
             top = model.head.run(batch.rows(below))
             A, Y, weights = top.A, _targets(model, batch), batch.rows(batch.weights)

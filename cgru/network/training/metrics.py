@@ -31,7 +31,7 @@ def outputs_and_targets(model: Model, data: Data) -> tuple[np.ndarray, np.ndarra
     found = []
     for block in [data] if data.in_memory else data.blocks(default_batch_size(data.first.X.shape)):
         model.reset_states()
-        A, _ = model.outputs(block.X, block.lengths, default_batch_size(block.X.shape))
+        A, _ = model.outputs(block.X, block.lengths, default_batch_size(block.X.shape), beside=block.beside)
         found.append([block.rows(each) for each in (A, block.y, block.weights)])
     model.reset_states()
     A, y, weights = zip(*found, strict=True)

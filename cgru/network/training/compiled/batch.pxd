@@ -3,6 +3,12 @@
 from cgru.core.kernels cimport cgru_array
 from cgru.network.training.compiled.stage cimport Arena, Piece, Stage
 
+# One number for each step of the samples, with its strides in bytes.
+cdef struct StepArray:
+    const char *data  # NULL: there is none
+    Py_ssize_t sample, step
+
+
 # The arrays of the samples and their strides in bytes. m samples, s steps, e features, k targets.
 cdef struct Samples:
     Py_ssize_t m, s, e, k
@@ -17,6 +23,7 @@ cdef struct Samples:
     Py_ssize_t y_sample, y_step, y_output  # y_output 0: y are classes
     const double *weights  # (m,) or (m, n); NULL: all are 1
     bint per_step  # whether there is a target for each step
+    StepArray decay  # the factors of states as they enter each step, in the dtype of the network
 
 
 cdef struct Batch:
@@ -43,6 +50,7 @@ cdef const Piece *output_piece(Stage *stage) noexcept nogil
 # Read the piece of a batch; `piece` is that of its outputs.
 cdef void read_tokens(const Batch *batch, Py_ssize_t most, Py_ssize_t *to) noexcept nogil
 cdef void read_X(const Batch *batch, cgru_array to, int size) noexcept nogil
+cdef void read_decay(const Batch *batch, Stage *stage) noexcept nogil
 cdef void read_classes(const Batch *batch, const Piece *piece, Py_ssize_t *to) noexcept nogil
 cdef void read_targets(const Batch *batch, const Piece *piece, void *to, int size) noexcept nogil
 cdef double read_weights(const Batch *batch, const Piece *piece, double *to) noexcept nogil

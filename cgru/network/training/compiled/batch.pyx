@@ -11,7 +11,8 @@ cimport numpy as cnp
 from libc.string cimport memcpy, memset
 
 from cgru.core.checks import aligned, real
-from cgru.network.training.compiled.stage cimport assign
+from cgru.core.kernels cimport cgru_call
+from cgru.network.training.compiled.stage cimport assign, no_array
 
 cnp.import_array()
 
@@ -33,9 +34,10 @@ cdef class Source:
         per_step: whether there is a target for each step.
         mean, scale: (e,) the standardisation of X; None: there is none.
         weights: the weight of each target, (m,) or (m, n); None: all are 1.
+        decay: (m, s) the factors of states as they enter each step, in the dtype of the network; None: there are none.
     """
 
-    def __init__(self, X, y, lengths, bint per_step, mean, scale, weights=None):
+    def __init__(self, X, y, lengths, bint per_step, mean, scale, weights=None, decay=None):
         cdef Samples *to = &self.samples
         cdef cnp.ndarray held
         memset(to, 0, sizeof(Samples))
@@ -68,7 +70,10 @@ cdef class Source:
         if weights is not None:
             weights = aligned(weights, np.float64)
             to.weights = <double *>cnp.PyArray_DATA(weights)
-        self.held = X, y, lengths, mean, scale, weights
+        if decay is not None:
+            held = decay
+            to.decay = StepArray(<const char *>cnp.PyArray_DATA(held), held.strides[0], held.strides[1])
+        self.held = X, y, lengths, mean, scale, weights, decay
 
 
 cdef void read_tokens(const Batch *batch, Py_ssize_t most, Py_ssize_t *to) noexcept nogil:
@@ -125,6 +130,38 @@ cdef void read_X(const Batch *batch, cgru_array to, int size) noexcept nogil:
             else:
                 _read_steps[double](samples, source, n, <double *>to.data + at, to.step, to.column)
         t += STEPS_AT_ONCE
+
+
+cdef void _read_decay(const Batch *batch, bint flipped, const cgru_call *call, number *to) noexcept nogil:
+    """Read the factor of the state as it enters each step to `to` (s, m), 1 where no state of the sample enters."""
+    cdef const StepArray *decay = &batch.samples.decay
+    cdef const Piece *piece = &batch.piece
+    cdef Py_ssize_t i, t, n, at
+    for i in range(piece.m):
+        n = piece.length[i]
+        for t in range(n):
+            at = t + call.reverse  # the factor belongs to the boundary before this step of the layer's input
+            at = n - at if flipped else at
+            to[t * piece.m + i] = 1
+            if at < n and (at or not flipped):
+                to[t * piece.m + i] = (<const number *>(decay.data + batch.sample[i] * decay.sample
+                                                        + (batch.start[i] + at) * decay.step))[0]
+
+
+cdef void read_decay(const Batch *batch, Stage *stage) noexcept nogil:
+    """Set the factors of the states of each GRU of a stage; without data where the samples have none."""
+    cdef cgru_call *call
+    cdef int i
+    for i in range(stage.parts):
+        call = &stage.part[i].call
+        call.decay = no_array()
+        if batch.samples.decay.data == NULL:
+            continue
+        call.decay = cgru_array(stage.part[i].decay, 1, batch.piece.m, 0)  # one factor for all units
+        if stage.k.size == 4:
+            _read_decay[float](batch, stage.flipped, call, <float *>call.decay.data)
+        else:
+            _read_decay[double](batch, stage.flipped, call, <double *>call.decay.data)
 
 
 cdef inline const char *_target_address(const Samples *samples, Py_ssize_t sample, Py_ssize_t t) noexcept nogil:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from cgru import losses
+from cgru.core.checks import aligned
 from cgru.layers.layer import Layer
 from cgru.network.data.training_data import Data
 from cgru.network.history import Updates
@@ -39,6 +40,7 @@ class Engine(Updater):
         super().__init__(model, *how)
         X = data.first.X
         self.e = X.shape[2] if X.ndim == 3 else 0
+        self.decays = any("decay" in part.first.beside for part in (data, self.held_out) if part is not None)
         self.weights, self.room = None, {"trained": self._trained(data), "scored": self._scored(self.held_out)}
         self._compile()
         self.sources: dict[str, tuple[Data, Source]] = {}  # the last "trained" and "scored" data, converted
@@ -65,7 +67,7 @@ class Engine(Updater):
         """Compile the program with memory for pieces of the sizes in `room`: (samples, steps, steps of a sample)."""
         (m, s, trained), (rows, _, scored) = self.room["trained"], self.room["scored"]
         self.program = Program(
-            self.model, self.e, max(trained, scored), (m, s), (rows, scored), self.truncate is not None,
+            self.model, self.e, max(trained, scored), (m, s), (rows, scored), self.truncate is not None, self.decays,
             self.penalties, self.settings, self.weights,
         )  # fmt: skip
         self.weights = self.program.weights
@@ -74,15 +76,18 @@ class Engine(Updater):
         """Return `data`, which are "trained" on or "scored", as a `Source` for the program; convert them once."""
         if kind not in self.sources or self.sources[kind][0] is not data:
             piece = self._trained(data) if kind == "trained" else self._scored(data)
-            if piece != self.room[kind] and (room := _joint_size(self.room[kind], piece)) != self.room[kind]:
-                self.room[kind] = room
+            room = self.room[kind] if piece == self.room[kind] else _joint_size(self.room[kind], piece)
+            decay = data.beside.get("decay")
+            if room != self.room[kind] or (decay is not None and not self.decays):
+                self.room[kind], self.decays = room, self.decays or decay is not None
                 self._compile()
             model, (k, due) = self.model, self.targets
             given = data.y.shape[-1] if data.y.ndim == 2 + data.per_step else k  # integer classes stand for k targets
             if given != due:
                 raise ValueError(f"y: expected {due} targets for {model.loss}, got {given}")
             lengths = data.used if self.truncate and data.steppers else data.lengths
-            source = Source(data.X, data.y, lengths, data.per_step, model.mean, model.scale, data.weights)
+            decay = None if decay is None else aligned(decay, model.dtype)
+            source = Source(data.X, data.y, lengths, data.per_step, model.mean, model.scale, data.weights, decay)
             self.sources[kind] = data, source
         return self.sources[kind][1]
 

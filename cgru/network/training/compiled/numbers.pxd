@@ -19,6 +19,8 @@ cdef cgru_array input_as_rows(Stage *stage, const Piece *piece) noexcept nogil
 cdef void copy_row(cgru_array source, Py_ssize_t i, Py_ssize_t t, cgru_array to, Py_ssize_t row, Py_ssize_t step,
                    Py_ssize_t n, int size) noexcept nogil
 cdef void add_to(void *to, const void *a, Py_ssize_t n, int size) noexcept nogil
+cdef void add_restarts(cgru_array decay, cgru_array dhp, const Piece *piece, void *to, Py_ssize_t n,
+                       int size) noexcept nogil
 cdef void subtract_from(void *to, const void *a, Py_ssize_t n, int size) noexcept nogil
 cdef double largest_magnitude(const void *a, Py_ssize_t n, int size) noexcept nogil
 cdef void scale_clip(const void *x, Py_ssize_t sample, const void *scale, const void *shift, double low, double high,

@@ -128,6 +128,28 @@ cdef void add_to(void *to, const void *a, Py_ssize_t n, int size) noexcept nogil
             (<double *>to)[j] += (<const double *>a)[j]
 
 
+cdef void _add_restarts(cgru_array decay, cgru_array dhp, const Piece *piece, floating *to, Py_ssize_t n) noexcept nogil:
+    """Write `add_restarts` in one dtype."""
+    cdef Py_ssize_t t, i, c
+    cdef const floating *x
+    cdef floating share
+    for t in range(piece.s):
+        for i in range(rows_at(piece, True, t)):
+            share = 1 - (<floating *>decay.data)[i * decay.sample + t * decay.step]
+            x = <floating *>dhp.data + i * dhp.sample + t * dhp.step
+            for c in range(n if share else 0):
+                to[c] += share * x[c * dhp.column]
+
+
+cdef void add_restarts(cgru_array decay, cgru_array dhp, const Piece *piece, void *to, Py_ssize_t n,
+                       int size) noexcept nogil:
+    """Add the share 1 - decay of dL/dhp to n numbers, over all rows and steps: of the state that stood in for hp."""
+    if size == 4:
+        _add_restarts[float](decay, dhp, piece, <float *>to, n)
+    else:
+        _add_restarts[double](decay, dhp, piece, <double *>to, n)
+
+
 cdef void subtract_from(void *to, const void *a, Py_ssize_t n, int size) noexcept nogil:
     """Subtract n numbers: to -= a."""
     cdef Py_ssize_t j

@@ -18,8 +18,8 @@ from cgru.core.kernels cimport (
 from cgru.core.plan cimport may_have_samples_in_lanes
 from cgru.core.threads cimport available
 from cgru.network.training.compiled.batch cimport (
-    Batch, Samples, Source, arrange_rows, cut_piece, output_piece, plan_batch, read_classes, read_targets, read_tokens,
-    read_weights, read_X, set_last_steps, set_steps, steps_before,
+    Batch, Samples, Source, arrange_rows, cut_piece, output_piece, plan_batch, read_classes, read_decay, read_targets,
+    read_tokens, read_weights, read_X, set_last_steps, set_steps, steps_before,
 )
 from cgru.network.training.compiled.numbers cimport penalise_piece
 from cgru.network.training.compiled.plain cimport head_backward, head_forward, make_plain, plain_workspace, plan_plain
@@ -54,6 +54,7 @@ cdef class Program:
         scored: the same of a piece in scoring.
         carries: whether the states of all cells are carried from piece to piece; else only those of `stateful` cells.
         penalties, settings: those of the fit.
+        decays: whether samples have factors of states, for which each recurrent stage needs memory.
         weights: the weights of another program of this network, to share; None: copy the model's parameters.
     """
 
@@ -80,8 +81,8 @@ cdef class Program:
     cdef double weight, value, right  # of the last piece: weight of its outputs, mean loss, weight of right outputs
     cdef double activity_l1, activity_l2  # factors of penalties
 
-    def __init__(self, model, Py_ssize_t e, Py_ssize_t steps, tuple batch, tuple scored, bint carries, penalties,
-                 settings, weights):
+    def __init__(self, model, Py_ssize_t e, Py_ssize_t steps, tuple batch, tuple scored, bint carries, bint decays,
+                 penalties, settings, weights):
         cdef cnp.ndarray memory, stages, sizes
         cdef Arena arena
         cdef Py_ssize_t scratch
@@ -96,7 +97,7 @@ cdef class Program:
         self.activity_l1, self.activity_l2 = penalties.activity_l1, penalties.activity_l2
         outputs = model.head.d["u"]
         self._load_loss(losses.named(losses.chosen(model.loss, model.head.activate, outputs)), outputs)
-        self._make_stages(e, settings.memory == "low")
+        self._make_stages(e, settings.memory == "low", decays)
         self.per_step = self.stages[self.count - 1].steps_out
         self.rows, self.stride = max(batch[0], scored[0]), chain.stride(model.layers) if carries else 1
         self._set_sizes(batch, scored, steps)
@@ -118,13 +119,15 @@ cdef class Program:
         self.terms = loss.terms(outputs)
         return 0
 
-    cdef int _make_stages(self, Py_ssize_t e, bint low_memory) except -1:
+    cdef int _make_stages(self, Py_ssize_t e, bint low_memory, bint decays) except -1:
         """Set up all stages, without their memory; TypeError or ValueError for parameters that do not fit."""
         cdef Stage *stage
         cdef Py_ssize_t n = e
-        cdef bint steps = True
+        cdef bint steps = True, flipped = False
         for i, layer in enumerate(self.model.layers):
             stage = &self.stages[i]
+            stage.decays, stage.flipped = decays, flipped
+            flipped ^= layer.flips
             stage.k, stage.threads, stage.n, stage.steps_in = self.k, self.threads, n, steps
             stage.trainable = layer.trainable and len(layer.parameter_names) > 0
             description = layer.stage
@@ -280,6 +283,7 @@ cdef class Program:
         for i in range(self.count - 1):
             stage = &self.stages[i]
             self.stages[i + 1].piece = output_piece(stage)
+            read_decay(&self.batch, stage)
             stage.forward(stage, stage.piece)
             self.stages[i + 1].X = stage.A
         return 0

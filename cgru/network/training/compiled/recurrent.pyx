@@ -13,7 +13,7 @@ from cgru.core.kernels cimport (
 from cgru.core.plan cimport FORWARD, choose_lanes, input_column, largest_workspace_size, pays_pair
 from cgru.core.threads cimport FEW, share
 from cgru.network.training.compiled.numbers cimport (
-    ADD, HALVE, MULTIPLY, add_to, bit_generator_of, combine, copy_row, draw_mask, input_as_rows, kept_scale,
+    ADD, HALVE, MULTIPLY, add_restarts, add_to, bit_generator_of, combine, copy_row, draw_mask, input_as_rows, kept_scale,
 )
 from cgru.network.training.compiled.stage cimport Arena, Piece, Recurrent, Size, Stage, assign, no_array, time_major
 
@@ -76,6 +76,9 @@ cdef void plan_recurrent(Stage *stage, Arena *arena, Size size, bint carries) no
             part.recurrent = assign(arena, 3 * size.m * u, bytes)
         if part.zoneout:
             part.kept = assign(arena, size.back * u, bytes)
+        if stage.decays:
+            part.decay, part.hp = assign(arena, size.many, bytes), assign(arena, size.back * u, bytes)
+            part.dhp = assign(arena, size.back * u if part.learned else 0, bytes)
         for place in range(CGRU_PLACES):
             if part.width[place]:
                 part.memory[place] = assign(arena, size.back * part.width[place], bytes)
@@ -223,9 +226,13 @@ cdef void _prepare_forward(Stage *stage, int i, const Piece *piece) noexcept nog
         call.hp = part.every
         if call.reverse:
             call.hp.data = <char *>call.hp.data + 2 * call.hp.step * size
+        if call.decay.data != NULL:
+            call.hp = time_major_array(part.hp, u, m, call.column)
         for place in range(CGRU_PLACES):
             if part.width[place]:
                 call.array[place] = time_major_array(part.memory[place], part.width[place], m, call.column)
+    if call.decay.data != NULL and part.learned:
+        call.start = cgru_array(<void *>part.w.h0.data, 0, 0, 1)
     _set_initial_states(stage, part, piece)
     if not stage.steps_out:
         call.last = time_major(part.last, u, m)
@@ -360,6 +367,8 @@ cdef int _backward_one(Stage *stage, int i, const Piece *piece, void *scratch, i
     call.dX, call.h0, call.last = dX, no_array(), no_array()
     if part.learned and stage.trainable:
         call.last = time_major(part.start, call.u, piece.m)
+        if call.decay.data != NULL:
+            call.dhp = time_major_array(part.dhp, call.u, piece.m, call.column)
     if stage.steps_out:
         call.dA = dA
     else:
@@ -372,4 +381,6 @@ cdef int _backward_one(Stage *stage, int i, const Piece *piece, void *scratch, i
     for row in range(piece.m if call.last.data != NULL else 0):
         if part.begins[row]:
             add_to(part.g.h0, <char *>part.start + row * call.u * stage.k.size, call.u, stage.k.size)
+    if call.dhp.data != NULL:
+        add_restarts(call.decay, call.dhp, piece, part.g.h0, call.u, stage.k.size)
     return 0

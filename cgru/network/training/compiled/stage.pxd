@@ -58,6 +58,9 @@ cdef struct Recurrent:
     void *carried  # (slots, u) the states after the piece before; NULL: each piece begins without states
     bint *begun  # (slots) whether `carried` has a state of the sample yet
     bint *begins  # (m) whether a row begins without a carried state
+    void *decay  # (s, m) the factors of the states as they enter each step, where samples have such
+    void *hp  # (s, m, u) the states behind these factors
+    void *dhp  # (s, m, u) dL/dhp, with `learned`
     bint learned  # whether a sample begins at w.h0; else at zero
     bint stateful  # whether a batch continues the one before
     Py_ssize_t block  # steps of a block of the last backward pass
@@ -97,6 +100,7 @@ cdef struct Stage:
     const Stage *above  # the stage that fills in dA, a block of steps at a time; NULL: dA is there
     void *fill_memory  # for that
     bint low_memory  # whether gates are computed anew in the backward pass instead of kept
+    bint decays, flipped  # whether there is memory for factors of states; whether the steps of X are in reverse order
     Recurrent part[2]  # the one GRU, or the two of a Bidirectional
     int parts, merge  # how many of these; 0: the stage is not recurrent
     void *second  # (s, m, n) dX of the second GRU

@@ -1,0 +1,120 @@
+"""Check arrays beside X with one number a step: `resets` or `decay` of the states, and `times`. m samples, s steps.
+
+Layers read them by the names in their `reads`: "decay", of which `resets` are a case, and "times".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from cgru.core.checks import real
+from cgru.core.decay import decay_of
+from cgru.core.lengths import padded
+from cgru.core.row_blocks import is_mapped, slices
+from cgru.network import chain
+from cgru.network.data_spec import DataSpec
+
+__all__ = ["STEP_ARRAYS", "check_mapped_step_arrays", "check_step_arrays", "rectangles"]
+
+STEP_ARRAYS = {"resets": "decay", "decay": "decay", "times": "times"}  # the arguments, and what layers read of each
+
+Given = Mapping[str, Any]  # arrays by the names of arguments; None: not given
+
+
+def check_step_arrays(
+    spec: DataSpec, given: Given | None, shape: tuple[int, ...], lengths: np.ndarray | None, name: str = ""
+) -> dict[str, np.ndarray]:
+    """Check the arrays `given` beside inputs of `shape` (m, s, ...); return what layers read, by its name, each (m, s).
+
+    A list of m arrays (s_i,), such as X may be one, is padded. "decay" is of the network's dtype and 1 in the padding,
+    "times" float64 and there the last real time. Padding is not looked at. TypeError or ValueError, with the prefix
+    `name`, also where no layer, or not every recurrent layer, can read one.
+    """
+    found = _check_shapes(spec, given, shape, lengths, name)
+    if not found:
+        return {}
+    m, s = shape[:2]
+    decay = decay_of(found.get("resets"), found.get("decay"), m, s, None, lengths, spec.layers[-1].dtype, name)
+    read = {"decay": None if decay is None else decay[:, :, 0]}
+    read["times"] = _check_times(found.get("times"), lengths, f"{name}times")
+    return {each: array for each, array in read.items() if array is not None}
+
+
+def check_mapped_step_arrays(
+    spec: DataSpec, given: Given | None, shape: tuple[int, ...], lengths: np.ndarray | None, name: str = ""
+) -> dict[str, Any]:
+    """Check the arrays `given` beside memory-mapped inputs as `check_step_arrays`; return them as they are.
+
+    A block of samples is read at a time.
+    """
+    found = _check_shapes(spec, given, shape, lengths, name)
+    for rows in slices(shape[:2]) if found else ():
+        part = {each: array[rows] for each, array in found.items()}
+        at = f"{name}from sample {rows.start} on: " if rows.start else name
+        size = len(next(iter(part.values()))), shape[1]
+        check_step_arrays(spec, part, size, None if lengths is None else lengths[rows], at)
+    return found
+
+
+def _check_shapes(
+    spec: DataSpec, given: Given | None, shape: tuple[int, ...], lengths: np.ndarray | None, name: str
+) -> dict[str, Any]:
+    """Return the arrays that are `given` as (m, s), once layers can read them."""
+    for each, value in (given or {}).items():
+        if each not in STEP_ARRAYS:
+            raise ValueError(f"{name}{each}: expected one of {', '.join(STEP_ARRAYS)} beside X, got this name")
+        if value is not None:
+            chain.check_reads(spec.layers, STEP_ARRAYS[each], name + each)
+    return rectangles(given or {}, shape, lengths, name)
+
+
+def rectangles(
+    given: Given, shape: tuple[int, ...], lengths: np.ndarray | None, name: str = ""
+) -> dict[str, np.ndarray]:
+    """Return the arrays that are `given` beside inputs of `shape` as (m, s); ValueError for other shapes.
+
+    Lists of m arrays (s_i,) are padded; memory-mapped arrays are not read.
+    """
+    m, s = shape[:2]
+    found = {each: value for each, value in given.items() if value is not None}
+    for each, value in found.items():
+        found[each] = value if is_mapped(value) else _as_rectangle(value, m, s, lengths, name + each)
+        if found[each].shape != (m, s):
+            due = f"({m}, {s}), a number for each step of X"
+            raise ValueError(f"{name}{each}: expected shape {due}, got {found[each].shape}")
+    return found
+
+
+def _as_rectangle(value: Any, m: int, s: int, lengths: np.ndarray | None, name: str) -> np.ndarray:
+    """Return a list of m arrays (s_i,) padded to (m, s), once their lengths are those of X; anything else as array."""
+    if isinstance(value, np.ndarray) and value.dtype != object:
+        return value
+    if not isinstance(value, np.ndarray | list | tuple) or len(value) != m or any(np.ndim(row) != 1 for row in value):
+        return np.asarray(value)
+    array, own = padded(value, name)
+    steps = np.full(m, s) if lengths is None else lengths
+    wrong = np.flatnonzero(own != steps)
+    if wrong.size and (own != s).any():
+        i = wrong[0]
+        raise ValueError(f"{name}[{i}]: expected {steps[i]} steps, as X[{i}] has, got {own[i]}")
+    return array if array.shape == (m, s) else np.pad(array, ((0, 0), (0, s - array.shape[1])))
+
+
+def _check_times(value: Any, lengths: np.ndarray | None, name: str) -> np.ndarray | None:
+    """Return times (m, s), checked to be finite and not to decrease within the real steps of a sample."""
+    if value is None:
+        return None
+    times = real(value, name).astype(np.float64)
+    if lengths is not None:
+        times = np.take_along_axis(times, np.minimum(np.arange(times.shape[1]), lengths[:, None] - 1), axis=1)
+    for wrong, due in (
+        (~np.isfinite(times), "finite numbers"),
+        (np.diff(times, axis=1, prepend=times[:, :1]) < 0, "times that do not decrease"),
+    ):
+        if wrong.any():
+            i, t = np.argwhere(wrong)[0]
+            raise ValueError(f"{name}: expected {due}, got {times[i, t]} in sample {i}, step {t}")
+    return times
