@@ -47,11 +47,33 @@ cdef int sequence_float(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const
 cdef int sequence_double(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const double *X, double *h, double *H,
                          void *workspace, Py_ssize_t bytes) noexcept nogil
 
+# Run a step or a sequence like these, with factors for the states as they enter each step: h <- g h + (1 - g) h0.
+# g = 1 changes nothing, g = 0 begins anew, whatever h was. decay (m, s, n), of a step (m, n), holds them, from 0 to 1:
+# one for all units (n = 1), or one for each (n = u). h0 (u) is a learned initial state, or NULL for zero.
+cdef int step_decay_float(const cgru_cell *cell, Py_ssize_t m, const float *x, const float *decay, Py_ssize_t n,
+                          const float *h0, float *h, void *workspace, Py_ssize_t bytes) noexcept nogil
+cdef int step_decay_double(const cgru_cell *cell, Py_ssize_t m, const double *x, const double *decay, Py_ssize_t n,
+                           const double *h0, double *h, void *workspace, Py_ssize_t bytes) noexcept nogil
+cdef int sequence_decay_float(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const float *X, const float *decay,
+                              Py_ssize_t n, const float *h0, float *h, float *H, void *workspace,
+                              Py_ssize_t bytes) noexcept nogil
+cdef int sequence_decay_double(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const double *X, const double *decay,
+                               Py_ssize_t n, const double *h0, double *h, double *H, void *workspace,
+                               Py_ssize_t bytes) noexcept nogil
+
 # Run a sequence like `sequence_*`, and write to `cache` what `backward_*` reads.
 cdef int forward_float(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const float *X, float *h, float *H,
                        void *cache, Py_ssize_t room, void *workspace, Py_ssize_t bytes) noexcept nogil
 cdef int forward_double(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const double *X, double *h, double *H,
                         void *cache, Py_ssize_t room, void *workspace, Py_ssize_t bytes) noexcept nogil
+
+# Run a sequence like `sequence_decay_*`, and write to `cache` what `backward_decay_*` reads.
+cdef int forward_decay_float(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const float *X, const float *decay,
+                             Py_ssize_t n, const float *h0, float *h, float *H, void *cache, Py_ssize_t room,
+                             void *workspace, Py_ssize_t bytes) noexcept nogil
+cdef int forward_decay_double(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const double *X, const double *decay,
+                              Py_ssize_t n, const double *h0, double *h, double *H, void *cache, Py_ssize_t room,
+                              void *workspace, Py_ssize_t bytes) noexcept nogil
 
 # Backpropagate: dH (m, s, u) is dL/dH, or NULL for zero. dh (m, u) holds dL/d(last state) and is overwritten by dL/dh0.
 # dL/dX is written to dX (m, s, e), or NULL. `cache` receives what `gradients_*` reads.
@@ -59,6 +81,16 @@ cdef int backward_float(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const
                         void *cache, Py_ssize_t room, void *workspace, Py_ssize_t bytes) noexcept nogil
 cdef int backward_double(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const double *dH, double *dh, double *dX,
                          void *cache, Py_ssize_t room, void *workspace, Py_ssize_t bytes) noexcept nogil
+
+# Backpropagate like these through `forward_decay_*`, with the same factors. dhp (m, s, u), or NULL, receives the
+# gradient of each state after its factor. So that of the factor is dhp (h - h0), h being the state a step earlier,
+# summed over u for n = 1, and that of h0 is (1 - g) dhp, summed over m and s.
+cdef int backward_decay_float(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const float *decay, Py_ssize_t n,
+                              const float *dH, float *dh, float *dX, float *dhp, void *cache, Py_ssize_t room,
+                              void *workspace, Py_ssize_t bytes) noexcept nogil
+cdef int backward_decay_double(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const double *decay, Py_ssize_t n,
+                               const double *dH, double *dh, double *dX, double *dhp, void *cache, Py_ssize_t room,
+                               void *workspace, Py_ssize_t bytes) noexcept nogil
 
 # Add the gradients, summed over samples and steps, to g (parameter_count). X is that of `forward_*`.
 cdef int gradients_float(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const float *X, float *g,

@@ -204,20 +204,51 @@ cdef int _sequence(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const floa
     cdef int code = _check_call(inside, sizeof(floating), m, s, X, h, <size_t>H, workspace, bytes)
     if code != CELL_OK:
         return code
-    if inside.low_precision != NULL:
-        run_quantized(inside.low_precision, m, s, <const float *>X, <float *>h, <float *>H, first_line(workspace))
-        return CELL_OK
     cdef cgru_call call = _call(inside, m, s)
     call.h = cgru_array(H, s * call.u, call.u, 1)
     _forward(inside, &call, X, h, workspace)
     return CELL_OK
 
 
+cdef int _sequence_decay(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const floating *X, const floating *decay,
+                         Py_ssize_t n, const floating *h0, floating *h, floating *H, void *workspace,
+                         Py_ssize_t bytes) noexcept nogil:
+    """Run as `_sequence` does, the states entering each step with the factors decay (m, s, n), n 1 or u."""
+    cdef PackedCell *inside = <PackedCell *>cell
+    cdef size_t others = <size_t>H | <size_t>decay | <size_t>h0
+    cdef int code = _check_call(inside, sizeof(floating), m, s, X, h, others, workspace, bytes)
+    if code == CELL_OK:
+        code = _check_decay(inside, decay, n)
+    if code != CELL_OK:
+        return code
+    cdef cgru_call call = _call(inside, m, s)
+    call.h = cgru_array(H, s * call.u, call.u, 1)
+    _bind_decay(&call, decay, n, h0)
+    _forward(inside, &call, X, h, workspace)
+    return CELL_OK
+
+
+cdef int _check_decay(const PackedCell *inside, const void *decay, Py_ssize_t n) noexcept nogil:
+    """Return the `cell_code` of the factors decay (m, s, n) of a call that is valid without them."""
+    if decay == NULL:
+        return CELL_NULL
+    return CELL_OK if n == 1 or n == inside.call.u else CELL_SIZE
+
+
+cdef void _bind_decay(cgru_call *call, const void *decay, Py_ssize_t n, const void *h0) noexcept nogil:
+    """Point a call to its factors decay (m, s, n), and to the state h0 (u) that a factor of 0 puts there, or NULL."""
+    call.decay = cgru_array(<void *>decay, call.s * n, n, n > 1)
+    call.start = cgru_array(<void *>h0, 0, 0, 1)
+
+
 cdef void _forward(const PackedCell *inside, cgru_call *call, const void *X, void *h, void *workspace) noexcept nogil:
     """Run a checked forward call from the states in h (m, u), and replace them by the last states."""
     call.X = cgru_array(<void *>X, call.s * call.e, call.e, 1)
     call.h0 = call.last = cgru_array(h, call.u, 0, 1)
-    _run(inside, call, FORWARD, inside.packed[call.m > 1], workspace)
+    if inside.low_precision != NULL:
+        run_quantized(inside.low_precision, call, first_line(workspace))
+    else:
+        _run(inside, call, FORWARD, inside.packed[call.m > 1], workspace)
 
 
 cdef void _run(const PackedCell *inside, cgru_call *call, Direction direction, void *packed,
@@ -255,6 +286,28 @@ cdef int _forward_cached(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, cons
     return CELL_OK
 
 
+cdef int _forward_decay(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const floating *X, const floating *decay,
+                        Py_ssize_t n, const floating *h0, floating *h, floating *H, void *cache, Py_ssize_t room,
+                        void *workspace, Py_ssize_t bytes) noexcept nogil:
+    """Run as `_sequence_decay` does, and write the caches for `_backward_decay` and `_gradients` into `cache`.
+
+    The states that entered the steps, which are all that these read of h, are where those a step earlier else are.
+    """
+    cdef PackedCell *inside = <PackedCell *>cell
+    cdef size_t others = <size_t>H | <size_t>decay | <size_t>h0
+    cdef int code = _check_cached(inside, sizeof(floating), m, s, X, h, others, cache, room, workspace, bytes)
+    if code == CELL_OK:
+        code = _check_decay(inside, decay, n)
+    if code != CELL_OK:
+        return code
+    cdef cgru_call call = _call(inside, m, s)
+    _bind_caches(inside, &call, cache)
+    _bind_decay(&call, decay, n, h0)
+    call.h = cgru_array(H, s * call.u, call.u, 1)
+    _forward(inside, &call, X, h, workspace)
+    return CELL_OK
+
+
 cdef int _backward(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const floating *dH, floating *dh, floating *dX,
                    void *cache, Py_ssize_t room, void *workspace, Py_ssize_t bytes) noexcept nogil:
     """Check the arguments, and backpropagate dH (NULL: zero): dh becomes dL/dh0, dX gets dL/dX unless it is NULL."""
@@ -264,12 +317,36 @@ cdef int _backward(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const floa
     if code != CELL_OK:
         return code
     cdef cgru_call call = _call(inside, m, s)
-    _bind_caches(inside, &call, cache)
-    call.dA = cgru_array(<void *>dH, s * call.u, call.u, 1)
-    call.dX = cgru_array(dX, s * call.e, call.e, 1)
-    call.h0 = call.last = cgru_array(dh, call.u, 0, 1)
-    _run(inside, &call, BACKWARD, inside.packed[2 + (m > 1)], workspace)
+    _backpropagate(inside, &call, dH, dh, dX, cache, workspace)
     return CELL_OK
+
+
+cdef int _backward_decay(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const floating *decay, Py_ssize_t n,
+                         const floating *dH, floating *dh, floating *dX, floating *dhp, void *cache, Py_ssize_t room,
+                         void *workspace, Py_ssize_t bytes) noexcept nogil:
+    """Run as `_backward` does after `_forward_decay`; write dL/d(state that entered) to dhp unless it is NULL."""
+    cdef PackedCell *inside = <PackedCell *>cell
+    cdef size_t others = <size_t>dH | <size_t>dX | <size_t>decay | <size_t>dhp
+    cdef int code = _check_cached(inside, sizeof(floating), m, s, dh, cache, others, cache, room, workspace, bytes)
+    if code == CELL_OK:
+        code = _check_decay(inside, decay, n)
+    if code != CELL_OK:
+        return code
+    cdef cgru_call call = _call(inside, m, s)
+    _bind_decay(&call, decay, n, NULL)
+    call.dhp = cgru_array(dhp, s * call.u, call.u, 1)
+    _backpropagate(inside, &call, dH, dh, dX, cache, workspace)
+    return CELL_OK
+
+
+cdef void _backpropagate(const PackedCell *inside, cgru_call *call, const void *dH, void *dh, void *dX,
+                         const void *cache, void *workspace) noexcept nogil:
+    """Run a checked backward call from dL/d(last state) in dh (m, u), and replace it by dL/dh0."""
+    _bind_caches(inside, call, cache)
+    call.dA = cgru_array(<void *>dH, call.s * call.u, call.u, 1)
+    call.dX = cgru_array(dX, call.s * call.e, call.e, 1)
+    call.h0 = call.last = cgru_array(dh, call.u, 0, 1)
+    _run(inside, call, BACKWARD, inside.packed[2 + (call.m > 1)], workspace)
 
 
 cdef cgru_gradients _gradients_of(const PackedCell *inside, const void *g) noexcept nogil:
@@ -577,6 +654,52 @@ cdef int gradients_double(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, con
                           const void *cache, Py_ssize_t room, void *workspace, Py_ssize_t bytes) noexcept nogil:
     """Run `_gradients` on float64 numbers."""
     return _gradients(cell, m, s, X, g, cache, room, workspace, bytes)
+
+cdef int step_decay_float(const cgru_cell *cell, Py_ssize_t m, const float *x, const float *decay, Py_ssize_t n,
+                          const float *h0, float *h, void *workspace, Py_ssize_t bytes) noexcept nogil:
+    """Run one step of `_sequence_decay` on float32 numbers."""
+    return _sequence_decay(cell, m, 1, x, decay, n, h0, h, <float *>NULL, workspace, bytes)
+
+cdef int step_decay_double(const cgru_cell *cell, Py_ssize_t m, const double *x, const double *decay, Py_ssize_t n,
+                           const double *h0, double *h, void *workspace, Py_ssize_t bytes) noexcept nogil:
+    """Run one step of `_sequence_decay` on float64 numbers."""
+    return _sequence_decay(cell, m, 1, x, decay, n, h0, h, <double *>NULL, workspace, bytes)
+
+cdef int sequence_decay_float(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const float *X, const float *decay,
+                              Py_ssize_t n, const float *h0, float *h, float *H, void *workspace,
+                              Py_ssize_t bytes) noexcept nogil:
+    """Run `_sequence_decay` on float32 numbers."""
+    return _sequence_decay(cell, m, s, X, decay, n, h0, h, H, workspace, bytes)
+
+cdef int sequence_decay_double(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const double *X, const double *decay,
+                               Py_ssize_t n, const double *h0, double *h, double *H, void *workspace,
+                               Py_ssize_t bytes) noexcept nogil:
+    """Run `_sequence_decay` on float64 numbers."""
+    return _sequence_decay(cell, m, s, X, decay, n, h0, h, H, workspace, bytes)
+
+cdef int forward_decay_float(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const float *X, const float *decay,
+                             Py_ssize_t n, const float *h0, float *h, float *H, void *cache, Py_ssize_t room,
+                             void *workspace, Py_ssize_t bytes) noexcept nogil:
+    """Run `_forward_decay` on float32 numbers."""
+    return _forward_decay(cell, m, s, X, decay, n, h0, h, H, cache, room, workspace, bytes)
+
+cdef int forward_decay_double(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const double *X, const double *decay,
+                              Py_ssize_t n, const double *h0, double *h, double *H, void *cache, Py_ssize_t room,
+                              void *workspace, Py_ssize_t bytes) noexcept nogil:
+    """Run `_forward_decay` on float64 numbers."""
+    return _forward_decay(cell, m, s, X, decay, n, h0, h, H, cache, room, workspace, bytes)
+
+cdef int backward_decay_float(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const float *decay, Py_ssize_t n,
+                              const float *dH, float *dh, float *dX, float *dhp, void *cache, Py_ssize_t room,
+                              void *workspace, Py_ssize_t bytes) noexcept nogil:
+    """Run `_backward_decay` on float32 numbers."""
+    return _backward_decay(cell, m, s, decay, n, dH, dh, dX, dhp, cache, room, workspace, bytes)
+
+cdef int backward_decay_double(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const double *decay, Py_ssize_t n,
+                               const double *dH, double *dh, double *dX, double *dhp, void *cache, Py_ssize_t room,
+                               void *workspace, Py_ssize_t bytes) noexcept nogil:
+    """Run `_backward_decay` on float64 numbers."""
+    return _backward_decay(cell, m, s, decay, n, dH, dh, dX, dhp, cache, room, workspace, bytes)
 
 cdef int update_float(cgru_cell *cell, const float *g, double rate) noexcept nogil:
     """Run `_update` on float32 numbers."""

@@ -104,7 +104,7 @@ def forward(
     for t in steps:
         x, hp = X[:, t], before[:, t]
         if decay is not None:
-            fc["hp"][:, t] = hp = _decayed(hp, decay[:, t], start)
+            fc["hp"][:, t] = hp = decayed(hp, decay[:, t], start)
         if real is not None:
             x = np.where(real[:, t], x, 0)  # so that padding is never read, even if it holds NaN
         if input_mask is not None:
@@ -321,7 +321,7 @@ def decay_gradient(
     return boundaries(dg if decay.shape[2] == dg.shape[2] else dg.sum(axis=2, keepdims=True), lengths, reverse)
 
 
-def _decayed(h: np.ndarray, g: np.ndarray, start: np.ndarray) -> np.ndarray:
+def decayed(h: np.ndarray, g: np.ndarray, start: np.ndarray) -> np.ndarray:
     """Return g * h + (1 - g) * start; h itself where g is 1, and start where g is 0, even if h is not finite."""
     with np.errstate(invalid="ignore"):
         mixed = g * h + (1 - g) * start

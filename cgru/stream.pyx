@@ -12,9 +12,11 @@ from libc.string cimport memcpy, memmove, memset
 
 from cgru.activations import name_of
 from cgru.cell import Cell
-from cgru.core.checks import positive, real
+from cgru.core.checks import positive, real, within
 from cgru.network import Network
-from cgru.cell cimport cgru_cell, pointer, step_double, step_float, workspace_bytes
+from cgru.cell cimport (
+    cgru_cell, pointer, step_decay_double, step_decay_float, step_double, step_float, workspace_bytes,
+)
 from cgru.core.kernels cimport cgru_activation, cgru_kernels, kernels
 from cgru.core.linear cimport Linear, LinearCall, activated, execute
 from cgru.core.memory cimport LINE, first_line
@@ -51,8 +53,8 @@ cdef class _Stage:
         """Write one more output after the last step; return whether there was one."""
         return False
 
-    cdef int begin(self) except -1:
-        """Begin a new sequence."""
+    cdef int begin(self, rows) except -1:
+        """Begin a new sequence in the rows of a mask (m,), or in all for Ellipsis."""
         return 0
 
     cdef int continue_from(self, _Stage before) except -1:
@@ -67,6 +69,7 @@ cdef class _Recurrent(_Stage):
     cdef const cgru_cell *lent
     cdef cnp.ndarray h  # (m, u)
     cdef cnp.ndarray start  # (1, u), the state at the beginning of a sequence
+    cdef cnp.ndarray decay  # (m, 1) or (m, u), the factors that the states meet as they enter a step; None: no factors
     cdef cnp.ndarray memory
 
     def __init__(self, layer, Py_ssize_t m, cnp.ndarray given, threads):
@@ -81,20 +84,29 @@ cdef class _Recurrent(_Stage):
 
     cdef bint run(self) noexcept:
         """Run a step of the cell: the states become the output."""
-        cdef Py_ssize_t m = self.m, bytes = cnp.PyArray_SIZE(self.memory)
+        cdef Py_ssize_t m = self.m, bytes = cnp.PyArray_SIZE(self.memory), n
         cdef void *x = cnp.PyArray_DATA(self.given)
         cdef void *h = cnp.PyArray_DATA(self.h)
         cdef void *memory = cnp.PyArray_DATA(self.memory)
-        if cnp.PyArray_ITEMSIZE(self.h) == 4:
+        cdef void *g
+        cdef void *start
+        if self.decay is not None:
+            g, n, start = cnp.PyArray_DATA(self.decay), cnp.PyArray_DIM(self.decay, 1), cnp.PyArray_DATA(self.start)
+            if cnp.PyArray_ITEMSIZE(self.h) == 4:
+                step_decay_float(self.lent, m, <float *>x, <float *>g, n, <float *>start, <float *>h, memory, bytes)
+            else:
+                step_decay_double(self.lent, m, <double *>x, <double *>g, n, <double *>start, <double *>h, memory,
+                                  bytes)
+        elif cnp.PyArray_ITEMSIZE(self.h) == 4:
             step_float(self.lent, m, <float *>x, <float *>h, memory, bytes)
         else:
             step_double(self.lent, m, <double *>x, <double *>h, memory, bytes)
         memcpy(cnp.PyArray_DATA(self.out), h, cnp.PyArray_NBYTES(self.h))
         return True
 
-    cdef int begin(self) except -1:
-        """Set the states to zero, or to the learned h0."""
-        self.h[...] = self.start
+    cdef int begin(self, rows) except -1:
+        """Set the states of the rows to zero, or to the learned h0."""
+        self.h[rows] = self.start
         return 0
 
     cdef int continue_from(self, _Stage before) except -1:
@@ -207,29 +219,33 @@ cdef class _Difference(_Stage):
     """A Difference layer: keeps the step before."""
 
     cdef cnp.ndarray last  # (m, n)
-    cdef bint begun  # whether there was a step yet
+    cdef cnp.ndarray begun  # (m,) whether there was a step yet
 
     def __init__(self, layer, Py_ssize_t m, cnp.ndarray given):
         _Stage.__init__(self, m, given.shape[1], layer.parts * given.shape[1], given.dtype, given)
-        self.last, self.begun = np.zeros((m, self.n), given.dtype), False
+        self.last, self.begun = np.zeros((m, self.n), given.dtype), np.zeros(m, bool)
 
-    cdef int begin(self) except -1:
-        self.begun = False
+    cdef int begin(self, rows) except -1:
+        self.begun[rows] = False
         return 0
 
     cdef int continue_from(self, _Stage before) except -1:
         cdef _Difference old = before
         self.last[...] = old.last
-        self.begun = old.begun
+        self.begun[...] = old.begun
         return 0
 
     cdef bint run(self) noexcept:
-        cdef void *x = cnp.PyArray_DATA(self.given)
-        cdef void *last = cnp.PyArray_DATA(self.last)
-        subtract_rows(x, self.n, last if self.begun else NULL, self.n, cnp.PyArray_DATA(self.out), self.m, self.n,
-                      self.u, cnp.PyArray_ITEMSIZE(self.last))
+        cdef Py_ssize_t size = cnp.PyArray_ITEMSIZE(self.last), i
+        cdef char *x = <char *>cnp.PyArray_DATA(self.given)
+        cdef char *last = <char *>cnp.PyArray_DATA(self.last)
+        cdef char *out = <char *>cnp.PyArray_DATA(self.out)
+        cdef char *begun = <char *>cnp.PyArray_DATA(self.begun)
+        for i in range(self.m):
+            subtract_rows(x + i * self.n * size, self.n, last + i * self.n * size if begun[i] else NULL, self.n,
+                          out + i * self.u * size, 1, self.n, self.u, size)
         memcpy(last, x, cnp.PyArray_NBYTES(self.last))
-        self.begun = True
+        memset(begun, True, self.m)
         return True
 
 
@@ -247,11 +263,11 @@ cdef class _Frames(_Stage):
         self.layer, self.length, self.hop = layer, layer.length, layer.hop
         _Stage.__init__(self, m, given.shape[1], layer.length * given.shape[1], given.dtype, given)
         self.rows = np.empty((m, self.length, self.n), given.dtype)
-        self.begin()
+        self.begin(...)
 
-    cdef int begin(self) except -1:
-        """Begin an empty frame, with the zero steps before the first one."""
-        self.rows[...] = 0
+    cdef int begin(self, rows) except -1:
+        """Begin an empty frame, with the zero steps before the first one; all rows do so together."""
+        self.rows[rows] = 0
         self.filled, self.steps, self.made = self.layer.before, 0, 0
         return 0
 
@@ -329,7 +345,8 @@ cdef class _Pool(_Stage):
     cdef Linear linear
     cdef LinearCall call
     cdef int[4] how
-    cdef Py_ssize_t parts, steps
+    cdef cnp.ndarray steps  # (m,) so far
+    cdef Py_ssize_t parts
 
     def __init__(self, layer, Py_ssize_t m, cnp.ndarray given):
         cdef Py_ssize_t n = given.shape[1]
@@ -338,7 +355,7 @@ cdef class _Pool(_Stage):
         for i, code in enumerate(codes):
             self.how[i] = code
         _Stage.__init__(self, m, layer.features or n, self.parts * n, given.dtype, given)
-        self.sums = np.zeros((self.parts, m, n + 2))
+        self.sums, self.steps = np.zeros((self.parts, m, n + 2)), np.zeros(m, np.intp)
         p = layer.checked_parameters()
         if p:
             self.linear = Linear(*p[:2], layer.stage["activate"])
@@ -348,7 +365,9 @@ cdef class _Pool(_Stage):
             self.linear.prepare(&self.call, cnp.PyArray_DATA(self.given), self.n, m, out, out)
 
     cdef bint run(self) noexcept:
-        self.steps += 1
+        cdef Py_ssize_t i
+        for i in range(self.m):
+            (<Py_ssize_t *>cnp.PyArray_DATA(self.steps))[i] += 1
         if self.linear is not None:
             execute(&self.call)
         if cnp.PyArray_ITEMSIZE(self.given) == 4:
@@ -360,6 +379,7 @@ cdef class _Pool(_Stage):
     cdef void pool(self, const floating *x, floating *y) noexcept:
         """Pool one step x (m, n) to y (m, parts n)."""
         cdef double *sums = <double *>cnp.PyArray_DATA(self.sums)
+        cdef const Py_ssize_t *steps = <Py_ssize_t *>cnp.PyArray_DATA(self.steps)
         cdef const floating *hidden
         cdef const double *V
         cdef Py_ssize_t i, j, part
@@ -372,20 +392,20 @@ cdef class _Pool(_Stage):
                     V = <double *>cnp.PyArray_DATA(self.V)
                     for j in range(self.linear.u):
                         score += hidden[j] * V[j]
-                _pool_step(self.how[part], x + i * self.n, y + i * self.u + part * self.n, sums, self.n, self.steps,
+                _pool_step(self.how[part], x + i * self.n, y + i * self.u + part * self.n, sums, self.n, steps[i],
                            score)
                 sums += self.n + 2
 
-    cdef int begin(self) except -1:
-        self.sums[...] = 0
-        self.steps = 0
+    cdef int begin(self, rows) except -1:
+        self.sums[:, rows] = 0
+        self.steps[rows] = 0
         return 0
 
     cdef int continue_from(self, _Stage before) except -1:
         cdef _Pool old = before
         self.sums[...] = old.sums
         memcpy(cnp.PyArray_DATA(self.out), cnp.PyArray_DATA(old.out), cnp.PyArray_NBYTES(old.out))
-        self.steps = old.steps
+        self.steps[...] = old.steps
         return 0
 
 
@@ -425,6 +445,8 @@ cdef class Stream:
     cdef readonly Py_ssize_t batch, threads, features, units
     cdef readonly object dtype
     cdef list stages, recurrent
+    cdef object frames  # the first layer that changes the number of steps, or None
+    cdef bint framed  # whether a GRU reads the steps that it makes
     cdef bint finished  # from `finish` to `reset`
     cdef object embedding, table, standardisation  # layer, its table, (mean, scale) of inputs, or None
     cdef cnp.ndarray given
@@ -451,6 +473,9 @@ cdef class Stream:
             self.stages.append(stage)
             given = stage.out
         self.recurrent = [each for each in self.stages if isinstance(each, _Recurrent)]
+        changes = [i for i, layer in enumerate(layers) if layer.changes_steps]
+        self.frames = layers[changes[0]] if changes else None
+        self.framed = any([layer.cells for layer in layers[changes[0]:]]) if changes else False
         first = self.stages[0]
         self.given, self.out, self.row = first.given, given, given[0]
         self.dtype, self.features, self.units = given.dtype, first.n, stage.u
@@ -490,9 +515,15 @@ cdef class Stream:
 
     def reset(self):
         """Begin a new sequence: set all states to zero, or to the learned h0 of a layer with `learn_h0`."""
+        self._begin(...)
+
+    cdef int _begin(self, rows) except -1:
+        """Begin a new sequence in the rows of a mask (m,), or in all for Ellipsis."""
         for stage in self.stages:
-            (<_Stage>stage).begin()
-        self.finished = False
+            (<_Stage>stage).begin(rows)
+        if rows is ...:
+            self.finished = False
+        return 0
 
     def refresh(self):
         """Pack the current weights of the source again, and keep the states.
@@ -512,20 +543,35 @@ cdef class Stream:
         """Return the dtype, and the type and sizes of each stage."""
         return self.dtype, [(type(stage), (<_Stage>stage).n, (<_Stage>stage).u) for stage in self.stages]
 
-    def step(self, x):
+    def step(self, x, *, resets=None, decay=None):
         """Run one step and return its output: (m, k) for x (m, e), or (k,) for x (e,) of a single sample.
 
         x is raw, as for `predict`. Tokens of an embedding are integers (m,), or one integer. The output is None while a
         layer that changes the number of steps has none. The next step overwrites the returned array: copy it to keep
         it.
 
+        Args:
+            resets: (m,) booleans: the rows of which this is the first step of a new sequence, as in a new Stream. Their
+                states become zero, or the learned h0, whatever they were, and pools and differences forget the steps
+                before. `Frames` collects the steps of all rows together: there, all rows begin anew, or none.
+            decay: (m,) factors g from 0 to 1, with which each GRU's state h enters the step as g * h + (1 - g) * h0, h0
+                zero or learned, as of `Network.predict`; of a `GRU` by itself also (m, u). A factor of 0 replaces the
+                state alone; other layers remember the steps before. No GRU may stand above `Frames`.
+            Of a single sample one boolean, or one number, will do.
+
         Raises:
-            TypeError, ValueError: x has another dtype or shape. The state is unchanged.
-            RuntimeError: the sequence was ended by `finish`. The state is unchanged.
+            TypeError, ValueError: x, `resets` or `decay` has another dtype or shape; a factor is NaN or outside [0, 1];
+                resets and decay at once; a layer refuses them. The state is unchanged.
+            RuntimeError: the sequence was ended by `finish`, and not all rows begin anew. The state is unchanged.
         """
         cdef bint flat
-        cdef cnp.ndarray array
-        if self.finished:
+        cdef cnp.ndarray array, factors = None
+        rows = None
+        if decay is not None:
+            factors = self._factors(resets, decay)
+        elif resets is not None:
+            rows = self._rows(resets)
+        if self.finished and rows is not ...:
             raise RuntimeError("step: expected reset before another sequence, got a step after finish")
         if type(x) is np.ndarray and self.standardisation is None and self.table is None and self._fits(x):
             array = x
@@ -533,9 +579,59 @@ cdef class Stream:
             flat = cnp.PyArray_NDIM(array) == 1
         else:
             flat = self._put(x)
-        if not self._run_from(0):
+        if rows is not None:
+            self._begin(rows)
+        if factors is None:
+            made = self._run_from(0)
+        else:
+            made = self._run_decayed(factors)
+        if not made:
             return None
         return self.row if flat else self.out
+
+    def _rows(self, resets):
+        """Return the checked rows that begin anew: Ellipsis for all, None for none, else a mask (m,)."""
+        mask = real(resets, "resets")
+        if mask.dtype != bool:
+            raise TypeError(f"resets: expected booleans, got dtype {mask.dtype}; factors are the argument decay")
+        self._check_rows("resets", np.shape(mask), [(self.batch,)])
+        count = np.count_nonzero(mask)
+        if 0 < count < self.batch and self.frames is not None:
+            raise ValueError(
+                f"resets: expected all rows or none, since {self.frames!r} collects the steps of all rows together, "
+                f"got {count} of {self.batch}; make a Stream for each row"
+            )
+        return ... if count == self.batch else mask if count else None
+
+    def _factors(self, resets, decay):
+        """Return the checked factors (m, 1) or (m, u), in the dtype of the states."""
+        if resets is not None:
+            raise ValueError("decay: expected None beside resets, got both; a reset is a decay of 0")
+        if self.framed:
+            raise ValueError(f"decay: expected None where a GRU reads the steps of {self.frames!r}, got factors")
+        due = [(self.batch,), (self.batch, self.units)][:1 if isinstance(self.source, Network) else 2]
+        factors = real(decay, "decay")
+        if factors.dtype == bool:
+            raise TypeError("decay: expected factors, got booleans; rows that begin anew are the argument resets")
+        self._check_rows("decay", np.shape(factors), due)
+        if not within(factors, 0, 1):
+            wrong = np.argwhere(~((factors >= 0) & (factors <= 1)))[0]
+            raise ValueError(f"decay: expected factors from 0 to 1, got {factors[tuple(wrong)]} in row {wrong[0]}")
+        return np.ascontiguousarray(factors.reshape(self.batch, -1), self.dtype)
+
+    def _check_rows(self, name, shape, due):
+        """Raise ValueError unless `shape` is one of those that are `due`, or () of a single sample."""
+        if shape not in due and not (self.batch == 1 and shape == ()):
+            raise ValueError(f"{name}: expected shape {' or '.join(map(str, due))}, got {shape}")
+
+    cdef bint _run_decayed(self, cnp.ndarray factors) except -1:
+        """Run all stages, the states of the GRUs entering with these factors; return whether there is an output."""
+        for stage in self.recurrent:
+            (<_Recurrent>stage).decay = factors
+        made = self._run_from(0)
+        for stage in self.recurrent:
+            (<_Recurrent>stage).decay = None
+        return made
 
     cdef bint _run_from(self, Py_ssize_t first) except -1:
         """Run the stages from the index `first` on; return whether there is an output."""

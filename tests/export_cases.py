@@ -74,14 +74,19 @@ class Exported:
         self.k = layers[-1].d["u"]
         self.every = net.per_step if layers[0] is not net else net.sequences
         self.tokens = isinstance(layers[0], cgru.Embedding)
-        self._init, self._step, self._run = (getattr(library, f"{name}_{what}") for what in ("init", "step", "run"))
-        self._init.restype = None
+        self._init, self._reset, self._step, self._run = (
+            getattr(library, f"{name}_{what}") for what in ("init", "reset", "step", "run")
+        )
+        self._init.restype = self._reset.restype = None
         self._step.restype = self._run.restype = ctypes.c_int if self.tokens else None
         self.state = np.full(4096, np.nan, self.dtype)  # more than any of the structs; init makes it zero
         self.init()
 
     def init(self):
         self._init(self._pointer(self.state))
+
+    def reset(self):
+        self._reset(self._pointer(self.state))
 
     def _pointer(self, array):
         assert array.dtype == (self.dtype if array.dtype.kind == "f" else np.intc)

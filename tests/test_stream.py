@@ -316,6 +316,166 @@ def test_attention_in_a_stream_neither_overflows_nor_forgets(hidden):
             assert_close(out[t], net.predict(X[:, : t + 1])[0], 1e-11)
 
 
+# --- rows that begin anew, and states that fade ---
+
+
+def as_if_fresh(net, X, resets):
+    """The outputs (m, s, k) of a stream, each by `predict` of the steps of its row since it began anew."""
+    m, s = resets.shape
+    rows = []
+    for i, t in np.ndindex(m, s):
+        begin = max(np.flatnonzero(resets[i, : t + 1]), default=0)
+        out = net.predict(X[:, begin : t + 1])[i]
+        rows.append(out[-1] if net.per_step else out)
+    return np.reshape(rows, (m, s, -1))
+
+
+def ends(m, s):
+    """Booleans (m, s), of which a third are True, one step with all rows and one without any among them."""
+    resets = RNG.random((m, s)) < 1 / 3
+    resets[:, -1], resets[:, -2] = True, False
+    return resets
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("make", NETWORKS.values(), ids=NETWORKS.keys())
+@pytest.mark.parametrize("batch", [1, 7])
+@pytest.mark.pairwise
+def test_rows_begin_anew_as_in_a_fresh_stream(make, dtype, batch):
+    net, X, resets = make(dtype), RNG.standard_normal((batch, 6, 5)), ends(batch, 6)
+    stream = cgru.Stream(net, batch)
+    out = np.stack([stream.step(X[:, t], resets=resets[:, t]).copy() for t in range(6)], axis=1)
+    assert_close(out, as_if_fresh(net, X, resets), 1e-13 if dtype == np.float64 else 3e-6)
+
+
+@pytest.mark.parametrize("learn_h0", [False, True])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.pairwise
+def test_resets_and_factors_of_a_layer_are_those_of_predict(level, dtype, learn_h0):
+    for batch, (e, u) in zip((1, 7, 17, 33), ((7, 1), (1, 7), (3, 33), (33, 17)), strict=True):
+        layer = random_layer(e, u, dtype=dtype, sequences=True, learn_h0=learn_h0)
+        X, resets = RNG.standard_normal((batch, 5, e)).astype(dtype), ends(batch, 5)
+        each = np.clip(RNG.uniform(-0.3, 1.3, (batch, 5, u)), 0, 1)
+        stream = cgru.Stream(layer, batch)
+        for name, given in (("resets", resets), ("decay", each[:, :, 0]), ("decay", each), ("decay", 1 - resets)):
+            stream.reset()
+            out = np.stack([stream.step(X[:, t], **{name: given[:, t]}).copy() for t in range(5)], axis=1)
+            np.testing.assert_array_equal(out, layer.predict(X, **{name: given}))
+
+
+def test_a_factor_is_that_of_every_state_and_of_nothing_else():
+    """As by setting the states of all GRUs by hand; a Difference and a Pool remember, even at a factor of 0."""
+    net = network(
+        cgru.Difference(), cgru.GRU(4, sequences=True), cgru.GRU(7, sequences=True, learn_h0=True), cgru.Pool("mean"),
+        cgru.Dense(2, "identity"), standardized=True,
+    )  # fmt: skip
+    starts, X = (0, net.layers[2].p["h0"]), RNG.standard_normal((3, 8, 5))
+    decay = np.clip(RNG.uniform(-0.3, 1.3, (3, 8)), 0, 1)
+    stream, by_hand = cgru.Stream(net, 3), cgru.Stream(net, 3)
+    for t in range(8):
+        g = decay[:, t, None]
+        by_hand.state = [g * h + (1 - g) * start for h, start in zip(by_hand.state, starts, strict=True)]
+        assert_close(stream.step(X[:, t], decay=decay[:, t]), by_hand.step(X[:, t]), 1e-13)
+    assert_close(stream.step(X[:, 0]), by_hand.step(X[:, 0]), 1e-13)  # and of that step alone
+
+
+def test_what_is_not_finite_is_replaced_whole():
+    net = network(
+        cgru.Difference(), cgru.GRU(9, sequences=True, learn_h0=True), cgru.Pool("mean+max"), cgru.Dense(2, "identity")
+    )
+    X = RNG.standard_normal((4, 3, 5))
+    for bad in (np.nan, np.inf, -np.inf):
+        stream, fresh = cgru.Stream(net, 4), cgru.Stream(net, 4)
+        spoiled = X[:, 0].copy()
+        spoiled[:2, 3] = bad
+        with np.errstate(invalid="ignore"):
+            stream.step(spoiled)
+            stream.step(spoiled)
+        state = stream.state
+        state[:2] = bad
+        stream.state = state
+        out = stream.step(X[:, 1], resets=[True, False, False, True]).copy()
+        due = fresh.step(X[:, 1])
+        assert np.isnan(out[1]).any()
+        np.testing.assert_array_equal(out[[0, 3]], due[[0, 3]])
+        np.testing.assert_array_equal(stream.step(X[:, 2])[[0, 3]], fresh.step(X[:, 2])[[0, 3]])
+        stream.step(X[:, 0], decay=[1, 0, 1, 1])
+        assert np.isfinite(stream.state).all()
+
+
+def test_of_a_single_sample_one_boolean_or_number_will_do():
+    layer = random_layer(3, 5)
+    stream, x = cgru.Stream(layer), RNG.standard_normal(3)
+    first = stream.step(x).copy()
+    for anew in (True, np.True_, [True], np.array([True])):
+        np.testing.assert_array_equal(stream.step(x, resets=anew), first)
+    second = stream.step(x, resets=False).copy()
+    assert (second != first).any()
+    for decay in (0, 0.0, [0], np.zeros(1, np.float32)):
+        np.testing.assert_array_equal(stream.step(x, decay=decay), first)
+    np.testing.assert_array_equal(stream.step(x, decay=1), second)
+    assert stream.step(x, resets=True) is stream.step(x, decay=0.5)
+
+
+def test_tokens_begin_anew():
+    net = network(cgru.Embedding(11, 4), cgru.GRU(6), cgru.Dense(2, cgru.identity))
+    tokens, stream, resets = RNG.integers(0, 11, (3, 6)), cgru.Stream(net, 3), ends(3, 6)
+    out = np.stack([stream.step(tokens[:, t], resets=resets[:, t]).copy() for t in range(6)], axis=1)
+    assert_close(out, as_if_fresh(net, tokens, resets), 1e-14)
+
+
+def test_a_row_that_began_anew_goes_on_after_a_refresh():
+    net, X = NETWORKS["differences"](np.float64), RNG.standard_normal((3, 6, 5))
+    resets = np.zeros((3, 6), bool)
+    resets[1, 3] = True
+    stream, out = cgru.Stream(net, 3), []
+    for t in range(6):
+        out.append(stream.step(X[:, t], resets=resets[:, t]).copy())
+        stream.refresh()
+    assert_close(np.stack(out, axis=1), as_if_fresh(net, X, resets), 1e-13)
+
+
+HOSTILE = [
+    ({"resets": [1, 0, 0]}, TypeError, "resets: expected booleans, got dtype int64; factors are the argument decay"),
+    ({"resets": [0.0, 1.0, np.nan]}, TypeError, "resets: expected booleans, got dtype float64"),
+    ({"resets": [True, None, False]}, TypeError, "resets: expected real numbers, got dtype object"),
+    ({"resets": "yes"}, TypeError, "resets: expected real numbers, got dtype <U3"),
+    ({"resets": [True, False]}, ValueError, r"resets: expected shape \(3,\), got \(2,\)"),
+    ({"resets": True}, ValueError, r"resets: expected shape \(3,\), got \(\)"),
+    ({"resets": np.zeros((3, 1), bool)}, ValueError, r"resets: expected shape \(3,\), got \(3, 1\)"),
+    ({"resets": [[True], [True, False]]}, ValueError, "resets: expected a rectangular array"),
+    ({"resets": [False] * 3, "decay": [1, 1, 1]}, ValueError, "decay: expected None beside resets, got both"),
+    ({"decay": [True, False, False]}, TypeError, "decay: expected factors, got booleans; .* the argument resets"),
+    ({"decay": [1, 1]}, ValueError, r"decay: expected shape \(3,\) or \(3, 4\), got \(2,\)"),
+    ({"decay": np.ones((3, 5))}, ValueError, r"decay: expected shape \(3,\) or \(3, 4\), got \(3, 5\)"),
+    ({"decay": 0.5}, ValueError, r"decay: expected shape \(3,\) or \(3, 4\), got \(\)"),
+    ({"decay": [1, np.nan, 1]}, ValueError, "decay: expected factors from 0 to 1, got nan in row 1"),
+    ({"decay": [1, 1, -1e-9]}, ValueError, "decay: expected factors from 0 to 1, got -1e-09 in row 2"),
+    ({"decay": [1 + 1e-9, 1, 1]}, ValueError, "decay: expected factors from 0 to 1, got 1.000000001 in row 0"),
+    ({"decay": [np.inf, 1, 1]}, ValueError, "decay: expected factors from 0 to 1, got inf in row 0"),
+    ({"decay": [1j, 1, 1]}, TypeError, "decay: expected real numbers, got dtype complex128"),
+    ({"resets": [True, False, True], "x": np.ones((3, 5))}, ValueError, "x: expected shape"),
+    ({"decay": [0.5, 0.5, 0.5], "x": np.ones((3, 5))}, ValueError, "x: expected shape"),
+]
+
+
+@pytest.mark.parametrize(("given", "error", "words"), HOSTILE)
+def test_wrong_resets_and_factors_change_nothing(given, error, words):
+    stream = cgru.Stream(random_layer(3, 4), 3)
+    stream.step(np.ones((3, 3)))
+    before = stream.state
+    with pytest.raises(error, match=f"^{words}"):
+        stream.step(**({"x": np.ones((3, 3))} | given))
+    np.testing.assert_array_equal(stream.state, before)
+    np.testing.assert_array_equal(stream.step(np.ones((3, 3)), decay=np.zeros((3, 4))), before)  # no factor was kept
+
+
+def test_factors_of_a_network_are_one_for_all_units():
+    stream = cgru.Stream(network(cgru.GRU(4), cgru.Dense(4)), 3)
+    with pytest.raises(ValueError, match=r"^decay: expected shape \(3,\), got \(3, 4\)"):
+        stream.step(np.ones((3, 5)), decay=np.ones((3, 4)))
+
+
 def test_batch_and_pickle():
     with pytest.raises(ValueError, match="batch: expected at least 1"):
         cgru.Stream(random_layer(3, 4), 0)
@@ -387,6 +547,31 @@ def test_a_quantised_network(make, batch, kind):
     for t in range(5):
         due = net.predict(X[:, : t + 1])
         assert_close(stream.step(X[:, t]), due[:, -1] if net.per_step else due, 2e-6)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("options", [{}, {"reset_after": True}, {"learn_h0": True}], ids=str)
+@pytest.mark.pairwise
+def test_resets_and_factors_of_a_quantised_layer_are_those_of_predict(narrow_level, options, kind):
+    for batch, (e, u) in zip((1, 7, 17, 33), ((7, 1), (1, 7), (3, 33), (33, 17)), strict=True):
+        layer = random_quantized_gru(e, u, kind, sequences=True, **options)
+        X, resets = RNG.standard_normal((batch, 5, e)).astype(np.float32), ends(batch, 5)
+        decay = np.clip(RNG.uniform(-0.3, 1.3, (batch, 5, u)), 0, 1)
+        stream = cgru.Stream(layer, batch)
+        for name, given in (("resets", resets), ("decay", decay[:, :, 0]), ("decay", decay)):
+            stream.reset()
+            out = np.stack([stream.step(X[:, t], **{name: given[:, t]}).copy() for t in range(5)], axis=1)
+            np.testing.assert_array_equal(out, layer.predict(X, **{name: given}))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", ["a stack, standardized", "differences", "attention and more"])
+def test_rows_of_a_quantised_network_begin_anew(name, kind):
+    X, resets = RNG.standard_normal((7, 6, 5)), ends(7, 6)
+    net = cgru.quantize(NETWORKS[name](np.float64), kind, calibration=X * 0.8)
+    stream = cgru.Stream(net, 7)
+    out = np.stack([stream.step(X[:, t], resets=resets[:, t]).copy() for t in range(6)], axis=1)
+    assert_close(out, as_if_fresh(net, X, resets), 3e-6)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -553,6 +738,40 @@ def test_frames_come_when_they_are_complete_and_the_rest_at_the_end(frames, last
             stream.step(X[:, 0])
         assert stream.finish().shape == (batch, 0, 3)
         stream.reset()
+
+
+def test_frames_begin_anew_in_all_rows_or_in_none():
+    net, X = framed((3, 2), np.float64), RNG.standard_normal((2, 8, 5))
+    stream, fresh = cgru.Stream(net, 2), cgru.Stream(net, 2)
+    for t in range(4):
+        stream.step(X[:, t], resets=[False, False])
+    state = stream.state
+    words = r"^resets: expected all rows or none, since Frames\(3, 2, pad=True\) collects .* got 1 of 2; make a Stream"
+    with pytest.raises(ValueError, match=words):
+        stream.step(X[:, 4], resets=[True, False])
+    np.testing.assert_array_equal(stream.state[0], state[0])
+    due = [np.copy(fresh.step(x)) for x in X.swapaxes(0, 1)]
+    for _ in range(2):
+        got = [np.copy(stream.step(x, resets=[t == 0] * 2)) for t, x in enumerate(X.swapaxes(0, 1))]
+        np.testing.assert_array_equal([y for y in got if y.shape], [y for y in due if y.shape])
+        stream.finish()  # what follows begins anew
+    with pytest.raises(RuntimeError, match=r"^step: expected reset before another"):
+        stream.step(X[:, 0], resets=[False, False])
+
+
+def test_factors_of_frames_are_refused_where_a_gru_reads_them():
+    stream = cgru.Stream(framed((3, 2), np.float64))
+    with pytest.raises(
+        ValueError, match=r"^decay: expected None where a GRU reads the steps of Frames\(3, 2, pad=True\), got"
+    ):
+        stream.step(np.ones(5), decay=0.5)
+    above = network(cgru.GRU(4, sequences=True), cgru.Frames(2), cgru.Dense(1, "identity"))
+    stream, layer, X = cgru.Stream(above), above.layers[0], RNG.standard_normal((1, 6, 5))
+    decay = RNG.random((1, 6))
+    out = [np.copy(stream.step(x, decay=g)) for x, g in zip(X[0], decay[0], strict=True)]
+    W, b = above.layers[2].p.values()
+    due = layer.predict(X, decay=decay).reshape(3, 8) @ W + b
+    assert_close(np.array(out[1::2]), due, 1e-13)
 
 
 def test_weights_are_taken_anew_between_frames():

@@ -14,10 +14,8 @@ cdef struct LowPrecisionCell:
 
 # Return the bytes of workspace for m samples.
 cdef Py_ssize_t layer_workspace(const LowPrecisionCell *cell, Py_ssize_t m) noexcept nogil
-# Run all steps of X (m, s, e), contiguous, from h (m, u) on. Write the last states to h and all of them to H (m, s, u),
-# which may be NULL.
-cdef void run_quantized(const LowPrecisionCell *cell, Py_ssize_t m, Py_ssize_t s, const float *X, float *h, float *H,
-                        void *memory) noexcept nogil
+# Run a forward call of the cell, with its arrays, on this thread.
+cdef void run_quantized(const LowPrecisionCell *cell, const cgru_call *call, void *memory) noexcept nogil
 
 
 cdef class LowPrecisionGRU:

@@ -34,6 +34,8 @@ class LowPrecisionGRU:
         *,
         reverse: bool = False,
         every: bool = False,
+        decay: np.ndarray | None = None,
+        start: np.ndarray | None = None,
     ) -> tuple[np.ndarray | None, np.ndarray]: ...
 
 @disjoint_base

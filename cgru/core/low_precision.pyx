@@ -136,17 +136,11 @@ cdef Py_ssize_t layer_workspace(const LowPrecisionCell *cell, Py_ssize_t m) noex
     return (cell.k.workspace_size(&cell.layer, m) + 63) // 64 * 64
 
 
-cdef void run_quantized(const LowPrecisionCell *cell, Py_ssize_t m, Py_ssize_t s, const float *X, float *h, float *H,
-                        void *memory) noexcept nogil:
-    """Run all steps of X (m, s, e) from h, which gets the last states; write all states to H unless it is NULL."""
+cdef void run_quantized(const LowPrecisionCell *cell, const cgru_call *call, void *memory) noexcept nogil:
+    """Run a forward call of the cell, with its arrays, on this thread."""
     cdef cgru_low_precision_layer layer = cell.layer
-    cdef cgru_call call = cell.call
-    call.m, call.s = m, s
-    call.X = cgru_array(<void *>X, s * call.e, call.e, 1)
-    call.h0 = call.last = cgru_array(h, call.u, 0, 1)
-    call.h = cgru_array(H, s * call.u, call.u, 1)
-    layer.call, layer.kind = &call, _kind_of_rows(cell, m)
-    cell.k.forward(&layer, 0, m, memory)
+    layer.call, layer.kind = call, _kind_of_rows(cell, call.m)
+    cell.k.forward(&layer, 0, call.m, memory)
 
 
 cdef class LowPrecisionGRU:
@@ -198,11 +192,13 @@ cdef class LowPrecisionGRU:
         """The level of the kernels that the weights are packed for."""
         return self.cell.k.level.decode()
 
-    def forward(self, cnp.ndarray X not None, lengths, cnp.ndarray h0, *, bint reverse=False, bint every=False):
+    def forward(self, cnp.ndarray X not None, lengths, cnp.ndarray h0, *, bint reverse=False, bint every=False,
+                cnp.ndarray decay=None, cnp.ndarray start=None):
         """Return (all states (m, s, u), or None unless `every`; the last states (m, u)).
 
         X (m, s, e) is float32 and contiguous. lengths (m,) and h0 (m, u) may be None. Past a sample's length states are
-        zero.
+        zero. decay (m, s, n), n 1 or u, are the factors by the step that a state enters, and start (1, u) replaces it
+        at a factor of 0; None: zero. Both are float32.
         """
         cdef Py_ssize_t m = cnp.PyArray_DIM(X, 0), s = cnp.PyArray_DIM(X, 1), blocks
         cdef cnp.ndarray state, h = None
@@ -215,6 +211,11 @@ cdef class LowPrecisionGRU:
         work.call.m, work.call.s, work.call.reverse = m, s, reverse
         work.call.X, work.call.h0 = view(X), view(state)
         work.call.last = work.call.h0
+        if decay is not None:
+            work.call.decay = view(decay)
+            work.call.decay.column = 0 if cnp.PyArray_DIM(decay, 2) == 1 else work.call.decay.column
+        if start is not None:
+            work.call.start = cgru_array(cnp.PyArray_DATA(start), 0, 0, 1)
         if every:
             h = np.zeros((m, s, self.u), np.float32) if lengths is not None else np.empty((m, s, self.u), np.float32)
             work.call.h = view(h)

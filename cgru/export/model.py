@@ -33,6 +33,7 @@ def export_c(net: AnyNet, path: str | os.PathLike[str], *, name: str | None = No
     which the caller owns, and
 
         void model_init(model_state *state);
+        void model_reset(model_state *state);
         void model_step(model_state *state, const float *x, float *y);
         void model_run(model_state *state, const float *x, size_t n, float *y);
 
@@ -40,6 +41,9 @@ def export_c(net: AnyNet, path: str | os.PathLike[str], *, name: str | None = No
     `net.predict` returns for the steps so far. If it returns outputs for each step (a head above all steps, a bare GRU
     with `sequences=True`), `y` is the last of them. `model_run` writes `y` after the last of its n steps, or in that
     case (n, MODEL_OUTPUTS). The comment in the file says how to compile and use it.
+
+    A state is that of one sample; of several, each has one of its own. `model_reset` begins another sequence in a state
+    that is in use, as `model_init` does in memory that holds anything.
 
     With an `Embedding` a step is a token from 0 to MODEL_TOKENS - 1. The calls then return 0, or -1 for any other
     number, with nothing changed:
@@ -54,7 +58,7 @@ def export_c(net: AnyNet, path: str | os.PathLike[str], *, name: str | None = No
 
         int model_finish(model_state *state, float *y);
 
-    A `Pool` covers all steps since `model_init` and is zero before the first. Dropout is off and zoneout
+    A `Pool` covers all steps since the sequence began and is zero before the first. Dropout is off and zoneout
     its expectation, as in `predict`. A layer in reverse, `Bidirectional` and `Normalize` need the whole series and
     are refused.
 
@@ -153,6 +157,9 @@ typedef struct {
 /* Begin a sequence: the state becomes $start. */
 void ${name}_init(${name}_state *state);
 
+/* Begin another sequence in a state that is in use: it becomes that of ${name}_init, whatever it was. */
+void ${name}_reset(${name}_state *state);
+
 /* Take one step with $one, and put the outputs so far into y[${NAME}_OUTPUTS].$refusal */
 $answer ${name}_step(${name}_state *state, $x, $real *y);
 
@@ -204,6 +211,10 @@ static void put(const ${name}_state *state, real *y) {
 void ${name}_init(${name}_state *state) {
     memset(state, 0, sizeof *state);
     $begin
+}
+
+void ${name}_reset(${name}_state *state) {
+    ${name}_init(state);
 }
 
 $answer ${name}_step(${name}_state *state, $x, $real *y) {

@@ -15,7 +15,8 @@ import numpy as np
 from cgru import activations
 from cgru.activations import Activation
 from cgru.bidirectional import Bidirectional
-from cgru.core.checks import flag, lengths_of, positive, real, sequences
+from cgru.core.checks import aligned, flag, lengths_of, positive, real, sequences
+from cgru.core.decay import decay_of, entering
 from cgru.core.low_precision import LowPrecisionGRU, LowPrecisionLinear, level
 from cgru.gru import GRU
 from cgru.layers.dense import Dense
@@ -194,17 +195,29 @@ class QuantizedGRU(Quantized, GRU):
             found |= self._weight_arrays(name, shape) if name[0] in "UV" else {name: (shape, FLOAT32)}
         return found
 
-    def predict(self, A: Any, lengths: Any = None, h0: Any = None) -> np.ndarray:
-        """Return the states (m, s, u), zero past lengths, or the last ones (m, u), for A (m, s, e) from h0 (m, u)."""
-        return self.predict_on(A, lengths, (h0,))[0]
+    def predict(
+        self, A: Any, lengths: Any = None, h0: Any = None, *, resets: Any = None, decay: Any = None
+    ) -> np.ndarray:
+        """Return the states (m, s, u), zero past lengths, or the last ones (m, u), for A (m, s, e) from h0 (m, u).
+
+        `resets` and `decay` are those of `GRU.predict`.
+        """
+        return self.predict_on(A, lengths, (h0,), resets=resets, decay=decay)[0]
 
     def predict_on(
-        self, A: np.ndarray, lengths: np.ndarray | None, states: Sequence[np.ndarray | None]
+        self,
+        A: np.ndarray,
+        lengths: np.ndarray | None,
+        states: Sequence[np.ndarray | None],
+        *,
+        resets: Any = None,
+        decay: Any = None,
     ) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
         """Run `predict` from the state `states[0]`; return its outputs and the last states (m, u)."""
         h0, X = states[0], np.ascontiguousarray(sequences(A, "A", self.dtype))
         m, s, e = X.shape
         lengths = lengths_of(lengths, m, s)
+        factor = decay_of(resets, decay, m, s, self.d["u"], lengths, self.dtype)
         packed = self.packed()
         if e != packed.e:
             raise ValueError(f"A: expected shape (m, s, {packed.e}), as the layer was made for, got {X.shape}")
@@ -212,7 +225,11 @@ class QuantizedGRU(Quantized, GRU):
             h0 = np.broadcast_to(self.p["h0"], (m, self.d["u"]))
         elif h0 is not None:
             h0 = real(h0, "h0", (m, self.d["u"]), self.dtype)
-        h, last = packed.forward(X, lengths, h0, reverse=self.reverse, every=self.sequences)
+        if factor is not None:
+            factor = aligned(entering(factor, lengths, self.reverse))
+        h, last = packed.forward(
+            X, lengths, h0, reverse=self.reverse, every=self.sequences, decay=factor, start=self.p.get("h0")
+        )
         return h if self.sequences else last, (last,)
 
     def _settings(self) -> tuple[Any, ...]:
@@ -243,11 +260,16 @@ class QuantizedBidirectional(Quantized, Bidirectional):
     def __repr__(self) -> str:
         return f"QuantizedBidirectional({self.halves[0]!r}, merge={self.merge!r})"
 
-    def predict(self, A: Any, lengths: Any = None, h0: Any = None) -> np.ndarray:
-        """Return the outputs (m, s, w), or the last ones (m, w), for A (m, s, e) from h0, a pair of (m, u)."""
+    def predict(
+        self, A: Any, lengths: Any = None, h0: Any = None, *, resets: Any = None, decay: Any = None
+    ) -> np.ndarray:
+        """Return the outputs (m, s, w), or the last ones (m, w), for A (m, s, e) from h0, a pair of (m, u).
+
+        `resets` and `decay` are those of `Bidirectional.predict`.
+        """
         if h0 is not None:
             h0 = real(h0, "h0", (2, "m", self.halves[0].d["u"]), self.dtype)
-        return self.predict_on(A, lengths, (None, None) if h0 is None else h0)[0]
+        return self.predict_on(A, lengths, (None, None) if h0 is None else h0, resets=resets, decay=decay)[0]
 
 
 class QuantizedDense(Quantized, Dense):

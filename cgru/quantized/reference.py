@@ -21,7 +21,9 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from cgru.activations import sigmoid, tanh
+from cgru.core.decay import entering
 from cgru.core.lengths import mask
+from cgru.reference import decayed
 
 __all__ = ["bfloat16", "dequantize", "forward", "linear", "product", "quantize_columns", "quantize_rows"]
 
@@ -95,6 +97,7 @@ def forward(
     zoneout: float = 0.0,
     reverse: bool = False,
     rounded: bool = False,
+    decay: np.ndarray | None = None,
 ) -> np.ndarray:
     """Run a GRU with quantised weights over X (m, s, e) from h0 (m, u) or zeros; return all states (m, s, u).
 
@@ -103,12 +106,14 @@ def forward(
     `p` holds, by the names of a GRU's parameters, the int8 codes or bfloat16 bits (uint16) of U and V, and the biases.
     With codes it also holds the column scales (1, u), as "scale_Uz". With "chh" the reset gate comes after the product.
     `x_bound` and `bound` are the bounds of |x| and of |h|. `rounded`: with bits, rows are rounded to bfloat16 in every
-    product.
+    product. `decay` (m, s, 1) or (m, s, u), 1 in the padding, is the factor of the state as it enters a step, as in
+    cgru/reference.py.
     """
     m, s, _ = X.shape
     h = np.zeros((m, p["bz"].shape[1]), np.float32) if h0 is None else np.asarray(h0, np.float32)
     states = np.zeros((m, s, h.shape[1]), np.float32)
     real = np.ones((m, s, 1), bool) if lengths is None else mask(lengths, s)
+    factor = None if decay is None else entering(decay, lengths, reverse)
 
     def times(x: np.ndarray, name: str, limit: float) -> np.ndarray:
         """Return x times the quantised weights `name`."""
@@ -119,6 +124,7 @@ def forward(
     steps: Sequence[int] = range(s)[::-1] if reverse else range(s)
     for t in steps:
         x = np.where(real[:, t], X[:, t], 0).astype(np.float32)
+        h = h if factor is None else decayed(h, factor[:, t], p.get("h0", np.float32(0)))
         a = {gate: p["b" + gate] + times(x, "U" + gate, x_bound) for gate in ("z", "r", "hh")}
         r = activate_reset(a["r"] + times(h, "Vr", bound))
         z = activate_update(a["z"] + times(h, "Vz", bound))

@@ -57,6 +57,7 @@ def stacks(dtype):
     yield "between", gru(7, dtype), cgru.Dense(33, relu, dtype=dtype), gru(9, dtype, sequences=False)
     yield "deep_head", gru(7, dtype, **out), cgru.Pool("mean"), cgru.Dense(33, cgru.softmax, dtype=dtype)
     yield "zoneout", gru(17, dtype, zoneout=0.3, **out), gru(7, dtype, reset_after=True, zoneout=0.1, sequences=False)
+    yield "learned", gru(17, dtype, learn_h0=True), gru(7, dtype, learn_h0=True, reset_after=True, sequences=False)
     yield "scaled", cgru.Scale(dtype=dtype), gru(9, dtype), cgru.Clip(-0.3, 0.2), gru(7, dtype), cgru.Clip(high=0.1)
     yield "layer_norm", cgru.LayerNorm(0.01, dtype=dtype), gru(17, dtype), cgru.LayerNorm(dtype=dtype), gru(7, dtype)
     every, alone = cgru.Difference(), cgru.Difference(keep=False)
@@ -143,6 +144,32 @@ def test_single_steps_give_the_sequence(exported, name):
     np.testing.assert_array_equal(outputs if whole.every else outputs[-1], whole.run(X))
     stepwise.init()
     np.testing.assert_array_equal(stepwise.step(X[0]), outputs[0])
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_state_begins_anew(exported, name):
+    """As that of another sample, bit for bit, whatever it holds."""
+    model, fresh = exported(name), exported(name)
+    begun, size = fresh.state.copy(), np.flatnonzero(~np.isnan(fresh.state)).max() + 1
+    for x in inputs(MODELS[name][0], model.dtype):
+        model.step(x)
+    for value in (None, np.nan, np.inf):
+        model.state[:size] = model.state[:size] if value is None else value
+        model.reset()
+        np.testing.assert_array_equal(model.state, begun)
+
+
+EPISODES = ("learned64", "deep64", "every32", "differences64", "tokens_every64", "pool_attention_764", "zoneout32")
+
+
+@pytest.mark.parametrize("name", EPISODES)
+def test_episodes_are_those_of_a_stream_stepped_by_hand(exported, name):
+    model, net = exported(name), MODELS[name][0]
+    X, stream = inputs(net, model.dtype), cgru.Stream(net)
+    for x, ended in zip([*X, *X], np.random.default_rng(0).random(2 * len(X)) < 0.3, strict=True):
+        if ended:
+            model.reset()
+        assert_equal(model.step(x), np.ravel(stream.step(x, resets=ended)), model.dtype)
 
 
 SO_FAR = ("head_softmax32", "head_identity64", "gru32_17_7", "tokens_every64", "every32", "pool_mean32", "pool_max64")
@@ -549,7 +576,7 @@ def test_frames_in_c(tmp_path):
                 continue
             tolerance = 5e-6 if model.dtype == np.float32 else 1e-12
             assert_equal(np.array(found) if model.every else found[-1][None], due, model.dtype, tolerance)
-            model.init()
+            model.reset()
             at_once = model.run(X)
             due = [y for y in early if y is not None]
             np.testing.assert_array_equal(at_once, np.reshape(due if model.every else due[-1:], (-1, model.k)))

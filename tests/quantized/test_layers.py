@@ -77,6 +77,61 @@ def test_a_gru_is_the_definition(narrow_level, kind, options):
             np.testing.assert_array_equal(last, got)
 
 
+@pytest.mark.parametrize("options", [
+    {}, {"reset_after": True}, {"reverse": True}, {"zoneout": 0.25}, {"learn_h0": True}, {"activate": "relu"},
+], ids=str)  # fmt: skip
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.pairwise
+def test_states_that_fade_are_the_definition(narrow_level, kind, options):
+    rng, layer = np.random.default_rng(2), made(kind, sequences=True, **options)
+    own = {name: options[name] for name in ("zoneout", "reverse") if name in options}
+    for lengths, h0, n in ((None, None, 1), (LENGTHS, np.tanh(H0), 1), (LENGTHS, None, 9)):
+        A = np.nan_to_num(X, nan=0.5) if lengths is None else X
+        decay = np.clip(rng.uniform(-0.5, 1.5, (6, 5, n)), 0, 1).astype(np.float32)
+        got = layer.predict(A, lengths, h0, decay=decay[:, :, 0] if n == 1 else decay)
+        first = layer.p["h0"].repeat(6, axis=0) if h0 is None and "h0" in layer.p else h0
+        real = True if lengths is None else mask(lengths, 5)
+        factor = np.where(real, decay, np.float32(1))
+        due = definition(layer.p, A, first, lengths, layer.activate, decay=factor, bound=layer.bound, **own)
+        within = other_way(layer.p, 6) if kind == "bfloat16" else 2 * quantum(layer.p, max(1, np.abs(due).max()))
+        assert np.abs(got - due * real).max() < 2e-6 + within
+        assert (got != layer.predict(A, lengths, h0)).any()
+
+
+@pytest.mark.parametrize("reverse", BOTH)
+@pytest.mark.parametrize("kind", KINDS)
+def test_states_that_begin_anew_have_the_bits_of_single_steps(narrow_level, kind, reverse):
+    rng = np.random.default_rng(3)
+    for m, e, u in ((1, 7, 1), (7, 1, 17), (17, 3, 7), (33, 9, 33)):
+        layer = random_quantized_gru(e, u, kind, sequences=True, reverse=reverse, learn_h0=True)
+        A, h = rng.standard_normal((m, 6, e)).astype(np.float32), rng.standard_normal((m, u)).astype(np.float32)
+        resets = rng.random((m, 6)) < 0.4
+        h[0], resets[0, 0 if not reverse else 5] = np.nan, True
+        got, lasts = layer.predict_on(A, None, (h,), resets=resets)
+        for n, t in enumerate(range(6)[::-1] if reverse else range(6)):
+            begins = resets[:, [t]] if not reverse else resets[:, [t + 1]] if n else np.zeros((m, 1), bool)
+            h = layer.predict(A[:, [t]], h0=np.where(begins, layer.p["h0"], h))[:, 0]
+            np.testing.assert_array_equal(got[:, t], h)
+        np.testing.assert_array_equal(lasts[0], h)
+        assert np.isnan(got[0]).any() == reverse  # in reverse no factor meets the given state
+
+
+def test_wrong_resets_and_factors_are_refused_by_quantised_layers():
+    layer = made(sequences=True)
+    both = QuantizedBidirectional(made(), made(reverse=True))
+    for each in (layer, both):
+        with pytest.raises(TypeError, match=r"^resets: expected booleans"):
+            each.predict(X, LENGTHS, resets=np.zeros((6, 5)))
+        with pytest.raises(ValueError, match=r"^decay: expected shape \(6, 5\) or \(6, 5, 9\), got \(6, 4\)"):
+            each.predict(X, LENGTHS, decay=np.ones((6, 4)))
+        with pytest.raises(ValueError, match=r"^decay: expected None beside resets"):
+            each.predict(X, LENGTHS, decay=np.ones((6, 5)), resets=np.zeros((6, 5), bool))
+    records = np.zeros((6, 5), np.dtype([("a", np.int8), ("g", np.float32)]))
+    records["g"] = np.linspace(0, 1, 30).reshape(6, 5)
+    due = layer.predict(X, LENGTHS, decay=records["g"].copy())
+    np.testing.assert_array_equal(layer.predict(X, LENGTHS, decay=records["g"]), due)
+
+
 def test_any_real_numbers_and_strides():
     layer = made()
     A = np.asfortranarray(np.random.default_rng(0).standard_normal((6, 5, 14))[:, :, ::2])
@@ -147,20 +202,21 @@ def test_both_ways(kind, merge):
         there, back = (made(kind, seed=i, reverse=bool(i), sequences=sequences) for i in (0, 1))
         layer = QuantizedBidirectional(there, back, merge)
         h0 = np.stack([np.tanh(H0), -np.tanh(H0)])
-        for start in (None, h0):
+        resets = np.random.default_rng(0).random((6, 5)) < 0.5
+        for start, given in itertools.product((None, h0), ({}, {"resets": resets})):
             starts = (None, None) if start is None else start
-            parts = [half.predict(X, LENGTHS, h) for half, h in zip((there, back), starts, strict=True)]
+            parts = [half.predict(X, LENGTHS, h, **given) for half, h in zip((there, back), starts, strict=True)]
             due = {
                 "concat": lambda a, b: np.concatenate((a, b), axis=-1),
                 "sum": np.add,
                 "mean": lambda a, b: (a + b) / 2,
                 "mul": np.multiply,
             }[merge](*parts)
-            np.testing.assert_allclose(layer.predict(X, LENGTHS, start), due, rtol=1e-6)
-            A, lasts = layer.predict_on(X, LENGTHS, starts)
-            np.testing.assert_array_equal(A, layer.predict(X, LENGTHS, start))
+            np.testing.assert_allclose(layer.predict(X, LENGTHS, start, **given), due, rtol=1e-6)
+            A, lasts = layer.predict_on(X, LENGTHS, starts, **given)
+            np.testing.assert_array_equal(A, layer.predict(X, LENGTHS, start, **given))
             for half, last, h in zip((there, back), lasts, starts, strict=True):
-                np.testing.assert_array_equal(last, half.predict_on(X, LENGTHS, (h,))[1][0])
+                np.testing.assert_array_equal(last, half.predict_on(X, LENGTHS, (h,), **given)[1][0])
         width = 18 if merge == "concat" else 9
         assert layer.d["u"] == width
         assert layer.output_shape((2, 3, 7)) == ((2, 3, width) if sequences else (2, width))

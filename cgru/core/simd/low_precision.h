@@ -379,6 +379,13 @@ INLINE void low_precision_step(const int kind, const cgru_low_precision_layer *l
         }
 }
 
+/* The states h of rows row0... become hp as they enter step t, by the factor `decay`. */
+static void decay_rows(const cgru_call *call, T *h, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows) {
+    for (ptrdiff_t row = 0; row < rows; row++, h += call->up)
+        for (ptrdiff_t c = 0; c < call->u; c += LANES)
+            store(h + c, entering_state(call, place_of(call, SAMPLE(call, row0 + row), t, c), load(h + c)));
+}
+
 /* h (u, padded with zeros) = h0. */
 INLINE void begin_rows(const cgru_call *call, T *h, const T *h0) {
     store(h + call->up - LANES, ZERO);
@@ -415,6 +422,7 @@ static void low_precision_forward(const cgru_low_precision_layer *layer, ptrdiff
         const ptrdiff_t t = call->reverse ? call->s - 1 - n : n;
         ptrdiff_t live = rows;
         if (call->running) live = call->running[t] < row0 ? 0 : min(rows, call->running[t] - row0);
+        if (live > 0 && call->decay.data) decay_rows(call, work.h, t, row0, live);
         if (live > 0) steps_of(layer, &work, NULL, t, row0, live);
     }
     for (ptrdiff_t row = 0; row < rows; row++)
