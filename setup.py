@@ -126,6 +126,7 @@ setup(
             extension("network.training.compiled.numbers", level="-O3"),
             extension("network.training.compiled.batch", level="-O3"),
             extension("network.training.compiled.recurrent"),
+            extension("network.training.compiled.gaps"),
             extension("network.training.compiled.plain", level="-O3"),
             extension("network.training.compiled.weights"),
             extension("network.training.compiled.program"),

@@ -109,11 +109,11 @@ def backward(fc: Mapping[str, np.ndarray], dxm: np.ndarray, dgh: np.ndarray, ane
 
 def gradients(fc: Mapping[str, np.ndarray], bc: Mapping[str, np.ndarray], each: bool = False) -> Arrays:
     """Return dWgx, dbgx, dWgh and dbgh from the caches, summed over samples and steps; with `each` of each sample."""
-    delta, dgx_, dgh_ = fc["delta"], bc["dgx_"], bc["dgh_"]
+    delta, dgx_, dgh_ = (a if each else a.reshape(1, -1, a.shape[2]) for a in (fc["delta"], bc["dgx_"], bc["dgh_"]))
     g = {
         "dWgx": (dgx_ * delta).sum(axis=1, keepdims=True),
         "dbgx": dgx_.sum(axis=1, keepdims=True),
         "dWgh": delta.swapaxes(1, 2) @ dgh_,
         "dbgh": dgh_.sum(axis=1, keepdims=True),
     }
-    return g if each else {name: value.sum(axis=0) for name, value in g.items()}
+    return g if each else {name: value[0] for name, value in g.items()}

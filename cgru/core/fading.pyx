@@ -9,12 +9,12 @@ cimport numpy as cnp
 from cython cimport floating
 from libc.math cimport isnan
 
-from cgru import activations
 from cgru.core.kernels cimport cgru_activation, cgru_array, cgru_kernels, kernels, view
 
 cnp.import_array()
 
-cdef int FADING = activations.FADING
+cdef extern from "simd/cgru.h":
+    enum: CGRU_FADING
 
 
 cdef inline const char *_at(cgru_array a, Py_ssize_t i, Py_ssize_t t, int size) noexcept nogil:
@@ -69,7 +69,7 @@ cdef void _remember(const Fading *f, Py_ssize_t i, Py_ssize_t t, floating kind) 
 
 cdef void _fade_step(const cgru_kernels *k, const Fading *f, Py_ssize_t t, floating kind) noexcept nogil:
     """Run a step of all rows."""
-    cdef cgru_activation fading = cgru_activation(FADING, 0)
+    cdef cgru_activation fading = cgru_activation(CGRU_FADING, 0)
     cdef Py_ssize_t i, c
     cdef floating *xm
     cdef const floating *before
