@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
+from string import Template
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,30 @@ Arrays = dict[str, np.ndarray]
 GATES = {"z": ("z", -1), "r": ("r", 1), "hh": ("", 1)}  # of a GRU: the paper's suffix, and the sign of its z
 PARAMETERS = (*(letter + gate for gate, _ in GATES.values() for letter in "WUVb"), "Wgx", "bgx", "Wgh", "bgh")
 FIRST_RATE = 0.1  # rates of fading are drawn from 0 to this, a mean step
+
+
+C = Template("""\
+/* layer $i: values that fade where x is NaN beside what is there, and the state, which fades; a test for NaN needs a
+ * compiler without -ffast-math */
+${rates}static void fade_$i(real *xm, real *h, real *last, real *age, int *begun, real dt, const real *x) {
+    real delta[$e];
+    for (int i = 0; i < $e; i++) {
+        const int there = x[i] == x[i];
+        delta[i] = *begun ? age[i] + dt / $unit : 0;
+        const real rate = delta[i] * wgx_$i.values[i] + bgx_$i.values[i];
+        last[i] = there ? x[i] : *begun ? last[i] : 0;
+        xm[i] = there ? x[i] : last[i] * exp_negative(rate > 0 ? -rate : 0);
+        xm[$e + i] = (real)there;
+        age[i] = there ? 0 : delta[i];
+    }
+    for (int j = 0; j < $u; j++) {
+        real rate = bgh_$i.values[j];
+        for (int i = 0; i < $e; i++) rate += delta[i] * wgh_$i.values[i * $u + j];
+        h[j] *= exp_negative(rate > 0 ? -rate : 0);
+    }
+    *begun = 1;
+}
+""")
 
 
 class GRUD(Layer):
@@ -85,7 +110,7 @@ class GRUD(Layer):
     )
     reads = ("decay", "times")
     takes_missing = True
-    stream = "grud"
+    stream = "gaps"
     preactivations = False
 
     def __init__(
@@ -180,6 +205,23 @@ class GRUD(Layer):
         for name in PARAMETERS:
             value = made[name] if name in made else np.zeros(self.fs[name])
             self.p[name] = np.array(real(value, ("initialization", name), self.fs[name]), self.dtype)
+
+    def c_text(self, c: Any) -> Any:
+        """Return this layer's `Part` of an exported C file, made by its `Writer` c: fading, and one step of the GRU."""
+        i, e, u, p = c.i, c.n, self.d["u"], c.p
+        cell = copy.copy(self.cell)
+        cell.p, cell.dtype = {}, self.dtype
+        cell.p = gru_parameters(p)
+        gru = c.of(cell, f"xm_{i}", 2 * e).gru()
+        rates = (c.array(name.lower(), p[name]) for name in ("Wgx", "bgx", "Wgh", "bgh"))
+        unit = c.number(self.unit or 1.0, "unit")
+        code = C.substitute(i=i, e=e, u=u, unit=unit, rates="".join(rates)) + gru.code
+        arrays = f"state->last_{i}, state->age_{i}, &state->begun_{i}, state->dt_{i}"
+        step = f"real xm_{i}[{2 * e}];\nfade_{i}(xm_{i}, {gru.result}, {arrays}, {c.x});\nstate->dt_{i} = 1;\n"
+        members = f"$real last_{i}[{e}], age_{i}[{e}], dt_{i};", f"int begun_{i};", *gru.members
+        about = f"GRUD, {e} features, {u} units; NaN where nothing was measured"
+        begin = f"state->dt_{i} = 1;"
+        return c.part(about, u, gru.result, code, step + gru.step, members, begin, waits=f"state->dt_{i} = dt;")
 
     def checked_state(self, cell: GRU, value: Any, name: str, m: int) -> np.ndarray:
         """Return the state that a run of m samples starts from: records, or h (m, u), before which nothing was seen."""
@@ -277,7 +319,7 @@ class GRUD(Layer):
         faded, gh = self.faded(X, p, times, lengths, factor, seen)
         given = faded.fc["xm"], lengths, h0, gru_parameters(p), self.cell.variant, self.cell.codes()
         every, last = predict(*given, every=self.sequences, decay=_joint(gh, factor))
-        state = self.joined_state(last, faded)
+        state = self.joined_state(last, faded.seen)
         if self.stateful:
             self.state = state.copy()
         return every if self.sequences else last, state
@@ -320,10 +362,10 @@ class GRUD(Layer):
         gh = unflatten(Linear(p["Wgh"], p["bgh"], (FADING, 0.0)).outputs(flatten_steps(delta)), like=delta)
         return faded, zero_padding(gh, None if lengths is None else mask(lengths, X.shape[1]))
 
-    def joined_state(self, h: np.ndarray, faded: Faded) -> np.ndarray:
+    def joined_state(self, h: np.ndarray, seen: tuple[np.ndarray, ...]) -> np.ndarray:
         """Return records of the last states h and of what was seen."""
-        state = np.empty(len(h), self._record(faded.seen[0].shape[1]))
-        for name, value in zip(("h", *Seen._fields), (h, *faded.seen), strict=True):
+        state = np.empty(len(h), self._record(seen[0].shape[1]))
+        for name, value in zip(("h", *Seen._fields), (h, *seen), strict=True):
             state[name] = value
         return state
 
@@ -349,7 +391,7 @@ class GRUDPass(LayerPass):
         self._factor, self._p, self._gates = factor, p, gru_parameters(p)
         cell.p, given = self._gates, (self._faded.fc["xm"], lengths, h0, self._gates, cell.codes())
         self._ran = GRUPass(cell, *given, {"decay": decay}, dg_shape=decay.shape)
-        self.state = layer.joined_state(self._ran.state, self._faded)
+        self.state = layer.joined_state(self._ran.state, self._faded.seen)
         kept = {name: self._ran.fc[name] for name in ("h", "hp", "z", "r", "hh")}
         super().__init__(None, X=X, A=self._ran.A, **self._faded.fc, gh=gh, **kept)
 
