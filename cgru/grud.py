@@ -131,11 +131,12 @@ class GRUD(Layer):
         self.initialization = initializers.named(initialization, "initialization")
         self.clip_gradients = clip_gradients
         self.unit = None if unit is None else _checked_unit(unit)
+        self.given |= {"unit"} if unit is not None else set()  # else it is measured, and no setting
         self.trainable = True
         self.state: np.ndarray | None = None
 
     def __repr__(self) -> str:
-        on = ", stateful=True" * self.stateful + f", unit={self.unit}" * (self.unit is not None)
+        on = ", stateful=True" * self.stateful + f", unit={self.unit}" * ("unit" in self.given)
         return f"GRUD(units={self.d['u']}, sequences={self.sequences}, dtype={self.dtype.name}{on})"
 
     # --- properties that a network asks for ---
@@ -399,13 +400,16 @@ class GRUDPass(LayerPass):
         """Return {"dA", "dX", "dxm", "dgx_", "dgh_", "dh", "dhp"} for dL/dA."""
         self._gates.update(gru_parameters(self._p))  # as they are now
         dxm = self._ran.backward(dA)
-        gh, dgh_ = self._arrays["gh"], self._ran.bc["dg"].copy()
-        if self._factor is not None:
-            dgh_ *= self._factor
-        dgh_ = np.where(gh < 1, -dgh_ * gh, gh.dtype.type(0))
+        gh = self._arrays["gh"]
+        dgh_ = np.where(gh < 1, -self.dgh * gh, gh.dtype.type(0))
         dX, dgx_ = self._faded.backward(dxm)
         own = {name: self._ran.bc[name] for name in ("dh", "dhp")}
         return {"dA": dA, "dX": dX, "dxm": dxm, "dgx_": dgx_, "dgh_": dgh_, **own}
+
+    @property
+    def dgh(self) -> np.ndarray:
+        """Return dL/dgh (m, s, u), after `backward`."""
+        return _joint(self._ran.bc["dg"], self._factor)
 
     def gradients(self, each: bool = False) -> Arrays:
         """Return the gradients of all parameters, `'d' + name`, summed over samples and steps; with `each` (m, ...).
