@@ -18,12 +18,20 @@ class Split(NamedTuple):
         y: the targets: (m,), or numbers (m, k), or for each step a class (m, s) or numbers (m, s, k), or None.
         lengths: the number of steps of each sample (m,), None if all have s.
         ids: the id in the table of each sample (m,); None if the file is no table with ids.
+        times: the times of the steps (m, s), from 0 on in each sample, in seconds or as the table has them, the last
+            one past its length; None unless a table with times was read with values that stay missing.
     """
 
     X: np.ndarray
     y: np.ndarray | None
     lengths: np.ndarray | None
     ids: np.ndarray | None = None
+    times: np.ndarray | None = None
+
+    @property
+    def beside(self) -> dict[str, np.ndarray]:
+        """Return the arrays beside X by the names that `Network.fit` has: `times`, where there are some."""
+        return {} if self.times is None else {"times": self.times}
 
 
 class Dataset(NamedTuple):

@@ -92,6 +92,7 @@ def report(
     y: ArrayLike,
     lengths: ArrayLike | None = None,
     *,
+    times: ArrayLike | None = None,
     importance: bool = False,
     repeats: int = 5,
     blocks: int = 10,
@@ -109,6 +110,7 @@ def report(
         y: the targets, as for `Network.evaluate` or the estimator's `fit`; of probabilities the most probable class
             counts.
         lengths: (m,) the real steps of each sample; None: all. Outputs at padded steps are ignored.
+        times: (m, s) the times of the steps, for a first layer that reads them. They are never shuffled.
         importance: whether to find out what the predictions rest on: how much accuracy, or R2 of a regression, is lost
             where a feature, or a block of steps, is shuffled among the samples. A sample of another length gives each
             step at the same share of its own. It costs (features + blocks) * `repeats` predictions of all samples.
@@ -130,7 +132,7 @@ def report(
     def outputs(X: np.ndarray) -> np.ndarray:
         """Return the rows of the outputs for X that are not padding."""
         net.reset_states()
-        return data.rows(net.predict(X, lengths))
+        return data.rows(net.predict(X, lengths, times=times))
 
     A, Y = outputs(X), data.rows(data.y)
     if not np.isfinite(A).all():
