@@ -1,7 +1,7 @@
 """The activation functions: `f(x, deriv=False)` in plain NumPy, and which of them the compiled code computes.
 
-All but `fading` are public (`cgru.tanh`, ...). `x` is an array of any shape (softmax: the last axis is the classes). With
-`deriv=True` the derivative at the input `x` is returned. Floating dtypes are kept, integers become float64.
+All but `fading` are public (`cgru.tanh`, ...). `x` is an array of any shape (softmax: the last axis is the classes).
+With `deriv=True` the derivative at the input `x` is returned. Floating dtypes are kept, integers become float64.
 """
 
 from __future__ import annotations

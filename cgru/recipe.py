@@ -27,9 +27,9 @@ from cgru.network import Network
 from cgru.network.sample_hashes import SampleHashes
 
 __all__ = [
-    "DECAY", "DROPOUT", "EPOCHS", "HELD_FROM", "LEARNING_RATE", "LOSS", "PATIENCE", "POOL", "RECURRENT_DROPOUT", "REFUSE",
-    "SCHEDULE", "UNITS", "UPDATES", "VALIDATION", "WEIGHT_DECAY", "Recipe", "budget", "constant_start", "nothing_learned",
-    "still_falls",
+    "DECAY", "DROPOUT", "EPOCHS", "HELD_FROM", "LEARNING_RATE", "LOSS", "PATIENCE", "POOL", "RECURRENT_DROPOUT",
+    "REFUSE", "SCHEDULE", "UNITS", "UPDATES", "VALIDATION", "WEIGHT_DECAY", "Recipe", "budget", "constant_start",
+    "nothing_learned", "still_falls",
 ]  # fmt: skip
 
 UNITS, POOL, DROPOUT, RECURRENT_DROPOUT = 48, "last+mean+max", 0.3, 0.2
@@ -55,8 +55,8 @@ class Recipe:
         recurrent_dropout: that of each GRU layer.
         optimizer, schedule, learning_rate, weight_decay, clip_norm: those of the optimizer.
         float64: whether the network is of double precision.
-        missing: "decay": the first recurrent layer is a `GRUD`, of one direction, which reads what was measured and when.
-            It has no recurrent dropout.
+        missing: "decay": the first recurrent layer is a `GRUD`, of one direction and without recurrent dropout, which
+            reads what was measured and when.
         cell: further arguments of each `GRU`.
     """
 

@@ -549,8 +549,8 @@ cdef class Stream:
     in an embedding. A stream may be used by one thread at a time.
 
     Args:
-        source: a `GRU`, a `GRUD` or a `Network` with parameters, or one of `cgru.quantize`. The layers may be `GRU`, `Dense`,
-            `Activation`, `Scale`, `Clip`, `LayerNorm`, `Frames`, `Difference`, `Pool`, which pools the steps so far,
+        source: a `GRU`, a `GRUD` or a `Network` with parameters, or one of `cgru.quantize`. The layers may be `GRU`,
+            `Dense`, `Activation`, `Scale`, `Clip`, `LayerNorm`, `Frames`, `Difference`, `Pool`, which pools the steps so far,
             and a first `Embedding`. Dropout is off.
         batch: the number m of samples that run together.
         threads: the most threads of a step, as of `cgru.cell.Cell`: they share the units of wide GRU layers, with the
@@ -675,8 +675,8 @@ cdef class Stream:
         it.
 
         Args:
-            dt: (m,) or a number, the time since the step before, for a first `GRUD`, in the units of its `times`; of the
-                first step of a sequence it counts for nothing. None: 1.
+            dt: (m,) or a number, the time since the step before, for a first `GRUD`, in the units of its `times`; of
+                the first step of a sequence it counts for nothing. None: 1.
             resets: (m,) booleans: the rows of which this is the first step of a new sequence, as in a new Stream. Their
                 states become zero, or the learned h0, whatever they were, and pools and differences forget the steps
                 before. `Frames` collects the steps of all rows together: there, all rows begin anew, or none.

@@ -111,7 +111,7 @@ def fit(request: arguments.FitRequest) -> int:
     net.feature_names, net.target_names, net.reading = data.feature_names, data.target_names, data.reading
     options = vars(training) | {"batch_size": size, "epochs": epochs}
     if held is not None:
-        options["validation"] = held.X, held.y, held.lengths, held.beside
+        options["validation"] = held.X, held.y, held.lengths, *([held.beside] if held.beside else [])
     elif not training.validation:
         options["validation"] = None
     regression = task.names is None
@@ -195,7 +195,7 @@ def _hold_out(
         with as_request_error(f"{source}: "):
             groups = encode_groups(data.groups, m)
             held = draw_held_out(m, share, np.random.SeedSequence(seed), classes, groups)
-    kept, out = (Split(*(select_rows(array, np.flatnonzero(rows)) for array in train)) for rows in (~held, held))
+    kept, out = (type(train)(*(select_rows(array, np.flatnonzero(rows)) for array in train)) for rows in (~held, held))
     notes = []
     if data.groups is not None:
         found, of_all = (len(np.unique(data.groups[rows])) for rows in (held, slice(None)))
@@ -297,9 +297,7 @@ def evaluate(request: arguments.EvaluateRequest) -> None:
         print(f"{which} of {name_of(source)}: {score_and_overlap(net, split)}")
         report = None
         if request.report or write:
-            report = cgru.report(
-                net, split.X, split.y, split.lengths, **split.beside, importance=request.importance
-            )
+            report = cgru.report(net, split.X, split.y, split.lengths, **split.beside, importance=request.importance)
     if request.report:
         with as_request_error(f"{request.model}: "):  # stdout may lack characters of a class name
             print(f"\n{report}")

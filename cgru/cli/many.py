@@ -51,7 +51,7 @@ def many(request: ManyRequest) -> int:
     samples = data.train._replace(y=task.train)
     if decays(data):
         due = ", ".join(each for each in MISSING if each != recipe.DECAY)
-        raise RequestError(f"{plan.path}: [data] missing: expected one of {due}, got decay, which cgru fit has")
+        raise RequestError(f"{plan.path}: missing: expected one of {due}, got decay, which cgru fit has")
     with as_request_error(f"{plan.data}: "):
         groups = encode_groups(data.groups, len(samples.X))
     jobs = {job_key(job.place): job for job in _make_jobs(plan, task, samples, groups)}

@@ -1,4 +1,4 @@
-"""The times of steps, checked. m samples, s steps; lengths (m,) are the numbers of real steps, the others are padding."""
+"""The times of steps, checked. m samples, s steps; lengths (m,) are the numbers of real steps, others are padding."""
 
 from __future__ import annotations
 

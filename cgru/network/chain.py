@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from cgru.core.checks import float_dtype, real
+from cgru.core.checks import float_dtype
 from cgru.core.lengths import mask
 from cgru.layers.flip import flipped_boundaries
 from cgru.layers.layer import Layer, Shape

@@ -1,7 +1,7 @@
 """GRUD beside that of PyPOTS: its cell, its rates and its time differences, from its own files.
 
-Its cell is a reset-after GRU over [xh, hp, mask]. With the columns of hp at zero for the candidate, and those of r and z
-added to the recurrent matrix, it is ours with `reset_after`; with a diagonal recurrent matrix of the candidate, which
+Its cell is a reset-after GRU over [xh, hp, mask]. With the columns of hp at zero for the candidate, and those of r and
+z added to the recurrent matrix, it is ours with `reset_after`; with a diagonal recurrent matrix of the candidate, which
 the reset gate may stand on either side of, it is the paper's, and `cgru.GRUD` itself.
 """
 

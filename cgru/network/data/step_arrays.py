@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from cgru.core.checks import real
 from cgru.core.decay import decay_of
 from cgru.core.lengths import padded
 from cgru.core.row_blocks import is_mapped, slices

@@ -27,8 +27,8 @@ from cgru.network.data_spec import DataSpec
 
 __all__ = [
     "Data", "check_data", "check_inputs", "check_targets", "class_weights", "feature_statistics", "find_class_names",
-    "finite_inputs", "in_blocks", "mean_time_step", "scale_targets", "scale_weights", "target_mean_variance", "warn_of_axes",
-    "weigh_by_class",
+    "finite_inputs", "in_blocks", "mean_time_step", "scale_targets", "scale_weights", "target_mean_variance",
+    "warn_of_axes", "weigh_by_class",
 ]  # fmt: skip
 
 LONG = 16  # as many features in a single step make it likely that the axes are swapped

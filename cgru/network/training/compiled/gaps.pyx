@@ -88,7 +88,7 @@ cdef Fading _fading_of(const Stage *stage, const Piece *piece) noexcept nogil:
 
 
 cdef void _move_seen(Stage *stage, const Piece *piece, bint back) noexcept nogil:
-    """Copy what earlier pieces have seen to the rows of this one, nothing where a row begins, or `back` from the rows."""
+    """Copy what earlier pieces have seen to the rows of this one, nothing where a row begins; or `back` from them."""
     cdef Py_ssize_t e = stage.n, i, slot
     cdef Py_ssize_t bytes = e * stage.k.size
     cdef Gaps *gaps = &stage.gaps
@@ -150,7 +150,7 @@ cdef void _add_gradients(Stage *stage) noexcept nogil:
 
 
 cdef void fade_forward(Stage *stage, const Piece *piece) noexcept nogil:
-    """Compute X' and the factors of the state, and set both and the weights in the GRU's call, whose layout is chosen."""
+    """Compute X' and the factors of the state; set both and the weights in the GRU's call, whose layout is chosen."""
     cdef Recurrent *part = &stage.part[0]
     cdef Gaps *gaps = &stage.gaps
     cdef Py_ssize_t u = part.call.u, t
