@@ -38,7 +38,7 @@ class Seen(NamedTuple):
     @classmethod
     def nothing(cls, m: int, e: int, dtype: np.dtype) -> Seen:
         """Return what there is before the first step."""
-        return cls(np.zeros((m, e), dtype), np.zeros((m, e)), np.full(m, np.nan))
+        return cls(np.zeros((m, e), dtype), np.zeros((m, e), dtype), np.full(m, np.nan))
 
 
 def forward(
@@ -81,7 +81,7 @@ def forward(
         for name, value in step.items():
             fc[name][:, t] = np.where(real[:, t], value, 0)
         last = np.where(real[:, t], np.where(there, X[:, t], before), last).astype(dtype)
-        age = np.where(real[:, t], np.where(there, 0, delta), age)
+        age = np.where(real[:, t], np.where(there, 0, delta), age).astype(dtype)
         time = np.where(real[:, t, 0], now, time)
     fc["gh"] = np.where(real, fading(fc["delta"] @ p["Wgh"] + p["bgh"]), dtype.type(0))
     return fc, Seen(last, age, time)

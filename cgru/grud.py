@@ -34,7 +34,8 @@ Arrays = dict[str, np.ndarray]
 
 GATES = {"z": ("z", -1), "r": ("r", 1), "hh": ("", 1)}  # of a GRU: the paper's suffix, and the sign of its z
 PARAMETERS = (*(letter + gate for gate, _ in GATES.values() for letter in "WUVb"), "Wgx", "bgx", "Wgh", "bgh")
-FIRST_RATE = 0.1  # rates of fading are drawn from 0 to this, a mean step
+FIRST_RATE = 0.01  # rates of fading are drawn from 0 to this, a mean step
+FIRST_MASK = 0.1  # the factor of V as it is drawn: at first, what was measured says more than whether it was
 
 
 C = Template("""\
@@ -194,8 +195,9 @@ class GRUD(Layer):
     def initialize_parameters(self) -> None:
         """Draw W, U and V by `initialization`, and the rates Wgx and Wgh evenly from 0 on; biases are zero.
 
-        A value first fades by up to a tenth in a mean step, and so does the state if all features are missing.
-        RuntimeError before `compute_shapes`.
+        So the layer begins near one that takes the value last seen: a value first fades by up to a hundredth in a mean
+        step, and so does the state if all features are missing; V is a tenth of what was drawn. RuntimeError before
+        `compute_shapes`.
         """
         if "Wz" not in self.fs:
             raise RuntimeError("initialize_parameters: expected compute_shapes to be called first")
@@ -203,6 +205,8 @@ class GRUD(Layer):
         made = dict(zip(drawn, draw(self.initialization, [self.fs[name] for name in drawn], self.np_rng), strict=True))
         for name, most in (("Wgx", FIRST_RATE), ("Wgh", FIRST_RATE / self.d["e"])):
             made[name] = self.np_rng.uniform(0, most, self.fs[name])
+        for name in ("Vz", "Vr", "V"):
+            made[name] = FIRST_MASK * real(made[name], ("initialization", name), self.fs[name])
         for name in PARAMETERS:
             value = made[name] if name in made else np.zeros(self.fs[name])
             self.p[name] = np.array(real(value, ("initialization", name), self.fs[name]), self.dtype)
@@ -381,7 +385,7 @@ class GRUD(Layer):
     def _record(self, e: int) -> np.dtype:
         """Return the dtype of the records of a state for e features."""
         u, own = self.d["u"], self.dtype.str
-        return np.dtype([("h", own, (u,)), ("last", own, (e,)), ("age", "f8", (e,)), ("time", "f8")])
+        return np.dtype([("h", own, (u,)), ("last", own, (e,)), ("age", own, (e,)), ("time", "f8")])
 
 
 class GRUDPass(LayerPass):

@@ -183,7 +183,7 @@ cdef class _Gaps(_Recurrent):
         )
         f.times, f.row, f.step = <double *>cnp.PyArray_DATA(self.now), 1, 0
         f.last, f.age, f.time = (
-            cnp.PyArray_DATA(self.last), <double *>cnp.PyArray_DATA(self.age), <double *>cnp.PyArray_DATA(self.time)
+            cnp.PyArray_DATA(self.last), cnp.PyArray_DATA(self.age), <double *>cnp.PyArray_DATA(self.time)
         )
         f.W, f.b = cnp.PyArray_DATA(self.Wgx), cnp.PyArray_DATA(self.bgx)
 

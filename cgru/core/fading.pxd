@@ -14,14 +14,15 @@ cdef struct Fading:
     double unit  # the time that counts as 1
     # What the steps before have left, and then these: `Seen` of cgru/fading.py.
     void *last  # (m, e)
-    double *age  # (m, e)
+    void *age  # (m, e)
     double *time  # (m)
     const void *W  # Wgx and bgx (e)
     const void *b
     cgru_array xm  # (m, s, 2 e)
     cgru_array delta, before, gx  # (m, s, e), time-major; `before` are the values last seen before each step
-    # Backward: dL/dxm, and where dL/dX and the argument's gradient go; no data: they are not wanted.
-    cgru_array dxm, dX, dgx_
+    cgru_array dxm  # backward: dL/dxm, which lies as xm
+    cgru_array dgx_  # where the gradient of the argument of gx goes
+    cgru_array dX  # where dL/dX goes; no data: it is not wanted
     void *later  # (m, e) memory, where dX is wanted
     void *dW  # (e) sums to add to; NULL: they are not wanted
     void *db

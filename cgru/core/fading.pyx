@@ -8,6 +8,7 @@ import numpy as np
 cimport numpy as cnp
 from cython cimport floating
 from libc.math cimport isnan
+from libc.string cimport memcpy, memset
 
 from cgru.core.kernels cimport cgru_activation, cgru_array, cgru_kernels, kernels, view
 
@@ -34,110 +35,139 @@ cdef bint _begins(const Fading *f, Py_ssize_t i, Py_ssize_t t, floating kind) no
     return True
 
 
-cdef void _remember(const Fading *f, Py_ssize_t i, Py_ssize_t t, floating kind) noexcept nogil:
-    """Write delta, the values last seen and the argument of gx of a step, and x and the mask to xm; `kind` as above."""
+cdef inline void _grow(floating *age, floating *delta, floating since, Py_ssize_t e) noexcept nogil:
+    """delta = age + since, which the ages become"""
+    cdef Py_ssize_t c
+    for c in range(e):
+        delta[c] = age[c] = age[c] + since
+
+
+cdef inline void _arguments(const floating *delta, const floating *W, const floating *b, floating *gx,
+                            Py_ssize_t e) noexcept nogil:
+    """gx = delta * W + b"""
+    cdef Py_ssize_t c
+    for c in range(e):
+        gx[c] = delta[c] * W[c] + b[c]
+
+
+cdef inline void _look(const floating *x, Py_ssize_t column, floating *xh, floating *there, Py_ssize_t to,
+                       floating *last, floating *age, Py_ssize_t e) noexcept nogil:
+    """Write x and the mask; values that were measured are the last ones from now on."""
+    cdef Py_ssize_t c
+    cdef bint measured
+    for c in range(e):
+        measured = x[c * column] == x[c * column]
+        there[c * to] = measured
+        last[c] = x[c * column] if measured else last[c]
+        age[c] = 0 if measured else age[c]
+        xh[c * to] = last[c]
+
+
+cdef inline void _let_fade(floating *xh, const floating *there, Py_ssize_t to, const floating *gx,
+                           const floating *before, Py_ssize_t e) noexcept nogil:
+    """xh = gx * before where nothing was measured"""
+    cdef Py_ssize_t c
+    for c in range(e):
+        xh[c * to] = xh[c * to] if there[c * to] != 0 else gx[c] * before[c]
+
+
+cdef void _fade_row(const cgru_kernels *k, const Fading *f, Py_ssize_t i, Py_ssize_t t,
+                    floating kind) noexcept nogil:
+    """Run step t of row i; `kind` only chooses the dtype. Arrays whose columns are adjacent take loops of their own."""
     cdef const floating *x = <const floating *>_at(f.X, i, t, sizeof(floating))
-    cdef floating *xm = <floating *>_at(f.xm, i, t, sizeof(floating))
+    cdef floating *xh = <floating *>_at(f.xm, i, t, sizeof(floating))
+    cdef floating *there = xh + f.e * f.xm.column
     cdef floating *delta = <floating *>_at(f.delta, i, t, sizeof(floating))
     cdef floating *before = <floating *>_at(f.before, i, t, sizeof(floating))
     cdef floating *gx = <floating *>_at(f.gx, i, t, sizeof(floating))
     cdef floating *last = <floating *>f.last + i * f.e
-    cdef const floating *W = <const floating *>f.W
-    cdef const floating *b = <const floating *>f.b
-    cdef double *age = f.age + i * f.e
-    cdef double time = f.time[i], now = 0 if isnan(time) else time + 1, since
-    cdef Py_ssize_t c
+    cdef floating *age = <floating *>f.age + i * f.e
+    cdef cgru_activation fading = cgru_activation(CGRU_FADING, 0)
+    cdef double time = f.time[i], now = 0 if isnan(time) else time + 1
     cdef bint begins = isnan(time) or _begins(f, i, t, kind)
-    cdef floating value
     if f.times != NULL:
         now = f.times[i * f.row + t * f.step]
-    since = 0 if begins else (now - time) / f.unit
-    for c in range(f.e):
-        value = x[c * f.X.column]
-        if begins:
-            last[c] = 0
-            age[c] = 0
-        age[c] += since
-        delta[c], before[c] = <floating>age[c], last[c]
-        gx[c] = delta[c] * W[c] + b[c]
-        xm[(f.e + c) * f.xm.column] = not isnan(value)
-        if not isnan(value):
-            xm[c * f.xm.column] = last[c] = value
-            age[c] = 0
+    if begins:
+        memset(last, 0, f.e * sizeof(floating))
+        memset(age, 0, f.e * sizeof(floating))
+    _grow(age, delta, <floating>(0 if begins else (now - time) / f.unit), f.e)
+    _arguments(delta, <const floating *>f.W, <const floating *>f.b, gx, f.e)
+    memcpy(before, last, f.e * sizeof(floating))
+    k.activation(fading, gx, gx, f.e)
+    if f.X.column == f.xm.column == 1:
+        _look(x, 1, xh, there, 1, last, age, f.e)
+        _let_fade(xh, there, 1, gx, before, f.e)
+    else:
+        _look(x, f.X.column, xh, there, f.xm.column, last, age, f.e)
+        _let_fade(xh, there, f.xm.column, gx, before, f.e)
     f.time[i] = now
-
-
-cdef void _fade_step(const cgru_kernels *k, const Fading *f, Py_ssize_t t, floating kind) noexcept nogil:
-    """Run a step of all rows."""
-    cdef cgru_activation fading = cgru_activation(CGRU_FADING, 0)
-    cdef Py_ssize_t i, c
-    cdef floating *xm
-    cdef const floating *before
-    cdef const floating *gx
-    for i in range(f.m):
-        if f.length == NULL or t < f.length[i]:
-            _remember(f, i, t, kind)
-    for i in range(f.m):
-        if f.length != NULL and t >= f.length[i]:
-            continue
-        xm = <floating *>_at(f.xm, i, t, sizeof(floating))
-        before = <const floating *>_at(f.before, i, t, sizeof(floating))
-        gx = <const floating *>_at(f.gx, i, t, sizeof(floating))
-        k.activation(fading, gx, <void *>gx, f.e)
-        for c in range(f.e):
-            if xm[(f.e + c) * f.xm.column] == 0:
-                xm[c * f.xm.column] = gx[c] * before[c]
 
 
 cdef void fade(const cgru_kernels *k, const Fading *fading) noexcept nogil:
     """Write xm = [xh | mask], delta, gx and the values last seen of all steps."""
-    cdef Py_ssize_t t
+    cdef Py_ssize_t i, t
     for t in range(fading.s):
-        if k.size == 4:
-            _fade_step[float](k, fading, t, 0)
-        else:
-            _fade_step[double](k, fading, t, 0)
+        for i in range(fading.m):
+            if fading.length != NULL and t >= fading.length[i]:
+                continue
+            if k.size == 4:
+                _fade_row[float](k, fading, i, t, 0)
+            else:
+                _fade_row[double](k, fading, i, t, 0)
 
 
-cdef void _back_step(const Fading *f, Py_ssize_t i, Py_ssize_t t, floating kind) noexcept nogil:
-    """Write dX and dgx_ of a step, and add to the sums."""
+cdef inline void _through_fading(const floating *d, const floating *there, Py_ssize_t column, const floating *gx,
+                                 const floating *before, floating *dgx_, Py_ssize_t e) noexcept nogil:
+    """dgx_ = -d * before * gx where nothing was measured, and gx is below 1"""
+    cdef Py_ssize_t c
+    for c in range(e):
+        dgx_[c] = -d[c * column] * before[c] * gx[c] if there[c * column] == 0 and gx[c] < 1 else 0
+
+
+cdef inline void _add_sums(const floating *dgx_, const floating *delta, floating *dW, floating *db,
+                           Py_ssize_t e) noexcept nogil:
+    """dW += dgx_ * delta, db += dgx_"""
+    cdef Py_ssize_t c
+    for c in range(e):
+        dW[c] += dgx_[c] * delta[c]
+        db[c] += dgx_[c]
+
+
+cdef void _back_row(const Fading *f, Py_ssize_t i, Py_ssize_t t, floating kind) noexcept nogil:
+    """Write dX and dgx_ of a step, and add to the sums, each where it is wanted. xm and dxm lie alike."""
     cdef const floating *d = <const floating *>_at(f.dxm, i, t, sizeof(floating))
-    cdef const floating *xm = <const floating *>_at(f.xm, i, t, sizeof(floating))
+    cdef const floating *there = <const floating *>_at(f.xm, i, t, sizeof(floating)) + f.e * f.xm.column
     cdef const floating *delta = <const floating *>_at(f.delta, i, t, sizeof(floating))
     cdef const floating *before = <const floating *>_at(f.before, i, t, sizeof(floating))
     cdef const floating *gx = <const floating *>_at(f.gx, i, t, sizeof(floating))
     cdef floating *dX = <floating *>_at(f.dX, i, t, sizeof(floating))
     cdef floating *dgx_ = <floating *>_at(f.dgx_, i, t, sizeof(floating))
     cdef floating *later = <floating *>f.later + i * f.e
-    cdef floating *dW = <floating *>f.dW
-    cdef floating *db = <floating *>f.db
-    cdef floating above, into
     cdef Py_ssize_t c
-    cdef bint there, begins = f.dX.data != NULL and _begins(f, i, t, kind)
-    for c in range(f.e):
-        above, there = d[c * f.dxm.column], xm[(f.e + c) * f.xm.column] != 0
-        into = 0 if there or gx[c] >= 1 else -above * before[c] * gx[c]
-        if f.dX.data != NULL:
-            dX[c] = above + later[c] if there else 0
-            later[c] = 0 if there or begins else later[c] + above * gx[c]
-        if f.dgx_.data != NULL:
-            dgx_[c] = into
-        if f.dW != NULL:
-            dW[c] += into * delta[c]
-            db[c] += into
+    cdef bint measured, begins = f.dX.data != NULL and _begins(f, i, t, kind)
+    if f.xm.column == 1:
+        _through_fading(d, there, 1, gx, before, dgx_, f.e)
+    else:
+        _through_fading(d, there, f.xm.column, gx, before, dgx_, f.e)
+    if f.dW != NULL:
+        _add_sums(dgx_, delta, <floating *>f.dW, <floating *>f.db, f.e)
+    for c in range(f.e if f.dX.data != NULL else 0):
+        measured = there[c * f.xm.column] != 0
+        dX[c] = d[c * f.xm.column] + later[c] if measured else 0
+        later[c] = 0 if measured or begins else later[c] + d[c * f.xm.column] * gx[c]
 
 
 cdef void fade_backward(const cgru_kernels *k, const Fading *fading) noexcept nogil:
-    """Backpropagate dxm: write dX and dgx_, or add to dW and db, the last step first."""
+    """Backpropagate dxm: write dgx_, and dX where it is wanted, or add to dW and db, the last step first."""
     cdef Py_ssize_t i, t
     for t in range(fading.s - 1, -1, -1):
         for i in range(fading.m):
             if fading.length != NULL and t >= fading.length[i]:
                 continue
             if k.size == 4:
-                _back_step[float](fading, i, t, 0)
+                _back_row[float](fading, i, t, 0)
             else:
-                _back_step[double](fading, i, t, 0)
+                _back_row[double](fading, i, t, 0)
 
 
 cdef void _through_factors(const floating *g, floating *d, Py_ssize_t n) noexcept nogil:
@@ -185,7 +215,7 @@ cdef class Faded:
             f.anew, f.units = view(anew), anew.shape[2]
         if times is not None:
             f.times, f.row, f.step = <const double *>cnp.PyArray_DATA(times), s, 1
-        f.last, f.age = cnp.PyArray_DATA(last), <double *>cnp.PyArray_DATA(age)
+        f.last, f.age = cnp.PyArray_DATA(last), cnp.PyArray_DATA(age)
         f.time, f.W, f.b = <double *>cnp.PyArray_DATA(time), cnp.PyArray_DATA(W), cnp.PyArray_DATA(b)
         self.fc = {name: np.zeros((s, m, e), X.dtype).swapaxes(0, 1) for name in ("delta", "last", "gx")}
         self.fc["xm"] = np.zeros((s, m, 2 * e), X.dtype).swapaxes(0, 1)
@@ -198,6 +228,7 @@ cdef class Faded:
         cdef Fading f = self.fading
         cdef cnp.ndarray X = self.held[0], later = np.zeros((f.m, f.e), X.dtype)
         dX, dgx_ = (np.zeros((f.s, f.m, f.e), X.dtype).swapaxes(0, 1) for _ in range(2))
+        dxm = np.ascontiguousarray(dxm.swapaxes(0, 1)).swapaxes(0, 1)  # as xm lies
         f.dxm, f.dX, f.dgx_, f.later = view(dxm), view(dX), view(dgx_), cnp.PyArray_DATA(later)
         fade_backward(kernels(cnp.PyArray_ITEMSIZE(X)), &f)
         return dX, dgx_

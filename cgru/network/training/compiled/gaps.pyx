@@ -49,11 +49,11 @@ cdef void plan_gaps(Stage *stage, Arena *arena, Size size, bint carried) noexcep
     gaps.dxm, gaps.dgh = assign(arena, size.back * 2 * e, bytes), assign(arena, size.back * u, bytes)
     gaps.w, gaps.g = assign(arena, 3 * _gate_numbers(stage), bytes), assign(arena, 3 * _gate_numbers(stage), bytes)
     gaps.times = <double *>assign(arena, size.many, sizeof(double))
-    gaps.last, gaps.age = assign(arena, size.m * e, bytes), <double *>assign(arena, size.m * e, sizeof(double))
+    gaps.last, gaps.age = assign(arena, size.m * e, bytes), assign(arena, size.m * e, bytes)
+    gaps.dgx_ = assign(arena, e, bytes)
     gaps.time = <double *>assign(arena, size.m, sizeof(double))
     if carried:
-        gaps.last_of = assign(arena, size.m * e, bytes)
-        gaps.age_of = <double *>assign(arena, size.m * e, sizeof(double))
+        gaps.last_of, gaps.age_of = assign(arena, size.m * e, bytes), assign(arena, size.m * e, bytes)
         gaps.time_of = <double *>assign(arena, size.m, sizeof(double))
 
 
@@ -89,22 +89,20 @@ cdef Fading _fading_of(const Stage *stage, const Piece *piece) noexcept nogil:
 
 cdef void _move_seen(Stage *stage, const Piece *piece, bint back) noexcept nogil:
     """Copy what earlier pieces have seen to the rows of this one, nothing where a row begins; or `back` from them."""
-    cdef Py_ssize_t e = stage.n, i, slot
-    cdef Py_ssize_t bytes = e * stage.k.size
+    cdef Py_ssize_t bytes = stage.n * stage.k.size, i, row, slot
     cdef Gaps *gaps = &stage.gaps
-    cdef char *last
     for i in range(piece.m):
-        last, slot = <char *>gaps.last + i * bytes, piece.slot[i]
+        row, slot = i * bytes, piece.slot[i] * bytes
         if back:
-            memcpy(<char *>gaps.last_of + slot * bytes, last, bytes)
-            memcpy(gaps.age_of + slot * e, gaps.age + i * e, e * sizeof(double))
-            gaps.time_of[slot] = gaps.time[i]
+            memcpy(<char *>gaps.last_of + slot, <char *>gaps.last + row, bytes)
+            memcpy(<char *>gaps.age_of + slot, <char *>gaps.age + row, bytes)
+            gaps.time_of[piece.slot[i]] = gaps.time[i]
         elif stage.part[0].begins[i]:
             gaps.time[i] = NAN
         else:
-            memcpy(last, <char *>gaps.last_of + slot * bytes, bytes)
-            memcpy(gaps.age + i * e, gaps.age_of + slot * e, e * sizeof(double))
-            gaps.time[i] = gaps.time_of[slot]
+            memcpy(<char *>gaps.last + row, <char *>gaps.last_of + slot, bytes)
+            memcpy(<char *>gaps.age + row, <char *>gaps.age_of + slot, bytes)
+            gaps.time[i] = gaps.time_of[piece.slot[i]]
 
 
 cdef void _assemble_weights(Stage *stage) noexcept nogil:
@@ -187,6 +185,7 @@ cdef int fade_backward_of(Stage *stage, const Piece *piece) except -1 nogil:
     cdef Fading f = _fading_of(stage, piece)
     cdef Stage rates = _rates(stage, piece)
     _add_gradients(stage)
+    f.dgx_ = cgru_array(gaps.dgx_, 0, 0, 1)
     f.dxm, f.dW, f.db = time_major_array(gaps.dxm, 2 * stage.n, piece.m, part.now.column), gaps.dp[WGX], gaps.dp[BGX]
     fade_backward(stage.k, &f)
     combine(MULTIPLY, time_major_array(part.dhp, u, piece.m, part.now.column), part.every, dgh, piece, True, u, size)

@@ -80,14 +80,15 @@ cdef struct Gaps:
     void *delta  # (s, m, e)
     void *before
     void *gx
+    void *dgx_  # (e) of a row
     void *gh  # (s, m, u)
     void *factors  # (s, m, u) gh times the factors of the samples, where they have some
     void *dgh
     void *last  # (m, e), (m, e) and (m) what each row has seen so far
-    double *age
+    void *age
     double *time
     void *last_of  # the same of each sample of the batch, after the piece before; NULL: each piece begins without
-    double *age_of
+    void *age_of
     double *time_of
 
 
