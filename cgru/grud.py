@@ -280,7 +280,7 @@ class GRUD(Layer):
             h0: the state before the first step: records that a run left as its `state`, or (m, u), before which nothing
                 was seen; None: with `stateful` that after the last call, else zero.
             times: (m, s) the times of the steps, which must not decrease; None: each is 1 after the one before.
-            resets: (m, s) booleans, True where a step begins anew, as of `GRU.forward`; what was seen is forgotten, too.
+            resets: (m, s) booleans, True where a step begins anew, as of `GRU.forward`; what was seen is forgotten too.
             decay: (m, s) or (m, s, u) further factors of the state in place of these, as of `GRU.forward`. Where all
                 are 0 the step begins anew.
 

@@ -8,7 +8,7 @@ import numpy as np
 cimport numpy as cnp
 from cython cimport floating
 from libc.math cimport isnan
-from libc.string cimport memcpy, memset
+from libc.string cimport memset
 
 from cgru.core.kernels cimport cgru_activation, cgru_array, cgru_kernels, kernels, view
 
@@ -35,40 +35,62 @@ cdef bint _begins(const Fading *f, Py_ssize_t i, Py_ssize_t t, floating kind) no
     return True
 
 
-cdef inline void _grow(floating *age, floating *delta, floating since, Py_ssize_t e) noexcept nogil:
-    """delta = age + since, which the ages become"""
-    cdef Py_ssize_t c
-    for c in range(e):
-        delta[c] = age[c] = age[c] + since
-
-
-cdef inline void _arguments(const floating *delta, const floating *W, const floating *b, floating *gx,
-                            Py_ssize_t e) noexcept nogil:
-    """gx = delta * W + b"""
-    cdef Py_ssize_t c
-    for c in range(e):
-        gx[c] = delta[c] * W[c] + b[c]
-
-
-cdef inline void _look(const floating *x, Py_ssize_t column, floating *xh, floating *there, Py_ssize_t to,
-                       floating *last, floating *age, Py_ssize_t e) noexcept nogil:
-    """Write x and the mask; values that were measured are the last ones from now on."""
-    cdef Py_ssize_t c
-    cdef bint measured
-    for c in range(e):
-        measured = x[c * column] == x[c * column]
-        there[c * to] = measured
-        last[c] = x[c * column] if measured else last[c]
-        age[c] = 0 if measured else age[c]
-        xh[c * to] = last[c]
-
-
-cdef inline void _let_fade(floating *xh, const floating *there, Py_ssize_t to, const floating *gx,
-                           const floating *before, Py_ssize_t e) noexcept nogil:
-    """xh = gx * before where nothing was measured"""
-    cdef Py_ssize_t c
-    for c in range(e):
-        xh[c * to] = xh[c * to] if there[c * to] != 0 else gx[c] * before[c]
+# Loops over the features of a row, for both dtypes, in C, since a compiler vectorises what is known not to overlap.
+# `column` is the stride of x, `to` that of xh, there and d, there being the mask.
+cdef extern from *:
+    """
+    #define LOOPS(T)                                                                                                  \\
+        static inline void grow_##T(T *__restrict age, T *__restrict delta, T *__restrict gx, T *__restrict before,   \\
+                                    const T *__restrict last, const T *__restrict W, const T *__restrict b, T since,  \\
+                                    ptrdiff_t e) {                                                                    \\
+            for (ptrdiff_t c = 0; c < e; c++) {                                                                       \\
+                delta[c] = age[c] = age[c] + since;                                                                   \\
+                gx[c] = delta[c] * W[c] + b[c];                                                                       \\
+                before[c] = last[c];                                                                                  \\
+            }                                                                                                         \\
+        }                                                                                                             \\
+        static inline void look_##T(const T *__restrict x, ptrdiff_t column, T *__restrict xh, T *__restrict there,   \\
+                                    ptrdiff_t to, T *__restrict last, T *__restrict age, const T *__restrict gx,      \\
+                                    ptrdiff_t e) {                                                                    \\
+            for (ptrdiff_t c = 0; c < e; c++) {                                                                       \\
+                const T value = x[c * column], faded = gx[c] * last[c], since = age[c], before = last[c];             \\
+                xh[c * to] = value == value ? value : faded;                                                          \\
+                there[c * to] = value == value ? (T)1 : (T)0;                                                         \\
+                last[c] = value == value ? value : before;                                                            \\
+                age[c] = value == value ? (T)0 : since;                                                               \\
+            }                                                                                                         \\
+        }                                                                                                             \\
+        static inline void back_##T(const T *__restrict d, const T *__restrict there, ptrdiff_t to,                   \\
+                                    const T *__restrict gx, const T *__restrict before, T *__restrict dgx_,           \\
+                                    ptrdiff_t e) {                                                                    \\
+            for (ptrdiff_t c = 0; c < e; c++) {                                                                       \\
+                const T g = gx[c], into = -d[c * to] * before[c] * g, missed = there[c * to] == 0 ? into : (T)0;      \\
+                dgx_[c] = g < 1 ? missed : (T)0;                                                                      \\
+            }                                                                                                         \\
+        }                                                                                                             \\
+        static inline void sum_##T(const T *__restrict dgx_, const T *__restrict delta, T *__restrict dW,             \\
+                                   T *__restrict db, ptrdiff_t e) {                                                   \\
+            for (ptrdiff_t c = 0; c < e; c++) {                                                                       \\
+                dW[c] += dgx_[c] * delta[c];                                                                          \\
+                db[c] += dgx_[c];                                                                                     \\
+            }                                                                                                         \\
+        }
+    LOOPS(float)
+    LOOPS(double)
+    """
+    void grow_float(float *, float *, float *, float *, const float *, const float *, const float *, float,
+                    Py_ssize_t) nogil
+    void grow_double(double *, double *, double *, double *, const double *, const double *, const double *, double,
+                     Py_ssize_t) nogil
+    void look_float(const float *, Py_ssize_t, float *, float *, Py_ssize_t, float *, float *, const float *,
+                    Py_ssize_t) nogil
+    void look_double(const double *, Py_ssize_t, double *, double *, Py_ssize_t, double *, double *, const double *,
+                     Py_ssize_t) nogil
+    void back_float(const float *, const float *, Py_ssize_t, const float *, const float *, float *, Py_ssize_t) nogil
+    void back_double(const double *, const double *, Py_ssize_t, const double *, const double *, double *,
+                     Py_ssize_t) nogil
+    void sum_float(const float *, const float *, float *, float *, Py_ssize_t) nogil
+    void sum_double(const double *, const double *, double *, double *, Py_ssize_t) nogil
 
 
 cdef void _fade_row(const cgru_kernels *k, const Fading *f, Py_ssize_t i, Py_ssize_t t,
@@ -83,23 +105,28 @@ cdef void _fade_row(const cgru_kernels *k, const Fading *f, Py_ssize_t i, Py_ssi
     cdef floating *last = <floating *>f.last + i * f.e
     cdef floating *age = <floating *>f.age + i * f.e
     cdef cgru_activation fading = cgru_activation(CGRU_FADING, 0)
-    cdef double time = f.time[i], now = 0 if isnan(time) else time + 1
+    cdef double time = f.time[i], now = 0 if isnan(time) else time + 1, since
     cdef bint begins = isnan(time) or _begins(f, i, t, kind)
     if f.times != NULL:
         now = f.times[i * f.row + t * f.step]
     if begins:
         memset(last, 0, f.e * sizeof(floating))
         memset(age, 0, f.e * sizeof(floating))
-    _grow(age, delta, <floating>(0 if begins else (now - time) / f.unit), f.e)
-    _arguments(delta, <const floating *>f.W, <const floating *>f.b, gx, f.e)
-    memcpy(before, last, f.e * sizeof(floating))
-    k.activation(fading, gx, gx, f.e)
-    if f.X.column == f.xm.column == 1:
-        _look(x, 1, xh, there, 1, last, age, f.e)
-        _let_fade(xh, there, 1, gx, before, f.e)
+    since = 0 if begins else (now - time) / f.unit
+    if floating is float:
+        grow_float(age, delta, gx, before, last, <const float *>f.W, <const float *>f.b, <float>since, f.e)
     else:
-        _look(x, f.X.column, xh, there, f.xm.column, last, age, f.e)
-        _let_fade(xh, there, f.xm.column, gx, before, f.e)
+        grow_double(age, delta, gx, before, last, <const double *>f.W, <const double *>f.b, since, f.e)
+    k.activation(fading, gx, gx, f.e)
+    if floating is float:
+        if f.X.column == f.xm.column == 1:
+            look_float(x, 1, xh, there, 1, last, age, gx, f.e)
+        else:
+            look_float(x, f.X.column, xh, there, f.xm.column, last, age, gx, f.e)
+    elif f.X.column == f.xm.column == 1:
+        look_double(x, 1, xh, there, 1, last, age, gx, f.e)
+    else:
+        look_double(x, f.X.column, xh, there, f.xm.column, last, age, gx, f.e)
     f.time[i] = now
 
 
@@ -116,23 +143,6 @@ cdef void fade(const cgru_kernels *k, const Fading *fading) noexcept nogil:
                 _fade_row[double](k, fading, i, t, 0)
 
 
-cdef inline void _through_fading(const floating *d, const floating *there, Py_ssize_t column, const floating *gx,
-                                 const floating *before, floating *dgx_, Py_ssize_t e) noexcept nogil:
-    """dgx_ = -d * before * gx where nothing was measured, and gx is below 1"""
-    cdef Py_ssize_t c
-    for c in range(e):
-        dgx_[c] = -d[c * column] * before[c] * gx[c] if there[c * column] == 0 and gx[c] < 1 else 0
-
-
-cdef inline void _add_sums(const floating *dgx_, const floating *delta, floating *dW, floating *db,
-                           Py_ssize_t e) noexcept nogil:
-    """dW += dgx_ * delta, db += dgx_"""
-    cdef Py_ssize_t c
-    for c in range(e):
-        dW[c] += dgx_[c] * delta[c]
-        db[c] += dgx_[c]
-
-
 cdef void _back_row(const Fading *f, Py_ssize_t i, Py_ssize_t t, floating kind) noexcept nogil:
     """Write dX and dgx_ of a step, and add to the sums, each where it is wanted. xm and dxm lie alike."""
     cdef const floating *d = <const floating *>_at(f.dxm, i, t, sizeof(floating))
@@ -145,12 +155,20 @@ cdef void _back_row(const Fading *f, Py_ssize_t i, Py_ssize_t t, floating kind) 
     cdef floating *later = <floating *>f.later + i * f.e
     cdef Py_ssize_t c
     cdef bint measured, begins = f.dX.data != NULL and _begins(f, i, t, kind)
-    if f.xm.column == 1:
-        _through_fading(d, there, 1, gx, before, dgx_, f.e)
+    if floating is float:
+        if f.xm.column == 1:
+            back_float(d, there, 1, gx, before, dgx_, f.e)
+        else:
+            back_float(d, there, f.xm.column, gx, before, dgx_, f.e)
+        if f.dW != NULL:
+            sum_float(dgx_, delta, <float *>f.dW, <float *>f.db, f.e)
     else:
-        _through_fading(d, there, f.xm.column, gx, before, dgx_, f.e)
-    if f.dW != NULL:
-        _add_sums(dgx_, delta, <floating *>f.dW, <floating *>f.db, f.e)
+        if f.xm.column == 1:
+            back_double(d, there, 1, gx, before, dgx_, f.e)
+        else:
+            back_double(d, there, f.xm.column, gx, before, dgx_, f.e)
+        if f.dW != NULL:
+            sum_double(dgx_, delta, <double *>f.dW, <double *>f.db, f.e)
     for c in range(f.e if f.dX.data != NULL else 0):
         measured = there[c * f.xm.column] != 0
         dX[c] = d[c * f.xm.column] + later[c] if measured else 0
