@@ -83,8 +83,9 @@ def double(arrays: Arrays) -> dict[str, np.ndarray]:
 
 
 def recurrent(
-    shape: Shape, dtype: str, *, ragged: bool = False, back: bool = True, masks: Arrays | None = None, **options: Any
-) -> Ready:
+    shape: Shape, dtype: str, *, ragged: bool = False, back: bool = True, masks: Arrays | None = None,
+    decay: np.ndarray | None = None, **options: Any,
+) -> Ready:  # fmt: skip
     """A layer forward and, with `back`, back and its gradients."""
     m, s, e, u = shape
     gru = layer(shape, dtype, **options)
@@ -95,7 +96,7 @@ def recurrent(
     names = ("h", "hh", "z", "r"), ("dX", "dh", "dhh_", "dz_", "dr_")
 
     def call() -> Arrays:
-        ran = gru.run(X, lengths)
+        ran = gru.run(X, lengths, decay=decay)
         if not back:
             return {name: ran.fc[name] for name in names[0]}
         ran.backward(dA)
@@ -103,7 +104,7 @@ def recurrent(
         return {name: fc[name] for name in names[0]} | {name: bc[name] for name in names[1]} | dict(ran.gradients())
 
     def due() -> Arrays:
-        given = kind | double(masks or {})
+        given = kind | double(masks or {}) | ({} if decay is None else {"decay": decay.astype(float)})
         p = double(gru.p)
         fc = reference.forward(p, X.astype(float), None, lengths, **given)
         found = {name: fc[name] for name in names[0]}
@@ -120,6 +121,12 @@ def masked(shape: Shape, dtype: str) -> Ready:
     m, _, _, u = shape
     masks = np.random.default_rng(5).integers(0, 2, (3, m, u)) * 2.0
     return recurrent(shape, dtype, masks={"recurrent_masks": masks.astype(dtype)})
+
+
+def decayed(shape: Shape, dtype: str) -> Ready:
+    """The same with a factor on the state of each unit as it enters a step."""
+    m, s, _, u = shape
+    return recurrent(shape, dtype, decay=np.random.default_rng(5).random((m, s, u)).astype(dtype))
 
 
 def transposed(shape: Shape, dtype: str) -> Ready:
@@ -310,6 +317,7 @@ KERNELS: dict[str, Kernel] = {
     ),
     "ragged": Kernel(("pad", "pad_backward"), partial(recurrent, ragged=True), ODD, BATCH, tolerance=8),
     "masks": Kernel(("mask_state",), masked, ODD, BATCH, tolerance=8),
+    "decay": Kernel(("decay_state", "decay_backward"), decayed, ODD, BATCH, tolerance=8),
     "one sample": Kernel(
         ("single_forward", "single_backward", "pack_single"), recurrent, ONE, (1, 100, 32, 64), tolerance=8,
     ),

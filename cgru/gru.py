@@ -29,6 +29,7 @@ from cgru.variant import Variant, VariantFlag, variant_of
 __all__ = ["GRU"]
 
 GATES = ("activate", "activate_update", "activate_reset")
+NO_FACTOR: dict[str, np.ndarray] = {}
 
 
 class Option:
@@ -100,8 +101,8 @@ class GRU(Layer):
         fc: caches of `forward`: X, h, hp, hh_, hh, z, z_, r, r_ and the output A; those of the variant; and the masks
             that were used: input_mask (m, e), recurrent_masks (3, m, u) of the gates hh, z, r, and zoneout (m, s, u) or
             the rate itself; with resets or decay the factors `decay` and the states `before` them; fs: their shapes.
-        bc: caches of `backward`: dA, dh_, dh, dhn, dhh_, dz_, dr_, dX and those of the variant; with resets or decay
-            dhp = dL/dhp, of which dh is what goes to the step before, and of decay its gradient dg; bs: their shapes.
+        bc: caches of `backward`: dA, dh_, dh, dhn, dhh_, dz_, dr_, dX and those of the variant; with decay
+            dg = dL/d(decay) and dhp = dL/dhp, of which dh is what goes to the step before; bs: their shapes.
         last: the pass of the last `forward`, whose arrays fc, bc and g show; None before.
         g: gradients, `'d' + name` for each parameter.
         activation: names of the three activations.
@@ -282,14 +283,15 @@ class GRU(Layer):
             A: as for `forward`, with the same errors.
             lengths: likewise.
             h0: likewise.
-            resets, decay: likewise.
+            resets: likewise.
+            decay: likewise.
             preactivations: whether the pass keeps `hh_, z_, r_`; None: as the layer says.
             memory: an array of one dimension, contiguous, of the layer's dtype, into which the caches go, as many
                 numbers as `cache_numbers` says; None: memory of the layer's own. See `resume`.
             later: for `Bidirectional`: where the list grew, `run_later` of cgru/passes.pyx runs the pass.
         """
         checked = self._check_inputs(A, lengths, h0, memory, preactivations, resets=resets, decay=decay)
-        return self._run_checked(checked, preactivations, memory, later, np.shape(decay))
+        return self._run_checked(checked, preactivations, memory, later, decay)
 
     def resume(
         self,
@@ -356,7 +358,7 @@ class GRU(Layer):
         try:
             checked = self._check_inputs(A, lengths, h0, resets=resets, decay=decay)
             self._release_pass()  # so that buffers that nobody else holds are used again
-            self.last = last = self._run_checked(checked, dg_shape=np.shape(decay))
+            self.last = last = self._run_checked(checked, decay=decay)
             gru_compute_shapes(self, checked[0])
             functions = self._functions()
             if not all(map(operator.is_, functions, self._last_functions)):
@@ -404,7 +406,7 @@ class GRU(Layer):
         else:
             h, last = predict(
                 X, lengths, h0, p, self.variant, codes, reverse, every, stateful or not every, zoneout,
-                None if stateful else later, **factor,
+                None if stateful else later, factor.get("decay"),
             )  # fmt: skip
         if stateful:
             self.state = last.copy()
@@ -490,16 +492,17 @@ class GRU(Layer):
             h0 = self._carried_state(m)
         if on:
             masks.check(self.masks, (m, s, e, u), self.dtype)
-        factor = decay_of(resets, decay, m, s, u, lengths, self.dtype)
+        factor = NO_FACTOR
+        if resets is not None or decay is not None:
+            factor = {"decay": decay_of(resets, decay, m, s, u, lengths, self.dtype)}
         codes = self.codes()
         if memory is not None:
-            self._check_memory(memory, m, s, codes, preactivations, factor is not None)
+            self._check_memory(memory, m, s, codes, preactivations, bool(factor))
         if not self.p:
             if not make:
                 return None
             self.make(X)
-        p = parameters(self.p, e, u, self.dtype, self.variant, "A")
-        return X, lengths, h0, p, codes, {} if factor is None else {"decay": factor}
+        return X, lengths, h0, parameters(self.p, e, u, self.dtype, self.variant, "A"), codes, factor
 
     def validate(
         self, A: ArrayLike, lengths: ArrayLike | None = None, h0: ArrayLike | None = None, **factor: ArrayLike | None
@@ -513,18 +516,20 @@ class GRU(Layer):
         preactivations: bool | None = None,
         memory: Any = None,
         later: Any = None,
-        dg_shape: tuple[int, ...] = (),
+        decay: Any = None,
     ) -> GRUPass:
-        """Run the sequences that `_check_inputs` returned; return their pass."""
+        """Run the sequences that `_check_inputs` returned; return their pass. `decay` is the argument as it came."""
         X, lengths, h0, p, codes, factor = checked
         on, dropped, reverse, stateful = self._options_on, {}, False, False
         if on:
             dropped, reverse, stateful = self._dropout_masks(X.shape), "reverse" in on, "stateful" in on
+        if factor:
+            dropped = dropped | factor
         keeps = self._keeps_preactivations(preactivations)
         last = GRUPass(
-            self, X, lengths, h0, p, codes, dropped | factor, reverse=reverse, preactivations=keeps,
+            self, X, lengths, h0, p, codes, dropped, reverse=reverse, preactivations=keeps,
             compiled=codes is not None, buffers=self._buffers, memory=memory, later=None if stateful else later,
-            dg_shape=dg_shape,
+            dg_shape=() if decay is None else np.shape(decay),
         )  # fmt: skip
         if stateful:
             self.state = last.state.copy()

@@ -80,5 +80,6 @@ def predict(
     last: bool = True,
     zoneout: Any = None,
     later: list[Any] | None = None,
+    decay: np.ndarray | None = None,
 ) -> tuple[np.ndarray | None, np.ndarray | None]: ...
 def run_later(later: list[Any]) -> None: ...

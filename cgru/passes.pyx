@@ -109,7 +109,7 @@ cdef class GRUPass(Pass):
         fc: X, h, hp, hh, z, r, A, the caches of the variant, the masks in use, and with `preactivations` hh_, z_, r_,
             as in `GRU.fc`; with `decay` also `before`, the states that met it.
         bc: after `backward` dA, dh_, dh, dhn, dhh_, dz_, dr_, dX and the gradients of the variant; with `decay` also
-            `dhp` = dL/dhp, and `dg` = dL/d(decay) in its shape.
+            `dhp` = dL/dhp, and `dg` = dL/d(decay) in its shape; with `resets` `dhp` alone, and that of a learned h0.
         begins: whether all samples began at the learned h0, or a mask (m,) of those that did. It may be set before
             `gradients`.
         layer: the layer, whose current parameters and activations each call reads. None once it is deleted; calls
@@ -394,7 +394,7 @@ cdef class GRUPass(Pass):
         for name in self.variant.gradients:
             bc[name] = self.buffers.take(name, m, s, self.variant.width(name, u), dtype, call.column)
             bind(&call, name, bc[name])
-        if self.factor is not None:
+        if self.factor is not None and (self.dg_shape or self.variant.learn_h0):
             bc["dhp"] = self.buffers.take("dhp", m, s, u, dtype, call.column)
             call.dhp = view(bc["dhp"])
         bc["dX"] = dX = self.buffers.take("dX", m, s, call.e, dtype, input_column(kernels(size), &call))
@@ -435,6 +435,8 @@ cdef class GRUPass(Pass):
             dg = bc.pop("dg")
             if self.dg_shape:
                 bc["dg"] = dg.reshape(self.dg_shape)
+            elif not self.variant.learn_h0:
+                del bc["dhp"]
         for name in ("hp", "r", *self.variant.caches):
             bind(&call, name, fc[name])
         for name in ("dhh_", "dz_", "dr_", *self.variant.gradients):
@@ -533,10 +535,15 @@ cdef class GRUPass(Pass):
 
 cdef cnp.ndarray _bind_factor(cgru_call *call, cnp.ndarray decay, lengths):
     """Bind the factors `decay` (m, s, n) by the step that a state enters; return them as the kernels read them."""
-    cdef cnp.ndarray factors = time_major(None, call.m, call.s, cnp.PyArray_DIM(decay, 2), decay.dtype, call.column)
-    factors[...] = entering(decay, lengths, call.reverse)
+    cdef cnp.ndarray factors = entering(decay, lengths, call.reverse)
+    cdef bint shared = cnp.PyArray_DIM(decay, 2) == 1  # by all units
+    if call.column > 1 and (not shared or cnp.PyArray_STRIDE(factors, 0) != cnp.PyArray_ITEMSIZE(factors)):
+        factors, given = time_major(None, call.m, call.s, factors.shape[2], decay.dtype, call.column), factors
+        factors[...] = given
+    elif call.column == 1 and not shared:
+        factors = readable(call, factors)
     call.decay = view(factors)
-    if cnp.PyArray_DIM(decay, 2) == 1:
+    if shared:
         call.decay.column = 0
     return factors
 

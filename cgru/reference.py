@@ -315,10 +315,16 @@ def decay_gradient(
 ) -> np.ndarray:
     """Return dL/d(decay) in its shape: dhp * (before - start), summed over the units where one factor is for all.
 
-    `dhp` and `before` (m, s, u) are those of `backward` and of `forward`; `start` is what a factor of 0 puts there.
+    `dhp` and `before` (m, s, u) are those of `backward` and of `forward`; `start` (1, u) is what a factor of 0 puts
+    there, or the number 0.
     """
-    dg = dhp * (before - start)
-    return boundaries(dg if decay.shape[2] == dg.shape[2] else dg.sum(axis=2, keepdims=True), lengths, reverse)
+    if decay.shape[2] == dhp.shape[2]:
+        dg = dhp * (before - start if np.any(start) else before)
+    else:
+        dg = np.einsum("msu,msu->ms", dhp, before)[:, :, None]
+        if np.any(start):
+            dg -= dhp @ start.T
+    return boundaries(dg, lengths, reverse)
 
 
 def decayed(h: np.ndarray, g: np.ndarray, start: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The factor of the state as it enters a step, from the users' `resets` or `decay`; cgru/reference.py shows what it does.
+"""The factor of the state as it enters a step, made of `resets` or `decay`; cgru/reference.py shows what it does.
 
 m samples, s steps, u units; lengths (m,) are the numbers of real steps, and the others are padding.
 """
@@ -30,7 +30,9 @@ def decay_of(
     Args:
         resets: (m, s) booleans, True: the step begins anew, a factor of 0. None: see `decay`.
         decay: (m, s) or (m, s, u) real factors from 0 to 1. None beside None: there is none.
-        m, s, u: the sizes of the call; u None: a factor for each unit is refused.
+        m: samples of the call.
+        s: its steps.
+        u: its units; None: a factor for each unit is refused.
         lengths: (m,) the real steps of each sample, or None; nothing in the padding is looked at.
         dtype: of the result.
         name: a prefix for the names in errors.
@@ -46,19 +48,25 @@ def decay_of(
         resets = _checked(resets, f"{name}resets", (m, s), None)
         if resets.dtype != bool:
             raise TypeError(f"{name}resets: expected booleans, got {resets.dtype}; factors are the argument decay")
-        factors = np.asarray(~resets, dtype)[:, :, None]
+        factors = np.logical_not(resets.T, out=np.empty((s, m), dtype)).T[:, :, None]  # time-major, as kernels read it
     else:
         factors = _checked(decay, f"{name}decay", (m, s), u)
-        factors = factors.reshape(m, s, -1)
-        wrong = ~((factors >= 0) & (factors <= 1))
-        if lengths is not None:
-            wrong &= mask(lengths, s)
-        if wrong.any():
-            sample, step, unit = np.argwhere(wrong)[0]
-            where = f"sample {sample}, step {step}" + (f", unit {unit}" if factors.shape[2] > 1 else "")
-            raise ValueError(f"{name}decay: expected factors from 0 to 1, got {factors[sample, step, unit]} in {where}")
+        factors = factors if factors.ndim == 3 else factors[:, :, None]
+        if not (factors.min() >= 0 and factors.max() <= 1):
+            _refuse_outside(factors, f"{name}decay", lengths)
         factors = factors.astype(dtype, copy=False)
     return factors if lengths is None else np.where(mask(lengths, s), factors, dtype.type(1))
+
+
+def _refuse_outside(factors: np.ndarray, name: str, lengths: np.ndarray | None) -> None:
+    """Raise ValueError where a factor (m, s, n) of a real step is NaN or outside [0, 1]."""
+    wrong = ~((factors >= 0) & (factors <= 1))
+    if lengths is not None:
+        wrong &= mask(lengths, factors.shape[1])
+    if wrong.any():
+        sample, step, unit = np.argwhere(wrong)[0]
+        where = f"sample {sample}, step {step}" + (f", unit {unit}" if factors.shape[2] > 1 else "")
+        raise ValueError(f"{name}: expected factors from 0 to 1, got {factors[sample, step, unit]} in {where}")
 
 
 def _checked(value: Any, name: str, shape: tuple[int, int], u: int | None) -> np.ndarray:

@@ -48,6 +48,14 @@ INLINE place place_in(const panel *p, ptrdiff_t t, ptrdiff_t unit, ptrdiff_t v) 
                    p->lengths ? p->lengths + v * LANES : NULL};
 }
 
+/* Loops over the vectors of a panel's samples, and in each over the units, with their place and factor g at step t. */
+#define EACH_FACTOR(p, t, at, g)                                                                      \
+    for (ptrdiff_t v_ = 0; v_ < (p)->vectors; v_++)                                                   \
+        for (place at = place_in(p, t, 0, v_), *of_ = &at; of_; of_ = NULL)                           \
+            for (vec g = load_spread((p)->call->decay, at); at.unit < (p)->call->u;                   \
+                 at.unit++, at.c += (p)->vectors * LANES,                                             \
+                 g = (p)->call->decay.column && at.unit < (p)->call->u ? load_spread((p)->call->decay, at) : g)
+
 /* lengths[i] = how many steps of this call sample row0 + i has, for `rows` samples; nothing if all have all steps. */
 static void batch_lengths(const cgru_call *call, ptrdiff_t row0, ptrdiff_t rows, T *lengths) {
     ptrdiff_t length = call->s;
@@ -132,10 +140,7 @@ INLINE void batch_step(const int plain, const int wide, const panel *p, ptrdiff_
     T *rh = x_again + e * one, *z = rh + u * one, *hh_ = z + u * one;
     T *of_r = hh_ + u * one, *of_z = of_r + u * one, *of_hh = of_z + u * one;
     if (call->decay.data) {
-        EACH_UNIT(p, u, unit, v) {
-            const place at = place_in(p, t, unit, v);
-            store(h + at.c, entering_state(call, at, load(h + at.c)));
-        }
+        EACH_FACTOR(p, t, at, g) store(h + at.c, entering_state(call, at, g, load(h + at.c)));
     }
     if (wide) batch_project_inputs(p, t, of_r);
     for (ptrdiff_t v = 0; v < one; v += LANES) store(bias + v, ZERO + 1), store(again + v, ZERO + 1);
@@ -238,10 +243,13 @@ INLINE void batch_step_backward(const int plain, const panel *p, ptrdiff_t t) {
         }
     }
     batch_product(p, p->w->state, resets ? 2 * u : 3 * u, u, dz_, sum);
-    EACH_UNIT(p, u, unit, v) {
-        const place at = place_in(p, t, unit, v);
-        state_gradient(call, at, load(sum + at.c), dh);
-        if (call->decay.data) leave_state(call, at, dh);
+    if (call->decay.data) {
+        EACH_FACTOR(p, t, at, g) leave_state(call, at, g, load(sum + at.c) + load(dh + at.c), dh);
+    } else {
+        EACH_UNIT(p, u, unit, v) {
+            const place at = place_in(p, t, unit, v);
+            state_gradient(call, at, load(sum + at.c), dh);
+        }
     }
     if (!call->dX.data) return;
     if (p->w->wide) {

@@ -51,7 +51,7 @@ static void decay_state(const cgru_call *call, ptrdiff_t t, ptrdiff_t row0, ptrd
         T *h = ROW(call, row);
         for (ptrdiff_t c = 0; c < call->u; c += LANES) {
             const place at = place_of(call, SAMPLE(call, row), t, c);
-            store(h + c, entering_state(call, at, load(h + c)));
+            store(h + c, entering_state(call, at, load_spread(call->decay, at), load(h + c)));
         }
     }
 }
@@ -59,8 +59,10 @@ static void decay_state(const cgru_call *call, ptrdiff_t t, ptrdiff_t row0, ptrd
 /* Backward: dh of rows row0..., so far dL/dhp, becomes the gradient of the state before the factor. */
 static void decay_backward(const cgru_call *call, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows) {
     for (ptrdiff_t row = row0; row < row0 + rows; row++)
-        for (ptrdiff_t c = 0; c < call->u; c += LANES)
-            leave_state(call, place_of(call, SAMPLE(call, row), t, c), ROW(call, row));
+        for (ptrdiff_t c = 0; c < call->u; c += LANES) {
+            const place at = place_of(call, SAMPLE(call, row), t, c);
+            leave_state(call, at, load_spread(call->decay, at), load(ROW(call, row) + c), ROW(call, row));
+        }
 }
 
 /* last = h of rows row0... */

@@ -45,11 +45,17 @@ INLINE T *address_of(cgru_array array, place at) {
 }
 /* Returns the stride between the lanes of a place in an array. */
 INLINE ptrdiff_t stride_of(cgru_array array, place at) { return at.samples_in_lanes ? array.sample : 1; }
+INLINE int is_spread(cgru_array array, place at) { return (at.samples_in_lanes ? array.sample : array.column) == 0; }
 
 /* Loads the vector at a place of an array. */
 INLINE vec load_at(cgru_array array, place at) {
     const T *p = address_of(array, at);
     return stride_of(array, at) == 1 ? load_n(p, at.n) : gather(p, array.sample, at.n);
+}
+
+/* The same, where a stride of 0 (`is_spread`) says that all lanes have one number. */
+INLINE vec load_spread(cgru_array array, place at) {
+    return is_spread(array, at) ? ZERO + AT(array, at.i, at.t)[at.unit * array.column] : load_at(array, at);
 }
 
 /* Stores x at a place of an array. */
@@ -74,19 +80,12 @@ INLINE void store_wanted(cgru_array array, place at, vec x) {
     if (array.data) store_or_zero(array, at, x);
 }
 
-/* Loads the vector at a place of an array of which a stride of 0 says that all lanes have the same number. */
-INLINE vec load_spread(cgru_array array, place at) {
-    const ptrdiff_t stride = at.samples_in_lanes ? array.sample : array.column;
-    const T *p = AT(array, at.i, at.t) + (at.samples_in_lanes ? at.unit : at.c) * array.column;
-    return stride == 0 ? ZERO + *p : stride == 1 ? load_n(p, at.n) : gather(p, stride, at.n);
-}
-
 /* --- forward --- */
 
 /* Returns hp = g * h + (1 - g) * start of a state h that enters a step, g = decay, and stores it in the caches. A state
  * is unchanged where g is 1, and replaced whole where g is 0, whatever it was. */
-INLINE vec entering_state(const cgru_call *call, place at, vec h) {
-    const vec g = load_spread(call->decay, at), start = call->start.data ? load_spread(call->start, at) : ZERO;
+INLINE vec entering_state(const cgru_call *call, place at, vec g, vec h) {
+    const vec start = call->start.data ? load_spread(call->start, at) : ZERO;
     vec hp = if_less(g, ZERO + 1, g * h + (1 - g) * start, h);
     hp = if_running(at, if_less(ZERO, g, hp, start), h);
     if (call->hp.data) store_at(call->hp, at, hp);
@@ -192,9 +191,9 @@ INLINE void reset_gradient(const cgru_call *call, place at, vec drh, T *dh, T *d
     store_or_zero(call->dr_, at, reset);
 }
 
-/* dh, so far dL/dhp of the state that entered the step, becomes g * dh, the gradient of the state before; g = decay. */
-INLINE void leave_state(const cgru_call *call, place at, T *dh) {
-    const vec g = load_spread(call->decay, at), dhp = load(dh + at.c);
+/* Stores dhp = dL/dhp in the caches, and dh = g * dhp, the gradient of the state before the factor g, there and in the
+ * row. */
+INLINE void leave_state(const cgru_call *call, place at, vec g, vec dhp, T *dh) {
     const vec before = if_running(at, if_less(ZERO, g, g * dhp, ZERO), dhp);
     store_wanted(call->dhp, at, dhp);
     store_wanted(call->dh, at, before);
