@@ -26,6 +26,7 @@ import numpy as np
 try:
     from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
     from sklearn.exceptions import ConvergenceWarning
+    from sklearn.metrics import accuracy_score, r2_score
     from sklearn.utils import check_array, check_consistent_length, check_random_state
     from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
     from sklearn.utils.multiclass import check_classification_targets
@@ -47,7 +48,7 @@ from cgru.network import Network, files
 from cgru.network.data.dataframes import as_sequences, is_indexed
 from cgru.network.data.mean_variance import mean_and_deviation
 from cgru.network.data.split import NO_WEIGHT, check_share, draw_held_out, encode_groups
-from cgru.network.data.step_arrays import STEP_ARRAYS, rectangles
+from cgru.network.data.step_arrays import STEP_ARRAYS, given_step_arrays, rectangles
 from cgru.network.history import Epoch, History
 from cgru.network.network import from_parts, to_parts, undo_target_scaling
 from cgru.network.options import OPTIONS, Settings
@@ -335,7 +336,8 @@ class _Estimator(BaseEstimator):
         `resets`, `decay` and `times`, (m, s) or lists of (s_i,) where X is a list, are as in `cgru.Network.fit`. Beside
         them no input layers are chosen that change the steps, or need the whole series. Predictions take them, too.
         """
-        again, beside = self.warm_start and hasattr(self, "networks_"), {"resets": resets, "decay": decay, "times": times}
+        again = self.warm_start and hasattr(self, "networks_")
+        beside = given_step_arrays(resets, decay, times)
         self._fit(X, y, sample_weight, not again, groups=groups, validation=validation, beside=beside)
         return self
 
@@ -355,9 +357,7 @@ class _Estimator(BaseEstimator):
         check_consistent_length(y, sample_weight)
         return compute_sample_weight(per_class, y) * column_or_1d(sample_weight)
 
-    def _outputs(
-        self, X: Any, convert: Callable[[np.ndarray], np.ndarray] = np.asarray, **beside: Any
-    ) -> np.ndarray:
+    def _outputs(self, X: Any, convert: Callable[[np.ndarray], np.ndarray] = np.asarray, **beside: Any) -> np.ndarray:
         """Return the outputs of the network for X, (m, k), converted, and of an ensemble their mean."""
         check_is_fitted(self, "networks_")
         X, lengths, _ = self._check_sequences(X)
@@ -577,7 +577,7 @@ class GRUClassifier(ClassifierMixin, _Estimator):
         times: Any = None,
     ) -> GRUClassifier:
         """Train one epoch on X and y; the first call names in `classes` all classes that there will be."""
-        beside = {"resets": resets, "decay": decay, "times": times}
+        beside = given_step_arrays(resets, decay, times)
         self._fit(X, y, sample_weight, not hasattr(self, "networks_"), epochs=1, classes=classes, beside=beside)
         return self
 
@@ -590,6 +590,20 @@ class GRUClassifier(ClassifierMixin, _Estimator):
         """Return the most probable class of each sample, (m,)."""
         A = self._outputs(X, resets=resets, decay=decay, times=times)
         return self.classes_[A.argmax(axis=1)]
+
+    def score(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        resets: Any = None,
+        decay: Any = None,
+        times: Any = None,
+    ) -> float:
+        """Return the accuracy of `predict`."""
+        found = self.predict(X, resets=resets, decay=decay, times=times)
+        return accuracy_score(y, found, sample_weight=sample_weight)
 
 
 class GRURegressor(RegressorMixin, _Estimator):
@@ -683,7 +697,7 @@ class GRURegressor(RegressorMixin, _Estimator):
         times: Any = None,
     ) -> GRURegressor:
         """Train one epoch on X and y; targets are scaled as in the first call."""
-        beside = {"resets": resets, "decay": decay, "times": times}
+        beside = given_step_arrays(resets, decay, times)
         self._fit(X, y, sample_weight, not hasattr(self, "networks_"), epochs=1, beside=beside)
         return self
 
@@ -695,6 +709,20 @@ class GRURegressor(RegressorMixin, _Estimator):
         point = self._fitted_loss().point
         Y = self._outputs(X, lambda A: point(self._in_units(A)), resets=resets, decay=decay, times=times)
         return Y[:, 0] if self._flat else Y
+
+    def score(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        resets: Any = None,
+        decay: Any = None,
+        times: Any = None,
+    ) -> float:
+        """Return the coefficient of determination of `predict`."""
+        found = self.predict(X, resets=resets, decay=decay, times=times)
+        return r2_score(y, found, sample_weight=sample_weight)
 
     def predict_quantiles(self, X: Any, *, resets: Any = None, decay: Any = None, times: Any = None) -> np.ndarray:
         """Return quantiles in the units of y, (m, n, q) for n targets and q levels, in the order that `loss` has.

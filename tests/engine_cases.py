@@ -13,6 +13,8 @@ CLASSES, STEP_CLASSES = RNG.integers(0, 3, M), RNG.integers(0, 3, (M, S))
 SHARES = RNG.dirichlet(np.ones(3), M)
 REALS, STEP_REALS = RNG.standard_normal((M, 2)), RNG.standard_normal((M, S, 2))
 WEIGHTS, STEP_WEIGHTS = 3 * RNG.integers(0, 3, M) * RNG.random(M), RNG.integers(0, 2, (M, S)) * RNG.random((M, S))
+RESETS = RNG.random((M, S)) < 0.3
+DECAY = np.where(RESETS, 0, np.where(RNG.random((M, S)) < 0.5, 1, RNG.random((M, S))))
 BINARY, STEP_BINARY = RNG.integers(0, 2, (M, 2)), RNG.integers(0, 2, (M, S, 2))
 
 

@@ -290,3 +290,74 @@ def test_one_direction_is_chosen_among_what_runs_step_by_step(options):
     stays = GRUClassifier(4, epochs=2, layers=1, pool="max", budget=0.5, random_state=0).fit(X, y)
     assert (stays.layers_, stays.pool_) == (1, "max")
     assert all("layers" not in text and "pool max" in text for text in stays.candidate_scores_)
+
+
+# --- states that begin anew ---
+
+
+def since_reset(m=24, s=40, seed=0):
+    """Sequences of steps of one size, whether a reset stands late in them, and the resets."""
+    rng = np.random.default_rng(seed)
+    late = rng.integers(0, 2, m)
+    resets = np.arange(s) == np.where(late, s - 2, 3)[:, None]
+    return 1 + 0.1 * rng.standard_normal((m, s, 1)), np.where(late, "late", "early"), resets
+
+
+OPTIONS = {"units": 4, "random_state": 0, "bidirectional": False}
+
+
+def test_with_resets_no_layer_is_chosen_that_changes_the_steps_or_reads_all():
+    X, y, resets = since_reset(s=50)
+    options = OPTIONS | {"bidirectional": True, "epochs": 1}
+    texts = list(GRUClassifier(**options).fit(X, y, resets=resets).candidate_scores_)
+    assert {text.partition(",")[0] for text in texts} == {"raw", "difference"}
+    assert len(texts) > 4  # with other pools and more layers
+    assert any("frames" in text for text in GRUClassifier(**options).fit(X, y).candidate_scores_)
+    with pytest.raises(ValueError, match=r"resets: .*behind Frames"):
+        GRUClassifier(**OPTIONS, inputs="frames(2)", epochs=1).fit(X, y, resets=resets)
+
+
+@pytest.mark.parametrize("options", [{}, {"ensemble": 2}, {"early_stopping": True}], ids=["one", "two", "stopped"])
+def test_resets_go_with_their_samples(options):
+    X, y, resets = since_reset()
+    found = GRUClassifier(**OPTIONS, inputs="raw", pool="last", learning_rate=0.03, epochs=25, **options)
+    found.fit(X, y, resets=resets)
+    A = found.predict_proba(X, resets=resets)
+    assert_close(A, np.mean([net.predict(X, resets=resets) for net in found.networks_], axis=0), 1e-6)
+    assert np.abs(A - found.predict_proba(X)).max() > 0.1
+    assert_close(A, found.predict_proba(X, decay=1.0 - resets), 1e-12)
+    assert_close(A, found.predict_proba(list(X), resets=list(resets)), 1e-12)
+    right = found.predict(X, resets=resets) == y
+    assert found.score(X, y, resets=resets) == right.mean() > 0.75
+    assert found.score(X, y, right, resets=resets) == 1
+    assert found.score(X, y) < 0.7
+
+
+def test_samples_to_validate_with_have_resets_of_their_own():
+    X, y, resets = since_reset()
+    losses = []
+    for held in ({"resets": resets[16:]}, {"decay": 1.0 - resets[16:]}, {}):
+        found = GRUClassifier(**OPTIONS, inputs="raw", epochs=3)
+        found.fit(X[:16], y[:16], validation=(X[16:], y[16:], held), resets=resets[:16])
+        losses.append(found.validation_scores_)
+    assert losses[0] == losses[1] != losses[2]
+    curve = [*found.loss_curve_, found.networks_[0].evaluate(X, y == "late", resets=resets)["loss"]]
+    found.partial_fit(X, y, resets=resets)
+    assert len(found.loss_curve_) == len(curve)
+    with pytest.raises(ValueError, match=r"resets: expected shape \(16, 40\)"):
+        found.fit(X[:16], y[:16], resets=resets)
+
+
+def test_a_regressor_takes_them_everywhere():
+    X, _, resets = since_reset()
+    y = resets[:, -2] + X[:, -1, 0]
+    options = {"inputs": "raw", "pool": "last", "epochs": 25, "learning_rate": 0.03}
+    found = GRURegressor(**OPTIONS, **options, loss="quantile(0.1, 0.5, 0.9)").fit(X, y, resets=resets)
+    A = found.predict(X, resets=resets)
+    assert_close(A, found.network_.predict(X, resets=resets)[:, 1], 1e-5)
+    assert_close(found.predict_quantiles(X, resets=resets)[:, 0, 1], A, 1e-6)
+    assert found.score(X, y, resets=resets) == pytest.approx(1 - np.square(A - y).sum() / np.square(y - y.mean()).sum())
+    assert found.score(X, y, resets=resets) > found.score(X, y) + 0.2
+    before = found.loss_curve_[:]
+    found.partial_fit(X, y, decay=1.0 - resets)
+    assert len(found.loss_curve_) == len(before) + 1

@@ -44,9 +44,11 @@ class Cell:
                 found[name] = hit * 1.0 if name == "zoneout" else ~hit / (1 - rate)
         return found
 
-    def forward(self, A, lengths, h0, begins):
+    def forward(self, A, lengths, h0, begins, decay=None):
         """`begins` (m,): which samples start at the learned state."""
         options = self.options | self.draw(*A.shape)
+        if decay is not None:
+            options["decay"] = np.where(reference.mask(lengths, A.shape[1]), decay[:, :, None], 1)
         fc = reference.forward(self.p, A, h0, lengths, **options)
         self.cache = fc, lengths, options, begins
         last = fc["h"][:, 0 if self.gru.reverse else -1]
@@ -242,8 +244,9 @@ class Oracle:
 
     # --- the course of a fit ---
 
-    def fit(self, X, y, lengths, weights, epochs, batch_size, truncate, average=None):
+    def fit(self, X, y, lengths, weights, epochs, batch_size, truncate, average=None, decay=None):
         """The mean loss of each epoch, before each update."""
+        self.decay = decay
         self.average, self.means = average, {key: array.copy() for key, array in self.parameters().items()}
         batches, losses = math.ceil(len(X) / batch_size), []
         for epoch in range(epochs):
@@ -282,7 +285,8 @@ class Oracle:
             real = np.minimum(ends[live] - at, truncate)
             given = [state[live] for state in states], [np.full(len(live), at == 0)] * len(states)
             if held:
-                lasts = self._forward(self.X[rows[live], at : at + real.max()], real, *given)[1]
+                here = rows[live], slice(at, at + real.max())
+                lasts = self._forward(self.X[here], real, *given, None if self.decay is None else self.decay[here])[1]
             else:
                 lasts = yield from self._run(rows[live], np.full(len(live), at), real, real.max(), *given)
             for state, last in zip(states, lasts, strict=True):
@@ -315,7 +319,7 @@ class Oracle:
 
     # --- an update ---
 
-    def _forward(self, A, real, starts, begins):
+    def _forward(self, A, real, starts, begins, decay=None):
         lasts, given = [], iter(zip(starts, begins, strict=True))
         for stage in self.stages:
             outputs = []
@@ -330,7 +334,7 @@ class Oracle:
                 continue
             for cell in stage:
                 start, begin = next(given)
-                out, last = cell.forward(A, real, start, begin)
+                out, last = cell.forward(A, real, start, begin, decay)
                 outputs.append(out)
                 lasts.append(last)
             A = np.concatenate(outputs, axis=-1)
@@ -340,7 +344,8 @@ class Oracle:
     def _update(self, X, y, weights, rows, at, piece, starts, begins, done):
         real, s = piece
         columns = np.minimum(np.reshape(at, (-1, 1)) + np.arange(s), X.shape[1] - 1)
-        A, self.lasts = self._forward(X[rows[:, None], columns], real, starts, begins)
+        here = rows[:, None], columns
+        A, self.lasts = self._forward(X[here], real, starts, begins, None if self.decay is None else self.decay[here])
         if self.net.per_step:
             there = np.arange(A.shape[1]) < self.outputs[:, None]
             columns = np.minimum(at // self.stride + np.arange(A.shape[1]), y.shape[1] - 1)[None]

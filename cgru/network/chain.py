@@ -21,7 +21,7 @@ from cgru.layers.layer import Layer, Shape
 
 __all__ = [
     "chain", "check_reads", "check_trains", "check_truncate", "checked_initial_states", "dtype_of", "features",
-    "input_features", "output_lengths", "output_mask", "per_step", "shape_of", "steppers", "step_arrays", "stride",
+    "input_features", "output_lengths", "output_mask", "per_step", "shape_of", "step_arrays", "steppers", "stride",
 ]  # fmt: skip
 
 

@@ -119,14 +119,15 @@ class Model:
         No cache is kept for a backward pass. `starts` are the initial states of each cell; None: no states are
         returned. `beside` are arrays (m, s) by the names by which layers read them.
         """
+        body = self.body
         if self.stateful:
             size = max(size, len(X))
         for start in range(0, len(X), size):
             rows = slice(start, start + size)
             A, steps = self.standardized(X[rows]), None if lengths is None else lengths[rows]
             before, after = iter(starts or ()), []
-            read = chain.step_arrays(self.body, {name: a[rows] for name, a in beside.items()} if beside else None, steps)
-            for layer, given in zip(self.body, read, strict=False):
+            read = {name: array[rows] for name, array in beside.items()} if beside else None
+            for layer, given in zip(body, chain.step_arrays(body, read, steps), strict=False):
                 if starts is None:
                     A = layer.predict(A, steps, **given)
                 else:

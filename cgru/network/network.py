@@ -22,8 +22,8 @@ from cgru.layers.layer import Layer
 from cgru.losses import Function
 from cgru.network import chain, files
 from cgru.network.classes import checked_feature_names, checked_labels
+from cgru.network.data.step_arrays import check_step_arrays, given_step_arrays
 from cgru.network.data.streaming import as_data, check_batches, is_batches, iterate_inputs, split_validation
-from cgru.network.data.step_arrays import check_step_arrays
 from cgru.network.data.training_data import check_inputs, class_weights, find_class_names, warn_of_axes, weigh_by_class
 from cgru.network.data_spec import DataSpec
 from cgru.network.history import Epoch, History
@@ -200,7 +200,9 @@ class Network(Model):
             given = iterate_inputs(X, lengths, h0, return_state or None, resets, decay, times)
             return (self.predict(X, lengths, batch_size=batch_size, **beside) for X, lengths, beside in given)
         X, lengths = check_inputs(spec := self.data_spec, X, lengths)
-        beside = check_step_arrays(spec, {"resets": resets, "decay": decay, "times": times}, X.shape, lengths)
+        beside = given_step_arrays(resets, decay, times)
+        if beside:
+            beside = check_step_arrays(spec, beside, X.shape, lengths)
         size = default_batch_size(X.shape) if batch_size is None else positive(batch_size, "batch_size")
         starts = chain.checked_initial_states(self.body, h0, len(X)) if return_state or h0 is not None else None
         self.make(X)
@@ -267,7 +269,7 @@ class Network(Model):
         """
         settings = SCORED if metrics is None else Settings(epochs=1, metrics=metrics)
         each = flag(each, "each")
-        beside = {"resets": resets, "decay": decay, "times": times}
+        beside = given_step_arrays(resets, decay, times)
         check_batches(settings, X, y, lengths=lengths, sample_weight=sample_weight, **beside)
         if each and y is None and self.per_step:
             raise ValueError("each: expected False for batches with outputs at steps, got True")
@@ -309,7 +311,7 @@ class Network(Model):
         """
         each = flag(each, "each")
         chain.check_trains(self.layers)
-        beside = {"resets": resets, "decay": decay, "times": times}
+        beside = given_step_arrays(resets, decay, times)
         check_batches(SCORED, X, y, lengths=lengths, sample_weight=sample_weight, **beside)
         data = as_data(self.data_spec, X, y, lengths, sample_weight, beside)
         self.make(data.first.X)
@@ -391,10 +393,10 @@ class Network(Model):
         epochs: passes over the samples.
         batch_size: samples that make an update. None: 32.
         validation: (X, y), (X, y, lengths) or (X, y, lengths, sample_weight), with None for lengths or weights
-            that are not there, and at the end a dict with its own `resets`, `decay` or `times`; batches of these; or the share of the samples, in (0, 1), to set aside for it: at
-            random, the same ones in each fit of as many samples, and evenly over the classes, each of which keeps a
-            sample to train on where that can be. With validation, the weights of the epoch with the lowest validation
-            loss are in place at the end.
+            that are not there, and at the end perhaps a dict with its own `resets`, `decay` or `times`; batches of
+            these; or the share of the samples, in (0, 1), to set aside for it: at random, the same ones in each fit of
+            as many samples, and evenly over the classes, each of which keeps a sample to train on where that can be.
+            With validation, the weights of the epoch with the lowest validation loss are in place at the end.
         groups: (m,) strings or numbers, such as the subject of each sample. A validation share then has whole groups,
             of which as many as come nearest to the share, in all and of each class. ValueError where there are fewer
             than two, or each has all samples of some class.
@@ -477,7 +479,7 @@ class Network(Model):
         """
         settings = Settings.of(locals())
         known = {"has_mean": self.mean is not None, "scheduled": optimizers.scheduled(self.optimizer)}
-        beside = {"resets": resets, "decay": decay, "times": times}
+        beside = given_step_arrays(resets, decay, times)
         check_batches(settings, X, y, **known, lengths=lengths, sample_weight=sample_weight, groups=groups, **beside)
         if not self._lock.acquire(blocking=False):
             raise RuntimeError("fit: another thread is inside this network; give each thread a network of its own")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +18,8 @@ from cgru.bidirectional import Bidirectional
 from cgru.core.lengths import mask
 from cgru.gru import GRU
 from cgru.layers.layer import Layer, zero_padding
-from cgru.network import Network
+from cgru.network import Network, chain
+from cgru.network.data.step_arrays import check_step_arrays, given_step_arrays, rectangles
 from cgru.network.data.training_data import check_inputs
 from cgru.network.estimators import Estimator, with_inputs
 from cgru.plot.panels import check_matplotlib, checked, new_axes
@@ -41,6 +43,9 @@ def gates(
     lengths: ArrayLike | None = None,
     *,
     layer: int | None = None,
+    resets: ArrayLike | None = None,
+    decay: ArrayLike | None = None,
+    times: ArrayLike | None = None,
 ) -> dict[str, np.ndarray]:
     """Return the states h, update gates z, reset gates r and candidate states hh of a recurrent layer, each (m, s, u).
 
@@ -52,6 +57,9 @@ def gates(
         X: its input, (m, s, e) or tokens (m, s); of a network and an estimator as for `predict`.
         lengths: (m,) the real steps of each sample; None: all.
         layer: the index of the layer in the network, from 0; None: the first recurrent one.
+        resets: (m, s) booleans, True where states begin anew, as for `Network.predict`.
+        decay: (m, s) factors in their place, likewise.
+        times: (m, s) the times of the steps, likewise.
 
     Raises:
         TypeError, ValueError: an argument is invalid.
@@ -60,11 +68,13 @@ def gates(
     net, X, lengths = with_inputs(net, X, lengths)
     net, layer = _network_and_layer(net, layer)
     X, lengths = check_inputs(net.data_spec, X, lengths)
+    beside = check_step_arrays(net.data_spec, given_step_arrays(resets, decay, times), X.shape, lengths)
+    *read, own = islice(chain.step_arrays(net.layers, beside, lengths), layer + 1)
     A = net.standardized(X)
-    for below in net.layers[:layer]:
-        A = _for_inference(below).predict(A, lengths)
+    for below, given in zip(net.layers[:layer], read, strict=True):
+        A = _for_inference(below).predict(A, lengths, **given)
         lengths = below.output_lengths(A, lengths)
-    fc = _for_inference(net.layers[layer]).run(A, lengths).fc
+    fc = _for_inference(net.layers[layer]).run(A, lengths, **own).fc
     real = None if lengths is None else mask(lengths, A.shape[1])
     return {
         side + name: zero_padding(fc[side + name], real) for side in DIRECTIONS for name in LABELS if side + name in fc
@@ -80,6 +90,9 @@ def states(
     layer: int | None = None,
     what: Sequence[str] = ("h", "z", "r"),
     axes: Any = None,
+    resets: ArrayLike | None = None,
+    decay: ArrayLike | None = None,
+    times: ArrayLike | None = None,
 ) -> Figure:
     """Plot states and gates of one sample over its steps, a panel for each; see `gates`.
 
@@ -93,6 +106,9 @@ def states(
         sample: the index of the sample in X, from 0.
         what: the panels from top to bottom: some of "h", "z", "r" and "hh".
         axes: matplotlib's axes to draw into, one for each panel, row by row; None: a new figure, not managed by pyplot.
+        resets: as for `gates`.
+        decay: likewise.
+        times: likewise.
 
     Returns:
         The figure: `figure.savefig(path)` writes it, and a notebook shows it after `%matplotlib inline`.
@@ -113,7 +129,9 @@ def states(
     X, lengths = check_inputs(net.data_spec, X, lengths)
     sample = _check_index(sample, "sample", range(len(X)))
     s = X.shape[1] if lengths is None else lengths[sample]
-    arrays = gates(net, X[[sample], :s], layer=layer)
+    beside = rectangles(given_step_arrays(resets, decay, times), X.shape, lengths)
+    own = {name: array[[sample], :s] for name, array in beside.items()}
+    arrays = gates(net, X[[sample], :s], layer=layer, **own)
     sides = [side for side in DIRECTIONS if side + names[0] in arrays]
     rows, columns = len(names), len(sides)
     size = (1 + 6 * columns, 0.6 + 1.7 * rows)

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["document", "page", "picture_section", "provenance", "table_section"]
 
-Pair = tuple[np.ndarray, Any]  # X and lengths, or targets and outputs
+Samples = tuple[np.ndarray, Any, Mapping[str, np.ndarray]]  # X, lengths, and arrays beside X by name
+Pair = tuple[np.ndarray, Any]  # targets and outputs
 
 MAX_TARGETS = 12  # targets in a plot
 MAX_SVG = 1 << 20  # bytes; a larger SVG is replaced by a PNG
@@ -36,14 +37,20 @@ WIDE_PIXELS = 700  # a plot wider than this scrolls on a narrow screen, to stay 
 
 
 def page(
-    report: Mapping[str, Any], net: Network, samples: Pair, rows: Pair, title: str, about: Mapping[str, str], note: str
+    report: Mapping[str, Any],
+    net: Network,
+    samples: Samples,
+    rows: Pair,
+    title: str,
+    about: Mapping[str, str],
+    note: str,
 ) -> str:
-    """Return the HTML of a report; `samples` are (X, lengths), `rows` the scored (targets, outputs).
+    """Return the HTML of a report; `samples` are its inputs, `rows` the scored (targets, outputs).
 
     Args:
         report: the numbers of the report.
         net: the network.
-        samples: X, and lengths or None.
+        samples: X, lengths or None, and arrays beside X by name.
         rows: targets and outputs, from which the scores were computed.
         title: the title of the page.
         about: facts on model and data that `net` does not have, by name.
@@ -71,7 +78,7 @@ def document(title: str, lines: Iterable[tuple[str, str]], sections: Iterable[st
     return PAGE.substitute(title=html.escape(title), body="\n".join(body))
 
 
-def _sections(report: Mapping[str, Any], net: Network, samples: Pair, rows: Pair) -> Iterator[str]:
+def _sections(report: Mapping[str, Any], net: Network, samples: Samples, rows: Pair) -> Iterator[str]:
     """Yield the sections of the page, tables and plots, from top to bottom; for the arguments see `page`."""
     first, *others = scores(report)
     yield table_section(first)
@@ -98,9 +105,10 @@ def _sections(report: Mapping[str, Any], net: Network, samples: Pair, rows: Pair
     if net.history:
         yield picture_section(plot.curve(net), "Learning curve")
     if any(layer.cells and not isinstance(layer, Quantized) for layer in net.layers):  # quantised layers keep no gates
-        X, lengths = samples
-        some = X[:1] if lengths is None else X[:1, : lengths[0]]
-        yield picture_section(plot.states(net, some), "States and gates over the steps of the first sample")
+        X, lengths, beside = samples
+        first = slice(1), slice(None if lengths is None else lengths[0])
+        own = {name: array[first] for name, array in beside.items()}
+        yield picture_section(plot.states(net, X[first], **own), "States and gates over the steps of the first sample")
 
 
 # --- pieces of HTML ---

@@ -13,6 +13,7 @@ from cgru import losses
 from cgru.core.checks import flag
 from cgru.files import atomic_write
 from cgru.network import Network
+from cgru.network.data.step_arrays import given_step_arrays, rectangles
 from cgru.network.data.training_data import check_data, check_inputs
 from cgru.network.estimators import Estimator, with_inputs
 from cgru.reports import numbers
@@ -47,10 +48,13 @@ class Report(dict[str, Any]):
     its name and what scikit-learn calls `importances_mean`, `importances_std` and `importances`.
     """
 
-    def __init__(self, found: dict[str, Any], net: Network, X: np.ndarray, lengths: Any, y: Any, A: Any) -> None:
-        """Keep the scores `found`, and for the plots network, inputs and the scored targets y and outputs A."""
+    def __init__(self, found: dict[str, Any], net: Network, samples: tuple[Any, ...], y: Any, A: Any) -> None:
+        """Keep the scores `found`, and for the plots network, `samples` and the scored targets y and outputs A.
+
+        `samples` are X, lengths, and arrays beside X by name.
+        """
         super().__init__(found)
-        self._net, self._samples, self._rows = net, (X, lengths), (y, A)
+        self._net, self._samples, self._rows = net, samples, (y, A)
 
     def __repr__(self) -> str:
         return text(self)
@@ -92,11 +96,13 @@ def report(
     y: ArrayLike,
     lengths: ArrayLike | None = None,
     *,
-    times: ArrayLike | None = None,
     importance: bool = False,
     repeats: int = 5,
     blocks: int = 10,
     seed: int = 0,
+    resets: ArrayLike | None = None,
+    decay: ArrayLike | None = None,
+    times: ArrayLike | None = None,
 ) -> Report:
     """Evaluate the predictions of `net` for X against the targets y; return a `Report`, a dict of scores.
 
@@ -110,13 +116,15 @@ def report(
         y: the targets, as for `Network.evaluate` or the estimator's `fit`; of probabilities the most probable class
             counts.
         lengths: (m,) the real steps of each sample; None: all. Outputs at padded steps are ignored.
-        times: (m, s) the times of the steps, for a first layer that reads them. They are never shuffled.
         importance: whether to find out what the predictions rest on: how much accuracy, or R2 of a regression, is lost
             where a feature, or a block of steps, is shuffled among the samples. A sample of another length gives each
             step at the same share of its own. It costs (features + blocks) * `repeats` predictions of all samples.
         repeats: how often the samples are shuffled.
         seed: that of the shuffles.
         blocks: the number of blocks that steps are divided into, at most.
+        resets: (m, s) booleans, True where states begin anew, as for `Network.predict`.
+        decay: (m, s) factors in their place, likewise.
+        times: (m, s) the times of the steps, likewise.
 
     Raises:
         TypeError, ValueError: an argument is invalid, or outputs are not finite.
@@ -126,13 +134,14 @@ def report(
     if not isinstance(net, Network):
         raise TypeError(f"net: expected a Network or an estimator of cgru.sklearn, got {type(net).__name__}")
     X, lengths = check_inputs(net.data_spec, X, lengths)
-    data = check_data(net.data_spec, X, y, lengths)
+    beside = rectangles(given_step_arrays(resets, decay, times), X.shape, lengths)
+    data = check_data(net.data_spec, X, y, lengths, beside=beside)
     flag(importance, "importance")
 
     def outputs(X: np.ndarray) -> np.ndarray:
         """Return the rows of the outputs for X that are not padding."""
         net.reset_states()
-        return data.rows(net.predict(X, lengths, times=times))
+        return data.rows(net.predict(X, lengths, **beside))
 
     A, Y = outputs(X), data.rows(data.y)
     if not np.isfinite(A).all():
@@ -142,7 +151,7 @@ def report(
         "samples": len(X),
         "count": len(A),
         "per_step": net.per_step,
-        "loss": net.evaluate(X, y, lengths)["loss"],  # resets states, too
+        "loss": net.evaluate(X, y, lengths, **beside)["loss"],  # resets states, too
         "loss_name": loss.name,
         "seen": seen(net, X, lengths),
         "outside": outside(net, X, lengths),
@@ -162,4 +171,4 @@ def report(
         lost = permutation_importance(lambda X: numbers.score(Y, outputs(X), loss), X, lengths, names, **options)
         found["importance"] = {"score": "accuracy" if loss.classifies else "R2", **lost}
         net.reset_states()
-    return Report(scores | found, net, X, lengths, Y, A)
+    return Report(scores | found, net, (X, lengths, beside), Y, A)

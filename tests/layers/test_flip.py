@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 import cgru
+from cgru.layers.flip import flipped_boundaries
 
 RNG = np.random.default_rng(0)
 
@@ -33,6 +34,18 @@ def test_in_a_network(tmp_path):
     np.testing.assert_array_equal(cgru.load(tmp_path / "net.npz").predict(X), net.predict(X))
     with pytest.raises(ValueError, match=r"truncate: .*Flip\(\) as layer 1|truncate: .*GRU"):
         net.fit(X, np.arange(6) % 2, truncate=2)
+
+
+@pytest.mark.parametrize("lengths", [None, np.array([4, 1, 3])])
+def test_boundaries_are_those_of_a_layer_in_reverse(lengths):
+    X, decay = RNG.standard_normal((3, 4, 2)), RNG.random((3, 4))
+    got = flipped_boundaries(decay, lengths)
+    for i, n in enumerate([4] * 3 if lengths is None else lengths):
+        np.testing.assert_array_equal(got[i, :n], [1, *decay[i, 1:n][::-1]])
+    flip, (forward, back) = cgru.Flip(), (cgru.GRU(5, sequences=True, reverse=way, rng=1) for way in (False, True))
+    due = back.predict(X, lengths, decay=decay)
+    turned = forward.predict(flip.predict(X, lengths), lengths, decay=got)
+    np.testing.assert_allclose(flip.predict(turned, lengths), due, atol=1e-15)
 
 
 def test_refused():

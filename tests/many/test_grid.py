@@ -522,3 +522,15 @@ def test_without_folds_there_is_a_choice_and_no_honest_score():
     assert all("test_loss" not in record["scores"] for record in found)
     with pytest.raises(ValueError, match="score: expected folds that hold samples out for a test, got none"):
         found.score()
+
+
+def test_a_grid_hands_each_sample_its_factors():
+    decay = np.random.default_rng(1).random(X.shape[:2])
+    options = {"folds": 2, "validation": 0.3, "units": [2, 3], "epochs": 2}
+    found, plain = (cgru.grid(make, X, LABELS, **options, **given) for given in ({"decay": decay}, {}))
+    assert [record["error"] for record in found] == [None] * 4
+    assert found.score() != plain.score()
+    times = cgru.grid(make, X, LABELS, **options | {"units": 2}, decay=np.ones_like(decay))
+    assert times.score() == cgru.grid(make, X, LABELS, **options | {"units": 2}).score()
+    with pytest.raises(ValueError, match=r"decay: expected factors from 0 to 1, got -1.0 in sample 0, step 0"):
+        cgru.grid(make, X, LABELS, **options, decay=-np.ones_like(decay))

@@ -12,7 +12,7 @@ import cgru
 from cgru import recipe
 from cgru.network.options import OPTIONS, Settings, Trait
 
-SAMPLES = ["self", "X", "y", "lengths", "groups", "sample_weight"]
+SAMPLES = ["self", "X", "y", "lengths", "groups", "sample_weight", "resets", "decay", "times"]
 ESTIMATORS = {"validation": "validation_fraction", "patience": "n_iter_no_change"}  # scikit-learn's names
 
 

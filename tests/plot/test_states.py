@@ -54,6 +54,28 @@ def test_gates_of_a_higher_layer():
     assert plot.gates(net, X, LENGTHS, layer=np.int64(0))["h"].shape == (M, S, 4)
 
 
+def test_states_that_begin_anew_or_fade():
+    layers = [cgru.Flip(), cgru.GRU(4, sequences=True), cgru.Flip(), cgru.GRU(3, learn_h0=True)]
+    net, decay = network(*layers), np.round(RNG.random((M, S)) * 2) / 2
+    for given in ({"decay": decay}, {"resets": decay == 0}):
+        got = plot.gates(net, X, LENGTHS, layer=3, **given)["h"]
+        for i, steps in enumerate(LENGTHS):
+            own = {name: array[[i], :steps] for name, array in given.items()}
+            A = net.standardized(X[[i], :steps])[:, ::-1]
+            turned = {name: np.roll(array[:, ::-1], 1, axis=1) for name, array in own.items()}
+            for array in turned.values():
+                array[:, 0] = 1  # nothing stands before the first step
+            below = net.layers[1].predict(A, **turned)[:, ::-1]
+            due = net.layers[3].run(below, **own).fc["h"]
+            np.testing.assert_allclose(got[i, :steps], due[0], atol=1e-15)
+    with pytest.raises(ValueError, match=r"decay: .* got 2.0 in sample 0, step 0"):
+        plot.gates(net, X, decay=np.full((M, S), 2.0))
+    pytest.importorskip("matplotlib", reason="no matplotlib")
+    figure = plot.states(net, X, LENGTHS, sample=2, layer=3, what="h", resets=decay == 0)
+    drawn = np.array([line.get_ydata() for line in figure.axes[0].lines[:3]]).T
+    np.testing.assert_allclose(drawn, plot.gates(net, X, LENGTHS, layer=3, resets=decay == 0)["h"][2, :4], atol=1e-15)
+
+
 @pytest.mark.parametrize("reverse", [False, True])
 def test_both_directions(reverse):
     net = network(cgru.Bidirectional(cgru.GRU(4, reverse=reverse)))

@@ -26,6 +26,30 @@ def network(head, loss=None, sequences=False, **options):
     return net
 
 
+RESETS = RNG.random((M, S)) < 0.5
+
+
+def test_states_that_begin_anew():
+    net = network(cgru.Dense(3, "softmax"))
+    due = net.evaluate(X, CLASSES, LENGTHS, resets=RESETS)
+    for given in ({"resets": RESETS.tolist()}, {"decay": 1.0 - RESETS}):
+        report = cgru.report(net, X, CLASSES, LENGTHS, **given)
+        assert report["loss"] == due["loss"] != cgru.report(net, X, CLASSES, LENGTHS)["loss"]
+        assert report["accuracy"] == pytest.approx(due["accuracy"])
+
+
+@pytest.mark.nightly  # for its pictures
+def test_the_page_draws_states_that_begin_anew(tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib", reason="no matplotlib")
+    from cgru import plot
+
+    net, drawn, own = network(cgru.Dense(3, "softmax")), [], plot.states
+    monkeypatch.setattr(plot, "states", lambda *given, **more: drawn.append(plot.gates(*given, **more)) or own(*given))
+    cgru.report(net, X, CLASSES, LENGTHS, resets=RESETS).save(tmp_path / "page.html")
+    first = plot.gates(net, X[:1], LENGTHS[:1], resets=RESETS[:1])["h"][:, : LENGTHS[0]]
+    np.testing.assert_array_equal(drawn[0]["h"], first)
+
+
 def test_classes():
     net = network(cgru.Dense(3, "softmax"), class_names=["a", "b", "c"])
     report = cgru.report(net, X, CLASSES, LENGTHS)

@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 
 import cgru
+from cgru.reference import EPSILON
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 
 M, S, E, K = 26, 7, 3, 4
+GATES = ("z", "r", "hh")
 SIZE = 8  # of a batch; the last one is short
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((M, S, E))
@@ -129,3 +131,82 @@ def test_twenty_steps(loss):
         for name, tensor in p.items():
             np.testing.assert_allclose(layer.p[name], tensor.detach().numpy(), rtol=1e-8, atol=1e-10)
     assert history.loss[-1] < history.loss[0]
+
+
+# --- states that begin anew and fade ---
+
+
+def step(p, kind, x, h, lengths, t):
+    """The state after a step, stepping by hand."""
+
+    def normalised(Z, gain):
+        Z = (Z - Z.mean(dim=1, keepdim=True)) / torch.sqrt(Z.var(dim=1, keepdim=True, unbiased=False) + EPSILON)
+        return Z * gain
+
+    a, b = ([x @ p[f"U{gate}"] for gate in GATES], [h @ p[f"V{gate}"] for gate in GATES])
+    if kind == "layer_norm":
+        a, b = (normalised(torch.cat(parts, dim=1), p[gain]).chunk(3, dim=1) for parts, gain in ((a, "gU"), (b, "gV")))
+    z, r = (torch.sigmoid(a[i] + b[i] + p[f"b{GATES[i]}"]) for i in (0, 1))
+    if kind == "plain":
+        hh = torch.tanh(a[2] + (r * h) @ p["Vhh"] + p["bhh"])
+    else:
+        hh = torch.tanh(a[2] + r * (b[2] + p["chh"]) + p["bhh"])
+    return torch.where(torch.tensor(lengths > t)[:, None], z * h + (1 - z) * hh, h)
+
+
+def run(p, kind, A, lengths, decay, reverse):
+    """All states (m, s, u); `decay` (m, s, 1) belongs to the boundary before its step."""
+    start = p["h0"] if "h0" in p else torch.zeros(1, p["Vz"].shape[0], dtype=torch.float64)
+    h, states, s = start.expand(len(A), -1), {}, A.shape[1]
+    for t in reversed(range(s)) if reverse else range(s):
+        at = min(t + reverse, s - 1)
+        meets = torch.tensor(lengths > t + reverse)[:, None]  # in reverse no state enters the last real step
+        h = torch.where(meets, decay[:, at] * h + (1 - decay[:, at]) * start, h)
+        states[t] = h = step(p, kind, A[:, t], h, lengths, t)
+    return torch.stack([states[t] for t in range(s)], dim=1)
+
+
+DECAY = np.where(RNG.random((M, S)) < 0.3, 0, np.where(RNG.random((M, S)) < 0.5, 1, RNG.random((M, S))))
+CELLS = {"plain": {}, "reset_after": {"reset_after": True}, "layer_norm": {"layer_norm": True}}
+
+
+@pytest.mark.parametrize("learn_h0", [False, True])
+@pytest.mark.parametrize("kind", CELLS)
+def test_gradients_with_decay_are_those_of_stepping_by_hand(kind, learn_h0):
+    """A layer both ways and one in reverse, with outputs at steps; then updates by plain gradients, compiled."""
+    options = CELLS[kind] | {"learn_h0": learn_h0, "sequences": True}
+    layers = [cgru.Bidirectional(cgru.GRU(4, **options)), cgru.GRU(3, reverse=True, **options)]
+    net = cgru.Network([*layers, cgru.Dense(2, "identity")], optimizer=cgru.SGD(0.1), seed=1)
+    y = RNG.standard_normal((M, S, 2))
+    net.predict(X)
+    for array in net.parameters().values():
+        array[...] = 0.4 * RNG.standard_normal(array.shape) + (np.shape(array)[-1] in (9, 12))
+    p = {key: torch.tensor(array, requires_grad=True) for key, array in net.parameters().items()}
+
+    def own(prefix):
+        return {key.removeprefix(prefix): tensor for key, tensor in p.items() if key.startswith(prefix)}
+
+    def loss():
+        decay, A = torch.tensor(DECAY)[:, :, None], torch.tensor(X)
+        both = [run(own(f"0.{half}."), kind, A, LENGTHS, decay, half == "backward") for half in ("forward", "backward")]
+        states = run(own("1."), kind, torch.cat(both, dim=2), LENGTHS, decay, True)
+        real = torch.tensor(np.arange(S) < LENGTHS[:, None])
+        return torch.nn.functional.mse_loss((states @ p["2.W"] + p["2.b"])[real], torch.tensor(y)[real])
+
+    got = net.gradients(X, y, LENGTHS, decay=DECAY)
+    value = loss()
+    value.backward()
+    assert net.evaluate(X, y, LENGTHS, decay=DECAY)["loss"] == pytest.approx(float(value.detach()), rel=1e-12)
+    for key, tensor in p.items():
+        np.testing.assert_allclose(got[key], tensor.grad.numpy(), rtol=0, atol=1e-12, err_msg=key)
+    due = [float(value.detach())]
+    for _ in range(2):
+        with torch.no_grad():
+            for tensor in p.values():
+                tensor -= 0.1 * tensor.grad
+                tensor.grad = None
+        value = loss()
+        value.backward()
+        due.append(float(value.detach()))
+    history = net.fit(X, y, lengths=LENGTHS, decay=DECAY, epochs=3, batch_size=M)
+    np.testing.assert_allclose(history.loss, due, rtol=1e-11)

@@ -12,20 +12,28 @@ import numpy as np
 
 from cgru.core.decay import decay_of
 from cgru.core.lengths import padded
-from cgru.core.row_blocks import is_mapped, slices
+from cgru.core.row_blocks import slices
 from cgru.core.times import times_of
 from cgru.network import chain
 from cgru.network.data_spec import DataSpec
 
-__all__ = ["STEP_ARRAYS", "check_mapped_step_arrays", "check_step_arrays", "rectangles"]
+__all__ = ["STEP_ARRAYS", "check_mapped_step_arrays", "check_step_arrays", "given_step_arrays", "rectangles"]
 
 STEP_ARRAYS = {"resets": "decay", "decay": "decay", "times": "times"}  # the arguments, and what layers read of each
 
 Given = Mapping[str, Any]  # arrays by the names of arguments; None: not given
 
 
+def given_step_arrays(resets: Any, decay: Any, times: Any) -> dict[str, Any]:
+    """Return those that are not None by the names of the arguments."""
+    if resets is None and decay is None and times is None:  # nothing more is spent on a call without them
+        return {}
+    given = {"resets": resets, "decay": decay, "times": times}
+    return {name: value for name, value in given.items() if value is not None}
+
+
 def check_step_arrays(
-    spec: DataSpec, given: Given | None, shape: tuple[int, ...], lengths: np.ndarray | None, name: str = ""
+    spec: DataSpec, given: Given, shape: tuple[int, ...], lengths: np.ndarray | None, name: str = ""
 ) -> dict[str, np.ndarray]:
     """Check the arrays `given` beside inputs of `shape` (m, s, ...); return what layers read, by its name, each (m, s).
 
@@ -34,8 +42,6 @@ def check_step_arrays(
     `name`, also where no layer, or not every recurrent layer, can read one.
     """
     found = _check_shapes(spec, given, shape, lengths, name)
-    if not found:
-        return {}
     m, s = shape[:2]
     decay = decay_of(found.get("resets"), found.get("decay"), m, s, None, lengths, spec.layers[-1].dtype, name)
     read = {"decay": None if decay is None else decay[:, :, 0]}
@@ -81,7 +87,7 @@ def rectangles(
     m, s = shape[:2]
     found = {each: value for each, value in given.items() if value is not None}
     for each, value in found.items():
-        found[each] = value if is_mapped(value) else _as_rectangle(value, m, s, lengths, name + each)
+        found[each] = _as_rectangle(value, m, s, lengths, name + each)
         if found[each].shape != (m, s):
             due = f"({m}, {s}), a number for each step of X"
             raise ValueError(f"{name}{each}: expected shape {due}, got {found[each].shape}")
@@ -100,4 +106,4 @@ def _as_rectangle(value: Any, m: int, s: int, lengths: np.ndarray | None, name: 
     if wrong.size and (own != s).any():
         i = wrong[0]
         raise ValueError(f"{name}[{i}]: expected {steps[i]} steps, as X[{i}] has, got {own[i]}")
-    return array if array.shape == (m, s) else np.pad(array, ((0, 0), (0, s - array.shape[1])))
+    return np.pad(array, ((0, 0), (0, s - array.shape[1])))

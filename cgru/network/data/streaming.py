@@ -33,8 +33,8 @@ from cgru.network.options import OPTIONS, Settings, Trait
 
 __all__ = ["AnyData", "Batches", "as_data", "check_batches", "is_batches", "iterate_inputs", "split_validation"]
 
+PARTS = tuple, list  # types of a batch
 SET = "(X, y), (X, y, lengths) or (X, y, lengths, sample_weight)"  # for errors
-ARRAYS = ", ".join(STEP_ARRAYS)
 
 
 @dataclass(frozen=True)
@@ -208,7 +208,8 @@ def iterate_inputs(batches: Iterable[Any], *apart: Any) -> Iterator[tuple[Any, A
     ValueError where one of the arguments `apart` from the batches is not None.
     """
     if any(each is not None for each in apart):
-        raise ValueError(f"lengths, h0, return_state, {ARRAYS}: expected none of them beside batches, got some")
+        names = f"lengths, h0, return_state, {', '.join(STEP_ARRAYS)}"
+        raise ValueError(f"{names}: expected none of them beside batches, got some")
 
     def parts(given: Any) -> tuple[Any, Any, dict[str, Any]]:
         """Return the parts of a batch."""
@@ -227,14 +228,14 @@ def unpack_batch(batch: Any, name: str) -> tuple[Any, Any, Any, Any, dict[str, A
     batch, beside = _parted(batch)
     if not isinstance(batch, tuple | list) or len(batch) not in (2, 3, 4):
         got = f"{len(batch)} of them" if isinstance(batch, tuple | list) else type(batch).__name__
-        raise ValueError(f"{name}expected {SET}, or with a dict of {ARRAYS} behind these, got {got}")
+        raise ValueError(f"{name}expected {SET}, got {got}")
     return *(*batch, None, None)[:4], beside
 
 
 def _parted(batch: Any) -> tuple[Any, dict[str, Any]]:
     """Return a batch without the dict of arrays beside X at its end, and that dict, {} where there is none."""
-    if isinstance(batch, tuple | list) and batch and isinstance(batch[-1], Mapping):
-        return batch[:-1], dict(batch[-1])
+    if isinstance(batch, PARTS) and batch and isinstance(batch[-1], dict):
+        return batch[:-1], batch[-1]
     return batch, {}
 
 

@@ -70,7 +70,7 @@ class Data:
 
     def _beside_at(self, at: Any) -> dict[str, np.ndarray]:
         """Return the arrays beside X at some samples, or samples and steps."""
-        return {name: array[at] for name, array in self.beside.items()}
+        return {name: array[at] for name, array in self.beside.items()} if self.beside else self.beside
 
     def split(self, chosen: np.ndarray) -> tuple[Data, Data]:
         """Split by `chosen`, (m,) booleans: return the samples that are not chosen, and those that are.
@@ -336,7 +336,7 @@ def check_targets(
     Weights are not normalised yet: their sum may overflow.
     """
     (X, lengths), per_step = given, spec.per_step
-    read = check_step_arrays(spec, beside, X.shape, lengths, name)
+    read = check_step_arrays(spec, beside, X.shape, lengths, name) if beside else {}
     steps = chain.output_mask(spec.steppers, *X.shape[:2], lengths) if per_step else None
     if spec.predicts_one_class:
         y = encode_classes(y, spec.class_names, spec.classes, steps, name)

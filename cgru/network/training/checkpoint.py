@@ -12,6 +12,7 @@ import math
 import os
 import re
 import time
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from operator import attrgetter
@@ -177,22 +178,24 @@ def _digests(data: Data, prefix: str = "") -> dict[str, str | None]:
     """
     import hashlib  # here, since importing it takes a tenth of the package's import time
 
-    some, m = data.first, 0
-    digests = [hashlib.blake2b(digest_size=16) for _ in range(4 + len(some.beside))]
+    digests, m, some = defaultdict(lambda: hashlib.blake2b(digest_size=16)), 0, data.first
     for part in data.blocks(max(1, STEPS // data.extent[1])):
         m += len(part)
-        X = part.X if part.lengths is None else part.X[part.real]
-        beside = (array[part.real] for array in part.beside.values())
-        for digest, array in zip(digests, (X, part.rows(part.y), part.steps, part.weights, *beside), strict=True):
+        arrays = {"X": part.X if part.lengths is None else part.X[part.real], "y": part.rows(part.y)}
+        arrays |= {"lengths": part.steps, "weights": part.weights}
+        arrays |= {name: array[part.real] for name, array in part.beside.items()}
+        for name, array in arrays.items():
             if array is not None:
-                digest.update(np.ascontiguousarray(array))
-    X, y, lengths, weights, *beside = (each.hexdigest() for each in digests)
+                digests[name].update(np.ascontiguousarray(array))
+    hashes = {name: digest.hexdigest() for name, digest in digests.items()}
     found = {
-        "X": f"{some.X.dtype} {(m, *some.X.shape[1:])} {X}",
-        "y": f"{some.y.dtype} {(m, *some.y.shape[1:])} {y}",
-        "lengths": None if some.lengths is None else lengths,
-        "sample_weight, class_weight": None if some.weights is None else weights,
-    } | dict(zip(some.beside, beside, strict=True))
+        "X": f"{some.X.dtype} {(m, *some.X.shape[1:])} {hashes['X']}",
+        "y": f"{some.y.dtype} {(m, *some.y.shape[1:])} {hashes['y']}",
+        "lengths": None if some.lengths is None else hashes["lengths"],
+        "sample_weight, class_weight": None if some.weights is None else hashes["weights"],
+        "resets, decay": hashes.get("decay"),
+        "times": hashes.get("times"),
+    }
     return {prefix + name: value for name, value in found.items()}
 
 

@@ -42,6 +42,8 @@ def changed(array, index=(3, 0), value=0):
         ({"y": changed(LABELS, 4, 0)}, "y: expected 'int64 (24,) "),
         ({"lengths": None}, "X: expected 'float64 (24, 6, 3) "),
         ({"sample_weight": changed(np.ones(M), 3, 2.0)}, "sample_weight, class_weight: expected None, got '"),
+        ({"decay": np.full(X.shape[:2], 0.5)}, "resets, decay: expected None, got '"),
+        ({"validation": (*HELD, None, {"resets": HELD[0][:, :, 0] > 0})}, "validation resets, decay: expected None, "),
         ({"class_weight": {1: 2.0}}, "sample_weight, class_weight: expected None, got '"),
         ({"net": {"seed": 7}}, "seed: expected 1, got 7"),
         ({"net": {"units": 6}}, "layer 0: expected 'GRU(unit_cells=5"),

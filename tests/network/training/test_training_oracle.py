@@ -126,12 +126,15 @@ def test_a_fit_is_that_of_the_oracle(monkeypatch, kind, seed):
         net, X, y, lengths, weights, batch_size, truncate = case(kind, seed)
         oracle = Oracle(net)
         oracle.X, average = X, (None, 0.6, 0.999)[seed % 3]
-        losses = oracle.fit(X, y, lengths, weights, 2, batch_size, truncate, average)
+        which, factors = np.random.default_rng(seed).random((2, *X.shape[:2]))
+        decay = np.where(which < 0.3, 0, np.where(which < 0.6, 1, factors))
+        decay = None if kind.startswith("frames") or seed % 3 == 2 else decay
+        losses = oracle.fit(X, y, lengths, weights, 2, batch_size, truncate, average, decay)
         if engine == "loop":
             monkeypatch.setattr(fit, "compiles", lambda net: False)
         history = net.fit(
             X, y, lengths=lengths, sample_weight=weights, epochs=2, batch_size=batch_size, truncate=truncate,
-            shuffle=False, average=average,
+            shuffle=False, average=average, decay=decay,
         )  # fmt: skip
         np.testing.assert_allclose(history.loss, losses, rtol=1e-9, err_msg=engine)
         for key, due in oracle.shown().items():

@@ -128,7 +128,8 @@ cdef void add_to(void *to, const void *a, Py_ssize_t n, int size) noexcept nogil
             (<double *>to)[j] += (<const double *>a)[j]
 
 
-cdef void _add_restarts(cgru_array decay, cgru_array dhp, const Piece *piece, floating *to, Py_ssize_t n) noexcept nogil:
+cdef void _add_restarts(cgru_array decay, cgru_array dhp, const Piece *piece, floating *to,
+                        Py_ssize_t n) noexcept nogil:
     """Write `add_restarts` in one dtype."""
     cdef Py_ssize_t t, i, c
     cdef const floating *x

@@ -14,7 +14,8 @@ from cgru.core.plan cimport FORWARD, choose_lanes, input_column, largest_workspa
 from cgru.core.threads cimport FEW, share
 from cgru.network.training.compiled.gaps cimport fade_backward_of, fade_forward, gaps_workspace, plan_gaps
 from cgru.network.training.compiled.numbers cimport (
-    ADD, HALVE, MULTIPLY, add_restarts, add_to, bit_generator_of, combine, copy_row, draw_mask, input_as_rows, kept_scale,
+    ADD, HALVE, MULTIPLY, add_restarts, add_to, bit_generator_of, combine, copy_row, draw_mask, input_as_rows,
+    kept_scale,
 )
 from cgru.network.training.compiled.stage cimport Arena, Piece, Recurrent, Size, Stage, assign, no_array, time_major
 

@@ -8,8 +8,10 @@ from engine_cases import (
     BINARY,
     CHAINS,
     CLASSES,
+    DECAY,
     LENGTHS,
     REALS,
+    RESETS,
     SHARES,
     STEP_BINARY,
     STEP_CLASSES,
@@ -82,6 +84,79 @@ def test_every_chain_trains_as_its_passes_do(monkeypatch, chain, lengths, dtype)
         return layers
 
     check(monkeypatch, make, X, CLASSES, lengths=lengths, dtype=dtype, validation=0.3, standardize=True)
+
+
+# --- states that begin anew and fade ---
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("memory", [None, "low"])
+@pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["whole", "ragged"])
+@pytest.mark.parametrize("chain", [name for name, make in CHAINS.items() if any(layer.cells for layer in make())])
+@pytest.mark.pairwise
+def test_every_chain_with_factors(monkeypatch, chain, lengths, memory, dtype):
+    given = {"lengths": lengths, "memory": memory, "dtype": dtype, "decay": DECAY}
+    check(monkeypatch, CHAINS[chain], X, CLASSES, validation=0.3, epochs=2, **given)
+
+
+@pytest.mark.parametrize("memory", [None, "low"])
+@pytest.mark.parametrize("learn_h0", [False, True])
+@pytest.mark.parametrize("every", [False, True])
+@pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["whole", "ragged"])
+@pytest.mark.parametrize("truncate", [1, 2, 3])
+@pytest.mark.pairwise
+def test_factors_meet_the_states_that_a_piece_begins_with(monkeypatch, truncate, lengths, every, learn_h0, memory):
+    def make():
+        first = states(4, learn_h0=learn_h0, reset_after=True)
+        return [first, cgru.GRU(3, sequences=every, learn_h0=learn_h0), cgru.Dense(2, "identity")]
+
+    y = STEP_REALS if every else REALS
+    check(monkeypatch, make, X, y, lengths=lengths, truncate=truncate, decay=DECAY, memory=memory)
+
+
+@pytest.mark.parametrize("below", [[], [cgru.Flip]], ids=["steps", "flipped"])
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("learn_h0", [False, True])
+def test_factors_meet_the_states_of_the_batch_before(monkeypatch, learn_h0, reverse, below):
+    def make():
+        kind, flips = {"learn_h0": learn_h0, "stateful": True}, [flip() for flip in below]
+        return [*flips, both(states(4, **kind)), cgru.GRU(3, reverse=reverse, **kind), cgru.Dense(2, "identity")]
+
+    options = {"lengths": LENGTHS[:20], "shuffle": False, "batch_size": 5}
+    check(monkeypatch, make, X[:20], REALS[:20], decay=DECAY[:20], **options)
+
+
+@pytest.mark.parametrize("kind", [{}, {"layer_norm": True, "learn_h0": True}], ids=["plain", "norm"])
+@pytest.mark.parametrize(("m", "e", "u"), [(1, 5, 7), (9, 3, 1), (17, 2, 33), (3, 40, 130)])
+@pytest.mark.pairwise
+def test_factors_at_every_level(monkeypatch, level, m, e, u, kind):
+    def make():
+        return [states(u, **kind), both(states(3)), cgru.Dense(2, "identity")]
+
+    rng = np.random.default_rng(u)
+    A, y, n = rng.standard_normal((m, 17, e)), rng.standard_normal((m, 17, 2)), rng.integers(1, 18, m)
+    resets = rng.random((m, 17)) < 0.2
+    check(monkeypatch, make, A, y, lengths=n, resets=resets, epochs=1, memory="low" if kind else None)
+
+
+def test_batches_may_have_factors_or_none(monkeypatch):
+    def make():
+        return [states(4), cgru.GRU(3), cgru.Dense(2, "identity")]
+
+    batches = [(X[:9], REALS[:9]), (X[9:], REALS[9:], {"resets": RESETS[9:]}), (X[:9], REALS[:9], {"decay": DECAY[:9]})]
+    for some, held in ((batches, {}), (batches[:1], {"decay": DECAY}), (batches[1:], {})):
+        check(monkeypatch, make, some, None, batch_size=None, validation=(X, REALS, held))
+
+
+def test_factors_of_one_change_no_bit_and_memory_changes_none():
+    found = []
+    for options in ({}, {"decay": np.ones((M, S))}, {"decay": DECAY}, {"decay": DECAY, "memory": "low"}):
+        net = cgru.Network([both(states(17, learn_h0=True)), cgru.GRU(3), cgru.Dense(2, "identity")], seed=1)
+        net.fit(X, REALS, lengths=LENGTHS, epochs=2, batch_size=9, **options)
+        found.append(np.concatenate([array.ravel() for array in net.parameters().values()]))
+    np.testing.assert_array_equal(found[0], found[1])
+    np.testing.assert_array_equal(found[2], found[3])
+    assert (found[0] != found[2]).any()
 
 
 @pytest.mark.parametrize("merge", ["concat", "sum", "mean", "mul"])
