@@ -52,6 +52,8 @@ def cases() -> dict[str, Case]:
         "step, reset after": (1000, partial(steps, 16, 32, **after)),
         "step, layer norm": (1000, partial(steps, 16, 32, **norm)),
         "step of 5": (300, partial(steps, 16, 32, 5)),
+        "step of 5, resets": (300, partial(steps, 16, 32, 5, resets=np.array([0, 1, 0, 0, 1], bool))),
+        "step of 5, decay": (300, partial(steps, 16, 32, 5, decay=np.linspace(0, 1, 5, dtype=np.float32))),
         "step of a network": (300, network_steps),
         "step, int8": (300, partial(network_steps, "int8")),
         "step, bfloat16": (300, partial(network_steps, "bfloat16")),
@@ -117,12 +119,13 @@ def layer(shape: tuple[int, ...], dtype: str, **options: Any) -> tuple[Any, np.n
     return gru, np.random.default_rng(1).standard_normal((m, s, e)).astype(dtype)
 
 
-def steps(e: int, u: int, m: int = 1, dtype: str = "float32", **options: bool) -> Run:
+def steps(e: int, u: int, m: int = 1, dtype: str = "float32", **options: Any) -> Run:
     import cgru
 
+    given = {name: options.pop(name) for name in ("resets", "decay") if name in options}
     gru, X = layer((m, 1, e, u), dtype, **options)
     stream, x = cgru.Stream(gru, batch=m), X[0, 0] if m == 1 else X[:, 0].copy()
-    return repeat(lambda: stream.step(x))
+    return repeat(lambda: stream.step(x, **given)) if given else repeat(lambda: stream.step(x))
 
 
 def network(u: int = 24, s: int = 8) -> Any:

@@ -9,13 +9,13 @@ import numpy as np
 
 cimport numpy as cnp
 from cython cimport floating
-from libc.math cimport exp
+from libc.math cimport NAN, exp
 from libc.string cimport memcpy, memmove, memset
 
 from cgru import activations
 from cgru.activations import name_of
 from cgru.cell import Cell
-from cgru.core.checks import positive, real, within
+from cgru.core.checks import aligned, positive, real, within
 from cgru.fading import Seen
 from cgru.grud import GRUD, gru_parameters
 from cgru.network import Network
@@ -63,9 +63,8 @@ cdef class _Stage:
         """Write one more output after the last step; return whether there was one."""
         return False
 
-    cdef int begin(self, rows) except -1:
-        """Begin a new sequence in the rows of a mask (m,), or in all for Ellipsis."""
-        return 0
+    cdef void begin(self, const char *rows) noexcept:
+        """Begin a new sequence in the rows that a mask (m,) has, or in all for NULL."""
 
     cdef int continue_from(self, _Stage before) except -1:
         """Copy the state of `before`, another stage of the same layer."""
@@ -81,6 +80,8 @@ cdef class _Recurrent(_Stage):
     cdef cnp.ndarray start  # (1, u), the state at the beginning of a sequence
     cdef cnp.ndarray decay  # (m, 1) or (m, u), the factors that the states meet as they enter a step; None: no factors
     cdef cnp.ndarray memory
+    cdef Py_ssize_t room, state_bytes  # bytes of `memory` and of the states
+    cdef bint single  # whether numbers are float32
 
     def __init__(self, layer, Py_ssize_t m, cnp.ndarray given, threads):
         """Pack the cell of a GRU for m samples and so many threads; the input is `given`, or new for None."""
@@ -94,7 +95,9 @@ cdef class _Recurrent(_Stage):
         start = layer.p["h0"] if layer.learn_h0 else np.zeros((1, self.u))
         self.start = real(start, "p['h0']", (1, self.u), layer.dtype).copy()
         self.h = self.start.repeat(m, axis=0)
-        self.memory = np.empty(workspace_bytes(self.lent, m, 1), np.uint8)
+        self.room = workspace_bytes(self.lent, m, 1)
+        self.memory = np.empty(self.room, np.uint8)
+        self.state_bytes, self.single = cnp.PyArray_NBYTES(self.h), cnp.PyArray_ITEMSIZE(self.h) == 4
         return 0
 
     cdef state(self):
@@ -117,7 +120,7 @@ cdef class _Recurrent(_Stage):
 
     cdef bint run(self) noexcept:
         """Run a step of the cell: the states become the output."""
-        cdef Py_ssize_t m = self.m, bytes = cnp.PyArray_SIZE(self.memory), n
+        cdef Py_ssize_t m = self.m, bytes = self.room, n
         cdef void *x = cnp.PyArray_DATA(self.given)
         cdef void *h = cnp.PyArray_DATA(self.h)
         cdef void *memory = cnp.PyArray_DATA(self.memory)
@@ -125,22 +128,24 @@ cdef class _Recurrent(_Stage):
         cdef void *start
         if self.decay is not None:
             g, n, start = cnp.PyArray_DATA(self.decay), cnp.PyArray_DIM(self.decay, 1), cnp.PyArray_DATA(self.start)
-            if cnp.PyArray_ITEMSIZE(self.h) == 4:
+            if self.single:
                 step_decay_float(self.lent, m, <float *>x, <float *>g, n, <float *>start, <float *>h, memory, bytes)
             else:
                 step_decay_double(self.lent, m, <double *>x, <double *>g, n, <double *>start, <double *>h, memory,
                                   bytes)
-        elif cnp.PyArray_ITEMSIZE(self.h) == 4:
+        elif self.single:
             step_float(self.lent, m, <float *>x, <float *>h, memory, bytes)
         else:
             step_double(self.lent, m, <double *>x, <double *>h, memory, bytes)
-        memcpy(cnp.PyArray_DATA(self.out), h, cnp.PyArray_NBYTES(self.h))
+        memcpy(cnp.PyArray_DATA(self.out), h, self.state_bytes)
         return True
 
-    cdef int begin(self, rows) except -1:
+    cdef void begin(self, const char *rows) noexcept:
         """Set the states of the rows to zero, or to the learned h0."""
-        self.h[rows] = self.start
-        return 0
+        cdef Py_ssize_t i, bytes = self.state_bytes // self.m
+        for i in range(self.m):
+            if rows == NULL or rows[i]:
+                memcpy(<char *>cnp.PyArray_DATA(self.h) + i * bytes, cnp.PyArray_DATA(self.start), bytes)
 
     cdef int continue_from(self, _Stage before) except -1:
         """Copy the states of `before`."""
@@ -209,10 +214,13 @@ cdef class _Gaps(_Recurrent):
         self.decay = given
         return True
 
-    cdef int begin(self, rows) except -1:
+    cdef void begin(self, const char *rows) noexcept:
         """Set the states of the rows to zero, and forget what was seen."""
-        self.time[rows] = np.nan
-        return _Recurrent.begin(self, rows)
+        cdef Py_ssize_t i
+        for i in range(self.m):
+            if rows == NULL or rows[i]:
+                (<double *>cnp.PyArray_DATA(self.time))[i] = NAN
+        _Recurrent.begin(self, rows)
 
     cdef cnp.ndarray input(self):
         """Return the array (m, e) that the stage reads."""
@@ -351,9 +359,11 @@ cdef class _Difference(_Stage):
         _Stage.__init__(self, m, given.shape[1], layer.parts * given.shape[1], given.dtype, given)
         self.last, self.begun = np.zeros((m, self.n), given.dtype), np.zeros(m, bool)
 
-    cdef int begin(self, rows) except -1:
-        self.begun[rows] = False
-        return 0
+    cdef void begin(self, const char *rows) noexcept:
+        cdef Py_ssize_t i
+        for i in range(self.m):
+            if rows == NULL or rows[i]:
+                (<char *>cnp.PyArray_DATA(self.begun))[i] = False
 
     cdef int continue_from(self, _Stage before) except -1:
         cdef _Difference old = before
@@ -380,7 +390,7 @@ cdef class _Frames(_Stage):
 
     cdef object layer
     cdef cnp.ndarray rows  # (m, length, n)
-    cdef Py_ssize_t length, hop
+    cdef Py_ssize_t length, hop, before
     cdef Py_ssize_t filled  # steps of the current frame; below 0: so many steps are skipped before it begins
     cdef Py_ssize_t steps, made  # steps read and frames written
 
@@ -389,13 +399,13 @@ cdef class _Frames(_Stage):
         self.layer, self.length, self.hop = layer, layer.length, layer.hop
         _Stage.__init__(self, m, given.shape[1], layer.length * given.shape[1], given.dtype, given)
         self.rows = np.empty((m, self.length, self.n), given.dtype)
-        self.begin(...)
+        self.before = layer.before
+        self.begin(NULL)
 
-    cdef int begin(self, rows) except -1:
+    cdef void begin(self, const char *rows) noexcept:
         """Begin an empty frame, with the zero steps before the first one; all rows do so together."""
-        self.rows[rows] = 0
-        self.filled, self.steps, self.made = self.layer.before, 0, 0
-        return 0
+        memset(cnp.PyArray_DATA(self.rows), 0, cnp.PyArray_NBYTES(self.rows))
+        self.filled, self.steps, self.made = self.before, 0, 0
 
     cdef int continue_from(self, _Stage before) except -1:
         """Copy the frame so far, and the counts of steps and frames."""
@@ -522,10 +532,13 @@ cdef class _Pool(_Stage):
                            score)
                 sums += self.n + 2
 
-    cdef int begin(self, rows) except -1:
-        self.sums[:, rows] = 0
-        self.steps[rows] = 0
-        return 0
+    cdef void begin(self, const char *rows) noexcept:
+        cdef Py_ssize_t part, i, bytes = (self.n + 2) * sizeof(double)
+        for i in range(self.m):
+            if rows == NULL or rows[i]:
+                (<Py_ssize_t *>cnp.PyArray_DATA(self.steps))[i] = 0
+                for part in range(self.parts):
+                    memset(<char *>cnp.PyArray_DATA(self.sums) + (part * self.m + i) * bytes, 0, bytes)
 
     cdef int continue_from(self, _Stage before) except -1:
         cdef _Pool old = before
@@ -639,14 +652,13 @@ cdef class Stream:
 
     def reset(self):
         """Begin a new sequence: set all states to zero, or to the learned h0 of a layer with `learn_h0`."""
-        self._begin(...)
+        self._begin(NULL)
+        self.finished = False
 
-    cdef int _begin(self, rows) except -1:
-        """Begin a new sequence in the rows of a mask (m,), or in all for Ellipsis."""
+    cdef int _begin(self, const char *rows) except -1:
+        """Begin a new sequence in the rows that a mask (m,) has, or in all for NULL."""
         for stage in self.stages:
             (<_Stage>stage).begin(rows)
-        if rows is ...:
-            self.finished = False
         return 0
 
     def refresh(self):
@@ -692,57 +704,66 @@ cdef class Stream:
             RuntimeError: the sequence was ended by `finish`, and not all rows begin anew. The state is unchanged.
         """
         cdef bint flat
-        cdef cnp.ndarray array, factors = None
-        rows = None
-        if decay is not None:
-            factors = self._factors(resets, decay)
-        elif resets is not None:
-            rows = self._rows(resets)
-        if dt is not None:
-            dt = self._passed(dt)
-        if self.finished and rows is not ...:
-            raise RuntimeError("step: expected reset before another sequence, got a step after finish")
-        if type(x) is np.ndarray and self.standardisation is None and self.table is None and self._fits(x):
-            array = x
-            memcpy(cnp.PyArray_DATA(self.given), cnp.PyArray_DATA(array), cnp.PyArray_NBYTES(array))
-            flat = cnp.PyArray_NDIM(array) == 1
-        else:
-            flat = self._put(x)
-        if rows is not None:
-            self._begin(rows)
-        if self.timed:
-            (<_Gaps>self.stages[0]).dt[...] = 1 if dt is None else dt
-        if factors is None:
-            made = self._run_from(0)
-        else:
-            made = self._run_decayed(factors)
-        if not made:
+        if self.timed or dt is not None:
+            self._let_pass(dt)
+        if resets is not None or decay is not None:
+            return self._step_anew(x, resets, decay)
+        flat = self._take(x, False)
+        if not self._run_from(0):
             return None
         return self.row if flat else self.out
 
-    def _passed(self, dt):
-        """Return the checked time since the step before, a number or (m,)."""
+    cdef int _let_pass(self, dt) except -1:
+        """Set the time that has passed since the step before: a number or (m,); None: 1."""
         if not self.timed:
             raise ValueError(f"dt: expected None, as no layer reads it, got some for {self.source!r}")
-        passed = real(dt, "dt")
+        passed = real(1 if dt is None else dt, "dt")
         self._check_rows("dt", np.shape(passed), [(self.batch,), ()])
         if not within(passed, 0, np.finfo(np.float64).max):
             raise ValueError(f"dt: expected finite times of at least 0, got {dt}")
-        return passed
+        (<_Gaps>self.stages[0]).dt[...] = passed
+        return 0
 
-    def _rows(self, resets):
-        """Return the checked rows that begin anew: Ellipsis for all, None for none, else a mask (m,)."""
-        mask = real(resets, "resets")
-        if mask.dtype != bool:
-            raise TypeError(f"resets: expected booleans, got dtype {mask.dtype}; factors are the argument decay")
-        self._check_rows("resets", np.shape(mask), [(self.batch,)])
-        count = np.count_nonzero(mask)
+    def _step_anew(self, x, resets, decay):
+        """Run one step of which some rows begin anew, or the states fade; see `step`."""
+        factors = None if decay is None else self._factors(resets, decay)
+        cdef cnp.ndarray rows = None if resets is None else self._rows(resets)
+        cdef Py_ssize_t count = 0 if rows is None else np.count_nonzero(rows)
         if 0 < count < self.batch and self.frames is not None:
             raise ValueError(
                 f"resets: expected all rows or none, since {self.frames!r} collects the steps of all rows together, "
                 f"got {count} of {self.batch}; make a Stream for each row"
             )
-        return ... if count == self.batch else mask if count else None
+        cdef bint flat = self._take(x, count == self.batch), made
+        if count == self.batch:
+            self.reset()
+        elif count:
+            self._begin(<char *>cnp.PyArray_DATA(rows))
+        for stage in self.recurrent:
+            (<_Recurrent>stage).decay = factors
+        made = self._run_from(0)
+        for stage in self.recurrent:
+            (<_Recurrent>stage).decay = None
+        return None if not made else self.row if flat else self.out
+
+    cdef bint _take(self, x, bint anew) except -1:
+        """Write x to the first stage; return whether it has no axis of samples. `anew`: all rows begin a sequence."""
+        cdef cnp.ndarray array
+        if self.finished and not anew:
+            raise RuntimeError("step: expected reset before another sequence, got a step after finish")
+        if type(x) is np.ndarray and self.standardisation is None and self.table is None and self._fits(x):
+            array = x
+            memcpy(cnp.PyArray_DATA(self.given), cnp.PyArray_DATA(array), cnp.PyArray_NBYTES(array))
+            return cnp.PyArray_NDIM(array) == 1
+        return self._put(x)
+
+    def _rows(self, resets):
+        """Return the checked mask (m,) of the rows that begin anew, contiguous."""
+        cdef cnp.ndarray rows = real(resets, "resets")
+        if cnp.PyArray_TYPE(rows) != cnp.NPY_BOOL:
+            raise TypeError(f"resets: expected booleans, got dtype {rows.dtype}; factors are the argument decay")
+        self._check_rows("resets", np.shape(rows), [(self.batch,)])
+        return np.ascontiguousarray(rows)
 
     def _factors(self, resets, decay):
         """Return the checked factors (m, 1) or (m, u), in the dtype of the states."""
@@ -758,21 +779,12 @@ cdef class Stream:
         if not within(factors, 0, 1):
             wrong = np.argwhere(~((factors >= 0) & (factors <= 1)))[0]
             raise ValueError(f"decay: expected factors from 0 to 1, got {factors[tuple(wrong)]} in row {wrong[0]}")
-        return np.ascontiguousarray(factors.reshape(self.batch, -1), self.dtype)
+        return aligned(factors.reshape(self.batch, -1), self.dtype)
 
     def _check_rows(self, name, shape, due):
         """Raise ValueError unless `shape` is one of those that are `due`, or () of a single sample."""
         if shape not in due and not (self.batch == 1 and shape == ()):
             raise ValueError(f"{name}: expected shape {' or '.join(map(str, due))}, got {shape}")
-
-    cdef bint _run_decayed(self, cnp.ndarray factors) except -1:
-        """Run all stages, the states of the GRUs entering with these factors; return whether there is an output."""
-        for stage in self.recurrent:
-            (<_Recurrent>stage).decay = factors
-        made = self._run_from(0)
-        for stage in self.recurrent:
-            (<_Recurrent>stage).decay = None
-        return made
 
     cdef bint _run_from(self, Py_ssize_t first) except -1:
         """Run the stages from the index `first` on; return whether there is an output."""

@@ -327,6 +327,7 @@ def factors(m, s, n, dtype=np.float64):
 
 @pytest.mark.parametrize("variant", VARIANTS.values(), ids=str)
 @pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.pairwise
 def test_factors_are_those_of_the_passes(level, dtype, variant):
     """A step, a sequence and training, bit for bit; those of passes are checked against the reference and by hand."""
     for (m, s, e, u), each in itertools.product(

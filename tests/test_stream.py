@@ -403,6 +403,27 @@ def test_what_is_not_finite_is_replaced_whole():
         assert np.isfinite(stream.state).all()
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_resets_and_factors_may_lie_anywhere(dtype):
+    layer, x, g = random_layer(3, 5, dtype=dtype), RNG.standard_normal((4, 3)).astype(dtype), [0, 0.25, 1, 0.5]
+    g, stream = np.array(g, dtype), cgru.Stream(layer, 4)
+    stream.step(x)
+    before = stream.state
+    odd = np.frombuffer(b"." + g.tobytes(), np.uint8)[1:].view(dtype)
+    records = np.zeros(4, np.dtype([("a", np.int8), ("g", dtype), ("r", bool)]))
+    records["g"], records["r"] = g, g == 0
+    swapped = g.astype(g.dtype.newbyteorder())
+    for name, values in (
+        ("decay", (g, odd, records["g"], swapped, list(g), np.repeat(g, 3)[::3])),
+        ("resets", (g == 0, records["r"], list(g == 0), np.repeat(g == 0, 3)[::3])),
+    ):
+        found = []
+        for value in values:
+            stream.state = before
+            found.append(stream.step(x, **{name: value}).copy())
+            np.testing.assert_array_equal(found[-1], found[0])
+
+
 def test_of_a_single_sample_one_boolean_or_number_will_do():
     layer = random_layer(3, 5)
     stream, x = cgru.Stream(layer), RNG.standard_normal(3)

@@ -116,6 +116,19 @@ def test_states_that_begin_anew_have_the_bits_of_single_steps(narrow_level, kind
         assert np.isnan(got[0]).any() == reverse  # in reverse no factor meets the given state
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_factors_of_many_samples_are_those_of_their_rows(kind, threads):
+    """In blocks of rows, in the order of lengths, on threads: as of some samples at a time."""
+    rng, layer = np.random.default_rng(4), random_quantized_gru(3, 17, kind, sequences=True, learn_h0=True)
+    A, decay = rng.standard_normal((1000, 4, 3)), np.clip(rng.uniform(-0.5, 1.5, (1000, 4)), 0, 1)
+    threads(2)
+    for lengths in (None, rng.integers(1, 5, 1000)):
+        got = layer.predict(A, lengths, decay=decay)
+        for some in np.split(np.arange(1000), 100):
+            due = layer.predict(A[some], None if lengths is None else lengths[some], decay=decay[some])
+            np.testing.assert_array_equal(got[some], due)
+
+
 def test_wrong_resets_and_factors_are_refused_by_quantised_layers():
     layer = made(sequences=True)
     both = QuantizedBidirectional(made(), made(reverse=True))

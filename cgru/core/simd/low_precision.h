@@ -382,8 +382,10 @@ INLINE void low_precision_step(const int kind, const cgru_low_precision_layer *l
 /* The states h of rows row0... become hp as they enter step t, by the factor `decay`. */
 static void decay_rows(const cgru_call *call, T *h, ptrdiff_t t, ptrdiff_t row0, ptrdiff_t rows) {
     for (ptrdiff_t row = 0; row < rows; row++, h += call->up)
-        for (ptrdiff_t c = 0; c < call->u; c += LANES)
-            store(h + c, entering_state(call, place_of(call, SAMPLE(call, row0 + row), t, c), load(h + c)));
+        for (ptrdiff_t c = 0; c < call->u; c += LANES) {
+            const place at = place_of(call, SAMPLE(call, row0 + row), t, c);
+            store(h + c, entering_state(call, at, load_spread(call->decay, at), load(h + c)));
+        }
 }
 
 /* h (u, padded with zeros) = h0. */
