@@ -117,6 +117,7 @@ setup(
             extension("core.gradients"),
             extension("core.blocks"),
             extension("core.low_precision"),
+            extension("core.fading", level="-O3"),  # which has loops over numbers
             extension("core.linear", level="-O3"),  # which has loops over numbers
             extension("passes"),
             extension("parameters", level="-O3"),  # which has a loop over numbers
@@ -125,6 +126,7 @@ setup(
             extension("network.training.compiled.numbers", level="-O3"),
             extension("network.training.compiled.batch", level="-O3"),
             extension("network.training.compiled.recurrent"),
+            extension("network.training.compiled.gaps"),
             extension("network.training.compiled.plain", level="-O3"),
             extension("network.training.compiled.weights"),
             extension("network.training.compiled.program"),

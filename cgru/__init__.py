@@ -17,6 +17,7 @@ from cgru.activations import elu, identity, lrelu, relu, sigmoid, softmax, tanh
 from cgru.bidirectional import Bidirectional
 from cgru.cell import Cell
 from cgru.gru import GRU
+from cgru.grud import GRUD
 from cgru.initializers import orthogonal, standard_normal, xavier
 from cgru.layers import (
     Activation,
@@ -64,6 +65,7 @@ else:
 
 __all__ = [
     "GRU",
+    "GRUD",
     "SGD",
     "Activation",
     "Adam",

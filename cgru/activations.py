@@ -1,7 +1,7 @@
 """The activation functions: `f(x, deriv=False)` in plain NumPy, and which of them the compiled code computes.
 
-All are public (`cgru.tanh`, ...). `x` is an array of any shape (softmax: the last axis is the classes). With
-`deriv=True` the derivative at the input `x` is returned. Floating dtypes are kept, integers become float64.
+All but `fading` are public (`cgru.tanh`, ...). `x` is an array of any shape (softmax: the last axis is the classes).
+With `deriv=True` the derivative at the input `x` is returned. Floating dtypes are kept, integers become float64.
 """
 
 from __future__ import annotations
@@ -88,6 +88,11 @@ def tanh(x, deriv: bool = False) -> np.ndarray:
     return 1 - t * t if deriv else t
 
 
+def fading(x) -> np.ndarray:
+    """Return exp(-max(0, x)), the factor by which a `GRUD` fades; no activation of a layer."""
+    return np.exp(-np.maximum(_real(x), 0))
+
+
 def softmax(x, deriv: bool = False, *, se_hPars: Mapping[str, Any] | None = None) -> np.ndarray:
     """Return exp(x / T) over its sum along the last axis, with T = `se_hPars['softmax_temperature']`, by default 1.
 
@@ -112,6 +117,7 @@ _OURS = frozenset(NAMED.values())
 PARAMETERS = {lrelu: "LRELU_alpha", elu: "ELU_alpha", softmax: "softmax_temperature"}
 # The order of enum cgru_activation in simd/cgru.h.
 CODES: dict[Activation, int] = {f: code for code, f in enumerate((identity, relu, lrelu, elu, sigmoid, tanh))}
+FADING = len(CODES)  # the code of `fading`
 ELEMENTWISE = {name: f for name, f in NAMED.items() if f in CODES}
 
 

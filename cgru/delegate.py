@@ -7,7 +7,7 @@ from typing import Any
 
 __all__ = ["Delegate"]
 
-LEFT_OUT = ("channels_first", "warm_start")  # the package itself decides on them
+LEFT_OUT = ("channels_first", "missing", "warm_start")  # the package itself decides on them
 
 
 class Delegate:

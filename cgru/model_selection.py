@@ -226,11 +226,11 @@ def _stages(recipe: Recipe, trials: _Trials) -> Iterator[Iterable[Recipe]]:
     """Yield the candidates of each stage, given the trials of those before it; the first is the one without a choice.
 
     Series as they are, normalized, or beside their differences; for the best of them other tails; for the best of all
-    other pools and more layers, twice.
+    other pools and more layers, twice. Below a layer that reads what is missing there are no others.
     """
-    cut, *tails = [""] if trials.beside else _tails(trials.X.shape[1])
+    cut, *tails = [""] if trials.beside or recipe.decays else _tails(trials.X.shape[1])
     whole = recipe.bidirectional and not trials.beside  # whether layers may read the whole series
-    heads = ["", "difference", *["normalize"] * whole]
+    heads = [""] if recipe.decays else ["", "difference", *["normalize"] * whole]
     heads = {_joined(head, cut): head for head in heads}
     yield [_decided(recipe, text) for text in heads]
     found = [heads[best.inputs] for best in trials.best(BEST)]
@@ -360,6 +360,8 @@ def _better_line(trials: _Trials, chosen: str) -> float | None:
         return None
     A, Y = summary_numbers(trials.X, trials.lengths), np.eye(y.max() + 1)[y] if loss.classifies else y
     found = np.empty(Y.shape)
+    if np.isnan(A).any():
+        return None
     for rows, held_out in trials.folds:
         mean, deviation = mean_and_deviation(A[rows])
         Z = (A - mean) / np.maximum(deviation, 1e-9 * np.abs(mean))  # what is rounded says nothing

@@ -193,6 +193,8 @@ def _check(layer: Layer, i: int) -> None:
         raise ValueError(f"net: expected one of floats, got {where}, which is quantised")
     if layer.parameter_names and not layer.p:
         raise RuntimeError(f"net: {where}, has no parameters yet: fit or predict first")
+    if layer.takes_missing:
+        raise ValueError(f"net: {where}, reads values that may be missing, which has no quantised form")
     for cell in layer.cells:
         if cell.variant.layer_norm:
             raise ValueError(f"net: {where}, is layer-normalised, which has no quantised form")

@@ -16,6 +16,7 @@ from cgru.bidirectional import Bidirectional
 from cgru.core.checks import positive
 from cgru.core.formatting import figures
 from cgru.gru import GRU
+from cgru.grud import GRUD
 from cgru.input_layers import AUTO
 from cgru.layers.dense import Dense
 from cgru.layers.dropout import Dropout
@@ -26,12 +27,13 @@ from cgru.network import Network
 from cgru.network.sample_hashes import SampleHashes
 
 __all__ = [
-    "DROPOUT", "EPOCHS", "HELD_FROM", "LEARNING_RATE", "LOSS", "PATIENCE", "POOL", "RECURRENT_DROPOUT", "SCHEDULE",
-    "UNITS", "UPDATES", "VALIDATION", "WEIGHT_DECAY", "Recipe", "budget", "constant_start", "nothing_learned",
-    "still_falls",
+    "DECAY", "DROPOUT", "EPOCHS", "HELD_FROM", "LEARNING_RATE", "LOSS", "PATIENCE", "POOL", "RECURRENT_DROPOUT",
+    "REFUSE", "SCHEDULE", "UNITS", "UPDATES", "VALIDATION", "WEIGHT_DECAY", "Recipe", "budget", "constant_start",
+    "nothing_learned", "still_falls",
 ]  # fmt: skip
 
 UNITS, POOL, DROPOUT, RECURRENT_DROPOUT = 48, "last+mean+max", 0.3, 0.2
+REFUSE, DECAY = "refuse", "decay"  # of `Recipe.missing`
 LEARNING_RATE, SCHEDULE, WEIGHT_DECAY, LOSS = 5e-3, "one_cycle", 0.0, "mean_squared_error"
 UPDATES, EPOCHS, BATCHES = 1200, 30, (16, 64)  # least updates, least epochs, least and largest batch size
 VALIDATION, PATIENCE, HELD_FROM = 0.2, 20, 20  # for a regression, from HELD_FROM samples on
@@ -53,6 +55,8 @@ class Recipe:
         recurrent_dropout: that of each GRU layer.
         optimizer, schedule, learning_rate, weight_decay, clip_norm: those of the optimizer.
         float64: whether the network is of double precision.
+        missing: "decay": the first recurrent layer is a `GRUD`, of one direction and without recurrent dropout, which
+            reads what was measured and when.
         cell: further arguments of each `GRU`.
     """
 
@@ -70,6 +74,7 @@ class Recipe:
     weight_decay: float = WEIGHT_DECAY
     clip_norm: float = 1.0
     float64: bool = False
+    missing: str = REFUSE
     cell: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -89,6 +94,11 @@ class Recipe:
     def is_open(self) -> bool:
         """Return whether folds are to choose."""
         return self.inputs == AUTO
+
+    @property
+    def decays(self) -> bool:
+        """Return whether values may be missing, and fade."""
+        return self.missing == DECAY
 
     @property
     def dtype(self) -> type[np.floating]:
@@ -139,10 +149,13 @@ class Recipe:
         pool = "last" if steps else POOL if self.pool is None else self.pool
         for i in range(n):
             sequences = steps or pool != "last" or i < n - 1
+            if i == 0 and self.decays:
+                yield GRUD(self.units, sequences=sequences)
+                continue
             gru = GRU(self.units, sequences=sequences, recurrent_dropout=self.recurrent_dropout, **self.cell)
-            yield Bidirectional(gru) if self.bidirectional else gru
-            if self.dropout and i < n - 1:
+            if self.dropout and i:
                 yield Dropout(self.dropout)
+            yield Bidirectional(gru) if self.bidirectional else gru
         if pool != "last":
             yield Pool(pool)
 

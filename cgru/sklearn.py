@@ -70,7 +70,10 @@ def _advice_on_missing() -> Iterator[None]:
         first = str(error).splitlines()[0]
         if "contains NaN" not in first or "Input y" in first:
             raise
-        cure = 'missing="forward" of cgru.datasets.read and from_frame fills what is missing, or leave such samples out'
+        cure = (
+            'missing="decay" learns from it, missing="forward" of cgru.datasets.read and from_frame fills it, or leave '
+            "such samples out"
+        )
         raise ValueError(f"{first} {cure}") from None
 
 
@@ -88,6 +91,7 @@ class _Estimator(BaseEstimator):
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
+        tags.input_tags.allow_nan = self.missing == recipe.DECAY
         return tags
 
     # --- arguments ---
@@ -115,6 +119,9 @@ class _Estimator(BaseEstimator):
         features: e of the training data; None: that of the fitted networks.
         """
         given, names, lengths, is_flat = X, None, None, False
+        if self.missing not in (recipe.REFUSE, recipe.DECAY):
+            raise ValueError(f"missing: expected {recipe.REFUSE!r} or {recipe.DECAY!r}, got {self.missing!r}")
+        finite: Any = {"ensure_all_finite": "allow-nan" if self.missing == recipe.DECAY else True}
         if is_indexed(X) and X.shape[1:] > (1,):  # a DataFrame (m, s) has an index, too
             fits = np.shape(y)[:1] == (len(X),) if reset else (features or self.networks_[0].features) == 1
             is_flat = fits and (reset or X.shape[1] == self.n_features_in_)
@@ -126,10 +133,10 @@ class _Estimator(BaseEstimator):
         if read is None and self.channels_first and isinstance(X, list | tuple):
             X = [np.transpose(x) if np.ndim(x) == 2 else x for x in X]
         if isinstance(X, list | tuple) and len(X) and np.ndim(X[0]) == 2:
-            X, lengths = padded([check_array(x, input_name=f"X[{i}]") for i, x in enumerate(X)])
+            X, lengths = padded([check_array(x, input_name=f"X[{i}]", **finite) for i, x in enumerate(X)])
         shape = np.shape(X) if hasattr(X, "shape") else np.asarray(X).shape
         flat = len(shape) == 2
-        options = {"dtype": [np.float64, np.float32], "allow_nd": True}
+        options = {"dtype": [np.float64, np.float32], "allow_nd": True, **finite}
         y_options = {"multi_output": True, "y_numeric": not isinstance(self, ClassifierMixin)}
         if reset:
             X, y = validate_data(self, X, y, **options, **y_options)
@@ -299,6 +306,8 @@ class _Estimator(BaseEstimator):
         given["schedule"] = recipe.SCHEDULE if whole else "constant"
         if self.inputs != input_layers.AUTO:
             input_layers.parse(self.inputs, causal=self.causal)
+            if self.missing == recipe.DECAY and self.inputs.strip() != input_layers.RAW:
+                raise ValueError(f'inputs: expected "raw" beside missing="decay", got {self.inputs!r}')
         budget = self.budget if whole else 0
         return model_selection.choose(make, Recipe(**given), budget=budget, **options)
 
@@ -461,6 +470,9 @@ class GRUClassifier(ClassifierMixin, _Estimator):
         budget: seconds that choosing and training may take on one core of today, by a count of the work, so that the
             same data and seed always make the same choice. 0: no folds.
         causal: whether the network must run step by step, in a `Stream` and as C: one direction, no "normalize".
+        missing: "decay": X may have NaN where nothing was measured; the first recurrent layer is a `cgru.GRUD`, which
+            reads what was measured and, by `times=` of `fit` and `predict`, when. It is of one direction, and stands
+            behind no other layer. "refuse": NaN is refused.
         dropout: the dropout rate between the layers and below the head.
         recurrent_dropout: the dropout rate of the states from step to step.
         learning_rate, weight_decay: those of Adam; the rate has a one-cycle schedule.
@@ -503,6 +515,7 @@ class GRUClassifier(ClassifierMixin, _Estimator):
         inputs: str = input_layers.AUTO,
         budget: float = model_selection.BUDGET,
         causal: bool = False,
+        missing: str = recipe.REFUSE,
         dropout: float = recipe.DROPOUT,
         recurrent_dropout: float = recipe.RECURRENT_DROPOUT,
         learning_rate: float = recipe.LEARNING_RATE,
@@ -619,6 +632,7 @@ class GRURegressor(RegressorMixin, _Estimator):
         inputs: str = input_layers.AUTO,
         budget: float = model_selection.BUDGET,
         causal: bool = False,
+        missing: str = recipe.REFUSE,
         dropout: float = recipe.DROPOUT,
         recurrent_dropout: float = recipe.RECURRENT_DROPOUT,
         learning_rate: float = recipe.LEARNING_RATE,

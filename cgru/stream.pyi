@@ -5,15 +5,16 @@ from numpy.typing import ArrayLike
 from typing_extensions import disjoint_base
 
 from cgru.gru import GRU
+from cgru.grud import GRUD
 from cgru.network import Network
 
 __all__ = ["Stream"]
 
 @disjoint_base
 class Stream:
-    def __init__(self, source: GRU | Network, batch: int = 1, threads: int = 1) -> None: ...
+    def __init__(self, source: GRU | GRUD | Network, batch: int = 1, threads: int = 1) -> None: ...
     @property
-    def source(self) -> GRU | Network: ...
+    def source(self) -> GRU | GRUD | Network: ...
     @property
     def batch(self) -> int: ...
     @property
@@ -29,7 +30,12 @@ class Stream:
     @state.setter
     def state(self, value: Any) -> None: ...
     def step(
-        self, x: ArrayLike, *, resets: ArrayLike | None = None, decay: ArrayLike | None = None
+        self,
+        x: ArrayLike,
+        dt: ArrayLike | None = None,
+        *,
+        resets: ArrayLike | None = None,
+        decay: ArrayLike | None = None,
     ) -> np.ndarray | None: ...
     def finish(self) -> np.ndarray: ...
     def reset(self) -> None: ...

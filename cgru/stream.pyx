@@ -3,21 +3,27 @@
 m samples, e features, k outputs. The cells of cell.pyx run the GRU layers.
 """
 
+import copy
+
 import numpy as np
 
 cimport numpy as cnp
 from cython cimport floating
-from libc.math cimport exp
+from libc.math cimport NAN, exp
 from libc.string cimport memcpy, memmove, memset
 
+from cgru import activations
 from cgru.activations import name_of
 from cgru.cell import Cell
 from cgru.core.checks import aligned, positive, real, within
+from cgru.fading import Seen
+from cgru.grud import GRUD, gru_parameters
 from cgru.network import Network
 from cgru.cell cimport (
     cgru_cell, pointer, step_decay_double, step_decay_float, step_double, step_float, workspace_bytes,
 )
-from cgru.core.kernels cimport cgru_activation, cgru_kernels, kernels
+from cgru.core.fading cimport Fading, fade
+from cgru.core.kernels cimport cgru_activation, cgru_kernels, kernels, view
 from cgru.core.linear cimport Linear, LinearCall, activated, execute
 from cgru.core.memory cimport LINE, first_line
 from cgru.core.low_precision cimport LowPrecisionLinear, multiply_quantized, product_workspace
@@ -44,6 +50,10 @@ cdef class _Stage:
         self.m, self.n, self.u = m, n, u
         self.given = np.empty((m, n), dtype) if given is None else given
         self.out = np.empty((m, u), dtype)
+
+    cdef cnp.ndarray input(self):
+        """Return the array (m, n) that the stage reads."""
+        return self.given
 
     cdef bint run(self) noexcept:
         """Run a step from the input to the output; return whether there is an output."""
@@ -75,6 +85,10 @@ cdef class _Recurrent(_Stage):
 
     def __init__(self, layer, Py_ssize_t m, cnp.ndarray given, threads):
         """Pack the cell of a GRU for m samples and so many threads; the input is `given`, or new for None."""
+        self.pack(layer, m, given, threads)
+
+    cdef int pack(self, layer, Py_ssize_t m, cnp.ndarray given, threads) except -1:
+        """Do what `__init__` says."""
         self.cell = Cell(layer, batch=m, threads=threads)
         self.lent = pointer(self.cell)
         _Stage.__init__(self, m, self.cell.features, self.cell.units, layer.dtype, given)
@@ -84,6 +98,25 @@ cdef class _Recurrent(_Stage):
         self.room = workspace_bytes(self.lent, m, 1)
         self.memory = np.empty(self.room, np.uint8)
         self.state_bytes, self.single = cnp.PyArray_NBYTES(self.h), cnp.PyArray_ITEMSIZE(self.h) == 4
+        return 0
+
+    cdef state(self):
+        """Return a copy of the states."""
+        return self.h.copy()
+
+    cdef checked(self, value, str name):
+        """Return the states of `value`, once they fit; TypeError or ValueError by `name`."""
+        h, due = np.asarray(value), np.shape(self.h)
+        if h.dtype.kind not in "fiub":
+            raise TypeError(f"{name}: expected real numbers, got dtype {h.dtype}")
+        if np.shape(h) != due and not (self.m == 1 and np.shape(h) == due[1:]):
+            raise ValueError(f"{name}: expected shape {due}, got {np.shape(h)}")
+        return h
+
+    cdef int set_state(self, h) except -1:
+        """Set the states to what `checked` returned."""
+        self.h[...] = h
+        return 0
 
     cdef bint run(self) noexcept:
         """Run a step of the cell: the states become the output."""
@@ -117,6 +150,102 @@ cdef class _Recurrent(_Stage):
     cdef int continue_from(self, _Stage before) except -1:
         """Copy the states of `before`."""
         self.h[...] = (<_Recurrent>before).h
+        return 0
+
+
+cdef class _Gaps(_Recurrent):
+    """A GRUD: its cell over [xh | mask] is that of the base class, whose input is `xm`."""
+
+    cdef object layer
+    cdef cnp.ndarray x  # (m, e), NaN where nothing was measured
+    cdef cnp.ndarray dt  # (m,) the time since the step before
+    cdef cnp.ndarray last, age, time, now  # what was seen, as `Seen` of cgru/fading.py; the times of this step
+    cdef cnp.ndarray delta, before, gx, gh, Wgx, bgx
+    cdef Linear rates
+    cdef LinearCall call
+    cdef Fading fading
+
+    def __init__(self, layer, Py_ssize_t m, cnp.ndarray given, threads):
+        """Pack the cell and the rates of a GRUD; see the base class."""
+        cdef Py_ssize_t e = layer.features
+        cdef Fading *f = &self.fading
+        p = dict(zip(layer.parameter_names, layer.checked_parameters()))
+        cell = copy.copy(layer.cell)
+        cell.p, cell.dtype = {}, layer.dtype
+        cell.p = gru_parameters(p)
+        self.pack(cell, m, None, threads)
+        self.layer, self.x, self.n = layer, np.empty((m, e), layer.dtype) if given is None else given, e
+        self.last, self.age, self.time = Seen.nothing(m, e, layer.dtype)
+        self.dt, self.now = np.ones(m), np.empty(m)
+        self.delta, self.before, self.gx = (np.empty((m, e), layer.dtype) for _ in range(3))
+        self.gh, self.Wgx, self.bgx = np.empty((m, self.u), layer.dtype), p["Wgx"].copy(), p["bgx"].copy()
+        self.rates = Linear(p["Wgh"], p["bgh"], (activations.FADING, 0.0))
+        cdef void *gh = cnp.PyArray_DATA(self.gh)
+        self.rates.prepare(&self.call, cnp.PyArray_DATA(self.delta), e, m, gh, gh)
+        f.m, f.s, f.e, f.unit = m, 1, e, layer.unit or 1.0
+        f.X, f.xm, f.delta, f.before, f.gx = (
+            view(self.x), view(self.given), view(self.delta), view(self.before), view(self.gx)
+        )
+        f.times, f.row, f.step = <double *>cnp.PyArray_DATA(self.now), 1, 0
+        f.last, f.age, f.time = (
+            cnp.PyArray_DATA(self.last), cnp.PyArray_DATA(self.age), <double *>cnp.PyArray_DATA(self.time)
+        )
+        f.W, f.b = cnp.PyArray_DATA(self.Wgx), cnp.PyArray_DATA(self.bgx)
+
+    cdef bint run(self) noexcept:
+        """Let values and states fade, and run a step of the cell."""
+        cdef const cgru_kernels *k = kernels(cnp.PyArray_ITEMSIZE(self.h))
+        cdef cnp.ndarray given = self.decay
+        cdef const double *time = <double *>cnp.PyArray_DATA(self.time)
+        cdef Py_ssize_t i
+        for i in range(self.m):
+            (<double *>cnp.PyArray_DATA(self.now))[i] = time[i] + (<double *>cnp.PyArray_DATA(self.dt))[i]
+            if time[i] != time[i]:
+                (<double *>cnp.PyArray_DATA(self.now))[i] = 0
+        self.fading.anew.data = NULL
+        if given is not None:
+            self.fading.anew, self.fading.units = view(given), cnp.PyArray_DIM(given, 1)
+        fade(k, &self.fading)
+        execute(&self.call)
+        if given is not None:
+            self.gh *= given
+        self.decay = self.gh
+        _Recurrent.run(self)
+        self.decay = given
+        return True
+
+    cdef void begin(self, const char *rows) noexcept:
+        """Set the states of the rows to zero, and forget what was seen."""
+        cdef Py_ssize_t i
+        for i in range(self.m):
+            if rows == NULL or rows[i]:
+                (<double *>cnp.PyArray_DATA(self.time))[i] = NAN
+        _Recurrent.begin(self, rows)
+
+    cdef cnp.ndarray input(self):
+        """Return the array (m, e) that the stage reads."""
+        return self.x
+
+    cdef state(self):
+        """Return records of the states and of what was seen."""
+        return self.layer.joined_state(self.h, (self.last, self.age, self.time))
+
+    cdef checked(self, value, str name):
+        """Return records, or states before which nothing was seen."""
+        return self.layer.checked_state(self.layer.cell, value, name, self.m)
+
+    cdef int set_state(self, value) except -1:
+        """Set the states and what was seen."""
+        self.time[...] = np.nan
+        if value.dtype.names:
+            self.last[...], self.age[...], self.time[...] = (value[name] for name in Seen._fields)
+            value = value["h"]
+        self.h[...] = value
+        return 0
+
+    cdef int continue_from(self, _Stage before) except -1:
+        """Copy the states of `before`, and what it has seen."""
+        self.set_state((<_Gaps>before).state())
         return 0
 
 
@@ -421,7 +550,7 @@ cdef class _Pool(_Stage):
 
 cdef dict KINDS = {
     "recurrent": _Recurrent, "quantized": _Quantized, "linear": _Linear, "elementwise": _Elementwise, "frames": _Frames,
-    "difference": _Difference, "layer_norm": _LayerNorm, "pool": _Pool,
+    "difference": _Difference, "layer_norm": _LayerNorm, "pool": _Pool, "gaps": _Gaps,
 }
 
 
@@ -433,8 +562,8 @@ cdef class Stream:
     in an embedding. A stream may be used by one thread at a time.
 
     Args:
-        source: a `GRU` or a `Network` with parameters, or one of `cgru.quantize`. The layers may be `GRU`, `Dense`,
-            `Activation`, `Scale`, `Clip`, `LayerNorm`, `Frames`, `Difference`, `Pool`, which pools the steps so far,
+        source: a `GRU`, a `GRUD` or a `Network` with parameters, or one of `cgru.quantize`. The layers may be `GRU`,
+            `Dense`, `Activation`, `Scale`, `Clip`, `LayerNorm`, `Frames`, `Difference`, `Pool`, which pools the steps so far,
             and a first `Embedding`. Dropout is off.
         batch: the number m of samples that run together.
         threads: the most threads of a step, as of `cgru.cell.Cell`: they share the units of wide GRU layers, with the
@@ -457,6 +586,7 @@ cdef class Stream:
     cdef list stages, recurrent
     cdef object frames  # the first layer that changes the number of steps, or None
     cdef bint framed  # whether a GRU reads the steps that it makes
+    cdef bint timed  # whether the first stage is that of a GRUD
     cdef bint finished  # from `finish` to `reset`
     cdef object embedding, table, standardisation  # layer, its table, (mean, scale) of inputs, or None
     cdef cnp.ndarray given
@@ -487,7 +617,8 @@ cdef class Stream:
         self.frames = layers[changes[0]] if changes else None
         self.framed = any([layer.cells for layer in layers[changes[0]:]]) if changes else False
         first = self.stages[0]
-        self.given, self.out, self.row = first.given, given, given[0]
+        self.timed = isinstance(first, _Gaps)
+        self.given, self.out, self.row = first.input(), given, given[0]
         self.dtype, self.features, self.units = given.dtype, first.n, stage.u
         raw = getattr(source, "mean", None) is None
         self.standardisation = None if raw else (np.array(source.mean), np.array(source.scale))
@@ -497,9 +628,11 @@ cdef class Stream:
     def state(self):
         """The states (m, u) after the last step, as copies; a list with several GRU layers. They may be set.
 
+        Those of a `GRUD` are records (m,), as its own `state`.
+
         Setting raises TypeError or ValueError for another number of states or another shape, and then changes nothing.
         """
-        states = [(<_Recurrent>stage).h.copy() for stage in self.recurrent]
+        states = [(<_Recurrent>stage).state() for stage in self.recurrent]
         return states[0] if len(states) == 1 else states
 
     @state.setter
@@ -513,15 +646,9 @@ cdef class Stream:
             raise ValueError(f"state: expected one array for each of {count} GRU layers, got {len(values)}")
         checked = []
         for i, stage in enumerate(self.recurrent):
-            h, due = np.asarray(values[i]), np.shape((<_Recurrent>stage).h)
-            name = "state" if single else f"state[{i}]"
-            if h.dtype.kind not in "fiub":
-                raise TypeError(f"{name}: expected real numbers, got dtype {h.dtype}")
-            if np.shape(h) != due and not (self.batch == 1 and np.shape(h) == due[1:]):
-                raise ValueError(f"{name}: expected shape {due}, got {np.shape(h)}")
-            checked.append(h)
+            checked.append((<_Recurrent>stage).checked(values[i], "state" if single else f"state[{i}]"))
         for stage, h in zip(self.recurrent, checked):
-            (<_Recurrent>stage).h[...] = h
+            (<_Recurrent>stage).set_state(h)
 
     def reset(self):
         """Begin a new sequence: set all states to zero, or to the learned h0 of a layer with `learn_h0`."""
@@ -552,7 +679,7 @@ cdef class Stream:
         """Return the dtype, and the type and sizes of each stage."""
         return self.dtype, [(type(stage), (<_Stage>stage).n, (<_Stage>stage).u) for stage in self.stages]
 
-    def step(self, x, *, resets=None, decay=None):
+    def step(self, x, dt=None, *, resets=None, decay=None):
         """Run one step and return its output: (m, k) for x (m, e), or (k,) for x (e,) of a single sample.
 
         x is raw, as for `predict`. Tokens of an embedding are integers (m,), or one integer. The output is None while a
@@ -560,12 +687,15 @@ cdef class Stream:
         it.
 
         Args:
+            dt: (m,) or a number, the time since the step before, for a first `GRUD`, in the units of its `times`; of
+                the first step of a sequence it counts for nothing. None: 1.
             resets: (m,) booleans: the rows of which this is the first step of a new sequence, as in a new Stream. Their
                 states become zero, or the learned h0, whatever they were, and pools and differences forget the steps
                 before. `Frames` collects the steps of all rows together: there, all rows begin anew, or none.
             decay: (m,) factors g from 0 to 1, with which each GRU's state h enters the step as g * h + (1 - g) * h0, h0
                 zero or learned, as of `Network.predict`; of a `GRU` by itself also (m, u). A factor of 0 replaces the
-                state alone; other layers remember the steps before. No GRU may stand above `Frames`.
+                state alone, of a `GRUD` also what it has seen; other layers remember the steps before. No GRU may stand
+                above `Frames`.
             Of a single sample one boolean, or one number, will do.
 
         Raises:
@@ -574,12 +704,25 @@ cdef class Stream:
             RuntimeError: the sequence was ended by `finish`, and not all rows begin anew. The state is unchanged.
         """
         cdef bint flat
+        if self.timed or dt is not None:
+            self._let_pass(dt)
         if resets is not None or decay is not None:
             return self._step_anew(x, resets, decay)
         flat = self._take(x, False)
         if not self._run_from(0):
             return None
         return self.row if flat else self.out
+
+    cdef int _let_pass(self, dt) except -1:
+        """Set the time that has passed since the step before: a number or (m,); None: 1."""
+        if not self.timed:
+            raise ValueError(f"dt: expected None, as no layer reads it, got some for {self.source!r}")
+        passed = real(1 if dt is None else dt, "dt")
+        self._check_rows("dt", np.shape(passed), [(self.batch,), ()])
+        if not within(passed, 0, np.finfo(np.float64).max):
+            raise ValueError(f"dt: expected finite times of at least 0, got {dt}")
+        (<_Gaps>self.stages[0]).dt[...] = passed
+        return 0
 
     def _step_anew(self, x, resets, decay):
         """Run one step of which some rows begin anew, or the states fade; see `step`."""
@@ -705,7 +848,7 @@ cdef class Stream:
 
 def _layers(source):
     """Return the layers of `source`; raise an error with the reason if one cannot run a step at a time."""
-    if not isinstance(source, Network) and getattr(source, "cells", ()) != (source,):
+    if not isinstance(source, Network | GRUD) and getattr(source, "cells", ()) != (source,):
         raise TypeError(f"source: expected a cgru.GRU or a cgru.Network, got {type(source).__name__}")
     layers = source.layers if isinstance(source, Network) else (source,)
     for i, layer in enumerate(layers):

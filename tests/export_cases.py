@@ -78,6 +78,7 @@ class Exported:
             getattr(library, f"{name}_{what}") for what in ("init", "reset", "step", "run")
         )
         self._init.restype = self._reset.restype = None
+        self._wait = getattr(library, f"{name}_wait", None)
         self._step.restype = self._run.restype = ctypes.c_int if self.tokens else None
         self.state = np.full(4096, np.nan, self.dtype)  # more than any of the structs; init makes it zero
         self.init()
@@ -87,6 +88,12 @@ class Exported:
 
     def reset(self):
         self._reset(self._pointer(self.state))
+
+    def wait(self, dt):
+        """The next step comes `dt` after the last."""
+        kind = ctypes.c_float if self.dtype == np.float32 else ctypes.c_double
+        self._wait.restype = None
+        self._wait(self._pointer(self.state), kind(dt))
 
     def _pointer(self, array):
         assert array.dtype == (self.dtype if array.dtype.kind == "f" else np.intc)

@@ -266,12 +266,35 @@ def test_early_stopping_is_none_of_a_single_epoch():
     assert not hasattr(model, "validation_scores_")
 
 
+def test_missing_values_decay():
+    """By a GRUD, which reads the times of the steps, in a choice of its own and in ensembles, copies and files."""
+    X, y = waves()
+    X[np.random.default_rng(0).random(X.shape) < 0.4] = np.nan
+    times = np.cumsum(np.random.default_rng(1).random(X.shape[:2]), axis=1)
+    options = {"units": 3, "epochs": 2, "missing": "decay", "random_state": 0}
+    model = GRUClassifier(**options).fit(X, y, times=times, validation=(X, y, {"times": times}))
+    first, *_ = model.network_.layers
+    assert isinstance(first, cgru.GRUD)
+    assert first.unit == pytest.approx((times[:, -1] - times[:, 0]).mean() / (X.shape[1] - 1))
+    assert set(model.candidate_scores_) <= {text for text in model.candidate_scores_ if text.startswith("raw")}
+    assert model.predict_proba(X, times=times).shape == (len(X), len(np.unique(y)))
+    assert np.abs(model.predict_proba(X, times=times) - model.predict_proba(X)).max() > 0
+    again = GRUClassifier(**options, layers=2, budget=0, ensemble=2).fit(list(X), y, times=list(times))
+    kinds = [type(layer).__name__ for layer in again.networks_[1].layers]
+    assert kinds == ["GRUD", "Dropout", "Bidirectional", "Pool", "Dropout", "Dense"]
+    due = GRURegressor(**options, budget=0, pool="last").fit(X, np.arange(len(X)) * 1.0, times=times)
+    assert [type(layer).__name__ for layer in due.network_.layers] == ["GRUD", "Dropout", "Dense"]
+    for wrong, why in (("zero", "missing: expected 'refuse' or 'decay', got 'zero'"), ("decay", "inputs: expected")):
+        with pytest.raises(ValueError, match=f"^{why}"):
+            GRUClassifier(units=3, epochs=1, missing=wrong, inputs="difference").fit(X, y)
+
+
 def test_the_defaults_are_the_recipe_s():
     due = {
         "units": 48, "layers": None, "bidirectional": True, "pool": None, "dropout": 0.3,
         "recurrent_dropout": 0.2, "learning_rate": 5e-3, "weight_decay": 0.0, "epochs": None, "batch_size": None,
         "standardize": True, "average": None, "early_stopping": False, "validation_fraction": 0.2,
-        "n_iter_no_change": 20, "inputs": "auto", "budget": 14.0, "causal": False, "ensemble": 1,
+        "n_iter_no_change": 20, "inputs": "auto", "budget": 14.0, "causal": False, "ensemble": 1, "missing": "refuse",
         "warm_start": False, "channels_first": False, "random_state": None, "n_jobs": None,
         "verbose": 0,
     }  # fmt: skip
@@ -552,7 +575,9 @@ def test_missing_values_are_refused_with_what_fills_them(in_a_list):
     X[3, 2, 1] = np.nan
     given = list(X) if in_a_list else X
     for call in (lambda: model.fit(given, y), lambda: model.predict(given)):
-        with pytest.raises(ValueError, match=r'^Input .*contains NaN. missing="forward" of') as caught:
+        with pytest.raises(
+            ValueError, match=r'^Input .*contains NaN. missing="decay" .*, missing="forward" of'
+        ) as caught:
             call()
         assert "HistGradientBoosting" not in str(caught.value)
     with pytest.raises(ValueError, match="Input X contains infinity"):

@@ -359,7 +359,8 @@ class Reading(Cells):
     missing: str | None = option(
         f"values that are missing, {', '.join(MISSING)}: refuse them, or take of their sequence the last one before, "
         "the line between those before and after, or 0; by column, A=interpolate,B=zero; zero+indicator adds a "
-        "feature that says where one was missing (default: refuse, of a model as in its own training)",
+        "feature that says where one was missing; decay keeps them missing, for a network that reads that, and the "
+        "times of --time, however irregular (default: refuse, of a model as in its own training)",
         _checked(parse_filling),
         metavar="HOW",
     )

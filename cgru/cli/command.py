@@ -29,12 +29,12 @@ from cgru.cli.many import many
 from cgru.cli.output import Predictions, check_output, name_of, page_writer, plotter, predictions_writer, require
 from cgru.cli.progress import Progress, say
 from cgru.cli.score import score_and_overlap, score_text
-from cgru.cli.task import Task, at_steps, choose_network, loss_of, targets, task_of
+from cgru.cli.task import Task, at_steps, choose_network, decays, loss_of, targets, task_of
 from cgru.core.row_blocks import select_rows
 from cgru.datasets import Dataset, Split, described
 from cgru.datasets.column_names import as_names
 from cgru.datasets.summary import details
-from cgru.input_layers import AUTO
+from cgru.input_layers import AUTO, RAW
 from cgru.network.data.split import count_held_out, draw_held_out, encode_groups
 from cgru.quantization import compare_layers, output_noise
 from cgru.recipe import Recipe
@@ -111,7 +111,7 @@ def fit(request: arguments.FitRequest) -> int:
     net.feature_names, net.target_names, net.reading = data.feature_names, data.target_names, data.reading
     options = vars(training) | {"batch_size": size, "epochs": epochs}
     if held is not None:
-        options["validation"] = held.X, held.y, held.lengths
+        options["validation"] = held.X, held.y, held.lengths, *([held.beside] if held.beside else [])
     elif not training.validation:
         options["validation"] = None
     regression = task.names is None
@@ -137,7 +137,7 @@ def fit(request: arguments.FitRequest) -> int:
         return say(f"cgru: {result}, is in {request.output}{on}", 130)
     print(result)
     if not (training.class_weight or at_steps(task.train)):
-        why = recipe.nothing_learned(net, data.train.X, task.train, data.train.lengths)
+        why = recipe.nothing_learned(net, data.train.X, task.train, data.train.lengths, beside=data.train.beside)
         if why:
             other = "" if held is None else ", or --validation 0"
             say(f"note: nothing was learned: {why}; more --epochs, another --learning-rate{other} may help")
@@ -147,7 +147,7 @@ def fit(request: arguments.FitRequest) -> int:
     print(f"model in {request.output}")
     if write:
         with as_data_error(source):
-            report = cgru.report(net, split.X, split.y, split.lengths)
+            report = cgru.report(net, split.X, split.y, split.lengths, **split.beside)
         write(report, request.output, f"{which} data", source)
         print(f"report in {request.html}")
     return 0
@@ -169,6 +169,10 @@ def _with_defaults(request: arguments.FitRequest, task: Task, data: Dataset, sou
     loss = loss_of(task.names, building.loss, f"argument --loss: {source}", cure)
     options = vars(building) | {"loss": loss, "inputs": preparing.inputs}
     options |= {"bidirectional": building.bidirectional and not preparing.causal}
+    if decays(data):
+        options["missing"] = recipe.DECAY
+        if preparing.inputs not in (AUTO, RAW):
+            raise RequestError(f"argument --inputs: expected raw beside --missing decay, got {preparing.inputs}")
     del options["seed"]
     return Recipe(dropout=options.pop("output_dropout"), **options), training
 
@@ -191,7 +195,7 @@ def _hold_out(
         with as_request_error(f"{source}: "):
             groups = encode_groups(data.groups, m)
             held = draw_held_out(m, share, np.random.SeedSequence(seed), classes, groups)
-    kept, out = (Split(*(select_rows(array, np.flatnonzero(rows)) for array in train)) for rows in (~held, held))
+    kept, out = (type(train)(*(select_rows(array, np.flatnonzero(rows)) for array in train)) for rows in (~held, held))
     notes = []
     if data.groups is not None:
         found, of_all = (len(np.unique(data.groups[rows])) for rows in (held, slice(None)))
@@ -236,7 +240,7 @@ def _train(net: cgru.Network, train: Split, options: Mapping[str, Any], source: 
         with as_data_error(source), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "X: .* sequences of one step")  # `with_axes` has asked about it already
             fixed = {"standardize": True, "recover": True, "remember_samples": True}
-            history = net.fit(train.X, train.y, lengths=train.lengths, **fixed, **options)
+            history = net.fit(train.X, train.y, lengths=train.lengths, **train.beside, **fixed, **options)
         if history.problems():
             say(f"note: {history.problems().replace('a lower learning rate', 'a lower --learning-rate')}")
         return False
@@ -263,8 +267,9 @@ def predict(request: arguments.PredictRequest) -> None:
         say(f"{which} of {source}")
     classifies = cgru.losses.classifies(net.loss)
     with as_data_error(source):
-        outputs = net.predict(split.X, split.lengths) if request.output or not classifies else None
-        classes = net.predict_classes(split.X, split.lengths) if classifies else None
+        given = split.X, split.lengths
+        outputs = net.predict(*given, **split.beside) if request.output or not classifies else None
+        classes = net.predict_classes(*given, **split.beside) if classifies else None
     real = net.output_mask(split.X, split.lengths) if net.per_step else None
     time_name = " ".join(as_names((data.reading or {}).get("time", ""), "time"))
     has_times = real is not None and data.times is not None and data.times.shape == real.shape
@@ -292,7 +297,7 @@ def evaluate(request: arguments.EvaluateRequest) -> None:
         print(f"{which} of {name_of(source)}: {score_and_overlap(net, split)}")
         report = None
         if request.report or write:
-            report = cgru.report(net, split.X, split.y, split.lengths, importance=request.importance)
+            report = cgru.report(net, split.X, split.y, split.lengths, **split.beside, importance=request.importance)
     if request.report:
         with as_request_error(f"{request.model}: "):  # stdout may lack characters of a class name
             print(f"\n{report}")

@@ -24,8 +24,9 @@ from cgru.cli.output import check_output
 from cgru.cli.plan import FIT, NETWORK, Plan, read_plan
 from cgru.cli.progress import FitCounter, say
 from cgru.cli.results import Results, job_key
-from cgru.cli.task import Task, at_steps, choose_network, loss_of, task_of
+from cgru.cli.task import Task, at_steps, choose_network, decays, loss_of, task_of
 from cgru.datasets import Split
+from cgru.datasets.missing_values import MISSING
 from cgru.input_layers import parse
 from cgru.many import Result, fit_many
 from cgru.many.cv_results import Grid, joined, scores_in_words
@@ -48,6 +49,9 @@ def many(request: ManyRequest) -> int:
     data = read_as(plan.data, {**plan.reading, "groups": plan.groups}, as_keys)
     task = task_of(data, plan.data)
     samples = data.train._replace(y=task.train)
+    if decays(data):
+        due = ", ".join(each for each in MISSING if each != recipe.DECAY)
+        raise RequestError(f"{plan.path}: missing: expected one of {due}, got decay, which cgru fit has")
     with as_request_error(f"{plan.data}: "):
         groups = encode_groups(data.groups, len(samples.X))
     jobs = {job_key(job.place): job for job in _make_jobs(plan, task, samples, groups)}

@@ -20,9 +20,9 @@ def score_text(net: cgru.Network, split: Split) -> str:
     X, y, lengths, judge = split.X, split.y, split.lengths, losses.named(net.loss)
     if not judge.classifies:
         rmse = {"RMSE": lambda y, A: math.sqrt(np.square(judge.point(A) - y, dtype=np.float64).mean())}
-        found = net.evaluate(X, y, lengths, metrics=rmse)
+        found = net.evaluate(X, y, lengths, metrics=rmse, **split.beside)
         return f"loss {figure(found['loss'])}, RMSE {figure(found['RMSE'])}"
-    loss, accuracy = net.evaluate(X, y, lengths).values()
+    loss, accuracy = net.evaluate(X, y, lengths, **split.beside).values()
     count = net.output_mask(X, lengths).sum() if net.per_step else len(y)
     return f"loss {figure(loss)}, accuracy {accuracy:.2%} ({round(accuracy * count)} of {count})"
 

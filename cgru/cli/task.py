@@ -17,6 +17,7 @@ from cgru.cli.arguments import RequestError, with_missing_advice
 from cgru.core.lengths import mask
 from cgru.core.row_blocks import slices
 from cgru.datasets import Dataset, Split
+from cgru.datasets.missing_values import parse_filling
 from cgru.input_layers import AUTO, RAW, build
 from cgru.layers import Layer
 from cgru.model_selection import Choice, choose
@@ -24,7 +25,7 @@ from cgru.network.chain import output_mask
 from cgru.network.data.mean_variance import mean_and_deviation
 from cgru.network.data.training_data import check_data, class_weights
 from cgru.network.options import OPTIONS, Trait
-from cgru.recipe import LOSS, Recipe, constant_start
+from cgru.recipe import LOSS, REFUSE, Recipe, constant_start
 
 __all__ = ["Task", "at_steps", "choose_network", "loss_of", "targets", "task_of"]
 
@@ -71,7 +72,7 @@ def task_of(data: Dataset, source: str, tested: str | None = None) -> Task:
     y, test = data.train.y, None if data.test is None else data.test.y
     if y is None:
         raise RequestError(f"{source}: {prefix}y is missing: there is nothing to learn; {CURE}")
-    blocks = () if data.test is None else _row_blocks(data.test, steps=True)
+    blocks = () if data.test is None or decays(data) else _row_blocks(data.test, steps=True)
     if not all(np.isfinite(data.test.X[rows][real]).all() for rows, real in blocks):
         raise RequestError(with_missing_advice(f"{of_test}x: expected finite numbers, got NaN or infinity"))
     reals = y.dtype.kind == "f"
@@ -141,7 +142,7 @@ def choose_network(
             spec = make(replace(recipe, inputs=RAW), []).data_spec
             per_class = class_weights(spec, check_data(spec, train.X, y, train.lengths), per_class)
             sample_weight = per_class[y] if sample_weight is None else per_class[y] * sample_weight
-        data = {"lengths": train.lengths, "groups": groups, "sample_weight": sample_weight}
+        data = {"lengths": train.lengths, "groups": groups, "sample_weight": sample_weight, "beside": train.beside}
         choice = choose(make, recipe, train.X, y, budget=budget, **data, **options)
     found = choice.recipe
     return make(found, build(found.inputs, train.X, train.lengths, found.dtype)), choice
@@ -159,6 +160,11 @@ def loss_of(names: Sequence[str] | None, asked: str | None, where: str, cure: st
         )
         raise RequestError(f"{where} has {has}, got {asked}; {cure}")
     return asked or LOSS if names is None else str(losses.chosen(asked, cgru.softmax, 2))
+
+
+def decays(data: Dataset) -> bool:
+    """Return whether values of the data stay missing, for a first layer that reads what was measured."""
+    return parse_filling((data.reading or {}).get("missing", REFUSE)).decays
 
 
 def at_steps(y: np.ndarray) -> bool:

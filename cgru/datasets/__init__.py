@@ -6,14 +6,14 @@ from pathlib import Path
 
 from cgru.datasets.containers import to_container
 from cgru.datasets.dataframes import Sequences, from_frame
-from cgru.datasets.dataset import Dataset, Split
+from cgru.datasets.dataset import Dataset, Split, TimedSplit
 from cgru.datasets.files import read
 from cgru.datasets.series import Series, read_series, series_from_frame
 from cgru.datasets.summary import described
 
 __all__ = [
-    "Dataset", "Sequences", "Series", "Split", "described", "from_frame", "load_japanese_vowels", "read", "read_series",
-    "series_from_frame", "to_container",
+    "Dataset", "Sequences", "Series", "Split", "TimedSplit", "described", "from_frame", "load_japanese_vowels",
+    "read", "read_series", "series_from_frame", "to_container",
 ]  # fmt: skip
 
 

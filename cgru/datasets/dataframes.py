@@ -76,7 +76,8 @@ def from_frame(
         categories: columns that are encoded one-hot, as for `read`; a dict of their values, which later data need.
         per_step: whether there is a label, or several with numbers, for each step, which may change within a sequence.
         missing: "refuse" missing values, or fill them: "forward" takes the last value before in the sequence (at its
-            beginning the first one after), "interpolate" is linear in the number of steps, "zero" takes 0. By column,
+            beginning the first one after), "interpolate" is linear in the number of steps, "zero" takes 0, and "decay"
+            leaves NaN. By column,
             and with indicators, as for `read`; name the columns with indicators, so that later data have the same.
         na: one or more additional markers of a missing value, as for `read`.
         split_at: the gap in time at which a sequence is split in two, as for `read`.
@@ -136,6 +137,8 @@ class ReadSequences(NamedTuple):
         groups: the group of each sequence (m,), or None; of windows without a column of groups the series.
         filling: how later data are filled, so that they have the same features.
         rows: for each sequence the rows of the table that are its steps (s_i,); None: each row is a sequence.
+        times: for each sequence the times of its steps (s_i,), from 0 on, in seconds or as the table has them; None
+            unless values stay missing and there is a column of times.
     """
 
     sequences: Sequences
@@ -143,6 +146,7 @@ class ReadSequences(NamedTuple):
     groups: np.ndarray | None
     filling: Filling
     rows: list[np.ndarray] | None = None
+    times: list[np.ndarray] | None = None
 
 
 def read_long(table: Table, roles: ColumnRoles, filling: Filling, parted: bool = False) -> ReadSequences:
@@ -171,7 +175,8 @@ def read_long(table: Table, roles: ColumnRoles, filling: Filling, parted: bool =
             roles = roles._replace(time_format=guessed)
             if roles.time_step or roles.split_at is not None:
                 notes.append(f'{called} has dates such as {written[0]} (time_format="{guessed}")')
-    apart, seconds = _time_differences(roles, written[order], lambda i: table.locate(int(order[i])))
+    is_timed = filling.decays and bool(roles.time)
+    apart, seconds = _time_differences(roles, written[order], lambda i: table.locate(int(order[i])), is_timed)
     if roles.split_at is not None:
         ids, codes = _split_at_gaps(ids, codes, apart > _gap_in_unit(roles, seconds))
     inside = np.diff(codes) == 0
@@ -228,7 +233,11 @@ def read_long(table: Table, roles: ColumnRoles, filling: Filling, parted: bool =
         notes += _notes_on_targets(y, roles.label)
     X, rows = ([each[start:end] for start, end in bounds] for each in (features, order))
     sequences = Sequences(X, y, ids, columns)
-    return ReadSequences(sequences, notes + filled, together, filling.settled(indicated), rows)
+    timed = None
+    if is_timed:
+        clock = np.append(0.0, np.cumsum(apart))
+        timed = [clock[start:end] - clock[start] for start, end in bounds]
+    return ReadSequences(sequences, notes + filled, together, filling.settled(indicated), rows, timed)
 
 
 def _cut(
@@ -252,12 +261,15 @@ def _cut(
     return names, (ids if groups is None else groups)[series], found, notes
 
 
-def _time_differences(roles: ColumnRoles, written: np.ndarray, locate: Locator) -> tuple[np.ndarray, bool]:
+def _time_differences(
+    roles: ColumnRoles, written: np.ndarray, locate: Locator, is_needed: bool
+) -> tuple[np.ndarray, bool]:
     """Return (differences (n - 1,) of the times (n,) as `written` in the table, whether these are in seconds).
 
-    If times have no differences, return an empty array, or raise ValueError if `split_at` or `time_step` needs them.
+    If times have no differences, return an empty array, or raise ValueError if they are needed (`is_needed`, or by
+    `split_at` or `time_step`).
     """
-    is_needed = roles.split_at is not None or roles.time_step
+    is_needed = is_needed or roles.split_at is not None or roles.time_step
     if not roles.time:
         for name in ("split_at", "time_step"):
             if getattr(roles, name):
@@ -309,9 +321,10 @@ def _features(table: Table, roles: ColumnRoles, filling: Filling, sequence: np.n
     features, methods = np.column_stack(list(_numbers(table, roles).values())), filling.methods(roles.columns)
     gone = np.isnan(features)
     for name, how, lost in zip(roles.columns, methods, gone.T, strict=True):
-        if name in roles.categories and how == "interpolate" and lost.any():
+        if name in roles.categories and how in ("interpolate", "decay") and lost.any():
             cure = f"{filling.cure([name], missing_values.MISSING[1])} takes the one before"
-            raise ValueError(f"{name}: expected no categories to be interpolated, got some that are missing; {cure}")
+            done = "to be interpolated" if how == "interpolate" else "that decay"
+            raise ValueError(f"{name}: expected no categories {done}, got some that are missing; {cure}")
     gone &= [how == missing_values.MISSING[0] for how in methods]
     counts = dict(zip(roles.columns, gone.sum(axis=0).tolist(), strict=True))
     lost = {name: count for name, count in counts.items() if count}

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-__all__ = ["Dataset", "Split", "with_features", "with_targets"]
+__all__ = ["Dataset", "Split", "TimedSplit", "with_features", "with_targets"]
 
 
 class Split(NamedTuple):
@@ -24,6 +24,32 @@ class Split(NamedTuple):
     y: np.ndarray | None
     lengths: np.ndarray | None
     ids: np.ndarray | None = None
+
+    @property
+    def beside(self) -> dict[str, np.ndarray]:
+        """Return the arrays beside X by the names that `Network.fit` has: there are none."""
+        return {}
+
+
+class TimedSplit(NamedTuple):
+    """The samples of a table with times that was read with values that stay missing, `missing="decay"`.
+
+    Attributes:
+        X, y, lengths, ids: as a `Split` has them, X with NaN where nothing was measured.
+        times: the times of the steps (m, s), from 0 on in each sample, in seconds or as the table has them, the last
+            one past its length.
+    """
+
+    X: np.ndarray
+    y: np.ndarray | None
+    lengths: np.ndarray | None
+    ids: np.ndarray | None
+    times: np.ndarray
+
+    @property
+    def beside(self) -> dict[str, np.ndarray]:
+        """Return the arrays beside X by the names that `Network.fit` has."""
+        return {"times": self.times}
 
 
 class Dataset(NamedTuple):
@@ -43,8 +69,8 @@ class Dataset(NamedTuple):
             the series that each is cut from.
     """
 
-    train: Split | None
-    test: Split | None
+    train: Split | TimedSplit | None
+    test: Split | TimedSplit | None
     class_names: tuple[str, ...] | None
     feature_names: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()

@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from cgru.core.lengths import padded
 from cgru.datasets import missing_values
 from cgru.datasets.column_names import as_names, check_choice, listed
 from cgru.datasets.column_roles import NAMED, ColumnRoles, assign_roles
 from cgru.datasets.computed_features import indicator_name, source_columns, with_indicators
 from cgru.datasets.dataframes import as_categories, notes_on_ids, order_of_steps, pad_sequences, read_long, read_wide
-from cgru.datasets.dataset import Dataset, Split, with_features, with_targets
+from cgru.datasets.dataset import Dataset, Split, TimedSplit, with_features, with_targets
 from cgru.datasets.missing_values import Filling, parse_filling
 from cgru.datasets.npz import read_npz
 from cgru.datasets.table import Table, check_ids, table_of_frame
@@ -99,7 +100,8 @@ def read(
             (at the beginning the first one after), "interpolate" is linear, "zero" takes 0. By feature: a dict, or
             "a=interpolate,b=zero", in which "forward,b=zero" fills all others, too. With "+indicator" behind a method a
             feature missingindicator_b is added, 1 where b was missing; without a name for each feature of which a value
-            is missing in the training data.
+            is missing in the training data. "decay" leaves NaN, for a `cgru.GRUD`, and reads the times of the steps of
+            a table into a `TimedSplit`.
         na: of a table, one or more additional markers of a missing value, such as "-" or -999, in any case. A number
             stands for all numbers of that value, -999.0 too. Empty cells, NA and some more always are missing.
         split_at: of a long table, the gap in time at which rows of one id are split into sequences; those of id a are
@@ -329,7 +331,7 @@ def _dataset_of_table(table: Table, notes: list[str], spec: ColumnRoles, options
     if roles.time_step and TIME_STEP in roles.columns:
         raise ValueError(f"time_step: expected no column of features that is called so, got {TIME_STEP}")
     reader = read_wide if roles.wide else read_long
-    found, more, groups, missing, rows = reader(table, roles, missing, options["parts"])
+    found, more, groups, missing, rows, timed = reader(table, roles, missing, options["parts"])
     notes += more + ([] if trained or roles.wide else notes_on_ids(table, roles, found))
     names = tuple(found.columns) if len(found.columns) > 1 or not roles.wide else None
     time = list(roles.time) if len(roles.time) > 1 else "".join(roles.time)
@@ -353,7 +355,10 @@ def _dataset_of_table(table: Table, notes: list[str], spec: ColumnRoles, options
     X, lengths = pad_sequences(found.X)
     is_timed = roles.time and not targets
     times = _times_of_steps(rows, table.written(roles.time), X.shape[:2]) if is_timed else None
-    split = Split(X, found.y, lengths, found.ids if roles.id or roles.windows else None)
+    samples = X, found.y, lengths, found.ids if roles.id or roles.windows else None
+    split: Any = Split(*samples)
+    if timed is not None:  # the last time of a sample stands in its padding
+        split = TimedSplit(*samples, np.maximum.accumulate(padded(timed)[0], axis=1))
     return Dataset(split, None, None, names, tuple(notes), reading, roles.label or None, times, groups)
 
 

@@ -14,11 +14,12 @@ import numpy as np
 from cgru.datasets.where import first_true
 
 __all__ = [
-    "MISSING", "NA", "Filling", "advise", "as_words", "fill", "fill_each", "is_any_of", "notes_on_filled",
+    "LEFT", "MISSING", "NA", "Filling", "advise", "as_words", "fill", "fill_each", "is_any_of", "notes_on_filled",
     "notes_on_sentinels", "numbers_in", "parse_filling",
 ]  # fmt: skip
 
-MISSING = ("refuse", "forward", "interpolate", "zero")
+MISSING = ("refuse", "forward", "interpolate", "zero", "decay")
+LEFT = ("refuse", "decay")  # the methods that fill nothing
 INDICATOR = "+indicator"  # behind a method: with a feature that is 1 where a value was missing
 NA = str | float | Sequence[str | float]  # the type of the argument `na`: markers of a missing value
 SENTINELS = (-99, -99.9, -200, -999, -999.9, -9999, -99999, 999, 9999, 99999)  # usual markers of a missing number
@@ -43,6 +44,11 @@ class Filling(NamedTuple):
         parts = [self.others, *parts] if self.others != MISSING[0] or not parts else parts
         quoted = (part.replace('"', '""') for part in parts)
         return ",".join(f'"{part}"' if "," in part or '"' in part else part for part in quoted)
+
+    @property
+    def decays(self) -> bool:
+        """Return whether values of some column stay missing, for a model whose first layer reads that."""
+        return "decay" in (self.others, *self.named.values())
 
     def methods(self, names: Sequence[str]) -> list[str]:
         """Return the method of each column, without indicators; ValueError if one is named that there is not."""
@@ -98,7 +104,7 @@ def parse_filling(missing: Any) -> Filling:
     else:
         raise TypeError(f"missing: expected a method, or a dict of methods by column, got {missing!r}")
     for name, how in pairs or [("", missing)]:
-        if how not in MISSING and how not in [each + INDICATOR for each in MISSING[1:]]:
+        if how not in MISSING and how not in [each + INDICATOR for each in MISSING if each not in LEFT]:
             due = f"{', '.join(MISSING)}" + f', or one with "{INDICATOR}" behind it' * ("+" in str(how))
             raise ValueError(f"missing: expected one of {due}, got {how!r}{f' for {name}' if name else ''}")
     if twice := [name for i, (name, _) in enumerate(pairs) if name in dict(pairs[:i])]:
@@ -183,7 +189,7 @@ def fill_each(sequences: Iterable[np.ndarray], methods: Sequence[str], wrong: Ca
 
     Raise ValueError with the text `wrong(i, j)` if sequence i has no value of feature j, and that is not refused.
     """
-    counts, filled = np.zeros(len(methods), np.intp), np.array([how != MISSING[0] for how in methods])
+    counts, filled = np.zeros(len(methods), np.intp), np.array([how not in LEFT for how in methods])
     for i, sequence in enumerate(sequences if filled.any() else ()):
         counts += fill(sequence, methods)
         if (lost := first_true(filled & np.isnan(sequence[:1]).any(axis=0))) is not None:
@@ -195,10 +201,10 @@ def fill(sequence: np.ndarray, methods: Sequence[str]) -> np.ndarray:
     """Fill the NaN of a sequence (s, e) in place by the method of each feature; return the count for each (e,).
 
     "forward" takes the last value before, or else the first one after. "interpolate" is linear in the number of steps,
-    and takes the nearest value at the ends. "zero" takes 0. "refuse" leaves NaN. A feature without any value stays NaN,
-    except for "zero".
+    and takes the nearest value at the ends. "zero" takes 0. "refuse" and "decay" leave NaN. A feature without any value
+    stays NaN, except for "zero".
     """
-    missing = np.isnan(sequence) & [how != MISSING[0] for how in methods]
+    missing = np.isnan(sequence) & [how not in LEFT for how in methods]
     for j in np.flatnonzero(missing.any(axis=0)):
         own, there, how = missing[:, j], np.flatnonzero(~missing[:, j]), methods[j]
         if how == "zero":

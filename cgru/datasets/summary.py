@@ -11,6 +11,7 @@ from cgru.core.formatting import figures
 from cgru.core.lengths import mask
 from cgru.core.row_blocks import slices
 from cgru.datasets.dataset import Dataset, Split
+from cgru.datasets.missing_values import parse_filling
 
 __all__ = ["classes_in", "described", "details", "looks_swapped"]
 
@@ -110,7 +111,8 @@ def _targets(split: Split, data: Dataset) -> list[str]:
 
 def _notes_on_missing(data: Dataset) -> list[str]:
     """Return a note with the number and first place of NaN and infinities in X; an empty list if there are none."""
-    for name, split in (("x", data.train), ("x to test on", data.test)):
+    decays = parse_filling((data.reading or {}).get("missing", "refuse")).decays
+    for name, split in () if decays else (("x", data.train), ("x to test on", data.test)):
         if split is None or split.X.dtype.kind != "f":
             continue
         count, first = 0, None

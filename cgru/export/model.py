@@ -58,6 +58,11 @@ def export_c(net: AnyNet, path: str | os.PathLike[str], *, name: str | None = No
 
         int model_finish(model_state *state, float *y);
 
+    With a `GRUD` x has NaN where nothing was measured. Before a step that comes another time than 1 after the one
+    before, this call says how long it is, in the units of the `times` of `fit`:
+
+        void model_wait(model_state *state, float dt);
+
     A `Pool` covers all steps since the sequence began and is zero before the first. Dropout is off and zoneout
     its expectation, as in `predict`. A layer in reverse, `Bidirectional` and `Normalize` need the whole series and
     are refused.
@@ -160,7 +165,7 @@ void ${name}_init(${name}_state *state);
 /* Begin another sequence in a state that is in use: it becomes that of ${name}_init, whatever it was. */
 void ${name}_reset(${name}_state *state);
 
-/* Take one step with $one, and put the outputs so far into y[${NAME}_OUTPUTS].$refusal */
+$wait_declared/* Take one step with $one, and put the outputs so far into y[${NAME}_OUTPUTS].$refusal */
 $answer ${name}_step(${name}_state *state, $x, $real *y);
 
 /* Take n steps with $several, and put the outputs $when.$refusal_of_all */
@@ -217,7 +222,7 @@ void ${name}_reset(${name}_state *state) {
     ${name}_init(state);
 }
 
-$answer ${name}_step(${name}_state *state, $x, $real *y) {
+$wait$answer ${name}_step(${name}_state *state, $x, $real *y) {
     $check
     $step
     put(state, y);
@@ -290,6 +295,19 @@ while ($more) {
     put(state, y);
     return 1;
 }"""
+_WAIT = (
+    """\
+/* The next step comes dt after the last one, in the units of the times of training; without this call, 1 after it. */
+void ${name}_wait(${name}_state *state, $real dt);
+
+""",
+    """\
+void ${name}_wait(${name}_state *state, $real dt) {
+    $waits
+}
+
+""",
+)
 _ANSWERS = (
     "\n * Return 1; or 0 where there are no outputs yet$bad.",
     "\n * Return how many outputs were put there$bad.",
@@ -351,6 +369,9 @@ def _header_and_source(
         bad = "" if tokens is None else _ANSWERS[2]
         answers = (Template(text).substitute(bad=bad) for text in _ANSWERS[:2])
         kinds |= _WITH_FRAMES | dict(zip(("refusal", "refusal_of_all"), answers, strict=True))
+    taken = _lines(part.waits for part in parts)
+    for key, text in zip(("wait_declared", "wait"), _WAIT if taken else ("", ""), strict=True):
+        kinds |= {key: Template(text).safe_substitute(waits=taken)}
     advance, finishes = _advance_functions(parts[: last + 1]) if waits else (_ADVANCE, "")
     words |= {"steps": _lines(part.step for part in parts[: last + 1]), "finishes": finishes}
     words |= {key: Template(text).safe_substitute(words) for key, text in kinds.items()}

@@ -19,6 +19,7 @@ from cgru.core.checks import real
 from cgru.export.products import pad_and_concatenate, weight_format
 from cgru.export.source import array, number
 from cgru.gru import GATES, GRU
+from cgru.grud import GRUD
 from cgru.layers.layer import Layer, class_attribute
 from cgru.network import Network, chain
 from cgru.quantized.layers import check_numbers
@@ -26,7 +27,7 @@ from cgru.variant import RESET_AFTER, RESET_BEFORE
 
 __all__ = ["Part", "Writer", "layers_of", "parts_of"]
 
-AnyNet = Network | GRU
+AnyNet = Network | GRU | GRUD
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,8 @@ class Part:
 
     In a layer that changes the steps, `step` returns 0 if there is nothing for the next layer yet. `more` is a C
     expression that tells whether there is one more `result` after the last step, and if so computes it.
+
+    In a layer that reads times, `waits` is the C that takes `dt`, the time from the last step to the next.
     """
 
     about: str
@@ -49,6 +52,7 @@ class Part:
     members: tuple[str, ...] = ()
     begin: str = ""
     more: str = ""
+    waits: str = ""
 
 
 def layers_of(net: Any) -> Sequence[Layer]:
@@ -237,6 +241,10 @@ class Writer:
     def __init__(self, layer: Any, i: int, x: str, n: int, dtype: np.dtype) -> None:
         """Write layer number i, whose input of n numbers is read by the C expression `x`, with numbers of `dtype`."""
         self.layer, self.i, self.x, self.n, self.dtype = layer, i, x, n, dtype
+
+    def of(self, layer: Any, x: str, n: int) -> Writer:
+        """Return the writer of a layer within this one, whose input of n numbers is read by `x`."""
+        return Writer(layer, self.i, x, n, self.dtype)
 
     # --- numbers ---
 

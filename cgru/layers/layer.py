@@ -103,6 +103,7 @@ class Layer:
     # The arrays (m, s) beside X that `run` and `predict` take by name: "decay", the factors of states that enter steps.
     reads: tuple[str, ...] = ()
     flips: bool = False  # whether the real steps of each sequence come out in reverse order
+    takes_missing: bool = False  # whether inputs may be NaN where nothing was measured, at the bottom of a network
     tokens_in: bool = False  # whether the layer reads integer tokens (m, s), at the bottom of a network
     is_head: bool = False  # whether the layer may stand at the top of a network, under a loss
     trains: bool = True  # whether the layer can backpropagate
@@ -324,6 +325,16 @@ class Layer:
                 for gradient in g.values():
                     gradient *= factor
         return g
+
+    def initial_states(self, m: int) -> np.ndarray:
+        """Return the states (m, u) of a recurrent layer before the first step: zero, or the learned state."""
+        states = np.zeros((m, self.d["u"]), self.dtype)
+        states += self.p.get("h0", 0)
+        return states
+
+    def checked_state(self, cell: Any, value: Any, name: str, m: int) -> np.ndarray:
+        """Return the state (m, u) from which one of the `cells` starts; ValueError by `name` for another shape."""
+        return real(value, name, (m, cell.d["u"]), self.dtype)
 
     def reset_state(self) -> None:
         """Set the state that a `stateful` layer carries from call to call to None; other layers have none."""

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from cgru.core.checks import float_dtype, real
+from cgru.core.checks import float_dtype
 from cgru.core.lengths import mask
 from cgru.layers.flip import flipped_boundaries
 from cgru.layers.layer import Layer, Shape
@@ -52,6 +52,9 @@ def shape_of(layers: Any) -> Shape:
     """
     shape: Shape = ("m", "s") if layers[0].tokens_in else ("m", "s", "e")
     for i, layer in enumerate(layers):
+        if layer.takes_missing and i > 0:
+            name, got = _names(layers, i, shape)
+            raise ValueError(f"layers: expected {name}, to be layer 0, which knows what was measured, got {got}")
         if layer.tokens_in and i > 0:
             name, got = _names(layers, i, shape)
             raise ValueError(f"layers: expected integer tokens (m, s), which come in at layer 0, for {name}, got {got}")
@@ -201,7 +204,7 @@ def check_trains(layers: Sequence[Layer]) -> None:
 
 def checked_initial_states(layers: Sequence[Layer], h0: Any, m: int) -> list[np.ndarray | None]:
     """Check the initial states `h0` of m samples; return (m, u), or None, for each recurrent layer and direction."""
-    cells = [cell for layer in layers for cell in layer.cells]
+    cells = [(layer, cell) for layer in layers for cell in layer.cells]
     if h0 is None:
         return [None] * len(cells)
     if len(cells) == 1 and np.ndim(h0) == 2:
@@ -214,6 +217,6 @@ def checked_initial_states(layers: Sequence[Layer], h0: Any, m: int) -> list[np.
     if len(h0) != len(cells):
         raise ValueError(f"h0: expected {due}, got {len(h0)} of them")
     return [
-        real(state, f"h0[{i}]", (m, cell.d["u"]), cell.dtype)
-        for i, (state, cell) in enumerate(zip(h0, cells, strict=True))
+        layer.checked_state(cell, state, f"h0[{i}]", m)
+        for i, (state, (layer, cell)) in enumerate(zip(h0, cells, strict=True))
     ]

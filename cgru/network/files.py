@@ -20,6 +20,7 @@ from cgru.bidirectional import Bidirectional
 from cgru.core.checks import flag
 from cgru.files import Archive, Header, atomic_write
 from cgru.gru import GRU
+from cgru.grud import GRUD
 from cgru.layers import KINDS as LAYERS
 from cgru.layers.layer import Layer
 from cgru.network import chain, sample_hashes
@@ -40,7 +41,7 @@ Arrays = dict[str, np.ndarray]
 Headers = dict[str, Header]
 
 
-_KINDS = {kind.__name__: kind for kind in (GRU, Bidirectional, *LAYERS, *QUANTIZED)}
+_KINDS = {kind.__name__: kind for kind in (GRU, GRUD, Bidirectional, *LAYERS, *QUANTIZED)}
 _SECOND = ("classes", "target_names", "remembered")
 SETTINGS = ("loss", "class_names", "seed", "feature_names", "reading", *_SECOND)
 _READERS = {

@@ -102,7 +102,8 @@ class SampleHashes:
     validated: hashes of the validation samples, which chose the epoch.
     whole: whether the hashes cover all fits; False where the network was trained before without hashing.
     shrunk: whether the validation samples chose the shrinkage, too.
-    low, high: (e,) the range of each feature over the real steps of the training samples; None for tokens.
+    low, high: (e,) the range of each feature over the real steps of the training samples, NaN for one that was never
+        measured; None for tokens.
     """
 
     trained: HashSet = NONE
@@ -156,8 +157,8 @@ class SampleHasher:
         if which == "trained" and data.X.ndim == 3 and len(data):
             real = data.X[data.real]
             if len(real):
-                self.low = _join_range(np.minimum, self.low, real.min(axis=0))
-                self.high = _join_range(np.maximum, self.high, real.max(axis=0))
+                self.low = _join_range(np.fmin, self.low, np.fmin.reduce(real, axis=0))
+                self.high = _join_range(np.fmax, self.high, np.fmax.reduce(real, axis=0))
         self.waiting[which].append(hash_samples(data.X, data.lengths))
         if sum(map(len, self.waiting[which])) >= MOST:
             self._join(which)

@@ -458,7 +458,7 @@ def test_a_plan_of_a_table(tmp_path):
         ("time = 3", "time: expected a string or a list of strings, got 3"),
         ("na = true", "na: expected words that mean a missing value, strings or numbers, got True"),
         ("wide = 1", "wide: expected"),
-        ('missing = "mean"', "missing: expected one of refuse, forward, interpolate, zero, got 'mean'"),
+        ('missing = "mean"', "missing: expected one of refuse, forward, interpolate, zero, decay, got 'mean'"),
         ('task = "both"', "task: expected one of classification, regression, got 'both'"),
         ('axes = "sme"', "axes: expected one of mse, mes, got 'sme'"),
         ('decimal = ";"', "decimal: expected one of ., ,, got ';'"),

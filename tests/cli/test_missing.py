@@ -7,6 +7,7 @@ from cli_cases import QUICK, refused, run
 import cgru
 from cgru.cli.arguments import parser
 from cgru.cli.data import as_keys, as_options
+from cgru.datasets import read
 
 rng = np.random.default_rng(0)
 
@@ -188,3 +189,32 @@ def test_what_is_said_of_one_of_several_series(folder):
     assert out.startswith(
         "note: b has -999 2 times, far below all others (--na -999 takes it for missing)\na: 12 values"
     )
+
+
+def test_what_decays_is_read_by_a_grud_with_its_times(tmp_path):
+    """However irregular; a model reads other data as its own."""
+    rng, rows = np.random.default_rng(0), ["id,time,a,b,label"]
+    for i in range(16):
+        for time in np.cumsum(rng.exponential(3, rng.integers(3, 9))):
+            cells = [f"{value:.3f}" * (rng.random() < 0.6) for value in (np.sin(time * (1 + i % 2)), rng.random())]
+            rows.append(f"{i},{time:.3f},{cells[0]},{cells[1]},{'xy'[i % 2]}")
+    (tmp_path / "data.csv").write_text("\n".join(rows))
+    options = ("--units", 3, "--epochs", 2, "--budget", 0, "--validation", 0.25, "-o", "model.npz")
+    run("fit", "data.csv", "--missing", "decay", *options, cwd=tmp_path)
+    net = cgru.load(tmp_path / "model.npz")
+    data = read(tmp_path / "data.csv", missing="decay")
+    assert isinstance(net.layers[0], cgru.GRUD)
+    assert 2 < net.layers[0].unit < 4
+    assert net.reading["missing"] == "decay"
+    out, _ = run("predict", "model.npz", "data.csv", cwd=tmp_path)
+    due = net.predict_classes(data.train.X, data.train.lengths, times=data.train.times)
+    assert [line.split("\t")[1] for line in out.splitlines() if line] == due.tolist()
+    out, _ = run("evaluate", "model.npz", "data.csv", "--html", "page.html", cwd=tmp_path)
+    assert f"{(due == data.train.y).mean():.2%}" in out
+    for wrong, why in (
+        (("fit", "data.csv", "--missing", "decay", "--inputs", "difference", *options), "expected raw beside"),
+        (("fit", "data.csv", *options), "--missing forward fills"),
+    ):
+        assert why in refused(*wrong, cwd=tmp_path)
+    (tmp_path / "plan.toml").write_text('data = "data.csv"\nmissing = "decay"\n')
+    assert "plan.toml: missing: expected one of refuse" in refused("many", "plan.toml", cwd=tmp_path)

@@ -8,6 +8,7 @@ from cli_cases import number_in, refused, run
 
 import cgru
 from cgru.datasets import read
+from cgru.datasets.missing_values import MISSING
 
 
 @pytest.fixture
@@ -208,7 +209,7 @@ def test_several_numbers_at_each_step_in_a_plan(numbers):
     assert "honest score: test_loss" in out
     assert "note: color is one-hot, 2 categories: blue, red\n" in err
     for wrong, why in (
-        ('missing = "rain=mean"', "missing: expected one of refuse, forward, interpolate, zero, got 'mean' for rain"),
+        ('missing = "rain=mean"', f"missing: expected one of {', '.join(MISSING)}, got 'mean' for rain"),
         ("windows = [5, 0]", "windows: expected a length and a hop of at least 1, such as 100,50, got [5, 0]"),
     ):
         (numbers / "wrong.toml").write_text(f'data = "train.csv"\nfolds = 2\n{wrong}\n')

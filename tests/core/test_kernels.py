@@ -9,7 +9,7 @@ from helpers import run_python
 from kernel_list import KERNELS, errors
 
 import cgru
-from cgru.activations import CODES
+from cgru.activations import CODES, FADING
 from cgru.core import kernels
 
 
@@ -45,6 +45,17 @@ def test_activations_to_the_last_places(level, dtype, wide):
     for f, due in exact.items():
         got = kernels.activation(CODES[f], 1.0, x)
         assert ulps(got, due, dtype).max() < 2, f.__name__
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_fading(level, dtype):
+    """The factor of a `GRUD`, which is no activation of a layer."""
+    x = np.array([-np.inf, -3, -0.0, 0, 1e-30, 0.3, 2, 80, 1e4, np.inf, np.nan, *np.linspace(-1, 20, 22)], dtype)
+    got = kernels.activation(FADING, 0.0, x)
+    np.testing.assert_allclose(got, np.exp(-np.maximum(x, 0)), rtol=4 * np.finfo(dtype).eps, atol=1e-300)
+    np.testing.assert_array_equal(got[:4], 1)
+    np.testing.assert_array_equal(got[9:11], [0, np.nan])
+    assert got.dtype == dtype
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -84,7 +84,7 @@ def test_sequences_are_not_told_apart_by_reals(refused, reads, ids):
         ({"task": "both"}, "task: expected one of classification, regression, got 'both'"),
         ({"decimal": ";"}, "decimal: expected one of ., ,, got ';'"),
         ({"axes": "sme"}, "axes: expected one of mse, mes, got 'sme'"),
-        ({"missing": "mean"}, "missing: expected one of refuse, forward, interpolate, zero, got 'mean'"),
+        ({"missing": "mean"}, "missing: expected one of refuse, forward, interpolate, zero, decay, got 'mean'"),
         ({"axes": "mes"}, "axes: expected nothing, since it says nothing of such a file, text, got some"),
     ],
 )

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from cgru.datasets import missing_values
+from cgru.datasets import described, missing_values, read
+from cgru.datasets.missing_values import parse_filling
 
 N = np.nan
 
@@ -60,13 +61,13 @@ def test_a_method_for_each_column(missing, text, methods):
 @pytest.mark.parametrize(
     ("missing", "error", "why"),
     [
-        ("", ValueError, r"expected one of refuse, forward, interpolate, zero, got ''$"),
-        ("a=mean", ValueError, r"expected one of refuse, forward, interpolate, zero, got 'mean' for a$"),
+        ("", ValueError, r"expected one of refuse, forward, interpolate, zero, decay, got ''$"),
+        ("a=mean", ValueError, r"expected one of refuse, forward, interpolate, zero, decay, got 'mean' for a$"),
         ("refuse+indicator", ValueError, r'expected one of refuse, .*, or one with "\+indicator" behind it, got'),
         ("a=zero,a=forward", ValueError, r"expected one method for a, got several$"),
         ("zero,forward", ValueError, r"expected one method for all other columns, got several$"),
         (None, TypeError, r"expected a method, or a dict of methods by column, got None$"),
-        ({"a": None}, ValueError, r"expected one of refuse, forward, interpolate, zero, got None for a$"),
+        ({"a": None}, ValueError, r"expected one of refuse, forward, interpolate, zero, decay, got None for a$"),
     ],
     ids=str,
 )
@@ -216,3 +217,28 @@ def test_each_sequence_is_filled_from_itself_or_refused_by_its_place():
     with pytest.raises(ValueError, match=r"^1 2$"):
         missing_values.fill_each([np.ones((2, 3)), np.array([[1, 2, np.nan]])], ["forward"] * 3, "{} {}".format)
     assert missing_values.fill_each([np.array([[np.nan]])], ["refuse"], "{} {}".format).tolist() == [0]
+
+
+def test_what_decays_stays_missing_beside_its_times(tmp_path):
+    rows = ["id,time,a,b,c,label"]
+    rows += ["1,2024-01-01 00:00,1,,5,x", "1,2024-01-01 00:10,,,,x", "1,2024-01-01 00:11,3,,7,x"]
+    rows += ["2,2024-03-01 00:00,,2,,y", "2,2024-03-01 01:00,4,,1,y"]
+    path = tmp_path / "table.csv"
+    path.write_text("\n".join(rows))
+    data = read(path, missing="decay,c=zero")
+    np.testing.assert_array_equal(data.train.X[0], [[1, np.nan, 5], [np.nan, np.nan, 0], [3, np.nan, 7]])
+    np.testing.assert_array_equal(data.train.X[1], [[np.nan, 2, 0], [4, np.nan, 1], [0, 0, 0]])
+    np.testing.assert_array_equal(data.train.times, [[0, 600, 660], [0, 3600, 3600]])
+    assert data.train.beside["times"] is data.train.times
+    assert parse_filling(data.reading["missing"]).decays
+    assert not any("NaN" in line for line in str(described(data)).splitlines())
+    np.testing.assert_array_equal(read(path, **data.reading).train.times, data.train.times)
+    assert read(path, missing="forward,b=zero,c=zero").train.beside == {}
+    whole = read(path, missing="decay", time="", ignore=["time"])
+    assert len(whole.train) == 4
+    assert np.isnan(whole.train.X[0, 1]).all()
+    path.write_text("\n".join(rows).replace("2024-03-01 01:00", "later"))
+    with pytest.raises(ValueError, match="time"):
+        read(path, missing="decay", time="time")
+    with pytest.raises(ValueError, match=r"expected one of refuse, .*got 'decay\+indicator'"):
+        read(path, missing="decay+indicator")

@@ -10,8 +10,8 @@
 
 #include <stddef.h>
 
-/* The codes of the activations, in the order of CODES in activations.py. */
-enum { CGRU_SOFTMAX = -1, CGRU_IDENTITY, CGRU_RELU, CGRU_LRELU, CGRU_ELU, CGRU_SIGMOID, CGRU_TANH };
+/* The codes of the activations, in the order of CODES in activations.py; `activation` alone computes the last one. */
+enum { CGRU_SOFTMAX = -1, CGRU_IDENTITY, CGRU_RELU, CGRU_LRELU, CGRU_ELU, CGRU_SIGMOID, CGRU_TANH, CGRU_FADING };
 
 typedef struct {
     int code;

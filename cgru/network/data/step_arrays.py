@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from cgru.core.checks import real
 from cgru.core.decay import decay_of
 from cgru.core.lengths import padded
 from cgru.core.row_blocks import slices
+from cgru.core.times import times_of
 from cgru.network import chain
 from cgru.network.data_spec import DataSpec
 
@@ -45,7 +45,7 @@ def check_step_arrays(
     m, s = shape[:2]
     decay = decay_of(found.get("resets"), found.get("decay"), m, s, None, lengths, spec.layers[-1].dtype, name)
     read = {"decay": None if decay is None else decay[:, :, 0]}
-    read["times"] = _check_times(found.get("times"), lengths, f"{name}times")
+    read["times"] = times_of(found.get("times"), m, s, lengths, f"{name}times")
     return {each: array for each, array in read.items() if array is not None}
 
 
@@ -107,20 +107,3 @@ def _as_rectangle(value: Any, m: int, s: int, lengths: np.ndarray | None, name: 
         i = wrong[0]
         raise ValueError(f"{name}[{i}]: expected {steps[i]} steps, as X[{i}] has, got {own[i]}")
     return np.pad(array, ((0, 0), (0, s - array.shape[1])))
-
-
-def _check_times(value: Any, lengths: np.ndarray | None, name: str) -> np.ndarray | None:
-    """Return times (m, s), checked to be finite and not to decrease within the real steps of a sample."""
-    if value is None:
-        return None
-    times = real(value, name).astype(np.float64)
-    if lengths is not None:
-        times = np.take_along_axis(times, np.minimum(np.arange(times.shape[1]), lengths[:, None] - 1), axis=1)
-    for wrong, due in (
-        (~np.isfinite(times), "finite numbers"),
-        (np.diff(times, axis=1, prepend=times[:, :1]) < 0, "times that do not decrease"),
-    ):
-        if wrong.any():
-            i, t = np.argwhere(wrong)[0]
-            raise ValueError(f"{name}: expected {due}, got {times[i, t]} in sample {i}, step {t}")
-    return times

@@ -27,8 +27,8 @@ from cgru.network.data_spec import DataSpec
 
 __all__ = [
     "Data", "check_data", "check_inputs", "check_targets", "class_weights", "feature_statistics", "find_class_names",
-    "finite_inputs", "in_blocks", "scale_targets", "scale_weights", "target_mean_variance", "warn_of_axes",
-    "weigh_by_class",
+    "finite_inputs", "in_blocks", "mean_time_step", "scale_targets", "scale_weights", "target_mean_variance",
+    "warn_of_axes", "weigh_by_class",
 ]  # fmt: skip
 
 LONG = 16  # as many features in a single step make it likely that the axes are swapped
@@ -302,19 +302,24 @@ def check_data(
 
 
 def finite_inputs(spec: DataSpec, X: Any, lengths: Any, name: str = "") -> tuple[np.ndarray, np.ndarray | None]:
-    """Return (X, lengths), checked as by `check_inputs` and, with a loss, that X is finite at real steps."""
+    """Return (X, lengths), checked as by `check_inputs` and, with a loss, that X is finite at real steps.
+
+    NaN may be there where the first layer `takes_missing`.
+    """
     if spec.loss is None:
         raise ValueError(f"layers: expected a Dense at the end for a loss, got {spec.layers[-1]!r}")
     X, lengths = check_inputs(spec, X, lengths, name)
+    missing = spec.layers[0].takes_missing
     for rows in slices(X.shape) if X.dtype.kind == "f" else ():
         if not within(X[rows]):
-            lost = ~np.isfinite(X[rows]).all(axis=2)
+            lost = (np.isinf(X[rows]) if missing else ~np.isfinite(X[rows])).any(axis=2)
             if lengths is not None:
                 lost &= mask(lengths[rows], X.shape[1])[:, :, 0]
             if lost.any():
                 sample, step = np.argwhere(lost)[0]
                 where = f"sample {rows.start + sample}, step {step}"
-                raise ValueError(f"{name}X: expected finite numbers, got NaN or infinity in {where}")
+                due = "finite numbers, or NaN, got" if missing else "finite numbers, got NaN or"
+                raise ValueError(f"{name}X: expected {due} infinity in {where}")
     return X, lengths
 
 
@@ -440,12 +445,40 @@ def scale_weights(data: Data, name: str = "") -> Data:
 # --- statistics, block by block ---
 
 
-def feature_statistics(data: Data) -> tuple[np.ndarray, np.ndarray]:
-    """Return the weighted mean and deviation of each feature over the real steps; 1 for a deviation of 0."""
+def feature_statistics(data: Data, missing: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """Return the weighted mean and deviation of each feature over the real steps; 1 for a deviation of 0.
+
+    With `missing` NaN is left out; a feature without numbers has mean 0.
+    """
+    if missing:
+        return _measured_statistics(data)
     found = RunningMeanVariance()
     for block in in_blocks(data):
         found.add(block.X[block.real], block.weights_of_steps)
     return found.result()
+
+
+def _measured_statistics(data: Data) -> tuple[np.ndarray, np.ndarray]:
+    """Return the statistics of `feature_statistics` without NaN, feature by feature."""
+    found = [RunningMeanVariance() for _ in range(data.first.X.shape[2])]
+    for block in in_blocks(data):
+        rows, weights = block.X[block.real], block.weights_of_steps
+        for each, column in zip(found, rows.T, strict=True):
+            there = ~np.isnan(column)
+            each.add(column[there, None], None if weights is None else weights[there])
+    mean, scale = np.array([each.result() if each.n else ([0.0], [1.0]) for each in found])[:, :, 0].T
+    return mean, scale
+
+
+def mean_time_step(data: Data) -> float:
+    """Return the mean time from a real step to the next; 1 without times, or where no time passes."""
+    time, steps = 0.0, 0
+    for block in in_blocks(data):
+        if "times" in block.beside:
+            times = block.beside["times"]
+            time += float((times[:, -1] - times[:, 0]).sum())  # the last real time stands in the padding
+            steps += int(block.steps.sum()) - len(block)
+    return time / steps if time > 0 else 1.0
 
 
 def target_mean_variance(data: Data) -> RunningMeanVariance:

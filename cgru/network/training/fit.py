@@ -18,7 +18,7 @@ import numpy as np
 from cgru import losses, optimizers
 from cgru.network import chain
 from cgru.network.data.streaming import AnyData
-from cgru.network.data.training_data import Data, feature_statistics
+from cgru.network.data.training_data import Data, feature_statistics, mean_time_step
 from cgru.network.history import LEFT_OUT_IN_A_ROW, RETURNS, Epoch, History
 from cgru.network.model import Model
 from cgru.network.options import Settings
@@ -99,8 +99,7 @@ class Fit:
                 elif checkpoint is not None or settings.metrics or settings.recover:
                     self.best = Snapshot.of(model)  # the model's arrays may change before the first epoch is over
                 self.fallback = self.fallback or [(len(self.history), self.best)]
-                if settings.standardize and model.mean is None:
-                    model.mean, model.scale = feature_statistics(self.data)
+                self._measure()
                 self.engine = self._engine()
                 self.best = self.best or self.engine
                 if checkpoint is not None and not self._is_over():  # so that a file error comes before the training
@@ -140,6 +139,15 @@ class Fit:
                 for name in ("W", "b"):
                     model.head.p[name] *= k
         return self.history
+
+    def _measure(self) -> None:
+        """Measure the standardisation and, of a first layer with gaps, its means and its unit of time, once each."""
+        model, first = self.model, self.model.layers[0]
+        if model.mean is None and (self.settings.standardize or first.takes_missing):
+            mean, scale = feature_statistics(self.data, first.takes_missing)
+            model.mean, model.scale = mean, scale if self.settings.standardize else np.ones_like(scale)
+        if first.takes_missing and first.unit is None:
+            first.unit = mean_time_step(self.data)
 
     def _check_parameters(self) -> None:
         """Raise TypeError or ValueError where a parameter is not writable or shares memory with another or itself."""

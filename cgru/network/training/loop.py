@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 
 from cgru import losses
-from cgru.layers.layer import Layer
 from cgru.network import chain
 from cgru.network.data.training_data import Data
 from cgru.network.history import LEFT_OUT_IN_A_ROW, Updates
@@ -163,7 +162,7 @@ class Loop(Updater):
         if k is None:
             yield BatchSlice(batch)
             return
-        states = {i: _initial_states(layer, len(batch)) for i, layer in enumerate(self.model.layers) if layer.cells}
+        states = {i: layer.initial_states(len(batch)) for i, layer in enumerate(self.model.layers) if layer.cells}
         if batch.per_step:
             for at, rows, data in batch.step_slices(k):
                 yield BatchSlice(data, states, rows, at == 0)
@@ -276,13 +275,6 @@ def _trainable(model: Model) -> Arrays:
     """Return the trainable parameters by their keys: the arrays themselves, no copies."""
     layers = enumerate(model.layers)
     return {f"{i}.{name}": array for i, layer in layers if layer.trainable for name, array in layer.p.items()}
-
-
-def _initial_states(layer: Layer, m: int) -> np.ndarray:
-    """Return the initial states (m, u) of a recurrent layer: zero, or the learned state."""
-    states = np.zeros((m, layer.d["u"]), layer.dtype)
-    states += layer.p.get("h0", 0)
-    return states
 
 
 def _targets(model: Model, batch: Data) -> np.ndarray:

@@ -1,7 +1,7 @@
 """The rows of a batch, the pieces of them that run at once, and the samples that they are read from."""
 
 from cgru.core.kernels cimport cgru_array
-from cgru.network.training.compiled.stage cimport Arena, Piece, Stage
+from cgru.network.training.compiled.stage cimport Arena, Gaps, Piece, Stage
 
 # One number for each step of the samples, with its strides in bytes.
 cdef struct StepArray:
@@ -23,6 +23,7 @@ cdef struct Samples:
     Py_ssize_t y_sample, y_step, y_output  # y_output 0: y are classes
     const double *weights  # (m,) or (m, n); NULL: all are 1
     bint per_step  # whether there is a target for each step
+    StepArray times  # the times of the steps, in float64
     StepArray decay  # the factors of states as they enter each step, in the dtype of the network
 
 
@@ -50,6 +51,7 @@ cdef const Piece *output_piece(Stage *stage) noexcept nogil
 # Read the piece of a batch; `piece` is that of its outputs.
 cdef void read_tokens(const Batch *batch, Py_ssize_t most, Py_ssize_t *to) noexcept nogil
 cdef void read_X(const Batch *batch, cgru_array to, int size) noexcept nogil
+cdef void read_times(const Batch *batch, Gaps *to) noexcept nogil
 cdef void read_decay(const Batch *batch, Stage *stage) noexcept nogil
 cdef void read_classes(const Batch *batch, const Piece *piece, Py_ssize_t *to) noexcept nogil
 cdef void read_targets(const Batch *batch, const Piece *piece, void *to, int size) noexcept nogil

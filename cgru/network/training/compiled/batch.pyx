@@ -34,10 +34,11 @@ cdef class Source:
         per_step: whether there is a target for each step.
         mean, scale: (e,) the standardisation of X; None: there is none.
         weights: the weight of each target, (m,) or (m, n); None: all are 1.
+        times: (m, s) the times of the steps, for a first layer that reads them, in float64; None: there are none.
         decay: (m, s) the factors of states as they enter each step, in the dtype of the network; None: there are none.
     """
 
-    def __init__(self, X, y, lengths, bint per_step, mean, scale, weights=None, decay=None):
+    def __init__(self, X, y, lengths, bint per_step, mean, scale, weights=None, times=None, decay=None):
         cdef Samples *to = &self.samples
         cdef cnp.ndarray held
         memset(to, 0, sizeof(Samples))
@@ -70,10 +71,16 @@ cdef class Source:
         if weights is not None:
             weights = aligned(weights, np.float64)
             to.weights = <double *>cnp.PyArray_DATA(weights)
+        if times is not None:
+            to.times = _step_array(times)
         if decay is not None:
-            held = decay
-            to.decay = StepArray(<const char *>cnp.PyArray_DATA(held), held.strides[0], held.strides[1])
-        self.held = X, y, lengths, mean, scale, weights, decay
+            to.decay = _step_array(decay)
+        self.held = X, y, lengths, mean, scale, weights, times, decay
+
+
+cdef StepArray _step_array(cnp.ndarray held) noexcept:
+    """Return the address and the strides of an array (m, s)."""
+    return StepArray(<const char *>cnp.PyArray_DATA(held), held.strides[0], held.strides[1])
 
 
 cdef void read_tokens(const Batch *batch, Py_ssize_t most, Py_ssize_t *to) noexcept nogil:
@@ -130,6 +137,18 @@ cdef void read_X(const Batch *batch, cgru_array to, int size) noexcept nogil:
             else:
                 _read_steps[double](samples, source, n, <double *>to.data + at, to.step, to.column)
         t += STEPS_AT_ONCE
+
+
+cdef void read_times(const Batch *batch, Gaps *to) noexcept nogil:
+    """Read the times of the steps of a piece, (s, m), if the samples have any."""
+    cdef const StepArray *times = &batch.samples.times
+    cdef const Piece *piece = &batch.piece
+    cdef Py_ssize_t i, t
+    to.timed = times.data != NULL
+    for i in range(piece.m if to.timed else 0):
+        for t in range(piece.length[i]):
+            to.times[t * piece.m + i] = (<const double *>(times.data + batch.sample[i] * times.sample
+                                                          + (batch.start[i] + t) * times.step))[0]
 
 
 cdef void _read_decay(const Batch *batch, bint flipped, const cgru_call *call, number *to) noexcept nogil:

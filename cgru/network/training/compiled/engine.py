@@ -87,7 +87,10 @@ class Engine(Updater):
                 raise ValueError(f"y: expected {due} targets for {model.loss}, got {given}")
             lengths = data.used if self.truncate and data.steppers else data.lengths
             decay = None if decay is None else aligned(decay, model.dtype)
-            source = Source(data.X, data.y, lengths, data.per_step, model.mean, model.scale, data.weights, decay)
+            times = data.beside.get("times")
+            times = None if times is None else aligned(times, np.float64)
+            beside = data.weights, times, decay
+            source = Source(data.X, data.y, lengths, data.per_step, model.mean, model.scale, *beside)
             self.sources[kind] = data, source
         return self.sources[kind][1]
 

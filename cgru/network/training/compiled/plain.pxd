@@ -9,6 +9,10 @@ cdef int make_plain(Stage *stage, dict description, random) except -1
 cdef void plan_plain(Stage *stage, Arena *arena, Size size) noexcept
 cdef Py_ssize_t plain_workspace(const Stage *stage, Py_ssize_t m, Py_ssize_t s, bint back) noexcept
 
+# A Dense within another stage: make it, and compute X W + b; `head_backward` goes back.
+cdef Stage make_product(const Stage *stage, Py_ssize_t u, char *W, char *b) noexcept nogil
+cdef void dense_product(Stage *stage, const Piece *piece) noexcept nogil
+
 # Compute the loss of a head's outputs and the weight of right classes; with `back`, write dL/dZ in the place of Z.
 cdef int head_forward(Stage *stage, const Piece *piece, const cgru_loss *loss, bint back, double *value,
                       double *right) except -1 nogil

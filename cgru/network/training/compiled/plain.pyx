@@ -20,8 +20,8 @@ from libc.string cimport memcpy, memset
 
 from cgru.core cimport gradients
 from cgru.core.kernels cimport (
-    CGRU_NO_LOSS, CGRU_R, add_operand, cgru_array, cgru_call, cgru_loss, cgru_batch_linear, cgru_gradients,
-    cgru_kernels, cgru_matrix, cgru_product, new_product, pack, pack_bias, time_major_array, transpose, whole_lines,
+    CGRU_NO_LOSS, CGRU_R, add_operand, cgru_activation, cgru_array, cgru_call, cgru_loss, cgru_batch_linear,
+    cgru_gradients, cgru_kernels, cgru_matrix, cgru_product, new_product, pack, pack_bias, time_major_array, transpose, whole_lines,
 )
 from cgru.core.plan cimport GRADIENTS, largest_workspace_size
 from cgru.core.threads cimport share, worth
@@ -31,8 +31,12 @@ from cgru.network.training.compiled.numbers cimport (
     subtract_rows,
 )
 from cgru.network.training.compiled.stage cimport (
-    ATTENTION, AVERAGE, LARGEST, Arena, Piece, Size, Stage, assign, in_lanes, rows_at, time_major,
+    ATTENTION, AVERAGE, LARGEST, Arena, Piece, Size, Stage, assign, in_lanes, no_array, rows_at,
+    time_major,
 )
+
+cdef extern from "simd/cgru.h":
+    enum: CGRU_IDENTITY
 
 cdef enum:
     BLOCK_ROWS = 512  # rows of a block of a Dense, which one thread computes
@@ -609,6 +613,22 @@ cdef int _dense_forward(Stage *stage, const Piece *piece) except -1 nogil:
     stage.A = time_major(stage.out, stage.u, piece.m)
     loss.A = cgru_matrix(stage.out, stage.u, 1)
     return head_forward(stage, piece, &loss, False, &value, &right)
+
+
+cdef Stage make_product(const Stage *stage, Py_ssize_t u, char *W, char *b) noexcept nogil:
+    """Return a Dense without activation of the input of another stage, in the workspace of that; it has no memory."""
+    cdef Stage dense = stage[0]
+    dense.forward, dense.u, dense.W, dense.b, dense.scores, dense.parts = _dense_forward, u, W, b, 0, 0
+    dense.activates, dense.activate, dense.dX = True, cgru_activation(CGRU_IDENTITY, 0), no_array()
+    return dense
+
+
+cdef void dense_product(Stage *stage, const Piece *piece) noexcept nogil:
+    """Z = X W + b"""
+    cdef cgru_call call
+    cdef Work work = _product_work(stage, piece, stage.X, False, &call)
+    work.product.out = cgru_array(stage.Z, stage.u, 0, 1)
+    _compute_blocks(&work)
 
 
 cdef cgru_loss _activation_criterion(const Stage *stage, Py_ssize_t u) noexcept nogil:

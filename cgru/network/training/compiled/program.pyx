@@ -19,8 +19,9 @@ from cgru.core.plan cimport may_have_samples_in_lanes
 from cgru.core.threads cimport available
 from cgru.network.training.compiled.batch cimport (
     Batch, Samples, Source, arrange_rows, cut_piece, output_piece, plan_batch, read_classes, read_decay, read_targets,
-    read_tokens, read_weights, read_X, set_last_steps, set_steps, steps_before,
+    read_times, read_tokens, read_weights, read_X, set_last_steps, set_steps, steps_before,
 )
+from cgru.network.training.compiled.gaps cimport make_gaps
 from cgru.network.training.compiled.numbers cimport penalise_piece
 from cgru.network.training.compiled.plain cimport head_backward, head_forward, make_plain, plain_workspace, plan_plain
 from cgru.network.training.compiled.recurrent cimport make_recurrent, plan_recurrent, recurrent_workspace, wanted_column
@@ -131,16 +132,19 @@ cdef class Program:
             stage.k, stage.threads, stage.n, stage.steps_in = self.k, self.threads, n, steps
             stage.trainable = layer.trainable and len(layer.parameter_names) > 0
             description = layer.stage
-            if description["kind"] == "recurrent":
-                for cell in layer.cells:
-                    parameters(cell.p, n, cell.d["u"], self.model.dtype, cell.variant, "A")
-                    self._add_generator(cell, cell.training and cell.draws, cell.zoneout)
-                make_recurrent(stage, list(layer.cells), description["merge"], description["sequences"], low_memory)
-            else:
+            if layer.takes_missing:
+                make_gaps(stage, description["unit"])
+            if description["kind"] != "recurrent" or stage.fades:
                 layer.checked_parameters()
                 if layer.features not in (None, n):
                     name = layer.parameter_names[0]
                     raise ValueError(f"A: expected {layer.features} features, as {name} has, in layer {i}, got {n}")
+            if description["kind"] == "recurrent":
+                for cell in layer.cells if not stage.fades else ():
+                    parameters(cell.p, n, cell.d["u"], self.model.dtype, cell.variant, "A")
+                    self._add_generator(cell, cell.training and cell.draws, cell.zoneout)
+                make_recurrent(stage, list(layer.cells), description["merge"], description["sequences"], low_memory)
+            else:
                 self._add_generator(layer, layer.draws and layer.training, steps)
                 make_plain(stage, description, layer.np_rng if layer.draws else None)
             self._set_parameters(stage, i, layer)
@@ -175,7 +179,9 @@ cdef class Program:
             parameter.columns = array.shape[array.ndim - 1]
             half, _, own = name.rpartition(".")
             parameter.part = half == "backward"
-            parameter.place = parameter_index(own) if stage.parts else layer.parameter_names.index(name)
+            parameter.place = layer.parameter_names.index(name)
+            if stage.parts and not stage.fades:
+                parameter.place = parameter_index(own)
         return 0
 
     cdef int _set_sizes(self, tuple batch, tuple scored, Py_ssize_t steps) except -1:
@@ -263,7 +269,9 @@ cdef class Program:
                 each = &stage.parameter[j]
                 p = base + each.start * self.k.size
                 g = self.weights.g + each.start * self.k.size
-                if stage.parts:
+                if stage.fades:
+                    stage.gaps.p[each.place], stage.gaps.dp[each.place] = p, g
+                elif stage.parts:
                     (<cgru_matrix *>&stage.part[each.part].w)[each.place] = cgru_matrix(p, each.columns, 1)
                     (<void **>&stage.part[each.part].g)[each.place] = g
                 elif each.place == 2:
@@ -280,6 +288,8 @@ cdef class Program:
         self._read_input()
         self._point_to_parameters()
         self.stages[0].piece = &self.batch.piece
+        if self.stages[0].fades:
+            read_times(&self.batch, &self.stages[0].gaps)
         for i in range(self.count - 1):
             stage = &self.stages[i]
             self.stages[i + 1].piece = output_piece(stage)

@@ -12,6 +12,7 @@ from cgru.core.kernels cimport (
 )
 from cgru.core.plan cimport FORWARD, choose_lanes, input_column, largest_workspace_size, pays_pair
 from cgru.core.threads cimport FEW, share
+from cgru.network.training.compiled.gaps cimport fade_backward_of, fade_forward, gaps_workspace, plan_gaps
 from cgru.network.training.compiled.numbers cimport (
     ADD, HALVE, MULTIPLY, add_restarts, add_to, bit_generator_of, combine, copy_row, draw_mask, input_as_rows,
     kept_scale,
@@ -35,7 +36,7 @@ cdef int make_recurrent(Stage *stage, list layers, str merge, bint steps_out, bi
     for i, layer in enumerate(layers):
         part = &stage.part[i]
         variant, u = layer.variant, layer.d["u"]
-        part.call = new_call(1, 1, stage.n, u, stage.k.size, variant, layer.codes())
+        part.call = new_call(1, 1, 2 * stage.n if stage.fades else stage.n, u, stage.k.size, variant, layer.codes())
         part.call.reverse, part.call.padded, part.learned = layer.reverse, False, variant.learn_h0
         part.call.whole = True
         part.stateful = layer.stateful
@@ -78,8 +79,10 @@ cdef void plan_recurrent(Stage *stage, Arena *arena, Size size, bint carries) no
         if part.zoneout:
             part.kept = assign(arena, size.back * u, bytes)
         if stage.decays:
-            part.decay, part.hp = assign(arena, size.many, bytes), assign(arena, size.back * u, bytes)
-            part.dhp = assign(arena, size.back * u if part.learned else 0, bytes)
+            part.decay = assign(arena, size.many, bytes)
+        if stage.decays or stage.fades:
+            part.hp = assign(arena, size.back * u, bytes)
+            part.dhp = assign(arena, size.back * u if part.learned or stage.fades else 0, bytes)
         for place in range(CGRU_PLACES):
             if part.width[place]:
                 part.memory[place] = assign(arena, size.back * part.width[place], bytes)
@@ -89,6 +92,8 @@ cdef void plan_recurrent(Stage *stage, Arena *arena, Size size, bint carries) no
         stage.unmerged = assign(arena, 2 * (size.back if stage.steps_out else size.m) * stage.u, bytes)
     if stage.parts == 2:
         stage.second = assign(arena, size.back * e, bytes)
+    if stage.fades:
+        plan_gaps(stage, arena, size, stage.part[0].carried != NULL or carries or stage.part[0].stateful)
 
 
 cdef Py_ssize_t recurrent_workspace(const Stage *stage, Py_ssize_t m, Py_ssize_t s, bint back) noexcept:
@@ -96,7 +101,7 @@ cdef Py_ssize_t recurrent_workspace(const Stage *stage, Py_ssize_t m, Py_ssize_t
 
     Two GRU that run at once have few rows, and a half each.
     """
-    cdef Py_ssize_t most = 0
+    cdef Py_ssize_t most = gaps_workspace(stage, m, s, back) if stage.fades else 0
     cdef cgru_call call
     cdef int i
     for i in range(2 * stage.parts):  # each GRU without recurrent dropout, as in scoring, and with it
@@ -123,7 +128,7 @@ cdef Py_ssize_t _room_of(const Stage *stage, const cgru_call *call, int threads,
 
 cdef Py_ssize_t wanted_column(Stage *stage, const Piece *piece) noexcept nogil:
     """Return the column stride that the stage wants its input to have: 1 for (s, m, n), m for samples in lanes."""
-    cdef Py_ssize_t column = piece.m if stage.parts else 1
+    cdef Py_ssize_t column = piece.m if stage.parts and not stage.fades else 1
     cdef cgru_call call
     cdef int i
     for i in range(stage.parts):
@@ -209,9 +214,13 @@ cdef void _prepare_forward(Stage *stage, int i, const Piece *piece) noexcept nog
     cdef Py_ssize_t m = piece.m, u = part.call.u, place
     cdef int size = stage.k.size
     call[0] = _call_of(stage, part, piece)
-    call.X = stage.X if call.column > 1 else input_as_rows(stage, piece)
     part.every = time_major_array(part.states, part.columns, m, call.column)
     part.every.data = <char *>part.every.data + part.column * part.every.column * size
+    _set_initial_states(stage, part, piece)
+    if stage.fades:
+        fade_forward(stage, piece)
+    else:
+        call.X = stage.X if call.column > 1 else input_as_rows(stage, piece)
     if part.random != NULL and piece.training:
         _draw_masks(stage, part, piece)
         if part.dropout:
@@ -234,7 +243,6 @@ cdef void _prepare_forward(Stage *stage, int i, const Piece *piece) noexcept nog
                 call.array[place] = time_major_array(part.memory[place], part.width[place], m, call.column)
     if call.decay.data != NULL and part.learned:
         call.start = cgru_array(<void *>part.w.h0.data, 0, 0, 1)
-    _set_initial_states(stage, part, piece)
     if not stage.steps_out:
         call.last = time_major(part.last, u, m)
         if stage.merge <= CONCAT:
@@ -370,6 +378,9 @@ cdef int _backward_one(Stage *stage, int i, const Piece *piece, void *scratch, i
         call.last = time_major(part.start, call.u, piece.m)
         if call.decay.data != NULL:
             call.dhp = time_major_array(part.dhp, call.u, piece.m, call.column)
+    if stage.fades:
+        call.dX = time_major_array(stage.gaps.dxm, call.e, piece.m, call.column)
+        call.dhp = time_major_array(part.dhp, call.u, piece.m, call.column)
     if stage.steps_out:
         call.dA = dA
     else:
@@ -382,6 +393,8 @@ cdef int _backward_one(Stage *stage, int i, const Piece *piece, void *scratch, i
     for row in range(piece.m if call.last.data != NULL else 0):
         if part.begins[row]:
             add_to(part.g.h0, <char *>part.start + row * call.u * stage.k.size, call.u, stage.k.size)
+    if stage.fades:
+        return fade_backward_of(stage, piece)
     if call.dhp.data != NULL:
         add_restarts(call.decay, call.dhp, piece, part.g.h0, call.u, stage.k.size)
     return 0

@@ -66,6 +66,32 @@ cdef struct Recurrent:
     Py_ssize_t block  # steps of a block of the last backward pass
 
 
+# The input of a GRUD, beside its GRU; see cgru/core/fading.pxd. e features, u units.
+cdef struct Gaps:
+    double unit  # the time that counts as 1
+    bint timed  # whether the samples have times
+    double *times  # (s, m) of the steps of a piece
+    const void *p[16]  # the parameters, in the order of cgru/grud.py
+    void *dp[16]  # their gradients
+    void *w  # the weights of the GRU
+    void *g  # its gradients
+    void *xm  # (s, m, 2 e)
+    void *dxm
+    void *delta  # (s, m, e)
+    void *before
+    void *gx
+    void *dgx_  # (e) of a row
+    void *gh  # (s, m, u)
+    void *factors  # (s, m, u) gh times the factors of the samples, where they have some
+    void *dgh
+    void *last  # (m, e), (m, e) and (m) what each row has seen so far
+    void *age
+    double *time
+    void *last_of  # the same of each sample of the batch, after the piece before; NULL: each piece begins without
+    void *age_of
+    double *time_of
+
+
 # A parameter of a stage: where it begins in the buffer of `Weights`; which GRU it is of, and its place in that struct.
 cdef struct Parameter:
     Py_ssize_t start, columns
@@ -101,6 +127,8 @@ cdef struct Stage:
     void *fill_memory  # for that
     bint low_memory  # whether gates are computed anew in the backward pass instead of kept
     bint decays, flipped  # whether there is memory for factors of states; whether the steps of X are in reverse order
+    bint fades  # whether it is a GRUD
+    Gaps gaps
     Recurrent part[2]  # the one GRU, or the two of a Bidirectional
     int parts, merge  # how many of these; 0: the stage is not recurrent
     void *second  # (s, m, n) dX of the second GRU

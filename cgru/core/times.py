@@ -1,0 +1,31 @@
+"""The times of steps, checked. m samples, s steps; lengths (m,) are the numbers of real steps, others are padding."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from cgru.core.checks import real
+
+__all__ = ["times_of"]
+
+
+def times_of(value: Any, m: int, s: int, lengths: np.ndarray | None, name: str = "times") -> np.ndarray | None:
+    """Return times (m, s) in float64, the last real time in the padding; None for None.
+
+    TypeError or ValueError for another dtype or shape, a time that is not finite, or one below that of the step before.
+    """
+    if value is None:
+        return None
+    times = np.ascontiguousarray(real(value, name, (m, s)), np.float64)
+    if lengths is not None:
+        times = np.take_along_axis(times, np.minimum(np.arange(s), lengths[:, None] - 1), axis=1)
+    for wrong, due in (
+        (~np.isfinite(times), "finite numbers"),
+        (np.diff(times, axis=1, prepend=times[:, :1]) < 0, "times that do not decrease"),
+    ):
+        if wrong.any():
+            i, t = np.argwhere(wrong)[0]
+            raise ValueError(f"{name}: expected {due}, got {times[i, t]} in sample {i}, step {t}")
+    return times

@@ -1,0 +1,452 @@
+"""GRUD: a GRU for inputs with gaps. Values and the state fade while nothing is measured; the mask is an input.
+
+Letters: m samples, s steps, e features of a step, u units. The arithmetic is that of cgru/fading.py (compiled:
+cgru/core/fading.pyx) and, over it, that of a `GRU`.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from string import Template
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
+
+from cgru import fading, initializers
+from cgru.activations import FADING
+from cgru.core.checks import flag, lengths_of, real, sequences
+from cgru.core.decay import decay_of
+from cgru.core.fading import Faded
+from cgru.core.lengths import mask
+from cgru.core.linear import Linear
+from cgru.core.times import times_of
+from cgru.fading import Seen
+from cgru.gru import GRU
+from cgru.initializers import draw, orthogonal
+from cgru.layers.layer import Fields, Layer, LayerPass, Shape, flatten_steps, unflatten, zero_padding
+from cgru.passes import GRUPass, predict
+
+__all__ = ["GRUD", "gru_parameters"]
+
+Arrays = dict[str, np.ndarray]
+
+GATES = {"z": ("z", -1), "r": ("r", 1), "hh": ("", 1)}  # of a GRU: the paper's suffix, and the sign of its z
+PARAMETERS = (*(letter + gate for gate, _ in GATES.values() for letter in "WUVb"), "Wgx", "bgx", "Wgh", "bgh")
+FIRST_RATE = 0.01  # rates of fading are drawn from 0 to this, a mean step
+FIRST_MASK = 0.1  # the factor of V as it is drawn: at first, what was measured says more than whether it was
+
+
+C = Template("""\
+/* layer $i: values that fade where x is NaN beside what is there, and the state, which fades; a test for NaN needs a
+ * compiler without -ffast-math */
+${rates}static void fade_$i(real *xm, real *h, real *last, real *age, int *begun, real dt, const real *x) {
+    real delta[$e];
+    for (int i = 0; i < $e; i++) {
+        const int there = x[i] == x[i];
+        delta[i] = *begun ? age[i] + dt / $unit : 0;
+        const real rate = delta[i] * wgx_$i.values[i] + bgx_$i.values[i];
+        last[i] = there ? x[i] : *begun ? last[i] : 0;
+        xm[i] = there ? x[i] : last[i] * exp_negative(rate > 0 ? -rate : 0);
+        xm[$e + i] = (real)there;
+        age[i] = there ? 0 : delta[i];
+    }
+    for (int j = 0; j < $u; j++) {
+        real rate = bgh_$i.values[j];
+        for (int i = 0; i < $e; i++) rate += delta[i] * wgh_$i.values[i * $u + j];
+        h[j] *= exp_negative(rate > 0 ? -rate : 0);
+    }
+    *begun = 1;
+}
+""")
+
+
+class GRUD(Layer):
+    """A gated recurrent unit with decay, for inputs (m, s, e) that are NaN where nothing was measured: GRU-D.
+
+    Che, Purushotham, Cho, Sontag and Liu, 2018 (doi 10.1038/s41598-018-24271-9), with the parameters' letters:
+
+        d_t = s_t - s_(t-1), plus d_(t-1) where the feature was missing at t - 1; 0 at the first step
+        gx = exp(-max(0, d_t * Wgx + bgx))          gh = exp(-max(0, d_t Wgh + bgh))
+        xh = x_t where it was measured, else gx * (the value last seen)          hp = gh * h_(t-1)
+        z = sigmoid(xh Wz + hp Uz + mask Vz + bz)          r = sigmoid(xh Wr + hp Ur + mask Vr + br)
+        h_t = (1 - z) * hp + z * tanh(xh W + (r * hp) U + mask V + b)
+
+    A value fades to zero, the mean of its feature: a network subtracts the mean of what was measured in training,
+    with `standardize` or without. Before a feature is seen for the first time, it is zero. z keeps what is new, as in
+    the paper; that of a `GRU` keeps what is old. s_t are the `times` of the steps, in units of `unit`. It is the first
+    layer of a network; infinite values are refused there, NaN is not.
+
+    A step with `resets`, or whose factors `decay` are all 0, also forgets what was seen before, as at the first step.
+
+    Args:
+        units: u, the number of unit cells.
+        initialization: `f(shape, rng)` that draws W, U and V, or the name of one of cgru's.
+        clip_gradients: whether `compute_gradients` scales all gradients to a joint L2 norm of at most 0.25.
+        sequences: whether all states (m, s, u) come out; else the last one (m, u).
+        stateful: whether a call goes on from the `state` that the last one left, if no h0 is given.
+        unit: the time that counts as 1; None: 1, until a network is fitted, which sets the mean step of its `times`.
+        dtype: float64 or float32; None: float64, or the dtype of the network.
+        rng: a Generator, a seed or None, kept as `np_rng`.
+
+    Attributes:
+        d: dimensions m, s, e, u.
+        p: Wz, Uz, Vz, bz, Wr, Ur, Vr, br, W, U, V, b, Wgx, bgx, Wgh, bgh: W and V (e, u), U (u, u), b (1, u); Wgx and
+            bgx (1, e), Wgh (e, u), bgh (1, u).
+        fc: X, A; delta (m, s, e), the times d; last, the values last seen before each step; gx (m, s, e), gh (m, s, u);
+            xm = [xh | mask] (m, s, 2 e); and of the GRU over these h, hp, z (1 minus the paper's), r, hh.
+        bc: dA, dX, which is zero where nothing was measured; dxm, dgx_ and dgh_, the gradients of the arguments of
+            exp(-max(0, ...)); and of the GRU dh, dhp.
+        state: records (m,) of what a run left: h (u,), last and age (e,), the values last seen and the times since
+            then, and time, that of the last step. None before. May be set.
+
+    Raises:
+        TypeError, ValueError: an argument is invalid.
+    """
+
+    parameter_names = PARAMETERS
+    fields = Fields(
+        {"units": "u"}, ("initialization",), ("sequences", "clip_gradients"), ("stateful", "unit"), dtype=True
+    )
+    reads = ("decay", "times")
+    takes_missing = True
+    stream = "gaps"
+    preactivations = False
+
+    def __init__(
+        self,
+        units: int = 1,
+        initialization: Callable[..., np.ndarray] | str = orthogonal,
+        clip_gradients: bool = False,
+        sequences: bool = False,
+        *,
+        stateful: bool = False,
+        unit: float | None = None,
+        dtype: DTypeLike | None = None,
+        rng: np.random.Generator | int | None = None,
+    ) -> None:
+        super().__init__(rng, dtype)
+        self.cell = GRU(units, sequences=flag(sequences, "sequences"), stateful=stateful)
+        self.d["u"] = self.cell.d["u"]
+        self.initialization = initializers.named(initialization, "initialization")
+        self.clip_gradients = clip_gradients
+        self.unit = None if unit is None else _checked_unit(unit)
+        self.given |= {"unit"} if unit is not None else set()  # else it is measured, and no setting
+        self.trainable = True
+        self.state: np.ndarray | None = None
+
+    def __repr__(self) -> str:
+        on = ", stateful=True" * self.stateful + f", unit={self.unit}" * ("unit" in self.given)
+        return f"GRUD(units={self.d['u']}, sequences={self.sequences}, dtype={self.dtype.name}{on})"
+
+    # --- properties that a network asks for ---
+
+    @property
+    def sequences(self) -> bool:
+        """Return whether all states come out, else the last ones. May be set."""
+        return self.cell.sequences
+
+    @sequences.setter
+    def sequences(self, value: bool) -> None:
+        self.cell.sequences = value
+
+    @property
+    def stateful(self) -> bool:
+        """Return whether a call goes on from the state of the last one. May be set."""
+        return self.cell.stateful
+
+    @stateful.setter
+    def stateful(self, value: bool) -> None:
+        self.cell.stateful = value
+
+    @property
+    def features(self) -> int | None:
+        """Return e, the number of input features that the parameters are made for; None before there are parameters."""
+        return len(self.p["Wz"]) if np.ndim(self.p.get("Wz")) else None
+
+    @property
+    def cells(self) -> tuple[GRU, ...]:
+        """Return the GRU over [xh | mask], without its parameters: see `gru_parameters`."""
+        return (self.cell,)
+
+    @property
+    def stage(self) -> dict[str, Any]:
+        """Return this layer's stage in a compiled fit."""
+        return {"kind": "recurrent", "merge": None, "sequences": bool(self.sequences), "unit": self.unit or 1.0}
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """Return (m, s, u) for inputs (m, s, e), or (m, u) without `sequences`; ValueError for any other shape."""
+        return self.cell.output_shape(shape)
+
+    def arrays(self, e: int) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
+        """Return the shape and dtype of each parameter for inputs of e features."""
+        u = self.d["u"]
+        shapes = {"W": (e, u), "U": (u, u), "V": (e, u), "b": (1, u)}
+        own = {"Wgx": (1, e), "bgx": (1, e)}
+        return {name: (own.get(name, shapes[name[0]]), self.dtype) for name in PARAMETERS}
+
+    def compute_shapes(self, A: ArrayLike) -> None:
+        """Set `d` and the shapes of X and the parameters in `fs` from A (m, s, e)."""
+        shape = sequences(A, "A").shape
+        self.d |= zip("mse", shape, strict=True)
+        self.fs |= {"X": shape} | {name: each for name, (each, _) in self.arrays(shape[2]).items()}
+
+    def initialize_parameters(self) -> None:
+        """Draw W, U and V by `initialization`, and the rates Wgx and Wgh evenly from 0 on; biases are zero.
+
+        So the layer begins near one that takes the value last seen: a value first fades by up to a hundredth in a mean
+        step, and so does the state if all features are missing; V is a tenth of what was drawn. RuntimeError before
+        `compute_shapes`.
+        """
+        if "Wz" not in self.fs:
+            raise RuntimeError("initialize_parameters: expected compute_shapes to be called first")
+        drawn = [name for name in PARAMETERS if name[0] != "b" and "g" not in name]
+        made = dict(zip(drawn, draw(self.initialization, [self.fs[name] for name in drawn], self.np_rng), strict=True))
+        for name, most in (("Wgx", FIRST_RATE), ("Wgh", FIRST_RATE / self.d["e"])):
+            made[name] = self.np_rng.uniform(0, most, self.fs[name])
+        for name in ("Vz", "Vr", "V"):
+            made[name] = FIRST_MASK * real(made[name], ("initialization", name), self.fs[name])
+        for name in PARAMETERS:
+            value = made[name] if name in made else np.zeros(self.fs[name])
+            self.p[name] = np.array(real(value, ("initialization", name), self.fs[name]), self.dtype)
+
+    def c_text(self, c: Any) -> Any:
+        """Return this layer's `Part` of an exported C file, made by its `Writer` c: fading, and one step of the GRU."""
+        i, e, u, p = c.i, c.n, self.d["u"], c.p
+        cell = copy.copy(self.cell)
+        cell.p, cell.dtype = {}, self.dtype
+        cell.p = gru_parameters(p)
+        gru = c.of(cell, f"xm_{i}", 2 * e).gru()
+        rates = (c.array(name.lower(), p[name]) for name in ("Wgx", "bgx", "Wgh", "bgh"))
+        unit = c.number(self.unit or 1.0, "unit")
+        code = C.substitute(i=i, e=e, u=u, unit=unit, rates="".join(rates)) + gru.code
+        arrays = f"state->last_{i}, state->age_{i}, &state->begun_{i}, state->dt_{i}"
+        step = f"real xm_{i}[{2 * e}];\nfade_{i}(xm_{i}, {gru.result}, {arrays}, {c.x});\nstate->dt_{i} = 1;\n"
+        members = f"$real last_{i}[{e}], age_{i}[{e}], dt_{i};", f"int begun_{i};", *gru.members
+        about = f"GRUD, {e} features, {u} units; NaN where nothing was measured"
+        begin = f"state->dt_{i} = 1;"
+        return c.part(about, u, gru.result, code, step + gru.step, members, begin, waits=f"state->dt_{i} = dt;")
+
+    def checked_state(self, cell: GRU, value: Any, name: str, m: int) -> np.ndarray:
+        """Return the state that a run of m samples starts from: records, or h (m, u), before which nothing was seen."""
+        if getattr(np.asarray(value).dtype, "names", None) is None:
+            return super().checked_state(cell, value, name, m)
+        value = np.reshape(value, -1)
+        due = self._record(self.features or self.d["e"])
+        if value.dtype != due or len(value) != m:
+            raise ValueError(f"{name}: expected {m} records that a run of this layer left, got {len(value)} of another")
+        return value
+
+    def reset_state(self) -> None:
+        """Set `state` to None: the next call of a `stateful` layer begins anew, with any number of samples."""
+        self.state = None
+
+    # --- a training step ---
+
+    def run(
+        self,
+        A: ArrayLike,
+        lengths: ArrayLike | None = None,
+        h0: ArrayLike | None = None,
+        *,
+        times: ArrayLike | None = None,
+        resets: ArrayLike | None = None,
+        decay: ArrayLike | None = None,
+        preactivations: bool | None = None,
+    ) -> GRUDPass:
+        """Run A (m, s, e), NaN where nothing was measured; return a pass that can go back. See `forward`."""
+        checked, seen, h0 = self._checked(A, lengths, h0, times, resets, decay)
+        ran = GRUDPass(self, *checked, seen, h0)
+        if self.stateful:
+            self.state = ran.state.copy()
+        return ran
+
+    def forward(
+        self,
+        A: ArrayLike,
+        lengths: ArrayLike | None = None,
+        h0: ArrayLike | None = None,
+        *,
+        times: ArrayLike | None = None,
+        resets: ArrayLike | None = None,
+        decay: ArrayLike | None = None,
+    ) -> np.ndarray:
+        """Run A (m, s, e), fill `fc`, and return all states (m, s, u), or the last ones (m, u).
+
+        Args:
+            A: the input, real numbers, NaN where nothing was measured.
+            lengths: (m,) integers from 1 to s, how many steps of each sample are real; None: all.
+            h0: the state before the first step: records that a run left as its `state`, or (m, u), before which nothing
+                was seen; None: with `stateful` that after the last call, else zero.
+            times: (m, s) the times of the steps, which must not decrease; None: each is 1 after the one before.
+            resets: (m, s) booleans, True where a step begins anew, as of `GRU.forward`; what was seen is forgotten too.
+            decay: (m, s) or (m, s, u) further factors of the state in place of these, as of `GRU.forward`. Where all
+                are 0 the step begins anew.
+
+        Raises:
+            TypeError, ValueError: an argument or a parameter does not fit.
+            RuntimeError: another thread is inside this layer.
+        """
+        return self._forward(A, lengths, h0, {"times": times, "resets": resets, "decay": decay})
+
+    def predict(
+        self,
+        A: ArrayLike,
+        lengths: ArrayLike | None = None,
+        h0: ArrayLike | None = None,
+        *,
+        times: ArrayLike | None = None,
+        resets: ArrayLike | None = None,
+        decay: ArrayLike | None = None,
+    ) -> np.ndarray:
+        """Return what `forward` returns; store nothing, but with `stateful` the last state."""
+        return self._predict(A, lengths, h0, times, resets, decay)[0]
+
+    def predict_on(
+        self, A: np.ndarray, lengths: np.ndarray | None, states: Any, **beside: np.ndarray
+    ) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
+        """Run `predict` from the state `states[0]` (None: as `predict` does); return its outputs and the last state."""
+        A, state = self._predict(A, lengths, states[0], **beside)
+        return A, (state,)
+
+    # --- helpers ---
+
+    def _run_for_forward(self, A: Any, lengths: Any, h0: Any, beside: dict[str, Any]) -> GRUDPass:
+        """Run `forward`; keep the last state."""
+        ran = self.run(A, lengths, h0, **beside)
+        self.state = ran.state
+        return ran
+
+    def _predict(
+        self, A: Any, lengths: Any, h0: Any, times: Any = None, resets: Any = None, decay: Any = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the outputs of `predict`, and the last state."""
+        (X, lengths, times, factor, p), seen, h0 = self._checked(A, lengths, h0, times, resets, decay)
+        faded, gh = self.faded(X, p, times, lengths, factor, seen)
+        given = faded.fc["xm"], lengths, h0, gru_parameters(p), self.cell.variant, self.cell.codes()
+        every, last = predict(*given, every=self.sequences, decay=_joint(gh, factor))
+        state = self.joined_state(last, faded.seen)
+        if self.stateful:
+            self.state = state.copy()
+        return every if self.sequences else last, state
+
+    def _checked(
+        self, A: Any, lengths: Any, h0: Any, times: Any, resets: Any, decay: Any
+    ) -> tuple[tuple[Any, ...], Seen, np.ndarray | None]:
+        """Check the arguments of a run; return (X, lengths, times, factors, parameters), what was seen, h0."""
+        X = sequences(A, "A", self.dtype)
+        m, s, e = X.shape
+        lengths = lengths_of(lengths, m, s)
+        times = times_of(times, m, s, lengths)
+        factor = decay_of(resets, decay, m, s, self.d["u"], lengths, self.dtype)
+        if h0 is None and self.stateful and self.state is not None:
+            h0 = self.state
+            if len(h0) != m:
+                raise ValueError(f"A: expected {len(h0)} samples, as many as state has, got {m}; or call reset_state()")
+        self.make(X)
+        if self.features != e:
+            raise ValueError(f"A: expected {self.features} features per step, as many as p was made for, got {e}")
+        p = dict(zip(PARAMETERS, self.checked_parameters(), strict=True))
+        seen = Seen.nothing(m, e, self.dtype)
+        if h0 is not None:
+            h0 = self.checked_state(self.cell, h0, "h0", m)
+            if h0.dtype.names:
+                seen, h0 = Seen(*(np.ascontiguousarray(h0[name]) for name in Seen._fields)), h0["h"]
+            h0 = np.ascontiguousarray(h0)
+        if times is not None:
+            wrong = np.flatnonzero(times[:, 0] < seen.time)
+            if wrong.size:
+                i = wrong[0]
+                due = f"times from {seen.time[i]} on, where the steps before have ended"
+                raise ValueError(f"times: expected {due}, got {times[i, 0]} in sample {i}, step 0")
+        return (X, lengths, times, factor, p), seen, h0
+
+    def faded(self, X: Any, p: Any, times: Any, lengths: Any, factor: Any, seen: Any) -> tuple[Faded, np.ndarray]:
+        """Return the input of the GRU with its caches, and the factors gh (m, s, u)."""
+        faded = Faded(X, p["Wgx"], p["bgx"], times, lengths, factor, seen, self.unit or 1.0)
+        delta = faded.fc["delta"]
+        gh = unflatten(Linear(p["Wgh"], p["bgh"], (FADING, 0.0)).outputs(flatten_steps(delta)), like=delta)
+        return faded, zero_padding(gh, None if lengths is None else mask(lengths, X.shape[1]))
+
+    def joined_state(self, h: np.ndarray, seen: tuple[np.ndarray, ...]) -> np.ndarray:
+        """Return records of the last states h and of what was seen."""
+        state = np.empty(len(h), self._record(seen[0].shape[1]))
+        for name, value in zip(("h", *Seen._fields), (h, *seen), strict=True):
+            state[name] = value
+        return state
+
+    def initial_states(self, m: int) -> np.ndarray:
+        """Return the records of m samples before their first step."""
+        state = np.zeros(m, self._record(self.features or self.d["e"]))
+        state["time"] = np.nan
+        return state
+
+    def _record(self, e: int) -> np.dtype:
+        """Return the dtype of the records of a state for e features."""
+        u, own = self.d["u"], self.dtype.str
+        return np.dtype([("h", own, (u,)), ("last", own, (e,)), ("age", own, (e,)), ("time", "f8")])
+
+
+class GRUDPass(LayerPass):
+    """One run of a `GRUD`, over a pass of a GRU. It reads the layer's parameters as they are when it goes back."""
+
+    def __init__(self, layer: GRUD, X: Any, lengths: Any, times: Any, factor: Any, p: Any, seen: Any, h0: Any) -> None:
+        """Run X from h0 and what was seen; `GRUD` has checked all arguments."""
+        self._faded, gh = layer.faded(X, p, times, lengths, factor, seen)
+        cell, decay = copy.copy(layer.cell), _joint(gh, factor)  # a copy, since other runs may have other parameters
+        self._factor, self._p, self._gates = factor, p, gru_parameters(p)
+        cell.p, given = self._gates, (self._faded.fc["xm"], lengths, h0, self._gates, cell.codes())
+        self._ran = GRUPass(cell, *given, {"decay": decay}, dg_shape=decay.shape)
+        self.state = layer.joined_state(self._ran.state, self._faded.seen)
+        kept = {name: self._ran.fc[name] for name in ("h", "hp", "z", "r", "hh")}
+        super().__init__(None, X=X, A=self._ran.A, **self._faded.fc, gh=gh, **kept)
+
+    def _compute_backward(self, dA: np.ndarray) -> Arrays:
+        """Return {"dA", "dX", "dxm", "dgx_", "dgh_", "dh", "dhp"} for dL/dA."""
+        self._gates.update(gru_parameters(self._p))  # as they are now
+        dxm = self._ran.backward(dA)
+        gh = self._arrays["gh"]
+        dgh_ = np.where(gh < 1, -self.dgh * gh, gh.dtype.type(0))
+        dX, dgx_ = self._faded.backward(dxm)
+        own = {name: self._ran.bc[name] for name in ("dh", "dhp")}
+        return {"dA": dA, "dX": dX, "dxm": dxm, "dgx_": dgx_, "dgh_": dgh_, **own}
+
+    @property
+    def dgh(self) -> np.ndarray:
+        """Return dL/dgh (m, s, u), after `backward`."""
+        return _joint(self._ran.bc["dg"], self._factor)
+
+    def gradients(self, each: bool = False) -> Arrays:
+        """Return the gradients of all parameters, `'d' + name`, summed over samples and steps; with `each` (m, ...).
+
+        RuntimeError before `backward`.
+        """
+        bc, found = self._require_backward(), {}
+        g, e = self._ran.gradients(each), self._arrays["X"].shape[2]
+        for gate, (own, sign) in GATES.items():
+            parts = g["dU" + gate][..., :e, :], g["dV" + gate], g["dU" + gate][..., e:, :], g["db" + gate]
+            found |= {f"d{letter}{own}": sign * part for letter, part in zip("WUVb", parts, strict=True)}
+        return found | fading.gradients(self._arrays, bc, each)
+
+
+def gru_parameters(p: Mapping[str, np.ndarray]) -> Arrays:
+    """Return the parameters of the GRU over [xh | mask] from those of a `GRUD`: its z is 1 minus the paper's."""
+    found = {}
+    for gate, (own, sign) in GATES.items():
+        W, U, V, b = (sign * p[letter + own] for letter in "WUVb")
+        found |= {"U" + gate: np.concatenate((W, V)), "V" + gate: U, "b" + gate: b}
+    return found
+
+
+def _joint(gh: np.ndarray, factor: np.ndarray | None) -> np.ndarray:
+    """Return the factors of the state: its own, times those that were given."""
+    return gh if factor is None else gh * factor
+
+
+def _checked_unit(value: Any) -> float:
+    """Return the unit of time as a float; TypeError or ValueError unless it is a finite number above 0."""
+    number = float(real(value, "unit", ()))
+    if not 0 < number < np.inf:
+        raise ValueError(f"unit: expected a finite number above 0, got {value}")
+    return number
