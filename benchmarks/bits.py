@@ -379,6 +379,8 @@ FIT_OPTIONS: dict[str, dict[str, Any]] = {
     "penalties": {"l1": 1e-3, "l2": {"*.W": 1e-2}, "activity_l1": 1e-3, "activity_l2": 1e-2},
     "whole": {"batch_size": 64, "shuffle": False},
     "one": {"batch_size": 1, "epochs": 1},
+    "resets": {"resets": True},
+    "resets, pieces": {"resets": True, "truncate": 3, "memory": "low"},
 }
 
 
@@ -393,6 +395,7 @@ def fit(
     ragged: bool = False,
     weighted: bool = False,
     stateful: bool = False,
+    resets: bool = False,
     tokens: bool = False,
     threads: int = 1,
     optimizer: tuple[str, dict[str, Any]] = ("Adam", {"learning_rate": 1e-2}),
@@ -416,6 +419,8 @@ def fit(
     }[what]()
     if stateful:
         options |= {"shuffle": False, "batch_size": 12}
+    if resets:
+        options["resets"] = np.arange(m * s).reshape(m, s) % 5 == 3
     if weighted:
         options["sample_weight"] = rng.random(rows)
     lengths = lengths_of(m, s) if ragged else None

@@ -91,6 +91,7 @@ def cases() -> dict[str, Case]:
         "epoch, few units": (5, partial(epochs, 5)),
         "epoch": (3, partial(epochs, 24)),
         "epoch, ragged, validated": (3, partial(epochs, 12, ragged=True, validation=0.25)),
+        "epoch, resets": (3, partial(epochs, 24, resets=True)),
         "epoch, one batch": (30, one_batch),
         "epoch, batches handed out": (3, partial(epochs, 5, batches=True)),
         "epoch, loop": (3, partial(epochs, 5, metrics={"zero": lambda y, p: 0.0}, validation=0.25)),
@@ -210,9 +211,11 @@ def fits() -> Run:
     return repeat(lambda: net.fit(X, y, epochs=1, batch_size=8))
 
 
-def epochs(u: int, ragged: bool = False, batches: bool = False, **options: Any) -> Run:
+def epochs(u: int, ragged: bool = False, batches: bool = False, resets: bool = False, **options: Any) -> Run:
     """Epochs of one fit; with `batches` of a list of them."""
     net, X, y = classifier(u)
+    if resets:
+        options["resets"] = np.arange(X.shape[0] * X.shape[1]).reshape(X.shape[:2]) % 9 == 4
     if batches:
         given = [(X[start : start + 8], y[start : start + 8]) for start in range(0, len(X), 8)]
         return lambda n: net.fit(given, epochs=n)
