@@ -5,6 +5,8 @@ a model ours, those of users' subclasses, too; `restore(model)` undoes that, `re
 call that cannot run here is run by the parent's `forward`: on another device or dtype, under autocast, forward
 derivatives or `torch.func.grad` alone, in tracing, or in an export to ONNX.
 
+`GRU(...)(x, hx, resets=...)` begins anew where episodes do, and with `decay=` states fade; the parent has neither.
+
 Under `torch.func.vmap`, which refuses the parent, a `GRU` runs here: `vmap(grad(...))` gives gradients of each sample.
 `per_sample_gradients` gives those of one module; `import cgru.torch.opacus` teaches them to opacus.
 

@@ -82,6 +82,14 @@ def same(ours, theirs, tolerance=1e-12):
         assert (mine - other).abs().max() <= tolerance * other.abs().max().clamp(min=1)
 
 
+@pytest.fixture
+def threads():
+    """Set PyTorch's threads, which ours are; as they were after the test."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
 def laid(kind, gru, tensor, lengths):
     """A tensor (s, m, ...) as the module takes it."""
     if kind == "packed":
@@ -152,13 +160,33 @@ def test_layouts(shape, form, few):
         plan.use_samples_in_lanes()
 
 
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("unpacked", [False, True])
+@pytest.mark.parametrize("shape", [(1, 4, 200, 130), (2, 3, 64, 161), (70, 2, 90, 48)])
+@pytest.mark.pairwise
+def test_wide_layers(shape, unpacked, form, threads):
+    """Of one sample, of some, and of many, on two threads, with weights read where they are."""
+    m, s, e, u = shape
+    gru, x = cgru.torch.GRU(e, u, bidirectional=True).double(), torch.randn(s, m, e).double()
+    named, hx = drawn(form, (s, m), u), torch.randn(2, m, u).double()
+    wanted = [x.requires_grad_(), hx.requires_grad_(), *gru.parameters()]
+    wanted += [value.requires_grad_() for name, value in named.items() if name == "decay"]
+    due = ran(by_hand(gru, x, torch.full((m,), s), hx, factors(named)), wanted)
+    threads(2)
+    plan.use_unpacked_weights(unpacked)
+    try:
+        same(ran(gru(x, hx, **named), wanted), due)
+    finally:
+        plan.use_unpacked_weights()
+
+
 @pytest.mark.parametrize("form", FORMS[1:])
-@pytest.mark.parametrize("lengths", [None, [4, 2, 1]])
+@pytest.mark.parametrize("lengths", [None, [3, 1]])
 def test_gradients(lengths, form):
     """By central differences."""
     gru = cgru.torch.GRU(2, 3, bidirectional=True).double()
-    x, hx = torch.randn(4, 3, 2).double().requires_grad_(), torch.randn(2, 3, 3).double().requires_grad_()
-    g = (0.1 + 0.8 * torch.rand((4, 3, 3) if form == FORMS[2] else (4, 3))).double().requires_grad_()
+    x, hx = torch.randn(3, 2, 2).double().requires_grad_(), torch.randn(2, 2, 3).double().requires_grad_()
+    g = (0.1 + 0.8 * torch.rand((3, 2, 3) if form == FORMS[2] else (3, 2))).double().requires_grad_()
 
     def run(x, hx, g):
         if lengths is not None:
@@ -218,14 +246,13 @@ def test_only_what_is_asked_for():
         assert all(torch.equal(a, due[i]) for a, i in zip(found, chosen, strict=True))
 
 
-def test_bits_do_not_depend_on_threads():
-    gru, found, before = cgru.torch.GRU(33, 64), [], torch.get_num_threads()
+def test_bits_do_not_depend_on_threads(threads):
+    gru, found = cgru.torch.GRU(33, 64), []
     x, g = torch.randn(20, 65, 33), torch.rand(20, 65).requires_grad_()
-    for threads in (1, 2):
-        torch.set_num_threads(threads)
+    for n in (1, 2):
+        threads(n)
         output = gru(x, decay=g)[0]
         found.append([output, *torch.autograd.grad(output.square().sum(), [g, *gru.parameters()])])
-    torch.set_num_threads(before)
     assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
 
 
