@@ -563,8 +563,8 @@ cdef class Stream:
 
     Args:
         source: a `GRU`, a `GRUD` or a `Network` with parameters, or one of `cgru.quantize`. The layers may be `GRU`,
-            `Dense`, `Activation`, `Scale`, `Clip`, `LayerNorm`, `Frames`, `Difference`, `Pool`, which pools the steps so far,
-            and a first `Embedding`. Dropout is off.
+            `Dense`, `Activation`, `Scale`, `Clip`, `LayerNorm`, `Frames`, `Difference`, `Pool`, which pools the steps
+            so far, and a first `Embedding`. Dropout is off.
         batch: the number m of samples that run together.
         threads: the most threads of a step, as of `cgru.cell.Cell`: they share the units of wide GRU layers, with the
             same bits. That pays where steps follow one another quickly, since threads that wait long sleep.
@@ -717,7 +717,7 @@ cdef class Stream:
         """Set the time that has passed since the step before: a number or (m,); None: 1."""
         if not self.timed:
             raise ValueError(f"dt: expected None, as no layer reads it, got some for {self.source!r}")
-        passed = real(1 if dt is None else dt, "dt")
+        passed = real(1.0 if dt is None else dt, "dt").astype(np.float64)
         self._check_rows("dt", np.shape(passed), [(self.batch,), ()])
         if not within(passed, 0, np.finfo(np.float64).max):
             raise ValueError(f"dt: expected finite times of at least 0, got {dt}")
