@@ -312,7 +312,7 @@ def test_a_factor_that_all_mapped_calls_share():
     same([found, *torch.autograd.grad(found.sin().sum(), g)], [due, *torch.autograd.grad(due.sin().sum(), g)])
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_pytorch_is_content_with_the_operator():
     u, weights = 5, [torch.randn(n).double().requires_grad_() for n in ((15, 3), (15, 5), (15,), (15,))]
     for sizes, width, reverse in ((None, 1, True), ([2, 2, 1], u, False)):
@@ -322,7 +322,7 @@ def test_pytorch_is_content_with_the_operator():
         torch.library.opcheck(torch.ops.cgru.gru.default, (x, None, *weights, sizes, 2, reverse, True, g))
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_compiled():
     """In a process of its own: what it sets stays set."""
     done = subprocess.run([sys.executable, "-c", COMPILED], capture_output=True, text=True, cwd=Path(__file__).parent)
@@ -466,7 +466,9 @@ def test_calls_that_would_be_the_parents():
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize(("dynamo", "whole"), [(False, False), (False, True), (True, True)])
+@pytest.mark.parametrize(
+    ("dynamo", "whole"), [(False, False), (False, True), pytest.param(True, True, marks=pytest.mark.nightly)]
+)
 def test_an_export_to_onnx_is_refused(dynamo, whole):
     pytest.importorskip("onnx", reason="no onnx")
     if dynamo:
