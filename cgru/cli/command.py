@@ -195,7 +195,7 @@ def _hold_out(
         with as_request_error(f"{source}: "):
             groups = encode_groups(data.groups, m)
             held = draw_held_out(m, share, np.random.SeedSequence(seed), classes, groups)
-    kept, out = (type(train)(*(select_rows(array, np.flatnonzero(rows)) for array in train)) for rows in (~held, held))
+    kept, out = (train.samples(np.flatnonzero(rows)) for rows in (~held, held))
     notes = []
     if data.groups is not None:
         found, of_all = (len(np.unique(data.groups[rows])) for rows in (held, slice(None)))

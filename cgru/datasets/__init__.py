@@ -6,13 +6,13 @@ from pathlib import Path
 
 from cgru.datasets.containers import to_container
 from cgru.datasets.dataframes import Sequences, from_frame
-from cgru.datasets.dataset import Dataset, Split, TimedSplit
+from cgru.datasets.dataset import Dataset, Split, StepSplit
 from cgru.datasets.files import read
 from cgru.datasets.series import Series, read_series, series_from_frame
 from cgru.datasets.summary import described
 
 __all__ = [
-    "Dataset", "Sequences", "Series", "Split", "TimedSplit", "described", "from_frame", "load_japanese_vowels",
+    "Dataset", "Sequences", "Series", "Split", "StepSplit", "described", "from_frame", "load_japanese_vowels",
     "read", "read_series", "series_from_frame", "to_container",
 ]  # fmt: skip
 

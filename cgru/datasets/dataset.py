@@ -7,7 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-__all__ = ["Dataset", "Split", "TimedSplit", "with_features", "with_targets"]
+from cgru.core.row_blocks import select_rows
+
+__all__ = ["Dataset", "Split", "StepSplit", "with_features", "with_targets"]
 
 
 class Split(NamedTuple):
@@ -30,26 +32,30 @@ class Split(NamedTuple):
         """Return the arrays beside X by the names that `Network.fit` has: there are none."""
         return {}
 
+    def samples(self, rows: np.ndarray) -> Split:
+        """Return the samples of these indices; those of memory-mapped arrays are not read."""
+        return Split(*(select_rows(array, rows) for array in self))
 
-class TimedSplit(NamedTuple):
-    """The samples of a table with times that was read with values that stay missing, `missing="decay"`.
+
+class StepSplit(NamedTuple):
+    """The samples of a data set that has arrays with a number for each step of X.
 
     Attributes:
-        X, y, lengths, ids: as a `Split` has them, X with NaN where nothing was measured.
-        times: the times of the steps (m, s), from 0 on in each sample, in seconds or as the table has them, the last
-            one past its length.
+        X, y, lengths, ids: as a `Split` has them; X may be NaN where nothing was measured, with `missing="decay"`.
+        beside: the arrays (m, s) by the names that `Network.fit` has: "resets", "decay", "times". The times of a table
+            count from 0 on in each sample, in seconds or as the table has them; its padding has the last one.
     """
 
     X: np.ndarray
     y: np.ndarray | None
     lengths: np.ndarray | None
     ids: np.ndarray | None
-    times: np.ndarray
+    beside: dict[str, np.ndarray]
 
-    @property
-    def beside(self) -> dict[str, np.ndarray]:
-        """Return the arrays beside X by the names that `Network.fit` has."""
-        return {"times": self.times}
+    def samples(self, rows: np.ndarray) -> StepSplit:
+        """Return the samples of these indices; those of memory-mapped arrays are not read."""
+        beside = {name: select_rows(array, rows) for name, array in self.beside.items()}
+        return StepSplit(*(select_rows(array, rows) for array in self[:-1]), beside)
 
 
 class Dataset(NamedTuple):
@@ -69,8 +75,8 @@ class Dataset(NamedTuple):
             the series that each is cut from.
     """
 
-    train: Split | TimedSplit | None
-    test: Split | TimedSplit | None
+    train: Split | StepSplit | None
+    test: Split | StepSplit | None
     class_names: tuple[str, ...] | None
     feature_names: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()

@@ -16,7 +16,7 @@ from cgru.datasets.column_names import as_names, check_choice, listed
 from cgru.datasets.column_roles import NAMED, ColumnRoles, assign_roles
 from cgru.datasets.computed_features import indicator_name, source_columns, with_indicators
 from cgru.datasets.dataframes import as_categories, notes_on_ids, order_of_steps, pad_sequences, read_long, read_wide
-from cgru.datasets.dataset import Dataset, Split, TimedSplit, with_features, with_targets
+from cgru.datasets.dataset import Dataset, Split, StepSplit, with_features, with_targets
 from cgru.datasets.missing_values import Filling, parse_filling
 from cgru.datasets.npz import read_npz
 from cgru.datasets.table import Table, check_ids, table_of_frame
@@ -101,7 +101,7 @@ def read(
             "a=interpolate,b=zero", in which "forward,b=zero" fills all others, too. With "+indicator" behind a method a
             feature missingindicator_b is added, 1 where b was missing; without a name for each feature of which a value
             is missing in the training data. "decay" leaves NaN, for a `cgru.GRUD`, and reads the times of the steps of
-            a table into a `TimedSplit`.
+            a table into a `StepSplit`.
         na: of a table, one or more additional markers of a missing value, such as "-" or -999, in any case. A number
             stands for all numbers of that value, -999.0 too. Empty cells, NA and some more always are missing.
         split_at: of a long table, the gap in time at which rows of one id are split into sequences; those of id a are
@@ -358,7 +358,7 @@ def _dataset_of_table(table: Table, notes: list[str], spec: ColumnRoles, options
     samples = X, found.y, lengths, found.ids if roles.id or roles.windows else None
     split: Any = Split(*samples)
     if timed is not None:  # the last time of a sample stands in its padding
-        split = TimedSplit(*samples, np.maximum.accumulate(padded(timed)[0], axis=1))
+        split = StepSplit(*samples, {"times": np.maximum.accumulate(padded(timed)[0], axis=1)})
     return Dataset(split, None, None, names, tuple(notes), reading, roles.label or None, times, groups)
 
 

@@ -13,14 +13,15 @@ import numpy as np
 from cgru.core import checks
 from cgru.core.row_blocks import is_mapped
 from cgru.datasets.column_names import listed
-from cgru.datasets.dataset import Dataset, Split
+from cgru.datasets.dataset import Dataset, Split, StepSplit
 from cgru.files import Archive, Header
 
 __all__ = ["read_npz"]
 
 _SPLITS = ("train_", "test_")
 NAMES = "feature_names"
-FORMS = {"x": ("x", "X"), "y": ("y", "Y"), "lengths": ("lengths",)}
+BESIDE = ("resets", "decay", "times")  # a number for each step of x
+FORMS = {"x": ("x", "X"), "y": ("y", "Y"), "lengths": ("lengths",)} | {name: (name,) for name in BESIDE}
 # Limits against decompression bombs: a very long name takes almost no bytes in a compressed file.
 _LONGEST = 1000  # characters of a class in y
 _MOST_NAMES = 1 << 24  # bytes of all names
@@ -142,7 +143,7 @@ def _dataset(archive: _Named, swapped: bool, groups: str) -> Dataset:
     return Dataset(train, test, _names_in(archive, "class_names"), features, notes, groups=found)
 
 
-def _split(archive: _Named, prefix: str, swapped: bool) -> Split | None:
+def _split(archive: _Named, prefix: str, swapped: bool) -> Split | StepSplit | None:
     """Read the split whose arrays begin with `prefix` (`swapped`: x is (m, e, s)); None if it has no x.
 
     Shapes and dtypes are checked by the headers before x and y are read.
@@ -161,18 +162,33 @@ def _split(archive: _Named, prefix: str, swapped: bool) -> Split | None:
     spread = frames and y is not None and y.shape == x.shape[:1] != (m,) and y.dtype.kind != "f"  # class of each frame
     if y is not None:
         _check_targets((m, s) if spread else y.shape, y.dtype, m, s, prefix + "y")
+    beside = _beside(archive, prefix, x.shape[:1] if frames else (m, s), lengths if frames else None)
     X = archive.read(prefix + "x")
     if swapped:
         X = X.swapaxes(1, 2) if is_mapped(X) else np.ascontiguousarray(X.swapaxes(1, 2))
     X = checks.sequences(_padded(X, lengths) if frames else X, prefix + "x")
     if y is None:
-        return Split(X, None, lengths)
+        return StepSplit(X, None, lengths, None, beside) if beside else Split(X, None, lengths)
     y = _decoded(archive.read(prefix + "y"), prefix + "y")
     if spread:
         y = _padded(y, lengths)
     elif y.dtype.kind != "f" and not _at_steps(y.shape, m, s):
         y = y.reshape(m)
-    return Split(X, y, lengths)
+    return StepSplit(X, y, lengths, None, beside) if beside else Split(X, y, lengths)
+
+
+def _beside(archive: _Named, prefix: str, shape: tuple[int, ...], lengths: np.ndarray | None) -> dict[str, np.ndarray]:
+    """Read the arrays with a number for each step, of `shape` (m, s), or of frames with these lengths (n,)."""
+    found = {}
+    for name in BESIDE:
+        header = archive.headers.get(prefix + name)
+        if header is None:
+            continue
+        if header.shape != shape:
+            raise ValueError(f"{prefix}{name}: expected shape {shape}, a number for each step, got {header.shape}")
+        array = archive.read(prefix + name)
+        found[name] = array if lengths is None else _padded(array, lengths)
+    return found
 
 
 def _groups(archive: _Named, train: Split | None, groups: str) -> np.ndarray | None:

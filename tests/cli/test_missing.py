@@ -207,7 +207,7 @@ def test_what_decays_is_read_by_a_grud_with_its_times(tmp_path):
     assert 2 < net.layers[0].unit < 4
     assert net.reading["missing"] == "decay"
     out, _ = run("predict", "model.npz", "data.csv", cwd=tmp_path)
-    due = net.predict_classes(data.train.X, data.train.lengths, times=data.train.times)
+    due = net.predict_classes(data.train.X, data.train.lengths, **data.train.beside)
     assert [line.split("\t")[1] for line in out.splitlines() if line] == due.tolist()
     out, _ = run("evaluate", "model.npz", "data.csv", "--html", "page.html", cwd=tmp_path)
     assert f"{(due == data.train.y).mean():.2%}" in out

@@ -44,6 +44,23 @@ def test_a_folder_is_what_an_archive_is(tmp_path):
     assert is_mapped(ours.test.X)
 
 
+def test_arrays_with_a_number_for_each_step_stand_beside_x(tmp_path):
+    resets, times = RNG.random((6, 4)) < 0.3, np.cumsum(RNG.random((6, 4)), axis=1)
+    folder(tmp_path, x=X, y=Y, lengths=LENGTHS, resets=resets, times=times)
+    split = read(tmp_path).train
+    assert sorted(split.beside) == ["resets", "times"]
+    assert is_mapped(split.beside["resets"])
+    some = split.samples(np.array([5, 1]))
+    np.testing.assert_array_equal(some.lengths, LENGTHS[[5, 1]])
+    np.testing.assert_array_equal(some.beside["times"][:], times[[5, 1]])
+    frames = np.arange(4) < LENGTHS[:, None]
+    np.savez(tmp_path / "frames.npz", x=X[frames], y=Y, lengths=LENGTHS, decay=times[frames])
+    (decay,) = read(tmp_path / "frames.npz").train.beside.values()
+    np.testing.assert_array_equal(decay, np.where(frames, times, 0))
+    with pytest.raises(ValueError, match=r"resets: expected shape \(6, 4\), a number for each step, got \(6, 3\)"):
+        read(folder(tmp_path, resets=resets[:, 1:]))
+
+
 @pytest.mark.parametrize(
     ("arrays", "words"),
     [
