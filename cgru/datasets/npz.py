@@ -139,6 +139,8 @@ def _dataset(archive: _Named, swapped: bool, groups: str) -> Dataset:
     if features is not None and len(features) != e:
         raise ValueError(f"{NAMES}: expected {e} names, one for each feature of a step, got {len(features)}")
     notes = (f"not looked at: {listed(archive.others)}",) if archive.others else ()
+    if (train or test).beside:
+        notes += (f"read beside x: {', '.join((train or test).beside)}",)
     found = _groups(archive, train, groups)
     return Dataset(train, test, _names_in(archive, "class_names"), features, notes, groups=found)
 

@@ -47,7 +47,9 @@ def test_a_folder_is_what_an_archive_is(tmp_path):
 def test_arrays_with_a_number_for_each_step_stand_beside_x(tmp_path):
     resets, times = RNG.random((6, 4)) < 0.3, np.cumsum(RNG.random((6, 4)), axis=1)
     folder(tmp_path, x=X, y=Y, lengths=LENGTHS, resets=resets, times=times)
-    split = read(tmp_path).train
+    data = read(tmp_path)
+    split = data.train
+    assert data.notes == ("read beside x: resets, times",)
     assert sorted(split.beside) == ["resets", "times"]
     assert is_mapped(split.beside["resets"])
     some = split.samples(np.array([5, 1]))
