@@ -50,6 +50,7 @@ def test_as_stepping_by_hand(variant, reverse):
             assert_close(got, forward_by_hand(layer, X, state, lengths, decay), 1e-12)
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize("units", [False, True])
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("variant", KINDS, ids=str)
