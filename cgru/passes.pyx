@@ -109,7 +109,8 @@ cdef class GRUPass(Pass):
         fc: X, h, hp, hh, z, r, A, the caches of the variant, the masks in use, and with `preactivations` hh_, z_, r_,
             as in `GRU.fc`; with `decay` also `before`, the states that met it.
         bc: after `backward` dA, dh_, dh, dhn, dhh_, dz_, dr_, dX and the gradients of the variant; with `decay` also
-            `dhp` = dL/dhp, and `dg` = dL/d(decay) in its shape; with `resets` `dhp` alone, and that of a learned h0.
+            `dhp` = dL/dhp, and `dg` = dL/d(decay) in its shape; with `resets` only `dhp`, and only under a
+            learned h0.
         begins: whether all samples began at the learned h0, or a mask (m,) of those that did. It may be set before
             `gradients`.
         layer: the layer, whose current parameters and activations each call reads. None once it is deleted; calls
