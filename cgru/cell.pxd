@@ -83,8 +83,8 @@ cdef int backward_double(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, cons
                          void *cache, Py_ssize_t room, void *workspace, Py_ssize_t bytes) noexcept nogil
 
 # Backpropagate like these through `forward_decay_*`, with the same factors. dhp (m, s, u), or NULL, receives the
-# gradient of each state after its factor. So that of the factor is dhp (h - h0), h being the state a step earlier,
-# summed over u for n = 1, and that of h0 is (1 - g) dhp, summed over m and s.
+# gradient of each state after its factor. The gradient of the factor is dhp (h - h0), h the state a step earlier,
+# summed over u for n = 1. The gradient of h0 is (1 - g) dhp, summed over m and s.
 cdef int backward_decay_float(const cgru_cell *cell, Py_ssize_t m, Py_ssize_t s, const float *decay, Py_ssize_t n,
                               const float *dH, float *dh, float *dX, float *dhp, void *cache, Py_ssize_t room,
                               void *workspace, Py_ssize_t bytes) noexcept nogil

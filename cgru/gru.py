@@ -357,10 +357,10 @@ class GRU(Layer):
                 zero, or with `learn_h0` the parameter.
             resets: (m, s) booleans: True where a step begins anew, whatever the state before it was, NaN too. The state
                 is then zero, or with `learn_h0` the parameter, never a given or carried h0.
-            decay: (m, s) or (m, s, u) factors g from 0 to 1 in place of `resets`: the state fades to g times itself as
-                it enters a step, before all else, and to 1 - g times what a reset would put there. `fc["hp"]` is the
-                state after that. The factor of step t stands between t - 1 and t; in `reverse` the state of t + 1
-                enters t with the factor of t + 1, and the last real step has none. `bc["dg"]` is its gradient.
+            decay: (m, s) or (m, s, u) factors g from 0 to 1 in place of `resets`: the state h becomes g h + (1 - g) b
+                as it enters a step, before all else. b is the state that a reset puts there. `fc["hp"]` is the result.
+                The factor of step t stands between t - 1 and t; in `reverse` the state of t + 1 enters t with the
+                factor of t + 1, and the last real step has none. `bc["dg"]` is its gradient.
 
         Raises:
             TypeError, ValueError: an argument, a parameter, a mask or the carried state does not fit.
@@ -545,7 +545,7 @@ class GRU(Layer):
         last = GRUPass(
             self, X, lengths, h0, p, codes, dropped, reverse=reverse,
             preactivations=keeps, compiled=codes is not None and not clamp, clamp=clamp, buffers=self._buffers,
-            memory=memory, later=None if stateful else later, dg_shape=() if decay is None else np.shape(decay),
+            memory=memory, later=None if stateful else later, dg_shape=np.shape(decay),
         )  # fmt: skip
         if stateful:
             self.state = last.state.copy()

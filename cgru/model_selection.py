@@ -226,11 +226,12 @@ def _stages(recipe: Recipe, trials: _Trials) -> Iterator[Iterable[Recipe]]:
     """Yield the candidates of each stage, given the trials of those before it; the first is the one without a choice.
 
     Series as they are, normalized, or beside their differences; for the best of them other tails; for the best of all
-    other pools and more layers, twice. Below a layer that reads what is missing there are no others.
+    other pools and more layers, twice. Beside arrays with a number for each step, or below a layer that reads what is
+    missing, series stay as they are.
     """
     cut, *tails = [""] if trials.beside or recipe.decays else _tails(trials.X.shape[1])
     whole = recipe.bidirectional and not trials.beside  # whether layers may read the whole series
-    heads = [""] if recipe.decays else ["", "difference", *["normalize"] * whole]
+    heads = [""] if trials.beside or recipe.decays else ["", "difference", *["normalize"] * whole]
     heads = {_joined(head, cut): head for head in heads}
     yield [_decided(recipe, text) for text in heads]
     found = [heads[best.inputs] for best in trials.best(BEST)]

@@ -20,7 +20,7 @@ from cgru.core.decay import entering
 from cgru.core.lengths import by_length, ends, mask
 from cgru.core.memory import one_behind_another
 from cgru.core cimport driver, gradients, pair
-from cgru.core.checks cimport real
+from cgru.core.checks cimport contiguous_rows, real
 from cgru.core.kernels cimport (
     array_index, bind, bind_gradients, bind_weights, cgru_array, cgru_call, cgru_gradients, cgru_kernels, cgru_weights,
     copy_rows, kernels, matrix, new_call, set_lengths, set_zoneout, time_major_array, view,
@@ -109,7 +109,8 @@ cdef class GRUPass(Pass):
         fc: X, h, hp, hh, z, r, A, the caches of the variant, the masks in use, and with `preactivations` hh_, z_, r_,
             as in `GRU.fc`; with `decay` also `before`, the states that met it.
         bc: after `backward` dA, dh_, dh, dhn, dhh_, dz_, dr_, dX and the gradients of the variant; with `decay` also
-            `dhp` = dL/dhp, and `dg` = dL/d(decay) in its shape; with `resets` `dhp` alone, and that of a learned h0.
+            `dhp` = dL/dhp, and `dg` = dL/d(decay) in its shape; with `resets` only `dhp`, and only under a
+            learned h0.
         begins: whether all samples began at the learned h0, or a mask (m,) of those that did. It may be set before
             `gradients`.
         layer: the layer, whose current parameters and activations each call reads. None once it is deleted; calls
@@ -547,6 +548,7 @@ cdef cnp.ndarray _bind_factor(cgru_call *call, cnp.ndarray decay, lengths):
 cdef int _bind_start(cgru_call *call, dict p) except -1:
     """Bind the learned h0 of the parameters, if there is one, which the factor puts in the place of a state."""
     if call.decay.data != NULL and "h0" in p:
+        p["h0"] = contiguous_rows(p["h0"])  # held by the parameters of this call
         call.start = view(p["h0"])
         call.start.sample = call.start.step = 0
     return 0

@@ -330,6 +330,8 @@ def decay_gradient(
         dg = np.einsum("msu,msu->ms", dhp, before)[:, :, None]
         if np.any(start):
             dg -= dhp @ start.T
+    if lengths is not None:  # where the last state may be NaN
+        dg = np.where(mask(lengths, dg.shape[1]), dg, dg.dtype.type(0))
     return boundaries(dg, lengths, reverse)
 
 

@@ -696,7 +696,7 @@ cdef class Stream:
                 zero or learned, as of `Network.predict`; of a `GRU` by itself also (m, u). A factor of 0 replaces the
                 state alone, of a `GRUD` also what it has seen; other layers remember the steps before. No GRU may stand
                 above `Frames`.
-            Of a single sample one boolean, or one number, will do.
+                Of a single sample one number will do, as for `resets` one boolean.
 
         Raises:
             TypeError, ValueError: x, `resets` or `decay` has another dtype or shape; a factor is NaN or outside [0, 1];
@@ -776,10 +776,11 @@ cdef class Stream:
         if factors.dtype == bool:
             raise TypeError("decay: expected factors, got booleans; rows that begin anew are the argument resets")
         self._check_rows("decay", np.shape(factors), due)
+        factors = factors.reshape(self.batch, -1)
         if not within(factors, 0, 1):
             wrong = np.argwhere(~((factors >= 0) & (factors <= 1)))[0]
             raise ValueError(f"decay: expected factors from 0 to 1, got {factors[tuple(wrong)]} in row {wrong[0]}")
-        return aligned(factors.reshape(self.batch, -1), self.dtype)
+        return aligned(factors, self.dtype)
 
     def _check_rows(self, name, shape, due):
         """Raise ValueError unless `shape` is one of those that are `due`, or () of a single sample."""

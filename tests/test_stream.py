@@ -436,6 +436,9 @@ def test_of_a_single_sample_one_boolean_or_number_will_do():
         np.testing.assert_array_equal(stream.step(x, decay=decay), first)
     np.testing.assert_array_equal(stream.step(x, decay=1), second)
     assert stream.step(x, resets=True) is stream.step(x, decay=0.5)
+    for wrong in (np.nan, [1.5], -1):
+        with pytest.raises(ValueError, match=r"^decay: expected factors from 0 to 1, got .* in row 0$"):
+            stream.step(x, decay=wrong)
 
 
 def test_tokens_begin_anew():

@@ -54,6 +54,7 @@ class Difference(Layer):
     """
 
     stride = None
+    looks_back = True
     stream = "difference"
     fields = Fields(flags=("keep",))
 

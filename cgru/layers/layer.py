@@ -97,6 +97,7 @@ class Layer:
     piecewise: bool = True  # whether the pieces of a sequence may be run one after another, with states carried over
     # Whether outputs depend on statistics of the whole series, so that no layer may be `stateful` in its network.
     whole_series: bool = False
+    looks_back: bool = False  # whether an output is made of the inputs of several steps, the same at each step
     clip_gradients: bool = False
     stateful: bool = False
     fields: Fields | None = None  # how a layer of exactly this class is saved; None: it cannot be saved

@@ -153,6 +153,11 @@ def check_reads(layers: Sequence[Layer], what: str, name: str) -> None:
     for i, layer in enumerate(layers):
         if what == "decay" and layer.cells and i not in readers:
             raise ValueError(f"{name}: expected None, as {layer!r}, layer {i}, does not read it, got some")
+        if layer.looks_back and name.endswith("resets") and i < readers[-1]:
+            raise ValueError(
+                f"{name}: expected None, as {layer!r}, layer {i}, would take the end of one episode into the next, got "
+                "some; take differences of X yourself, in each episode, or give a factor of 0 as decay"
+            )
         if (layer.changes_steps or (layer.flips and what != "decay")) and i < readers[-1]:
             above = next(j for j in readers if j > i)
             raise ValueError(

@@ -173,7 +173,7 @@ class GRU(nn.GRU):
             input: the sequences.
             hx: the states before the first step; None: zero.
             resets: booleans laid out as the first axes of `input`, for a PackedSequence one packed alike. True: the
-                step is the first of an episode, its g is 0. A step is not told from those before it in any other way.
+                step is the first of an episode, its g is 0.
             decay: g itself, from 0 to 1, in the dtype of `input`, laid out likewise, or with a last axis of
                 `hidden_size` for a factor of each unit. It may require a gradient.
 

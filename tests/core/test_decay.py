@@ -197,6 +197,18 @@ def test_ones_change_no_bit_and_zeros_replace_what_is_not_finite(m, dtype):
         assert all(np.isfinite(value).all() for value in got.gradients().values())
 
 
+@pytest.mark.parametrize("m", [1, 3, 40])
+def test_a_learned_state_whose_numbers_lie_apart(m):
+    layer = random_layer(3, 17, sequences=True, learn_h0=True)
+    X, _, _ = random_batch(m, 5, 3, 17, False)
+    given = {"resets": RNG.random((m, 5)) < 0.5}
+    due = layer.predict(X, **given)
+    layer.p["h0"] = np.repeat(layer.p["h0"], 2, axis=1)[:, ::2]
+    layer.p["h0"].base[:, 1::2] = np.nan
+    np.testing.assert_array_equal(layer.predict(X, **given), due)
+    np.testing.assert_array_equal(layer.run(X, **given).A, due)
+
+
 def test_a_carried_state_meets_the_factor_of_the_first_step():
     whole = random_layer(3, 4, sequences=True)
     X, _, _ = random_batch(5, 9, 3, 4, False)
@@ -276,6 +288,16 @@ def test_both_directions(merge):
     np.testing.assert_array_equal(got.A, layer.predict(X, lengths, decay=(~resets).astype(float)))
 
 
+def test_nothing_past_a_length_reaches_a_gradient():
+    layer = random_layer(3, 4, sequences=True)
+    X, lengths = np.zeros((2, 5, 3)), np.array([5, 2])
+    X[1, 1] = np.nan  # so that the last state of the second sample is, too
+    ran = layer.run(X, lengths, decay=np.full((2, 5), 0.5))
+    ran.backward(np.ones_like(ran.A))
+    assert np.isfinite(ran.bc["dg"][0]).all()
+    assert not ran.bc["dg"][1, 2:].any()
+
+
 def test_forward_shows_the_states_on_both_sides_of_the_factor():
     layer = random_layer(3, 4)
     X, _, h0 = random_batch(5, 6, 3, 4, False)
@@ -335,6 +357,8 @@ def test_what_is_refused_by_name_and_index():
         units = np.ones((2, 3, 4))
         units[0, 2, 3] = wrong
         refused(ValueError, "in sample 0, step 2, unit 3", decay=units)
+        with pytest.raises(ValueError, match=f"decay: expected factors from 0 to 1, got {wrong} in sample 1, step 1$"):
+            random_layer(3, 4).predict(np.zeros((2, 3, 3)), decay=decay)
     assert decay_of(None, None, 2, 3, 4, None, np.dtype(float)) is None
     with pytest.raises(ValueError, match=r"some decay: expected shape \(2, 3\), got \(2, 3, 4\)"):
         decay_of(None, np.ones((2, 3, 4)), 2, 3, None, None, np.dtype(float), "some ")

@@ -17,7 +17,14 @@ from cgru.core.times import times_of
 from cgru.network import chain
 from cgru.network.data_spec import DataSpec
 
-__all__ = ["STEP_ARRAYS", "check_mapped_step_arrays", "check_step_arrays", "given_step_arrays", "rectangles"]
+__all__ = [
+    "STEP_ARRAYS",
+    "check_mapped_step_arrays",
+    "check_names",
+    "check_step_arrays",
+    "given_step_arrays",
+    "rectangles",
+]
 
 STEP_ARRAYS = {"resets": "decay", "decay": "decay", "times": "times"}  # the arguments, and what layers read of each
 
@@ -26,8 +33,6 @@ Given = Mapping[str, Any]  # arrays by the names of arguments; None: not given
 
 def given_step_arrays(resets: Any, decay: Any, times: Any) -> dict[str, Any]:
     """Return those that are not None by the names of the arguments."""
-    if resets is None and decay is None and times is None:  # nothing more is spent on a call without them
-        return {}
     given = {"resets": resets, "decay": decay, "times": times}
     return {name: value for name, value in given.items() if value is not None}
 
@@ -69,12 +74,18 @@ def _check_shapes(
     spec: DataSpec, given: Given | None, shape: tuple[int, ...], lengths: np.ndarray | None, name: str
 ) -> dict[str, Any]:
     """Return the arrays that are `given` as (m, s), once layers can read them."""
+    check_names(given or {}, name)
     for each, value in (given or {}).items():
-        if each not in STEP_ARRAYS:
-            raise ValueError(f"{name}{each}: expected one of {', '.join(STEP_ARRAYS)} beside X, got this name")
         if value is not None:
             chain.check_reads(spec.layers, STEP_ARRAYS[each], name + each)
     return rectangles(given or {}, shape, lengths, name)
+
+
+def check_names(given: Given, name: str = "") -> None:
+    """Raise ValueError, with the prefix `name`, for an array beside X of another name than those of `STEP_ARRAYS`."""
+    for each in given:
+        if each not in STEP_ARRAYS:
+            raise ValueError(f"{name}{each}: expected one of {', '.join(STEP_ARRAYS)} beside X, got this name")
 
 
 def rectangles(

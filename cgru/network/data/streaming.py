@@ -18,7 +18,7 @@ from cgru.core.row_blocks import BLOCK, is_mapped
 from cgru.network import chain
 from cgru.network.classes import as_strings
 from cgru.network.data.split import NO_WEIGHT, check_share, draw_held_out, encode_groups
-from cgru.network.data.step_arrays import STEP_ARRAYS, check_mapped_step_arrays
+from cgru.network.data.step_arrays import STEP_ARRAYS, check_mapped_step_arrays, check_names
 from cgru.network.data.training_data import (
     Data,
     check_data,
@@ -214,6 +214,7 @@ def iterate_inputs(batches: Iterable[Any], *apart: Any) -> Iterator[tuple[Any, A
     def parts(given: Any) -> tuple[Any, Any, dict[str, Any]]:
         """Return the parts of a batch."""
         batch, beside = _parted(given)
+        check_names(beside)
         X, _, lengths, *_ = (*batch, None, None) if is_batch(batch) else (given, None, None)
         return X, lengths, beside
 

@@ -333,6 +333,24 @@ def test_layers_that_cannot_read(layers, words, given):
         net.predict(X, **given)
 
 
+def test_a_difference_does_not_look_over_the_end_of_an_episode():
+    net = cgru.Network([cgru.Difference(), gru(), cgru.Dense(1, "identity")], seed=0)
+    for call in (net.predict, lambda X, **given: net.fit(X, Y[:, 0], epochs=1, **given)):
+        with pytest.raises(ValueError, match=r"resets: expected None, as Difference\(keep=True\), layer 0, would take"):
+            call(X, resets=RESETS)
+    assert np.isfinite(net.predict(X, decay=DECAY)).all()  # which are of the state alone
+    above = cgru.Network([gru(sequences=True), cgru.Difference(), cgru.Dense(1, "identity")], seed=0)
+    assert above.predict(X, resets=RESETS).shape == (M, S, 1)
+
+
+def test_batches_to_predict_name_what_stands_beside():
+    net = cgru.Network([gru(), cgru.Dense(1, "identity")], seed=0)
+    with pytest.raises(ValueError, match="reset: expected one of resets, decay, times beside X, got this name"):
+        list(net.predict([(X, Y, {"reset": RESETS})]))
+    plain = cgru.Network([cgru.GRU(3), cgru.Dense(1, "identity")], seed=0)
+    plain.fit([(X, Y[:, 0], {"resets": None})], epochs=1)
+
+
 def test_times_do_not_go_behind_a_flip():
     net, _ = echoing(cgru.Flip())
     with pytest.raises(ValueError, match=re.escape("times: expected layers that read it at the steps of X, got Echo")):
