@@ -441,7 +441,7 @@ def test_refused():
         cgru.GRUD(3, reverse=True)
     with pytest.raises(RuntimeError, match="expected compute_shapes"):
         cgru.GRUD(3).initialize_parameters()
-    with pytest.raises(ValueError, match=r"layer 1, GRUD, to be layer 0"):
+    with pytest.raises(ValueError, match=r"values that may be missing, which come in at layer 0, for layer 1, GRUD"):
         cgru.Network([cgru.GRU(3, sequences=True), cgru.GRUD(3), cgru.Dense(1)])
     with pytest.raises(TypeError, match="layer: expected a GRU, got GRUD"):
         cgru.Bidirectional(layer)
