@@ -92,6 +92,7 @@ def cases() -> dict[str, Case]:
         "epoch": (3, partial(epochs, 24)),
         "epoch, ragged, validated": (3, partial(epochs, 12, ragged=True, validation=0.25)),
         "epoch, resets": (3, partial(epochs, 24, resets=True)),
+        "epoch, gaps": (3, partial(epochs, 24, gaps=True)),
         "epoch, one batch": (30, one_batch),
         "epoch, batches handed out": (3, partial(epochs, 5, batches=True)),
         "epoch, loop": (3, partial(epochs, 5, metrics={"zero": lambda y, p: 0.0}, validation=0.25)),
@@ -197,12 +198,15 @@ def trained(layer: Any, X: np.ndarray, dA: np.ndarray, lengths: np.ndarray | Non
     return repeat(call)
 
 
-def classifier(u: int) -> tuple[Any, np.ndarray, np.ndarray]:
+def classifier(u: int, gaps: bool = False) -> tuple[Any, np.ndarray, np.ndarray]:
     import cgru
 
     rng = np.random.default_rng(4)
     X, y = rng.standard_normal((40, 8, 3), np.float32), rng.integers(0, 3, 40)
-    return cgru.Network([cgru.GRU(u), cgru.Dense(3, "softmax")], seed=0, dtype="float32"), X, y
+    if gaps:
+        X[rng.random(X.shape) < 0.5] = np.nan
+    first = cgru.GRUD(u) if gaps else cgru.GRU(u)
+    return cgru.Network([first, cgru.Dense(3, "softmax")], seed=0, dtype="float32"), X, y
 
 
 def fits() -> Run:
@@ -211,9 +215,11 @@ def fits() -> Run:
     return repeat(lambda: net.fit(X, y, epochs=1, batch_size=8))
 
 
-def epochs(u: int, ragged: bool = False, batches: bool = False, resets: bool = False, **options: Any) -> Run:
-    """Epochs of one fit; with `batches` of a list of them."""
-    net, X, y = classifier(u)
+def epochs(
+    u: int, ragged: bool = False, batches: bool = False, resets: bool = False, gaps: bool = False, **options: Any
+) -> Run:
+    """Epochs of one fit; with `batches` of a list of them, with `gaps` of a `GRUD`."""
+    net, X, y = classifier(u, gaps)
     if resets:
         options["resets"] = np.arange(X.shape[0] * X.shape[1]).reshape(X.shape[:2]) % 9 == 4
     if batches:

@@ -95,6 +95,29 @@ def test_states_are_those_of_the_paper(m, s, e, u, dtype):
                 assert not A[i, n:].any()
 
 
+@pytest.mark.parametrize("without", ["lengths", "times", "resets", "all"])
+def test_the_compiled_input_without_what_may_be_left_out(without):
+    """And in two parts, the second of which goes on from the first."""
+    layer, (X, *given) = random_grud(3, 2, unit=0.7), gaps(4, 7, 3, True)
+    X = np.where(np.isinf(X), np.nan, X)
+    given = dict(zip(("lengths", "times", "resets"), given, strict=True))
+    given = {name: None if without in (name, "all") else value for name, value in given.items()}
+    lengths, times, resets = given.values()
+    layer.forward(X, **given)
+    due, seen = fading.forward(layer.p, X, times, lengths, resets, unit=0.7)
+    for name, value in due.items():
+        assert_close(layer.fc[name], value, 1e-12, name)
+    parts, so_far = [], None
+    for at in (np.s_[:, :3], np.s_[:, 3:]) if lengths is None else ():
+        own = (None if a is None else a[at] for a in (times, resets))
+        caches, so_far = fading.forward(layer.p, X[at], next(own), None, next(own), so_far, 0.7)
+        parts.append(caches)
+    for name in due if parts else ():
+        np.testing.assert_array_equal(np.concatenate([each[name] for each in parts], axis=1), due[name], name)
+    for name, value in zip(seen._fields, seen if so_far is None else so_far, strict=True):
+        assert_close(layer.state[name], value, 1e-12, name)
+
+
 def test_the_compiled_input_is_that_of_the_reference(level):
     for dtype in DTYPES:
         for m, s, e in ((1, 1, 1), (5, 7, 17), (3, 4, 33)):
@@ -441,7 +464,7 @@ def test_refused():
         cgru.GRUD(3, reverse=True)
     with pytest.raises(RuntimeError, match="expected compute_shapes"):
         cgru.GRUD(3).initialize_parameters()
-    with pytest.raises(ValueError, match=r"layer 1, GRUD, to be layer 0"):
+    with pytest.raises(ValueError, match=r"values that may be missing, which come in at layer 0, for layer 1, GRUD"):
         cgru.Network([cgru.GRU(3, sequences=True), cgru.GRUD(3), cgru.Dense(1)])
     with pytest.raises(TypeError, match="layer: expected a GRU, got GRUD"):
         cgru.Bidirectional(layer)

@@ -310,8 +310,8 @@ def test_with_resets_no_layer_is_chosen_that_changes_the_steps_or_reads_all():
     X, y, resets = since_reset(s=50)
     options = OPTIONS | {"bidirectional": True, "epochs": 1}
     texts = list(GRUClassifier(**options).fit(X, y, resets=resets).candidate_scores_)
-    assert {text.partition(",")[0] for text in texts} == {"raw", "difference"}
-    assert len(texts) > 4  # with other pools and more layers
+    assert {text.partition(",")[0] for text in texts} == {"raw"}
+    assert len(texts) > 2  # with other pools and more layers
     assert any("frames" in text for text in GRUClassifier(**options).fit(X, y).candidate_scores_)
     with pytest.raises(ValueError, match=r"resets: .*behind Frames"):
         GRUClassifier(**OPTIONS, inputs="frames(2)", epochs=1).fit(X, y, resets=resets)

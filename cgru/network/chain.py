@@ -52,12 +52,10 @@ def shape_of(layers: Any) -> Shape:
     """
     shape: Shape = ("m", "s") if layers[0].tokens_in else ("m", "s", "e")
     for i, layer in enumerate(layers):
-        if layer.takes_missing and i > 0:
+        if i > 0 and (layer.tokens_in or layer.takes_missing):
             name, got = _names(layers, i, shape)
-            raise ValueError(f"layers: expected {name}, to be layer 0, which knows what was measured, got {got}")
-        if layer.tokens_in and i > 0:
-            name, got = _names(layers, i, shape)
-            raise ValueError(f"layers: expected integer tokens (m, s), which come in at layer 0, for {name}, got {got}")
+            due = "integer tokens (m, s)" if layer.tokens_in else "values that may be missing"
+            raise ValueError(f"layers: expected {due}, which come in at layer 0, for {name}, got {got}")
         due = layer.features
         if i > 0 and due is not None and not isinstance(shape[-1], str) and shape[-1] != due:
             raise ValueError(f"layers: expected parameters for {shape[-1]} features in layer {i}, got {due}")

@@ -335,11 +335,11 @@ def test_layers_that_cannot_read(layers, words, given):
 
 def test_a_difference_does_not_look_over_the_end_of_an_episode():
     net = cgru.Network([cgru.Difference(), gru(), cgru.Dense(1, "identity")], seed=0)
-    for call in (net.predict, lambda X, **given: net.fit(X, Y[:, 0], epochs=1, **given)):
+    for call in (net.predict, lambda X, **given: net.fit(X, Y, epochs=1, **given)):
         with pytest.raises(ValueError, match=r"resets: expected None, as Difference\(keep=True\), layer 0, would take"):
             call(X, resets=RESETS)
     assert np.isfinite(net.predict(X, decay=DECAY)).all()  # which are of the state alone
-    above = cgru.Network([gru(sequences=True), cgru.Difference(), cgru.Dense(1, "identity")], seed=0)
+    above = cgru.Network([gru(), cgru.Difference(), cgru.Dense(1, "identity")], seed=0)
     assert above.predict(X, resets=RESETS).shape == (M, S, 1)
 
 

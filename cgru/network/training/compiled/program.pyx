@@ -179,9 +179,10 @@ cdef class Program:
             parameter.columns = array.shape[array.ndim - 1]
             half, _, own = name.rpartition(".")
             parameter.part = half == "backward"
-            parameter.place = layer.parameter_names.index(name)
             if stage.parts and not stage.fades:
                 parameter.place = parameter_index(own)
+            else:
+                parameter.place = layer.parameter_names.index(name)
         return 0
 
     cdef int _set_sizes(self, tuple batch, tuple scored, Py_ssize_t steps) except -1:
