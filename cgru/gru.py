@@ -545,7 +545,8 @@ class GRU(Layer):
         last = GRUPass(
             self, X, lengths, h0, p, codes, dropped, reverse=reverse,
             preactivations=keeps, compiled=codes is not None and not clamp, clamp=clamp, buffers=self._buffers,
-            memory=memory, later=None if stateful else later, dg_shape=np.shape(decay),
+            memory=memory, later=None if stateful else later,
+            dg_shape=() if decay is None else np.shape(decay),  # which of None takes as long as the rest of this
         )  # fmt: skip
         if stateful:
             self.state = last.state.copy()
