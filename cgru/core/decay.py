@@ -24,6 +24,7 @@ def decay_of(
     lengths: np.ndarray | None,
     dtype: np.dtype,
     name: str = "",
+    first: int = 0,
 ) -> np.ndarray | None:
     """Return the factors that `resets` or `decay` stand for, (m, s, 1) or (m, s, u) in `dtype`, 1 in the padding.
 
@@ -36,6 +37,7 @@ def decay_of(
         lengths: (m,) the real steps of each sample, or None; nothing in the padding is looked at.
         dtype: of the result.
         name: a prefix for the names in errors.
+        first: the number of the first sample there.
 
     Raises:
         TypeError, ValueError: both are given; another dtype or shape; a factor that is NaN or outside [0, 1].
@@ -55,19 +57,19 @@ def decay_of(
             raise TypeError(f"{name}decay: expected factors from 0 to 1, got booleans; those are the argument resets")
         factors = factors if factors.ndim == 3 else factors[:, :, None]
         if not (factors.min() >= 0 and factors.max() <= 1):
-            _refuse_outside(factors, f"{name}decay", lengths)
+            _refuse_outside(factors, f"{name}decay", lengths, first)
         factors = factors.astype(dtype, copy=False)
     return factors if lengths is None else np.where(mask(lengths, s), factors, dtype.type(1))
 
 
-def _refuse_outside(factors: np.ndarray, name: str, lengths: np.ndarray | None) -> None:
-    """Raise ValueError where a factor (m, s, n) of a real step is NaN or outside [0, 1]."""
+def _refuse_outside(factors: np.ndarray, name: str, lengths: np.ndarray | None, first: int) -> None:
+    """Raise ValueError where a factor (m, s, n) of a real step is NaN or outside [0, 1]; samples count from `first`."""
     wrong = ~((factors >= 0) & (factors <= 1))
     if lengths is not None:
         wrong &= mask(lengths, factors.shape[1])
     if wrong.any():
         sample, step, unit = np.argwhere(wrong)[0]
-        where = f"sample {sample}, step {step}" + (f", unit {unit}" if factors.shape[2] > 1 else "")
+        where = f"sample {first + sample}, step {step}" + (f", unit {unit}" if factors.shape[2] > 1 else "")
         raise ValueError(f"{name}: expected factors from 0 to 1, got {factors[sample, step, unit]} in {where}")
 
 

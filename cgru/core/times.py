@@ -11,10 +11,13 @@ from cgru.core.checks import real
 __all__ = ["times_of"]
 
 
-def times_of(value: Any, m: int, s: int, lengths: np.ndarray | None, name: str = "times") -> np.ndarray | None:
+def times_of(
+    value: Any, m: int, s: int, lengths: np.ndarray | None, name: str = "times", first: int = 0
+) -> np.ndarray | None:
     """Return times (m, s) in float64, the last real time in the padding; None for None.
 
-    TypeError or ValueError for another dtype or shape, a time that is not finite, or one below that of the step before.
+    TypeError or ValueError for another dtype or shape, a time that is not finite, or one below that of the step before;
+    `first` is the number of the first sample there.
     """
     if value is None:
         return None
@@ -27,5 +30,5 @@ def times_of(value: Any, m: int, s: int, lengths: np.ndarray | None, name: str =
     ):
         if wrong.any():
             i, t = np.argwhere(wrong)[0]
-            raise ValueError(f"{name}: expected {due}, got {times[i, t]} in sample {i}, step {t}")
+            raise ValueError(f"{name}: expected {due}, got {times[i, t]} in sample {first + i}, step {t}")
     return times

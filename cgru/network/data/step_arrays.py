@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from cgru.core.checks import real
 from cgru.core.decay import decay_of
 from cgru.core.lengths import padded
 from cgru.core.row_blocks import slices
@@ -40,19 +41,19 @@ def given_step_arrays(resets: Any, decay: Any, times: Any) -> dict[str, Any]:
 
 
 def check_step_arrays(
-    spec: DataSpec, given: Given, shape: tuple[int, ...], lengths: np.ndarray | None, name: str = ""
+    spec: DataSpec, given: Given, shape: tuple[int, ...], lengths: np.ndarray | None, name: str = "", first: int = 0
 ) -> dict[str, np.ndarray]:
     """Check the arrays `given` beside inputs of `shape` (m, s, ...); return what layers read, by its name, each (m, s).
 
     A list of m arrays (s_i,), such as X may be one, is padded. "decay" is of the network's dtype and 1 in the padding,
     "times" float64 and there the last real time. Padding is not looked at. TypeError or ValueError, with the prefix
-    `name`, also where no layer, or not every recurrent layer, can read one.
+    `name`, also where no layer, or not every recurrent layer, can read one. `first` is the number of the first sample.
     """
     found = _check_shapes(spec, given, shape, lengths, name)
     m, s = shape[:2]
-    decay = decay_of(found.get("resets"), found.get("decay"), m, s, None, lengths, spec.layers[-1].dtype, name)
+    decay = decay_of(found.get("resets"), found.get("decay"), m, s, None, lengths, spec.layers[-1].dtype, name, first)
     read = {"decay": None if decay is None else decay[:, :, 0]}
-    read["times"] = times_of(found.get("times"), m, s, lengths, f"{name}times")
+    read["times"] = times_of(found.get("times"), m, s, lengths, f"{name}times", first)
     return {each: array for each, array in read.items() if array is not None}
 
 
@@ -66,9 +67,8 @@ def check_mapped_step_arrays(
     found = _check_shapes(spec, given, shape, lengths, name)
     for rows in slices(shape[:2]) if found else ():
         part = {each: array[rows] for each, array in found.items()}
-        at = f"{name}from sample {rows.start} on: " if rows.start else name
         size = len(next(iter(part.values()))), shape[1]
-        check_step_arrays(spec, part, size, None if lengths is None else lengths[rows], at)
+        check_step_arrays(spec, part, size, None if lengths is None else lengths[rows], name, rows.start)
     return found
 
 
@@ -112,7 +112,7 @@ def _as_rectangle(value: Any, m: int, s: int, lengths: np.ndarray | None, name: 
     if isinstance(value, np.ndarray) and value.dtype != object:
         return value
     if not isinstance(value, np.ndarray | list | tuple) or len(value) != m or any(np.ndim(row) != 1 for row in value):
-        return np.asarray(value)
+        return real(value, name)
     array, own = padded(value, name)
     steps = np.full(m, s) if lengths is None else lengths
     wrong = np.flatnonzero(own != steps)

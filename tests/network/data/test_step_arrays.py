@@ -179,12 +179,12 @@ def test_files_give_the_bits_of_arrays(tmp_path, monkeypatch, validation, engine
     net.fit(*files[:2], epochs=1)  # without
     resets = RESETS.astype(float)
     resets[9, 1] = 2
-    with pytest.raises(ValueError, match=r"^from sample 8 on: decay: .*got 2.0 in sample 1, step 1"):
+    with pytest.raises(ValueError, match=r"^decay: .*got 2.0 in sample 9, step 1"):
         net.fit(files[0], Y, decay=resets)
     with pytest.raises(ValueError, match=r"^validation decay: .*got -1.0 in sample 0, step 0"):
         net.fit(X, Y, validation=(files[0], Y, {"decay": at(DECAY, -1, 0, 0)}))
     resets[9, 1] = resets[np.arange(S) >= LENGTHS[:, None]] = np.nan
-    with pytest.raises(ValueError, match=r"^from sample 8 on: decay: .*got nan in sample 1, step 1"):
+    with pytest.raises(ValueError, match=r"^decay: .*got nan in sample 9, step 1"):
         net.fit(files[0], Y, lengths=LENGTHS, decay=resets)
     resets[9, 1] = 0
     net.fit(files[0], Y, lengths=LENGTHS, decay=resets, epochs=1)
@@ -297,6 +297,7 @@ def test_refusals():
     with pytest.raises(ValueError, match=rf"^resets\[0\]: expected {S} steps, as X\[0\] has, got 4"):
         cgru.Network([gru(), cgru.Dense(1, "identity")]).predict(X, resets=[r[:4] for r in RESETS])
     refused(r"resets: expected shape .* got \(2, 3\)", resets=[[True] * 3] * 2)
+    refused(r"decay: expected a rectangular array, got list", decay=[[1.0], [1.0, 2.0]])
     layers = [Echo(), cgru.Dense(1, "identity")]
     for wrong, due in ((-1.0, "times that do not decrease"), (np.inf, "finite numbers")):
         refused(f"times: expected {due}, got {wrong} in sample 3, step 2", layers=layers, times=at(TIMES, wrong))
