@@ -4,6 +4,7 @@ Episodes that end within sequences are those sequences cut there: that is the or
 """
 
 import re
+from types import MappingProxyType
 
 import numpy as np
 import pytest
@@ -151,7 +152,7 @@ def test_lists_of_sequences_have_lists_beside_them():
 def test_batches_have_their_own():
     net, echo = echoing()
     sets = [(X[:5], Y[:5], {"resets": RESETS[:5]}), (X[5:], Y[5:], LENGTHS[5:], None, {"decay": DECAY[5:]})]
-    net.fit([*sets, (X, Y)], epochs=1, validation=(X, Y, {"resets": RESETS}))
+    net.fit([*sets, (X, Y)], epochs=1, validation=(X, Y, MappingProxyType({"resets": RESETS})))
     seen = [None if decay is None else decay.shape for _, decay, _ in echo.seen]
     assert seen == [(5, S), (7, S), None, (M, S)]
     due = [net.predict(X[:5], resets=RESETS[:5]), net.predict(X[5:])]
