@@ -1,0 +1,30 @@
+"""The list of targets, which the runner, the tests and the docs read."""
+
+from typing import NamedTuple
+
+__all__ = ["TARGETS", "Target"]
+
+
+class Target(NamedTuple):
+    """One target: the module `fuzz.NAME`, whose `case(seed)` raises where something is wrong.
+
+    Attributes:
+        about: what is compared with what.
+        cases: how many cases the ordinary tests run, at most a second or so.
+        needs: modules that must be installed.
+        bound: seconds after which a case counts as a hang.
+    """
+
+    about: str
+    cases: int
+    needs: tuple[str, ...] = ()
+    bound: float = 60.0
+
+
+TARGETS = {
+    "fit": Target("compiled fits against the loop in Python; threads, memory and checkpoints to the bit", 5),
+    "layer": Target("layers and passes against cgru.reference, arrays laid out oddly, bound anew and freed", 16),
+    "many": Target("fit_many on threads, executors of threads and of processes against single fits, to the bit", 3),
+    "quantized": Target("int8 and bfloat16 layers against their definition in NumPy", 40),
+    "export": Target("networks as C without a warning, under ASan and UBSan, against predict", 1),
+}
