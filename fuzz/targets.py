@@ -27,4 +27,5 @@ TARGETS = {
     "many": Target("fit_many on threads, executors of threads and of processes against single fits, to the bit", 3),
     "quantized": Target("int8 and bfloat16 layers against their definition in NumPy", 40),
     "export": Target("networks as C without a warning, under ASan and UBSan, against predict", 1),
+    "files": Target("damaged models, checkpoints, data, plans and results: right, or refused by name", 60, bound=20),
 }
