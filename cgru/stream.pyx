@@ -717,7 +717,7 @@ cdef class Stream:
         """Set the time that has passed since the step before: a number or (m,); None: 1."""
         if not self.timed:
             raise ValueError(f"dt: expected None, as no layer reads it, got some for {self.source!r}")
-        passed = real(1 if dt is None else dt, "dt")
+        passed = real(1.0 if dt is None else dt, "dt").astype(np.float64)
         self._check_rows("dt", np.shape(passed), [(self.batch,), ()])
         if not within(passed, 0, np.finfo(np.float64).max):
             raise ValueError(f"dt: expected finite times of at least 0, got {dt}")

@@ -215,7 +215,7 @@ def samples(
         X[:, 0] = dice.normal(m, e)  # something of each feature is measured
         if dice.chance():
             beside["times"] = np.cumsum(dice.rng.random((m, s)), axis=1) + s * (np.arange(m)[:, None] // size)
-    if not any(layer.stride != 1 for layer in net.layers):
+    if not any(isinstance(layer, cgru.Frames) for layer in net.layers):
         which = dice.rng.random((m, s))
         if dice.chance(0.2):
             beside["resets"] = which < 0.3
