@@ -22,17 +22,22 @@ class Target(NamedTuple):
 
 
 TARGETS = {
-    "fit": Target("compiled fits against the loop in Python; threads, memory and checkpoints to the bit", 5),
+    "fit": Target("compiled fits against the loop in Python; threads, memory and checkpoints to the bit", 8),
     "fit_torch": Target(
-        "fits against a training in PyTorch's autograd, states, pieces and masks its own", 5, ("torch",)
+        "fits against a training in PyTorch's autograd, states, pieces and masks its own", 8, ("torch",)
     ),
-    "layer": Target("layers and passes against cgru.reference, arrays laid out oddly, bound anew and freed", 16),
+    "layer": Target("layers and passes against cgru.reference, arrays laid out oddly, bound anew and freed", 24),
     "many": Target("fit_many on threads, executors of threads and of processes against single fits, to the bit", 3),
-    "quantized": Target("int8 and bfloat16 layers against their definition in NumPy", 40),
+    "quantized": Target("int8 and bfloat16 layers against their definition in NumPy", 60),
     "export": Target("networks as C without a warning, under ASan and UBSan, against predict", 1),
-    "stream": Target("streams step by step, with frames, gaps, resets, decay and new starts, against predict", 16),
+    "stream": Target("streams step by step, with frames, gaps, resets, decay and new starts, against predict", 40),
     "cell": Target(
-        "the functions of cell.pxd with hostile counts, NULL and odd addresses: answered, nothing written", 150
+        "the functions of cell.pxd with hostile counts, NULL and odd addresses: answered, nothing written", 300
     ),
-    "files": Target("damaged models, checkpoints, data, plans and results: right, or refused by name", 60, bound=20),
+    "onnx": Target("networks in ONNX Runtime and back, and with a foreign node", 20, ("onnx", "onnxruntime")),
+    "torch_models": Target(
+        "modules of PyTorch with something foreign in them: their numbers, or refused", 30, ("torch",)
+    ),
+    "keras_models": Target("models of Keras with something foreign in them, likewise", 8, ("keras", "torch")),
+    "files": Target("damaged models, checkpoints, data, plans and results: right, or refused by name", 100, bound=20),
 }

@@ -105,6 +105,25 @@ def cell_breaks(patch):
     patch.setattr(cell, "ALIGNMENT", 6)
 
 
+def reader_breaks(name):
+    def breaks(patch):
+        from cgru import interop
+
+        due = getattr(interop, name)
+
+        def changed(source):
+            net = due(source)
+            net.head.p["b"] = net.head.p["b"] + 0.1
+            return net
+
+        patch.setattr(interop, name, changed)
+
+    return breaks
+
+
+onnx_breaks, torch_models_breaks, keras_models_breaks = map(reader_breaks, ("from_onnx", "from_torch", "from_keras"))
+
+
 def files_breaks(patch):
     def broken(*given, **options):
         raise KeyError("no error of ours")
@@ -112,7 +131,7 @@ def files_breaks(patch):
     patch.setattr(cgru, "load", broken)
 
 
-BREAKS = {name.removesuffix("_breaks"): value for name, value in globals().items() if name.endswith("_breaks")}
+BREAKS = {name: globals()[f"{name}_breaks"] for name in TARGETS}
 
 
 def test_a_target_notices_what_is_wrong(target, monkeypatch):
@@ -186,7 +205,6 @@ def test_the_list(monkeypatch, capsys):
     assert capsys.readouterr().out == "fit: skipped, not installed: torch\n"
 
 
-def test_each_target_is_a_module_and_each_can_fail():
+def test_each_target_is_a_module():
     shared = {"__init__", "__main__", "runner", "targets", "networks"}
     assert {path.stem for path in (ROOT / "fuzz").glob("*.py")} - shared == {*TARGETS}
-    assert {*BREAKS} == {*TARGETS}
