@@ -20,7 +20,7 @@ from cgru.core.decay import entering
 from cgru.core.lengths import by_length, ends, mask
 from cgru.core.memory import one_behind_another
 from cgru.core cimport driver, gradients, pair
-from cgru.core.checks cimport real
+from cgru.core.checks cimport contiguous_rows, real
 from cgru.core.kernels cimport (
     array_index, bind, bind_gradients, bind_weights, cgru_array, cgru_call, cgru_gradients, cgru_kernels, cgru_weights,
     copy_rows, kernels, matrix, new_call, set_lengths, set_zoneout, time_major_array, view,
@@ -547,6 +547,7 @@ cdef cnp.ndarray _bind_factor(cgru_call *call, cnp.ndarray decay, lengths):
 cdef int _bind_start(cgru_call *call, dict p) except -1:
     """Bind the learned h0 of the parameters, if there is one, which the factor puts in the place of a state."""
     if call.decay.data != NULL and "h0" in p:
+        p["h0"] = contiguous_rows(p["h0"])  # which the kernels read as vectors; `p` keeps it alive
         call.start = view(p["h0"])
         call.start.sample = call.start.step = 0
     return 0
