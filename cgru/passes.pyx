@@ -548,7 +548,7 @@ cdef cnp.ndarray _bind_factor(cgru_call *call, cnp.ndarray decay, lengths):
 cdef int _bind_start(cgru_call *call, dict p) except -1:
     """Bind the learned h0 of the parameters, if there is one, which the factor puts in the place of a state."""
     if call.decay.data != NULL and "h0" in p:
-        p["h0"] = contiguous_rows(p["h0"])  # held by the parameters of this call
+        p["h0"] = contiguous_rows(p["h0"])  # which the kernels read as vectors; `p` keeps it alive
         call.start = view(p["h0"])
         call.start.sample = call.start.step = 0
     return 0

@@ -319,6 +319,24 @@ def test_stateful_batches_go_on(monkeypatch):
     assert np.abs(found[0]["0.W"] - anew.parameters()["0.W"]).max() > 1e-6
 
 
+@pytest.mark.parametrize("compiled", [True, False])
+def test_stateful_batches_whose_times_go_back_are_refused(monkeypatch, compiled):
+    X, _, times, _ = gaps(4, 5, 2)
+    times[2:] += times[:2, -1:]
+    times[3, 0] = times[1, -1] - 0.25
+    if not compiled:
+        monkeypatch.setattr(fit, "compiles", lambda model: False)
+    net = cgru.Network([cgru.GRUD(6, stateful=True), cgru.Dense(2, "softmax")], seed=1)
+    words = rf"times: expected times from {times[1, -1]} on, .*, got {times[3, 0]} in sample 3, step 0"
+    options = {"epochs": 1, "batch_size": 2, "shuffle": False}
+    with pytest.raises(ValueError, match=words):
+        net.fit(X, np.arange(4) % 2, times=times, **options)
+    assert net.mean is None
+    assert len(net.history) == 0
+    times[3] += 0.25
+    net.fit(X, np.arange(4) % 2, times=times, **options)
+
+
 def test_means_ignore_what_is_missing():
     X = np.full((6, 4, 3), np.nan)
     X[:, :2, 0] = np.arange(12).reshape(6, 2)

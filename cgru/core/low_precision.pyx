@@ -215,6 +215,7 @@ cdef class LowPrecisionGRU:
             work.call.decay = view(decay)
             work.call.decay.column = 0 if cnp.PyArray_DIM(decay, 2) == 1 else work.call.decay.column
         if start is not None:
+            start = aligned(start)
             work.call.start = cgru_array(cnp.PyArray_DATA(start), 0, 0, 1)
         if every:
             h = np.zeros((m, s, self.u), np.float32) if lengths is not None else np.empty((m, s, self.u), np.float32)

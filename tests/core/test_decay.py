@@ -362,3 +362,24 @@ def test_what_is_refused_by_name_and_index():
     assert decay_of(None, None, 2, 3, 4, None, np.dtype(float)) is None
     with pytest.raises(ValueError, match=r"some decay: expected shape \(2, 3\), got \(2, 3, 4\)"):
         decay_of(None, np.ones((2, 3, 4)), 2, 3, None, None, np.dtype(float), "some ")
+
+
+@pytest.mark.parametrize("lie", [lambda h: np.repeat(h, 2, axis=1)[:, ::2], lambda h: h[:, ::-1].copy()[:, ::-1]])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_a_learned_state_may_lie_anyhow(lie, dtype):
+    both = cgru.Bidirectional(cgru.GRU(17, sequences=True, learn_h0=True, dtype=dtype, rng=1))
+    both.make(np.zeros((1, 1, 3)))
+    for name in ("forward.h0", "backward.h0"):
+        both.p[name][...] = RNG.standard_normal((1, 17))
+    small = cgru.quantize(cgru.Network([random_layer(3, 17, sequences=True, learn_h0=True, dtype=np.float32)]))
+    X, decay = RNG.standard_normal((4, 6, 3)).astype(dtype), factors(4, 6, 1, dtype)[:, :, 0]
+    for layer in (random_layer(3, 17, sequences=True, learn_h0=True, dtype=dtype), both, small.layers[0]):
+        found = []
+        for _ in range(2):
+            found.append([layer.predict(X, decay=decay)])
+            if layer.trains:
+                ran = layer.run(X, decay=decay)
+                found[-1] += [ran.A, ran.backward(np.ones_like(ran.A)), *ran.gradients().values()]
+            for name in [name for name in layer.p if name.endswith("h0")]:
+                layer.p[name] = lie(layer.p[name])
+        np.testing.assert_equal(*found)

@@ -7,13 +7,14 @@ where the text has `{"array": "0"}`.
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import os
 import re
 import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from operator import attrgetter
 from typing import Any
@@ -27,7 +28,7 @@ from cgru.network.data.training_data import Data
 from cgru.network.files import LONGEST, file_error, read_checked, read_json
 from cgru.network.history import Epoch, History
 from cgru.network.model import Model
-from cgru.optimizers import Plateau
+from cgru.optimizers import NAMED, Plateau
 
 __all__ = ["Checkpoint", "State"]
 
@@ -35,6 +36,8 @@ FORMAT = 2  # format 1 had no counts of updates that were left out, and no retur
 KIND = "checkpoint"  # the kind of file in errors, and the name of its JSON text
 STEPS = 1 << 20  # how many steps of samples are hashed at once
 NUMBERS = tuple(each.name for each in fields(Epoch) if each.name != "metrics")
+OURS = tuple(kind.__name__ for kind in NAMED.values())  # optimizers, by the names in their states
+FLOATS = np.dtype(np.float32), np.dtype(np.float64)
 ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 Arrays = dict[str, np.ndarray]
@@ -103,12 +106,28 @@ class Checkpoint:
                 another = f"{os.fspath(self.path)} is the checkpoint of another fit"
                 raise ValueError(f"{another}: {name}: expected {due!r}, got {got!r}")
 
-    def take_state(self, parameters: Arrays) -> State | None:
-        """Return the file's state, None without one, and forget it; ValueError if its parameters have other shapes."""
+    def take_state(
+        self, parameters: Arrays, generators: Sequence[np.random.BitGenerator] | None = None
+    ) -> State | None:
+        """Return the file's state, None without one, and forget it.
+
+        ValueError if its parameters have other shapes, if a state of the package's optimizers is not of floats, or if
+        one of the `generators` (None: not checked) does not take the state that it is to have.
+        """
         found, self.found = self.found, None
-        for moment in () if found is None else (found.now, found.best or found.now, *found.fallback):
+        if found is None:
+            return None
+        for moment in (found.now, found.best or found.now, *found.fallback):
             if _shapes(moment["parameters"]) != _shapes(parameters):
                 raise file_error(self.path, "it has other parameters than the network", KIND)
+            if not _is_of_floats(moment["optimizer_state"]):
+                raise file_error(self.path, "it has an optimizer's state that is not of floats", KIND)
+        try:
+            for generator, state in zip(generators or (), found.generators if generators else (), strict=True):
+                copy.deepcopy(generator).state = state
+        except Exception as error:  # a damaged state fails in more ways than can be listed
+            why = f"it has another state of the random generators ({type(error).__name__}: {error})"
+            raise file_error(self.path, why, KIND) from None
         return found
 
     def due(self) -> bool:
@@ -202,6 +221,15 @@ def _digests(data: Data, prefix: str = "") -> dict[str, str | None]:
 def _shapes(arrays: Arrays) -> dict[str, Any]:
     """Return the shape and dtype of each array."""
     return {key: (array.shape, array.dtype) for key, array in arrays.items()}
+
+
+def _is_of_floats(state: Any) -> bool:
+    """Return whether the state of each of the package's optimizers is, by key, a number of steps and float arrays."""
+    own = [entry for name in OURS for entry in state.get(name, {}).values()]
+    return all(
+        type(steps) is int and all(isinstance(each, np.ndarray) and each.dtype in FLOATS for each in arrays)
+        for steps, *arrays in own
+    )
 
 
 # --- the contents of the file ---

@@ -89,7 +89,7 @@ class Fit:
         """
         model, settings = self.model, self.settings
         self._check_parameters()
-        found = None if checkpoint is None else checkpoint.take_state(model.parameters())
+        found = None if checkpoint is None else checkpoint.take_state(model.parameters(), self._generators())
         model.carried.pop(OF_FIT, None)
         bar = Bar(self.epochs) if settings.progress else None
         with nullcontext() if self.scaling is None else self._head_scaled(self.scaling, fresh, found is not None):
@@ -424,6 +424,21 @@ def check(settings: Settings, model: Model, data: AnyData) -> None:
                 f"batch_size: expected a divisor of the {len(data)} samples with stateful layers, got "
                 f"{settings.size(True)}"
             )
+        if "times" in data.first.beside and model.layers[0].stateful:
+            _check_times_go_on(data, settings.size(True))
+
+
+def _check_times_go_on(data: Data, size: int) -> None:
+    """Raise ValueError where sample i of a batch of `size` begins before sample i of the batch before has ended."""
+    ends = np.full(size, -math.inf)
+    for number, block in enumerate(data.blocks(size)):
+        times = block.beside["times"]
+        wrong = np.flatnonzero(times[:, 0] < ends)
+        if wrong.size:
+            i = wrong[0]
+            due = f"times from {ends[i]} on, where the sample that it continues has ended"
+            raise ValueError(f"times: expected {due}, got {times[i, 0]} in sample {number * size + i}, step 0")
+        ends = times[:, -1]  # the last real time stands in the padding
 
 
 def _snapshot_dict(kept: Snapshot, measured: tuple[np.ndarray | None, np.ndarray | None]) -> dict[str, Any]:

@@ -168,6 +168,14 @@ def edited(path, change):
         np.savez(file, **arrays)
 
 
+def generator(text):
+    return text["state"]["generators"][-1]
+
+
+def adams(text, moment):
+    return text["state"][moment]["optimizer_state"]["Adam"]
+
+
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.9, 0.999])
 def test_a_part_of_a_file(kept, share):
     path, options = kept
@@ -201,6 +209,19 @@ def test_a_bit_that_turned(kept):
         (lambda text, arrays: text["state"].update(history=3), "it is damaged"),
         (lambda text, arrays: text["state"]["now"]["parameters"].pop("0.Uz"), "it has other parameters"),
         (lambda text, arrays: text["state"].update(best={"parameters": {}}), "it has other parameters"),
+        (lambda text, arrays: text["state"]["generators"].pop(), "it has another state of the random generators"),
+        (lambda text, arrays: generator(text).pop("state"), "it has another state of .* .KeyError: 'state'."),
+        (lambda text, arrays: generator(text)["state"].update(inc=1 << 200), "it has another state of .*OverflowError"),
+        (
+            lambda text, arrays: generator(text).update(bit_generator="MT19937"),
+            "it has another state of .*must be for a",
+        ),
+        (lambda text, arrays: adams(text, "now").update(steps=[1.5]), "it has an optimizer's state that is not of f"),
+        (lambda text, arrays: adams(text, "now").update(a=[1, "text"]), "it has an optimizer's state that is not of f"),
+        (
+            lambda text, arrays: arrays.update({(name := adams(text, "now")["0.Uz"][1]["array"]): arrays[name] * 1j}),
+            "it has an optimizer's state that is not of floats",
+        ),
     ],
 )
 def test_a_file_that_was_changed(kept, change, words):

@@ -1,0 +1,98 @@
+"""Compiled fits against the loop in Python, and against themselves on other threads, in less memory, and resumed."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import numpy as np
+
+import cgru
+from cgru.network.training import fit
+from fuzz.networks import Problem, problem
+
+RECORDED = ("loss", "accuracy", "validation_loss", "validation_accuracy", "learning_rate", "skipped", "returns")
+
+
+class StopError(Exception):
+    """What stops a fit on purpose."""
+
+
+def case(seed: int) -> str | None:
+    """Fit the problem of a seed in all ways and compare; return "refused" where all ways refuse it alike."""
+    ours = fitted(problem(seed))
+    with in_python():
+        due = fitted(problem(seed))
+    if isinstance(ours, str) or isinstance(due, str):
+        assert ours == due, (ours, due)
+        return "refused"
+    like(ours, due, 1e-7 if ours[0].dtype == np.float64 else 5e-3)
+    before = cgru.get_num_threads()
+    cgru.set_num_threads(4 - before)
+    try:
+        other = problem(seed)
+        other.options["memory"] = None if other.options["memory"] else "low"
+        like(fitted(other), ours, 0)
+    finally:
+        cgru.set_num_threads(before)
+    if len(ours[1]) > 1:
+        like(resumed(seed), ours, 0)
+    return None
+
+
+def fitted(problem: Problem) -> tuple[cgru.Network, cgru.History] | str:
+    """Return the network and the history of a fit, or the error that refuses it."""
+    try:
+        return problem.net, problem.net.fit(problem.X, problem.y, **problem.beside, **problem.options)
+    except (TypeError, ValueError, RuntimeError) as error:
+        return f"{type(error).__name__}: {error}"
+
+
+def resumed(seed: int) -> Any:
+    """Return what a fit leaves that is stopped after its first epoch and resumed from its checkpoint."""
+
+    def stop(epoch: cgru.Epoch) -> None:
+        if epoch.epoch == 2:
+            raise StopError
+
+    with tempfile.TemporaryDirectory() as folder:
+        more = {"checkpoint": os.path.join(folder, "fit.npz"), "checkpoint_seconds": 0}
+        first = problem(seed)
+        first.options |= more | {"callback": stop}
+        with suppress(StopError):
+            first.net.fit(first.X, first.y, **first.beside, **first.options)
+        again = problem(seed)
+        again.options |= more | {"resume": True}
+        return fitted(again)
+
+
+def like(ours: Any, due: Any, tolerance: float) -> None:
+    """Raise AssertionError where two fits differ by more than `tolerance`, relative to the largest number of each."""
+    assert not isinstance(ours, str), ours
+    (net, history), (other, told) = ours, due
+    for key, array in other.parameters().items():
+        close(net.parameters()[key], array, tolerance, key)
+    for name in RECORDED:
+        got, expected = (np.array(getattr(each, name), float) for each in (history, told))
+        close(got, expected, tolerance, name)
+    for got, expected in zip(net.layers, other.layers, strict=True):
+        assert got.np_rng.bit_generator.state == expected.np_rng.bit_generator.state, "generators differ"
+
+
+def close(got: np.ndarray, due: np.ndarray, tolerance: float, name: str) -> None:
+    """Raise AssertionError where `got` is not `due`; 0: not to the bit."""
+    scale = np.abs(due).max(initial=0.1) if np.isfinite(due).all() else 1.0
+    np.testing.assert_allclose(got, due, rtol=tolerance, atol=tolerance * scale, err_msg=name)
+
+
+@contextmanager
+def in_python() -> Any:
+    """Let fits be loops in Python."""
+    kept = fit.compiles
+    fit.compiles = lambda net: False
+    try:
+        yield
+    finally:
+        fit.compiles = kept
