@@ -86,7 +86,7 @@ class GRUD(Layer):
         clip_gradients: whether `compute_gradients` scales all gradients to a joint L2 norm of at most 0.25.
         sequences: whether all states (m, s, u) come out; else the last one (m, u).
         stateful: whether a call goes on from the `state` that the last one left, if no h0 is given.
-        unit: the time that counts as 1; None: 1, until a network is fitted, which sets the mean step of its `times`.
+        unit: the time that counts as 1; None: 1, until a network is fitted with `times`, which sets their mean step.
         dtype: float64 or float32; None: float64, or the dtype of the network.
         rng: a Generator, a seed or None, kept as `np_rng`.
 
@@ -131,16 +131,25 @@ class GRUD(Layer):
         self.d["u"] = self.cell.d["u"]
         self.initialization = initializers.named(initialization, "initialization")
         self.clip_gradients = clip_gradients
-        self.unit = None if unit is None else _checked_unit(unit)
+        self.unit = unit
         self.given |= {"unit"} if unit is not None else set()  # else it is measured, and no setting
         self.trainable = True
         self.state: np.ndarray | None = None
 
     def __repr__(self) -> str:
-        on = ", stateful=True" * self.stateful + f", unit={self.unit}" * ("unit" in self.given)
+        on = ", stateful=True" * self.stateful
         return f"GRUD(units={self.d['u']}, sequences={self.sequences}, dtype={self.dtype.name}{on})"
 
     # --- properties that a network asks for ---
+
+    @property
+    def unit(self) -> float | None:
+        """Return the time that counts as 1; None: 1, and a fit may measure another. May be set."""
+        return self._unit
+
+    @unit.setter
+    def unit(self, value: float | None) -> None:
+        self._unit = None if value is None else _checked_unit(value)
 
     @property
     def sequences(self) -> bool:

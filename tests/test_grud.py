@@ -345,15 +345,97 @@ def test_means_ignore_what_is_missing():
     times[:, 3] += 5
     for standardize in (False, True):
         net = network()
-        net.fit(X, np.arange(6) % 2, times=times, epochs=1, standardize=standardize)
+        with pytest.warns(UserWarning, match="X: .* got none of feature 2; what is measured of it later"):
+            net.fit(X, np.arange(6) % 2, times=times, epochs=1, standardize=standardize)
         np.testing.assert_allclose(net.mean, [5.5, 7.5, 0])
         np.testing.assert_allclose(net.scale, [np.arange(12).std() if standardize else 1, 1, 1])
         assert net.layers[0].unit == pytest.approx(12.5 / 3)
     weights = np.array([1.0, 0, 0, 0, 0, 0])
     net = network()
-    net.fit(X, np.arange(6) % 2, sample_weight=weights, epochs=1)
+    with pytest.warns(UserWarning, match="got none of feature 1 and 1 more"):
+        net.fit(X, np.arange(6) % 2, sample_weight=weights, epochs=1)
     np.testing.assert_allclose(net.mean, [0.5, 0, 0])
-    assert net.layers[0].unit == 1
+    assert net.layers[0].unit is None
+
+
+def test_the_unit_is_that_of_steps_that_go_on():
+    X, _, times, _ = gaps(6, 8, 2)
+    resets = np.zeros((6, 8), bool)
+    resets[:, 4] = True
+    apart = times + 1e6 * (np.arange(8) >= 4)  # the time between two episodes
+    net = network()
+    net.fit(X, np.arange(6) % 2, times=apart, resets=resets, epochs=1)
+    steps = np.delete(np.diff(times, axis=1), 3, axis=1)
+    assert net.layers[0].unit == pytest.approx(steps.mean(), rel=1e-6)
+    net.mean = net.scale = None
+    net.fit(X, np.arange(6) % 2, times=times * 2, epochs=1)
+    assert net.layers[0].unit == pytest.approx(2 * np.diff(times, axis=1).mean())
+
+
+def test_what_was_trained_with_times_needs_them():
+    X, _, times, _ = gaps(6, 8, 2)
+    y = np.arange(6) % 2
+    net = network()
+    net.fit(X, y, epochs=1)
+    net.predict(X)
+    with pytest.raises(ValueError, match=r"^validation times: expected those of the steps"):
+        net.fit(X, y, times=times, epochs=1, validation=(X, y))
+    net.fit(X, y, times=times, epochs=1)
+    calls = [
+        net.predict,
+        lambda X: net.fit(X, y, epochs=1),
+        lambda X: net.evaluate(X, y),
+        lambda X: cgru.report(net, X, y),
+    ]
+    for call in calls:
+        with pytest.raises(ValueError, match=r"^times: expected those of the steps, as the network was trained with"):
+            call(X)
+    with pytest.raises(ValueError, match=r"^validation times: expected those of the steps"):
+        net.fit(X, y, times=times, epochs=1, validation=(X, y))
+    with pytest.raises(ValueError, match=r"unit: expected a finite number above 0, got -1"):
+        net.layers[0].unit = -1
+
+
+def test_a_fit_that_fails_at_once_has_measured_nothing():
+    X, _, times, _ = gaps(6, 8, 2)
+
+    class Broken:
+        seen = 0
+
+        def __iter__(self):
+            self.seen += 1
+            yield X, np.arange(6) % 2, {"times": times}
+            if self.seen > 2:
+                raise OSError("a disk")
+
+    net = network()
+    with pytest.raises(OSError, match="a disk"):
+        net.fit(Broken(), epochs=5)
+    assert net.mean is None
+    assert net.layers[0].unit is None
+
+
+def test_a_resumed_fit_has_the_unit_of_the_one_that_was_stopped(tmp_path):
+    X, _, times, _ = gaps(6, 8, 2)
+    y, given = np.arange(6) % 2, {"times": times * 20, "checkpoint": tmp_path / "run.npz", "resume": True}
+    net = network()
+    net.fit(X, y, times=times, epochs=1)
+
+    epochs = []
+
+    def stop(epoch):
+        epochs.append(epoch)
+        if len(epochs) == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        net.fit(X, y, epochs=4, callback=stop, **given)
+    other = network()
+    other.fit(X, y, epochs=4, callback=lambda epoch: None, **given)
+    assert other.layers[0].unit == net.layers[0].unit
+    net.fit(X, y, epochs=4, callback=lambda epoch: None, **given)
+    for name, value in net.parameters().items():
+        np.testing.assert_array_equal(value, other.parameters()[name])
 
 
 def test_any_number_of_threads_gives_the_same_bits():
@@ -416,7 +498,7 @@ def test_a_stream_is_predict(dtype):
     stream.reset()
     for t in range(9):
         y = stream.step(X[:, t])
-    assert_close(y, net.predict(X), TOLERANCE[np.dtype(dtype)])
+    assert_close(y, net.predict(X, times=np.tile(np.arange(9), (3, 1))), TOLERANCE[np.dtype(dtype)])
     layer = random_grud(2, 3)
     one = cgru.Stream(layer)
     assert [one.step(x).shape for x in X[0]] == [(3,)] * 9
@@ -448,7 +530,8 @@ def test_in_c(tmp_path, dtype):
             y = model.step(np.ascontiguousarray(row[t]))
         assert_close(y, net.predict(row[None], times=at[None])[0], 1e-5 if dtype == np.float32 else 1e-12)
         model.reset()
-        assert_close(model.run(row), net.predict(row[None])[0], 1e-5 if dtype == np.float32 else 1e-12)
+        due = net.predict(row[None], times=np.arange(9)[None])[0]
+        assert_close(model.run(row), due, 1e-5 if dtype == np.float32 else 1e-12)
         model.reset()
 
 

@@ -66,8 +66,8 @@ cpdef cnp.ndarray real(value, name, tuple shape=None, cnp.dtype dtype=None):
 
 cdef int _check_unmasked(value, name) except -1:
     """Raise ValueError for a NumPy masked array with masked numbers, which `numpy.asarray` would take as valid."""
-    masked = sys.modules.get("numpy.ma")
-    if masked is not None and isinstance(value, masked.MaskedArray) and masked.is_masked(value):
+    masked = sys.modules.get("numpy.ma")  # which another thread may just be importing
+    if isinstance(value, getattr(masked, "MaskedArray", ())) and masked.is_masked(value):
         raise ValueError(f"{_label(name)}: expected plain numbers, got some that are masked; fill them, or drop them")
     return 0
 

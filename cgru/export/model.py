@@ -382,7 +382,7 @@ def _header_and_source(
         else f"after the last into y[{name.upper()}_OUTPUTS]",
         "members": Template(_lines(member for part in parts for member in part.members)).substitute(words),
         "about": "\n".join(f" *     {part.about}" for part in parts),
-        "start": "what was learned" if any(part.begin for part in parts) else "zero",
+        "start": "what was learned" if any("start_" in part.begin for part in parts) else "zero",
         "begin": _lines(part.begin for part in parts),
         "layers": "\n".join(part.code for part in parts if part.code),
         # The parts above the last state are needed for the outputs alone.

@@ -147,7 +147,8 @@ def check_reads(layers: Sequence[Layer], what: str, name: str) -> None:
     """
     readers = [i for i, layer in enumerate(layers) if what in layer.reads]
     if not readers:
-        raise ValueError(f"{name}: expected None, as no layer reads it, got some for {list(layers)}")
+        cure = "; cgru.GRUD reads times, as the first layer" if what == "times" else ""
+        raise ValueError(f"{name}: expected None, as no layer reads it, got some for {list(layers)}{cure}")
     for i, layer in enumerate(layers):
         if what == "decay" and layer.cells and i not in readers:
             raise ValueError(f"{name}: expected None, as {layer!r}, layer {i}, does not read it, got some")

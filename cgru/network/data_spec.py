@@ -57,6 +57,11 @@ class DataSpec:
         return self.judge.predicts_one_class(self.k)
 
     @property
+    def timed(self) -> bool:
+        """Return whether X needs the times of its steps, since the lowest layer was trained with them."""
+        return self.layers[0].takes_missing and self.layers[0].unit is not None
+
+    @property
     def labels(self) -> tuple[str, ...]:
         """Return the classes as text: their names, else their values, else their indices."""
         if self.class_names is not None:

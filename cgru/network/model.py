@@ -87,6 +87,17 @@ class Model:
         """Return the parameters of all layers by keys like `0.Uz`: the arrays themselves, no copies."""
         return {f"{i}.{name}": array for i, layer in enumerate(self.layers) for name, array in layer.p.items()}
 
+    @property
+    def measured(self) -> tuple[np.ndarray | None, np.ndarray | None, float | None]:
+        """Return what fits measure of X: mean, scale and, of a first layer with gaps, its unit of time. May be set."""
+        return self.mean, self.scale, getattr(self.layers[0], "unit", None)
+
+    @measured.setter
+    def measured(self, value: tuple[np.ndarray | None, np.ndarray | None, float | None]) -> None:
+        self.mean, self.scale, unit = value
+        if self.layers[0].takes_missing:
+            self.layers[0].unit = unit
+
     # --- running ---
 
     def standardized(self, X: np.ndarray) -> np.ndarray:

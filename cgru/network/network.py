@@ -201,7 +201,7 @@ class Network(Model):
             return (self.predict(X, lengths, batch_size=batch_size, **beside) for X, lengths, beside in given)
         X, lengths = check_inputs(spec := self.data_spec, X, lengths)
         beside = given_step_arrays(resets, decay, times)
-        if beside:
+        if beside or spec.timed:
             beside = check_step_arrays(spec, beside, X.shape, lengths)
         size = default_batch_size(X.shape) if batch_size is None else positive(batch_size, "batch_size")
         starts = chain.checked_initial_states(self.body, h0, len(X)) if return_state or h0 is not None else None

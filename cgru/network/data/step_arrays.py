@@ -54,6 +54,11 @@ def check_step_arrays(
     decay = decay_of(found.get("resets"), found.get("decay"), m, s, None, lengths, spec.layers[-1].dtype, name, first)
     read = {"decay": None if decay is None else decay[:, :, 0]}
     read["times"] = times_of(found.get("times"), m, s, lengths, f"{name}times", first)
+    if read["times"] is None and spec.timed:
+        raise ValueError(
+            f"{name}times: expected those of the steps, as the network was trained with, whose unit is "
+            f"{spec.layers[0].unit:.6g}, got None"
+        )
     return {each: array for each, array in read.items() if array is not None}
 
 

@@ -336,7 +336,7 @@ def check_targets(
     Weights are not normalised yet: their sum may overflow.
     """
     (X, lengths), per_step = given, spec.per_step
-    read = check_step_arrays(spec, beside, X.shape, lengths, name) if beside else {}
+    read = check_step_arrays(spec, beside or {}, X.shape, lengths, name) if beside or spec.timed else {}
     steps = chain.output_mask(spec.steppers, *X.shape[:2], lengths) if per_step else None
     if spec.predicts_one_class:
         y = encode_classes(y, spec.class_names, spec.classes, steps, name)
@@ -466,19 +466,28 @@ def _measured_statistics(data: Data) -> tuple[np.ndarray, np.ndarray]:
         for each, column in zip(found, rows.T, strict=True):
             there = ~np.isnan(column)
             each.add(column[there, None], None if weights is None else weights[there])
+    if never := [i for i, each in enumerate(found) if not each.n]:
+        warnings.warn(
+            f"X: expected each feature to be measured in the training data, got none of feature {never[0]}"
+            f"{f' and {len(never) - 1} more' if never[1:] else ''}; what is measured of it later is read with weights "
+            "that no training has changed",
+            stacklevel=2,
+        )
     mean, scale = np.array([each.result() if each.n else ([0.0], [1.0]) for each in found])[:, :, 0].T
     return mean, scale
 
 
-def mean_time_step(data: Data) -> float:
-    """Return the mean time from a real step to the next; 1 without times, or where no time passes."""
-    time, steps = 0.0, 0
+def mean_time_step(data: Data) -> float | None:
+    """Return the mean time from a step to the next that goes on from it; None without times, 1 where none passes."""
+    time, steps, timed = 0.0, 0, False
     for block in in_blocks(data):
         if "times" in block.beside:
-            times = block.beside["times"]
-            time += float((times[:, -1] - times[:, 0]).sum())  # the last real time stands in the padding
-            steps += int(block.steps.sum()) - len(block)
-    return time / steps if time > 0 else 1.0
+            goes_on = block.real[:, 1:]
+            if "decay" in block.beside:
+                goes_on = goes_on & (block.beside["decay"][:, 1:] > 0)
+            time += float(np.diff(block.beside["times"], axis=1)[goes_on].sum())
+            steps, timed = steps + int(goes_on.sum()), True
+    return None if not timed else time / steps if time > 0 else 1.0
 
 
 def target_mean_variance(data: Data) -> RunningMeanVariance:

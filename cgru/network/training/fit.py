@@ -80,7 +80,7 @@ class Fit:
         self.fallback: list[tuple[int, Any]] = []
         self.lowest_loss = math.inf
         self.row = 0  # how many updates in a row, up to the last one, were left out
-        self.measured = model.mean, model.scale  # the standardisation that goes with the best parameters
+        self.measured = model.measured  # what goes with the best parameters
 
     def __call__(self, fresh: bool, checkpoint: Checkpoint | None) -> History:
         """Train and return the history; on any exception, first put the best parameters so far in place.
@@ -128,7 +128,7 @@ class Fit:
                         checkpoint.write(model, self._state())
             finally:
                 self.engine = None
-                model.mean, model.scale = self.measured
+                model.measured = self.measured
                 if self.best is not None:
                     self.best.restore()
                 model.carried.pop(OF_FIT, None)
@@ -143,11 +143,14 @@ class Fit:
     def _measure(self) -> None:
         """Measure the standardisation and, of a first layer with gaps, its means and its unit of time, once each."""
         model, first = self.model, self.model.layers[0]
-        if model.mean is None and (self.settings.standardize or first.takes_missing):
+        anew = model.mean is None
+        if anew and (self.settings.standardize or first.takes_missing):
             mean, scale = feature_statistics(self.data, first.takes_missing)
             model.mean, model.scale = mean, scale if self.settings.standardize else np.ones_like(scale)
-        if first.takes_missing and first.unit is None:
+        if first.takes_missing and (first.unit is None or (anew and "unit" not in first.given)):
             first.unit = mean_time_step(self.data)
+            if first.unit is not None and self.held_out is not None and "times" not in self.held_out.first.beside:
+                raise ValueError("validation times: expected those of the steps, as beside the training data, got None")
 
     def _check_parameters(self) -> None:
         """Raise TypeError or ValueError where a parameter is not writable or shares memory with another or itself."""
@@ -197,7 +200,7 @@ class Fit:
         self.history.returns = (*self.history.returns, (len(self.history) + 1, number))
         self.fallback, self.lowest_loss, self.row = [found[chosen]], math.inf, 0
         if not self.history:
-            self.measured = model.mean, model.scale
+            self.measured = model.measured
         self.engine = self._engine()
         if self._is_over():
             self.engine.keep()
@@ -250,7 +253,7 @@ class Fit:
         self.stale += 1
         if self.held_out is None or epoch.validation_loss < self.lowest:
             self.engine.keep()
-            self.best, self.measured = self.engine, (model.mean, model.scale)
+            self.best, self.measured = self.engine, model.measured
             self.lowest, self.stale = epoch.validation_loss, 0
         if self.settings.recover and self.held_out is None and epoch.loss < self.lowest_loss:
             self._store_in_model()
@@ -270,7 +273,7 @@ class Fit:
         """Return the state of the fit for a checkpoint; the model's arrays then have the current parameters."""
         model, engine = self.model, self.engine
         self._store_in_model()
-        now, measured, best = Snapshot.of(model), (model.mean, model.scale), None
+        now, measured, best = Snapshot.of(model), model.measured, None
         if self.stale or self.best is not engine or not isinstance(engine, Engine):  # else the current are the best
             try:
                 self.best.restore()
@@ -292,10 +295,10 @@ class Fit:
         for generator, state in zip(self._generators(), found.generators, strict=True):
             generator.state = state
         for moment in (found.best or found.now, found.now):
-            model.mean, model.scale = moment["mean"], moment["scale"]
+            model.measured = moment["mean"], moment["scale"], moment.get("unit")
             Snapshot(model, moment["parameters"], moment["optimizer_state"]).restore()
             if self.best is None:
-                self.best, self.measured = Snapshot.of(model), (model.mean, model.scale)
+                self.best, self.measured = Snapshot.of(model), model.measured
         for each in found.fallback:
             self.fallback.append((each["epoch"], Snapshot(model, each["parameters"], each["optimizer_state"])))
         self.row, self.lowest_loss, self.resumed = found.row, found.lowest_loss, True
@@ -441,10 +444,10 @@ def _check_times_go_on(data: Data, size: int) -> None:
         ends = times[:, -1]  # the last real time stands in the padding
 
 
-def _snapshot_dict(kept: Snapshot, measured: tuple[np.ndarray | None, np.ndarray | None]) -> dict[str, Any]:
-    """Return parameters, optimizer's state and the standardisation `measured` as a dict for a checkpoint."""
-    mean, scale = measured
-    return {"parameters": kept.parameters, "optimizer_state": kept.optimizer_state, "mean": mean, "scale": scale}
+def _snapshot_dict(kept: Snapshot, measured: tuple[Any, ...]) -> dict[str, Any]:
+    """Return parameters, optimizer's state and what was `measured` as a dict for a checkpoint."""
+    own = {"parameters": kept.parameters, "optimizer_state": kept.optimizer_state}
+    return own | dict(zip(("mean", "scale", "unit"), measured, strict=True))
 
 
 def _is_separate(value: Any) -> bool:
