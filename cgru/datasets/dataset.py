@@ -7,7 +7,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-__all__ = ["Dataset", "Split", "TimedSplit", "with_features", "with_targets"]
+__all__ = ["LONGEST", "Dataset", "Split", "TimedSplit", "check_padding", "with_features", "with_targets"]
+
+LONGEST = 1000  # characters of a class or a group: an array of strings gives each of them the room of the longest
+PADDED, DENSEST = 1 << 28, 100  # bytes of padded sequences, and for each of their own bytes; a file may go past one
 
 
 class Split(NamedTuple):
@@ -113,3 +116,15 @@ def _ordered(
     order = [there.index(name) for name in names]
     train, test = (split and take(split, order) for split in (data.train, data.test))
     return data._replace(train=train, test=test, **{field: tuple(names)})
+
+
+def check_padding(lengths: Any, width: int) -> None:
+    """Raise ValueError for sequences of these lengths (m,), `width` numbers a step, that padding makes far too large.
+
+    One long sequence among many short ones takes memory by the square of the steps that a file has.
+    """
+    m, longest, steps = len(lengths), int(np.max(lengths, initial=0)), int(np.sum(lengths))
+    size = 8 * width * m * longest
+    if size > PADDED and m * longest > DENSEST * steps:
+        got = f"{m} of {steps / m:.3g} steps on average, padded to the longest, {longest}: {size / 1e9:.3g} GB"
+        raise ValueError(f"expected sequences that are less unlike in length, got {got}; windows cut the long ones")

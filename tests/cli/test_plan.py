@@ -158,7 +158,7 @@ def test_what_results_depend_on(tmp_path):
         ("seeds = true", "seeds: expected an integer, got bool"),
         ("validation = 1", "validation: expected a number above 0 and below 1, got 1"),
         ("validation = 0", "validation: expected a number above 0 and below 1, got 0"),
-        ("[network]\nunits = []", "[network] units: expected one value or more, got []"),
+        ("[network]\nunits = []", "[network] units: expected 1 to 1000 values, got []"),
         ("[network]\nunits = [4, 8, 4]", "[network] units[2]: expected each value once, got 4 again"),
         ("[network]\nlearning_rate = [1, 1.0]", "[network] learning_rate[1]: expected each value once, got 1.0 again"),
         ("[network]\nunits = [4, 0]", "[network] units[1]: expected at least 1, got 0"),
