@@ -107,6 +107,7 @@ class SourceArchive(sdist):
 
     def make_archive(self, base_name: str, format: str, *_: Any, base_dir: str, **__: Any) -> str:
         """Pack the folder, whose files `tarfile` sorts, without owners, rights or times of this machine."""
+        self.mkpath(os.path.dirname(base_name))
         moment = int(os.environ.get("SOURCE_DATE_EPOCH", time.time()))
 
         def anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo:
