@@ -79,7 +79,7 @@ def test_an_unknown_sanitizer_is_refused(value):
     assert f"CGRU_SANITIZE: expected one of address, undefined, thread, got {value!r}" in done.stderr
 
 
-# Packs one folder by what `setup.py` makes an sdist with, beside another whose files have other times, rights and order.
+# Packs two folders by the class that makes an sdist: the same files of other times and rights, made in another order.
 PACK = """
 import hashlib, os, runpy, sys
 import Cython.Build, setuptools

@@ -112,7 +112,7 @@ def test_what_is_not_utf_8(reads):
         (gzip.compress(LONG.encode(), mtime=0)[:-9], "expected a whole gzip file"),
         (gzip.compress(LONG.encode(), mtime=0)[:12] + b"\xff" * 9, "expected a whole gzip file"),
         (gzip.compress(b"1,2\n" * 9999, mtime=0), "expected at most 100 times as many bytes unpacked, got"),
-        ("id,a,label\nx,1," + "y" * 1001 + "\nx,2,b\n", "expected classes and groups of at most 1000 char"),
+        ("id,a,label\nx,1,{0}\nx,2,{0}\n".format("y" * 1001), "expected classes and groups of at most 1000 char"),
         (b"\x81,\xff", "expected text in UTF-8"),
         ("id,t,a\n1,2\n", "line 2: expected 3 cells, as in the first, got 2"),
         ("id,t,a\n\n1,2,3\n\n1,2,3,4\n", "line 5: expected 3 cells, as in the first, got 4"),
