@@ -187,18 +187,21 @@ def _parquet(path: Path, n: int) -> None:
     pq.write_table(pa.table({"id": rows.astype(int), "a": rows, "label": rows.astype(int)}), path)
 
 
+def _texts(path: Path, n: int) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.table({"id": np.zeros(n // 1000, int), "a": ["a" * n] * (n // 1000)}), path)
+
+
 def _onnx(path: Path, n: int) -> None:
-    """A network whose weights a node makes from a number and a shape."""
+    """A chain of nodes that each double a constant, of half of n bytes in the beginning."""
     import onnx
 
-    side = int((n * 1000) ** 0.5)
-    nodes = [
-        onnx.helper.make_node(*each) for each in (("Expand", ["one", "shape"], ["W"]), ("MatMul", ["X", "W"], ["Y"]))
-    ]
-    arrays = {"one": np.ones((1, 1), np.float32), "shape": np.array([side, side])}
-    given = [onnx.numpy_helper.from_array(array, name) for name, array in arrays.items()]
-    X, Y = (onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["m", side]) for name in "XY")
-    onnx.save(onnx.helper.make_model(onnx.helper.make_graph(nodes, "net", [X], [Y], given)), path)
+    nodes = [onnx.helper.make_node("Concat", [f"c{i}", f"c{i}"], [f"c{i + 1}"], axis=0) for i in range(30)]
+    X, Y = (onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [None]) for name in ("X", "c30"))
+    first = onnx.numpy_helper.from_array(np.ones(n // 8, np.float32), "c0")
+    onnx.save(onnx.helper.make_model(onnx.helper.make_graph(nodes, "net", [X], [Y], [first])), path)
 
 
 def _axes(path: Path, n: int) -> None:
@@ -229,7 +232,8 @@ CASES = [
     Case("data", "CSV, one long sequence", "data.csv", _table, 250, 20),
     Case("data", "CSV, one long class", "data.csv", _half("id,a,label\nx,1,{}\n", "y,1,b\n"), 250, 20),
     Case("data", "CSV, gzipped", "data.csv.gz", _gzipped, 250, 10),
-    Case("data", "Parquet, of runs", "data.parquet", _parquet, np.inf, np.inf),
+    Case("data", "Parquet, a long text in each row", "data.parquet", _texts, np.inf, np.inf),
+    Case("data", "Parquet, of runs", "data.parquet", _parquet, 250, 20),
     Case("series", "CSV, an id for each row", "series.csv", _repeated("{},1\n", "id,y\n"), 1000, 100),
     Case("series", "CSV, one long id", "series.csv", _half("id,y\n{},1\n", "b,1\n"), 200, 20),
     Case("plan", "one axis", "plan.toml", _repeated("{}.5,", "data='a'\n[network]\nlearning_rate=[", "]\n"), 100, 10),
@@ -237,7 +241,7 @@ CASES = [
     Case("plan", "nested lists", "plan.toml", _repeated("[", "data="), 100, 10),
     Case("results", "nested objects", "results.jsonl", _repeated('{{"a":'), 100, 10),
     Case("results", "lines", "results.jsonl", _repeated(RECORD, '{"cgru": "0", "plan": {}, "data": {}}\n'), 100, 10),
-    Case("ONNX", "weights that a node makes", "model.onnx", _onnx, np.inf, np.inf),
+    Case("ONNX", "constants that nodes double", "model.onnx", _onnx, 300, 10),
 ]
 
 

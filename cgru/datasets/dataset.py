@@ -7,10 +7,20 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-__all__ = ["LONGEST", "Dataset", "Split", "TimedSplit", "check_padding", "with_features", "with_targets"]
+__all__ = [
+    "DENSEST",
+    "LONGEST",
+    "PADDED",
+    "Dataset",
+    "Split",
+    "TimedSplit",
+    "check_padding",
+    "with_features",
+    "with_targets",
+]
 
 LONGEST = 1000  # characters of a class or a group: an array of strings gives each of them the room of the longest
-PADDED, DENSEST = 1 << 28, 100  # bytes of padded sequences, and for each of their own bytes; a file may go past one
+PADDED, DENSEST = 1 << 28, 100  # bytes of all numbers read, and for each byte before; a file may go past one of them
 
 
 class Split(NamedTuple):
