@@ -1,6 +1,7 @@
 """Links from the README, from the pages of docs/ and from other files in Markdown lead to what is there."""
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -76,7 +77,7 @@ def wrong_in(command):
     """What of a claim's command is not there, or "" if all is."""
     if not re.fullmatch(r"`[^`]+`", command):
         return "no command"
-    name, *words = command.strip("`").split()
+    name, *words = shlex.split(command.strip("`"))
     if name.startswith(".ci/"):
         return "" if (ROOT / name).is_file() else name
     if name == "python" and words[0] == "-m":
