@@ -227,7 +227,7 @@ CASES = [
     Case("data", ".ts, of values", "data.ts", _repeated("1,", TS, "1:1\n"), 100, 10),
     Case("data", ".ts, of lines", "data.ts", _repeated("1:1\n", TS), 200, 20),
     Case("data", ".ts, one long class", "data.ts", _half(TS + "1:{}\n", "1:b\n"), 100, 10),
-    Case("data", "CSV, of rows", "data.csv", _repeated("{},2,1\n", "id,a,label\n"), 200, 20),
+    Case("data", "CSV, of rows", "data.csv", _repeated("{0},2,1\n{0},3,1\n", "id,a,label\n"), 200, 20),
     Case("data", "CSV, of columns", "data.csv", _columns, 1000, 100),
     Case("data", "CSV, one long sequence", "data.csv", _table, 250, 20),
     Case("data", "CSV, one long class", "data.csv", _half("id,a,label\nx,1,{}\n", "y,1,b\n"), 250, 20),
