@@ -1,15 +1,22 @@
 """The compiled half of the package; everything else stands in pyproject.toml."""
 
+import gzip
+import json
 import os
 import sys
+import tarfile
+import time
 from concurrent.futures import ThreadPoolExecutor
 from glob import glob
 from typing import Any
 
+import Cython
 import numpy
 from Cython.Build import cythonize
 from setuptools import Extension, setup
+from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
+from setuptools.command.sdist import sdist
 from setuptools.modified import newer_group
 
 DEBUG = os.environ.get("CGRU_DEBUG") == "1"  # bounds checks in Cython, for the tests' debug build
@@ -95,6 +102,73 @@ class Build(build_ext):
         return target
 
 
+class SourceArchive(sdist):
+    """Writes the same bytes in any folder at any time, with `SOURCE_DATE_EPOCH` as that of all files."""
+
+    def make_archive(self, base_name: str, format: str, *_: Any, base_dir: str, **__: Any) -> str:
+        """Pack the folder, whose files `tarfile` sorts, without owners, rights or times of this machine."""
+        self.mkpath(os.path.dirname(base_name))
+        moment = int(os.environ.get("SOURCE_DATE_EPOCH", time.time()))
+
+        def anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo:
+            member.uid, member.gid, member.uname, member.gname, member.mtime = 0, 0, "", "", moment
+            member.mode = 0o755 if member.mode & 0o100 else 0o644
+            return member
+
+        with (
+            open(f"{base_name}.tar.gz", "wb") as file,
+            gzip.GzipFile("", "wb", fileobj=file, mtime=moment) as packed,
+            tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as archive,
+        ):
+            archive.add(base_dir, filter=anonymous)
+        return file.name
+
+
+class Wheel(bdist_wheel):
+    """Puts a list of all that is in the wheel and that it needs into its metadata (PEP 770: CycloneDX, as JSON)."""
+
+    def egg2dist(self, egginfo_path: str, distinfo_path: str) -> None:
+        """Write the metadata, and `sboms/cgru.cdx.json` beside it."""
+        super().egg2dist(egginfo_path, distinfo_path)
+        folder = os.path.join(distinfo_path, "sboms")
+        os.makedirs(folder)
+        with open(os.path.join(folder, "cgru.cdx.json"), "w", encoding="utf-8", newline="\n") as file:
+            json.dump(self.materials(), file, indent=2)
+            file.write("\n")
+
+    def materials(self) -> dict[str, Any]:
+        """Return the bill of materials, without a time or a serial number: two builds make the same."""
+
+        def component(name: str, version: str, licence: str, **more: Any) -> dict[str, Any]:
+            purl = f"pkg:pypi/{name.lower()}" + f"@{version}" * bool(version)
+            found = {"type": "library", "bom-ref": purl, "name": name, "purl": purl, **more}
+            return found | {"licenses": [{"expression": licence}]} | ({"version": version} if version else {})
+
+        ours, needs = self.distribution.metadata, self.distribution.install_requires
+        own = component(ours.get_name(), ours.get_version(), ours.license_expression)
+        built = f"needed to run: {', '.join(needs)}; compiled with the headers of {numpy.__version__}"
+        parts = [
+            component("numpy", "", "BSD-3-Clause", description=built),
+            component("Cython", Cython.__version__, "Apache-2.0", description="its C is compiled into the modules"),
+            {
+                "type": "data",
+                "bom-ref": "japanese-vowels",
+                "name": "Japanese Vowels",
+                "description": "the embedded data set, cgru/datasets/README.md",
+                "licenses": [{"expression": "CC-BY-4.0"}],
+            },
+        ]
+        return {
+            "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
+            "bomFormat": "CycloneDX",
+            "specVersion": "1.6",
+            "version": 1,
+            "metadata": {"component": own},
+            "components": parts,
+            "dependencies": [{"ref": own["bom-ref"], "dependsOn": [each["bom-ref"] for each in parts]}],
+        }
+
+
 def translated(modules: list[Extension], **options: Any) -> list[Extension]:
     """Let Cython make C of the modules, but for a source distribution, which has none of it."""
     return modules if "sdist" in sys.argv else cythonize(modules, **options)
@@ -136,6 +210,6 @@ setup(
         force=DEBUG,
         compiler_directives=DIRECTIVES,
     ),
-    cmdclass={"build_ext": Build},
+    cmdclass={"bdist_wheel": Wheel, "build_ext": Build, "sdist": SourceArchive},
     options={"build": {"build_base": FOLDER}, "build_ext": {"parallel": True, "force": bool(DEBUG or SANITIZE)}},
 )

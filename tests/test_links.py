@@ -1,6 +1,7 @@
 """Links from the README, from the pages of docs/ and from other files in Markdown lead to what is there."""
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ if not (ROOT / "docs" / "index.md").is_file() or not (ROOT / "cgru" / "gru.py").
     pytest.skip("the source does not lie beside the tests", allow_module_level=True)
 
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+CLAIM = re.compile(r"^\| ([^|]+) \| (`[^|]*`|[^|]*) \| ([^|]*) \| ([^|]*)\|$", re.MULTILINE)
 FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 FOLDERS = ("", "docs", "docs/api", "benchmarks", "examples", "cgru/datasets")
 
@@ -59,3 +61,59 @@ def test_the_reference_has_every_public_name(module):
         value = getattr(module, name)
         if callable(value):
             assert {f"{module.__name__}.{name}", f"{value.__module__}.{name}", value.__module__} & reference, name
+
+
+def claims():
+    """The rows (claim, command, last run, not tried) of the page on trust, up to the costs of files."""
+    page, _, costs = written(ROOT / "docs" / "trust.md").partition("## What a file can cost")
+    assert costs
+    rows = [line for line in page.splitlines() if line.startswith("|") and not re.match(r"\| (claim|---) ", line)]
+    found = [CLAIM.match(row) for row in rows]
+    assert all(found), [row for row, match in zip(rows, found, strict=True) if not match]
+    return [tuple(part.strip() for part in match.groups()) for match in found]
+
+
+def wrong_in(command):
+    """What of a claim's command is not there, or "" if all is."""
+    if not re.fullmatch(r"`[^`]+`", command):
+        return "no command"
+    name, *words = shlex.split(command.strip("`"))
+    if name.startswith(".ci/"):
+        return "" if (ROOT / name).is_file() else name
+    if name == "python" and words[0] == "-m":
+        places = [ROOT.joinpath(*words[1].split(".")).with_suffix(".py"), ROOT / words[1] / "__main__.py"]
+        return "" if any(map(Path.is_file, places)) else words[1]
+    paths = [word for word in words if word.startswith("tests")]
+    if name != "pytest" or not paths:
+        return f"{name} runs nothing that is known"
+    for path in paths:
+        file, _, function = path.partition("::")
+        if not (ROOT / file).exists() or (function and f"def {function}(" not in (ROOT / file).read_text("utf-8")):
+            return path
+    return ""
+
+
+def test_each_claim_has_a_command_and_a_last_run():
+    rows = claims()
+    assert len(rows) > 20
+    assert len({claim for claim, *_ in rows}) == len(rows)
+    for claim, command, last, _ in rows:
+        assert not wrong_in(command), claim
+        assert re.search(r"gate|nightly|by hand|table says|never|\d{4}-\d\d-\d\d", last), claim
+
+
+@pytest.mark.parametrize(
+    ("command", "wrong"),
+    [
+        ("", "no command"),
+        ("see the tests", "no command"),
+        ("`pytest tests/test_no.py`", "tests/test_no.py"),
+        ("`pytest tests/test_links.py::test_no`", "tests/test_links.py::test_no"),
+        ("`pytest -m nightly`", "pytest runs nothing that is known"),
+        ("`cgru fit`", "cgru runs nothing that is known"),
+        ("`python -m benchmarks.no`", "benchmarks.no"),
+        ("`.ci/no`", ".ci/no"),
+    ],
+)
+def test_a_claim_without_a_command_is_found(command, wrong):
+    assert wrong_in(command) == wrong

@@ -4,6 +4,8 @@ import ast
 import importlib
 import importlib.metadata
 import inspect
+import json
+import re
 import shutil
 import subprocess
 import sys
@@ -124,3 +126,39 @@ def test_the_source_tree_says_what_to_do(tmp_path):
     done = subprocess.run([sys.executable, "-c", "import cgru"], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode != 0
     assert "pip install -e" in done.stderr.splitlines()[-1]
+
+
+def test_a_wheel_lists_what_is_in_it():
+    """PEP 770: CycloneDX in the metadata. An editable install and one by a wheel have it, a build in place has not."""
+    found = [path for path in importlib.metadata.files("cgru") or () if path.match("*.dist-info/sboms/cgru.cdx.json")]
+    if not found:
+        pytest.skip("no wheel: cgru is built in place")
+    materials = json.loads(found[0].read_text(encoding="utf-8"))
+    assert (materials["bomFormat"], materials["specVersion"]) == ("CycloneDX", "1.6")
+    assert materials["metadata"]["component"]["purl"] == f"pkg:pypi/cgru@{cgru.__version__}"
+    needed = {each.partition(">")[0] for each in importlib.metadata.requires("cgru") if "extra" not in each}
+    names = {each["name"] for each in materials["components"]}
+    assert needed < names
+    assert {each["bom-ref"] for each in materials["components"]} == set(materials["dependencies"][0]["dependsOn"])
+    assert "timestamp" not in str(materials), "two builds make the same"
+
+
+@pytest.mark.skipif(not (FOLDER.parent / "CITATION.cff").is_file(), reason="no checkout")
+def test_the_citation_has_this_version():
+    lines = (FOLDER.parent / "CITATION.cff").read_text(encoding="utf-8").splitlines()
+    fields = dict(line.split(": ", 1) for line in lines if re.match(r"[\w-]+: ", line))
+    assert {"cff-version", "message", "title"} <= fields.keys()
+    assert fields["version"] == cgru.__version__
+    assert fields["license"] == importlib.metadata.metadata("cgru")["License-Expression"]
+
+
+def test_workflows_have_least_permissions():
+    """Each may read the code; what deploys the pages says what more it needs, in its own job."""
+    files = sorted((FOLDER.parent / ".github" / "workflows").glob("*.yml"))
+    if not files:
+        pytest.skip("no checkout")
+    for path in files:
+        text = path.read_text(encoding="utf-8")
+        assert "\npermissions:\n  contents: read\n" in text, path
+        assert text.count("actions/checkout") == text.count("persist-credentials: false"), path
+        assert "pull_request_target" not in text, path

@@ -77,3 +77,43 @@ def test_an_unknown_sanitizer_is_refused(value):
     done = ran([str(SETUP), "--version"], CGRU_SANITIZE=value)
     assert done.returncode != 0
     assert f"CGRU_SANITIZE: expected one of address, undefined, thread, got {value!r}" in done.stderr
+
+
+# Packs two folders by the class that makes an sdist: the same files of other times and rights, made in another order.
+PACK = """
+import hashlib, os, runpy, sys
+import Cython.Build, setuptools
+Cython.Build.cythonize, setuptools.setup = lambda *_, **__: [], lambda **options: None
+archive = runpy.run_path(sys.argv[1])["SourceArchive"](setuptools.Distribution())
+for folder, names, mode, age in (("one", "ab", 0o600, 9), ("two", "ba", 0o666, 99999)):
+    os.makedirs(os.path.join(folder, "cgru"))
+    os.chdir(folder)
+    for name in names:
+        path = os.path.join("cgru", name)
+        with open(path, "w") as file:
+            file.write(name)
+        os.chmod(path, mode)
+        os.utime(path, (age, age))
+    path = archive.make_archive(os.path.join("dist", "cgru"), "gztar", base_dir="cgru")
+    print(hashlib.sha256(open(path, "rb").read()).hexdigest())
+    os.chdir("..")
+"""
+
+
+def test_an_sdist_is_the_same_bytes_whenever_and_wherever(tmp_path):
+    def packed(moment):
+        folder = tmp_path / moment
+        folder.mkdir()
+        done = subprocess.run(
+            [sys.executable, "-c", PACK, str(SETUP)],
+            cwd=folder,
+            env=os.environ | {"SOURCE_DATE_EPOCH": moment},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout.split()
+
+    first, second = packed("1700000000")
+    assert first == second
+    assert first not in packed("1700000001")

@@ -5,6 +5,7 @@ A list of values for a key is an axis. A setting has one value of each key.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, fields
@@ -156,6 +157,7 @@ FIT: dict[str, tuple[Any, Check]] = {
     for name, each in OPTIONS.items()
     if Trait.PLAN in each.traits
 }
+MOST_VALUES, MOST_FITS = 1000, 1_000_000  # of an axis, of a plan
 NO_AXES = ("loss", *(name for name, each in OPTIONS.items() if Trait.UNLIKE in each.traits))
 
 
@@ -219,6 +221,9 @@ def read_plan(path: str) -> Plan:
         raise RequestError(f"{path}: groups: expected folds or validation beside it, got neither")
     if values["repeats"] > 1 and values["folds"] is None:
         raise RequestError(f"{path}: repeats: expected 1 without folds, got {values['repeats']}")
+    fits = math.prod(map(len, axes.values())) * values["repeats"] * values["seeds"] * (values["folds"] or 1)
+    if fits > MOST_FITS:  # all of which are listed before the first is made
+        raise RequestError(f"{path}: expected at most {MOST_FITS} fits, got {fits} or more; several plans share them")
     folder = os.path.dirname(path)
     results = values["results"] or os.path.splitext(os.path.basename(path))[0] + ".jsonl"
     values |= {"data": os.path.join(folder, values["data"]), "results": os.path.join(folder, results)}
@@ -259,8 +264,8 @@ def _check_table(
         if isinstance(value, list) and axes:
             if key in NO_AXES:
                 raise RequestError(f"{where}{key}: expected one value, so that losses can be compared, got {value!r}")
-            if not value:
-                raise RequestError(f"{where}{key}: expected one value or more, got []")
+            if not 0 < len(value) <= MOST_VALUES:
+                raise RequestError(f"{where}{key}: expected 1 to {MOST_VALUES} values, got {len(value) or '[]'}")
             del values[key]
             lists[key] = [_check_value(check, own, f"{key}[{i}]", where) for i, own in enumerate(value)]
             for i, own in enumerate(lists[key]):

@@ -14,6 +14,7 @@ from cgru.datasets import missing_values
 from cgru.datasets.column_names import NUMBERED, as_arg, as_names, ignoring, is_part_of_date, listed
 from cgru.datasets.column_roles import ColumnRoles, assign_roles
 from cgru.datasets.computed_features import encode, expand, indicator_name, source_columns, with_indicators
+from cgru.datasets.dataset import LONGEST, check_padding
 from cgru.datasets.date_parts import join_parts
 from cgru.datasets.missing_values import Filling, parse_filling
 from cgru.datasets.table import Table, factorize_rows, table_of_frame
@@ -439,6 +440,8 @@ def _notes_on_targets(y: np.ndarray | None, names: Sequence[str]) -> list[str]:
 def _as_strings(values: np.ndarray) -> np.ndarray:
     """Return an array of objects that are all strings as an array of stripped strings; others as they are."""
     if all(isinstance(value, str) for value in values):
+        if (longest := max(map(len, values), default=0)) > LONGEST:
+            raise ValueError(f"expected classes and groups of at most {LONGEST} characters, got one of {longest}")
         return np.array([value.strip() for value in values])
     return values
 
@@ -535,5 +538,6 @@ def order_of_steps(columns: Sequence[str]) -> list[str]:
 
 def pad_sequences(sequences: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray | None]:
     """Pad sequences (s_i, e) to X (m, s, e); return it and the lengths (m,), None if all are s."""
+    check_padding([len(x) for x in sequences], sequences[0].shape[1])
     X, lengths = padded(sequences)
     return X, None if (lengths == X.shape[1]).all() else lengths

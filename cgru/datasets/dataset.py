@@ -9,7 +9,20 @@ import numpy as np
 
 from cgru.core.row_blocks import select_rows
 
-__all__ = ["Dataset", "Split", "StepSplit", "with_features", "with_targets"]
+__all__ = [
+    "DENSEST",
+    "LONGEST",
+    "PADDED",
+    "Dataset",
+    "Split",
+    "StepSplit",
+    "check_padding",
+    "with_features",
+    "with_targets",
+]
+
+LONGEST = 1000  # characters of a class or a group: an array of strings gives each of them the room of the longest
+PADDED, DENSEST = 1 << 28, 100  # bytes of all numbers read, and for each byte before; a file may go past one of them
 
 
 class Split(NamedTuple):
@@ -119,3 +132,15 @@ def _ordered(
     order = [there.index(name) for name in names]
     train, test = (split and take(split, order) for split in (data.train, data.test))
     return data._replace(train=train, test=test, **{field: tuple(names)})
+
+
+def check_padding(lengths: Any, width: int) -> None:
+    """Raise ValueError for sequences of these lengths (m,), `width` numbers a step, that padding makes far too large.
+
+    One long sequence among many short ones takes memory by the square of the steps that a file has.
+    """
+    m, longest, steps = len(lengths), int(np.max(lengths, initial=0)), int(np.sum(lengths))
+    size = 8 * width * m * longest
+    if size > PADDED and m * longest > DENSEST * steps:
+        got = f"{m} of {steps / m:.3g} steps on average, padded to the longest, {longest}: {size / 1e9:.3g} GB"
+        raise ValueError(f"expected sequences that are less unlike in length, got {got}; windows cut the long ones")

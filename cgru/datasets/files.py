@@ -16,7 +16,7 @@ from cgru.datasets.column_names import as_names, check_choice, listed
 from cgru.datasets.column_roles import NAMED, ColumnRoles, assign_roles
 from cgru.datasets.computed_features import indicator_name, source_columns, with_indicators
 from cgru.datasets.dataframes import as_categories, notes_on_ids, order_of_steps, pad_sequences, read_long, read_wide
-from cgru.datasets.dataset import Dataset, Split, StepSplit, with_features, with_targets
+from cgru.datasets.dataset import DENSEST, PADDED, Dataset, Split, StepSplit, with_features, with_targets
 from cgru.datasets.missing_values import Filling, parse_filling
 from cgru.datasets.npz import read_npz
 from cgru.datasets.table import Table, check_ids, table_of_frame
@@ -397,7 +397,7 @@ def _parquet(path: Path, na: Sequence[str]) -> Table:
         raise ImportError(f"{os.fspath(path)}: narwhals is missing: pip install narwhals polars") from None
     for backend in ("polars", "pandas", "pyarrow"):
         try:
-            importlib.import_module(backend)
+            _check_cells(importlib.import_module(backend), path)
             frame = nw.read_parquet(os.fspath(path), backend=backend)
         except ImportError:
             continue
@@ -409,6 +409,19 @@ def _parquet(path: Path, na: Sequence[str]) -> Table:
             raise ValueError(f"expected a Parquet file: {error}") from None
         return table_of_frame(frame, na=na)
     raise ImportError(f"{os.fspath(path)}: no library for Parquet is installed: pip install polars")
+
+
+def _check_cells(library: Any, path: Path) -> None:
+    """Raise ValueError for a Parquet file that has far more cells than bytes, as runs of one value make them."""
+    if library.__name__ == "polars":
+        lazy = library.scan_parquet(os.fspath(path))
+        cells = lazy.select(library.len()).collect().item() * len(lazy.collect_schema())
+    else:
+        about = importlib.import_module("pyarrow.parquet").read_metadata(os.fspath(path))
+        cells = about.num_rows * about.num_columns
+    if 8 * cells > max(PADDED, DENSEST * os.path.getsize(path)):
+        cure = "a DataFrame of it goes into from_frame"
+        raise ValueError(f"at most {DENSEST} times as many bytes unpacked, got {cells} cells; {cure}")
 
 
 # --- .npz, and targets ---

@@ -5,6 +5,7 @@ Frames are the steps of all samples one after another.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Container
 
@@ -13,7 +14,7 @@ import numpy as np
 from cgru.core import checks
 from cgru.core.row_blocks import is_mapped
 from cgru.datasets.column_names import listed
-from cgru.datasets.dataset import Dataset, Split, StepSplit
+from cgru.datasets.dataset import LONGEST, Dataset, Split, StepSplit, check_padding
 from cgru.files import Archive, Header
 
 __all__ = ["read_npz"]
@@ -23,7 +24,6 @@ NAMES = "feature_names"
 BESIDE = ("resets", "decay", "times")  # a number for each step of x
 FORMS = {"x": ("x", "X"), "y": ("y", "Y"), "lengths": ("lengths",)} | {name: (name,) for name in BESIDE}
 # Limits against decompression bombs: a very long name takes almost no bytes in a compressed file.
-_LONGEST = 1000  # characters of a class in y
 _MOST_NAMES = 1 << 24  # bytes of all names
 _PLAIN = "biufSU"  # allowed kinds of dtype: booleans, numbers and strings
 
@@ -231,6 +231,7 @@ def _lengths(archive: _Named, shape: tuple[int, ...], prefix: str) -> np.ndarray
 
 def _padded(frames: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     """Return frames (n, ...) as samples (m, s, ...), zero past each sample's length."""
+    check_padding(lengths, math.prod(frames.shape[1:]))
     s = lengths.max(initial=0)
     padded = np.zeros((lengths.size, s, *frames.shape[1:]), frames.dtype)
     padded[np.arange(s) < lengths[:, None]] = frames
@@ -246,8 +247,8 @@ def _check_targets(shape: tuple[int, ...], dtype: np.dtype, m: int, s: int, name
     """Raise ValueError if a y of this shape and dtype cannot be the targets of m samples of s steps."""
     if dtype.kind not in _PLAIN:
         raise ValueError(f"{name}: expected integers, strings or reals, got dtype {dtype}")
-    if dtype.kind in "SU" and dtype.itemsize > _LONGEST * dtype.alignment:
-        raise ValueError(f"{name}: expected names of at most {_LONGEST} characters, got dtype {dtype}")
+    if dtype.kind in "SU" and dtype.itemsize > LONGEST * dtype.alignment:
+        raise ValueError(f"{name}: expected names of at most {LONGEST} characters, got dtype {dtype}")
     if (dtype.kind != "f" and _at_steps(shape, m, s)) or (
         dtype.kind == "f" and len(shape) == 3 and shape[:2] == (m, s)
     ):

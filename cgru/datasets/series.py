@@ -210,7 +210,10 @@ def _series(table: Table, spec: _ColumnSpec) -> list[Series]:
     if id is not None:
         check_ids(table.column(id), id)
         labels = [str(label) for label in table.column(id).tolist()]
-        rows = {label: np.flatnonzero(np.array(labels) == label) for label in dict.fromkeys(labels)}
+        places: dict[str, list[int]] = {}
+        for row, label in enumerate(labels):
+            places.setdefault(label, []).append(row)
+        rows = {label: np.array(found) for label, found in places.items()}
     pair = date_and_time([name for name in table.names if name not in {id, *inputs, *known, *targets}])
     cure = f"; time={as_arg(pair)} joins the two" if pair and time == pair[:1] else ""
     try:

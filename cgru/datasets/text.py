@@ -19,6 +19,7 @@ from cgru.datasets.table import INDEX, Table
 __all__ = ["DECIMAL", "read_text", "table_of_text"]
 
 DECIMAL = (None, ".", ",")
+DENSEST = 100  # bytes of text for each of a gzip file: tables have 2 to 20, a decompression bomb 1000
 CHUNK = 1 << 15  # records that are parsed at once
 ENOUGH = 5  # numbers in a first line that are no chance where they step evenly
 MANY = 8  # numbers in a first line that are no chance where they do not
@@ -43,11 +44,15 @@ def read_text(path: str | os.PathLike[str]) -> tuple[str, list[str]]:
         raw = file.read()
     if raw[:2] == b"\x1f\x8b":
         import gzip
+        import zlib
 
         try:
-            raw = gzip.decompress(raw)
-        except (EOFError, OSError) as error:
+            most = DENSEST * len(raw)
+            raw = gzip.GzipFile(fileobj=io.BytesIO(raw)).read(most + 1)
+        except (EOFError, OSError, zlib.error) as error:
             raise ValueError(f"expected a whole gzip file: {error}") from None
+        if len(raw) > most:
+            raise ValueError(f"expected at most {DENSEST} times as many bytes unpacked, got more; gunzip unpacks it")
     if not raw.strip(b"\xef\xbb\xbf\xff\xfe\0 \r\n\t"):
         raise ValueError("expected a table, got an empty file")
     if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
@@ -304,10 +309,10 @@ def _guess_decimal(records: Iterable[tuple[int, list[str]]], separator: str) -> 
 
 def _check_names(names: list[str], columns: Sequence[np.ndarray], notes: list[str], index: bool) -> list[str]:
     """Return the names of the columns, "" for ones to leave out (a first one stays with `index`); add notes."""
-    kept = list(names)
+    kept, places = list(names), {}
     for i, name in enumerate(names):
         if name and not re.fullmatch(r"Unnamed: \d+", name):
-            if (first := names.index(name)) < i:
+            if (first := places.setdefault(name, i)) < i:
                 raise ValueError(f"expected columns of different names, got {name!r} as {first + 1} and {i + 1}")
             continue
         kept[i], values = "", columns[i]

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from cgru.datasets import missing_values
+from cgru.datasets.dataset import LONGEST
 from cgru.datasets.text import read_text
 from cgru.datasets.where import first_true
 
@@ -150,6 +151,8 @@ def _label(label: str, known: list[str], numbers: bool, number: int) -> str | fl
     if not numbers:
         if not label or (known and label not in known):
             raise ValueError(f"line {number}: expected a class, {', '.join(known[:9])}, got {label!r}")
+        if len(label) > LONGEST:
+            raise ValueError(f"line {number}: expected a class of at most {LONGEST} characters, got {len(label)}")
         return label
     try:
         value = float(label)

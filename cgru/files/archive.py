@@ -17,6 +17,7 @@ __all__ = ["Archive", "Header"]
 
 LONGEST = 10_000  # most bytes of an array's header, the default of `numpy.lib.format`
 DENSEST = 1032  # the highest compression ratio of deflate, against decompression bombs
+METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # others unpack all at once, whatever the header claims
 PLAIN = "biufcSU"  # allowed kinds of dtype: booleans, numbers and strings
 READERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
@@ -60,6 +61,8 @@ class Archive:
             name = member.filename.removesuffix(".npy")
             if names is not None and name not in names:
                 continue
+            if member.compress_type not in METHODS:
+                raise ValueError(f"{name} is compressed by method {member.compress_type}, expected deflate, as NumPy's")
             if name in self._members:
                 raise ValueError(f"{name} is there twice")
             self._members[name] = member
@@ -102,4 +105,6 @@ class Archive:
             raise ValueError(f"{name}: expected a plain array of numbers or strings, got dtype {dtype}")
         if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != member.file_size - start.tell():
             raise ValueError(f"{name} is said to be {dtype} {shape}, which its {member.file_size} bytes are not")
+        if 0 in shape and max(shape) > LONGEST:  # which costs no bytes, and a loop over it any time
+            raise ValueError(f"{name} is said to be {dtype} {shape}, expected at most {LONGEST} rows of nothing")
         return Header(shape, dtype.newbyteorder("="))

@@ -34,6 +34,7 @@ ATTRIBUTES = {"activations", "activation_alpha", "activation_beta", "clip", "dir
 DIRECTIONS = {"forward": 1, "reverse": 1, "bidirectional": 2}
 STANDARD = ("", "ai.onnx")  # domains
 FOLDED = {*MOVERS, "Constant", "Concat"} - {"Dropout"}  # nodes that are computed if all inputs are constants
+MOST_FOLDED = 64  # bytes of constants that nodes work on, for each of the model's
 REFUSE = refusal("source")
 SIZED = {"Identity", "Cast", "Unsqueeze", "Squeeze", "Reshape", "Gather", "Slice", "Concat", "Mul"}  # nodes of sizes
 CLEAN = {*FOLDED, "Expand", "Tile"}  # nodes that make zeros of zeros
@@ -166,6 +167,8 @@ class OnnxReader(Reader):
         self.initial: list[tuple[str, Traced | None]] = []  # node name and h0 of each layer
         self.lengths: list[str] = []  # name of the input with the lengths of each layer, "" for none
         self.arrays: dict[str, np.ndarray] = self.initializers(graph) | arrays
+        given = graph.ByteSize() + sum(np.asarray(array).nbytes for array in arrays.values())
+        self.room = (1 << 24) + MOST_FOLDED * given  # bytes of constants that nodes may still work on
         self.computed: dict[str, str] = {}  # array made of constants -> its node
         self.zeros: set[str] = set()
         self.shapes: dict[str, list[Any]] = {}  # sizes by name, each an integer or an extent, as vectors
@@ -224,6 +227,9 @@ class OnnxReader(Reader):
 
     def fold_constants(self, proto: Any, place: str) -> list[Any]:
         """Return the outputs of a node whose inputs are all constants."""
+        self.room -= sum(self.arrays[name].nbytes for name in proto.input if name)
+        if self.room < 0:  # such as a chain of nodes that each double what they get
+            raise REFUSE(f"{place} makes constants of more than {MOST_FOLDED} times the model's bytes")
         plain = self.onnx.NodeProto()
         plain.CopyFrom(proto)
         plain.domain = ""

@@ -35,6 +35,7 @@ __all__ = [
 
 FORMAT = 2  # the newest format; files without any of `_SECOND` are written as 1
 LONGEST = 1 << 22  # characters of the JSON text
+MOST_BYTES = 1 << 26  # of the strings in a description
 
 Path = str | os.PathLike[str]
 Arrays = dict[str, np.ndarray]
@@ -193,6 +194,8 @@ def array_from_json(text: Mapping[str, Any]) -> np.ndarray:
     dtype = np.dtype(text["dtype"])
     if dtype.kind not in "biufUO":
         raise ValueError(f"dtype: expected one of booleans, numbers or strings, got {text['dtype']!r}")
+    if dtype.kind == "U" and dtype.itemsize * len(text["values"]) > MOST_BYTES:  # each has the room of the longest
+        raise ValueError(f"dtype: expected at most {MOST_BYTES} bytes, got {len(text['values'])} of {text['dtype']!r}")
     return np.array(text["values"], dtype).reshape(text["shape"])
 
 

@@ -158,7 +158,7 @@ def test_what_results_depend_on(tmp_path):
         ("seeds = true", "seeds: expected an integer, got bool"),
         ("validation = 1", "validation: expected a number above 0 and below 1, got 1"),
         ("validation = 0", "validation: expected a number above 0 and below 1, got 0"),
-        ("[network]\nunits = []", "[network] units: expected one value or more, got []"),
+        ("[network]\nunits = []", "[network] units: expected 1 to 1000 values, got []"),
         ("[network]\nunits = [4, 8, 4]", "[network] units[2]: expected each value once, got 4 again"),
         ("[network]\nlearning_rate = [1, 1.0]", "[network] learning_rate[1]: expected each value once, got 1.0 again"),
         ("[network]\nunits = [4, 0]", "[network] units[1]: expected at least 1, got 0"),
@@ -204,6 +204,13 @@ def test_what_results_depend_on(tmp_path):
         ("[fit]\nl1 = -1", "[fit] l1: expected a number of at least 0"),
         ('[fit]\nl1 = [0, {"0.V*" = "a"}]', "[fit] l1[1]['0.V*']: expected a number, got str"),
         ("[fit]\nactivity_l2 = {a = 1}", "[fit] activity_l2: expected a number, got dict"),
+        (f"[network]\nunits = {[*range(1, 1002)]}", "[network] units: expected 1 to 1000 values, got 1001"),
+        ("folds = 3\nrepeats = 333334", "expected at most 1000000 fits, got 1000002 or more; several plans share them"),
+        ("seeds = 1000001", "expected at most 1000000 fits, got 1000001 or more"),
+        (
+            f"[network]\nunits = {[*range(1, 1001)]}\nlayers = {[*range(1, 1001)]}\ndropout = [0.0, 0.5]",
+            "expected at most 1000000 fits, got 2000000",
+        ),
     ],
 )
 def test_what_is_no_plan(tmp_path, text, words):

@@ -219,8 +219,8 @@ LENGTH = header((1,), "<i8") + N.to_bytes(8, "little")
 @pytest.mark.parametrize(
     ("members", "words"),
     [
-        ({"x": ((N, 1, 0),), "y": ((4,),)}, "x: expected"),
-        ({"x": ((N, 0),), "lengths": LENGTH}, "x: expected"),
+        ({"x": ((N, 1, 0),), "y": ((4,),)}, "x is said to be .* rows of nothing"),
+        ({"x": ((N, 0),), "lengths": LENGTH}, "x is said to be .* rows of nothing"),
         ({"x": ((N,),)}, r"x: expected shape \(m, s, e\)"),
         ({"x": ((N, 1),)}, "expected shape .* with lengths"),
         ({"x": ((4, 3, 2),), "y": ((N,),)}, "y: expected 4 values"),

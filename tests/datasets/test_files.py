@@ -526,3 +526,23 @@ def test_parquet_with_two_columns_of_one_name_is_refused_by_it(tmp_path, monkeyp
             monkeypatch.setitem(sys.modules, other, None)
     with pytest.raises(ValueError, match=r"data\.parquet: expected columns of different names, got 'a' twice$"):
         read(tmp_path / "data.parquet")
+
+
+@pytest.mark.parametrize("backend", ["polars", "pyarrow"])
+def test_a_parquet_of_far_more_cells_than_bytes_is_refused(tmp_path, monkeypatch, backend):
+    """Runs of one value take next to nothing in the file."""
+    polars = pytest.importorskip("polars", reason="no polars")
+    pytest.importorskip(backend, reason=f"no {backend}")
+    for other in {"polars", "pandas", "pyarrow"} - {backend}:
+        if other != "pyarrow":
+            monkeypatch.setitem(sys.modules, other, None)
+    path = tmp_path / "x.parquet"
+    polars.DataFrame({"a": np.zeros(99_999), "label": np.zeros(99_999, int)}).write_parquet(path)
+    assert read(path, wide=True, task="classification").train.X.size == 99_999, "less than PADDED"
+    monkeypatch.setattr("cgru.datasets.files.PADDED", 8 * 2 * 99_999 - 1)
+    with pytest.raises(
+        ValueError, match="expected a Parquet file: at most 100 times as many bytes unpacked, got 199998"
+    ):
+        read(path, wide=True, task="classification")
+    monkeypatch.setattr("cgru.datasets.files.DENSEST", 8 * 2 * 99_999 / path.stat().st_size)
+    read(path, wide=True, task="classification")

@@ -112,3 +112,20 @@ def test_arrays_by_other_names_are_said(tmp_path):
 def test_a_folder_that_is_not_there(tmp_path):
     with pytest.raises(FileNotFoundError):
         read(tmp_path / "nowhere")
+
+
+def test_one_long_sequence_among_short_ones_takes_no_memory_by_the_square(tmp_path, monkeypatch):
+    lengths = np.append(np.ones(300, int), 301)
+    path = tmp_path / "x.npz"
+    np.savez(path, x=np.ones((601, 1)), lengths=lengths)
+    assert read(path).train.X.shape == (301, 301, 1), "as far as it is less than PADDED"
+    monkeypatch.setattr("cgru.datasets.dataset.PADDED", 8 * 301 * 301 - 1)
+    with pytest.raises(
+        ValueError, match="unlike in length, got 301 of 2 steps on average, padded to the longest, 301: 0"
+    ):
+        read(path)
+    (tmp_path / "x.csv").write_text("id,a\n" + "".join(f"{i},1\n" for i, n in enumerate(lengths) for _ in range(n)))
+    with pytest.raises(ValueError, match=r"x\.csv: expected sequences that are less unlike in length, got 301 of 2"):
+        read(tmp_path / "x.csv", label="", columns=["a"])
+    np.savez(path, x=np.ones((602, 1)), lengths=np.append(np.full(3, 100), 302))
+    assert read(path).train.X.shape == (4, 302, 1)

@@ -114,6 +114,7 @@ def test_a_header_that_is_wrong_about_lengths_is_told(ts):
         (ONE + "1,inf,2:up\n", "line 12: expected finite numbers, got infinity in dimension 1"),
         (ONE + "1,2,3:left\n", "line 12: expected a class, up, down, got 'left'"),
         (ONE.replace(" up down", "") + "1,2,3:\n", "line 12: expected a class, "),
+        (ONE.replace(" up down", "") + f"1,2,3:{'a' * 1001}\n", "line 12: expected a class of at most 1000 char"),
         (ONE + "1,2,3\n", "line 12: expected dimensions of as many steps, got none"),
         (ONE + "1,2,3:4,5,6:up\n", "line 12: expected 1 dimensions, as @univariate says, got 2"),
         (TWO + "1,2:3,4:up\n1,2:up\n", "line 13: expected 2 dimensions, as @dimensions says, got 1"),

@@ -229,3 +229,25 @@ def test_the_densest_that_there_is():
 def test_an_empty_file_is_said_to_be_empty():
     with pytest.raises(ValueError, match=r"^it is an empty file$"):
         Archive(io.BytesIO())
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_denser_method_is_refused(method):
+    """Its decompressor unpacks all that it was handed, whatever the header claims."""
+    content = io.BytesIO()
+    np.save(content, X)
+    content = content.getvalue()
+    made = archive(("x.npy", content), ("y.npy", content, method))
+    with pytest.raises(ValueError, match=f"^y is compressed by method {method}, expected deflate, as NumPy's$"):
+        Archive(made)
+    np.testing.assert_array_equal(Archive(made, {"x"}).read("x"), X)
+
+
+def test_rows_of_nothing_are_few():
+    """They cost no bytes, and whoever loops over them any time."""
+    assert Archive(saved(x=np.empty((10_000, 0)))).headers["x"].shape == (10_000, 0)
+    for shape in ((10_001, 0), (0, 10_001), (3, 0, 1 << 40)):
+        with pytest.raises(
+            ValueError, match=r"^x is said to be float64 \(.*\), expected at most 10000 rows of nothing$"
+        ):
+            Archive(archive(("x.npy", header(shape))))

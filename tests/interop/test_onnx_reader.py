@@ -83,3 +83,13 @@ def test_random_graphs_without_a_gru_are_refused():
         )  # fmt: skip
         with pytest.raises(ValueError, match=r"^source: "):
             interop.from_onnx(proto)
+
+
+def test_constants_that_nodes_double_are_refused():
+    """A chain of thirty makes a thousand million of one."""
+    nodes = [helper.make_node("Concat", ["v", "v"], ["c0"], axis=0)]
+    nodes += [helper.make_node("Concat", [f"c{i}", f"c{i}"], [f"c{i + 1}"], axis=0) for i in range(30)]
+    with pytest.raises(
+        ValueError, match=r"^source: node \d\d, Concat '' makes constants of more than 64 times the model"
+    ):
+        interop.from_onnx(graph(nodes))

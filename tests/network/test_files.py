@@ -190,6 +190,7 @@ def test_damaged_hashes_and_classes(remembering):
         (lambda model: model["classes"].update(dtype="M8[D]"), "damaged|dtype: expected"),
         (lambda model: model["classes"].update(dtype="M8"), "dtype: expected one of booleans, numbers or strings"),
         (lambda model: model["classes"].update(shape=[4]), "cannot reshape"),
+        (lambda model: model["classes"].update(dtype="<U5592406"), "dtype: expected at most 67108864 bytes, got 3 of"),
         (lambda model: model["classes"].update(values=[1, 2, 2]), "classes: expected 3 different values"),
         (lambda model: model["classes"].pop("values"), "missing"),
         (lambda model: model.update(classes=3), "damaged"),
@@ -335,7 +336,7 @@ ZEROS = bytes(1 << 26)
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (lambda path: with_member(path, "0.Uz", member((10**8, 0))), r"0.Uz: expected .* \(100000000, 4\), got"),
+        (lambda path: with_member(path, "0.Uz", member((10**8, 0))), "0.Uz is said to be .* rows of nothing"),
         (lambda path: with_member(path, "0.Uz", member((10**8, 4))), "0.Uz is said to be"),
         (lambda path: with_member(path, "3.W", member((1 << 23,)) + ZEROS, zipfile.ZIP_DEFLATED), "3.W is compressed"),
         (lambda path: with_member(path, "3.W", member((1 << 23,)) + ZEROS), "an array too many, 3.W"),

@@ -21,7 +21,8 @@ from libc.string cimport memcpy, memset
 from cgru.core cimport gradients
 from cgru.core.kernels cimport (
     CGRU_NO_LOSS, CGRU_R, add_operand, cgru_activation, cgru_array, cgru_call, cgru_loss, cgru_batch_linear,
-    cgru_gradients, cgru_kernels, cgru_matrix, cgru_product, new_product, pack, pack_bias, time_major_array, transpose, whole_lines,
+    cgru_gradients, cgru_kernels, cgru_matrix, cgru_product, new_product, pack, pack_bias, time_major_array, transpose,
+    whole_lines,
 )
 from cgru.core.plan cimport GRADIENTS, largest_workspace_size
 from cgru.core.threads cimport share, worth
