@@ -105,6 +105,18 @@ def cell_breaks(patch):
     patch.setattr(cell, "ALIGNMENT", 6)
 
 
+def torch_gru_breaks(patch):
+    import cgru.torch
+
+    due = cgru.torch.accelerate
+
+    def changed(module):
+        next(module.parameters()).data += 0.1
+        return due(module)
+
+    patch.setattr(cgru.torch, "accelerate", changed)
+
+
 def reader_breaks(name):
     def breaks(patch):
         from cgru import interop
