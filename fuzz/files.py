@@ -225,7 +225,7 @@ def with_numbers(dice: Dice, member: bytes) -> bytes:
         array = dice.among(
             lambda: array.astype(other),
             lambda: array.T,
-            lambda: array[:0],
+            lambda: array.ravel()[:0],
             lambda: array[None],
             lambda: np.full_like(
                 array, dice.among(-1, 0, 1, np.iinfo(array.dtype).max if array.dtype.kind in "iu" else np.nan)
