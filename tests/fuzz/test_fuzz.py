@@ -154,6 +154,16 @@ def test_a_target_notices_what_is_wrong(target, monkeypatch):
     assert "AssertionError" in what or "no error of ours" in what
 
 
+def test_readers_are_functions_of_bytes(monkeypatch):
+    files = importlib.import_module("fuzz.files")
+    for kind in ("model", "plan", "ts"):
+        assert files.check(kind, files.whole(kind)) == "read"
+        assert files.check(kind, files.whole(kind)[:-30] + bytes(20)) == "refused"
+    monkeypatch.setattr(files, "MEMORY", (0, 0))
+    with pytest.raises(AssertionError, match="bytes for a file of"):
+        files.check("plan", files.whole("plan"))
+
+
 # --- the runner ---
 
 
