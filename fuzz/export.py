@@ -17,6 +17,7 @@ CC = shutil.which("gcc") or shutil.which("clang") or shutil.which("cc")
 STRICT = ("-std=c99", "-Wall", "-Wextra", "-Wconversion", "-Wdouble-promotion", "-pedantic", "-Werror")
 SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 TOLERANCE = {np.dtype(np.float64): 1e-9, np.dtype(np.float32): 1e-3}  # of the largest output
+QUANTIZED = {"int8": 5e-2, "bfloat16": 1e-3}  # of which codes may be rounded to the one beside
 
 # It runs the steps twice, so that what a reset forgets is seen.
 MAIN = """\
@@ -59,8 +60,12 @@ def case(seed: int) -> str | None:
     times = np.cumsum(dice.rng.random((1, s)), axis=1).astype(net.dtype) if gaps else None
     if not tokens and dice.chance(0.3):
         net.mean, net.scale = dice.normal(e).astype(net.dtype), np.exp(dice.normal(e)).astype(net.dtype)
+    most, kind = TOLERANCE[net.dtype], dice.among(None, None, *QUANTIZED)
     with tempfile.TemporaryDirectory() as folder:
         try:
+            if kind is not None:
+                net, most = cgru.quantize(net, kind), QUANTIZED[kind]
+                X = X if tokens else X.astype(np.float32)
             cgru.export_c(net, f"{folder}/model.c")
         except (ValueError, TypeError):
             return "refused"
@@ -71,9 +76,8 @@ def case(seed: int) -> str | None:
     first, second = got[:half], got[half:]
     np.testing.assert_array_equal(first, second, "after a reset")
     first = first if net.per_step else first[-1]
-    most = TOLERANCE[net.dtype] * max(1, np.abs(due).max())
-    np.testing.assert_allclose(first, due, rtol=0, atol=most, err_msg=repr(net))
-    return None
+    np.testing.assert_allclose(first, due, rtol=0, atol=most * max(1, np.abs(due).max()), err_msg=repr(net))
+    return kind
 
 
 def run(folder: Path, net: cgru.Network, X: np.ndarray, times: np.ndarray | None) -> np.ndarray:

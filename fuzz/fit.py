@@ -11,7 +11,7 @@ import numpy as np
 
 import cgru
 from cgru.network.training import fit
-from fuzz.networks import Problem, problem
+from fuzz.networks import Dice, Problem, problem
 
 RECORDED = ("loss", "accuracy", "validation_loss", "validation_accuracy", "learning_rate", "skipped", "returns")
 
@@ -22,9 +22,9 @@ class StopError(Exception):
 
 def case(seed: int) -> str | None:
     """Fit the problem of a seed in all ways and compare; return "refused" where all ways refuse it alike."""
-    ours = fitted(problem(seed))
+    ours = fitted(altered(seed))
     with in_python():
-        due = fitted(problem(seed))
+        due = fitted(altered(seed))
     if isinstance(ours, str) or isinstance(due, str):
         assert ours == due, (ours, due)
         return "refused"
@@ -32,14 +32,64 @@ def case(seed: int) -> str | None:
     before = cgru.get_num_threads()
     cgru.set_num_threads(4 - before)
     try:
-        other = problem(seed)
+        other = altered(seed)
         other.options["memory"] = None if other.options["memory"] else "low"
         like(fitted(other), ours, 0)
     finally:
         cgru.set_num_threads(before)
+    if other.y is None:
+        return "of batches"
+    if "callback" in other.options:
+        return "with a callback"
+    like(from_files(seed), ours, 0)
     if len(ours[1]) > 1:
         like(resumed(seed), ours, 0)
     return None
+
+
+def altered(seed: int) -> Problem:
+    """Return the problem of a seed, or one with a callback that changes the network, or of batches."""
+    found, dice = problem(seed), Dice(seed, 1)
+    net, options = found.net, found.options
+    if dice.chance(0.1):
+        keys, at = list(net.parameters()), dice.number(0, len(net.layers) - 2)
+        key, freezes = dice.among(*keys), dice.chance()
+
+        def callback(epoch: cgru.Epoch) -> None:
+            if epoch.epoch == 1 and freezes:
+                net.layers[at].trainable = not net.layers[at].trainable
+            elif epoch.epoch == 1:
+                net.parameters()[key][...] *= 0.5
+
+        options["callback"] = callback
+    elif dice.chance(0.1) and not net.stateful:
+        ends = np.unique(dice.rng.integers(1, len(found.X) + 1, 4))
+        found.X = [batch(found, rows) for rows in np.split(np.arange(len(found.X)), ends) if len(rows)]
+        found.y, found.beside = None, {}
+        for name in ("batch_size", "bucket", "shuffle"):
+            options.pop(name)
+        if isinstance(options.get("validation"), float):
+            options |= {"validation": None, "patience": None, "shrink": False}
+    return found
+
+
+def batch(whole: Problem, rows: np.ndarray) -> tuple[Any, ...]:
+    """Return some samples as a batch."""
+    beside = {name: None if array is None else array[rows] for name, array in whole.beside.items()}
+    own = beside.pop("lengths"), beside.pop("sample_weight", None)
+    return (whole.X[rows], whole.y[rows], *own, *([beside] if beside else []))
+
+
+def from_files(seed: int) -> Any:
+    """Return what a fit leaves whose samples stay in files."""
+    with tempfile.TemporaryDirectory() as folder:
+        mapped = problem(seed)
+        for name in ("X", "y"):
+            np.save(path := os.path.join(folder, f"{name}.npy"), getattr(mapped, name))
+            setattr(mapped, name, np.load(path, mmap_mode="r"))
+        found = fitted(mapped)
+        del mapped
+        return found
 
 
 def fitted(problem: Problem) -> tuple[cgru.Network, cgru.History] | str:

@@ -53,6 +53,8 @@ def case(seed: int) -> str:
         options["validation"] = samples(dice, net, n := dice.number(1, 7), s, X.shape[2], n)
     due = Training(net, X, y, beside, options)
     losses, held = due.fit()
+    if not max(np.abs([*losses, *held])) < 1e3:  # also NaN; rounding grows, and updates are left out
+        return "diverged"
     if "validation" in options:
         HX, Hy, own = options["validation"]
         own = dict(own)

@@ -35,6 +35,7 @@ TARGETS = {
         "the functions of cell.pxd with hostile counts, NULL and odd addresses: answered, nothing written", 300
     ),
     "onnx": Target("networks in ONNX Runtime and back, and with a foreign node", 20, ("onnx", "onnxruntime")),
+    "torch_gru": Target("PyTorch's nn.GRU and nn.GRUCell on these kernels against its own", 30, ("torch",)),
     "torch_models": Target(
         "modules of PyTorch with something foreign in them: their numbers, or refused", 30, ("torch",)
     ),

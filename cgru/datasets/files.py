@@ -401,7 +401,9 @@ def _parquet(path: Path, na: Sequence[str]) -> Table:
             frame = nw.read_parquet(os.fspath(path), backend=backend)
         except ImportError:
             continue
-        except Exception as error:  # each library has its own error for a damaged file
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # each library has its own for a damaged file; a panic of Polars is no Exception
             twice = re.search(TWICE, str(error))
             if twice:
                 name = twice[1] or twice[2]

@@ -42,6 +42,7 @@ class Trend(NamedTuple):
     regular: bool
 
 
+@np.errstate(over="ignore", invalid="ignore")  # of the largest numbers that there are
 def trend_of(values: np.ndarray, codes: np.ndarray, kind: str) -> Trend:
     """Return the `Trend` of values (n,) from row to row within each sequence (`codes`); `kind` is kept in it.
 

@@ -336,6 +336,20 @@ def test_parquet(parquet, monkeypatch, backend):
         read(parquet)
 
 
+@pytest.mark.parametrize("stops", [KeyboardInterrupt, SystemExit, None])
+def test_a_panic_of_polars_is_no_exception_and_is_refused(parquet, monkeypatch, stops):
+    polars = pytest.importorskip("polars")
+
+    def raising(*given, **options):
+        raise (stops or type("PanicException", (BaseException,), {}))("assertion failed")
+
+    monkeypatch.setattr(polars, "read_parquet", raising)
+    with pytest.raises(
+        stops or ValueError, match="assertion failed" if stops else r"data.parquet: .*: assertion failed"
+    ):
+        read(parquet)
+
+
 @pytest.mark.parametrize("backend", ["polars", "pandas"])
 def test_words_for_what_is_missing_in_parquet(tmp_path, monkeypatch, backend):
     polars = pytest.importorskip("polars")

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from cgru.datasets import time_columns
+
 RNG = np.random.default_rng(7)
 AGES = (118, 484, 664, 1004, 1231, 1372, 1582)
 
@@ -448,3 +450,10 @@ def test_of_two_columns_in_a_format_none_is_taken(reads, refused):
     assert error == 'time_format: expected a column of times beside it, got none: time="..." names it'
     assert reads(table, time="von", ignore="bis", time_format="%d_%m_%Y").reading["time"] == "von"
     assert reads(table, ignore="bis", time_format="%d_%m_%Y").reading["time"] == "von"
+
+
+@pytest.mark.parametrize("values", [[0, 1e-10, 2e-10, 1e308], [-1.7e308, 0, 1.7e308, 1.75e308]])
+def test_numbers_near_the_largest_are_no_regular_times(values):
+    trend = time_columns.trend_of(np.array(values), np.zeros(4, int), "real")
+    assert trend.rises
+    assert not trend.regular

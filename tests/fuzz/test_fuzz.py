@@ -105,6 +105,18 @@ def cell_breaks(patch):
     patch.setattr(cell, "ALIGNMENT", 6)
 
 
+def torch_gru_breaks(patch):
+    import cgru.torch
+
+    due = cgru.torch.accelerate
+
+    def changed(module):
+        next(module.parameters()).data += 0.1
+        return due(module)
+
+    patch.setattr(cgru.torch, "accelerate", changed)
+
+
 def reader_breaks(name):
     def breaks(patch):
         from cgru import interop
@@ -140,6 +152,16 @@ def test_a_target_notices_what_is_wrong(target, monkeypatch):
     found = (runner.attempt(case, seed)[1] for seed in range(20))
     what = next(filter(None, found))
     assert "AssertionError" in what or "no error of ours" in what
+
+
+def test_readers_are_functions_of_bytes(monkeypatch):
+    files = importlib.import_module("fuzz.files")
+    for kind in ("model", "plan", "ts"):
+        assert files.check(kind, files.whole(kind)) == "read"
+        assert files.check(kind, files.whole(kind)[:-30] + bytes(20)) == "refused"
+    monkeypatch.setattr(files, "MEMORY", (0, 0))
+    with pytest.raises(AssertionError, match="bytes for a file of"):
+        files.check("plan", files.whole("plan"))
 
 
 # --- the runner ---

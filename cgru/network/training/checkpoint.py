@@ -117,17 +117,12 @@ class Checkpoint:
         found, self.found = self.found, None
         if found is None:
             return None
-        for moment in (found.now, found.best or found.now, *found.fallback):
-            if _shapes(moment["parameters"]) != _shapes(parameters):
-                raise file_error(self.path, "it has other parameters than the network", KIND)
-            if not _is_of_floats(moment["optimizer_state"]):
-                raise file_error(self.path, "it has an optimizer's state that is not of floats", KIND)
         try:
-            for generator, state in zip(generators or (), found.generators if generators else (), strict=True):
-                copy.deepcopy(generator).state = state
+            why = _mismatch(found, parameters, generators)
         except Exception as error:  # a damaged state fails in more ways than can be listed
-            why = f"it has another state of the random generators ({type(error).__name__}: {error})"
-            raise file_error(self.path, why, KIND) from None
+            why = f"it is damaged ({type(error).__name__}: {error})"
+        if why:
+            raise file_error(self.path, why, KIND)
         return found
 
     def due(self) -> bool:
@@ -221,6 +216,19 @@ def _digests(data: Data, prefix: str = "") -> dict[str, str | None]:
 def _shapes(arrays: Arrays) -> dict[str, Any]:
     """Return the shape and dtype of each array."""
     return {key: (array.shape, array.dtype) for key, array in arrays.items()}
+
+
+def _mismatch(found: State, parameters: Arrays, generators: Sequence[np.random.BitGenerator] | None) -> str:
+    """Return why a state does not fit these parameters and random generators, "" where it does."""
+    for moment in (found.now, found.best or found.now, *found.fallback):
+        if _shapes(moment["parameters"]) != _shapes(parameters):
+            return "it has other parameters than the network"
+        if not _is_of_floats(moment["optimizer_state"]):
+            return "it has an optimizer's state that is not of floats"
+    if generators is not None:
+        for generator, state in zip(generators, found.generators, strict=True):
+            copy.deepcopy(generator).state = state
+    return ""
 
 
 def _is_of_floats(state: Any) -> bool:
