@@ -235,7 +235,7 @@ def unpack_batch(batch: Any, name: str) -> tuple[Any, Any, Any, Any, dict[str, A
 
 def _parted(batch: Any) -> tuple[Any, dict[str, Any]]:
     """Return a batch without the dict of arrays beside X at its end, and that dict, {} where there is none."""
-    if isinstance(batch, PARTS) and batch and isinstance(batch[-1], Mapping):
+    if isinstance(batch, PARTS) and batch and type(batch[-1]) is not np.ndarray and isinstance(batch[-1], Mapping):
         return batch[:-1], batch[-1]
     return batch, {}
 
