@@ -17,10 +17,10 @@ FOREIGN: tuple[tuple[str, tuple[Any, ...], dict[str, Any]], ...] = (
     ("Identity", (), {}), ("Neg", (), {}), ("Abs", (), {}), ("Relu", (), {}), ("Tanh", (), {}), ("Round", (), {}),
     ("Mul", (np.float32(0.5),), {}), ("Add", (np.float32(0.5),), {}), ("Pow", (np.float32(2),), {}),
     ("Clip", (np.float32(-0.3), np.float32(0.3)), {}), ("Softmax", (), {"axis": -1}), ("Softmax", (), {"axis": 0}),
-    ("CumSum", (np.int64(0),), {}), ("Transpose", (), {}), ("ReduceMean", (np.array([0]),), {"keepdims": 1}),
+    ("CumSum", (np.int64(0),), {}), ("ReduceMean", (np.array([0]),), {"keepdims": 1}),
     ("Slice", (np.array([-1]), np.array([-(2**62)]), np.array([0]), np.array([-1])), {}),
     ("Slice", (np.array([-1]), np.array([-(2**62)]), np.array([1]), np.array([-1])), {}),
-    ("Slice", (np.array([1]), np.array([2**62]), np.array([1])), {}), ("Dropout", (), {}),
+    ("Slice", (np.array([1]), np.array([2**62]), np.array([1])), {}),
     ("Gather", (np.array([0, 0]),), {"axis": 0}), ("Gather", (np.array([1, 0]),), {"axis": 1}),
     ("Cast", (), {"to": TensorProto.FLOAT}), ("Unsqueeze", (np.array([0]),), {}), ("Flatten", (), {"axis": 1}),
 )  # fmt: skip
