@@ -429,3 +429,14 @@ def test_a_long_epoch_can_be_interrupted():
     assert time.thread_time() - start < 3
     for key, array in net.parameters().items():  # no epoch has ended
         np.testing.assert_array_equal(array, before[key])
+
+
+def test_the_penalty_of_a_layer_that_was_frozen_is_not_clipped_with(monkeypatch):
+    def callback(net, epoch):
+        net.optimizer = cgru.SGD(0.1, clip_norm=0.05)
+        net.layers[0].trainable = False
+
+    (ours, told), (due, loop) = (trained(monkeypatch, callback, engine, l2=0.1) for engine in (Engine, Loop))
+    np.testing.assert_allclose(told.loss, loop.loss, rtol=1e-12)
+    for key, array in due.parameters().items():
+        np.testing.assert_allclose(ours.parameters()[key], array, rtol=1e-9, atol=1e-12, err_msg=key)
