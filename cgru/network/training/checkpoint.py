@@ -235,7 +235,7 @@ def _is_of_floats(state: Any) -> bool:
     """Return whether the state of each of the package's optimizers is, by key, a number of steps and float arrays."""
     own = [entry for name in OURS for entry in state.get(name, {}).values()]
     return all(
-        type(steps) is int and all(isinstance(each, np.ndarray) and each.dtype in FLOATS for each in arrays)
+        isinstance(steps, int) and all(isinstance(each, np.ndarray) and each.dtype in FLOATS for each in arrays)
         for steps, *arrays in own
     )
 
