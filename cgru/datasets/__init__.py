@@ -5,15 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from cgru.datasets.containers import to_container
-from cgru.datasets.dataframes import Sequences, from_frame
+from cgru.datasets.dataframes import Sequences, StepSequences, from_frame
 from cgru.datasets.dataset import Dataset, Split, StepSplit
 from cgru.datasets.files import read
 from cgru.datasets.series import Series, read_series, series_from_frame
 from cgru.datasets.summary import described
 
 __all__ = [
-    "Dataset", "Sequences", "Series", "Split", "StepSplit", "described", "from_frame", "load_japanese_vowels",
-    "read", "read_series", "series_from_frame", "to_container",
+    "Dataset", "Sequences", "Series", "Split", "StepSequences", "StepSplit", "described", "from_frame",
+    "load_japanese_vowels", "read", "read_series", "series_from_frame", "to_container",
 ]  # fmt: skip
 
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from cgru.datasets.column_names import check_choice
-from cgru.datasets.dataframes import Sequences
-from cgru.datasets.dataset import Dataset, Split
+from cgru.datasets.dataframes import Sequences, StepSequences
+from cgru.datasets.dataset import Dataset, Split, StepSplit
 
 __all__ = ["to_container"]
 
@@ -39,7 +39,7 @@ def to_container(data: Any, kind: str, columns: Sequence[str] | None = None) -> 
         names = data.feature_names if columns is None else columns
         return tuple(split and to_container(split, kind, names) for split in data[:2])
     X, ids, lengths = data, None, None
-    if isinstance(data, Split | Sequences):
+    if isinstance(data, Split | StepSplit | Sequences | StepSequences):
         X, ids, lengths = data.X, data.ids, getattr(data, "lengths", None)
         columns = getattr(data, "columns", None) if columns is None else columns
     X = [np.asarray(x)[: None if lengths is None else lengths[i]] for i, x in enumerate(X)]

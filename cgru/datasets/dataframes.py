@@ -23,7 +23,7 @@ from cgru.datasets.time_parsing import are_times, date_format_of, describe_slip,
 from cgru.datasets.where import Locator, first_true
 from cgru.datasets.windows import parse_windows, split_alone, window_bounds
 
-__all__ = ["Sequences", "from_frame", "order_of_steps", "pad_sequences", "read_long", "read_wide"]
+__all__ = ["Sequences", "StepSequences", "from_frame", "order_of_steps", "pad_sequences", "read_long", "read_wide"]
 
 FEW = 20  # at most so many different words may be classes
 
@@ -44,6 +44,21 @@ class Sequences(NamedTuple):
     columns: list[str]
 
 
+class StepSequences(NamedTuple):
+    """`Sequences` that have an array with a number for each step beside X.
+
+    Attributes:
+        X, y, ids, columns: as of `Sequences`, X with NaN where nothing was measured.
+        beside: {"times": for each sequence the times of its steps (s_i,)}, as `Network.fit` takes them.
+    """
+
+    X: list[np.ndarray]
+    y: np.ndarray | None
+    ids: np.ndarray
+    columns: list[str]
+    beside: dict[str, list[np.ndarray]]
+
+
 def from_frame(
     frame: Any,
     id: str | Sequence[str],
@@ -60,7 +75,7 @@ def from_frame(
     time_step: bool = False,
     time_format: str | None = None,
     windows: str | int | Sequence[int] | None = None,
-) -> Sequences:
+) -> Sequences | StepSequences:
     """Convert a long DataFrame, a row for each step, to sequences.
 
     Args:
@@ -78,8 +93,8 @@ def from_frame(
         per_step: whether there is a label, or several with numbers, for each step, which may change within a sequence.
         missing: "refuse" missing values, or fill them: "forward" takes the last value before in the sequence (at its
             beginning the first one after), "interpolate" is linear in the number of steps, "zero" takes 0, and "decay"
-            leaves NaN. By column,
-            and with indicators, as for `read`; name the columns with indicators, so that later data have the same.
+            leaves NaN, and with `time` makes a `StepSequences` with the times. By column, and with indicators, as for
+            `read`; name the columns with indicators, so that later data have the same.
         na: one or more additional markers of a missing value, as for `read`.
         split_at: the gap in time at which a sequence is split in two, as for `read`.
         time_step: whether the time since the row before is added as a feature, as for `read`.
@@ -111,7 +126,10 @@ def from_frame(
     options = {"per_step": per_step, "time_format": time_format, "split_at": split_at, "time_step": time_step}
     options |= {"categories": known, "windows": None if windows is None else parse_windows(windows)}
     roles, _ = assign_roles(table, ColumnRoles(**named, columns=sources, wide=False, **options))
-    found = read_long(table, roles, filling).sequences
+    read = read_long(table, roles, filling)
+    found: Any = read.sequences
+    if read.times is not None:
+        found = StepSequences(*found, {"times": read.times})
     if sources == names:
         return found
     if lost := [name for name in names if name not in found.columns]:

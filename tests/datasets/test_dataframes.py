@@ -136,6 +136,18 @@ def test_a_class_for_each_step(table):
     assert y.tolist() == [["x", "x", ""], ["y", "x", "y"], ["y", "", ""]]
 
 
+def test_what_decays_has_its_times_beside_it():
+    pd = pytest.importorskip("pandas")
+    frame = pd.DataFrame({"id": [1, 1, 2], "t": [3.0, 7.5, 1.0], "a": [1.0, np.nan, 2.0], "b": [np.nan, 4.0, 5.0]})
+    found = from_frame(frame, "id", time="t", columns=["b", "a"], missing="decay")
+    np.testing.assert_array_equal(found.X[0], [[np.nan, 1], [4, np.nan]])
+    assert [times.tolist() for times in found.beside["times"]] == [[0, 4.5], [0]]
+    net = cgru.Network([cgru.GRUD(3), cgru.Dense(1, "identity")], seed=0)
+    net.fit(found.X, [1.0, 2.0], epochs=1, **found.beside)
+    assert net.layers[0].unit == 4.5
+    assert len(from_frame(frame, "id", time="t", missing="zero")) == 4
+
+
 @pytest.mark.parametrize("nullable", [False, True])
 def test_what_is_missing_is_filled(table, nullable):
     rows = {"subject": list("aab"), "x": [1, None, 3], "on": [None, True, None], "r": [0.5, None, np.nan]}
