@@ -5,10 +5,8 @@ import pytest
 
 
 @pytest.fixture
-def grud():
-    from benchmarks import grud
-
-    return grud
+def grud(module):
+    return module("grud")
 
 
 def test_gaps_of_steps_and_values(grud):
