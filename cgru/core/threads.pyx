@@ -158,7 +158,11 @@ def use_waits(always=None):
 
 
 def count_shared_tasks():
-    """Return how many tasks crews have shared so far; for the tests."""
+    """Return how many tasks crews have shared so far, once the last crew has left, so that the next begins at once.
+
+    For the tests.
+    """
+    cgru_crew_left()
     return cgru_crew_tasks()
 
 
