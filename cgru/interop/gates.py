@@ -260,7 +260,7 @@ def checked_layers(source: Any) -> tuple[Any, ...]:
             raise refuse("expected weights of floats; give the network that it was made of")
         for part in (layer, *layer.cells):
             if type(part) not in EXPORTED:
-                raise refuse(f"expected one of cgru's own with a counterpart there, got {type(part).__name__}")
+                raise refuse(f"expected one of cgru's own, got {type(part).__name__}")
             if overridden(part):
                 raise refuse(f"expected its own methods, got another {overridden(part)}")
     return layers
