@@ -68,7 +68,8 @@ def test_bits_are_those_of_one_thread(crew, variant, dtype, shape):
         crew(n, waits)
         before = count_shared_tasks()
         same(everything(layer, *given), due)
-        assert count_shared_tasks() - before >= 3  # the prediction, forward and back
+        # The prediction shares all of its tasks, or one at least; a late member may keep the passes from sharing theirs.
+        assert count_shared_tasks() - before >= (3 if waits is EVER else 1)
 
 
 @pytest.mark.parametrize("m", [1, 4])
