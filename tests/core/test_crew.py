@@ -56,6 +56,16 @@ def same(first, second):
         np.testing.assert_array_equal(one, other)
 
 
+def shares(call, *given):
+    """Return whether a call shares tasks, in one of many tries: on a busy machine its member comes late, or has left."""
+    for _ in range(1000):
+        before = count_shared_tasks()
+        call(*given)
+        if count_shared_tasks() > before:
+            return True
+    return False
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("variant", VARIANTS, ids=["before", "after", "norm"])
@@ -66,9 +76,10 @@ def test_bits_are_those_of_one_thread(crew, variant, dtype, shape):
     due = everything(layer, *given)
     for n, waits in ((2, EVER), (2, NEVER), (3, EVER)):
         crew(n, waits)
-        before = count_shared_tasks()
         same(everything(layer, *given), due)
-        assert count_shared_tasks() > before  # one at least: a member that no task reaches for a while leaves
+        ran = layer.run(*given)
+        for call in (layer.predict, layer.run, lambda *_: ran.backward(np.ones_like(ran.A))):
+            assert shares(call, *given)
 
 
 @pytest.mark.parametrize("m", [1, 4])
