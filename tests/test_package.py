@@ -143,7 +143,7 @@ def test_a_wheel_lists_what_is_in_it():
     assert "timestamp" not in str(materials), "two builds make the same"
 
 
-@pytest.mark.skipif(not (FOLDER.parent / "CITATION.cff").is_file(), reason="no checkout")
+@pytest.mark.skipif(not (FOLDER.parent / "CITATION.cff").is_file(), reason="outside a checkout")
 def test_the_citation_has_this_version():
     lines = (FOLDER.parent / "CITATION.cff").read_text(encoding="utf-8").splitlines()
     fields = dict(line.split(": ", 1) for line in lines if re.match(r"[\w-]+: ", line))
@@ -156,7 +156,7 @@ def test_workflows_have_least_permissions():
     """Each may read the code; what deploys the pages says what more it needs, in its own job."""
     files = sorted((FOLDER.parent / ".github" / "workflows").glob("*.yml"))
     if not files:
-        pytest.skip("no checkout")
+        pytest.skip("outside a checkout")
     for path in files:
         text = path.read_text(encoding="utf-8")
         assert "\npermissions:\n  contents: read\n" in text, path
