@@ -121,10 +121,10 @@ def case(seed: int) -> str:
         with stopped(process):
             due = ended(process)
         done = 0
-        for _ in range(dice.number(1, 4)):
+        for _ in range(dice.number(1, 3)):
             process = start(folder, way, "plan.jsonl")
             with stopped(process):
-                time.sleep(dice.rng.uniform(0, 1.5))
+                time.sleep(dice.rng.uniform(0, 1))
                 while left and way == "processes" and dice.chance() and workers(process):
                     left -= 1
                     with contextlib.suppress(ProcessLookupError):
