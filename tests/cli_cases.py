@@ -70,6 +70,11 @@ def start(*arguments, cwd, modules=None, **streams):
     )
 
 
+def pipe(path, monkeypatch):
+    """Let standard input be the bytes of a file."""
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(path.read_bytes())))
+
+
 def ended(process, code=0):
     """(stdout, stderr) of the process, once it has ended with `code`."""
     try:

@@ -10,21 +10,22 @@ import contextlib
 import csv
 import re
 import sys
+import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, make_dataclass
 from typing import Any
 
 import cgru
 from cgru import input_layers, losses, model_selection, recipe
-from cgru.cli.help_text import DATA_HELP, PLAN_HELP, SERIES_HELP
+from cgru.cli.help_text import DATA_HELP, EXAMPLES, PLAN_HELP, SERIES_HELP
 from cgru.datasets.missing_values import MISSING, parse_filling
 from cgru.datasets.windows import parse_windows
 from cgru.network.options import OPTIONS, Settings
 
 __all__ = [
-    "Building", "DataRequest", "EvaluateRequest", "ExportRequest", "FitRequest", "ForecastRequest", "InfoRequest",
-    "ManyRequest", "PredictRequest", "QuantizeRequest", "Reading", "RequestError", "Training", "as_data_error",
-    "as_request_error", "parser", "requested", "with_missing_advice",
+    "Building", "CompletionRequest", "DataRequest", "EvaluateRequest", "ExportRequest", "FitRequest",
+    "ForecastRequest", "InfoRequest", "ManyRequest", "PredictRequest", "QuantizeRequest", "Reading", "RequestError",
+    "Training", "as_data_error", "as_request_error", "parser", "requested", "with_missing_advice",
 ]  # fmt: skip
 
 
@@ -177,27 +178,29 @@ def option(text: str, read: Any, default: Any = None, metavar: str | None = None
     return field(metadata={"short": None, "help": text, "default": default, **known, **rest})
 
 
-def part(request: type) -> Any:
-    """Declare a field that is a request of its own; the subcommand has that request's arguments, too."""
-    return field(metadata={"part": request})
+def part(request: type, title: str) -> Any:
+    """Declare a field that is a request of its own; the subcommand has its arguments too, below a title in the help."""
+    return field(metadata={"part": request, "title": title})
 
 
-def _declare(parser: argparse.ArgumentParser, request: type) -> None:
-    """Add the arguments of a request to the parser, inherited ones last."""
+def _declare(parser: argparse.ArgumentParser, request: type, group: argparse._ArgumentGroup | None = None) -> None:
+    """Add the arguments of a request to the parser, inherited ones last; its options to a group of the help, if any."""
     names = vars(recipe) | {"threads": cgru.get_num_threads()}
     inherited = getattr(request.__base__, "__dataclass_fields__", ())
     for each in sorted(fields(request), key=lambda each: each.name in inherited):
         known = dict(each.metadata)
         if "part" in known:
-            _declare(parser, known["part"])
+            _declare(parser, known["part"], parser.add_argument_group(known["title"]))
             continue
         known["help"] = known["help"].format(**names)
         if "short" in known:
             called = (known.pop("short"), f"--{each.name.replace('_', '-')}")
-            added = parser.add_argument(*filter(None, called), **known)
+            added = (group or parser).add_argument(*filter(None, called), **known)
             added.help = known["help"]  # up to Python 3.12 argparse adds the default of some actions again
         else:
-            parser.add_argument(each.name, **known)
+            added = parser.add_argument(each.name, **known)
+        if known.get("metavar") in _FILES:
+            added.complete = _COMPLETE_FILES
 
 
 def _request_of(request: type, found: argparse.Namespace) -> Any:
@@ -213,6 +216,11 @@ _METAVARS = {
     _name_list: "NAME", _word_list: "WORD,...", _loss_name: "LOSS", _executor_name: "WHERE",
     _pool_name: "HOW", float: "DB",
 }  # fmt: skip
+_FILES = {
+    "CURVE.png", "DATA", "F.png", "FILE", "FORECAST.csv", "MODEL", "NAME.c", "OUT", "PAGE.html", "PLAN.toml",
+    "SERIES.csv", "SMALL",
+}  # fmt: skip
+_COMPLETE_FILES = {"bash": "_shtab_compgen_files", "zsh": "_files", "tcsh": "f"}  # as shtab spells it
 _VOWELS = "(default: the embedded Japanese Vowels)"
 
 
@@ -409,10 +417,10 @@ class FitRequest:
 
     data: str | None = positional("DATA", f"the data set {_VOWELS}", nargs="?")
     test: str | None = _test()
-    building: Building = part(Building)
-    preparing: Inputs = part(Inputs)
-    reading: Reading = part(Reading)
-    training: Any = part(Training)
+    reading: Reading = part(Reading, "how the data are read")
+    preparing: Inputs = part(Inputs, "what stands before the network")
+    building: Building = part(Building, "the network")
+    training: Any = part(Training, "training")
     threads: int | None = option("threads to run on (default: {threads} here)", _COUNT)
     output: str = option("the model's file", "MODEL", "cgru-model.npz", short="-o")
     plot: str | None = option("draw loss and accuracy over the epochs (png, pdf, svg; default: no)", "CURVE.png")
@@ -445,9 +453,10 @@ class PredictRequest:
 
     model: str = _model()
     data: str = positional("DATA", "the sequences; of a file with a split, the test split")
-    reading: Reading = part(Reading)
+    reading: Reading = part(Reading, "how the data are read")
     output: str | None = option(
-        "write all outputs of the network to OUT, ending in .npz or .csv (default: predictions to stdout)",
+        "write all outputs of the network to OUT, ending in .npz or .csv; - writes that CSV to stdout (default: "
+        "predictions to stdout)",
         "OUT",
         short="-o",
     )
@@ -459,7 +468,7 @@ class EvaluateRequest:
 
     model: str = _model()
     data: str | None = _scored_data()
-    reading: Reading = part(Reading)
+    reading: Reading = part(Reading, "how the data are read")
     report: bool = option(
         "print precision and recall of each class, the confusion matrix and the calibration; of a regression errors by "
         "fifths of the target (needs scikit-learn)",
@@ -505,7 +514,7 @@ class ForecastRequest:
         metavar="COL",
     )
     id: str | None = option("which series a row belongs to (default: all to one)", "COL")
-    cells: Cells = part(Cells)
+    cells: Cells = part(Cells, "how the data are read")
     missing: str = option("what to do about values and times that are missing", ("refuse", "interpolate"), "refuse")
     quantiles: list[float] | None = option(
         "forecast these as well, such as 0.1 0.9 (default: none)", _QUANTILE, nargs="+"
@@ -518,7 +527,11 @@ class ForecastRequest:
     )
     seed: int = option("of the networks", _FROM_0, 0)
     threads: int | None = _threads()
-    output: str | None = option("write the forecast to a file (default: to stdout)", "FORECAST.csv", short="-o")
+    output: str | None = option(
+        "write the forecast to a file; - for stdout, with all else on stderr (default: to stdout)",
+        "FORECAST.csv",
+        short="-o",
+    )
     plot: str | None = option("draw the series and its forecast (png, pdf, svg; default: no)", "F.png")
     html: str | None = option(
         "write errors, forecast and picture as an HTML page (needs matplotlib; default: no)", "PAGE.html"
@@ -545,7 +558,7 @@ class QuantizeRequest:
 
     model: str = _model()
     data: str | None = _scored_data()
-    reading: Reading = part(Reading)
+    reading: Reading = part(Reading, "how the data are read")
     output: str = option("the file to write", "SMALL", short="-o", required=True)
     weights: str = option("type of the weights", ("int8", "bfloat16"), "int8")
     calibrate: bool = option(
@@ -564,7 +577,7 @@ class DataRequest:
 
     data: str = positional("DATA", "the data set that would be read")
     test: str | None = _test()
-    reading: Reading = part(Reading)
+    reading: Reading = part(Reading, "how the data are read")
 
 
 @dataclass(frozen=True)
@@ -576,7 +589,14 @@ class InfoRequest:
     model: str | None = _model(nargs="?")
 
 
-# For each subcommand its request and the end of its help.
+@dataclass(frozen=True)
+class CompletionRequest:
+    """Print a script by which a shell completes the command's options and files."""
+
+    shell: str = positional("SHELL", "bash, zsh or tcsh", choices=("bash", "zsh", "tcsh"))
+
+
+# For each subcommand its request and what its help says of files.
 REQUESTS = {
     "fit": (FitRequest, DATA_HELP),
     "many": (ManyRequest, PLAN_HELP),
@@ -587,6 +607,7 @@ REQUESTS = {
     "quantize": (QuantizeRequest, DATA_HELP),
     "data": (DataRequest, DATA_HELP),
     "info": (InfoRequest, None),
+    "completion": (CompletionRequest, None),
 }
 
 
@@ -597,10 +618,25 @@ def parser() -> argparse.ArgumentParser:
     commands = whole.add_subparsers(metavar="COMMAND", title="commands", dest="command")
     for name, (request, epilog) in REQUESTS.items():
         summary = " ".join(request.__doc__.split())
-        texts = {"help": summary, "description": summary, "epilog": epilog}
+        texts = {"help": summary, "description": textwrap.fill(summary, 80), "epilog": (epilog or "") + _examples(name)}
         form = argparse.RawDescriptionHelpFormatter
-        _declare(commands.add_parser(name, **texts, formatter_class=form, allow_abbrev=False), request)
+        added = commands.add_parser(name, **texts, formatter_class=form, allow_abbrev=False)
+        _declare(added, request)
+        added.usage = _usage(f"cgru {name}", added)
     return whole
+
+
+def _examples(name: str) -> str:
+    """Return the end of a subcommand's help: commands, and above each what it does."""
+    return "\nexamples:\n" + "\n".join(f"  # {what}\n  {command}" for what, command in EXAMPLES[name])
+
+
+def _usage(name: str, parser: argparse.ArgumentParser) -> str:
+    """Return a usage with the arguments that a subcommand must have, and those that stand alone."""
+    known = [each for each in parser._actions if each.required or not each.option_strings]
+    words = [" ".join([*each.option_strings[-1:], each.metavar]) for each in known]
+    optional = [f"[{word}]" if each.nargs == "?" else word for word, each in zip(words, known, strict=True)]
+    return " ".join([name, "[OPTION ...]", *optional])
 
 
 def requested(arguments: Sequence[str] | None) -> tuple[str | None, Any]:

@@ -1,4 +1,4 @@
-"""The subcommands of `cgru`: fit, many, predict, evaluate, forecast, export, quantize, data, info.
+"""The subcommands of `cgru`: fit, many, predict, evaluate, forecast, export, quantize, data, info, completion.
 
 Results go to stdout, progress and errors to stderr. Exit codes: 0; 2 after an error in the request, printed as one
 line; 130 after Ctrl-C; 141 where the reader of stdout has closed it.
@@ -10,6 +10,7 @@ import contextlib
 import importlib.metadata
 import os
 import platform
+import shlex
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
@@ -48,6 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands = {
         None: lambda _: parser().print_help(), "fit": fit, "many": many, "predict": predict, "evaluate": evaluate,
         "forecast": forecast, "export": export, "quantize": quantize, "data": show, "info": info,
+        "completion": completion,
     }  # fmt: skip
     try:
         name, request = requested(argv)
@@ -136,6 +138,7 @@ def fit(request: arguments.FitRequest) -> int:
     if interrupted:
         return say(f"cgru: {result}, is in {request.output}{on}", 130)
     print(result)
+    model, why = shlex.quote(request.output), ""
     if not (training.class_weight or at_steps(task.train)):
         why = recipe.nothing_learned(net, data.train.X, task.train, data.train.lengths, beside=data.train.beside)
         if why:
@@ -150,6 +153,8 @@ def fit(request: arguments.FitRequest) -> int:
             report = cgru.report(net, split.X, split.y, split.lengths, **split.beside)
         write(report, request.output, f"{which} data", source)
         print(f"report in {request.html}")
+    if not why:
+        progress.say(f"next: cgru predict {model} DATA, cgru evaluate {model} DATA --html PAGE.html, cgru info {model}")
     return 0
 
 
@@ -367,6 +372,14 @@ def info(request: arguments.InfoRequest) -> None:
     with as_request_error(f"{request.model}: "):  # stdout may lack characters of a name
         for name, value in (found if request.model is None else about(_load_model(request.model))).items():
             print(f"{name:16} {value}")
+
+
+def completion(request: arguments.CompletionRequest) -> None:
+    """Run `cgru completion`: print the script of a shell."""
+    require("SHELL", "shtab")
+    import shtab
+
+    print(shtab.complete(parser(), request.shell))
 
 
 def _version(package: str) -> str:

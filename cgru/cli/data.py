@@ -7,7 +7,8 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Callable, Collection, Mapping
+import tempfile
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import fields
 from typing import Any
 
@@ -21,14 +22,37 @@ from cgru.datasets.missing_values import parse_filling
 from cgru.datasets.summary import looks_swapped
 
 __all__ = [
-    "READING", "as_keys", "as_options", "model_data", "read_as", "reading_in_words", "spelled_notes", "training_data",
-    "with_axes",
+    "READING", "as_keys", "as_options", "model_data", "opened", "read_as", "reading_in_words", "spelled_notes",
+    "training_data", "with_axes",
 ]  # fmt: skip
 
 READING = tuple(each.name for each in fields(Reading))
 SEVERAL = tuple(each.name for each in fields(Reading) if each.type.startswith("tuple"))  # take several names
 EMBEDDED = "Japanese Vowels"
+STDIN = "-"
+ENDINGS = {b"PK": ".npz", b"PAR1": ".parquet", b"\x1f\x8b": ".csv.gz", b"@": ".ts"}  # by a file's first bytes
 OPTION = re.compile(rf"\b({'|'.join((*READING, 'test'))})=(\"[^\"]*\"|\[[^\]]*\]|[^\s,;)]*)")
+
+
+@contextlib.contextmanager
+def opened(path: str) -> Iterator[tuple[str, str]]:
+    """Yield (a data file to read, its name for messages): of `-` a copy of standard input, else the path, twice.
+
+    Whether standard input is an .npz, Parquet, a .ts or a table as text, its first bytes say.
+    """
+    if path != STDIN:
+        yield path, path
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        content = sys.stdin.buffer.read()
+        ending = next((ending for start, ending in ENDINGS.items() if content.startswith(start)), ".csv")
+        copy = os.path.join(folder, f"stdin{ending}")
+        with open(copy, "wb") as file:
+            file.write(content)
+        try:
+            yield copy, "standard input"
+        except RequestError as error:
+            raise RequestError(str(error).replace(copy, "standard input")) from error.__cause__
 
 
 def training_data(path: str | None, reading: Reading, test: str | None) -> tuple[Dataset, str, str | None]:
@@ -39,12 +63,16 @@ def training_data(path: str | None, reading: Reading, test: str | None) -> tuple
     options, notes = _given_options(reading), ()
     if path is None:
         return _embedded(options if test is None else {**options, "test": test}), EMBEDDED, None
+    if test == path == STDIN:
+        raise RequestError("argument --test: expected a file, as DATA is standard input already, got -")
     if test is None:
         test = test_beside(path)
         notes = () if test is None else (f"{os.path.basename(test)}, which lies beside it, is to test on",)
-    options["test"] = test
-    data = read_as(path, options)
-    return with_axes(data._replace(notes=notes + data.notes), path, options), path, test
+    with contextlib.ExitStack() as files:
+        path, source = files.enter_context(opened(path))
+        options["test"], test = (None, None) if test is None else files.enter_context(opened(test))
+        data = read_as(path, options)
+        return with_axes(data._replace(notes=notes + data.notes), path, options), source, test
 
 
 def model_data(net: cgru.Network, path: str | None, reading: Reading, targets: bool = True) -> tuple[Dataset, str]:
@@ -56,6 +84,12 @@ def model_data(net: cgru.Network, path: str | None, reading: Reading, targets: b
     options = _given_options(reading)
     if path is None:
         return _embedded(options), EMBEDDED
+    with opened(path) as (path, source):
+        return _read_for_model(net, path, options, targets), source
+
+
+def _read_for_model(net: cgru.Network, path: str, options: dict[str, Any], targets: bool) -> Dataset:
+    """Read a file by the options that are given, and else by those of the model's own training data."""
     known = _reading_of_model(net, path, targets)
     if (given := options.pop("categories", None)) and set(given) != set(known.get("categories", ())):
         due = ", ".join(known.get("categories", ())) or "none"
@@ -84,7 +118,7 @@ def model_data(net: cgru.Network, path: str | None, reading: Reading, targets: b
         data = with_targets(data, net.target_names)
     notes = (f"read as the model's own data were, {shown}",) if shown else ()
     kept_notes = tuple(note for note in data.notes if not re.search(r"\b(test|groups)=", note))  # they are for training
-    return data._replace(notes=notes + kept_notes + _notes_on_feature_order(net, data)), path
+    return data._replace(notes=notes + kept_notes + _notes_on_feature_order(net, data))
 
 
 def _given_options(reading: Reading) -> dict[str, Any]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import codecs
-import csv
+import contextlib
 import math
 import os
 import re
@@ -11,16 +10,15 @@ import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 
 from cgru.cli.arguments import ForecastRequest, RequestError, as_request_error
-from cgru.cli.data import as_options
+from cgru.cli.data import as_options, opened
 from cgru.cli.forecast_page import PANELS, Shown, draw, write_page
-from cgru.cli.output import check_output, check_page, plotter
+from cgru.cli.output import STDOUT, check_output, check_page, plotter, table_writer
 from cgru.datasets.series import Series, read_series
-from cgru.files import atomic_write
 from cgru.forecast import Backtest, Delivery, Forecaster, backtest, calendar
 from cgru.forecast.backtest import AUTO, SeasonChoice, choose_cycles, choose_season
 from cgru.forecast.calendar_features import cycles_of
@@ -44,9 +42,18 @@ _SERIES = re.compile(r"^y(?:\[(\d+)\])?(?=: )")
 
 def forecast(request: ForecastRequest) -> int:
     """Run `cgru forecast` and return the exit code; errors in the request are raised before a network is fitted."""
+    if request.output != STDOUT:
+        return _forecast(request, sys.stdout)
+    stdout = sys.stdout
+    with contextlib.redirect_stdout(sys.stderr):
+        return _forecast(request, stdout)
+
+
+def _forecast(request: ForecastRequest, stdout: TextIO) -> int:
+    """Forecast; where no file is asked for the table goes to `stdout`."""
     path, outputs = request.series, (request.output, request.plot, request.html, request.save)
     for i, output in enumerate(outputs):
-        if output is not None:
+        if output not in (None, STDOUT):
             check_output(output, path, *outputs[:i])
     plotted = None if request.plot is None else plotter(request.plot, path, draw=draw)
     if request.html is not None:
@@ -120,7 +127,8 @@ def forecast(request: ForecastRequest) -> int:
     if request.html is not None:
         write_page(request.html, shown, title, [*map(_summary, series[:PANELS]), *lines], notes)
         print(f"report in {request.html}")
-    _write_forecast(request, series, values, model.quantiles)
+    with contextlib.redirect_stdout(stdout):
+        _write_forecast(request, series, values, model.quantiles)
     return 0
 
 
@@ -128,17 +136,16 @@ def _read_series(request: ForecastRequest) -> list[Series]:
     """Read the series that a request names; RequestError where they cannot be read or forecast."""
     options = {name: getattr(request, name) for name in ("target", "time", "id")} | vars(request.cells)
     options |= {"inputs": request.inputs or (), "known": request.known or (), "gaps": request.missing == "interpolate"}
-    path = f"{request.series}: "
 
     def spell(error: str) -> str:
-        return _in_options(_ARGUMENT.sub(r"argument --\g<0>", error.removeprefix(path)))
+        return _in_options(_ARGUMENT.sub(r"argument --\g<0>", error.removeprefix(f"{path}: ")))
 
-    with as_request_error(path, spell):
-        series = read_series(request.series, **options)
+    with opened(request.series) as (path, source), as_request_error(f"{path}: ", spell):
+        series = read_series(path, **options)
         for each in series:  # raises where the last forecast is beyond the largest date
             each.written([len(each.y) - 1 + request.horizon])
     for wrong in _problems(series, request):
-        raise RequestError(f"{request.series}: {wrong}")
+        raise RequestError(f"{source}: {wrong}")
     return series
 
 
@@ -315,9 +322,7 @@ def _write_forecast(
         for each, predicted in zip(series, values, strict=True)
         for time, row in zip(each.written(len(each.y) + np.arange(len(predicted))), predicted, strict=True)
     ]
-    if request.output is None:
-        csv.writer(sys.stdout, lineterminator="\n").writerows([header, *rows])
-        return
-    with atomic_write(request.output) as file:
-        csv.writer(codecs.getwriter("utf-8")(file)).writerows([header, *rows])
-    print(f"forecast in {request.output}")
+    with table_writer(request.output or STDOUT) as table:
+        table.writerows([header, *rows])
+    if request.output not in (None, STDOUT):
+        print(f"forecast in {request.output}")

@@ -5,7 +5,7 @@ import textwrap
 from cgru.network.options import OPTIONS, Trait
 from cgru.variant import FLAGS
 
-__all__ = ["DATA_HELP", "PLAN_HELP", "SERIES_HELP"]
+__all__ = ["DATA_HELP", "EXAMPLES", "PLAN_HELP", "SERIES_HELP"]
 
 DATA_HELP = """
 A data file is, by its ending,
@@ -140,3 +140,42 @@ stand beside them in the table of errors, of forecasts made at several origins i
 the past from what lay before each. MASE is the mean absolute error over that of
 the seasonal naive forecast of the next value; below 1 is better than that.
 """
+
+# At the end of the help of each subcommand: what is done, and the command that does it.
+EXAMPLES = {
+    "fit": (
+        ("what is in a table, learned; the best model in cgru-model.npz", "cgru fit sessions.csv"),
+        ("with a report on the fifth that is held back", "cgru fit sessions.csv --validation 0.2 --html fit.html"),
+        ("text as categories, missing values filled", "cgru fit sessions.csv --categories color --missing forward"),
+        ("a table that another program writes", "zcat sessions.csv.gz | cgru fit -"),
+    ),
+    "many": (
+        ("all fits of a plan; the same command goes on where it was stopped", "cgru many plan.toml"),
+        ("in eight processes", "cgru many plan.toml --processes 8"),
+    ),
+    "predict": (
+        ("a line for each sequence", "cgru predict cgru-model.npz new.csv"),
+        ("all outputs, as a table", "cgru predict cgru-model.npz new.csv -o predictions.csv"),
+        ("from one program to another", "cat new.csv | cgru predict cgru-model.npz - -o - | sort"),
+    ),
+    "evaluate": (
+        ("loss and accuracy", "cgru evaluate cgru-model.npz test.csv"),
+        ("a page with tables and pictures", "cgru evaluate cgru-model.npz test.csv --html report.html --importance"),
+    ),
+    "forecast": (
+        ("two years of a monthly series", "cgru forecast sales.csv --horizon 24"),
+        ("with intervals, as a page", "cgru forecast sales.csv --horizon 24 --quantiles 0.1 0.9 --html forecast.html"),
+        ("the table alone, to another program", "cgru forecast sales.csv --horizon 24 -o - > next.csv"),
+    ),
+    "export": (("gesture.c and gesture.h", "cgru export cgru-model.npz -o gesture.c"),),
+    "quantize": (("int8 weights, scaled by the data", "cgru quantize cgru-model.npz test.csv -o small.npz"),),
+    "data": (("what is guessed of a table", "cgru data sessions.csv"),),
+    "info": (
+        ("this installation", "cgru info"),
+        ("a model: what it reads, predicts, and was trained on", "cgru info cgru-model.npz"),
+    ),
+    "completion": (
+        ("in this shell, until it ends", 'eval "$(cgru completion bash)"'),
+        ("in each new one", "cgru completion bash > ~/.local/share/bash-completion/completions/cgru"),
+    ),
+}

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import csv
 import importlib
 import os
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -18,10 +20,12 @@ from cgru.files import atomic_write, check_writable
 from cgru.reports.report import Report
 
 __all__ = [
-    "Predictions", "check_output", "check_page", "name_of", "page_writer", "plotter", "predictions_writer", "require",
+    "STDOUT", "Predictions", "check_output", "check_page", "name_of", "page_writer", "plotter", "predictions_writer",
+    "require", "table_writer",
 ]  # fmt: skip
 
-MODULES = {"matplotlib": "matplotlib.figure", "scikit-learn": "sklearn"}  # imported to see if it is installed
+STDOUT = "-"
+MODULES = {"matplotlib": "matplotlib.figure", "scikit-learn": "sklearn", "shtab": "shtab"}  # to see what is there
 
 
 def check_output(path: str, *others: str | None) -> None:
@@ -51,6 +55,16 @@ def require(option: str, *packages: str) -> None:
             importlib.import_module(MODULES[package])
         except ImportError:
             raise RequestError(f"argument {option}: {package} is not installed; pip install {package}") from None
+
+
+@contextlib.contextmanager
+def table_writer(path: str) -> Iterator[Any]:
+    """Yield a writer of CSV rows for a file, which is there when all are written; `-` is standard output."""
+    if path == STDOUT:
+        yield csv.writer(sys.stdout, lineterminator="\n")
+    else:
+        with atomic_write(path) as file:
+            yield csv.writer(codecs.getwriter("utf-8")(file))
 
 
 # --- predictions ---
@@ -103,8 +117,7 @@ def _write_csv(path: str, found: Predictions) -> None:
         columns.append(classes)
     names = names if len(names) == k else [f"output_{i}" for i in range(k)]
     header += [f"predicted_{name}" if name in header else name for name in names]
-    with atomic_write(path) as file:
-        rows = csv.writer(codecs.getwriter("utf-8")(file))
+    with table_writer(path) as rows:
         rows.writerow(header)
         rows.writerows([*first, *row] for *first, row in zip(*columns, outputs, strict=True))
 
@@ -128,13 +141,18 @@ def _print(found: Predictions) -> None:
 
 
 def predictions_writer(path: str | None, *others: str | None) -> Callable[[Predictions], None]:
-    """Return a function that writes predictions to `path`, .npz or .csv by its ending; None: one that prints them."""
+    """Return a function that writes predictions to `path`, .npz or .csv by its ending; None: one that prints them.
+
+    `-` is standard output, as CSV.
+    """
     if path is None:
         return _print
+    if path == STDOUT:
+        return partial(_write_csv, path)
     writers = {".npz": _write_npz, ".csv": _write_csv}
     write = writers.get(os.path.splitext(path)[1].lower())
     if write is None:
-        raise RequestError(f"argument -o: expected a name ending in .npz or .csv, got {path!r}")
+        raise RequestError(f"argument -o: expected a name ending in .npz or .csv, or -, got {path!r}")
     check_output(path, *others)
     return partial(write, path)
 

@@ -1,7 +1,11 @@
 """What the command can be asked, what is the default, and which words of the library's errors reach the user."""
 
 import dataclasses
+import os
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,8 +13,9 @@ from cli_cases import run
 
 import cgru
 from cgru import cli, recipe
-from cgru.cli.arguments import RequestError, as_request_error, parser, requested
+from cgru.cli.arguments import REQUESTS, RequestError, as_request_error, parser, requested
 from cgru.cli.data import READING as NAMES
+from cgru.cli.help_text import EXAMPLES
 from cgru.network.options import OPTIONS, Settings
 
 READING = dict.fromkeys(NAMES)
@@ -221,6 +226,7 @@ def test_version_and_help(tmp_path):
         ("data", ["DATA", "--test", "--id", "--missing"]),
         ("export", ["MODEL", "--output", "--name", "--dtype"]),
         ("info", ["--help"]),
+        ("completion", ["SHELL"]),
     ],
 )
 def test_each_argument_has_its_words_and_each_option_of_fit_its_default(tmp_path, command, names):
@@ -232,3 +238,65 @@ def test_each_argument_has_its_words_and_each_option_of_fit_its_default(tmp_path
         assert len(about) > 15 or name in ("x", "y"), (name, words)
         if command == "fit" and name.startswith("--") and name != "--help":
             assert words.count("default: ") == 1, name
+
+
+def test_options_stand_in_groups_and_the_usage_is_short(tmp_path):
+    text, _ = run("fit", "--help", cwd=tmp_path)
+    assert text.startswith("usage: cgru fit [OPTION ...] [DATA]\n")
+    titles = re.findall(r"^(\w[\w ]*):$", text, re.MULTILINE)
+    assert titles == [
+        "positional arguments",
+        "options",
+        "how the data are read",
+        "what stands before the network",
+        "the network",
+        "training",
+        "examples",
+    ]
+    sections = dict(zip(titles, re.split(r"^\w[\w ]*:$", text, flags=re.MULTILINE)[1:], strict=True))
+    for title, option in zip(titles[1:-1], ("--output", "--id", "--causal", "--units", "--epochs"), strict=True):
+        assert f" {option}" in sections[title]
+    assert run("export", "--help", cwd=tmp_path)[0].startswith(
+        "usage: cgru export [OPTION ...] MODEL --output NAME.c\n"
+    )
+
+
+@pytest.mark.parametrize("command", REQUESTS)
+def test_each_help_ends_with_examples_that_can_be_run(tmp_path, command):
+    _, _, shown = run(command, "--help", cwd=tmp_path)[0].rpartition("\nexamples:\n")
+    lines = [line.removeprefix("  ") for line in shown.splitlines()]
+    assert lines == [line for pair in EXAMPLES[command] for line in (f"# {pair[0]}", pair[1])]
+    for _, line in EXAMPLES[command]:
+        words = re.search(r"\bcgru (.*?)(?:[|>)\"]|$)", line)[1]
+        assert requested(words.split())[0] == command
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh"])
+def test_completion(tmp_path, shell):
+    pytest.importorskip("shtab", reason="no shtab")
+    out, err = run("completion", shell, cwd=tmp_path)
+    assert not err
+    assert all(word in out for word in ("forecast", "--validation" if shell != "tcsh" else "validation"))
+
+
+def test_bash_completes_options_and_files(tmp_path):
+    pytest.importorskip("shtab", reason="no shtab")
+    if os.name != "posix" or shutil.which("bash") is None:
+        pytest.skip("without bash")
+    (tmp_path / "cgru.bash").write_text(run("completion", "bash", cwd=tmp_path)[0])
+    (tmp_path / "sessions.csv").write_text("")
+
+    def completed(*words):
+        asked = f"COMP_WORDS=({' '.join(words)}); COMP_CWORD={len(words) - 1}; _shtab_cgru; echo ${{COMPREPLY[@]}}"
+        command = ["bash", "-c", f"source ./cgru.bash; {asked}"]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout.split()
+
+    assert completed("cgru", "fo") == ["forecast"]
+    assert "--validation" in completed("cgru", "fit", "--va")
+    assert "sessions.csv" in completed("cgru", "fit", "ses")
+
+
+def test_completion_without_shtab(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "shtab", None)
+    error = run("completion", "bash", cwd=tmp_path, code=2)[1]
+    assert error == "cgru: error: argument SHELL: shtab is not installed; pip install shtab\n"

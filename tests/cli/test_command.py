@@ -41,7 +41,8 @@ def test_fit_on_the_embedded_data(tmp_path):
     assert place == "model in cgru-model.npz"
     assert accuracy_in(out) >= 95
 
-    first, second, classes, chosen, *lines = err.splitlines()
+    first, second, classes, chosen, *lines, after = err.splitlines()
+    assert after.startswith("next: cgru predict cgru-model.npz DATA, cgru evaluate ")
     assert first == "Japanese Vowels: 9 classes, sequences of 7 to 26 steps of 12 features"
     assert second == "270 sequences to train on, 370 to test on"
     assert classes == "classes: " + ", ".join(f"{i} 30" for i in range(9))
@@ -239,7 +240,7 @@ def test_regression(tmp_path, columns):
     assert out == f"all of data.npz: {fitted.splitlines()[0].removeprefix('training ')}\n"
     assert number_in(out, "loss") < 0.1 * y.var()
     assert number_in(out, "RMSE") == pytest.approx(number_in(out, "loss") ** 0.5, rel=1e-3)
-    assert number_in(shown.splitlines()[-1], "loss") == pytest.approx(number_in(out, "loss") / y.var(), rel=1)
+    assert number_in(shown.splitlines()[-2], "loss") == pytest.approx(number_in(out, "loss") / y.var(), rel=1)
     out, _ = run("predict", "cgru-model.npz", "data.npz", cwd=tmp_path)
     printed = np.array([line.split() for line in out.splitlines()], float)
     np.testing.assert_allclose(printed, cgru.load(tmp_path / "cgru-model.npz").predict(X), rtol=1e-6)

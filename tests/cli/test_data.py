@@ -1,13 +1,14 @@
 """Data as it lies: what the command reads from tables, and what it says of it."""
 
 import csv
+import gzip
 import os
 import shlex
 import sys
 
 import numpy as np
 import pytest
-from cli_cases import QUICK, posix, refused, run
+from cli_cases import QUICK, pipe, posix, refused, run
 
 import cgru
 from cgru.cli.data import as_keys, as_options
@@ -588,3 +589,59 @@ def test_names_with_commas_and_dashes_are_quoted_in_what_is_advised(tmp_path):
     said = run("info", "m.npz", cwd=tmp_path)[0]
     assert """--id cow, --time=-week, --label '"breed, old"'""" in said
     assert "read as the model's own data were" in run("predict", "m.npz", "a.csv", cwd=tmp_path)[1]
+
+
+# --- standard input ---
+
+
+@pytest.mark.parametrize("kind", ["csv", "gz", "npz", "ts", "parquet"])
+def test_standard_input_is_read_as_the_file_is(folder, tmp_path, kind, monkeypatch):
+    path = tmp_path / f"data.{kind}"
+    table = (folder / "train.csv").read_bytes()
+    if kind == "csv":
+        path.write_bytes(table)
+    elif kind == "gz":
+        path = tmp_path / "data.csv.gz"
+        path.write_bytes(gzip.compress(table))
+    elif kind == "npz":
+        np.savez(path, x=np.ones((4, 3, 2)), y=[1, 2, 1, 2])
+    elif kind == "ts":
+        path.write_text("@problemname a\n@classlabel true x y\n@data\n1,2,3:x\n2,3,4:y\n")
+    else:
+        pytest.importorskip("polars", reason="no polars").read_csv(table).write_parquet(path)
+    due, _ = run("data", path, cwd=tmp_path)
+    pipe(path, monkeypatch)
+    got, _ = run("data", "-", cwd=tmp_path)
+    assert got == due.replace(str(path), "standard input")
+
+
+def test_standard_input_for_a_model(folder, tmp_path, monkeypatch):
+    for command, rest in (("predict", ()), ("evaluate", ()), ("predict", ("-o", "out.csv"))):
+        due, said = run(command, folder / "model.npz", folder / "test.csv", *rest, cwd=tmp_path)
+        pipe(folder / "test.csv", monkeypatch)
+        got, also_said = run(command, folder / "model.npz", "-", *rest, cwd=tmp_path)
+        assert got == due.replace("test.csv", "standard input")
+        assert also_said == said
+    pipe(folder / "test.csv", monkeypatch)
+    out, _ = run("predict", folder / "model.npz", "-", "-o", "-", cwd=tmp_path)
+    assert out == (tmp_path / "out.csv").read_text()
+
+
+def test_standard_input_to_train_and_to_test_on(folder, tmp_path, monkeypatch):
+    due, said = run("fit", folder / "train.csv", "--test", folder / "test.csv", *QUICK, cwd=tmp_path)
+    for data, test in (("-", folder / "test.csv"), (folder / "train.csv", "-")):
+        pipe(folder / ("train.csv" if data == "-" else "test.csv"), monkeypatch)
+        got, also_said = run("fit", data, "--test", test, *QUICK, cwd=tmp_path)
+        assert got.splitlines()[0] == due.splitlines()[0]
+        assert also_said == said.replace(str(folder / "train.csv"), "standard input" if data == "-" else str(data))
+    error = refused("fit", "-", "--test", "-", cwd=tmp_path)
+    assert error == "cgru: error: argument --test: expected a file, as DATA is standard input already, got -\n"
+
+
+def test_an_error_names_standard_input(folder, tmp_path, monkeypatch):
+    (tmp_path / "bad.csv").write_text("id,x,y\n1,2,3\n1,no,4\n")
+    pipe(tmp_path / "bad.csv", monkeypatch)
+    assert refused("data", "-", cwd=tmp_path).startswith(
+        "cgru: error: standard input: x: expected numbers, got 'no' in"
+    )
+    assert list(tmp_path.iterdir()) == [tmp_path / "bad.csv"]

@@ -5,7 +5,7 @@ import sys
 
 import numpy as np
 import pytest
-from cli_cases import refused, run
+from cli_cases import pipe, refused, run
 from helpers import some
 
 from cgru.cli.forecast import MODELS, _decimals
@@ -596,3 +596,15 @@ def test_a_page_is_refused_early(known, tmp_path):
     common = ("forecast", "known.csv", *FAST, 0, "--target", "sales", "--html")
     assert "argument --html: expected a name ending in .html, got 'p.txt'" in refused(*common, "p.txt", cwd=known)
     assert "no/p.html: the folder" in refused(*common, "no/p.html", cwd=known)
+
+
+def test_a_pipe(folder, monkeypatch):
+    options = ("--horizon", 2, "--origins", 0)
+    due, _ = run("forecast", "one.csv", *options, "-o", "there.csv", cwd=folder)
+    pipe(folder / "one.csv", monkeypatch)
+    out, err = run("forecast", "-", *options, "-o", "-", cwd=folder)
+    assert out == (folder / "there.csv").read_text()
+    assert err == due.replace("forecast in there.csv\n", "")
+    (folder / "bad.csv").write_text("month,y\n2000-01,1\n2000-02,?x\n")
+    pipe(folder / "bad.csv", monkeypatch)
+    assert refused("forecast", "-", *options, cwd=folder).startswith("cgru: error: standard input: ")
