@@ -22,7 +22,7 @@ from cgru.cli.plan import read_plan
 from cgru.cli.results import Results
 from fuzz.networks import Dice
 
-REFUSED = (ValueError, OSError, RequestError)
+REFUSED = (ImportError, ValueError, OSError, RequestError)
 MEMORY = 64 << 20, 200  # bytes that a reader may take, and that for each byte of its file
 HEADER = {"cgru": "1", "plan": {"folds": 3}, "data": {"rows": 4}}
 RNG = np.random.default_rng(0)
