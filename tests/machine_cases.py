@@ -19,6 +19,7 @@ class Machine:
     levels: tuple[str, ...] = LEVELS
     narrow: tuple[str, ...] = LEVELS
     order: str = "<"  # of bytes
+    fuses: bool = False  # whether the compiler fuses products and sums in spite of -ffp-contract=off
 
     def missing(self):
         """Return the first program of these that is not installed, or None."""
@@ -46,7 +47,7 @@ MACHINES = {
     "arm64-without-dot": other(ARM, "cortex-a53"),
     "arm64-with-sve": other(ARM, "max,sve512=on", "-march=armv8.2-a+sve", narrow=DOT),
     "riscv64": other(RISCV, "rv64,v=false"),
-    "riscv64-with-vectors": other(RISCV, "rv64,v=true,vlen=256", "-march=rv64gcv"),
+    "riscv64-with-vectors": other(RISCV, "rv64,v=true,vlen=256", "-march=rv64gcv", fuses=True),
     "ppc64le": other("powerpc64le-linux-gnu", "power9", emulator="qemu-ppc64le"),
     "i386-with-avx2": other(I386[0], "max", *I386[1:], emulator="qemu-i386", levels=AVX2, narrow=AVX2),
     "x86-64-without-sse3": Machine("gcc", (), ("qemu-x86_64", "-cpu", "qemu64,-pni")),
@@ -56,13 +57,13 @@ MACHINES = {
 IN_GATE = ("arm64", "s390x", "i386")
 
 
-def machines(*optimizations):
-    """Return cases of a machine and a compiler's optimisation; the first optimisation of some is in the gate."""
+def machines(*optimizations, gate=IN_GATE):
+    """Return cases of a machine and a compiler's optimisation; the first optimisation of those in `gate` is there."""
     cases = []
     for optimize in optimizations:
         for name, machine in MACHINES.items():
             marks = [pytest.mark.skipif(machine.missing() is not None, reason=f"without {machine.missing()}")]
-            if name not in IN_GATE or optimize != optimizations[0]:
+            if name not in gate or optimize != optimizations[0]:
                 marks.append(pytest.mark.nightly)
             cases.append(pytest.param((machine, optimize), id=f"{name}{optimize}", marks=marks))
     return cases

@@ -1,6 +1,7 @@
 """The kernels and the pool on other machines, by QEMU, and by other compilers: against the definitions in NumPy."""
 
 import platform
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -26,6 +27,15 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not CORE.is_dir(), reason="the source does not lie beside the tests"),
 ]
+
+
+@pytest.mark.parametrize("compiler", ["clang", "gcc-14", "clang-14", "clang-19"])
+def test_a_compiler_has_nothing_to_say(compiler):
+    if shutil.which(compiler) is None:
+        pytest.skip(f"without {compiler}")
+    sources = [*(CORE / "simd").glob("*.c"), CORE / "thread_pool.c"]
+    done = subprocess.run([compiler, "-fsyntax-only", "-Wall", "-Werror", *sources], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 class Kernels:
