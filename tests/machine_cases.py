@@ -1,10 +1,12 @@
 """The machines that C is tried on: other processors in an emulator, and this one as other compilers see it."""
 
+import os
 import shutil
-import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import pytest
+from export_cases import compile_c
 
 LEVELS = ("scalar", "baseline")
 
@@ -25,11 +27,13 @@ class Machine:
         """Return the first program of these that is not installed, or None."""
         return next((each for each in (self.compiler, *self.emulator[:1]) if not shutil.which(each)), None)
 
-    def compile(self, *arguments):
-        """Compile a program for it, without shared libraries, which the emulator would look for."""
-        command = [self.compiler, *self.options, "-Wall", "-Werror", "-static", "-pthread", *arguments, "-lm"]
-        done = subprocess.run([*map(str, command)], capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
+    def build(self, program, sources, *options):
+        """Build a program for it, without shared libraries, which the emulator would look for."""
+        command = self.compiler, *self.options, "-Wall", "-Werror", "-pthread", *options
+        objects = [program.with_name(f"{program.name}-{source.stem}.o") for source in sources]
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            list(pool.map(lambda source, made: compile_c(*command, "-c", source, "-o", made), sources, objects))
+        compile_c(*command, "-static", *objects, "-lm", "-o", program)
 
 
 def other(triple, cpu, *options, emulator=None, **more):

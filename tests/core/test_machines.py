@@ -43,7 +43,7 @@ class Kernels:
 
     def __init__(self, machine, optimize, program):
         sources = [HERE / "machine.c", *sorted((CORE / "simd").glob("*.c"))]
-        machine.compile(optimize, f"-I{CORE / 'simd'}", *sources, "-o", program)
+        machine.build(program, sources, optimize, f"-I{CORE / 'simd'}")
         self.machine = machine
         self.process = subprocess.Popen([*machine.emulator, program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.levels = [name for name in LEVELS if self(name, "offered", 0, 0, 0, 0, dtype="S1").size]
@@ -228,7 +228,7 @@ def test_steps_of_fewer_bytes(run, kind, variant):
 def test_the_pool(tmp_path, machine):
     """Threads share tasks under random delays; an emulator on x86-64 has its order of memory, not the weaker one."""
     machine, optimize = machine
-    machine.compile(optimize, HERE / "crew.c", "-o", tmp_path / "crew")
+    machine.build(tmp_path / "crew", [HERE / "crew.c"], optimize)
     done = subprocess.run([*machine.emulator, tmp_path / "crew", "1"], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, (done.returncode, done.stderr)
     wrong = [line.split()[1] for line in done.stdout.splitlines()]

@@ -57,7 +57,7 @@ def test_the_numbers_are_those_of_this_machine(tmp_path, models, machine):
     machine, optimize = machine
     for name, (sources, here, due, kind) in models.items():
         for contract in ("off", "fast"):
-            machine.compile(optimize, "-std=c99", *STRICT, f"-ffp-contract={contract}", *sources, "-o", tmp_path / name)
+            machine.build(tmp_path / name, sources, optimize, "-std=c99", *STRICT, f"-ffp-contract={contract}")
             done = subprocess.run([*machine.emulator, tmp_path / name], capture_output=True, text=True, timeout=60)
             assert done.returncode == 0, (name, done.returncode, done.stderr)
             if contract == "off" and not machine.fuses:
