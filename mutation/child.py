@@ -1,0 +1,167 @@
+"""Run tests in a process forked from one that has imported what they need, but not the package."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+__all__ = ["Outcome", "run"]
+
+ROOT = Path(__file__).resolve().parent.parent
+IMPORTED = (  # once, and never a module of the package
+    "mutation.child",
+    "numpy.testing",
+    "hypothesis",
+    "matplotlib.figure",
+    "sklearn.utils.estimator_checks",
+    "pandas",
+    "polars",
+    "narwhals",
+    "torch",
+)
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(list(IMPORTED))
+FAILED = "could not be imported"
+
+
+@dataclass
+class Outcome:
+    """What a run of tests has shown.
+
+    Attributes:
+        failed: the first test that failed, or in a few words what else went wrong; "" where all passed.
+        seconds: of each test that passed.
+        lines: which tests run a line, `{module: {line: names}}`; see `Watch`.
+    """
+
+    failed: str = ""
+    seconds: dict[str, float] = field(default_factory=dict)
+    lines: dict[str, dict[int, list[str]]] = field(default_factory=dict)
+
+
+def run(tree: Path, files: list[str], usual: dict[str, float] | None = None, lines: bool = False) -> Outcome:
+    """Run the tests of these files in `tree`; return the outcome.
+
+    `usual` names the tests, in order, with the seconds that they usually take, and ends with the first that fails, or
+    takes much longer; None: all tests that are not nightly. With `lines` the outcome says which test runs which lines.
+    """
+    here, there = FORKS.Pipe(duplex=False)
+    process = FORKS.Process(target=work, args=(there, tree, files, usual, lines))
+    process.start()
+    there.close()
+    try:
+        if here.poll(600 if usual is None else 60 + 10 * sum(usual.values())):
+            return here.recv()
+        return Outcome("no answer in time")
+    except EOFError:
+        process.join()
+        late = process.exitcode == -signal.SIGPROF
+        return Outcome("much longer than usual" if late else f"the process died: {process.exitcode}")
+    finally:
+        try:
+            os.killpg(process.pid, signal.SIGKILL)  # and what the tests have started
+        except (ProcessLookupError, PermissionError):
+            process.kill()
+        process.join()
+
+
+def work(pipe: Connection, tree: Path, files: list[str], usual: dict[str, float] | None, lines: bool) -> None:
+    """Run the tests in this process, and send the outcome."""
+    os.setsid()
+    null = os.open(os.devnull, os.O_RDWR)
+    for number in (0, 1, 2):
+        os.dup2(null, number)
+    os.chdir(tree)
+    os.environ["PYTHONPATH"] = str(tree)
+    sys.path[:] = [str(tree), *(each for each in sys.path if each and Path(each).resolve() != ROOT)]
+    plugins: list[Any] = [Tests(usual)]
+    if lines:
+        plugins.append(Watch(tree))  # before anything of the package is imported
+    options = ["-o", "addopts=", "--import-mode=importlib", "-p", "no:cacheprovider", "-m", "not nightly"]
+    code = pytest.main([*options, *(["-x"] if usual is not None else []), *files], plugins)
+    outcome = plugins[0].outcome
+    if not outcome.failed and code not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+        outcome.failed = FAILED
+    if lines:
+        outcome.lines = plugins[1].lines()
+    pipe.send(outcome)
+    pipe.close()
+    os._exit(0)
+
+
+class Tests:
+    """Runs the tests that are asked for, in their order, each no longer than it usually takes, and keeps the outcome."""
+
+    def __init__(self, usual: dict[str, float] | None) -> None:
+        self.usual, self.outcome = usual, Outcome()
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Leave the tests that were asked for."""
+        if self.usual is not None:
+            found = {item.nodeid: item for item in items}
+            items[:] = [found[name] for name in self.usual if name in found]
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Any:
+        """End the process where the test takes much more processor time than usual: SIGPROF."""
+        if self.usual is not None:
+            signal.setitimer(signal.ITIMER_PROF, 5 + 4 * self.usual[item.nodeid])
+        result = yield
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        return result
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Keep the first failure, and the seconds of what passed."""
+        if report.failed:
+            self.outcome.failed = self.outcome.failed or report.nodeid
+            self.outcome.seconds.pop(report.nodeid, None)
+        elif report.when == "call" and report.passed:
+            self.outcome.seconds[report.nodeid] = report.duration
+
+
+class Watch:
+    """Notes which test runs which lines of the package.
+
+    What runs before the first test is said to be of "import", and what runs in a fixture of "setup".
+    """
+
+    def __init__(self, tree: Path) -> None:
+        import coverage
+
+        self.tree = tree
+        self.coverage = coverage.Coverage(data_file=None, source=[str(tree / "cgru")], config_file=False)
+        self.coverage.start()
+        self.coverage.switch_context("import")
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_setup(self) -> Any:
+        """Say that fixtures run."""
+        self.coverage.switch_context("setup")
+        return (yield)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Any:
+        """Say that this test runs."""
+        self.coverage.switch_context(item.nodeid)
+        result = yield
+        self.coverage.switch_context("setup")
+        return result
+
+    def lines(self) -> dict[str, dict[int, list[str]]]:
+        """Return the names of the tests that run each line of each module."""
+        self.coverage.stop()
+        data = self.coverage.get_data()
+        return {
+            Path(path).relative_to(self.tree).as_posix(): data.contexts_by_lineno(path)
+            for path in data.measured_files()
+            if path.endswith(".py")
+        }

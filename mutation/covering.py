@@ -1,0 +1,88 @@
+"""Which tests run which lines of the package, measured once for each file of tests, and cached."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from mutation.child import ROOT, Outcome
+
+__all__ = ["Covering", "digest", "test_files"]
+
+LEFT_OUT = ("test_house.py", "test_links.py", "test_package.py", "test_setup.py", "benchmarks", "mutation", "fuzz")
+
+
+def test_files() -> list[str]:
+    """Return the files of tests that may notice a break, not those that look at the tree or at the tools."""
+    paths = sorted(path.relative_to(ROOT) for path in (ROOT / "tests").rglob("test_*.py"))
+    return [path.as_posix() for path in paths if not set(path.parts) & set(LEFT_OUT)]
+
+
+def digest(path: str) -> str:
+    """Return a short digest of a file."""
+    return hashlib.sha256((ROOT / path).read_bytes()).hexdigest()[:16]
+
+
+@dataclass
+class Covering:
+    """What the tests of one file run.
+
+    Attributes:
+        file: the digest of the file of tests.
+        seconds: of each test that passes.
+        modules: the digest of each module that they run.
+        lines: `{module: {line: bits}}`, the bits of the tests that run the line, in the order of `seconds`, in hex.
+        failed: the first test that failed, if any.
+    """
+
+    file: str
+    seconds: dict[str, float]
+    modules: dict[str, str]
+    lines: dict[str, dict[str, str]]
+    failed: str = ""
+
+    @classmethod
+    def of(cls, file: str, outcome: Outcome) -> Covering:
+        """Return what an outcome with lines says."""
+        places = {name: 1 << n for n, name in enumerate(outcome.seconds)}
+        places["setup"] = (1 << len(outcome.seconds)) - 1  # what a fixture does, any test of the file may look at
+        lines = {}
+        for module, contexts in outcome.lines.items():
+            found = {}
+            for line, names in contexts.items():
+                bits = functools.reduce(int.__or__, (places.get(name, 0) for name in names), 0)
+                if bits:
+                    found[str(line)] = f"{bits:x}"
+            if found:
+                lines[module] = found
+        return cls(digest(file), outcome.seconds, {module: digest(module) for module in lines}, lines, outcome.failed)
+
+    @classmethod
+    def read(cls, path: Path, file: str) -> Covering | None:
+        """Return what was measured, None where it is not of this file of tests."""
+        try:
+            found = cls(**json.loads(path.read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            return None
+        return found if found.file == digest(file) else None
+
+    def write(self, path: Path) -> None:
+        """Write it where `read` finds it."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(asdict(self)), encoding="utf-8")
+
+    def tests(self, module: str, line: int) -> dict[str, float]:
+        """Return the tests that run a line, with their seconds.
+
+        Those that run any line of the module, where it runs outside tests, as it is imported, and where the module has
+        changed since.
+        """
+        lines = self.lines.get(module, {})
+        bits = lines.get(str(line)) if self.modules.get(module) == digest(module) else None
+        if bits is None:
+            bits = f"{functools.reduce(int.__or__, (int(each, 16) for each in lines.values()), 0):x}"
+        chosen = int(bits, 16)
+        return {name: seconds for n, (name, seconds) in enumerate(self.seconds.items()) if chosen >> n & 1}

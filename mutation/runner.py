@@ -1,0 +1,297 @@
+"""Break modules one place after the other in copies of the checkout, and run the tests that cover the place."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import queue
+import shutil
+import sys
+import threading
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TextIO
+
+from mutation.breaks import Break, maker
+from mutation.child import ROOT, run
+from mutation.covering import Covering, digest, test_files
+
+__all__ = ["Result", "Runner", "modules"]
+
+COPIED = ("cgru", "tests", "benchmarks", "fuzz", "examples", "docs", "pyproject.toml", "setup.py", "README.md")
+COPIED += ("CONTRIBUTING.md", "CHANGELOG.md", "LICENSE")
+LEFT = shutil.ignore_patterns("__pycache__", "build")
+EQUIVALENT = Path(__file__).with_name("equivalent.txt")
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of a break.
+
+    Attributes:
+        path, what, code, nth: the module, the change, the line's text, and which of several such places; they name the break.
+        line: its number, when it was tried.
+        result: "caught", "survived", "unbuilt", or "listed", where `equivalent.txt` has it.
+        by: the test that noticed, or what else showed the break; of a listed one the reason.
+        tests: how many tests ran.
+    """
+
+    path: str
+    what: str
+    code: str
+    nth: int
+    line: int
+    result: str
+    by: str = ""
+    tests: int = 0
+
+    @property
+    def key(self) -> tuple[str, str, str, int]:
+        """Return what names the break."""
+        return self.path, self.what, self.code, self.nth
+
+
+def modules() -> list[str]:
+    """Return all Python modules of the package."""
+    return sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "cgru").rglob("*.py"))
+
+
+def equivalent(path: Path = EQUIVALENT) -> dict[tuple[str, str, str], str]:
+    """Return the reasons of the breaks that change nothing anybody could notice, by module, line's text and change.
+
+    The file has a line "module: code", and below it, indented, "change  # reason" for each; a change "*" is any.
+    """
+    found, place = {}, ("", "")
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if line.startswith("    "):
+            what, _, reason = line.strip().partition("  # ")
+            found[*place, what] = reason
+        elif line and not line.startswith("#"):
+            module, _, code = line.partition(": ")
+            place = module, code
+    return found
+
+
+class Runner:
+    """Tries breaks in copies of the checkout, which lie beside the results, as does what is known of the tests."""
+
+    def __init__(self, results: Path, jobs: int, seconds: float, out: TextIO = sys.stdout) -> None:
+        self.results, self.jobs, self.seconds, self.out = results, jobs, seconds, out
+        self.folder = results.parent
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.equivalent = equivalent()
+        self.covering: dict[str, Covering] = {}
+        self.lock = threading.Lock()
+        self.known: dict[tuple[str, str, str, int], Result] = {}
+        if results.exists():
+            for line in results.read_text(encoding="utf-8").splitlines():
+                result = Result(**json.loads(line))
+                self.known[result.key] = result
+
+    def try_all(self, paths: Iterable[str], count: int, seed: int = 0, again: bool = False) -> list[Result]:
+        """Try up to `count` breaks of each module; return all their results, those that are known among them.
+
+        `again`: try those that survived once more.
+        """
+        tasks, found = [], []
+        for path in paths:
+            for result, each in chosen(path, count, seed):
+                reason = self.equivalent.get((path, result.code, result.what))
+                reason = reason or self.equivalent.get((path, result.code, "*"))
+                known = self.known.get(result.key)
+                if reason:
+                    found.append(Result(**asdict(result) | {"result": "listed", "by": reason}))
+                elif known and not (again and known.result == "survived"):
+                    found.append(known)
+                else:
+                    tasks.append((result, each))
+        if tasks:
+            with trees(self.folder, self.jobs) as free, ThreadPoolExecutor(self.jobs) as pool:
+                self.measure(pool, free)
+                found += pool.map(lambda task: self.try_one(free, *task), tasks)
+        return found
+
+    def measure(self, pool: ThreadPoolExecutor, free: queue.Queue[Path]) -> None:
+        """Find out which tests run which lines, but for the files of tests of which that is known."""
+
+        def measured(file: str) -> Covering:
+            path = self.folder / "covering" / f"{file}.json"
+            covering = Covering.read(path, file)
+            if covering is None:
+                with taken(free) as tree:
+                    covering = Covering.of(file, run(tree, [file], lines=True))
+                covering.write(path)
+                if covering.failed:
+                    self.say(f"without a break: {covering.failed}: fails")
+            return covering
+
+        files = test_files()
+        self.covering = dict(zip(files, pool.map(measured, files), strict=True))
+
+    def try_one(self, free: queue.Queue[Path], result: Result, each: Break) -> Result:
+        """Break a module in one of the free trees, run its tests there, and mend it."""
+        made = maker(result.path)
+        with taken(free) as tree:
+            path = tree / result.path
+            source = path.read_text(encoding="utf-8")
+            path.write_text(each.text, encoding="utf-8")
+            try:
+                if not getattr(made, "prepare", lambda tree, path: True)(tree, result.path):
+                    found = {"result": "unbuilt"}
+                else:
+                    found = self.attempt(tree, result)
+            finally:
+                path.write_text(source, encoding="utf-8")
+                getattr(made, "restore", lambda tree, path: None)(tree, result.path)
+        result = Result(**asdict(result) | found)
+        with self.lock:
+            self.known[result.key] = result
+            with self.results.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(asdict(result)) + "\n")
+        if result.result == "survived":
+            self.say(f"{result.path}:{result.line}: {result.what}: survived {result.tests} tests    {result.code[:90]}")
+        return result
+
+    def attempt(self, tree: Path, result: Result) -> dict[str, object]:
+        """Run the tests that cover a break, until one fails; return the fields of the result."""
+        tried = 0
+        for tests in self.portions(result.path, result.line):
+            files = dict.fromkeys(name.partition("::")[0] for name in tests)
+            outcome = run(tree, list(files), tests)
+            tried += len(tests)
+            if outcome.failed:
+                return {"result": "caught", "by": outcome.failed, "tests": tried}
+        return {"result": "survived", "tests": tried}
+
+    def portions(self, path: str, line: int) -> Iterator[dict[str, float]]:
+        """Yield the tests that cover a line: first those of the nearest file, then of more and more files at once.
+
+        Of each file the quickest come first, with one case of each function before further cases, as many as take
+        about `seconds` all in all.
+        """
+        made = maker(path)
+        if hasattr(made, "tests"):
+            order = [file for file in made.tests(path) if file in self.covering]
+            covering = {file: self.covering[file].seconds for file in order}
+        else:
+            covering = {file: each.tests(path, line) for file, each in self.covering.items()}
+            order = sorted(filter(covering.get, covering), key=lambda file: distance(path, file, covering[file]))
+            if not order:
+                covering = {file: each.seconds for file, each in self.covering.items() if mirrors(path, file)}
+                order = list(covering)
+        left, size = self.seconds, 1
+        while order and left > 0:
+            tests: dict[str, float] = {}
+            for file in order[:size]:
+                tests |= quickest(covering[file], left)
+                left -= sum(covering[file][name] for name in covering[file] if name in tests)
+            yield tests
+            order, size = order[size:], 2 * size
+
+    def say(self, text: str) -> None:
+        """Print a line."""
+        with self.lock:
+            print(text, file=self.out, flush=True)
+
+
+def chosen(path: str, count: int, seed: int) -> Iterator[tuple[Result, Break]]:
+    """Yield `count` breaks of a module at random, the same ones after a change of other lines."""
+    text = (ROOT / path).read_text(encoding="utf-8")
+    lines, seen, found = text.splitlines(), Counter(), []
+    for each in maker(path).breaks(path, text):
+        code = lines[each.line - 1].strip()
+        seen[code, each.what] += 1
+        result = Result(path, each.what, code, seen[code, each.what], each.line, "")
+        found.append((hashlib.sha256(f"{seed} {result.key}".encode()).digest(), result, each))
+    found.sort(key=lambda each: each[0])
+    for _, result, each in found[:count]:
+        yield result, each
+
+
+def mirrors(path: str, file: str) -> bool:
+    """Return whether a file of tests is named after the module."""
+    return Path(file).stem.startswith(f"test_{Path(path).stem}") or Path(file).stem == f"test_{Path(path).parent.name}"
+
+
+def distance(path: str, file: str, tests: dict[str, float]) -> tuple[bool, bool, bool, float]:
+    """Return what sorts files of tests: the module's own, those of its folder, the others; the quickest first."""
+    home = Path("tests", *Path(path).parts[1:-1])
+    own = Path(file).stem == f"test_{Path(path).stem}"
+    return not (own and Path(file).parent == home), not mirrors(path, file), Path(file).parent != home, min(tests.values())
+
+
+def quickest(tests: dict[str, float], seconds: float) -> dict[str, float]:
+    """Return the tests that take so many seconds, one at least: the quickest, one of each function before the others."""
+    first, more, found = {}, {}, {}
+    for name in sorted(tests, key=tests.get):
+        function = name.partition("[")[0]
+        (more if function in first else first).setdefault(function if function not in first else name, name)
+    for name in [*first.values(), *more.values()]:
+        if found and seconds < tests[name]:
+            break
+        found[name] = tests[name]
+        seconds -= tests[name]
+    return found
+
+
+# --- copies of the checkout ---
+
+
+@contextmanager
+def trees(folder: Path, count: int) -> Iterator[queue.Queue[Path]]:
+    """Copy the checkout `count` times, or bring older copies up to date; nobody else takes them meanwhile."""
+    free, locks, number = queue.Queue(), [], 0
+    while len(locks) < count:
+        tree = folder / f"tree{number}"
+        tree.mkdir(parents=True, exist_ok=True)
+        number += 1
+        lock = os.open(tree / ".lock", os.O_CREAT | os.O_RDWR)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            continue
+        locks.append(lock)
+        copy(tree)
+        free.put(tree.resolve())
+    yield free
+    for lock in locks:
+        os.close(lock)
+
+
+@contextmanager
+def taken(free: queue.Queue[Path]) -> Iterator[Path]:
+    """Take one of the free trees."""
+    tree = free.get()
+    try:
+        yield tree
+    finally:
+        free.put(tree)
+
+
+def copy(tree: Path) -> None:
+    """Copy what the tests need of the checkout, without the files that are there already."""
+
+    def newer(source: str, target: str) -> None:
+        old, new = Path(target), os.stat(source)
+        if not old.exists() or (old.stat().st_mtime_ns, old.stat().st_size) != (new.st_mtime_ns, new.st_size):
+            shutil.copy2(source, target)
+
+    for name in COPIED:
+        if (ROOT / name).is_dir():
+            for path in (tree / name).rglob("*.*"):
+                if path.is_file() and path.suffix != ".pyc" and not (ROOT / path.relative_to(tree)).exists():
+                    path.unlink()
+            shutil.copytree(ROOT / name, tree / name, copy_function=newer, ignore=LEFT, dirs_exist_ok=True)
+        elif (ROOT / name).exists():
+            newer(str(ROOT / name), str(tree / name))
+    import compileall
+
+    mode = compileall.PycInvalidationMode.CHECKED_HASH  # a broken file may have the time and size of the whole one
+    compileall.compile_dir(tree / "cgru", quiet=2, invalidation_mode=mode)
