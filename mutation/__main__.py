@@ -6,9 +6,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mutation.child import ROOT
 from mutation.report import summary
-from mutation.runner import Runner, modules
+from mutation.runner import ROOT, Runner, modules
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -18,9 +17,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("-n", type=int, default=40, help="try so many breaks of each (40)")
     parser.add_argument("--seed", type=int, default=0, help="which ones (0)")
     parser.add_argument("--shard", default="1/1", metavar="I/N", help="of all modules the I-th of N parts")
-    parser.add_argument("--results", type=Path, default=ROOT / "build/mutation/results.jsonl", help="go on with this file")
+    parser.add_argument(
+        "--results", type=Path, default=ROOT / "build/mutation/results.jsonl", help="go on with this file"
+    )
     parser.add_argument("--again", action="store_true", help="try those that survived once more")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="copies in which breaks are tried (one a core)")
+    parser.add_argument(
+        "--jobs", type=int, default=os.cpu_count(), help="copies in which breaks are tried (one a core)"
+    )
     parser.add_argument("--seconds", type=float, default=20, help="run tests that take as long, for each break (20)")
     parser.add_argument("--least", type=float, default=0.9, help="the share that must be caught in each module (0.9)")
     parser.add_argument("--report", type=Path, help="write the table of all modules to this file")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -15,7 +16,6 @@ import pytest
 
 __all__ = ["Outcome", "run"]
 
-ROOT = Path(__file__).resolve().parent.parent
 IMPORTED = (  # once, and never a module of the package
     "mutation.child",
     "numpy.testing",
@@ -29,6 +29,8 @@ IMPORTED = (  # once, and never a module of the package
 )
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(list(IMPORTED))
+OPTIONS = ["--disable-plugin-autoload", "-o", "addopts=", "--import-mode=importlib", "-p", "no:cacheprovider"]
+OPTIONS += ["-m", "not slow and not nightly"]
 FAILED = "could not be imported"
 
 
@@ -51,7 +53,7 @@ def run(tree: Path, files: list[str], usual: dict[str, float] | None = None, lin
     """Run the tests of these files in `tree`; return the outcome.
 
     `usual` names the tests, in order, with the seconds that they usually take, and ends with the first that fails, or
-    takes much longer; None: all tests that are not nightly. With `lines` the outcome says which test runs which lines.
+    takes much longer; None: all that plain `pytest` runs. With `lines` the outcome says which test runs which lines.
     """
     here, there = FORKS.Pipe(duplex=False)
     process = FORKS.Process(target=work, args=(there, tree, files, usual, lines))
@@ -76,17 +78,17 @@ def run(tree: Path, files: list[str], usual: dict[str, float] | None = None, lin
 def work(pipe: Connection, tree: Path, files: list[str], usual: dict[str, float] | None, lines: bool) -> None:
     """Run the tests in this process, and send the outcome."""
     os.setsid()
+    gc.freeze()  # what is imported already stays; else each collection goes through it
     null = os.open(os.devnull, os.O_RDWR)
     for number in (0, 1, 2):
         os.dup2(null, number)
     os.chdir(tree)
     os.environ["PYTHONPATH"] = str(tree)
-    sys.path[:] = [str(tree), *(each for each in sys.path if each and Path(each).resolve() != ROOT)]
+    sys.path[:] = [str(tree), *(each for each in sys.path if each and not Path(each, "cgru").is_dir())]
     plugins: list[Any] = [Tests(usual)]
     if lines:
         plugins.append(Watch(tree))  # before anything of the package is imported
-    options = ["-o", "addopts=", "--import-mode=importlib", "-p", "no:cacheprovider", "-m", "not nightly"]
-    code = pytest.main([*options, *(["-x"] if usual is not None else []), *files], plugins)
+    code = pytest.main([*OPTIONS, *(["-x"] if usual is not None else []), *files], plugins)
     outcome = plugins[0].outcome
     if not outcome.failed and code not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
         outcome.failed = FAILED
@@ -98,7 +100,7 @@ def work(pipe: Connection, tree: Path, files: list[str], usual: dict[str, float]
 
 
 class Tests:
-    """Runs the tests that are asked for, in their order, each no longer than it usually takes, and keeps the outcome."""
+    """Runs the tests that are asked for, in their order, none much longer than usual, and keeps the outcome."""
 
     def __init__(self, usual: dict[str, float] | None) -> None:
         self.usual, self.outcome = usual, Outcome()

@@ -8,22 +8,22 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from mutation.child import ROOT, Outcome
+from mutation.child import Outcome
 
 __all__ = ["Covering", "digest", "test_files"]
 
 LEFT_OUT = ("test_house.py", "test_links.py", "test_package.py", "test_setup.py", "benchmarks", "mutation", "fuzz")
 
 
-def test_files() -> list[str]:
+def test_files(root: Path) -> list[str]:
     """Return the files of tests that may notice a break, not those that look at the tree or at the tools."""
-    paths = sorted(path.relative_to(ROOT) for path in (ROOT / "tests").rglob("test_*.py"))
+    paths = sorted(path.relative_to(root) for path in (root / "tests").rglob("test_*.py"))
     return [path.as_posix() for path in paths if not set(path.parts) & set(LEFT_OUT)]
 
 
-def digest(path: str) -> str:
+def digest(path: Path) -> str:
     """Return a short digest of a file."""
-    return hashlib.sha256((ROOT / path).read_bytes()).hexdigest()[:16]
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
 
 @dataclass
@@ -45,7 +45,7 @@ class Covering:
     failed: str = ""
 
     @classmethod
-    def of(cls, file: str, outcome: Outcome) -> Covering:
+    def of(cls, root: Path, file: str, outcome: Outcome) -> Covering:
         """Return what an outcome with lines says."""
         places = {name: 1 << n for n, name in enumerate(outcome.seconds)}
         places["setup"] = (1 << len(outcome.seconds)) - 1  # what a fixture does, any test of the file may look at
@@ -58,11 +58,12 @@ class Covering:
                     found[str(line)] = f"{bits:x}"
             if found:
                 lines[module] = found
-        return cls(digest(file), outcome.seconds, {module: digest(module) for module in lines}, lines, outcome.failed)
+        modules = {module: digest(root / module) for module in lines}
+        return cls(digest(root / file), outcome.seconds, modules, lines, outcome.failed)
 
     @classmethod
-    def read(cls, path: Path, file: str) -> Covering | None:
-        """Return what was measured, None where it is not of this file of tests."""
+    def read(cls, path: Path, file: Path) -> Covering | None:
+        """Return what was measured, None where it is not of what the file of tests is now."""
         try:
             found = cls(**json.loads(path.read_text(encoding="utf-8")))
         except FileNotFoundError:
@@ -74,14 +75,14 @@ class Covering:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(asdict(self)), encoding="utf-8")
 
-    def tests(self, module: str, line: int) -> dict[str, float]:
+    def tests(self, root: Path, module: str, line: int) -> dict[str, float]:
         """Return the tests that run a line, with their seconds.
 
         Those that run any line of the module, where it runs outside tests, as it is imported, and where the module has
         changed since.
         """
         lines = self.lines.get(module, {})
-        bits = lines.get(str(line)) if self.modules.get(module) == digest(module) else None
+        bits = lines.get(str(line)) if self.modules.get(module) == digest(root / module) else None
         if bits is None:
             bits = f"{functools.reduce(int.__or__, (int(each, 16) for each in lines.values()), 0):x}"
         chosen = int(bits, 16)

@@ -1,7 +1,7 @@
 """Breaks of Python: operators, comparisons, constants, conditions, keywords, statements, returns, slices, exceptions.
 
-Each replaces one piece of the source, so that other lines stay where they are. Annotations, docstrings, messages of errors and
-warnings, and strings in f-strings are left alone: their wording is nobody's contract.
+Each replaces one piece of the source, so that the lines before it stay where they are. Annotations, docstrings, messages of
+errors and warnings, and f-strings are left alone: wording is no contract.
 """
 
 from __future__ import annotations
@@ -71,7 +71,8 @@ class Breaker(ast.NodeVisitor):
         start = self.starts[node.lineno - 1] + node.col_offset
         end = self.starts[node.end_lineno - 1] + node.end_col_offset
         if isinstance(new, ast.AST):
-            new = f"({ast.unparse(ast.fix_missing_locations(new))})"
+            code = ast.unparse(ast.fix_missing_locations(new))
+            new = f"({code})" if isinstance(new, ast.expr) else code
         text = b"".join((self.text[:start], new.encode(), self.text[end:]))
         self.found.append(Break(node.lineno, what, text.decode()))
 
@@ -145,10 +146,7 @@ class Breaker(ast.NodeVisitor):
         """Drop it, and swap its operator."""
         self.drop(node)
         if type(node.op) in SWAPS:
-            changed = with_(node, op=SWAPS[type(node.op)]())
-            self.swap(node, node.op, changed)
-            last = self.found.pop()  # a statement takes no brackets
-            self.replace(node, last.what, ast.unparse(changed))
+            self.swap(node, node.op, with_(node, op=SWAPS[type(node.op)]()))
         self.generic_visit(node)
 
     def visit_Raise(self, node: ast.Raise) -> None:

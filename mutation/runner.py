@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import compileall
 import fcntl
 import hashlib
 import json
 import os
+import py_compile
 import queue
 import shutil
-import sys
 import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -19,11 +20,12 @@ from pathlib import Path
 from typing import TextIO
 
 from mutation.breaks import Break, maker
-from mutation.child import ROOT, run
-from mutation.covering import Covering, digest, test_files
+from mutation.child import run
+from mutation.covering import Covering, test_files
 
-__all__ = ["Result", "Runner", "modules"]
+__all__ = ["ROOT", "Result", "Runner", "modules"]
 
+ROOT = Path(__file__).resolve().parent.parent
 COPIED = ("cgru", "tests", "benchmarks", "fuzz", "examples", "docs", "pyproject.toml", "setup.py", "README.md")
 COPIED += ("CONTRIBUTING.md", "CHANGELOG.md", "LICENSE")
 LEFT = shutil.ignore_patterns("__pycache__", "build")
@@ -35,7 +37,7 @@ class Result:
     """What became of a break.
 
     Attributes:
-        path, what, code, nth: the module, the change, the line's text, and which of several such places; they name the break.
+        path, what, code, nth: the module, the change, the line's text, and which of several such places: its name.
         line: its number, when it was tried.
         result: "caught", "survived", "unbuilt", or "listed", where `equivalent.txt` has it.
         by: the test that noticed, or what else showed the break; of a listed one the reason.
@@ -57,9 +59,9 @@ class Result:
         return self.path, self.what, self.code, self.nth
 
 
-def modules() -> list[str]:
+def modules(root: Path = ROOT) -> list[str]:
     """Return all Python modules of the package."""
-    return sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "cgru").rglob("*.py"))
+    return sorted(path.relative_to(root).as_posix() for path in (root / "cgru").rglob("*.py"))
 
 
 def equivalent(path: Path = EQUIVALENT) -> dict[tuple[str, str, str], str]:
@@ -71,7 +73,7 @@ def equivalent(path: Path = EQUIVALENT) -> dict[tuple[str, str, str], str]:
     for line in path.read_text(encoding="utf-8").splitlines():
         if line.startswith("    "):
             what, _, reason = line.strip().partition("  # ")
-            found[*place, what] = reason
+            found[(*place, what)] = reason
         elif line and not line.startswith("#"):
             module, _, code = line.partition(": ")
             place = module, code
@@ -81,8 +83,10 @@ def equivalent(path: Path = EQUIVALENT) -> dict[tuple[str, str, str], str]:
 class Runner:
     """Tries breaks in copies of the checkout, which lie beside the results, as does what is known of the tests."""
 
-    def __init__(self, results: Path, jobs: int, seconds: float, out: TextIO = sys.stdout) -> None:
-        self.results, self.jobs, self.seconds, self.out = results, jobs, seconds, out
+    def __init__(
+        self, results: Path, jobs: int = 1, seconds: float = 20.0, root: Path = ROOT, out: TextIO | None = None
+    ) -> None:
+        self.results, self.jobs, self.seconds, self.root, self.out = results, jobs, seconds, root, out
         self.folder = results.parent
         self.folder.mkdir(parents=True, exist_ok=True)
         self.equivalent = equivalent()
@@ -101,7 +105,7 @@ class Runner:
         """
         tasks, found = [], []
         for path in paths:
-            for result, each in chosen(path, count, seed):
+            for result, each in chosen(self.root, path, count, seed):
                 reason = self.equivalent.get((path, result.code, result.what))
                 reason = reason or self.equivalent.get((path, result.code, "*"))
                 known = self.known.get(result.key)
@@ -112,7 +116,7 @@ class Runner:
                 else:
                     tasks.append((result, each))
         if tasks:
-            with trees(self.folder, self.jobs) as free, ThreadPoolExecutor(self.jobs) as pool:
+            with trees(self.root, self.folder, self.jobs) as free, ThreadPoolExecutor(self.jobs) as pool:
                 self.measure(pool, free)
                 found += pool.map(lambda task: self.try_one(free, *task), tasks)
         return found
@@ -122,16 +126,16 @@ class Runner:
 
         def measured(file: str) -> Covering:
             path = self.folder / "covering" / f"{file}.json"
-            covering = Covering.read(path, file)
+            covering = Covering.read(path, self.root / file)
             if covering is None:
                 with taken(free) as tree:
-                    covering = Covering.of(file, run(tree, [file], lines=True))
+                    covering = Covering.of(self.root, file, run(tree, [file], lines=True))
                 covering.write(path)
                 if covering.failed:
                     self.say(f"without a break: {covering.failed}: fails")
             return covering
 
-        files = test_files()
+        files = test_files(self.root)
         self.covering = dict(zip(files, pool.map(measured, files), strict=True))
 
     def try_one(self, free: queue.Queue[Path], result: Result, each: Break) -> Result:
@@ -180,7 +184,7 @@ class Runner:
             order = [file for file in made.tests(path) if file in self.covering]
             covering = {file: self.covering[file].seconds for file in order}
         else:
-            covering = {file: each.tests(path, line) for file, each in self.covering.items()}
+            covering = {file: each.tests(self.root, path, line) for file, each in self.covering.items()}
             order = sorted(filter(covering.get, covering), key=lambda file: distance(path, file, covering[file]))
             if not order:
                 covering = {file: each.seconds for file, each in self.covering.items() if mirrors(path, file)}
@@ -200,9 +204,9 @@ class Runner:
             print(text, file=self.out, flush=True)
 
 
-def chosen(path: str, count: int, seed: int) -> Iterator[tuple[Result, Break]]:
+def chosen(root: Path, path: str, count: int, seed: int) -> Iterator[tuple[Result, Break]]:
     """Yield `count` breaks of a module at random, the same ones after a change of other lines."""
-    text = (ROOT / path).read_text(encoding="utf-8")
+    text = (root / path).read_text(encoding="utf-8")
     lines, seen, found = text.splitlines(), Counter(), []
     for each in maker(path).breaks(path, text):
         code = lines[each.line - 1].strip()
@@ -222,17 +226,17 @@ def mirrors(path: str, file: str) -> bool:
 def distance(path: str, file: str, tests: dict[str, float]) -> tuple[bool, bool, bool, float]:
     """Return what sorts files of tests: the module's own, those of its folder, the others; the quickest first."""
     home = Path("tests", *Path(path).parts[1:-1])
-    own = Path(file).stem == f"test_{Path(path).stem}"
-    return not (own and Path(file).parent == home), not mirrors(path, file), Path(file).parent != home, min(tests.values())
+    near = Path(file).parent == home
+    own = near and Path(file).stem == f"test_{Path(path).stem}"
+    return not own, not mirrors(path, file), not near, min(tests.values())
 
 
 def quickest(tests: dict[str, float], seconds: float) -> dict[str, float]:
-    """Return the tests that take so many seconds, one at least: the quickest, one of each function before the others."""
-    first, more, found = {}, {}, {}
-    for name in sorted(tests, key=tests.get):
-        function = name.partition("[")[0]
-        (more if function in first else first).setdefault(function if function not in first else name, name)
-    for name in [*first.values(), *more.values()]:
+    """Return the quickest tests that take so many seconds, one at least; one of each function before the others."""
+    order = sorted(tests, key=tests.get)
+    first = {name.partition("[")[0]: name for name in reversed(order)}  # of each function the quickest
+    found = {}
+    for name in sorted(order, key=lambda name: name != first[name.partition("[")[0]]):
         if found and seconds < tests[name]:
             break
         found[name] = tests[name]
@@ -244,7 +248,7 @@ def quickest(tests: dict[str, float], seconds: float) -> dict[str, float]:
 
 
 @contextmanager
-def trees(folder: Path, count: int) -> Iterator[queue.Queue[Path]]:
+def trees(root: Path, folder: Path, count: int) -> Iterator[queue.Queue[Path]]:
     """Copy the checkout `count` times, or bring older copies up to date; nobody else takes them meanwhile."""
     free, locks, number = queue.Queue(), [], 0
     while len(locks) < count:
@@ -258,7 +262,7 @@ def trees(folder: Path, count: int) -> Iterator[queue.Queue[Path]]:
             os.close(lock)
             continue
         locks.append(lock)
-        copy(tree)
+        copy(root, tree)
         free.put(tree.resolve())
     yield free
     for lock in locks:
@@ -275,7 +279,7 @@ def taken(free: queue.Queue[Path]) -> Iterator[Path]:
         free.put(tree)
 
 
-def copy(tree: Path) -> None:
+def copy(root: Path, tree: Path) -> None:
     """Copy what the tests need of the checkout, without the files that are there already."""
 
     def newer(source: str, target: str) -> None:
@@ -284,14 +288,12 @@ def copy(tree: Path) -> None:
             shutil.copy2(source, target)
 
     for name in COPIED:
-        if (ROOT / name).is_dir():
+        if (root / name).is_dir():
             for path in (tree / name).rglob("*.*"):
-                if path.is_file() and path.suffix != ".pyc" and not (ROOT / path.relative_to(tree)).exists():
+                if path.is_file() and path.suffix != ".pyc" and not (root / path.relative_to(tree)).exists():
                     path.unlink()
-            shutil.copytree(ROOT / name, tree / name, copy_function=newer, ignore=LEFT, dirs_exist_ok=True)
-        elif (ROOT / name).exists():
-            newer(str(ROOT / name), str(tree / name))
-    import compileall
-
-    mode = compileall.PycInvalidationMode.CHECKED_HASH  # a broken file may have the time and size of the whole one
+            shutil.copytree(root / name, tree / name, copy_function=newer, ignore=LEFT, dirs_exist_ok=True)
+        elif (root / name).exists():
+            newer(str(root / name), str(tree / name))
+    mode = py_compile.PycInvalidationMode.CHECKED_HASH  # a broken file may have the time and size of the whole one
     compileall.compile_dir(tree / "cgru", quiet=2, invalidation_mode=mode)
