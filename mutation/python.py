@@ -1,7 +1,7 @@
-"""Breaks of Python: operators, comparisons, constants, conditions, keywords, statements, returns, slices, exceptions.
+"""Breaks of Python: operators, comparisons, constants, conditions, keywords, statements, slices, exceptions.
 
-Each replaces one piece of the source, so that the lines before it stay where they are. Annotations, docstrings, messages of
-errors and warnings, and f-strings are left alone: wording is no contract.
+Each replaces one piece of the source, so that the lines before it stay where they are. Annotations, docstrings,
+messages of errors and warnings, and f-strings are left alone: wording is not tested.
 """
 
 from __future__ import annotations

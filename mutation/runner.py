@@ -17,7 +17,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TextIO
 
 from mutation.breaks import Break, maker
 from mutation.child import run
@@ -84,9 +83,9 @@ class Runner:
     """Tries breaks in copies of the checkout, which lie beside the results, as does what is known of the tests."""
 
     def __init__(
-        self, results: Path, jobs: int = 1, seconds: float = 20.0, root: Path = ROOT, out: TextIO | None = None
+        self, results: Path, jobs: int = 1, seconds: float = 20.0, root: Path = ROOT, patience: float = 5.0
     ) -> None:
-        self.results, self.jobs, self.seconds, self.root, self.out = results, jobs, seconds, root, out
+        self.results, self.jobs, self.seconds, self.root, self.patience = results, jobs, seconds, root, patience
         self.folder = results.parent
         self.folder.mkdir(parents=True, exist_ok=True)
         self.equivalent = equivalent()
@@ -167,7 +166,7 @@ class Runner:
         tried = 0
         for tests in self.portions(result.path, result.line):
             files = dict.fromkeys(name.partition("::")[0] for name in tests)
-            outcome = run(tree, list(files), tests)
+            outcome = run(tree, list(files), tests, patience=self.patience)
             tried += len(tests)
             if outcome.failed:
                 return {"result": "caught", "by": outcome.failed, "tests": tried}
@@ -201,7 +200,7 @@ class Runner:
     def say(self, text: str) -> None:
         """Print a line."""
         with self.lock:
-            print(text, file=self.out, flush=True)
+            print(text, flush=True)
 
 
 def chosen(root: Path, path: str, count: int, seed: int) -> Iterator[tuple[Result, Break]]:
