@@ -40,7 +40,8 @@ SWAPS = {
     ast.And: ast.Or,
     ast.Or: ast.And,
 }
-MESSAGES = {"warn", "print", "debug", "info", "_help"}  # functions whose arguments are words to read
+MESSAGES = {"warn", "print"}  # functions whose arguments are words to read
+WORDING = {"help", "metavar", "title", "description", "label"}  # keywords of the same kind
 WORD = re.compile(r"[A-Za-z_][\w.-]*")
 
 
@@ -248,7 +249,7 @@ class Breaker(ast.NodeVisitor):
         if name in MESSAGES:
             return
         for n, keyword in enumerate(node.keywords):
-            if keyword.arg:
+            if keyword.arg and keyword.arg not in WORDING:
                 rest = [*node.keywords[:n], *node.keywords[n + 1 :]]
                 self.replace(node, f"without {keyword.arg}=", with_(node, keywords=rest))
         self.generic_visit(node)

@@ -17,6 +17,7 @@ from mutation.covering import Covering
 from mutation.report import summary
 from mutation.runner import Result, Runner
 
+source = pytest.mark.skipif(not (ROOT / "cgru/gru.py").is_file(), reason="the source does not lie beside the tests")
 TOY = """\
 LIMIT = 3
 
@@ -65,7 +66,7 @@ def toy(tmp_path_factory):
 
 @pytest.mark.slow
 def test_a_toy(toy, tmp_path, monkeypatch, capsys):
-    pytest.importorskip("coverage")
+    pytest.importorskip("coverage", reason="runs with coverage.py alone")
     equivalent = tmp_path / "equivalent.txt"
     equivalent.write_text("# about\ncgru/toy.py: while value > limit:\n    Gt -> GtE  # for a test\n")
     monkeypatch.setattr(runner, "equivalent", lambda: EQUIVALENT(equivalent))
@@ -102,6 +103,7 @@ def test_a_toy(toy, tmp_path, monkeypatch, capsys):
 EQUIVALENT = runner.equivalent
 
 
+@source
 def test_the_list_of_equivalent_breaks_has_reasons_and_names_lines_that_exist():
     for (path, code, what), reason in runner.equivalent().items():
         assert what
@@ -126,6 +128,7 @@ def test_the_quickest_tests_come_first_one_of_each_function():
     assert list(runner.quickest({"c": 9.0}, 1.0)) == ["c"]
 
 
+@source
 def test_tests_are_ordered_from_the_module_outward(tmp_path):
     found = Runner(tmp_path / "results.jsonl", root=ROOT)
     names = ["test_gru.py", "files/test_text.py", "datasets/test_npz.py", "datasets/test_text.py", "many/test_run.py"]
@@ -150,6 +153,7 @@ def test_summary():
     ]
 
 
+@source
 @pytest.mark.parametrize(("least", "code"), [("0.9", 1), ("0.7", 0)])
 def test_command(monkeypatch, tmp_path, capsys, least, code):
     asked = []
