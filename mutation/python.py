@@ -41,7 +41,8 @@ SWAPS = {
     ast.Or: ast.And,
 }
 MESSAGES = {"warn", "print"}  # functions whose arguments are words to read
-WORDING = {"help", "metavar", "title", "description", "label"}  # keywords of the same kind
+# Keywords of the same kind, of what holds anyway (`zip(..., strict=True)`), and of what most machines take by default.
+LEFT = {"help", "metavar", "title", "description", "label", "strict", "encoding", "stacklevel"}
 WORD = re.compile(r"[A-Za-z_][\w.-]*")
 
 
@@ -249,10 +250,15 @@ class Breaker(ast.NodeVisitor):
         if name in MESSAGES:
             return
         for n, keyword in enumerate(node.keywords):
-            if keyword.arg and keyword.arg not in WORDING:
+            if keyword.arg and keyword.arg not in LEFT:
                 rest = [*node.keywords[:n], *node.keywords[n + 1 :]]
                 self.replace(node, f"without {keyword.arg}=", with_(node, keywords=rest))
         self.generic_visit(node)
+
+    def visit_keyword(self, node: ast.keyword) -> None:
+        """Visit the value, but for wording."""
+        if node.arg not in LEFT:
+            self.visit(node.value)
 
     def visit_Subscript(self, node: ast.Subscript) -> None:
         """Take the slice from the start, and to the end; another key."""

@@ -185,9 +185,9 @@ class Runner:
         else:
             covering = {file: each.tests(self.root, path, line) for file, each in self.covering.items()}
             order = sorted(filter(covering.get, covering), key=lambda file: distance(path, file, covering[file]))
-            if not order:
-                covering = {file: each.seconds for file, each in self.covering.items() if mirrors(path, file)}
-                order = list(covering)
+            if not order:  # a module that runs as it is imported, or in other processes
+                covering = {file: each.seconds for file, each in self.covering.items() if is_near(path, file)}
+                order = sorted(filter(covering.get, covering), key=lambda file: distance(path, file, covering[file]))
         left, size = self.seconds, 1
         while order and left > 0:
             tests: dict[str, float] = {}
@@ -222,10 +222,14 @@ def mirrors(path: str, file: str) -> bool:
     return Path(file).stem.startswith(f"test_{Path(path).stem}") or Path(file).stem == f"test_{Path(path).parent.name}"
 
 
+def is_near(path: str, file: str) -> bool:
+    """Return whether a file of tests lies in the folder that mirrors the module's."""
+    return Path(file).parent == Path("tests", *Path(path).parts[1:-1])
+
+
 def distance(path: str, file: str, tests: dict[str, float]) -> tuple[bool, bool, bool, float]:
     """Return what sorts files of tests: the module's own, those of its folder, the others; the quickest first."""
-    home = Path("tests", *Path(path).parts[1:-1])
-    near = Path(file).parent == home
+    near = is_near(path, file)
     own = near and Path(file).stem == f"test_{Path(path).stem}"
     return not own, not mirrors(path, file), not near, min(tests.values())
 
