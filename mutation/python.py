@@ -207,8 +207,9 @@ class Breaker(ast.NodeVisitor):
         for n, operator in enumerate(node.ops):
             ops = [*node.ops[:n], SWAPS[type(operator)](), *node.ops[n + 1 :]]
             self.swap(node, operator, with_(node, ops=ops))
-        for each in (node.left, *node.comparators):
-            self.word(each)
+        for operator, each in zip((None, *node.ops), (node.left, *node.comparators), strict=True):
+            if not (isinstance(operator, (ast.In, ast.NotIn)) and isinstance(each, ast.Constant)):  # letters, no name
+                self.word(each)
         self.generic_visit(node)
 
     def visit_BinOp(self, node: ast.BinOp) -> None:

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from mutation.breaks import Break, maker
 from mutation.child import run
-from mutation.covering import Covering, test_files
+from mutation.covering import Covering, statement, test_files
 
 __all__ = ["ROOT", "Result", "Runner", "modules"]
 
@@ -183,7 +183,8 @@ class Runner:
             order = [file for file in made.tests(path) if file in self.covering]
             covering = {file: self.covering[file].seconds for file in order}
         else:
-            covering = {file: each.tests(self.root, path, line) for file, each in self.covering.items()}
+            lines = statement((self.root / path).read_text(encoding="utf-8"), line)
+            covering = {file: each.tests(self.root, path, lines) for file, each in self.covering.items()}
             order = sorted(filter(covering.get, covering), key=lambda file: distance(path, file, covering[file]))
             if not order:  # a module that runs as it is imported, or in other processes
                 covering = {file: each.seconds for file, each in self.covering.items() if is_near(path, file)}

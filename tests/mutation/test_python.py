@@ -84,6 +84,10 @@ def test_what_is_left_alone(code):
     assert made(f"def outer():\n    {code}" if code.startswith("return") else code) == {}
 
 
+def test_letters_are_no_name():
+    assert set(made("x = a in 'iuf'")) == {"In -> NotIn"}
+
+
 def test_a_message_is_left_alone():
     assert set(made("warnings.warn(f(1), stacklevel=2)")) == {"no warnings.warn(f(1), stacklevel=2)"}
     assert all("1" not in what.replace("f(1)", "") for what in made("raise ValueError(f(1))"))

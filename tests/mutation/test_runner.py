@@ -13,7 +13,7 @@ sys.path.append(str(ROOT))  # at the end, so that no cgru/ there hides the insta
 from mutation import __main__ as command
 from mutation import runner
 from mutation.child import FORKS
-from mutation.covering import Covering
+from mutation.covering import Covering, statement
 from mutation.report import summary
 from mutation.runner import Result, Runner
 
@@ -126,6 +126,13 @@ def test_the_quickest_tests_come_first_one_of_each_function():
     assert list(runner.quickest(tests, 5.0)) == ["a[2]", "b"]
     assert list(runner.quickest(tests, 15.0)) == ["a[2]", "b", "c", "a[1]"]
     assert list(runner.quickest({"c": 9.0}, 1.0)) == ["c"]
+
+
+def test_the_lines_of_a_statement():
+    code = "X = [\n    1,\n]\ndef f(a=1):\n    if (a and\n        b):\n        g(a,\n          b)\n"
+    code += "    try:\n        g()\n    except E:\n        pass\n"
+    due = {1: None, 2: None, 4: None, 5: range(5, 7), 6: range(5, 7), 7: range(7, 9), 8: range(7, 9), 11: range(11, 12)}
+    assert {line: statement(code, line) for line in due} == due
 
 
 @source
