@@ -176,7 +176,8 @@ class Runner:
         """Yield the tests that cover a line: first those of the nearest file, then of more and more files at once.
 
         Of each file the quickest come first, with one case of each function before further cases, as many as take
-        about `seconds` all in all.
+        about `seconds` all in all. What runs as the module is imported, such as a constant, is looked at by all tests
+        of the files named after it, and by those that run any of its lines.
         """
         made = maker(path)
         if hasattr(made, "tests"):
@@ -184,7 +185,10 @@ class Runner:
             covering = {file: self.covering[file].seconds for file in order}
         else:
             lines = statement((self.root / path).read_text(encoding="utf-8"), line)
-            covering = {file: each.tests(self.root, path, lines) for file, each in self.covering.items()}
+            covering = {
+                file: each.seconds if lines is None and mirrors(path, file) else each.tests(self.root, path, lines)
+                for file, each in self.covering.items()
+            }
             order = sorted(filter(covering.get, covering), key=lambda file: distance(path, file, covering[file]))
             if not order:  # a module that runs as it is imported, or in other processes
                 covering = {file: each.seconds for file, each in self.covering.items() if is_near(path, file)}
