@@ -72,6 +72,7 @@ def test_each_kind_of_break(code, what, text):
         "'''About 1 < 2.'''",
         "def f(a: int | None) -> list[1]:\n    '''About 1 < 2.'''",
         "a: dict['b', 1]",
+        "def f(a, name='a'): pass",
         "x = f'{a + 1} and {b:>3}'",
         "__all__ = ['a']",
         "if TYPE_CHECKING:\n    x = 1",
