@@ -90,6 +90,7 @@ class Runner:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.equivalent = equivalent()
         self.covering: dict[str, Covering] = {}
+        self.unsound: set[str] = set()  # tests that fail without a break
         self.lock = threading.Lock()
         self.known: dict[tuple[str, str, str, int], Result] = {}
         if results.exists():
@@ -118,6 +119,30 @@ class Runner:
             with trees(self.root, self.folder, self.jobs) as free, ThreadPoolExecutor(self.jobs) as pool:
                 self.measure(pool, free)
                 found += pool.map(lambda task: self.try_one(free, *task), tasks)
+        return found
+
+    def check(self, results: Iterable[Result]) -> list[str]:
+        """Run the tests that caught breaks without one; forget what those caught that fail; return their names."""
+        caught: dict[str, dict[str, float]] = {}
+        for each in results:
+            if each.result == "caught" and "::" in each.by:
+                caught.setdefault(each.by.partition("::")[0], {})[each.by] = self.patience
+
+        def failing(file: str) -> list[str]:
+            tests, found = caught[file], []
+            with taken(free) as tree:
+                while tests and (failed := run(tree, [file], tests, patience=self.patience).failed):
+                    found.append(failed)
+                    if tests.pop(failed, None) is None:  # no test, but the file itself
+                        break
+            return found
+
+        with trees(self.root, self.folder, self.jobs) as free, ThreadPoolExecutor(self.jobs) as pool:
+            found = [name for names in pool.map(failing, caught) for name in names]
+        self.unsound |= set(found)
+        self.known = {key: each for key, each in self.known.items() if each.by not in found}
+        lines = (json.dumps(asdict(each)) + "\n" for each in self.known.values())
+        self.results.write_text("".join(lines), encoding="utf-8")
         return found
 
     def measure(self, pool: ThreadPoolExecutor, free: queue.Queue[Path]) -> None:
@@ -197,8 +222,9 @@ class Runner:
         while order and left > 0:
             tests: dict[str, float] = {}
             for file in order[:size]:
-                tests |= quickest(covering[file], left)
-                left -= sum(covering[file][name] for name in covering[file] if name in tests)
+                sound = {name: each for name, each in covering[file].items() if name not in self.unsound}
+                tests |= quickest(sound, left)
+                left -= sum(each for name, each in sound.items() if name in tests)
             yield tests
             order, size = order[size:], 2 * size
 
@@ -245,10 +271,9 @@ def quickest(tests: dict[str, float], seconds: float) -> dict[str, float]:
     first = {name.partition("[")[0]: name for name in reversed(order)}  # of each function the quickest
     found = {}
     for name in sorted(order, key=lambda name: name != first[name.partition("[")[0]]):
-        if found and seconds < tests[name]:
-            break
-        found[name] = tests[name]
-        seconds -= tests[name]
+        if not found or tests[name] <= seconds:
+            found[name] = tests[name]
+            seconds -= tests[name]
     return found
 
 
