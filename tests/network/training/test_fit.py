@@ -529,3 +529,10 @@ def test_a_fit_is_stopped_after_its_epoch(monkeypatch, compiled):
     assert len(history) == 3
     net.stop()  # nothing runs
     assert len(net.fit(X, LABELS, epochs=2)) == 2
+
+
+def test_a_validation_loss_as_low_as_the_best_is_no_better():
+    net = made(optimizer=cgru.SGD(1e-300))
+    history = net.fit(X, LABELS, lengths=LENGTHS, validation=(X, LABELS, LENGTHS), patience=2, epochs=9)
+    assert len(set(history.validation_loss)) == 1
+    assert len(history) == 3
