@@ -141,6 +141,7 @@ class Watch:
 
         self.tree = tree
         self.coverage = coverage.Coverage(data_file=None, source=[str(tree / "cgru")], config_file=False)
+        self.coverage.set_option("run:core", "ctrace")  # another one has no contexts
         self.coverage.start()
         self.coverage.switch_context("import")
 
