@@ -201,7 +201,7 @@ class Runner:
         """Yield the tests that cover a line: first those of the nearest file, then of more and more files at once.
 
         Of each file the quickest come first, with one case of each function before further cases, as many as take
-        about `seconds` all in all. What runs as the module is imported, such as a constant, is looked at by all tests
+        half of what is left of `seconds`, or one. What runs as the module is imported, such as a constant, is looked at by all tests
         of the files named after it, and by those that run any of its lines.
         """
         made = maker(path)
@@ -223,7 +223,7 @@ class Runner:
             tests: dict[str, float] = {}
             for file in order[:size]:
                 sound = {name: each for name, each in covering[file].items() if name not in self.unsound}
-                tests |= quickest(sound, left)
+                tests |= quickest(sound, left / 2)
                 left -= sum(each for name, each in sound.items() if name in tests)
             yield tests
             order, size = order[size:], 2 * size
