@@ -168,7 +168,7 @@ class Breaker(ast.NodeVisitor):
 
     def visit_If(self, node: ast.If) -> None:
         """Fix the condition."""
-        if isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+        if any(isinstance(each, ast.Name) and each.id in ("TYPE_CHECKING", "__name__") for each in ast.walk(node.test)):
             return
         self.condition(node.test)
         self.generic_visit(node)

@@ -66,7 +66,7 @@ def modules(root: Path = ROOT) -> list[str]:
 def equivalent(path: Path = EQUIVALENT) -> dict[tuple[str, str, str], str]:
     """Return the reasons of the breaks that change nothing anybody could notice, by module, line's text and change.
 
-    The file has a line "module: code", and below it, indented, "change  # reason" for each; a change "*" is any.
+    The file has a line "module: code", and below it, indented, "change  # reason" for each; "*" is any code or change.
     """
     found, place = {}, ("", "")
     for line in path.read_text(encoding="utf-8").splitlines():
@@ -106,8 +106,8 @@ class Runner:
         tasks, found = [], []
         for path in paths:
             for result, each in chosen(self.root, path, count, seed):
-                reason = self.equivalent.get((path, result.code, result.what))
-                reason = reason or self.equivalent.get((path, result.code, "*"))
+                places = ((path, code, what) for code in (result.code, "*") for what in (result.what, "*"))
+                reason = next(filter(None, map(self.equivalent.get, places)), "")
                 known = self.known.get(result.key)
                 if reason:
                     found.append(Result(**asdict(result) | {"result": "listed", "by": reason}))

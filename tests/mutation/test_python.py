@@ -76,6 +76,7 @@ def test_each_kind_of_break(code, what, text):
         "x = f'{a + 1} and {b:>3}'",
         "__all__ = ['a']",
         "if TYPE_CHECKING:\n    x = 1",
+        "if __name__ == '__main__':\n    x = 1",
         "x = 'a sentence'",
         "x = zip(a, b, strict=True)",
         "return None",

@@ -114,7 +114,9 @@ def test_the_list_of_equivalent_breaks_has_reasons_and_names_lines_that_exist():
     for (path, code, what), reason in runner.equivalent().items():
         assert what
         assert len(reason) > 10, what
-        assert code in [line.strip() for line in (ROOT / path).read_text(encoding="utf-8").splitlines()], code
+        assert code == "*" or code in [
+            line.strip() for line in (ROOT / path).read_text(encoding="utf-8").splitlines()
+        ], code
 
 
 def test_the_same_breaks_are_chosen_after_a_change_elsewhere(toy):
