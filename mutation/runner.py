@@ -201,8 +201,8 @@ class Runner:
         """Yield the tests that cover a line: first those of the nearest file, then of more and more files at once.
 
         Of each file the quickest come first, with one case of each function before further cases, as many as take
-        half of what is left of `seconds`, or one. What runs as the module is imported, such as a constant, is looked at by all tests
-        of the files named after it, and by those that run any of its lines.
+        half of what is left of `seconds`, or one. What runs as the module is imported, such as a constant, is looked
+        at by all tests of the files named after it, and by those that run any of its lines.
         """
         made = maker(path)
         if hasattr(made, "tests"):
