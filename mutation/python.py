@@ -168,7 +168,10 @@ class Breaker(ast.NodeVisitor):
 
     def visit_If(self, node: ast.If) -> None:
         """Fix the condition."""
-        if any(isinstance(each, ast.Name) and each.id in ("TYPE_CHECKING", "__name__") for each in ast.walk(node.test)):
+        if any(
+            isinstance(each, ast.Name) and each.id.strip("_") in ("TYPE_CHECKING", "name")
+            for each in ast.walk(node.test)
+        ):
             return
         self.condition(node.test)
         self.generic_visit(node)
