@@ -168,10 +168,8 @@ class Breaker(ast.NodeVisitor):
 
     def visit_If(self, node: ast.If) -> None:
         """Fix the condition."""
-        if any(
-            isinstance(each, ast.Name) and each.id.strip("_") in ("TYPE_CHECKING", "name")
-            for each in ast.walk(node.test)
-        ):
+        names = {each.id for each in ast.walk(node.test) if isinstance(each, ast.Name)}
+        if names & {"TYPE_CHECKING", "_TYPE_CHECKING", "__name__"}:
             return
         self.condition(node.test)
         self.generic_visit(node)

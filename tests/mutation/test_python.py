@@ -40,6 +40,7 @@ def made(code):
         ("x = True", "True -> False", "x = (False)"),
         ("x = 0.5", "0.5 -> 0.85", "x = (0.85)"),
         ("x = a if b else c", "condition True", "x = a if True else c"),
+        ("if name: b()", "condition True", "if True: b()"),
         ("while a: b()", "condition False", "while False: b()"),
         ("for a in b: continue", "no turn", "for a in (): continue"),
         ("for a in b: continue", "continue -> break", "for a in b: break"),
