@@ -4,14 +4,14 @@
 #include "cgru.h"
 #include "compiler.h"
 
-#if BYTES == 1 || (VECTORS && BYTES == 16) || X86
+#if BYTES == 1 || BYTES == 16 || X86
 
 #if BYTES == 32 && defined(__clang__)
 #pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
 #elif BYTES == 32
 #pragma GCC target("avx2,fma")
 #elif BYTES == 64 && defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx2,fma,avx512f,avx512bw,avx512dq,avx512vl"))),
+#pragma clang attribute push(__attribute__((target("avx2,fma,avx512f,avx512bw,avx512dq,avx512vl"))), \
                              apply_to = function)
 #elif BYTES == 64
 #pragma GCC target("avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")
