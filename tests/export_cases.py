@@ -152,34 +152,35 @@ def assert_equal(got, due, dtype, tolerance=None):
     assert worst <= (tolerance or TOLERANCE[np.dtype(dtype)]) * np.nanmax(np.abs(due), initial=0), worst
 
 
-def program(folder, net, X, name="model"):
+def program(folder, net, X, name="model", dtype=np.float32):
     """The sources of a program that prints the outputs after each step of X, as bits: the model and its `main`."""
-    tokens = X.dtype.kind == "i"
-    words = [str(x) for x in X] if tokens else [hex(word) for word in X.astype(np.float32).view(np.uint32).ravel()]
+    tokens, size = X.dtype.kind == "i", np.dtype(dtype).itemsize
+    real = "float" if size == 4 else "double"
+    words = [str(x) for x in X] if tokens else [hex(word) for word in X.astype(dtype).view(f"u{size}").ravel()]
     table, steps = ", ".join(words), len(X)
-    kind = f"static const {'int' if tokens else 'uint32_t'} given[] = {{{table}}};"
+    kind = f"static const {'int' if tokens else f'uint{8 * size}_t'} given[] = {{{table}}};"
     read = (
         "int x = given[t];"
         if tokens
-        else f"float x[{X[0].size}];\n        memcpy(x, given + t * {X[0].size}, sizeof x);"
+        else f"{real} x[{X[0].size}];\n        memcpy(x, given + t * {X[0].size}, sizeof x);"
     )
     (folder / "main.c").write_text(f"""\
+#include <inttypes.h>
 #include <stdio.h>
-#include <stdint.h>
 #include <string.h>
 #include "{name}.h"
 {kind}
 static {name}_state state;
 int main(void) {{
-    float y[{name.upper()}_OUTPUTS];
+    {real} y[{name.upper()}_OUTPUTS];
     {name}_init(&state);
     for (int t = 0; t < {steps}; t++) {{
         {read}
         {name}_step(&state, x, y);
         for (int i = 0; i < {name.upper()}_OUTPUTS; i++) {{
-            uint32_t word;
+            uint{8 * size}_t word;
             memcpy(&word, y + i, sizeof word);
-            printf("%08lx\\n", (unsigned long)word);
+            printf("%0{2 * size}" PRIx{8 * size} "\\n", word);
         }}
     }}
     return 0;
@@ -190,4 +191,6 @@ int main(void) {{
 
 def printed(text, k):
     """The outputs (steps, k) that such a program printed."""
-    return np.array([int(word, 16) for word in text.split()], np.uint32).view(np.float32).reshape(-1, k)
+    words = text.split()
+    kind = "u4" if len(words[0]) == 8 else "u8"
+    return np.array([int(word, 16) for word in words], kind).view(kind.replace("u", "f")).reshape(-1, k)

@@ -1,4 +1,4 @@
-"""Arrays at addresses that are no multiple of a number's size: as aligned ones, or refused, at every door.
+"""Arrays at addresses that are no multiple of a number's size, or of the other byte order: right at every door.
 
 Where the processor does not mind such addresses, a build with CGRU_SANITIZE=undefined shows what came through.
 """
@@ -29,7 +29,12 @@ def field(array):
     return records["number"]
 
 
-LAYOUTS = pytest.mark.parametrize("way", [odd, field])
+def swapped(array):
+    """The array in the other byte order."""
+    return array.astype(array.dtype.newbyteorder())
+
+
+LAYOUTS = pytest.mark.parametrize("way", [odd, field, swapped])
 
 
 def same(run, way, *arrays):
@@ -39,7 +44,7 @@ def same(run, way, *arrays):
         np.testing.assert_array_equal(one, other)
 
 
-@LAYOUTS
+@pytest.mark.parametrize("way", [odd, field])
 def test_what_is_aligned_is_not_copied(way):
     array = np.arange(6.0).reshape(2, 3)
     assert aligned(array) is array
@@ -127,7 +132,7 @@ def test_a_fit(way, dtype):
         same(lambda X, y: fit(lambda: [cgru.Embedding(4, 3), *classes()], X, y), way, tokens.astype(kind), y)
 
 
-@LAYOUTS
+@pytest.mark.parametrize("way", [odd, field])
 @pytest.mark.parametrize("kind", KINDS)
 def test_quantised_parameters(way, kind):
     X, lengths, _ = random_batch(3, 5, 4, 6, True, np.float32)
@@ -143,3 +148,13 @@ def test_quantised_parameters(way, kind):
         return [small.predict(X, lengths), *(stream.step(X[:, t]).copy() for t in range(5))]
 
     same(run, way, X, lengths, *(p[name] for p, name in own))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_quantised_parameters_of_the_other_byte_order_are_refused(kind):
+    net = cgru.Network([cgru.GRU(6), cgru.Dense(2)], dtype="float32", seed=0)
+    net.predict(np.zeros((1, 2, 4)))
+    small = cgru.quantize(net, kind)
+    small.layers[0].p["br"] = swapped(small.layers[0].p["br"])
+    with pytest.raises(ValueError, match=r"p\['br'\]: expected float32 \(1, 6\), got [<>]f4"):
+        small.predict(np.zeros((1, 2, 4)))

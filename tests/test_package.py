@@ -50,6 +50,49 @@ def test_import_needs_numpy_alone():
     assert not {"tqdm", "matplotlib", "scipy", "torch", "pandas", "sklearn", "onnx", "epynn"} & set(loaded)
 
 
+MODULES = sorted(FOLDER.rglob("*.so"))
+READELF = shutil.which("readelf")
+
+
+@pytest.mark.skipif(READELF is None or not MODULES, reason="without readelf, or modules in its format")
+def test_modules_export_their_initialisation_alone_and_have_no_executable_stack():
+    for path in MODULES:
+        command = READELF, "--wide", "--segments", "--dyn-syms", path
+        words = [line.split() for line in subprocess.check_output(command, text=True).splitlines()]
+        (stack,) = ([word for word in line if set(word) <= set("RWE")] for line in words if line[:1] == ["GNU_STACK"])
+        assert stack == ["RW"], path
+        symbols = [line[7] for line in words if len(line) > 7 and line[4] in ("GLOBAL", "WEAK") and line[6] != "UND"]
+        assert symbols == [f"PyInit_{path.name.partition('.')[0]}"], path
+
+
+def test_arithmetic_with_subnormal_numbers_stays_as_it_was():
+    """Neither import nor calls change the processor's rounding, in this thread or in those of the pool."""
+    code = """
+import threading
+import numpy as np
+
+def tiny():
+    found.append(float((np.full(64, 1e-38, np.float32) / np.float32(8)).max()))
+
+found = []
+tiny()
+import cgru
+net = cgru.Network([cgru.GRU(8, activate="identity")], dtype="float32", seed=0)
+X = np.full((512, 3, 4), 1e-38, np.float32)
+net.predict(X)
+for name, value in net.layers[0].p.items():
+    value[...] = 0.01 * (name == "Uhh")
+cgru.set_num_threads(2)
+h = net.predict(X)
+tiny()
+thread = threading.Thread(target=tiny)
+thread.start()
+thread.join()
+print(found[0] > 0, found == [found[0]] * 3, 0 < h.min() == h.max() < 1e-38)
+"""
+    assert python(code) == "True True True"
+
+
 def test_what_is_not_of_the_core_is_imported_with_its_first_use():
     later = {"datasets", "forecast", "interop", "many", "export", "plot", "reports"}
     code = """

@@ -1,6 +1,7 @@
-"""setup.py: what CGRU_SANITIZE builds. Nothing is compiled here."""
+"""setup.py: what CGRU_SANITIZE builds, without a compiler; nightly, all modules by each compiler."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -141,3 +142,19 @@ def test_windows_builds_with_clang_cl_alone(tmp_path):
     done = ran(["-c", ON_WINDOWS, str(SETUP)], PATH="", CC="")
     assert done.returncode != 0
     assert "Windows: expected clang-cl, of LLVM 19 or newer, on the PATH or in CC, got none" in done.stderr
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("compiler", ["gcc", "gcc-14", "clang-14", "clang-19"])
+def test_a_compiler_has_nothing_to_say_of_any_module(tmp_path, compiler):
+    if shutil.which(compiler) is None:
+        pytest.skip(f"without {compiler}")
+    shutil.copytree(SETUP.parent / "cgru", tmp_path / "cgru", ignore=shutil.ignore_patterns("*.so", "__pycache__"))
+    for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(SETUP.parent / name, tmp_path)
+    environment = os.environ | {"CC": compiler, "CFLAGS": "-Wall -Werror"}
+    command = [sys.executable, "setup.py", "-q", "build_ext", "--inplace"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert "warning:" not in done.stderr
+    assert len(list(tmp_path.rglob("*.so"))) > 20

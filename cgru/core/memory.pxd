@@ -15,7 +15,7 @@ cdef inline Py_ssize_t lines_of(Py_ssize_t numbers, int size) noexcept nogil:
 
 cdef inline bint fits(double numbers, int size) noexcept nogil:
     """Return whether `numbers` numbers could fit into memory, so that sums of a few such sizes do not overflow."""
-    return numbers * size < PY_SSIZE_T_MAX / 2
+    return numbers * size < <double>PY_SSIZE_T_MAX / 2
 
 
 cdef inline char *first_line(const void *memory) noexcept nogil:

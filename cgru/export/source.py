@@ -181,6 +181,12 @@ static inline real negative(real x) {
     return real_of(bits(x) | ($word)1 << (8 * sizeof(real) - 1));
 }
 """,
+    "signed_as": """\
+/* y >= 0 with the sign of x. Not a choice of -y or y, of which GCC 14 makes wrong code with SVE and with RVV. */
+static inline real signed_as(real x, real y) {
+    return real_of((bits(x) & ($word)1 << (8 * sizeof(real) - 1)) | bits(y));
+}
+""",
     "inverse_root": """\
 /* 1 / sqrt(x) of a normal x > 0: half the exponent, to 3.5 %, then Newton's steps, each of which squares the error */
 static inline real inverse_root(real x) {
@@ -256,7 +262,7 @@ static inline real activate_tanh(real x) {
     const real odd = y * ($odd);
     const real e = (even + odd) * scale, t = 1 - 2 * e / (e + (even - odd)), s = x * x;
     const real p = $tanh;
-    return if_less(s, (real)0.3025, x + x * s * p, if_less(x, 0, -t, t));
+    return if_less(s, (real)0.3025, x + x * s * p, signed_as(x, t));
 }
 """,
     "softmax": """\

@@ -3,6 +3,12 @@
 #ifndef CGRU_COMPILER_H
 #define CGRU_COMPILER_H
 
+#include <float.h>
+
+#if defined(__FAST_MATH__) || defined(_M_FP_FAST) || FLT_EVAL_METHOD == 1 || FLT_EVAL_METHOD == 2
+#error "compile without -ffast-math, and on 32-bit x86 with -msse2 -mfpmath=sse: exp counts on its rounding"
+#endif
+
 #if !defined(__GNUC__) && !defined(__clang__)
 #error "cgru: expected GCC or Clang, which have the vectors of the kernels; on Windows clang-cl"
 #endif

@@ -1,9 +1,11 @@
-/* One kernel at what stands in stdin, for test_arm.py: LEVEL WHAT m k n option. Its results go to stdout. */
+/* Kernels at what stands in stdin, for test_machines.py: requests LEVEL WHAT m k n option, each a line, and the arrays
+ * after it. The answer to each is a line with its size in bytes, and its results. */
 #include "cgru.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static ptrdiff_t m, k, n, option;
 
@@ -18,7 +20,10 @@ static void *given(size_t bytes) {
     return memory;
 }
 
-static int put(const void *data, size_t bytes) { return fwrite(data, 1, bytes, stdout) != bytes; }
+static int put(const void *data, size_t bytes) {
+    printf("%zu\n", bytes);
+    return fwrite(data, 1, bytes, stdout) != bytes || fflush(stdout);
+}
 
 /* y = f(x), x (n), f the option */
 static int activation(const cgru_kernels *of) {
@@ -113,17 +118,25 @@ static int low_precision_step(const cgru_low_precision_kernels *of, int kind) {
     return put(call.last.data, 4 * m * n);
 }
 
-int main(int count, char **argument) {
-    if (count != 7) return 2;
-    const char *level = argument[1], *what = argument[2];
-    m = atoi(argument[3]), k = atoi(argument[4]), n = atoi(argument[5]), option = atoi(argument[6]);
-    if (!strncmp(what, "narrow", 6)) {
-        const cgru_low_precision_kernels *of = cgru_low_precision_level(level);
-        const int kind = strstr(what, "int8") ? CGRU_INT8 : CGRU_BFLOAT16;
-        if (!of || strcmp(of->level, level)) return 4;
-        return strstr(what, "step") ? low_precision_step(of, kind) : low_precision_linear(of, kind);
-    }
-    const cgru_kernels *of = cgru_level(level, strstr(what, "float64") ? 8 : 4);
-    if (!of || strcmp(of->level, level)) return 4;
+/* Answers one request; returns 0 where that went well. */
+static int answer(const char *level, const char *what) {
+    const int narrow = !strncmp(what, "narrow", 6), size = strstr(what, "float64") ? 8 : 4;
+    const cgru_kernels *of = narrow ? NULL : cgru_level(level, size);
+    const cgru_low_precision_kernels *low = narrow ? cgru_low_precision_level(level) : NULL;
+    const int kind = strstr(what, "int8") ? CGRU_INT8 : CGRU_BFLOAT16;
+    const char *name = of ? of->level : low ? low->level : "";
+    if (strstr(what, "offered")) return put(name, strlen(name));
+    if (strcmp(name, level)) return 4;
+    if (narrow) return strstr(what, "step") ? low_precision_step(low, kind) : low_precision_linear(low, kind);
     return strstr(what, "activation") ? activation(of) : strstr(what, "step") ? step(of) : product(of);
+}
+
+int main(void) {
+    char level[32], what[32];
+    int wrong = 0;
+    while (!wrong && scanf("%31s %31s %td %td %td %td", level, what, &m, &k, &n, &option) == 6 && getchar() == '\n') {
+        alarm(60); /* ends a kernel that does not return */
+        wrong = answer(level, what);
+    }
+    return wrong;
 }
