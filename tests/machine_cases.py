@@ -1,10 +1,16 @@
 """The machines that C is tried on: other processors in an emulator, and this one as other compilers see it."""
 
+import os
 import shutil
 import subprocess
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
+
+# Wine says nothing of what it lacks, and makes its folder without what is for .NET and pages.
+os.environ.update(WINEDEBUG="-all", WINEDLLOVERRIDES="mscoree,mshtml=")
+WINDOWS = Path(__file__).resolve().parent / "core" / "windows.h"
 
 LEVELS = ("scalar", "baseline")
 
@@ -44,6 +50,7 @@ MACHINES = {
     "arm64": other(ARM, "max", narrow=DOT),
     "s390x": other("s390x-linux-gnu", "max", order=">"),
     "i386": other(I386[0], "qemu32,+sse2,-pni", *I386[1:], emulator="qemu-i386"),
+    "windows": Machine("x86_64-w64-mingw32-gcc", ("-include", str(WINDOWS)), ("wine",), levels=(), narrow=()),
     "arm64-without-dot": other(ARM, "cortex-a53"),
     "arm64-with-sve": other(ARM, "max,sve512=on", "-march=armv8.2-a+sve", narrow=DOT),
     "riscv64": other(RISCV, "rv64,v=false"),
@@ -52,6 +59,7 @@ MACHINES = {
     "i386-with-avx2": other(I386[0], "max", *I386[1:], emulator="qemu-i386", levels=AVX2, narrow=AVX2),
     "x86-64-without-sse3": Machine("gcc", (), ("qemu-x86_64", "-cpu", "qemu64,-pni")),
     "x86-64-with-avx2": Machine("gcc", (), ("qemu-x86_64", "-cpu", "max"), AVX2, AVX2),
+    "musl": Machine("python-zig", ("cc", "-target", "x86_64-linux-musl"), levels=(), narrow=()),
     **{name: Machine(name, levels=(), narrow=()) for name in ("gcc", "gcc-14", "clang-14", "clang-19")},
 }
 IN_GATE = ("arm64", "s390x", "i386")

@@ -79,7 +79,7 @@ def test_arithmetic_that_exp_does_not_bear_is_refused(option):
 
 @pytest.fixture(scope="module", params=machines("-O0", "-O2"))
 def run(request, tmp_path_factory):
-    kernels = Kernels(*request.param, tmp_path_factory.mktemp("machine") / "kernels")
+    kernels = Kernels(*request.param, tmp_path_factory.mktemp("machine") / "kernels.exe")
     yield kernels
     kernels.close()
 
@@ -228,8 +228,8 @@ def test_steps_of_fewer_bytes(run, kind, variant):
 def test_the_pool(tmp_path, machine):
     """Threads share tasks under random delays; an emulator on x86-64 has its order of memory, not the weaker one."""
     machine, optimize = machine
-    machine.compile(optimize, HERE / "crew.c", "-o", tmp_path / "crew")
-    done = subprocess.run([*machine.emulator, tmp_path / "crew", "1"], capture_output=True, text=True, timeout=300)
+    machine.compile(optimize, HERE / "crew.c", "-o", tmp_path / "crew.exe")
+    done = subprocess.run([*machine.emulator, tmp_path / "crew.exe", "1"], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, (done.returncode, done.stderr)
     wrong = [line.split()[1] for line in done.stdout.splitlines()]
     assert wrong == ["0", "0", "0"], done.stdout
