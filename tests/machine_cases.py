@@ -2,11 +2,12 @@
 
 import os
 import shutil
-import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from export_cases import compile_c
 
 # Wine says nothing of what it lacks, and makes its folder without what is for .NET and pages.
 os.environ.update(WINEDEBUG="-all", WINEDLLOVERRIDES="mscoree,mshtml=")
@@ -31,11 +32,14 @@ class Machine:
         """Return the first program of these that is not installed, or None."""
         return next((each for each in (self.compiler, *self.emulator[:1]) if not shutil.which(each)), None)
 
-    def compile(self, *arguments):
-        """Compile a program for it, without shared libraries, which the emulator would look for."""
-        command = [self.compiler, *self.options, "-Wall", "-Werror", "-static", "-pthread", *arguments, "-lm"]
-        done = subprocess.run([*map(str, command)], capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
+    def build(self, program, sources, *options):
+        """Build a program for it, without shared libraries, which the emulator would look for."""
+        command = self.compiler, *self.options, "-Wall", "-Werror", "-pthread", *options
+        objects = [program.with_name(f"{program.name}-{source.stem}.o") for source in sources]
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            list(pool.map(lambda source, made: compile_c(*command, "-c", source, "-o", made), sources, objects))
+        compile_c(*command, "-static", *objects, "-lm", "-o", f"{program}.exe")  # for Windows with that ending in any case
+        os.replace(f"{program}.exe", program)
 
 
 def other(triple, cpu, *options, emulator=None, **more):

@@ -43,7 +43,7 @@ class Kernels:
 
     def __init__(self, machine, optimize, program):
         sources = [HERE / "machine.c", *sorted((CORE / "simd").glob("*.c"))]
-        machine.compile(optimize, f"-I{CORE / 'simd'}", *sources, "-o", program)
+        machine.build(program, sources, optimize, f"-I{CORE / 'simd'}")
         self.machine = machine
         self.process = subprocess.Popen([*machine.emulator, program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.levels = [name for name in LEVELS if self(name, "offered", 0, 0, 0, 0, dtype="S1").size]
@@ -79,7 +79,7 @@ def test_arithmetic_that_exp_does_not_bear_is_refused(option):
 
 @pytest.fixture(scope="module", params=machines("-O0", "-O2"))
 def run(request, tmp_path_factory):
-    kernels = Kernels(*request.param, tmp_path_factory.mktemp("machine") / "kernels.exe")
+    kernels = Kernels(*request.param, tmp_path_factory.mktemp("machine") / "kernels")
     yield kernels
     kernels.close()
 
@@ -228,8 +228,8 @@ def test_steps_of_fewer_bytes(run, kind, variant):
 def test_the_pool(tmp_path, machine):
     """Threads share tasks under random delays; an emulator on x86-64 has its order of memory, not the weaker one."""
     machine, optimize = machine
-    machine.compile(optimize, HERE / "crew.c", "-o", tmp_path / "crew.exe")
-    done = subprocess.run([*machine.emulator, tmp_path / "crew.exe", "1"], capture_output=True, text=True, timeout=300)
+    machine.build(tmp_path / "crew", [HERE / "crew.c"], optimize)
+    done = subprocess.run([*machine.emulator, tmp_path / "crew", "1"], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, (done.returncode, done.stderr)
     wrong = [line.split()[1] for line in done.stdout.splitlines()]
     assert wrong == ["0", "0", "0"], done.stdout

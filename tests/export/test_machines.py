@@ -56,10 +56,9 @@ def test_the_numbers_are_those_of_this_machine(tmp_path, models, machine):
     """Each operation is that of IEEE 754; where the compiler may fuse two, within bounds. Nobody has warnings."""
     machine, optimize = machine
     for name, (sources, here, due, kind) in models.items():
-        runs = tmp_path / f"{name}.exe"
         for contract in ("off", "fast"):
-            machine.compile(optimize, "-std=c99", *STRICT, f"-ffp-contract={contract}", *sources, "-o", runs)
-            done = subprocess.run([*machine.emulator, runs], capture_output=True, text=True, timeout=60)
+            machine.build(tmp_path / name, sources, optimize, "-std=c99", *STRICT, f"-ffp-contract={contract}")
+            done = subprocess.run([*machine.emulator, tmp_path / name], capture_output=True, text=True, timeout=60)
             assert done.returncode == 0, (name, done.returncode, done.stderr)
             if contract == "off" and not machine.fuses:
                 assert done.stdout == here, name
