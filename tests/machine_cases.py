@@ -38,7 +38,7 @@ class Machine:
         objects = [program.with_name(f"{program.name}-{source.stem}.o") for source in sources]
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             list(pool.map(lambda source, made: compile_c(*command, "-c", source, "-o", made), sources, objects))
-        compile_c(*command, "-static", *objects, "-lm", "-o", f"{program}.exe")  # for Windows with that ending in any case
+        compile_c(*command, "-static", *objects, "-lm", "-o", f"{program}.exe")  # which GCC for Windows adds
         os.replace(f"{program}.exe", program)
 
 
