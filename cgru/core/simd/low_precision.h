@@ -37,7 +37,7 @@ INLINE void int8_tile(const int rows, const int width, const cgru_quantized *W, 
     for (int i = 0; i < rows * chains; i++) {
         UNROLL(4)
         for (int j = 0; j < width; j++)
-            part[i][j] = OFFSET && i < rows ? load_ints(W->initial_sums + c + j * LANES) : (ints){0};
+            part[i][j] = OFFSET != 0 && i < rows ? load_ints(W->initial_sums + c + j * LANES) : (ints){0};
     }
     ptrdiff_t n = 0;
     for (; n + chains <= W->depth; n += chains) {
