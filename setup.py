@@ -4,6 +4,7 @@ import gzip
 import json
 import os
 import platform
+import shutil
 import sys
 import tarfile
 import time
@@ -86,8 +87,27 @@ def extension(name: str, *sources: str, depends: list[str] = PUBLIC, level: str 
     )
 
 
+def clang_cl() -> str:
+    """Return the path of clang-cl, which takes the options of Visual Studio's compiler, and has vectors."""
+    found = os.environ.get("CC") or shutil.which("clang-cl")
+    if not found:
+        raise SystemExit(
+            "Windows: expected clang-cl, of LLVM 19 or newer, on the PATH or in CC, got none. Visual Studio's compiler "
+            "has no vectors, of which the kernels are made; its part 'C++ Clang tools for Windows' brings clang-cl"
+        )
+    return found
+
+
 class Build(build_ext):
     """Compiles the kernels beside each other, and those alone that are older than what they include."""
+
+    def build_extensions(self) -> None:
+        """On Windows by clang-cl, and all else of Visual Studio."""
+        if MSVC:
+            if not self.compiler.initialized:
+                self.compiler.initialize(self.plat_name)
+            self.compiler.cc = clang_cl()
+        super().build_extensions()
 
     def build_extension(self, ext: Extension) -> None:
         """The kernels of `core.kernels` first."""
@@ -187,7 +207,7 @@ setup(
             extension("core.kernels", depends=[*KERNELS, *HEADERS, *PUBLIC]),
             extension("core.checks", level="-O3"),  # which has a loop over numbers
             extension("core.memory"),
-            extension("core.threads", "cgru/core/thread_pool.c"),
+            extension("core.threads", "cgru/core/thread_pool.c", depends=[*PUBLIC, "cgru/core/system_threads.h"]),
             extension("core.plan"),
             extension("core.crew"),
             extension("core.pair"),

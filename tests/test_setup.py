@@ -120,6 +120,30 @@ def test_an_sdist_is_the_same_bytes_whenever_and_wherever(tmp_path):
     assert first not in packed("1700000001")
 
 
+# Builds with Visual Studio's compiler as Windows would, but for the building, and prints what compiles.
+ON_WINDOWS = """
+import runpy, sys, types
+import Cython.Build, numpy, setuptools, setuptools.command.build_ext
+Cython.Build.cythonize = setuptools.setup = lambda *given, **options: None
+setuptools.command.build_ext.build_ext.build_extensions = lambda self: None
+here, sys.platform = sys.platform, "win32"
+Build, sys.platform = runpy.run_path(sys.argv[1])["Build"], here
+build = Build.__new__(Build)
+build.compiler = types.SimpleNamespace(initialized=True)
+build.build_extensions()
+print(build.compiler.cc)
+"""
+
+
+def test_windows_builds_with_clang_cl_alone(tmp_path):
+    (tmp_path / "clang-cl").touch(0o755)
+    assert ran(["-c", ON_WINDOWS, str(SETUP)], PATH=str(tmp_path)).stdout.strip() == str(tmp_path / "clang-cl")
+    assert ran(["-c", ON_WINDOWS, str(SETUP)], PATH="", CC="C:/LLVM/clang-cl").stdout.strip() == "C:/LLVM/clang-cl"
+    done = ran(["-c", ON_WINDOWS, str(SETUP)], PATH="", CC="")
+    assert done.returncode != 0
+    assert "Windows: expected clang-cl, of LLVM 19 or newer, on the PATH or in CC, got none" in done.stderr
+
+
 @pytest.mark.nightly
 @pytest.mark.parametrize("compiler", ["gcc", "gcc-14", "clang-14", "clang-19"])
 def test_a_compiler_has_nothing_to_say_of_any_module(tmp_path, compiler):

@@ -2,7 +2,7 @@
  *
  * One job runs at a time. A caller that finds the pool busy runs its parts alone. The caller of an open crew may share
  * a job, too, as long as nobody has been called in. Threads spin for a moment before they
- * sleep, since the next job of a sequence often comes within microseconds. On Windows the pool is empty.
+ * sleep, since the next job of a sequence often comes within microseconds.
  *
  * A crew meets hundreds of times in a millisecond, and may not depend on when a thread runs. Its protocol:
  *
@@ -29,32 +29,9 @@
  *    while. After MOST_LATE late parts it stays alone for the rest of the call. Sums are the same whoever computes them.
  * 5. A member that waits for more than some microseconds yields its core, on which the caller may want to run. */
 #include "thread_pool.h"
-
-#if defined(_WIN32)
-
-void cgru_share(cgru_part *do_part, void *work, ptrdiff_t parts, int threads) {
-    (void)threads;
-    for (ptrdiff_t part = 0; part < parts; part++) do_part(work, part);
-}
-
-void *cgru_crew_open(int threads, size_t bytes) { return (void)threads, (void)bytes, NULL; }
-int cgru_crew_ready(void) { return 1; }
-int cgru_crew_gather(void) { return 1; }
-void cgru_crew_post(cgru_task *task) { (void)task; }
-int cgru_crew_wait(int member) { return (void)member, 0; }
-void cgru_crew_close(void) {}
-void cgru_crew_left(void) {}
-void cgru_crew_waits(int always) { (void)always; }
-long cgru_crew_tasks(void) { return 0; }
-
-#else
+#include "system_threads.h"
 
 #include <limits.h>
-#include <pthread.h>
-#include <sched.h>
-#include <signal.h>
-#include <stdlib.h>
-#include <time.h>
 
 enum {
     MOST = 256,       /* most threads of the pool */
@@ -87,8 +64,8 @@ static struct {
     int inside;      /* threads that have joined and not left it */
 } job;
 static int started; /* threads of the pool that exist */
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER, one_job = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t has_job = PTHREAD_COND_INITIALIZER, all_left = PTHREAD_COND_INITIALIZER;
+static system_lock lock = FREE_LOCK, one_job = FREE_LOCK;
+static system_condition has_job = NOBODY_WAITS, all_left = NOBODY_WAITS;
 
 static _Thread_local int has_pool; /* whether this thread is the caller of an open crew that nobody is called into */
 static int waits = -1; /* whether the caller always waits for members, or, once they came, never; -1: as it should */
@@ -114,10 +91,10 @@ static void pause_briefly(void) {
 /* Take `lock`, which others hold for less than it takes to sleep and be woken. */
 static void take_lock(void) {
     for (int i = 0; i < BRIEFLY; i++) {
-        if (pthread_mutex_trylock(&lock) == 0) return;
+        if (try_lock(&lock)) return;
         pause_briefly();
     }
-    pthread_mutex_lock(&lock);
+    wait_for_lock(&lock);
 }
 
 /* The crew. `one_job` is its caller's while it is open; members read `task` and `memory` after `posted`. */
@@ -135,22 +112,15 @@ static struct {
     _Alignas(LINE) int threads, members, late, came; /* parts that came late, and in time */
     int alone;                       /* whether callers run alone until `credit` is CREDIT again */
     long long opened, begun, closed; /* when the crew was opened, the task posted, and the crew before closed */
-    long tasks;                      /* posted since the start, by all callers */
+    long long tasks;                 /* posted since the start, by all callers */
     long long own, credit;           /* nanoseconds of the caller's own part; that callers may lose */
 } crew;
 #define CLOSED (~0ULL)
 #define FOREVER 10000000000LL /* nanoseconds, for the tests */
 
-/* Returns the time in nanoseconds. */
-static long long now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return t.tv_sec * 1000000000LL + t.tv_nsec;
-}
-
 /* Wait until a count has come to `least`, for the tests. */
 static void await_count(const ptrdiff_t *count, int least) {
-    for (const long long since = now(); now() - since < FOREVER; sched_yield())
+    for (const long long since = now(); now() - since < FOREVER; yield_core())
         if (__atomic_load_n(count, __ATOMIC_RELAXED) >= least) break;
 }
 
@@ -168,7 +138,7 @@ static void join_crew(void *none, ptrdiff_t part) {
                 return;
             }
             if (i % 16 == 0 && now() - since > YIELD)
-                sched_yield();
+                yield_core();
             else
                 pause_briefly();
         }
@@ -185,7 +155,7 @@ static void join_crew(void *none, ptrdiff_t part) {
 /* Free the memory of a closed crew, if it is large and nobody is inside. The caller holds `lock`. */
 static void free_crew(void) {
     if (job.inside > 0 || crew.bytes <= KEPT || __atomic_load_n(&crew.posted, __ATOMIC_RELAXED) != CLOSED) return;
-    free(crew.memory);
+    free_memory(crew.memory);
     crew.memory = NULL, crew.bytes = 0;
 }
 
@@ -194,18 +164,19 @@ static void pause_of_caller(void) {
     if (waits < 0)
         pause_briefly();
     else
-        sched_yield();
+        yield_core();
 }
 
 /* Wait for jobs and join them, for ever. */
-static void *thread_of_pool(void *none) {
+static THREAD_RETURNS thread_of_pool(void *none) {
+    (void)none;
     unsigned seen = 0;
     for (;;) {
         for (int i = 0; i < SPIN && __atomic_load_n(&job.number, __ATOMIC_RELAXED) == seen; i++) pause_briefly();
         take_lock();
         while (job.number == seen || job.wanted == 0) {
             seen = job.number;
-            pthread_cond_wait(&has_job, &lock);
+            wait_for(&has_job, &lock);
         }
         seen = job.number;
         job.wanted--;
@@ -213,22 +184,22 @@ static void *thread_of_pool(void *none) {
         cgru_part *do_part = job.do_part;
         void *work = job.work;
         ptrdiff_t parts = job.parts;
-        pthread_mutex_unlock(&lock);
+        unlock(&lock);
 
         take_parts(do_part, work, parts);
 
         take_lock();
-        if (__atomic_sub_fetch(&job.inside, 1, __ATOMIC_RELAXED) == 0) pthread_cond_broadcast(&all_left);
+        if (__atomic_sub_fetch(&job.inside, 1, __ATOMIC_RELAXED) == 0) wake_all(&all_left);
         free_crew();
-        pthread_mutex_unlock(&lock);
+        unlock(&lock);
     }
-    return none;
+    return 0;
 }
 
 /* Reset the pool in a forked child: its threads do not exist there, and one of them may have held a lock. */
 static void begin_anew(void) {
-    static const pthread_mutex_t free_lock = PTHREAD_MUTEX_INITIALIZER;
-    static const pthread_cond_t nobody_waits = PTHREAD_COND_INITIALIZER;
+    static const system_lock free_lock = FREE_LOCK;
+    static const system_condition nobody_waits = NOBODY_WAITS;
     lock = one_job = free_lock;
     has_job = all_left = nobody_waits;
     started = job.inside = job.wanted = 0;
@@ -239,19 +210,13 @@ static void begin_anew(void) {
 static void start_threads(int threads) {
     if (started == 0) {
         static int registered;
-        if (!registered && pthread_atfork(NULL, NULL, begin_anew) == 0) registered = 1;
+        if (!registered) registered = after_fork(begin_anew);
         if (!registered) return;
     }
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before); /* threads inherit the mask: signals go to the main thread */
     while (started < threads && started < MOST) {
-        pthread_t thread;
-        if (pthread_create(&thread, NULL, thread_of_pool, NULL) != 0) break; /* the pool then has fewer threads */
-        pthread_detach(thread);
+        if (!start_thread(thread_of_pool)) break; /* the pool then has fewer threads */
         started++;
     }
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
 /* Wait a moment until nobody is inside, and return whether that is so. */
@@ -262,9 +227,9 @@ static int all_have_left(int checks) {
 
 /* Take the pool, unless it runs another caller's job, or a thread is late with the last one; return whether it did. */
 static int take_pool(void) {
-    if (pthread_mutex_trylock(&one_job) != 0) return 0;
+    if (!try_lock(&one_job)) return 0;
     if (all_have_left(waits < 0 ? LEAVING : INT_MAX)) return 1;
-    pthread_mutex_unlock(&one_job);
+    unlock(&one_job);
     return 0;
 }
 
@@ -277,7 +242,7 @@ static void post_job(cgru_part *do_part, void *work, ptrdiff_t parts, int thread
     __atomic_store_n(&job.next, 0, __ATOMIC_RELAXED);
     __atomic_store_n(&job.number, job.number + 1, __ATOMIC_RELAXED);
     job.wanted = threads;
-    pthread_cond_broadcast(&has_job);
+    wake_all(&has_job);
 }
 
 void cgru_share(cgru_part *do_part, void *work, ptrdiff_t parts, int threads) {
@@ -288,19 +253,19 @@ void cgru_share(cgru_part *do_part, void *work, ptrdiff_t parts, int threads) {
     }
     take_lock();
     post_job(do_part, work, parts, threads - 1);
-    pthread_mutex_unlock(&lock);
+    unlock(&lock);
     if (waits > 0) await_count(&job.next, 1); /* a thread has taken a part */
 
     take_parts(do_part, work, parts);
 
     take_lock();
     job.wanted = 0;
-    pthread_mutex_unlock(&lock);
+    unlock(&lock);
     all_have_left(SPIN);
     take_lock();
-    while (job.inside > 0) pthread_cond_wait(&all_left, &lock);
-    pthread_mutex_unlock(&lock);
-    if (!has_pool) pthread_mutex_unlock(&one_job);
+    while (job.inside > 0) wait_for(&all_left, &lock);
+    unlock(&lock);
+    if (!has_pool) unlock(&one_job);
 }
 
 /* Call the members in, unless one of them is still here. The caller has the pool and holds `lock`. They come at any
@@ -326,21 +291,21 @@ void *cgru_crew_open(int threads, size_t bytes) {
     void *memory;
     if (threads < 2 || !take_pool()) return NULL;
     if (!may_open()) {
-        pthread_mutex_unlock(&one_job);
+        unlock(&one_job);
         return NULL;
     }
     take_lock();
     if (bytes > crew.bytes) {
-        free(crew.memory);
-        crew.bytes = bytes;
-        if (posix_memalign(&crew.memory, LINE, bytes) != 0) crew.memory = NULL, crew.bytes = 0;
+        free_memory(crew.memory);
+        crew.memory = take_memory(LINE, bytes);
+        crew.bytes = crew.memory ? bytes : 0;
     }
     memory = crew.memory;
     crew.threads = threads, crew.late = 0, crew.came = 0;
     crew.posted = 0, crew.gone = 1; /* nobody is here yet */
-    pthread_mutex_unlock(&lock);
+    unlock(&lock);
     has_pool = memory != NULL;
-    if (!memory) pthread_mutex_unlock(&one_job);
+    if (!memory) unlock(&one_job);
     return memory;
 }
 
@@ -349,7 +314,7 @@ int cgru_crew_ready(void) {
     if (__atomic_load_n(&crew.gone, __ATOMIC_RELAXED)) {
         take_lock();
         call_members();
-        pthread_mutex_unlock(&lock);
+        unlock(&lock);
         return 1;
     }
     for (int i = 1; i < crew.members; i++)
@@ -403,9 +368,9 @@ void cgru_crew_close(void) {
     job.wanted = 0;
     __atomic_store_n(&job.next, job.parts, __ATOMIC_RELAXED);
     free_crew();
-    pthread_mutex_unlock(&lock);
+    unlock(&lock);
     has_pool = 0;
-    pthread_mutex_unlock(&one_job);
+    unlock(&one_job);
 }
 
 void cgru_crew_left(void) {
@@ -413,13 +378,11 @@ void cgru_crew_left(void) {
     const unsigned number = job.number; /* a next job begins when all have left */
     while (job.number == number && job.do_part == join_crew && job.inside > 0) {
         if (__atomic_load_n(&crew.posted, __ATOMIC_RELAXED) != CLOSED) break; /* another caller's */
-        pthread_cond_wait(&all_left, &lock);
+        wait_for(&all_left, &lock);
     }
-    pthread_mutex_unlock(&lock);
+    unlock(&lock);
 }
 
 void cgru_crew_waits(int always) { waits = always; }
 
-long cgru_crew_tasks(void) { return crew.tasks; }
-
-#endif
+long long cgru_crew_tasks(void) { return crew.tasks; }

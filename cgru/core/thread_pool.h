@@ -39,6 +39,6 @@ void cgru_crew_left(void);
  * thread has to come to a shared work, too; -1: as ever. */
 void cgru_crew_waits(int always);
 /* How many tasks crews have shared so far. */
-long cgru_crew_tasks(void);
+long long cgru_crew_tasks(void);
 
 #endif

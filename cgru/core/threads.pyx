@@ -19,15 +19,11 @@ cdef extern from "thread_pool.h":
     void cgru_crew_close() noexcept nogil
     void cgru_crew_left() noexcept nogil
     void cgru_crew_waits(int always) noexcept nogil
-    long cgru_crew_tasks() noexcept nogil
+    long long cgru_crew_tasks() noexcept nogil
 
 cdef extern from *:
     """
-    #ifdef _MSC_VER
-    static __declspec(thread) int cgru_alone;
-    #else
     static _Thread_local int cgru_alone; /* whether calls from this thread run on it alone */
-    #endif
     """
     int cgru_alone
 

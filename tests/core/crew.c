@@ -2,6 +2,7 @@
  *
  * A task doubles numbers, and adds others that the caller keeps: each member those of its part, from operands and into
  * results in the crew's memory. */
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -48,13 +49,13 @@ static int share_wrong(void) {
 
 /* Returns whether a sum of parts is wrong, or shared, within a crew whose members may come at any time. */
 static int alone_wrong(void) {
-    pthread_mutex_lock(&lock);
+    wait_for_lock(&lock);
     const unsigned number = job.number;
-    pthread_mutex_unlock(&lock);
+    unlock(&lock);
     const int wrong = share_wrong();
-    pthread_mutex_lock(&lock);
+    wait_for_lock(&lock);
     const int shared = job.number != number;
-    pthread_mutex_unlock(&lock);
+    unlock(&lock);
     return wrong + shared;
 }
 

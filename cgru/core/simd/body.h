@@ -4,7 +4,7 @@
 #include "cgru.h"
 #include "compiler.h"
 
-#if BYTES == 1 || (VECTORS && BYTES == 16) || X86
+#if BYTES == 1 || BYTES == 16 || X86
 
 #if BYTES == 32 && defined(__clang__)
 #pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)

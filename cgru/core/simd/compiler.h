@@ -9,33 +9,28 @@
 #error "compile without -ffast-math, and on 32-bit x86 with -msse2 -mfpmath=sse: exp counts on its rounding"
 #endif
 
-#if defined(__GNUC__)
+#if !defined(__GNUC__) && !defined(__clang__)
+#error "cgru: expected GCC or Clang, which have the vectors of the kernels; on Windows clang-cl"
+#endif
+
 #define INLINE static inline __attribute__((always_inline, unused))
 #define ALIGNED __attribute__((aligned(64)))
-#define VECTORS 1
-#else
-#define INLINE static __forceinline
-#define ALIGNED __declspec(align(64))
-#define VECTORS 0
-#endif
 
 /* Makes a pragma of a text. */
 #define PRAGMA(text) _Pragma(#text)
 /* Unrolls the next loop up to n times, so that arrays of vectors become registers. */
 #if defined(__clang__)
 #define UNROLL(n) PRAGMA(clang loop unroll(full))
-#elif defined(__GNUC__)
-#define UNROLL(n) PRAGMA(GCC unroll n)
 #else
-#define UNROLL(n)
+#define UNROLL(n) PRAGMA(GCC unroll n)
 #endif
 
-#if VECTORS && (defined(__x86_64__) || defined(__i386__))
+#if defined(__x86_64__) || defined(__i386__)
 #define X86 1
 #else
 #define X86 0
 #endif
-#if VECTORS && defined(__aarch64__)
+#if defined(__aarch64__)
 #define ARM64 1
 #else
 #define ARM64 0
@@ -61,17 +56,11 @@
 #define ARM_DOT 0
 #endif
 
-#if defined(__GNUC__)
 /* Asks the processor to load the cache line of an address. */
 #define PREFETCH(address) __builtin_prefetch(address)
 #define PREFETCH_L2(address) __builtin_prefetch(address, 0, 2)
 /* Tells the compiler that a condition is rarely true; its value is the condition's. */
 #define RARELY(condition) __builtin_expect(condition, 0)
-#else
-#define PREFETCH(address) ((void)(address))
-#define PREFETCH_L2(address) ((void)(address))
-#define RARELY(condition) (condition)
-#endif
 
 /* Keeps a vector in its register, where GCC would read it from memory again at each use. */
 #if X86

@@ -7,24 +7,44 @@
 
 /* has_...: whether this machine can run the instructions of a level. */
 #if X86
-static int has_avx2(void) { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
+#include <cpuid.h>
+
+enum { EAX, EBX, ECX, EDX };
+
+/* Returns whether a leaf of the processor's own description has a bit. Not by __builtin_cpu_supports, whose library
+ * Windows and Zig do not have. */
+static int has_bit(unsigned leaf, unsigned subleaf, int word, int bit) {
+    unsigned words[4];
+    return __get_cpuid_count(leaf, subleaf, words, words + 1, words + 2, words + 3) && words[word] >> bit & 1;
+}
+
+/* Returns whether the system keeps the registers of these bits of XCR0 apart for each thread. */
+static int keeps_registers(unsigned kinds) {
+    unsigned low, high;
+    if (!has_bit(1, 0, ECX, 27)) return 0; /* OSXSAVE */
+    __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return (low & kinds) == kinds;
+}
+
+static int has_avx2(void) { return keeps_registers(0x06) && has_bit(1, 0, ECX, 12) && has_bit(7, 0, EBX, 5); }
 
 static int has_avx512(void) {
-    return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+#if defined(__APPLE__) /* which begins to keep those of 512 bits when a thread first has one */
+    const int kept = 1;
+#else
+    const int kept = keeps_registers(0xe6);
+#endif
+    return kept && has_avx2() && has_bit(7, 0, EBX, 16) && has_bit(7, 0, EBX, 17) && has_bit(7, 0, EBX, 30) &&
+           has_bit(7, 0, EBX, 31); /* F, DQ, BW, VL */
 }
 
-static int has_avx512vnni(void) { return has_avx512() && __builtin_cpu_supports("avx512vnni"); }
+static int has_avx512vnni(void) { return has_avx512() && has_bit(7, 0, ECX, 11); }
 #endif
 #if AVX512_BF16
-static int has_avx512bf16(void) { return has_avx512vnni() && __builtin_cpu_supports("avx512bf16"); }
+static int has_avx512bf16(void) { return has_avx512vnni() && has_bit(7, 1, EAX, 5); }
 #endif
 #if AVX_VNNI
-#include <cpuid.h>
-static int has_avx2vnni(void) { /* Clang 18 is the first that knows the name of it */
-    unsigned a = 0, b, c, d;
-    return has_avx2() && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & 1 << 4);
-}
+static int has_avx2vnni(void) { return has_avx2() && has_bit(7, 1, EAX, 4); }
 #endif
 #if ARM_DOT && defined(__linux__)
 #include <sys/auxv.h>
@@ -42,9 +62,7 @@ static int has_dot(void) { return 0; }
 
 const cgru_kernels *cgru_level(const char *level, int itemsize) {
     OFFER(scalar, 1)
-#if VECTORS /* SSE2 on x86-64, NEON on arm64 */
-    OFFER(baseline, 1)
-#endif
+    OFFER(baseline, 1) /* SSE2 on x86-64, NEON on arm64 */
 #if X86
     OFFER(avx2, has_avx2())
     OFFER(avx512, has_avx512())
@@ -59,9 +77,7 @@ const cgru_kernels *cgru_level(const char *level, int itemsize) {
 
 const cgru_low_precision_kernels *cgru_low_precision_level(const char *level) {
     OFFER_LOW_PRECISION(scalar, 1)
-#if VECTORS
     OFFER_LOW_PRECISION(baseline, 1)
-#endif
 #if X86
     OFFER_LOW_PRECISION(avx2, has_avx2())
     OFFER_LOW_PRECISION(avx512, has_avx512())

@@ -6,7 +6,7 @@
 #include "cgru.h"
 #include "compiler.h"
 
-#if BYTES == 1 || (VECTORS && BYTES == 16 && (!VNNI || ARM_DOT)) || \
+#if BYTES == 1 || (BYTES == 16 && (!VNNI || ARM_DOT)) || \
     (X86 && BYTES > 16 && (!VNNI || BYTES == 64 || AVX_VNNI) && (!BF16 || AVX512_BF16))
 
 #if BYTES == 16 && VNNI

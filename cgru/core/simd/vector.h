@@ -27,6 +27,7 @@ typedef union { T x; INT bits; } cast;
 /* Returns how many vectors n numbers take. */
 #define VECTORS_OF(n) (((n) + LANES - 1) / LANES)
 
+#undef min /* a macro of Windows' stdlib.h, which immintrin.h includes */
 /* Returns the smaller of a and b. */
 INLINE ptrdiff_t min(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
 

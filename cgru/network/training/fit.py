@@ -461,7 +461,7 @@ def _overlaps_itself(array: np.ndarray) -> bool:
         return False
     places = np.zeros(1, np.intp)
     for n, stride in zip(array.shape, array.strides, strict=True):
-        places = np.add.outer(places, np.arange(n) * stride)
+        places = np.add.outer(places, np.arange(n, dtype=np.intp) * stride)
     return bool((np.diff(np.sort(places, axis=None)) < array.itemsize).any())
 
 

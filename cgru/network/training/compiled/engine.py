@@ -107,7 +107,7 @@ class Engine(Updater):
                 rates = np.array([optimizer.rate(each) for each in fractions])
             else:  # the same for all
                 rates = np.array([optimizer.rate(fractions[0])] * len(fractions))
-            source = self._source(part, "trained")
+            source, order = self._source(part, "trained"), order.astype(np.intp, copy=False)
             failed = self.program.epoch(source, order, self.batch_size, self.truncate or 0, rates, sums, not batches)
             if failed is not None:
                 return Updates(failed[0], None, batches + failed[1])

@@ -434,3 +434,14 @@ def test_a_stage_that_is_not_compiled_is_refused_by_name():
     net = cgru.Network([cgru.GRU(2), Odd(), cgru.Dense(3, "softmax")], seed=0)
     with pytest.raises(ValueError, match=r"^stage: expected one that is compiled, got 'odd'$"):
         net.fit(X, CLASSES, epochs=1)
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_an_order_of_32_bits(monkeypatch, shuffle):
+    """NumPy 1.26 counts so on Windows."""
+    due, _ = fitted(monkeypatch, Engine, CHAINS["last"], X, CLASSES, {}, {"shuffle": shuffle})
+    order = fit.Fit._order
+    monkeypatch.setattr(fit.Fit, "_order", lambda run: order(run).astype(np.int32))
+    found, _ = fitted(monkeypatch, Engine, CHAINS["last"], X, CLASSES, {}, {"shuffle": shuffle})
+    for key, value in due.parameters().items():
+        np.testing.assert_array_equal(found.parameters()[key], value)
