@@ -70,6 +70,7 @@ enum {
     LEAVING = 200,    /* checks until a thread that is about to leave has mostly left */
     LINE = 64,        /* bytes that two cores do not share */
     KEPT = 1 << 25,   /* bytes that the pool keeps for the next crew */
+    STACK = 1 << 20,  /* bytes of a thread's stack, at least: musl has 128 kB, and unoptimised kernels take 160 */
 };
 
 /* Where a test may delay a thread; nothing in the library. */
@@ -245,12 +246,17 @@ static void start_threads(int threads) {
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before); /* threads inherit the mask: signals go to the main thread */
+    pthread_attr_t attributes;
+    size_t stack;
+    pthread_attr_init(&attributes);
+    if (pthread_attr_getstacksize(&attributes, &stack) == 0 && stack < STACK) pthread_attr_setstacksize(&attributes, STACK);
     while (started < threads && started < MOST) {
         pthread_t thread;
-        if (pthread_create(&thread, NULL, thread_of_pool, NULL) != 0) break; /* the pool then has fewer threads */
+        if (pthread_create(&thread, &attributes, thread_of_pool, NULL) != 0) break; /* the pool then has fewer threads */
         pthread_detach(thread);
         started++;
     }
+    pthread_attr_destroy(&attributes);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
