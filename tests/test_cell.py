@@ -3,6 +3,7 @@
 import ctypes
 import itertools
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -180,13 +181,16 @@ def test_every_variant_is_that_of_the_compiled_passes(level, dtype, variant):
 
 @pytest.mark.parametrize("variant", VARIANTS.values(), ids=str)
 def test_sizes_that_no_memory_has_are_refused(variant):
-    cell = cgru.Cell(random_parameters(variant, 3, 4), variant, batch=2**20)
+    most = sys.maxsize + 1  # bytes: 2^63, or on a machine of 32 bits 2^31
+    batch = 2**20 if most > 2**32 else 2**10
+    cell = cgru.Cell(random_parameters(variant, 3, 4), variant, batch=batch)
     work, cache, X, h = room("workspace", cell, 2, 5), room("cache", cell, 2, 5), np.ones((2, 5, 3)), np.ones((2, 4))
-    for m, s in ((1, 2**62), (1, 2**63 - 1), (2, 2**61), (2**20, 2**41), (3, 2**58), (1, 2**56), (2**20, 2**36)):
+    many = [(batch, most // (4 * batch))] + [(batch, 2**36)] * (most > 2**32)
+    for m, s in ((1, most // 2), (1, most - 1), (2, most // 4), (3, most // 32), (1, most // 128), *many):
         assert function("workspace_bytes", ctypes.c_ssize_t)(cell, m, s) in (0, room("workspace", cell, m, 300).nbytes)
         assert function("cache_bytes", ctypes.c_ssize_t)(cell, m, s) == 0, (m, s)
         assert typed("forward", np.float64)(cell, m, s, X, h, 0, cache, cache.nbytes, work, work.nbytes) in (SIZE, ROOM)
-    for s in (2**62, 2**63 - 1, 2**60):
+    for s in (most // 2, most - 1, most // 8):
         assert function("workspace_bytes", ctypes.c_ssize_t)(cell, 1, s) == 0
         assert typed("sequence", np.float64)(cell, 1, s, X, h, 0, work, work.nbytes) == SIZE
     np.testing.assert_array_equal(h, 1)
@@ -423,7 +427,7 @@ def test_wrong_factors_are_answered_and_nothing_is_written(kind):
         typed(f"{name}_decay", np.float32) for name in ("step", "sequence", "forward", "backward")
     )
     trains = OK if kind is None else QUANTIZED
-    for n, code in ((1, OK), (4, OK), (0, SIZE), (2, SIZE), (3, SIZE), (5, SIZE), (-1, SIZE), (2**62, SIZE)):
+    for n, code in ((1, OK), (4, OK), (0, SIZE), (2, SIZE), (3, SIZE), (5, SIZE), (-1, SIZE), (sys.maxsize, SIZE)):
         for given, due in ((decay, code), (None, NULL)):
             state, dh = h.copy(), h.copy()
             assert step(cell, 2, X, given, n, start, state, *sizes) == due
@@ -616,7 +620,8 @@ def test_wrong_calls_of_a_quantised_cell_are_answered_and_write_nothing():
     assert sequence(cell, 2, 0, X, h, 0, work, work.nbytes) == SIZE
     assert sequence(cell, 2, 5, X, h, 0, work, size(cell, 2, 5) - 1) == ROOM
     assert sequence(cell, 2, 5, 0, h, 0, work, work.nbytes) == NULL
-    for m, s in ((3, 1), (0, 1), (1, 0), (-1, 1), (1, -1), (1, 2**60), (2, 2**62), (1, 2**63 - 1)):
+    most = sys.maxsize
+    for m, s in ((3, 1), (0, 1), (1, 0), (-1, 1), (1, -1), (1, most // 8), (2, most // 2), (1, most)):
         assert size(cell, m, s) == 0
         assert sequence(cell, m, s, X, h, 0, work, work.nbytes) == SIZE
     np.testing.assert_array_equal(h, 1)

@@ -460,7 +460,7 @@ def test_a_row_that_began_anew_goes_on_after_a_refresh():
 
 
 HOSTILE = [
-    ({"resets": [1, 0, 0]}, TypeError, "resets: expected booleans, got dtype int64; factors are the argument decay"),
+    ({"resets": [1, 0, 0]}, TypeError, r"resets: expected booleans, got dtype int\d\d; factors are the argument decay"),
     ({"resets": [0.0, 1.0, np.nan]}, TypeError, "resets: expected booleans, got dtype float64"),
     ({"resets": [True, None, False]}, TypeError, "resets: expected real numbers, got dtype object"),
     ({"resets": "yes"}, TypeError, "resets: expected real numbers, got dtype <U3"),

@@ -53,6 +53,8 @@ static void free_memory(void *memory) { _aligned_free(memory); }
 #include <signal.h>
 #include <time.h>
 
+enum { STACK = 1 << 20 }; /* bytes of a thread's stack, at least: musl has 128 kB, and unoptimised kernels take 160 */
+
 typedef pthread_mutex_t system_lock;
 typedef pthread_cond_t system_condition;
 #define FREE_LOCK PTHREAD_MUTEX_INITIALIZER
@@ -69,10 +71,15 @@ static void yield_core(void) { sched_yield(); }
 /* Starts a thread that runs until the process ends; returns whether it could. */
 static int start_thread(void *(*run)(void *)) {
     pthread_t thread;
+    pthread_attr_t attributes;
+    size_t stack;
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before); /* threads inherit the mask: signals go to the main thread */
-    const int started = pthread_create(&thread, NULL, run, NULL) == 0 && pthread_detach(thread) == 0;
+    pthread_attr_init(&attributes);
+    if (pthread_attr_getstacksize(&attributes, &stack) == 0 && stack < STACK) pthread_attr_setstacksize(&attributes, STACK);
+    const int started = pthread_create(&thread, &attributes, run, NULL) == 0 && pthread_detach(thread) == 0;
+    pthread_attr_destroy(&attributes);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return started;
 }

@@ -346,7 +346,9 @@ def test_what_is_refused_by_name_and_index():
     refused(ValueError, "decay: expected None beside resets, got both", resets=off, decay=ones)
     refused(ValueError, r"resets: expected shape \(2, 3\), got \(2, 3, 4\)", resets=np.zeros((2, 3, 4), bool))
     refused(ValueError, r"resets: expected shape \(2, 3\), got \(3,\)", resets=np.zeros(3, bool))
-    refused(TypeError, "resets: expected booleans, got int64; factors are the argument decay", resets=off.astype(int))
+    refused(
+        TypeError, "resets: expected booleans, got int8; factors are the argument decay", resets=off.astype(np.int8)
+    )
     refused(ValueError, r"decay: expected shape \(2, 3\) or \(2, 3, 4\), got \(2, 3, 1\)", decay=np.ones((2, 3, 1)))
     refused(TypeError, "decay: expected real numbers, got dtype complex128", decay=ones + 0j)
     refused(TypeError, "decay: expected factors from 0 to 1, got booleans; those are the argument resets", decay=off)

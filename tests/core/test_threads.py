@@ -1,6 +1,7 @@
 """How the number of threads is chosen."""
 
 import os
+import sys
 
 import pytest
 from helpers import run_python
@@ -89,3 +90,21 @@ def test_alone_is_a_matter_of_one_thread():
             print(count() > before)
     """
     assert run_python(code).stdout.split() == ["0", "2", "True"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks for a call of glibc and musl")
+def test_stacks_are_large_enough_wherever_threads_get_small_ones():
+    """As with musl, whose 128 kB are too few for unoptimised kernels, as are 16 for optimised ones."""
+    code = """if True:
+        import ctypes, numpy as np, cgru
+        libc, attributes = ctypes.CDLL(None), ctypes.create_string_buffer(256)
+        libc.pthread_attr_init(attributes)
+        libc.pthread_attr_setstacksize(attributes, ctypes.c_size_t(16384))
+        libc.pthread_setattr_default_np(attributes)
+        cgru.set_num_threads(3)
+        cgru.core.threads.use_waits(True)  # a thread takes part
+        X = np.ones((96, 10, 120))
+        cgru.Network([cgru.GRU(64), cgru.Dense(2)], seed=0).fit(X, X[:, 0, :2], epochs=1, batch_size=48)
+        print("fitted")
+    """
+    assert run_python(code).stdout.endswith("fitted\n")

@@ -24,7 +24,10 @@ ARRAYS = {
 }
 
 
-def header(shape, dtype="<f8", version=(1, 0)):
+FLOATS = np.dtype(float).str  # "<f8", or ">f8" on a machine of the other byte order
+
+
+def header(shape, dtype=FLOATS, version=(1, 0)):
     """The bytes before an array's own."""
     text = repr({"descr": dtype, "fortran_order": False, "shape": shape}).encode() + b"\n"
     size = len(text).to_bytes(2 if version == (1, 0) else 4, "little")

@@ -337,7 +337,7 @@ def test_classes_of_other_numbers_are_refused():
 
 def test_large_classes_of_another_dtype_are_told_apart():
     """NumPy compares int64 with uint64 as floats, which do not hold them all."""
-    values = 2**53 + np.arange(3)
+    values = 2**53 + np.arange(3, dtype=np.int64)
     net = made(classes=values)
     net.fit(X, values[LABELS], epochs=1)
     y = values[LABELS].astype(np.uint64)

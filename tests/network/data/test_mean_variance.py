@@ -27,7 +27,7 @@ def test_blocks_join_to_what_all_rows_say(size, scale):
 @pytest.mark.parametrize("unit", [1.0, 1e-290, 1e305])
 def test_weights_are_repetitions(size, unit):
     """In whatever unit they are: ratios alone count."""
-    rows, times = RNG.standard_normal((200, 3)) + np.array([0, 1e3, -5]), RNG.integers(0, 4, 200)
+    rows, times = RNG.standard_normal((200, 3)) + np.array([0, 1e3, -5]), RNG.integers(0, 4, 200).astype(np.intp)
     rows[times == 0] = 1e9
     found = RunningMeanVariance()
     for start in range(0, len(rows), size):

@@ -13,7 +13,7 @@ SUBJECTS = np.repeat([f"s{i}" for i in range(8)], 3)  # of the 24 samples of `ne
 
 def uneven(seed, kinds=2):
     """The groups of some 160 samples, and their classes, one a group."""
-    sizes = np.random.default_rng(seed).integers(5, 25, 12)
+    sizes = np.random.default_rng(seed).integers(5, 25, 12).astype(np.intp)  # which alone `repeat` takes
     return np.repeat(np.arange(12), sizes), np.repeat(np.arange(12) % kinds, sizes)
 
 

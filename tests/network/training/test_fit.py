@@ -431,7 +431,7 @@ def test_one_thread_at_a_time():
     ("spoil", "got"),
     [
         (lambda array: array.tolist(), "list"),
-        (lambda array: array.astype(int), "dtype int64"),
+        (lambda array: array.astype(np.int64), "dtype int64"),
         (lambda array: np.broadcast_to(array, array.shape), "a read-only one"),
     ],
     ids=["list", "integers", "read-only"],

@@ -287,7 +287,7 @@ def test_shrinkage_is_the_slope_less_its_error_where_that_is_sure():
     found = np.linalg.lstsq(A[:, :1], noisy[:, 0], rcond=None)
     error = np.sqrt(found[1][0] / 199 / np.square(A[:, 0]).sum())
     assert shrinkage(A[:, :1], noisy)[0] == pytest.approx(found[0][0] - error)
-    weights = RNG.integers(0, 3, 200)
+    weights = RNG.integers(0, 3, 200).astype(np.intp)
     rows = np.repeat(np.arange(200), weights)
     many = shrinkage(A[:, :1], noisy, 7.0 * weights)[0]
     assert many == pytest.approx(shrinkage(A[rows, :1], noisy[rows])[0], abs=0.03)

@@ -3,6 +3,7 @@
 import copy
 import functools
 import pickle
+import sys
 import threading
 
 import numpy as np
@@ -160,7 +161,7 @@ def test_what_a_callback_writes_into_the_data():
     assert_same(trained(x, y, network(True), lengths=lengths, callback=callback), due)
 
     results = []
-    for wild in (10**12, -1, 0):
+    for wild in (sys.maxsize, -1, 0):
         tokens = TOKENS.astype(np.intp, copy=True)
         write = functools.partial(lambda tokens, wild, epoch: tokens.fill(wild), tokens, wild)
         results.append(trained(tokens, CLASSES, network(tokens=True), callback=write))
