@@ -11,7 +11,7 @@
 #elif BYTES == 32
 #pragma GCC target("avx2,fma")
 #elif BYTES == 64 && defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx2,fma,avx512f,avx512bw,avx512dq,avx512vl"))),
+#pragma clang attribute push(__attribute__((target("avx2,fma,avx512f,avx512bw,avx512dq,avx512vl"))), \
                              apply_to = function)
 #elif BYTES == 64
 #pragma GCC target("avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")

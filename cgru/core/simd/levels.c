@@ -20,7 +20,11 @@ static int has_avx512vnni(void) { return has_avx512() && __builtin_cpu_supports(
 static int has_avx512bf16(void) { return has_avx512vnni() && __builtin_cpu_supports("avx512bf16"); }
 #endif
 #if AVX_VNNI
-static int has_avx2vnni(void) { return has_avx2() && __builtin_cpu_supports("avxvnni"); }
+#include <cpuid.h>
+static int has_avx2vnni(void) { /* Clang 18 is the first that knows the name of it */
+    unsigned a = 0, b, c, d;
+    return has_avx2() && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & 1 << 4);
+}
 #endif
 #if ARM_DOT && defined(__linux__)
 #include <sys/auxv.h>
