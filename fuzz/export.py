@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import tempfile
@@ -16,6 +17,8 @@ from fuzz.networks import Dice, network, randomise
 CC = shutil.which("gcc") or shutil.which("clang") or shutil.which("cc")
 STRICT = ("-std=c99", "-Wall", "-Wextra", "-Wconversion", "-Wdouble-promotion", "-pedantic", "-Werror")
 SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+# A program brings its own sanitizer, beside which that of this process cannot be loaded.
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
 TOLERANCE = {np.dtype(np.float64): 1e-9, np.dtype(np.float32): 1e-3}  # of the largest output
 QUANTIZED = {"int8": 5e-2, "bfloat16": 1e-3}  # of which codes may be rounded to the one beside
 
@@ -96,10 +99,11 @@ def run(folder: Path, net: cgru.Network, X: np.ndarray, times: np.ndarray | None
         )
     )  # fmt: skip
     build = [CC, *STRICT, *sanitizers(), "-O1", "main.c", "model.c", "-o", "model"]
-    done = subprocess.run(build, cwd=folder, capture_output=True, text=True)
+    done = subprocess.run(build, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     dt = np.zeros(X.shape[1], net.dtype) if times is None else np.diff(times[0], prepend=times[0, :1]).astype(net.dtype)
-    done = subprocess.run([folder / "model"], input=X.tobytes() + dt.tobytes(), capture_output=True)
+    given = X.tobytes() + dt.tobytes()
+    done = subprocess.run([folder / "model"], input=given, env=ENVIRONMENT, capture_output=True)
     assert done.returncode == 0, (done.returncode, done.stderr.decode()[-2000:])
     return np.frombuffer(done.stdout, net.dtype).reshape(-1, net.head.d["u"])
 
@@ -110,5 +114,5 @@ def sanitizers() -> tuple[str, ...]:
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "main.c").write_text("int main(void) { return 0; }\n")
         build = [CC, *SANITIZERS, "main.c", "-o", "main"]
-        built = subprocess.run(build, cwd=folder, capture_output=True).returncode == 0
-        return SANITIZERS if built and subprocess.run([f"{folder}/main"]).returncode == 0 else ()
+        built = subprocess.run(build, cwd=folder, env=ENVIRONMENT, capture_output=True).returncode == 0
+        return SANITIZERS if built and subprocess.run([f"{folder}/main"], env=ENVIRONMENT).returncode == 0 else ()

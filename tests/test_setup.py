@@ -1,4 +1,4 @@
-"""setup.py: what CGRU_SANITIZE builds, without a compiler; nightly, all modules by each compiler."""
+"""setup.py, without a compiler: what CGRU_SANITIZE builds, and `.ci/sanitize`; nightly, all modules by each compiler."""
 
 import os
 import shutil
@@ -44,16 +44,23 @@ def asked(**environment):
     return json.loads(done.stdout)
 
 
-@pytest.mark.parametrize("sanitizer", ["address", "undefined", "thread"])
-def test_a_sanitizer_is_in_all_modules_and_kernels(sanitizer):
-    modules, kernels, base, sources, force = asked(CGRU_SANITIZE=sanitizer)
+@pytest.mark.parametrize(
+    ("kind", "flag"),
+    [
+        ("address", "-fsanitize=address,undefined,float-cast-overflow"),
+        ("thread", "-fsanitize=thread"),
+        ("valgrind", "-g1"),
+    ],
+)
+def test_a_sanitizer_is_in_all_modules_and_kernels(kind, flag):
+    modules, kernels, base, sources, force = asked(CGRU_SANITIZE=kind)
     assert len(modules) > 20
     for compiled, linked in modules.values():
-        assert f"-fsanitize={sanitizer}" in compiled
-        assert f"-fsanitize={sanitizer}" in linked
+        assert flag in compiled
+        assert flag in linked
         assert "-Wl,-s" not in linked
-    assert f"-fsanitize={sanitizer}" in kernels
-    assert base == sources == os.path.join("build", sanitizer)
+    assert flag in kernels
+    assert (base, sources) == (os.path.join("build", kind), "build")
     assert force
 
 
@@ -70,14 +77,43 @@ def test_ways_to_build_have_folders_of_their_own():
     assert len({asked(**way)[2] for way in ways}) == len(ways)
 
 
-MORE = [pytest.param(value, marks=pytest.mark.nightly) for value in ("memory", "ADDRESS", "1")]
+MORE = [pytest.param(value, marks=pytest.mark.nightly) for value in ("memory", "ADDRESS", "address,undefined")]
 
 
-@pytest.mark.parametrize("value", ["adress", "address,undefined", *MORE])
+@pytest.mark.parametrize("value", ["undefined", *MORE])
 def test_an_unknown_sanitizer_is_refused(value):
     done = ran([str(SETUP), "--version"], CGRU_SANITIZE=value)
     assert done.returncode != 0
-    assert f"CGRU_SANITIZE: expected one of address, undefined, thread, got {value!r}" in done.stderr
+    assert f"CGRU_SANITIZE: expected one of address, thread, valgrind, got {value!r}" in done.stderr
+
+
+SANITIZE = SETUP.parent / ".ci" / "sanitize"
+# Stands for Python: reports what is read past an array, and where it is told to something more, or fails.
+FAKE = """#!/bin/sh
+[ "$1" != -c ] || FAKE=$CANARY
+case "$FAKE" in
+report) path=${ASAN_OPTIONS#log_path=}; echo overflow >"${path%%:*}.1" ;;
+fail) exit 3 ;;
+esac
+"""
+
+
+@pytest.mark.skipif(not SANITIZE.is_file() or not shutil.which("gcc"), reason="outside a checkout, or without GCC")
+@pytest.mark.parametrize(("what", "code"), [("nothing", 0), ("report", 1), ("fail", 3), ("blind", 1)])
+@pytest.mark.parametrize("arguments", [["tests"], ["fuzz", "cell"]])
+def test_a_report_fails_a_run_that_is_sanitized(tmp_path, arguments, what, code):
+    """Whether the process that it is about has failed or not."""
+    (tmp_path / "address").mkdir()
+    built, python = tmp_path / "address" / "built", tmp_path / "python"
+    built.touch()
+    os.utime(built, (1e10, 1e10))  # later than any source
+    python.write_text(FAKE)
+    python.chmod(0o755)
+    there = os.environ | {"CGRU_SANITIZED": str(tmp_path), "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    there |= {"FAKE": what, "CANARY": "" if what == "blind" else "report"}
+    done = subprocess.run([SANITIZE, "address", *arguments], env=there, capture_output=True, text=True)
+    assert done.returncode == code, done.stderr
+    assert ("overflow" in done.stdout) == (what == "report")
 
 
 # Packs two folders by the class that makes an sdist: the same files of other times and rights, made in another order.

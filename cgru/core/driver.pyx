@@ -135,12 +135,13 @@ cdef bint _project_together(const Run *run, Py_ssize_t first, Py_ssize_t row, Py
     cdef bint by_sample = X.sample == steps * X.step
     cdef bint by_step = rows == call.m and (steps == 1 or X.step == rows * X.sample)
     cdef cgru_array to = cgru_array(NULL, each, call.ld, 1) if by_sample else cgru_array(NULL, call.ld, each, 1)
-    cdef Py_ssize_t start, most = rows * steps if run.batched[0].sums == NULL else CGRU_STEPS
+    cdef Py_ssize_t start, most
     cdef cgru_product product
     cdef int n
     if (run.plan.direction != FORWARD or run.crew != NULL or rows == 1 or call.running != NULL or call.order != NULL
             or run.feature_product.W != NULL or not (by_sample or by_step)):
         return False
+    most = rows * steps if run.batched[0].sums == NULL else CGRU_STEPS
     for n in range(run.batched_products):
         product = run.batched[n]
         product.operand[0].rows = _row_at(X, row, first, run.plan.k.size)
