@@ -1,4 +1,4 @@
-"""Calls of which one allocation fails, each in its turn: MemoryError, nothing leaked, nothing changed, well after it."""
+"""Calls of which one allocation fails, each in its turn: MemoryError, nothing leaked, nothing changed, well after."""
 
 from __future__ import annotations
 
