@@ -243,6 +243,23 @@ CALLS |= {
 }
 
 
+def packing(dice: Dice, folder: str) -> Call:
+    """Return the making of a `Cell` and of a `Stream`, and a step."""
+    layer = cgru.GRU(dice.number(1, 70), reset_after=dice.chance(), dtype=dice.among(np.float64, np.float32), rng=1)
+    m, e = dice.number(1, 5), dice.number(1, 60)
+    x = dice.normal(m, e).astype(layer.dtype)
+    layer.make(x[:, None])
+
+    def run() -> Any:
+        cgru.Cell(layer, batch=m)
+        return cgru.Stream(layer, m).step(x).copy()
+
+    return Call(run, lambda: (layer, x))
+
+
+CALLS["Cell, Stream"] = packing
+
+
 # --- networks ---
 
 
@@ -292,6 +309,8 @@ def fitting(dice: Dice, folder: str) -> Call:
 
 CALLS |= {
     "Network.predict": of_network(lambda given, folder: given.net.predict(given.X, **given.arrays)),
+    "Network.evaluate": of_network(lambda given, folder: given.net.evaluate(given.X, given.y, **given.beside)),
+    "Network.gradients": of_network(lambda given, folder: given.net.gradients(given.X, given.y, **given.beside)),
     "Network.save": of_network(lambda given, folder: given.net.save(os.path.join(folder, "model.npz"))),
     "load": of_network(lambda given, folder: cgru.load(os.path.join(folder, "model.npz"))),
     "Network.fit": fitting,
