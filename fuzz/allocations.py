@@ -271,8 +271,15 @@ def small(dice: Dice, folder: str) -> Problem:
 
 
 def owned(given: Problem, folder: str) -> Any:
-    """Return what a call of a network leaves as it was."""
-    return given.net, given.X, given.y, given.beside, contents(folder)
+    """Return what a call of a network leaves as it was; some of its states may have gone on."""
+    return (
+        {} if given.net.stateful else given.net,
+        given.net.parameters(),
+        given.X,
+        given.y,
+        given.beside,
+        contents(folder),
+    )
 
 
 def of_network(run: Callable[[Problem, str], Any]) -> Callable[[Dice, str], Call]:
@@ -280,7 +287,9 @@ def of_network(run: Callable[[Problem, str], Any]) -> Callable[[Dice, str], Call
 
     def make(dice: Dice, folder: str) -> Call:
         given = small(dice, folder)
-        return Call(partial(run, given, folder), partial(owned, given, folder), counts=False)
+        return Call(
+            partial(run, given, folder), partial(owned, given, folder), counts=False, again=not given.net.stateful
+        )
 
     return make
 
