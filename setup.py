@@ -15,6 +15,7 @@ from typing import Any
 import Cython
 import numpy
 from Cython.Build import cythonize
+from Cython.Compiler.Code import UtilityCode
 from setuptools import Extension, setup
 from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
@@ -200,7 +201,22 @@ class Wheel(bdist_wheel):
 
 def translated(modules: list[Extension], **options: Any) -> list[Extension]:
     """Let Cython make C of the modules, but for a source distribution, which has none of it."""
-    return modules if "sdist" in sys.argv else cythonize(modules, **options)
+    if "sdist" in sys.argv:
+        return modules
+    mend_cython()
+    return cythonize(modules, **options)
+
+
+def mend_cython() -> None:
+    """Let a list comprehension that gets no memory for an item free it once; Cython 3.3.1 frees it twice.
+
+    `python -m fuzz allocations` then crashes in `update_parameters`.
+    """
+    try:
+        append = UtilityCode.load_cached("ListCompAppendAndDecref", "Optimize.c")
+    except KeyError:  # another Cython, without this function
+        return
+    append.impl = append.impl.replace("    Py_DECREF(x);", "    if (result == 0) Py_DECREF(x);")
 
 
 setup(

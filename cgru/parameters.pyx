@@ -206,7 +206,9 @@ cdef tuple _pair(dict parameters, dict g, str key, gradient):
                         f"{value.dtype if isinstance(value, np.ndarray) else type(value).__name__}")
     if not cnp.PyArray_ISWRITEABLE(value):
         raise ValueError(f"p[{key[1:]!r}]: expected an array to update in place, got a read-only one")
-    return value, _gradient(g, key, value.shape)
+    gradient = _gradient(g, key, value.shape)
+    # Contiguous by now: an update of contiguous parameters allocates nothing, so that none is left half done.
+    return value, np.ascontiguousarray(gradient) if gradient.dtype == value.dtype else gradient
 
 
 cdef cnp.ndarray _gradient(dict g, key, tuple shape):

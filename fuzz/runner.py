@@ -80,7 +80,7 @@ def run(
             if what:
                 report.findings.append(Finding(name, seed, what))
             elif word:
-                report.words[word] += 1
+                report.words.update([word] if isinstance(word, str) else word)
     finally:
         child.stop()
     return report
@@ -92,7 +92,7 @@ class Child:
     def __init__(self, module: str) -> None:
         self.module, self.process = module, None
 
-    def attempt(self, seed: int, bound: float) -> tuple[str, str]:
+    def attempt(self, seed: int, bound: float) -> tuple[str | Counter[str], str]:
         """Return what `attempt` does, or ("", a finding) where the process dies or takes longer than `bound`."""
         if self.process is None:
             self._start()
@@ -170,8 +170,8 @@ def work(pipe: Any, module: str, stderr: str) -> None:
         sys.exit()
 
 
-def attempt(case: Any, seed: int) -> tuple[str, str]:
-    """Run one case here; return (its word, "") where all is well, else ("", the traceback). Warnings are errors."""
+def attempt(case: Any, seed: int) -> tuple[str | Counter[str], str]:
+    """Run one case here; return (its words, "") where all is well, else ("", the traceback). Warnings are errors."""
     with machine(seed) as settings, warnings.catch_warnings():
         warnings.simplefilter("error")
         try:

@@ -43,5 +43,10 @@ TARGETS = {
         "modules of PyTorch with something foreign in them: their numbers, or refused", 30, ("torch",)
     ),
     "keras_models": Target("models of Keras with something foreign in them, likewise", 8, ("keras", "torch")),
+    "allocations": Target(
+        "calls of which one allocation fails: MemoryError, nothing leaked or changed, well after it",
+        16,
+        bound=300,
+    ),
     "files": Target("damaged models, checkpoints, data, plans and results: right, or refused by name", 100, bound=20),
 }

@@ -226,6 +226,19 @@ def test_update_of_a_view_of_something_larger():
     assert not store[1::2].any()
 
 
+def test_update_by_gradients_of_any_strides_leaves_none_half_done(monkeypatch):
+    """Such gradients are copied first, so that NumPy, which allocates, is not asked on the way."""
+    layer = trained()
+    gru_compute_gradients(layer)
+    layer.g = {name: np.repeat(array, 2, axis=1)[:, ::2] for name, array in layer.g.items()}
+    layer.lrate, layer.e = [0.125], 0
+    due = {name: value - 0.125 * layer.g["d" + name] for name, value in layer.p.items()}
+    monkeypatch.setattr(np, "subtract", None)
+    gru_update_parameters(layer)
+    for name, value in layer.p.items():
+        np.testing.assert_array_equal(value, due[name])
+
+
 def test_only_what_has_a_gradient_is_updated():
     layer = trained()
     layer.g = {"dbz": np.ones((1, 4))}

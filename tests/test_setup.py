@@ -193,3 +193,17 @@ def test_a_compiler_has_nothing_to_say_of_any_module(tmp_path, compiler):
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-4000:]
     assert len(list(tmp_path.rglob("*.so"))) > 20
+
+
+def test_a_comprehension_without_memory_frees_its_item_once():
+    """Cython 3.3.1 frees it twice."""
+    script = "import runpy, sys, setuptools, Cython.Build\n"
+    script += "setuptools.setup = Cython.Build.cythonize = lambda *given, **options: None\n"
+    script += "runpy.run_path(sys.argv[1])\nfrom Cython.Compiler.Code import UtilityCode\ntry:\n"
+    script += "    print(UtilityCode.load_cached('ListCompAppendAndDecref', 'Optimize.c').impl)\n"
+    script += "except KeyError:\n    print('none')"
+    done = subprocess.run([sys.executable, "-c", script, SETUP], capture_output=True, text=True, cwd=SETUP.parent)
+    assert done.returncode == 0, done.stderr
+    lines = [line.strip() for line in done.stdout.splitlines() if "Py_DECREF(x);" in line]
+    assert all(line == "if (result == 0) Py_DECREF(x);" for line in lines), lines
+    assert bool(lines) == ("none" not in done.stdout)

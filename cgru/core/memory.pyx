@@ -151,7 +151,7 @@ cdef bint _laid_out(cnp.ndarray view, tuple layout) noexcept:
     if cnp.PyArray_NDIM(view) != len(shape):
         return False
     for i in range(len(shape)):
-        if cnp.PyArray_DIM(view, i) != shape[i] or cnp.PyArray_STRIDE(view, i) != strides[i]:
+        if cnp.PyArray_DIM(view, i) != <Py_ssize_t>shape[i] or cnp.PyArray_STRIDE(view, i) != <Py_ssize_t>strides[i]:
             return False
     return True
 
@@ -182,6 +182,6 @@ cdef bint _has_shape(cnp.ndarray array, tuple shape) noexcept:
     if cnp.PyArray_NDIM(array) != len(shape):
         return False
     for i in range(len(shape)):
-        if cnp.PyArray_DIM(array, i) != shape[i]:
+        if cnp.PyArray_DIM(array, i) != <Py_ssize_t>shape[i]:
             return False
     return True

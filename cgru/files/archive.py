@@ -52,6 +52,8 @@ class Archive:
             raise ValueError("it is an empty file")
         try:
             self._zip = zipfile.ZipFile(file)
+        except (MemoryError, SystemError):
+            raise
         except Exception as error:  # zipfile, like zlib and NumPy's parser, fails in more ways than can be listed
             raise ValueError(f"it is no .npz archive, or only a part of one ({error})") from None
         self.headers: dict[str, Header] = {}
@@ -75,7 +77,7 @@ class Archive:
         try:
             with self._zip.open(self._members[name]) as member:
                 array = np.lib.format.read_array(member, allow_pickle=False)
-        except MemoryError:
+        except (MemoryError, SystemError):
             raise
         except Exception as error:
             raise ValueError(f"{name} is damaged ({error})") from None
@@ -99,6 +101,8 @@ class Archive:
             with self._zip.open(member) as stream:
                 start = io.BytesIO(stream.read(LONGEST + 12))  # 12 bytes more for magic, version and length
             shape, _, dtype = READERS[np.lib.format.read_magic(start)](start, max_header_size=LONGEST)
+        except (MemoryError, SystemError):
+            raise
         except Exception as error:
             raise ValueError(f"{name} is no array, or damaged ({type(error).__name__}: {error})") from None
         if dtype.kind not in PLAIN or dtype.itemsize == 0:

@@ -26,6 +26,7 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     target, mode = check_writable(path)
     folder = os.path.dirname(target)
     remove_abandoned(folder, f".{PREFIX}")
+    temporary = ""
     try:
         with contextlib.ExitStack() as held:
             claim = None

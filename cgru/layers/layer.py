@@ -72,7 +72,8 @@ class Layer:
     `run(A, lengths)` checks its arguments, makes the parameters if there are none (`make`), and returns a `Pass`. It
     does not change the layer otherwise. `forward`, `backward` and `compute_gradients` do the same on the layer's last
     pass, whose arrays the dicts then show. Numbers written into these arrays count; an entry that was rebound, deleted
-    or reshaped does not. A call that raises leaves the layer as it was. One thread at a time may be inside these three;
+    or reshaped does not. A call that raises leaves the layer as it was; but where memory runs out, what the call was to
+    write (`fc`, `bc`, `g`) may be gone, and generators may have drawn. One thread at a time may be inside these three;
     any number may `run` or `predict`.
 
     Args:

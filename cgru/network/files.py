@@ -223,7 +223,7 @@ def read_checked(path: Path, kind: str, newest: int, unpack: Callable[[Archive],
             _check_kind(archive, kind)
             _check_format(archive, newest)
             return unpack(archive)
-        except MemoryError:
+        except (MemoryError, SystemError):
             raise
         except KeyError as error:
             raise file_error(path, f"{error} is missing", kind) from None

@@ -222,6 +222,19 @@ def test_no_memory_is_no_damage(monkeypatch):
         read.read("x")
 
 
+@pytest.mark.parametrize("error", [MemoryError, SystemError])  # which NumPy raises where it lost the first one
+@pytest.mark.parametrize(("owner", "name"), [(zipfile, "ZipFile"), (zipfile.ZipFile, "open")])
+def test_no_memory_for_a_header_is_no_damage(monkeypatch, owner, name, error):
+    content = saved(x=X)
+
+    def fail(*given, **options):
+        raise error
+
+    monkeypatch.setattr(owner, name, fail)
+    with pytest.raises(error):
+        Archive(content)
+
+
 def test_the_densest_that_there_is():
     """What deflate can do at best is taken."""
     zeros = np.zeros(1 << 22)

@@ -119,6 +119,8 @@ class Checkpoint:
             return None
         try:
             why = _mismatch(found, parameters, generators)
+        except (MemoryError, SystemError):
+            raise
         except Exception as error:  # a damaged state fails in more ways than can be listed
             why = f"it is damaged ({type(error).__name__}: {error})"
         if why:
