@@ -38,6 +38,7 @@ DIRECTIVES = {
     "cdivision": not DEBUG,
     "embedsignature": True,
     "binding": True,
+    "freethreading_compatible": True,  # CONTRIBUTING.md says why
 }
 
 
