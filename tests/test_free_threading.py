@@ -109,6 +109,48 @@ def test_one_layer_runs_on_all_threads_that_make_its_parameters_together(name):
         assert_same(at_once(lambda k, shared=shared: gradients(shared)), [due] * THREADS)
 
 
+class AtOnce(dict):
+    """Parameters that nobody may see while some of them are missing."""
+
+    def __setitem__(self, name, value):
+        raise AssertionError(f"{name} was put there alone")
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [cgru.Dense(2), cgru.GRUD(2), cgru.LayerNorm(), cgru.Pool("attention", 2), cgru.Scale(), cgru.GRU(2)],
+    ids=lambda layer: type(layer).__name__,
+)
+def test_parameters_appear_all_at_once(layer):
+    layer.p = AtOnce()
+    layer.make(X)
+    assert tuple(layer.p) == layer.parameter_names
+
+
+def test_a_thread_that_comes_while_a_twin_is_drawn_waits_for_it():
+    inside, leave, calls = threading.Event(), threading.Event(), []
+
+    def slow(shape, rng):
+        calls.append(shape)
+        if len(calls) == 7:  # the first matrix of the twin
+            inside.set()
+            leave.wait(0.3)
+        return rng.standard_normal(shape)
+
+    def make():
+        return cgru.Network([cgru.Bidirectional(cgru.GRU(U, initialization=slow))], seed=3)
+
+    net, found = make(), []
+    first = threading.Thread(target=lambda: found.append(net.predict(X)))
+    first.start()
+    assert inside.wait(10)
+    found.append(net.predict(X))
+    leave.set()
+    first.join()
+    assert len(calls) == 12
+    assert_same(found, [make().predict(X)] * 2)
+
+
 @pytest.mark.parametrize("name", LAYERS)
 def test_each_thread_fits_a_network_of_its_own(name):
     due = [fitted(name, k) for k in range(THREADS)]
