@@ -46,6 +46,7 @@ DIRECTIVES = {
     "cdivision": not DEBUG,
     "embedsignature": True,
     "binding": True,
+    "freethreading_compatible": True,  # CONTRIBUTING.md says why
 }
 
 

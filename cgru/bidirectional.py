@@ -197,6 +197,16 @@ class Bidirectional(Layer):
         for half in self.halves:
             half.initialize_parameters()
 
+    def make(self, A: np.ndarray) -> None:
+        """Make the parameters of the layer and then of its twin, where there are none.
+
+        Each has a lock of its own, since another thread may already run the layer while its twin has no parameters.
+        """
+        if not self.p:
+            self.compute_shapes(A)
+        for half in self.halves:
+            half.make(A)
+
     def run(
         self,
         A: ArrayLike,

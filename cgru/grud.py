@@ -218,7 +218,8 @@ class GRUD(Layer):
             made[name] = FIRST_MASK * real(made[name], ("initialization", name), self.fs[name])
         for name in PARAMETERS:
             value = made[name] if name in made else np.zeros(self.fs[name])
-            self.p[name] = np.array(real(value, ("initialization", name), self.fs[name]), self.dtype)
+            made[name] = np.array(real(value, ("initialization", name), self.fs[name]), self.dtype)
+        self.p |= {name: made[name] for name in PARAMETERS}  # all at once: another thread may be about to read them
 
     def c_text(self, c: Any) -> Any:
         """Return this layer's `Part` of an exported C file, made by its `Writer` c: fading, and one step of the GRU."""

@@ -1,7 +1,7 @@
 """`Pass`: one forward run of a layer with its own caches, which can be backpropagated.
 
-Any number of passes over one layer may exist at once, on any threads. A pass owns its arrays. It is not affected by
-changes to the dicts that show them, only by numbers that are written into the arrays.
+Any number of passes over one layer may exist at once, on any threads; one thread at a time uses a pass. A pass owns its
+arrays. It is not affected by changes to the dicts that show them, only by numbers that are written into the arrays.
 
 m samples, s steps, e features, u units. cgru/reference.py has the equations.
 """
@@ -11,6 +11,7 @@ from weakref import ref
 import numpy as np
 
 cimport numpy as cnp
+from cython cimport critical_section
 from libc.string cimport memcpy, memset
 
 from cgru import reference
@@ -316,6 +317,7 @@ cdef class GRUPass(Pass):
 
     # --- backward ---
 
+    @critical_section
     def backward(self, dA=None, dstate=None, dict into=None, *, list later=None):
         """Backpropagate dL/dA, in the shape of A: fill `bc` and return dL/dX (m, s, e). dL/dh0 is then `dh0`.
 
@@ -404,16 +406,15 @@ cdef class GRUPass(Pass):
         call.dA, call.dh, call.dX = view(dA), view(dh), view(dX)
         call.dh_, call.dhh_, call.dz_, call.dr_ = view(bc["dh_"]), view(bc["dhh_"]), view(bc["dz_"]), view(bc["dr_"])
         bind_weights(&w, p, self.variant.names)
-        self.back = call
         if later is None:
             driver.execute(&call, &w, kernels(size), BACKWARD)
-            self._finish_back(bc)
+            self._finish_back(&call, bc)
         else:
             later.append(_Prepared.of(&call, &w, BACKWARD, (self.X, *p.values()), self, bc))
         return dX
 
-    cdef int _finish_back(self, dict bc) except -1:
-        """Keep the caches of a compiled backward pass."""
+    cdef int _finish_back(self, const cgru_call *call, dict bc) except -1:
+        """Keep the caches of a compiled backward pass, to whose memory `call` points."""
         if self.reverse and self._lengths is not None:  # of a short sample, dL/dh0 is at the first step of its padding
             real_steps = mask(self._lengths, self.call.s)
             bc["dhn"] = np.where(real_steps, bc["dhn"], np.zeros(1, self.X.dtype))
@@ -422,7 +423,7 @@ cdef class GRUPass(Pass):
         if self.dg_shape:
             bc["dg"] = reference.decay_gradient(bc["dhp"], self.before, self._masks["decay"], self.start, self._lengths,
                                                 self.reverse).reshape(self.dg_shape)
-        self._bc, self.backward_caches = dict(bc), bc
+        self._bc, self.backward_caches, self.back = dict(bc), bc, call[0]
         return 0
 
     cdef cnp.ndarray _back_reference(self, dict p, dA):
@@ -459,6 +460,7 @@ cdef class GRUPass(Pass):
 
     # --- gradients ---
 
+    @critical_section
     def gradients(self, bint each=False):
         """Return a dict of the gradients of the parameters, `'d' + name`, summed over samples and steps.
 
@@ -619,7 +621,7 @@ cdef class _Prepared:
     cdef int finish(self) except -1:
         """Let the pass know that its call has run."""
         if self.bc is not None:
-            self.owner._finish_back(self.bc)
+            self.owner._finish_back(&self.call, self.bc)
         elif self.owner is not None:
             self.owner._finish_run()
         return 0

@@ -8,7 +8,7 @@ import copy
 import numpy as np
 
 cimport numpy as cnp
-from cython cimport floating
+from cython cimport critical_section, floating
 from libc.math cimport NAN, exp
 from libc.string cimport memcpy, memmove, memset
 
@@ -625,6 +625,7 @@ cdef class Stream:
         self.table = None if self.embedding is None else np.array(self.embedding.table, self.dtype)
 
     @property
+    @critical_section
     def state(self):
         """The states (m, u) after the last step, as copies; a list with several GRU layers. They may be set.
 
@@ -636,6 +637,7 @@ cdef class Stream:
         return states[0] if len(states) == 1 else states
 
     @state.setter
+    @critical_section
     def state(self, value):
         count = len(self.recurrent)
         single = count == 1
@@ -650,6 +652,7 @@ cdef class Stream:
         for stage, h in zip(self.recurrent, checked):
             (<_Recurrent>stage).set_state(h)
 
+    @critical_section
     def reset(self):
         """Begin a new sequence: set all states to zero, or to the learned h0 of a layer with `learn_h0`."""
         self._begin(NULL)
@@ -661,6 +664,7 @@ cdef class Stream:
             (<_Stage>stage).begin(rows)
         return 0
 
+    @critical_section
     def refresh(self):
         """Pack the current weights of the source again, and keep the states.
 
@@ -679,6 +683,7 @@ cdef class Stream:
         """Return the dtype, and the type and sizes of each stage."""
         return self.dtype, [(type(stage), (<_Stage>stage).n, (<_Stage>stage).u) for stage in self.stages]
 
+    @critical_section
     def step(self, x, dt=None, *, resets=None, decay=None):
         """Run one step and return its output: (m, k) for x (m, e), or (k,) for x (e,) of a single sample.
 
@@ -795,6 +800,7 @@ cdef class Stream:
                 return False
         return True
 
+    @critical_section
     def finish(self):
         """End the sequence, and return the outputs (m, n, k) that `predict` has beyond those of the steps.
 

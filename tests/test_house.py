@@ -87,6 +87,43 @@ def test_a_file_has_one_subject():
     assert {name: count for name, count in lines.items() if count >= LINES} == {}
 
 
+# --- what modules keep between calls ---
+
+# What `global` names, functions with a cache, containers that begin empty, what is a thread's own; statics of C.
+KEPT_IN_PYTHON = re.compile(
+    r"^ +global (?P<changed>.+)$|^@(?:functools\.)?(?:lru_)?cache\b.*\n(?:cp?)?def (?P<cached>\w+)"
+    r"|^(?:cdef \w+ )?(?P<filled>\w+)(?:: [^=\n]+)? = (?:\{\}|\[\]|[\w.]*(?:set|dict|deque|local|Lock|Dictionary)\(\))",
+    re.MULTILINE,
+)
+KEPT_IN_C = re.compile(
+    r"^ *static (?!.*\b(?:const|inline)\b)[\w ]*?(?P<changed>\w+)(?: = [^(;]*)?;"
+    r"|^ *static (?!const)(?:\w+ )*struct \{(?:.|\n)*?^\} (?P<filled>\w+);",
+    re.MULTILINE,
+)
+
+
+def kept(text, suffix):
+    """Return the names of what a module keeps between calls."""
+    found = (KEPT_IN_C if suffix in (".c", ".h") else KEPT_IN_PYTHON).finditer(text)
+    return {name for each in found for some in each.groups() if some for name in some.split(", ")}
+
+
+def test_what_is_kept_between_calls():
+    assert kept("_n = 1\nM: dict[int, str] = {}\nC = {1: 2}\n\n\ndef f():\n    global _n\n", ".py") == {"M", "_n"}
+    assert kept("@functools.lru_cache(9)\ndef f(x):\n    ...\ncdef object K = Dictionary()\n", ".pyx") == {"f", "K"}
+    assert kept("static int a;\nstatic const int b = 1;\nint f(void) {\n    static int c = 0;\n}\n", ".c") == {"a", "c"}
+    assert kept("static struct {\n    int a;\n} s;\nstatic int f(int x);\n", ".h") == {"s"}
+
+
+def test_what_modules_keep_between_calls_has_a_reason():
+    """Why threads may share it stands in CONTRIBUTING's table."""
+    rows = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").partition("| kept between calls |")[2]
+    rows = rows.partition("\n\n")[0].splitlines()[2:]
+    due = {name for row in rows for name in re.findall(r"`(\w+)`", row.split("|")[1])}
+    files = [path for path in HOUSE.rglob("*") if path.suffix in (".py", ".pyx", ".c", ".h")]
+    assert set().union(*(kept(path.read_text(encoding="utf-8"), path.suffix) for path in files)) == due
+
+
 # --- circles ---
 
 

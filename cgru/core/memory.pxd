@@ -1,6 +1,7 @@
 """Workspaces and reusable arrays for the compiled modules; Python allocates all of them."""
 
 cimport numpy as cnp
+from cpython.object cimport PyObject
 from cpython.pyport cimport PY_SSIZE_T_MAX
 
 
@@ -21,6 +22,9 @@ cdef inline bint fits(double numbers, int size) noexcept nogil:
 cdef inline char *first_line(const void *memory) noexcept nogil:
     """Return the first address in `memory` at which a cache line begins."""
     return <char *>((<size_t>memory + LINE - 1) // LINE * LINE)
+
+
+cdef bint has_references(PyObject *object, Py_ssize_t count) noexcept
 
 
 cdef class Workspace:

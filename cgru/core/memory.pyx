@@ -5,7 +5,6 @@ from math import prod
 import numpy as np
 
 cimport numpy as cnp
-from cpython.dict cimport PyDict_GetItem
 from cpython.object cimport PyObject
 from cython cimport no_gc
 from libc.string cimport memcmp
@@ -16,12 +15,34 @@ cdef extern from "numpy/arrayobject.h":
     cnp.ndarray PyArray_View(cnp.ndarray array, void *descr, void *type)
 
 cdef extern from "Python.h":
-    Py_ssize_t Py_REFCNT(PyObject *) noexcept
     PyObject *PyTuple_GET_ITEM(tuple, Py_ssize_t) noexcept
+
+
+cdef extern from *:
+    """
+    /* Return whether an object has `count` references and nobody can have taken another one meanwhile.
+     *
+     * Without a GIL, the thread that made an object counts its own references apart from those of all others. A sum of
+     * the two counts may be of no moment that ever was. So only that thread can tell, where the others have none. */
+    static int cgru_has_references(PyObject *object, Py_ssize_t count) {
+    #ifdef Py_GIL_DISABLED
+        return _Py_IsOwnedByCurrentThread(object) && object->ob_ref_local == (uint32_t)count &&
+               _Py_atomic_load_ssize(&object->ob_ref_shared) == 0;
+    #else
+        return Py_REFCNT(object) == count;
+    #endif
+    }
+    """
+    bint cgru_has_references(PyObject *object, Py_ssize_t count) noexcept
 
 
 cdef enum:
     MAX_PIECES = 130  # of a workspace; up to 63 bytes are lost between two of them
+
+
+cdef bint has_references(PyObject *object, Py_ssize_t count) noexcept:
+    """Return whether an object has just `count` references; without a GIL, False where another thread made it."""
+    return cgru_has_references(object, count)
 
 
 @no_gc  # which would free the memory before a subclass's __dealloc__; an array of bytes refers to nothing
@@ -59,7 +80,8 @@ cdef class Buffers:
     They are time-major, so that a step reads and writes one piece of memory, which the processor prefetches. Within a
     step the order is (m, n), or (n, m) by `column`. The pool hands out views, which it makes once. The base of a view
     is the array that owns the memory, never another view (NumPy keeps no chain). So the reference counts of the views
-    and of their owner tell whether anyone else could see them.
+    and of their owner tell whether anyone else could see them. Any thread may take arrays: without a GIL, a thread
+    reuses only those that it made.
     """
 
     def __init__(self):
@@ -107,20 +129,21 @@ cdef class Buffers:
 
     cdef tuple _free(self, str name, int ndim, const cnp.npy_intp *shape, Py_ssize_t column, cnp.dtype dtype):
         """Return the stored views of `name`; None if one does not fit, is still held, or was changed in place."""
-        cdef PyObject *found = PyDict_GetItem(self.kept, name)
-        if found == NULL:
+        cdef tuple entry = self.kept.get(name), views, layouts
+        if entry is None:
             return None
-        cdef tuple entry = <tuple>found, views = entry[0], layouts = entry[1]
+        views, layouts = entry[0], entry[1]
         cdef Py_ssize_t i, count = len(views)
         cdef PyObject *view = PyTuple_GET_ITEM(views, 0)
-        if Py_REFCNT(cnp.PyArray_BASE(<cnp.ndarray>view)) > count or not _laid_out(<cnp.ndarray>view, layouts[0]):
+        if not has_references(cnp.PyArray_BASE(<cnp.ndarray>view), count):
             return None
-        if (memcmp(cnp.PyArray_DIMS(<cnp.ndarray>view), shape, ndim * sizeof(cnp.npy_intp))
+        if (not _laid_out(<cnp.ndarray>view, layouts[0])
+                or memcmp(cnp.PyArray_DIMS(<cnp.ndarray>view), shape, ndim * sizeof(cnp.npy_intp))
                 or cnp.PyArray_STRIDE(<cnp.ndarray>view, ndim - 1) != column * cnp.PyArray_ITEMSIZE(<cnp.ndarray>view)):
             return None
         for i in range(count):
             view = PyTuple_GET_ITEM(views, i)
-            if (Py_REFCNT(view) > 1 or not cnp.PyArray_ISWRITEABLE(<cnp.ndarray>view)
+            if (not has_references(view, 1) or not cnp.PyArray_ISWRITEABLE(<cnp.ndarray>view)
                     or not _laid_out(<cnp.ndarray>view, layouts[i])
                     or cnp.PyArray_TYPE(<cnp.ndarray>view) != dtype.type_num
                     or not cnp.PyArray_ISNOTSWAPPED(<cnp.ndarray>view)):

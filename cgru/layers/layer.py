@@ -148,7 +148,7 @@ class Layer:
     @cached_property
     def np_rng(self) -> np.random.Generator:
         """Return the generator that draws weights and masks; made at the first draw if the user gave none."""
-        return np.random.default_rng(self.seed)
+        return vars(self).setdefault("np_rng", np.random.default_rng(self.seed))  # one for all threads
 
     def seeded(self, seed: np.random.SeedSequence) -> None:
         """Draw from a new generator of this seed from now on, unless the user gave one."""

@@ -215,9 +215,11 @@ class Pool(Layer):
         """Draw W and V and set b to zero, in the shapes of `fs`; RuntimeError before `compute_shapes`."""
         if self.parameter_names and "W" not in self.fs:
             raise RuntimeError("initialize_parameters: expected compute_shapes to be called first")
+        made = {}
         for name in self.parameter_names:
             shape = self.fs[name]
-            self.p[name] = np.array(np.zeros(shape) if name == "b" else xavier(shape, self.np_rng), self.dtype)
+            made[name] = np.array(np.zeros(shape) if name == "b" else xavier(shape, self.np_rng), self.dtype)
+        self.p |= made  # all at once, since another thread may be about to read them
 
     def arrays(self, e: Any) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
         """Return the shape and dtype of each parameter for inputs of e features."""

@@ -6,6 +6,7 @@ import os
 import queue
 import threading
 import warnings
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
 from contextlib import closing, nullcontext, suppress
@@ -159,7 +160,7 @@ class Threads:
         """Create the threads, `threads` of them or one for each job; iterating starts them."""
         self.shared, self.keep, self.told = shared, keep, told
         self.results: dict[int, Result] = {}
-        self.next, self.done, self.state = iter(tasks), queue.SimpleQueue[Result | None](), WorkerState()
+        self.tasks, self.done, self.state = deque(tasks), queue.SimpleQueue[Result | None](), WorkerState()
         self.outer = state_of_thread() or WorkerState()  # of the job that makes this call, which stops it, too
         self.outer.inner.add(self.state)
         self.threads = [threading.Thread(target=self._work, daemon=True) for _ in range(min(threads, len(tasks)))]
@@ -183,11 +184,17 @@ class Threads:
                 thread.join(0.01)
         self.outer.inner.discard(self.state)
 
+    def _waiting(self) -> Iterator[tuple[int, Any, Job]]:
+        """Yield tasks that no thread has taken, from a deque: threads may share that, but no iterator without a GIL."""
+        with suppress(IndexError):
+            while True:
+                yield self.tasks.popleft()
+
     def _work(self) -> None:
         """Run jobs in one thread until none is left, or the call is over; queue None then."""
         try:
             with single_threaded():
-                for i, name, job in self.next:  # a list's iterator is safe to share between threads
+                for i, name, job in self._waiting():
                     result = None
                     with suppress(KeyboardInterrupt):  # of the job's own code, or by `stop`: it is not done
                         result = run(job, name, self.shared, self.keep, self.state)

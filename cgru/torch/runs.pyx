@@ -19,6 +19,7 @@ Shapes are checked before a pointer is read, since anyone may call PyTorch's ope
 import numpy as np
 
 cimport numpy as cnp
+from cpython.object cimport PyObject
 from libc.string cimport memcpy, memset
 
 from cgru.core cimport blocks, gradients
@@ -27,7 +28,7 @@ from cgru.core.kernels cimport (
     cgru_array, cgru_call, cgru_gradients, cgru_kernels, cgru_matrix, cgru_weights, kernels, time_major_array, new_call,
     copy_rows,
 )
-from cgru.core.memory cimport LINE
+from cgru.core.memory cimport LINE, has_references
 from cgru.core.plan cimport BACKWARD, FORWARD, choose_lanes
 
 from torch import Tensor, bool as booleans, float32, float64, from_numpy, int64, strided
@@ -37,9 +38,6 @@ from torch.utils.weak import WeakTensorKeyDictionary
 from cgru.core.checks import aligned
 from cgru.gru import GRU
 from cgru.interop.gates import TORCH
-
-cdef extern from "Python.h":
-    Py_ssize_t Py_REFCNT(object) noexcept
 
 cnp.import_array()
 
@@ -345,7 +343,8 @@ cdef gradient_memory(weight):
     own = KEPT.setdefault(weight, [])
     for arrays in list(KEPT.data.values()):
         for array in arrays:
-            if Py_REFCNT(array) == 2 and cnp.PyArray_NBYTES(array) == numbers * size:  # in the list, and here
+            # in the list, and here
+            if has_references(<PyObject *>array, 2) and cnp.PyArray_NBYTES(array) == numbers * size:
                 return from_numpy(array).view(weight.dtype).view(shape)
     array = np.empty(numbers * size + LINE, np.uint8)
     start = (LINE - <size_t>cnp.PyArray_DATA(array) % LINE) % LINE

@@ -1,5 +1,8 @@
 """Buffers are handed out again only while nobody else could see them."""
 
+import sysconfig
+import threading
+
 import numpy as np
 import pytest
 
@@ -103,3 +106,34 @@ def test_a_buffer_whose_dtype_was_set_is_left_alone(dtype, place):
     buffers = Buffers()
     buffers.take_states("a", *SIZES)[place].dtype = dtype
     assert all(view.dtype == np.float64 and view.dtype.isnative for view in buffers.take_states("a", *SIZES))
+
+
+def test_threads_that_share_a_pool_get_arrays_of_their_own():
+    buffers, gate, wrong = Buffers(), threading.Barrier(4), []
+
+    def work(k):
+        gate.wait()
+        for _ in range(2000):
+            taken = buffers.take("a", *SIZES)
+            taken.fill(k)
+            other = buffers.take_states("b", *SIZES)[0]
+            other.fill(k)
+            if (taken != k).any() or (other != k).any():
+                wrong.append(k)
+            del taken, other
+
+    threads = [threading.Thread(target=work, args=(k,)) for k in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+def test_what_another_thread_made_is_reused_under_a_gil_alone():
+    buffers, where = Buffers(), []
+    maker = threading.Thread(target=lambda: where.append(buffers.take("a", *SIZES).ctypes.data))
+    maker.start()
+    maker.join()
+    with_gil = not sysconfig.get_config_var("Py_GIL_DISABLED")
+    assert (buffers.take("a", *SIZES).ctypes.data == where[0]) is with_gil
