@@ -49,14 +49,20 @@ class Outcome:
     lines: dict[str, dict[int, list[str]]] = field(default_factory=dict)
 
 
-def run(tree: Path, files: list[str], usual: dict[str, float] | None = None, lines: bool = False) -> Outcome:
+def run(
+    tree: Path,
+    files: list[str],
+    usual: dict[str, float] | None = None,
+    lines: bool = False,
+    environment: dict[str, str] | None = None,
+) -> Outcome:
     """Run the tests of these files in `tree`; return the outcome.
 
     `usual` names the tests, in order, with the seconds that they usually take, and ends with the first that fails, or
     takes much longer; None: all that plain `pytest` runs. With `lines` the outcome says which test runs which lines.
     """
     here, there = FORKS.Pipe(duplex=False)
-    process = FORKS.Process(target=work, args=(there, tree, files, usual, lines))
+    process = FORKS.Process(target=work, args=(there, tree, files, usual, lines, environment or {}))
     process.start()
     there.close()
     try:
@@ -75,7 +81,14 @@ def run(tree: Path, files: list[str], usual: dict[str, float] | None = None, lin
         process.join()
 
 
-def work(pipe: Connection, tree: Path, files: list[str], usual: dict[str, float] | None, lines: bool) -> None:
+def work(
+    pipe: Connection,
+    tree: Path,
+    files: list[str],
+    usual: dict[str, float] | None,
+    lines: bool,
+    environment: dict[str, str],
+) -> None:
     """Run the tests in this process, and send the outcome."""
     os.setsid()
     gc.freeze()  # what is imported already stays; else each collection goes through it
@@ -83,7 +96,7 @@ def work(pipe: Connection, tree: Path, files: list[str], usual: dict[str, float]
     for number in (0, 1, 2):
         os.dup2(null, number)
     os.chdir(tree)
-    os.environ["PYTHONPATH"] = str(tree)
+    os.environ.update(environment, PYTHONPATH=str(tree))
     sys.path[:] = [str(tree), *(each for each in sys.path if each and not Path(each, "cgru").is_dir())]
     plugins: list[Any] = [Tests(usual)]
     if lines:

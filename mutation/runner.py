@@ -117,25 +117,33 @@ class Runner:
                     tasks.append((result, each))
         if tasks:
             with trees(self.root, self.folder, self.jobs) as free, ThreadPoolExecutor(self.jobs) as pool:
-                self.measure(pool, free)
+                self.measure(pool, free, {result.path for result, _ in tasks})
                 found += pool.map(lambda task: self.try_one(free, *task), tasks)
         return found
 
-    def measure(self, pool: ThreadPoolExecutor, free: queue.Queue[Path]) -> None:
-        """Find out which tests run which lines, but for the files of tests of which that is known."""
+    def measure(self, pool: ThreadPoolExecutor, free: queue.Queue[Path], paths: Iterable[str]) -> None:
+        """Find out which tests run which lines of these modules, but for the files of tests of which that is known.
+
+        Of tests for a file whose lines cannot be followed the seconds alone.
+        """
+        named = [(maker(path).tests(path) if hasattr(maker(path), "tests") else None) for path in paths]
+        known = set(test_files(self.root))
+        compiled = {file for files in named for file in files or () if file in known}
+        followed = test_files(self.root) if None in named else []
 
         def measured(file: str) -> Covering:
-            path = self.folder / "covering" / f"{file}.json"
+            lines = file in followed
+            path = self.folder / ("covering" if lines else "seconds") / f"{file}.json"
             covering = Covering.read(path, self.root / file)
             if covering is None:
                 with taken(free) as tree:
-                    covering = Covering.of(self.root, file, run(tree, [file], lines=True))
+                    covering = Covering.of(self.root, file, run(tree, [file], lines=lines))
                 covering.write(path)
                 if covering.failed:
                     self.say(f"without a break: {covering.failed}: fails")
             return covering
 
-        files = test_files(self.root)
+        files = [*followed, *sorted(compiled.difference(followed))]
         self.covering = dict(zip(files, pool.map(measured, files), strict=True))
 
     def try_one(self, free: queue.Queue[Path], result: Result, each: Break) -> Result:
@@ -146,10 +154,11 @@ class Runner:
             source = path.read_text(encoding="utf-8")
             path.write_text(each.text, encoding="utf-8")
             try:
-                if not getattr(made, "prepare", lambda tree, path: True)(tree, result.path):
+                environment = getattr(made, "prepare", lambda tree, path: {})(tree, result.path)
+                if environment is None:
                     found = {"result": "unbuilt"}
                 else:
-                    found = self.attempt(tree, result)
+                    found = self.attempt(tree, result, environment)
             finally:
                 path.write_text(source, encoding="utf-8")
                 getattr(made, "restore", lambda tree, path: None)(tree, result.path)
@@ -162,18 +171,18 @@ class Runner:
             self.say(f"{result.path}:{result.line}: {result.what}: survived {result.tests} tests    {result.code[:90]}")
         return result
 
-    def attempt(self, tree: Path, result: Result) -> dict[str, object]:
+    def attempt(self, tree: Path, result: Result, environment: dict[str, str]) -> dict[str, object]:
         """Run the tests that cover a break, until one fails; return the fields of the result."""
         tried = 0
-        for tests in self.portions(result.path, result.line):
+        for tests in self.portions(result.path, result.line, environment):
             files = dict.fromkeys(name.partition("::")[0] for name in tests)
-            outcome = run(tree, list(files), tests)
+            outcome = run(tree, list(files), tests, environment=environment)
             tried += len(tests)
             if outcome.failed:
                 return {"result": "caught", "by": outcome.failed, "tests": tried}
         return {"result": "survived", "tests": tried}
 
-    def portions(self, path: str, line: int) -> Iterator[dict[str, float]]:
+    def portions(self, path: str, line: int, environment: dict[str, str]) -> Iterator[dict[str, float]]:
         """Yield the tests that cover a line: first those of the nearest file, then of more and more files at once.
 
         Of each file the quickest come first, with one case of each function before further cases, as many as take
@@ -183,6 +192,11 @@ class Runner:
         if hasattr(made, "tests"):
             order = [file for file in made.tests(path) if file in self.covering]
             covering = {file: self.covering[file].seconds for file in order}
+            concerned = {
+                file: {name: each for name, each in tests.items() if made.concerns(environment, name)}
+                for file, tests in covering.items()
+            }
+            order, covering = [file for file in order if concerned[file]], concerned
         else:
             covering = {file: each.tests(self.root, path, line) for file, each in self.covering.items()}
             order = sorted(filter(covering.get, covering), key=lambda file: distance(path, file, covering[file]))
