@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from mutation.child import FORKS, IMPORTED
 from mutation.report import summary
 from mutation.runner import ROOT, Runner, modules
 
@@ -30,6 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     part, parts = map(int, given.shard.split("/"))
     files = [Path(file).resolve().relative_to(ROOT).as_posix() for file in given.files] or modules()[part - 1 :: parts]
+    FORKS.set_forkserver_preload(IMPORTED)
     found = Runner(given.results, given.jobs, given.seconds).try_all(files, given.n, given.seed, given.again)
     text, least = summary(found)
     print(text)

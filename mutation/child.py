@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-__all__ = ["Outcome", "run"]
+__all__ = ["FORKS", "IMPORTED", "Outcome", "run"]
 
-IMPORTED = (  # once, and never a module of the package
+IMPORTED = [  # by the command, once; never a module of the package
     "mutation.child",
     "numpy.testing",
     "hypothesis",
@@ -26,9 +26,8 @@ IMPORTED = (  # once, and never a module of the package
     "polars",
     "narwhals",
     "torch",
-)
+]
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(list(IMPORTED))
 OPTIONS = ["--disable-plugin-autoload", "-o", "addopts=", "--import-mode=importlib", "-p", "no:cacheprovider"]
 OPTIONS += ["-m", "not slow and not nightly"]
 FAILED = "could not be imported"
@@ -54,15 +53,17 @@ def run(
     files: list[str],
     usual: dict[str, float] | None = None,
     lines: bool = False,
+    patience: float = 5.0,
     environment: dict[str, str] | None = None,
 ) -> Outcome:
     """Run the tests of these files in `tree`; return the outcome.
 
     `usual` names the tests, in order, with the seconds that they usually take, and ends with the first that fails, or
-    takes much longer; None: all that plain `pytest` runs. With `lines` the outcome says which test runs which lines.
+    takes four times as much processor time and `patience` seconds; None: all that plain `pytest` runs. With `lines`
+    the outcome says which test runs which lines. Variables of `environment` are set for them.
     """
     here, there = FORKS.Pipe(duplex=False)
-    process = FORKS.Process(target=work, args=(there, tree, files, usual, lines, environment or {}))
+    process = FORKS.Process(target=work, args=(there, tree, files, Tests(usual, patience), lines, environment or {}))
     process.start()
     there.close()
     try:
@@ -82,12 +83,7 @@ def run(
 
 
 def work(
-    pipe: Connection,
-    tree: Path,
-    files: list[str],
-    usual: dict[str, float] | None,
-    lines: bool,
-    environment: dict[str, str],
+    pipe: Connection, tree: Path, files: list[str], tests: Tests, lines: bool, environment: dict[str, str]
 ) -> None:
     """Run the tests in this process, and send the outcome."""
     os.setsid()
@@ -98,15 +94,13 @@ def work(
     os.chdir(tree)
     os.environ.update(environment, PYTHONPATH=str(tree))
     sys.path[:] = [str(tree), *(each for each in sys.path if each and not Path(each, "cgru").is_dir())]
-    plugins: list[Any] = [Tests(usual)]
-    if lines:
-        plugins.append(Watch(tree))  # before anything of the package is imported
-    code = pytest.main([*OPTIONS, *(["-x"] if usual is not None else []), *files], plugins)
-    outcome = plugins[0].outcome
+    watch = [Watch(tree)] if lines else []  # before anything of the package is imported
+    code = pytest.main([*OPTIONS, *(["-x"] if tests.usual is not None else []), *files], [tests, *watch])
+    outcome = tests.outcome
     if not outcome.failed and code not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
         outcome.failed = FAILED
-    if lines:
-        outcome.lines = plugins[1].lines()
+    for each in watch:
+        outcome.lines = each.lines()
     pipe.send(outcome)
     pipe.close()
     os._exit(0)
@@ -115,8 +109,8 @@ def work(
 class Tests:
     """Runs the tests that are asked for, in their order, none much longer than usual, and keeps the outcome."""
 
-    def __init__(self, usual: dict[str, float] | None) -> None:
-        self.usual, self.outcome = usual, Outcome()
+    def __init__(self, usual: dict[str, float] | None, patience: float) -> None:
+        self.usual, self.patience, self.outcome = usual, patience, Outcome()
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
@@ -129,7 +123,7 @@ class Tests:
     def pytest_runtest_protocol(self, item: pytest.Item) -> Any:
         """End the process where the test takes much more processor time than usual: SIGPROF."""
         if self.usual is not None:
-            signal.setitimer(signal.ITIMER_PROF, 5 + 4 * self.usual[item.nodeid])
+            signal.setitimer(signal.ITIMER_PROF, self.patience + 4 * self.usual[item.nodeid])
         result = yield
         signal.setitimer(signal.ITIMER_PROF, 0)
         return result

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import functools
 import hashlib
 import json
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from mutation.child import Outcome
 
-__all__ = ["Covering", "digest", "test_files"]
+__all__ = ["Covering", "digest", "statement", "test_files"]
 
 LEFT_OUT = ("test_house.py", "test_links.py", "test_package.py", "test_setup.py", "benchmarks", "mutation", "fuzz")
 
@@ -51,6 +52,8 @@ class Covering:
         places["setup"] = (1 << len(outcome.seconds)) - 1  # what a fixture does, any test of the file may look at
         lines = {}
         for module, contexts in outcome.lines.items():
+            if not (root / module).is_file():  # one that a test has made up
+                continue
             found = {}
             for line, names in contexts.items():
                 bits = functools.reduce(int.__or__, (places.get(name, 0) for name in names), 0)
@@ -75,15 +78,28 @@ class Covering:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(asdict(self)), encoding="utf-8")
 
-    def tests(self, root: Path, module: str, line: int) -> dict[str, float]:
-        """Return the tests that run a line, with their seconds.
+    def tests(self, root: Path, module: str, lines: range | None) -> dict[str, float]:
+        """Return the tests that run one of these lines, with their seconds.
 
-        Those that run any line of the module, where it runs outside tests, as it is imported, and where the module has
-        changed since.
+        Those that run any line of the module, where `lines` is None, and where the module has changed since.
         """
-        lines = self.lines.get(module, {})
-        bits = lines.get(str(line)) if self.modules.get(module) == digest(root / module) else None
-        if bits is None:
-            bits = f"{functools.reduce(int.__or__, (int(each, 16) for each in lines.values()), 0):x}"
-        chosen = int(bits, 16)
-        return {name: seconds for n, (name, seconds) in enumerate(self.seconds.items()) if chosen >> n & 1}
+        known = self.lines.get(module, {})
+        if lines is None or self.modules.get(module) != digest(root / module):
+            found = list(known.values())
+        else:
+            found = [known[str(line)] for line in lines if str(line) in known]
+        bits = functools.reduce(int.__or__, (int(each, 16) for each in found), 0)
+        return {name: seconds for n, (name, seconds) in enumerate(self.seconds.items()) if bits >> n & 1}
+
+
+def statement(text: str, line: int) -> range | None:
+    """Return the lines of the statement at a line, without its body; None where it runs as the module is imported."""
+    found, inside = range(line, line + 1), False
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            inside = inside or node.body[0].lineno <= line <= node.end_lineno
+        if isinstance(node, ast.stmt) and node.lineno <= line:
+            last = max(node.lineno, node.body[0].lineno - 1) if hasattr(node, "body") else node.end_lineno
+            if line <= last:
+                found = range(node.lineno, last + 1)  # the innermost comes last
+    return found if inside else None

@@ -1,7 +1,7 @@
-"""Breaks of Python: operators, comparisons, constants, conditions, keywords, statements, returns, slices, exceptions.
+"""Breaks of Python: operators, comparisons, constants, conditions, keywords, statements, slices, exceptions.
 
-Each replaces one piece of the source, so that the lines before it stay where they are. Annotations, docstrings, messages of
-errors and warnings, and f-strings are left alone: wording is no contract.
+Each replaces one piece of the source, so that the lines before it stay where they are. Annotations, docstrings,
+messages of errors and warnings, and f-strings are left alone: wording is not tested.
 """
 
 from __future__ import annotations
@@ -40,7 +40,9 @@ SWAPS = {
     ast.And: ast.Or,
     ast.Or: ast.And,
 }
-MESSAGES = {"warn", "print", "debug", "info", "_help"}  # functions whose arguments are words to read
+MESSAGES = {"warn", "print"}  # functions whose arguments are words to read
+# Keywords of the same kind, of what holds anyway (`zip(..., strict=True)`), and of what most machines take by default.
+LEFT = {"help", "metavar", "title", "description", "label", "strict", "encoding", "stacklevel"}
 WORD = re.compile(r"[A-Za-z_][\w.-]*")
 
 
@@ -205,8 +207,9 @@ class Breaker(ast.NodeVisitor):
         for n, operator in enumerate(node.ops):
             ops = [*node.ops[:n], SWAPS[type(operator)](), *node.ops[n + 1 :]]
             self.swap(node, operator, with_(node, ops=ops))
-        for each in (node.left, *node.comparators):
-            self.word(each)
+        for operator, each in zip((None, *node.ops), (node.left, *node.comparators), strict=True):
+            if not (isinstance(operator, (ast.In, ast.NotIn)) and isinstance(each, ast.Constant)):  # letters, no name
+                self.word(each)
         self.generic_visit(node)
 
     def visit_BinOp(self, node: ast.BinOp) -> None:
@@ -248,10 +251,15 @@ class Breaker(ast.NodeVisitor):
         if name in MESSAGES:
             return
         for n, keyword in enumerate(node.keywords):
-            if keyword.arg:
+            if keyword.arg and keyword.arg not in LEFT:
                 rest = [*node.keywords[:n], *node.keywords[n + 1 :]]
                 self.replace(node, f"without {keyword.arg}=", with_(node, keywords=rest))
         self.generic_visit(node)
+
+    def visit_keyword(self, node: ast.keyword) -> None:
+        """Visit the value, but for wording."""
+        if node.arg not in LEFT:
+            self.visit(node.value)
 
     def visit_Subscript(self, node: ast.Subscript) -> None:
         """Take the slice from the start, and to the end; another key."""

@@ -17,11 +17,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TextIO
 
 from mutation.breaks import Break, maker
 from mutation.child import run
-from mutation.covering import Covering, test_files
+from mutation.covering import Covering, statement, test_files
 
 __all__ = ["ROOT", "Result", "Runner", "modules"]
 
@@ -84,9 +83,9 @@ class Runner:
     """Tries breaks in copies of the checkout, which lie beside the results, as does what is known of the tests."""
 
     def __init__(
-        self, results: Path, jobs: int = 1, seconds: float = 20.0, root: Path = ROOT, out: TextIO | None = None
+        self, results: Path, jobs: int = 1, seconds: float = 20.0, root: Path = ROOT, patience: float = 5.0
     ) -> None:
-        self.results, self.jobs, self.seconds, self.root, self.out = results, jobs, seconds, root, out
+        self.results, self.jobs, self.seconds, self.root, self.patience = results, jobs, seconds, root, patience
         self.folder = results.parent
         self.folder.mkdir(parents=True, exist_ok=True)
         self.equivalent = equivalent()
@@ -155,10 +154,7 @@ class Runner:
             path.write_text(each.text, encoding="utf-8")
             try:
                 environment = getattr(made, "prepare", lambda tree, path: {})(tree, result.path)
-                if environment is None:
-                    found = {"result": "unbuilt"}
-                else:
-                    found = self.attempt(tree, result, environment)
+                found = {"result": "unbuilt"} if environment is None else self.attempt(tree, result, environment)
             finally:
                 path.write_text(source, encoding="utf-8")
                 getattr(made, "restore", lambda tree, path: None)(tree, result.path)
@@ -176,33 +172,38 @@ class Runner:
         tried = 0
         for tests in self.portions(result.path, result.line, environment):
             files = dict.fromkeys(name.partition("::")[0] for name in tests)
-            outcome = run(tree, list(files), tests, environment=environment)
+            outcome = run(tree, list(files), tests, patience=self.patience, environment=environment)
             tried += len(tests)
             if outcome.failed:
                 return {"result": "caught", "by": outcome.failed, "tests": tried}
         return {"result": "survived", "tests": tried}
 
-    def portions(self, path: str, line: int, environment: dict[str, str]) -> Iterator[dict[str, float]]:
+    def portions(self, path: str, line: int, environment: dict[str, str] | None = None) -> Iterator[dict[str, float]]:
         """Yield the tests that cover a line: first those of the nearest file, then of more and more files at once.
 
         Of each file the quickest come first, with one case of each function before further cases, as many as take
-        about `seconds` all in all.
+        about `seconds` all in all. What runs as the module is imported, such as a constant, is looked at by all tests
+        of the files named after it, and by those that run any of its lines.
         """
         made = maker(path)
         if hasattr(made, "tests"):
             order = [file for file in made.tests(path) if file in self.covering]
             covering = {file: self.covering[file].seconds for file in order}
             concerned = {
-                file: {name: each for name, each in tests.items() if made.concerns(environment, name)}
+                file: {name: each for name, each in tests.items() if made.concerns(environment or {}, name)}
                 for file, tests in covering.items()
             }
             order, covering = [file for file in order if concerned[file]], concerned
         else:
-            covering = {file: each.tests(self.root, path, line) for file, each in self.covering.items()}
+            lines = statement((self.root / path).read_text(encoding="utf-8"), line)
+            covering = {
+                file: each.seconds if lines is None and mirrors(path, file) else each.tests(self.root, path, lines)
+                for file, each in self.covering.items()
+            }
             order = sorted(filter(covering.get, covering), key=lambda file: distance(path, file, covering[file]))
-            if not order:
-                covering = {file: each.seconds for file, each in self.covering.items() if mirrors(path, file)}
-                order = list(covering)
+            if not order:  # a module that runs as it is imported, or in other processes
+                covering = {file: each.seconds for file, each in self.covering.items() if is_near(path, file)}
+                order = sorted(filter(covering.get, covering), key=lambda file: distance(path, file, covering[file]))
         left, size = self.seconds, 1
         while order and left > 0:
             tests: dict[str, float] = {}
@@ -215,7 +216,7 @@ class Runner:
     def say(self, text: str) -> None:
         """Print a line."""
         with self.lock:
-            print(text, file=self.out, flush=True)
+            print(text, flush=True)
 
 
 def chosen(root: Path, path: str, count: int, seed: int) -> Iterator[tuple[Result, Break]]:
@@ -237,10 +238,14 @@ def mirrors(path: str, file: str) -> bool:
     return Path(file).stem.startswith(f"test_{Path(path).stem}") or Path(file).stem == f"test_{Path(path).parent.name}"
 
 
+def is_near(path: str, file: str) -> bool:
+    """Return whether a file of tests lies in the folder that mirrors the module's."""
+    return Path(file).parent == Path("tests", *Path(path).parts[1:-1])
+
+
 def distance(path: str, file: str, tests: dict[str, float]) -> tuple[bool, bool, bool, float]:
     """Return what sorts files of tests: the module's own, those of its folder, the others; the quickest first."""
-    home = Path("tests", *Path(path).parts[1:-1])
-    near = Path(file).parent == home
+    near = is_near(path, file)
     own = near and Path(file).stem == f"test_{Path(path).stem}"
     return not own, not mirrors(path, file), not near, min(tests.values())
 

@@ -108,7 +108,7 @@ def _by_years(table: Table, free: Sequence[str], time: str | None) -> _Cells | N
     """Return the cells of a table with a row for each year and a column for each month or quarter; else None."""
     columns = _steps(free)
     rest = [name for name in free if name not in columns]
-    named = [name for name in rest if part_of(name) == "year"] or [name for name in rest[:1] if name in table.names[:1]]
+    named = [name for name in rest if part_of(name) == "year"] or [name for name in table.names[:1] if name in rest]
     found = ((name, _years(table, name)) for name in ([time] if time else named))
     year, years = next(((name, years) for name, years in found if years), ("", {}))
     if not columns or not years:

@@ -159,6 +159,8 @@ def test_without_tests(folder):
     assert "season: 12 steps, guessed" in out
     assert "\ndelivered: GRU, as without tests nothing is compared\n" in out
     assert len(forecast_in(out)) == 2
+    out, _ = run("forecast", "one.csv", "--horizon", 2, "--origins", 0, "--model", "naive", cwd=folder)
+    assert "delivered" not in out
     out, _ = run("forecast", "one.csv", "--horizon", 2, "--origins", 1, "--season", 1, cwd=folder)
     assert "tested at 1 origins at 2004-11, 2 steps each" in out
     assert "season: none\n" in out

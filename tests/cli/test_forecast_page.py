@@ -92,7 +92,7 @@ def test_a_page(model, tmp_path):
     assert '<th scope="row" class="name">2020-03-01</th><td>161</td><td>158</td><td>166</td>' in text
     assert '<th scope="row" class="name">2020-03-03</th><td>163</td><td>160</td><td>168</td>' in text
     assert ">GRU</th><td>1 ± 0</td>" in text
-    assert "GRU 100%; 8 networks of 16 units, learned from 31 windows" in text
+    assert "<dt>model</dt><dd>GRU 100%; 8 networks of 16 units, learned from 31 windows" in text
     assert "NumPy" in text
 
 

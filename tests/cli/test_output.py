@@ -103,6 +103,17 @@ def test_csv_of_steps(tmp_path, named):
     assert lines(tmp_path / "out.csv") == due
 
 
+def test_steps_of_a_table(tmp_path, capsys):
+    real = np.array([[True, False], [True, True]])
+    ids, times = np.array(["a", "b"]), ("step", np.array([[7, 0], [8, 9]]))
+    found = Predictions(np.arange(4.0).reshape(2, 2, 1), None, ("y",), real, ids, times)
+    predictions_writer(str(tmp_path / "out.csv"))(found)
+    due = [["id", "step", "y"], ["a", "7", "0.0"], ["b", "8", "2.0"], ["b", "9", "3.0"]]
+    assert lines(tmp_path / "out.csv") == due
+    predictions_writer(None)(found)
+    assert capsys.readouterr().out == "a\t7\t0.0\n\nb\t8\t2.0\nb\t9\t3.0\n\n"
+
+
 # --- the learning curve ---
 
 

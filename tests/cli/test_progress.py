@@ -1,5 +1,6 @@
 """What a training shows while it lasts."""
 
+import dataclasses
 import io
 import os
 import re
@@ -268,3 +269,8 @@ def test_a_real_bar_of_many_fits(tmp_path):
     shown = in_terminal("many", "plan.toml", cwd=tmp_path)
     assert "1/1 " in shown
     assert "fit 1/1" not in shown
+
+
+@pytest.mark.parametrize(("skipped", "said"), [(0, ""), (1, ", an update left out"), (2, ", 2 updates left out")])
+def test_updates_that_were_left_out_are_counted(skipped, said):
+    assert epoch_in_words(dataclasses.replace(epoch(), skipped=skipped)) == epoch_in_words(epoch()) + said

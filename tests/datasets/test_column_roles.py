@@ -228,6 +228,7 @@ def test_wide_where_asked(reads, refused):
     assert data.train.X.shape == (2, 3, 1)
     assert data.notes == ('label has the labels (label="label")',)
     assert refused(STEPS, wide=False).startswith(why)
+    assert refused("label,more,t0,t1,t2\nx,1,1,2,3\ny,2,4,5,6\n").startswith(why)  # two columns that are no steps
     assert refused("id,t,x\n1,2,3\n", wide=True, time="t") == (
         "time: expected none where each row is a sequence of its own, got t"
     )

@@ -9,6 +9,7 @@ import pytest
 
 import cgru
 from cgru.datasets import from_frame
+from cgru.datasets.dataframes import as_categories
 
 pytest.importorskip("narwhals")
 ROWS = {
@@ -199,3 +200,9 @@ def test_two_columns_of_one_name_are_refused_by_it():
     table = pyarrow.table([pyarrow.array([1.0])] * 3, names=["b", "b", "id"])
     with pytest.raises(ValueError, match=r"^frame: expected columns of different names, got 'b' as 1 and 2$"):
         from_frame(table, "id")
+
+
+def test_categories_are_names_or_values_by_name():
+    assert as_categories({"a": ["x", "y"], "b": "z"}) == {"a": ("x", "y"), "b": ("z",)}
+    assert as_categories(["a", "b"]) == {"a": (), "b": ()}
+    assert as_categories("a") == {"a": ()}

@@ -32,6 +32,7 @@ def refused(names, *columns):
         ("jaar maand dag uur", "year month day hour"),
         ("год месяц день", "year month day"),
         ("YY MM DD hh mm WDIR", "year month day hour minute"),
+        ("mm YY MM DD hh", "year month day hour minute"),
         ("y m d", "year month day"),
         ("MM YYYY", "year month"),
         ("Month Day Ozone", "month day"),
@@ -167,3 +168,17 @@ def test_a_time_may_be_its_parts(reads):
     assert data.reading["time"] == ["year", "month", "day", "hour"]
     swapped = reads(STORMS, id="name", time=["hour", "day", "month", "year"])
     assert swapped.train.X.tolist() == data.train.X.tolist()
+
+
+@pytest.mark.parametrize(
+    ("names", "first", "last"),
+    [
+        ("year quarter", (1, 1), (9999, 4)),
+        ("year week", (2020, 1), (2020, 53)),
+        ("year yday", (2020, 1), (2020, 366)),
+        ("year month day", (2020, 1, 1), (2020, 12, 31)),
+    ],
+)
+def test_first_and_last_values_of_parts(names, first, last):
+    names = names.split()
+    assert order_of_parts(names, [np.array(each) for each in zip(first, last, strict=True)]) == names

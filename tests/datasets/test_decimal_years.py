@@ -128,6 +128,7 @@ def test_the_one_that_is_no_month():
     values = 1949 + K / 12
     values[7] += 0.04
     assert odd_year(values) == 7
+    assert odd_year(values - 949) == 7  # from the year 1000 on
     for others in (
         values + 2000,
         values - 1000,

@@ -33,6 +33,14 @@ def test_arrays_stay_in_their_files(tmp_path):
         np.testing.assert_array_equal(ours, due)
 
 
+def test_one_split_alone(tmp_path):
+    for name, other in (("train", "test"), ("test", "train")):
+        np.savez(tmp_path / "data.npz", **{f"{name}_x": X, f"{name}_y": Y})
+        data = read(tmp_path / "data.npz")
+        assert getattr(data, other) is None
+        np.testing.assert_array_equal(getattr(data, name).X, X)
+
+
 def test_a_folder_is_what_an_archive_is(tmp_path):
     np.savez(tmp_path / "data.npz", train_x=X, train_y=Y, test_x=X[:2], test_y=np.array(["a", "b"]))
     (tmp_path / "data").mkdir()

@@ -479,3 +479,9 @@ def test_steps_that_were_trained_on_are_known_again(reads):
         assert [each for each in later.notes if "trained on" in each] == ([said] if said else [])
     frame = reads(f"x{steps.replace(',', ',x')},label\n1,2,3,4,6,a\n5,4,3,2,1,b\n", **data.reading)
     assert any(each.startswith("steps are called x500, x1000, ... where") for each in frame.notes)
+
+
+def test_numbers_beside_a_word_are_a_row(reads):
+    data = reads("b,0,1\na,2,3\nb,3,4\n", wide=True)
+    assert data.notes[0] == "no header: the columns are called column_1 to column_3"
+    assert data.train.X[..., 0].tolist() == [[0, 1], [2, 3], [3, 4]]

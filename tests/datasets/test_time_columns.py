@@ -457,3 +457,9 @@ def test_numbers_near_the_largest_are_no_regular_times(values):
     trend = time_columns.trend_of(np.array(values), np.zeros(4, int), "real")
     assert trend.rises
     assert not trend.regular
+
+
+@pytest.mark.parametrize("start", [8e8, 2.19e9])
+@pytest.mark.parametrize("unit", [1, 10**3, 10**6, 10**9])
+def test_unix_times_from_1995_to_2040_are_times_under_any_name(reads, start, unit):
+    orderly(growth("xyz", [(k, int(start) * unit + 3 * k * k) for k in range(8)]), "xyz", reads, **OPTIONS)

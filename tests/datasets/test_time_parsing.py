@@ -270,3 +270,10 @@ def test_two_digits_of_a_year_are_written_only_where_they_are_read_so():
     for year in ("1968-12-31", "2069-01-01"):
         with pytest.raises(ValueError, match="expected times from 1969 to 2068"):
             Times(ends, "%d.%m.%y").written(np.array([year], "datetime64[us]"))
+
+
+def test_integers_are_exact_and_large_reals_are_refused():
+    times = np.array([2**53 + 1, 2**53 + 3])
+    assert parse_times(times, "t").values.tolist() == times.tolist()
+    with pytest.raises(ValueError, match=r"^t: expected times, such as 1959-01, or whole numbers, got others$"):
+        parse_times([2.0**53], "t")

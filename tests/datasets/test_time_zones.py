@@ -212,3 +212,10 @@ def test_a_midnight_that_is_not_there_may_be_an_hour_earlier_too(tmp_path):
     (tmp_path / "s.csv").write_text("".join(["when,y\n", *(f"{text},1\n" for text in texts[:-1])]))
     (one,) = read_series(tmp_path / "s.csv")
     assert (str(one.calendar), one.written([12, 21])) == ("daily", [texts[12], texts[21]])
+
+
+def test_offsets_that_were_seen_hold_before_the_first_and_after_the_last():
+    moments = np.array(["2024-03-30", "2024-04-02"], "datetime64[us]")
+    offsets = np.array([1, 2], "timedelta64[h]").astype("timedelta64[us]")
+    times = np.array(["2000-01-01", "2024-04-01", "2024-04-02", "2050-01-01"], "datetime64[us]")
+    assert Clock(None, moments, offsets).offsets_at(times).tolist() == offsets[[0, 0, 1, 1]].tolist()

@@ -306,3 +306,10 @@ def test_a_column_of_months_is_chosen_among_two(read):
     table = "k,n,1990,1991,1992\n" + rows
     assert read(table, time="k")[0].y.tolist() == list(range(36))
     assert read(table, time="n")[0].y[:12].tolist() == list(range(11, -1, -1))
+
+
+def test_years_without_a_name_are_the_first_column(read):
+    header, *rows = by_years(year="zz").splitlines()
+    assert read("\n".join([header, *rows]))[0].y[:2].tolist() == [0, 1]
+    swapped = ["{1},{0},{2}".format(*row.split(",", 2)) for row in (header, *rows)]
+    assert refused(read, "\n".join(swapped)).startswith("target: expected the column to forecast")

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from cgru.forecast import Backtest, Forecaster, backtest
-from cgru.forecast.backtest import choose_cycles
+from cgru.forecast.backtest import choose_cycles, choose_season
 from cgru.forecast.delivery import MEAN, widening
 from cgru.forecast.rivals import climatology
 
@@ -149,6 +149,17 @@ def test_a_season_is_guessed_from_before_the_first_origin():
 
 def test_the_longest_of_several_says_the_season():
     assert backtest([np.arange(60.0), NOISY], 6, 2, **QUICK).season == 12
+
+
+def test_a_likely_season_that_the_tests_are_too_early_for():
+    def seasonal(n):
+        return np.arange(n) % 12 + 0.1 * (np.arange(n) % 7)
+
+    assert choose_season([seasonal(48)], 6, 2, (12,)) == (12, 12, 12)
+    assert choose_season([seasonal(26)], 6, 2, (12,)) == (12, 1, 12)  # not enough to test one
+    late = np.r_[np.arange(60.0), 20 * seasonal(60)]  # enough before the first origin to show one, if there were any
+    assert choose_season([late], 6, 8, (12,)) == (1, 1, 12)
+    assert choose_season([late], 6, 0, (12,)) == (12, 12, 12)
 
 
 def test_cycles_of_the_calendar_are_chosen_before_the_first_origin():

@@ -1,0 +1,181 @@
+"""The runner, on a toy of a package with tests that miss something."""
+
+import json
+import sys
+
+import pytest
+from house import ROOT
+
+if not (ROOT / "mutation").is_dir():
+    pytest.skip("mutation/ does not lie beside the tests", allow_module_level=True)
+sys.path.append(str(ROOT))  # at the end, so that no cgru/ there hides the installed package
+
+from mutation import __main__ as command
+from mutation import runner
+from mutation.child import FORKS
+from mutation.covering import Covering, statement
+from mutation.report import summary
+from mutation.runner import Result, Runner
+
+source = pytest.mark.skipif(not (ROOT / "cgru/gru.py").is_file(), reason="the source does not lie beside the tests")
+TOY = """\
+LIMIT = 3
+
+
+def clip(value, limit=LIMIT):
+    while value > limit:
+        value -= 1
+    return value
+
+
+def untested(value):
+    return value + 1
+"""
+TESTS = """\
+import pytest
+from cgru.toy import clip
+
+
+@pytest.mark.parametrize("value", [5, 4])
+def test_large(value):
+    assert clip(value) == 3
+
+
+def test_small():
+    assert clip(1) == 1
+
+
+def test_wrong_already():
+    assert clip(1) == 2
+"""
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory):
+    root = tmp_path_factory.mktemp("toy")
+    for folder in ("cgru", "tests"):
+        (root / folder).mkdir()
+    (root / "cgru" / "__init__.py").touch()
+    (root / "cgru" / "toy.py").write_text(TOY)
+    (root / "tests" / "test_toy.py").write_text(TESTS)
+    (root / "tests" / "test_other.py").write_text("def test_nothing():\n    pass\n")
+    (root / "pyproject.toml").write_text("[tool.pytest.ini_options]\naddopts = ['-n', 'auto']\n")
+    FORKS.set_forkserver_preload(["mutation.child"])
+    return root
+
+
+@pytest.mark.slow
+def test_a_toy(toy, tmp_path, monkeypatch, capsys):
+    pytest.importorskip("coverage", reason="runs with coverage.py alone")
+    equivalent = tmp_path / "equivalent.txt"
+    equivalent.write_text("# about\ncgru/toy.py: while value > limit:\n    Gt -> GtE  # for a test\n")
+    monkeypatch.setattr(runner, "equivalent", lambda: EQUIVALENT(equivalent))
+    results = tmp_path / "results" / "results.jsonl"
+    found = Runner(results, jobs=2, root=toy, patience=0.5).try_all(["cgru/toy.py"], 40)
+    by = {(each.code, each.what): each for each in found}
+    assert by["while value > limit:", "Gt -> GtE"].result == "listed"
+    assert by["while value > limit:", "condition False"].by.startswith("tests/test_toy.py::test_large")
+    assert by["value -= 1", "Sub -> Add"].by == "much longer than usual"
+    assert by["return value", "returns None"].by.startswith("tests/test_toy.py::test_")
+    assert by["LIMIT = 3", "3 -> 4"].result == "caught"
+    survived = {each for each in found if each.result == "survived"}
+    assert survived == {each for each in found if each.code == "return value + 1"}
+    assert {each.what for each in survived} == {"Add -> Sub", "1 -> 2", "returns None"}
+    said = capsys.readouterr().out
+    assert "without a break: tests/test_toy.py::test_wrong_already: fails" in said
+    assert "cgru/toy.py:11: Add -> Sub: survived 3 tests    return value + 1" in said
+    assert (toy / "cgru/toy.py").read_text() == TOY
+    assert (results.parent / "tree0/cgru/toy.py").read_text() == TOY
+
+    # Gone on with: nothing is run again but what survived, where that is asked for.
+    lines = results.read_text().splitlines()
+    assert {Result(**json.loads(line)) for line in lines} == {each for each in found if each.result != "listed"}
+    monkeypatch.setattr(runner, "run", lambda *given: pytest.fail("nothing is left to run"))
+    assert sorted(Runner(results, root=toy).try_all(["cgru/toy.py"], 40), key=str) == sorted(found, key=str)
+    monkeypatch.undo()
+    (toy / "tests/test_more.py").write_text(
+        "from cgru.toy import untested\n\ndef test_more():\n    assert untested(1) == 2"
+    )
+    again = Runner(results, jobs=2, root=toy, patience=0.5).try_all(["cgru/toy.py"], 40, again=True)
+    assert {each.by for each in again if each.code == "return value + 1"} == {"tests/test_more.py::test_more"}
+
+
+EQUIVALENT = runner.equivalent
+
+
+@source
+def test_the_list_of_equivalent_breaks_has_reasons_and_names_lines_that_exist():
+    for (path, code, what), reason in runner.equivalent().items():
+        assert what
+        assert len(reason) > 10, what
+        assert code in [line.strip() for line in (ROOT / path).read_text(encoding="utf-8").splitlines()], code
+
+
+def test_the_same_breaks_are_chosen_after_a_change_elsewhere(toy):
+    before = {each.key for each, _ in runner.chosen(toy, "cgru/toy.py", 6, 0)}
+    (toy / "cgru" / "toy.py").write_text("import os\n\n" + TOY)
+    after = {each.key for each, _ in runner.chosen(toy, "cgru/toy.py", 6, 0)}
+    other = {each.key for each, _ in runner.chosen(toy, "cgru/toy.py", 6, 1)}
+    (toy / "cgru" / "toy.py").write_text(TOY)
+    assert before == after != other
+    assert len(before) == 6
+
+
+def test_the_quickest_tests_come_first_one_of_each_function():
+    tests = {"a[1]": 2.0, "a[2]": 1.0, "b": 1.5, "c": 9.0}
+    assert list(runner.quickest(tests, 5.0)) == ["a[2]", "b"]
+    assert list(runner.quickest(tests, 15.0)) == ["a[2]", "b", "c", "a[1]"]
+    assert list(runner.quickest({"c": 9.0}, 1.0)) == ["c"]
+
+
+def test_the_lines_of_a_statement():
+    code = "X = [\n    1,\n]\ndef f(a=1):\n    if (a and\n        b):\n        g(a,\n          b)\n"
+    code += "    try:\n        g()\n    except E:\n        pass\n"
+    due = {1: None, 2: None, 4: None, 5: range(5, 7), 6: range(5, 7), 7: range(7, 9), 8: range(7, 9), 11: range(11, 12)}
+    assert {line: statement(code, line) for line in due} == due
+
+
+@source
+def test_tests_are_ordered_from_the_module_outward(tmp_path):
+    found = Runner(tmp_path / "results.jsonl", root=ROOT)
+    names = ["test_gru.py", "files/test_text.py", "datasets/test_npz.py", "datasets/test_text.py", "many/test_run.py"]
+    line = {"cgru/datasets/text.py": {"1": "1"}}
+    found.covering = {f"tests/{name}": Covering("", {f"tests/{name}::test": 1.0}, {}, line) for name in names}
+    found.covering["tests/many/test_run.py"].lines = {}
+    portions = [[name.partition("::")[0] for name in each] for each in found.portions("cgru/datasets/text.py", 1)]
+    near = ["tests/files/test_text.py", "tests/datasets/test_npz.py"]
+    assert portions == [["tests/datasets/test_text.py"], near, ["tests/test_gru.py"]]
+
+
+def test_summary():
+    results = [Result("a.py", "x", "code", 1, n, result) for n, result in enumerate(["caught"] * 3 + ["survived"])]
+    results += [Result("b.py", "x", "code", 1, 1, "listed"), Result("c.py", "x", "code", 1, 1, "caught")]
+    text, least = summary(results)
+    assert least == 0.75
+    assert text.splitlines()[2:] == [
+        "| a.py | 3 | 4 | 0 |",
+        "| b.py | 0 | 0 | 1 |",
+        "| c.py | 1 | 1 | 0 |",
+        "| all | 4 (80.0%) | 5 | 1 |",
+    ]
+
+
+@source
+@pytest.mark.parametrize(("least", "code"), [("0.9", 1), ("0.7", 0)])
+def test_command(monkeypatch, tmp_path, capsys, least, code):
+    asked = []
+
+    def try_all(self, paths, count, seed, again):
+        asked.append((list(paths), count, seed, again))
+        return [Result("a.py", "x", "code", 1, n, result) for n, result in enumerate(["caught"] * 3 + ["survived"])]
+
+    monkeypatch.setattr(Runner, "try_all", try_all)
+    options = ["--results", str(tmp_path / "r.jsonl"), "--least", least, "-n", "3", "--report", str(tmp_path / "r.md")]
+    assert command.main([str(ROOT / "cgru/gru.py"), *options]) == code
+    assert asked == [(["cgru/gru.py"], 3, 0, False)]
+    assert (tmp_path / "r.md").read_text() == capsys.readouterr().out.rstrip("\n") + "\n"
+    for part in ("1/2", "2/2"):
+        command.main(["--shard", part, *options])
+    (_, first, second) = [set(paths) for paths, *_ in asked]
+    assert first | second == set(runner.modules())
+    assert not first & second
