@@ -59,6 +59,9 @@ CYTHON = re.compile(
     re.VERBOSE | re.DOTALL | re.MULTILINE,
 )
 
+# Files without code: declarations, macros for compilers, tables of functions.
+DECLARATIONS = re.compile(r"(?:cgru|compiler|thread_pool|body|low_precision_body)\.h|(?:avx|baseline|scalar)\w+\.c")
+
 # A statement that may be missing: no declaration, no header, no return of a value.
 STATEMENT_OF_C = re.compile(
     r"""
@@ -175,6 +178,8 @@ def edits_of_cython(code: str) -> Iterator[Edit]:
 
 def breaks(path: str, text: str) -> list[Break]:
     """Return all breaks of a source in C or Cython, in the order of its lines."""
+    if DECLARATIONS.fullmatch(Path(path).name):
+        return []
     code, found = blanked(text, path), {}
     own = edits_of_cython if path.endswith(".pyx") else edits_of_c
     for start, end, new, name in [*edits_of_tokens(code), *own(code)]:

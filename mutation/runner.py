@@ -58,9 +58,11 @@ class Result:
         return self.path, self.what, self.code, self.nth
 
 
-def modules(root: Path = ROOT) -> list[str]:
-    """Return all Python modules of the package."""
-    return sorted(path.relative_to(root).as_posix() for path in (root / "cgru").rglob("*.py"))
+def modules(root: Path = ROOT, compiled: bool = False) -> list[str]:
+    """Return all Python modules of the package; with `compiled` the sources in Cython and C that have breaks."""
+    ends = (".pyx", ".h", ".c") if compiled else (".py",)
+    paths = sorted(path.relative_to(root).as_posix() for path in (root / "cgru").rglob("*") if path.suffix in ends)
+    return [path for path in paths if not compiled or maker(path).breaks(path, (root / path).read_text("utf-8"))]
 
 
 def equivalent(path: Path = EQUIVALENT) -> dict[tuple[str, str, str], str]:

@@ -128,6 +128,12 @@ def test_every_compiled_source_has_a_module_and_tests():
     assert all((ROOT / place).exists() for places in (*compiled.TESTS.values(), compiled.WIDE) for place in places)
 
 
+def test_declarations_have_no_breaks():
+    for name in ("core/thread_pool.h", "core/simd/cgru.h", "core/simd/body.h", "core/simd/avx2_float.c"):
+        assert compiled.breaks(f"cgru/{name}", (ROOT / "cgru" / name).read_text(encoding="utf-8")) == []
+    assert compiled.breaks("cgru/core/simd/levels.c", (ROOT / "cgru/core/simd/levels.c").read_text(encoding="utf-8"))
+
+
 @pytest.fixture
 def built(tmp_path, monkeypatch):
     """A tree whose objects are what `change` says, and the names of what was compiled and linked there."""
