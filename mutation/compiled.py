@@ -33,7 +33,8 @@ SWAPS = {
     "and": "or", "or": "and", "is": "is not", "is not": "is", "in": "not in", "not in": "in",
 }  # fmt: skip
 SYMBOL = re.compile(r"(?<= )(?:[-+*]=|//|[-+*/%]|<<|>>|[<>]=?|[=!]=|&&?|\|\|?)(?=\s)")
-WORD = re.compile(r"(?<=[\w)\]] )(?:and|or|is not|is|not in|in(?! range))(?= )")
+WORD = re.compile(r"(?<=[\w)\]] )(?:and|or|is not|is|not in|in)(?= )")
+LOOP = re.compile(r"\bfor (?:(?! in )[\w, ()])+\Z")  # before the "in" of a loop
 NUMBER = re.compile(r"(?<![\w.:])(?:0x[0-9a-fA-F]+|\d+\.?\d*(?:[eE][-+]?\d+)?)(?=[uUlL]*(?![\w.]))")
 
 # What is left alone; of what has a part `kept` in front, the rest.
@@ -126,7 +127,8 @@ def top_level(arguments: str) -> list[str]:
 def edits_of_tokens(code: str) -> Iterator[Edit]:
     """Yield swapped operators, and numbers that are changed: integers + 1, others times 1.5."""
     for found in [*SYMBOL.finditer(code), *WORD.finditer(code)]:
-        yield *found.span(), SWAPS[found[0]], ""
+        if not LOOP.search(code, max(found.start() - 80, 0), found.start()):
+            yield *found.span(), SWAPS[found[0]], ""
     for found in NUMBER.finditer(code):
         number = found[0]
         changed = str(int(number, 0) + 1) if re.fullmatch(r"0x\w+|\d+", number) else repr(float(number) * 1.5)
@@ -198,6 +200,7 @@ TABLES = [f"{level}_{dtype}" for dtype in ("float", "double") for level in LEVEL
 EXTENDED = ("baseline", "avx512vnni", "avx2", "avx512bf16", "avx2vnni", "avx512", "scalar")
 LOW_PRECISION = [f"{level}_low_precision" for level in EXTENDED]
 LOCK = Lock()  # breaks are built on several threads
+SUFFIX = sysconfig.get_config_var("EXT_SUFFIX")  # asked here, since sysconfig is not for several threads at first
 OF_LOW_PRECISION = ("low_precision.h", "low_precision_body.h", "quantize_row.h")
 
 
@@ -216,7 +219,7 @@ def succeeds(tree: Path, *command: str) -> bool:
 
 def compile_c(tree: Path, to: str, *options: str) -> bool:
     """Compile C sources, which are among the options, to a file; by Clang, where it is, in half of GCC's time."""
-    compiler = ["clang"] if shutil.which("clang") else shlex.split(sysconfig.get_config_var("CC"))
+    compiler = ["clang"] if shutil.which("clang") else shlex.split(sysconfig.get_config_var("CC") or "cc")
     return succeeds(tree, *compiler, "-O0", "-w", "-g0", "-fPIC", "-pthread", *options, "-o", to)
 
 
@@ -228,7 +231,7 @@ def compile_table(tree: Path, name: str, folder: str) -> bytes:
 
 def binary_of(source: str) -> str:
     """Return the path of a module's binary, beside its source."""
-    return source.removesuffix(".pyx") + sysconfig.get_config_var("EXT_SUFFIX")
+    return source.removesuffix(".pyx") + SUFFIX
 
 
 def link(tree: Path, source: str, *objects: str, translated: bool = False) -> bool:

@@ -84,6 +84,7 @@ cdef int g(Call *call, int n, bint back=False) except -1:
     cdef int i, total = 0 if back else n
     for i in range(0, n, 2):
         total += call.a[i]  # 1 + 1
+    for call in [each for each in n if each in call]: pass
     if total < 3 and not back: raise ValueError(f"{n + 1}")
     total = f(total)
     return total
@@ -104,6 +105,7 @@ def test_breaks_of_cython():
             ("bound + 1", "for i in range(0, n + 1, 2):"),
             ("+= -> -=", "total -= call.a[i]  # 1 + 1"),
             ("without total += call.a[i]", "pass  # 1 + 1"),
+            ("in -> not in", "for call in [each for each in n if each not in call]: pass"),
             ("< -> <=", test.replace("<", "<=")),
             ("3 -> 4", test.replace("3", "4")),
             ("and -> or", test.replace("and", "or")),
