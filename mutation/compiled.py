@@ -316,14 +316,16 @@ def restore(tree: Path, path: str) -> None:
 # The tests that see most breaks of sources whose paths begin so; behind a source's mirror, before those of WIDE.
 TESTS = {
     SIMD: ["tests/core/test_kernels.py"],
+    "cgru/core/blocks.pyx": ["tests/network/training/compiled", "tests/network/data"],
+    "cgru/core/fading.pyx": ["tests/test_grud.py"],
+    "cgru/core/pair.pyx": ["tests/test_bidirectional.py", "tests/core/test_crew.py"],
     "cgru/core/thread_pool.c": ["tests/core/test_threads.py", "tests/core/test_crew.py"],
     "cgru/core": ["tests/core/test_kernels.py"],
-    "cgru/network": ["tests/network/training/compiled", "tests/network/training", "tests/layers"],
+    "cgru/network": ["tests/network/training/compiled", "tests/network/training", "tests/layers", "tests/network/data"],
     "cgru/torch": ["tests/torch_gru"],
 }
-WIDE = [
-    f"tests/{name}" for name in ("test_gru.py", "test_passes.py", "core", "test_stream.py", "test_bidirectional.py")
-]
+NEXT = ("test_gru.py", "test_passes.py", "core", "test_stream.py", "test_bidirectional.py", "network/training/compiled")
+WIDE = [f"tests/{name}" for name in NEXT]
 
 
 def tests(path: str) -> list[str]:

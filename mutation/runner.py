@@ -9,6 +9,7 @@ import json
 import os
 import py_compile
 import queue
+import re
 import shutil
 import threading
 from collections import Counter
@@ -68,7 +69,8 @@ def modules(root: Path = ROOT, compiled: bool = False) -> list[str]:
 def equivalent(path: Path = EQUIVALENT) -> dict[tuple[str, str, str], str]:
     """Return the reasons of the breaks that change nothing anybody could notice, by module, line's text and change.
 
-    The file has a line "module: code", and below it, indented, "change  # reason" for each; a change "*" is any.
+    The file has a line "module: code", and below it, indented, "change  # reason" for each; a change "*" is any, and a
+    line "module: in name" is any line of that function.
     """
     found, place = {}, ("", "")
     for line in path.read_text(encoding="utf-8").splitlines():
@@ -79,6 +81,16 @@ def equivalent(path: Path = EQUIVALENT) -> dict[tuple[str, str, str], str]:
             module, _, code = line.partition(": ")
             place = module, code
     return found
+
+
+def function_of(path: Path, line: int) -> str:
+    """Return the name of the function, in Python, Cython or C, that a line of a source stands in; "" of none."""
+    for code in reversed(path.read_text(encoding="utf-8").splitlines()[:line]):
+        if found := re.match(r"\s*(?:(?:cp?|async )?def|static|INLINE)\b[^(=]*?(\w+)\(", code):
+            return found[1]
+        if re.match(r"[^\s#/})]", code):
+            break
+    return ""
 
 
 class Runner:
@@ -109,6 +121,7 @@ class Runner:
             for result, each in chosen(self.root, path, count, seed):
                 reason = self.equivalent.get((path, result.code, result.what))
                 reason = reason or self.equivalent.get((path, result.code, "*"))
+                reason = reason or self.equivalent.get((path, f"in {function_of(self.root / path, result.line)}", "*"))
                 known = self.known.get(result.key)
                 if reason:
                     found.append(Result(**asdict(result) | {"result": "listed", "by": reason}))
