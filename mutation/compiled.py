@@ -55,7 +55,7 @@ CYTHON = re.compile(
     | ^[ \t]*(?:from[ ][^\n]*import\b | c?import\b)(?:[^\n(]*\([^)]*\) | [^\n]*)
     | ^(?P<indent>[ \t]*)cdef[ ]extern[^\n]*\n(?:\n | (?P=indent)[ \t]+[^\n]*(?:\n|$))*
     | \bexcept\??[ ]-?\d+  # which its .pxd has, too
-    | (?P<kept>\bcdef[ ]\w+)\[[^\]\n]*\]
+    | (?P<kept>\bcdef[ ]\w+|^[ \t]+(?!return\b|del\b|raise\b)\w+[ ]\**\w+)\[[^\]\n]*\](?=$|[ ])
     """,
     re.VERBOSE | re.DOTALL | re.MULTILINE,
 )

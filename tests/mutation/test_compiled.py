@@ -77,6 +77,8 @@ cdef extern from "x.h":
     int f(int x)
 
 cdef double[:, ::1] view
+cdef struct Call:
+    int a[3]
 __all__ = ["f"]
 
 cdef int g(Call *call, int n, bint back=False) except -1:
