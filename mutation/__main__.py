@@ -23,6 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--results", type=Path, default=ROOT / "build/mutation/results.jsonl", help="go on with this file"
     )
     parser.add_argument("--again", action="store_true", help="try those that survived once more")
+    parser.add_argument("--check", action="store_true", help="run the tests that caught breaks without one, too")
     parser.add_argument(
         "--jobs", type=int, default=os.cpu_count(), help="copies in which breaks are tried (one a core)"
     )
@@ -34,7 +35,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     files = [Path(file).resolve().relative_to(ROOT).as_posix() for file in given.files]
     files = files or modules(compiled=given.compiled)[part - 1 :: parts]
     FORKS.set_forkserver_preload(IMPORTED)
-    found = Runner(given.results, given.jobs, given.seconds).try_all(files, given.n, given.seed, given.again)
+    runner = Runner(given.results, given.jobs, given.seconds)
+    found = runner.try_all(files, given.n, given.seed, given.again)
+    while given.check and (wrong := runner.check(found)):
+        print("without a break these fail, too; what they caught is tried again:", *wrong, sep="\n  ")
+        found = runner.try_all(files, given.n, given.seed)
     text, least = summary(found)
     print(text)
     if given.report:

@@ -29,7 +29,7 @@ IMPORTED = [  # by the command, once; never a module of the package
 ]
 FORKS = multiprocessing.get_context("forkserver")
 OPTIONS = ["--disable-plugin-autoload", "-o", "addopts=", "--import-mode=importlib", "-p", "no:cacheprovider"]
-OPTIONS += ["-m", "not slow and not nightly"]
+OPTIONS += ["-m", "not nightly"]
 FAILED = "could not be imported"
 
 
@@ -59,8 +59,8 @@ def run(
     """Run the tests of these files in `tree`; return the outcome.
 
     `usual` names the tests, in order, with the seconds that they usually take, and ends with the first that fails, or
-    takes four times as much processor time and `patience` seconds; None: all that plain `pytest` runs. With `lines`
-    the outcome says which test runs which lines. Variables of `environment` are set for them.
+    takes four times as much processor time and `patience` seconds; None: all that are not nightly. With `lines` the
+    outcome says which test runs which lines. Variables of `environment` are set for them.
     """
     here, there = FORKS.Pipe(duplex=False)
     process = FORKS.Process(target=work, args=(there, tree, files, Tests(usual, patience), lines, environment or {}))
@@ -148,6 +148,7 @@ class Watch:
 
         self.tree = tree
         self.coverage = coverage.Coverage(data_file=None, source=[str(tree / "cgru")], config_file=False)
+        self.coverage.set_option("run:core", "ctrace")  # another one has no contexts
         self.coverage.start()
         self.coverage.switch_context("import")
 

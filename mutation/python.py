@@ -108,8 +108,10 @@ class Breaker(ast.NodeVisitor):
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
         """Visit defaults and body, neither annotations nor decorators."""
-        for default in (*node.args.defaults, *node.args.kw_defaults):
-            if default is not None:
+        given = node.args.posonlyargs + node.args.args
+        with_defaults = given[len(given) - len(node.args.defaults) :] + node.args.kwonlyargs
+        for parameter, default in zip(with_defaults, node.args.defaults + node.args.kw_defaults, strict=True):
+            if default is not None and parameter.arg != "name":  # which errors call the argument
                 self.word(default)
                 self.visit(default)
         self.visit_body(node)
@@ -166,7 +168,8 @@ class Breaker(ast.NodeVisitor):
 
     def visit_If(self, node: ast.If) -> None:
         """Fix the condition."""
-        if isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+        names = {each.id for each in ast.walk(node.test) if isinstance(each, ast.Name)}
+        if names & {"TYPE_CHECKING", "_TYPE_CHECKING", "__name__"}:
             return
         self.condition(node.test)
         self.generic_visit(node)

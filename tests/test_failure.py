@@ -1,5 +1,7 @@
 """What is said where the compiled modules cannot be imported."""
 
+import os
+import subprocess
 import sys
 
 import pytest
@@ -55,3 +57,9 @@ def test_a_library_raises(monkeypatch, capsys, argv, original):
     assert "pip install -e" in str(missing)
     assert explained(FOREIGN, "here") is FOREIGN
     assert capsys.readouterr() == ("", "")
+
+
+def test_an_import_that_failed_is_an_import_error():
+    environment = os.environ | {"CGRU_SIMD": "none"}
+    done = subprocess.run([sys.executable, "-c", "import cgru"], env=environment, capture_output=True, text=True)
+    assert done.stderr.splitlines()[-1].startswith("ImportError: CGRU_SIMD: expected one of ")

@@ -330,6 +330,7 @@ def test_resets_go_with_their_samples(options):
     right = found.predict(X, resets=resets) == y
     assert found.score(X, y, resets=resets) == right.mean() > 0.75
     assert found.score(X, y, right, resets=resets) == 1
+    assert found.score(X, y, decay=1.0 - resets) == right.mean()
     assert found.score(X, y) < 0.7
 
 
@@ -356,7 +357,9 @@ def test_a_regressor_takes_them_everywhere():
     A = found.predict(X, resets=resets)
     assert_close(A, found.network_.predict(X, resets=resets)[:, 1], 1e-5)
     assert_close(found.predict_quantiles(X, resets=resets)[:, 0, 1], A, 1e-6)
-    assert found.score(X, y, resets=resets) == pytest.approx(1 - np.square(A - y).sum() / np.square(y - y.mean()).sum())
+    due = pytest.approx(1 - np.square(A - y).sum() / np.square(y - y.mean()).sum())
+    assert found.score(X, y, resets=resets) == due
+    assert found.score(X, y, decay=1.0 - resets) == due
     assert found.score(X, y, resets=resets) > found.score(X, y) + 0.2
     before = found.loss_curve_[:]
     found.partial_fit(X, y, decay=1.0 - resets)

@@ -33,6 +33,7 @@ def refused(names, *columns):
         ("год месяц день", "year month day"),
         ("YY MM DD hh mm WDIR", "year month day hour minute"),
         ("mm YY MM DD hh", "year month day hour minute"),
+        ("YY month DD hh mm", "year month day hour minute"),
         ("y m d", "year month day"),
         ("MM YYYY", "year month"),
         ("Month Day Ozone", "month day"),

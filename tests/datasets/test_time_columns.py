@@ -462,4 +462,7 @@ def test_numbers_near_the_largest_are_no_regular_times(values):
 @pytest.mark.parametrize("start", [8e8, 2.19e9])
 @pytest.mark.parametrize("unit", [1, 10**3, 10**6, 10**9])
 def test_unix_times_from_1995_to_2040_are_times_under_any_name(reads, start, unit):
-    orderly(growth("xyz", [(k, int(start) * unit + 3 * k * k) for k in range(8)]), "xyz", reads, **OPTIONS)
+    times = [int(start) * unit + k for k in (2, 9, 10, 5, 31)]
+    rows = zip("11122", times, (3, 1, 4, 1, 5), "aaabb", strict=True)
+    data = reads(text("id,xyz,x,label", rows))
+    assert (data.reading["time"], data.feature_names) == ("xyz", ("x",))

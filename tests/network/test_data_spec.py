@@ -34,3 +34,12 @@ def test_batches_of_tokens_have_no_elements():
     tokens, y = RNG.integers(0, 9, (4, 5)), np.array([0, 1, 0, 1])
     batches = Batches(spec(cgru.Embedding(9, 2), cgru.GRU(4)), [(tokens, y), (tokens[:, :2], y)])
     assert [data.extent for data in batches] == [(4, 5), (4, 2)]
+
+
+def test_times_are_due_once_a_network_was_trained_with_them():
+    X, y = RNG.standard_normal((4, 5, 3)), np.array([0, 1, 0, 1])
+    net = cgru.Network([cgru.GRUD(4), cgru.Dense(2, "softmax")], seed=1)
+    assert not net.data_spec.timed
+    net.fit(X, y, epochs=1, times=np.arange(20.0).reshape(4, 5))
+    assert net.data_spec.timed
+    assert not spec(cgru.GRU(4)).timed

@@ -1,5 +1,7 @@
 """Network: what it makes, that it predicts and evaluates, and what it refuses."""
 
+import copy
+import pickle
 import threading
 import tracemalloc
 
@@ -247,3 +249,25 @@ def test_refused_evaluations_and_predictions():
         net.predict(X, lengths=[1])
     assert not net.layers[0].p
     net.evaluate(padded(NAN, np.where(np.arange(M) == 3, 2, S), 7), LABELS, np.where(np.arange(M) == 3, 2, S))
+
+
+def test_the_state_of_the_optimizer_is_that_of_the_fit_under_way():
+    X, y = np.random.default_rng(0).standard_normal((8, 4, 3)), np.arange(8) % 2
+    net, seen = cgru.Network([cgru.GRU(2), cgru.Dense(2, "softmax")], optimizer="adam", seed=0), []
+    net.fit(X, y, epochs=3, callback=lambda epoch: seen.append(copy.deepcopy(net.optimizer_state)))
+    due = net.optimizer_state["Adam"]
+    assert seen[-1]["Adam"].keys() == due.keys()
+    for key, (steps, *arrays) in due.items():
+        assert [state["Adam"][key][0] for state in seen] == [1, 2, 3]
+        assert steps == 3
+        np.testing.assert_equal(seen[-1]["Adam"][key][1:], arrays)
+
+
+def test_a_pickled_network_can_be_fitted():
+    X, y = np.random.default_rng(0).standard_normal((8, 4, 3)), np.arange(8) % 2
+    net = cgru.Network([cgru.GRU(2), cgru.Dense(2, "softmax")], seed=0)
+    twin = pickle.loads(pickle.dumps(net))
+    assert twin.optimizer_state == {}
+    for each in (net, twin):
+        each.fit(X, y, epochs=2)
+    assert twin.history.loss == net.history.loss

@@ -94,3 +94,7 @@ def test_integers_and_small_floats():
     rows = RNG.integers(-300, 300, (40, 2)).astype(np.int16)
     np.testing.assert_allclose(mean_and_deviation(rows)[1], rows.std(axis=0, dtype=float))
     assert mean_and_deviation(rows.astype(np.float16))[0].dtype == np.float64
+
+
+def test_without_rows_there_are_no_columns():
+    assert [each.shape for each in RunningMeanVariance().result()] == [(0,), (0,)]

@@ -529,3 +529,32 @@ def test_a_fit_is_stopped_after_its_epoch(monkeypatch, compiled):
     assert len(history) == 3
     net.stop()  # nothing runs
     assert len(net.fit(X, LABELS, epochs=2)) == 2
+
+
+def test_a_validation_loss_as_low_as_the_best_is_no_better():
+    net = made(optimizer=cgru.SGD(1e-300))
+    history = net.fit(X, LABELS, lengths=LENGTHS, validation=(X, LABELS, LENGTHS), patience=2, epochs=9)
+    assert len(set(history.validation_loss)) == 1
+    assert len(history) == 3
+
+
+def test_the_loop_counts_right_answers_as_compiled_fits_do(monkeypatch):
+    histories = []
+    for compiled in (True, False):
+        with monkeypatch.context() as patch:
+            patch.setattr(fit, "compiles", lambda model, compiled=compiled: compiled)
+            net = made()
+            histories.append(net.fit(X, LABELS, lengths=LENGTHS, batch_size=7, epochs=3))
+    np.testing.assert_allclose(histories[0].accuracy, histories[1].accuracy, rtol=1e-12)
+
+
+def test_a_fit_in_python_goes_on_after_a_callback(monkeypatch):
+    """The loop and its running means are made once."""
+    loops = []
+    monkeypatch.setattr(fit, "compiles", lambda model: False)
+    monkeypatch.setattr(fit, "Loop", lambda *given: loops.append(given) or LOOP(*given))
+    made().fit(X, LABELS, lengths=LENGTHS, epochs=3, average=0.9, callback=lambda epoch: None)
+    assert len(loops) == 1
+
+
+LOOP = fit.Loop
