@@ -15,6 +15,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code, 1 where too few breaks are caught."""
     parser = argparse.ArgumentParser("python -m mutation", description="Without FILE: all Python modules.")
     parser.add_argument("files", nargs="*", metavar="FILE", help="a module, as cgru/gru.py")
+    parser.add_argument("--compiled", action="store_true", help="without FILE: all sources in Cython and C instead")
     parser.add_argument("-n", type=int, default=40, help="try so many breaks of each (40)")
     parser.add_argument("--seed", type=int, default=0, help="which ones (0)")
     parser.add_argument("--shard", default="1/1", metavar="I/N", help="of all modules the I-th of N parts")
@@ -31,7 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--report", type=Path, help="write the table of all modules to this file")
     given = parser.parse_args(arguments)
     part, parts = map(int, given.shard.split("/"))
-    files = [Path(file).resolve().relative_to(ROOT).as_posix() for file in given.files] or modules()[part - 1 :: parts]
+    files = [Path(file).resolve().relative_to(ROOT).as_posix() for file in given.files]
+    files = files or modules(compiled=given.compiled)[part - 1 :: parts]
     FORKS.set_forkserver_preload(IMPORTED)
     runner = Runner(given.results, given.jobs, given.seconds)
     found = runner.try_all(files, given.n, given.seed, given.again)

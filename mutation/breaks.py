@@ -9,7 +9,7 @@ from types import ModuleType
 
 __all__ = ["Break", "maker"]
 
-MAKERS = {".py": "mutation.python", ".pyx": "mutation.compiled", ".h": "mutation.compiled"}
+MAKERS = {".py": "mutation.python"} | dict.fromkeys((".pyx", ".h", ".c"), "mutation.compiled")
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,11 @@ def maker(path: str | Path) -> ModuleType:
     It has `breaks(path, text) -> list[Break]`, all breaks of a source; `path` is relative to the root of the checkout.
     What else it may have:
 
-    - `prepare(tree, path) -> bool`: build what the changed file is part of, in the copy of the checkout at `tree`,
-      before the tests run; False where it cannot be built, so that the break does not count.
+    - `prepare(tree, path) -> dict[str, str] | None`: build what the changed file is part of, in the copy of the
+      checkout at `tree`, before the tests run; return the environment to run them in, None where it cannot be built,
+      so that the break does not count.
     - `restore(tree, path)`: put back what `prepare` has built; the file itself has its old text again.
     - `tests(path) -> list[str]`: files of tests in the order to run them, for a file whose lines cannot be followed.
+    - `concerns(environment, test) -> bool`: whether a test may notice a break that `prepare` has built.
     """
     return importlib.import_module(MAKERS[Path(path).suffix])

@@ -49,16 +49,21 @@ class Outcome:
 
 
 def run(
-    tree: Path, files: list[str], usual: dict[str, float] | None = None, lines: bool = False, patience: float = 5.0
+    tree: Path,
+    files: list[str],
+    usual: dict[str, float] | None = None,
+    lines: bool = False,
+    patience: float = 5.0,
+    environment: dict[str, str] | None = None,
 ) -> Outcome:
     """Run the tests of these files in `tree`; return the outcome.
 
     `usual` names the tests, in order, with the seconds that they usually take, and ends with the first that fails, or
     takes four times as much processor time and `patience` seconds; None: all that are not nightly. With `lines` the
-    outcome says which test runs which lines.
+    outcome says which test runs which lines. Variables of `environment` are set for them.
     """
     here, there = FORKS.Pipe(duplex=False)
-    process = FORKS.Process(target=work, args=(there, tree, files, Tests(usual, patience), lines))
+    process = FORKS.Process(target=work, args=(there, tree, files, Tests(usual, patience), lines, environment or {}))
     process.start()
     there.close()
     try:
@@ -77,7 +82,9 @@ def run(
         process.join()
 
 
-def work(pipe: Connection, tree: Path, files: list[str], tests: Tests, lines: bool) -> None:
+def work(
+    pipe: Connection, tree: Path, files: list[str], tests: Tests, lines: bool, environment: dict[str, str]
+) -> None:
     """Run the tests in this process, and send the outcome."""
     os.setsid()
     gc.freeze()  # what is imported already stays; else each collection goes through it
@@ -85,7 +92,7 @@ def work(pipe: Connection, tree: Path, files: list[str], tests: Tests, lines: bo
     for number in (0, 1, 2):
         os.dup2(null, number)
     os.chdir(tree)
-    os.environ["PYTHONPATH"] = str(tree)
+    os.environ.update(environment, PYTHONPATH=str(tree))
     sys.path[:] = [str(tree), *(each for each in sys.path if each and not Path(each, "cgru").is_dir())]
     watch = [Watch(tree)] if lines else []  # before anything of the package is imported
     code = pytest.main([*OPTIONS, *(["-x"] if tests.usual is not None else []), *files], [tests, *watch])

@@ -9,6 +9,7 @@ import json
 import os
 import py_compile
 import queue
+import re
 import shutil
 import threading
 from collections import Counter
@@ -58,15 +59,18 @@ class Result:
         return self.path, self.what, self.code, self.nth
 
 
-def modules(root: Path = ROOT) -> list[str]:
-    """Return all Python modules of the package."""
-    return sorted(path.relative_to(root).as_posix() for path in (root / "cgru").rglob("*.py"))
+def modules(root: Path = ROOT, compiled: bool = False) -> list[str]:
+    """Return all Python modules of the package; with `compiled` the sources in Cython and C that have breaks."""
+    ends = (".pyx", ".h", ".c") if compiled else (".py",)
+    paths = sorted(path.relative_to(root).as_posix() for path in (root / "cgru").rglob("*") if path.suffix in ends)
+    return [path for path in paths if not compiled or maker(path).breaks(path, (root / path).read_text("utf-8"))]
 
 
 def equivalent(path: Path = EQUIVALENT) -> dict[tuple[str, str, str], str]:
     """Return the reasons of the breaks that change nothing anybody could notice, by module, line's text and change.
 
-    The file has a line "module: code", and below it, indented, "change  # reason" for each; "*" is any code or change.
+    The file has a line "module: code", and below it, indented, "change  # reason" for each; "*" is any code or change,
+    and the code "in name" any line of that function.
     """
     found, place = {}, ("", "")
     for line in path.read_text(encoding="utf-8").splitlines():
@@ -77,6 +81,16 @@ def equivalent(path: Path = EQUIVALENT) -> dict[tuple[str, str, str], str]:
             module, _, code = line.partition(": ")
             place = module, code
     return found
+
+
+def function_of(path: Path, line: int) -> str:
+    """Return the name of the function, in Python, Cython or C, that a line of a source stands in; "" of none."""
+    for code in reversed(path.read_text(encoding="utf-8").splitlines()[:line]):
+        if found := re.match(r"\s*(?:(?:cp?|async )?def|static|INLINE)\b[^(=]*?(\w+)\(", code):
+            return found[1]
+        if re.match(r"[^\s#/})]", code):
+            break
+    return ""
 
 
 class Runner:
@@ -106,7 +120,8 @@ class Runner:
         tasks, found = [], []
         for path in paths:
             for result, each in chosen(self.root, path, count, seed):
-                places = ((path, code, what) for code in (result.code, "*") for what in (result.what, "*"))
+                codes = (result.code, f"in {function_of(self.root / path, result.line)}", "*")
+                places = ((path, code, what) for code in codes for what in (result.what, "*"))
                 reason = next(filter(None, map(self.equivalent.get, places)), "")
                 known = self.known.get(result.key)
                 if reason:
@@ -117,7 +132,7 @@ class Runner:
                     tasks.append((result, each))
         if tasks:
             with trees(self.root, self.folder, self.jobs) as free, ThreadPoolExecutor(self.jobs) as pool:
-                self.measure(pool, free)
+                self.measure(pool, free, {result.path for result, _ in tasks})
                 found += pool.map(lambda task: self.try_one(free, *task), tasks)
         return found
 
@@ -145,21 +160,29 @@ class Runner:
         self.results.write_text("".join(lines), encoding="utf-8")
         return found
 
-    def measure(self, pool: ThreadPoolExecutor, free: queue.Queue[Path]) -> None:
-        """Find out which tests run which lines, but for the files of tests of which that is known."""
+    def measure(self, pool: ThreadPoolExecutor, free: queue.Queue[Path], paths: Iterable[str]) -> None:
+        """Find out which tests run which lines of these modules, but for the files of tests of which that is known.
+
+        Of tests for a file whose lines cannot be followed the seconds alone.
+        """
+        named = [(maker(path).tests(path) if hasattr(maker(path), "tests") else None) for path in paths]
+        known = set(test_files(self.root))
+        compiled = {file for files in named for file in files or () if file in known}
+        followed = test_files(self.root) if None in named else []
 
         def measured(file: str) -> Covering:
-            path = self.folder / "covering" / f"{file}.json"
+            lines = file in followed
+            path = self.folder / ("covering" if lines else "seconds") / f"{file}.json"
             covering = Covering.read(path, self.root / file)
             if covering is None:
                 with taken(free) as tree:
-                    covering = Covering.of(self.root, file, run(tree, [file], lines=True))
+                    covering = Covering.of(self.root, file, run(tree, [file], lines=lines))
                 covering.write(path)
                 if covering.failed:
                     self.say(f"without a break: {covering.failed}: fails")
             return covering
 
-        files = test_files(self.root)
+        files = [*followed, *sorted(compiled.difference(followed))]
         self.covering = dict(zip(files, pool.map(measured, files), strict=True))
 
     def try_one(self, free: queue.Queue[Path], result: Result, each: Break) -> Result:
@@ -170,10 +193,8 @@ class Runner:
             source = path.read_text(encoding="utf-8")
             path.write_text(each.text, encoding="utf-8")
             try:
-                if not getattr(made, "prepare", lambda tree, path: True)(tree, result.path):
-                    found = {"result": "unbuilt"}
-                else:
-                    found = self.attempt(tree, result)
+                environment = getattr(made, "prepare", lambda tree, path: {})(tree, result.path)
+                found = {"result": "unbuilt"} if environment is None else self.attempt(tree, result, environment)
             finally:
                 path.write_text(source, encoding="utf-8")
                 getattr(made, "restore", lambda tree, path: None)(tree, result.path)
@@ -186,18 +207,18 @@ class Runner:
             self.say(f"{result.path}:{result.line}: {result.what}: survived {result.tests} tests    {result.code[:90]}")
         return result
 
-    def attempt(self, tree: Path, result: Result) -> dict[str, object]:
+    def attempt(self, tree: Path, result: Result, environment: dict[str, str]) -> dict[str, object]:
         """Run the tests that cover a break, until one fails; return the fields of the result."""
         tried = 0
-        for tests in self.portions(result.path, result.line):
+        for tests in self.portions(result.path, result.line, environment):
             files = dict.fromkeys(name.partition("::")[0] for name in tests)
-            outcome = run(tree, list(files), tests, patience=self.patience)
+            outcome = run(tree, list(files), tests, patience=self.patience, environment=environment)
             tried += len(tests)
             if outcome.failed:
                 return {"result": "caught", "by": outcome.failed, "tests": tried}
         return {"result": "survived", "tests": tried}
 
-    def portions(self, path: str, line: int) -> Iterator[dict[str, float]]:
+    def portions(self, path: str, line: int, environment: dict[str, str] | None = None) -> Iterator[dict[str, float]]:
         """Yield the tests that cover a line: first those of the nearest file, then of more and more files at once.
 
         Of each file the quickest come first, with one case of each function before further cases, as many as take
@@ -208,6 +229,11 @@ class Runner:
         if hasattr(made, "tests"):
             order = [file for file in made.tests(path) if file in self.covering]
             covering = {file: self.covering[file].seconds for file in order}
+            concerned = {
+                file: {name: each for name, each in tests.items() if made.concerns(environment or {}, name)}
+                for file, tests in covering.items()
+            }
+            order, covering = [file for file in order if concerned[file]], concerned
         else:
             lines = statement((self.root / path).read_text(encoding="utf-8"), line)
             covering = {

@@ -114,9 +114,19 @@ def test_the_list_of_equivalent_breaks_has_reasons_and_names_lines_that_exist():
     for (path, code, what), reason in runner.equivalent().items():
         assert what
         assert len(reason) > 10, what
-        assert code == "*" or code in [
-            line.strip() for line in (ROOT / path).read_text(encoding="utf-8").splitlines()
-        ], code
+        lines = (ROOT / path).read_text(encoding="utf-8").splitlines()
+        if code.startswith("in "):
+            assert code[3:] in {runner.function_of(ROOT / path, n) for n in range(len(lines))}
+        else:
+            assert code == "*" or code in map(str.strip, lines), code
+
+
+def test_the_function_of_a_line(tmp_path):
+    source = tmp_path / "source"
+    source.write_text(
+        "static vec f(int n) {\n    int m;\n}\nint a;\ncdef int *g(char *x,\n     int y):\n    pass\nb = 1\n"
+    )
+    assert [runner.function_of(source, n) for n in range(1, 9)] == ["f", "f", "f", "", "g", "g", "g", ""]
 
 
 def test_the_same_breaks_are_chosen_after_a_change_elsewhere(toy):

@@ -326,6 +326,16 @@ def test_truncated(monkeypatch, truncate, lengths, every, learn_h0):
     check(monkeypatch, make, X, y, lengths=lengths, truncate=truncate, optimizer=cgru.SGD(0.1, schedule="linear"))
 
 
+@pytest.mark.parametrize("pad", [True, False])
+def test_the_last_frames_of_long_samples_are_the_shorter_ones(monkeypatch, pad):
+    """Of 7 steps in frames of 3 the last piece has one step, of 6 it has three."""
+
+    def make():
+        return [cgru.Frames(3, pad=pad), cgru.GRU(4), cgru.Dense(3, "softmax")]
+
+    check(monkeypatch, make, X, CLASSES, lengths=np.maximum(LENGTHS, 3), truncate=3, batch_size=9)
+
+
 @pytest.mark.parametrize("lengths", [None, LENGTHS[:21]], ids=["whole", "ragged"])
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("learn_h0", [False, True])

@@ -1,0 +1,209 @@
+"""The breaks of C and Cython, and what is built of them."""
+
+import sys
+from pathlib import Path
+
+import pytest
+from house import ROOT
+
+if not (ROOT / "mutation").is_dir():
+    pytest.skip("mutation/ does not lie beside the tests", allow_module_level=True)
+sys.path.append(str(ROOT))  # at the end, so that no cgru/ there hides the installed package
+
+from mutation import compiled
+
+
+def changed(path, text):
+    """The lines that each break leaves in the place of its own, by the break."""
+    lines = text.splitlines()
+    found = []
+    for each in compiled.breaks(path, text):
+        after = each.text.splitlines()
+        assert len(after) == len(lines)
+        assert next(n for n, pair in enumerate(zip(lines, after, strict=True), 1) if pair[0] != pair[1]) == each.line
+        found.append((each.what, after[each.line - 1].strip()))
+    return found
+
+
+C = """\
+/* a + b, "c" < 1 */
+#if BYTES >= 32 && X86 // if (1 + 2)
+#define TWICE(n) ((n) * 2)
+#endif
+static vec f(const T *p, ptrdiff_t n) {
+    T lanes[LANES * 2] = {0};
+    for (ptrdiff_t i = 0; i < n; i++) lanes[i] = p[i];
+    if (n == 3 && p) store(lanes, 0.5);
+    KEEP(n + 1);
+    return n ? load(lanes) : ZERO;
+}
+"""
+
+
+def test_breaks_of_c():
+    found = changed("cgru/core/simd/x.h", C)
+    loop, test = "for (ptrdiff_t i = 0; i < n; i++) lanes[i] = p[i];", "if (n == 3 && p) store(lanes, 0.5);"
+    assert sorted(found) == sorted(
+        [
+            ("* -> /", "#define TWICE(n) ((n) / 2)"),
+            ("2 -> 3", "#define TWICE(n) ((n) * 3)"),
+            ("0 -> 1", "T lanes[LANES * 2] = {1};"),
+            ("0 -> 1", loop.replace("0", "1")),
+            ("< -> <=", loop.replace("<", "<=")),
+            ("bound - 1", loop.replace("n;", "n - 1;")),
+            ("bound + 1", loop.replace("n;", "n + 1;")),
+            ("without lanes[i] = p[i];", loop.replace("lanes[i] = p[i]", "")),
+            ("== -> !=", test.replace("==", "!=")),
+            ("3 -> 4", test.replace("3", "4")),
+            ("&& -> ||", test.replace("&&", "||")),
+            ("condition -> true", test.replace("n == 3 && p", "1")),
+            ("condition -> false", test.replace("n == 3 && p", "0")),
+            ("without store(lanes, 0.5);", "if (n == 3 && p) ;"),
+            ("0.5 -> 0.75", test.replace("0.5", "0.75")),
+            ("choice -> false", "return n && 0 ? load(lanes) : ZERO;"),
+            ("choice -> true", "return n || 1 ? load(lanes) : ZERO;"),
+        ]
+    )
+
+
+CYTHON = '''\
+"""1 < 2"""
+
+from a cimport (
+    b, c
+)
+
+cdef extern from "x.h":
+    int f(int x)
+
+cdef double[:, ::1] view
+cdef struct Call:
+    int a[3]
+__all__ = ["f"]
+
+cdef int g(Call *call, int n, bint back=False) except -1:
+    """Return n + 1."""
+    cdef int i, total = 0 if back else n
+    for i in range(0, n, 2):
+        total += call.a[i]  # 1 + 1
+    for call in [each for each in n if each in call]: pass
+    if total < 3 and not back: raise ValueError(f"{n + 1}")
+    total = f(total)
+    return total
+'''
+
+
+def test_breaks_of_cython():
+    test = 'if total < 3 and not back: raise ValueError(f"{n + 1}")'
+    assert sorted(changed("cgru/x.pyx", CYTHON)) == sorted(
+        [
+            ("False -> True", "cdef int g(Call *call, int n, bint back=True) except -1:"),
+            ("0 -> 1", "cdef int i, total = 1 if back else n"),
+            ("choice -> True", "cdef int i, total = 0 if True else n"),
+            ("choice -> False", "cdef int i, total = 0 if False else n"),
+            ("0 -> 1", "for i in range(1, n, 2):"),
+            ("2 -> 3", "for i in range(0, n, 3):"),
+            ("bound - 1", "for i in range(0, n - 1, 2):"),
+            ("bound + 1", "for i in range(0, n + 1, 2):"),
+            ("+= -> -=", "total -= call.a[i]  # 1 + 1"),
+            ("without total += call.a[i]", "pass  # 1 + 1"),
+            ("in -> not in", "for call in [each for each in n if each not in call]: pass"),
+            ("< -> <=", test.replace("<", "<=")),
+            ("3 -> 4", test.replace("3", "4")),
+            ("and -> or", test.replace("and", "or")),
+            ("condition -> True", 'if True: raise ValueError(f"{n + 1}")'),
+            ("condition -> False", 'if False: raise ValueError(f"{n + 1}")'),
+            ('without raise ValueError(f"{n + 1}")', test.partition(":")[0] + ": pass"),
+            ("without total = f(total)", "pass"),
+        ]
+    )
+
+
+def test_every_compiled_source_has_a_module_and_tests():
+    modules, directives = compiled.recipe()
+    assert directives["cdivision"]
+    sources = [path.relative_to(ROOT).as_posix() for end in ("pyx", "h") for path in (ROOT / "cgru").rglob(f"*.{end}")]
+    assert set(modules) == {path for path in sources if path.endswith(".pyx")}
+    for path in sources:
+        text = (ROOT / path).read_text(encoding="utf-8")
+        assert len(compiled.blanked(text, path)) == len(text)
+        assert compiled.module_of(path) in modules
+    assert {"tests/core/test_linear.py", "tests/core/test_kernels.py"} <= set(compiled.tests("cgru/core/linear.pyx"))
+    assert all((ROOT / place).exists() for places in (*compiled.TESTS.values(), compiled.WIDE) for place in places)
+
+
+def test_declarations_have_no_breaks():
+    for name in ("core/thread_pool.h", "core/simd/cgru.h", "core/simd/body.h", "core/simd/avx2_float.c"):
+        assert compiled.breaks(f"cgru/{name}", (ROOT / "cgru" / name).read_text(encoding="utf-8")) == []
+    assert compiled.breaks("cgru/core/simd/levels.c", (ROOT / "cgru/core/simd/levels.c").read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def built(tmp_path, monkeypatch):
+    """A tree whose objects are what `change` says, and the names of what was compiled and linked there."""
+
+    class Built:
+        change, tried, linked = staticmethod(lambda name: b"old"), [], []
+
+    unbroken = tmp_path / "build/mutation/unbroken"
+    unbroken.mkdir(parents=True)
+    for name in (*compiled.TABLES, *compiled.LOW_PRECISION, "levels"):
+        (unbroken / f"{name}.o").write_bytes(b"old")
+
+    def table(tree, name, folder):
+        Built.tried.append(name)
+        return Built.change(name)
+
+    monkeypatch.setattr(compiled, "compile_table", table)
+    monkeypatch.setattr(
+        compiled, "link", lambda tree, module, *objects, **_: not Built.linked.extend([module, *objects])
+    )
+    Built.tree = tmp_path
+    return Built
+
+
+def test_a_header_is_broken_in_the_first_table_that_it_changes(built):
+    built.change = lambda name: b"new" if name.startswith("avx512") else b"old"
+    assert compiled.prepare(built.tree, "cgru/core/simd/norm.h") == {"CGRU_SIMD": "avx512"}
+    assert built.tried == ["baseline_float", "avx512_float"]
+    assert [Path(each).parent.name for each in built.linked if "avx512_float" in each] == ["mutation"]
+    assert [Path(each).parent.name for each in built.linked if "avx512_double" in each] == ["unbroken"]
+
+
+def test_what_changes_no_object_or_does_not_compile_does_not_count(built):
+    assert compiled.prepare(built.tree, "cgru/core/simd/norm.h") is None
+    assert built.tried == compiled.TABLES
+    built.change = lambda name: b""
+    assert compiled.prepare(built.tree, "cgru/core/simd/low_precision.h") is None
+    assert built.linked == []
+
+
+@pytest.mark.parametrize(
+    ("environment", "test", "due"),
+    [
+        ({}, "test_x[avx2-float32]", True),
+        ({"CGRU_SIMD": "avx2"}, "test_x[avx2-float32]", True),
+        ({"CGRU_SIMD": "avx2"}, "test_x[float32-scalar]", False),
+        ({"CGRU_SIMD": "avx2"}, "test_x[avx512 without bytes]", False),
+        ({"CGRU_SIMD": "avx2"}, "test_scalar", True),
+    ],
+)
+def test_tests_of_other_levels_are_left_out(environment, test, due):
+    assert compiled.concerns(environment, test) is due
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("path", ["cgru/core/simd/equations.h", "cgru/core/pair.pyx", "cgru/core/thread_pool.c"])
+def test_a_break_is_built_and_put_back(tmp_path, path):
+    """A module from the broken source is another one, and afterwards the one of the checkout."""
+    import shutil
+
+    shutil.copytree(ROOT / "cgru", tmp_path / "cgru")
+    source = tmp_path / path
+    binary = tmp_path / compiled.binary_of(compiled.module_of(path))
+    before = binary.read_bytes()
+    source.write_text(compiled.breaks(path, source.read_text(encoding="utf-8"))[0].text, encoding="utf-8")
+    assert compiled.prepare(tmp_path, path) is not None
+    assert binary.read_bytes() != before
+    compiled.restore(tmp_path, path)
+    assert binary.read_bytes() == before
