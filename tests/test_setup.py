@@ -1,4 +1,4 @@
-"""setup.py, without a compiler: what CGRU_SANITIZE builds, and `.ci/sanitize`; nightly, all modules by each compiler."""
+"""setup.py, without a compiler: ways to build; `.ci/sanitize`; nightly, all modules by each compiler."""
 
 import os
 import shutil
