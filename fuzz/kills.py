@@ -125,10 +125,10 @@ def case(seed: int) -> str:
             process = start(folder, way, "plan.jsonl")
             with stopped(process):
                 time.sleep(dice.rng.uniform(0, 1))
-                while left and way == "processes" and dice.chance() and workers(process):
+                while left and way == "processes" and dice.chance() and (alive := workers(process)):
                     left -= 1
                     with contextlib.suppress(ProcessLookupError):
-                        os.kill(dice.among(*workers(process)), signal.SIGKILL)
+                        os.kill(dice.among(*alive), signal.SIGKILL)
                     time.sleep(dice.rng.uniform(0, 0.5))
             path = folder / "plan.jsonl"
             lines = path.read_bytes().count(b"\n") if path.exists() else 0

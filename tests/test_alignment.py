@@ -1,6 +1,6 @@
 """Arrays at addresses that are no multiple of a number's size, or of the other byte order: right at every door.
 
-Where the processor does not mind such addresses, a build with CGRU_SANITIZE=undefined shows what came through.
+Where the processor does not mind such addresses, a build with `.ci/sanitize address` shows what came through.
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""setup.py, compiling nothing: what CGRU_SANITIZE builds, and `.ci/sanitize`; nightly, all modules by each compiler."""
+"""setup.py, compiling nothing: ways to build; `.ci/sanitize`; nightly, all modules by each compiler."""
 
 import os
 import shutil

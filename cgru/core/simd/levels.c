@@ -10,41 +10,39 @@
 #include <cpuid.h>
 
 enum { EAX, EBX, ECX, EDX };
-
-/* Returns whether a leaf of the processor's own description has a bit. Not by __builtin_cpu_supports, whose library
- * Windows and Zig do not have. */
-static int has_bit(unsigned leaf, unsigned subleaf, int word, int bit) {
-    unsigned words[4];
-    return __get_cpuid_count(leaf, subleaf, words, words + 1, words + 2, words + 3) && words[word] >> bit & 1;
-}
-
-/* Returns whether the system keeps the registers of these bits of XCR0 apart for each thread. */
-static int keeps_registers(unsigned kinds) {
-    unsigned low, high;
-    if (!has_bit(1, 0, ECX, 27)) return 0; /* OSXSAVE */
-    __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
-    return (low & kinds) == kinds;
-}
-
-static int has_avx2(void) { return keeps_registers(0x06) && has_bit(1, 0, ECX, 12) && has_bit(7, 0, EBX, 5); }
-
-static int has_avx512(void) {
-#if defined(__APPLE__) /* which begins to keep those of 512 bits when a thread first has one */
-    const int kept = 1;
+#if defined(__APPLE__) /* which begins to keep the registers of 512 bits when a thread first has one */
+enum { KEPT = 0x06, KEPT_512 = 0x06 };
 #else
-    const int kept = keeps_registers(0xe6);
+enum { KEPT = 0x06, KEPT_512 = 0xe6 }; /* bits of XCR0 */
 #endif
-    return kept && has_avx2() && has_bit(7, 0, EBX, 16) && has_bit(7, 0, EBX, 17) && has_bit(7, 0, EBX, 30) &&
-           has_bit(7, 0, EBX, 31); /* F, DQ, BW, VL */
+#define BIT(n) (1u << (n))
+#define AVX2 BIT(5)
+#define AVX512 (AVX2 | BIT(16) | BIT(17) | BIT(30) | BIT(31)) /* F, DQ, BW, VL */
+
+/* Returns whether a leaf of the processor's own description has all of these bits. Not by __builtin_cpu_supports, whose
+ * library Windows and Zig do not have. In a virtual machine each look takes tens of microseconds. */
+static int has_bits(unsigned leaf, unsigned subleaf, int word, unsigned bits) {
+    unsigned words[4];
+    return __get_cpuid_count(leaf, subleaf, words, words + 1, words + 2, words + 3) && (words[word] & bits) == bits;
 }
 
-static int has_avx512vnni(void) { return has_avx512() && has_bit(7, 0, ECX, 11); }
+/* Returns whether there is FMA, and the system keeps the registers of these bits of XCR0 apart for each thread. */
+static int has_fma(unsigned kept) {
+    unsigned low, high;
+    if (!has_bits(1, 0, ECX, BIT(12) | BIT(27))) return 0; /* FMA, OSXSAVE */
+    __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return (low & kept) == kept;
+}
+
+static int has_avx2(void) { return has_fma(KEPT) && has_bits(7, 0, EBX, AVX2); }
+static int has_avx512(void) { return has_fma(KEPT_512) && has_bits(7, 0, EBX, AVX512); }
+static int has_avx512vnni(void) { return has_avx512() && has_bits(7, 0, ECX, BIT(11)); }
 #endif
 #if AVX512_BF16
-static int has_avx512bf16(void) { return has_avx512vnni() && has_bit(7, 1, EAX, 5); }
+static int has_avx512bf16(void) { return has_avx512vnni() && has_bits(7, 1, EAX, BIT(5)); }
 #endif
 #if AVX_VNNI
-static int has_avx2vnni(void) { return has_avx2() && has_bit(7, 1, EAX, 4); }
+static int has_avx2vnni(void) { return has_avx2() && has_bits(7, 1, EAX, BIT(4)); }
 #endif
 #if ARM_DOT && defined(__linux__)
 #include <sys/auxv.h>
