@@ -91,8 +91,10 @@ SANITIZE = SETUP.parent / ".ci" / "sanitize"
 # Stands for Python: reports what is read past an array, and where told to something more, or fails, or stops the run.
 FAKE = """#!/bin/sh
 [ "$1" != -c ] || FAKE=$CANARY
+path=${ASAN_OPTIONS#log_path=}
 case "$FAKE" in
-report|stop) path=${ASAN_OPTIONS#log_path=}; echo overflow >"${path%%:*}.1" ;;
+report|stop) echo overflow >"${path%%:*}.1" ;;
+full) echo "WARNING: AddressSanitizer failed to allocate" >"${path%%:*}.1" ;;
 fail) exit 3 ;;
 esac
 [ "$FAKE" != stop ] || kill -TERM "$PPID"
@@ -100,7 +102,9 @@ esac
 
 
 @pytest.mark.skipif(not SANITIZE.is_file() or not shutil.which("gcc"), reason="outside a checkout, or without GCC")
-@pytest.mark.parametrize(("what", "code"), [("nothing", 0), ("report", 1), ("fail", 3), ("blind", 1), ("stop", -15)])
+@pytest.mark.parametrize(
+    ("what", "code"), [("nothing", 0), ("report", 1), ("fail", 3), ("blind", 1), ("stop", -15), ("full", 0)]
+)
 @pytest.mark.parametrize("arguments", [["tests"], ["fuzz", "cell"]])
 def test_a_report_fails_a_run_that_is_sanitized(tmp_path, arguments, what, code):
     """Whether the process that it is about has failed or not, and where the run was stopped."""
