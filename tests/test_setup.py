@@ -1,4 +1,4 @@
-"""setup.py, compiling nothing: ways to build; `.ci/sanitize`; nightly, all modules by each compiler."""
+"""setup.py, compiling nothing: ways to build; .ci/sanitize; nightly, all modules by each compiler."""
 
 import os
 import shutil
@@ -88,21 +88,26 @@ def test_an_unknown_sanitizer_is_refused(value):
 
 
 SANITIZE = SETUP.parent / ".ci" / "sanitize"
-# Stands for Python: reports what is read past an array, and where it is told to something more, or fails.
+# Stands for Python: reports what is read past an array, and where told to something more, or fails, or stops the run.
 FAKE = """#!/bin/sh
 [ "$1" != -c ] || FAKE=$CANARY
+path=${ASAN_OPTIONS#log_path=}
 case "$FAKE" in
-report) path=${ASAN_OPTIONS#log_path=}; echo overflow >"${path%%:*}.1" ;;
+report|stop) echo overflow >"${path%%:*}.1" ;;
+full) echo "WARNING: AddressSanitizer failed to allocate" >"${path%%:*}.1" ;;
 fail) exit 3 ;;
 esac
+[ "$FAKE" != stop ] || kill -TERM "$PPID"
 """
 
 
 @pytest.mark.skipif(not SANITIZE.is_file() or not shutil.which("gcc"), reason="outside a checkout, or without GCC")
-@pytest.mark.parametrize(("what", "code"), [("nothing", 0), ("report", 1), ("fail", 3), ("blind", 1)])
+@pytest.mark.parametrize(
+    ("what", "code"), [("nothing", 0), ("report", 1), ("fail", 3), ("blind", 1), ("stop", -15), ("full", 0)]
+)
 @pytest.mark.parametrize("arguments", [["tests"], ["fuzz", "cell"]])
 def test_a_report_fails_a_run_that_is_sanitized(tmp_path, arguments, what, code):
-    """Whether the process that it is about has failed or not."""
+    """Whether the process that it is about has failed or not, and where the run was stopped."""
     (tmp_path / "address").mkdir()
     built, python = tmp_path / "address" / "built", tmp_path / "python"
     built.touch()
@@ -113,7 +118,7 @@ def test_a_report_fails_a_run_that_is_sanitized(tmp_path, arguments, what, code)
     there |= {"FAKE": what, "CANARY": "" if what == "blind" else "report"}
     done = subprocess.run([SANITIZE, "address", *arguments], env=there, capture_output=True, text=True)
     assert done.returncode == code, done.stderr
-    assert ("overflow" in done.stdout) == (what == "report")
+    assert ("overflow" in done.stdout) == (what in ("report", "stop"))
 
 
 # Packs two folders by the class that makes an sdist: the same files of other times and rights, made in another order.

@@ -133,6 +133,8 @@ cdef class Buffers:
         if entry is None:
             return None
         views, layouts = entry[0], entry[1]
+        if not has_references(<PyObject *>views, 2):  # another thread has the tuple alone so far, none of its views
+            return None
         cdef Py_ssize_t i, count = len(views)
         cdef PyObject *view = PyTuple_GET_ITEM(views, 0)
         if not has_references(cnp.PyArray_BASE(<cnp.ndarray>view), count):

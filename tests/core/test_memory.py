@@ -130,6 +130,16 @@ def test_threads_that_share_a_pool_get_arrays_of_their_own():
     assert not wrong
 
 
+def test_arrays_are_held_by_their_tuple():
+    """As they are for a moment, in which another thread may take some."""
+    buffers = Buffers()
+    held = buffers.take_states("a", *SIZES)
+    assert not np.shares_memory(buffers.take_states("a", *SIZES)[0], held[0])
+    del held
+    address = buffers.take_states("a", *SIZES)[0].ctypes.data
+    assert buffers.take_states("a", *SIZES)[0].ctypes.data == address
+
+
 def test_what_another_thread_made_is_reused_under_a_gil_alone():
     buffers, where = Buffers(), []
     maker = threading.Thread(target=lambda: where.append(buffers.take("a", *SIZES).ctypes.data))
