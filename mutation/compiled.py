@@ -194,6 +194,7 @@ def breaks(path: str, text: str) -> list[Break]:
 # --- what is built, without optimisation, which takes a third of the time ---
 
 SIMD = "cgru/core/simd"
+SLOWER = 10  # times as long may tests of such a build take as they do of an optimised one
 LEVELS = ("baseline", "avx512", "avx2", "scalar")
 # The tables of kernels in which a header may be broken: the first one that its change reaches.
 TABLES = [f"{level}_{dtype}" for dtype in ("float", "double") for level in LEVELS]
