@@ -10,6 +10,7 @@ from interop_cases import assert_same_layers, parameters, recurrent
 
 import cgru
 from cgru import activations, interop, layers
+from cgru.interop import chain_builder
 from cgru.interop.gates import FUNCTIONS, KERAS, ONNX, TORCH, alpha_of, dtype_of, gate_options, refusal
 from cgru.layers.layer import Layer
 from cgru.variant import RESET_AFTER, RESET_BEFORE
@@ -437,6 +438,14 @@ def test_without_the_other_library(other, monkeypatch):
         getattr(interop, f"from_{other}")(layer)
     with pytest.raises((RuntimeError, ImportError)):
         getattr(interop, f"to_{other}")(cgru.GRU(3, reset_after=True))
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (3, 0), (3,), (2, 3, 4)])
+def test_a_table_without_tokens_or_units_is_refused(shape):
+    with pytest.raises(ValueError, match=r"^expected a table \(tokens, units\), got \("):
+        chain_builder.embedding(np.zeros(shape), "E", ValueError)
+    with pytest.raises(ValueError, match=r"^expected weights \(n, u\) and a bias \(u,\), got float64 \("):
+        chain_builder.dense(np.zeros(shape), None, "W", ValueError)
 
 
 def test_its_import_imports_nothing_else():
