@@ -226,6 +226,13 @@ AFTER = {"reset_after": True, "sequences": True}
             stack(cgru.GRU(4, **AFTER), cgru.Dropout(0.2), cgru.GRU(4, **AFTER), cgru.GRU(4, **AFTER)),
             "Dropout of one rate between all layers, or none",
         ),
+        (
+            stack(
+                *(layer for rate in (0.2, 0.3) for layer in (cgru.GRU(4, **AFTER), cgru.Dropout(rate))),
+                cgru.GRU(4, **AFTER),
+            ),
+            "Dropout of one rate between all layers, or none",
+        ),
         (stack(cgru.GRU(4, reset_after=True), cgru.Dense(2)), "expected GRU or Bidirectional layers"),
     ],
 )
@@ -438,6 +445,10 @@ def test_without_the_other_library(other, monkeypatch):
         getattr(interop, f"from_{other}")(layer)
     with pytest.raises((RuntimeError, ImportError)):
         getattr(interop, f"to_{other}")(cgru.GRU(3, reset_after=True))
+
+
+def test_a_library_without_a_flag_has_one_variant():
+    assert TORCH.variant_of_layer(object()) is TORCH.variant({}) is RESET_AFTER
 
 
 @pytest.mark.parametrize("shape", [(0, 3), (3, 0), (3,), (2, 3, 4)])
