@@ -525,6 +525,7 @@ def test_warm_start_with_as_many_epochs_as_fit(monkeypatch):
     X, y = waves(12)
     model = GRUClassifier(1, bidirectional=False, pool="last", budget=0, warm_start=True)
     monkeypatch.setattr(recipe, "budget", lambda *_: (None, 2))
+    monkeypatch.setattr(recipe, "nothing_learned", lambda *_: "")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the loss still falls
         assert model.fit(X, y).fit(X, y).n_iter_ == 4
