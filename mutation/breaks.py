@@ -38,6 +38,7 @@ def maker(path: str | Path) -> ModuleType:
       so that the break does not count.
     - `restore(tree, path)`: put back what `prepare` has built; the file itself has its old text again.
     - `tests(path) -> list[str]`: files of tests in the order to run them, for a file whose lines cannot be followed.
+    - `SLOWER`: how many times longer than usual tests may take in what `prepare` builds.
     - `concerns(environment, test) -> bool`: whether a test may notice a break that `prepare` has built.
     """
     return importlib.import_module(MAKERS[Path(path).suffix])

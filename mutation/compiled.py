@@ -194,6 +194,7 @@ def breaks(path: str, text: str) -> list[Break]:
 # --- what is built, without optimisation, which takes a third of the time ---
 
 SIMD = "cgru/core/simd"
+SLOWER = 10  # times as long may tests of such a build take as they do of an optimised one
 LEVELS = ("baseline", "avx512", "avx2", "scalar")
 # The tables of kernels in which a header may be broken: the first one that its change reaches.
 TABLES = [f"{level}_{dtype}" for dtype in ("float", "double") for level in LEVELS]
@@ -315,6 +316,11 @@ def restore(tree: Path, path: str) -> None:
 
 # The tests that see most breaks of sources whose paths begin so; behind a source's mirror, before those of WIDE.
 TESTS = {
+    f"{SIMD}/loss.h": ["tests/core/test_criterion.py"],
+    f"{SIMD}/norm.h": ["tests/core/test_norm.py"],
+    f"{SIMD}/low_precision": ["tests/core/test_low_precision.py"],
+    f"{SIMD}/quantize_row.h": ["tests/core/test_low_precision.py"],
+    f"{SIMD}/update.h": ["tests/test_optimizers.py"],
     SIMD: ["tests/core/test_kernels.py"],
     "cgru/core/blocks.pyx": ["tests/network/training/compiled", "tests/network/data"],
     "cgru/core/fading.pyx": ["tests/test_grud.py"],
@@ -324,8 +330,8 @@ TESTS = {
     "cgru/network": ["tests/network/training/compiled", "tests/network/training", "tests/layers", "tests/network/data"],
     "cgru/torch": ["tests/torch_gru"],
 }
-NEXT = ("test_gru.py", "test_passes.py", "core", "test_stream.py", "test_bidirectional.py", "network/training/compiled")
-WIDE = [f"tests/{name}" for name in NEXT]
+NEXT = ("test_gru.py", "test_variants.py", "test_passes.py", "core", "test_stream.py", "test_bidirectional.py")
+WIDE = [f"tests/{name}" for name in (*NEXT, "network/training/compiled")]
 
 
 def tests(path: str) -> list[str]:

@@ -209,10 +209,11 @@ class Runner:
 
     def attempt(self, tree: Path, result: Result, environment: dict[str, str]) -> dict[str, object]:
         """Run the tests that cover a break, until one fails; return the fields of the result."""
-        tried = 0
+        tried, slower = 0, getattr(maker(result.path), "SLOWER", 1)
         for tests in self.portions(result.path, result.line, environment):
             files = dict.fromkeys(name.partition("::")[0] for name in tests)
-            outcome = run(tree, list(files), tests, patience=self.patience, environment=environment)
+            usual = {name: slower * each for name, each in tests.items()}
+            outcome = run(tree, list(files), usual, patience=self.patience, environment=environment)
             tried += len(tests)
             if outcome.failed:
                 return {"result": "caught", "by": outcome.failed, "tests": tried}

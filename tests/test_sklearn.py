@@ -23,6 +23,7 @@ from sklearn.preprocessing import StandardScaler  # noqa: E402
 from sklearn.utils.estimator_checks import check_estimator  # noqa: E402
 
 import cgru  # noqa: E402
+from cgru import recipe  # noqa: E402
 from cgru.sklearn import GRUClassifier, GRURegressor  # noqa: E402
 
 # Few epochs learn little.
@@ -517,6 +518,17 @@ def test_few_samples_have_many_epochs(m, batch_size, epochs):
         warnings.simplefilter("ignore", ConvergenceWarning)  # the loss still falls
         model.fit(X[:, :2], y)
     assert model.n_iter_ == epochs
+
+
+def test_warm_start_with_as_many_epochs_as_fit(monkeypatch):
+    """What was chosen at first is not chosen, or judged, again."""
+    X, y = waves(12)
+    model = GRUClassifier(1, bidirectional=False, pool="last", budget=0, warm_start=True)
+    monkeypatch.setattr(recipe, "budget", lambda *_: (None, 2))
+    monkeypatch.setattr(recipe, "nothing_learned", lambda *_: "")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # the loss still falls
+        assert model.fit(X, y).fit(X, y).n_iter_ == 4
 
 
 @pytest.mark.parametrize(

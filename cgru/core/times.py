@@ -26,7 +26,7 @@ def times_of(
         times = np.take_along_axis(times, np.minimum(np.arange(s), lengths[:, None] - 1), axis=1)
     for wrong, due in (
         (~np.isfinite(times), "finite numbers"),
-        (np.diff(times, axis=1, prepend=times[:, :1]) < 0, "times that do not decrease"),
+        (np.diff(times, prepend=times[:, :1]) < 0, "times that do not decrease"),
     ):
         if wrong.any():
             i, t = np.argwhere(wrong)[0]

@@ -103,6 +103,12 @@ def test_loss_and_gradient_are_those_of_the_losses(level, activate, loss, temper
                 np.testing.assert_allclose(moved, wanted, rtol=0, atol=tolerance * size, err_msg=name)
 
 
+@pytest.mark.parametrize("loss", UNBOUNDED)
+def test_those_of_outputs_without_a_bound_in_float32(level, loss):
+    """At each level: of the pairs above those that run always have float64 here."""
+    test_loss_and_gradient_are_those_of_the_losses(level, "identity", loss, 1.0, "float32")
+
+
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize(("activate", "loss", "temperature"), HEADS)
 @pytest.mark.pairwise

@@ -10,6 +10,7 @@ from interop_cases import assert_same_layers, parameters, recurrent
 
 import cgru
 from cgru import activations, interop, layers
+from cgru.interop import chain_builder
 from cgru.interop.gates import FUNCTIONS, KERAS, ONNX, TORCH, alpha_of, dtype_of, gate_options, refusal
 from cgru.layers.layer import Layer
 from cgru.variant import RESET_AFTER, RESET_BEFORE
@@ -225,6 +226,13 @@ AFTER = {"reset_after": True, "sequences": True}
             stack(cgru.GRU(4, **AFTER), cgru.Dropout(0.2), cgru.GRU(4, **AFTER), cgru.GRU(4, **AFTER)),
             "Dropout of one rate between all layers, or none",
         ),
+        (
+            stack(
+                *(layer for rate in (0.2, 0.3) for layer in (cgru.GRU(4, **AFTER), cgru.Dropout(rate))),
+                cgru.GRU(4, **AFTER),
+            ),
+            "Dropout of one rate between all layers, or none",
+        ),
         (stack(cgru.GRU(4, reset_after=True), cgru.Dense(2)), "expected GRU or Bidirectional layers"),
     ],
 )
@@ -437,6 +445,18 @@ def test_without_the_other_library(other, monkeypatch):
         getattr(interop, f"from_{other}")(layer)
     with pytest.raises((RuntimeError, ImportError)):
         getattr(interop, f"to_{other}")(cgru.GRU(3, reset_after=True))
+
+
+def test_a_library_without_a_flag_has_one_variant():
+    assert TORCH.variant_of_layer(object()) is TORCH.variant({}) is RESET_AFTER
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (3, 0), (3,), (2, 3, 4)])
+def test_a_table_without_tokens_or_units_is_refused(shape):
+    with pytest.raises(ValueError, match=r"^expected a table \(tokens, units\), got \("):
+        chain_builder.embedding(np.zeros(shape), "E", ValueError)
+    with pytest.raises(ValueError, match=r"^expected weights \(n, u\) and a bias \(u,\), got float64 \("):
+        chain_builder.dense(np.zeros(shape), None, "W", ValueError)
 
 
 def test_its_import_imports_nothing_else():

@@ -13,7 +13,7 @@ sys.path.append(str(ROOT))  # at the end, so that no cgru/ there hides the insta
 
 from mutation import __main__ as command
 from mutation import runner
-from mutation.child import FORKS
+from mutation.child import FORKS, Outcome
 from mutation.covering import Covering, statement
 from mutation.report import summary
 from mutation.runner import Result, Runner
@@ -107,6 +107,17 @@ def test_a_toy(toy, tmp_path, monkeypatch, capsys):
 
 
 EQUIVALENT = runner.equivalent
+
+
+@pytest.mark.parametrize(("path", "seconds"), [("cgru/toy.py", 0.5), ("cgru/core/simd/toy.h", 5.0)])
+def test_what_is_built_without_optimisation_may_take_longer(path, seconds, tmp_path, monkeypatch):
+    """Else it is late, and a break caught that no test has noticed."""
+    asked = []
+    monkeypatch.setattr(runner, "run", lambda tree, files, usual, **_: asked.append(usual) or Outcome())
+    toy = Runner(tmp_path / "results.jsonl", root=tmp_path)
+    monkeypatch.setattr(toy, "portions", lambda *_: [{"tests/test_toy.py::test_small": 0.5}])
+    assert toy.attempt(tmp_path, Result(path, "", "", 1, 1, ""), {}) == {"result": "survived", "tests": 1}
+    assert asked == [{"tests/test_toy.py::test_small": seconds}]
 
 
 @source

@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import importlib
 import io
 import re
 from html.parser import HTMLParser
@@ -192,3 +193,13 @@ def test_names_that_are_no_unicode(tmp_path):
     net = network(cgru.Dense(2, "softmax"), class_names=["\ud800", "\x00"])
     cgru.report(net, X, np.arange(30) % 2).save(tmp_path / "page.html")
     assert "?" in (tmp_path / "page.html").read_text(encoding="utf-8")
+
+
+def test_a_picture_that_is_large_is_a_png(monkeypatch):
+    from matplotlib.figure import Figure
+
+    pages, figure = importlib.import_module("cgru.reports.page"), Figure((1, 1))
+    svg = re.search(r'svg\+xml;base64,([^"]+)', pages.picture_section(figure, "nothing"))[1]
+    for less, kind in ((0, "svg+xml"), (1, "png")):
+        monkeypatch.setattr(pages, "MAX_SVG", len(base64.b64decode(svg)) - less)
+        assert f"data:image/{kind};base64," in pages.picture_section(figure, "nothing")

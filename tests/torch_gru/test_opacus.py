@@ -1,6 +1,9 @@
 """Opacus, which trains with differential privacy, over `cgru.torch.GRU`."""
 
 import copy
+import runpy
+import sys
+import types
 import warnings
 
 import pytest
@@ -8,8 +11,9 @@ import pytest
 torch = pytest.importorskip("torch", reason="no torch")
 
 import cgru.torch  # noqa: E402
+from cgru.torch.modules import per_sample_gradients  # noqa: E402
 
-pytestmark = [pytest.mark.nightly, pytest.mark.filterwarnings("ignore")]  # PyTorch's and opacus's own
+pytestmark = pytest.mark.filterwarnings("ignore")  # PyTorch's and opacus's own
 M, S, V = 6, 7, 11
 
 
@@ -48,6 +52,7 @@ def made(*arguments):
     return model, plain, torch.randint(0, V, (M, S)), torch.randint(0, 4, (M,))
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
 @pytest.mark.parametrize("batch_first", [True, False])
 def test_gradients_of_each_sample(opacus, batch_first, reduction):
@@ -64,6 +69,7 @@ def test_gradients_of_each_sample(opacus, batch_first, reduction):
             torch.testing.assert_close(ours.grad_sample[i], theirs.grad)
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("mode", ["hooks", "ghost"])
 def test_a_private_step_clips_each_sample(opacus, mode):
     model, plain, x, y = made()
@@ -86,6 +92,7 @@ def test_a_private_step_clips_each_sample(opacus, mode):
         torch.testing.assert_close(ours, theirs - step, rtol=0, atol=1e-10)
 
 
+@pytest.mark.nightly
 def test_what_its_hooks_do_not_see_is_refused(opacus):
     for uses, error, match in (
         ("states", RuntimeError, "expected no gradient of the last states for a GRU in a model of opacus"),
@@ -96,12 +103,14 @@ def test_what_its_hooks_do_not_see_is_refused(opacus):
             opacus.GradSampleModule(model)(x).sum().backward()
 
 
+@pytest.mark.nightly
 def test_a_batch_of_nobody(opacus):
     model, _, x, _ = made()
     opacus.GradSampleModule(model)(x[:0]).sum().backward()
     assert model.gru.weight_hh_l1.grad_sample.shape == (0, 15, 5)
 
 
+@pytest.mark.nightly
 def test_frozen_parameters_have_none(opacus):
     model, _, x, _ = made()
     model.gru.weight_ih_l0.requires_grad_(False)
@@ -109,3 +118,24 @@ def test_frozen_parameters_have_none(opacus):
     wrapped(x).sum().backward()
     assert getattr(model.gru.weight_ih_l0, "grad_sample", None) is None
     assert model.gru.weight_hh_l0.grad_sample.shape == (M, 15, 5)
+
+
+@pytest.mark.parametrize("batch_first", [True, False])
+def test_what_is_registered_gives_the_gradients_of_each_sample(batch_first, monkeypatch):
+    """Where opacus is not installed, too: by what it is handed."""
+    sampler = types.ModuleType("opacus.grad_sample")
+    sampler.register_grad_sampler = lambda layer: lambda function: known.setdefault(layer, function)
+    known = {}
+    monkeypatch.setitem(sys.modules, "opacus", types.ModuleType("opacus"))
+    monkeypatch.setitem(sys.modules, "opacus.grad_sample", sampler)
+    runpy.run_module("cgru.torch.opacus")
+    gru = cgru.torch.GRU(3, 5, batch_first=batch_first)
+    gru.bias_hh_l0.requires_grad_(False)
+    x, backprops = torch.randn(M, S, 3), torch.randn(M, S, 5)
+    given = [each if batch_first else each.transpose(0, 1) for each in (x, backprops)]
+    due = per_sample_gradients(gru, given[0], output_gradient=given[1])
+    found = known[cgru.torch.GRU](gru, [x], backprops)
+    assert found.keys() == {getattr(gru, name) for name in due}
+    assert all(torch.equal(found[getattr(gru, name)], gradient) for name, gradient in due.items())
+    nobody = known[cgru.torch.GRU](gru, [x[:0]], backprops[:0])
+    assert {p: each.shape for p, each in nobody.items()} == {p: (0, *p.shape) for p in found}

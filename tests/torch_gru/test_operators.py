@@ -552,6 +552,22 @@ def test_mapped_calls_of_batches_and_of_other_weights():
 
 
 @func
+@pytest.mark.parametrize("name", ["weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"])
+def test_mapped_calls_of_one_parameter(name):
+    """A parameter that differs among calls, where the others do not."""
+    ours, x = cgru.torch.GRU(3, 5).double(), torch.randn(6, 2, 3).double()
+    p = {each: value.detach() for each, value in ours.named_parameters()}
+    many = torch.stack([p[name] * (1 + i) for i in range(4)])
+
+    def run(value):
+        return torch.func.functional_call(ours, p | {name: value}, (x,))[0]
+
+    found = torch.func.vmap(run)(many)
+    for value, output in zip(many, found, strict=True):
+        torch.testing.assert_close(output, run(value))
+
+
+@func
 @pytest.mark.parametrize("trained", [False, True])
 @pytest.mark.parametrize("kind", [cgru.torch.GRU, cgru.torch.GRUCell])
 def test_mapped_calls_of_frozen_weights(kind, trained):
