@@ -254,5 +254,5 @@ def test_the_list(monkeypatch, capsys):
 
 
 def test_each_target_is_a_module():
-    shared = {"__init__", "__main__", "runner", "targets", "networks", "failing"}
+    shared = {"__init__", "__main__", "runner", "targets", "networks", "failing", "by_coverage"}
     assert {path.stem for path in (ROOT / "fuzz").glob("*.py")} - shared == {*TARGETS}
