@@ -20,6 +20,7 @@ import time
 import zipfile
 from collections.abc import Callable
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -78,10 +79,12 @@ READERS: dict[str, Callable[[Path], Any]] = {
     "model": cgru.load,
     "checkpoint": lambda path: Checkpoint(path, 60.0, True, np.random.SeedSequence(0)),
     "data": lambda path: cgru.datasets.read(path, task="classification"),
+    "data, filled": lambda path: cgru.datasets.read(path, task="classification", missing="interpolate"),
     "series": lambda path: read_series(path, time="", id="id"),
     "plan": lambda path: read_plan(str(path)),
     "results": _lines,
     "ONNX": lambda path: cgru.interop.from_onnx(path),
+    "forecaster": cgru.forecast.load,
 }
 
 
@@ -124,6 +127,18 @@ def _checkpoint(path: Path, n: int, table: np.ndarray | None = None) -> None:
 
 def _zeros(path: Path, n: int) -> None:
     np.savez_compressed(path, x=np.zeros((n, 16, 8)), y=np.zeros(n, int))  # about n bytes, when deflated
+
+
+def _names(path: Path, n: int) -> None:
+    m = 4 * n
+    np.savez_compressed(path, x=np.zeros((m, 1, 1), bool), y=np.zeros(m, "S250"))
+
+
+def _gaps(path: Path, n: int) -> None:
+    """Tiny samples of which each lacks a value."""
+    X = np.ones((16 * n, 4, 1), np.float16)
+    X[:, 1] = np.nan
+    np.savez_compressed(path, x=X)
 
 
 def _bzip(path: Path, n: int) -> None:
@@ -204,6 +219,38 @@ def _onnx(path: Path, n: int) -> None:
     onnx.save(onnx.helper.make_model(onnx.helper.make_graph(nodes, "net", [X], [Y], [first])), path)
 
 
+def _passed(path: Path, n: int) -> None:
+    """An input that passes many nodes of few bytes."""
+    import onnx
+
+    names = [f"{i:x}" for i in range(n // 24)]
+    nodes = [onnx.helper.make_node("Identity", [a], [b]) for a, b in pairwise(names)]
+    X, Y = (onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [None]) for name in (names[0], names[-1]))
+    onnx.save(onnx.helper.make_model(onnx.helper.make_graph(nodes, "net", [X], [Y])), path)
+
+
+def _sizes(path: Path, n: int) -> None:
+    """Sizes of an array that each node joins with themselves."""
+    import onnx
+
+    nodes = [onnx.helper.make_node("Shape", ["X"], ["s0"])]
+    nodes += [onnx.helper.make_node("Concat", [f"s{i}"] * 2, [f"s{i + 1}"], axis=0) for i in range(60)]
+    X, Y = (onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [None]) for name in ("X", "s60"))
+    onnx.save(onnx.helper.make_model(onnx.helper.make_graph(nodes, "net", [X], [Y])), path)
+
+
+def _networks(path: Path, n: int) -> None:
+    """A forecaster of as many networks of one unit as make n bytes."""
+    cgru.forecast.Forecaster(1, networks=1, units=1, epochs=1).fit(np.sin(np.arange(100.0))).save(path)
+    with np.load(path) as found:
+        arrays = dict(found)
+    own = [name for name in arrays if "." in name]
+    count = max(1, n // sum(arrays[name].nbytes for name in own))
+    arrays |= {name: np.repeat(arrays[name], count, axis=0) for name in own}
+    arrays["forecaster"] = np.array(json.dumps(json.loads(str(arrays["forecaster"])) | {"networks": count}))
+    np.savez(path, **arrays)
+
+
 def _axes(path: Path, n: int) -> None:
     names = ("units", "layers", "learning_rate", "weight_decay", "clip_norm")
     path.write_text("data='a'\n[network]\n" + "".join(f"{name}={[*range(1, 100)]}\n" for name in names))
@@ -221,7 +268,9 @@ CASES = [
         "checkpoint", "10^9 epochs without figures", "fit.npz", partial(_checkpoint, table=np.zeros((10**9, 0))), 4, 1
     ),
     Case("data", ".npz, as it is", "data.npz", lambda path, n: np.savez(path, x=np.zeros((n // 128, 2, 8))), 6, 1),
-    Case("data", ".npz, deflated zeros", "data.npz", _zeros, 2100, 10),
+    Case("data", ".npz, deflated zeros", "data.npz", _zeros, 2100, 20),
+    Case("data", ".npz, deflated names", "data.npz", _names, 2100, 20),
+    Case("data, filled", ".npz, a value missing in each of many samples", "data.npz", _gaps, 2100, 50),
     Case("data", ".npz, by bzip2", "data.npz", _bzip, 4, 1),
     Case("data", ".npz, one long sequence", "data.npz", _ragged, 250, 10),
     Case("data", ".ts, of values", "data.ts", _repeated("1,", TS, "1:1\n"), 100, 10),
@@ -242,6 +291,9 @@ CASES = [
     Case("results", "nested objects", "results.jsonl", _repeated('{{"a":'), 100, 10),
     Case("results", "lines", "results.jsonl", _repeated(RECORD, '{"cgru": "0", "plan": {}, "data": {}}\n'), 100, 10),
     Case("ONNX", "constants that nodes double", "model.onnx", _onnx, 300, 10),
+    Case("ONNX", "an input that many nodes pass", "model.onnx", _passed, 300, 10),
+    Case("ONNX", "sizes that nodes double", "model.onnx", _sizes, 300, 10),
+    Case("forecaster", "many networks", "forecaster.npz", _networks, 400, 10),
 ]
 
 

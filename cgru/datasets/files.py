@@ -6,7 +6,7 @@ import importlib
 import os
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -397,8 +397,8 @@ def _parquet(path: Path, na: Sequence[str]) -> Table:
         raise ImportError(f"{os.fspath(path)}: narwhals is missing: pip install narwhals polars") from None
     for backend in ("polars", "pandas", "pyarrow"):
         try:
-            _check_cells(importlib.import_module(backend), path)
-            frame = nw.read_parquet(os.fspath(path), backend=backend)
+            with open(path, "rb") as file:  # of its name a library may make a pattern, an address or another folder
+                frame = nw.from_native(_read_parquet(backend, file), eager_only=True)
         except ImportError:
             continue
         except (KeyboardInterrupt, SystemExit):
@@ -413,17 +413,24 @@ def _parquet(path: Path, na: Sequence[str]) -> Table:
     raise ImportError(f"{os.fspath(path)}: no library for Parquet is installed: pip install polars")
 
 
-def _check_cells(library: Any, path: Path) -> None:
-    """Raise ValueError for a Parquet file that has far more cells than bytes, as runs of one value make them."""
-    if library.__name__ == "polars":
-        lazy = library.scan_parquet(os.fspath(path))
+def _read_parquet(backend: str, file: BinaryIO) -> Any:
+    """Return the frame in an open Parquet file, by the library of this name.
+
+    Raise ValueError for a file that has far more cells than bytes, as runs of one value make them.
+    """
+    library = importlib.import_module(backend)
+    if backend == "polars":
+        lazy = library.scan_parquet(file)
         cells = lazy.select(library.len()).collect().item() * len(lazy.collect_schema())
     else:
-        about = importlib.import_module("pyarrow.parquet").read_metadata(os.fspath(path))
+        parquet = importlib.import_module("pyarrow.parquet")
+        about = parquet.read_metadata(file)
         cells = about.num_rows * about.num_columns
-    if 8 * cells > max(PADDED, DENSEST * os.path.getsize(path)):
+    if 8 * cells > max(PADDED, DENSEST * os.fstat(file.fileno()).st_size):
         cure = "a DataFrame of it goes into from_frame"
         raise ValueError(f"at most {DENSEST} times as many bytes unpacked, got {cells} cells; {cure}")
+    file.seek(0)
+    return parquet.read_table(file) if backend == "pyarrow" else library.read_parquet(file)
 
 
 # --- .npz, and targets ---
@@ -438,18 +445,17 @@ def _fill(data: Dataset, filling: Filling) -> Dataset:
     methods, filled, splits, gone = filling.methods(names), {}, {}, {}
     for name, split in (("train", data.train), ("test", data.test)):
         if split is not None:
-            X = np.array(split.X)
-            steps = np.full(len(X), X.shape[1]) if split.lengths is None else split.lengths
-            gone[name] = np.isnan(X)
-            real = (x[:n] for x, n in zip(X, steps, strict=True))
+            X, flags = split.X, split.X.flags
+            X = X if flags.writeable and flags.c_contiguous else np.array(X, order="C")  # such as a mapped one
+            gone[name] = np.isnan(X) if filling.marks else None
             wrong = 'x: expected a value at least in sample {}, feature {}, got none; missing="zero" fills it'.format
-            filled[name] = missing_values.fill_each(real, methods, wrong)
+            filled[name] = missing_values.fill_samples(X, split.lengths, methods, wrong)
             splits[name] = split._replace(X=X)
     notes = missing_values.notes_on_filled(sum(filled.values()), filling, names)
     indicated = filling.indicated(names, next(iter(filled.values())) > 0)  # by the training data, if there are any
     if indicated and data.feature_names is None:
         raise ValueError("missing: expected no indicators of a file without feature_names, got some")
-    for name, split in splits.items():
+    for name, split in splits.items() if indicated else ():
         splits[name] = split._replace(X=with_indicators(split.X, gone[name], names, indicated))
     called = (*names, *map(indicator_name, indicated)) if indicated else data.feature_names
     reading = {"missing": str(filling.settled(indicated))}

@@ -11,11 +11,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from cgru.core.row_blocks import slices
 from cgru.datasets.where import first_true
 
 __all__ = [
-    "LEFT", "MISSING", "NA", "Filling", "advise", "as_words", "fill", "fill_each", "is_any_of", "notes_on_filled",
-    "notes_on_sentinels", "numbers_in", "parse_filling",
+    "LEFT", "MISSING", "NA", "Filling", "advise", "as_words", "fill", "fill_each", "fill_samples", "is_any_of",
+    "notes_on_filled", "notes_on_sentinels", "numbers_in", "parse_filling",
 ]  # fmt: skip
 
 MISSING = ("refuse", "forward", "interpolate", "zero", "decay")
@@ -49,6 +50,11 @@ class Filling(NamedTuple):
     def decays(self) -> bool:
         """Return whether values of some column stay missing, for a model whose first layer reads that."""
         return "decay" in (self.others, *self.named.values())
+
+    @property
+    def marks(self) -> bool:
+        """Return whether some column gets an indicator where a value of it is missing."""
+        return any(how.endswith(INDICATOR) for how in (self.others, *self.named.values()))
 
     def methods(self, names: Sequence[str]) -> list[str]:
         """Return the method of each column, without indicators; ValueError if one is named that there is not."""
@@ -197,23 +203,55 @@ def fill_each(sequences: Iterable[np.ndarray], methods: Sequence[str], wrong: Ca
     return counts
 
 
-def fill(sequence: np.ndarray, methods: Sequence[str]) -> np.ndarray:
-    """Fill the NaN of a sequence (s, e) in place by the method of each feature; return the count for each (e,).
+def fill_samples(
+    X: np.ndarray, lengths: np.ndarray | None, methods: Sequence[str], wrong: Callable[[int, int], str]
+) -> np.ndarray:
+    """Fill the NaN of X (m, s, e) as `fill_each` does those of its samples, but many at once, as they may be tiny."""
+    counts, filled = np.zeros(len(methods), np.intp), np.array([how not in LEFT for how in methods])
+    if not filled.any() or X.dtype.kind != "f":
+        return counts
+    steps = np.arange(X.shape[1])
+    for at in slices(X.shape):
+        block = X[at]
+        if not np.isnan(block).any():
+            continue
+        real = np.broadcast_to(True if lengths is None else steps < lengths[at, None], block.shape[:2])
+        values = block[real]
+        counts += fill(values, methods, np.nonzero(real)[0])
+        block[real] = values
+        lost = real[:, :1] & filled & np.isnan(block[:, 0])
+        if lost.any():
+            i, j = np.argwhere(lost)[0]
+            raise ValueError(wrong(at.start + i, j))
+    return counts
 
+
+def fill(values: np.ndarray, methods: Sequence[str], owner: np.ndarray | None = None) -> np.ndarray:
+    """Fill the NaN of values (n, e) in place by the method of each feature; return the count for each (e,).
+
+    They are a sequence, or several one after another: `owner` (n,) is the ascending index of each row's sequence.
     "forward" takes the last value before, or else the first one after. "interpolate" is linear in the number of steps,
     and takes the nearest value at the ends. "zero" takes 0. "refuse" and "decay" leave NaN. A feature without any value
-    stays NaN, except for "zero".
+    in a sequence stays NaN there, except for "zero".
     """
-    missing = np.isnan(sequence) & [how not in LEFT for how in methods]
+    missing = np.isnan(values) & [how not in LEFT for how in methods]
     for j in np.flatnonzero(missing.any(axis=0)):
-        own, there, how = missing[:, j], np.flatnonzero(~missing[:, j]), methods[j]
+        own, there, how = np.flatnonzero(missing[:, j]), np.flatnonzero(~missing[:, j]), methods[j]
         if how == "zero":
-            sequence[own, j] = 0
-        elif there.size and how == "interpolate":
-            sequence[own, j] = np.interp(np.flatnonzero(own), there, sequence[there, j])
+            values[own, j] = 0
         elif there.size:
-            before = np.searchsorted(there, np.flatnonzero(own)) - 1
-            sequence[own, j] = sequence[there[before.clip(min=0)], j]
+            behind = np.searchsorted(there, own)
+            before, after = there[(behind - 1).clip(min=0)], there[behind.clip(max=there.size - 1)]
+            has_before, has_after = before < own, own < after
+            if owner is not None:
+                has_before &= owner[before] == owner[own]
+                has_after &= owner[after] == owner[own]
+            found = values[np.where(has_before, before, after), j]
+            between = has_before & has_after
+            if how == "interpolate" and between.any():
+                found[between] = np.interp(own[between], there, values[there, j])
+            known = has_before | has_after
+            values[own[known], j] = found[known]
     return missing.sum(axis=0)
 
 

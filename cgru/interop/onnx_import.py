@@ -21,8 +21,19 @@ from cgru.bidirectional import PREFIXES
 from cgru.interop.gates import ONNX, Refusal, array, gru_layer, refusal
 from cgru.interop.onnx_export import MARK, onnx_package, to_onnx
 from cgru.interop.onnx_layers import gru_options
-from cgru.interop.onnx_values import FLOATS, MOVERS, Axis, Node, Traced, Unproved, extent
-from cgru.interop.reader import Reader
+from cgru.interop.onnx_values import (
+    AXES,
+    FLOATS,
+    LARGEST,
+    MOVERS,
+    UNKNOWN,
+    Axis,
+    Node,
+    Traced,
+    Unproved,
+    extent,
+)
+from cgru.interop.reader import LONGEST, Reader
 from cgru.network import Network, files
 from cgru.network.network import from_parts
 from cgru.variant import named
@@ -180,7 +191,7 @@ class OnnxReader(Reader):
         if unknown:
             raise ValueError(f"weights: expected the names of inputs, got {sorted(unknown)[0]!r}, which is none")
         for i, node in enumerate(graph.node):
-            self.read_node(node, f"node {i}, {node.op_type} {node.name!r}")
+            self.read_node(node, f"node {i}, {node.op_type[:LONGEST]} {node.name[:LONGEST]!r}")
         if not self.recurrent:
             kinds = ", ".join(sorted({node.op_type for node in graph.node})) or "none at all"
             raise REFUSE(f"expected a GRU node of ONNX's own in the graph itself, got {kinds}")
@@ -208,6 +219,9 @@ class OnnxReader(Reader):
                 name in known for known in (self.arrays, self.values, self.zeros, self.shapes, self.foreign)
             ):
                 raise REFUSE(f"expected each array to be made once, got {name!r} from {place} again")
+        self.room -= sum(self.arrays[name].nbytes for name in proto.input if name in self.arrays)
+        if self.room < 0:  # such as a chain of nodes that each double what they get, or many that share one
+            raise REFUSE(f"{place} works on constants of more than {MOST_FOLDED} times the model's bytes in all")
         attributes = {a.name: self.onnx.helper.get_attribute_value(a) for a in proto.attribute}
         own = proto.domain in STANDARD and ("", proto.op_type) not in self.functions
         kind = proto.op_type if own else f"{proto.domain}.{proto.op_type}"
@@ -220,16 +234,13 @@ class OnnxReader(Reader):
             self.computed |= dict.fromkeys(node.outputs, place)
         elif self.makes_zeros(node):
             self.zeros |= set(node.outputs)
-        elif (sizes := self.sizes_of(node)) is not None:
+        elif (sizes := self.sizes_of(node)) is not None and len(sizes) <= AXES:  # which Concat may double
             self.shapes |= dict.fromkeys(node.outputs, sizes)
         else:
             self.trace(node, place)
 
     def fold_constants(self, proto: Any, place: str) -> list[Any]:
         """Return the outputs of a node whose inputs are all constants."""
-        self.room -= sum(self.arrays[name].nbytes for name in proto.input if name)
-        if self.room < 0:  # such as a chain of nodes that each double what they get
-            raise REFUSE(f"{place} makes constants of more than {MOST_FOLDED} times the model's bytes")
         plain = self.onnx.NodeProto()
         plain.CopyFrom(proto)
         plain.domain = ""
@@ -266,7 +277,8 @@ class OnnxReader(Reader):
             plain = [*map(len, rest[:2])] == [1, 1] and rest[2:] in ([], [[0]], [[0], [1]])
             return first[rest[0][0] : rest[1][0]] if plain else None
         if node.kind == "Mul":
-            return [one * other for one in first for other in rest[0]] if 1 in (len(first), len(rest[0])) else None
+            made = [one * other for one in first for other in rest[0]] if 1 in (len(first), len(rest[0])) else None
+            return made and [UNKNOWN if isinstance(size, int) and abs(size) >= LARGEST else size for size in made]
         return [size for part in (first, *rest) for size in part] if node.kind == "Concat" else first
 
     def is_zero(self, name: str) -> bool:
@@ -279,6 +291,8 @@ class OnnxReader(Reader):
         behind = next((self.foreign[name] for name in node.inputs if name in self.foreign), None)
         try:
             made = self.trace_node(node, place)
+            if any(len(value.axes) > AXES for value in made):  # which Unsqueeze may add
+                raise Unproved(f"it makes more than {AXES} axes")
         except Unproved as why:
             taken = [f", of {self.origin_of(name)}" for name in node.inputs if name in self.values]
             self.foreign |= dict.fromkeys(filter(None, node.outputs), behind or f"{place} ({why}{''.join(taken)})")
@@ -286,7 +300,7 @@ class OnnxReader(Reader):
         for name, value in zip(node.outputs, made, strict=False):
             if name:
                 del self.foreign[name]
-                self.values[name] = replace(value, path=(*value.path, place))
+                self.values[name] = replace(value, path=(value.path, place))
 
     def origin_of(self, name: str) -> str:
         """Return where an array comes from, in words for an error."""
@@ -335,7 +349,7 @@ class OnnxReader(Reader):
         last = (self.samples, d, u) if layout else (d, self.samples, u)
         for name, kind, own in zip(node.outputs, ("states", "ends"), (axes, last), strict=False):
             if name:
-                self.values[name] = Traced(kind, self.chain.count, own, dtype, "d", self.parts(number), (place,))
+                self.values[name] = Traced(kind, self.chain.count, own, dtype, "d", self.parts(number), ((), place))
         self.out = u if d.size == 1 else d if u.size == 1 else Axis("d u", d.size * u.size)  # of what goes further up
 
     def initial_state(self, h0: str, layout: int, D: int, refuse: Refusal) -> Traced | None:
@@ -457,6 +471,8 @@ class OnnxReader(Reader):
 def _input(given: Any) -> Traced:
     """Return an input of the graph as a traced value; without a shape it is taken to have three axes."""
     tensor = given.type.tensor_type
+    if len(tensor.shape.dim) > AXES:
+        raise REFUSE(f"expected inputs of at most {AXES} axes, got {given.name!r} with {len(tensor.shape.dim)}")
     sizes = [dim.dim_value if dim.dim_value > 0 else None for dim in tensor.shape.dim]
     sizes = sizes if tensor.HasField("shape") else [None] * 3
     axes = tuple(Axis(str(i), size) for i, size in enumerate(sizes))

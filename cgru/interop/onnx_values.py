@@ -15,11 +15,16 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["ENDLESS", "FLOATS", "LENGTHS", "MOVERS", "ONE", "UNKNOWN", "Axis", "Extent", "Node", "Traced", "Unproved",
-           "axis_index", "concatenated", "extent", "flatten_axes", "long_axes", "reshaped", "same_axes"]  # fmt: skip
+__all__ = [
+    "AXES", "ENDLESS", "FLOATS", "LARGEST", "LENGTHS", "MOVERS", "ONE", "UNKNOWN", "Axis", "Extent", "Node", "Traced",
+    "Unproved", "axis_index", "concatenated", "extent", "flatten_axes", "long_axes", "reshaped", "same_axes",
+]  # fmt: skip
 
 ENDLESS = 2**31 - 1  # from here on the end of a slice means: to the end of the axis
 MOST = 1024  # layers times directions
+AXES = 64  # axes of an array, NumPy's own bound, and factors of a size
+LARGEST = 2**63  # what a size in ONNX stays below
+SHOWN = 20  # nodes that an array passed, in an error
 INTEGERS = {2, 3, 4, 5, 6, 7, 12, 13}  # TensorProto's integer types, from UINT8 to UINT64
 LENGTHS = {6, 7}  # INT32, INT64
 FLOATS = {"float32": 1, "float64": 11}
@@ -56,7 +61,8 @@ class Extent:
         other = Extent(other) if isinstance(other, int) else other
         if not isinstance(other, Extent) or None in (self.factor, other.factor):
             return UNKNOWN
-        return Extent(self.factor * other.factor, (*self.axes, *other.axes))
+        made = Extent(self.factor * other.factor, (*self.axes, *other.axes))
+        return made if len(made.axes) <= AXES and abs(made.factor) < LARGEST else UNKNOWN  # which nodes may square
 
     __rmul__ = __mul__
 
@@ -87,7 +93,8 @@ class Traced:
         dtype: the number of its type in ONNX.
         stack: the name of the axis of layers and directions; None: not known yet, for an input.
         parts: the entries along that axis: (layer, direction) pairs, or the indices of an input; None: all.
-        path: the names of the nodes that it passed.
+        path: the nodes that it passed, as a pair (path before, name of the last one), () for none: the arrays of a
+            graph share theirs, which may be as long as the graph. See `passed`.
     """
 
     kind: str
@@ -96,7 +103,15 @@ class Traced:
     dtype: int
     stack: str | None = None
     parts: tuple[Any, ...] | None = None
-    path: tuple[str, ...] = field(default=(), compare=False)
+    path: tuple[Any, ...] = field(default=(), compare=False, repr=False)
+
+    def passed(self) -> list[str]:
+        """Return the names of the last nodes that it passed, at most `SHOWN`, after "..." where there are more."""
+        names, path = [], self.path
+        while path and len(names) < SHOWN:
+            path, name = path
+            names.append(name)
+        return ["..."] * bool(path) + names[::-1]
 
 
 @dataclass(frozen=True)
@@ -395,10 +410,14 @@ def concatenated(values: Sequence[Traced], axis: int) -> Traced:
             raise Unproved("it does not join along the directions")
         if not same_axes(_without(value.axes, at), _without(first.axes, at)):
             raise Unproved("it joins arrays whose axes differ")
+    if sum(len(value.parts) for value in values) > MOST:
+        raise Unproved(f"it joins more than {MOST} layers and directions")
     parts = tuple(part for value in values for part in value.parts)
     axes = (*first.axes[:at], Axis("d", len(parts)), *first.axes[at + 1 :])
-    path = dict.fromkeys(place for value in values for place in value.path)
-    return replace(first, axes=axes, parts=parts, path=tuple(path)) if others else first
+    path: tuple[Any, ...] = ()
+    for name in dict.fromkeys(name for value in values for name in value.passed()):
+        path = (path, name)
+    return replace(first, axes=axes, parts=parts, path=path) if others else first
 
 
 def _without(axes: Sequence[Axis], at: int) -> list[Axis]:

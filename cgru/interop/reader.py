@@ -30,7 +30,9 @@ from cgru.interop.onnx_values import (
 )  # fmt: skip
 from cgru.layers import Frames, Pool, Scale
 
-__all__ = ["Reader"]
+__all__ = ["LONGEST", "Reader"]
+
+LONGEST = 100  # letters of a name in errors, which are made for many nodes
 
 
 class Reader:
@@ -82,8 +84,8 @@ class Reader:
         """Return where a traced value comes from, in words for an error."""
         what = {"states": "all states", "ends": "last states", "made": "a layer", "weights": "attention weights",
                 "weighted": "weighted states"}.get(value.kind)  # fmt: skip
-        what = what or f"the input {value.origin!r}"
-        return " by way of ".join([what, *value.path])
+        what = what or f"the input {str(value.origin)[:LONGEST]!r}"
+        return " by way of ".join([what, *value.passed()])
 
     def check_newest(self, value: Traced) -> None:
         """Raise Unproved unless the value is the whole output of the top layer, or X if there is no layer yet."""

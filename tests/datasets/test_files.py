@@ -2,11 +2,12 @@
 
 import importlib.util
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from cgru.datasets import described, read
+from cgru.datasets import described, files, read
 from cgru.datasets.dataset import with_targets
 
 LONG = "id,t,a,b,label\n1,2,3,4,x\n1,1,1,2,x\n2,1,5,6,y\n"
@@ -334,6 +335,31 @@ def test_parquet(parquet, monkeypatch, backend):
     parquet.write_bytes(parquet.read_bytes()[:40])
     with pytest.raises(ValueError, match=r"data.parquet: expected a Parquet file: "):
         read(parquet)
+
+
+@pytest.mark.parametrize("backend", ["polars", "pandas", "pyarrow"])
+def test_the_name_of_a_parquet_is_no_pattern_address_or_home(parquet, monkeypatch, backend):
+    """For a library some of these mean other files, which lie there, too."""
+    polars = pytest.importorskip("polars")
+    for name in ("pandas", "pyarrow") if backend != "polars" else ():
+        pytest.importorskip(name)
+    reads = files._read_parquet
+    monkeypatch.setattr(files, "_read_parquet", lambda _, file: reads(backend, file))
+    monkeypatch.chdir(parquet.parent)
+    polars.read_parquet(parquet).with_columns(polars.lit(666.0).alias("a")).write_parquet("data1.parquet")
+    for name in (
+        "data[1].parquet",
+        "data*.parquet",
+        "~/a.parquet",
+        "k=1/a.parquet",
+        "s3:/a.parquet",
+        "file:/a.parquet",
+    ):
+        if sys.platform == "win32" and set(name) & {"*", ":"}:
+            continue
+        Path(name).parent.mkdir(exist_ok=True)
+        Path(name).write_bytes(parquet.read_bytes())
+        assert read(name, missing="zero").train.X.tolist() == [[[2, 0], [1, 1]], [[0, 0], [0, 0]]], name
 
 
 @pytest.mark.parametrize("stops", [KeyboardInterrupt, SystemExit, None])

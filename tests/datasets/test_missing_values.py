@@ -24,6 +24,41 @@ def test_they_are_filled(how, due):
     assert missing_values.fill(x, [how] * 2).tolist() == [0, 0]
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_many_samples_are_filled_as_each_alone(dtype):
+    """Of unlike lengths, with NaN behind them, which stay."""
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        m, s, e = rng.integers(1, (30, 9, 4))
+        X = rng.standard_normal((m, s, e)).astype(dtype)
+        X[rng.random(X.shape) < 0.4] = N
+        X[rng.random(X.shape) < 0.05] = np.inf
+        lengths = rng.integers(1, s + 1, m) if seed % 2 else None
+        methods = rng.choice([*missing_values.MISSING], e).tolist()
+        alone, found = X.copy(), []
+        each = (x[:n] for x, n in zip(alone, np.full(m, s) if lengths is None else lengths, strict=True))
+        for fill, given in ((missing_values.fill_samples, (X, lengths)), (missing_values.fill_each, (each,))):
+            try:
+                found.append(fill(*given, methods, "{} {}".format).tolist())
+            except ValueError as error:
+                found.append(str(error))
+        assert found[0] == found[1]
+        if not isinstance(found[0], str):
+            assert X.tobytes() == alone.tobytes()
+
+
+def test_samples_that_cost_no_bytes_are_filled_many_at_once(tmp_path, monkeypatch):
+    calls, fill = [], missing_values.fill
+    monkeypatch.setattr(missing_values, "fill", lambda *given: calls.append(0) or fill(*given))
+    x = np.ones((1_000_000, 2, 1), np.float16)
+    for gaps, most in ((0, 0), (1, 1), (len(x), 2)):
+        x[:gaps, 1] = N
+        np.savez_compressed(tmp_path / "x.npz", x=x)
+        calls.clear()
+        assert (read(tmp_path / "x.npz", missing="forward").train.X == 1).all()
+        assert len(calls) == most
+
+
 @pytest.mark.parametrize(("how", "due"), [("forward", N), ("interpolate", N), ("zero", 0)])
 def test_what_has_no_value_at_all(how, due):
     x = np.array([[N, 1], [N, 2]])

@@ -1,6 +1,7 @@
 """`from_onnx` on graphs without a GRU, and on nodes without the inputs that their kinds need: refused by name."""
 
 import random
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -90,6 +91,31 @@ def test_constants_that_nodes_double_are_refused():
     nodes = [helper.make_node("Concat", ["v", "v"], ["c0"], axis=0)]
     nodes += [helper.make_node("Concat", [f"c{i}", f"c{i}"], [f"c{i + 1}"], axis=0) for i in range(30)]
     with pytest.raises(
-        ValueError, match=r"^source: node \d\d, Concat '' makes constants of more than 64 times the model"
+        ValueError, match=r"^source: node \d\d, Concat '' works on constants of more than 64 times the model"
     ):
         interop.from_onnx(graph(nodes))
+
+
+def test_many_nodes_that_share_a_constant_are_refused():
+    """As each would make a layer with the numbers of its own."""
+    big = numpy_helper.from_array(np.zeros((1000, 1000), np.float32), "w")
+    proto = graph([helper.make_node("MatMul", [f"a{i}" if i else "x", "w"], [f"a{i + 1}"]) for i in range(100)])
+    proto.initializer.append(big)
+    with pytest.raises(ValueError, match=r"^source: node \d\d, MatMul '' works on constants of more than 64 times"):
+        interop.from_onnx(proto)
+
+
+def test_long_names_and_many_axes_are_not_copied_at_each_node():
+    """Both stand in the reason of each of many nodes that are refused."""
+    long = "x" * 100_000
+    first = helper.make_node("Identity", [long], ["a"], name=long)
+    proto = graph([first, *(helper.make_node("Pow", ["a", "v"], [f"y{i}"]) for i in range(3000))])
+    proto.input[0].name = long
+    tracemalloc.start()
+    with pytest.raises(ValueError, match=r"^source: expected a GRU node"):
+        interop.from_onnx(proto)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 50e6, peak
+    with pytest.raises(ValueError, match=r"^source: expected inputs of at most 64 axes, got 'x' with 65"):
+        interop.from_onnx(graph([helper.make_node("Relu", ["x"], ["y"])], (1,) * 65))

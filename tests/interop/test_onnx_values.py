@@ -1,5 +1,6 @@
 """What nodes leave of a known array; on whole graphs it is tested in tests/rivals."""
 
+import dataclasses
 from dataclasses import FrozenInstanceError
 
 import numpy as np
@@ -149,12 +150,33 @@ def test_directions():
     assert parts(STATES, "Slice", [1], [-ENDLESS], [1], [-1]) == [(EVERY[::-1], "d", (S, D, M, U))]
 
 
-JOINED = Traced("ends", 0, (Axis("d", 1), M, U), FLOAT, "d", ((0, 0),), ("below",))
+def test_what_nodes_double_is_bounded():
+    """Last states that are joined with themselves, and the product of a size by itself, at each of many nodes."""
+    value, sizes = ENDS, [Extent(1, ("s",)), Extent(3)]
+    for _ in range(9):
+        value = concatenated([value, value], 0)
+    with pytest.raises(Unproved, match="more than 1024 layers and directions"):
+        concatenated([value, value], 0)
+    for _ in range(40):
+        sizes = [size * size for size in sizes]
+    assert sizes == [UNKNOWN, UNKNOWN]
+
+
+def test_the_nodes_that_an_array_passed_are_shared_and_the_last_are_named():
+    values = [ENDS]
+    for i in range(100_000):  # copies of all names would be thousands of millions
+        values.append(dataclasses.replace(ENDS, path=(values[-1].path, f"node {i}")))
+    assert values[-1].path[0] is values[-2].path
+    assert values[3].passed() == ["node 0", "node 1", "node 2"]
+    assert values[-1].passed() == ["...", *(f"node {i}" for i in range(99_980, 100_000))]
+
+
+JOINED = Traced("ends", 0, (Axis("d", 1), M, U), FLOAT, "d", ((0, 0),), ((), "below"))
 
 
 def test_joined():
     made = concatenated([JOINED, ENDS], 0)
-    assert (made.axes, made.parts, made.path) == ((Axis("d", 3), M, U), ((0, 0), *EVERY), ("below",))
+    assert (made.axes, made.parts, made.passed()) == ((Axis("d", 3), M, U), ((0, 0), *EVERY), ["below"])
     assert concatenated([JOINED, ENDS], -3) == made
     assert concatenated([ENDS], 0) is ENDS
     flat = moved(moved(JOINED, "Squeeze", [0])[0], "Unsqueeze", [1])[0]  # m, 1, u
