@@ -29,7 +29,7 @@ __all__ = ["kind_of", "read", "table_of", "test_beside"]
 
 Path = str | os.PathLike[str]
 TABLES = (".csv", ".tsv", ".txt", ".tab", ".dat", ".data")
-TWICE = r"column with name '(.*)' has more than one|Multiple matches for \S*?\((.*?)\)"  # errors of Polars, PyArrow
+TWICE = r"column with name '(.*)' has more than one|Multiple matches for [^\s(]*\((.*?)\)"  # errors of Polars, PyArrow
 MANY = 20  # at most so many different integers are surely classes
 
 
