@@ -257,6 +257,7 @@ def _axes(path: Path, n: int) -> None:
 
 
 TS = "@classlabel true\n@data\n"
+EMPTY_LINES = '1,1,"' + "\n" * 100_000 + '2"\n'  # a CSV has at most 131072 characters in a cell
 LONG_CLASSES = {"dtype": "<U200000000", "shape": [2], "values": ["a", "b"]}
 RECORD = '{{"name":"","place":{{"i":{}}},"scores":{{}},"seconds":1,"error":null}}\n'
 CASES = [
@@ -280,6 +281,11 @@ CASES = [
     Case("data", "CSV, of columns", "data.csv", _columns, 1000, 100),
     Case("data", "CSV, one long sequence", "data.csv", _table, 250, 20),
     Case("data", "CSV, one long class", "data.csv", _half("id,a,label\nx,1,{}\n", "y,1,b\n"), 250, 20),
+    Case("data", "CSV, an empty column", "data.csv", _repeated("1,1,\n", "id,a,b\n", "1,1,2\n"), 250, 20),
+    Case("data", "CSV, cells of empty lines", "data.csv", _repeated(EMPTY_LINES, "id,a,b\n"), 200, 20),
+    Case("data", "CSV, spaces below a comment", "data.csv", _repeated(" ", "#\n", "\nid,a\n1,2\n"), 200, 20),
+    Case("data", "CSV, digits and a letter", "data.csv", _repeated("1" * 100_000 + "x,", end="id\n1,2\n"), 100, 10),
+    Case("data", "CSV, numbers as names", "data.csv", _repeated("{},", end="a,b\n"), 500, 50),
     Case("data", "CSV, gzipped", "data.csv.gz", _gzipped, 250, 10),
     Case("data", "Parquet, a long text in each row", "data.parquet", _texts, np.inf, np.inf),
     Case("data", "Parquet, of runs", "data.parquet", _parquet, 250, 20),

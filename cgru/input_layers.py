@@ -25,7 +25,7 @@ from cgru.network.data.mean_variance import mean_and_deviation
 __all__ = ["AUTO", "RAW", "build", "parse"]
 
 AUTO, RAW = "auto", "raw"
-PART = re.compile(r" *(\w+) *(?:\(( *\d+ *(?:, *\d+ *)*)\))? *")
+PART = re.compile(r"(\w+)(?: *\(( *\d+ *(?:, *\d+ *)*)\))?")
 
 
 def _convolution(width: int, stride: int, channels: int) -> list[Layer]:
@@ -52,7 +52,7 @@ def parse(text: str, name: str = "inputs", causal: bool = False) -> list[Layer]:
         raise TypeError(f"{due}, got {type(text).__name__}")
     made: list[Layer] = []
     for part in () if text.strip() == RAW else text.split("+"):
-        found = PART.fullmatch(part)
+        found = PART.fullmatch(part.strip(" "))
         kind, counts = KINDS.get(found[1], (None, ())) if found else (None, ())
         numbers = [int(number) for number in found[2].split(",")] if found and found[2] else []
         if len(numbers) not in counts:

@@ -49,7 +49,8 @@ def as_data_error(source: str) -> contextlib.AbstractContextManager[None]:
 
 def with_missing_advice(error: str) -> str:
     """Return the text of an error, with advice on --missing where it is about NaN in X."""
-    return f"{error}; --missing {MISSING[1]} fills NaN" if re.search(r"(\b|_)[xX]: expected .*NaN", error) else error
+    found = re.search(r"(?:\b|_)[xX]: expected (.*)", error)
+    return f"{error}; --missing {MISSING[1]} fills NaN" if found and "NaN" in found[1] else error
 
 
 class _Parser(argparse.ArgumentParser):

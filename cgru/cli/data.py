@@ -31,7 +31,7 @@ SEVERAL = tuple(each.name for each in fields(Reading) if each.type.startswith("t
 EMBEDDED = "Japanese Vowels"
 STDIN = "-"
 ENDINGS = {b"PK": ".npz", b"PAR1": ".parquet", b"\x1f\x8b": ".csv.gz", b"@": ".ts"}  # by a file's first bytes
-OPTION = re.compile(rf"\b({'|'.join((*READING, 'test'))})=(\"[^\"]*\"|\[[^\]]*\]|[^\s,;)]*)")
+OPTION = re.compile(rf"\b({'|'.join((*READING, 'test'))})=(\"[^\"]*\"|\[(?:\"[^\"]*\"|[^\]\"[])*\]|[^\s,;)]*)")
 
 
 @contextlib.contextmanager

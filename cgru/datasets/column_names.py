@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from cgru.datasets.dataset import LONGEST
 from cgru.datasets.date_parts import PART, words_of
 from cgru.datasets.month_names import months_of, weekdays_of
 
 __all__ = [
-    "CLOCKS", "DATES", "IDS", "LABELS", "NUMBERED", "ROWS", "STEPS", "TIMES", "as_arg", "as_names", "check_choice",
-    "date_and_time", "ignoring", "is_called", "is_part_of_date", "listed", "may_be_step", "time_hint",
+    "CLOCKS", "DATES", "IDS", "LABELS", "ROWS", "STEPS", "TIMES", "as_arg", "as_names", "check_choice",
+    "check_lengths", "date_and_time", "ignoring", "is_called", "is_part_of_date", "listed", "may_be_step", "numbered",
+    "time_hint",
 ]  # fmt: skip
 
 # Regular expressions for names in lower case. They are compiled on first use, which keeps the import fast.
@@ -26,7 +28,6 @@ DATES = "date|day|datum"  # a date, beside which one of CLOCKS may be the time o
 CLOCKS = "time|uhrzeit|zeit"
 LABELS = "label|labels|class|target|category|outcome|klasse"
 ROWS = r"index|level_\d+|x(\.\d+)?|row([ _.]?(names?|id|no|nr|number))?"  # what pandas and R call the index of a frame
-NUMBERED = r"(.*?)[ _.\-]*(\d+)"  # a name and a number at its end
 STEPS = r"(t|time|step|lag)?[ _.\-]*\d+"  # the columns of a wide table
 
 # One of these words in a name, or a part of a date, hints that the column has times: surely, or perhaps.
@@ -43,6 +44,19 @@ wave visit tick frame step schritt paso passo etape stap steg krok cycle zyklus 
 def is_called(name: str, pattern: str) -> bool:
     """Return whether all of a column's name matches the regular expression `pattern`, in any case."""
     return re.fullmatch(pattern, name.strip().lower()) is not None
+
+
+def check_lengths(names: Sequence[str]) -> None:
+    """Raise ValueError for a name that is too long to be one."""
+    if len(longest := max(names, key=len, default="")) > LONGEST:
+        got = f"got {longest[:40]!r}... of {len(longest)}"
+        raise ValueError(f"expected names of columns of at most {LONGEST} characters, {got}")
+
+
+def numbered(name: str) -> tuple[str, int] | None:
+    """Split a name into what is before the number at its end, and the number; None without one: ("x", 12) for x_12."""
+    found = re.fullmatch(r"(.*[^\d\n])?(\d{1,18})", name)  # from the end, as trying each start would take n^2 steps
+    return found and ((found[1] or "").rstrip(" _.-"), int(found[2]))
 
 
 def time_hint(name: str) -> int:

@@ -11,7 +11,7 @@ import numpy as np
 
 from cgru.core.lengths import padded
 from cgru.datasets import missing_values
-from cgru.datasets.column_names import NUMBERED, as_arg, as_names, ignoring, is_part_of_date, listed
+from cgru.datasets.column_names import as_arg, as_names, ignoring, is_part_of_date, listed, numbered
 from cgru.datasets.column_roles import ColumnRoles, assign_roles
 from cgru.datasets.computed_features import encode, expand, indicator_name, source_columns, with_indicators
 from cgru.datasets.dataset import LONGEST, check_padding
@@ -531,9 +531,9 @@ def _columns_of_steps(columns: Sequence[str]) -> tuple[list[str], list[tuple[str
     """Group the columns of a wide table by step; return the features' names, the columns of each step, and notes."""
     steps: dict[str, dict[int, str]] = {}
     for name in columns:
-        match = re.fullmatch(NUMBERED, name)
-        if match and (not match[1] or re.search(r"[^\W\d_]", match[1])):
-            steps.setdefault(match[1], {})[int(match[2])] = name
+        found = numbered(name)
+        if found and (not found[0] or re.search(r"[^\W\d_]", found[0])):
+            steps.setdefault(found[0], {})[found[1]] = name
     numbers = sorted(next(iter(steps.values()), {}))
     alike = len(numbers) * len(steps) == len(columns) and all(sorted(each) == numbers for each in steps.values())
     if not alike or (len(steps) > 1 and all(map(is_part_of_date, steps))):

@@ -21,7 +21,7 @@ __all__ = [
     "with_targets",
 ]
 
-LONGEST = 1000  # characters of a class or a group: an array of strings gives each of them the room of the longest
+LONGEST = 1000  # characters of a name, a class or a group: an array of strings has for each the room of the longest
 PADDED, DENSEST = 1 << 28, 100  # bytes of all numbers read, and for each byte before; a file may go past one of them
 
 

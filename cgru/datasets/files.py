@@ -16,7 +16,7 @@ from cgru.datasets.column_names import as_names, check_choice, listed
 from cgru.datasets.column_roles import NAMED, ColumnRoles, assign_roles
 from cgru.datasets.computed_features import indicator_name, source_columns, with_indicators
 from cgru.datasets.dataframes import as_categories, notes_on_ids, order_of_steps, pad_sequences, read_long, read_wide
-from cgru.datasets.dataset import DENSEST, PADDED, Dataset, Split, StepSplit, with_features, with_targets
+from cgru.datasets.dataset import DENSEST, LONGEST, PADDED, Dataset, Split, StepSplit, with_features, with_targets
 from cgru.datasets.missing_values import Filling, parse_filling
 from cgru.datasets.npz import read_npz
 from cgru.datasets.table import Table, check_ids, table_of_frame
@@ -29,7 +29,7 @@ __all__ = ["kind_of", "read", "table_of", "test_beside"]
 
 Path = str | os.PathLike[str]
 TABLES = (".csv", ".tsv", ".txt", ".tab", ".dat", ".data")
-TWICE = r"column with name '(.*)' has more than one|Multiple matches for \S*?\((.*?)\)"  # errors of Polars, PyArrow
+TWICE = r"column with name '(.*)' has more than one|Multiple matches for [^\s(]*\((.*?)\)"  # errors of Polars, PyArrow
 MANY = 20  # at most so many different integers are surely classes
 
 
@@ -404,7 +404,7 @@ def _parquet(path: Path, na: Sequence[str]) -> Table:
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:  # each library has its own for a damaged file; a panic of Polars is no Exception
-            twice = re.search(TWICE, str(error))
+            twice = re.search(TWICE, str(error)[: 10 * LONGEST])  # which has names of the file, of any length
             if twice:
                 name = twice[1] or twice[2]
                 raise ValueError(f"expected columns of different names, got {name!r} twice") from None

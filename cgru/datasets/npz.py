@@ -89,8 +89,9 @@ class _Folder:
             if not os.path.getsize(os.path.join(path, file)):
                 raise ValueError(f"{file}: expected numbers or strings, as numpy.save has them, got an empty file")
             try:
-                array = np.lib.format.open_memmap(os.path.join(path, file), mode="r")
-            except (ValueError, EOFError) as error:
+                with np.errstate(over="ignore"):  # a shape whose product is past 64 bits is refused
+                    array = np.lib.format.open_memmap(os.path.join(path, file), mode="r")
+            except (ValueError, EOFError, OverflowError) as error:
                 raise ValueError(f"{file}: expected numbers or strings, as numpy.save has them ({error})") from None
             if array.dtype.kind not in _PLAIN or array.dtype.itemsize == 0:
                 raise ValueError(f"{file}: expected numbers or strings, got dtype {array.dtype}")

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cgru.datasets import missing_values
+from cgru.datasets.column_names import check_lengths
 from cgru.datasets.date_parts import join_parts, months_in, order_of_parts, part_of
 from cgru.datasets.time_parsing import Times, date_format_of, parse_times
 from cgru.datasets.time_zones import clock_of_zone
@@ -229,6 +230,7 @@ def table_of_frame(frame: Any, caller: str = "from_frame", na: Sequence[str] | N
         raise ValueError("frame: expected at least one row, got none")
     if unnamed := [name for name in table.columns if not isinstance(name, str)]:
         raise TypeError(f"frame: expected columns whose names are strings, got {unnamed[0]!r}")
+    check_lengths(table.columns)
 
     wanted = missing_values.numbers_in(na or ())
 

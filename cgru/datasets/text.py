@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 import numpy as np
 
 from cgru.datasets import missing_values
-from cgru.datasets.column_names import IDS, LABELS, is_called
+from cgru.datasets.column_names import IDS, LABELS, check_lengths, is_called
 from cgru.datasets.table import INDEX, Table
 
 __all__ = ["DECIMAL", "read_text", "table_of_text"]
@@ -27,11 +27,11 @@ LOOKED_AT = 1000  # records that are sampled to guess the dialect
 SEPARATORS = "\t;|,"  # the comma comes last, as it may be within numbers
 MISSING = {"", "na", "n/a", "#n/a", "nan", "null", "none", "?"}  # markers of a missing number
 NO_TEXT = {"", "nan", "null", "#n/a", "?"}  # markers of missing text, in which NA and none may be names
-NUMBER = r"[+-]?(\d+[.,]?\d*|[.,]\d+)([eE][+-]?\d+)?"
+NUMBER = r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?"
 WITH_COMMA = r"[+-]?\d*,\d+([eE][+-]?\d+)?"
 THOUSANDS = r"[+-]?[1-9]\d{0,2}(,\d{3})+"
-CODE = r"(?m)^\s*[+-]?0\d"  # 007 is a code and no number
-PLATE = r"(?m)^\s*\d+[eE]\d"  # 1E2 is a code and no number in a column without decimal points
+CODE = r"(?m)^[^\S\n]*[+-]?0\d"  # 007 is a code and no number
+PLATE = r"(?m)^[^\S\n]*\d+[eE]\d"  # 1E2 is a code and no number in a column without decimal points
 
 
 def read_text(path: str | os.PathLike[str]) -> tuple[str, list[str]]:
@@ -169,7 +169,7 @@ def table_of_text(
 def _blank_comments(text: str, notes: list[str]) -> str:
     """Return the text with the lines at the top that begin with # blank, but the last if it looks like a header."""
     found = re.match(r"(#[^\r\n]*(\r\n|\r|\n))+", text)
-    below = re.compile(r"[^\r\n]*\S[^\r\n]*").search(text, found.end()) if found else None
+    below = re.compile(r"\S[^\r\n]*").search(text, found.end()) if found else None
     if not below:
         return text
     (*above, last), first = found[0].splitlines(), below[0].strip()
@@ -232,8 +232,8 @@ def _is_header(records: Sequence[tuple[int, list[str]]], called: Collection[str]
         return True
     rows = [row for _, row in below if len(row) == len(cells)]
     columns = not cells[0] and numbers == [*map(str, range(len(cells) - 1))]  # pandas' default names
-    steps = len(numbers) > 2 and _direction(numbers) != 0
-    named = any(cell in called for cell in cells if cell not in numbers) or (steps and {*called}.issuperset(numbers))
+    steps, known = len(numbers) > 2 and _direction(numbers) != 0, {*numbers}
+    named = any(cell in called for cell in cells if cell not in known) or (steps and {*called} >= known)
     unnamed = not named and any(re.fullmatch(r"column_\d+", name) for name in called)
     shown = ", ".join([*numbers[:3], *["..."] * (len(numbers) > 3)])
     if columns or named or (steps and not unnamed and _steps_as_names(cells, numbers, rows)):
@@ -255,7 +255,8 @@ def _steps_as_names(cells: Sequence[str], numbers: Sequence[str], rows: Sequence
     numbers step evenly as no row does, or there are many and no row rises or falls. Without a word they are integers
     by 1, or step evenly, or are also unlike all numbers below.
     """
-    words = {i: cell for i, cell in enumerate(cells) if cell not in numbers and cell.lower() not in MISSING}
+    known = {*numbers}
+    words = {i: cell for i, cell in enumerate(cells) if cell not in known and cell.lower() not in MISSING}
     under = {i: [row[i].strip() for row in rows] for i in words}
     if any(word in under[i] for i, word in words.items()):
         return False
@@ -267,7 +268,7 @@ def _steps_as_names(cells: Sequence[str], numbers: Sequence[str], rows: Sequence
     counts = values[1] - values[0] == 1 and all(map(str.isdecimal, numbers))
     if even and values[1] > values[0] and (words or counts or not cells[0]):  # an index may have no name
         return True
-    own = [[row[i].strip() for i, cell in enumerate(cells) if cell in numbers] for row in rows]
+    own = [[row[i].strip() for i, cell in enumerate(cells) if cell in known] for row in rows]
     own = [row for row in own if all(re.fullmatch(NUMBER, cell) for cell in row)]
     if not own or len(numbers) < ENOUGH:
         return False
@@ -309,6 +310,7 @@ def _guess_decimal(records: Iterable[tuple[int, list[str]]], separator: str) -> 
 
 def _check_names(names: list[str], columns: Sequence[np.ndarray], notes: list[str], index: bool) -> list[str]:
     """Return the names of the columns, "" for ones to leave out (a first one stays with `index`); add notes."""
+    check_lengths(names)
     kept, places = list(names), {}
     for i, name in enumerate(names):
         if name and not re.fullmatch(r"Unnamed: \d+", name):

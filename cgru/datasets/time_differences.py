@@ -22,7 +22,7 @@ def parse_gap(value: Any) -> tuple[float, bool]:
     value.
     """
     text = value.strip().lower() if isinstance(value, str) else ""
-    if found := re.fullmatch(r"(\d+\.?\d*|\.\d+) *(w|d|h|min|m|s)?", text):
+    if found := re.fullmatch(r"(\d+(?:\.\d*)?|\.\d+) *(w|d|h|min|m|s)?", text):
         number, unit = float(found[1]), found[2]
     elif isinstance(value, (int, float)) and not isinstance(value, bool):
         number, unit = float(value), None

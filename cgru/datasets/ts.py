@@ -102,8 +102,9 @@ def _dimensions(tags: Tags, first: np.ndarray) -> tuple[int, str]:
     for tag in ("dimensions", "dimension"):
         if tag in tags:
             number, words = tags[tag]
-            if len(words) != 1 or not words[0].isdecimal() or not int(words[0]):
-                raise ValueError(f"line {number}: @{tag}: expected how many there are, got {' '.join(words)!r}")
+            if len(words) != 1 or not re.fullmatch(r"0*[1-9]\d{0,8}", words[0]):
+                got = repr(" ".join(words)[:40])
+                raise ValueError(f"line {number}: @{tag}: expected how many there are, got {got}")
             return int(words[0]), ", as @dimensions says"
     return (1, ", as @univariate says") if _flag(tags, "univariate") else (first.shape[1], "")
 

@@ -14,7 +14,7 @@ PARTS = 12  # of the only series: enough for the folds by which input layers are
 
 def parse_windows(value: str | int | Sequence[int]) -> tuple[int, int]:
     """Parse the argument `windows`: (length, hop), "length,hop" or a length, which is the hop, too."""
-    numbers = re.split(r"\s*,\s*", value.strip()) if isinstance(value, str) else np.atleast_1d(value).tolist()
+    numbers = [each.strip() for each in value.split(",")] if isinstance(value, str) else np.atleast_1d(value).tolist()
     if not 1 <= len(numbers) <= 2 or not all(re.fullmatch(r"0*[1-9]\d{0,8}", str(number)) for number in numbers):
         raise ValueError(f"windows: expected a length and a hop of at least 1, such as 100,50, got {value!r}")
     return int(numbers[0]), int(numbers[-1])

@@ -1,8 +1,10 @@
 """What is said of an argument that takes one of a few words."""
 
+import time
+
 import pytest
 
-from cgru.datasets.column_names import check_choice, date_and_time
+from cgru.datasets.column_names import check_choice, date_and_time, numbered
 from cgru.datasets.missing_values import MISSING
 
 
@@ -30,3 +32,29 @@ def test_one_of_those_that_are_known():
 )
 def test_a_date_and_a_time_of_day_are_one_of_each(names, found):
     assert date_and_time(names) == found
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("x_12", ("x", 12)),
+        ("x1y - 012", ("x1y", 12)),
+        ("a1_2", ("a1", 2)),
+        ("007", ("", 7)),
+        ("_7", ("", 7)),
+        ("x", None),
+        ("1x", None),
+        ("", None),
+        ("a\n1", None),
+        ("x" + "1" * 18, ("x", int("1" * 18))),
+        ("x" + "1" * 19, None),
+    ],
+)
+def test_a_number_at_the_end_of_a_name(name, found):
+    assert numbered(name) == found
+
+
+def test_long_names_are_searched_once():
+    start = time.process_time()
+    assert [numbered("a" + sign * 100_000 + "x") for sign in "_1"] == [None, None]
+    assert time.process_time() - start < 5  # from each place it takes a minute

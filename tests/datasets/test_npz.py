@@ -100,6 +100,15 @@ def test_a_damaged_file_is_named(tmp_path, content):
         read(tmp_path)
 
 
+@pytest.mark.parametrize("shape", [(10**9,) * 3, (2**32, 2**32, 1), (2**62, 4, 1), (-1, 3, 1), (10**30, 1, 1)], ids=str)
+def test_a_file_said_to_be_huge_is_named(tmp_path, shape):
+    with open(tmp_path / "x.npy", "wb") as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": "<f8", "fortran_order": False, "shape": shape})
+        file.write(bytes(48))
+    with pytest.raises(ValueError, match=r": x\.npy: expected numbers or strings, as numpy\.save has them"):
+        read(tmp_path)
+
+
 def test_an_archive_or_a_pickle_by_the_name_of_an_array_is_named(tmp_path):
     folder(tmp_path, x=X)
     for write in (lambda file: np.savez(file, x=X), lambda file: pickle.dump(X, file)):

@@ -1,9 +1,13 @@
 """Tables in text files: dialects, and where what is wrong stands."""
 
+import contextlib
 import gzip
+import time
 
 import numpy as np
 import pytest
+
+from cgru.datasets import read
 
 LONG = "id,t,a,b,label\n1,2,3,4,x\n1,1,1,2,x\n2,1,5,6,y\n"
 NOTES = (
@@ -485,3 +489,34 @@ def test_numbers_beside_a_word_are_a_row(reads):
     data = reads("b,0,1\na,2,3\nb,3,4\n", wide=True)
     assert data.notes[0] == "no header: the columns are called column_1 to column_3"
     assert data.train.X[..., 0].tolist() == [[0, 1], [2, 3], [3, 4]]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "id,v,w\n" + "1,1,\n" * 30_000 + "1,1,2\n",
+        'id,v,w\n1,1,"' + "\n" * 100_000 + '2"\n',
+        "#\n" + " " * 200_000 + "\nid,a\n1,2\n1,4\n",
+        "id," + "1" * 100_000 + "x\n1,2\n",
+        ",".join(map(str, range(40_000))) + ",a,b\n",
+    ],
+    ids=["empty", "newlines", "comment", "digits", "numbers"],
+)
+def test_texts_are_searched_once_and_not_from_each_place(tmp_path, content):
+    (tmp_path / "data.csv").write_text(content)
+    start = time.process_time()
+    with contextlib.suppress(ValueError):
+        read(tmp_path / "data.csv", missing="zero")
+    assert time.process_time() - start < 5  # from each place it takes a minute or more
+
+
+@pytest.mark.parametrize("code", ["007", " 007", "+07", "1E2", " 1E2", "1\n007", "\n \n1E2"])
+def test_codes_stay_text_behind_spaces_and_lines(reads, code):
+    train = reads(f'id,a,label\n1,1,"{code}"\n1,3,"{code}"\n2,2,5\n2,4,5\n')[0]
+    assert train.y.tolist() == [code.strip(), "5"]
+
+
+def test_names_of_columns_are_short(refused):
+    assert refused(f"id,{'a' * 1001},label\n1,1,x\n2,2,y\n") == (
+        f"expected names of columns of at most 1000 characters, got '{'a' * 40}'... of 1001"
+    )

@@ -120,6 +120,7 @@ def test_a_header_that_is_wrong_about_lengths_is_told(ts):
         (TWO + "1,2:3,4:up\n1,2:up\n", "line 13: expected 2 dimensions, as @dimensions says, got 1"),
         (TWO + "1,2:3:up\n", "line 12: expected dimensions of as many steps, got 2, 1"),
         (TWO.replace("s 2", "s two") + "1:2:up\n", "line 8: @dimensions: expected how many there are, got 'two'"),
+        (TWO.replace("s 2", f"s {'2' * 5000}") + "1:2:up\n", "line 8: @dimensions: expected how many there are, got '"),
         (TWO.replace("s 2", " 0") + "1:2:up\n", "line 8: @dimension: expected how many there are, got '0'"),
         (TWO.replace("@dimensions 2\n", "") + "1:2:up\n1:up\n", "line 12: expected 2 dimensions, got 1"),
         (REALS + "1,2:x\n", "line 10: expected a number to be learned at the end, got 'x'"),

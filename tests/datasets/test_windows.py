@@ -1,9 +1,13 @@
 """Windows of long series."""
 
+import time
+
 import numpy as np
 import pytest
 
+from cgru import input_layers
 from cgru.datasets import from_frame, windows
+from cgru.datasets.time_differences import parse_gap
 
 
 @pytest.mark.parametrize(
@@ -26,6 +30,18 @@ def test_lengths_and_hops(value, due):
 def test_what_is_neither(value):
     with pytest.raises(ValueError, match=r"^windows: expected a length and a hop of at least 1, such as 100,50, got "):
         windows.parse_windows(value)
+
+
+def test_texts_of_options_are_searched_once():
+    start = time.process_time()
+    for parse, text in (
+        (windows.parse_windows, "5" + " " * 100_000 + "x"),
+        (parse_gap, "1" * 100_000 + "x"),
+        (input_layers.parse, "frames" + " " * 100_000 + "x"),
+    ):
+        with pytest.raises(ValueError, match="expected"):
+            parse(text)
+    assert time.process_time() - start < 5  # from each place it takes a minute
 
 
 @pytest.mark.parametrize(
