@@ -14,6 +14,7 @@ from typing import Any
 
 import cgru
 from cgru.cli.arguments import Reading, RequestError, as_request_error
+from cgru.cli.terminal import echo
 from cgru.datasets import Dataset, load_japanese_vowels, read
 from cgru.datasets.column_names import as_arg
 from cgru.datasets.dataset import with_targets
@@ -226,7 +227,7 @@ def with_axes(data: Dataset, path: str, options: Mapping[str, Any], asks: bool =
     m, s, e = split.X.shape
     doubt = f"x ({m}, {s}, {e}) has more features than steps, and looks like (m, e, s): {s} features in {e} steps"
     if asks and sys.stdin is not None and sys.stdin.isatty() and sys.stderr is not None and sys.stderr.isatty():
-        print(f"{path}: {doubt}. Is it? [y/N] ", end="", file=sys.stderr, flush=True)
+        echo(f"{path}: {doubt}. Is it? [y/N] ", end="", file=sys.stderr, flush=True)
         if sys.stdin.readline().strip().lower() in ("y", "yes"):
             return read_as(path, {**options, "axes": "mes"})
         return data
