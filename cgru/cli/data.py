@@ -186,7 +186,8 @@ def _reading_of_model(net: cgru.Network, path: str, targets: bool) -> dict[str, 
     For files that are no tables these are only `missing` and the task: such files describe themselves.
     """
     with contextlib.suppress(ValueError):  # reading the file raises the same error later
-        known = {name: value for name, value in (net.reading or {}).items() if name in READING}
+        given = (net.reading or {}).items()
+        known = {name: value for name, value in given if name in READING and value is not None}
         table, classifying = kind_of(path) in ("text", "parquet"), cgru.losses.classifies(net.loss)
         if not table:
             known = {name: value for name, value in known.items() if name == "missing"}
@@ -203,7 +204,7 @@ def reading_in_words(reading: Mapping[str, Any]) -> str:
     """Spell arguments of `cgru.datasets.read` that differ from their default, as name="value", ..."""
     words = []
     for name, value in reading.items():
-        if name not in ("task", "steps", "parts") and value not in ("", [], False, "refuse"):
+        if name not in ("task", "steps", "parts") and value not in ("", [], False, "refuse", None):
             names = [value] if isinstance(value, str) else value
             words.append(f"{name}={value if isinstance(value, (bool, int, float)) else as_arg(names)}")
     return ", ".join(words)
