@@ -112,16 +112,19 @@ def _quantized(path: Path, n: int) -> None:
     cgru.quantize(_small(int((n / 3) ** 0.5)), "int8").save(path)
 
 
-def _checkpoint(path: Path, n: int, table: np.ndarray | None = None) -> None:
-    """A checkpoint whose history has as many epochs as make n bytes, or this table of figures."""
+def _checkpoint(path: Path, n: int, table: np.ndarray | None = None, **seed: int) -> None:
+    """A checkpoint whose history has as many epochs as make n bytes, or this table of figures; more of its `seed`."""
     net = _small()
     net.fit(np.zeros((2, 1, 1)), np.array(["a", "b"]), epochs=1, checkpoint=path)
     with np.load(path) as found:
         arrays = dict(found)
     text = json.loads(str(arrays["checkpoint"]))
+    text["split_seed"] |= seed
+    if seed:
+        arrays["checkpoint"] = np.array(json.dumps(text))
     for name in ("history", "all_history"):
         own = text["state"][name][0]["array"]
-        arrays[own] = np.zeros((n // 2 // 8 // arrays[own].shape[1], arrays[own].shape[1])) if table is None else table
+        arrays[own] = np.ones((n // 2 // 8 // arrays[own].shape[1], arrays[own].shape[1])) if table is None else table
     np.savez(path, **arrays)
 
 
@@ -258,15 +261,27 @@ def _axes(path: Path, n: int) -> None:
 
 TS = "@classlabel true\n@data\n"
 EMPTY_LINES = '1,1,"' + "\n" * 100_000 + '2"\n'  # a CSV has at most 131072 characters in a cell
+NESTED_CLASSES = {"dtype": "<U250000", "shape": [2000], "values": [["a"] * 2000]}
+NO_CLASSES = {"dtype": "<f8", "shape": [30_000_000, 0], "values": []}
 LONG_CLASSES = {"dtype": "<U200000000", "shape": [2], "values": ["a", "b"]}
 RECORD = '{{"name":"","place":{{"i":{}}},"scores":{{}},"seconds":1,"error":null}}\n'
 CASES = [
     Case("model", "parameters", "model.npz", _model, 4, 1),
     Case("model", "int8 weights", "quantized.npz", _quantized, 12, 1),
     Case("model", "classes said to be long", "model.npz", partial(_model, classes=LONG_CLASSES), 4, 1),
+    Case("model", "classes in a nested list", "model.npz", partial(_model, classes=NESTED_CLASSES), 4, 1),
+    Case("model", "rows of no classes", "model.npz", partial(_model, classes=NO_CLASSES), 4, 1),
     Case("checkpoint", "a history of many epochs", "fit.npz", _checkpoint, 40, 10),
     Case(
         "checkpoint", "10^9 epochs without figures", "fit.npz", partial(_checkpoint, table=np.zeros((10**9, 0))), 4, 1
+    ),
+    Case(
+        "checkpoint",
+        "a seed with a large pool",
+        "fit.npz",
+        partial(_checkpoint, table=np.ones((1, 9)), pool_size=10**9),
+        4,
+        1,
     ),
     Case("data", ".npz, as it is", "data.npz", lambda path, n: np.savez(path, x=np.zeros((n // 128, 2, 8))), 6, 1),
     Case("data", ".npz, deflated zeros", "data.npz", _zeros, 2100, 20),

@@ -7,6 +7,7 @@ state, a dict. Parameters and gradients are dicts with the same keys; parameters
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar
@@ -30,7 +31,7 @@ def check_number(value: Any, name: str, below: float = math.inf, above: bool = F
     """
     if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.integer | np.floating):
         raise TypeError(f"{name}: expected a number, got {type(value).__name__}")
-    if not 0 <= value < below or (above and value == 0):
+    if not 0 <= value < below or value > sys.float_info.max or (above and value == 0):  # beyond are integers alone
         raise ValueError(
             f"{name}: expected a number {'above 0' if above else 'of at least 0'} and below {below:g}, got {value}"
         )

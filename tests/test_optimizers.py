@@ -169,12 +169,19 @@ def test_a_plateau_counts_how_often_the_loss_came_to_a_stand():
         ({"factor": 1.0}, ValueError, "factor: expected a number above 0 and below 1, got 1.0"),
         ({"factor": True}, TypeError, "factor: expected a number, got bool"),
         ({"least": 1}, ValueError, "least: expected a number of at least 0 and below 1, got 1"),
+        ({"factor": 10**400}, ValueError, "factor: expected a number above 0 and below 1, got 1000"),
         ({"patience": 0}, ValueError, "patience: expected"),
     ],
 )
 def test_a_plateau_is_refused(settings, error, message):
     with pytest.raises(error, match="^" + re.escape(message)):
         optimizers.Plateau(**settings)
+
+
+def test_an_integer_beyond_all_floats():
+    assert cgru.Adam(10**300).rate() == 1e300
+    with pytest.raises(ValueError, match=r"^learning_rate: expected a number above 0 and below inf, got 1000"):
+        cgru.Adam(10**400)
 
 
 def test_optimizers_by_name():

@@ -31,6 +31,7 @@ from cgru.cli.output import Predictions, check_output, name_of, page_writer, plo
 from cgru.cli.progress import Progress, say
 from cgru.cli.score import score_and_overlap, score_text
 from cgru.cli.task import Task, at_steps, choose_network, decays, loss_of, targets, task_of
+from cgru.cli.terminal import echo
 from cgru.core.row_blocks import select_rows
 from cgru.datasets import Dataset, Split, described
 from cgru.datasets.column_names import as_names
@@ -137,7 +138,7 @@ def fit(request: arguments.FitRequest) -> int:
         say(f"note: {request.plot} is not written: training diverged in the first epoch")
     if interrupted:
         return say(f"cgru: {result}, is in {request.output}{on}", 130)
-    print(result)
+    echo(result)
     model, why = shlex.quote(request.output), ""
     if not (training.class_weight or at_steps(task.train)):
         why = recipe.nothing_learned(net, data.train.X, task.train, data.train.lengths, beside=data.train.beside)
@@ -146,13 +147,13 @@ def fit(request: arguments.FitRequest) -> int:
             say(f"note: nothing was learned: {why}; more --epochs, another --learning-rate{other} may help")
         elif held is None and training.epochs is None and (falls := recipe.still_falls(net.history.loss)):
             say(f"note: {falls}; more --epochs may help")
-    print(f"trained {len(net.history)} epochs in {sum(net.history.seconds):.1f} s")
-    print(f"model in {request.output}")
+    echo(f"trained {len(net.history)} epochs in {sum(net.history.seconds):.1f} s")
+    echo(f"model in {request.output}")
     if write:
         with as_data_error(source):
             report = cgru.report(net, split.X, split.y, split.lengths, **split.beside)
         write(report, request.output, f"{which} data", source)
-        print(f"report in {request.html}")
+        echo(f"report in {request.html}")
     if not why:
         progress.say(f"next: cgru predict {model} DATA, cgru evaluate {model} DATA --html PAGE.html, cgru info {model}")
     return 0
@@ -299,16 +300,16 @@ def evaluate(request: arguments.EvaluateRequest) -> None:
     write = None if request.html is None else page_writer(request.html, request.data, request.model)
     net, _, source, split, which = _read_model_and_data(request.model, request.data, request.reading)
     with as_data_error(source):
-        print(f"{which} of {name_of(source)}: {score_and_overlap(net, split)}")
+        echo(f"{which} of {name_of(source)}: {score_and_overlap(net, split)}")
         report = None
         if request.report or write:
             report = cgru.report(net, split.X, split.y, split.lengths, **split.beside, importance=request.importance)
     if request.report:
         with as_request_error(f"{request.model}: "):  # stdout may lack characters of a class name
-            print(f"\n{report}")
+            echo(f"\n{report}")
     if write:
         write(report, request.model, which, source)
-        print(f"report in {request.html}")
+        echo(f"report in {request.html}")
 
 
 def export(request: arguments.ExportRequest) -> None:
@@ -322,7 +323,7 @@ def export(request: arguments.ExportRequest) -> None:
         raise RequestError(f"{request.model}: expected {due}, got a bidirectional one")
     with as_request_error():
         cgru.export_c(net, request.output, name=request.name, dtype=request.dtype)
-    print(f"model in {request.output}, header in {header}")
+    echo(f"model in {request.output}, header in {header}")
 
 
 def quantize(request: arguments.QuantizeRequest) -> None:
@@ -340,22 +341,22 @@ def quantize(request: arguments.QuantizeRequest) -> None:
         before, after = score_and_overlap(net, split), score_text(small, split)
     with as_request_error():
         small.save(request.output)
-    print(f"{which} of {name_of(source)}: {before}")
+    echo(f"{which} of {name_of(source)}: {before}")
     kinds = sorted({each["weights"] for each in layers if each["weights"]}, reverse=True)
-    print(f"  with {' and '.join(kinds)} weights: {after}")
-    print(f"  outputs differ by {change['largest']:.2g} at most, RMS {change['rms']:.2g}: {change['snr']:.1f} dB")
-    print(f"  {'layer':16}{'weights':10}{'bytes':>10}{'before':>10}{'dB':>7}")
+    echo(f"  with {' and '.join(kinds)} weights: {after}")
+    echo(f"  outputs differ by {change['largest']:.2g} at most, RMS {change['rms']:.2g}: {change['snr']:.1f} dB")
+    echo(f"  {'layer':16}{'weights':10}{'bytes':>10}{'before':>10}{'dB':>7}")
     for each in layers:
         sizes = f"{each['small_bytes']:10}{each['bytes']:10}"
-        print(f"  {each['layer']:16}{each['weights'] or '':10}{sizes}{each['snr']:7.1f}")
+        echo(f"  {each['layer']:16}{each['weights'] or '':10}{sizes}{each['snr']:7.1f}")
     small_size, size = map(os.path.getsize, (request.output, request.model))
-    print(f"model in {request.output}, {small_size} bytes in the place of {size}")
+    echo(f"model in {request.output}, {small_size} bytes in the place of {size}")
 
 
 def show(request: arguments.DataRequest) -> None:
     """Run `cgru data`: print what would be read from a data file."""
     data, _, _ = training_data(request.data, request.reading, request.test)
-    print(*map(as_options, described(data)), sep="\n")
+    echo(*map(as_options, described(data)), sep="\n")
 
 
 def info(request: arguments.InfoRequest) -> None:
@@ -371,7 +372,7 @@ def info(request: arguments.InfoRequest) -> None:
     }
     with as_request_error(f"{request.model}: "):  # stdout may lack characters of a name
         for name, value in (found if request.model is None else about(_load_model(request.model))).items():
-            print(f"{name:16} {value}")
+            echo(f"{name:16} {value}")
 
 
 def completion(request: arguments.CompletionRequest) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import cgru
 from cgru.cli.arguments import Reading, RequestError, as_request_error
+from cgru.cli.terminal import echo
 from cgru.datasets import Dataset, load_japanese_vowels, read
 from cgru.datasets.column_names import as_arg
 from cgru.datasets.dataset import with_targets
@@ -185,7 +186,8 @@ def _reading_of_model(net: cgru.Network, path: str, targets: bool) -> dict[str, 
     For files that are no tables these are only `missing` and the task: such files describe themselves.
     """
     with contextlib.suppress(ValueError):  # reading the file raises the same error later
-        known = {name: value for name, value in (net.reading or {}).items() if name in READING}
+        given = (net.reading or {}).items()
+        known = {name: value for name, value in given if name in READING and value is not None}
         table, classifying = kind_of(path) in ("text", "parquet"), cgru.losses.classifies(net.loss)
         if not table:
             known = {name: value for name, value in known.items() if name == "missing"}
@@ -202,7 +204,7 @@ def reading_in_words(reading: Mapping[str, Any]) -> str:
     """Spell arguments of `cgru.datasets.read` that differ from their default, as name="value", ..."""
     words = []
     for name, value in reading.items():
-        if name not in ("task", "steps", "parts") and value not in ("", [], False, "refuse"):
+        if name not in ("task", "steps", "parts") and value not in ("", [], False, "refuse", None):
             names = [value] if isinstance(value, str) else value
             words.append(f"{name}={value if isinstance(value, (bool, int, float)) else as_arg(names)}")
     return ", ".join(words)
@@ -226,7 +228,7 @@ def with_axes(data: Dataset, path: str, options: Mapping[str, Any], asks: bool =
     m, s, e = split.X.shape
     doubt = f"x ({m}, {s}, {e}) has more features than steps, and looks like (m, e, s): {s} features in {e} steps"
     if asks and sys.stdin is not None and sys.stdin.isatty() and sys.stderr is not None and sys.stderr.isatty():
-        print(f"{path}: {doubt}. Is it? [y/N] ", end="", file=sys.stderr, flush=True)
+        echo(f"{path}: {doubt}. Is it? [y/N] ", end="", file=sys.stderr, flush=True)
         if sys.stdin.readline().strip().lower() in ("y", "yes"):
             return read_as(path, {**options, "axes": "mes"})
         return data

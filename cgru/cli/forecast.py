@@ -18,6 +18,7 @@ from cgru.cli.arguments import ForecastRequest, RequestError, as_request_error
 from cgru.cli.data import as_options, opened
 from cgru.cli.forecast_page import PANELS, Shown, draw, write_page
 from cgru.cli.output import STDOUT, check_output, check_page, plotter, table_writer
+from cgru.cli.terminal import echo
 from cgru.datasets.series import Series, read_series
 from cgru.forecast import Backtest, Delivery, Forecaster, backtest, calendar
 from cgru.forecast.backtest import AUTO, SeasonChoice, choose_cycles, choose_season
@@ -65,8 +66,8 @@ def _forecast(request: ForecastRequest, stdout: TextIO) -> int:
         raise RequestError(f"argument --model: {why}")
     series = _read_series(request)
     notes = [_in_options(note) for note in dict.fromkeys(note for each in series for note in each.notes)]
-    print(*(f"note: {note}\n" for note in notes), sep="", end="")
-    print(*(_summary(each) for each in series), sep="\n")
+    echo(*(f"note: {note}\n" for note in notes), sep="", end="")
+    echo(*(_summary(each) for each in series), sep="\n")
     options = {name: getattr(request, name) for name in ("width", "quantiles", "missing", "seed")}
     shows_bar = not request.quiet and sys.stderr is not None and sys.stderr.isatty() and find_spec("tqdm") is not None
     running = {"threads": request.threads, "progress": shows_bar}
@@ -97,9 +98,9 @@ def _forecast(request: ForecastRequest, stdout: TextIO) -> int:
             found = backtest(y, request.horizon, request.origins, model=model, **given)
         if found and found.second > 1:
             lines.append(f"second season: {found.second} steps, guessed")
-        print(*lines, sep="\n")
+        echo(*lines, sep="\n")
         if found:
-            print(*_backtest_lines(found, request, series), sep="\n")
+            echo(*_backtest_lines(found, request, series), sep="\n")
         model = Forecaster(request.horizon, season=chosen.season, **options)
         jobs = model.jobs(y, **beside)
         for each in series:  # the fits would ignore a short series, and its forecast would fail after them
@@ -109,7 +110,7 @@ def _forecast(request: ForecastRequest, stdout: TextIO) -> int:
                 raise ValueError(f"{each.name}: expected {due}, got {len(each.y)}; {cure}")
         if found:
             lines.append(_test_note(found, model))
-            print(lines[-1])
+            echo(lines[-1])
         delivery = found.delivery(model) if found else _untested(model, request.model, likely, y, times is not None)
         if series[0].clock is None:  # else the calendar is that of local time, which dates alone do not tell
             delivery.cycles = cycles
@@ -118,7 +119,7 @@ def _forecast(request: ForecastRequest, stdout: TextIO) -> int:
         values = _forecasts(delivery, y, beside, times)
     if request.save is not None:
         delivery.save(request.save)
-        print(f"model in {request.save}")
+        echo(f"model in {request.save}")
     by = found.delivered if found else MODELS.get(request.model, GRU)
     title = f"{os.path.basename(path)}: {request.horizon} steps by {by}"
     shown = Shown(series, values, model, by, found)
@@ -126,7 +127,7 @@ def _forecast(request: ForecastRequest, stdout: TextIO) -> int:
         plotted(shown, title)
     if request.html is not None:
         write_page(request.html, shown, title, [*map(_summary, series[:PANELS]), *lines], notes)
-        print(f"report in {request.html}")
+        echo(f"report in {request.html}")
     with contextlib.redirect_stdout(stdout):
         _write_forecast(request, series, values, model.quantiles)
     return 0
@@ -162,7 +163,7 @@ def _untested(model: Forecaster, option: str, likely: Sequence[int], y: list[np.
     """
     name = MODELS.get(option, GRU)
     if option == AUTO:
-        print(f"delivered: {name}, as without tests nothing is compared")
+        echo(f"delivered: {name}, as without tests nothing is compared")
     second = 1
     if name == TWO_SEASONS:
         second = guess_second(fill_missing(max(y, key=len), "interpolate", "y"), model.season_, likely)
@@ -325,4 +326,4 @@ def _write_forecast(
     with table_writer(request.output or STDOUT) as table:
         table.writerows([header, *rows])
     if request.output not in (None, STDOUT):
-        print(f"forecast in {request.output}")
+        echo(f"forecast in {request.output}")

@@ -25,6 +25,7 @@ from cgru.cli.plan import FIT, NETWORK, Plan, read_plan
 from cgru.cli.progress import FitCounter, say
 from cgru.cli.results import Results, job_key
 from cgru.cli.task import Task, at_steps, choose_network, decays, loss_of, task_of
+from cgru.cli.terminal import echo
 from cgru.datasets import Split
 from cgru.datasets.missing_values import MISSING
 from cgru.input_layers import parse
@@ -79,7 +80,7 @@ def many(request: ManyRequest) -> int:
         raise RequestError(f"all {len(jobs)} fits failed, which --retry runs again{first}")
     with as_request_error(f"{path}: "):
         lines = list(_result_lines(Grid(done), plan))
-    print(*lines, sep="\n")
+    echo(*lines, sep="\n")
     if failed:
         say(f"note: {len(failed)} of {len(jobs)} fits failed, which --retry runs again{first}")
     return 0

@@ -16,6 +16,7 @@ import numpy as np
 
 from cgru import plot
 from cgru.cli.arguments import RequestError, as_request_error
+from cgru.cli.terminal import echo
 from cgru.files import atomic_write, check_writable
 from cgru.reports.report import Report
 
@@ -132,12 +133,12 @@ def _print(found: Predictions) -> None:
     for i, row in enumerate(values):
         first = "" if found.ids is None else f"{found.ids[i]}\t"
         if found.real is None:
-            print(first + " ".join(map(str, row)))
+            echo(first + " ".join(map(str, row)))
             continue
         for step in np.flatnonzero(found.real[i]):
             time = "" if found.times is None else f"{found.times[1][i, step]}\t"
-            print(first + time + " ".join(map(str, row[step])))
-        print()
+            echo(first + time + " ".join(map(str, row[step])))
+        echo()
 
 
 def predictions_writer(path: str | None, *others: str | None) -> Callable[[Predictions], None]:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from cgru.cli.terminal import echo
 from cgru.network.history import SCORES, Epoch, score_text
 from cgru.network.progress import Bar, create_bar
 
@@ -16,7 +17,7 @@ __all__ = ["FitCounter", "Progress", "say"]
 
 def say(message: str, code: int = 0) -> int:
     """Print a message to stderr as one line; return `code`, an exit code."""
-    print(" ".join(message.split()), file=sys.stderr)
+    echo(" ".join(message.split()), file=sys.stderr)
     return code
 
 
@@ -36,7 +37,7 @@ class _BarOrLines:
     def say(self, *lines: str) -> None:
         """Print the lines to stderr, unless `quiet`."""
         if not self.quiet:
-            print(*lines, sep="\n", file=sys.stderr, flush=True)
+            echo(*lines, sep="\n", file=sys.stderr, flush=True)
 
     def is_tenth(self, done: int) -> bool:
         """Return whether to print a line after step number `done`, one of about ten."""

@@ -167,8 +167,9 @@ def _parse_record(line: bytes) -> dict[str, Any] | None:
     """Parse a record from a line; return None where it is none."""
     value = _parse_object(line)
     if value.keys() == TYPES.keys() and all(isinstance(value[name], kind) for name, kind in TYPES.items()):
-        with contextlib.suppress(TypeError, ValueError):
-            return value | {"scores": {name: float(score) for name, score in value["scores"].items()}}
+        with contextlib.suppress(OverflowError, TypeError, ValueError):  # of an integer, it is beyond all floats
+            scores = {name: float(score) for name, score in value["scores"].items()}
+            return value | {"scores": scores, "seconds": float(value["seconds"])}
     return None
 
 

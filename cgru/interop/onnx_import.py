@@ -123,7 +123,7 @@ def _restore(onnx: Any, proto: Any) -> Network | None:
         layers, settings, standardisation = files.unpack({"model": np.array(json.dumps(model)), **arrays})
         net = from_parts(layers, settings, standardisation)
         again = to_onnx(net, dtype=dtype, **mark)
-    except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError):
+    except (AttributeError, IndexError, KeyError, OverflowError, RuntimeError, TypeError, ValueError):
         return None
     return net if _fingerprint(again) == _fingerprint(proto) else None
 

@@ -8,6 +8,7 @@ parameters of layer i as `i.name`; `mean` and `scale` where the model has a stan
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import SimpleNamespace
@@ -35,7 +36,8 @@ __all__ = [
 
 FORMAT = 2  # the newest format; files without any of `_SECOND` are written as 1
 LONGEST = 1 << 22  # characters of the JSON text
-MOST_BYTES = 1 << 26  # of the strings in a description
+MOST_BYTES = 1 << 26  # of an array in a description
+MOST_SHOWN = 2000  # characters of what is wrong with a file
 
 Path = str | os.PathLike[str]
 Arrays = dict[str, np.ndarray]
@@ -57,8 +59,9 @@ _HASHES = "remembered."
 
 
 def file_error(path: Path, why: Any, kind: str = "model") -> ValueError:
-    """Return the ValueError for a file at `path` that is no cgru file of this `kind`, because of `why`."""
-    return ValueError(f"{os.fspath(path)} is not a cgru {kind}: {why}")
+    """Return the ValueError for a file at `path` that is no cgru file of this `kind`, because of `why`, in short."""
+    text = str(why)
+    return ValueError(f"{os.fspath(path)} is not a cgru {kind}: {text[:MOST_SHOWN]}{'...' * (len(text) > MOST_SHOWN)}")
 
 
 def _parameter_headers(layer: Layer, e: int) -> Headers:
@@ -191,12 +194,22 @@ def array_to_json(value: Any, name: str) -> dict[str, Any]:
 
 def array_from_json(text: Mapping[str, Any]) -> np.ndarray:
     """Return the array that `array_to_json` described; KeyError, TypeError or ValueError for other objects."""
-    dtype = np.dtype(text["dtype"])
+    values, shape, given = text["values"], text["shape"], text["dtype"]
+    dtype = np.dtype(given) if isinstance(given, str) else np.dtype(np.void)
     if dtype.kind not in "biufUO":
-        raise ValueError(f"dtype: expected one of booleans, numbers or strings, got {text['dtype']!r}")
-    if dtype.kind == "U" and dtype.itemsize * len(text["values"]) > MOST_BYTES:  # each has the room of the longest
-        raise ValueError(f"dtype: expected at most {MOST_BYTES} bytes, got {len(text['values'])} of {text['dtype']!r}")
-    return np.array(text["values"], dtype).reshape(text["shape"])
+        raise ValueError(f"dtype: expected one of booleans, numbers or strings, got {str(given)[:40]!r}")
+    kinds = str if dtype.kind in "UO" else int | float
+    if not isinstance(values, list) or not all(isinstance(each, kinds) for each in values):
+        raise ValueError(f"values: expected a list of what {str(given)[:40]} holds")
+    n = len(values)
+    if not 0 < dtype.itemsize <= MOST_BYTES // max(n, 1):  # each string has the room of the longest
+        raise ValueError(f"dtype: expected at most {MOST_BYTES} bytes, got {n} of {given[:40]!r}")
+    ends = (
+        isinstance(shape, list) and len(shape) <= 8 and all(isinstance(k, int) and 0 <= k <= max(n, 100) for k in shape)
+    )
+    if not ends or math.prod(shape) != n:
+        raise ValueError(f"shape: expected one of {n} values, got {str(shape)[:40]}")
+    return np.array(values, dtype).reshape(shape)
 
 
 # --- reading ---

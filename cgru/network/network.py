@@ -537,7 +537,7 @@ def load(path: str | os.PathLike[str]) -> Network:
     found = files.read(path)
     try:
         return from_parts(*found)
-    except (TypeError, ValueError) as error:
+    except (OverflowError, TypeError, ValueError) as error:
         raise files.file_error(path, error) from None
 
 

@@ -195,3 +195,13 @@ def test_how_missing_values_are_filled_is_remembered(tmp_path, kind):
     zero = run("predict", "cgru-model.npz", name, "--missing", "zero", "-o", "z.csv", cwd=tmp_path)[1]
     assert plain == asked
     assert "(zero)" in zero
+
+
+def test_what_a_model_says_of_its_reading_may_be_null(tmp_path):
+    table(tmp_path / "d.csv", 0, 12, ["y"])
+    run("fit", "d.csv", "--id", "id", "--time", "t", "--label", "y", *SHORT, cwd=tmp_path)
+    net = cgru.load(tmp_path / "cgru-model.npz")
+    net.reading = {**net.reading, "columns": None, "time_format": None}
+    net.save(tmp_path / "cgru-model.npz")
+    assert run("info", "cgru-model.npz", cwd=tmp_path)[0]
+    assert "all of d.csv" in run("evaluate", "cgru-model.npz", "d.csv", cwd=tmp_path)[0]

@@ -119,7 +119,7 @@ def test_what_is_shown_of_a_foreign_line(path):
 @pytest.mark.parametrize(
     "wrong",
     [{"name": 1}, {"place": []}, {"scores": None}, {"scores": {"loss": "much"}}, {"scores": {"loss": None}},
-     {"seconds": "1"}, {"error": 1}, {"more": 1}],
+     {"scores": {"loss": 10**400}}, {"seconds": 10**400}, {"seconds": "1"}, {"error": 1}, {"more": 1}],
 )  # fmt: skip
 def test_a_line_that_is_no_result(filled, wrong):
     with open(filled, "ab") as file:

@@ -189,8 +189,23 @@ def test_damaged_hashes_and_classes(remembering):
     for change, words in (
         (lambda model: model["classes"].update(dtype="M8[D]"), "damaged|dtype: expected"),
         (lambda model: model["classes"].update(dtype="M8"), "dtype: expected one of booleans, numbers or strings"),
-        (lambda model: model["classes"].update(shape=[4]), "cannot reshape"),
-        (lambda model: model["classes"].update(dtype="<U5592406"), "dtype: expected at most 67108864 bytes, got 3 of"),
+        (lambda model: model["classes"].update(shape=[4]), "shape: expected one of 3 values, got .4."),
+        (lambda model: model["classes"].update(shape=[-1]), "shape: expected one of 3 values"),
+        (lambda model: model["classes"].update(shape=[3] + [1] * 99), "shape: expected one of 3 values"),
+        (lambda model: model["classes"].update(shape=[10**9, 0], values=[]), "shape: expected one of 0 values"),
+        (lambda model: model["classes"].update(values=[[1] * 999] * 3), "values: expected a list of what"),
+        (lambda model: model["classes"].update(values={"a": 1}), "values: expected a list of what"),
+        (lambda model: model["classes"].update(values=["1", "2", "3"]), "values: expected a list of what"),
+        (lambda model: model["classes"].update(values=[1, 2, 3], dtype="O"), "values: expected a list of what O holds"),
+        (lambda model: model["classes"].update(values=["a", "b", "c"], dtype="U"), "dtype: expected at most"),
+        (lambda model: model["classes"].update(dtype=["<i8"]), "dtype: expected one of booleans"),
+        (lambda model: model["classes"].update(dtype=None), "dtype: expected one of booleans"),
+        (lambda model: model["classes"].update(values=[1, 2, 10**400]), "damaged .OverflowError"),
+        (lambda model: model["classes"].update(values=[1, 2, 10**400], dtype="<f8"), "damaged .OverflowError"),
+        (
+            lambda model: model["classes"].update(dtype="<U5592406", values=["a", "b", "c"]),
+            "dtype: expected at most 67108864 bytes, got 3 of",
+        ),
         (lambda model: model["classes"].update(values=[1, 2, 2]), "classes: expected 3 different values"),
         (lambda model: model["classes"].pop("values"), "missing"),
         (lambda model: model.update(classes=3), "damaged"),
@@ -215,6 +230,14 @@ def test_damaged_hashes_and_classes(remembering):
     rewritten(path, **{"remembered.trained": np.zeros(0, np.uint64)})
     edited(path, lambda model: model["remembered"]["complete"].update(trained=False))
     refused(path, "remembered: expected the smallest hashes where they are not complete")
+
+
+def test_what_is_wrong_is_told_in_short(model):
+    _, path = model
+    edited(path, lambda model: model.update({"a" * 1_000_000: 1}))
+    with pytest.raises(ValueError, match="model: expected nothing else, got aaa") as caught:
+        cgru.load(path)
+    assert len(str(caught.value)) < 2500
 
 
 def test_missing_files_and_folders(tmp_path):

@@ -26,8 +26,9 @@ from cgru.files import Archive, atomic_write, check_writable
 from cgru.layers.layer import Layer
 from cgru.network.data.training_data import Data
 from cgru.network.files import LONGEST, file_error, read_checked, read_json
-from cgru.network.history import Epoch, History
+from cgru.network.history import LEFT_OUT_IN_A_ROW, Epoch, History
 from cgru.network.model import Model
+from cgru.network.training.updater import OF_FIT
 from cgru.optimizers import NAMED, Plateau
 
 __all__ = ["Checkpoint", "State"]
@@ -36,8 +37,11 @@ FORMAT = 2  # format 1 had no counts of updates that were left out, and no retur
 KIND = "checkpoint"  # the kind of file in errors, and the name of its JSON text
 STEPS = 1 << 20  # how many steps of samples are hashed at once
 NUMBERS = tuple(each.name for each in fields(Epoch) if each.name != "metrics")
-OURS = tuple(kind.__name__ for kind in NAMED.values())  # optimizers, by the names in their states
+OURS = {kind.__name__: kind.arrays for kind in NAMED.values()} | {OF_FIT: 2}  # arrays of each parameter's state
 FLOATS = np.dtype(np.float32), np.dtype(np.float64)
+MOST_SEEDS = 1024  # numbers of the split's seed
+MOST = 1 << 53  # of what is counted
+PLACES = {"pos": 624, "buffer_pos": 4}  # the most of each in a state of NumPy's MT19937 and Philox, which check neither
 ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 Arrays = dict[str, np.ndarray]
@@ -87,7 +91,7 @@ class Checkpoint:
         self.path, self.seconds, self.split_seed = path, seconds, split_seed
         self.found: State | None = None
         self._options, self._data, self._theirs = {}, {}, {}  # options and data of this fit; settings in the file
-        self._due = -math.inf
+        self._due, self._features = -math.inf, None
         if os.path.exists(path):  # checked without `resume`, too: a file of another kind must not be replaced
             found = read_checked(path, KIND, FORMAT, _unpack_archive if resume else _read_text)
             if resume:
@@ -96,6 +100,7 @@ class Checkpoint:
     def check_fit(self, model: Model, data: Data, held_out: Data | None, options: Mapping[str, Any]) -> None:
         """Bind the checkpoint to a fit of `model` to these data; ValueError where the file is of another fit."""
         self._options = {name: _json_setting(value) for name, value in options.items()}
+        self._features = data.first.X.shape[2:]
         self._data = _digests(data) | ({} if held_out is None else _digests(held_out, "validation "))
         if self.found is None:
             return
@@ -111,14 +116,15 @@ class Checkpoint:
     ) -> State | None:
         """Return the file's state, None without one, and forget it.
 
-        ValueError if its parameters have other shapes, if a state of the package's optimizers is not of floats, or if
-        one of the `generators` (None: not checked) does not take the state that it is to have.
+        ValueError if its parameters have other shapes, if a state of the package's optimizers is none of theirs, if a
+        number is out of range, or if one of the `generators` (None: not checked) does not take the state that it is to
+        have.
         """
         found, self.found = self.found, None
         if found is None:
             return None
         try:
-            why = _mismatch(found, parameters, generators)
+            why = _mismatch(found, parameters, self._theirs["optimizer"], self._features, generators)
         except (MemoryError, SystemError):
             raise
         except Exception as error:  # a damaged state fails in more ways than can be listed
@@ -220,26 +226,67 @@ def _shapes(arrays: Arrays) -> dict[str, Any]:
     return {key: (array.shape, array.dtype) for key, array in arrays.items()}
 
 
-def _mismatch(found: State, parameters: Arrays, generators: Sequence[np.random.BitGenerator] | None) -> str:
-    """Return why a state does not fit these parameters and random generators, "" where it does."""
+def _mismatch(
+    found: State,
+    parameters: Arrays,
+    optimizer: str,
+    features: tuple[int, ...] | None,
+    generators: Sequence[np.random.BitGenerator] | None,
+) -> str:
+    """Return why a state does not fit the parameters, optimizer, features (None: any) and generators; "": it does."""
     for moment in (found.now, found.best or found.now, *found.fallback):
         if _shapes(moment["parameters"]) != _shapes(parameters):
             return "it has other parameters than the network"
-        if not _is_of_floats(moment["optimizer_state"]):
-            return "it has an optimizer's state that is not of floats"
+        why = _state_mismatch(moment["optimizer_state"], parameters, optimizer)
+        if why:
+            return f"it has an optimizer's state that is {why}"
+        given = [moment[name] for name in ("mean", "scale") if moment[name] is not None]
+        measured = [np.asarray(each, np.float64).shape for each in given]
+        if features is not None and measured not in ([], [features] * 2):
+            return f"mean and scale: expected shape {features}, got {measured}"
+        if moment.get("unit") is not None and not 0 < moment["unit"] < math.inf:
+            return "unit: expected a number above 0"
+    epochs = len(found.history)
+    counts = {"row": (found.row, LEFT_OUT_IN_A_ROW), "stale": (found.stale, epochs)}
+    counts |= {f"fallback {i}": (each["epoch"], epochs) for i, each in enumerate(found.fallback)}
+    for name, (count, most) in counts.items():
+        if not _is_count(count, most):
+            return f"{name}: expected an integer from 0 to {most}"
+    for name in ("lowest", "lowest_loss"):
+        if not isinstance(getattr(found, name), float | None):
+            return f"{name}: expected a number or null"
+    if [each.epoch for each in found.history] != [*range(1, epochs + 1)]:
+        return "history: expected the epochs from 1 on"
     if generators is not None:
         for generator, state in zip(generators, found.generators, strict=True):
+            places = state | (state["state"] if isinstance(state["state"], dict) else {})
+            if not all(_is_count(places.get(name, 0), most) for name, most in PLACES.items()):
+                return "it has a generator's state that is at no number of its own"
             copy.deepcopy(generator).state = state
     return ""
 
 
-def _is_of_floats(state: Any) -> bool:
-    """Return whether the state of each of the package's optimizers is, by key, a number of steps and float arrays."""
-    own = [entry for name in OURS for entry in state.get(name, {}).values()]
-    return all(
-        isinstance(steps, int) and all(isinstance(each, np.ndarray) and each.dtype in FLOATS for each in arrays)
-        for steps, *arrays in own
-    )
+def _is_count(value: Any, most: int = MOST) -> bool:
+    """Return whether a value is an integer from 0 to `most`."""
+    return isinstance(value, int) and 0 <= value <= most
+
+
+def _state_mismatch(state: Any, parameters: Arrays, optimizer: str) -> str:
+    """Return how the state of the package's optimizers differs from theirs, "" where it does not.
+
+    By key each has a number of steps and float arrays, of one shape: for the current `optimizer`, and the running means
+    of a fit, the parameter's. What another one left may be of layers that are no more.
+    """
+    for name, count in OURS.items():
+        for key, (steps, *arrays) in state.get(name, {}).items():
+            if not _is_count(steps):
+                return "not of counts"
+            if not all(isinstance(each, np.ndarray) and each.dtype in FLOATS for each in arrays):
+                return "not of floats"
+            due = parameters[key] if name in (optimizer, OF_FIT) and key in parameters else arrays[0]
+            if [each.shape for each in arrays] != [due.shape] * count:
+                return "of other shapes"
+    return ""
 
 
 # --- the contents of the file ---
@@ -275,7 +322,16 @@ def _unpack_archive(archive: Archive) -> tuple[dict[str, Any], State, np.random.
     found = _read_text(archive, {name: archive.read(name) for name in archive.headers.keys() - {KIND}})
     state = State(**found["state"])
     state.history, state.all_history = _history_from_table(state.history), _history_from_table(state.all_history)
-    return found["settings"], state, np.random.SeedSequence(**found["split_seed"])
+    return found["settings"], state, _seed_of(found["split_seed"])
+
+
+def _seed_of(found: dict[str, Any]) -> np.random.SeedSequence:
+    """Return the seed of which `write` wrote entropy and key; ValueError for more, such as the size of NumPy's pool."""
+    entropy, key = found["entropy"], found["spawn_key"]
+    numbers = [*(entropy if isinstance(entropy, list) else [entropy]), *key]
+    if len(found) != 2 or len(numbers) > MOST_SEEDS or not all(isinstance(each, int) and each >= 0 for each in numbers):
+        raise ValueError(f"split_seed: expected entropy and spawn_key, up to {MOST_SEEDS} integers of at least 0")
+    return np.random.SeedSequence(entropy, spawn_key=key)
 
 
 def _history_to_table(history: History) -> list[Any]:
@@ -304,6 +360,12 @@ def _history_from_table(found: list[Any]) -> History:
     for row, own in zip(rows, metrics, strict=True):
         told = dict(zip(NUMBERS, row, strict=False))
         whole = {name: int(told[name]) for name in ("epoch", "epochs", "skipped") if name in told}
+        if not 1 <= whole["epoch"] <= whole["epochs"] <= MOST or not 0 <= whole.get("skipped", 0) <= MOST:
+            raise ValueError("history: expected epochs and numbers of updates, got others")
+        if told["loss"] is None:
+            raise ValueError("history: expected a loss of each epoch, got none")
         history.append(Epoch(**told | whole, metrics=own))
     history.returns = tuple(map(tuple, returns[0] if returns else ()))
+    if not all(len(pair) == 2 and all(map(_is_count, pair)) for pair in history.returns):
+        raise ValueError("returns: expected pairs of epochs")
     return history

@@ -172,6 +172,22 @@ def generator(text):
     return text["state"]["generators"][-1]
 
 
+def reshaped(entry, arrays):
+    """Give the second array of an entry of a state another shape."""
+    arrays[entry[2]["array"]] = np.zeros(1)
+
+
+def means(text, arrays, *shapes, n=3):
+    """Add running means, as `average` leaves them, of these shapes."""
+    arrays |= {f"9{i}": np.zeros(shape) for i, shape in enumerate(shapes)}
+    text["state"]["now"]["optimizer_state"]["fit"] = {"0.Uz": [n, {"array": "90"}, {"array": "91"}]}
+
+
+def figures(text, arrays):
+    """The figures of the fit's epochs."""
+    return arrays[text["state"]["history"][0]["array"]]
+
+
 def adams(text, moment):
     return text["state"][moment]["optimizer_state"]["Adam"]
 
@@ -217,12 +233,51 @@ def test_a_bit_that_turned(kept):
             lambda text, arrays: generator(text).update(bit_generator="MT19937"),
             "it is damaged .*must be for a",
         ),
-        (lambda text, arrays: adams(text, "now").update(steps=[1.5]), "it has an optimizer's state that is not of f"),
+        (lambda text, arrays: adams(text, "now").update(steps=[1.5]), "it has an optimizer's state that is not of c"),
         (lambda text, arrays: adams(text, "now").update(a=[1, "text"]), "it has an optimizer's state that is not of f"),
         (
             lambda text, arrays: arrays.update({(name := adams(text, "now")["0.Uz"][1]["array"]): arrays[name] * 1j}),
             "it has an optimizer's state that is not of floats",
         ),
+        (
+            lambda text, arrays: adams(text, "now")["0.Uz"].__setitem__(0, 10**30),
+            "it has .* state that is not of counts",
+        ),
+        (lambda text, arrays: adams(text, "now")["0.Uz"].__setitem__(0, -1), "it has .* state that is not of counts"),
+        (lambda text, arrays: adams(text, "now")["0.Uz"].pop(), "it has an optimizer's state that is of other shapes"),
+        (lambda text, arrays: reshaped(adams(text, "now")["0.Uz"], arrays), "it has .* that is of other shapes"),
+        (lambda text, arrays: means(text, arrays, (9, 3, 5), (3, 5)), "it has .* state that is of other shapes"),
+        (lambda text, arrays: means(text, arrays, (3, 5), (3, 5), n=1 << 63), "it has .* that is not of counts"),
+        (lambda text, arrays: text["state"].update(stale="x"), "stale: expected an integer from 0 to 1"),
+        (lambda text, arrays: text["state"].update(stale=2), "stale: expected an integer from 0 to 1"),
+        (lambda text, arrays: text["state"].update(row=-(10**40)), "row: expected an integer from 0 to 10"),
+        (lambda text, arrays: text["state"].update(lowest=[1]), "lowest: expected a number or null"),
+        (lambda text, arrays: text["state"].update(lowest_loss="1"), "lowest_loss: expected a number or null"),
+        (
+            lambda text, arrays: text["state"].update(fallback=[text["state"]["now"]]),
+            "it is damaged .KeyError: 'epoch'",
+        ),
+        (
+            lambda text, arrays: text["state"].update(fallback=[text["state"]["now"] | {"epoch": 9}]),
+            "fallback 0: expected an integer from 0 to 1",
+        ),
+        (
+            lambda text, arrays: text["state"]["now"].update(mean=[0, 1], scale=[1, 1]),
+            r"mean and scale: .* \(3,\), got",
+        ),
+        (lambda text, arrays: text["state"]["now"].update(mean=[0, 1, 2]), r"mean and scale: .* shape \(3,\), got"),
+        (lambda text, arrays: text["state"]["now"].update(mean="a"), "it is damaged"),
+        (lambda text, arrays: text["state"]["now"].update(unit=-1), "unit: expected a number above 0"),
+        (lambda text, arrays: figures(text, arrays).fill(1e300), "history: expected epochs"),
+        (lambda text, arrays: figures(text, arrays).fill(2), "history: expected the epochs from 1 on"),
+        (lambda text, arrays: figures(text, arrays).__setitem__((0, 2), np.nan), "history: expected a loss"),
+        (lambda text, arrays: text["state"]["history"][-1].append([1, "a"]), "returns: expected pairs of epochs"),
+        (lambda text, arrays: text["split_seed"].update(pool_size=1 << 40), "split_seed: expected entropy and spawn_k"),
+        (
+            lambda text, arrays: text["split_seed"].update(spawn_key=[0] * 2000),
+            "split_seed: expected entropy and spawn",
+        ),
+        (lambda text, arrays: text["split_seed"].update(entropy=1.5), "split_seed: expected entropy and spawn_key"),
     ],
 )
 def test_a_file_that_was_changed(kept, change, words):
@@ -232,6 +287,31 @@ def test_a_file_that_was_changed(kept, change, words):
     with pytest.raises(ValueError, match=f"fit is not a cgru checkpoint: {words}"):
         made().fit(X, **options, resume=True)
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("kind", "change"),
+    [
+        ("MT19937", lambda state: state["state"].update(pos=625)),
+        ("MT19937", lambda state: state["state"].update(pos=-1)),
+        ("Philox", lambda state: state.update(buffer_pos=5)),
+        ("Philox", lambda state: state.update(buffer_pos=-9)),
+    ],
+)
+def test_a_generator_that_would_read_beyond_its_numbers(tmp_path, kind, change):
+    """NumPy takes these states as they are."""
+    path = tmp_path / "fit"
+
+    def net():
+        rng = np.random.Generator(getattr(np.random, kind)(3))
+        return network([cgru.GRU(3, dropout=0.3, rng=rng), cgru.Dense(3, "softmax")])
+
+    net().fit(X, LABELS, epochs=1, checkpoint=path)
+    edited(path, lambda text, arrays: change(text["state"]["generators"][1]))
+    with pytest.raises(
+        ValueError, match="fit is not a cgru checkpoint: it has a generator's state that is at no number"
+    ):
+        net().fit(X, LABELS, epochs=1, checkpoint=path, resume=True)
 
 
 def test_files_of_other_kinds(kept):
