@@ -230,15 +230,14 @@ def with_numbers(dice: Dice, member: bytes) -> bytes:
     if array.dtype.kind == "U":
         array = np.array(damaged(dice, str(array).encode()).decode(errors="replace"))
     else:
+        top = np.iinfo(array.dtype).max if array.dtype.kind in "iu" else np.nan
         other = dice.among("<f4", ">f8", "<i8", ">i2", "?", "<c16", "S3", "<U2")
         array = dice.among(
             lambda: array.astype(other),
             lambda: array.T,
             lambda: array.ravel()[:0],
             lambda: array[None],
-            lambda: np.full_like(
-                array, dice.among(-1, 0, 1, np.iinfo(array.dtype).max if array.dtype.kind in "iu" else np.nan)
-            ),
+            lambda: np.full(array.shape, np.array(dice.among(-1, 0, 1, top)).astype(array.dtype)),
             lambda: dice.rng.permutation(array.ravel()).reshape(array.shape),
         )()
     np.save(found, array)
