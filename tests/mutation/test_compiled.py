@@ -12,6 +12,8 @@ sys.path.append(str(ROOT))  # at the end, so that no cgru/ there hides the insta
 
 from mutation import compiled
 
+source = pytest.mark.skipif(not (ROOT / "cgru/gru.py").is_file(), reason="the source does not lie beside the tests")
+
 
 def changed(path, text):
     """The lines that each break leaves in the place of its own, by the break."""
@@ -119,6 +121,7 @@ def test_breaks_of_cython():
     )
 
 
+@source
 def test_every_compiled_source_has_a_module_and_tests():
     modules, directives = compiled.recipe()
     assert directives["cdivision"]
@@ -132,6 +135,7 @@ def test_every_compiled_source_has_a_module_and_tests():
     assert all((ROOT / place).exists() for places in (*compiled.TESTS.values(), compiled.WIDE) for place in places)
 
 
+@source
 def test_declarations_have_no_breaks():
     for name in ("core/thread_pool.h", "core/simd/cgru.h", "core/simd/body.h", "core/simd/avx2_float.c"):
         assert compiled.breaks(f"cgru/{name}", (ROOT / "cgru" / name).read_text(encoding="utf-8")) == []
