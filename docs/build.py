@@ -14,7 +14,8 @@ from mkdocs.structure.files import File, Files, InclusionLevel
 import cgru  # noqa: F401 -- which says what to do where it is not compiled
 
 ROOT = Path(__file__).resolve().parent.parent
-OUTSIDE = ("C*.md", "LICENSE", "benchmarks/*", "examples/**/*", "cgru/cell.pxd", "cgru/datasets/README.md")
+OUTSIDE = ("[CS]*.md", "LICENSE", "benchmarks/*", "examples/**/*", "cgru/cell.pxd", "cgru/datasets/README.md")
+TO_PAGE = re.compile(r"\[([^\]]*)\]\((?:\.\./)*docs/([^)#]*)\.md(#[^)]*)?\)")
 KINDS = {".md", ".png", ".py", ".pyx", ".pxd", ".c", ".cpp", ".toml", ""}
 NAMED = re.compile(r"^(\w+(?:, \w+)*): ", re.MULTILINE)
 
@@ -28,6 +29,14 @@ def on_files(files: Files, config: Any) -> None:
             file.dest_uri = f"checkout/{name.removesuffix('.md')}{'.html' if path.suffix == '.md' else ''}"
             file.url = file.dest_uri
             files.append(file)
+
+
+def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
+    """MkDocs: links to `docs/` from what lies beside it are links of the site, which has no files of these names."""
+    if not page.file.src_uri.startswith("../"):
+        return markdown
+    top = "../" * page.file.dest_uri.count("/")
+    return TO_PAGE.sub(rf'<a href="{top}\2.html\3">\1</a>', markdown)
 
 
 def listed(paragraph: str) -> str:
