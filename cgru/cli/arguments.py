@@ -13,7 +13,7 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, make_dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import cgru
 from cgru import input_layers, losses, model_selection, recipe
@@ -179,9 +179,9 @@ def option(text: str, read: Any, default: Any = None, metavar: str | None = None
     return field(metadata={"short": None, "help": text, "default": default, **known, **rest})
 
 
-def part(request: type, title: str) -> Any:
-    """Declare a field that is a request of its own; the subcommand has its arguments too, below a title in the help."""
-    return field(metadata={"part": request, "title": title})
+def part(request: type) -> Any:
+    """Declare a field that is a request of its own: the subcommand has its arguments, below its `title` in the help."""
+    return field(metadata={"part": request})
 
 
 def _declare(parser: argparse.ArgumentParser, request: type, group: argparse._ArgumentGroup | None = None) -> None:
@@ -191,7 +191,7 @@ def _declare(parser: argparse.ArgumentParser, request: type, group: argparse._Ar
     for each in sorted(fields(request), key=lambda each: each.name in inherited):
         known = dict(each.metadata)
         if "part" in known:
-            _declare(parser, known["part"], parser.add_argument_group(known["title"]))
+            _declare(parser, known["part"], parser.add_argument_group(known["part"].title))
             continue
         known["help"] = known["help"].format(**names)
         if "short" in known:
@@ -235,7 +235,9 @@ def _model(**rest: Any) -> Any:
 
 def _scored_data() -> Any:
     """Declare DATA to score a model on."""
-    return positional("DATA", f"the data set; of a file with a split, the test split {_VOWELS}", nargs="?")
+    return positional(
+        "DATA", f"the data set, - for standard input; of a file with a split, the test split {_VOWELS}", nargs="?"
+    )
 
 
 def _test() -> Any:
@@ -259,6 +261,8 @@ def _quiet() -> Any:
 @dataclass(frozen=True)
 class Building:
     """The options of the network that `cgru fit` builds, as a `cgru.recipe.Recipe` takes them."""
+
+    title: ClassVar = "the network"
 
     units: int = option("units of a GRU layer", _COUNT, recipe.UNITS)
     layers: int | None = option(
@@ -299,6 +303,8 @@ class Building:
 class Inputs:
     """The options of the layers that prepare the inputs, as `cgru.model_selection.choose` takes them."""
 
+    title: ClassVar = "what stands before the network"
+
     inputs: str = option(
         'layers before the first GRU layer: raw for none, or some of normalize, difference, "frames(length,hop)" and '
         '"convolution(width,stride,channels)", joined by + in their order (default: auto, the best in three folds of '
@@ -319,6 +325,8 @@ class Inputs:
 @dataclass(frozen=True)
 class Cells:
     """The options by which the cells of a table are read."""
+
+    title: ClassVar = "how the data are read"
 
     na: tuple[str, ...] | None = option(
         "words that mean a missing value, too, such as -999,- (default: none beside empty, NA, ?, ...)", _word_list
@@ -405,7 +413,7 @@ Training = make_dataclass(
     "Training",
     [(name, Any, _of_fit(name)) for name, each in OPTIONS.items() if each.command is not None],
     frozen=True,
-    namespace={"__doc__": "How `cgru fit` trains, by the options of `Network.fit`."},
+    namespace={"__doc__": "How `cgru fit` trains, by the options of `Network.fit`.", "title": "training"},
 )
 
 
@@ -416,12 +424,12 @@ Training = make_dataclass(
 class FitRequest:
     """Train a network on DATA, or on the embedded Japanese Vowels, and save it."""
 
-    data: str | None = positional("DATA", f"the data set {_VOWELS}", nargs="?")
+    data: str | None = positional("DATA", f"the data set, - for standard input {_VOWELS}", nargs="?")
     test: str | None = _test()
-    reading: Reading = part(Reading, "how the data are read")
-    preparing: Inputs = part(Inputs, "what stands before the network")
-    building: Building = part(Building, "the network")
-    training: Any = part(Training, "training")
+    reading: Reading = part(Reading)
+    preparing: Inputs = part(Inputs)
+    building: Building = part(Building)
+    training: Any = part(Training)
     threads: int | None = option("threads to run on (default: {threads} here)", _COUNT)
     output: str = option("the model's file", "MODEL", "cgru-model.npz", short="-o")
     plot: str | None = option("draw loss and accuracy over the epochs (png, pdf, svg; default: no)", "CURVE.png")
@@ -453,8 +461,8 @@ class PredictRequest:
     """
 
     model: str = _model()
-    data: str = positional("DATA", "the sequences; of a file with a split, the test split")
-    reading: Reading = part(Reading, "how the data are read")
+    data: str = positional("DATA", "the sequences, - for standard input; of a file with a split, the test split")
+    reading: Reading = part(Reading)
     output: str | None = option(
         "write all outputs of the network to OUT, ending in .npz or .csv; - writes that CSV to stdout (default: "
         "predictions to stdout)",
@@ -469,7 +477,7 @@ class EvaluateRequest:
 
     model: str = _model()
     data: str | None = _scored_data()
-    reading: Reading = part(Reading, "how the data are read")
+    reading: Reading = part(Reading)
     report: bool = option(
         "print precision and recall of each class, the confusion matrix and the calibration; of a regression errors by "
         "fifths of the target (needs scikit-learn)",
@@ -489,7 +497,7 @@ class ForecastRequest:
     simpler models.
     """
 
-    series: str = positional("SERIES.csv", "the table, as text or Parquet, as below")
+    series: str = positional("SERIES.csv", "the table, as text or Parquet, as below; - for standard input")
     horizon: int = option("how many values to forecast", _COUNT, required=True)
     season: int | None = option("steps of a season, 1 for none (default: guessed, and said)", _COUNT)
     origins: int = option("tests in the past, 0 for none", _FROM_0, 10)
@@ -515,7 +523,7 @@ class ForecastRequest:
         metavar="COL",
     )
     id: str | None = option("which series a row belongs to (default: all to one)", "COL")
-    cells: Cells = part(Cells, "how the data are read")
+    cells: Cells = part(Cells)
     missing: str = option("what to do about values and times that are missing", ("refuse", "interpolate"), "refuse")
     quantiles: list[float] | None = option(
         "forecast these as well, such as 0.1 0.9 (default: none)", _QUANTILE, nargs="+"
@@ -559,7 +567,7 @@ class QuantizeRequest:
 
     model: str = _model()
     data: str | None = _scored_data()
-    reading: Reading = part(Reading, "how the data are read")
+    reading: Reading = part(Reading)
     output: str = option("the file to write", "SMALL", short="-o", required=True)
     weights: str = option("type of the weights", ("int8", "bfloat16"), "int8")
     calibrate: bool = option(
@@ -576,9 +584,9 @@ class QuantizeRequest:
 class DataRequest:
     """Say what would be read from DATA, and train nothing."""
 
-    data: str = positional("DATA", "the data set that would be read")
+    data: str = positional("DATA", "the data set that would be read, - for standard input")
     test: str | None = _test()
-    reading: Reading = part(Reading, "how the data are read")
+    reading: Reading = part(Reading)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 
@@ -43,20 +43,19 @@ _SERIES = re.compile(r"^y(?:\[(\d+)\])?(?=: )")
 
 def forecast(request: ForecastRequest) -> int:
     """Run `cgru forecast` and return the exit code; errors in the request are raised before a network is fitted."""
-    if request.output != STDOUT:
-        return _forecast(request, sys.stdout)
-    stdout = sys.stdout
-    with contextlib.redirect_stdout(sys.stderr):
-        return _forecast(request, stdout)
+    with contextlib.redirect_stdout(sys.stderr if request.output == STDOUT else sys.stdout):
+        table = _forecast(request)
+    _write_forecast(request, *table)
+    return 0
 
 
-def _forecast(request: ForecastRequest, stdout: TextIO) -> int:
-    """Forecast; where no file is asked for the table goes to `stdout`."""
-    path, outputs = request.series, (request.output, request.plot, request.html, request.save)
+def _forecast(request: ForecastRequest) -> tuple[list[Series], list[np.ndarray], tuple[float, ...]]:
+    """Print what there is to say of a forecast, and write all but its table: return (series, values, quantiles)."""
+    outputs = (request.output, request.plot, request.html, request.save)
     for i, output in enumerate(outputs):
         if output not in (None, STDOUT):
-            check_output(output, path, *outputs[:i])
-    plotted = None if request.plot is None else plotter(request.plot, path, draw=draw)
+            check_output(output, request.series, *outputs[:i])
+    plotted = None if request.plot is None else plotter(request.plot, request.series, draw=draw)
     if request.html is not None:
         check_page(request.html, "matplotlib")
     if request.model not in (AUTO, "gru") and request.quantiles and not request.origins:
@@ -64,7 +63,7 @@ def _forecast(request: ForecastRequest, stdout: TextIO) -> int:
         raise RequestError(f"argument --quantiles: needs --model gru without tests: {why}")
     if request.model == "ets" and (why := why_no_ets()):
         raise RequestError(f"argument --model: {why}")
-    series = _read_series(request)
+    series, source = _read_series(request)
     notes = [_in_options(note) for note in dict.fromkeys(note for each in series for note in each.notes)]
     echo(*(f"note: {note}\n" for note in notes), sep="", end="")
     echo(*(_summary(each) for each in series), sep="\n")
@@ -78,7 +77,7 @@ def _forecast(request: ForecastRequest, stdout: TextIO) -> int:
         """Return the text of an error about y or y[2], with the name of the series in its place."""
         return _SERIES.sub(lambda found: series[int(found[1] or 0)].name, error)
 
-    with as_request_error(f"{path}: ", spell), warnings.catch_warnings():
+    with as_request_error(f"{source}: ", spell), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "fit_many: interrupted", RuntimeWarning)  # `take` raises it
         found, likely = None, series[0].calendar.likely
         times = _dates(series)
@@ -121,20 +120,21 @@ def _forecast(request: ForecastRequest, stdout: TextIO) -> int:
         delivery.save(request.save)
         echo(f"model in {request.save}")
     by = found.delivered if found else MODELS.get(request.model, GRU)
-    title = f"{os.path.basename(path)}: {request.horizon} steps by {by}"
+    title = f"{os.path.basename(source)}: {request.horizon} steps by {by}"
     shown = Shown(series, values, model, by, found)
     if plotted:
         plotted(shown, title)
     if request.html is not None:
         write_page(request.html, shown, title, [*map(_summary, series[:PANELS]), *lines], notes)
         echo(f"report in {request.html}")
-    with contextlib.redirect_stdout(stdout):
-        _write_forecast(request, series, values, model.quantiles)
-    return 0
+    return series, values, model.quantiles
 
 
-def _read_series(request: ForecastRequest) -> list[Series]:
-    """Read the series that a request names; RequestError where they cannot be read or forecast."""
+def _read_series(request: ForecastRequest) -> tuple[list[Series], str]:
+    """Read the series that a request names; return them, and the name of their table for messages.
+
+    RequestError where they cannot be read or forecast.
+    """
     options = {name: getattr(request, name) for name in ("target", "time", "id")} | vars(request.cells)
     options |= {"inputs": request.inputs or (), "known": request.known or (), "gaps": request.missing == "interpolate"}
 
@@ -147,7 +147,7 @@ def _read_series(request: ForecastRequest) -> list[Series]:
             each.written([len(each.y) - 1 + request.horizon])
     for wrong in _problems(series, request):
         raise RequestError(f"{source}: {wrong}")
-    return series
+    return series, source
 
 
 def _dates(series: list[Series]) -> list[np.ndarray] | None:

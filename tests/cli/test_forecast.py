@@ -610,3 +610,8 @@ def test_a_pipe(folder, monkeypatch):
     (folder / "bad.csv").write_text("month,y\n2000-01,1\n2000-02,?x\n")
     pipe(folder / "bad.csv", monkeypatch)
     assert refused("forecast", "-", *options, cwd=folder).startswith("cgru: error: standard input: ")
+    for what, options in (("one", ("--horizon", 50)), ("gap", ("--horizon", 2))):  # too long; a value is missing
+        pipe(folder / f"{what}.csv", monkeypatch)
+        _, error = run("forecast", "-", *options, cwd=folder, code=2)
+        _, due = run("forecast", f"{what}.csv", *options, cwd=folder, code=2)
+        assert error == due.replace(f"{what}.csv", "standard input")
