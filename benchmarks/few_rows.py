@@ -71,16 +71,23 @@ def of_layer(x: object, u: int) -> Callable[[], object]:
 
 
 def table(rows: list[dict]) -> list[str]:
-    """Return a line for each shape: PyTorch's time over ours each way and dtype, and ours inside PyTorch, anew."""
-    found = {(*row["shape"], row["dtype"]): row for row in report.part(rows, "few rows")}
-    heads = ["u, rows, steps", *(f"{dtype}: {', '.join(WAYS)}" for dtype in inside_torch.TOLERANCE), "ours, ms"]
+    """Return a line for each number of units: PyTorch's time over ours, by way and dtype, over all rows and steps."""
+    found = report.part(rows, "few rows")
+    heads = [(way, dtype) for way in WAYS for dtype in inside_torch.TOLERANCE]
     lines = []
-    for shape in dict.fromkeys(key[:3] for key in found):
-        each = [found[(*shape, dtype)] for dtype in inside_torch.TOLERANCE if (*shape, dtype) in found]
-        cells = [[report.bold(row["ratio"][way], row["ratio"][way] < report.NEAR) for way in WAYS] for row in each]
-        ours = ", ".join(f"{row['ms']['anew']:.3g}" for row in each)
-        lines.append([", ".join(map(str, shape)), *map(", ".join, cells), ours])
-    return report.table(heads, lines)
+    for u in dict.fromkeys(row["shape"][0] for row in found):
+        cells = [
+            [{"ratio": {THEIRS: row["ratio"][way]}} for row in found if (row["shape"][0], row["dtype"]) == (u, dtype)]
+            for way, dtype in heads
+        ]
+        lines.append([str(u), *map(report.mean_and_worst, cells)])
+    return report.table(["units", *(f"{way}, {dtype}" for way, dtype in heads)], lines)
+
+
+def line(row: dict) -> str:
+    """Return the ratios of a shape and dtype by way."""
+    ratios_by_way = ", ".join(f"{way} {ratio:.2f}" for way, ratio in row["ratio"].items())
+    return f"u, rows, steps {', '.join(map(str, row['shape']))}, {row['dtype']}: {ratios_by_way}"
 
 
 def options(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -102,7 +109,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         for each in rows_from(rows, given.units, given.seconds):
             found.append(each)
-            print(inside_torch.about(each) if each["part"] == "about" else table([each])[-1], flush=True)
+            print(inside_torch.about(each) if each["part"] == "about" else line(each), flush=True)
     except RuntimeError as error:
         print(error, file=sys.stderr)
         return 1

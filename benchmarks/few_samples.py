@@ -1,10 +1,10 @@
 """Few samples on two threads: how many times as fast as on one, alone and beside a busy process.
 
-    python -m benchmarks.few_samples [--seconds 0.3]
+    python -m benchmarks.few_samples --readme docs/speed.md
 
-Beside it stands what two threads reach that only read the weights (`read.c`), and the ratio due: that of the list, or
-0.9 of the reading, if that is less. One and two threads take turns; given are medians of ratios. The busy process
-computes on the second core; the ratio is then that of two threads' time to one's.
+Beside it stands what two threads reach that only read the weights (`read.c`). One and two threads take turns; given are
+medians of ratios, in bold where two threads are slower. The busy process computes on the second core; the ratio is then
+that of two threads' time to one's.
 """
 
 from __future__ import annotations
@@ -24,19 +24,21 @@ from statistics import median
 import numpy as np
 
 import cgru
+from benchmarks import inside_torch, machine, readme, report
 from benchmarks.native import library
 
-# m, s, e, u; both directions; what two threads over one should reach, predicting and training
+SECTION = "few samples"  # the name of the section in docs/speed.md
+# m, s, e, u; both directions
 SHAPES = (
-    ((1, 100, 400, 1024), False, (1.7, 1.5)),
-    ((1, 200, 128, 512), False, (1.5, 1.4)),
-    ((4, 100, 128, 512), False, (1.5, 1.4)),
-    ((1, 300, 64, 128), True, (1.7, None)),
-    ((1, 300, 256, 256), False, (0.95, 0.95)),
-    ((2, 200, 128, 256), False, (0.95, 0.95)),
-    ((1, 300, 64, 128), False, (0.95, 0.95)),
-    ((8, 60, 64, 256), False, (0.95, 0.95)),
-    ((8, 100, 32, 64), False, (0.95, 0.95)),
+    ((1, 100, 400, 1024), False),
+    ((1, 200, 128, 512), False),
+    ((4, 100, 128, 512), False),
+    ((1, 300, 64, 128), True),
+    ((1, 300, 256, 256), False),
+    ((2, 200, 128, 256), False),
+    ((1, 300, 64, 128), False),
+    ((8, 60, 64, 256), False),
+    ((8, 100, 32, 64), False),
 )
 STREAMS = ((64, 128), (64, 256), (128, 512), (400, 1024))  # e, u of layers that run step by step
 STEPS = 20
@@ -122,32 +124,54 @@ def busy_core(core: int) -> Iterator[None]:
         process.wait()
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seconds", type=float, default=0.3, help="of each measurement")
-    seconds = parser.parse_args().seconds
+def rows(seconds: float, core: int) -> Iterator[dict]:
+    """Yield what it is measured on, then a row for each shape and work, `seconds` for each measurement."""
+    yield {"part": "about", **machine.here(), "versions": [f"cgru {cgru.__version__}"]}
+    for shape, both in SHAPES:
+        _, s, e, u = shape
+        read = reading(3 * (1 + both) * u * (u + e) * 4, s)
+        name = ", ".join(map(str, shape)) + both * ", both directions"
+        for work, call in calls(shape, both).items():
+            yield measured(name, work, {1: call, 2: call}, read, seconds, core)
+    for e, u in STREAMS:
+        read = reading(3 * u * (u + e) * 4, STEPS)
+        yield measured(f"1, {STEPS}, {e}, {u}", "stream", steps(e, u), read, seconds, core)
+
+
+def measured(
+    shape: str, work: str, by_threads: dict[int, Callable[[], object]], read: float, seconds: float, core: int
+) -> dict:
+    """Return the row of a shape's work: both threads alone, and beside a process that keeps a core busy."""
+    ms, ratio = speedups(by_threads, seconds)
+    with busy_core(core):
+        beside = 1 / speedups(by_threads, seconds)[1]
+    return {
+        "part": "few samples", "shape": shape, "work": work, "ms": ms, "ratio": ratio, "reading": read, "beside": beside
+    }  # fmt: skip
+
+
+def table(rows: list[dict]) -> list[str]:
+    """Return a line for each shape and work."""
+    lines = []
+    for row in report.part(rows, "few samples"):
+        two = report.bold(row["ratio"], row["ratio"] < report.NEAR)
+        others = f"{row['reading']:.2f}", f"{row['beside']:.2f}"
+        lines.append([row["shape"], row["work"], f"{row['ms']:.3g}", two, *others])
+    heads = ["m, s, e, u", "work", "one thread, ms", "two threads over one", "two cores reading"]
+    return report.table([*heads, "beside a busy process: time over that of one"], lines)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.few_samples", description=__doc__.splitlines()[0])
+    given = readme.options(parser, arguments, SECTION, "a measurement", 0.3)
     cores = sorted(os.sched_getaffinity(0))
     if len(cores) < 2:
         sys.exit("few_samples: expected two cores, got one")
-    print("| m, s, e, u | work | one thread, ms | two over one | due | reading | beside a busy process |")
-    print("| --- | --- | --- | --- | --- | --- | --- |")
-    for shape, both, due in SHAPES:
-        _, s, e, u = shape
-        read = reading(3 * (1 + both) * u * (u + e) * 4, s)
-        for (work, call), wanted in zip(calls(shape, both).items(), due, strict=True):
-            ms, ratio = speedups({1: call, 2: call}, seconds)
-            with busy_core(cores[-1]):
-                beside = 1 / speedups({1: call, 2: call}, seconds)[1]
-            least = "" if wanted is None else f"{min(wanted, 0.9 * read):.2f}"
-            name = ", ".join(map(str, shape)) + both * ", both directions"
-            print(f"| {name} | {work} | {ms:.2f} | {ratio:.2f} | {least} | {read:.2f} | {beside:.2f} |", flush=True)
-    for e, u in STREAMS:
-        by_threads, read = steps(e, u), reading(3 * u * (u + e) * 4, STEPS)
-        ms, ratio = speedups(by_threads, seconds)
-        with busy_core(cores[-1]):
-            beside = 1 / speedups(by_threads, seconds)[1]
-        name = f"1, {STEPS}, {e}, {u} | stream"
-        print(f"| {name} | {ms:.2f} | {ratio:.2f} | 0.95 | {read:.2f} | {beside:.2f} |", flush=True)
+    found = []
+    for each in rows(given.seconds, cores[-1]):
+        found.append(each)
+        print(inside_torch.about(each) if each["part"] == "about" else table([each])[-1], flush=True)
+    readme.write(given, found, [inside_torch.about(found[0]), "", *table(found)], SECTION)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,6 @@
-"""Batches that outgrow the caches: how an update keeps up with a prediction. `python -m benchmarks.long_batches`.
+"""Batches that outgrow the caches: how an update keeps up with a prediction.
+
+    python -m benchmarks.long_batches --readme docs/speed.md
 
 For each shape, on one thread, in float32: the GFLOP/s of a layer's prediction, forward pass, backward pass, gradients
 and gradients of each sample, each counted as the work of one forward pass; then, for each way of `fit(memory=...)`, the
@@ -11,14 +13,18 @@ from __future__ import annotations
 
 import argparse
 import tracemalloc
+from collections.abc import Iterator
 from itertools import pairwise
+from pathlib import Path
 from statistics import median
 from time import perf_counter
 
 import numpy as np
 
 import cgru
+from benchmarks import inside_torch, machine, readme, report
 
+SECTION = "long batches"  # the name of the section in docs/speed.md
 SHAPES = (
     "16,60,24,40", "64,60,32,64", "64,200,32,64", "64,498,32,64", "64,2000,32,64", "32,498,32,64", "41,60,11,22",
     "41,498,11,22", "64,60,128,128", "64,498,128,128",
@@ -74,32 +80,55 @@ def parts(X: np.ndarray, u: int, rounds: int) -> dict[str, list[float]]:
     return {name: each[1:] for name, each in seconds.items()}
 
 
-def main(shapes: list[str], ways: list[str], growing: list[int], rounds: int) -> None:
-    """Print a line for each shape, and one for each number of steps."""
-    print(f"{'m,s,e,u':<16} predict forward backward gradients each", *(f"{way:>7}{'MiB':>7}" for way in ways))
+def rows(shapes: list[str], ways: list[str], growing: list[int], rounds: int) -> Iterator[dict]:
+    """Yield what it is measured on, then a row for each shape, and one for each number of steps."""
+    yield {"part": "about", **machine.here(), "versions": [f"cgru {cgru.__version__}"]}
     for shape in shapes:
         m, s, e, u = map(int, shape.split(","))
         X, y = samples(m, s, e)
         flop = 6 * m * s * u * (e + u)
         n = max(2, round(rounds * min(1, 3e9 / flop)))
         passes = parts(X, u, n)
-        cells = [f"{flop / median(each) / 1e9:{len(name)}.0f}" for name, each in passes.items()]
+        row = {"part": "long", "shape": shape.replace(",", ", ")}
+        row |= {name: f"{flop / median(each) / 1e9:.0f}" for name, each in passes.items()}
         for way in ways:
-            ratio = median(fit(X, y, u, n, way)) / median(passes["predict"])
-            cells.append(f"{ratio:7.2f}{peak(X, y, u, way):7.1f}")
-        print(f"{shape:<16}", *cells, flush=True)
+            row[way] = f"{median(fit(X, y, u, n, way)) / median(passes['predict']):.1f}"
+            row[f"{way}, MiB"] = f"{peak(X, y, u, way):.3g}"
+        yield row
     for s in growing:
         X, y = samples(4, s, 4)
         n = max(2, round(rounds * 1000 / s))
-        print(f"4,{s},4,32:", *(f"{way} {median(fit(X, y, 32, n, way)) / s * 1e6:.2f} us a step;" for way in ways))
+        row = {"part": "growing", "shape": f"4, {s}, 4, 32"}
+        yield row | {way: f"{median(fit(X, y, 32, n, way)) / s * 1e6:.2f} us a step" for way in ways}
+
+
+def tables(rows: list[dict]) -> list[str]:
+    """Return the lines of both tables."""
+    lines = []
+    for name in ("long", "growing"):
+        if found := [{**row} for row in report.part(rows, name)]:
+            heads = ["m, s, e, u", *list(found[0])[2:]]
+            lines += [*report.table(heads, [list(row.values())[1:] for row in found]), ""]
+    return lines[:-1]
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.long_batches", description=__doc__.splitlines()[0])
+    add = parser.add_argument
+    add("--shape", nargs="*", default=list(SHAPES), metavar="M,S,E,U", help="the shapes")
+    add("--ways", nargs="*", default=list(WAYS), choices=list(WAYS), help="of fit(memory=...)")
+    add("--growing", nargs="*", default=list(GROWING), type=int, metavar="S", help="numbers of steps")
+    add("--rounds", type=int, default=20, help="of each call; fewer of long ones (default: 20)")
+    add("--readme", type=Path, metavar="FILE", help=f"rewrite, in this page, {' ... '.join(readme.markers(SECTION))}")
+    given = parser.parse_args(arguments)
+    cgru.set_num_threads(1)
+    found = []
+    for each in rows(given.shape, given.ways, given.growing, given.rounds):
+        found.append(each)
+        print(inside_torch.about(each) if each["part"] == "about" else tables([each])[-1], flush=True)
+    if given.readme:
+        readme.rewrite(given.readme, "\n".join([inside_torch.about(found[0]), "", *tables(found)]), SECTION)
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--shape", nargs="*", default=list(SHAPES), metavar="M,S,E,U", help="the shapes")
-    parser.add_argument("--ways", nargs="*", default=list(WAYS), choices=list(WAYS), help="of fit(memory=...)")
-    parser.add_argument("--growing", nargs="*", default=list(GROWING), type=int, metavar="S", help="numbers of steps")
-    parser.add_argument("--rounds", type=int, default=20, help="of each call; fewer of long ones (default: 20)")
-    given = parser.parse_args()
-    cgru.set_num_threads(1)
-    main(given.shape, given.ways, given.growing, given.rounds)
+    main()

@@ -153,8 +153,75 @@ def test_a_visitor_reads_the_readme_in_two_minutes():
     assert len(shown.split()) < 900
 
 
-def test_the_readmes_figures_are_those_of_the_page():
-    """Its table is copied from the one that the benchmark writes."""
-    rows = re.findall(r"^\| \w.*\d.*\|$", PAGES["README.md"].read_text(encoding="utf-8"), re.MULTILINE)
-    assert len(rows) > 2
-    assert set(rows) <= set(PAGES["docs/speed.md"].read_text(encoding="utf-8").splitlines())
+def measured(text, command):
+    """Return the numbers of the table that a command of docs/speed.md writes."""
+    _, _, after = text.partition(f"\n    {command} ")
+    section = re.search(r"<!-- (.+) -->\n(.*?)<!-- /\1 -->", after, re.DOTALL)
+    return set(re.findall(r"\d+\.\d+", section[2]))
+
+
+@pytest.mark.parametrize("command", ["benchmarks", "benchmarks.inside_torch", "benchmarks.many"])
+def test_the_readmes_figures_are_those_of_the_page(command):
+    """Each ratio in its table stands in the table that the command beside it writes."""
+    row = re.search(
+        rf"^\| (.*) \| `python -m {command}\b(?!\.).*` \|$", PAGES["README.md"].read_text("utf-8"), re.MULTILINE
+    )
+    ratios = re.findall(r"\d+\.\d+", row[1])
+    assert ratios
+    assert {*ratios} <= measured(PAGES["docs/speed.md"].read_text("utf-8"), f"python -m {command}")
+
+
+def test_what_is_slower_stands_in_the_tables_below():
+    text = PAGES["docs/speed.md"].read_text(encoding="utf-8")
+    _, slower, below = re.split(r"^## Where cgru is slower$|^## Layers and whole updates$", text, flags=re.MULTILINE)
+    ratios = re.findall(r"\d\.\d\d", slower)
+    assert len(ratios) > 5
+    assert {*ratios} <= {*re.findall(r"\d\.\d\d", below)}
+
+
+def test_each_table_of_speed_has_its_command():
+    """The module named above a section knows it by the name that stands there."""
+    text = PAGES["docs/speed.md"].read_text(encoding="utf-8")
+    written = re.findall(
+        r"^    python -m benchmarks(\.\w+)?.* --readme docs/speed.md\n\n<!-- (.+) -->$", text, re.MULTILINE
+    )
+    assert [name for _, name in written] == re.findall(r"^<!-- (\w.*) -->$", text, re.MULTILINE)
+    for module, name in written:
+        source = (ROOT / "benchmarks" / (f"{module[1:]}.py" if module else "readme.py")).read_text(encoding="utf-8")
+        assert f'SECTION = "{name}"' in source or (name == "benchmark" and 'name: str = "benchmark"' in source)
+
+
+QUESTIONS = {  # of docs/index.md, and words that the first lines of the answer have
+    "What is it for?": ("time series", "many small GRUs", "C or Cython"),
+    "Is it fast, honestly?": ("slower", "rivals"),
+    "Will it install here?": ("Python 3.10", "compiler"),
+    "Can it read my CSV?": ("CSV", "cgru fit"),
+    "Can it speed up my PyTorch model?": ("cgru.torch.accelerate",),
+    "How do I fit a thousand nets?": ("fit_many",),
+    "Does it run on a microcontroller?": ("C file", "export"),
+    "How do I forecast?": ("forecast",),
+    "What about gaps and episodes?": ("GRU-D",),
+    "How do I know that it is right?": ("claim",),
+}
+
+
+def answer(page, anchor):
+    """Return the first 150 words of a page, or of the section with the anchor."""
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    if anchor:
+        found = [
+            m
+            for m in re.finditer(r"^#+ +(.+)$", text, re.MULTILINE)
+            if re.sub(r"[^\w-]", "", m[1].lower().replace(" ", "-")) == anchor
+        ]
+        text = text[found[0].end() :]
+    return " ".join(text.split()[:150])
+
+
+def test_ten_questions_are_answered_one_click_from_home():
+    home = PAGES["docs/index.md"].read_text(encoding="utf-8")
+    rows = re.findall(r"^\| ([^|]+\?) \| .*?\]\(([^)#]*)#?([^)]*)\)", home, re.MULTILINE)
+    assert [question for question, _, _ in rows] == [*QUESTIONS]
+    for question, page, anchor in rows:
+        text = answer(page or "index.md", anchor)
+        assert all(word in text for word in QUESTIONS[question]), (question, text)
