@@ -35,6 +35,7 @@ EXTRAS = {  # what else is asked for by a page that has the words
     "--plot": "matplotlib",
     "cgru.report(": "sklearn",
     "--report": "sklearn",
+    "--html": "matplotlib",
     "to_onnx": "onnx",
     "from_frame(": "narwhals",
     "progress=True)": "tqdm",
