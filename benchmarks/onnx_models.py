@@ -30,7 +30,7 @@ from cgru.interop.gates import TORCH, gru_layer
 from cgru.quantization import noise
 from cgru.variant import RESET_AFTER
 
-SECTION = "onnx models"  # the name of the section in docs/quantize.md
+SECTION = "onnx models"  # the name of the section in docs/onnx.md
 FRAMES, LIMIT = 1000, 35
 RUNTIME, DYNAMIC = "ONNX Runtime", "its quantize_dynamic"
 FLOAT, INT8, MIXED = "cgru", "int8", f"int8, limit={LIMIT}"

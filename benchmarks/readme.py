@@ -1,4 +1,4 @@
-"""What is written of the rows of a report: a section of a page, and a file of all details."""
+"""The pages that are written from the rows of a report: a section of a page, and a file of all details."""
 
 from __future__ import annotations
 
@@ -10,22 +10,43 @@ from pathlib import Path
 from benchmarks import report
 
 METHOD = """\
-Written by `python -m benchmarks`; what is measured and which options there are says `python -m benchmarks --help`.
+After this page you know how long cgru and other libraries take for the same work, shape by shape. Measure it yourself,
+in a clone:
 
-All libraries take turns in one process on one core, each with its best settings there, and each is checked for equal
-work before it is timed. Times are medians; ratios are medians of those within each round. m samples, s steps, e
-features, u units.
+    pip install -e ".[bench]" && python -m benchmarks --threads 1 --seconds 0.5 --report report.md
 
-- EpyNN pins an old NumPy and is installed by hand: `pip install termcolor tabulate texttable Pygments matplotlib &&
-  pip install --no-deps epynn`. Where it is not there, our definition in NumPy takes its place in the grid.
-- Inference is `predict`. A training step is `forward`, `backward`, `compute_gradients` and `update_parameters`, without
-  pre-activations. OpenVINO computes in float32 throughout (`INFERENCE_PRECISION_HINT` f32).
-- Shapes drawn at random are log-uniform in m (1 to 256), s, e and u (1 to 512), have from 0.1 Mflop to 3 Gflop in a
-  forward pass, since a shorter call is mostly the call itself, and are no single steps.
-- An update is a batch of shuffled data, the layers, a `Dense` head after the last or at every step, the loss, all
-  gradients, Adam. Ours is `Network.fit`, whole epochs; JAX is a jitted update with donated state, or an epoch of them
-  in one jitted scan; Keras is `fit` on JAX, 32 updates in one compiled call; PyTorch is a loop with the fused Adam.
-  After one update from the same parameters all have the same loss and parameters (PyTorch beside our `reset_after`)."""
+`python -m benchmarks --help` has all options. All libraries take turns in one process on one core, each with its best
+settings there. Before a library is timed, its results are compared with ours. Times are medians. Ratios are medians of
+the ratios within each round. m samples, s steps, e features, u units.
+
+| word | meaning |
+| --- | --- |
+| inference | `predict` |
+| a training step | `forward`, `backward`, `compute_gradients` and `update_parameters`, without pre-activations |
+| an update | a batch of shuffled data, the layers, a `Dense` head after the last step or at each step, the loss, all \
+gradients, Adam |
+| shapes drawn at random | log-uniform in m (1 to 256), s, e and u (1 to 512), never a single step; 0.1 Mflop to 3 \
+Gflop in a forward pass, since a shorter call is mostly the cost of the call |
+
+| library | how it runs |
+| --- | --- |
+| cgru | updates: `Network.fit`, whole epochs |
+| JAX | updates: a jitted update with donated state, or a whole epoch in one jitted scan |
+| Keras | updates: `fit` on JAX, 32 updates in one compiled call |
+| PyTorch | its cell is our `reset_after`; updates: a loop with the fused Adam |
+| OpenVINO | float32 throughout (`INFERENCE_PRECISION_HINT` f32) |
+| EpyNN | pins an old NumPy, so install it by hand: `pip install termcolor tabulate texttable Pygments matplotlib && \
+pip install --no-deps epynn`; without it, our definition in NumPy takes its place in the grid |
+
+After one update from the same parameters all libraries have the same loss and parameters."""
+
+
+NEXT = """\
+## Next
+
+- [How fast it is](../docs/speed.md): one table for each question, and where we lose
+- [The defaults beside other estimators](defaults.md), [forecasts beside other models](forecasts.md)
+- [What to do where it is slow](../docs/troubleshooting.md#it-is-slow)"""
 
 
 def markers(name: str = "benchmark") -> tuple[str, str]:
@@ -116,20 +137,19 @@ def details(rows: list[dict], picture: str | None) -> str:
     about = report.part(rows, "about")[0]
     one = report.cells(rows, 1)
     tables = image(picture) | {
-        "## By region\n\nGeometric mean of the best rivals' times over ours on one thread, and the worst cell (below"
-        " 1 we lose, in bold).": report.regions(rows),
-        "## Shape by shape, one thread\n\nIn each cell: our time in ms; how many times as long the best rival takes,"
-        " and which it is; our share of the FMA peak.": report.by_shape({key: report.brief(one[key]) for key in one}),
+        "## By region\n\nThe time of the best rival over ours, on one thread: the geometric mean, and the worst cell."
+        " Below 1, in bold, we lose.": report.regions(rows),
+        "## Shape by shape, one thread\n\nEach cell has our time in ms; how many times as long the best rival takes,"
+        " and its name; our share of the FMA peak.": report.by_shape({key: report.brief(one[key]) for key in one}),
         "Geometric means of the rivals' times over ours:": report.means(rows),
         "## Shapes drawn at random": report.random(rows),
-        "## Whole updates, ms, one thread\n\nRatio: the best rival's time over ours; over layers: our update over the"
-        " compiled steps of its layers alone.": report.updates(rows),
+        "## Whole updates, ms, one thread\n\n`ratio` is the time of the best rival over ours. `over layers` is the time"
+        " of our update over that of the compiled steps of its layers alone.": report.updates(rows),
         "## Threads\n\nOur time on one thread over that on two:": report.scaling(rows, 2),
-        "## Growth\n\nTime against size, float32, one thread, and the exponent of the fitted line:": report.growth(
-            rows
-        ),
+        "## Growth\n\nTime by size, float32, one thread, and the exponent of the fitted line:": report.growth(rows),
         "## Memory\n\nRise of the resident memory in three training steps, MiB:": report.memory(rows),
     }
     other = [each["label"] for name, each in about["contenders"].items() if name != each["label"]]
-    last = [f"Not the same cell as ours, and the only one that it has: {', '.join(other)}."] if other else []
-    return "\n".join(["# How fast it is, in detail", "", METHOD, "", measured(rows), "", *together(tables), *last, ""])
+    last = [f"Timed with another cell than ours, the only one that it has: {', '.join(other)}.", ""] if other else []
+    parts = ["# How fast it is, in detail", "", METHOD, "", measured(rows), "", *together(tables), *last, NEXT, ""]
+    return "\n".join(parts)

@@ -63,10 +63,18 @@ def test_the_reference_has_every_public_name(module):
             assert {f"{module.__name__}.{name}", f"{value.__module__}.{name}", value.__module__} & reference, name
 
 
+def trust(start, end):
+    """The part of the page on trust between two of its headings."""
+    _, heading, page = written(ROOT / "docs" / "trust.md").partition(f"\n## {start}\n")
+    page, after, _ = page.partition(f"\n## {end}\n")
+    assert heading
+    assert after
+    return page
+
+
 def claims():
     """The rows (claim, command, last run, not tried) of the page on trust, up to the costs of files."""
-    page, _, costs = written(ROOT / "docs" / "trust.md").partition("## What a file can cost")
-    assert costs
+    page = trust("Numbers", "What a file can cost")
     rows = [line for line in page.splitlines() if line.startswith("|") and not re.match(r"\| (claim|---) ", line)]
     found = [CLAIM.match(row) for row in rows]
     assert all(found), [row for row, match in zip(rows, found, strict=True) if not match]
@@ -100,6 +108,14 @@ def test_each_claim_has_a_command_and_a_last_run():
     for claim, command, last, _ in rows:
         assert not wrong_in(command), claim
         assert re.search(r"gate|nightly|by hand|table says|never|\d{4}-\d\d-\d\d", last), claim
+
+
+def test_each_claim_in_short_has_a_command():
+    rows = re.findall(r"^\| (.+) \| (.+) \| (`.+`) \|$", trust("In short", "How to read the tables"), re.MULTILINE)
+    assert len(rows) > 5
+    for claim, _, command in rows:
+        assert not wrong_in(command), claim
+    assert trust("In short", "How to read the tables").count("\n| ") == len(rows) + 2
 
 
 @pytest.mark.parametrize(

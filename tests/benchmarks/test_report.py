@@ -173,7 +173,7 @@ def test_section(module):
 def test_details(module):
     text = module("readme").details(ROWS, "p.png")
     assert text.startswith("# ")
-    assert text.endswith("Not the same cell as ours, and the only one that it has: PyTorch (reset-after).\n")
+    assert "\n\nTimed with another cell than ours, the only one that it has: PyTorch (reset-after).\n\n" in text
     heads = [line for line in text.splitlines() if line.startswith("## ")]
     assert heads == [
         "## By region",
@@ -182,6 +182,7 @@ def test_details(module):
         "## Whole updates, ms, one thread",
         "## Threads",
         "## Memory",
+        "## Next",
     ]
     assert "| 32, 20, 8, 16 | 2; **0.50 x JAX** |  |  |  |" in text
     assert "| 32, 20, 8, 16 | 2.00 |  |  |  |" in text.partition("## Threads")[2]
@@ -210,7 +211,7 @@ def test_a_section_is_rewritten_between_its_markers(module, tmp_path):
 def test_details_without_a_picture_or_another_cell(module):
     same = ABOUT | {"contenders": {"cgru": ABOUT["contenders"]["cgru"]}}
     text = module("readme").details([same, cell("32, 20, 8, 16", 2.0)], None)
-    assert "Not the same cell" not in text
+    assert "another cell than ours" not in text
     assert "![" not in text
 
 
