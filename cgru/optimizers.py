@@ -69,8 +69,23 @@ def one_cycle(fraction: float) -> float:
 class Plateau:
     """A schedule that multiplies the rate by `factor` after `patience` epochs without a new lowest loss.
 
-    The factor is applied once more after each further `patience` such epochs, and never falls below `least`. The loss
-    is that of validation; without validation that of training.
+    The factor is applied once more after each further `patience` such epochs. The loss is that of validation; without
+    validation that of training.
+
+    Args:
+        factor: the factor on the learning rate, above 0 and below 1.
+        patience: the number of epochs without a new lowest loss.
+        least: the product of all factors never falls below this.
+
+    Raises:
+        TypeError, ValueError: a setting is out of range.
+
+    Examples:
+        >>> plateau = cgru.optimizers.Plateau(factor=0.5, patience=2, least=0.3)
+        >>> [plateau(stalls) for stalls in range(4)]
+        [1.0, 0.5, 0.3, 0.3]
+        >>> cgru.Adam(schedule=plateau).learning_rate
+        0.001
     """
 
     factor: float = 0.5
@@ -88,7 +103,18 @@ class Plateau:
         return max(float(self.factor) ** stalls, float(self.least))
 
     def stalls(self, losses: Sequence[float]) -> int:
-        """Return how often the `losses` of the epochs so far went `patience` epochs without a new lowest."""
+        """Return how often the `losses` of the epochs so far went `patience` epochs without a new lowest.
+
+        Args:
+            losses: the loss of each epoch.
+
+        Returns:
+            The number of stalls, with which a fit calls the schedule.
+
+        Examples:
+            >>> cgru.optimizers.Plateau(patience=2).stalls([3.0, 2.0, 2.5, 2.1, 1.0])
+            1
+        """
         lowest, stale, found = math.inf, 0, 0
         for loss in losses:
             stale = 0 if loss < lowest else stale + 1
@@ -136,17 +162,41 @@ class Optimizer:
         return [*NAMED.values()].index(type(self))
 
     def rate(self, fraction: float = 0.0) -> float:
-        """Return the learning rate after `fraction` of the fit: `learning_rate` times the schedule's factor."""
+        """Return the learning rate after `fraction` of the fit: `learning_rate` times the schedule's factor.
+
+        Args:
+            fraction: the share of the fit that is done, from 0 to 1.
+
+        Returns:
+            The learning rate.
+
+        Examples:
+            >>> cgru.SGD(0.1, schedule="linear").rate(0.5)
+            0.05
+        """
         return float(self.learning_rate) * (1.0 if self.schedule is None else float(self.schedule(fraction)))
 
     def step(self, p: Any, g: Arrays | None = None, state: State | None = None, fraction: float = 0.0) -> None:
-        """Update the parameters `p` in place by their gradients `g`, once: `step(layer)` or `step(p, g, state)`.
+        """Update the parameters `p` in place by their gradients `g`, once.
 
-        `state` is an empty dict before the first step and is passed to each step; `fraction` is the share of the fit
-        that is done, for the schedule.
+        A layer alone is enough, `step(layer)`: its `p`, the `g` that its `compute_gradients` left, and a state in its
+        `o` are used. If the layer is not `trainable` nothing happens.
 
-        A layer alone is enough: its `p`, the `g` that its `compute_gradients` left, and a state in its `o` are used. If
-        the layer is not `trainable` nothing happens. RuntimeError if it has no gradients yet.
+        Args:
+            p: the parameters by key, or a layer.
+            g: the gradient of each parameter, by the same keys; None for a layer.
+            state: an empty dict before the first step, passed to each step; None for a layer.
+            fraction: the share of the fit that is done, for the schedule.
+
+        Raises:
+            TypeError, ValueError: `p` is no layer and stands alone, or an array or its gradient does not fit.
+            RuntimeError: the layer has no gradients yet.
+
+        Examples:
+            >>> p, state = {"W": np.ones((2, 1))}, {}
+            >>> cgru.SGD(0.5).step(p, {"W": np.ones((2, 1))}, state)
+            >>> p["W"].ravel().tolist()
+            [0.5, 0.5]
         """
         if g is None:
             if not hasattr(p, "trainable"):
@@ -204,11 +254,35 @@ def clip_factor(g: Mapping[str, np.ndarray], clip_norm: float) -> float:
 
 @dataclass(frozen=True)
 class SGD(Optimizer):
-    """Gradient descent: v = momentum v + g; p -= learning_rate v, or with `nesterov` learning_rate (g + momentum v).
+    """Gradient descent, plain or with momentum.
 
-    `clip_norm` scales all gradients by one factor, so that their joint L2 norm is at most that. `schedule` maps the
-    fraction of a fit that is done to a factor on the learning rate: a callable, or "constant", "linear", "cosine" or
-    "one_cycle", or "plateau" or a `Plateau` in a fit. TypeError or ValueError for settings out of range.
+    With parameter p, its gradient g and the velocity v, which begins at 0:
+
+        v  = momentum v + g
+        p -= learning_rate v                  or, with nesterov, learning_rate (g + momentum v)
+
+    These are PyTorch's forms of momentum (Polyak, 1964, USSR Computational Mathematics and Mathematical Physics 4) and
+    of Nesterov's (Sutskever et al., 2013, ICML).
+
+    Args:
+        learning_rate: the factor of a step, above 0.
+        momentum: the share of v that is kept, from 0 to below 1.
+        nesterov: whether to look one step ahead; needs a momentum.
+        clip_norm: all gradients are scaled by one factor, so that their joint L2 norm is at most this. None: no
+            clipping.
+        schedule: maps the fraction of a fit that is done to a factor on the learning rate: a callable, or "constant",
+            "linear", "cosine" or "one_cycle", or in a fit "plateau" or a `Plateau`. None: the rate is constant.
+
+    Raises:
+        TypeError, ValueError: a setting is out of range.
+
+    Examples:
+        >>> p, g, state = {"W": np.zeros(1)}, {"W": np.ones(1)}, {}
+        >>> sgd = cgru.SGD(0.1, momentum=0.5)
+        >>> for _ in range(2):
+        ...     sgd.step(p, g, state)
+        >>> p["W"].round(6).tolist()  # -0.1 (1 + 1.5)
+        [-0.25]
     """
 
     learning_rate: float = 0.01
@@ -235,11 +309,30 @@ class SGD(Optimizer):
 class Adam(Optimizer):
     """Adam (Kingma and Ba, 2015, arXiv:1412.6980), by running means of the gradient and of its square.
 
-    `weight_decay` is decoupled from the gradient (Loshchilov and Hutter, 2019, arXiv:1711.05101): each step shrinks
-    the matrices, not the biases, by the factor 1 - rate weight_decay. `clip_norm` scales all gradients by one factor,
-    so that their joint L2 norm is at most that. `schedule` maps the fraction of a fit that is done to a factor on the
-    learning rate: a callable, or "constant", "linear", "cosine" or "one_cycle", or a `Plateau`. TypeError or ValueError
-    for settings out of range.
+    With parameter p, its gradient g and the number t of its step; both means begin at 0:
+
+        mean   = beta_1 mean   + (1 - beta_1) g
+        square = beta_2 square + (1 - beta_2) g^2
+        p     -= learning_rate mean / (1 - beta_1^t) / (sqrt(square / (1 - beta_2^t)) + epsilon)
+
+    Args:
+        learning_rate: the factor of a step, above 0.
+        beta_1: the share of the mean that is kept, from 0 to below 1.
+        beta_2: the share of the mean square that is kept, likewise.
+        epsilon: a number above 0 that bounds the divisor from below.
+        weight_decay: decoupled from the gradient (Loshchilov and Hutter, 2019, arXiv:1711.05101): each step shrinks the
+            matrices, not the biases, by the factor 1 - rate weight_decay.
+        clip_norm: as for `SGD`.
+        schedule: as for `SGD`.
+
+    Raises:
+        TypeError, ValueError: a setting is out of range.
+
+    Examples:
+        >>> p, state = {"W": np.zeros(2)}, {}
+        >>> cgru.Adam(0.1).step(p, {"W": np.array([3.0, -0.2])}, state)  # the first step has the size of the rate
+        >>> p["W"].round(6).tolist()
+        [-0.1, 0.1]
     """
 
     learning_rate: float = 1e-3
@@ -269,10 +362,29 @@ class Adam(Optimizer):
 class RMSprop(Optimizer):
     """RMSprop (Tieleman and Hinton, 2012), by the running mean of the gradient's square, with PyTorch's defaults.
 
-    square = rho square + (1 - rho) g^2; v = momentum v + g / (sqrt(square) + epsilon); p -= learning_rate v.
+    With parameter p and its gradient g; square and v begin at 0:
 
-    `weight_decay`, `clip_norm` and `schedule` are as for `Adam`: the decay is decoupled from the gradient, unlike in
-    PyTorch's RMSprop. TypeError or ValueError for settings out of range.
+        square = rho square + (1 - rho) g^2
+        v      = momentum v + g / (sqrt(square) + epsilon)
+        p     -= learning_rate v
+
+    Args:
+        learning_rate: the factor of a step, above 0.
+        rho: the share of the mean square that is kept, from 0 to below 1.
+        epsilon: a number above 0 that bounds the divisor from below.
+        momentum: the share of v that is kept, from 0 to below 1.
+        weight_decay: as for `Adam`: decoupled from the gradient, unlike in PyTorch's RMSprop.
+        clip_norm: as for `SGD`.
+        schedule: as for `SGD`.
+
+    Raises:
+        TypeError, ValueError: a setting is out of range.
+
+    Examples:
+        >>> p, state = {"W": np.zeros(2)}, {}
+        >>> cgru.RMSprop(0.1, rho=0.75).step(p, {"W": np.array([3.0, -0.2])}, state)
+        >>> p["W"].round(6).tolist()
+        [-0.2, 0.2]
     """
 
     learning_rate: float = 0.01

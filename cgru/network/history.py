@@ -27,7 +27,9 @@ class Updates(NamedTuple):
 
 @dataclass(frozen=True)
 class Epoch:
-    """The figures of one epoch. Losses are without penalties.
+    """The figures of one epoch.
+
+    Losses are without penalties.
 
     Attributes:
         epoch: its number, from 1.

@@ -186,7 +186,9 @@ class Model:
         starts: Sequence[np.ndarray | None] | None = None,
         beside: Arrays | None = None,
     ) -> Iterator[tuple[np.ndarray, np.ndarray | None, slice, list[np.ndarray]]]:
-        """Yield the inputs of the head, `size` samples at a time. No cache is kept for a backward pass.
+        """Yield the inputs of the head, `size` samples at a time.
+
+        No cache is kept for a backward pass.
 
         Args:
             X: the inputs, checked already.

@@ -504,7 +504,7 @@ class Network(Model):
         memory: str | None = None,
         remember_samples: bool = False,
     ) -> History:
-        """Train on X and y; return the history of this fit. A second call trains further.
+        """Train on X and y; a second call trains further.
 
         An epoch is one compiled call without the GIL. It is a loop in Python where the network has a layer, a callable,
         a mask or an optimizer of your own. The network's arrays show the training at the end of an epoch that has a
