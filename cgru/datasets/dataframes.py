@@ -36,6 +36,13 @@ class Sequences(NamedTuple):
         y: the targets: (m,), or (m, k) of several labels; for each step a class (m, s) or numbers (m, s, k); or None.
         ids: the id of each sequence (m,).
         columns: the names of the e features.
+
+    Examples:
+        >>> import polars
+        >>> frame = polars.DataFrame({"id": ["x", "x", "y"], "a": [1, 2, 3], "label": ["yes", "yes", "no"]})
+        >>> X, y, ids, columns = cgru.datasets.from_frame(frame, "id", label="label")
+        >>> [x.shape for x in X], y.tolist(), ids.tolist(), columns
+        ([(2, 1), (1, 1)], ['yes', 'no'], ['x', 'y'], ['a'])
     """
 
     X: list[np.ndarray]
@@ -48,8 +55,18 @@ class StepSequences(NamedTuple):
     """`Sequences` that have an array with a number for each step beside X.
 
     Attributes:
-        X, y, ids, columns: as of `Sequences`, X with NaN where nothing was measured.
+        X: as for `Sequences`, with NaN where nothing was measured.
+        y: as for `Sequences`.
+        ids: as for `Sequences`.
+        columns: as for `Sequences`.
         beside: {"times": for each sequence the times of its steps (s_i,)}, as `Network.fit` takes them.
+
+    Examples:
+        >>> import polars
+        >>> frame = polars.DataFrame({"id": ["x", "x", "y"], "time": [3, 7, 2], "a": [1.5, None, 0.5]})
+        >>> found = cgru.datasets.from_frame(frame, "id", time="time", missing="decay")
+        >>> [times.tolist() for times in found.beside["times"]], found.X[0].ravel().tolist()
+        ([[0.0, 4.0], [0.0]], [1.5, nan])
     """
 
     X: list[np.ndarray]
@@ -102,11 +119,22 @@ def from_frame(
             fits all times.
         windows: the length and the hop of windows that sequences are cut into, as for `read`.
 
+    Returns:
+        The sequences; with `missing="decay"` and `time` a `StepSequences`.
+
     Raises:
         ImportError: narwhals is not installed.
         TypeError: `frame` is no DataFrame, or a feature has no numbers.
         ValueError: a column or value is missing, two steps of a sequence have the same time, or a label changes within
             a sequence; with the place.
+
+    Examples:
+        >>> import polars
+        >>> days = ["2024-05-02", "2024-05-01", "2024-05-01"]
+        >>> frame = polars.DataFrame({"id": ["x", "y", "x"], "day": days, "a": [1, 2, 3]})
+        >>> found = cgru.datasets.from_frame(frame, "id", time="day")
+        >>> [x.ravel().tolist() for x in found.X]  # sorted by day
+        [[3.0, 1.0], [2.0]]
     """
     table = table_of_frame(frame, na=missing_values.as_words(na))
     if isinstance(columns, str):

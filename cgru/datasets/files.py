@@ -60,21 +60,20 @@ def read(
     parts: bool = True,
     steps: Sequence[str] = (),
 ) -> Dataset:
-    """Read a data set from an `.npz`, CSV or other text, Parquet, a `.ts` of the UCR/UEA archive, or a folder.
+    r"""Read a data set from an `.npz`, CSV or other text, Parquet, a `.ts` of the UCR/UEA archive, or a folder.
 
     An `.npz` holds real numbers `x` (or `X`): (m, s, e), or the steps of all samples one after another (n, e) with
     `lengths` (m,) that sum to n. Beside x (m, s, e), `lengths` (m,) are optional and give the real steps of each
     sample. An optional `y` holds integers, booleans or strings (m,), which are classes, or reals (m,) or (m, k). It may
     hold a class for each step: (m, s), or beside x (n, e) also (n,); or reals for each step: (m, s, k). Values past the
-    lengths are ignored. With a split
-    the names are `train_x`, `train_y`, `train_lengths`, `test_x`, ... . `class_names` (k,) and `feature_names` (e,) are
-    optional. Other arrays are ignored; none is ever unpickled.
+    lengths are ignored. With a split the names are `train_x`, `train_y`, `train_lengths`, `test_x`, ... . `class_names`
+    (k,) and `feature_names` (e,) are optional. Other arrays are ignored; none is ever unpickled.
 
     A folder holds these arrays as files `x.npy`, (m, s, e), `y.npy`, ... . They are mapped into memory (`numpy.memmap`)
     rather than read, except for x if missing values are filled, or features are selected or reordered.
 
     A table has a row for each step (long) or for each sequence (wide). The roles of its columns are passed by name, or
-    guessed from names and values, which the `notes` of the result say. Ambiguous roles are refused.
+    guessed from names and values; the `notes` of the result tell the guesses. Ambiguous roles are refused.
 
     Args:
         path: the file. Text and `.ts` may be gzipped.
@@ -134,6 +133,14 @@ def read(
         ImportError: neither Polars nor pandas is installed, for Parquet.
         ValueError: anything else is invalid; with the file, and the line and column or the array. In an `.npz` the
             headers of the arrays are checked before x and y are read.
+
+    Examples:
+        >>> import pathlib
+        >>> rows = ["id,time,a,b,label", "x,0,1,5,yes", "x,1,2,6,yes", "y,0,3,7,no", "y,1,4,8,no"]
+        >>> _ = pathlib.Path("data.csv").write_text("\n".join(rows))
+        >>> data = cgru.datasets.read("data.csv", id="id", time="time", label="label")
+        >>> data.train.X.tolist(), data.train.y.tolist(), data.feature_names
+        ([[[1.0, 5.0], [2.0, 6.0]], [[3.0, 7.0], [4.0, 8.0]]], ['yes', 'no'], ('a', 'b'))
     """
     named = {"id": id, "time": time, "label": label, "columns": columns, "ignore": ignore, "groups": groups or ()}
     named = {name: None if value is None else as_names(value, name) for name, value in named.items()}
