@@ -153,8 +153,7 @@ class Backtest:
         return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
 
     def verdict(self) -> str:
-        """Compare the delivered forecast with the best other model in a sentence, which says if the difference may be
-        chance.
+        """Compare the delivered forecast with the best other model in a sentence, and say if it may be chance.
 
         Errors of a single winner are those at the origins that chose it, which flatters it.
 

@@ -128,7 +128,10 @@ class Model:
 
     @property
     def measured(self) -> tuple[np.ndarray | None, np.ndarray | None, float | None]:
-        """Return what fits measure of X: mean, scale and, of a first layer with gaps, its unit of time. May be set."""
+        """Return the numbers that a fit measures of X: mean, scale, and a first layer's unit of time for missing values.
+
+        It may be set.
+        """
         return self.mean, self.scale, getattr(self.layers[0], "unit", None)
 
     @measured.setter

@@ -25,10 +25,9 @@ __all__ = ["Report", "report"]
 
 
 class Report(dict[str, Any]):
-    """The numbers of an evaluation by name, a dict for `json.dumps`; it prints as text of 80 columns, in a notebook as
-    tables.
+    """The numbers of an evaluation by name, a dict for `json.dumps`.
 
-    `cgru.report` makes it. Always there:
+    It prints as text of 80 columns, in a notebook as tables. `cgru.report` makes it. Always there:
 
     - `task`: "classes", "labels" for independent yes-or-no outputs, or "regression"
     - `samples`, `count` (the samples, or the real steps of all with outputs at steps) and `per_step`
