@@ -258,7 +258,7 @@ def unless_whole(name, head, parts, whole, arguments, returned, raised, shown):
     if not shown and ">>> " not in whole.get("Examples", ""):
         yield f"{name}: no Examples"
     for line in parts.get("Examples", "").split("\n"):
-        if re.match(r" +[\[({]*np\.\w+\(", line):
+        if re.match(r" +[\[({]*np\.\w", line):
             yield f"{name}: an example prints {line.strip()}"
 
 
