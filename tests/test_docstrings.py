@@ -48,9 +48,7 @@ UNCONVERTED = {
         cgru.keras.GRU cgru.keras.RNN
     """,
     "layers.md": """
-        cgru.GRU cgru.Bidirectional cgru.GRUD cgru.Dense cgru.Embedding cgru.layers.embedding.TokenGradients
-        cgru.Pool cgru.Dropout cgru.Frames cgru.Normalize cgru.LayerNorm cgru.Difference cgru.Flip cgru.Scale
-        cgru.Activation cgru.Clip cgru.layers.Layer cgru.Pass cgru.parameters
+        cgru.GRU cgru.Bidirectional cgru.GRUD cgru.Pass cgru.parameters
     """,
     "many.md": """
         cgru.fit_many cgru.many.grid.grid cgru.Job cgru.Result cgru.Grid
