@@ -48,7 +48,7 @@ UNCONVERTED = {
         cgru.keras.GRU cgru.keras.RNN
     """,
     "layers.md": """
-        cgru.GRU cgru.Bidirectional cgru.GRUD cgru.Pass cgru.parameters
+        cgru.Pass cgru.parameters
     """,
     "many.md": """
         cgru.fit_many cgru.many.grid.grid cgru.Job cgru.Result cgru.Grid
