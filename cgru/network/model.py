@@ -128,7 +128,7 @@ class Model:
 
     @property
     def measured(self) -> tuple[np.ndarray | None, np.ndarray | None, float | None]:
-        """Return the numbers that a fit measures of X: mean, scale, and a first layer's unit of time for missing values.
+        """Return mean and scale of X, as fits measure them, and the unit of time of a first layer with missing values.
 
         It may be set.
         """
