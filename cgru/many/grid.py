@@ -74,6 +74,8 @@ def grid(
 ) -> Grid:
     """Choose among settings by nested cross-validation: fit `make(**setting)` for each setting in each fold.
 
+    Nested scores are honest (Varma and Simon, 2006, BMC Bioinformatics 7): nothing is chosen by the samples of a test.
+
     In each repeat each outer fold is held out once, for the test. Of the other samples each inner fold is held out
     once, for validation; the rest trains. The validation loss decides which epoch a fit keeps (and when it stops, by
     `patience`), and which of several `seeds` is kept. In each outer fold the setting with the lowest validation loss,

@@ -54,7 +54,8 @@ class Network(Model):
     way returns one state of a sequence (a GRU without `sequences=True`, a Pool); else (m, s, k), one for each step.
 
     Parameters are created when the first data come, for their number of features; a layer that has some keeps them.
-    Inputs are raw: once `fit` has measured a standardisation, every method applies it.
+    Inputs are raw: once `fit` has measured a standardisation, every method applies it. Each argument is an attribute of
+    the same name, too.
 
     Args:
         layers: the layers, the lowest first.
