@@ -47,20 +47,15 @@ UNCONVERTED = {
         cgru.torch.GRUCell cgru.torch.per_sample_gradients cgru.keras.accelerate cgru.keras.restore
         cgru.keras.GRU cgru.keras.RNN
     """,
-    "layers.md": """
-        cgru.Pass cgru.parameters
-    """,
+    "layers.md": """""",
     "many.md": """
         cgru.fit_many cgru.many.grid.grid cgru.Job cgru.Result cgru.Grid
     """,
     "network.md": """
         cgru.Network cgru.network.summary.Summary cgru.load cgru.History cgru.Epoch cgru.report cgru.Report
-        cgru.SGD cgru.Adam cgru.RMSprop cgru.optimizers.Plateau cgru.sklearn.GRUClassifier
-        cgru.sklearn.GRURegressor cgru.set_num_threads cgru.get_num_threads
+        cgru.sklearn.GRUClassifier cgru.sklearn.GRURegressor cgru.set_num_threads cgru.get_num_threads
     """,
-    "reference.md": """
-        cgru.reference cgru.fading cgru.losses cgru.optimizers cgru.activations cgru.initializers
-    """,
+    "reference.md": """""",
 }
 
 NAMED = [
