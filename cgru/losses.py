@@ -174,7 +174,7 @@ def quantile(
 
     Examples:
         >>> loss, dA = cgru.losses.quantile(np.array([[0.0, 2.0]]), np.array([[1.0]]), quantiles=(0.1, 0.9))
-        >>> round(loss, 4), dA.tolist()
+        >>> round(loss, 4), dA.round(4).tolist()
         (0.1, [[-0.05, 0.05]])
     """
     q = np.tile(quantiles, Y.shape[1])

@@ -41,12 +41,7 @@ UNCONVERTED = {
         cgru.forecast.Delivery cgru.forecast.historical_forecasts cgru.forecast.HistoricalForecasts
         cgru.forecast.calendar cgru.forecast.guess_season cgru.forecast.seasonal_naive cgru.forecast.windows
     """,
-    "interop.md": """
-        cgru.Stream cgru.Cell cgru.export_c cgru.quantize cgru.interop cgru.torch.accelerate
-        cgru.torch.restore cgru.torch.restored cgru.torch.Swapped cgru.torch.Row cgru.torch.GRU
-        cgru.torch.GRUCell cgru.torch.per_sample_gradients cgru.keras.accelerate cgru.keras.restore
-        cgru.keras.GRU cgru.keras.RNN
-    """,
+    "interop.md": """""",
     "layers.md": """""",
     "many.md": """
         cgru.fit_many cgru.many.grid.grid cgru.Job cgru.Result cgru.Grid
@@ -319,6 +314,7 @@ def test_docstring_tells_all(name, value):
     assert not [*reports(name, value)]
 
 
+@pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword")  # Keras on PyTorch
 @pytest.mark.parametrize("name", [name for _, name in NAMED])
 def test_examples_run(name, value, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
