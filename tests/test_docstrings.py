@@ -17,6 +17,7 @@ import functools
 import importlib
 import importlib.util
 import inspect
+import os
 import re
 import textwrap
 from pathlib import Path
@@ -76,11 +77,17 @@ METHODS = (type(lambda: None), classmethod, staticmethod, COMPILED)
 PROPERTIES = (property, functools.cached_property, type(cgru.Stream.units))
 
 
-def missing(name):
-    """The package that the object `name`, or the example `name`, needs and that is not here; "" if none."""
-    wanted = [package for pattern, package in PACKAGES.items() if re.search(pattern, name)]
-    if "keras" in wanted:
-        wanted.append("torch")  # its backend here
+def needed(text):
+    """The packages that an object of this name, or an example, needs."""
+    wanted = [package for pattern, package in PACKAGES.items() if re.search(pattern, text)]
+    return [*wanted, "torch"] if "keras" in wanted else wanted  # its backend here
+
+
+def missing(text):
+    """The package that is needed and not here; "" if none."""
+    wanted = needed(text)
+    if "keras" in wanted and os.environ.setdefault("KERAS_BACKEND", "torch") != "torch":
+        return "Keras on torch"
     return next((package for package in wanted if importlib.util.find_spec(package) is None), "")
 
 
@@ -193,9 +200,8 @@ def ours(of):
 
 @functools.cache
 def named_classes():
-    """The classes that some page names."""
-    values = [value for _, name in NAMED if not missing(name) for value in [found(name)]]
-    return {value for value in values if isinstance(value, type)}
+    """The classes that some page names, but for those that need a package, from which none of ours inherits."""
+    return {value for _, name in NAMED if not needed(name) for value in [found(name)] if isinstance(value, type)}
 
 
 def members(of):
