@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from cgru.core import names
 
@@ -38,13 +39,13 @@ def parameter(se_hPars: Mapping[str, Any] | None, key: str) -> float:
     return number
 
 
-def _real(x) -> np.ndarray:
+def _real(x: ArrayLike) -> np.ndarray:
     """Return x as an array of floats: integers become float64."""
     x = np.asarray(x)
     return x if x.dtype.kind == "f" else x.astype(np.float64)
 
 
-def identity(x, deriv: bool = False) -> np.ndarray:
+def identity(x: ArrayLike, deriv: bool = False) -> np.ndarray:
     """Return x itself.
 
     Args:
@@ -62,7 +63,7 @@ def identity(x, deriv: bool = False) -> np.ndarray:
     return np.ones_like(x) if deriv else x
 
 
-def relu(x, deriv: bool = False) -> np.ndarray:
+def relu(x: ArrayLike, deriv: bool = False) -> np.ndarray:
     """Return max(0, x).
 
     Args:
@@ -80,7 +81,7 @@ def relu(x, deriv: bool = False) -> np.ndarray:
     return (x > 0).astype(x.dtype) if deriv else np.maximum(x, 0)
 
 
-def lrelu(x, deriv: bool = False, *, se_hPars: Mapping[str, Any] | None = None) -> np.ndarray:
+def lrelu(x: ArrayLike, deriv: bool = False, *, se_hPars: Mapping[str, Any] | None = None) -> np.ndarray:
     """Return max(a x, x), the leaky ReLU (Maas, Hannun and Ng, 2013).
 
     Args:
@@ -103,7 +104,7 @@ def lrelu(x, deriv: bool = False, *, se_hPars: Mapping[str, Any] | None = None) 
     return np.where(x > a * x, x.dtype.type(1), a) if deriv else np.maximum(a * x, x)
 
 
-def elu(x, deriv: bool = False, *, se_hPars: Mapping[str, Any] | None = None) -> np.ndarray:
+def elu(x: ArrayLike, deriv: bool = False, *, se_hPars: Mapping[str, Any] | None = None) -> np.ndarray:
     """Return x above 0, and a (exp(x) - 1) below (Clevert, Unterthiner and Hochreiter, 2016, arXiv:1511.07289).
 
     Args:
@@ -127,7 +128,7 @@ def elu(x, deriv: bool = False, *, se_hPars: Mapping[str, Any] | None = None) ->
     return np.where(x > 0, x.dtype.type(1), a * np.exp(below)) if deriv else np.where(x > 0, x, a * np.expm1(below))
 
 
-def sigmoid(x, deriv: bool = False) -> np.ndarray:
+def sigmoid(x: ArrayLike, deriv: bool = False) -> np.ndarray:
     """Return 1 / (1 + exp(-x)), without overflow.
 
     Args:
@@ -147,7 +148,7 @@ def sigmoid(x, deriv: bool = False) -> np.ndarray:
     return s * (1 - s) if deriv else s
 
 
-def tanh(x, deriv: bool = False) -> np.ndarray:
+def tanh(x: ArrayLike, deriv: bool = False) -> np.ndarray:
     """Return the hyperbolic tangent of x.
 
     Args:
@@ -165,12 +166,12 @@ def tanh(x, deriv: bool = False) -> np.ndarray:
     return 1 - t * t if deriv else t
 
 
-def fading(x) -> np.ndarray:
+def fading(x: ArrayLike) -> np.ndarray:
     """Return exp(-max(0, x)), the factor by which a `GRUD` fades; no activation of a layer."""
     return np.exp(-np.maximum(_real(x), 0))
 
 
-def softmax(x, deriv: bool = False, *, se_hPars: Mapping[str, Any] | None = None) -> np.ndarray:
+def softmax(x: ArrayLike, deriv: bool = False, *, se_hPars: Mapping[str, Any] | None = None) -> np.ndarray:
     """Return exp(x / T) over its sum along the last axis.
 
     Args:

@@ -26,7 +26,7 @@ Arrays = dict[str, np.ndarray]
 class Seen(NamedTuple):
     """The values and times that the steps so far have left of m samples.
 
-    Args:
+    Attributes:
         last: (m, e) the value of each feature that was seen last, 0 before the first.
         age: (m, e) the time since then, or since the first step, in units of the mean step.
         time: (m,) the time of the last step; NaN: there was none.

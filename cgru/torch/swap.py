@@ -21,7 +21,7 @@ NAME = re.compile("GRU|Gru(?![a-z])")  # of a class that may be a GRU
 class Row(NamedTuple):
     """One module of a `Swapped`.
 
-    Args:
+    Attributes:
         kind: its class before the swap.
         sizes: the arguments that it was made with.
         dtype: that of its weights, with their device if that is no CPU.
@@ -45,7 +45,7 @@ class Swapped(NamedTuple):
 
     Printed, it is a table.
 
-    Args:
+    Attributes:
         swapped: modules whose class was changed.
         left: modules that were not changed, each with the reason; a GRU in code of its own, which only the name of its
             class tells, is among them.
