@@ -41,17 +41,52 @@ def check_number(value: Any, name: str, below: float = math.inf, above: bool = F
 
 
 def constant(fraction: float) -> float:
-    """Return 1, the factor on the learning rate at any `fraction` of a fit."""
+    """Return 1, the factor on the learning rate at any `fraction` of a fit.
+
+    Args:
+        fraction: the share of the fit that is done, from 0 to 1.
+
+    Returns:
+        The factor.
+
+    Examples:
+        >>> cgru.optimizers.constant(0.7)
+        1.0
+    """
     return 1.0
 
 
 def linear(fraction: float) -> float:
-    """Return a factor on the learning rate that falls from 1 to 0 in a straight line over a fit."""
+    """Return a factor on the learning rate that falls from 1 to 0 in a straight line over a fit.
+
+    Args:
+        fraction: the share of the fit that is done, from 0 to 1.
+
+    Returns:
+        The factor, 1 - fraction.
+
+    Examples:
+        >>> cgru.optimizers.linear(0.25)
+        0.75
+    """
     return 1.0 - fraction
 
 
 def cosine(fraction: float) -> float:
-    """Return a factor that falls from 1 to 0 along half a cosine (Loshchilov and Hutter, 2017, arXiv:1608.03983)."""
+    """Return a factor on the learning rate that falls from 1 to 0 along half a cosine.
+
+    Loshchilov and Hutter, 2017, arXiv:1608.03983.
+
+    Args:
+        fraction: the share of the fit that is done, from 0 to 1.
+
+    Returns:
+        The factor, (1 + cos(pi fraction)) / 2.
+
+    Examples:
+        >>> [round(cgru.optimizers.cosine(fraction), 3) for fraction in (0, 0.25, 0.5, 1)]
+        [1.0, 0.854, 0.5, 0.0]
+    """
     return 0.5 * (1.0 + math.cos(math.pi * fraction))
 
 
@@ -59,6 +94,16 @@ def one_cycle(fraction: float) -> float:
     """Return a factor that rises from 1/25 to 1 at 0.3 of a fit, then falls to 0, along half cosines.
 
     Smith and Topin, 2017, arXiv:1708.07120.
+
+    Args:
+        fraction: the share of the fit that is done, from 0 to 1.
+
+    Returns:
+        The factor.
+
+    Examples:
+        >>> [round(cgru.optimizers.one_cycle(fraction), 3) for fraction in (0, 0.3, 1)]
+        [0.04, 1.0, 0.0]
     """
     if fraction < 0.3:
         return 1.0 - 0.96 * cosine(fraction / 0.3)
@@ -69,23 +114,22 @@ def one_cycle(fraction: float) -> float:
 class Plateau:
     """A schedule that multiplies the rate by `factor` after `patience` epochs without a new lowest loss.
 
-    The factor is applied once more after each further `patience` such epochs. The loss is that of validation; without
-    validation that of training.
+    The factor is applied once more after each further `patience` such epochs, and never falls below `least`. The loss
+    is that of validation; without validation that of training.
 
     Args:
-        factor: the factor on the learning rate, above 0 and below 1.
-        patience: the number of epochs without a new lowest loss.
-        least: the product of all factors never falls below this.
+        factor: what the rate is multiplied by, above 0 and below 1.
+        patience: how many epochs without a new lowest loss it waits.
+        least: the least factor on the rate that the fit began with.
 
     Raises:
         TypeError, ValueError: a setting is out of range.
 
     Examples:
-        >>> plateau = cgru.optimizers.Plateau(factor=0.5, patience=2, least=0.3)
-        >>> [plateau(stalls) for stalls in range(4)]
-        [1.0, 0.5, 0.3, 0.3]
-        >>> cgru.Adam(schedule=plateau).learning_rate
-        0.001
+        >>> schedule = cgru.optimizers.Plateau(factor=0.5, patience=2)
+        >>> stalls = schedule.stalls([1.0, 0.8, 0.9, 0.85])
+        >>> stalls, schedule(stalls)
+        (1, 0.5)
     """
 
     factor: float = 0.5
@@ -103,17 +147,13 @@ class Plateau:
         return max(float(self.factor) ** stalls, float(self.least))
 
     def stalls(self, losses: Sequence[float]) -> int:
-        """Return how often the `losses` of the epochs so far went `patience` epochs without a new lowest.
+        """Count how often the losses so far went `patience` epochs without a new lowest.
 
         Args:
             losses: the loss of each epoch.
 
         Returns:
-            The number of stalls, with which a fit calls the schedule.
-
-        Examples:
-            >>> cgru.optimizers.Plateau(patience=2).stalls([3.0, 2.0, 2.5, 2.1, 1.0])
-            1
+            The count, which the schedule is called with.
         """
         lowest, stale, found = math.inf, 0, 0
         for loss in losses:
@@ -162,7 +202,7 @@ class Optimizer:
         return [*NAMED.values()].index(type(self))
 
     def rate(self, fraction: float = 0.0) -> float:
-        """Return the learning rate after `fraction` of the fit: `learning_rate` times the schedule's factor.
+        """Return the learning rate after a part of the fit: `learning_rate` times the schedule's factor.
 
         Args:
             fraction: the share of the fit that is done, from 0 to 1.
@@ -177,26 +217,26 @@ class Optimizer:
         return float(self.learning_rate) * (1.0 if self.schedule is None else float(self.schedule(fraction)))
 
     def step(self, p: Any, g: Arrays | None = None, state: State | None = None, fraction: float = 0.0) -> None:
-        """Update the parameters `p` in place by their gradients `g`, once.
-
-        A layer alone is enough, `step(layer)`: its `p`, the `g` that its `compute_gradients` left, and a state in its
-        `o` are used. If the layer is not `trainable` nothing happens.
+        """Update the parameters `p` in place by their gradients `g`, once: `step(layer)` or `step(p, g, state)`.
 
         Args:
-            p: the parameters by key, or a layer.
-            g: the gradient of each parameter, by the same keys; None for a layer.
-            state: an empty dict before the first step, passed to each step; None for a layer.
+            p: a dict of parameters; or a layer, whose `p`, the `g` that its `compute_gradients` left, and a state in
+                its `o` are used. Nothing happens to a layer that is not `trainable`.
+            g: the gradients, by the same names; None beside a layer.
+            state: a dict that is empty before the first step, and is passed to each step; None beside a layer.
             fraction: the share of the fit that is done, for the schedule.
 
         Raises:
-            TypeError, ValueError: `p` is no layer and stands alone, or an array or its gradient does not fit.
+            TypeError: p is neither a layer nor beside gradients; or a parameter of a layer is no writable array of
+                floats.
+            ValueError: a gradient of a layer has another size than its parameter.
             RuntimeError: the layer has no gradients yet.
 
         Examples:
-            >>> p, state = {"W": np.ones((2, 1))}, {}
-            >>> cgru.SGD(0.5).step(p, {"W": np.ones((2, 1))}, state)
-            >>> p["W"].ravel().tolist()
-            [0.5, 0.5]
+            >>> p, state = {"W": np.array([1.0, 2.0])}, {}
+            >>> cgru.SGD(0.5).step(p, {"W": np.array([1.0, -1.0])}, state)
+            >>> p["W"]
+            array([0.5, 2.5])
         """
         if g is None:
             if not hasattr(p, "trainable"):
@@ -254,35 +294,28 @@ def clip_factor(g: Mapping[str, np.ndarray], clip_norm: float) -> float:
 
 @dataclass(frozen=True)
 class SGD(Optimizer):
-    """Gradient descent, plain or with momentum.
+    """Stochastic gradient descent, with momentum and Nesterov's step where asked for.
 
-    With parameter p, its gradient g and the velocity v, which begins at 0:
-
-        v  = momentum v + g
-        p -= learning_rate v                  or, with nesterov, learning_rate (g + momentum v)
-
-    These are PyTorch's forms of momentum (Polyak, 1964, USSR Computational Mathematics and Mathematical Physics 4) and
-    of Nesterov's (Sutskever et al., 2013, ICML).
+        v = momentum v + g          p -= learning_rate v, or with nesterov p -= learning_rate (g + momentum v)
 
     Args:
-        learning_rate: the factor of a step, above 0.
-        momentum: the share of v that is kept, from 0 to below 1.
-        nesterov: whether to look one step ahead; needs a momentum.
-        clip_norm: all gradients are scaled by one factor, so that their joint L2 norm is at most this. None: no
-            clipping.
-        schedule: maps the fraction of a fit that is done to a factor on the learning rate: a callable, or "constant",
-            "linear", "cosine" or "one_cycle", or in a fit "plateau" or a `Plateau`. None: the rate is constant.
+        learning_rate: above 0.
+        momentum: the share of the last step that is kept, at least 0 and below 1.
+        nesterov: whether the step looks ahead (Sutskever et al., 2013, ICML), which needs a momentum.
+        clip_norm: the largest joint L2 norm of all gradients, to which one factor scales them; None: do not clip.
+        schedule: a function that maps the fraction of a fit that is done to a factor on the learning rate, or one of
+            the names "constant", "linear", "cosine", "one_cycle" and "plateau"; in a fit a `Plateau` too. None: no
+            schedule.
 
     Raises:
         TypeError, ValueError: a setting is out of range.
 
     Examples:
-        >>> p, g, state = {"W": np.zeros(1)}, {"W": np.ones(1)}, {}
-        >>> sgd = cgru.SGD(0.1, momentum=0.5)
+        >>> p, state, optimizer = {"W": np.array([1.0])}, {}, cgru.SGD(0.1, momentum=0.9)
         >>> for _ in range(2):
-        ...     sgd.step(p, g, state)
-        >>> p["W"].round(6).tolist()  # -0.1 (1 + 1.5)
-        [-0.25]
+        ...     optimizer.step(p, {"W": np.array([1.0])}, state)
+        >>> p["W"].round(6)  # 1 - 0.1 - 0.1 (1 + 0.9)
+        array([0.71])
     """
 
     learning_rate: float = 0.01
@@ -307,19 +340,16 @@ class SGD(Optimizer):
 
 @dataclass(frozen=True)
 class Adam(Optimizer):
-    """Adam (Kingma and Ba, 2015, arXiv:1412.6980), by running means of the gradient and of its square.
+    """Adam, by running means of the gradient and of its square (Kingma and Ba, 2015, arXiv:1412.6980).
 
-    With parameter p, its gradient g and the number t of its step; both means begin at 0:
-
-        mean   = beta_1 mean   + (1 - beta_1) g
-        square = beta_2 square + (1 - beta_2) g^2
-        p     -= learning_rate mean / (1 - beta_1^t) / (sqrt(square / (1 - beta_2^t)) + epsilon)
+        mean = beta_1 mean + (1 - beta_1) g          square = beta_2 square + (1 - beta_2) g^2
+        p -= learning_rate (mean / (1 - beta_1^t)) / (sqrt(square / (1 - beta_2^t)) + epsilon)          t = 1, 2, ...
 
     Args:
-        learning_rate: the factor of a step, above 0.
-        beta_1: the share of the mean that is kept, from 0 to below 1.
-        beta_2: the share of the mean square that is kept, likewise.
-        epsilon: a number above 0 that bounds the divisor from below.
+        learning_rate: above 0.
+        beta_1: the share of the old mean, at least 0 and below 1.
+        beta_2: the share of the old mean of squares, likewise.
+        epsilon: what is added to the root, above 0.
         weight_decay: decoupled from the gradient (Loshchilov and Hutter, 2019, arXiv:1711.05101): each step shrinks the
             matrices, not the biases, by the factor 1 - rate weight_decay.
         clip_norm: as for `SGD`.
@@ -329,10 +359,10 @@ class Adam(Optimizer):
         TypeError, ValueError: a setting is out of range.
 
     Examples:
-        >>> p, state = {"W": np.zeros(2)}, {}
-        >>> cgru.Adam(0.1).step(p, {"W": np.array([3.0, -0.2])}, state)  # the first step has the size of the rate
-        >>> p["W"].round(6).tolist()
-        [-0.1, 0.1]
+        >>> p, state = {"W": np.array([1.0, 1.0])}, {}
+        >>> cgru.Adam(0.1).step(p, {"W": np.array([5.0, -0.01])}, state)
+        >>> p["W"].round(4)  # the first step is as long as the rate
+        array([0.9, 1.1])
     """
 
     learning_rate: float = 1e-3
@@ -360,19 +390,16 @@ class Adam(Optimizer):
 
 @dataclass(frozen=True)
 class RMSprop(Optimizer):
-    """RMSprop (Tieleman and Hinton, 2012), by the running mean of the gradient's square, with PyTorch's defaults.
-
-    With parameter p and its gradient g; square and v begin at 0:
+    """RMSprop, by the running mean of the gradient's square (Tieleman and Hinton, 2012), with PyTorch's defaults.
 
         square = rho square + (1 - rho) g^2
-        v      = momentum v + g / (sqrt(square) + epsilon)
-        p     -= learning_rate v
+        v = momentum v + g / (sqrt(square) + epsilon)          p -= learning_rate v
 
     Args:
-        learning_rate: the factor of a step, above 0.
-        rho: the share of the mean square that is kept, from 0 to below 1.
-        epsilon: a number above 0 that bounds the divisor from below.
-        momentum: the share of v that is kept, from 0 to below 1.
+        learning_rate: above 0.
+        rho: the share of the old mean of squares, at least 0 and below 1.
+        epsilon: what is added to the root, above 0.
+        momentum: the share of the last step that is kept, at least 0 and below 1.
         weight_decay: as for `Adam`: decoupled from the gradient, unlike in PyTorch's RMSprop.
         clip_norm: as for `SGD`.
         schedule: as for `SGD`.
@@ -381,10 +408,10 @@ class RMSprop(Optimizer):
         TypeError, ValueError: a setting is out of range.
 
     Examples:
-        >>> p, state = {"W": np.zeros(2)}, {}
-        >>> cgru.RMSprop(0.1, rho=0.75).step(p, {"W": np.array([3.0, -0.2])}, state)
-        >>> p["W"].round(6).tolist()
-        [-0.2, 0.2]
+        >>> p, state = {"W": np.array([1.0])}, {}
+        >>> cgru.RMSprop(0.01).step(p, {"W": np.array([5.0])}, state)
+        >>> p["W"].round(4)  # 1 - 0.01 / sqrt(1 - 0.99)
+        array([0.9])
     """
 
     learning_rate: float = 0.01

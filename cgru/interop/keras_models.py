@@ -46,7 +46,7 @@ REQUIRED: dict[str, tuple[tuple[str, Any, str], ...]] = {
 
 
 def from_keras(source: Any) -> Network:
-    """Return a Keras `GRU`, a `Bidirectional` of one, or a model that is a chain of layers as a network.
+    """Convert a Keras `GRU`, a `Bidirectional` of one, or a model that is a chain of layers to a network.
 
     A layer by itself becomes a network without a head whose `predict(X, lengths, h0)` returns all states, whatever its
     `return_sequences` is. A model (Sequential or functional) may have the layers `Embedding`, `GRU`, `Bidirectional`,
@@ -60,9 +60,20 @@ def from_keras(source: Any) -> Network:
     Args:
         source: the layer or model, built, so that it has weights of float32 or float64.
 
+    Returns:
+        A `cgru.Network` with the same numbers.
+
     Raises:
         TypeError, ValueError: the source is something else, or a part of it has no counterpart here, with the reason.
         RuntimeError: it is not built yet.
+
+    Examples:
+        >>> import keras
+        >>> layer = keras.layers.GRU(4, return_sequences=True)
+        >>> A = layer(np.ones((2, 6, 3), "float32"))
+        >>> net = cgru.interop.from_keras(layer)
+        >>> np.allclose(net.predict(np.ones((2, 6, 3))), keras.ops.convert_to_numpy(A), atol=1e-5)
+        True
     """
     kind, refuse = _class_name(source), _refusal(source)
     if not kind:
@@ -329,15 +340,30 @@ READERS: dict[str, Callable[..., list[Any]]] = {
 def to_keras(net: Network | GRU | Bidirectional | list | tuple) -> Any:
     """Convert a layer, a list of them or a network to a Keras layer if one is enough, else a built `Sequential`.
 
-    `GRU` (one with `reverse` and all states needs a `Flip` above it, for Keras returns them in the order of
-    processing), `Bidirectional`, `Dense`, `Embedding`, `Dropout`, `LayerNorm`, and `Pool` of "mean" or "max". The
-    second bias of r and z is zero; layers that are not `trainable` are not there either. With `recurrent_dropout` Keras
-    draws a mask of the input's `dropout` for each gate. Loss, optimizer, `class_names` and `clip_gradients` stay here.
+    What is converted: `GRU` (one with `reverse` and all states needs a `Flip` above it, for Keras returns them in the
+    order of processing), `Bidirectional`, `Dense`, `Embedding`, `Dropout`, `LayerNorm`, and `Pool` of "mean" or "max".
+    The second bias of r and z is zero; layers that are not `trainable` are not there either. With `recurrent_dropout`
+    Keras draws a mask of the input's `dropout` for each gate. Loss, optimizer, `class_names` and `clip_gradients` stay
+    here.
+
+    Args:
+        net: the layer, layers or network, with parameters.
+
+    Returns:
+        The Keras layer or model, built, with the same weights.
 
     Raises:
         ImportError: Keras is not installed.
         RuntimeError: there are no parameters yet.
         TypeError, ValueError: something that Keras cannot express, with the reason.
+
+    Examples:
+        >>> net = cgru.Network([cgru.GRU(4, sequences=True), cgru.Dense(2)], seed=0)
+        >>> A = net.predict(np.ones((2, 6, 3)))
+        >>> import keras
+        >>> model = cgru.interop.to_keras(net)
+        >>> np.allclose(keras.ops.convert_to_numpy(model(np.ones((2, 6, 3)))), A)
+        True
     """
     layers = gates.checked_layers(net)
     if isinstance(net, Network) and net.mean is not None:

@@ -21,7 +21,7 @@ class TokenGradients(NamedTuple):
 
     All other rows of E have no gradient. A sample with fewer tokens than n has rows of zeros behind them, for token 0.
 
-    Args:
+    Attributes:
         tokens: (m, n) the tokens of each sample, each once, rising; then zeros.
         rows: (m, n, u) the gradients of their rows.
 
