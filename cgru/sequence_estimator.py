@@ -18,6 +18,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_array, check_consistent_length, check_random_state
+from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
 from cgru import input_layers, losses, model_selection, recipe
@@ -191,7 +192,9 @@ class SequenceEstimator(BaseEstimator):
         targets = self._targets(y, loss, reset, classes, weights)
         held_out = None if validation is None else self._check_validation(validation, X.shape[2], y, loss)
         batch_size, all_epochs = recipe.budget(len(X), self.batch_size, self.epochs)
-        options = self._fit_options() | {"epochs": epochs or all_epochs, "batch_size": batch_size, "recover": True}
+        options = {name: value for name, value in self.get_params(deep=False).items() if name in OPTIONS}
+        options.pop("class_weight", None)  # part of the sample weights
+        options |= {"epochs": epochs or all_epochs, "batch_size": batch_size, "recover": True}
         Settings(**options)  # what is invalid is refused before any fit
         ensemble = positive(self.ensemble, "ensemble")
         positive(self.n_iter_no_change, "n_iter_no_change")
@@ -350,15 +353,20 @@ class SequenceEstimator(BaseEstimator):
         return self
 
     def _sample_weights(self, y: Any, sample_weight: Any, training_y: Any = None) -> Any:
-        """Return the sample weights, with those of classes where the estimator has some.
+        """Return the sample weights times the weights of `class_weight`.
 
-        training_y: the classes by whose counts balanced weights are computed; None: y.
+        training_y: the classes by whose counts "balanced" weighs; None: y.
         """
-        return sample_weight
-
-    def _fit_options(self) -> dict[str, Any]:
-        """Return the parameters that are options of `Network.fit`."""
-        return {name: value for name, value in self.get_params(deep=False).items() if name in OPTIONS}
+        per_class = getattr(self, "class_weight", None)  # a regressor has none
+        if per_class is None:
+            return sample_weight
+        if isinstance(per_class, str) and training_y is not None:
+            classes = np.unique(training_y)
+            per_class = dict(zip(classes, compute_class_weight(per_class, classes=classes, y=training_y), strict=True))
+        if sample_weight is None:
+            return compute_sample_weight(per_class, y)
+        check_consistent_length(y, sample_weight)
+        return compute_sample_weight(per_class, y) * column_or_1d(sample_weight)
 
     def _outputs(self, X: Any, convert: Callable[[np.ndarray], np.ndarray] = np.asarray, **beside: Any) -> np.ndarray:
         """Return the outputs of the network for X, (m, k), converted, and of an ensemble their mean."""

@@ -20,8 +20,6 @@ import numpy as np
 try:
     from sklearn.base import ClassifierMixin, RegressorMixin
     from sklearn.metrics import accuracy_score, r2_score
-    from sklearn.utils import check_consistent_length
-    from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
     from sklearn.utils.multiclass import check_classification_targets
     from sklearn.utils.validation import check_is_fitted, column_or_1d
 except ImportError:
@@ -159,28 +157,6 @@ class GRUClassifier(ClassifierMixin, SequenceEstimator):
         if (self.classes_[places] != y).any():
             raise ValueError(f"y: expected classes of {self.classes_}, got others, {np.setdiff1d(y, self.classes_)}")
         return places
-
-    def _sample_weights(self, y: Any, sample_weight: Any, training_y: Any = None) -> Any:
-        """Return the sample weights times the weights of `class_weight`.
-
-        training_y: the classes by whose counts "balanced" weighs; None: y.
-        """
-        per_class = self.class_weight
-        if per_class is None:
-            return sample_weight
-        if isinstance(per_class, str) and training_y is not None:
-            classes = np.unique(training_y)
-            per_class = dict(zip(classes, compute_class_weight(per_class, classes=classes, y=training_y), strict=True))
-        if sample_weight is None:
-            return compute_sample_weight(per_class, y)
-        check_consistent_length(y, sample_weight)
-        return compute_sample_weight(per_class, y) * column_or_1d(sample_weight)
-
-    def _fit_options(self) -> dict[str, Any]:
-        """Return the parameters that are options of `Network.fit`; class weights are part of the sample weights."""
-        found = super()._fit_options()
-        del found["class_weight"]
-        return found
 
     def _in_terms_of_y(self, net: Network, names: tuple[str, ...] | None) -> Network:
         """Return a copy of the network that has the user's classes."""
