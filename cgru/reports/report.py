@@ -108,7 +108,7 @@ class Report(dict[str, Any]):
             >>> import pathlib
             >>> X, y = np.ones((4, 5, 3)), np.array([0, 1, 1, 0])
             >>> found = cgru.report(cgru.Network([cgru.GRU(4), cgru.Dense(2, "softmax")], seed=0), X, y)
-            >>> found.save("report.html", title="Four samples")
+            >>> found.save("report.html", title="Four samples")  # draws by matplotlib
             >>> "<title>Four samples</title>" in pathlib.Path("report.html").read_text(encoding="utf-8")
             True
         """
