@@ -106,10 +106,10 @@ class Grid(list[Record]):
 
         Returns:
             A dict for each outer fold. It has `repeat` and `fold`; the values of the setting; means and spreads of
-                scores over inner folds, those of `test_...` on samples that nothing was chosen by; `kept`, the names of
-                the fits behind these; and `left_out`, the settings that could not be chosen, since a fit of theirs
-                failed or is missing, or their validation loss is NaN. `error` is None, or says that no setting could be
-                chosen: everything else is then None.
+            scores over inner folds, those of `test_...` on samples that nothing was chosen by; `kept`, the names of
+            the fits behind these; and `left_out`, the settings that could not be chosen, since a fit of theirs
+            failed or is missing, or their validation loss is NaN. `error` is None, or says that no setting could be
+            chosen: everything else is then None.
         """
         names, folds = self._score_names(), self._group_outcomes(lambda outcome: outcome.at)
         return [_choose(at, outcomes, names) for at, outcomes in folds.items()]

@@ -247,7 +247,7 @@ class Network(Model):
 
         Returns:
             The outputs (m, k), or (m, s, k) with zeros at padded steps. With `return_state` (outputs, last states), the
-                states in the form of `h0`.
+            states in the form of `h0`.
 
         Raises:
             TypeError, ValueError: an argument is invalid, or does not fit the network.
@@ -297,7 +297,7 @@ class Network(Model):
 
         Returns:
             The classes (m,), or (m, s) for outputs at steps: values of `classes`, else names, else integers. At padded
-                steps stands -1, or the name "". Of several sigmoid units integers (m, k) or (m, s, k).
+            steps stands -1, or the name "". Of several sigmoid units integers (m, k) or (m, s, k).
 
         Raises:
             ValueError: the network is a regression, or outputs are NaN.
@@ -358,8 +358,8 @@ class Network(Model):
 
         Returns:
             `{"loss": ..., "accuracy": ...}`, and the metrics. With `each` also "losses", float64: the loss of each
-                sample (m,), or with outputs at steps of each step (m, s), zero at padding. That of a cross-entropy is
-                minus the log-likelihood. The losses are not weighted; "loss" is their mean weighted by `sample_weight`.
+            sample (m,), or with outputs at steps of each step (m, s), zero at padding. That of a cross-entropy is
+            minus the log-likelihood. The losses are not weighted; "loss" is their mean weighted by `sample_weight`.
 
         Raises:
             TypeError, ValueError: an argument is invalid, or does not fit the network.
@@ -419,11 +419,11 @@ class Network(Model):
 
         Returns:
             The gradients, with the keys and shapes of `parameters()`. With `each` those of each sample, (m, ...): the
-                gradients of its own mean loss, over its real steps weighted by `sample_weight` (m, s). Their mean,
-                weighted by the samples' real steps, or by the sums of their weights, is the common gradient. So a
-                weight for a whole sample is no factor of its gradient, but that of a sample whose weights are all 0 is
-                0. With `each` the gradient of an `Embedding` is (tokens, rows): the tokens of each sample (m, n) and
-                their rows (m, n, u), zeros behind them. Its `dense(v)` is (m, v, u).
+            gradients of its own mean loss, over its real steps weighted by `sample_weight` (m, s). Their mean,
+            weighted by the samples' real steps, or by the sums of their weights, is the common gradient. So a
+            weight for a whole sample is no factor of its gradient, but that of a sample whose weights are all 0 is
+            0. With `each` the gradient of an `Embedding` is (tokens, rows): the tokens of each sample (m, n) and
+            their rows (m, n, u), zeros behind them. Its `dense(v)` is (m, v, u).
 
         Raises:
             TypeError, ValueError: an argument is invalid, or `each` is asked for and a layer of your own has no
