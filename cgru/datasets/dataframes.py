@@ -104,14 +104,13 @@ def from_frame(
         label: the column with the target of a sequence, the same in all its rows. Several columns of numbers make
             targets (m, k). None: there are no targets.
         columns: the features of a step; a time that is a number may be among them. None: all other columns, which must
-            be numbers or booleans. The names of `Sequences.columns`, too, which select the features of later data.
+            be numbers or booleans. The names in `Sequences.columns` select the same features of later data.
         ignore: columns that are no features.
         categories: columns that are encoded one-hot, as for `read`; a dict of their values, which later data need.
         per_step: whether there is a label, or several with numbers, for each step, which may change within a sequence.
-        missing: "refuse" missing values, or fill them: "forward" takes the last value before in the sequence (at its
-            beginning the first one after), "interpolate" is linear in the number of steps, "zero" takes 0, and "decay"
-            leaves NaN, and with `time` makes a `StepSequences` with the times. By column, and with indicators, as for
-            `read`; name the columns with indicators, so that later data have the same.
+        missing: "refuse" missing values, or fill them by "forward", "interpolate" or "zero", or leave them by "decay",
+            as for `read`. "decay" with `time` makes a `StepSequences` with the times. By column, and with indicators,
+            as for `read`; name the columns with indicators, so that later data have the same.
         na: one or more additional markers of a missing value, as for `read`.
         split_at: the gap in time at which a sequence is split in two, as for `read`.
         time_step: whether the time since the row before is added as a feature, as for `read`.

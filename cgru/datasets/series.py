@@ -187,11 +187,12 @@ def series_from_frame(
         frame: the table. A pandas index that has times or a name is a column, too.
         target: the column to forecast, or several, each a series. None: the only column of numbers without another
             role.
-        time: the column of times: dates in text, integers, datetimes or decimal years. Several columns are joined:
-            parts of a date, such as a year and a month, or a date and a time of day. "": each row is a step.
-            None: guessed among the columns without another role. A column called as times are (time, date, month,
-            year, ...) or of datetimes is taken first, if no time is twice in a series. Then come columns whose text is
-            times, decimal years, and a first column without numbers or name. If there is none, each row is a step.
+        time: the column of times: dates in text, integers, datetimes or decimal years. "": each row is a step. Several
+            columns are joined: parts of a date, such as a year and a month, or a date and a time of day.
+
+            None: guessed among the columns without another role. A column called as times are (time, date, month, year,
+            ...) or of datetimes is taken first, if no time is twice in a series. Then come columns whose text is times,
+            decimal years, and a first column without numbers or name. If there is none, each row is a step.
         id: the column that identifies the series of a row; None: all rows are one series.
         inputs: columns that are known beside the target. In these and in targets, true is 1 and false 0.
         known: columns of inputs that are known in the future, too. The rows after the last value of a target, in which

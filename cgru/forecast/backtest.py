@@ -250,8 +250,8 @@ def backtest(
         X: inputs as for `Forecaster.fit`.
         known: known inputs as for `Forecaster.fit`. A forecast reads them up to the end of its horizon.
         times: the dates (n,) of y as datetime64, or a list of them, so that the climatology knows the time of the year.
-        model: the model to deliver, by its name in `Backtest.forecasts`; "auto": the mean of the one with the lowest
-            error and of those within a tenth of it, or that one alone.
+        model: the model to deliver, by its name in `Backtest.forecasts`. "auto": the model with the lowest error alone,
+            or where others are within a tenth of it the mean of them all.
         second: the length of a second season, longer than the first, 1 for none; None: guessed as that is, beside one.
         likely: lags at which a season is likely, as for `guess_season`.
         threads: as for `fit_many`, which runs the fits of all origins in one call.

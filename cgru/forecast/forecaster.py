@@ -66,8 +66,8 @@ class Forecaster:
     Args:
         horizon: the number of values to forecast.
         season: the length of a season in steps, 1 for none; None: `guess_season` of the training data.
-        width: the number of values that a network reads, at least a season; None: two seasons, 12 without a season, or
-            fewer if otherwise less than ten training windows would be left.
+        width: the number of values that a network reads, at least a season. None: two seasons, 12 without a season;
+            fewer where less than ten training windows would be left.
         quantiles: the levels of an interval, such as (0.1, 0.9); the forecast is then the median. None: no interval.
         missing: "refuse" NaN, or "interpolate" over it, within the data of each call.
         units: units of each GRU.

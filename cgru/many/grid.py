@@ -96,14 +96,16 @@ def grid(
         resets: as for `fit_many`.
         decay: as for `fit_many`.
         times: as for `fit_many`.
-        folds: the outer folds: their number, at least 2, drawn from the number of the repeat, stratified where each
-            sample has a class, or, with `groups`, of whole groups and about even in size. Or a splitter of
-            scikit-learn, any object with `split(X, y, groups)`. Or pairs (train, test) of rows. None: nothing is held
-            out for a test, and there is no nested score.
-        inner_folds: the inner folds, as `folds` but for pairs; drawn from the number of the outer fold, too. None:
-            outer folds are not split again. Then `validation=`, a share from 0 to 1, holds out so many of the training
-            samples, whole groups, the same for all settings and seeds. Without it there can be only one setting and one
-            seed.
+        folds: the outer folds. None: nothing is held out for a test, and there is no nested score. One of:
+
+            - Their number, at least 2. They are drawn from the number of the repeat: stratified where each sample has a
+              class, or, with `groups`, of whole groups and about even in size.
+            - A splitter of scikit-learn, any object with `split(X, y, groups)`.
+            - Pairs (train, test) of rows.
+        inner_folds: the inner folds, as `folds` but for pairs; their number is drawn from the number of the outer fold,
+            too. None: outer folds are not split again. Then `validation=`, a share from 0 to 1, holds out so many of
+            the training samples, whole groups, the same for all settings and seeds. Without it there can be only one
+            setting and one seed.
         repeats: how often the outer folds are drawn.
         seeds: several starts of each fit: their number (seeds from 0 on), or a list of seeds.
         keep: "best": put the networks behind the nested scores into `Grid.networks`. They are fitted once more for
@@ -111,9 +113,10 @@ def grid(
         threads: as for `fit_many`.
         executor: as for `fit_many`.
         progress: as for `fit_many`.
-        **axes: a list, tuple or range has the values of an axis, anything else is one value for all. A parameter of
-            `make` is passed to `make`, as is the seed (`seed`). Otherwise an option of `Network.fit` (`epochs`,
-            `patience`, `l1`, `callback`, ...) is passed to `fit`. All others are passed to a `make` with `**options`.
+        **axes: the values of the axes: a list, tuple or range has the values of one, anything else is one value for
+            all. A parameter of `make` is passed to `make`, as is the seed (`seed`). Otherwise an option of
+            `Network.fit` (`epochs`, `patience`, `l1`, `callback`, ...) is passed to `fit`. All others are passed to a
+            `make` with `**options`.
 
     Returns:
         The records of all fits, with tables, choices and the nested score.

@@ -523,10 +523,11 @@ class Network(Model):
 
         Args:
             X: an array (m, s, e), or tokens (m, s), or a list of arrays whose lengths differ, (s_i, e) or (s_i,). X and
-                y may be memory-mapped (`numpy.memmap`): they stay in the file and give the same bits. Without y,
-                batches: any iterable of (X, y), (X, y, lengths) or (X, y, lengths, sample_weight), of any sizes, that
-                starts again for each epoch. Each is an update, with weights that are not rescaled; see docs/large.md. A
-                batch may end with a dict that has `resets`, `decay` or `times` of its samples.
+                y may be memory-mapped (`numpy.memmap`): they stay in the file and give the same bits.
+
+                Without y, X is batches: any iterable of (X, y), (X, y, lengths) or (X, y, lengths, sample_weight), of
+                any sizes, that starts again for each epoch. Each batch is an update; its weights are not rescaled. A
+                batch may end with a dict that has `resets`, `decay` or `times` of its samples. See docs/large.md.
             y: the targets. Where outputs are (m, s, k), (m, s) stands for (m,) in all this: a target for each step,
                 looked at where the step is real. Loss and accuracy are then means over all real steps of a batch.
 
@@ -536,92 +537,103 @@ class Network(Model):
                   sorted, become its names. With `classes` values of these (m,).
                 - others: reals (m, k), or (m, n) for n targets; (m,) does where k or n is 1.
             lengths: (m,) integers, the real steps of each sample; steps past them are ignored.
-            resets: (m, s) booleans, True where a state begins anew as it enters the step: an episode begins there. For
-                all recurrent layers, which must read the steps of X. Anew is at zero, or at the learned state of
-                `learn_h0`. As lists, where X is one.
+            resets: (m, s) booleans, True where a state begins anew as it enters the step: an episode begins there. A
+                state begins anew at zero, or at the learned state of `learn_h0`. All recurrent layers read `resets`,
+                and must read the steps of X. As lists, where X is one.
             decay: (m, s) reals from 0 to 1 in the place of `resets`, the factor of the state as it enters the step: 1
-                leaves it, 0 is a reset, between them it fades. It belongs to the time between a step and the one
-                before; a layer in `reverse` meets it there, too. No gradient passes to it.
+                leaves it, 0 is a reset, between them it fades. The factor belongs to the time between a step and the
+                one before; a layer in `reverse` meets it there, too. No gradient passes to it.
             times: (m, s) the times of the steps, which must not decrease, for a first layer that reads them.
             epochs: passes over the samples.
             batch_size: samples that make an update. None: 32.
-            validation: (X, y), (X, y, lengths) or (X, y, lengths, sample_weight), with None for lengths or weights that
-                are not there, and at the end perhaps a dict with its own `resets`, `decay` or `times`; batches of
-                these; or the share of the samples, in (0, 1), to set aside. The share is drawn at random, the same
-                samples in each fit of as many, and evenly over the classes, each of which keeps a sample to train on
-                where that can be. With validation, the weights of the epoch with the lowest validation loss are in
-                place at the end.
+            validation: the samples to validate with. With validation, the weights of the epoch with the lowest
+                validation loss are in place at the end. One of:
+
+                - (X, y), (X, y, lengths) or (X, y, lengths, sample_weight), with None for lengths or weights that are
+                  not there. A dict with its own `resets`, `decay` or `times` may stand at the end.
+                - Batches of these.
+                - The share of the samples, in (0, 1), to set aside. They are drawn at random, the same ones in each fit
+                  of as many samples. They are drawn evenly over the classes, each of which keeps a sample to train on
+                  where that can be.
             groups: (m,) strings or numbers, such as the subject of each sample. A validation share then has whole
-                groups, of which as many as come nearest to the share, in all and of each class.
+                groups. It has as many as come nearest to the share, in all and of each class.
             standardize: whether to measure the mean and deviation of each feature over the real training steps and
-                train on (X - mean) / scale; a deviation of 0 counts as 1. They are measured once: a network that has
-                `mean` and `scale` uses them whatever this argument is (set both to None to have them measured anew).
+                train on (X - mean) / scale; a deviation of 0 counts as 1. They are measured once. A network that has
+                `mean` and `scale` uses them whatever this argument is; set both to None to have them measured anew.
             shuffle: whether to draw a new order of the samples for each epoch. The last, short batch is used.
             patience: stop after so many epochs without a lower validation loss. None never does.
             callback: a function called with the `Epoch` at the end of each; its changes to the network hold from then
                 on.
-            truncate: for sequences too long to unroll, backpropagation through at most so many steps. None: all. With
-                outputs at steps, each batch is trained on so many steps at a time: one update for each piece, by the
-                mean loss over its own real steps; the states of the layers are carried from piece to piece, gradients
-                are not (Williams and Peng, 1990, Neural Computation 2). With one output a sample, gradients go back
-                over the last so many real steps of each, before which the states are computed a piece at a time and no
-                caches stay.
+            truncate: for sequences too long to unroll, backpropagation through at most so many steps. None: all.
+
+                With outputs at steps, each batch is trained on so many steps at a time. Each piece is one update, by
+                the mean loss over its own real steps. The states of the layers are carried from piece to piece,
+                gradients are not (Williams and Peng, 1990, Neural Computation 2).
+
+                With one output a sample, gradients go back over the last so many real steps of each. The states before
+                these are computed a piece at a time, and no caches stay.
             sample_weight: (m,) numbers of at least 0; where outputs are (m, s, k) also (m, s), looked at where the step
-                is real. The loss of a batch is then sum(w_i loss_i) / sum(w_i) over its samples or real steps, and
-                losses and accuracies of an epoch are such means over all: ratios alone count. A sample of weight 0 has
-                no share in a gradient; a batch, or a piece of one, where all weights are 0 is run without an update.
-            class_weight: a dict with weights of classes, by number or name, 1 for those that are not in it, or
-                "balanced", n / (k count) for a class with `count` of the n targets of k classes; for targets that are
-                classes. They multiply with `sample_weight`, and hold for the samples to validate with, too.
-            standardize_targets: whether to train a regression on (y - mean) / deviation, of each target by those in y;
-                losses of training and validation are in these units. At the end the head, whose activation must be
+                is real. The loss of a batch is then sum(w_i loss_i) / sum(w_i) over its samples or real steps. Losses
+                and accuracies of an epoch are such means over all: ratios alone count. A sample of weight 0 has no
+                share in a gradient. A batch, or a piece of one, where all weights are 0 is run without an update.
+            class_weight: for targets that are classes, a dict with weights of classes, by number or name, 1 for those
+                that are not in it. Or "balanced": n / (k count) for a class with `count` of the n targets of k classes.
+                They multiply with `sample_weight`, and hold for the samples to validate with, too.
+            standardize_targets: whether to train a regression on (y - mean) / deviation, of each target by those in y.
+                Losses of training and validation are in these units. At the end the head, whose activation must be
                 "identity", takes the scaling over: outputs, the loss of `evaluate` and what a callback sees are in the
                 units of y. Not for "poisson"; `huber`'s delta is in deviations.
-            shrink: whether to multiply, at the end of such a fit, the distance of the outputs from the mean by a factor
-                from 0 to 1, estimated from the validation samples (`cgru.network.training.target_scaling.shrinkage`):
-                where nothing can be learned the outputs are the mean. The history is from before that.
-            recover: whether to go back, where training diverges, to the best parameters so far with the optimizer's
-                state of that time, halve the learning rate, and go on with the same epoch; where that has happened five
-                times, end with them. The best are those of the epoch with the lowest validation loss, without
-                validation with the lowest loss. `history.problems()` says what happened. For the package's own
-                optimizers.
-            average: the share d of an exponential mean of the parameters that are trained, which the network then has:
-                mean = d mean + (1 - d) parameter, d = min(average, n / (n + 9)), after the n-th update of a parameter
-                in this fit, from the parameters at its start. None: no mean. 0.999 is usual, less for a few hundred
-                updates. Validation, metrics, callbacks, the best weights and the result are of the mean; the training
-                loss is not. Until the fit is over, `optimizer_state` and the checkpoint have the parameters that are
-                trained, too; numbers that a callback changes begin anew as it leaves them, and what it freezes stays
-                the mean. A later fit begins with the mean.
-            bucket: whether the samples of a batch are of like length, which saves time where lengths differ: 64 batches
+            shrink: whether to pull the outputs towards the mean at the end of a fit with `standardize_targets`. Their
+                distance from it is multiplied by a factor from 0 to 1, estimated from the validation samples
+                (`cgru.network.training.target_scaling.shrinkage`). Where nothing can be learned the outputs are the
+                mean. The history is from before that.
+            recover: whether to go back where training diverges, for the package's own optimizers. The fit goes back to
+                the best parameters so far with the optimizer's state of that time, halves the learning rate, and goes
+                on with the same epoch. Where that has happened five times, it ends with them. The best are those of the
+                epoch with the lowest validation loss, without validation with the lowest loss. `history.problems()`
+                says what happened.
+            average: the share of itself that an exponential mean of the trained parameters keeps at an update. None: no
+                mean. 0.999 is usual, less for a few hundred updates. The mean begins with the parameters at the start
+                of the fit; after the n-th update of a parameter mean = d mean + (1 - d) parameter, with d =
+                min(average, n / (n + 9)).
+
+                The network has the mean: validation, metrics, callbacks, the best weights and the result are of it; the
+                training loss is not. Until the fit is over, `optimizer_state` and the checkpoint have the trained
+                parameters, too. Numbers that a callback changes begin anew as it leaves them, and parameters that it
+                freezes stay the mean. A later fit begins with the mean.
+            bucket: whether the samples of a batch are of like length, which saves time where lengths differ. 64 batches
                 at a time are sorted, and batches, not samples, come in random order.
-            l1: the factor of the penalty l1 sum |p| over parameters p: a number is for all matrices that train, a dict
+            l1: the factor of the penalty l1 sum |p| over parameters p. A number is for all matrices that train, a dict
                 for those whose keys match, {"0.V*": 1e-3, "*.W": 1e-4}. Penalties come before clipping, and are no part
                 of the losses in the history.
             l2: the factor of the penalty l2 sum p^2, likewise.
             activity_l1: the factor of the penalty sum |A| of the outputs A of each recurrent layer, over its units,
                 averaged over the samples, or where all steps come out over their real steps.
             activity_l2: the factor of the penalty sum A^2, likewise.
-            metrics: functions f(y, A) -> a number, by their names, called after each epoch on the samples to validate
-                with, without validation on all: y as classes (n,) or targets (n, k), outputs A (n, k), of n samples or
-                of the real steps of all. They stand in `history[i].metrics`.
+            metrics: functions f(y, A) -> a number, by their names. They are called after each epoch on the samples to
+                validate with, without validation on all: y as classes (n,) or targets (n, k), outputs A (n, k), of n
+                samples or of the real steps of all. They stand in `history[i].metrics`.
             progress: whether to show a progress bar, by tqdm, on stderr or in a notebook.
-            checkpoint: a file that is written before the first epoch, then at the end of one where the last time is
-                `checkpoint_seconds` ago or more, after its callback, and when the fit is over: whole or not at all, an
-                `.npz` without pickled objects. A file there that is no checkpoint is refused, not replaced.
+            checkpoint: a file from which `resume` goes on. It is written before the first epoch, then at the end of an
+                epoch, after its callback, where the last time is `checkpoint_seconds` ago or more, and when the fit is
+                over. It is written whole or not at all, an `.npz` without pickled objects. A file there that is no
+                checkpoint is refused, not replaced.
             checkpoint_seconds: the least time between two of these; 0: at the end of each epoch.
-            resume: whether to go on from the checkpoint, to the very bits of a fit never stopped, or begin anew where
-                there is none; that of a fit that is over gives its result at once. It has the parameters, now and at
-                their best, the optimizer's state, the generators of layers and shuffling, and `history`; all these of
-                the network are replaced. Of what is your own (a callable, a layer, an optimizer) only names and plain
-                attributes are compared. What it keeps elsewhere than in parameters, in the optimizer's state or in
-                `np_rng` is not kept, nor is what a callback keeps.
+            resume: whether to go on from the checkpoint, to the very bits of a fit never stopped. Where there is none,
+                the fit begins anew; the checkpoint of a fit that is over gives its result at once.
+
+                A checkpoint has the parameters, now and at their best, the optimizer's state, the generators of layers
+                and shuffling, and `history`; all these of the network are replaced. Of what is your own (a callable, a
+                layer, an optimizer) only names and plain attributes are compared. What it keeps elsewhere than in
+                parameters, in the optimizer's state or in `np_rng` is not kept, nor is what a callback keeps.
             memory: "low" computes the gates of recurrent layers anew in the backward pass, a block of steps at a time,
-                instead of keeping them: for long batches about two fifths to a half of the memory, the same bits, and
-                about the time of another prediction. None keeps them. A fit that is a loop in Python always does.
+                instead of keeping them. For long batches that takes about two fifths to a half of the memory, and about
+                the time of another prediction; the bits are the same. None keeps them. A fit that is a loop in Python
+                always does.
             remember_samples: whether to keep a hash of each sample, and of each to validate with, up to 100,000 of
-                both, and the range of each feature in `remembered` and in the model's file. `cgru.report` and `cgru
-                evaluate` then say how many of their samples the network has seen. A network that remembers some goes on
-                to, whatever this says.
+                both, and the range of each feature. They stand in `remembered` and in the model's file. `cgru.report`
+                and `cgru evaluate` then say how many of their samples the network has seen. A network that remembers
+                some goes on to, whatever this says.
 
         Returns:
             The epochs of this fit; `history` of the network goes over all fits.
