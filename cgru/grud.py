@@ -100,6 +100,7 @@ class GRUD(Layer):
             exp(-max(0, ...)); and of the GRU dh, dhp.
         state: records (m,) of what a run left: h (u,), last and age (e,), the values last seen and the times since
             then, and time, that of the last step. None before. May be set.
+        cell: the GRU over [xh | mask], without its parameters.
 
     Raises:
         TypeError, ValueError: an argument is invalid.

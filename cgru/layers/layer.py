@@ -103,14 +103,43 @@ class Layer:
         seed: the seed of `np_rng`, if a network has set one.
         o: data that others keep with the layer: a network its seed, an optimizer its state.
         trainable: whether its parameters are updated.
+        parameter_names: the names of the parameters in their order; () if the layer never has parameters.
+        features: n, the input features of the parameters; None: no parameters, or they take any n.
+        cells: the GRUs in the layer, each with a state (m, u) to start from.
+        piecewise: whether the pieces of a sequence may be run one after another, with states carried over.
+        whole_series: whether outputs depend on statistics of the whole series, so that no layer may be `stateful` in
+            its network.
+        looks_back: whether an output is made of the inputs of several steps, the same at each step.
+        clip_gradients: whether `compute_gradients` scales all gradients to a joint L2 norm of at most 0.25.
+        stateful: whether calls go on from the state of the call before.
+        fields: how a layer of exactly this class is saved; None: it cannot be saved.
+        reads: the arrays (m, s) beside X that `run` and `predict` take by name: "decay", the factors of states that
+            enter steps, and "times".
+        flips: whether the real steps of each sequence come out in reverse order.
+        takes_missing: whether inputs may be NaN where nothing was measured, at the bottom of a network.
+        tokens_in: whether the layer reads integer tokens (m, s), at the bottom of a network.
+        is_head: whether the layer may stand at the top of a network, under a loss.
+        trains: whether the layer can backpropagate.
+        draws: whether a training step draws from `np_rng`.
+        changes_steps: whether the number of steps changes, to what `lengths` returns.
+        stride: how many input steps make one output step, if pieces of a multiple of that many steps give the outputs
+            of the whole; None: pieces never do.
+        stage: the stage that runs the layer in a compiled fit, as plain data with its `kind`; None: a fit runs it in
+            Python. Not inherited, since a subclass may compute something else.
+        stream: the kind of stage that runs the layer in a `Stream`; "": left out; None: it cannot run.
+        weights: how the weights are stored, "int8" or "bfloat16"; None: as floats of its dtype.
+        onnx_kinds: the kinds of ONNX nodes that `from_node` makes a layer of. Not inherited.
 
     Examples:
-        A layer without parameters says how its output and its gradient are computed:
+        A layer without parameters, and its way back:
 
-        >>> from cgru.layers.layer import LayerPass
         >>> class Double(cgru.layers.Layer):
         ...     def run(self, A, lengths=None):
-        ...         return LayerPass(None, lambda dA, own: 2 * dA, X=A, A=2 * A)
+        ...         return Doubled(2 * A, {"X": A, "A": 2 * A})
+        >>> class Doubled(cgru.Pass):
+        ...     def backward(self, dA):
+        ...         self.bc = {"dA": dA, "dX": 2 * dA}
+        ...         return 2 * dA
         >>> layer = Double()
         >>> layer.forward(np.array([[1.0, -3.0]]))
         array([[ 2., -6.]])
@@ -118,39 +147,31 @@ class Layer:
         array([[2., 2.]])
     """
 
-    parameter_names: tuple[str, ...] = ()  # in their order; () if the layer never has parameters
-    features: int | None = None  # n, the input features of the parameters; None: no parameters, or they take any n
-    cells: tuple[Any, ...] = ()  # the GRUs in the layer, each with a state (m, u) to start from
-    piecewise: bool = True  # whether the pieces of a sequence may be run one after another, with states carried over
-    # Whether outputs depend on statistics of the whole series, so that no layer may be `stateful` in its network.
+    # Each is explained in the docstring.
+    parameter_names: tuple[str, ...] = ()
+    features: int | None = None
+    cells: tuple[Any, ...] = ()
+    piecewise: bool = True
     whole_series: bool = False
-    looks_back: bool = False  # whether an output is made of the inputs of several steps, the same at each step
+    looks_back: bool = False
     clip_gradients: bool = False
     stateful: bool = False
-    fields: Fields | None = None  # how a layer of exactly this class is saved; None: it cannot be saved
-    # The arrays (m, s) beside X that `run` and `predict` take by name: "decay", the factors of states that enter steps.
+    fields: Fields | None = None
     reads: tuple[str, ...] = ()
-    flips: bool = False  # whether the real steps of each sequence come out in reverse order
-    takes_missing: bool = False  # whether inputs may be NaN where nothing was measured, at the bottom of a network
-    tokens_in: bool = False  # whether the layer reads integer tokens (m, s), at the bottom of a network
-    is_head: bool = False  # whether the layer may stand at the top of a network, under a loss
-    trains: bool = True  # whether the layer can backpropagate
-    draws: bool = False  # whether a training step draws from `np_rng`
-    changes_steps: bool = False  # whether the number of steps changes, to what `lengths` returns
-    # How many input steps make one output step, if pieces of a multiple of that many steps give the outputs of the
-    # whole; None: pieces never do.
+    flips: bool = False
+    takes_missing: bool = False
+    tokens_in: bool = False
+    is_head: bool = False
+    trains: bool = True
+    draws: bool = False
+    changes_steps: bool = False
     stride: int | None = 1
-    # The stage that runs the layer in a compiled fit, as plain data with its `kind`; None: a fit runs it in Python. Not
-    # inherited, since a subclass may compute something else.
     stage: Any = None
-    stream: str | None = None  # the kind of stage that runs the layer in a `Stream`; "": left out; None: it cannot run
-    weights: str | None = None  # how the weights are stored, "int8" or "bfloat16"; None: as floats of its dtype
+    stream: str | None = None
+    weights: str | None = None
 
-    # How exporters write the layer. These are not inherited either; a layer without them is refused by name.
-    # `c_text(c)` returns its part of a C file, written with the `Writer` c (cgru/export/writer.py).
-    # `onnx_node(graph, A)` adds its nodes to a `Graph` (cgru/interop/onnx_export.py); A is the name of its input, and
-    # the name of its output is returned. `from_node(node)`, a class method, makes a layer of a `Node` whose kind is one
-    # of `onnx_kinds` (cgru/interop/onnx_values.py).
+    # Exporters pass `c_text` a `Writer` (cgru/export/writer.py), `onnx_node` a `Graph` (cgru/interop/onnx_export.py), and
+    # `from_node` a `Node` (cgru/interop/onnx_values.py).
     onnx_kinds: tuple[str, ...] = ()
 
     def __init__(self, rng: np.random.Generator | int | None = None, dtype: DTypeLike | None = None) -> None:

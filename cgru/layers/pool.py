@@ -139,6 +139,7 @@ class Pool(Layer):
         fc: X (m, s, n) and A; with "attention" the weights a (m, s), and with `hidden` H (m, s, h) = tanh(X W + b).
         bc: dA and dX (m, s, n); with "attention" dscore (m, s), and dZ (m, s, h) of X W + b.
         g: with "attention" dW (n, h), db (h,) and with `hidden` dV (h, 1).
+        parameter_names: the names of the parameters that it has.
 
     Raises:
         TypeError, ValueError: an argument is invalid.
