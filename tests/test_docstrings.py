@@ -31,17 +31,6 @@ PAGES = sorted((Path(__file__).resolve().parent.parent / "docs" / "api").glob("*
 if not PAGES:
     pytest.skip("docs/ does not lie beside the tests: outside a checkout", allow_module_level=True)
 
-# To be empty in the end: what a page names and nobody has written anew.
-UNCONVERTED = {
-    "data.md": "",
-    "forecast.md": "",
-    "interop.md": """""",
-    "layers.md": """""",
-    "many.md": "",
-    "network.md": "",
-    "reference.md": """""",
-}
-
 NAMED = [
     (path.name, name) for path in PAGES for name in re.findall(r"^::: (\S+)", path.read_text("utf-8"), re.MULTILINE)
 ]
@@ -285,15 +274,6 @@ def examples(name, value):
             yield f"{name}.{each}", text_of(member)
 
 
-def cases():
-    """Each named object; one that is not converted may fail."""
-    waiting = pytest.mark.xfail(reason="not converted", strict=False)
-    return [
-        pytest.param(name, id=name, marks=[waiting] if name in UNCONVERTED[page].split() else [])
-        for page, name in NAMED
-    ]
-
-
 @pytest.fixture
 def value(request):
     """The object of a name, unless it needs a package that is not here."""
@@ -303,7 +283,7 @@ def value(request):
     return found(name)
 
 
-@pytest.mark.parametrize("name", cases())
+@pytest.mark.parametrize("name", [name for _, name in NAMED])
 def test_docstring_tells_all(name, value):
     assert not [*reports(name, value)]
 
