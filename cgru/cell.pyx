@@ -468,8 +468,8 @@ se_hPars=None)
 
     Raises:
         TypeError: the source is neither a layer nor a dict, or its arrays are neither float32 nor float64.
-        ValueError: an array has the wrong shape, an activation is a callable of one's own, which would need Python, the
-            layer cannot run a step at a time, or memory could not hold so many samples.
+        ValueError: an array has the wrong shape; an activation is a callable of one's own, which would need Python; the
+            layer cannot run a step at a time; or memory could not hold so many samples.
 
     Examples:
         >>> layer = cgru.GRU(4, rng=0)

@@ -394,7 +394,7 @@ def start_gradient(
     reverse: bool = False,
     each: bool = False,
 ) -> np.ndarray:
-    """Return dL/d(p["h0"]): `dh` of the steps that ran first, summed over samples that began at p["h0"].
+    """Compute dL/d(p["h0"]): `dh` of the steps that ran first, summed over samples that began at p["h0"].
 
     Args:
         dh: (m, s, u), as `backward` returns it.

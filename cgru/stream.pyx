@@ -724,10 +724,10 @@ cdef class Stream:
                 sequence, as in a new Stream. Their states become zero, or the learned h0, whatever they were, and pools
                 and differences forget the steps before. `Frames` collects the steps of all rows together: there, all
                 rows begin anew, or none.
-            decay: (m,) factors g from 0 to 1, or one of a single sample, with which each GRU's state h enters the step
-                as g * h + (1 - g) * h0, h0 zero or learned, as of `Network.predict`; of a `GRU` by itself also (m, u).
-                A factor of 0 replaces the state alone, of a `GRUD` also what it has seen; other layers remember the
-                steps before. No GRU may stand above `Frames`.
+            decay: (m,) factors g from 0 to 1, or one of a single sample; of a `GRU` by itself also (m, u). Each GRU's
+                state h enters the step as g * h + (1 - g) * h0, with h0 zero or learned, as of `Network.predict`. A
+                factor of 0 replaces the state alone, of a `GRUD` also what it has seen; other layers remember the steps
+                before. No GRU may stand above `Frames`.
 
         Returns:
             The output: (m, k) for x (m, e), or (k,) for x (e,). None while a layer that changes the number of steps has

@@ -48,14 +48,21 @@ REQUIRED: dict[str, tuple[tuple[str, Any, str], ...]] = {
 def from_keras(source: Any) -> Network:
     """Convert a Keras `GRU`, a `Bidirectional` of one, or a model that is a chain of layers to a network.
 
-    A layer by itself becomes a network without a head whose `predict(X, lengths, h0)` returns all states, whatever its
-    `return_sequences` is. A model (Sequential or functional) may have the layers `Embedding`, `GRU`, `Bidirectional`,
-    `Dropout`, `Dense` (by itself or in a `TimeDistributed`), `Activation`, `ReLU`, `LeakyReLU`, `ELU`, `Softmax` over
-    the features, `GlobalAveragePooling1D`, `GlobalMaxPooling1D`, `Conv1D` (which becomes `Frames` and a `Dense`),
-    `LayerNormalization`, and `BatchNormalization` as it predicts, a `Scale`. The network returns what the model does.
-    Any other layer is refused by name; so is `Masking`, since the steps that it skips may be anywhere in a sequence.
-    The outputs of `go_backwards` are in the order of processing, through a `Flip`. Masks become `lengths`. The states
-    of a stateful layer and `trainable` are kept. Regularizers, constraints and seeds are not.
+    A layer by itself becomes a network without a head. Its `predict(X, lengths, h0)` returns all states, whatever the
+    layer's `return_sequences` is. The network of a model returns what the model does.
+
+    A model is Sequential or functional. It may have these layers; any other is refused by name:
+
+    - `Embedding`, `GRU`, `Bidirectional`, `Dropout`, `LayerNormalization`, `Dense` (by itself or in a
+      `TimeDistributed`);
+    - `Activation`, `ReLU`, `LeakyReLU`, `ELU`, `Softmax` over the features;
+    - `GlobalAveragePooling1D`, `GlobalMaxPooling1D`;
+    - `Conv1D`, which becomes `Frames` and a `Dense`;
+    - `BatchNormalization` as it predicts, which becomes a `Scale`.
+
+    `Masking` is refused too, since the steps that it skips may be anywhere in a sequence. Masks become `lengths`. The
+    outputs of `go_backwards` are in the order of processing, through a `Flip`. The states of a stateful layer and
+    `trainable` are kept. Regularizers, constraints and seeds are not.
 
     Args:
         source: the layer or model, built, so that it has weights of float32 or float64.
@@ -340,9 +347,11 @@ READERS: dict[str, Callable[..., list[Any]]] = {
 def to_keras(net: Network | GRU | Bidirectional | list | tuple) -> Any:
     """Convert a layer, a list of them or a network to a Keras layer if one is enough, else a built `Sequential`.
 
-    What is converted: `GRU` (one with `reverse` and all states needs a `Flip` above it, for Keras returns them in the
-    order of processing), `Bidirectional`, `Dense`, `Embedding`, `Dropout`, `LayerNorm`, and `Pool` of "mean" or "max".
-    The second bias of r and z is zero; layers that are not `trainable` are not there either. With `recurrent_dropout`
+    These layers are converted: `GRU`, `Bidirectional`, `Dense`, `Embedding`, `Dropout`, `LayerNorm`, and `Pool` of
+    "mean" or "max". A `GRU` with `reverse` and all states needs a `Flip` above it, since Keras returns its states in
+    the order of processing.
+
+    The second bias of r and z is zero. Layers that are not `trainable` are not there either. With `recurrent_dropout`
     Keras draws a mask of the input's `dropout` for each gate. Loss, optimizer, `class_names` and `clip_gradients` stay
     here.
 

@@ -170,8 +170,8 @@ class Layer:
     stream: str | None = None
     weights: str | None = None
 
-    # Exporters pass `c_text` a `Writer` (cgru/export/writer.py), `onnx_node` a `Graph` (cgru/interop/onnx_export.py), and
-    # `from_node` a `Node` (cgru/interop/onnx_values.py).
+    # Exporters pass `c_text` a `Writer` (cgru/export/writer.py), `onnx_node` a `Graph` (cgru/interop/onnx_export.py),
+    # and `from_node` a `Node` (cgru/interop/onnx_values.py).
     onnx_kinds: tuple[str, ...] = ()
 
     def __init__(self, rng: np.random.Generator | int | None = None, dtype: DTypeLike | None = None) -> None:
