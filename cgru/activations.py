@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from cgru.core import names
 
@@ -38,35 +39,88 @@ def parameter(se_hPars: Mapping[str, Any] | None, key: str) -> float:
     return number
 
 
-def _real(x) -> np.ndarray:
+def _real(x: ArrayLike) -> np.ndarray:
     """Return x as an array of floats: integers become float64."""
     x = np.asarray(x)
     return x if x.dtype.kind == "f" else x.astype(np.float64)
 
 
-def identity(x, deriv: bool = False) -> np.ndarray:
-    """Return x; its derivative is 1."""
+def identity(x: ArrayLike, deriv: bool = False) -> np.ndarray:
+    """Return x itself.
+
+    Args:
+        x: an array or a number.
+        deriv: whether to return the derivative at x, 1.
+
+    Returns:
+        An array of the shape of x.
+
+    Examples:
+        >>> cgru.identity(np.array([-1.0, 2.0]))
+        array([-1.,  2.])
+    """
     x = _real(x)
     return np.ones_like(x) if deriv else x
 
 
-def relu(x, deriv: bool = False) -> np.ndarray:
-    """Return max(0, x), or with `deriv` its derivative at x, which at 0 is 0."""
+def relu(x: ArrayLike, deriv: bool = False) -> np.ndarray:
+    """Return max(0, x).
+
+    Args:
+        x: an array or a number.
+        deriv: whether to return the derivative at x, which at 0 is 0.
+
+    Returns:
+        An array of the shape of x.
+
+    Examples:
+        >>> cgru.relu(np.array([-1.0, 2.0])), cgru.relu(np.array([-1.0, 2.0]), deriv=True)
+        (array([0., 2.]), array([0., 1.]))
+    """
     x = _real(x)
     return (x > 0).astype(x.dtype) if deriv else np.maximum(x, 0)
 
 
-def lrelu(x, deriv: bool = False, *, se_hPars: Mapping[str, Any] | None = None) -> np.ndarray:
-    """Return max(a x, x), or with `deriv` its derivative at x, a at 0; a = `se_hPars['LRELU_alpha']`, or 0.3."""
+def lrelu(x: ArrayLike, deriv: bool = False, *, se_hPars: Mapping[str, Any] | None = None) -> np.ndarray:
+    """Return max(a x, x), the leaky ReLU (Maas, Hannun and Ng, 2013).
+
+    Args:
+        x: an array or a number.
+        deriv: whether to return the derivative at x, which at 0 is a.
+        se_hPars: a dict with `LRELU_alpha`, the slope a; without it a is 0.3.
+
+    Returns:
+        An array of the shape of x.
+
+    Raises:
+        TypeError, ValueError: a is no finite number.
+
+    Examples:
+        >>> cgru.lrelu(np.array([-1.0, 2.0]), se_hPars={"LRELU_alpha": 0.5})
+        array([-0.5,  2. ])
+    """
     x = _real(x)
     a = x.dtype.type(parameter(se_hPars, "LRELU_alpha"))
     return np.where(x > a * x, x.dtype.type(1), a) if deriv else np.maximum(a * x, x)
 
 
-def elu(x, deriv: bool = False, *, se_hPars: Mapping[str, Any] | None = None) -> np.ndarray:
-    """Return x above 0, a (exp(x) - 1) below, or with `deriv` its derivative at x; a = `se_hPars['ELU_alpha']`, or 1.
+def elu(x: ArrayLike, deriv: bool = False, *, se_hPars: Mapping[str, Any] | None = None) -> np.ndarray:
+    """Return x above 0, and a (exp(x) - 1) below (Clevert, Unterthiner and Hochreiter, 2016, arXiv:1511.07289).
 
-    The derivative at 0 is a.
+    Args:
+        x: an array or a number.
+        deriv: whether to return the derivative at x, which at 0 is a.
+        se_hPars: a dict with `ELU_alpha`, the factor a; without it a is 1.
+
+    Returns:
+        An array of the shape of x.
+
+    Raises:
+        TypeError, ValueError: a is no finite number.
+
+    Examples:
+        >>> cgru.elu(np.array([-1.0, 2.0])).round(3)
+        array([-0.632,  2.   ])
     """
     x = _real(x)
     a = x.dtype.type(parameter(se_hPars, "ELU_alpha"))
@@ -74,29 +128,66 @@ def elu(x, deriv: bool = False, *, se_hPars: Mapping[str, Any] | None = None) ->
     return np.where(x > 0, x.dtype.type(1), a * np.exp(below)) if deriv else np.where(x > 0, x, a * np.expm1(below))
 
 
-def sigmoid(x, deriv: bool = False) -> np.ndarray:
-    """Return 1 / (1 + exp(-x)) without overflow, or with `deriv` its derivative at x."""
+def sigmoid(x: ArrayLike, deriv: bool = False) -> np.ndarray:
+    """Return 1 / (1 + exp(-x)), without overflow.
+
+    Args:
+        x: an array or a number.
+        deriv: whether to return the derivative at x, s (1 - s).
+
+    Returns:
+        An array of the shape of x.
+
+    Examples:
+        >>> cgru.sigmoid(np.array([-1000.0, 0.0]))
+        array([0. , 0.5])
+    """
     x = _real(x)
     e = np.exp(-np.abs(x))
     s = np.where(x < 0, e, x.dtype.type(1)) / (1 + e)
     return s * (1 - s) if deriv else s
 
 
-def tanh(x, deriv: bool = False) -> np.ndarray:
-    """Return the hyperbolic tangent of x, or with `deriv` its derivative at x."""
+def tanh(x: ArrayLike, deriv: bool = False) -> np.ndarray:
+    """Return the hyperbolic tangent of x.
+
+    Args:
+        x: an array or a number.
+        deriv: whether to return the derivative at x, 1 - tanh(x)^2.
+
+    Returns:
+        An array of the shape of x.
+
+    Examples:
+        >>> cgru.tanh(np.array([0.0, 1.0])).round(3)
+        array([0.   , 0.762])
+    """
     t = np.tanh(_real(x))
     return 1 - t * t if deriv else t
 
 
-def fading(x) -> np.ndarray:
+def fading(x: ArrayLike) -> np.ndarray:
     """Return exp(-max(0, x)), the factor by which a `GRUD` fades; no activation of a layer."""
     return np.exp(-np.maximum(_real(x), 0))
 
 
-def softmax(x, deriv: bool = False, *, se_hPars: Mapping[str, Any] | None = None) -> np.ndarray:
-    """Return exp(x / T) over its sum along the last axis, with T = `se_hPars['softmax_temperature']`, by default 1.
+def softmax(x: ArrayLike, deriv: bool = False, *, se_hPars: Mapping[str, Any] | None = None) -> np.ndarray:
+    """Return exp(x / T) over its sum along the last axis.
 
-    For (..., k) the derivative is the Jacobian (..., k, k).
+    Args:
+        x: an array (..., k).
+        deriv: whether to return the Jacobians at x, (..., k, k).
+        se_hPars: a dict with `softmax_temperature`, T; without it T is 1.
+
+    Returns:
+        An array of the shape of x, whose last axis sums to 1.
+
+    Raises:
+        TypeError, ValueError: T is no finite number of at least 1e-30.
+
+    Examples:
+        >>> cgru.softmax(np.log([1.0, 3.0]))
+        array([0.25, 0.75])
     """
     x = _real(x)
     T = x.dtype.type(parameter(se_hPars, "softmax_temperature"))

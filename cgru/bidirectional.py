@@ -88,10 +88,14 @@ class JoinedParameters(MutableMapping):
 
 
 class Bidirectional(Layer):
-    """A GRU layer and its twin in the other direction, whose outputs are merged. It has the interface of a layer.
+    """A GRU layer and its twin in the other direction, whose outputs are merged.
 
     Both read the same input, each sample within its own length. With `sequences` the states of both are merged step by
-    step, else their last states: the twin's last state is the one after step 0.
+    step, else their last states: the twin's last state is the one after step 0 (Schuster and Paliwal, 1997). It has the
+    interface of a layer.
+
+    All attributes of a GRU that do not stand below (`np_rng`, `trainable`, `training`, `lrate`, `dropout`, ...) are
+    shared: read from the layer, set in both. With `clip_gradients` all of `g` is scaled by one factor.
 
     Args:
         layer: a `GRU`, which becomes `forward_layer`. `backward_layer` is made like it with `reverse` flipped. Its own
@@ -99,18 +103,33 @@ class Bidirectional(Layer):
         merge: "concat" (w = 2 u, the layer's numbers first), "sum", "mean" or "mul" (w = u).
 
     Attributes:
-        forward_layer, backward_layer: the two; their `masks` are set there.
+        forward_layer: the layer; its `masks` are set there.
+        backward_layer: its twin, likewise.
+        halves: both of them.
         d: dimensions m, s, e and u; u is w here, the number of outputs.
         p: the parameters of both, as `forward.Uz`, `backward.Uz`, ...: a view of the two layers' dicts.
-        fc, fs: X, the output A, and the two layers' own caches as `forward.h`, ...; their shapes.
-        bc, bs: dA, dX and the layers' own caches likewise; g: `dforward.Uz`, ...; each layer has its own in its `g`.
-        state, dh0: (2, m, u), of the layer and its twin.
-
-    All other attributes of a GRU (`np_rng`, `trainable`, `training`, `lrate`, `dropout`, ...) are shared: read from the
-    layer, set in both. With `clip_gradients` all of `g` is scaled by one factor.
+        fc: X, the output A, and the two layers' own caches as `forward.h`, ...
+        fs: the shapes in `fc` and `p`.
+        bc: dA, dX and the two layers' own caches likewise.
+        bs: the shapes in `bc`.
+        g: `dforward.Uz`, ...; each layer has its own in its `g`.
+        state: (2, m, u) the last states of the layer and its twin.
+        dh0: (2, m, u) dL/dh0 of the layer and its twin.
 
     Raises:
         TypeError, ValueError: an argument is invalid.
+
+    Examples:
+        >>> X = np.random.default_rng(0).standard_normal((2, 6, 3))
+        >>> layer = cgru.Bidirectional(cgru.GRU(4, rng=0))
+        >>> A = layer.forward(X)
+        >>> A.shape, layer.backward(A).shape
+        ((2, 8), (2, 6, 3))
+        >>> np.array_equal(A[:, :4], layer.forward_layer.predict(X))
+        True
+        >>> layer.compute_gradients()
+        >>> layer.g["dbackward.Uz"].shape
+        (3, 4)
     """
 
     activate, activate_update, activate_reset, initialization = Shared(), Shared(), Shared(), Shared()
@@ -160,7 +179,7 @@ class Bidirectional(Layer):
 
     @property
     def features(self) -> int | None:
-        """Return e, the number of input features that the parameters are made for; None before there are parameters."""
+        """Return e, the input features that the parameters are made for; None before there are parameters."""
         return self.forward_layer.features
 
     def arrays(self, e: int) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
@@ -181,7 +200,7 @@ class Bidirectional(Layer):
     # --- a training step ---
 
     def output_shape(self, shape: Shape) -> Shape:
-        """Return (m, s, w) for inputs (m, s, e), or (m, w) without `sequences`; ValueError for any other shape."""
+        """Return (m, s, w) for inputs (m, s, e), or (m, w) without `sequences`."""
         return *self.forward_layer.output_shape(shape)[:-1], self.d["u"]
 
     def compute_shapes(self, A: ArrayLike) -> None:
@@ -217,7 +236,19 @@ class Bidirectional(Layer):
         decay: ArrayLike | None = None,
         preactivations: bool | None = None,
     ) -> BidirectionalPass:
-        """Run A (m, s, e) in both directions; return a pass that can go back. See `forward` and `GRU.run`."""
+        """Run A (m, s, e) in both directions without changing the layer's caches.
+
+        Args:
+            A: as for `forward`.
+            lengths: likewise.
+            h0: likewise.
+            resets: likewise.
+            decay: likewise.
+            preactivations: as for `GRU.run`.
+
+        Returns:
+            A `Pass` that can go back.
+        """
         factor = {"resets": resets, "decay": decay}
         starts = self._initial_states(A, lengths, h0, factor)
         return self._run_both(A, lengths, starts, preactivations=preactivations, **factor)
@@ -249,8 +280,15 @@ class Bidirectional(Layer):
     ) -> np.ndarray:
         """Run the sequences A (m, s, e) both ways, fill `fc`, and return all outputs (m, s, w) or the last (m, w).
 
-        `h0` is (2, m, u), or a pair of (m, u): the states before the steps that run first. Arguments and errors
-        otherwise are those of `GRU.forward`.
+        Args:
+            A: as for `GRU.forward`, like `lengths`, `resets` and `decay`.
+            lengths: (m,) how many steps of each sample are real; None: all.
+            h0: (2, m, u), or a pair of (m, u): the states before the steps that run first.
+            resets: (m, s) booleans: True where a step begins anew.
+            decay: (m, s) or (m, s, u) factors from 0 to 1 of the states that enter steps.
+
+        Returns:
+            All outputs (m, s, w), zero at padded steps; without `sequences` the last (m, w).
         """
         return self._forward(A, lengths, h0, {"resets": resets, "decay": decay})
 
@@ -263,7 +301,15 @@ class Bidirectional(Layer):
         resets: ArrayLike | None = None,
         decay: ArrayLike | None = None,
     ) -> np.ndarray:
-        """Return what `forward` returns without dropout; store nothing. See `GRU.predict`."""
+        """Return the outputs that `forward` returns without dropout; store nothing.
+
+        Args:
+            A: as for `forward`.
+            lengths: likewise.
+            h0: likewise.
+            resets: likewise.
+            decay: likewise.
+        """
         factor = {"resets": resets, "decay": decay}
         starts = self._initial_states(A, lengths, h0, factor)
         later: list[Any] = []
@@ -283,9 +329,17 @@ class Bidirectional(Layer):
         resets: ArrayLike | None = None,
         decay: ArrayLike | None = None,
     ) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
-        """Run `predict` from `states`, one for each GRU; return its outputs and the two last states (m, u).
+        """Run `predict` from `states`, one for each GRU.
 
-        None as a state: start as `predict` does.
+        Args:
+            A: as for `forward`.
+            lengths: likewise.
+            states: the two states (m, u); None in place of one: start as `predict` does.
+            resets: as for `forward`.
+            decay: likewise.
+
+        Returns:
+            The outputs, and a tuple of the two last states (m, u).
         """
         parts, ends = zip(
             *(
@@ -297,10 +351,16 @@ class Bidirectional(Layer):
         return merged(self.merge, *parts), (*ends[0], *ends[1])
 
     def backward(self, dX: ArrayLike, dstate: ArrayLike | None = None) -> np.ndarray:
-        """Backpropagate dL/dA, of the shape that `forward` returned; fill `bc` and return dL/dX (m, s, e).
+        """Backpropagate dL/dA: fill `bc` and return dL/dX (m, s, e).
 
-        `dstate` (2, m, u), or a pair of (m, u), is dL/d(last states). dL/dh0 is `dh0`. Errors are those of
-        `GRU.backward`.
+        dL/dh0 is `dh0`.
+
+        Args:
+            dX: dL/dA, of the shape that `forward` returned.
+            dstate: dL/d(last states) (2, m, u), or a pair of (m, u); None: zero.
+
+        Returns:
+            dL/dX (m, s, e).
         """
         return self._backward(dX, dstate, self.bc)
 
@@ -326,7 +386,10 @@ class Bidirectional(Layer):
 
     @property
     def state(self) -> np.ndarray | None:
-        """Return the last states (2, m, u) of the layer and its twin; None before the first `forward`. May be set."""
+        """Return the last states (2, m, u) of the layer and its twin; None before the first `forward`.
+
+        It may be set.
+        """
         states = [half.state for half in self.halves]
         return None if states[0] is None or states[1] is None else np.stack(states)
 

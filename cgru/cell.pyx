@@ -455,19 +455,32 @@ se_hPars=None)
         threads: the most threads that a call may use; more than `cgru.get_num_threads()` are never used. They share the
             units of wide layers, from about 350 on, or the samples of a large batch, with the same bits. Gradients, and
             cells of quantised layers, run on one.
-        activate, activate_update, activate_reset: cgru's own or EpyNN's activations, or their names; None: tanh,
-            sigmoid, sigmoid.
+        activate: activation of the candidate state, cgru's own or EpyNN's, or its name; None: tanh.
+        activate_update: that of the update gate, likewise; None: sigmoid.
+        activate_reset: that of the reset gate, likewise; None: sigmoid.
         se_hPars: their parameters `LRELU_alpha` and `ELU_alpha`.
 
     Attributes:
         p: the arrays that the cell was made from. Arrays of another dtype or at unaligned addresses are copied, and
             then `update_*` returns CELL_READ_ONLY.
-        variant, dtype: the variant's name; float32 or float64.
+        variant: the variant's name.
+        dtype: float32 or float64.
 
     Raises:
         TypeError: the source is neither a layer nor a dict, or its arrays are neither float32 nor float64.
-        ValueError: an array has the wrong shape, an activation is a callable of one's own, which would need Python, the
-            layer cannot run a step at a time, or memory could not hold so many samples.
+        ValueError: an array has the wrong shape; an activation is a callable of one's own, which would need Python; the
+            layer cannot run a step at a time; or memory could not hold so many samples.
+
+    Examples:
+        >>> layer = cgru.GRU(4, rng=0)
+        >>> layer.make(np.zeros((1, 1, 3)))
+        >>> cell = cgru.Cell(layer, batch=8)
+        >>> cell.features, cell.units, cell.variant, cell.dtype.name
+        (3, 4, 'reset_before', 'float64')
+        >>> cell.address != 0
+        True
+        >>> layer.p["bz"] += 1
+        >>> cell.refresh()
     """
 
     cdef PackedCell inside

@@ -24,11 +24,17 @@ Arrays = dict[str, np.ndarray]
 
 
 class Seen(NamedTuple):
-    """What the steps so far have left of m samples.
+    """The values and times that the steps so far have left of m samples.
 
-    last: (m, e) the value of each feature that was seen last, 0 before the first.
-    age: (m, e) the time since then, or since the first step, in units of the mean step.
-    time: (m,) the time of the last step; NaN: there was none.
+    Attributes:
+        last: (m, e) the value of each feature that was seen last, 0 before the first.
+        age: (m, e) the time since then, or since the first step, in units of the mean step.
+        time: (m,) the time of the last step; NaN: there was none.
+
+    Examples:
+        >>> seen = cgru.fading.Seen.nothing(2, 3, np.float64)
+        >>> seen.last.shape, seen.time.tolist()
+        ((2, 3), [nan, nan])
     """
 
     last: np.ndarray
@@ -37,7 +43,16 @@ class Seen(NamedTuple):
 
     @classmethod
     def nothing(cls, m: int, e: int, dtype: np.dtype) -> Seen:
-        """Return what there is before the first step."""
+        """Return what there is before the first step.
+
+        Args:
+            m: the number of samples.
+            e: the number of features.
+            dtype: of the values and ages; times are float64.
+
+        Returns:
+            A `Seen`.
+        """
         return cls(np.zeros((m, e), dtype), np.zeros((m, e), dtype), np.full(m, np.nan))
 
 
@@ -50,10 +65,7 @@ def forward(
     seen: Seen | None = None,
     unit: float = 1.0,
 ) -> tuple[Arrays, Seen]:
-    """Return the caches of X (m, s, e), NaN where nothing was measured, and what its last steps leave.
-
-    Caches: `delta`, `last` (the values last seen before each step) and `gx` (m, s, e), `xm` = [xh | mask] (m, s, 2 e)
-    and `gh` (m, s, u). Past a sample's length all are zero.
+    """Let values fade where X is NaN, and compute the factors of the states.
 
     Args:
         p: Wgx, bgx (1, e), Wgh (e, u) and bgh (1, u).
@@ -63,6 +75,19 @@ def forward(
         anew: (m, s) booleans, True where a step forgets what was seen; None: nowhere.
         seen: what earlier steps left; None: there were none.
         unit: the time that counts as 1.
+
+    Returns:
+        The caches, and a `Seen` of what the last steps leave. The caches are `delta`, `last` (the values last seen
+        before each step) and `gx` (m, s, e), `xm` = [xh | mask] (m, s, 2 e) and `gh` (m, s, u). Past a sample's length
+        all are zero.
+
+    Examples:
+        >>> p = {"Wgx": np.ones((1, 1)), "bgx": np.zeros((1, 1)), "Wgh": np.ones((1, 2)), "bgh": np.zeros((1, 2))}
+        >>> fc, seen = cgru.fading.forward(p, np.array([[[2.0], [np.nan], [np.nan]]]))
+        >>> fc["xm"][0, :, 0].round(3)  # 2, 2 exp(-1), 2 exp(-2)
+        array([2.   , 0.736, 0.271])
+        >>> seen.age.tolist(), seen.last.tolist()
+        ([[2.0]], [[2.0]])
     """
     m, s, e = X.shape
     dtype = p["Wgx"].dtype
@@ -88,9 +113,24 @@ def forward(
 
 
 def backward(fc: Mapping[str, np.ndarray], dxm: np.ndarray, dgh: np.ndarray, anew: np.ndarray | None = None) -> Arrays:
-    """Backpropagate dL/dxm and dL/dgh; return `dX`, `dgx_` (m, s, e) and `dgh_` (m, s, u).
+    """Backpropagate dL/dxm and dL/dgh.
 
-    `dX` is zero where nothing was measured. `dgx_` and `dgh_` are dL/d(the arguments of exp(-max(0, ...))).
+    Args:
+        fc: the caches that `forward` returned.
+        dxm: (m, s, 2 e) dL/dxm.
+        dgh: (m, s, u) dL/dgh.
+        anew: (m, s) booleans, as for `forward`.
+
+    Returns:
+        A dict of `dX` and `dgx_` (m, s, e), and `dgh_` (m, s, u). `dX` is zero where nothing was measured. `dgx_` and
+        `dgh_` are dL/d(the arguments of exp(-max(0, ...))).
+
+    Examples:
+        >>> p = {"Wgx": np.ones((1, 1)), "bgx": np.zeros((1, 1)), "Wgh": np.ones((1, 2)), "bgh": np.zeros((1, 2))}
+        >>> fc, _ = cgru.fading.forward(p, np.array([[[2.0], [np.nan]]]))
+        >>> bc = cgru.fading.backward(fc, np.ones((1, 2, 2)), np.ones((1, 2, 2)))
+        >>> bc["dX"][0, :, 0].round(3)  # 1 + exp(-1)
+        array([1.368, 0.   ])
     """
     m, s, e = fc["delta"].shape
     dxh, there = dxm[:, :, :e], fc["xm"][:, :, e:] > 0
@@ -108,7 +148,23 @@ def backward(fc: Mapping[str, np.ndarray], dxm: np.ndarray, dgh: np.ndarray, ane
 
 
 def gradients(fc: Mapping[str, np.ndarray], bc: Mapping[str, np.ndarray], each: bool = False) -> Arrays:
-    """Return dWgx, dbgx, dWgh and dbgh from the caches, summed over samples and steps; with `each` of each sample."""
+    """Compute the gradients of the four parameters from the caches, summed over samples and steps.
+
+    Args:
+        fc: the caches that `forward` returned.
+        bc: the caches that `backward` returned.
+        each: whether to return the gradients of each sample, (m, ...), summed over its steps.
+
+    Returns:
+        A dict of `dWgx, dbgx, dWgh, dbgh`.
+
+    Examples:
+        >>> p = {"Wgx": np.ones((1, 1)), "bgx": np.zeros((1, 1)), "Wgh": np.ones((1, 2)), "bgh": np.zeros((1, 2))}
+        >>> fc, _ = cgru.fading.forward(p, np.array([[[2.0], [np.nan]]]))
+        >>> bc = cgru.fading.backward(fc, np.ones((1, 2, 2)), np.ones((1, 2, 2)))
+        >>> {name: g.shape for name, g in cgru.fading.gradients(fc, bc).items()}
+        {'dWgx': (1, 1), 'dbgx': (1, 1), 'dWgh': (1, 2), 'dbgh': (1, 2)}
+    """
     delta, dgx_, dgh_ = (a if each else a.reshape(1, -1, a.shape[2]) for a in (fc["delta"], bc["dgx_"], bc["dgh_"]))
     g = {
         "dWgx": (dgx_ * delta).sum(axis=1, keepdims=True),

@@ -61,15 +61,20 @@ class Option:
 
 
 class GRU(Layer):
-    """A layer of gated recurrent units, the reset gate applied before the matrix product (Cho et al., 2014), or after.
+    """A layer of gated recurrent units, the reset gate applied before the matrix product or after.
 
-    It has the interface and the numbers of EpyNN's GRU layer, which it can replace in EpyNN's networks. The equations,
-    with all options, stand in `cgru.reference`.
+    For steps t of an input (m, s, e), u units, and the state h before the first step (zero, or h0):
+
+        z = activate_update(x_t Uz + h Vz + bz)               r = activate_reset(x_t Ur + h Vr + br)
+        hh = activate(x_t Uhh + (r * h) Vhh + bhh)            h becomes z * h + (1 - z) * hh
+
+    (Cho et al., 2014, arXiv:1406.1078). The equations of all options stand in `cgru.reference`. The layer has the
+    interface and the numbers of EpyNN's GRU layer, which it can replace in EpyNN's networks.
 
     Args:
         unit_cells: u, the number of unit cells.
-        activate: activation of the candidate state, `f(x, deriv=False)`. cgru's own and EpyNN's functions run
-            compiled; with any other callable the sequence is a loop in Python.
+        activate: activation of the candidate state, `f(x, deriv=False)`. cgru's own and EpyNN's functions run compiled;
+            with any other callable the sequence is a loop in Python.
         activate_update: activation of the update gate z.
         activate_reset: activation of the reset gate r.
         initialization: `f(shape, rng)` that draws a weight matrix.
@@ -79,8 +84,9 @@ class GRU(Layer):
         dtype: float64 or float32, of parameters, caches and gradients.
         rng: a `numpy.random.Generator`, a seed, or None; kept as `np_rng`.
         preactivations: whether `fc` keeps `hh_, z_, r_`; None: yes, but not when a `cgru.Network` trains the layer.
-        reset_after: whether the reset gate is applied after the matrix product, with a bias `chh` (1, u) of its own:
-            the cell of cuDNN, PyTorch and, unless asked otherwise, Keras.
+        reset_after: whether the reset gate is applied after the matrix product, with a bias `chh` (1, u) of its own: hh
+            = activate(x_t Uhh + bhh + r * (h Vhh + chh)). It is the cell of cuDNN, PyTorch and, unless asked otherwise,
+            Keras.
         layer_norm: whether the rows of X [Uz Ur Uhh] and of hp [Vz Vr Vhh], 3 u numbers each, are normalised and
             multiplied by a gain each, `gU` and `gV` (1, 3 u); the reset gate is then applied after the product (Ba,
             Kiros and Hinton, 2016, arXiv:1607.06450).
@@ -101,9 +107,11 @@ class GRU(Layer):
             (1, 3 u), h0 (1, u).
         fc: caches of `forward`: X, h, hp, hh_, hh, z, z_, r, r_ and the output A; those of the variant; and the masks
             that were used: input_mask (m, e), recurrent_masks (3, m, u) of the gates hh, z, r, and zoneout (m, s, u) or
-            the rate itself; with resets or decay the factors `decay` and the states `before` them; fs: their shapes.
-        bc: caches of `backward`: dA, dh_, dh, dhn, dhh_, dz_, dr_, dX and those of the variant; with decay
-            dg = dL/d(decay) and dhp = dL/dhp, of which dh is what goes to the step before; bs: their shapes.
+            the rate itself; with resets or decay the factors `decay` and the states `before` them.
+        fs: the shapes of X, of `p` and of `fc`.
+        bc: caches of `backward`: dA, dh_, dh, dhn, dhh_, dz_, dr_, dX and those of the variant; with decay dg =
+            dL/d(decay) and dhp = dL/dhp, of which dh is what goes to the step before.
+        bs: the shapes in `bc`.
         last: the pass of the last `forward`, whose arrays fc, bc and g show; None before.
         g: gradients, `'d' + name` for each parameter.
         activation: names of the three activations.
@@ -117,6 +125,18 @@ class GRU(Layer):
 
     Raises:
         TypeError, ValueError: an argument is invalid; nothing is made.
+
+    Examples:
+        >>> X = np.random.default_rng(0).standard_normal((2, 6, 3))
+        >>> layer = cgru.GRU(4, sequences=True, rng=0)
+        >>> A = layer.forward(X)
+        >>> A.shape, np.array_equal(A, layer.predict(X))
+        ((2, 6, 4), True)
+        >>> layer.backward(np.ones_like(A)).shape
+        (2, 6, 3)
+        >>> layer.compute_gradients()
+        >>> layer.g["dUz"].shape
+        (3, 4)
     """
 
     fields = Fields(
@@ -204,7 +224,7 @@ class GRU(Layer):
 
     @property
     def features(self) -> int | None:
-        """Return e, the number of input features that the parameters are made for; None before there are parameters."""
+        """Return e, the input features that the parameters are made for; None before there are parameters."""
         return len(self.p["Uz"]) if np.ndim(self.p.get("Uz")) else None
 
     def arrays(self, e: int) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
@@ -248,7 +268,11 @@ class GRU(Layer):
         return not self.reverse
 
     def output_shape(self, shape: Shape) -> Shape:
-        """Return (m, s, u) for inputs (m, s, e), or (m, u) without `sequences`; ValueError for any other shape."""
+        """Return (m, s, u) for inputs (m, s, e), or (m, u) without `sequences`.
+
+        Raises:
+            ValueError: any other shape.
+        """
         if len(shape) != 3:
             raise ValueError("expected all steps (m, s, e)")
         return (*shape[:2], self.d["u"]) if self.sequences else (shape[0], self.d["u"])
@@ -276,13 +300,13 @@ class GRU(Layer):
         memory: np.ndarray | None = None,
         later: list[Any] | None = None,
     ) -> GRUPass:
-        """Run the sequences A (m, s, e); return a pass that holds outputs and caches and can go back.
+        """Run the sequences A (m, s, e) without changing the layer's caches.
 
         Any number of passes may be alive at once, on any threads. Each reads the layer's parameters as they are when it
         goes back. `fc`, `bc` and `g` of the layer are not touched. Dropout is applied as in `forward`.
 
         Args:
-            A: as for `forward`, with the same errors.
+            A: as for `forward`.
             lengths: likewise.
             h0: likewise.
             resets: likewise.
@@ -296,6 +320,21 @@ class GRU(Layer):
             memory: an array of one dimension, contiguous, of the layer's dtype, into which the caches go, as many
                 numbers as `cache_numbers` says; None: memory of the layer's own. See `resume`.
             later: for `Bidirectional`: where the list grew, `run_later` of cgru/passes.pyx runs the pass.
+
+        Returns:
+            A `Pass` that holds outputs and caches, and can go back.
+
+        Raises:
+            TypeError, ValueError: as for `forward`; or `memory` or `clamp` does not fit.
+
+        Examples:
+            >>> layer = cgru.GRU(4, sequences=True, rng=0)
+            >>> ran = layer.run(np.ones((2, 6, 3)))
+            >>> ran.A.shape, ran.backward(ran.A).shape
+            ((2, 6, 4), (2, 6, 3))
+            >>> held = layer.run(np.ones((2, 6, 3)), clamp={"z": np.array([np.nan, 0.5, np.nan, np.nan])})
+            >>> np.unique(held.fc["z"][:, :, 1])
+            array([0.5])
         """
         if clamp is not None:
             self.validate(A, lengths, h0, resets=resets, decay=decay)
@@ -317,8 +356,27 @@ class GRU(Layer):
     ) -> GRUPass:
         """Return the pass of an earlier `run` of the same arguments into `memory`; compute nothing anew.
 
-        ValueError for a layer with dropout: its masks are not in the memory. ValueError with `learn_h0`: the memory
-        does not tell whether an h0 was given.
+        Args:
+            A: the input of that run.
+            memory: the array that the run wrote its caches into.
+            lengths: as in that run.
+            resets: likewise.
+            decay: likewise.
+            preactivations: likewise.
+
+        Returns:
+            A `Pass` that can go back.
+
+        Raises:
+            TypeError, ValueError: an argument does not fit; or the layer has dropout, whose masks are not in the
+                memory; or it has `learn_h0`, since the memory does not tell whether an h0 was given.
+
+        Examples:
+            >>> layer, X = cgru.GRU(4, rng=0), np.ones((2, 6, 3))
+            >>> memory = np.empty(layer.cache_numbers(2, 6))
+            >>> ran = layer.run(X, memory=memory)
+            >>> np.array_equal(layer.resume(X, memory).backward(ran.A), ran.backward(ran.A))
+            True
         """
         if self.learn_h0:
             raise ValueError(f"resume: expected a layer without learn_h0, got {self!r}")
@@ -334,7 +392,21 @@ class GRU(Layer):
         )  # fmt: skip
 
     def cache_numbers(self, m: int, s: int, *, preactivations: bool | None = None, decay: bool = False) -> int:
-        """Return how many numbers `run` writes into `memory` for m samples of s steps; `decay`: with a factor."""
+        """Return how many numbers `run` writes into its argument `memory`.
+
+        Args:
+            m: the number of samples.
+            s: the number of steps.
+            preactivations: as for `run`.
+            decay: whether the run has `resets` or `decay`.
+
+        Returns:
+            The number of numbers, of the layer's dtype.
+
+        Examples:
+            >>> cgru.GRU(4).cache_numbers(2, 6) >= 6 * 2 * 4  # h alone has 6 steps of 2 x 4
+            True
+        """
         return self.variant.cache_numbers(m, s, self.d["u"], self._keeps_preactivations(preactivations), decay)
 
     def forward(
@@ -349,7 +421,7 @@ class GRU(Layer):
         """Run the sequences A (m, s, e), fill `fc`, and return all states (m, s, u) or the last ones (m, u).
 
         Args:
-            A: the input, real numbers.
+            A: the input (m, s, e), real numbers.
             lengths: (m,) integers from 1 to s, how many steps of each sample are real; None: all. Past its length a
                 sample's `h` and `hp` repeat its last state, or h0 in `reverse`; the other caches are zero, and so are
                 the returned states.
@@ -362,9 +434,22 @@ class GRU(Layer):
                 The factor of step t stands between t - 1 and t; in `reverse` the state of t + 1 enters t with the
                 factor of t + 1, and the last real step has none. `bc["dg"]` is its gradient.
 
+        Returns:
+            All states (m, s, u), zero at padded steps; without `sequences` the last ones (m, u).
+
         Raises:
             TypeError, ValueError: an argument, a parameter, a mask or the carried state does not fit.
             RuntimeError: another thread is inside this layer.
+
+        Examples:
+            >>> layer, X = cgru.GRU(4, sequences=True, rng=0), np.ones((2, 6, 3))
+            >>> int(np.count_nonzero(layer.forward(X, lengths=[6, 2])[1, 2:]))  # padding
+            0
+            >>> resets = np.zeros((2, 6), bool)
+            >>> resets[:, 3] = True
+            >>> A = layer.forward(X, resets=resets)
+            >>> np.allclose(A[:, 3], A[:, 0])  # step 3 begins anew
+            True
         """
         self._acquire("forward")
         try:
@@ -398,12 +483,30 @@ class GRU(Layer):
         decay: ArrayLike | None = None,
         later: list[Any] | None = None,
     ) -> np.ndarray:
-        """Return what `forward` returns without dropout; store nothing. Any number of threads may call it at once.
+        """Return the outputs that `forward` returns without dropout; store nothing.
 
-        With `stateful` it starts from `state` and stores its last state there, as Keras does. Calls then have an order,
-        so that one thread is to make them. Arguments and errors are those of `forward`.
+        Any number of threads may call this at once. With `stateful` it starts from `state` and stores its last state
+        there, as Keras does. Calls then have an order, so that one thread is to make them.
 
-        `later` is for `Bidirectional`: where the list grew, `run_later` of cgru/passes.pyx fills the returned array.
+        Args:
+            A: as for `forward`.
+            lengths: likewise.
+            h0: likewise.
+            resets: likewise.
+            decay: likewise.
+            later: for `Bidirectional`: where the list grew, `run_later` of cgru/passes.pyx fills the returned array.
+
+        Returns:
+            All states (m, s, u), zero at padded steps; without `sequences` the last ones (m, u).
+
+        Raises:
+            TypeError, ValueError: as for `forward`.
+
+        Examples:
+            >>> layer, X = cgru.GRU(4, rng=0), np.ones((2, 6, 3))
+            >>> h = layer.predict(X[:, :4])
+            >>> np.allclose(layer.predict(X[:, 4:], h0=h), layer.predict(X))
+            True
         """
         X, lengths, h0, p, codes, factor = self._check_inputs(A, lengths, h0, resets=resets, decay=decay)
         every, on, stateful, reverse, zoneout = self.sequences, self._options_on, False, False, None
@@ -433,9 +536,17 @@ class GRU(Layer):
         resets: ArrayLike | None = None,
         decay: ArrayLike | None = None,
     ) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
-        """Run `predict` from the state `states[0]`; return its outputs and the last states (m, u).
+        """Run `predict` from the state `states[0]`.
 
-        None as the state: start as `predict` does.
+        Args:
+            A: as for `forward`.
+            lengths: likewise.
+            states: a sequence of one state (m, u); None in it: start as `predict` does.
+            resets: as for `forward`.
+            decay: likewise.
+
+        Returns:
+            The outputs, and a tuple of the last states (m, u).
         """
         A = self.predict(A, lengths, states[0], resets=resets, decay=decay)
         if A.ndim == 2:
@@ -461,15 +572,29 @@ class GRU(Layer):
         return self.last.dh0
 
     def backward(self, dX: ArrayLike, dstate: ArrayLike | None = None) -> np.ndarray:
-        """Backpropagate dL/dA, of the shape that `forward` returned; fill `bc` and return dL/dX (m, s, e).
+        """Backpropagate dL/dA: fill `bc` and return dL/dX (m, s, e).
 
-        `dX` is dL/dA, as EpyNN calls the argument. `dstate` (m, u) is dL/d(last state), which is added at each sample's
-        own last step; None: zero. dL/dh0 is `dh0`. A state carried over from the call before counts as given: no
-        gradient goes back there. Parameter gradients: see `compute_gradients`.
+        dL/dh0 is `dh0`. A state carried over from the call before counts as given: no gradient goes back there.
+        Parameter gradients: see `compute_gradients`.
+
+        Args:
+            dX: dL/dA, of the shape that `forward` returned. EpyNN calls the argument so.
+            dstate: dL/d(last state) (m, u), which is added at each sample's own last step; None: zero.
+
+        Returns:
+            dL/dX (m, s, e).
 
         Raises:
             TypeError, ValueError: dX, dstate or a parameter does not fit.
             RuntimeError: `forward` was not called before, or another thread is inside this layer.
+
+        Examples:
+            >>> layer = cgru.GRU(4, sequences=True, rng=0)
+            >>> A = layer.forward(np.ones((2, 6, 3)))
+            >>> layer.backward(np.zeros_like(A), dstate=np.ones((2, 4))).shape
+            (2, 6, 3)
+            >>> layer.dh0.shape
+            (2, 4)
         """
         self._acquire("backward")
         try:
@@ -519,7 +644,22 @@ class GRU(Layer):
     def validate(
         self, A: ArrayLike, lengths: ArrayLike | None = None, h0: ArrayLike | None = None, **factor: ArrayLike | None
     ) -> None:
-        """Raise the error that `run` would raise for these arguments; make nothing."""
+        """Raise the error that `run` would raise for these arguments; make nothing.
+
+        Args:
+            A: as for `forward`.
+            lengths: likewise.
+            h0: likewise.
+            **factor: `resets` or `decay`, as for `forward`.
+
+        Raises:
+            TypeError, ValueError: an argument, a parameter, a mask or the carried state does not fit.
+
+        Examples:
+            >>> cgru.GRU(4).validate(np.ones((2, 6)))
+            Traceback (most recent call last):
+            ValueError: A: expected shape (m, s, e), got (2, 6); for one feature a step give A[:, :, None]
+        """
         self._check_inputs(A, lengths, h0, make=False, **factor)
 
     def _run_checked(
@@ -592,7 +732,19 @@ class GRU(Layer):
         return self.activate, self.activate_update, self.activate_reset
 
     def codes(self) -> tuple[tuple[int, float], ...] | None:
-        """Return (code, alpha) of the three activations; None if one of them is not compiled."""
+        """Return (code, alpha) of the three activations.
+
+        Returns:
+            A tuple of three pairs, the code and the parameter of the compiled function; None if one of the three is not
+            compiled.
+
+        Raises:
+            TypeError, ValueError: an activation is not callable, or is softmax.
+
+        Examples:
+            >>> len(cgru.GRU(4).codes()), cgru.GRU(4, activate=lambda x, deriv=False: x).codes()
+            (3, None)
+        """
         functions = self._functions()
         if all(map(operator.is_, functions, self._codes_known[0])):
             return self._codes_known[1]
@@ -608,7 +760,16 @@ class GRU(Layer):
         return known
 
     def callables(self) -> list[Activation]:
-        """Return the three activations as NumPy functions that check the shape of their result."""
+        """Return the three activations as NumPy functions that check the shape of their result.
+
+        Returns:
+            A list of the functions `f(x, deriv=False)` of candidate state, update gate and reset gate.
+
+        Examples:
+            >>> activate, _, _ = cgru.GRU(4).callables()
+            >>> activate(np.zeros(2))
+            array([0., 0.])
+        """
         return [_shape_checked(bind(f, self.se_hPars), gate) for gate, f in zip(GATES, self._functions(), strict=True)]
 
 

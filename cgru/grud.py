@@ -73,9 +73,9 @@ class GRUD(Layer):
         z = sigmoid(xh Wz + hp Uz + mask Vz + bz)          r = sigmoid(xh Wr + hp Ur + mask Vr + br)
         h_t = (1 - z) * hp + z * tanh(xh W + (r * hp) U + mask V + b)
 
-    A value fades to zero, the mean of its feature: a network subtracts the mean of what was measured in training,
-    with `standardize` or without. Before a feature is seen for the first time, it is zero. z keeps what is new, as in
-    the paper; that of a `GRU` keeps what is old. s_t are the `times` of the steps, in units of `unit`. It is the first
+    A value fades to zero, the mean of its feature: a network subtracts the mean of what was measured in training, with
+    `standardize` or without. Before a feature is seen for the first time, it is zero. z keeps what is new, as in the
+    paper; that of a `GRU` keeps what is old. s_t are the `times` of the steps, in units of `unit`. It is the first
     layer of a network; infinite values are refused there, NaN is not.
 
     A step with `resets`, or whose factors `decay` are all 0, also forgets what was seen before, as at the first step.
@@ -100,9 +100,22 @@ class GRUD(Layer):
             exp(-max(0, ...)); and of the GRU dh, dhp.
         state: records (m,) of what a run left: h (u,), last and age (e,), the values last seen and the times since
             then, and time, that of the last step. None before. May be set.
+        cell: the GRU over [xh | mask], without its parameters.
 
     Raises:
         TypeError, ValueError: an argument is invalid.
+
+    Examples:
+        >>> X = np.random.default_rng(0).standard_normal((2, 6, 3))
+        >>> X[0, 2:5] = np.nan
+        >>> layer = cgru.GRUD(4, sequences=True, rng=0)
+        >>> A = layer.forward(X, times=np.tile([0.0, 1, 2, 3, 5, 9], (2, 1)))
+        >>> A.shape, bool(np.isnan(A).any())
+        ((2, 6, 4), False)
+        >>> int(np.count_nonzero(layer.backward(A)[0, 2:5]))  # no gradient where nothing was measured
+        0
+        >>> layer.state["age"][0].tolist()
+        [0.0, 0.0, 0.0]
     """
 
     parameter_names = PARAMETERS
@@ -144,7 +157,10 @@ class GRUD(Layer):
 
     @property
     def unit(self) -> float | None:
-        """Return the time that counts as 1; None: 1, and a fit may measure another. May be set."""
+        """Return the time that counts as 1; None: 1, and a fit may measure another.
+
+        It may be set.
+        """
         return self._unit
 
     @unit.setter
@@ -153,7 +169,10 @@ class GRUD(Layer):
 
     @property
     def sequences(self) -> bool:
-        """Return whether all states come out, else the last ones. May be set."""
+        """Return whether all states come out, else the last ones.
+
+        It may be set.
+        """
         return self.cell.sequences
 
     @sequences.setter
@@ -162,7 +181,10 @@ class GRUD(Layer):
 
     @property
     def stateful(self) -> bool:
-        """Return whether a call goes on from the state of the last one. May be set."""
+        """Return whether a call goes on from the state of the last one.
+
+        It may be set.
+        """
         return self.cell.stateful
 
     @stateful.setter
@@ -171,7 +193,7 @@ class GRUD(Layer):
 
     @property
     def features(self) -> int | None:
-        """Return e, the number of input features that the parameters are made for; None before there are parameters."""
+        """Return e, the input features that the parameters are made for; None before there are parameters."""
         return len(self.p["Wz"]) if np.ndim(self.p.get("Wz")) else None
 
     @property
@@ -185,7 +207,7 @@ class GRUD(Layer):
         return {"kind": "recurrent", "merge": None, "sequences": bool(self.sequences), "unit": self.unit or 1.0}
 
     def output_shape(self, shape: Shape) -> Shape:
-        """Return (m, s, u) for inputs (m, s, e), or (m, u) without `sequences`; ValueError for any other shape."""
+        """Return (m, s, u) for inputs (m, s, e), or (m, u) without `sequences`."""
         return self.cell.output_shape(shape)
 
     def arrays(self, e: int) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
@@ -205,8 +227,10 @@ class GRUD(Layer):
         """Draw W, U and V by `initialization`, and the rates Wgx and Wgh evenly from 0 on; biases are zero.
 
         So the layer begins near one that takes the value last seen: a value first fades by up to a hundredth in a mean
-        step, and so does the state if all features are missing; V is a tenth of what was drawn. RuntimeError before
-        `compute_shapes`.
+        step, and so does the state if all features are missing; V is a tenth of what was drawn.
+
+        Raises:
+            RuntimeError: `compute_shapes` was not called before.
         """
         if "Wz" not in self.fs:
             raise RuntimeError("initialize_parameters: expected compute_shapes to be called first")
@@ -239,7 +263,17 @@ class GRUD(Layer):
         return c.part(about, u, gru.result, code, step + gru.step, members, begin, waits=f"state->dt_{i} = dt;")
 
     def checked_state(self, cell: GRU, value: Any, name: str, m: int) -> np.ndarray:
-        """Return the state that a run of m samples starts from: records, or h (m, u), before which nothing was seen."""
+        """Return the state that a run of m samples starts from, once it is checked.
+
+        Args:
+            cell: the GRU over [xh | mask].
+            value: records (m,) as `state` has them, or h (m, u), before which nothing was seen.
+            name: what an error calls it.
+            m: the number of samples.
+
+        Returns:
+            The records (m,), or h (m, u) in the layer's dtype.
+        """
         if getattr(np.asarray(value).dtype, "names", None) is None:
             return super().checked_state(cell, value, name, m)
         value = np.reshape(value, -1)
@@ -265,7 +299,20 @@ class GRUD(Layer):
         decay: ArrayLike | None = None,
         preactivations: bool | None = None,
     ) -> GRUDPass:
-        """Run A (m, s, e), NaN where nothing was measured; return a pass that can go back. See `forward`."""
+        """Run A (m, s, e), NaN where nothing was measured, without changing the layer's caches.
+
+        Args:
+            A: as for `forward`.
+            lengths: likewise.
+            h0: likewise.
+            times: likewise.
+            resets: likewise.
+            decay: likewise.
+            preactivations: of no effect; `Network` passes it to all recurrent layers.
+
+        Returns:
+            A `Pass` that can go back.
+        """
         checked, seen, h0 = self._checked(A, lengths, h0, times, resets, decay)
         ran = GRUDPass(self, *checked, seen, h0)
         if self.stateful:
@@ -294,6 +341,9 @@ class GRUD(Layer):
             decay: (m, s) or (m, s, u) further factors of the state in place of these, as of `GRU.forward`. Where all
                 are 0 the step begins anew.
 
+        Returns:
+            All states (m, s, u), zero at padded steps; without `sequences` the last ones (m, u).
+
         Raises:
             TypeError, ValueError: an argument or a parameter does not fit.
             RuntimeError: another thread is inside this layer.
@@ -310,13 +360,32 @@ class GRUD(Layer):
         resets: ArrayLike | None = None,
         decay: ArrayLike | None = None,
     ) -> np.ndarray:
-        """Return what `forward` returns; store nothing, but with `stateful` the last state."""
+        """Return the outputs that `forward` returns; store nothing, but with `stateful` the last state.
+
+        Args:
+            A: as for `forward`.
+            lengths: likewise.
+            h0: likewise.
+            times: likewise.
+            resets: likewise.
+            decay: likewise.
+        """
         return self._predict(A, lengths, h0, times, resets, decay)[0]
 
     def predict_on(
         self, A: np.ndarray, lengths: np.ndarray | None, states: Any, **beside: np.ndarray
     ) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
-        """Run `predict` from the state `states[0]` (None: as `predict` does); return its outputs and the last state."""
+        """Run `predict` from the state `states[0]`.
+
+        Args:
+            A: as for `forward`.
+            lengths: likewise.
+            states: a sequence of one state; None in it: start as `predict` does.
+            **beside: `times`, `resets` or `decay`, as for `forward`.
+
+        Returns:
+            The outputs, and a tuple of the last state, records (m,).
+        """
         A, state = self._predict(A, lengths, states[0], **beside)
         return A, (state,)
 
@@ -373,21 +442,61 @@ class GRUD(Layer):
         return (X, lengths, times, factor, p), seen, h0
 
     def faded(self, X: Any, p: Any, times: Any, lengths: Any, factor: Any, seen: Any) -> tuple[Faded, np.ndarray]:
-        """Return the input of the GRU with its caches, and the factors gh (m, s, u)."""
+        """Return the input of the GRU, with values that fade where they are missing, and the factors of its states.
+
+        Args:
+            X: (m, s, e) the input, NaN where nothing was measured.
+            p: the parameters by name.
+            times: (m, s) the times of the steps; None: each is 1 after the one before.
+            lengths: (m,) how many steps of each sample are real; None: all.
+            factor: (m, s, 1 or u) further factors of the states; None: none.
+            seen: what earlier steps left, a `cgru.fading.Seen`.
+
+        Returns:
+            The input with its caches, and the factors gh (m, s, u).
+
+        Examples:
+            >>> layer, X = cgru.GRUD(4, rng=0), np.array([[[1.0], [np.nan]]])
+            >>> layer.make(X)
+            >>> input, gh = layer.faded(X, layer.p, None, None, None, cgru.fading.Seen.nothing(1, 1, layer.dtype))
+            >>> input.fc["xm"].shape, gh.shape  # [xh | mask]
+            ((1, 2, 2), (1, 2, 4))
+        """
         faded = Faded(X, p["Wgx"], p["bgx"], times, lengths, factor, seen, self.unit or 1.0)
         delta = faded.fc["delta"]
         gh = unflatten(Linear(p["Wgh"], p["bgh"], (FADING, 0.0)).outputs(flatten_steps(delta)), like=delta)
         return faded, zero_padding(gh, None if lengths is None else mask(lengths, X.shape[1]))
 
     def joined_state(self, h: np.ndarray, seen: tuple[np.ndarray, ...]) -> np.ndarray:
-        """Return records of the last states h and of what was seen."""
+        """Join the last states and what was seen to records.
+
+        Args:
+            h: (m, u) the last states.
+            seen: the arrays `last`, `age` and `time` of a `cgru.fading.Seen`.
+
+        Returns:
+            The records (m,).
+
+        Examples:
+            >>> layer = cgru.GRUD(4)
+            >>> seen = cgru.fading.Seen.nothing(2, 3, layer.dtype)
+            >>> layer.joined_state(np.zeros((2, 4)), seen).dtype.names
+            ('h', 'last', 'age', 'time')
+        """
         state = np.empty(len(h), self._record(seen[0].shape[1]))
         for name, value in zip(("h", *Seen._fields), (h, *seen), strict=True):
             state[name] = value
         return state
 
     def initial_states(self, m: int) -> np.ndarray:
-        """Return the records of m samples before their first step."""
+        """Return the records of m samples before their first step.
+
+        Args:
+            m: the number of samples.
+
+        Returns:
+            The records (m,).
+        """
         state = np.zeros(m, self._record(self.features or self.d["e"]))
         state["time"] = np.nan
         return state

@@ -36,7 +36,17 @@ class Loop:
     """The loop over the steps, before Keras's own among the bases of a layer of GRU cells."""
 
     def inner_loop(self, sequences: Any, initial_state: Any, mask: Any, training: bool = False) -> Any:
-        """Run all steps; return (last output, all outputs in the order of processing, last states), as Keras does."""
+        """Run all steps, as Keras's own method of this name does.
+
+        Args:
+            sequences: the input (m, s, e).
+            initial_state: the states (m, u) of each cell.
+            mask: (m, s) booleans, true where a step is real; None: all.
+            training: whether dropout is applied.
+
+        Returns:
+            The last output, all outputs in the order of processing, and the last states.
+        """
         cells, states, real = cells_of(self), keras.tree.flatten(initial_state), keras.tree.flatten(mask)[0]
         weights = [weights_of(cell) for cell in cells] if runs_here(self, cells, training) else []
         if not weights or not fits(sequences, states, weights) or not is_mask(real, sequences):
@@ -59,6 +69,15 @@ class GRU(Loop, keras.layers.GRU):
 
     A call runs on these kernels with `reset_after`, tanh and sigmoid, under any mask (m, s), without
     `recurrent_dropout` in training, in float32 or float64 on a CPU; else it is the parent's. Masked steps cost nothing.
+
+    Examples:
+        >>> import keras
+        >>> import cgru.keras
+        >>> layer = cgru.keras.GRU(4, return_sequences=True)
+        >>> tuple(layer(np.ones((2, 6, 3), "float32")).shape)
+        (2, 6, 4)
+        >>> isinstance(layer, keras.layers.GRU)  # Keras calls its `inner_loop(...)`
+        True
     """
 
 
@@ -68,6 +87,15 @@ class RNN(Loop, keras.layers.RNN):
 
     A call runs on these kernels if the cell is a `keras.layers.GRUCell`, or `StackedRNNCells` of these, and if a `GRU`
     of the cell's options would; else it is the parent's.
+
+    Examples:
+        >>> import keras
+        >>> import cgru.keras
+        >>> layer = cgru.keras.RNN([keras.layers.GRUCell(4), keras.layers.GRUCell(5)])
+        >>> tuple(layer(np.ones((2, 6, 3), "float32")).shape)
+        (2, 5)
+        >>> isinstance(layer, keras.layers.RNN)  # Keras calls its `inner_loop(...)`
+        True
     """
 
 
@@ -195,22 +223,58 @@ def is_mask(mask: Any, sequences: Tensor) -> bool:
 
 
 def accelerate(model: keras.Layer) -> Swapped:
-    """Have every `keras.layers.GRU`, and `RNN` of GRU cells, of a model or the layer itself run here; return which.
+    """Have every `keras.layers.GRU`, and `RNN` of GRU cells, of a model, or the layer itself, run here.
 
     The objects stay the same and change their class: weights, optimizer and compiled state of the model are not
     touched. GRUs of which no call could run here are left, each with the reason: subclasses of users', other
     activations than tanh and sigmoid, `reset_after=False`, other dtypes than float32 and float64, cells called by a
     layer of another kind.
 
+    Args:
+        model: the model or layer, which is changed in place.
+
+    Returns:
+        A `cgru.torch.Swapped`: which layers were changed, and which were left and why, by their paths in the model.
+
     Raises:
         TypeError: the model is no layer of Keras's; nothing is changed.
+
+    Examples:
+        >>> import keras
+        >>> import cgru.keras
+        >>> model = keras.Sequential([keras.Input((6, 3)), keras.layers.GRU(4), keras.layers.Dense(1)])
+        >>> A = model(np.ones((2, 6, 3)))
+        >>> found = cgru.keras.accelerate(model)
+        >>> len(found.swapped), found.left
+        (1, {})
+        >>> bool(keras.ops.all(keras.ops.abs(model(np.ones((2, 6, 3))) - A) < 1e-6))
+        True
     """
     held = {id(cell) for layer in layers_of(model) if isinstance(layer, keras.layers.RNN) for cell in cells_of(layer)}
     return swap(model, lambda layer: "" if id(layer) in held else class_for(layer))
 
 
 def restore(model: keras.Layer) -> Swapped:
-    """Undo `accelerate` in place, for example to save a model for users without cgru; return which layers changed."""
+    """Undo `accelerate` in place, for example to save a model for users without cgru.
+
+    Args:
+        model: the model or layer, which is changed in place.
+
+    Returns:
+        A `cgru.torch.Swapped`: which layers were changed.
+
+    Raises:
+        TypeError: the model is no layer of Keras's; nothing is changed.
+
+    Examples:
+        >>> import keras
+        >>> import cgru.keras
+        >>> layer = keras.layers.GRU(4)
+        >>> found = cgru.keras.accelerate(layer)
+        >>> found = cgru.keras.restore(layer)
+        >>> type(layer) is keras.layers.GRU
+        True
+    """
     theirs = {ours: kind for kind, ours in OURS.items()}
     return swap(model, lambda layer: theirs.get(type(layer), ""))
 

@@ -43,9 +43,27 @@ LEVELS = (0.5, 0.8, 0.9, 0.95)  # of a gaussian's intervals
 def cross_entropy(
     A: np.ndarray, Y: np.ndarray, weights: np.ndarray | None = None, smoothing: float = 0.0, *, each: bool = False
 ) -> LossAndGrad:
-    """Return (-sum(Y log A) / m for probabilities A (m, k), its gradient); with `each` those of each row.
+    """Compute the cross-entropy of probabilities, -sum(Y log A) of each row, averaged over the rows.
 
-    Probabilities below the dtype's epsilon count as epsilon. With `smoothing` the targets are `smoothed`.
+    Probabilities below the dtype's epsilon count as epsilon.
+
+    Args:
+        A: (m, k) the probabilities of the classes.
+        Y: (m, k) the targets, rows of sum 1.
+        weights: (m,) the weights of the rows; None: all alike.
+        smoothing: the share of each target that is spread over all classes, Y (1 - smoothing) + smoothing / k (Szegedy
+            et al., 2016, arXiv:1512.00567).
+        each: whether to return the loss of each row.
+
+    Returns:
+        The loss, a float, and its gradient dL/dA (m, k), -Y / A over m. With `each` the losses (m,), and their
+        gradients.
+
+    Examples:
+        >>> A = np.array([[0.5, 0.5], [0.25, 0.75]])
+        >>> loss, dA = cgru.losses.cross_entropy(A, np.array([[1.0, 0.0], [0.0, 1.0]]))
+        >>> round(loss, 4), dA.diagonal().round(4).tolist()  # (log 2 + log 4/3) / 2
+        (0.4904, [-1.0, -0.6667])
     """
     A, Y = np.maximum(A, np.finfo(A.dtype).eps), smoothed(Y, smoothing)
     return _average(-(Y * np.log(A, dtype=np.float64)).sum(axis=1, keepdims=True), -Y / A, A, weights, each)
@@ -54,9 +72,24 @@ def cross_entropy(
 def binary_cross_entropy(
     A: np.ndarray, Y: np.ndarray, weights: np.ndarray | None = None, *, each: bool = False
 ) -> LossAndGrad:
-    """Return (-mean(Y log A + (1 - Y) log(1 - A)), its gradient dL/dA); with `each` those of each row.
+    """Compute the binary cross-entropy, -(Y log A + (1 - Y) log(1 - A)), averaged over samples and outputs.
 
     A is kept the dtype's epsilon away from 0 and 1.
+
+    Args:
+        A: (m, k) the probabilities.
+        Y: (m, k) the targets, from 0 to 1.
+        weights: (m,) the weights of the rows; None: all alike.
+        each: whether to return the loss of each row.
+
+    Returns:
+        The loss, a float, and its gradient dL/dA (m, k), (A - Y) / (A (1 - A)) over the count. With `each` the losses
+        (m,), and their gradients.
+
+    Examples:
+        >>> loss, dA = cgru.losses.binary_cross_entropy(np.array([[0.5], [0.75]]), np.array([[1.0], [1.0]]))
+        >>> round(loss, 4), dA.round(4).tolist()
+        (0.4904, [[-1.0], [-0.6667]])
     """
     eps = np.finfo(A.dtype).eps
     A = np.clip(A, eps, 1 - eps)
@@ -67,7 +100,23 @@ def binary_cross_entropy(
 def mean_squared_error(
     A: np.ndarray, Y: np.ndarray, weights: np.ndarray | None = None, *, each: bool = False
 ) -> LossAndGrad:
-    """Return (mean((A - Y)^2) over samples and outputs, its gradient dL/dA); with `each` those of each row."""
+    """Compute the mean squared error, (A - Y)^2 averaged over samples and outputs.
+
+    Args:
+        A: (m, k) the outputs.
+        Y: (m, k) the targets.
+        weights: (m,) the weights of the rows; None: all alike.
+        each: whether to return the loss of each row.
+
+    Returns:
+        The loss, a float, and its gradient dL/dA (m, k), 2 (A - Y) over the count. With `each` the losses (m,), and
+        their gradients.
+
+    Examples:
+        >>> cgru.losses.mean_squared_error(np.array([[1.0], [3.0]]), np.array([[0.0], [0.0]]))
+        (5.0, array([[1.],
+               [3.]]))
+    """
     E = A.astype(np.float64) - Y
     return _average(E * E, 2 * E, A, weights, each)
 
@@ -75,9 +124,26 @@ def mean_squared_error(
 def huber(
     A: np.ndarray, Y: np.ndarray, weights: np.ndarray | None = None, delta: float = 1.0, *, each: bool = False
 ) -> LossAndGrad:
-    """Return (Huber loss, averaged over samples and outputs, its gradient dL/dA); with `each` those of each row.
+    """Compute the Huber loss, averaged over samples and outputs.
 
-    (A - Y)^2 / 2 for errors up to delta, delta (|A - Y| - delta / 2) beyond.
+    It is (A - Y)^2 / 2 for errors up to delta, and delta (|A - Y| - delta / 2) beyond (Huber, 1964, doi
+    10.1214/aoms/1177703732).
+
+    Args:
+        A: (m, k) the outputs.
+        Y: (m, k) the targets.
+        weights: (m,) the weights of the rows; None: all alike.
+        delta: where the square ends, above 0.
+        each: whether to return the loss of each row.
+
+    Returns:
+        The loss, a float, and its gradient dL/dA (m, k), A - Y held between -delta and delta, over the count. With
+        `each` the losses (m,), and their gradients.
+
+    Examples:
+        >>> loss, dA = cgru.losses.huber(np.array([[0.5], [4.0]]), np.zeros((2, 1)))
+        >>> loss, dA.tolist()  # (1/8 + 7/2) / 2
+        (1.8125, [[0.25], [0.5]])
     """
     E = A.astype(np.float64) - Y
     G = np.clip(E, -delta, delta)
@@ -92,9 +158,24 @@ def quantile(
     *,
     each: bool = False,
 ) -> LossAndGrad:
-    """Return (mean of the pinball loss max(q (Y - A), (q - 1) (Y - A)), its gradient dL/dA); `each`: of each row.
+    """Compute the pinball loss, max(q (Y - A), (q - 1) (Y - A)), averaged over samples and outputs.
 
-    Its minimum is at the quantile q of Y. A is (m, targets x quantiles): all quantiles of a target stand side by side.
+    Its minimum is at the quantile q of Y (Koenker and Bassett, 1978, doi 10.2307/1913643).
+
+    Args:
+        A: (m, targets x quantiles) the outputs: all quantiles of a target stand side by side.
+        Y: (m, targets) the targets.
+        weights: (m,) the weights of the rows; None: all alike.
+        quantiles: the levels q, between 0 and 1.
+        each: whether to return the loss of each row.
+
+    Returns:
+        The loss, a float, and its gradient dL/dA, of the shape of A. With `each` the losses (m,), and their gradients.
+
+    Examples:
+        >>> loss, dA = cgru.losses.quantile(np.array([[0.0, 2.0]]), np.array([[1.0]]), quantiles=(0.1, 0.9))
+        >>> round(loss, 4), dA.round(4).tolist()
+        (0.1, [[-0.05, 0.05]])
     """
     q = np.tile(quantiles, Y.shape[1])
     E = np.repeat(Y, len(quantiles), axis=1) - A.astype(np.float64)
@@ -102,19 +183,47 @@ def quantile(
 
 
 def poisson(A: np.ndarray, Y: np.ndarray, weights: np.ndarray | None = None, *, each: bool = False) -> LossAndGrad:
-    """Return (exp(A) - Y A, averaged over all outputs, its gradient dL/dA); with `each` those of each row.
+    """Compute the Poisson loss, exp(A) - Y A, averaged over samples and outputs.
 
     It is -log of the probability of counts Y at rates exp(A), up to a constant.
+
+    Args:
+        A: (m, k) the logarithms of the rates.
+        Y: (m, k) the counts, at least 0.
+        weights: (m,) the weights of the rows; None: all alike.
+        each: whether to return the loss of each row.
+
+    Returns:
+        The loss, a float, and its gradient dL/dA (m, k), exp(A) - Y over the count. With `each` the losses (m,), and
+        their gradients.
+
+    Examples:
+        >>> loss, dA = cgru.losses.poisson(np.array([[0.0], [0.0]]), np.array([[1.0], [3.0]]))
+        >>> loss, dA.tolist()
+        (1.0, [[0.0], [-1.0]])
     """
     rate = np.exp(A, dtype=np.float64)
     return _average(rate - Y * A, rate - Y, A, weights, each)
 
 
 def gaussian(A: np.ndarray, Y: np.ndarray, weights: np.ndarray | None = None, *, each: bool = False) -> LossAndGrad:
-    """Return ((v + (Y - mean)^2 / exp(v)) / 2, averaged, its gradient dL/dA); with `each` those of each row.
+    """Compute -log of a normal density with predicted mean and log-variance v, up to a constant.
 
-    It is -log of a normal density with log-variance v, up to a constant. A is (m, 2 x targets): mean and log-variance
-    of a target stand side by side.
+    The loss is (v + (Y - mean)^2 / exp(v)) / 2, averaged over samples and targets (Nix and Weigend, 1994, doi
+    10.1109/ICNN.1994.374138).
+
+    Args:
+        A: (m, 2 x targets) the outputs: mean and log-variance of a target stand side by side.
+        Y: (m, targets) the targets.
+        weights: (m,) the weights of the rows; None: all alike.
+        each: whether to return the loss of each row.
+
+    Returns:
+        The loss, a float, and its gradient dL/dA, of the shape of A. With `each` the losses (m,), and their gradients.
+
+    Examples:
+        >>> cgru.losses.gaussian(np.array([[0.0, 0.0]]), np.array([[1.0]]))  # a standard normal density, at 1
+        (0.5, array([[-1.,  0.]]))
     """
     mean, v = np.moveaxis(A.reshape(*Y.shape, 2).astype(np.float64), 2, 0)
     precision, E = np.exp(-v), mean - Y
@@ -153,9 +262,25 @@ def softmax_cross_entropy(
     *,
     each: bool = False,
 ) -> LossAndGrad:
-    """Return (cross-entropy of softmax(Z / temperature), dL/dZ), by log-sum-exp without overflow.
+    """Compute the cross-entropy of softmax(Z / temperature) from Z itself, by log-sum-exp without overflow.
 
-    Rows of Y sum to 1, and with `smoothing` are `smoothed`. A is softmax(Z / temperature) if the caller has it already.
+    Args:
+        Z: (m, k) the outputs before the activation.
+        Y: (m, k) the targets, rows of sum 1.
+        A: softmax(Z / temperature), if the caller has it already.
+        temperature: that of the softmax.
+        weights: (m,) the weights of the rows; None: all alike.
+        smoothing: as for `cross_entropy`.
+        each: whether to return the loss of each row.
+
+    Returns:
+        The loss, a float, and its gradient dL/dZ (m, k), (A - Y) / temperature over m. With `each` the losses (m,), and
+        their gradients.
+
+    Examples:
+        >>> loss, dZ = cgru.losses.softmax_cross_entropy(np.array([[1000.0, 0.0]]), np.array([[1.0, 0.0]]))
+        >>> loss, dZ.tolist()
+        (0.0, [[0.0, 0.0]])
     """
     Y = smoothed(Y, smoothing)
     if A is None:
@@ -174,10 +299,26 @@ def sigmoid_cross_entropy(
     *,
     each: bool = False,
 ) -> LossAndGrad:
-    """Return (binary cross-entropy of sigmoid(Z), averaged over all outputs, dL/dZ); with `each` those of each row.
+    """Compute the binary cross-entropy of sigmoid(Z) from Z itself, averaged over samples and outputs.
 
-    It is computed as max(Z, 0) - Z Y + log(1 + exp(-|Z|)). A is sigmoid(Z) if the caller has it already; `temperature`
-    belongs to softmax and is ignored.
+    It is computed as max(Z, 0) - Z Y + log(1 + exp(-|Z|)), which does not overflow.
+
+    Args:
+        Z: (m, k) the outputs before the activation.
+        Y: (m, k) the targets, from 0 to 1.
+        A: sigmoid(Z), if the caller has it already.
+        temperature: ignored; it belongs to softmax.
+        weights: (m,) the weights of the rows; None: all alike.
+        each: whether to return the loss of each row.
+
+    Returns:
+        The loss, a float, and its gradient dL/dZ (m, k), A - Y over the count. With `each` the losses (m,), and their
+        gradients.
+
+    Examples:
+        >>> loss, dZ = cgru.losses.sigmoid_cross_entropy(np.array([[0.0]]), np.array([[1.0]]))
+        >>> round(loss, 4), dZ.tolist()
+        (0.6931, [[-0.5]])
     """
     if A is None:
         A = sigmoid(Z)

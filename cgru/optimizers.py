@@ -41,17 +41,52 @@ def check_number(value: Any, name: str, below: float = math.inf, above: bool = F
 
 
 def constant(fraction: float) -> float:
-    """Return 1, the factor on the learning rate at any `fraction` of a fit."""
+    """Return 1, the factor on the learning rate at any `fraction` of a fit.
+
+    Args:
+        fraction: the share of the fit that is done, from 0 to 1.
+
+    Returns:
+        The factor.
+
+    Examples:
+        >>> cgru.optimizers.constant(0.7)
+        1.0
+    """
     return 1.0
 
 
 def linear(fraction: float) -> float:
-    """Return a factor on the learning rate that falls from 1 to 0 in a straight line over a fit."""
+    """Return a factor on the learning rate that falls from 1 to 0 in a straight line over a fit.
+
+    Args:
+        fraction: the share of the fit that is done, from 0 to 1.
+
+    Returns:
+        The factor, 1 - fraction.
+
+    Examples:
+        >>> cgru.optimizers.linear(0.25)
+        0.75
+    """
     return 1.0 - fraction
 
 
 def cosine(fraction: float) -> float:
-    """Return a factor that falls from 1 to 0 along half a cosine (Loshchilov and Hutter, 2017, arXiv:1608.03983)."""
+    """Return a factor on the learning rate that falls from 1 to 0 along half a cosine.
+
+    Loshchilov and Hutter, 2017, arXiv:1608.03983.
+
+    Args:
+        fraction: the share of the fit that is done, from 0 to 1.
+
+    Returns:
+        The factor, (1 + cos(pi fraction)) / 2.
+
+    Examples:
+        >>> [round(cgru.optimizers.cosine(fraction), 3) for fraction in (0, 0.25, 0.5, 1)]
+        [1.0, 0.854, 0.5, 0.0]
+    """
     return 0.5 * (1.0 + math.cos(math.pi * fraction))
 
 
@@ -59,6 +94,16 @@ def one_cycle(fraction: float) -> float:
     """Return a factor that rises from 1/25 to 1 at 0.3 of a fit, then falls to 0, along half cosines.
 
     Smith and Topin, 2017, arXiv:1708.07120.
+
+    Args:
+        fraction: the share of the fit that is done, from 0 to 1.
+
+    Returns:
+        The factor.
+
+    Examples:
+        >>> [round(cgru.optimizers.one_cycle(fraction), 3) for fraction in (0, 0.3, 1)]
+        [0.04, 1.0, 0.0]
     """
     if fraction < 0.3:
         return 1.0 - 0.96 * cosine(fraction / 0.3)
@@ -71,6 +116,20 @@ class Plateau:
 
     The factor is applied once more after each further `patience` such epochs, and never falls below `least`. The loss
     is that of validation; without validation that of training.
+
+    Args:
+        factor: what the rate is multiplied by, above 0 and below 1.
+        patience: how many epochs without a new lowest loss it waits.
+        least: the least factor on the rate that the fit began with.
+
+    Raises:
+        TypeError, ValueError: a setting is out of range.
+
+    Examples:
+        >>> schedule = cgru.optimizers.Plateau(factor=0.5, patience=2)
+        >>> stalls = schedule.stalls([1.0, 0.8, 0.9, 0.85])
+        >>> stalls, schedule(stalls)
+        (1, 0.5)
     """
 
     factor: float = 0.5
@@ -88,7 +147,14 @@ class Plateau:
         return max(float(self.factor) ** stalls, float(self.least))
 
     def stalls(self, losses: Sequence[float]) -> int:
-        """Return how often the `losses` of the epochs so far went `patience` epochs without a new lowest."""
+        """Count how often the losses so far went `patience` epochs without a new lowest.
+
+        Args:
+            losses: the loss of each epoch.
+
+        Returns:
+            The count, which the schedule is called with.
+        """
         lowest, stale, found = math.inf, 0, 0
         for loss in losses:
             stale = 0 if loss < lowest else stale + 1
@@ -136,17 +202,41 @@ class Optimizer:
         return [*NAMED.values()].index(type(self))
 
     def rate(self, fraction: float = 0.0) -> float:
-        """Return the learning rate after `fraction` of the fit: `learning_rate` times the schedule's factor."""
+        """Return the learning rate after a part of the fit: `learning_rate` times the schedule's factor.
+
+        Args:
+            fraction: the share of the fit that is done, from 0 to 1.
+
+        Returns:
+            The learning rate.
+
+        Examples:
+            >>> cgru.SGD(0.1, schedule="linear").rate(0.5)
+            0.05
+        """
         return float(self.learning_rate) * (1.0 if self.schedule is None else float(self.schedule(fraction)))
 
     def step(self, p: Any, g: Arrays | None = None, state: State | None = None, fraction: float = 0.0) -> None:
         """Update the parameters `p` in place by their gradients `g`, once: `step(layer)` or `step(p, g, state)`.
 
-        `state` is an empty dict before the first step and is passed to each step; `fraction` is the share of the fit
-        that is done, for the schedule.
+        Args:
+            p: a dict of parameters; or a layer, whose `p`, the `g` that its `compute_gradients` left, and a state in
+                its `o` are used. Nothing happens to a layer that is not `trainable`.
+            g: the gradients, by the same names; None beside a layer.
+            state: a dict that is empty before the first step, and is passed to each step; None beside a layer.
+            fraction: the share of the fit that is done, for the schedule.
 
-        A layer alone is enough: its `p`, the `g` that its `compute_gradients` left, and a state in its `o` are used. If
-        the layer is not `trainable` nothing happens. RuntimeError if it has no gradients yet.
+        Raises:
+            TypeError: p is neither a layer nor beside gradients; or a parameter of a layer is no writable array of
+                floats.
+            ValueError: a gradient of a layer has another size than its parameter.
+            RuntimeError: the layer has no gradients yet.
+
+        Examples:
+            >>> p, state = {"W": np.array([1.0, 2.0])}, {}
+            >>> cgru.SGD(0.5).step(p, {"W": np.array([1.0, -1.0])}, state)
+            >>> p["W"]
+            array([0.5, 2.5])
         """
         if g is None:
             if not hasattr(p, "trainable"):
@@ -204,11 +294,28 @@ def clip_factor(g: Mapping[str, np.ndarray], clip_norm: float) -> float:
 
 @dataclass(frozen=True)
 class SGD(Optimizer):
-    """Gradient descent: v = momentum v + g; p -= learning_rate v, or with `nesterov` learning_rate (g + momentum v).
+    """Stochastic gradient descent, with momentum and Nesterov's step where asked for.
 
-    `clip_norm` scales all gradients by one factor, so that their joint L2 norm is at most that. `schedule` maps the
-    fraction of a fit that is done to a factor on the learning rate: a callable, or "constant", "linear", "cosine" or
-    "one_cycle", or "plateau" or a `Plateau` in a fit. TypeError or ValueError for settings out of range.
+        v = momentum v + g          p -= learning_rate v, or with nesterov p -= learning_rate (g + momentum v)
+
+    Args:
+        learning_rate: above 0.
+        momentum: the share of the last step that is kept, at least 0 and below 1.
+        nesterov: whether the step looks ahead (Sutskever et al., 2013, ICML), which needs a momentum.
+        clip_norm: the largest joint L2 norm of all gradients, to which one factor scales them; None: do not clip.
+        schedule: a function that maps the fraction of a fit that is done to a factor on the learning rate, or one of
+            the names "constant", "linear", "cosine", "one_cycle" and "plateau"; in a fit a `Plateau` too. None: no
+            schedule.
+
+    Raises:
+        TypeError, ValueError: a setting is out of range.
+
+    Examples:
+        >>> p, state, optimizer = {"W": np.array([1.0])}, {}, cgru.SGD(0.1, momentum=0.9)
+        >>> for _ in range(2):
+        ...     optimizer.step(p, {"W": np.array([1.0])}, state)
+        >>> p["W"].round(6)  # 1 - 0.1 - 0.1 (1 + 0.9)
+        array([0.71])
     """
 
     learning_rate: float = 0.01
@@ -233,13 +340,29 @@ class SGD(Optimizer):
 
 @dataclass(frozen=True)
 class Adam(Optimizer):
-    """Adam (Kingma and Ba, 2015, arXiv:1412.6980), by running means of the gradient and of its square.
+    """Adam, by running means of the gradient and of its square (Kingma and Ba, 2015, arXiv:1412.6980).
 
-    `weight_decay` is decoupled from the gradient (Loshchilov and Hutter, 2019, arXiv:1711.05101): each step shrinks
-    the matrices, not the biases, by the factor 1 - rate weight_decay. `clip_norm` scales all gradients by one factor,
-    so that their joint L2 norm is at most that. `schedule` maps the fraction of a fit that is done to a factor on the
-    learning rate: a callable, or "constant", "linear", "cosine" or "one_cycle", or a `Plateau`. TypeError or ValueError
-    for settings out of range.
+        mean = beta_1 mean + (1 - beta_1) g          square = beta_2 square + (1 - beta_2) g^2
+        p -= learning_rate (mean / (1 - beta_1^t)) / (sqrt(square / (1 - beta_2^t)) + epsilon)          t = 1, 2, ...
+
+    Args:
+        learning_rate: above 0.
+        beta_1: the share of the old mean, at least 0 and below 1.
+        beta_2: the share of the old mean of squares, likewise.
+        epsilon: what is added to the root, above 0.
+        weight_decay: decoupled from the gradient (Loshchilov and Hutter, 2019, arXiv:1711.05101): each step shrinks the
+            matrices, not the biases, by the factor 1 - rate weight_decay.
+        clip_norm: as for `SGD`.
+        schedule: as for `SGD`.
+
+    Raises:
+        TypeError, ValueError: a setting is out of range.
+
+    Examples:
+        >>> p, state = {"W": np.array([1.0, 1.0])}, {}
+        >>> cgru.Adam(0.1).step(p, {"W": np.array([5.0, -0.01])}, state)
+        >>> p["W"].round(4)  # the first step is as long as the rate
+        array([0.9, 1.1])
     """
 
     learning_rate: float = 1e-3
@@ -267,12 +390,28 @@ class Adam(Optimizer):
 
 @dataclass(frozen=True)
 class RMSprop(Optimizer):
-    """RMSprop (Tieleman and Hinton, 2012), by the running mean of the gradient's square, with PyTorch's defaults.
+    """RMSprop, by the running mean of the gradient's square (Tieleman and Hinton, 2012), with PyTorch's defaults.
 
-    square = rho square + (1 - rho) g^2; v = momentum v + g / (sqrt(square) + epsilon); p -= learning_rate v.
+        square = rho square + (1 - rho) g^2
+        v = momentum v + g / (sqrt(square) + epsilon)          p -= learning_rate v
 
-    `weight_decay`, `clip_norm` and `schedule` are as for `Adam`: the decay is decoupled from the gradient, unlike in
-    PyTorch's RMSprop. TypeError or ValueError for settings out of range.
+    Args:
+        learning_rate: above 0.
+        rho: the share of the old mean of squares, at least 0 and below 1.
+        epsilon: what is added to the root, above 0.
+        momentum: the share of the last step that is kept, at least 0 and below 1.
+        weight_decay: as for `Adam`: decoupled from the gradient, unlike in PyTorch's RMSprop.
+        clip_norm: as for `SGD`.
+        schedule: as for `SGD`.
+
+    Raises:
+        TypeError, ValueError: a setting is out of range.
+
+    Examples:
+        >>> p, state = {"W": np.array([1.0])}, {}
+        >>> cgru.RMSprop(0.01).step(p, {"W": np.array([5.0])}, state)
+        >>> p["W"].round(4)  # 1 - 0.01 / sqrt(1 - 0.99)
+        array([0.9])
     """
 
     learning_rate: float = 0.01

@@ -55,9 +55,19 @@ def gru_compute_shapes(layer, A):
     The shapes are those of X (m, s, e), h (m, s, u), the nine parameters U (e, u), V (u, u), b (1, u), and further
     parameters of the variant of a `cgru.GRU`.
 
+    Args:
+        layer: a `cgru.GRU`, or EpyNN's GRU layer.
+        A: an input (m, s, e). Its numbers are not read.
+
     Raises:
         ValueError: A does not have three dimensions, or one of them is zero.
         RuntimeError: `d['u']` is missing.
+
+    Examples:
+        >>> layer = cgru.GRU(4)
+        >>> cgru.parameters.gru_compute_shapes(layer, np.zeros((2, 6, 3)))
+        >>> layer.d, layer.fs["Uz"]
+        ({'u': 4, 'm': 2, 's': 6, 'e': 3}, (3, 4))
     """
     cdef tuple shape = (A if type(A) is np.ndarray else real(A, "A")).shape
     if len(shape) != 3:
@@ -90,9 +100,19 @@ def gru_initialize_parameters(layer):
     Further parameters of the variant of a `cgru.GRU` follow: gains are ones, a learned h0 is zeros. Weights are drawn
     in this order by `layer.initialization(shape, rng=layer.np_rng)`, and cast to the dtype of the layer if it has one.
 
+    Args:
+        layer: a `cgru.GRU`, or EpyNN's GRU layer.
+
     Raises:
         RuntimeError: `fs`, `np_rng` or `initialization` is missing.
         ValueError, TypeError: the initializer returned another shape, or numbers that are not real.
+
+    Examples:
+        >>> layer = cgru.GRU(4, rng=0)
+        >>> cgru.parameters.gru_compute_shapes(layer, np.zeros((2, 6, 3)))
+        >>> cgru.parameters.gru_initialize_parameters(layer)
+        >>> list(layer.p)
+        ['Uz', 'Vz', 'bz', 'Ur', 'Vr', 'br', 'Uhh', 'Vhh', 'bhh']
     """
     dtype = getattr(layer, "dtype", None)
     for attribute in ("np_rng", "initialization"):
@@ -129,9 +149,19 @@ def gru_compute_gradients(layer):
     For other variants of a `cgru.GRU`, and with dropout, they are those of `cgru.reference.gradients`. A learned h0
     also needs `bc['dh']`.
 
+    Args:
+        layer: a `cgru.GRU`, or EpyNN's GRU layer.
+
     Raises:
         RuntimeError: a parameter or a cache is missing.
         ValueError, TypeError: one has another shape, or numbers that are not real.
+
+    Examples:
+        >>> layer = cgru.GRU(4, rng=0)
+        >>> dX = layer.backward(layer.forward(np.ones((2, 6, 3))))
+        >>> cgru.parameters.gru_compute_gradients(layer)
+        >>> np.allclose(layer.g["dbz"], layer.bc["dz_"].sum(axis=(0, 1)))
+        True
     """
     variant = _variant(layer)
     cdef tuple made = ("dhh_", "dz_", "dr_", *variant.gradients, *(("dh",) if variant.learn_h0 else ()))
@@ -237,11 +267,24 @@ def learning_rate(lrate, e):
 def gru_update_parameters(layer):
     """Update the parameters in place: `p[key[1:]] -= lrate[e] * g[key]` for every key of `layer.g`.
 
+    Args:
+        layer: a `cgru.GRU`, or EpyNN's GRU layer, with a sequence `lrate` of learning rates and the number `e` of the
+            epoch.
+
     Raises:
         RuntimeError: `g` is empty, or `lrate`, `e` or a parameter is missing.
         ValueError: `lrate` is shorter than `e`, a gradient has another shape than its parameter, or a parameter is
             read-only.
         TypeError: a parameter is not an array of floats.
+
+    Examples:
+        >>> layer = cgru.GRU(4, rng=0)
+        >>> dX = layer.backward(layer.forward(np.ones((2, 6, 3))))
+        >>> layer.compute_gradients()
+        >>> layer.lrate, layer.e = [0.1], 0
+        >>> cgru.parameters.gru_update_parameters(layer)
+        >>> np.allclose(layer.p["bz"], -0.1 * layer.g["dbz"])  # it was zero
+        True
     """
     cdef dict g = layer.g, parameters
     cdef list pairs = []

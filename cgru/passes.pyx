@@ -47,10 +47,24 @@ cdef tuple EVERY = ("hh_", "hh", "z", "z_", "r", "r_")
 cdef class Pass:
     """One forward run of a layer: its outputs, its caches, and the caches of its backward run.
 
-    Attributes:
+    `layer.run` returns one. Any number of passes over one layer may exist at once.
+
+    Args:
         A: the outputs, as `forward` returns them.
         fc: the forward caches by their letters.
+
+    Attributes:
+        A: the outputs.
+        fc: the forward caches.
         bc: the caches of `backward`; empty before.
+
+    Examples:
+        >>> layer = cgru.GRU(4, sequences=True, rng=0)
+        >>> ran = layer.run(np.ones((2, 6, 3)))
+        >>> ran.backward(np.ones_like(ran.A)).shape
+        (2, 6, 3)
+        >>> ran.gradients()["dUz"].shape, ran.gradients(each=True)["dUz"].shape
+        ((3, 4), (2, 3, 4))
     """
 
     def __init__(self, A, dict fc not None):
@@ -75,14 +89,30 @@ cdef class Pass:
         self._bc = value
 
     def backward(self, dA):
-        """Backpropagate dL/dA, in the shape of A: fill `bc` and return dL/dX."""
+        """Backpropagate dL/dA: fill `bc` and return dL/dX.
+
+        Args:
+            dA: dL/dA, in the shape of A.
+
+        Returns:
+            dL/dX; None where the input has no gradient.
+
+        Raises:
+            TypeError, ValueError: dA or a parameter does not fit.
+        """
         raise NotImplementedError
 
     def gradients(self, bint each=False):
-        """Return a dict of the gradients of the layer's parameters, `'d' + name`, summed over samples and steps.
+        """Return the gradients of the layer's parameters, summed over samples and steps.
 
-        With `each` those of each sample, (m, ...): their sum over the samples is the sum of all. RuntimeError before
-        `backward`.
+        Args:
+            each: whether to return those of each sample, (m, ...): their sum over the samples is the sum of all.
+
+        Returns:
+            A dict of `'d' + name` for each parameter.
+
+        Raises:
+            RuntimeError: there was no `backward` before.
         """
         return {}
 

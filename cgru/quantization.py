@@ -38,9 +38,9 @@ def quantize(
 ) -> Network:
     """Return a network that predicts as `net` does, with int8 or bfloat16 weights; its states and biases are float32.
 
-    Weights of other layers than GRUs, `Dense` and `Embedding`, such as those of a `Pool("attention")`, are float32.
-    It predicts, evaluates, streams (`cgru.Stream`, `cgru.Cell`), and is saved and loaded, as any other; it does not
-    train. `net` stays as it is.
+    Weights of other layers than GRUs, `Dense` and `Embedding`, such as those of a `Pool("attention")`, are float32. It
+    predicts, evaluates, streams (`cgru.Stream`, `cgru.Cell`), and is saved and loaded, as any other; it does not train.
+    `net` stays as it is.
 
     int8: every column of weights is a scale times integers from -127 to 127. Each row that it is multiplied with is
     quantised too: an input row scaled by its largest number, a state between -1 and 1 by 1. bfloat16: weights are
@@ -48,17 +48,30 @@ def quantize(
     a GRU that runs several samples at once; those of a single sample are not.
 
     Args:
-        net: with parameters; its GRUs without layer normalisation and not `stateful`, activations cgru's own.
+        net: a network with parameters; its GRUs without layer normalisation and not `stateful`, activations cgru's own.
         weights: "int8" or "bfloat16", or a dict with those of layers by number; a layer that is not in it has int8.
         calibration: inputs X (m, s, e), or tokens (m, s), as `predict` takes them. Input rows of each layer then share
             one scale if they stay within the range met here; other rows have a scale of their own.
-        lengths: of these.
+        lengths: (m,) the real steps of each sample of `calibration`; None: all.
         limit: with calibration and int8, the least signal-to-noise ratio of a layer's outputs in dB, for the inputs
             that it gets in `net`. A layer with a lower ratio gets bfloat16 weights.
+
+    Returns:
+        A new network.
 
     Raises:
         TypeError, ValueError: an argument is invalid, or a layer cannot be quantised, which is named.
         RuntimeError: there are no parameters yet.
+
+    Examples:
+        >>> net = cgru.Network([cgru.GRU(16, dtype=np.float32), cgru.Dense(3, "softmax", dtype=np.float32)], seed=0)
+        >>> X = np.random.default_rng(0).standard_normal((8, 20, 5))
+        >>> A = net.predict(X)
+        >>> small = cgru.quantize(net, calibration=X)
+        >>> bool(np.abs(small.predict(X) - A).max() < 0.05)
+        True
+        >>> small.layers[0].weights
+        'int8'
     """
     if not isinstance(net, Network):
         raise TypeError(f"net: expected a cgru.Network, got {type(net).__name__}")

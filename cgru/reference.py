@@ -1,32 +1,40 @@
 """The GRU layer in plain NumPy: the definition, the oracle of the tests, the baseline of the benchmark.
 
-Letters: m samples, s steps, e features of a step, u units. A trailing underscore means "before the activation". The
-gates are those of Cho et al., 2014 (arXiv:1406.1078), the reset gate applied before the matrix product. `activate`,
+Letters: m samples, s steps, e features of a step, u units. A trailing underscore means "before the activation". A step
+from the state hp:
+
+    r_  = X Ur  + hp Vr  + br           r  = activate_reset(r_)
+    z_  = X Uz  + hp Vz  + bz           z  = activate_update(z_)
+    hh_ = X Uhh + (r * hp) Vhh + bhh    hh = activate(hh_)
+    h   = z * hp + (1 - z) * hh
+
+The gates are those of Cho et al., 2014 (arXiv:1406.1078), the reset gate applied before the matrix product. `activate`,
 `activate_update` and `activate_reset` are callables `f(x, deriv=False)` on (m, u) arrays.
 
-The three functions share these options, all off unless given. Masks are arrays in the dtype of the parameters, drawn
-elsewhere and the same in all three.
+`forward`, `backward` and `gradients` share these options, all off unless given. Masks are arrays in the dtype of the
+parameters, drawn elsewhere and the same in all three.
 
-reset_after: the reset gate after the product, with one more parameter, `chh` (1, u): the cell of cuDNN and PyTorch.
-layer_norm: the same with normalised products. The rows of `x [Uz Ur Uhh]` and of `hp [Vz Vr Vhh]`, 3 u numbers each,
-    are brought to mean 0 and variance 1 (`EPSILON` is added to the variance) and multiplied by gains `gU` and `gV`
-    (1, 3 u) before the biases come in. Ba, Kiros and Hinton, 2016 (arXiv:1607.06450).
-learn_h0: with one more parameter, `h0` (1, u): the state before the step that runs first where none is given.
-reverse: the sequence runs from each sample's last real step down to step 0. All arrays are indexed by their own step,
-    so the previous state is that of step t + 1: `hp[:, t]` is `h[:, t + 1]`, and the last state is at step 0. See
-    `ends`.
-input_mask: (m, e), multiplies X at every step; 0 or 1 / (1 - rate). Gal and Ghahramani, 2016 (arXiv:1512.05287).
-recurrent_masks: (3, m, u), of the gates hh, z, r; each multiplies `hp` in its gate's product at every step, while the
-    carry `z * hp` is unmasked; 0 or 1 / (1 - rate), as in Keras.
-decay: (m, s, 1) or (m, s, u), from 0 to 1, and 1 past a sample's length: the factor g of the state as it enters a step,
-    before all else that the step does with it: `hp = g * (the state a step earlier) + (1 - g) * b`, where b is zero, or
-    the learned h0. 1 changes nothing, 0 replaces the state whole. The factor of step t stands between t - 1 and t; in
-    reverse the state of t + 1 enters t with the factor of t + 1, and the last real step has none. See
-    `cgru.core.decay.entering`.
-zoneout: (m, s, u), 1 where a unit keeps its previous state, else 0; or in inference the rate itself, a float, which
-    gives the expectation. Krueger et al., 2017 (arXiv:1606.01305).
-clamp: a dict with some of the gates "z", "r" and the state after the step "h", each (m, s, u): numbers that a unit is
-    held at in a step, NaN where the layer decides. They are constants, through which no gradient passes.
+- `reset_after`: the reset gate after the product, with one more parameter, `chh` (1, u): hh_ = X Uhh + bhh + r * (hp
+  Vhh + chh), the cell of cuDNN and PyTorch.
+- `layer_norm`: the same with normalised products. The rows of `x [Uz Ur Uhh]` and of `hp [Vz Vr Vhh]`, 3 u numbers
+  each, are brought to mean 0 and variance 1 (`EPSILON` is added to the variance) and multiplied by gains `gU` and `gV`
+  (1, 3 u) before the biases come in. Ba, Kiros and Hinton, 2016 (arXiv:1607.06450).
+- `learn_h0`: with one more parameter, `h0` (1, u): the state before the step that runs first where none is given.
+- `reverse`: the sequence runs from each sample's last real step down to step 0. All arrays are indexed by their own
+  step, so the previous state is that of step t + 1: `hp[:, t]` is `h[:, t + 1]`, and the last state is at step 0. See
+  `ends`.
+- `input_mask`: (m, e), multiplies X at every step; 0 or 1 / (1 - rate). Gal and Ghahramani, 2016 (arXiv:1512.05287).
+- `recurrent_masks`: (3, m, u), of the gates hh, z, r; each multiplies `hp` in its gate's product at every step, while
+  the carry `z * hp` is unmasked; 0 or 1 / (1 - rate), as in Keras.
+- `decay`: (m, s, 1) or (m, s, u), from 0 to 1, and 1 past a sample's length: the factor g of the state as it enters a
+  step, before all else that the step does with it: `hp = g * (the state a step earlier) + (1 - g) * b`, where b is
+  zero, or the learned h0. 1 changes nothing, 0 replaces the state whole. The factor of step t stands between t - 1 and
+  t; in reverse the state of t + 1 enters t with the factor of t + 1, and the last real step has none. See
+  `cgru.core.decay.entering`.
+- `zoneout`: (m, s, u), 1 where a unit keeps its previous state, else 0; or in inference the rate itself, a float, which
+  gives the expectation. Krueger et al., 2017 (arXiv:1606.01305).
+- `clamp`: a dict with some of the gates "z", "r" and the state after the step "h", each (m, s, u): numbers that a unit
+  is held at in a step, NaN where the layer decides. They are constants, through which no gradient passes.
 """
 
 from __future__ import annotations
@@ -51,7 +59,20 @@ EPSILON = 1e-5
 
 
 def names(reset_after: bool = False, layer_norm: bool = False, learn_h0: bool = False) -> tuple[str, ...]:
-    """Return the names of the parameters in their order; see `cgru.variant`."""
+    """Return the names of the parameters in their order; see `cgru.variant`.
+
+    Args:
+        reset_after: whether the reset gate is applied after the product.
+        layer_norm: whether the products are normalised.
+        learn_h0: whether the initial state is a parameter.
+
+    Returns:
+        The names.
+
+    Examples:
+        >>> cgru.reference.names(reset_after=True)
+        ('Uz', 'Vz', 'bz', 'Ur', 'Vr', 'br', 'Uhh', 'Vhh', 'bhh', 'chh')
+    """
     return variant_of(reset_after=reset_after, layer_norm=layer_norm, learn_h0=learn_h0).names
 
 
@@ -72,16 +93,40 @@ def forward(
     clamp: Mapping[str, np.ndarray] | None = None,
     **options: bool,
 ) -> Arrays:
-    """Run X (m, s, e) from h0 (m, u); return the caches `X, h, hp, hh_, hh, z, z_, r, r_`.
+    """Run X (m, s, e) from h0 (m, u), and return the caches.
 
-    h0 None: zeros, or p["h0"] with `learn_h0`.
+    Args:
+        p: the parameters by name.
+        X: the input (m, s, e).
+        h0: the state (m, u) before the step that runs first; None: zeros, or p["h0"] with `learn_h0`.
+        lengths: (m,) the real steps of each sample; None: all.
+        activate: the activation of the candidate state.
+        activate_update: that of the update gate.
+        activate_reset: that of the reset gate.
+        reverse: an option of the module.
+        input_mask: likewise.
+        recurrent_masks: likewise.
+        zoneout: likewise.
+        decay: likewise.
+        clamp: likewise.
+        **options: `reset_after`, `layer_norm`, `learn_h0`, likewise.
 
-    With `reset_after` there is one more cache, `c`, the part of `hh_` that the reset gate scales. All but X, which is
-    unchanged, are (m, s, u) in the dtype of the parameters. With `layer_norm` there are also `nU, nV` (m, s, 3 u), the
-    normalised products before their gains, and `iU, iV` (m, s, 1), their factors 1 / sqrt(variance + EPSILON). Past a
-    sample's length `h` and `hp` repeat its last state, or h0 in `reverse`; the other caches are zero. So the last state
-    of all samples is `h[:, -1]`, or in `reverse` `h[:, 0]`. `hp` is the state after `decay`; with it there is `before`,
-    the state that met it.
+    Returns:
+        A dict of `X, h, hp, hh_, hh, z, z_, r, r_`. All but X, which is unchanged, are (m, s, u) in the dtype of the
+        parameters. Past a sample's length `h` and `hp` repeat its last state, or h0 in `reverse`; the other caches are
+        zero. So the last state of all samples is `h[:, -1]`, or in `reverse` `h[:, 0]`.
+
+        With `reset_after` there is one more cache, `c`, the part of `hh_` that the reset gate scales. With `layer_norm`
+        there are also `nU, nV` (m, s, 3 u), the normalised products before their gains, and `iU, iV` (m, s, 1), their
+        factors 1 / sqrt(variance + EPSILON). With `decay`, `hp` is the state after it, and `before` the state that met
+        it.
+
+    Examples:
+        >>> layer = cgru.GRU(4, sequences=True, rng=0)
+        >>> X = np.random.default_rng(0).standard_normal((2, 6, 3))
+        >>> A = layer.forward(X)
+        >>> np.allclose(cgru.reference.forward(layer.p, X)["h"], A)
+        True
     """
     variant = variant_of(**options)
     m, s, _ = X.shape
@@ -158,16 +203,48 @@ def backward(
     clamp: Mapping[str, np.ndarray] | None = None,
     **options: bool,
 ) -> Arrays:
-    """Backpropagate dA = dL/dh (m, s, u); return `dA, dh_, dh, dhn, dhh_, dz_, dr_` and `dX` (m, s, e).
+    """Backpropagate dA = dL/dh (m, s, u) through all steps; see `gradients` for those of the parameters.
 
-    No parameter gradients: see `gradients`.
+    A step receives dhn from the step after it (Werbos, 1990, doi 10.1109/5.58337):
 
-    `dstate` (m, u) is dL/d(last state), which joins dA at each sample's own last step. With `reset_after` there is one
-    more, `dc` = dL/dc, with `layer_norm` also `dU_` and `dV_` (m, s, 3 u) = dL/d(the products before they are
-    normalised). `dh[:, t]` is the gradient that step t passes to the step that ran before it, and `dhn[:, t]` the one
-    it received, so dL/dh0 is `dh[:, 0]`, or in `reverse` `dh` at each sample's last real step (see `ends`). Past a
-    sample's length all are zero. With `decay` there are also `dhp` = dL/dhp, of which `dh` is the part that the factor
-    lets through, and `dg` = dL/d(decay), of its shape.
+        dh_  = dA + dhn
+        dhh_ = dh_ * (1 - z) * activate'(hh_)
+        dz_  = dh_ * (hp - hh) * activate_update'(z_)
+        dr_  = (dhh_ Vhh^T) * hp * activate_reset'(r_)
+        dh   = (dhh_ Vhh^T) * r + dz_ Vz^T + dr_ Vr^T + dh_ * z
+        dX   = dhh_ Uhh^T + dz_ Uz^T + dr_ Ur^T
+
+    Args:
+        p: the parameters by name.
+        fc: the caches that `forward` returned.
+        dA: dL/dh (m, s, u).
+        lengths: (m,) the real steps of each sample; None: all.
+        activate: the activation of the candidate state.
+        activate_update: that of the update gate.
+        activate_reset: that of the reset gate.
+        dstate: (m, u) dL/d(last state), which joins dA at each sample's own last step; None: zero.
+        reverse: an option of the module.
+        input_mask: likewise.
+        recurrent_masks: likewise.
+        zoneout: likewise.
+        decay: likewise.
+        clamp: likewise.
+        **options: `reset_after`, `layer_norm`, `learn_h0`, likewise.
+
+    Returns:
+        A dict of `dA, dh_, dh, dhn, dhh_, dz_, dr_` (m, s, u) and `dX` (m, s, e). `dh[:, t]` is the gradient that step
+        t passes to the step that ran before it, and `dhn[:, t]` the one it received, so dL/dh0 is `dh[:, 0]`, or in
+        `reverse` `dh` at each sample's last real step (see `ends`). Past a sample's length all are zero.
+
+        With `reset_after` there is one more, `dc` = dL/dc, with `layer_norm` also `dU_` and `dV_` (m, s, 3 u) =
+        dL/d(the products before they are normalised). With `decay` there are also `dhp` = dL/dhp, of which `dh` is the
+        part that the factor lets through, and `dg` = dL/d(decay), of its shape.
+
+    Examples:
+        >>> layer = cgru.GRU(4, sequences=True, rng=0)
+        >>> A = layer.forward(np.random.default_rng(0).standard_normal((2, 6, 3)))
+        >>> np.allclose(cgru.reference.backward(layer.p, layer.fc, A)["dX"], layer.backward(A))
+        True
     """
     variant = variant_of(**options)
     m, s, u = fc["h"].shape
@@ -243,13 +320,38 @@ def gradients(
     each: bool = False,
     **options: bool,
 ) -> Arrays:
-    """Return the gradients `'d' + name` of all parameters, summed over samples and steps, from both passes' caches.
+    """Compute the gradients of all parameters from both passes' caches, summed over samples and steps.
 
-    `fc` and `bc` are the caches that `forward` and `backward` returned. Steps are summed in the order in which they ran
-    back, the last one first. With `each` the gradients are those of each sample, (m, ...), summed over its steps.
+        dUz  = sum X^T dz_      dVz  = sum hp^T dz_           dbz  = sum dz_          and r as z
+        dUhh = sum X^T dhh_     dVhh = sum (r * hp)^T dhh_    dbhh = sum dhh_
 
-    `begins` matters with `learn_h0` alone; see `start_gradient`. `zoneout` and `clamp` are taken like the other options
-    and change nothing here: `fc` and `bc` have them already.
+    Steps are summed in the order in which they ran back, the last one first.
+
+    Args:
+        p: the parameters by name.
+        fc: the caches that `forward` returned.
+        bc: the caches that `backward` returned.
+        lengths: (m,) the real steps of each sample; None: all.
+        begins: which samples began at the learned h0, of use with `learn_h0` alone; see `start_gradient`.
+        reverse: an option of the module.
+        input_mask: likewise.
+        recurrent_masks: likewise.
+        zoneout: likewise; it changes nothing here, since `fc` and `bc` have it already.
+        decay: an option of the module.
+        clamp: likewise; it changes nothing here, since `fc` and `bc` have it already.
+        each: whether to return the gradients of each sample, (m, ...), summed over its steps.
+        **options: `reset_after`, `layer_norm`, `learn_h0`, as in the module's list.
+
+    Returns:
+        A dict of `'d' + name` for each parameter.
+
+    Examples:
+        >>> layer = cgru.GRU(4, sequences=True, rng=0)
+        >>> dX = layer.backward(layer.forward(np.random.default_rng(0).standard_normal((2, 6, 3))))
+        >>> layer.compute_gradients()
+        >>> g = cgru.reference.gradients(layer.p, layer.fc, layer.bc)
+        >>> all(np.allclose(g[name], layer.g[name]) for name in g)
+        True
     """
     variant = variant_of(**options)
     m, s, _ = fc["h"].shape
@@ -292,11 +394,21 @@ def start_gradient(
     reverse: bool = False,
     each: bool = False,
 ) -> np.ndarray:
-    """Return dL/d(p["h0"]) (1, u): `dh` of the steps that ran first, summed over samples that began at p["h0"].
+    """Compute dL/d(p["h0"]): `dh` of the steps that ran first, summed over samples that began at p["h0"].
 
-    `dh` (m, s, u) is that of `backward`. With `each` return that of each sample, (m, 1, u).
+    Args:
+        dh: (m, s, u), as `backward` returns it.
+        begins: which samples began at p["h0"], True for all, or (m,); a state that was given has no share.
+        lengths: (m,) the real steps of each sample; None: all.
+        reverse: whether the steps ran in reverse.
+        each: whether to return the gradient of each sample.
 
-    `begins` says which samples began at p["h0"], True for all, or (m,); a state that was given has no share.
+    Returns:
+        An array (1, u); with `each` (m, 1, u).
+
+    Examples:
+        >>> cgru.reference.start_gradient(np.ones((2, 6, 3)), begins=np.array([True, False]))
+        array([[1., 1., 1.]])
     """
     m, s, _ = dh.shape
     first = dh[np.arange(m), ends(m, s, lengths, reverse)[0]]

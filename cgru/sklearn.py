@@ -323,18 +323,40 @@ class _Estimator(BaseEstimator):
         decay: Any = None,
         times: Any = None,
     ) -> Any:
-        """Train on X and y, classes or numbers; `sample_weight` (m,) multiplies the loss of each sample.
+        """Train on X and y, classes or numbers.
 
-        `groups` (m,), such as the subject of each sample: the folds and `early_stopping` hold out whole groups. In a
-        search or a cross-validation, `set_fit_request(groups=True)` passes them on.
+        In a search or a cross-validation, `set_fit_request(groups=True)` passes the groups on.
 
-        `validation`, (X, y) or (X, y, sample_weight), are samples to validate with, in the place of the share that
-        `early_stopping` holds out: the weights of the epoch with the lowest loss on them are kept, and training stops
-        after `n_iter_no_change` epochs without a lower one. ValueError beside `early_stopping=True`. A dict with their
-        `resets`, `decay` or `times` may stand behind them.
+        Args:
+            X: the sequences: (m, s, e), (m, s) of one feature a step, a list of arrays (s_i, e), or a DataFrame, in the
+                forms that stand at the top of `cgru.sklearn`.
+            y: the classes (m,), or the numbers (m,) or (m, n).
+            sample_weight: (m,) factors of the loss of each sample.
+            groups: (m,) the group of each sample, such as its subject: the folds and `early_stopping` hold out whole
+                groups.
+            validation: (X, y) or (X, y, sample_weight), samples to validate with, in the place of the share that
+                `early_stopping` holds out. The weights of the epoch with the lowest loss on them are kept, and training
+                stops after `n_iter_no_change` epochs without a lower one. A dict with their `resets`, `decay` or
+                `times` may stand behind them.
+            resets: (m, s), or lists of (s_i,) where X is a list, as for `cgru.Network.fit`. Beside it, `decay` or
+                `times` no input layers are chosen that change the steps, or need the whole series. Predictions take it,
+                too.
+            decay: likewise.
+            times: likewise.
 
-        `resets`, `decay` and `times`, (m, s) or lists of (s_i,) where X is a list, are as in `cgru.Network.fit`. Beside
-        them no input layers are chosen that change the steps, or need the whole series. Predictions take them, too.
+        Returns:
+            The estimator.
+
+        Raises:
+            TypeError, ValueError: an argument or a parameter of the estimator is invalid, such as `validation` beside
+                `early_stopping=True`. The estimator stays as it was.
+
+        Examples:
+            >>> from cgru.sklearn import GRUClassifier
+            >>> X, y = np.arange(40) % 2 * np.ones((5, 1)), np.arange(40) % 2  # a column a sample
+            >>> model = GRUClassifier(4, epochs=20, budget=0, random_state=0).fit(X.T, y)
+            >>> model.n_iter_, model.score(X.T, y)
+            (20, 1.0)
         """
         again = self.warm_start and hasattr(self, "networks_")
         beside = given_step_arrays(resets, decay, times)
@@ -376,7 +398,21 @@ class _Estimator(BaseEstimator):
         return found[0]
 
     def sole_network(self) -> Network:
-        """Return `network_`; ValueError for an ensemble and before the first fit."""
+        """Return `network_`, for functions that take an estimator in the place of a network.
+
+        Returns:
+            The fitted network.
+
+        Raises:
+            ValueError: the estimator is an ensemble, or is not fitted.
+
+        Examples:
+            >>> from cgru.sklearn import GRURegressor
+            >>> X, y = np.arange(40) % 2 * np.ones((5, 1)), np.arange(40) % 2
+            >>> model = GRURegressor(4, epochs=20, budget=0, random_state=0).fit(X.T, y)
+            >>> model.sole_network() is model.network_
+            True
+        """
         check_is_fitted(self, "networks_")
         try:
             return self.network_
@@ -384,7 +420,24 @@ class _Estimator(BaseEstimator):
             raise ValueError(str(error)) from None
 
     def network_inputs(self, X: Any) -> tuple[np.ndarray, np.ndarray | None]:
-        """Return X as the network takes it, (m, s, e), and the real lengths (m,), None for all."""
+        """Convert X to the inputs of the network.
+
+        Args:
+            X: the sequences, as for `fit`.
+
+        Returns:
+            (X (m, s, e), the real lengths (m,) or None for all).
+
+        Raises:
+            TypeError, ValueError: X does not fit the estimator.
+
+        Examples:
+            >>> from cgru.sklearn import GRURegressor
+            >>> X, y = np.arange(40) % 2 * np.ones((5, 1)), np.arange(40) % 2
+            >>> model = GRURegressor(4, epochs=20, budget=0, random_state=0).fit(X.T, y)
+            >>> model.network_inputs(X.T)[0].shape
+            (40, 5, 1)
+        """
         return self._check_sequences(X)[:2]
 
     def _set_networks(self, nets: list[Network], names: tuple[str, ...] | None) -> None:
@@ -398,13 +451,25 @@ class _Estimator(BaseEstimator):
             net.feature_names = tuple(map(str, features))
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the estimator to `path`, exactly that name, for `load` of its class: predictions are the same bits.
+        """Write the estimator to the file `path`, for `load` of its class: predictions are the same bits.
 
         The file is an `.npz` without pickled objects, replaced as a whole. The optimizer's state and metadata requests
         (`set_fit_request`) are not saved.
 
-        TypeError, by name, for a parameter that is no number, string or dict of these, and for classes that the file
-        cannot hold. OSError where it cannot be written.
+        Args:
+            path: the file, exactly that name.
+
+        Raises:
+            TypeError: a parameter is no number, string or dict of these, by name; or the file cannot hold the classes.
+            OSError: the file cannot be written.
+
+        Examples:
+            >>> from cgru.sklearn import GRUClassifier
+            >>> X, y = np.arange(40) % 2 * np.ones((5, 1)), np.arange(40) % 2
+            >>> model = GRUClassifier(4, epochs=20, budget=0, random_state=0).fit(X.T, y)
+            >>> model.save("model.npz")
+            >>> GRUClassifier.load("model.npz").units
+            4
         """
         check_is_fitted(self, "networks_")
         own = self.get_params(deep=False)
@@ -427,10 +492,25 @@ class _Estimator(BaseEstimator):
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Any:
-        """Return the estimator that `save` wrote to `path`.
+        """Read the estimator that `save` wrote to `path`.
 
-        ValueError for a damaged, foreign or newer file, and for an estimator of another class. OSError where it cannot
-        be read.
+        Args:
+            path: the file.
+
+        Returns:
+            The fitted estimator.
+
+        Raises:
+            ValueError: the file is damaged, foreign or of a newer format, or has an estimator of another class.
+            OSError: it cannot be read.
+
+        Examples:
+            >>> from cgru.sklearn import GRUClassifier
+            >>> X, y = np.arange(40) % 2 * np.ones((5, 1)), np.arange(40) % 2
+            >>> model = GRUClassifier(4, epochs=20, budget=0, random_state=0).fit(X.T, y)
+            >>> model.save("model.npz")
+            >>> bool((GRUClassifier.load("model.npz").predict(X.T) == model.predict(X.T)).all())
+            True
         """
         return files.read_checked(path, "estimator", FORMAT, cls._from_file)
 
@@ -460,6 +540,8 @@ class GRUClassifier(ClassifierMixin, _Estimator):
 
     Args:
         units: units of each direction of a GRU layer.
+        class_weight: None, "balanced" or a dict, as in scikit-learn.
+        loss: "cross_entropy(0.1)" smooths the labels; None: "cross_entropy".
         layers: the number of GRU layers; None: one, or with `inputs="auto"` the better of one and two in the folds.
         bidirectional: whether each layer runs in both directions.
         pool: the pooling of the last layer's states for the head, as in `cgru.Pool`; "last" is the last state alone.
@@ -475,32 +557,48 @@ class GRUClassifier(ClassifierMixin, _Estimator):
             behind no other layer. "refuse": NaN is refused.
         dropout: the dropout rate between the layers and below the head.
         recurrent_dropout: the dropout rate of the states from step to step.
-        learning_rate, weight_decay: those of Adam; the rate has a one-cycle schedule.
-        epochs, batch_size: None: batches of m / 40 samples, from 16 to 64, and at least 30 epochs and 1,200 updates.
+        learning_rate: the learning rate of Adam, on a one-cycle schedule.
+        weight_decay: the weight decay of Adam.
+        epochs: the number of epochs. None: at least 30 epochs and 1,200 updates.
+        batch_size: the samples of a batch. None: m / 40, from 16 to 64.
         standardize: whether to scale each feature to mean 0 and deviation 1 over the training data.
         average: the decay of an exponential moving average of the parameters, as in `cgru.Network.fit`, such as 0.999;
             None: no average.
         ensemble: the number of networks, each from a seed of its own, whose outputs are averaged.
         early_stopping: whether to keep the weights of the epoch with the lowest loss on `validation_fraction` of the
             samples, which have no part in the choice, and to stop after `n_iter_no_change` epochs without a lower one.
-        class_weight: None, "balanced" or a dict, as in scikit-learn.
-        loss: "cross_entropy(0.1)" smooths the labels; None: "cross_entropy".
+        validation_fraction: the share of the samples that `early_stopping` holds out.
+        n_iter_no_change: the number of epochs without a lower loss after which `early_stopping` ends the fit.
         warm_start: whether `fit` continues from the fitted network.
         channels_first: whether X is (m, e, s).
+        random_state: the seed of all that is drawn, as in scikit-learn.
         n_jobs: the number of threads; None: `cgru.get_num_threads()`.
         verbose: whether to print what was chosen, or why there were no folds, and each epoch.
 
     Attributes:
         classes_: the classes, sorted.
         n_features_in_: s for X (m, s), else e.
-        inputs_, layers_, pool_: the input layers, the number of GRU layers and the pooling that were taken.
+        inputs_: the input layers that were taken.
+        layers_: the number of GRU layers that was taken.
+        pool_: the pooling that was taken.
         candidate_scores_: by the text of each candidate its score in the folds: the accuracy, or the loss of a
             regression; empty without folds, of which `verbose=1` tells why.
         network_: the `cgru.Network`, with the classes; for a regressor a copy whose outputs are in the units of y. An
             ensemble has none.
         networks_: the list of all networks, of one without an ensemble.
-        loss_curve_, n_iter_: the training loss of each epoch, and the number of epochs.
+        loss_curve_: the training loss of each epoch.
+        n_iter_: the number of epochs.
         validation_scores_: the validation loss of each epoch, with early_stopping or samples to validate with.
+
+    Examples:
+        >>> from cgru.sklearn import GRUClassifier
+        >>> X = [np.full((4 + i % 3, 2), i % 2) for i in range(40)]  # sequences of 4 to 6 steps
+        >>> y = ["even" if i % 2 == 0 else "odd" for i in range(40)]
+        >>> model = GRUClassifier(4, epochs=20, budget=0, random_state=0).fit(X, y)
+        >>> model.predict(X[:3]).tolist(), model.score(X, y)
+        (['even', 'odd', 'even'], 1.0)
+        >>> model.predict_proba(X).shape
+        (40, 2)
     """
 
     def __init__(
@@ -576,18 +674,62 @@ class GRUClassifier(ClassifierMixin, _Estimator):
         decay: Any = None,
         times: Any = None,
     ) -> GRUClassifier:
-        """Train one epoch on X and y; the first call names in `classes` all classes that there will be."""
+        """Train one epoch on X and y.
+
+        Args:
+            X: as for `fit`.
+            y: as for `fit`.
+            classes: all classes that there will be; needed in the first call where y lacks some.
+            sample_weight: as for `fit`.
+            resets: as for `fit`.
+            decay: as for `fit`.
+            times: as for `fit`.
+
+        Returns:
+            The estimator.
+
+        Raises:
+            TypeError, ValueError: an argument is invalid, or `classes` are others than in the first call.
+
+        Examples:
+            >>> from cgru.sklearn import GRUClassifier
+            >>> model = GRUClassifier(4, random_state=0)
+            >>> for X, y in [(np.ones((8, 5)), ["a"] * 8), (np.zeros((8, 5)), ["b"] * 8)]:
+            ...     model = model.partial_fit(X, y, classes=["a", "b"])
+            >>> model.classes_.tolist(), model.n_iter_
+            (['a', 'b'], 2)
+        """
         beside = given_step_arrays(resets, decay, times)
         self._fit(X, y, sample_weight, not hasattr(self, "networks_"), epochs=1, classes=classes, beside=beside)
         return self
 
     def predict_proba(self, X: Any, *, resets: Any = None, decay: Any = None, times: Any = None) -> np.ndarray:
-        """Return the probability of each of `classes_`, (m, k)."""
+        """Predict the probability of each of `classes_`.
+
+        Args:
+            X: as for `fit`.
+            resets: as for `fit`.
+            decay: as for `fit`.
+            times: as for `fit`.
+
+        Returns:
+            The probabilities (m, k).
+        """
         A = self._outputs(X, resets=resets, decay=decay, times=times).astype(np.float64)
         return A / A.sum(axis=1, keepdims=True)
 
     def predict(self, X: Any, *, resets: Any = None, decay: Any = None, times: Any = None) -> np.ndarray:
-        """Return the most probable class of each sample, (m,)."""
+        """Predict the most probable class of each sample.
+
+        Args:
+            X: as for `fit`.
+            resets: as for `fit`.
+            decay: as for `fit`.
+            times: as for `fit`.
+
+        Returns:
+            The classes (m,).
+        """
         A = self._outputs(X, resets=resets, decay=decay, times=times)
         return self.classes_[A.argmax(axis=1)]
 
@@ -601,7 +743,19 @@ class GRUClassifier(ClassifierMixin, _Estimator):
         decay: Any = None,
         times: Any = None,
     ) -> float:
-        """Return the accuracy of `predict`."""
+        """Compute the accuracy of `predict`.
+
+        Args:
+            X: as for `fit`.
+            y: the true classes (m,).
+            sample_weight: (m,) the weight of each sample.
+            resets: as for `fit`.
+            decay: as for `fit`.
+            times: as for `fit`.
+
+        Returns:
+            The share of right classes.
+        """
         found = self.predict(X, resets=resets, decay=decay, times=times)
         return accuracy_score(y, found, sample_weight=sample_weight)
 
@@ -609,16 +763,58 @@ class GRUClassifier(ClassifierMixin, _Estimator):
 class GRURegressor(RegressorMixin, _Estimator):
     """A regressor of sequences, for one or several targets: a GRU network trained by squared errors or another loss.
 
-    Arguments and attributes are those of `GRUClassifier`, without `class_weight` and `classes_`.
-
-    `loss` is "mean_squared_error" or "mse" (None), "huber" or "huber(delta)" with delta in deviations of the target,
-    "quantile(0.1, 0.5, 0.9)", "gaussian", or "poisson" for counts. `predict` returns the mean, or the quantile nearest
-    the median, or the rate. `network_` has all outputs: of a target its quantiles, its mean and log-variance, or its
-    log rate.
-
-    `target_mean_` and `target_scale_`, one for each target, are the target scaling; counts are not scaled (0 and 1).
     Predictions of squared errors and of "huber" are shrunk towards the mean by a factor fitted to what was held out, in
     the folds or by `early_stopping`, as `shrink` in `cgru.Network.fit`.
+
+    Args:
+        units: as for `GRUClassifier`.
+        loss: what is trained on:
+
+            - "mean_squared_error", "mse" or None: `predict` returns the mean.
+            - "huber" or "huber(delta)", with delta in deviations of the target: likewise.
+            - "quantile(0.1, 0.5, 0.9)": `predict` returns the quantile nearest the median, `predict_quantiles` all.
+            - "gaussian": `predict` returns the mean.
+            - "poisson", for counts: `predict` returns the rate.
+        layers: as for `GRUClassifier`.
+        bidirectional: as for `GRUClassifier`.
+        pool: as for `GRUClassifier`.
+        inputs: as for `GRUClassifier`.
+        budget: as for `GRUClassifier`.
+        causal: as for `GRUClassifier`.
+        missing: as for `GRUClassifier`.
+        dropout: as for `GRUClassifier`.
+        recurrent_dropout: as for `GRUClassifier`.
+        learning_rate: as for `GRUClassifier`.
+        weight_decay: as for `GRUClassifier`.
+        epochs: as for `GRUClassifier`.
+        batch_size: as for `GRUClassifier`.
+        standardize: as for `GRUClassifier`.
+        average: as for `GRUClassifier`.
+        ensemble: as for `GRUClassifier`.
+        early_stopping: as for `GRUClassifier`.
+        validation_fraction: as for `GRUClassifier`.
+        n_iter_no_change: as for `GRUClassifier`.
+        warm_start: as for `GRUClassifier`.
+        channels_first: as for `GRUClassifier`.
+        random_state: as for `GRUClassifier`.
+        n_jobs: as for `GRUClassifier`.
+        verbose: as for `GRUClassifier`.
+
+    Attributes:
+        target_mean_: the mean of each target, by which targets are scaled; 0 for counts, which are not.
+        target_scale_: the deviation of each target, likewise; 1 for counts.
+        network_: the `cgru.Network`, whose outputs are in the units of y. It has all outputs: of a target its
+            quantiles, its mean and log-variance, or its log rate.
+
+    The other attributes are those of `GRUClassifier`, without `classes_`.
+
+    Examples:
+        >>> from cgru.sklearn import GRURegressor
+        >>> y = np.linspace(0, 1, 40)
+        >>> X = y[:, None] * np.ones((40, 5))  # one feature at five steps
+        >>> model = GRURegressor(4, epochs=30, budget=0, random_state=0).fit(X, y)
+        >>> model.predict(X).shape, model.score(X, y) > 0.5
+        ((40,), True)
     """
 
     def __init__(
@@ -696,15 +892,43 @@ class GRURegressor(RegressorMixin, _Estimator):
         decay: Any = None,
         times: Any = None,
     ) -> GRURegressor:
-        """Train one epoch on X and y; targets are scaled as in the first call."""
+        """Train one epoch on X and y; targets are scaled as in the first call.
+
+        Args:
+            X: as for `fit`.
+            y: as for `fit`.
+            sample_weight: as for `fit`.
+            resets: as for `fit`.
+            decay: as for `fit`.
+            times: as for `fit`.
+
+        Returns:
+            The estimator.
+
+        Raises:
+            TypeError, ValueError: an argument is invalid.
+
+        Examples:
+            >>> from cgru.sklearn import GRURegressor
+            >>> model = GRURegressor(4, random_state=0).partial_fit(np.ones((8, 5)), np.arange(8.0))
+            >>> model.partial_fit(np.ones((8, 5)), np.zeros(8)).target_mean_.tolist()
+            [3.5]
+        """
         beside = given_step_arrays(resets, decay, times)
         self._fit(X, y, sample_weight, not hasattr(self, "networks_"), epochs=1, beside=beside)
         return self
 
     def predict(self, X: Any, *, resets: Any = None, decay: Any = None, times: Any = None) -> np.ndarray:
-        """Return predictions in the units of y, (m,), or (m, n) where y was (m, n).
+        """Predict numbers in the units of y: the mean, the quantile nearest the median, or the rate, as `loss` says.
 
-        They are the mean, the quantile nearest the median, or the rate, as `loss` says.
+        Args:
+            X: as for `fit`.
+            resets: as for `fit`.
+            decay: as for `fit`.
+            times: as for `fit`.
+
+        Returns:
+            The predictions (m,), or (m, n) where y was (m, n).
         """
         point = self._fitted_loss().point
         Y = self._outputs(X, lambda A: point(self._in_units(A)), resets=resets, decay=decay, times=times)
@@ -720,14 +944,44 @@ class GRURegressor(RegressorMixin, _Estimator):
         decay: Any = None,
         times: Any = None,
     ) -> float:
-        """Return the coefficient of determination of `predict`."""
+        """Compute the coefficient of determination of `predict`, R^2 = 1 - sum (y - predicted)^2 / sum (y - mean)^2.
+
+        Args:
+            X: as for `fit`.
+            y: the true numbers, as for `fit`.
+            sample_weight: (m,) the weight of each sample.
+            resets: as for `fit`.
+            decay: as for `fit`.
+            times: as for `fit`.
+
+        Returns:
+            R^2, of several targets their mean.
+        """
         found = self.predict(X, resets=resets, decay=decay, times=times)
         return r2_score(y, found, sample_weight=sample_weight)
 
     def predict_quantiles(self, X: Any, *, resets: Any = None, decay: Any = None, times: Any = None) -> np.ndarray:
-        """Return quantiles in the units of y, (m, n, q) for n targets and q levels, in the order that `loss` has.
+        """Predict quantiles in the units of y.
 
-        AttributeError, by name, for a loss without quantiles.
+        Args:
+            X: as for `fit`.
+            resets: as for `fit`.
+            decay: as for `fit`.
+            times: as for `fit`.
+
+        Returns:
+            The quantiles (m, n, q) for n targets and q levels, in the order that `loss` has.
+
+        Raises:
+            AttributeError: the loss has no quantiles, by name.
+
+        Examples:
+            >>> from cgru.sklearn import GRURegressor
+            >>> y = np.linspace(0, 1, 40)
+            >>> X = y[:, None] * np.ones((40, 5))
+            >>> model = GRURegressor(4, loss="quantile(0.1, 0.9)", epochs=30, budget=0, random_state=0).fit(X, y)
+            >>> model.predict_quantiles(X).shape
+            (40, 1, 2)
         """
         loss = self._fitted_loss()
         if not loss.quantiles:

@@ -570,7 +570,9 @@ cdef class Stream:
             same bits. That pays where steps follow one another quickly, since threads that wait long sleep.
 
     Attributes:
-        source, batch, threads: as passed.
+        source: as passed.
+        batch: as passed.
+        threads: as passed.
         dtype: that of the layers.
         features: the features e of a step.
         units: the outputs k of a step.
@@ -578,6 +580,19 @@ cdef class Stream:
     Raises:
         TypeError, ValueError, RuntimeError: the source has no parameters, or cannot run a step at a time. The error
             names the reason: a reverse direction, a user's own callable.
+
+    Examples:
+        >>> layer = cgru.GRU(4, sequences=True, rng=0)
+        >>> X = np.random.default_rng(0).standard_normal((1, 6, 3))
+        >>> A = layer.predict(X)
+        >>> stream = cgru.Stream(layer)
+        >>> all(np.allclose(stream.step(X[0, t]), A[0, t]) for t in range(6))
+        True
+        >>> stream.state.shape
+        (1, 4)
+        >>> stream.reset()
+        >>> np.allclose(stream.step(X[0, 0]), A[0, 0])
+        True
     """
 
     cdef readonly object source
@@ -627,9 +642,9 @@ cdef class Stream:
     @property
     @critical_section
     def state(self):
-        """The states (m, u) after the last step, as copies; a list with several GRU layers. They may be set.
+        """The states (m, u) after the last step, as copies; a list with several GRU layers.
 
-        Those of a `GRUD` are records (m,), as its own `state`.
+        They may be set. Those of a `GRUD` are records (m,), as its own `state`.
 
         Setting raises TypeError or ValueError for another number of states or another shape, and then changes nothing.
         """
@@ -668,7 +683,20 @@ cdef class Stream:
     def refresh(self):
         """Pack the current weights of the source again, and keep the states.
 
-        ValueError if the layers have other sizes now, and the errors of a new Stream. Then nothing is changed.
+        Raises:
+            ValueError: the layers have other sizes now. Then nothing is changed.
+            TypeError, RuntimeError: those of a new `Stream`, likewise.
+
+        Examples:
+            >>> layer = cgru.GRU(4, rng=0)
+            >>> layer.make(np.zeros((1, 1, 3)))
+            >>> stream = cgru.Stream(layer)
+            >>> before = stream.step(np.ones(3)).copy()
+            >>> layer.p["bz"] += 1
+            >>> stream.refresh()
+            >>> stream.reset()
+            >>> np.allclose(stream.step(np.ones(3)), before)
+            False
         """
         cdef Stream fresh = Stream(self.source, self.batch, threads=self.threads)
         if self._sizes() != fresh._sizes():
@@ -685,28 +713,39 @@ cdef class Stream:
 
     @critical_section
     def step(self, x, dt=None, *, resets=None, decay=None):
-        """Run one step and return its output: (m, k) for x (m, e), or (k,) for x (e,) of a single sample.
-
-        x is raw, as for `predict`. Tokens of an embedding are integers (m,), or one integer. The output is None while a
-        layer that changes the number of steps has none. The next step overwrites the returned array: copy it to keep
-        it.
+        """Run one step, and return its output.
 
         Args:
+            x: the step, (m, e), or (e,) of a single sample. It is raw, as for `predict`. Tokens of an embedding are
+                integers (m,), or one integer.
             dt: (m,) or a number, the time since the step before, for a first `GRUD`, in the units of its `times`; of
                 the first step of a sequence it counts for nothing. None: 1.
-            resets: (m,) booleans: the rows of which this is the first step of a new sequence, as in a new Stream. Their
-                states become zero, or the learned h0, whatever they were, and pools and differences forget the steps
-                before. `Frames` collects the steps of all rows together: there, all rows begin anew, or none.
-            decay: (m,) factors g from 0 to 1, with which each GRU's state h enters the step as g * h + (1 - g) * h0, h0
-                zero or learned, as of `Network.predict`; of a `GRU` by itself also (m, u). A factor of 0 replaces the
-                state alone, of a `GRUD` also what it has seen; other layers remember the steps before. No GRU may stand
-                above `Frames`.
-                Of a single sample one number will do, as for `resets` one boolean.
+            resets: (m,) booleans, or one of a single sample: the rows of which this is the first step of a new
+                sequence, as in a new Stream. Their states become zero, or the learned h0, whatever they were, and pools
+                and differences forget the steps before. `Frames` collects the steps of all rows together: there, all
+                rows begin anew, or none.
+            decay: (m,) factors g from 0 to 1, or one of a single sample; of a `GRU` by itself also (m, u). Each GRU's
+                state h enters the step as g * h + (1 - g) * h0, with h0 zero or learned, as of `Network.predict`. A
+                factor of 0 replaces the state alone, of a `GRUD` also what it has seen; other layers remember the steps
+                before. No GRU may stand above `Frames`.
+
+        Returns:
+            The output: (m, k) for x (m, e), or (k,) for x (e,). None while a layer that changes the number of steps has
+            none. The next step overwrites this array: copy it to keep it.
 
         Raises:
             TypeError, ValueError: x, `resets` or `decay` has another dtype or shape; a factor is NaN or outside [0, 1];
                 resets and decay at once; a layer refuses them. The state is unchanged.
             RuntimeError: the sequence was ended by `finish`, and not all rows begin anew. The state is unchanged.
+
+        Examples:
+            >>> layer = cgru.GRU(4, rng=0)
+            >>> layer.make(np.zeros((1, 1, 3)))
+            >>> stream = cgru.Stream(layer, batch=2)
+            >>> first = stream.step(np.ones((2, 3))).copy()
+            >>> again = stream.step(np.ones((2, 3)), resets=[True, False])
+            >>> np.array_equal(again[0], first[0]), np.array_equal(again[1], first[1])
+            (True, False)
         """
         cdef bint flat
         if self.timed or dt is not None:
@@ -802,10 +841,21 @@ cdef class Stream:
 
     @critical_section
     def finish(self):
-        """End the sequence, and return the outputs (m, n, k) that `predict` has beyond those of the steps.
+        """End the sequence, and return the outputs that `predict` has beyond those of the steps.
 
-        n is 0 unless a layer changes the number of steps, such as `Frames`, whose last frame is padded. The next
-        sequence begins with `reset`.
+        The next sequence begins with `reset`.
+
+        Returns:
+            An array (m, n, k). n is 0 unless a layer changes the number of steps, such as `Frames`, whose last frame is
+            padded.
+
+        Examples:
+            >>> net = cgru.Network([cgru.Frames(4), cgru.GRU(5, sequences=True), cgru.Dense(2)], seed=0)
+            >>> A = net.predict(np.ones((1, 6, 3)))
+            >>> stream = cgru.Stream(net)
+            >>> made = [stream.step(np.ones(3)) is not None for _ in range(6)]
+            >>> sum(made), stream.finish().shape, A.shape
+            (1, (1, 1, 2), (1, 2, 2))
         """
         rows = []
         for i, stage in enumerate(self.stages):

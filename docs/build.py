@@ -18,6 +18,7 @@ OUTSIDE = ("[CS]*.md", "LICENSE", "benchmarks/*", "examples/**/*", "cgru/cell.px
 TO_PAGE = re.compile(r"\[([^\]]*)\]\((?:\.\./)*docs/([^)#]*)\.md(#[^)]*)?\)")
 KINDS = {".md", ".png", ".py", ".pyx", ".pxd", ".c", ".cpp", ".toml", ""}
 NAMED = re.compile(r"^(\w+(?:, \w+)*): ", re.MULTILINE)
+ONE_RESULT = {"returns_multiple_items": False, "returns_named_value": False}  # "Returns:" is one text of several lines
 
 
 def on_files(files: Files, config: Any) -> None:
@@ -61,7 +62,8 @@ class Docstrings(griffe.Extension):
             first, _, rest = text.partition("\n\n")
             if value is not None and first.partition("(")[0].split(".")[-1] == of.name:  # Cython puts a signature first
                 text = rest
-            of.docstring = griffe.Docstring("\n\n".join(map(listed, text.split("\n\n"))), parent=of, parser="google")
+            text = "\n\n".join(map(listed, text.split("\n\n")))
+            of.docstring = griffe.Docstring(text, parent=of, parser="google", parser_options=ONE_RESULT)
         for name, member in list(of.members.items()):
             if name.startswith("__") and name not in ("__init__", "__all__"):
                 del of.members[name]

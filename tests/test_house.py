@@ -11,7 +11,8 @@ if not (HOUSE / "gru.py").is_file():
     pytest.skip("the source does not lie beside the tests", allow_module_level=True)
 
 SOURCES = sorted(path for path in HOUSE.rglob("*") if path.suffix in (".py", ".pyx", ".pxd"))
-LINES = 900
+LINES = 820  # of a file without its docstrings
+DOCSTRING = re.compile(r'^ *"""[^\\](?:.|\n)*?"""\n', re.MULTILINE)
 STRINGS_AND_COMMENTS = re.compile(r'"""(?:.|\n)*?"""|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'|#.*')
 IMPORT = re.compile(
     r"^[ \t]*(?:from[ \t]+(?P<of>[\w.]+)[ \t]+c?import[ \t]+(?P<names>\([^)]*\)|.*)|c?import[ \t]+(?P<modules>.*))$",
@@ -83,7 +84,8 @@ def test_no_private_name_of_another_module(path):
 def test_a_file_has_one_subject():
     """As far as its length tells."""
     files = [path for path in HOUSE.rglob("*") if path.suffix in (".py", ".pyx", ".pxd", ".pyi", ".c", ".h")]
-    lines = {str(path.relative_to(HOUSE)): len(path.read_text(encoding="utf-8").splitlines()) for path in files}
+    texts = {str(path.relative_to(HOUSE)): path.read_text(encoding="utf-8") for path in files}
+    lines = {name: len(DOCSTRING.sub("", text).splitlines()) for name, text in texts.items()}
     assert {name: count for name, count in lines.items() if count >= LINES} == {}
 
 

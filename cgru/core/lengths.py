@@ -14,14 +14,41 @@ __all__ = ["by_length", "ends", "mask", "padded"]
 
 
 def mask(lengths: np.ndarray, s: int) -> np.ndarray:
-    """Return booleans (m, s, 1): True for the real steps of each sample, False for its padding."""
+    """Return which steps are real.
+
+    Args:
+        lengths: (m,) the real steps of each sample.
+        s: the number of steps.
+
+    Returns:
+        Booleans (m, s, 1): True for the real steps of each sample, False for its padding.
+
+    Examples:
+        >>> cgru.reference.mask([3, 1], 3)[:, :, 0]
+        array([[ True,  True,  True],
+               [ True, False, False]])
+    """
     return (np.arange(s) < np.asarray(lengths)[:, None])[:, :, None]
 
 
 def ends(m: int, s: int, lengths: np.ndarray | None = None, reverse: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """Return (index (m,) of the step that runs first in each sample, index (m,) of the one that runs last).
+    """Return which step runs first in each sample, and which one runs last.
 
     With them `fc['h'][np.arange(m), last]` is the last state, and `bc['dh'][np.arange(m), first]` is dL/dh0.
+
+    Args:
+        m: the number of samples.
+        s: the number of steps.
+        lengths: (m,) the real steps of each sample; None: all.
+        reverse: whether the steps run in reverse.
+
+    Returns:
+        Two arrays of indices (m,): of the step that runs first, and of the one that runs last.
+
+    Examples:
+        >>> first, last = cgru.reference.ends(2, 5, np.array([5, 3]))
+        >>> first.tolist(), last.tolist()
+        ([0, 0], [4, 2])
     """
     start, end = np.zeros(m, int), np.full(m, s - 1) if lengths is None else np.asarray(lengths) - 1
     return (end, start) if reverse else (start, end)

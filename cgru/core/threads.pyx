@@ -41,15 +41,32 @@ def get_num_threads():
     """Return how many threads a call may use, by default `CGRU_NUM_THREADS`, `OMP_NUM_THREADS` or all cores.
 
     Small work runs on one thread all the same, and so does all work in a forked child.
+
+    Returns:
+        The number of threads.
+
+    Examples:
+        >>> cgru.get_num_threads() >= 1
+        True
     """
     return _threads
 
 
 def set_num_threads(n):
-    """Let calls use up to n threads, n >= 1 (more than 256 count as 256). Results are bit for bit the same for any n.
+    """Let calls use up to n threads; results are bit for bit the same for any n.
+
+    Args:
+        n: the number of threads, at least 1; more than 256 count as 256.
 
     Raises:
         TypeError, ValueError: n is not an integer of at least 1.
+
+    Examples:
+        >>> before = cgru.get_num_threads()
+        >>> cgru.set_num_threads(2)
+        >>> cgru.get_num_threads()
+        2
+        >>> cgru.set_num_threads(before)
     """
     global _threads
     _threads = min(positive(n, "n"), MOST)

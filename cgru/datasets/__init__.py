@@ -18,10 +18,18 @@ __all__ = [
 
 
 def load_japanese_vowels() -> Dataset:
-    """Load the UCI data set "Japanese Vowels" in its standard split: which of nine speakers says /ae/?
+    """Load the UCI data set "Japanese Vowels", utterances of /ae/ by nine speakers, in its standard split.
 
-    `train` has 270 utterances, `test` 370. `X` is (m, s, 12) float32, zero past each utterance's `lengths` (7 to 29
-    steps), `y` the speaker, 0 to 8. Use the test split for the final score alone. `README.md` beside this module states
-    source (Kudo, Toyama and Shimbo, 1999) and licence (CC BY 4.0).
+    The task is to tell the speaker. `train` has 270 utterances, `test` 370. `X` is (m, s, 12) float32, zero past each
+    utterance's `lengths` (7 to 29 steps), `y` the speaker, 0 to 8. Use the test split for the final score alone.
+    `README.md` beside this module states source (Kudo, Toyama and Shimbo, 1999) and licence (CC BY 4.0).
+
+    Returns:
+        The data set.
+
+    Examples:
+        >>> data = cgru.datasets.load_japanese_vowels()
+        >>> data.train.X.shape, data.test.X.shape
+        ((270, 26, 12), (370, 29, 12))
     """
     return read(Path(__file__).with_name("japanese_vowels.npz"))

@@ -23,16 +23,24 @@ def to_container(data: Any, kind: str, columns: Sequence[str] | None = None) -> 
     """Convert sequences to a container of sktime, aeon and pandas.
 
     Args:
-        data: a `Dataset`, of which (training, test) come back, None for what it does not have; a `Split`; what
-            `from_frame` returned; an array (m, s, e); or a list of arrays (s, e).
+        data: a `Dataset`, of which (training, test) come back, None for a missing one; a `Split`; a result of
+            `from_frame`; an array (m, s, e); or a list of arrays (s, e).
         kind: "numpy3D" is an array (m, e, s); "np-list" a list of arrays (e, s); "pd-multiindex" a DataFrame with a row
             a step, a column a feature, and (sample, step) as its index; "nested_univ" a DataFrame with a row a sample
             and a Series in each cell. Samples are called by their ids, where `data` has some, else 0, 1, ...
         columns: the names of the features; None: those of `data`, or "feature_0", ...
 
+    Returns:
+        The container, of a `Dataset` two.
+
     Raises:
         TypeError, ValueError: an argument is invalid, or "numpy3D" is asked for series of unlike lengths.
         ImportError: pandas is not installed.
+
+    Examples:
+        >>> train, test = cgru.datasets.to_container(cgru.datasets.load_japanese_vowels(), "np-list")
+        >>> len(train), train[0].shape  # the first utterance has 20 steps
+        (270, (12, 20))
     """
     check_choice("kind", kind, CONTAINERS)
     if isinstance(data, Dataset):

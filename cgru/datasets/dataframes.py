@@ -36,6 +36,13 @@ class Sequences(NamedTuple):
         y: the targets: (m,), or (m, k) of several labels; for each step a class (m, s) or numbers (m, s, k); or None.
         ids: the id of each sequence (m,).
         columns: the names of the e features.
+
+    Examples:
+        >>> import polars
+        >>> frame = polars.DataFrame({"id": ["x", "x", "y"], "a": [1, 2, 3], "label": ["yes", "yes", "no"]})
+        >>> X, y, ids, columns = cgru.datasets.from_frame(frame, "id", label="label")
+        >>> [x.shape for x in X], y.tolist(), ids.tolist(), columns
+        ([(2, 1), (1, 1)], ['yes', 'no'], ['x', 'y'], ['a'])
     """
 
     X: list[np.ndarray]
@@ -48,8 +55,18 @@ class StepSequences(NamedTuple):
     """`Sequences` that have an array with a number for each step beside X.
 
     Attributes:
-        X, y, ids, columns: as of `Sequences`, X with NaN where nothing was measured.
+        X: as for `Sequences`, with NaN where nothing was measured.
+        y: as for `Sequences`.
+        ids: as for `Sequences`.
+        columns: as for `Sequences`.
         beside: {"times": for each sequence the times of its steps (s_i,)}, as `Network.fit` takes them.
+
+    Examples:
+        >>> import polars
+        >>> frame = polars.DataFrame({"id": ["x", "x", "y"], "time": [3, 7, 2], "a": [1.5, None, 0.5]})
+        >>> found = cgru.datasets.from_frame(frame, "id", time="time", missing="decay")
+        >>> [times.tolist() for times in found.beside["times"]], found.X[0].ravel().tolist()
+        ([[0.0, 4.0], [0.0]], [1.5, nan])
     """
 
     X: list[np.ndarray]
@@ -87,14 +104,13 @@ def from_frame(
         label: the column with the target of a sequence, the same in all its rows. Several columns of numbers make
             targets (m, k). None: there are no targets.
         columns: the features of a step; a time that is a number may be among them. None: all other columns, which must
-            be numbers or booleans. The names of `Sequences.columns`, too, which select the features of later data.
+            be numbers or booleans. The names in `Sequences.columns` select the same features of later data.
         ignore: columns that are no features.
         categories: columns that are encoded one-hot, as for `read`; a dict of their values, which later data need.
         per_step: whether there is a label, or several with numbers, for each step, which may change within a sequence.
-        missing: "refuse" missing values, or fill them: "forward" takes the last value before in the sequence (at its
-            beginning the first one after), "interpolate" is linear in the number of steps, "zero" takes 0, and "decay"
-            leaves NaN, and with `time` makes a `StepSequences` with the times. By column, and with indicators, as for
-            `read`; name the columns with indicators, so that later data have the same.
+        missing: "refuse" missing values, or fill them by "forward", "interpolate" or "zero", or leave them by "decay",
+            as for `read`. "decay" with `time` makes a `StepSequences` with the times. By column, and with indicators,
+            as for `read`; name the columns with indicators, so that later data have the same.
         na: one or more additional markers of a missing value, as for `read`.
         split_at: the gap in time at which a sequence is split in two, as for `read`.
         time_step: whether the time since the row before is added as a feature, as for `read`.
@@ -102,11 +118,22 @@ def from_frame(
             fits all times.
         windows: the length and the hop of windows that sequences are cut into, as for `read`.
 
+    Returns:
+        The sequences; with `missing="decay"` and `time` a `StepSequences`.
+
     Raises:
         ImportError: narwhals is not installed.
         TypeError: `frame` is no DataFrame, or a feature has no numbers.
         ValueError: a column or value is missing, two steps of a sequence have the same time, or a label changes within
             a sequence; with the place.
+
+    Examples:
+        >>> import polars
+        >>> days = ["2024-05-02", "2024-05-01", "2024-05-01"]
+        >>> frame = polars.DataFrame({"id": ["x", "y", "x"], "day": days, "a": [1, 2, 3]})
+        >>> found = cgru.datasets.from_frame(frame, "id", time="day")
+        >>> [x.ravel().tolist() for x in found.X]  # sorted by day
+        [[3.0, 1.0], [2.0]]
     """
     table = table_of_frame(frame, na=missing_values.as_words(na))
     if isinstance(columns, str):

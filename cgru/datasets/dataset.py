@@ -33,6 +33,11 @@ class Split(NamedTuple):
         y: the targets: (m,), or numbers (m, k), or for each step a class (m, s) or numbers (m, s, k), or None.
         lengths: the number of steps of each sample (m,), None if all have s.
         ids: the id in the table of each sample (m,); None if the file is no table with ids.
+
+    Examples:
+        >>> X, y, lengths, ids = cgru.datasets.load_japanese_vowels().train
+        >>> X.shape, y.shape, lengths[:3].tolist(), ids
+        ((270, 26, 12), (270,), [20, 26, 22], None)
     """
 
     X: np.ndarray
@@ -46,17 +51,40 @@ class Split(NamedTuple):
         return {}
 
     def samples(self, rows: np.ndarray) -> Split:
-        """Return the samples of these indices; those of memory-mapped arrays are not read."""
+        """Return the samples of these indices; those of memory-mapped arrays are not read.
+
+        Args:
+            rows: integers (n,).
+
+        Returns:
+            The split of these samples.
+
+        Examples:
+            >>> split = cgru.datasets.load_japanese_vowels().train
+            >>> split.samples(np.array([0, 100])).y.tolist()
+            [0, 3]
+        """
         return Split(*(select_rows(array, rows) for array in self))
 
 
 class StepSplit(NamedTuple):
-    """The samples of a data set that has arrays with a number for each step of X.
+    r"""The samples of a data set that has arrays with a number for each step of X.
 
     Attributes:
-        X, y, lengths, ids: as a `Split` has them; X may be NaN where nothing was measured, with `missing="decay"`.
+        X: as for a `Split`; NaN where nothing was measured, with `missing="decay"`.
+        y: as for a `Split`.
+        lengths: as for a `Split`.
+        ids: as for a `Split`.
         beside: the arrays (m, s) by the names that `Network.fit` has: "resets", "decay", "times". The times of a table
             count from 0 on in each sample, in seconds or as the table has them; its padding has the last one.
+
+    Examples:
+        >>> import pathlib
+        >>> rows = ["id,time,a,label", "x,3,1.5,yes", "x,7,,yes", "y,2,0.5,no", "y,4,1,no"]
+        >>> _ = pathlib.Path("gaps.csv").write_text("\n".join(rows))
+        >>> split = cgru.datasets.read("gaps.csv", id="id", time="time", label="label", missing="decay").train
+        >>> split.X[0].ravel().tolist(), split.beside["times"].tolist()
+        ([1.5, nan], [[0.0, 4.0], [0.0, 2.0]])
     """
 
     X: np.ndarray
@@ -66,7 +94,19 @@ class StepSplit(NamedTuple):
     beside: dict[str, np.ndarray]
 
     def samples(self, rows: np.ndarray) -> StepSplit:
-        """Return the samples of these indices; those of memory-mapped arrays are not read."""
+        """Return the samples of these indices; those of memory-mapped arrays are not read.
+
+        Args:
+            rows: integers (n,).
+
+        Returns:
+            The split of these samples.
+
+        Examples:
+            >>> split = cgru.datasets.StepSplit(np.zeros((3, 2, 1)), None, None, None, {"times": np.zeros((3, 2))})
+            >>> split.samples(np.array([0, 2])).beside["times"].shape
+            (2, 2)
+        """
         beside = {name: select_rows(array, rows) for name, array in self.beside.items()}
         return StepSplit(*(select_rows(array, rows) for array in self[:-1]), beside)
 
@@ -86,6 +126,11 @@ class Dataset(NamedTuple):
             table that was read without targets.
         groups: the group of each sample of `train` (m,), strings or numbers, if `groups` was passed; else of windows
             the series that each is cut from.
+
+    Examples:
+        >>> data = cgru.datasets.load_japanese_vowels()
+        >>> len(data.train.X), len(data.test.X), data.class_names
+        (270, 370, None)
     """
 
     train: Split | StepSplit | None

@@ -60,55 +60,58 @@ def read(
     parts: bool = True,
     steps: Sequence[str] = (),
 ) -> Dataset:
-    """Read a data set from an `.npz`, CSV or other text, Parquet, a `.ts` of the UCR/UEA archive, or a folder.
+    r"""Read a data set from an `.npz`, CSV or other text, Parquet, a `.ts` of the UCR/UEA archive, or a folder.
 
     An `.npz` holds real numbers `x` (or `X`): (m, s, e), or the steps of all samples one after another (n, e) with
     `lengths` (m,) that sum to n. Beside x (m, s, e), `lengths` (m,) are optional and give the real steps of each
     sample. An optional `y` holds integers, booleans or strings (m,), which are classes, or reals (m,) or (m, k). It may
     hold a class for each step: (m, s), or beside x (n, e) also (n,); or reals for each step: (m, s, k). Values past the
-    lengths are ignored. With a split
-    the names are `train_x`, `train_y`, `train_lengths`, `test_x`, ... . `class_names` (k,) and `feature_names` (e,) are
-    optional. Other arrays are ignored; none is ever unpickled.
+    lengths are ignored. With a split the names are `train_x`, `train_y`, `train_lengths`, `test_x`, ... . `class_names`
+    (k,) and `feature_names` (e,) are optional. Other arrays are ignored; none is ever unpickled.
 
     A folder holds these arrays as files `x.npy`, (m, s, e), `y.npy`, ... . They are mapped into memory (`numpy.memmap`)
     rather than read, except for x if missing values are filled, or features are selected or reordered.
 
     A table has a row for each step (long) or for each sequence (wide). The roles of its columns are passed by name, or
-    guessed from names and values, which the `notes` of the result say. Ambiguous roles are refused.
+    guessed from names and values; the `notes` of the result tell the guesses. Ambiguous roles are refused.
 
     Args:
         path: the file. Text and `.ts` may be gzipped.
         test: a file of the same kind with the test split.
         id: of a table, the column that identifies the sequence of a row, or several together; "" for none.
-        time: the column that steps are sorted by, or several, which are joined: a date and a time of day, or parts of a
-            date, such as year, month and day, by their names or in this order; "": steps keep the order of the rows.
+        time: the column that steps are sorted by; "": steps keep the order of the rows. Several columns are joined: a
+            date and a time of day, or parts of a date, such as year, month and day, by their names or in this order.
         label: the column with the target, or several with numbers; "" for none.
         columns: the features of a step, in this order; a time that is a number may be among them. None: all columns
             without another role.
         ignore: columns that are no features.
         groups: the column that says which sequences belong together, such as the subject, the same in all rows of a
-            sequence. In an `.npz` or folder the array (m,) of that name, with a split train_NAME. It may be in `id`,
-            too, and is no feature. `groups` of the result has those of the training samples.
+            sequence. It may be in `id`, too, and is no feature. In an `.npz` or folder it is the array (m,) of that
+            name, with a split train_NAME. `groups` of the result has those of the training samples.
         categories: of a long table, columns that are encoded one-hot: values a and b of column c become the features
             c_a and c_b, 1 where that is the value and else 0. Or a dict with the values of each column, as in `reading`
-            of the result; another value is refused, and one that is missing and filled with zero is none of them.
+            of the result: another value is refused, and a missing value that is filled with zero is none of them.
         wide: whether each row is a sequence.
         per_step: whether there is a label, or several with numbers, for each step, which may change within a sequence.
         task: "classification" or "regression", if integers are numbers or reals are classes. None: integers, booleans
             and strings are classes, reals are numbers. Many different integers in a table are refused.
-        missing: "refuse" missing values, or fill them from their own sequence: "forward" takes the last value before
-            (at the beginning the first one after), "interpolate" is linear, "zero" takes 0. By feature: a dict, or
-            "a=interpolate,b=zero", in which "forward,b=zero" fills all others, too. With "+indicator" behind a method a
-            feature missingindicator_b is added, 1 where b was missing; without a name for each feature of which a value
-            is missing in the training data. "decay" leaves NaN, for a `cgru.GRUD`, and reads the times of the steps of
-            a table into a `StepSplit`.
+        missing: "refuse" missing values, or fill them from their own sequence:
+
+            - "forward" takes the last value before, at the beginning the first one after.
+            - "interpolate" is linear in the number of steps.
+            - "zero" takes 0.
+            - "decay" leaves NaN, for a `cgru.GRUD`, and reads the times of the steps of a table into a `StepSplit`.
+
+            By feature: a dict, or "a=interpolate,b=zero", in which "forward,b=zero" fills all others, too. With
+            "+indicator" behind a method a feature missingindicator_b is added, 1 where b was missing; without a name
+            for each feature of which a value is missing in the training data.
         na: of a table, one or more additional markers of a missing value, such as "-" or -999, in any case. A number
             stands for all numbers of that value, -999.0 too. Empty cells, NA and some more always are missing.
         split_at: of a long table, the gap in time at which rows of one id are split into sequences; those of id a are
             called a/1, a/2, ... . For times that are numbers it is a number, for dates "30d", "6h", "10min", "2w" or
             "5s". None: no split.
         time_step: of a long table, whether to add the time since the row before as a feature, called time_step, 0 in
-            the first row: in seconds if times are dates, else in their own unit.
+            the first row. It is in seconds if times are dates, else in their own unit.
         decimal: the decimal sign of a text file, "." or ","; None: guessed from its numbers.
         axes: the axes of x in an `.npz`: "mse", or "mes" for (m, e, s); None: "mse".
         features: the names of the features to take, in this order, such as `Network.feature_names`; others are left
@@ -119,8 +122,10 @@ def read(
         windows: of a long table, the length and the hop of windows that sequences are cut into, such as (100, 50) or
             "100,50". The last one ends where its sequence does, and a sequence that is no longer than a window is one.
             Without an id all rows are one sequence. The label is that of each step with `per_step`, else that of the
-            last step of a window. `groups` of the result are the sequences, if no column is named, so that no window
-            that is held back has a step that is trained on; an only sequence is cut into twelve parts for that.
+            last step of a window.
+
+            `groups` of the result are the sequences, if no column is named, so that no held-back window has a step that
+            is trained on. An only sequence is cut into twelve parts for that.
         parts: whether an only sequence is cut into parts before windows. Later data, by `features`, and test data are
             not; `reading` of the result says so, too.
         steps: the columns of a wide table that data were trained on, in order of their steps, as in `reading`. They
@@ -134,6 +139,14 @@ def read(
         ImportError: neither Polars nor pandas is installed, for Parquet.
         ValueError: anything else is invalid; with the file, and the line and column or the array. In an `.npz` the
             headers of the arrays are checked before x and y are read.
+
+    Examples:
+        >>> import pathlib
+        >>> rows = ["id,time,a,b,label", "x,0,1,5,yes", "x,1,2,6,yes", "y,0,3,7,no", "y,1,4,8,no"]
+        >>> _ = pathlib.Path("data.csv").write_text("\n".join(rows))
+        >>> data = cgru.datasets.read("data.csv", id="id", time="time", label="label")
+        >>> data.train.X.tolist(), data.train.y.tolist(), data.feature_names
+        ([[[1.0, 5.0], [2.0, 6.0]], [[3.0, 7.0], [4.0, 8.0]]], ['yes', 'no'], ('a', 'b'))
     """
     named = {"id": id, "time": time, "label": label, "columns": columns, "ignore": ignore, "groups": groups or ()}
     named = {name: None if value is None else as_names(value, name) for name, value in named.items()}

@@ -36,19 +36,29 @@ HOLIDAYS, HOLIDAYS_SHARE = 10, 0.1  # missing weekdays that may be holidays: in 
 
 @dataclass(frozen=True)
 class Series:
-    """One time series with regular times.
+    r"""One time series with regular times.
 
     Attributes:
         name: the column, or the value of the id column.
         y: the values (n,), NaN for a missing one; the first and the last are not missing.
         X: the inputs at each step (n, e), or None.
-        times: the times (n,), in UTC if there is a `clock`; 0, 1, ... if the table has no times. Beside `known` they
-            go on to its end (n + f,).
+        times: the times (n,), in UTC if there is a `clock`; 0, 1, ... if the table has no times. Beside `known` they go
+            on to its end (n + f,).
         calendar: the frequency of the times.
         time: the column of times, or several joined with spaces, or "step" if there is none.
         notes: sentences about what was guessed.
-        known: inputs known in the future (n + f, c), for the f steps after y too that the table has; or None.
         clock: converts times to local time; None for times without a known time zone or UTC offsets.
+        known: inputs known in the future (n + f, c), for the f steps after y too that the table has; or None.
+
+    Examples:
+        >>> import pathlib
+        >>> rows = ["month,sales", "2024-01,5", "2024-02,7", "2024-03,6"]
+        >>> _ = pathlib.Path("sales.csv").write_text("\n".join(rows))
+        >>> (series,) = cgru.datasets.read_series("sales.csv")
+        >>> series.name, series.y.tolist(), series.written([2, 3])  # the step after the last one, too
+        ('sales', [5.0, 7.0, 6.0], ['2024-03', '2024-04'])
+        >>> series.times_at([3]).astype("datetime64[D]").tolist()
+        [datetime.date(2024, 4, 1)]
     """
 
     name: str
@@ -62,15 +72,29 @@ class Series:
     known: np.ndarray | None = None
 
     def times_at(self, places: Any) -> np.ndarray:
-        """Return the times, local ones if they have a time zone, at the steps `places`, which may be in the future.
+        """Return the times at the steps `places`, which may be in the future: local times if they have a time zone.
 
-        Raise ValueError for times past the year 9999.
+        Args:
+            places: indices of steps (k,), from 0.
+
+        Returns:
+            The times (k,).
+
+        Raises:
+            ValueError: a time is past the year 9999.
         """
         moments = self._moments(np.asarray(places))
         return moments if self.clock is None else self.clock.local(moments)
 
     def written(self, places: Any) -> list[str]:
-        """Format the times at the steps `places` as the table has them."""
+        """Format the times at the steps `places` as the table has them.
+
+        Args:
+            places: as for `times_at`.
+
+        Returns:
+            The texts.
+        """
         moments = self._moments(np.asarray(places))
         return self.times.written(moments, None if self.clock is None else self.clock.offsets_at(moments))
 
@@ -102,18 +126,29 @@ class _ColumnSpec(NamedTuple):
 def read_series(
     path: str | os.PathLike[str], *, decimal: str | None = None, na: filling.NA | None = None, **options: Any
 ) -> list[Series]:
-    """Read the series in a table, a text file (with NumPy alone) or Parquet, by the same rules as `read`.
+    r"""Read the series in a table, a text file (with NumPy alone) or Parquet, by the same rules as `read`.
 
     Args:
         path: the file.
         decimal: the decimal sign of a text file, "." or ","; None: guessed from its numbers.
         na: one or more additional markers of a missing value, as for `read`.
-        options: those of `series_from_frame`.
+        **options: those of `series_from_frame`.
+
+    Returns:
+        The series, sorted by time.
 
     Raises:
         OSError: the file cannot be opened.
         ImportError: no library for Parquet is installed.
         ValueError: anything else is invalid; with the file, line and column.
+
+    Examples:
+        >>> import pathlib
+        >>> rows = ["day,shop,sales", *(f"2024-05-0{day},{shop},{day}" for shop in "ab" for day in (3, 1, 2))]
+        >>> _ = pathlib.Path("shops.csv").write_text("\n".join(rows))
+        >>> found = cgru.datasets.read_series("shops.csv", target="sales", time="day", id="shop")
+        >>> [(series.name, series.y.tolist()) for series in found]
+        [('a', [1.0, 2.0, 3.0]), ('b', [1.0, 2.0, 3.0])]
     """
     check_choice("decimal", decimal, DECIMAL)
     spec, words = _ColumnSpec.of(**options), filling.as_words(na)
@@ -152,11 +187,12 @@ def series_from_frame(
         frame: the table. A pandas index that has times or a name is a column, too.
         target: the column to forecast, or several, each a series. None: the only column of numbers without another
             role.
-        time: the column of times: dates in text, integers, datetimes or decimal years. Several columns are joined:
-            parts of a date, such as a year and a month, or a date and a time of day. "": each row is a step.
-            None: guessed among the columns without another role. A column called as times are (time, date, month,
-            year, ...) or of datetimes is taken first, if no time is twice in a series. Then come columns whose text is
-            times, decimal years, and a first column without numbers or name. If there is none, each row is a step.
+        time: the column of times: dates in text, integers, datetimes or decimal years. "": each row is a step. Several
+            columns are joined: parts of a date, such as a year and a month, or a date and a time of day.
+
+            None: guessed among the columns without another role. A column called as times are (time, date, month, year,
+            ...) or of datetimes is taken first, if no time is twice in a series. Then come columns whose text is times,
+            decimal years, and a first column without numbers or name. If there is none, each row is a step.
         id: the column that identifies the series of a row; None: all rows are one series.
         inputs: columns that are known beside the target. In these and in targets, true is 1 and false 0.
         known: columns of inputs that are known in the future, too. The rows after the last value of a target, in which
@@ -164,10 +200,20 @@ def series_from_frame(
         time_format: the format of the times, as for strptime; None: guessed.
         gaps: whether times may be missing, which are filled with NaN; else the first gap is refused, with its place.
 
+    Returns:
+        The series.
+
     Raises:
         ImportError: narwhals is not installed.
-        TypeError, ValueError: a column is missing or has no numbers, or a time is missing, double or between two
-            steps; with the place.
+        TypeError, ValueError: a column is missing or has no numbers, or a time is missing, double or between two steps;
+            with the place.
+
+    Examples:
+        >>> import polars
+        >>> frame = polars.DataFrame({"month": ["2024-02", "2024-01", "2024-04"], "sales": [7, 5, 6]})
+        >>> (series,) = cgru.datasets.series_from_frame(frame, target="sales", time="month", gaps=True)
+        >>> series.y.tolist(), series.written([2])
+        ([5.0, 7.0, nan, 6.0], ['2024-03'])
     """
     names = {"target": target, "time": time, "inputs": inputs, "known": known}
     spec = _ColumnSpec.of(**names, id=id, time_format=time_format, gaps=gaps)

@@ -22,7 +22,18 @@ LONG = 16  # features, below which `looks_swapped` does not judge
 
 
 def described(data: Dataset) -> list[str]:
-    """Return a summary of `data` as lines of text: samples and steps, features, targets, notes."""
+    """Describe a data set in lines of text: samples and steps, features, targets, notes.
+
+    Args:
+        data: the data set.
+
+    Returns:
+        The lines.
+
+    Examples:
+        >>> cgru.datasets.described(cgru.datasets.load_japanese_vowels())[0]
+        '270 samples of 7 to 26 steps of 12 features'
+    """
     names = ("samples", "to test on") if data.train is not None else ("", "samples, to test on")
     lines = [_size(split, name) for split, name in zip((data.train, data.test), names, strict=True) if split]
     return [*lines, *details(data)]

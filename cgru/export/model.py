@@ -26,7 +26,7 @@ __all__ = ["export_c"]
 
 
 def export_c(net: AnyNet, path: str | os.PathLike[str], *, name: str | None = None, dtype: Any = None) -> None:
-    """Write `net` as C99 to `path`, which ends in .c, and a header of the same name, ending in .h, beside it.
+    """Write a network or a GRU as C99 to a file that ends in .c, and a header beside it that ends in .h.
 
     The file holds the weights, needs no library and allocates nothing; C++ takes it too. A float32 model computes in
     float alone, so that a microcontroller runs it. With `name` "model" the header declares the struct `model_state`,
@@ -63,9 +63,9 @@ def export_c(net: AnyNet, path: str | os.PathLike[str], *, name: str | None = No
 
         void model_wait(model_state *state, float dt);
 
-    A `Pool` covers all steps since the sequence began and is zero before the first. Dropout is off and zoneout
-    its expectation, as in `predict`. A layer in reverse, `Bidirectional` and `Normalize` need the whole series and
-    are refused.
+    A `Pool` covers all steps since the sequence began and is zero before the first. Dropout is off and zoneout its
+    expectation, as in `predict`. A layer in reverse, `Bidirectional` and `Normalize` need the whole series and are
+    refused.
 
     Weights that `cgru.quantize` made are written unchanged. With int8 a row is quantised to the same codes as in
     `predict`, and a product has the same integers. If two states differ in their last bit, as those of any two
@@ -76,8 +76,8 @@ def export_c(net: AnyNet, path: str | os.PathLike[str], *, name: str | None = No
         net: a `Network`, also a quantised one, or a `GRU` by itself, whose output is its state.
         path: the file; it and the header are replaced where they exist, and keep their modes.
         name: a C identifier, the prefix of all public names; None: made from the file's name.
-        dtype: float32 or float64, of weights, state, inputs and outputs; None: the model's own. Of a quantised
-            network float32 alone.
+        dtype: float32 or float64, of weights, state, inputs and outputs; None: the model's own. Of a quantised network
+            float32 alone.
 
     Raises:
         TypeError, ValueError: an argument is invalid; a layer or an activation is not this package's own or cannot run
@@ -85,6 +85,14 @@ def export_c(net: AnyNet, path: str | os.PathLike[str], *, name: str | None = No
         RuntimeError: there are no parameters yet. All of these before any file is touched.
         OSError: a file cannot be written, or is none that could be replaced (a device, a read-only one): before either
             is touched.
+
+    Examples:
+        >>> net = cgru.Network([cgru.GRU(4, dtype=np.float32), cgru.Dense(2, dtype=np.float32)], seed=0)
+        >>> A = net.predict(np.zeros((1, 6, 3)))
+        >>> cgru.export_c(net, "model.c")
+        >>> from pathlib import Path
+        >>> "void model_step(model_state *state, const float *x, float *y);" in Path("model.h").read_text()
+        True
     """
     source, header, name = _names(path, name)
     for file in (source, header):

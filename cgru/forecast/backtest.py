@@ -49,12 +49,13 @@ class Backtest:
         widths: the width of the networks' windows (k,), smaller at an origin with few values before it.
         windows: the number of training windows (k,).
         actual: the values after each origin (k, h), NaN where one is missing.
-        forecasts: those of each model (k, h): "GRU", "linear", "naive", "climatology", with statsmodels "ETS", with a
-            season "seasonal naive", with a second one "two seasons"; and the "mean of the best", chosen for each
+        forecasts: the forecasts of each model (k, h): "GRU", "linear", "naive", "climatology", with statsmodels "ETS",
+            with a season "seasonal naive", with a second one "two seasons"; and the "mean of the best", chosen for each
             origin by the errors at the others that share no value with it.
         errors: by model and name, (k,) each: "MAE", the mean absolute error, "RMSE", the root of the mean squared
-            error, and "MASE", the MAE over that of the one-step seasonal naive forecast of the known values. MASE is
-            NaN where the latter is 0. All are NaN at an origin without a known value after it, which no mean counts.
+            error, and "MASE", the MAE over that of the one-step seasonal naive forecast of the known values, the mean
+            of |y_t - y_(t - season)| (Hyndman and Koehler, 2006, International Journal of Forecasting 22). MASE is NaN
+            where the latter is 0. All are NaN at an origin without a known value after it, which no mean counts.
         intervals: the quantiles of the delivered forecast (k, h, q); None without `quantiles`. With "auto" they lie
             around the "mean of the best", whose models were chosen at the other origins, even if one is delivered.
         quantiles: their levels.
@@ -63,8 +64,22 @@ class Backtest:
         second: the length of a second, longer season, 1 for none.
         widening: the factor of the networks' interval, see `Delivery.predict_quantiles`.
         notes: sentences about models that could not be compared.
-        options: the arguments of a Forecaster, and `dated`, those of a Delivery, with which the models were made.
+        dated: whether the climatology reads times, an argument of a `Delivery`.
+        options: the arguments of a `Forecaster` with which the models were made.
         columns: how many columns of X and of known inputs the models read.
+
+    Examples:
+        >>> y = np.arange(24) % 4
+        >>> test = cgru.forecast.backtest(y, 2, origins=2, model="naive", season=1, networks=1, epochs=1)
+        >>> test.errors["naive"]["MAE"].tolist()  # 3 for 0 and 1, 1 for 2 and 3
+        [2.5, 1.5]
+        >>> test.rows()[0], len(test.table().splitlines()) == len(test.errors) + 1
+        (['', 'MAE', 'RMSE', 'MASE', 'delivered'], True)
+        >>> test.verdict().startswith("delivered: naive; its MASE is ")
+        True
+        >>> model = test.deliver(y)  # fits to all of y
+        >>> model.weights == test.delivery(model.forecaster).weights == {"naive": 1.0}
+        True
     """
 
     origins: np.ndarray
@@ -113,7 +128,11 @@ class Backtest:
         return float(self._known_errors(model, self.judge).mean())
 
     def rows(self) -> list[list[str]]:
-        """Return the cells of `table`, the header first."""
+        """Return the cells of `table`, the header first.
+
+        Returns:
+            The rows of the table, lists of texts.
+        """
         lines = [["", *ERRORS, "delivered"]]
         for model in sorted(self.errors, key=self._mean):
             errors = [self._known_errors(model, name) for name in ERRORS]
@@ -125,15 +144,21 @@ class Backtest:
         """Return a text table of the errors, mean ± standard deviation over the origins, the best model first.
 
         Its last column has the share of each model in the delivered forecast.
+
+        Returns:
+            The table.
         """
         lines = self.rows()
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
         return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
 
     def verdict(self) -> str:
-        """Return a sentence that compares what is delivered with the best other model, and says if it may be chance.
+        """Compare the delivered forecast with the best other model in a sentence, and say if it may be chance.
 
         Errors of a single winner are those at the origins that chose it, which flatters it.
+
+        Returns:
+            The sentence.
         """
         judge = self.judge
         other = min((model for model in self.errors if model not in (self.delivered, MEAN)), key=self._mean)
@@ -159,12 +184,21 @@ class Backtest:
         progress: bool = False,
         **inputs: Any,
     ) -> Delivery:
-        """Fit the networks to all of y, and return the model whose forecast is delivered; arguments are `backtest`'s.
+        """Fit the networks to all of y, and return the model whose forecast is delivered.
 
-        `predict` of the result takes y, X and times, too. `inputs` are other arguments of `Forecaster.fit`.
+        Args:
+            y: as for `backtest`.
+            X: as for `backtest`.
+            times: as for `backtest`. `predict` of the result takes y, X and times, too.
+            threads: as for `backtest`.
+            progress: as for `backtest`.
+            **inputs: other arguments of `Forecaster.fit`: `known`.
+
+        Returns:
+            The fitted model.
 
         Raises:
-            ValueError: X or known inputs have other columns than in the tests; and as `Forecaster.fit`.
+            TypeError, ValueError: X or known inputs have other columns than in the tests; and as from `Forecaster.fit`.
         """
         forecaster = Forecaster(self.actual.shape[1], **self.options)
         tested = self.columns
@@ -175,7 +209,14 @@ class Backtest:
         return self.delivery(forecaster.fit(y, X, threads=threads, progress=progress, **inputs))
 
     def delivery(self, forecaster: Forecaster) -> Delivery:
-        """Return the model whose forecast is delivered, with the networks of a fitted forecaster."""
+        """Return the model whose forecast is delivered, with the networks of a fitted forecaster.
+
+        Args:
+            forecaster: the fitted forecaster.
+
+        Returns:
+            The model.
+        """
         return Delivery(forecaster, self.weights, second=self.second, widening=self.widening, dated=self.dated)
 
 
@@ -195,7 +236,7 @@ def backtest(
     progress: bool = False,
     **options: Any,
 ) -> Backtest:
-    """Forecast past values of a series from several earlier `origins`, and return the errors of the GRU and its rivals.
+    """Forecast past values of a series from several earlier `origins`, and compare the errors of GRU and rivals.
 
     At each origin scales, linear model and networks are fitted anew to the values before it. If no season is given, it
     is guessed once from the values before the first origin.
@@ -209,16 +250,28 @@ def backtest(
         X: inputs as for `Forecaster.fit`.
         known: known inputs as for `Forecaster.fit`. A forecast reads them up to the end of its horizon.
         times: the dates (n,) of y as datetime64, or a list of them, so that the climatology knows the time of the year.
-        model: the model to deliver, by its name in `Backtest.forecasts`; "auto": the mean of the one with the lowest
-            error and of those within a tenth of it, or that one alone.
+        model: the model to deliver, by its name in `Backtest.forecasts`. "auto": the model with the lowest error alone,
+            or where others are within a tenth of it the mean of them all.
         second: the length of a second season, longer than the first, 1 for none; None: guessed as that is, beside one.
         likely: lags at which a season is likely, as for `guess_season`.
         threads: as for `fit_many`, which runs the fits of all origins in one call.
         progress: as for `fit_many`.
-        options: arguments of `Forecaster`.
+        **options: arguments of `Forecaster`.
+
+    Returns:
+        The forecasts and errors of all models, and the model to deliver.
 
     Raises:
-        ValueError: a series is too short, with the length that it needs; and as `Forecaster.fit`.
+        ImportError: `model` needs statsmodels, which is not installed.
+        TypeError, ValueError: a series is too short, with the length that it needs; another argument is invalid; and as
+            from `Forecaster.fit`.
+
+    Examples:
+        >>> test = cgru.forecast.backtest(np.arange(24) % 4, 2, origins=2, season=1, networks=1, epochs=1)
+        >>> test.origins.tolist(), test.forecasts["GRU"].shape
+        ([20, 22], (2, 2))
+        >>> "linear" in test.errors, test.judge
+        (True, 'MASE')
     """
     k = positive(origins, "origins")
     for name, value in (("step", step), ("second", second)):

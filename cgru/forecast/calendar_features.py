@@ -40,14 +40,28 @@ CYCLES = {"day": _share_of_day, "week": _share_of_week, "year": _share_of_year}
 
 
 def calendar(times: Any, cycles: Sequence[str] | None = None) -> np.ndarray:
-    """Return the places of times (n,) in the cycles of the calendar as sines and cosines (n, c), for `known`.
+    """Convert times to their places in the cycles of the calendar, for `known` of a forecast.
+
+    A share of a cycle c becomes sin(2 pi c) and cos(2 pi c): of the day or of the year as it passes, of the week at the
+    beginning of the day.
 
     Args:
         times: datetimes (n,) as NumPy reads them, of a series and of the horizon after it.
-        cycles: some of "day", "week" (its days) and "year". None: those of `cycles_of`.
+        cycles: some of "day", "week" (its days) and "year". None: by the median step between times, the day and the
+            week for steps below a day, the week and the year below a week, the year below a year.
+
+    Returns:
+        Sines and cosines (n, c), two columns for each cycle.
 
     Raises:
         TypeError, ValueError: these are no times, or the cycles are unknown, or none is longer than a step.
+
+    Examples:
+        >>> times = np.arange("2024-01-01", "2024-01-02", 6, dtype="datetime64[h]")  # a Monday
+        >>> cgru.forecast.calendar(times).shape
+        (4, 4)
+        >>> cgru.forecast.calendar(times, ["day"])[1].round(6).tolist()  # six o'clock
+        [1.0, 0.0]
     """
     times = np.asarray(times)
     if times.dtype.kind != "M" or times.ndim != 1 or np.isnat(times).any():

@@ -53,6 +53,13 @@ class Delivery:
 
     Raises:
         ValueError: a model is unknown.
+
+    Examples:
+        >>> y = np.arange(40) % 4
+        >>> model = cgru.forecast.Forecaster(2, season=4, networks=1, epochs=1).fit(y)
+        >>> delivery = cgru.forecast.Delivery(model, {"seasonal naive": 0.5, "naive": 0.5})
+        >>> delivery.predict(y).tolist()  # means of 0, 1 and 3, 3
+        [1.5, 2.0]
     """
 
     def __init__(
@@ -82,7 +89,7 @@ class Delivery:
         return self.forecaster.quantiles
 
     def predict(self, y: Any, X: Any = None, *, known: Any = None, times: Any = None) -> Any:
-        """Forecast the values (horizon,) after y (n,); return a list of them if y is a list of series.
+        """Forecast the values after y.
 
         Inputs are read where the networks or the linear model have a share, and not asked for elsewhere.
 
@@ -92,9 +99,12 @@ class Delivery:
             known: as for `Forecaster.predict`, with or without the columns of the calendar.
             times: the dates (n,) of y as datetime64, or a list of them, that a climatology or the calendar reads.
 
+        Returns:
+            The forecast (horizon,), or a list of them if y is a list.
+
         Raises:
             ImportError: exponential smoothing has a share, and statsmodels is not installed.
-            ValueError: `times` are missing; and as `Forecaster.predict`.
+            TypeError, ValueError: `times` are missing; and as from `Forecaster.predict`.
         """
         reads = not READERS.isdisjoint(self.weights)
         return self._predict(y, X, self._with_calendar(y, known, times) if reads else None, times)
@@ -133,10 +143,30 @@ class Delivery:
         return unwrap_single(y, joined)
 
     def predict_quantiles(self, y: Any, X: Any = None, *, known: Any = None, times: Any = None) -> Any:
-        """Forecast each of the quantiles (horizon, q), with the arguments of `predict`, whose inputs are always read.
+        """Forecast each of the quantiles of the values after y; inputs are always read.
 
         They are the networks' quantiles, as far from the delivered forecast as they are from the networks' median,
-        times `widening`.
+        times `widening`: quantile = forecast + widening (network's quantile - network's median).
+
+        Args:
+            y: as for `predict`.
+            X: as for `predict`.
+            known: as for `predict`.
+            times: as for `predict`.
+
+        Returns:
+            The quantiles (horizon, q), or a list of them if y is a list.
+
+        Raises:
+            ImportError: as from `predict`.
+            TypeError, ValueError: the forecaster has no quantiles; and as from `predict`.
+
+        Examples:
+            >>> y = np.arange(40) % 4
+            >>> model = cgru.forecast.Forecaster(2, season=4, quantiles=(0.1, 0.5, 0.9), networks=1, epochs=1).fit(y)
+            >>> delivery = cgru.forecast.Delivery(model, {"seasonal naive": 1.0}, widening=2.0)
+            >>> delivery.predict_quantiles(y)[:, 1].tolist()  # the median is the forecast
+            [0.0, 1.0]
         """
         known = self._with_calendar(y, known, times)
         points, medians, bands = (
@@ -151,9 +181,22 @@ class Delivery:
         return unwrap_single(y, moved)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the model to the file `path`, for `cgru.forecast.load`; errors are those of `Forecaster.save`.
+        """Write the model to the file `path`, for `cgru.forecast.load`.
 
         The file of networks alone is that of their Forecaster.
+
+        Args:
+            path: the file, exactly that name.
+
+        Raises:
+            RuntimeError, TypeError, ValueError, OSError: as from `Forecaster.save`.
+
+        Examples:
+            >>> y = np.arange(40) % 4
+            >>> model = cgru.forecast.Forecaster(2, season=4, networks=1, epochs=1).fit(y)
+            >>> cgru.forecast.Delivery(model, {"naive": 1.0}).save("delivery.npz")
+            >>> cgru.forecast.load("delivery.npz").weights
+            {'naive': 1.0}
         """
         if self.weights == {GRU: 1.0} and self.widening == 1 and not self.cycles:
             self.forecaster.save(path)
@@ -167,9 +210,20 @@ class Delivery:
 def load(path: str | os.PathLike[str]) -> Forecaster | Delivery:
     """Read the Forecaster or the Delivery that `save` wrote to `path`; it forecasts bit for bit the same.
 
+    Args:
+        path: the file.
+
+    Returns:
+        The fitted model.
+
     Raises:
         ValueError: the file is damaged, foreign or of a newer format.
         OSError: it cannot be read.
+
+    Examples:
+        >>> cgru.forecast.Forecaster(2, season=4, networks=1, epochs=1).fit(np.arange(40) % 4).save("forecaster.npz")
+        >>> cgru.forecast.load("forecaster.npz").horizon
+        2
     """
     return read_checked(path, "forecaster", FORMAT, _from_archive)
 

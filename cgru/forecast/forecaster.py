@@ -66,8 +66,8 @@ class Forecaster:
     Args:
         horizon: the number of values to forecast.
         season: the length of a season in steps, 1 for none; None: `guess_season` of the training data.
-        width: the number of values that a network reads, at least a season; None: two seasons, 12 without a season, or
-            fewer if otherwise less than ten training windows would be left.
+        width: the number of values that a network reads, at least a season. None: two seasons, 12 without a season;
+            fewer where less than ten training windows would be left.
         quantiles: the levels of an interval, such as (0.1, 0.9); the forecast is then the median. None: no interval.
         missing: "refuse" NaN, or "interpolate" over it, within the data of each call.
         units: units of each GRU.
@@ -80,9 +80,16 @@ class Forecaster:
         width_: the width in use after a fit.
         windows_: the number of training windows.
         known_: the number of inputs that are known in the future.
+        networks_: the fitted networks.
 
     Raises:
         TypeError, ValueError: an argument is invalid.
+
+    Examples:
+        >>> y = np.sin(np.arange(60) * np.pi / 6) + 0.01 * np.arange(60)
+        >>> model = cgru.forecast.Forecaster(6, season=12, networks=2, epochs=2).fit(y)
+        >>> model.predict(y).shape, model.width_, model.windows_
+        ((6,), 24, 31)
     """
 
     def __init__(
@@ -133,8 +140,18 @@ class Forecaster:
             threads: as for `cgru.fit_many`.
             progress: as for `cgru.fit_many`.
 
+        Returns:
+            The forecaster.
+
         Raises:
-            ValueError: a series is too short, with the length that it needs, or a value is missing.
+            TypeError, ValueError: a series is too short, with the length that it needs, or a value is missing, or is no
+                number.
+
+        Examples:
+            >>> y = [np.arange(40) % 4, np.arange(50) % 4]  # two series
+            >>> model = cgru.forecast.Forecaster(2, season=4, networks=1, epochs=1).fit(y)
+            >>> [values.shape for values in model.predict(y)]
+            [(2,), (2,)]
         """
         jobs = self.jobs(y, X, known=known)
         return self.take(fit_many(jobs, threads=threads, progress=progress))
@@ -142,7 +159,27 @@ class Forecaster:
     def jobs(self, y: Any, X: Any = None, name: tuple[Any, ...] = (), *, known: Any = None) -> list[Job]:
         """Return the fits of all networks as jobs for `fit_many`, so that fits of several forecasters run together.
 
-        This is the first half of `fit`; pass the results to `take` in this order. The name of job i is (*name, i).
+        This is the first half of `fit`; pass the results to `take` in this order.
+
+        Args:
+            y: as for `fit`.
+            X: as for `fit`.
+            name: the beginning of each name: that of job i is (*name, i).
+            known: as for `fit`.
+
+        Returns:
+            A job for each network.
+
+        Raises:
+            TypeError, ValueError: as from `fit`.
+
+        Examples:
+            >>> model = cgru.forecast.Forecaster(2, season=4, networks=2, epochs=1)
+            >>> jobs = model.jobs(np.arange(40) % 4, name=("a",))
+            >>> [job.name for job in jobs]
+            [('a', 0), ('a', 1)]
+            >>> model.take(cgru.fit_many(jobs)).predict(np.arange(40) % 4).shape
+            (2,)
         """
         series, inputs, known = self._validated(y, X, known, (0, self.horizon))
         longest = max(series, key=len)
@@ -166,9 +203,24 @@ class Forecaster:
         return [Job(build, (*name, i), X=Z, y=targets[i % 2], **options) for i, build in enumerate(builds)]
 
     def take(self, results: Sequence[Result]) -> Forecaster:
-        """Take the fitted networks from the results of `jobs`, and return self; raise the error of a failed fit.
+        """Take the fitted networks from the results of `jobs`, and return self.
 
         This is the second half of `fit`.
+
+        Args:
+            results: the results of all jobs, in their order.
+
+        Returns:
+            The forecaster.
+
+        Raises:
+            Exception: the error of a failed fit.
+
+        Examples:
+            >>> model = cgru.forecast.Forecaster(2, season=4, networks=2, epochs=1)
+            >>> model = model.take(cgru.fit_many(model.jobs(np.arange(40) % 4)))
+            >>> len(model.networks_)
+            2
         """
         for result in results:
             if result.error is not None:
@@ -213,7 +265,24 @@ class Forecaster:
         return len(self.input_mean_) - self._features
 
     def blank_inputs(self, y: Any) -> dict[str, Any]:
-        """Return inputs beside y that are 0, as arguments of `predict`, for the baselines that read none."""
+        """Return inputs beside y that are 0, as arguments of `predict`, for the baselines that read none.
+
+        Args:
+            y: the series, as for `predict`.
+
+        Returns:
+            A dict of "X" and "known", None where the forecaster has no such inputs.
+
+        Raises:
+            RuntimeError: the forecaster is not fitted.
+
+        Examples:
+            >>> y = np.arange(40) % 4
+            >>> model = cgru.forecast.Forecaster(2, season=4, networks=1, epochs=1).fit(y, np.ones((40, 3)))
+            >>> blank = model.blank_inputs(y)
+            >>> blank["X"].shape, blank["known"]
+            ((40, 3), None)
+        """
         made = {}
         for name, columns, ahead in (("X", self._inputs, 0), ("known", self.known_, self.horizon)):
             blank = [np.zeros((len(each) + ahead, columns)) for each in series_by_name(y).values()]
@@ -291,23 +360,78 @@ class Forecaster:
     # --- prediction ---
 
     def predict(self, y: Any, X: Any = None, *, known: Any = None) -> Any:
-        """Forecast the `horizon` values (horizon,) after y (n,); return a list of them if y is a list of series.
+        """Forecast the `horizon` values after y.
 
-        y and X are as for `fit`; `known` (n + horizon, c) has the rows of the horizon, too. y needs at least `width_`
-        values. Pass the whole series if you can, since its mean absolute value bounds the scale of a window from below.
+        Args:
+            y: the series (n,), at least `width_` values, or a list of several. Pass the whole series if you can, since
+                its mean absolute value bounds the scale of a window from below.
+            X: as for `fit`.
+            known: as for `fit`, with the rows of the horizon: (n + horizon, c).
+
+        Returns:
+            The forecast (horizon,), or a list of them if y is a list.
+
+        Raises:
+            RuntimeError: the forecaster is not fitted.
+            TypeError, ValueError: a series is too short, a value is missing, or inputs do not fit those of `fit`.
+
+        Examples:
+            >>> y, holiday = np.arange(40) % 4, np.arange(42)[:, None] % 7 == 0
+            >>> model = cgru.forecast.Forecaster(2, season=4, networks=1, epochs=1).fit(y, known=holiday)
+            >>> model.predict(y, known=holiday).shape
+            (2,)
         """
         middle = self._output_levels.index(0.5)
         return unwrap_single(y, [values[:, middle] for values in self._predict_quantiles(y, X, known)])
 
     def predict_quantiles(self, y: Any, X: Any = None, *, known: Any = None) -> Any:
-        """Forecast each of the `quantiles` (horizon, q), with the arguments of `predict`."""
+        """Forecast each of the `quantiles` of the values after y.
+
+        Args:
+            y: as for `predict`.
+            X: as for `predict`.
+            known: as for `predict`.
+
+        Returns:
+            The quantiles (horizon, q), or a list of them if y is a list.
+
+        Raises:
+            RuntimeError: the forecaster is not fitted.
+            TypeError, ValueError: the forecaster has no quantiles; and as from `predict`.
+
+        Examples:
+            >>> y = np.arange(40) % 4
+            >>> model = cgru.forecast.Forecaster(2, season=4, quantiles=(0.1, 0.9), networks=1, epochs=1).fit(y)
+            >>> band = model.predict_quantiles(y)
+            >>> band.shape, bool((band[:, 0] <= model.predict(y)).all())
+            ((2, 2), True)
+        """
         if not self.quantiles:
             raise ValueError("predict_quantiles: expected a Forecaster with quantiles, got None")
         chosen = [self._output_levels.index(level) for level in self.quantiles]
         return unwrap_single(y, [values[:, chosen] for values in self._predict_quantiles(y, X, known)])
 
     def baselines(self, y: Any, X: Any = None, *, known: Any = None) -> dict[str, Any]:
-        """Return the forecasts of the baselines, each as from `predict`: "naive", "seasonal naive" and "linear"."""
+        """Forecast the values after y by the baselines.
+
+        Args:
+            y: as for `predict`.
+            X: as for `predict`.
+            known: as for `predict`.
+
+        Returns:
+            The forecasts by name, each as from `predict`: "naive", "seasonal naive" and "linear".
+
+        Raises:
+            RuntimeError: the forecaster is not fitted.
+            TypeError, ValueError: as from `predict`.
+
+        Examples:
+            >>> y = np.arange(40) % 4
+            >>> model = cgru.forecast.Forecaster(2, season=4, networks=1, epochs=1).fit(y)
+            >>> model.baselines(y)["seasonal naive"].tolist()
+            [0.0, 1.0]
+        """
         batch, Z = self._last_windows(y, X, known)
         _, linear = self._base_forecasts(batch, Z)
         forecasts = {"naive": batch.naive, "seasonal naive": batch.seasonal, "linear": linear}
@@ -346,20 +470,42 @@ class Forecaster:
     # --- files ---
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the fitted forecaster to the file `path`, exactly that name, for `cgru.forecast.load`.
+        """Write the fitted forecaster to the file `path`, for `cgru.forecast.load`.
 
         The file is an `.npz` without pickled objects.
+
+        Args:
+            path: the file, exactly that name.
 
         Raises:
             RuntimeError: the forecaster is not fitted.
             ValueError: settings or networks were changed after the fit.
             OSError, TypeError: as from `Network.save`.
+
+        Examples:
+            >>> y = np.arange(40) % 4
+            >>> model = cgru.forecast.Forecaster(2, season=4, networks=1, epochs=1).fit(y)
+            >>> model.save("forecaster.npz")
+            >>> bool((cgru.forecast.load("forecaster.npz").predict(y) == model.predict(y)).all())
+            True
         """
         with atomic_write(path) as file:
             np.savez(file, **self.pack())
 
     def pack(self) -> dict[str, np.ndarray]:
-        """Return the fitted forecaster as the arrays of its file; RuntimeError and ValueError are those of `save`."""
+        """Return the fitted forecaster as the arrays of its file.
+
+        Returns:
+            The arrays by name.
+
+        Raises:
+            RuntimeError, ValueError: as from `save`.
+
+        Examples:
+            >>> model = cgru.forecast.Forecaster(2, season=4, networks=3, epochs=1).fit(np.arange(40) % 4)
+            >>> model.pack()["1.W"].shape  # networks, units, horizon
+            (3, 16, 2)
+        """
         if not self.networks_:
             raise RuntimeError("save: expected a Forecaster that was fitted")
         given = {name: getattr(self, name) for name in _SETTINGS}
@@ -381,7 +527,21 @@ class Forecaster:
     def from_archive(cls, archive: Archive, others: Collection[str] = ()) -> Forecaster:
         """Build the forecaster from an archive that `save` wrote, or with `others` beside its arrays.
 
-        Raise KeyError or ValueError for any other archive, before an array is read.
+        Args:
+            archive: the open archive.
+            others: names of arrays that are not the forecaster's.
+
+        Returns:
+            The forecaster.
+
+        Raises:
+            KeyError, ValueError: the archive is another, before an array is read.
+
+        Examples:
+            >>> model = cgru.forecast.Forecaster(2, season=4, networks=1, epochs=1).fit(np.arange(40) % 4)
+            >>> model.save("forecaster.npz")
+            >>> cgru.forecast.load("forecaster.npz").width_  # calls this
+            12
         """
         headers = archive.headers
         given = read_json("forecaster", archive)

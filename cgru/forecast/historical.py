@@ -104,9 +104,15 @@ class HistoricalForecasts:
         origins: the number of values of its series that were known at each origin (k,).
         season: its length in steps, 1 for none.
         actual: the values after each origin (k, h), NaN where one is missing.
-        forecasts: what was forecast for them (k, h). `forecasts[:, -1]` are those of the last step alone.
+        forecasts: the forecasts of these values (k, h). `forecasts[:, -1]` are those of the last step alone.
         intervals: the quantiles (k, h, q); None without `quantiles`.
         quantiles: their levels.
+
+    Examples:
+        >>> y = np.arange(48) % 4
+        >>> found = cgru.forecast.historical_forecasts(y, 2, start=40, season=4, networks=1, epochs=1)
+        >>> found.actual.tolist()
+        [[0.0, 1.0], [2.0, 3.0], [0.0, 1.0], [2.0, 3.0]]
     """
 
     origins: np.ndarray
@@ -148,10 +154,20 @@ def historical_forecasts(
         likely: lags at which a season is likely, as for `guess_season`.
         threads: as for `fit_many`, which runs all fits in one call.
         progress: as for `fit_many`.
-        options: arguments of `Forecaster`.
+        **options: arguments of `Forecaster`.
+
+    Returns:
+        The forecasts and the actual values.
 
     Raises:
-        ValueError: too few values lie before the first origin or after it; and as `Forecaster.fit`.
+        TypeError, ValueError: too few values lie before the first origin or after it; another argument is invalid; and
+            as from `Forecaster.fit`.
+
+    Examples:
+        >>> y = np.arange(48) % 4
+        >>> found = cgru.forecast.historical_forecasts(y, 2, start=40, refit=False, season=4, networks=1, epochs=1)
+        >>> found.origins.tolist(), found.forecasts.shape
+        ([40, 42, 44, 46], (4, 2))
     """
     settings = Forecaster(horizon, **options)
     stride = settings.horizon if stride is None else positive(stride, "stride")

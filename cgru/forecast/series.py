@@ -77,7 +77,13 @@ def windows(series: Any, width: int, horizon: int) -> tuple[np.ndarray, np.ndarr
         Two views, (m, width) and (m, horizon), of a series (n, e) with a last axis e; m = n - width - horizon + 1.
 
     Raises:
-        ValueError: the series is shorter than `width` + `horizon`.
+        TypeError, ValueError: the series is shorter than `width` + `horizon`, or has another shape, or a size is no
+            positive integer.
+
+    Examples:
+        >>> past, future = cgru.forecast.windows(np.arange(6), 3, 2)
+        >>> past.tolist(), future.tolist()
+        ([[0, 1, 2], [1, 2, 3]], [[3, 4], [4, 5]])
     """
     values = np.asarray(series)
     width, horizon = positive(width, "width"), positive(horizon, "horizon")
@@ -91,9 +97,19 @@ def windows(series: Any, width: int, horizon: int) -> tuple[np.ndarray, np.ndarr
 
 
 def seasonal_naive(past: np.ndarray, season: int, horizon: int) -> np.ndarray:
-    """Return forecasts (m, horizon) that repeat the last `season` values of each row of `past` (m, width).
+    """Forecast by repeating the last season of each row.
 
-    A season of 1 repeats the last value.
+    Args:
+        past: the known values (m, width), at least a season each.
+        season: the length of the season; 1 repeats the last value.
+        horizon: the number of values to forecast.
+
+    Returns:
+        The forecasts (m, horizon).
+
+    Examples:
+        >>> cgru.forecast.seasonal_naive(np.array([[9, 1, 2, 3]]), 3, 5).tolist()
+        [[1, 2, 3, 1, 2]]
     """
     return past[:, past.shape[1] - season + np.arange(horizon) % season]
 
@@ -115,11 +131,30 @@ def autocorrelation(y: np.ndarray) -> np.ndarray:
 
 
 def guess_season(y: Any, likely: Sequence[int] = ()) -> int:
-    """Return the length of a season of y (n,) in steps, guessed from its autocorrelation; 1 if it shows none.
+    """Guess the length of a season of y in steps, from its autocorrelation.
 
-    If some lags are `likely` (12 for months), only these are considered. The first with a peak above 0.2 is taken, or
-    above 0.3 if the lag is a third of the series or longer. Without likely lags, peaks above 0.3 at lags below a third
-    of the series are considered. The first is taken that is at most two standard errors below the highest.
+    If some lags are `likely`, only these are considered. The first with a peak above 0.2 is taken, or above 0.3 if the
+    lag is a third of the series or longer. Without likely lags, peaks above 0.3 at lags below a third of the series are
+    considered. The first is taken that is at most two standard errors, 2 / sqrt(n), below the highest.
+
+    The autocorrelation is that of the rest x after removing the linear trend, at lag k
+    r_k = (sum x_t x_(t + k) / (n - k)) / (sum x_t^2 / n).
+
+    Args:
+        y: the series (n,); missing values are interpolated.
+        likely: lags at which a season is likely, such as 12 for months.
+
+    Returns:
+        The length; 1 if the series shows no season.
+
+    Raises:
+        TypeError, ValueError: y is no series of real numbers.
+
+    Examples:
+        >>> cgru.forecast.guess_season(np.sin(np.arange(60) * np.pi / 6))
+        12
+        >>> cgru.forecast.guess_season(np.arange(60) ** 2)
+        1
     """
     r = autocorrelation(fill_missing(as_float64(y, "y"), "interpolate", "y"))
     peaks = [k for k in range(2, len(r) - 1) if r[k] > max(r[k - 1], MIN_EXPECTED) and r[k] >= r[k + 1]]

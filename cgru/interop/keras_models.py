@@ -46,23 +46,41 @@ REQUIRED: dict[str, tuple[tuple[str, Any, str], ...]] = {
 
 
 def from_keras(source: Any) -> Network:
-    """Return a Keras `GRU`, a `Bidirectional` of one, or a model that is a chain of layers as a network.
+    """Convert a Keras `GRU`, a `Bidirectional` of one, or a model that is a chain of layers to a network.
 
-    A layer by itself becomes a network without a head whose `predict(X, lengths, h0)` returns all states, whatever its
-    `return_sequences` is. A model (Sequential or functional) may have the layers `Embedding`, `GRU`, `Bidirectional`,
-    `Dropout`, `Dense` (by itself or in a `TimeDistributed`), `Activation`, `ReLU`, `LeakyReLU`, `ELU`, `Softmax` over
-    the features, `GlobalAveragePooling1D`, `GlobalMaxPooling1D`, `Conv1D` (which becomes `Frames` and a `Dense`),
-    `LayerNormalization`, and `BatchNormalization` as it predicts, a `Scale`. The network returns what the model does.
-    Any other layer is refused by name; so is `Masking`, since the steps that it skips may be anywhere in a sequence.
-    The outputs of `go_backwards` are in the order of processing, through a `Flip`. Masks become `lengths`. The states
-    of a stateful layer and `trainable` are kept. Regularizers, constraints and seeds are not.
+    A layer by itself becomes a network without a head. Its `predict(X, lengths, h0)` returns all states, whatever the
+    layer's `return_sequences` is. The network of a model returns what the model does.
+
+    A model is Sequential or functional. It may have these layers; any other is refused by name:
+
+    - `Embedding`, `GRU`, `Bidirectional`, `Dropout`, `LayerNormalization`, `Dense` (by itself or in a
+      `TimeDistributed`);
+    - `Activation`, `ReLU`, `LeakyReLU`, `ELU`, `Softmax` over the features;
+    - `GlobalAveragePooling1D`, `GlobalMaxPooling1D`;
+    - `Conv1D`, which becomes `Frames` and a `Dense`;
+    - `BatchNormalization` as it predicts, which becomes a `Scale`.
+
+    `Masking` is refused too, since the steps that it skips may be anywhere in a sequence. Masks become `lengths`. The
+    outputs of `go_backwards` are in the order of processing, through a `Flip`. The states of a stateful layer and
+    `trainable` are kept. Regularizers, constraints and seeds are not.
 
     Args:
         source: the layer or model, built, so that it has weights of float32 or float64.
 
+    Returns:
+        A `cgru.Network` with the same numbers.
+
     Raises:
         TypeError, ValueError: the source is something else, or a part of it has no counterpart here, with the reason.
         RuntimeError: it is not built yet.
+
+    Examples:
+        >>> import keras
+        >>> layer = keras.layers.GRU(4, return_sequences=True)
+        >>> A = layer(np.ones((2, 6, 3), "float32"))
+        >>> net = cgru.interop.from_keras(layer)
+        >>> np.allclose(net.predict(np.ones((2, 6, 3))), keras.ops.convert_to_numpy(A), atol=1e-5)
+        True
     """
     kind, refuse = _class_name(source), _refusal(source)
     if not kind:
@@ -329,15 +347,32 @@ READERS: dict[str, Callable[..., list[Any]]] = {
 def to_keras(net: Network | GRU | Bidirectional | list | tuple) -> Any:
     """Convert a layer, a list of them or a network to a Keras layer if one is enough, else a built `Sequential`.
 
-    `GRU` (one with `reverse` and all states needs a `Flip` above it, for Keras returns them in the order of
-    processing), `Bidirectional`, `Dense`, `Embedding`, `Dropout`, `LayerNorm`, and `Pool` of "mean" or "max". The
-    second bias of r and z is zero; layers that are not `trainable` are not there either. With `recurrent_dropout` Keras
-    draws a mask of the input's `dropout` for each gate. Loss, optimizer, `class_names` and `clip_gradients` stay here.
+    These layers are converted: `GRU`, `Bidirectional`, `Dense`, `Embedding`, `Dropout`, `LayerNorm`, and `Pool` of
+    "mean" or "max". A `GRU` with `reverse` and all states needs a `Flip` above it, since Keras returns its states in
+    the order of processing.
+
+    The second bias of r and z is zero. Layers that are not `trainable` are not there either. With `recurrent_dropout`
+    Keras draws a mask of the input's `dropout` for each gate. Loss, optimizer, `class_names` and `clip_gradients` stay
+    here.
+
+    Args:
+        net: the layer, layers or network, with parameters.
+
+    Returns:
+        The Keras layer or model, built, with the same weights.
 
     Raises:
         ImportError: Keras is not installed.
         RuntimeError: there are no parameters yet.
         TypeError, ValueError: something that Keras cannot express, with the reason.
+
+    Examples:
+        >>> net = cgru.Network([cgru.GRU(4, sequences=True), cgru.Dense(2)], seed=0)
+        >>> A = net.predict(np.ones((2, 6, 3)))
+        >>> import keras
+        >>> model = cgru.interop.to_keras(net)
+        >>> np.allclose(keras.ops.convert_to_numpy(model(np.ones((2, 6, 3)))), A)
+        True
     """
     layers = gates.checked_layers(net)
     if isinstance(net, Network) and net.mean is not None:

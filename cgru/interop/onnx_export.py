@@ -46,7 +46,7 @@ def to_onnx(
     lengths: bool = False,
     states: bool = False,
 ) -> Any:
-    """Return a network, a layer or a list of layers as an `onnx.ModelProto` that computes what `predict` does.
+    """Convert a network, a layer or a list of layers to an ONNX model that computes what `predict` does.
 
     Its input X is (m, s, e), or integer tokens (m, s), batch-major whatever `layout` is. Its output Y is what `predict`
     returns. The standardisation is in the graph; dropout is not, since it does nothing in inference. `from_onnx`
@@ -59,10 +59,20 @@ def to_onnx(
         lengths: whether there is an input `lengths` (m,), int32: the real steps of each sample.
         states: whether there are an input `h0` and an output `states`, (layers x directions, m, u); not of `learn_h0`.
 
+    Returns:
+        An `onnx.ModelProto`.
+
     Raises:
         ImportError: the onnx package is not installed.
         RuntimeError: there are no parameters yet.
         TypeError, ValueError: an argument is invalid, or ONNX cannot express a layer, with the reason.
+
+    Examples:
+        >>> net = cgru.Network([cgru.GRU(4), cgru.Dense(2)], seed=0)
+        >>> A = net.predict(np.ones((2, 6, 3)))
+        >>> model = cgru.interop.to_onnx(net, lengths=True)
+        >>> [each.name for each in model.graph.input], [each.name for each in model.graph.output]
+        (['X', 'lengths'], ['Y'])
     """
     onnx = onnx_package()
     layers = gates.checked_layers(net)

@@ -52,32 +52,46 @@ CLEAN = {*FOLDED, "Expand", "Tile"}  # nodes that make zeros of zeros
 
 
 def from_onnx(source: Any, weights: Mapping[str, Any] | None = None) -> Network:
-    """Return the network that `to_onnx` wrote as this model, or for any other model the chain of layers that it is.
+    """Convert an ONNX model to a network: the one that `to_onnx` wrote, or the chain of layers that the model is.
 
-    The chain must have a GRU node. Each layer reads the whole output of the one below: GRU; MatMul or Gemm with
-    constant weights, and Add; Relu, LeakyRelu, Elu, Sigmoid, Tanh, Softmax over the features, Clip; Add, Sub, Mul
-    and Div with one constant or one for each feature; LayerNormalization over the features and BatchNormalization
-    in inference; Conv over the steps, which becomes `Frames` and a `Dense`; as the first layer also a Gather of
-    tokens from a table. ReduceMean and ReduceMax over all steps are a `Pool`, as is the last step, taken by Gather
-    or Slice. Last states may be read instead of all states. Between layers only nodes that keep all numbers may
-    stand: Identity, Dropout in inference, a Cast to the same type, and the Transpose, Squeeze, Unsqueeze, Reshape
-    and Flatten that exporters add, also to shapes computed from those of arrays, if no axis is cut. A product, its
-    bias and its function become one `Dense`.
+    The chain must have a GRU node. Each layer reads the whole output of the one below. These nodes are layers:
+
+    - GRU; MatMul or Gemm with constant weights, and Add. A product, its bias and its function become one `Dense`;
+    - Relu, LeakyRelu, Elu, Sigmoid, Tanh, Softmax over the features, Clip;
+    - Add, Sub, Mul and Div with one constant or one for each feature;
+    - LayerNormalization over the features, and BatchNormalization in inference;
+    - Conv over the steps, which becomes `Frames` and a `Dense`;
+    - as the first layer a Gather of tokens from a table;
+    - ReduceMean and ReduceMax over all steps, which are a `Pool`, as is the last step, taken by Gather or Slice.
+
+    Last states may be read instead of all states. Between layers only nodes that keep all numbers may stand: Identity,
+    Dropout in inference, a Cast to the same type. So may the Transpose, Squeeze, Unsqueeze, Reshape and Flatten that
+    exporters add, if no axis is cut, also to shapes computed from those of arrays. Any other node is refused by name,
+    and so is one that reads the outputs of two layers.
 
     `predict(X, lengths, h0)` takes X (m, s, e) or tokens (m, s), whatever `layout` and the order of the axes are. It
     returns the graph's output in our order, (m, s, n) or (m, n). If `sequence_lens` is an input of the graph it becomes
     `lengths`; only GRU nodes may then follow the first GRU node. If the nodes' `initial_h` are the layers of one input,
     taken out of it by Slice, Split or Gather, that input becomes `h0`; so do inputs for each layer, stacked. Missing
-    biases are zeros. The outputs of the graph must be those of the last layer, or last states. Any other node is
-    refused by name, and so is one that reads the outputs of two layers.
+    biases are zeros. The outputs of the graph must be those of the last layer, or last states.
 
     Args:
         source: an `onnx.ModelProto`, its bytes or the path of its file, a `GraphProto` or a `NodeProto`.
         weights: arrays for the W, R and B that are inputs of the graph, by their names there.
 
+    Returns:
+        A `cgru.Network` with the same numbers.
+
     Raises:
         ImportError: the onnx package is not installed.
         TypeError, ValueError: the source is something else, or a part of it has no counterpart here, with the reason.
+
+    Examples:
+        >>> net = cgru.Network([cgru.GRU(4), cgru.Dense(2)], seed=0)
+        >>> A = net.predict(np.ones((2, 6, 3)))
+        >>> again = cgru.interop.from_onnx(cgru.interop.to_onnx(net, dtype=np.float64))
+        >>> np.array_equal(again.predict(np.ones((2, 6, 3))), A)
+        True
     """
     onnx = onnx_package()
     if isinstance(source, str | os.PathLike | bytes):

@@ -23,45 +23,57 @@ __all__ = ["from_torch", "to_torch"]
 
 
 def from_torch(source: Any) -> Network:
-    """Return a `torch.nn.GRU`, a `GRUCell`, the state dict of one, or a module that is a chain with one, as a network.
+    """Convert a `torch.nn.GRU`, a `GRUCell`, the state dict of one, or a module that is a chain with one, to a network.
 
-    A GRU by itself becomes a network without a head, whose `predict(X, lengths, h0)` gives all states of the last
-    layer, (m, s, directions x u), for X (m, s, e) whatever `batch_first` was. Dropout between layers becomes `Dropout`
-    layers, a layer whose parameters all have `requires_grad=False` is not `trainable`; a state dict knows of neither.
-    No biases are zeros.
+    A GRU by itself becomes a network without a head. Its `predict(X, lengths, h0)` takes X (m, s, e), whatever
+    `batch_first` was, and gives all states of the last layer, (m, s, directions x u). Dropout between layers becomes
+    `Dropout` layers. A layer whose parameters all have `requires_grad=False` is not `trainable`. A state dict knows of
+    neither. Missing biases are zeros.
 
     The `forward(x)` of any other module is traced by `torch.fx` in `eval`, with the defaults of its other arguments. It
     may be a chain of these, each on the whole output of the one below, as modules, functions or methods:
 
     - Embedding, Linear, GRU, Dropout, ReLU, LeakyReLU, ELU, Sigmoid, Tanh, Softmax over the features, ReLU6, Hardtanh
       and clamp; sums, differences, products and quotients with numbers, and with parameters and buffers (n,);
-    - LayerNorm over the features; BatchNorm1d in `eval`, which becomes a `Scale`; Conv1d over the steps, with strides
-      and zeros around, which becomes `Frames` and a `Dense`, as does `unfold` with a flatten after it; `pad(x, (k, 0))`
-      before a convolution, or `[:, :, :-k]` behind it, makes it causal;
+    - LayerNorm over the features; BatchNorm1d in `eval`, which becomes a `Scale`;
+    - Conv1d over the steps, with strides and zeros around, which becomes `Frames` and a `Dense`, as does `unfold` with
+      a flatten after it; `pad(x, (k, 0))` before a convolution, or `[:, :, :-k]` behind it, makes it causal;
     - `[0]` of a GRU; the last step or the last state (`[:, -1]`, `h[-1]`, `cat((h[-2], h[-1]), -1)`); mean, amax and
-      max over the steps; attention: `a = softmax(score, 1)` with a score of each step y, `Linear(u, 1)` or `Linear(n,
-      1)` of tanh of `Linear(u, n)`, or products with parameters, and `(a * y).sum(1)`, or that by bmm, matmul or
-      einsum, which becomes `Pool("attention")`;
+      max over the steps;
+    - attention, which becomes `Pool("attention")`: `a = softmax(score, 1)` and `(a * y).sum(1)`, or that by bmm, matmul
+      or einsum. The score of a step y is `Linear(u, 1)`, or `Linear(n, 1)` of tanh of `Linear(u, n)`, or products with
+      parameters;
     - transpose, permute, squeeze, unsqueeze, flatten, view, reshape and unflatten to sizes of x, contiguous: what cuts
       no axis and changes no order.
 
-    A GRU starts from nothing, from zeros of x's sizes, from a parameter (layers, 1, u) that is expanded to the samples,
-    which becomes `learn_h0`, or from a second input, which becomes `h0` of `predict`. Where a second input are the
-    lengths of `pack_padded_sequence`, or of `y[arange(m), lengths - 1]`, they become `lengths` of `predict`; outputs at
-    padded steps are zero here. An input that the module does not read is left out. What it computes under
+    A GRU may start from nothing, or from zeros of x's sizes. A start from a parameter (layers, 1, u) that is expanded
+    to the samples becomes `learn_h0`; a second input as the start becomes `h0` of `predict`. A second input may also be
+    the lengths of `pack_padded_sequence`, or of `y[arange(m), lengths - 1]`: these become `lengths` of `predict`, and
+    outputs at padded steps are zero here. An input that the module does not read is left out. What it computes under
     `torch.no_grad()` is not told apart: a later `fit` trains it.
 
-    The network takes X (m, s, e), of `x.unsqueeze(-1)` (m, s, 1), or tokens (m, s), and returns (m, s, k) or (m,
-    k), whatever the order of the axes is in the module, and whether samples and steps are one axis. Anything else
-    is refused before anything is made, with the line of the module: control flow, residuals, branches, hooks,
-    shared weights, BatchNorm in training.
+    The network takes X (m, s, e), or tokens (m, s), or for `x.unsqueeze(-1)` X (m, s, 1). It returns (m, s, k) or (m,
+    k). That holds whatever the order of the axes is in the module, and whether samples and steps are one axis there.
+    Anything else is refused before anything is made, with the line of the module: control flow, residuals, branches,
+    hooks, shared weights, BatchNorm in training.
 
     Args:
-        source: the module, with neither hooks nor parametrizations, or a mapping from `weight_ih_l0`, ... to tensors
-            or arrays, float32 or float64.
+        source: the module, with neither hooks nor parametrizations, or a mapping from `weight_ih_l0`, ... to tensors or
+            arrays, float32 or float64.
+
+    Returns:
+        A `cgru.Network` with the same numbers.
 
     Raises:
         TypeError, ValueError: the source is something else, or its tensors do not fit together.
+
+    Examples:
+        >>> import torch
+        >>> module = torch.nn.GRU(3, 4, batch_first=True)
+        >>> net = cgru.interop.from_torch(module)
+        >>> A = module(torch.ones(2, 6, 3))[0].detach().numpy()
+        >>> np.allclose(net.predict(np.ones((2, 6, 3))), A, atol=1e-6)
+        True
     """
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(source, torch.nn.Module):
@@ -89,17 +101,31 @@ def _traced_layers(torch: Any, source: Any) -> list[Any]:
 
 
 def to_torch(net: Network | GRU | Bidirectional | list | tuple) -> Any:
-    """Return a `torch.nn.GRU`, batch first, with the weights of a layer, a list or a network without a head.
+    """Convert a layer, a list of them or a network without a head to a `torch.nn.GRU`, batch first.
 
     The layers are GRUs, or Bidirectionals that concatenate, of one width and direction, with `reset_after`, tanh and
     sigmoid; between them may stand `Dropout` of one rate. The module always returns all states and the last ones,
     whatever `sequences` of the last layer says. Of the two biases for r and z the second is zero. Parameters of layers
     that are not `trainable` have `requires_grad=False`. Its `state_dict()` is the state dict.
 
+    Args:
+        net: the layer, layers or network, with parameters.
+
+    Returns:
+        The module. Its `state_dict()` is the state dict.
+
     Raises:
         ImportError: PyTorch is not installed.
         RuntimeError: there are no parameters yet.
         TypeError, ValueError: something that torch.nn.GRU cannot express, with the reason.
+
+    Examples:
+        >>> import torch
+        >>> layer = cgru.GRU(4, reset_after=True, sequences=True, dtype=np.float32, rng=0)
+        >>> A = layer.predict(np.ones((2, 6, 3)))
+        >>> module = cgru.interop.to_torch(layer)
+        >>> np.allclose(module(torch.ones(2, 6, 3))[0].detach().numpy(), A, atol=1e-6)
+        True
     """
     layers = gates.checked_layers(net)
     rate = _dropout_rate(layers, net)

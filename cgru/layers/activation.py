@@ -27,20 +27,30 @@ __all__ = ["Activation"]
 
 
 class Activation(Layer):
-    """Apply an activation to inputs (m, s, n) or (m, n); the shape and dtype stay, outputs at padded steps are zero.
+    """A layer that applies an activation to inputs (m, s, n) or (m, n); the shape and dtype stay.
 
     Use it where no `Dense` stands below that could have the activation: above a `GRU`, a `Scale` or a `Pool`. cgru's
-    own activations except softmax are compiled.
-
-    After the calls: `d` holds m, (s,) n; `fc` X and A; `bc` dA and dX, all of one shape.
+    own activations except softmax are compiled. At padded steps the outputs are zero.
 
     Args:
         activate: a callable `f(x, deriv=False)`, or the name of one of cgru's; looked up at each call. Its derivative
             has the shape of x, or for rows (m, n) it is (m, n, n), as softmax's.
         se_hPars: may hold `LRELU_alpha`, `ELU_alpha` and `softmax_temperature`.
 
+    Attributes:
+        d: dimensions m, n, and with steps s.
+        fc: X and A.
+        bc: dA and dX, of the same shape.
+
     Raises:
         TypeError, ValueError: an argument is invalid.
+
+    Examples:
+        >>> layer = cgru.Activation("relu")
+        >>> layer.forward(np.array([[-1.0, 2.0]]))
+        array([[0., 2.]])
+        >>> layer.backward(np.ones((1, 2)))
+        array([[0., 1.]])
     """
 
     stream = "elementwise"
@@ -75,10 +85,7 @@ class Activation(Layer):
         return graph.activated(self, A)
 
     def run(self, A: np.ndarray, lengths: np.ndarray | None = None) -> LayerPass:
-        """Run A; return a pass whose output is activate(A).
-
-        Sample i has `lengths[i]` real steps (None: all).
-        """
+        """Run A; return a pass whose output is activate(A)."""
         X, steps = mask_padding(as_floats(A), lengths)
         f = activations.bind(activations.named(self.activate, "activate"), self.se_hPars)
         code = activations.code_of(self.activate, self.se_hPars)

@@ -13,17 +13,29 @@ __all__ = ["Clip"]
 
 
 class Clip(Layer):
-    """Compute min(max(x, low), high) of each number of (m, s, n) or (m, n); the shape, the dtype and NaN stay.
+    """A layer that limits each number x of (m, s, n) or (m, n) to min(max(x, low), high).
 
-    At padded steps the outputs are zero. The derivative is 1 from `low` to `high`, both included, and 0 beyond.
-
-    After the calls: `d` holds m, (s,) n; `fc` X and A; `bc` dA and dX, all of one shape.
+    The shape, the dtype and NaN stay. At padded steps the outputs are zero. The derivative is 1 from `low` to `high`,
+    both included, and 0 beyond.
 
     Args:
-        low, high: the bounds; None: there is none on that side.
+        low: the lower bound; None: there is none.
+        high: the upper bound; None: there is none.
+
+    Attributes:
+        d: dimensions m, n, and with steps s.
+        fc: X and A.
+        bc: dA and dX, of the same shape.
 
     Raises:
         TypeError, ValueError: a bound is not a finite number, or `low` is above `high`.
+
+    Examples:
+        >>> layer = cgru.Clip(0, 6)
+        >>> layer.forward(np.array([[-1.0, 3.0, 9.0]]))
+        array([[0., 3., 6.]])
+        >>> layer.backward(np.ones((1, 3)))
+        array([[0., 1., 0.]])
     """
 
     stream = "elementwise"
@@ -70,10 +82,7 @@ class Clip(Layer):
         return cls(*(None if bound is None or np.isinf(bound) else bound for bound in (low, high)))
 
     def run(self, A: np.ndarray, lengths: np.ndarray | None = None) -> LayerPass:
-        """Run A; return a pass whose output is A limited to the bounds.
-
-        Sample i has `lengths[i]` real steps (None: all).
-        """
+        """Run A; return a pass whose output is A limited to the bounds."""
         X, steps = mask_padding(as_floats(A), lengths)
         within = X
         for bound, choose in ((self.low, np.maximum), (self.high, np.minimum)):

@@ -37,19 +37,46 @@ Arrays = dict[str, np.ndarray]
 
 
 class Dense(Layer):
-    """A fully connected layer of `units` units, the head of a network: (m, n) to (m, u), each step of (m, s, n) alike.
+    """A fully connected layer of u units: A = activate(X W + b), for (m, n), or for each step of (m, s, n).
 
-    `activate` is a callable `f(x, deriv=False)`, looked up at each call. Its derivative has the shape of x, (m, u), or
-    as for softmax (m, u, u): entry [i, j, k] is the derivative of output j by input k. Steps are passed to it as
-    further samples. `initialization` is a callable `f(shape, rng)`. `se_hPars` may hold `LRELU_alpha`, `ELU_alpha` and
-    `softmax_temperature`. `rng` is a Generator, a seed or None, kept as `np_rng`. `dtype` is float64 or float32.
+    It has the interface of EpyNN's Dense layer, which it can replace, and is the usual head of a network. No call
+    writes into an array that an earlier call returned or stored, except the parameters.
 
-    After the calls: `d` holds m, n, u; `p` W (n, u) and b (1, u); `fc` X (m, n), Z and A (m, u); `bc` dA and dZ (m, u)
-    and dX (m, n); `g` dW (n, u) and db (u,), summed over the samples; `fs` and `bs` the shapes. With steps `d` holds s
-    too, and shapes have m, s in place of m; at padded steps X, A and all gradients are zero. No call writes into an
-    array that an earlier call returned or stored, except the parameters.
+    Args:
+        units: u, the number of units.
+        activate: a callable `f(x, deriv=False)`, looked up at each call, or the name of one of cgru's. Its derivative
+            has the shape of x, (m, u), or as for softmax (m, u, u): entry [i, j, k] is the derivative of output j by
+            input k. Steps are passed to it as further samples.
+        initialization: `f(shape, rng)` that draws W, or the name of one of cgru's.
+        se_hPars: parameters of the activation: `LRELU_alpha`, `ELU_alpha` and `softmax_temperature`.
+        dtype: float64 or float32; None: float64, or the dtype of the network.
+        rng: a Generator, a seed or None, kept as `np_rng`.
 
-    TypeError or ValueError for an invalid argument.
+    Attributes:
+        d: dimensions m, n, u, and with steps s.
+        p: W (n, u) and b (1, u).
+        fc: X (m, n), and Z = X W + b and A (m, u). With steps these and the shapes below have m, s in place of m. At
+            padded steps X, A and all gradients are zero.
+        bc: dA and dZ (m, u), dX (m, n).
+        g: dW = X^T dZ (n, u) and db (u,), summed over samples and steps.
+        fs: the shapes of X, of `p` and of `fc`.
+        bs: the shapes in `bc`.
+        activation: the name of the activation, under "activate".
+
+    Raises:
+        TypeError, ValueError: an argument is invalid.
+
+    Examples:
+        >>> X = np.random.default_rng(0).standard_normal((8, 5))
+        >>> layer = cgru.Dense(3, "softmax", rng=0)
+        >>> A = layer.forward(X)
+        >>> A.shape, np.allclose(A.sum(axis=1), 1)
+        ((8, 3), True)
+        >>> layer.backward(A - 1).shape
+        (8, 5)
+        >>> layer.compute_gradients()
+        >>> layer.g["dW"].shape
+        (5, 3)
     """
 
     parameter_names = ("W", "b")
@@ -91,7 +118,11 @@ class Dense(Layer):
         return len(self.p["W"]) if np.ndim(self.p.get("W")) else None
 
     def initialize_parameters(self) -> None:
-        """Draw W and set b to zero, in the shapes of `fs`; RuntimeError before `compute_shapes`."""
+        """Draw W and set b to zero, in the shapes of `fs`.
+
+        Raises:
+            RuntimeError: `compute_shapes` was not called before.
+        """
         if "W" not in self.fs:
             raise RuntimeError("initialize_parameters: expected compute_shapes to be called first")
         W = real(self.initialization(self.fs["W"], rng=self.np_rng), "initialization", self.fs["W"])
@@ -100,17 +131,21 @@ class Dense(Layer):
     # --- forward ---
 
     def run(self, A: np.ndarray, lengths: np.ndarray | None = None) -> DensePass:
-        """Run A; return a pass whose outputs are (m, u) for A (m, n), or (m, s, u) for A (m, s, n).
-
-        Sample i has `lengths[i]` real steps (None: all).
-        """
+        """Run A; return a pass whose outputs are (m, u) for A (m, n), or (m, s, u) for A (m, s, n)."""
         X, steps, W, b, code = self._check_inputs(A, lengths)
         Z, A = Linear(W, b, code).both(flatten_steps(X))
         A = unflatten(self._user_activation(Z) if A is None else A, like=X)
         return DensePass(self, steps, X=X, Z=unflatten(Z, like=X), A=zero_padding(A, steps))
 
     def predict(self, A: np.ndarray, lengths: np.ndarray | None = None) -> np.ndarray:
-        """Return what `forward` returns; the layer is not changed. Any number of threads may call it at once."""
+        """Return the outputs that `forward` returns; the layer is not changed.
+
+        Any number of threads may call this at once.
+
+        Args:
+            A: the input (m, n) or (m, s, n).
+            lengths: (m,) how many steps of each sample are real; None: all.
+        """
         X, steps, W, b, code = self._check_inputs(A, lengths)
         A = Linear(W, b, code).outputs(flatten_steps(X))
         return zero_padding(unflatten(self._user_activation(A) if code is None else A, like=X), steps)

@@ -35,7 +35,7 @@ static void layer_$i(real *rows, int *begun, const real *x) {
 
 
 class Difference(Layer):
-    """Compute x_t - x_(t-1) of each feature along the steps, 0 at the first: (m, s, n) in and out.
+    """A layer that computes x_t - x_(t-1) of each feature along the steps, 0 at the first: (m, s, n) in and out.
 
     With `keep` the series itself stands before its differences: (m, s, 2 n). The dtype stays, and so does the number of
     steps.
@@ -44,13 +44,23 @@ class Difference(Layer):
     piece needs a step of the piece before. In a network with `stateful` layers the differences begin anew with each
     batch. In a network the standardisation comes first, so that differences are in its units.
 
-    After the calls: `d` holds m, s, n; `fc` X (m, s, n) and A; `bc` dA and dX, of their shapes.
-
     Args:
         keep: whether the series stands before its differences.
 
+    Attributes:
+        d: dimensions m, s, n.
+        fc: X (m, s, n) and A.
+        bc: dA and dX, of their shapes.
+
     Raises:
         TypeError: `keep` is not a bool.
+
+    Examples:
+        >>> X = np.array([[1.0, 4.0, 2.0]])[:, :, None]
+        >>> cgru.Difference().forward(X)[0]
+        array([[ 1.,  0.],
+               [ 4.,  3.],
+               [ 2., -2.]])
     """
 
     stride = None
@@ -104,10 +114,7 @@ class Difference(Layer):
         return graph.real(graph.op("Concat", A, D, axis=2) if self.keep else D)
 
     def run(self, A: np.ndarray, lengths: np.ndarray | None = None) -> DifferencePass:
-        """Run A (m, s, n); return a pass whose output is (m, s, 2 n), or without `keep` (m, s, n).
-
-        Sample i has `lengths[i]` real steps (None: all).
-        """
+        """Run A (m, s, n); return a pass whose output is (m, s, 2 n), or without `keep` (m, s, n)."""
         X, steps = mask_padding(checked_sequences(A), lengths)
         n = X.shape[2]
         A = np.zeros((*X.shape[:2], self.parts * n), X.dtype)

@@ -14,24 +14,35 @@ __all__ = ["Dropout"]
 
 
 class Dropout(Layer):
-    """Set each number to zero with probability `rate`, and divide the others by 1 - rate, as PyTorch does.
+    """A layer that sets numbers to zero with probability `rate`, and divides the others by 1 - rate.
 
     Inputs and outputs are (m, s, n) or (m, n), the dtype stays. A mask is drawn from `np_rng` in each call of
-    `forward`, for each step and each unit (Srivastava et al., 2014, JMLR 15, the inverted form, without scaling at
-    inference). `forward` drops while `training` is True, as it is at first; `predict` never drops. So a `Network` drops
-    only in `fit`.
-
-    If `mask` is set (None: draw one), `forward` multiplies its input by it. It has the input's shape or one that
-    broadcasts to it. The mask of the last call is `fc["mask"]`, with values 0 and 1 / (1 - rate).
-
-    After the calls: `d` holds m, (s,) n; `fc` X, mask, A; `bc` dA, dX, all of one shape.
+    `forward`, for each step and each unit, as PyTorch does (Srivastava et al., 2014, JMLR 15, the inverted form,
+    without scaling at inference). `forward` drops while `training` is True, as it is at first; `predict` never drops.
+    So a `Network` drops only in `fit`.
 
     Args:
         rate: the share to drop, at least 0 and below 1.
         rng: a Generator, a seed or None, kept as `np_rng`.
 
+    Attributes:
+        training: whether `forward` drops.
+        mask: a mask to use instead of a drawn one until this is set to None. It has the input's shape or one that
+            broadcasts to it; `forward` multiplies its input by it.
+        d: dimensions m, n, and with steps s.
+        fc: X, A and mask, the mask of the last call, with values 0 and 1 / (1 - rate); all of one shape.
+        bc: dA and dX, of that shape.
+
     Raises:
         TypeError, ValueError: an argument is invalid.
+
+    Examples:
+        >>> layer = cgru.Dropout(0.5, rng=0)
+        >>> layer.mask = np.array([0.0, 2.0, 2.0])
+        >>> layer.forward(np.ones((1, 3)))
+        array([[0., 2., 2.]])
+        >>> layer.predict(np.ones((1, 3)))
+        array([[1., 1., 1.]])
     """
 
     draws = True
@@ -61,10 +72,7 @@ class Dropout(Layer):
         return A
 
     def run(self, A: np.ndarray, lengths: np.ndarray | None = None) -> LayerPass:
-        """Run A; return a pass whose output is A times the mask while `training`, else A.
-
-        With `lengths` padded steps are zero.
-        """
+        """Run A; return a pass whose output is A times the mask while `training`, else A."""
         X, steps = mask_padding(as_floats(A), lengths)
         mask = self._mask_for(X.shape, X.dtype)
         return LayerPass(steps, lambda dA, own: dA * own["mask"], X=X, mask=mask, A=X * mask)

@@ -21,8 +21,17 @@ class TokenGradients(NamedTuple):
 
     All other rows of E have no gradient. A sample with fewer tokens than n has rows of zeros behind them, for token 0.
 
-    tokens: (m, n) the tokens of each sample, each once, rising; then zeros.
-    rows: (m, n, u) the gradients of their rows.
+    Attributes:
+        tokens: (m, n) the tokens of each sample, each once, rising; then zeros.
+        rows: (m, n, u) the gradients of their rows.
+
+    Examples:
+        >>> from cgru.layers.embedding import TokenGradients
+        >>> found = TokenGradients.of(np.array([[2, 0, 2]]), np.array([[[1.0], [5.0], [3.0]]]))
+        >>> found.tokens.tolist(), found.rows.tolist()
+        ([[0, 2]], [[[5.0], [4.0]]])
+        >>> found.dense(3).tolist()
+        [[[5.0], [0.0], [4.0]]]
     """
 
     tokens: np.ndarray
@@ -30,7 +39,15 @@ class TokenGradients(NamedTuple):
 
     @classmethod
     def of(cls, X: np.ndarray, dA: np.ndarray) -> TokenGradients:
-        """Return dA (m, s, u) summed over the occurrences of each token of a sample, for tokens X (m, s)."""
+        """Sum the gradients of each token of a sample over the steps where it stands.
+
+        Args:
+            X: (m, s) the tokens.
+            dA: (m, s, u) the gradients of their vectors.
+
+        Returns:
+            The `TokenGradients` of the m samples.
+        """
         m, s = X.shape
         order = np.argsort(X, axis=1, kind="stable")
         X, dA = np.take_along_axis(X, order, axis=1), np.take_along_axis(dA, order[:, :, None], axis=1)
@@ -45,7 +62,20 @@ class TokenGradients(NamedTuple):
 
     @classmethod
     def joined(cls, parts: list[TokenGradients]) -> TokenGradients:
-        """Return the gradients of the samples of all parts, one behind another."""
+        """Join the gradients of several batches, one behind another.
+
+        Args:
+            parts: the `TokenGradients` of each batch.
+
+        Returns:
+            The `TokenGradients` of all samples.
+
+        Examples:
+            >>> from cgru.layers.embedding import TokenGradients
+            >>> part = TokenGradients.of(np.array([[2, 0, 2]]), np.ones((1, 3, 4)))
+            >>> TokenGradients.joined([part, part]).rows.shape
+            (2, 2, 4)
+        """
         n = max(part.tokens.shape[1] for part in parts)
         tokens, rows = (
             np.concatenate([np.pad(a, [(0, 0), (0, n - a.shape[1]), (0, 0)][: a.ndim]) for a in arrays])
@@ -54,7 +84,14 @@ class TokenGradients(NamedTuple):
         return cls(tokens, rows)
 
     def dense(self, v: int) -> np.ndarray:
-        """Return the gradients of the whole table for each sample, (m, v, u)."""
+        """Return the gradients of the whole table for each sample.
+
+        Args:
+            v: how many rows the table has.
+
+        Returns:
+            An array (m, v, u), zero for tokens that are not in the sample.
+        """
         m, _, u = self.rows.shape
         dE = np.zeros((m, v, u), self.rows.dtype)
         np.add.at(dE, (np.arange(m)[:, None], self.tokens), self.rows)
@@ -62,13 +99,10 @@ class TokenGradients(NamedTuple):
 
 
 class Embedding(Layer):
-    """Look up a row of E for each token: integers (m, s) from 0 to `tokens` - 1 in, (m, s, u) out.
+    """A learned vector for each token of a vocabulary: integers (m, s) from 0 to `tokens` - 1 in, (m, s, u) out.
 
-    It is the first layer of a network. With `lengths` the tokens past a sample's length may be any integers.
-
-    Letters: v tokens (the vocabulary), u units, the width of a vector. After the calls: `d` holds m, s, v, u; `p` E
-    (v, u); `fc` X (m, s), zero where it is padding, and A (m, s, u); `bc` dA; `g` dE (v, u), summed over all places
-    where a token occurs, zero where it does not.
+    It is the first layer of a network. With `lengths` the tokens past a sample's length may be any integers. Letters: v
+    tokens (the vocabulary), u units, the width of a vector.
 
     Args:
         tokens: v, how many tokens there are.
@@ -78,8 +112,23 @@ class Embedding(Layer):
         dtype: float64 or float32; None: float64, or the dtype of the network.
         rng: a Generator, a seed or None, kept as `np_rng`.
 
+    Attributes:
+        d: dimensions m, s, v, u.
+        p: E (v, u).
+        fc: X (m, s), zero where it is padding, and A (m, s, u).
+        bc: dA.
+        g: dE (v, u), summed over all places where a token stands, zero where it does not.
+
     Raises:
         TypeError, ValueError: an argument is invalid.
+
+    Examples:
+        >>> layer = cgru.Embedding(10, 4, rng=0)
+        >>> A = layer.forward(np.array([[1, 2, 1], [7, 0, 0]]), lengths=[3, 1])
+        >>> A.shape, np.array_equal(A[0, 1], layer.p["E"][2])
+        ((2, 3, 4), True)
+        >>> A[1].tolist()[1:]  # padding
+        [[0.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]]
     """
 
     parameter_names = ("E",)
@@ -110,7 +159,11 @@ class Embedding(Layer):
         return self.p["E"]
 
     def output_shape(self, shape: Shape) -> Shape:
-        """Return (m, s, u) for tokens (m, s); ValueError for any other shape."""
+        """Return (m, s, u) for tokens (m, s).
+
+        Raises:
+            ValueError: any other shape.
+        """
         if len(shape) != 2:
             raise ValueError("expected integer tokens (m, s)")
         return *shape, self.d["u"]
@@ -127,21 +180,58 @@ class Embedding(Layer):
         self.fs |= {"X": (m, s), "E": (self.d["v"], self.d["u"])}
 
     def initialize_parameters(self) -> None:
-        """Draw E in the shape of `fs`; RuntimeError before `compute_shapes`."""
+        """Draw E in the shape of `fs`.
+
+        Raises:
+            RuntimeError: `compute_shapes` was not called before.
+        """
         if "E" not in self.fs:
             raise RuntimeError("initialize_parameters: expected compute_shapes to be called first")
         E = real(self.initialization(self.fs["E"], rng=self.np_rng), "initialization", self.fs["E"])
         self.p["E"] = np.array(E, self.dtype)
 
     def tokens(self, A: Any, lengths: Any = None, name: str = "A") -> np.ndarray:
-        """Return the tokens A (m, s), checked, with 0 past the lengths."""
+        """Return the tokens A (m, s), once they are checked, with 0 past the lengths.
+
+        Args:
+            A: the tokens.
+            lengths: (m,) how many steps of each sample are real; None: all.
+            name: what an error calls the tokens.
+
+        Returns:
+            An array of integers (m, s).
+
+        Raises:
+            TypeError, ValueError: as `checked` raises them.
+
+        Examples:
+            >>> cgru.Embedding(10, 4).tokens([[1, 2], [7, -1]], lengths=[2, 1])
+            array([[1, 2],
+                   [7, 0]])
+        """
         X = self.checked(A, lengths, name)
         return X if lengths is None else np.where(mask(lengths, X.shape[1])[:, :, 0], X, X.dtype.type(0))
 
     def checked(self, A: Any, lengths: Any = None, name: str = "A") -> np.ndarray:
-        """Return A (m, s), once all its real tokens are known to be in the vocabulary; read block by block.
+        """Return A (m, s), once all its real tokens are known to be in the vocabulary.
 
-        TypeError or ValueError, calling it `name`, for anything else.
+        Memory-mapped tokens are read block by block.
+
+        Args:
+            A: the tokens.
+            lengths: (m,) how many steps of each sample are real; None: all.
+            name: what an error calls the tokens.
+
+        Returns:
+            The tokens (m, s) as they are, at padded steps too.
+
+        Raises:
+            TypeError, ValueError: these are no integers (m, s), or a real one is outside the vocabulary.
+
+        Examples:
+            >>> cgru.Embedding(10, 4).checked([[1, 10]])
+            Traceback (most recent call last):
+            ValueError: A: expected tokens from 0 to 9, got 10 in sample 0, step 1
         """
         X = A if isinstance(A, Rows) else integers(A, name)
         if X.ndim != 2 or 0 in X.shape:
@@ -184,7 +274,10 @@ class Embedding(Layer):
         return EmbeddingPass(self.d["v"], steps, X=X, A=A)
 
     def predict(self, A: np.ndarray, lengths: np.ndarray | None = None) -> np.ndarray:
-        """Return what `forward` returns; the layer is not changed. Any number of threads may call it at once."""
+        """Return the vectors that `forward` returns; the layer is not changed.
+
+        Any number of threads may call this at once.
+        """
         return self._look_up(self.tokens(A, lengths), lengths)[0]
 
     def _look_up(self, X: np.ndarray, lengths: Any) -> tuple[np.ndarray, np.ndarray | None]:

@@ -14,12 +14,24 @@ __all__ = ["Flip", "flipped_boundaries"]
 
 
 class Flip(Layer):
-    """Reverse the real steps of each sample, (m, s, n) in and out; padding stays at the end.
+    """A layer that reverses the real steps of each sample, (m, s, n) in and out; padding stays at the end.
 
     Above a `GRU` with `reverse=True` it puts the states into the order in which they were computed, as Keras does with
     `go_backwards=True`. The dtype stays.
 
-    After the calls: `d` holds m, s, n; `fc` X and A, `bc` dA and dX, all (m, s, n).
+    Args:
+        rng: kept as `np_rng`; the layer draws nothing.
+        dtype: of no effect, since the layer has no parameters.
+
+    Attributes:
+        d: dimensions m, s, n.
+        fc: X and A (m, s, n).
+        bc: dA and dX (m, s, n).
+
+    Examples:
+        >>> X = np.array([[1.0, 2.0, 3.0, 0.0]])[:, :, None]
+        >>> cgru.Flip().forward(X, lengths=[3])[0, :, 0]
+        array([3., 2., 1., 0.])
     """
 
     piecewise = False
@@ -31,7 +43,11 @@ class Flip(Layer):
         return "Flip()"
 
     def output_shape(self, shape: Shape) -> Shape:
-        """Return (m, s, n) unchanged; ValueError for any other shape."""
+        """Return (m, s, n) unchanged.
+
+        Raises:
+            ValueError: any other shape.
+        """
         if len(shape) != 3:
             raise ValueError("expected all steps (m, s, n)")
         return shape
@@ -48,10 +64,7 @@ class Flip(Layer):
         return graph.op("Slice", A, *ends)
 
     def run(self, A: np.ndarray, lengths: np.ndarray | None = None) -> LayerPass:
-        """Run A (m, s, n); return a pass whose output has the steps reversed.
-
-        Sample i has `lengths[i]` real steps (None: all).
-        """
+        """Run A (m, s, n); return a pass whose output has the steps reversed."""
         X, steps = mask_padding(checked_sequences(A), lengths)
         return LayerPass(steps, lambda dA, _: _flipped(dA, steps), X=X, A=_flipped(X, steps))
 

@@ -51,7 +51,7 @@ static int more_$i(real *rows, int64_t *filled, uint64_t *made, uint64_t s) {
 
 
 class Frames(Layer):
-    """Cut (m, s, n) into frames (m, f, length * n): windows of `length` steps that begin every `hop` steps.
+    """A layer that cuts (m, s, n) into windows of `length` steps, one every `hop` steps: frames (m, f, length * n).
 
     The row of a frame has the features of its first step, then those of its second. With `hop` equal to `length` the
     frames are patches; `Frames(length, 1)` with a `Dense` above it is a convolution over the steps.
@@ -66,15 +66,29 @@ class Frames(Layer):
     In a network zeros are added after the standardisation. The layers above have f steps: outputs at steps and their
     targets are (m, f, k), and `lengths` returns how many steps of each sample are real. The dtype stays.
 
-    After the calls: `d` holds m, s, n; `fc` X (m, s, n) and A (m, f, length * n); `bc` dA and dX, of their shapes.
-
     Args:
         length: steps of a frame.
         hop: steps from the start of one frame to that of the next; None: `length`.
         pad: True, False or (before, after).
 
+    Attributes:
+        d: dimensions m, s, n.
+        fc: X (m, s, n) and A (m, f, length * n).
+        bc: dA and dX, of their shapes.
+
     Raises:
         TypeError, ValueError: an argument is invalid.
+
+    Examples:
+        >>> X = np.arange(1.0, 6.0)[None, :, None]
+        >>> cgru.Frames(3, 2).forward(X)[0]
+        array([[1., 2., 3.],
+               [3., 4., 5.]])
+        >>> cgru.Frames(4).forward(X)[0]
+        array([[1., 2., 3., 4.],
+               [5., 0., 0., 0.]])
+        >>> cgru.Frames(4, pad=False).forward(X).shape
+        (1, 1, 4)
     """
 
     changes_steps = True
@@ -160,7 +174,7 @@ class Frames(Layer):
         return self.length if self.hop == self.length and not self._padding else None
 
     def output_shape(self, shape: Shape) -> Shape:
-        """Return (m, s, length * n) for (m, s, n), with "f" for the letter s; ValueError for any other shape.
+        """Return (m, s, length * n) for (m, s, n), with "f" for the letter s.
 
         Frames of frames are "f'". A number s stays as it is: `lengths` counts frames.
         """
@@ -172,7 +186,14 @@ class Frames(Layer):
         return part_of(n, self.length)
 
     def lengths(self, lengths: ArrayLike, name: str = "lengths") -> np.ndarray:
-        """Return the number of frames of samples of `lengths` steps, integers of any shape.
+        """Return the number of frames of samples of `lengths` steps.
+
+        Args:
+            lengths: integers of any shape.
+            name: what an error calls them.
+
+        Returns:
+            The number of frames of each, in that shape.
 
         Raises:
             TypeError, ValueError: these are no integers of at least 1, or without `pad=True` a sample is shorter than a
@@ -188,7 +209,18 @@ class Frames(Layer):
         return self.count(steps)
 
     def count(self, steps: Any) -> Any:
-        """Return the number of frames of `steps` steps, unchecked integers; 0 for too few."""
+        """Return the number of frames of `steps` steps; unlike `lengths` it checks nothing.
+
+        Args:
+            steps: an integer, or an array of them.
+
+        Returns:
+            The number of frames, 0 for too few steps.
+
+        Examples:
+            >>> cgru.Frames(4, 2, pad=False).count(np.array([3, 4, 9])).tolist()
+            [0, 1, 3]
+        """
         if self.pad is True:
             return np.minimum(-(-steps // self.hop), 1 + -(-np.maximum(0, steps - self.length) // self.hop))
         return np.maximum(0, 1 + (steps + self._padding - self.length) // self.hop)
@@ -203,10 +235,7 @@ class Frames(Layer):
         super().compute_shapes(checked_sequences(A))
 
     def run(self, A: np.ndarray, lengths: np.ndarray | None = None) -> LayerPass:
-        """Run A (m, s, n); return a pass whose output is the frames (m, f, length * n).
-
-        Sample i has `lengths[i]` real steps (None: all).
-        """
+        """Run A (m, s, n); return a pass whose output is the frames (m, f, length * n)."""
         X, real = mask_padding(checked_sequences(A), lengths)
         f, steps = self.lengths(X.shape[1:2], "A")[0], None
         if real is not None:
@@ -226,7 +255,19 @@ class Frames(Layer):
         return Z.take(steps, axis=1).reshape(m, f, self.length * n)
 
     def overlap_add(self, dA: np.ndarray, s: int) -> np.ndarray:
-        """Return dL/dX (m, s, n): for each step the sum of dL/dA over the frames that contain it, the latest first."""
+        """Sum dL/dA of each step over the frames that contain it, the latest first.
+
+        Args:
+            dA: dL/dA (m, f, length * n).
+            s: the number of steps of the input.
+
+        Returns:
+            dL/dX (m, s, n).
+
+        Examples:
+            >>> cgru.Frames(3, 2).overlap_add(np.ones((1, 2, 3)), 5)[0, :, 0]
+            array([1., 1., 2., 1., 1.])
+        """
         m, f, _ = dA.shape
         parts = dA.reshape(m, f, self.length, -1)
         Z = self._padded_zeros(parts[:, 0], f)

@@ -67,7 +67,9 @@ class Fields:
 
 
 class Layer:
-    """The base class of all layers. A layer of your own defines `run`, and overrides whatever it does differently.
+    """The base class of all layers.
+
+    A layer of your own defines `run`, and overrides whatever it does differently.
 
     `run(A, lengths)` checks its arguments, makes the parameters if there are none (`make`), and returns a `Pass`. It
     does not change the layer otherwise. `forward`, `backward` and `compute_gradients` do the same on the layer's last
@@ -76,55 +78,100 @@ class Layer:
     write (`fc`, `bc`, `g`) may be gone, and generators may have drawn. One thread at a time may be inside these three;
     any number may `run` or `predict`.
 
+    A pickle or a copy has no caches and no gradients (`fc, bc, bs, g`).
+
+    Exporters ask a layer for three more methods, which are not inherited: a layer without them is refused by name.
+    `c_text(c)` returns the layer's part of an exported C file, written with the `Writer` c. `onnx_node(graph, A)` adds
+    the layer's nodes to an ONNX graph; A is the name of its input, and the name of its output is returned.
+    `from_node(node)`, a class method, makes the layer of an ONNX node.
+
     Args:
         rng: a `numpy.random.Generator`, a seed or None, kept as `np_rng`.
         dtype: float64 or float32, of the parameters and outputs; None: float64, or the dtype of the network. A layer
             without parameters keeps the dtype of its input.
 
     Attributes:
-        d: dimensions by letter. p: parameters. fs: the shapes of X, of `p` and of `fc`.
-        fc, bc: what the last `forward` and `backward` left; bs: the shapes in `bc`. g: the gradients, `'d' + name`.
+        d: dimensions by letter.
+        p: parameters by name.
+        fs: the shapes of X, of `p` and of `fc`.
+        fc: the caches of the last `forward`.
+        bc: the caches of the last `backward`.
+        bs: the shapes in `bc`.
+        g: the gradients, `'d' + name`.
         last: the pass of the last `forward`; None before.
         given: which of "rng" and "dtype" the user passed; a network sets the others.
+        seed: the seed of `np_rng`, if a network has set one.
         o: data that others keep with the layer: a network its seed, an optimizer its state.
         trainable: whether its parameters are updated.
+        parameter_names: the names of the parameters in their order; () if the layer never has parameters.
+        features: n, the input features of the parameters; None: no parameters, or they take any n.
+        cells: the GRUs in the layer, each with a state (m, u) to start from.
+        piecewise: whether the pieces of a sequence may be run one after another, with states carried over.
+        whole_series: whether outputs depend on statistics of the whole series, so that no layer may be `stateful` in
+            its network.
+        looks_back: whether an output is made of the inputs of several steps, the same at each step.
+        clip_gradients: whether `compute_gradients` scales all gradients to a joint L2 norm of at most 0.25.
+        stateful: whether calls go on from the state of the call before.
+        fields: how a layer of exactly this class is saved; None: it cannot be saved.
+        reads: the arrays (m, s) beside X that `run` and `predict` take by name: "decay", the factors of states that
+            enter steps, and "times".
+        flips: whether the real steps of each sequence come out in reverse order.
+        takes_missing: whether inputs may be NaN where nothing was measured, at the bottom of a network.
+        tokens_in: whether the layer reads integer tokens (m, s), at the bottom of a network.
+        is_head: whether the layer may stand at the top of a network, under a loss.
+        trains: whether the layer can backpropagate.
+        draws: whether a training step draws from `np_rng`.
+        changes_steps: whether the number of steps changes, to what `lengths` returns.
+        stride: how many input steps make one output step, if pieces of a multiple of that many steps give the outputs
+            of the whole; None: pieces never do.
+        stage: the stage that runs the layer in a compiled fit, as plain data with its `kind`; None: a fit runs it in
+            Python. Not inherited, since a subclass may compute something else.
+        stream: the kind of stage that runs the layer in a `Stream`; "": left out; None: it cannot run.
+        weights: how the weights are stored, "int8" or "bfloat16"; None: as floats of its dtype.
+        onnx_kinds: the kinds of ONNX nodes that `from_node` makes a layer of. Not inherited.
 
-    A pickle or a copy has no caches and no gradients (`fc, bc, bs, g`).
+    Examples:
+        A layer without parameters, and its way back:
+
+        >>> class Double(cgru.layers.Layer):
+        ...     def run(self, A, lengths=None):
+        ...         return Doubled(2 * A, {"X": A, "A": 2 * A})
+        >>> class Doubled(cgru.Pass):
+        ...     def backward(self, dA):
+        ...         self.bc = {"dA": dA, "dX": 2 * dA}
+        ...         return 2 * dA
+        >>> layer = Double()
+        >>> layer.forward(np.array([[1.0, -3.0]]))
+        array([[ 2., -6.]])
+        >>> layer.backward(np.ones((1, 2)))
+        array([[2., 2.]])
     """
 
-    parameter_names: tuple[str, ...] = ()  # in their order; () if the layer never has parameters
-    features: int | None = None  # n, the input features of the parameters; None: no parameters, or they take any n
-    cells: tuple[Any, ...] = ()  # the GRUs in the layer, each with a state (m, u) to start from
-    piecewise: bool = True  # whether the pieces of a sequence may be run one after another, with states carried over
-    # Whether outputs depend on statistics of the whole series, so that no layer may be `stateful` in its network.
+    # Each is explained in the docstring.
+    parameter_names: tuple[str, ...] = ()
+    features: int | None = None
+    cells: tuple[Any, ...] = ()
+    piecewise: bool = True
     whole_series: bool = False
-    looks_back: bool = False  # whether an output is made of the inputs of several steps, the same at each step
+    looks_back: bool = False
     clip_gradients: bool = False
     stateful: bool = False
-    fields: Fields | None = None  # how a layer of exactly this class is saved; None: it cannot be saved
-    # The arrays (m, s) beside X that `run` and `predict` take by name: "decay", the factors of states that enter steps.
+    fields: Fields | None = None
     reads: tuple[str, ...] = ()
-    flips: bool = False  # whether the real steps of each sequence come out in reverse order
-    takes_missing: bool = False  # whether inputs may be NaN where nothing was measured, at the bottom of a network
-    tokens_in: bool = False  # whether the layer reads integer tokens (m, s), at the bottom of a network
-    is_head: bool = False  # whether the layer may stand at the top of a network, under a loss
-    trains: bool = True  # whether the layer can backpropagate
-    draws: bool = False  # whether a training step draws from `np_rng`
-    changes_steps: bool = False  # whether the number of steps changes, to what `lengths` returns
-    # How many input steps make one output step, if pieces of a multiple of that many steps give the outputs of the
-    # whole; None: pieces never do.
+    flips: bool = False
+    takes_missing: bool = False
+    tokens_in: bool = False
+    is_head: bool = False
+    trains: bool = True
+    draws: bool = False
+    changes_steps: bool = False
     stride: int | None = 1
-    # The stage that runs the layer in a compiled fit, as plain data with its `kind`; None: a fit runs it in Python. Not
-    # inherited, since a subclass may compute something else.
     stage: Any = None
-    stream: str | None = None  # the kind of stage that runs the layer in a `Stream`; "": left out; None: it cannot run
-    weights: str | None = None  # how the weights are stored, "int8" or "bfloat16"; None: as floats of its dtype
+    stream: str | None = None
+    weights: str | None = None
 
-    # How exporters write the layer. These are not inherited either; a layer without them is refused by name.
-    # `c_text(c)` returns its part of a C file, written with the `Writer` c (cgru/export/writer.py).
-    # `onnx_node(graph, A)` adds its nodes to a `Graph` (cgru/interop/onnx_export.py); A is the name of its input, and
-    # the name of its output is returned. `from_node(node)`, a class method, makes a layer of a `Node` whose kind is one
-    # of `onnx_kinds` (cgru/interop/onnx_values.py).
+    # Exporters pass `c_text` a `Writer` (cgru/export/writer.py), `onnx_node` a `Graph` (cgru/interop/onnx_export.py),
+    # and `from_node` a `Node` (cgru/interop/onnx_values.py).
     onnx_kinds: tuple[str, ...] = ()
 
     def __init__(self, rng: np.random.Generator | int | None = None, dtype: DTypeLike | None = None) -> None:
@@ -147,11 +194,24 @@ class Layer:
 
     @cached_property
     def np_rng(self) -> np.random.Generator:
-        """Return the generator that draws weights and masks; made at the first draw if the user gave none."""
+        """Return the generator that draws weights and masks.
+
+        It is made at the first draw if the user gave none.
+        """
         return vars(self).setdefault("np_rng", np.random.default_rng(self.seed))  # one for all threads
 
     def seeded(self, seed: np.random.SeedSequence) -> None:
-        """Draw from a new generator of this seed from now on, unless the user gave one."""
+        """Draw from a new generator of this seed from now on, unless the user gave one.
+
+        Args:
+            seed: what the generator is made from.
+
+        Examples:
+            >>> layer = cgru.Dense(2)
+            >>> layer.seeded(np.random.SeedSequence(7))
+            >>> layer.np_rng.random() == np.random.default_rng(np.random.SeedSequence(7)).random()
+            True
+        """
         if "rng" not in self.given:
             self.seed = seed
             vars(self).pop("np_rng", None)
@@ -168,7 +228,10 @@ class Layer:
 
     @property
     def dtype(self) -> np.dtype:
-        """Return the dtype of the parameters. It may be set as long as there are none; ValueError later."""
+        """Return the dtype of the parameters.
+
+        It may be set as long as there are none; ValueError later.
+        """
         return self._dtype
 
     @dtype.setter
@@ -181,29 +244,91 @@ class Layer:
     # --- shapes and parameters ---
 
     def output_shape(self, shape: Shape) -> Shape:
-        """Return the shape of the outputs for inputs of `shape`; ValueError for a shape that the layer does not take.
+        """Return the shape of the outputs for inputs of a shape.
 
-        A layer that `changes_steps` returns the input's steps here; `lengths` counts those of the output.
+        Args:
+            shape: (m, s, n) or (m, n); a letter stands for a dimension that is not known.
+
+        Returns:
+            The shape of the outputs, in which letters may stand too. A layer that `changes_steps` returns the input's
+            steps here; `lengths` counts those of the output.
+
+        Raises:
+            ValueError: the layer does not take inputs of this shape.
+
+        Examples:
+            >>> cgru.GRU(4, sequences=True).output_shape(("m", 10, 3))
+            ('m', 10, 4)
         """
         return shape
 
     def input_features(self, n: int) -> int:
         """Return the number of input features for `n` output features.
 
-        Asked only of a layer whose `features` are None. ValueError if no number fits.
+        A network asks only a layer whose `features` are None.
+
+        Args:
+            n: the number of output features.
+
+        Returns:
+            The number of input features.
+
+        Raises:
+            ValueError: no number of input features gives n.
+
+        Examples:
+            >>> cgru.Difference().input_features(6)  # each feature, and its difference
+            3
         """
         return n
 
     def lengths(self, lengths: ArrayLike, name: str = "lengths") -> np.ndarray:
-        """Return how many steps come out of samples of `lengths` steps; ValueError, naming `name`, for too few."""
+        """Return how many steps come out of samples of `lengths` steps.
+
+        Args:
+            lengths: the real steps of each sample, integers.
+            name: what an error calls them.
+
+        Returns:
+            The real steps of each sample in the output, in the shape of `lengths`.
+
+        Raises:
+            TypeError, ValueError: these are no integers, or too few steps.
+
+        Examples:
+            >>> cgru.Frames(4, 2).lengths(np.array([8, 5]))
+            array([3, 2])
+        """
         return lengths
 
     def output_lengths(self, A: np.ndarray, lengths: np.ndarray | None) -> np.ndarray | None:
-        """Return the real steps (m,) of outputs A for inputs of these `lengths`, None if all are real or A has none."""
+        """Return how many steps of each sample are real in the outputs.
+
+        Args:
+            A: the outputs.
+            lengths: (m,) the real steps of the inputs; None: all.
+
+        Returns:
+            (m,) integers; None if all steps are real, or if A has no steps.
+
+        Examples:
+            >>> cgru.Frames(4, 2).output_lengths(np.zeros((2, 3, 4)), np.array([8, 5]))
+            array([3, 2])
+        """
         return None if lengths is None or A.ndim < 3 else self.lengths(lengths)
 
     def compute_shapes(self, A: np.ndarray) -> None:
-        """Set the dimensions `d` and the shapes of X and the parameters in `fs` for an input A (m, n) or (m, s, n)."""
+        """Set the dimensions `d` and the shapes of X and the parameters in `fs` for an input.
+
+        Args:
+            A: an input such as `forward` takes, (m, n) or (m, s, n). Its numbers are not read.
+
+        Examples:
+            >>> layer = cgru.Dense(2)
+            >>> layer.compute_shapes(np.zeros((8, 5)))
+            >>> layer.d["n"], layer.fs["W"]
+            (5, (5, 2))
+        """
         A = as_floats(A)
         for letter in "msn":
             self.d.pop(letter, None)
@@ -211,14 +336,50 @@ class Layer:
         self.fs |= {"X": A.shape} | {name: shape for name, (shape, _) in self.arrays(self.d["n"]).items()}
 
     def initialize_parameters(self) -> None:
-        """Draw new parameters; here there are none."""
+        """Draw new parameters; here there are none.
+
+        Raises:
+            RuntimeError: `compute_shapes` was not called before.
+
+        Examples:
+            >>> layer = cgru.Dense(2, rng=0)
+            >>> layer.compute_shapes(np.zeros((8, 5)))
+            >>> layer.initialize_parameters()
+            >>> layer.p["W"].shape, layer.p["b"].shape
+            ((5, 2), (1, 2))
+        """
 
     def arrays(self, e: int) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
-        """Return the shape and dtype of each parameter for inputs of e features."""
+        """Return the shape and dtype of each parameter for inputs of e features.
+
+        Args:
+            e: the number of input features.
+
+        Returns:
+            A dict of (shape, dtype) by the parameters' names, in their order.
+
+        Examples:
+            >>> cgru.Dense(2).arrays(5)
+            {'W': ((5, 2), dtype('float64')), 'b': ((1, 2), dtype('float64'))}
+        """
         return {}
 
     def checked_parameters(self) -> tuple[np.ndarray, ...]:
-        """Return the parameters in the order of `parameter_names` and the layer's dtype; ValueError if one is unfit."""
+        """Return the parameters, once it is checked that they fit.
+
+        Returns:
+            The arrays of `p` in the order of `parameter_names`, in the layer's dtype.
+
+        Raises:
+            TypeError, ValueError: one is missing, or has another shape, or is no array of real numbers.
+
+        Examples:
+            >>> layer = cgru.Dense(2)
+            >>> layer.make(np.zeros((8, 5)))
+            >>> W, b = layer.checked_parameters()
+            >>> W.shape
+            (5, 2)
+        """
         found = []
         for name, (shape, _) in self.arrays(self.features or "n").items():
             if name not in self.p:
@@ -227,7 +388,17 @@ class Layer:
         return tuple(found)
 
     def make(self, A: np.ndarray) -> None:
-        """Make the parameters for inputs such as A, if the layer has parameters and they are not made yet."""
+        """Make the parameters for inputs such as A, if the layer has parameters and they are not made yet.
+
+        Args:
+            A: an input such as `forward` takes.
+
+        Examples:
+            >>> layer = cgru.Dense(2)
+            >>> layer.make(np.zeros((8, 5)))
+            >>> sorted(layer.p)
+            ['W', 'b']
+        """
         if self.p or not self.parameter_names:
             return
         with self._lock:  # if several threads see data for the first time, one of them makes the parameters
@@ -238,17 +409,44 @@ class Layer:
     # --- a training step ---
 
     def run(self, A: np.ndarray, lengths: np.ndarray | None = None) -> Pass:
-        """Run A; return a pass that holds the outputs and can go back.
+        """Run A without changing the layer.
 
-        Sample i has `lengths[i]` real steps (None: all).
+        Args:
+            A: the input (m, s, n) or (m, n), as the layer takes it.
+            lengths: (m,) how many steps of each sample are real; None: all.
+
+        Returns:
+            A `Pass` that holds the outputs `A` and the caches `fc`, and can go back by itself.
+
+        Raises:
+            TypeError, ValueError: an argument or a parameter does not fit.
+            NotImplementedError: the class is `Layer` itself.
+
+        Examples:
+            >>> layer = cgru.Dense(2, "identity", rng=0)
+            >>> ran = layer.run(np.ones((8, 5)))
+            >>> ran.A.shape, ran.backward(np.ones((8, 2))).shape
+            ((8, 2), (8, 5))
+            >>> ran.gradients()["db"]
+            array([8., 8.])
         """
         raise NotImplementedError
 
     def evaluating(self) -> Layer:
-        """Return a layer over the same parameters that begins without a state and whose `run` drops nothing out.
+        """Return a layer over the same parameters that begins without a state and drops nothing out.
 
-        Calls of it do not change this layer. A layer of your own that draws in `run` has a `training` that stops that,
-        else ValueError.
+        Calls of it do not change this layer. A layer of your own that draws in `run` has a `training` that stops that.
+
+        Returns:
+            A copy of the layer, with the same arrays in `p`.
+
+        Raises:
+            ValueError: the layer draws at random, and has no attribute `training`.
+
+        Examples:
+            >>> layer = cgru.Dropout(0.5)
+            >>> layer.evaluating().run(np.ones((1, 3))).A
+            array([[1., 1., 1.]])
         """
         other = copy.copy(self)
         if hasattr(other, "training"):
@@ -260,35 +458,96 @@ class Layer:
         return other
 
     def predict(self, A: np.ndarray, lengths: np.ndarray | None = None, **beside: np.ndarray) -> np.ndarray:
-        """Return what `forward` returns without dropout; the layer is not changed, so any thread may call it.
+        """Return the outputs that `forward` returns, without dropout.
 
-        `beside` are the arrays (m, s) that the layer `reads`.
+        The layer is not changed. Any number of threads may call this at once.
+
+        Args:
+            A: the input, as for `forward`.
+            lengths: (m,) how many steps of each sample are real; None: all.
+            **beside: the arrays (m, s) that the layer `reads`, by name.
+
+        Returns:
+            The outputs, zero at padded steps.
+
+        Raises:
+            TypeError, ValueError: an argument or a parameter does not fit.
+
+        Examples:
+            >>> layer = cgru.Dense(2, rng=0)
+            >>> X = np.ones((8, 5))
+            >>> np.array_equal(layer.predict(X), layer.forward(X))
+            True
         """
         return self.run(A, lengths, **beside).A
 
     def predict_on(
         self, A: np.ndarray, lengths: np.ndarray | None, states: Sequence[np.ndarray | None], **beside: np.ndarray
     ) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
-        """Run `predict` with the `cells` started from `states` (None: zero); return outputs and last states (m, u)."""
+        """Run `predict` with the `cells` started from states.
+
+        Args:
+            A: the input, as for `forward`.
+            lengths: (m,) how many steps of each sample are real; None: all.
+            states: one for each of the `cells`, (m, u); None: zero.
+            **beside: the arrays (m, s) that the layer `reads`, by name.
+
+        Returns:
+            The outputs, and a tuple of the last state of each cell, (m, u).
+
+        Examples:
+            >>> layer = cgru.GRU(4, rng=0)
+            >>> X = np.ones((2, 6, 3))
+            >>> _, states = layer.predict_on(X[:, :4], None, (None,))
+            >>> A, _ = layer.predict_on(X[:, 4:], None, states)
+            >>> np.allclose(A, layer.predict(X))
+            True
+        """
         return self.predict(A, lengths, **beside), ()
 
     def forward(self, A: np.ndarray, lengths: np.ndarray | None = None) -> np.ndarray:
         """Run A, fill `fc` and return the outputs.
 
+        Args:
+            A: the input (m, s, n) or (m, n), as the layer takes it.
+            lengths: (m,) how many steps of each sample are real; None: all. Padded steps are never read.
+
+        Returns:
+            The outputs, zero at padded steps.
+
         Raises:
             TypeError, ValueError: an argument or a parameter does not fit.
             RuntimeError: another thread is inside this layer.
+
+        Examples:
+            >>> layer = cgru.Dense(2, rng=0)
+            >>> layer.forward(np.ones((8, 5))).shape
+            (8, 2)
+            >>> sorted(layer.fc)
+            ['A', 'X', 'Z']
         """
         return self._forward(A, lengths)
 
     def backward(self, dX: np.ndarray) -> np.ndarray:
-        """Backpropagate dL/dA, of the shape that `forward` returned; fill `bc` and return dL/dX.
+        """Backpropagate dL/dA: fill `bc` and return dL/dX.
 
-        `dX` is dL/dA, as EpyNN calls the argument. Parameter gradients: see `compute_gradients`.
+        Parameter gradients: see `compute_gradients`.
+
+        Args:
+            dX: dL/dA, of the shape that `forward` returned. EpyNN calls the argument so.
+
+        Returns:
+            dL/dX, of the shape of the input; None from a layer whose input has no gradient.
 
         Raises:
             TypeError, ValueError: dX or a parameter does not fit.
             RuntimeError: `forward` was not called before, or another thread is inside this layer.
+
+        Examples:
+            >>> layer = cgru.Dense(2, rng=0)
+            >>> A = layer.forward(np.ones((8, 5)))
+            >>> layer.backward(A).shape
+            (8, 5)
         """
         return self._backward(dX)
 
@@ -296,7 +555,16 @@ class Layer:
         """Compute the parameter gradients `g` from the last pass, summed over samples and steps.
 
         With `clip_gradients` one factor scales them to a joint L2 norm of at most 0.25.
-        RuntimeError if there was no `backward` after the last `forward`, or another thread is inside this layer.
+
+        Raises:
+            RuntimeError: there was no `backward` after the last `forward`, or another thread is inside this layer.
+
+        Examples:
+            >>> layer = cgru.Dense(2, "identity", rng=0)
+            >>> dX = layer.backward(np.ones_like(layer.forward(np.ones((8, 5)))))
+            >>> layer.compute_gradients()
+            >>> layer.g["db"]
+            array([8., 8.])
         """
         self._acquire("compute_gradients")
         try:
@@ -310,17 +578,52 @@ class Layer:
     def update_parameters(self) -> None:
         """Update the parameters in place: `p[name] -= lrate[e] * g['d' + name]`, if the layer is `trainable`.
 
-        See `cgru.parameters.gru_update_parameters`.
+        See `cgru.parameters.gru_update_parameters`. An optimizer's `step(layer)` does the same by its own rule.
+
+        Raises:
+            RuntimeError: `g` is empty, or `lrate` or `e` is missing.
+
+        Examples:
+            >>> layer = cgru.Dense(2, "identity", rng=0)
+            >>> dX = layer.backward(np.ones_like(layer.forward(np.ones((8, 5)))))
+            >>> layer.compute_gradients()
+            >>> layer.lrate, layer.e = [0.1], 0
+            >>> layer.update_parameters()
+            >>> layer.p["b"].round(3)
+            array([[-0.8, -0.8]])
         """
         if self.trainable:
             gru_update_parameters(self)
 
     def update_shapes(self, cache: Mapping[str, np.ndarray], shapes: dict[str, tuple[int, ...]]) -> None:
-        """Set `shapes[key] = cache[key].shape` for each key of `cache`."""
+        """Set `shapes[key] = cache[key].shape` for each key of `cache`.
+
+        Args:
+            cache: arrays by name, such as `fc`.
+            shapes: the dict that is changed, such as `fs`.
+
+        Examples:
+            >>> shapes = {}
+            >>> cgru.Dense(2).update_shapes({"X": np.zeros((8, 5))}, shapes)
+            >>> shapes
+            {'X': (8, 5)}
+        """
         shapes_of(cache, shapes)
 
     def clipped(self, g: Arrays) -> Arrays:
-        """Return the gradients `g`, with `clip_gradients` scaled in place to a joint L2 norm of at most 0.25."""
+        """Return the gradients, with `clip_gradients` scaled in place to a joint L2 norm of at most 0.25.
+
+        Args:
+            g: gradients by name.
+
+        Returns:
+            The same dict.
+
+        Examples:
+            >>> layer = cgru.GRU(4, clip_gradients=True)
+            >>> layer.clipped({"db": np.array([3.0, 4.0])})["db"].round(6)
+            array([0.15, 0.2 ])
+        """
         if self.clip_gradients:
             factor = clip_factor(g, MAX_NORM)
             if factor < 1:
@@ -329,17 +632,54 @@ class Layer:
         return g
 
     def initial_states(self, m: int) -> np.ndarray:
-        """Return the states (m, u) of a recurrent layer before the first step: zero, or the learned state."""
+        """Return the states of a recurrent layer before the first step: zero, or the learned state.
+
+        Args:
+            m: the number of samples.
+
+        Returns:
+            The states (m, u).
+
+        Examples:
+            >>> cgru.GRU(4).initial_states(2).shape
+            (2, 4)
+        """
         states = np.zeros((m, self.d["u"]), self.dtype)
         states += self.p.get("h0", 0)
         return states
 
     def checked_state(self, cell: Any, value: Any, name: str, m: int) -> np.ndarray:
-        """Return the state (m, u) from which one of the `cells` starts; ValueError by `name` for another shape."""
+        """Return the state from which one of the `cells` starts, once it is checked.
+
+        Args:
+            cell: the cell.
+            value: the state, (m, u).
+            name: what an error calls it.
+            m: the number of samples.
+
+        Returns:
+            The state (m, u), in the layer's dtype.
+
+        Raises:
+            TypeError, ValueError: it is not real, or has another shape.
+
+        Examples:
+            >>> layer = cgru.GRU(4)
+            >>> layer.checked_state(layer, [[0, 1, 0, 1]], "h0", 1)
+            array([[0., 1., 0., 1.]])
+        """
         return real(value, name, (m, cell.d["u"]), self.dtype)
 
     def reset_state(self) -> None:
-        """Set the state that a `stateful` layer carries from call to call to None; other layers have none."""
+        """Set the state that a `stateful` layer carries from call to call to None; other layers have none.
+
+        Examples:
+            >>> layer = cgru.GRU(4, stateful=True, rng=0)
+            >>> A = layer.predict(np.ones((2, 6, 3)))
+            >>> layer.reset_state()
+            >>> layer.state is None
+            True
+        """
 
     # --- for subclasses ---
 

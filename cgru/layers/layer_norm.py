@@ -30,22 +30,32 @@ static void layer_$i(real *y, const real *x) {
 
 
 class LayerNorm(Scale):
-    """Normalise the features of each step, (m, s, n) or (m, n), then scale and shift each: that of Ba et al. (2016).
+    """A layer that normalises the features of each step, (m, s, n) or (m, n), then scales and shifts each: LayerNorm.
 
-    A = (X - mean) / sqrt(variance + eps) * scale + shift. Mean and variance are those of the n features of one step of
-    one sample, computed in float64. `Normalize` goes along the steps instead; the normalised products inside a GRU are
-    its `layer_norm`. Scale begins at one and shift at zero; both are trained if `trainable`. At padded steps the
-    outputs are zero.
-
-    After the calls: `d` holds m, (s,) n; `p` scale and shift (1, n); `fc` X and A; `bc` dA and dX; `g` dscale and
-    dshift (1, n), summed over samples and steps.
+    A = (X - mean) / sqrt(variance + eps) * scale + shift (Ba, Kiros and Hinton, 2016, arXiv:1607.06450). Mean and
+    variance are those of the n features of one step of one sample, computed in float64. `Normalize` goes along the
+    steps instead; the normalised products inside a GRU are its `layer_norm`. Scale begins at one and shift at zero;
+    both are trained if `trainable`. At padded steps the outputs are zero.
 
     Args:
         eps: what is added to the variance, above 0.
         dtype: float64 or float32; None: float64, or the dtype of the network.
 
+    Attributes:
+        d: dimensions m, n, and with steps s.
+        p: scale and shift (1, n).
+        fc: X and A.
+        bc: dA and dX.
+        g: dscale and dshift (1, n), summed over samples and steps.
+
     Raises:
         TypeError, ValueError: an argument is invalid.
+
+    Examples:
+        >>> A = cgru.LayerNorm().forward(np.array([[1.0, 2.0, 3.0], [10.0, 20.0, 30.0]]))
+        >>> A.round(3)
+        array([[-1.225,  0.   ,  1.225],
+               [-1.225,  0.   ,  1.225]])
     """
 
     stream = "layer_norm"
@@ -98,7 +108,21 @@ class LayerNorm(Scale):
 
     @classmethod
     def of(cls, scale: np.ndarray, shift: np.ndarray | None, eps: float) -> LayerNorm:
-        """Return a layer with these numbers, (n,) each, in their dtype; without a shift zeros."""
+        """Make a layer with these numbers, in their dtype.
+
+        Args:
+            scale: (n,) the factors.
+            shift: (n,) what is added; None: zeros.
+            eps: what is added to the variance, above 0.
+
+        Returns:
+            The layer, with parameters.
+
+        Examples:
+            >>> layer = cgru.LayerNorm.of(np.ones(3, np.float32), None, 1e-5)
+            >>> layer.dtype.name, layer.p["scale"].shape
+            ('float32', (1, 3))
+        """
         layer = cls(eps, dtype=scale.dtype)
         layer.p["scale"] = np.array(scale[None])
         layer.p["shift"] = np.zeros_like(layer.p["scale"]) if shift is None else np.array(shift[None])
@@ -106,10 +130,7 @@ class LayerNorm(Scale):
         return layer
 
     def run(self, A: np.ndarray, lengths: np.ndarray | None = None) -> LayerNormPass:
-        """Run A; return a pass whose output is A normalised over its last axis, times scale, plus shift.
-
-        Sample i has `lengths[i]` real steps (None: all).
-        """
+        """Run A; return a pass whose output is A normalised over its last axis, times scale, plus shift."""
         X, steps, scale, shift = self._checked(A, lengths)
         normal, factor = normalised(X, self.eps)
         made = (normal * scale + shift).astype(X.dtype, copy=False)

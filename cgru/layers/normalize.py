@@ -25,11 +25,11 @@ ROUNDING = 4  # a range of so many eps of the dtype, relative to the largest mag
 
 
 class Normalize(Layer):
-    """Subtract from each feature of each sample its mean over the real steps, and divide by its standard deviation.
+    """A layer that normalises each feature of each sample by its own mean and deviation over the real steps.
 
-    Whatever the size and the offset of a series, its shape is left: (m, s, n) in and out. With `keep` the size and the
-    offset stand beside it as constant features: (m, s, 3 n), first the normalised features, then the natural logarithm
-    of each deviation, then each mean.
+    The mean is subtracted, and the rest divided by the standard deviation. Whatever the size and the offset of a
+    series, its shape is left: (m, s, n) in and out. With `keep` the size and the offset stand beside it as constant
+    features: (m, s, 3 n), first the normalised features, then the natural logarithm of each deviation, then each mean.
 
     The deviation is that of the population, sqrt(mean((x - mean)^2)). A feature is constant in a sample if its largest
     and smallest number differ by at most 4 eps of the dtype, relative to the larger magnitude. It becomes zeros, and
@@ -43,13 +43,24 @@ class Normalize(Layer):
 
     The layer needs the whole series: `Stream`, `export_c`, `truncate` and networks with `stateful` layers refuse it.
 
-    After the calls: `d` holds m, s, n; `fc` X (m, s, n) and A; `bc` dA and dX, of their shapes.
-
     Args:
         keep: whether the logarithms of the deviations and the means stand beside the normalised features.
 
+    Attributes:
+        d: dimensions m, s, n.
+        fc: X (m, s, n) and A.
+        bc: dA and dX, of their shapes.
+
     Raises:
         TypeError: `keep` is not a bool.
+
+    Examples:
+        >>> X = np.array([[10.0, 20.0, 30.0, 40.0]])[:, :, None]
+        >>> A = cgru.Normalize(keep=False).forward(X)
+        >>> A[0, :, 0].round(3)
+        array([-1.342, -0.447,  0.447,  1.342])
+        >>> cgru.Normalize().forward(X)[0, 0].round(3)  # log(deviation) and mean beside it
+        array([-1.342,  2.414, 25.   ])
     """
 
     piecewise = False
@@ -122,10 +133,7 @@ class Normalize(Layer):
         return graph.real(graph.op("Cast", found, to=graph.number))
 
     def run(self, A: np.ndarray, lengths: np.ndarray | None = None) -> NormalizePass:
-        """Run A (m, s, n); return a pass whose output is (m, s, 3 n), or without `keep` (m, s, n).
-
-        Sample i has `lengths[i]` real steps (None: all).
-        """
+        """Run A (m, s, n); return a pass whose output is (m, s, 3 n), or without `keep` (m, s, n)."""
         X, steps = mask_padding(checked_sequences(A), lengths)
         Y, real = _steps_last(X), None if steps is None else steps.swapaxes(1, 2)
         count = X.shape[1] if real is None else real.sum(axis=2, keepdims=True)

@@ -116,7 +116,7 @@ static real score_$i(const real *x) {
 
 
 class Pool(Layer):
-    """Reduce the real steps of (m, s, n) to (m, n): their "mean", "max" or "last", or a sum weighted by "attention".
+    """A layer that reduces the real steps of (m, s, n) to (m, n): mean, maximum, last, or a weighted sum (attention).
 
     Several joined by +, as "last+mean+max", are concatenated in that order: (m, 3 n). `max` is taken of each feature by
     itself; of equal numbers the first gets the gradient. It stands above a `GRU` with `sequences=True` (or an
@@ -127,18 +127,32 @@ class Pool(Layer):
     step: x_t W + b, or with `hidden` tanh(x_t W + b) V, the additive attention of Bahdanau, Cho and Bengio (2015) with
     a learned query. A number added to all scores changes nothing, so without `hidden` the gradient of b is zero.
 
-    After the calls: `d` holds m, s, n; `fc` X (m, s, n) and A; `bc` dA and dX (m, s, n). With "attention", and h for
-    `hidden` or 1: `p` W (n, h), b (1, h) and with `hidden` V (h, 1); `fc` the weights a (m, s) and with `hidden` H
-    (m, s, h) = tanh(X W + b); `bc` dscore (m, s) and dZ (m, s, h), of X W + b; `g` dW (n, h), db (h,), dV (h, 1).
-
     Args:
         how: "mean", "max", "last" or "attention", or some of these joined by +.
         hidden: units of the hidden layer that scores the steps for "attention"; None: there is none.
         dtype: float64 or float32, of the parameters; None: float64, or the dtype of the network.
         rng: a Generator, a seed or None, kept as `np_rng`; it draws W and V.
 
+    Attributes:
+        d: dimensions m, s, n.
+        p: with "attention", and h for `hidden` or 1: W (n, h), b (1, h) and with `hidden` V (h, 1); else empty.
+        fc: X (m, s, n) and A; with "attention" the weights a (m, s), and with `hidden` H (m, s, h) = tanh(X W + b).
+        bc: dA and dX (m, s, n); with "attention" dscore (m, s), and dZ (m, s, h) of X W + b.
+        g: with "attention" dW (n, h), db (h,) and with `hidden` dV (h, 1).
+        parameter_names: the names of the parameters that it has.
+
     Raises:
         TypeError, ValueError: an argument is invalid.
+
+    Examples:
+        >>> X = np.array([[1.0, 5.0, 3.0, 99.0]])[:, :, None]
+        >>> cgru.Pool("mean").forward(X, lengths=[3])
+        array([[3.]])
+        >>> cgru.Pool("last+max").forward(X, lengths=[3])
+        array([[3., 5.]])
+        >>> layer = cgru.Pool("attention", rng=0)
+        >>> layer.forward(X).shape, round(float(layer.fc["a"].sum()), 6)
+        ((1, 1), 1.0)
     """
 
     parameter_names = ("W", "b", "V")  # of a layer: those that it has
@@ -191,9 +205,10 @@ class Pool(Layer):
         return self.how == "last"
 
     def output_shape(self, shape: Shape) -> Shape:
-        """Return (m, n times the number of parts) for (m, s, n); ValueError for any other shape.
+        """Return (m, n times the number of parts) for (m, s, n).
 
-        ValueError too for several parts if n is not known.
+        Raises:
+            ValueError: any other shape; or there are several parts, and n is not known.
         """
         if len(shape) != 3:
             raise ValueError("expected all steps (m, s, n)")
@@ -212,7 +227,11 @@ class Pool(Layer):
         self.fs |= {name: shape for name, (shape, _) in self.arrays(self.d["n"]).items()}
 
     def initialize_parameters(self) -> None:
-        """Draw W and V and set b to zero, in the shapes of `fs`; RuntimeError before `compute_shapes`."""
+        """Draw W and V and set b to zero, in the shapes of `fs`.
+
+        Raises:
+            RuntimeError: `compute_shapes` was not called before.
+        """
         if self.parameter_names and "W" not in self.fs:
             raise RuntimeError("initialize_parameters: expected compute_shapes to be called first")
         made = {}
@@ -228,7 +247,7 @@ class Pool(Layer):
         return {name: (shapes[name], self.dtype) for name in self.parameter_names}
 
     def checked_parameters(self) -> tuple[np.ndarray, ...]:
-        """Return the parameters from `p` in the layer's dtype, in their order; ValueError if one does not fit."""
+        """Return the parameters from `p` in the layer's dtype, in their order, once they are checked."""
         for name, (shape, _) in self.arrays("n").items():
             if name not in self.p:
                 raise ValueError(f"p[{name!r}]: missing; expected an array of shape {shape}")
@@ -268,10 +287,7 @@ class Pool(Layer):
         return graph.op("Concat", *parts, axis=1) if len(parts) > 1 else parts[0]
 
     def run(self, A: np.ndarray, lengths: np.ndarray | None = None) -> PoolPass:
-        """Run A (m, s, n); return a pass whose output is (m, n times the number of parts).
-
-        Sample i has `lengths[i]` real steps (None: all).
-        """
+        """Run A (m, s, n); return a pass whose output is (m, n times the number of parts)."""
         X, steps = mask_padding(checked_sequences(A, self.dtype if self.parameter_names else None), lengths)
         self.make(X)
         p = self.checked_parameters()

@@ -16,21 +16,35 @@ Arrays = dict[str, np.ndarray]
 
 
 class Scale(Layer):
-    """Compute A = X * scale + shift, elementwise, for X (m, s, n) or (m, n).
+    """A learned factor and shift for each feature: A = X * scale + shift, elementwise, for X (m, s, n) or (m, n).
 
     Unlike the standardisation of a `Network` it may be anywhere in the chain, computes in the layer's dtype, and is
     trained if `trainable`. At padded steps the outputs are zero.
 
-    After the calls: `d` holds m, (s,) n; `p` scale and shift (1, n); `fc` X and A; `bc` dA and dX; `g` dscale and
-    dshift (1, n), summed over samples and steps.
-
     Args:
-        scale, shift: n numbers each, (n,) or (1, n). If one is None, scale is ones or shift zeros. If both are None, n
-            is the number of features of the first input.
+        scale: n factors, (n,) or (1, n); None: ones. If shift is None too, n is the number of features of the first
+            input.
+        shift: n numbers likewise; None: zeros.
         dtype: float64 or float32; None: float64, or the dtype of the network.
+
+    Attributes:
+        d: dimensions m, n, and with steps s.
+        p: scale and shift (1, n).
+        fc: X and A.
+        bc: dA and dX.
+        g: dscale = sum of dA * X and dshift = sum of dA, (1, n), over samples and steps.
 
     Raises:
         TypeError, ValueError: an argument is invalid.
+
+    Examples:
+        >>> layer = cgru.Scale([2, 10], [0, 1])
+        >>> layer.forward(np.array([[1.0, 1.0], [3.0, 0.5]]))
+        array([[ 2., 11.],
+               [ 6.,  6.]])
+        >>> layer.backward(np.ones((2, 2)))
+        array([[ 2., 10.],
+               [ 2., 10.]])
     """
 
     parameter_names = ("scale", "shift")
@@ -63,7 +77,11 @@ class Scale(Layer):
         return np.shape(self.p["scale"])[-1] if np.ndim(self.p.get("scale")) else None
 
     def initialize_parameters(self) -> None:
-        """Set scale to one and shift to zero, in the shapes of `fs`; RuntimeError before `compute_shapes`."""
+        """Set scale to one and shift to zero, in the shapes of `fs`.
+
+        Raises:
+            RuntimeError: `compute_shapes` was not called before.
+        """
         if "scale" not in self.fs:
             raise RuntimeError("initialize_parameters: expected compute_shapes to be called first")
         self._fill_identity(self.fs["scale"])
@@ -84,10 +102,7 @@ class Scale(Layer):
         return graph.real(graph.op("Add", graph.op("Mul", A, scale), shift))
 
     def run(self, A: np.ndarray, lengths: np.ndarray | None = None) -> ScalePass:
-        """Run A; return a pass whose output is A * scale + shift.
-
-        Sample i has `lengths[i]` real steps (None: all).
-        """
+        """Run A; return a pass whose output is A * scale + shift."""
         X, steps, scale, shift = self._checked(A, lengths)
         return ScalePass(steps, lambda dA, _: dA * scale, X=X, A=zero_padding(X * scale + shift, steps))
 

@@ -54,17 +54,30 @@ class _Outcome:
 class Grid(list[Record]):
     """The cross-validation results of a grid: a list of records, {"name":, "place":, "scores":, "seconds":, "error":}.
 
-    Tables, choices and scores depend on the records alone, in any order, so that they may come from a file.
+    Tables, choices and scores depend on the records alone, in any order, so that they may come from a file. Spreads are
+    standard deviations, 0 for a single number.
 
     Args:
-        records: those of all fits that are done, failed ones among them.
+        records: the records of all fits that are done, failed ones among them.
         missing: the number of fits that are not done.
 
     Attributes:
         networks: by (repeat, fold), the networks behind the nested score of the outer fold, one for each inner fold.
             Empty unless `cgru.grid` was called with `keep="best"`.
 
-    Spreads are standard deviations, 0 for a single number.
+    Examples:
+        >>> def record(fold, units, validation, test):
+        ...     place = {"units": units, "repeat": 0, "fold": fold, "inner": 0, "seed": 0}
+        ...     scores = {"validation_loss": validation, "test_loss": test}
+        ...     return {"name": f"{fold} {units}", "place": place, "scores": scores, "seconds": 1.0, "error": None}
+        >>> first = [record(0, 1, 0.5, 0.5), record(0, 2, 0.25, 0.25)]
+        >>> grid = cgru.Grid([*first, record(1, 1, 0.25, 0.75), record(1, 2, 0.5, 0.25)])
+        >>> [choice["units"] for choice in grid.chosen()]
+        [2, 1]
+        >>> grid.score()
+        {'test_loss': 0.5, 'test_loss_spread': 0.25, 'folds': 2}
+        >>> [(row["units"], row["test_loss"]) for row in grid.table()]
+        [(1, 0.625), (2, 0.25)]
     """
 
     def __init__(self, records: Iterable[Record] = (), missing: int = 0) -> None:
@@ -79,18 +92,24 @@ class Grid(list[Record]):
         mean over inner folds, then over the `folds`, the outer folds of all repeats in which the setting lacks no fit.
         `test_loss_spread` is the spread over those outer folds. Both are None where there is no such fold. To choose a
         setting by test scores makes them optimistic: use `score`.
+
+        Returns:
+            The rows of the table.
         """
         names, settings = self._score_names(), self._group_outcomes(lambda outcome: repr(outcome.setting))
         return [_table_row(outcomes, names) for outcomes in settings.values()]
 
     def chosen(self) -> list[dict[str, Any]]:
-        """Return one dict for each outer fold of each repeat: the setting with the lowest validation loss there.
+        """Choose the setting with the lowest validation loss in each outer fold of each repeat.
 
-        The validation loss is the mean over inner folds. A dict has `repeat` and `fold`; the values of the setting;
-        means and spreads of scores over inner folds, those of `test_...` on samples that nothing was chosen by; `kept`,
-        the names of the fits behind these; and `left_out`, the settings that could not be chosen, since a fit of theirs
-        failed or is missing, or their validation loss is NaN. `error` is None, or says that no setting could be chosen:
-        everything else is then None.
+        The validation loss is the mean over inner folds.
+
+        Returns:
+            A dict for each outer fold. It has `repeat` and `fold`; the values of the setting; means and spreads of
+            scores over inner folds, those of `test_...` on samples that nothing was chosen by; `kept`, the names of
+            the fits behind these; and `left_out`, the settings that could not be chosen, since a fit of theirs
+            failed or is missing, or their validation loss is NaN. `error` is None, or says that no setting could be
+            chosen: everything else is then None.
         """
         names, folds = self._score_names(), self._group_outcomes(lambda outcome: outcome.at)
         return [_choose(at, outcomes, names) for at, outcomes in folds.items()]
@@ -98,7 +117,12 @@ class Grid(list[Record]):
     def score(self) -> dict[str, float]:
         """Return the nested score: mean and spread of the test scores of `chosen` over the outer folds of all repeats.
 
-        ValueError where fits are missing, which might have been chosen, or a fold has no setting to choose.
+        Returns:
+            The means by name, their spreads as `..._spread`, and the number of `folds`.
+
+        Raises:
+            ValueError: fits are missing, which might have been chosen, or a fold has no setting to choose, or no fold
+                holds samples out for a test.
         """
         if self.missing:
             raise ValueError(f"score: expected all fits, got {self.missing} missing; table and chosen have the others")
@@ -117,6 +141,19 @@ class Grid(list[Record]):
         """Return a DataFrame with a row for each record.
 
         A score with the same name as a value of the setting is called `score_...`.
+
+        Returns:
+            The DataFrame of pandas.
+
+        Raises:
+            ImportError: pandas is not installed.
+
+        Examples:
+            >>> import pandas
+            >>> place = {"units": 4, "repeat": 0, "fold": 0, "inner": 0, "seed": 0}
+            >>> record = {"name": "a", "place": place, "scores": {"loss": 0.5}, "seconds": 1.0, "error": None}
+            >>> cgru.Grid([record]).to_pandas()[["name", "units", "loss"]].values.tolist()
+            [['a', 4, 0.5]]
         """
         try:
             import pandas as pd

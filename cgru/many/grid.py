@@ -74,11 +74,7 @@ def grid(
 ) -> Grid:
     """Choose among settings by nested cross-validation: fit `make(**setting)` for each setting in each fold.
 
-        def make(units, seed):
-            return cgru.Network([cgru.GRU(units), cgru.Dense(3, "softmax")], seed=seed)
-
-        grid = cgru.grid(make, X, y, folds=5, inner_folds=4, seeds=3, units=[1, 2, 5], l1=[0, 1e-4], patience=10)
-        grid.score()                            # honest: {"test_loss": ..., "test_loss_spread": ..., ...}
+    Nested scores are honest (Varma and Simon, 2006, BMC Bioinformatics 7): nothing is chosen by the samples of a test.
 
     In each repeat each outer fold is held out once, for the test. Of the other samples each inner fold is held out
     once, for validation; the rest trains. The validation loss decides which epoch a fit keeps (and when it stops, by
@@ -87,28 +83,57 @@ def grid(
     fold. There is no refit to all samples outside the outer fold: no validation data would be left to stop it or to
     choose a start, so it would be another method than the tested one.
 
-    axes: a list, tuple or range has the values of an axis, anything else is one value for all. A parameter of `make`
-        is passed to `make`, as is the seed (`seed`). Otherwise an option of `Network.fit` (`epochs`, `patience`, `l1`,
-        `callback`, ...) is passed to `fit`. All others are passed to a `make` with `**options`.
-    X, y, lengths, sample_weight, resets, decay, times, threads, executor, progress: as for `fit_many`.
-    groups: (m,) strings or numbers; samples of one group are never split.
-    folds, inner_folds: their number, at least 2, drawn from the number of the repeat (and of the outer fold):
-        stratified where each sample has a class, or, with `groups`, of whole groups and about even in size. Or a
-        splitter of scikit-learn, any object with `split(X, y, groups)`. Or, for `folds`, pairs (train, test) of rows,
-        or None: nothing is held out for a test, and there is no nested score.
-    inner_folds: None: outer folds are not split again. Then `validation=`, a share from 0 to 1, holds out so many of
-        the training samples, whole groups, the same for all settings and seeds. Without it there can be only one
-        setting and one seed.
-    repeats: how often the outer folds are drawn.
-    seeds: several starts of each fit: their number (seeds from 0 on), or a list of seeds.
-    keep: "best": put the networks behind the nested scores into `Grid.networks`. They are fitted once more for that, to
-        the same bits, so that no other network is held in memory.
-
     A fit that fails has its error in its record; its setting cannot be chosen in that fold. After Ctrl-C the Grid has
     the results so far, without networks that were not fitted again; `Grid.missing` is the number of the other fits.
 
-    TypeError or ValueError, before any fit, for invalid arguments, and where validation losses could not be compared:
-    different loss functions, or an axis of class_weight, standardize_targets, shrink or metrics.
+    Args:
+        make: a function that makes a `Network` of a setting.
+        X: as for `fit_many`.
+        y: as for `fit_many`.
+        lengths: as for `fit_many`.
+        sample_weight: as for `fit_many`.
+        groups: (m,) strings or numbers; samples of one group are never split.
+        resets: as for `fit_many`.
+        decay: as for `fit_many`.
+        times: as for `fit_many`.
+        folds: the outer folds. None: nothing is held out for a test, and there is no nested score. One of:
+
+            - Their number, at least 2. They are drawn from the number of the repeat: stratified where each sample has a
+              class, or, with `groups`, of whole groups and about even in size.
+            - A splitter of scikit-learn, any object with `split(X, y, groups)`.
+            - Pairs (train, test) of rows.
+        inner_folds: the inner folds, as `folds` but for pairs; their number is drawn from the number of the outer fold,
+            too. None: outer folds are not split again. Then `validation=`, a share from 0 to 1, holds out so many of
+            the training samples, whole groups, the same for all settings and seeds. Without it there can be only one
+            setting and one seed.
+        repeats: how often the outer folds are drawn.
+        seeds: several starts of each fit: their number (seeds from 0 on), or a list of seeds.
+        keep: "best": put the networks behind the nested scores into `Grid.networks`. They are fitted once more for
+            that, to the same bits, so that no other network is held in memory. None: keep no network.
+        threads: as for `fit_many`.
+        executor: as for `fit_many`.
+        progress: as for `fit_many`.
+        **axes: the values of the axes: a list, tuple or range has the values of one, anything else is one value for
+            all. A parameter of `make` is passed to `make`, as is the seed (`seed`). Otherwise an option of
+            `Network.fit` (`epochs`, `patience`, `l1`, `callback`, ...) is passed to `fit`. All others are passed to a
+            `make` with `**options`.
+
+    Returns:
+        The records of all fits, with tables, choices and the nested score.
+
+    Raises:
+        TypeError, ValueError: before any fit: an argument is invalid, or validation losses could not be compared:
+            different loss functions, or an axis of class_weight, standardize_targets, shrink or metrics.
+
+    Examples:
+        >>> def make(units, seed):
+        ...     return cgru.Network([cgru.GRU(units), cgru.Dense(2, "softmax")], seed=seed)
+        >>> X, y = np.ones((24, 5, 2)), np.arange(24) % 2
+        >>> grid = cgru.grid(make, X, y, folds=3, inner_folds=2, seeds=2, units=[1, 2], epochs=1, patience=5)
+        >>> len(grid), grid.score()["folds"]  # 3 outer folds of 2 inner ones, 2 seeds and 2 settings
+        (24, 3)
+        >>> [row["units"] for row in grid.table()]
+        [1, 2]
     """
     if keep not in (None, "best"):
         raise ValueError(f'keep: expected "best" or None, got {keep!r}')

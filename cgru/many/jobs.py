@@ -138,14 +138,22 @@ def _load(value: Any, name: str) -> Any:
 class Job:
     """One fit of a network, with its data, rows and options.
 
+    Errors in the data are in the job's result.
+
     Args:
         network: a `Network`, or a function without arguments that makes one, with layers of its own, when its turn
             comes. With a parameter `training_data` it gets (the `SharedData` of its `rows`, the options of the fit). A
             share to validate with (`validation`) is among them, and held out later.
         name: the name of its result: a string, a number or a tuple of them; None: its index among the jobs.
-        X, y, lengths, sample_weight, groups, resets, decay, times: its own data, as `Network.fit` takes them, or paths
-            of `.npy` files; None: the data that all jobs share. A group is never both among the rows that train and
-            those held out.
+        X: its own data, as `Network.fit` takes them, or, like those that follow, the path of an `.npy` file; None: the
+            data that all jobs share.
+        y: its own targets, likewise.
+        lengths: the real steps of each sample, likewise.
+        sample_weight: the weight of each sample, likewise.
+        groups: the group of each sample, likewise. A group is never both among the rows that train and those held out.
+        resets: as for `Network.fit`, likewise.
+        decay: as for `Network.fit`, likewise.
+        times: as for `Network.fit`, likewise.
         rows: the samples to train on: integers, booleans (m,) or a slice. None, if none are held out: all.
         validation_rows: the samples to validate with, in the place of `validation`.
         test_rows: the samples to score the fitted network on.
@@ -154,10 +162,20 @@ class Job:
             also where `validation` is a share. Starts that diverge are dropped; the job fails if all diverge. Not
             beside a `checkpoint`, which is one file.
         cost: its duration, in a unit that all jobs share: the longest begin first. None: `cost_of` estimates it.
-        options: the other options of `Network.fit`, without `progress`. No metric may have the name of a score of
+        **options: the other options of `Network.fit`, without `progress`. No metric may have the name of a score of
             `Result`, or begin with `test_`, or end with `_spread`.
 
-    TypeError or ValueError for invalid arguments. Errors in the data are in the job's result.
+    Raises:
+        TypeError, ValueError: an argument is invalid.
+
+    Examples:
+        >>> def make(start):
+        ...     return cgru.Network([cgru.GRU(2), cgru.Dense(1, "identity")], seed=start)
+        >>> rows = {"rows": range(16), "test_rows": range(16, 20)}
+        >>> job = cgru.Job(make, "best of 3", **rows, starts=3, validation=0.25, epochs=2)
+        >>> (result,) = cgru.fit_many([job], np.ones((20, 5, 2)), np.zeros(20))
+        >>> result.name, result.scores["start"] in (0, 1, 2), result.scores["test_loss"] >= 0
+        ('best of 3', True, True)
     """
 
     def __init__(
@@ -241,15 +259,24 @@ class Result:
     """The result of a job: the fitted network and its scores, or the error.
 
     Attributes:
-        name: the job's.
+        name: the job's name.
         network: the fitted network; the job's own object where that ran in this process. None if not kept, or failed.
-        history: of the fit, empty where it was not kept.
+        history: the history of the fit, empty where it was not kept.
         scores: plain numbers, of the epoch whose parameters were kept: `epoch`, `loss`, `accuracy`, `validation_loss`,
             `validation_accuracy` as in the history, and on `test_rows` `test_loss`, `test_accuracy`. Metrics of the
             user likewise. Accuracies exist for classes alone. `epochs` is the number of epochs run, `start` the number
             of the start that was kept.
         error: the exception that was raised, or None. Without `keep` the frames of its traceback are empty.
         seconds: the duration of the job.
+
+    Examples:
+        >>> net = cgru.Network([cgru.GRU(2), cgru.Dense(1, "identity")], seed=0)
+        >>> (result,) = cgru.fit_many([cgru.Job(net, epochs=2)], np.ones((8, 5, 2)), np.zeros(8))
+        >>> result.name, result.network is net, sorted(result.scores)
+        (0, True, ['epoch', 'epochs', 'loss'])
+        >>> (result,) = cgru.fit_many([cgru.Job(net, epochs=2)], np.ones((8, 5, 3)), np.zeros(8))
+        >>> type(result.error).__name__  # the network has parameters for two features
+        'ValueError'
     """
 
     name: Any
@@ -260,7 +287,15 @@ class Result:
     seconds: float = 0.0
 
     def record(self) -> dict[str, Any]:
-        """Return the result without network and history as a plain dict; `error` is a text or None."""
+        """Return the result without network and history, as JSON can take it.
+
+        Returns:
+            A plain dict of name, scores, seconds and error, which is a text or None.
+
+        Examples:
+            >>> cgru.Result("a", scores={"loss": 0.5}, error=ValueError("no data")).record()
+            {'name': 'a', 'loss': 0.5, 'seconds': 0.0, 'error': 'ValueError: no data'}
+        """
         error = self.error if self.error is None else f"{type(self.error).__name__}: {self.error}"
         return {"name": _plain(self.name), **self.scores, "seconds": self.seconds, "error": error}
 

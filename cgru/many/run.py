@@ -46,20 +46,6 @@ def fit_many(
     and seeds may differ. The longest jobs begin first. A job that is refused, or diverges, has its error in its result;
     the others go on.
 
-    jobs: `Job`s, each with a name and a network of its own (layers and generators, but for what is frozen), and a
-        checkpoint where there is one. A network is fitted in place; one that is given as a function is made when its
-        turn comes, with layers that no other has.
-    X, y, lengths, sample_weight, groups, resets, decay, times: the data that jobs share, as `Network.fit` takes them,
-        or paths of `.npy` files, which are mapped into memory. A running job copies its `rows` of them.
-    threads: how many jobs run at once, one a thread; None: `get_num_threads()`, and within a job of another call 1.
-    executor: fit on its workers in the place of threads: an Executor as of `concurrent.futures` (processes, Dask's
-        `client.get_executor()`, mpi4py's `MPIPoolExecutor`), or a function without arguments that makes one. An
-        executor of that function is made anew when it breaks, and shut down in the end. A given one is left open.
-    keep: whether results have the networks and histories. False: scores alone, so that memory use stays constant where
-        jobs make their networks.
-    progress: show a bar over the jobs, by tqdm.
-    callback: called with each `Result` as it comes, in the caller's thread.
-
     On an executor each job runs on one thread of a worker. Results are the same bits where the processors have the same
     instruction set. The network of a job stays as it is; its result has a copy that was fitted.
 
@@ -74,7 +60,42 @@ def fit_many(
     Ctrl-C stops running fits after their current epoch, and begins no other batch. The results so far are returned
     under a RuntimeWarning that says how many they are. All others have a KeyboardInterrupt as their error.
 
-    TypeError or ValueError, before any fit, for invalid arguments.
+    Args:
+        jobs: `Job`s, each with a name and a network of its own (layers and generators, but for frozen layers), and a
+            checkpoint where there is one. A network is fitted in place; one that is given as a function is made when
+            its turn comes, with layers that no other has.
+        X: the data that jobs share, as `Network.fit` takes them, or, like those that follow, the path of an `.npy`
+            file, which is mapped into memory. A running job copies its `rows` of them.
+        y: the targets of the shared data, likewise.
+        lengths: the real steps of each sample, likewise.
+        sample_weight: the weight of each sample, likewise.
+        groups: the group of each sample, likewise.
+        resets: as for `Network.fit`, likewise.
+        decay: as for `Network.fit`, likewise.
+        times: as for `Network.fit`, likewise.
+        threads: how many jobs run at once, one a thread; None: `get_num_threads()`, and within a job of another call 1.
+        executor: fit on its workers in the place of threads: an Executor as of `concurrent.futures` (processes, Dask's
+            `client.get_executor()`, mpi4py's `MPIPoolExecutor`), or a function without arguments that makes one. An
+            executor of that function is made anew when it breaks, and shut down in the end. A given one is left open.
+        keep: whether results have the networks and histories. False: scores alone, so that memory use stays constant
+            where jobs make their networks.
+        progress: whether to show a bar over the jobs, by tqdm.
+        callback: called with each `Result` as it comes, in the caller's thread.
+
+    Returns:
+        The result of each job.
+
+    Raises:
+        TypeError, ValueError: an argument is invalid, before any fit.
+
+    Examples:
+        >>> X, y = np.ones((20, 5, 2)), np.arange(20) % 2
+        >>> def make(units):
+        ...     return cgru.Network([cgru.GRU(units), cgru.Dense(2, "softmax")], seed=0)
+        >>> jobs = [cgru.Job(make(units), f"{units} units", epochs=2) for units in (1, 2, 4)]
+        >>> results = cgru.fit_many(jobs, X, y)
+        >>> [result.name for result in results], results[0].scores["epochs"]
+        (['1 units', '2 units', '4 units'], 2)
     """
     flag(keep, "keep")
     flag(progress, "progress")

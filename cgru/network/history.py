@@ -27,9 +27,27 @@ class Updates(NamedTuple):
 
 @dataclass(frozen=True)
 class Epoch:
-    """The figures of one epoch; `accuracy` is None without classes, `validation_*` are None without validation.
+    """The figures of one epoch.
 
     Losses are without penalties.
+
+    Attributes:
+        epoch: its number, from 1.
+        epochs: the number of epochs that the fit is to run.
+        loss: the mean over the epoch's batches, each taken before its update.
+        accuracy: likewise; None without classes.
+        validation_loss: the loss of the samples to validate with; None without validation.
+        validation_accuracy: their accuracy, likewise.
+        learning_rate: the learning rate of the last step.
+        seconds: the duration of the epoch.
+        metrics: the values of your metrics, by name.
+        skipped: the number of updates that were left out, because a gradient was not finite.
+
+    Examples:
+        >>> net = cgru.Network([cgru.GRU(4), cgru.Dense(1, "identity")], seed=0)
+        >>> epoch = net.fit(np.ones((8, 5, 3)), np.zeros(8), epochs=2)[-1]
+        >>> epoch.epoch, epoch.accuracy, epoch.skipped
+        (2, None, 0)
     """
 
     epoch: int  # its number, from 1
@@ -52,9 +70,15 @@ def _column(name: str) -> property:
 class History(list[Epoch]):
     """The list of a fit's epochs, `history[-1].loss`; each of their fields is also a list over epochs, `history.loss`.
 
-    `skipped` is the number of updates that were left out because a gradient was not finite. With `recover` in
-    `Network.fit`, `returns` has a pair for each divergence: the number of the epoch that diverged, and the number of
-    the epoch whose parameters were restored, 0 for the start of the fit.
+    Attributes:
+        returns: with `recover` in `Network.fit`, a pair for each divergence: the number of the epoch that diverged, and
+            the number of the epoch whose parameters were restored, 0 for the start of the fit.
+
+    Examples:
+        >>> net = cgru.Network([cgru.GRU(4), cgru.Dense(1, "identity")], seed=0)
+        >>> history = net.fit(np.ones((8, 5, 3)), np.zeros(8), epochs=2)
+        >>> history[0].loss == history.loss[0], len(history.seconds), history.returns
+        (True, 2, ())
     """
 
     returns: tuple[tuple[int, int], ...] = ()
@@ -73,7 +97,16 @@ class History(list[Epoch]):
         return sum(epoch.skipped for epoch in self)
 
     def problems(self) -> str:
-        """Return a text: how many updates were left out and how often the fit diverged; "" where neither happened."""
+        """Describe what went wrong in the fit: how many updates were left out, and how often the fit diverged.
+
+        Returns:
+            The text; "" where neither happened.
+
+        Examples:
+            >>> net = cgru.Network([cgru.GRU(4), cgru.Dense(1, "identity")], seed=0)
+            >>> net.fit(np.ones((8, 5, 3)), np.zeros(8), epochs=2).problems()
+            ''
+        """
         parts = []
         if self.skipped:
             updates = "an update was" if self.skipped == 1 else f"{self.skipped} updates were"
@@ -114,7 +147,16 @@ class History(list[Epoch]):
         return table_as_html(Table("", ["epoch", *(name.replace("_", " ") for name in columns)], cells))
 
     def kept(self) -> Epoch | None:
-        """Return the epoch whose parameters the network has after the fit; None where they are those at its start."""
+        """Return the epoch whose parameters the network has after the fit.
+
+        Returns:
+            The epoch; None where the parameters are those at the start of the fit.
+
+        Examples:
+            >>> net = cgru.Network([cgru.GRU(4), cgru.Dense(1, "identity")], seed=0)
+            >>> net.fit(np.ones((8, 5, 3)), np.zeros(8), epochs=2).kept().epoch  # without validation the last one
+            2
+        """
         best = self.best()
         if best is not None:
             return self[best]
@@ -123,7 +165,18 @@ class History(list[Epoch]):
         return next((epoch for epoch in self if epoch.epoch == self.returns[-1][1]), None)
 
     def best(self) -> int | None:
-        """Return the index of the epoch with the lowest validation loss; None where there was no validation."""
+        """Return the index of the epoch with the lowest validation loss.
+
+        Returns:
+            The index; None where there was no validation.
+
+        Examples:
+            >>> X, y = np.ones((8, 5, 3)), np.zeros(8)
+            >>> net = cgru.Network([cgru.GRU(4), cgru.Dense(1, "identity")], seed=0)
+            >>> history = net.fit(X, y, epochs=2, validation=(X, y))
+            >>> history.validation_loss[history.best()] == min(history.validation_loss)
+            True
+        """
         losses = {i: loss for i, loss in enumerate(self.validation_loss) if loss is not None}
         return min(losses, key=losses.get, default=None)
 

@@ -71,11 +71,40 @@ class Model:
         return chain.per_step(self.layers)
 
     def output_lengths(self, lengths: np.ndarray, name: str = "lengths") -> np.ndarray:
-        """Return how many steps of outputs samples of these `lengths` have; ValueError by `name` for too short ones."""
+        """Return how many steps of outputs samples of these `lengths` have.
+
+        Args:
+            lengths: (m,) the steps of each sample.
+            name: how errors call the argument.
+
+        Returns:
+            The steps of the outputs (m,).
+
+        Raises:
+            ValueError: a sample is too short, by `name`.
+
+        Examples:
+            >>> net = cgru.Network([cgru.Frames(4, 2), cgru.GRU(4, sequences=True), cgru.Dense(2, "softmax")])
+            >>> net.output_lengths(np.array([4, 10])).tolist()
+            [1, 4]
+        """
         return chain.output_lengths(self.layers, lengths, name)
 
     def output_mask(self, X: np.ndarray, lengths: np.ndarray | None) -> np.ndarray:
-        """Return which steps of the outputs (m, n, k) are real, not padding: (m, n) booleans."""
+        """Return which steps of the outputs (m, n, k) are real, not padding.
+
+        Args:
+            X: the inputs (m, s, e), or tokens (m, s).
+            lengths: (m,) the real steps of each sample; None: all.
+
+        Returns:
+            Booleans (m, n).
+
+        Examples:
+            >>> net = cgru.Network([cgru.GRU(4, sequences=True), cgru.Dense(2, "softmax")])
+            >>> net.output_mask(np.zeros((2, 3, 1)), np.array([3, 1])).tolist()
+            [[True, True, True], [True, False, False]]
+        """
         return chain.output_mask(self.layers, *X.shape[:2], lengths)
 
     @property
@@ -84,12 +113,25 @@ class Model:
         return any(part.stateful for layer in self.layers for part in (layer, *layer.cells))
 
     def parameters(self) -> Arrays:
-        """Return the parameters of all layers by keys like `0.Uz`: the arrays themselves, no copies."""
+        """Return the parameters of all layers: the arrays themselves, no copies.
+
+        Returns:
+            The arrays by keys like `0.Uz`: the index of the layer and the name in its `p`.
+
+        Examples:
+            >>> net = cgru.Network([cgru.GRU(4), cgru.Dense(2, "softmax")], seed=0)
+            >>> net.make(np.zeros((1, 5, 3)))
+            >>> net.parameters()["1.W"].shape
+            (4, 2)
+        """
         return {f"{i}.{name}": array for i, layer in enumerate(self.layers) for name, array in layer.p.items()}
 
     @property
     def measured(self) -> tuple[np.ndarray | None, np.ndarray | None, float | None]:
-        """Return what fits measure of X: mean, scale and, of a first layer with gaps, its unit of time. May be set."""
+        """Return mean and scale of X, as fits measure them, and the unit of time of a first layer with missing values.
+
+        It may be set.
+        """
         return self.mean, self.scale, getattr(self.layers[0], "unit", None)
 
     @measured.setter
@@ -101,7 +143,20 @@ class Model:
     # --- running ---
 
     def standardized(self, X: np.ndarray) -> np.ndarray:
-        """Return X standardised and in the network's dtype, as the first layer takes it; tokens stay as they are."""
+        """Return X standardised and in the network's dtype, as the first layer takes it.
+
+        Args:
+            X: the inputs (m, s, e); tokens (m, s) stay as they are.
+
+        Returns:
+            (X - mean) / scale; X where the network has no standardisation.
+
+        Examples:
+            >>> net = cgru.Network([cgru.GRU(4), cgru.Dense(1, "identity")], seed=0)
+            >>> net.mean, net.scale = np.array([1.0]), np.array([2.0])
+            >>> net.standardized(np.full((1, 2, 1), 5.0)).ravel().tolist()
+            [2.0, 2.0]
+        """
         if X.ndim == 2:
             return X
         if self.mean is None:
@@ -112,7 +167,16 @@ class Model:
         return A
 
     def reset_states(self) -> None:
-        """Reset the states of all `stateful` layers."""
+        """Reset the states of all `stateful` layers.
+
+        Examples:
+            >>> net = cgru.Network([cgru.GRU(4, stateful=True), cgru.Dense(1)], seed=0)
+            >>> X = np.ones((1, 3, 2))
+            >>> A, B = net.predict(X), net.predict(X)  # the second call goes on where the first ended
+            >>> net.reset_states()
+            >>> bool((A == B).all()), bool((A == net.predict(X)).all())
+            (False, True)
+        """
         for layer in self.layers:
             if any(part.stateful for part in (layer, *layer.cells)):
                 layer.reset_state()
@@ -125,10 +189,26 @@ class Model:
         starts: Sequence[np.ndarray | None] | None = None,
         beside: Arrays | None = None,
     ) -> Iterator[tuple[np.ndarray, np.ndarray | None, slice, list[np.ndarray]]]:
-        """Yield (inputs of the head, lengths, rows of X, last states), `size` samples at a time, run from `starts`.
+        """Yield the inputs of the head, `size` samples at a time.
 
-        No cache is kept for a backward pass. `starts` are the initial states of each cell; None: no states are
-        returned. `beside` are arrays (m, s) by the names by which layers read them.
+        No cache is kept for a backward pass.
+
+        Args:
+            X: the inputs, checked already.
+            lengths: (m,) the real steps of each sample; None: all.
+            size: the number of samples that run at a time.
+            starts: the initial states of each cell; None: no states are returned.
+            beside: arrays (m, s) by the names by which layers read them.
+
+        Returns:
+            An iterator of (inputs of the head, lengths, rows of X, last states).
+
+        Examples:
+            >>> net = cgru.Network([cgru.GRU(4), cgru.Dense(2, "softmax")], seed=0)
+            >>> X = np.ones((5, 7, 3))
+            >>> net.make(X)
+            >>> [A.shape for A, lengths, rows, states in net.head_inputs(X, None, 3)]
+            [(3, 4), (2, 4)]
         """
         body = self.body
         if self.stateful:
@@ -157,9 +237,25 @@ class Model:
         starts: Sequence[np.ndarray | None] | None = None,
         beside: Arrays | None = None,
     ) -> tuple[np.ndarray, list[np.ndarray]]:
-        """Return (outputs for X, which is checked already; last states, one for each of the initial states `starts`).
+        """Return the outputs for X, which is checked already, and the last states.
 
-        `size` samples run at a time. `beside` are arrays (m, s) by the names by which layers read them.
+        Args:
+            X: the inputs.
+            lengths: (m,) the real steps of each sample; None: all.
+            size: the number of samples that run at a time.
+            starts: the initial states of each cell; None: no states are returned.
+            beside: arrays (m, s) by the names by which layers read them.
+
+        Returns:
+            (outputs, last states), a state for each of the initial states `starts`.
+
+        Examples:
+            >>> net = cgru.Network([cgru.GRU(4), cgru.Dense(2, "softmax")], seed=0)
+            >>> X = np.ones((5, 7, 3))
+            >>> net.make(X)
+            >>> A, states = net.outputs(X, None, 3)
+            >>> A.shape, states
+            ((5, 2), [])
         """
         joined: list[np.ndarray | None] = [None] * (1 + len(starts or ()))  # the outputs, then the states
         with np.errstate(over="ignore", invalid="ignore"):

@@ -44,37 +44,64 @@ SCORED = Settings(epochs=1)  # for `evaluate` without metrics: checking new ones
 
 
 class Network(Model):
-    """Layers in a chain, each taking what the one below it returns, and a `Dense` head at the end.
+    """Layers in a chain, each taking the outputs of the one below, and a `Dense` head at the end.
 
-    Without that head it has no loss: it predicts and is saved, but not trained.
+    A network creates its parameters, fits, predicts, evaluates, and saves itself. Without a head it has no loss: it
+    predicts and is saved, but not trained.
 
-    Any number of `GRU`, `Embedding` (as the first: X is then integer tokens (m, s)), `Dropout`, `Pool` and `Dense`, and
-    other kinds of `cgru.layers.Layer`. Outputs are (m, k), for each sample, where a layer on the way returns one state
-    of a sequence (a GRU without `sequences=True`, a Pool); else (m, s, k), for each step.
-
-    `loss` is "cross_entropy", "binary_cross_entropy" or "mean_squared_error" ("mse"); None chooses by the head's
-    activation: softmax, sigmoid, any other. By name, too: "cross_entropy(0.1)", trained on targets of which that share
-    is spread evenly over all classes (label smoothing), and scored on those that were given; "huber" or
-    "huber(delta)"; "quantile" (the median) or "quantile(0.1, 0.9)", whose outputs of one target stand side by side;
-    "poisson", whose output is the logarithm of a rate; "gaussian", of each target its mean and log-variance side by
-    side. Or, trained as a loop in Python, a callable of your own, f(A, Y) -> (the values of the rows (m,), their
-    gradients dL/dA (m, k)) for outputs A (m, k) and targets Y (m, n); its rows are samples, or the real steps of all.
-
-    `optimizer` is an `SGD`, `Adam` or `RMSprop`, or "sgd", "adam" or "rmsprop" (None: `Adam()`), and may be replaced at
-    any time. `dtype` is that of all layers; a layer that was given another is refused. None: the one that layers were
-    given, else float64.
-    `seed` makes the initial weights, the shuffling and the validation split repeatable; each layer gets a generator of
-    its own from it, except one that was given its own. `class_names`, one for each class, `feature_names`, one for each
-    feature of a step, and `reading`, where it was set, as in `cgru.datasets.Dataset`, are kept with the model.
-    So are `target_names`, one for each target of a regression, and `classes`, the values that stand for the classes in
-    y and in the result of `predict_classes`: booleans, numbers or strings; None: names, else 0 to k - 1. `remembered`
-    holds hashes of the training samples after `fit(remember_samples=True)`, else None.
+    The layers are any number of `GRU`, `Embedding` (as the first: X is then integer tokens (m, s)), `Dropout`, `Pool`
+    and `Dense`, and other kinds of `cgru.layers.Layer`. Outputs are (m, k), one for each sample, where a layer on the
+    way returns one state of a sequence (a GRU without `sequences=True`, a Pool); else (m, s, k), one for each step.
 
     Parameters are created when the first data come, for their number of features; a layer that has some keeps them.
-    Inputs are raw: once `fit` has measured a standardisation (`mean` and `scale`, (e,), else None), every method
-    applies it. `history` goes over all fits.
+    Inputs are raw: once `fit` has measured a standardisation, every method applies it. Each argument is an attribute of
+    the same name, too.
 
-    TypeError or ValueError for arguments and for layers that do not fit each other.
+    Args:
+        layers: the layers, the lowest first.
+        loss: the loss, by name. None chooses by the head's activation: "cross_entropy" for softmax,
+            "binary_cross_entropy" for sigmoid, "mean_squared_error" ("mse") for any other.
+
+            - "cross_entropy(0.1)" smooths the labels: it trains on targets of which that share is spread evenly over
+              all classes, and is scored on the targets as given.
+            - "huber" or "huber(delta)" grows linearly from an error of delta on.
+            - "quantile" (the median) or "quantile(0.1, 0.9)" predicts quantiles. Those of one target stand side by
+              side.
+            - "poisson" predicts the logarithm of a rate.
+            - "gaussian" predicts the mean and the log-variance of each target, side by side.
+            - A callable of your own, f(A, Y) -> (the values of the rows (m,), their gradients dL/dA (m, k)), for
+              outputs A (m, k) and targets Y (m, n), is trained as a loop in Python. Its rows are samples, or the real
+              steps of all.
+        optimizer: an `SGD`, `Adam` or `RMSprop`, or "sgd", "adam" or "rmsprop". None: `Adam()`. It may be replaced at
+            any time.
+        seed: makes the initial weights, the shuffling and the validation split repeatable. Each layer gets a generator
+            of its own from it, except one that was given its own.
+        class_names: one name for each class.
+        dtype: the dtype of all layers; a layer that was given another is refused. None: the one that layers were given,
+            else float64.
+        feature_names: one name for each feature of a step.
+        target_names: one name for each target of a regression.
+        classes: the values that stand for the classes in y and in the result of `predict_classes`: booleans, numbers or
+            strings. None: names, else 0 to k - 1.
+
+    Attributes:
+        layers: the layers, a tuple.
+        history: the `History` over all fits.
+        mean: the mean of each feature (e,) as `fit` measured it, else None.
+        scale: the deviation of each feature (e,) as `fit` measured it, else None.
+        reading: where it was set, the arguments that read another file in the same way, as in `cgru.datasets.Dataset`.
+            It is kept with the model.
+        remembered: hashes of the training samples after `fit(remember_samples=True)`, else None.
+
+    Raises:
+        TypeError, ValueError: an argument is invalid, or layers do not fit each other.
+
+    Examples:
+        >>> data = cgru.datasets.load_japanese_vowels()
+        >>> net = cgru.Network([cgru.GRU(8), cgru.Dense(9, "softmax")], seed=0)
+        >>> history = net.fit(data.train.X, data.train.y, lengths=data.train.lengths, epochs=2, standardize=True)
+        >>> net.predict(data.test.X, data.test.lengths).shape
+        (370, 9)
     """
 
     def __init__(
@@ -151,11 +178,31 @@ class Network(Model):
         )  # fmt: skip
 
     def summary(self) -> Summary:
-        """Return a summary, which prints as a table: of each layer the output shape and parameters, and the totals."""
+        """Return a summary, which prints as a table: of each layer the output shape and parameters, and the totals.
+
+        Returns:
+            The summary.
+
+        Examples:
+            >>> net = cgru.Network([cgru.GRU(4), cgru.Dense(2, "softmax")], seed=0)
+            >>> net.make(np.zeros((1, 5, 3)))
+            >>> net.summary().parameters
+            106
+        """
         return summarize(self.layers, self.features, self.dtype)
 
     def make(self, X: np.ndarray) -> None:
-        """Create the missing parameters of all layers for inputs like X: (m, s, e), or tokens (m, s)."""
+        """Create the missing parameters of all layers for inputs like X.
+
+        Args:
+            X: an array (m, s, e), or tokens (m, s); only the number of features is read.
+
+        Examples:
+            >>> net = cgru.Network([cgru.GRU(4), cgru.Dense(2, "softmax")], seed=0)
+            >>> net.make(np.zeros((1, 5, 3)))
+            >>> net.layers[0].p["Uz"].shape
+            (3, 4)
+        """
         if all(layer.p or not layer.parameter_names for layer in self.layers):
             return
         shape: tuple[int, ...] = (1, 1, *X.shape[2:])
@@ -180,21 +227,38 @@ class Network(Model):
         decay: ArrayLike | None = None,
         times: ArrayLike | None = None,
     ) -> Any:
-        """Return the outputs (m, k), or (m, s, k) with zeros at padded steps, for X (m, s, e) or tokens (m, s).
+        """Predict the outputs for X.
 
-        Sample i has `lengths[i]` real steps (None: all). NaN in X comes out as NaN. `batch_size` bounds the memory, but
-        for rounding changes nothing; None: 1,024, of long samples less. `stateful` layers run all samples together.
+        For an iterable of batches, X or (X, y, lengths) as in `fit`, return an iterator, which predicts each batch when
+        it is asked for.
 
-        `h0` are the initial states, (m, u) for each recurrent layer from the lowest on, for a `Bidirectional` first
-        that of its layer and then that of its twin. Pass an array (layers x directions, m, u), as in PyTorch, or a list
-        where the layers differ in u. A single state may be (m, u). None: zero, or the learned state. With
-        `return_state`, return (outputs, last states), the states in the same form.
+        Args:
+            X: an array (m, s, e), tokens (m, s), a list of arrays, or batches, as for `fit`. NaN in X comes out as NaN.
+            lengths: (m,) the real steps of each sample; None: all.
+            h0: the initial states, (m, u) for each recurrent layer from the lowest on; for a `Bidirectional` first that
+                of its layer, then that of its twin. Pass an array (layers x directions, m, u), as in PyTorch, or a list
+                where the layers differ in u. A single state may be (m, u). None: zero, or the learned state.
+            batch_size: how many samples run at a time, which bounds the memory and, but for rounding, changes nothing.
+                None: 1,024, of long samples less. `stateful` layers run all samples together.
+            return_state: whether to return the last states, too.
+            resets: (m, s) booleans as for `fit`, where states, a given or carried one among them, begin anew.
+            decay: (m, s) factors as for `fit`, by which states, a given or carried one among them, fade.
+            times: (m, s) the times of the steps, as for `fit`.
 
-        `resets` or `decay`, and `times`, are as for `fit`: what happens to the states as they enter each step, a given
-        or carried one among them.
+        Returns:
+            The outputs (m, k), or (m, s, k) with zeros at padded steps. With `return_state` (outputs, last states), the
+            states in the form of `h0`.
 
-        For an iterable of batches, X or (X, y, lengths) as in `fit`, return an iterator, which predicts each when it is
-        asked for.
+        Raises:
+            TypeError, ValueError: an argument is invalid, or does not fit the network.
+
+        Examples:
+            >>> net = cgru.Network([cgru.GRU(4), cgru.Dense(2, "softmax")], seed=0)
+            >>> A, state = net.predict(np.ones((5, 7, 3)), lengths=[7, 7, 3, 2, 1], return_state=True)
+            >>> A.shape, state.shape
+            ((5, 2), (1, 5, 4))
+            >>> bool(np.allclose(A.sum(axis=1), 1))
+            True
         """
         if is_batches(X):
             given = iterate_inputs(X, lengths, h0, return_state or None, resets, decay, times)
@@ -220,11 +284,30 @@ class Network(Model):
         decay: ArrayLike | None = None,
         times: ArrayLike | None = None,
     ) -> Any:
-        """Return the classes (m,), or (m, s) for outputs at steps, as values of `classes`, else names, else integers.
+        """Predict the class of each sample, or of each step for outputs at steps.
 
-        One sigmoid unit decides between 0 and 1 at 0.5. Several do so each, as integers (m, k) or (m, s, k). At padded
-        steps stands -1, or the name "". ValueError for a regression and for NaN outputs. Batches, `resets`, `decay` and
-        `times` as in `predict`.
+        One sigmoid unit decides between 0 and 1 at 0.5. Several sigmoid units each decide so.
+
+        Args:
+            X: as for `predict`, batches among them.
+            lengths: (m,) the real steps of each sample; None: all.
+            resets: as for `predict`.
+            decay: as for `predict`.
+            times: as for `predict`.
+
+        Returns:
+            The classes (m,), or (m, s) for outputs at steps: values of `classes`, else names, else integers. At padded
+            steps stands -1, or the name "". Of several sigmoid units integers (m, k) or (m, s, k).
+
+        Raises:
+            ValueError: the network is a regression, or outputs are NaN.
+            TypeError: an argument is invalid.
+
+        Examples:
+            >>> net = cgru.Network([cgru.GRU(4), cgru.Dense(2, "softmax")], classes=["no", "yes"], seed=0)
+            >>> found = net.predict_classes(np.ones((5, 7, 3)))
+            >>> found.shape, set(found.tolist()) <= {"no", "yes"}
+            ((5,), True)
         """
         if not losses.classifies(self.loss):
             raise ValueError(f"predict_classes: expected a network with a cross-entropy loss, got {self.loss}")
@@ -257,15 +340,38 @@ class Network(Model):
         decay: ArrayLike | None = None,
         times: ArrayLike | None = None,
     ) -> dict[str, Any]:
-        """Return `{"loss": ..., "accuracy": ...}`, averaged over the samples, or over real steps for outputs at steps.
+        """Compute the loss and the accuracy for samples with known targets.
 
-        A regression has no accuracy. X and `y`, or batches, `sample_weight`, `metrics`, `resets`, `decay` and `times`
-        are as for `fit`. The accuracy of several binary outputs is the share of right ones. `stateful` layers are reset
-        before and after.
+        They are averaged over the samples, or over real steps for outputs at steps. A regression has no accuracy. The
+        accuracy of several binary outputs is the share of right ones. `stateful` layers are reset before and after.
 
-        With `each`, add "losses", float64: the loss of each sample (m,), or with outputs at steps of each step (m, s),
-        zero at padding. That of a cross-entropy is minus the log-likelihood. The losses are not weighted; "loss" is
-        their mean weighted by `sample_weight`.
+        Args:
+            X: as for `fit`, batches among them.
+            y: the targets, as for `fit`.
+            lengths: as for `fit`.
+            sample_weight: as for `fit`.
+            metrics: functions by name, as for `fit`; their values are in the result.
+            each: whether to return the loss of each sample, too.
+            resets: as for `fit`.
+            decay: as for `fit`.
+            times: as for `fit`.
+
+        Returns:
+            `{"loss": ..., "accuracy": ...}`, and the metrics. With `each` also "losses", float64: the loss of each
+            sample (m,), or with outputs at steps of each step (m, s), zero at padding. That of a cross-entropy is
+            minus the log-likelihood. The losses are not weighted; "loss" is their mean weighted by `sample_weight`.
+
+        Raises:
+            TypeError, ValueError: an argument is invalid, or does not fit the network.
+
+        Examples:
+            >>> X, y = np.ones((4, 5, 3)), np.array([0, 1, 1, 0])
+            >>> net = cgru.Network([cgru.GRU(4), cgru.Dense(2, "softmax")], seed=0)
+            >>> found = net.evaluate(X, y, each=True)
+            >>> found["accuracy"], found["losses"].shape
+            (0.5, (4,))
+            >>> bool(np.isclose(found["loss"], found["losses"].mean()))
+            True
         """
         settings = SCORED if metrics is None else Settings(epochs=1, metrics=metrics)
         each = flag(each, "each")
@@ -293,21 +399,42 @@ class Network(Model):
         decay: ArrayLike | None = None,
         times: ArrayLike | None = None,
     ) -> dict[str, Any]:
-        """Return the gradient of the loss by each parameter, with the keys and shapes of `parameters()`.
+        """Compute the gradient of the loss by each parameter.
 
         The loss is the one that `fit` trains on, with label smoothing, averaged over the samples, or over real steps
-        for outputs at steps. X and `y`, or batches, `sample_weight`, `resets`, `decay` and `times` are as for `fit`.
-        What a fit adds by its options is not in it: penalties, class weights, clipping. Frozen layers have gradients,
-        too. The network runs in evaluation mode, as it predicts: nothing is dropped out, zoneout is its expectation,
-        `stateful` layers begin anew. Nothing of the network is changed, but missing parameters are made.
+        for outputs at steps. What a fit adds by its options is not in it: penalties, class weights, clipping. Frozen
+        layers have gradients, too. The network runs in evaluation mode, as it predicts: nothing is dropped out, zoneout
+        is its expectation, `stateful` layers begin anew. Nothing of the network is changed, but missing parameters are
+        made.
 
-        With `each` return the gradients of each sample, (m, ...): those of its own mean loss, over its real steps
-        weighted by `sample_weight` (m, s). The mean of them, weighted by the samples' real steps, or by the sums of
-        their weights, is the common gradient. So a weight for a whole sample is no factor of its gradient, but that of
-        a sample whose weights are all 0 is 0. An `Embedding` has as its gradient (tokens, rows), the tokens of each
-        sample (m, n) and their rows (m, n, u), zeros behind them; its `dense(v)` is (m, v, u).
+        Args:
+            X: as for `fit`, batches among them.
+            y: the targets, as for `fit`.
+            lengths: as for `fit`.
+            sample_weight: as for `fit`.
+            each: whether to return the gradients of each sample instead of the common ones.
+            resets: as for `fit`.
+            decay: as for `fit`.
+            times: as for `fit`.
 
-        ValueError where a layer of your own has no gradients of each sample.
+        Returns:
+            The gradients, with the keys and shapes of `parameters()`. With `each` those of each sample, (m, ...): the
+            gradients of its own mean loss, over its real steps weighted by `sample_weight` (m, s). Their mean,
+            weighted by the samples' real steps, or by the sums of their weights, is the common gradient. So a
+            weight for a whole sample is no factor of its gradient, but that of a sample whose weights are all 0 is
+            0. With `each` the gradient of an `Embedding` is (tokens, rows): the tokens of each sample (m, n) and
+            their rows (m, n, u), zeros behind them. Its `dense(v)` is (m, v, u).
+
+        Raises:
+            TypeError, ValueError: an argument is invalid, or `each` is asked for and a layer of your own has no
+                gradients of each sample.
+
+        Examples:
+            >>> X, y = np.ones((4, 5, 3)), np.array([0, 1, 1, 0])
+            >>> net = cgru.Network([cgru.GRU(4), cgru.Dense(2, "softmax")], seed=0)
+            >>> g, own = net.gradients(X, y), net.gradients(X, y, each=True)
+            >>> own["0.Uz"].shape, bool(np.allclose(own["0.Uz"].mean(axis=0), g["0.Uz"]))
+            ((4, 3, 4), True)
         """
         each = flag(each, "each")
         chain.check_trains(self.layers)
@@ -318,12 +445,26 @@ class Network(Model):
         return gradients(self, data, each)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the model to `path`, exactly that name: all that `cgru.load` needs to predict.
+        """Write the model to the file `path`: all that `cgru.load` needs to predict.
 
         The file is an `.npz` without pickled objects, written under another name and renamed. The optimizer, its state
-        and the history are left out. RuntimeError where there are no parameters yet. TypeError or ValueError for names
-        that do not fit, and for a layer, activation, initializer or loss that is not from this package. Nothing is
-        written then.
+        and the history are left out. After an error nothing is written.
+
+        Args:
+            path: the file, exactly that name.
+
+        Raises:
+            RuntimeError: there are no parameters yet.
+            TypeError, ValueError: names do not fit, or a layer, activation, initializer or loss is not from this
+                package.
+            OSError: the file cannot be written.
+
+        Examples:
+            >>> net = cgru.Network([cgru.GRU(4), cgru.Dense(2, "softmax")], seed=0)
+            >>> A = net.predict(np.ones((5, 7, 3)))
+            >>> net.save("model.npz")
+            >>> bool((cgru.load("model.npz").predict(np.ones((5, 7, 3))) == A).all())
+            True
         """
         files.write(path, *to_parts(self))
 
@@ -364,118 +505,160 @@ class Network(Model):
         memory: str | None = None,
         remember_samples: bool = False,
     ) -> History:
-        """Train on X (m, s, e), or tokens (m, s), and y; return the history of this fit. A second call trains further.
+        """Train on X and y; a second call trains further.
 
         An epoch is one compiled call without the GIL. It is a loop in Python where the network has a layer, a callable,
         a mask or an optimizer of your own. The network's arrays show the training at the end of an epoch that has a
         callback, and after the fit.
 
-        X: an array, or a list of arrays whose lengths differ, (s_i, e) or (s_i,). X and y may be memory-mapped
-            (`numpy.memmap`): they stay in the file and give the same bits. Without y, batches: any iterable of (X, y),
-            (X, y, lengths) or (X, y, lengths, sample_weight), of any sizes, that starts again for each epoch. Each is
-            an update, with weights that are not rescaled; see docs/large.md. A batch may end with a dict that has
-            `resets`, `decay` or `times` of its samples.
-        lengths: (m,) integers, the real steps of each sample; steps past them are ignored.
-        resets: (m, s) booleans, True where a state begins anew as it enters the step: an episode begins there. For all
-            recurrent layers, which must read the steps of X. Anew is at zero, or at the learned state of `learn_h0`. As
-            lists, where X is one.
-        decay: (m, s) reals from 0 to 1 in the place of `resets`, the factor of the state as it enters the step: 1
-            leaves it, 0 is a reset, between them it fades. It belongs to the time between a step and the one before; a
-            layer in `reverse` meets it there, too. No gradient passes to it.
-        times: (m, s) the times of the steps, which must not decrease, for a first layer that reads them.
-        y: for cross_entropy integers (m,) from 0 to k - 1, or class probabilities (m, k); for binary_cross_entropy
-            0 and 1 (m,), or reals from 0 to 1 (m, k); for both names of classes (m,): those of `class_names`, which
-            become those in y, sorted, where the network has none; with `classes` values of these (m,); for others
-            reals (m, k), or (m, n) for n targets.
-            (m,) does where k or n is 1.
-            Where outputs are (m, s, k), (m, s) stands for (m,) in all this: a target for each step, looked at where
-            the step is real. Loss and accuracy are then means over all real steps of a batch.
-        epochs: passes over the samples.
-        batch_size: samples that make an update. None: 32.
-        validation: (X, y), (X, y, lengths) or (X, y, lengths, sample_weight), with None for lengths or weights
-            that are not there, and at the end perhaps a dict with its own `resets`, `decay` or `times`; batches of
-            these; or the share of the samples, in (0, 1), to set aside for it: at random, the same ones in each fit of
-            as many samples, and evenly over the classes, each of which keeps a sample to train on where that can be.
-            With validation, the weights of the epoch with the lowest validation loss are in place at the end.
-        groups: (m,) strings or numbers, such as the subject of each sample. A validation share then has whole groups,
-            of which as many as come nearest to the share, in all and of each class. ValueError where there are fewer
-            than two, or each has all samples of some class.
-        standardize: measure the mean and deviation of each feature over the real training steps and train on
-            (X - mean) / scale; a deviation of 0 counts as 1. They are measured once: a network that has `mean` and
-            `scale` uses them whatever this argument is (set both to None to have them measured anew).
-        standardize_targets: train a regression on (y - mean) / deviation, of each target by those in y; losses of
-            training and validation are in these units. At the end the head, whose activation must be "identity", takes
-            the scaling over: outputs, the loss of `evaluate` and what a callback sees are in the units of y. Not for
-            "poisson"; `huber`'s delta is in deviations.
-        shrink: at the end of such a fit, multiply the distance of the outputs from the mean by a factor from 0 to 1,
-            estimated from the validation samples (`cgru.network.training.target_scaling.shrinkage`): where nothing can
-            be learned the outputs are the mean. The history is from before that.
-        recover: where training diverges, go back to the best parameters so far with the optimizer's state of that time,
-            halve the learning rate, and go on with the same epoch; where that has happened five times, end with them.
-            The best are those of the epoch with the lowest validation loss, without validation with the lowest loss.
-            `history.problems()` says what happened. For the package's own optimizers.
-        average: let the network have an exponential mean of the parameters that are trained: mean = d mean +
-            (1 - d) parameter, d = min(average, n / (n + 9)), after the n-th update of a parameter in this fit, from the
-            parameters at its start. None: no mean. 0.999 is usual, less for a few hundred updates. Validation,
-            metrics, callbacks, the best weights and the result are of the mean; the training loss is not. Until the fit
-            is over, `optimizer_state` and the checkpoint have the parameters that are trained, too; numbers that a
-            callback changes begin anew as it leaves them, and what it freezes stays the mean. A later fit begins with
-            the mean.
-        shuffle: draw a new order of the samples for each epoch. The last, short batch is used.
-        bucket: let the samples of a batch be of like length, which saves time where lengths differ: 64 batches at a
-            time are sorted, and batches, not samples, come in random order.
-        patience: stop after so many epochs without a lower validation loss; None never does.
-        l1, l2: penalties, l1 sum |p| + l2 sum p^2 over parameters p: a number is for all matrices that train, a dict
-            for those whose keys match, {"0.V*": 1e-3, "*.W": 1e-4}. They come before clipping, and are no part of
-            the losses that are told.
-        activity_l1, activity_l2: the same of the outputs A of each recurrent layer, sum |A| and sum A^2 over its units,
-            averaged over the samples, or where all steps come out over their real steps.
-        metrics: functions f(y, A) -> a number, by their names, called after each epoch on the samples to validate with,
-            without validation on all: y as classes (n,) or targets (n, k), outputs A (n, k), of n samples or of the
-            real steps of all. They stand in `history[i].metrics`.
-        progress: show a progress bar, by tqdm, on stderr or in a notebook.
-        callback: a function called with the `Epoch` at the end of each; its changes to the network hold from then on.
-        truncate: for sequences too long to unroll, backpropagation through at most so many steps (None: all). With
-            outputs at steps, each batch is trained on so many steps at a time: one update for each piece, by the mean
-            loss over its own real steps; the states of the layers are carried from piece to piece, gradients are not
-            (Williams and Peng, 1990, Neural Computation 2). With one output a sample, gradients go back over the last
-            so many real steps of each, before which the states are computed a piece at a time and no caches stay.
-            ValueError where a layer needs whole sequences (a `Pool` of more than the last step, a reverse direction).
-        sample_weight: (m,) numbers of at least 0; where outputs are (m, s, k) also (m, s), looked at where the step is
-            real. The loss of a batch is then sum(w_i loss_i) / sum(w_i) over its samples or real steps, and losses and
-            accuracies of an epoch are such means over all: ratios alone count. What weighs 0 has no share in a
-            gradient; a batch, or a piece of one, where all weigh 0 is run without an update.
-        class_weight: a dict with weights of classes, by number or name, 1 for those that are not in it, or "balanced",
-            n / (k count) for a class with `count` of the n targets of k classes; for targets that are classes. They
-            multiply with `sample_weight`, and hold for the samples to validate with, too.
-        checkpoint: a file that is written before the first epoch, then at the end of one where the last time is
-            `checkpoint_seconds` ago or more (0: of each), after its callback, and when the fit is over: whole or not at
-            all, an `.npz` without pickled objects. A file there that is no checkpoint is refused, not replaced.
-        resume: go on from the checkpoint, to the very bits of a fit never stopped, or begin anew where there is none;
-            that of a fit that is over gives its result at once. It has the parameters, now and at their best, the
-            optimizer's state, the generators of layers and shuffling, and `history`; all these of the network are
-            replaced. ValueError, before anything is touched, where settings, layers, optimizer or data are others than
-            they were; of what is your own (a callable, a layer, an optimizer) only names and plain attributes are
-            compared, and what it keeps elsewhere than in parameters, in the optimizer's state or in `np_rng` is not
-            kept, nor is what a callback keeps.
-        memory: "low" computes the gates of recurrent layers anew in the backward pass, a block of steps at a time,
-            instead of keeping them: for long batches about two fifths to a half of the memory, the same bits, and about
-            the time of another prediction. None keeps them. A fit that is a loop in Python always does.
-        remember_samples: keep a hash of each sample, and of each to validate with, up to 100,000 of both, and the range
-            of each feature in `remembered` and in the model's file. `cgru.report` and `cgru evaluate` then say how many
-            of their samples the network has seen. A network that remembers some goes on to, whatever this says.
-
         `stateful` layers go on, within an epoch, from batch to batch: sample i of a batch continues sample i of the one
         before. That needs shuffle=False and batches of one size; each epoch, and each validation, begins anew.
 
-        Whatever is raised while it trains (KeyboardInterrupt too), the best weights so far are put in place first:
-        by validation loss, without validation those of the last whole epoch, before the first those at the start.
         An update with a gradient that is not finite is left out: parameters, optimizer's state and its steps stay what
         they are, the schedule goes on, and `history.skipped` counts it. Ten such updates in a row, a loss or a
-        parameter that is not finite are a divergence: RuntimeError, with `recover` only where the loss is not finite
-        with the parameters at the start. RuntimeError, too, where another thread trains this network; ValueError where
-        a parameter that trains shares memory with another, or within itself, as tied weights do: an update would change
-        it twice. OSError where the checkpoint cannot be written, before the training where that is known.
+        parameter that is not finite are a divergence.
+
+        Whatever is raised while it trains (KeyboardInterrupt too), the best weights so far are put in place first: by
+        validation loss, without validation those of the last whole epoch, before the first those at the start.
+
+        Args:
+            X: an array (m, s, e), or tokens (m, s), or a list of arrays whose lengths differ, (s_i, e) or (s_i,). X and
+                y may be memory-mapped (`numpy.memmap`): they stay in the file and give the same bits.
+
+                Without y, X is batches: any iterable of (X, y), (X, y, lengths) or (X, y, lengths, sample_weight), of
+                any sizes, that starts again for each epoch. Each batch is an update; its weights are not rescaled. A
+                batch may end with a dict that has `resets`, `decay` or `times` of its samples. See docs/large.md.
+            y: the targets. Where outputs are (m, s, k), (m, s) stands for (m,) in all this: a target for each step,
+                looked at where the step is real. Loss and accuracy are then means over all real steps of a batch.
+
+                - cross_entropy: integers (m,) from 0 to k - 1, or class probabilities (m, k).
+                - binary_cross_entropy: 0 and 1 (m,), or reals from 0 to 1 (m, k).
+                - both: names of classes (m,), which are those of `class_names`; where the network has none, those in y,
+                  sorted, become its names. With `classes` values of these (m,).
+                - others: reals (m, k), or (m, n) for n targets; (m,) does where k or n is 1.
+            lengths: (m,) integers, the real steps of each sample; steps past them are ignored.
+            resets: (m, s) booleans, True where a state begins anew as it enters the step: an episode begins there. A
+                state begins anew at zero, or at the learned state of `learn_h0`. All recurrent layers read `resets`,
+                and must read the steps of X. As lists, where X is one.
+            decay: (m, s) reals from 0 to 1 in the place of `resets`, the factor of the state as it enters the step: 1
+                leaves it, 0 is a reset, between them it fades. The factor belongs to the time between a step and the
+                one before; a layer in `reverse` meets it there, too. No gradient passes to it.
+            times: (m, s) the times of the steps, which must not decrease, for a first layer that reads them.
+            epochs: passes over the samples.
+            batch_size: samples that make an update. None: 32.
+            validation: the samples to validate with. With validation, the weights of the epoch with the lowest
+                validation loss are in place at the end. One of:
+
+                - (X, y), (X, y, lengths) or (X, y, lengths, sample_weight), with None for lengths or weights that are
+                  not there. A dict with its own `resets`, `decay` or `times` may stand at the end.
+                - Batches of these.
+                - The share of the samples, in (0, 1), to set aside. They are drawn at random, the same ones in each fit
+                  of as many samples. They are drawn evenly over the classes, each of which keeps a sample to train on
+                  where that can be.
+            groups: (m,) strings or numbers, such as the subject of each sample. A validation share then has whole
+                groups. It has as many as come nearest to the share, in all and of each class.
+            standardize: whether to measure the mean and deviation of each feature over the real training steps and
+                train on (X - mean) / scale; a deviation of 0 counts as 1. They are measured once. A network that has
+                `mean` and `scale` uses them whatever this argument is; set both to None to have them measured anew.
+            shuffle: whether to draw a new order of the samples for each epoch. The last, short batch is used.
+            patience: stop after so many epochs without a lower validation loss. None never does.
+            callback: a function called with the `Epoch` at the end of each; its changes to the network hold from then
+                on.
+            truncate: for sequences too long to unroll, backpropagation through at most so many steps. None: all.
+
+                With outputs at steps, each batch is trained on so many steps at a time. Each piece is one update, by
+                the mean loss over its own real steps. The states of the layers are carried from piece to piece,
+                gradients are not (Williams and Peng, 1990, Neural Computation 2).
+
+                With one output a sample, gradients go back over the last so many real steps of each. The states before
+                these are computed a piece at a time, and no caches stay.
+            sample_weight: (m,) numbers of at least 0; where outputs are (m, s, k) also (m, s), looked at where the step
+                is real. The loss of a batch is then sum(w_i loss_i) / sum(w_i) over its samples or real steps. Losses
+                and accuracies of an epoch are such means over all: ratios alone count. A sample of weight 0 has no
+                share in a gradient. A batch, or a piece of one, where all weights are 0 is run without an update.
+            class_weight: for targets that are classes, a dict with weights of classes, by number or name, 1 for those
+                that are not in it. Or "balanced": n / (k count) for a class with `count` of the n targets of k classes.
+                They multiply with `sample_weight`, and hold for the samples to validate with, too.
+            standardize_targets: whether to train a regression on (y - mean) / deviation, of each target by those in y.
+                Losses of training and validation are in these units. At the end the head, whose activation must be
+                "identity", takes the scaling over: outputs, the loss of `evaluate` and what a callback sees are in the
+                units of y. Not for "poisson"; `huber`'s delta is in deviations.
+            shrink: whether to pull the outputs towards the mean at the end of a fit with `standardize_targets`. Their
+                distance from it is multiplied by a factor from 0 to 1, estimated from the validation samples
+                (`cgru.network.training.target_scaling.shrinkage`). Where nothing can be learned the outputs are the
+                mean. The history is from before that.
+            recover: whether to go back where training diverges, for the package's own optimizers. The fit goes back to
+                the best parameters so far with the optimizer's state of that time, halves the learning rate, and goes
+                on with the same epoch. Where that has happened five times, it ends with them. The best are those of the
+                epoch with the lowest validation loss, without validation with the lowest loss. `history.problems()`
+                says what happened.
+            average: the share of itself that an exponential mean of the trained parameters keeps at an update. None: no
+                mean. 0.999 is usual, less for a few hundred updates. The mean begins with the parameters at the start
+                of the fit; after the n-th update of a parameter mean = d mean + (1 - d) parameter, with d =
+                min(average, n / (n + 9)).
+
+                The network has the mean: validation, metrics, callbacks, the best weights and the result are of it; the
+                training loss is not. Until the fit is over, `optimizer_state` and the checkpoint have the trained
+                parameters, too. Numbers that a callback changes begin anew as it leaves them, and parameters that it
+                freezes stay the mean. A later fit begins with the mean.
+            bucket: whether the samples of a batch are of like length, which saves time where lengths differ. 64 batches
+                at a time are sorted, and batches, not samples, come in random order.
+            l1: the factor of the penalty l1 sum |p| over parameters p. A number is for all matrices that train, a dict
+                for those whose keys match, {"0.V*": 1e-3, "*.W": 1e-4}. Penalties come before clipping, and are no part
+                of the losses in the history.
+            l2: the factor of the penalty l2 sum p^2, likewise.
+            activity_l1: the factor of the penalty sum |A| of the outputs A of each recurrent layer, over its units,
+                averaged over the samples, or where all steps come out over their real steps.
+            activity_l2: the factor of the penalty sum A^2, likewise.
+            metrics: functions f(y, A) -> a number, by their names. They are called after each epoch on the samples to
+                validate with, without validation on all: y as classes (n,) or targets (n, k), outputs A (n, k), of n
+                samples or of the real steps of all. They stand in `history[i].metrics`.
+            progress: whether to show a progress bar, by tqdm, on stderr or in a notebook.
+            checkpoint: a file from which `resume` goes on. It is written before the first epoch, then at the end of an
+                epoch, after its callback, where the last time is `checkpoint_seconds` ago or more, and when the fit is
+                over. It is written whole or not at all, an `.npz` without pickled objects. A file there that is no
+                checkpoint is refused, not replaced.
+            checkpoint_seconds: the least time between two of these; 0: at the end of each epoch.
+            resume: whether to go on from the checkpoint, to the very bits of a fit never stopped. Where there is none,
+                the fit begins anew; the checkpoint of a fit that is over gives its result at once.
+
+                A checkpoint has the parameters, now and at their best, the optimizer's state, the generators of layers
+                and shuffling, and `history`; all these of the network are replaced. Of what is your own (a callable, a
+                layer, an optimizer) only names and plain attributes are compared. What it keeps elsewhere than in
+                parameters, in the optimizer's state or in `np_rng` is not kept, nor is what a callback keeps.
+            memory: "low" computes the gates of recurrent layers anew in the backward pass, a block of steps at a time,
+                instead of keeping them. For long batches that takes about two fifths to a half of the memory, and about
+                the time of another prediction; the bits are the same. None keeps them. A fit that is a loop in Python
+                always does.
+            remember_samples: whether to keep a hash of each sample, and of each to validate with, up to 100,000 of
+                both, and the range of each feature. They stand in `remembered` and in the model's file. `cgru.report`
+                and `cgru evaluate` then say how many of their samples the network has seen. A network that remembers
+                some goes on to, whatever this says.
+
+        Returns:
+            The epochs of this fit; `history` of the network goes over all fits.
+
+        Raises:
+            TypeError, ValueError: an argument is invalid, or does not fit the network or the other arguments, such as:
+                fewer than two `groups`, or each has all samples of some class; `truncate` with a layer that needs whole
+                sequences (a `Pool` of more than the last step, a reverse direction); a parameter that trains shares
+                memory with another, or within itself, as tied weights do, so that an update would change it twice; or,
+                before anything is touched, `resume` where settings, layers, optimizer or data are others than they
+                were.
+            RuntimeError: training diverges, with `recover` only where the loss is not finite with the parameters at the
+                start; or another thread trains this network.
+            OSError: the checkpoint cannot be written, before the training where that is known.
+
+        Examples:
+            >>> X, y = np.ones((40, 6, 3)), np.arange(40) % 2
+            >>> net = cgru.Network([cgru.GRU(4), cgru.Dense(2, "softmax")], seed=0)
+            >>> history = net.fit(X, y, epochs=3, batch_size=10, validation=0.25, patience=2)
+            >>> len(history) <= 3, history.validation_loss[0] > 0
+            (True, True)
+            >>> net.fit([np.ones((4, 3)), np.ones((6, 3))], ["yes", "no"], epochs=1)[0].epoch  # lists of unlike lengths
+            1
+            >>> net.class_names
+            ('no', 'yes')
         """
         settings = Settings.of(locals())
         known = {"has_mean": self.mean is not None, "scheduled": optimizers.scheduled(self.optimizer)}
@@ -523,6 +706,12 @@ class Network(Model):
         """Stop the running fit after its current epoch; call this from a callback or from another thread.
 
         `fit` then returns as usual. Without a running fit nothing happens.
+
+        Examples:
+            >>> X, y = np.ones((8, 5, 3)), np.arange(8) % 2
+            >>> net = cgru.Network([cgru.GRU(4), cgru.Dense(2, "softmax")], seed=0)
+            >>> len(net.fit(X, y, epochs=9, callback=lambda epoch: net.stop()))
+            1
         """
         run = self._run
         if run is not None:
@@ -530,9 +719,26 @@ class Network(Model):
 
 
 def load(path: str | os.PathLike[str]) -> Network:
-    """Return the network that `Network.save` wrote to `path`; it predicts bit for bit the same and can be trained on.
+    """Read the network that `Network.save` wrote to `path`.
 
-    Its optimizer is `Adam()`. ValueError for a damaged, foreign or newer file; OSError where it cannot be read.
+    It predicts bit for bit the same and can be trained on. Its optimizer is `Adam()`.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The network.
+
+    Raises:
+        ValueError: the file is damaged, foreign or of a newer format.
+        OSError: it cannot be read.
+
+    Examples:
+        >>> net = cgru.Network([cgru.GRU(4), cgru.Dense(2, "softmax")], class_names=["no", "yes"], seed=0)
+        >>> net.make(np.ones((5, 7, 3)))
+        >>> net.save("model.npz")
+        >>> cgru.load("model.npz").class_names
+        ('no', 'yes')
     """
     found = files.read(path)
     try:

@@ -31,6 +31,19 @@ class Summary:
 
     m are the samples, s the steps, e the features and f the frames of a sample, which are its steps from there on.
     Before the first data, counts that depend on their features are None, and "?" in print.
+
+    Attributes:
+        inputs: the shape of the inputs, with letters for unknown sizes.
+        layers: of each layer its name, the shape of its outputs, its number of parameters and their bytes, and whether
+            it is trainable.
+        dtype: the dtype of the network.
+
+    Examples:
+        >>> net = cgru.Network([cgru.GRU(4), cgru.Dense(2, "softmax")], seed=0)
+        >>> net.make(np.zeros((1, 5, 3)))
+        >>> found = net.summary()
+        >>> found.inputs, found.layers[1].parameters, found.bytes
+        (('m', 's', 3), 10, 848)
     """
 
     inputs: Shape

@@ -42,9 +42,20 @@ def curve(history: Network | Sequence[Epoch] | Estimator, *, axes: Any = None) -
             `cgru.sklearn` that is no ensemble.
         axes: matplotlib's axes to draw into; the accuracy gets a twin of them. None: a new figure.
 
+    Returns:
+        The figure.
+
     Raises:
         TypeError, ValueError: there are no epochs; nothing is drawn.
         ImportError: matplotlib is not installed.
+
+    Examples:
+        >>> X, y = np.ones((8, 5, 2)), np.arange(8) % 2
+        >>> net = cgru.Network([cgru.GRU(4), cgru.Dense(2, "softmax")], seed=0)
+        >>> figure = cgru.plot.curve(net.fit(X, y, epochs=3))
+        >>> [panel.get_ylabel() for panel in figure.axes]
+        ['loss', 'accuracy']
+        >>> figure.savefig("curve.svg")
     """
     check_matplotlib()
     history = network_of(history)
@@ -101,9 +112,17 @@ def confusion(
         class_names: the names of classes 0, 1, ..., all of which are shown. None: show those in y and `predicted`.
         axes: matplotlib's axes to draw into; None: a new figure.
 
+    Returns:
+        The figure.
+
     Raises:
         TypeError, ValueError: an argument is invalid; nothing is drawn.
         ImportError: matplotlib is not installed.
+
+    Examples:
+        >>> figure = cgru.plot.confusion(["a", "b", "b"], ["a", "b", "a"])
+        >>> [label.get_text() for label in figure.axes[0].get_yticklabels()]
+        ['a', 'b']
     """
     check_matplotlib()
     true, guessed = np.asarray(y), np.asarray(predicted)
@@ -140,7 +159,9 @@ def confusion(
 def calibration(y: ArrayLike, A: ArrayLike, lengths: ArrayLike | None = None, *, axes: Any = None) -> Figure:
     """Plot a reliability diagram: the accuracy of predictions by bins of their confidence.
 
-    Bars on the dashed line are calibrated, bars below it overconfident. Above each bar is the number of its rows.
+    Bars on the dashed line are calibrated, bars below it overconfident. Above each bar is the number of its rows. The
+    title has the expected calibration error, the mean of |accuracy - confidence| over the ten bins, weighted by their
+    numbers of rows (Guo et al., 2017, arXiv:1706.04599).
 
     Args:
         y: the true classes as integers, (m,) or at steps (m, s); for k independent labels (m, k) of 0 and 1.
@@ -149,9 +170,17 @@ def calibration(y: ArrayLike, A: ArrayLike, lengths: ArrayLike | None = None, *,
         lengths: (m,) the real steps of each sample, of outputs at steps; None: all.
         axes: matplotlib's axes to draw into; None: a new figure.
 
+    Returns:
+        The figure.
+
     Raises:
         TypeError, ValueError: an argument is invalid; nothing is drawn.
         ImportError: matplotlib is not installed.
+
+    Examples:
+        >>> figure = cgru.plot.calibration([0, 0, 1, 1], [0.25, 0.25, 0.75, 0.75])
+        >>> figure.axes[0].get_title()
+        'expected calibration error 0.250'
     """
     check_matplotlib()
     A, y = real(A, "A"), np.asarray(y)
@@ -204,9 +233,17 @@ def predicted(
             quantile nearest the median for quantiles, the rate for "poisson".
         axes: matplotlib's axes to draw into, one for each target; None: a new figure.
 
+    Returns:
+        The figure.
+
     Raises:
         TypeError, ValueError: an argument is invalid; nothing is drawn.
         ImportError: matplotlib is not installed.
+
+    Examples:
+        >>> figure = cgru.plot.predicted(np.ones((8, 2)), np.zeros((8, 2)))
+        >>> [panel.get_title() for panel in figure.axes]
+        ['y[0]', 'y[1]']
     """
     check_matplotlib()
     from matplotlib import colormaps
@@ -238,7 +275,25 @@ def residuals(
     """Plot the errors of a regression, predicted less true, by fifths of the true values, a panel for each target.
 
     A box has the middle half of the errors and the median, its whiskers reach from the 5th to the 95th percentile.
-    Arguments and exceptions are those of `predicted`.
+
+    Args:
+        y: as for `predicted`.
+        A: as for `predicted`.
+        lengths: as for `predicted`.
+        loss: as for `predicted`.
+        axes: as for `predicted`.
+
+    Returns:
+        The figure.
+
+    Raises:
+        TypeError, ValueError: an argument is invalid; nothing is drawn.
+        ImportError: matplotlib is not installed.
+
+    Examples:
+        >>> figure = cgru.plot.residuals(np.arange(10.0), np.zeros(10))
+        >>> len(figure.axes[0].get_xticks())  # fifths
+        5
     """
     check_matplotlib()
     for panel, true, point in _panels_by_target(y, A, lengths, loss, axes, (4.6, 3.4)):
@@ -267,12 +322,22 @@ def importance(report: Mapping[str, Any], *, axes: Any = None) -> Figure:
     """Plot the permutation importance of features and of steps, with the deviation over the shuffles.
 
     Args:
-        report: what `cgru.report` returned with `importance=True`. Of many features the 20 most important are shown.
+        report: a result of `cgru.report` with `importance=True`. Of many features the 20 most important are shown.
         axes: two of matplotlib's axes to draw into, or one where there are no features; None: a new figure.
+
+    Returns:
+        The figure.
 
     Raises:
         ValueError: the report has no importance; nothing is drawn.
         ImportError: matplotlib is not installed.
+
+    Examples:
+        >>> X, y = np.ones((8, 5, 2)), np.arange(8) % 2
+        >>> net = cgru.Network([cgru.GRU(4), cgru.Dense(2, "softmax")], seed=0)
+        >>> report = cgru.report(net, X, y, importance=True, repeats=2)
+        >>> len(cgru.plot.importance(report).axes)
+        2
     """
     check_matplotlib()
     found = report.get("importance")

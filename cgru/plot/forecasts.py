@@ -39,7 +39,7 @@ def forecast(
         y: the series (n,), with NaN for a missing value.
         values: the forecast of the values after it (h,).
         intervals: its quantiles (h, q), of which the first and the last bound a band.
-        band: what the legend calls the band.
+        band: the name of the band in the legend.
         actual: the values after y that are known meanwhile, h of them or fewer.
         past: the origins (k,) of earlier forecasts, as numbers of values before them, and these forecasts (k, any), as
             `historical_forecasts` and `backtest` return them.
@@ -47,9 +47,17 @@ def forecast(
         shown: how many of the last values of y to plot; None: all.
         axes: matplotlib's axes to draw into, without a legend. None: a new figure with a legend.
 
+    Returns:
+        The figure.
+
     Raises:
         TypeError, ValueError: shapes do not fit; nothing is drawn.
         ImportError: matplotlib is not installed.
+
+    Examples:
+        >>> figure = cgru.plot.forecast(np.arange(20) % 4, [0.5, 1.5], intervals=[[0, 1], [1, 2]], actual=[0, 1])
+        >>> [text.get_text() for text in figure.legends[0].get_texts()]
+        ['known', 'interval', 'forecast', 'actual']
     """
     check_matplotlib()
     y, values = _row(y, "y"), _row(values, "values")

@@ -49,8 +49,8 @@ def gates(
 ) -> dict[str, np.ndarray]:
     """Return the states h, update gates z, reset gates r and candidate states hh of a recurrent layer, each (m, s, u).
 
-    At each step h is the state after it: h = z * (h before) + (1 - z) * hh. Padded steps have zeros. The names for a
-    Bidirectional are "forward.h", ..., "backward.hh".
+    At each step h is the state after it: h = z * (h before) + (1 - z) * hh (Cho et al., 2014, arXiv:1406.1078). Padded
+    steps have zeros.
 
     Args:
         net: a network, a recurrent layer alone, or a fitted estimator of `cgru.sklearn` that is no ensemble.
@@ -61,9 +61,23 @@ def gates(
         decay: (m, s) factors in their place, likewise.
         times: (m, s) the times of the steps, likewise.
 
+    Returns:
+        The arrays by name: "h", "z", "r", "hh"; for a Bidirectional "forward.h", ..., "backward.hh".
+
     Raises:
         TypeError, ValueError: an argument is invalid.
         RuntimeError: there are no parameters yet.
+
+    Examples:
+        >>> net = cgru.Network([cgru.GRU(4), cgru.Dense(2, "softmax")], seed=0)
+        >>> X = np.ones((3, 5, 2))
+        >>> net.make(X)
+        >>> found = cgru.plot.gates(net, X)
+        >>> sorted(found), found["h"].shape
+        (['h', 'hh', 'r', 'z'], (3, 5, 4))
+        >>> h, z, hh = found["h"], found["z"], found["hh"]
+        >>> bool(np.allclose(h[:, 1], z[:, 1] * h[:, 0] + (1 - z[:, 1]) * hh[:, 1]))
+        True
     """
     net, X, lengths = with_inputs(net, X, lengths)
     net, layer = _network_and_layer(net, layer)
@@ -100,15 +114,15 @@ def states(
 
     Args:
         net: as for `gates`.
-        X: likewise.
-        lengths: likewise.
-        layer: likewise.
+        X: as for `gates`.
+        lengths: as for `gates`.
         sample: the index of the sample in X, from 0.
+        layer: as for `gates`.
         what: the panels from top to bottom: some of "h", "z", "r" and "hh".
         axes: matplotlib's axes to draw into, one for each panel, row by row; None: a new figure, not managed by pyplot.
         resets: as for `gates`.
-        decay: likewise.
-        times: likewise.
+        decay: as for `gates`.
+        times: as for `gates`.
 
     Returns:
         The figure: `figure.savefig(path)` writes it, and a notebook shows it after `%matplotlib inline`.
@@ -117,6 +131,14 @@ def states(
         TypeError, ValueError: an argument is invalid; nothing is drawn.
         RuntimeError: there are no parameters yet.
         ImportError: matplotlib is not installed.
+
+    Examples:
+        >>> net = cgru.Network([cgru.GRU(4), cgru.Dense(2, "softmax")], seed=0)
+        >>> X = np.ones((3, 5, 2))
+        >>> net.make(X)
+        >>> figure = cgru.plot.states(net, X, what=("h", "z"))
+        >>> len(figure.axes), len(figure.axes[0].lines)  # two panels, four units
+        (2, 4)
     """
     check_matplotlib()
     from matplotlib.ticker import MaxNLocator

@@ -25,34 +25,55 @@ __all__ = ["Report", "report"]
 
 
 class Report(dict[str, Any]):
-    """The numbers of an evaluation by name, a dict for `json.dumps`; it prints as text of 80 columns, in a notebook as
-    tables.
+    """The numbers of an evaluation by name, a dict for `json.dumps`.
 
-    Always: `task` ("classes", "labels" for independent yes-or-no outputs, or "regression"), `samples`,
-    `count` (the samples, or the real steps of all with outputs at steps), `per_step`, `loss` and `loss_name`; `seen`,
-    how many of the samples the network was trained on, as `cgru.reports.comparison.seen`, None where it does not
-    remember; and `outside`, the features far outside their range in the training data.
+    It prints as text of 80 columns, in a notebook as tables. `cgru.report` makes it. Always there:
 
-    For classes and labels: `accuracy`; `classes`, a dict for each with its name, precision, recall, f1, support and the
-    number of rows with it `predicted`; `averages` of these over the classes in y, "macro" and "weighted";
-    `calibration`, the expected calibration `error` and its `bins`. For classes: `confusion`, the confusion matrix with
-    true classes by rows, and the `most_frequent` class.
+    - `task`: "classes", "labels" for independent yes-or-no outputs, or "regression"
+    - `samples`, `count` (the samples, or the real steps of all with outputs at steps) and `per_step`
+    - `loss` and `loss_name`
+    - `seen`: how many of the samples the network was trained on, as `cgru.reports.comparison.seen`; None where it does
+      not remember
+    - `outside`: the features far outside their range in the training data
 
-    For a regression: `rmse`, `mae`, and `outputs`, a dict for each target with its name, rmse, mae, r2, bias, the
-    quantiles of its absolute `errors`, and, `by_target`, errors by fifths of the target. Losses that predict
-    uncertainty add its evaluation: `quantiles` and `between`; `intervals` and `deviation` of a gaussian; `deviance` and
-    `dispersion` of rates.
+    For classes and labels:
 
-    With `importance=True`: `importance`, a dict of the `score` that is lost ("accuracy" or "R2") and its `value`, the
-    numbers of `repeats` and `predictions`, and `features` and `steps`, a dict for each feature and block of steps with
-    its name and what scikit-learn calls `importances_mean`, `importances_std` and `importances`.
+    - `accuracy`
+    - `classes`: a dict for each class with its name, precision, recall, f1, support and the number of rows with it
+      `predicted`
+    - `averages` of these over the classes in y, "macro" and "weighted"
+    - `calibration`: the expected calibration `error` and its `bins`
+    - for classes alone: `confusion`, the confusion matrix with true classes by rows, and the `most_frequent` class
+
+    For a regression:
+
+    - `rmse` and `mae`
+    - `outputs`: a dict for each target with its name, rmse, mae, r2, bias, the quantiles of its absolute `errors`, and,
+      `by_target`, errors by fifths of the target
+    - where the loss predicts uncertainty, its evaluation: `quantiles` and `between`; `intervals` and `deviation` of a
+      gaussian; `deviance` and `dispersion` of rates
+
+    With `importance=True`:
+
+    - `importance`: a dict of the `score` that is lost ("accuracy" or "R2") and its `value`, the numbers of `repeats`
+      and `predictions`, and `features` and `steps`, a dict for each feature and block of steps with its name and
+      scikit-learn's `importances_mean`, `importances_std` and `importances`
+
+    Args:
+        found: the scores.
+        net: the network, for the plots.
+        samples: X, lengths, and arrays beside X by name, for the plots.
+        y: the scored targets.
+        A: the scored outputs.
+
+    Examples:
+        >>> X, y = np.ones((4, 5, 3)), np.array([0, 1, 1, 0])
+        >>> found = cgru.report(cgru.Network([cgru.GRU(4), cgru.Dense(2, "softmax")], seed=0), X, y)
+        >>> found["task"], found["samples"], found["accuracy"], found["loss_name"]
+        ('classes', 4, 0.5, 'cross_entropy')
     """
 
     def __init__(self, found: dict[str, Any], net: Network, samples: tuple[Any, ...], y: Any, A: Any) -> None:
-        """Keep the scores `found`, and for the plots network, `samples` and the scored targets y and outputs A.
-
-        `samples` are X, lengths, and arrays beside X by name.
-        """
         super().__init__(found)
         self._net, self._samples, self._rows = net, samples, (y, A)
 
@@ -82,6 +103,14 @@ class Report(dict[str, Any]):
         Raises:
             ImportError: matplotlib is not installed.
             OSError: the file cannot be written.
+
+        Examples:
+            >>> import pathlib
+            >>> X, y = np.ones((4, 5, 3)), np.array([0, 1, 1, 0])
+            >>> found = cgru.report(cgru.Network([cgru.GRU(4), cgru.Dense(2, "softmax")], seed=0), X, y)
+            >>> found.save("report.html", title="Four samples")  # draws by matplotlib
+            >>> "<title>Four samples</title>" in pathlib.Path("report.html").read_text(encoding="utf-8")
+            True
         """
         from cgru.reports.page import page  # imports matplotlib
 
@@ -104,11 +133,11 @@ def report(
     decay: ArrayLike | None = None,
     times: ArrayLike | None = None,
 ) -> Report:
-    """Evaluate the predictions of `net` for X against the targets y; return a `Report`, a dict of scores.
+    """Evaluate the predictions of `net` for X against the targets y.
 
     Classes: precision, recall and F1 of each, the confusion matrix, the calibration. Regressions: RMSE, MAE, R^2,
-    errors by fifths of the target. Losses that predict uncertainty: how well that is calibrated. `print` shows the
-    report, `save` writes it as an HTML page with plots. States of `stateful` layers are reset before and after.
+    errors by fifths of the target. Losses that predict uncertainty: how well that is calibrated. States of `stateful`
+    layers are reset before and after.
 
     Args:
         net: a network with a loss, or a fitted estimator of `cgru.sklearn` that is no ensemble.
@@ -120,15 +149,26 @@ def report(
             where a feature, or a block of steps, is shuffled among the samples. A sample of another length gives each
             step at the same share of its own. It costs (features + blocks) * `repeats` predictions of all samples.
         repeats: how often the samples are shuffled.
-        seed: that of the shuffles.
         blocks: the number of blocks that steps are divided into, at most.
+        seed: the seed of the shuffles.
         resets: (m, s) booleans, True where states begin anew, as for `Network.predict`.
         decay: (m, s) factors in their place, likewise.
         times: (m, s) the times of the steps, likewise.
 
+    Returns:
+        A dict of scores: `print` shows it as text, `save` writes it as an HTML page with plots.
+
     Raises:
         TypeError, ValueError: an argument is invalid, or outputs are not finite.
         ImportError: scikit-learn is not installed.
+
+    Examples:
+        >>> data = cgru.datasets.load_japanese_vowels()
+        >>> X, y, lengths, _ = data.test
+        >>> net = cgru.Network([cgru.GRU(4), cgru.Dense(9, "softmax")], seed=0)
+        >>> found = cgru.report(net, X, y, lengths)
+        >>> found["samples"], found["classes"][0]["support"]
+        (370, 31)
     """
     net, X, lengths = with_inputs(net, X, lengths)
     if not isinstance(net, Network):

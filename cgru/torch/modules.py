@@ -151,6 +151,17 @@ class GRU(nn.GRU):
     `cgru.set_num_threads`. RuntimeError for second derivatives.
 
     A call with `resets` or `decay` runs here or is refused: the parent has neither.
+
+    Examples:
+        >>> import torch
+        >>> import cgru.torch
+        >>> module = cgru.torch.GRU(3, 4, batch_first=True)
+        >>> output, hidden = module(torch.ones(2, 6, 3))
+        >>> tuple(output.shape), tuple(hidden.shape)
+        ((2, 6, 4), (1, 2, 4))
+        >>> output.sum().backward()
+        >>> tuple(module.weight_ih_l0.grad.shape)
+        (12, 3)
     """
 
     __prepare_scriptable__ = parent_of
@@ -165,9 +176,9 @@ class GRU(nn.GRU):
     ) -> Any:
         """Run the GRU, as `torch.nn.GRU.forward` does, with its errors; where asked for, states begin anew or fade.
 
-        Each state is multiplied by a factor as it enters a step, in all layers and directions: h_(t-1) becomes
-        g_t h_(t-1), with hx in the place of the state before the first step. In the reverse direction the state of step
-        t + 1 enters step t with the factor of t + 1, and hx enters the last step as it is.
+        Each state is multiplied by a factor as it enters a step, in all layers and directions: h_(t-1) becomes g_t
+        h_(t-1), with hx in the place of the state before the first step. In the reverse direction the state of step t +
+        1 enters step t with the factor of t + 1, and hx enters the last step as it is.
 
         Args:
             input: the sequences.
@@ -177,9 +188,21 @@ class GRU(nn.GRU):
             decay: g itself, from 0 to 1, in the dtype of `input`, laid out likewise, or with a last axis of
                 `hidden_size` for a factor of each unit. It may require a gradient.
 
+        Returns:
+            The outputs of all steps, and the last states, as `torch.nn.GRU` returns them.
+
         Raises:
             TypeError, ValueError: both are given; or one has another shape, another dtype or numbers out of [0, 1]; or
                 the call would be the parent's.
+
+        Examples:
+            >>> import torch
+            >>> import cgru.torch
+            >>> module = cgru.torch.GRU(3, 4, batch_first=True)
+            >>> resets = torch.tensor([[False, False, True, False]])
+            >>> output, _ = module(torch.ones(1, 4, 3), resets=resets)
+            >>> torch.allclose(output[0, 2:], output[0, :2])
+            True
         """
         if is_fx_traced(input) and type(self).forward is GRU.forward:
             return call_as_node(self, input, hx, resets=resets, decay=decay)
@@ -206,13 +229,35 @@ class GRUCell(nn.GRUCell):
     A call that is faster in PyTorch is the parent's, which its rows, features, units, dtype, threads, and whether
     gradients are on decide; so is one that `torch.compile` or `torch.export` traces. If all steps are known, `GRU` is
     several times as fast as either.
+
+    Examples:
+        >>> import torch
+        >>> import cgru.torch
+        >>> cell = cgru.torch.GRUCell(3, 4)
+        >>> hx = cell(torch.ones(2, 3))
+        >>> tuple(cell(torch.ones(2, 3), hx).shape)
+        (2, 4)
     """
 
     __prepare_scriptable__ = parent_of
     qconfig = QCONFIG
 
     def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
-        """Run one step, as `torch.nn.GRUCell.forward` does, with its errors."""
+        """Run one step, as `torch.nn.GRUCell.forward` does, with its errors.
+
+        Args:
+            input: the step, (m, e) or (e,).
+            hx: the states before it, (m, u) or (u,); None: zero.
+
+        Returns:
+            The states after it, (m, u) or (u,).
+
+        Examples:
+            >>> import torch
+            >>> import cgru.torch
+            >>> tuple(cgru.torch.GRUCell(3, 4)(torch.ones(3)).shape)
+            (4,)
+        """
         if is_fx_traced(input) and type(self).forward is GRUCell.forward:
             return call_as_node(self, input, hx)
         if not isinstance(input, Tensor) or is_traced() or not step_pays(self, input):
@@ -431,12 +476,23 @@ def per_sample_gradients(
         decay: likewise.
 
     Returns:
-        A dict of the parameters that require a gradient. Of packed sequences the samples are in the order that they
-        had before they were packed.
+        A dict of the parameters that require a gradient. Of packed sequences the samples are in the order that they had
+        before they were packed.
 
     Raises:
-        TypeError, ValueError: the module is another, or would not run on these kernels; a gradient does not fit; or
-            the module is to drop out between its layers, which another run does otherwise.
+        TypeError, ValueError: the module is another, or would not run on these kernels; a gradient does not fit; or the
+            module is to drop out between its layers, which another run does otherwise.
+
+    Examples:
+        >>> import torch
+        >>> import cgru.torch
+        >>> module = cgru.torch.GRU(3, 4, batch_first=True)
+        >>> X = torch.ones(2, 6, 3)
+        >>> output, _ = module(X)
+        >>> output.sum().backward()
+        >>> g = cgru.torch.per_sample_gradients(module, X, output_gradient=torch.ones_like(output))
+        >>> torch.allclose(g["weight_hh_l0"].sum(0), module.weight_hh_l0.grad, atol=1e-5)
+        True
     """
     kind = type(module)
     if GRU not in kind.mro():

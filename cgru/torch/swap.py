@@ -21,8 +21,17 @@ NAME = re.compile("GRU|Gru(?![a-z])")  # of a class that may be a GRU
 class Row(NamedTuple):
     """One module of a `Swapped`.
 
-    kind: its class before the swap. sizes: the arguments that it was made with. dtype: of its weights, with their
-    device if that is no CPU. calls: who runs its calls, or why it was left.
+    Attributes:
+        kind: its class before the swap.
+        sizes: the arguments that it was made with.
+        dtype: that of its weights, with their device if that is no CPU.
+        calls: who runs its calls, or why it was left.
+
+    Examples:
+        >>> import torch
+        >>> import cgru.torch
+        >>> cgru.torch.accelerate(torch.nn.GRU(3, 4)).modules[""].kind
+        'GRU'
     """
 
     kind: str
@@ -32,10 +41,22 @@ class Row(NamedTuple):
 
 
 class Swapped(NamedTuple):
-    """The result of a swap, by the modules' names in the model; "" is the model itself. Printed, it is a table.
+    """The result of a swap, by the modules' names in the model; "" is the model itself.
 
-    swapped: modules whose class was changed. left: modules that were not changed, each with the reason; a GRU in code
-    of its own, which only the name of its class tells, is among them. modules: a `Row` for each of both.
+    Printed, it is a table.
+
+    Attributes:
+        swapped: modules whose class was changed.
+        left: modules that were not changed, each with the reason; a GRU in code of its own, which only the name of its
+            class tells, is among them.
+        modules: a `Row` for each of both.
+
+    Examples:
+        >>> import torch
+        >>> import cgru.torch
+        >>> found = cgru.torch.accelerate(torch.nn.Sequential(torch.nn.GRU(3, 4), torch.nn.Tanh()))
+        >>> found.swapped, found.left
+        (['0'], {})
     """
 
     swapped: list[str]
@@ -56,20 +77,54 @@ class Swapped(NamedTuple):
 
 
 def accelerate(model: nn.Module) -> Swapped:
-    """Have every `torch.nn.GRU` and `GRUCell` of a model, or the model itself, run here; return what will happen.
+    """Have every `torch.nn.GRU` and `GRUCell` of a model, or the model itself, run here.
 
     The objects stay the same and change their class: parameters, hooks, optimizers, aliases and tied weights are not
     touched. A subclass of a user's is swapped, too, if its `forward` calls `super().forward` and no other method of it
     touches weights. Parametrized modules and all others are left, each with the reason.
 
+    Args:
+        model: the model, which is changed in place.
+
+    Returns:
+        A `Swapped`: which modules were changed, which were left and why, and what runs their calls.
+
     Raises:
         TypeError: the model is no module; nothing is changed.
+
+    Examples:
+        >>> import torch
+        >>> import cgru.torch
+        >>> module = torch.nn.GRU(3, 4)
+        >>> output, _ = module(torch.ones(6, 2, 3))
+        >>> cgru.torch.accelerate(module).swapped
+        ['']
+        >>> torch.allclose(module(torch.ones(6, 2, 3))[0], output, atol=1e-6)
+        True
     """
     return _swap(model, _accelerated)
 
 
 def restore(model: nn.Module) -> Swapped:
-    """Undo `accelerate` in place: every module gets the class back that it had; return what changed."""
+    """Undo `accelerate` in place: every module gets the class back that it had.
+
+    Args:
+        model: the model, which is changed in place.
+
+    Returns:
+        A `Swapped`: which modules were changed, and which were left and why.
+
+    Raises:
+        TypeError: the model is no module; nothing is changed.
+
+    Examples:
+        >>> import torch
+        >>> import cgru.torch
+        >>> module = torch.nn.GRU(3, 4)
+        >>> found = cgru.torch.accelerate(module)
+        >>> cgru.torch.restore(module).swapped, type(module) is torch.nn.GRU
+        ([''], True)
+    """
     return _swap(model, _restored)
 
 
@@ -79,8 +134,25 @@ def restored(model: nn.Module) -> Iterator[nn.Module]:
 
     For packages that look for the class `torch.nn.GRU` itself. Modules that were replaced inside stay so.
 
+    Args:
+        model: the model, which is changed in place.
+
+    Returns:
+        A context manager, whose `as` is the model.
+
     Raises:
         TypeError: the model is no module; nothing is changed.
+
+    Examples:
+        >>> import torch
+        >>> import cgru.torch
+        >>> module = torch.nn.GRU(3, 4)
+        >>> found = cgru.torch.accelerate(module)
+        >>> with cgru.torch.restored(module):
+        ...     print(type(module) is torch.nn.GRU)
+        True
+        >>> type(module) is cgru.torch.GRU
+        True
     """
     changed = [(module, type(module)) for module in _check(model).modules() if _is_ours(type(module))]
     restore(model)
