@@ -48,7 +48,7 @@ def _typed(command):
 """
 OF_KERAS = "__array__ implementation doesn't accept a copy keyword"  # on PyTorch
 GALLERY = {name: path for name, path in PAGES.items() if name.startswith("docs/gallery/") and path.stem != "index"}
-IN_THE_GATE = {"sequences"}  # examples of the gallery; the others are nightly
+IN_THE_GATE = {"sequences", "int8"}  # examples of the gallery; the others are nightly
 SHOWN = re.compile(r"^!\[[^\]]*\]\(([^)/]+)\)$", re.MULTILINE)
 
 
