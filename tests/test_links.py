@@ -16,7 +16,7 @@ if not (ROOT / "docs" / "index.md").is_file() or not (ROOT / "cgru" / "gru.py").
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 CLAIM = re.compile(r"^\| ([^|]+) \| (`[^|]*`|[^|]*) \| ([^|]*) \| ([^|]*)\|$", re.MULTILINE)
 FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
-FOLDERS = ("", "docs", "docs/api", "benchmarks", "examples", "cgru/datasets")
+FOLDERS = ("", "docs", "docs/api", "docs/gallery", "benchmarks", "examples", "cgru/datasets")
 
 
 def written(path):
