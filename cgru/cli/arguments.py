@@ -283,14 +283,12 @@ class Building:
     )
     float64: bool = option("train in double precision (default: single)", bool)
     learning_rate: float = option(
-        "highest learning rate of Adam; it is reached after a third of the training, then falls to 0",
+        "highest learning rate of Adam, reached after a third of the fit; then it falls to 0",
         _RATE,
         recipe.LEARNING_RATE,
     )
     weight_decay: float = option("decoupled weight decay, as in AdamW", _DECAY, recipe.WEIGHT_DECAY)
-    clip_norm: float = option(
-        "largest L2 norm of all gradients of an update; larger ones are scaled down", _RATE, 1.0, "NORM"
-    )
+    clip_norm: float = option("scale the gradients of an update down to this joint L2 norm", _RATE, 1.0, "NORM")
     loss: str | None = option(
         f"loss of a regression: {', '.join(_REGRESSIONS[:-1])} or {_REGRESSIONS[-1]}, such as huber(0.5) or "
         "quantile(0.1,0.5,0.9); of classes: cross_entropy, or cross_entropy(0.1) with smoothed labels "
@@ -320,9 +318,7 @@ class Inputs:
         model_selection.BUDGET,
         "S",
     )
-    causal: bool = option(
-        "use only layers that run one step at a time, in a stream and as C: one direction, no normalize", bool
-    )
+    causal: bool = option("only layers that run step by step, as in a stream or C: one direction, no normalize", bool)
 
 
 @dataclass(frozen=True)
@@ -398,9 +394,7 @@ class Reading(Cells):
         _checked(parse_windows),
         metavar="LENGTH,HOP",
     )
-    axes: str | None = option(
-        "order of the axes of x in an .npz: m samples, s steps, e features (default: mse)", ("mse", "mes")
-    )
+    axes: str | None = option("axes of x in an .npz: m samples, s steps, e features (default: mse)", ("mse", "mes"))
 
 
 def _of_fit(name: str) -> Any:
@@ -449,15 +443,11 @@ class ManyRequest:
     """Run the fits of a plan, many at once, and choose the best setting."""
 
     plan: str = positional("PLAN.toml", "the plan, as described below")
-    results: str | None = option(
-        "file of the results, from which a second start goes on (default: that of the plan)", "FILE"
-    )
+    results: str | None = option("file of the results, new or to go on with (default: that of the plan)", "FILE")
     retry: bool = option("run failed fits again", bool)
     threads: int | None = _threads()
     processes: int | None = option("number of processes to fit in, instead of threads (default: threads)", _COUNT)
-    executor: str | None = option(
-        "fit on a cluster: dask:ADDRESS of a scheduler, or mpi (default: here)", _executor_name
-    )
+    executor: str | None = option("fit on a cluster: dask:ADDRESS of a scheduler, or mpi", _executor_name)
     quiet: bool = _quiet()
 
 
@@ -491,7 +481,7 @@ class EvaluateRequest:
         bool,
     )
     html: str | None = option(
-        "write the report with pictures as an HTML page (needs matplotlib, too; default: no)", "PAGE.html"
+        "write it with pictures as an HTML page (needs matplotlib, too; default: no)", "PAGE.html"
     )
     importance: bool = option(
         "add the permutation importance to the report: the accuracy, or R2, that is lost if a feature, or a tenth of "
@@ -581,9 +571,7 @@ class QuantizeRequest:
         bool,
     )
     limit: float | None = option(
-        "lowest signal-to-noise ratio of a layer's outputs in int8, on that data; layers below it get bfloat16 weights "
-        "(default: none)",
-        float,
+        "keep bfloat16 weights in layers whose outputs in int8 have a lower signal-to-noise ratio on that data", float
     )
 
 

@@ -26,14 +26,11 @@ A data file is, by its ending,
   x              (m, s, e); or (n, e), the steps of all sequences one after
                  another, with lengths that sum to n
   y              (m,) integers or strings are classes, (m,) or (m, k) reals a
-                 regression; (m, s) or, beside x (n, e), (n,) integers or
-                 strings are a class for each step, (m, s, k) reals numbers for
-                 each step
-  lengths        (m,) the real steps of each sequence (optional)
-  class_names    names of the classes 0, 1, ... (optional)
-  feature_names  names of the features (optional)
-  groups         (m,) the group of each sequence, for --groups, which may name
-                 another array
+                 regression; (m, s), or (n,) beside x (n, e), integers or
+                 strings are a class for each step, (m, s, k) reals numbers for each step
+  lengths        (m,) the real steps of each sequence
+  class_names    of the classes 0, 1, ...; feature_names of the features
+  groups         (m,) of the sequences, or another array by --groups NAME
 FOLDER           x.npy (m, s, e), y.npy, ...: memory-mapped, so they may be
                  larger than the memory
 A file with both splits has train_x, train_y, ... and test_x, test_y, ...: fit
@@ -67,8 +64,7 @@ A plan, in TOML, has the data, the splits, the networks and their fits:
   task, missing, na, split_at, time_step, windows, decimal, axes
                             options of `cgru fit` that read it; several columns
                             or words are a list
-  results = "some.jsonl"    file of the results (default: PLAN.jsonl, beside the
-                            plan)
+  results = "some.jsonl"    file of the results (default: PLAN.jsonl, beside it)
   folds = 10                outer folds: each is held out once, for the test
   inner_folds = 9           folds of the rest: each validates once
   validation = 0.2          a share for validation, instead of inner folds
@@ -93,9 +89,7 @@ Without folds, fits train on all samples but those that validate. More keys of
 [network] are layers, pool, inputs ("raw"; "auto" chooses in each fit by folds
 of its training samples), budget, causal, dropout, recurrent_dropout, zoneout,
 VARIANT_FLAGS, loss, optimizer (adam, sgd, rmsprop),
-schedule, weight_decay, clip_norm and float64.
-
-Keys of [fit], as in Network.fit, are
+schedule, weight_decay, clip_norm and float64; of [fit], as in Network.fit,
 
 FIT_KEYS
 
@@ -128,8 +122,7 @@ SERIES.csv is a table with a line of names and a row for each time:
   several below     --id names the column with the id of the series
   years by months   a row for each year, a column for each month or quarter
 Without times, rows are steps. The table is text, also with semicolons and
-decimal commas, or Parquet. Empty cells, NA, ? and the words of --na are missing
-values.
+decimal commas, or Parquet. Empty cells, NA, ? and --na are missing values.
 
 Times are numbers or dates, such as 1959-01, 1959-01-31 12:00, 31.01.1959, Jan
 31 1959 and 1959Q1, with names of months in many languages. Decimal years,
@@ -167,26 +160,15 @@ EXAMPLES = {
     ),
     "evaluate": (
         ("print the loss and the accuracy", "cgru evaluate cgru-model.npz test.csv"),
-        (
-            "write a page with tables and pictures",
-            "cgru evaluate cgru-model.npz test.csv --html report.html --importance",
-        ),
+        ("write a page with pictures", "cgru evaluate cgru-model.npz test.csv --html report.html --importance"),
     ),
     "forecast": (
         ("forecast two years of a monthly series", "cgru forecast sales.csv --horizon 24"),
-        (
-            "with an interval, as a page",
-            "cgru forecast sales.csv --horizon 24 --quantiles 0.1 0.9 --html forecast.html",
-        ),
+        ("with intervals, as a page", "cgru forecast sales.csv --horizon 24 --quantiles 0.1 0.9 --html forecast.html"),
         ("write the table alone", "cgru forecast sales.csv --horizon 24 -o - > next.csv"),
     ),
     "export": (("write gesture.c and gesture.h", "cgru export cgru-model.npz -o gesture.c"),),
-    "quantize": (
-        (
-            "write int8 weights, and compare both models on test.csv",
-            "cgru quantize cgru-model.npz test.csv -o small.npz",
-        ),
-    ),
+    "quantize": (("write int8 weights, compare on test.csv", "cgru quantize cgru-model.npz test.csv -o small.npz"),),
     "data": (("see what is guessed of a table", "cgru data sessions.csv"),),
     "info": (
         ("describe this installation", "cgru info"),

@@ -141,12 +141,9 @@ class Backtest:
         difference = self._known_errors(self.delivered, judge) - self._known_errors(other, judge)
         k, wins = len(difference), int((difference < 0).sum())
         sure = k > 2 and abs(difference.mean()) > 2 * difference.std(ddof=1) / np.sqrt(k)
-        if ours == theirs:
-            compared = "the same as"
-        elif theirs and (percent := f"{100 * abs(1 - ours / theirs):.1f}%") == "0.0%":
-            compared = "within 0.1% of"
-        else:
-            compared = f"{percent} {'lower' if ours < theirs else 'higher'} than" if theirs else "higher than"
+        lower = "lower than" if ours < theirs else "higher than" if theirs < ours else "the same as"
+        percent = f"{100 * abs(1 - ours / theirs):.1f}% " if ours != theirs and theirs else ""
+        compared = "within 0.1% of" if percent == "0.0% " else percent + lower
         chance = "" if sure else "; this may be chance"
         return (
             f"delivered: {self.delivered}; its {judge} is {compared} that of the best other, {other}; "

@@ -199,10 +199,7 @@ class Settings:
         recipe=None,
     )
     shrink: bool = _option(
-        False,
-        flag,
-        "shrink outputs towards the mean, by the validation samples",
-        PLAN | RESUME | UNLIKE | REREADS_VALIDATION | NOT_IN_FOLDS,
+        False, flag, "shrink outputs towards the mean", PLAN | RESUME | UNLIKE | REREADS_VALIDATION | NOT_IN_FOLDS
     )
     recover: bool = _option(False, flag, "where training diverges, go back", REREADS)
     average: float | None = _option(
@@ -213,11 +210,7 @@ class Settings:
         ("SHARE", "no mean"),
     )
     bucket: bool = _option(
-        False,
-        flag,
-        "put sequences of like lengths into a batch",
-        PLAN | RESUME,
-        alone="which come as they are handed out",
+        False, flag, "make batches of like lengths", PLAN | RESUME, alone="which come as they are handed out"
     )
     l1: Any = _option(0.0, _factors, "penalty on |p| of matrices, or a table by parameter keys", PLAN | RESUME)
     l2: Any = _option(0.0, _factors, "penalty on p^2 of matrices, likewise", PLAN | RESUME)
@@ -234,10 +227,7 @@ class Settings:
         "whose order in epochs to come nobody knows; that of arrays in files is known",
     )
     checkpoint_seconds: float = _option(
-        10.0,
-        _seconds,
-        "least time between two checkpoints, in seconds; they are written at the end of an epoch",
-        command=("S", "%(default)g"),
+        10.0, _seconds, "least seconds between checkpoints, written after an epoch", command=("S", "%(default)g")
     )
     resume: bool = _option(False, flag, "go on from the file of --checkpoint, if it exists", command=("", "begin anew"))
     memory: str | None = _option(
