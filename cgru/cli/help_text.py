@@ -27,7 +27,7 @@ A data file is, by its ending,
                  another, with lengths that sum to n
   y              (m,) integers or strings are classes, (m,) or (m, k) reals a
                  regression; (m, s), or (n,) beside x (n, e), integers or
-                 strings are a class for each step, (m, s, k) reals numbers for each step
+                 strings are a class for each step; (m, s, k) reals, numbers
   lengths        (m,) the real steps of each sequence
   class_names    of the classes 0, 1, ...; feature_names of the features
   groups         (m,) of the sequences, or another array by --groups NAME
