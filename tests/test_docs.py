@@ -34,6 +34,7 @@ EXTRAS = {  # what else is asked for by a page that has the words
     "cgru.torch": "torch",
     "cgru.plot.": "matplotlib",
     "--plot": "matplotlib",
+    "--html": "matplotlib",
     "cgru.report(": "sklearn",
     "--report": "sklearn",
     "to_onnx": "onnx",
