@@ -1,8 +1,9 @@
 """What the README and the pages of docs/ show is run, page by page from top to bottom.
 
 A page is one Python, in an empty folder: its Python blocks in order; commands that are typed after `$` where they are
-cgru's, Cython's or a C compiler's; a block with a title is a file of that name. What stands behind a `print(...)`, in a
-block of text, or below a command, there whatever the numbers, has to be printed; `...` is anything. Numbers
+cgru's, Cython's or a C compiler's; a block with a title is a file of that name. A block in an HTML comment is run, and
+readers do not see it. What stands behind a `print(...)`, in a block of text, or below a command, there whatever the
+numbers, has to be printed; `...` is anything. Numbers
 in the text of an example of the gallery may be a tenth off, or one in their last digit.
 """
 
@@ -34,6 +35,7 @@ EXTRAS = {  # what else is asked for by a page that has the words
     "cgru.torch": "torch",
     "cgru.plot.": "matplotlib",
     "--plot": "matplotlib",
+    "--html": "matplotlib",
     "cgru.report(": "sklearn",
     "--report": "sklearn",
     "--html": "matplotlib",

@@ -242,17 +242,17 @@ def _scored_data() -> Any:
 
 def _test() -> Any:
     """Declare --test."""
-    return option("the test data, read as DATA is (default: the test split of DATA)", "FILE")
+    return option("the test data, read with the same options (default: the test split of DATA)", "FILE")
 
 
 def _threads() -> Any:
     """Declare --threads, the number of fits at once."""
-    return option("fits at once (default: {threads} here)", _COUNT)
+    return option("number of fits that run at once (default: {threads} here)", _COUNT)
 
 
 def _quiet() -> Any:
     """Declare --quiet."""
-    return option("no progress, results only", bool, short="-q")
+    return option("print results only, no progress", bool, short="-q")
 
 
 # --- parts of requests ---
@@ -264,75 +264,74 @@ class Building:
 
     title: ClassVar = "the network"
 
-    units: int = option("units of a GRU layer", _COUNT, recipe.UNITS)
+    units: int = option("units of each GRU layer", _COUNT, recipe.UNITS)
     layers: int | None = option(
-        "GRU layers (default: one, or with --inputs auto the better in folds of one and two)", _COUNT
+        "number of GRU layers (default: with --inputs auto one or two, the better in folds; else one)", _COUNT
     )
     bidirectional: bool = option(
-        "run each layer in both directions, with as many units in each; a model for streams or for C needs "
+        "run each GRU layer in both directions, with --units in each; models for streams and C need "
         "--no-bidirectional (default: yes)",
         _YES_NO,
         True,
     )
-    output_dropout: float = option(
-        "dropout rate of the inputs of the head and of the layers above the first", _SHARE, recipe.DROPOUT
-    )
+    output_dropout: float = option("dropout rate at the head, and between GRU layers", _SHARE, recipe.DROPOUT)
     recurrent_dropout: float = option("dropout rate of the states from step to step", _SHARE, recipe.RECURRENT_DROPOUT)
     pool: str | None = option(
-        "pooling of the states for the head: last, mean, max or attention (by learned weights), or some of these "
-        "joined by + (default: with --inputs auto the best in folds, else {POOL}, mean behind a convolution; with a "
-        "target for each step there is nothing to pool)",
+        "pooling of the states over the steps: last, mean, max or attention (learned weights), or several joined by +; "
+        "not with --per-step (default: with --inputs auto the best in folds; else {POOL}, behind a convolution mean)",
         _pool_name,
     )
     float64: bool = option("train in double precision (default: single)", bool)
     learning_rate: float = option(
-        "largest learning rate of Adam: it rises to that in the first third and falls to 0", _RATE, recipe.LEARNING_RATE
+        "highest learning rate of Adam, reached after a third of the fit; then it falls to 0",
+        _RATE,
+        recipe.LEARNING_RATE,
     )
-    weight_decay: float = option("decoupled, AdamW", _DECAY, recipe.WEIGHT_DECAY)
-    clip_norm: float = option("scale the gradients of a step down to this joint L2 norm", _RATE, 1.0, "NORM")
+    weight_decay: float = option("decoupled weight decay, as in AdamW", _DECAY, recipe.WEIGHT_DECAY)
+    clip_norm: float = option("scale the gradients of an update down to this joint L2 norm", _RATE, 1.0, "NORM")
     loss: str | None = option(
-        f"of a regression: {', '.join(_REGRESSIONS[:-1])} or {_REGRESSIONS[-1]}, with numbers as in huber(0.5) or "
+        f"loss of a regression: {', '.join(_REGRESSIONS[:-1])} or {_REGRESSIONS[-1]}, such as huber(0.5) or "
         "quantile(0.1,0.5,0.9); of classes: cross_entropy, or cross_entropy(0.1) with smoothed labels "
-        "(default: {LOSS}, of classes cross_entropy)",
+        "(default: {LOSS}; for classes cross_entropy)",
         _loss_name,
     )
-    seed: int = option("of weights and shuffling", _FROM_0, 0)
+    seed: int = option("seed of the weights and the shuffling", _FROM_0, 0)
 
 
 @dataclass(frozen=True)
 class Inputs:
     """The options of the layers that prepare the inputs, as `cgru.model_selection.choose` takes them."""
 
-    title: ClassVar = "what stands before the network"
+    title: ClassVar = "input layers"
 
     inputs: str = option(
-        'layers before the first GRU layer: raw for none, or some of normalize, difference, "frames(length,hop)" and '
-        '"convolution(width,stride,channels)", joined by + in their order (default: auto, the best in three folds of '
-        "the training data; raw with a target for each step)",
+        'layers before the first GRU layer: raw for none; or normalize, difference, "frames(length,hop)" and '
+        '"convolution(width,stride,channels)", joined by + (default: auto, the best in three folds of the training '
+        "data; raw with --per-step)",
         _checked(lambda text: text == input_layers.AUTO or input_layers.parse(text)),
         input_layers.AUTO,
         "LAYERS",
     )
     budget: float = option(
-        "seconds on one core that choosing and training may take, by a count of the work; 0 chooses without folds",
+        "time to choose and train, in seconds on one core, estimated by a count of the work; 0 chooses without folds",
         _SECONDS,
         model_selection.BUDGET,
         "S",
     )
-    causal: bool = option("keep to what runs a step at a time, in a stream and as C: one direction, no normalize", bool)
+    causal: bool = option("only layers that run step by step, as in a stream or C: one direction, no normalize", bool)
 
 
 @dataclass(frozen=True)
 class Cells:
     """The options by which the cells of a table are read."""
 
-    title: ClassVar = "how the data are read"
+    title: ClassVar = "reading the data"
 
     na: tuple[str, ...] | None = option(
-        "words that mean a missing value, too, such as -999,- (default: none beside empty, NA, ?, ...)", _word_list
+        "other markers of a missing value, such as -999,- (default: only empty cells, NA, ?, ...)", _word_list
     )
-    decimal: str | None = option("the decimal sign of a text file (default: as its numbers look)", (".", ","))
-    time_format: str | None = option("how times are written, such as %%d.%%m.%%Y (default: as they look)", "FORMAT")
+    decimal: str | None = option("decimal sign of a text file (default: guessed from its numbers)", (".", ","))
+    time_format: str | None = option("format of the times, such as %%d.%%m.%%Y (default: any usual form)", "FORMAT")
 
 
 @dataclass(frozen=True)
@@ -340,64 +339,62 @@ class Reading(Cells):
     """The options by which a data file is read, as `cgru.datasets.read` takes them; None: its default."""
 
     id: tuple[str, ...] | None = option(
-        "column that says which sequence a row belongs to, or several, A,B (default: by its name)", _name_list
+        "column with the id of the sequence, or several, A,B (default: guessed by name)", _name_list
     )
     time: tuple[str, ...] | None = option(
-        "column that steps are sorted by, or several that say it together, such as year,month,day or a date and a "
-        'time; "": as rows come (default: by its name, or its values)',
+        "column with the time of the step, or several, such as year,month,day or a date and a time; "
+        '"" keeps the order of the rows (default: guessed by name or values)',
         _name_list,
     )
     label: tuple[str, ...] | None = option(
-        'column of the target, or several of numbers, A,B; "": none (default: by its name)', _name_list
+        'column of the target, or several of numbers, A,B; "" for none (default: guessed by name)', _name_list
     )
     columns: tuple[str, ...] | None = option(
-        "columns with the features of a step, also the time (default: all others)", _name_list, metavar="A,B"
+        "columns with the features, which may include the time (default: all others)", _name_list, metavar="A,B"
     )
-    ignore: tuple[str, ...] | None = option(
-        "columns that are no features of a step (default: none)", _name_list, metavar="A,B"
-    )
+    ignore: tuple[str, ...] | None = option("columns to leave out (default: none)", _name_list, metavar="A,B")
     groups: tuple[str, ...] | None = option(
-        "column, or array of an .npz, that says which sequences belong together, such as a subject: whole groups are "
-        "held back (default: none)",
+        "column, or array of an .npz, with the group of a sequence, such as its subject; groups are held back whole "
+        "(default: none)",
         _name_list,
     )
     categories: tuple[str, ...] | None = option(
-        "columns, such as text, of a row for each step that are encoded one-hot, a feature for each value (default: "
-        "none, of a model as in its own training)",
+        "columns to encode one-hot, such as text, a feature for each value; not of wide tables (default: none; with a "
+        "MODEL as in its training)",
         _name_list,
         metavar="A,B",
     )
-    wide: bool | None = option("each row of the table is a sequence (default: by its columns)", _YES_NO)
-    per_step: bool | None = option("there is a label, or several of numbers, for each step (default: no)", _YES_NO)
+    wide: bool | None = option("the table has a row for each sequence (default: guessed by its columns)", _YES_NO)
+    per_step: bool | None = option("each step has a target of its own (default: no)", _YES_NO)
     task: str | None = option(
-        "kind of the targets (default: integers and strings are classes, reals are numbers)",
+        "kind of the targets (default: classes for integers and strings, regression for reals)",
         ("classification", "regression"),
     )
     missing: str | None = option(
-        f"values that are missing, {', '.join(MISSING)}: refuse them, or take of their sequence the last one before, "
-        "the line between those before and after, or 0; by column, A=interpolate,B=zero; zero+indicator adds a "
-        "feature that says where one was missing; decay keeps them missing, for a network that reads that, and the "
-        "times of --time, however irregular (default: refuse, of a model as in its own training)",
+        f"what to do with missing values, one of {', '.join(MISSING)}: forward takes the value before, in the same "
+        "sequence; interpolate the line between its neighbours; zero takes 0; decay keeps them and the times, for a "
+        "network that reads both; zero+indicator adds a feature that is 1 where a value was missing; by column, "
+        "A=interpolate,B=zero (default: refuse; with a MODEL as in its training)",
         _checked(parse_filling),
         metavar="HOW",
     )
     split_at: str | None = option(
-        "make rows of one id that lie further apart in time sequences of their own: a number where times are numbers, "
-        "else 30d, 6h, 10min, ... (default: none, of a model as in its own training)",
+        "begin a new sequence after a gap in time that is longer than this, 30d, 6h, 10min, ..., or a number if times "
+        "are numbers (default: no split; with a MODEL as in its training)",
         "GAP",
     )
     time_step: bool | None = option(
-        "take the time since the row before for a feature as well, 0 in the first row, in seconds where times are "
-        "dates (default: no, of a model as in its own training)",
+        "add the time since the row before as a feature, in seconds for dates, 0 in the first row (default: no; with a "
+        "MODEL as in its training)",
         _YES_NO,
     )
     windows: str | None = option(
-        "cut sequences into windows of LENGTH steps every HOP; the label is that of a window's last step, unless it is "
-        "--per-step (default: whole sequences, of a model as in its own training)",
+        "cut sequences into windows of LENGTH steps, one every HOP steps; without --per-step the label is that of the "
+        "last step (default: whole sequences; with a MODEL as in its training)",
         _checked(parse_windows),
         metavar="LENGTH,HOP",
     )
-    axes: str | None = option("the axes of x in an .npz: samples, steps, features (default: mse)", ("mse", "mes"))
+    axes: str | None = option("axes of x in an .npz: m samples, s steps, e features (default: mse)", ("mse", "mes"))
 
 
 def _of_fit(name: str) -> Any:
@@ -431,11 +428,11 @@ class FitRequest:
     building: Building = part(Building)
     training: Any = part(Training)
     threads: int | None = option("threads to run on (default: {threads} here)", _COUNT)
-    output: str = option("the model's file", "MODEL", "cgru-model.npz", short="-o")
+    output: str = option("file to save the model in", "MODEL", "cgru-model.npz", short="-o")
     plot: str | None = option("draw loss and accuracy over the epochs (png, pdf, svg; default: no)", "CURVE.png")
     html: str | None = option(
-        "write a report as one page, as evaluate does: of the test data, else of what was held back, else of what it "
-        "was trained on; not of a fit that was interrupted (needs scikit-learn and matplotlib; default: no)",
+        "write a report as an HTML page: on the test data, else on the samples held back, else on the training data; "
+        "not after an interrupted fit (needs scikit-learn and matplotlib; default: no)",
         "PAGE.html",
     )
     quiet: bool = _quiet()
@@ -443,29 +440,29 @@ class FitRequest:
 
 @dataclass(frozen=True)
 class ManyRequest:
-    """Run the fits of a PLAN, many at once, and choose the best setting."""
+    """Run the fits of a plan, many at once, and choose the best setting."""
 
-    plan: str = positional("PLAN.toml", "the plan, as below")
-    results: str | None = option("where results are kept and found again (default: as the plan says)", "FILE")
+    plan: str = positional("PLAN.toml", "the plan, as described below")
+    results: str | None = option("file of the results, new or to go on with (default: that of the plan)", "FILE")
     retry: bool = option("run failed fits again", bool)
     threads: int | None = _threads()
-    processes: int | None = option("fit in so many processes in the place of threads", _COUNT)
-    executor: str | None = option("fit elsewhere: dask:ADDRESS, of a scheduler, or mpi", _executor_name)
+    processes: int | None = option("number of processes to fit in, instead of threads (default: threads)", _COUNT)
+    executor: str | None = option("fit on a cluster: dask:ADDRESS of a scheduler, or mpi", _executor_name)
     quiet: bool = _quiet()
 
 
 @dataclass(frozen=True)
 class PredictRequest:
-    """Run a saved MODEL on DATA: one prediction a line, with predictions at each step an empty line after each
-    sequence; or a file with all outputs.
+    """Run a saved MODEL on DATA: print one prediction a line, or write all outputs to a file. With predictions at each
+    step an empty line ends each sequence.
     """
 
     model: str = _model()
-    data: str = positional("DATA", "the sequences, - for standard input; of a file with a split, the test split")
+    data: str = positional("DATA", "the data set, - for standard input; of a file with a split, the test split")
     reading: Reading = part(Reading)
     output: str | None = option(
-        "write all outputs of the network to OUT, ending in .npz or .csv; - writes that CSV to stdout (default: "
-        "predictions to stdout)",
+        "write all outputs of the network to OUT, a file ending in .npz or .csv; - writes the CSV to stdout (default: "
+        "print predictions alone)",
         "OUT",
         short="-o",
     )
@@ -473,71 +470,71 @@ class PredictRequest:
 
 @dataclass(frozen=True)
 class EvaluateRequest:
-    """Print the loss and the accuracy (of a regression the RMSE) of a saved MODEL on DATA."""
+    """Score a saved MODEL on DATA: print the loss, and the accuracy or, of a regression, the RMSE."""
 
     model: str = _model()
     data: str | None = _scored_data()
     reading: Reading = part(Reading)
     report: bool = option(
-        "print precision and recall of each class, the confusion matrix and the calibration; of a regression errors by "
-        "fifths of the target (needs scikit-learn)",
+        "print precision and recall of each class, the confusion matrix and the calibration; for a regression the "
+        "errors by fifths of the target (needs scikit-learn)",
         bool,
     )
-    html: str | None = option("write it with plots as an HTML page (needs matplotlib, too; default: no)", "PAGE.html")
+    html: str | None = option(
+        "write it with pictures as an HTML page (needs matplotlib, too; default: no)", "PAGE.html"
+    )
     importance: bool = option(
-        "add to the report how much accuracy, or R2, is lost where a feature, or a tenth of the steps, is shuffled "
-        "among the sequences: five predictions of DATA for each",
+        "add the permutation importance to the report: the accuracy, or R2, that is lost if a feature, or a tenth of "
+        "the steps, is shuffled among the sequences; it predicts DATA five times for each",
         bool,
     )
 
 
 @dataclass(frozen=True)
 class ForecastRequest:
-    """Forecast the next values of a series, and print the errors of such forecasts in its past, beside those of
-    simpler models.
+    """Forecast the next values of a series, and print the errors of such forecasts in its past, beside simpler
+    models.
     """
 
-    series: str = positional("SERIES.csv", "the table, as text or Parquet, as below; - for standard input")
-    horizon: int = option("how many values to forecast", _COUNT, required=True)
-    season: int | None = option("steps of a season, 1 for none (default: guessed, and said)", _COUNT)
-    origins: int = option("tests in the past, 0 for none", _FROM_0, 10)
-    target: list[str] | None = option("what to forecast (default: the only column of numbers)", "COL", nargs="+")
-    inputs: list[str] | None = option(
-        "what else the model reads, up to the present (default: nothing)", "COL", nargs="+"
-    )
+    series: str = positional("SERIES.csv", "the table, text or Parquet, as described below; - for standard input")
+    horizon: int = option("number of values to forecast", _COUNT, required=True)
+    season: int | None = option("steps of a season, 1 for none (default: guessed, and printed)", _COUNT)
+    origins: int = option("number of tests in the past, 0 for none", _FROM_0, 10)
+    target: list[str] | None = option("columns to forecast (default: the only column of numbers)", "COL", nargs="+")
+    inputs: list[str] | None = option("other columns to read, up to the present (default: none)", "COL", nargs="+")
     known: tuple[str, ...] | None = option(
-        "what is known in the future, too, such as holidays: columns that go on in rows below the last value, with an "
-        "empty target (default: nothing)",
+        "columns that are known in the future, such as holidays; they go on in rows below the last value, where the "
+        "target is empty (default: none)",
         _name_list,
         metavar="A,B",
     )
     calendar: bool | None = option(
-        "read the hour of day and day of week, the day of week and day of year, or the day of year, by the step "
-        "(default: of steps below a week, if the longer of the two cycles shows in the series)",
+        "read the place in the calendar: hour of day and day of week, day of week and day of year, or day of year, by "
+        "the step (default: for steps below a week, if the series shows the longer of the two cycles)",
         _YES_NO,
     )
     time: tuple[str, ...] | None = option(
-        'the times, or several columns that say them together, a date and a time or a year and a month, A,B; "" for '
-        "none (default: by their names, or what they hold)",
+        'column of the times, or several, A,B, such as a date and a time, or a year and a month; "" for none '
+        "(default: guessed by name or values)",
         _name_list,
         metavar="COL",
     )
-    id: str | None = option("which series a row belongs to (default: all to one)", "COL")
+    id: str | None = option("column with the id of the series (default: one series)", "COL")
     cells: Cells = part(Cells)
-    missing: str = option("what to do about values and times that are missing", ("refuse", "interpolate"), "refuse")
+    missing: str = option("what to do with missing values and times", ("refuse", "interpolate"), "refuse")
     quantiles: list[float] | None = option(
-        "forecast these as well, such as 0.1 0.9 (default: none)", _QUANTILE, nargs="+"
+        "quantiles to forecast as well, such as 0.1 0.9 (default: none)", _QUANTILE, nargs="+"
     )
-    width: int | None = option("values that the model reads (default: two seasons)", _COUNT)
+    width: int | None = option("number of values that the networks read (default: two seasons)", _COUNT)
     model: str = option(
-        "which of those that are compared makes the forecast (default: the tests choose one, or a weighted mean)",
+        "model that makes the forecast (default: auto, the tests choose one, or the mean of the best)",
         ("auto", "gru", "linear", "ets", "climatology", "two-seasons", "seasonal", "naive"),
         "auto",
     )
-    seed: int = option("of the networks", _FROM_0, 0)
+    seed: int = option("seed of the networks", _FROM_0, 0)
     threads: int | None = _threads()
     output: str | None = option(
-        "write the forecast to a file; - for stdout, with all else on stderr (default: to stdout)",
+        "file for the forecast; - for stdout, with all else on stderr (default: print it)",
         "FORECAST.csv",
         short="-o",
     )
@@ -545,7 +542,7 @@ class ForecastRequest:
     html: str | None = option(
         "write errors, forecast and picture as an HTML page (needs matplotlib; default: no)", "PAGE.html"
     )
-    save: str | None = option("keep the model for cgru.forecast.load (default: no)", "MODEL")
+    save: str | None = option("save the model, for cgru.forecast.load (default: no)", "MODEL")
     quiet: bool = _quiet()
 
 
@@ -555,15 +552,13 @@ class ExportRequest:
 
     model: str = _model()
     output: str = option("the C file; NAME.h is written beside it", "NAME.c", short="-o", required=True)
-    name: str | None = option("what public names in C begin with (default: NAME)", "NAME")
-    dtype: str | None = option("the numbers it computes with (default: the model's own)", ("float32", "float64"))
+    name: str | None = option("prefix of the public names in C (default: NAME)", "NAME")
+    dtype: str | None = option("precision of the C code (default: that of the model)", ("float32", "float64"))
 
 
 @dataclass(frozen=True)
 class QuantizeRequest:
-    """Write a saved MODEL with int8 or bfloat16 weights, a quarter or half as large, and print what that changes on
-    DATA.
-    """
+    """Write a saved MODEL with int8 or bfloat16 weights, a quarter or half as large, and compare both on DATA."""
 
     model: str = _model()
     data: str | None = _scored_data()
@@ -571,38 +566,36 @@ class QuantizeRequest:
     output: str = option("the file to write", "SMALL", short="-o", required=True)
     weights: str = option("type of the weights", ("int8", "bfloat16"), "int8")
     calibrate: bool = option(
-        "quantise all inputs of a layer with one scale, by their maximum in DATA (of a split, the training data), not "
-        "with one for each step",
+        "quantise all inputs of a layer with one scale, by their maximum in DATA (of a split, in the training data), "
+        "instead of one for each step",
         bool,
     )
     limit: float | None = option(
-        "let a layer keep bfloat16 weights whose outputs in int8 have a lower signal-to-noise ratio on that data", float
+        "keep bfloat16 weights in layers whose outputs in int8 have a lower signal-to-noise ratio on that data", float
     )
 
 
 @dataclass(frozen=True)
 class DataRequest:
-    """Say what would be read from DATA, and train nothing."""
+    """Print what would be read from DATA, and what was guessed; train nothing."""
 
-    data: str = positional("DATA", "the data set that would be read, - for standard input")
+    data: str = positional("DATA", "the data set to read, - for standard input")
     test: str | None = _test()
     reading: Reading = part(Reading)
 
 
 @dataclass(frozen=True)
 class InfoRequest:
-    """Print the version, the instruction set and the threads in use; or of a MODEL what it reads, predicts and was
-    trained on.
-    """
+    """Print the version, the instruction set and the threads; or what a MODEL reads, predicts and was trained on."""
 
     model: str | None = _model(nargs="?")
 
 
 @dataclass(frozen=True)
 class CompletionRequest:
-    """Print a script by which a shell completes the command's options and files."""
+    """Print a script that completes commands, options and files in a shell."""
 
-    shell: str = positional("SHELL", "bash, zsh or tcsh", choices=("bash", "zsh", "tcsh"))
+    shell: str = positional("SHELL", "the shell: bash, zsh or tcsh", choices=("bash", "zsh", "tcsh"))
 
 
 # For each subcommand its request and what its help says of files.

@@ -10,45 +10,43 @@ __all__ = ["DATA_HELP", "EXAMPLES", "PLAN_HELP", "SERIES_HELP"]
 DATA_HELP = """
 A data file is, by its ending,
 
-.csv .tsv .txt   a table with a row for each step: a column that says which
-.parquet         sequence the row belongs to (--id), one to sort by, or a date and
-                 a time of day (--time), as numbers or as dates in any usual form,
-                 also with names of months in many languages (--time-format where
-                 day or month might come first), the target (--label), and all
-                 others, numbers, are features of the step (--columns), or text that
-                 is encoded one-hot (--categories); or with a row for each sequence
-                 (--wide). --windows cuts long series, also one without an id.
-                 Roles that are not given are guessed from the names of the
-                 columns; each guess is printed, an ambiguous one refused.
-.ts              a file of the UCR/UEA archive; beside NAME_TRAIN.ts, NAME_TEST.ts
-                 is the test data of fit
-.npz             (numpy.savez)
-  x            (m, s, e): m sequences of s steps of e features; or (n, e): the
-               steps of all sequences one after another, with lengths (m,) that
-               sum to n
-  y            (m,) integers or strings: classes; (m,) or (m, k) reals: numbers
-               to predict (regression); (m, s), or (n,) beside x (n, e), integers
-               or strings: a class for each step; (m, s, k) reals: numbers for each
-  lengths      optional beside x (m, s, e): how many steps of each are real
-  class_names, feature_names  optional: of classes 0, 1, ..., and of features
-  groups       or any other name, for --groups: (m,), the group of each
-               sequence
-FOLDER           x.npy, (m, s, e), y.npy, ...: memory-mapped, so that they may be
+.csv .tsv .txt   a table with a row for each step. Its columns have roles:
+.parquet           --id       the sequence that a row belongs to
+                   --time     the time of the step, numbers or dates
+                   --label    the target
+                   --columns  the features, all other columns by default;
+                              --categories encodes text among them
+                 Roles that you do not pass are guessed from the names of the
+                 columns. Each guess is printed, an ambiguous one is refused.
+                 With --wide the table has a row for each sequence. --windows
+                 cuts long series, also one without an id.
+.ts              a data set of the UCR/UEA archive; if NAME_TEST.ts lies beside
+                 NAME_TRAIN.ts, fit tests on it
+.npz             arrays, for m sequences of s steps of e features:
+  x              (m, s, e); or (n, e), the steps of all sequences one after
+                 another, with lengths that sum to n
+  y              (m,) integers or strings are classes, (m,) or (m, k) reals a
+                 regression; (m, s), or (n,) beside x (n, e), integers or
+                 strings are a class for each step; (m, s, k) reals, numbers
+  lengths        (m,) the real steps of each sequence
+  class_names    of the classes 0, 1, ...; feature_names of the features
+  groups         (m,) of the sequences, or another array by --groups NAME
+FOLDER           x.npy (m, s, e), y.npy, ...: memory-mapped, so they may be
                  larger than the memory
-With a split they are train_x, train_y, ... and test_x, test_y, ...: fit trains
-on the one, the others use the other.
+A file with both splits has train_x, train_y, ... and test_x, test_y, ...: fit
+trains on one, the other commands read the other.
 
-A model keeps the names of the columns that it was trained on, targets of a
-regression too, and takes them by these names from a table; and the categories of
-its columns, how missing values were filled, and the windows.
+A model keeps the names of its columns and targets, the categories of text, how
+missing values were filled, and the windows. It reads later tables in the same
+way, columns by name.
 
-Classes are known by their names. Integers in y stand for the class_names in the
-same file, and where it has none for themselves: a model of classes no and yes
-takes no 0 and 1 without class_names that say which is which.
+Classes are known by their names. Integers in y stand for the class_names in
+the same file, else for themselves: for a model with classes no and yes, 0 and
+1 need class_names.
 
-A regression is trained on standardized y, and its losses in training are of
-these; the RMSE, the square root of the mean squared error over all outputs, and
-the losses of evaluate are in the units of y.
+A regression is trained on standardized y, and training losses are in these
+units. The RMSE (over all outputs) and the losses of evaluate are in the units
+of y.
 """
 
 
@@ -58,57 +56,58 @@ def _key(name: str) -> str:
 
 
 PLAN_HELP = """
-A plan, in TOML, has the data, the splits, the networks and options of the fits:
+A plan, in TOML, has the data, the splits, the networks and their fits:
 
-  data = "sessions.npz"     a data file as `cgru fit` takes it, beside the plan;
-                            of one with a split, what is for training
-  id, time, time_format, label, columns, ignore, categories, wide, per_step, task,
-  missing, na, split_at, time_step, windows, decimal, axes
-                            how to read it, as the options of `cgru fit`; of
-                            several columns, or words, a list
-  results = "some.jsonl"    (default: PLAN.jsonl, beside the plan)
+  data = "sessions.npz"     a data file as for `cgru fit`, relative to the plan;
+                            of a file with both splits, the training split
+  id, time, time_format, label, columns, ignore, categories, wide, per_step,
+  task, missing, na, split_at, time_step, windows, decimal, axes
+                            options of `cgru fit` that read it; several columns
+                            or words are a list
+  results = "some.jsonl"    file of the results (default: PLAN.jsonl, beside it)
   folds = 10                outer folds: each is held out once, for the test
   inner_folds = 9           folds of the rest: each validates once
-  validation = 0.2          a share for validation, in the place of inner folds
-  repeats = 1               how often the folds are drawn
+  validation = 0.2          a share for validation, instead of inner folds
+  repeats = 1               number of times that the folds are drawn
   seeds = 3                 starts of each fit; the best is kept
   groups = "subject"        an array (m,) in the data file, or a column of the
-                            table, strings or numbers: a group is never split
+                            table: a group is never split
 
-  [network]                 what `cgru fit` builds, unless it says otherwise
-  units = [4, 8, 16]        a list is an axis: each of its values is fitted with
-                            all those of the others
+  [network]                 the network; other keys are as in `cgru fit`
+  units = [4, 8, 16]        a list is an axis: each value is fitted with each
+                            value of the other axes
   bidirectional = false
   learning_rate = [1e-3, 5e-3]
 
-  [fit]                     likewise, but for patience and shrink: none
+  [fit]                     the options of the fit, likewise; patience and
+                            shrink are off by default
   epochs = 200
   patience = 20
   l1 = [0, {"0.V*" = 1e-3}] a table is one value
 
-Without folds, fits are of all samples but those that validate. More keys are,
-in [network], layers, pool, inputs ("raw"; "auto" chooses in each fit by folds of
-what it trains on), budget, causal, dropout, recurrent_dropout, zoneout,
+Without folds, fits train on all samples but those that validate. More keys of
+[network] are layers, pool, inputs ("raw"; "auto" chooses in each fit by folds
+of its training samples), budget, causal, dropout, recurrent_dropout, zoneout,
 VARIANT_FLAGS, loss, optimizer (adam, sgd, rmsprop),
-schedule, weight_decay, clip_norm and float64; in [fit], as Network.fit takes them,
+schedule, weight_decay, clip_norm and float64; of [fit], as in Network.fit,
 
 FIT_KEYS
 
-No axis may be loss, or a key under whose values losses cannot be compared:
+No axis may be loss, or a key whose values make losses incomparable:
 standardize_targets, shrink and the weights of classes.
 
-Each result is a line of JSON as soon as it is there. Once stopped or killed, the
-same command runs the missing fits. Meanwhile a plan may get more values on an
-axis (on one with a single value: units = [4]), seeds and repeats. After any
-other change, of the data too, the results are refused.
+Each result is written at once, as a line of JSON. After an interruption the
+same command runs the missing fits. Meanwhile you may add seeds, repeats, and
+values to an axis (write an axis with a single value as a list: units = [4]).
+After any other change, of the data too, the results are refused.
 
-The table has a line for each setting: means and spreads over outer folds, of the
-best start in each inner fold. In each outer fold the setting with the lowest
-validation loss is chosen; the honest score is the mean test score of its
-networks, one for each inner fold. Validation losses of a regression are of
-standardized targets, test losses in the units of y.
+The table has a line for each setting: means and spreads over outer folds, of
+the best start in each inner fold. In each outer fold the setting with the
+lowest validation loss is chosen. The honest score is the mean test score of
+its networks, one for each inner fold. For a regression, validation losses are
+of standardized targets, test losses in the units of y.
 
-On a cluster: --executor dask:tcp://HOST:8786, on a Dask that is there, or
+On a cluster: --executor dask:tcp://HOST:8786, with a running Dask scheduler, or
   mpiexec -n 5 python -m mpi4py.futures -m cgru many PLAN.toml --executor mpi
 """.replace("VARIANT_FLAGS", ", ".join(FLAGS)).replace(
     "FIT_KEYS", "\n".join(_key(name) for name, each in OPTIONS.items() if Trait.PLAN in each.traits)
@@ -120,62 +119,63 @@ SERIES.csv is a table with a line of names and a row for each time:
   one series        a column of times and one of numbers
   several beside    a column each; --target names those to forecast, one model
                     learns all of them
-  several below     --id names the column that says which one a row belongs to
-Times are 1959-01, 1959-01-31, 1959-01-31 12:00, 31.01.1959, Jan 31 1959, 1959Q1
-and the like, with names of months in many languages, or whole numbers; what may
-be read in several ways needs --time-format; decimal years, 1959.0833, are months.
-They may stand in several columns, a date and a time of day, or a year and a month;
-without them rows are steps. They are sorted, and must be regular: months,
-quarters, years, the first or last weekday of each, weekdays with or without
-holidays, days of a place whose clocks change, or the same time apart. A row for
-each year and a column for each month or quarter are one series. The table is read
-as other commands read theirs: CSV in many dialects, also with semicolons and
-decimal commas, or Parquet; empty cells, NA and ? are values that are missing, and
-what --na says. Rows below the last value, with an empty target, may go on with
-what is known of the future: the columns of --known.
+  several below     --id names the column with the id of the series
+  years by months   a row for each year, a column for each month or quarter
+Without times, rows are steps. The table is text, also with semicolons and
+decimal commas, or Parquet. Empty cells, NA, ? and --na are missing values.
 
-The forecast is that of eight small GRUs, averaged, half of which correct the
-last season repeated, half a linear model. Both, and the last value repeated,
-stand beside them in the table of errors, of forecasts made at several origins in
-the past from what lay before each. MASE is the mean absolute error over that of
-the seasonal naive forecast of the next value; below 1 is better than that.
+Times are numbers or dates, such as 1959-01, 1959-01-31 12:00, 31.01.1959, Jan
+31 1959 and 1959Q1, with names of months in many languages. Decimal years,
+1959.0833, are months. Dates that can be read in several ways need
+--time-format. Several columns, such as a date and a time of day, are joined.
+Times are sorted, and must be regular: months, quarters, years, the first or
+last weekday of each, weekdays with or without holidays, days of a place whose
+clocks change, or a fixed span.
+
+The forecast is the mean of the best models in the tests. One of the models is
+the GRU: the mean of eight small networks, half of which correct the last
+season repeated, half a linear model. The table of errors compares it with
+these, the last value repeated and other models, in forecasts made at several
+origins in the past from earlier values alone. MASE is the mean absolute error
+over that of the seasonal naive forecast of the next value; below 1 is better
+than that.
 """
 
 # At the end of the help of each subcommand: what is done, and the command that does it.
 EXAMPLES = {
     "fit": (
-        ("what is in a table, learned; the best model in cgru-model.npz", "cgru fit sessions.csv"),
-        ("with a report on the fifth that is held back", "cgru fit sessions.csv --validation 0.2 --html fit.html"),
-        ("text as categories, missing values filled", "cgru fit sessions.csv --categories color --missing forward"),
-        ("a table that another program writes", "zcat sessions.csv.gz | cgru fit -"),
+        ("train on a table, and save cgru-model.npz", "cgru fit sessions.csv"),
+        ("hold a fifth back, and write a report on it", "cgru fit sessions.csv --validation 0.2 --html fit.html"),
+        ("encode text one-hot, fill missing values", "cgru fit sessions.csv --categories color --missing forward"),
+        ("read the table of another program", "zcat sessions.csv.gz | cgru fit -"),
     ),
     "many": (
-        ("all fits of a plan; the same command goes on where it was stopped", "cgru many plan.toml"),
-        ("in eight processes", "cgru many plan.toml --processes 8"),
+        ("run all fits of a plan; the same command goes on where it was stopped", "cgru many plan.toml"),
+        ("run them in eight processes", "cgru many plan.toml --processes 8"),
     ),
     "predict": (
-        ("a line for each sequence", "cgru predict cgru-model.npz new.csv"),
-        ("all outputs, as a table", "cgru predict cgru-model.npz new.csv -o predictions.csv"),
-        ("from one program to another", "cat new.csv | cgru predict cgru-model.npz - -o - | sort"),
+        ("print a line for each sequence", "cgru predict cgru-model.npz new.csv"),
+        ("write all outputs as a table", "cgru predict cgru-model.npz new.csv -o predictions.csv"),
+        ("read and write a pipe", "cat new.csv | cgru predict cgru-model.npz - -o - | sort"),
     ),
     "evaluate": (
-        ("loss and accuracy", "cgru evaluate cgru-model.npz test.csv"),
-        ("a page with tables and pictures", "cgru evaluate cgru-model.npz test.csv --html report.html --importance"),
+        ("print the loss and the accuracy", "cgru evaluate cgru-model.npz test.csv"),
+        ("write a page with pictures", "cgru evaluate cgru-model.npz test.csv --html report.html --importance"),
     ),
     "forecast": (
-        ("two years of a monthly series", "cgru forecast sales.csv --horizon 24"),
+        ("forecast two years of a monthly series", "cgru forecast sales.csv --horizon 24"),
         ("with intervals, as a page", "cgru forecast sales.csv --horizon 24 --quantiles 0.1 0.9 --html forecast.html"),
-        ("the table alone, to another program", "cgru forecast sales.csv --horizon 24 -o - > next.csv"),
+        ("write the table alone", "cgru forecast sales.csv --horizon 24 -o - > next.csv"),
     ),
-    "export": (("gesture.c and gesture.h", "cgru export cgru-model.npz -o gesture.c"),),
-    "quantize": (("int8 weights, scaled by the data", "cgru quantize cgru-model.npz test.csv -o small.npz"),),
-    "data": (("what is guessed of a table", "cgru data sessions.csv"),),
+    "export": (("write gesture.c and gesture.h", "cgru export cgru-model.npz -o gesture.c"),),
+    "quantize": (("write int8 weights, compare on test.csv", "cgru quantize cgru-model.npz test.csv -o small.npz"),),
+    "data": (("see what is guessed of a table", "cgru data sessions.csv"),),
     "info": (
-        ("this installation", "cgru info"),
-        ("a model: what it reads, predicts, and was trained on", "cgru info cgru-model.npz"),
+        ("describe this installation", "cgru info"),
+        ("describe a model", "cgru info cgru-model.npz"),
     ),
     "completion": (
-        ("in this shell, until it ends", 'eval "$(cgru completion bash)"'),
-        ("in each new one", "cgru completion bash > ~/.local/share/bash-completion/completions/cgru"),
+        ("complete in this shell, until it ends", 'eval "$(cgru completion bash)"'),
+        ("complete in each new shell", "cgru completion bash > ~/.local/share/bash-completion/completions/cgru"),
     ),
 }

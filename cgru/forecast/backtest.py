@@ -168,9 +168,10 @@ class Backtest:
         sure = k > 2 and abs(difference.mean()) > 2 * difference.std(ddof=1) / np.sqrt(k)
         lower = "lower than" if ours < theirs else "higher than" if theirs < ours else "the same as"
         percent = f"{100 * abs(1 - ours / theirs):.1f}% " if ours != theirs and theirs else ""
+        compared = "within 0.1% of" if percent == "0.0% " else percent + lower
         chance = "" if sure else "; this may be chance"
         return (
-            f"delivered: {self.delivered}; its {judge} is {percent}{lower} that of the best other, {other}; "
+            f"delivered: {self.delivered}; its {judge} is {compared} that of the best other, {other}; "
             f"it is better at {wins} of {k} origins{chance}"
         )
 

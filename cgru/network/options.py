@@ -151,7 +151,7 @@ class Settings:
     epochs: int = _option(
         50,
         positive,
-        "passes over the data",
+        "number of passes over the data",
         PLAN | RESUME | REREADS | REREADS_VALIDATION,
         ("N", "as many as make {UPDATES} updates, {EPOCHS} at the least"),
         recipe=None,
@@ -159,7 +159,7 @@ class Settings:
     batch_size: int | None = _option(
         None,
         positive,
-        "sequences an update",
+        "number of sequences in an update",
         PLAN,
         ("N", "a fortieth of all, 16 to 64"),
         "each of which makes an update",
@@ -167,8 +167,8 @@ class Settings:
     validation: Any = _option(
         None,
         None,
-        "share of the training data to hold back; the weights that do best on it are kept, and a regression "
-        "by squared error is shrunk towards the mean by it",
+        "share of the training data to hold back; the best weights on it are kept, and a regression by squared "
+        "error is shrunk towards the mean",
         command=("SHARE", "0, of a regression {VALIDATION}"),
     )
     standardize: bool = _option(
@@ -187,7 +187,7 @@ class Settings:
     class_weight: Mapping[Any, float] | str | None = _option(
         None,
         _class_weight,
-        "let all classes count the same, however many sequences they have",
+        "give all classes the same weight, however many sequences they have",
         PLAN | UNLIKE | REREADS,
         (("balanced",), "no"),
     )
@@ -199,41 +199,41 @@ class Settings:
         recipe=None,
     )
     shrink: bool = _option(
-        False, flag, "pull outputs towards the mean", PLAN | RESUME | UNLIKE | REREADS_VALIDATION | NOT_IN_FOLDS
+        False, flag, "shrink outputs towards the mean", PLAN | RESUME | UNLIKE | REREADS_VALIDATION | NOT_IN_FOLDS
     )
     recover: bool = _option(False, flag, "where training diverges, go back", REREADS)
     average: float | None = _option(
         None,
         _average,
-        "validate and end with an exponential mean of the parameters, which keeps this share of itself at an update",
+        "validate with, and save, an exponential mean of the parameters; it keeps this share of itself at each update",
         PLAN | RESUME,
         ("SHARE", "no mean"),
     )
     bucket: bool = _option(
         False, flag, "make batches of like lengths", PLAN | RESUME, alone="which come as they are handed out"
     )
-    l1: Any = _option(0.0, _factors, "penalty on |p| of matrices, or by keys", PLAN | RESUME)
-    l2: Any = _option(0.0, _factors, "penalty on p^2, likewise", PLAN | RESUME)
-    activity_l1: float = _option(0.0, _factor, "penalty on |h| of recurrent layers", PLAN | RESUME)
-    activity_l2: float = _option(0.0, _factor, "penalty on h^2 of these", PLAN | RESUME)
+    l1: Any = _option(0.0, _factors, "penalty on |p| of matrices, or a table by parameter keys", PLAN | RESUME)
+    l2: Any = _option(0.0, _factors, "penalty on p^2 of matrices, likewise", PLAN | RESUME)
+    activity_l1: float = _option(0.0, _factor, "penalty on |h| of the outputs of recurrent layers", PLAN | RESUME)
+    activity_l2: float = _option(0.0, _factor, "penalty on h^2 of the outputs of recurrent layers", PLAN | RESUME)
     metrics: Mapping[str, Metric] | None = _option(None, _metrics, "functions by name", UNLIKE | JUDGES)
     progress: bool = _option(False, _progress, "show a bar")
     checkpoint: str | os.PathLike[str] | None = _option(
         None,
         None,
-        "keep in FILE what --resume goes on from, should this be stopped",
+        "write FILE at intervals, from which --resume goes on after an interruption",
         REREADS_VALIDATION,
         ("FILE", "no"),
         "whose order in epochs to come nobody knows; that of arrays in files is known",
     )
     checkpoint_seconds: float = _option(
-        10.0, _seconds, "write it at most every S seconds, at the end of an epoch", command=("S", "%(default)g")
+        10.0, _seconds, "least seconds between checkpoints, written after an epoch", command=("S", "%(default)g")
     )
-    resume: bool = _option(False, flag, "go on from the --checkpoint, where there is one", command=("", "begin anew"))
+    resume: bool = _option(False, flag, "go on from the file of --checkpoint, if it exists", command=("", "begin anew"))
     memory: str | None = _option(
         None,
         _memory,
-        "keep no gates for the backward pass, which takes less memory for long batches, and more time",
+        "recompute the gates in the backward pass: less memory for long batches, more time",
         PLAN,
         (("low",), "keep all"),
     )

@@ -247,8 +247,8 @@ def test_options_stand_in_groups_and_the_usage_is_short(tmp_path):
     assert titles == [
         "positional arguments",
         "options",
-        "how the data are read",
-        "what stands before the network",
+        "reading the data",
+        "input layers",
         "the network",
         "training",
         "examples",

@@ -263,6 +263,18 @@ def made(k=4, judge="MASE", intervals=None, quantiles=(), actual=None, delivered
             "50.0% lower than that of the best other, naive; it is better at 2 of 2 origins; this may be chance",
         ),
         (
+            made(k=3, GRU=0.9996, naive=1),
+            "within 0.1% of that of the best other, naive; it is better at 3 of 3 origins",
+        ),
+        (
+            made(k=3, GRU=1.0006, naive=1),
+            "0.1% higher than that of the best other, naive; it is better at 0 of 3 origins",
+        ),
+        (
+            made(k=3, GRU=1, naive=0),
+            "higher than that of the best other, naive; it is better at 0 of 3 origins",
+        ),
+        (
             made(k=3, GRU=0, naive=0),
             "the same as that of the best other, naive; it is better at 0 of 3 origins; this may be chance",
         ),
