@@ -264,15 +264,15 @@ QUESTIONS = {  # of docs/index.md, and words that the first lines of the answer 
     "Can it read my CSV?": ("CSV", "cgru fit"),
     "Can it speed up my PyTorch model?": ("cgru.torch.accelerate",),
     "How do I fit a thousand nets?": ("fit_many",),
-    "Does it run on a microcontroller?": ("C file", "export"),
+    "Does it run on a microcontroller?": ("Cortex-M4", "flash"),
     "How do I forecast?": ("forecast",),
-    "What about gaps and episodes?": ("GRU-D",),
+    "What about gaps and episodes?": ("GRUD", "episodes"),
     "How do I know that it is right?": ("claim",),
 }
 
 
 def answer(page, anchor):
-    """Return the first 150 words of a page, or of the section with the anchor."""
+    """Return the first 200 words of a page, or of the section with the anchor."""
     text = (ROOT / "docs" / page).read_text(encoding="utf-8")
     if anchor:
         found = [
@@ -281,7 +281,7 @@ def answer(page, anchor):
             if re.sub(r"[^\w-]", "", m[1].lower().replace(" ", "-")) == anchor
         ]
         text = text[found[0].end() :]
-    return " ".join(text.split()[:150])
+    return " ".join(text.split()[:200])
 
 
 def test_ten_questions_are_answered_one_click_from_home():
