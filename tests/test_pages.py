@@ -1,0 +1,130 @@
+"""The built site in headless Chromium: layout, accessibility by axe, no request to the network, search, print.
+
+Skipped but where `mkdocs build` has written `site/` beside the tests, and axe-playwright-python is installed.
+"""
+
+import shutil
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+SITE = Path(__file__).resolve().parent.parent / "site"
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+if not SITE.is_dir():
+    pytest.skip("outside a checkout whose pages are built: mkdocs build --strict", allow_module_level=True)
+if not find_spec("axe_playwright_python"):
+    pytest.skip("without a driver of Chromium: pip install axe-playwright-python", allow_module_level=True)
+if CHROMIUM is None:
+    pytest.skip("without Chromium: apt-get install chromium", allow_module_level=True)
+
+from axe_playwright_python.sync_playwright import Axe  # noqa: E402
+from playwright.sync_api import sync_playwright  # noqa: E402
+
+pytestmark = pytest.mark.slow
+WIDTHS = (390, 800, 1300, 1920)
+PAGES = sorted({path.relative_to(SITE).as_posix() for path in SITE.rglob("*.html")} - {"404.html"})  # one of a server
+COPIES = "print.html"  # where axe would find what it finds on the pages that it repeats, in as long as on all of them
+NOT_ASKED = {
+    "landmark-unique": "Material calls the one button of each block of code a navigation",
+    "empty-table-header": "a table whose rows and columns have names has a corner without one",
+}
+AXE = {
+    "resultTypes": ["violations"],
+    "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"],
+    "rules": {rule: {"enabled": False} for rule in NOT_ASKED},
+}
+
+SETTLED = "* { transition: none !important } .tabbed-block { display: block !important }"
+# Elements that reach beyond the right edge of themselves, or of an ancestor that hides or scrolls. A table may scroll
+# where the keyboard reaches it and it has a name.
+CLIPPED = """async () => {
+    for (const _ of "ab") await new Promise(requestAnimationFrame);  // observers of the new size have run
+    const root = document.documentElement;
+    const left = e => e.getBoundingClientRect().left + e.clientLeft;
+    const cuts = e => e === root || getComputedStyle(e).overflowX !== "visible";
+    const scrolls = e => e.matches('[tabindex="0"][aria-label]') && getComputedStyle(e).overflowX === "auto";
+    const clipped = e => {
+        for (let a = e; a && !scrolls(a); a = a.parentElement)
+            if (cuts(a) && left(e) + e.scrollWidth > left(a) + a.clientWidth + 1) return true;
+        return false;
+    };
+    return [...document.querySelectorAll("html, article, article *")]
+        .filter(e => e.clientWidth && e.checkVisibility() && clipped(e))
+        .map(e => [e.scrollWidth, e.clientWidth, e.cloneNode().outerHTML, e.textContent.trim().slice(0, 50)]);
+}"""
+# What is copied of code that wraps has the line breaks that were written, and no others.
+COPIED = """() => [...document.querySelectorAll("pre > code")].filter(e => {
+    getSelection().selectAllChildren(e);
+    return getSelection().toString().trimEnd() !== e.textContent.trimEnd();
+}).map(e => e.textContent)"""
+# Contrast takes axe milliseconds an element. It is that of the first of each kind: the others become plain text.
+THINNED = """() => {
+    const seen = new Set();
+    for (const e of document.querySelectorAll("article :is(span, code, em, strong):not(:has(*))")) {
+        let kind = "";
+        for (let a = e; a.tagName !== "ARTICLE"; a = a.parentElement) kind += `${a.tagName}.${a.className} `;
+        if (seen.has(kind)) e.replaceWith(e.textContent);
+        seen.add(kind);
+    }
+}"""
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with (
+        sync_playwright() as playwright,
+        playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"]) as browser,
+    ):
+        yield browser
+
+
+@pytest.fixture(scope="module", params=["light", "dark"])
+def tab(request, browser):
+    """A tab in one of the colour schemes, which notes each request for more than files."""
+    with browser.new_context(color_scheme=request.param) as context:
+        page = context.new_page()
+        page.asked = []
+        page.on("request", lambda request: page.asked.append(request.url))
+        yield page
+
+
+def opened(tab, name, width=WIDTHS[-1]):
+    tab.asked.clear()
+    tab.set_viewport_size({"width": width, "height": 1000})
+    tab.goto((SITE / name).as_uri())
+    tab.add_style_tag(content=SETTLED)
+    return tab
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_is_whole_and_accessible(tab, name):
+    page = opened(tab, name)
+    for width in WIDTHS:
+        page.set_viewport_size({"width": width, "height": 1000})
+        assert page.evaluate(CLIPPED) == [], width
+        if width == 390:
+            assert page.evaluate(COPIED) == []
+    assert [url for url in page.asked if not url.startswith(("file:", "data:", "blob:"))] == []
+    if name != COPIES:
+        page.evaluate(THINNED)
+        found = Axe().run(page, options=AXE).response["violations"]
+        assert [(rule["id"], node["html"], node["failureSummary"]) for rule in found for node in rule["nodes"]] == []
+
+
+def test_the_search_finds_a_word_without_a_server(tab):
+    page = opened(tab, "index.html", 1300)
+    page.locator("input[name=query]").fill("zoneout")
+    found = page.locator(".md-search-result__link")
+    found.first.wait_for()
+    assert any("layers.html" in link.get_attribute("href") for link in found.all())
+
+
+def test_what_is_printed_has_no_navigation(tab):
+    page = opened(tab, COPIES, 1300)
+    page.emulate_media(media="print")
+    try:
+        assert not any(page.locator(each).first.is_visible() for each in (".md-header", ".md-sidebar", ".md-footer"))
+        assert page.locator("article").is_visible()
+    finally:
+        page.emulate_media(media="screen")
