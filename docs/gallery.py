@@ -64,8 +64,9 @@ def output(match: re.Match[str]) -> nbformat.NotebookNode:
     """Return what a cell gives, as the page shows it: a picture, or the text below a block."""
     if not match["picture"]:
         return nbformat.v4.new_output("stream", text=match["text"])
-    data = (GALLERY / match["picture"]).read_bytes()
-    if match["picture"].endswith(".svg"):
+    path = GALLERY / match["picture"]
+    data = path.read_bytes() if path.is_file() else b""  # not drawn yet
+    if path.suffix == ".svg":
         return nbformat.v4.new_output("display_data", {"image/svg+xml": data.decode()})
     return nbformat.v4.new_output("display_data", {"image/png": base64.b64encode(data).decode()})
 
