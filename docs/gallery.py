@@ -1,11 +1,13 @@
 """The gallery: each page of docs/gallery/ is a program that draws its pictures, and a notebook to download.
 
 As a hook of MkDocs this adds the notebooks, a link to each, and the grid of docs/gallery/index.md. As a command it runs
-the notebooks, all or those that are named, and puts the pictures that they draw beside the pages:
+the notebooks, all or those that are named, and keeps the pictures that they draw where the pages show them, those of
+guides whose code draws some, in docs/pictures/, as well:
 
     pip install -e ".[cli,docs,forecast]"
     python docs/gallery.py
-    python docs/gallery.py sequences forecast --keep FOLDER  # leaves the notebooks there, with what they printed
+    python docs/gallery.py sequences docs/reports.md
+    python docs/gallery.py --keep FOLDER  # leaves the notebooks there, with what they printed
 
 A page begins with a heading and a sentence that says what it is about. Both and its first picture are its card in the
 grid, which has the order of the menu in mkdocs.yml.
@@ -27,31 +29,41 @@ import nbformat
 GALLERY = Path(__file__).resolve().parent / "gallery"
 INSTALL = 'To run this notebook, install cgru from its clone: `pip install ".[cli,forecast]"`.'
 CELL = re.compile(
-    r'^```(?P<language>\w+)(?: title="(?P<title>[^"]+)")?\n(?P<text>.*?)^```$|^!\[[^\]]*\]\((?P<picture>[^)/]+)\)$',
+    r'^```(?P<language>\w+)(?: title="(?P<title>[^"]+)")?\n(?P<text>.*?)^```$'
+    r"|^!\[[^\]]*\]\((?P<picture>(?:pictures/)?[^)/]+)\)$",
     re.MULTILINE | re.DOTALL,
 )
 RUN = re.compile(r"^\$ ((?:cgru|cythonize|cc) (?:.*\\\n)*.*)$", re.MULTILINE)  # as tests/test_docs.py runs them
-STYLE = "height: 11rem; width: 100%; object-fit: contain; background: white"
+STYLE = "height: 10rem; width: 100%; object-fit: contain; background: white"
 LINK = re.compile(r"(?<!!)\[([^\]]+)\]\((?!https?:)[^)]+\)")
 
 
-def pages() -> dict[str, str]:
-    """Return the text of each example by its name."""
-    paths = sorted(GALLERY.glob("*.md"))
-    return {path.stem: path.read_text(encoding="utf-8") for path in paths if path.stem != "index"}
+def examples() -> list[Path]:
+    """Return the pages of the gallery."""
+    return [path for path in sorted(GALLERY.glob("*.md")) if path.stem != "index"]
+
+
+def guides() -> list[Path]:
+    """Return the other pages whose code draws pictures that they show."""
+    return [path for path in sorted(GALLERY.parent.glob("*.md")) if drawn(path.read_text(encoding="utf-8"))]
 
 
 def pictures(page: str) -> list[str]:
-    """Return the names of the pictures that a page shows."""
+    """Return the pictures that a page shows, as its links have them."""
     return [match["picture"] for match in CELL.finditer(page) if match["picture"]]
 
 
+def drawn(page: str) -> list[str]:
+    """Return those pictures that the page's code draws."""
+    return [picture for picture in pictures(page) if f'savefig("{Path(picture).name}"' in page]
+
+
 def code(match: re.Match[str], before: str) -> str:
-    """Return the code of a cell: a block's, or what shows a picture that the code before writes; or "" for prose."""
-    picture = match["picture"]
-    if picture:
-        kind = "SVG" if picture.endswith(".svg") else "Image"
-        return f'from IPython.display import {kind}\n\n{kind}("{picture}")' if f'"{picture}"' in before else ""
+    """Return the code of a cell: a block's, or what shows a picture that the code before has drawn; or "" for prose."""
+    if match["picture"]:
+        name = Path(match["picture"]).name
+        kind = "SVG" if name.endswith(".svg") else "Image"
+        return f'from IPython.display import {kind}\n\n{kind}("{name}")' if f'savefig("{name}"' in before else ""
     if match["title"]:
         return f"%%writefile {match['title']}\n{match['text']}"
     if match["language"] == "console":
@@ -64,8 +76,9 @@ def output(match: re.Match[str]) -> nbformat.NotebookNode:
     """Return what a cell gives, as the page shows it: a picture, or the text below a block."""
     if not match["picture"]:
         return nbformat.v4.new_output("stream", text=match["text"])
-    data = (GALLERY / match["picture"]).read_bytes()
-    if match["picture"].endswith(".svg"):
+    path = (GALLERY.parent if "/" in match["picture"] else GALLERY) / match["picture"]
+    data = path.read_bytes() if path.is_file() else b""  # not drawn yet
+    if path.suffix == ".svg":
         return nbformat.v4.new_output("display_data", {"image/svg+xml": data.decode()})
     return nbformat.v4.new_output("display_data", {"image/png": base64.b64encode(data).decode()})
 
@@ -115,8 +128,9 @@ def on_files(files: Any, config: Any) -> None:
     """MkDocs: add a notebook beside each example."""
     from mkdocs.structure.files import File
 
-    for name, page in pages().items():
-        files.append(File.generated(config, f"gallery/{name}.ipynb", content=nbformat.writes(notebook(page))))
+    for path in examples():
+        made = nbformat.writes(notebook(path.read_text(encoding="utf-8")))
+        files.append(File.generated(config, f"gallery/{path.stem}.ipynb", content=made))
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, **_: Any) -> str:
@@ -130,33 +144,34 @@ def on_page_markdown(markdown: str, page: Any, config: Any, **_: Any) -> str:
     return f"{heading}\n\n[Download as a notebook]({file.removesuffix('.md')}.ipynb){{ download }}\n{rest}"
 
 
-def run(name: str, page: str, folder: Path) -> None:
-    """Run an example's notebook in a folder, write it there with its outputs, and put its pictures beside the page."""
+def run(path: Path, folder: Path) -> None:
+    """Run a page's notebook in a folder, and copy its pictures to where it shows them; write an example's notebook."""
     from nbclient import NotebookClient
 
+    page = path.read_text(encoding="utf-8")
     made = notebook(page)
     NotebookClient(made, timeout=600, resources={"metadata": {"path": str(folder)}}).execute()
-    nbformat.write(made, folder / f"{name}.ipynb")
-    for picture in pictures(page):
-        if (folder / picture).is_file():
-            shutil.copyfile(folder / picture, GALLERY / picture)
+    if path.parent == GALLERY:
+        nbformat.write(made, folder / f"{path.stem}.ipynb")
+    for picture in drawn(page):
+        shutil.copyfile(folder / Path(picture).name, path.parent / picture)
 
 
 def main() -> None:
-    """Run the examples that are named, or all."""
-    parser = argparse.ArgumentParser(description="Run the examples of the gallery, and keep their pictures.")
-    parser.add_argument("name", nargs="*", help="an example, such as forecast; none: all")
+    """Run the pages that are named, or all."""
+    parser = argparse.ArgumentParser(description="Run pages that draw pictures, and keep what they draw.")
+    parser.add_argument("page", nargs="*", help="an example, such as forecast, or docs/reports.md; none: all")
     parser.add_argument("--keep", metavar="FOLDER", help="where to leave the notebooks with their outputs")
     arguments = parser.parse_args()
+    chosen = [Path(page).resolve() if page.endswith(".md") else GALLERY / f"{page}.md" for page in arguments.page]
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(arguments.keep or temporary).resolve()
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "matplotlibrc").write_text("svg.hashsalt: cgru\n", encoding="utf-8")  # the same bytes each time
         os.environ.setdefault("SOURCE_DATE_EPOCH", "0")
-        every = pages()
-        for name in arguments.name or every:
-            print(name, flush=True)
-            run(name, every[name], folder)
+        for path in chosen or [*examples(), *guides()]:
+            print(path.stem, flush=True)
+            run(path, folder)
 
 
 if __name__ == "__main__":

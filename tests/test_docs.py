@@ -51,7 +51,7 @@ def _typed(command):
 """
 OF_KERAS = "__array__ implementation doesn't accept a copy keyword"  # on PyTorch
 GALLERY = {name: path for name, path in PAGES.items() if name.startswith("docs/gallery/") and path.stem != "index"}
-IN_THE_GATE = {"sequences", "int8"}  # examples of the gallery; the others are nightly
+IN_THE_GATE = {"sequences", "forecast", "int8"}  # examples of the gallery; the others are nightly
 SHOWN = re.compile(r"^!\[[^\]]*\]\(([^)/]+)\)$", re.MULTILINE)
 
 
@@ -198,7 +198,6 @@ def test_numbers_of_an_example_may_be_a_little_off():
 
 def test_three_examples_run_in_the_gate():
     assert {path.stem for path in GALLERY.values()} >= IN_THE_GATE
-
 
 
 def test_the_languages_of_blocks():
