@@ -65,8 +65,10 @@ class GRU(Layer):
 
     For steps t of an input (m, s, e), u units, and the state h before the first step (zero, or h0):
 
-        z = activate_update(x_t Uz + h Vz + bz)               r = activate_reset(x_t Ur + h Vr + br)
-        hh = activate(x_t Uhh + (r * h) Vhh + bhh)            h becomes z * h + (1 - z) * hh
+        z = activate_update(x_t Uz + h Vz + bz)
+        r = activate_reset(x_t Ur + h Vr + br)
+        hh = activate(x_t Uhh + (r * h) Vhh + bhh)
+        h becomes z * h + (1 - z) * hh
 
     (Cho et al., 2014, arXiv:1406.1078). The equations of all options stand in `cgru.reference`. The layer has the
     interface and the numbers of EpyNN's GRU layer, which it can replace in EpyNN's networks.

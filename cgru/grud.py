@@ -68,9 +68,12 @@ class GRUD(Layer):
     Che, Purushotham, Cho, Sontag and Liu, 2018 (doi 10.1038/s41598-018-24271-9), with the parameters' letters:
 
         d_t = s_t - s_(t-1), plus d_(t-1) where the feature was missing at t - 1; 0 at the first step
-        gx = exp(-max(0, d_t * Wgx + bgx))          gh = exp(-max(0, d_t Wgh + bgh))
-        xh = x_t where it was measured, else gx * (the value last seen)          hp = gh * h_(t-1)
-        z = sigmoid(xh Wz + hp Uz + mask Vz + bz)          r = sigmoid(xh Wr + hp Ur + mask Vr + br)
+        gx = exp(-max(0, d_t * Wgx + bgx))
+        gh = exp(-max(0, d_t Wgh + bgh))
+        xh = x_t where it was measured, else gx * (the value last seen)
+        hp = gh * h_(t-1)
+        z = sigmoid(xh Wz + hp Uz + mask Vz + bz)
+        r = sigmoid(xh Wr + hp Ur + mask Vr + br)
         h_t = (1 - z) * hp + z * tanh(xh W + (r * hp) U + mask V + b)
 
     A value fades to zero, the mean of its feature: a network subtracts the mean of what was measured in training, with

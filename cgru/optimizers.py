@@ -296,7 +296,8 @@ def clip_factor(g: Mapping[str, np.ndarray], clip_norm: float) -> float:
 class SGD(Optimizer):
     """Stochastic gradient descent, with momentum and Nesterov's step where asked for.
 
-        v = momentum v + g          p -= learning_rate v, or with nesterov p -= learning_rate (g + momentum v)
+        v = momentum v + g
+        p -= learning_rate v, or with nesterov p -= learning_rate (g + momentum v)
 
     Args:
         learning_rate: above 0.
@@ -342,7 +343,8 @@ class SGD(Optimizer):
 class Adam(Optimizer):
     """Adam, by running means of the gradient and of its square (Kingma and Ba, 2015, arXiv:1412.6980).
 
-        mean = beta_1 mean + (1 - beta_1) g          square = beta_2 square + (1 - beta_2) g^2
+        mean = beta_1 mean + (1 - beta_1) g
+        square = beta_2 square + (1 - beta_2) g^2
         p -= learning_rate (mean / (1 - beta_1^t)) / (sqrt(square / (1 - beta_2^t)) + epsilon)          t = 1, 2, ...
 
     Args:
@@ -393,7 +395,8 @@ class RMSprop(Optimizer):
     """RMSprop, by the running mean of the gradient's square (Tieleman and Hinton, 2012), with PyTorch's defaults.
 
         square = rho square + (1 - rho) g^2
-        v = momentum v + g / (sqrt(square) + epsilon)          p -= learning_rate v
+        v = momentum v + g / (sqrt(square) + epsilon)
+        p -= learning_rate v
 
     Args:
         learning_rate: above 0.
