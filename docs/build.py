@@ -14,9 +14,21 @@ from mkdocs.structure.files import File, Files, InclusionLevel
 import cgru  # noqa: F401 -- which says what to do where it is not compiled
 
 ROOT = Path(__file__).resolve().parent.parent
-OUTSIDE = ("[CS]*.md", "LICENSE", "benchmarks/*", "examples/**/*", "cgru/cell.pxd", "cgru/datasets/README.md")
+OUTSIDE = (
+    "[CS]*.md",
+    "LICENSE",
+    "benchmarks/*",
+    "examples/**/*",
+    "cgru/**/*.py",
+    "cgru/**/*.pyx",
+    "cgru/cell.pxd",
+    "cgru/datasets/README.md",
+)
 TO_PAGE = re.compile(r"\[([^\]]*)\]\((?:\.\./)*docs/([^)#]*)\.md(#[^)]*)?\)")
 KINDS = {".md", ".png", ".py", ".pyx", ".pxd", ".c", ".cpp", ".toml", ""}
+ENTRY = re.compile(r"^::: (.+)$", re.MULTILINE)
+TITLE = re.compile(r"^# (.+)$", re.MULTILINE)
+GENERAL = {"index", "glossary", "troubleshooting", "trust", "speed"}  # pages that name what others show
 NAMED = re.compile(r"^(\w+(?:, \w+)*): ", re.MULTILINE)
 ONE_RESULT = {"returns_multiple_items": False, "returns_named_value": False}  # "Returns:" is one text of several lines
 
@@ -45,12 +57,37 @@ def listed(paragraph: str) -> str:
     return NAMED.sub(r"\n- `\1`: ", paragraph) if NAMED.match(paragraph) else paragraph
 
 
+def guides(name: str) -> list[str]:
+    """Return links to the guides that use a public name, at most two: those that have it most often."""
+    pattern = re.compile(rf"(?<![\w.]){re.escape(name)}(?![\w.])")
+    texts = {path.stem: path.read_text(encoding="utf-8") for path in ROOT.glob("docs/*.md") if path.stem not in GENERAL}
+    uses = {page: len(pattern.findall(text)) for page, text in texts.items()}
+    best = sorted((page for page in uses if uses[page]), key=lambda page: (-uses[page], page))[:2]
+    return [f"[{TITLE.search(texts[page])[1]}](../{page}.md)" for page in best]
+
+
 class Docstrings(griffe.Extension):
     """Griffe: the stubs of compiled modules have types alone, so the text comes from the module itself."""
 
     def on_package(self, *, pkg: griffe.Module, loader: Any, **_: Any) -> None:
-        """Visit each object that has a docstring, or is compiled."""
+        """Visit each object that has a docstring, or is compiled; link the entries of the reference."""
         self.visit(pkg, None)
+        for page in ROOT.glob("docs/api/*.md"):
+            for name in ENTRY.findall(page.read_text(encoding="utf-8")):
+                of = pkg[name.removeprefix("cgru.")]
+                members = [member for member in of.members.values() if member.is_public] if of.is_module else []
+                for each in members or [of]:
+                    self.link(each, name if each is of else f"{name}.{each.name}")
+
+    def link(self, of: Any, name: str) -> None:
+        """Append links to guides and to the source to the docstring of a class or a function."""
+        of = of.final_target if of.is_alias else of
+        if of.docstring and (of.is_class or of.is_function):
+            source = of.filepath.with_suffix(".pyx" if of.filepath.suffix == ".pyi" else ".py").relative_to(ROOT)
+            links = [f"Source: [`{source.as_posix()}`](../../{source.as_posix()})"]
+            if found := guides(name):
+                links.insert(0, f"{'Guides' if found[1:] else 'Guide'}: {', '.join(found)}")
+            of.docstring.value += f"\n\n{'. '.join(links)}"
 
     def visit(self, of: Any, value: Any) -> None:
         """Give `of`, and what is in it, the docstrings of `value`; without one those that were read."""
