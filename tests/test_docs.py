@@ -38,7 +38,6 @@ EXTRAS = {  # what else is asked for by a page that has the words
     "--html": "matplotlib",
     "cgru.report(": "sklearn",
     "--report": "sklearn",
-    "--html": "matplotlib",
     "to_onnx": "onnx",
     "from_frame(": "narwhals",
     "progress=True)": "tqdm",

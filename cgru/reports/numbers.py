@@ -60,11 +60,19 @@ def classification(y: np.ndarray, A: np.ndarray, loss: losses.Loss, names: Seque
     rows = y.sum(axis=0) if labels else np.bincount(y, minlength=len(names))
     found = {"task": "labels" if labels else "classes", "accuracy": float((predicted == y).mean())}
     if not labels:
+        found["accuracy_interval"] = confidence_interval(found["accuracy"], len(y))
         found["most_frequent"] = {"name": names[rows.argmax()], "share": float(rows.max() / len(y))}
     found |= _class_scores(y, predicted, names, np.flatnonzero(rows))
     if not labels:
         found["confusion"] = _metrics().confusion_matrix(y, predicted, labels=range(len(names))).tolist()
     return found | {"calibration": calibration(y, A)}
+
+
+def confidence_interval(share: float, n: int) -> list[float]:
+    """Return the 95 % confidence interval of a share of n independent rows (Wilson, 1927, doi 10.2307/2276774)."""
+    z = 1.96
+    middle, half = share + z**2 / (2 * n), z * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
+    return [max(0.0, (middle - half) / (1 + z**2 / n)), min(1.0, (middle + half) / (1 + z**2 / n))]
 
 
 def _class_scores(y: np.ndarray, predicted: np.ndarray, names: Sequence[str], present: np.ndarray) -> dict[str, Any]:

@@ -43,7 +43,8 @@ class Report(dict[str, Any]):
       `predicted`
     - `averages` of these over the classes in y, "macro" and "weighted"
     - `calibration`: the expected calibration `error` and its `bins`
-    - for classes alone: `confusion`, the confusion matrix with true classes by rows, and the `most_frequent` class
+    - for classes alone: `confusion`, the confusion matrix with true classes by rows, the `most_frequent` class, and the
+      `accuracy_interval`, the 95 % confidence interval of the accuracy for independent rows (Wilson, 1927)
 
     For a regression:
 

@@ -28,6 +28,9 @@ def headline(report: Numbers) -> str:
         parts += [f"RMSE {figure(report['rmse'])}", f"MAE {figure(report['mae'])}"]
     else:
         parts.append(f"accuracy {report['accuracy']:.2%}")
+        if report["task"] == "classes" and not report["per_step"]:  # the steps of a sample are not independent
+            least, most = report["accuracy_interval"]
+            parts[-1] += f" (95% interval {least:.1%} to {most:.1%})"
     return ", ".join(parts)
 
 

@@ -183,3 +183,12 @@ def test_without_scikit_learn(monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn", None)
     with pytest.raises(ImportError, match=r"^cgru\.report: scikit-learn is missing: pip install scikit-learn$"):
         numbers.classification(np.ones((1, 2)), np.ones((1, 2)), losses.named("binary_cross_entropy"), "ab")
+
+
+@pytest.mark.parametrize(
+    ("right", "n", "due"),
+    [(6, 8, (0.4093, 0.9285)), (0, 5, (0, 0.4345)), (30, 30, (0.8865, 1)), (364, 370, (0.9651, 0.9925))],
+)
+def test_the_interval_of_an_accuracy_is_wilsons(right, n, due):
+    """Figures of statsmodels, `proportion_confint(right, n, method="wilson")`."""
+    assert numbers.confidence_interval(right / n, n) == pytest.approx(due, abs=1e-4)

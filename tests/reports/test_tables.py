@@ -50,7 +50,7 @@ def test_two_classes():
     )
     assert tables.text(report) == (
         """\
-8 samples, log loss 0.25, accuracy 75.00%
+8 samples, log loss 0.25, accuracy 75.00% (95% interval 40.9% to 92.9%)
 always yes, the most frequent class: accuracy 62.50%
 none of 8 samples was among the training data
 
