@@ -100,6 +100,11 @@ def assign_roles(table: Table, spec: ColumnRoles) -> tuple[ColumnRoles, list[str
             f", unless id={as_arg((name,))} tells several" for name in id_candidates(table, free, time)[:1]
         )
         notes.append(f"all rows are one series{several}")
+    elif not id and any(is_called(name, IDS) for name in spec.groups):
+        cure = f"id={as_arg(spec.groups)} names them, and each is a group of its own without groups"
+        raise ValueError(
+            f"groups: expected another column than that of the sequences, got {listed(spec.groups)}; {cure}"
+        )
     elif not id:
         due = "a column such as id or subject that says which sequence a row belongs to"
         if spec.time is None and not time:

@@ -428,7 +428,8 @@ def _advice(table: Table, name: str, roles: ColumnRoles) -> str:
     except (TypeError, ValueError):  # cells that are lists or Series cannot be compared
         return ""
     if are_times(values):
-        return f'; time="{name}" sorts by it' if not roles.time and together == table.rows else ""
+        twice = "" if together == table.rows else ", but a sequence has a time in two rows"
+        return "" if roles.time else f'; time="{name}" sorts by it{twice}'
     classes = len(set(map(str, values)))
     if roles.label or not 1 < classes <= min(FEW, table.rows // 2) or not table.is_text(name):
         return ""
@@ -445,7 +446,8 @@ def _fill(X: Sequence[np.ndarray], filling: Filling, names: Sequence[str], where
 
     def wrong(i: int, j: int) -> str:
         """Return the error of sequence i without a value of feature j."""
-        cure = f'{filling.cure([names[j]], "zero")} fills it, ignore="NAME" leaves a column out'
+        zero, decay = (filling.cure([names[j]], how) for how in ("zero", "decay"))
+        cure = f'{zero} fills it with 0, {decay} in training needs none, ignore="NAME" in training leaves a column out'
         return f"{names[j]}: expected a value at least, got none in {where(i)}; {cure}"
 
     return missing_values.fill_each(X, filling.methods(names), wrong)
@@ -501,7 +503,7 @@ def notes_on_ids(table: Table, roles: ColumnRoles, found: Sequences) -> list[str
         if names := [name for name, is_still in zip(found.columns, still, strict=True) if is_still]:
             verb = "does" if len(names) == 1 else "do"
             learns = "" if roles.label else f", label={as_arg(names[-1:])} learns {names[-1] if names[1:] else 'it'}"
-            found_still = f"{listed(names)} {verb} not change within any sequence, as codes and names do"
+            found_still = f"{listed(names)} {verb} not change within any sequence, as codes and properties do"
             notes.append(f"{found_still}: {ignoring(names)}{learns}")
     if len(roles.id) == 2 and not roles.groups and len(factorize_rows(table, roles.id[:1])[0]) < len(found.X):
         cure = f"groups={as_arg(roles.id[:1])} keeps them together where some are held back"

@@ -551,16 +551,29 @@ CODES = "id,t,code,const,a,sex\n" + "".join(
 )
 
 
+def test_a_group_that_is_the_sequences_own_is_refused(refused):
+    table = "subject,t,a,label\n1,0,2,u\n1,1,3,u\n2,0,4,v\n"
+    assert refused(table, groups="subject") == (
+        'groups: expected another column than that of the sequences, got subject; id="subject" names them, and each is'
+        " a group of its own without groups"
+    )
+
+
+def test_times_of_which_a_sequence_has_one_twice_are_proposed_as_times(refused):
+    table = "id,seen,a,label\n1,01.06.2023,2,u\n1,{}.06.2023,3,u\n2,01.06.2023,4,v\n2,02.06.2023,5,v\n"
+    assert '; time="seen" sorts by it, but a sequence has a time in two rows; ' in refused(table.format("01"))
+
+
 def test_what_does_not_change_within_a_sequence_is_said(reads):
-    note = 'code, sex do not change within any sequence, as codes and names do: ignore=["code", "sex"] leaves them out'
-    note += ', label="sex" learns sex'
+    note = "code, sex do not change within any sequence, as codes and properties do: "
+    note += 'ignore=["code", "sex"] leaves them out, label="sex" learns sex'
     data = reads(CODES)
     assert data.notes[-1] == note
     assert data.feature_names == ("code", "const", "a", "sex")
     assert not any("change" in note for note in reads(CODES, ignore=["code", "sex"]).notes)
     one = reads(CODES, ignore="sex")
     assert one.notes[-1] == (
-        'code does not change within any sequence, as codes and names do: ignore="code" leaves it out, '
+        'code does not change within any sequence, as codes and properties do: ignore="code" leaves it out, '
         'label="code" learns it'
     )
     assert reads(CODES, label="sex").notes[-1].endswith('ignore="code" leaves it out')

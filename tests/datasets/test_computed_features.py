@@ -83,7 +83,9 @@ def test_numbers_have_the_same_name_however_they_are_written(reads):
 def test_what_is_computed_is_no_column_to_leave_out(reads):
     text = "id,t,sex,age,hr\n" + "".join(f"{i},{t},{'fm'[i % 2]},{30 + i},{t}\n" for i in range(4) for t in range(3))
     (note,) = (note for note in reads(text, categories="sex").notes if "does not change" in note)
-    assert note.startswith('age does not change within any sequence, as codes and names do: ignore="age" leaves it out')
+    assert note.startswith(
+        'age does not change within any sequence, as codes and properties do: ignore="age" leaves it out'
+    )
 
 
 def test_missing_categories_are_refused_or_filled(reads, refused):

@@ -58,7 +58,8 @@ def test_a_column_that_cannot_be_filled_is_not_said_to_be_fillable(refused, read
     for text in (empty, part):
         assert reads(text, ignore=["b"]).feature_names == ("a",)
         for missing in ("forward", "interpolate"):
-            assert refused(text, missing=missing).endswith('missing="zero" fills it, ignore="NAME" leaves a column out')
+            cures = 'missing="zero" fills it with 0, missing="decay" in training needs none, '
+            assert refused(text, missing=missing).endswith(f'{cures}ignore="NAME" in training leaves a column out')
     assert reads(part, missing="zero").train.X[0, :, 1].tolist() == [0, 0]
     wide = "id,a0,a1,b0,b1,label\n1,1,2,,,u\n2,1,2,3,4,v\n"
     why = "b0, b1: expected a value in each row, got none in line 2 (missing: b0 1, b1 1); "
