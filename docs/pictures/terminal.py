@@ -2,8 +2,8 @@
 
     python docs/pictures/terminal.py docs/pictures/progress.svg cgru fit
 
-runs `cgru fit` in a pseudo-terminal of 80 columns and records its screen. The picture repeats it at the speed of the
-run, then holds the last screen. Who asks for less motion sees the last screen alone. Unix.
+runs `cgru fit` in a pseudo-terminal of 80 columns and records its screen. The picture shows the last screen, repeats
+the run at its speed, and begins again. Readers who ask for less motion see the last screen alone. Unix.
 """
 
 from __future__ import annotations
@@ -109,8 +109,8 @@ def picture(command: str, shown: list[list[str]]) -> str:
         *drawn(f"$ {command}", MARGIN),
     ]
     for i, lines in enumerate(shown):
-        last = ' id="last"' if i == len(shown) - 1 else ""
-        parts.append(f'<g{last} style="animation-delay: {APART * i - length:.1f}s">')
+        name, begins = (' id="last"', 0) if i == len(shown) - 1 else ("", HOLD + APART * i)
+        parts.append(f'<g{name} style="animation-delay: {begins - length:.1f}s">')
         parts += [each for row, line in enumerate(lines, 1) for each in drawn(line, MARGIN + row * HEIGHT)]
         parts.append("</g>")
     return "\n".join([*parts, "</svg>", ""])
