@@ -89,8 +89,15 @@ class Filling(NamedTuple):
         return Filling(self.others, {**self.named, **more})
 
     def cure(self, names: Sequence[str], how: str) -> str:
-        """Return the argument `missing` that fills the columns `names` by the method `how`, and others as before."""
-        more = Filling(self.others, {**self.named, **dict.fromkeys(names, how)})
+        """Return the argument `missing` that fills the columns `names` by the method `how`, and others as before.
+
+        A column keeps its indicator, which a network was trained with.
+        """
+        kept = {
+            name: how + INDICATOR * (self.named.get(name, self.others).endswith(INDICATOR) and how not in LEFT)
+            for name in names
+        }
+        more = Filling(self.others, self.named | kept)
         return f'missing="{more if self.named else how}"'
 
 

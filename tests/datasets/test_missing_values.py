@@ -122,8 +122,11 @@ def test_indicators_and_cures():
     settled = filling.settled(["b", "d"])
     assert str(settled) == "zero,b=forward+indicator,d=zero+indicator,c=zero"
     assert settled.indicated("abcd", np.zeros(4, bool)) == ["b", "d"]
-    assert filling.cure(["a"], "zero").endswith(',c=zero,a=zero"')
+    assert filling.cure(["a"], "zero").endswith(',c=zero,a=zero+indicator"')
     assert missing_values.Filling().cure(["a"], "zero") == 'missing="zero"'
+    filling = missing_values.parse_filling("b=forward+indicator")
+    assert filling.cure(["b"], "zero") == 'missing="b=zero+indicator"'  # the features stay
+    assert filling.cure(["b"], "decay") == 'missing="b=decay"'
     gone = np.array([[True, True], [False, True]])
     advice = missing_values.advise(gone, np.array([0, 1]), "ab", missing_values.parse_filling("c=zero"))
     assert advice.startswith('a has no value in 1 of 2 sequences, missing="c=zero,a=zero" fills it, ')

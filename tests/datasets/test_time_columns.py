@@ -93,7 +93,7 @@ def test_dates_are_times_whatever_they_are_called(reads, refused):
     newest = "\n".join(["id,logged,a", *table.strip().splitlines()[:0:-1]])
     assert refused(newest).startswith("logged: expected to know whether steps are sorted by it")
     twice = table.replace("2024-01-02", "2024-01-01")
-    assert refused(twice).startswith("logged: expected numbers, got '2024-01-01' in line 2; columns=")
+    assert refused(twice).startswith("logged: expected numbers, got '2024-01-01' in line 2; time=")
 
 
 def test_of_two_columns_of_times_one_is_asked_for_by_name(reads, refused):
