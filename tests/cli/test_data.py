@@ -534,7 +534,8 @@ def test_times_gaps_and_differences_are_kept_with_the_model(tmp_path):
     said = run("data", "train.csv", "--id", "cow", "--label", "kind", cwd=tmp_path)[0].splitlines()
     assert "note: Woche rises within each sequence and is what steps are sorted by (--time Woche)" in said
     assert (
-        said[-1] == "note: farm does not change within any sequence, as codes and properties do: --ignore farm leaves it out"
+        said[-1]
+        == "note: farm does not change within any sequence, as codes and properties do: --ignore farm leaves it out"
     )
     assert any(line.endswith("--split-at 31.5 makes sequences of what lies further apart") for line in said)
     fit = ("fit", "train.csv", "--id", "cow", "--label", "kind", "--ignore", "farm", "--split-at", "31", "--time-step")
