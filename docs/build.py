@@ -30,6 +30,15 @@ ENTRY = re.compile(r"^::: (.+)$", re.MULTILINE)
 TITLE = re.compile(r"^# (.+)$", re.MULTILINE)
 GENERAL = {"index", "glossary", "troubleshooting", "trust", "speed"}  # pages that name what others show
 NAMED = re.compile(r"^(\w+(?:, \w+)*): ", re.MULTILINE)
+ASSUMED = "Examples assume `import cgru` and `import numpy as np`."
+# Members by which networks, compiled fits and exporters use a layer. Only somebody who writes a layer needs them: the
+# entry of `Layer` documents them, and those of its subclasses leave them out.
+INTERNAL = (
+    {"c_text", "from_node", "onnx_node", "stage", "stream"}
+    | {"callables", "cells", "code", "codes", "draws", "piecewise"}
+    | {"arrays", "checked", "checked_parameters", "checked_state", "initial_states", "joined_state", "seeded"}
+    | {"evaluating", "predict_on"}
+)
 ONE_RESULT = {"returns_multiple_items": False, "returns_named_value": False}  # "Returns:" is one text of several lines
 
 
@@ -45,7 +54,9 @@ def on_files(files: Files, config: Any) -> None:
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """MkDocs: links to `docs/` from what lies beside it are links of the site, which has no files of these names."""
+    """MkDocs: tell what the examples of the reference assume; make links to `docs/` from outside links of the site."""
+    if page.file.src_uri.startswith("api/"):
+        return TITLE.sub(rf"\g<0>\n\n{ASSUMED}", markdown, count=1)
     if not page.file.src_uri.startswith("../"):
         return markdown
     top = "../" * page.file.dest_uri.count("/")
@@ -70,11 +81,16 @@ class Docstrings(griffe.Extension):
     """Griffe: the stubs of compiled modules have types alone, so the text comes from the module itself."""
 
     def on_package(self, *, pkg: griffe.Module, loader: Any, **_: Any) -> None:
-        """Visit each object that has a docstring, or is compiled; link the entries of the reference."""
+        """Visit each object that has a docstring, or is compiled; cut and link the entries of the reference."""
         self.visit(pkg, None)
+        base = pkg["layers.layer.Layer"]
         for page in ROOT.glob("docs/api/*.md"):
             for name in ENTRY.findall(page.read_text(encoding="utf-8")):
                 of = pkg[name.removeprefix("cgru.")]
+                of = of.final_target if of.is_alias else of
+                if of.is_class and base in of.mro():
+                    for member in INTERNAL & {*of.members}:
+                        del of.members[member]
                 members = [member for member in of.members.values() if member.is_public] if of.is_module else []
                 for each in members or [of]:
                     self.link(each, name if each is of else f"{name}.{each.name}")

@@ -15,7 +15,7 @@ import cgru
 from fuzz.networks import Dice, network, randomise
 
 CC = shutil.which("gcc") or shutil.which("clang") or shutil.which("cc")
-STRICT = ("-std=c99", "-Wall", "-Wextra", "-Wconversion", "-Wdouble-promotion", "-pedantic", "-Werror")
+STRICT = ("-std=c99", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Wdouble-promotion", "-pedantic", "-Werror")
 SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 # A program brings its own sanitizer, beside which that of this process cannot be loaded.
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}

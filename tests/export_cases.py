@@ -16,7 +16,7 @@ import cgru
 CC = shutil.which("gcc") or shutil.which("cc")
 CLANG = shutil.which("clang") or shutil.which("clang-19")
 CXX = shutil.which("g++") or shutil.which("c++")
-STRICT = ("-Wall", "-Wextra", "-Wdouble-promotion", "-Wconversion", "-Werror", "-pedantic")
+STRICT = ("-Wall", "-Wextra", "-Wdouble-promotion", "-Wconversion", "-Wshadow", "-Werror", "-pedantic")
 TOLERANCE = {np.dtype(np.float32): 1e-6, np.dtype(np.float64): 1e-13}  # of the largest output
 STEPS = 9
 

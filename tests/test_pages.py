@@ -115,6 +115,14 @@ def test_a_page_is_whole_and_accessible(tab, name):
         assert violations(page, {"runOnly": COLOURS}) == []
 
 
+def test_an_example_is_copied_without_prompts_and_results(tab):
+    page = opened(tab, "api/layers.html")
+    copied = page.evaluate("() => [...document.querySelectorAll('code:has(.gp)')].map(e => e.dataset.copy)")
+    assert len(copied) > 10
+    for text in copied:
+        compile(text, "copied", "exec")
+
+
 def test_the_search_finds_a_word_without_a_server(tab):
     page = opened(tab, "index.html", 1300)
     page.locator("input[name=query]").press_sequentially("zoneout")  # as Material reads keys, not values

@@ -193,9 +193,10 @@ $about
  *
  * Numbers are $real; tables of them are their bits. Inputs are $inputs_are; outputs are $outputs_are. Compile with
  *
- *     cc -O3 -march=native -c $source
+ *     cc -O2 -c $source
  *
- * and link with nothing. Under -std=c99 add -ffp-contract=fast, without which GCC multiplies and adds apart. To use it:
+ * and link with nothing, not even -lm. A program that stays on this machine takes -O3 -march=native. Under -std=c99 add
+ * -ffp-contract=fast, without which GCC multiplies and adds apart. To use it:
  *
  *     #include "$header"
  *

@@ -92,7 +92,7 @@ def parts_of(net: AnyNet, layers: Sequence[Layer], dtype: np.dtype) -> list[Part
 
 _STANDARDIZE = Template("""\
 ${constants}static void standardize(real *y, const real *x) {
-    for (int i = 0; i < $e; i++) y[i] = $centred / scale.values[i];
+    for (int i = 0; i < $e; i++) y[i] = $centred / input_scale.values[i];
 }
 """)
 
@@ -106,10 +106,10 @@ def _standardize(mean: np.ndarray, scale: np.ndarray, e: int, dtype: np.dtype) -
     arrays = {"mean": _cast_finite(mean, "mean", dtype), "scale": _cast_finite(scale, "scale", dtype)}
     if not arrays["scale"].all():
         raise ValueError(f"scale: expected numbers that are not zero in {dtype}, got {scale.tolist()}")
-    centred, rest = "(x[i] - mean.values[i])", mean - arrays["mean"]
+    centred, rest = "(x[i] - input_mean.values[i])", mean - arrays["mean"]
     if rest.any():
-        arrays["rest"], centred = rest.astype(dtype), f"({centred} - rest.values[i])"
-    constants = "".join(array(name, value) for name, value in arrays.items())
+        arrays["rest"], centred = rest.astype(dtype), f"({centred} - input_rest.values[i])"
+    constants = "".join(array(f"input_{name}", value) for name, value in arrays.items())
     code = _STANDARDIZE.substitute(constants=constants, centred=centred, e=e)
     step = f"real standardized[{e}];\nstandardize(standardized, x);"
     return Part(f"input: {e} features, standardized", e, "standardized", code, step)

@@ -138,7 +138,7 @@ def restored(model: nn.Module) -> Iterator[nn.Module]:
         model: the model, which is changed in place.
 
     Returns:
-        A context manager, whose `as` is the model.
+        A context manager. `with restored(model) as m:` binds the same model to m.
 
     Raises:
         TypeError: the model is no module; nothing is changed.

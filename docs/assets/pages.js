@@ -13,3 +13,10 @@ addEventListener("load", () => {
   });
   for (const each of document.querySelectorAll(".md-typeset__scrollwrap")) resized.observe(each);
 });
+// The button at an example of the reference copies its code, without prompts and without what it prints.
+addEventListener("load", () => {
+  for (const code of document.querySelectorAll("code:has(.gp)")) {
+    const typed = code.textContent.split("\n").filter((line) => /^(>>>|\.\.\.)( |$)/.test(line));
+    code.dataset.copy = typed.map((line) => line.slice(4)).join("\n");
+  }
+});

@@ -423,7 +423,7 @@ def test_the_comment_says_what_how_and_by_whom(tmp_path):
         "5 features, standardized",
         "Numbers are float; tables of them are their bits",
         "'up'",
-        "cc -O3 -march=native -c",
+        "cc -O2 -c",
         "my_model_2_step(&state, x, y)",
     ):
         assert words in comment
