@@ -23,6 +23,7 @@ from playwright.sync_api import sync_playwright  # noqa: E402
 
 pytestmark = pytest.mark.slow
 WIDTHS = (1920, 390, 800, 1300)
+SCHEMES = {"light": "default", "dark": "slate"}  # as browsers and Material call them
 PAGES = sorted({path.relative_to(SITE).as_posix() for path in SITE.rglob("*.html")} - {"404.html"})  # one of a server
 COPIES = "print.html"  # where axe would find what it finds on the pages that it repeats, in as long as on all of them
 NOT_ASKED = {
@@ -65,20 +66,14 @@ THINNED = """() => {
 
 
 @pytest.fixture(scope="module")
-def browser():
+def tab():
+    """A tab of a browser, which notes what it asks for."""
     with (
         sync_playwright() as playwright,
         playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"]) as browser,
+        browser.new_page() as page,
     ):
-        yield browser
-
-
-@pytest.fixture(scope="module", params=["light", "dark"])
-def tab(request, browser):
-    """A tab in one of the colour schemes, which notes each request for more than files."""
-    with browser.new_context(color_scheme=request.param) as context:
-        page = context.new_page()
-        page.scheme, page.asked = request.param, []
+        page.asked = []
         page.on("request", lambda request: page.asked.append(request.url))
         yield page
 
@@ -88,7 +83,19 @@ def opened(tab, name, width=WIDTHS[0]):
     tab.set_viewport_size({"width": width, "height": 1000})
     tab.goto((SITE / name).as_uri())
     tab.add_style_tag(content=SETTLED)
+    tab.evaluate('document.querySelectorAll("details").forEach(each => each.open = true)')
     return tab
+
+
+def in_scheme(page, scheme):
+    """Show the page in another scheme: Material asks the browser for it as a page is opened alone."""
+    page.emulate_media(color_scheme=scheme)
+    page.evaluate(
+        """scheme => {
+        if (document.body.dataset.mdColorScheme) document.body.dataset.mdColorScheme = scheme;
+    }""",
+        SCHEMES[scheme],
+    )
 
 
 def violations(page, options):
@@ -103,16 +110,19 @@ def test_a_page_is_whole_and_accessible(tab, name):
     page = opened(tab, name)
     for width in WIDTHS:
         page.set_viewport_size({"width": width, "height": 1000})
-        assert (width, page.evaluate(CLIPPED)) == (width, [])
-        if width == 390:
+        for scheme in SCHEMES:
+            in_scheme(page, scheme)
+            assert (width, scheme, page.evaluate(CLIPPED)) == (width, scheme, [])
+        if width == min(WIDTHS):
             assert page.evaluate(COPIED) == []
     assert [url for url in page.asked if not url.startswith(("file:", "data:", "blob:"))] == []
     if name != COPIES:
         page.evaluate(Axe().axe_script)
-        if tab.scheme == "light":
-            assert violations(page, STRUCTURE) == []
+        assert violations(page, STRUCTURE) == []
         page.evaluate(THINNED)
-        assert violations(page, {"runOnly": COLOURS}) == []
+        for scheme in SCHEMES:
+            in_scheme(page, scheme)
+            assert (scheme, violations(page, {"runOnly": COLOURS})) == (scheme, [])
 
 
 def test_an_example_is_copied_without_prompts_and_results(tab):
@@ -134,8 +144,5 @@ def test_the_search_finds_a_word_without_a_server(tab):
 def test_what_is_printed_has_no_navigation(tab):
     page = opened(tab, COPIES, 1300)
     page.emulate_media(media="print")
-    try:
-        assert not any(page.locator(each).first.is_visible() for each in (".md-header", ".md-sidebar", ".md-footer"))
-        assert page.locator("article").is_visible()
-    finally:
-        page.emulate_media(media="screen")
+    assert not any(page.locator(each).first.is_visible() for each in (".md-header", ".md-sidebar", ".md-footer"))
+    assert page.locator("article").is_visible()
