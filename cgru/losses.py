@@ -53,11 +53,14 @@ def cross_entropy(
         weights: (m,) the weights of the rows; None: all alike.
         smoothing: the share of each target that is spread over all classes, Y (1 - smoothing) + smoothing / k (Szegedy
             et al., 2016, arXiv:1512.00567).
-        each: whether to return the loss of each row.
+        each: whether to return the loss of each row, without the weights.
 
     Returns:
         The loss, a float, and its gradient dL/dA (m, k), -Y / A over m. With `each` the losses (m,), and their
         gradients.
+
+    Raises:
+        ValueError: A and Y differ in shape, or the weights are not (m,).
 
     Examples:
         >>> A = np.array([[0.5, 0.5], [0.25, 0.75]])
@@ -80,11 +83,14 @@ def binary_cross_entropy(
         A: (m, k) the probabilities.
         Y: (m, k) the targets, from 0 to 1.
         weights: (m,) the weights of the rows; None: all alike.
-        each: whether to return the loss of each row.
+        each: whether to return the loss of each row, without the weights.
 
     Returns:
         The loss, a float, and its gradient dL/dA (m, k), (A - Y) / (A (1 - A)) over the count. With `each` the losses
         (m,), and their gradients.
+
+    Raises:
+        ValueError: A and Y differ in shape, or the weights are not (m,).
 
     Examples:
         >>> loss, dA = cgru.losses.binary_cross_entropy(np.array([[0.5], [0.75]]), np.array([[1.0], [1.0]]))
@@ -106,11 +112,14 @@ def mean_squared_error(
         A: (m, k) the outputs.
         Y: (m, k) the targets.
         weights: (m,) the weights of the rows; None: all alike.
-        each: whether to return the loss of each row.
+        each: whether to return the loss of each row, without the weights.
 
     Returns:
         The loss, a float, and its gradient dL/dA (m, k), 2 (A - Y) over the count. With `each` the losses (m,), and
         their gradients.
+
+    Raises:
+        ValueError: A and Y differ in shape, or the weights are not (m,).
 
     Examples:
         >>> cgru.losses.mean_squared_error(np.array([[1.0], [3.0]]), np.array([[0.0], [0.0]]))
@@ -134,11 +143,14 @@ def huber(
         Y: (m, k) the targets.
         weights: (m,) the weights of the rows; None: all alike.
         delta: where the square ends, above 0.
-        each: whether to return the loss of each row.
+        each: whether to return the loss of each row, without the weights.
 
     Returns:
         The loss, a float, and its gradient dL/dA (m, k), A - Y held between -delta and delta, over the count. With
         `each` the losses (m,), and their gradients.
+
+    Raises:
+        ValueError: A and Y differ in shape, or the weights are not (m,).
 
     Examples:
         >>> loss, dA = cgru.losses.huber(np.array([[0.5], [4.0]]), np.zeros((2, 1)))
@@ -167,10 +179,13 @@ def quantile(
         Y: (m, targets) the targets.
         weights: (m,) the weights of the rows; None: all alike.
         quantiles: the levels q, between 0 and 1.
-        each: whether to return the loss of each row.
+        each: whether to return the loss of each row, without the weights.
 
     Returns:
         The loss, a float, and its gradient dL/dA, of the shape of A. With `each` the losses (m,), and their gradients.
+
+    Raises:
+        ValueError: A has not a column for each quantile of each target, or the weights are not (m,).
 
     Examples:
         >>> loss, dA = cgru.losses.quantile(np.array([[0.0, 2.0]]), np.array([[1.0]]), quantiles=(0.1, 0.9))
@@ -191,11 +206,14 @@ def poisson(A: np.ndarray, Y: np.ndarray, weights: np.ndarray | None = None, *, 
         A: (m, k) the logarithms of the rates.
         Y: (m, k) the counts, at least 0.
         weights: (m,) the weights of the rows; None: all alike.
-        each: whether to return the loss of each row.
+        each: whether to return the loss of each row, without the weights.
 
     Returns:
         The loss, a float, and its gradient dL/dA (m, k), exp(A) - Y over the count. With `each` the losses (m,), and
         their gradients.
+
+    Raises:
+        ValueError: A and Y differ in shape, or the weights are not (m,).
 
     Examples:
         >>> loss, dA = cgru.losses.poisson(np.array([[0.0], [0.0]]), np.array([[1.0], [3.0]]))
@@ -216,10 +234,13 @@ def gaussian(A: np.ndarray, Y: np.ndarray, weights: np.ndarray | None = None, *,
         A: (m, 2 x targets) the outputs: mean and log-variance of a target stand side by side.
         Y: (m, targets) the targets.
         weights: (m,) the weights of the rows; None: all alike.
-        each: whether to return the loss of each row.
+        each: whether to return the loss of each row, without the weights.
 
     Returns:
         The loss, a float, and its gradient dL/dA, of the shape of A. With `each` the losses (m,), and their gradients.
+
+    Raises:
+        ValueError: A has not two columns for each target, or the weights are not (m,).
 
     Examples:
         >>> cgru.losses.gaussian(np.array([[0.0, 0.0]]), np.array([[1.0]]))  # a standard normal density, at 1
@@ -241,6 +262,8 @@ def _average(values: np.ndarray, G: np.ndarray, A: np.ndarray, weights: np.ndarr
 
     With `each` average only within each row: values (m,) and the gradients of these.
     """
+    if G.shape != A.shape:
+        raise ValueError(f"Y: expected targets that fit outputs {A.shape}, got some that make gradients {G.shape}")
     m, n = values.shape
     if each:
         return values.mean(axis=1), (G / n).astype(A.dtype)
@@ -271,11 +294,14 @@ def softmax_cross_entropy(
         temperature: that of the softmax.
         weights: (m,) the weights of the rows; None: all alike.
         smoothing: as for `cross_entropy`.
-        each: whether to return the loss of each row.
+        each: whether to return the loss of each row, without the weights.
 
     Returns:
         The loss, a float, and its gradient dL/dZ (m, k), (A - Y) / temperature over m. With `each` the losses (m,), and
         their gradients.
+
+    Raises:
+        ValueError: Z and Y differ in shape, or the weights are not (m,).
 
     Examples:
         >>> loss, dZ = cgru.losses.softmax_cross_entropy(np.array([[1000.0, 0.0]]), np.array([[1.0, 0.0]]))
@@ -309,11 +335,14 @@ def sigmoid_cross_entropy(
         A: sigmoid(Z), if the caller has it already.
         temperature: ignored; it belongs to softmax.
         weights: (m,) the weights of the rows; None: all alike.
-        each: whether to return the loss of each row.
+        each: whether to return the loss of each row, without the weights.
 
     Returns:
         The loss, a float, and its gradient dL/dZ (m, k), A - Y over the count. With `each` the losses (m,), and their
         gradients.
+
+    Raises:
+        ValueError: Z and Y differ in shape, or the weights are not (m,).
 
     Examples:
         >>> loss, dZ = cgru.losses.sigmoid_cross_entropy(np.array([[0.0]]), np.array([[1.0]]))

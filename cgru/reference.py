@@ -121,6 +121,11 @@ def forward(
         factors 1 / sqrt(variance + EPSILON). With `decay`, `hp` is the state after it, and `before` the state that met
         it.
 
+    Raises:
+        KeyError: p lacks a parameter of the variant.
+        TypeError: an option is unknown.
+        ValueError: X is not (m, s, e), or its number of features is not that of p.
+
     Examples:
         >>> layer = cgru.GRU(4, sequences=True, rng=0)
         >>> X = np.random.default_rng(0).standard_normal((2, 6, 3))

@@ -311,58 +311,6 @@ class _Estimator(BaseEstimator):
         budget = self.budget if whole else 0
         return model_selection.choose(make, Recipe(**given), budget=budget, **options)
 
-    def fit(
-        self,
-        X: Any,
-        y: Any,
-        sample_weight: Any = None,
-        groups: Any = None,
-        validation: Any = None,
-        *,
-        resets: Any = None,
-        decay: Any = None,
-        times: Any = None,
-    ) -> Any:
-        """Train on X and y, classes or numbers.
-
-        In a search or a cross-validation, `set_fit_request(groups=True)` passes the groups on.
-
-        Args:
-            X: the sequences: (m, s, e), (m, s) of one feature a step, a list of arrays (s_i, e), or a DataFrame, in the
-                forms that stand at the top of `cgru.sklearn`.
-            y: the classes (m,), or the numbers (m,) or (m, n).
-            sample_weight: (m,) factors of the loss of each sample.
-            groups: (m,) the group of each sample, such as its subject: the folds and `early_stopping` hold out whole
-                groups.
-            validation: (X, y) or (X, y, sample_weight), samples to validate with, in the place of the share that
-                `early_stopping` holds out. The weights of the epoch with the lowest loss on them are kept, and training
-                stops after `n_iter_no_change` epochs without a lower one. A dict with their `resets`, `decay` or
-                `times` may stand behind them.
-            resets: (m, s), or lists of (s_i,) where X is a list, as for `cgru.Network.fit`. Beside it, `decay` or
-                `times` no input layers are chosen that change the steps, or need the whole series. Predictions take it,
-                too.
-            decay: likewise.
-            times: likewise.
-
-        Returns:
-            The estimator.
-
-        Raises:
-            TypeError, ValueError: an argument or a parameter of the estimator is invalid, such as `validation` beside
-                `early_stopping=True`. The estimator stays as it was.
-
-        Examples:
-            >>> from cgru.sklearn import GRUClassifier
-            >>> X, y = np.arange(40) % 2 * np.ones((5, 1)), np.arange(40) % 2  # a column a sample
-            >>> model = GRUClassifier(4, epochs=20, budget=0, random_state=0).fit(X.T, y)
-            >>> model.n_iter_, model.score(X.T, y)
-            (20, 1.0)
-        """
-        again = self.warm_start and hasattr(self, "networks_")
-        beside = given_step_arrays(resets, decay, times)
-        self._fit(X, y, sample_weight, not again, groups=groups, validation=validation, beside=beside)
-        return self
-
     def _sample_weights(self, y: Any, sample_weight: Any, training_y: Any = None) -> Any:
         """Return the sample weights times the weights of `class_weight`.
 
@@ -404,7 +352,8 @@ class _Estimator(BaseEstimator):
             The fitted network.
 
         Raises:
-            ValueError: the estimator is an ensemble, or is not fitted.
+            NotFittedError: the estimator is not fitted.
+            ValueError: it is an ensemble.
 
         Examples:
             >>> from cgru.sklearn import GRURegressor
@@ -429,7 +378,8 @@ class _Estimator(BaseEstimator):
             (X (m, s, e), the real lengths (m,) or None for all).
 
         Raises:
-            TypeError, ValueError: X does not fit the estimator.
+            NotFittedError: the estimator is not fitted.
+            TypeError, ValueError: X does not fit the estimator, such as another number of features than that of `fit`.
 
         Examples:
             >>> from cgru.sklearn import GRURegressor
@@ -438,6 +388,7 @@ class _Estimator(BaseEstimator):
             >>> model.network_inputs(X.T)[0].shape
             (40, 5, 1)
         """
+        check_is_fitted(self, "networks_")
         return self._check_sequences(X)[:2]
 
     def _set_networks(self, nets: list[Network], names: tuple[str, ...] | None) -> None:
@@ -460,7 +411,9 @@ class _Estimator(BaseEstimator):
             path: the file, exactly that name.
 
         Raises:
-            TypeError: a parameter is no number, string or dict of these, by name; or the file cannot hold the classes.
+            NotFittedError: the estimator is not fitted.
+            TypeError: a parameter is no number, string or dict of these, or the file cannot hold the classes. The error
+                names it.
             OSError: the file cannot be written.
 
         Examples:
@@ -663,6 +616,58 @@ class GRUClassifier(ClassifierMixin, _Estimator):
         found.classes = self.classes_
         return found
 
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        groups: Any = None,
+        validation: Any = None,
+        *,
+        resets: Any = None,
+        decay: Any = None,
+        times: Any = None,
+    ) -> GRUClassifier:
+        """Train on sequences X and their classes y.
+
+        In a search or a cross-validation, `set_fit_request(groups=True)` passes the groups on.
+
+        Args:
+            X: the sequences: (m, s, e), (m, s) of one feature a step, a list of arrays (s_i, e), or a DataFrame, in the
+                forms that stand at the top of `cgru.sklearn`.
+            y: the classes (m,).
+            sample_weight: (m,) factors of the loss of each sample.
+            groups: (m,) the group of each sample, such as its subject: the folds and `early_stopping` hold out whole
+                groups.
+            validation: (X, y) or (X, y, sample_weight), samples to validate with, in the place of the share that
+                `early_stopping` holds out. The weights of the epoch with the lowest loss on them are kept, and training
+                stops after `n_iter_no_change` epochs without a lower one. A dict with their `resets`, `decay` or
+                `times` may stand behind them.
+            resets: (m, s), or lists of (s_i,) where X is a list, as for `cgru.Network.fit`. Beside it, `decay` or
+                `times` no input layers are chosen that change the steps, or need the whole series. Predictions take it,
+                too.
+            decay: likewise.
+            times: likewise.
+
+        Returns:
+            The estimator.
+
+        Raises:
+            TypeError, ValueError: an argument or a parameter of the estimator is invalid, such as `validation` beside
+                `early_stopping=True`. The estimator stays as it was.
+
+        Examples:
+            >>> from cgru.sklearn import GRUClassifier
+            >>> X, y = np.arange(40) % 2 * np.ones((5, 1)), np.arange(40) % 2  # a column a sample
+            >>> model = GRUClassifier(4, epochs=20, budget=0, random_state=0).fit(X.T, y)
+            >>> model.n_iter_, model.score(X.T, y)
+            (20, 1.0)
+        """
+        again = self.warm_start and hasattr(self, "networks_")
+        beside = given_step_arrays(resets, decay, times)
+        self._fit(X, y, sample_weight, not again, groups=groups, validation=validation, beside=beside)
+        return self
+
     def partial_fit(
         self,
         X: Any,
@@ -714,6 +719,10 @@ class GRUClassifier(ClassifierMixin, _Estimator):
 
         Returns:
             The probabilities (m, k).
+
+        Raises:
+            NotFittedError: the estimator is not fitted.
+            TypeError, ValueError: X does not fit the estimator, such as another number of features than that of `fit`.
         """
         A = self._outputs(X, resets=resets, decay=decay, times=times).astype(np.float64)
         return A / A.sum(axis=1, keepdims=True)
@@ -729,6 +738,10 @@ class GRUClassifier(ClassifierMixin, _Estimator):
 
         Returns:
             The classes (m,).
+
+        Raises:
+            NotFittedError: the estimator is not fitted.
+            TypeError, ValueError: X does not fit the estimator, such as another number of features than that of `fit`.
         """
         A = self._outputs(X, resets=resets, decay=decay, times=times)
         return self.classes_[A.argmax(axis=1)]
@@ -755,6 +768,10 @@ class GRUClassifier(ClassifierMixin, _Estimator):
 
         Returns:
             The share of right classes.
+
+        Raises:
+            NotFittedError: the estimator is not fitted.
+            TypeError, ValueError: X does not fit the estimator, or y or `sample_weight` does not fit X.
         """
         found = self.predict(X, resets=resets, decay=decay, times=times)
         return accuracy_score(y, found, sample_weight=sample_weight)
@@ -882,6 +899,50 @@ class GRURegressor(RegressorMixin, _Estimator):
         found.target_names = names
         return found
 
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        groups: Any = None,
+        validation: Any = None,
+        *,
+        resets: Any = None,
+        decay: Any = None,
+        times: Any = None,
+    ) -> GRURegressor:
+        """Train on sequences X and their numbers y.
+
+        Args:
+            X: as for `GRUClassifier.fit`.
+            y: the numbers (m,), or (m, n) for n targets.
+            sample_weight: as for `GRUClassifier.fit`.
+            groups: as for `GRUClassifier.fit`.
+            validation: as for `GRUClassifier.fit`.
+            resets: as for `GRUClassifier.fit`.
+            decay: as for `GRUClassifier.fit`.
+            times: as for `GRUClassifier.fit`.
+
+        Returns:
+            The estimator.
+
+        Raises:
+            TypeError, ValueError: an argument or a parameter of the estimator is invalid. The estimator stays as it
+                was.
+
+        Examples:
+            >>> from cgru.sklearn import GRURegressor
+            >>> y = np.linspace(0, 1, 40)
+            >>> X = y[:, None] * np.ones((40, 5))  # one feature at five steps
+            >>> model = GRURegressor(4, epochs=30, budget=0, random_state=0).fit(X, y)
+            >>> model.n_iter_, model.target_mean_.tolist()
+            (30, [0.5])
+        """
+        again = self.warm_start and hasattr(self, "networks_")
+        beside = given_step_arrays(resets, decay, times)
+        self._fit(X, y, sample_weight, not again, groups=groups, validation=validation, beside=beside)
+        return self
+
     def partial_fit(
         self,
         X: Any,
@@ -929,6 +990,10 @@ class GRURegressor(RegressorMixin, _Estimator):
 
         Returns:
             The predictions (m,), or (m, n) where y was (m, n).
+
+        Raises:
+            NotFittedError: the estimator is not fitted.
+            TypeError, ValueError: X does not fit the estimator, such as another number of features than that of `fit`.
         """
         point = self._fitted_loss().point
         Y = self._outputs(X, lambda A: point(self._in_units(A)), resets=resets, decay=decay, times=times)
@@ -956,6 +1021,10 @@ class GRURegressor(RegressorMixin, _Estimator):
 
         Returns:
             R^2, of several targets their mean.
+
+        Raises:
+            NotFittedError: the estimator is not fitted.
+            TypeError, ValueError: X does not fit the estimator, or y or `sample_weight` does not fit X.
         """
         found = self.predict(X, resets=resets, decay=decay, times=times)
         return r2_score(y, found, sample_weight=sample_weight)
@@ -973,7 +1042,9 @@ class GRURegressor(RegressorMixin, _Estimator):
             The quantiles (m, n, q) for n targets and q levels, in the order that `loss` has.
 
         Raises:
-            AttributeError: the loss has no quantiles, by name.
+            AttributeError: the loss has no quantiles.
+            NotFittedError: the estimator is not fitted.
+            TypeError, ValueError: X does not fit the estimator, such as another number of features than that of `fit`.
 
         Examples:
             >>> from cgru.sklearn import GRURegressor

@@ -7,7 +7,7 @@ guides whose code draws some, in docs/pictures/, as well:
     pip install -e ".[cli,docs,forecast]"
     python docs/gallery.py
     python docs/gallery.py sequences docs/reports.md
-    python docs/gallery.py --keep FOLDER  # leaves the notebooks there, with what they printed
+    python docs/gallery.py --keep FOLDER  # leaves a folder for each page there, its notebook with what it printed
 
 A page begins with a heading and a sentence that says what it is about. Both and its first picture are its card in the
 grid, which has the order of the menu in mkdocs.yml.
@@ -20,6 +20,7 @@ import base64
 import os
 import re
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -53,9 +54,15 @@ def pictures(page: str) -> list[str]:
     return [match["picture"] for match in CELL.finditer(page) if match["picture"]]
 
 
+def draws(source: str, name: str) -> bool:
+    """Return whether code or a command of a page writes the picture of this name."""
+    return f'savefig("{name}"' in source or bool(re.search(rf"--plot {re.escape(name)}(?!\S)", source))
+
+
 def drawn(page: str) -> list[str]:
-    """Return those pictures that the page's code draws."""
-    return [picture for picture in pictures(page) if f'savefig("{Path(picture).name}"' in page]
+    """Return those pictures that the code of the page draws."""
+    source = "\n".join(code(match, "") for match in CELL.finditer(page))
+    return [picture for picture in pictures(page) if draws(source, Path(picture).name)]
 
 
 def code(match: re.Match[str], before: str) -> str:
@@ -63,7 +70,7 @@ def code(match: re.Match[str], before: str) -> str:
     if match["picture"]:
         name = Path(match["picture"]).name
         kind = "SVG" if name.endswith(".svg") else "Image"
-        return f'from IPython.display import {kind}\n\n{kind}("{name}")' if f'savefig("{name}"' in before else ""
+        return f'from IPython.display import {kind}\n\n{kind}("{name}")' if draws(before, name) else ""
     if match["title"]:
         return f"%%writefile {match['title']}\n{match['text']}"
     if match["language"] == "console":
@@ -76,32 +83,66 @@ def output(match: re.Match[str]) -> nbformat.NotebookNode:
     """Return what a cell gives, as the page shows it: a picture, or the text below a block."""
     if not match["picture"]:
         return nbformat.v4.new_output("stream", text=match["text"])
-    path = (GALLERY.parent if "/" in match["picture"] else GALLERY) / match["picture"]
-    data = path.read_bytes() if path.is_file() else b""  # not drawn yet
-    if path.suffix == ".svg":
-        return nbformat.v4.new_output("display_data", {"image/svg+xml": data.decode()})
-    return nbformat.v4.new_output("display_data", {"image/png": base64.b64encode(data).decode()})
+    kind, data = picture_data(match["picture"])
+    text = data.decode() if kind == "image/svg+xml" else base64.b64encode(data).decode()
+    return nbformat.v4.new_output("display_data", {kind: text})
+
+
+def picture_data(picture: str) -> tuple[str, bytes]:
+    """Return the type and the content of a page's picture; no content if it is not drawn yet."""
+    path = (GALLERY.parent if "/" in picture else GALLERY) / picture
+    data = path.read_bytes() if path.is_file() else b""
+    return ("image/svg+xml" if path.suffix == ".svg" else "image/png"), data
+
+
+def embedded(prose: str) -> tuple[str, dict[str, dict[str, str]]]:
+    """Return prose whose pictures are attachments of its cell, and the attachments."""
+    attached = {}
+    for picture in pictures(prose):
+        kind, data = picture_data(picture)
+        name = Path(picture).name
+        attached[name] = {kind: base64.b64encode(data).decode()}
+        prose = prose.replace(f"]({picture})", f"](attachment:{name})")
+    return prose, attached
+
+
+def shown_late(page: str) -> dict[str, str]:
+    """Return the files that a page shows after code that names them: the code of their cells, by name."""
+    late, before = {}, ""
+    for match in CELL.finditer(page):
+        source = code(match, "")
+        if match["title"] and re.search(rf"\b{re.escape(Path(match['title']).stem)}\b", before):
+            late[match["title"]] = source.strip()
+        before += source
+    return late
 
 
 def notebook(page: str) -> nbformat.NotebookNode:
-    """Return a page as a notebook: code and what it gives in cells, links to other pages as plain words."""
+    """Return a page as a notebook: code and what it gives in cells, links to other pages as plain words.
+
+    The cells that write files which a page shows after their use come first. A picture that the code does not draw is
+    embedded in the prose.
+    """
     heading, _, page = page.partition("\n")
+    late = shown_late(page)
     page = f"{heading}\n\n{INSTALL}\n{page}"
     cells, end, before = [], 0, ""
     for match in [*CELL.finditer(page), None]:
-        source = code(match, before) if match else ""
+        source = code(match, before) if match and match["title"] not in late else ""
         prose = LINK.sub(r"\1", page[end : match.start() if match else None]).strip()
         printed = match and match["language"] == "text" and not prose and cells and cells[-1].cell_type == "code"
         if match and not source and not printed:
             continue  # a part of the prose
         if prose:
-            cells.append(nbformat.v4.new_markdown_cell(prose))
+            prose, attached = embedded(prose)
+            cells.append(nbformat.v4.new_markdown_cell(prose, **({"attachments": attached} if attached else {})))
         if source:
             cells.append(nbformat.v4.new_code_cell(source.strip()))
         if match and (printed or match["picture"]):
             cells[-1].outputs.append(output(match))
         if match:
             end, before = match.end(), before + source
+    cells[1:1] = [nbformat.v4.new_code_cell(text) for text in late.values()]
     for i, cell in enumerate(cells):
         cell.id = f"cell-{i}"  # the library's own are random
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
@@ -167,11 +208,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(arguments.keep or temporary).resolve()
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "matplotlibrc").write_text("svg.hashsalt: cgru\n", encoding="utf-8")  # the same bytes each time
         os.environ.setdefault("SOURCE_DATE_EPOCH", "0")
+        # `cgru` in a cell is that of this Python
+        os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
         for path in chosen or [*examples(), *guides()]:
             print(path.stem, flush=True)
-            run(path, folder)
+            own = folder / path.stem
+            own.mkdir(exist_ok=True)
+            (own / "matplotlibrc").write_text("svg.hashsalt: cgru\n", encoding="utf-8")  # the same bytes each time
+            run(path, own)
 
 
 if __name__ == "__main__":

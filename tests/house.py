@@ -1,4 +1,4 @@
-"""CONTRIBUTING's picture of the house, for the tests that hold the code to it."""
+"""CONTRIBUTING's layout of the code, for the tests that hold the code to it."""
 
 import re
 from pathlib import Path
@@ -14,7 +14,7 @@ def name_of(path, house=HOUSE):
 
 
 def picture():
-    """The modules of CONTRIBUTING's picture, each with its height; those of one line lie side by side."""
+    """The modules of CONTRIBUTING's layout, each with its height; those of one line lie side by side."""
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     lines = re.search(r"^    cgru/\n((?:    .*\n)+)", text, re.MULTILINE)[1].splitlines()
     heights, room = {}, []

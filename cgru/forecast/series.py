@@ -107,10 +107,15 @@ def seasonal_naive(past: np.ndarray, season: int, horizon: int) -> np.ndarray:
     Returns:
         The forecasts (m, horizon).
 
+    Raises:
+        ValueError: `past` has one axis, or its rows are shorter than a season.
+
     Examples:
         >>> cgru.forecast.seasonal_naive(np.array([[9, 1, 2, 3]]), 3, 5).tolist()
         [[1, 2, 3, 1, 2]]
     """
+    if past.ndim < 2 or past.shape[1] < season:
+        raise ValueError(f"past: expected (m, width) with a width of at least {season}, got shape {past.shape}")
     return past[:, past.shape[1] - season + np.arange(horizon) % season]
 
 

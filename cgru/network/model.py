@@ -151,6 +151,9 @@ class Model:
         Returns:
             (X - mean) / scale; X where the network has no standardisation.
 
+        Raises:
+            ValueError: the number of features of X is not that of the mean.
+
         Examples:
             >>> net = cgru.Network([cgru.GRU(4), cgru.Dense(1, "identity")], seed=0)
             >>> net.mean, net.scale = np.array([1.0]), np.array([2.0])

@@ -197,6 +197,9 @@ class Network(Model):
         Args:
             X: an array (m, s, e), or tokens (m, s); only the number of features is read.
 
+        Raises:
+            ValueError: the first layer does not take the shape of X.
+
         Examples:
             >>> net = cgru.Network([cgru.GRU(4), cgru.Dense(2, "softmax")], seed=0)
             >>> net.make(np.zeros((1, 5, 3)))

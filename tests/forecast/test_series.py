@@ -46,6 +46,9 @@ def test_the_last_season_again():
     np.testing.assert_array_equal(seasonal_naive(past, 3, 7), [[2, 3, 4, 2, 3, 4, 2], [7, 8, 9, 7, 8, 9, 7]])
     np.testing.assert_array_equal(seasonal_naive(past, 1, 2), [[4, 4], [9, 9]])
     np.testing.assert_array_equal(seasonal_naive(past, 5, 2), past[:, :2])
+    for wrong in (past[0], past[:, :4]):
+        with pytest.raises(ValueError, match=r"^past: expected \(m, width\) with a width of at least 5, got shape"):
+            seasonal_naive(wrong, 5, 2)
 
 
 def test_autocorrelation_is_that_of_the_rest_beside_the_line():
