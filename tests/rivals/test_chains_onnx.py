@@ -266,6 +266,11 @@ def test_refused_by_name(kind):
         interop.from_onnx(model)
 
 
+def test_a_product_from_the_left_is_told():
+    with pytest.raises(ValueError, match=r"MatMul 'foreign' \(it multiplies from the left,"):
+        interop.from_onnx(headed(REFUSED["from the left"]))
+
+
 def test_one_and_the_other_branch():
     """Of two layers on one array neither is passed over."""
     graph = Graph()
