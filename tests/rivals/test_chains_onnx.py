@@ -314,9 +314,9 @@ def rows(g, A, *shape):
     return g.op("Reshape", Z, *shape)
 
 
-def sizes(g, A):
+def sizes(g, A, axes=(0, 1)):
     """(m, s, 3) of A, as exporters write `y.view(x.size(0), x.size(1), -1)`."""
-    each = [g.op("Unsqueeze", g.op("Gather", g.op("Shape", A), np.array(i)), np.array([0])) for i in range(2)]
+    each = [g.op("Unsqueeze", g.op("Gather", g.op("Shape", A), np.array(i)), np.array([0])) for i in axes]
     return g.op("Concat", *each, np.array([-1]), axis=0)
 
 
@@ -381,6 +381,8 @@ NOT = {
     "in training": lambda g: g.op("BatchNormalization", g.op("Transpose", g.gru("X", 5, 6), perm=[0, 2, 1]),
                                   *norm(g, 6), training_mode=1, name="foreign", outputs=3)[0],
     "a norm of both": lambda g: g.op("LayerNormalization", g.gru("X", 5, 6), g.normal(4, 6), axis=1, name="foreign"),
+    "steps as they were": lambda g: g.op("Reshape", g.op("Gemm", g.op("Reshape", convolved(g), np.array([-1, 6])),
+                                                         g.normal(6, 3)), sizes(g, "X", (0, 2)), name="foreign"),
     "sizes that are divided": lambda g: g.op("Reshape", A := g.gru("X", 5, 6), g.op(
         "Div", g.op("Shape", A), np.array([1, 1, 1]), name="foreign")),
 }  # fmt: skip
