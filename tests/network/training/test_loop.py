@@ -27,5 +27,6 @@ def test_the_accuracy_counts_what_is_right(made):
 
 
 def test_a_callback_leaves_the_loop_as_it_is(made):
-    cgru.Network([cgru.GRU(3), cgru.Dense(2, cgru.softmax)], seed=0).fit(X, np.arange(9) % 2, epochs=3, callback=lambda epoch: None)
+    net = cgru.Network([cgru.GRU(3), cgru.Dense(2, cgru.softmax)], seed=0)
+    net.fit(X, np.arange(9) % 2, epochs=3, callback=lambda epoch: None)
     assert len(made) == 1
