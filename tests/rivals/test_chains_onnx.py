@@ -215,6 +215,7 @@ REFUSED = {
     "a table": lambda g, A: g.op("Add", A, g.normal(6, 6), name="foreign"),
     "each sample apart": lambda g, A: g.op("Mul", A, g.normal(6, 1), name="foreign"),
     "another axis": lambda g, A: g.op("Add", A, g.normal(1, 1, 6), name="foreign"),
+    "as before version 7": lambda g, A: g.op("Add", A, g.normal(6), broadcast=1, name="foreign"),
     "division by it": lambda g, A: g.op("Div", np.float32(1), A, name="foreign"),
     "division by zero": lambda g, A: g.op("Div", A, np.float32(0), name="foreign"),
     "from the left": lambda g, A: g.op("MatMul", g.normal(6, 6), A, name="foreign"),
@@ -345,6 +346,8 @@ NEW = {
     "rows by a product": lambda g, A: g.op("MatMul", g.op("Reshape", A, product(g, A)), g.normal(6, 3)),
     "rows by Slice": lambda g, A: rows(g, A, g.op("Concat", g.op(
         "Slice", g.op("Shape", A), np.array([0]), np.array([2])), np.array([3]), axis=0)),
+    "rows by Slice, by steps of 1": lambda g, A: rows(g, A, g.op("Concat", g.op(
+        "Slice", g.op("Shape", A), *map(np.array, ([0], [2], [0], [1]))), np.array([3]), axis=0)),
     "rows by Shape": lambda g, A: rows(g, A, g.op("Concat", g.op("Shape", A, end=2), np.array([-1]), axis=0)),
     "LayerNormalization": lambda g, A: g.op("LayerNormalization", A, g.normal(6), g.normal(6), epsilon=0.1),
     "LayerNormalization, no shift": lambda g, A: g.op("LayerNormalization", A, g.normal(6), axis=2),
@@ -364,6 +367,15 @@ def test_convolutions(strides, pads, same):
     graph = Graph()
     model = graph.model(convolved(graph, strides, pads), shape=("m", 5, "s"))
     X = graph.normal(3, 9, 5)
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    same(interop.from_onnx(model).predict(X), session.run(None, {"X": X.swapaxes(1, 2)})[0], 1e-5)
+
+
+def test_a_norm_tells_how_many_features_there_are(same):
+    graph = Graph()
+    A = graph.op("Transpose", graph.op("BatchNormalization", "X", *norm(graph, 5)), perm=[0, 2, 1])
+    model = graph.model(graph.gru(graph.op("Mul", A, np.float32(2)), 5, 6), shape=("m", "e", "s"))
+    X = graph.normal(3, 4, 5)
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     same(interop.from_onnx(model).predict(X), session.run(None, {"X": X.swapaxes(1, 2)})[0], 1e-5)
 
