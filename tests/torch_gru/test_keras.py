@@ -336,6 +336,7 @@ def test_a_text_model_trains_alike_and_is_saved(tmp_path, loops):
         if swap:
             done = cgru.keras.accelerate(net)
             assert len(done.swapped) == 4
+            assert all("/" in path for path in done.swapped)
             assert done.left == {}
             loops.clear()
         net.compile(optimizer="adam", loss="sparse_categorical_crossentropy")
