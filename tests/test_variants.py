@@ -136,9 +136,7 @@ def test_any_number_of_threads_gives_the_same_bits(threads, ragged, variant):
 
 
 def test_a_variant_that_is_unknown_is_refused_by_its_argument():
-    with pytest.raises(
-        ValueError, match="^variant: expected one of reset_before, reset_after, layer_norm, got 'other'$"
-    ):
-        variant.named("other")
-    with pytest.raises(ValueError, match="^kind: expected"):
-        variant.named(None, "kind")
+    with pytest.raises(ValueError, match=r"^variant: expected one of reset_before, .* got 'other'$"):
+        named("other")
+    with pytest.raises(ValueError, match=r"^kind: expected"):
+        named(None, "kind")
