@@ -190,7 +190,7 @@ class _Estimator(BaseEstimator):
         classes: Any = None,
         groups: Any = None,
         validation: Any = None,
-        beside: Mapping[str, Any] | None = None,
+        beside: Mapping[str, Any],
     ) -> list[str]:
         """Train as `_fit` has it, setting attributes; return notes for warnings: it diverged, nothing was learned."""
         loss = self._checked_loss(reset)
@@ -199,7 +199,7 @@ class _Estimator(BaseEstimator):
             sample_weight = column_or_1d(sample_weight, dtype=np.float64, warn=False)
             check_consistent_length(X, sample_weight)
         weights = sample_weight if sample_weight is not None and sample_weight.any() else None  # for means
-        groups, beside = encode_groups(groups, len(X)), rectangles(beside or {}, X.shape, lengths)
+        groups, beside = encode_groups(groups, len(X)), rectangles(beside, X.shape, lengths)
         targets = self._targets(y, loss, reset, classes, weights)
         held_out = None if validation is None else self._check_validation(validation, X.shape[2], y, loss)
         batch_size, all_epochs = recipe.budget(len(X), self.batch_size, self.epochs)

@@ -58,7 +58,7 @@ class Variant:
         """
         return 3 * u if name in ("nU", "nV", "dU_", "dV_") else 1 if name in ("iU", "iV") else u
 
-    def cache_numbers(self, m: int, s: int, u: int, preactivations: bool = False, decay: bool = False) -> int:
+    def cache_numbers(self, m: int, s: int, u: int, preactivations: bool, decay: bool) -> int:
         """Return how many numbers the caches take that `GRU.run` writes into the caller's memory."""
         widths = (3 + decay + 3 * preactivations) * u + sum(self.width(name, u) for name in self.caches)
         return (s + 1) * m * u + s * m * widths

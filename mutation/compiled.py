@@ -325,8 +325,13 @@ TESTS = {
     "cgru/core/blocks.pyx": ["tests/network/training/compiled", "tests/network/data"],
     "cgru/core/fading.pyx": ["tests/test_grud.py"],
     "cgru/core/pair.pyx": ["tests/test_bidirectional.py", "tests/core/test_crew.py"],
+    "cgru/core/products.pyx": ["tests/core/test_lying.py"],
     "cgru/core/thread_pool.c": ["tests/core/test_threads.py", "tests/core/test_crew.py"],
     "cgru/core": ["tests/core/test_kernels.py"],
+    "cgru/stream.pyx": ["tests/test_grud.py"],
+    "cgru/network/training/compiled/gaps.pyx": ["tests/test_grud.py"],
+    "cgru/network/training/compiled/numbers.pyx": ["tests/network/training/test_penalties.py", "tests/layers"],
+    "cgru/network/training/compiled/plain.pyx": ["tests/layers"],
     "cgru/network": ["tests/network/training/compiled", "tests/network/training", "tests/layers", "tests/network/data"],
     "cgru/torch": ["tests/torch_gru"],
 }

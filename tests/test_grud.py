@@ -367,6 +367,8 @@ def test_the_unit_is_that_of_steps_that_go_on():
     net.fit(X, np.arange(6) % 2, times=apart, resets=resets, epochs=1)
     steps = np.delete(np.diff(times, axis=1), 3, axis=1)
     assert net.layers[0].unit == pytest.approx(steps.mean(), rel=1e-6)
+    net.fit(X, np.arange(6) % 2, times=times * 2, epochs=1)  # it goes on with its unit
+    assert net.layers[0].unit == pytest.approx(steps.mean(), rel=1e-6)
     net.mean = net.scale = None
     net.fit(X, np.arange(6) % 2, times=times * 2, epochs=1)
     assert net.layers[0].unit == pytest.approx(2 * np.diff(times, axis=1).mean())

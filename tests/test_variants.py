@@ -8,6 +8,7 @@ from helpers import ODD, TOLERANCE, assert_close, double, random_batch, random_l
 
 from cgru import reference
 from cgru.core import kernels
+from cgru.variant import named
 
 VARIANTS = [
     {"reset_after": True},
@@ -132,3 +133,10 @@ def test_any_number_of_threads_gives_the_same_bits(threads, ragged, variant):
         due = due or got
         for name, value in got.items():
             np.testing.assert_array_equal(value, due[name], name)
+
+
+def test_a_variant_that_is_unknown_is_refused_by_its_argument():
+    with pytest.raises(ValueError, match=r"^variant: expected one of reset_before, .* got 'other'$"):
+        named("other")
+    with pytest.raises(ValueError, match=r"^kind: expected"):
+        named(None, "kind")

@@ -19,7 +19,7 @@ def score_text(net: cgru.Network, split: Split) -> str:
     """Score `net` on a split; return its loss and accuracy in words, or its loss and RMSE for a regression."""
     X, y, lengths, judge = split.X, split.y, split.lengths, losses.named(net.loss)
     if not judge.classifies:
-        rmse = {"RMSE": lambda y, A: math.sqrt(np.square(judge.point(A) - y, dtype=np.float64).mean())}
+        rmse = {"RMSE": lambda y, A: math.sqrt(np.square(judge.point(A) - y).mean())}
         found = net.evaluate(X, y, lengths, metrics=rmse, **split.beside)
         return f"loss {figure(found['loss'])}, RMSE {figure(found['RMSE'])}"
     loss, accuracy = net.evaluate(X, y, lengths, **split.beside).values()

@@ -250,9 +250,7 @@ def _check_targets(shape: tuple[int, ...], dtype: np.dtype, m: int, s: int, name
         raise ValueError(f"{name}: expected integers, strings or reals, got dtype {dtype}")
     if dtype.kind in "SU" and dtype.itemsize > LONGEST * dtype.alignment:
         raise ValueError(f"{name}: expected names of at most {LONGEST} characters, got dtype {dtype}")
-    if (dtype.kind != "f" and _at_steps(shape, m, s)) or (
-        dtype.kind == "f" and len(shape) == 3 and shape[:2] == (m, s)
-    ):
+    if _at_steps(shape, m, s) or (dtype.kind == "f" and len(shape) == 3 and shape[:2] == (m, s)):
         return
     columns = len(shape) == 2 and (shape[1] == 1 or (dtype.kind == "f" and shape[1] > 1))
     if len(shape) != 1 and not columns:

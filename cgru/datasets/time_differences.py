@@ -22,7 +22,7 @@ def parse_gap(value: Any) -> tuple[float, bool]:
     value.
     """
     text = value.strip().lower() if isinstance(value, str) else ""
-    if found := re.fullmatch(r"(\d+(?:\.\d*)?|\.\d+) *(w|d|h|min|m|s)?", text):
+    if found := re.fullmatch(r"((?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?) *(w|d|h|min|m|s)?", text):
         number, unit = float(found[1]), found[2]
     elif isinstance(value, (int, float)) and not isinstance(value, bool):
         number, unit = float(value), None
@@ -36,7 +36,7 @@ def parse_gap(value: Any) -> tuple[float, bool]:
 def format_gap(gap: float, seconds: bool) -> str:
     """Format a gap, in `seconds` or as a number, to three digits, so that `parse_gap` reads it again: 5.2d, 90min."""
     if not seconds:
-        return f"{gap:.3g}" if gap < 1e15 else f"{gap:g}"
+        return f"{gap:.3g}"
     unit = next((unit for unit, size in UNITS.items() if gap >= size and unit != "w"), "s")
     return f"{float(f'{gap / UNITS[unit]:.3g}'):g}{unit}"
 

@@ -24,7 +24,7 @@ _NAMES = {
     ("months", 1): "monthly", ("months", 3): "quarterly", ("months", 12): "yearly",
     ("seconds", 3600): "hourly", ("seconds", 86400): "daily", ("seconds", 7 * 86400): "weekly",
 }  # fmt: skip
-_UNITS = (("day", 86400.0), ("hour", 3600.0), ("minute", 60.0), ("second", 1.0))
+_UNITS = (("day", 86400.0), ("hour", 3600.0), ("minute", 60.0))
 
 
 class Frequency(NamedTuple):

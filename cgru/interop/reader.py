@@ -157,7 +157,7 @@ class Reader:
             return self.add_layer(LAYERS[node.kind](replace(node, at=known[0])), value, place, value.axes)
         n = self.feature_count(value)
         layer = LAYERS[node.kind](replace(node, at=known[0], n=n, rank=len(value.axes)))
-        return self.add_layer(layer, value, place, value.axes, layer.d.get("u", layer.features or n))
+        return self.add_layer(layer, value, place, value.axes, layer.d.get("u", layer.features))
 
     def read_convolution(self, node: Node, place: str) -> Traced:
         """Add Frames and a Dense for a Conv node over the steps; return the output, (m, n, s)."""

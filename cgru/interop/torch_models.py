@@ -161,7 +161,7 @@ def _dropout_rate(layers: tuple[Any, ...], net: Any) -> float:
     recurrent, rates = [i for i, layer in enumerate(layers) if layer.cells], []
     refusals = [refusal(f"net: layer {i}, {layer!r}, cannot be a torch.nn.GRU") for i, layer in enumerate(layers)]
     for i, layer in enumerate(layers):
-        if hasattr(layer, "rate") and 0 < i < len(layers) - 1 and i - 1 in recurrent:
+        if hasattr(layer, "rate") and i < len(layers) - 1 and i - 1 in recurrent:
             rates.append(layer.rate)
         elif not layer.cells:
             raise refusals[i]("expected GRU or Bidirectional layers, and Dropout only between two of them")

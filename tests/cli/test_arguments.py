@@ -13,9 +13,8 @@ from cli_cases import run
 
 import cgru
 from cgru import cli, recipe
-from cgru.cli.arguments import REQUESTS, RequestError, as_request_error, parser, requested
+from cgru.cli.arguments import RequestError, as_request_error, parser, requested
 from cgru.cli.data import READING as NAMES
-from cgru.cli.help_text import EXAMPLES
 from cgru.network.options import OPTIONS, Settings
 
 READING = dict.fromkeys(NAMES)
@@ -259,16 +258,6 @@ def test_options_stand_in_groups_and_the_usage_is_short(tmp_path):
     assert run("export", "--help", cwd=tmp_path)[0].startswith(
         "usage: cgru export [OPTION ...] MODEL --output NAME.c\n"
     )
-
-
-@pytest.mark.parametrize("command", REQUESTS)
-def test_each_help_ends_with_examples_that_can_be_run(tmp_path, command):
-    _, _, shown = run(command, "--help", cwd=tmp_path)[0].rpartition("\nexamples:\n")
-    lines = [line.removeprefix("  ") for line in shown.splitlines()]
-    assert lines == [line for pair in EXAMPLES[command] for line in (f"# {pair[0]}", pair[1])]
-    for _, line in EXAMPLES[command]:
-        words = re.search(r"\bcgru (.*?)(?:[|>)\"]|$)", line)[1]
-        assert requested(words.split())[0] == command
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh"])

@@ -6,7 +6,7 @@ import threading
 import numpy as np
 import pytest
 
-from cgru.core.memory import Buffers
+from cgru.core.memory import Buffers, one_behind_another
 from cgru.variant import RESET_AFTER
 
 SIZES = (2, 3, 4, np.dtype(np.float64))
@@ -147,3 +147,11 @@ def test_what_another_thread_made_is_reused_under_a_gil_alone():
     maker.join()
     with_gil = not sysconfig.get_config_var("Py_GIL_DISABLED")
     assert (buffers.take("a", *SIZES).ctypes.data == where[0]) is with_gil
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_arrays_one_behind_another_begin_at_a_cache_line(dtype):
+    for n in (1, 7, 10**5):
+        first, second = one_behind_another([(n, 3), (5,)], np.dtype(dtype))
+        assert first.ctypes.data % 64 == 0
+        assert second.ctypes.data == first.ctypes.data + first.nbytes

@@ -52,6 +52,7 @@ def test_refused(n, error, threads):
 
 
 def test_the_environment_decides():
+    assert run(CGRU_NUM_THREADS="1").stdout == "1\n"
     assert run(CGRU_NUM_THREADS="3").stdout == "3\n"
     assert run(OMP_NUM_THREADS="5,2").stdout == "5\n"
     assert run(OMP_NUM_THREADS="5", CGRU_NUM_THREADS="3").stdout == "3\n"
@@ -59,8 +60,17 @@ def test_the_environment_decides():
         assert run().stdout == f"{len(os.sched_getaffinity(0))}\n"
 
 
-def test_nonsense_in_the_environment():
-    done = run(CGRU_NUM_THREADS="many")
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no cores of a process on this system")
+def test_the_cores_are_those_of_the_process():
+    code = (
+        "import os; os.sched_setaffinity(0, [min(os.sched_getaffinity(0))]); import cgru; print(cgru.get_num_threads())"
+    )
+    assert run_python(code, CGRU_NUM_THREADS="", OMP_NUM_THREADS="").stdout == "1\n"
+
+
+@pytest.mark.parametrize("value", ["many", "0"])
+def test_nonsense_in_the_environment(value):
+    done = run(CGRU_NUM_THREADS=value)
     assert done.returncode != 0
     assert "CGRU_NUM_THREADS: expected an integer" in done.stderr
 

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from cgru.datasets.column_names import check_choice, date_and_time, numbered
+from cgru.datasets.column_names import check_choice, date_and_time, numbered, time_hint
 from cgru.datasets.missing_values import MISSING
 
 
@@ -52,6 +52,13 @@ def test_a_date_and_a_time_of_day_are_one_of_each(names, found):
 )
 def test_a_number_at_the_end_of_a_name(name, found):
     assert numbered(name) == found
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"), [("Days", 3), ("TIME0", 3), ("minute", 3), ("age", 2), ("hr", 1), ("min", 1), ("x", 0)]
+)
+def test_hints_of_times(name, hint):
+    assert time_hint(name) == hint
 
 
 def test_long_names_are_searched_once():

@@ -100,8 +100,10 @@ def test_gaps_as_numbers_and_in_words():
         "11600d",
     ]
     assert [format_gap(gap, False) for gap in (0.123456, 1234567, 3)] == ["0.123", "1.23e+06", "3"]
-    for gap in (0.5, 90, 5400, 129600):
+    for gap in (0.5, 90, 5400, 129600, 1.5e12 * 86400):
         assert parse_gap(format_gap(gap, True)) == (gap, True)
+    for gap in (0.000012, 3, 1230000, 1.5e300):
+        assert parse_gap(format_gap(gap, False)) == (gap, False)
 
 
 @pytest.mark.parametrize(

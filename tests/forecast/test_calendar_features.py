@@ -70,6 +70,15 @@ def test_cycles_help_that_show():
     assert helpful_cycles(np.cos(2 * np.pi * t / 12), months) == ()  # the season says it
 
 
+def test_each_second_day_is_no_day():
+    """The mean of the day leaves it in the series, where it is against the week."""
+    hours = np.arange(24 * 7 * 6)
+    times = np.datetime64("2024-01-01") + hours.astype("timedelta64[h]")
+    week = np.cos(2 * np.pi * hours / 168)
+    assert helpful_cycles(week, times) == ("day", "week")
+    assert helpful_cycles(week + (-1.0) ** (hours // 24), times) == ()
+
+
 @pytest.mark.parametrize(
     ("times", "cycles", "words"),
     [

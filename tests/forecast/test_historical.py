@@ -99,6 +99,7 @@ def test_a_season_is_guessed_from_before_the_first_origin():
         ({"start": 115}, ValueError, "start: expected 27 to 114 of the 120 values of y, got 115"),
         ({"start": 0.001}, ValueError, "start: expected 27 to 114 .* got 1"),
         ({"start": 1.0}, TypeError, "start: expected an integer, got float"),
+        ({"start": "half"}, TypeError, "start: expected an integer, got str"),
         ({"stride": 0}, ValueError, "stride: expected at least 1, got 0"),
         ({"y": NOISY[:32]}, ValueError, "y: expected at least 33 values for an origin and a horizon of 6, got 32"),
         ({"y": [NOISY, NOISY[:9]]}, ValueError, r"y\[1\]: expected at least 33 values .* got 9"),

@@ -114,6 +114,14 @@ def test_a_layer_that_onnx_has_not_is_refused_by_name(monkeypatch):
         interop.to_onnx([recurrent(RNG, 3, 4, 1, "float32"), cgru.Clip(0, 1)])
 
 
+@pytest.mark.parametrize(("merge", "kind"), [("sum", "ReduceSum"), ("mean", "ReduceMean"), ("mul", "ReduceProd")])
+def test_merges_in_onnx(merge, kind):
+    pytest.importorskip("onnx")
+    layer = recurrent(RNG, 3, 4, 2, "float32")
+    layer.merge = merge
+    assert kind in [node.op_type for node in interop.to_onnx([layer]).graph.node]
+
+
 def state_dict(rng, e, u, depth=1, directions=1, dtype="float64"):
     """What a torch.nn.GRU has, as arrays."""
     found = {}

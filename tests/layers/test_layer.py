@@ -487,3 +487,11 @@ def test_all_gradients_of_a_layer_are_clipped_together():
     pair.backward(100 * np.ones_like(A))
     pair.compute_gradients()
     assert np.sqrt(sum(np.square(g).sum() for g in pair.g.values())) == pytest.approx(0.25)
+
+
+def test_a_state_to_start_from_is_checked():
+    layer = cgru.GRU(U, dtype="float32")
+    found = layer.checked_state(layer, [[1, 2]], "h0", 1)
+    assert (found.dtype, found.tolist()) == (np.float32, [[1, 2]])
+    with pytest.raises(ValueError, match=r"^h0: expected shape \(2, 2\)"):
+        layer.checked_state(layer, [[1, 2]], "h0", 2)

@@ -470,3 +470,12 @@ def test_a_loss_of_the_users_own_is_refused_and_one_by_name_comes_back(tmp_path)
         else:
             net.save(tmp_path / "net.npz")
             assert cgru.load(tmp_path / "net.npz").loss == loss
+
+
+def test_arrays_in_descriptions_have_room_for_so_much(monkeypatch):
+    monkeypatch.setattr(files, "MOST_BYTES", 64)
+    for n, length in ((1, 16), (2, 8), (0, 16)):
+        text = {"dtype": f"<U{length}", "shape": [n], "values": ["a"] * n}
+        assert files.array_from_json(text).tolist() == ["a"] * n
+        with pytest.raises(ValueError, match="dtype: expected at most 64 bytes, got"):
+            files.array_from_json(text | {"dtype": f"<U{length + 1}"})

@@ -40,6 +40,7 @@ def test_a_loaded_quantised_network_is_the_same(tmp_path, kind, dtype):
         description = json.loads(str(npz["model"]))
     classes = ["QuantizedBidirectional", "Dropout", "QuantizedGRU", "Pool", "QuantizedDense"]
     assert [layer["class"] for layer in description["layers"]] == classes
+    assert [description["layers"][at]["units"] for at in (2, 4)] == [5, 3]
     twin = cgru.load(tmp_path / "model")
     np.testing.assert_array_equal(twin.predict(X, LENGTHS), net.predict(X, LENGTHS))
     assert twin.evaluate(X, LABELS, LENGTHS) == net.evaluate(X, LABELS, LENGTHS)

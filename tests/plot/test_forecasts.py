@@ -56,6 +56,11 @@ def test_all_that_can_be_shown():
     assert (heights.min(), heights.max()) == (4, 11)
 
 
+def test_a_band_without_a_name_is_an_interval():
+    (band,) = plot.forecast(Y, AHEAD, intervals=AHEAD[:, None] + [-1, 1]).axes[0].collections
+    assert band.get_label() == "interval"
+
+
 def test_earlier_forecasts_share_one_label_and_end_with_the_times():
     past = [1, 5, 6], np.arange(15.0).reshape(3, 5)
     found = lines(plot.forecast(Y, AHEAD, past=past).axes[0])

@@ -279,7 +279,9 @@ assert "matplotlib.pyplot" not in sys.modules
 def test_refused(axes):
     net, layer = network(cgru.Dropout(), cgru.GRU(3, sequences=True), cgru.GRU(2)), cgru.GRU(2)
     plain = cgru.Network([cgru.Pool(), cgru.Dense(2, "softmax")], seed=0)
+    small = cgru.quantize(network(cgru.GRU(2))).layers[0]
     for words, error, arguments, options in (
+        ("net: expected a Network, a GRU or a Bidirectional, got QuantizedGRU", TypeError, (small, X), {}),
         ("net: expected a Network, a GRU or a Bidirectional, got Dense", TypeError, (net.head, X), {}),
         ("net: expected a Network, a GRU or a Bidirectional, got NoneType", TypeError, (None, X), {}),
         (r"net: expected a recurrent layer in it, got Network\(\[Pool", ValueError, (plain, X), {}),

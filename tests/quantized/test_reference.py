@@ -199,3 +199,8 @@ def test_padding_is_not_seen():
         with np.errstate(all="raise"):
             got = reference.forward(p, X, h0, np.array([1]))
         np.testing.assert_array_equal(got[:, 0], reference.forward(p, X[:, :1], h0)[:, 0])
+
+
+def test_products_beyond_the_largest_number_are_infinite():
+    W = reference.bfloat16(np.float32([[2], [2]]))
+    assert reference.product(np.float32([[3e38, 3e38], [1, 1]]), W).tolist() == [[np.inf], [4]]

@@ -215,6 +215,7 @@ REFUSED = {
     "a table": lambda g, A: g.op("Add", A, g.normal(6, 6), name="foreign"),
     "each sample apart": lambda g, A: g.op("Mul", A, g.normal(6, 1), name="foreign"),
     "another axis": lambda g, A: g.op("Add", A, g.normal(1, 1, 6), name="foreign"),
+    "as before version 7": lambda g, A: g.op("Add", A, g.normal(6), broadcast=1, name="foreign"),
     "division by it": lambda g, A: g.op("Div", np.float32(1), A, name="foreign"),
     "division by zero": lambda g, A: g.op("Div", A, np.float32(0), name="foreign"),
     "from the left": lambda g, A: g.op("MatMul", g.normal(6, 6), A, name="foreign"),
@@ -266,6 +267,11 @@ def test_refused_by_name(kind):
         interop.from_onnx(model)
 
 
+def test_a_product_from_the_left_is_told():
+    with pytest.raises(ValueError, match=r"MatMul 'foreign' \(it multiplies from the left,"):
+        interop.from_onnx(headed(REFUSED["from the left"]))
+
+
 def test_one_and_the_other_branch():
     """Of two layers on one array neither is passed over."""
     graph = Graph()
@@ -309,9 +315,9 @@ def rows(g, A, *shape):
     return g.op("Reshape", Z, *shape)
 
 
-def sizes(g, A):
+def sizes(g, A, axes=(0, 1)):
     """(m, s, 3) of A, as exporters write `y.view(x.size(0), x.size(1), -1)`."""
-    each = [g.op("Unsqueeze", g.op("Gather", g.op("Shape", A), np.array(i)), np.array([0])) for i in range(2)]
+    each = [g.op("Unsqueeze", g.op("Gather", g.op("Shape", A), np.array(i)), np.array([0])) for i in axes]
     return g.op("Concat", *each, np.array([-1]), axis=0)
 
 
@@ -340,6 +346,8 @@ NEW = {
     "rows by a product": lambda g, A: g.op("MatMul", g.op("Reshape", A, product(g, A)), g.normal(6, 3)),
     "rows by Slice": lambda g, A: rows(g, A, g.op("Concat", g.op(
         "Slice", g.op("Shape", A), np.array([0]), np.array([2])), np.array([3]), axis=0)),
+    "rows by Slice, by steps of 1": lambda g, A: rows(g, A, g.op("Concat", g.op(
+        "Slice", g.op("Shape", A), *map(np.array, ([0], [2], [0], [1]))), np.array([3]), axis=0)),
     "rows by Shape": lambda g, A: rows(g, A, g.op("Concat", g.op("Shape", A, end=2), np.array([-1]), axis=0)),
     "LayerNormalization": lambda g, A: g.op("LayerNormalization", A, g.normal(6), g.normal(6), epsilon=0.1),
     "LayerNormalization, no shift": lambda g, A: g.op("LayerNormalization", A, g.normal(6), axis=2),
@@ -363,6 +371,15 @@ def test_convolutions(strides, pads, same):
     same(interop.from_onnx(model).predict(X), session.run(None, {"X": X.swapaxes(1, 2)})[0], 1e-5)
 
 
+def test_a_norm_tells_how_many_features_there_are(same):
+    graph = Graph()
+    A = graph.op("Transpose", graph.op("BatchNormalization", "X", *norm(graph, 5)), perm=[0, 2, 1])
+    model = graph.model(graph.gru(graph.op("Mul", A, np.float32(2)), 5, 6), shape=("m", "e", "s"))
+    X = graph.normal(3, 4, 5)
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    same(interop.from_onnx(model).predict(X), session.run(None, {"X": X.swapaxes(1, 2)})[0], 1e-5)
+
+
 NOT = {
     "groups": lambda g: g.gru(g.op("Transpose", g.op("Conv", "X", g.normal(5, 1, 3), group=5, name="foreign"),
                                    perm=[0, 2, 1]), 5, 6),
@@ -376,6 +393,8 @@ NOT = {
     "in training": lambda g: g.op("BatchNormalization", g.op("Transpose", g.gru("X", 5, 6), perm=[0, 2, 1]),
                                   *norm(g, 6), training_mode=1, name="foreign", outputs=3)[0],
     "a norm of both": lambda g: g.op("LayerNormalization", g.gru("X", 5, 6), g.normal(4, 6), axis=1, name="foreign"),
+    "steps as they were": lambda g: g.op("Reshape", g.op("Gemm", g.op("Reshape", convolved(g), np.array([-1, 6])),
+                                                         g.normal(6, 3)), sizes(g, "X", (0, 2)), name="foreign"),
     "sizes that are divided": lambda g: g.op("Reshape", A := g.gru("X", 5, 6), g.op(
         "Div", g.op("Shape", A), np.array([1, 1, 1]), name="foreign")),
 }  # fmt: skip

@@ -256,9 +256,16 @@ def functional():
     return keras.Model(inputs, keras.layers.Add()([A, inputs]))
 
 
+def of_two_dtypes():
+    head = keras.layers.TimeDistributed(keras.layers.Dense(2, dtype="float32"), dtype="float64")
+    inputs = keras.Input((4, 3), dtype="float64")
+    return keras.Sequential([inputs, keras.layers.GRU(3, return_sequences=True, dtype="float64"), head])
+
+
 @pytest.mark.parametrize(
     ("make", "words"),
     [
+        (of_two_dtypes, "it computes in float64, its Dense in float32"),
         (lambda: built(keras.layers.LSTM(3)), "LSTM 'lstm.* cannot be had here"),
         (lambda: built(keras.layers.GRU(3, "softplus")), "its activations are some of tanh, .*got 'softplus'"),
         (lambda: built(keras.layers.GRU(3, np.tanh)), "its activations are some of"),

@@ -298,6 +298,10 @@ def own_last(self, x, lengths):
     return self.out(y[torch.arange(x.size(0)), lengths - 1])
 
 
+def own_last_classes(self, x, lengths):
+    return torch.softmax(own_last(self, x, lengths), 1)
+
+
 def own_last_packed(self, x, lengths):
     y = self.gru(rnn.pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False))[0]
     y = torch.tanh(rnn.pad_packed_sequence(y, batch_first=True)[0])
@@ -306,6 +310,7 @@ def own_last_packed(self, x, lengths):
 
 LENGTHS = {
     "each its last step": lambda: Second(own_last, fc=linear(5, 5), gru=gru(num_layers=2), out=linear(6, 3)),
+    "each its last step, classes": lambda: Second(own_last_classes, fc=linear(5, 5), gru=gru(), out=linear(6, 3)),
     "each its last step, packed": lambda: Second(own_last_packed, gru=gru(bidirectional=True), out=linear(12, 3)),
     "every step": lambda: Second(packed, fc=linear(5, 5), gru=gru(bidirectional=True), out=linear(12, 3)),
     "the last states": lambda: Second(packed_last, gru=gru(num_layers=2, bidirectional=True), out=linear(12, 3)),

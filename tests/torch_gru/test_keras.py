@@ -185,6 +185,13 @@ def test_masks_in_both_directions(merge, loops):
     same(layer, loops, x, states, mask=mask, training=True)
 
 
+def test_steps_lie_where_their_mask_does():
+    """Whatever PyTorch's default device is."""
+    with torch.device("meta"):
+        steps = cgru.keras.RealSteps.of(torch.ones(2, 3, dtype=torch.bool, device="cpu"), True)
+    assert {each.device.type for each in steps} == {"cpu"}
+
+
 def test_whatever_stands_in_masked_steps(loops):
     """It is not computed with; in Keras a NaN there goes into every gradient."""
     x, states, mask = data(5, 9, 3, 7)
@@ -329,6 +336,7 @@ def test_a_text_model_trains_alike_and_is_saved(tmp_path, loops):
         if swap:
             done = cgru.keras.accelerate(net)
             assert len(done.swapped) == 4
+            assert all("/" in path for path in done.swapped)
             assert done.left == {}
             loops.clear()
         net.compile(optimizer="adam", loss="sparse_categorical_crossentropy")

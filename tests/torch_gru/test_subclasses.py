@@ -392,3 +392,14 @@ def test_names_and_functions():
     odd = Odd()
     assert list(functions_in(again)) == [again]
     assert {"AssertionError"} == names_of(Odd.func)
+
+
+def test_an_init_may_look_at_all_weights():
+    """What it does with them is seen in the module."""
+
+    class Counting(torch.nn.GRU):
+        def __init__(self, *sizes):
+            super().__init__(*sizes)
+            self.count = len(self._flat_weights)
+
+    assert cgru.torch.accelerate(torch.nn.Sequential(Counting(3, 2))).swapped == ["0"]

@@ -79,7 +79,7 @@ class Loop(Updater):
         self.left: dict[str, list[Any]] = {}  # after an epoch: [number of updates, parameter, mean], by its key
         self.keep()
 
-    def epoch(self, parts: Parts, row: int = 0) -> Updates:
+    def epoch(self, parts: Parts, row: int) -> Updates:
         """Make an update for each batch of each part of the data, with `truncate` for each slice of its steps.
 
         `row` is how many updates in a row were left out just before.

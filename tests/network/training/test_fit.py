@@ -558,3 +558,13 @@ def test_a_fit_in_python_goes_on_after_a_callback(monkeypatch):
 
 
 LOOP = fit.Loop
+
+
+def test_parameters_that_a_callback_ties_are_refused():
+    net = made()
+
+    def tie(epoch):
+        net.layers[0].p["Vz"] = net.layers[0].p["Vr"]
+
+    with pytest.raises(ValueError, match=r"^parameter 0\.V[rz]: expected memory of its own, got some of 0\.V[rz]'s"):
+        net.fit(X, LABELS, lengths=LENGTHS, epochs=2, callback=tie)

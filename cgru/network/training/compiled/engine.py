@@ -94,7 +94,7 @@ class Engine(Updater):
             self.sources[kind] = data, source
         return self.sources[kind][1]
 
-    def epoch(self, parts: Parts, row: int = 0) -> Updates:
+    def epoch(self, parts: Parts, row: int) -> Updates:
         """Make an update for each batch of each part of the data, with `truncate` for each slice of its steps.
 
         `row` is how many updates in a row were left out just before.
