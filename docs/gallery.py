@@ -4,7 +4,7 @@ As a hook of MkDocs this adds the notebooks, a link to each, and the grid of doc
 the notebooks, all or those that are named, and keeps the pictures that they draw where the pages show them, those of
 guides whose code draws some, in docs/pictures/, as well:
 
-    pip install -e ".[cli,docs,forecast]"
+    pip install -e ".[cli,docs,forecast,gallery]"
     python docs/gallery.py
     python docs/gallery.py sequences docs/reports.md
     python docs/gallery.py --keep FOLDER  # leaves a folder for each page there, its notebook with what it printed
