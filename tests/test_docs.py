@@ -142,10 +142,14 @@ def spaced(text):
 
 
 def far(shown, printed):
-    """Whether a number is more than a tenth, or than one in its last digit, from the one that a page shows."""
+    """Whether a number is too far from the one that a page shows.
+
+    Allowed are a tenth of a small one, two points of a percentage or the like, and one in the last digit of any.
+    """
     mantissa, _, exponent = shown.partition("e")
     last = 10.0 ** (int(exponent or 0) - len(mantissa.partition(".")[2]))
-    return abs(float(shown) - float(printed)) > max(0.1 * abs(float(shown)), 1.01 * last)
+    size = abs(float(shown))
+    return abs(float(shown) - float(printed)) > max(min(0.1 * size, max(2, 0.02 * size)), 1.01 * last)
 
 
 @pytest.mark.slow
