@@ -348,7 +348,7 @@ WRONG = [  # a documented name, whose first part may need a package; a call of i
     ("cgru.Network.fit", None, lambda: network().fit(WIDE, np.ones((3, 2)), epochs=1)),
     ("cgru.load", None, lambda: cgru.load("missing.npz")),
     *(
-        (f"cgru.losses.{name}", None, lambda name=name: getattr(cgru.losses, name)(np.ones((3, 2)), np.ones(3)))
+        (f"cgru.losses.{name}", None, lambda name=name: getattr(cgru.losses, name)(np.ones((3, 1)), np.ones(3)))
         for name in ("mean_squared_error", "huber", "poisson", "binary_cross_entropy")
     ),
     (
