@@ -147,9 +147,9 @@ class Runner:
             tests, found = caught[file], []
             with taken(free) as tree:
                 while tests and (failed := run(tree, [file], tests, patience=self.patience).failed):
+                    if tests.pop(failed, None) is None:  # no test, but the file itself, which may be gone
+                        return [*found, *tests]
                     found.append(failed)
-                    if tests.pop(failed, None) is None:  # no test, but the file itself
-                        break
             return found
 
         with trees(self.root, self.folder, self.jobs) as free, ThreadPoolExecutor(self.jobs) as pool:
