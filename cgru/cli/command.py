@@ -319,7 +319,7 @@ def export(request: arguments.ExportRequest) -> None:
         check_output(path, request.model)
     net = _load_model(request.model)
     if any(len(layer.cells) > 1 for layer in net.layers):
-        due = "a model that runs a step at a time, as `cgru fit --no-bidirectional` makes it"
+        due = "a model that runs a step at a time, as `cgru fit --causal` makes it"
         raise RequestError(f"{request.model}: expected {due}, got a bidirectional one")
     with as_request_error():
         cgru.export_c(net, request.output, name=request.name, dtype=request.dtype)

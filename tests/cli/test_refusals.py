@@ -121,7 +121,7 @@ def test_settings_that_are_none(tmp_path, monkeypatch, value):
         (["fit", "data.npz", "-o", "page.html", "--html", "page.html"], ["page.html", "overwrite"]),
         (["evaluate", "model.npz", "data.npz", "--html", "no/page.html"], ["no/page.html", "does not exist"]),
         (["evaluate", "none.npz", "data.npz", "--html", "page.html"], ["none.npz", "No such file"]),
-        (["export", "model.npz", "-o", "model.c"], ["model.npz", "a step at a time", "--no-bidirectional"]),
+        (["export", "model.npz", "-o", "model.c"], ["model.npz", "a step at a time", "--causal"]),
     ],
     ids=" ".join,
 )
