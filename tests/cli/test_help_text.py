@@ -11,7 +11,7 @@ from cgru.network.options import OPTIONS, Trait
 
 
 def test_the_options_of_a_fit_that_a_plan_may_have():
-    told = PLAN_HELP.partition("as Network.fit takes them,\n\n")[2].partition("\n\n")[0]
+    told = PLAN_HELP.partition("as in Network.fit,\n\n")[2].partition("\n\n")[0]
     keys = re.findall(r"^  (\w+) ", told, re.MULTILINE)
     assert keys == [name for name, each in OPTIONS.items() if Trait.PLAN in each.traits]
     assert 0 < len(keys) < len(OPTIONS)
