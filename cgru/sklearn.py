@@ -13,482 +13,29 @@ m samples, s steps, e features per step, k outputs. X is one of
 from __future__ import annotations
 
 import copy
-import json
-import os
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import fields
 from typing import Any
 
 import numpy as np
 
 try:
-    from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
-    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.base import ClassifierMixin, RegressorMixin
     from sklearn.metrics import accuracy_score, r2_score
-    from sklearn.utils import check_array, check_consistent_length, check_random_state
-    from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
     from sklearn.utils.multiclass import check_classification_targets
-    from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
+    from sklearn.utils.validation import check_is_fitted, column_or_1d
 except ImportError:
     raise ImportError("cgru.sklearn: scikit-learn is missing: pip install scikit-learn") from None
 
 from cgru import input_layers, losses, model_selection, recipe
-from cgru.core.checks import flag, positive
-from cgru.core.lengths import padded
-from cgru.core.row_blocks import select_rows
-from cgru.core.threads import get_num_threads, set_num_threads
-from cgru.files import Archive, atomic_write
-from cgru.layers.layer import Layer
 from cgru.losses import Loss
-from cgru.many import Job, fit_many
-from cgru.model_selection import Choice
-from cgru.network import Network, files
-from cgru.network.data.dataframes import as_sequences, is_indexed
+from cgru.network import Network
 from cgru.network.data.mean_variance import mean_and_deviation
-from cgru.network.data.split import NO_WEIGHT, check_share, draw_held_out, encode_groups
-from cgru.network.data.step_arrays import STEP_ARRAYS, given_step_arrays, rectangles
-from cgru.network.history import Epoch, History
-from cgru.network.network import from_parts, to_parts, undo_target_scaling
-from cgru.network.options import OPTIONS, Settings
-from cgru.network.progress import epoch_text
-from cgru.optimizers import Adam, check_number
-from cgru.recipe import Recipe
+from cgru.network.network import undo_target_scaling
+from cgru.sequence_estimator import SequenceEstimator
 
 __all__ = ["GRUClassifier", "GRURegressor"]
 
-FORMAT = 1  # version of an estimator's file
 
-
-@contextmanager
-def _advice_on_missing() -> Iterator[None]:
-    """Replace scikit-learn's advice in an error on NaN in X by how to fill missing values of sequences."""
-    try:
-        yield
-    except ValueError as error:
-        first = str(error).splitlines()[0]
-        if "contains NaN" not in first or "Input y" in first:
-            raise
-        cure = (
-            'missing="decay" learns from it, missing="forward" of cgru.datasets.read and from_frame fills it, or leave '
-            "such samples out"
-        )
-        raise ValueError(f"{first} {cure}") from None
-
-
-class _Estimator(BaseEstimator):
-    """The base of both estimators: a network of GRU layers, a pool over their states and a head."""
-
-    def _set_parameters(self, given: dict[str, Any]) -> None:
-        """Set the estimator's parameters from the arguments of its `__init__`.
-
-        scikit-learn takes their names from the signature of that `__init__`.
-        """
-        for name in self._get_param_names():
-            setattr(self, name, given[name])
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.three_d_array = True
-        tags.input_tags.allow_nan = self.missing == recipe.DECAY
-        return tags
-
-    # --- arguments ---
-
-    def _checked_loss(self, reset: bool) -> Loss:
-        """Return the loss that is asked for; ValueError where it is none of this estimator's.
-
-        reset: whether this is a first fit; otherwise it must be the loss of the present networks.
-        """
-        names = [name for name, kind in losses.LOSSES.items() if self._takes(kind)]
-        found = losses.named(names[0] if self.loss is None else self.loss)
-        if callable(self.loss) or not self._takes(found):
-            raise ValueError(f"loss: expected {', '.join(names)} or None, got {self.loss!r}")
-        if not reset and found.given != self._nets[0].loss:
-            raise ValueError(f"loss: expected {self._nets[0].loss!r}, as in the first fit, got {self.loss!r}")
-        return found
-
-    @_advice_on_missing()
-    def _check_sequences(
-        self, X: Any, y: Any = None, reset: bool = False, features: int | None = None
-    ) -> tuple[np.ndarray, np.ndarray | None, Any]:
-        """Check X and y as scikit-learn does; return (X (m, s, e), real lengths (m,) or None for all, y).
-
-        reset: whether this is a first fit, which sets `n_features_in_`.
-        features: e of the training data; None: that of the fitted networks.
-        """
-        given, names, lengths, is_flat = X, None, None, False
-        if self.missing not in (recipe.REFUSE, recipe.DECAY):
-            raise ValueError(f"missing: expected {recipe.REFUSE!r} or {recipe.DECAY!r}, got {self.missing!r}")
-        finite: Any = {"ensure_all_finite": "allow-nan" if self.missing == recipe.DECAY else True}
-        if is_indexed(X) and X.shape[1:] > (1,):  # a DataFrame (m, s) has an index, too
-            fits = np.shape(y)[:1] == (len(X),) if reset else (features or self.networks_[0].features) == 1
-            is_flat = fits and (reset or X.shape[1] == self.n_features_in_)
-        read = None if is_flat else as_sequences(X, "X", self.channels_first, y)
-        if read is not None:
-            X, names = read
-        elif isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 1:
-            X = list(X)
-        if read is None and self.channels_first and isinstance(X, list | tuple):
-            X = [np.transpose(x) if np.ndim(x) == 2 else x for x in X]
-        if isinstance(X, list | tuple) and len(X) and np.ndim(X[0]) == 2:
-            X, lengths = padded([check_array(x, input_name=f"X[{i}]", **finite) for i, x in enumerate(X)])
-        shape = np.shape(X) if hasattr(X, "shape") else np.asarray(X).shape
-        flat = len(shape) == 2
-        options = {"dtype": [np.float64, np.float32], "allow_nd": True, **finite}
-        y_options = {"multi_output": True, "y_numeric": not isinstance(self, ClassifierMixin)}
-        if reset:
-            X, y = validate_data(self, X, y, **options, **y_options)
-        elif flat and shape[1] == self.n_features_in_:  # otherwise there are no names to compare
-            X = validate_data(self, X, reset=False, **options)
-        else:
-            X = check_array(X, **options)
-        if X.ndim == 2:
-            X = X[:, :, None]
-        elif X.ndim > 3:
-            raise ValueError(f"X: expected (m, s, e), (m, s) or a list of (s, e), got {X.ndim} axes")
-        elif self.channels_first and lengths is None:
-            X = X.swapaxes(1, 2)
-        if reset and not flat:
-            self.n_features_in_ = X.shape[2]
-        elif not flat and X.shape[2] != self.n_features_in_:
-            name = type(self).__name__
-            raise ValueError(f"X has {X.shape[2]} features, but {name} is expecting {self.n_features_in_} features")
-        if names is not None:
-            named = given[0] if isinstance(given, list | tuple) else given
-            validate_data(self, named, reset=reset, skip_check_array=True)  # keeps or compares the names
-        return X, lengths, y
-
-    # --- training ---
-
-    def _fit(self, X: Any, y: Any, sample_weight: Any, reset: bool, **given: Any) -> None:
-        """Train on X and y, anew with `reset`, in place; restore the estimator after any exception.
-
-        reset: whether to build a new network; otherwise training goes on with the present one.
-        given: `groups`, `validation` and `beside`; for `partial_fit` `epochs` and `classes`.
-        """
-        before, sample_weight = dict(vars(self)), self._sample_weights(y, sample_weight)
-        try:
-            notes = self._train(X, y, sample_weight, reset, **given)
-            self._set_networks(self._nets, _target_names_of(y) if reset else before["networks_"][0].target_names)
-        except BaseException:
-            vars(self).clear()
-            vars(self).update(before)
-            raise
-        for note in notes:
-            warnings.warn(f"{type(self).__name__}: {note}", ConvergenceWarning, stacklevel=3)
-
-    def _train(
-        self,
-        X: Any,
-        y: Any,
-        sample_weight: Any,
-        reset: bool,
-        *,
-        epochs: Any = None,
-        classes: Any = None,
-        groups: Any = None,
-        validation: Any = None,
-        beside: Mapping[str, Any],
-    ) -> list[str]:
-        """Train as `_fit` has it, setting attributes; return notes for warnings: it diverged, nothing was learned."""
-        loss = self._checked_loss(reset)
-        X, lengths, y = self._check_sequences(X, y, reset=reset)
-        if sample_weight is not None:
-            sample_weight = column_or_1d(sample_weight, dtype=np.float64, warn=False)
-            check_consistent_length(X, sample_weight)
-        weights = sample_weight if sample_weight is not None and sample_weight.any() else None  # for means
-        groups, beside = encode_groups(groups, len(X)), rectangles(beside, X.shape, lengths)
-        targets = self._targets(y, loss, reset, classes, weights)
-        held_out = None if validation is None else self._check_validation(validation, X.shape[2], y, loss)
-        batch_size, all_epochs = recipe.budget(len(X), self.batch_size, self.epochs)
-        options = {name: value for name, value in self.get_params(deep=False).items() if name in OPTIONS}
-        options.pop("class_weight", None)  # part of the sample weights
-        options |= {"epochs": epochs or all_epochs, "batch_size": batch_size, "recover": True}
-        Settings(**options)  # what is invalid is refused before any fit
-        ensemble = positive(self.ensemble, "ensemble")
-        positive(self.n_iter_no_change, "n_iter_no_change")
-        samples = {"X": X, "y": targets, "lengths": lengths, "sample_weight": sample_weight}
-        own_beside = beside  # of the samples to train on
-        enough = len(X) >= recipe.HELD_FROM or isinstance(self, ClassifierMixin)
-        if not reset and len(self._nets) > 1:
-            raise ValueError(f"ensemble: expected 1 to train on, got {len(self._nets)} networks")
-        most = np.iinfo(np.int32).max
-        seed = check_random_state(self.random_state).randint(most) if reset else self._nets[0].seed
-        if self.early_stopping and epochs is None and enough:  # drawn before the choice, in which they have no part
-            share = check_share(self.validation_fraction, "validation_fraction")
-            classes = targets if isinstance(self, ClassifierMixin) else None
-            rows = draw_held_out(len(X), share, [seed], classes, groups)
-            if weights is not None and not (weights[rows].any() and weights[~rows].any()):
-                raise ValueError(NO_WEIGHT)
-            out, kept = np.flatnonzero(rows), np.flatnonzero(~rows)
-            held_out = *(select_rows(each, out) for each in samples.values()), _select_all(beside, out)
-            samples, own_beside = _select_all(samples, kept), _select_all(beside, kept)
-            groups = select_rows(groups, kept)
-        if not reset:
-            nets, choice = self._nets, None
-        else:
-            outputs = targets.shape[1] if targets.ndim == 2 else len(self.classes_)
-            own_weights = None if weights is None else samples["sample_weight"]
-            start = recipe.constant_start(loss, samples["X"], samples["y"], own_weights)
-
-            def make(found: Recipe, inputs: Sequence[Layer], more: int = 0) -> Network:
-                return found.network(outputs, inputs, seed=seed + more, start=start)
-
-            with _threads(self.n_jobs):
-                data = samples | {"groups": groups, "beside": own_beside}
-                choice = self._choose(loss, make, epochs is None, **data, **options)
-            if self.verbose and self.inputs == input_layers.AUTO:
-                print(f"chosen: {choice}")
-            found = choice.recipe
-            self.inputs_, self.layers_, self.pool_ = found.inputs, found.layers, found.pool
-            self.candidate_scores_ = choice.scores
-            layers = input_layers.build(found.inputs, samples["X"], samples["lengths"], found.dtype)
-            nets = [make(found, copy.deepcopy(layers), more) for more in range(ensemble)]
-        options["remember_samples"] = True
-        held = held_out is not None
-        if held:
-            options |= {"validation": held_out, "patience": self.n_iter_no_change}
-            # The scaling is that of the samples that are trained on.
-            options |= {"standardize_targets": loss.can_standardize, "shrink": loss.can_shrink}
-        with _threads(self.n_jobs):
-            callback = _print_epoch if self.verbose else None
-            history = _fit_all(nets, callback=callback, **samples, **own_beside, **options)
-            notes = [choice.failures if choice else "", history.problems()]
-            for net in nets if choice is not None and choice.shrinkage is not None and not held else ():
-                for array in net.head.p.values():
-                    array *= choice.shrinkage
-            if epochs is None:
-                scale = getattr(self, "target_scale_", 1.0)
-                note = recipe.nothing_learned(nets[0], X, targets, lengths, weights, scale, beside)
-                notes.append(note and f"nothing was learned: {note}")
-                if self.epochs is None and not note and not held:  # otherwise their number is the user's, or early
-                    falls = recipe.still_falls([epoch.loss for epoch in history])
-                    notes += [choice.advice if choice else "", falls and f"{falls}; more epochs may help"]
-        self._nets = nets  # only once they are trained
-        self.loss_curve_ = ([] if reset else self.loss_curve_) + [epoch.loss for epoch in history]
-        self.n_iter_ = len(self.loss_curve_)
-        if held:
-            self.validation_scores_ = [epoch.validation_loss for epoch in history]
-        return list(filter(None, notes))
-
-    def _check_validation(self, validation: Any, features: int, y: Any, loss: Loss) -> tuple[Any, ...]:
-        """Check `validation` of `fit`; return (X, targets, lengths, sample_weight, arrays beside) for `Network.fit`.
-
-        features, y: those of the training data.
-        """
-        if self.early_stopping:
-            raise ValueError("validation: expected None beside early_stopping=True, which holds samples out, got some")
-        beside: Mapping[str, Any] = {}
-        if isinstance(validation, tuple | list) and validation and isinstance(validation[-1], Mapping):
-            *validation, beside = validation
-        if not isinstance(validation, tuple | list) or len(validation) not in (2, 3):
-            due = "(X, y) or (X, y, sample_weight)"
-            got = f"{len(validation)} parts" if isinstance(validation, tuple | list) else type(validation).__name__
-            raise ValueError(f"validation: expected {due}, got {got}")
-        X, own_y, weights = (*validation, None)[:3]
-        try:
-            X, lengths, _ = self._check_sequences(X, own_y, features=features)
-            check_consistent_length(X, own_y, weights)
-            weights = self._sample_weights(own_y, weights, y)
-            weights = None if weights is None else column_or_1d(weights, dtype=np.float64, warn=False)
-            return X, self._targets(own_y, loss, False, None, None), lengths, weights, beside
-        except (TypeError, ValueError) as error:
-            kind = TypeError if isinstance(error, TypeError) else ValueError
-            raise kind(f"validation: {error}") from None
-
-    def _choose(self, loss: Loss, make: Any, whole: bool, **options: Any) -> Choice:
-        """Choose what the parameters leave open, as `budget` says; for one epoch (not `whole`) without folds."""
-        check_number(self.budget, "budget")
-        given = {each.name: getattr(self, each.name) for each in fields(Recipe) if hasattr(self, each.name)}
-        given |= {"loss": loss.given, "bidirectional": self.bidirectional and not flag(self.causal, "causal")}
-        given["schedule"] = recipe.SCHEDULE if whole else "constant"
-        if self.inputs != input_layers.AUTO:
-            input_layers.parse(self.inputs, causal=self.causal)
-            if self.missing == recipe.DECAY and self.inputs.strip() != input_layers.RAW:
-                raise ValueError(f'inputs: expected "raw" beside missing="decay", got {self.inputs!r}')
-        budget = self.budget if whole else 0
-        return model_selection.choose(make, Recipe(**given), budget=budget, **options)
-
-    def _sample_weights(self, y: Any, sample_weight: Any, training_y: Any = None) -> Any:
-        """Return the sample weights times the weights of `class_weight`.
-
-        training_y: the classes by whose counts "balanced" weighs; None: y.
-        """
-        per_class = getattr(self, "class_weight", None)  # a regressor has none
-        if per_class is None:
-            return sample_weight
-        if isinstance(per_class, str) and training_y is not None:
-            classes = np.unique(training_y)
-            per_class = dict(zip(classes, compute_class_weight(per_class, classes=classes, y=training_y), strict=True))
-        if sample_weight is None:
-            return compute_sample_weight(per_class, y)
-        check_consistent_length(y, sample_weight)
-        return compute_sample_weight(per_class, y) * column_or_1d(sample_weight)
-
-    def _outputs(self, X: Any, convert: Callable[[np.ndarray], np.ndarray] = np.asarray, **beside: Any) -> np.ndarray:
-        """Return the outputs of the network for X, (m, k), converted, and of an ensemble their mean."""
-        check_is_fitted(self, "networks_")
-        X, lengths, _ = self._check_sequences(X)
-        with _threads(self.n_jobs):
-            return sum(convert(net.predict(X, lengths, **beside)) for net in self._nets) / len(self._nets)
-
-    # --- the fitted network, and files ---
-
-    @property
-    def network_(self) -> Network:
-        """Return the fitted network; AttributeError before the first fit, and for an ensemble, by name."""
-        found = vars(self).get("networks_", [])
-        if len(found) != 1:
-            got = f"an ensemble of {len(found)}; networks_ has them" if found else "an estimator that is not fitted"
-            raise AttributeError(f"network_: expected one network, got {got}")
-        return found[0]
-
-    def sole_network(self) -> Network:
-        """Return `network_`, for functions that take an estimator in the place of a network.
-
-        Returns:
-            The fitted network.
-
-        Raises:
-            NotFittedError: the estimator is not fitted.
-            ValueError: it is an ensemble.
-
-        Examples:
-            >>> from cgru.sklearn import GRURegressor
-            >>> X, y = np.arange(40) % 2 * np.ones((5, 1)), np.arange(40) % 2
-            >>> model = GRURegressor(4, epochs=20, budget=0, random_state=0).fit(X.T, y)
-            >>> model.sole_network() is model.network_
-            True
-        """
-        check_is_fitted(self, "networks_")
-        try:
-            return self.network_
-        except AttributeError as error:
-            raise ValueError(str(error)) from None
-
-    def network_inputs(self, X: Any) -> tuple[np.ndarray, np.ndarray | None]:
-        """Convert X to the inputs of the network.
-
-        Args:
-            X: the sequences, as for `fit`.
-
-        Returns:
-            (X (m, s, e), the real lengths (m,) or None for all).
-
-        Raises:
-            NotFittedError: the estimator is not fitted.
-            TypeError, ValueError: X does not fit the estimator, such as another number of features than that of `fit`.
-
-        Examples:
-            >>> from cgru.sklearn import GRURegressor
-            >>> X, y = np.arange(40) % 2 * np.ones((5, 1)), np.arange(40) % 2
-            >>> model = GRURegressor(4, epochs=20, budget=0, random_state=0).fit(X.T, y)
-            >>> model.network_inputs(X.T)[0].shape
-            (40, 5, 1)
-        """
-        check_is_fitted(self, "networks_")
-        return self._check_sequences(X)[:2]
-
-    def _set_networks(self, nets: list[Network], names: tuple[str, ...] | None) -> None:
-        """Store the trained networks, and as `networks_` copies that take and predict y in the user's classes or units.
-
-        names: those of the targets.
-        """
-        self._nets, self.networks_ = nets, [self._in_terms_of_y(net, names) for net in nets]
-        features = getattr(self, "feature_names_in_", ())
-        for net in self.networks_ if len(features) == nets[0].features else ():
-            net.feature_names = tuple(map(str, features))
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the estimator to the file `path`, for `load` of its class: predictions are the same bits.
-
-        The file is an `.npz` without pickled objects, replaced as a whole. The optimizer's state and metadata requests
-        (`set_fit_request`) are not saved.
-
-        Args:
-            path: the file, exactly that name.
-
-        Raises:
-            NotFittedError: the estimator is not fitted.
-            TypeError: a parameter is no number, string or dict of these, or the file cannot hold the classes. The error
-                names it.
-            OSError: the file cannot be written.
-
-        Examples:
-            >>> from cgru.sklearn import GRUClassifier
-            >>> X, y = np.arange(40) % 2 * np.ones((5, 1)), np.arange(40) % 2
-            >>> model = GRUClassifier(4, epochs=20, budget=0, random_state=0).fit(X.T, y)
-            >>> model.save("model.npz")
-            >>> GRUClassifier.load("model.npz").units
-            4
-        """
-        check_is_fitted(self, "networks_")
-        own = self.get_params(deep=False)
-        params = {name: _to_json(value, name) for name, value in own.items()}
-        left_out = (*own, "_nets", "networks_", "_metadata_request")
-        kept = {name: value for name, value in vars(self).items() if name not in left_out}
-        attributes = {name: _to_json(value, name) for name, value in kept.items()}
-        schedule = self._nets[0].optimizer.schedule
-        text = {"class": type(self).__name__, "params": params, "attributes": attributes}
-        text |= {"target_names": self.networks_[0].target_names, "schedule": schedule and schedule.__name__}
-        starts = ["network."] if len(self._nets) == 1 else [f"network{i}." for i in range(len(self._nets))]
-        packed = [files.pack(*to_parts(net)) for net in self._nets]
-        with atomic_write(path) as file:
-            named = {
-                f"{start}{name}": array
-                for start, arrays in zip(starts, packed, strict=True)
-                for name, array in arrays.items()
-            }
-            np.savez(file, format=np.array(FORMAT), estimator=np.array(json.dumps(text)), **named)
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Any:
-        """Read the estimator that `save` wrote to `path`.
-
-        Args:
-            path: the file.
-
-        Returns:
-            The fitted estimator.
-
-        Raises:
-            ValueError: the file is damaged, foreign or of a newer format, or has an estimator of another class.
-            OSError: it cannot be read.
-
-        Examples:
-            >>> from cgru.sklearn import GRUClassifier
-            >>> X, y = np.arange(40) % 2 * np.ones((5, 1)), np.arange(40) % 2
-            >>> model = GRUClassifier(4, epochs=20, budget=0, random_state=0).fit(X.T, y)
-            >>> model.save("model.npz")
-            >>> bool((GRUClassifier.load("model.npz").predict(X.T) == model.predict(X.T)).all())
-            True
-        """
-        return files.read_checked(path, "estimator", FORMAT, cls._from_file)
-
-    @classmethod
-    def _from_file(cls, archive: Archive) -> Any:
-        """Make the estimator from the arrays of its file."""
-        text = files.read_json("estimator", archive)
-        if text["class"] != cls.__name__:
-            raise ValueError(f"expected a {cls.__name__}, got a {text['class']}, which {text['class']}.load reads")
-        self = cls(**{name: _from_json(value) for name, value in text["params"].items()})
-        vars(self).update((name, _from_json(value)) for name, value in text["attributes"].items())
-        packed: dict[str, dict[str, np.ndarray]] = {}
-        for name in archive.headers:
-            start, _, rest = name.partition(".")
-            if start.startswith("network"):
-                packed.setdefault(start, {})[rest] = archive.read(name)
-        rates = {"weight_decay": self.weight_decay, "clip_norm": 1.0, "schedule": text["schedule"]}
-        nets = [from_parts(*files.unpack(arrays)) for arrays in packed.values()]
-        for net in nets:
-            net.optimizer = Adam(self.learning_rate, **rates)
-        self._set_networks(nets, None if text["target_names"] is None else tuple(text["target_names"]))
-        return self
-
-
-class GRUClassifier(ClassifierMixin, _Estimator):
+class GRUClassifier(ClassifierMixin, SequenceEstimator):
     """A classifier of sequences: a GRU network trained by softmax cross-entropy.
 
     Args:
@@ -663,10 +210,8 @@ class GRUClassifier(ClassifierMixin, _Estimator):
             >>> model.n_iter_, model.score(X.T, y)
             (20, 1.0)
         """
-        again = self.warm_start and hasattr(self, "networks_")
-        beside = given_step_arrays(resets, decay, times)
-        self._fit(X, y, sample_weight, not again, groups=groups, validation=validation, beside=beside)
-        return self
+        given = {"groups": groups, "validation": validation, "resets": resets, "decay": decay, "times": times}
+        return self._fit(X, y, sample_weight, self.warm_start, **given)
 
     def partial_fit(
         self,
@@ -704,9 +249,8 @@ class GRUClassifier(ClassifierMixin, _Estimator):
             >>> model.classes_.tolist(), model.n_iter_
             (['a', 'b'], 2)
         """
-        beside = given_step_arrays(resets, decay, times)
-        self._fit(X, y, sample_weight, not hasattr(self, "networks_"), epochs=1, classes=classes, beside=beside)
-        return self
+        given = {"epochs": 1, "classes": classes, "resets": resets, "decay": decay, "times": times}
+        return self._fit(X, y, sample_weight, True, **given)
 
     def predict_proba(self, X: Any, *, resets: Any = None, decay: Any = None, times: Any = None) -> np.ndarray:
         """Predict the probability of each of `classes_`.
@@ -777,7 +321,7 @@ class GRUClassifier(ClassifierMixin, _Estimator):
         return accuracy_score(y, found, sample_weight=sample_weight)
 
 
-class GRURegressor(RegressorMixin, _Estimator):
+class GRURegressor(RegressorMixin, SequenceEstimator):
     """A regressor of sequences, for one or several targets: a GRU network trained by squared errors or another loss.
 
     Predictions of squared errors and of "huber" are shrunk towards the mean by a factor fitted to what was held out, in
@@ -938,10 +482,8 @@ class GRURegressor(RegressorMixin, _Estimator):
             >>> model.n_iter_, model.target_mean_.tolist()
             (30, [0.5])
         """
-        again = self.warm_start and hasattr(self, "networks_")
-        beside = given_step_arrays(resets, decay, times)
-        self._fit(X, y, sample_weight, not again, groups=groups, validation=validation, beside=beside)
-        return self
+        given = {"groups": groups, "validation": validation, "resets": resets, "decay": decay, "times": times}
+        return self._fit(X, y, sample_weight, self.warm_start, **given)
 
     def partial_fit(
         self,
@@ -975,9 +517,7 @@ class GRURegressor(RegressorMixin, _Estimator):
             >>> model.partial_fit(np.ones((8, 5)), np.zeros(8)).target_mean_.tolist()
             [3.5]
         """
-        beside = given_step_arrays(resets, decay, times)
-        self._fit(X, y, sample_weight, not hasattr(self, "networks_"), epochs=1, beside=beside)
-        return self
+        return self._fit(X, y, sample_weight, True, epochs=1, resets=resets, decay=decay, times=times)
 
     def predict(self, X: Any, *, resets: Any = None, decay: Any = None, times: Any = None) -> np.ndarray:
         """Predict numbers in the units of y: the mean, the quantile nearest the median, or the rate, as `loss` says.
@@ -1070,70 +610,3 @@ class GRURegressor(RegressorMixin, _Estimator):
         """Return outputs A (m, k) for scaled targets as outputs in the units of y."""
         factor, shift = self._fitted_loss().scaling(self.target_mean_, self.target_scale_)
         return A * factor + shift
-
-
-def _target_names_of(y: Any) -> tuple[str, ...] | None:
-    """Return the target names of a DataFrame or a Series; None where y has none."""
-    names = getattr(y, "columns", None)
-    names = [getattr(y, "name", None)] if names is None else list(names)
-    return tuple(names) if all(isinstance(name, str) for name in names) and len(set(names)) == len(names) else None
-
-
-def _to_json(value: Any, name: str) -> Any:
-    """Convert the parameter or attribute `name` to JSON types; TypeError where it has none."""
-    value = value.item() if isinstance(value, np.generic) and value.dtype.kind in "biufU" else value
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    if isinstance(value, dict):
-        return {"dict": [[_to_json(each, name) for each in pair] for pair in value.items()]}
-    if isinstance(value, list | tuple):
-        return [_to_json(each, name) for each in value]
-    if isinstance(value, np.ndarray):
-        return {"array": files.array_to_json(value, name)}
-    due = "a number, a string, None, or a list, dict or array of these"
-    raise TypeError(f"{name}: expected {due} to save, got {type(value).__name__}")
-
-
-def _from_json(value: Any) -> Any:
-    """Convert a value back from the form of `_to_json`."""
-    if isinstance(value, list):
-        return [_from_json(each) for each in value]
-    if isinstance(value, dict):
-        return (
-            files.array_from_json(value["array"]) if "array" in value else {k: _from_json(v) for k, v in value["dict"]}
-        )
-    return value
-
-
-def _select_all(arrays: Mapping[str, Any], rows: np.ndarray) -> dict[str, Any]:
-    """Return these rows of each array."""
-    return {name: select_rows(array, rows) for name, array in arrays.items()}
-
-
-def _print_epoch(epoch: Epoch) -> None:
-    """Print an epoch's losses, as a callback of a fit."""
-    print(f"epoch {epoch.epoch} of {epoch.epochs}: {epoch_text(epoch)}")
-
-
-def _fit_all(nets: list[Network], X: np.ndarray, y: np.ndarray, **options: Any) -> History:
-    """Fit one network, or several on all threads; return the history of the first. The first error is raised."""
-    if len(nets) == 1:
-        return nets[0].fit(X, y, **options)
-    shared = {name: options.pop(name, None) for name in ("lengths", "sample_weight", *STEP_ARRAYS)}
-    results = fit_many([Job(net, **options) for net in nets], X, y, **shared)
-    for result in results:
-        if result.error is not None:
-            raise result.error
-    return results[0].history
-
-
-@contextmanager
-def _threads(n: int | None) -> Iterator[None]:
-    """Set the number of threads within a `with` block, -1 for all cores as in scikit-learn; None: do not change it."""
-    before = get_num_threads()
-    if n is not None:
-        set_num_threads(max(1, (os.cpu_count() or 1) + 1 + n) if n < 0 else n)
-    try:
-        yield
-    finally:
-        set_num_threads(before)

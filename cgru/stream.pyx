@@ -570,9 +570,7 @@ cdef class Stream:
             same bits. That pays where steps follow one another quickly, since threads that wait long sleep.
 
     Attributes:
-        source: as passed.
-        batch: as passed.
-        threads: as passed.
+        source, batch, threads: as passed.
         dtype: that of the layers.
         features: the features e of a step.
         units: the outputs k of a step.
@@ -590,9 +588,15 @@ cdef class Stream:
         True
         >>> stream.state.shape
         (1, 4)
+        >>> np.allclose(stream.step(X[0, 0], resets=True), A[0, 0])
+        True
+        >>> layer.p["bz"] += 1
+        >>> stream.refresh()
         >>> stream.reset()
         >>> np.allclose(stream.step(X[0, 0]), A[0, 0])
-        True
+        False
+        >>> stream.finish().shape  # a layer with frames may have more to come
+        (1, 0, 4)
     """
 
     cdef readonly object source
@@ -686,17 +690,6 @@ cdef class Stream:
         Raises:
             ValueError: the layers have other sizes now. Then nothing is changed.
             TypeError, RuntimeError: those of a new `Stream`, likewise.
-
-        Examples:
-            >>> layer = cgru.GRU(4, rng=0)
-            >>> layer.make(np.zeros((1, 1, 3)))
-            >>> stream = cgru.Stream(layer)
-            >>> before = stream.step(np.ones(3)).copy()
-            >>> layer.p["bz"] += 1
-            >>> stream.refresh()
-            >>> stream.reset()
-            >>> np.allclose(stream.step(np.ones(3)), before)
-            False
         """
         cdef Stream fresh = Stream(self.source, self.batch, threads=self.threads)
         if self._sizes() != fresh._sizes():
@@ -737,15 +730,6 @@ cdef class Stream:
             TypeError, ValueError: x, `resets` or `decay` has another dtype or shape; a factor is NaN or outside [0, 1];
                 resets and decay at once; a layer refuses them. The state is unchanged.
             RuntimeError: the sequence was ended by `finish`, and not all rows begin anew. The state is unchanged.
-
-        Examples:
-            >>> layer = cgru.GRU(4, rng=0)
-            >>> layer.make(np.zeros((1, 1, 3)))
-            >>> stream = cgru.Stream(layer, batch=2)
-            >>> first = stream.step(np.ones((2, 3))).copy()
-            >>> again = stream.step(np.ones((2, 3)), resets=[True, False])
-            >>> np.array_equal(again[0], first[0]), np.array_equal(again[1], first[1])
-            (True, False)
         """
         cdef bint flat
         if self.timed or dt is not None:
@@ -848,14 +832,6 @@ cdef class Stream:
         Returns:
             An array (m, n, k). n is 0 unless a layer changes the number of steps, such as `Frames`, whose last frame is
             padded.
-
-        Examples:
-            >>> net = cgru.Network([cgru.Frames(4), cgru.GRU(5, sequences=True), cgru.Dense(2)], seed=0)
-            >>> A = net.predict(np.ones((1, 6, 3)))
-            >>> stream = cgru.Stream(net)
-            >>> made = [stream.step(np.ones(3)) is not None for _ in range(6)]
-            >>> sum(made), stream.finish().shape, A.shape
-            (1, (1, 1, 2), (1, 2, 2))
         """
         rows = []
         for i, stage in enumerate(self.stages):

@@ -32,7 +32,7 @@ def seen_groups(monkeypatch):
         seen.append(groups)
         return own(m, share, seed, classes, groups)
 
-    monkeypatch.setattr("cgru.sklearn.draw_held_out", draw)
+    monkeypatch.setattr("cgru.sequence_estimator.draw_held_out", draw)
     return seen
 
 
