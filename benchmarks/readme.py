@@ -13,7 +13,8 @@ METHOD = """\
 After this page you know how long cgru and other libraries take for the same work, shape by shape. Measure it yourself,
 in a clone:
 
-    pip install -e ".[bench]" && python -m benchmarks --threads 1 --seconds 0.5 --report report.md
+    pip install -e ".[bench]"
+    python -m benchmarks --grid --updates --random 30 --threads 1 --seconds 0.1 --report report.md
 
 `python -m benchmarks --help` has all options. All libraries take turns in one process on one core, each with its best
 settings there. Before a library is timed, its results are compared with ours. Times are medians. Ratios are medians of
