@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import re
 from pathlib import Path
@@ -29,7 +30,6 @@ KINDS = {".md", ".png", ".py", ".pyx", ".pxd", ".c", ".cpp", ".toml", ""}
 ENTRY = re.compile(r"^::: (.+)$", re.MULTILINE)
 TITLE = re.compile(r"^# (.+)$", re.MULTILINE)
 GENERAL = {"index", "glossary", "troubleshooting", "trust", "speed"}  # pages that name what others show
-NAMED = re.compile(r"^(\w+(?:, \w+)*): ", re.MULTILINE)
 ASSUMED = "Examples assume `import cgru` and `import numpy as np`."
 # Members by which networks, compiled fits and exporters use a layer. Only somebody who writes a layer needs them: the
 # entry of `Layer` documents them, and those of its subclasses leave them out.
@@ -63,15 +63,16 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     return TO_PAGE.sub(rf'<a href="{top}\2.html\3">\1</a>', markdown)
 
 
-def listed(paragraph: str) -> str:
-    """One that begins with "name: " as a list of those that do."""
-    return NAMED.sub(r"\n- `\1`: ", paragraph) if NAMED.match(paragraph) else paragraph
+@functools.cache
+def guide_texts() -> dict[str, str]:
+    """Return the text of each guide by its name."""
+    return {path.stem: path.read_text(encoding="utf-8") for path in ROOT.glob("docs/*.md") if path.stem not in GENERAL}
 
 
 def guides(name: str) -> list[str]:
     """Return links to the guides that use a public name, at most two: those that have it most often."""
     pattern = re.compile(rf"(?<![\w.]){re.escape(name)}(?![\w.])")
-    texts = {path.stem: path.read_text(encoding="utf-8") for path in ROOT.glob("docs/*.md") if path.stem not in GENERAL}
+    texts = guide_texts()
     uses = {page: len(pattern.findall(text)) for page, text in texts.items()}
     best = sorted((page for page in uses if uses[page]), key=lambda page: (-uses[page], page))[:2]
     return [f"[{TITLE.search(texts[page])[1]}](../{page}.md)" for page in best]
@@ -115,7 +116,6 @@ class Docstrings(griffe.Extension):
             first, _, rest = text.partition("\n\n")
             if value is not None and first.partition("(")[0].split(".")[-1] == of.name:  # Cython puts a signature first
                 text = rest
-            text = "\n\n".join(map(listed, text.split("\n\n")))
             of.docstring = griffe.Docstring(text, parent=of, parser="google", parser_options=ONE_RESULT)
         for name, member in list(of.members.items()):
             if name.startswith("__") and name not in ("__init__", "__all__"):
