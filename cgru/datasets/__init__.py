@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from cgru.datasets.columns import Columns, ColumnsError, as_text
 from cgru.datasets.containers import to_container
 from cgru.datasets.dataframes import Sequences, StepSequences, from_frame
 from cgru.datasets.dataset import Dataset, Split, StepSplit
@@ -12,8 +13,8 @@ from cgru.datasets.series import Series, read_series, series_from_frame
 from cgru.datasets.summary import described
 
 __all__ = [
-    "Dataset", "Sequences", "Series", "Split", "StepSequences", "StepSplit", "described", "from_frame",
-    "load_japanese_vowels", "read", "read_series", "series_from_frame", "to_container",
+    "Columns", "ColumnsError", "Dataset", "Sequences", "Series", "Split", "StepSequences", "StepSplit", "as_text",
+    "described", "from_frame", "load_japanese_vowels", "read", "read_series", "series_from_frame", "to_container",
 ]  # fmt: skip
 
 
