@@ -41,7 +41,7 @@ VALIDATION, PATIENCE, HELD_FROM = 0.2, 20, 20  # for a regression, from HELD_FRO
 
 @dataclass(frozen=True)
 class Recipe:
-    """The architecture and the optimizer of a network: what estimators, `cgru fit` and `cgru many` build it by.
+    """The architecture and the optimizer of a network: what estimators and `cgru fit` build it by.
 
     With `inputs` of AUTO it is open: `cgru.model_selection` chooses it by folds, and `layers` and `pool` where they are
     None.

@@ -18,13 +18,10 @@ import numpy as np
 
 import cgru
 from cgru.cli.arguments import RequestError
-from cgru.cli.plan import read_plan
-from cgru.cli.results import Results
 from fuzz.networks import Dice
 
 REFUSED = (ImportError, ValueError, OSError, RequestError)
 MEMORY = 64 << 20, 200  # bytes that a reader may take, and that for each byte of its file
-HEADER = {"cgru": "1", "plan": {"folds": 3}, "data": {"rows": 4}}
 RNG = np.random.default_rng(0)
 X, Y = RNG.standard_normal((6, 5, 2)), RNG.integers(0, 2, 6)
 
@@ -92,27 +89,6 @@ def write_ts(path: str) -> None:
     Path(path).write_text(tags + "@classLabel true a b\n@data\n" + "\n".join(rows) + "\n")
 
 
-def write_plan(path: str) -> None:
-    """Write a plan of `cgru many`."""
-    Path(path).write_text(
-        'data = "d.csv"\nlabel = "y"\nfolds = 3\nrepeats = 2\n[network]\nunits = [8, 16]\npool = "mean"\n'
-        '[fit]\nepochs = 5\nl2 = [0, 1e-3]\nclass_weight = "balanced"\n'
-    )
-
-
-def read_results(path: str) -> None:
-    """Open results, add one, and close them."""
-    with Results(path, HEADER) as results:
-        place = {"fold": len(results.records)}
-        results.add({"name": "n", "place": place, "scores": {"loss": 1.0}, "seconds": 0.5, "error": None})
-
-
-def write_results(path: str) -> None:
-    """Write two results."""
-    read_results(path)
-    read_results(path)
-
-
 KINDS: dict[str, tuple[str, Callable[[str], Any], Callable[[str], Any]]] = {
     "model": ("model.npz", write_model, read_model),
     "quantised model": ("small.npz", write_quantized, read_model),
@@ -121,8 +97,6 @@ KINDS: dict[str, tuple[str, Callable[[str], Any], Callable[[str], Any]]] = {
     "csv": ("data.csv", write_csv, cgru.datasets.read),
     "series": ("series.csv", write_csv, lambda path: cgru.datasets.read_series(path, target="one", id="id")),
     "ts": ("data.ts", write_ts, cgru.datasets.read),
-    "plan": ("plan.toml", write_plan, read_plan),
-    "results": ("results.jsonl", write_results, read_results),
 }
 if find_spec("polars"):
     KINDS["parquet"] = ("data.parquet", write_parquet, cgru.datasets.read)

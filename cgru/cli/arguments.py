@@ -17,14 +17,14 @@ from typing import Any, ClassVar
 
 import cgru
 from cgru import input_layers, losses, model_selection, recipe
-from cgru.cli.help_text import DATA_HELP, EXAMPLES, PLAN_HELP, SERIES_HELP
+from cgru.cli.help_text import DATA_HELP, EXAMPLES, SERIES_HELP
 from cgru.datasets.missing_values import MISSING, parse_filling
 from cgru.datasets.windows import parse_windows
 from cgru.network.options import OPTIONS, Settings
 
 __all__ = [
     "Building", "CompletionRequest", "DataRequest", "EvaluateRequest", "ExportRequest", "FitRequest",
-    "ForecastRequest", "InfoRequest", "ManyRequest", "PredictRequest", "QuantizeRequest", "Reading", "RequestError",
+    "ForecastRequest", "InfoRequest", "PredictRequest", "QuantizeRequest", "Reading", "RequestError",
     "Training", "as_data_error", "as_request_error", "parser", "requested", "with_missing_advice",
 ]  # fmt: skip
 
@@ -117,14 +117,6 @@ def _checked(parse: Callable[[str], Any]) -> Callable[[str], str]:
     return check
 
 
-def _executor_name(text: str) -> str:
-    """Check the value of --executor, and return it."""
-    kind, _, address = text.partition(":")
-    if text == "mpi" or (kind == "dask" and address):
-        return text
-    raise argparse.ArgumentTypeError(f"expected dask:ADDRESS or mpi, got {text!r}")
-
-
 def _pool_name(text: str) -> str:
     """Check the name of a pooling, and return it."""
     try:
@@ -214,11 +206,11 @@ _YES_NO = argparse.BooleanOptionalAction
 _REGRESSIONS = [name for name, kind in losses.LOSSES.items() if not kind.classifies]
 _METAVARS = {
     _COUNT: "N", _FROM_0: "N", _SECONDS: "S", _QUANTILE: "Q", _RATE: "RATE", _DECAY: "RATE", _SHARE: "RATE",
-    _name_list: "NAME", _word_list: "WORD,...", _loss_name: "LOSS", _executor_name: "WHERE",
+    _name_list: "NAME", _word_list: "WORD,...", _loss_name: "LOSS",
     _pool_name: "HOW", float: "DB",
 }  # fmt: skip
 _FILES = {
-    "CURVE.png", "DATA", "F.png", "FILE", "FORECAST.csv", "MODEL", "NAME.c", "OUT", "PAGE.html", "PLAN.toml",
+    "CURVE.png", "DATA", "F.png", "FILE", "FORECAST.csv", "MODEL", "NAME.c", "OUT", "PAGE.html",
     "SERIES.csv", "SMALL",
 }  # fmt: skip
 _COMPLETE_FILES = {"bash": "_shtab_compgen_files", "zsh": "_files", "tcsh": "f"}  # as shtab spells it
@@ -439,19 +431,6 @@ class FitRequest:
 
 
 @dataclass(frozen=True)
-class ManyRequest:
-    """Run the fits of a plan, many at once, and choose the best setting."""
-
-    plan: str = positional("PLAN.toml", "the plan, as described below")
-    results: str | None = option("file of the results, new or to go on with (default: that of the plan)", "FILE")
-    retry: bool = option("run failed fits again", bool)
-    threads: int | None = _threads()
-    processes: int | None = option("number of processes to fit in, instead of threads (default: threads)", _COUNT)
-    executor: str | None = option("fit on a cluster: dask:ADDRESS of a scheduler, or mpi", _executor_name)
-    quiet: bool = _quiet()
-
-
-@dataclass(frozen=True)
 class PredictRequest:
     """Run a saved MODEL on DATA: print one prediction a line, or write all outputs to a file. With predictions at each
     step an empty line ends each sequence.
@@ -601,7 +580,6 @@ class CompletionRequest:
 # For each subcommand its request and what its help says of files.
 REQUESTS = {
     "fit": (FitRequest, DATA_HELP),
-    "many": (ManyRequest, PLAN_HELP),
     "predict": (PredictRequest, DATA_HELP),
     "evaluate": (EvaluateRequest, DATA_HELP),
     "forecast": (ForecastRequest, SERIES_HELP),

@@ -1,4 +1,4 @@
-"""The subcommands of `cgru`: fit, many, predict, evaluate, forecast, export, quantize, data, info, completion.
+"""The subcommands of `cgru`: fit, predict, evaluate, forecast, export, quantize, data, info, completion.
 
 Results go to stdout, progress and errors to stderr. Exit codes: 0; 2 after an error in the request, printed as one
 line; 130 after Ctrl-C; 141 where the reader of stdout has closed it.
@@ -26,7 +26,6 @@ from cgru.cli.about import about
 from cgru.cli.arguments import Reading, RequestError, as_data_error, as_request_error, parser, requested
 from cgru.cli.data import as_options, model_data, spelled_notes, training_data
 from cgru.cli.forecast import forecast
-from cgru.cli.many import many
 from cgru.cli.output import Predictions, check_output, name_of, page_writer, plotter, predictions_writer, require
 from cgru.cli.progress import Progress, say
 from cgru.cli.score import score_and_overlap, score_text
@@ -48,7 +47,7 @@ __all__ = ["main"]
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command with `argv` (None: the process's own arguments) and return its exit code."""
     commands = {
-        None: lambda _: parser().print_help(), "fit": fit, "many": many, "predict": predict, "evaluate": evaluate,
+        None: lambda _: parser().print_help(), "fit": fit, "predict": predict, "evaluate": evaluate,
         "forecast": forecast, "export": export, "quantize": quantize, "data": show, "info": info,
         "completion": completion,
     }  # fmt: skip

@@ -8,7 +8,7 @@ import re
 import shlex
 import sys
 import tempfile
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import fields
 from typing import Any
 
@@ -23,7 +23,7 @@ from cgru.datasets.missing_values import parse_filling
 from cgru.datasets.summary import looks_swapped
 
 __all__ = [
-    "READING", "as_keys", "as_options", "model_data", "opened", "read_as", "reading_in_words", "spelled_notes",
+    "READING", "as_options", "model_data", "opened", "read_as", "reading_in_words", "spelled_notes",
     "training_data", "with_axes",
 ]  # fmt: skip
 
@@ -134,15 +134,15 @@ def _embedded(options: Mapping[str, Any]) -> Dataset:
     return load_japanese_vowels()
 
 
-def read_as(path: str, options: Mapping[str, Any], spell: Callable[[str], str] | None = None) -> Dataset:
-    """Read a file by `cgru.datasets.read`; RequestError, its arguments spelled by `spell`, by default `as_options`."""
-    with as_request_error(spell=spell or as_options):
+def read_as(path: str, options: Mapping[str, Any]) -> Dataset:
+    """Read a file by `cgru.datasets.read`; RequestError, its arguments spelled by `as_options`."""
+    with as_request_error(spell=as_options):
         return read(path, **options)
 
 
-def spelled_notes(data: Dataset, spell: Callable[[str], str] | None = None) -> list[str]:
-    """Return the notes of a data set for printing, their arguments spelled by `spell` (by default `as_options`)."""
-    return [f"note: {(spell or as_options)(note)}" for note in data.notes]
+def spelled_notes(data: Dataset) -> list[str]:
+    """Return the notes of a data set for printing, their arguments spelled as options."""
+    return [f"note: {as_options(note)}" for note in data.notes]
 
 
 def _spell_option(name: str) -> str:
@@ -165,17 +165,6 @@ def as_options(text: str, several: Collection[str] = SEVERAL) -> str:
         quoted = [f'"{each}"' if "," in each and name in several else each for each in names]
         text = shlex.quote(",".join(quoted))
         return f"{_spell_option(name)}{'=' if text[:1] == '-' and name != 'na' else ' '}{text}"
-
-    return OPTION.sub(spelled, text)
-
-
-def as_keys(text: str) -> str:
-    """Spell the arguments that a text advises as keys of a plan: id="a" becomes id = "a"."""
-
-    def spelled(found: re.Match) -> str:
-        """Spell one argument, the match of `OPTION`, as a key of a plan."""
-        name, value = found.groups()
-        return f"{name} = {value.lower()}" if value in ("True", "False") else f"{name} = {value}"
 
     return OPTION.sub(spelled, text)
 
@@ -220,14 +209,14 @@ def _notes_on_feature_order(net: cgru.Network, data: Dataset) -> tuple[str, ...]
     return ()
 
 
-def with_axes(data: Dataset, path: str, options: Mapping[str, Any], asks: bool = True) -> Dataset:
-    """Return `data`; where its axes look swapped, ask the user in a terminal if the caller `asks`, else add a note."""
+def with_axes(data: Dataset, path: str, options: Mapping[str, Any]) -> Dataset:
+    """Return `data`; where its axes look swapped, ask the user in a terminal, else add a note."""
     split = data.train or data.test
     if "axes" in options or split.ids is not None or not looks_swapped(split):
         return data
     m, s, e = split.X.shape
     doubt = f"x ({m}, {s}, {e}) has more features than steps, and looks like (m, e, s): {s} features in {e} steps"
-    if asks and sys.stdin is not None and sys.stdin.isatty() and sys.stderr is not None and sys.stderr.isatty():
+    if sys.stdin is not None and sys.stdin.isatty() and sys.stderr is not None and sys.stderr.isatty():
         echo(f"{path}: {doubt}. Is it? [y/N] ", end="", file=sys.stderr, flush=True)
         if sys.stdin.readline().strip().lower() in ("y", "yes"):
             return read_as(path, {**options, "axes": "mes"})

@@ -1,11 +1,6 @@
-"""The help texts of the `cgru` command on data files, plans and series."""
+"""The help texts of the `cgru` command on data files and series."""
 
-import textwrap
-
-from cgru.network.options import OPTIONS, Trait
-from cgru.variant import FLAGS
-
-__all__ = ["DATA_HELP", "EXAMPLES", "PLAN_HELP", "SERIES_HELP"]
+__all__ = ["DATA_HELP", "EXAMPLES", "SERIES_HELP"]
 
 DATA_HELP = """
 A data file is, by its ending,
@@ -50,70 +45,6 @@ of y.
 """
 
 
-def _key(name: str) -> str:
-    """Return the help lines on an option of a fit, a key of a plan's [fit]."""
-    return textwrap.fill(OPTIONS[name].help, 79, initial_indent=f"  {name:20}", subsequent_indent=22 * " ")
-
-
-PLAN_HELP = """
-A plan, in TOML, has the data, the splits, the networks and their fits:
-
-  data = "sessions.npz"     a data file as for `cgru fit`, relative to the plan;
-                            of a file with both splits, the training split
-  id, time, time_format, label, columns, ignore, categories, wide, per_step,
-  task, missing, na, split_at, time_step, windows, decimal, axes
-                            options of `cgru fit` that read it; several columns
-                            or words are a list
-  results = "some.jsonl"    file of the results (default: PLAN.jsonl, beside it)
-  folds = 10                outer folds: each is held out once, for the test
-  inner_folds = 9           folds of the rest: each validates once
-  validation = 0.2          a share for validation, instead of inner folds
-  repeats = 1               number of times that the folds are drawn
-  seeds = 3                 starts of each fit; the best is kept
-  groups = "subject"        an array (m,) in the data file, or a column of the
-                            table: a group is never split
-
-  [network]                 the network; other keys are as in `cgru fit`
-  units = [4, 8, 16]        a list is an axis: each value is fitted with each
-                            value of the other axes
-  bidirectional = false
-  learning_rate = [1e-3, 5e-3]
-
-  [fit]                     the options of the fit, likewise; patience and
-                            shrink are off by default
-  epochs = 200
-  patience = 20
-  l1 = [0, {"0.V*" = 1e-3}] a table is one value
-
-Without folds, fits train on all samples but those that validate. More keys of
-[network] are layers, pool, inputs ("raw"; "auto" chooses in each fit by folds
-of its training samples), budget, causal, dropout, recurrent_dropout, zoneout,
-VARIANT_FLAGS, loss, optimizer (adam, sgd, rmsprop),
-schedule, weight_decay, clip_norm and float64; of [fit], as in Network.fit,
-
-FIT_KEYS
-
-No axis may be loss, or a key whose values make losses incomparable:
-standardize_targets, shrink and the weights of classes.
-
-Each result is written at once, as a line of JSON. After an interruption the
-same command runs the missing fits. Meanwhile you may add seeds, repeats, and
-values to an axis (write an axis with a single value as a list: units = [4]).
-After any other change, of the data too, the results are refused.
-
-The table has a line for each setting: means and spreads over outer folds, of
-the best start in each inner fold. In each outer fold the setting with the
-lowest validation loss is chosen. The honest score is the mean test score of
-its networks, one for each inner fold. For a regression, validation losses are
-of standardized targets, test losses in the units of y.
-
-On a cluster: --executor dask:tcp://HOST:8786, with a running Dask scheduler, or
-  mpiexec -n 5 python -m mpi4py.futures -m cgru many PLAN.toml --executor mpi
-""".replace("VARIANT_FLAGS", ", ".join(FLAGS)).replace(
-    "FIT_KEYS", "\n".join(_key(name) for name, each in OPTIONS.items() if Trait.PLAN in each.traits)
-)
-
-
 SERIES_HELP = """
 SERIES.csv is a table with a line of names and a row for each time:
   one series        a column of times and one of numbers
@@ -148,10 +79,6 @@ EXAMPLES = {
         ("hold a fifth back, and write a report on it", "cgru fit sessions.csv --validation 0.2 --html fit.html"),
         ("encode text one-hot, fill missing values", "cgru fit sessions.csv --categories color --missing forward"),
         ("read the table of another program", "zcat sessions.csv.gz | cgru fit -"),
-    ),
-    "many": (
-        ("run all fits of a plan; the same command goes on where it was stopped", "cgru many plan.toml"),
-        ("run them in eight processes", "cgru many plan.toml --processes 8"),
     ),
     "predict": (
         ("print a line for each sequence", "cgru predict cgru-model.npz new.csv"),

@@ -1,4 +1,4 @@
-"""Progress of one fit or of many on stderr, for the `cgru` command: a bar in a terminal, else lines."""
+"""Progress of a fit on stderr, for the `cgru` command: a bar in a terminal, else lines."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 
 from cgru.cli.terminal import echo
 from cgru.network.history import SCORES, Epoch, score_text
-from cgru.network.progress import Bar, create_bar
+from cgru.network.progress import Bar
 
-__all__ = ["FitCounter", "Progress", "say"]
+__all__ = ["Progress", "say"]
 
 
 def say(message: str, code: int = 0) -> int:
@@ -67,25 +67,6 @@ class Progress(_BarOrLines):
             self.bar(epoch)
         elif epoch.epoch == 1 or self.is_tenth(epoch.epoch):
             self.say(f"epoch {epoch.epoch:{len(str(self.total))}}/{self.total}: {epoch_in_words(epoch)}")
-
-
-class FitCounter(_BarOrLines):
-    """Shows how many of `total` fits are done, `done` of them in an earlier run."""
-
-    def __init__(self, total: int, done: int, quiet: bool):
-        """Set up progress over `total` fits, of which `done` are done already, shown unless `quiet`."""
-        super().__init__(total, quiet, lambda: create_bar(total, done))
-        self.done, self.failed = done, 0
-
-    def __call__(self, failed: bool) -> None:
-        """Count one more fit, which `failed` or not, and show it in the bar or as one of about ten lines."""
-        self.done, self.failed = self.done + 1, self.failed + failed
-        failures = f", {self.failed} failed" if self.failed else ""
-        if self.bar is not None:
-            self.bar.set_postfix_str(failures.lstrip(", "), refresh=False)
-            self.bar.update()
-        elif self.is_tenth(self.done):
-            self.say(f"fit {self.done:{len(str(self.total))}}/{self.total}{failures}")
 
 
 def epoch_in_words(epoch: Epoch) -> str:

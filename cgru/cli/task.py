@@ -118,7 +118,7 @@ def choose_network(
     options: those of `Network.fit`. Folds train as the fit does, but without validation, on scaled targets. A
         `class_weight` weighs what they hold out, too.
     """
-    kept = [name for name in options if OPTIONS[name].traits & (Trait.PLAN | Trait.NOT_IN_FOLDS) == Trait.PLAN]
+    kept = [name for name in options if Trait.IN_FOLDS in OPTIONS[name].traits]
     options = {name: options[name] for name in kept} | {"recover": True}
     loss, y = losses.named(recipe.loss), train.y
     rows: Any = slice(None)

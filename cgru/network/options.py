@@ -1,7 +1,7 @@
 """The options of a fit: one entry for each, with its default, check, help text and traits.
 
 All others read them here: `Network.fit`, whose signature and docstring a test compares with this list, fits on batches,
-checkpoints, the estimators of `cgru.sklearn`, the command line, its plans, and the jobs of many fits.
+checkpoints, the estimators of `cgru.sklearn`, the command line, and the jobs of many fits.
 """
 
 from __future__ import annotations
@@ -31,18 +31,15 @@ Check = Callable[[Any, str], Any]
 class Trait(Flag):
     """Properties that an option may have."""
 
-    PLAN = auto()  # it is a key in [fit] of a plan
+    IN_FOLDS = auto()  # the fits of folds that choose a network have it, too; targets are scaled, nothing validates
     RESUME = auto()  # a fit with another value cannot resume from a checkpoint
     UNLIKE = auto()  # losses of fits with different values cannot be compared
     REREADS = auto()  # it makes a fit iterate over the training batches more than once
     REREADS_VALIDATION = auto()  # it makes a fit iterate over the validation batches more than once
     JUDGES = auto()  # so does it over the validation batches, without validation over the training batches
-    NOT_IN_FOLDS = (
-        auto()
-    )  # the fits of folds that choose a network do without it: targets are scaled, and nothing validates
 
 
-PLAN, RESUME, UNLIKE, REREADS, REREADS_VALIDATION, JUDGES, NOT_IN_FOLDS = Trait
+IN_FOLDS, RESUME, UNLIKE, REREADS, REREADS_VALIDATION, JUDGES = Trait
 NONE = Trait(0)
 
 
@@ -57,7 +54,7 @@ class Option(NamedTuple):
         command: for the help of the command line, the placeholder of a value ("" for a flag) and a text about the
             default; None where the command line does not have the option.
         alone: why it cannot be used with batches; "" where it can.
-        recipe: the default in estimators, the command line and plans; ... where it is that of `Network.fit`.
+        recipe: the default in estimators and the command line; ... where it is that of `Network.fit`.
     """
 
     check: Check | None
@@ -152,7 +149,7 @@ class Settings:
         50,
         positive,
         "number of passes over the data",
-        PLAN | RESUME | REREADS | REREADS_VALIDATION,
+        IN_FOLDS | RESUME | REREADS | REREADS_VALIDATION,
         ("N", "as many as make {UPDATES} updates, {EPOCHS} at the least"),
         recipe=None,
     )
@@ -160,7 +157,7 @@ class Settings:
         None,
         positive,
         "number of sequences in an update",
-        PLAN,
+        IN_FOLDS,
         ("N", "a fortieth of all, 16 to 64"),
         "each of which makes an update",
     )
@@ -172,50 +169,48 @@ class Settings:
         command=("SHARE", "0, of a regression {VALIDATION}"),
     )
     standardize: bool = _option(
-        False, flag, "scale features to mean 0 and deviation 1", PLAN | RESUME | REREADS, recipe=True
+        False, flag, "scale features to mean 0 and deviation 1", IN_FOLDS | RESUME | REREADS, recipe=True
     )
-    shuffle: bool = _option(True, flag, "draw a new order of the sequences for each epoch", PLAN | RESUME)
+    shuffle: bool = _option(True, flag, "draw a new order of the sequences for each epoch", IN_FOLDS | RESUME)
     patience: int | None = _option(
         None,
         positive,
         "stop after N epochs without a better validation loss",
-        PLAN | RESUME | NOT_IN_FOLDS,
+        RESUME,
         ("N", "never, of a regression {PATIENCE}; needs --validation"),
     )
     callback: Callable[[Epoch], Any] | None = _option(None, callable_, "a function of each epoch")
-    truncate: int | None = _option(None, positive, "backpropagate through N steps", PLAN | RESUME)
+    truncate: int | None = _option(None, positive, "backpropagate through N steps", IN_FOLDS | RESUME)
     class_weight: Mapping[Any, float] | str | None = _option(
         None,
         _class_weight,
         "give all classes the same weight, however many sequences they have",
-        PLAN | UNLIKE | REREADS,
+        IN_FOLDS | UNLIKE | REREADS,
         (("balanced",), "no"),
     )
     standardize_targets: bool = _option(
         False,
         flag,
         "scale targets to mean 0 and deviation 1",
-        PLAN | RESUME | UNLIKE | REREADS | NOT_IN_FOLDS,
+        RESUME | UNLIKE | REREADS,
         recipe=None,
     )
-    shrink: bool = _option(
-        False, flag, "shrink outputs towards the mean", PLAN | RESUME | UNLIKE | REREADS_VALIDATION | NOT_IN_FOLDS
-    )
+    shrink: bool = _option(False, flag, "shrink outputs towards the mean", RESUME | UNLIKE | REREADS_VALIDATION)
     recover: bool = _option(False, flag, "where training diverges, go back", REREADS)
     average: float | None = _option(
         None,
         _average,
         "validate with, and save, an exponential mean of the parameters; it keeps this share of itself at each update",
-        PLAN | RESUME,
+        IN_FOLDS | RESUME,
         ("SHARE", "no mean"),
     )
     bucket: bool = _option(
-        False, flag, "make batches of like lengths", PLAN | RESUME, alone="which come as they are handed out"
+        False, flag, "make batches of like lengths", IN_FOLDS | RESUME, alone="which come as they are handed out"
     )
-    l1: Any = _option(0.0, _factors, "penalty on |p| of matrices, or a table by parameter keys", PLAN | RESUME)
-    l2: Any = _option(0.0, _factors, "penalty on p^2 of matrices, likewise", PLAN | RESUME)
-    activity_l1: float = _option(0.0, _factor, "penalty on |h| of the outputs of recurrent layers", PLAN | RESUME)
-    activity_l2: float = _option(0.0, _factor, "penalty on h^2 of the outputs of recurrent layers", PLAN | RESUME)
+    l1: Any = _option(0.0, _factors, "penalty on |p| of matrices, or a table by parameter keys", IN_FOLDS | RESUME)
+    l2: Any = _option(0.0, _factors, "penalty on p^2 of matrices, likewise", IN_FOLDS | RESUME)
+    activity_l1: float = _option(0.0, _factor, "penalty on |h| of the outputs of recurrent layers", IN_FOLDS | RESUME)
+    activity_l2: float = _option(0.0, _factor, "penalty on h^2 of the outputs of recurrent layers", IN_FOLDS | RESUME)
     metrics: Mapping[str, Metric] | None = _option(None, _metrics, "functions by name", UNLIKE | JUDGES)
     progress: bool = _option(False, _progress, "show a bar")
     checkpoint: str | os.PathLike[str] | None = _option(
@@ -234,7 +229,7 @@ class Settings:
         None,
         _memory,
         "recompute the gates in the backward pass: less memory for long batches, more time",
-        PLAN,
+        IN_FOLDS,
         (("low",), "keep all"),
     )
     remember_samples: bool = _option(False, flag, "keep hashes of the samples in the model")

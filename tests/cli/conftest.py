@@ -3,7 +3,6 @@ import re
 import numpy as np
 import pytest
 from cli_cases import NUMBER, QUICK, X, Y, run
-from plan_cases import GROUPS, PLAN
 
 
 @pytest.fixture(scope="session")
@@ -30,13 +29,3 @@ def steps(tmp_path_factory):
     assert "2 classes, one a step" in err
     assert re.search(rf"training loss {NUMBER}, accuracy \d+\.\d\d% \(\d+ of {lengths.sum()}\)", out)
     return folder
-
-
-@pytest.fixture
-def folder(tmp_path):
-    """A folder with data.npz, numbers.npz, steps.npz and plan.toml."""
-    np.savez(tmp_path / "data.npz", x=X, y=np.array(["no", "yes"])[Y], subject=GROUPS, alone=np.zeros(40))
-    np.savez(tmp_path / "numbers.npz", x=X, y=1000 + 50 * X.sum(axis=(1, 2)))
-    np.savez(tmp_path / "steps.npz", x=X, y=(X[:, :, 0] > 1).astype(int))
-    (tmp_path / "plan.toml").write_text(PLAN)
-    return tmp_path

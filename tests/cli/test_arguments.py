@@ -76,8 +76,6 @@ def test_the_defaults_of_the_others():
     }
     assert asked("evaluate", "m") == due
     assert asked("data", "d") == {"command": "data", "data": "d", "test": None, **READING}
-    due = {"results": None, "retry": False, "threads": None, "processes": None, "executor": None, "quiet": False}
-    assert asked("many", "p") == {"command": "many", "plan": "p", **due}
     assert asked("info") == {"command": "info", "model": None}
     due = {"command": "export", "model": "m", "output": "x.c", "name": None, "dtype": None}
     assert asked("export", "m", "-o", "x.c") == due
@@ -94,7 +92,7 @@ def test_a_request_has_its_parts_and_stays_as_it_is():
     assert requested([]) == (None, None)
     for command in (
         ["data", "d"], ["evaluate", "m"], ["export", "m", "-o", "c"], ["forecast", "s", "--horizon", "2"], ["info"],
-        ["many", "p"], ["predict", "m", "d"], ["quantize", "m", "-o", "q"],
+        ["predict", "m", "d"], ["quantize", "m", "-o", "q"],
     ):  # fmt: skip
         name, request = requested(command)
         assert type(request).__name__.lower() == f"{name}request"
@@ -104,7 +102,7 @@ def test_a_request_has_its_parts_and_stays_as_it_is():
 
 
 def test_what_must_be_said_and_what_may_be_several():
-    for command in (["export", "m"], ["quantize", "m"], ["forecast", "s"], ["predict", "m"], ["data"], ["many"]):
+    for command in (["export", "m"], ["quantize", "m"], ["forecast", "s"], ["predict", "m"], ["data"]):
         with pytest.raises(RequestError, match="required"):
             requested(command)
     _, request = requested(["forecast", "s", "--horizon", "2", "--quantiles", "0.1", "0.9", "--inputs", "a", "b"])
@@ -129,7 +127,7 @@ def test_no_namespace_leaves_the_parser():
 
 
 def test_a_default_is_told_once_and_where_there_is_one(tmp_path):
-    for command in ("many", "forecast", "quantize", "evaluate"):
+    for command in ("forecast", "quantize", "evaluate"):
         text, entries = helped(tmp_path, command)
         assert "default: None" not in text
         assert all(words.count("(default: ") <= 1 for name, words in entries.items() if name.startswith("--"))

@@ -12,7 +12,7 @@ import pytest
 from cli_cases import QUICK, pipe, posix, refused, run
 
 import cgru
-from cgru.cli.data import as_keys, as_options
+from cgru.cli.data import as_options
 
 rng = np.random.default_rng(0)
 
@@ -426,59 +426,6 @@ def test_advice_of_lists_that_do_not_end_is_searched_once():
     assert time.process_time() - start < 5  # each to the end would take minutes
 
 
-def test_advice_is_told_as_keys_of_a_plan():
-    told = as_keys('id="a b" settles it; (per_step=True, wide=False); x=3')
-    assert told == 'id = "a b" settles it; (per_step = true, wide = false); x=3'
-
-
-# --- many ---
-
-
-def test_a_plan_of_a_table(tmp_path):
-    lines = [
-        [s, t, k, *rng.normal(t % 2, 1, 2).round(3), "xy"[t % 2]] for s in range(4) for t in range(4) for k in range(3)
-    ]
-    write(tmp_path / "trials.csv", ["subject", "trial", "step", "a", "b", "label"], lines)
-    plan = (
-        'data = "trials.csv"\nfolds = 2\ninner_folds = 2\ngroups = "{}"\n{}\n[network]\nunits = 2\n[fit]\nepochs = 1\n'
-    )
-    together = plan.format("subject", 'id = ["subject", "trial"]')
-    (tmp_path / "plan.toml").write_text(together)
-    out, err = run("many", "plan.toml", cwd=tmp_path)
-    assert "honest score" in out
-    assert 'note: step is what steps are sorted by (time = "step")' in err
-    first = (tmp_path / "plan.jsonl").read_text()
-    (tmp_path / "other.toml").write_text(together.replace('groups = "subject"\n', ""))
-    run("many", "other.toml", cwd=tmp_path)
-    assert (tmp_path / "other.jsonl").read_text() != first
-    error = "trial: expected one value for each subject, got another in line 5"
-    (tmp_path / "plan.toml").write_text(
-        plan.format("trial", 'id = "subject"\ntime = ""\nignore = "step"\nper_step = true')
-    )
-    assert error in refused("many", "plan.toml", cwd=tmp_path)
-    (tmp_path / "plan.toml").write_text(plan.format("who", 'id = ["subject", "trial"]'))
-    assert "groups: expected one of the columns" in refused("many", "plan.toml", cwd=tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("line", "why"),
-    [
-        ("id = 3", "id: expected a string or a list of strings, got 3"),
-        ("columns = [1]", "columns: expected a string or a list of strings, got [1]"),
-        ("time = 3", "time: expected a string or a list of strings, got 3"),
-        ("na = true", "na: expected words that mean a missing value, strings or numbers, got True"),
-        ("wide = 1", "wide: expected"),
-        ('missing = "mean"', "missing: expected one of refuse, forward, interpolate, zero, decay, got 'mean'"),
-        ('task = "both"', "task: expected one of classification, regression, got 'both'"),
-        ('axes = "sme"', "axes: expected one of mse, mes, got 'sme'"),
-        ('decimal = ";"', "decimal: expected one of ., ,, got ';'"),
-    ],
-)
-def test_plans_that_are_none(tmp_path, line, why):
-    (tmp_path / "plan.toml").write_text(f'data = "x.csv"\n{line}\n')
-    assert f"plan.toml: {why}" in refused("many", "plan.toml", cwd=tmp_path)
-
-
 def test_a_format_of_times_is_kept_with_the_model(tmp_path):
     """Days first, 3 of 4 of which could be months: what is learned is the order of the steps."""
     steps = [("03/01/2024", 1.0), ("01/02/2024", 2.0), ("02/03/2024", 3.0)]
@@ -511,8 +458,7 @@ def test_a_format_of_times_is_kept_with_the_model(tmp_path):
     assert "time-format" not in err
 
 
-def test_a_plan_has_a_format_of_times():
-    assert as_keys('time_format="%d/%m/%Y" says which') == 'time_format = "%d/%m/%Y" says which'
+def test_a_format_of_times_is_advised():
     assert as_options('time_format="%d. %B %Y" reads it') == "--time-format '%d. %B %Y' reads it"
 
 
@@ -550,13 +496,6 @@ def test_times_gaps_and_differences_are_kept_with_the_model(tmp_path):
     assert not any("farm" in line for line in outs[1][1].splitlines())
     assert run("predict", "m.npz", "one.csv", cwd=tmp_path)[0].split() == ["c3/1", "b", "c3/2", "b"]
     assert refused(*fit[:-2], "3d", cwd=tmp_path).endswith("a number, since Woche has numbers, got '3d'\n")
-    (tmp_path / "plan.toml").write_text(
-        'data = "train.csv"\nid = "cow"\nlabel = "kind"\nignore = "farm"\nsplit_at = 31\ntime_step = true\nfolds = 2\n'
-        "[network]\nunits = 2\n[fit]\nepochs = 1\n"
-    )
-    assert '(time = "Woche")' in run("many", "plan.toml", cwd=tmp_path)[1]
-    (tmp_path / "plan.toml").write_text('data = "train.csv"\nsplit_at = "3x"\nfolds = 2\n')
-    assert "split_at: expected a number, or a time such as 30d" in refused("many", "plan.toml", cwd=tmp_path)
 
 
 def test_what_training_alone_can_do_is_not_advised_elsewhere(tmp_path):

@@ -70,13 +70,6 @@ def test_an_id_of_two_columns_is_asked_about(folder):
     two = ("long.csv", "--id", "subject,trial", *SHORT)
     assert words in run("fit", *two, "--validation", 0.25, cwd=folder)[1]
     assert words not in run("fit", *two, "--validation", 0.25, "--groups", "subject", cwd=folder)[1]
-    plan = 'data = "long.csv"\nid = ["subject", "trial"]\n{}\n[network]\nunits = 2\n[fit]\nepochs = 1\n'
-    for text in ("validation = 0.25", 'validation = 0.25\ngroups = "subject"'):
-        (folder / "plan.toml").write_text(plan.format(text))
-        err = run("many", "plan.toml", "--results", f"{len(text)}.jsonl", cwd=folder)[1]
-        asked = 'is subject a group, whose sequences are alike? groups = "subject" keeps' in err
-        assert asked is ("groups" not in text)
-        assert ("held back 2 of 8 groups (subject), 10 of 40 sequences" in err) is ("groups" in text)
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""The help texts: what plans may say of a fit, and examples that can be run."""
+"""The help texts have examples that can be run."""
 
 import re
 
@@ -6,15 +6,7 @@ import pytest
 from cli_cases import run
 
 from cgru.cli.arguments import REQUESTS, requested
-from cgru.cli.help_text import EXAMPLES, PLAN_HELP
-from cgru.network.options import OPTIONS, Trait
-
-
-def test_the_options_of_a_fit_that_a_plan_may_have():
-    told = PLAN_HELP.partition("as in Network.fit,\n\n")[2].partition("\n\n")[0]
-    keys = re.findall(r"^  (\w+) ", told, re.MULTILINE)
-    assert keys == [name for name, each in OPTIONS.items() if Trait.PLAN in each.traits]
-    assert 0 < len(keys) < len(OPTIONS)
+from cgru.cli.help_text import EXAMPLES
 
 
 def test_every_subcommand_has_examples():

@@ -6,7 +6,7 @@ from cli_cases import QUICK, refused, run
 
 import cgru
 from cgru.cli.arguments import parser
-from cgru.cli.data import as_keys, as_options
+from cgru.cli.data import as_options
 from cgru.datasets import read
 
 rng = np.random.default_rng(0)
@@ -121,27 +121,6 @@ def test_a_number_that_looks_like_a_missing_one_is_said(folder):
 def test_advice_with_several_names():
     told = '(time=["Date", "Time (s)"]) or na="-", settles'
     assert as_options(told) == "(--time 'Date,Time (s)') or --na -, settles"
-    assert as_keys(told) == '(time = ["Date", "Time (s)"]) or na = "-", settles'
-
-
-def test_a_plan(folder):
-    plan = 'data = "train.csv"\nfolds = 2\nmissing = "forward"\n{}\n[network]\nunits = 2\n[fit]\nepochs = 1\n'
-    (folder / "plan.toml").write_text(plan.format('na = ["-", -999]\ntime = ["Date", "Time"]'))
-    _, err = run("many", "plan.toml", cwd=folder)
-    assert "note: filled 40 missing values" in err
-    assert "sorted by" not in err
-    (folder / "bare.toml").write_text(plan.format('na = "-"'))
-    _, err = run("many", "bare.toml", cwd=folder)
-    assert 'note: Date with Time is what steps are sorted by (time = ["Date", "Time"])\n' in err
-    assert 'far below all others (na = "-999" takes it for missing)\n' in err
-
-
-def test_a_word_in_a_plan_is_no_column(tmp_path):
-    lines = "".join(f"{i},{t},{i * t},{'uvw'[i % 3]},{i % 2}\n" for i in range(12) for t in range(3))
-    (tmp_path / "x.csv").write_text(f"id,t,a,-,label\n{lines}")
-    plan = 'data = "x.csv"\nfolds = 2\ngroups = "-"\nna = "-"\n[network]\nunits = 2\n[fit]\nepochs = 1\n'
-    (tmp_path / "plan.toml").write_text(plan)
-    assert "honest score" in run("many", "plan.toml", cwd=tmp_path)[0]  # whose words were no feature
 
 
 # --- forecast ---
@@ -216,5 +195,3 @@ def test_what_decays_is_read_by_a_grud_with_its_times(tmp_path):
         (("fit", "data.csv", *options), "--missing forward fills"),
     ):
         assert why in refused(*wrong, cwd=tmp_path)
-    (tmp_path / "plan.toml").write_text('data = "data.csv"\nmissing = "decay"\n')
-    assert "plan.toml: missing: expected one of refuse" in refused("many", "plan.toml", cwd=tmp_path)

@@ -10,11 +10,11 @@ import types
 
 import numpy as np
 import pytest
-from cli_cases import NUMBER, QUICK, X, Y, posix, start, without
+from cli_cases import NUMBER, QUICK, posix, start, without
 
 import cgru
 from cgru import Epoch
-from cgru.cli.progress import FitCounter, Progress, epoch_in_words
+from cgru.cli.progress import Progress, epoch_in_words
 from cgru.network.progress import Bar, epoch_text
 
 
@@ -228,47 +228,6 @@ def test_lines_are_seen_at_once(monkeypatch):
     monkeypatch.setattr(sys, "stderr", stderr := Terminal())
     Progress(7, False).say("line")
     assert (stderr.getvalue(), stderr.flushed) == ("line\n", 1)
-
-
-# --- many fits ---
-
-
-def test_about_ten_lines_of_many_fits(capsys):
-    with FitCounter(31, 5, False) as progress:
-        for number in range(6, 32):
-            progress(number in (7, 20))
-    out, err = capsys.readouterr()
-    assert out == ""
-    due = [(8, ", 1 failed"), (12, ", 1 failed"), (16, ", 1 failed"), *((n, ", 2 failed") for n in (20, 24, 28, 31))]
-    assert err.splitlines() == [f"fit {number:2}/31{failures}" for number, failures in due]
-
-
-def test_many_fits_in_silence(capsys):
-    with FitCounter(3, 0, True) as progress:
-        progress(True)
-    assert capsys.readouterr().err == ""
-
-
-def test_the_bar_of_many_fits(bar, monkeypatch):
-    monkeypatch.setattr(sys, "stderr", Terminal())
-    monkeypatch.setattr(os, "get_terminal_size", lambda descriptor: (80, 24))
-    with FitCounter(9, 4, False) as progress:
-        progress(False)
-        progress(True)
-    assert sys.stderr.getvalue() == ""
-    options = {"total": 9, "initial": 4, "bar_format": "{n}/{total} {bar} {remaining}{postfix}", "dynamic_ncols": True}
-    failed = [("text", "1 failed", False), ("update",), ("close",)]
-    assert bar[0] == [("tqdm", options), ("text", "", False), ("update",), *failed]
-
-
-@posix
-def test_a_real_bar_of_many_fits(tmp_path):
-    pytest.importorskip("tqdm")
-    np.savez(tmp_path / "data.npz", x=X, y=Y)
-    (tmp_path / "plan.toml").write_text('data = "data.npz"\n[network]\nunits = 2\n[fit]\nepochs = 2\n')
-    shown = in_terminal("many", "plan.toml", cwd=tmp_path)
-    assert "1/1 " in shown
-    assert "fit 1/1" not in shown
 
 
 @pytest.mark.parametrize(("skipped", "said"), [(0, ""), (1, ", an update left out"), (2, ", 2 updates left out")])

@@ -8,7 +8,6 @@ from cli_cases import number_in, refused, run
 
 import cgru
 from cgru.datasets import read
-from cgru.datasets.missing_values import MISSING
 
 
 @pytest.fixture
@@ -201,21 +200,6 @@ def test_numbers_at_steps_are_not_those_of_sequences(numbers):
     assert run("predict", "model.npz", "new.csv", "--categories", "color", cwd=numbers)[0]
 
 
-def test_several_numbers_at_each_step_in_a_plan(numbers):
-    plan = 'data = "train.csv"\nper_step = true\nlabel = ["total", "twice"]\ncategories = "color"\nfolds = 2\n'
-    plan += 'missing = "rain=zero"\n[network]\nunits = 2\n[fit]\nepochs = 2\n'
-    (numbers / "plan.toml").write_text(plan)
-    out, err = run("many", "plan.toml", cwd=numbers)
-    assert "honest score: test_loss" in out
-    assert "note: color is one-hot, 2 categories: blue, red\n" in err
-    for wrong, why in (
-        ('missing = "rain=mean"', f"missing: expected one of {', '.join(MISSING)}, got 'mean' for rain"),
-        ("windows = [5, 0]", "windows: expected a length and a hop of at least 1, such as 100,50, got [5, 0]"),
-    ):
-        (numbers / "wrong.toml").write_text(f'data = "train.csv"\nfolds = 2\n{wrong}\n')
-        assert f"wrong.toml: {why}\n" in refused("many", "wrong.toml", cwd=numbers)
-
-
 def test_numbers_at_each_step_of_arrays(tmp_path):
     rng = np.random.default_rng(0)
     x, lengths = rng.standard_normal((24, 5, 2)), 3 + np.arange(24) % 3
@@ -261,8 +245,6 @@ def test_windows_of_a_stream(tmp_path):
     out, err = run("predict", "cgru-model.npz", "stream.csv", cwd=tmp_path)
     assert "note: read as the model's own data were, --time t, --windows 10,5\n" in err
     assert [line.split("\t")[0] for line in out.splitlines()] == [f"1/{i}" for i in range(1, 60)]
-    (tmp_path / "plan.toml").write_text('data = "stream.csv"\nwindows = "20,10"\nvalidation = 0.5\n[fit]\nepochs = 1\n')
-    assert "held back 4 of 7 groups (series), 16 of 28 sequences" in run("many", "plan.toml", cwd=tmp_path)[1]
     short = (f"{t},{a:.3f},{a:.3f}" for t, a in enumerate(rng.normal(0, 1, 70)))
     (tmp_path / "short.csv").write_text("\n".join(["t,a,label", *short]))
     for size, held in (("25,1", "held back 1 of 2 groups"), ("40,1", "short.csv: regression")):

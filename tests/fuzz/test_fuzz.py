@@ -80,13 +80,6 @@ def many_breaks(patch):
     patch.setattr(cgru, "fit_many", changed)
 
 
-def kills_breaks(patch):
-    from fuzz import kills
-
-    due = kills.records
-    patch.setattr(kills, "records", lambda path: due(path) if path.stem == "due" else {})
-
-
 def quantized_breaks(patch):
     from cgru.quantized.layers import QuantizedGRU
 
@@ -186,12 +179,12 @@ def test_a_target_notices_what_is_wrong(target, monkeypatch):
 
 def test_readers_are_functions_of_bytes(monkeypatch):
     files = importlib.import_module("fuzz.files")
-    for kind in ("model", "plan", "ts"):
+    for kind in ("model", "npz", "ts"):
         assert files.check(kind, files.whole(kind)) == "read"
         assert files.check(kind, files.whole(kind)[:-30] + bytes(20)) == "refused"
     monkeypatch.setattr(files, "MEMORY", (0, 0))
     with pytest.raises(AssertionError, match="bytes for a file of"):
-        files.check("plan", files.whole("plan"))
+        files.check("ts", files.whole("ts"))
 
 
 # --- the runner ---

@@ -108,15 +108,14 @@ def test_what_a_checkpoint_compares():
 
 def test_the_traits_of_the_options():
     schedule = {"standardize", "shuffle", "patience", "truncate", "standardize_targets", "shrink", "average", "bucket"}
-    penalties = {"l1", "l2", "activity_l1", "activity_l2"}
+    targets, penalties = {"patience", "standardize_targets", "shrink"}, {"l1", "l2", "activity_l1", "activity_l2"}
     due = {
-        Trait.PLAN: schedule | penalties | {"epochs", "batch_size", "class_weight", "memory"},
+        Trait.IN_FOLDS: schedule - targets | penalties | {"epochs", "batch_size", "class_weight", "memory"},
         Trait.RESUME: schedule | penalties | {"epochs"},
         Trait.UNLIKE: {"class_weight", "standardize_targets", "shrink", "metrics"},
         Trait.REREADS: {"epochs", "standardize", "class_weight", "standardize_targets", "recover"},
         Trait.REREADS_VALIDATION: {"epochs", "shrink", "checkpoint"},
         Trait.JUDGES: {"metrics"},
-        Trait.NOT_IN_FOLDS: {"patience", "standardize_targets", "shrink"},
     }
     assert due == {trait: {name for name, option in OPTIONS.items() if trait in option.traits} for trait in Trait}
     assert {name for name, option in OPTIONS.items() if option.alone} == {"batch_size", "bucket", "checkpoint"}
