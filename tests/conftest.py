@@ -80,6 +80,21 @@ def pytest_runtest_setup():
         generator.bit_generator.state = state
 
 
+@pytest.fixture(scope="session", autouse=True)
+def in_a_folder():
+    """Fail a test that starts Python in the checkout by default: there the source would hide the installed package."""
+
+    def start(self, args, *rest, **options):
+        bare = not options.get("cwd") and args[0] == sys.executable and {"-c", "-m"} & set(map(str, args))
+        assert not bare or Path.cwd() != HERE.parent, f"{args}: expected a cwd, such as that of helpers.run_python"
+        popen(self, args, *rest, **options)
+
+    popen = subprocess.Popen.__init__
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(subprocess.Popen, "__init__", start)
+        yield
+
+
 @pytest.fixture(params=kernels.levels())
 def level(request):
     """Each instruction set that this machine has, in use for the test."""

@@ -159,10 +159,10 @@ def watched(monkeypatch, layer, fail_at=None, error=None):
     return passes
 
 
-def run_python(code, **variables):
-    """Run `code` in a Python of its own, where no source tree hides the installed package."""
+def run_python(*arguments, **variables):
+    """Run Python with these arguments, or with one that is code, where no source tree hides the installed package."""
     return subprocess.run(
-        [sys.executable, "-c", code],
+        [sys.executable, *(["-c"] if len(arguments) == 1 else []), *arguments],
         cwd=Path(__file__).parent,
         env=os.environ | variables,
         capture_output=True,

@@ -1,10 +1,9 @@
 """What is said where the compiled modules cannot be imported."""
 
-import os
-import subprocess
 import sys
 
 import pytest
+from helpers import run_python
 
 from cgru._failure import explained
 
@@ -60,13 +59,11 @@ def test_a_library_raises(monkeypatch, capsys, argv, original):
 
 
 def test_an_import_that_failed_is_an_import_error():
-    environment = os.environ | {"CGRU_SIMD": "none"}
-    done = subprocess.run([sys.executable, "-c", "import cgru"], env=environment, capture_output=True, text=True)
+    done = run_python("import cgru", CGRU_SIMD="none")
     assert done.stderr.splitlines()[-1].startswith("ImportError: CGRU_SIMD: expected one of ")
 
 
 def test_the_command_says_in_a_line_that_the_import_failed():
-    command, environment = [sys.executable, "-m", "cgru", "info"], os.environ | {"CGRU_SIMD": "none"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    done = run_python("-m", "cgru", "info", CGRU_SIMD="none")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert done.stderr.startswith("cgru: error: CGRU_SIMD: expected one of ")

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import sysconfig
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -290,4 +291,5 @@ print(sys._is_gil_enabled())
 def test_no_module_turns_the_gil_on():
     command = [sys.executable, "-W", "error", "-c", MODULES]
     clean = {name: value for name, value in os.environ.items() if name != "PYTHON_GIL"}
-    assert subprocess.run(command, capture_output=True, text=True, check=True, env=clean).stdout == "False\n"
+    done = subprocess.run(command, cwd=Path(__file__).parent, env=clean, capture_output=True, text=True)
+    assert done.stdout == "False\n", done.stderr

@@ -221,7 +221,7 @@ def test_a_file_of_an_export_wants_its_import(tmp_path):
         torch.export.save(torch.export.export(model, (x,)), file)
         with cgru.torch.restored(model):
             torch.export.save(torch.export.export(model, (x,)), tmp_path / "restored.pt2")
-    done = subprocess.run([sys.executable, "-c", LOADED, tmp_path], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", LOADED, tmp_path], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
 
