@@ -1,11 +1,11 @@
-"""What `cgru forecast` delivers, beside its best rival, on the series that installed packages bring.
+"""Compare what `cgru forecast` delivers with its best rival, on the series that installed packages bring.
 
     python -m benchmarks.forecasts              every series
     python -m benchmarks.forecasts NAME ...     the series whose names contain one of these
 
 Prints Markdown. Takes the series of statsmodels, vega_datasets and plotly that have at least 50 values, and downloads
-nothing. Ten origins at the end of a series are held out. What lies before the first of them goes through a backtest of
-its own, which decides what is delivered, as `cgru forecast` would have then. With that, forecasts are made at the
+nothing. Ten origins at the end of a series are held out. A backtest of the values before the first of them decides what
+is delivered, as `cgru forecast` would have then. The season is that of the dates. With that, forecasts are made at the
 held-out origins by all models. Needs `pip install statsmodels vega_datasets plotly`.
 """
 
@@ -22,35 +22,34 @@ import numpy as np
 import cgru
 from benchmarks import report
 from cgru.forecast import Forecaster, backtest
-from cgru.forecast.delivery import GRU, MEAN, forecast_all
+from cgru.forecast.backtest import MEAN
+from cgru.forecast.forecaster import GRU
+from cgru.forecast.history import History
 
 LEAST, MOST = 50, 1461  # values of a series; of more, the last are taken
 ORIGINS = 10
 
 
 class Case(NamedTuple):
-    """A series (n,), its dates (n,) or None, lags of likely seasons, and the horizon."""
+    """A series (n,), its dates (n,), and the horizon."""
 
     y: np.ndarray
-    times: np.ndarray | None
-    likely: tuple[int, ...]
+    times: np.ndarray
     horizon: int
 
 
 def monthly(y: Any, start: str) -> Case:
-    return dated(y, start, "M", (12,), 12)
+    return dated(y, start, "M", 12)
 
 
 def quarterly(y: Any, start: str) -> Case:
-    values = np.asarray(y, float)
-    times = np.datetime64(start, "M") + 3 * np.arange(len(values))
-    return Case(values, times.astype("datetime64[s]"), (4,), 8)
+    return dated(y, start, "M", 8, 3)
 
 
-def dated(y: Any, start: str, unit: str, likely: tuple[int, ...], horizon: int, count: int = 1) -> Case:
+def dated(y: Any, start: str, unit: str, horizon: int, count: int = 1) -> Case:
     values = np.asarray(y, float)
     times = np.datetime64(start, unit) + count * np.arange(len(values))
-    return Case(values, times.astype("datetime64[s]"), likely, horizon)
+    return Case(values, times.astype("datetime64[s]"), horizon)
 
 
 def of_statsmodels() -> Iterator[tuple[str, Case]]:
@@ -59,11 +58,11 @@ def of_statsmodels() -> Iterator[tuple[str, Case]]:
 
     weeks = table("co2")["co2"]
     yield "co2", monthly(weeks.resample("MS").mean(), "1958-03")
-    yield "co2 weekly", dated(weeks[-520:], "1992-01-18", "D", (52,), 26, 7)
+    yield "co2 weekly", dated(weeks[-520:], "1992-01-18", "D", 26, 7)
     yield "elec_equip", monthly(table("elec_equip").iloc[:, -1], "1995-01")
     yield "elnino", monthly(table("elnino").to_numpy()[:, 1:].ravel(), "1950-01")
-    yield "nile", dated(table("nile")["volume"], "1871", "Y", (), 8)
-    yield "sunspots", dated(table("sunspots")["SUNACTIVITY"], "1700", "Y", (), 11)
+    yield "nile", dated(table("nile")["volume"], "1871", "Y", 8)
+    yield "sunspots", dated(table("sunspots")["SUNACTIVITY"], "1700", "Y", 11)
     for name, values in table("macrodata").items():
         if name not in ("year", "quarter"):
             yield f"macrodata {name}", quarterly(values, "1959-01")
@@ -78,7 +77,7 @@ def of_vega_datasets() -> Iterator[tuple[str, Case]]:
 
     weather = local_data.seattle_weather()
     for name in ("precipitation", "temp_max", "temp_min", "wind"):
-        yield f"seattle_weather {name}", dated(weather[name], "2012-01-01", "D", (7,), 14)
+        yield f"seattle_weather {name}", dated(weather[name], "2012-01-01", "D", 14)
     for name in ("seattle_temps", "sf_temps"):
         yield name, hourly(getattr(local_data, name)())
     for symbol, rows in local_data.stocks().groupby("symbol"):
@@ -87,15 +86,15 @@ def of_vega_datasets() -> Iterator[tuple[str, Case]]:
         if name != "month":
             yield f"us_employment {name}", monthly(values, "2006-01")
     for name in ("miles", "gas"):
-        yield f"driving {name}", dated(local_data.driving()[name], "1956", "Y", (), 5)
-    yield "wheat", dated(local_data.wheat()["wheat"], "1565", "Y", (), 5, 5)
+        yield f"driving {name}", dated(local_data.driving()[name], "1956", "Y", 5)
+    yield "wheat", dated(local_data.wheat()["wheat"], "1565", "Y", 5, 5)
 
 
 def hourly(table: Any) -> Case:
     hours = table["date"].to_numpy().astype("datetime64[h]")
     values = np.full(int((hours[-1] - hours[0]).astype(int)) + 1, np.nan)  # an hour of March is missing
     values[(hours - hours[0]).astype(int)] = table["temp"]
-    return dated(values, str(hours[0]), "h", (24, 168), 48)
+    return dated(values, str(hours[0]), "h", 48)
 
 
 def of_plotly() -> Iterator[tuple[str, Case]]:
@@ -103,7 +102,7 @@ def of_plotly() -> Iterator[tuple[str, Case]]:
 
     for name, values in data.stocks().items():
         if name != "date":
-            yield f"plotly stocks {name}", dated(values, "2018-01-01", "D", (52,), 8, 7)
+            yield f"plotly stocks {name}", dated(values, "2018-01-01", "D", 8, 7)
 
 
 def shipped() -> Iterator[tuple[str, Case]]:
@@ -123,6 +122,7 @@ class Row(NamedTuple):
     ours: float
     models: dict[str, float]
     chosen: str  # the best rival at the origins before
+    season: int
 
     @property
     def best(self) -> str:
@@ -136,17 +136,17 @@ class Row(NamedTuple):
 
 def held_out(name: str, case: Case) -> Row:
     """Choose what to deliver by what lies before the held-out origins, and forecast from these."""
-    y, times, likely, h = case
+    y, times, h = case
     places = origins(len(y), h)
     known = y[: places[0]]
     options: dict[str, Any] = {"missing": "interpolate"}
-    found = backtest(known, h, ORIGINS, times=times[: places[0]], likely=likely, **options)
+    found = backtest(known, h, ORIGINS, times=times[: places[0]], **options)
     rivals = [model for model in found.forecasts if model not in (GRU, MEAN)]
     errors: dict[str, list[float]] = {}
     for i in places:
         forecaster = Forecaster(h, season=found.season, **options).fit(y[:i])
-        made = forecast_all(forecaster, y[:i], None, [times[:i]], found.second, [GRU, *rivals])
-        values = {model: each for model, (each,) in made.items()}
+        made, _ = forecaster.forecasts(History.of(y[:i], None, None, times[:i], (h,)), [GRU, *rivals])
+        values = {model: each[0] for model, each in made.items()}
         values[MEAN] = sum(share * values[model] for model, share in found.weights.items())
         step = np.abs(y[found.season : i] - y[: i - found.season])
         for model, each in values.items():
@@ -154,7 +154,7 @@ def held_out(name: str, case: Case) -> Row:
     means = {model: float(np.mean(each)) for model, each in errors.items()}
     chosen = min(rivals, key=lambda model: np.nanmean(found.errors[model]["MAE"]))
     shares = " + ".join(found.weights)
-    return Row(name, shares, means.pop(MEAN), means, chosen)
+    return Row(name, shares, means.pop(MEAN), means, chosen, found.season)
 
 
 def origins(n: int, horizon: int) -> list[int]:
@@ -180,7 +180,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2, help="(default: %(default)s)")
     arguments = parser.parse_args()
     cgru.set_num_threads(arguments.threads)
-    heads = ["", "values, horizon", "delivered", "its MASE", "GRU"]
+    heads = ["", "values, season, horizon", "delivered", "its MASE", "GRU"]
     heads += ["best rival", "its MASE", "ratio", "best before", "ratio"]
     print(f"| {' | '.join(heads)} |\n|{' --- |' * len(heads)}")
     rows, start = [], time.perf_counter()
@@ -190,7 +190,13 @@ def main() -> None:
         row = held_out(name, case)
         rows.append(row)
         best, before = (report.bold(ratio, ratio > 1.1) for ratio in row.ratios)
-        cells = [name, f"{len(case.y)}, {case.horizon}", row.delivered, f"{row.ours:.3f}", f"{row.models[GRU]:.3f}"]
+        cells = [
+            name,
+            f"{len(case.y)}, {row.season}, {case.horizon}",
+            row.delivered,
+            f"{row.ours:.3f}",
+            f"{row.models[GRU]:.3f}",
+        ]
         cells += [row.best, f"{row.models[row.best]:.3f}", best, row.chosen, before]
         print(f"| {' | '.join(cells)} |", flush=True)
     if rows:

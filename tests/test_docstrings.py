@@ -26,7 +26,6 @@ import numpy as np
 import pytest
 
 import cgru
-from cgru import forecast
 
 PAGES = sorted((Path(__file__).resolve().parent.parent / "docs" / "api").glob("*.md"))
 if not PAGES:
@@ -357,7 +356,6 @@ WRONG = [  # a documented name, whose first part may need a package; a call of i
         lambda: cgru.losses.quantile(np.ones((3, 3)), np.ones((3, 1)), quantiles=(0.1, 0.9)),
     ),
     ("cgru.losses.gaussian", None, lambda: cgru.losses.gaussian(np.ones((3, 3)), np.ones((3, 1)))),
-    ("cgru.forecast.seasonal_naive", None, lambda: forecast.seasonal_naive(np.arange(5), 2, 3)),
     ("cgru.reference.forward", None, lambda: cgru.reference.forward({"Vz": np.ones((4, 4))}, WIDE)),
     ("cgru.reference.forward", None, lambda: cgru.reference.forward(network().layers[0].p, WIDE)),
 ]

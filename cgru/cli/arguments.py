@@ -477,7 +477,9 @@ class ForecastRequest:
 
     series: str = positional("SERIES.csv", "the table, text or Parquet, as described below; - for standard input")
     horizon: int = option("number of values to forecast", _COUNT, required=True)
-    season: int | None = option("steps of a season, 1 for none (default: guessed, and printed)", _COUNT)
+    season: int | None = option(
+        "steps of a season, 1 for none (default: by the step of the times, such as 12 of months)", _COUNT
+    )
     origins: int = option("number of tests in the past, 0 for none", _FROM_0, 10)
     target: list[str] | None = option("columns to forecast (default: the only column of numbers)", "COL", nargs="+")
     inputs: list[str] | None = option("other columns to read, up to the present (default: none)", "COL", nargs="+")
@@ -487,10 +489,10 @@ class ForecastRequest:
         _name_list,
         metavar="A,B",
     )
-    calendar: bool | None = option(
+    calendar: bool = option(
         "read the place in the calendar: hour of day and day of week, day of week and day of year, or day of year, by "
-        "the step (default: for steps below a week, if the series shows the longer of the two cycles)",
-        _YES_NO,
+        "the step",
+        bool,
     )
     time: tuple[str, ...] | None = option(
         'column of the times, or several, A,B, such as a date and a time, or a year and a month; "" for none '
@@ -507,7 +509,7 @@ class ForecastRequest:
     width: int | None = option("number of values that the networks read (default: two seasons)", _COUNT)
     model: str = option(
         "model that makes the forecast (default: auto, the tests choose one, or the mean of the best)",
-        ("auto", "gru", "linear", "ets", "climatology", "two-seasons", "seasonal", "naive"),
+        ("auto", "gru", "linear", "ets", "climatology", "seasonal", "naive"),
         "auto",
     )
     seed: int = option("seed of the networks", _FROM_0, 0)

@@ -12,7 +12,7 @@ from cgru.core.tables import Table
 from cgru.datasets.series import Series
 from cgru.files import atomic_write
 from cgru.forecast import Backtest, Forecaster
-from cgru.forecast.delivery import GRU
+from cgru.forecast.forecaster import GRU
 
 __all__ = ["Shown", "draw", "write_page"]
 
@@ -54,31 +54,29 @@ def _plot(shown: Shown, i: int, **options: Any) -> Any:
     """Plot the last values of series i and its forecast; `options` are those of `plot.forecast`."""
     each, values, model = shown.series[i], shown.values[i], shown.model
     options["times"] = each.times_at(np.arange(len(each.y) + len(values)))
-    options["shown"] = max(5 * model.season_, 4 * len(values), 24)
+    options["shown"] = max(5 * model.season, 4 * len(values), 24)
     if model.quantiles:
         options |= {"intervals": values[:, 1:], "band": f"quantiles {model.quantiles[0]} to {model.quantiles[-1]}"}
     return plot.forecast(each.y, values[:, 0], **options)
 
 
 def write_page(path: str, shown: Shown, title: str, lines: Sequence[str], notes: Sequence[str]) -> None:
-    """Write the verdict, lines on data and tests, notes, errors, pictures and forecasts as one HTML page to `path`."""
+    """Write the verdict, lines on the data, notes, errors, pictures and forecasts as one HTML page to `path`."""
     from cgru.reports.page import document, provenance
 
-    found = shown.tests
     if len(shown.series) > ON_PAGE:
         notes = [*notes, f"{ON_PAGE} of {len(shown.series)} series are on this page"]
-    told = [("score", found.verdict() if found else "not tested"), *(("small", line) for line in lines)]
+    told = [("score", shown.tests.verdict() if shown.tests else "not tested"), *(("small", line) for line in lines)]
     told += [("note", note) for note in notes]
-    written = document(title, told, _sections(shown), {"model": _model_facts(shown), **provenance()})
+    written = document(title, told, _sections(shown), {"model": _model_facts(shown.model), **provenance()})
     with atomic_write(path) as file:
         file.write(written.encode(errors="replace"))
 
 
-def _model_facts(shown: Shown) -> str:
+def _model_facts(model: Forecaster) -> str:
     """Return the shares of the models that are delivered, and the networks where they or their interval are read."""
-    model, weights = shown.model, shown.tests.weights if shown.tests else {shown.made_by: 1.0}
-    facts = ", ".join(f"{name} {share:.0%}" for name, share in weights.items())
-    if GRU in weights or model.quantiles:
+    facts = ", ".join(f"{name} {share:.0%}" for name, share in model.weights.items())
+    if GRU in model.weights or model.quantiles:
         facts += f"; {model.networks} networks of {model.units} units, learned from {model.windows_} windows"
     return facts
 
@@ -89,14 +87,9 @@ def _sections(shown: Shown) -> Iterator[str]:
 
     found, many, past = shown.tests, len(shown.series), None
     if found:
-        header, *rows = found.rows()
-        note = "Mean ± standard deviation over the origins."
-        if found.coverage is not None:
-            low, high = found.quantiles[0], found.quantiles[-1]
-            note += f" {found.coverage:.0%} of the values lay between the quantiles {low} and {high}."
-        yield table_section(Table(f"Errors at {len(found.origins) // many} origins in the past", header, rows, note))
+        yield table_section(found.as_table())
     for i, (each, values) in enumerate(zip(shown.series[:ON_PAGE], shown.values, strict=False)):
-        if found and shown.made_by in found.forecasts:
+        if found:
             past = found.origins[i::many], found.forecasts[shown.made_by][i::many]
         yield picture_section(_plot(shown, i, past=past), each.name)
         times = each.written(len(each.y) + np.arange(len(values)))

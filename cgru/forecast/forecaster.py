@@ -1,6 +1,6 @@
-"""Forecaster: an ensemble of small networks that predict the errors of two baseline forecasts.
+"""Forecaster: an ensemble of small networks that predict the errors of two simple forecasts, and its rivals.
 
-n values of a series, e inputs beside it, c inputs known in the future, m windows of `width` steps, q quantiles.
+n values of a series, e inputs, c inputs known in the future, m windows of `width` steps, k series, q quantiles.
 """
 
 from __future__ import annotations
@@ -8,27 +8,32 @@ from __future__ import annotations
 import functools
 import json
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from cgru.core.checks import positive
-from cgru.files import Archive, Header, atomic_write
-from cgru.forecast.linear import ridge
-from cgru.forecast.series import as_float64, fill_missing, guess_season, seasonal_naive, windows
-from cgru.gru import GRU
-from cgru.layers.dense import Dense
+from cgru.files import Archive, atomic_write
+from cgru.forecast.history import History, seasonal_naive, windows
+from cgru.forecast.ridge import ridge
+from cgru.forecast.rivals import climatology, exponential_smoothing, why_no_ets
 from cgru.many import Job, Result, fit_many
-from cgru.network.files import read_json
-from cgru.network.network import Network
-from cgru.optimizers import Adam
+from cgru.network import files
+from cgru.network.network import Network, from_parts, to_parts
+from cgru.recipe import Recipe
 
-__all__ = ["FORMAT", "Forecaster", "is_list_of_series", "min_length", "series_by_name", "unwrap_single"]
+__all__ = ["ETS", "GRU", "MODELS", "Forecaster", "load", "min_length", "models_of"]
 
-FORMAT = 2  # the newest format; files of networks alone, without known inputs, are written as 1
-_SETTINGS = ("horizon", "season", "width", "quantiles", "missing", "units", "epochs", "networks", "seed")
-_STANDARDIZED = ("input_mean", "input_scale", "target_mean", "target_scale")
+GRU, LINEAR, NAIVE, SEASONAL, ETS, CLIMATOLOGY = "GRU", "linear", "naive", "seasonal naive", "ETS", "climatology"
+MODELS = (GRU, LINEAR, NAIVE, SEASONAL, ETS, CLIMATOLOGY)
+
+FORMAT = 3  # of its files
+_SETTINGS = (
+    "horizon", "season", "width", "quantiles", "missing", "units", "epochs", "networks", "seed", "weights", "widening",
+    "dated",
+)  # fmt: skip
+_ARRAYS = ("input_mean", "input_scale", "target_mean", "target_scale", "linear", "bias", "effect")
 
 MIN_WINDOWS = 10  # training windows
 DEFAULT_WIDTH = 12  # for a series without a season
@@ -40,7 +45,7 @@ MIN_SCALE = 0.1  # the smallest scale of a window, as a share of its series' sca
 class Windows(NamedTuple):
     """Windows as inputs of the networks, their naive forecasts, and their scaling.
 
-    `Z` (m, width, 1 + e + b c) has (value - level) / scale, the inputs beside, and the known inputs as of `_fold`.
+    `Z` (m, width, 1 + e + b c) has (value - level) / scale, the inputs, and the known inputs as of `_fold`.
     `level` (m, 1) is the last value of a window, `scale` (m, 1) the mean absolute value. `naive` and `seasonal`
     (m, horizon) are in the units of the series. `change` (m, horizon, c) are the known inputs of each value to come,
     less those of the value that `seasonal` repeats for it.
@@ -58,14 +63,16 @@ class Forecaster:
     """Model that forecasts the next `horizon` values of a series, all at once.
 
     It is an ensemble of small networks, each a GRU and a `Dense` of `horizon` outputs over the last `width` values. A
-    network predicts the error of a baseline forecast. Networks 0, 2, ... correct the seasonal naive forecast (the last
+    network predicts the error of a simple forecast. Networks 0, 2, ... correct the seasonal naive forecast (the last
     season, or value, again), networks 1, 3, ... a linear model of the same windows. The corrected forecasts are
     averaged. Inputs and outputs of a network are scaled by window: less its last value, over its mean absolute value.
     So forecasts can follow a trend beyond the range of the training data.
 
+    `backtest` may choose other models for the forecast. These are then in `weights`.
+
     Args:
         horizon: the number of values to forecast.
-        season: the length of a season in steps, 1 for none; None: `guess_season` of the training data.
+        season: the length of a season in steps, 1 for none; `season_of` has that of dates.
         width: the number of values that a network reads, at least a season. None: two seasons, 12 without a season;
             fewer where less than ten training windows would be left.
         quantiles: the levels of an interval, such as (0.1, 0.9); the forecast is then the median. None: no interval.
@@ -74,12 +81,14 @@ class Forecaster:
         epochs: epochs of each fit.
         networks: the number of networks.
         seed: makes a fit repeatable bit for bit, on any number of threads.
+        weights: the share of each model in the forecast: "GRU" (the networks), "linear", "naive", "seasonal naive",
+            "ETS" (exponential smoothing, by statsmodels) and "climatology". None: the networks alone.
+        widening: the factor of the networks' interval, see `predict_quantiles`.
+        dated: whether the climatology reads times, which `predict` then needs.
 
     Attributes:
-        season_: the season in use after a fit.
         width_: the width in use after a fit.
         windows_: the number of training windows.
-        known_: the number of inputs that are known in the future.
         networks_: the fitted networks.
 
     Raises:
@@ -96,7 +105,7 @@ class Forecaster:
         self,
         horizon: int,
         *,
-        season: int | None = None,
+        season: int = 1,
         width: int | None = None,
         quantiles: Sequence[float] | None = None,
         missing: str = "refuse",
@@ -104,14 +113,16 @@ class Forecaster:
         epochs: int = 20,
         networks: int = 8,
         seed: int = 0,
+        weights: Mapping[str, float] | None = None,
+        widening: float = 1.0,
+        dated: bool = False,
     ) -> None:
-        self.horizon = positive(horizon, "horizon")
-        self.season = None if season is None else positive(season, "season")
+        self.horizon, self.season = positive(horizon, "horizon"), positive(season, "season")
         self.width = None if width is None else positive(width, "width")
         self.quantiles = _check_quantiles(quantiles)
         if missing not in ("refuse", "interpolate"):
             raise ValueError(f"missing: expected 'refuse' or 'interpolate', got {missing!r}")
-        if self.width is not None and self.season is not None and self.width < self.season:
+        if self.width is not None and self.width < self.season:
             raise ValueError(f"width: expected at least a season of {season}, got {width}")
         self.missing = missing
         self.units, self.epochs = positive(units, "units"), positive(epochs, "epochs")
@@ -119,11 +130,15 @@ class Forecaster:
         if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
             raise ValueError(f"seed: expected an integer of at least 0, got {seed!r}")
         self.seed = int(seed)
+        self.weights = {GRU: 1.0} if weights is None else {name: float(share) for name, share in weights.items()}
+        if not self.weights or not self.weights.keys() <= set(MODELS):
+            raise ValueError(f"weights: expected shares of {', '.join(MODELS)}, got {weights}")
+        self.widening, self.dated = float(widening), bool(dated)
         self.networks_: list[Network] = []
-        self.known_ = 0
 
     def __repr__(self) -> str:
-        return f"Forecaster({self.horizon}, season={self.season}, width={self.width}, quantiles={self.quantiles})"
+        shares = ", ".join(f"{name} {share:.2g}" for name, share in self.weights.items())
+        return f"Forecaster({self.horizon}, season={self.season}, quantiles={self.quantiles}: {shares})"
 
     # --- training ---
 
@@ -133,10 +148,10 @@ class Forecaster:
         """Fit to one series or several, and return self.
 
         Args:
-            y: the series (n,), or a list of several, for one model.
-            X: other inputs known at each step of y (n, e), or a list of them.
-            known: inputs whose future is known, such as holidays (n, c), or a list of them. They may have the `horizon`
-                rows after y, too, as `predict` needs them: these are not read.
+            y: the series (n,), or several, for one model: a list, or a dict by the names that errors have.
+            X: other inputs known at each step of y (n, e), or a list or dict of them.
+            known: inputs whose future is known, such as holidays (n, c), or a list or dict of them. They may have the
+                `horizon` rows after y, too, as `predict` needs them: these are not read.
             threads: as for `cgru.fit_many`.
             progress: as for `cgru.fit_many`.
 
@@ -153,59 +168,61 @@ class Forecaster:
             >>> [values.shape for values in model.predict(y)]
             [(2,), (2,)]
         """
-        jobs = self.jobs(y, X, known=known)
-        return self.take(fit_many(jobs, threads=threads, progress=progress))
+        history = History.of(y, X, known, None, (0, self.horizon))
+        return self.take(fit_many(self.jobs(history), threads=threads, progress=progress))
 
-    def jobs(self, y: Any, X: Any = None, name: tuple[Any, ...] = (), *, known: Any = None) -> list[Job]:
+    def jobs(self, history: History, name: tuple[Any, ...] = ()) -> list[Job]:
         """Return the fits of all networks as jobs for `fit_many`, so that fits of several forecasters run together.
 
-        This is the first half of `fit`; pass the results to `take` in this order.
+        This is the first half of `fit`.
 
         Args:
-            y: as for `fit`.
-            X: as for `fit`.
+            history: the series, as `cgru.forecast.history` checks them.
             name: the beginning of each name: that of job i is (*name, i).
-            known: as for `fit`.
 
         Returns:
             A job for each network.
 
         Raises:
-            TypeError, ValueError: as from `fit`.
+            ValueError: as from `fit`.
 
         Examples:
+            >>> from cgru.forecast.history import History
+            >>> history = History.of(np.arange(40) % 4, None, None, None, (0,))
             >>> model = cgru.forecast.Forecaster(2, season=4, networks=2, epochs=1)
-            >>> jobs = model.jobs(np.arange(40) % 4, name=("a",))
-            >>> [job.name for job in jobs]
-            [('a', 0), ('a', 1)]
-            >>> model.take(cgru.fit_many(jobs)).predict(np.arange(40) % 4).shape
-            (2,)
+            >>> jobs = model.jobs(history, ("a",))
+            >>> [job.name for job in jobs], len(model.take(cgru.fit_many(jobs)).networks_)
+            ([('a', 0), ('a', 1)], 2)
         """
-        series, inputs, known = self._validated(y, X, known, (0, self.horizon))
-        longest = max(series, key=len)
-        season = guess_season(longest) if self.season is None else self.season
-        width = self._width(len(longest), season)
-        self.networks_, self.known_, self.season_, self.width_ = [], known[0].shape[1], season, width
-        batch, future, held_out = self._cut(series, inputs, known)
-        self.windows_ = len(future)
-        self.input_mean_, deviation = _mean_and_deviation(batch.Z.reshape(-1, batch.Z.shape[2]))
-        self.input_scale_ = _divisors(deviation)
-        Z = (batch.Z - self.input_mean_) / self.input_scale_
-        self.linear_ = ridge(Z.reshape(len(Z), -1), (future - batch.level) / batch.scale, held_out)
-        self.effect_ = self._effect(batch, future, held_out)
+        filled = history.filled(self.missing)
+        lengths = list(map(len, filled.y))
+        longest, shortest = (lengths.index(pick(lengths)) for pick in (max, min))
+        self.width_ = self._width(lengths[longest], filled.names[longest])
+        if lengths[shortest] < self.width_:  # there would be no window to forecast it from
+            cure = "leave it out, or pass a smaller width"
+            due = f"at least {self.width_} values, a window, got {lengths[shortest]}"
+            raise ValueError(f"{filled.names[shortest]}: expected {due}; {cure}")
+        batch, future, held_out = self._cut(filled)
+        self.networks_, self.windows_ = [], len(future)
+        self._columns = filled.X[0].shape[1], filled.known[0].shape[1]
+        self._input_mean, deviation = _mean_and_deviation(batch.Z.reshape(-1, batch.Z.shape[2]))
+        self._input_scale = _divisors(deviation)
+        Z = (batch.Z - self._input_mean) / self._input_scale
+        self._linear, self._bias = ridge(Z.reshape(len(Z), -1), (future - batch.level) / batch.scale, held_out)
+        self._effect = self._effect_of(batch, future, held_out)
         errors = [(future - simple) / batch.scale for simple in self._base_forecasts(batch, Z)]
         moments = [_mean_and_deviation(error) for error in errors]
-        self.target_mean_, self.target_scale_ = (np.stack(each) for each in zip(*moments, strict=True))
+        self._target_mean, self._target_scale = (np.stack(each) for each in zip(*moments, strict=True))
         targets = [(error - mean) / _divisors(scale) for error, (mean, scale) in zip(errors, moments, strict=True)]
         least, most = BATCH_RANGE
         options = {"epochs": self.epochs, "batch_size": min(most, max(least, len(Z) // 10))}
-        builds = [functools.partial(self._network, i) for i in range(self.networks)]
+        loss = f"quantile({', '.join(map(str, self._levels))})" if self.quantiles else "huber"
+        recipe = Recipe(loss, self.units, 1, False, "last", dropout=0, recurrent_dropout=0, learning_rate=LEARNING_RATE)
+        builds = [functools.partial(recipe.network, self.horizon, seed=self.seed + i) for i in range(self.networks)]
         return [Job(build, (*name, i), X=Z, y=targets[i % 2], **options) for i, build in enumerate(builds)]
 
     def take(self, results: Sequence[Result]) -> Forecaster:
-        """Take the fitted networks from the results of `jobs`, and return self.
-
-        This is the second half of `fit`.
+        """Take the fitted networks from the results of `jobs`, and return self: the second half of `fit`.
 
         Args:
             results: the results of all jobs, in their order.
@@ -218,9 +235,9 @@ class Forecaster:
 
         Examples:
             >>> model = cgru.forecast.Forecaster(2, season=4, networks=2, epochs=1)
-            >>> model = model.take(cgru.fit_many(model.jobs(np.arange(40) % 4)))
-            >>> len(model.networks_)
-            2
+            >>> model.take([cgru.Result(0, error=ValueError("no memory"))])
+            Traceback (most recent call last):
+            ValueError: no memory
         """
         for result in results:
             if result.error is not None:
@@ -228,101 +245,39 @@ class Forecaster:
         self.networks_ = [result.network for result in results]
         return self
 
-    def _network(self, i: int) -> Network:
-        """Build network i, untrained."""
-        loss = f"quantile({', '.join(map(str, self._output_levels))})" if self.quantiles else "huber"
-        adam = Adam(LEARNING_RATE, clip_norm=1.0, schedule="one_cycle")
-        layers = [GRU(self.units), Dense(self.horizon * len(self._output_levels), "identity")]
-        return Network(layers, loss, adam, seed=self.seed + i, dtype=np.float32)
-
     @property
-    def _output_levels(self) -> list[float]:
+    def _levels(self) -> list[float]:
         """Return the sorted quantile levels that a network predicts of each value, the median among them."""
         return sorted({0.5, *self.quantiles})
 
-    def _width(self, n: int, season: int) -> int:
+    def _width(self, n: int, name: str) -> int:
         """Return the width of a window for a series of n values; raise ValueError if these are too few."""
-        least = min_length(self.horizon, season, self.width)
-        if self.width is not None and self.width < season:
-            raise ValueError(f"width: expected at least a season, {season}, got {self.width}")
+        least = min_length(self.horizon, self.season, self.width)
         if n < least:
-            due = f"at least {least} values for a season of {season} and a horizon of {self.horizon}"
-            raise ValueError(f"y: expected {due}, got {n}; a shorter horizon, season or width needs fewer")
-        return self.width or min(max(2 * season, DEFAULT_WIDTH), season + n - least)
+            due = f"at least {least} values for a season of {self.season} and a horizon of {self.horizon}"
+            raise ValueError(f"{name}: expected {due}, got {n}; a shorter horizon, season or width needs fewer")
+        return self.width or min(max(2 * self.season, DEFAULT_WIDTH), self.season + n - least)
 
-    # --- inputs ---
-
-    @property
-    def _features(self) -> int:
-        """Return the number of features of a window's step that series and known inputs make, without those of X."""
-        return 1 + self.known_ * -(-(self.width_ + self.horizon) // self.width_)
-
-    @property
-    def _inputs(self) -> int:
-        """Return the number of inputs of X; RuntimeError before a fit."""
-        if not hasattr(self, "linear_"):
-            raise RuntimeError("fit: expected to be called before predict")
-        return len(self.input_mean_) - self._features
-
-    def blank_inputs(self, y: Any) -> dict[str, Any]:
-        """Return inputs beside y that are 0, as arguments of `predict`, for the baselines that read none.
-
-        Args:
-            y: the series, as for `predict`.
-
-        Returns:
-            A dict of "X" and "known", None where the forecaster has no such inputs.
-
-        Raises:
-            RuntimeError: the forecaster is not fitted.
-
-        Examples:
-            >>> y = np.arange(40) % 4
-            >>> model = cgru.forecast.Forecaster(2, season=4, networks=1, epochs=1).fit(y, np.ones((40, 3)))
-            >>> blank = model.blank_inputs(y)
-            >>> blank["X"].shape, blank["known"]
-            ((40, 3), None)
-        """
-        made = {}
-        for name, columns, ahead in (("X", self._inputs, 0), ("known", self.known_, self.horizon)):
-            blank = [np.zeros((len(each) + ahead, columns)) for each in series_by_name(y).values()]
-            made[name] = unwrap_single(y, blank) if columns else None
-        return made
-
-    def _validated(self, y: Any, X: Any, known: Any, ahead: tuple[int, ...]) -> list[list[np.ndarray]]:
-        """Return lists of the series (n,), their inputs (n, e) and known inputs (n + one of `ahead`, c), without NaN.
-
-        Inputs that are None have no columns.
-        """
-        found = series_by_name(y)
-        checked = [[fill_missing(each, self.missing, name) for name, each in found.items()]]
-        for argument, given, more in (("X", X, (0,)), ("known", known, ahead)):
-            inputs = inputs_by_name(argument, given, y, [len(each) for each in found.values()], more)
-            checked.append([fill_missing(each, self.missing, name) for name, each in inputs.items()])
-        return checked
-
-    def _cut(
-        self, series: list[np.ndarray], inputs: list[np.ndarray], known: list[np.ndarray]
-    ) -> tuple[Windows, np.ndarray, np.ndarray]:
+    def _cut(self, history: History) -> tuple[Windows, np.ndarray, np.ndarray]:
         """Return the windows of all series, the values after each (m, horizon), and a mask of held-out windows (m,).
 
         Held out, to choose the linear model's penalty, is the last fifth of each series.
         """
         found, futures, held_out = [], [], []
-        for each, values, ahead in zip(series, inputs, known, strict=True):
-            if len(each) < self.width_ + self.horizon:
+        for y, X, known in zip(history.y, history.X, history.known, strict=True):
+            if len(y) < self.width_ + self.horizon:
                 continue  # long enough to be forecast, but without a training window
-            past, future = windows(each, self.width_, self.horizon)
-            beside, _ = windows(values, self.width_, self.horizon)
-            whole = np.concatenate(windows(ahead[: len(each)], self.width_, self.horizon), axis=1)
-            found.append(self._scale_windows(past, beside, whole, each))
+            past, future = windows(y, self.width_, self.horizon)
+            inputs, _ = windows(X, self.width_, self.horizon)
+            whole = np.concatenate(windows(known[: len(y)], self.width_, self.horizon), axis=1)
+            found.append(self._scale_windows(past, inputs, whole, y))
             futures.append(future)
             held_out.append(np.arange(len(past)) >= len(past) - max(1, len(past) // 5))
         parts = map(np.concatenate, zip(*found, strict=True))
         return Windows(*parts), np.concatenate(futures), np.concatenate(held_out)
 
-    def _scale_windows(self, past: np.ndarray, beside: np.ndarray, known: np.ndarray, series: np.ndarray) -> Windows:
-        """Scale windows `past` (m, width) of one `series`, and join the inputs `beside` them (m, width, e).
+    def _scale_windows(self, past: np.ndarray, inputs: np.ndarray, known: np.ndarray, series: np.ndarray) -> Windows:
+        """Scale windows `past` (m, width) of one `series`, and join the inputs (m, width, e).
 
         Known inputs (m, width + horizon, c) reach to the end of the horizon.
         """
@@ -330,19 +285,19 @@ class Forecaster:
         scale = np.maximum(np.abs(past).mean(axis=1, keepdims=True), MIN_SCALE * np.abs(series).mean())
         scale[scale == 0] = 1
         naive = np.repeat(level, self.horizon, axis=1)
-        Z = np.concatenate([((past - level) / scale)[:, :, None], beside, _fold(known, self.width_)], axis=2)
+        Z = np.concatenate([((past - level) / scale)[:, :, None], inputs, _fold(known, self.width_)], axis=2)
         before, ahead = known[:, : self.width_], known[:, self.width_ :]
-        change = ahead - seasonal_naive(before, self.season_, self.horizon)
-        return Windows(Z, naive, seasonal_naive(past, self.season_, self.horizon), level, scale, change)
+        change = ahead - seasonal_naive(before, self.season, self.horizon)
+        return Windows(Z, naive, seasonal_naive(past, self.season, self.horizon), level, scale, change)
 
-    def _effect(self, batch: Windows, future: np.ndarray, held_out: np.ndarray) -> np.ndarray:
+    def _effect_of(self, batch: Windows, future: np.ndarray, held_out: np.ndarray) -> np.ndarray:
         """Return the effect (c,) of a change of each known input, in scales of a window, by a ridge regression.
 
         It is one for all steps of the horizon, so that few windows suffice.
         """
-        if not self.known_:
+        change = batch.change.reshape(len(batch.change) * self.horizon, -1)
+        if not change.shape[1]:
             return np.empty(0)
-        change = batch.change.reshape(-1, self.known_)
         divisors = _divisors(_mean_and_deviation(change)[1])
         errors = ((future - batch.seasonal) / batch.scale).reshape(-1, 1)
         weights, _ = ridge(change / divisors, errors, np.repeat(held_out, self.horizon))
@@ -353,27 +308,30 @@ class Forecaster:
 
         The seasonal naive one follows changes of known inputs. Z are the standardised inputs of the batch.
         """
-        weights, bias = self.linear_
-        seasonal = batch.seasonal + batch.change @ self.effect_ * batch.scale
-        return [seasonal, (Z.reshape(len(Z), -1) @ weights + bias) * batch.scale + batch.level]
+        seasonal = batch.seasonal + batch.change @ self._effect * batch.scale
+        return [seasonal, (Z.reshape(len(Z), -1) @ self._linear + self._bias) * batch.scale + batch.level]
 
     # --- prediction ---
 
-    def predict(self, y: Any, X: Any = None, *, known: Any = None) -> Any:
+    def predict(self, y: Any, X: Any = None, *, known: Any = None, times: Any = None) -> Any:
         """Forecast the `horizon` values after y.
 
         Args:
-            y: the series (n,), at least `width_` values, or a list of several. Pass the whole series if you can, since
-                its mean absolute value bounds the scale of a window from below.
+            y: the series (n,), at least `width_` values, or several as for `fit`. Pass the whole series if you can:
+                exponential smoothing and the climatology are fitted to it, and its mean absolute value bounds the scale
+                of a window from below.
             X: as for `fit`.
             known: as for `fit`, with the rows of the horizon: (n + horizon, c).
+            times: the dates (n,) of y as datetime64, or a list or dict of them, which the climatology reads.
 
         Returns:
-            The forecast (horizon,), or a list of them if y is a list.
+            The forecast (horizon,), or a list or dict of them if y is one.
 
         Raises:
             RuntimeError: the forecaster is not fitted.
-            TypeError, ValueError: a series is too short, a value is missing, or inputs do not fit those of `fit`.
+            ImportError: exponential smoothing has a share, and statsmodels is not installed.
+            TypeError, ValueError: a series is too short, a value or `times` are missing, or inputs do not fit those of
+                `fit`.
 
         Examples:
             >>> y, holiday = np.arange(40) % 4, np.arange(42)[:, None] % 7 == 0
@@ -381,22 +339,26 @@ class Forecaster:
             >>> model.predict(y, known=holiday).shape
             (2,)
         """
-        middle = self._output_levels.index(0.5)
-        return unwrap_single(y, [values[:, middle] for values in self._predict_quantiles(y, X, known)])
+        history, points, _ = self._predict(y, X, known, times)
+        return history.in_form(points)
 
-    def predict_quantiles(self, y: Any, X: Any = None, *, known: Any = None) -> Any:
+    def predict_quantiles(self, y: Any, X: Any = None, *, known: Any = None, times: Any = None) -> Any:
         """Forecast each of the `quantiles` of the values after y.
+
+        They are the networks' quantiles, as far from the forecast as they are from the networks' median, times
+        `widening`: quantile = forecast + widening (network's quantile - network's median).
 
         Args:
             y: as for `predict`.
             X: as for `predict`.
             known: as for `predict`.
+            times: as for `predict`.
 
         Returns:
-            The quantiles (horizon, q), or a list of them if y is a list.
+            The quantiles (horizon, q), or a list or dict of them if y is one.
 
         Raises:
-            RuntimeError: the forecaster is not fitted.
+            ImportError, RuntimeError: as from `predict`.
             TypeError, ValueError: the forecaster has no quantiles; and as from `predict`.
 
         Examples:
@@ -407,65 +369,76 @@ class Forecaster:
             ((2, 2), True)
         """
         if not self.quantiles:
-            raise ValueError("predict_quantiles: expected a Forecaster with quantiles, got None")
-        chosen = [self._output_levels.index(level) for level in self.quantiles]
-        return unwrap_single(y, [values[:, chosen] for values in self._predict_quantiles(y, X, known)])
+            raise ValueError("quantiles: expected a Forecaster with some, got None")
+        history, points, bands = self._predict(y, X, known, times)
+        return history.in_form(list(points[:, :, None] + self.widening * bands))
 
-    def baselines(self, y: Any, X: Any = None, *, known: Any = None) -> dict[str, Any]:
-        """Forecast the values after y by the baselines.
+    def _predict(self, y: Any, X: Any, known: Any, times: Any) -> tuple[History, np.ndarray, np.ndarray]:
+        """Return the series, their forecasts (k, h), and the networks' quantiles less their median (k, h, q)."""
+        history = History.of(y, X, known, times, (self.horizon,))
+        if self.dated and CLIMATOLOGY in self.weights and times is None:
+            raise ValueError("times: expected the dates of y, which the climatology of this model reads, got None")
+        made, bands = self.forecasts(history, self.weights)
+        return history, sum(share * made[name] for name, share in self.weights.items()), bands
+
+    def forecasts(self, history: History, names: Collection[str]) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        """Forecast series by several models.
 
         Args:
-            y: as for `predict`.
-            X: as for `predict`.
-            known: as for `predict`.
+            history: the series, with known inputs up to the end of the horizon.
+            names: the models.
 
         Returns:
-            The forecasts by name, each as from `predict`: "naive", "seasonal naive" and "linear".
+            The forecasts (k, h) by model, and the networks' quantiles less their median (k, h, q).
 
         Raises:
-            RuntimeError: the forecaster is not fitted.
-            TypeError, ValueError: as from `predict`.
+            ImportError, RuntimeError, ValueError: as from `predict`.
 
         Examples:
-            >>> y = np.arange(40) % 4
-            >>> model = cgru.forecast.Forecaster(2, season=4, networks=1, epochs=1).fit(y)
-            >>> model.baselines(y)["seasonal naive"].tolist()
-            [0.0, 1.0]
+            >>> from cgru.forecast.history import History
+            >>> history = History.of(np.arange(40) % 4, None, None, None, (2,))
+            >>> model = cgru.forecast.Forecaster(2, season=4, networks=2, epochs=1).fit(history.given)
+            >>> forecasts, _ = model.forecasts(history, ["naive", "seasonal naive"])
+            >>> {name: values.tolist() for name, values in forecasts.items()}
+            {'naive': [[3.0, 3.0]], 'seasonal naive': [[0.0, 1.0]]}
         """
-        batch, Z = self._last_windows(y, X, known)
-        _, linear = self._base_forecasts(batch, Z)
-        forecasts = {"naive": batch.naive, "seasonal naive": batch.seasonal, "linear": linear}
-        return {name: unwrap_single(y, list(values)) for name, values in forecasts.items()}
-
-    def _last_windows(self, y: Any, X: Any, known: Any) -> tuple[Windows, np.ndarray]:
-        """Return the last window of each series, and its standardised inputs Z."""
-        due, found = self._inputs, []
-        checked = self._validated(y, X, known, (self.horizon,))
-        for i, (each, values, ahead) in enumerate(zip(*checked, strict=True)):
-            if len(each) < self.width_:
-                name = f"y[{i}]" if is_list_of_series(y) else "y"
-                raise ValueError(f"{name}: expected at least {self.width_} values, got {len(each)}")
-            if ahead.shape[1] != self.known_:
-                raise ValueError(f"known: expected {self.known_} inputs a step, as for fit, got {ahead.shape[1]}")
-            if values.shape[1] != due:
-                raise ValueError(f"X: expected {due} inputs a step, got {values.shape[1]}")
-            last = (each[-self.width_ :], values[-self.width_ :], ahead[-self.width_ - self.horizon :])
-            found.append(self._scale_windows(*(part[None] for part in last), each))
-        parts = Windows(*map(np.concatenate, zip(*found, strict=True)))
-        return parts, (parts.Z - self.input_mean_) / self.input_scale_
-
-    def _predict_quantiles(self, y: Any, X: Any, known: Any) -> list[np.ndarray]:
-        """Return the mean prediction of all networks for each series, (horizon, levels), sorted along the levels."""
-        batch, Z = self._last_windows(y, X, known)
         if not self.networks_:
             raise RuntimeError("fit: expected to be called before predict")
+        if ETS in names and (why := why_no_ets()):
+            raise ImportError(why)
+        filled = history.filled(self.missing)
+        for argument, part, due in zip(("X", "known"), (filled.X, filled.known), self._columns, strict=True):
+            if part[0].shape[1] != due:
+                raise ValueError(f"{argument}: expected {due} inputs a step, as for fit, got {part[0].shape[1]}")
+        found = []
+        for name, y, X, known in zip(filled.names, filled.y, filled.X, filled.known, strict=True):
+            if len(y) < self.width_:
+                raise ValueError(f"{name}: expected at least {self.width_} values, got {len(y)}")
+            last = (y[-self.width_ :], X[-self.width_ :], known[-self.width_ - self.horizon :])
+            found.append(self._scale_windows(*(part[None] for part in last), y))
+        batch = Windows(*map(np.concatenate, zip(*found, strict=True)))
+        Z = (batch.Z - self._input_mean) / self._input_scale
         simple = self._base_forecasts(batch, Z)
-        total = np.zeros((len(Z), self.horizon, len(self._output_levels)))
+        ensemble = self._ensemble(batch, Z, simple)
+        middle = ensemble[:, :, self._levels.index(0.5)]
+        made = {GRU: middle, LINEAR: simple[1], NAIVE: batch.naive, SEASONAL: batch.seasonal}
+        if ETS in names:
+            made[ETS] = np.stack([exponential_smoothing(y, self.season, self.horizon) for y in filled.y])
+        if CLIMATOLOGY in names:
+            dates = filled.times or [None] * len(filled.y)
+            pairs = zip(filled.y, dates, strict=True)
+            made[CLIMATOLOGY] = np.stack([climatology(y, self.season, self.horizon, times) for y, times in pairs])
+        chosen = [self._levels.index(level) for level in self.quantiles]
+        return {name: made[name] for name in names}, ensemble[:, :, chosen] - middle[:, :, None]
+
+    def _ensemble(self, batch: Windows, Z: np.ndarray, simple: list[np.ndarray]) -> np.ndarray:
+        """Return the mean prediction of all networks for each window, (k, horizon, levels), sorted along the levels."""
+        total = np.zeros((len(Z), self.horizon, len(self._levels)))
         for i, network in enumerate(self.networks_):
-            errors = network.predict(Z).reshape(total.shape) * self.target_scale_[i % 2][:, None]
-            errors += self.target_mean_[i % 2][:, None]
+            errors = network.predict(Z).reshape(total.shape) * self._target_scale[i % 2][:, None]
+            errors += self._target_mean[i % 2][:, None]
             total += errors * batch.scale[:, :, None] + simple[i % 2][:, :, None]
-        return list(np.sort(total / len(self.networks_)))
+        return np.sort(total / len(self.networks_))
 
     # --- files ---
 
@@ -479,8 +452,7 @@ class Forecaster:
 
         Raises:
             RuntimeError: the forecaster is not fitted.
-            ValueError: settings or networks were changed after the fit.
-            OSError, TypeError: as from `Network.save`.
+            OSError, TypeError, ValueError: as from `Network.save`.
 
         Examples:
             >>> y = np.arange(40) % 4
@@ -489,102 +461,78 @@ class Forecaster:
             >>> bool((cgru.forecast.load("forecaster.npz").predict(y) == model.predict(y)).all())
             True
         """
-        with atomic_write(path) as file:
-            np.savez(file, **self.pack())
-
-    def pack(self) -> dict[str, np.ndarray]:
-        """Return the fitted forecaster as the arrays of its file.
-
-        Returns:
-            The arrays by name.
-
-        Raises:
-            RuntimeError, ValueError: as from `save`.
-
-        Examples:
-            >>> model = cgru.forecast.Forecaster(2, season=4, networks=3, epochs=1).fit(np.arange(40) % 4)
-            >>> model.pack()["1.W"].shape  # networks, units, horizon
-            (3, 16, 2)
-        """
         if not self.networks_:
             raise RuntimeError("save: expected a Forecaster that was fitted")
-        given = {name: getattr(self, name) for name in _SETTINGS}
-        stacked = [dict(network.parameters()) for network in self.networks_]
-        due = {name: header for name, header in self._headers(len(self.input_mean_)).items() if "." in name}
-        for each in stacked:
-            if {name: Header((self.networks, *array.shape), array.dtype) for name, array in each.items()} != due:
-                raise ValueError("networks_: expected those of fit, in float32 and as the settings say, got others")
-        arrays = {name: np.stack([each[name] for each in stacked]) for name in stacked[0]}
-        arrays |= {name: getattr(self, name + "_") for name in _STANDARDIZED}
-        arrays |= dict(zip(("weights", "bias"), self.linear_, strict=True))
-        found = {"season_": self.season_, "width_": self.width_}
-        if self.known_:
-            found["known_"], arrays["effect"] = self.known_, self.effect_
-        text = json.dumps(given | found)
-        return {"format": np.array(FORMAT if self.known_ else 1), "forecaster": np.array(text), **arrays}
+        text = {name: getattr(self, name) for name in _SETTINGS}
+        found = {"width": self.width_, "windows": self.windows_, "columns": self._columns}
+        arrays = {"format": np.array(FORMAT), "forecaster": np.array(json.dumps({"settings": text, **found}))}
+        arrays |= {name: getattr(self, f"_{name}") for name in _ARRAYS}
+        for i, net in enumerate(self.networks_):
+            arrays |= {f"{i}.{name}": array for name, array in files.pack(*to_parts(net)).items()}
+        with atomic_write(path) as file:
+            np.savez(file, **arrays)
 
-    @classmethod
-    def from_archive(cls, archive: Archive, others: Collection[str] = ()) -> Forecaster:
-        """Build the forecaster from an archive that `save` wrote, or with `others` beside its arrays.
 
-        Args:
-            archive: the open archive.
-            others: names of arrays that are not the forecaster's.
+def load(path: str | os.PathLike[str]) -> Forecaster:
+    """Read the Forecaster that `save` wrote to `path`; it forecasts bit for bit the same.
 
-        Returns:
-            The forecaster.
+    Args:
+        path: the file.
 
-        Raises:
-            KeyError, ValueError: the archive is another, before an array is read.
+    Returns:
+        The fitted forecaster.
 
-        Examples:
-            >>> model = cgru.forecast.Forecaster(2, season=4, networks=1, epochs=1).fit(np.arange(40) % 4)
-            >>> model.save("forecaster.npz")
-            >>> cgru.forecast.load("forecaster.npz").width_  # calls this
-            12
-        """
-        headers = archive.headers
-        given = read_json("forecaster", archive)
-        if not isinstance(given, dict) or given.keys() - {"known_"} != {*_SETTINGS, "season_", "width_"}:
-            raise ValueError("forecaster: expected a JSON object of its settings")
-        found = {name: positive(given.pop(name), name) for name in ("season_", "width_", "known_") if name in given}
-        self = cls(**given)
-        vars(self).update(found)
-        due = self._headers(headers["input_mean"].shape[0] if headers["input_mean"].shape else 0)
-        if headers.keys() - {"forecaster", *others} != due.keys():
-            raise ValueError(f"expected the arrays {', '.join(due)}, got {', '.join(headers)}")
-        for name, header in due.items():
-            if headers[name] != header:
-                raise ValueError(f"{name}: expected {header.dtype} {header.shape}, got {headers[name]}")
-        arrays = {name: archive.read(name) for name in due}
-        self.linear_ = arrays.pop("weights"), arrays.pop("bias")
-        self.effect_ = np.empty(0)
-        self.networks_ = [self._network(i) for i in range(self.networks)]
-        for name, array in arrays.items():
-            place, _, parameter = name.partition(".")
-            if not parameter:
-                setattr(self, name + "_", array)
-                continue
-            for network, values in zip(self.networks_, array, strict=True):
-                network.layers[int(place)].p[parameter] = values.copy()
-        return self
+    Raises:
+        ValueError: the file is damaged, foreign or of another format.
+        OSError: it cannot be read.
 
-    def _headers(self, features: int) -> dict[str, Header]:
-        """Return the shape and dtype of each array in its file, for windows with so many features a step."""
-        outputs = self.horizon * len(self._output_levels)
-        gru = GRU(self.units).variant.shapes(features, self.units)
-        layers = {f"0.{name}": shape for name, shape in gru.items()}
-        layers |= {"1.W": (self.units, outputs), "1.b": (1, outputs)}
-        due = {name: Header((self.networks, *shape), np.dtype(np.float32)) for name, shape in layers.items()}
-        scales = dict.fromkeys(_STANDARDIZED[:2], (features,)) | dict.fromkeys(_STANDARDIZED[2:], (2, self.horizon))
-        scales |= {"weights": (self.width_ * features, self.horizon), "bias": (self.horizon,)}
-        scales |= {"effect": (self.known_,)} if self.known_ else {}
-        return due | {name: Header(shape, np.dtype(np.float64)) for name, shape in scales.items()}
+    Examples:
+        >>> cgru.forecast.Forecaster(2, season=4, networks=1, epochs=1).fit(np.arange(40) % 4).save("forecaster.npz")
+        >>> cgru.forecast.load("forecaster.npz").horizon
+        2
+    """
+    return files.read_checked(path, "forecaster", FORMAT, _from_archive)
+
+
+def _from_archive(archive: Archive) -> Forecaster:
+    """Build the forecaster from the arrays of its file; KeyError or ValueError for any other archive."""
+    text = files.read_json("forecaster", archive)
+    self = Forecaster(**text["settings"])
+    self.width_, self.windows_ = (positive(text[name], name) for name in ("width", "windows"))
+    e, c = self._columns = tuple(text["columns"])
+    h, features = self.horizon, 1 + e + c * _folds(self.width_, self.horizon)
+    shapes = ((features,), (features,), (2, h), (2, h), (self.width_ * features, h), (h,), (c,))
+    for name, shape in zip(_ARRAYS, shapes, strict=True):
+        if archive.headers[name] != (shape, np.float64):
+            raise ValueError(f"{name}: expected float64 {shape}, got {archive.headers[name]}")
+        setattr(self, f"_{name}", archive.read(name))
+    packed: dict[str, dict[str, np.ndarray]] = {}
+    for name in archive.headers.keys() - {"forecaster", *_ARRAYS}:
+        place, _, rest = name.partition(".")
+        packed.setdefault(place, {})[rest] = archive.read(name)
+    if len(packed) != self.networks:
+        raise ValueError(f"networks: expected {self.networks}, got {len(packed)}")
+    self.networks_ = [from_parts(*files.unpack(packed[f"{i}"])) for i in range(self.networks)]
+    for net in self.networks_:
+        if net.predict(np.zeros((1, self.width_, features))).shape != (1, h * len(self._levels)):
+            raise ValueError(f"networks: expected {h * len(self._levels)} outputs")
+    return self
+
+
+def models_of(season: int) -> list[str]:
+    """Return the names of the models that forecast a series with this season, 1 for none, as installed."""
+    there = {SEASONAL: season > 1, ETS: not why_no_ets()}
+    return [name for name in MODELS if there.get(name, True)]
 
 
 def min_length(horizon: int, season: int, width: int | None = None) -> int:
     """Return the least length of a series to train on: that of ten windows of `width`, or else of a season."""
     return (season if width is None else width) + horizon + MIN_WINDOWS - 1
+
+
+def _folds(width: int, horizon: int) -> int:
+    """Return how many steps of a window and its horizon `_fold` joins to one."""
+    return -(-(width + horizon) // width)
 
 
 def _fold(known: np.ndarray, width: int) -> np.ndarray:
@@ -593,7 +541,7 @@ def _fold(known: np.ndarray, width: int) -> np.ndarray:
     Step i has the inputs of steps i, i + width, ... up to the end, or else of the last step.
     """
     m, s, c = known.shape
-    b = -(-s // width)
+    b = _folds(width, s - width)
     steps = np.minimum(np.arange(width)[:, None] + width * np.arange(b), s - 1)
     return known[:, steps].reshape(m, width, b * c)
 
@@ -609,54 +557,6 @@ def _check_quantiles(quantiles: Sequence[float] | None) -> tuple[float, ...]:
     if list(levels) != sorted(set(levels)):
         raise ValueError(f"quantiles: expected levels that rise, got {levels}")
     return levels
-
-
-def is_list_of_series(y: Any) -> bool:
-    """Return whether y is a list of series rather than one."""
-    return isinstance(y, list | tuple) and len(y) > 0 and np.ndim(y[0]) > 0
-
-
-def series_by_name(y: Any) -> dict[str, np.ndarray]:
-    """Return each series of y, checked and as float64, by its name in errors: "y", or "y[i]" for a list."""
-    series = {f"y[{i}]": each for i, each in enumerate(y)} if is_list_of_series(y) else {"y": y}
-    return {name: as_float64(each, name) for name, each in series.items()}
-
-
-def inputs_by_name(
-    argument: str, values: Any, y: Any, lengths: Sequence[int], ahead: tuple[int, ...]
-) -> dict[str, np.ndarray]:
-    """Return the inputs beside each series of y, checked and as float64, by its name in errors; None has no columns.
-
-    Args:
-        argument: the argument that has them, "X" or "known".
-        values: the inputs (n + one of `ahead`, e), or a list of them if y is a list.
-        y: the series.
-        lengths: their lengths.
-        ahead: how many rows there may be after the last value of a series; none of them may be missing.
-    """
-    is_list = is_list_of_series(y)
-    names = [f"{argument}[{i}]" if is_list else argument for i in range(len(lengths))]
-    if values is None:
-        return {name: np.empty((n + ahead[-1], 0)) for name, n in zip(names, lengths, strict=True)}
-    values = list(values) if is_list else [values]
-    if len(values) != len(lengths):
-        raise ValueError(f"{argument}: expected inputs for each of {len(lengths)} series, got {len(values)}")
-    found = {name: as_float64(each, name, 2) for name, each in zip(names, values, strict=True)}
-    columns = found[names[0]].shape[1]
-    for (name, each), n in zip(found.items(), lengths, strict=True):
-        due = [(n + rows, columns) for rows in ahead]
-        if each.shape not in due:
-            what = "series and horizon" if any(ahead) else "series"
-            raise ValueError(f"{name}: expected shape {' or '.join(map(str, due))}, as its {what}, got {each.shape}")
-        if np.isnan(each[n:]).any():
-            place = n + int(np.isnan(each[n:]).any(axis=1).argmax())
-            raise ValueError(f"{name}: expected a value at each step of the horizon, got none at {place}")
-    return found
-
-
-def unwrap_single(y: Any, values: list[np.ndarray]) -> Any:
-    """Return the list of `values`, one for each series, or its only item if y is no list."""
-    return values if is_list_of_series(y) else values[0]
 
 
 def _mean_and_deviation(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

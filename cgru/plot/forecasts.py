@@ -42,7 +42,7 @@ def forecast(
         band: the name of the band in the legend.
         actual: the values after y that are known meanwhile, h of them or fewer.
         past: the origins (k,) of earlier forecasts, as numbers of values before them, and these forecasts (k, any), as
-            `historical_forecasts` and `backtest` return them.
+            `backtest` returns them.
         times: datetimes or numbers (n + h,) of the steps of y and of the forecast; None: 0, 1, ...
         shown: how many of the last values of y to plot; None: all.
         axes: matplotlib's axes to draw into, without a legend. None: a new figure with a legend.

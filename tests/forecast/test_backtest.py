@@ -4,14 +4,14 @@ import sys
 import numpy as np
 import pytest
 
-from cgru.forecast import Backtest, Forecaster, backtest
-from cgru.forecast.backtest import choose_cycles, choose_season
-from cgru.forecast.delivery import MEAN, widening
+from cgru.forecast import Backtest, Forecaster, backtest, season_of
+from cgru.forecast.backtest import MEAN, weigh, widening
 from cgru.forecast.rivals import climatology
 
 rng = np.random.default_rng(0)
 t = np.arange(120)
 NOISY = 50 + 10 * np.sin(2 * np.pi * t / 12) + 0.1 * t + rng.standard_normal(120)
+TIMES = np.datetime64("2000-01", "M") + t
 QUICK = {"networks": 2, "epochs": 2, "units": 4}
 
 
@@ -21,7 +21,7 @@ def no_ets(request, monkeypatch):
     if "with_ets" in request.fixturenames:
         pytest.importorskip("statsmodels")
         return
-    monkeypatch.setattr("cgru.forecast.delivery.why_no_ets", lambda: "left out")
+    monkeypatch.setattr("cgru.forecast.forecaster.why_no_ets", lambda: "left out")
 
 
 @pytest.fixture
@@ -46,34 +46,32 @@ def alone(found):
 
 @pytest.mark.parametrize("options", [{}, {"quantiles": (0.1, 0.9)}, {"season": 6, "width": 10}])
 @pytest.mark.parametrize("which", [0, 2])
-def test_what_comes_after_an_origin_changes_no_bit_of_its_forecasts(options, which):
-    options = {"model": "GRU", **options}  # whose interval other origins do not widen
-    found = backtest(NOISY, 6, 3, **options, **QUICK)
-    other = backtest(spoiled(NOISY, found.origins[which]), 6, 3, **options, **QUICK)
-    assert other.origins.tolist() == found.origins.tolist()
+def test_values_after_an_origin_change_no_bit_of_its_forecasts(options, which):
+    options = {"model": "GRU", "times": TIMES, **options, **QUICK}  # whose interval other origins do not widen
+    found = backtest(NOISY, 6, 3, **options)
+    other = backtest(spoiled(NOISY, found.origins[which]), 6, 3, **options)
     for model, values in alone(found):
         np.testing.assert_array_equal(other.forecasts[model][: which + 1], values[: which + 1], model)
     if options.get("quantiles"):
         np.testing.assert_array_equal(other.intervals[: which + 1], found.intervals[: which + 1])
-    assert other.season == found.season
     assert (other.actual[which] != found.actual[which]).all()
 
 
 @pytest.mark.slow
-def test_nor_do_inputs_and_other_series_that_come_after_it():
+def test_nor_do_inputs_and_other_series_after_it():
     many, X = [NOISY, NOISY[20:] ** 2], [rng.standard_normal((120, 2)), rng.standard_normal((100, 2))]
     found = backtest(many, 6, 3, X=X, **QUICK)
     assert found.origins.tolist() == [102, 82, 108, 88, 114, 94]
     for i in (0, 2, 4):
-        places = found.origins[i : i + 2]
-        others = [spoiled(each, place) for each, place in zip(many, places, strict=True)]
-        beside = [spoiled(each, place) for each, place in zip(X, places, strict=True)]
-        other = backtest(others, 6, 3, X=beside, **QUICK)
+        y, inputs = (
+            [spoiled(*pair) for pair in zip(part, found.origins[i : i + 2], strict=True)] for part in (many, X)
+        )
+        other = backtest(y, 6, 3, X=inputs, **QUICK)
         for model, values in alone(found):
             np.testing.assert_array_equal(other.forecasts[model][: i + 2], values[: i + 2], model)
 
 
-def test_what_is_known_of_the_future_is_read_up_to_the_horizon():
+def test_known_inputs_are_read_up_to_the_horizon():
     known, X = rng.standard_normal((126, 1)), rng.standard_normal((120, 1))
     given = {"season": 12, "width": 12, **QUICK}
     found = backtest(NOISY, 6, 2, X=X, known=known, **given)
@@ -88,28 +86,27 @@ def test_what_is_known_of_the_future_is_read_up_to_the_horizon():
 
 
 def test_a_gap_before_an_origin_is_not_filled_from_after_it():
-    y = NOISY.copy()
-    found = backtest(y, 6, 3, missing="interpolate", **QUICK)
-    origin = found.origins[0]
+    y, options = NOISY.copy(), {"missing": "interpolate", **QUICK}
+    origin = backtest(y, 6, 3, **options).origins[0]
     y[origin - 2 : origin + 2] = np.nan
-    found = backtest(y, 6, 3, missing="interpolate", **QUICK)
-    other = backtest(spoiled(y, origin), 6, 3, missing="interpolate", **QUICK)
+    found, other = (backtest(each, 6, 3, **options) for each in (y, spoiled(y, origin)))
     for model, values in alone(found):
         np.testing.assert_array_equal(other.forecasts[model][0], values[0], model)
     assert found.forecasts["naive"][0, 0] == y[origin - 3]
 
 
-def test_each_origin_is_a_fit_to_what_lies_before_it():
-    found = backtest(NOISY, 6, 2, season=12, seed=5, **QUICK)
+def test_each_origin_is_a_fit_to_the_values_before_it():
+    found = backtest(NOISY, 6, 2, season=12, seed=5, times=TIMES, **QUICK)
     for i, origin in enumerate(found.origins):
         model = Forecaster(6, season=12, seed=5, **QUICK).fit(NOISY[:origin])
-        np.testing.assert_array_equal(found.forecasts["GRU"][i], model.predict(NOISY[:origin]))
-        for name, values in model.baselines(NOISY[:origin]).items():
-            np.testing.assert_array_equal(found.forecasts[name][i], values)
+        for name, values in alone(found):
+            model.weights = {name: 1.0}
+            due = model.predict(NOISY[:origin], times=TIMES[:origin])
+            np.testing.assert_array_equal(values[i], due, name)
         np.testing.assert_array_equal(found.actual[i], NOISY[origin : origin + 6])
 
 
-# --- where the origins lie ---
+# --- origins and the season ---
 
 
 @pytest.mark.parametrize(
@@ -123,54 +120,34 @@ def test_each_origin_is_a_fit_to_what_lies_before_it():
         (120, 3, 2, [110, 112, 114]),
         (45, 3, 6, [27, 33, 39]),
         (35, 3, None, [27, 28, 29]),
+        (34, 3, None, 35),
+        (44, 3, 6, 45),
+        (32, 1, None, 33),
+        (32, 1, 99, 33),
     ],
 )
 def test_origins(n, origins, step, due):
-    found = backtest(NOISY[:n], 6, origins, step=step, season=12, **QUICK)
+    options = {"step": step, "season": 12, "networks": 1, "epochs": 1, "units": 1}
+    if isinstance(due, int):
+        with pytest.raises(ValueError, match=f"^y: expected at least {due} values for {origins} origins"):
+            backtest(NOISY[:n], 6, origins, **options)
+        return
+    found = backtest(NOISY[:n], 6, origins, **options)
     assert found.origins.tolist() == due
     assert found.actual.shape == (origins, 6)
 
 
-@pytest.mark.parametrize(
-    ("n", "origins", "step", "least"), [(34, 3, None, 35), (44, 3, 6, 45), (32, 1, None, 33), (32, 1, 99, 33)]
-)
-def test_a_series_too_short(n, origins, step, least):
-    with pytest.raises(ValueError, match=f"y: expected at least {least} values for {origins} origins and .* got {n}"):
-        backtest(NOISY[:n], 6, origins, step=step, season=12, **QUICK)
-
-
-def test_a_season_is_guessed_from_before_the_first_origin():
-    y = np.r_[NOISY, 50 + 10 * np.sin(2 * np.pi * np.arange(120) / 5)]
-    assert backtest(y, 30, 4, **QUICK).season == 12
-    assert backtest(np.arange(60.0), 3, 2, **QUICK).season == 1
-    slow = 10 * np.sin(2 * np.pi * t / 12)
-    assert backtest(slow, 6, 2, likely=(24,), **QUICK).season == 24
-
-
-def test_the_longest_of_several_says_the_season():
-    assert backtest([np.arange(60.0), NOISY], 6, 2, **QUICK).season == 12
-
-
-def test_a_likely_season_that_the_tests_are_too_early_for():
-    def seasonal(n):
-        return np.arange(n) % 12 + 0.1 * (np.arange(n) % 7)
-
-    assert choose_season([seasonal(48)], 6, 2, (12,)) == (12, 12, 12)
-    assert choose_season([seasonal(26)], 6, 2, (12,)) == (12, 1, 12)  # not enough to test one
-    late = np.r_[np.arange(60.0), 20 * seasonal(60)]  # enough before the first origin to show one, if there were any
-    assert choose_season([late], 6, 8, (12,)) == (1, 1, 12)
-    assert choose_season([late], 6, 0, (12,)) == (12, 12, 12)
-
-
-def test_cycles_of_the_calendar_are_chosen_before_the_first_origin():
-    days = np.datetime64("2021-01-01") + np.arange(900)
-    y = np.cos(2 * np.pi * np.arange(900) / 365.2425)
-    assert choose_cycles([y[:9], y], [days[-9:], days], 7, 0) == ("week", "year")
-    y = [np.r_[y[:760], np.full(140, 99.0)]]
-    assert choose_cycles(y, [days], 20, 7) == ("week", "year")
-    assert choose_cycles(y, [days], 20, 0) == ()
-    assert choose_cycles([np.r_[np.full(140, 99.0), y[0][:760]]], [days], 20, 40) == ()
-    assert choose_cycles(y, [days], 800, 7) == ()  # too short
+def test_the_season_is_that_of_the_times():
+    assert season_of(TIMES) == 12
+    found = backtest(NOISY, 6, 2, times=TIMES, **QUICK)
+    assert (found.season, found.deliver(NOISY).season) == (12, 12)
+    assert backtest(NOISY, 6, 2, **QUICK).season == 1  # whatever the values show
+    assert backtest(NOISY, 6, 2, times=TIMES, season=5, **QUICK).season == 5
+    assert backtest([NOISY, NOISY[60:]], 6, 2, times=[TIMES, TIMES[60:]], **QUICK).season == 12
+    for n, season in ((34, 12), (33, 1)):  # 12 + 6 + 9 values before the first of two origins
+        assert backtest(NOISY[:n], 6, 2, times=TIMES[:n], **QUICK).season == season
+    assert backtest(NOISY[:26], 1, 2, times=TIMES[:26], **QUICK).season == 12
+    assert backtest(NOISY[:25], 1, 2, times=TIMES[:25], **QUICK).season == 1  # less than two before the first
 
 
 # --- its errors ---
@@ -191,7 +168,7 @@ def test_errors_by_hand():
     assert found.judge == "MAE"
 
 
-def test_values_that_are_missing_are_not_judged():
+def test_missing_values_are_not_judged():
     y = NOISY.copy()
     y[-3:-1] = np.nan
     found = backtest(y, 6, 2, season=12, missing="interpolate", **QUICK)
@@ -200,30 +177,14 @@ def test_values_that_are_missing_are_not_judged():
     assert np.isfinite(found.errors["naive"]["MASE"]).all()
     with pytest.raises(ValueError, match="y: expected a value at each step, got none at 117"):
         backtest(y, 6, 2, season=12, **QUICK)
-
-
-def test_an_origin_after_which_nothing_is_known_is_judged_nowhere():
-    y = NOISY.copy()
-    y[-2] = np.nan
-    found = backtest(y, 1, 3, season=12, missing="interpolate", **QUICK)
-    assert np.isnan(found.errors["linear"]["MAE"]).tolist() == [False, True, False]
+    found = backtest(y[:-1], 1, 3, season=12, missing="interpolate", **QUICK)
+    assert np.isnan(found.errors["linear"]["MAE"]).tolist() == [False, True, True]
     assert found.judge == "MASE"
     assert "nan" not in found.table()
-    assert found.table().count("±") == 3 * len(found.errors)
-    assert re.search(r"better at \d of 2 origins", found.verdict())
-    assert f"{found.errors['naive']['MASE'][[0, 2]].mean():.4g} ± " in found.table()
+    assert re.search(r"better at \d of 1 origins", found.verdict())
     y[-6:] = np.nan
     with pytest.raises(ValueError, match="y: expected at least one value after 3 origins, got none"):
         backtest(y, 2, 3, season=12, missing="interpolate", **QUICK)
-
-
-def test_without_a_season_there_is_no_seasonal_model():
-    found = backtest(NOISY, 6, 2, season=1, **QUICK)
-    assert set(found.forecasts) == set(found.errors) >= {"GRU", "naive", "linear", "climatology", MEAN}
-    assert "seasonal naive" not in found.errors
-    assert "seasonal naive" in backtest(NOISY, 6, 2, season=2, **QUICK).errors
-    found = backtest(NOISY, 6, 2, season=1, model="seasonal naive", **QUICK)
-    np.testing.assert_array_equal(found.forecasts["seasonal naive"], found.forecasts["naive"])
 
 
 # --- in words ---
@@ -235,8 +196,8 @@ def made(k=4, judge="MASE", intervals=None, quantiles=(), actual=None, delivered
     for model, value in means.items():
         each = np.broadcast_to(np.asarray(value, float), k)
         errors[model] = {"MAE": 2 * each, "RMSE": 3 * each, "MASE": each if judge == "MASE" else each * np.nan}
-    return Backtest(np.arange(k), 12, np.full(k, 24), np.arange(k), actual, {}, errors, intervals, quantiles,
-                    delivered, {delivered: 1.0})  # fmt: skip
+    options = {"weights": {delivered: 1.0}}
+    return Backtest(np.arange(k), 12, actual, {}, errors, intervals, quantiles, delivered, options)
 
 
 @pytest.mark.parametrize(
@@ -299,44 +260,132 @@ def test_what_is_sure_is_twice_the_standard_error_away():
 def test_the_table():
     found = made(GRU=[1, 3, 2, 2], linear=1.5, naive=12.34567)
     assert found.best == "linear"
-    assert found.table().splitlines() == [
-        "        MAE        RMSE       MASE       delivered",
-        "linear  3 ± 0      4.5 ± 0    1.5 ± 0",
-        "GRU     4 ± 1.4    6 ± 2.1    2 ± 0.71   100%",
-        "naive   24.69 ± 0  37.04 ± 0  12.35 ± 0",
+    assert [line.split() for line in found.table().splitlines()[2:]] == [
+        ["linear", "3", "±", "0", "4.5", "±", "0", "1.5", "±", "0"],
+        ["GRU", "4", "±", "1.4", "6", "±", "2.1", "2", "±", "0.71", "100%"],
+        ["naive", "24.69", "±", "0", "37.04", "±", "0", "12.35", "±", "0"],
+        ["Mean", "±", "standard", "deviation", "over", "the", "origins."],
     ]
 
 
-def test_how_much_an_interval_holds():
+def test_coverage():
     actual = np.array([[1.0, 2], [np.nan, 4]])
     band = np.stack([np.zeros((2, 2)), np.full((2, 2), 9.0), np.array([[1, 1], [9, 9]])], axis=2)
     found = made(GRU=1, naive=1, actual=actual, intervals=band, quantiles=(0.1, 0.5, 0.9))
     assert found.coverage == pytest.approx(2 / 3)
+    assert "67% of the values were between the quantiles 0.1 and 0.9." in found.table().replace("\n", " ")
     assert made(GRU=1, intervals=band[:, :, :1], actual=actual, quantiles=(0.1,)).coverage is None
     assert made(GRU=1).coverage is None
     low = made(GRU=1, actual=np.full((1, 1), 3.0), intervals=np.array([[[3.0, 4]]]), quantiles=(0.1, 0.9))
     assert low.coverage == 1
 
 
-def test_a_backtest_with_quantiles():
-    found = backtest(NOISY, 6, 2, quantiles=(0.1, 0.9), **QUICK)
-    assert found.intervals.shape == (2, 6, 2)
-    assert 0 <= found.coverage <= 1
-    assert backtest(NOISY, 6, 2, **QUICK).intervals is None
+# --- what is delivered ---
 
 
-# --- how it runs ---
+def test_the_best_and_those_within_a_tenth_share_alike():
+    errors = np.array([1.0, 1.09, 1.11, 5])[:, None, None] * np.array([[1, -1], [np.nan, 1]])
+    np.testing.assert_array_equal(weigh(errors), [0.5, 0.5, 0, 0])
+    np.testing.assert_array_equal(weigh(0 * errors), [0.25] * 4)
 
 
-def test_it_is_the_same_on_any_number_of_threads(with_ets):
-    one, three = (backtest(NOISY, 6, 2, threads=n, **QUICK) for n in (1, 3))
-    for model, values in one.forecasts.items():
-        np.testing.assert_array_equal(values, three.forecasts[model])
-    assert "ETS" in one.forecasts
+def test_the_mean_at_an_origin_is_chosen_by_the_others():
+    found = backtest(NOISY, 6, 4, season=12, **QUICK)
+    names = [model for model, _ in alone(found)]
+    mae = np.array([found.errors[model]["MASE"] for model in names])
+
+    def best_of(sizes):
+        return [name for name, size in zip(names, sizes, strict=True) if size <= 1.1 * min(sizes)]
+
+    for i in range(4):
+        best = [found.forecasts[name][i] for name in best_of(np.delete(mae, i, axis=1).mean(axis=1))]
+        np.testing.assert_allclose(found.forecasts[MEAN][i], np.mean(best, axis=0))
+    best = best_of(mae.mean(axis=1))
+    assert found.weights == dict.fromkeys(best, 1 / len(best))
+    assert found.delivered == (MEAN if len(best) > 1 else best[0])
+    near = backtest(NOISY, 6, 3, step=2, season=12, **QUICK)  # all origins share values
+    np.testing.assert_allclose(near.forecasts[MEAN], np.mean([values for _, values in alone(near)], axis=0))
+
+
+def test_the_factor_makes_an_interval_contain_its_share():
+    errors = np.linspace(-3, 3, 1998).reshape(999, 2)
+    below, above = np.ones((999, 2)), np.full((999, 2), 2.0)
+    factor = widening(errors, below, above, 0.75)
+    assert ((errors >= -factor * below) & (errors <= factor * above)).mean() == pytest.approx(0.75, abs=0.01)
+    errors[0] = np.nan
+    assert widening(errors, below, above, 0.75) == pytest.approx(factor, rel=0.01)
+    ones = np.ones((1, 50))  # few origins shrink it to 1
+    for sizes, distance, due in ((8, 1, 2.0), (1e6, 1, 10 ** (1 / 3)), (0, 1, 0.1 ** (1 / 3)), (1, 0, 10 ** (1 / 3))):
+        assert widening(sizes * ones, distance * ones, distance * ones, 0.8) == pytest.approx(due)
+    assert widening(8 * np.ones((2, 50)), np.ones((2, 50)), np.ones((2, 50)), 0.8) == pytest.approx(8**0.5)
+    assert widening(np.nan * ones, ones, ones, 0.8) == 1.0
+
+
+def test_an_interval_of_the_delivered_forecast_is_widened_by_the_other_origins():
+    options = {"season": 12, "quantiles": (0.1, 0.9), **QUICK}
+    networks = backtest(NOISY, 6, 3, model="GRU", **options)
+    found = backtest(NOISY, 6, 3, model="naive", **options)
+    assert (networks.options["widening"], networks.weights, networks.delivered) == (1.0, {"GRU": 1.0}, "GRU")
+    medians, points = found.forecasts["GRU"], found.forecasts["naive"]
+    below, above = medians - networks.intervals[:, :, 0], networks.intervals[:, :, 1] - medians
+    errors = found.actual - points
+    assert found.options["widening"] == pytest.approx(widening(errors, below, above, 0.8))
+    factor = widening(errors[1:], below[1:], above[1:], 0.8)
+    np.testing.assert_allclose(found.intervals[0, :, 1], points[0] + factor * above[0])
+    low = {**options, "quantiles": (0.1, 0.3)}
+    networks, found = (backtest(NOISY, 6, 2, model=model, **low) for model in ("GRU", "naive"))
+    assert found.options["widening"] == 1.0
+    moved = networks.intervals - networks.forecasts["GRU"][:, :, None] + found.forecasts["naive"][:, :, None]
+    np.testing.assert_allclose(found.intervals, moved)
+
+
+@pytest.mark.parametrize(("model", "threads"), [("auto", 3), ("linear", None)])
+def test_the_delivered_model_is_the_one_that_was_tested(model, threads):
+    x = np.arange(123.0)[:, None] % 5
+    options = {"quantiles": (0.1, 0.9), "season": 12, "seed": 3, **QUICK}
+    found = backtest(NOISY, 3, 4, model=model, times=TIMES, known=x, **options)
+    made = found.deliver(NOISY, known=x, threads=threads)
+    assert made.weights == found.weights
+    assert sum(made.weights.values()) == pytest.approx(1)
+    assert made.dated
+    assert made.widening == found.options["widening"] != 1
+    again = Forecaster(3, **options, weights=found.weights).fit(NOISY, known=x)
+    given = {"known": x, "times": TIMES}
+    np.testing.assert_array_equal(made.predict(NOISY, **given), again.predict(NOISY, **given))
+    for argument, inputs in (("known", {}), ("X", {"known": x, "X": x[:120]})):
+        with pytest.raises(ValueError, match=f"^{argument}: expected"):
+            found.deliver(NOISY, **inputs)
+
+
+# --- the other models ---
+
+
+def test_models_that_a_series_has():
+    assert "seasonal naive" not in backtest(NOISY, 6, 2, **QUICK).errors
+    assert "seasonal naive" in backtest(NOISY, 6, 2, season=2, **QUICK).errors
+    found = backtest(NOISY, 6, 2, model="seasonal naive", **QUICK)
+    np.testing.assert_array_equal(found.forecasts["seasonal naive"], found.forecasts["naive"])
+
+
+def test_exponential_smoothing_of_many_series_is_left_out_with_a_note(with_ets, monkeypatch):
+    monkeypatch.setattr(sys.modules["cgru.forecast.backtest"], "MOST_SMOOTHED", 3)
+    found = backtest([NOISY, NOISY], 6, 2, season=12, **QUICK)
+    assert "ETS" not in found.errors
+    assert len(found.notes) == 1
+    assert "ETS" in backtest([NOISY, NOISY], 6, 2, season=12, model="ETS", **QUICK).errors
+    assert backtest(NOISY, 6, 3, season=12, **QUICK).notes == ()
+
+
+def test_dates_reach_the_climatology():
+    found, other = (backtest(NOISY, 6, 2, season=1, times=each, **QUICK) for each in (TIMES, None))
+    times = TIMES.astype("datetime64[s]")
+    due = [climatology(NOISY[:origin], 1, 6, times[:origin]) for origin in found.origins]
+    np.testing.assert_array_equal(found.forecasts["climatology"], due)
+    assert (other.forecasts["climatology"][0] == NOISY[: found.origins[0]].mean()).all()
 
 
 def test_all_fits_are_in_one_call(monkeypatch):
-    module = sys.modules["cgru.forecast.historical"]
+    module = sys.modules["cgru.forecast.backtest"]
     calls, fit_many = [], module.fit_many
     monkeypatch.setattr(
         module, "fit_many", lambda jobs, **options: calls.append((len(jobs), options)) or fit_many(jobs, **options)
@@ -346,108 +395,18 @@ def test_all_fits_are_in_one_call(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("options", "error", "words"),
+    ("argument", "options"),
     [
-        ({"origins": 0}, ValueError, "origins"),
-        ({"horizon": 0}, ValueError, "horizon"),
-        ({"step": 0}, ValueError, "step"),
-        ({"nonsense": 1}, TypeError, "nonsense"),
-        ({"y": [NOISY, NOISY * np.nan], "missing": "interpolate"}, ValueError, r"y\[1\]: expected at least one value"),
+        ("origins", {"origins": 0}),
+        ("horizon", {"horizon": 0}),
+        ("step", {"step": 0}),
+        ("season", {"season": 0}),
+        ("model", {"model": "arima"}),
+        ("weights", {"weights": {"GRU": 1}}),
+        (".* argument 'nonsense'", {"nonsense": 1}),
+        (r"y\[1\]", {"y": [NOISY, NOISY * np.nan], "missing": "interpolate"}),
     ],
 )
-def test_refusals(options, error, words):
-    with pytest.raises(error, match=words):
+def test_refusals(argument, options):
+    with pytest.raises((TypeError, ValueError), match=rf"{argument}(: expected|$)"):
         backtest(**{"y": NOISY, "horizon": 6, "origins": 2} | options)
-
-
-# --- what is delivered ---
-
-
-def test_the_mean_at_an_origin_is_chosen_by_the_others():
-    found = backtest(NOISY, 6, 4, season=12, **QUICK)
-    models = [model for model in found.forecasts if model != MEAN]
-    mae = np.array([found.errors[model]["MASE"] for model in models])
-    for i in range(4):
-        sizes = np.delete(mae, i, axis=1).mean(axis=1)
-        best = [
-            found.forecasts[model][i] for model, size in zip(models, sizes, strict=True) if size <= 1.1 * min(sizes)
-        ]
-        np.testing.assert_allclose(found.forecasts[MEAN][i], np.mean(best, axis=0))
-    sizes = mae.mean(axis=1)
-    best = [model for model, size in zip(models, sizes, strict=True) if size <= 1.1 * min(sizes)]
-    assert found.weights == dict.fromkeys(best, 1 / len(best))
-    assert found.delivered == (MEAN if len(best) > 1 else best[0])
-
-
-def test_origins_that_share_values_do_not_choose_for_each_other():
-    found = backtest(NOISY, 6, 3, step=2, season=12, **QUICK)
-    models = [values for model, values in found.forecasts.items() if model != MEAN]
-    np.testing.assert_allclose(found.forecasts[MEAN], np.mean(models, axis=0))
-
-
-def test_an_interval_of_what_is_delivered_is_widened_by_the_other_origins():
-    options = {"season": 12, "quantiles": (0.1, 0.9), **QUICK}
-    networks = backtest(NOISY, 6, 3, model="GRU", **options)
-    found = backtest(NOISY, 6, 3, model="naive", **options)
-    assert (networks.widening, networks.weights, networks.delivered) == (1.0, {"GRU": 1.0}, "GRU")
-    medians, points = found.forecasts["GRU"], found.forecasts["naive"]
-    below, above = medians - networks.intervals[:, :, 0], networks.intervals[:, :, 1] - medians
-    errors = found.actual - points
-    assert found.widening == widening(errors, below, above, 0.8)
-    factor = widening(errors[1:], below[1:], above[1:], 0.8)
-    np.testing.assert_allclose(found.intervals[0, :, 1], points[0] + factor * above[0])
-    low = {**options, "quantiles": (0.1, 0.3)}
-    networks, found = backtest(NOISY, 6, 2, model="GRU", **low), backtest(NOISY, 6, 2, model="naive", **low)
-    assert found.widening == 1.0
-    moved = networks.intervals - networks.forecasts["GRU"][:, :, None] + found.forecasts["naive"][:, :, None]
-    np.testing.assert_allclose(found.intervals, moved)
-
-
-def test_a_second_season_is_a_model():
-    y = np.tile(np.arange(4.0), 40) + 5 * (np.arange(160) % 20 == 7)
-    found = backtest(y, 4, 2, season=4, **QUICK)
-    assert found.second == 20
-    assert found.errors["two seasons"]["MAE"].max() < 0.5
-    assert backtest(y, 4, 2, season=4, second=1, **QUICK).second == 1
-    assert backtest(y, 4, 2, season=1, **QUICK).second == 1  # what has no season has no longer one
-    with pytest.raises(ValueError, match="second: expected at least 1, got 0"):
-        backtest(y, 4, 2, season=4, second=0, **QUICK)
-    for wrong in (4, 161):
-        due = f"second: expected 1 for none, or more than the season, 4, and at most the 160 values of y, got {wrong}"
-        with pytest.raises(ValueError, match=due):
-            backtest(y, 4, 2, season=4, second=wrong, **QUICK)
-    with pytest.raises(ValueError, match="without a second season, got 'two seasons'"):
-        backtest(y, 4, 2, season=4, second=1, model="two seasons", **QUICK)
-
-
-def test_exponential_smoothing_of_many_series_is_left_out_and_told(with_ets, monkeypatch):
-    module = sys.modules["cgru.forecast.backtest"]
-    monkeypatch.setattr(module, "MOST_SMOOTHED", 3)
-    found = backtest([NOISY, NOISY], 6, 2, season=12, **QUICK)
-    assert "ETS" not in found.errors
-    assert found.notes == ("ETS: not compared, since 4 fits take long; as the model to deliver it is compared",)
-    assert "ETS" in backtest([NOISY, NOISY], 6, 2, season=12, model="ETS", **QUICK).errors
-    assert backtest(NOISY, 6, 3, season=12, **QUICK).notes == ()
-
-
-def test_dates_reach_the_climatology():
-    times = (np.datetime64("2000-01", "M") + t).astype("datetime64[s]")
-    found, other = (backtest(NOISY, 6, 2, season=1, times=each, **QUICK) for each in (times, None))
-    assert (found.dated, other.dated) == (True, False)
-    due = [climatology(NOISY[:origin], 1, 6, times[:origin]) for origin in found.origins]
-    np.testing.assert_array_equal(found.forecasts["climatology"], due)
-    assert (other.forecasts["climatology"][0] == NOISY[: found.origins[0]].mean()).all()
-
-
-def test_what_is_delivered_reads_what_was_tested():
-    x = np.arange(123.0)[:, None] % 5
-    given = {"y": NOISY, "horizon": 3, "origins": 2, "season": 12, "model": "linear"}
-    for name, values in (("X", x[:120]), ("known", x)):
-        found = backtest(**given, **{name: values}, **QUICK)
-        assert found.columns == {"X": 0, "known": 0} | {name: 1}
-        cure = f"pass {name}= to both backtest and deliver, or to neither"
-        with pytest.raises(ValueError, match=f"{name}: expected 1 columns, as in the tests, got 0; {cure}"):
-            found.deliver(NOISY)
-        found.deliver(NOISY, **{name: values})
-    with pytest.raises(ValueError, match="known: expected 0 columns, as in the tests, got 1"):
-        backtest(**given, **QUICK).deliver(NOISY, known=x)
