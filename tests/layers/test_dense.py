@@ -1,8 +1,6 @@
 """Dense: against central differences, against EpyNN's Dense, and what it refuses."""
 
 import copy
-import pickle
-import threading
 
 import numpy as np
 import pytest
@@ -53,31 +51,6 @@ def same(a, b):
 # --- the numbers ---
 
 
-@pytest.mark.parametrize("activate", [*ACTIVATIONS, rough], ids=lambda f: f.__name__)
-@pytest.mark.parametrize("units", [1, 2, 7])
-def test_gradients_match_central_differences(activate, units):
-    options = {"softmax_temperature": 1.7, "LRELU_alpha": 0.2, "ELU_alpha": 1.3}
-    layer, X = made(units, activate=activate, se_hPars=options)
-    dA = np.random.default_rng(1).standard_normal((5, units))
-    A = layer.forward(X)
-    got = {"X": layer.backward(dA)}
-    layer.compute_gradients()
-    got |= {"W": layer.g["dW"], "b": layer.g["db"][None]}
-    assert A is layer.fc["A"]
-
-    for name, array in (("X", X), *layer.p.items()):
-        numeric = np.zeros_like(array)
-        for index in np.ndindex(array.shape):
-            kept, step = array[index], 1e-6
-            sides = []
-            for sign in (1, -1):
-                array[index] = kept + sign * step
-                sides.append((layer.predict(X) * dA).sum())
-            array[index] = kept
-            numeric[index] = (sides[0] - sides[1]) / (2 * step)
-        np.testing.assert_allclose(got[name], numeric, rtol=1e-6, atol=1e-8)
-
-
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_what_the_caches_hold(dtype):
     layer, X = made(dtype=dtype, activate=cgru.tanh)
@@ -97,12 +70,6 @@ def test_what_the_caches_hold(dtype):
         assert all(array.dtype == dtype for array in cache.values())
     np.testing.assert_array_equal(layer.predict(X), A)
     assert_close(A, np.tanh(X @ layer.p["W"] + layer.p["b"]), 1e-6 if dtype == np.float32 else 1e-14)
-
-
-def test_integers_and_strides_are_taken():
-    layer, _ = made()
-    X = np.arange(30).reshape(5, 6)[:, ::2]
-    np.testing.assert_array_equal(layer.forward(X), layer.forward(X.astype(np.float64)))
 
 
 def test_one_generator_gives_the_same_weights():
@@ -160,14 +127,6 @@ def test_activation_and_its_parameters_are_looked_up_at_each_call():
     assert repr(layer) == "Dense(units=4, activate=identity, dtype=float64)"
 
 
-def test_pickle_and_copy():
-    layer, X = made()
-    A = layer.forward(X)
-    for twin in (pickle.loads(pickle.dumps(layer)), copy.deepcopy(layer)):
-        np.testing.assert_array_equal(twin.forward(X), A)
-        assert twin.p["W"] is not layer.p["W"]
-
-
 # --- at each step ---
 
 
@@ -203,58 +162,7 @@ def test_what_a_gru_returns_is_not_copied():
     assert np.shares_memory(flatten_steps(X), X)
 
 
-def test_lengths_are_for_steps():
-    layer, X = made()
-    with pytest.raises(ValueError, match=r"^lengths: expected None"):
-        layer.forward(X, np.ones(5, int))
-    with pytest.raises(ValueError, match=r"^lengths: expected integers from 1 to 2"):
-        layer.forward(np.ones((5, 2, 3)), np.full(5, 3))
-    with pytest.raises(ValueError, match=r"^A: expected shape \(m, s, 3\)"):
-        layer.forward(np.ones((5, 2, 4)))
-
-
 # --- what is refused ---
-
-
-@pytest.mark.parametrize(
-    ("options", "error", "name"),
-    [
-        ({"units": 0}, ValueError, "units"),
-        ({"units": 2.0}, TypeError, "units"),
-        ({"activate": "sigmoids"}, ValueError, "activate"),
-        ({"activate": 1}, TypeError, "activate"),
-        ({"initialization": None}, TypeError, "initialization"),
-        ({"se_hPars": 3}, TypeError, "se_hPars"),
-        ({"rng": "seed"}, TypeError, "rng"),
-        ({"dtype": np.float16}, ValueError, "dtype"),
-        ({"dtype": "no such"}, TypeError, "dtype"),
-    ],
-)
-def test_refused_arguments(options, error, name):
-    with pytest.raises(error, match=f"^{name}: expected"):
-        cgru.Dense(**options)
-
-
-@pytest.mark.parametrize(
-    ("A", "error"),
-    [
-        (np.zeros(3), ValueError),
-        (np.zeros((5, 3, 1)), ValueError),
-        (np.zeros((5, 4)), ValueError),
-        (np.zeros((0, 3)), ValueError),
-        (np.zeros((5, 3), complex), TypeError),
-        (np.array([["a", "b", "c"]]), TypeError),
-        ([[1.0, 2.0, 3.0], [1.0]], ValueError),
-    ],
-)
-@pytest.mark.parametrize("method", ["forward", "predict"])
-def test_refused_inputs(method, A, error):
-    layer, X = made()
-    layer.forward(X)
-    before = snapshot(layer)
-    with pytest.raises(error, match=r"^A: expected"):
-        getattr(layer, method)(A)
-    assert same(snapshot(layer), before)
 
 
 def test_compute_shapes_takes_another_width_but_no_other_rank():
@@ -266,18 +174,6 @@ def test_compute_shapes_takes_another_width_but_no_other_rank():
     np.testing.assert_array_equal(layer.predict(X), A)  # still, until there are other parameters
     layer.initialize_parameters()
     assert layer.forward(np.zeros((2, 6))).shape == (2, 4)
-
-
-@pytest.mark.parametrize("dX", [np.zeros((5, 3)), np.zeros((4, 4)), np.zeros(20)])
-def test_refused_gradients(dX):
-    layer, X = made()
-    layer.forward(X)
-    before = snapshot(layer)
-    with pytest.raises(ValueError, match=r"^dX: expected shape \(5, 4\)"):
-        layer.backward(dX)
-    with pytest.raises(TypeError, match=r"^dX: expected real"):
-        layer.backward(np.zeros((5, 4), complex))
-    assert same(snapshot(layer), before)
 
 
 def test_calls_out_of_order():
@@ -301,33 +197,6 @@ def test_calls_out_of_order():
     del layer.lrate
     with pytest.raises(RuntimeError, match=r"lrate: missing"):
         layer.update_parameters()
-
-
-def test_missing_or_misshapen_parameters():
-    layer, X = made()
-    layer.forward(X)
-    W = layer.p.pop("W")
-    for call in (lambda: layer.forward(X), lambda: layer.backward(np.zeros((5, 4)))):
-        with pytest.raises(ValueError, match=r"^p\['W'\]: missing"):
-            call()
-    for wrong in (W[:, :3], W[:2], W[0]):
-        layer.p["W"] = wrong
-        with pytest.raises(ValueError, match="'W'"):
-            layer.backward(np.zeros((5, 4)))
-    layer.p |= {"W": W, "b": np.zeros(4)}
-    with pytest.raises(ValueError, match="'b'"):
-        layer.forward(X)
-
-
-def test_a_callable_of_the_wrong_shape():
-    layer, X = made(activate=lambda x, deriv=False: x[:, :1] if not deriv else x)
-    with pytest.raises(ValueError, match=r"^activate: expected"):
-        layer.forward(X)
-    layer, X = made(activate=lambda x, deriv=False: x if not deriv else x[:, :1])
-    layer.forward(X)
-    with pytest.raises(ValueError, match=r"^activate: expected"):
-        layer.backward(np.zeros((5, 4)))
-    assert not layer.bc
 
 
 def test_a_callable_that_raises_leaves_all_as_it_was():
@@ -360,29 +229,6 @@ def test_settings_that_are_set_later_are_checked():
     layer.se_hPars = None
     layer.activate = "relu"
     assert_close(layer.predict(X), cgru.relu(X @ layer.p["W"] + layer.p["b"]), 1e-14)
-
-
-def test_one_thread_at_a_time():
-    inside, leave = threading.Event(), threading.Event()
-
-    def slow(x, deriv=False):
-        if threading.current_thread() is not threading.main_thread():
-            inside.set()
-            leave.wait(10)
-        return x
-
-    layer, X = made(activate=slow)
-    worker = threading.Thread(target=layer.forward, args=(X,))
-    worker.start()
-    try:
-        assert inside.wait(10)
-        with pytest.raises(RuntimeError, match="another thread is inside"):
-            layer.forward(X)
-        assert layer.predict(X).shape == (5, 4)
-    finally:
-        leave.set()
-        worker.join()
-    layer.forward(X)
 
 
 # --- in EpyNN's place ---

@@ -10,8 +10,6 @@ import cgru
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((5, 40, 30)) + 5  # never zero
-LENGTHS = np.array([40, 1, 7, 23, 40])
-REAL = (np.arange(40) < LENGTHS[:, None])[:, :, None]
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -41,16 +39,6 @@ def test_on_in_forward_and_off_in_predict():
     np.testing.assert_array_equal(cgru.Dropout(0.0).forward(X), X)
 
 
-def test_padding_is_zero_and_not_looked_at():
-    layer = cgru.Dropout(0.5, rng=1)
-    dirty = np.where(REAL, X, np.nan)
-    np.testing.assert_array_equal(layer.predict(dirty, LENGTHS), np.where(REAL, X, 0))
-    out = layer.forward(dirty, LENGTHS)
-    np.testing.assert_array_equal(out, np.where(REAL, X * layer.fc["mask"], 0))
-    dX = layer.backward(np.where(REAL, np.ones_like(X), np.nan))
-    np.testing.assert_array_equal(dX, np.where(REAL, layer.fc["mask"], 0))
-
-
 def test_a_mask_that_is_handed_in():
     layer, other = cgru.Dropout(0.5, rng=1), cgru.Dropout(0.5, rng=2)
     A = layer.forward(X)
@@ -73,27 +61,3 @@ def test_one_generator_gives_the_same_masks():
     due = first.forward(X)
     for twin in twins:
         np.testing.assert_array_equal(twin.forward(X), due)
-
-
-@pytest.mark.parametrize(
-    ("rate", "error"),
-    [(1, ValueError), (-0.1, ValueError), (np.nan, ValueError), ("0.5", TypeError), (True, TypeError)],
-)
-def test_refused_rates(rate, error):
-    with pytest.raises(error, match=r"^rate: expected"):
-        cgru.Dropout(rate)
-
-
-def test_refused_calls():
-    layer = cgru.Dropout()
-    with pytest.raises(RuntimeError, match="forward"):
-        layer.backward(X)
-    for A in (X[0, 0], X[None], X[:0]):
-        with pytest.raises(ValueError, match=r"^A: expected"):
-            layer.forward(A)
-    with pytest.raises(ValueError, match=r"^lengths: expected None"):
-        layer.forward(X[:, 0], LENGTHS)
-    layer.forward(X)
-    with pytest.raises(ValueError, match=r"^dX: expected shape"):
-        layer.backward(X[0])
-    assert repr(layer) == "Dropout(0.5)"

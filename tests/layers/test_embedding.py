@@ -69,68 +69,6 @@ def test_updates_in_place_and_is_copied_whole():
         np.testing.assert_array_equal(twin.forward(TOKENS), layer.predict(TOKENS))
 
 
-@pytest.mark.parametrize(
-    ("arguments", "error", "name"),
-    [
-        ((0, 3), ValueError, "tokens"),
-        ((3.0, 3), TypeError, "tokens"),
-        ((3, 0), ValueError, "units"),
-        ((3, 3, "normal"), ValueError, "initialization"),
-        ((3, 3, 1), TypeError, "initialization"),
-    ],
-)
-def test_refused_arguments(arguments, error, name):
-    with pytest.raises(error, match=f"^{name}: expected"):
-        cgru.Embedding(*arguments)
-
-
-@pytest.mark.parametrize(
-    ("A", "lengths", "error", "words"),
-    [
-        (TOKENS * 1.0, None, TypeError, "A: expected integers"),
-        (TOKENS[0], None, ValueError, "A: expected integer tokens"),
-        (TOKENS[:0], None, ValueError, "A: expected integer tokens"),
-        (TOKENS[:, :, None], None, ValueError, "A: expected integer tokens"),
-        (
-            np.where(np.arange(S) == 2, V, TOKENS),
-            None,
-            ValueError,
-            "A: expected tokens from 0 to 6, got 7 in sample 0, step 2",
-        ),
-        (np.where(np.arange(S) == 0, -1, TOKENS), LENGTHS, ValueError, "A: expected tokens from 0 to 6, got -1"),
-        (TOKENS, LENGTHS[:2], ValueError, "lengths: expected shape"),
-        (TOKENS, LENGTHS * 0, ValueError, "lengths: expected integers from 1"),
-    ],
-)
-@pytest.mark.parametrize("call", ["forward", "predict"])
-def test_refused_inputs(call, A, lengths, error, words):
-    layer = made()
-    due = layer.forward(TOKENS)
-    with pytest.raises(error, match=f"^{words}"):
-        getattr(layer, call)(A, lengths)
-    assert layer.fc["A"] is due
-
-
-def test_calls_out_of_order():
-    layer = cgru.Embedding(V, U)
-    with pytest.raises(RuntimeError, match="compute_shapes"):
-        layer.initialize_parameters()
-    layer = made()
-    with pytest.raises(RuntimeError, match="forward"):
-        layer.backward(np.ones((M, S, U)))
-    layer.forward(TOKENS)
-    with pytest.raises(RuntimeError, match="backward"):
-        layer.compute_gradients()
-    with pytest.raises(ValueError, match=r"^dX: expected shape \(5, 6, 3\)"):
-        layer.backward(np.ones((M, U)))
-    layer.p["E"] = layer.p["E"][:3]
-    with pytest.raises(ValueError, match=r"^p\['E'\]: expected"):
-        layer.forward(TOKENS)
-    layer.p = {"W": 0}
-    with pytest.raises(ValueError, match=r"^p\['E'\]: missing"):
-        layer.predict(TOKENS)
-
-
 # --- gradients of each sample ---
 
 

@@ -25,17 +25,6 @@ def test_each_sample_within_its_length(lengths, dtype):
     assert layer.fs == {"X": (3, 4, 2), "A": (3, 4, 2)}
 
 
-def test_in_a_network(tmp_path):
-    X = RNG.standard_normal((6, 5, 3))
-    layers = [cgru.GRU(4, sequences=True, reverse=True), cgru.Flip(), cgru.GRU(3), cgru.Dense(2, cgru.softmax)]
-    net = cgru.Network(layers, seed=0)
-    net.fit(X, np.arange(6) % 2, epochs=2)
-    net.save(tmp_path / "net.npz")
-    np.testing.assert_array_equal(cgru.load(tmp_path / "net.npz").predict(X), net.predict(X))
-    with pytest.raises(ValueError, match=r"truncate: .*Flip\(\) as layer 1|truncate: .*GRU"):
-        net.fit(X, np.arange(6) % 2, truncate=2)
-
-
 @pytest.mark.parametrize("lengths", [None, np.array([4, 1, 3])])
 def test_boundaries_are_those_of_a_layer_in_reverse(lengths):
     X, decay = RNG.standard_normal((3, 4, 2)), RNG.random((3, 4))
@@ -46,10 +35,3 @@ def test_boundaries_are_those_of_a_layer_in_reverse(lengths):
     due = back.predict(X, lengths, decay=decay)
     turned = forward.predict(flip.predict(X, lengths), lengths, decay=got)
     np.testing.assert_allclose(flip.predict(turned, lengths), due, atol=1e-15)
-
-
-def test_refused():
-    with pytest.raises(ValueError, match="A: expected all steps"):
-        cgru.Flip().predict(np.zeros((3, 2)))
-    with pytest.raises(ValueError, match="layer 1, Flip: expected all steps"):
-        cgru.Network([cgru.GRU(3), cgru.Flip()])

@@ -55,19 +55,6 @@ def test_frames_are_those_of_each_sample(s, length, hop, pad, dtype):
         assert A.dtype == dX.dtype == dtype
 
 
-def test_central_differences():
-    """Of a step that stands in several frames, in one and in none, and of those past the lengths."""
-    layer, X, lengths = cgru.Frames(3, 2, (1, 2)), RNG.standard_normal((2, 9, 2)), np.array([9, 4])
-    weights = RNG.standard_normal(layer.forward(X, lengths).shape)
-    dX, found = layer.backward(weights), np.zeros(X.shape)
-    for place in np.ndindex(X.shape):
-        moved = np.zeros(X.shape)
-        moved[place] = 1e-6
-        up, down = (layer.predict(X + step, lengths) for step in (moved, -moved))
-        found[place] = (weights * (up - down)).sum() / 2e-6
-    np.testing.assert_allclose(dX, found, atol=1e-8)
-
-
 @pytest.mark.parametrize(
     ("length", "hop", "pad", "counts"),
     [
@@ -114,47 +101,3 @@ def test_what_it_leaves_and_says():
     integers = cgru.Frames(2).forward(np.arange(4).reshape(1, 4, 1))
     np.testing.assert_array_equal(integers, [[[0, 1], [2, 3]]])
     assert integers.dtype == np.float64
-
-
-def test_refusals():
-    for length in (0, -1):
-        with pytest.raises(ValueError, match=r"^length: expected at least 1"):
-            cgru.Frames(length)
-    with pytest.raises(TypeError, match=r"^length: expected an integer"):
-        cgru.Frames(2.0)
-    with pytest.raises(ValueError, match=r"^hop: expected at least 1"):
-        cgru.Frames(2, 0)
-    for pad in (None, 1, "same", (1,), (1, 2, 3), 2.0):
-        with pytest.raises(TypeError, match=r"^pad: expected True, False or \(before, after\), got"):
-            cgru.Frames(2, pad=pad)
-    for pad in ((-1, 0), (0, 1.5), (True, 1)):
-        with pytest.raises(ValueError, match=r"^pad: expected two integers of at least 0, got"):
-            cgru.Frames(2, pad=pad)
-    layer = cgru.Frames(3, pad=False)
-    with pytest.raises(
-        ValueError, match=r"^A: expected at least the 3 steps that make a frame, got 2 in sample 0; pad="
-    ):
-        layer.forward(np.ones((M, 2, N)))
-    with pytest.raises(
-        ValueError, match=r"^lengths: expected at least the 3 steps that make a frame, got 2 in sample 1"
-    ):
-        layer.forward(np.ones((M, 4, N)), [4, 2, 3])
-    with pytest.raises(ValueError, match=r"^A: expected all steps \(m, s, n\)"):
-        layer.forward(np.ones((M, N)))
-    with pytest.raises(ValueError, match=r"^lengths: expected at least 1 step, got 0 in sample 0$"):
-        cgru.Frames(3).lengths([0])
-    with pytest.raises(TypeError, match=r"^lengths: expected integers"):
-        layer.lengths([3.5])
-    with pytest.raises(RuntimeError, match="forward"):
-        layer.backward(np.ones((M, 1, 3 * N)))
-    layer.forward(np.ones((M, 4, N)))
-    with pytest.raises(ValueError, match=r"^dX: expected shape \(3, 1, 6\)"):
-        layer.backward(np.ones((M, 4, N)))
-    with pytest.raises(ValueError, match=r"layer 1, Frames: expected all steps \(m, s, n\), got \(m, 4\)"):
-        cgru.Network([cgru.GRU(4), cgru.Frames(2), cgru.Dense(1)])
-    dense = cgru.Dense(2)
-    dense.forward(np.ones((1, 5)))
-    with pytest.raises(
-        ValueError, match=r"layer 1, Dense: expected parameters above it for a multiple of 3 features, got 5"
-    ):
-        cgru.Network([cgru.Frames(3), dense])

@@ -7,49 +7,12 @@ import threading
 
 import numpy as np
 import pytest
+from layer_cases import LAYERS, LENGTHS, RNG, TOKENS, E, M, S, U, X, given
 
 import cgru
 from cgru.layers.embedding import TokenGradients
 from cgru.layers.layer import Layer, LayerPass, class_attribute
 from cgru.passes import Pass
-
-RNG = np.random.default_rng(0)
-M, S, E, U = 4, 5, 3, 2
-X, TOKENS = RNG.standard_normal((M, S, E)), RNG.integers(0, 6, (M, S))
-LENGTHS = np.array([5, 1, 3, 5])
-
-
-def soft(x, deriv=False):
-    """A callable that is not cgru's own."""
-    return x / (1 + np.abs(x)) if not deriv else 1 / np.square(1 + np.abs(x))
-
-
-LAYERS = {
-    "gru": lambda: cgru.GRU(U, rng=1, sequences=True),
-    "gru, last": lambda: cgru.GRU(U, rng=1),
-    "gru, reset after": lambda: cgru.GRU(U, rng=1, reset_after=True, reverse=True, sequences=True),
-    "gru, masks": lambda: cgru.GRU(U, rng=1, zoneout=0.3, dropout=0.2),
-    "gru, all masks": lambda: cgru.GRU(U, rng=1, zoneout=0.3, dropout=0.2, recurrent_dropout=0.2),
-    "gru, own": lambda: cgru.GRU(U, soft, rng=1),
-    "bidirectional": lambda: cgru.Bidirectional(cgru.GRU(U, rng=1, sequences=True)),
-    "bidirectional, mul": lambda: cgru.Bidirectional(cgru.GRU(U, rng=1), "mul"),
-    "dense": lambda: cgru.Dense(U, rng=1),
-    "dense, softmax": lambda: cgru.Dense(U, "softmax", rng=1),
-    "dense, own": lambda: cgru.Dense(U, soft, rng=1),
-    "dropout": lambda: cgru.Dropout(0.5, rng=1),
-    "embedding": lambda: cgru.Embedding(6, U, rng=1),
-    "flip": lambda: cgru.Flip(),
-    "pool": lambda: cgru.Pool("mean"),
-    "pool, max": lambda: cgru.Pool("max"),
-    "pool, last": lambda: cgru.Pool("last"),
-    "pool, attention": lambda: cgru.Pool("mean+attention", rng=1),
-    "pool, hidden": lambda: cgru.Pool("attention", 3, rng=1),
-    "scale": lambda: cgru.Scale(),
-}
-
-
-def given(name):
-    return TOKENS if name == "embedding" else X
 
 
 def deleted(cache, key):

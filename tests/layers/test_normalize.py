@@ -1,14 +1,10 @@
 """Normalize: against each sample's own mean and deviation, central differences, constants, and networks with it."""
 
-import copy
-
 import numpy as np
 import pytest
 
 import cgru
 from cgru.core.lengths import mask
-from cgru.network.training import fit
-from cgru.network.training.compiled.engine import compiles
 
 RNG = np.random.default_rng(0)
 DTYPES = (np.float32, np.float64)
@@ -48,21 +44,6 @@ def test_values_are_those_of_each_sample(s, n, keep, dtype):
         assert layer.d == {"m": 3, "s": s, "n": n}
         assert layer.fs == {"X": X.shape, "A": A.shape}
         assert layer.bs == {"dA": A.shape, "dX": X.shape}
-
-
-@pytest.mark.parametrize("lengths", [None, [7, 4, 1]])
-@pytest.mark.parametrize("keep", [True, False])
-def test_central_differences(keep, lengths):
-    """With two features that differ in size and offset; a sample of one step is constant, and no smooth function."""
-    layer, X = cgru.Normalize(keep), RNG.standard_normal((3, 7, 2)) * [1, 0.1] + [0.5, -2]
-    weights = RNG.standard_normal(layer.forward(X, lengths).shape)
-    dX, found = layer.backward(weights), np.zeros(X.shape)
-    for place in np.ndindex(X.shape):
-        moved = np.zeros(X.shape)
-        moved[place] = 1e-6
-        up, down = (layer.predict(X + step, lengths) for step in (moved, -moved))
-        found[place] = (weights * (up - down)).sum() / 2e-6
-    np.testing.assert_allclose(dX, found, rtol=1e-6, atol=1e-7)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -152,48 +133,6 @@ SERIES[3, :, 1] = 0.7
 LABELS = np.arange(9) % 3
 
 
-def made(dtype=np.float64, keep=True, **options):
-    """A network that normalises its inputs, what comes out of layers in lanes and not, and what has no gradient."""
-    layers = [cgru.Normalize(keep), cgru.GRU(3, sequences=True), cgru.Normalize(), cgru.Dense(4, "tanh")]
-    layers += [cgru.Normalize(keep=False), cgru.GRU(5, sequences=True, **options), cgru.Pool("mean"), cgru.Dropout(0.2)]
-    return cgru.Network([*layers, cgru.Dense(3, "softmax")], seed=1, dtype=dtype)
-
-
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("keep", [True, False])
-@pytest.mark.parametrize("lengths", [None, LENGTHS])
-def test_a_compiled_fit_is_that_of_the_loop(monkeypatch, lengths, keep, dtype):
-    found = []
-    for compiled in (True, False):
-        net = made(dtype, keep)
-        assert compiles(net)
-        if not compiled:
-            monkeypatch.setattr(fit, "compiles", lambda model: False)
-        history = net.fit(
-            SERIES, LABELS, lengths=lengths, epochs=3, batch_size=4, standardize=True, validation=(SERIES, LABELS)
-        )
-        found.append((np.array([history.loss, history.validation_loss]), net.parameters()))
-    (losses, ours), (due, theirs) = found
-    rtol = 1e-10 if dtype == np.float64 else 2e-4
-    np.testing.assert_allclose(losses, due, rtol=rtol)
-    for key, array in ours.items():
-        np.testing.assert_allclose(array, theirs[key], rtol=rtol, atol=rtol, err_msg=key)
-
-
-def test_any_number_of_threads_gives_the_same_bits():
-    before, found = cgru.get_num_threads(), []
-    try:
-        for threads in (1, 4):
-            cgru.set_num_threads(threads)
-            net = made(np.float32)
-            net.fit(SERIES, LABELS, lengths=LENGTHS, epochs=2, batch_size=4)
-            found.append(net.parameters())
-    finally:
-        cgru.set_num_threads(before)
-    for key, array in found[0].items():
-        np.testing.assert_array_equal(array, found[1][key])
-
-
 def test_a_standardisation_before_it_changes_the_units_alone():
     net = cgru.Network([cgru.Normalize(), cgru.GRU(2), cgru.Dense(3, "softmax")], seed=0)
     net.fit(SERIES, LABELS, lengths=LENGTHS, epochs=1, standardize=True)
@@ -205,21 +144,6 @@ def test_a_standardisation_before_it_changes_the_units_alone():
     np.testing.assert_allclose(A[:, :, 4:], np.where(there, (due[:, :, 4:] - net.mean) / net.scale, 0), 1e-6)
 
 
-@pytest.mark.parametrize("keep", [True, False])
-def test_files_copies_and_weights_of_fewer_bytes_keep_it(tmp_path, keep):
-    net = made(np.float32, keep)
-    due = net.predict(SERIES, LENGTHS)
-    net.save(tmp_path / "net.npz")
-    for other in (cgru.load(tmp_path / "net.npz"), copy.deepcopy(net)):
-        assert repr(other.layers) == repr(net.layers)
-        assert other.features == net.features == 2
-        np.testing.assert_array_equal(other.predict(SERIES, LENGTHS), due)
-    for kind in ("int8", "bfloat16"):
-        small = cgru.quantize(net, kind, calibration=SERIES.astype(np.float32), lengths=LENGTHS)
-        assert repr(small.layers[0]) == f"Normalize(keep={keep})"
-        assert np.abs(small.predict(SERIES, LENGTHS) - due).max() < 0.05
-
-
 def test_it_stands_above_tokens_and_frames():
     tokens = RNG.integers(0, 5, (4, 12))
     for below, X in (([cgru.Embedding(5, 3)], tokens), ([cgru.Frames(2)], RNG.standard_normal((4, 12, 3)))):
@@ -228,43 +152,6 @@ def test_it_stands_above_tokens_and_frames():
 
 
 # --- refused ---
-
-
-def test_refused(tmp_path):
-    for keep in (1, "yes", None):
-        with pytest.raises(TypeError, match=r"^keep: expected True or False, got"):
-            cgru.Normalize(keep)
-    layer = cgru.Normalize()
-    for call in (layer.forward, layer.compute_shapes):
-        with pytest.raises(ValueError, match=r"^A: expected all steps \(m, s, n\), got shape \(3, 2\)"):
-            call(np.ones((3, 2)))
-    with pytest.raises(RuntimeError, match="forward"):
-        layer.backward(np.ones((3, 2, 6)))
-    layer.forward(np.ones((3, 4, 2)))
-    with pytest.raises(ValueError, match=r"^dX: expected shape \(3, 4, 6\)"):
-        layer.backward(np.ones((3, 4, 2)))
-    with pytest.raises(ValueError, match=r"layer 1, Normalize: expected all steps \(m, s, n\), got \(m, 4\)"):
-        cgru.Network([cgru.GRU(4), layer, cgru.Dense(1)])
-    dense = cgru.Dense(2)
-    dense.forward(np.ones((1, 4)))
-    with pytest.raises(ValueError, match="a multiple of 3 features, got 4"):
-        cgru.Network([cgru.Normalize(), dense])
-    assert cgru.Network([cgru.Normalize(keep=False), dense]).features == 4
-
-
-def test_what_needs_the_whole_series_is_refused_where_steps_come_one_by_one(tmp_path):
-    net = cgru.Network([cgru.Normalize(), cgru.GRU(3), cgru.Dense(3, "softmax")])
-    net.predict(SERIES)
-    with pytest.raises(ValueError, match=r"^source: layer 0, Normalize\(keep=True\), cannot run .* needs all steps"):
-        cgru.Stream(net)
-    with pytest.raises(ValueError, match=r"^net: .*, got Normalize\(keep=True\) as layer 0, which needs the whole ser"):
-        cgru.export_c(net, tmp_path / "net.c")
-    with pytest.raises(ValueError, match=r"^truncate: .*, got Normalize\(keep=True\) as layer 0"):
-        net.fit(SERIES, LABELS, truncate=2)
-    due = r"^layers: expected none that is stateful beside Normalize\(keep=False\), layer 1, which needs the whole ser"
-    for stateful in (cgru.GRU(3, stateful=True), cgru.Bidirectional(cgru.GRU(3, stateful=True))):
-        with pytest.raises(ValueError, match=due):
-            cgru.Network([cgru.Dropout(), cgru.Normalize(keep=False), stateful, cgru.Dense(1)])
 
 
 def test_shapes():

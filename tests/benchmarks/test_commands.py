@@ -1,0 +1,222 @@
+"""Each command of benchmarks/ refuses bad options, and a short run of it writes its table."""
+
+import importlib.util
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "argument"),
+    [
+        ("__main__", ["--shape", "3,5,2"], "--shape"),
+        ("__main__", ["--shape", "3,5,2,4,rugged"], "--shape"),
+        ("__main__", ["--rival", "TensorFlow"], "--rival"),
+        ("__main__", ["--threads", "0"], "--threads"),
+        ("__main__", ["--random", "0"], "--random"),
+        ("__main__", ["--seconds", "nan"], "--seconds"),
+        ("__main__", ["--from", "nowhere.json"], "nowhere.json"),
+        ("builds", ["nowhere"], "OLD"),
+        ("few_rows", ["--units", "64", "0"], "--units"),
+        ("grud", ["nothing"], "part"),
+        ("grud", ["speed", "GunPoint"], "names"),
+        ("inside_torch", ["--random", "-1"], "--random"),
+        ("instructions", ["leap"], "leap"),
+        ("kernels", ["test", "left"], "NAME"),
+        ("many", ["--cores", "100000"], "--cores"),
+        ("public_models", ["--seconds", "0"], "--seconds"),
+        ("resets", ["--steps", "3"], "--steps"),
+        ("stream", ["--seconds", "nan"], "--seconds"),
+        *(
+            (name, ["--readme", "benchmarks/stream.py"], "expected <!-- ")
+            for name in (
+                "few_rows",
+                "inside_torch",
+                "many",
+                "narrow",
+                "onnx_models",
+                "public_models",
+                "resets",
+                "stream",
+            )
+        ),
+    ],
+)
+def test_bad_options(refused, command, arguments, argument):
+    assert argument in refused(command, *arguments)
+
+
+HERE = "command.rows_from = lambda function, *given, **_: function(*given)\n"  # in this process
+GRID = """
+from benchmarks import shapes
+from benchmarks.shapes import Shape
+shapes.GRID[:] = [Shape(2, 5, 3, 4), Shape(1, 1, 3, 4), Shape(3, 5, 3, 4, ragged=True)]
+command.MIDDLE[:] = [Shape(2, 5, 3, 4)]
+shapes.drawn = lambda n, seed: [Shape(2, 3, seed, 4)] * n
+"""
+RESETS = """
+from benchmarks.shapes import Shape
+command.SHAPE, command.EPISODE, command.COSTS = Shape(3, 9, 4, 5), 3, (Shape(2, 5, 3, 4),)
+"""
+MANY = """
+from functools import partial
+from benchmarks.fits.task import Task
+command.TOLERANCE = 1  # in the process that measures, too, which imports this file anew
+command.FITS.update(memory=20, overhead=3)
+command.SPREAD.update(threads=3)
+command.EPOCHS = 1
+small = {"sizes": (2,), "seeds": 1, "outer": 3, "longest": 40, "epochs": 5}
+command.Task = lambda **given: Task(**given or small)
+"""
+LONG = ["--shape", "4,20,3,5", "--growing", "30", "--rounds", "2"]
+SHORT = [part for shape in ("3,5,2,4", "3,5,2,4,ragged", "1,1,2,3") for part in ("--shape", shape)]
+EPYNN = ["--rival", "EpyNN", "--seconds", "0.01"]  # one rival, and quickly loaded
+COMMANDS = [  # name, section, what makes it short, options, what must be installed, kinds of rows in the JSON file
+    ("__main__", "benchmark", "", ["--quick", *EPYNN, *SHORT, "--plot", "out.png"], (), {"grid"}),
+    ("__main__", "", "", [*EPYNN, "--memory", "--shape", "64,100,16,64"], (), {"memory"}),
+    ("few_rows", "few rows", "command.ROWS, command.STEPS = (2,), (1, 3)\n" + HERE,
+     ["--seconds", "0.001", "--units", "5"], ("torch",), {"few rows"}),
+    ("inside_torch", "inside torch", GRID + HERE, ["--seconds", "0.001", "--random", "1"], ("torch",), {"pair"}),
+    ("long_batches", "long batches", "", LONG, (), ()),
+    ("many", "many", MANY, ["--cores", "1", "--seconds", "0.01", "--memory"], ("joblib",), {"whole", "same", "size"}),
+    ("narrow", "narrow", "", ["--seconds", "0.01"], ("cc", "c++"), {"step", "batch"}),
+    ("resets", "resets", RESETS + HERE, ["--seconds", "0.001", "--cost"], ("torch",), {"resets", "cost"}),
+    ("stream", "stream", "", ["--seconds", "0.01"], ("cc", "c++"), {"stream"}),
+    ("ulp", "ulp", "command.BLOCK = 1 << 29\n", ["--every", "100001"], (), ()),
+]  # fmt: skip
+
+
+LONG_RUNS = ("few_rows", "inside_torch", "narrow", "resets")  # nightly
+
+
+@pytest.mark.parametrize(
+    ("name", "section", "code", "options", "needs", "parts"),
+    [pytest.param(*each, marks=pytest.mark.nightly if each[0] in LONG_RUNS else pytest.mark.slow) for each in COMMANDS],
+)
+def test_a_short_run_writes_its_table(run, folder, name, section, code, options, needs, parts):
+    for each in needs:
+        if not (shutil.which(each) or importlib.util.find_spec(each)):
+            pytest.skip(f"no {each}")
+    page, numbers = folder / "HEREME.md", folder / "out.json"
+    page.write_text(f"# before\n<!-- {section} -->\nold\n<!-- /{section} -->\n# after\n")
+    options = [*options, *(["--readme", "HEREME.md"] if section else []), *(["--json", "out.json"] if parts else [])]
+    last = f'if __name__ == "__main__":\n    sys.exit(command.main({options}))\n'
+    (folder / "short.py").write_text(f"import sys\nimport benchmarks.{name} as command\n{code}{last}")
+    done = run("short.py")
+    assert done.returncode in (0, 1), done.stderr  # 1: a rival was left out
+    assert "Traceback" not in done.stderr
+    assert "| " in done.stdout
+    if section:
+        before, text, after = page.read_text().partition(f"<!-- {section} -->\n")
+        assert (before, text) != ("", "")
+        assert after.endswith(f"<!-- /{section} -->\n# after\n")
+        assert "old" not in after.split()
+        assert "\n| " in after
+    if parts:
+        rows = json.loads(numbers.read_text())["rows"]
+        assert parts <= {row["part"] for row in rows}
+        for row in rows:
+            assert not row.get("left_out")
+            assert all(0 < value < np.inf for value in row.get("ms", {}).values() if isinstance(value, float))
+
+
+def test_numbers_of_a_file(module, tmp_path, capsys):
+    """Written as tables, with what was lost in bold."""
+    about = {"part": "about", "threads": 1, "machine": "M", "instructions": "avx2", "commit": None, "date": "today",
+             "versions": ["cgru 1"], "contenders": {"cgru": {"label": "cgru", "dtypes": ["float32"], "works": []}},
+             "missing": {}, "peak": {"float32": None, "float64": None}, "peak_source": ""}  # fmt: skip
+    cell = {"part": "grid", "threads": 1, "dtype": "float32", "work": "inference", "shape": "32, 20, 8, 16",
+            "flop": 1.0, "ms": {"cgru": 2.0}, "ratio": {"JAX": 0.5}, "left_out": {}}  # fmt: skip
+    files = {name: str(tmp_path / name) for name in ("in.json", "out.json", "page.md", "report.md")}
+    (tmp_path / "in.json").write_text(json.dumps({"rows": [about, cell]}))
+    (tmp_path / "page.md").write_text("<!-- benchmark -->\nold\n<!-- /benchmark -->\n")
+    options = ["--json", files["out.json"], "--readme", files["page.md"], "--report", files["report.md"]]
+    assert module("__main__").main(["--from", files["in.json"], *options]) == 0
+    assert json.loads((tmp_path / "out.json").read_text())["rows"] == [about, cell]
+    for text in (capsys.readouterr().out, *((tmp_path / name).read_text() for name in ("page.md", "report.md"))):
+        assert "**0.50" in text
+
+
+# --- the public models inside PyTorch ---
+
+
+def tiny(torch, compare):
+    """Two GRUs and a cell, one GRU within another module of its kind's name."""
+
+    class Tiny(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.gru = torch.nn.GRU(3, 4, batch_first=True, num_layers=2, dropout=0.5)
+            self.cell, self.head = torch.nn.GRUCell(4, 4), torch.nn.Linear(4, 2)
+
+        def forward(self, x):
+            y, h = self.gru(x)
+            return {"scores": self.head(self.cell(y[:, -1], h[-1])), "kind": torch.ones(1, dtype=int)}
+
+    def build():
+        net, x = Tiny(), torch.randn(2, 5, 3)
+        return compare.Subject(net, lambda: net(x), lambda: net(x)["scores"].square().mean())
+
+    return build
+
+
+def test_public_models(module, folder, monkeypatch):
+    """Models one after another: one is measured, one is not installed, one fails, one ends its process."""
+    torch = pytest.importorskip("torch", reason="no torch")
+    public, models, compare = module("public_models"), module("public.models"), module("public.compare")
+    monkeypatch.chdir(folder)
+    (folder / "page.md").write_text("<!-- public models -->\nold\n<!-- /public models -->\n")
+    made = {
+        "a": models.Model("", tiny(torch, compare), ""),
+        "b": models.Model("no-such-package", tiny(torch, compare), ""),
+        "c": models.Model("", lambda: {}["x"], ""),
+    }
+    monkeypatch.setattr(models, "MODELS", made)
+    monkeypatch.setattr(public, "chosen", lambda parts: dict.fromkeys([*made, "d"], False))
+
+    def rows_from(function, name, seconds):
+        if name == "d":
+            raise RuntimeError("ended with code -9")
+        yield from function(name, 0.001)
+
+    monkeypatch.setattr(public, "rows_from", rows_from)
+    assert public.main(["--json", "public.json", "--readme", "page.md"]) == 1
+    _, a, b, c, d = json.loads((folder / "public.json").read_text())["rows"]
+    assert {*a["swapped"], *a["left"]} == a["kinds"].keys() == {"gru", "cell"}
+    assert all(value < 1e-6 for value in a["difference"].values())
+    assert all(a[work]["ratio"] > 0 for work in ("training", "inference"))
+    assert (b["missing"], c["failed"], d["failed"]) == (
+        "not installed: pip install no-such-package", "KeyError: 'x'", "ended with code -9",
+    )  # fmt: skip
+    assert "| a | " in (page := (folder / "page.md").read_text())
+    assert "- d: ended with code -9" in page
+    if public.machine.commit():  # what is known at this commit is not measured again
+        monkeypatch.setattr(public, "rows_from", lambda *given: pytest.fail("all is known"))
+        public.main(["--json", "public.json"])
+
+
+def test_a_public_model_that_changes_is_seen(module):
+    torch = pytest.importorskip("torch", reason="no torch")
+    compare = module("public.compare")
+    theirs, ours = tiny(torch, compare)(), tiny(torch, compare)()
+    ours.module.load_state_dict(theirs.module.state_dict())
+    with torch.no_grad():
+        ours.module.head.bias += 1
+    assert all(value > 1e-3 for value in compare.differences(theirs, ours).values())
+    assert all(np.isnan(compare.difference(*each)) for each in (([], []), ([torch.ones(1)], [torch.ones(2)])))
+
+
+def test_public_models_written_here(module):
+    """A state comes back at the step that it belongs to."""
+    torch = pytest.importorskip("torch", reason="no torch")
+    models = module("public.models")
+    net = models.Seq2Seq(7, 4)
+    source, target = torch.randint(7, (2, 5)), torch.randint(7, (2, 3))
+    other = torch.cat([target[:, :2], (target[:, 2:] + 1) % 7], 1)
+    scores, changed = net(source, target), net(source, other)
+    assert changed[:, :2].equal(scores[:, :2])
+    assert not changed[:, 2].equal(scores[:, 2])
+    assert len(models.gtcrn().module.grus) == 14
+    assert len(models.ul_unas().module.grus) > 14
