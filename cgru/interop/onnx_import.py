@@ -26,6 +26,7 @@ from cgru.interop.onnx_values import (
     FLOATS,
     LARGEST,
     MOVERS,
+    ONE,
     UNKNOWN,
     Axis,
     Node,
@@ -38,7 +39,7 @@ from cgru.network import Network, files
 from cgru.network.network import from_parts
 from cgru.variant import named
 
-__all__ = ["from_onnx"]
+__all__ = ["from_onnx", "gru_nodes"]
 
 Arrays = dict[str, np.ndarray]
 ATTRIBUTES = {"activations", "activation_alpha", "activation_beta", "clip", "direction", "hidden_size", "layout"}
@@ -73,7 +74,10 @@ def from_onnx(source: Any, weights: Mapping[str, Any] | None = None) -> Network:
     returns the graph's output in our order, (m, s, n) or (m, n). If `sequence_lens` is an input of the graph it becomes
     `lengths`; only GRU nodes may then follow the first GRU node. If the nodes' `initial_h` are the layers of one input,
     taken out of it by Slice, Split or Gather, that input becomes `h0`; so do inputs for each layer, stacked. Missing
-    biases are zeros. The outputs of the graph must be those of the last layer, or last states.
+    biases are zeros. The outputs of the graph must be those of the last layer, or last states. If all are last states,
+    `predict` returns those of the top layer, (m, directions x u).
+
+    One GRU of a graph that is no chain: `from_onnx(*gru_nodes(path)[name])`.
 
     Args:
         source: an `onnx.ModelProto`, its bytes or the path of its file, a `GraphProto` or a `NodeProto`.
@@ -94,8 +98,7 @@ def from_onnx(source: Any, weights: Mapping[str, Any] | None = None) -> Network:
         True
     """
     onnx = onnx_package()
-    if isinstance(source, str | os.PathLike | bytes):
-        source = _load(onnx, source)
+    source = _load(onnx, source)
     opsets, functions = {"": onnx.defs.onnx_opset_version()}, set()
     if isinstance(source, onnx.ModelProto):
         opsets = {"" if opset.domain == "ai.onnx" else opset.domain: opset.version for opset in source.opset_import}
@@ -113,14 +116,84 @@ def from_onnx(source: Any, weights: Mapping[str, Any] | None = None) -> Network:
     return Network(OnnxReader(onnx, source, dict(weights or {}), opsets, functions).chain.layers)
 
 
+def gru_nodes(source: Any) -> dict[str, tuple[Any, Arrays]]:
+    """Return the GRU nodes of an ONNX model, so that each can run here: `from_onnx(*gru_nodes(path)[name])`.
+
+    Args:
+        source: an `onnx.ModelProto`, its bytes or the path of its file, or a `GraphProto`.
+
+    Returns:
+        A dict in the order of the graph, subgraphs after it: the node's name (for a node without a name, or with that
+        of another, its first output) -> (the `NodeProto`, those of its inputs that are constants, by name). An initial
+        state that is no constant becomes `h0` of `predict`.
+
+    Raises:
+        ImportError: the onnx package is not installed.
+        TypeError, ValueError: the source is something else.
+
+    Examples:
+        >>> net = cgru.Network([cgru.GRU(4), cgru.Dense(2)], seed=0)
+        >>> A = net.predict(np.ones((2, 6, 3)))
+        >>> nodes = cgru.interop.gru_nodes(cgru.interop.to_onnx(net))
+        >>> list(nodes)
+        ['GRU_1']
+        >>> cgru.interop.from_onnx(*nodes["GRU_1"]).predict(np.ones((2, 6, 3))).shape
+        (2, 6, 4)
+    """
+    onnx = onnx_package()
+    source = _load(onnx, source)
+    graph = source.graph if isinstance(source, onnx.ModelProto) else source
+    if not isinstance(graph, onnx.GraphProto):
+        raise TypeError(f"source: expected an ONNX model or graph, or a path, got {type(source).__name__}")
+    found: dict[str, tuple[Any, Arrays]] = {}
+    _collect_nodes(onnx, graph, {}, found)
+    return found
+
+
+def _collect_nodes(onnx: Any, graph: Any, constants: dict[str, Any], found: dict[str, tuple[Any, Arrays]]) -> None:
+    """Add the GRU nodes of a graph and of its subgraphs to `found`; `constants` are tensors of the graphs around it."""
+    constants = constants | {tensor.name: tensor for tensor in graph.initializer}
+    subgraphs = []
+    for node in graph.node:
+        for attribute in node.attribute:
+            subgraphs += [attribute.g] * attribute.HasField("g") + [*attribute.graphs]
+            if node.op_type == "Constant" and attribute.name == "value":
+                constants[node.output[0]] = attribute.t
+        if node.op_type == "Identity" and node.input[0] in constants:
+            constants[node.output[0]] = constants[node.input[0]]
+        if node.op_type == "GRU" and node.domain in STANDARD:
+            name = node.name if node.name and node.name not in found else next(filter(None, node.output))
+            weights = {key: _tensor(onnx, constants[key]) for key in node.input if key in constants}
+            found[name] = node, weights
+    for subgraph in subgraphs:
+        _collect_nodes(onnx, subgraph, constants, found)
+
+
 def _load(onnx: Any, source: Any) -> Any:
-    """Return the ONNX model in bytes or at a path; ValueError for anything else."""
+    """Return the ONNX model in bytes or at a path, any other object unchanged; ValueError if it is no model."""
+    if not isinstance(source, str | os.PathLike | bytes):
+        return source
     from google.protobuf.message import DecodeError  # which onnx depends on
 
     try:
         return onnx.load_model_from_string(source) if isinstance(source, bytes) else onnx.load(os.fspath(source))
-    except DecodeError as error:
-        raise ValueError(f"source: expected an ONNX model, got something else ({error})") from None
+    except (DecodeError, onnx.checker.ValidationError) as error:  # the latter of weights in other files
+        raise ValueError(
+            f"source: expected an ONNX model with all its weights, got what onnx refuses: {error}"
+        ) from None
+
+
+def _tensor(onnx: Any, tensor: Any) -> np.ndarray:
+    """Return a constant of a graph as an array; ValueError if its data are in another file, or are not its own."""
+    if tensor.data_location == onnx.TensorProto.EXTERNAL:
+        raise REFUSE(
+            f"expected initializers with their data, got {tensor.name!r}, whose data are in another "
+            "file: give the path of the model, not what was read from it"
+        )
+    try:
+        return onnx.numpy_helper.to_array(tensor)
+    except Exception as error:  # ValueError and more, by what of the tensor is damaged
+        raise REFUSE(f"the numbers of {tensor.name[:LONGEST]!r} cannot be read: {error}") from None
 
 
 # --- models that to_onnx wrote ---
@@ -191,7 +264,8 @@ class OnnxReader(Reader):
         self.onnx, self.opsets, self.functions = onnx, opsets, functions
         self.initial: list[tuple[str, Traced | None]] = []  # node name and h0 of each layer
         self.lengths: list[str] = []  # name of the input with the lengths of each layer, "" for none
-        self.arrays: dict[str, np.ndarray] = self.initializers(graph) | arrays
+        self.arrays: dict[str, np.ndarray] = {tensor.name: _tensor(onnx, tensor) for tensor in graph.initializer}
+        self.arrays |= arrays
         given = graph.ByteSize() + sum(np.asarray(array).nbytes for array in arrays.values())
         self.room = (1 << 24) + MOST_FOLDED * given  # bytes of constants that nodes may still work on
         self.computed: dict[str, str] = {}  # array made of constants -> its node
@@ -204,25 +278,14 @@ class OnnxReader(Reader):
         unknown = arrays.keys() - {given.name for given in graph.input}
         if unknown:
             raise ValueError(f"weights: expected the names of inputs, got {sorted(unknown)[0]!r}, which is none")
+        if not any(node.op_type == "GRU" and self.is_standard(node) for node in graph.node):
+            kinds = ", ".join(sorted({node.op_type[:LONGEST] for node in graph.node})) or "none at all"
+            raise REFUSE(f"expected a GRU node of ONNX's own in the graph itself, got {kinds}")
         for i, node in enumerate(graph.node):
             self.read_node(node, f"node {i}, {node.op_type[:LONGEST]} {node.name[:LONGEST]!r}")
-        if not self.recurrent:
-            kinds = ", ".join(sorted({node.op_type for node in graph.node})) or "none at all"
-            raise REFUSE(f"expected a GRU node of ONNX's own in the graph itself, got {kinds}")
         self.check_initial_states()
         self.check_roles()
-        for value in graph.output:
-            self.check_output(value.name)
-
-    def initializers(self, graph: Any) -> dict[str, np.ndarray]:
-        """Return the constants of the graph by name."""
-        for tensor in graph.initializer:
-            if tensor.data_location == self.onnx.TensorProto.EXTERNAL:
-                raise REFUSE(
-                    f"expected initializers with their data, got {tensor.name!r}, whose data are in another "
-                    "file: give the path of the model, not what was read from it"
-                )
-        return {tensor.name: self.onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
+        self.check_outputs([value.name for value in graph.output])
 
     # --- nodes ---
 
@@ -236,9 +299,8 @@ class OnnxReader(Reader):
         self.room -= sum(self.arrays[name].nbytes for name in proto.input if name in self.arrays)
         if self.room < 0:  # such as a chain of nodes that each double what they get, or many that share one
             raise REFUSE(f"{place} works on constants of more than {MOST_FOLDED} times the model's bytes in all")
-        attributes = {a.name: self.onnx.helper.get_attribute_value(a) for a in proto.attribute}
-        own = proto.domain in STANDARD and ("", proto.op_type) not in self.functions
-        kind = proto.op_type if own else f"{proto.domain}.{proto.op_type}"
+        attributes = {a.name: self.attribute(a, proto.op_type, place) for a in proto.attribute}
+        kind = proto.op_type if self.is_standard(proto) else f"{proto.domain}.{proto.op_type}"
         opset = self.opsets.get("", 0)
         node = Node(kind, proto.input, proto.output, attributes, self.arrays, opset, shapes=self.shapes)
         if kind == "GRU":
@@ -252,6 +314,18 @@ class OnnxReader(Reader):
             self.shapes |= dict.fromkeys(node.outputs, sizes)
         else:
             self.trace(node, place)
+
+    def attribute(self, attribute: Any, kind: str, place: str) -> Any:
+        """Return the value of an attribute; refuse one of another type than ONNX's own node of this kind has."""
+        defs = self.onnx.defs
+        known = defs.get_schema(kind).attributes if defs.has(kind) else {}
+        if attribute.name in known and int(known[attribute.name].type) != attribute.type:
+            raise REFUSE(f"{place} has another type of its attribute {attribute.name[:LONGEST]} than ONNX's")
+        return self.onnx.helper.get_attribute_value(attribute)
+
+    def is_standard(self, proto: Any) -> bool:
+        """Return whether a node's kind is ONNX's own, and no function of the model."""
+        return proto.domain in STANDARD and ("", proto.op_type) not in self.functions
 
     def fold_constants(self, proto: Any, place: str) -> list[Any]:
         """Return the outputs of a node whose inputs are all constants."""
@@ -307,7 +381,7 @@ class OnnxReader(Reader):
             made = self.trace_node(node, place)
             if any(len(value.axes) > AXES for value in made):  # which Unsqueeze may add
                 raise Unproved(f"it makes more than {AXES} axes")
-        except Unproved as why:
+        except (Unproved, TypeError) as why:  # TypeError: weights that are no floats
             taken = [f", of {self.origin_of(name)}" for name in node.inputs if name in self.values]
             self.foreign |= dict.fromkeys(filter(None, node.outputs), behind or f"{place} ({why}{''.join(taken)})")
             return
@@ -458,10 +532,26 @@ class OnnxReader(Reader):
                 both = " and ".join(role for role, names in roles.items() if name in names)
                 raise REFUSE(f"expected an input for one thing, got {name!r} for {both}")
 
+    def check_outputs(self, names: list[str]) -> None:
+        """Refuse outputs that `predict` cannot return. Where all are last states, the top layer returns its last."""
+        for name in names:
+            self.check_output(name)
+        found = [self.values[name] for name in names]
+        if found and all(value.kind == "ends" for value in found):
+            own = self.parts(len(self.recurrent) - 1)
+            if all((value.origin, value.parts) != (self.chain.count, own) for value in found):
+                raise REFUSE(
+                    f"expected all states or the last states of {self.chain.top_name} among the outputs, got last "
+                    f"states of other layers or directions alone: add an output of {self.chain.top_name}"
+                )
+            self.chain.keep_last_state("the last states")
+
     def check_output(self, name: str) -> None:
         """Refuse an output that is neither the newest output nor consecutive last states."""
         value, last = self.values.get(name), len(self.recurrent) - 1
         every = [part for number in range(last + 1) for part in self.parts(number)]
+        if value is not None and ONE in value.axes[: -1 if self.out.size == 1 else None]:
+            raise REFUSE(f"expected outputs (m, s, n) or (m, n), got {name!r} with an axis of size 1 more: squeeze it")
         if value is not None and value.kind in ("made", "states") and not self.is_newest(value):
             raise REFUSE(
                 f"expected outputs of the last layer, {self.chain.top_name}, got {name!r}, from {self.origin_of(name)}"
@@ -473,7 +563,7 @@ class OnnxReader(Reader):
             parts = list(value.parts)
             at = every.index(parts[0])
             due = every[at : at + len(parts)] if value.kind == "ends" else list(self.parts(last))
-            units = ("u",) if value.kind == "ends" else ("u", self.out.name)
+            units = ("u", "d u", self.out.name)
             if parts == due and value.axes and (value.axes[-1].size == 1 or value.axes[-1].name in units):
                 return
         raise REFUSE(

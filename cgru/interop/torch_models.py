@@ -53,7 +53,8 @@ def from_torch(source: Any) -> Network:
     `torch.no_grad()` is not told apart: a later `fit` trains it.
 
     The network takes X (m, s, e), or tokens (m, s), or for `x.unsqueeze(-1)` X (m, s, 1). It returns (m, s, k) or (m,
-    k). That holds whatever the order of the axes is in the module, and whether samples and steps are one axis there.
+    k). That holds whatever the order of the axes is in the module, whether samples and steps are one axis there, and
+    whether it squeezes a single output feature. A module whose output has one more axis of size 1 is refused.
     Anything else is refused before anything is made, with the line of the module: control flow, residuals, branches,
     hooks, shared weights, BatchNorm in training.
 

@@ -364,6 +364,8 @@ class TorchReader(Reader):
         names = [axis.name for axis in value.axes]
         if self.row_order is not None or WINDOW in names:
             raise Unproved("expected a Linear or a GRU behind unfold and flatten")
+        if ONE in value.axes[: -1 if self.out.size == 1 else None]:
+            raise Unproved("expected an output (m, s, n) or (m, n), got one with an axis of size 1 more: squeeze it")
         if self.out.size != 1 and names[-1:] != [self.out.name]:
             raise Unproved(f"expected the features in the last axis, got axes {', '.join(names)}")
         if value.kind == "ends":

@@ -86,10 +86,14 @@ def test_random_graphs_without_a_gru_are_refused():
             interop.from_onnx(proto)
 
 
+GRU = helper.make_node("GRU", ["x", "W", "R"], ["states"], name="the last node", hidden_size=4)
+
+
 def test_constants_that_nodes_double_are_refused():
     """A chain of thirty makes a thousand million of one."""
     nodes = [helper.make_node("Concat", ["v", "v"], ["c0"], axis=0)]
     nodes += [helper.make_node("Concat", [f"c{i}", f"c{i}"], [f"c{i + 1}"], axis=0) for i in range(30)]
+    nodes.append(GRU)
     with pytest.raises(
         ValueError, match=r"^source: node \d\d, Concat '' works on constants of more than 64 times the model"
     ):
@@ -99,7 +103,7 @@ def test_constants_that_nodes_double_are_refused():
 def test_many_nodes_that_share_a_constant_are_refused():
     """As each would make a layer with the numbers of its own."""
     big = numpy_helper.from_array(np.zeros((1000, 1000), np.float32), "w")
-    proto = graph([helper.make_node("MatMul", [f"a{i}" if i else "x", "w"], [f"a{i + 1}"]) for i in range(100)])
+    proto = graph([helper.make_node("MatMul", [f"a{i}" if i else "x", "w"], [f"a{i + 1}"]) for i in range(100)] + [GRU])
     proto.initializer.append(big)
     with pytest.raises(ValueError, match=r"^source: node \d\d, MatMul '' works on constants of more than 64 times"):
         interop.from_onnx(proto)

@@ -444,6 +444,8 @@ REFUSED = {
     "softmax over steps": (of(lambda self, y, h: torch.softmax(y, 1)), "softmax 'softmax'.* not over the features"),
     "softmax unsaid": (of(lambda self, y, h: F.softmax(y)), "softmax 'softmax'"),
     "softmax of a dtype": (of(lambda self, y, h: torch.softmax(y, -1, torch.float64)), "softmax 'softmax'.* no dtype"),
+    "mean with an axis": (of(lambda self, y, h: y.mean(1, keepdim=True)), "axis of size 1"),
+    "last step with an axis": (of(lambda self, y, h: y[:, -1].unsqueeze(1)), "axis of size 1"),
     "mean of features": (of(lambda self, y, h: y.mean(-1, keepdim=True)), "mean 'mean'.* not over the steps"),
     "mean of samples": (of(lambda self, y, h: y.mean(0)), "mean 'mean'.* not over the steps"),
     "mean of all": (of(lambda self, y, h: y.mean()), "mean 'mean'"),

@@ -526,7 +526,7 @@ def attribute(**values):
             "expected a GRU node of ONNX.s own in the graph itself, got Concat, Slice, Squeeze",
         ),
         (lambda: helper.make_tensor_value_info("X", 1, [1]), "expected an ONNX model, graph or node"),
-        (lambda: b"no model", "expected an ONNX model, got something else"),
+        (lambda: b"no model", "expected an ONNX model with all its weights"),
     ],
 )  # fmt: skip
 def test_refused_from_there(make, words):
@@ -658,3 +658,141 @@ def test_layer_norm(dtype, lengths):
     (found,) = onnxruntime.InferenceSession(model.SerializeToString()).run(None, given)
     np.testing.assert_allclose(found, due, atol=1e-12 if dtype == "float64" else 2e-6)
     np.testing.assert_array_equal(interop.from_onnx(model).predict(X, given.get("lengths")), due)
+
+
+# --- last states alone, and one node out of a graph ---
+
+# Of Y_h (D, m, u): the nodes to an output, and the numbers of theirs in our order.
+FORMS = {
+    "as it is": ([], lambda A: A.transpose(1, 0, 2).reshape(A.shape[1], -1)),
+    "samples first": ([("Transpose", {"perm": [1, 0, 2]})], lambda A: A.reshape(len(A), -1)),
+    "flat": ([("Transpose", {"perm": [1, 0, 2]}), ("Flatten", {})], lambda A: A),
+    "with a function": ([("Transpose", {"perm": [1, 0, 2]}), ("Flatten", {}), ("Relu", {})], lambda A: A),
+}
+
+
+def of_last_states(direction, form, depth, ragged, outputs):
+    """GRU nodes, X (s, m, 3) -> Y_h of the last in a form, before or after all its states with "both"."""
+    rng, D, nodes, constants = np.random.default_rng(0), 2 if direction == "bidirectional" else 1, [], []
+    for i in range(depth):
+        for name, shape in (("W", (D, 12, 4 * D if i else 3)), ("R", (D, 12, 4)), ("B", (D, 24))):
+            constants.append(numpy_helper.from_array(rng.standard_normal(shape).astype("f4") / 2, f"{name}{i}"))
+        last = i == depth - 1
+        made = ["" if last and outputs == "Y_h" else f"Y{i}", f"Y_h{i}"]
+        given = [f"A{i - 1}" if i else "X", f"W{i}", f"R{i}", f"B{i}", "lengths" if ragged else ""]
+        nodes.append(helper.make_node("GRU", given, made, name=f"gru {i}", hidden_size=4, direction=direction))
+        if not last:
+            nodes.append(helper.make_node("Transpose", [f"Y{i}"], [f"T{i}"], perm=[0, 2, 1, 3]))
+            nodes.append(helper.make_node("Reshape", [f"T{i}", "flat"], [f"A{i}"]))
+    constants.append(numpy_helper.from_array(np.array([0, 0, -1]), "flat"))
+    A = f"Y_h{depth - 1}"
+    for i, (kind, attributes) in enumerate(FORMS[form][0]):
+        nodes.append(helper.make_node(kind, [A], [f"B{i} of Y_h"], **attributes))
+        A = f"B{i} of Y_h"
+    value = helper.make_tensor_value_info
+    given = [value("X", 1, ["s", "m", 3]), *([value("lengths", 6, ["m"])] if ragged else [])]
+    names = [A] if outputs != "both" else [A, f"Y{depth - 1}"]
+    ranks = [2 if "Flatten" in dict(FORMS[form][0]) else 3, 4]
+    axes = [[None] * rank for rank in ranks]
+    made = [value(*each) for each in zip(names, (1, 1), axes, strict=False)]
+    graph = helper.make_graph(nodes, "ends", given, made, constants)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+@pytest.mark.parametrize("ragged", [False, True])
+@pytest.mark.parametrize("depth", [1, 2])
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("direction", ["forward", "reverse", "bidirectional"])
+@pytest.mark.parametrize("outputs", ["Y, Y_h", "Y_h", "both"])
+def test_last_states(same, outputs, direction, form, depth, ragged):
+    """Where no other output is there `predict` returns them, else all states."""
+    model = of_last_states(direction, form, depth, ragged, outputs)
+    rng = np.random.default_rng(1)
+    X, lengths = rng.standard_normal((5, 6, 3)).astype("f4"), np.array([5, 1, 4, 2, 5, 3]) if ragged else None
+    if ragged and form == "with a function":
+        with pytest.raises(ValueError, match=r"^source: .*sequence_lens"):
+            interop.from_onnx(model)
+        return
+    if outputs == "both" and form == "with a function":
+        with pytest.raises(ValueError, match=r"^source: "):
+            interop.from_onnx(model)
+        return
+    due = run(model, {"X": X} | ({"lengths": lengths.astype("i4")} if ragged else {}))
+    A = interop.from_onnx(model).predict(X.swapaxes(0, 1), lengths)
+    due = due[1].transpose(2, 0, 1, 3).reshape(6, 5, -1) if outputs == "both" else FORMS[form][1](due[0])
+    same(A, due, 1e-5)
+
+
+def test_no_output_that_predict_returns():
+    model = of_last_states("forward", "as it is", 2, False, "Y_h")
+    model.graph.output[0].name = "Y_h0"
+    with pytest.raises(ValueError, match=r"^source: .*'gru 1'"):
+        interop.from_onnx(model)
+
+
+@pytest.mark.parametrize("kept", [0, 1])
+def test_a_mean_with_an_axis_of_size_1(kept):
+    """Which no output has here."""
+    model = of_last_states("forward", "as it is", 1, False, "Y, Y_h")
+    model.graph.node.append(helper.make_node("Squeeze", ["Y0", "one"], ["states"]))
+    model.graph.node.append(helper.make_node("ReduceMean", ["states"], ["mean"], axes=[0], keepdims=kept))
+    model.graph.initializer.append(numpy_helper.from_array(np.array([1]), "one"))
+    model.graph.output[0].name = "mean"
+    if kept:
+        with pytest.raises(ValueError, match=r"^source: .*'mean'"):
+            interop.from_onnx(model)
+    else:
+        assert interop.from_onnx(model).predict(np.ones((2, 6, 3))).shape == (2, 4)
+
+
+def test_nodes_of_a_graph_that_is_no_chain(same):
+    """Each by itself; of a subgraph, too; by a name that is its own."""
+    model = of_last_states("bidirectional", "as it is", 2, False, "both")
+    graph = model.graph
+    graph.node.append(helper.make_node("Add", ["Y1", "Y1"], ["twice"]))
+    graph.output[0].name = "twice"
+    branch = helper.make_graph([graph.node[3]], "branch", [], [onnx.ValueInfoProto(name="Y1")])
+    branch.node[0].output[:] = ["Y in it", ""]
+    graph.node.append(helper.make_node("If", ["condition"], ["made"], then_branch=branch, else_branch=branch))
+    with pytest.raises(ValueError, match=r"^source: "):
+        interop.from_onnx(model)
+    nodes = interop.gru_nodes(model.SerializeToString())
+    assert [*nodes] == ["gru 0", "gru 1", "Y in it"]
+    X = np.random.default_rng(0).standard_normal((5, 6, 3)).astype("f4")
+    del graph.node[-2:], graph.output[:]
+    graph.output.extend(helper.make_tensor_value_info(*each) for each in (("A0", 1, [None] * 3), ("Y1", 1, [None] * 4)))
+    below, above = run(model, {"X": X})
+    above = above.transpose(2, 0, 1, 3).reshape(6, 5, -1)
+    same(interop.from_onnx(*nodes["gru 0"]).predict(X.swapaxes(0, 1)), below.swapaxes(0, 1), 1e-5)
+    for name in ("gru 1", "Y in it"):
+        net = interop.from_onnx(*nodes[name])
+        same(net.predict(below.swapaxes(0, 1)), above, 1e-5)
+    with pytest.raises(TypeError, match=r"^source: "):
+        interop.gru_nodes(graph.node[0])
+
+
+@pytest.mark.parametrize("damage", ["location", "attribute", "dtype"])
+def test_a_damaged_file_is_a_value_error(tmp_path, damage):
+    """Whatever the onnx package raises."""
+    model = of_last_states("forward", "as it is", 1, False, "Y, Y_h")
+    if damage == "location":
+        onnx.save(model, tmp_path / "a.onnx", save_as_external_data=True, location="w", size_threshold=0)
+        (tmp_path / "w").unlink()
+    elif damage == "attribute":
+        next(a for a in model.graph.node[0].attribute if a.name == "direction").type = 2
+    else:
+        model.graph.initializer[0].data_type = 99
+    if damage != "location":
+        (tmp_path / "a.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(ValueError, match=r"^source: "):
+        interop.from_onnx(tmp_path / "a.onnx")
+
+
+def test_quantised_products_without_a_gru():
+    """What is missing is a GRU, not floats."""
+    node = helper.make_node("MatMul", ["X", "W"], ["Y"])
+    W = numpy_helper.from_array(np.ones((3, 4), np.uint8), "W")
+    X = helper.make_tensor_value_info("X", 2, ["m", "s", 3])
+    graph = helper.make_graph([node], "int8", [X], [onnx.ValueInfoProto(name="Y")], [W])
+    with pytest.raises(ValueError, match=r"^source: expected a GRU node .* got MatMul"):
+        interop.from_onnx(graph)
