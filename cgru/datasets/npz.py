@@ -15,7 +15,7 @@ from cgru.core import checks
 from cgru.core.row_blocks import is_mapped
 from cgru.datasets.column_names import listed
 from cgru.datasets.dataset import LONGEST, Dataset, Split, StepSplit, check_padding
-from cgru.files import Archive, Header
+from cgru.files import Archive, Header, map_array
 
 __all__ = ["read_npz"]
 
@@ -86,15 +86,10 @@ class _Folder:
             name = file.removesuffix(".npy")
             if name not in names:
                 continue
-            if not os.path.getsize(os.path.join(path, file)):
-                raise ValueError(f"{file}: expected numbers or strings, as numpy.save has them, got an empty file")
             try:
-                with np.errstate(over="ignore"):  # a shape whose product is past 64 bits is refused
-                    array = np.lib.format.open_memmap(os.path.join(path, file), mode="r")
-            except (ValueError, EOFError, OverflowError) as error:
-                raise ValueError(f"{file}: expected numbers or strings, as numpy.save has them ({error})") from None
-            if array.dtype.kind not in _PLAIN or array.dtype.itemsize == 0:
-                raise ValueError(f"{file}: expected numbers or strings, got dtype {array.dtype}")
+                array = map_array(os.path.join(path, file))
+            except ValueError as error:
+                raise ValueError(f"{file}: {error}") from None
             if "x" in name.lower().split("_") and array.ndim != 3:
                 raise ValueError(f"{file}: expected shape (m, s, e), got {array.shape}")
             self.headers[name] = array

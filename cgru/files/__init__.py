@@ -1,7 +1,9 @@
-"""File helpers: `.npz` archives from untrusted sources, and files that are written whole or not at all."""
+"""File helpers: `.npz` and `.npy` files from untrusted sources, and files that are written whole or not at all."""
 
 from cgru.files.abandoned import PREFIX, lock_temporary, remove_abandoned
-from cgru.files.archive import Archive, Header
+from cgru.files.archive import Archive, Header, map_array
 from cgru.files.replace import atomic_write, check_writable
 
-__all__ = ["PREFIX", "Archive", "Header", "atomic_write", "check_writable", "lock_temporary", "remove_abandoned"]
+__all__ = [
+    "PREFIX", "Archive", "Header", "atomic_write", "check_writable", "lock_temporary", "map_array", "remove_abandoned",
+]  # fmt: skip

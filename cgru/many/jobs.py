@@ -21,6 +21,7 @@ import numpy as np
 
 from cgru.core.checks import positive, within
 from cgru.core.formatting import figure
+from cgru.files import map_array
 from cgru.many.folds import Splittable, classes_of
 from cgru.network.data.split import encode_groups
 from cgru.network.data.step_arrays import STEP_ARRAYS
@@ -116,13 +117,9 @@ def _load(value: Any, name: str) -> Any:
     """Return the argument `name` as an array: a file is mapped into memory, sequences of unlike lengths are objects."""
     if _is_path(value):
         try:
-            array = np.load(value, mmap_mode="r", allow_pickle=False)
-        except (ValueError, EOFError) as error:
-            raise ValueError(f"{name}: expected an .npy file without objects, got {value}: {error}") from None
-        if not isinstance(array, np.ndarray):
-            array.close()
-            raise ValueError(f"{name}: expected an .npy file, got an archive of several, {value}")
-        return array
+            return map_array(value)
+        except ValueError as error:
+            raise ValueError(f"{name}: {value}: {error}") from None
     if value is None or isinstance(value, np.ndarray):
         return value
     try:

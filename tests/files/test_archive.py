@@ -1,6 +1,7 @@
 """Archives from anyone: read as they are, or refused by their headers, before any array takes memory."""
 
 import io
+import struct
 import tracemalloc
 import zipfile
 import zlib
@@ -8,7 +9,7 @@ import zlib
 import numpy as np
 import pytest
 
-from cgru.files import Archive, Header
+from cgru.files import Archive, Header, map_array
 
 rng = np.random.default_rng(0)
 X = rng.standard_normal((40, 3))
@@ -20,7 +21,6 @@ ARRAYS = {
     "bytes": np.array([b"a", b"bc"]),
     "empty": np.empty((0, 3), np.float32),
     "flag": np.array([True]),
-    "complex": X[0] * 1j,
 }
 
 
@@ -94,6 +94,22 @@ def test_what_is_no_archive(content):
 
 
 DATA = bytes(80)
+HOSTILE = (  # what Python's parser fails on in other ways than ValueError, or warns about
+    b"{'descr': '<f8', 'fortran_order': False, 'shape': (10,), } (",
+    b"{'descr': '<f8', 'fortran_order': False, 'shape': (10,\n",
+    b"-" * 9000 + b"1",
+    b"(" * 9000,
+    b"{'descr': '<f8', 'fortran_order': False, 'shape': (10L,), }",
+    b"{'descr': '\\d', 'fortran_order': False, 'shape': (10,), }",
+    b"{'descr': '<f8', 'fortran_order': False, 'shape': (1 0,), }",
+    b"{'descr': '<f8', 'fortran_order': False, 'shape': (" + b"1" * 9000 + b",), }",
+    b"{" + b" " * 9000,
+)
+
+
+def _headed(text):
+    """A header of this text."""
+    return b"\x93NUMPY\x01\x00" + len(text + b"\n").to_bytes(2, "little") + text + b"\n"
 
 
 @pytest.mark.parametrize(
@@ -107,8 +123,11 @@ DATA = bytes(80)
         (header((1.5,)) + DATA, "x is no array, or damaged"),
         (header((10,), "|O") + DATA, "x: expected a plain array of numbers or strings, got dtype object"),
         (header((10,), "<M8[s]") + DATA, "got dtype datetime64"),
+        (header((5,), "<c16") + DATA, "got dtype complex128"),
         (header((10,), "|V8") + DATA, "got dtype"),
-        (header((10,), [("a", "<f8")]) + DATA, "got dtype"),
+        (header((10,), [("a", "<f8")]) + DATA, "x is no array, or damaged"),
+        (header((10,)).replace(b"False", b"-" * 8000 + b"1") + DATA, "x is no array, or damaged"),
+        *((_headed(text) + DATA, "x is no array, or damaged") for text in HOSTILE),
         (header((10**12,), "|S0"), "got dtype"),
         (header((10,), "no") + DATA, "x is no array, or damaged"),
         (header((10,), version=(3, 0)) + DATA, "x is no array, or damaged"),
@@ -160,17 +179,36 @@ def test_sizes_that_the_file_does_not_have():
     refused(directory(lies, b"x.npy", file_size=size, compress_size=size), "more bytes than the file", compressed=False)
 
 
-def test_members_that_share_their_bytes():
-    content = header((1 << 16,), "|S1") + bytes(1 << 16)
-    file = archive(("x.npy", content), ("y.npy", content))
-    shared = directory(file, b"y.npy", offset=0)
-    cut = shared.getvalue()
-    start = zipfile.ZipFile(file).getinfo("y.npy").header_offset
-    end = cut.index(b"PK\x01\x02")
-    tail = bytearray(cut[end:])
-    place = tail.rindex(b"PK\x05\x06")
-    tail[place + 16 : place + 20] = start.to_bytes(4, "little")
-    refused(io.BytesIO(cut[:start] + tail), "more bytes than the file", compressed=False)
+@pytest.mark.parametrize("options", [{}, {"compressed": False}, {"names": {"z"}}])
+def test_members_that_share_their_bytes(options):
+    """Each local header counts those after it as its extra field, so that all have the bytes of the last."""
+    content, packer = header((1 << 16,), "|S1") + bytes(1 << 16), zlib.compressobj(wbits=-15)
+    packed = packer.compress(content) + packer.flush()
+    names, heads, entries = (b"x.npy", b"y.npy", b"z.npy"), b"", b""
+    for i, name in enumerate(names):
+        extra = 35 * (2 - i)
+        about = struct.pack("<HHHHHIIIHH", 20, 0, 8, 0, 33, zlib.crc32(content), len(packed), len(content), 5, extra)
+        entries += b"PK\x01\x02\x14\x00" + about[:-2] + struct.pack("<HHHHII", 0, 0, 0, 0, 0, len(heads)) + name
+        heads += b"PK\x03\x04" + about + name
+    start = len(heads) + len(packed)
+    end = b"PK\x05\x06" + struct.pack("<HHHHIIH", 0, 0, 3, 3, len(entries), start, 0)
+    refused(io.BytesIO(heads + packed + entries + end), "[xyz] shares bytes", **options)
+
+
+@pytest.mark.parametrize(
+    "content", [*map(_headed, HOSTILE), b"", b"no array", header((3,)) + bytes(8), header((2,), "|O")]
+)
+def test_npy_files_that_are_damaged(tmp_path, content):
+    path = tmp_path / "x.npy"
+    path.write_bytes(content + DATA * (content in map(_headed, HOSTILE)))
+    with pytest.raises(ValueError, match=r"^expected numbers or strings"):
+        map_array(path)
+
+
+@pytest.mark.parametrize("name", [name for name in ARRAYS if name != "empty"])
+def test_npy_files_are_mapped(tmp_path, name):
+    np.save(tmp_path / "x.npy", ARRAYS[name])
+    np.testing.assert_array_equal(map_array(tmp_path / "x.npy"), ARRAYS[name])
 
 
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])

@@ -309,10 +309,10 @@ def test_files_are_mapped(tmp_path):
         (tmp_path / "x.npy").write_bytes(content)
         error = run(job, 0, SharedData()).error
         assert isinstance(error, ValueError)
-        assert str(error).startswith("X: expected an .npy file without objects")
+        assert str(error).startswith(f"X: {files[0]}: expected numbers or strings")
     with open(tmp_path / "x.npy", "wb") as file:
         np.savez(file, X=X)
-    assert str(run(job, 0, SharedData()).error) == f"X: expected an .npy file, got an archive of several, {files[0]}"
+    assert str(run(job, 0, SharedData()).error).startswith(f"X: {files[0]}: expected numbers or strings")
     (tmp_path / "x.npy").unlink()
     assert isinstance(run(job, 0, SharedData()).error, FileNotFoundError)
 
