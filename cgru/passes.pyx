@@ -230,7 +230,7 @@ cdef class GRUPass(Pass):
         for name in self.variant.caches:
             self.caches[name] = self._take(name, m, s, self.variant.width(name, u), dtype)
             bind(call, name, self.caches[name])
-        call.h, call.hp, call.fresh = view(h), view(hp), h0 is None and not ran
+        call.h, call.hp, call.fresh = view(h), view(hp), not self.variant.learn_h0
         call.hh, call.z, call.r = view(self.caches["hh"]), view(self.caches["z"]), view(self.caches["r"])
         if self.preactivations:
             call.hh_, call.z_, call.r_ = view(self.caches["hh_"]), view(self.caches["z_"]), view(self.caches["r_"])
@@ -511,7 +511,7 @@ cdef class GRUPass(Pass):
         if "input_mask" in self._masks:
             X = dropping.apply_input_mask(X, self._masks["input_mask"])
         call.X = view(X)
-        if call.fresh:  # check, if it pays, that the user has not written a state there
+        if call.fresh:  # whatever h0 was given: `resume` finds only the states in the memory
             call.fresh = call.s <= FEW_STEPS and not self._own(call.hp)[:, -1 if self.reverse else 0].any()
         bind_gradients(&to, g)
         call.anew = True

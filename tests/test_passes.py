@@ -5,6 +5,7 @@ import itertools
 import pickle
 import threading
 import weakref
+from functools import partial
 
 import numpy as np
 import pytest
@@ -191,11 +192,19 @@ def test_memory_is_used_again_only_where_nobody_could_see_it():
 @pytest.mark.parametrize("preactivations", [False, True])
 @pytest.mark.parametrize(("ragged", "reverse"), [(False, False), (True, False), (True, True)])
 def test_caches_in_memory_of_others(variant, preactivations, ragged, reverse):
-    for dtype, m in itertools.product((np.float32, np.float64), (1, 5)):
+    few = (
+        (20, 3, True),
+        (20, 3, False),
+        (20, 4, False),
+        (33, 1, False),
+    )  # whose first step may need no products with V
+    shapes = ((1, 7, True), (5, 7, True), *few)
+    for dtype, (m, s, starts) in itertools.product((np.float32, np.float64), shapes):
         layer = random_layer(3, 9, dtype=dtype, sequences=True, reverse=reverse, **variant)
-        X, lengths, h0 = random_batch(m, 7, 3, 9, ragged, dtype)
+        X, lengths, h0 = random_batch(m, s, 3, 9, ragged, dtype)
+        h0 = h0 if starts else None
         due = copied(gone_back(layer.run(X, lengths, h0)))
-        count = layer.cache_numbers(m, 7, preactivations=preactivations)
+        count = layer.cache_numbers(m, s, preactivations=preactivations)
         memory = np.full(count + 3, 99, dtype)
         ran = layer.run(X, lengths, h0, preactivations=preactivations, memory=memory)
         assert np.shares_memory(ran.A, memory) or ragged
@@ -207,6 +216,29 @@ def test_caches_in_memory_of_others(variant, preactivations, ragged, reverse):
         again = layer.resume(X, memory, lengths, preactivations=preactivations)
         assert_same(gone_back(again), due)
         np.testing.assert_array_equal(memory, before)
+
+
+@pytest.mark.parametrize("make", [cgru.GRU, partial(cgru.GRU, learn_h0=True, **SWISH), cgru.GRUD], ids=str)
+@pytest.mark.parametrize("name", ["lengths", "h0", "resets", "decay", "times", "masks"])
+def test_a_pass_keeps_copies_of_small_arrays(make, name):
+    rng, layer = np.random.default_rng(0), make(4, rng=0)
+    X, lengths, h0 = random_batch(20, 3, 2, 4, True)
+    arrays = {"lengths": lengths, "h0": h0, "resets": rng.random((20, 3)) < 0.3, "decay": rng.random((20, 3))}
+    arrays |= {"times": np.arange(60.0).reshape(20, 3), "masks": (rng.random((3, 20, 4)) < 0.5).astype(float)}
+
+    def gradients(overwritten):
+        given = arrays[name].copy()
+        if name == "masks":
+            layer.masks = {"recurrent_masks": given}
+        ran = layer.run(np.nan_to_num(X), **({} if name == "masks" else {name: given}))
+        if overwritten:
+            given[...] = 1
+        dX = ran.backward(np.ones_like(ran.A))
+        return {"A": ran.A, "dX": dX, **ran.gradients()}
+
+    if (name == "masks" and make is cgru.GRUD) or (name == "times" and make is not cgru.GRUD):
+        pytest.skip("the layer has no such argument")
+    assert_same(gradients(True), copied(gradients(False)))
 
 
 @pytest.mark.parametrize("options", OPTIONS)

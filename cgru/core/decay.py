@@ -12,7 +12,7 @@ import numpy as np
 from cgru.core.checks import real
 from cgru.core.lengths import ends, mask
 
-__all__ = ["boundaries", "decay_of", "entering"]
+__all__ = ["boundaries", "cast_factors", "decay_of", "entering"]
 
 
 def decay_of(
@@ -26,7 +26,7 @@ def decay_of(
     name: str = "",
     first: int = 0,
 ) -> np.ndarray | None:
-    """Return the factors that `resets` or `decay` stand for, (m, s, 1) or (m, s, u) in `dtype`, 1 in the padding.
+    """Return a new array of the factors of `resets` or `decay`, (m, s, 1) or (m, s, u) in `dtype`, 1 in the padding.
 
     Args:
         resets: (m, s) booleans, True: the step begins anew, a factor of 0. None: see `decay`.
@@ -58,8 +58,19 @@ def decay_of(
         factors = factors if factors.ndim == 3 else factors[:, :, None]
         if not (factors.min() >= 0 and factors.max() <= 1):
             _refuse_outside(factors, f"{name}decay", lengths, first)
-        factors = factors.astype(dtype, copy=False)
+        factors = cast_factors(factors, dtype)
     return factors if lengths is None else np.where(mask(lengths, s), factors, dtype.type(1))
+
+
+def cast_factors(factors: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Return a copy of factors in `dtype`, in which only a factor of 0 is 0.
+
+    A plain cast to float32 makes a reset of a factor below 1e-45. Here it becomes the least number above 0.
+    """
+    cast = np.array(factors, dtype, order="C")
+    if cast.itemsize < factors.dtype.itemsize:
+        cast[(cast == 0) & (factors > 0)] = np.finfo(dtype).smallest_subnormal
+    return cast
 
 
 def _refuse_outside(factors: np.ndarray, name: str, lengths: np.ndarray | None, first: int) -> None:

@@ -30,7 +30,7 @@ def draw(
         rates: the rate by the name of its mask; 0: no mask.
         shape: m, s, e, u.
         rng: draws the masks that are not given, in the order of `RATES`, always in float64.
-        given: masks to use as they are, whatever the rate; None: draw all.
+        given: masks to use whatever the rate, of which copies are returned; None: draw all.
         dtype: of the masks.
 
     Returns:
@@ -39,7 +39,7 @@ def draw(
     Raises:
         TypeError, ValueError: a given mask has another dtype or shape, or an unknown name; nothing is drawn.
     """
-    masks = check(given, shape, dtype)
+    masks = {name: mask.copy() for name, mask in check(given, shape, dtype).items()}
     for name in RATES:
         share = rates[name]
         if share and name not in masks:

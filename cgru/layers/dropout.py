@@ -87,7 +87,7 @@ class Dropout(Layer):
             return np.broadcast_to(dtype.type(1), shape)
         if self.mask is None:
             return (self.np_rng.random(shape) >= self.rate).astype(dtype) / dtype.type(1 - self.rate)
-        mask = real(self.mask, "mask", dtype=dtype)
+        mask = real(self.mask, "mask", dtype=dtype).copy()  # which the pass keeps
         try:
             return np.broadcast_to(mask, shape)
         except ValueError:

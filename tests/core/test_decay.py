@@ -385,3 +385,25 @@ def test_a_learned_state_may_lie_anyhow(lie, dtype):
             for name in [name for name in layer.p if name.endswith("h0")]:
                 layer.p[name] = lie(layer.p[name])
         np.testing.assert_equal(*found)
+
+
+@pytest.mark.parametrize(("dtype", "given"), [(np.float32, np.float64), (np.float64, np.longdouble)])
+def test_a_factor_that_the_cast_would_make_0_is_no_reset(dtype, given):
+    """Only at a factor of 0 a GRU-D forgets what it has seen, and a fit counts no time."""
+    if np.dtype(given).itemsize == np.dtype(dtype).itemsize:
+        pytest.skip("there is no wider dtype")
+    decay = np.ones((2, 3), given)
+    X, y, times = np.array([[[1.0], [np.nan], [np.nan]]] * 2), np.array([0, 1]), np.array([[0.0, 1, 2]] * 2)
+    found = {}
+    for factor in (np.nextafter(given(0), given(1)), given(0.5), given(0)):
+        decay[:, 1] = factor
+        net = cgru.Network([cgru.GRUD(2), cgru.Dense(2, "softmax")], seed=0, dtype=dtype)
+        net.fit(X, y, decay=decay, times=times**2, epochs=1)
+        layer = cgru.GRUD(2, sequences=True, dtype=dtype, rng=0)
+        stream = cgru.Stream((layer.make(X), layer)[1], 2)
+        steps = [stream.step(X[:, t], decay=decay[:, t]).copy() for t in range(3)]
+        assert_close(np.stack(steps, 1), layer.predict(X, decay=decay), 1e-6)
+        found[factor] = layer.run(X, decay=decay).fc["last"][0, :, 0].tolist(), net.layers[0].unit
+    tiny, half, zero = found.values()
+    assert tiny == half == ([0, 1, 1], 2)
+    assert zero == ([0, 0, 0], 3)
