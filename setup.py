@@ -46,6 +46,7 @@ DIRECTIVES = {
     "cdivision": not DEBUG,
     "embedsignature": True,
     "binding": True,
+    "auto_pickle": False,  # what is not made by the constructor may point anywhere
     "freethreading_compatible": True,  # CONTRIBUTING.md says why
 }
 

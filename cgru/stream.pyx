@@ -15,7 +15,8 @@ from libc.string cimport memcpy, memmove, memset
 from cgru import activations
 from cgru.activations import name_of
 from cgru.cell import Cell
-from cgru.core.checks import aligned, positive, real, within
+from cgru.core.checks import positive, real, within
+from cgru.core.decay import cast_factors
 from cgru.fading import Seen
 from cgru.grud import GRUD, gru_parameters
 from cgru.network import Network
@@ -124,8 +125,7 @@ cdef class _Recurrent(_Stage):
         cdef void *x = cnp.PyArray_DATA(self.given)
         cdef void *h = cnp.PyArray_DATA(self.h)
         cdef void *memory = cnp.PyArray_DATA(self.memory)
-        cdef void *g
-        cdef void *start
+        cdef void *g, *start
         if self.decay is not None:
             g, n, start = cnp.PyArray_DATA(self.decay), cnp.PyArray_DIM(self.decay, 1), cnp.PyArray_DATA(self.start)
             if self.single:
@@ -612,6 +612,9 @@ cdef class Stream:
     cdef cnp.ndarray out  # (m, units)
     cdef cnp.ndarray row  # the first row of `out`, which a single sample gets
 
+    def __cinit__(self, *_, **__):  # so that every method is safe before `__init__`
+        self.stages, self.recurrent, self.given = [], [], np.empty((0, 0))
+
     def __init__(self, source, batch=1, threads=1):
         """Pack the current weights of `source` for `batch` samples; see the class for errors."""
         cdef cnp.ndarray given = None
@@ -731,12 +734,11 @@ cdef class Stream:
                 resets and decay at once; a layer refuses them. The state is unchanged.
             RuntimeError: the sequence was ended by `finish`, and not all rows begin anew. The state is unchanged.
         """
-        cdef bint flat
         if self.timed or dt is not None:
             self._let_pass(dt)
         if resets is not None or decay is not None:
             return self._step_anew(x, resets, decay)
-        flat = self._take(x, False)
+        cdef bint flat = self._take(x, False)
         if not self._run_from(0):
             return None
         return self.row if flat else self.out
@@ -806,9 +808,9 @@ cdef class Stream:
         self._check_rows("decay", np.shape(factors), due)
         factors = factors.reshape(self.batch, -1)
         if not within(factors, 0, 1):
-            wrong = np.argwhere(~((factors >= 0) & (factors <= 1)))[0]
-            raise ValueError(f"decay: expected factors from 0 to 1, got {factors[tuple(wrong)]} in row {wrong[0]}")
-        return aligned(factors, self.dtype)
+            at = tuple(np.argwhere(~((factors >= 0) & (factors <= 1)))[0])
+            raise ValueError(f"decay: expected factors from 0 to 1, got {factors[at]} in row {at[0]}")
+        return cast_factors(factors, self.dtype)
 
     def _check_rows(self, name, shape, due):
         """Raise ValueError unless `shape` is one of those that are `due`, or () of a single sample."""

@@ -1,10 +1,10 @@
 import numpy as np
-from typing_extensions import disjoint_base
+from typing_extensions import Self, disjoint_base
 
 @disjoint_base
 class Faded:
-    def __init__(
-        self,
+    def __new__(
+        cls,
         X: np.ndarray,
         W: np.ndarray,
         b: np.ndarray,
@@ -13,7 +13,7 @@ class Faded:
         anew: np.ndarray | None,
         seen: tuple[np.ndarray, ...],
         unit: float,
-    ) -> None: ...
+    ) -> Self: ...
     @property
     def fc(self) -> dict[str, np.ndarray]: ...
     @property

@@ -216,8 +216,8 @@ cdef class Faded:
     cdef Fading fading
     cdef tuple held
 
-    def __init__(self, cnp.ndarray X not None, cnp.ndarray W not None, cnp.ndarray b not None, times, lengths, anew,
-                 seen, double unit):
+    def __cinit__(self, cnp.ndarray X not None, cnp.ndarray W not None, cnp.ndarray b not None, times, lengths, anew,
+                  seen, double unit):
         """Run X (m, s, e) from `seen`; anew is (m, s, n) factors, or None, of which all are 0 where a step forgets."""
         cdef Fading *f = &self.fading
         cdef Py_ssize_t m = X.shape[0], s = X.shape[1], e = X.shape[2]

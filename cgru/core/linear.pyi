@@ -1,5 +1,5 @@
 import numpy as np
-from typing_extensions import disjoint_base
+from typing_extensions import Self, disjoint_base
 
 SOFTMAX_CODE: int
 
@@ -8,8 +8,6 @@ class Linear:
     n: int
     u: int
 
-    def __init__(
-        self, W: np.ndarray, b: np.ndarray | None = None, activate: tuple[int, float] | None = None
-    ) -> None: ...
+    def __new__(cls, W: np.ndarray, b: np.ndarray | None = None, activate: tuple[int, float] | None = None) -> Self: ...
     def outputs(self, X: np.ndarray) -> np.ndarray: ...
     def both(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]: ...

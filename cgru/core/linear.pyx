@@ -124,7 +124,7 @@ cdef class Linear:
     The code is one of the kernels, or SOFTMAX_CODE with the temperature as its alpha; None: no activation.
     """
 
-    def __init__(self, cnp.ndarray W not None, cnp.ndarray b=None, tuple activate=None):
+    def __cinit__(self, cnp.ndarray W not None, cnp.ndarray b=None, tuple activate=None):
         """Pack W (n, u) and b (1, u) into memory of this object; `activate` is (code, alpha) or None."""
         cdef cgru_call call
         cdef cgru_product product

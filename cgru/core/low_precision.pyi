@@ -1,7 +1,7 @@
 from typing import Any
 
 import numpy as np
-from typing_extensions import disjoint_base
+from typing_extensions import Self, disjoint_base
 
 from cgru.variant import Variant
 
@@ -16,8 +16,8 @@ class LowPrecisionGRU:
     u: int
     weight_bytes: int
     level: str
-    def __init__(
-        self,
+    def __new__(
+        cls,
         p: dict[str, Any],
         variant: Variant,
         codes: tuple[tuple[int, float], ...],
@@ -25,7 +25,7 @@ class LowPrecisionGRU:
         x_bound: float = 0.0,
         bound: float = 0.0,
         zoneout: float = 0.0,
-    ) -> None: ...
+    ) -> Self: ...
     def forward(
         self,
         X: np.ndarray,
@@ -42,8 +42,8 @@ class LowPrecisionGRU:
 class LowPrecisionLinear:
     n: int
     u: int
-    def __init__(
-        self, W: np.ndarray, scale: np.ndarray | None, b: np.ndarray | None, kind: str, bound: float = 0.0
-    ) -> None: ...
+    def __new__(
+        cls, W: np.ndarray, scale: np.ndarray | None, b: np.ndarray | None, kind: str, bound: float = 0.0
+    ) -> Self: ...
     def outputs(self, X: np.ndarray) -> np.ndarray: ...
     def both(self, X: np.ndarray, activate: tuple[int, float]) -> tuple[np.ndarray, np.ndarray]: ...

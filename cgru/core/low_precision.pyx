@@ -155,8 +155,8 @@ cdef class LowPrecisionGRU:
             has a scale of its own.
     """
 
-    def __init__(self, dict p not None, variant, tuple codes not None, str kind not None, double x_bound=0.0,
-                 double bound=0.0, double zoneout=0.0):
+    def __cinit__(self, dict p not None, variant, tuple codes not None, str kind not None, double x_bound=0.0,
+                  double bound=0.0, double zoneout=0.0):
         """Pack the parameters `p` for the kernels in use; see the class for the arguments."""
         cdef int number = KINDS[kind]
         cdef cnp.ndarray U = p["Uz"]
@@ -281,7 +281,7 @@ cdef class LowPrecisionLinear:
     b is (1, u). `bound` bounds |x|, as `x_bound` of a LowPrecisionGRU.
     """
 
-    def __init__(self, cnp.ndarray W not None, cnp.ndarray scale, cnp.ndarray b, str kind not None, double bound=0.0):
+    def __cinit__(self, cnp.ndarray W not None, cnp.ndarray scale, cnp.ndarray b, str kind not None, double bound=0.0):
         """Pack W (n, u) and b (1, u) for the kernels in use; see the class for the arguments."""
         cdef int number = KINDS[kind]
         cdef LowPrecisionProduct *product = &self.product

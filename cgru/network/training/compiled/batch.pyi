@@ -1,10 +1,10 @@
 import numpy as np
-from typing_extensions import disjoint_base
+from typing_extensions import Self, disjoint_base
 
 @disjoint_base
 class Source:
-    def __init__(
-        self,
+    def __new__(
+        cls,
         X: np.ndarray,
         y: np.ndarray,
         lengths: np.ndarray | None,
@@ -13,4 +13,4 @@ class Source:
         scale: np.ndarray | None,
         weights: np.ndarray | None = None,
         decay: np.ndarray | None = None,
-    ) -> None: ...
+    ) -> Self: ...

@@ -38,7 +38,7 @@ cdef class Source:
         decay: (m, s) the factors of states as they enter each step, in the dtype of the network; None: there are none.
     """
 
-    def __init__(self, X, y, lengths, bint per_step, mean, scale, weights=None, times=None, decay=None):
+    def __cinit__(self, X, y, lengths, bint per_step, mean, scale, weights=None, times=None, decay=None):
         cdef Samples *to = &self.samples
         cdef cnp.ndarray held
         memset(to, 0, sizeof(Samples))

@@ -1,5 +1,5 @@
 import numpy as np
-from typing_extensions import disjoint_base
+from typing_extensions import Self, disjoint_base
 
 from cgru.network.model import Model
 from cgru.network.options import Settings
@@ -12,8 +12,8 @@ class Program:
     weights: Weights
     size: int
 
-    def __init__(
-        self,
+    def __new__(
+        cls,
         model: Model,
         e: int,
         steps: int,
@@ -24,7 +24,7 @@ class Program:
         penalties: Penalties,
         settings: Settings,
         weights: Weights | None,
-    ) -> None: ...
+    ) -> Self: ...
     def epoch(
         self,
         source: Source,

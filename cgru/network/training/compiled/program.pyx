@@ -82,8 +82,8 @@ cdef class Program:
     cdef double weight, value, right  # of the last piece: weight of its outputs, mean loss, weight of right outputs
     cdef double activity_l1, activity_l2  # factors of penalties
 
-    def __init__(self, model, Py_ssize_t e, Py_ssize_t steps, tuple batch, tuple scored, bint carries, bint decays,
-                 penalties, settings, weights):
+    def __cinit__(self, model, Py_ssize_t e, Py_ssize_t steps, tuple batch, tuple scored, bint carries, bint decays,
+                  penalties, settings, weights):
         cdef cnp.ndarray memory, stages, sizes
         cdef Arena arena
         cdef Py_ssize_t scratch

@@ -33,7 +33,7 @@ cdef class Weights:
     a fit goes on, numbers that a callback changed differ from the mean that was shown: they become parameter and mean.
     """
 
-    def __init__(self, model, bint trains, penalties, average=None):
+    def __cinit__(self, model, bint trains, penalties, average=None):
         """Copy the model's parameters and, with `trains`, its optimizer's state."""
         cdef Py_ssize_t i, size = model.dtype.itemsize
         cdef cnp.ndarray memory, weights, taken, clips
