@@ -526,7 +526,8 @@ class Network(Model):
 
         Args:
             X: an array (m, s, e), or tokens (m, s), or a list of arrays whose lengths differ, (s_i, e) or (s_i,). X and
-                y may be memory-mapped (`numpy.memmap`): they stay in the file and give the same bits.
+                y may be memory-mapped (`numpy.memmap`): they stay in the file and give the same bits. The system ends
+                the process if the file becomes shorter meanwhile.
 
                 Without y, X is batches: any iterable of (X, y), (X, y, lengths) or (X, y, lengths, sample_weight), of
                 any sizes, that starts again for each epoch. Each batch is an update; its weights are not rescaled. A
