@@ -1,16 +1,13 @@
 """cgru.Bidirectional: two layers that run opposite ways, against the reference and central differences."""
 
 import copy
-import pickle
-import threading
 
 import numpy as np
 import pytest
-from helpers import assert_close, check_slopes, random_batch, random_layer
+from helpers import assert_close, check_slopes, random_batch
 
 import cgru
 from cgru import reference
-from cgru.quantized.layers import QuantizedGRU
 
 MERGES = {
     "concat": lambda a, b: np.concatenate([a, b], axis=-1),
@@ -205,52 +202,6 @@ def test_states_are_carried_in_both_directions():
         layer.state = np.ones((3, 4))
 
 
-@pytest.mark.parametrize(
-    ("arguments", "error", "match"),
-    [
-        ((cgru.Dense(2),), TypeError, "layer: expected a GRU, got Dense"),
-        ((QuantizedGRU(2),), TypeError, "layer: expected a GRU, got QuantizedGRU"),
-        ((cgru.GRU(2), "max"), ValueError, "merge: expected one of concat, sum, mean, mul, got 'max'"),
-    ],
-)
-def test_constructor(arguments, error, match):
-    with pytest.raises(error, match=match):
-        cgru.Bidirectional(*arguments)
-
-
-def test_bad_input_leaves_the_layer_as_it_was():
-    layer = random_pair(2, 4)
-    X = np.ones((3, 5, 2))
-    layer.forward(X)
-    kept, shapes = dict(layer.fc), dict(layer.fs)
-    Uz = layer.p.pop("backward.Uz")
-    for call in (layer.forward, layer.predict):
-        with pytest.raises(ValueError, match=r"p\['Uz'\]: missing"):
-            call(X)
-    with pytest.raises(ValueError, match=r"p\['Uz'\]: missing"):
-        layer.backward(np.ones((3, 8)))
-    layer.p["backward.Uz"] = Uz
-    for call in (layer.forward, layer.predict):
-        with pytest.raises(ValueError, match="expected 2 features per step"):
-            call(X[:, :, :1])
-        with pytest.raises(ValueError, match=r"h0: expected shape \(2, m, 4\), got \(3, 4\)"):
-            call(X, None, np.ones((3, 4)))
-        with pytest.raises(ValueError, match="lengths: expected integers from 1 to 5"):
-            call(X, [6, 1, 1])
-    with pytest.raises(ValueError, match=r"dX: expected shape \(3, 8\), got \(3, 4\)"):
-        layer.backward(np.ones((3, 4)))
-    with pytest.raises(ValueError, match=r"dstate: expected shape \(2, 3, 4\)"):
-        layer.backward(np.ones((3, 8)), np.ones((3, 4)))
-    assert dict(layer.fc).keys() == kept.keys()
-    assert all(layer.fc[name] is value for name, value in kept.items())
-    assert not layer.bc
-    assert layer.fs == shapes
-    layer.backward(np.ones((3, 8)))
-    layer.forward(X)
-    with pytest.raises(RuntimeError, match="backward after the last forward"):
-        layer.compute_gradients()
-
-
 def test_one_that_fails_halfway_has_not_gone_on():
     layer, X = random_pair(2, 4, stateful=True), np.ones((3, 5, 2))
     layer.forward(X)
@@ -277,13 +228,6 @@ def test_one_that_fails_halfway_has_not_gone_on():
     assert set(layer.g) == {f"d{name}" for name in layer.p}
 
 
-def test_a_layer_without_all_of_its_parameters():
-    layer = random_layer(2, 4)
-    del layer.p["Uz"]
-    with pytest.raises(ValueError, match="layer: expected Uz"):
-        cgru.Bidirectional(layer)
-
-
 def test_what_a_caller_keeps_is_never_written():
     layer = random_pair(2, 4, "sum", sequences=True)
     kept = []
@@ -296,111 +240,7 @@ def test_what_a_caller_keeps_is_never_written():
             np.testing.assert_array_equal(array, due)
 
 
-def test_pickle_and_deepcopy():
-    layer = random_pair(2, 4, dropout=0.3, reset_after=True)
-    X, lengths, h0 = random_batch(3, 5, 2, 4, True)
-    layer.forward(X, lengths, [h0, -h0])
-    layer.backward(np.ones((3, 8)))
-    layer.compute_gradients()
-    twins = pickle.loads(pickle.dumps(layer)), copy.deepcopy(layer)
-    state, due = layer.state, layer.forward(X, lengths)
-    for twin in twins:
-        assert [twin.fc, twin.bc, twin.bs, twin.g] == [{}] * 4
-        with pytest.raises(RuntimeError, match="expected a forward before"):
-            twin.backward(np.ones((3, 8)))
-        np.testing.assert_array_equal(twin.state, state)
-        np.testing.assert_array_equal(twin.forward(X, lengths), due)
-        assert twin.p["backward.Uz"] is twin.backward_layer.p["Uz"]
-        assert twin.backward_layer.np_rng is twin.np_rng
-
-
-def test_one_thread_at_a_time_and_no_lock_after_an_interrupt():
-    inside, leave = threading.Event(), threading.Event()
-
-    def slow(x, deriv=False):
-        inside.set()
-        leave.wait(10)
-        return x
-
-    layer, X = random_pair(2, 4), np.ones((3, 5, 2))
-    due = layer.predict(X)
-    layer.activate = slow
-    worker = threading.Thread(target=layer.forward, args=(X,))
-    worker.start()
-    assert inside.wait(10)
-    for call in (layer.forward, layer.backward):
-        with pytest.raises(RuntimeError, match="another thread is inside this layer"):
-            call(X)
-    leave.set()
-    worker.join()
-
-    def interrupted(x, deriv=False):
-        raise KeyboardInterrupt
-
-    layer.activate = interrupted
-    with pytest.raises(KeyboardInterrupt):
-        layer.forward(X)
-    assert not layer.fc
-    with pytest.raises(RuntimeError, match="expected a forward"):
-        layer.backward(np.ones((3, 8)))
-    layer.activate = cgru.tanh
-    other = threading.Thread(target=layer.forward, args=(X,))
-    other.start()
-    other.join()
-    np.testing.assert_array_equal(layer.fc["A"], due)
-
-
 # --- in a network ---
-
-
-def stack(seed=5, **options):
-    return cgru.Network(
-        [
-            cgru.Bidirectional(cgru.GRU(4, sequences=True, reset_after=True, **options)),
-            cgru.Bidirectional(cgru.GRU(3, cgru.elu, **options), "mean"),
-            cgru.Dense(2, cgru.softmax),
-        ],
-        optimizer=cgru.Adam(0.03),
-        seed=seed,
-    )
-
-
-def test_a_stack_is_trained_and_stored(tmp_path):
-    rng = np.random.default_rng(0)
-    X, lengths = rng.standard_normal((40, 6, 2)), rng.integers(2, 7, 40)
-    y = (X[np.arange(40), lengths - 1, 0] > X[:, 0, 0]).astype(int)  # both ends of each sample tell
-    net = stack(dropout=0.1, zoneout=0.05)
-    before = net.evaluate(X, y, lengths)["loss"]
-    net.fit(X, y, lengths=lengths, epochs=30, batch_size=20)
-    assert net.evaluate(X, y, lengths)["loss"] < 0.7 * before
-    path = tmp_path / "model"
-    net.save(path)
-    twin = cgru.load(path)
-    np.testing.assert_array_equal(twin.predict(X, lengths), net.predict(X, lengths))
-    assert [repr(layer) for layer in twin.layers] == [repr(layer) for layer in net.layers]
-    for ours, theirs in zip(net.layers, twin.layers, strict=True):
-        assert list(ours.p) == list(theirs.p)
-        for name, value in ours.p.items():
-            np.testing.assert_array_equal(value, theirs.p[name])
-    twin.fit(X, y, lengths=lengths, epochs=1)
-    net.layers[0].backward_layer.activate = cgru.relu
-    with pytest.raises(ValueError, match=r"expected a twin like the other but for its direction, .* in layer 0"):
-        net.save(path)
-
-
-def test_a_stack_that_does_not_fit():
-    with pytest.raises(ValueError, match="sequences=True returns all"):
-        cgru.Network([cgru.Bidirectional(cgru.GRU(4)), cgru.GRU(3), cgru.Dense(2, cgru.softmax)])
-    given = cgru.GRU(3)
-    given.compute_shapes(np.empty((1, 1, 4)))
-    given.initialize_parameters()
-    with pytest.raises(ValueError, match="expected parameters for 8 features in layer 1, got 4"):
-        cgru.Network([cgru.Bidirectional(cgru.GRU(4, sequences=True)), given, cgru.Dense(2, cgru.softmax)])
-
-
-def test_a_stack_cannot_be_cut_into_pieces():
-    with pytest.raises(ValueError, match="truncate: expected layers that can run piece by piece, got Bidirectional"):
-        stack().fit(np.ones((4, 6, 2)), [0, 1, 0, 1], truncate=2)
 
 
 def test_what_others_ask_of_it():

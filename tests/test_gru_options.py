@@ -2,13 +2,12 @@
 
 import copy
 import json
-import pickle
 import threading
 from itertools import product
 
 import numpy as np
 import pytest
-from helpers import ODD, TOLERANCE, assert_close, check_slopes, random_batch, random_layer
+from helpers import ODD, TOLERANCE, assert_close, random_batch, random_layer
 
 import cgru
 from cgru import reference
@@ -111,33 +110,6 @@ def test_odd_sizes(options, u, ended):
         assert_as_reference(layer, X, lengths, h0, dstate, 1e-12)
 
 
-@pytest.mark.parametrize("ragged", [False, True], ids=["full", "ragged"])
-@pytest.mark.parametrize("reverse", [False, True], ids=["onward", "reverse"])
-@pytest.mark.parametrize("reset_after", [False, True], ids=["before", "after"])
-def test_central_differences(reset_after, reverse, ragged):
-    """Through the layer itself, with masks handed in: parameters, X and h0."""
-    m, s, e, u = 3, 4, 2, 3
-    rng = np.random.default_rng(2)
-    layer = random_layer(e, u, reset_after=reset_after, reverse=reverse, sequences=True)
-    layer.masks = {
-        "input_mask": rng.integers(0, 2, (m, e)) * 2,
-        "recurrent_masks": rng.integers(0, 2, (3, m, u)) * 2,
-        "zoneout": rng.random((m, s, u)) < 0.3,
-    }
-    X, lengths, h0 = random_batch(m, s, e, u, ragged)
-    X = np.nan_to_num(X)
-    dA, dstate = rng.standard_normal((m, s, u)), rng.standard_normal((m, u))
-
-    def loss():
-        return (dA * layer.forward(X, lengths, h0)).sum() + (dstate * layer.state).sum()
-
-    loss()
-    dX = layer.backward(dA, dstate)
-    layer.compute_gradients()
-    pairs = [(X, dX.copy()), (h0, layer.dh0.copy())] + [(layer.p[key[1:]], layer.g[key].copy()) for key in layer.g]
-    check_slopes(loss, pairs, rng)
-
-
 @pytest.mark.parametrize(
     "functions", [{"activate": lambda x, deriv=False: cgru.tanh(x, deriv)}, {"activate": cgru.elu}]
 )
@@ -202,23 +174,6 @@ def test_options_that_change_count_from_the_next_forward_on():
     layer.compute_gradients()
     assert not {"c", "chh", "input_mask", "zoneout"} & (set(layer.fs) | set(layer.fc) | set(layer.p))
     assert not {"dc", "dchh"} & (set(layer.bs) | set(layer.bc) | set(layer.g))
-
-
-def test_a_parameter_that_is_missing():
-    layer = random_layer(2, 4, reset_after=True)
-    del layer.p["chh"]
-    for call in (layer.forward, layer.predict):
-        with pytest.raises(ValueError, match=r"p\['chh'\]: missing; expected an array of shape \(1, 4\)"):
-            call(np.ones((3, 5, 2)))
-
-
-def test_clipping_takes_the_tenth_in():
-    layer = random_layer(2, 4, reset_after=True, clip_gradients=True)
-    layer.forward(random_batch(3, 5, 2, 4, False)[0])
-    layer.backward(np.ones((3, 4)))
-    layer.compute_gradients()
-    norm = np.sqrt(sum((value**2).sum() for value in layer.g.values()))
-    np.testing.assert_allclose(norm, 0.25)
 
 
 # --- states ---
@@ -349,22 +304,6 @@ def test_dropout_alone_predicts_what_the_plain_layer_does():
     assert np.abs(dropping.backward(np.ones((3, 4))) - plain.backward(np.ones((3, 4)))).max() == 0
 
 
-@pytest.mark.parametrize("options", [{"dropout": 0.4}, {"dropout": 0.4, "recurrent_dropout": 0.3}, {"reverse": True}])
-def test_what_stands_in_the_padding_is_not_seen(options):
-    due = None
-    for padding in (0, np.nan, np.inf):
-        layer = random_layer(2, 4, **options)
-        X, lengths, _ = random_batch(3, 5, 2, 4, True)
-        X[~reference.mask(lengths, 5)[:, :, 0]] = padding
-        layer.forward(X, lengths)
-        layer.backward(np.ones((3, 4)))
-        layer.compute_gradients()
-        got = [layer.fc["A"], layer.bc["dX"], *layer.g.values()]
-        due = got if due is None else due
-        for array, value in zip(got, due, strict=True):
-            np.testing.assert_array_equal(array, value)
-
-
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_masks_are_drawn_anew_at_their_rates(dtype):
     layer = random_layer(30, 30, dtype=dtype, **RATES)
@@ -422,32 +361,6 @@ def test_masks_that_do_not_fit(masks, error, match):
     layer.backward(np.ones((3, 4)))
 
 
-@pytest.mark.parametrize(
-    ("options", "error", "match"),
-    [
-        ({"dropout": 1}, ValueError, "dropout: expected a number of at least 0 and below 1, got 1"),
-        ({"recurrent_dropout": -0.1}, ValueError, "recurrent_dropout: .*got -0.1"),
-        ({"zoneout": np.nan}, ValueError, "zoneout: .*got nan"),
-        ({"zoneout": True}, TypeError, "zoneout: expected a number, got bool"),
-        ({"dropout": "a"}, TypeError, "dropout: expected a number, got str"),
-        ({"reset_after": 1}, TypeError, "reset_after: expected True or False, got int"),
-        ({"reverse": None}, TypeError, "reverse: expected True or False, got NoneType"),
-        ({"stateful": "no"}, TypeError, "stateful: expected True or False, got str"),
-        ({"masks": [1]}, TypeError, "masks: expected a dict or None, got list"),
-    ],
-)
-def test_options_that_do_not_fit(options, error, match):
-    if "masks" not in options:
-        with pytest.raises(error, match=match):
-            cgru.GRU(**options)
-    layer = cgru.GRU()
-    [(name, value)] = options.items()
-    before = getattr(layer, name)
-    with pytest.raises(error, match=match):
-        setattr(layer, name, value)
-    assert getattr(layer, name) == before
-
-
 # --- copies, threads, interrupts ---
 
 
@@ -455,54 +368,6 @@ def test_repr():
     assert repr(cgru.GRU(2)).endswith("sequences=False, dtype=float64)")
     layer = cgru.GRU(2, reverse=True, zoneout=np.float32(0.25), dropout=0)
     assert repr(layer).endswith("dtype=float64, reverse=True, zoneout=0.25)")
-
-
-def test_pickle_and_deepcopy():
-    layer = random_layer(2, 4, reset_after=True, reverse=True, stateful=True, **RATES)
-    X, lengths, h0 = random_batch(3, 5, 2, 4, True)
-    layer.forward(X, lengths, h0)
-    twins = pickle.loads(pickle.dumps(layer)), copy.deepcopy(layer)
-    due = layer.forward(X, lengths)
-    for twin in twins:
-        assert repr(twin) == repr(layer)
-        np.testing.assert_array_equal(twin.forward(X, lengths), due)
-        twin.dropout = 0
-    assert layer.dropout == 0.4
-
-
-def test_two_threads():
-    """Any number may predict; a second one in forward is refused."""
-    layer = random_layer(3, 7, reset_after=True, reverse=True, **RATES)
-    inputs = [random_batch(4, 6, 3, 7, False, seed=seed)[0] for seed in range(4)]
-    due = [layer.predict(X) for X in inputs]
-    got = [None] * 4
-
-    def work(k):
-        for _ in range(10):
-            got[k] = layer.predict(inputs[k])
-
-    workers = [threading.Thread(target=work, args=(k,)) for k in range(4)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    np.testing.assert_array_equal(got, due)
-
-    inside, leave = threading.Event(), threading.Event()
-
-    def slow(x, deriv=False):
-        inside.set()
-        leave.wait(10)
-        return x
-
-    layer.activate = slow
-    worker = threading.Thread(target=layer.forward, args=(inputs[0],))
-    worker.start()
-    assert inside.wait(10)
-    with pytest.raises(RuntimeError, match="another thread is inside this layer"):
-        layer.forward(inputs[0])
-    leave.set()
-    worker.join()
 
 
 def test_an_interrupt_leaves_no_lock_and_the_state():
@@ -528,30 +393,6 @@ def test_an_interrupt_leaves_no_lock_and_the_state():
 
 
 # --- in a network ---
-
-STORED = [
-    {"reset_after": True},
-    {"reverse": True, "zoneout": 0.25},
-    {"dropout": 0.5, "recurrent_dropout": 0.25},
-    {"reset_after": True, "reverse": True, **RATES},
-]
-
-
-@pytest.mark.parametrize("options", STORED)
-def test_networks_are_trained_and_stored(tmp_path, options):
-    rng = np.random.default_rng(0)
-    X, lengths = rng.standard_normal((40, 6, 2)), rng.integers(2, 7, 40)
-    y = (X[:, 0, 0] + X[:, 1, 0] > 0).astype(int)
-    net = cgru.Network([cgru.GRU(6, **options), cgru.Dense(2, cgru.softmax)], optimizer=cgru.Adam(0.03), seed=1)
-    before = net.evaluate(X, y, lengths)["loss"]
-    net.fit(X, y, lengths=lengths, epochs=30, batch_size=20)
-    assert net.evaluate(X, y, lengths)["loss"] < 0.7 * before
-    path = tmp_path / "model"
-    net.save(path)
-    twin = cgru.load(path)
-    np.testing.assert_array_equal(twin.predict(X, lengths), net.predict(X, lengths))
-    assert repr(twin.layers[0]) == repr(net.layers[0])
-    assert list(twin.layers[0].p) == list(net.layers[0].p)
 
 
 def test_options_that_are_off_are_not_stored(tmp_path):

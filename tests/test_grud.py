@@ -440,20 +440,6 @@ def test_a_resumed_fit_has_the_unit_of_the_one_that_was_stopped(tmp_path):
         np.testing.assert_array_equal(value, other.parameters()[name])
 
 
-def test_any_number_of_threads_gives_the_same_bits():
-    before, found, (X, lengths, times, _) = cgru.get_num_threads(), [], gaps(40, 9, 3, True)
-    try:
-        for threads in (1, 4):
-            cgru.set_num_threads(threads)
-            net = network(np.float32, u=33)
-            net.fit(X, np.arange(40) % 2, lengths=lengths, times=times, epochs=2, batch_size=40)
-            found.append(net.parameters())
-    finally:
-        cgru.set_num_threads(before)
-    for key, array in found[0].items():
-        np.testing.assert_array_equal(array, found[1][key])
-
-
 def test_files_gradients_scores_and_checkpoints(tmp_path):
     X, lengths, times, resets = gaps(9, 8, 3, True)
     y, given = np.arange(9) % 2, {"times": times, "resets": resets}
@@ -538,48 +524,3 @@ def test_in_c(tmp_path, dtype):
 
 
 # --- refused ---
-
-
-def test_refused():
-    X, _, times, _ = gaps(3, 4, 2)
-    layer = random_grud(2, 3)
-    backwards, lost = times.copy(), times.copy()
-    backwards[1, 2], lost[2, 3] = 0, np.nan
-    for given, why in (
-        ({"times": backwards}, r"^times: expected times that do not decrease, got 0.0 in sample 1, step 2"),
-        ({"times": lost}, r"^times: expected finite numbers, got nan in sample 2, step 3"),
-        ({"times": times[:, :2]}, r"^times: expected shape \(3, 4\), got \(3, 2\)"),
-        ({"h0": np.zeros((2, 3))}, r"^h0: expected shape \(3, 3\)"),
-        ({"h0": layer.run(X[:2]).state}, "^h0: expected 3 records"),
-        ({"h0": random_grud(3, 3).run(np.zeros((3, 1, 3))).state}, "^h0: expected 3 records"),
-        ({"decay": times, "resets": times > 0}, "^decay: expected None beside resets"),
-    ):
-        with pytest.raises(ValueError, match=why):
-            layer.predict(X, **given)
-    with pytest.raises(ValueError, match=r"^A: expected 2 features per step"):
-        layer.predict(np.zeros((3, 4, 5)))
-    for unit in (0, -1, np.inf, np.nan):
-        with pytest.raises(ValueError, match=r"^unit: expected a finite number above 0"):
-            cgru.GRUD(3, unit=unit)
-    with pytest.raises(TypeError, match="sequences: expected True or False"):
-        cgru.GRUD(3, sequences=1)
-    with pytest.raises(TypeError, match="reverse"):
-        cgru.GRUD(3, reverse=True)
-    with pytest.raises(RuntimeError, match="expected compute_shapes"):
-        cgru.GRUD(3).initialize_parameters()
-    with pytest.raises(ValueError, match=r"values that may be missing, which come in at layer 0, for layer 1, GRUD"):
-        cgru.Network([cgru.GRU(3, sequences=True), cgru.GRUD(3), cgru.Dense(1)])
-    with pytest.raises(TypeError, match="layer: expected a GRU, got GRUD"):
-        cgru.Bidirectional(layer)
-    net = network()
-    net.fit(X, np.arange(3) % 2, epochs=1)
-    X[1, 2, 0] = np.inf
-    with pytest.raises(ValueError, match=r"^X: expected finite numbers, or NaN, got infinity in sample 1, step 2"):
-        net.fit(X, np.arange(3) % 2)
-    with pytest.raises(ValueError, match=r"layer 0, GRUD.*no quantised form"):
-        cgru.quantize(net)
-    plain = cgru.Network([cgru.GRU(3), cgru.Dense(2, "softmax")])
-    with pytest.raises(ValueError, match=r"^X: expected finite numbers, got NaN or infinity"):
-        plain.fit(gaps(3, 4, 2)[0], np.arange(3) % 2)
-    with pytest.raises(ValueError, match=r"^times: expected None, as no layer reads it"):
-        plain.fit(np.zeros((3, 4, 2)), np.arange(3) % 2, times=times)

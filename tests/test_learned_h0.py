@@ -1,10 +1,6 @@
 """`learn_h0`: the state before the first step as a parameter, in a layer and whatever takes layers."""
 
-import copy
-import ctypes
 import itertools
-import pickle
-import shutil
 
 import numpy as np
 import pytest
@@ -63,17 +59,10 @@ def test_the_variant_may_be_set_by_each_property():
         assert set(NAMES) >= set(variant.names)
 
 
-def check(m, s, e, u, dtype, ragged, reverse, kind, dropped=False):
+def check(m, s, e, u, dtype, ragged, reverse, kind):
     layer = learner(e, u, dtype=dtype, sequences=True, reverse=reverse, **kind)
     X, lengths, h0 = random_batch(m, s, e, u, ragged, dtype)
     options = layer.variant.options | {"reverse": reverse}
-    if dropped:
-        layer.masks = {
-            "input_mask": ((RNG.random((m, e)) < 0.6) / 0.6).astype(dtype),
-            "recurrent_masks": ((RNG.random((3, m, u)) < 0.6) / 0.6).astype(dtype),
-            "zoneout": (RNG.random((m, s, u)) < 0.3).astype(dtype),
-        }
-        options |= layer.masks
     dA, dstate = RNG.standard_normal((m, s, u)).astype(dtype), RNG.standard_normal((m, u)).astype(dtype)
     A = layer.forward(X, lengths)
     layer.backward(dA, dstate)
@@ -97,12 +86,11 @@ def check(m, s, e, u, dtype, ragged, reverse, kind, dropped=False):
     assert list(layer.g) == list(own)
     for name, value in own.items():
         assert_close(layer.g[name], value, 10 * tolerance, (where, name))
-    if not dropped:
-        np.testing.assert_array_equal(layer.predict(X, lengths), A)
-        np.testing.assert_array_equal(layer.predict(X, lengths, np.repeat(layer.p["h0"], m, axis=0)), A)
-        layer.sequences = False
-        np.testing.assert_array_equal(layer.predict(X, lengths), layer.state)
-        layer.sequences = True
+    np.testing.assert_array_equal(layer.predict(X, lengths), A)
+    np.testing.assert_array_equal(layer.predict(X, lengths, np.repeat(layer.p["h0"], m, axis=0)), A)
+    layer.sequences = False
+    np.testing.assert_array_equal(layer.predict(X, lengths), layer.state)
+    layer.sequences = True
     given = layer.run(X, lengths, h0)
     given.backward(dA)
     assert given.begins is False
@@ -120,42 +108,6 @@ def test_against_the_reference(level, dtype, ragged, kind):
     shapes = itertools.product((1, 7), ODD, ((1, 1), (2, 7), (17, 3)))
     for i, (e, u, (m, s)) in enumerate(shapes):  # an odd number for each e
         check(m, s, e, u, dtype, ragged, i % 2 == 1, kind)
-
-
-@pytest.mark.parametrize("kind", KINDS, ids=str)
-@pytest.mark.parametrize("reverse", [False, True])
-@pytest.mark.parametrize("dtype", [np.float64, np.float32])
-def test_what_drops_out(dtype, reverse, kind):
-    for (m, s), u, ragged in itertools.product(((1, 1), (7, 5), (33, 2)), (1, 7, 33), (False, True)):
-        check(m, s, 3, u, dtype, ragged, reverse, kind, dropped=True)
-
-
-@pytest.mark.parametrize("kind", KINDS, ids=str)
-def test_any_number_of_threads_gives_the_same_bits(threads, kind):
-    due = None
-    for count in (1, 2):
-        threads(count)
-        layer = learner(7, 33, sequences=True, **kind)
-        X, lengths, _ = random_batch(67, 20, 7, 33, True)
-        layer.forward(X, lengths)
-        layer.backward(np.ones((67, 20, 33)))
-        layer.compute_gradients()
-        due = layer.g if due is None else due
-        for name, value in due.items():
-            np.testing.assert_array_equal(layer.g[name], value, name)
-
-
-def test_a_callable_of_ones_own():
-    layer = learner(3, 4, activate=lambda x, deriv=False: 1 - np.tanh(x) ** 2 if deriv else np.tanh(x))
-    plain, X = learner(3, 4), RNG.standard_normal((5, 6, 3))
-    for each in (layer, plain):
-        each.forward(X)
-        each.backward(np.ones((5, 4)))
-        each.compute_gradients()
-    assert_close(layer.fc["A"], plain.fc["A"], 1e-12)
-    assert_close(layer.predict(X), plain.predict(X), 1e-12)
-    for name, value in plain.g.items():
-        assert_close(layer.g[name], value, 1e-11, name)
 
 
 def test_a_state_that_was_carried_is_no_parameter():
@@ -221,51 +173,6 @@ def test_only_the_start_can_help():
     assert losses[False] > 0.1
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=str)
-@pytest.mark.parametrize("twins", [False, True])
-def test_files_copies_and_pickles(tmp_path, kind, twins):
-    layer = cgru.GRU(4, learn_h0=True, sequences=True, dtype=np.float32, **kind)
-    net = cgru.Network([cgru.Bidirectional(layer) if twins else layer, cgru.Pool("mean"), cgru.Dense(2, "softmax")])
-    X = RNG.standard_normal((5, 6, 3))
-    net.fit(X, np.arange(5) % 2, epochs=2)
-    assert all(cell.p["h0"].any() for cell in net.layers[0].cells)
-    net.save(tmp_path / "model")
-    for other in (cgru.load(tmp_path / "model"), copy.deepcopy(net), pickle.loads(pickle.dumps(net))):
-        np.testing.assert_array_equal(other.predict(X), net.predict(X))
-        assert other.layers[0].learn_h0
-        for key, value in net.parameters().items():
-            np.testing.assert_array_equal(other.parameters()[key], value, key)
-    plain = cgru.Network([cgru.GRU(4), cgru.Dense(2, "softmax")])
-    plain.predict(X)
-    plain.save(tmp_path / "plain")
-    with np.load(tmp_path / "plain") as npz:
-        assert "h0" not in str(npz["model"])
-        assert "0.h0" not in npz.files
-
-
-def test_a_fit_that_was_stopped_goes_on(tmp_path):
-    def made():
-        return cgru.Network([cgru.GRU(4, learn_h0=True), cgru.Dense(2, "softmax")], seed=3)
-
-    X, y = RNG.standard_normal((9, 6, 3)), np.arange(9) % 2
-    whole, part = made(), made()
-    whole.fit(X, y, epochs=6, batch_size=4)
-
-    def stop(epoch):
-        if epoch.epoch == 3:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        part.fit(X, y, epochs=6, batch_size=4, callback=stop, checkpoint=tmp_path / "c", checkpoint_seconds=0)
-    other = made()
-    other.fit(X, y, epochs=6, batch_size=4, checkpoint=tmp_path / "c", resume=True)
-    for key, value in whole.parameters().items():
-        np.testing.assert_array_equal(other.parameters()[key], value, key)
-    forgetful = cgru.Network([cgru.GRU(4), cgru.Dense(2, "softmax")], seed=3)
-    with pytest.raises(ValueError, match="another fit: layer 0"):
-        forgetful.fit(X, y, epochs=6, batch_size=4, checkpoint=tmp_path / "c", resume=True)
-
-
 def network(dtype=np.float64, **options):
     """A stack with random parameters that begins at random states."""
     layers = [cgru.GRU(u, sequences=True, learn_h0=True, dtype=dtype, **options) for u in (7, 5)]
@@ -312,27 +219,6 @@ def test_a_cell_gets_its_states_from_its_caller():
     assert "h0" not in cell.p
     assert cell.variant == "reset_before"
     assert tuple(cgru.Cell(layer.p, LEARNED["reset_before"]).p) == tuple(cell.p)
-
-
-@pytest.mark.parametrize("dtype", [np.float64, np.float32])
-@pytest.mark.skipif(shutil.which("gcc") is None, reason="no C compiler")
-def test_the_exported_file_begins_there(tmp_path, dtype):
-    import subprocess
-
-    net, X = network(dtype), RNG.standard_normal((1, 4, 3)).astype(dtype)
-    cgru.export_c(net, tmp_path / "model.c")
-    text = (tmp_path / "model.h").read_text(encoding="utf-8")
-    assert "the state becomes what was learned." in text
-    flags = ("-std=c99", "-O2", "-Wall", "-Wextra", "-Werror", "-pedantic", "-shared", "-fPIC")
-    subprocess.run(["gcc", *flags, tmp_path / "model.c", "-o", tmp_path / "model.so", "-lm"], check=True)
-    library = ctypes.CDLL(str(tmp_path / "model.so"))
-    state, y = np.full(512, np.nan, dtype), np.empty(2, dtype)
-    pointer = [ctypes.c_void_p(array.ctypes.data) for array in (state, y)]
-    for _ in range(2):
-        library.model_init(pointer[0])
-        for t, due in enumerate(net.predict(X)[0]):
-            library.model_step(pointer[0], ctypes.c_void_p(X[0, t].ctypes.data), pointer[1])
-            assert_close(y, due, 1e-5 if dtype == np.float32 else 1e-12)
 
 
 @pytest.mark.parametrize("make", [lambda layer: layer, cgru.Bidirectional], ids=["one", "both"])
