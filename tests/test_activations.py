@@ -135,9 +135,9 @@ def test_given_by_name():
         assert named(name, "activate") is getattr(cgru, name)
     for own in (np.tanh, cgru.tanh, lambda x, deriv=False: x):
         assert named(own, "activate") is own
-    with pytest.raises(ValueError, match=r"^activate_reset: expected one of 'identity', .*'softmax', or a .*'Tanh'$"):
+    with pytest.raises(ValueError, match=r"^activate_reset: expected"):
         named("Tanh", "activate_reset")
-    with pytest.raises(TypeError, match=r"^activate: expected a callable or one of 'identity', .*, got NoneType$"):
+    with pytest.raises(TypeError, match=r"^activate: expected"):
         named(None, "activate")
 
 

@@ -577,9 +577,9 @@ def test_parameters_are_made_at_the_first_sight_of_data(call):
     assert list(layer.p) == list(due.p)
     for name, value in due.p.items():
         np.testing.assert_array_equal(layer.p[name], value)
-    with pytest.raises(ValueError, match="A: expected 2 features per step"):
+    with pytest.raises(ValueError, match="A: expected"):
         getattr(layer, call)(np.ones((3, 5, 7)))
-    with pytest.raises(TypeError, match="A: expected real numbers"):
+    with pytest.raises(TypeError, match="A: expected"):
         getattr(cgru.GRU(4), call)(COMPLEX)
 
 
@@ -622,7 +622,7 @@ def test_dh0_before_there_is_one():
     layer = random_layer(2, 4)
     for call in (lambda: None, lambda: layer.forward(X0)):
         call()
-        with pytest.raises(RuntimeError, match="dh0: expected a backward"):
+        with pytest.raises(RuntimeError, match="dh0: expected"):
             layer.dh0  # noqa: B018
 
 

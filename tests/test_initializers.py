@@ -58,5 +58,5 @@ def test_given_by_name():
     for name in ("orthogonal", "xavier", "standard_normal"):
         assert named(name, "initialization") is getattr(cgru, name)
     assert named(np.zeros, "initialization") is np.zeros
-    with pytest.raises(ValueError, match=r"^initialization: expected one of 'orthogonal', .*, got 'glorot'$"):
+    with pytest.raises(ValueError, match=r"^initialization: expected"):
         named("glorot", "initialization")

@@ -34,10 +34,10 @@ def test_what_it_has():
         each.make(np.zeros((1, 1, 3)))
     for name, value in drawn[0].p.items():
         np.testing.assert_array_equal(value, drawn[1].p[name])
-    with pytest.raises(TypeError, match="learn_h0: expected True or False"):
+    with pytest.raises(TypeError, match="learn_h0: expected"):
         cgru.GRU(4, learn_h0=1)
     layer.p["h0"] = np.zeros(4)
-    with pytest.raises(ValueError, match=r"p\['h0'\]: expected shape \(1, 4\)"):
+    with pytest.raises(ValueError, match=r"p\['h0'\]: expected"):
         layer.predict(np.zeros((1, 1, 3)))
     del layer.p["h0"]
     with pytest.raises(ValueError, match=r"p\['h0'\]: missing"):
@@ -130,7 +130,7 @@ def test_memory_that_is_handed_in():
     layer, X = learner(3, 4), RNG.standard_normal((5, 6, 3))
     memory = np.empty(layer.cache_numbers(5, 6))
     np.testing.assert_array_equal(layer.run(X, memory=memory).A, layer.predict(X))
-    with pytest.raises(ValueError, match="resume: expected a layer without learn_h0"):
+    with pytest.raises(ValueError, match="resume: expected"):
         layer.resume(X, memory)
 
 

@@ -136,7 +136,7 @@ def test_any_number_of_threads_gives_the_same_bits(threads, ragged, variant):
 
 
 def test_a_variant_that_is_unknown_is_refused_by_its_argument():
-    with pytest.raises(ValueError, match=r"^variant: expected one of reset_before, .* got 'other'$"):
+    with pytest.raises(ValueError, match=r"^variant: expected"):
         named("other")
     with pytest.raises(ValueError, match=r"^kind: expected"):
         named(None, "kind")

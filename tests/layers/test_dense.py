@@ -195,7 +195,7 @@ def test_calls_out_of_order():
     with pytest.raises(ValueError, match=r"^lrate: expected"):
         layer.update_parameters()
     del layer.lrate
-    with pytest.raises(RuntimeError, match=r"lrate: missing"):
+    with pytest.raises(RuntimeError, match="lrate: missing"):
         layer.update_parameters()
 
 
@@ -224,7 +224,7 @@ def test_settings_that_are_set_later_are_checked():
     layer.forward(X)
     layer.se_hPars = [1]
     for call in (layer.forward, layer.predict, lambda X: layer.backward(np.zeros((5, 4)))):
-        with pytest.raises(TypeError, match="se_hPars: expected a dict or None, got list"):
+        with pytest.raises(TypeError, match="se_hPars: expected"):
             call(X)
     layer.se_hPars = None
     layer.activate = "relu"

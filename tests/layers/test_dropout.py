@@ -48,7 +48,7 @@ def test_a_mask_that_is_handed_in():
     np.testing.assert_array_equal(other.forward(X), X * (np.arange(30) % 2))
     for wrong in (np.ones((5, 40, 2)), np.ones((2, 5, 40, 30))):
         other.mask = wrong
-        with pytest.raises(ValueError, match=r"^mask: expected a shape that broadcasts to \(5, 40, 30\)"):
+        with pytest.raises(ValueError, match=r"^mask: expected"):
             other.forward(X)
     other.mask = None
     assert not np.array_equal(other.forward(X), A)

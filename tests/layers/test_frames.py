@@ -71,7 +71,7 @@ def test_how_many_there_are(length, hop, pad, counts):
     layer = cgru.Frames(length, hop, pad)
     for s, due in enumerate(counts, 1):
         if due is None:
-            with pytest.raises(ValueError, match=rf"^lengths: expected at least .*, got {s} in sample 1"):
+            with pytest.raises(ValueError, match=r"^lengths: expected"):
                 layer.lengths([9, s])
         else:
             assert layer.lengths(np.array([9, s], np.int8)).tolist() == [counts[-1], due]

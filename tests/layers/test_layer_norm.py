@@ -52,7 +52,7 @@ def test_numbers_of_one_s_own():
     np.testing.assert_array_equal(cgru.LayerNorm.of(scale, None, 0.5).p["shift"], [[0, 0]])
     scale[0] = 7
     assert layer.p["scale"][0, 0] == 2
-    with pytest.raises(ValueError, match=r"^p\['shift'\]: expected shape \(1, 2\)"):
+    with pytest.raises(ValueError, match=r"^p\['shift'\]: expected"):
         cgru.LayerNorm.of(scale, np.ones(3), 0.5)
 
 
