@@ -1,4 +1,6 @@
-"""Plots of a fit and of predictions: learning curve, confusion matrix, calibration, predicted against true, errors.
+"""Plots of a fit and of predictions: learning curve, confusion matrix, calibration, ROC, predicted against true.
+
+scikit-learn counts and draws what it has a display for.
 
 m samples, s steps, k outputs. For outputs at steps `lengths` (m,) has the number of real steps of each sample; padded
 steps are ignored.
@@ -6,14 +8,14 @@ steps are ignored.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from cgru import losses
-from cgru.core import bins
 from cgru.core.checks import lengths_of, real
 from cgru.core.formatting import shorten
 from cgru.core.lengths import mask
@@ -24,14 +26,25 @@ from cgru.plot.panels import check_matplotlib, checked, new_axes
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["calibration", "confusion", "curve", "importance", "predicted", "residuals"]
+__all__ = ["BINS", "calibration", "confidences", "confusion", "curve", "importance", "metrics_of", "predicted", "roc"]
 
 DARK, LIGHT = "#1f4e79", "#d9822b"  # distinct in grey and for the colour-blind
 MAX_LETTERS = 24  # of a class name in a plot
 MAX_COUNTED = 20  # classes; a confusion matrix of more shows no counts
 MAX_BARS = 20  # features in a plot of their importance
-MAX_POINTS = 2000  # for more rows `predicted` shows their density
+MAX_POINTS = 1000  # points in a plot of numbers, drawn from all
+MAX_CURVES = 10  # classes in a plot of ROC curves
+BINS = 10  # of probabilities, all of the same width
 PANELS_PER_ROW = 3
+
+
+def metrics_of(caller: str) -> Any:
+    """Import `sklearn.metrics`; ImportError with the cure, in the name of the caller, where it is missing."""
+    try:
+        from sklearn import metrics
+    except ImportError:
+        raise ImportError(f"{caller}: scikit-learn is missing: pip install scikit-learn") from None
+    return metrics
 
 
 def curve(history: Network | Sequence[Epoch] | Estimator, *, axes: Any = None) -> Figure:
@@ -103,7 +116,7 @@ def confusion(
     class_names: Sequence[str] | None = None,
     axes: Any = None,
 ) -> Figure:
-    """Plot the confusion matrix: true classes by rows, predicted ones by columns, shaded by the share of the row.
+    """Plot the confusion matrix by scikit-learn: true classes by rows, predicted ones by columns.
 
     Args:
         y: the true classes, (m,) or at steps (m, s), integers or names.
@@ -117,7 +130,7 @@ def confusion(
 
     Raises:
         TypeError, ValueError: an argument is invalid; nothing is drawn.
-        ImportError: matplotlib is not installed.
+        ImportError: matplotlib or scikit-learn is not installed.
 
     Examples:
         >>> figure = cgru.plot.confusion(["a", "b", "b"], ["a", "b", "a"])
@@ -125,43 +138,42 @@ def confusion(
         ['a', 'b']
     """
     check_matplotlib()
+    display = metrics_of("cgru.plot.confusion").ConfusionMatrixDisplay
     true, guessed = np.asarray(y), np.asarray(predicted)
     if true.shape != guessed.shape or true.ndim not in (1, 2) or not true.size:
-        raise ValueError(f"predicted: expected the shape of y, (m,) or (m, s), got {guessed.shape} beside {true.shape}")
+        raise ValueError(f"predicted: expected the shape of y, (m,) or (m, s), got {guessed.shape} for {true.shape}")
     steps = _real_steps(true.shape, lengths)
-    names, true, guessed = _class_indices(true[steps], guessed[steps], class_names)
-    k = len(names)
-    counts = np.bincount(true * k + guessed, minlength=k * k).reshape(k, k)
-    short = [shorten(name, MAX_LETTERS) for name in names]
+    true, guessed = true[steps], guessed[steps]
+    both = np.concatenate([true, guessed])
+    if both.dtype.kind not in "iubUO" or (both.dtype.kind in "iu" and both.min() < 0):
+        got = f"{both.dtype} such as {both.min()}; predictions are -1 at padded steps, which lengths says"
+        raise ValueError(f"y, predicted: expected classes, integers of at least 0 or names, got {got}")
+    if both.dtype.kind == "O":
+        true, guessed, both = (each.astype(str) for each in (true, guessed, both))
+    labels = np.unique(both)
+    if class_names is not None:
+        known = np.asarray(class_names) if both.dtype.kind == "U" else np.arange(len(class_names))
+        for lost in np.setdiff1d(labels, known):
+            raise ValueError(f"class_names: expected a name for class {lost} too, got {len(class_names)} names")
+        labels = known
+    k, names = len(labels), labels if class_names is None else class_names
+    short = [shorten(str(name), MAX_LETTERS) for name in names]
     side, letters = min(max(0.5 * k, 2.4), max(0.22 * k, 6.0)), max(map(len, short))
     margin = 0.5 + (0.075 if k <= MAX_COUNTED else 0.06) * letters
     panel = _panels(1, axes, (side + margin + 1.1, side + margin))[0]
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    image = panel.imshow(shares, cmap="Blues", vmin=0, vmax=1, interpolation="none")
-    if k <= MAX_COUNTED:
-        for i, j in zip(*np.nonzero(counts), strict=True):
-            color = "white" if shares[i, j] > 0.5 else "black"
-            size = "small" if k <= 10 else "x-small"
-            panel.text(j, i, f"{counts[i, j]}", ha="center", va="center", color=color, fontsize=size)
-    size = "small" if k <= MAX_COUNTED else "x-small"
-    panel.set_xticks(range(k), short, rotation=90, parse_math=False, fontsize=size)
-    panel.set_yticks(range(k), short, parse_math=False, fontsize=size)
-    panel.set(xlabel="predicted", ylabel="true")
-    edges = np.arange(1, k) - 0.5
-    panel.set_xticks(edges, minor=True)
-    panel.set_yticks(edges, minor=True)
-    panel.tick_params(which="minor", length=0)
-    panel.grid(which="minor", color="#dddddd", linewidth=0.5)
-    panel.figure.colorbar(image, ax=panel, label="share of the true class", shrink=0.8, format="{x:.0%}")
+    shown = {"include_values": k <= MAX_COUNTED, "cmap": "Blues", "xticks_rotation": "vertical"}
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "A single label was found", UserWarning)
+        display.from_predictions(true, guessed, labels=labels, display_labels=short, ax=panel, **shown)
+    for label in (*panel.get_xticklabels(), *panel.get_yticklabels()):
+        label.set(parse_math=False, fontsize="small" if k <= MAX_COUNTED else "x-small")
     return panel.figure
 
 
 def calibration(y: ArrayLike, A: ArrayLike, lengths: ArrayLike | None = None, *, axes: Any = None) -> Figure:
-    """Plot a reliability diagram: the accuracy of predictions by bins of their confidence.
+    """Plot a reliability diagram by scikit-learn: how often predictions are right, by bins of their confidence.
 
-    Bars on the dashed line are calibrated, bars below it overconfident. Above each bar is the number of its rows. The
-    title has the expected calibration error, the mean of |accuracy - confidence| over the ten bins, weighted by their
-    numbers of rows (Guo et al., 2017, arXiv:1706.04599).
+    Points on the dotted line are calibrated, points below it overconfident.
 
     Args:
         y: the true classes as integers, (m,) or at steps (m, s); for k independent labels (m, k) of 0 and 1.
@@ -175,41 +187,70 @@ def calibration(y: ArrayLike, A: ArrayLike, lengths: ArrayLike | None = None, *,
 
     Raises:
         TypeError, ValueError: an argument is invalid; nothing is drawn.
-        ImportError: matplotlib is not installed.
+        ImportError: matplotlib or scikit-learn is not installed.
 
     Examples:
         >>> figure = cgru.plot.calibration([0, 0, 1, 1], [0.25, 0.25, 0.75, 0.75])
-        >>> figure.axes[0].get_title()
-        'expected calibration error 0.250'
+        >>> figure.axes[0].lines[1].get_ydata().tolist()
+        [0.0, 1.0]
     """
     check_matplotlib()
-    A, y = real(A, "A"), np.asarray(y)
-    A = A[:, None] if A.ndim == 1 else A
-    if y.dtype.kind not in "iub":
-        raise TypeError(f"y: expected classes as integers, got dtype {y.dtype}")
-    if A.ndim not in (2, 3) or not A.size or y.shape not in (A.shape, A.shape[:-1]):
-        raise ValueError(f"y: expected a class for each of the outputs, got {y.shape} beside {A.shape}")
-    if not (A >= 0).all() or not (A <= 1).all():
-        raise ValueError("A: expected probabilities from 0 to 1, as of a softmax or sigmoid head, got others")
-    steps = _real_steps(A.shape[:-1], lengths)
-    y, A = y[steps], A[steps]
-    top = A.shape[1] if y.ndim == 1 and A.shape[1] > 1 else 2
-    if y.min() < 0 or y.max() >= top:
-        raise ValueError(f"y: expected classes from 0 to {top - 1}, got {y.min()} to {y.max()}")
-    labels = ("predicted probability", "how often it came true")
-    if y.ndim == 1 and A.shape[1] > 2:
-        labels = ("confidence in the predicted class", "how often it was right")
-    found = bins.calibration(y, A)
+    metrics_of("cgru.plot.calibration")
+    from sklearn.calibration import CalibrationDisplay
+
+    y, A = _classes_and_probabilities(y, A, lengths)
+    right, confidence = confidences(y, A)
     panel = _panels(1, axes, (5.0, 4.4))[0]
-    for each in found["bins"]:
-        width = each["high"] - each["low"]
-        middle = each["low"] + width / 2
-        panel.bar(middle, each["accuracy"], 0.92 * width, color="#bcd2e8", edgecolor=DARK)
-        panel.text(middle, 1.03, f"{each['count']}", ha="center", va="bottom", fontsize="small", rotation=90)
-    panel.plot([0, 1], [0, 1], "--", color="black", linewidth=1)
-    panel.plot(*([each[what] for each in found["bins"]] for what in ("confidence", "accuracy")), "o-", color=DARK)
-    panel.set(xlim=(0, 1), ylim=(0, 1), xlabel=labels[0], ylabel=labels[1])
-    panel.set_title(f"expected calibration error {found['error']:.3f}", fontsize="medium", pad=36)
+    CalibrationDisplay.from_predictions(right, confidence, n_bins=BINS, ax=panel, color=DARK, pos_label=True)
+    if y.ndim == 1 and A.shape[1] > 2:
+        panel.set(xlabel="mean confidence in the predicted class", ylabel="fraction of right predictions")
+    return panel.figure
+
+
+def roc(
+    y: ArrayLike,
+    A: ArrayLike,
+    lengths: ArrayLike | None = None,
+    *,
+    class_names: Sequence[str] | None = None,
+    axes: Any = None,
+) -> Figure:
+    """Plot ROC curves by scikit-learn: of two classes that of the second, of more or of labels each against the rest.
+
+    Args:
+        y: as for `calibration`.
+        A: as for `calibration`.
+        lengths: as for `calibration`.
+        class_names: the names of the classes; None: 0, 1, .... The first ten that occur are drawn.
+        axes: matplotlib's axes to draw into; None: a new figure.
+
+    Returns:
+        The figure.
+
+    Raises:
+        TypeError, ValueError: an argument is invalid; nothing is drawn.
+        ImportError: matplotlib or scikit-learn is not installed.
+
+    Examples:
+        >>> figure = cgru.plot.roc([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8])
+        >>> figure.axes[0].lines[0].get_label()
+        '1 (AUC = 0.75)'
+    """
+    check_matplotlib()
+    display = metrics_of("cgru.plot.roc").RocCurveDisplay
+    y, A = _classes_and_probabilities(y, A, lengths)
+    classes = np.arange(A.shape[1])
+    if y.ndim == 1:
+        if len(classes) < 3:
+            classes, A = np.array([1]), A[:, -1:]
+        y = y[:, None] == classes
+    drawn = [i for i in range(len(classes)) if 0 < y[:, i].mean() < 1][:MAX_CURVES]
+    if not drawn:
+        raise ValueError("y: expected two classes at least, got one")
+    panel = _panels(1, axes, (5.0, 4.4))[0]
+    for i in drawn:
+        name = str(classes[i]) if class_names is None else shorten(class_names[classes[i]], MAX_LETTERS)
+        display.from_predictions(y[:, i], A[:, i], name=name, plot_chance_level=i == drawn[-1], ax=panel)
     return panel.figure
 
 
@@ -219,11 +260,12 @@ def predicted(
     lengths: ArrayLike | None = None,
     *,
     loss: str | losses.Function = "mean_squared_error",
+    kind: str = "actual_vs_predicted",
     axes: Any = None,
 ) -> Figure:
-    """Plot predicted against true numbers, a panel for each target; correct predictions are on the dashed line.
+    """Plot true against predicted numbers by scikit-learn, a panel for each target.
 
-    For more than 2,000 rows it shows their density.
+    At most 1,000 rows are drawn, a random sample of all.
 
     Args:
         y: the targets, (m,) or (m, targets), at steps (m, s) or (m, s, targets).
@@ -231,6 +273,7 @@ def predicted(
         lengths: (m,) the real steps of each sample, of outputs at steps; None: all.
         loss: the loss of the network, which defines what its outputs are. The plot shows the mean for "gaussian", the
             quantile nearest the median for quantiles, the rate for "poisson".
+        kind: "actual_vs_predicted", or "residual_vs_predicted" for true less predicted numbers.
         axes: matplotlib's axes to draw into, one for each target; None: a new figure.
 
     Returns:
@@ -238,7 +281,7 @@ def predicted(
 
     Raises:
         TypeError, ValueError: an argument is invalid; nothing is drawn.
-        ImportError: matplotlib is not installed.
+        ImportError: matplotlib or scikit-learn is not installed.
 
     Examples:
         >>> figure = cgru.plot.predicted(np.ones((8, 2)), np.zeros((8, 2)))
@@ -246,76 +289,26 @@ def predicted(
         ['y[0]', 'y[1]']
     """
     check_matplotlib()
-    from matplotlib import colormaps
-    from matplotlib.colors import ListedColormap
-
-    shades = ListedColormap(colormaps["Blues"](np.linspace(0.25, 1, 256)))  # the lightest still seen on white
-    for panel, true, point in _panels_by_target(y, A, lengths, loss, axes, (4.2, 4.0)):
-        low, high = min(true.min(), point.min()), max(true.max(), point.max())
-        room = 0.04 * (high - low) or 0.04 * abs(high) or 1.0
-        ends = (low - room, high + room)
-        if len(true) > MAX_POINTS:
-            dense = panel.hexbin(true, point, gridsize=40, bins="log", cmap=shades, mincnt=1, extent=ends * 2)
-            panel.figure.colorbar(dense, ax=panel, label="count", shrink=0.8)
-        else:
-            panel.plot(true, point, "o", color=DARK, alpha=0.5, markersize=4, markeredgewidth=0)
-        panel.plot(ends, ends, "--", color="black", linewidth=1)
-        panel.set(xlim=ends, ylim=ends, aspect="equal", xlabel="true", ylabel="predicted")
-    return panel.figure
-
-
-def residuals(
-    y: ArrayLike,
-    A: ArrayLike,
-    lengths: ArrayLike | None = None,
-    *,
-    loss: str | losses.Function = "mean_squared_error",
-    axes: Any = None,
-) -> Figure:
-    """Plot the errors of a regression, predicted less true, by fifths of the true values, a panel for each target.
-
-    A box has the middle half of the errors and the median, its whiskers reach from the 5th to the 95th percentile.
-
-    Args:
-        y: as for `predicted`.
-        A: as for `predicted`.
-        lengths: as for `predicted`.
-        loss: as for `predicted`.
-        axes: as for `predicted`.
-
-    Returns:
-        The figure.
-
-    Raises:
-        TypeError, ValueError: an argument is invalid; nothing is drawn.
-        ImportError: matplotlib is not installed.
-
-    Examples:
-        >>> figure = cgru.plot.residuals(np.arange(10.0), np.zeros(10))
-        >>> len(figure.axes[0].get_xticks())  # fifths
-        5
-    """
-    check_matplotlib()
-    for panel, true, point in _panels_by_target(y, A, lengths, loss, axes, (4.6, 3.4)):
-        parts = bins.quintiles(true)
-        lines = {"color": "black", "linewidth": 1}
-        panel.boxplot(
-            [(point - true)[rows] for rows in parts],
-            whis=(5, 95),
-            showfliers=False,
-            widths=0.6,
-            patch_artist=True,
-            boxprops=lines | {"facecolor": "#bcd2e8"},
-            medianprops=lines | {"linewidth": 2},
-            whiskerprops=lines,
-            capprops=lines,
-        )
-        panel.axhline(0, linestyle="--", color="black", linewidth=1)
-        ends = [(true[rows].min(), true[rows].max()) for rows in parts]
-        names = [f"{low:.3g}" if low == high else f"{low:.3g}\nto {high:.3g}" for low, high in ends]
-        panel.set_xticks(range(1, len(parts) + 1), names, fontsize="x-small")
-        panel.set(xlabel="true, from the lowest fifth to the highest", ylabel="predicted less true")
-    return panel.figure
+    display = metrics_of("cgru.plot.predicted").PredictionErrorDisplay
+    y, A = real(y, "y").astype(np.float64), real(A, "A").astype(np.float64)
+    A = A[:, None] if A.ndim == 1 else A
+    judge = losses.named(loss)
+    if A.ndim not in (2, 3) or not A.size or A.shape[-1] % judge.outputs:
+        due = f"{judge.outputs} outputs of each target of {judge}"
+        raise ValueError(f"A: expected (m, k) or (m, s, k), {due}, got {A.shape}")
+    points = judge.point(A)
+    if y.size != points.size or y.shape not in (points.shape, points.shape[:-1]):
+        raise ValueError(f"y: expected {points.shape}, a target for each of the outputs, got {y.shape}")
+    steps = _real_steps(A.shape[:-1], lengths)
+    Y, points = y.reshape(points.shape)[steps], points[steps]
+    if not (np.isfinite(Y).all() and np.isfinite(points).all()):
+        raise ValueError("y, A: expected finite numbers, got NaN or infinity")
+    some = {"kind": kind, "subsample": min(MAX_POINTS, len(Y)), "random_state": 0}
+    panels = _panels(Y.shape[1], axes, (4.2, 4.0))
+    for i, (panel, true, point) in enumerate(zip(panels, Y.T, points.T, strict=True)):
+        display.from_predictions(true, point, ax=panel, scatter_kwargs={"color": DARK, "alpha": 0.5}, **some)
+        panel.set_title(f"y[{i}]" if len(panels) > 1 else "")
+    return panels[0].figure
 
 
 def importance(report: Mapping[str, Any], *, axes: Any = None) -> Figure:
@@ -369,51 +362,36 @@ def _real_steps(shape: tuple[int, ...], lengths: Any) -> np.ndarray:
     return mask(lengths_of(lengths, *shape, "lengths"), shape[1])[:, :, 0]
 
 
-def _class_indices(
-    true: np.ndarray, guessed: np.ndarray, class_names: Sequence[str] | None
-) -> tuple[list[str], np.ndarray, np.ndarray]:
-    """Return the names of the classes, and true and predicted classes (n,) as indices into them."""
-    both = np.concatenate([true, guessed])
-    if both.dtype.kind not in "iubUO" or (both.dtype.kind in "iu" and both.min() < 0):
-        got = f"{both.dtype} such as {both.min()}; predictions are -1 at padded steps, which lengths says"
-        raise ValueError(f"y, predicted: expected classes, integers of at least 0 or names, got {got}")
-    if class_names is None or both.dtype.kind not in "iub":
-        values, both = np.unique(both.astype(str) if both.dtype.kind == "O" else both, return_inverse=True)
-        names = list(map(str, values.tolist()))
-        if class_names is not None:
-            unknown = [name for name in names if name not in class_names]
-            if unknown:
-                raise ValueError(f"class_names: expected all names in y and predicted, got none for {unknown[0]!r}")
-            both = np.array([list(class_names).index(name) for name in names])[both]
-            names = list(class_names)
-    else:
-        names = list(map(str, class_names))
-        if both.max() >= len(names):
-            raise ValueError(f"class_names: expected a name for class {both.max()} too, got {len(names)} names")
-    return names, *np.split(both.astype(np.intp), 2)
-
-
-def _panels_by_target(
-    y: Any, A: Any, lengths: Any, loss_name: str | losses.Function, axes: Any, size: tuple[float, float]
-) -> Iterator[tuple[Any, np.ndarray, np.ndarray]]:
-    """Yield (panel, true values (n,), point predictions (n,)) for each target; `size` is a panel's in inches."""
-    y, A = real(y, "y").astype(np.float64), real(A, "A").astype(np.float64)
+def _classes_and_probabilities(y: Any, A: Any, lengths: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return checked classes (n,), or labels (n, k), and their probabilities (n, k), of samples or real steps."""
+    A, y = real(A, "A"), np.asarray(y)
     A = A[:, None] if A.ndim == 1 else A
-    loss = losses.named(loss_name)
-    if A.ndim not in (2, 3) or not A.size or A.shape[-1] % loss.outputs:
-        due = f"{loss.outputs} outputs of each target of {loss}"
-        raise ValueError(f"A: expected (m, k) or (m, s, k), {due}, got {A.shape}")
-    points = loss.point(A)
-    if y.size != points.size or y.shape not in (points.shape, points.shape[:-1]):
-        raise ValueError(f"y: expected {points.shape}, a target for each of the outputs, got {y.shape}")
+    if y.dtype.kind not in "iub":
+        raise TypeError(f"y: expected classes as integers, got dtype {y.dtype}")
+    if A.ndim not in (2, 3) or not A.size or y.shape not in (A.shape, A.shape[:-1]):
+        raise ValueError(f"y: expected a class for each of the outputs, got {y.shape} for {A.shape}")
+    if not (A >= 0).all() or not (A <= 1).all():
+        raise ValueError("A: expected probabilities from 0 to 1, as of a softmax or sigmoid head, got others")
     steps = _real_steps(A.shape[:-1], lengths)
-    Y, points = y.reshape(points.shape)[steps], points[steps]
-    if not (np.isfinite(Y).all() and np.isfinite(points).all()):
-        raise ValueError("y, A: expected finite numbers, got NaN or infinity")
-    panels = _panels(Y.shape[1], axes, size)
-    for i, panel in enumerate(panels if len(panels) > 1 else ()):
-        panel.set_title(f"y[{i}]")
-    return zip(panels, Y.T, points.T, strict=True)
+    y, A = y[steps], A[steps]
+    top = A.shape[1] if y.ndim == 1 and A.shape[1] > 1 else 2
+    if y.min() < 0 or y.max() >= top:
+        raise ValueError(f"y: expected classes from 0 to {top - 1}, got {y.min()} to {y.max()}")
+    return y, A
+
+
+def confidences(y: np.ndarray, A: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return whether each prediction came true (n,), and the confidence in it (n,).
+
+    With several classes, y (n,) and A (n, k), the confidence is the probability of the predicted class. With two
+    classes, A (n, 2) or (n, 1), it is the probability of the second class. With several labels, y (n, k), it is the
+    probability of each label.
+    """
+    if y.ndim == 1 and A.shape[1] == 2:
+        A = A[:, 1:]
+    if y.ndim == 1 and A.shape[1] > 1:
+        return A.argmax(axis=1) == y, np.minimum(A.max(axis=1).astype(np.float64), 1)
+    return y.ravel() == 1, np.minimum(A.ravel().astype(np.float64), 1)  # rounding may have made it more than 1
 
 
 # --- drawing ---

@@ -25,16 +25,12 @@ from cgru.network.estimators import Estimator, with_inputs
 from cgru.plot.panels import check_matplotlib, checked, new_axes
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 __all__ = ["gates", "states"]
 
 LABELS = {"h": "state h", "z": "update gate z\n(1 keeps h)", "r": "reset gate r\n(0 hides h)", "hh": "candidate hh"}
 DIRECTIONS = ("", "forward.", "backward.")
-MAX_LINES = 8  # units; more are drawn as a heat map
-STYLES = ("-", "--", "-.", ":")
-MARKERS = ("", "o")  # each with all styles
 
 
 def gates(
@@ -108,9 +104,9 @@ def states(
     decay: ArrayLike | None = None,
     times: ArrayLike | None = None,
 ) -> Figure:
-    """Plot states and gates of one sample over its steps, a panel for each; see `gates`.
+    """Plot states and gates of one sample over its steps as heat maps, a row for each unit; see `gates`.
 
-    Up to 8 units are drawn as lines, more as the rows of a heat map. A Bidirectional has a column for each direction.
+    A Bidirectional has a column of panels for each direction.
 
     Args:
         net: as for `gates`.
@@ -137,8 +133,8 @@ def states(
         >>> X = np.ones((3, 5, 2))
         >>> net.make(X)
         >>> figure = cgru.plot.states(net, X, what=("h", "z"))
-        >>> len(figure.axes), len(figure.axes[0].lines)  # two panels, four units
-        (2, 4)
+        >>> figure.axes[0].images[0].get_array().shape  # four units, five steps
+        (4, 5)
     """
     check_matplotlib()
     from matplotlib.ticker import MaxNLocator
@@ -160,24 +156,19 @@ def states(
     panels = new_axes(rows, columns, size, sharex=True, sharey="row") if axes is None else checked(axes, rows, columns)
     for name, row in zip(names, panels, strict=True):
         parts = [arrays[side + name][0] for side in sides]
-        u = parts[0].shape[1]
-        draw = _draw_lines if u <= MAX_LINES else _draw_heat_map
+        low, high = _value_limits(name, parts)
         for panel, part in zip(row, parts, strict=True):
-            draw(panel, part, _value_limits(name, parts))
+            shown = {"aspect": "auto", "interpolation": "none", "cmap": "viridis"}  # light where values are large
+            panel.imshow(part.T, vmin=low, vmax=high, **shown)
+            panel.yaxis.get_major_locator().set_params(integer=True)
             panel.xaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 5, 10], integer=True))
-        row[0].set_ylabel(LABELS[name] if draw is _draw_lines else "unit")
-        if draw is _draw_heat_map:
-            row[0].figure.colorbar(row[0].images[0], ax=list(row), label=LABELS[name])
+        row[0].set_ylabel("unit")
+        row[0].figure.colorbar(row[0].images[0], ax=list(row), label=LABELS[name])
     for panel, side in zip(panels[0], sides, strict=True):
-        if side:
-            panel.set_title(side.rstrip("."))
+        panel.set_title(side.rstrip("."))
     for panel in panels[-1]:
         panel.set_xlabel("step")
-    last = panels[0, -1]
-    if draw is _draw_lines and u > 1:
-        owner, where = (last.figure, "outside right upper") if axes is None else (last, "best")
-        owner.legend(handles=last.lines[-u:], loc=where, handlelength=4)
-    return last.figure
+    return panels[0, 0].figure
 
 
 # --- arguments ---
@@ -224,30 +215,3 @@ def _value_limits(name: str, parts: list[np.ndarray]) -> tuple[float, float]:
     """Return the limits of the values in a row of panels: (0, 1) for gates, else symmetric about zero."""
     largest = float(np.nan_to_num(np.abs(parts)).max())
     return (0.0, 1.0) if name in "zr" and np.min(parts) >= 0 and largest <= 1 else (-(largest or 1.0), largest or 1.0)
-
-
-def _draw_lines(panel: Axes, array: np.ndarray, limits: tuple[float, float]) -> None:
-    """Draw an array (s, u) as a line for each unit, distinct without colours, too."""
-    from matplotlib import colormaps
-
-    (s, u), (low, high) = array.shape, limits
-    for unit, values in enumerate(array.T):
-        panel.plot(
-            values,
-            STYLES[unit % len(STYLES)],
-            marker="o" if s == 1 else MARKERS[unit // len(STYLES)],
-            markevery=max(1, s // 12),
-            markersize=4,
-            color=colormaps["viridis"](0.85 * unit / u),
-            label=f"unit {unit}",
-        )
-    room = 0.04 * (high - low)
-    panel.set_ylim(low - room, high + room)
-    panel.grid(alpha=0.3)
-
-
-def _draw_heat_map(panel: Axes, array: np.ndarray, limits: tuple[float, float]) -> None:
-    """Draw an array (s, u) as a heat map with a row for each unit, light where values are large."""
-    low, high = limits
-    panel.imshow(array.T, aspect="auto", interpolation="none", cmap="viridis", vmin=low, vmax=high)
-    panel.yaxis.get_major_locator().set_params(integer=True)

@@ -21,7 +21,7 @@ from cgru.core.tables import Table, table_as_html
 from cgru.network import Network
 from cgru.quantized.layers import Quantized
 from cgru.reports.comparison import is_held_out, outside_in_words, seen_in_words
-from cgru.reports.tables import baseline, frequent_mistakes, headline, scores
+from cgru.reports.report_text import baseline, headline, tables
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -32,7 +32,6 @@ Samples = tuple[np.ndarray, Any, Mapping[str, np.ndarray]]  # X, lengths, and ar
 Pair = tuple[np.ndarray, Any]  # targets and outputs
 
 MAX_TARGETS = 12  # targets in a plot
-MAX_SVG = 1 << 20  # bytes; a larger SVG is replaced by a PNG
 WIDE_PIXELS = 700  # a plot wider than this scrolls on a narrow screen, to stay legible
 
 
@@ -80,25 +79,25 @@ def document(title: str, lines: Iterable[tuple[str, str]], sections: Iterable[st
 
 def _sections(report: Mapping[str, Any], net: Network, samples: Samples, rows: Pair) -> Iterator[str]:
     """Yield the sections of the page, tables and plots, from top to bottom; for the arguments see `page`."""
-    first, *others = scores(report)
+    first, *others = tables(report)
     yield table_section(first)
     y, A = rows
     names = [each["name"] for each in report.get("classes", ())]
     if report["task"] == "classes":
         guessed = losses.named(net.loss).classes(A)
         yield picture_section(plot.confusion(y, guessed, class_names=names), "Confusion matrix")
-        if len(names) > 2:
-            yield table_section(frequent_mistakes(report))
     if report["task"] == "regression":
         some = slice(None) if y.shape[1] <= MAX_TARGETS else slice(MAX_TARGETS)
         outputs = A.reshape(len(A), y.shape[1], -1)[:, some].reshape(len(A), -1)
         left = f", of the first {MAX_TARGETS} targets" if y.shape[1] > MAX_TARGETS else ""
-        yield picture_section(plot.predicted(y[:, some], outputs, loss=net.loss), f"Predicted against true{left}")
-        yield picture_section(
-            plot.residuals(y[:, some], outputs, loss=net.loss), f"Errors by fifths of the target{left}"
-        )
+        for kind, title in (("actual", "True against predicted"), ("residual", "True less predicted")):
+            figure = plot.predicted(y[:, some], outputs, loss=net.loss, kind=f"{kind}_vs_predicted")
+            yield picture_section(figure, f"{title}{left}")
     else:
-        yield picture_section(plot.calibration(y.astype(np.intp), A), "Reliability diagram")
+        y = y.astype(np.intp)
+        yield picture_section(plot.calibration(y, A), "Reliability diagram")
+        if any(each["roc_auc"] is not None for each in report["classes"]):
+            yield picture_section(plot.roc(y, A, class_names=names), "ROC curves")
     yield from map(table_section, others)
     if "importance" in report:
         yield picture_section(plot.importance(report), "Importance of features and steps")
@@ -127,14 +126,10 @@ def picture_section(figure: Figure, title: str) -> str:
     with rc_context({"svg.fonttype": "none"}), warnings.catch_warnings():  # browsers have more glyphs
         warnings.filterwarnings("ignore", "Glyph .* missing from")
         figure.savefig(drawn, format="svg", metadata={"Date": None})
-        kind = "svg+xml"
-        if drawn.tell() > MAX_SVG:
-            drawn, kind = io.BytesIO(), "png"
-            figure.savefig(drawn, format="png", dpi=150)
     data = base64.b64encode(drawn.getvalue()).decode()
     width = round(96 * figure.get_size_inches()[0])
     room = "scroll wide" if width > WIDE_PIXELS else "scroll"
-    image = f'<img src="data:image/{kind};base64,{data}" alt="{html.escape(title)}" width="{width}">'
+    image = f'<img src="data:image/svg+xml;base64,{data}" alt="{html.escape(title)}" width="{width}">'
     return _section(title, f'<div class="{room}">{image}</div>')
 
 
@@ -177,35 +172,18 @@ PAGE = Template("""<!DOCTYPE html>
 :root { color-scheme: light; }
 body { max-width: 58rem; margin: 0 auto; padding: 1.5rem; font: 1rem/1.5 system-ui, sans-serif; color: #1a1a1a;
   background: #fff; overflow-wrap: anywhere; }
-h1 { font-size: 1.7rem; line-height: 1.2; margin: 0 0 0.5rem; }
 h2 { font-size: 1.15rem; margin: 2rem 0 0.5rem; }
-.score { font-size: 1.15rem; margin: 0.5rem 0; }
 .note { border-left: 0.3rem solid #b35900; background: #fff4e5; padding: 0.6rem 0.9rem; margin: 1rem 0; }
-.small { font-size: 0.9rem; color: #444; margin: 0.4rem 0; }
+.small, dl { font-size: 0.9rem; color: #444; margin: 0.4rem 0; }
 .scroll { overflow-x: auto; }
-table { width: max-content; border-collapse: collapse; overflow-wrap: break-word; font-variant-numeric: tabular-nums; }
-th, td { padding: 0.2rem 0.7rem; border-bottom: 1px solid #ddd; text-align: right; white-space: nowrap; }
-th.name { text-align: left; white-space: normal; max-width: 22rem; }
+table { width: max-content; border-collapse: collapse; font-variant-numeric: tabular-nums; }
+th, td { padding: 0.2rem 0.6rem; border-bottom: 1px solid #ddd; text-align: right; white-space: nowrap; }
+th.name { text-align: left; white-space: normal; max-width: 20rem; }
 th[scope=row] { font-weight: normal; }
-th[scope=col] { border-bottom: 2px solid #888; }
 img { max-width: 100%; height: auto; }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: 0.3rem 1rem; font-size: 0.9rem; margin: 0; }
-dt { color: #444; }
-dd { margin: 0; }
-@media (max-width: 40rem) {
-  body { padding: 1rem; }
-  th, td { padding: 0.2rem 0.45rem; font-size: 0.9rem; }
-  th.name { max-width: 10rem; }
-  .wide img { max-width: none; width: 46rem; }
-  dl { grid-template-columns: 1fr; gap: 0; }
-  dd { margin-bottom: 0.6rem; }
-}
-@media print {
-  body { max-width: none; padding: 0; font-size: 10pt; }
-  img, tr { break-inside: avoid; }
-  h2 { break-after: avoid; }
-  .scroll { overflow: visible; }
-}
+dd { margin: 0 0 0.4rem; }
+@media (max-width: 40rem) { .wide img { max-width: none; width: 46rem; } }
+@media print { img, tr { break-inside: avoid; } .scroll { overflow: visible; } }
 </style>
 </head>
 <body>

@@ -16,10 +16,10 @@ from cgru.network import Network
 from cgru.network.data.step_arrays import given_step_arrays, rectangles
 from cgru.network.data.training_data import check_data, check_inputs
 from cgru.network.estimators import Estimator, with_inputs
-from cgru.reports import numbers
+from cgru.reports import scores
 from cgru.reports.comparison import feature_names, outside, seen
 from cgru.reports.importance import permutation_importance
-from cgru.reports.tables import as_html, text
+from cgru.reports.report_text import as_html, text
 
 __all__ = ["Report", "report"]
 
@@ -39,8 +39,8 @@ class Report(dict[str, Any]):
     For classes and labels:
 
     - `accuracy`
-    - `classes`: a dict for each class with its name, precision, recall, f1, support and the number of rows with it
-      `predicted`
+    - `classes`: a dict for each class with its name, precision, recall, f1, roc_auc (against all others), support and
+      the number of rows with it `predicted`
     - `averages` of these over the classes in y, "macro" and "weighted"
     - `calibration`: the expected calibration `error` and its `bins`
     - for classes alone: `confusion`, the confusion matrix with true classes by rows, the `most_frequent` class, and the
@@ -49,8 +49,8 @@ class Report(dict[str, Any]):
     For a regression:
 
     - `rmse` and `mae`
-    - `outputs`: a dict for each target with its name, rmse, mae, r2, bias, the quantiles of its absolute `errors`, and,
-      `by_target`, errors by fifths of the target
+    - `outputs`: a dict for each target with its name, rmse, mae, r2, bias, the median and the maximum of its absolute
+      errors, and, `by_target`, errors by fifths of the target
     - where the loss predicts uncertainty, its evaluation: `quantiles` and `between`; `intervals` and `deviation` of a
       gaussian; `deviance` and `dispersion` of rates
 
@@ -199,17 +199,17 @@ def report(
     }
     if loss.classifies:
         Y = Y if Y.ndim == 1 else loss.classes(Y)
-        scores = numbers.classification(Y, A, loss, net.data_spec.labels)
+        numbers = scores.classification(Y, A, loss, net.data_spec.labels)
     else:
         if A.shape[1] != Y.shape[1] * loss.outputs:
             due = f"as many targets as {net!r} has outputs, {A.shape[1]}, to say how far they are apart"
             raise ValueError(f"y: expected {due}, got {Y.shape[1]}")
         names = net.target_names or (["y"] if Y.shape[1] == 1 else [f"y[{i}]" for i in range(Y.shape[1])])
-        scores = numbers.regression(Y, A, loss, names)
+        numbers = scores.regression(Y, A, loss, names)
     if importance:
         options = {"repeats": repeats, "blocks": blocks, "seed": seed}
         names = feature_names(net, X.shape[-1])
-        lost = permutation_importance(lambda X: numbers.score(Y, outputs(X), loss), X, lengths, names, **options)
+        lost = permutation_importance(lambda X: scores.score(Y, outputs(X), loss), X, lengths, names, **options)
         found["importance"] = {"score": "accuracy" if loss.classifies else "R2", **lost}
         net.reset_states()
-    return Report(scores | found, net, (X, lengths, beside), Y, A)
+    return Report(numbers | found, net, (X, lengths, beside), Y, A)

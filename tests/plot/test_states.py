@@ -72,8 +72,8 @@ def test_states_that_begin_anew_or_fade():
         plot.gates(net, X, decay=np.full((M, S), 2.0))
     pytest.importorskip("matplotlib", reason="no matplotlib")
     figure = plot.states(net, X, LENGTHS, sample=2, layer=3, what="h", resets=decay == 0)
-    drawn = np.array([line.get_ydata() for line in figure.axes[0].lines[:3]]).T
-    np.testing.assert_allclose(drawn, plot.gates(net, X, LENGTHS, layer=3, resets=decay == 0)["h"][2, :4], atol=1e-15)
+    drawn = figure.axes[0].images[0].get_array()
+    np.testing.assert_allclose(drawn.T, plot.gates(net, X, LENGTHS, layer=3, resets=decay == 0)["h"][2, :4], atol=1e-15)
 
 
 @pytest.mark.parametrize("reverse", [False, True])
@@ -149,109 +149,58 @@ def drawn(figure):
     return [panel for panel in figure.axes if panel.get_label() != "<colorbar>"]
 
 
-def test_few_units_are_lines(axes):
-    net = network(cgru.GRU(8))
-    figure = plot.states(net, X, LENGTHS, sample=3)
-    panels = drawn(figure)
-    assert [panel.get_ylabel().split("\n")[0] for panel in panels] == ["state h", "update gate z", "reset gate r"]
-    assert [panel.get_xlabel() for panel in panels] == ["", "", "step"]
-    arrays = plot.gates(net, X, LENGTHS)
-    for name, panel in zip("hzr", panels, strict=True):
-        assert len(panel.lines) == 8
-        for unit, line in enumerate(panel.lines):
-            np.testing.assert_array_equal(line.get_xdata(), range(6))
-            np.testing.assert_allclose(line.get_ydata(), arrays[name][3, :6, unit], rtol=1e-12)
-        assert panel.get_xgridlines()[0].get_visible()
-        low, high = panel.get_ylim()
-        assert low < panel.dataLim.y0 < panel.dataLim.y1 < high
-        assert (-0.1 < low < 0 and 1 < high < 1.1) if name in "zr" else low == pytest.approx(-high)
-    assert figure.get_layout_engine() is not None
-    assert figure.get_size_inches() == pytest.approx((7, 5.7))
-    looks = {(line.get_linestyle(), line.get_marker()) for line in panels[0].lines}
-    assert len(looks) == 8
-    assert len({line.get_color() for line in panels[0].lines}) == 8
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == [f"unit {unit}" for unit in range(8)]
-
-
-def test_the_layer_that_is_asked_for(axes):
+@pytest.mark.parametrize("layer", [0, 1])
+def test_a_map_of_each(layer, axes):
     net = network(cgru.GRU(4, sequences=True), cgru.GRU(3))
-    line = drawn(plot.states(net, X, layer=1, sample=np.int64(4)))[2].lines[2]
-    np.testing.assert_allclose(line.get_ydata(), plot.gates(net, X, layer=1)["r"][4, :, 2], rtol=1e-12)
-
-
-def test_more_units_are_a_map(axes):
-    net = network(cgru.GRU(9))
-    figure = plot.states(net, X, LENGTHS, what=("z", "hh"), sample=2)
-    panels, arrays = drawn(figure), plot.gates(net, X, LENGTHS)
-    assert len(figure.axes) == 4
+    figure = plot.states(net, X, LENGTHS, what=("z", "hh"), sample=np.int64(2), layer=layer)
+    panels, arrays = drawn(figure), plot.gates(net, X, LENGTHS, layer=layer)
     for name, panel in zip(("z", "hh"), panels, strict=True):
         np.testing.assert_allclose(panel.images[0].get_array(), arrays[name][2, :4].T, rtol=1e-12)
-        assert panel.get_ylabel() == "unit"
-        assert not panel.lines
+    assert [panel.get_xlabel() for panel in panels] == ["", "step"]
     assert panels[0].images[0].get_clim() == (0, 1)
     top = np.abs(arrays["hh"][2, :4]).max()
     assert panels[1].images[0].get_clim() == pytest.approx((-top, top))
-    assert not figure.legends
-    assert {panel.get_ylabel() for panel in figure.axes} >= {"candidate hh", "update gate z\n(1 keeps h)"}
+    assert {panel.get_ylabel() for panel in figure.axes} == {"unit", "candidate hh", "update gate z\n(1 keeps h)"}
+    assert figure.get_size_inches() == pytest.approx((7, 4))
 
 
-@pytest.mark.parametrize("units", [2, 12])
-def test_directions_side_by_side(units, axes):
-    net = network(cgru.Bidirectional(cgru.GRU(units)))
-    figure = plot.states(net, X, LENGTHS, what=("h", "r"))
-    panels, arrays = drawn(figure), plot.gates(net, X, LENGTHS)
+def test_directions_side_by_side(axes):
+    net = network(cgru.Bidirectional(cgru.GRU(2)))
+    panels, arrays = drawn(plot.states(net, X, LENGTHS, what=("h", "r"))), plot.gates(net, X, LENGTHS)
     assert [panel.get_title() for panel in panels] == ["forward", "backward", "", ""]
-    assert [panel.get_xlabel() for panel in panels] == ["", "", "step", "step"]
     for panel, name in zip(panels, ("forward.h", "backward.h", "forward.r", "backward.r"), strict=True):
-        lines = [line.get_ydata() for line in panel.lines] or panel.images[0].get_array()
-        np.testing.assert_allclose(np.array(lines).T, arrays[name][0], rtol=1e-12)
+        np.testing.assert_allclose(panel.images[0].get_array().T, arrays[name][0], rtol=1e-12)
         assert panel.get_shared_x_axes().joined(panel, panels[0])
-        assert units == 2 or all(tick == round(tick) for tick in panel.yaxis.get_majorticklocs())
-    assert panels[0].get_shared_y_axes().joined(panels[0], panels[1])
-    if units == 2:
-        assert panels[0].get_ylim() == panels[1].get_ylim()
-    else:
-        assert panels[0].images[0].get_clim() == panels[1].images[0].get_clim()
+        assert all(tick == round(tick) for tick in panel.yaxis.get_majorticklocs())
+    assert panels[0].images[0].get_clim() == panels[1].images[0].get_clim()
+    with pytest.raises(ValueError, match=r"^axes: expected 4 axes"):
+        plot.states(net, X, what=["hh", "r"], axes=axes(2, 1))
 
 
 def test_into_axes_of_the_callers(axes):
     given = axes(2, 1)
-    given[0].set_title("mine")
-    given[0].plot([1, 2], label="theirs")
-    net = network(cgru.GRU(2))
-    figure = plot.states(net, X, what=["z", "r"], axes=given)
+    figure = plot.states(network(cgru.GRU(2)), X[:, :3], what=["z", "r"], axes=given)
     assert figure is given[0].figure
-    assert figure.axes == list(given)
-    assert given[0].get_title() == "mine"
-    assert [text.get_text() for text in given[0].get_legend().get_texts()] == ["unit 0", "unit 1"]
-    short = drawn(plot.states(net, X[:, :3], what="h"))[0].xaxis.get_majorticklocs()
-    assert [tick for tick in short if 0 <= tick <= 2] == [0, 1, 2]
-    one = axes(1, 1)
-    plot.states(net, X[:, :1], what="h", axes=one)
-    assert [line.get_marker() for line in one.lines] == ["o", "o"]
-    both = network(cgru.Bidirectional(cgru.GRU(2)))
-    with pytest.raises(ValueError, match=r"^axes: expected 4 axes of matplotlib, one a panel, got 2$"):
-        plot.states(both, X, what=["hh", "r"], axes=given)
-    assert len(plot.states(both, X, what=["hh", "r", "z", "h"]).axes) == 8
-    single = network(cgru.GRU(1))
-    assert not plot.states(single, X).legends
+    assert drawn(figure) == list(given)
+    assert [tick for tick in given[0].xaxis.get_majorticklocs() if 0 <= tick <= 2] == [0, 1, 2]
 
 
 def test_values_without_limits(axes):
-    """Gates of another activation, states of zero, inputs that are NaN: what there is can be drawn."""
+    """Gates of another activation, states of zero, inputs that are NaN: all can be drawn."""
     layer = cgru.GRU(2, activate_update="identity", rng=0)
     layer.make(X)
     layer.p["bz"][...] = 3
-    low, high = drawn(plot.states(layer, X))[1].get_ylim()
-    assert low < -1
-    assert high > 3
+    low, high = drawn(plot.states(layer, X))[1].images[0].get_clim()
+    assert low == -high < -3
     for value in layer.p.values():
         value[...] = 0
-    assert drawn(plot.states(layer, X))[0].get_ylim() == pytest.approx((-1.08, 1.08))
+    assert drawn(plot.states(layer, X))[0].images[0].get_clim() == (-1, 1)
     broken = X.copy()
     broken[0, 3:] = np.nan
     figure = plot.states(network(cgru.GRU(2)), broken)
-    assert np.isnan(drawn(figure)[0].lines[0].get_ydata()).tolist() == [False] * 3 + [True] * 4
+    assert (
+        np.isnan(np.ma.filled(drawn(figure)[0].images[0].get_array(), np.nan)[0]).tolist() == [False] * 3 + [True] * 4
+    )
     figure.canvas.draw()
 
 

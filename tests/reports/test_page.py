@@ -2,7 +2,6 @@
 
 import base64
 import contextlib
-import importlib
 import io
 import re
 from html.parser import HTMLParser
@@ -84,12 +83,12 @@ def test_classes():
     assert not re.search(r"(src|href)=\"(?!data:)|url\(|@import|https?://", re.sub(r"base64,[\w+/=]+", "", text))
     assert "default-src 'none'" in text
     assert read.headings == [
-        "Classes", "Confusion matrix", "Most frequent mistakes", "Reliability diagram",
+        "Classes", "Confusion matrix", "Reliability diagram", "ROC curves", "Most frequent mistakes",
         f"Calibration: expected calibration error {report['calibration']['error']:.3f}",
         "States and gates over the steps of the first sample", "What this is",
     ]  # fmt: skip
     drawn = pictures(read)
-    assert list(drawn) == [read.headings[i] for i in (1, 3, 5)]
+    assert list(drawn) == [read.headings[i] for i in (1, 2, 3, 6)]
     assert "日本語" in drawn["Confusion matrix"]
     assert "<script>alert" not in drawn["Confusion matrix"]
     assert "<text" in drawn["Confusion matrix"]
@@ -116,10 +115,8 @@ def test_classes():
 @pytest.mark.slow
 def test_two_classes_and_labels():
     report, _, read = paged(network(cgru.Dense(1)), np.arange(30) % 2)
-    counts = [f"{count}" for row in report["confusion"] for count in row if count]
-    assert len(counts) > 2  # both are predicted
+    counts = [f"{count}" for row in report["confusion"] for count in row]
     assert all(f">{count}</text>" in pictures(read)["Confusion matrix"] for count in counts)
-    assert "Most frequent mistakes" not in read.headings
     _, _, read = paged(network(cgru.Dense(3)), RNG.integers(0, 2, (30, 3)))
     assert "Confusion matrix" not in read.headings
     assert "Reliability diagram" in pictures(read)
@@ -131,9 +128,7 @@ def test_steps():
     lengths = np.r_[2, np.full(29, 5)]
     _, text, read = paged(net, RNG.integers(0, 3, (30, 5)), lengths=lengths)
     assert "<dd>30 samples, 147 real steps</dd>" in text
-    states = pictures(read)["States and gates over the steps of the first sample"]
-    assert ">1</text>" in states
-    assert ">2</text>" not in states
+    assert "States and gates over the steps of the first sample" in pictures(read)
 
 
 @pytest.mark.parametrize(
@@ -145,10 +140,10 @@ def test_a_regression(loss, k):
     n = k // cgru.losses.named(loss).outputs
     _, _, read = paged(net, RNG.random((30, n)))
     left = ", of the first 12 targets" if n > 12 else ""
-    assert list(pictures(read))[:2] == [f"Predicted against true{left}", f"Errors by fifths of the target{left}"]
+    assert list(pictures(read))[:2] == [f"True against predicted{left}", f"True less predicted{left}"]
     assert read.headings[0] == "Errors"
     assert f"y[{n - 1}]" in read.cells or n == 1
-    assert ("Quantiles: the share of targets that are at most so large" in read.headings) == (n == 13)
+    assert ("Uncertainty" in read.headings) == (loss != "mean_squared_error")
 
 
 @pytest.mark.slow
@@ -156,8 +151,8 @@ def test_pictures_too_wide_for_a_narrow_screen_scroll():
     net = cgru.Network([cgru.Bidirectional(cgru.GRU(3)), cgru.Dense(3, "softmax")], seed=0)
     net.make(X)
     _, text, _ = paged(net, np.arange(30) % 3)
-    assert re.findall(r'class="(scroll[ \w]*)"><img', text) == ["scroll", "scroll", "scroll wide"]
-    assert re.findall(r'width="(\d+)"', text)[2] == str(13 * 96)
+    assert re.findall(r'class="(scroll[ \w]*)"><img', text) == ["scroll", "scroll", "scroll", "scroll wide"]
+    assert re.findall(r'width="(\d+)"', text)[3] == str(13 * 96)
 
 
 @pytest.mark.slow
@@ -180,26 +175,7 @@ def test_notes_curves_and_what_has_no_states():
     assert "Learning curve" not in read.headings
 
 
-@pytest.mark.slow
-def test_a_picture_of_too_many_points_is_a_png():
-    net = network(cgru.Dense(1, "identity"))
-    x = RNG.standard_normal((1, 20000, 3))
-    _, text, read = paged(net, [1.0], X=x)
-    assert [image["src"].partition(";")[0] for image in read.images] == ["data:image/svg+xml"] * 2 + ["data:image/png"]
-    assert len(text) < 2e6
-
-
 def test_names_that_are_no_unicode(tmp_path):
     net = network(cgru.Dense(2, "softmax"), class_names=["\ud800", "\x00"])
     cgru.report(net, X, np.arange(30) % 2).save(tmp_path / "page.html")
     assert "?" in (tmp_path / "page.html").read_text(encoding="utf-8")
-
-
-def test_a_picture_that_is_large_is_a_png(monkeypatch):
-    from matplotlib.figure import Figure
-
-    pages, figure = importlib.import_module("cgru.reports.page"), Figure((1, 1))
-    svg = re.search(r'svg\+xml;base64,([^"]+)', pages.picture_section(figure, "nothing"))[1]
-    for less, kind in ((0, "svg+xml"), (1, "png")):
-        monkeypatch.setattr(pages, "MAX_SVG", len(base64.b64decode(svg)) - less)
-        assert f"data:image/{kind};base64," in pages.picture_section(figure, "nothing")

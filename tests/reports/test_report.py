@@ -9,7 +9,7 @@ import pytest
 
 import cgru
 from cgru import reference
-from cgru.reports.tables import as_html, text
+from cgru.reports.report_text import as_html, text
 
 pytest.importorskip("sklearn", reason="no scikit-learn")
 
