@@ -206,7 +206,8 @@ def _write_forecast(request: ForecastRequest, shown: Shown) -> None:
         for each, values in zip(series, shown.values, strict=True)
         for time, row in zip(each.written(len(each.y) + np.arange(len(values))), values, strict=True)
     ]
-    with table_writer(request.output or STDOUT) as table:
-        table.writerows([header, *rows])
+    with table_writer(request.output or STDOUT) as write:
+        for row in [header, *rows]:
+            write(row)
     if request.output not in (None, STDOUT):
         echo(f"forecast in {request.output}")

@@ -10,13 +10,14 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from cgru import plot
 from cgru.cli.arguments import RequestError, as_request_error
-from cgru.cli.terminal import echo
+from cgru.cli.terminal import echo, echo_row, spreadsheet_safe
 from cgru.files import atomic_write, check_writable
 from cgru.reports.report import Report
 
@@ -60,12 +61,18 @@ def require(option: str, *packages: str) -> None:
 
 @contextlib.contextmanager
 def table_writer(path: str) -> Iterator[Any]:
-    """Yield a writer of CSV rows for a file, which is there when all are written; `-` is standard output."""
+    """Yield a function that writes a row of CSV to a file, which is there when all are written; `-` is stdout.
+
+    No cell is a formula of a spreadsheet, and no control character reaches a terminal.
+    """
     if path == STDOUT:
-        yield csv.writer(sys.stdout, lineterminator="\n")
+        target = SimpleNamespace(write=partial(echo, end="")) if sys.stdout.isatty() else sys.stdout
+        table = csv.writer(target, lineterminator="\n")
+        yield lambda row: table.writerow(map(spreadsheet_safe, row))
     else:
         with atomic_write(path) as file:
-            yield csv.writer(codecs.getwriter("utf-8")(file))
+            table = csv.writer(codecs.getwriter("utf-8")(file))
+            yield lambda row: table.writerow(map(spreadsheet_safe, row))
 
 
 # --- predictions ---
@@ -118,9 +125,10 @@ def _write_csv(path: str, found: Predictions) -> None:
         columns.append(classes)
     names = names if len(names) == k else [f"output_{i}" for i in range(k)]
     header += [f"predicted_{name}" if name in header else name for name in names]
-    with table_writer(path) as rows:
-        rows.writerow(header)
-        rows.writerows([*first, *row] for *first, row in zip(*columns, outputs, strict=True))
+    with table_writer(path) as write:
+        write(header)
+        for *first, row in zip(*columns, outputs, strict=True):
+            write([*first, *row])
 
 
 def _print(found: Predictions) -> None:
@@ -131,13 +139,13 @@ def _print(found: Predictions) -> None:
     values = found.outputs if found.classes is None else found.classes
     values = values.reshape(*values.shape[: 1 if found.real is None else 2], -1)
     for i, row in enumerate(values):
-        first = "" if found.ids is None else f"{found.ids[i]}\t"
+        first = [] if found.ids is None else [found.ids[i]]
         if found.real is None:
-            echo(first + " ".join(map(str, row)))
+            echo_row(*first, " ".join(map(str, row)))
             continue
         for step in np.flatnonzero(found.real[i]):
-            time = "" if found.times is None else f"{found.times[1][i, step]}\t"
-            echo(first + time + " ".join(map(str, row[step])))
+            time = [] if found.times is None else [found.times[1][i, step]]
+            echo_row(*first, *time, " ".join(map(str, row[step])))
         echo()
 
 

@@ -10,7 +10,16 @@ from cli_cases import posix
 
 from cgru import Epoch
 from cgru.cli.arguments import RequestError
-from cgru.cli.output import Predictions, check_output, page_writer, plotter, predictions_writer, require
+from cgru.cli.output import (
+    STDOUT,
+    Predictions,
+    check_output,
+    page_writer,
+    plotter,
+    predictions_writer,
+    require,
+    table_writer,
+)
 
 OUTPUTS = np.arange(6.0).reshape(3, 2) / 4
 NAMES = ("no", "yes")
@@ -227,3 +236,10 @@ def test_pages_go_where_they_can(tmp_path):
         page_writer(str(tmp_path / "page.htm"), None, str(tmp_path / "page.htm"))
     page_writer(str(tmp_path / "PAGE.HTML"))
     assert os.listdir(tmp_path) == []
+
+
+def test_a_table_that_a_terminal_shows(capsys, monkeypatch):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    with table_writer(STDOUT) as write:
+        write(["=1", "b\x1b[31m", -1.5])
+    assert capsys.readouterr().out == "'=1,b\\x1b[31m,-1.5\n"
