@@ -24,7 +24,7 @@ from cgru.core.row_blocks import is_mapped
 from cgru.input_layers import RAW
 from cgru.layers.layer import Layer
 from cgru.many.folds import Splittable
-from cgru.many.jobs import Job
+from cgru.many.jobs import Job, Result
 from cgru.many.run import fit_many
 from cgru.network import Network
 from cgru.network.data.mean_variance import mean_and_deviation
@@ -117,6 +117,7 @@ def choose(
     budget: float = BUDGET,
     epochs: int,
     batch_size: int,
+    progress: Callable[[int, int], Any] | None = None,
     **options: Any,
 ) -> Choice:
     """Choose what `recipe` leaves open by cross-validation on the training data, in as many fits as the budget allows.
@@ -132,6 +133,7 @@ def choose(
         need the whole series, are left out.
     budget: seconds on one core of today, by a count of the work: the choice is the same on any machine.
     epochs, batch_size: those of the fit on all samples. A fold makes SHARE as many epochs.
+    progress: called after each fit of a fold with the number of candidates that are compared, and of all so far.
     options: further options of `Network.fit`.
     """
     classes, loss = y if y.ndim == 1 else None, losses.named(recipe.loss)
@@ -165,7 +167,7 @@ def choose(
                 affordable[text] = candidate
         if not trials.recipes and str(first) not in affordable:
             return Choice(first, why=f"a budget of {budget:g} s is too small for them and the fit")
-        trials.run(affordable)
+        trials.run(affordable, progress)
         if str(first) not in trials.errors:
             return Choice(first, failed=trials.failed)
         if trials.is_good():
@@ -276,8 +278,8 @@ class _Trials:
             self.layers[recipe.inputs] = input_layers.build(recipe.inputs, self.X, self.lengths, recipe.dtype)
         return self.make(recipe, deepcopy(self.layers[recipe.inputs]), seed)
 
-    def run(self, recipes: Mapping[str, Recipe]) -> None:
-        """Fit and score candidates, by their text, in all folds at once."""
+    def run(self, recipes: Mapping[str, Recipe], progress: Callable[[int, int], Any] | None = None) -> None:
+        """Fit and score candidates, by their text, in all folds at once; `progress` is that of `choose`."""
         jobs = [
             Job(partial(self.network, recipe, fold), (text, fold), rows=rows, **self.options)
             for text, recipe in recipes.items()
@@ -286,7 +288,13 @@ class _Trials:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "fit_many: interrupted")  # it is raised here
             own = {"lengths": self.lengths, "sample_weight": self.sample_weight, **self.beside}
-            results = fit_many(jobs, self.X, self.y, **own)
+            before, done = len(self.recipes), itertools.count(1)
+
+            def told(_: Result) -> None:
+                """Report the candidates all of whose folds, or as many fits, are done."""
+                progress(before + next(done) // len(self.folds), before + len(recipes))
+
+            results = fit_many(jobs, self.X, self.y, callback=progress and told, **own)
         if any(isinstance(result.error, KeyboardInterrupt) for result in results):
             raise KeyboardInterrupt
         self.recipes |= recipes

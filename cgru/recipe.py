@@ -57,6 +57,7 @@ class Recipe:
         float64: whether the network is of double precision.
         missing: "decay": the first recurrent layer is a `GRUD`, of one direction and without recurrent dropout, which
             reads what was measured and when.
+        remember_samples: whether the network keeps hashes of its samples, as in `Network.fit`.
         cell: further arguments of each `GRU`.
     """
 
@@ -75,6 +76,7 @@ class Recipe:
     clip_norm: float = 1.0
     float64: bool = False
     missing: str = REFUSE
+    remember_samples: bool = False
     cell: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -139,7 +141,7 @@ class Recipe:
             X, constant = start
             net.predict(X)  # makes the parameters
             net.head.p["b"][...] = constant
-        if net.parameters():  # those of input layers, measured on the data that it will be trained on, or of the start
+        if self.remember_samples:  # parameters, of input layers or of the start, do not mean an earlier fit
             net.remembered = SampleHashes()
         return net
 

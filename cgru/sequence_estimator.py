@@ -249,7 +249,6 @@ class SequenceEstimator(BaseEstimator):
             self.candidate_scores_ = choice.scores
             layers = input_layers.build(found.inputs, samples["X"], samples["lengths"], found.dtype)
             nets = [make(found, copy.deepcopy(layers), more) for more in range(ensemble)]
-        options["remember_samples"] = True
         held = held_out is not None
         if held:
             options |= {"validation": held_out, "patience": self.n_iter_no_change}

@@ -364,13 +364,15 @@ def kept_loss(model, X, y, sample_weight=None):
 def test_a_classifier_validates_with_given_samples():
     (X, y), (V, v) = waves(), waves(30, s=9, seed=1)
     v = np.random.default_rng(1).permutation(v)  # which gets worse the more is learned
-    model = GRUClassifier(**FEW, epochs=200, n_iter_no_change=3).fit(X, y, validation=(V, v))
+    options = {**FEW, "epochs": 200, "n_iter_no_change": 3}
+    model = GRUClassifier(**options, remember_samples=True).fit(X, y, validation=(V, v))
     assert model.n_iter_ == len(model.validation_scores_) < 200
     assert np.argmin(model.validation_scores_) == model.n_iter_ - 4
     assert_close(*kept_loss(model, V, v), tolerance=1e-5)
-    again = GRUClassifier(**FEW, epochs=200, n_iter_no_change=3).fit(X, y, validation=[list(V), v.tolist()])
+    again = GRUClassifier(**options).fit(X, y, validation=[list(V), v.tolist()])
     np.testing.assert_array_equal(again.predict_proba(X), model.predict_proba(X))
     assert model.network_.remembered.validated.values.size == 30
+    assert again.network_.remembered is None
 
 
 def test_weights_of_samples_to_validate_with():
@@ -422,7 +424,7 @@ def test_samples_to_validate_with_shrink_a_regression_of_noise():
 
 def test_an_ensemble_validates_with_given_samples_too():
     (X, y), (V, v) = waves(), waves(30, seed=1)
-    model = GRUClassifier(**FEW, epochs=3, ensemble=2).fit(X, y, validation=(V, v))
+    model = GRUClassifier(**FEW, epochs=3, ensemble=2, remember_samples=True).fit(X, y, validation=(V, v))
     assert len(model.validation_scores_) == 3
     assert [net.remembered.validated.values.size for net in model.networks_] == [30, 30]
 
@@ -616,7 +618,8 @@ def test_a_saved_classifier_has_the_classes_of_y(tmp_path, classes):
     X, _ = waves()
     y = classes[np.arange(60) % len(classes)]
     weights = dict.fromkeys(classes.tolist(), 2.0)
-    model = GRUClassifier(units=3, epochs=2, random_state=0, class_weight=weights, early_stopping=True).fit(X, y)
+    options = {"class_weight": weights, "early_stopping": True, "remember_samples": True}
+    model = GRUClassifier(units=3, epochs=2, random_state=0, **options).fit(X, y)
     model.network_.save(tmp_path / "net.npz")
     net = cgru.load(tmp_path / "net.npz")
     assert net.predict_classes(X).dtype == y.dtype
@@ -673,10 +676,11 @@ def test_what_goes_on_after_loading_learns_at_its_own_rate(tmp_path):
 
 def test_what_an_estimator_has_seen_in_several_calls():
     X, y = waves()
-    model = GRUClassifier(units=3, random_state=0).partial_fit(X[:20], y[:20]).partial_fit(X[20:35], y[20:35])
+    options = {"units": 3, "random_state": 0, "remember_samples": True}
+    model = GRUClassifier(**options).partial_fit(X[:20], y[:20]).partial_fit(X[20:35], y[20:35])
     found = model.network_.remembered.compared(X)
     assert (found["trained"], found["validated"], found["whole"]) == (35, 0, True)
-    model = GRUClassifier(units=3, epochs=1, early_stopping=True, validation_fraction=0.25, random_state=0).fit(X, y)
+    model = GRUClassifier(epochs=1, early_stopping=True, validation_fraction=0.25, **options).fit(X, y)
     found = model.network_.remembered.compared(X)
     assert (found["trained"], found["validated"]) == (45, 15)
 

@@ -12,6 +12,7 @@ import os
 import platform
 import shlex
 import sys
+import time
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -28,7 +29,7 @@ from cgru.cli.data import as_options, model_data, spelled_notes, training_data
 from cgru.cli.forecast import forecast
 from cgru.cli.output import Predictions, check_output, name_of, page_writer, plotter, predictions_writer, require
 from cgru.cli.progress import Progress, say
-from cgru.cli.score import score_and_overlap, score_text
+from cgru.cli.score import overlap, score_text
 from cgru.cli.task import Task, at_steps, choose_network, decays, loss_of, targets, task_of
 from cgru.cli.terminal import echo
 from cgru.core.row_blocks import select_rows
@@ -53,7 +54,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     }  # fmt: skip
     try:
         name, request = requested(argv)
-        code = commands[name](request)
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda message, *_: say(f"note: {message}")
+            code = commands[name](request)
         if sys.stdout is not None:
             sys.stdout.flush()
         return code or 0
@@ -107,7 +110,11 @@ def fit(request: arguments.FitRequest) -> int:
 
     choosing = vars(training) | {"epochs": epochs, "batch_size": size, "standardize": True}
     budget, seed = request.preparing.budget, request.building.seed
-    net, choice = choose_network(task, recipe_, train, groups, choosing, seed=seed, budget=budget)
+    began = time.perf_counter()
+    with progress:
+        told = {"seed": seed, "budget": budget, "progress": progress.compare}
+        net, choice = choose_network(task, recipe_, train, groups, choosing, **told)
+    compared = time.perf_counter() - began
     if recipe_.is_open and not at_steps(task.train):
         progress.say(f"chosen: {choice}", *(f"note: {note}" for note in (choice.failures, choice.advice) if note))
     net.feature_names, net.target_names, net.reading = data.feature_names, data.target_names, data.reading
@@ -124,13 +131,12 @@ def fit(request: arguments.FitRequest) -> int:
     on = f"; --resume goes on from {training.checkpoint}" if training.checkpoint else ""
     if interrupted and not net.history:
         return say(f"cgru: interrupted before the first epoch was over: nothing is saved{on}", 130)
-    with as_request_error():
-        net.save(request.output)
+    _save(net, request.output, training.remember_samples)
     split, which = _choose_scored_split(data, held, task)
     if interrupted:
         result = f"interrupted: the best model so far, of epoch {net.history.kept().epoch} of {epochs}"
     else:
-        result = f"{which} {score_and_overlap(net, split)}"
+        result = f"{which} {score_text(net, split)}{overlap(net, split, always=training.remember_samples)}"
     if draw and net.history:
         draw(net.history, f"{name_of(source)}: {result}")
     elif draw:
@@ -146,7 +152,8 @@ def fit(request: arguments.FitRequest) -> int:
             say(f"note: nothing was learned: {why}; more --epochs, another --learning-rate{other} may help")
         elif held is None and training.epochs is None and (falls := recipe.still_falls(net.history.loss)):
             say(f"note: {falls}; more --epochs may help")
-    echo(f"trained {len(net.history)} epochs in {sum(net.history.seconds):.1f} s")
+    choosing_too = f", {compared:.1f} s of them to compare {len(choice.scores)} networks" if choice.scores else ""
+    echo(f"trained {len(net.history)} epochs in {compared + sum(net.history.seconds):.1f} s{choosing_too}")
     echo(f"model in {request.output}")
     if write:
         with as_data_error(source):
@@ -173,6 +180,7 @@ def _with_defaults(request: arguments.FitRequest, task: Task, data: Dataset, sou
     cure = "leave it out" + ", or --task regression takes integers for numbers" * (data.train.y.dtype.kind in "iub")
     loss = loss_of(task.names, building.loss, f"argument --loss: {source}", cure)
     options = vars(building) | {"loss": loss, "inputs": preparing.inputs}
+    options["remember_samples"] = True  # to compare them with those of the score
     options |= {"bidirectional": building.bidirectional and not preparing.causal}
     if decays(data):
         options["missing"] = recipe.DECAY
@@ -224,6 +232,17 @@ def _choose_scored_split(data: Dataset, held: Split | None, task: Task) -> tuple
     return data.train._replace(y=task.train), "training"
 
 
+def _save(net: cgru.Network, path: str, remember: bool) -> None:
+    """Save a fitted model; with `remember` also what it knows of its samples, which a fit alone compares."""
+    remembered = net.remembered
+    net.remembered = remembered if remember else None
+    try:
+        with as_request_error():
+            net.save(path)
+    finally:
+        net.remembered = remembered
+
+
 def _summary(data: Dataset, task: Task, source: str, held_out: Split | None) -> list[str]:
     """Describe the task and the sizes of the data in lines, before the training."""
     m, s, e = data.train.X.shape
@@ -244,7 +263,7 @@ def _train(net: cgru.Network, train: Split, options: Mapping[str, Any], source: 
     try:
         with as_data_error(source), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "X: .* sequences of one step")  # `with_axes` has asked about it already
-            fixed = {"standardize": True, "recover": True, "remember_samples": True}
+            fixed = {"standardize": True, "recover": True}
             history = net.fit(train.X, train.y, lengths=train.lengths, **train.beside, **fixed, **options)
         if history.problems():
             say(f"note: {history.problems().replace('a lower learning rate', 'a lower --learning-rate')}")
@@ -299,7 +318,7 @@ def evaluate(request: arguments.EvaluateRequest) -> None:
     write = None if request.html is None else page_writer(request.html, request.data, request.model)
     net, _, source, split, which = _read_model_and_data(request.model, request.data, request.reading)
     with as_data_error(source):
-        echo(f"{which} of {name_of(source)}: {score_and_overlap(net, split)}")
+        echo(f"{which} of {name_of(source)}: {score_text(net, split)}{overlap(net, split)}")
         report = None
         if request.report or write:
             report = cgru.report(net, split.X, split.y, split.lengths, **split.beside, importance=request.importance)
@@ -337,7 +356,7 @@ def quantize(request: arguments.QuantizeRequest) -> None:
     with as_data_error(source):
         layers = compare_layers(net, small, split.X, split.lengths)
         change = output_noise(net, small, split.X, split.lengths)
-        before, after = score_and_overlap(net, split), score_text(small, split)
+        before, after = score_text(net, split) + overlap(net, split), score_text(small, split)
     with as_request_error():
         small.save(request.output)
     echo(f"{which} of {name_of(source)}: {before}")

@@ -1,4 +1,4 @@
-"""Progress of a fit on stderr, for the `cgru` command: a bar in a terminal, else lines."""
+"""Progress of a fit on stderr, for the `cgru` command: bars in a terminal, else lines."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from typing import Any
 
 from cgru.cli.terminal import echo
 from cgru.network.history import SCORES, Epoch, score_text
-from cgru.network.progress import Bar
+from cgru.network.progress import Bar, create_bar
 
 __all__ = ["Progress", "say"]
+
+COMPARING = "comparing networks: {n} of {total}"
 
 
 def say(message: str, code: int = 0) -> int:
@@ -21,52 +23,60 @@ def say(message: str, code: int = 0) -> int:
     return code
 
 
-class _BarOrLines:
-    """Shows progress as a bar in a terminal where tqdm is installed, else as lines.
+class Progress:
+    """Shows the networks that are compared, then the epochs of a fit: as bars in a terminal with tqdm, else as lines.
 
-    total: the number of steps.
+    total: the number of epochs.
     quiet: show nothing.
-    draw: makes the bar.
     """
-
-    def __init__(self, total: int, quiet: bool, draw: Callable[[], Any]):
-        """Set up progress over `total` steps, shown unless `quiet`; draw() makes the bar."""
-        self.total, self.quiet, self.draw = total, quiet, draw
-        self.bar: Any = None
-
-    def say(self, *lines: str) -> None:
-        """Print the lines to stderr, unless `quiet`."""
-        if not self.quiet:
-            echo(*lines, sep="\n", file=sys.stderr, flush=True)
-
-    def is_tenth(self, done: int) -> bool:
-        """Return whether to print a line after step number `done`, one of about ten."""
-        return done == self.total or done % math.ceil(self.total / 10) == 0
-
-    def __enter__(self) -> _BarOrLines:
-        if not self.quiet and sys.stderr is not None and sys.stderr.isatty():
-            with contextlib.suppress(ImportError):
-                self.bar = self.draw()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.bar is not None:
-            self.bar.close()
-
-
-class Progress(_BarOrLines):
-    """Shows the epochs of a fit, as its callback."""
 
     def __init__(self, total: int, quiet: bool):
         """Set up progress over `total` epochs, shown unless `quiet`."""
-        super().__init__(total, quiet, lambda: Bar(total))
+        self.total, self.quiet = total, quiet
+        self.compared, self.bar = 0, None
+
+    def say(self, *lines: str) -> None:
+        """Print the lines to stderr, unless `quiet`, below a bar that is over."""
+        self.close()
+        if not self.quiet:
+            echo(*lines, sep="\n", file=sys.stderr, flush=True)
+
+    def compare(self, done: int, total: int) -> None:
+        """Show how many of the networks are compared; more may follow."""
+        bar = self._drawn(lambda: create_bar(total, COMPARING + " {bar} {remaining}"))
+        if bar is not None:
+            bar.total = total
+            bar.update(done - self.compared)
+        elif done > self.compared:
+            self.say(COMPARING.format(n=done, total=total))
+        self.compared = done
 
     def __call__(self, epoch: Epoch) -> None:
         """Show the losses of an epoch in the bar, or as one of about ten lines."""
-        if self.bar is not None:
-            self.bar(epoch)
-        elif epoch.epoch == 1 or self.is_tenth(epoch.epoch):
+        bar = self._drawn(lambda: Bar(self.total))
+        if bar is not None:
+            bar(epoch)
+        elif epoch.epoch in (1, self.total) or epoch.epoch % math.ceil(self.total / 10) == 0:
             self.say(f"epoch {epoch.epoch:{len(str(self.total))}}/{self.total}: {epoch_in_words(epoch)}")
+
+    def _drawn(self, draw: Callable[[], Any]) -> Any:
+        """Return the bar, at first made by `draw`; None where there is none."""
+        if self.bar is None and not self.quiet and sys.stderr is not None and sys.stderr.isatty():
+            with contextlib.suppress(ImportError):
+                self.bar = draw()
+        return self.bar
+
+    def close(self) -> None:
+        """Close the bar; it stays on the screen."""
+        if self.bar is not None:
+            self.bar.close()
+            self.bar = None
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 def epoch_in_words(epoch: Epoch) -> str:

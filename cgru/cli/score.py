@@ -10,9 +10,9 @@ import cgru
 from cgru import losses
 from cgru.core.formatting import figure
 from cgru.datasets import Split
-from cgru.reports.comparison import seen, seen_in_words
+from cgru.reports.comparison import is_held_out, seen, seen_in_words
 
-__all__ = ["score_and_overlap", "score_text"]
+__all__ = ["overlap", "score_text"]
 
 
 def score_text(net: cgru.Network, split: Split) -> str:
@@ -27,6 +27,10 @@ def score_text(net: cgru.Network, split: Split) -> str:
     return f"loss {figure(loss)}, accuracy {accuracy:.2%} ({round(accuracy * count)} of {count})"
 
 
-def score_and_overlap(net: cgru.Network, split: Split) -> str:
-    """Return the text of `score_text`, and how many samples of the split `net` was trained on, if it knows."""
-    return f"{score_text(net, split)}; {seen_in_words(seen(net, split.X, split.lengths))}"
+def overlap(net: cgru.Network, split: Split, always: bool = True) -> str:
+    """Return how many samples of the split `net` was trained on, after a semicolon; "" if it does not remember.
+
+    always: also that it was trained on none.
+    """
+    found = seen(net, split.X, split.lengths)
+    return f"; {seen_in_words(found)}" if found and (always or not is_held_out(found)) else ""

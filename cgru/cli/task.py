@@ -110,13 +110,14 @@ def task_of(data: Dataset, source: str, tested: str | None = None) -> Task:
 
 def choose_network(
     task: Task, recipe: Recipe, train: Split, groups: np.ndarray | None, options: Mapping[str, Any], *, seed: int,
-    budget: float, sample_weight: np.ndarray | None = None,
+    budget: float, progress: Any = None,
 ) -> tuple[cgru.Network, Choice]:  # fmt: skip
     """Choose what `recipe` leaves open, and build the network for the samples `train`; return both.
 
     groups: the group of each sample, or None.
     options: those of `Network.fit`. Folds train as the fit does, but without validation, on scaled targets. A
         `class_weight` weighs what they hold out, too.
+    progress: as in `cgru.model_selection.choose`.
     """
     kept = [name for name in options if Trait.IN_FOLDS in OPTIONS[name].traits]
     options = {name: options[name] for name in kept} | {"recover": True}
@@ -124,8 +125,7 @@ def choose_network(
     rows: Any = slice(None)
     if y.ndim == 3:  # numbers at steps, which padding has none of
         rows = np.nonzero(np.ones(y.shape[:2]) if train.lengths is None else mask(train.lengths, y.shape[1])[:, :, 0])
-    weights = sample_weight if sample_weight is None or y.ndim < 3 else sample_weight[rows[0]]
-    start = constant_start(loss, train.X, y[rows], weights)
+    start, weights = constant_start(loss, train.X, y[rows]), None
 
     def make(found: Recipe, inputs: Sequence[Layer], more: int = 0) -> cgru.Network:
         return task.network(found, inputs, seed=seed + more, start=start)
@@ -136,14 +136,13 @@ def choose_network(
         if task.names is None:
             y = y.reshape(len(y), -1)
             if loss.can_standardize:
-                mean, deviation = mean_and_deviation(y, sample_weight)
+                mean, deviation = mean_and_deviation(y)
                 y = (y - mean) / deviation
         if (per_class := options.pop("class_weight", None)) is not None:  # which judge, too, as in an estimator
             spec = make(replace(recipe, inputs=RAW), []).data_spec
-            per_class = class_weights(spec, check_data(spec, train.X, y, train.lengths), per_class)
-            sample_weight = per_class[y] if sample_weight is None else per_class[y] * sample_weight
-        data = {"lengths": train.lengths, "groups": groups, "sample_weight": sample_weight, "beside": train.beside}
-        choice = choose(make, recipe, train.X, y, budget=budget, **data, **options)
+            weights = class_weights(spec, check_data(spec, train.X, y, train.lengths), per_class)[y]
+        data = {"lengths": train.lengths, "groups": groups, "sample_weight": weights, "beside": train.beside}
+        choice = choose(make, recipe, train.X, y, budget=budget, progress=progress, **data, **options)
     found = choice.recipe
     return make(found, build(found.inputs, train.X, train.lengths, found.dtype)), choice
 

@@ -232,7 +232,13 @@ class Settings:
         IN_FOLDS,
         (("low",), "keep all"),
     )
-    remember_samples: bool = _option(False, flag, "keep hashes of the samples in the model")
+    remember_samples: bool = _option(
+        False,
+        flag,
+        "keep hashes of the samples and the range of each feature in the model: later reports then count the samples "
+        "that it was trained on, and so can whoever has the file",
+        command=("", "no"),
+    )
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Settings:

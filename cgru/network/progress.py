@@ -21,14 +21,13 @@ def tqdm_class() -> Any:
     return tqdm
 
 
-def create_bar(total: int, done: int = 0) -> Any:
-    """Create a tqdm bar of `total` units, `done` of which are over; ImportError where tqdm is not installed."""
+def create_bar(total: int, form: str = "{n}/{total} {bar} {remaining}{postfix}") -> Any:
+    """Create a tqdm bar of `total` units in a form of tqdm's; ImportError where tqdm is not installed."""
     # Some containers' terminals claim to have no rows and no columns: a bar would not be drawn at all.
     room: dict[str, Any] = {"dynamic_ncols": True}
     if sys.stderr is not None and sys.stderr.isatty() and not all(os.get_terminal_size(sys.stderr.fileno())):
         room = {"ncols": 80, "nrows": 24}
-    start = {"initial": done} if done else {}
-    return tqdm_class()(total=total, bar_format="{n}/{total} {bar} {remaining}{postfix}", **start, **room)
+    return tqdm_class()(total=total, bar_format=form, **room)
 
 
 class Bar:

@@ -397,7 +397,7 @@ def test_a_test_on_what_was_trained_on_is_said(folder, tmp_path, options):
     assert out.splitlines()[0].endswith(f"; {note}")
     assert f'<p class="note">{note}</p>' in (tmp_path / "page.html").read_text()
     out, _ = run("fit", folder / "train.csv", "--test", folder / "test.csv", *quick, cwd=tmp_path)
-    assert "; none of 4 samples was among the training data\n" in out
+    assert out.splitlines()[0].endswith(" of 4)")
 
 
 def test_without_a_library_for_parquet(tmp_path, monkeypatch):

@@ -178,8 +178,8 @@ def bar(monkeypatch):
         def set_postfix_str(self, text, refresh=True):
             calls.append(("text", text, refresh))
 
-        def update(self):
-            calls.append(("update",))
+        def update(self, n=None):
+            calls.append(("update",) if n is None else ("update", n))
 
         def close(self):
             calls.append(("close",))
@@ -233,3 +233,18 @@ def test_lines_are_seen_at_once(monkeypatch):
 @pytest.mark.parametrize(("skipped", "said"), [(0, ""), (1, ", an update left out"), (2, ", 2 updates left out")])
 def test_updates_that_were_left_out_are_counted(skipped, said):
     assert epoch_in_words(dataclasses.replace(epoch(), skipped=skipped)) == epoch_in_words(epoch()) + said
+
+
+def test_networks_that_are_compared(capsys, bar, monkeypatch):
+    with Progress(3, False) as progress:
+        for done, total in ((0, 2), (1, 2), (2, 2), (2, 5), (5, 5)):
+            progress.compare(done, total)
+    assert capsys.readouterr().err.splitlines() == [
+        "comparing networks: 1 of 2", "comparing networks: 2 of 2", "comparing networks: 5 of 5"
+    ]  # fmt: skip
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    monkeypatch.setattr(os, "get_terminal_size", lambda descriptor: (80, 24))
+    with Progress(3, False) as progress:
+        progress.compare(1, 2)
+        progress.compare(4, 5)
+    assert [call for call in bar[0] if call[0] != "tqdm"] == [("update", 1), ("update", 3), ("close",)]

@@ -1,6 +1,7 @@
 """What a model remembers of its training, and what is said of other data by it."""
 
 import csv
+import re
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from cli_cases import QUICK, X, Y, refused, run
 
 import cgru
 
-SHORT = (*QUICK, "--epochs", 2)
+SHORT = (*QUICK, "--epochs", 2, "--remember-samples")
 
 
 def normalised(m, seed):
@@ -73,13 +74,22 @@ def test_a_model_that_does_not_remember(tmp_path):
     net.save(tmp_path / "model.npz")
     np.savez(tmp_path / "d.npz", x=X, y=Y)
     out, _ = run("evaluate", "model.npz", "d.npz", cwd=tmp_path)
-    assert out.endswith("; whether the model was trained on these is not known\n")
+    assert re.fullmatch(r"all of d.npz: loss \S+, accuracy \S+ \(\d+ of 40\)\n", out)
     out, _ = run("info", "model.npz", cwd=tmp_path)
     told = {line[:16].strip(): line[17:] for line in out.splitlines()}
     assert told["trained on"] == "samples that it does not remember"
     assert told["features"] == "3"
     assert told["classes"] == "0, 1"
     assert "targets" not in told
+
+
+def test_a_fit_compares_samples_and_its_model_forgets_them(tmp_path):
+    np.savez(tmp_path / "d.npz", train_x=X[:30], train_y=Y[:30], test_x=X[20:], test_y=Y[20:])
+    for options, due in (((), None), (("--remember-samples",), 30)):
+        out, _ = run("fit", "d.npz", *QUICK, "--epochs", 2, *options, cwd=tmp_path)
+        assert out.splitlines()[0].endswith("; 10 of 20 samples were among the training data")
+        kept = cgru.load(tmp_path / "cgru-model.npz").remembered
+        assert (kept and len(kept.trained.values)) == due
 
 
 # --- names of targets ---

@@ -86,7 +86,9 @@ def test_a_fit_with_its_report(toy, tmp_path, data, options, samples, which, not
     pytest.importorskip("sklearn")
     np.savez(tmp_path / "whole.npz", x=X, y=Y)
     path = tmp_path / data if data == "whole.npz" else toy / data
-    out, _ = run("fit", path, *QUICK, "--epochs", 2, *options, "--html", "page.html", cwd=tmp_path)
+    out, _ = run(
+        "fit", path, *QUICK, "--epochs", 2, "--remember-samples", *options, "--html", "page.html", cwd=tmp_path
+    )
     assert out.startswith(f"{which} loss")
     assert out.endswith("model in cgru-model.npz\nreport in page.html\n")
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
