@@ -95,7 +95,12 @@ def in_a_folder():
         yield
 
 
-@pytest.fixture(params=kernels.levels())
+def ends(values):
+    """The first and the last; those in between are slow."""
+    return [values[0], *(pytest.param(value, marks=pytest.mark.slow) for value in values[1:-1]), *values[1:][-1:]]
+
+
+@pytest.fixture(params=ends(kernels.levels()))
 def level(request):
     """Each instruction set that this machine has, in use for the test."""
     before = kernels.level()
@@ -104,7 +109,7 @@ def level(request):
     kernels.use_level(before)
 
 
-@pytest.fixture(params=narrow_levels(), ids=lambda each: each[0] + ("" if each[1] is None else " without bytes"))
+@pytest.fixture(params=ends(narrow_levels()), ids=lambda each: each[0] + ("" if each[1] is None else " without bytes"))
 def narrow_level(request):
     """The same for weights of fewer bytes, with and without products of bytes."""
     before = kernels.level()

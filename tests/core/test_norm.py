@@ -48,10 +48,10 @@ def check(m, s, e, u, dtype, ragged, reverse, zoneout):
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.pairwise
 def test_against_the_reference(level, dtype, ragged):
-    """Each shape in both directions; each u, and each (m, s), meets each zoneout in each direction."""
+    """Each u, and each (m, s), meets each zoneout in each direction."""
     ways = itertools.cycle(itertools.product((None, "mask", "rate"), (False, True)))
     for (m, s), e, u in itertools.product(MS, (1, 7, 17), ODD):
-        for zoneout, reverse in itertools.islice(ways, 2):
+        for zoneout, reverse in itertools.islice(ways, 1):
             check(m, s, e, u, dtype, ragged, reverse, zoneout)
 
 

@@ -77,7 +77,14 @@ def never_stopped(case):
 
 
 @pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("stop", [*(pytest.param(stop, marks=pytest.mark.nightly) for stop in (1, 2, 4)), 3, EPOCHS])
+@pytest.mark.parametrize(
+    "stop",
+    [
+        *(pytest.param(stop, marks=pytest.mark.nightly) for stop in (1, 2, 4)),
+        3,
+        pytest.param(EPOCHS, marks=pytest.mark.slow),
+    ],
+)
 def test_a_resumed_fit_ends_in_the_bits_of_one_never_stopped(tmp_path, case, stop):
     make, options = CASES[case]
     options = {"epochs": EPOCHS, **options}
