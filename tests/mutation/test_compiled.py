@@ -182,20 +182,6 @@ def test_what_changes_no_object_or_does_not_compile_does_not_count(built):
     assert built.linked == []
 
 
-@pytest.mark.parametrize(
-    ("environment", "test", "due"),
-    [
-        ({}, "test_x[avx2-float32]", True),
-        ({"CGRU_SIMD": "avx2"}, "test_x[avx2-float32]", True),
-        ({"CGRU_SIMD": "avx2"}, "test_x[float32-scalar]", False),
-        ({"CGRU_SIMD": "avx2"}, "test_x[avx512 without bytes]", False),
-        ({"CGRU_SIMD": "avx2"}, "test_scalar", True),
-    ],
-)
-def test_tests_of_other_levels_are_left_out(environment, test, due):
-    assert compiled.concerns(environment, test) is due
-
-
 @pytest.mark.nightly
 @pytest.mark.parametrize("path", ["cgru/core/simd/equations.h", "cgru/core/pair.pyx", "cgru/core/thread_pool.c"])
 def test_a_break_is_built_and_put_back(tmp_path, path):

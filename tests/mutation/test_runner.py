@@ -13,9 +13,8 @@ sys.path.append(str(ROOT))  # at the end, so that no cgru/ there hides the insta
 
 from mutation import __main__ as command
 from mutation import runner
-from mutation.child import FORKS, Outcome
-from mutation.covering import Covering, statement
-from mutation.report import summary
+from mutation.child import FORKS
+from mutation.covering import statement
 from mutation.runner import Result, Runner
 
 source = pytest.mark.skipif(not (ROOT / "cgru/gru.py").is_file(), reason="the source does not lie beside the tests")
@@ -109,17 +108,6 @@ def test_a_toy(toy, tmp_path, monkeypatch, capsys):
 EQUIVALENT = runner.equivalent
 
 
-@pytest.mark.parametrize(("path", "seconds"), [("cgru/toy.py", 0.5), ("cgru/core/simd/toy.h", 5.0)])
-def test_what_is_built_without_optimisation_may_take_longer(path, seconds, tmp_path, monkeypatch):
-    """Else it is late, and a break caught that no test has noticed."""
-    asked = []
-    monkeypatch.setattr(runner, "run", lambda tree, files, usual, **_: asked.append(usual) or Outcome())
-    toy = Runner(tmp_path / "results.jsonl", root=tmp_path)
-    monkeypatch.setattr(toy, "portions", lambda *_: [{"tests/test_toy.py::test_small": 0.5}])
-    assert toy.attempt(tmp_path, Result(path, "", "", 1, 1, ""), {}) == {"result": "survived", "tests": 1}
-    assert asked == [{"tests/test_toy.py::test_small": seconds}]
-
-
 @source
 def test_the_list_of_equivalent_breaks_has_reasons_and_names_lines_that_exist():
     for (path, code, what), reason in runner.equivalent().items():
@@ -150,43 +138,11 @@ def test_the_same_breaks_are_chosen_after_a_change_elsewhere(toy):
     assert len(before) == 6
 
 
-def test_the_quickest_tests_come_first_one_of_each_function():
-    tests = {"a[1]": 2.0, "a[2]": 1.0, "b": 1.5, "c": 9.0}
-    assert list(runner.quickest(tests, 5.0)) == ["a[2]", "b", "a[1]"]
-    assert list(runner.quickest(tests, 15.0)) == ["a[2]", "b", "c", "a[1]"]
-    assert list(runner.quickest({"c": 9.0}, 1.0)) == ["c"]
-
-
 def test_the_lines_of_a_statement():
     code = "X = [\n    1,\n]\ndef f(a=1):\n    if (a and\n        b):\n        g(a,\n          b)\n"
     code += "    try:\n        g()\n    except E:\n        pass\n"
     due = {1: None, 2: None, 4: None, 5: range(5, 7), 6: range(5, 7), 7: range(7, 9), 8: range(7, 9), 11: range(11, 12)}
     assert {line: statement(code, line) for line in due} == due
-
-
-@source
-def test_tests_are_ordered_from_the_module_outward(tmp_path):
-    found = Runner(tmp_path / "results.jsonl", root=ROOT)
-    names = ["test_gru.py", "files/test_text.py", "datasets/test_npz.py", "datasets/test_text.py", "many/test_run.py"]
-    line = {"cgru/datasets/text.py": {"1": "1"}}
-    found.covering = {f"tests/{name}": Covering("", {f"tests/{name}::test": 1.0}, {}, line) for name in names}
-    found.covering["tests/many/test_run.py"].lines = {}
-    portions = [[name.partition("::")[0] for name in each] for each in found.portions("cgru/datasets/text.py", 1)]
-    near = ["tests/files/test_text.py", "tests/datasets/test_npz.py"]
-    assert portions == [["tests/datasets/test_text.py"], near, ["tests/test_gru.py"]]
-
-
-def test_summary():
-    results = [Result("a.py", "x", "code", 1, n, result) for n, result in enumerate(["caught"] * 3 + ["survived"])]
-    results += [Result("b.py", "x", "code", 1, 1, "listed"), Result("c.py", "x", "code", 1, 1, "caught")]
-    text, least = summary(results)
-    assert least == 0.75
-    assert text.splitlines()[2:] == [
-        "| a.py | 3 | 4 | 0 |",
-        "| b.py | 0 | 0 | 1 |",
-        "| c.py | 1 | 1 | 0 |",
-        "| all | 4 (80.0%) | 5 | 1 |",
-    ]
 
 
 @source
