@@ -35,6 +35,7 @@ if SANITIZE and SANITIZE not in SANITIZERS:
     raise SystemExit(f"CGRU_SANITIZE: expected one of {', '.join(SANITIZERS)}, got {SANITIZE!r}")
 if SANITIZE and MSVC:
     raise SystemExit("CGRU_SANITIZE: expected GCC or Clang, got Windows; build without it, or on Linux")
+SHARED = "cgru.core.cython_shared"  # Cython's memoryviews, once for all modules; its C is generated
 PUBLIC = ["cgru/core/simd/cgru.h", "cgru/core/thread_pool.h"]  # what the modules include
 KERNELS, HEADERS = sorted(glob("cgru/core/simd/*.c")), glob("cgru/core/simd/*.h")
 
@@ -252,7 +253,9 @@ setup(
             extension("network.training.compiled.weights"),
             extension("network.training.compiled.program"),
             extension("torch.runs", level="-O3"),
+            Extension(SHARED, [f"{SHARED.replace('.', '/')}.c"], extra_compile_args=flags("-O2"), extra_link_args=LINKS),
         ],
+        shared_utility_qualified_name=SHARED,
         build_dir=os.path.join("build", "debug" * DEBUG).rstrip(os.sep),
         force=DEBUG,
         compiler_directives=DIRECTIVES,
