@@ -26,7 +26,6 @@ from cgru.layers import KINDS as LAYERS
 from cgru.layers.layer import Layer
 from cgru.network import chain, sample_hashes
 from cgru.optimizers import is_matrix
-from cgru.quantized.layers import KINDS as QUANTIZED
 from cgru.variant import named as variant_named
 
 __all__ = [
@@ -44,7 +43,6 @@ Arrays = dict[str, np.ndarray]
 Headers = dict[str, Header]
 
 
-_KINDS = {kind.__name__: kind for kind in (GRU, GRUD, Bidirectional, *LAYERS, *QUANTIZED)}
 _SECOND = ("classes", "target_names", "remembered")
 SETTINGS = ("loss", "class_names", "seed", "feature_names", "reading", *_SECOND)
 _READERS = {
@@ -62,6 +60,13 @@ def file_error(path: Path, why: Any, kind: str = "model") -> ValueError:
     """Return the ValueError for a file at `path` that is no cgru file of this `kind`, because of `why`, in short."""
     text = str(why)
     return ValueError(f"{os.fspath(path)} is not a cgru {kind}: {text[:MOST_SHOWN]}{'...' * (len(text) > MOST_SHOWN)}")
+
+
+def _kinds() -> dict[str, type[Layer]]:
+    """Return the classes of layers that files have, by name."""
+    from cgru.quantized.layers import KINDS as QUANTIZED
+
+    return {kind.__name__: kind for kind in (GRU, GRUD, Bidirectional, *LAYERS, *QUANTIZED)}
 
 
 def _parameter_headers(layer: Layer, e: int) -> Headers:
@@ -134,7 +139,7 @@ def pack(layers: Sequence[Layer], settings: Mapping[str, Any], standardisation: 
 def _description(layer: Layer, i: int) -> dict[str, Any]:
     """Return the description of layer i, without its parameters, in JSON's types."""
     name, fields = type(layer).__name__, layer.fields
-    if fields is None or _KINDS.get(name) is not type(layer):
+    if fields is None or _kinds().get(name) is not type(layer):
         raise ValueError(f"layers: expected cgru's own to save, got {name} as layer {i}")
     if fields.halves:
         halves = [_description(half, i) for half in layer.halves]
@@ -345,7 +350,7 @@ def _expected_headers(layers: Sequence[Layer], headers: Mapping[str, Header]) ->
 def _make_layer(description: Mapping[str, Any]) -> Layer:
     """Create the layer of a description, without its parameters."""
     options = dict(description)
-    kind = _KINDS[options.pop("class")]
+    kind = _kinds()[options.pop("class")]
     fields = kind.fields
     if fields.halves:
         halves, merge = [options.pop(half) for half in fields.halves], options.pop("merge")

@@ -10,7 +10,7 @@ import copy
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -30,13 +30,11 @@ from cgru.network.history import Epoch, History
 from cgru.network.model import Model
 from cgru.network.options import Metric, Settings
 from cgru.network.sample_hashes import SampleHasher, SampleHashes
-from cgru.network.summary import Summary, summarize
-from cgru.network.training.checkpoint import Checkpoint
-from cgru.network.training.fit import Fit, scores
-from cgru.network.training.gradients import gradients
-from cgru.network.training.metrics import compute_metrics
-from cgru.network.training.target_scaling import TargetScaling
 from cgru.optimizers import Adam, Optimizer
+
+if TYPE_CHECKING:  # what trains and describes is imported at its first use, which shortens `import cgru`
+    from cgru.network.summary import Summary
+    from cgru.network.training.fit import Fit
 
 __all__ = ["Network", "from_parts", "load", "to_parts", "undo_target_scaling"]
 
@@ -189,6 +187,8 @@ class Network(Model):
             >>> net.summary().parameters
             106
         """
+        from cgru.network.summary import summarize
+
         return summarize(self.layers, self.features, self.dtype)
 
     def make(self, X: np.ndarray) -> None:
@@ -376,6 +376,9 @@ class Network(Model):
             >>> bool(np.isclose(found["loss"], found["losses"].mean()))
             True
         """
+        from cgru.network.training.fit import scores
+        from cgru.network.training.metrics import compute_metrics
+
         settings = SCORED if metrics is None else Settings(epochs=1, metrics=metrics)
         each = flag(each, "each")
         beside = given_step_arrays(resets, decay, times)
@@ -439,6 +442,8 @@ class Network(Model):
             >>> own["0.Uz"].shape, bool(np.allclose(own["0.Uz"].mean(axis=0), g["0.Uz"]))
             ((4, 3, 4), True)
         """
+        from cgru.network.training.gradients import gradients
+
         each = flag(each, "each")
         chain.check_trains(self.layers)
         beside = given_step_arrays(resets, decay, times)
@@ -665,6 +670,9 @@ class Network(Model):
             ('no', 'yes')
         """
         settings = Settings.of(locals())
+        from cgru.network.training.checkpoint import Checkpoint
+        from cgru.network.training.fit import Fit
+
         known = {"has_mean": self.mean is not None, "scheduled": optimizers.scheduled(self.optimizer)}
         beside = given_step_arrays(resets, decay, times)
         check_batches(settings, X, y, **known, lengths=lengths, sample_weight=sample_weight, groups=groups, **beside)
@@ -764,6 +772,8 @@ def undo_target_scaling(net: Network, mean: np.ndarray, scale: np.ndarray) -> Ne
         wide = {name: array.astype(np.float64) for name, array in arrays.items()}
         layers, _, _ = files.unpack({"model": np.array(model), **wide})
         found.layers, found.dtype = tuple(layers), np.dtype(np.float64)
+    from cgru.network.training.target_scaling import TargetScaling
+
     TargetScaling(mean, scale, *losses.named(net.loss).scaling(mean, scale)).unscale_head(found.head)
     return found
 
