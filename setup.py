@@ -4,8 +4,11 @@ import gzip
 import json
 import os
 import platform
+import shlex
 import shutil
+import subprocess
 import sys
+import sysconfig
 import tarfile
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -102,6 +105,29 @@ def clang_cl() -> str:
             "has no vectors, of which the kernels are made; its part 'C++ Clang tools for Windows' brings clang-cl"
         )
     return found
+
+
+def check_tools() -> None:
+    """Raise SystemExit, with what to install, where there is no C compiler or no headers of Python."""
+    if MSVC:
+        clang_cl()
+        return
+    compiler = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")
+    try:  # run it, since that of macOS is there before Xcode is
+        missing = subprocess.run([*compiler, "--version"], capture_output=True).returncode != 0
+    except OSError:
+        missing = True
+    what = f"a C compiler, {compiler[0]!r} or another one that CC names" if missing else ""
+    headers = [os.path.join(sysconfig.get_path(name), "Python.h") for name in ("include", "platinclude")]
+    told = {"CFLAGS", "CPPFLAGS", "CPATH", "C_INCLUDE_PATH"} & os.environ.keys()  # the headers may be elsewhere
+    if not (told or any(map(os.path.exists, headers))):
+        what += f"{' and ' * bool(what)}the headers of Python {platform.python_version()}, Python.h"
+    if what:
+        raise SystemExit(
+            f"cgru is compiled here: expected {what}, got none. Debian, Ubuntu: apt install build-essential "
+            "python3-dev; Fedora: dnf install gcc python3-devel; macOS: xcode-select --install; conda: conda install "
+            "c-compiler"
+        )
 
 
 class Build(build_ext):
@@ -203,9 +229,10 @@ class Wheel(bdist_wheel):
 
 
 def translated(modules: list[Extension], **options: Any) -> list[Extension]:
-    """Let Cython make C of the modules, but for a source distribution, which has none of it."""
-    if "sdist" in sys.argv:
+    """Let Cython make C of the modules, but for a source distribution and for metadata, which have none of it."""
+    if {"sdist", "egg_info", "dist_info"} & {*sys.argv}:
         return modules
+    check_tools()
     mend_cython()
     return cythonize(modules, **options)
 

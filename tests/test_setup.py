@@ -87,6 +87,19 @@ def test_an_unknown_sanitizer_is_refused(value):
     assert f"CGRU_SANITIZE: expected one of address, thread, valgrind, got {value!r}" in done.stderr
 
 
+@pytest.mark.parametrize("compiler", ["/no/such/gcc -O2", "false"])
+@pytest.mark.parametrize("headers", [True, False])
+def test_without_a_compiler_it_says_what_to_install_before_cython_runs(tmp_path, compiler, headers):
+    bare = f"import sysconfig; sysconfig.get_path = lambda name: {str(tmp_path)!r}\n"
+    done = ran(["-c", ASK if headers else bare + ASK, str(SETUP)], CC=compiler)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert all(word in line for word in (compiler.split()[0], "apt install", "dnf install", "xcode-select --install"))
+    assert ("Python.h" in line) != headers
+    assert asked(CC="cc")
+
+
 SANITIZE = SETUP.parent / ".ci" / "sanitize"
 # Stands for Python: reports what is read past an array, and where told to something more, or fails, or stops the run.
 FAKE = """#!/bin/sh
@@ -163,11 +176,12 @@ def test_an_sdist_is_the_same_bytes_whenever_and_wherever(tmp_path):
 
 # Builds with Visual Studio's compiler as Windows would, but for the building, and prints what compiles.
 ON_WINDOWS = """
-import runpy, sys, types
+import runpy, subprocess, sys, sysconfig, types
 import Cython.Build, numpy, setuptools, setuptools.command.build_ext
 Cython.Build.cythonize = setuptools.setup = lambda *given, **options: None
 setuptools.command.build_ext.build_ext.build_extensions = lambda self: None
 here, sys.platform = sys.platform, "win32"
+sys.argv.append("dist_info")
 Build, sys.platform = runpy.run_path(sys.argv[1])["Build"], here
 build = Build.__new__(Build)
 build.compiler = types.SimpleNamespace(initialized=True)
