@@ -257,6 +257,7 @@ class SequenceEstimator(BaseEstimator):
         with _threads(self.n_jobs):
             callback = _print_epoch if self.verbose else None
             history = _fit_all(nets, callback=callback, **samples, **own_beside, **options)
+            history.nothing_learned = ""  # which is judged below, once outputs are shrunk
             notes = [choice.failures if choice else "", history.problems()]
             for net in nets if choice is not None and choice.shrinkage is not None and not held else ():
                 for array in net.head.p.values():

@@ -265,6 +265,7 @@ def _train(net: cgru.Network, train: Split, options: Mapping[str, Any], source: 
             warnings.filterwarnings("ignore", "X: .* sequences of one step")  # `with_axes` has asked about it already
             fixed = {"standardize": True, "recover": True}
             history = net.fit(train.X, train.y, lengths=train.lengths, **train.beside, **fixed, **options)
+        history.nothing_learned = ""  # which the command says at its end
         if history.problems():
             say(f"note: {history.problems().replace('a lower learning rate', 'a lower --learning-rate')}")
         return False

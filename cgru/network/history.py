@@ -73,6 +73,8 @@ class History(list[Epoch]):
     Attributes:
         returns: with `recover` in `Network.fit`, a pair for each divergence: the number of the epoch that diverged, and
             the number of the epoch whose parameters were restored, 0 for the start of the fit.
+        nothing_learned: why the network is no better than constant outputs, such as the most frequent class; "" where
+            it is, or where that was not compared: with batches, data in files, stateful layers or your own loss.
 
     Examples:
         >>> net = cgru.Network([cgru.GRU(4), cgru.Dense(1, "identity")], seed=0)
@@ -82,6 +84,7 @@ class History(list[Epoch]):
     """
 
     returns: tuple[tuple[int, int], ...] = ()
+    nothing_learned: str = ""
 
     loss = _column("loss")
     accuracy = _column("accuracy")
@@ -97,10 +100,10 @@ class History(list[Epoch]):
         return sum(epoch.skipped for epoch in self)
 
     def problems(self) -> str:
-        """Describe what went wrong in the fit: how many updates were left out, and how often the fit diverged.
+        """Describe what went wrong: updates that were left out, divergence, a fit that learned nothing.
 
         Returns:
-            The text; "" where neither happened.
+            The text; "" where nothing went wrong.
 
         Examples:
             >>> net = cgru.Network([cgru.GRU(4), cgru.Dense(1, "identity")], seed=0)
@@ -122,6 +125,8 @@ class History(list[Epoch]):
             best = self.returns[-1][1]
             kept = f"those of epoch {best}" if best else "those at its start"
             parts.append(f"it diverged again and ended with the best parameters, {kept}; try a lower learning rate")
+        if self.nothing_learned:
+            parts.append(f"nothing was learned: {self.nothing_learned}")
         return "; ".join(parts)
 
     def __repr__(self) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from cgru import losses, optimizers
+from cgru.core.formatting import figures
 from cgru.network import chain
 from cgru.network.data.streaming import AnyData
 from cgru.network.data.training_data import Data, feature_statistics, mean_time_step
@@ -134,11 +135,37 @@ class Fit:
                 model.carried.pop(OF_FIT, None)
                 if bar is not None:
                     bar.close()
+            self.history.nothing_learned = self._compare_with_constant()
             if settings.shrink:  # scaled outputs move towards their mean, 0
                 k = shrinkage(*outputs_and_targets(model, self.held_out))
                 for name in ("W", "b"):
                     model.head.p[name] *= k
         return self.history
+
+    def _compare_with_constant(self) -> str:
+        """Return why the network is no better than the best constant outputs, in words; "" where it is.
+
+        They are compared by the accuracy, or the loss where there is none, of the validation data, without such of the
+        training data. Those in files or batches are not read again.
+        """
+        model, data, judged, epoch = self.model, self.data, self.held_out or self.data, self.history.kept()
+        loss = losses.named(model.loss).scored
+        if epoch is None or model.stateful or not (data.in_memory and judged.in_memory) or loss.code is None:
+            return ""
+        of, where = ("", "training") if self.held_out is None else ("validation_", "validation")
+        scored = getattr(epoch, f"{of}loss"), getattr(epoch, f"{of}accuracy")
+        constant = constant_scores(loss, data, judged)
+        if constant is None or not is_constant(scored, constant):
+            return ""
+        if not of:  # those of an epoch are from before its updates
+            scored = scores(model, data)[:2]
+            if not is_constant(scored, constant):
+                return ""
+        if scored[1] is None:
+            alone, own = figures([constant[0], scored[0]])
+            return f"a constant alone has a {loss} loss of {alone} on the {where} data, the network {own}"
+        alone, own = f"{constant[1]:.2%}", f"{scored[1]:.2%}"
+        return f"the most frequent class alone is {alone} of the {where} data, the network right in {own}"
 
     def _measure(self) -> None:
         """Measure the standardisation and, of a first layer with gaps, its means and its unit of time, once each."""
@@ -400,6 +427,26 @@ def scores(model: Model, data: AnyData, each: bool = False) -> tuple[float, floa
     if each or not compiles(model):
         return loop.scores(model, data, each)
     return *Engine(model, data, data, 0, None).scores(), None
+
+
+def constant_scores(loss: losses.Loss, data: Data, judged: Data) -> tuple[float, float | None] | None:
+    """Return loss and accuracy on `judged` of the constant outputs that fit `data` best; None if a y is constant."""
+    (y, weights), (due, due_weights) = ([part.rows(each) for each in (part.y, part.weights)] for part in (data, judged))
+    if (y == y[:1]).all() or (due == due[:1]).all():
+        return None
+    if y.ndim == 1:  # class numbers
+        return 0.0, float(np.average(due == np.bincount(y, weights).argmax(), weights=due_weights))
+    A = np.tile(loss.constant(y, weights), (len(due), 1))
+    hits = loss.hits(A, due, due_weights)
+    count = len(due) if due_weights is None else due_weights.sum()
+    return loss(A, due, due_weights)[0], None if hits is None else hits / count
+
+
+def is_constant(scored: tuple[float, float | None], constant: tuple[float, float | None]) -> bool:
+    """Return whether (loss, accuracy) are no better than those of a constant; a loss 2 % better may be chance."""
+    if scored[1] is None:
+        return scored[0] >= constant[0] - 0.02 * abs(constant[0])
+    return scored[1] <= constant[1] * (1 + 1e-9)
 
 
 def check(settings: Settings, model: Model, data: AnyData) -> None:
