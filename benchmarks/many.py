@@ -40,7 +40,7 @@ ROUNDS, SAMPLE = 3, 16  # at least; our fits in a sample
 SPREAD = {"threads": 20, "dask": 60}  # fits of each size where all are mixed
 FIRST, TOLERANCE = 5, 2e-5  # epochs after which the losses are still the same to rounding
 EPOCHS = 20  # of a fit to batches that are handed out
-FITS = {"memory": 10_000, "overhead": 200}
+FITS = {"memory": 10_000, "overhead": 200, "grid": 5}  # the last: epochs
 WORKERS = {  # one core each
     "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "CGRU_NUM_THREADS": "1",
     "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
@@ -85,6 +85,7 @@ def rows(task: Task, most: int, seconds: float, parts: tuple[str, ...]) -> Itera
         for u in task.sizes:
             yield size(task, u, most, found, share, seconds)
     yield ours.threads(task, SPREAD["threads"], most, seconds)
+    yield ours.grid(task, FITS["grid"], most, seconds)
     yield ours.overhead(task, FITS["overhead"], seconds)
     yield ours.batches(HANDED_OUT, EPOCHS, seconds)
     if "dask" in parts:
@@ -224,6 +225,9 @@ def rest(row: dict) -> str:
         ratio = report.bold(row["ratio"], row["ratio"] < TARGETS[row["part"]])
         who = "threads are" if row["part"] == "threads" else "Dask workers of one thread are"
         return f"{row[row['part'].replace('dask', 'workers')]} {who} {ratio} times as fast as one."
+    if row["part"] == "grid":
+        many = f"`cgru.grid` of {row['fits']:,} short fits takes {row['seconds']:.1f} s"
+        return f"{many}, {row['ratio']:.2f} times as long as `fit_many` with the same jobs."
     if row["part"] == "overhead":
         ms = row["ms"]
         return (

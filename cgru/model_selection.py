@@ -23,11 +23,11 @@ from cgru.core.lengths import mask
 from cgru.core.row_blocks import is_mapped
 from cgru.input_layers import RAW
 from cgru.layers.layer import Layer
-from cgru.many.folds import Splittable
 from cgru.many.jobs import Job, Result
 from cgru.many.run import fit_many
 from cgru.network import Network
 from cgru.network.data.mean_variance import mean_and_deviation
+from cgru.network.data.split import draw_folds
 from cgru.network.training.target_scaling import shrinkage
 from cgru.recipe import POOL, Recipe
 
@@ -152,7 +152,8 @@ def choose(
         return Choice(first)
     short = {"epochs": max(1, round(SHARE * epochs)), "batch_size": batch_size}
     trials.options |= short | options
-    trials.folds = Splittable(X, y, classes, groups).splits(_fold_count(classes), [0], "folds")
+    fold, count = draw_folds(len(X), _fold_count(classes), [0], classes, groups), _fold_count(classes)
+    trials.folds = [(np.flatnonzero(fold != i), np.flatnonzero(fold == i)) for i in range(count)]
     real = 1.0 if lengths is None else float(lengths.mean()) / X.shape[1]
     seconds = partial(_seconds, shape=X.shape, real=real)
     spent = longest = 0.0

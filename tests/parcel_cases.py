@@ -47,11 +47,17 @@ class Elsewhere(ThreadPoolExecutor):
         return super().submit(self.run, pickle.dumps(call))
 
     def run(self, call):
-        code = "import pickle, sys; f, x = pickle.load(sys.stdin.buffer); pickle.dump(f(x), sys.stdout.buffer)"
+        code = (
+            "import pickle, sys; f, x = pickle.load(sys.stdin.buffer)\n"
+            "try: found = f(x)\nexcept Exception as error: found = error\npickle.dump(found, sys.stdout.buffer)"
+        )
         path = os.pathsep.join([str(self.folder), str(Path(__file__).parent)])
         there = {"cwd": self.folder, "env": os.environ | {"PYTHONPATH": path}}
         done = subprocess.run([sys.executable, "-c", code], input=call, capture_output=True, check=True, **there)
-        return pickle.loads(done.stdout)
+        found = pickle.loads(done.stdout)
+        if isinstance(found, Exception):
+            raise found
+        return found
 
 
 def small(n, **options):

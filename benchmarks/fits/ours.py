@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import partial
+from itertools import product
 from statistics import median
 from time import perf_counter
 
@@ -60,6 +61,37 @@ def threads(task: Task, n: int, most: int, seconds: float) -> dict:
     names = mixed(task, n)
     calls = {who: partial(fitted, task, names, count, keep=False) for who, count in (("all", most), ("one", 1))}
     return {"part": "threads", "threads": most, "ratio": ratios(round_robin(calls, seconds), "all")["one"]}
+
+
+def grid(task: Task, n: int, most: int, seconds: float) -> dict:
+    """Seconds of a `cgru.grid` on the task's sessions, and how many times as long as `fit_many` with its jobs takes."""
+    X, y, lengths = task.data()
+    options = {**task.options(), "patience": None, "epochs": n}
+
+    def searched() -> None:
+        found = cgru.grid(
+            made, X, y, lengths=lengths, folds=task.outer, inner_folds=2, seeds=task.seeds, threads=most,
+            u=list(task.sizes), **options,
+        )  # fmt: skip
+        if any(record["error"] for record in found):
+            raise RuntimeError(f"{NAME}: a fit of the grid failed")
+        found.score()
+
+    jobs = []
+    for fold, inner, u, seed in product(range(task.outer), range(2), task.sizes, range(task.seeds)):
+        is_test = np.arange(task.sessions) % task.outer == fold
+        rest, test = np.flatnonzero(~is_test), np.flatnonzero(is_test)
+        rows = {"rows": rest[inner::2], "validation_rows": rest[1 - inner :: 2], "test_rows": test}
+        jobs.append(cgru.Job(partial(made, u, seed), **rows, **options))
+    calls = {"grid": searched, "jobs": lambda: cgru.fit_many(jobs, X, y, lengths=lengths, threads=most, keep=False)}
+    times = round_robin(calls, seconds)
+    ratio = ratios(times, "jobs")["grid"]
+    return {"part": "grid", "fits": len(jobs), "seconds": median(times["grid"]) / 1e3, "ratio": ratio}
+
+
+def made(u: int, seed: int) -> cgru.Network:
+    """The network of a setting of the grid."""
+    return Maker(Name(u, seed, 0, 0))()
 
 
 def dask(task: Task, n: int, most: int, seconds: float) -> dict:

@@ -1,4 +1,4 @@
-"""Grid search under nested cross-validation: `grid_jobs` makes the jobs, `grid` runs them and returns a `Grid`.
+"""`grid`: choose among settings by nested cross-validation; `Grid`: its records, the choices and the nested score.
 
 m samples.
 """
@@ -7,48 +7,121 @@ from __future__ import annotations
 
 import inspect
 import itertools
-import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from cgru.core.checks import callable_, integers, positive
-from cgru.many.cv_results import PLACE, RESERVED, SHOWN, Grid
-from cgru.many.folds import Splittable, classes_of
-from cgru.many.jobs import OWN, Job, Result, SharedData, cost_of
+from cgru.many.jobs import DATA, OWN, Job, Result, SharedData, cost_of
 from cgru.many.run import fit_many
-from cgru.network.data.split import encode_groups
+from cgru.network.data.split import classes_to_split, draw_folds, encode_groups
 from cgru.network.data.streaming import as_data
 from cgru.network.data.training_data import find_class_names
 from cgru.network.network import Network
 from cgru.network.options import OPTIONS, Settings, Trait
-from cgru.optimizers import check_number
 
-__all__ = ["GridJob", "grid", "grid_jobs"]
+__all__ = ["Grid", "grid"]
 
-NOT_SPLIT = [(None, None)]  # the only outer fold without `folds`: training rows, all, and test rows, none
-AXIS = list | tuple | range  # types that list the values of an axis; anything else is a single value
+Record = dict[str, Any]
+Rows = np.ndarray | None
 
 
-class GridJob(Job):
-    """A job of a grid.
+class Grid(list[Record]):
+    """The results of `grid`: a list of records, one for each fit, from which settings are chosen and scored.
 
-    place: its setting, with `repeat`, `fold`, `inner` (the inner fold; None without inner folds) and `seed`.
+    A record is a plain dict: `setting` (a dict), `fold`, `inner` and `seed` say which fit it is; `scores` are those of
+    its `Result`, `seconds` its duration, `error` a text or None. `pandas.json_normalize(grid)` makes a table of them.
+
+    Args:
+        records: the records of all fits, in any order, such as from a file.
+        missing: the number of fits that are not done, after a Ctrl-C.
+
+    Examples:
+        >>> def record(fold, units, validation, test):
+        ...     scores = {"validation_loss": validation, "test_loss": test}
+        ...     return {"setting": {"units": units}, "fold": fold, "inner": 0, "scores": scores, "error": None}
+        >>> first = [record(0, 1, 0.5, 0.5), record(0, 2, 0.25, 0.25)]
+        >>> grid = cgru.Grid([*first, record(1, 1, 0.25, 0.75), record(1, 2, 0.5, 0.25)])
+        >>> [choice["setting"] for choice in grid.chosen()]
+        [{'units': 2}, {'units': 1}]
+        >>> grid.score()
+        {'test_loss': 0.5, 'test_loss_spread': 0.25, 'folds': 2}
     """
 
-    def __init__(self, place: dict[str, Any], network: Callable[[], Network], **rest: Any) -> None:
-        """Make the job of a `place`, named after it; `rest` are the other arguments of `Job`."""
-        texts = {name: value for name, value in place.items() if name not in PLACE or value is not None}
-        super().__init__(network, " ".join(f"{name}={_as_text(value)}" for name, value in texts.items()), **rest)
-        self.place = place
+    def __init__(self, records: Sequence[Record] = (), missing: int = 0) -> None:
+        super().__init__(records)
+        self.missing = missing
 
-    def record(self, result: Result) -> dict[str, Any]:
-        """Return the record of this job for a `Grid`, from its result."""
-        record = result.record()
-        rest = {name: record[name] for name in ("seconds", "error")}
-        return {"name": self.name, "place": self.place, "scores": result.scores} | rest
+    def chosen(self) -> list[dict[str, Any]]:
+        """Choose the setting with the lowest validation loss in each outer fold.
+
+        Of several seeds the one with the lowest validation loss counts, in each inner fold. The validation loss of a
+        setting is the mean over inner folds. A setting cannot be chosen where a fit of it failed.
+
+        Returns:
+            A dict for each outer fold: `fold`; `setting`, None where none can be chosen; `scores`, the means over inner
+            folds; and `records`, one for each inner fold.
+        """
+        folds: dict[Any, dict[str, dict[Any, list[Record]]]] = {}
+        for record in self:
+            inner = folds.setdefault(record["fold"], {}).setdefault(repr(record["setting"]), {})
+            inner.setdefault(record["inner"], []).append(record)
+        found = []
+        for fold, settings in folds.items():
+            candidates = [[_best_start(starts) for starts in inner.values()] for inner in settings.values()]
+            whole = [records for records in candidates if None not in records]
+            best = min(whole, key=_mean_validation_loss) if len(whole) > 1 else (whole or [[]])[0]
+            names = best[0]["scores"] if best else ()
+            scores = {name: float(np.mean([record["scores"][name] for record in best])) for name in names}
+            setting = best[0]["setting"] if best else None
+            found.append({"fold": fold, "setting": setting, "scores": scores, "records": best})
+        return found
+
+    def score(self) -> dict[str, float]:
+        """Return the nested score: the mean of the test scores of `chosen` over the outer folds, and their spread.
+
+        Returns:
+            The means by name, their standard deviations as `..._spread`, and the number of `folds`.
+
+        Raises:
+            ValueError: fits are missing, or no setting can be chosen in a fold, or no samples are held out for a test.
+        """
+        if self.missing:
+            raise ValueError(f"score: expected all fits, got {self.missing} missing; call grid again with store=")
+        chosen = self.chosen()
+        for choice in chosen:
+            if choice["setting"] is None:
+                errors = [record["error"] for record in self if record["fold"] == choice["fold"] and record["error"]]
+                raise ValueError(f"score: in fold {choice['fold']} a fit of each setting failed: {errors[:1]}")
+        found: dict[str, float] = {}
+        for name in chosen[0]["scores"] if chosen else ():
+            if name.startswith("test_"):
+                values = [choice["scores"][name] for choice in chosen]
+                found |= {name: float(np.mean(values)), f"{name}_spread": float(np.std(values))}
+        if not found:
+            raise ValueError("score: expected folds that hold samples out for a test, got none")
+        return found | {"folds": len(chosen)}
+
+    def __repr__(self) -> str:
+        failed = sum(record["error"] is not None for record in self)
+        return f"Grid({len(self)} fits, {failed} failed, {self.missing} missing)"
+
+
+def _best_start(starts: list[Record]) -> Record | None:
+    """Return the record with the lowest validation loss; None where a fit failed, or all losses are NaN."""
+    if any(record["error"] is not None for record in starts):
+        return None
+    if len(starts) == 1 and "validation_loss" not in starts[0]["scores"]:
+        return starts[0]
+    known = [record for record in starts if not np.isnan(record["scores"]["validation_loss"])]
+    return min(known, key=lambda record: record["scores"]["validation_loss"], default=None)
+
+
+def _mean_validation_loss(records: list[Record]) -> float:
+    """Return the mean of the validation losses."""
+    return float(np.mean([record["scores"]["validation_loss"] for record in records]))
 
 
 def grid(
@@ -56,70 +129,52 @@ def grid(
     X: Any,
     y: Any,
     *,
-    lengths: Any = None,
-    sample_weight: Any = None,
-    groups: Any = None,
-    resets: Any = None,
-    decay: Any = None,
-    times: Any = None,
     folds: Any = 5,
     inner_folds: Any = None,
-    repeats: int = 1,
     seeds: int | Sequence[int] = 1,
-    keep: str | None = None,
+    keep: bool = False,
     threads: int | None = None,
     executor: Any = None,
+    store: Any = None,
     progress: bool = False,
-    **axes: Any,
+    **options: Any,
 ) -> Grid:
     """Choose among settings by nested cross-validation: fit `make(**setting)` for each setting in each fold.
 
     Nested scores are honest (Varma and Simon, 2006, BMC Bioinformatics 7): nothing is chosen by the samples of a test.
 
-    In each repeat each outer fold is held out once, for the test. Of the other samples each inner fold is held out
-    once, for validation; the rest trains. The validation loss decides which epoch a fit keeps (and when it stops, by
-    `patience`), and which of several `seeds` is kept. In each outer fold the setting with the lowest validation loss,
-    the mean over inner folds, is chosen. Its nested score is the mean test score of its networks, one for each inner
-    fold. There is no refit to all samples outside the outer fold: no validation data would be left to stop it or to
-    choose a start, so it would be another method than the tested one.
-
-    A fit that fails has its error in its record; its setting cannot be chosen in that fold. After Ctrl-C the Grid has
-    the results so far, without networks that were not fitted again; `Grid.missing` is the number of the other fits.
+    Each outer fold is held out once, for the test. Of the other samples each inner fold is held out once, for
+    validation; the rest trains. The validation loss decides which epoch a fit keeps (and when it stops, by `patience`),
+    and which of several `seeds` is kept. In each outer fold the setting with the lowest validation loss, the mean over
+    inner folds, is chosen. Its nested score is the mean test score of its networks, one for each inner fold. There is
+    no refit to all samples outside the outer fold: no validation data would be left to stop it or to choose a seed.
 
     Args:
         make: a function that makes a `Network` of a setting.
         X: as for `fit_many`.
         y: as for `fit_many`.
-        lengths: as for `fit_many`.
-        sample_weight: as for `fit_many`.
-        groups: (m,) strings or numbers; samples of one group are never split.
-        resets: as for `fit_many`.
-        decay: as for `fit_many`.
-        times: as for `fit_many`.
         folds: the outer folds. None: nothing is held out for a test, and there is no nested score. One of:
 
-            - Their number, at least 2. They are drawn from the number of the repeat: stratified where each sample has a
-              class, or, with `groups`, of whole groups and about even in size.
+            - Their number, at least 2: stratified where each sample has a class, or, with `groups`, of whole groups and
+              about even in size.
             - A splitter of scikit-learn, any object with `split(X, y, groups)`.
             - Pairs (train, test) of rows.
-        inner_folds: the inner folds, as `folds` but for pairs; their number is drawn from the number of the outer fold,
-            too. None: outer folds are not split again. Then `validation=`, a share from 0 to 1, holds out so many of
-            the training samples, whole groups, the same for all settings and seeds. Without it there can be only one
-            setting and one seed.
-        repeats: how often the outer folds are drawn.
+        inner_folds: the inner folds, likewise; `ShuffleSplit(1, test_size=0.2)` of scikit-learn holds a share out.
+            None: outer folds are not split again, which is possible for one setting and one seed.
         seeds: several starts of each fit: their number (seeds from 0 on), or a list of seeds.
-        keep: "best": put the networks behind the nested scores into `Grid.networks`. They are fitted once more for
-            that, to the same bits, so that no other network is held in memory. None: keep no network.
+        keep: whether records have their `network`, too.
         threads: as for `fit_many`.
         executor: as for `fit_many`.
+        store: as for `fit_many`.
         progress: as for `fit_many`.
-        **axes: the values of the axes: a list, tuple or range has the values of one, anything else is one value for
-            all. A parameter of `make` is passed to `make`, as is the seed (`seed`). Otherwise an option of
-            `Network.fit` (`epochs`, `patience`, `l1`, `callback`, ...) is passed to `fit`. All others are passed to a
-            `make` with `**options`.
+        **options: a list, tuple or range has the values of an axis, anything else is one value for all. A parameter of
+            `make` is passed to `make`, as is the seed (`seed`). Otherwise an option of `Network.fit` (`epochs`,
+            `patience`, `l1`, `callback`, ...) is passed to `fit`. All others are passed to a `make` with `**options`.
+            `lengths`, `sample_weight`, `groups`, `resets`, `decay` and `times` are arrays as for `fit_many`; samples of
+            one group are never split.
 
     Returns:
-        The records of all fits, with tables, choices and the nested score.
+        The records of all fits, with the choices and the nested score.
 
     Raises:
         TypeError, ValueError: before any fit: an argument is invalid, or validation losses could not be compared:
@@ -132,207 +187,113 @@ def grid(
         >>> grid = cgru.grid(make, X, y, folds=3, inner_folds=2, seeds=2, units=[1, 2], epochs=1, patience=5)
         >>> len(grid), grid.score()["folds"]  # 3 outer folds of 2 inner ones, 2 seeds and 2 settings
         (24, 3)
-        >>> [row["units"] for row in grid.table()]
-        [1, 2]
     """
-    if keep not in (None, "best"):
-        raise ValueError(f'keep: expected "best" or None, got {keep!r}')
-    data = {"lengths": lengths, "sample_weight": sample_weight, "resets": resets, "decay": decay, "times": times}
-    split = {"groups": groups, "folds": folds, "inner_folds": inner_folds, "repeats": repeats, "seeds": seeds}
-    jobs = grid_jobs(make, X, y, **data, **split, **axes)
-    if keep == "best" and jobs[0].network().seed is None:
-        raise ValueError('keep: expected None where networks have no seed, and cannot be fitted again, got "best"')
-    run = partial(fit_many, X=X, y=y, **data, threads=threads, executor=executor, progress=progress)
-    results = run(jobs, keep=False)
-    done = [(job, result) for job, result in zip(jobs, results, strict=True) if _is_done(result)]
-    found = Grid((job.record(result) for job, result in done), len(jobs) - len(done))
-    if keep == "best" and not found.missing:
-        kept = {(choice["repeat"], choice["fold"]): choice["kept"] for choice in found.chosen() if choice["kept"]}
-        scores = {record["name"]: repr(record["scores"]) for record in found}
-        names = {name for each in kept.values() for name in each}
-        results = run([job for job in jobs if job.name in names])
-        again = {result.name: result.network for result in results if repr(result.scores) == scores[result.name]}
-        found.networks = {at: [again[name] for name in each] for at, each in kept.items() if again.keys() >= {*each}}
-        if len(again) < len(names) and all(map(_is_done, results)):
-            words = f"grid: {len(names) - len(again)} of {len(names)} fits did not come to the same the second time"
-            warnings.warn(f"{words}; networks lacks their folds", RuntimeWarning, stacklevel=2)
-    return found
-
-
-def grid_jobs(
-    make: Callable[..., Network],
-    X: Any,
-    y: Any,
-    *,
-    lengths: Any = None,
-    sample_weight: Any = None,
-    groups: Any = None,
-    resets: Any = None,
-    decay: Any = None,
-    times: Any = None,
-    folds: Any = 5,
-    inner_folds: Any = None,
-    repeats: int = 1,
-    seeds: int | Sequence[int] = 1,
-    **axes: Any,
-) -> list[GridJob]:
-    """Return the jobs of `grid` with these arguments, for `fit_many` with the same data."""
-    positive(repeats, "repeats")
-    if repeats > 1 and not isinstance(folds, int | np.integer):
-        raise ValueError(f"repeats: expected 1 unless folds is an integer, got {repeats}")
-    if isinstance(inner_folds, list | tuple):
-        raise TypeError(f"inner_folds: expected an integer, a splitter or None, got {type(inner_folds).__name__}")
-    samples = SharedData(X, y, lengths, sample_weight, None, resets, decay, times).opened()
+    data = {name: options.pop(name, None) for name in DATA}
+    samples = SharedData(X, y, **data | {"groups": None}).opened()
     if samples.X is None or not len(samples.X):
         raise ValueError(f"X: expected samples, got {'None' if samples.X is None else 'none'}")
-    validation = axes.pop("validation", None)
-    plan = _Settings(make, axes, seeds)
-    _check_validation(validation, inner_folds, plan)
-    first = plan.check(samples, validation is not None or inner_folds is not None)
-    whole = Splittable(samples.X, samples.y, classes_of(first, samples.y), encode_groups(groups, len(samples.X)))
-    return [
-        plan.job(i, {"repeat": repeat, "fold": fold, "inner": inner, "seed": seed}, rows, held_out, test)
-        for repeat in range(repeats)
-        for fold, (train, test) in enumerate(NOT_SPLIT if folds is None else whole.splits(folds, [repeat, 0], "folds"))
-        for inner, rows, held_out in _inner_folds(whole.within(train), inner_folds, validation, [repeat, 1 + fold])
-        for i in range(len(plan.settings))
-        for seed in plan.seeds
-    ]
+    parameters = inspect.signature(callable_(make, "make")).parameters.values()
+    own = {each.name for each in parameters if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)}
+    to_fit = _options_of_fit(options, own, any(each.kind == each.VAR_KEYWORD for each in parameters))
+    axes = {name: list(value) for name, value in options.items() if isinstance(value, list | tuple | range)}
+    for name, values in axes.items():
+        if not values or len(set(map(repr, values))) < len(values):
+            raise ValueError(f"{name}: expected values that differ, got {values}")
+        if name in to_fit and Trait.UNLIKE in OPTIONS[name].traits and len(values) > 1:
+            raise ValueError(f"{name}: expected one value, as scores under several cannot be compared, got {values}")
+    settings = [dict(zip(axes, each, strict=True)) for each in itertools.product(*axes.values())]
+    if isinstance(seeds, int | np.integer):
+        seeds = range(positive(seeds, "seeds"))
+    if len(set(seeds)) < len(seeds):
+        raise ValueError(f"seeds: expected a number of them, or such that differ, got {seeds}")
+    starts: list[dict[str, int]] = [{"seed": seed} for seed in integers(list(seeds), "seeds").tolist()]
+    if "seed" not in own:
+        if len(starts) > 1:
+            raise ValueError(f"seeds: expected 1 for a make without a parameter seed, got {len(starts)}")
+        starts = [{}]
+    if inner_folds is None and len(settings) * len(starts) > 1:
+        what = f"{len(settings)} settings and {len(starts)} seeds"
+        raise ValueError(f"inner_folds: expected some, such as 5, to choose among {what}, got None")
+    makes, fits, costs, first = [], [], [], None
+    for setting in settings:
+        fits.append({name: value for name, value in (options | setting).items() if name in to_fit})
+        given = {name: value for name, value in (options | setting).items() if name not in to_fit}
+        makes.append([partial(make, **given, **start) for start in starts])
+        net = makes[-1][0]()
+        if not isinstance(net, Network):
+            raise TypeError(f"make: expected a function that makes a Network, got {type(net).__name__} of it")
+        first = first or net
+        if net.loss != first.loss:
+            raise ValueError(f"make: expected the same loss for all settings, got {first.loss} and {net.loss}")
+        Settings(**fits[-1], validation=None if inner_folds is None else 0.5)
+        costs.append(cost_of(Job(net, **fits[-1]), samples) / len(samples.X))
+    spec, (X_all, y_all, *rest) = first.data_spec, samples.select(None, first)
+    spec.class_names = find_class_names(spec, X_all, y_all, rest[0])
+    as_data(spec, X_all, y_all, *rest)  # its errors count all samples, as the user does
+    split = _Splitter(samples, classes_to_split(first, samples.y), encode_groups(data["groups"], len(samples.X)))
+    jobs, records = [], []
+    for fold, (rest, test) in enumerate(split(folds, np.arange(len(samples.X)), [0, 0], "folds")):
+        for inner, (rows, held_out) in enumerate(split(inner_folds, rest, [0, 1 + fold], "inner_folds")):
+            for i, setting in enumerate(settings):
+                for start, network in zip(starts, makes[i], strict=True):
+                    parts = {"rows": rows, "validation_rows": held_out, "test_rows": test}
+                    jobs.append(Job(network, **parts, cost=costs[i] * len(rows), **fits[i]))
+                    records.append({"setting": setting, "fold": fold, "inner": inner, "seed": start.get("seed")})
+    shared = data | {"threads": threads, "executor": executor, "store": store, "progress": progress, "groups": None}
+    results = fit_many(jobs, X, y, **shared, keep=keep)
+    found = [record | _outcome(result, keep) for record, result in zip(records, results, strict=True)]
+    return Grid(found, sum(isinstance(result.error, KeyboardInterrupt) for result in results))
 
 
-def _inner_folds(
-    part: Splittable, folds: Any, validation: float | None, seed: Sequence[int]
-) -> Iterator[tuple[int | None, np.ndarray, np.ndarray | None]]:
-    """Yield (number of the inner fold or None, training rows, validation rows or None) of the samples in `part`."""
-    if folds is not None:
-        yield from ((i, *split) for i, split in enumerate(part.splits(folds, seed, "inner_folds")))
-    elif validation is not None:
-        yield None, *part.share(validation, seed)
-    else:
-        yield None, part.rows, None
+def _outcome(result: Result, keep: bool) -> Record:
+    """Return the part of a record that its result gives."""
+    network = {"network": result.network} if keep else {}
+    return {"scores": result.scores, "seconds": result.seconds, "error": result.record()["error"]} | network
 
 
-class _Settings:
-    """The settings and seeds that are fitted in each fold, with each value sorted to `make` or to `Network.fit`.
-
-    Attributes:
-        places: for each setting its values on the axes.
-        settings: for each setting its values on the axes and the fixed ones.
-        to_fit: the names that are passed to `Network.fit`.
-        seeds: the seeds; [None] where `make` takes no seed.
-        costs: for each setting its cost for one sample; known after `check`.
-    """
-
-    def __init__(self, make: Callable[..., Network], axes: dict[str, Any], seeds: int | Sequence[int]) -> None:
-        """Assign each of `axes` (a list of values, or one value) to `make` or `Network.fit`; combine their values."""
-        self.make = callable_(make, "make")
-        parameters = inspect.signature(make).parameters.values()
-        own = [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
-        takes_any = any(p.kind == p.VAR_KEYWORD for p in parameters)
-        for name, value in axes.items():
-            if name == "seed":
-                raise TypeError("seed: expected no setting of that name; seeds= has the seeds")
-            if isinstance(value, AXIS) and (name in RESERVED or name.startswith(SHOWN)):
-                raise TypeError(f"{name}: expected another name for an axis, as results have this one")
-            if name not in own and name not in OWN and not takes_any:
-                due = f"a parameter of make ({', '.join(own)}) or an option of Network.fit ({', '.join(sorted(OWN))})"
-                raise TypeError(f"{name}: expected {due}")
-        self.to_fit = [name for name in axes if name not in own and name in OWN]
-        if "checkpoint" in self.to_fit:
-            raise TypeError("checkpoint: expected none, as all fits would write that one file")
-        values = {name: _values(value, name) for name, value in axes.items() if isinstance(value, AXIS)}
-        fixed = {name: value for name, value in axes.items() if name not in values}
-        for name in self.to_fit:
-            if Trait.UNLIKE in OPTIONS[name].traits and len(values.get(name, ())) > 1:
-                raise ValueError(f"{name}: expected one value, as scores under several cannot be compared")
-        self.places = [dict(zip(values, each, strict=True)) for each in itertools.product(*values.values())]
-        self.settings = [fixed | place for place in self.places]
-        self.seeds = _seeds(seeds, "seed" in own)
-        self.costs: list[float] = []
-
-    def check(self, samples: SharedData, validated: bool) -> Network:
-        """Check each setting by making its network, and estimate its cost; return the first network.
-
-        `validated`: whether the fits validate. ValueError where losses cannot be compared, or the first network does
-        not accept the samples.
-        """
-        first = None
-        for setting in self.settings:
-            net = self.network(setting, self.seeds[0])()
-            if not isinstance(net, Network):
-                raise TypeError(f"make: expected a function that makes a Network, got {type(net).__name__} of it")
-            first = first or net
-            if net.loss != first.loss:
-                raise ValueError(f"make: expected the same loss for all settings, got {first.loss} and {net.loss}")
-            options = self.options(setting)
-            Settings(**options, validation=validated or None)
-            self.costs.append(cost_of(Job(net, **options), samples) / len(samples.X))
-        X, y, lengths, weights, beside = samples.select(None, first)
-        spec = first.data_spec
-        spec.class_names = find_class_names(spec, X, y, lengths)
-        as_data(spec, X, y, lengths, weights, beside)  # checks all samples: errors count them as the user does
-        return first
-
-    def network(self, setting: dict[str, Any], seed: int | None) -> Callable[[], Network]:
-        """Return a function without arguments that makes the network of a setting."""
-        given = {name: value for name, value in setting.items() if name not in self.to_fit}
-        return partial(self.make, **given) if seed is None else partial(self.make, **given, seed=seed)
-
-    def options(self, setting: dict[str, Any]) -> dict[str, Any]:
-        """Return the options of `Network.fit` in a setting."""
-        return {name: setting[name] for name in self.to_fit}
-
-    def job(
-        self, i: int, at: dict[str, Any], rows: np.ndarray | None, held_out: np.ndarray | None, test: np.ndarray | None
-    ) -> GridJob:
-        """Return the job of setting i at a place, with the rows that train, validate and test."""
-        split = {"rows": rows, "validation_rows": held_out, "test_rows": test}
-        split["cost"] = self.costs[i] * (1 if rows is None else len(rows))  # as if all samples were equally long
-        network = self.network(self.settings[i], at["seed"])
-        return GridJob(self.places[i] | at, network, **split, **self.options(self.settings[i]))
+def _options_of_fit(options: dict[str, Any], own: set[str], takes_any: bool) -> set[str]:
+    """Return the names of the options that go to `Network.fit`: not those of `make`, whose parameters are `own`."""
+    for name in options:
+        if name not in own | OWN and not takes_any:
+            due = f"a parameter of make ({', '.join(sorted(own))}) or an option of Network.fit"
+            raise TypeError(f"{name}: expected {due} ({', '.join(sorted(OWN))})")
+    to_fit = {name for name in options if name not in own and name in OWN}
+    if "seed" in options:
+        raise TypeError("seed: expected no option of that name; seeds= has the seeds")
+    if "checkpoint" in to_fit:
+        raise TypeError("checkpoint: expected none, as all fits would write that one file; store= keeps results")
+    if "validation" in to_fit:
+        raise TypeError("validation: expected none; inner_folds= validates, such as ShuffleSplit(1, test_size=0.2)")
+    return to_fit
 
 
-def _values(value: Sequence[Any], name: str) -> list[Any]:
-    """Return the values of an axis, NumPy scalars as Python numbers; ValueError where it is empty or has duplicates."""
-    values = [each.item() if isinstance(each, np.generic) else each for each in value]
-    if not values:
-        raise ValueError(f"{name}: expected one value at least, got none")
-    texts = [_as_text(each) for each in values]
-    duplicates = [each for each in texts if texts.count(each) > 1]
-    if duplicates:
-        raise ValueError(f"{name}: expected values that differ in their names, got {duplicates[0]} more than once")
-    return values
+class _Splitter:
+    """Splits rows of the samples by folds; `classes` and `groups` (m,) are integers or None."""
 
+    def __init__(self, samples: SharedData, classes: Rows, groups: Rows) -> None:
+        self.samples, self.classes, self.groups = samples, classes, groups
 
-def _seeds(value: int | Sequence[int], seeded: bool) -> list[int | None]:
-    """Return the list of seeds; [None] where `make` takes no seed (not `seeded`)."""
-    if isinstance(value, int | np.integer):
-        seeds = list(range(positive(value, "seeds")))
-    else:
-        seeds = integers(value, "seeds").ravel().tolist()
-    if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0:
-        raise ValueError(f"seeds: expected a number of them, or such from 0 on that differ, got {seeds}")
-    if len(seeds) > 1 and not seeded:
-        raise ValueError(f"seeds: expected 1 for a make without a parameter of the name seed, got {len(seeds)}")
-    return seeds if seeded else [None]
-
-
-def _check_validation(value: Any, inner_folds: Any, plan: _Settings) -> None:
-    """Check that not both `validation` and `inner_folds` are given, and one of them where there is a choice."""
-    if value is not None:
-        if inner_folds is not None:
-            raise ValueError(f"validation: expected None beside inner_folds, which validate, got {value}")
-        check_number(value, "validation", below=1, above=True)
-    elif inner_folds is None and (len(plan.settings) > 1 or len(plan.seeds) > 1):
-        what = f"{len(plan.settings)} settings and {len(plan.seeds)} seeds"
-        raise ValueError(f"inner_folds: expected some, or validation=0.2, to choose among {what}, got neither")
-
-
-def _is_done(result: Result) -> bool:
-    """Return whether a job was run to its end, not interrupted; it may have failed."""
-    return not isinstance(result.error, KeyboardInterrupt)
-
-
-def _as_text(value: Any) -> str:
-    """Return a value as text for the name of a job."""
-    return value if isinstance(value, str) else getattr(value, "__name__", None) or repr(value)
+    def __call__(self, folds: Any, rows: np.ndarray, seed: list[int], name: str) -> list[tuple[np.ndarray, Rows]]:
+        """Return pairs (rows to train on, rows held out) among the samples `rows`; ValueError where they overlap."""
+        if folds is None:
+            return [(rows, None)]
+        X, classes, groups = (None if a is None else a[rows] for a in (self.samples.X, self.classes, self.groups))
+        if isinstance(folds, int | np.integer) and not isinstance(folds, bool):
+            fold = draw_folds(len(rows), int(folds), seed, classes, groups, name)
+            pairs = [(np.flatnonzero(fold != i), np.flatnonzero(fold == i)) for i in range(int(folds))]
+        elif hasattr(folds, "split") and not isinstance(folds, str | type):
+            pairs = list(folds.split(X, self.samples.y[rows] if classes is None else classes, groups))
+        elif isinstance(folds, list | tuple) and folds:
+            pairs = [tuple(map(np.asarray, pair)) for pair in folds]
+        else:
+            due = "a number, a splitter of scikit-learn or a list of pairs (train, test)"
+            raise TypeError(f"{name}: expected {due}, got {folds!r}")
+        found = []
+        for i, (train, test) in enumerate(pairs):
+            kept, held_out = rows[train], rows[test]
+            for what, of in (("samples", None), ("groups", self.groups)):
+                sides = (kept, held_out) if of is None else (of[kept], of[held_out])
+                if (of is not None or what == "samples") and np.intersect1d(*sides).size:
+                    raise ValueError(f"{name}[{i}]: expected {what} either to train on or held out, got some in both")
+            found.append((kept, held_out))
+        return found

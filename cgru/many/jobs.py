@@ -5,37 +5,35 @@ m samples, s steps, e features, u units.
 
 from __future__ import annotations
 
-import functools
-import inspect
 import os
 import threading
 import time
 import traceback
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from cgru.core.checks import positive, within
+from cgru.core.checks import positive
 from cgru.core.formatting import figure
 from cgru.files import map_array
-from cgru.many.folds import Splittable, classes_of
-from cgru.network.data.split import encode_groups
+from cgru.network.data.split import classes_to_split, draw_held_out, encode_groups
 from cgru.network.data.step_arrays import STEP_ARRAYS
 from cgru.network.history import SCORES, History
 from cgru.network.network import Network
 from cgru.network.options import OPTIONS, Settings
-from cgru.network.training.fit import DIVERGED
+from cgru.network.training.fit import DivergenceError
 from cgru.optimizers import check_number
 
-__all__ = ["Job", "Result", "SharedData", "WorkerState", "changed_by_fit", "cost_of", "run", "state_of_thread"]
+__all__ = ["DATA", "OWN", "Job", "Result", "SharedData", "WorkerState", "changed_by_fit", "cost_of", "run"]
 
 OWN = OPTIONS.keys() - {"progress"}  # options of `Network.fit` that a job takes
+DATA = ("lengths", "sample_weight", "groups", *STEP_ARRAYS)  # the arrays that belong to X and y
 _SCORES = ("epoch", *SCORES)  # the scores of the epoch whose parameters were kept
-_OTHER_KEYS = ("epochs", "start", "name", "seconds", "error")  # the other keys of a record
+_TAKEN = {*_SCORES, "epochs", "start", "name", "seconds", "error"}  # names that no metric may have
 
 
 @dataclass(frozen=True)
@@ -54,10 +52,10 @@ class SharedData:
     def __post_init__(self) -> None:
         """Raise ValueError for targets or other arrays without X, or X without targets."""
         if self.y is None and self.X is not None:
-            raise ValueError("y: expected targets beside X, got None")
+            raise ValueError("y: expected targets to go with X, got None")
         for name, value in vars(self).items():
             if self.X is None and value is not None:
-                raise ValueError(f"X: expected samples beside {name}, got None")
+                raise ValueError(f"X: expected samples to go with {name}, got None")
 
     def opened(self) -> SharedData:
         """Return the data as arrays: map files into memory, convert lists.
@@ -75,37 +73,25 @@ class SharedData:
 
     def portable(self) -> SharedData:
         """Return the data for another process: absolute paths of files, and lists as arrays."""
-        named = {name: os.path.abspath(value) for name, value in vars(self).items() if _is_path(value)}
-        return SharedData(**{name: named.get(name) or _load(value, name) for name, value in vars(self).items()})
-
-    def within(self, rows: Any) -> SharedData:
-        """Return the samples `rows`, or all where `rows` is None; `self` has arrays (`opened`)."""
-        if rows is None:
-            return self
-        return SharedData(*(None if array is None else array[rows] for array in vars(self).values()))
+        given = vars(self).items()
+        return SharedData(*(os.path.abspath(each) if _is_path(each) else _load(each, name) for name, each in given))
 
     def select(self, rows: Any, net: Network) -> tuple[Any, ...]:
-        """Return X, y, lengths, sample_weight and a dict of arrays beside X of the samples `rows`; None: of all.
+        """Return X, y, lengths, sample_weight and a dict of the arrays at steps of the samples `rows`; None: of all.
 
-        `self` has arrays (`opened`). Where X is a list of sequences, arrays at steps are padded to the longest of all.
-        They are cut to the longest of the selected ones.
+        `self` has arrays (`opened`). Where X is a list of sequences, arrays at steps are as long as the longest of all
+        sequences; they are cut to the longest selected one.
         """
         own = {name: a if a is None or rows is None else a[rows] for name, a in vars(self).items()}
         if own["X"].dtype == object:
-            maxima = [np.array(max(np.shape(x)[:1] for x in sequences), np.intp) for sequences in (self.X, own["X"])]
-            _cut_steps(own, STEP_ARRAYS, *map(tuple, maxima))
-            if net.per_step:
-                _cut_steps(own, ("y", "sample_weight"), *(tuple(net.output_lengths(steps, "X")) for steps in maxima))
-        beside = {name: own[name] for name in STEP_ARRAYS if own[name] is not None}
-        return own["X"], own["y"], own["lengths"], own["sample_weight"], beside
-
-
-def _cut_steps(arrays: dict[str, Any], names: Iterable[str], whole: tuple[int], longest: tuple[int]) -> None:
-    """Cut the arrays of these names that have `whole` steps to the `longest` steps, in place."""
-    for name in names:
-        array = arrays[name]
-        if array is not None and array.shape[1:2] == whole:
-            arrays[name] = array[:, : longest[0]]
+            all_steps, steps = (np.array(max(map(len, each)), np.intp) for each in (self.X, own["X"]))
+            outputs = [net.output_lengths(each, "X") for each in (all_steps, steps)] if net.per_step else [None] * 2
+            cuts = dict.fromkeys(STEP_ARRAYS, (all_steps, steps)) | dict.fromkeys(("y", "sample_weight"), outputs)
+            for name, (whole, cut) in cuts.items():
+                if whole is not None and own[name] is not None and own[name].shape[1:2] == (whole,):
+                    own[name] = own[name][:, :cut]
+        at_steps = {name: own[name] for name in STEP_ARRAYS if own[name] is not None}
+        return own["X"], own["y"], own["lengths"], own["sample_weight"], at_steps
 
 
 def _is_path(value: Any) -> bool:
@@ -114,22 +100,20 @@ def _is_path(value: Any) -> bool:
 
 
 def _load(value: Any, name: str) -> Any:
-    """Return the argument `name` as an array: a file is mapped into memory, sequences of unlike lengths are objects."""
-    if _is_path(value):
-        try:
-            return map_array(value)
-        except ValueError as error:
-            raise ValueError(f"{name}: {value}: {error}") from None
-    if value is None or isinstance(value, np.ndarray):
-        return value
+    """Return the argument `name` as an array: map a file into memory, make a list of sequences an array of objects."""
     try:
-        if isinstance(value, list | tuple) and len({np.shape(x)[:1] for x in value}) > 1:  # sequences of unlike lengths
+        if value is None or isinstance(value, np.ndarray):
+            return value
+        if _is_path(value):
+            return map_array(value)
+        if isinstance(value, list | tuple) and len({np.shape(x)[:1] for x in value}) > 1:  # of different lengths
             array = np.empty(len(value), object)
             array[:] = [np.asarray(x) for x in value]
             return array
-        return np.asarray(value, object if name == "groups" else None)  # else NaN beside strings became a string
-    except ValueError as error:  # a list of arrays that differ in more than their lengths
-        raise ValueError(f"{name}: expected an array, or arrays that differ in their lengths alone: {error}") from None
+        return np.asarray(value, object if name == "groups" else None)  # else NaN among strings became a string
+    except ValueError as error:
+        due = value if _is_path(value) else "expected an array, or arrays that differ in length alone"
+        raise ValueError(f"{name}: {due}: {error}") from None
 
 
 class Job:
@@ -139,8 +123,7 @@ class Job:
 
     Args:
         network: a `Network`, or a function without arguments that makes one, with layers of its own, when its turn
-            comes. With a parameter `training_data` it gets (the `SharedData` of its `rows`, the options of the fit). A
-            share to validate with (`validation`) is among them, and held out later.
+            comes.
         name: the name of its result: a string, a number or a tuple of them; None: its index among the jobs.
         X: its own data, as `Network.fit` takes them, or, like those that follow, the path of an `.npy` file; None: the
             data that all jobs share.
@@ -152,12 +135,12 @@ class Job:
         decay: as for `Network.fit`, likewise.
         times: as for `Network.fit`, likewise.
         rows: the samples to train on: integers, booleans (m,) or a slice. None, if none are held out: all.
-        validation_rows: the samples to validate with, in the place of `validation`.
+        validation_rows: the samples to validate with, instead of `validation`.
         test_rows: the samples to score the fitted network on.
         starts: the number of fits from new initial parameters; the one with the lowest validation loss is kept.
             `network` is then a function of the number of the start, from 0. All starts validate with the same samples,
             also where `validation` is a share. Starts that diverge are dropped; the job fails if all diverge. Not
-            beside a `checkpoint`, which is one file.
+            together with a `checkpoint`, which is one file.
         cost: its duration, in a unit that all jobs share: the longest begin first. None: `cost_of` estimates it.
         **options: the other options of `Network.fit`, without `progress`. No metric may have the name of a score of
             `Result`, or begin with `test_`, or end with `_spread`.
@@ -195,29 +178,28 @@ class Job:
         cost: float | None = None,
         **options: Any,
     ) -> None:
-        if not isinstance(network, Network) and not callable(network):
+        is_network, validates = isinstance(network, Network), options.get("validation") is not None
+        if not is_network and not callable(network):
             raise TypeError(f"network: expected a Network or a function that makes one, got {type(network).__name__}")
-        unknown = sorted(options.keys() - OWN)
-        if unknown:
-            raise TypeError(f"{unknown[0]}: expected what Network.fit takes, {', '.join(sorted(OWN))}")
-        if validation_rows is not None and options.get("validation") is not None:
-            raise ValueError("validation: expected None beside validation_rows, got some")
+        for unknown in sorted(options.keys() - OWN):
+            raise TypeError(f"{unknown}: expected what Network.fit takes, {', '.join(sorted(OWN))}")
+        if validation_rows is not None and validates:
+            raise ValueError("validation: expected None together with validation_rows, got some")
         for held, given in (("validation_rows", validation_rows), ("test_rows", test_rows)):
             if rows is None and given is not None:
-                raise ValueError(f"rows: expected some beside {held}, which would train, too; slice(None) has all")
-        metrics = options.get("metrics")
-        for metric in metrics if isinstance(metrics, Mapping) else ():
-            if metric in (*_SCORES, *_OTHER_KEYS) or str(metric).startswith("test_") or str(metric).endswith("_spread"):
+                raise ValueError(f"rows: expected some together with {held}, or slice(None) for all, got None")
+        for metric in options.get("metrics") or ():
+            if metric in _TAKEN or str(metric).startswith("test_") or str(metric).endswith("_spread"):
                 raise ValueError(f"metrics: expected another name than {metric}, which results have of their own")
         if starts is not None:
             positive(starts, "starts")
             if options.get("checkpoint") is not None:
-                raise ValueError("checkpoint: expected None beside starts, which would all write that one file")
-            if isinstance(network, Network):
-                raise TypeError("network: expected a function that makes a Network, beside starts, got a Network")
-            if validation_rows is None and options.get("validation") is None:
-                raise ValueError("starts: expected validation, or validation_rows, beside it to choose by, got none")
-        if not _is_hashable(name):
+                raise ValueError("checkpoint: expected None together with starts, which would all write that file")
+            if is_network:
+                raise TypeError("network: expected a function that makes a Network, for starts, got a Network")
+            if validation_rows is None and not validates:
+                raise ValueError("starts: expected validation or validation_rows to choose by, got none")
+        if not all(isinstance(each, Hashable) for each in (name if isinstance(name, tuple) else [name])):
             raise TypeError(f"name: expected a string, a number, a tuple of them or None, got {type(name).__name__}")
         if cost is not None:
             check_number(cost, "cost")
@@ -231,23 +213,16 @@ class Job:
         return f"Job({self.name!r}, {self.network!r})"
 
 
-def _is_hashable(value: Any) -> bool:
-    """Return whether a name can be a key of a dict."""
-    try:
-        hash(value)
-    except TypeError:
-        return False
-    return True
-
-
 def _as_row_index(value: Any, name: str) -> Any:
-    """Return the argument `name` as an index of rows: integers (n,), booleans (m,), a slice or None."""
+    """Return the argument `name` as an index of rows: integers (n,) from 0 on, booleans (m,), a slice or None."""
     if value is None or isinstance(value, slice):
         return value
     rows = np.asarray(value)
-    if rows.ndim != 1 or rows.dtype.kind not in "biu" or not rows.size:
-        what = f"shape {rows.shape} of {rows.dtype}"
+    if rows.ndim != 1 or rows.dtype.kind not in "biu" or not rows.any() | (rows.dtype != bool) * rows.size:
+        what = f"shape {rows.shape} of {rows.dtype}{', none of them true' * (rows.dtype == bool)}"
         raise ValueError(f"{name}: expected integers (n,), booleans (m,), a slice or None, got {what}")
+    if rows.dtype != bool and rows.min() < 0:
+        raise ValueError(f"{name}: expected integers from 0 on, got {rows.min()}")
     return rows
 
 
@@ -284,7 +259,7 @@ class Result:
     seconds: float = 0.0
 
     def record(self) -> dict[str, Any]:
-        """Return the result without network and history, as JSON can take it.
+        """Return the result without network and history.
 
         Returns:
             A plain dict of name, scores, seconds and error, which is a text or None.
@@ -294,28 +269,13 @@ class Result:
             {'name': 'a', 'loss': 0.5, 'seconds': 0.0, 'error': 'ValueError: no data'}
         """
         error = self.error if self.error is None else f"{type(self.error).__name__}: {self.error}"
-        return {"name": _plain(self.name), **self.scores, "seconds": self.seconds, "error": error}
+        return {"name": self.name, **self.scores, "seconds": self.seconds, "error": error}
 
     def __repr__(self) -> str:
         parts = [f"{name}={figure(value)}" for name, value in self.scores.items()]
         if self.error is not None:
             parts = [f"error={self.error!r}"]
         return f"Result({', '.join([repr(self.name), *parts])})"
-
-
-def _plain(name: Any) -> Any:
-    """Return a job's name with NumPy scalars as Python numbers, which JSON can take."""
-    if isinstance(name, tuple):
-        return tuple(map(_plain, name))
-    return name.item() if isinstance(name, np.generic) else name
-
-
-_LOCAL = threading.local()
-
-
-def state_of_thread() -> WorkerState | None:
-    """Return the state of the call whose job runs in this thread; None outside of a job."""
-    return getattr(_LOCAL, "state", None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -344,16 +304,19 @@ class WorkerState:
             running.stop()
 
 
+THREAD = threading.local()  # `state` is the WorkerState of the call whose job runs in this thread
+
+
 def run(job: Job, name: Any, shared: SharedData, keep: bool = True, state: WorkerState | None = None) -> Result:
     """Fit the network of a job and score it; return a result called `name`, with network and history if `keep`.
 
     An exception becomes the result's error. `shared` has arrays (`opened`). Meanwhile the network is among
     `state.networks`. KeyboardInterrupt where `state.over` is set.
     """
-    start, outer = time.perf_counter(), state_of_thread()
-    _LOCAL.state = WorkerState() if state is None else state
+    start, outer = time.perf_counter(), getattr(THREAD, "state", None)
+    THREAD.state = WorkerState() if state is None else state
     try:
-        net, history, scores = _fit_and_score(job, shared, _LOCAL.state)
+        net, history, scores = _fit_and_score(job, shared, THREAD.state)
         kept = {"network": net, "history": history} if keep else {}
         return Result(name, **kept, scores=scores, seconds=time.perf_counter() - start)
     except KeyboardInterrupt:
@@ -363,7 +326,7 @@ def run(job: Job, name: Any, shared: SharedData, keep: bool = True, state: Worke
             _clear_frames(error)
         return Result(name, error=error, seconds=time.perf_counter() - start)
     finally:
-        _LOCAL.state = outer
+        THREAD.state = outer
 
 
 def _clear_frames(error: BaseException | None) -> None:
@@ -383,15 +346,27 @@ def _fit_and_score(job: Job, shared: SharedData, state: WorkerState) -> tuple[Ne
     samples = shared if job.samples.X is None else job.samples.opened()
     if samples.X is None:
         raise ValueError("X: expected samples, the job's own or those that all share, got None")
-    for each in ("rows", "validation_rows", "test_rows"):
-        _check_rows(getattr(job, each), len(samples.X), each)
-    _check_groups(job, samples)
+    _check_rows(job, samples)
     net, history, scores = _fit_best_start(job, samples, state)
     if job.test_rows is not None:
-        X, y, lengths, weights, beside = samples.select(job.test_rows, net)
-        found = net.evaluate(X, y, lengths, sample_weight=weights, metrics=job.options.get("metrics"), **beside)
+        X, y, lengths, weights, at_steps = samples.select(job.test_rows, net)
+        found = net.evaluate(X, y, lengths, sample_weight=weights, metrics=job.options.get("metrics"), **at_steps)
         scores |= {f"test_{each}": value for each, value in found.items()}
     return net, history, scores
+
+
+def _check_rows(job: Job, samples: SharedData) -> None:
+    """Check that the job's rows fit its samples, and that no group is on both sides of a split; ValueError if not."""
+    m, groups = len(samples.X), encode_groups(samples.groups, len(samples.X))
+    for name in ("rows", "validation_rows", "test_rows"):
+        rows = getattr(job, name)
+        if isinstance(rows, np.ndarray) and (len(rows) != m if rows.dtype == bool else rows.max() >= m):
+            due, got = (f"{m} booleans", len(rows)) if rows.dtype == bool else (f"integers up to {m - 1}", rows.max())
+            raise ValueError(f"{name}: expected {due}, got {got}")
+        if groups is not None and name != "rows" and rows is not None:
+            for both in np.intersect1d(groups[job.rows], groups[rows])[:1]:
+                which = np.asarray(samples.groups)[groups == both][0]
+                raise ValueError(f"{name}: expected groups that are not among rows, got {which} in both")
 
 
 def _fit_best_start(job: Job, samples: SharedData, state: WorkerState) -> tuple[Network, History, dict[str, float]]:
@@ -400,22 +375,22 @@ def _fit_best_start(job: Job, samples: SharedData, state: WorkerState) -> tuple[
     for start in range(starts):
         if state.over.is_set():
             raise KeyboardInterrupt
-        net = _make_network(job, start, samples, state)
+        net = _make_network(job, start, state)
         if start == 0:
             rows, held_out = _training_and_validation_rows(job, samples, net)
-            X, y, lengths, weights, beside = samples.select(rows, net)
+            X, y, lengths, weights, at_steps = samples.select(rows, net)
             if samples.groups is not None and held_out is None and _is_share(options.get("validation")):
                 options["groups"] = samples.groups if rows is None else samples.groups[rows]
             if held_out is not None:
                 options["validation"] = samples.select(held_out, net)
         state.networks.add(net)
         try:
-            history = net.fit(X, y, lengths=lengths, sample_weight=weights, **beside, **options)
+            history = net.fit(X, y, lengths=lengths, sample_weight=weights, **at_steps, **options)
             kept = history.kept()
             if kept is None:  # with `recover`
-                raise RuntimeError(f"the parameters at the start are the best: {DIVERGED}")
-        except RuntimeError as error:
-            if not str(error).endswith(DIVERGED) or (best is None and start == starts - 1):
+                raise DivergenceError("training diverged: the parameters at the start are the best")
+        except DivergenceError:
+            if best is None and start == starts - 1:
                 raise
             continue
         finally:
@@ -437,8 +412,9 @@ def _training_and_validation_rows(job: Job, samples: SharedData, net: Network) -
     if job.starts is None or not _is_share(share):
         return job.rows, job.validation_rows
     rows = np.arange(len(samples.X))[slice(None) if job.rows is None else job.rows]
-    groups = encode_groups(samples.groups, len(samples.X))
-    return Splittable(samples.X, samples.y, classes_of(net, samples.y), groups, rows).share(share, [0])
+    per_sample = classes_to_split(net, samples.y), encode_groups(samples.groups, len(samples.X))
+    held_out = draw_held_out(len(rows), share, [0], *(None if each is None else each[rows] for each in per_sample))
+    return rows[~held_out], rows[held_out]
 
 
 def _is_share(validation: Any) -> bool:
@@ -446,41 +422,20 @@ def _is_share(validation: Any) -> bool:
     return isinstance(validation, float | np.floating) and 0 < validation < 1
 
 
-def _make_network(job: Job, start: int, samples: SharedData, state: WorkerState) -> Network:
+def _make_network(job: Job, start: int, state: WorkerState) -> Network:
     """Return the network of a job, made now where the job has a function; refuse one that was used before."""
     net = job.network
     if not isinstance(net, Network):
-        given = [] if job.starts is None else [start]
-        more = {"training_data": (samples.within(job.rows), job.options)} if _takes_training_data(net) else {}
-        net = net(*given, **more)
+        net = net() if job.starts is None else net(start)
     if not isinstance(net, Network):
         raise TypeError(f"network: expected a function that makes a Network, got {type(net).__name__} of it")
     own = list(changed_by_fit(net))
     with state.lock:
         for name, part in own:
             if id(part) in state.made:
-                kind = "Network" if part is net else "layer"
-                due = f"a function that makes another {kind} each time"
-                raise ValueError(f"{name}: expected {due}, got one a second time")
+                raise ValueError(f"{name}: expected a function that makes another one each time, got one twice")
         state.made.update((id(part), part) for _, part in own)
     return net
-
-
-def _takes_training_data(make: Callable[..., Network]) -> bool:
-    """Return whether a function that makes a network has a parameter of the name `training_data`."""
-    call = type(make).__call__
-    if inspect.isfunction(call) and not hasattr(make, "__wrapped__") and not hasattr(make, "__signature__"):
-        return _names_training_data(call)  # of an object with `__call__`: the same for all of its class
-    return _names_training_data.__wrapped__(make)
-
-
-@functools.lru_cache
-def _names_training_data(function: Callable[..., Any]) -> bool:
-    """Return whether a function has a parameter of the name `training_data`."""
-    try:
-        return "training_data" in inspect.signature(function).parameters
-    except ValueError:  # compiled code without a signature
-        return False
 
 
 def changed_by_fit(net: Network) -> Iterator[tuple[str, Any]]:
@@ -502,34 +457,10 @@ def cost_of(job: Job, shared: SharedData) -> float:
         return job.cost
     try:
         samples = shared if job.samples.X is None else job.samples.opened()
-        rows = slice(None) if job.rows is None else job.rows
         lengths = np.full(len(samples.X), len(samples.X[0])) if samples.lengths is None else samples.lengths
+        steps = lengths[slice(None) if job.rows is None else job.rows].sum()
         layers = job.network.layers if isinstance(job.network, Network) else ()
-        units = [cell.d["u"] for layer in layers for cell in layer.cells]
-        runs = job.options.get("epochs", Settings.epochs) * (job.starts or 1)
-        return float(lengths[rows].sum()) * runs * (64 + sum(u * (u + 4) for u in units))
+        step = 64 + sum(cell.d["u"] * (cell.d["u"] + 4) for layer in layers for cell in layer.cells)
+        return float(steps) * job.options.get("epochs", Settings.epochs) * (job.starts or 1) * step
     except (OSError, TypeError, ValueError, IndexError, OverflowError):  # the job's result will have that error
         return 0.0
-
-
-def _check_rows(rows: Any, m: int, name: str) -> None:
-    """Check that the row index `name` fits m samples; ValueError otherwise."""
-    if not isinstance(rows, np.ndarray):
-        return
-    if rows.dtype == bool:
-        if len(rows) != m or not rows.any():
-            raise ValueError(f"{name}: expected {m} booleans, some of them true, got {len(rows)}, {rows.sum()} true")
-    elif not within(rows, 0, m - 1):
-        wrong = rows[(rows < 0) | (rows >= m)][0]
-        raise ValueError(f"{name}: expected integers from 0 to {m - 1}, got {wrong}")
-
-
-def _check_groups(job: Job, samples: SharedData) -> None:
-    """Check that no group has samples both among the job's `rows` and among those held out; ValueError otherwise."""
-    groups = encode_groups(samples.groups, len(samples.X))
-    for name in ("validation_rows", "test_rows") if groups is not None else ():
-        rows = getattr(job, name)
-        both = () if rows is None else np.intersect1d(groups[job.rows], groups[rows])
-        if len(both):
-            which = np.asarray(samples.groups)[groups == both[0]][0]
-            raise ValueError(f"{name}: expected groups that are not among rows, too, got {which}")

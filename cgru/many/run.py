@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import os
+import pickle
 import queue
 import threading
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor
-from contextlib import closing, nullcontext, suppress
+from contextlib import ExitStack, closing, suppress
+from dataclasses import replace
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from cgru.core.checks import callable_, flag, positive
 from cgru.core.threads import get_num_threads, single_threaded
 from cgru.layers import Layer
-from cgru.many.dispatch import Dispatcher, Executors, wait_for_next
-from cgru.many.jobs import Job, Result, SharedData, WorkerState, changed_by_fit, cost_of, run, state_of_thread
+from cgru.many.executors import Dispatcher, Task, wait_for_next
+from cgru.many.jobs import THREAD, Job, Result, SharedData, WorkerState, changed_by_fit, cost_of, run
+from cgru.many.store import Store, read_result, write_result
 from cgru.network.network import Network
 from cgru.network.progress import tqdm_class
 
@@ -35,7 +38,8 @@ def fit_many(
     decay: Any = None,
     times: Any = None,
     threads: int | None = None,
-    executor: Executors | None = None,
+    executor: Any = None,
+    store: str | os.PathLike[str] | None = None,
     keep: bool = True,
     progress: bool = False,
     callback: Callable[[Result], Any] | None = None,
@@ -47,15 +51,13 @@ def fit_many(
     the others go on.
 
     On an executor each job runs on one thread of a worker. Results are the same bits where the processors have the same
-    instruction set. The network of a job stays as it is; its result has a copy that was fitted.
+    instruction set. The network of a job stays unchanged; its result has a copy that was fitted.
 
-    Jobs are sent in batches, each with the data that all share. Give large data as paths of files that the workers see:
-    on a cluster, batches (and workers) wait while 256 MiB are under way. A job that cannot be pickled fails alone. When
-    a worker dies, its batch is sent again. A job that kills its workers again and again has a RuntimeError. A given
-    Executor that breaks for good, as a pool of processes does at the first death, fails all jobs that are not done. A
-    Dask cluster that has lost all workers waits for new ones. MPI ends as a whole when a rank dies. A worker with
-    another version of cgru, or with other code under the same number, fits nothing: all jobs that are not done have a
-    RuntimeError that names both versions.
+    Jobs are sent in batches, each with the data that all share. Give large data as paths of files that the workers see.
+    A job that cannot be pickled fails alone. A job whose worker died is run once more, while no other runs; the second
+    time it has a RuntimeError. A pool of processes breaks at the first death: give a function that makes it, so that
+    another one takes over. A worker with another version or other code of cgru fits nothing, and its jobs have a
+    RuntimeError.
 
     Ctrl-C stops running fits after their current epoch, and begins no other batch. The results so far are returned
     under a RuntimeWarning that says how many they are. All others have a KeyboardInterrupt as their error.
@@ -74,9 +76,12 @@ def fit_many(
         decay: as for `Network.fit`, likewise.
         times: as for `Network.fit`, likewise.
         threads: how many jobs run at once, one a thread; None: `get_num_threads()`, and within a job of another call 1.
-        executor: fit on its workers in the place of threads: an Executor as of `concurrent.futures` (processes, Dask's
-            `client.get_executor()`, mpi4py's `MPIPoolExecutor`), or a function without arguments that makes one. An
-            executor of that function is made anew when it breaks, and shut down in the end. A given one is left open.
+        executor: fit on its workers instead of threads: any object with `submit`, as of `concurrent.futures`
+            (processes), loky, Dask (`client.get_executor()`) or mpi4py (`MPIPoolExecutor`), or a function without
+            arguments that makes one. An executor that this function made is shut down in the end, a given one is not.
+        store: a folder for the results, made where there is none. A result is written there when it comes. The next
+            call with the same folder reads it instead of running the job, unless the job, its data, or the code of cgru
+            or of the job's functions have changed. Errors are not stored. The files are pickles: use your own only.
         keep: whether results have the networks and histories. False: scores alone, so that memory use stays constant
             where jobs make their networks.
         progress: whether to show a bar over the jobs, by tqdm.
@@ -87,6 +92,7 @@ def fit_many(
 
     Raises:
         TypeError, ValueError: an argument is invalid, before any fit.
+        OSError: a file of the data cannot be read, or one of the store cannot be written.
 
     Examples:
         >>> X, y = np.ones((20, 5, 2)), np.arange(20) % 2
@@ -102,55 +108,68 @@ def fit_many(
     if callback is not None:
         callable_(callback, "callback")
     if executor is not None and threads is not None:
-        raise ValueError(f"threads: expected None beside executor, got {threads!r}")
-    if executor is not None and not isinstance(executor, Executor) and not callable(executor):
-        raise TypeError(f"executor: expected an Executor or a function that makes one, got {type(executor).__name__}")
-    most = get_num_threads() if state_of_thread() is None else 1
+        raise ValueError(f"threads: expected None together with executor, got {threads!r}")
+    if executor is not None and not hasattr(executor, "submit") and not callable(executor):
+        due = "an object with submit, or a function that makes one"
+        raise TypeError(f"executor: expected {due}, got {type(executor).__name__}")
+    most = get_num_threads() if getattr(THREAD, "state", None) is None else 1
     threads = most if threads is None else positive(threads, "threads")
     shared = SharedData(X, y, lengths, sample_weight, groups, resets, decay, times)
     opened = shared.opened()
     if not isinstance(jobs, Iterable):
         raise TypeError(f"jobs: expected Jobs, got {type(jobs).__name__}")
     jobs = list(jobs)
-    names = _names(jobs)
-    costs = [cost_of(job, opened) for job in jobs]
-    order = sorted(range(len(jobs)), key=lambda i: -costs[i])
-    tasks = [(i, names[i], jobs[i]) for i in order]
-    kind = tqdm_class() if progress else None
-    workers: Threads | Dispatcher
-    if executor is None:
-        workers = Threads(tasks, opened, keep, threads, told=callback is not None or progress)
-    else:
-        workers = Dispatcher(tasks, [costs[i] for i in order], shared, keep, executor)
-    bar = nullcontext() if kind is None else kind(total=len(jobs), unit="fit")
-    with bar, closing(workers), suppress(KeyboardInterrupt):  # then some results are missing
-        for result in workers:
-            if kind is not None:
+    names, costs = _names(jobs), [cost_of(job, opened) for job in jobs]
+    bar = tqdm_class()(total=len(jobs), unit="fit") if progress else None
+    with ExitStack() as stack:
+        if bar is not None:
+            stack.enter_context(bar)
+
+        def tell(result: Result) -> None:
+            """Advance the bar, and tell the caller of a result."""
+            if bar is not None:
                 bar.update()
             if callback is not None:
                 callback(result)
-    results = workers.results
-    if len(results) < len(jobs):
-        done = f"{len(results)} of {len(jobs)} jobs are done"
+
+        known = None if store is None else Store(store, opened, keep)
+        paths = [] if known is None else [known.path(job) for job in jobs]
+        found = {i: replace(result, name=names[i]) for i, path in enumerate(paths) if (result := read_result(path))}
+        order = sorted((i for i in range(len(jobs)) if i not in found), key=lambda i: -costs[i])
+        tasks = [(i, names[i], jobs[i]) for i in order]
+        workers: Threads | Dispatcher
+        if executor is None:
+            told = progress or callback is not None
+            workers = Threads(tasks, opened, keep, threads, told, paths)
+        else:
+            folder = stack.enter_context(TemporaryDirectory("", "cgru-", ignore_cleanup_errors=True))
+            paths = paths or [os.path.join(folder, str(i)) for i in range(len(jobs))]
+            parts = shared, keep, executor, os.path.dirname(paths[0]) if paths else folder
+            workers = Dispatcher(tasks, [costs[i] for i in order], *parts, paths)
+        with closing(workers), suppress(KeyboardInterrupt):  # then some results are missing
+            for result in found.values():
+                tell(result)
+            for result in workers:
+                tell(result)
+    found |= workers.results
+    if len(found) < len(jobs):
+        done = f"{len(found)} of {len(jobs)} jobs are done"
         warnings.warn(f"fit_many: interrupted; {done}", RuntimeWarning, stacklevel=2)
-    return [results.get(i) or Result(name, error=KeyboardInterrupt("not done")) for i, name in enumerate(names)]
+    return [found.get(i) or Result(name, error=KeyboardInterrupt("not done")) for i, name in enumerate(names)]
 
 
 def _names(jobs: list[Job]) -> list[Any]:
     """Return the name of each job; TypeError or ValueError where two share a name or what `_owned` yields."""
     owners: dict[Any, int] = {}
+    names = []
     for i, job in enumerate(jobs):
         if not isinstance(job, Job):
             raise TypeError(f"jobs[{i}]: expected a Job, got {type(job).__name__}")
-        for what, key in _owned(job):
+        names.append(i if job.name is None else job.name)
+        for what, key in (*_owned(job), ("name", ("name", names[i]))):
             first = owners.setdefault(key, i)
             if first != i:
                 raise ValueError(f"jobs[{i}].{what}: expected one of its own, got that of jobs[{first}]")
-    names = [i if job.name is None else job.name for i, job in enumerate(jobs)]
-    places: dict[Any, int] = {}
-    for i, name in enumerate(names):
-        if places.setdefault(name, i) != i:
-            raise ValueError(f"jobs[{i}].name: expected another than that of jobs[{places[name]}], got {name!r}")
     return names
 
 
@@ -172,17 +191,19 @@ class Threads:
 
     tasks: index, name and job of each, in the order in which they begin.
     told: whether the iterator yields results; else it ends with the last one, and no job pays for waking its thread.
+    paths: for each job the file of the store for its result; [] without a store.
     results: the results by index. Each is stored before it is yielded, so that a Ctrl-C between two lines loses none.
     """
 
     def __init__(
-        self, tasks: list[tuple[int, Any, Job]], shared: SharedData, keep: bool, threads: int, told: bool
+        self, tasks: list[Task], shared: SharedData, keep: bool, threads: int, told: bool, paths: list[str]
     ) -> None:
         """Create the threads, `threads` of them or one for each job; iterating starts them."""
-        self.shared, self.keep, self.told = shared, keep, told
+        self.shared, self.keep, self.told, self.paths = shared, keep, told, paths
         self.results: dict[int, Result] = {}
+        self.failed: list[BaseException] = []  # of what is no job's: a full disk
         self.tasks, self.done, self.state = deque(tasks), queue.SimpleQueue[Result | None](), WorkerState()
-        self.outer = state_of_thread() or WorkerState()  # of the job that makes this call, which stops it, too
+        self.outer = getattr(THREAD, "state", None) or WorkerState()  # of the job that makes this call, which stops it
         self.outer.inner.add(self.state)
         self.threads = [threading.Thread(target=self._work, daemon=True) for _ in range(min(threads, len(tasks)))]
 
@@ -196,6 +217,8 @@ class Threads:
                 running -= 1
             else:
                 yield result
+        for error in self.failed:
+            raise error
 
     def close(self) -> None:
         """Begin no other job, stop those that run, and wait for the threads."""
@@ -205,7 +228,7 @@ class Threads:
                 thread.join(0.01)
         self.outer.inner.discard(self.state)
 
-    def _waiting(self) -> Iterator[tuple[int, Any, Job]]:
+    def _waiting(self) -> Iterator[Task]:
         """Yield tasks that no thread has taken, from a deque: threads may share that, but no iterator without a GIL."""
         with suppress(IndexError):
             while True:
@@ -222,8 +245,12 @@ class Threads:
                     if self.state.over.is_set():  # the fit may have been cut short
                         return
                     if result is not None:
+                        if self.paths and result.error is None:
+                            write_result(self.paths[i], pickle.dumps(result))
                         self.results[i] = result
                         if self.told:
                             self.done.put(result)
+        except Exception as error:
+            self.failed.append(error)
         finally:
             self.done.put(None)

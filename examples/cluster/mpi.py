@@ -1,6 +1,6 @@
 """Fits on MPI's ranks, of which the first hands them out: mpiexec -n 3 python -m mpi4py.futures mpi.py.
 
-MPI ends as a whole when a rank dies; long fits had better have a `checkpoint` and `resume`.
+MPI ends as a whole when a rank dies: with `store=` the same program goes on.
 """
 
 from fits import fit_all, show

