@@ -8,7 +8,7 @@ derivatives or `torch.func.grad` alone, in tracing, or in an export to ONNX.
 `GRU(...)(x, hx, resets=...)` begins anew where episodes do, and with `decay=` states fade; the parent has neither.
 
 Under `torch.func.vmap`, which refuses the parent, a `GRU` runs here: `vmap(grad(...))` gives gradients of each sample.
-`per_sample_gradients` gives those of one module; `import cgru.torch.opacus` teaches them to opacus.
+`per_sample_gradients` gives those of one module, which opacus finds by itself.
 
 `torch.compile` takes them under `torch._dynamo.config.allow_rnn = True`, as it does any `torch.nn.GRU`.
 """

@@ -3,19 +3,34 @@
 from __future__ import annotations
 
 import copy
+import operator
 import sys
 import warnings
+import weakref
 from collections.abc import Iterable
+from functools import partial
 from typing import Any, NoReturn
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 from torch.autograd import forward_ad
 from torch.nn.functional import dropout
+from torch.nn.utils.parametrize import is_parametrized
 from torch.nn.utils.rnn import PackedSequence
 
 from cgru.torch import runs
-from cgru.torch.operators import call, call_of_each, check_no_onnx, is_mapped, is_traced, step
+from cgru.torch.operators import (
+    CellWeights,
+    Step,
+    call,
+    call_of_each,
+    check_no_onnx,
+    is_mapped,
+    is_traced,
+    state_of,
+    step,
+)
 from cgru.torch.subclasses import OURS
 
 __all__ = ["GRU", "GRUCell", "per_sample_gradients"]
@@ -25,6 +40,8 @@ MEGABYTE = 1 << 20
 ROW = 48 << 10  # bytes of weights to a row, above which PyTorch shares them out better
 MOST_ROWS = 1025  # that a table looks at
 ELSEWHERE = "PyTorch's: float32 and float64 on a CPU run here"
+SHARED: WeakKeyDictionary[nn.Module, weakref.ref[CellWeights]] = WeakKeyDictionary()  # of a cell's latest steps
+IN_OPACUS = "in a model of opacus, whose hooks see the input and the gradient of the output alone"
 NAMES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")  # of the parameters of a cell
 
 
@@ -72,19 +89,47 @@ def parent_of(module: Any) -> Any:
     return other
 
 
-def check_opacus_sees(hx: Tensor | None, factor: Tensor | None, hidden: Tensor) -> None:
-    """Refuse what opacus's hooks do not see: a given state, a factor of states, and a gradient of the last states."""
-    cure = "for a GRU in a model of opacus, whose hooks see the input and the gradient of the output alone"
-    for name, given in (("hx", hx), ("resets, decay", factor)):
-        if given is not None:
-            raise ValueError(f"{name}: expected None {cure}, got a tensor")
+# --- opacus, which trains with differential privacy ---
 
-    def refuse(gradient: Tensor | None) -> None:
-        if gradient is not None and gradient.any():  # else nobody reads the last states
-            raise RuntimeError(f"cgru.torch: expected no gradient of the last states {cure}; take them from the output")
 
-    if hidden.requires_grad:
-        hidden.register_hook(refuse)
+def is_private(module: nn.Module) -> bool:
+    """Return whether opacus computes gradients of each sample of a module."""
+    return any(hasattr(parameter, "grad_sample") for parameter in module._parameters.values())
+
+
+def check_private(module: nn.Module, **given: Any) -> None:
+    """Refuse arguments of a call that trains in a model of opacus, whose hooks do not see them."""
+    if not (module.training and torch.is_grad_enabled() and is_private(module)):
+        return
+    for name, value in given.items():
+        if value is not None:
+            raise ValueError(f"{name}: expected None {IN_OPACUS}, got a {type(value).__name__}")
+    if isinstance(module, GRU) and not isinstance(vars(module).get("ft_compute_sample_grad"), partial):
+        raise RuntimeError("cgru.torch: expected accelerate(model) before opacus wraps the model, got a wrapped one")
+
+
+def private_hook(hook: Any, module: nn.Module, of_inputs: Any, of_outputs: tuple[Tensor | None, ...]) -> Any:
+    """Call a backward hook of opacus; refuse gradients that it does not see: those of the last states."""
+    output, states = of_outputs
+    if output is None or (states is not None and states.any()):  # without `any` nobody reads the last states
+        raise RuntimeError(
+            f"cgru.torch: expected a gradient of the output alone {IN_OPACUS}, got one of the last states; take them"
+            " from the output, as in output[:, -1]"
+        )
+    return hook(module, of_inputs, of_outputs)
+
+
+def private_gradients(module: GRU, parameters: list[Tensor], x: Tensor, of_output: Tensor) -> list[Tensor | None]:
+    """Return the gradients of each sample, (m, ...), of each parameter, from the gradient of the output.
+
+    x and `of_output` have samples first, as opacus hands them over.
+    """
+    if not len(x):  # opacus draws batches of no samples, too
+        return [p.new_zeros((0, *p.shape)) for p in parameters]
+    if not module.batch_first:
+        x, of_output = x.transpose(0, 1), of_output.transpose(0, 1)
+    found = per_sample_gradients(module, x, output_gradient=of_output)
+    return [found.get(name) for name, _ in module.named_parameters()]
 
 
 def set_qconfig(module: nn.Module, qconfig: Any) -> None:
@@ -113,6 +158,11 @@ def get_qconfig(module: nn.Module) -> Any:
 
 
 QCONFIG = property(get_qconfig, set_qconfig, lambda module: vars(module).pop("qconfig"))
+
+
+def computes_weights(module: nn.Module) -> bool:
+    """Return whether a module is parametrized: PyTorch then computes weights more than once a call, which may count."""
+    return bool(module._modules) and is_parametrized(module)
 
 
 def has_gradients(tensors: Iterable[Tensor | None]) -> bool:
@@ -206,7 +256,11 @@ class GRU(nn.GRU):
         """
         if is_fx_traced(input) and type(self).forward is GRU.forward:
             return call_as_node(self, input, hx, resets=resets, decay=decay)
+        if self._forward_hooks:
+            check_private(self, hx=hx, resets=resets, decay=decay)
         fades = resets is not None or decay is not None
+        if computes_weights(self) and not fades:
+            return super().forward(input, hx)
         if hx is not None and not fades and is_only_row(self, input) and not step_pays(self, input):
             return super().forward(input, hx)
         packed = isinstance(input, PackedSequence)
@@ -218,9 +272,14 @@ class GRU(nn.GRU):
             return super().forward(input, hx)
         factor = factor_of(self, input, resets, decay) if fades else None
         output, hidden = compute(self, input, hx, weights, factor)
-        if self._forward_hooks and hasattr(weights[0], "grad_sample"):
-            check_opacus_sees(hx, factor, hidden)
         return output, hidden
+
+    def register_full_backward_hook(self, hook: Any, prepend: bool = False) -> Any:
+        """Register a hook, as `torch.nn.Module` does; opacus's gets the gradients of each sample from these kernels."""
+        if is_private(self):
+            self.ft_compute_sample_grad = partial(private_gradients, self)  # where opacus looks for them
+            hook = partial(private_hook, hook)
+        return super().register_full_backward_hook(hook, prepend)
 
 
 class GRUCell(nn.GRUCell):
@@ -260,7 +319,9 @@ class GRUCell(nn.GRUCell):
         """
         if is_fx_traced(input) and type(self).forward is GRUCell.forward:
             return call_as_node(self, input, hx)
-        if not isinstance(input, Tensor) or is_traced() or not step_pays(self, input):
+        if self._forward_hooks:
+            check_private(self, hx=hx)
+        if not isinstance(input, Tensor) or is_traced() or computes_weights(self) or not step_pays(self, input):
             return super().forward(input, hx)
         weights = values_of(self, self._parameters, NAMES[: 4 if self.bias else 2])
         fits = can_run((input, hx, *weights))
@@ -272,9 +333,26 @@ class GRUCell(nn.GRUCell):
         x, h0 = input, hx
         if input.dim() == 1:
             x, h0 = input[None], None if hx is None else hx[None]
-        whole = keep or is_mapped()
-        state = call(x[None], h0, *weights, None, x.shape[0], False, keep)[1] if whole else step(x, h0, *weights)
+        if is_mapped():
+            state = call(x[None], h0, *weights, None, x.shape[0], False, keep)[1]
+        elif keep:
+            shared = shared_weights(self, weights)
+            state = Step.apply(x, h0, shared.anchor, shared)
+        else:
+            state = step(x, h0, *weights)
         return state if input.dim() == 2 else state.squeeze_(0)
+
+
+def shared_weights(cell: GRUCell, weights: list[Tensor | None]) -> CellWeights:
+    """Return what the steps of a cell in one graph share; it lives as long as that."""
+    known = SHARED.get(cell)
+    shared = known and known()
+    if shared and all(map(operator.is_, shared.weights, weights)) and shared.state == state_of(weights):
+        return shared
+    shared = CellWeights(weights)
+    if all(weight is None or weight.is_leaf for weight in weights):
+        SHARED[cell] = weakref.ref(shared)
+    return shared
 
 
 # --- what a call consists of: functions, since a user's subclass may have methods of any name ---
@@ -387,6 +465,8 @@ def run_layers(
     by: Any,
 ) -> tuple[Tensor, Tensor]:
     """Run all layers over x (s, m, e), or (n, e) packed by `sizes`; return (the outputs, the last states)."""
+    if not x.is_contiguous() and has_gradients(weights):  # PyTorch's products save this copy, so x may change
+        x = x.reshape(-1, x.shape[-1]).view(x.shape)
     count, directions = 4 if module.bias else 2, 2 if module.bidirectional else 1
     states: list[Tensor] = []
     for layer in range(module.num_layers):
@@ -410,22 +490,26 @@ def is_only_row(module: GRU, x: Any) -> bool:
 
 def step_pays(module: GRU | GRUCell, x: Tensor) -> bool:
     """Return whether a step of x (m, e), or the only row of x, is faster here than in PyTorch."""
-    m, gradients = x.shape[0] if x.dim() > 1 else 1, torch.is_grad_enabled()
-    return pays(m, module.input_size, module.hidden_size, x.element_size(), gradients, torch.get_num_threads())
+    m, cell = x.shape[0] if x.dim() > 1 else 1, isinstance(module, nn.RNNCellBase)
+    sizes = module.input_size, module.hidden_size, x.element_size()
+    return pays(cell, m, *sizes, torch.is_grad_enabled(), torch.get_num_threads())
 
 
-def pays(m: int, e: int, u: int, size: int, gradients: bool, threads: int) -> bool:
-    """Return whether one step of m rows is faster here than in PyTorch.
+def pays(cell: bool, m: int, e: int, u: int, size: int, gradients: bool, threads: int) -> bool:
+    """Return whether one step of m rows, of a GRUCell or of a GRU, is faster here than in PyTorch.
 
     It asks for sizes alone, so that a call repeats its bits: e features, u units, numbers of `size` bytes, with
     gradients or without. Fitted to 1 to 1024 rows of 8 to 512 units on one thread and on two. What counts is the bytes
-    of the weights. With gradients a single row does little beside writing gradients as large, which PyTorch does as
-    well. Up to 64 rows we read weights as they lie, on one thread, and PyTorch on all: in float64, with less to gain
-    from vectors, that is more than what we save.
+    of the weights. With gradients a single row of a GRU does little else than writing gradients as large, which PyTorch
+    does as well. A cell writes them once for all its steps, and is faster while rows are few. Up to 64 rows we read
+    weights where they are, on one thread, and PyTorch on all: in float64, with less to gain from vectors, that is more
+    than what we save.
     """
     weights = 3 * u * (e + u) * size
-    if gradients and m == 1:
+    if gradients and m == 1 and not cell:
         return weights < MEGABYTE * 3 // 2
+    if gradients and (16 if size == 4 else 12) < m <= 64 and weights > MEGABYTE // 32:
+        return False
     shared = m <= 64 or m * ROW <= weights or (gradients and e > 2 * u)
     if threads == 1 or not shared:
         return True
@@ -439,10 +523,11 @@ def calls_here(module: GRU | GRUCell, weight: Tensor) -> str:
     if not weight.is_cpu or weight.dtype not in DTYPES:
         return ELSEWHERE
     sizes, threads = (module.input_size, module.hidden_size, weight.element_size()), torch.get_num_threads()
-    most, step = (2, "one step from given states of ") if isinstance(module, nn.RNNBase) else (MOST_ROWS, "")
+    cell = isinstance(module, nn.RNNCellBase)
+    most, step = (MOST_ROWS, "") if cell else (2, "one step from given states of ")
     found = []
     for gradients, when in ((False, "without gradients"), (True, "with gradients")):
-        theirs = {m for m in range(1, most) if not pays(m, *sizes, gradients, threads)}
+        theirs = {m for m in range(1, most) if not pays(cell, m, *sizes, gradients, threads)}
         starts, ends = (sorted(theirs - {m + by for m in theirs}) for by in (1, -1))
         if theirs:
             rows = ", ".join(f"{a} to {b}" if a < b else f"{a}" for a, b in zip(starts, ends, strict=True))

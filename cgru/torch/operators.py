@@ -16,9 +16,20 @@ from torch._functorch.pyfunctorch import retrieve_all_functorch_interpreters
 from cgru.core.threads import get_num_threads, set_num_threads
 from cgru.torch import runs
 
-__all__ = ["call", "call_of_each", "check_no_onnx", "is_mapped", "is_traced", "step"]
+__all__ = [
+    "CellWeights",
+    "Step",
+    "call",
+    "call_of_each",
+    "check_no_onnx",
+    "is_mapped",
+    "is_traced",
+    "state_of",
+    "step",
+]
 
 WEIGHTS = "Tensor weight_ih, Tensor weight_hh"
+CURE = "which only torch.nn.GRU has: run the model inside `with cgru.torch.restored(model):`"
 
 
 def match_threads() -> None:
@@ -76,8 +87,13 @@ def backpropagate(ctx, dA, dstate, _, by=None):
 
 def refuse(ctx, *_):
     """Raise RuntimeError: there is no second derivative. PyTorch's own error would not say why."""
-    cure = "run the model inside `with cgru.torch.restored(model):`"
-    raise RuntimeError(f"cgru.torch: expected one derivative, got a second one, which torch.nn.GRU alone has: {cure}")
+    raise RuntimeError(f"cgru.torch: expected one derivative, got a second one, {CURE}")
+
+
+def check_one_at_a_time(*gradients):
+    """Raise RuntimeError for gradients that PyTorch has batched, as `is_grads_batched=True` does."""
+    if any(d is not None and torch._C._functorch.is_legacy_batchedtensor(d) for d in gradients):
+        raise RuntimeError(f"cgru.torch: expected one gradient at a time, got a batch of gradients, {CURE}")
 
 
 # --- registration with PyTorch ---
@@ -102,10 +118,105 @@ class Run(torch.autograd.function._SingleLevelFunction):
 
         The operator is used if a graph of it is made: it refuses second derivatives.
         """
-        if any(d is not None and torch._C._functorch.is_legacy_batchedtensor(d) for d in gradients):
-            raise RuntimeError("cgru.torch: expected one gradient at a time, got many, which torch.nn.GRU alone takes")
+        check_one_at_a_time(*gradients)
         by = backward if torch.is_grad_enabled() or is_traced() else compute_backward
         return backpropagate(ctx, *gradients, by=by)
+
+
+# --- one step of a cell ---
+
+
+class CellWeights:
+    """The weights of a cell, for all its steps in one graph of autograd.
+
+    Each step adds its rows, and the gradients of the weights are summed once, after the last step went back: a sum for
+    each step would take most of the time. The graph leads from each step to `anchor`, and from there to the weights.
+
+    Attributes:
+        weights: weight_ih, weight_hh and the two biases, or None.
+        state: what must not change while steps share this, by `state_of`.
+        steps: by the backward pass, since several may run at once, what `sum_products` takes of each step that went
+            back, or the gradients of its weights if a graph of them is made.
+        anchor: an empty tensor; None: all weights are frozen.
+    """
+
+    def __init__(self, weights):
+        self.weights, self.state, self.steps = weights, state_of(weights), {}
+        self.anchor = SumOfSteps.apply(self.steps, *weights) if any(self.state[1]) else None
+
+
+def state_of(weights):
+    """Return what `CellWeights` remember of weights: their versions, which may have a gradient, and their dtype."""
+    given = [weight for weight in weights if weight is not None]
+    return [weight._version for weight in given], [weight.requires_grad for weight in given], given[0].dtype
+
+
+def sum_products(x, h, d):
+    """Return the gradients of the four weights from rows of x, of states before, and of the gates (r, z, n, c).
+
+    They are PyTorch's products: there are many rows of no order in time, which its libraries are made for.
+    """
+    u = h.shape[1]
+    weight_hh, bias = h.new_empty(3 * u, u), d.sum(0)
+    for of, to in ((d[:, : 2 * u], weight_hh[: 2 * u]), (d[:, 3 * u :], weight_hh[2 * u :])):
+        torch.mm(of.t(), h, out=to)
+    return d[:, : 3 * u].t() @ x, weight_hh, bias[: 3 * u], torch.cat((bias[: 2 * u], bias[3 * u :]))
+
+
+class SumOfSteps(torch.autograd.function._SingleLevelFunction):
+    """The gradients of a cell's weights over all its steps."""
+
+    @staticmethod
+    def forward(ctx, steps, *weights):
+        """Return the `anchor` of `CellWeights`."""
+        ctx.steps, ctx.weights = steps, weights
+        ctx.set_materialize_grads(False)
+        return weights[0].new_empty(0)
+
+    @staticmethod
+    def backward(ctx, _):
+        """Return the gradients of the weights of the steps that went back."""
+        steps = ctx.steps.pop(torch._C._current_graph_task_id(), None)
+        if steps is None:
+            found = [None] * 4
+        elif torch.is_grad_enabled():
+            found = [sum(each[1:], each[0]) for each in zip(*steps, strict=True)]
+        else:
+            found = sum_products(*(torch.cat(each) for each in zip(*steps, strict=True)))
+        return None, *(value if needed else None for value, needed in zip(found, ctx.needs_input_grad[1:], strict=True))
+
+
+class Step(torch.autograd.function._SingleLevelFunction):
+    """One step of a cell with gradients."""
+
+    @staticmethod
+    def forward(ctx, x, h0, anchor, shared):
+        """Return the states (m, u), and save what a backward reads; `shared` is a `CellWeights`, `anchor` its own."""
+        match_threads()
+        state, caches = runs.step(x, h0, *shared.weights, True)
+        ctx.shared, ctx.fresh, ctx.shape = shared, h0 is None, x.shape
+        ctx.save_for_backward(x if ctx.needs_input_grad[2] else None, *shared.weights[:2], caches)
+        return state
+
+    @staticmethod
+    def backward(ctx, dstate):
+        """Return the gradients of x and h0; leave those of the weights to `SumOfSteps`."""
+        check_one_at_a_time(dstate)
+        (of_x, of_h0, of_weights, _), shared = ctx.needs_input_grad, ctx.shared
+        x, *weights, caches = ctx.saved_tensors
+        of_weights = of_weights and torch._C._will_engine_execute_node(shared.anchor.grad_fn)
+        if torch.is_grad_enabled():
+            given = weights[0].new_empty(()).expand(1, *ctx.shape) if x is None else x[None]
+            flags = (len(dstate), False, ctx.fresh, of_x, of_h0, of_weights)
+            step = backward(None, dstate, given, *weights, None, caches.as_strided((caches.numel(),), (1,)), *flags)
+            dx, dh0 = step.pop(0)[0] if of_x else None, step.pop(0) if of_h0 else None
+        else:
+            match_threads()
+            dx, dh0, gates = runs.step_backward(dstate, *weights, caches, of_x, of_h0)
+            step = x, caches[0], gates
+        if of_weights:
+            shared.steps.setdefault(torch._C._current_graph_task_id(), []).append(step)
+        return dx, dh0, None, None
 
 
 # --- gradients of each sample ---
@@ -260,7 +371,7 @@ def call_of_each(*inputs: Any, decay: Tensor | None = None) -> tuple[Tensor, Ten
 def step(*inputs: Any) -> Tensor:
     """Run one step of x (m, e) without gradients, outside of tracing; return the states (m, u)."""
     match_threads()
-    return runs.step(*inputs)
+    return runs.step(*inputs)[0]
 
 
 def operator(name: str, run: Any, schema: str) -> Any:

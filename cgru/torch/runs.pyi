@@ -2,7 +2,7 @@ from collections.abc import Iterable
 
 from torch import Tensor
 
-__all__ = ["are_plain", "are_sizes", "backward", "fits_cell", "forward", "step"]
+__all__ = ["are_plain", "are_sizes", "backward", "fits_cell", "forward", "step", "step_backward"]
 
 def forward(
     x: Tensor,
@@ -24,7 +24,11 @@ def step(
     weight_hh: Tensor,
     bias_ih: Tensor | None,
     bias_hh: Tensor | None,
-) -> Tensor: ...
+    keep: bool = False,
+) -> tuple[Tensor, Tensor | None]: ...
+def step_backward(
+    dstate: Tensor, weight_ih: Tensor, weight_hh: Tensor, caches: Tensor, of_x: bool, of_h0: bool
+) -> tuple[Tensor | None, Tensor | None, Tensor]: ...
 def are_plain(tensors: Iterable[Tensor | None]) -> bool: ...
 def fits_cell(x: Tensor, h0: Tensor | None, weights: list[Tensor | None], e: int, u: int) -> bool: ...
 def are_sizes(sizes: Tensor, n: int) -> bool: ...

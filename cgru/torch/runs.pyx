@@ -41,7 +41,7 @@ from cgru.interop.gates import TORCH
 
 cnp.import_array()
 
-__all__ = ["are_plain", "are_sizes", "backward", "fits_cell", "forward", "step"]
+__all__ = ["are_plain", "are_sizes", "backward", "fits_cell", "forward", "step", "step_backward"]
 
 cdef enum:
     LARGE = 1 << 22  # bytes, from which on NumPy asks for huge pages
@@ -94,18 +94,50 @@ def forward(x, h0, weight_ih, weight_hh, bias_ih, bias_hh, sizes, Py_ssize_t m, 
     return A, state, caches
 
 
-def step(x, h0, weight_ih, weight_hh, bias_ih, bias_hh):
-    """Run one step of x (m, e), without caches and without checks; return the states (m, u)."""
+def step(x, h0, weight_ih, weight_hh, bias_ih, bias_hh, bint keep=False):
+    """Run one step of x (m, e), without checks; return the states (m, u), and the caches (6, m, u) with `keep`.
+
+    The first of the caches are the states before the step.
+    """
     x, h0 = contiguous_rows(x), contiguous_rows(h0)
-    cdef Py_ssize_t m = x.size(0), u = weight_hh.size(1)
-    cdef cgru_call call = layer_call(m, 1, x.size(1), u, x.element_size(), NULL)
+    cdef cgru_call call = step_call(x, weight_ih, weight_hh)
     cdef const cgru_kernels *k = kernels(x.element_size())
     cdef cgru_weights w
-    set_weights(&w, weight_ih, weight_hh, u, k.size)
-    _biases, state = set_biases(&w, bias_ih, bias_hh, u, k.size), x.new_empty((m, u))
+    set_weights(&w, weight_ih, weight_hh, call.u, k.size)
+    _biases, state, caches = set_biases(&w, bias_ih, bias_hh, call.u, k.size), x.new_empty((call.m, call.u)), None
     call.X, call.h0, call.h = as_array(x), as_array(h0), as_array(state)
+    if keep:
+        caches = rows_of(&call, x, 6, call.u)
+        set_caches(&call, caches, None, k.size)
+        set_first_state(&call, k)
+        call.last = as_array(state)
     execute(&call, &w, k, FORWARD)
-    return state
+    return state, caches
+
+
+def step_backward(dstate, weight_ih, weight_hh, caches, bint of_x, bint of_h0):
+    """Go back one step from dL/d(state); return dL/dx and dL/dh0, None if not requested, and those of the gates.
+
+    The last are dr_, dz_, dhh_ and dc in the columns of one tensor (m, 4u).
+    """
+    dstate = contiguous_rows(dstate)
+    cdef cgru_call call = step_call(dstate, weight_ih, weight_hh)
+    cdef const cgru_kernels *k = kernels(dstate.element_size())
+    cdef cgru_weights w
+    set_weights(&w, weight_ih, weight_hh, call.u, k.size)
+    set_caches(&call, caches, None, k.size)
+    dx = dstate.new_empty((call.m, call.e)) if of_x else None
+    dh0 = dstate.new_empty((call.m, call.u)) if of_h0 else None
+    gates = rows_of(&call, dstate, 1, 4 * call.u)[0]
+    call.h0, call.dX, call.last = as_array(dstate), as_array(dx), as_array(dh0)
+    cdef cgru_array one = cgru_array(address(gates), gates.stride(0), 0, gates.stride(1))
+    cdef Py_ssize_t width = call.u * one.column * k.size
+    call.dr_, call.dz_, call.dhh_, call.dc = one, one, one, one
+    call.dz_.data = <char *>one.data + width
+    call.dhh_.data = <char *>one.data + 2 * width
+    call.dc.data = <char *>one.data + 3 * width
+    execute(&call, &w, k, BACKWARD)
+    return dx, dh0, gates
 
 
 def backward(dA, dstate, x, weight_ih, weight_hh, sizes, caches, Py_ssize_t m, bint reverse, bint fresh, bint of_x,
@@ -384,6 +416,18 @@ cdef cgru_call layer_call(Py_ssize_t m, Py_ssize_t s, Py_ssize_t e, Py_ssize_t u
     call.running, call.padded, call.loose, call.whole = running, False, True, True
     choose_lanes(kernels(size), &call)
     return call
+
+
+cdef cgru_call step_call(rows, weight_ih, weight_hh) except *:
+    """Return a call of one step with a sample for each of these rows, without arrays."""
+    return layer_call(rows.size(0), 1, weight_ih.size(1), weight_hh.size(1), rows.element_size(), NULL)
+
+
+cdef rows_of(const cgru_call *call, like, Py_ssize_t many, Py_ssize_t n):
+    """Return an empty tensor (many, m, n), in whose memory samples are neighbours if they are in the lanes."""
+    if call.column == 1:
+        return like.new_empty((many, call.m, n))
+    return like.new_empty((many, n, call.m)).transpose(1, 2)
 
 
 cdef int set_weights(cgru_weights *w, weight_ih, weight_hh, Py_ssize_t u, int size) except -1:

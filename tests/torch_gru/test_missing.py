@@ -10,7 +10,6 @@ import pytest
     ("module", "package", "error"),
     [
         ("cgru.torch", "torch", "cgru.torch: PyTorch is missing: pip install torch"),
-        ("cgru.torch.opacus", "opacus", "cgru.torch.opacus: opacus is missing: pip install opacus"),
     ],
 )
 def test_the_package_is_named(monkeypatch, module, package, error):

@@ -13,6 +13,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="no torch")
 
+from torch.nn.utils import parametrizations, prune  # noqa: E402
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence  # noqa: E402
 
 import cgru.torch  # noqa: E402
@@ -185,6 +186,74 @@ def test_results_are_no_views(options):
         cell = cgru.torch.GRUCell(3, 5)
         cell(x.flatten(0, -2)).detach_()
         cell(x.flatten(0, -2)[0]).detach_()
+
+
+def changed(x, y):
+    x += y.mean()
+
+
+def in_a_buffer(x, y):
+    x.zero_()
+
+
+@pytest.mark.parametrize("change", [changed, in_a_buffer, lambda x, y: x.relu_(), lambda x, y: None])
+@pytest.mark.parametrize("options", [{}, {"batch_first": True}, {"batch_first": True, "bidirectional": True}])
+@pytest.mark.parametrize("given", ["input", "slice", "transposed", "one step", "inference", "packed", "packed data"])
+def test_an_input_may_change_where_pytorch_has_a_copy(given, options, change):
+    """And raises where PyTorch raises."""
+    found = []
+    for module in pair(3, 5, 2, **options):
+        torch.manual_seed(0)
+        with torch.inference_mode(given == "inference"):
+            x = torch.randn(4, 4, 3)
+            if given != "inference":
+                x = torch.randn(4, 4, 6, requires_grad=True)[..., :3] if given == "slice" else x.requires_grad_() * 1
+            x = x.transpose(0, 1) if given == "transposed" else x[:, :1] if given == "one step" else x
+        packed = pack_padded_sequence(x, [4, 4, 2, 1], module.batch_first) if "packed" in given else x
+        try:
+            output = module(packed)[0]
+            output = output.data if "packed" in given else output
+            with torch.inference_mode(given == "inference"):
+                change(packed.data if given == "packed data" else x, output.detach())
+            output.square().sum().backward()
+            found.append([p.grad for p in module.parameters()])
+        except RuntimeError as error:
+            found.append(str(error)[:20])
+    if isinstance(found[0], str):
+        assert found[0] == found[1]
+    else:
+        same([[], found[1]], [[], found[0]], torch.float32)
+
+
+REPARAMETRIZED = {
+    "spectral_norm": parametrizations.spectral_norm,
+    "weight_norm": parametrizations.weight_norm,
+    "orthogonal": parametrizations.orthogonal,
+    "old spectral_norm": torch.nn.utils.spectral_norm,
+    "pruned": lambda module, name: prune.l1_unstructured(module, name, 0.3),
+}
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+@pytest.mark.parametrize("kind", REPARAMETRIZED)
+@pytest.mark.parametrize(("ours", "name"), [(cgru.torch.GRU, "weight_hh_l0"), (cgru.torch.GRUCell, "weight_hh")])
+def test_weights_that_are_parametrized_afterwards(kind, ours, name):
+    """In training, where some compute them anew at each access."""
+    found = []
+    for module in pair(3, 5, ours=ours):
+        torch.manual_seed(0)
+        REPARAMETRIZED[kind](module, name)
+        x = torch.ones(2, 4, 3) if ours is cgru.torch.GRU else torch.ones(4, 3)
+        sgd = torch.optim.SGD(module.parameters(), 0.1)
+        for _ in range(3):
+            output = module(x)
+            output = output[0] if isinstance(output, tuple) else output
+            sgd.zero_grad()
+            output.square().sum().backward()
+            sgd.step()
+        found.append([output, *module.parameters()])
+    for a, b in zip(*found, strict=True):
+        torch.testing.assert_close(a, b)
 
 
 def test_what_is_no_whole_gru_is_the_parents(calls):
@@ -473,64 +542,50 @@ def test_gradients_of_each_sample_that_are_refused():
     assert cgru.torch.per_sample_gradients(ours, x, output_gradient=d)["weight_hh_l1"].shape == (2, 15, 5)
 
 
-def test_what_the_hooks_of_opacus_do_not_see_is_refused():
-    """Its hooks are known by what it keeps with a parameter."""
-    ours, x = cgru.torch.GRU(3, 5), torch.randn(4, 2, 3)
-    ours.weight_ih_l0.grad_sample = None
-    ours(x, torch.zeros(1, 2, 5))[1].sum().backward()  # nobody's hooks are there
-    ours.register_forward_hook(lambda *_: None)
-    with pytest.raises(ValueError, match="hx: expected None for a GRU in a model of opacus"):
-        ours(x, torch.zeros(1, 2, 5))
-    output, states = ours(x)
-    (output.sum() + 0 * states.sum()).backward()
-    with pytest.raises(RuntimeError, match="expected no gradient of the last states for a GRU in a model of opacus"):
-        ours(x)[1].sum().backward()
-    with torch.no_grad():
-        assert ours(x)[1].shape == (1, 2, 5)
-    del ours.weight_ih_l0.grad_sample
-    ours(x, torch.zeros(1, 2, 5))[1].sum().backward()
-
-
 # --- which steps run here ---
 
-MEASURED = (  # m, e, u, bytes of a number, gradients, threads, and whether we are faster
-    ((1, 8, 8, 4, False, 1), True),
-    ((1, 512, 512, 8, False, 2), True),
-    ((1, 8, 8, 8, True, 2), True),
-    ((1, 255, 255, 4, True, 1), True),
-    ((1, 256, 256, 4, True, 1), False),
-    ((2, 512, 512, 4, True, 1), True),
-    ((32, 512, 512, 8, True, 1), True),
-    ((64, 256, 256, 8, True, 2), False),
-    ((66, 256, 256, 8, True, 2), True),
-    ((200, 512, 512, 8, True, 2), False),
-    ((2, 256, 256, 8, True, 2), False),
-    ((2, 200, 200, 8, True, 2), True),
-    ((16, 128, 128, 8, True, 2), True),
-    ((17, 128, 128, 8, True, 2), False),
-    ((17, 64, 64, 8, True, 2), True),
-    ((65, 128, 128, 8, True, 2), True),
-    ((16, 512, 512, 4, True, 2), True),
-    ((17, 128, 128, 4, True, 2), False),
-    ((17, 64, 64, 4, True, 2), True),
-    ((64, 128, 128, 4, True, 2), False),
-    ((65, 128, 128, 4, True, 2), True),
-    ((65, 128, 64, 4, True, 2), True),
-    ((65, 256, 64, 4, True, 2), False),
-    ((65, 65, 64, 4, True, 2), True),
-    ((65, 64, 32, 4, True, 2), True),
-    ((1000, 512, 64, 4, True, 2), False),
-    ((1000, 512, 64, 4, False, 2), True),
-    ((32, 512, 512, 4, False, 2), True),
-    ((11, 256, 256, 8, False, 2), True),
-    ((12, 256, 256, 8, False, 2), False),
-    ((7, 512, 512, 8, False, 2), True),
-    ((8, 512, 512, 8, False, 2), False),
-    ((32, 64, 64, 8, False, 2), True),
-    ((32, 128, 128, 8, False, 2), False),
-    ((65, 128, 128, 8, False, 2), True),
-    ((66, 1024, 128, 8, False, 2), False),
-    ((80, 1024, 128, 8, False, 2), True),
+MEASURED = (  # a cell or not, m, e, u, bytes of a number, gradients, threads, and whether we are faster
+    ((False, 1, 8, 8, 4, False, 1), True),
+    ((False, 1, 512, 512, 8, False, 2), True),
+    ((False, 1, 8, 8, 8, True, 2), True),
+    ((True, 1, 512, 512, 4, True, 1), True),
+    ((True, 64, 16, 16, 8, True, 1), True),
+    ((True, 12, 128, 128, 8, True, 1), True),
+    ((True, 13, 128, 128, 8, True, 1), False),
+    ((False, 1, 255, 255, 4, True, 1), True),
+    ((False, 1, 256, 256, 4, True, 1), False),
+    ((True, 2, 512, 512, 4, True, 1), True),
+    ((True, 32, 512, 512, 8, True, 1), False),
+    ((True, 64, 256, 256, 8, True, 2), False),
+    ((True, 66, 256, 256, 8, True, 2), True),
+    ((True, 200, 512, 512, 8, True, 2), False),
+    ((True, 2, 256, 256, 8, True, 2), False),
+    ((True, 2, 200, 200, 8, True, 2), True),
+    ((True, 16, 128, 128, 4, True, 2), True),
+    ((True, 17, 128, 128, 8, True, 2), False),
+    ((True, 17, 64, 64, 8, True, 2), False),
+    ((True, 65, 128, 128, 8, True, 2), True),
+    ((True, 16, 512, 512, 4, True, 2), True),
+    ((True, 17, 128, 128, 4, True, 2), False),
+    ((True, 17, 64, 64, 4, True, 2), False),
+    ((True, 64, 128, 128, 4, True, 2), False),
+    ((True, 65, 128, 128, 4, True, 2), True),
+    ((True, 65, 128, 64, 4, True, 2), True),
+    ((True, 65, 256, 64, 4, True, 2), False),
+    ((True, 65, 65, 64, 4, True, 2), True),
+    ((True, 65, 64, 32, 4, True, 2), True),
+    ((True, 1000, 512, 64, 4, True, 2), False),
+    ((True, 1000, 512, 64, 4, False, 2), True),
+    ((True, 32, 512, 512, 4, False, 2), True),
+    ((True, 11, 256, 256, 8, False, 2), True),
+    ((True, 12, 256, 256, 8, False, 2), False),
+    ((True, 7, 512, 512, 8, False, 2), True),
+    ((True, 8, 512, 512, 8, False, 2), False),
+    ((True, 32, 64, 64, 8, False, 2), True),
+    ((True, 32, 128, 128, 8, False, 2), False),
+    ((True, 65, 128, 128, 8, False, 2), True),
+    ((True, 66, 1024, 128, 8, False, 2), False),
+    ((True, 80, 1024, 128, 8, False, 2), True),
 )
 
 
@@ -550,7 +605,7 @@ def one_thread():
 def test_a_step_that_is_faster_there_is_the_parents(calls, one_thread):
     cell, gru, x = cgru.torch.GRUCell(256, 256), cgru.torch.GRU(256, 256), torch.randn(2, 256)
     h = torch.zeros(2, 256)
-    for given, parents in ((x, 0), (x[:1], 1), (x[0], 1)):
+    for given, parents in ((x, 0), (x[:1], 0), (x.repeat(9, 1), 1)):
         calls.clear()
         cell(given)
         assert len(calls) == parents
@@ -578,14 +633,14 @@ def test_the_table_says_which(one_thread):
     assert calls == [
         "run here; on 1 thread PyTorch runs one step from given states of 1 row with gradients",
         "run here",
-        "run here; on 1 thread PyTorch runs 1 row with gradients",
-        "run here; on 1 thread PyTorch runs 1 row with gradients",
+        "run here; on 1 thread PyTorch runs 17 to 64 rows with gradients",
+        "run here; on 1 thread PyTorch runs 13 to 64 rows with gradients",
     ]
     torch.set_num_threads(2)
     cgru.torch.restore(model)
     calls = [row.calls for row in cgru.torch.accelerate(model).modules.values()]
     assert calls[2:] == [
-        "run here; on 2 threads PyTorch runs 1, 17 to 64 rows with gradients",
+        "run here; on 2 threads PyTorch runs 17 to 64 rows with gradients",
         "run here; on 2 threads PyTorch runs 12 to 64 rows without gradients and 1 to 64 rows with gradients",
     ]
 

@@ -1,9 +1,6 @@
 """Opacus, which trains with differential privacy, over `cgru.torch.GRU`."""
 
 import copy
-import runpy
-import sys
-import types
 import warnings
 
 import pytest
@@ -11,7 +8,6 @@ import pytest
 torch = pytest.importorskip("torch", reason="no torch")
 
 import cgru.torch  # noqa: E402
-from cgru.torch.modules import per_sample_gradients  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # PyTorch's and opacus's own
 M, S, V = 6, 7, 11
@@ -19,12 +15,10 @@ M, S, V = 6, 7, 11
 
 @pytest.fixture
 def opacus():
-    """Opacus, which knows of our layers, as it is installed; else the test is skipped."""
+    """Opacus, as it is installed; else the test is skipped."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        module = pytest.importorskip("opacus", reason="no opacus")
-        import cgru.torch.opacus  # noqa: F401
-    return module
+        return pytest.importorskip("opacus", reason="no opacus")
 
 
 class Tagger(torch.nn.Module):
@@ -41,7 +35,7 @@ class Tagger(torch.nn.Module):
         given = {"hx": torch.zeros(4, len(x), 5, dtype=torch.double)} if self.uses == "hx" else {}
         output, states = self.gru(self.embedding(x), **given)
         scores = self.head(output).mean(1 if self.batch_first else 0)
-        return scores + states.sum() if self.uses == "states" else scores
+        return states if self.uses == "states alone" else scores + states.sum() if self.uses == "states" else scores
 
 
 def made(*arguments):
@@ -70,7 +64,7 @@ def test_gradients_of_each_sample(opacus, batch_first, reduction):
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize("mode", ["hooks", "ghost"])
+@pytest.mark.parametrize("mode", ["hooks", "functorch", "ghost"])
 def test_a_private_step_clips_each_sample(opacus, mode):
     model, plain, x, y = made()
     data = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(x, y), batch_size=M)
@@ -95,12 +89,21 @@ def test_a_private_step_clips_each_sample(opacus, mode):
 @pytest.mark.nightly
 def test_what_its_hooks_do_not_see_is_refused(opacus):
     for uses, error, match in (
-        ("states", RuntimeError, "expected no gradient of the last states for a GRU in a model of opacus"),
-        ("hx", ValueError, "hx: expected None for a GRU in a model of opacus"),
+        ("states", RuntimeError, "expected a gradient of the output alone"),
+        ("states alone", RuntimeError, "expected a gradient of the output alone"),
+        ("hx", ValueError, "hx: expected None"),
     ):
         model, _, x, _ = made(True, uses)
         with pytest.raises(error, match=match):
             opacus.GradSampleModule(model)(x).sum().backward()
+    model, plain, x, _ = made()
+    plain = opacus.GradSampleModule(plain)
+    cgru.torch.accelerate(plain)
+    with pytest.raises(RuntimeError, match=r"accelerate\(model\) before opacus"):
+        plain(x)
+    cell = opacus.GradSampleModule(cgru.torch.GRUCell(3, 5))
+    with pytest.raises(ValueError, match="hx: expected None"):
+        cell(torch.ones(2, 3), torch.ones(2, 5))
 
 
 @pytest.mark.nightly
@@ -118,24 +121,3 @@ def test_frozen_parameters_have_none(opacus):
     wrapped(x).sum().backward()
     assert getattr(model.gru.weight_ih_l0, "grad_sample", None) is None
     assert model.gru.weight_hh_l0.grad_sample.shape == (M, 15, 5)
-
-
-@pytest.mark.parametrize("batch_first", [True, False])
-def test_what_is_registered_gives_the_gradients_of_each_sample(batch_first, monkeypatch):
-    """Where opacus is not installed, too: by what it is handed."""
-    sampler = types.ModuleType("opacus.grad_sample")
-    sampler.register_grad_sampler = lambda layer: lambda function: known.setdefault(layer, function)
-    known = {}
-    monkeypatch.setitem(sys.modules, "opacus", types.ModuleType("opacus"))
-    monkeypatch.setitem(sys.modules, "opacus.grad_sample", sampler)
-    runpy.run_module("cgru.torch.opacus")
-    gru = cgru.torch.GRU(3, 5, batch_first=batch_first)
-    gru.bias_hh_l0.requires_grad_(False)
-    x, backprops = torch.randn(M, S, 3), torch.randn(M, S, 5)
-    given = [each if batch_first else each.transpose(0, 1) for each in (x, backprops)]
-    due = per_sample_gradients(gru, given[0], output_gradient=given[1])
-    found = known[cgru.torch.GRU](gru, [x], backprops)
-    assert found.keys() == {getattr(gru, name) for name in due}
-    assert all(torch.equal(found[getattr(gru, name)], gradient) for name, gradient in due.items())
-    nobody = known[cgru.torch.GRU](gru, [x[:0]], backprops[:0])
-    assert {p: each.shape for p, each in nobody.items()} == {p: (0, *p.shape) for p in found}

@@ -281,7 +281,7 @@ def test_torch_fx():
 def test_many_gradients_at_once_are_refused():
     gru, x = cgru.torch.GRU(3, 5), torch.randn(2, 2, 3)
     assert torch.autograd.functional.jacobian(lambda x: gru(x)[1], x).shape == (1, 2, 5, 2, 2, 3)
-    with pytest.raises(RuntimeError, match=r"cgru\.torch: expected one gradient at a time"):
+    with pytest.raises(RuntimeError, match="restored"):
         torch.autograd.functional.jacobian(lambda x: gru(x)[1], x, vectorize=True)
 
 
