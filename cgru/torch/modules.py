@@ -94,7 +94,7 @@ def parent_of(module: Any) -> Any:
 
 def is_private(module: nn.Module) -> bool:
     """Return whether opacus computes gradients of each sample of a module."""
-    return any(hasattr(parameter, "grad_sample") for parameter in module._parameters.values())
+    return any(hasattr(parameter, "grad_sample") for parameter in module.parameters(recurse=False))
 
 
 def check_private(module: nn.Module, **given: Any) -> None:
@@ -104,7 +104,7 @@ def check_private(module: nn.Module, **given: Any) -> None:
     for name, value in given.items():
         if value is not None:
             raise ValueError(f"{name}: expected None {IN_OPACUS}, got a {type(value).__name__}")
-    if isinstance(module, GRU) and not isinstance(vars(module).get("ft_compute_sample_grad"), partial):
+    if isinstance(module, nn.RNNBase) and not isinstance(vars(module).get("ft_compute_sample_grad"), partial):
         raise RuntimeError("cgru.torch: expected accelerate(model) before opacus wraps the model, got a wrapped one")
 
 

@@ -142,13 +142,12 @@ class CellWeights:
 
     def __init__(self, weights):
         self.weights, self.state, self.steps = weights, state_of(weights), {}
-        self.anchor = SumOfSteps.apply(self.steps, *weights) if any(self.state[1]) else None
+        self.anchor = SumOfSteps.apply(self.steps, *weights) if any(self.state[0]) else None
 
 
 def state_of(weights):
-    """Return what `CellWeights` remember of weights: their versions, which may have a gradient, and their dtype."""
-    given = [weight for weight in weights if weight is not None]
-    return [weight._version for weight in given], [weight.requires_grad for weight in given], given[0].dtype
+    """Return what `CellWeights` remember of weights: which may have a gradient, and their dtype."""
+    return [weight is not None and weight.requires_grad for weight in weights], weights[0].dtype
 
 
 def sum_products(x, h, d):

@@ -425,9 +425,8 @@ cdef cgru_call step_call(rows, weight_ih, weight_hh) except *:
 
 cdef rows_of(const cgru_call *call, like, Py_ssize_t many, Py_ssize_t n):
     """Return an empty tensor (many, m, n), in whose memory samples are neighbours if they are in the lanes."""
-    if call.column == 1:
-        return like.new_empty((many, call.m, n))
-    return like.new_empty((many, n, call.m)).transpose(1, 2)
+    cdef cgru_array each = time_major_array(NULL, n, call.m, call.column)
+    return like.new_empty(many * each.step).as_strided((many, call.m, n), (each.step, each.sample, each.column))
 
 
 cdef int set_weights(cgru_weights *w, weight_ih, weight_hh, Py_ssize_t u, int size) except -1:
