@@ -90,16 +90,10 @@ def curve(history: Network | Sequence[Epoch] | Estimator, *, axes: Any = None) -
         for prefix, style in (("", "-"), ("validation_", "--")):
             values = [getattr(epoch, prefix + what) for epoch in epochs]
             if values[0] is not None:
-                panel.plot(
-                    range(1, len(epochs) + 1),
-                    values,
-                    style,
-                    marker="o" if len(epochs) == 1 else "" if loss else "s",  # one point makes no line
-                    markevery=max(1, len(epochs) // 10),
-                    markersize=4,
-                    color=DARK if loss else LIGHT,
-                    label=f"{prefix[:-1] or 'training'} {what}",
-                )
+                look = {"color": DARK if loss else LIGHT, "label": f"{prefix[:-1] or 'training'} {what}"}
+                marker = "o" if len(epochs) == 1 else "" if loss else "s"  # one point makes no line
+                some = {"marker": marker, "markevery": max(1, len(epochs) // 10), "markersize": 4}
+                panel.plot(range(1, len(epochs) + 1), values, style, **look, **some)
     if all(loss > 0 for line in left.lines for loss in line.get_ydata()):
         left.set_yscale("log")
     lines = [line for panel in panels.values() for line in panel.lines]

@@ -77,41 +77,32 @@ def outside(net: Network, X: np.ndarray, lengths: np.ndarray | None = None) -> l
     """Find the features with a quarter of their values or more far outside the range in the training data of `net`.
 
     Far outside is by more than a tenth of that range. Each feature is a dict of its `name`, the training range `low`
-    and `high`, and the shares of values `below` and `above` it. The list is empty without `Network.remembered`, and for
-    tokens.
+    and `high`, and the `share` of values outside it. The list is empty without `Network.remembered`, and for tokens.
     """
     kept = net.remembered
     if kept is None or kept.low is None or X.ndim < 3 or len(kept.low) != X.shape[2]:
         return []
     low, high = kept.low, kept.high
     far = np.maximum(MARGIN * (high - low), ROUNDING * np.maximum(np.abs(low), np.abs(high)))
-    counts, steps = np.zeros((3, len(low)), np.int64), 0  # far outside, below, above
+    counts, steps = np.zeros((2, len(low)), np.int64), 0  # far outside, outside
     for rows in slices(X.shape):
         block = X[rows]
         values = block.reshape(-1, len(low)) if lengths is None else block[mask(lengths[rows], X.shape[1])[:, :, 0]]
         steps += len(values)
-        is_far = (values < low - far) | (values > high + far)
-        counts += [each.sum(axis=0) for each in (is_far, values < low, values > high)]
-    names = feature_names(net, len(low))
-    shares, below, above = counts / steps
-    numbers = {"low": low, "high": high, "below": below, "above": above}
-    found = np.flatnonzero(shares >= SHARE)
-    return [{"name": names[j]} | {what: float(each[j]) for what, each in numbers.items()} for j in found]
+        counts += [((values < low - room) | (values > high + room)).sum(axis=0) for room in (far, 0)]
+    names, (most, shares) = feature_names(net, len(low)), counts / steps
+    return [
+        {"name": names[j], "low": float(low[j]), "high": float(high[j]), "share": float(shares[j])}
+        for j in np.flatnonzero(most >= SHARE)
+    ]
 
 
 def outside_in_words(found: list[dict[str, Any]]) -> list[str]:
     """Return the result of `outside` in words, a line for each feature, five at most."""
     lines = []
     for each in found[:MAX_LISTED]:
-        low, high = figures((each["low"], each["high"]))
-        above, below = (round(100 * each[side]) for side in ("above", "below"))
-        if above and below:
-            where = f"{above + below} % of values lie outside the training range, {low} to {high}"
-        elif above:
-            where = f"{above} % of values lie above the training maximum, {high}"
-        else:
-            where = f"{below} % of values lie below the training minimum, {low}"
-        lines.append(f"{each['name']}: {where}; is it in the same unit?")
+        where = f"outside the training range, {' to '.join(figures((each['low'], each['high'])))}"
+        lines.append(f"{each['name']}: {each['share']:.0%} of values are {where}; is it in the same unit?")
     if len(found) > MAX_LISTED:
-        lines.append(f"{len(found) - MAX_LISTED} more features lie as far outside")
+        lines.append(f"{len(found) - MAX_LISTED} more features are as far outside")
     return lines

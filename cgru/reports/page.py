@@ -32,7 +32,6 @@ Samples = tuple[np.ndarray, Any, Mapping[str, np.ndarray]]  # X, lengths, and ar
 Pair = tuple[np.ndarray, Any]  # targets and outputs
 
 MAX_TARGETS = 12  # targets in a plot
-WIDE_PIXELS = 700  # a plot wider than this scrolls on a narrow screen, to stay legible
 
 
 def page(
@@ -128,9 +127,8 @@ def picture_section(figure: Figure, title: str) -> str:
         figure.savefig(drawn, format="svg", metadata={"Date": None})
     data = base64.b64encode(drawn.getvalue()).decode()
     width = round(96 * figure.get_size_inches()[0])
-    room = "scroll wide" if width > WIDE_PIXELS else "scroll"
     image = f'<img src="data:image/svg+xml;base64,{data}" alt="{html.escape(title)}" width="{width}">'
-    return _section(title, f'<div class="{room}">{image}</div>')
+    return _section(title, f'<div class="scroll">{image}</div>')
 
 
 def _section(title: str, body: str) -> str:
@@ -182,7 +180,6 @@ th.name { text-align: left; white-space: normal; max-width: 20rem; }
 th[scope=row] { font-weight: normal; }
 img { max-width: 100%; height: auto; }
 dd { margin: 0 0 0.4rem; }
-@media (max-width: 40rem) { .wide img { max-width: none; width: 46rem; } }
 @media print { img, tr { break-inside: avoid; } .scroll { overflow: visible; } }
 </style>
 </head>

@@ -169,13 +169,13 @@ def test_features_far_outside_are_noted(folder, tmp_path):
     high = cgru.load(folder / "model.npz").remembered.high[0]
     for command in ("predict", "evaluate"):
         _, err = run(command, folder / "model.npz", "f.csv", cwd=tmp_path)
-        (note,) = (line for line in err.splitlines() if "training maximum" in line)
+        (note,) = (line for line in err.splitlines() if "training range" in line)
         assert note.startswith("note: temp: ")
-        assert note.endswith(f" % of values lie above the training maximum, {high:.4g}; is it in the same unit?")
+        assert note.endswith(f" to {high:.4g}; is it in the same unit?")
         _, err = run(command, folder / "model.npz", folder / "later.csv", cwd=tmp_path)
-        assert "training maximum" not in err
+        assert "training range" not in err
     out, _ = run("evaluate", folder / "model.npz", "f.csv", "--report", "--html", "p.html", cwd=tmp_path)
-    assert "training maximum" in out
+    assert "training range" in out
     assert '<p class="note">temp: ' in (tmp_path / "p.html").read_text()
 
 

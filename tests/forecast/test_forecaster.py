@@ -358,7 +358,7 @@ def test_it_is_fitted_first(tmp_path):
     [
         ("horizon", 0), ("season", 0), ("width", 0), ("width", 11), ("quantiles", (0, 0.5)), ("quantiles", (0.5, 1.0)),
         ("quantiles", (0.9, 0.1)), ("quantiles", (0.1, 0.1)), ("quantiles", ("0.1",)), ("quantiles", (True,)),
-        ("quantiles", 0.5), ("missing", "drop"), ("units", 0), ("epochs", 0), ("networks", 0), ("seed", -1),
+        ("quantiles", 1), ("missing", "drop"), ("units", 0), ("epochs", 0), ("networks", 0), ("seed", -1),
         ("seed", 1.5), ("seed", True), ("weights", {"mean of the best": 1.0}), ("weights", {}),
     ],
 )  # fmt: skip

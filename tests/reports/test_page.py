@@ -147,15 +147,6 @@ def test_a_regression(loss, k):
 
 
 @pytest.mark.slow
-def test_pictures_too_wide_for_a_narrow_screen_scroll():
-    net = cgru.Network([cgru.Bidirectional(cgru.GRU(3)), cgru.Dense(3, "softmax")], seed=0)
-    net.make(X)
-    _, text, _ = paged(net, np.arange(30) % 3)
-    assert re.findall(r'class="(scroll[ \w]*)"><img', text) == ["scroll", "scroll", "scroll", "scroll wide"]
-    assert re.findall(r'width="(\d+)"', text)[3] == str(13 * 96)
-
-
-@pytest.mark.slow
 def test_notes_curves_and_what_has_no_states():
     net = cgru.Network([cgru.Pool(), cgru.Dense(3, "softmax")], seed=0)
     net.fit(X, np.arange(30) % 3, epochs=2, standardize=True, remember_samples=True)
