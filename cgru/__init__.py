@@ -33,7 +33,7 @@ from cgru.layers import (
     Pool,
     Scale,
 )
-from cgru.network import Epoch, History, Network, load
+from cgru.network import DivergenceError, Epoch, History, Network, load
 from cgru.optimizers import SGD, Adam, RMSprop
 from cgru.passes import Pass
 from cgru.stream import Stream
@@ -74,6 +74,7 @@ __all__ = [
     "Clip",
     "Dense",
     "Difference",
+    "DivergenceError",
     "Dropout",
     "Embedding",
     "Epoch",

@@ -22,10 +22,9 @@ from cgru.core.formatting import figure
 from cgru.files import map_array
 from cgru.network.data.split import classes_to_split, draw_held_out, encode_groups
 from cgru.network.data.step_arrays import STEP_ARRAYS
-from cgru.network.history import SCORES, History
+from cgru.network.history import SCORES, DivergenceError, History
 from cgru.network.network import Network
 from cgru.network.options import OPTIONS, Settings
-from cgru.network.training.fit import DivergenceError
 from cgru.optimizers import check_number
 
 __all__ = ["DATA", "OWN", "Job", "Result", "SharedData", "WorkerState", "changed_by_fit", "cost_of", "run"]
@@ -388,7 +387,7 @@ def _fit_best_start(job: Job, samples: SharedData, state: WorkerState) -> tuple[
             history = net.fit(X, y, lengths=lengths, sample_weight=weights, **at_steps, **options)
             kept = history.kept()
             if kept is None:  # with `recover`
-                raise DivergenceError("training diverged: the parameters at the start are the best")
+                raise DivergenceError("the parameters at the start are the best", 0)
         except DivergenceError:
             if best is None and start == starts - 1:
                 raise

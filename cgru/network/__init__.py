@@ -1,6 +1,6 @@
 """Networks: layers in a chain, how they are fitted, the history of a fit, and model files."""
 
-from cgru.network.history import Epoch, History
+from cgru.network.history import DivergenceError, Epoch, History
 from cgru.network.network import Network, load
 
-__all__ = ["Epoch", "History", "Network", "load"]
+__all__ = ["DivergenceError", "Epoch", "History", "Network", "load"]

@@ -67,6 +67,33 @@ def _column(name: str) -> property:
     return property(lambda history: [getattr(epoch, name) for epoch in history], doc=f"`{name}` of each epoch.")
 
 
+class DivergenceError(RuntimeError):
+    """Training diverged: a loss or a parameter was not finite, or too many updates in a row were left out.
+
+    Args:
+        reason: what was not finite, and where.
+        epoch: the number of the epoch.
+
+    Attributes:
+        reason, epoch: as passed.
+        cure: what may help, in words.
+
+    Examples:
+        >>> error = cgru.DivergenceError("the loss is inf at epoch 2, batch 1", 2)
+        >>> error.epoch, error.cure
+        (2, 'a lower learning rate or clip_norm may help')
+    """
+
+    cure = "a lower learning rate or clip_norm may help"
+
+    def __init__(self, reason: str, epoch: int) -> None:
+        super().__init__(reason, epoch)  # which a pickle passes on
+        self.reason, self.epoch = reason, epoch
+
+    def __str__(self) -> str:
+        return f"{self.reason}: training diverged; {self.cure}"
+
+
 class History(list[Epoch]):
     """The list of a fit's epochs, `history[-1].loss`; each of their fields is also a list over epochs, `history.loss`.
 

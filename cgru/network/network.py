@@ -654,8 +654,9 @@ class Network(Model):
                 memory with another, or within itself, as tied weights do, so that an update would change it twice; or,
                 before anything is touched, `resume` where settings, layers, optimizer or data are others than they
                 were.
-            RuntimeError: training diverges, with `recover` only where the loss is not finite with the parameters at the
-                start; or another thread trains this network.
+            DivergenceError: training diverges, without `recover`. It is a RuntimeError.
+            RuntimeError: with `recover` the loss is not finite with the parameters at the start; or another thread
+                trains this network.
             OSError: the checkpoint cannot be written, before the training where that is known.
 
         Examples:

@@ -15,7 +15,7 @@ import pytest
 from network_cases import LABELS, LENGTHS, REALS, X, made, same, weights
 
 import cgru
-from cgru.network.training.fit import DivergenceError
+from cgru import DivergenceError
 
 STEPS = np.random.default_rng(1).integers(0, 2, X.shape[:2])
 

@@ -20,7 +20,7 @@ from cgru.core.formatting import figures
 from cgru.network import chain
 from cgru.network.data.streaming import AnyData
 from cgru.network.data.training_data import Data, feature_statistics, mean_time_step
-from cgru.network.history import LEFT_OUT_IN_A_ROW, RETURNS, Epoch, History
+from cgru.network.history import LEFT_OUT_IN_A_ROW, RETURNS, DivergenceError, Epoch, History
 from cgru.network.model import Model
 from cgru.network.options import Settings
 from cgru.network.progress import Bar
@@ -33,16 +33,11 @@ from cgru.network.training.penalties import Penalties
 from cgru.network.training.target_scaling import TargetScaling, shrinkage
 from cgru.network.training.updater import OF_FIT
 
-__all__ = ["DivergenceError", "Fit", "scores"]
+__all__ = ["Fit", "scores"]
 
 SORTED = 64  # with `bucket`, the samples of so many batches at a time are sorted by their lengths
-DIVERGED = "training diverged; a lower learning rate or clip_norm may help"
 SUSPECT = 1e10  # larger parameters may make outputs overflow, smaller ones do not
 SHARED = "which an update would change twice; a copy trains by itself"  # for errors
-
-
-class DivergenceError(RuntimeError):
-    """The fit diverged: its loss or parameters are not finite, or too many updates in a row were left out."""
 
 
 class Fit:
@@ -352,17 +347,17 @@ class Fit:
             what = f"the loss is {loss}"
             if math.isfinite(loss):
                 what = f"the gradients of {LEFT_OUT_IN_A_ROW} updates in a row are not finite"
-            raise DivergenceError(f"{what} at epoch {number}, batch {failed + 1}{of}: {DIVERGED}")
+            raise DivergenceError(f"{what} at epoch {number}, batch {failed + 1}{of}", number)
         scored = (None, None) if self.held_out is None else engine.scores()
         if scored[0] is not None and not math.isfinite(scored[0]):
-            raise DivergenceError(f"the validation loss is {scored[0]} after epoch {number}: {DIVERGED}")
+            raise DivergenceError(f"the validation loss is {scored[0]} after epoch {number}", number)
         largest = engine.largest()
         if not math.isfinite(largest):
-            raise DivergenceError(f"the parameters are not all finite after epoch {number}: {DIVERGED}")
+            raise DivergenceError(f"the parameters are not all finite after epoch {number}", number)
         if largest > SUSPECT and self.settings.recover and self.held_out is None:
             engine.store_parameters()
             if not math.isfinite(scores(model, self.data)[0]):  # the last update went wrong
-                raise DivergenceError(f"the loss is not finite after epoch {number}: {DIVERGED}")
+                raise DivergenceError(f"the loss is not finite after epoch {number}", number)
         rate, metrics = optimizers.slowed(model.optimizer, engine.slowed).rate(self.fraction), {}
         if self.settings.metrics:
             with self._parameters_shown():
