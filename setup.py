@@ -280,7 +280,9 @@ setup(
             extension("network.training.compiled.weights"),
             extension("network.training.compiled.program"),
             extension("torch.runs", level="-O3"),
-            Extension(SHARED, [f"{SHARED.replace('.', '/')}.c"], extra_compile_args=flags("-O2"), extra_link_args=LINKS),
+            Extension(
+                SHARED, [f"{SHARED.replace('.', '/')}.c"], extra_compile_args=flags("-O2"), extra_link_args=LINKS
+            ),
         ],
         shared_utility_qualified_name=SHARED,
         build_dir=os.path.join("build", "debug" * DEBUG).rstrip(os.sep),

@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 
 from cgru import input_layers, losses
-from cgru.core.formatting import figures
 from cgru.core.lengths import mask
 from cgru.core.row_blocks import is_mapped
 from cgru.input_layers import RAW
@@ -28,6 +27,7 @@ from cgru.many.run import fit_many
 from cgru.network import Network
 from cgru.network.data.mean_variance import mean_and_deviation
 from cgru.network.data.split import draw_folds
+from cgru.network.presentation import figures
 from cgru.network.training.target_scaling import shrinkage
 from cgru.recipe import POOL, Recipe
 

@@ -14,7 +14,6 @@ import numpy as np
 from cgru import losses, optimizers
 from cgru.bidirectional import Bidirectional
 from cgru.core.checks import positive
-from cgru.core.formatting import figures
 from cgru.gru import GRU
 from cgru.grud import GRUD
 from cgru.input_layers import AUTO
@@ -24,6 +23,7 @@ from cgru.layers.layer import Layer
 from cgru.layers.pool import Pool
 from cgru.losses import Loss
 from cgru.network import Network
+from cgru.network.presentation import figures
 from cgru.network.sample_hashes import SampleHashes
 
 __all__ = [

@@ -69,6 +69,18 @@ def test_imports_run_downward(path):
             assert heights[module] < heights[name], f"{name} imports {module}, which does not lie below it"
 
 
+TOOLS = re.compile(r"cgru\.(datasets|forecast|reports|plot|cli)\b")
+
+
+def test_the_library_imports_no_tool():
+    """Also not inside a function; the package itself and `python -m cgru` import tools at their first use."""
+    doors = {HOUSE / "__init__.py", HOUSE / "__main__.py"}
+    library = [path for path in SOURCES if path not in doors and not TOOLS.match(name_of(path))]
+    assert len(library) > 100
+    found = [(name_of(path), module) for path in library for module, _ in imports(code_of(path))]
+    assert [(name, module) for name, module in found if TOOLS.match(module)] == []
+
+
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(HOUSE)))
 def test_no_private_name_of_another_module(path):
     """Other packages' private names are their own affair, and so is one that this module alone makes."""

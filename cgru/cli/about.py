@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import cgru
 from cgru.cli.data import as_options, reading_in_words
-from cgru.core.formatting import figures
+from cgru.network.presentation import figures
 
 __all__ = ["about"]
 

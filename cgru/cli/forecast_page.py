@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cgru import plot
-from cgru.core.tables import Table
 from cgru.datasets.series import Series
 from cgru.files import atomic_write
 from cgru.forecast import Backtest, Forecaster
 from cgru.forecast.forecaster import GRU
+from cgru.network.presentation import Table
 
 __all__ = ["Shown", "draw", "write_page"]
 

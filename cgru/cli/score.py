@@ -8,8 +8,8 @@ import numpy as np
 
 import cgru
 from cgru import losses
-from cgru.core.formatting import figure
 from cgru.datasets import Split
+from cgru.network.presentation import figure
 from cgru.reports.comparison import is_held_out, seen, seen_in_words
 
 __all__ = ["overlap", "score_text"]

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from cgru.core.formatting import figures
 from cgru.core.lengths import mask
 from cgru.core.row_blocks import slices
 from cgru.datasets.dataset import Dataset, Split
 from cgru.datasets.missing_values import parse_filling
+from cgru.network.presentation import figures
 
 __all__ = ["classes_in", "described", "details", "looks_swapped"]
 

@@ -11,13 +11,12 @@ from typing import Any
 import numpy as np
 
 from cgru.core.checks import positive
-from cgru.core.formatting import figure
-from cgru.core.tables import Table, table_as_text
 from cgru.forecast.calendar_features import season_of
 from cgru.forecast.forecaster import ETS, GRU, MODELS, Forecaster, min_length, models_of
 from cgru.forecast.history import History
 from cgru.forecast.rivals import why_no_ets
 from cgru.many import fit_many
+from cgru.network.presentation import Table, figure, table_as_text
 
 __all__ = ["AUTO", "MEAN", "Backtest", "backtest", "usable_season"]
 

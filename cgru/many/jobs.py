@@ -18,13 +18,13 @@ from typing import Any
 import numpy as np
 
 from cgru.core.checks import positive
-from cgru.core.formatting import figure
 from cgru.files import map_array
 from cgru.network.data.split import classes_to_split, draw_held_out, encode_groups
 from cgru.network.data.step_arrays import STEP_ARRAYS
 from cgru.network.history import SCORES, DivergenceError, History
 from cgru.network.network import Network
 from cgru.network.options import OPTIONS, Settings
+from cgru.network.presentation import figure
 from cgru.optimizers import check_number
 
 __all__ = ["DATA", "OWN", "Job", "Result", "SharedData", "WorkerState", "changed_by_fit", "cost_of", "run"]

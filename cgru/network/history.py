@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from cgru.core.formatting import figure
-from cgru.core.tables import Table, table_as_html
+from cgru.network.presentation import Table, figure, table_as_html
 
 __all__ = ["LEFT_OUT_IN_A_ROW", "RETURNS", "SCORES", "Epoch", "History", "Updates", "score_text"]
 

@@ -6,8 +6,8 @@ import os
 import sys
 from typing import Any
 
-from cgru.core.formatting import figure
 from cgru.network.history import SCORES, Epoch, score_text
+from cgru.network.presentation import figure
 
 __all__ = ["Bar", "create_bar", "epoch_text", "tqdm_class"]
 

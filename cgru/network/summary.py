@@ -8,8 +8,8 @@ from math import prod
 
 import numpy as np
 
-from cgru.core.tables import Table, table_as_html, table_as_text
 from cgru.layers.layer import Layer, Shape
+from cgru.network.presentation import Table, table_as_html, table_as_text
 
 __all__ = ["LayerSummary", "Summary", "summarize"]
 

@@ -17,10 +17,10 @@ from numpy.typing import ArrayLike
 
 from cgru import losses
 from cgru.core.checks import lengths_of, real
-from cgru.core.formatting import shorten
 from cgru.core.lengths import mask
 from cgru.network import Epoch, Network
 from cgru.network.estimators import Estimator, network_of
+from cgru.network.presentation import shorten
 from cgru.plot.panels import check_matplotlib, checked, new_axes
 
 if TYPE_CHECKING:

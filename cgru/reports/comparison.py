@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from cgru.core.formatting import figures
 from cgru.core.lengths import mask
 from cgru.core.row_blocks import slices
 from cgru.network import Network
+from cgru.network.presentation import figures
 
 __all__ = ["feature_names", "is_held_out", "outside", "outside_in_words", "seen", "seen_in_words"]
 

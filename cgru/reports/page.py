@@ -17,8 +17,8 @@ import numpy as np
 
 from cgru import losses, plot
 from cgru._version import __version__
-from cgru.core.tables import Table, table_as_html
 from cgru.network import Network
+from cgru.network.presentation import Table, table_as_html
 from cgru.quantized.layers import Quantized
 from cgru.reports.comparison import is_held_out, outside_in_words, seen_in_words
 from cgru.reports.report_text import baseline, headline, tables

@@ -7,8 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from cgru.core.formatting import figure, figures, shorten
-from cgru.core.tables import COLUMNS, Table, table_as_html, table_as_text
+from cgru.network.presentation import COLUMNS, Table, figure, figures, shorten, table_as_html, table_as_text
 from cgru.reports.comparison import outside_in_words, seen_in_words
 
 __all__ = ["as_html", "baseline", "headline", "tables", "text"]

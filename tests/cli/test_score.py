@@ -5,8 +5,8 @@ import pytest
 
 import cgru
 from cgru.cli.score import overlap, score_text
-from cgru.core.formatting import figure
 from cgru.datasets import Split
+from cgru.network.presentation import figure
 
 rng = np.random.default_rng(0)
 X, Y = rng.standard_normal((10, 4, 2)), np.arange(10) % 2

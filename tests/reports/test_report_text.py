@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cgru import losses
-from cgru.core.formatting import figure, width_of
+from cgru.network.presentation import figure, width_of
 from cgru.reports import scores
 from cgru.reports.report_text import as_html, baseline, headline, tables, text
 

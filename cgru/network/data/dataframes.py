@@ -66,8 +66,6 @@ def _is_nested(X: Any) -> bool:
 
 def _read_long(X: Any, name: str, y: Any) -> list[np.ndarray]:
     """Return the sequences (s, e) of a pandas object with a row a step; for the arguments see `as_sequences`."""
-    from cgru.datasets.time_parsing import rank_times  # imported here, since few need what comes with it
-
     codes, samples = X.index.droplevel(-1).factorize()
     times = X.index.get_level_values(-1)
     if (codes < 0).any() or times.isna().any():
@@ -80,7 +78,10 @@ def _read_long(X: Any, name: str, y: Any) -> list[np.ndarray]:
     except (TypeError, ValueError) as error:
         where = next((f" in column {each!r}" for each, column in columns.items() if not _has_numbers(column)), "")
         raise TypeError(f"{name}: expected numbers, got others{where}: {error}") from None
-    ranks = rank_times(np.asarray(times), f"{name}, times in the index")
+    if any(isinstance(time, str) for time in times):
+        cure = "pandas.to_datetime makes dates of text"
+        raise TypeError(f"{name}: expected numbers or dates in the last level of the index, got text; {cure}")
+    ranks = times.factorize(sort=True)[0]
     order = np.lexsort((ranks, codes))
     codes, ranks = codes[order], ranks[order]
     again = np.flatnonzero((np.diff(codes) == 0) & (np.diff(ranks) == 0))

@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 
 from cgru import losses, optimizers
-from cgru.core.formatting import figures
 from cgru.network import chain
 from cgru.network.data.streaming import AnyData
 from cgru.network.data.training_data import Data, feature_statistics, mean_time_step
 from cgru.network.history import LEFT_OUT_IN_A_ROW, RETURNS, DivergenceError, Epoch, History
 from cgru.network.model import Model
 from cgru.network.options import Settings
+from cgru.network.presentation import figures
 from cgru.network.progress import Bar
 from cgru.network.training import loop
 from cgru.network.training.checkpoint import Checkpoint, State

@@ -32,7 +32,6 @@ KINDS = {
     "no names": LONG.set_axis(pd.MultiIndex.from_tuples(INDEX.tolist())).set_axis([0, 1], axis=1),
     "three levels": LONG.set_axis(pd.MultiIndex.from_tuples([(c // 3, c % 3, t) for c, t in INDEX], names=[*"abt"])),
     "dates": LONG.set_axis(pd.MultiIndex.from_product([range(M), pd.date_range("2024-01-29", periods=S, tz="UTC")])),
-    "texts": LONG.set_axis(pd.MultiIndex.from_product([range(M), ["8", "9", "10", "11", "12"]])),
     "Series of MultiIndex": LONG["a"],
     "nullable": LONG.convert_dtypes(),
 }
@@ -197,6 +196,11 @@ NO_TIME = LONG.set_axis(pd.MultiIndex.from_tuples([(0, np.nan), *INDEX[1:]]))
 REFUSED = {
     "a time twice": (TWICE, ValueError, "X: expected times that differ within a sample, got 0 twice in 0; X.to_numpy"),
     "no time": (NO_TIME, ValueError, "X: expected a sample and a time for each row"),
+    "texts as times": (
+        LONG.set_axis(pd.MultiIndex.from_product([range(M), ["8", "9", "10", "11", "12"]])),
+        TypeError,
+        "X: expected numbers or dates in the last level of the index",
+    ),
     "no sample": (LONG.set_axis(NO_TIME.index.swaplevel()), ValueError, "X: expected a sample and a time for each row"),
     "dates": (LONG.assign(b=pd.Timestamp("2024")), TypeError, "X: expected numbers, got datetime64.* in column 'b'"),
     "texts": (LONG.assign(b="x"), TypeError, "X: expected numbers, got .* in column 'b'"),

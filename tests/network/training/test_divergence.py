@@ -98,8 +98,11 @@ def test_ten_in_a_row_are_a_divergence(engine):
             net.fit(wild, y, epochs=2, **options)
     # Also from one epoch to the next, where nothing comes between.
     wild, y, _ = broken(0, 1, 2, 3, 4, 7, 8, 9, 10, 11)
-    with pytest.raises(RuntimeError, match="not finite at epoch 2, batch 5 of 12"):
+    with pytest.raises(cgru.DivergenceError, match="not finite at epoch 2, batch 5 of 12") as caught:
         below(cgru.SGD(0.01)).fit(wild, y, epochs=2, **options)
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert (again.epoch, str(again)) == (2, str(caught.value))
+    assert str(again) == f"{again.reason}: training diverged; {again.cure}"
 
 
 def test_what_is_left_out_is_shown(engine, capsys):
