@@ -364,41 +364,7 @@ def test_predict_keeps_nothing():
     assert_unchanged(layer, before)
 
 
-def test_pickle_and_deepcopy():
-    layer, X = ran(activate=cgru.elu, se_hPars={"ELU_alpha": 0.3}, clip_gradients=True)
-    layer.forward(X, [1, 5, 2])
-    twins = pickle.loads(pickle.dumps(layer)), copy.deepcopy(layer)
-    due = snapshot(layer) | {"fc": {}, "bc": {}, "bs": {}, "g": {}}
-    draw = layer.np_rng.random()
-    for twin in twins:
-        assert_unchanged(twin, due)
-        with pytest.raises(RuntimeError, match="expected a forward"):
-            twin.backward(np.ones((3, 4)))
-        np.testing.assert_array_equal(twin.forward(X), layer.predict(X))
-        np.testing.assert_array_equal(twin.backward(np.ones((3, 4))).shape, X.shape)
-        assert twin.np_rng.random() == draw
-
-
 # --- threads ---
-
-
-def test_any_number_of_threads_may_predict_at_once():
-    layer, X = ran(m=40, s=30, e=8, u=24)
-    inputs = [X * k for k in range(1, 9)]
-    due = [layer.predict(x) for x in inputs]
-    got = [None] * 8
-
-    def work(k):
-        for _ in range(20):
-            got[k] = layer.predict(inputs[k])
-
-    workers = [threading.Thread(target=work, args=(k,)) for k in range(8)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    for k in range(8):
-        np.testing.assert_array_equal(got[k], due[k])
 
 
 def test_a_second_thread_inside_forward_or_backward_is_refused():
@@ -553,36 +519,6 @@ def test_backward(dX, error, match):
     assert_unchanged(layer, before)
 
 
-def test_calls_out_of_order():
-    layer = cgru.GRU(4)
-    for call in (
-        lambda: layer.backward(np.ones((3, 4))),
-        layer.initialize_parameters,
-        layer.compute_gradients,
-        layer.update_parameters,
-    ):
-        with pytest.raises(RuntimeError, match="expected"):
-            call()
-    layer.forward(X0)
-    with pytest.raises(RuntimeError, match="a backward after the last forward"):
-        layer.compute_gradients()
-
-
-@pytest.mark.parametrize("call", ["forward", "predict", "run"])
-def test_parameters_are_made_at_the_first_sight_of_data(call):
-    layer, due = cgru.GRU(4, rng=3), cgru.GRU(4, rng=3)
-    due.compute_shapes(X0)
-    due.initialize_parameters()
-    getattr(layer, call)(X0)
-    assert list(layer.p) == list(due.p)
-    for name, value in due.p.items():
-        np.testing.assert_array_equal(layer.p[name], value)
-    with pytest.raises(ValueError, match="A: expected"):
-        getattr(layer, call)(np.ones((3, 5, 7)))
-    with pytest.raises(TypeError, match="A: expected"):
-        getattr(cgru.GRU(4), call)(COMPLEX)
-
-
 def test_gradients_of_two_batches_are_not_mixed():
     layer, X = ran()
     layer.forward(X * 2)
@@ -624,18 +560,6 @@ def test_dh0_before_there_is_one():
         call()
         with pytest.raises(RuntimeError, match="dh0: expected"):
             layer.dh0  # noqa: B018
-
-
-@pytest.mark.parametrize("reverse", [False, True])
-@pytest.mark.parametrize("sequences", [False, True])
-@pytest.mark.parametrize("ragged", [False, True])
-def test_prediction_from_states_and_to_states(sequences, reverse, ragged):
-    layer = random_layer(2, 4, sequences=sequences, reverse=reverse)
-    X, lengths, h0 = random_batch(3, 5, 2, 4, ragged)
-    ran = layer.run(X, lengths, h0)
-    A, (state,) = layer.predict_on(X, lengths, (h0,))
-    np.testing.assert_array_equal(A, ran.A)
-    np.testing.assert_array_equal(state, ran.state)
 
 
 def test_zoneout_with_a_callable_predicts_the_expectation():

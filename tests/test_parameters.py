@@ -1,5 +1,6 @@
 """The four functions of the layer's parameters on layer-like objects of any kind."""
 
+import itertools
 from types import SimpleNamespace
 
 import numpy as np
@@ -114,16 +115,15 @@ def test_initial_values_are_nobody_elses():
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_gradients_over_odd_sizes(level, dtype):
-    for e in ODD:
-        for u in ODD:
-            for m, s in ((1, 1), (2, 7), (7, 17), (17, 33)):
-                layer = trained(m, s, e, u, dtype)
-                gru_compute_gradients(layer)
-                due = reference.gradients(double(layer.p), double(layer.fc), double(layer.bc))
-                assert list(layer.g) == ["d" + name for name in layer.p]
-                for name, value in layer.g.items():
-                    assert value.dtype == dtype
-                    assert_close(value, due[name], 10 * TOLERANCE[value.dtype], (m, s, e, u, name))
+    sizes = zip(itertools.product(ODD, ODD), itertools.cycle(((1, 1), (2, 7), (7, 17), (17, 33))))
+    for (e, u), (m, s) in sizes:
+        layer = trained(m, s, e, u, dtype)
+        gru_compute_gradients(layer)
+        due = reference.gradients(double(layer.p), double(layer.fc), double(layer.bc))
+        assert list(layer.g) == ["d" + name for name in layer.p]
+        for name, value in layer.g.items():
+            assert value.dtype == dtype
+            assert_close(value, due[name], 10 * TOLERANCE[value.dtype], (m, s, e, u, name))
 
 
 def test_gradients_of_any_strides_and_real_dtype():

@@ -2,8 +2,6 @@
 
 import gc
 import itertools
-import pickle
-import threading
 import weakref
 from functools import partial
 
@@ -97,28 +95,6 @@ def test_many_are_alive_at_once(variant):
         assert_same(first, expected)
         for name in ("dX", "dUz"):
             assert not np.shares_memory(got[name], first[name])
-
-
-def test_on_any_threads():
-    layer = random_layer(5, 17, sequences=True, reset_after=True)
-    batches = [random_batch(9, 11, 5, 17, seed % 2, seed=seed) for seed in range(8)]
-    due = [copied(gone_back(layer.run(*batch))) for batch in batches]
-    wrong = []
-
-    def work(number):
-        try:
-            for turn in range(30):
-                i = (number + turn) % len(batches)
-                assert_same(gone_back(layer.run(*batches[i])), due[i])
-        except BaseException as error:
-            wrong.append(error)
-
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not wrong
 
 
 def test_parameters_are_read_as_they_then_are():
@@ -499,19 +475,6 @@ def test_a_state_that_is_written_where_there_was_none_counts():
     due = reference.gradients(layer.p, layer.fc, layer.bc)
     for name, value in due.items():
         assert_close(layer.g[name], value, 1e-12, name)
-
-
-def test_a_pickle_has_no_caches():
-    layer = random_layer(2, 3)
-    X, _, _ = random_batch(400, 50, 2, 3, False)
-    layer.forward(X)
-    layer.backward(np.ones((400, 3)))
-    layer.compute_gradients()
-    assert len(pickle.dumps(layer)) < 20000  # its state among them
-    other = pickle.loads(pickle.dumps(layer))
-    assert not other.fc
-    assert other.last is None
-    np.testing.assert_array_equal(other.forward(X), layer.forward(X))
 
 
 def test_repr():

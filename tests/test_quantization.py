@@ -3,7 +3,6 @@
 import copy
 import os
 import pickle
-import threading
 
 import numpy as np
 import pytest
@@ -389,20 +388,6 @@ def test_copies(name):
         due = small.predict(full)
         for twin in twins:
             np.testing.assert_array_equal(twin.predict(full), due)
-
-
-def test_many_threads_at_once():
-    small = quantize(NETWORKS["both ways, concat"]())
-    due, found = small.predict(FULL), []
-    small = pickle.loads(pickle.dumps(small))  # nothing is packed
-    threads = [threading.Thread(target=lambda: found.append(small.predict(FULL))) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(found) == 8
-    for A in found:
-        np.testing.assert_array_equal(A, due)
 
 
 def test_it_does_not_train():

@@ -94,9 +94,9 @@ class Archive:
 
     def _check_apart(self, file: BinaryIO) -> None:
         """Raise ValueError if two members share bytes: few bytes could then stand for many large arrays."""
-        end = 0
+        end, size = 0, file.seek(0, io.SEEK_END)
         for member in sorted(self._zip.infolist(), key=lambda member: member.header_offset):
-            file.seek(member.header_offset)
+            file.seek(min(max(member.header_offset, 0), size))  # what a damaged file says may be below 0
             local = file.read(30)  # the header before the bytes of a member, with the lengths of its name and extras
             if member.header_offset < end or len(local) < 30:
                 raise ValueError(f"{member.filename.removesuffix('.npy')} shares bytes with another array")

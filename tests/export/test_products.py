@@ -44,9 +44,9 @@ def head(*layers, **options):
 
 def grus():
     """Networks of a GRU and a head, and how to quantise them."""
-    for e, u in SIZES:
+    for i, (e, u) in enumerate(SIZES):
         for options in ({}, {"reset_after": True}):
-            for kind in KINDS:
+            for kind in KINDS if (e, u) in ((7, 17), (17, 100)) else (KINDS[(i + 1 + bool(options)) % 2],):
                 after = "_after" * bool(options)
                 yield f"gru_{e}_{u}{after}_{kind}", head(gru(u, F4, **options), e=e), kind
     for name in ("relu", "elu", "lrelu", "identity", "sigmoid"):  # most without a bound of the state
@@ -84,7 +84,7 @@ UNSEEN = ("gru_7_17_int8", "gru_7_17_after_int8", "gru_100_33_int8", "relu", "de
 MODELS = {f"{name}_seen": quantized(*given, True) for name, given in NETS.items()}
 MODELS |= {f"{name}_measured": quantized(*NETS[name], False) for name in UNSEEN}
 BARE = [name for name in MODELS if isinstance(MODELS[name].layers[0], cgru.quantized.layers.QuantizedGRU)]
-LAYERS = {f"layer_{name}": MODELS[name].layers[0] for name in BARE}
+LAYERS = {f"layer_{name}": MODELS[name].layers[0] for name in BARE[::2]}
 
 
 @pytest.fixture(scope="module")
@@ -252,7 +252,7 @@ def test_rows_of_a_table_are_exact(inside):
 # --- steps and sequences ---
 
 
-@pytest.mark.parametrize("name", BARE)
+@pytest.mark.parametrize("name", BARE[::2])
 def test_a_step_from_the_same_state_is_that_of_the_library(exported, name):
     model, layer = exported(f"layer_{name}"), MODELS[name].layers[0]
     e, u = layer.features, layer.d["u"]
@@ -293,7 +293,7 @@ def test_sequences_are_those_of_the_library(exported, what):
     assert max(far.values(), default=0) <= 0.02, far
 
 
-@pytest.mark.parametrize("name", [n for n in MODELS if "tokens" not in n and "seen" in n and "17" in n])
+@pytest.mark.parametrize("name", [n for n in BARE[::2] if n.startswith("gru") and "17" in n])
 def test_a_stream_gives_the_same_states(exported, name):
     layer = MODELS[name].layers[0]
     model, stream = exported(f"layer_{name}"), cgru.Stream(layer)

@@ -33,6 +33,7 @@ def target(request):
     return request.param
 
 
+@pytest.mark.slow
 def test_some_cases(target):
     """The first ones; with CGRU_FUZZ_TIMES as many times as many, or as half a minute has room for."""
     seeds = range(TARGETS[target].cases * TIMES)
