@@ -170,6 +170,7 @@ def allocations_breaks(patch):
 BREAKS = {name: globals()[f"{name}_breaks"] for name in TARGETS}
 
 
+@pytest.mark.slow
 def test_a_target_notices_what_is_wrong(target, monkeypatch):
     case = importlib.import_module(f"fuzz.{target}").case
     BREAKS[target](monkeypatch)
