@@ -6,6 +6,7 @@ m samples, s steps, e features per step, k outputs. X has the forms that stand a
 from __future__ import annotations
 
 import copy
+import inspect
 import json
 import os
 import warnings
@@ -17,6 +18,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils import check_array, check_consistent_length, check_random_state
 from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
@@ -42,25 +44,25 @@ from cgru.network.progress import epoch_text
 from cgru.optimizers import Adam, check_number
 from cgru.recipe import Recipe
 
-__all__ = ["SequenceEstimator"]
+__all__ = ["SequenceEstimator", "with_parameter"]
 
 FORMAT = 1  # version of an estimator's file
 
 
-@contextmanager
-def _advice_on_missing() -> Iterator[None]:
-    """Replace scikit-learn's advice in an error on NaN in X by how to fill missing values of sequences."""
-    try:
-        yield
-    except ValueError as error:
-        first = str(error).splitlines()[0]
-        if "contains NaN" not in first or "Input y" in first:
-            raise
-        cure = (
-            'missing="decay" learns from it, missing="forward" of cgru.datasets.read and from_frame fills it, or leave '
-            "such samples out"
-        )
-        raise ValueError(f"{first} {cure}") from None
+def with_parameter(name: str) -> Callable[[Any], Any]:
+    """Return a decorator of an `__init__` with `**others`: its signature is that of the base with `name` first.
+
+    scikit-learn takes the names of parameters from that signature.
+    """
+
+    def decorate(init: Any) -> Any:
+        """Set the signature of `init`."""
+        own, whole = inspect.signature(init), inspect.signature(SequenceEstimator.__init__)
+        first, units, *rest = whole.parameters.values()
+        init.__signature__ = whole.replace(parameters=[first, units, own.parameters[name], *rest])
+        return init
+
+    return decorate
 
 
 class SequenceEstimator(BaseEstimator):
@@ -69,13 +71,41 @@ class SequenceEstimator(BaseEstimator):
     A subclass has the parameters, and the methods `_takes`, `_targets` and `_in_terms_of_y`.
     """
 
-    def _set_parameters(self, given: dict[str, Any]) -> None:
-        """Set the estimator's parameters from the arguments of its `__init__`.
-
-        scikit-learn takes their names from the signature of that `__init__`.
-        """
-        for name in self._get_param_names():
-            setattr(self, name, given[name])
+    def __init__(
+        self,
+        units: int = recipe.UNITS,
+        *,
+        loss: str | None = None,
+        layers: int | None = None,
+        bidirectional: bool = True,
+        pool: str | None = None,
+        inputs: str = input_layers.AUTO,
+        budget: float = model_selection.BUDGET,
+        causal: bool = False,
+        missing: str = recipe.REFUSE,
+        dropout: float = recipe.DROPOUT,
+        recurrent_dropout: float = recipe.RECURRENT_DROPOUT,
+        learning_rate: float = recipe.LEARNING_RATE,
+        weight_decay: float = recipe.WEIGHT_DECAY,
+        epochs: int | None = None,
+        batch_size: int | None = None,
+        standardize: bool = True,
+        average: float | None = None,
+        ensemble: int = 1,
+        early_stopping: bool = False,
+        validation_fraction: float = recipe.VALIDATION,
+        n_iter_no_change: int = recipe.PATIENCE,
+        warm_start: bool = False,
+        remember_samples: bool = False,
+        channels_first: bool = False,
+        random_state: Any = None,
+        n_jobs: int | None = None,
+        verbose: int = 0,
+    ) -> None:
+        """Set the parameters; see `GRUClassifier`."""
+        for name, value in locals().items():
+            if name != "self":
+                setattr(self, name, value)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -98,7 +128,6 @@ class SequenceEstimator(BaseEstimator):
             raise ValueError(f"loss: expected {self._nets[0].loss!r}, as in the first fit, got {self.loss!r}")
         return found
 
-    @_advice_on_missing()
     def _check_sequences(
         self, X: Any, y: Any = None, reset: bool = False, features: int | None = None
     ) -> tuple[np.ndarray, np.ndarray | None, Any]:
@@ -110,7 +139,7 @@ class SequenceEstimator(BaseEstimator):
         given, names, lengths, is_flat = X, None, None, False
         if self.missing not in (recipe.REFUSE, recipe.DECAY):
             raise ValueError(f"missing: expected {recipe.REFUSE!r} or {recipe.DECAY!r}, got {self.missing!r}")
-        finite: Any = {"ensure_all_finite": "allow-nan" if self.missing == recipe.DECAY else True}
+        unchecked: Any = {"ensure_all_finite": False}  # it is checked at the end, with advice
         if is_indexed(X) and X.shape[1:] > (1,):  # a DataFrame (m, s) has an index, too
             fits = np.shape(y)[:1] == (len(X),) if reset else (features or self.networks_[0].features) == 1
             is_flat = fits and (reset or X.shape[1] == self.n_features_in_)
@@ -122,10 +151,10 @@ class SequenceEstimator(BaseEstimator):
         if read is None and self.channels_first and isinstance(X, list | tuple):
             X = [np.transpose(x) if np.ndim(x) == 2 else x for x in X]
         if isinstance(X, list | tuple) and len(X) and np.ndim(X[0]) == 2:
-            X, lengths = padded([check_array(x, input_name=f"X[{i}]", **finite) for i, x in enumerate(X)])
+            X, lengths = padded([check_array(x, input_name=f"X[{i}]", **unchecked) for i, x in enumerate(X)])
         shape = np.shape(X) if hasattr(X, "shape") else np.asarray(X).shape
         flat = len(shape) == 2
-        options = {"dtype": [np.float64, np.float32], "allow_nd": True, **finite}
+        options = {"dtype": [np.float64, np.float32], "allow_nd": True, **unchecked}
         y_options = {"multi_output": True, "y_numeric": not isinstance(self, ClassifierMixin)}
         if reset:
             X, y = validate_data(self, X, y, **options, **y_options)
@@ -147,9 +176,95 @@ class SequenceEstimator(BaseEstimator):
         if names is not None:
             named = given[0] if isinstance(given, list | tuple) else given
             validate_data(self, named, reset=reset, skip_check_array=True)  # keeps or compares the names
+        wrong = np.isinf(X) if self.missing == recipe.DECAY else ~np.isfinite(X)
+        for i, s, e in np.argwhere(wrong)[:1]:
+            cure = '; missing="decay" learns from NaN, missing="forward" of cgru.datasets.read and from_frame fills it'
+            got = f"NaN{cure}, or leave such samples out" if np.isnan(X[i, s, e]) else "infinity"
+            raise ValueError(f"X: expected finite numbers, in sample {i}, step {s} got {got}")
         return X, lengths, y
 
     # --- training ---
+
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        groups: Any = None,
+        validation: Any = None,
+        *,
+        resets: Any = None,
+        decay: Any = None,
+        times: Any = None,
+    ) -> Any:
+        """Train on sequences X and their classes or numbers y.
+
+        In a search or a cross-validation, `set_fit_request(groups=True)` passes the groups on.
+
+        Args:
+            X: the sequences: (m, s, e), (m, s) of one feature a step, a list of arrays (s_i, e), or a DataFrame, in the
+                forms that stand at the top of `cgru.sklearn`.
+            y: the classes (m,); for a regressor numbers (m,), or (m, n) for n targets.
+            sample_weight: (m,) factors of the loss of each sample.
+            groups: (m,) the group of each sample, such as its subject: the folds and `early_stopping` hold out whole
+                groups.
+            validation: (X, y) or (X, y, sample_weight), samples to validate with, instead of the share that
+                `early_stopping` holds out. The weights of the epoch with the lowest loss on them are kept, and training
+                stops after `n_iter_no_change` epochs without a lower one. A dict with their `resets`, `decay` or
+                `times` may follow them.
+            resets: (m, s), or lists of (s_i,) where X is a list, as for `cgru.Network.fit`. With it, `decay` or
+                `times` no input layers are chosen that change the steps, or need the whole series. Predictions take it,
+                too.
+            decay: likewise.
+            times: likewise.
+
+        Returns:
+            The estimator.
+
+        Raises:
+            TypeError, ValueError: an argument or a parameter of the estimator is invalid, such as `validation` together
+                with `early_stopping=True`. The estimator stays as it was.
+
+        Examples:
+            >>> from cgru.sklearn import GRUClassifier
+            >>> X, y = np.arange(40) % 2 * np.ones((5, 1)), np.arange(40) % 2  # a column a sample
+            >>> model = GRUClassifier(4, epochs=20, budget=0, random_state=0).fit(X.T, y)
+            >>> model.n_iter_, model.score(X.T, y)
+            (20, 1.0)
+        """
+        given = {"groups": groups, "validation": validation, "resets": resets, "decay": decay, "times": times}
+        return self._fit(X, y, sample_weight, self.warm_start, **given)
+
+    def score(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        resets: Any = None,
+        decay: Any = None,
+        times: Any = None,
+    ) -> float:
+        """Compute the accuracy of `predict`, or for a regressor the coefficient of determination R^2.
+
+        Args:
+            X: as for `fit`.
+            y: the true classes or numbers, as for `fit`.
+            sample_weight: (m,) the weight of each sample.
+            resets: as for `fit`.
+            decay: as for `fit`.
+            times: as for `fit`.
+
+        Returns:
+            The share of right classes; or 1 - sum (y - predicted)^2 / sum (y - mean)^2, of several targets their mean.
+
+        Raises:
+            NotFittedError: the estimator is not fitted.
+            TypeError, ValueError: X does not fit the estimator, or y or `sample_weight` does not fit X.
+        """
+        found = self.predict(X, resets=resets, decay=decay, times=times)
+        measure = accuracy_score if isinstance(self, ClassifierMixin) else r2_score
+        return float(measure(y, found, sample_weight=sample_weight))
 
     def _fit(
         self,

@@ -19,18 +19,17 @@ import numpy as np
 
 try:
     from sklearn.base import ClassifierMixin, RegressorMixin
-    from sklearn.metrics import accuracy_score, r2_score
     from sklearn.utils.multiclass import check_classification_targets
     from sklearn.utils.validation import check_is_fitted, column_or_1d
 except ImportError:
     raise ImportError("cgru.sklearn: scikit-learn is missing: pip install scikit-learn") from None
 
-from cgru import input_layers, losses, model_selection, recipe
+from cgru import losses, recipe
 from cgru.losses import Loss
 from cgru.network import Network
 from cgru.network.data.mean_variance import mean_and_deviation
 from cgru.network.network import undo_target_scaling
-from cgru.sequence_estimator import SequenceEstimator
+from cgru.sequence_estimator import SequenceEstimator, with_parameter
 
 __all__ = ["GRUClassifier", "GRURegressor"]
 
@@ -103,39 +102,12 @@ class GRUClassifier(ClassifierMixin, SequenceEstimator):
         (40, 2)
     """
 
-    def __init__(
-        self,
-        units: int = recipe.UNITS,
-        *,
-        class_weight: Any = None,
-        loss: str | None = None,
-        layers: int | None = None,
-        bidirectional: bool = True,
-        pool: str | None = None,
-        inputs: str = input_layers.AUTO,
-        budget: float = model_selection.BUDGET,
-        causal: bool = False,
-        missing: str = recipe.REFUSE,
-        dropout: float = recipe.DROPOUT,
-        recurrent_dropout: float = recipe.RECURRENT_DROPOUT,
-        learning_rate: float = recipe.LEARNING_RATE,
-        weight_decay: float = recipe.WEIGHT_DECAY,
-        epochs: int | None = None,
-        batch_size: int | None = None,
-        standardize: bool = True,
-        average: float | None = None,
-        ensemble: int = 1,
-        early_stopping: bool = False,
-        validation_fraction: float = recipe.VALIDATION,
-        n_iter_no_change: int = recipe.PATIENCE,
-        warm_start: bool = False,
-        remember_samples: bool = False,
-        channels_first: bool = False,
-        random_state: Any = None,
-        n_jobs: int | None = None,
-        verbose: int = 0,
-    ) -> None:
-        self._set_parameters(locals())
+    @with_parameter("class_weight")
+    def __init__(self, units: int = recipe.UNITS, *, class_weight: Any = None, **others: Any) -> None:
+        super().__init__(units, **others)
+        self.class_weight = class_weight
+
+    score = SequenceEstimator.score  # ClassifierMixin has one without `resets`, `decay` and `times`
 
     @staticmethod
     def _takes(loss: Loss | type[Loss]) -> bool:
@@ -165,56 +137,6 @@ class GRUClassifier(ClassifierMixin, SequenceEstimator):
         found = copy.copy(net)
         found.classes = self.classes_
         return found
-
-    def fit(
-        self,
-        X: Any,
-        y: Any,
-        sample_weight: Any = None,
-        groups: Any = None,
-        validation: Any = None,
-        *,
-        resets: Any = None,
-        decay: Any = None,
-        times: Any = None,
-    ) -> GRUClassifier:
-        """Train on sequences X and their classes y.
-
-        In a search or a cross-validation, `set_fit_request(groups=True)` passes the groups on.
-
-        Args:
-            X: the sequences: (m, s, e), (m, s) of one feature a step, a list of arrays (s_i, e), or a DataFrame, in the
-                forms that stand at the top of `cgru.sklearn`.
-            y: the classes (m,).
-            sample_weight: (m,) factors of the loss of each sample.
-            groups: (m,) the group of each sample, such as its subject: the folds and `early_stopping` hold out whole
-                groups.
-            validation: (X, y) or (X, y, sample_weight), samples to validate with, in the place of the share that
-                `early_stopping` holds out. The weights of the epoch with the lowest loss on them are kept, and training
-                stops after `n_iter_no_change` epochs without a lower one. A dict with their `resets`, `decay` or
-                `times` may stand behind them.
-            resets: (m, s), or lists of (s_i,) where X is a list, as for `cgru.Network.fit`. Beside it, `decay` or
-                `times` no input layers are chosen that change the steps, or need the whole series. Predictions take it,
-                too.
-            decay: likewise.
-            times: likewise.
-
-        Returns:
-            The estimator.
-
-        Raises:
-            TypeError, ValueError: an argument or a parameter of the estimator is invalid, such as `validation` beside
-                `early_stopping=True`. The estimator stays as it was.
-
-        Examples:
-            >>> from cgru.sklearn import GRUClassifier
-            >>> X, y = np.arange(40) % 2 * np.ones((5, 1)), np.arange(40) % 2  # a column a sample
-            >>> model = GRUClassifier(4, epochs=20, budget=0, random_state=0).fit(X.T, y)
-            >>> model.n_iter_, model.score(X.T, y)
-            (20, 1.0)
-        """
-        given = {"groups": groups, "validation": validation, "resets": resets, "decay": decay, "times": times}
-        return self._fit(X, y, sample_weight, self.warm_start, **given)
 
     def partial_fit(
         self,
@@ -293,36 +215,6 @@ class GRUClassifier(ClassifierMixin, SequenceEstimator):
         A = self._outputs(X, resets=resets, decay=decay, times=times)
         return self.classes_[A.argmax(axis=1)]
 
-    def score(
-        self,
-        X: Any,
-        y: Any,
-        sample_weight: Any = None,
-        *,
-        resets: Any = None,
-        decay: Any = None,
-        times: Any = None,
-    ) -> float:
-        """Compute the accuracy of `predict`.
-
-        Args:
-            X: as for `fit`.
-            y: the true classes (m,).
-            sample_weight: (m,) the weight of each sample.
-            resets: as for `fit`.
-            decay: as for `fit`.
-            times: as for `fit`.
-
-        Returns:
-            The share of right classes.
-
-        Raises:
-            NotFittedError: the estimator is not fitted.
-            TypeError, ValueError: X does not fit the estimator, or y or `sample_weight` does not fit X.
-        """
-        found = self.predict(X, resets=resets, decay=decay, times=times)
-        return accuracy_score(y, found, sample_weight=sample_weight)
-
 
 class GRURegressor(RegressorMixin, SequenceEstimator):
     """A regressor of sequences, for one or several targets: a GRU network trained by squared errors or another loss.
@@ -382,38 +274,7 @@ class GRURegressor(RegressorMixin, SequenceEstimator):
         ((40,), True)
     """
 
-    def __init__(
-        self,
-        units: int = recipe.UNITS,
-        *,
-        loss: str | None = None,
-        layers: int | None = None,
-        bidirectional: bool = True,
-        pool: str | None = None,
-        inputs: str = input_layers.AUTO,
-        budget: float = model_selection.BUDGET,
-        causal: bool = False,
-        missing: str = recipe.REFUSE,
-        dropout: float = recipe.DROPOUT,
-        recurrent_dropout: float = recipe.RECURRENT_DROPOUT,
-        learning_rate: float = recipe.LEARNING_RATE,
-        weight_decay: float = recipe.WEIGHT_DECAY,
-        epochs: int | None = None,
-        batch_size: int | None = None,
-        standardize: bool = True,
-        average: float | None = None,
-        ensemble: int = 1,
-        early_stopping: bool = False,
-        validation_fraction: float = recipe.VALIDATION,
-        n_iter_no_change: int = recipe.PATIENCE,
-        warm_start: bool = False,
-        remember_samples: bool = False,
-        channels_first: bool = False,
-        random_state: Any = None,
-        n_jobs: int | None = None,
-        verbose: int = 0,
-    ) -> None:
-        self._set_parameters(locals())
+    score = SequenceEstimator.score
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -447,48 +308,6 @@ class GRURegressor(RegressorMixin, SequenceEstimator):
         found = undo_target_scaling(net, self.target_mean_, self.target_scale_)
         found.target_names = names
         return found
-
-    def fit(
-        self,
-        X: Any,
-        y: Any,
-        sample_weight: Any = None,
-        groups: Any = None,
-        validation: Any = None,
-        *,
-        resets: Any = None,
-        decay: Any = None,
-        times: Any = None,
-    ) -> GRURegressor:
-        """Train on sequences X and their numbers y.
-
-        Args:
-            X: as for `GRUClassifier.fit`.
-            y: the numbers (m,), or (m, n) for n targets.
-            sample_weight: as for `GRUClassifier.fit`.
-            groups: as for `GRUClassifier.fit`.
-            validation: as for `GRUClassifier.fit`.
-            resets: as for `GRUClassifier.fit`.
-            decay: as for `GRUClassifier.fit`.
-            times: as for `GRUClassifier.fit`.
-
-        Returns:
-            The estimator.
-
-        Raises:
-            TypeError, ValueError: an argument or a parameter of the estimator is invalid. The estimator stays as it
-                was.
-
-        Examples:
-            >>> from cgru.sklearn import GRURegressor
-            >>> y = np.linspace(0, 1, 40)
-            >>> X = y[:, None] * np.ones((40, 5))  # one feature at five steps
-            >>> model = GRURegressor(4, epochs=30, budget=0, random_state=0).fit(X, y)
-            >>> model.n_iter_, model.target_mean_.tolist()
-            (30, [0.5])
-        """
-        given = {"groups": groups, "validation": validation, "resets": resets, "decay": decay, "times": times}
-        return self._fit(X, y, sample_weight, self.warm_start, **given)
 
     def partial_fit(
         self,
@@ -543,36 +362,6 @@ class GRURegressor(RegressorMixin, SequenceEstimator):
         point = self._fitted_loss().point
         Y = self._outputs(X, lambda A: point(self._in_units(A)), resets=resets, decay=decay, times=times)
         return Y[:, 0] if self._flat else Y
-
-    def score(
-        self,
-        X: Any,
-        y: Any,
-        sample_weight: Any = None,
-        *,
-        resets: Any = None,
-        decay: Any = None,
-        times: Any = None,
-    ) -> float:
-        """Compute the coefficient of determination of `predict`, R^2 = 1 - sum (y - predicted)^2 / sum (y - mean)^2.
-
-        Args:
-            X: as for `fit`.
-            y: the true numbers, as for `fit`.
-            sample_weight: (m,) the weight of each sample.
-            resets: as for `fit`.
-            decay: as for `fit`.
-            times: as for `fit`.
-
-        Returns:
-            R^2, of several targets their mean.
-
-        Raises:
-            NotFittedError: the estimator is not fitted.
-            TypeError, ValueError: X does not fit the estimator, or y or `sample_weight` does not fit X.
-        """
-        found = self.predict(X, resets=resets, decay=decay, times=times)
-        return r2_score(y, found, sample_weight=sample_weight)
 
     def predict_quantiles(self, X: Any, *, resets: Any = None, decay: Any = None, times: Any = None) -> np.ndarray:
         """Predict quantiles in the units of y.
