@@ -30,7 +30,7 @@ import cgru
 import cgru.datasets
 import cgru.forecast
 import cgru.interop
-from cgru.datasets.series import read_series
+from cgru.datasets import read_series
 from cgru.network.training.checkpoint import Checkpoint
 
 MEMORY, SECONDS = 2 << 30, 20  # of a process that opens a file

@@ -71,7 +71,7 @@ def write_csv(path: str) -> None:
     rows = [
         f"{i},2024-01-{t + 1:02},{X[i, t, 0]:.3f},{X[i, t, 1]:.3f},{'ab'[Y[i]]}" for i in range(6) for t in range(5)
     ]
-    Path(path).write_text("\n".join(["id,day,one,two,label", *rows]) + "\n")
+    Path(path).write_text("\n".join(["id,date,one,two,label", *rows]) + "\n")
 
 
 def write_parquet(path: str) -> None:
@@ -95,7 +95,7 @@ KINDS: dict[str, tuple[str, Callable[[str], Any], Callable[[str], Any]]] = {
     "checkpoint": ("checkpoint.npz", fit, lambda path: fit(path, resume=True)),
     "npz": ("data.npz", lambda path: np.savez(path, X=X, y=Y, lengths=np.full(6, 5)), cgru.datasets.read),
     "csv": ("data.csv", write_csv, cgru.datasets.read),
-    "series": ("series.csv", write_csv, lambda path: cgru.datasets.read_series(path, target="one", id="id")),
+    "series": ("series.csv", write_csv, lambda path: cgru.datasets.read_series(path, label="one", id="id")),
     "ts": ("data.ts", write_ts, cgru.datasets.read),
 }
 if find_spec("polars"):

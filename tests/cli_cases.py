@@ -47,10 +47,10 @@ def run(*arguments, cwd, code=0):
 
 
 def refused(*arguments, cwd):
-    """The one line that says why the command does not do it."""
+    """The line that says why the command does not do it, with the columns of a table and the cure below it."""
     out, err = run(*arguments, cwd=cwd, code=2)
     assert out == ""
-    assert re.fullmatch(r"cgru: error: .+\n", err), err
+    assert re.fullmatch(r"cgru: error: .+\n(  .+\n)*(cgru .+\n)?", err), err
     return err
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import cgru
-from cgru.cli.data import as_options, reading_in_words
+from cgru.cli.arguments import as_options
 from cgru.network.presentation import figures
 
 __all__ = ["about"]
@@ -21,7 +21,9 @@ def about(net: cgru.Network) -> dict[str, str]:
         found["targets"] = ", ".join(net.target_names)
     found |= _describe_features(net)
     if net.reading:
-        found["reads with"] = as_options(reading_in_words(net.reading)) or "no options"
+        found["reads with"] = (
+            as_options({name: value for name, value in net.reading.items() if name != "parts"}) or "no options"
+        )
     found["trained on"] = _describe_training_samples(net)
     return found
 

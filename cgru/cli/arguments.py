@@ -9,28 +9,36 @@ import argparse
 import contextlib
 import csv
 import re
+import shlex
 import sys
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, make_dataclass
 from typing import Any, ClassVar
 
 import cgru
 from cgru import input_layers, losses, model_selection, recipe
 from cgru.cli.help_text import DATA_HELP, EXAMPLES, SERIES_HELP
-from cgru.datasets.missing_values import MISSING, parse_filling
-from cgru.datasets.windows import parse_windows
+from cgru.datasets.columns import Columns, ColumnsError, as_text
+from cgru.datasets.missing_values import MISSING
 from cgru.network.options import OPTIONS, Settings
 
 __all__ = [
     "Building", "CompletionRequest", "DataRequest", "EvaluateRequest", "ExportRequest", "FitRequest",
     "ForecastRequest", "InfoRequest", "PredictRequest", "QuantizeRequest", "Reading", "RequestError",
-    "Training", "as_data_error", "as_request_error", "parser", "requested", "with_missing_advice",
+    "Training", "as_data_error", "as_options", "as_request_error", "parser", "requested", "with_missing_advice",
 ]  # fmt: skip
 
 
 class RequestError(Exception):
-    """An error in the user's request: it is printed as one line, and the exit code is 2."""
+    """An error in the user's request: it is printed as one line, and the exit code is 2.
+
+    Attributes:
+        overview: lines about the columns of a table, to print below it.
+        options: options that mend it, as text to put behind the command.
+    """
+
+    overview, options = "", ""
 
 
 @contextlib.contextmanager
@@ -38,8 +46,25 @@ def as_request_error(prefix: str = "", spell: Callable[[str], str] = str) -> Ite
     """Raise the library's errors about its arguments as RequestError, their text spelled by `spell` after a prefix."""
     try:
         yield
+    except ColumnsError as error:
+        found = RequestError(error.problem)
+        found.overview, found.options = error.overview, as_options(error.cure or {})
+        raise found from error
     except (ImportError, OverflowError, RuntimeError, TypeError, ValueError) as error:
         raise RequestError(f"{prefix}{spell(str(error))}") from error
+
+
+def as_options(values: Mapping[str, Any]) -> str:
+    """Spell fields of `Columns` as options of the command: {"id": ("a",)} as --id a."""
+    words = []
+    for name, value in values.items():
+        option = f"--{name.replace('_', '-')}"
+        if isinstance(value, bool):
+            words.append(option if value else option.replace("--", "--no-", 1))
+        elif value is not None:
+            text = shlex.quote(as_text(value))
+            words.append(f"{option}={text}" if text.startswith("-") else f"{option} {text}")
+    return " ".join(words)
 
 
 def as_data_error(source: str) -> contextlib.AbstractContextManager[None]:
@@ -130,14 +155,6 @@ def _name_list(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for row in csv.reader([text], skipinitialspace=True) for name in row if name.strip())
 
 
-def _word_list(text: str) -> tuple[str, ...]:
-    """Split words at commas, but refuse a number with a decimal comma, which would become two words."""
-    if found := re.search(r"(?:^|,) *([+-]?\d+,\d+) *(?=,|$)", text):
-        one, two = found[1].replace(",", "."), found[1].replace(",", ", ")
-        raise argparse.ArgumentTypeError(f"expected {one} for one number, or {two!r} for two, got {text!r}")
-    return _name_list(text)
-
-
 # --- how a request declares its arguments ---
 
 
@@ -206,7 +223,7 @@ _YES_NO = argparse.BooleanOptionalAction
 _REGRESSIONS = [name for name, kind in losses.LOSSES.items() if not kind.classifies]
 _METAVARS = {
     _COUNT: "N", _FROM_0: "N", _SECONDS: "S", _QUANTILE: "Q", _RATE: "RATE", _DECAY: "RATE", _SHARE: "RATE",
-    _name_list: "NAME", _word_list: "WORD,...", _loss_name: "LOSS",
+    _name_list: "NAME", _loss_name: "LOSS",
     _pool_name: "HOW", float: "DB",
 }  # fmt: skip
 _FILES = {
@@ -313,80 +330,47 @@ class Inputs:
     causal: bool = option("only layers that run step by step, as in a stream or C: one direction, no normalize", bool)
 
 
-@dataclass(frozen=True)
-class Cells:
-    """The options by which the cells of a table are read."""
+def _of_table(each: Any) -> Any:
+    """Declare a field of `Columns` as an option of the command; without it the value is None."""
+    known, check = each.metadata, each.metadata["check"]
+    if each.type.startswith("bool"):
+        return option(known["help"].replace("%", "%%"), _YES_NO)
 
-    title: ClassVar = "reading the data"
+    def parse(text: str) -> Any:
+        """Return the checked value of a text; ArgumentTypeError for a wrong one."""
+        try:
+            return check(known["parse"](text))
+        except (TypeError, ValueError) as error:
+            raise argparse.ArgumentTypeError(f"expected {error}, got {text!r}") from None
 
-    na: tuple[str, ...] | None = option(
-        "other markers of a missing value, such as -999,- (default: only empty cells, NA, ?, ...)", _word_list
-    )
-    decimal: str | None = option("decimal sign of a text file (default: guessed from its numbers)", (".", ","))
-    time_format: str | None = option("format of the times, such as %%d.%%m.%%Y (default: any usual form)", "FORMAT")
+    read = known["choices"] or parse
+    return option(known["help"].replace("%", "%%"), read, metavar=known["metavar"])
 
 
-@dataclass(frozen=True)
-class Reading(Cells):
-    """The options by which a data file is read, as `cgru.datasets.read` takes them; None: its default."""
+def _of_tables(name: str, text: str, fields: Sequence[Any]) -> type:
+    """Return a request whose options are fields of `Columns`."""
+    declared = [(each.name, Any, _of_table(each)) for each in fields]
+    return make_dataclass(
+        name, declared, frozen=True, namespace={"__doc__": text, "title": "reading the data"}
+    )  # fmt: skip
 
-    id: tuple[str, ...] | None = option(
-        "column with the id of the sequence, or several, A,B (default: guessed by name)", _name_list
-    )
-    time: tuple[str, ...] | None = option(
-        "column with the time of the step, or several, such as year,month,day or a date and a time; "
-        '"" keeps the order of the rows (default: guessed by name or values)',
-        _name_list,
-    )
-    label: tuple[str, ...] | None = option(
-        'column of the target, or several of numbers, A,B; "" for none (default: guessed by name)', _name_list
-    )
-    columns: tuple[str, ...] | None = option(
-        "columns with the features, which may include the time (default: all others)", _name_list, metavar="A,B"
-    )
-    ignore: tuple[str, ...] | None = option("columns to leave out (default: none)", _name_list, metavar="A,B")
-    groups: tuple[str, ...] | None = option(
-        "column, or array of an .npz, with the group of a sequence, such as its subject; groups are held back whole "
-        "(default: none)",
-        _name_list,
-    )
-    categories: tuple[str, ...] | None = option(
-        "columns to encode one-hot, such as text, a feature for each value; not of wide tables (default: none; with a "
-        "MODEL as in its training)",
-        _name_list,
-        metavar="A,B",
-    )
-    wide: bool | None = option("the table has a row for each sequence (default: guessed by its columns)", _YES_NO)
-    per_step: bool | None = option("each step has a target of its own (default: no)", _YES_NO)
-    task: str | None = option(
-        "kind of the targets (default: classes for integers and strings, regression for reals)",
-        ("classification", "regression"),
-    )
-    missing: str | None = option(
-        f"what to do with missing values, one of {', '.join(MISSING)}: forward takes the value before, in the same "
-        "sequence; interpolate the line between its neighbours; zero takes 0; decay keeps them and the times, for a "
-        "network that reads both; zero+indicator adds a feature that is 1 where a value was missing; by column, "
-        "A=interpolate,B=zero (default: refuse; with a MODEL as in its training)",
-        _checked(parse_filling),
-        metavar="HOW",
-    )
-    split_at: str | None = option(
-        "begin a new sequence after a gap in time that is longer than this, 30d, 6h, 10min, ..., or a number if times "
-        "are numbers (default: no split; with a MODEL as in its training)",
-        "GAP",
-    )
-    time_step: bool | None = option(
-        "add the time since the row before as a feature, in seconds for dates, 0 in the first row (default: no; with a "
-        "MODEL as in its training)",
-        _YES_NO,
-    )
-    windows: str | None = option(
-        "cut sequences into windows of LENGTH steps, one every HOP steps; without --per-step the label is that of the "
-        "last step (default: whole sequences; with a MODEL as in its training)",
-        _checked(parse_windows),
-        metavar="LENGTH,HOP",
-    )
-    axes: str | None = option("axes of x in an .npz: m samples, s steps, e features (default: mse)", ("mse", "mes"))
+
+CELLS = (
+    "time_format",
+    "time_unit",
+    "decimal",
+    "thousands",
+    "na",
+    "header",
+    "skip_lines",
+    "comment",
+    "separator",
+    "sort",
+)
+Reading = _of_tables("Reading", "The options by which a data file is read; None: its default.", fields(Columns))
+Cells = _of_tables(
+    "Cells", "The options by which cells are read.", [each for each in fields(Columns) if each.name in CELLS]
+)
 
 
 def _of_fit(name: str) -> Any:

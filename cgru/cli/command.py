@@ -25,7 +25,7 @@ from cgru import input_layers, recipe
 from cgru.cli import arguments
 from cgru.cli.about import about
 from cgru.cli.arguments import Reading, RequestError, as_data_error, as_request_error, parser, requested
-from cgru.cli.data import as_options, model_data, spelled_notes, training_data
+from cgru.cli.data import given_options, model_data, opened, training_data
 from cgru.cli.forecast import forecast
 from cgru.cli.output import Predictions, check_output, name_of, page_writer, plotter, predictions_writer, require
 from cgru.cli.progress import Progress, say
@@ -33,9 +33,9 @@ from cgru.cli.score import overlap, score_text
 from cgru.cli.task import Task, at_steps, choose_network, decays, loss_of, targets, task_of
 from cgru.cli.terminal import echo
 from cgru.core.row_blocks import select_rows
-from cgru.datasets import Dataset, Split, described
-from cgru.datasets.column_names import as_names
-from cgru.datasets.summary import details
+from cgru.datasets import Dataset, Split, described, overview
+from cgru.datasets.dataset_summary import details
+from cgru.datasets.read_files import OF_OTHERS, kind_of
 from cgru.input_layers import AUTO, RAW
 from cgru.network.data.split import count_held_out, draw_held_out, encode_groups
 from cgru.quantization import compare_layers, output_noise
@@ -68,7 +68,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         _discard_stdout()
         return say(f"cgru: error: {f'{error.filename}: {error.strerror}' if error.filename else error}", 2)
-    except (RequestError, MemoryError) as error:
+    except RequestError as error:
+        say(f"cgru: error: {error}")
+        if error.overview:
+            echo(error.overview, file=sys.stderr)
+        if error.options:
+            echo(
+                f"cgru {shlex.join(sys.argv[1:] if argv is None else map(str, argv))} {error.options}", file=sys.stderr
+            )
+        return 2
+    except MemoryError as error:
         return say(f"cgru: error: {str(error) or 'out of memory'}", 2)
 
 
@@ -106,7 +115,7 @@ def fit(request: arguments.FitRequest) -> int:
     train, groups, held, notes = _hold_out(data, task, request, training.validation, source)
     size, epochs = recipe.budget(len(train.y), training.batch_size, training.epochs)
     progress = Progress(epochs, request.quiet)
-    progress.say(*_summary(data, task, source, held), *notes, *map(as_options, details(data)))
+    progress.say(*_summary(data, task, source, held), *notes, *details(data))
 
     choosing = vars(training) | {"epochs": epochs, "batch_size": size, "standardize": True}
     budget, seed = request.preparing.budget, request.building.seed
@@ -117,7 +126,7 @@ def fit(request: arguments.FitRequest) -> int:
     compared = time.perf_counter() - began
     if recipe_.is_open and not at_steps(task.train):
         progress.say(f"chosen: {choice}", *(f"note: {note}" for note in (choice.failures, choice.advice) if note))
-    net.feature_names, net.target_names, net.reading = data.feature_names, data.target_names, data.reading
+    net.feature_names, net.target_names, net.reading = data.feature_names, data.target_names, data.columns.to_dict()
     options = vars(training) | {"batch_size": size, "epochs": epochs}
     if held is not None:
         options["validation"] = held.X, held.y, held.lengths, *([held.beside] if held.beside else [])
@@ -296,7 +305,7 @@ def predict(request: arguments.PredictRequest) -> None:
         outputs = net.predict(*given, **split.beside) if request.output or not classifies else None
         classes = net.predict_classes(*given, **split.beside) if classifies else None
     real = net.output_mask(split.X, split.lengths) if net.per_step else None
-    time_name = " ".join(as_names((data.reading or {}).get("time", ""), "time"))
+    time_name = " ".join(data.columns.time or ())
     has_times = real is not None and data.times is not None and data.times.shape == real.shape
     times = (time_name, data.times) if has_times else None
     with as_request_error(f"{request.model}: "):  # stdout may lack characters of a class name
@@ -374,8 +383,17 @@ def quantize(request: arguments.QuantizeRequest) -> None:
 
 def show(request: arguments.DataRequest) -> None:
     """Run `cgru data`: print what would be read from a data file."""
-    data, _, _ = training_data(request.data, request.reading, request.test)
-    echo(*map(as_options, described(data)), sep="\n")
+    with opened(request.data) as (path, source), as_request_error(f"{request.data}: "):
+        if request.test is None and kind_of(path) not in OF_OTHERS:
+            found = overview(path, **given_options(request.reading))
+            echo(*found.lines, sep="\n")
+            if found.error is not None:
+                echo(found.error.problem.replace(path, source))
+            if found.options:
+                echo(f"cgru fit {shlex.quote(request.data)} {arguments.as_options(found.options)}")
+            return echo(*(described(found.data) if found.data else []), sep="\n")
+        data, _, _ = training_data(path, request.reading, request.test)
+        return echo(*described(data), sep="\n")
 
 
 def info(request: arguments.InfoRequest) -> None:
@@ -431,8 +449,8 @@ def _read_model_and_data(
     net = _load_model(model)
     data, source = model_data(net, path, reading, scores)
     split, which = (data.test, "test split") if data.test is not None else (data.train, "all")
-    for note in spelled_notes(data):
-        say(note)
+    for note in data.notes:
+        say(f"note: {note}")
     due, got = net.features, split.X.shape[2]
     if due is None:
         raise RequestError(f"{model}: this model takes tokens, which a data file cannot hold")

@@ -1,38 +1,28 @@
-"""Read the data files of the `cgru` command, by its options or those of a model, with notes on what was guessed."""
+"""Read the data files of the `cgru` command, by its options or as a model's own data were read."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import re
-import shlex
 import sys
 import tempfile
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import fields
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import cgru
-from cgru.cli.arguments import Reading, RequestError, as_request_error
+from cgru.cli.arguments import Reading, RequestError, as_options, as_request_error
 from cgru.cli.terminal import echo
-from cgru.datasets import Dataset, load_japanese_vowels, read
-from cgru.datasets.column_names import as_arg
+from cgru.datasets import Columns, Dataset, load_japanese_vowels, read
 from cgru.datasets.dataset import with_targets
-from cgru.datasets.files import kind_of, test_beside
+from cgru.datasets.dataset_summary import looks_swapped
 from cgru.datasets.missing_values import parse_filling
-from cgru.datasets.summary import looks_swapped
+from cgru.datasets.read_files import OF_OTHERS, kind_of, test_beside
 
-__all__ = [
-    "READING", "as_options", "model_data", "opened", "read_as", "reading_in_words", "spelled_notes",
-    "training_data", "with_axes",
-]  # fmt: skip
+__all__ = ["given_options", "model_data", "opened", "training_data", "with_axes"]
 
-READING = tuple(each.name for each in fields(Reading))
-SEVERAL = tuple(each.name for each in fields(Reading) if each.type.startswith("tuple"))  # take several names
 EMBEDDED = "Japanese Vowels"
 STDIN = "-"
 ENDINGS = {b"PK": ".npz", b"PAR1": ".parquet", b"\x1f\x8b": ".csv.gz", b"@": ".ts"}  # by a file's first bytes
-OPTION = re.compile(rf"\b({'|'.join((*READING, 'test'))})=(\"[^\"]*\"|\[(?:\"[^\"]*\"|[^\]\"[])*\]|[^\s,;)]*)")
 
 
 @contextlib.contextmanager
@@ -53,7 +43,8 @@ def opened(path: str) -> Iterator[tuple[str, str]]:
         try:
             yield copy, "standard input"
         except RequestError as error:
-            raise RequestError(str(error).replace(copy, "standard input")) from error.__cause__
+            error.args = (str(error).replace(copy, "standard input"),)
+            raise
 
 
 def training_data(path: str | None, reading: Reading, test: str | None) -> tuple[Dataset, str, str | None]:
@@ -61,18 +52,19 @@ def training_data(path: str | None, reading: Reading, test: str | None) -> tuple
 
     The test file is `test`, else one of that name beside `path`. Without a path the data are the embedded data set.
     """
-    options, notes = _given_options(reading), ()
+    options, notes = given_options(reading), ()
     if path is None:
         return _embedded(options if test is None else {**options, "test": test}), EMBEDDED, None
     if test == path == STDIN:
         raise RequestError("argument --test: expected a file, as DATA is standard input already, got -")
     if test is None:
         test = test_beside(path)
-        notes = () if test is None else (f"{os.path.basename(test)}, which lies beside it, is to test on",)
+        notes = () if test is None else (f"{os.path.basename(test)}, which is in the same folder, is to test on",)
     with contextlib.ExitStack() as files:
         path, source = files.enter_context(opened(path))
-        options["test"], test = (None, None) if test is None else files.enter_context(opened(test))
-        data = read_as(path, options)
+        file, test = (None, None) if test is None else files.enter_context(opened(test))
+        with as_request_error():
+            data = read(path, test=file, **options)
         return with_axes(data._replace(notes=notes + data.notes), path, options), source, test
 
 
@@ -82,47 +74,34 @@ def model_data(net: cgru.Network, path: str | None, reading: Reading, targets: b
     Features and targets are matched to those of `net` by name where both have names. Options that are not given are
     those of the model's own training data. Without a path the data are the embedded data set.
     """
-    options = _given_options(reading)
+    options = given_options(reading)
     if path is None:
         return _embedded(options), EMBEDDED
-    with opened(path) as (path, source):
-        return _read_for_model(net, path, options, targets), source
+    with opened(path) as (path, source), as_request_error():
+        how = Columns.from_dict(net.reading or {})
+        classifying = cgru.losses.classifies(net.loss)
+        with as_request_error(f"{path}: "):
+            is_table = kind_of(path) not in OF_OTHERS
+        if not is_table:
+            how = Columns(missing=how.missing, parts=1, task=None if classifying or not targets else "regression")
+        else:
+            how = how.changed(task=("classification" if classifying else "regression") if targets else None, parts=1)
+        if (given := options.pop("categories", None)) and {*given} != {*(how.categories or ())}:
+            due = ", ".join(how.categories or ()) or "none"
+            raise RequestError(f"argument --categories: expected those of the model, {due}, got {', '.join(given)}")
+        if "missing" in options:
+            options["missing"] = str(parse_filling(how.missing).replaced(parse_filling(options["missing"])))
+        if "time" in options:
+            options.setdefault("time_format", None)  # it belongs to another column
+        data = read(path, how, features=net.feature_names, targets=targets, **options)
+        with as_request_error(f"{path}: "):
+            data = with_targets(data, net.target_names)
+        kept = {name: value for name, value in how.to_dict().items() if name not in ("parts", "task", *options)}
+        told = (f"read as the model's own data were, {as_options(kept)}",) if kept else ()
+        return data._replace(notes=told + data.notes + _notes_on_feature_order(net, data)), source
 
 
-def _read_for_model(net: cgru.Network, path: str, options: dict[str, Any], targets: bool) -> Dataset:
-    """Read a file by the options that are given, and else by those of the model's own training data."""
-    known = _reading_of_model(net, path, targets)
-    if (given := options.pop("categories", None)) and set(given) != set(known.get("categories", ())):
-        due = ", ".join(known.get("categories", ())) or "none"
-        raise RequestError(f"argument --categories: expected those of the model, {due}, got {', '.join(given)}")
-    taken = {name: value for name, value in known.items() if name not in options}
-    if "missing" in options and "missing" in known:
-        options["missing"] = str(parse_filling(known["missing"]).replaced(parse_filling(options["missing"])))
-    if "time" in options:
-        taken.pop("time_format", None)  # it belongs to another column
-    not_mentioned = {"groups"} if targets else {"groups", "label"}  # the label is ignored where it is there
-    shown = reading_in_words({name: value for name, value in taken.items() if name not in not_mentioned})
-    options |= {**taken, "features": net.feature_names, "targets": targets}
-    options["steps"] = (net.reading or {}).get("steps", ())
-    try:
-        try:
-            data = read_as(path, options)
-        except RequestError as error:
-            if "groups" not in taken or "groups: expected one of" not in str(error):
-                raise
-            data = read_as(path, options | {"groups": None})  # groups are for training alone
-    except RequestError as error:
-        if shown and any(f"{name}:" in str(error) for name in taken):
-            raise RequestError(f"{error}; the model's own data were read with {as_options(shown)}") from error.__cause__
-        raise
-    with as_request_error(f"{path}: "):
-        data = with_targets(data, net.target_names)
-    notes = (f"read as the model's own data were, {shown}",) if shown else ()
-    kept_notes = tuple(note for note in data.notes if not re.search(r"\b(test|groups)=", note))  # they are for training
-    return data._replace(notes=notes + kept_notes + _notes_on_feature_order(net, data))
-
-
-def _given_options(reading: Reading) -> dict[str, Any]:
+def given_options(reading: Any) -> dict[str, Any]:
     """Return the options of reading that the user has given."""
     return {name: value for name, value in vars(reading).items() if value is not None}
 
@@ -130,73 +109,9 @@ def _given_options(reading: Reading) -> dict[str, Any]:
 def _embedded(options: Mapping[str, Any]) -> Dataset:
     """Load the embedded data set; RequestError where there are `options` for a file."""
     for name in options:
-        raise RequestError(f"argument {_spell_option(name)}: needs DATA, the embedded {EMBEDDED} being what they are")
+        option = f"--{name.replace('_', '-')}"
+        raise RequestError(f"argument {option}: needs DATA, the embedded {EMBEDDED} being what they are")
     return load_japanese_vowels()
-
-
-def read_as(path: str, options: Mapping[str, Any]) -> Dataset:
-    """Read a file by `cgru.datasets.read`; RequestError, its arguments spelled by `as_options`."""
-    with as_request_error(spell=as_options):
-        return read(path, **options)
-
-
-def spelled_notes(data: Dataset) -> list[str]:
-    """Return the notes of a data set for printing, their arguments spelled as options."""
-    return [f"note: {as_options(note)}" for note in data.notes]
-
-
-def _spell_option(name: str) -> str:
-    """Return the option of an argument's name: "time_format" as --time-format."""
-    return f"--{name.replace('_', '-')}"
-
-
-def as_options(text: str, several: Collection[str] = SEVERAL) -> str:
-    """Spell the arguments that a text advises as options: id="a" becomes --id a; `several` may take many names.
-
-    several: the options that take several names; in these a name with a comma is quoted.
-    """
-
-    def spelled(found: re.Match) -> str:
-        """Spell one argument, the match of `OPTION`, as an option."""
-        name, value = found.groups()
-        if value in ("True", "False"):
-            return _spell_option(name if value == "True" else f"no_{name}")
-        names = re.findall(r'"([^"]*)"', value) if value[:1] in ("[", '"') else [value]
-        quoted = [f'"{each}"' if "," in each and name in several else each for each in names]
-        text = shlex.quote(",".join(quoted))
-        return f"{_spell_option(name)}{'=' if text[:1] == '-' and name != 'na' else ' '}{text}"
-
-    return OPTION.sub(spelled, text)
-
-
-def _reading_of_model(net: cgru.Network, path: str, targets: bool) -> dict[str, Any]:
-    """Return the options by which the training data of `net` were read, as defaults for another file, with `targets`.
-
-    For files that are no tables these are only `missing` and the task: such files describe themselves.
-    """
-    with contextlib.suppress(ValueError):  # reading the file raises the same error later
-        given = (net.reading or {}).items()
-        known = {name: value for name, value in given if name in READING and value is not None}
-        table, classifying = kind_of(path) in ("text", "parquet"), cgru.losses.classifies(net.loss)
-        if not table:
-            known = {name: value for name, value in known.items() if name == "missing"}
-        elif net.target_names:
-            known.setdefault("label", list(net.target_names))
-        if table or not classifying:
-            known["task"] = "classification" if classifying else "regression"
-        of_targets = () if targets else ("per_step", "task")
-        return {name: value for name, value in known.items() if name not in of_targets}
-    return {}
-
-
-def reading_in_words(reading: Mapping[str, Any]) -> str:
-    """Spell arguments of `cgru.datasets.read` that differ from their default, as name="value", ..."""
-    words = []
-    for name, value in reading.items():
-        if name not in ("task", "steps", "parts") and value not in ("", [], False, "refuse", None):
-            names = [value] if isinstance(value, str) else value
-            words.append(f"{name}={value if isinstance(value, (bool, int, float)) else as_arg(names)}")
-    return ", ".join(words)
 
 
 def _notes_on_feature_order(net: cgru.Network, data: Dataset) -> tuple[str, ...]:
@@ -219,7 +134,8 @@ def with_axes(data: Dataset, path: str, options: Mapping[str, Any]) -> Dataset:
     if sys.stdin is not None and sys.stdin.isatty() and sys.stderr is not None and sys.stderr.isatty():
         echo(f"{path}: {doubt}. Is it? [y/N] ", end="", file=sys.stderr, flush=True)
         if sys.stdin.readline().strip().lower() in ("y", "yes"):
-            return read_as(path, {**options, "axes": "mes"})
+            with as_request_error():
+                return read(path, **{**options, "axes": "mes"})
         return data
-    cure = 'axes="mes" takes it so, axes="mse" says that it is right'
+    cure = "the option axes mes takes it so, mse says that it is right"
     return data._replace(notes=(*data.notes, f"{doubt}; {cure}"))

@@ -12,11 +12,11 @@ from importlib.util import find_spec
 import numpy as np
 
 from cgru.cli.arguments import ForecastRequest, RequestError, as_request_error
-from cgru.cli.data import as_options, opened
+from cgru.cli.data import given_options, opened
 from cgru.cli.forecast_page import PANELS, Shown, draw, write_page
 from cgru.cli.output import STDOUT, check_output, check_page, plotter, table_writer
 from cgru.cli.terminal import echo
-from cgru.datasets.series import Series, read_series
+from cgru.datasets import Series, read_series
 from cgru.forecast import Backtest, Forecaster, backtest, calendar, season_of
 from cgru.forecast.backtest import AUTO, usable_season
 from cgru.forecast.calendar_features import cycles_of
@@ -53,7 +53,7 @@ def _forecast(request: ForecastRequest) -> Shown:
     if name == ETS and (why := why_no_ets()):
         raise RequestError(f"argument --model: {why}")
     series, source = _read_series(request)
-    notes = [as_options(note) for note in dict.fromkeys(note for each in series for note in each.notes)]
+    notes = list(dict.fromkeys(note for each in series for note in each.notes))
     echo(*(f"note: {note}\n" for note in notes), sep="", end="")
     lines = [_summary(each) for each in series]
     echo(*lines, sep="\n")
@@ -103,10 +103,11 @@ def _read_series(request: ForecastRequest) -> tuple[list[Series], str]:
 
     RequestError where they cannot be read or forecast.
     """
-    options = {name: getattr(request, name) for name in ("target", "time", "id")} | vars(request.cells)
-    options |= {"inputs": request.inputs or (), "known": request.known or (), "gaps": request.missing == "interpolate"}
-    with opened(request.series) as (path, source), as_request_error(spell=as_options):
-        series = read_series(path, **options)
+    options = {"label": request.target, "time": request.time, "id": request.id} | given_options(request.cells)
+    options = {name: value for name, value in options.items() if value is not None}
+    more = {"inputs": request.inputs or (), "known": request.known or (), "gaps": request.missing == "interpolate"}
+    with opened(request.series) as (path, source), as_request_error():
+        series = read_series(path, **more, **options)
         for each in series:  # raises where the last forecast is beyond the largest date
             each.written([len(each.y) - 1 + request.horizon])
     for wrong in _problems(series, request):
@@ -116,7 +117,7 @@ def _read_series(request: ForecastRequest) -> tuple[list[Series], str]:
 
 def _dates(series: list[Series]) -> list[np.ndarray] | None:
     """Return the times (n,) of each series, None if these are numbers or steps."""
-    times = [each.times.values[: len(each.y)] for each in series]
+    times = [each.times[: len(each.y)] for each in series]
     return times if all(each.dtype.kind == "M" for each in times) else None
 
 
@@ -147,9 +148,9 @@ def _problems(series: list[Series], request: ForecastRequest) -> Iterator[str]:
             due = f"{', '.join(request.known)} at each of the {request.horizon} steps after {each.written([n - 1])[0]}"
             cure = f"rows for these steps, with an empty {each.name if request.id is None else 'target'}, have them"
             yield f"argument --known: expected {due}, got {ahead}; {cure}"
-        if request.calendar and not cycles_of(each.times.values):
-            yield f"argument --calendar: expected dates less than a year apart, got {each.name}, {each.calendar}"
-    steps = {str(each.calendar): each.name for each in series}
+        if request.calendar and not cycles_of(each.times):
+            yield f"argument --calendar: expected dates less than a year apart, got {each.name}, {each.step}"
+    steps = {str(each.step): each.name for each in series}
     if len(steps) > 1:
         (first, name), (other, different), *_ = steps.items()
         due = "series of one step, as one model has one season"
@@ -172,7 +173,7 @@ def _summary(each: Series) -> str:
     values = f"{len(each.y) - lost} values" + (f" and {lost} missing" if lost else "")
     inputs = "" if each.X is None else f", {each.X.shape[1]} inputs"
     inputs += "" if each.known is None else f", {each.known.shape[1]} known in the future"
-    return f"{each.name}: {values}, {each.calendar}, {first} to {last}{inputs}"
+    return f"{each.name}: {values}, {each.step}, {first} to {last}{inputs}"
 
 
 def _season_line(season: int, request: ForecastRequest, times: list[np.ndarray] | None) -> str:

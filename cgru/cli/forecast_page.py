@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cgru import plot
-from cgru.datasets.series import Series
+from cgru.datasets import Series
 from cgru.files import atomic_write
 from cgru.forecast import Backtest, Forecaster
 from cgru.forecast.forecaster import GRU

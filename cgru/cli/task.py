@@ -25,7 +25,7 @@ from cgru.network.chain import output_mask
 from cgru.network.data.mean_variance import mean_and_deviation
 from cgru.network.data.training_data import check_data, class_weights
 from cgru.network.options import OPTIONS, Trait
-from cgru.recipe import LOSS, REFUSE, Recipe, constant_start
+from cgru.recipe import LOSS, Recipe, constant_start
 
 __all__ = ["Task", "at_steps", "choose_network", "loss_of", "targets", "task_of"]
 
@@ -163,7 +163,7 @@ def loss_of(names: Sequence[str] | None, asked: str | None, where: str, cure: st
 
 def decays(data: Dataset) -> bool:
     """Return whether values of the data stay missing, for a first layer that reads what was measured."""
-    return parse_filling((data.reading or {}).get("missing", REFUSE)).decays
+    return parse_filling(data.columns.missing).decays
 
 
 def at_steps(y: np.ndarray) -> bool:

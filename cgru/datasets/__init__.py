@@ -6,15 +6,15 @@ from pathlib import Path
 
 from cgru.datasets.columns import Columns, ColumnsError, as_text
 from cgru.datasets.containers import to_container
-from cgru.datasets.dataframes import Sequences, StepSequences, from_frame
 from cgru.datasets.dataset import Dataset, Split, StepSplit
-from cgru.datasets.files import read
-from cgru.datasets.series import Series, read_series, series_from_frame
-from cgru.datasets.summary import described
+from cgru.datasets.dataset_summary import described
+from cgru.datasets.read_files import Overview, from_frame, overview, read
+from cgru.datasets.series_tables import Series, read_series, series_from_frame
+from cgru.datasets.time_columns import Step
 
 __all__ = [
-    "Columns", "ColumnsError", "Dataset", "Sequences", "Series", "Split", "StepSequences", "StepSplit", "as_text",
-    "described", "from_frame", "load_japanese_vowels", "read", "read_series", "series_from_frame", "to_container",
+    "Columns", "ColumnsError", "Dataset", "Overview", "Series", "Split", "Step", "StepSplit", "as_text", "described",
+    "from_frame", "load_japanese_vowels", "overview", "read", "read_series", "series_from_frame", "to_container",
 ]  # fmt: skip
 
 

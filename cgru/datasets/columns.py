@@ -75,7 +75,18 @@ def _in_python(value: Any) -> str:
 
 
 def as_text(value: Any) -> str:
-    """Return a field's value as the command line takes it: names with commas between, quoted where they need it."""
+    """Return the value of a field of `Columns` as the command line takes it.
+
+    Args:
+        value: the value: names, a dict, windows, a text.
+
+    Returns:
+        The text, names with commas between and in quotes where they have some.
+
+    Examples:
+        >>> cgru.datasets.as_text(("a", "b, c"))
+        'a,"b, c"'
+    """
     if not isinstance(value, tuple | list | Mapping):
         return str(value)
     line = io.StringIO()
@@ -263,16 +274,17 @@ class Columns:
     )  # fmt: skip
     columns: tuple[str, ...] | None = _option("columns with the features (default: all others)", _names, metavar="A,B")
     categories: Mapping[str, tuple[str, ...]] | None = _option(
-        "columns to encode one-hot, such as text, a feature for each value", _categories, metavar="A,B"
+        "columns to encode one-hot, such as text, a feature for each value (default: none)", _categories, metavar="A,B"
     )
     groups: tuple[str, ...] = _option(
-        "column, or array of an .npz, with the group of a sequence, such as its subject; groups are held back whole",
+        "column, or array of an .npz, with the group of a sequence, such as its subject; groups are held back whole "
+        "(default: none)",
         _one_name, (), "A",
     )  # fmt: skip
-    ignore: tuple[str, ...] = _option("columns to leave out", _names, (), "A,B")
-    wide: bool = _option("the table has a row for each sequence", _flag, False)
-    per_step: bool = _option("each step has a target of its own", _flag, False)
-    sort: bool = _option("sort the rows of each sequence by time", _flag, False)
+    ignore: tuple[str, ...] = _option("columns to leave out (default: none)", _names, (), "A,B")
+    wide: bool = _option("the table has a row for each sequence (default: no)", _flag, False)
+    per_step: bool = _option("each step has a target of its own (default: no)", _flag, False)
+    sort: bool = _option("sort the rows of each sequence by time (default: no)", _flag, False)
     time_format: str | None = _option(
         "format of the times, such as %d.%m.%Y (default: ISO 8601 or numbers)", _text, metavar="FORMAT"
     )
@@ -292,21 +304,29 @@ class Columns:
         "A=interpolate,B=zero (default: refuse)",
         _missing, MISSING[0], "HOW",
     )  # fmt: skip
-    header: bool | None = _option("the first line of a text file has the names, even if these are numbers", _flag)
-    skip_lines: str | None = _option(
-        "lines of a text file to leave out: 3 for the first three, 2-2 for the second", _lines, metavar="N"
+    header: bool | None = _option(
+        "the first line of a text file has the names (default: yes, unless there are numbers in it)", _flag
     )
-    comment: str | None = _option("beginning of lines of a text file to leave out, such as #", _text, metavar="SIGN")
-    separator: str | None = _option("sign between the cells of a text file", _text, metavar="SIGN")
+    skip_lines: str | None = _option(
+        "lines to leave out: 3 for the first three, 2-2 for the second (default: none)", _lines, metavar="N"
+    )
+    comment: str | None = _option(
+        "beginning of lines of a text file to leave out, such as # (default: none)", _text, metavar="SIGN"
+    )
+    separator: str | None = _option(
+        "sign between the cells of a text file (default: tab, ;, | or ,)", _text, metavar="SIGN"
+    )
     split_at: str | None = _option(
         "begin a new sequence after a gap in time that is longer, 30d, 6h, 10min, or a number for times that are "
-        "numbers",
+        "numbers (default: no split)",
         _duration, metavar="GAP",
     )  # fmt: skip
-    time_step: bool = _option("add the time since the row before as a feature, in seconds for dates", _flag, False)
+    time_step: bool = _option(
+        "add the time since the row before as a feature, in seconds for dates (default: no)", _flag, False
+    )
     windows: tuple[int, int] | None = _option(
         "cut sequences into windows of LENGTH steps, one every HOP steps; without --per-step the label is that of the "
-        "last step",
+        "last step (default: whole sequences)",
         _windows, metavar="LENGTH,HOP",
     )  # fmt: skip
     parts: int | None = _option(

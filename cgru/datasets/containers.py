@@ -10,8 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from cgru.datasets.column_names import check_choice
-from cgru.datasets.dataframes import Sequences, StepSequences
 from cgru.datasets.dataset import Dataset, Split, StepSplit
 
 __all__ = ["to_container"]
@@ -23,8 +21,8 @@ def to_container(data: Any, kind: str, columns: Sequence[str] | None = None) -> 
     """Convert sequences to a container of sktime, aeon and pandas.
 
     Args:
-        data: a `Dataset`, of which (training, test) come back, None for a missing one; a `Split`; a result of
-            `from_frame`; an array (m, s, e); or a list of arrays (s, e).
+        data: a `Dataset`, of which (training, test) come back, None for a missing one; a `Split`; an array (m, s, e);
+            or a list of arrays (s, e).
         kind: "numpy3D" is an array (m, e, s); "np-list" a list of arrays (e, s); "pd-multiindex" a DataFrame with a row
             a step, a column a feature, and (sample, step) as its index; "nested_univ" a DataFrame with a row a sample
             and a Series in each cell. Samples are called by their ids, where `data` has some, else 0, 1, ...
@@ -42,14 +40,14 @@ def to_container(data: Any, kind: str, columns: Sequence[str] | None = None) -> 
         >>> len(train), train[0].shape  # the first utterance has 20 steps
         (270, (12, 20))
     """
-    check_choice("kind", kind, CONTAINERS)
+    if kind not in CONTAINERS:
+        raise ValueError(f"kind: expected one of {', '.join(CONTAINERS)}, got {kind!r}")
     if isinstance(data, Dataset):
         names = data.feature_names if columns is None else columns
         return tuple(split and to_container(split, kind, names) for split in data[:2])
     X, ids, lengths = data, None, None
-    if isinstance(data, Split | StepSplit | Sequences | StepSequences):
-        X, ids, lengths = data.X, data.ids, getattr(data, "lengths", None)
-        columns = getattr(data, "columns", None) if columns is None else columns
+    if isinstance(data, Split | StepSplit):
+        X, ids, lengths = data.X, data.ids, data.lengths
     X = [np.asarray(x)[: None if lengths is None else lengths[i]] for i, x in enumerate(X)]
     if not X or any(x.ndim != 2 or x.shape[1] != X[0].shape[1] for x in X):
         raise ValueError("data: expected an array (m, s, e) or a list of arrays (s, e), got others")

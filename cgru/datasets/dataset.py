@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from cgru.core.row_blocks import select_rows
+from cgru.datasets.columns import Columns
 
 __all__ = [
     "DENSEST",
-    "LONGEST",
     "PADDED",
     "Dataset",
     "Split",
@@ -21,7 +21,6 @@ __all__ = [
     "with_targets",
 ]
 
-LONGEST = 1000  # characters of a name, a class or a group: an array of strings has for each the room of the longest
 PADDED, DENSEST = 1 << 28, 100  # bytes of all numbers read, and for each byte before; a file may go past one of them
 
 
@@ -119,8 +118,8 @@ class Dataset(NamedTuple):
         test: the test samples, or None.
         class_names: the class names in the file, of the classes 0, 1, ... in `y`, or the strings that `y` contains.
         feature_names: the names of the features (e,), such as the columns of a table.
-        notes: sentences about what was guessed, filled or left out. `cgru.datasets.described(data)` says more.
-        reading: the arguments of `cgru.datasets.read` that read another file in the same way; None: there are none.
+        notes: sentences about what was filled, left out, or looks odd. `cgru.datasets.described(data)` says more.
+        columns: the `Columns` by which `cgru.datasets.read` reads another file in the same way.
         target_names: the names of the regression targets (k,), the columns of a table.
         times: the times of the steps of `train` (m, s) as the table has them, "" past a sample's length; only of a
             table that was read without targets.
@@ -138,7 +137,7 @@ class Dataset(NamedTuple):
     class_names: tuple[str, ...] | None
     feature_names: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()
-    reading: Mapping[str, Any] | None = None
+    columns: Columns = Columns()
     target_names: tuple[str, ...] | None = None
     times: np.ndarray | None = None
     groups: np.ndarray | None = None

@@ -1,29 +1,38 @@
-"""Missing values: words and numbers that stand for one, and filling them from values of the same sequence."""
+"""Missing values: how they are filled from values of the same sequence, or refused with a cure."""
 
 from __future__ import annotations
 
-import contextlib
 import csv
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from numbers import Real
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from cgru.core.row_blocks import slices
-from cgru.datasets.where import first_true
 
 __all__ = [
-    "LEFT", "MISSING", "NA", "Filling", "advise", "as_words", "fill", "fill_each", "fill_samples", "is_any_of",
-    "notes_on_filled", "notes_on_sentinels", "numbers_in", "parse_filling",
+    "MISSING", "Filling", "cure_of_missing", "fill", "fill_samples", "indicator_name", "notes_on_filled",
+    "notes_on_sentinels", "parse_filling",
 ]  # fmt: skip
 
 MISSING = ("refuse", "forward", "interpolate", "zero", "decay")
 LEFT = ("refuse", "decay")  # the methods that fill nothing
 INDICATOR = "+indicator"  # behind a method: with a feature that is 1 where a value was missing
-NA = str | float | Sequence[str | float]  # the type of the argument `na`: markers of a missing value
-SENTINELS = (-99, -99.9, -200, -999, -999.9, -9999, -99999, 999, 9999, 99999)  # usual markers of a missing number
+SENTINELS = (
+    -9,
+    -99,
+    -99.9,
+    -200,
+    -999,
+    -999.9,
+    -9999,
+    -99999,
+    99,
+    999,
+    9999,
+    99999,
+)  # usual markers of a missing number
 
 
 class Filling(NamedTuple):
@@ -88,21 +97,6 @@ class Filling(NamedTuple):
                 more[name] = how.removesuffix(INDICATOR) + INDICATOR
         return Filling(self.others, {**self.named, **more})
 
-    def cure(self, names: Sequence[str], how: str) -> str:
-        """Return the argument `missing` that fills the columns `names` by the method `how`, and others as before.
-
-        A column keeps its indicator, which a network was trained with.
-        """
-        kept = {
-            name: how + INDICATOR * (self.named.get(name, self.others).endswith(INDICATOR) and how not in LEFT)
-            for name in names
-        }
-        more = Filling(self.others, self.named | kept)
-        return f'missing="{more if self.named else how}"'
-
-
-REFUSING = Filling()
-
 
 def parse_filling(missing: Any) -> Filling:
     """Parse the argument `missing`: a method, or name=method,..., also with a method of all others, or a dict.
@@ -126,31 +120,9 @@ def parse_filling(missing: Any) -> Filling:
     return Filling(named.pop("", MISSING[0]), named)
 
 
-def as_words(na: NA | None) -> tuple[str, ...]:
-    """Return the argument `na`, one marker of a missing value or several, as strings in lower case; () for None.
-
-    Raise TypeError unless all are strings or numbers.
-    """
-    words = [na] if isinstance(na, (str, bytes, Real)) else [] if na is None else list(na)
-    if wrong := [word for word in words if isinstance(word, (bool, np.bool_)) or not isinstance(word, (str, Real))]:
-        raise TypeError(f"na: expected words that mean a missing value, strings or numbers, got {wrong[0]!r}")
-    texts = [word if isinstance(word, str) else f"{float(word)!r}".removesuffix(".0") for word in words]
-    return tuple(filter(None, (text.strip().lower() for text in texts)))
-
-
-def numbers_in(words: Sequence[str], read: Callable[[str], float] = float) -> np.ndarray:
-    """Return the numbers (k,) among the `words`, parsed by `read` and by `float`."""
-    numbers = []
-    for reader in (read, float):
-        for word in words:
-            with contextlib.suppress(ValueError):
-                numbers.append(reader(word))
-    return np.array(numbers, np.float64)
-
-
-def is_any_of(values: np.ndarray, numbers: np.ndarray) -> np.ndarray:
-    """Return a mask (n,) of the values (n,) that are one of the `numbers`; all False for values that are no numbers."""
-    return np.isin(values, numbers) if values.dtype.kind in "iuf" else np.zeros(len(values), bool)
+def indicator_name(name: str) -> str:
+    """Return the name of the feature that is 1 where the feature `name` was missing."""
+    return f"missingindicator_{name}"
 
 
 def notes_on_sentinels(values: np.ndarray, names: Sequence[str]) -> list[str]:
@@ -168,52 +140,44 @@ def notes_on_sentinels(values: np.ndarray, names: Sequence[str]) -> list[str]:
         for word, count in zip(*np.unique(column[odd], return_counts=True), strict=True):
             if count > 1 and max(low - word, word - high) > high - low:
                 where = "below" if word < low else "above"
-                cure = f'na="{word:g}" takes it for missing'
-                notes.append(f"{name} has {word:g} {count} times, far {where} all others ({cure})")
+                notes.append(f"{name} has {word:g} {count} times, far {where} all others: na takes it for missing")
     return notes
 
 
-def advise(gone: np.ndarray, sequence: np.ndarray, names: Sequence[str], filling: Filling = REFUSING) -> str:
-    """Return the advice how to fill or leave out the missing values `gone` (n, e), by each row's `sequence`, or "".
+def cure_of_missing(
+    gone: np.ndarray, sequence: np.ndarray, names: Sequence[str], filling: Filling, words: Iterable[str] = ()
+) -> tuple[dict[str, str] | None, list[str], np.ndarray]:
+    """Return how to fill values `gone` (n, e) that `filling` does not, columns without any, and the rows' mask.
 
-    `sequence` (n,) is the index of each row's sequence. A value can be filled from others of its sequence. A column
-    without a value in some sequence can be left out, or filled with zeros; one without any value can be left out.
-    `filling` fills the others.
+    `sequence` (n,) is the index of each row's sequence. A value is taken from others of its sequence; where there are
+    none, and for `words`, which have no values between, the method is another. None: `filling` fills all.
     """
-    found, filled = [], []
-    counts = np.bincount(sequence)
-    for name, column in zip(names, gone.T, strict=True):
-        empty = int((np.bincount(sequence[column], minlength=len(counts)) == counts).sum())
+    counts, more, empty, lost = np.bincount(sequence), {}, [], np.zeros(len(gone), bool)
+    for name, column, how in zip(names, gone.T, filling.methods(names), strict=True):
+        without = (np.bincount(sequence[column], minlength=len(counts)) == counts).any()
+        wrong = (
+            how == MISSING[0]
+            or (how in MISSING[1:3] and without)
+            or (name in words and how in ("interpolate", "decay"))
+        )
+        if not column.any() or not wrong:
+            continue
+        lost |= column
         if column.all():
-            found.append(f'{name} has no value at all, ignore="{name}" leaves it out')
-        elif empty:
-            where = f"{name} has no value in {empty} of {len(counts)} sequences"
-            found.append(f'{where}, {filling.cure([name], "zero")} fills it, ignore="{name}" leaves it out')
-        elif column.any():
-            filled.append(name)
-    if filled:
-        what = ", ".join(filled) if found else "it" if len(filled) == 1 else "them"
-        found.append(f"{filling.cure(filled, MISSING[1])} fills {what}")
-    return "; ".join(found)
-
-
-def fill_each(sequences: Iterable[np.ndarray], methods: Sequence[str], wrong: Callable[[int, int], str]) -> np.ndarray:
-    """Fill the NaN of each sequence (s_i, e) in place by the method of each feature; return the counts (e,).
-
-    Raise ValueError with the text `wrong(i, j)` if sequence i has no value of feature j, and that is not refused.
-    """
-    counts, filled = np.zeros(len(methods), np.intp), np.array([how not in LEFT for how in methods])
-    for i, sequence in enumerate(sequences if filled.any() else ()):
-        counts += fill(sequence, methods)
-        if (lost := first_true(filled & np.isnan(sequence[:1]).any(axis=0))) is not None:
-            raise ValueError(wrong(i, lost))
-    return counts
+            empty.append(name)
+        else:
+            kept = INDICATOR * filling.named.get(name, filling.others).endswith(INDICATOR)
+            more[name] = ("zero" if without else "forward") + kept
+    return ({**filling.named, **more} if more or empty else None), empty, lost
 
 
 def fill_samples(
     X: np.ndarray, lengths: np.ndarray | None, methods: Sequence[str], wrong: Callable[[int, int], str]
 ) -> np.ndarray:
-    """Fill the NaN of X (m, s, e) as `fill_each` does those of its samples, but many at once, as they may be tiny."""
+    """Fill the NaN of X (m, s, e) in place, a block of samples at a time; return the counts (e,).
+
+    Raise ValueError, with the text `wrong(i, j)`, for a sample i without any value of feature j.
+    """
     counts, filled = np.zeros(len(methods), np.intp), np.array([how not in LEFT for how in methods])
     if not filled.any() or X.dtype.kind != "f":
         return counts

@@ -13,8 +13,8 @@ import numpy as np
 
 from cgru.core import checks
 from cgru.core.row_blocks import is_mapped
-from cgru.datasets.column_names import listed
-from cgru.datasets.dataset import LONGEST, Dataset, Split, StepSplit, check_padding
+from cgru.datasets.columns import LONGEST
+from cgru.datasets.dataset import Dataset, Split, StepSplit, check_padding
 from cgru.files import Archive, Header, map_array
 
 __all__ = ["read_npz"]
@@ -128,13 +128,13 @@ def _dataset(archive: _Named, swapped: bool, groups: str) -> Dataset:
         train = _split(archive, "", swapped)
     if train is None and test is None:
         due = "x.npy, or train_x.npy and test_x.npy" if archive.folder else "an array x, or train_x and test_x"
-        raise ValueError(f"expected {due}, got {listed(archive.all_names) or 'none of them'}")
+        raise ValueError(f"expected {due}, got {', '.join(archive.all_names) or 'none of them'}")
     if train and test and train.X.shape[2] != test.X.shape[2]:
         raise ValueError(f"test_x: expected {train.X.shape[2]} features as in train_x, got {test.X.shape[2]}")
     features, e = _names_in(archive, NAMES), (train or test).X.shape[2]
     if features is not None and len(features) != e:
         raise ValueError(f"{NAMES}: expected {e} names, one for each feature of a step, got {len(features)}")
-    notes = (f"not looked at: {listed(archive.others)}",) if archive.others else ()
+    notes = (f"not looked at: {', '.join(archive.others)}",) if archive.others else ()
     if (train or test).beside:
         notes += (f"read beside x: {', '.join((train or test).beside)}",)
     found = _groups(archive, train, groups)
@@ -196,7 +196,7 @@ def _groups(archive: _Named, train: Split | None, groups: str) -> np.ndarray | N
     name = next((name for name in ("train_groups", "groups") if name in archive.headers), None)
     if name is None:
         there = [name.removesuffix(".npy") for name in archive.all_names]
-        raise ValueError(f"groups: expected one of the arrays {listed(there)}, got {groups!r}")
+        raise ValueError(f"groups: expected one of the arrays {', '.join(there)}, got {groups!r}")
     due, got = (len(train.X),), archive.headers[name].shape
     if got != due:
         raise ValueError(f"groups: expected shape {due}, one for each sample, got {got} of {groups}")

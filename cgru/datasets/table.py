@@ -1,331 +1,377 @@
-"""The type `Table`: columns read on demand, with missing values and a description of each row for errors."""
+"""The type `Table`: a table of a file or a DataFrame, whose columns are read as numbers, words or times."""
 
 from __future__ import annotations
 
-import contextlib
+import os
 import re
-from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
+import zipfile
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from cgru.datasets import missing_values
-from cgru.datasets.column_names import check_lengths
-from cgru.datasets.date_parts import join_parts, months_in, order_of_parts, part_of
-from cgru.datasets.time_parsing import Times, date_format_of, parse_times
-from cgru.datasets.time_zones import clock_of_zone
-from cgru.datasets.where import Locator, first_true
+from cgru.datasets.columns import Columns, ColumnsError
+from cgru.datasets.dataset import DENSEST, PADDED
+from cgru.datasets.text_tables import NUMBER, check_name_lengths, decode, kept_lines, split_cells
 
-__all__ = ["INDEX", "Table", "all_rows_differ", "check_ids", "factorize_rows", "table_of_frame", "take_rows"]
+__all__ = ["SPREADSHEETS", "Table", "check_installed", "factorize", "table_of", "table_of_frame"]
 
-INDEX = "Unnamed: 0"  # the name that pandas gives to a first column without one
-
-THOUSANDS = r"[+-]?\d{1,3}(([,.' \u00a0\u202f])\d{3}(\2\d{3})*)([.,]\d+)?"
-BOOLEANS = {"true": 1.0, "false": 0.0}
+SPREADSHEETS = (".xlsx", ".xlsb", ".xls", ".ods")
+MISSING = ("", "na", "n/a", "#n/a", "nan", "null", "none", "?")  # markers of a missing number
+NO_TEXT = ("", "nan", "null", "#n/a", "?")  # markers of missing text, in which NA and none may be names
+CANONICAL = r"^(0|-?[1-9]\d{0,17})$"  # integers: 007 is a code
+MOST_SKIPPED = 50  # lines that a cure leaves out
+GROUPED = r"^[+-]?[1-9]\d{0,2}(\.\d{3})+$"  # 1.029, which 0.029 is not
 
 
 class Table(NamedTuple):
-    """A table from a file or a DataFrame, whose columns are read by name.
+    """A table from a file or a DataFrame.
 
     Attributes:
-        names: the names of the columns, each once.
-        rows: the number of rows n.
-        read: returns the values of a column (n,), and the mask of missing ones (n,).
-        locate: describes a row for errors, such as "line 5".
-        number: parses a cell of text as a number, NaN for a missing one; raises ValueError if it is no number.
-        has_header: whether the file names the columns.
-        zoned: the time zones of columns of datetimes that have one; `read` returns these in UTC.
-        cells: returns the text of a column's cells in the file (n,); None for a DataFrame.
-        na: the additional markers of a missing value that the caller passed; None if the reader takes none.
-        decimal: the decimal sign of the file's numbers.
+        frame: a DataFrame of Polars; all columns of a text file are text.
+        columns: how cells are read.
+        lines: the line of each row in the text file, or its number from 1 in another table (n,).
+        notes: sentences about how the file was read.
+        nameless: the columns that have no name in the file.
+        nested: the column that numbers the rows of a table with lists in its cells, or "".
+        is_file_of_text: whether it is from a text file.
     """
 
-    names: list[str]
-    rows: int
-    read: Callable[[str], tuple[np.ndarray, np.ndarray]]
-    locate: Locator
-    number: Callable[[Any], float] = float
-    has_header: bool = True
-    zoned: Mapping[str, str] = MappingProxyType({})
-    cells: Callable[[str], np.ndarray] | None = None
-    na: Sequence[str] | None = None
-    decimal: str = "."
+    frame: Any
+    columns: Columns
+    lines: np.ndarray
+    notes: tuple[str, ...] = ()
+    nameless: tuple[str, ...] = ()
+    nested: str = ""
+    is_file_of_text: bool = False
 
-    def column(self, name: str) -> np.ndarray:
-        """Return the values of a column (n,); raise ValueError if one is missing."""
-        values, missing = self.read(name)
-        if missing.any():
-            row = self.locate(first_true(missing))
-            which = ", or one that na takes for missing" if self.na else ""
-            raise ValueError(f"{name}: expected a value in each row, got none{which} in {row}")
-        if values.dtype == object and self.cells is None:
-            for row, value in enumerate(values):
-                if isinstance(value, bytes):  # `_decoded` left it since it is no UTF-8
-                    raise ValueError(f"{name}: expected text in UTF-8, got {value!r} in {self.locate(row)}")
-        return values
+    @property
+    def names(self) -> list[str]:
+        """Return the names of the columns."""
+        return self.frame.columns
 
-    def together(self, names: Sequence[str], whole: bool = False) -> np.ndarray:
-        """Return the values of one column (n,), or of several joined to times or strings; with `whole` always strings.
-
-        Names of months in a single column called month become numbers. Parts of a date (year, month, ...) are joined by
-        `join_parts`. Others, such as a date and a time of day, are joined as strings with a space between; the text in
-        the file is taken, since 18.30 may be a time. Numbers among these are refused, as their meaning is unknown. With
-        `whole`, for a format of strptime, nothing is interpreted: all columns are strings, integers are allowed.
-        """
-        if len(names) == 1 and not (whole and self.cells):
-            values = self.column(names[0])
-            words = values.dtype == object and part_of(names[0]) == "month" and not whole
-            months = months_in(list(map(str, values))) if words else {}
-            return np.array([months[str(value)] for value in values]) if months else values
-        columns = [self.column(name) for name in names]
-        if parts := None if whole else order_of_parts(names, columns):
-            return join_parts(parts, names, columns, self.locate)
-        clock = None if whole else self._clock(names[1:], columns[1:])
-        days = clock is not None and columns[0].dtype.kind in "iu" and date_format_of(columns[0]) == "%Y%m%d"
-        texts = [self._texts(name, whole or days) for name in (names if clock is None else names[:1])]
-        return np.array([" ".join(row) for row in zip(*texts, *filter(None, [clock]), strict=True)], object)
-
-    def _clock(self, names: Sequence[str], columns: Sequence[np.ndarray]) -> list[str] | None:
-        """Format columns of numbers as times of day "18:30": hour, minute, ..., or a clock 1830; None for others."""
-        parts = order_of_parts(names, columns) if all(column.dtype.kind in "iuf" for column in columns) else None
-        if not parts or parts[0] not in ("hour", "clock") or (parts[0] == "clock" and (columns[0] < 1000).all()):
-            return None
-        seconds = join_parts(parts, names, columns, self.locate).astype("timedelta64[s]").astype(np.int64).tolist()
-        form = "{:02}:{:02}:{:02}" if "second" in parts else "{:02}:{:02}"
-        return [form.format(each // 3600, each // 60 % 60, each % 60) for each in seconds]
-
-    def written(self, names: Sequence[str]) -> list[str]:
-        """Return the text of columns of times for each row, joined with spaces.
-
-        Datetimes of a DataFrame are formatted by ISO 8601, in local time of their time zone.
-        """
-        return [" ".join(row) for row in zip(*map(self._as_written, names), strict=True)]
-
-    def _as_written(self, name: str) -> Sequence[str]:
-        """Return the text of each cell in a column (n,), with datetimes in local time."""
-        values = self.read(name)[0]
-        if self.cells is None and values.dtype.kind == "M":
-            times, clock = self.in_zone(name, parse_times(values, name)), clock_of_zone(self.zoned.get(name, "UTC"))
-            return times.written(times.values, None if clock is None else clock.offsets_at(times.values))
-        return [str(value).strip() for value in (values.tolist() if self.cells is None else self.cells(name))]
-
-    def in_zone(self, name: str, times: Times) -> Times:
-        """Return `times` of a column, marked as UTC with a time of day if the column has a time zone."""
-        if name not in self.zoned:
-            return times
-        return times._replace(form=times.form.replace("day", "second"), zone="Z")
-
-    def _texts(self, name: str, whole: bool) -> list[str]:
-        """Return the text of a date or time of day in each row; raise TypeError for numbers, which `whole` allows."""
-        values = self.column(name)
-        if values.dtype.kind == "M":
-            days = values.astype("datetime64[D]")
-            return np.datetime_as_string(days if (days == values).all() else values).tolist()
-        kind = values.dtype.kind
-        if (kind in "iub" and not whole) or (kind == "f" and self.cells is None):
-            raise TypeError(f"{name}: expected a date or a time of day beside another, got {values[0]}, a number")
-        if kind in "iuf" and self.cells is not None:
-            return self.cells(name).tolist()
-        return [str(value).strip() for value in values.tolist()]
-
-    def numbers(self, name: str) -> np.ndarray:
-        """Return the values of a column as float64 (n,), NaN for a missing one.
-
-        Raise TypeError if one is no number or boolean, ValueError if one is infinite; with its place.
-        """
-        values, missing = self.read(name)
-        if values.dtype == object:
-            cells = zip(values, missing, strict=True)
-            values = np.array([np.nan if gone else self._number(cell) for cell, gone in cells])
-            if (wrong := first_true(values == None)) is not None:  # noqa: E711
-                got, row = self.read(name)[0][wrong], self.locate(wrong)
-                thousands = isinstance(got, str) and re.fullmatch(THOUSANDS, got.strip())
-                why = ", with a separator of thousands; write all numbers without" if thousands else ""
-                pointed = self.decimal == "," and isinstance(got, str) and re.fullmatch(r"[+-]?\d*\.\d*", got.strip())
-                if pointed and not thousands:
-                    cure = 'all of the file need one sign, decimal="." takes the point'
-                    why = f", where a decimal comma is taken, as some numbers have: {cure}"
-                if self.na is not None and isinstance(got, str) and self._only_word(name) == got:
-                    why += f'; na="{got}" takes it for missing'
-                nested = hasattr(got, "__len__") and not isinstance(got, str)
-                shown = f"a {type(got).__name__}, with several values," if nested else repr(got)
-                raise TypeError(f"{name}: expected numbers, got {shown} in {row}{why}")
-            values = values.astype(np.float64)
-        if values.dtype.kind not in "biuf":
-            raise TypeError(f"{name}: expected numbers, got {values.dtype}")
-        numbers = np.where(missing, np.nan, values.astype(np.float64))
-        if (infinite := first_true(np.isinf(numbers))) is not None:
-            raise ValueError(f"{name}: expected finite numbers, got infinity in {self.locate(infinite)}")
-        return numbers
-
-    def words(self, name: str) -> tuple[np.ndarray, np.ndarray]:
-        """Return the values of a column as text (n,), whole numbers without a point, and the mask of missing ones."""
-        values, missing = self.read(name)
-        whole = (isinstance(value, float) and value.is_integer() for value in values.tolist())
-        words = [
-            f"{value:.0f}" if is_whole else str(value).strip() for value, is_whole in zip(values, whole, strict=True)
-        ]
-        return np.array(words, object), missing
-
-    def notes_on_texts(self, names: Sequence[str]) -> list[str]:
-        """Return a note on columns of a DataFrame whose strings are read as numbers; an empty list without any."""
-        texts = [name for name in names if self.cells is None and any(isinstance(x, str) for x in self.read(name)[0])]
-        return [f"strings in {', '.join(texts)} are taken for numbers"] if texts else []
-
-    def is_numeric(self, name: str) -> bool:
-        """Return whether a column has only numbers or booleans."""
-        try:
-            self.numbers(name)
-        except (TypeError, ValueError):
-            return False
-        return True
+    def locate(self, row: Any) -> str:
+        """Return where row `row` is, for errors."""
+        return f"{'line' if self.is_file_of_text else 'row'} {self.lines[row]}"
 
     def is_text(self, name: str) -> bool:
-        """Return whether a column is text without any number."""
-        values, missing = self.read(name)
-        if values.dtype != object:
-            return False
-        numbers = [self._number(cell) for cell in values[~missing]]
-        return all(number is None or np.isnan(number) for number in numbers)
+        """Return whether a column has text, which may be numbers."""
+        import polars as pl
 
-    def _only_word(self, name: str) -> str | None:
-        """Return the only word among the numbers of a column, which may mark missing values; else None."""
-        values, missing = self.read(name)
-        cells = values[~missing].tolist()
-        words = {cell for cell in cells if self._number(cell) is None}
-        alone = len(words) == 1 and cells.count(*words) < len(cells)
-        return words.pop() if alone and not re.search(r'[\d,"]', str(*words)) else None
+        return self.frame[name].dtype == pl.String
 
-    def _number(self, cell: Any) -> float | None:
-        """Parse a cell of a column of objects as a number or boolean; return None if it is neither."""
-        if isinstance(cell, str) and cell.strip().lower() in BOOLEANS:
-            return BOOLEANS[cell.strip().lower()]
-        try:
-            return self.number(cell)
-        except (TypeError, ValueError):
+    def is_time(self, name: str) -> bool:
+        """Return whether a column of a typed table has dates, times or durations."""
+        return self.frame[name].dtype.is_temporal()
+
+    def parsed(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+        """Return a column as numbers (n,), NaN where one is missing, and a mask of cells that are no numbers."""
+        import polars as pl
+
+        cells, odd = self.frame[name], np.zeros(len(self.frame), bool)
+        wanted = [float(word) for word in self.columns.na if re.fullmatch(NUMBER.replace(",", ""), word)]
+        if cells.dtype == pl.String:
+            thousands, decimal = self.columns.thousands, self.columns.decimal
+            decimal = decimal or ("," if thousands == "." else ".")
+            cells = cells.str.strip_chars()
+            gone = self._is_missing(cells, MISSING)
+            if thousands:
+                sign, point = map(re.escape, (thousands, decimal))
+                grouped = cells.str.contains(rf"^[+-]?\d{{1,3}}({sign}\d{{3}})+({point}\d*)?$")
+                plain = cells.str.replace_all(thousands, "", literal=True)
+                cells = pl.select(pl.when(grouped).then(plain).otherwise(cells)).to_series()
+            if decimal == ",":
+                pointed, plain = cells.str.contains(".", literal=True), cells.str.replace(",", ".", literal=True)
+                cells = pl.select(pl.when(pointed).then(pl.lit("x")).otherwise(plain)).to_series()
+            cells = cells.str.to_lowercase().replace({"true": "1", "false": "0"})
+            valid = cells.str.contains(rf"^{NUMBER.replace(',', '')}$").fill_null(False).to_numpy()
+            cells = pl.select(pl.when(pl.Series(valid)).then(cells)).to_series().str.strip_prefix("+")
+            odd = ~valid & ~gone
+        elif not (cells.dtype.is_numeric() or cells.dtype in (pl.Boolean, pl.Null)):
+            odd = ~cells.is_null().to_numpy()
+            cells = pl.Series([None] * len(cells), dtype=pl.Float64)
+        values = cells.cast(pl.Float64, strict=False).to_numpy().copy()
+        values[np.isin(values, wanted)] = np.nan
+        return values, odd | np.isinf(values)
+
+    def _is_missing(self, cells: Any, words: Sequence[str]) -> np.ndarray:
+        """Return the mask of texts that are missing, among these words or the markers in `na`."""
+        known = [*words, *(word.lower() for word in self.columns.na)]
+        return (cells.is_null() | cells.str.to_lowercase().is_in(known)).to_numpy()
+
+    def values(self, name: str, plain: bool = False) -> tuple[np.ndarray, np.ndarray]:
+        """Return a column as classes, ids or words (n,), and the mask of missing ones.
+
+        Integers are int64, other numbers float64, booleans bool, and all others strings. `plain`: all are strings.
+        """
+        import polars as pl
+
+        cells = self.frame[name]
+        if cells.dtype.is_integer() or cells.dtype == pl.Boolean:
+            gone = cells.is_null().to_numpy()
+            found = cells.fill_null(0 if cells.dtype != pl.Boolean else False).to_numpy()
+        elif cells.dtype.is_numeric():
+            found, gone = self.parsed(name)[0], np.isnan(self.parsed(name)[0])
+        else:
+            texts = cells.str.strip_chars() if cells.dtype == pl.String else pl.Series(self.texts(name))
+            gone = self._is_missing(texts, NO_TEXT)
+            there = texts.filter(pl.Series(~gone))
+            if not plain and len(there) and there.str.contains(CANONICAL).all():
+                found = (
+                    pl.select(pl.when(pl.Series(~gone)).then(texts)).to_series().cast(pl.Int64).fill_null(0).to_numpy()
+                )
+            elif (
+                not plain
+                and len(there)
+                and not there.str.contains(r"^[+-]?0\d|^[a-zA-Z]").any()
+                and not self.parsed(name)[1].any()
+            ):
+                found = self.parsed(name)[0]
+                gone = gone | np.isnan(found)
+            else:
+                found = np.array(texts.fill_null("").to_list(), object)
+        if plain and found.dtype != object:
+            found = np.array([str(value).removesuffix(".0") for value in found.tolist()], object)
+        return found, gone
+
+    def column(self, name: str, role: str, plain: bool = False) -> np.ndarray:
+        """Return the `values` of a column that has a role; refuse missing ones, without whose lines it is read."""
+        found, gone = self.values(name, plain)
+        if gone.any():
+            rows = np.flatnonzero(gone)
+            raise ColumnsError(
+                role, f"none of {name} in {self.locate(rows[0])}", "a value in each row", self.without(rows)
+            )
+        return found
+
+    def without(self, rows: Sequence[int]) -> dict[str, str] | None:
+        """Return the cure that leaves out some rows, None if these are many."""
+        if len(rows) > min(MOST_SKIPPED, len(self.lines) // 2):
             return None
+        return {
+            "skip_lines": ",".join([*filter(None, [self.columns.skip_lines]), *(f"{n}-{n}" for n in self.lines[rows])])
+        }
+
+    def texts(self, name: str) -> list[str]:
+        """Return the cells of a column as text (n,), "" where one is missing; dates are in ISO 8601."""
+        import polars as pl
+
+        cells = self.frame[name]
+        if cells.dtype == pl.String:
+            return cells.str.strip_chars().fill_null("").to_list()
+        if isinstance(cells.dtype, pl.Datetime) and cells.dtype.time_zone is None:
+            cells = cells.dt.cast_time_unit("us")
+        return ["" if value is None else str(value).removesuffix(" 00:00:00") for value in cells.to_list()]
 
 
-def table_of_frame(frame: Any, caller: str = "from_frame", na: Sequence[str] | None = None) -> Table:
-    """Return a DataFrame as a `Table`; raise TypeError or ValueError for anything else, ImportError without narwhals.
+def factorize(columns: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Return (the first row of each different row (k,), the index of each row's (n,)), in order of appearance."""
+    codes = np.zeros(len(columns[0]), np.int64)
+    for values in columns:
+        known, own = np.unique(values, return_inverse=True)
+        codes = np.unique(codes * len(known) + own.reshape(-1), return_inverse=True)[1].reshape(-1)
+    firsts = np.unique(codes, return_index=True)[1]
+    order = np.argsort(firsts)
+    rank = np.empty_like(order)
+    rank[order] = np.arange(len(order))
+    return firsts[order], rank[codes]
 
-    `na` are additional markers of a missing value, from `missing_values.as_words`. `caller` is named in errors.
+
+# --- sources of tables ---
+
+
+def check_installed(name: str, extra: str = "frames") -> None:
+    """Raise ImportError, with the extra that has it, if a package is missing."""
+    import importlib.util
+
+    if importlib.util.find_spec(name) is None:
+        raise ImportError(f'tables need {name}: pip install "cgru[{extra}]"')
+
+
+def table_of(path: str | os.PathLike[str], kind: str, columns: Columns) -> Table:
+    """Read the table in a file of a `kind`: "text", "parquet", "excel" or "jsonl"."""
+    check_installed("polars")
+    if kind == "text":
+        return _table_of_text(path, columns)
+    for name in ("header", "comment", "separator"):
+        if getattr(columns, name) is not None:
+            raise ColumnsError(name, repr(getattr(columns, name)), f"nothing for a file of {kind}", {name: None})
+    import polars as pl
+
+    if kind == "excel":
+        check_installed("fastexcel")
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                _check_size(sum(each.file_size for each in archive.infolist()), path)
+    try:
+        with open(path, "rb") as file:  # of its name Polars may make a pattern or an address
+            if kind == "parquet":
+                lazy = pl.scan_parquet(file)
+                _check_size(8 * lazy.select(pl.len()).collect().item() * len(lazy.collect_schema()), path)
+                file.seek(0)
+                frame = pl.read_parquet(file)
+            elif kind == "jsonl":
+                frame = pl.read_ndjson(file.read(), infer_schema_length=None)
+            else:
+                frame = pl.read_excel(file.read(), infer_schema_length=None)
+    except (KeyboardInterrupt, SystemExit, ValueError, MemoryError):
+        raise
+    except BaseException as error:  # a panic of Polars is no Exception
+        raise ValueError(f"expected a whole file of its kind, {kind}: {str(error)[:300]}") from None
+    return _typed(frame, columns)
+
+
+def _check_size(size: int, path: Any) -> None:
+    """Raise ValueError for a file that is far larger unpacked than it is."""
+    if size > max(PADDED, DENSEST * os.path.getsize(path)):
+        due = f"at most {DENSEST} times as many bytes unpacked"
+        raise ValueError(f"expected {due}, got {size}; a DataFrame of it goes into from_frame")
+
+
+def table_of_frame(frame: Any, columns: Columns) -> Table:
+    """Return the table of a DataFrame of pandas, Polars or another library that narwhals reads."""
+    check_installed("narwhals")
+    check_installed("polars")
+    import narwhals.stable.v2 as nw
+    import polars as pl
+
+    index = getattr(frame, "index", None)
+    names = [name for name in getattr(index, "names", ()) if name is not None]
+    if names and not {*names} & {*frame.columns}:
+        frame = frame.reset_index()
+    try:
+        found = nw.from_native(frame, eager_only=True)
+    except TypeError as error:
+        raise TypeError(f"frame: expected a DataFrame, got {type(frame).__name__}: {error}") from None
+    if isinstance(frame, pl.DataFrame):
+        return _typed(frame, columns)
+    series = []
+    for name in found.columns:
+        column = found[name]
+        if column.dtype.is_numeric() and not column.is_null().any() and "pandas" in str(type(frame)):
+            series.append(pl.Series(str(name), column.to_numpy()))
+            continue
+        gone = column.is_null().to_list()
+        cells = [None if lost else value for lost, value in zip(gone, column.to_list(), strict=True)]
+        cells = [getattr(value, "tolist", lambda value=value: value)() for value in cells]  # arrays and Series
+        series.append(pl.Series(str(name), cells, strict=False) if not _are_mixed(cells) else
+                      pl.Series(str(name), [None if cell is None else str(cell) for cell in cells]))  # fmt: skip
+    return _typed(pl.DataFrame(series), columns)
+
+
+def _are_mixed(cells: Sequence[Any]) -> bool:
+    """Return whether cells are of several types, such as text and numbers."""
+    kinds = {type(cell) for cell in cells if cell is not None}
+    return len(kinds) > 1 and not kinds <= {int, float, bool}
+
+
+def _typed(frame: Any, columns: Columns) -> Table:
+    """Return the table of a DataFrame of Polars: lists become steps, and rarer types text or numbers."""
+    import polars as pl
+
+    check_name_lengths(frame.columns)
+    nested, lines = "", np.flatnonzero(kept_lines(columns, len(frame))) + 1
+    frame = frame[lines - 1]
+    lists = [name for name in frame.columns if frame[name].dtype.base_type() in (pl.List, pl.Array)
+             and name not in columns.ignore]  # fmt: skip
+    if lists:
+        frame = frame.with_columns(pl.col(name).cast(pl.List(frame[name].dtype.inner)) for name in lists)
+        sizes = frame.select(pl.col(name).list.len().fill_null(0) for name in lists)
+        for name in lists[1:]:
+            if (wrong := np.flatnonzero((sizes[name] != sizes[lists[0]]).to_numpy())).size:
+                got = f"{sizes[name][int(wrong[0])]} in {name}, row {wrong[0] + 1}"
+                cure = {"ignore": (*columns.ignore, name)}
+                raise ColumnsError(
+                    "", got, f"as many values in all lists of a row, {lists[0]} has another number", cure
+                )
+        nested = next(name for name in ("row", "row_number", "number_of_the_row") if name not in frame.columns)
+        there = (sizes[lists[0]] > 0).to_numpy()
+        lines = np.repeat(lines, sizes[lists[0]].to_numpy())
+        frame = frame.filter(pl.Series(there)).with_row_index(nested).explode(lists)
+        for name in lists:
+            if frame[name].dtype.base_type() in (pl.List, pl.Array):
+                cells = frame[name].cast(pl.List(frame[name].dtype.inner))
+                width = int(cells.list.len().max() or 0)
+                own = [cells.list.get(j, null_on_oob=True).alias(f"{name}_{j}") for j in range(width)]
+                frame = frame.drop(name).with_columns(own)
+    changed = {}
+    for name, dtype in frame.schema.items():
+        base = dtype.base_type()
+        if base in (pl.Categorical, pl.Enum) or dtype == pl.Binary:
+            changed[name] = pl.String
+        elif base == pl.Decimal or dtype == pl.Null:
+            changed[name] = pl.Float64
+        elif base in (pl.Struct, pl.Object, pl.List, pl.Array) and name not in columns.ignore:
+            cure = {"ignore": (*columns.ignore, name)}
+            raise ColumnsError("", f"{dtype} in {name}", "numbers, text, times or lists of these", cure)
+    frame = frame.with_columns(pl.col(name).cast(kind, strict=False) for name, kind in changed.items())
+    if not len(frame):
+        raise ValueError("expected rows, got none")
+    return Table(frame, columns, lines, nested=nested)
+
+
+def _table_of_text(path: str | os.PathLike[str], columns: Columns) -> Table:
+    """Read the table in a text file."""
+    import polars as pl
+
+    text, notes = decode(path)
+    cells, lines, separator = split_cells(text, columns)
+    width = int(cells[:1].list.len()[0])
+    if separator == columns.decimal:
+        raise ColumnsError("decimal", repr(separator), "another sign than the one between the cells")
+    names = [f"column_{i + 1}" for i in range(width)]
+    if columns.header is not False:
+        first = cells[0].to_list()
+        if columns.header is None:
+            _check_header(first, cells[1:40].to_list(), lines, columns)
+        names = [name or names[i] for i, name in enumerate(first)]
+        check_name_lengths(names)
+        nameless = [i for i, name in enumerate(first) if not name]
+        cells, lines = cells[1:], lines[1:]
+        if not len(cells):
+            raise ValueError("expected rows below the names, got none")
+    else:
+        nameless = []
+    found: dict[str, Any] = {}
+    for i, name in enumerate(names):
+        own = cells.list.get(i)
+        if i in nameless:
+            if not (own != "").any():
+                continue
+            numbers = own.cast(pl.Int64, strict=False)
+            if numbers[0] in (0, 1) and (numbers.diff()[1:] == 1).all() and not numbers.is_null().any():
+                notes.append(f"column {i + 1}, which has no name and counts the rows, is left out")
+                continue
+        if name in found:
+            again = next(f"{name}_{j}" for j in range(2, width + 2) if f"{name}_{j}" not in {*found, *names})
+            notes.append(f"two columns are called {name}: the second is read as {again}")
+            name = again
+        found[name] = own
+    unnamed = tuple(names[i] for i in nameless if names[i] in found)
+    return Table(pl.DataFrame(found), columns, lines, tuple(notes), unnamed, is_file_of_text=True)
+
+
+def _check_header(first: list[str], rows: list[list[str]], lines: np.ndarray, columns: Columns) -> None:
+    """Refuse a first line that has numbers, or hardly any text above full rows, as a title has.
+
+    Numbers that rise or fall, as those of no row below do, are taken for names in the cure.
     """
-    try:
-        import narwhals.stable.v2 as nw
-    except ImportError:
-        raise ImportError(f"{caller}: narwhals is missing: pip install narwhals") from None
-    try:
-        table = nw.from_native(frame, eager_only=True)
-    except TypeError:
-        raise TypeError(f"frame: expected a DataFrame of pandas or Polars, got {type(frame).__name__}") from None
-    except nw.exceptions.DuplicateError:
-        columns = frame.columns if hasattr(frame, "iloc") else frame.column_names  # of pandas, or else of PyArrow
-        names = list(map(str, columns))
-        twice = next(name for name in names if names.count(name) > 1)
-        places = " and ".join(str(i + 1) for i, name in enumerate(names) if name == twice)
-        raise ValueError(f"frame: expected columns of different names, got {twice!r} as {places}") from None
-    if not len(table):
-        raise ValueError("frame: expected at least one row, got none")
-    if unnamed := [name for name in table.columns if not isinstance(name, str)]:
-        raise TypeError(f"frame: expected columns whose names are strings, got {unnamed[0]!r}")
-    check_lengths(table.columns)
+    full = next((i for i, row in enumerate(rows, 1) if all(row)), None)
+    if sum(map(bool, first)) < len(first) / 2 and full:
+        cure = {"skip_lines": ",".join(filter(None, [columns.skip_lines, str(lines[full] - 1)]))}
+        raise ColumnsError("skip_lines", f"{', '.join(filter(None, first))!r}", "a name for most columns", cure)
+    numbers = [i for i, cell in enumerate(first) if re.fullmatch(NUMBER, cell)]
+    if not numbers:
+        return
 
-    wanted = missing_values.numbers_in(na or ())
+    def direction(row: list[str]) -> int:
+        """Return 1 if the numbers of a row rise, -1 if they fall, else 0."""
+        try:
+            steps = np.diff([float(row[i].replace(",", ".")) for i in numbers])
+        except ValueError:
+            return 0
+        return int((steps > 0).all()) - int((steps < 0).all())
 
-    def read(name: str) -> tuple[np.ndarray, np.ndarray]:
-        """Return the values of a column (n,), and the mask of missing ones (n,)."""
-        column = table[name]
-        if name in zoned and column.dtype == nw.Unknown:  # narwhals does not know pandas' America/New_York
-            column = nw.from_native(column.to_native().dt.tz_convert("UTC"), series_only=True)
-        kind = column.dtype
-        missing = np.asarray(column.is_null().to_numpy())
-        if column.dtype.is_float():
-            missing = missing | np.asarray(column.is_nan().fill_null(True).to_numpy())
-        if missing.any() and (column.dtype.is_numeric() or column.dtype == nw.Boolean):
-            column = column.cast(nw.Float64)
-        values = np.asarray(column.to_numpy())
-        if column.dtype.is_decimal():
-            values = values.astype(np.float64)
-        values = _decoded(values.astype(object)) if values.dtype.kind in "USTO" else values
-        if na and kind.is_numeric():
-            with np.errstate(over="ignore"):
-                own = wanted.astype(np.float32) if kind == nw.Float32 else wanted
-            missing = missing | missing_values.is_any_of(values, own)
-        elif na and values.dtype == object:
-            missing = missing | [isinstance(value, str) and value.strip().lower() in na for value in values]
-        return values, missing
-
-    def number(cell: Any) -> float:
-        """Parse a cell as a number, NaN if it is one that `na` takes for missing."""
-        value = float(cell)
-        return np.nan if value in wanted and not isinstance(cell, bool) else value
-
-    zoned = {name: zone for name in table.columns if (zone := _zone(table[name]))}
-    return Table(list(table.columns), len(table), read, lambda row: f"row {row}", number, zoned=zoned, na=na)
-
-
-def _zone(column: Any) -> str:
-    """Return the name of the time zone of a narwhals column; "" if it has none."""
-    own = getattr(column.to_native(), "dtype", None)
-    return str(getattr(column.dtype, "time_zone", None) or getattr(own, "tz", None) or "")
-
-
-def take_rows(table: Table, rows: np.ndarray) -> Table:
-    """Return a table with the given `rows` (k,) of another."""
-    cells = table.cells
-    return table._replace(
-        rows=len(rows),
-        read=lambda name: tuple(each[rows] for each in table.read(name)),
-        locate=lambda i: table.locate(int(rows[i])),
-        cells=None if cells is None else lambda name: cells(name)[rows],
-    )
-
-
-def all_rows_differ(table: Table, names: Sequence[str]) -> bool:
-    """Return whether each row has a different combination of values in these columns."""
-    return len(factorize_rows(table, names)[0]) == table.rows
-
-
-def factorize_rows(table: Table, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the different values (m,) of the columns together, in order of appearance, and each row's index (n,).
-
-    Values of several columns are joined to strings a/b. Without columns all rows are one.
-    """
-    if not names:
-        return np.ones(1, np.intp), np.zeros(table.rows, np.intp)
-    values = [table.column(name) for name in names]
-    try:
-        codes = [np.unique(each, return_inverse=True)[1] for each in values]
-    except TypeError:
-        raise TypeError(f"{names[0]}: expected values of one kind, got several") from None
-    code = codes[0]
-    for other in codes[1:]:
-        code = np.unique(code * (other.max() + 1) + other, return_inverse=True)[1]
-    _, first, inverse = np.unique(code, return_index=True, return_inverse=True)
-    rank = np.empty(len(first), np.intp)
-    rank[np.argsort(first)] = np.arange(len(first))
-    first.sort()
-    ids = [each[first] for each in values]
-    names = ids[0] if len(ids) == 1 else np.array(["/".join(map(str, row)) for row in zip(*ids, strict=True)])
-    return names, rank[inverse]
-
-
-def _decoded(values: np.ndarray) -> np.ndarray:
-    """Return objects (n,) with bytes decoded from UTF-8 if they are; Parquet may store text as bytes."""
-    kept = values.copy()
-    for i, value in enumerate(values):
-        if isinstance(value, bytes):
-            with contextlib.suppress(UnicodeDecodeError):
-                kept[i] = value.decode()
-    return kept
-
-
-def check_ids(ids: np.ndarray, name: str) -> None:
-    """Raise ValueError for ids that are reals, since 1.1 and 1.10 or very long integers would be the same."""
-    odd = ids[(ids % 1 != 0) | (np.abs(ids) >= 2**53)] if ids.dtype.kind == "f" else ids[:0]
-    if odd.size:
-        got = f"{odd[0]}, a real, as which 1.1 and 1.10 are the same"
-        cure = "a letter before them makes them strings"
-        raise ValueError(f"{name}: expected integers or strings to tell sequences apart, got {got}; {cure}")
+    are_names = len(numbers) > 2 and direction(first) != 0 and not any(map(direction, rows[:5]))
+    got = ", ".join(first[i] for i in numbers[:3])
+    raise ColumnsError("header", f"{got} in it", "names in the first line", {"header": are_names})

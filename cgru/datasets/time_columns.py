@@ -1,370 +1,293 @@
-"""Guesses of the time columns of a long table, by names and values, and of ids."""
+"""Times of a table: ISO 8601, numbers, epochs by `time_unit`, and anything else by `time_format`.
+
+Nothing is guessed: other texts are refused. The refusal names a format if exactly one of the common ones reads them.
+"""
 
 from __future__ import annotations
 
+import datetime
+import re
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from cgru.datasets.column_names import DATES, IDS, LABELS, TIMES, as_arg, date_and_time, is_called, time_hint
-from cgru.datasets.date_parts import part_of, parts_in
-from cgru.datasets.dates import dates_in
-from cgru.datasets.table import Table, all_rows_differ, factorize_rows, take_rows
-from cgru.datasets.time_parsing import are_times, date_format_of, rank_times, why_no_times
+from cgru.datasets.columns import DURATION, ColumnsError
+from cgru.datasets.table import Table
 
-__all__ = ["LOOKED_AT", "find_hour", "find_one", "find_time", "id_candidates", "known_by_name", "rising_columns"]
+__all__ = ["Step", "Times", "common_formats", "infer_step", "parse_gap", "parse_iso", "read_times"]
 
-LOOKED_AT = 1000  # rows that are sampled for a guess; errors in later rows are found when they are read
-ENOUGH = 8  # differences within sequences that are needed to take a column for times by its values
-CALENDAR = ("year", "quarter", "month", "week", "day")
-MOSTLY = 0.75  # share of equal differences between sorted values that makes a column regular
+ISO = r"^[+-]?\d{4}-\d\d(-\d\d([T ]\d\d(:\d\d(:\d\d([.,]\d+)?)?)?)?)?$"
+OFFSET = r" ?(Z|UTC|[+-]\d\d:?\d\d)$"
+DATES = (
+    "%Y-%m-%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%Y/%m/%d", "%d-%m-%Y", "%m-%d-%Y", "%d.%m.%y", "%m/%d/%y",
+    "%d/%m/%y", "%Y%m%d", "%d-%b-%Y", "%d-%b-%y", "%d %b %Y", "%b %d, %Y", "%B %d, %Y", "%Y.%m.%d", "%Y%m", "%m/%Y",
+    "%b %Y", "%Y-%b",
+)  # fmt: skip
+CLOCKS = ("%H:%M", "%H:%M:%S", "%H:%M:%S.%f", "%I:%M %p", "%I:%M:%S %p", "%H", "%H.%M", "%H.%M.%S")
+ALONE = ("%H:%M", "%H:%M:%S", "%H:%M:%S.%f", "%M:%S.%f", "%I:%M %p", "%I:%M:%S %p")
+SECONDS = {"w": 604800.0, "d": 86400.0, "h": 3600.0, "min": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 
 
-class Trend(NamedTuple):
-    """The course of a column's values within the sequences of a table.
+class Times(NamedTuple):
+    """Times of the rows of a table.
 
     Attributes:
-        kind: "dates", "whole" or "real" numbers, or "epoch" for whole numbers that are dates or times since 1970.
-        count: the number of pairs of neighbouring rows within a sequence.
-        longest: the number of rows of the longest sequence.
-        rises: whether each value is above the one in the row before.
-        repeats: whether a value is twice in a sequence.
-        regular: whether no value repeats, and most differences between sorted values are equal or all sequences have
-            the same few values.
+        values: the times (n,), integers or reals; of dates microseconds since 1970 in UTC.
+        is_dated: whether they are dates, or times of day.
+        texts: the times as the table has them (n,).
+        cyclic: whether they have no date, so that they may begin again.
     """
 
-    kind: str
-    count: int
-    longest: int
-    rises: bool
-    repeats: bool
-    regular: bool
+    values: np.ndarray
+    is_dated: bool
+    texts: np.ndarray
+    cyclic: bool = False
+
+    @property
+    def seconds(self) -> np.ndarray:
+        """Return the times in seconds, or numbers as they are, from the first one on."""
+        apart = self.values - self.values[0]
+        return apart / 1e6 if self.is_dated else apart.astype(np.float64)
 
 
-@np.errstate(over="ignore", invalid="ignore")  # of the largest numbers that there are
-def trend_of(values: np.ndarray, codes: np.ndarray, kind: str) -> Trend:
-    """Return the `Trend` of values (n,) from row to row within each sequence (`codes`); `kind` is kept in it.
-
-    `codes` (n,) is the index of each row's sequence.
-    """
-    order, lengths = np.argsort(codes, kind="stable"), np.bincount(codes)
-    some = order[:LOOKED_AT]
-    inside = codes[order][1:] == codes[order][:-1]
-    apart = np.diff(values[order])[inside]
-    rises = bool(apart.size and (apart > 0).all())
-    if not rises and len(some) < len(order):  # of a long table judge by the first rows, which is fast
-        first = trend_of(values[some], np.unique(codes[some], return_inverse=True)[1], kind)
-        if first.repeats or not first.regular:
-            return first._replace(rises=False)
-    if not rises:
-        apart = np.diff(values[np.lexsort((values, codes))])[inside]
-    if not apart.size or (apart == 0).any():
-        return Trend(kind, apart.size, lengths.max(), rises, True, False)
-    alike = len(lengths) > 2 and lengths.max() > 3 and len(np.unique(values)) <= 1.5 * lengths.max()
-    apart = np.round(apart / np.median(apart), 6)  # as 0.3 - 0.2 is not quite 0.1
-    steps = np.unique(apart, return_counts=True)[1].max() / apart.size
-    return Trend(kind, apart.size, lengths.max(), rises, False, bool(alike or steps >= MOSTLY))
-
-
-def find_time(
-    table: Table,
-    free: Sequence[str],
-    listed: Sequence[str],
-    id: Sequence[str],
-    form: str | None = None,
-    alone: bool = False,
-) -> tuple[str, ...]:
-    """Guess the columns that steps are sorted by among those `free` or `listed`, by names and values; () for none.
-
-    Args:
-        table: the table.
-        free: the names of columns without a role.
-        listed: the names of columns specified as features; these may be times as well, by their names alone.
-        id: the columns that identify a row's sequence.
-        form: the strptime format of the times; with it no parts of a date are joined.
-        alone: whether without an `id` all rows are one sequence.
-
-    Raises:
-        ValueError: the choice is ambiguous; with the options that settle it.
-    """
-    codes = factorize_rows(table, id)[1] if id or alone else np.arange(table.rows)
-    found = _by_name(table, free, id) or _by_name(table, [name for name in listed if table.is_numeric(name)], id)
-    parts = () if form else _date_parts(table, [*free, *listed], found, codes)
-    others = [name for name in found if name not in parts]
-    pair, why = date_and_time(found) if len(found) == 2 and not parts else (), ""
-    if pair and not (why := _why_none(table, pair, form)):
-        return pair
-    if len(found) == 1 and not parts:
-        return tuple(found) if form else _alone(table, found[0], free, codes)
-    if not found and not parts:
-        if form is None:
-            return _by_values(table, free, codes)
-        written = [name for name in free if not _why_none(table, (name,), form)]
-        return tuple(written) if len(written) == 1 else ()
-    if others:
-        choices = [*((name,) for name in others), *([parts] if parts else [])]
-        choices.sort(key=lambda names: _trend(table, names, codes).repeats)  # columns with a time twice come last
-        got = f"{_joined(choices)}{f', which are none together ({why})' if why else ''}"
-        raise ValueError(f"time: expected one column to be it, got {got}; {_cure(choices, free)} settles it")
-    return parts
+def read_times(table: Table, names: Sequence[str]) -> Times:
+    """Return the times in a column, or in several joined with spaces; ColumnsError with a cure for any others."""
+    how = table.columns
+    rows = {"time": (), "ignore": tuple(dict.fromkeys((*how.ignore, *names)))}
+    texts = np.array([" ".join(parts) for parts in zip(*map(table.texts, names), strict=True)], object)
+    gone = np.array([not all(parts) for parts in zip(*map(table.texts, names), strict=True)])
+    if len(names) == 1 and not table.is_time(names[0]):
+        gone = table.values(names[0])[1]
+    if gone.any():
+        lost = np.flatnonzero(gone)
+        raise ColumnsError(
+            "time", f"none in {table.locate(lost[0])}", "a time in each row", table.without(lost) or rows
+        )
+    if len(names) == 1 and table.is_time(names[0]):
+        return _typed_times(table, names[0], texts)
+    numbers, odd = table.parsed(names[0]) if len(names) == 1 else (np.zeros(0), np.ones(1, bool))
+    are_numbers = not odd.any()
+    if how.time_unit:
+        if not are_numbers:
+            raise ColumnsError("time_unit", repr(texts[int(odd.argmax())]), "numbers since 1970", {"time_unit": None})
+        return Times(np.round(numbers * SECONDS[how.time_unit] * 1e6).astype(np.int64), True, texts)
+    if how.time_format:
+        values = _strptime([text.removesuffix(".0") for text in texts] if are_numbers else texts, how.time_format)
+        if isinstance(values, str):
+            raise _unreadable(table, names, texts, values, f"times in the form {how.time_format}")
+        return Times(values, True, texts, not re.search("%[dDjFxcYyGsU]", how.time_format))
+    if are_numbers:
+        form = _compact_form(numbers)
+        if form:
+            cure = {"time_format": form}
+            raise ColumnsError("time_format", f"{texts[0]}, which looks like a date", "numbers that count", cure)
+        whole = not (numbers % 1).any() and np.abs(numbers).max() < 2**53
+        return Times(numbers.astype(np.int64) if whole else numbers, False, texts)
+    values = parse_iso(texts)
+    if values is None:
+        bad = next(text for text in texts if parse_iso(np.array([text], object)) is None)
+        raise _unreadable(table, names, texts, bad, "times in ISO 8601 or numbers")
+    return Times(values, True, texts)
 
 
-def id_candidates(table: Table, free: Sequence[str], time: Sequence[str]) -> list[str]:
-    """Return the `free` columns that may be the id of a row's sequence, the likeliest first.
+def _typed_times(table: Table, name: str, texts: np.ndarray) -> Times:
+    """Return the times of a column of dates, times of day or durations."""
+    import polars as pl
 
-    A candidate has repeated values, in blocks of rows, or so that no time is twice in a sequence. Numbers not in blocks
-    are candidates only if there are no others.
-    """
-    timed = [name for name in free if time_hint(name) > 1]
-    times = [tuple(time)] if time else [(name,) for name in timed if not table.read(name)[1].any()]
-    apart = [names for names in times if not all_rows_differ(table, names)]
-    found = {}
-    for name in free:
-        values, missing = table.read(name)
-        words = table.is_text(name)
-        if name in timed or is_called(name, LABELS) or missing.any() or not (words or values.dtype.kind in "iu"):
-            continue
-        if words and are_times(values[:LOOKED_AT]):
-            continue
-        ids, codes = factorize_rows(table, (name,))
-        blocks = len(ids) == 1 + np.count_nonzero(np.diff(codes))
-        likely = any(all_rows_differ(table, (name, *names)) for names in apart) if apart else words or blocks
-        if likely and 1 < len(ids) <= table.rows / 2:
-            found[name] = (blocks, words, len(ids))
-    sure = [name for name in found if any(found[name][:2])]
-    return sorted(sure or found, key=found.__getitem__, reverse=True)
+    cells = table.frame[name]
+    if cells.dtype == pl.Time:
+        return Times(cells.cast(pl.Int64).to_numpy() // 1000, True, texts, True)
+    if cells.dtype == pl.Duration:
+        return Times(cells.dt.total_microseconds().to_numpy() / 1e6, False, texts)
+    return Times(cells.cast(pl.Datetime("us")).cast(pl.Int64).to_numpy(), True, texts)  # of a time zone in UTC
 
 
-def known_by_name(names: Sequence[str]) -> bool:
-    """Return whether columns are times by their names alone: several parts of a date, or one called as times are."""
-    return len(names) > 1 or is_called(names[0], TIMES)
+def _compact_form(numbers: np.ndarray) -> str:
+    """Return the format of numbers that are all dates such as 20240131 or 202401, or ""."""
+    for form, low, high in (("%Y%m%d", 19000101, 21001231), ("%Y%m", 190001, 210012)):
+        if not (numbers % 1).any() and ((numbers >= low) & (numbers <= high)).all() and len(np.unique(numbers)) > 1:
+            texts = [str(int(number)) for number in np.unique(numbers)]
+            return "" if isinstance(_strptime(texts, form), str) else form
+    return ""
 
 
-def find_one(role: str, pattern: str, names: Sequence[str]) -> tuple[str, ...]:
-    """Return the only column whose name matches the pattern of a role, or (); raise ValueError if several match."""
-    found = [name for name in names if is_called(name, pattern)]
-    if len(found) > 1:
-        together = f", or together, id={as_arg(found)}," * (role == "id")
-        cure = f"{role}={as_arg(found[:1])} with ignore={as_arg(found[1:])}{together}"
-        raise ValueError(f"{role}: expected one column to be it, got {', '.join(found)}; {cure} settles it")
-    return tuple(found)
+def parse_iso(texts: np.ndarray) -> np.ndarray | None:
+    """Return texts (n,) in ISO 8601 as microseconds since 1970, in UTC if they have offsets; None for others."""
+    import polars as pl
 
-
-def rising_columns(table: Table, names: Sequence[str], id: Sequence[str]) -> list[str]:
-    """Return the columns that rise from row to row in every sequence, told by `id`, as times do, over `ENOUGH` rows."""
-    codes = factorize_rows(table, id)[1]
-    trends = {name: _trend(table, (name,), codes) for name in names}
-    return [name for name, trend in trends.items() if trend.rises and trend.count >= ENOUGH]
-
-
-def is_temperature(table: Table, name: str, id: Sequence[str]) -> bool:
-    """Return whether a column called T goes up and down, as temperatures do, instead of rising as times do."""
-    if name.strip().lower() != "t" or not table.is_numeric(name):
-        return False
-    values = table.numbers(name)
-    there = ~np.isnan(values)
-    steps, ids = np.diff(values[there]), [table.column(each)[there] for each in id]
-    steps = steps[np.all([each[1:] == each[:-1] for each in ids], axis=0)] if ids else steps  # within a sequence
-    return bool(4 * (steps < 0).sum() > (steps > 0).sum())
-
-
-def _by_name(table: Table, names: Sequence[str], id: Sequence[str]) -> list[str]:
-    """Return the columns that are called as times are, without a T that is a temperature."""
-    found = [name for name in names if is_called(name, TIMES)]
-    return [name for name in found if not is_temperature(table, name, id)] or found
-
-
-def _date_parts(table: Table, names: Sequence[str], found: Sequence[str], codes: np.ndarray) -> tuple[str, ...]:
-    """Return the columns that are the parts of each row's date, unless `found` are others for times; () for none."""
-    parts = parts_in(names)
-    columns = tuple(parts.values())
-    if not parts:
-        return ()
+    cells = pl.Series(texts.tolist(), dtype=pl.String)
+    offsets = cells.str.extract(OFFSET, 1)
+    with_offset = offsets.is_not_null() & cells.str.contains(":")
+    cells = pl.select(pl.when(with_offset).then(cells.str.replace(OFFSET, "")).otherwise(cells)).to_series()
+    if not cells.str.contains(ISO).all() or (with_offset.any() and not with_offset.all()):
+        return None
+    cells = cells.str.replace(" ", "T", literal=True).str.replace(",", ".", literal=True)
     try:
-        times = table.together(columns)
-    except (TypeError, ValueError) as error:
-        if "year" not in parts or set(found) - set(columns):
-            return ()
-        raise ValueError(f'{error}; ignore={as_arg(columns)} leaves them out, time="..." names another') from None
-    if times.dtype.kind not in "mM":
-        return ()
-    trend = trend_of(times.astype(np.int64), codes, "dates")
-    if trend.count and trend.repeats and not set(found) & set(columns):  # such as a date of birth
-        return ()
-    if "year" not in parts:
-        _check_rises(table, trend, columns)
-    return columns
+        values = cells.to_numpy().astype("datetime64[us]").astype(np.int64)
+    except ValueError:  # no such day
+        return None
+    if with_offset.any():
+        known, places = np.unique(offsets.to_numpy().astype(str), return_inverse=True)
+        values -= np.array([_offset(each) for each in known])[places.reshape(-1)]
+    return values
 
 
-def _why_none(table: Table, pair: Sequence[str], form: str | None) -> str:
-    """Return the reason why two columns are not a date and a time of day; "" if they are."""
-    try:
-        together = table.together(pair, whole=form is not None)
-    except (TypeError, ValueError) as error:
-        return str(error)
-    some = together[:: table.rows // LOOKED_AT + 1]
-    return "" if are_times(some, form) else why_no_times(together, " ".join(pair), table.locate, form)
+def _offset(text: str) -> int:
+    """Return an offset from UTC such as +01:00 in microseconds."""
+    if text in ("Z", "UTC"):
+        return 0
+    return int(f"{text[0]}1") * (int(text[1:3]) * 60 + int(text[-2:])) * 60_000_000
 
 
-def _alone(table: Table, name: str, free: Sequence[str], codes: np.ndarray) -> tuple[str, ...]:
-    """Return the column `name`, called as times are, with the columns of the time of day if it is a date."""
-    _check_there(table, name)
-    hour = find_hour(table, name, free, codes) if is_called(name, DATES) else ()
-    is_part = part_of(name) not in (None, "clock")  # a day may be that of a month
-    if not hour and (is_part or _begins_anew(table, name)):
-        _check_rises(table, _trend(table, (name,), codes), (name,))
-    return name, *hour
+def _strptime(texts: Sequence[str], form: str) -> np.ndarray | str:
+    """Return texts as microseconds since 1970 by a format of strptime, or the first that it does not read."""
+    known, places = np.unique(np.array(texts, str), return_inverse=True)
+    found = np.zeros(len(known), np.int64)
+    epoch = datetime.datetime(1970, 1, 1)
+    for i, text in enumerate(known.tolist()):
+        try:
+            moment = datetime.datetime.strptime(text, form)
+        except (ValueError, re.error, OverflowError):
+            return text
+        if moment.tzinfo is not None:
+            moment = moment.astimezone(datetime.timezone.utc).replace(tzinfo=None)
+        found[i] = (moment - epoch) // datetime.timedelta(microseconds=1)
+    return found[places.reshape(-1)]
 
 
-def find_hour(table: Table, name: str, free: Sequence[str], codes: np.ndarray) -> tuple[str, ...]:
-    """Find the columns of the time of day beside a column of dates that repeat within a sequence; return () for none.
+def common_formats(texts: Sequence[str]) -> list[str]:
+    """Return the common formats that read all texts, dates and times of day."""
+    some = list(dict.fromkeys(list(texts[:20]) + list(texts[-20:])))
+    forms = [*DATES, *(f"{day} {clock}" for day in DATES for clock in CLOCKS), *ALONE]
+    forms = [form for form in forms if not isinstance(_strptime(some, form), str)]
+    return [form for form in forms if not isinstance(_strptime(texts, form), str)]
 
-    They are an hour, perhaps a minute and a second, or a clock, 18:30 or 1830. Raise ValueError for several clocks.
+
+def _unreadable(table: Table, names: Sequence[str], texts: np.ndarray, bad: str, due: str) -> ColumnsError:
+    """Return the error of times that cannot be read; its cure is a format, lines to leave out, or the rows' order."""
+    how, row = table.columns, int(np.flatnonzero(texts == bad)[0]) if (texts == bad).any() else 0
+    forms = common_formats(texts)
+    if not forms:  # a footer or a row of units among dates
+        odd = np.flatnonzero([parse_iso(np.array([text], object)) is None for text in texts[:5]])
+        odd = np.append(odd, len(texts) - 1) if parse_iso(texts[-1:]) is None else odd
+        rest = np.delete(texts, odd)
+        if odd.size > 0 and len(rest) > 2 and (parse_iso(rest) is not None or common_formats(rest)):
+            return ColumnsError("time", f"{bad!r} in {table.locate(row)}", due, table.without(odd))
+    cure: dict[str, Any] = {"time": (), "ignore": tuple(dict.fromkeys((*how.ignore, *names)))}
+    if len(forms) == 1:
+        cure = {"time_format": forms[0]}
+    elif forms:
+        rising = [form for form in forms if (np.diff(_strptime(texts, form)) >= 0).all()]
+        cure = {"time_format": rising[0]} if len(rising) == 1 else cure
+        due += f", not of two forms ({', '.join(forms)})"
+    return ColumnsError("time_format", f"{bad!r} in {table.locate(row)}", due, cure)
+
+
+# --- differences and steps ---
+
+
+def parse_gap(text: str) -> tuple[float, bool]:
+    """Return (the size of a gap such as 30d, in seconds or as a number, whether it is in seconds)."""
+    found = re.fullmatch(DURATION, text)
+    return float(found[1]) * SECONDS.get(found[2], 1.0), found[2] is not None
+
+
+class Step(NamedTuple):
+    """The step of a regular series.
+
+    Attributes:
+        count: how many of the unit.
+        unit: "seconds", "months" or "numbers".
+        day: of months the day of the month; a shorter month has its last one.
+
+    Examples:
+        >>> step = cgru.datasets.Step(1, "months", 31)
+        >>> step.at(np.datetime64("2024-01-31", "us"), [1]).astype("datetime64[D]").tolist()
+        [datetime.date(2024, 2, 29)]
     """
-    if not _trend(table, (name,), codes).repeats:
-        return ()
-    parts: dict[str | None, list[str]] = {}
-    for each in free:
-        parts.setdefault("clock" if _has_clock(table, each) else part_of(each), []).append(each)
-    hours: tuple[str, ...] = ()
-    for part in ("hour" if "hour" in parts else "clock", "minute", "second"):
-        found = parts.get(part, ())
-        if len(found) > 1 and part == "clock" and not _trend(table, (name, found[0]), codes).repeats:
-            cure = f"time={as_arg((name, found[0]))} settles it"
-            raise ValueError(f"time: expected one time of day beside {name}, got {', '.join(found)}; {cure}")
-        if len(found) != 1:
-            break
-        hours = (*hours, *found)
-        if not _trend(table, (name, *hours), codes).repeats:
-            return hours
-    return ()
+
+    count: float
+    unit: str
+    day: int = 1
+
+    def __str__(self) -> str:
+        """Return the step in words."""
+        return f"{self.count:g} {self.unit}" if self.unit != "numbers" else f"{self.count:g}"
+
+    def at(self, last: Any, places: Any) -> np.ndarray:
+        """Return the times that are some steps behind another.
+
+        Args:
+            last: a datetime64, or a number.
+            places: the numbers of steps (k,).
+
+        Returns:
+            The times (k,).
+
+        Examples:
+            >>> cgru.datasets.Step(5, "numbers").at(10, [1, 2]).tolist()
+            [15, 20]
+        """
+        places = np.asarray(places)
+        if self.unit == "numbers":
+            return last + places * (int(self.count) if float(self.count).is_integer() else self.count)
+        if self.unit == "seconds":
+            return last + (places * round(self.count * 1e6)).astype("timedelta64[us]")
+        month = np.datetime64(last, "M") + places * int(self.count)
+        ends = ((month + 1).astype("datetime64[D]") - month.astype("datetime64[D]")).astype(np.int64)
+        days = month.astype("datetime64[D]") + (np.minimum(ends, self.day) - 1)
+        return days.astype("datetime64[us]") + (last - np.datetime64(last, "D"))
+
+    def places(self, times: np.ndarray) -> np.ndarray:
+        """Return how many steps each time is behind the first.
+
+        Args:
+            times: datetime64 or numbers (n,), sorted.
+
+        Returns:
+            Reals (n,), whole ones unless a time is between two steps.
+
+        Examples:
+            >>> cgru.datasets.Step(5, "numbers").places(np.array([0, 5, 15])).tolist()
+            [0.0, 1.0, 3.0]
+        """
+        if self.unit == "months":
+            months = times.astype("datetime64[M]").astype(np.int64)
+            found = (months - months[0]) / self.count
+            whole = found % 1 == 0
+            exact = self.at(times[0], found.astype(np.int64)) == times
+            return np.where(whole & exact, found, found + 0.5)
+        apart = times - times[0]
+        size = self.count * 1e6 if self.unit == "seconds" else self.count
+        return apart.astype(np.float64) / size
 
 
-def _begins_anew(table: Table, name: str) -> bool:
-    """Return whether a column has times of day, 18:30 or 1830, which begin again each day."""
-    values = table.column(name)
-    if values.dtype.kind in "iu":
-        return bool((values > 99).any() and ((values >= 0) & (values <= 2400) & (values % 100 < 60)).all())
-    return _has_clock(table, name)
+def infer_step(times: np.ndarray, where: str = "times") -> Step:
+    """Return the step of sorted, different times (n,), datetime64 or numbers, of which some may be missing.
 
-
-def _has_clock(table: Table, name: str) -> bool:
-    """Return whether the texts of a column are times of day without a date."""
-    texts = [value for value in table.read(name)[0][:LOOKED_AT].tolist() if isinstance(value, str)]
-    readings = dates_in(texts) if texts else []
-    return bool(readings) and not readings[0].dated
-
-
-def _check_rises(table: Table, trend: Trend, names: Sequence[str]) -> None:
-    """Raise ValueError for times that fall within a sequence, since the order of rows may be meant instead."""
-    if trend.count and not trend.rises and not trend.repeats:
-        due = "to know whether steps are sorted by it, since it falls within a sequence as rows stand"
-        cure = f"time={as_arg(names)} sorts by it, {_otherwise(table, names)}"
-        raise ValueError(f"{' with '.join(names)}: expected {due}: {cure}")
-
-
-def _check_there(table: Table, name: str) -> None:
-    """Raise ValueError, with a cure, if a column of times has missing values."""
-    try:
-        table.column(name)
-    except ValueError as error:
-        raise ValueError(f"{error}; {_otherwise(table, (name,))}") from None
-
-
-def _otherwise(table: Table, names: Sequence[str]) -> str:
-    """Return the advice what to pass if columns are no times: take them as features, or ignore them."""
-    is_refused = any(is_called(name, TIMES) or not table.is_numeric(name) for name in names)
-    return f'time="" {"with" if is_refused else "takes it for a feature,"} ignore={as_arg(names)} leaves it out'
-
-
-def _by_values(table: Table, free: Sequence[str], codes: np.ndarray) -> tuple[str, ...]:
-    """Return the column that looks most like times by values and name, rising within each sequence (`codes`), or ().
-
-    Raise ValueError if several look the same, or if the only candidates fall or have missing values.
+    Raise ColumnsError for times between two steps.
     """
-    found: dict[str, Trend] = {}
-    for name in free:
-        if _has_dates(table, name) and (hour := find_hour(table, name, free, codes)):
-            return name, *hour
-        if is_called(name, LABELS) or is_called(name, IDS):
-            continue
-        trend = _trend(table, (name,), codes)
-        if trend.count and not trend.repeats and _is_like(trend, name):
-            found[name] = trend
-    best = max((_sort_key(name, trend) for name, trend in found.items() if trend.rises), default=None)
-    first = [name for name, trend in found.items() if trend.rises and _sort_key(name, trend) == best]
-    if len(first) > 1:
-        choices = [(name,) for name in first]
-        cure = f"time={as_arg(first[:1])} settles it"
-        raise ValueError(f'time: expected one column to be it, got {_joined(choices)}; {cure}, time="" takes none')
-    for name, trend in found.items():
-        if not first:
-            _check_rises(table, trend, (name,))
-    for name in free if not found else ():
-        rows = np.flatnonzero(~table.read(name)[1])
-        if table.rows / 2 < len(rows) < table.rows and not is_called(name, f"{LABELS}|{IDS}"):
-            trend = _trend(take_rows(table, rows), (name,), codes[rows])
-            if trend.count >= (1 if time_hint(name) else ENOUGH) and not trend.repeats and _is_like(trend, name):
-                _check_there(table, name)
-    return tuple(first)
-
-
-def _is_like(trend: Trend, name: str) -> bool:
-    """Return whether a column looks like times; numbers with a name that hints at nothing need many rows."""
-    hint, many = time_hint(name), trend.count >= ENOUGH and trend.longest > 2
-    whole = trend.kind == "whole"
-    if trend.kind in ("dates", "epoch") or (trend.regular and (many or (whole and hint))):
-        return True
-    if trend.rises and ((whole and hint) or (many and hint > 1)):
-        return True
-    return whole and (part_of(name) in CALENDAR or (many and hint == 3))
-
-
-def _sort_key(name: str, trend: Trend) -> tuple[int, ...]:
-    """Return a sort key for how much a column looks like times."""
-    return trend.kind == "dates", trend.kind == "epoch", time_hint(name), trend.kind == "whole", trend.regular
-
-
-def _trend(table: Table, names: tuple[str, ...], codes: np.ndarray) -> Trend:
-    """Return the trend of columns within each sequence (`codes`); one that `repeats` for no numbers or dates."""
-    none = Trend("", 0, 0, rises=False, repeats=True, regular=False)
-    try:
-        values = table.together(names)
-    except (TypeError, ValueError):
-        return none
-    if values.dtype.kind in "iu":
-        return trend_of(values.astype(np.int64), codes, "epoch" if _are_moments(values) else "whole")
-    if values.dtype.kind == "f" and np.isfinite(values).all():
-        return trend_of(values, codes, "real" if (values % 1).any() else "whole")
-    if values.dtype.kind not in "OmM" or not are_times(values[:LOOKED_AT]) or not are_times(values):
-        return none
-    return trend_of(rank_times(values, ""), codes, "dates")
-
-
-def _are_moments(values: np.ndarray) -> bool:
-    """Return whether whole numbers (n,) may be dates, 20240131, or Unix times in s, ms, us or ns of 1995 to 2040."""
-    since = any(((values >= 8e8 * size) & (values < 2.2e9 * size)).all() for size in (1, 1e3, 1e6, 1e9))
-    return since or date_format_of(values) not in ("", "%Y%m")
-
-
-def _has_dates(table: Table, name: str) -> bool:
-    """Return whether a column has dates, judged by its first rows."""
-    values, missing = table.read(name)
-    if values.dtype.kind in "iu":
-        return date_format_of(values) == "%Y%m%d"
-    return values.dtype.kind in "OM" and not missing.any() and are_times(values[:LOOKED_AT])
-
-
-def _joined(choices: Sequence[Sequence[str]]) -> str:
-    """Join choices of columns with commas, the columns of one with "with"."""
-    return ", ".join(" with ".join(names) for names in choices)
-
-
-def _cure(choices: Sequence[Sequence[str]], free: Sequence[str]) -> str:
-    """Return the advice what to pass for the first choice, and for others of several columns."""
-    cures = []
-    for names in (choices[0], *(each for each in choices[1:] if len(each) > 1)):
-        rest = [name for each in choices for name in each if name not in names and name in free]
-        cures.append(f"time={as_arg(names)} with ignore={as_arg(rest)}")
-    return ", or ".join(cures)
+    if len(times) < 2:
+        return Step(1, "numbers") if times.dtype.kind != "M" else Step(86400, "seconds")
+    steps = []
+    if times.dtype.kind == "M":
+        times = times.astype("datetime64[us]")
+        months, days = times.astype("datetime64[M]"), times.astype("datetime64[D]")
+        apart = np.diff(months.astype(np.int64))
+        if (apart > 0).all():
+            number = (days - months.astype("datetime64[D]")).astype(np.int64) + 1
+            lasts = ((months + 1).astype("datetime64[D]") - days).astype(np.int64) == 1
+            steps.append(Step(int(apart.min()), "months", 31 if lasts.all() else int(number.max())))
+        steps.append(Step(float(np.diff(times).astype(np.int64).min()) / 1e6, "seconds"))
+    else:
+        steps.append(Step(np.diff(times).min().item(), "numbers"))
+    for step in steps:
+        places = step.places(times)
+        if (np.abs(places - np.round(places)) < 1e-6 * np.maximum(1, places)).all():
+            return step
+    odd = int(np.argmax(np.abs(places - np.round(places)) > 1e-6))
+    got = f"{times[odd - 1]} and {times[odd]}"
+    raise ColumnsError(
+        "time", f"{got} one after the other", f"{where} that are a multiple of one step apart", {"time": ()}
+    )

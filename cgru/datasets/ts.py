@@ -9,9 +9,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from cgru.datasets import missing_values
-from cgru.datasets.dataset import LONGEST
-from cgru.datasets.text import read_text
-from cgru.datasets.where import first_true
+from cgru.datasets.columns import LONGEST
+from cgru.datasets.text_tables import decode
 
 __all__ = ["read_ts"]
 
@@ -31,7 +30,7 @@ def read_ts(
     `missing` is as for `cgru.datasets.read`. With `targets` False classes and targets are ignored. Raise ValueError,
     with the line number, for anything invalid.
     """
-    text, notes = read_text(path)
+    text, notes = decode(path)
     stripped = enumerate(map(str.strip, text.splitlines()), 1)
     lines = ((number, line) for number, line in stripped if line and line[0] not in "#%")  # without comments
     tags = _read_tags(lines)
@@ -55,8 +54,10 @@ def read_ts(
     steps = {len(x) for x in X}
     if len(steps) > 1 and _flag(tags, "equallength"):
         notes.append(f"its header says that all series are as long; they have {min(steps)} to {max(steps)} steps")
-    due = 'expected a value at least in each dimension, got none; missing="zero" fills it'
-    counts = missing_values.fill_each(X, [missing] * e, lambda i, _: f"line {places[i]}: {due}")
+    counts = sum(missing_values.fill(x, [missing] * e) for x in X)
+    if missing != "decay" and (lost := [i for i, x in enumerate(X) if np.isnan(x).any()]):
+        due = 'a value at least in each dimension, got none; missing="zero" fills it'
+        raise ValueError(f"line {places[lost[0]]}: expected {due}")
     names = ["values"] if e == 1 else [f"dimension {j + 1}:" for j in range(e)]
     notes += missing_values.notes_on_filled(counts, missing, names)
     return X, _targets(y), notes
@@ -128,9 +129,8 @@ def _values(part: str, number: int, j: int, missing: str) -> np.ndarray:
         values = np.array([_number(cell, number, j) for cell in cells])
     if np.isinf(values).any():
         raise ValueError(f"line {number}: expected finite numbers, got infinity in dimension {j}")
-    gone = first_true(np.isnan(values))
-    if gone is not None and missing == "refuse":
-        got = f'none in dimension {j}, step {gone + 1}; missing="forward" fills it'
+    if np.isnan(values).any() and missing == "refuse":
+        got = f'none in dimension {j}, step {np.isnan(values).argmax() + 1}; missing="forward" fills it'
         raise ValueError(f"line {number}: expected a value for each step, got {got}")
     return values
 

@@ -14,10 +14,10 @@ from cli_cases import run
 import cgru
 from cgru import cli, recipe
 from cgru.cli.arguments import RequestError, as_request_error, parser, requested
-from cgru.cli.data import READING as NAMES
+from cgru.datasets import Columns
 from cgru.network.options import OPTIONS, Settings
 
-READING = dict.fromkeys(NAMES)
+READING = dict.fromkeys(each.name for each in dataclasses.fields(Columns))
 
 
 def test_the_defaults_of_fit():

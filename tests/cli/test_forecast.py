@@ -235,7 +235,7 @@ def test_a_pipe(folder, monkeypatch):
         ("one", ("--horizon", 60), "one.csv: sales: expected at least"),
         ("one", ("--horizon", 3, "--season", 12, "--width", 11), "width: expected at least a season of 12"),
         ("one", ("--horizon", 3, "--season", 40), "one.csv: sales: expected at least"),
-        ("one", ("--horizon", 3, "--target", "z"), "target: expected"),
+        ("one", ("--horizon", 3, "--target", "z"), "label: expected"),
         ("gap", ("--horizon", 3), r"gap.csv: sales: expected .* none at 2000-08.* \(in all at 2\); --missing interpol"),
         ("steps", ("--horizon", 3, "--id", "id", "--origins", 0), "steps.csv: expected series of one step"),
         ("uneven", ("--horizon", 3, "--id", "id"), "--origins 0 forecasts without tests"),

@@ -9,10 +9,10 @@ from cgru.datasets import read
 def reads(tmp_path):
     """Write a text or bytes into a file, and read it."""
 
-    def reads(content, name="data.csv", **options):
+    def reads(content, name="data.csv", how=None, **options):
         path = tmp_path / name
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
-        return read(path, **options)
+        return read(path, how, **options)
 
     return reads
 

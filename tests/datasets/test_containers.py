@@ -27,7 +27,7 @@ def test_arrays():
 
 
 @pytest.mark.parametrize("kind", ["pd-multiindex", "nested_univ"])
-@pytest.mark.parametrize("given", [RAGGED, SPLIT, datasets.Sequences(RAGGED, None, SPLIT.ids, ["u", "v"]), DATA])
+@pytest.mark.parametrize("given", [RAGGED, SPLIT, DATA])
 def test_dataframes_come_in_again(kind, given):
     pytest.importorskip("pandas", reason="no pandas")
     found = to_container(given, kind)

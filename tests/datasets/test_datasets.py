@@ -186,7 +186,7 @@ def test_files_that_are_no_archives_of_arrays(tmp_path, content):
 
 def test_a_single_array_is_no_archive(tmp_path):
     np.save(tmp_path / "x.npy", X)
-    with pytest.raises(ValueError, match=r"no \.npz archive"):
+    with pytest.raises(ValueError, match=r"an \.npz archive"):
         read(tmp_path / "x.npy")
 
 
@@ -235,7 +235,7 @@ LENGTH = header((1,), "<i8") + N.to_bytes(8, "little")
         ({"x": ((4, 3, 2),), "class_names": ((3,), f"<U{2 * N}")}, "class_names: expected at most .* bytes"),
         ({"x": ((4, 3, 2),), "class_names": ((N,),)}, "class_names: expected strings"),
         ({"x": header((N, N, 2))}, "x is said to be"),
-        ({"x": ((4, 3, 2), "<c16"), "y": ((N,),)}, "x: expected real numbers"),
+        ({"x": ((4, 3, 2), "<c16"), "y": ((N,),)}, "x: expected "),
         ({"x": ((N // 8, 3, 2), "|S1")}, "x: "),
     ],
     ids=range(18),

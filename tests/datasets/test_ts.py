@@ -134,8 +134,7 @@ def test_refusals(no_ts, content, why):
 
 def test_options_that_say_nothing_of_it(no_ts):
     for name, value in {"id": "a", "time": "t", "wide": True, "per_step": True, "decimal": ",", "axes": "mes"}.items():
-        due = f"{name}: expected nothing, since it says nothing of such a file, ts, got some"
-        assert no_ts(ONE + "1,2,3:up\n", **{name: value}) == due
+        assert no_ts(ONE + "1,2,3:up\n", **{name: value}).startswith(f"{name}: expected nothing")
 
 
 def test_files_of_the_archive():

@@ -122,7 +122,7 @@ def _targets(split: Split, data: Dataset) -> list[str]:
 
 def _notes_on_missing(data: Dataset) -> list[str]:
     """Return a note with the number and first place of NaN and infinities in X; an empty list if there are none."""
-    decays = parse_filling((data.reading or {}).get("missing", "refuse")).decays
+    decays = parse_filling(data.columns.missing).decays
     for name, split in () if decays else (("x", data.train), ("x to test on", data.test)):
         if split is None or split.X.dtype.kind != "f":
             continue

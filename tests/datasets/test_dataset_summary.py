@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cgru.datasets import Dataset, Split, described
-from cgru.datasets.summary import classes_in, looks_swapped
+from cgru.datasets.dataset_summary import classes_in, looks_swapped
 
 X = np.arange(24.0).reshape(4, 3, 2)
 

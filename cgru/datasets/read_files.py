@@ -1,0 +1,447 @@
+"""`cgru.datasets.read` and `from_frame`: data sets out of files of any kind, and DataFrames.
+
+A refusal carries its whole cure: it is applied, and if the table is then refused again, that cure is added, so that
+the options to copy read the table at the first try.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from cgru.datasets import missing_values
+from cgru.datasets.column_roles import resolve_roles, roles_and_values
+from cgru.datasets.columns import ROLES, Columns, ColumnsError
+from cgru.datasets.dataset import Dataset, Split, StepSplit, with_features, with_targets
+from cgru.datasets.missing_values import Filling, indicator_name, parse_filling
+from cgru.datasets.npz import read_npz
+from cgru.datasets.table import SPREADSHEETS, Table, table_of, table_of_frame
+from cgru.datasets.table_sequences import pad_sequences, read_long, read_wide, source_columns
+from cgru.datasets.ts import read_ts
+
+__all__ = ["Overview", "from_frame", "kind_of", "overview", "read", "test_beside", "with_whole_cure"]
+
+Path = str | os.PathLike[str]
+TABLES = (".csv", ".tsv", ".txt", ".tab", ".dat", ".data")
+LINES = (".jsonl", ".ndjson")
+MANY = 20  # at most so many different integers are surely classes
+ROUNDS = 12  # of cures that are added up
+# What says something of files that are no tables.
+OF_OTHERS = {"npz": {"axes", "columns", "groups", "missing", "task"}, "ts": {"missing", "task"}}
+
+
+def read(
+    path: Path, how: Columns | None = None, /, *, test: Path | None = None, features: Sequence[str] | None = None,
+    targets: bool = True, **options: Any,
+) -> Dataset:  # fmt: skip
+    r"""Read a data set from a table (CSV, Parquet, Excel, JSON lines), an `.npz`, a `.ts`, or a folder of `.npy`.
+
+    A table has a row for each step (long), or for each sequence (`wide=True`, or lists in its cells). `Columns` says
+    what each column is. Whatever is not said and has no exact conventional name is refused, with the options to pass.
+
+    An `.npz` holds real numbers `x` (or `X`): (m, s, e), or the steps of all samples one after another (n, e) with
+    `lengths` (m,) that sum to n. With x (m, s, e), `lengths` (m,) are optional and give the real steps of each
+    sample. An optional `y` holds integers, booleans or strings (m,), which are classes, or reals (m,) or (m, k). It may
+    hold a class for each step: (m, s), or with x (n, e) also (n,); or reals for each step: (m, s, k). With a split the
+    names are `train_x`, `train_y`, `train_lengths`, `test_x`, ... . `class_names` (k,) and `feature_names` (e,) are
+    optional. Other arrays are ignored; none is ever unpickled.
+
+    A folder holds these arrays as files `x.npy`, (m, s, e), `y.npy`, ... . They are mapped into memory (`numpy.memmap`)
+    rather than read, except for x if missing values are filled, or features are selected or reordered.
+
+    Args:
+        path: the file. Text and `.ts` may be gzipped.
+        how: what each column is; None: `Columns()`. The `columns` of another `Dataset` read this file as that one.
+        test: a file of the same kind with the test split.
+        features: the names of the features to take, in this order, such as `Network.feature_names`; others are left
+            out. Ignored if the file has no names.
+        targets: whether to read targets. If not, `y` is None, and the file needs no labels.
+        **options: fields of `Columns`, which replace those in `how`.
+
+    Returns:
+        The data set, its splits (m, s, e) padded with zeros.
+
+    Raises:
+        OSError: the file cannot be opened.
+        ImportError: Polars is not installed, for a table.
+        ColumnsError: a table needs another option; `cure` has those that mend it.
+        ValueError: anything else is invalid; with the file, and the line and column or the array.
+
+    Examples:
+        >>> import pathlib
+        >>> rows = ["machine,time,heat,label", "A,0,1.5,fine", "A,1,2,fine", "B,0,3,failed", "B,1,4,failed"]
+        >>> _ = pathlib.Path("machines.csv").write_text("\n".join(rows))
+        >>> data = cgru.datasets.read("machines.csv", id="machine")
+        >>> data.train.X.tolist(), data.train.y.tolist(), data.feature_names
+        ([[[1.5], [2.0]], [[3.0], [4.0]]], ['fine', 'failed'], ('heat',))
+        >>> later = cgru.datasets.read("machines.csv", data.columns, targets=False)
+    """
+    how = (how or Columns()).changed(**options)
+    data = _read(path, how, features, targets)
+    if test is None:
+        beside = test_beside(path)
+        note = f"{os.path.basename(beside or '')} is in the same folder: test tests on it"
+        return data._replace(notes=(*data.notes, note)) if beside else data
+    return _with_test(data, _read(test, data.columns, features or data.feature_names, True), test)
+
+
+def from_frame(frame: Any, how: Columns | None = None, /, *, targets: bool = True, **options: Any) -> Dataset:
+    """Convert a DataFrame to a data set, as `read` reads a file.
+
+    Args:
+        frame: a DataFrame of pandas, Polars or any other library that narwhals reads. A named index is a column, too.
+        how: what each column is; None: `Columns()`. The `columns` of another `Dataset` read this frame as that one.
+        targets: whether to read targets. If not, `y` is None, and the frame needs no labels.
+        **options: fields of `Columns`, which replace those in `how`.
+
+    Returns:
+        The data set; all samples are in `train`.
+
+    Raises:
+        ImportError: narwhals or Polars is not installed.
+        TypeError: `frame` is no DataFrame.
+        ColumnsError: the table needs another option; `cure` has those that mend it.
+        ValueError: anything else is invalid.
+
+    Examples:
+        >>> import polars
+        >>> days = ["2024-05-01", "2024-05-02", "2024-05-01"]
+        >>> frame = polars.DataFrame({"id": ["x", "x", "y"], "date": days, "a": [1, 2, 3]})
+        >>> data = cgru.datasets.from_frame(frame)
+        >>> data.train.X.tolist(), data.train.lengths.tolist(), data.train.ids.tolist()
+        ([[[1.0], [2.0]], [[3.0], [0.0]]], [2, 1], ['x', 'y'])
+    """
+    how = (how or Columns()).changed(**options)
+    return with_whole_cure(lambda how: _data_of(table_of_frame(frame, how), None, targets), how)
+
+
+class Overview(NamedTuple):
+    r"""What a table has, for `cgru data FILE`.
+
+    Attributes:
+        lines: a line for each column: its name, its role or likely role, and three values.
+        options: the options with which it is read, fields of `Columns`; {} if it needs none.
+        error: the refusal without these options, or None.
+        data: the data set, read with them, or None if no options are known to read it.
+
+    Examples:
+        >>> import pathlib
+        >>> _ = pathlib.Path("steps.csv").write_text("id,time,a\nx,0,1\nx,1,2\ny,0,3\n")
+        >>> cgru.datasets.overview("steps.csv").data.feature_names
+        ('a',)
+    """
+
+    lines: list[str]
+    options: dict[str, Any]
+    error: ColumnsError | None
+    data: Dataset | None
+
+
+def overview(path: Path, how: Columns | None = None, /, **options: Any) -> Overview:
+    r"""Look at a table: its columns with three values each, and the options that read it.
+
+    Args:
+        path: the file.
+        how: as for `read`.
+        **options: as for `read`.
+
+    Returns:
+        The overview.
+
+    Raises:
+        OSError: the file cannot be opened.
+        ValueError: it is no table.
+
+    Examples:
+        >>> import pathlib
+        >>> rows = ["machine,time,heat,label", "A,0,1.5,fine", "A,1,2,fine", "B,0,3,failed", "B,1,4,failed"]
+        >>> _ = pathlib.Path("machines.csv").write_text("\n".join(rows))
+        >>> found = cgru.datasets.overview("machines.csv")
+        >>> print("\n".join(found.lines), found.options)
+          machine  id          A, B
+          time     time        0, 1
+          heat     feature     1.5, 2, 3
+          label    label       fine, failed {'id': ('machine',)}
+    """
+    how, error, data = (how or Columns()).changed(**options), None, None
+    try:
+        data = read(path, how)
+    except ColumnsError as found:
+        error = found
+    cure = (error and error.cure) or {}
+    if cure:
+        data = read(path, how, **cure)
+    kind = kind_of(path)
+    if kind in OF_OTHERS:
+        return Overview([], cure, error, data)
+    try:
+        lines = roles_and_values(table_of(path, kind, how.changed(**cure)), how.changed(**cure))
+    except ColumnsError:
+        lines = error.overview.split("\n") if error and error.overview else []
+    return Overview(lines, cure, error, data)
+
+
+def with_whole_cure(use: Callable[[Columns], Any], how: Columns, source: str = "") -> Any:
+    """Return `use(how)`; a ColumnsError that it raises gets the whole cure, by which `use` raises no other.
+
+    An error whose cure is not found to work has none.
+    """
+    try:
+        return use(how)
+    except ColumnsError as first:
+        error, whole, last = first, _merged(how, {}, first.cure or {}), first
+        for _ in range(ROUNDS):
+            if not last.cure:
+                whole = {}
+            try:
+                if whole:
+                    use(how.changed(**whole))
+                break
+            except ColumnsError as other:
+                last, more = other, _merged(how, whole, other.cure or {})
+                whole = {} if more == whole else more
+            except (TypeError, ValueError):
+                whole = {}
+        error.source, error.cure = source, whole or None
+        raise error from None
+
+
+def _merged(how: Columns, whole: dict[str, Any], cure: dict[str, Any]) -> dict[str, Any]:
+    """Return both cures of `how`; a column to which the later one gives a role loses other roles."""
+    named, found = {name for role in ROLES for name in cure.get(role) or ()}, whole | cure
+    for role in ROLES:
+        value = whole.get(role, getattr(how, role))
+        if role not in cure and value and named & {*value}:
+            left = [name for name in value if name not in named]
+            found[role] = {name: value[name] for name in left} if isinstance(value, dict) else tuple(left)
+    return found
+
+
+def test_beside(path: Path) -> str | None:
+    """Return the path NAME_TEST.ts if `path` is NAME_TRAIN.ts and the former exists, as in the archive; else None."""
+    found = re.fullmatch(r"(.*)_TRAIN(\.ts(?:\.gz)?)", os.fspath(path))
+    other = f"{found[1]}_TEST{found[2]}" if found else ""
+    return other if other and os.path.exists(other) else None
+
+
+def _with_test(data: Dataset, other: Dataset, path: Path) -> Dataset:
+    """Return `data` with the samples of `other` as test split; raise ValueError, with `path`, if they do not match."""
+    where = os.fspath(path)
+    if data.test is not None or other.test is not None:
+        raise ValueError(f"{where}: expected no test split of its own where test names a file, got one")
+    if None not in (data.class_names, other.class_names) and data.class_names != other.class_names:
+        raise ValueError(f"{where}: class_names: expected those of the other file, got {', '.join(other.class_names)}")
+    if data.train is not None and data.train.y is not None and other.train.y is None:
+        raise ValueError(f"{where}: expected something to learn, to test on, as the other file has, got none")
+    due, got = (each.train.X.shape[2] for each in (data, other) if each.train is not None)
+    if due != got:
+        raise ValueError(f"{where}: expected {due} features a step, as the other file has, got {got}")
+    try:
+        other = with_targets(other, data.target_names)
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}, which the other file has not") from None
+    notes = tuple(f"{os.path.basename(where)}: {note}" for note in other.notes if note not in data.notes)
+    return data._replace(test=other.train, notes=data.notes + notes)
+
+
+def kind_of(path: Path) -> str:
+    """Return the kind of a file by its first bytes or name: "npz", also for a folder, "ts", or that of a table.
+
+    Raise ValueError for any other file.
+    """
+    if os.path.isdir(path):
+        return "npz"
+    name = os.fspath(path).lower().removesuffix(".gz")
+    with open(path, "rb") as file:
+        first = file.read(4)
+    ending = os.path.splitext(name)[1]
+    if not first and ending not in (".npz", ".ts", *TABLES):  # these readers refuse empty files themselves
+        raise ValueError("expected a data set, got an empty file")
+    if ending == ".parquet" and first[:4] != b"PAR1":
+        raise ValueError("expected a Parquet file, got one that does not begin with PAR1, as those do")
+    if first[:4] == b"PAR1":
+        return "parquet"
+    if ending in SPREADSHEETS:
+        return "excel"
+    if first[:2] == b"PK" or ending == ".npz":
+        return "npz"
+    if ending == ".ts" or ending in (*TABLES, *LINES):
+        return "ts" if ending == ".ts" else "text" if ending in TABLES else "jsonl"
+    due = ", ".join((".parquet", ".ts", *SPREADSHEETS, *LINES, *TABLES))
+    raise ValueError(f"expected an .npz archive, or a name that ends in {due}, got another")
+
+
+def _read(path: Path, how: Columns, features: Sequence[str] | None, targets: bool) -> Dataset:
+    """Read one file by the options of `read`; put its path before errors."""
+    source = os.fspath(path)
+    try:
+        kind = kind_of(path)
+        if kind not in OF_OTHERS:
+            if how.axes is not None:
+                raise ColumnsError("axes", how.axes, f"nothing, since it says nothing of {kind}", {"axes": None})
+
+            def use(how: Columns) -> Dataset:
+                """Read the table by its columns."""
+                return _data_of(table_of(path, kind, how), features, targets)
+
+            return with_whole_cure(use, how, source)
+        return with_whole_cure(lambda how: _read_other(path, kind, how, features, targets), how, source)
+    except ColumnsError:
+        raise
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{source}: {error}") from None
+
+
+def _read_other(path: Path, kind: str, how: Columns, features: Sequence[str] | None, targets: bool) -> Dataset:
+    """Read an `.npz`, a folder or a `.ts`, which describe themselves."""
+    for name in how.to_dict().keys() - OF_OTHERS[kind] - {"parts"}:
+        default = next(each.default for each in fields(Columns) if each.name == name)
+        raise ColumnsError(name, repr(getattr(how, name)), f"nothing, since it says nothing of {kind}", {name: default})
+    filling = parse_filling(how.missing)
+    if kind == "npz":
+        grouped = targets and not how.parts
+        data = _fill(read_npz(path, how.axes, "".join(how.groups), grouped), filling)
+        if how.columns is not None and data.feature_names is None:
+            raise ValueError(
+                "columns: expected none without feature_names in the file, which say what there is, got some"
+            )
+        data = with_features(data, how.columns)
+    else:
+        if filling.named or filling.marks:
+            due = "a method alone, since features have no names in a .ts"
+            raise ColumnsError("missing", how.missing, due, {"missing": filling.others.partition("+")[0]})
+        X, y, notes = read_ts(path, filling.others, targets)
+        X, lengths = pad_sequences(X)
+        data = Dataset(Split(X, y, lengths), None, None, None, tuple(notes))
+    settled = Columns(missing=how.missing) if data.columns == Columns() else data.columns
+    data = with_features(data._replace(columns=settled), features)
+    notes = data.notes if how.task else (*data.notes, *_notes_on_task(data.train or data.test))
+    train, test = (_as_task(split, how.task, False) for split in (data.train, data.test))
+    return data._replace(train=train, test=test, notes=notes, columns=settled.changed(task=how.task))
+
+
+def _data_of(table: Table, features: Sequence[str] | None, targets: bool) -> Dataset:
+    """Return the data set of a table by its `columns`; those of the result have all roles."""
+    how, trained = table.columns, table.columns.parts == 1 or features is not None
+    if features is not None and how.columns is None and not how.wide:
+        sources = source_columns(features, how)
+        lost = [name for name in sources if name not in table.names]
+        if len(lost) < len(sources):
+            if lost:
+                raise ColumnsError("columns", f"none called {', '.join(lost)}", f"the columns {', '.join(sources)}")
+            how = how.changed(columns=sources, ignore=())
+    roles = resolve_roles(table, how, targets=targets)
+    reader = read_wide if how.wide else read_long
+    data = reader(table, roles, targets=targets, trained=trained)
+    data = with_features(data, features)
+    notes = [*table.notes, *data.notes]
+    split = _as_task(data.train, how.task, True)
+    if split.y is not None:
+        notes += _check_targets(split.y, roles, trained)
+        if roles.per_step and split.y.ndim == 2 and how.task is None and (n := len(np.unique(split.y))) > MANY:
+            notes.append(f"there are {n} different classes at the steps: the task regression learns numbers")
+    settled = data.columns.changed(columns=None if how.wide else data.columns.columns, header=how.header)
+    data = data._replace(train=split, notes=tuple(notes), columns=settled)
+    is_number = split.y is not None and split.y.dtype.kind == "f"
+    return data if is_number else data._replace(target_names=None)
+
+
+def _check_targets(y: np.ndarray, how: Columns, trained: bool) -> list[str]:
+    """Refuse a target that is the same everywhere or different in each row; return notes on classes that are alike."""
+    if trained or how.task:
+        return []
+    found = np.unique(y, axis=0 if y.ndim == 2 and y.dtype.kind == "f" else None)
+    none = {"label": (), "ignore": tuple(dict.fromkeys((*how.ignore, *how.label))), "per_step": False}
+    if len(found) == 1 and len(y) > 1:
+        raise ColumnsError("label", f"{found.ravel()[0]} alone", "a target that is not the same everywhere", none)
+    if y.dtype.kind == "f" or y.ndim > 1:
+        return []
+    if len(found) == len(y) > 2:
+        got = f"another class in each sequence, {found[0]}, {found[1]}, ..."
+        raise ColumnsError("label", got, "classes that several sequences have", none)
+    folded: dict[str, list[str]] = {}
+    for name in found.astype(str).tolist():
+        folded.setdefault(" ".join(name.casefold().split()), []).append(name)
+    alike = [" and ".join(map(repr, names)) for names in folded.values() if len(names) > 1]
+    return [f"classes that differ only in case or white space: {', '.join(alike)}"] if alike else []
+
+
+# --- .npz, and targets ---
+
+
+def _fill(data: Dataset, filling: Filling) -> Dataset:
+    """Return `data` with NaN in X filled; what is refused stays, to be refused later."""
+    if filling == Filling():
+        return data
+    e = (data.train or data.test).X.shape[2]
+    names = data.feature_names or [f"feature {j}:" for j in range(e)]
+    methods, filled, splits, gone = filling.methods(names), {}, {}, {}
+    for name, split in (("train", data.train), ("test", data.test)):
+        if split is not None:
+            X, flags = split.X, split.X.flags
+            X = X if flags.writeable and flags.c_contiguous else np.array(X, order="C")  # such as a mapped one
+            gone[name] = np.isnan(X) if filling.marks else None
+            wrong = 'x: expected a value at least in sample {}, feature {}, got none; missing="zero" fills it'.format
+            filled[name] = missing_values.fill_samples(X, split.lengths, methods, wrong)
+            splits[name] = split._replace(X=X)
+    notes = missing_values.notes_on_filled(sum(filled.values()), filling, names)
+    indicated = filling.indicated(names, next(iter(filled.values())) > 0)  # by the training data, if there are any
+    if indicated and data.feature_names is None:
+        raise ValueError("missing: expected no indicators of a file without feature_names, got some")
+    at = [names.index(name) for name in indicated]
+    for name, split in splits.items() if indicated else ():
+        splits[name] = split._replace(X=np.concatenate([split.X, gone[name][..., at]], axis=-1))
+    called = (*names, *map(indicator_name, indicated)) if indicated else data.feature_names
+    settled = Columns(missing=str(filling.settled(indicated)))
+    return data._replace(**splits, notes=(*data.notes, *notes), feature_names=called, columns=settled)
+
+
+def _as_task(split: Split | StepSplit | None, task: str | None, is_table: bool) -> Split | StepSplit | None:
+    """Return the split with targets of the dtype of `task`; refuse those that cannot be, or are doubtful in a table.
+
+    None stays None.
+    """
+    if split is None or split.y is None:
+        return split
+    y = split.y
+    if task == "regression" and y.dtype.kind != "f":
+        if y.dtype.kind not in "biu":
+            raise ColumnsError("task", f"words, such as {str(y.flat[0])!r}", "numbers for regression",
+                               {"task": "classification"})  # fmt: skip
+        return split._replace(y=y.astype(np.float64).reshape(*y.shape, *[1] * (y.ndim - 1)))  # of steps (m, s, 1)
+    if task == "classification" and y.dtype.kind == "f":
+        y = y[:, :, 0] if y.shape[2:] == (1,) else y
+        if (y.ndim > 1 and y is split.y) or not np.isfinite(y).all() or (y % 1).any():
+            due = "integers or words for classification (y.argmax(axis=1) of one-hot rows)"
+            raise ColumnsError("task", f"reals of shape {y.shape}", due, {"task": "regression"})
+        return split._replace(y=y.astype(np.int64))
+    if task is None and is_table and y.ndim == 1 and _is_doubtful(y):
+        kind = "integers" if y.dtype.kind in "iu" else "whole reals"
+        cure = {"task": "classification" if y.dtype.kind == "f" else "regression"}
+        raise ColumnsError("task", f"{len(np.unique(y))} different {kind} of {len(y)}", "classes or numbers", cure)
+    return split
+
+
+def _is_doubtful(y: np.ndarray) -> bool:
+    """Return whether targets (m,) may be classes or numbers: many different integers, or few different whole reals."""
+    if y.dtype.kind in "iu":
+        return len(np.unique(y)) > max(MANY, len(y) // 2)
+    is_whole = y.dtype.kind == "f" and np.isfinite(y).all() and not (y % 1).any()
+    return is_whole and len(np.unique(y)) <= min(MANY, len(y) // 2)
+
+
+def _notes_on_task(split: Split) -> list[str]:
+    """Return a note on targets of an array that may be meant as classes but are numbers, or the reverse."""
+    y = split.y
+    if y is not None and y.ndim == 1 and _is_doubtful(y):
+        other = "classification" if y.dtype.kind == "f" else "regression"
+        return [f"y has {len(np.unique(y))} different whole numbers of {len(y)}: the other task is {other}"]
+    is_wide = y is not None and y.dtype.kind == "f" and y.ndim == 2 and y.shape[1] > 1
+    if is_wide and np.isin(y, (0, 1)).all() and (y.sum(axis=1) == 1).all():
+        return ["y looks one-hot, and is learned as numbers: y.argmax(axis=1) are the classes"]
+    return []

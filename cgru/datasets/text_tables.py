@@ -1,0 +1,178 @@
+"""Cells of text files: CSV, gzipped or not, by the separator and the lines that `Columns` leaves out.
+
+Polars splits the lines; a file with quotes goes through the csv module. Every line must have as many cells as the
+first: a preamble, a row of units or a footer is refused, with the lines to skip as the cure.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import re
+from typing import Any
+
+import numpy as np
+
+from cgru.datasets.columns import LONGEST, Columns, ColumnsError
+
+__all__ = ["NUMBER", "check_name_lengths", "decode", "kept_lines", "split_cells"]
+
+DENSEST = 100  # bytes of text for each of a gzip file: tables have 2 to 20, a decompression bomb 1000
+WIDEST = 1 << 16  # columns
+SAMPLE = 200  # records by which the separator is chosen
+SEPARATORS = "\t;|,"  # the comma comes last, as it may be within numbers
+NUMBER = r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?"
+
+
+def decode(path: str | os.PathLike[str]) -> tuple[str, list[str]]:
+    """Return the text of a file, gzipped or not, and notes on its encoding.
+
+    The encoding is UTF-8, UTF-16 after a byte order mark, or else Windows-1252. Raise ValueError for a binary file.
+    """
+    with open(path, "rb") as file:
+        raw = file.read()
+    if raw[:2] == b"\x1f\x8b":
+        import gzip
+        import zlib
+
+        most = DENSEST * len(raw)
+        try:
+            raw = gzip.GzipFile(fileobj=io.BytesIO(raw)).read(most + 1)
+        except (EOFError, OSError, zlib.error) as error:
+            raise ValueError(f"expected a whole gzip file: {error}") from None
+        if len(raw) > most:
+            raise ValueError(f"expected at most {DENSEST} times as many bytes unpacked, got more; gunzip unpacks it")
+    if not raw.strip(b"\xef\xbb\xbf\xff\xfe\0 \r\n\t"):
+        raise ValueError("expected a table, got an empty file")
+    encoding = "utf-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    if encoding != "utf-16" and b"\0" in raw:
+        raise ValueError(f"expected text, got a binary file, with a zero at byte {raw.index(0)}")
+    try:
+        return raw.decode(encoding), []
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        with_accents = f"line {line} is not {encoding.removesuffix('-sig').upper()}: the file is read as Windows-1252"
+        if encoding == "utf-16":
+            raise ValueError(f"expected text in UTF-16: {error}") from None
+        try:
+            return raw.decode("cp1252"), [with_accents]
+        except UnicodeDecodeError as error:
+            raise ValueError(f"expected text in UTF-8 or Windows-1252: {error}") from None
+
+
+def split_cells(text: str, columns: Columns) -> tuple[Any, np.ndarray, str]:
+    """Split a text into cells; return (records (n,), lists of texts in Polars, their line numbers (n,), the separator).
+
+    Lines that `columns` leaves out, and records without a value, are left out. Raise ColumnsError unless all have as
+    many cells as the first.
+    """
+    import polars as pl
+
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    kept = kept_lines(columns, len(lines))
+    separator = columns.separator
+    if separator is None and (found := re.fullmatch(r"sep=(.)", lines[0])):  # as Excel writes it
+        separator, kept[0] = found[1], False
+    if columns.comment:
+        kept &= [not line.lstrip().startswith(columns.comment) for line in lines]
+    numbers = np.flatnonzero(kept)
+    lines = [lines[i] for i in numbers]
+    if separator is None:
+        separator = _guess_separator([line for line in lines if line.strip()][:SAMPLE], text)
+    if separator == " ":  # runs of white space
+        lines = [" ".join(line.split()) for line in lines]
+    if '"' in text:
+        records, starts = _quoted(lines, numbers, separator)
+        cells = pl.Series(records, dtype=pl.List(pl.String))
+        numbers = np.array(starts, np.int64)
+    else:
+        cells = pl.Series(lines, dtype=pl.String).str.split(separator)
+    cells = cells.list.eval(pl.element().str.strip_chars())
+    filled = (cells.list.eval(pl.element().str.len_bytes()).list.sum() > 0).to_numpy()
+    cells, numbers = cells.filter(pl.Series(filled)), numbers[filled] + 1
+    if not len(cells):
+        raise ValueError("expected a table, got no values")
+    widths = cells.list.len().to_numpy()
+    if widths.max() > WIDEST:
+        raise ValueError(f"expected at most {WIDEST} columns, got {widths.max()}")
+    if len(widths) > 1 and (widths[1:] == widths[0] + 1).all():
+        if not (cells[1:].list.get(-1) == "").all():  # R writes names of rows without a name for their column
+            cells = pl.concat([cells[:1].list.eval(pl.concat([pl.lit(pl.Series([""])), pl.element()])), cells[1:]])
+        else:
+            cells = pl.concat([cells[:1], cells[1:].list.head(int(widths[0]))])
+    elif (widths != widths[0]).any():
+        raise _ragged(cells, widths, numbers, columns)
+    return cells, numbers, separator
+
+
+def kept_lines(columns: Columns, n: int) -> np.ndarray:
+    """Return the mask of the lines (n,) that `skip_lines` keeps."""
+    kept = np.ones(n, bool)
+    for part in (columns.skip_lines or "0").split(","):
+        first, _, last = part.rpartition("-")
+        kept[max(int(first or 1), 1) - 1 : int(last)] = False
+    return kept
+
+
+def _quoted(lines: list[str], numbers: np.ndarray, separator: str) -> tuple[list[list[str]], list[int]]:
+    """Return the records of lines with quotes, and the index of the first line of each."""
+    reader = csv.reader(
+        (line + "\n" for line in lines), delimiter=separator, skipinitialspace=True, strict=True
+    )  # fmt: skip
+    records, starts, line = [], [], 0
+    try:
+        for record in reader:
+            records.append(record)
+            starts.append(int(numbers[line]))
+            line = reader.line_num
+    except csv.Error as error:
+        raise ValueError(f"line {numbers[line] + 1}: expected cells as CSV has them: {error}") from None
+    return records, starts
+
+
+def _guess_separator(lines: list[str], text: str) -> str:
+    """Return the separator that splits most lines into as many cells; refuse spaces, and lines that none splits."""
+    found = []
+    for rank, separator in enumerate(SEPARATORS):
+        try:
+            widths = [len(record) for record in csv.reader(lines, delimiter=separator, skipinitialspace=True)]
+        except csv.Error:
+            continue
+        usual = max(widths, key=widths.count, default=0)
+        if usual > 1:
+            found.append((widths.count(usual), -rank, separator))
+    if found:
+        return max(found)[2]
+    spaced = [len(line.split()) for line in lines]
+    if min(spaced, default=0) > 1:
+        raise ColumnsError("separator", "spaces", "tabs, ;, | or commas between the cells", {"separator": " "})
+    return ","
+
+
+def _ragged(cells: Any, widths: np.ndarray, numbers: np.ndarray, columns: Columns) -> ColumnsError:
+    """Return the error of records with different numbers of cells; its cure leaves out the odd ones.
+
+    Lines with the usual number of cells stay. Odd ones in front are a preamble, with all lines above the header.
+    """
+    usual = int(np.bincount(widths).argmax())
+    odd = np.flatnonzero(widths != usual)
+    first = cells[int(odd[0])].to_list()
+    got = f"{len(first)} in line {numbers[odd[0]]}: {', '.join(first)[:60]!r}"
+    signs = {str(cells[int(i)][0])[:1] for i in odd}
+    cure, head = None, int(np.flatnonzero(widths == usual)[0])
+    if len(signs) == 1 and re.fullmatch(r"[^\w\s.+\"'-]", sign := signs.pop()) and not cells[head][0].startswith(sign):
+        cure = {"comment": sign}
+    elif len(odd) - head <= 20 and usual > 1:
+        above = str(numbers[head] - 1) if head else ""
+        below = [f"{line}-{line}" for line in numbers[odd[odd > head]]]
+        cure = {"skip_lines": ",".join(filter(None, [columns.skip_lines, above, *below]))}
+    return ColumnsError("skip_lines", got, f"{usual} cells in each line, as most have", cure)
+
+
+def check_name_lengths(names: list[str]) -> None:
+    """Raise ValueError for a name that is too long to be one."""
+    longest = max(names, key=len, default="")
+    if len(longest) > LONGEST:
+        got = f"{longest[:40]!r}... of {len(longest)}"
+        raise ValueError(f"expected names of columns of at most {LONGEST} characters, got {got}")

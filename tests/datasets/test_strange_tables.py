@@ -1,0 +1,307 @@
+"""Tables as strangers write them: each is read right, or refused with a cure that reads it right at the first try."""
+
+import json
+import random
+
+import numpy as np
+import pytest
+
+import cgru
+from cgru.datasets import ColumnsError
+
+pl = pytest.importorskip("polars")
+M, S = 6, 4  # sequences, steps
+HEAD = ("machine", "time", "heat", "label")
+
+
+def rows(*lines, sep=","):
+    return "".join(sep.join(map(str, line)) + "\n" for line in lines)
+
+
+def heat(i, t):
+    return 1.5 * i + t
+
+
+def label(i):
+    return ("no", "yes")[i % 2]
+
+
+def table(time=lambda t: t, value=heat, write=str, label=label, head=HEAD, sep=",", more=()):
+    """A long table of `M` machines and `S` hours; `more` are cells behind the label."""
+    found = [(f"M{i}", time(t), write(value(i, t)), label(i), *more) for i in range(M) for t in range(S)]
+    return rows(head, *found, sep=sep)
+
+
+def german(value, digits):
+    return f"{value:,.{digits}f}".translate(str.maketrans(",.", ".,"))
+
+
+def reordered(text, order):
+    head, *lines = text.splitlines()
+    return "\n".join([head, *order(lines)]) + "\n"
+
+
+def shuffled(lines):
+    return random.Random(1).sample(lines, len(lines))
+
+
+def visits(numbers=False):
+    """Patients 1, 2, ... of four hospitals, with visits 1 to 4 each."""
+    places = (1, 2, 3, 4) if numbers else "ABCD"
+    found = [(h, p, v, f"{j + p / 10 + v:.2f}", ("lived", "died")[(p + j) % 3 == 0])
+             for j, h in enumerate(places) for p in range(1, 21) for v in range(1, 5)]  # fmt: skip
+    return rows(("hospital", "patient", "visit", "x", "outcome"), *found)
+
+
+def dated(times, second, values):
+    found = [(f"M{i}", times(t), values(t), heat(i, t), label(i)) for i in range(M) for t in range(S)]
+    return rows(("machine", "date", second, "heat", "label"), *found)
+
+
+def thousands(i, t):
+    return 985 + 44 * (4 * i + t)
+
+
+FRAME = {
+    "machine": [f"M{i}" for i in range(M) for _ in range(S)], "time": [t for _ in range(M) for t in range(S)],
+    "heat": [heat(i, t) for i in range(M) for t in range(S)], "label": [label(i) for i in range(M) for _ in range(S)],
+}  # fmt: skip
+
+
+def frame(**changes):
+    return pl.DataFrame(FRAME).with_columns(**changes)
+
+
+def lines_of_json(lines, head):
+    return "".join(json.dumps(dict(zip(head, line, strict=True))) + "\n" for line in lines)
+
+
+def nested(**columns):
+    found = frame(**columns)
+    return found.group_by("machine", maintain_order=True).agg(
+        *(name for name in found.columns if name not in ("machine", "label")), pl.col("label").first()
+    )
+
+
+ORDER = ["time"]
+HOURS = ("22:00", "23:00", "00:00", "01:00")
+MINUTES = ("59:58.5", "59:59.5", "00:00.5", "00:01.5")
+OFFSETS = [f"2024-03-31T{time}:00" for time in ("01:30:00+01", "03:30:00+02", "04:30:00+02", "05:30:00+02")]
+REPEATED = ("2024-10-27 01:00", "2024-10-27 02:00", "2024-10-27 02:00", "2024-10-27 03:00")
+EDT = "2024-01-30", "2024-01-31", "2024-02-01", "2024-02-02"
+NOTED = (*HEAD, "note")
+PLAIN = {"id": "machine"}  # what reads the plain table
+
+# name: (the table, the options given, the fields in the cure, what is different from the plain table once it is read)
+TABLES = {
+    "plain": (table(), {}, {"id"}, {}),
+    "said": (table(), PLAIN, None, {}),
+    "german": (table(lambda t: f"{t + 1:02}.03.2024", write=lambda v: german(v, 2), sep=";"), {}, {"id", "decimal",
+        "time_format"}, {}),
+    "thousands": (table(value=thousands, write=lambda v: german(v, 0), sep=";"), {}, {"id", "thousands"}, {"value":
+        thousands}),
+    "thousands and decimals": (table(value=lambda i, t: thousands(i, t) + 0.5, write=lambda v: german(v, 1), sep=";"),
+        {}, {"id", "thousands", "decimal"}, {"value": lambda i, t: thousands(i, t) + 0.5}),
+    "commas between thousands": (table(value=thousands, write=lambda v: f"{v:,}", sep="\t"), {}, {"id", "thousands"},
+        {"value": thousands}),
+    "three decimals": (table(value=lambda i, t: heat(i, t) + 0.125, write=lambda v: f"{v:.3f}"), PLAIN, None,
+        {"value": lambda i, t: heat(i, t) + 0.125}),
+    "three decimals above one": (table(value=lambda i, t: heat(i, t) + 1.125, write=lambda v: f"{v:.3f}"), PLAIN,
+        {"decimal"}, {"value": lambda i, t: heat(i, t) + 1.125}),
+    "newest first": (reordered(table(EDT.__getitem__), lambda lines: lines[::-1]), {}, {"id", "sort"}, {"order":
+        range(M)[::-1]}),
+    "shuffled": (reordered(table(EDT.__getitem__), shuffled), PLAIN, {"sort"}, {"order": None}),
+    "days in another order": (reordered(table(head=("machine", "day", *HEAD[2:])), shuffled), PLAIN, {"time", "sort"},
+        {"order": None}),
+    "a counter in another order": (reordered(table(head=("machine", "n", *HEAD[2:])), shuffled), PLAIN, {"time",
+        "sort"}, {"order": None}),
+    "a counter in order": (table(head=("machine", "n", *HEAD[2:])), PLAIN, None, {"shape": (M, S, 2), "value": lambda
+        i, t: t}),
+    "midnight": (table(HOURS.__getitem__), PLAIN, {"time_format", "time", "ignore"}, {}),
+    "midnight in numbers": (table(lambda t: (22 + t) % 24), PLAIN, {"time", "ignore"}, {}),
+    "minutes by a format": (table(MINUTES.__getitem__), {**PLAIN, "time_format": "%M:%S.%f"}, {"time", "ignore"}, {}),
+    "centres": (visits(), {}, {"id", "time", "label"}, {"shape": (80, 4, 1)}),
+    "centres, an id": (visits(), {"id": "patient"}, {"id", "time", "label"}, {"shape": (80, 4, 1)}),
+    "centres, a time": (visits(), {"id": "patient", "time": "visit", "label": "outcome"}, {"id"}, {"shape": (80, 4,
+        1)}),
+    "centres, no time": (visits(), {"id": "patient", "time": "", "ignore": ["visit", "hospital"], "label": "outcome"},
+        {"id", "ignore"}, {"shape": (80, 4, 1)}),
+    "centres by number": (visits(True), {"id": "patient", "time": "visit", "label": "outcome"}, {"id"}, {"shape": (80,
+        4, 1)}),
+    "centres by number, no time": (visits(True), {"id": "patient", "time": "", "label": "outcome"}, {"id"}, {"shape":
+        (80, 4, 2)}),
+    "a preamble": ("Logger 7\nmade on 2024-01-02\n\n" + table(), {}, {"id", "skip_lines"}, {}),
+    "a padded title": ("Report;;;\n;;;\n" + table(sep=";"), {}, {"id", "skip_lines"}, {}),
+    "a row of units": (table().replace("label\n", "label\n-,h,degC,-\n", 1), {}, {"id", "skip_lines"}, {}),
+    "comments": (table().replace("M2,0", "# battery changed\nM2,0"), {}, {"id", "comment"}, {}),
+    "comments with commas": (table().replace("M2,0", "# battery, changed, by, me\nM2,0"), {}, {"id", "comment"}, {}),
+    "names again": (table().replace("M3,0", ",".join(HEAD) + "\nM3,0"), {}, {"id", "skip_lines"}, {}),
+    "a row twice": (table().replace("M2,1,4.0,no\n", "M2,1,4.0,no\n" * 2), PLAIN, {"skip_lines"}, {}),
+    "totals": (table() + "Total,,99,\n", PLAIN, {"skip_lines"}, {}),
+    "a target for each": (table(label=lambda i: f"c{i}"), PLAIN, {"label", "ignore", "per_step"}, {"y": None}),
+    "one target": (table(label=lambda i: "fine"), PLAIN, {"label", "ignore", "per_step"}, {"y": None}),
+    "case of classes": (table(label=("no", "yes", "No", "yes", "no", "YES").__getitem__), PLAIN, None, {"y": ["no",
+        "yes", "No", "yes", "no", "YES"], "note": "case"}),
+    "epochs": (table(lambda t: 1700000000 + 3600 * t), PLAIN, None, {}),
+    "days as numbers": (table((20240130, 20240131, 20240201, 20240202).__getitem__), PLAIN, {"time_format"}, {}),
+    "months as numbers": (table((202311, 202312, 202401, 202402).__getitem__), PLAIN, {"time_format"}, {}),
+    "a word among numbers": (table(write=lambda v: "error" if v == 3 else v), PLAIN, {"na", "missing"}, {"value":
+        None}),
+    "an empty column": (table(head=NOTED, more=("",)), PLAIN, {"ignore"}, {}),
+    "utf-8 with a mark": ("\ufeff" + table(), PLAIN, None, {}),
+    "utf-16": (table(head=("Gerät", *HEAD[1:])).encode("utf-16"), {}, {"id"}, {}),
+    "latin-1": (table(head=("Gerät", *HEAD[1:])).encode("latin-1"), {}, {"id"}, {"note": "Windows-1252"}),
+    "line ends in quotes": (table(head=NOTED, more=('"a\nb, c"',)), {**PLAIN, "ignore": "note"}, None, {}),
+    "names that are there twice": (rows((*HEAD[:3], "heat", "label"), *[(f"M{i}", t, i, t, label(i)) for i in range(M)
+        for t in range(S)]), PLAIN, None, {"shape": (M, S, 2), "note": "heat"}),
+    "a short line": (table().replace("M1,3,4.5,yes", "M1,3"), PLAIN, {"skip_lines"}, {"value": None}),
+    "a long line": (table().replace("M1,3,4.5,yes", "M1,3,4,5,yes"), PLAIN, {"skip_lines"}, {"value": None}),
+    "separators at the end": (table().replace("\n", ",\n"), PLAIN, None, {}),
+    "separators at the end of rows": (table().replace("\n", ",\n").replace("label,", "label"), PLAIN, None, {}),
+    "tabs": (table(sep="\t"), PLAIN, None, {}),
+    "bars": (table(sep="|"), PLAIN, None, {}),
+    "spaces": (table(sep="  "), PLAIN, {"separator"}, {}),
+    "sep=": ("sep=;\n" + table(sep=";"), PLAIN, None, {}),
+    "no names": (table().partition("\n")[2], {}, {"header", "id", "label"}, {"shape": (M, S, 2)}),
+    "no names, numbers": (rows(*[(i, t, heat(i, t), 3 * i) for i in range(M) for t in range(S)]), {}, {"header",
+        "id"}, {"shape": (M, S, 3), "y": None}),
+    "booleans": (table(write=lambda v: v > 4), PLAIN, None, {"value": lambda i, t: heat(i, t) > 4}),
+    "weeks": (table(lambda t: f"2024-W{t + 1:02}"), PLAIN, {"time", "ignore"}, {}),
+    "quarters": (table(lambda t: f"Q{t + 1} 2005"), PLAIN, {"time", "ignore"}, {}),
+    "offsets from UTC": (table(OFFSETS.__getitem__), PLAIN, None, {}),
+    "an hour twice": (table(REPEATED.__getitem__), PLAIN, {"time", "ignore"}, {}),
+    "an hour twice by a format": (table(REPEATED.__getitem__), {**PLAIN, "time_format": "%Y-%m-%d %H:%M"}, {"time",
+        "ignore"}, {}),
+    "american dates": (table(lambda t: f"01/{28 + t}/2024"), PLAIN, {"time_format"}, {}),
+    "american dates by a wrong format": (table(lambda t: f"01/{28 + t}/2024"), {**PLAIN, "time_format": "%d/%m/%Y"},
+        {"time_format"}, {}),
+    "dates of two readings": (table(lambda t: f"0{t + 1}/02/2024"), PLAIN, {"time", "ignore"}, {}),
+    "am and pm": (table(lambda t: f"3/14/2024 {(11, 12, 1, 2)[t]}:00 {'AP'[t > 0]}M"), PLAIN, {"time_format"}, {}),
+    "a date and a clock": (dated(lambda t: f"2024-03-0{1 + t // 2}", "clock", lambda t: f"{12 * (t % 2):02}:00"), {},
+        {"id", "time"}, {}),
+    "a date and an hour": (dated(lambda t: f"2024-03-0{1 + t // 2}", "hour", lambda t: 9 * (t % 2)), PLAIN, {"time",
+        "time_format"}, {}),
+    "two times": (dated(lambda t: t, "timestamp", EDT.__getitem__), PLAIN, {"time", "ignore"}, {}),
+    "two labels": (table(head=(*HEAD, "target"), more=("old",)), PLAIN, {"label", "ignore"}, {}),
+    "y next to x": (rows(("id", "time", "x", "y", "z"), *[(i, t, heat(i, t), i, t) for i in range(M) for t in
+        range(S)]), {}, {"label"}, {"shape": (M, S, 3), "y": None}),
+    "percent": (table(write=lambda v: f"{v}%", head=(*HEAD, "n"), more=(1,)), PLAIN, {"ignore"}, {"value": lambda i,
+        t: 1}),
+    "units": (table(write=lambda v: f"{v} °C", head=(*HEAD, "n"), more=(1,)), PLAIN, {"ignore"}, {"value": lambda i,
+        t: 1}),
+    "below a limit": (table(write=lambda v: "<1" if v < 1 else v), PLAIN, {"na", "missing"}, {"value": None}),
+    "a missing value": (table(write=lambda v: "" if v == 3 else v), PLAIN, {"missing"}, {"value": None}),
+    "a sequence without a value": (table(value=lambda i, t: "" if i == 2 else i), PLAIN, {"missing"}, {"value": lambda
+        i, t: i if i != 2 else 0}),
+    "-999": (table(write=lambda v: -999 if v in (3, 4.5) else v), PLAIN, None, {"value": None, "note": "-999"}),
+    "99": (table(value=lambda i, t: (i + t) % 5 if (i + t) % 5 < 4 else 99), PLAIN, None, {"value": None, "note":
+        "99"}),
+    "an index of pandas": (rows(("", *HEAD), *enumerate(table().splitlines()[1:])), PLAIN, None, {}),
+    "row names of R": (rows(HEAD, *enumerate(table().splitlines()[1:], 1)), PLAIN, None, {}),
+    "an index in another order": (rows(("", *HEAD), *((3 * i % 24, line) for i, line in
+        enumerate(table().splitlines()[1:]))), PLAIN, {"ignore"}, {}),
+    "wide": (rows(("name", *(f"t{t}" for t in range(6)), "label"), *[(f"n{i}", *range(i, i + 6), label(i)) for i in
+        range(M)]), {}, {"wide", "id"}, {"shape": (M, 6, 1), "value": lambda i, t: i + t}),
+    "wide, names are numbers": (rows(("id", *range(6), "label"), *[(i, *(i * t % 5 for t in range(6)), label(i)) for i
+        in range(M)]), {}, {"header", "wide"}, {"shape": (M, 6, 1), "value": lambda i, t: i * t % 5}),
+    "a stream": (rows(("t", "load", "state"), *[(t, t * 7 % 11, "ab"[t // 25 % 2]) for t in range(200)]), {"windows":
+        (20, 10)}, {"time", "id", "label"}, {"shape": (None, 20, 1), "y": True}),
+    "a stream without windows": (rows(("t", "load", "state"), *[(t, t * 7 % 11, "ab"[t // 25 % 2]) for t in
+        range(200)]), {}, {"time", "id", "label", "per_step"}, {"shape": (1, 200, 1), "y": True}),
+    "words": (rows(("id", "time", "color", "heat", "label"), *[(i, t, "rb"[(i + t) % 2], heat(i, t), label(i)) for i
+        in range(M) for t in range(S)]), {}, {"categories"}, {"shape": (M, S, 3)}),
+    "a name in another case": (table(), {"id": "Machine"}, {"id"}, {}),
+    "a label of steps": (rows(HEAD, *[(f"M{i}", t, heat(i, t), label(i + t)) for i in range(M) for t in range(S)]),
+        PLAIN, {"per_step"}, {"y": True}),
+    "many classes": (rows(("id", "time", "heat", "target"), *[(i, t, heat(i, t), 3 * i % 50) for i in range(60) for t
+        in range(S)]), {}, {"task"}, {"shape": (60, S, 1), "y": True}),
+    "json": (lines_of_json(zip(*FRAME.values(), strict=True), HEAD), PLAIN, None, {}),
+    "json of lists": (lines_of_json([(i, [heat(i, t) for t in range(S)], label(i)) for i in range(M)],
+        ("id", "heat", "label")), {}, None, {}),
+    "parquet": (lambda: frame(), PLAIN, None, {}),
+    "parquet, datetimes": (lambda: frame(time=pl.datetime(2024, 1, 1) + pl.duration(hours=pl.col("time"))), PLAIN,
+        None, {}),
+    "parquet, a time zone": (lambda: frame(time=(pl.datetime(2024, 10, 26, 23) + pl.duration(hours=pl.col("time")))
+        .dt.replace_time_zone("UTC").dt.convert_time_zone("Europe/Berlin")), PLAIN, None, {}),
+    "parquet, dates": (lambda: frame(time=pl.date(2024, 1, 1) + pl.duration(days=pl.col("time"))), PLAIN, None, {}),
+    "parquet, durations": (lambda: frame(time=pl.duration(minutes=pl.col("time"))), PLAIN, None, {}),
+    "parquet, clocks": (lambda: frame(time=(pl.datetime(2024, 1, 1, 22) +
+        pl.duration(hours=pl.col("time"))).dt.time()), PLAIN, {"time", "ignore"}, {}),
+    "parquet, categories": (lambda: frame(machine=pl.col("machine").cast(pl.Categorical),
+        label=pl.col("label").cast(pl.Categorical)), {}, {"id"}, {}),
+    "parquet, decimals": (lambda: frame(heat=pl.col("heat").cast(pl.Decimal(10, 2))), PLAIN, None, {}),
+    "parquet, lists": (lambda: nested(), {}, {"id"}, {}),
+    "parquet, lists of lists": (lambda: nested(v=pl.concat_list("heat", "time")).drop("heat", "time"), {}, {"id"},
+        {"shape": (M, S, 2)}),
+    "parquet, uneven lists": (lambda: pl.DataFrame({"id": "abc", "x": [[1, 2], [3], [4, 5]], "z": [[1], [3], [4]],
+        "label": [1, 2, 1]} | {"id": ["a", "b", "c"]}), {}, {"ignore"}, {"shape": (3, 2, 1), "y": True}),
+    "parquet, ids that are missing": (lambda: frame(machine=pl.when(pl.col("time") >
+        2).then(None).otherwise("machine")), {}, {"id", "skip_lines"}, {"shape": (M, 3, 1)}),
+    "parquet, records": (lambda: frame(s=pl.struct("heat", "time")), PLAIN, {"ignore"}, {}),
+}  # fmt: skip
+
+
+def write(folder, name, content):
+    if callable(content):
+        content().write_parquet(folder / "t.parquet")
+        return folder / "t.parquet"
+    path = folder / ("t.jsonl" if name.startswith("json") else "t.csv")
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+def check(data, due):
+    X, y = data.train.X, data.train.y
+    for got, expected in zip(X.shape, due.get("shape", (M, S, 1)), strict=True):
+        assert got == expected or expected is None
+    value, order = due.get("value", None if "shape" in due else heat), due.get("order", range(M))
+    if value is not None and order is not None:
+        np.testing.assert_array_equal(X[:, :, 0], [[value(i, t) for t in range(X.shape[1])] for i in order])
+    if order is None:  # any, but the steps are
+        np.testing.assert_array_equal(np.diff(X[:, :, 0]), 1)
+    expected = due.get("y", "shape" in due or [label(i) for i in order or ()])
+    assert (y is None) == (expected is None)
+    if isinstance(expected, list) and order is not None:
+        assert y.tolist() == expected
+    assert any(due.get("note", "") in note for note in (*data.notes, ""))
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_read_right_or_refused_with_a_cure(name, tmp_path):
+    content, given, cured, due = TABLES[name]
+    path = write(tmp_path, name, content)
+    if cured is None:
+        check(cgru.datasets.read(path, **given), due)
+        return
+    with pytest.raises(ColumnsError) as refused:
+        cgru.datasets.read(path, **given)
+    assert refused.value.cure.keys() == cured
+    data = cgru.datasets.read(path, **{**given, **refused.value.cure})
+    check(data, due)
+    again = cgru.datasets.read(path, data.columns)
+    if not given.get("windows"):  # later streams are not cut into parts
+        np.testing.assert_array_equal(again.train.X, data.train.X)
+    if data.train.y is not None:
+        cgru.datasets.read(path, cgru.datasets.Columns.from_dict(data.columns.to_dict()), targets=False)
+
+
+@pytest.mark.parametrize("name", ["plain", "german", "a preamble", "parquet, lists"])
+def test_an_overview_shows_columns_and_options(name, tmp_path):
+    content, _, cured, _ = TABLES[name]
+    found = cgru.datasets.overview(write(tmp_path, name, content))
+    assert found.options.keys() == cured
+    assert [line.split()[:2] for line in found.lines[:2]] == [["machine", "id"], ["time", "time"]]
+    assert len(found.lines) == 4
+    assert found.lines[0].split(None, 2)[2] == "M0, M1, M2"
+    assert found.data.train.X.shape == (M, S, 1)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "\n\n", ",,,\n", "a,b\n", "\0\1\2", 'id,x\na,"1\n', "x\n1\n2\n", "id,x\n" + "a" * 2000 + ",1\nb,2\nb,3\n",
+     "y" * 2000 + ",id\n1,a\n2,a\n"],
+)  # fmt: skip
+def test_files_that_are_no_tables(text, tmp_path):
+    (tmp_path / "t.csv").write_text(text)
+    with pytest.raises(ValueError, match=r"t\.csv"):
+        cgru.datasets.read(tmp_path / "t.csv", id="id", label="")
