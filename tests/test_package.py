@@ -117,12 +117,9 @@ print(*first, '|', *loaded() - first)
         cgru.fit_more  # noqa: B018
 
 
-def test_import_is_quick(monkeypatch):
-    """No longer than NumPy's own import, by the least of five: others use the machine too."""
-    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)  # the first of them writes it
-    now = "time.perf_counter()"
-    code = f"import time; a = {now}; import numpy; b = {now}; import cgru; print(({now} - b) / (b - a))"
-    assert min(float(python(code)) for _ in range(5)) < 1
+def test_import_loads_few_modules():
+    count = "sum(name.partition('.')[0] == 'cgru' for name in sys.modules)"
+    assert int(python(f"import cgru, sys; print({count})")) <= 100
 
 
 def test_typed_and_ready_to_be_read():

@@ -24,9 +24,10 @@ print(json.dumps([modules, names["flags"]("-O3"), base, asked["build"], force]))
 
 pytest.importorskip("Cython", reason="Cython is not installed")
 pytest.importorskip("setuptools.modified", reason="setuptools is not installed, or old")
-pytestmark = pytest.mark.skipif(
-    not SETUP.is_file() or sys.platform == "win32", reason="there is no setup.py, or no sanitizer"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not SETUP.is_file() or sys.platform == "win32", reason="there is no setup.py, or no sanitizer"),
+]
 
 
 def ran(arguments, **environment):
